@@ -1,4 +1,4 @@
-"""Readers for the tests of the native format and of X's."""
+"""Readers for the tests of the native format and of the X format."""
 
 import hashlib
 import json

@@ -26,7 +26,7 @@ def seen(**said):
     return Visitor(**({"now": NOW, "ip": "203.0.113.7", "user_agent": AGENT} | said))
 
 
-def a_message(*conversions, **said):
+def a_beacon_body(*conversions, **said):
     return msgspec.json.encode(
         {
             "v": 1,
@@ -37,13 +37,13 @@ def a_message(*conversions, **said):
     )
 
 
-def the_conversion(body, **said):
+def only_conversion(body, **said):
     (conversion,) = read(body, seen(**said)).found.conversions
     return conversion
 
 
-def test_conversion_is_read_field_by_field():
-    body = a_message(
+def test_every_field_of_a_conversion_in_a_beacon_is_read():
+    body = a_beacon_body(
         {
             "conversion_id": "order-1001",
             "at": SENT - 650,
@@ -97,33 +97,33 @@ def test_conversion_is_read_field_by_field():
         (1e300, NOW),
     ],
 )
-def test_time_is_corrected_by_the_sending_time_of_the_browser(at, time):
-    assert the_conversion(a_message({"at": at})).time in {spelled(time), spelled(time - 1)}
+def test_time_of_a_conversion_is_corrected_by_the_sending_time_of_the_browser(at, time):
+    assert only_conversion(a_beacon_body({"at": at})).time in {spelled(time), spelled(time - 1)}
 
 
-def test_time_is_unset_without_the_sending_time():
-    assert the_conversion(a_message({"at": 5}, sent=None)).time is None
+def test_conversion_has_no_time_without_the_sending_time_of_the_browser():
+    assert only_conversion(a_beacon_body({"at": 5}, sent=None)).time is None
 
 
-def test_click_time_is_corrected_by_the_server_clock():
-    beacon = read(a_message(click={"id": ID, "at": SENT - 9}), seen())
+def test_time_of_a_click_is_corrected_by_the_server_clock():
+    beacon = read(a_beacon_body(click={"id": ID, "at": SENT - 9}), seen())
 
     assert beacon.click == Click(id=ID, at=NOW - 9)
 
 
-def test_newer_cookie_click_wins_over_an_older_page_click():
+def test_newer_click_of_a_cookie_overrides_an_older_click_of_the_page():
     cookies = {"_twite": f"1.{NOW - 5}.{OTHER}"}
 
-    beacon = read(a_message({}, click={"id": ID, "at": SENT - 9}), seen(cookies=cookies))
+    beacon = read(a_beacon_body({}, click={"id": ID, "at": SENT - 9}), seen(cookies=cookies))
 
     assert beacon.click == Click(id=OTHER, at=NOW - 5)
     assert beacon.found.conversions[0].twclid == f"1.{NOW - 5}.{OTHER}"
 
 
-def test_cookies_are_identifiers_of_a_conversion_without_any():
+def test_cookies_are_identifiers_of_a_conversion_that_has_none():
     cookies = {"twclid": ID, "_twpid": "tw.1.2"}
 
-    conversion = the_conversion(a_message({}), cookies=cookies)
+    conversion = only_conversion(a_beacon_body({}), cookies=cookies)
 
     assert (conversion.twclid, conversion.twpid) == (ID, "tw.1.2")
 
@@ -131,7 +131,9 @@ def test_cookies_are_identifiers_of_a_conversion_without_any():
 def test_identifiers_of_a_conversion_override_the_cookies():
     cookies = {"twclid": ID, "_twpid": "tw.1.2"}
 
-    conversion = the_conversion(a_message({"twclid": OTHER, "twpid": "tw.3.4"}), cookies=cookies)
+    conversion = only_conversion(
+        a_beacon_body({"twclid": OTHER, "twpid": "tw.3.4"}), cookies=cookies
+    )
 
     assert (conversion.twclid, conversion.twpid) == (OTHER, "tw.3.4")
 
@@ -147,15 +149,15 @@ def test_identifiers_of_a_conversion_override_the_cookies():
         (None, {"ad_storage": "granted"}, {"ad_storage": "granted"}),
     ],
 )
-def test_strictest_consent_signal_of_page_and_conversion_counts(own, around, consent):
-    body = a_message({"consent": own}, {}, consent=around)
+def test_strictest_consent_signal_of_page_and_conversion_applies(own, around, consent):
+    body = a_beacon_body({"consent": own}, {}, consent=around)
 
     first, second = read(body, seen()).found.conversions
 
     assert (first.consent, second.consent) == (consent, around or None)
 
 
-def test_consent_signals_in_the_image_address_count():
+def test_consent_signals_in_the_image_url_apply():
     said = {"event": "purchase", "us_privacy": "1YYN", "gdpr_consent": "what"}
 
     (conversion,) = read_image(list(said.items()), seen(opted_out=True)).found.conversions
@@ -166,7 +168,7 @@ def test_consent_signals_in_the_image_address_count():
 @pytest.mark.parametrize(
     "words", [("granted", "denied"), ("denied", "granted"), ("", "denied"), ("denied", "")]
 )
-def test_strictest_repeated_signal_in_the_image_address_counts(words):
+def test_strictest_of_repeated_signals_in_the_image_url_applies(words):
     said = [("event", "purchase"), ("event", "lead"), *(("ad_storage", word) for word in words)]
 
     (conversion,) = read_image(said, seen()).found.conversions
@@ -174,12 +176,12 @@ def test_strictest_repeated_signal_in_the_image_address_counts(words):
     assert (conversion.event, conversion.consent) == ("purchase", {"ad_storage": "denied"})
 
 
-def test_gpc_is_a_consent_signal():
-    assert the_conversion(a_message({}), opted_out=True).consent == {"gpc": True}
+def test_global_privacy_control_header_is_a_consent_signal():
+    assert only_conversion(a_beacon_body({}), opted_out=True).consent == {"gpc": True}
 
 
-def test_events_omitted_by_the_script_are_ignored_with_their_reason():
-    body = a_message(
+def test_events_that_the_script_omitted_are_ignored_with_their_reason():
+    body = a_beacon_body(
         ignored=[
             {"name": "purchase", "reason": "bot"},
             {"name": "x" * 80, "reason": "prerender"},
@@ -214,7 +216,7 @@ def test_events_omitted_by_the_script_are_ignored_with_their_reason():
     ],
 )
 def test_conversions_of_robots_are_ignored(agent, robot):
-    found = read(a_message({}, click={"id": ID}), seen(user_agent=agent))
+    found = read(a_beacon_body({}, click={"id": ID}), seen(user_agent=agent))
 
     assert (found.click is None) is robot
     assert found.found.ignored == ((Ignored(name="purchase", reason="bot"),) if robot else ())
@@ -225,8 +227,8 @@ def test_conversions_of_robots_are_ignored(agent, robot):
     ("value", "kept"),
     [("500", True), ("500.01", False), (501, False), (5e2, True), ("much", True), (None, True)],
 )
-def test_value_above_the_page_limit_is_ignored(value, kept):
-    body = a_message({"value": value, "currency": "EUR"})
+def test_conversion_above_the_value_limit_of_pages_is_ignored(value, kept):
+    body = a_beacon_body({"value": value, "currency": "EUR"})
 
     found = read(body, seen(value_limit=Decimal(500))).found
 
@@ -234,7 +236,7 @@ def test_value_above_the_page_limit_is_ignored(value, kept):
     assert found.ignored == (() if kept else (Ignored(name="purchase", reason="value_limit"),))
 
 
-def test_value_limit_applies_to_every_spelling():
+def test_value_limit_applies_to_every_spelling_of_an_amount():
     body = rb'{"conversions":[{"event":"purchase","value":" \u0035\u0030\u0031","currency":"EUR"}]}'
 
     found = read(body, seen(value_limit=Decimal(500))).found
@@ -243,7 +245,7 @@ def test_value_limit_applies_to_every_spelling():
 
 
 @pytest.mark.parametrize("pixel_call", [None, "", "sideways", "absent"])
-def test_unknown_pixel_call_is_absent(pixel_call):
+def test_unknown_pixel_call_is_read_as_absent(pixel_call):
     assert read(a_message({"pixel": pixel_call}), seen()).pixel_calls == (PixelCall.ABSENT,)
 
 
@@ -254,11 +256,11 @@ def test_unknown_pixel_call_is_absent(pixel_call):
         (b"[]", "wrong_shape"),
         (b'{"conversions": {}}', "wrong_shape"),
         (b'{"v": 1, "v": 1}', "duplicate_key"),
-        (a_message(*[{}] * 21), "too_many"),
-        (a_message(ignored=[{}] * 21), "too_many"),
+        (a_beacon_body(*[{}] * 21), "too_many"),
+        (a_beacon_body(ignored=[{}] * 21), "too_many"),
     ],
 )
-def test_malformed_message_is_refused_with_a_message(body, code):
+def test_malformed_beacon_is_refused_with_a_message(body, code):
     with pytest.raises(MalformedRequest) as refused:
         read(body, seen())
 
@@ -281,7 +283,7 @@ BADLY_TYPED = [
 
 
 @pytest.mark.parametrize(("given", "left", "said"), BADLY_TYPED)
-def test_wrong_type_is_named_and_costs_only_its_conversion(given, left, said):
+def test_field_of_a_wrong_type_is_named_and_only_its_conversion_rejected(given, left, said):
     good = {"event": "purchase", "conversion_id": "order-1"}
     body = msgspec.json.encode({"v": 1, "conversions": [good, given, good]})
 
@@ -299,8 +301,8 @@ def test_wrong_type_is_named_and_costs_only_its_conversion(given, left, said):
     ]
 
 
-def test_fault_positions_count_ignored_conversions():
-    body = a_message({"value": "900", "currency": "EUR"}, {"event": 5}, {})
+def test_position_in_an_error_counts_ignored_conversions():
+    body = a_beacon_body({"value": "900", "currency": "EUR"}, {"event": 5}, {})
 
     beacon = read(body, seen(value_limit=Decimal(500)))
 
@@ -321,20 +323,20 @@ AROUND = [
 
 
 @pytest.mark.parametrize(("said", "consent"), AROUND)
-def test_wrong_types_around_the_conversions_cost_none(said, consent):
-    beacon = read(a_message({"conversion_id": "order-1"}, **said), seen())
+def test_wrong_types_outside_the_conversions_reject_none(said, consent):
+    beacon = read(a_beacon_body({"conversion_id": "order-1"}, **said), seen())
 
     (conversion,) = beacon.found.conversions
     assert (conversion.conversion_id, beacon.consent, beacon.click) == ("order-1", consent, None)
 
 
-def test_message_can_be_empty():
+def test_beacon_can_be_empty():
     beacon = read(b"{}", seen())
 
     assert (beacon.found.conversions, beacon.found.ignored, beacon.click) == ((), (), None)
 
 
-def test_image_takes_its_click_from_the_page_address():
+def test_image_request_takes_its_click_id_from_the_page_url():
     said = {"event": "purchase", "value": "1", "currency": "EUR"}
 
     beacon = read_image(list(said.items()), seen(referer=f"https://shop.example/?twclid={ID}"))
@@ -365,7 +367,7 @@ FIELDS = st.sampled_from(
         {"sent": JSON, "conversions": st.lists(st.dictionaries(FIELDS, JSON)), "click": JSON}
     ).map(msgspec.json.encode)
 )
-def test_any_body_is_read_or_refused(body):
+def test_any_beacon_body_is_read_or_refused(body):
     with suppress(MalformedRequest):
         beacon = read(body, seen(value_limit=Decimal(1)))
 
@@ -373,7 +375,7 @@ def test_any_body_is_read_or_refused(body):
 
 
 @given(query=st.dictionaries(FIELDS | st.text(), st.text()), referer=st.text())
-def test_any_image_is_read(query, referer):
+def test_any_image_request_is_read(query, referer):
     beacon = read_image(list(query.items()), seen(referer=referer))
 
     assert len(beacon.found.conversions) == 1

@@ -1,4 +1,4 @@
-"""Each signal in each place of each tag format, alone and with a grant elsewhere, as a table."""
+"""Each consent signal at each place of each tag format, alone and with a grant elsewhere."""
 
 import base64
 import json
@@ -120,7 +120,7 @@ def requests(form, name, denies, grants):
 
 
 @pytest.mark.parametrize("form", FORMATS)
-def test_denial_counts_at_every_place_of_every_format(form):
+def test_denial_at_any_place_of_any_format_suppresses(form):
     read, _ = FORMATS[form]
     ignored = []
     for name, denies, grants in SIGNALS:
@@ -139,7 +139,7 @@ def test_denial_counts_at_every_place_of_every_format(form):
 
 
 @pytest.mark.parametrize("form", FORMATS)
-def test_grants_stop_nothing(form):
+def test_grants_do_not_suppress(form):
     read, places = FORMATS[form]
     for place in places:
         for name, _, grants in SIGNALS:
@@ -167,7 +167,7 @@ def test_consent_objects_are_merged_like_texts():
 
 
 @pytest.mark.parametrize("first", ["what", "denied"])
-def test_unreadable_value_hides_no_denial(first):
+def test_unreadable_signal_does_not_hide_a_denial(first):
     second = "denied" if first == "what" else "what"
     event = {"consent_state": {"ad_storage": first}, "consent": {"ad_storage": second}}
     lax = ConsentPolicy(unclear=None)
@@ -202,13 +202,13 @@ def test_invalid_consent_object_is_a_denial_empty_or_unreadable(consent, signals
     assert signals_of({"consent": consent}, opted_out=False) == signals
 
 
-def test_url_provides_only_consent_signals():
+def test_url_of_a_json_request_provides_only_consent_signals():
     event = of_measurement_protocol({"url": [("user_id", "u"), ("email", "a@example.com")]})
 
     assert event.keys() == {"client_id", "event_name", "value"}
 
 
-def test_denial_in_user_properties_and_google_parameters_counts():
+def test_denial_in_user_properties_and_google_parameters_suppresses():
     properties = {"user_properties": {"us_privacy": {"value": "1YYN"}}}
     said = [
         of_ga4({"url": [("up.us_privacy", "1YYN")]}),

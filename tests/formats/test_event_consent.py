@@ -1,4 +1,4 @@
-"""The consent signals of an event, wherever tags put them."""
+"""The consent signals of a tag event, at every place where tags send them."""
 
 import json
 
@@ -66,7 +66,7 @@ def decided(signals, policy=DEFAULT):
         ("gpp=one&gpp=another", {"gpp": "unreadable"}),
     ],
 )
-def test_signals_are_read_from_the_hit_and_the_event(query, signals):
+def test_consent_signals_are_read_from_the_hit_and_the_event(query, signals):
     assert of_hit(query) == signals
 
 
@@ -86,7 +86,7 @@ def test_signals_are_read_from_the_hit_and_the_event(query, signals):
         ("gdpr_consent", "what", ""),
     ],
 )
-def test_any_denial_counts_wherever_and_however_often_it_occurs(
+def test_any_denial_suppresses_wherever_and_however_often_it_occurs(
     where, first_denies, name, denies, grants
 ):
     first, second = (denies, grants) if first_denies else (grants, denies)
@@ -103,7 +103,7 @@ def test_any_denial_counts_wherever_and_however_often_it_occurs(
     assert decided(signals_of(event, opted_out=False))[0] is expected
 
 
-def test_repeated_non_signal_parameters_take_the_line_first_then_the_shared():
+def test_repeated_parameters_of_a_hit_have_the_value_of_their_line():
     (event,) = ga4.read(f"{HIT}&up.gdpr=1&dt=shared", b"dt=a&dt=b&up.gdpr=0").events
 
     assert (event["page_title"], event["x-ga-mp2-user_properties"]) == ("a", {"gdpr": "0"})
@@ -118,11 +118,11 @@ def test_repeated_non_signal_parameters_take_the_line_first_then_the_shared():
         ("gpp=what", "consent_unclear: gpp"),
     ],
 )
-def test_denial_of_the_hit_is_not_sent(query, reason):
+def test_hit_that_denies_consent_is_suppressed(query, reason):
     assert decided(of_hit(query)) == (ConsentAction.SUPPRESS, reason)
 
 
-def test_unreadable_gdpr_consent_is_no_consent_under_any_policy():
+def test_unreadable_gdpr_consent_is_not_consent_under_any_policy():
     lax = ConsentPolicy(unclear=None)
 
     assert decided(of_hit("gdpr=1&gdpr_consent=what"), lax) == (
@@ -145,7 +145,7 @@ def test_unreadable_gdpr_consent_is_no_consent_under_any_policy():
         },
     ],
 )
-def test_npa_restricts_x_and_suppresses_tags(request_):
+def test_npa_restricts_conversions_for_x_and_suppresses_tags(request_):
     said = of_request(**request_)
 
     assert decided(said) == (ConsentAction.RESTRICT, "consent_limited: npa")
@@ -155,7 +155,7 @@ def test_npa_restricts_x_and_suppresses_tags(request_):
     )
 
 
-def test_personalized_ads_are_no_denial():
+def test_signals_that_allow_personalized_ads_are_not_a_denial():
     assert decided(of_request(non_personalized_ads=False)) == (ConsentAction.SEND, None)
 
 

@@ -1,4 +1,4 @@
-"""The tag formats convert requests to event data with Google's names."""
+"""The tag formats convert requests to event data with Google's field names."""
 
 from decimal import Decimal
 
@@ -26,7 +26,7 @@ HIT = (
 )
 
 
-def test_hit_has_the_names_of_googles_event_data():
+def test_ga4_hit_has_the_names_of_googles_event_data():
     ((hit,), _) = ga4.hits_of(HIT, b"")
 
     assert ga4.event_of(hit) == {
@@ -79,13 +79,13 @@ def test_hit_has_the_names_of_googles_event_data():
     }
 
 
-def test_tag_parameter_does_not_override_a_google_parameter():
+def test_parameter_of_a_tag_does_not_override_one_of_google():
     ((hit,), _) = ga4.hits_of("v=2&tid=G-1&en=purchase&ep.event_name=other&ep.client_id=other", b"")
 
     assert ga4.event_of(hit)["event_name"] == "purchase"
 
 
-def test_every_item_code_has_a_name():
+def test_every_code_of_an_item_field_has_a_name():
     text = "~".join(f"{code}7" for code in CODES)
 
     assert set(item_of(text)) == set(CODES.values())
@@ -99,7 +99,7 @@ def test_every_item_code_has_a_name():
     }
 
 
-def test_data_tag_event_matches_its_client():
+def test_data_tag_event_matches_the_event_of_its_client():
     given = {
         "eventName": "purchase",
         "pageLocation": "https://shop.example/",
@@ -133,20 +133,20 @@ def test_data_tag_event_matches_its_client():
     assert ("_dcid_temp" in built, built["odd"]) == (False, {"kept": True})
 
 
-def test_existing_user_data_is_unchanged():
+def test_user_data_of_the_request_is_unchanged():
     built = event_of({"event": "lead", "email": "a@b.example", "user_data": {"email_address": "c"}})
 
     assert built["user_data"] == {"email_address": "c"}
 
 
 @pytest.mark.parametrize("action", ["detail", "add", "checkout", "refund"])
-def test_other_universal_analytics_actions_are_only_named(action):
+def test_ecommerce_action_other_than_a_purchase_is_only_named(action):
     built = event_of({"event": "x", "ecommerce": {action: {"actionField": {"id": "T-1"}}}})
 
     assert (built["x-ga-mp1-pa"], "transaction_id" in built) == (action, False)
 
 
-def test_event_parameters_override_request_fields():
+def test_event_parameters_override_fields_of_the_request():
     body = {
         "client_id": "1.2",
         "user_id": "u",
@@ -166,7 +166,7 @@ def test_event_parameters_override_request_fields():
     ]
 
 
-def test_stored_event_contains_no_person():
+def test_stored_event_contains_no_personal_data():
     event = {
         "event_name": "purchase",
         "transaction_id": "T-1",
@@ -221,7 +221,7 @@ def test_newest_click_of_page_and_cookies_is_kept():
         ({}, 7, ("landed", 0)),
     ],
 )
-def test_open_page_creates_no_new_click(cookies, count, click):
+def test_later_hit_of_a_page_creates_no_new_click(cookies, count, click):
     hit = {
         "event_name": "scroll",
         "page_location": "https://shop.example/?twclid=landed",
@@ -233,7 +233,7 @@ def test_open_page_creates_no_new_click(cookies, count, click):
     assert (found.id, found.at) == click
 
 
-def test_event_for_another_pixel_uses_its_event_mapping():
+def test_event_for_another_pixel_uses_the_mapping_of_that_pixel():
     found = parse_events(
         [{"event_name": "purchase"}],
         source=a_shop(),
@@ -254,7 +254,7 @@ def test_event_for_another_pixel_uses_its_event_mapping():
         (Visitor(value_limit=Decimal(10)), "value_limit"),
     ],
 )
-def test_tags_get_unmapped_events_only_of_people(visitor, reason):
+def test_tags_get_unmapped_events_of_people_but_not_of_robots_or_previews(visitor, reason):
     event = {"event_name": "scroll", "value": 11, "currency": "EUR"}
     seen = [
         parse_events([event], source=a_shop(), destinations=DESTINATIONS, visitor=who)
@@ -266,11 +266,11 @@ def test_tags_get_unmapped_events_only_of_people(visitor, reason):
 
 
 @pytest.mark.parametrize("value", [data_tag.read("event=a", b"", form=False), Visitor(ip="x")])
-def test_repr_hides_persons(value):
+def test_repr_of_tag_events_hides_personal_data(value):
     assert "***" in repr(value) or repr(value) == "Tagged(1 events)"
 
 
 @pytest.mark.parametrize("spelled", SPELLINGS.values(), ids=SPELLINGS)
-def test_ignored_event_name_contains_no_person(spelled):
+def test_name_of_an_ignored_event_contains_no_personal_data(spelled):
     for name in (spelled, f"for {spelled}", spelled.replace(" ", "\0")):
         assert found_in(ignored_as(name, "not_configured").name.encode()) == []

@@ -1,4 +1,4 @@
-"""Event data queued for a tag contain no personal data; everything else is unchanged."""
+"""Event data queued for a tag contain no personal data; other fields stay unchanged."""
 
 import hashlib
 import json
@@ -21,7 +21,7 @@ ANN = hashlib.sha256(b"ann").hexdigest()
 PHONE = hashlib.sha256(b"+442079460958").hexdigest()
 
 
-def test_person_is_hashed_in_place():
+def test_personal_data_is_hashed_in_place():
     event = {
         "user_data": {
             "email_address": " Shopper@Mail.example",
@@ -39,16 +39,16 @@ def test_person_is_hashed_in_place():
 
 
 @pytest.mark.parametrize("name", ["email", "user_data.email_address", "userEmail", "mail"])
-def test_every_spelling_of_an_email_field_is_known(name):
+def test_every_spelling_of_an_email_field_is_recognized(name):
     assert scrubbed_event({name: "shopper@mail.example"}, region=None) == {name: EMAIL}
 
 
-def test_hash_is_unchanged():
+def test_hash_in_event_data_is_unchanged():
     assert scrubbed_event({"email": EMAIL}, region=None) == {"email": EMAIL}
 
 
 @pytest.mark.parametrize("row", ROWS, ids=json.dumps)
-def test_name_value_row_is_scrubbed_by_its_name(row):
+def test_row_of_name_and_value_is_scrubbed_by_its_name(row):
     told = [{"name": "Color", "value": "Red"}, row]
     for event in (
         {"note_attributes": told},
@@ -65,19 +65,19 @@ def test_name_value_row_is_scrubbed_by_its_name(row):
 
 
 @pytest.mark.parametrize("row", HARMLESS_ROWS, ids=json.dumps)
-def test_name_value_row_about_a_thing_is_unchanged(row):
+def test_row_of_name_and_value_about_a_product_is_unchanged(row):
     event = {"items": [row], "attributes": [row], "packed": json.dumps([row])}
 
     assert scrubbed_event(event, region="GB") == event
 
 
-def test_event_with_label_and_value_is_not_a_row():
+def test_event_with_label_and_value_is_not_a_row_of_name_and_value():
     event = {"event_name": "call", "label": "phone", "value": 5, "title": "E-mail"}
 
     assert scrubbed_event(event, region="GB") == event
 
 
-def test_lists_are_scrubbed():
+def test_lists_in_event_data_are_scrubbed():
     kept = scrubbed_event({"items": [{"note": "for shopper@mail.example"}]}, region=None)
 
     assert kept == {"items": [{"note": "for ***"}]}
@@ -93,7 +93,7 @@ def test_lists_are_scrubbed():
         ("https://shop.example/#a@mail.example", "https://shop.example/"),
     ],
 )
-def test_address_loses_only_parameters_of_persons(page, kept):
+def test_url_loses_only_its_parameters_with_personal_data(page, kept):
     assert without_persons(page) == kept
 
 
@@ -111,7 +111,7 @@ def test_numbers_and_other_texts_are_unchanged():
         "date_of_birth", "birthday", "sha256_first_name",
     ],
 )  # fmt: skip
-def test_every_spelling_of_a_name_field_is_known(name):
+def test_every_spelling_of_a_name_field_is_recognized(name):
     assert scrubbed_event({name: " Ann "}, region=None) == {name: ANN}
 
 
@@ -128,7 +128,7 @@ def test_every_spelling_of_a_name_field_is_known(name):
         ({"email": "shopper@mail.example"}, {"email": EMAIL}),
     ],
 )
-def test_phone_numbers_are_dropped_and_hashes_kept_without_phones(given, kept):
+def test_phone_numbers_are_removed_and_their_hashes_kept_if_tags_get_no_phones(given, kept):
     assert scrubbed_event(given, region="GB", phones=False) == kept
 
 
@@ -137,7 +137,7 @@ def test_phone_numbers_are_dropped_and_hashes_kept_without_phones(given, kept):
     ["tel", "mobile", "mobile_number", "contact_phone", "customerPhone2", "ph", "phone_sha256"],
 )
 @pytest.mark.parametrize("number", ["+44 20 7946 0958", 442079460958.0])
-def test_every_spelling_of_a_phone_field_is_known(name, number):
+def test_every_spelling_of_a_phone_field_is_recognized(name, number):
     given = f"+{number:.0f}" if isinstance(number, float) else number
 
     assert scrubbed_event({name: given}, region=None) == {name: PHONE}
@@ -160,7 +160,7 @@ def test_every_spelling_of_a_phone_field_is_known(name, number):
         {"raw": '{"a": [1, 2], "item_name": "Mug"}', "list": "[1, 2"},
     ],
 )
-def test_impersonal_fields_are_unchanged(event):
+def test_fields_without_personal_data_are_unchanged(event):
     assert scrubbed_event(event, region="GB") == event
 
 
@@ -183,7 +183,7 @@ def test_impersonal_fields_are_unchanged(event):
          {"page": "https://a.example/?v=2"}),
     ],
 )  # fmt: skip
-def test_person_is_found_at_every_place(event, kept):
+def test_personal_data_is_found_at_every_place_of_event_data(event, kept):
     spelled = json.dumps(scrubbed_event(event, region=None)).replace(ANN, "ANN")
 
     assert json.loads(spelled) == json.loads(json.dumps(kept).replace('"Ann"', '"ANN"'))
@@ -230,8 +230,8 @@ INSIDE = st.recursive(
 
 
 @given(event=EVENTS, planted=INSIDE, region=st.sampled_from([None, "US", "GB"]))
-def test_no_person_survives_in_a_queued_payload(event, planted, region):
-    # Short names such as "ln" mean a person only inside personal data.
+def test_queued_payload_of_a_tag_contains_no_personal_data(event, planted, region):
+    # Short names such as "ln" identify a person only inside user data.
     if "ln" in json.dumps(planted):
         planted = {"user_data": json.loads(json.dumps(planted).replace("items", "x"))}
 

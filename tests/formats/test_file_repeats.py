@@ -1,3 +1,5 @@
+"""Rows of a file that repeat the id of an earlier row."""
+
 import pytest
 
 from twite.formats.files.findings import Repeats
@@ -52,7 +54,7 @@ FULL_ORDER = {
         ),
     ],
 )
-def test_another_person_time_or_value_under_one_id_is_an_error(change, others):
+def test_order_id_of_another_person_time_or_value_is_an_error(change, others):
     repeats = Repeats()
     repeats.see(2, an_order(1, **FULL_ORDER))
 
@@ -74,14 +76,14 @@ def test_another_person_time_or_value_under_one_id_is_an_error(change, others):
         {"value": "50.00", "consent": {"ad_storage": "denied"}},
     ],
 )
-def test_other_spellings_and_empty_cells_make_no_other_order(change):
+def test_other_spellings_and_empty_cells_do_not_make_another_order(change):
     repeats = Repeats()
     repeats.see(2, an_order(1, **FULL_ORDER))
 
     assert repeats.see(7, an_order(1, **FULL_ORDER | change)).code != "id_shared"
 
 
-def test_another_event_or_pixel_is_another_order():
+def test_same_id_with_another_event_or_pixel_is_another_order():
     repeats = Repeats()
     repeats.see(2, an_order(1))
 
@@ -89,7 +91,7 @@ def test_another_event_or_pixel_is_another_order():
     assert repeats.see(4, an_order(1, pixel="p2")) is None
 
 
-def test_remembered_orders_are_limited():
+def test_number_of_remembered_orders_is_limited():
     repeats = Repeats(remembered=2)
     for number in (1, 2, 3):
         repeats.see(number, an_order(number))

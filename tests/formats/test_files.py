@@ -28,11 +28,11 @@ from twite.formats.files.table import (
         ("export.csv", b"PAR1....", "parquet"),
     ],
 )
-def test_file_type_is_detected_by_content_and_name(name, start, kind):
+def test_type_of_a_file_is_detected_by_content_and_name(name, start, kind):
     assert kind_of(name, start) == kind
 
 
-def test_workbook_is_refused_with_the_remedy():
+def test_excel_workbook_is_refused_with_a_fix():
     with pytest.raises(UnreadableFile, match="save the sheet as CSV"):
         kind_of("orders.csv", b"PK\x03\x04rest")
 
@@ -42,7 +42,7 @@ def test_workbook_is_refused_with_the_remedy():
     [("utf-8", "utf-8"), ("utf-8-sig", "utf-8-sig"), ("utf-16", "utf-16"),
      ("utf-16-le", "utf-16-le"), ("utf-16-be", "utf-16-be")],
 )  # fmt: skip
-def test_encoding_is_detected_by_bom_or_zeros(encoding, found):
+def test_encoding_of_a_file_is_detected_by_its_byte_order_mark_or_zeros(encoding, found):
     assert encoding_of("order_id,total\nb\u00fcro,1\n".encode(encoding)) == found
 
 
@@ -60,11 +60,11 @@ def test_encoding_is_detected_by_bom_or_zeros(encoding, found):
         ("id,items\n1,A | B\n2,C | D\n", Separated(by=",")),
     ],
 )
-def test_separator_is_detected_by_equal_rows(sample, separated):
+def test_column_separator_is_detected_by_equal_numbers_of_cells(sample, separated):
     assert separator_of(sample) == separated
 
 
-def test_chosen_separator_wins_and_the_excel_line_is_skipped():
+def test_chosen_separator_is_used_and_the_sep_line_of_excel_skipped():
     assert separator_of("a,b\n1,2\n", chosen="^") == Separated(by="^")
     assert separator_of("sep=;\na|b\n", chosen="|") == Separated(by="|", skip=1)
 
@@ -100,11 +100,11 @@ def test_wrong_quote_refuses_the_file_and_names_the_row(lines, sentence):
         (b"\xef\xbb\xbf[]", []),
     ],
 )
-def test_json_is_one_conversion_an_array_or_wrapped(body, found):
+def test_json_file_can_be_one_conversion_an_array_or_an_object_of_conversions(body, found):
     assert [bytes(raw) for raw in elements(body)] == found
 
 
-def test_json_lines_under_another_name_are_recognized():
+def test_json_lines_in_a_file_of_another_name_are_recognized():
     assert elements(b'{"event": "a"}\n{"event": "b"}\n') is None
 
 
@@ -121,7 +121,7 @@ def conversions(**said):
     return Conversions(RowOptions(**said), name_row=lambda number: f"row-{number}")
 
 
-def test_native_conversion_is_passed_on_unchanged():
+def test_native_conversion_in_a_file_is_unchanged():
     written = b'{"event":"purchase", "conversion_id":"o-1", "value": 49.90, "currency":"EUR"}'
 
     assert conversions().read(1, written).body == written
@@ -147,14 +147,14 @@ def test_missing_fields_are_added_and_numbers_keep_their_digits():
         (b'{"value":' + b"[" * 9999, "", "too_deep"),
     ],
 )
-def test_malformed_conversion_is_refused_alone(written, field, code):
+def test_malformed_conversion_in_a_file_is_refused_alone(written, field, code):
     row = conversions().read(5, written)
 
     assert row.body is None
     assert [(error.field, error.code) for error in row.errors] == [(field, code)]
 
 
-def test_rounded_or_shared_id_is_refused():
+def test_rounded_or_shared_id_in_a_json_file_is_refused():
     reader = conversions()
     reader.read(1, b'{"event":"purchase","conversion_id":"o-1","value":49.90,"currency":"EUR"}')
 
@@ -174,7 +174,7 @@ def test_rounded_or_shared_id_is_refused():
     assert (rounded.body, other.body) == (None, None)
 
 
-def test_repeated_conversion_is_noted():
+def test_repeated_conversion_in_a_json_file_is_noted():
     reader = conversions()
     written = b'{"event":"purchase","conversion_id":"o-1"}'
     reader.read(1, written)
@@ -182,7 +182,7 @@ def test_repeated_conversion_is_noted():
     assert [note.code for note in reader.read(2, written).notes] == ["same_as_earlier"]
 
 
-def test_row_id_depends_on_file_content_and_position():
+def test_derived_id_of_a_row_depends_on_file_content_and_position():
     digest, other = b"a" * 32, b"b" * 32
 
     ids = {row_id(digest, 2), row_id(digest, 3), row_id(other, 2)}
@@ -191,7 +191,7 @@ def test_row_id_depends_on_file_content_and_position():
     assert row_id(digest, 2) in ids
 
 
-def test_unicode_in_json_lines_survives():
+def test_non_ascii_text_in_json_lines_is_unchanged():
     row = conversions().read(1, '{"event":"purchase","conversion_id":"bü"}'.encode())
 
     assert msgspec.json.decode(row.body)["conversion_id"] == "bü"

@@ -30,7 +30,7 @@ def read(cell, *, currency="EUR", decimal=None):
         (" 9.99 ", "9.99"),
     ],
 )
-def test_amount_spellings_are_read(cell, text):
+def test_every_spelling_of_an_amount_is_read(cell, text):
     amount = read(cell)
 
     assert isinstance(amount, Amount)
@@ -53,7 +53,7 @@ def test_unambiguous_currency_beside_the_amount_is_used(cell, amount):
 
 
 @pytest.mark.parametrize("cell", ["-5.00", "\u22125,00", "5.00-", "(5.00)", "EUR -5.00"])
-def test_negative_amount_is_refused(cell):
+def test_negative_amount_in_a_file_is_refused(cell):
     refused = read(cell)
 
     assert isinstance(refused, RowFinding)
@@ -79,7 +79,7 @@ def test_separator_before_three_digits_is_ambiguous(cell):
         ("12.50", "comma", "12.50"),
     ],
 )
-def test_decimal_option_resolves_only_ambiguous_amounts(cell, decimal, text):
+def test_decimal_option_is_used_only_for_ambiguous_amounts(cell, decimal, text):
     assert read(cell, decimal=decimal).text == text
 
 
@@ -87,7 +87,7 @@ def test_decimal_option_resolves_only_ambiguous_amounts(cell, decimal, text):
     ("cell", "currency", "text"),
     [("3,320", "JPY", "3320"), ("3.320", "KRW", "3320"), ("49.900", "BHD", "49.900")],
 )
-def test_currency_decimals_resolve_ambiguous_amounts(cell, currency, text):
+def test_number_of_decimals_of_the_currency_resolves_an_ambiguous_amount(cell, currency, text):
     assert read(cell, currency=currency).text == text
 
 
@@ -95,7 +95,7 @@ def test_currency_decimals_resolve_ambiguous_amounts(cell, currency, text):
     "cell",
     ["free", "12.34.5", "1,23.4,5", "1,2345.00", ".", "1.", ",5", "1e3", "ABC 12", "١٢", "12 50"],
 )
-def test_invalid_amount_is_refused(cell):
+def test_invalid_amount_in_a_file_is_refused(cell):
     refused = read(cell)
 
     assert isinstance(refused, RowFinding)
@@ -113,14 +113,14 @@ def test_amount_in_another_currency_than_its_column_is_refused():
     )
 
 
-def test_email_in_the_amount_column_is_not_repeated():
+def test_email_in_the_amount_column_is_not_in_the_message():
     refused = read("shopper@example.com")
 
     assert "shopper" not in refused.message
 
 
 @given(st.integers(0, 10**9), st.integers(0, 99), st.sampled_from([",.", ".,", " ,", "'."]))
-def test_grouped_amounts_with_decimals_keep_their_value(whole, cents, marks):
+def test_amount_with_thousands_separators_and_decimals_keeps_its_value(whole, cents, marks):
     grouped = f"{whole:,}".replace(",", marks[0])
 
     amount = read(f"{grouped}{marks[1]}{cents:02d}")
@@ -129,7 +129,7 @@ def test_grouped_amounts_with_decimals_keep_their_value(whole, cents, marks):
 
 
 @given(st.text(max_size=30))
-def test_any_text_is_an_amount_of_plain_digits_or_refused(text):
+def test_any_text_is_an_amount_of_digits_or_refused(text):
     read_as = read(text)
 
     assert isinstance(read_as, RowFinding) or set(read_as.text) <= set("0123456789.")

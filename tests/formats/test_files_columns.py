@@ -7,7 +7,7 @@ def taken(header, **chosen):
     return dict(recognise(header, chosen).named())
 
 
-def test_column_names_ignore_case_spaces_and_underscores():
+def test_column_names_are_recognized_in_any_case_and_with_spaces_or_underscores():
     assert taken(["Order ID", "E-Mail", "USER_AGENT", " createdAt ", "Total"]) == {
         "conversion_id": "Order ID",
         "email": "E-Mail",
@@ -17,29 +17,29 @@ def test_column_names_ignore_case_spaces_and_underscores():
     }
 
 
-def test_most_specific_column_is_used_and_others_ignored():
+def test_most_specific_column_for_a_field_is_used():
     columns = recognise(["date", "created_at", "id", "order_id", "colour"], {})
 
     assert dict(columns.named()) == {"time": "created_at", "conversion_id": "order_id"}
     assert columns.ignored == ("date", "id", "colour")
 
 
-def test_chosen_column_overrides_the_names():
+def test_map_option_overrides_the_recognized_columns():
     assert taken(["email", "contact"], email="contact") == {"email": "contact"}
 
 
-def test_empty_choice_uses_no_column():
+def test_empty_map_option_uses_no_column():
     assert taken(["email", "total"], email="") == {"value": "total"}
 
 
-def test_column_is_used_once():
+def test_column_is_used_for_one_field_only():
     assert taken(["order_id", "total"], search="order id") == {
         "search": "order_id",
         "value": "total",
     }
 
 
-def test_first_of_two_equally_named_columns_is_used():
+def test_first_of_two_columns_with_the_same_name_is_used():
     columns = recognise(["email", "Email"], {})
 
     assert columns.taken == {"email": 0}
@@ -54,7 +54,7 @@ def test_first_of_two_equally_named_columns_is_used():
         ({"email": "zzz"}, 'the file has no column "zzz". Available: order_id, email'),
     ],
 )
-def test_unknown_chosen_column_lists_the_existing_columns(chosen, message):
+def test_unknown_column_in_the_map_option_lists_the_existing_columns(chosen, message):
     with pytest.raises(UnknownColumn) as wrong:
         recognise(["order_id", "email"], chosen)
 

@@ -26,7 +26,7 @@ def items(cell):
         ),
     ],
 )
-def test_items_in_one_cell_are_read(cell, contents):
+def test_items_of_an_order_in_one_cell_are_read(cell, contents):
     assert items(cell) == contents
 
 
@@ -35,5 +35,5 @@ def test_items_in_one_cell_are_read(cell, contents):
     ["CAP-7 x0 @18.00", "CAP-7 x2 @cheap", "[1, 2]", "[{]", "[]", "{}", "[{}]",
      '[{"sku": "A", "qty": -1}]', "A | @3", "CAP-7 x2 @-5.00", "[" * 5000],
 )  # fmt: skip
-def test_unreadable_items_are_none(cell):
+def test_unreadable_cell_of_items_is_none(cell):
     assert items(cell) is None

@@ -32,7 +32,7 @@ def test_time_with_a_zone_is_read_in_every_spelling(cell, text):
 
 
 @pytest.mark.parametrize("cell", ["2026-11-22T06:00:52", "2026-11-22", "22.11.2026 06:00"])
-def test_time_without_a_zone_is_refused_with_the_remedy(cell):
+def test_time_without_a_zone_is_refused_with_a_fix(cell):
     refused = read_moment(cell, zone=None)
 
     assert isinstance(refused, RowFinding)
@@ -40,7 +40,7 @@ def test_time_without_a_zone_is_refused_with_the_remedy(cell):
     assert "--timezone" in refused.message
 
 
-def test_chosen_zone_applies_to_times_without_a_zone():
+def test_zone_option_applies_to_times_without_a_zone():
     assert read_moment("2026-07-01 12:00", zone=LONDON) == Moment(text="2026-07-01T11:00:00.000Z")
     assert read_moment("2026-07-01 12:00Z", zone=LONDON) == Moment(text="2026-07-01T12:00:00.000Z")
 
@@ -53,7 +53,7 @@ def test_chosen_zone_applies_to_times_without_a_zone():
         ("2026-03-29 01:30", "2026-03-29T01:30:00.000Z", "clock_change"),
     ],
 )
-def test_adjusted_time_is_noted(cell, text, code):
+def test_adjusted_time_of_a_row_is_noted(cell, text, code):
     moment = read_moment(cell, zone=LONDON)
 
     assert moment.text == text
@@ -67,7 +67,7 @@ def test_adjusted_time_is_noted(cell, text, code):
      "9999-12-31T23:59-01:00", "9999-12-31 23:59:59-00:01",
      "\uff12\uff10\uff12\uff16-11-22T06:00Z"],
 )  # fmt: skip
-def test_invalid_or_ambiguous_time_is_refused(cell):
+def test_invalid_or_ambiguous_time_in_a_file_is_refused(cell):
     refused = read_moment(cell, zone=LONDON)
 
     assert isinstance(refused, RowFinding)
@@ -75,5 +75,5 @@ def test_invalid_or_ambiguous_time_is_refused(cell):
 
 
 @given(st.text(max_size=40))
-def test_any_text_is_a_time_or_refused(text):
+def test_any_text_in_a_time_column_is_a_time_or_refused(text):
     assert isinstance(read_moment(text, zone=LONDON), Moment | RowFinding)

@@ -57,21 +57,21 @@ def test_row_becomes_a_native_conversion():
     "placeholder",
     ["undefined", "null", "N/A", "unknown", "None", "-", "[object Object]", " null ", "0"],
 )
-def test_placeholder_click_id_is_empty_and_noted(placeholder):
+def test_placeholder_as_a_click_id_is_empty_and_noted(placeholder):
     row = read(twclid=placeholder)
 
     assert "twclid" not in conversion(row)
     assert codes(row.notes) == [("twclid", "placeholder")]
 
 
-def test_placeholder_order_id_is_replaced_by_the_row_id():
+def test_placeholder_as_an_order_id_is_replaced_by_the_id_of_the_row():
     row = read(order_id="null")
 
     assert row.order == "row-2"
     assert conversion(row)["conversion_id"] == "row-2"
 
 
-def test_total_of_zero_is_no_placeholder():
+def test_total_of_zero_is_not_a_placeholder():
     assert conversion(read(total="0"))["value"] == "0"
 
 
@@ -82,14 +82,14 @@ def test_order_without_an_amount_has_no_value_and_currency():
     assert "currency" not in sent
 
 
-def test_currency_beside_an_amount_replaces_an_empty_column():
+def test_currency_beside_an_amount_is_used_if_the_column_is_empty():
     row = read(total="GBP 55.45", currency="")
 
     assert conversion(row)["currency"] == "GBP"
     assert codes(row.notes) == [("currency", "currency_read")]
 
 
-def test_currency_beside_an_amount_replaces_an_invalid_column():
+def test_currency_beside_an_amount_is_used_if_the_column_is_invalid():
     assert conversion(read(total="EUR 602.50", currency="XX"))["currency"] == "EUR"
 
 
@@ -116,14 +116,14 @@ def test_default_currency_applies_to_rows_without_one():
         ),
     ],
 )
-def test_bad_row_is_refused_with_every_reason(cells, errors):
+def test_invalid_row_is_refused_with_every_reason(cells, errors):
     row = read(**cells)
 
     assert row.body is None
     assert codes(row.errors) == errors
 
 
-def test_options_set_event_and_zone():
+def test_options_set_the_event_and_the_zone_of_rows():
     said = {"event": "lead", "zone": UTC}
 
     sent = conversion(read(event="", created_at="2026-11-22 06:00", said=said))
@@ -145,7 +145,7 @@ def test_options_set_event_and_zone():
         ("unknown", None),
     ],
 )
-def test_consent_is_never_lost(cell, consent):
+def test_every_consent_cell_becomes_a_consent_signal(cell, consent):
     assert conversion(read(consent=cell)).get("consent") == consent
 
 
@@ -185,7 +185,7 @@ def test_repeated_order_with_another_value_is_refused():
     assert "different value" in again.errors[0].message
 
 
-def test_same_order_with_another_event_is_another_conversion():
+def test_same_order_id_with_another_event_is_another_conversion():
     rows = reader()
     rows.read(2, [GOOD.get(name, "") for name in HEADER])
 
@@ -194,9 +194,9 @@ def test_same_order_with_another_event_is_another_conversion():
     assert other.notes == ()
 
 
-def test_repr_of_a_row_hides_persons():
+def test_repr_of_a_row_hides_personal_data():
     assert "shopper" not in repr(read())
 
 
-def test_file_codes_differ_from_gateway_codes():
+def test_codes_of_files_differ_from_codes_of_the_gateway():
     assert not (ERRORS.keys() | NOTES.keys()) & CODES.keys()

@@ -1,4 +1,4 @@
-"""Encode event data as a hit, which must read back as the same data."""
+"""Encode event data as a GA4 hit. Reading the hit gives the same data."""
 
 import json
 from pathlib import Path
@@ -43,7 +43,7 @@ def read_back(event):
     return ga4.read(query, body.encode()).readable[0]
 
 
-def test_hit_is_read_back_unchanged():
+def test_encoded_hit_is_read_as_the_same_event_data():
     assert read_back(EVENT) == EVENT | {
         "items": [
             {
@@ -58,7 +58,7 @@ def test_hit_is_read_back_unchanged():
     }
 
 
-def test_only_shared_parameters_are_in_the_address():
+def test_only_parameters_shared_by_all_events_are_in_the_url():
     query, body = hit_of(EVENT)
 
     assert dict(parse_qsl(query)) == {"v": "2", "tid": "G-1"}
@@ -66,7 +66,7 @@ def test_only_shared_parameters_are_in_the_address():
     assert dict(parse_qsl(body))["_uip"] == "203.0.113.7"
 
 
-def test_numbers_and_texts_keep_their_types():
+def test_numbers_and_texts_keep_their_types_in_a_hit():
     said = dict(parse_qsl(hit_of(EVENT | {"flag": True, "whole": 5.0, "none": None})[1]))
 
     assert said["epn.value"] == "49.9"
@@ -77,7 +77,7 @@ def test_numbers_and_texts_keep_their_types():
     assert "ep.none" not in said
 
 
-def test_persons_and_fields_without_a_parameter_are_not_sent():
+def test_personal_data_and_fields_without_a_parameter_are_not_encoded():
     more = {
         "user_data": {"email_address": "shopper@mail.example"},
         "x-sst-system_properties": {"uc": "GB"},
@@ -100,12 +100,12 @@ def test_persons_and_fields_without_a_parameter_are_not_sent():
         {"x-ga-measurement_id": "G-1"},
     ],
 )
-def test_event_without_a_measurement_id_or_name_is_refused(event):
+def test_event_without_a_measurement_id_or_name_cannot_be_encoded(event):
     with pytest.raises(ValueError, match=r"x-ga-measurement_id|event_name"):
         hit_of(event)
 
 
-def test_every_hit_of_the_cases_is_read_back():
+def test_every_hit_of_the_test_cases_can_be_encoded_and_read():
     cases = json.loads((Path(__file__).parent / "cases/ga4.json").read_text())
     seen = 0
     for case in cases:

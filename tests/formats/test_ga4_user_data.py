@@ -54,7 +54,7 @@ def read_by_template(code, more):
     return turn.returned
 
 
-def test_dotted_user_data_is_nested():
+def test_user_data_with_dotted_names_becomes_an_object():
     assert event_of(PERSON)["user_data"] == {
         "email_address": EMAIL,
         "phone_number": PHONE,
@@ -62,11 +62,11 @@ def test_dotted_user_data_is_nested():
     }
 
 
-def test_no_flat_copy_of_user_data_is_left():
+def test_user_data_is_not_left_under_dotted_names():
     assert not [name for name in event_of(PERSON) if name.startswith("user_data.")]
 
 
-def test_dotted_user_data_of_the_user_properties_is_nested_there():
+def test_dotted_user_data_of_the_user_properties_becomes_an_object_there():
     event = event_of("&up.user_data.email_address=a%40mail.example&up.plan=gold")
 
     assert event["x-ga-mp2-user_properties"] == {
@@ -76,13 +76,13 @@ def test_dotted_user_data_of_the_user_properties_is_nested_there():
     assert "user_data" not in event
 
 
-def test_several_addresses_are_a_list():
+def test_several_addresses_in_user_data_become_a_list():
     several = "&ep.user_data.address.1.city=Bath&ep.user_data.address.0.city=York"
 
     assert event_of(several)["user_data"] == {"address": [{"city": "York"}, {"city": "Bath"}]}
 
 
-def test_other_dotted_names_stay_flat():
+def test_other_dotted_names_are_not_nested():
     event = event_of("&ep.user_data_origin.kind=crm&ep.cart.size=5&ep.user_data=x")
 
     assert (event["user_data_origin.kind"], event["cart.size"]) == ("crm", "5")
@@ -93,13 +93,13 @@ def test_nested_user_data_replaces_a_text():
     assert event_of("&ep.user_data=x" + PERSON)["user_data"]["email_address"] == EMAIL
 
 
-def test_many_dots_give_a_tree_of_limited_depth():
+def test_name_with_many_dots_gives_an_object_of_limited_depth():
     event = event_of("&ep.user_data" + ".a" * 5_000 + "=1")
 
     assert json.dumps(event["user_data"]) == '{"a": ' * 7 + '"1"' + "}" * 7
 
 
-def test_hashes_of_the_hit_are_added_to_dotted_user_data():
+def test_hashes_of_a_hit_are_added_to_its_user_data():
     event = event_of(
         "&em=tv.1~em.LwqdzVpbW9K4trGkTbpX1NY7fdirDBPw2cYceijjobI&ep.user_data.email_address=a%40b.example"
     )
@@ -120,7 +120,7 @@ def test_hashes_of_the_hit_are_added_to_dotted_user_data():
         ("&ep.user_data.0.email_address=a%40b.example", ("a@b.example", None)),
     ],
 )  # fmt: skip
-def test_conversion_for_x_has_the_same_person(more, expected):
+def test_conversion_for_x_has_the_same_email_and_phone_as_the_event_data(more, expected):
     assert person_at_x(more) == expected
 
 
@@ -133,17 +133,17 @@ def test_conversion_for_x_has_the_same_person(more, expected):
         ("user_data.nothing", None),
     ],
 )
-def test_template_reads_user_data_by_path(path, expected):
+def test_template_can_read_user_data_by_path(path, expected):
     assert read_by_template(f"return require('getEventData')('{path}');", PERSON) == expected
 
 
-def test_template_reads_user_data_as_an_object():
+def test_template_can_read_user_data_as_an_object():
     code = "const user = require('getEventData')('user_data') || {}; return user.email_address;"
 
     assert read_by_template(code, PERSON) == EMAIL
 
 
-def test_tag_for_meta_sends_the_hashes_of_the_person_of_a_hit():
+def test_tag_for_meta_sends_the_hashes_of_user_data_in_a_hit():
     template = read_template((TEMPLATES / "meta_post.tpl").read_bytes())
 
     turn = QuickJsEngine(template).start(

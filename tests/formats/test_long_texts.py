@@ -1,5 +1,7 @@
-"""Costs are linear in the length of a text: a search that restarts at each letter of these would
-take minutes. Anyone may send 64 kB."""
+"""Reading takes time linear in the length of a text.
+
+A search that restarts at each letter of these texts would take minutes, and anyone may send 64 kB.
+"""
 
 from itertools import product
 from string import ascii_lowercase
@@ -30,7 +32,7 @@ WORD = "a" * (MOST_READ - 100)
 
 
 @pytest.mark.parametrize("text", [f"@{WORD}", f"a@{WORD}", f"{WORD} a@b", "@" * len(WORD)])
-def test_long_word_beside_an_at_sign_is_unchanged(text):
+def test_long_word_beside_an_at_sign_is_not_an_email(text):
     assert free_text(text) == text
     assert not holds_a_person(text)
     said = msgspec.json.encode([text])
@@ -42,7 +44,7 @@ def test_email_at_the_end_of_a_long_word_is_removed():
 
 
 @pytest.mark.parametrize("part", [f"@{WORD}", f"{WORD}@", f"{WORD}%40", "@" * len(WORD)])
-def test_long_path_segment_is_unchanged(part):
+def test_long_path_segment_of_a_url_is_unchanged(part):
     assert scrubbed_url(f"https://shop.example/{part}") == f"https://shop.example/{part}"
 
 
@@ -57,7 +59,7 @@ def test_text_too_long_to_be_searched_is_dropped(text):
     assert scrubbed_event({"note": text, "a": 1}, region=None) == {"note": "***", "a": 1}
 
 
-def test_each_pair_of_a_text_is_searched_once(monkeypatch):
+def test_each_parameter_of_a_text_is_searched_once(monkeypatch):
     asked = []
     monkeypatch.setattr(scrub_text, "person_in", lambda name, _: asked.append(name))
     names = [
@@ -72,12 +74,12 @@ def test_each_pair_of_a_text_is_searched_once(monkeypatch):
         assert len(asked) <= 2 * 2_001
 
 
-def test_robot_names_itself_at_the_beginning():
+def test_robot_is_recognized_only_at_the_beginning_of_a_long_user_agent():
     assert is_robot(f"ExampleBot/1.0 {WORD}")
     assert not is_robot(f"Mozilla/5.0 {WORD} ExampleBot/1.0")
 
 
-def test_names_and_items_of_a_trace_are_limited():
+def test_names_and_items_in_a_trace_are_limited():
     event = {f"field_{'abcdefghij'[n % 10] * (n // 10 + 1)}": n for n in range(300)}
 
     trace = trace_of(event | {"items": [{"item_id": "a"}] * 30})
@@ -85,7 +87,7 @@ def test_names_and_items_of_a_trace_are_limited():
     assert (len(trace["items"]), len(trace["also"])) == (20, 64)
 
 
-def test_too_many_items_refuse_a_tag_request():
+def test_tag_request_with_too_many_items_is_refused():
     tagged = data_tag.read(
         "", msgspec.json.encode([{"event": "purchase", "items": [{}] * 200}] * 11), form=False
     )
@@ -98,7 +100,7 @@ def test_too_many_items_refuse_a_tag_request():
     assert refused.value.code == "too_many"
 
 
-def test_too_many_contents_cost_only_their_conversion():
+def test_conversion_with_too_many_contents_is_rejected_alone():
     large = {"event": "purchase", "contents": [{}] * (MAX_ITEMS_IN_ALL + 1)}
     usual = {"event": "purchase", "contents": [{}] * MAX_ITEMS_IN_ALL}
     body = msgspec.json.encode({"conversions": [large, usual]})
@@ -112,7 +114,7 @@ def test_too_many_contents_cost_only_their_conversion():
     assert [[fault.code for fault in each] for each in found.faults] == [["too_many"], []]
 
 
-def test_query_shared_by_a_list_of_events_is_limited():
+def test_size_of_a_query_shared_by_a_list_of_events_is_limited():
     query = "&".join(f"k{n}=1" for n in range(501))
 
     with pytest.raises(MalformedRequest) as refused:
@@ -121,7 +123,7 @@ def test_query_shared_by_a_list_of_events_is_limited():
     assert refused.value.code == "too_many"
 
 
-def test_only_a_line_feed_ends_a_hit():
+def test_only_a_line_feed_ends_a_hit_of_a_batch():
     hits, _ = ga4.hits_of(
         "v=2&tid=G-1", "en=purchase&ep.description=a\u2028b\x85c\r\nen=lead\ren=x".encode()
     )

@@ -38,7 +38,7 @@ def test_documented_example_becomes_one_canonical_conversion():
     )
 
 
-def test_stored_body_has_hashes_instead_of_persons():
+def test_stored_body_has_hashes_instead_of_personal_data():
     reading = read_bytes(json.dumps(FULL).encode())
 
     expected = FULL | {
@@ -56,7 +56,7 @@ def test_stored_body_is_read_as_the_same_conversion():
     assert read_bytes(reading.body).results[0].conversion == reading.results[0].conversion
 
 
-def test_event_and_one_identifier_are_enough():
+def test_conversion_needs_only_an_event_and_one_identifier():
     result = read(conversion_id=..., twclid=..., email="a@example.com")
 
     assert result.conversion.time == NOW
@@ -64,7 +64,7 @@ def test_event_and_one_identifier_are_enough():
     assert result.conversion.identifiers == Identifiers(email=sha256("a@example.com"))
 
 
-def test_batch_has_one_result_per_conversion_in_order():
+def test_batch_has_one_result_for_each_conversion_in_order():
     body = {"conversions": [FULL | {"conversion_id": f"o{n}"} for n in range(3)]}
 
     reading = read_bytes(json.dumps(body).encode())
@@ -74,7 +74,7 @@ def test_batch_has_one_result_per_conversion_in_order():
     assert len(json.loads(reading.body)["conversions"]) == 3
 
 
-def test_bad_conversion_costs_no_other():
+def test_invalid_conversion_in_a_batch_is_rejected_alone():
     body = {"conversions": [FULL, {"event": "purchase"}, FULL | {"conversion_id": "o"}]}
 
     results = read_bytes(json.dumps(body).encode()).results
@@ -113,18 +113,18 @@ def test_batch_is_limited_to_1000_conversions():
     )
 
 
-def test_field_named_conversions_in_a_conversion_makes_no_batch():
+def test_conversion_with_a_field_named_conversions_is_not_a_batch():
     result = read(description='"conversions"', consent={"conversions": "granted"})
 
     assert result.conversion.description == '"conversions"'
 
 
 @pytest.mark.parametrize("name", ["purchase", "Purchase", " PURCHASE "])
-def test_event_name_is_case_insensitive(name):
+def test_event_name_can_be_written_in_any_case(name):
     assert read(event=name).conversion.event == "o8z6k"
 
 
-def test_unknown_event_suggests_the_nearest_and_lists_the_known():
+def test_unknown_event_suggests_the_nearest_name_and_lists_all():
     assert read(event="purchsae").faults == (
         Fault(
             path="event",
@@ -141,14 +141,14 @@ def test_conversion_without_an_event_is_refused(event):
 
 
 @pytest.mark.parametrize("pixel", ["", "nope", "closed", "gone", "O8Z6J"])
-def test_pixel_not_open_to_the_source_is_unknown(pixel):
+def test_pixel_that_the_source_may_not_use_is_unknown(pixel):
     result = read(pixel=pixel)
 
     assert codes(result) == [("pixel", "pixel_unknown")]
     assert result.pixel == ""
 
 
-def test_another_pixel_of_the_source_can_be_named():
+def test_conversion_can_name_another_pixel_of_the_source():
     assert read(pixel="p2").conversion.pixel == "p2"
 
 
@@ -165,7 +165,7 @@ def test_another_pixel_of_the_source_can_be_named():
         ({"twclid": "x" * 4_096, "email_sha256": "a" * 64}, ("twclid", "twclid_unusable")),
     ],
 )
-def test_unusable_identifier_is_omitted_with_a_note(fields, left_out):
+def test_unusable_identifier_is_omitted_with_a_warning(fields, left_out):
     result = read(**fields)
 
     assert result.conversion is not None
@@ -193,7 +193,7 @@ def test_national_phone_number_needs_the_region_of_the_source():
         (hashlib.sha256(b"").hexdigest(), "hash_of_nothing"),
     ],
 )
-def test_malformed_hash_is_refused(field, digest, code):
+def test_malformed_hash_rejects_the_conversion(field, digest, code):
     assert codes(read(**{field: digest})) == [(field, code)]
 
 
@@ -204,13 +204,13 @@ def test_uppercase_hash_is_lowered_and_not_hashed_again(field):
     assert (identifiers.email or identifiers.phone) == "ab" * 32
 
 
-def test_hash_overrides_the_raw_text():
+def test_hash_overrides_the_plain_text_of_an_identifier():
     result = read(email="a@example.com", email_sha256="b" * 64)
 
     assert result.conversion.identifiers.email == "b" * 64
 
 
-def test_click_id_is_read_from_the_page_address():
+def test_click_id_is_read_from_the_page_url():
     result = read(twclid=..., url=f"https://shop.example/?twclid={CLICK}&x=1")
 
     assert result.conversion.identifiers.click_id == CLICK
@@ -230,7 +230,7 @@ def test_click_id_is_read_from_the_page_address():
         ({"twclid": ""}, False),
     ],
 )
-def test_conversion_without_an_identifier_x_accepts_is_refused(fields, enough):
+def test_conversion_without_an_identifier_that_x_accepts_is_rejected(fields, enough):
     result = read(**({"twclid": ...} | fields))
 
     assert (result.conversion is not None) is enough

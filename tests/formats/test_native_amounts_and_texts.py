@@ -20,7 +20,7 @@ def test_amount_of_17_digits_keeps_every_digit():
     assert read_bytes(body).results[0].conversion.value == "12345678901234567.89"
 
 
-def test_escaped_amount_is_read():
+def test_amount_with_json_escapes_is_read():
     body = b'{"event":"purchase","twclid":"a","currency":"EUR","value":"\\u00349.9\\u0030"}'
 
     assert read_bytes(body).results[0].conversion.value == "49.90"
@@ -42,7 +42,7 @@ def test_escaped_amount_is_read():
     ],
 )
 @pytest.mark.parametrize("twice", [False, True], ids=["alone", "in a batch"])
-def test_invalid_amount_is_a_fault_of_its_conversion(raw, code, twice):
+def test_invalid_amount_rejects_only_its_conversion(raw, code, twice):
     conversion = f'{{"event":"purchase","twclid":"a","currency":"EUR","value":{raw}}}'
     body = f'{{"conversions":[{conversion},{conversion}]}}' if twice else conversion
 
@@ -51,22 +51,22 @@ def test_invalid_amount_is_a_fault_of_its_conversion(raw, code, twice):
     assert [codes(result) for result in results] == [[("value", code)]] * len(results)
 
 
-def test_value_without_a_currency_is_refused():
+def test_value_without_a_currency_is_rejected():
     assert codes(read(value="5")) == [("currency", "currency_missing")]
 
 
-def test_null_is_the_same_as_missing():
+def test_null_is_the_same_as_a_missing_field():
     nothing = dict.fromkeys(FULL)
 
     assert read(**(nothing | {"event": "purchase", "twclid": CLICK})).faults == ()
 
 
 @pytest.mark.parametrize("currency", ["XXX1", "", "bitcoin"])
-def test_unknown_currency_is_refused(currency):
+def test_unknown_currency_is_rejected(currency):
     assert codes(read(value="5", currency=currency)) == [("currency", "currency_unknown")]
 
 
-def test_all_faults_of_a_conversion_are_reported_together():
+def test_all_errors_of_a_conversion_are_reported_together():
     result = read(
         event="nope",
         twclid="undefined",
@@ -91,20 +91,20 @@ def test_all_faults_of_a_conversion_are_reported_together():
     ]
 
 
-def test_item_count_is_the_sum_if_every_line_has_a_quantity():
+def test_number_of_items_is_the_sum_if_every_content_has_a_quantity():
     assert read(contents=[{"quantity": 2}, {"quantity": 3}]).conversion.quantity == 5
     assert read(contents=[{"quantity": 2}, {}]).conversion.quantity is None
     assert read(contents=[]).conversion.quantity is None
 
 
-def test_ids_can_be_numbers():
+def test_ids_can_be_json_numbers():
     result = read(conversion_id=1001, contents=[{"id": 7, "group": 8}])
 
     assert result.conversion.conversion_id == "1001"
     assert result.conversion.contents == (Content(id="7", group="8"),)
 
 
-def test_empty_texts_are_the_same_as_missing():
+def test_empty_text_is_the_same_as_a_missing_field():
     result = read(description=" ", search="", contents=[{"id": "", "name": "", "type": ""}])
 
     assert result.conversion.description is None
@@ -137,11 +137,11 @@ def test_control_character_in_contents_is_reported_with_its_path():
         ({"contents": [{"name": "x" * 4_097}]}, "contents[0].name"),
     ],
 )
-def test_too_long_text_is_reported(fields, path):
+def test_text_that_is_too_long_is_reported(fields, path):
     assert codes(read(**fields)) == [(path, "text_too_long")]
 
 
-def test_page_address_length_is_checked_after_scrubbing():
+def test_length_of_a_page_url_is_checked_after_scrubbing():
     assert (
         read(url="https://shop.example/?q=" + "x" * 9_000).conversion.url == "https://shop.example/"
     )
@@ -163,5 +163,5 @@ def test_email_in_contents_is_masked():
     assert result.conversion.contents == (Content(id="***", name="for ***", type="Pet supplies"),)
 
 
-def test_time_more_than_a_day_ahead_is_refused():
+def test_time_more_than_a_day_in_the_future_is_rejected():
     assert codes(read(time="2027-01-01T00:00:00Z")) == [("time", "time_in_future")]

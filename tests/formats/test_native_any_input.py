@@ -26,7 +26,7 @@ def test_any_bytes_are_read_or_malformed(body):
 
 
 @given(st.text('"\\{}[]:,0123456789.eE-+ntfu conversions', max_size=120))
-def test_any_near_json_is_read_or_malformed(text):
+def test_any_damaged_json_is_read_or_malformed(text):
     read_or_malformed(text.encode())
 
 
@@ -50,7 +50,7 @@ OBJECTS = st.dictionaries(st.sampled_from([*FULL, "email_sha256", "phone_sha256"
 
 
 @given(OBJECTS | st.builds(lambda many: {"conversions": many}, st.lists(OBJECTS, max_size=3)))
-def test_any_structure_is_read_or_malformed(value):
+def test_any_json_structure_is_read_or_malformed(value):
     read_or_malformed(json.dumps(value).encode())
 
 
@@ -75,7 +75,7 @@ LETTERS = st.sampled_from(["a", "é", "%", "漢", '"', "\\"])
             lambda letter, size: f"https://shop.example/?utm_term={letter * size}", LETTERS, LONG
         ),
     }), min_size=1, max_size=3), st.booleans())  # fmt: skip
-def test_long_text_is_found_in_any_body(conversions, is_ascii):
+def test_text_that_is_too_long_is_found_in_any_body(conversions, is_ascii):
     body = json.dumps({"conversions": conversions}, ensure_ascii=is_ascii).encode()
     with patch("twite.formats.native.read.read_fast", lambda *_: None):
         thorough = read_bytes(body)

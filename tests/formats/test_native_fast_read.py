@@ -1,4 +1,4 @@
-"""The one-pass reader gives the same bytes as the thorough one, or declines."""
+"""The one-pass reader gives the same bytes as the general reader, or declines."""
 
 import json
 from contextlib import contextmanager
@@ -85,7 +85,7 @@ def recorded():
 
 
 def read_both(body, **context):
-    """Return the results with and without the one-pass reader, and what that reader returned."""
+    """Return the results with and without the one-pass reader, and the result of that reader."""
     with recorded() as results:
         read = read_or_refusal(body, **context)
     with patch.object(native, "read_fast", lambda *_: None):
@@ -124,7 +124,7 @@ def read_or_refusal(body, **context):
 
 @pytest.mark.parametrize("is_ascii", [True, False])
 @pytest.mark.parametrize("conversion", USUAL.values(), ids=USUAL)
-def test_usual_conversion_takes_the_fast_path(conversion, is_ascii):
+def test_typical_conversion_is_read_in_one_pass(conversion, is_ascii):
     single = json.dumps(conversion, ensure_ascii=is_ascii).encode()
     batch = b'{"conversions":[%b,%b]}' % (single, single)
 
@@ -140,7 +140,7 @@ UNTYPICAL = {"consent", "the click in the page's URL", "the longest texts"}
 
 
 @pytest.mark.parametrize("conversion", USUAL.values(), ids=USUAL)
-def test_single_usual_conversion_takes_the_typical_path(conversion):
+def test_request_with_one_typical_conversion_has_its_own_reader(conversion):
     body = json.dumps(conversion, ensure_ascii=False).encode()
 
     is_typical = not any(conversion is USUAL[name] for name in UNTYPICAL | {"all fields"})
@@ -158,7 +158,7 @@ def test_single_usual_conversion_takes_the_typical_path(conversion):
         b'"conversion_id":"7","search":null',
     ],
 )
-def test_incomplete_texts_are_left_to_the_thorough_reader(twice):
+def test_conversion_with_a_repeated_key_is_read_by_the_general_reader(twice):
     body = b'{"conversion_id":"1","event":"purchase","email_sha256":"%b",%b}' % (
         sha256("a").encode(), twice,
     )  # fmt: skip
@@ -171,14 +171,14 @@ def test_incomplete_texts_are_left_to_the_thorough_reader(twice):
     assert [result.is_faulty for result in fast.results] == [True, False]
 
 
-def test_conversion_with_known_faults_is_left_to_the_thorough_reader():
+def test_conversion_with_known_errors_is_read_by_the_general_reader():
     given = msgspec.json.decode(json.dumps(ORDER), type=Native)
 
     assert read_fast(given, 0, a_context()) is not None
     assert read_fast(given, 0, a_context(faults=(fault("search", "wrong_type"),))) is None
 
 
-def test_conversions_of_one_request_are_read_fast_or_thoroughly_each():
+def test_each_conversion_of_a_request_has_its_own_reader():
     body = json.dumps({"conversions": [ORDER, ORDER | {"email": "nobody"}, ORDER]}).encode()
 
     fast, thorough, results = read_both(body)
@@ -264,7 +264,7 @@ SOURCES = [
     st.sampled_from(SOURCES),
     st.none() | st.just("key"),
 )
-def test_any_conversion_is_read_as_by_the_thorough_reader(conversions, is_ascii, source, key):
+def test_any_conversion_is_read_the_same_by_both_readers(conversions, is_ascii, source, key):
     body = json.dumps({"conversions": conversions}, ensure_ascii=is_ascii).encode(
         "utf-8", "surrogatepass"
     )
@@ -275,7 +275,7 @@ def test_any_conversion_is_read_as_by_the_thorough_reader(conversions, is_ascii,
 
 
 @pytest.mark.parametrize("name", VALUES)
-def test_each_value_is_read_as_by_the_thorough_reader(name):
+def test_any_value_of_a_field_is_read_the_same_by_both_readers(name):
     for value in VALUES[name]:
         for source in SOURCES:
             for base in (ORDER, {"event": "purchase", "conversion_id": "1", "twclid": CLICK}):
@@ -285,7 +285,7 @@ def test_each_value_is_read_as_by_the_thorough_reader(name):
 
 
 @given(st.binary(max_size=40), st.integers(0, 400), st.integers(0, 12))
-def test_damaged_body_is_read_as_by_the_thorough_reader(junk, at, cut):
+def test_damaged_body_is_read_the_same_by_both_readers(junk, at, cut):
     whole = json.dumps(ORDER).encode()
     body = whole[:at] + junk + whole[at + cut :]
 
@@ -294,7 +294,7 @@ def test_damaged_body_is_read_as_by_the_thorough_reader(junk, at, cut):
     assert fast == thorough
 
 
-def test_duplicate_key_is_refused():
+def test_duplicate_key_is_refused_by_the_one_pass_reader():
     whole = json.dumps(ORDER).encode()
     body = whole[:-1] + b',"email":"b@c.alt"}'
 
@@ -308,14 +308,14 @@ REMEMBERED = "twite.formats.native.fast_read._lines"
 
 
 @pytest.mark.parametrize(("length", "remembered"), [(512, 1), (513, 0)])
-def test_only_short_contents_are_remembered(length, remembered):
+def test_only_short_contents_are_cached(length, remembered):
     with patch.dict(REMEMBERED, clear=True) as lines:
         read_bytes(json.dumps(ORDER | {"contents": [{"name": "x" * length}]}).encode())
 
         assert len(lines) == remembered
 
 
-def test_remembered_contents_are_limited():
+def test_number_of_cached_contents_is_limited():
     counts = []
     with patch.dict(REMEMBERED, clear=True) as lines, patch.object(fast_read, "_MOST_LINES", 3):
         for number in range(9):

@@ -1,4 +1,4 @@
-"""Flaws of match keys in the native format."""
+"""Errors in identifiers, recognized by the native format."""
 
 import hashlib
 
@@ -74,19 +74,19 @@ def test_damaged_identifier_is_recognized_by_its_shape(fields, flaw):
         ({"twclid": None}, "identifier_missing"),
     ],
 )
-def test_flaw_has_a_code(fields, code):
+def test_error_in_an_identifier_has_its_code(fields, code):
     assert [flaw.code for flaw in _flaws(**fields)] == [code]
 
 
-def test_flaw_names_a_private_address_and_masks_a_public_one():
+def test_private_ip_address_is_named_and_a_public_one_masked():
     shapes = [_flaws(ip=ip)[0].shape for ip in ("127.0.0.1", "203.0.113.700")]
 
     assert shapes == ["127.0.0.1", "999.9.999.999"]
 
 
-def test_good_identifiers_have_no_flaws():
+def test_correct_identifiers_have_no_errors():
     assert _flaws(email="anna@shop.de", phone="+44 20 7946 0958", ip="192.0.2.1") == ()
 
 
-def test_click_of_yesterday_is_not_stale():
+def test_click_id_from_yesterday_is_not_too_old():
     assert _flaws(twclid=f"1.{NOW - DAY}.23opevjt88") == ()

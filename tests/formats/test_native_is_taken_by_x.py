@@ -1,4 +1,4 @@
-"""Every conversion that decodes also renders and passes X's rules, as the emulator checks."""
+"""Every accepted conversion can be encoded for X and obeys X's rules, as the emulator checks."""
 
 import json
 from random import Random
@@ -14,7 +14,7 @@ from twite_emulator.exchange import XRequestReceived
 from twite_emulator.judge import Judge
 from twite_emulator.switches import Switches
 
-# Undocumented cases are decided in the strictest way.
+# Cases that X does not document are decided in the strictest way.
 STRICT = Switches(
     strict_time=True,
     strict_double=True,
@@ -98,7 +98,7 @@ NATIVE = st.fixed_dictionaries(
 
 
 @given(st.lists(NATIVE, min_size=1, max_size=3))
-def test_accepted_native_conversions_are_valid_for_x(conversions):
+def test_every_accepted_native_conversion_is_valid_for_x(conversions):
     try:
         reading = read_bytes(json.dumps({"conversions": conversions}).encode())
     except MalformedRequest:
@@ -138,14 +138,14 @@ X_ELEMENT = st.fixed_dictionaries(
         },
     )
 )
-def test_accepted_x_api_conversions_are_valid_for_x(fields):
+def test_every_accepted_conversion_in_xs_format_is_valid_for_x(fields):
     answer = read_one_x(**fields)
 
     if isinstance(answer, XReading):
         assert problems([conversion_body(conversion) for conversion in answer.conversions]) == []
 
 
-def test_validator_notices_invalid_conversions():
+def test_check_of_xs_rules_notices_invalid_conversions():
     body = b'{"conversion_time":"2026-11-24","event_id":"o8z6k","identifiers":[{"twclid":"a"}]}'
 
     assert [status for status, _, _ in problems([body])] == [400]

@@ -31,7 +31,7 @@ PERSON = {
 
 @pytest.mark.parametrize("field", sorted(PERSON))
 @pytest.mark.parametrize("event", ["purchase", "unknown"])
-def test_no_raw_person_reaches_the_disk_or_a_fault(field, event):
+def test_no_plain_identifier_is_stored_or_in_an_error(field, event):
     body = {"event": event, "conversion_id": "c", "value": "1", field: PERSON[field]}
 
     reading = read_bytes(json.dumps(body).encode())
@@ -41,7 +41,7 @@ def test_no_raw_person_reaches_the_disk_or_a_fault(field, event):
 
 
 @pytest.mark.parametrize("field", sorted(PERSON))
-def test_faulty_conversion_beside_good_ones_is_stored_without_persons(field):
+def test_invalid_conversion_in_a_batch_is_stored_without_personal_data(field):
     faulty = {"event": "purchase", "conversion_id": "c", "value": "x", field: PERSON[field]}
 
     reading = read_bytes(json.dumps({"conversions": [FULL, faulty, FULL]}).encode())
@@ -51,7 +51,7 @@ def test_faulty_conversion_beside_good_ones_is_stored_without_persons(field):
     assert len(json.loads(reading.body)["conversions"]) == 3
 
 
-def test_only_faulty_conversions_of_a_request_are_searched_thoroughly(monkeypatch):
+def test_only_invalid_conversions_of_a_request_are_searched_thoroughly(monkeypatch):
     searched = []
 
     def searching(kept, *, thoroughly=False):
@@ -67,7 +67,7 @@ def test_only_faulty_conversions_of_a_request_are_searched_thoroughly(monkeypatc
     assert searched == [("1", False), ("2", True), ("3", False)]
 
 
-def test_denial_suppresses_and_stores_no_match_key():
+def test_denied_conversion_is_suppressed_and_stores_no_match_key():
     body = json.dumps(FULL | {"consent": {"ad_storage": "denied"}}).encode()
 
     reading = read_bytes(body)
@@ -80,7 +80,7 @@ def test_denial_suppresses_and_stores_no_match_key():
     assert kept["conversion_id"] == "order-1001"
 
 
-def test_rejected_conversion_with_a_denial_stores_no_match_key():
+def test_rejected_conversion_that_denies_consent_stores_no_match_key():
     body = FULL | {"consent": {"ad_storage": "denied"}, "event": "unknown"}
 
     kept = json.loads(read_bytes(json.dumps(body).encode()).body)
@@ -88,7 +88,7 @@ def test_rejected_conversion_with_a_denial_stores_no_match_key():
     assert not {"email_sha256", "phone_sha256", "twclid", "ip", "user_agent"} & kept.keys()
 
 
-def test_missing_consent_is_a_denial_where_required():
+def test_missing_consent_is_a_denial_where_it_is_required():
     source = a_source(consent_required=True)
 
     assert read(source).suppressed == "consent_missing"
@@ -120,7 +120,7 @@ def derived(body, **how):
     return read_bytes(body.encode(), **how).results[0].conversion.conversion_id
 
 
-def test_spellings_of_one_conversion_have_one_derived_id():
+def test_every_spelling_of_one_conversion_derives_the_same_id():
     assert len(spellings()) == 20
     assert len({derived(body) for body in spellings()}) == 1
 
@@ -140,7 +140,7 @@ def test_different_conversions_have_different_derived_ids(change):
     assert derived(json.dumps(plain)) != derived(json.dumps(plain | change))
 
 
-def test_retry_without_a_time_has_the_same_id_on_the_same_day():
+def test_retry_without_a_time_derives_the_same_id_on_the_same_day():
     body = '{"event":"sign_up","email":"a@example.com"}'
     start = NOW - NOW % DAY
 
@@ -156,7 +156,7 @@ def test_idempotency_key_determines_the_derived_id():
     assert derived(body, idempotency_key="k") != derived(body)
 
 
-def test_idempotency_key_ids_differ_by_position_and_source():
+def test_ids_derived_from_an_idempotency_key_differ_by_position_and_source():
     conversion = '{"event":"sign_up","twclid":"a"}'
     batch = f'{{"conversions":[{conversion},{conversion}]}}'.encode()
 
@@ -167,7 +167,7 @@ def test_idempotency_key_ids_differ_by_position_and_source():
     assert len(ids) == 3
 
 
-def test_derived_id_is_salted():
+def test_derived_id_depends_on_a_salt():
     body = '{"event":"sign_up","twclid":"a"}'
 
     assert derived(body, salt=b"one") != derived(body, salt=b"other")
@@ -181,7 +181,7 @@ def ids_of(*conversions, **how):
 SIGN_UP = {"event": "sign_up", "twclid": "a"}
 
 
-def test_equal_conversions_without_an_id_in_one_request_are_separate():
+def test_equal_conversions_without_an_id_in_one_request_have_different_ids():
     ids = ids_of(SIGN_UP, FULL, SIGN_UP, SIGN_UP | {"conversion_id": " "})
 
     assert len(set(ids)) == 4
@@ -195,14 +195,14 @@ def test_repeated_request_derives_the_same_ids():
     assert ids_of(*conversions)[:2] == ids_of(*conversions[:2])
 
 
-def test_equal_conversions_with_different_consent_share_an_id():
+def test_equal_conversions_of_which_one_is_denied_share_an_id():
     denied, granted = ({"consent": {"ad_storage": word}} for word in ("denied", "granted"))
 
     assert len(set(ids_of(SIGN_UP | denied, SIGN_UP | granted, SIGN_UP | granted))) == 1
     assert len(set(ids_of(SIGN_UP | granted, SIGN_UP | granted))) == 2
 
 
-def test_repeated_id_is_one_conversion():
+def test_id_repeated_in_a_request_is_one_conversion():
     assert ids_of(FULL, FULL) == ["order-1001", "order-1001"]
 
 
@@ -218,7 +218,7 @@ def test_repeated_id_is_one_conversion():
         "call+%2B442079460059",
     ],
 )
-def test_id_with_personal_data_in_any_form_is_rejected_and_not_stored(id_):
+def test_conversion_id_with_personal_data_is_rejected_and_not_stored(id_):
     body = json.dumps({"conversions": [FULL, FULL | {"conversion_id": id_}]}).encode()
 
     reading = read_bytes(body)

@@ -1,3 +1,5 @@
+"""What a page request says about the visitor: cookies, click id, page URL."""
+
 from urllib.parse import quote
 
 import pytest
@@ -25,7 +27,7 @@ def of_x(**said):
     return quote("{" + text + "}", safe="")
 
 
-def test_first_of_two_equal_cookies_counts():
+def test_first_of_two_cookies_with_the_same_name_is_read():
     found = cookies_of('a=1; b = "2" ;c; d=e=f; a=3;')
 
     assert found == {"a": "1", "b": "2", "d": "e=f"}
@@ -57,11 +59,11 @@ def test_first_of_two_equal_cookies_counts():
         ({}, []),
     ],
 )
-def test_click_cookies_are_read(cookies, clicks):
+def test_cookies_of_a_click_are_read(cookies, clicks):
     assert clicks_of(cookies, now=NOW) == clicks
 
 
-def test_newest_click_counts_and_undated_is_oldest():
+def test_newest_click_is_used_and_one_without_a_time_is_the_oldest():
     old, new, unknown = Click(id=ID, at=1), Click(id=OTHER, at=2), Click(id="x")
 
     assert newest([unknown, old, new]) == new
@@ -70,21 +72,21 @@ def test_newest_click_counts_and_undated_is_oldest():
 
 
 @pytest.mark.parametrize("name", ["_twite", "_twclid"])
-def test_written_cookie_is_read_back(name):
+def test_click_cookie_that_the_gateway_wrote_is_read_back(name):
     click = Click(id=ID, at=NOW)
 
     assert clicks_of({name: cookie_value(name, click)}, now=NOW) == [click]
 
 
-def test_stape_cookie_is_only_the_click_id():
+def test_cookie_for_stapes_tag_is_only_the_click_id():
     assert cookie_value("twclid", Click(id=ID, at=NOW)) == ID
 
 
-def test_click_id_is_read_from_an_address():
+def test_click_id_is_read_from_a_url():
     assert read_click(f"https://shop.example/?twclid={ID}", 7) == Click(id=ID, at=7)
 
 
-def test_repr_of_a_click_hides_the_id():
+def test_repr_of_a_click_hides_its_id():
     assert repr(Click(id=ID, at=7)) == "Click(at=7, ***)"
 
 
@@ -133,7 +135,7 @@ def test_known_click_keeps_its_time():
         ("https://münchen.example/straße", "https://münchen.example/straße"),
     ],
 )
-def test_address_keeps_its_page_and_campaign(url, kept):
+def test_page_url_keeps_its_path_and_campaign(url, kept):
     assert scrubbed_url(url) == kept
 
 
@@ -146,16 +148,16 @@ def test_address_keeps_its_page_and_campaign(url, kept):
         "android-app://com.example",
     ],
 )  # fmt: skip
-def test_invalid_page_address_is_dropped(url):
+def test_invalid_page_url_is_dropped(url):
     assert scrubbed_url(url) is None
 
 
-def test_too_many_parameters_are_dropped_without_an_error():
+def test_page_url_with_too_many_parameters_loses_them_without_an_error():
     assert scrubbed_url("https://shop.example/?" + "utm_id=1&" * 1_001) == "https://shop.example/"
 
 
 @given(st.text(max_size=80))
-def test_any_text_is_an_address_or_dropped(text):
+def test_any_text_is_a_page_url_or_dropped(text):
     kept = scrubbed_url(text)
 
     assert kept is None or kept.startswith(("http://", "https://"))
@@ -165,7 +167,7 @@ PART = st.text("abcXYZ019-._~%@:!$&'()*+,;=/?#[] \\", max_size=12)
 
 
 @given(st.sampled_from(["http", "https"]), PART, PART, PART, PART)
-def test_scrubbing_is_idempotent_and_removes_secrets(scheme, host, path, query, fragment):
+def test_scrubbing_a_page_url_twice_changes_nothing_more(scheme, host, path, query, fragment):
     once = scrubbed_url(f"{scheme}://canary:secret@{host}/{path}?token={query}#{fragment}canary")
 
     if once is not None:

@@ -32,5 +32,5 @@ CANARY = "canary-4f1d"
     ],
     ids=lambda value: type(value).__name__,
 )  # fmt: skip
-def test_repr_hides_persons_and_secrets(value):
+def test_repr_of_a_parsed_request_hides_personal_data_and_secrets(value):
     assert CANARY not in f"{value!r} {value}"

@@ -1,3 +1,5 @@
+"""The format of Twite's own tag for Google's server container."""
+
 import json
 
 import pytest
@@ -11,7 +13,7 @@ def body(**event: object) -> bytes:
     return json.dumps({"version": "1.0.0", "event": event, "pixel": "o8z6j"}).encode()
 
 
-def test_event_and_pixel_of_the_tag_are_read():
+def test_event_and_pixel_of_the_container_tag_are_read():
     sent = read(body(event_name="purchase", value=10))
 
     assert sent == SgtmTagRequest(
@@ -20,7 +22,7 @@ def test_event_and_pixel_of_the_tag_are_read():
     )
 
 
-def test_repeated_browser_hit_has_the_same_identity():
+def test_repeated_browser_hit_gets_the_same_key():
     hit = {
         "event_name": "purchase",
         "client_id": "1.2",
@@ -37,7 +39,7 @@ def test_repeated_browser_hit_has_the_same_identity():
     assert first[0] is not None
 
 
-def test_hit_without_a_request_count_has_no_identity():
+def test_hit_without_a_request_count_gets_no_key():
     sent = read(body(event_name="purchase", client_id="1.2", **{"x-ga-page_id": 4}))
 
     assert sent.tagged.repeated == (None,)
@@ -54,12 +56,12 @@ def test_hit_without_a_request_count_has_no_identity():
         (b'{"event": {}, "event": {}}', "event"),
     ],
 )
-def test_malformed_request_is_refused_with_its_path(sent, path):
+def test_malformed_request_of_the_container_tag_is_refused_with_its_path(sent, path):
     with pytest.raises(MalformedRequest) as caught:
         read(sent)
 
     assert caught.value.path == path
 
 
-def test_repr_hides_the_event():
+def test_repr_hides_the_event_data():
     assert "purchase" not in repr(read(body(event_name="purchase")))

@@ -64,13 +64,13 @@ def _canonical(conversion):
 
 
 @pytest.mark.parametrize("case", [case for _, case in CASES], ids=[name for name, _ in CASES])
-def test_tag_request_becomes_conversions(case):
+def test_request_of_stapes_tag_becomes_conversions(case):
     expected = {key: case[key] for key in ("conversions", "refused") if key in case}
 
     assert becomes(case["body"]) == expected
 
 
-def test_four_secrets_are_read_and_hidden_in_the_repr():
+def test_four_oauth_secrets_are_read_and_hidden_in_the_repr():
     read = proxied(a_body())
 
     assert read.keys == OAuthKeys(
@@ -84,16 +84,16 @@ def test_four_secrets_are_read_and_hidden_in_the_repr():
 
 @pytest.mark.parametrize("part", AUTH)
 @pytest.mark.parametrize("value", [None, "", 7, "a b", "x" * 513, "Schlüssel"])
-def test_incomplete_secrets_are_ignored(part, value):
+def test_incomplete_oauth_secrets_are_ignored(part, value):
     assert proxied(a_body(auth=AUTH | {part: value})).keys is None
 
 
 @pytest.mark.parametrize("auth", [None, [], "secret", {}])
-def test_empty_auth_is_ignored(auth):
+def test_empty_auth_object_is_ignored(auth):
     assert proxied(a_body(auth=auth)).keys is None
 
 
-def test_stored_request_contains_no_secret():
+def test_stored_request_of_stapes_tag_contains_no_secret():
     read = proxied(a_body())
     reading = x_api.read(read.body, destination=a_destination(), salt=b"salt")
 
@@ -102,7 +102,7 @@ def test_stored_request_contains_no_secret():
         assert secret.encode() not in reading.body
 
 
-def test_repeated_conversion_without_time_and_id_is_the_same():
+def test_repeated_conversion_without_time_and_id_is_a_duplicate():
     body = a_body({"value": 10.5})
 
     again = [
@@ -127,7 +127,7 @@ def test_repeated_conversion_without_time_and_id_is_the_same():
         (b'{"pixel_id": "o8z6j", "pixel_id": "p2", "conversions": []}', "pixel_id"),
     ],
 )
-def test_malformed_proxy_request_is_refused(body, path):
+def test_malformed_request_of_stapes_tag_is_refused(body, path):
     with pytest.raises(MalformedRequest) as caught:
         proxied(body)
 
@@ -153,7 +153,7 @@ CONVERSIONS = st.dictionaries(st.sampled_from(FIELDS), VALUES)
 
 
 @given(st.lists(CONVERSIONS | VALUES, max_size=3), VALUES)
-def test_any_conversions_are_read_or_refused_as_x_does(conversions, auth):
+def test_any_conversions_of_stapes_tag_are_read_or_refused_like_at_x(conversions, auth):
     body = {"pixel_id": "o8z6j", "conversions": conversions, "auth": auth}
 
     try:

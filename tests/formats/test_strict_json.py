@@ -16,7 +16,7 @@ MANY = msgspec.json.Decoder(Many)
 X = msgspec.json.Decoder(XRequest)
 
 
-def complaint(body, decoder=ONE):
+def error_message(body, decoder=ONE):
     with pytest.raises(MalformedRequest) as caught:
         decode(decoder, body)
     error = caught.value
@@ -62,7 +62,7 @@ def complaint(body, decoder=ONE):
     ],
 )
 def test_invalid_json_is_explained(body, sentence):
-    assert complaint(body) == ("not_json", "", sentence)
+    assert error_message(body) == ("not_json", "", sentence)
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_invalid_json_is_explained(body, sentence):
     ],
 )
 def test_invalid_utf_8_or_json_is_refused(body):
-    code, path, sentence = complaint(body)
+    code, path, sentence = error_message(body)
 
     assert (code, path) == ("not_json", "")
     assert sentence.startswith("not JSON: ")
@@ -101,14 +101,14 @@ def test_invalid_utf_8_or_json_is_refused(body):
         b'{"odd":' + b"[" * 10_000 + b"]" * 10_000 + b"}",
     ],
 )
-def test_ten_thousand_levels_are_refused(body):
-    assert complaint(body)[0] in {"too_deep", "wrong_shape", "unknown_field"}
+def test_ten_thousand_levels_of_nesting_are_refused(body):
+    assert error_message(body)[0] in {"too_deep", "wrong_shape", "unknown_field"}
 
 
-def test_depth_in_skipped_fields_is_refused():
+def test_nesting_in_skipped_fields_is_limited_too():
     body = b'{"conversions":[],"odd":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
 
-    assert complaint(body, X)[0] == "too_deep"
+    assert error_message(body, X)[0] == "too_deep"
 
 
 @pytest.mark.parametrize(
@@ -146,14 +146,16 @@ def test_depth_in_skipped_fields_is_refused():
         ),
     ],
 )
-def test_wrong_shape_names_the_path_and_the_nearest_field(body, code, path, sentence):
-    assert complaint(body) == (code, path, sentence)
+def test_value_of_a_wrong_type_is_named_with_its_path_and_the_nearest_field(
+    body, code, path, sentence
+):
+    assert error_message(body) == (code, path, sentence)
 
 
-def test_path_in_a_batch_has_its_index():
+def test_path_in_a_batch_contains_the_index():
     body = b'{"conversions":[{"event":"a"},{"event":"b","contents":[{},{"prise":1}]}]}'
 
-    assert complaint(body, MANY) == (
+    assert error_message(body, MANY) == (
         "unknown_field",
         "conversions[1].contents[1].prise",
         '"prise" is not a known field; did you mean "price"?',
@@ -163,7 +165,7 @@ def test_path_in_a_batch_has_its_index():
 def test_integer_of_5000_digits_is_refused_for_an_integer_field():
     body = b'{"conversion_id":' + b"1" * 5_000 + b"}"
 
-    assert complaint(body)[:2] == ("wrong_shape", "conversion_id")
+    assert error_message(body)[:2] == ("wrong_shape", "conversion_id")
 
 
 def test_integer_of_5000_digits_is_accepted_for_a_text_field():
@@ -175,7 +177,7 @@ def test_integer_of_5000_digits_is_accepted_for_a_text_field():
 def test_key_of_a_megabyte_is_refused_quickly():
     began = time.process_time()
 
-    code, path, _ = complaint(b'{"' + b"k" * 2**20 + b'":1}')
+    code, path, _ = error_message(b'{"' + b"k" * 2**20 + b'":1}')
 
     assert (code, len(path)) == ("unknown_field", 65)
     assert time.process_time() - began < 1
@@ -205,7 +207,7 @@ def test_key_of_a_megabyte_is_refused_quickly():
     ],
 )
 def test_duplicate_key_is_refused(body, name):
-    code, path, sentence = complaint(body)
+    code, path, sentence = error_message(body)
 
     if name is None:
         assert code == "unknown_field"
@@ -217,14 +219,14 @@ def test_duplicate_key_is_refused(body, name):
 def test_duplicate_key_in_skipped_fields_is_refused():
     body = b'{"conversions":[{"odd":{"a":1,"a":2}}]}'
 
-    assert complaint(body, X)[:2] == ("duplicate_key", "a")
+    assert error_message(body, X)[:2] == ("duplicate_key", "a")
 
 
 def test_duplicate_among_100000_keys_is_refused_quickly():
     keys = b",".join(b'"%d":1' % n for n in range(100_000))
     began = time.process_time()
 
-    assert complaint(b'{"conversions":[],"odd":{' + keys + b',"99999":2}}', X)[1] == "99999"
+    assert error_message(b'{"conversions":[],"odd":{' + keys + b',"99999":2}}', X)[1] == "99999"
     assert time.process_time() - began < 2
 
 
@@ -241,7 +243,7 @@ def test_duplicate_among_100000_keys_is_refused_quickly():
         '{"conversions":[{"description":"ü\u2028\U0001f600"}]}'.encode(),
     ],
 )
-def test_same_name_in_different_objects_and_in_texts_is_accepted(body):
+def test_same_key_in_different_objects_is_not_a_duplicate(body):
     assert decode(MANY, body) == MANY.decode(body)
 
 
@@ -280,7 +282,7 @@ def test_every_pair_of_equal_keys_is_found(objects, escaped, colon):
     body = f'{{"conversions":[{consents}]}}'.encode()
 
     if has_twice(body):
-        assert complaint(body, MANY)[0] == "duplicate_key"
+        assert error_message(body, MANY)[0] == "duplicate_key"
     else:
         decode(MANY, body)
 
@@ -299,7 +301,7 @@ def struct_types(shape):
 
 
 @pytest.mark.parametrize("shape", [Many, XRequest])
-def test_structs_omit_defaults_as_the_duplicate_check_requires(shape):
+def test_structs_omit_defaults_so_that_duplicate_keys_can_be_counted(shape):
     structs = struct_types(shape)
 
     assert len(structs) >= 3
@@ -312,7 +314,7 @@ def test_structs_omit_defaults_as_the_duplicate_check_requires(shape):
 
 @pytest.mark.parametrize("text", ["\x00", "\n", "\x1f", "\x7f", "\x80", "\x9f", "\x85"])
 @pytest.mark.parametrize("escaped", [True, False])
-def test_control_character_is_noticed_in_every_spelling(text, escaped):
+def test_control_character_is_found_in_every_spelling(text, escaped):
     body = json.dumps(text, ensure_ascii=escaped).encode()
 
     assert may_hold_control_characters(body)

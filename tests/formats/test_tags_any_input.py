@@ -57,12 +57,12 @@ def _query(parameters):
 
 
 @given(st.text(max_size=200), st.binary(max_size=200), VISITORS)
-def test_any_bytes_to_ga4_are_read_or_malformed(query, body, visitor):
+def test_any_bytes_to_the_ga4_route_are_read_or_malformed(query, body, visitor):
     is_read_or_malformed(lambda: ga4.read(f"v=2&tid=G-1&{query}", body), visitor)
 
 
 @given(HITS, st.lists(HITS, max_size=3), VISITORS)
-def test_any_parameters_of_a_hit_are_read_or_malformed(shared, lines, visitor):
+def test_any_parameters_of_a_ga4_hit_are_read_or_malformed(shared, lines, visitor):
     body = "\n".join(map(_query, lines)).encode()
 
     is_read_or_malformed(
@@ -114,12 +114,12 @@ def test_any_structure_to_the_data_tag_is_read_or_malformed(value, visitor):
     ),
     VISITORS,
 )
-def test_any_dotted_form_is_read(pairs, visitor):
+def test_any_form_with_dotted_names_is_read(pairs, visitor):
     body = _query([(".".join(key), value) for key, value in pairs]).encode()
 
     becomes_something(data_tag.read("event=purchase", body, form=True), visitor)
 
 
 @given(st.lists(EVENTS, max_size=3), VISITORS)
-def test_any_event_is_parsed(events, visitor):
+def test_any_event_data_is_parsed(events, visitor):
     becomes_something(Tagged(events=tuple(events), repeated=(None,) * len(events)), visitor)

@@ -1,4 +1,4 @@
-"""Batches of pages and tags: an unreadable event does not affect its neighbours."""
+"""Batches of pages and tags: an unreadable event does not affect the others."""
 
 import json
 
@@ -76,7 +76,7 @@ def an_order(order, more=""):
     return f'{{"event":"purchase","conversion_id":"{order}"{more}}}'
 
 
-def test_lone_surrogate_of_a_page_is_replaced_at_no_cost():
+def test_lone_surrogate_in_a_beacon_is_replaced():
     found = of_a_page(an_order("A", f',"contents":[{{"name":{CUT}}}]'), an_order("B")).found
 
     first, last = found.conversions
@@ -84,7 +84,7 @@ def test_lone_surrogate_of_a_page_is_replaced_at_no_cost():
     assert (first.conversion_id, last.conversion_id, found.faults) == ("A", "B", ())
 
 
-def test_lone_surrogate_of_a_tag_is_replaced_at_no_cost():
+def test_lone_surrogate_in_a_tag_request_is_replaced():
     more = f',"description":{CUT}'
     packed = f"v=2&dtcd={a_row('A', more)}"
 
@@ -102,7 +102,7 @@ def test_lone_surrogate_of_a_tag_is_replaced_at_no_cost():
     assert said == ["Mug \ufffd"] * 5
 
 
-def test_duplicate_key_in_a_page_conversion_costs_only_that_conversion():
+def test_duplicate_key_in_a_beacon_rejects_only_its_conversion():
     found = of_a_page(
         an_order("A", ',"value":1,"value":2'),
         an_order("B", ',"contents":[{"id":1,"id":2}]'),
@@ -119,7 +119,7 @@ def test_duplicate_key_in_a_page_conversion_costs_only_that_conversion():
     ]
 
 
-def test_duplicate_key_beside_an_unknown_field_costs_only_its_conversion():
+def test_duplicate_key_beside_an_unknown_field_rejects_only_its_conversion():
     orders = an_order("A", ',"value":1,"value":2'), an_order("B")
 
     read = of_a_page(*orders, around=',"new":"x"')
@@ -127,7 +127,7 @@ def test_duplicate_key_beside_an_unknown_field_costs_only_its_conversion():
     assert [conversion.conversion_id for conversion in read.found.conversions] == [None, "B"]
 
 
-def test_duplicate_consent_in_a_message_grants_nothing():
+def test_duplicate_consent_key_in_a_beacon_is_not_consent():
     twice = ',"consent":{"ad_storage":"denied","ad_storage":"granted"}'
 
     read = of_a_page(an_order("A"), around=twice)
@@ -158,11 +158,11 @@ UNREAD = [
     ("endpoint", "good", "bad", "code", "path"),
     [(endpoint, good, *fault) for endpoint, good, each in UNREAD for fault in each],
 )
-def test_unreadable_event_is_refused_and_the_others_accepted(endpoint, good, bad, code, path):
+def test_unreadable_event_is_rejected_and_the_others_accepted(endpoint, good, bad, code, path):
     assert results_of(endpoint(good("A"), bad, good("B"))) == ["A", (code, path), "B"]
 
 
-def test_malformed_line_costs_no_other_hit():
+def test_malformed_line_rejects_no_other_hit():
     bought = f"v=2&tid=G-1&en=purchase&ep.twclid={CLICK}&ep.transaction_id="
     lines = "\n".join((f"{bought}A", "v=1&en=purchase", f"{bought}B&{'a=1&' * 500}", f"{bought}C"))
 
@@ -184,14 +184,14 @@ def test_malformed_line_costs_no_other_hit():
         (lambda: protocol(an_event("A"), around=TWICE), "duplicate_key", "a"),
     ],
 )
-def test_fully_unreadable_request_is_refused(read, code, path):
+def test_request_without_a_readable_event_is_refused(read, code, path):
     with pytest.raises(MalformedRequest) as refused:
         read()
 
     assert (refused.value.code, refused.value.path) == (code, path)
 
 
-def test_unreadable_event_reaches_no_tag():
+def test_unreadable_event_is_not_given_to_tags():
     read = protocol("5", an_event("A"))
 
     found = found_in(read)
@@ -211,7 +211,7 @@ def test_invalid_utf_8_is_replaced_and_makes_an_email_unusable():
 
 
 @given(st.text(st.characters() | st.characters(categories=["Cs"])))
-def test_surrogate_repair_changes_only_lone_surrogates(text):
+def test_only_lone_surrogates_are_replaced(text):
     body = json.dumps([text, {text: "\\ud83d"}]).encode()
     expected = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 

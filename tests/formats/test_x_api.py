@@ -15,22 +15,22 @@ NO_IDENTIFIER = XComplaint(
 )
 
 
-def invalid(message, parameter=""):
+def invalid_value(message, parameter=""):
     return XComplaint(code="INVALID_PARAMETER", message=message, parameter=parameter)
 
 
-def complaints(**fields):
+def errors_of(**fields):
     answer = read_one_x(**fields)
     return answer.complaints if isinstance(answer, XApiRefusal) else ()
 
 
-def taken(**fields):
+def accepted(**fields):
     answer = read_one_x(**fields)
     assert isinstance(answer, XReading)
     return answer.conversions[0]
 
 
-def test_x_sample_becomes_one_canonical_conversion():
+def test_example_of_x_becomes_one_canonical_conversion():
     answer = read_one_x(
         conversion_time="2022-02-18T01:14:00.603Z",
         event_id="tw-o8z6j-o8z6k",
@@ -88,7 +88,7 @@ def test_x_sample_becomes_one_canonical_conversion():
     )
 
 
-def test_stored_body_is_the_received_body_with_a_scrubbed_address():
+def test_stored_body_is_the_received_body_with_a_scrubbed_url():
     body = {"conversions": [x_conversion(event_source_url="https://shop.example/?secret=1")]}
 
     kept = json.loads(read_x(body).body)
@@ -97,7 +97,7 @@ def test_stored_body_is_the_received_body_with_a_scrubbed_address():
     assert kept == body
 
 
-def test_misplaced_email_is_neither_sent_nor_stored():
+def test_email_in_an_unexpected_field_is_neither_sent_nor_stored():
     body = {
         "conversions": [
             x_conversion(
@@ -121,19 +121,19 @@ def test_misplaced_email_is_neither_sent_nor_stored():
         (
             {"event_id": "o8z6j"},
             400,
-            [invalid("event_id (o8z6j) is not a single event tag (SET)", "event_id")],
+            [invalid_value("event_id (o8z6j) is not a single event tag (SET)", "event_id")],
         ),
         ({"identifiers": [{"twclid": ""}]}, 400, [NO_IDENTIFIER]),
         (
             {"identifiers": [{"hashed_email": "abc"}]},
             400,
-            [invalid("hashed_email (abc) is not a valid SHA-256 hash", "hashed_email")],
+            [invalid_value("hashed_email (abc) is not a valid SHA-256 hash", "hashed_email")],
         ),
         (
             {"conversion_time": "2022-06-16T01:14:00.603"},
             400,
             [
-                invalid(
+                invalid_value(
                     "Expected Time in yyyy-MM-ddTHH:mm:ss.SSSZ, "
                     'got "2022-06-16T01:14:00.603" for conversion_time',
                     "conversion_time",
@@ -149,24 +149,24 @@ def test_misplaced_email_is_neither_sent_nor_stored():
                     message="event_id (A B) does not belong to provided account",
                     parameter="event_id",
                 ),
-                invalid("event_id (A B) is not a single event tag (SET)", "event_id"),
+                invalid_value("event_id (A B) is not a single event tag (SET)", "event_id"),
             ],
         ),
-        ({"event_id": ...}, 400, [invalid("Event ID was not found", "event_id")]),
+        ({"event_id": ...}, 400, [invalid_value("Event ID was not found", "event_id")]),
     ],
 )
-def test_documented_errors_match_x(fields, status, said):
+def test_errors_have_the_form_that_x_documents(fields, status, said):
     assert read_one_x(**fields) == XApiRefusal(status=status, complaints=tuple(said))
 
 
-def test_batch_is_limited_to_500_conversions_as_at_x():
+def test_batch_is_limited_to_500_conversions_like_at_x():
     assert len(read_x({"conversions": [x_conversion()] * 500}).conversions) == 500
     assert read_x({"conversions": [x_conversion()] * 501}) == XApiRefusal(
-        status=400, complaints=(invalid("Conversion count limit is 500"),)
+        status=400, complaints=(invalid_value("Conversion count limit is 500"),)
     )
 
 
-def test_bad_conversion_fails_all_and_every_error_is_listed():
+def test_one_invalid_conversion_refuses_the_batch_and_every_error_is_listed():
     bad = x_conversion(identifiers=[{"hashed_email": "abc"}], value="x", event_id="o8z6j")
 
     answer = read_x({"conversions": [x_conversion(), bad, x_conversion(value="y")]})
@@ -174,15 +174,15 @@ def test_bad_conversion_fails_all_and_every_error_is_listed():
     assert answer == XApiRefusal(
         status=400,
         complaints=(
-            invalid("event_id (o8z6j) is not a single event tag (SET)", "event_id"),
-            invalid("hashed_email (abc) is not a valid SHA-256 hash", "hashed_email"),
-            invalid('Expected Double, got "x" for value', "value"),
-            invalid('Expected Double, got "y" for value', "value"),
+            invalid_value("event_id (o8z6j) is not a single event tag (SET)", "event_id"),
+            invalid_value("hashed_email (abc) is not a valid SHA-256 hash", "hashed_email"),
+            invalid_value('Expected Double, got "x" for value', "value"),
+            invalid_value('Expected Double, got "y" for value', "value"),
         ),
     )
 
 
-def test_not_found_among_the_errors_makes_it_404():
+def test_one_not_found_error_makes_the_response_404():
     answer = read_x(
         {"conversions": [x_conversion(value="x"), x_conversion(event_id="tw-p2-o8z6k")]}
     )
@@ -191,8 +191,8 @@ def test_not_found_among_the_errors_makes_it_404():
 
 
 @pytest.mark.parametrize("event_id", ["o8z6k", "tw-o8z6j-o8z6k"])
-def test_both_spellings_of_an_event_id_are_the_bare_id(event_id):
-    assert taken(event_id=event_id).event == "o8z6k"
+def test_both_forms_of_an_event_id_are_read_as_the_short_one(event_id):
+    assert accepted(event_id=event_id).event == "o8z6k"
 
 
 @pytest.mark.parametrize(
@@ -200,53 +200,53 @@ def test_both_spellings_of_an_event_id_are_the_bare_id(event_id):
     ["tw-p2-o8z6k", "tw-o8z6j-", "tw--o8z6k", "O8Z6K", "o8z6k ", "é", "x" * 33, "a\x00b"],
 )
 def test_unknown_event_id_is_not_found(event_id):
-    assert [complaint.code for complaint in complaints(event_id=event_id)] == [
+    assert [complaint.code for complaint in errors_of(event_id=event_id)] == [
         "NOT_FOUND",
         "INVALID_PARAMETER",
     ]
 
 
 def test_gtm_event_name_replaces_an_event_id():
-    assert taken(event_id=..., event_name="gtm_purchase").event == "gtm_purchase"
-    assert taken(event_id="", event_name="gtm_purchase").event == "gtm_purchase"
+    assert accepted(event_id=..., event_name="gtm_purchase").event == "gtm_purchase"
+    assert accepted(event_id="", event_name="gtm_purchase").event == "gtm_purchase"
 
 
 @pytest.mark.parametrize("name", ["", "purchase", "gtm_", "gtm_a b", "gtm_" + "x" * 121])
 def test_other_event_names_do_not_replace_an_event_id(name):
-    assert complaints(event_id=..., event_name=name) == (
-        invalid("Event ID was not found", "event_id"),
+    assert errors_of(event_id=..., event_name=name) == (
+        invalid_value("Event ID was not found", "event_id"),
     )
 
 
 @pytest.mark.parametrize("stamp", [1_645_146_840_603, "1645146840603"])
 def test_timestamp_in_milliseconds_replaces_the_time(stamp):
-    assert taken(conversion_time=..., conversion_timestamp=stamp).time == 1_645_146_840_603
+    assert accepted(conversion_time=..., conversion_timestamp=stamp).time == 1_645_146_840_603
 
 
-def test_time_overrides_the_timestamp():
-    assert taken(conversion_timestamp=1).time == 1_795_514_400_000
+def test_conversion_time_overrides_the_timestamp():
+    assert accepted(conversion_timestamp=1).time == 1_795_514_400_000
 
 
 @pytest.mark.parametrize(
     "stamp", [-1, 10**18, 2**64, "", "soon", "1e12", "-1", "\u0661", "253402300800000", "9" * 400]
 )
 def test_invalid_timestamp_is_refused(stamp):
-    said = complaints(conversion_time=..., conversion_timestamp=stamp)
+    said = errors_of(conversion_time=..., conversion_timestamp=stamp)
 
     assert [warning.parameter for warning in said] == ["conversion_timestamp"]
 
 
 def test_conversion_without_a_time_is_refused():
-    assert [complaint.parameter for complaint in complaints(conversion_time=...)] == [
+    assert [complaint.parameter for complaint in errors_of(conversion_time=...)] == [
         "conversion_time"
     ]
 
 
-def test_last_representable_time_is_accepted_and_rendered():
-    conversion = taken(conversion_time="9999-12-31T23:59:59.999Z")
+def test_latest_possible_time_is_accepted_and_encoded():
+    conversion = accepted(conversion_time="9999-12-31T23:59:59.999Z")
 
     assert b'"9999-12-31T23:59:59.999Z"' in conversion_body(conversion)
-    assert complaints(conversion_time="9999-12-31T23:59:59-01:00")
+    assert errors_of(conversion_time="9999-12-31T23:59:59-01:00")
 
 
 @pytest.mark.parametrize(
@@ -267,34 +267,36 @@ def test_last_representable_time_is_accepted_and_rendered():
     ],
 )
 def test_every_identifier_object_must_be_sufficient(identifiers):
-    assert complaints(identifiers=identifiers) == (NO_IDENTIFIER,)
+    assert errors_of(identifiers=identifiers) == (NO_IDENTIFIER,)
 
 
 @pytest.mark.parametrize("text", ["bob@example.com", "+442079460958", "442079460958", "b ob"])
-def test_raw_person_instead_of_a_hash_is_not_echoed(text):
-    said = complaints(identifiers=[{"hashed_phone_number": text}])
+def test_plain_text_in_place_of_a_hash_is_not_in_the_error(text):
+    said = errors_of(identifiers=[{"hashed_phone_number": text}])
 
     assert said == (
-        invalid("hashed_phone_number (***) is not a valid SHA-256 hash", "hashed_phone_number"),
+        invalid_value(
+            "hashed_phone_number (***) is not a valid SHA-256 hash", "hashed_phone_number"
+        ),
     )
 
 
-def test_hash_of_the_empty_text_is_accepted_as_at_x():
+def test_hash_of_the_empty_text_is_accepted_like_at_x():
     digest = hashlib.sha256(b"").hexdigest()
 
-    assert taken(identifiers=[{"hashed_email": digest.upper()}]).identifiers.email == digest
+    assert accepted(identifiers=[{"hashed_email": digest.upper()}]).identifiers.email == digest
 
 
 @pytest.mark.parametrize(
     ("value", "spelled"), [(20, "20.00"), ("20.00", "20.00"), (20.5, "20.50"), (None, None)]
 )
 def test_amount_becomes_a_decimal_text(value, spelled):
-    assert taken(value=value).value == spelled
+    assert accepted(value=value).value == spelled
 
 
-def test_default_currency_is_usd_as_at_x():
-    assert taken(value=1).currency == "USD"
-    assert taken().currency is None
+def test_default_currency_is_usd_like_at_x():
+    assert accepted(value=1).currency == "USD"
+    assert accepted().currency is None
 
 
 @pytest.mark.parametrize(
@@ -316,7 +318,7 @@ def test_default_currency_is_usd_as_at_x():
     ],
 )
 def test_error_names_its_parameter(fields, parameter):
-    assert [complaint.parameter for complaint in complaints(**fields)] == [parameter]
+    assert [complaint.parameter for complaint in errors_of(**fields)] == [parameter]
 
 
 def test_retry_without_a_conversion_id_derives_the_same_id():
@@ -331,7 +333,7 @@ def test_retry_without_a_conversion_id_derives_the_same_id():
     assert all(len(conversion.conversion_id) == 26 for conversion in first)
 
 
-def test_repr_hides_persons():
+def test_repr_hides_personal_data_in_xs_format():
     answer = read_one_x(
         description="canary",
         event_source_url="https://shop.example/canary",

@@ -101,10 +101,10 @@ class Shop(Stage):
 
     @property
     def inside(self):
-        """The number of admitted requests."""
+        """The number of requests being handled."""
         return self.collector._services.gate._inside  # noqa: SLF001
 
-    def kept(self):
+    def stored_rows(self):
         """Return all rows of the closed store, without random values and times."""
         reader = sqlite3.connect(self.path)
         tables = [
@@ -133,14 +133,14 @@ def undated(answers):
 
 
 async def both(tmp_path, play, **said):
-    """Run with and without the direct route; return the responses and the store of each server."""
+    """Run with and without the direct route. Return the responses and the store of each server."""
     shown = []
     for is_direct in (True, False):
         shop = Shop(tmp_path, is_direct=is_direct, **said)
         async with shop.running():
             answers = await play(shop)
             inside = shop.inside
-        shown.append((answers, inside, shop.notices.seen, shop.kept()))
+        shown.append((answers, inside, shop.notices.seen, shop.stored_rows()))
     return shown
 
 

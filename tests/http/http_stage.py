@@ -1,4 +1,4 @@
-"""A server on a real socket, and its collaborators."""
+"""A server on a real socket, with fakes of the services behind it."""
 
 import asyncio
 import contextlib
@@ -40,7 +40,7 @@ class StoppedClock:
 
 
 class FakeAccept:
-    """Gives preset answers; records the requests."""
+    """Gives preset results and records the requests."""
 
     def __init__(self) -> None:
         self.native_answer: AcceptReceipt | Exception = a_receipt(accepted=1)
@@ -127,7 +127,7 @@ class Notices:
 
 
 class FakeEraser:
-    """`told` lists the slices of erasures in order; the log is always empty."""
+    """`told` lists the slices of erasures in order. The log is always empty."""
 
     def __init__(self) -> None:
         self.told: list[EraseStore] = []
@@ -139,7 +139,7 @@ class FakeEraser:
 
 
 class Stage:
-    """A server on a real socket, and its collaborators."""
+    """A server on a real socket, and the fakes behind it."""
 
     def __init__(self, **said: Any) -> None:
         self.accept = FakeAccept()
@@ -186,7 +186,7 @@ class Stage:
         key: str | None = KEY,
         headers: Mapping[str, str] | None = None,
     ) -> HttpResponse:
-        """Send a request over a socket of its own, and read the answer to its end."""
+        """Send a request over a socket of its own, and read the response to its end."""
         said = {} if key is None else {"Authorization": f"Bearer {key}"}
         return parse_response(
             await self.say(request(method, path, body, said | dict(headers or {})))

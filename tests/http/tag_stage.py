@@ -66,7 +66,7 @@ class TagStage:
         origin: str | None = PAGE,
         headers: Mapping[str, str] | None = None,
     ) -> HttpResponse:
-        """Send a request as a browser does from a page of the shop."""
+        """Send a request like a browser on a page of the shop."""
         said = {} if origin is None else {"Origin": origin}
         return await self.stage.ask(
             method, path, body, key=None, headers=VISITOR | said | dict(headers or {})
@@ -75,7 +75,7 @@ class TagStage:
     async def of_server(
         self, method: str, path: str, body: bytes = b"", *, key: str | None = None, **more: Any
     ) -> HttpResponse:
-        """Send a request as a server does; without `key`, the path contains one."""
+        """Send a request like a server. Without `key`, the path contains one."""
         return await self.stage.ask(method, path, body, key=key, **more)
 
     async def sent(self) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""The CPU time of one address is limited, on a real socket."""
+"""The CPU time that one IP address may use is limited, on a real socket."""
 
 import asyncio
 import time
@@ -56,7 +56,7 @@ async def statuses(stage, path, body, times, **said):
     return [(await stage.ask("POST", path, body, **said)).status for _ in range(times)]
 
 
-async def test_address_that_uses_much_cpu_time_is_refused(stage):
+async def test_address_that_uses_too_much_cpu_time_is_refused(stage):
     # Each request uses 60 ms, and the address has 100 ms.
     assert RATE * REQUEST_MS == 100
 
@@ -65,7 +65,7 @@ async def test_address_that_uses_much_cpu_time_is_refused(stage):
     assert answers == [200, 200, 429, 429]
 
 
-async def test_refusal_says_when_to_retry(stage):
+async def test_refusal_for_cpu_time_says_when_to_retry(stage):
     *_, last = [
         await stage.ask("POST", "/heavy", b"60", key=None, headers=HEADERS) for _ in range(2)
     ]
@@ -74,7 +74,7 @@ async def test_refusal_says_when_to_retry(stage):
     assert int(last.headers["retry-after"]) >= 1
 
 
-async def test_requests_that_arrive_together_are_refused_too(stage):
+async def test_concurrent_requests_of_an_address_are_limited_by_cpu_time(stage):
     said = {"key": None, "headers": HEADERS}
     answers = await asyncio.gather(
         *(stage.ask("POST", "/heavy", b"60", **said) for _ in range(RATE))
@@ -85,19 +85,19 @@ async def test_requests_that_arrive_together_are_refused_too(stage):
     assert sum(answer.status == 200 for answer in answers) <= RATE // 2
 
 
-async def test_usual_requests_use_the_whole_rate(stage):
+async def test_usual_requests_can_use_the_whole_rate_limit(stage):
     answers = await statuses(stage, "/heavy", b"0", RATE + 1)
 
     assert answers == [200] * RATE + [429]
 
 
-async def test_servers_with_a_key_have_no_limit_of_cpu_time(stage):
+async def test_servers_with_a_source_key_have_no_limit_of_cpu_time(stage):
     answers = await statuses(stage, "/of-servers", b"60", 4, key="a-source-key", headers={})
 
     assert answers == [200] * 4
 
 
-async def test_cpu_time_of_client_templates_counts(staged):
+async def test_cpu_time_of_client_templates_is_counted(staged):
     clients = FakeClients(took=0.06)
     stage = await staged(**a_stage(MemoryStore()), clients=clients, browser_rate=RATE)
 
@@ -106,7 +106,7 @@ async def test_cpu_time_of_client_templates_counts(staged):
     assert (answers, len(clients.asked)) == ([404, 404, 429, 429], 2)
 
 
-async def test_budget_counts_steps_and_not_the_waits_between_them():
+async def test_cpu_time_of_other_requests_during_a_wait_is_not_counted():
     budget = AddressBudget(rate=1, clock=StoppedClock())  # 5 ms
 
     async def work() -> str:
@@ -122,7 +122,7 @@ async def test_budget_counts_steps_and_not_the_waits_between_them():
     assert (done, budget.wait("a")) == ("done", 0)
 
 
-async def test_cancelled_and_failed_work_is_counted_and_hears_of_it():
+async def test_cpu_time_of_cancelled_and_failed_requests_is_counted():
     budget = AddressBudget(rate=1, clock=StoppedClock())
     heard = []
 

@@ -8,7 +8,7 @@ def of(size):
     return {b"content-length": b"%d" % size}
 
 
-def test_requests_in_flight_are_limited():
+def test_number_of_requests_in_flight_is_limited():
     gate = AdmissionGate(requests=2, size=1_000, largest=100)
     gate.enter(of(1))
     gate.enter(of(1))
@@ -19,7 +19,7 @@ def test_requests_in_flight_are_limited():
     assert refused.value.answer.status == 429
 
 
-def test_bytes_in_flight_are_limited():
+def test_body_bytes_in_flight_are_limited():
     gate = AdmissionGate(requests=9, size=100, largest=100)
     gate.enter(of(60))
 
@@ -29,7 +29,7 @@ def test_bytes_in_flight_are_limited():
     assert gate.enter(of(40)) == 40
 
 
-def test_finished_requests_free_their_space():
+def test_finished_requests_make_room_for_new_ones():
     gate = AdmissionGate(requests=1, size=100, largest=100)
     for _ in range(3):
         gate.leave(gate.enter(of(60)))
@@ -47,5 +47,5 @@ def test_body_of_unknown_size_counts_as_the_largest(headers):
     assert AdmissionGate(requests=9, size=100, largest=70).enter(headers) == 70
 
 
-def test_single_request_enters_whatever_its_size():
+def test_single_request_is_admitted_whatever_its_size():
     assert AdmissionGate(requests=9, size=10, largest=70).enter(of(70)) == 70

@@ -1,4 +1,4 @@
-"""Compare openapi.json with a gateway on a real socket: valid requests get documented responses."""
+"""openapi.json and a gateway on a real socket: valid requests get documented responses."""
 
 import asyncio
 import os

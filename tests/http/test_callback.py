@@ -1,4 +1,4 @@
-"""The callback URL of X's sign-in: exactly one request is handled."""
+"""The callback URL of X's sign-in: the first valid request is used."""
 
 import asyncio
 import socket
@@ -57,7 +57,7 @@ async def test_callback_ignores_other_sign_ins_and_paths():
     assert {answer.split("\r\n")[0] for answer in elsewhere} == {"HTTP/1.1 404 Not Found"}
 
 
-async def test_callback_cuts_off_an_endless_line_and_serves_the_next_request():
+async def test_callback_refuses_an_endless_line_and_serves_the_next_request():
     address = an_address()
     async with Callback(address) as callback:
         await asked(address, f"GET /x/callback?{'x' * 20_000} HTTP/1.1")
@@ -90,6 +90,6 @@ async def test_callback_reports_a_port_in_use():
         "127.0.0.1:8765",
     ],
 )
-def test_callback_listens_only_on_this_machine(address):
+def test_callback_listens_only_on_loopback(address):
     with pytest.raises(SettingsError, match="is not an address of this machine"):
         Callback(address)

@@ -46,7 +46,7 @@ PROXIES = [ip_network("192.0.2.0/24"), ip_network("2001:db8:1::/48")]
         ("unix", [], None),
     ],
 )
-def test_client_address_is_the_nearest_untrusted_hop(peer, forwarded, address):
+def test_client_address_is_the_last_one_before_the_trusted_proxies(peer, forwarded, address):
     assert client_address(peer, forwarded, PROXIES) == address
 
 
@@ -54,7 +54,7 @@ def test_forwarded_header_is_ignored_without_trusted_proxies():
     assert client_address("127.0.0.1", [b"203.0.113.7"], []) == "127.0.0.1"
 
 
-def test_ipv6_addresses_are_counted_per_64_bit_prefix():
+def test_ipv6_clients_are_counted_by_their_64_bit_prefix():
     assert line_of("2001:db8:0:1::1") == line_of("2001:db8:0:1:ffff::2")
     assert line_of("2001:db8:0:1::1") != line_of("2001:db8:0:2::1")
     assert line_of("203.0.113.7") != line_of("203.0.113.8")

@@ -29,7 +29,7 @@ def kept(click, wanted=None, domain="shop.example"):
         ("2001:db8::1", None),
     ],
 )
-def test_registrable_domain_is_never_a_public_suffix(host, domain):
+def test_domain_of_a_cookie_is_never_a_public_suffix(host, domain):
     assert registrable_domain(host) == domain
 
 
@@ -66,7 +66,7 @@ def test_cookie_is_set_only_for_pages_of_the_same_site(hosts, origin, found):
         ("sh\u00f6p.example", None),
     ],
 )
-def test_host_is_read_from_an_address(address, host):
+def test_host_name_is_read_from_a_url(address, host):
     assert host_of(address) == host
 
 
@@ -77,15 +77,15 @@ def test_click_cookie_expires_90_days_after_the_click():
     assert kept(Click(id=ID, at=NOW - 90 * DAY)) == []
 
 
-def test_click_without_a_time_counts_from_now():
+def test_click_cookie_without_a_click_time_expires_in_90_days():
     assert kept(Click(id=ID)) == kept(Click(id=ID, at=NOW))
 
 
-def test_cookie_without_a_domain_is_host_only():
+def test_cookie_without_a_domain_is_for_its_host_only():
     assert "Domain" not in kept(Click(id=ID, at=NOW), domain=None)[0]
 
 
-def test_x_cookie_stays_readable_for_its_script():
+def test_cookie_for_xs_script_is_not_http_only():
     wanted = ClickCookie(names=("_twclid", "twclid"), http_only=True)
 
     of_x, of_stape = kept(Click(id=ID, at=NOW), wanted)

@@ -1,4 +1,4 @@
-"""Connections of the direct route: bytes in pieces, clients that leave, queues, stops."""
+"""Connections of the direct route: split requests, disconnects, full queues, shutdown."""
 
 import asyncio
 import json
@@ -67,7 +67,7 @@ async def test_incomplete_body_is_refused_with_408(tmp_path):
     assert parse_response(direct[0]).status == 408
 
 
-async def test_disconnect_before_the_body_is_complete_leaves_the_gate(tmp_path):
+async def test_request_of_a_client_that_disconnects_does_not_count_as_in_flight(tmp_path):
     async def play(shop):
         protocol, _ = connected(shop)
         protocol.data_received(post()[:-5])
@@ -96,7 +96,7 @@ async def test_body_is_freed_after_a_disconnect_or_timeout(tmp_path):
             assert (arrived, request.parts, shop.inside) == (ONE[:-5], [], 0)
 
 
-async def test_disconnect_before_the_response_still_records_the_submission(tmp_path, caplog):
+async def test_submission_is_stored_if_the_client_disconnects_before_the_response(tmp_path, caplog):
     async def play(shop):
         protocol, transport = connected(shop)
         with shop.store._writer._turn:  # noqa: SLF001 prevents commits meanwhile
@@ -114,7 +114,7 @@ async def test_disconnect_before_the_response_still_records_the_submission(tmp_p
     assert caplog.records == []
 
 
-async def test_full_queue_refuses_requests(tmp_path):
+async def test_requests_are_refused_if_the_queue_is_full(tmp_path):
     async def play(shop):
         async with shop.line() as (reader, writer):
             with shop.store._writer._turn:  # noqa: SLF001 prevents commits meanwhile
@@ -131,7 +131,7 @@ async def test_full_queue_refuses_requests(tmp_path):
     assert (refused.status, refused.headers["retry-after"], accepted.status) == (429, "1", 202)
 
 
-async def test_full_gate_refuses_requests(tmp_path):
+async def test_requests_are_refused_if_too_many_are_in_flight(tmp_path):
     async def play(shop):
         protocol, transport = connected(shop)
         protocol.data_received(post(keep=True)[:-1])
@@ -148,7 +148,7 @@ async def test_full_gate_refuses_requests(tmp_path):
     assert [parse_response(answer).status for answer in direct[0]] == [429, 202]
 
 
-async def test_closed_store_refuses_requests(tmp_path):
+async def test_requests_are_refused_if_the_store_is_closed(tmp_path):
     async def play(shop):
         await shop.store._writer.close()  # noqa: SLF001
         return await say_whole(shop, post())
@@ -166,7 +166,7 @@ async def test_closed_store_refuses_requests(tmp_path):
     assert parse_response(direct[0]).status == 503
 
 
-async def test_internal_error_is_answered_and_reported(tmp_path):
+async def test_internal_error_is_answered_with_500_and_reported(tmp_path):
     def wake(_pixel):
         raise ZeroDivisionError
 
@@ -181,7 +181,7 @@ async def test_internal_error_is_answered_and_reported(tmp_path):
     assert "ZeroDivisionError in wake" in direct[2][0].reason
 
 
-async def test_stop_lets_requests_finish(tmp_path):
+async def test_shutdown_waits_for_requests_in_flight(tmp_path):
     async def play(shop):
         async with shop.line() as (reader, writer):
             with shop.store._writer._turn:  # noqa: SLF001 prevents commits meanwhile
@@ -200,7 +200,7 @@ async def test_stop_lets_requests_finish(tmp_path):
     assert b"\r\nconnection: close\r\n" in direct[0]
 
 
-async def test_stop_waits_for_the_commit_of_a_disconnected_client(tmp_path):
+async def test_shutdown_waits_for_the_commit_of_a_disconnected_client(tmp_path):
     async def play(shop):
         protocol, _ = connected(shop)
         with shop.store._writer._turn:  # noqa: SLF001 prevents commits meanwhile
@@ -218,7 +218,7 @@ async def test_stop_waits_for_the_commit_of_a_disconnected_client(tmp_path):
     assert len(direct[0]) == 1
 
 
-async def test_stop_cuts_off_slow_requests(tmp_path, caplog):
+async def test_shutdown_closes_slow_requests(tmp_path, caplog):
     async def play(shop):
         async with shop.line() as (reader, writer):
             with shop.store._writer._turn:  # noqa: SLF001 prevents commits meanwhile
@@ -235,7 +235,7 @@ async def test_stop_cuts_off_slow_requests(tmp_path, caplog):
     assert caplog.records == []
 
 
-async def test_response_waits_until_the_client_reads(tmp_path):
+async def test_next_response_waits_until_the_client_reads(tmp_path):
     async def play(shop):
         protocol, transport = connected(shop)
         protocol.pause_writing()
@@ -257,7 +257,7 @@ async def test_response_waits_until_the_client_reads(tmp_path):
     assert direct[0][0] == b""
 
 
-async def test_pipelined_offers_of_another_protocol_cost_no_body(tmp_path):
+async def test_pipelined_requests_that_offer_another_protocol_keep_their_bodies(tmp_path):
     offer = post(ONE, "Upgrade: h2c", "Connection: upgrade", keep=True)
 
     direct, ordinary = await both(tmp_path, lambda shop: say_whole(shop, offer * 3 + post()))

@@ -1,4 +1,4 @@
-"""Requests that repeat earlier headers skip the parser, and get the same answers."""
+"""Requests that repeat earlier headers skip the parser, and get the same responses."""
 
 import asyncio
 import json
@@ -57,7 +57,9 @@ async def send(shop, pieces):
 
 
 @pytest.mark.parametrize("pieces", NEXT.values(), ids=NEXT)
-async def test_requests_after_a_known_head_are_answered_as_on_the_ordinary_route(tmp_path, pieces):
+async def test_requests_after_repeated_headers_are_answered_like_on_the_general_route(
+    tmp_path, pieces
+):
     async def play(shop):
         return await send(shop, [KEPT, KEPT, *pieces, KEPT])
 
@@ -69,7 +71,7 @@ async def test_requests_after_a_known_head_are_answered_as_on_the_ordinary_route
 @pytest.mark.parametrize(
     ("name", "parsed"), [("the same", 1), ("another order", 2), ("a name", 3), ("the last", 2)]
 )
-async def test_repeated_head_is_not_parsed_again(tmp_path, monkeypatch, name, parsed):
+async def test_repeated_headers_are_not_parsed_again(tmp_path, monkeypatch, name, parsed):
     parses = []
     parse = DeadlineProtocol._parse  # noqa: SLF001
     monkeypatch.setattr(
@@ -83,7 +85,7 @@ async def test_repeated_head_is_not_parsed_again(tmp_path, monkeypatch, name, pa
     assert len(parses) == parsed
 
 
-async def test_known_head_is_shared_by_connections_and_its_body_is_read(tmp_path):
+async def test_cached_headers_are_shared_by_connections_and_each_body_is_read(tmp_path):
     async with Shop(tmp_path, is_direct=True).running() as shop:
         await send(shop, [KEPT])
         (answer, _) = await send(shop, [KEPT.replace(b'"order-1"', b'"order-2"')])
@@ -92,7 +94,7 @@ async def test_known_head_is_shared_by_connections_and_its_body_is_read(tmp_path
 
 
 @pytest.mark.parametrize("left", [0, 1])
-async def test_requests_of_one_loop_turn_share_a_commit(tmp_path, left):
+async def test_requests_that_arrive_together_share_a_commit(tmp_path, left):
     async with Shop(tmp_path, is_direct=True).running() as shop:
         await send(shop, [KEPT])
         lines = [connected(shop) for _ in range(5)]
@@ -113,7 +115,7 @@ async def test_requests_of_one_loop_turn_share_a_commit(tmp_path, left):
     assert sorted(seen) == [0, 0, 1, 3]
 
 
-def test_known_heads_are_limited():
+def test_number_of_cached_headers_is_limited():
     heads = DirectHeads()
     head = DirectHead(a_source(), 10, 10, [])
 

@@ -1,4 +1,4 @@
-"""What tags know about the origin of their events."""
+"""Whether tags know that a page sent the event."""
 
 from tag_stage import KEY, PROXY, TagStage, stage_arguments
 
@@ -9,7 +9,7 @@ BOUGHT = b"en=purchase&ep.transaction_id=T-1&epn.value=49.9&ep.currency=EUR"
 
 
 class OriginListener:
-    """Replaces the tags: records whether a page sent the events."""
+    """Replaces the tags. Records whether a page sent the events."""
 
     def __init__(self):
         self.from_page = []

@@ -45,7 +45,7 @@ async def the_identifiers(store, conversion_id="order-1"):
     return found
 
 
-async def test_beacon_is_answered_after_its_conversions_are_on_disk(page, store):
+async def test_beacon_is_answered_after_its_conversions_are_stored(page, store):
     answer = await beacon(page, a_message({"conversion_id": "order-1"}))
 
     (history,) = await histories_of(store)
@@ -65,7 +65,7 @@ async def test_repeated_beacon_is_a_duplicate(page, store):
     assert history.duplicates == 1
 
 
-async def test_visitor_address_and_browser_become_identifiers(staged, store):
+async def test_ip_address_and_user_agent_of_the_visitor_become_identifiers(staged, store):
     page = await staged(**a_stage(store, trusted_proxies=[ip_network("127.0.0.1/32")]))
 
     await beacon(
@@ -76,13 +76,13 @@ async def test_visitor_address_and_browser_become_identifiers(staged, store):
     assert found == {"twclid": CLICK, "ip_address": "203.0.113.7", "user_agent": AGENT}
 
 
-async def test_untrusted_forwarded_address_is_ignored(page, store):
+async def test_forwarded_address_from_an_untrusted_proxy_is_ignored(page, store):
     await beacon(page, a_message({"conversion_id": "order-1"}), X_Forwarded_For="203.0.113.7")
 
     assert "ip_address" not in await the_identifiers(store)
 
 
-async def test_raw_email_is_hashed(page, store):
+async def test_plain_email_in_a_beacon_is_hashed(page, store):
     await beacon(page, a_message({"conversion_id": "order-1", "email": "shopper@example.com"}))
 
     found = await the_identifiers(store)
@@ -96,7 +96,7 @@ async def test_click_cookie_is_set_on_the_registrable_domain(page):
     assert answer.headers["set-cookie"] == KEPT
 
 
-async def test_click_of_a_cookie_is_an_identifier_and_keeps_its_expiry(page, store):
+async def test_click_id_of_a_cookie_is_an_identifier_and_the_cookie_keeps_its_expiry(page, store):
     day_old = f"1.{NOW - DAY}.{CLICK}"
     body = a_message({"conversion_id": "order-1", "twclid": None})
 
@@ -106,7 +106,7 @@ async def test_click_of_a_cookie_is_an_identifier_and_keeps_its_expiry(page, sto
     assert f"_twite={day_old}; Path=/; Max-Age={89 * 86_400};" in answer.headers["set-cookie"]
 
 
-async def test_older_click_never_replaces_a_newer_click(page):
+async def test_older_click_never_replaces_a_newer_one_in_the_cookie(page):
     newer = f"1.{NOW - 5}.{OTHER_CLICK}"
 
     answer = await beacon(
@@ -116,7 +116,7 @@ async def test_older_click_never_replaces_a_newer_click(page):
     assert answer.headers["set-cookie"].startswith(f"_twite={newer};")
 
 
-async def test_expired_click_is_not_kept(page):
+async def test_expired_click_is_not_kept_in_the_cookie(page):
     old = f"1.{NOW - 90 * DAY}.{CLICK}"
 
     answer = await beacon(page, a_message(), Cookie=f"_twite={old}")
@@ -132,7 +132,7 @@ async def test_expired_click_is_not_kept(page):
         ({"ad_storage": "granted", "ad_user_data": "granted"}, True),
     ],
 )
-async def test_no_cookie_is_set_before_required_consent(staged, store, consent, kept):
+async def test_click_cookie_is_not_set_before_required_consent(staged, store, consent, kept):
     page = await staged(**a_stage(store, a_shop(consent=ConsentPolicy(required=True))))
 
     answer = await beacon(page, a_message(click={"id": CLICK, "at": NOW}, consent=consent))
@@ -140,7 +140,7 @@ async def test_no_cookie_is_set_before_required_consent(staged, store, consent, 
     assert ("set-cookie" in answer.headers) is kept
 
 
-async def test_denial_suppresses_where_consent_is_optional(page, store):
+async def test_denial_suppresses_a_beacon_where_consent_is_optional(page, store):
     said = {"ad_storage": "denied"}
 
     answer = await beacon(
@@ -153,7 +153,7 @@ async def test_denial_suppresses_where_consent_is_optional(page, store):
 
 
 @pytest.mark.parametrize(("said", "opted_out"), [("1", True), ("0", False), ("true", False)])
-async def test_gpc_opts_out_only_with_the_value_1(page, store, said, opted_out):
+async def test_global_privacy_control_opts_out_only_with_the_value_1(page, store, said, opted_out):
     await beacon(page, a_message({"conversion_id": "order-1"}), Sec_GPC=said)
 
     (history,) = await histories_of(store)
@@ -180,7 +180,7 @@ async def test_denial_deletes_the_click_cookie(staged, store, consent, taken):
     assert answer.headers.get("set-cookie") == (gone if taken else None)
 
 
-async def test_source_chooses_the_cookie_names_and_attributes(staged, store):
+async def test_source_sets_the_names_and_attributes_of_its_cookies(staged, store):
     wanted = ClickCookie(names=("_twite", "twclid"), days=30, http_only=True)
     page = await staged(**a_stage(store, a_shop(cookie=wanted)))
 
@@ -205,7 +205,7 @@ async def test_page_of_another_site_gets_no_cookie(staged, store):
     assert (answer.status, "set-cookie" in answer.headers) == (204, False)
 
 
-async def test_unknown_origin_is_refused_with_a_message(page, store):
+async def test_beacon_from_an_unknown_origin_is_refused_with_a_message(page, store):
     answer = await beacon(page, a_message({}), Origin="https://attacker.example")
 
     assert (answer.status, answer.faults()) == (403, [("", "origin_wrong")])
@@ -214,7 +214,7 @@ async def test_unknown_origin_is_refused_with_a_message(page, store):
     assert list(await store.balance()) == []
 
 
-async def test_preflight_is_answered(page):
+async def test_preflight_of_a_beacon_is_answered(page):
     answer = await page.ask(
         "OPTIONS",
         "/t?s=shop",
@@ -235,14 +235,14 @@ async def test_preflight_is_answered(page):
         (b" " * (HttpLimits().page_body + 1), 413, "body_too_large"),
     ],
 )
-async def test_page_can_read_a_refusal(page, body, status, code):
+async def test_page_can_read_why_a_beacon_is_refused(page, body, status, code):
     answer = await beacon(page, body)
 
     assert (answer.status, answer.faults()[0][1]) == (status, code)
     assert answer.headers["access-control-allow-origin"] == SHOP
 
 
-async def test_bad_conversion_is_named_and_the_others_are_accepted(page, store):
+async def test_invalid_conversion_is_named_and_the_others_are_accepted(page, store):
     body = a_message(
         {"conversion_id": "order-1"},
         {"conversion_id": "order-2", "url": 5},
@@ -263,7 +263,7 @@ async def test_bad_conversion_is_named_and_the_others_are_accepted(page, store):
     assert (account.received, account.rejected, account.balance) == (4, 2, 0)
 
 
-async def test_unreadable_consent_signal_is_no_consent(page, store):
+async def test_unreadable_consent_signal_is_not_consent(page, store):
     await beacon(page, a_message({"conversion_id": "order-1"}, consent={"tcf": ["C"]}))
 
     (history,) = await histories_of(store)
@@ -280,14 +280,14 @@ async def test_unreadable_consent_signal_is_no_consent(page, store):
         (b" " * (HttpLimits().page_body + 1), 413),
     ],
 )
-async def test_final_refusal_has_the_verdict_header(page, body, status):
+async def test_final_refusal_has_the_header_twite_verdict(page, body, status):
     answer = await beacon(page, body)
 
     assert (answer.status, answer.headers["twite-verdict"]) == (status, "final")
     assert answer.headers["access-control-expose-headers"] == "twite-verdict"
 
 
-async def test_retryable_refusal_has_no_verdict_header(staged, store):
+async def test_refusal_that_may_be_retried_has_no_header_twite_verdict(staged, store):
     page = await staged(**a_stage(store, browser_rate=1))
     store.refuse = LedgerUnavailable(reason="disk full", retry_after=5)
 
@@ -300,7 +300,7 @@ async def test_retryable_refusal_has_no_verdict_header(staged, store):
     ]
 
 
-async def test_failed_commit_is_answered_with_retry_after(page, store):
+async def test_failed_commit_of_a_beacon_is_answered_with_retry_after(page, store):
     store.refuse = LedgerUnavailable(reason="disk full", retry_after=5)
 
     answer = await beacon(page, a_message({}, click={"id": CLICK, "at": NOW}))
@@ -310,7 +310,7 @@ async def test_failed_commit_is_answered_with_retry_after(page, store):
     assert "set-cookie" not in answer.headers
 
 
-async def test_rate_limited_beacon_is_answered_with_retry_after(staged, store):
+async def test_beacon_over_the_rate_limit_is_answered_with_retry_after(staged, store):
     page = await staged(**a_stage(store, browser_rate=2))
     for _ in range(2):
         await beacon(page, a_message())
@@ -320,13 +320,15 @@ async def test_rate_limited_beacon_is_answered_with_retry_after(staged, store):
     assert (answer.status, answer.headers["retry-after"]) == (429, "30")
 
 
-async def test_other_methods_are_refused(page):
+async def test_other_methods_are_refused_on_the_beacon_route(page):
     answer = await page.ask("PUT", "/t?s=shop", key=None, headers=PAGE)
 
     assert (answer.status, answer.headers["allow"]) == (405, "GET, POST, OPTIONS")
 
 
-async def test_robots_and_excessive_values_are_counted_and_not_sent(staged, store):
+async def test_conversions_of_robots_and_above_the_value_limit_are_counted_and_not_sent(
+    staged, store
+):
     page = await staged(**a_stage(store, a_shop(browser_value_limit=LIMIT)))
 
     await beacon(page, a_message({"value": "500.01", "currency": "EUR"}))
@@ -340,7 +342,7 @@ async def test_robots_and_excessive_values_are_counted_and_not_sent(staged, stor
     assert list(await store.balance()) == []
 
 
-async def test_image_of_a_page_without_javascript_is_a_conversion(page, store):
+async def test_noscript_image_is_a_conversion(page, store):
     answer = await page.ask(
         "GET",
         f"/t?s=shop&event=purchase&conversion_id=order-1&twclid={CLICK}",
@@ -354,7 +356,7 @@ async def test_image_of_a_page_without_javascript_is_a_conversion(page, store):
     assert len(await histories_of(store)) == 1
 
 
-async def test_image_without_required_consent_is_suppressed(staged, store):
+async def test_noscript_image_without_required_consent_is_suppressed(staged, store):
     page = await staged(**a_stage(store, a_shop(consent=ConsentPolicy(required=True))))
 
     await page.ask(

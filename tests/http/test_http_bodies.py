@@ -19,27 +19,27 @@ def refused(body: bytes, encoding: bytes) -> tuple[int, str]:
     return answer.status, msgspec.json.decode(answer.body)["errors"][0]["code"]
 
 
-def test_gzip_is_inflated():
+def test_gzip_body_is_inflated():
     assert inflate(gzip.compress(BODY, mtime=0), b"gzip", LIMIT) == BODY
 
 
-def test_zstd_is_inflated_with_and_without_a_declared_size():
+def test_zstd_body_is_inflated_with_and_without_a_declared_size():
     silent = zstandard.ZstdCompressor(write_content_size=False).compress(BODY)
 
     assert inflate(zstandard.compress(BODY), b"zstd", LIMIT) == BODY
     assert inflate(silent, b"zstd", LIMIT) == BODY
 
 
-def test_encoding_name_is_case_insensitive():
+def test_name_of_an_encoding_can_be_written_in_any_case():
     assert inflate(gzip.compress(BODY, mtime=0), b" GZip", LIMIT) == BODY
 
 
-def test_identity_encoding_leaves_the_body_unchanged():
+def test_body_with_the_encoding_identity_is_unchanged():
     assert inflate(BODY, b"identity", LIMIT) == BODY
 
 
 @pytest.mark.parametrize("encoding", [b"deflate", b"br", b"gzip, gzip", b"zstd,gzip", b"", b"x"])
-def test_unknown_or_multiple_encodings_are_refused(encoding):
+def test_unknown_or_several_encodings_are_refused(encoding):
     twice = gzip.compress(gzip.compress(BODY))
 
     assert refused(twice, encoding) == (415, "encoding_unknown")
@@ -81,25 +81,25 @@ def test_body_that_inflates_beyond_the_limit_is_too_large(size, compress, encodi
         (zstandard.ZstdCompressor(write_content_size=False).compress(BODY)[:-1], b"zstd"),
     ],
 )
-def test_broken_stream_or_trailing_data_is_malformed(broken, encoding):
+def test_damaged_compressed_body_or_trailing_data_is_malformed(broken, encoding):
     assert refused(broken, encoding) == (400, "encoding_malformed")
 
 
-async def test_compressed_body_reaches_the_gateway_inflated(stage):
+async def test_route_receives_the_inflated_body(stage):
     answer = await stage.submit(gzip.compress(BODY, mtime=0), headers={"Content-Encoding": "gzip"})
 
     assert answer.status == 202
     assert [body for _, body, _ in stage.accept.seen] == [BODY]
 
 
-async def test_declared_oversized_body_is_refused_before_it_is_sent(stage):
+async def test_body_with_a_declared_size_over_the_limit_is_refused_before_it_is_sent(stage):
     answer = await stage.submit(b"{", headers={"Content-Length": "1048577"})
 
     assert answer.status == 413
     assert answer.faults() == [("", "body_too_large")]
 
 
-async def test_chunked_body_is_refused_once_it_is_too_large(stage):
+async def test_chunked_body_is_refused_when_it_exceeds_the_limit(stage):
     piece = b"10000\r\n" + b" " * 0x10000 + b"\r\n"
     sent = (
         b"POST /v1/conversions HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"
@@ -113,7 +113,7 @@ async def test_chunked_body_is_refused_once_it_is_too_large(stage):
     assert stage.accept.seen == []
 
 
-async def test_chunked_body_is_joined(stage):
+async def test_chunks_of_a_body_are_joined(stage):
     sent = (
         b"POST /v1/conversions HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"
         b"Authorization: Bearer a-source-key\r\nContent-Type: application/json\r\n"

@@ -1,4 +1,4 @@
-"""The cookie `_dcid` in the response to Stape's Data Tag is set as Stape's client sets it."""
+"""The cookie `_dcid` in the response to Stape's Data Tag, set like by Stape's own client."""
 
 import re
 from collections.abc import Awaitable, Callable
@@ -53,13 +53,13 @@ WHOSE = [
 
 
 @pytest.mark.parametrize(("body", "cookie", "value"), WHOSE)
-async def test_client_id_cookie_matches_stapes_client(make_api, body, cookie, value):
+async def test_client_id_cookie_matches_that_of_stapes_client(make_api, body, cookie, value):
     api = await make_api()
 
     assert await asked(api, body, cookie=cookie) == f"_dcid={value}; {REST}"
 
 
-async def test_browser_without_a_client_id_gets_a_random_id(make_api):
+async def test_browser_without_a_client_id_gets_a_random_one(make_api):
     api = await make_api()
 
     said = [await asked(api, {}) for _ in range(2)]
@@ -75,7 +75,7 @@ async def test_client_id_cookie_is_http_only_if_configured(make_api):
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-async def test_image_sets_the_client_id_cookie(make_api, method):
+async def test_image_response_sets_the_client_id_cookie(make_api, method):
     api = await make_api()
 
     response = await api.of_page(method, f"{DATA}&client_id=a", headers={"Host": "t.shop.example"})
@@ -99,7 +99,7 @@ NONE = {
 
 
 @pytest.mark.parametrize("why", NONE)
-async def test_client_id_cookie_is_not_set_in_excluded_cases(make_api, why):
+async def test_client_id_cookie_is_not_set_in_documented_exceptions(make_api, why):
     source, body, path = NONE[why]
     api = await make_api(source)
 
@@ -112,7 +112,7 @@ async def test_client_id_cookie_is_not_set_for_a_page_of_another_site(make_api):
     assert await asked(api, {"client_id": "a"}, origin="https://blog.example") is None
 
 
-async def test_client_id_cookie_is_set_with_required_consent(make_api):
+async def test_client_id_cookie_is_set_after_required_consent(make_api):
     api = await make_api(a_shop(consent=ConsentPolicy(required=True)))
 
     said = await asked(
@@ -130,7 +130,7 @@ async def test_denial_deletes_the_client_id_cookie(make_api):
     assert said == "_dcid=; Path=/; Max-Age=0; Domain=shop.example; Secure; SameSite=Lax"
 
 
-async def test_repeated_request_before_the_cookie_has_the_same_conversion_id(make_api):
+async def test_repeated_request_without_the_cookie_has_the_same_conversion_id(make_api):
     api = await make_api()
     body = {
         "event_name": "sign_up",

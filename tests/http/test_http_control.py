@@ -11,7 +11,7 @@ from twite.gateway.ports.outbox import EditedBody
 from twite.gateway.ports.privacy import EraseStore
 
 
-async def test_control_channel_replays_with_its_token(stage):
+async def test_control_route_replays_with_its_token(stage):
     answer = await stage.ask(
         "POST", "/-/desk", b'{"do":"replay","deliveries":[4,7]}', key=CONTROL_TOKEN
     )
@@ -21,7 +21,7 @@ async def test_control_channel_replays_with_its_token(stage):
 
 
 @pytest.mark.parametrize("do", ["replay", "discard"])
-async def test_control_channel_records_who_acted_and_what_is_confirmed(stage, do):
+async def test_control_route_records_the_user_and_the_confirmed_deliveries(stage, do):
     audit_event = AuditEvent(
         at=NOW, who="ada (command)", what=do, subject="o8z6j", detail="2: order-1"
     )
@@ -35,7 +35,7 @@ async def test_control_channel_records_who_acted_and_what_is_confirmed(stage, do
     assert stage.moves.sure == ({7} if do == "replay" else set())
 
 
-async def test_control_channel_discards_with_the_note_as_reason(stage):
+async def test_control_route_discards_with_the_note_as_reason(stage):
     answer = await stage.ask(
         "POST", "/-/desk", b'{"do":"discard","deliveries":[4],"note":"a test"}', key=CONTROL_TOKEN
     )
@@ -44,7 +44,7 @@ async def test_control_channel_discards_with_the_note_as_reason(stage):
     assert stage.moves.done == [("discard", (4,), "a test", NOW)]
 
 
-async def test_control_channel_edits_deliveries_and_reports_refusals(stage):
+async def test_control_route_edits_deliveries_and_reports_refusals(stage):
     edited = EditedBody(delivery=4, event="o8z6k", body=b'{"event_id": "o8z6k"}')
     order = ControlCommand(do="edit", edited=(edited,), note="ada: event as currently mapped")
 
@@ -57,7 +57,7 @@ async def test_control_channel_edits_deliveries_and_reports_refusals(stage):
     assert stage.moves.edited == [edited]
 
 
-async def test_control_channel_erases_by_ids_and_keys(stage):
+async def test_control_route_erases_by_ids_and_keys(stage):
     order = b'{"do":"erase","erasing":{"conversions":[4,7],"keys":["AAAAAAAAAAAAAAAAAAAAAA=="]}}'
 
     answer = await stage.ask("POST", "/-/desk", order, key=CONTROL_TOKEN)
@@ -66,7 +66,7 @@ async def test_control_channel_erases_by_ids_and_keys(stage):
     assert stage.eraser.told == [EraseStore(conversions=(4, 7), keys=(bytes(16),))]
 
 
-async def test_control_channel_changes_users_and_writes_the_audit_log(staged):
+async def test_control_route_changes_users_and_writes_the_audit_log(staged):
     people = MemoryStore().people
     stage = await staged(people=people)
     audit_event = AuditEvent(at=NOW, who="ada (command)", what="add user", subject="eve")
@@ -92,7 +92,7 @@ async def test_control_channel_changes_users_and_writes_the_audit_log(staged):
 
 
 @pytest.mark.parametrize("key", [None, "wrong", "a-source-key", "\xe9"])
-async def test_control_channel_is_404_without_its_token(stage, key):
+async def test_control_route_without_its_token_is_404(stage, key):
     answer = await stage.ask("POST", "/-/desk", b'{"do":"replay","deliveries":[4]}', key=key)
 
     assert answer.status == 404
@@ -100,7 +100,7 @@ async def test_control_channel_is_404_without_its_token(stage, key):
     assert stage.moves.done == []
 
 
-async def test_gateway_without_a_control_token_has_no_control_channel(staged):
+async def test_gateway_without_a_control_token_has_no_control_route(staged):
     stage = await staged(control_token=None)
 
     answer = await stage.ask("POST", "/-/desk", b"{}", key="None")
@@ -127,7 +127,7 @@ async def test_gateway_without_a_control_token_has_no_control_channel(staged):
         b"[" * 100_000,
     ],
 )
-async def test_malformed_control_order_is_400(stage, order):
+async def test_malformed_control_request_is_400(stage, order):
     answer = await stage.ask("POST", "/-/desk", order, key=CONTROL_TOKEN)
 
     assert answer.status == 400

@@ -1,4 +1,4 @@
-"""Too many connections: the one that has been idle longest is closed."""
+"""Too many connections: the server closes the one that has been idle longest."""
 
 import asyncio
 import contextlib
@@ -14,7 +14,7 @@ PING = b"GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
 FEW = HttpLimits(connections=20, sweep_seconds=0.02, tell_seconds=0.02, closing_seconds=0.1)
 
 
-async def test_new_connection_is_served_when_idle_connections_fill_the_limit(staged):
+async def test_new_connection_replaces_an_idle_one_at_the_limit(staged):
     stage = await staged(limits=FEW)
     idle = [await asyncio.open_connection("127.0.0.1", stage.server.port) for _ in range(60)]
 
@@ -32,7 +32,7 @@ async def test_new_connection_is_served_when_idle_connections_fill_the_limit(sta
             await writer.wait_closed()
 
 
-async def test_longest_idle_connection_is_closed_first(staged):
+async def test_connection_that_has_been_idle_longest_is_closed_first(staged):
     stage = await staged(limits=HttpLimits(connections=2))
     first, unused = await asyncio.open_connection("127.0.0.1", stage.server.port)
     await asyncio.sleep(0.01)  # the loop's clock counts whole milliseconds
@@ -49,7 +49,7 @@ async def test_longest_idle_connection_is_closed_first(staged):
     writer.close()
 
 
-def test_file_limit_is_raised_and_spares_some_files():
+def test_limit_of_open_files_is_raised_and_some_are_reserved():
     code = (
         "import resource as r; r.setrlimit(r.RLIMIT_NOFILE, (512, 2048));"
         "from twite.machine.system import raise_limit, room_for_connections as room;"

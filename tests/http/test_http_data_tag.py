@@ -2,7 +2,7 @@ import msgspec
 from tag_stage import CLICK, NOW
 
 
-async def test_data_tag_post_is_answered_with_time_and_id(api):
+async def test_data_tag_event_is_answered_with_time_and_id(api):
     body = msgspec.json.encode({"transaction_id": "T-1", "twclid": CLICK})
 
     response = await api.of_page(
@@ -15,7 +15,7 @@ async def test_data_tag_post_is_answered_with_time_and_id(api):
     assert [conversion["conversion_id"] for conversion in await api.sent()] == ["T-1"]
 
 
-async def test_data_tag_list_is_answered_with_a_list(api):
+async def test_list_of_data_tag_events_is_answered_with_a_list(api):
     events = [{"event": "purchase", "unique_event_id": "u-1", "twclid": CLICK}, {"event": "scroll"}]
 
     response = await api.of_page("POST", "/data?v=2", msgspec.json.encode(events))
@@ -23,20 +23,20 @@ async def test_data_tag_list_is_answered_with_a_list(api):
     assert [item["unique_event_id"][:4] for item in response.json()] == ["u-1", f"{NOW}"[:4]]
 
 
-async def test_data_tag_get_is_answered_with_an_image(api):
+async def test_data_tag_get_request_is_answered_with_an_image(api):
     response = await api.of_page("GET", f"/data?v=2&event=sign_up&event_id=e-1&twclid={CLICK}")
 
     assert (response.status, response.headers["content-type"]) == (200, "image/gif")
     assert response.body.startswith(b"GIF89a")
 
 
-async def test_data_tag_redirect_address_is_not_followed(api):
+async def test_redirect_parameter_of_a_data_tag_request_is_ignored(api):
     response = await api.of_page("GET", "/data?event=sign_up&twclid=a&r=https://evil.example/")
 
     assert (response.status, "location" in response.headers) == (200, False)
 
 
-async def test_data_tag_form_is_read(api):
+async def test_form_body_of_a_data_tag_request_is_read(api):
     response = await api.of_page(
         "POST",
         "/data?v=2&event=purchase",

@@ -40,7 +40,7 @@ async def sight(store, *, pixel="o8z6j", at=NOW, receipt="r1", name="x", way=Ded
     )
 
 
-async def test_report_counts_by_event_and_day_with_advice(page):
+async def test_deduplication_report_has_counts_by_event_and_day_and_advice(page):
     await beacon(
         page,
         a_message(
@@ -63,7 +63,7 @@ async def test_report_counts_by_event_and_day_with_advice(page):
     )
 
 
-async def test_source_sees_only_its_own_pixels(page, store):
+async def test_deduplication_report_contains_only_pixels_of_the_source(page, store):
     await sight(store, pixel="other")
 
     answer = await page.ask("GET", "/v1/deduplication")
@@ -71,7 +71,7 @@ async def test_source_sees_only_its_own_pixels(page, store):
     assert answer.json()["by"] == []
 
 
-async def test_report_names_the_id_pairs_of_its_own_pixels(page, store):
+async def test_deduplication_report_lists_orders_with_two_ids_of_its_own_pixels(page, store):
     for pixel in ("o8z6j", "other"):
         await sight(
             store, pixel=pixel, name=f"page-{pixel}", way=DedupPath.PAGE, receipt=f"p-{pixel}"
@@ -86,7 +86,7 @@ async def test_report_names_the_id_pairs_of_its_own_pixels(page, store):
     )
 
 
-async def test_days_are_counted_back_from_today(page, store):
+async def test_days_of_the_deduplication_report_are_counted_back_from_today(page, store):
     await sight(store, at=NOW - DAY)
 
     assert (await page.ask("GET", "/v1/deduplication?days=1")).json()["by"] == []
@@ -94,13 +94,13 @@ async def test_days_are_counted_back_from_today(page, store):
 
 
 @pytest.mark.parametrize("days", ["0", "15", "-1", "1.5", "", "x", "9999999999"])
-async def test_invalid_days_are_refused(page, days):
+async def test_deduplication_report_of_invalid_days_is_refused(page, days):
     answer = await page.ask("GET", f"/v1/deduplication?days={days}")
 
     assert (answer.status, answer.faults()) == (400, [("days", "days")])
 
 
-async def test_pages_cannot_read_the_report(staged, store):
+async def test_pages_cannot_read_the_deduplication_report(staged, store):
     page = await staged(**a_stage(store, a_shop()))
 
     answer = await page.ask("GET", "/v1/deduplication", key=None)
@@ -108,16 +108,16 @@ async def test_pages_cannot_read_the_report(staged, store):
     assert answer.status == 401
 
 
-def test_advice_for_a_page_with_the_script_but_without_the_pixel_names_twin():
+def test_advice_for_a_page_without_the_pixel_names_the_missing_setting():
     assert "load X's pixel there" in ADVICE["server_only"]
     assert 'x_pixel to "load"' in ADVICE["server_only"]
 
 
-def test_every_count_has_advice():
+def test_every_count_of_the_deduplication_report_has_advice():
     assert set(COUNTS) == set(DedupReport.__struct_fields__) - {"pixel", "event", "day"}
 
 
-async def test_report_counts_what_the_page_told_the_pixel(page, store):
+async def test_deduplication_report_counts_what_the_page_reported_to_the_pixel(page, store):
     await beacon(
         page,
         a_message(
@@ -133,7 +133,7 @@ async def test_report_counts_what_the_page_told_the_pixel(page, store):
     ]
 
 
-async def test_conversions_the_gateway_cannot_send_are_pixel_only(page, store):
+async def test_conversion_that_the_gateway_cannot_send_counts_as_pixel_only(page, store):
     refused = {"conversion_id": "a", "pixel": "loaded", "twclid": None}
     denied = {"conversion_id": "b", "pixel": "loaded"}
 
@@ -144,7 +144,7 @@ async def test_conversions_the_gateway_cannot_send_are_pixel_only(page, store):
     assert (report.pixel_only, report.both, report.server_only) == (2, 0, 0)
 
 
-async def test_server_copy_matches_the_page_conversion(page, store):
+async def test_copy_from_the_server_is_matched_with_the_conversion_of_the_page(page, store):
     await beacon(page, a_message({"conversion_id": "order-1", "pixel": "loaded"}))
 
     answer = await page.submit(
@@ -156,7 +156,7 @@ async def test_server_copy_matches_the_page_conversion(page, store):
     assert (report.both, report.page_and_server) == (1, 1)
 
 
-async def test_same_order_under_two_ids_is_counted(page, store):
+async def test_order_with_two_ids_is_counted_in_the_deduplication_report(page, store):
     await beacon(page, a_message({"conversion_id": "page-1", "pixel": "loaded"}))
 
     await page.submit(

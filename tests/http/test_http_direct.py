@@ -1,4 +1,4 @@
-"""Typical requests are answered without a task, and exactly as on the ordinary route."""
+"""Typical requests are answered without a task, exactly like on the general route."""
 
 import gzip
 import json
@@ -79,7 +79,7 @@ CASES = USUAL | UNUSUAL | {
 
 
 @pytest.mark.parametrize("sent", CASES.values(), ids=CASES)
-async def test_request_is_answered_and_stored_as_on_the_ordinary_route(tmp_path, sent):
+async def test_request_is_answered_and_stored_like_on_the_general_route(tmp_path, sent):
     async def play(shop):
         return [await say_whole(shop, sent), await say_whole(shop, sent)]
 
@@ -90,7 +90,7 @@ async def test_request_is_answered_and_stored_as_on_the_ordinary_route(tmp_path,
 
 
 @pytest.mark.parametrize("name", [*USUAL, *UNUSUAL])
-async def test_only_usual_requests_take_the_direct_route(tmp_path, monkeypatch, name):
+async def test_only_typical_requests_use_the_direct_route(tmp_path, monkeypatch, name):
     taken = []
     submit = DirectIntake.submit
     monkeypatch.setattr(
@@ -104,7 +104,9 @@ async def test_only_usual_requests_take_the_direct_route(tmp_path, monkeypatch, 
     assert bool(taken) == (name in USUAL)
 
 
-async def test_direct_route_takes_path_limit_and_endpoint_from_its_row(tmp_path, monkeypatch):
+async def test_direct_route_takes_path_limit_and_endpoint_from_the_route_table(
+    tmp_path, monkeypatch
+):
     taken = []
     submit = DirectIntake.submit
     monkeypatch.setattr(
@@ -134,7 +136,7 @@ async def test_direct_route_takes_path_limit_and_endpoint_from_its_row(tmp_path,
     ]  # fmt: skip
 
 
-async def test_without_the_row_no_request_is_handled_directly(tmp_path):
+async def test_without_its_row_in_the_route_table_no_request_is_handled_directly(tmp_path):
     shop = Shop(tmp_path, is_direct=True, routes=[])
 
     async with shop.running():
@@ -144,7 +146,7 @@ async def test_without_the_row_no_request_is_handled_directly(tmp_path):
     assert shop.collector.direct is None
 
 
-async def test_garbage_after_a_request_is_refused_after_its_response(tmp_path):
+async def test_invalid_bytes_after_a_request_are_refused_after_its_response(tmp_path):
     async def play(shop):
         return await say_whole(shop, post(keep=True) + b"\x00\x01\r\n\r\n")
 

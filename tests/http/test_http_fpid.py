@@ -1,4 +1,4 @@
-"""The cookie FPID in the response to a GA4 hit is set as Google's server container sets it."""
+"""The cookie FPID in the response to a GA4 hit, set like by Google's server container."""
 
 import re
 from urllib.parse import unquote
@@ -18,7 +18,7 @@ DROPPED = "FPID=; Path=/; Max-Age=0; Domain=shop.example; Secure; SameSite=Lax"
 
 
 class Listener:
-    """Replaces the tags: records their events."""
+    """Replaces the tags. Records their events."""
 
     def __init__(self):
         self.events = []
@@ -58,13 +58,13 @@ def asks(staged):
     return open_
 
 
-async def test_page_client_id_counts_without_the_setting(asks):
+async def test_client_id_of_the_page_is_used_if_fpid_is_off(asks):
     ask = await asks("off")
 
     assert await ask.hit(cookie=f"FPID={KNOWN}") == (None, ("1234.1775537645", None))
 
 
-async def test_browser_gets_an_id_that_tags_read_and_scripts_do_not(asks):
+async def test_browser_gets_an_fpid_that_tags_can_read_and_scripts_cannot(asks):
     ask = await asks("new")
 
     first, ids = await ask.hit()
@@ -82,7 +82,7 @@ async def test_browser_gets_an_id_that_tags_read_and_scripts_do_not(asks):
 
 
 @pytest.mark.parametrize("mode", ["new", "migrate"])
-async def test_known_browser_keeps_its_id_for_two_more_years(asks, mode):
+async def test_fpid_of_a_known_browser_is_kept_for_two_more_years(asks, mode):
     ask = await asks(mode)
 
     found, ids = await ask.hit(cookie=f"FPID={KNOWN}")
@@ -91,7 +91,7 @@ async def test_known_browser_keeps_its_id_for_two_more_years(asks, mode):
     assert (found, ids) == (f"FPID={KNOWN}; {REST}", (own, "1234.1775537645"))
 
 
-async def test_browser_can_keep_the_page_client_id(asks):
+async def test_fpid_can_contain_the_client_id_of_the_page(asks):
     ask = await asks("migrate")
 
     found, ids = await ask.hit()
@@ -115,7 +115,7 @@ async def test_browser_can_keep_the_page_client_id(asks):
         "&ep.analytics_storage=granted&up.analytics_storage=denied",
     ],
 )
-async def test_denial_ignores_and_deletes_the_cookie(asks, said):
+async def test_denial_ignores_and_deletes_the_fpid(asks, said):
     ask = await asks("new")
 
     without, _ = await ask.hit(HIT + said)
@@ -125,7 +125,7 @@ async def test_denial_ignores_and_deletes_the_cookie(asks, said):
     assert ids == ("1234.1775537645", None)
 
 
-async def test_no_cookie_is_set_without_required_consent(asks):
+async def test_fpid_is_not_set_without_required_consent(asks):
     ask = await asks("new", consent=ConsentPolicy(required=True))
 
     missing = await ask.hit(cookie=f"FPID={KNOWN}")
@@ -135,7 +135,7 @@ async def test_no_cookie_is_set_without_required_consent(asks):
     assert granted is not None
 
 
-async def test_gateway_on_another_site_sets_no_cookie(asks):
+async def test_gateway_on_another_site_does_not_set_the_fpid(asks):
     ask = await asks("new")
 
     assert (await ask.hit(host="twite.example"))[0] is None
@@ -144,7 +144,7 @@ async def test_gateway_on_another_site_sets_no_cookie(asks):
 @pytest.mark.parametrize(
     "value", ["a", "FPID2.2.a@b.example", "FPID2.2." + "a" * 201, "FPID2.2.%0d"]
 )
-async def test_invalid_cookie_is_replaced(asks, value):
+async def test_invalid_fpid_is_replaced(asks, value):
     ask = await asks("migrate")
 
     found, ids = await ask.hit(cookie=f"FPID={value}")
@@ -153,7 +153,7 @@ async def test_invalid_cookie_is_replaced(asks, value):
     assert ids[0] == "1234.1775537645"
 
 
-async def test_server_hit_keeps_its_client_id(asks):
+async def test_hit_of_a_server_keeps_its_client_id(asks):
     ask = await asks("new")
 
     response = await ask.api.of_server("POST", f"{HIT}&api_secret={KEY}")

@@ -1,4 +1,4 @@
-"""Which headers make a request, and which are ignored."""
+"""Which request headers are required, and which are ignored."""
 
 import asyncio
 
@@ -9,7 +9,7 @@ from raw_http import parse_response
 
 
 @pytest.mark.parametrize("hosts", [b"", b"Host: a\r\nHost: b\r\n", b"Host: a\r\nHost: a\r\n"])
-async def test_request_without_exactly_one_host_is_400(stage, hosts):
+async def test_request_without_exactly_one_host_header_is_400(stage, hosts):
     sent = HEAD.replace(b"Host: a\r\n", hosts)
     assert sent != HEAD
 
@@ -19,7 +19,7 @@ async def test_request_without_exactly_one_host_is_400(stage, hosts):
 
 
 @pytest.mark.parametrize("host", [b"a b", b"a/b", b"a@b", b"a:b", b"[::1", b"a?b", b"a\xc3\xa4"])
-async def test_malformed_host_is_400(stage, host):
+async def test_malformed_host_header_is_400(stage, host):
     answer = parse_response(await stage.say(HEAD.replace(b"Host: a", b"Host: " + host) + ONE))
 
     assert (answer.status, answer.faults(), stage.accept.seen) == (400, [("", "host")], [])
@@ -28,14 +28,14 @@ async def test_malformed_host_is_400(stage, host):
 @pytest.mark.parametrize(
     "host", [b"", b"127.0.0.1:80", b"[::1]:80", b"t.shop.example", b"xn--a_b.example:", b"a."]
 )
-async def test_wellformed_host_is_accepted(stage, host):
+async def test_valid_host_header_is_accepted(stage, host):
     async with stage.line() as (reader, writer):
         writer.write(HEAD.replace(b"Host: a", b"Host: " + host) + ONE)
 
         assert parse_response(await one_answer(reader)).status == 202
 
 
-async def test_old_http_needs_no_host(stage):
+async def test_http_1_0_needs_no_host_header(stage):
     answer = parse_response(await stage.say(b"GET /healthz HTTP/1.0\r\n\r\n"))
 
     assert answer.status == 200
@@ -64,7 +64,7 @@ async def test_offer_of_another_protocol_is_ignored(stage, offer, split):
     assert [body for _, body, _ in stage.accept.seen] == [ONE] * 3
 
 
-async def test_chunked_body_beside_an_offer_arrives(stage):
+async def test_chunked_body_after_an_offer_of_another_protocol_is_read(stage):
     chunked = b"Transfer-Encoding: chunked\r\n" + OFFERS["h2c"]
     head = HEAD.replace(b"Content-Length: %d\r\n" % len(ONE), chunked)
     assert head != HEAD
@@ -78,7 +78,7 @@ async def test_chunked_body_beside_an_offer_arrives(stage):
 
 @pytest.mark.parametrize("target", [b"a:443", b"/x", b"*", b"http://a/x"])
 @pytest.mark.parametrize("more", [b"", b"Host: b\r\n", b"Content-Length: 3\r\n", OFFERS["h2c"]])
-async def test_connect_gets_one_refusal(stage, target, more):
+async def test_connect_request_is_refused_once(stage, target, more):
     """The parser calls every CONNECT an upgrade, also without the header."""
     sent = b"CONNECT %b HTTP/1.1\r\nHost: a\r\n%b\r\n" % (target, more)
 

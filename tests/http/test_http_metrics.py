@@ -12,7 +12,7 @@ from twite.http import HttpLimits, Server
 ITSELF = {"Host": "localhost:8080"}
 
 
-async def test_local_client_may_read_the_metrics(stage):
+async def test_client_on_this_machine_can_read_the_metrics(stage):
     stage.records.kept = [ConversionCounts(source="shop", pixel="o8z6j")]
 
     answer = await stage.ask("GET", "/metrics", key=None, headers=ITSELF)
@@ -21,7 +21,7 @@ async def test_local_client_may_read_the_metrics(stage):
     assert answer.headers["content-type"].startswith("text/plain; version=")
 
 
-async def test_proxied_request_is_not_local(staged):
+async def test_request_through_a_proxy_is_not_local(staged):
     open_stage = await staged()
     stage = await staged(trusted_proxies=[ip_network("127.0.0.0/8")])
     forwarded = ITSELF | {"X-Forwarded-For": "203.0.113.7"}
@@ -68,7 +68,7 @@ async def test_local_proxy_is_recognized_by_a_header_or_the_host_name(staged, sa
     assert "not through a proxy" in answers[0].json()["errors"][0]["message"]
 
 
-async def test_remote_metrics_require_the_metrics_key(staged):
+async def test_other_clients_need_the_metrics_key(staged):
     stage = await staged(metrics_key=Secret("a-metrics-key"))
     forwarded = {"X-Forwarded-For": "203.0.113.7"}
 
@@ -93,7 +93,7 @@ NGINX = b"GET /metrics HTTP/1.0\r\nHost: 127.0.0.1:%d\r\nConnection: close\r\n\r
         {"trusted_proxies": [ip_network("10.0.0.0/8")]},
     ],
 )
-async def test_metrics_are_closed_behind_a_silent_proxy(staged, said):
+async def test_metrics_are_refused_if_a_proxy_may_send_no_headers(staged, said):
     stage = await staged(**said, metrics_key=Secret("a-metrics-key"))
 
     silent = await stage.say(NGINX % stage.server.port)
@@ -103,7 +103,7 @@ async def test_metrics_are_closed_behind_a_silent_proxy(staged, said):
     assert keyed.status == 200
 
 
-async def test_local_listener_serves_the_metrics_to_local_clients(staged, unused_tcp_port):
+async def test_local_port_serves_metrics_to_local_clients(staged, unused_tcp_port):
     local = unused_tcp_port
     stage = Stage(public_url="https://t.shop.example", local_port=local)
     stage.server = Server(
@@ -121,7 +121,7 @@ async def test_local_listener_serves_the_metrics_to_local_clients(staged, unused
     assert [line.split()[1] for line in lines] == [b"401", b"200", b"401"]
 
 
-async def test_local_public_url_means_no_proxy(staged):
+async def test_public_url_on_this_machine_means_that_there_is_no_proxy(staged):
     stage = await staged(public_url="http://127.0.0.1:8080")
 
     assert b"200" in (await stage.say(NGINX % stage.server.port)).splitlines()[0]

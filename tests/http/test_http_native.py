@@ -17,7 +17,7 @@ from twite.http import HttpLimits
 ONE = b'{"event":"purchase","email":"shopper@example.com"}'
 
 
-async def test_stored_submission_is_202_with_its_receipt(stage):
+async def test_stored_submission_gets_202_with_its_receipt(stage):
     answer = await stage.submit(ONE)
 
     assert answer.status == 202
@@ -32,7 +32,7 @@ async def test_stored_submission_is_202_with_its_receipt(stage):
     assert stage.accept.seen == [("shop", ONE, None)]
 
 
-async def test_fully_rejected_submission_is_422_with_the_reasons(stage):
+async def test_submission_with_only_rejected_conversions_is_422_with_the_reasons(stage):
     refusal = RejectedConversion(
         index=0, pixel="o8z6j", errors=(fault("email_sha256", "not_sha256"),)
     )
@@ -56,7 +56,7 @@ async def test_fully_rejected_submission_is_422_with_the_reasons(stage):
 
 
 @pytest.mark.parametrize("counted", ["duplicates", "suppressed"])
-async def test_duplicates_and_suppressed_conversions_are_no_failure(stage, counted):
+async def test_duplicates_and_suppressed_conversions_are_accepted(stage, counted):
     stage.accept.native_answer = a_receipt(**{counted: 1})
 
     answer = await stage.submit(ONE)
@@ -80,7 +80,7 @@ async def test_omitted_identifiers_are_reported_as_warnings(stage):
     ]
 
 
-async def test_key_identifies_the_source(staged):
+async def test_source_key_identifies_the_source(staged):
     other = msgspec.structs.replace(a_source("blog"), key=Secret("another-key"))
     stage = await staged(sources=[a_source(), other])
 
@@ -89,7 +89,7 @@ async def test_key_identifies_the_source(staged):
     assert [source for source, _, _ in stage.accept.seen] == ["blog"]
 
 
-async def test_authorization_scheme_is_case_insensitive(stage):
+async def test_authorization_scheme_can_be_written_in_any_case(stage):
     answer = await stage.submit(ONE, key=None, headers={"Authorization": "bEARER a-source-key"})
 
     assert answer.status == 202
@@ -142,7 +142,7 @@ async def test_other_content_types_are_refused(stage, declared):
     assert stage.accept.seen == []
 
 
-async def test_idempotency_key_is_passed_on(stage):
+async def test_idempotency_key_is_used_for_derived_ids(stage):
     await stage.submit(ONE, headers={"Idempotency-Key": "order 1001/try"})
 
     assert stage.accept.seen == [("shop", ONE, "order 1001/try")]
@@ -175,7 +175,7 @@ async def test_malformed_request_is_400_with_path_and_message(stage):
     }
 
 
-async def test_too_many_conversions_are_413(stage):
+async def test_more_than_1000_conversions_are_413(stage):
     stage.accept.native_answer = MalformedRequest(
         code="too_many", path="conversions", message="1001"
     )
@@ -192,7 +192,7 @@ async def test_too_many_conversions_are_413(stage):
         (LedgerUnavailable(reason="disk full", retry_after=30), 503, "ledger_unavailable"),
     ],
 )
-async def test_temporary_refusal_has_retry_after(stage, passing, status, code):
+async def test_temporary_refusal_has_a_retry_after_header(stage, passing, status, code):
     stage.accept.native_answer = passing
 
     answer = await stage.submit(ONE)
@@ -205,7 +205,7 @@ async def test_temporary_refusal_has_retry_after(stage, passing, status, code):
 @pytest.mark.parametrize(
     "unreadable", [RecursionError(), UnicodeDecodeError("utf-8", b"\xff", 0, 1, "no")]
 )
-async def test_undecodable_body_is_a_client_error(stage, unreadable):
+async def test_body_that_is_not_utf_8_is_a_client_error(stage, unreadable):
     stage.accept.native_answer = unreadable
 
     answer = await stage.submit(ONE)

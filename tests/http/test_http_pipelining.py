@@ -47,7 +47,7 @@ async def test_pipelined_bodies_arrive_whole_and_in_order(stage, size):
     assert [body for _, body, _ in stage.accept.seen] == bodies
 
 
-async def test_waiting_request_pauses_the_input_without_objects(staged):
+async def test_pipelined_requests_that_wait_stop_the_reading_from_the_socket(staged):
     stage = await staged(limits=HttpLimits(closing_seconds=0.1, sweep_seconds=0.02))
     stage.accept.until = asyncio.Event()
     tracemalloc.start()
@@ -103,7 +103,7 @@ async def test_malformed_request_is_refused_after_the_earlier_responses(
     assert [body for _, body, _ in stage.accept.seen] == [b"{}"] * ahead
 
 
-async def test_half_closed_client_gets_the_earlier_responses_and_the_refusal(stage):
+async def test_client_that_closes_its_sending_side_gets_all_responses(stage):
     stage.accept.until = asyncio.Event()
 
     async with stage.line() as (reader, writer):
@@ -117,7 +117,7 @@ async def test_half_closed_client_gets_the_earlier_responses_and_the_refusal(sta
     assert statuses == [202, 400]
 
 
-async def test_request_that_was_answered_early_is_not_refused_too(stage):
+async def test_request_that_was_answered_before_its_body_ended_gets_one_response(stage):
     wrong = SUBMIT.replace(b"a-source-key", b"another-key") + b"Transfer-Encoding: chunked\r\n\r\n"
 
     async with stage.line() as (reader, writer):

@@ -19,7 +19,7 @@ async def store(tmp_path):
     await store.close()
 
 
-async def test_page_reports_which_copies_the_pixel_got(page, store):
+async def test_page_reports_which_conversions_the_pixel_got(page, store):
     await beacon(
         page,
         a_message(
@@ -35,7 +35,7 @@ async def test_page_reports_which_copies_the_pixel_got(page, store):
     ]
 
 
-async def test_conversions_the_gateway_cannot_send_are_pixel_only(page, store):
+async def test_conversion_that_the_gateway_cannot_send_counts_as_pixel_only(page, store):
     refused = {"conversion_id": "a", "pixel": "loaded", "twclid": None}
     denied = {"conversion_id": "b", "pixel": "loaded"}
 
@@ -46,7 +46,7 @@ async def test_conversions_the_gateway_cannot_send_are_pixel_only(page, store):
     assert (report.pixel_only, report.both, report.server_only) == (2, 0, 0)
 
 
-async def test_server_copy_matches_the_page_conversion(page, store):
+async def test_copy_from_the_server_is_matched_with_the_conversion_of_the_page(page, store):
     await beacon(page, a_message({"conversion_id": "order-1", "pixel": "loaded"}))
 
     answer = await page.submit(
@@ -58,7 +58,7 @@ async def test_server_copy_matches_the_page_conversion(page, store):
     assert (report.both, report.page_and_server) == (1, 1)
 
 
-async def test_same_order_under_two_ids_is_counted(page, store):
+async def test_order_with_two_ids_is_counted_in_the_deduplication_report(page, store):
     await beacon(page, a_message({"conversion_id": "page-1", "pixel": "loaded"}))
 
     await page.submit(

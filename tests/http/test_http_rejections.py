@@ -25,7 +25,7 @@ WORSE = {"event": "purchase", "conversion_id": "order-2", "twclid": "abc", "valu
          "currency": "EUR"}  # fmt: skip
 
 
-async def test_rejection_lists_code_path_value_and_reason(page):
+async def test_list_of_rejections_has_code_path_value_and_reason(page):
     submitted = await submit(page, BAD)
 
     answer = await page.ask("GET", "/v1/rejections")
@@ -55,7 +55,7 @@ async def test_rejection_lists_code_path_value_and_reason(page):
         ("?since=2020-01-01T00:00:00Z", ["order-2", "order-1"]),
     ],
 )
-async def test_rejections_are_filtered(page, query, ids):
+async def test_list_of_rejections_can_be_filtered(page, query, ids):
     await submit(page, BAD, WORSE)
 
     answer = await page.ask("GET", f"/v1/rejections{query}")
@@ -67,13 +67,13 @@ async def test_rejections_are_filtered(page, query, ids):
     ("query", "fault"),
     [("?since=yesterday", ("since", "since")), ("?code=bad", ("code", "code"))],
 )
-async def test_invalid_filter_is_refused(page, query, fault):
+async def test_invalid_filter_of_rejections_is_refused(page, query, fault):
     answer = await page.ask("GET", f"/v1/rejections{query}")
 
     assert (answer.status, answer.faults()) == (400, [fault])
 
 
-async def test_rejections_require_a_key(page):
+async def test_list_of_rejections_requires_a_source_key(page):
     await submit(page, BAD)
 
     assert (await page.ask("GET", "/v1/rejections", key=None)).status == 401

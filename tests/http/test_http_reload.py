@@ -1,4 +1,4 @@
-"""Another application replaces the running one: open connections, requests in progress, limits."""
+"""A reload replaces the running application: open connections, requests in progress, limits."""
 
 import asyncio
 import dataclasses
@@ -38,7 +38,7 @@ async def answered(reader):
     return parse_response(head + await reader.readexactly(int(length)))
 
 
-async def test_open_connection_goes_on_with_the_new_application(tmp_path):
+async def test_open_connection_uses_the_new_application(tmp_path):
     shop = Shop(tmp_path, is_direct=True)
     async with shop.running(), shop.line() as (reader, writer):
         writer.write(post(keep=True))
@@ -51,7 +51,7 @@ async def test_open_connection_goes_on_with_the_new_application(tmp_path):
     assert statuses == [202, 401, 202]
 
 
-async def test_head_that_was_remembered_before_is_not_used_afterwards(tmp_path):
+async def test_headers_cached_before_the_reload_are_not_used_afterwards(tmp_path):
     shop = Shop(tmp_path, is_direct=True)
     async with shop.running(), shop.line() as (reader, writer):
         for _ in range(3):
@@ -65,7 +65,7 @@ async def test_head_that_was_remembered_before_is_not_used_afterwards(tmp_path):
 
 
 @pytest.mark.parametrize("cut", [20, -5])
-async def test_request_whose_rest_arrives_after_the_reload_needs_a_current_key(tmp_path, cut):
+async def test_request_completed_after_the_reload_needs_a_current_key(tmp_path, cut):
     shop = Shop(tmp_path, is_direct=True)
     statuses = []
     async with shop.running():
@@ -91,7 +91,7 @@ async def arrived(shop, writer):
         await shop.ask("GET", "/healthz")
 
 
-async def test_ordinary_request_in_progress_ends_with_the_old_application(tmp_path):
+async def test_request_in_progress_is_answered_by_the_old_application(tmp_path):
     shop = Shop(tmp_path, is_direct=True)
     request = post(keep=True, kind="Content-Type: application/json\r\nExpect: 100-continue\r\n")
     async with shop.running(), shop.line() as (reader, writer):
@@ -110,7 +110,7 @@ async def test_ordinary_request_in_progress_ends_with_the_old_application(tmp_pa
     assert (is_drained_early, status) == (False, 202)
 
 
-async def test_limits_and_nonces_outlive_the_reload(tmp_path):
+async def test_limits_and_nonces_stay_after_the_reload(tmp_path):
     shop = Shop(tmp_path, is_direct=True)
     async with shop.running():
         services = shop.collector._services  # noqa: SLF001

@@ -20,7 +20,7 @@ async def gateway(staged) -> Stage:
     return await staged(console=a_console, console_networks=LOOPBACK)
 
 
-async def test_browser_that_may_open_the_console_is_redirected_to_it(gateway):
+async def test_browser_that_may_use_the_console_is_redirected_to_it(gateway):
     answer = await gateway.ask("GET", "/", key=None, headers=BROWSER)
 
     assert (answer.status, answer.headers["location"]) == (303, "/console")
@@ -30,7 +30,7 @@ async def test_browser_that_may_open_the_console_is_redirected_to_it(gateway):
 @pytest.mark.parametrize(
     "said", [{"console_networks": (ip_network("192.0.2.0/24"),)}, {"console": None}]
 )
-async def test_other_browser_gets_a_short_page_without_a_console(staged, said):
+async def test_other_browser_gets_a_short_page(staged, said):
     gateway = await staged(**{"console": a_console, "console_networks": LOOPBACK} | said)
 
     answer = await gateway.ask("GET", "/", key=None, headers=BROWSER)
@@ -41,7 +41,7 @@ async def test_other_browser_gets_a_short_page_without_a_console(staged, said):
     assert b"console" not in answer.body
 
 
-async def test_program_gets_json_that_names_the_health_check_and_the_routes(gateway):
+async def test_program_gets_json_with_the_health_check_and_the_routes(gateway):
     answer = await gateway.ask("GET", "/", key=None)
 
     assert (answer.status, json.loads(answer.body)) == (
@@ -57,19 +57,19 @@ async def test_program_gets_json_that_names_the_health_check_and_the_routes(gate
 
 
 @pytest.mark.parametrize("headers", [{}, BROWSER])
-async def test_answer_forbids_to_guess_its_type(gateway, headers):
+async def test_response_to_root_must_not_be_sniffed_for_its_type(gateway, headers):
     answer = await gateway.ask("GET", "/", key=None, headers=headers)
 
     assert answer.headers["x-content-type-options"] == "nosniff"
 
 
-async def test_head_has_no_body(gateway):
+async def test_head_response_to_root_has_no_body(gateway):
     answer = await gateway.ask("HEAD", "/", key=None)
 
     assert (answer.status, answer.body) == (200, b"")
 
 
-async def test_client_template_may_claim_the_root(staged):
+async def test_client_template_can_claim_the_root(staged):
     gateway = await staged(clients=FakeClients(CLAIMED))
 
     assert (await gateway.ask("GET", "/", key=None, headers=BROWSER)).body == CLAIMED.body

@@ -41,7 +41,7 @@ async def test_script_contains_the_settings_of_its_source(page):
     assert "set-cookie" not in answer.headers
 
 
-async def test_script_without_settings_has_a_content_hash_address(page):
+async def test_script_without_settings_has_its_content_hash_in_the_url(page):
     whole = await page.ask("GET", "/twite.js?s=shop", key=None)
     script = whole.body.split(b"\n", 1)[1]
     name = hashlib.sha256(script).hexdigest()[:16]
@@ -63,7 +63,7 @@ async def test_script_without_settings_has_a_content_hash_address(page):
         ("", None),
     ],
 )
-async def test_best_accepted_encoding_is_served(page, taken, encoding):
+async def test_script_is_sent_in_the_best_accepted_encoding(page, taken, encoding):
     plain = await page.ask("GET", "/twite.js?s=shop", key=None)
 
     answer = await page.ask("GET", "/twite.js?s=shop", key=None, headers={"Accept-Encoding": taken})
@@ -75,7 +75,7 @@ async def test_best_accepted_encoding_is_served(page, taken, encoding):
     assert (answer.headers["etag"] == plain.headers["etag"]) is (encoding is None)
 
 
-async def test_matching_etag_is_304(page):
+async def test_script_with_a_matching_etag_is_304(page):
     first = await page.ask("GET", "/twite.js?s=shop", key=None)
     tags = f'"another", W/{first.headers["etag"]}'
 
@@ -86,7 +86,7 @@ async def test_matching_etag_is_304(page):
     assert "content-length" not in answer.headers
 
 
-async def test_head_request_has_no_body(page):
+async def test_head_response_of_the_script_has_no_body(page):
     answer = await page.ask("HEAD", "/twite.js?s=shop", key=None)
 
     assert (answer.status, answer.body) == (200, b"")
@@ -96,13 +96,13 @@ async def test_head_request_has_no_body(page):
 @pytest.mark.parametrize(
     "path", ["/twite.js", "/twite.js?s=", "/twite.js?s=nobody", "/twite.0123456789abcdef.js"]
 )
-async def test_unknown_script_is_404(page, path):
+async def test_script_with_an_unknown_hash_is_404(page, path):
     answer = await page.ask("GET", path, key=None)
 
     assert (answer.status, answer.faults()) == (404, [("", "route")])
 
 
-async def test_post_is_405(page):
+async def test_post_to_the_script_is_405(page):
     answer = await page.ask("POST", "/twite.js?s=shop", key=None)
 
     assert (answer.status, answer.headers["allow"]) == (405, "GET, HEAD")
@@ -124,7 +124,7 @@ def test_settings_cannot_close_the_script_element():
     assert (said["cookie_days"], said["http_only"]) == (30, True)
 
 
-def test_region_decides_the_phone_prefix():
+def test_region_of_the_source_sets_the_phone_prefix():
     destination = a_destination()
     of_italy, of_nowhere = (
         settings_line(a_shop(region=region), destination) for region in ("IT", None)

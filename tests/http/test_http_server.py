@@ -17,7 +17,7 @@ async def write_for_ever(writer: asyncio.StreamWriter) -> None:
         await writer.drain()
 
 
-async def test_port_0_is_chosen_by_the_system(stage):
+async def test_port_0_is_replaced_by_a_free_port(stage):
     assert stage.server.port > 0
     assert stage.server.url == f"http://127.0.0.1:{stage.server.port}"
 
@@ -30,7 +30,7 @@ async def test_port_0_is_chosen_by_the_system(stage):
         ("t.shop.example", "http://t.shop.example:8080"),
     ],
 )
-def test_url_of_the_server_can_be_requested(host, url):
+def test_url_of_a_server_has_a_host_that_clients_can_request(host, url):
     assert Server(Stage().collector, host=host, port=8080).url == url
 
 
@@ -67,7 +67,7 @@ async def test_responses_have_a_date(stage):
     assert answer.headers["date"].endswith(" GMT")
 
 
-async def test_slow_headers_are_cut_off_at_the_deadline(stage):
+async def test_slow_headers_are_refused_at_the_deadline(stage):
     protocol, transport = connected(stage)
     protocol.data_received(HEAD[:1])
     deadline = protocol.due
@@ -86,7 +86,7 @@ async def test_slow_headers_are_cut_off_at_the_deadline(stage):
     assert stage.accept.seen == []
 
 
-async def test_slow_body_is_cut_off_at_the_deadline(staged):
+async def test_slow_body_is_refused_at_the_deadline(staged):
     stage = await staged(limits=QUICK)
 
     answer = parse_response(await stage.say(HEAD + ONE[:-1]))
@@ -96,7 +96,7 @@ async def test_slow_body_is_cut_off_at_the_deadline(staged):
 
 
 @pytest.mark.parametrize("sent", [b"", b"\r\n", b"\r\n\r\n"])
-async def test_connection_without_a_request_is_closed_silently(stage, sent):
+async def test_connection_without_a_request_is_closed_without_a_response(stage, sent):
     protocol, transport = connected(stage)
     protocol.data_received(sent)
 
@@ -119,7 +119,7 @@ async def test_idle_connection_is_closed_after_the_timeout(staged):
     assert rest == b""
 
 
-async def test_slow_gateway_is_not_a_slow_client(staged):
+async def test_deadline_of_the_client_does_not_run_while_the_gateway_works(staged):
     stage = await staged(limits=QUICK)
     stage.accept.until = asyncio.Event()
 
@@ -130,7 +130,7 @@ async def test_slow_gateway_is_not_a_slow_client(staged):
     assert (await asking).status == 202
 
 
-async def test_client_that_does_not_read_its_response_is_cut_off(staged):
+async def test_client_that_does_not_read_its_response_is_disconnected(staged):
     stage = await staged(limits=QUICK)
     many = b"GET /v1/openapi.json HTTP/1.1\r\nHost: a\r\n\r\n" * 2_000
 
@@ -150,7 +150,7 @@ async def test_client_that_does_not_read_its_response_is_cut_off(staged):
         b"\r\n".join(b"X-%d: y" % n for n in range(3_000)),
     ],
 )
-async def test_oversized_headers_are_refused(stage, headers):
+async def test_headers_over_the_limit_are_refused(stage, headers):
     answer = parse_response(
         await stage.say(b"GET /healthz HTTP/1.1\r\nHost: a\r\n" + headers + b"\r\n\r\n")
     )
@@ -187,7 +187,7 @@ async def test_connections_above_the_limit_get_retry_after(staged):
     assert second.headers["retry-after"] == "1"
 
 
-async def test_connection_is_reusable_after_a_refused_body(stage):
+async def test_connection_can_be_used_after_a_refused_body(stage):
     head = HEAD.replace(b"Length: 20", b"Length: 2000000")
 
     async with stage.line() as (reader, writer):
@@ -199,7 +199,7 @@ async def test_connection_is_reusable_after_a_refused_body(stage):
     assert (refused.status, taken.status) == (413, 202)
 
 
-async def test_refused_body_is_discarded_up_to_a_limit(staged):
+async def test_refused_body_is_read_up_to_a_limit(staged):
     stage = await staged(limits=HttpLimits(discarded=1_000_000))
     head = HEAD.replace(b"Length: 20", b"Length: 1000000000")
 
@@ -212,7 +212,7 @@ async def test_refused_body_is_discarded_up_to_a_limit(staged):
     assert refused.status == 413
 
 
-async def test_expect_continue_is_not_granted_for_an_oversized_body(stage):
+async def test_expect_continue_is_not_answered_for_a_body_over_the_limit(stage):
     head = HEAD.replace(b"Length: 20", b"Length: 2000000\r\nExpect: 100-continue")
 
     answer = parse_response(await stage.say(head))
@@ -220,7 +220,7 @@ async def test_expect_continue_is_not_granted_for_an_oversized_body(stage):
     assert answer.status == 413
 
 
-async def test_expect_continue_is_granted(stage):
+async def test_expect_continue_is_answered(stage):
     async with stage.line() as (reader, writer):
         writer.write(HEAD.replace(b"\r\n\r\n", b"\r\nExpect: 100-continue\r\n\r\n"))
         leave = await reader.readuntil(b"\r\n\r\n")
@@ -254,7 +254,7 @@ async def test_malformed_http_request_is_400(stage, sent):
 
 
 @pytest.mark.parametrize("part", [0, 10, len(HEAD), len(HEAD) + 5])
-async def test_partial_request_leaves_no_trace(stage, part, caplog):
+async def test_partial_request_is_not_logged(stage, part, caplog):
     async with stage.line() as (_, writer):
         writer.write((HEAD + ONE)[:part])
         await writer.drain()
@@ -265,7 +265,7 @@ async def test_partial_request_leaves_no_trace(stage, part, caplog):
     assert caplog.records == []
 
 
-async def test_disconnect_before_the_response_still_submits(stage, caplog):
+async def test_submission_is_stored_if_the_client_disconnects_before_the_response(stage, caplog):
     stage.accept.until = asyncio.Event()
     async with stage.line() as (_, writer):
         writer.write(HEAD + ONE)
@@ -278,7 +278,7 @@ async def test_disconnect_before_the_response_still_submits(stage, caplog):
 
 
 @pytest.mark.parametrize("ahead", [1, 2, 3])
-async def test_reset_connections_leave_no_trace_in_the_log(stage, ahead, caplog):
+async def test_reset_connections_are_not_logged(stage, ahead, caplog):
     stage.accept.until = asyncio.Event()
     lines = [await asyncio.open_connection("127.0.0.1", stage.server.port) for _ in range(8)]
     for _, writer in lines:
@@ -299,7 +299,7 @@ async def test_reset_connections_leave_no_trace_in_the_log(stage, ahead, caplog)
 
 
 @pytest.mark.parametrize("answer", [a_receipt(accepted=1), QueueFull(reason="", retry_after=1)])
-async def test_response_to_a_connection_closed_meanwhile_is_no_error(stage, answer, caplog):
+async def test_response_to_a_closed_connection_is_not_an_error(stage, answer, caplog):
     stage.accept.native_answer = answer
     stage.accept.until = asyncio.Event()
     async with stage.line() as (_, writer):
@@ -316,7 +316,7 @@ async def test_response_to_a_connection_closed_meanwhile_is_no_error(stage, answ
     assert stage.notices.seen == []
 
 
-async def test_half_closed_client_still_gets_its_response(stage):
+async def test_client_that_closes_its_sending_side_gets_its_response(stage):
     stage.accept.until = asyncio.Event()
     async with stage.line() as (reader, writer):
         writer.write(HEAD + ONE)
@@ -329,7 +329,7 @@ async def test_half_closed_client_still_gets_its_response(stage):
     assert (answer.status, answer.headers["connection"]) == (202, "close")
 
 
-def test_ipv6_host_listens_on_ipv6(unused_tcp_port):
+def test_server_can_listen_on_ipv6(unused_tcp_port):
     if not socket.has_ipv6:
         pytest.skip("no IPv6 on this machine")
 

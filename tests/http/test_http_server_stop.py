@@ -7,7 +7,7 @@ import pytest
 from http_stage import HEAD, ONE, QUICK, one_answer
 
 
-async def test_stop_lets_running_requests_finish(staged):
+async def test_stop_waits_for_running_requests(staged):
     stage = await staged()
     stage.accept.until = asyncio.Event()
     asking = asyncio.create_task(stage.submit(ONE))
@@ -33,7 +33,7 @@ async def test_stop_refuses_new_connections(staged):
 
 # In the turns after these, asyncio itself drops accepted connections.
 @pytest.mark.parametrize("turns", range(2))
-async def test_stop_answers_no_request_of_a_connection_made_meanwhile(staged, turns):
+async def test_stop_answers_no_request_on_a_connection_made_during_the_stop(staged, turns):
     stage = await staged()
     client = socket.create_connection(("127.0.0.1", stage.server.port))
     client.settimeout(0)
@@ -63,7 +63,7 @@ async def test_stop_closes_idle_connections_at_once(staged):
     assert loop.time() - begun < stage.server._limits.stop_seconds  # noqa: SLF001
 
 
-async def test_stop_cuts_off_unfinished_requests_at_the_deadline(staged, caplog):
+async def test_stop_closes_unfinished_requests_at_the_deadline(staged, caplog):
     stage = await staged(limits=QUICK)
     stage.accept.until = asyncio.Event()
     asking = asyncio.create_task(stage.submit(ONE))
@@ -76,7 +76,7 @@ async def test_stop_cuts_off_unfinished_requests_at_the_deadline(staged, caplog)
     assert caplog.records == []
 
 
-async def test_stop_is_idempotent(staged):
+async def test_second_stop_does_nothing(staged):
     stage = await staged()
 
     await stage.server.stop()
@@ -94,5 +94,5 @@ async def test_server_can_be_restarted_on_its_port(staged):
     assert (await stage.ask("GET", "/readyz")).status == 200
 
 
-async def test_start_leaves_the_signal_handlers_alone(stage):
+async def test_start_does_not_change_the_signal_handlers(stage):
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL

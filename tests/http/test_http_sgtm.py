@@ -34,7 +34,7 @@ def a_purchase(**changed: Any) -> bytes:
     return json.dumps({"version": "1.0.0", "event": event}).encode()
 
 
-async def test_container_event_becomes_a_conversion(shop):
+async def test_event_of_a_container_becomes_a_conversion(shop):
     response = await shop.of_server("POST", "/v1/sgtm", a_purchase(), key=KEY)
 
     assert (response.status, response.json()["accepted"]) == (202, 1)
@@ -45,7 +45,7 @@ async def test_container_event_becomes_a_conversion(shop):
     assert {"hashed_email": EMAIL} in sent["identifiers"]
 
 
-async def test_visitor_data_of_the_container_is_trusted(shop):
+async def test_visitor_data_that_the_container_sends_is_used(shop):
     visitor = {"ip_override": "198.51.100.9", "user_agent": "Mozilla/5.0 Phone"}
 
     await shop.of_server("POST", "/v1/sgtm", a_purchase(**visitor), key=KEY)
@@ -54,7 +54,7 @@ async def test_visitor_data_of_the_container_is_trusted(shop):
     assert {"ip_address": "198.51.100.9", "user_agent": "Mozilla/5.0 Phone"} in sent["identifiers"]
 
 
-async def test_unmapped_event_is_counted_and_no_failure(shop):
+async def test_unmapped_event_is_counted_and_answered_with_success(shop):
     response = await shop.of_server("POST", "/v1/sgtm", a_purchase(event_name="scroll"), key=KEY)
 
     assert (response.status, response.json()["accepted"], response.json()["ignored"]) == (202, 0, 1)

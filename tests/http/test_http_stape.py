@@ -1,4 +1,4 @@
-"""Stape's auth proxy: the tag's URL, with a source's key in place of Stape's."""
+"""Stape's auth proxy: the URL that Stape's tag calls, with a source's key in place of Stape's."""
 
 from collections.abc import Awaitable, Callable
 
@@ -79,7 +79,7 @@ async def proxy(proxies) -> ProxyStage:
     return await proxies()
 
 
-async def test_conversion_is_stored_and_answered_as_x_does(proxy):
+async def test_conversion_of_stapes_tag_is_stored_and_answered_like_by_x(proxy):
     response = await proxy.post(a_body())
 
     assert response.status == 200
@@ -93,7 +93,7 @@ async def test_conversion_is_stored_and_answered_as_x_does(proxy):
 @pytest.mark.parametrize(
     ("said", "response"), [("12", "12"), ("11", "11"), (None, "12"), ("x", "12")]
 )
-async def test_api_version_is_the_tags_or_the_current_version(proxy, said, response):
+async def test_api_version_is_that_of_the_tag_or_the_current_one(proxy, said, response):
     headers = {} if said is None else {"x-twitter-api-version": said}
 
     answer = await proxy.post(a_body(), **headers)
@@ -101,7 +101,7 @@ async def test_api_version_is_the_tags_or_the_current_version(proxy, said, respo
     assert answer.headers["x-current-api-version"] == response
 
 
-async def test_no_secret_of_the_body_is_stored(proxy):
+async def test_oauth_secrets_of_the_body_are_not_stored(proxy):
     await proxy.post(a_body())
 
     (kept,) = proxy.store.kept
@@ -158,7 +158,7 @@ async def test_oversized_body_is_refused_in_x_format(proxy):
     assert (response.status, set(response.json())) == (413, {"errors", "request"})
 
 
-async def test_credentials_of_unknown_pixels_are_refused_by_default(proxy):
+async def test_credentials_of_unknown_pixels_in_the_body_are_refused_by_default(proxy):
     response = await proxy.post(a_body("p9"))
 
     assert response.status == 404
@@ -166,7 +166,7 @@ async def test_credentials_of_unknown_pixels_are_refused_by_default(proxy):
     assert list(await proxy.store.load(SealedSecret)) == []
 
 
-async def test_allowed_credentials_are_stored_sealed_and_their_pixel_receives(proxies):
+async def test_permitted_credentials_are_stored_sealed_and_used_for_their_pixel(proxies):
     proxy = await proxies(a_shop(stape_credentials="stored"))
 
     response = await proxy.post(a_body("p9"))
@@ -179,7 +179,7 @@ async def test_allowed_credentials_are_stored_sealed_and_their_pixel_receives(pr
         assert secret.encode() not in sealed
 
 
-async def test_allowed_pixel_without_credentials_is_unknown(proxies):
+async def test_permitted_pixel_without_credentials_is_unknown(proxies):
     proxy = await proxies(a_shop(stape_credentials="stored"))
 
     response = await proxy.post(a_body("p9").replace(b'"auth":', b'"other":'))
@@ -200,7 +200,7 @@ async def test_source_cannot_use_the_stored_credentials_of_another_source(proxie
     assert response.status == 404
 
 
-async def test_pixels_with_stored_credentials_are_limited(proxies):
+async def test_number_of_pixels_with_stored_credentials_is_limited(proxies):
     proxy = await proxies(a_shop(stape_credentials="stored"))
     await proxy.post(a_body("p8"))
 

@@ -93,7 +93,7 @@ async def test_history_returns_the_latest_event_and_lists_the_others(stage):
 
 
 @pytest.mark.parametrize("asked", ["purchase", "o8z6k"])
-async def test_history_can_be_selected_by_event_name_or_x_id(stage, asked):
+async def test_history_can_be_selected_by_event_name_or_event_id(stage, asked):
     stage.records.histories = [a_history(), a_history("o8z6m", received_at=NOW + 1)]
 
     answer = await stage.ask("GET", f"/v1/conversions/o8z6j/order-1001?event={asked}")
@@ -164,7 +164,7 @@ async def test_source_routes_require_the_source_key(stage, path):
     assert answer.status == 401
 
 
-async def test_healthz_is_ok_while_the_loop_runs(stage):
+async def test_healthz_is_ok_while_the_event_loop_runs(stage):
     stage.why_not_ready = "the disk is full"
 
     answer = await stage.ask("GET", "/healthz", key=None)
@@ -181,7 +181,7 @@ async def test_readyz_says_whether_submissions_are_accepted(stage):
     assert not_ready.json()["errors"][0]["message"].endswith(": the disk is full")
 
 
-async def test_closing_collector_is_not_ready(stage):
+async def test_readyz_fails_during_shutdown(stage):
     stage.collector.closing()
 
     answer = await stage.ask("GET", "/readyz", key=None)
@@ -215,7 +215,7 @@ async def test_wrong_method_is_405_with_the_allowed_methods(stage, method, path,
     assert answer.faults() == [("", "method")]
 
 
-async def test_head_request_gets_no_body(stage):
+async def test_head_response_has_no_body(stage):
     answer = await stage.ask("HEAD", "/healthz")
 
     assert (answer.status, answer.body) == (200, b"")
@@ -230,7 +230,7 @@ async def test_unavailable_store_is_503(stage):
     assert answer.headers["retry-after"] == "5"
 
 
-async def test_read_error_of_the_store_is_503_and_reported_with_its_remedy(stage):
+async def test_read_error_of_the_store_is_503_and_reported_with_a_fix(stage):
     stage.records.trouble = StoreUnusable(
         path="twite.db", reason="it is damaged (malformed)", fix="Run twite recover"
     )

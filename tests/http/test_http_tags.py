@@ -14,7 +14,7 @@ BOUGHT = b"en=purchase&ep.transaction_id=T-1&epn.value=49.9&ep.currency=EUR"
 SIGNED_UP = b'{"events":[{"name":"sign_up","params":{"event_id":"e-1","twclid":"abc"}}]}'
 
 
-async def test_page_hit_becomes_a_conversion_with_visitor_address_and_browser(api):
+async def test_hit_of_a_page_becomes_a_conversion_with_ip_address_and_user_agent(api):
     response = await api.of_page(
         "POST", GA4 + LANDING, BOUGHT, headers={"Content-Type": "text/plain"}
     )
@@ -36,7 +36,7 @@ async def test_page_hit_becomes_a_conversion_with_visitor_address_and_browser(ap
     ]
 
 
-async def test_page_may_read_the_response_with_credentials(api):
+async def test_page_may_read_the_response_to_a_request_with_credentials(api):
     response = await api.of_page("POST", GA4 + LANDING, BOUGHT)
 
     assert response.headers["access-control-allow-origin"] == PAGE
@@ -44,7 +44,7 @@ async def test_page_may_read_the_response_with_credentials(api):
     assert response.headers["vary"] == "Origin"
 
 
-async def test_retried_hit_is_one_conversion(api):
+async def test_repeated_hit_is_one_conversion(api):
     for _ in range(2):
         await api.of_page("POST", GA4 + LANDING, b"en=sign_up")
 
@@ -70,7 +70,7 @@ async def test_unmapped_events_are_only_counted(api):
 
 
 @pytest.mark.parametrize("path", ["/g/collect?v=2&tid=G-1&en=sign_up", "/mp/collect", "/data"])
-async def test_unknown_origin_is_refused_with_a_message(api, path):
+async def test_tag_request_from_an_unknown_origin_is_refused_with_a_message(api, path):
     response = await api.of_page("POST", path, b"", origin="https://other.example")
 
     assert (response.status, response.json()["errors"][0]["code"]) == (403, "origin_wrong")
@@ -78,13 +78,13 @@ async def test_unknown_origin_is_refused_with_a_message(api, path):
 
 
 @pytest.mark.parametrize("path", ["/g/collect?v=2&tid=G-1&en=sign_up", "/mp/collect", "/data"])
-async def test_request_without_key_and_origin_is_refused(api, path):
+async def test_tag_request_without_key_and_origin_is_refused(api, path):
     response = await api.of_page("POST", path, b"", origin=None)
 
     assert (response.status, response.json()["errors"][0]["code"]) == (403, "origin_missing")
 
 
-async def test_image_without_an_origin_is_identified_by_its_referer(api):
+async def test_image_request_without_an_origin_is_identified_by_its_referer(api):
     response = await api.of_page(
         "GET", f"{GA4}{LANDING}&en=sign_up", origin=None, headers={"Referer": f"{PAGE}/"}
     )
@@ -117,14 +117,14 @@ async def test_other_methods_are_405_with_the_allowed_methods(api, path, allowed
     assert (response.status, response.headers["allow"]) == (405, allowed)
 
 
-async def test_wrong_secret_is_refused(api):
+async def test_wrong_api_secret_is_refused(api):
     response = await api.of_server("POST", "/mp/collect?api_secret=wrong", SIGNED_UP)
 
     assert (response.status, response.json()["errors"][0]["code"]) == (401, "key_wrong")
 
 
 @pytest.mark.parametrize("key", [None, KEY])
-async def test_server_with_the_source_key_may_name_the_visitor(api, key):
+async def test_server_with_the_source_key_may_send_the_visitors_address(api, key):
     body = {
         "ip_override": "198.51.100.9",
         "user_agent": "Mozilla/5.0 Phone",
@@ -140,7 +140,7 @@ async def test_server_with_the_source_key_may_name_the_visitor(api, key):
     ]
 
 
-async def test_server_address_is_no_identifier(api):
+async def test_ip_address_of_a_server_is_not_an_identifier(api):
     path = f"/mp/collect?api_secret={KEY}"
     body = b'{"events":[{"name":"sign_up","params":{"event_id":"e-1"}}]}'
 
@@ -176,7 +176,7 @@ async def test_debug_route_predicts_the_result_and_stores_nothing(api):
 
 @pytest.mark.parametrize("signal", ["us_privacy=1YYN", "gcs=G100", "gdpr=1&gdpr_consent=what"])
 @pytest.mark.parametrize("path", ["/mp/collect", "/data", "/debug/mp/collect"])
-async def test_denial_in_the_url_of_a_server_request_counts(api, path, signal):
+async def test_denial_in_the_url_of_a_server_request_suppresses(api, path, signal):
     event = {"event_name": "purchase", "transaction_id": "T-1", "twclid": CLICK}
     if "mp" in path:
         event = {"events": [{"name": "purchase", "params": event}]}
@@ -201,7 +201,7 @@ async def test_debug_route_reports_a_malformed_request(api):
     ]
 
 
-async def test_secret_is_useless_for_a_source_without_a_key(make_api):
+async def test_api_secret_of_a_source_without_a_key_is_refused(make_api):
     api = await make_api(a_shop(key=None))
 
     response = await api.of_server("POST", f"/mp/collect?api_secret={KEY}", SIGNED_UP)
@@ -209,7 +209,7 @@ async def test_secret_is_useless_for_a_source_without_a_key(make_api):
     assert response.status == 401
 
 
-async def test_response_sets_the_click_cookie_on_the_same_site(api):
+async def test_response_to_a_tag_request_sets_the_click_cookie_on_the_same_site(api):
     response = await api.of_page(
         "POST", GA4 + LANDING, b"en=scroll", headers={"Host": "t.shop.example"}
     )
@@ -219,7 +219,7 @@ async def test_response_sets_the_click_cookie_on_the_same_site(api):
 
 
 @pytest.mark.parametrize("query", [f"{GA4}{LANDING}&gcs=G100", GA4])
-async def test_no_click_cookie_is_set_without_consent_or_click(api, query):
+async def test_click_cookie_is_not_set_without_consent_or_a_click(api, query):
     response = await api.of_page("POST", query, b"en=scroll", headers={"Host": "t.shop.example"})
 
     assert (response.status, "set-cookie" in response.headers) == (200, False)
@@ -228,7 +228,7 @@ async def test_no_click_cookie_is_set_without_consent_or_click(api, query):
 @pytest.mark.parametrize(
     "path", ["/g/collect?v=2&tid=G-1&cid=1.2&en=sign_up", "/data?event=sign_up"]
 )
-async def test_gpc_suppresses_tag_requests(api, path):
+async def test_global_privacy_control_suppresses_tag_requests(api, path):
     for said in ("0", "1"):
         address = (
             f"{path}&{'ep.' if 'v=2' in path else ''}transaction_id=T-{said}{LANDING}&twclid=abc"
@@ -261,7 +261,7 @@ async def test_click_cookie_becomes_an_identifier(api):
     assert {"twclid": CLICK} in sent["identifiers"]
 
 
-async def test_rejection_is_422_with_its_reasons(api):
+async def test_rejected_tag_request_is_422_with_its_reasons(api):
     response = await api.of_page("POST", GA4 + LANDING, b"en=purchase&ep.value=1,5&ep.currency=EUR")
 
     assert response.status == 422
@@ -271,7 +271,7 @@ async def test_rejection_is_422_with_its_reasons(api):
     assert response.headers["access-control-allow-origin"] == PAGE
 
 
-async def test_partial_rejection_is_no_failure(api):
+async def test_tag_request_with_some_rejected_conversions_is_accepted(api):
     response = await api.of_page(
         "POST", GA4 + LANDING, b"en=purchase&ep.value=1,5&ep.currency=EUR\nen=sign_up"
     )
@@ -287,13 +287,13 @@ async def test_page_may_read_why_a_request_is_malformed(api):
     assert response.headers["access-control-allow-origin"] == PAGE
 
 
-async def test_page_body_is_limited(api):
+async def test_body_of_a_page_is_limited(api):
     response = await api.of_page("POST", "/data?event=sign_up", b" " * (64 * 1024 + 1))
 
     assert (response.status, response.json()["errors"][0]["code"]) == (413, "body_too_large")
 
 
-async def test_server_body_may_be_larger_than_a_page_body(api):
+async def test_body_of_a_server_may_be_larger_than_that_of_a_page(api):
     events = [{"name": "sign_up", "params": {"event_id": "e-1", "twclid": "a", "x": "y" * 100_000}}]
 
     response = await api.of_server(
@@ -303,7 +303,7 @@ async def test_server_body_may_be_larger_than_a_page_body(api):
     assert response.status == 204
 
 
-async def test_shared_origin_requires_the_source_name(make_api):
+async def test_page_of_a_shared_origin_must_name_its_source(make_api):
     api = await make_api(a_shop(), a_shop(name="till", key=None))
 
     unnamed = await api.of_page("POST", GA4 + LANDING, b"en=sign_up")
@@ -342,7 +342,7 @@ async def test_accounting_lists_ignored_events_of_the_source(make_api):
     assert "ignored" not in others.json()
 
 
-async def test_personal_data_of_a_hit_is_not_stored_raw(api):
+async def test_personal_data_of_a_hit_is_not_stored_in_plain_text(api):
     await api.of_page(
         "POST",
         "/data?event=sign_up&event_id=e-1",
@@ -367,13 +367,13 @@ async def test_personal_data_of_a_hit_is_not_stored_raw(api):
     ]
 
 
-async def test_too_many_parameters_are_refused(api):
+async def test_tag_request_with_too_many_parameters_is_refused(api):
     response = await api.of_page("GET", GA4 + "&a=1" * 2_000)
 
     assert (response.status, response.json()["errors"][0]["code"]) == (413, "too_many")
 
 
-async def test_too_many_events_are_refused(api):
+async def test_tag_request_with_too_many_events_is_refused(api):
     response = await api.of_page("POST", GA4, b"en=scroll\n" * 51)
 
     assert (response.status, response.json()["errors"][0]["code"]) == (413, "too_many")

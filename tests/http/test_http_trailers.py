@@ -54,7 +54,7 @@ def chunked(path: bytes, *chunks: bytes, method: bytes = b"POST", headers: bytes
     return head % (method, path, headers) + body
 
 
-async def test_trailer_is_not_a_header(echo):
+async def test_trailer_does_not_become_a_header(echo):
     sent = chunked(b"/", ONE, headers=b"Connection: close\r\nTrailer: X-Forwarded-For\r\n")
     trailers = b"0\r\nX-Forwarded-For: 6.6.6.6\r\nAuthorization: Bearer a\r\nExpect: x\r\n\r\n"
 
@@ -71,7 +71,7 @@ async def test_trailer_is_not_a_header(echo):
     }
 
 
-async def test_trailer_during_the_body_read_is_not_a_header(echo):
+async def test_trailer_does_not_become_a_header_while_the_body_is_read(echo):
     async with line_to(echo.port) as (reader, writer):
         for piece in (chunked(b"/", ONE), b"0\r\n", b"X-Forwarded-For: 6.6.6.6\r\n", b"\r\n"):
             writer.write(piece)
@@ -81,7 +81,7 @@ async def test_trailer_during_the_body_read_is_not_a_header(echo):
     assert "x-forwarded-for" not in head.body.decode()
 
 
-async def test_key_in_a_trailer_does_not_authenticate(stage):
+async def test_source_key_in_a_trailer_does_not_authenticate(stage):
     body = chunked(
         b"/v1/conversions",
         ONE,
@@ -106,7 +106,7 @@ async def test_key_in_a_trailer_does_not_authenticate(stage):
         pytest.param(b"0" * 100_000, id="zeros of a chunk's size"),
     ],
 )
-async def test_chunk_extensions_and_trailers_count_as_headers(echo, endless):
+async def test_chunk_extensions_and_trailers_count_towards_the_limit_of_headers(echo, endless):
     answer = parse_response(await say(echo.port, chunked(b"/", ONE) + endless))
 
     assert answer.status == 431
@@ -114,7 +114,7 @@ async def test_chunk_extensions_and_trailers_count_as_headers(echo, endless):
 
 
 @pytest.mark.parametrize("method", [b"GET", b"POST"])
-async def test_connection_closes_after_an_early_response(stage, method):
+async def test_connection_closes_after_a_response_that_precedes_the_body(stage, method):
     async with stage.line() as (reader, writer):
         writer.write(chunked(b"/healthz", b"x", method=method))
         await reader.readuntil(b"}")
@@ -143,7 +143,7 @@ async def test_body_of_many_small_chunks_is_read(echo):
         ),
     ],
 )
-async def test_header_floods_stay_within_8_mb(echo, flood):
+async def test_endless_headers_and_trailers_use_at_most_8_mb(echo, flood):
     async def flood_once() -> None:
         async with line_to(echo.port) as (_, writer):
             writer.write(flood)

@@ -33,7 +33,7 @@ def signature(*, url=f"https://t.shop.example{PATH}", nonce="n1", keys=KEYS, at=
 
 
 @pytest.mark.parametrize("version", ["11", "12"])
-async def test_success_has_x_format_and_our_receipt(staged, version):
+async def test_accepted_conversion_has_xs_response_and_twites_receipt(staged, version):
     pixel = msgspec.structs.replace(a_destination(), account="18ce54d4x5t")
     stage = await staged(destinations={"o8z6j": pixel})
     stage.accept.x_answer = XAcceptReceipt(receipt="a-receipt", processed=2)
@@ -49,7 +49,7 @@ async def test_success_has_x_format_and_our_receipt(staged, version):
     assert stage.accept.seen == [("o8z6j", BODY, None)]
 
 
-async def test_response_for_a_pixel_without_an_account_echoes_no_account(stage):
+async def test_response_for_a_pixel_without_an_account_names_no_account(stage):
     answer = await post(stage)
 
     assert answer.json()["request"] == {"params": {}}
@@ -143,7 +143,7 @@ async def test_nonce_is_accepted_once(staged):
     assert (again.status, fresh.status) == (401, 200)
 
 
-async def test_unknown_pixel_is_404(stage):
+async def test_unknown_pixel_is_404_in_x_format(stage):
     answer = await post(stage, "/12/measurement/conversions/zzz")
 
     assert answer.status == 404
@@ -179,7 +179,7 @@ async def test_unknown_route_is_404_in_x_format(stage, path):
     ]
 
 
-async def test_other_methods_are_405(stage):
+async def test_other_methods_are_405_in_x_format(stage):
     answer = await post(stage, body=b"", method="GET")
 
     assert answer.status == 405
@@ -187,7 +187,7 @@ async def test_other_methods_are_405(stage):
     assert answer.json()["errors"][0]["code"] == "METHOD_NOT_ALLOWED"
 
 
-async def test_x_refusals_have_x_format(staged):
+async def test_refusals_of_conversions_have_x_format(staged):
     stage = await staged(destinations={"o8z6j": SIGNED_PIXEL})
     stage.accept.x_answer = XAcceptRefusal(
         status=404,
@@ -245,7 +245,7 @@ async def test_unexpected_error_is_500_without_its_text(stage):
     ("headers", "status"),
     [({"Content-Type": "text/plain"}, 415), ({"Content-Length": "1048577"}, 413)],
 )
-async def test_http_refusals_have_x_format(stage, headers, status):
+async def test_refusals_of_the_http_server_have_x_format(stage, headers, status):
     answer = await post(stage, headers=TOKEN | headers)
 
     assert answer.status == status
@@ -253,7 +253,7 @@ async def test_http_refusals_have_x_format(stage, headers, status):
     assert answer.json()["request"] == {"params": {}}
 
 
-async def test_encoded_pixel_path_is_decoded(stage):
+async def test_url_encoded_pixel_in_the_path_is_decoded(stage):
     answer = await post(stage, f"/12/measurement/conversions/{quote('ü')}")
 
     assert answer.json()["errors"][0]["message"] == "pixel_id (ü) was not found"

@@ -1,4 +1,6 @@
-"""Request data for templates: no source key, and no container named by a visitor."""
+"""Requests as templates see them: without source keys, and with container headers only from a
+proxy.
+"""
 
 from ipaddress import ip_network
 
@@ -49,7 +51,7 @@ def test_source_key_is_removed_from_the_headers(header):
     assert scope["headers"] == [(b"host", b"t.shop.example")]
 
 
-def test_other_keys_are_left_alone():
+def test_keys_that_are_not_source_keys_are_unchanged():
     scope = a_scope(b"api_secret=of-another", (b"authorization", b"Bearer of-another"))
 
     assert SourceKeys([a_source()]).removed(scope) == scope
@@ -70,7 +72,7 @@ PROXY = ["127.0.0.1/32"]
         ("127.0.0.1", PROXY, ["x-gtm-identifier"], True),
     ],
 )
-def test_container_headers_are_believed_only_from_a_trusted_proxy(
+def test_container_headers_are_used_only_from_a_trusted_proxy(
     peer, trusted, set_by_proxy, is_believed
 ):
     request = incoming_of(

@@ -1,4 +1,4 @@
-"""The trials' load uses all paths through the gateway: direct, direct again, ordinary."""
+"""The load generator of the trials uses all paths through the gateway: direct, cached, general."""
 
 import asyncio
 import time
@@ -24,7 +24,7 @@ WAYS = {
 }
 
 
-class TakenWays:
+class TakenPaths:
     """Counts the requests on each path."""
 
     def __init__(self, monkeypatch):
@@ -54,8 +54,10 @@ class TakenWays:
 
 
 @pytest.mark.parametrize("style", PostingStyle)
-async def test_each_style_of_posting_takes_its_ways(tmp_path, monkeypatch, style):
-    taken = TakenWays(monkeypatch)
+async def test_each_style_of_requests_takes_its_path_through_the_gateway(
+    tmp_path, monkeypatch, style
+):
+    taken = TakenPaths(monkeypatch)
     async with Shop(tmp_path, is_direct=True).running() as shop:
         gateway = SimpleNamespace(url=shop.server.url, key=KEY)
         load = LoadShop(gateway, styles=[style])

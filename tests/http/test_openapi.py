@@ -19,7 +19,7 @@ async def test_openapi_document_is_served(stage):
     assert (answer.status, answer.body) == (200, rendered())
 
 
-def test_body_schemas_have_the_fields_that_are_read():
+def test_schemas_of_request_bodies_have_the_fields_that_are_read():
     schemas = document()["components"]["schemas"]
 
     for shape in (Native, NativeContent, Many, XRequest, XConversion, XIdentifier, XContent):

@@ -37,7 +37,7 @@ def refusal(asking):
     return answer.status, msgspec.json.decode(answer.body)["errors"][0]["code"]
 
 
-def test_origin_identifies_the_source():
+def test_origin_of_a_page_identifies_the_source():
     visit = the_origins().visit(a_request())
 
     assert (visit.source.name, visit.origin, visit.address) == ("shop", SHOP, "203.0.113.7")
@@ -57,14 +57,14 @@ def test_origin_identifies_the_source():
         "https://sh\u00f6p.example",
     ],
 )
-def test_other_origins_are_refused(origin):
+def test_page_with_another_origin_is_refused(origin):
     asked = {"type": "http", "client": None, "headers": [(b"origin", origin.encode())]}
 
     assert refusal(lambda: the_origins().visit(asked)) == (403, "origin_wrong")
 
 
 @pytest.mark.parametrize("origin", [None, "", "null"])
-def test_request_without_origin_and_referer_is_refused(origin):
+def test_page_request_without_origin_and_referer_is_refused(origin):
     assert refusal(lambda: the_origins().visit(a_request(origin))) == (403, "origin_missing")
 
 
@@ -89,11 +89,11 @@ def test_referer_replaces_a_missing_origin():
         ("", None),
     ],
 )
-def test_origin_is_read_from_a_referer(referer, origin):
+def test_origin_is_read_from_a_referer_url(referer, origin):
     assert page_origin({b"referer": referer.encode()}) == origin
 
 
-def test_name_selects_a_source_of_a_shared_origin():
+def test_source_name_selects_a_source_of_a_shared_origin():
     origins = the_origins(a_page_source("shop"), a_page_source("blog"))
 
     assert origins.visit(a_request(), "blog").source.name == "blog"
@@ -106,13 +106,13 @@ def test_name_of_a_source_with_another_origin_is_refused():
     assert refusal(lambda: origins.visit(a_request(), "other")) == (403, "origin_wrong")
 
 
-def test_source_without_origins_is_unreachable_by_name():
+def test_source_without_origins_cannot_be_named_by_a_page():
     origins = the_origins(a_page_source("shop"), a_source("warehouse"))
 
     assert refusal(lambda: origins.visit(a_request(), "warehouse")) == (403, "source_unclear")
 
 
-def test_rate_limited_address_gets_retry_after():
+def test_address_over_its_rate_limit_gets_retry_after():
     origins = the_origins(rate=3)
     for _ in range(3):
         origins.visit(a_request())
@@ -139,7 +139,7 @@ def test_source_can_limit_the_rate_of_all_its_pages():
     assert origins.visit(a_request(OTHER)).source.name == "other"
 
 
-def test_requests_over_the_address_limit_use_no_source_rate():
+def test_refused_requests_of_an_address_do_not_use_the_rate_of_the_source():
     source = msgspec.structs.replace(a_page_source(), browser_rate=3)
     origins = the_origins(source, rate=1)
     origins.visit(a_request())
@@ -150,7 +150,7 @@ def test_requests_over_the_address_limit_use_no_source_rate():
     assert origins.visit(a_request(client="203.0.113.8")).address == "203.0.113.8"
 
 
-def test_forged_forwarded_addresses_are_rate_limited():
+def test_client_that_forges_forwarded_addresses_is_rate_limited():
     origins = the_origins(rate=3)
 
     def forged(number):
@@ -180,7 +180,7 @@ def test_preflight_is_answered_for_the_exact_origin():
     )
 
 
-def test_preflight_of_a_shared_origin_needs_no_name():
+def test_preflight_of_a_shared_origin_needs_no_source_name():
     origins = the_origins(a_page_source("shop"), a_page_source("blog"))
 
     assert origins.preflight({b"origin": SHOP.encode()}).status == 204

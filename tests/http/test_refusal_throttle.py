@@ -1,4 +1,4 @@
-"""Repeated refusals delay the responses to that client, and to no other."""
+"""Responses to a client with repeated refusals are delayed; others are not."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -41,7 +41,7 @@ async def test_refusals_above_the_rate_are_delayed():
     assert clock.slept == [1_000, 1_000]
 
 
-async def test_other_addresses_are_not_delayed():
+async def test_refusals_of_other_addresses_are_not_delayed():
     clock = CountingClock()
     patience = RefusalThrottle(clock=clock, rate=1)
 
@@ -52,7 +52,7 @@ async def test_other_addresses_are_not_delayed():
 
 
 @pytest.mark.parametrize("status", [200, 202, 400, 409, 413, 415, 422, 500])
-async def test_other_statuses_are_not_delayed(status: int):
+async def test_responses_with_other_statuses_are_not_delayed(status: int):
     clock = CountingClock()
     patience = RefusalThrottle(clock=clock, rate=1)
 
@@ -81,7 +81,7 @@ async def test_forwarded_address_is_ignored_without_a_trusted_proxy():
         ("POST", "/12/measurement/conversions/o8z6j", None),
     ],
 )
-async def test_every_endpoint_delays_refusals(
+async def test_refusals_of_every_route_are_delayed(
     staged: Staged, monkeypatch: pytest.MonkeyPatch, method: str, path: str, key: str | None
 ):
     slept: list[int] = []

@@ -1,4 +1,4 @@
-"""Requests refused permanently as a whole are recorded by source and code."""
+"""Requests that are refused as a whole are recorded by source and code."""
 
 import gzip
 import json
@@ -40,7 +40,7 @@ def told(api: TagStage) -> list[tuple[str, str, str]]:
         ("/g/collect?v=2&tid=G", b"en=a\n" * 51, 413, ("shop", "ga4", "too_many")),
     ],
 )
-async def test_refused_page_request_is_reported(api, path, body, status, said):
+async def test_refused_page_request_is_recorded(api, path, body, status, said):
     answer = await api.of_page("POST", path, body)
 
     assert (answer.status, told(api)) == (status, [said])
@@ -58,13 +58,13 @@ async def test_refused_page_request_is_reported(api, path, body, status, said):
         ("/v1/conversions", MANY, 413, ("shop", "native", "too_many")),
     ],
 )
-async def test_refused_server_request_is_reported(api, path, body, status, said):
+async def test_refused_server_request_is_recorded(api, path, body, status, said):
     answer = await api.of_server("POST", path, body, key=KEY, headers=JSON_TYPE)
 
     assert (answer.status, told(api)) == (status, [said])
 
 
-async def test_refused_x_api_request_is_reported_with_x_codes(api):
+async def test_refused_request_in_x_format_is_recorded_with_xs_codes(api):
     answer = await api.stage.ask(
         "POST",
         "/12/measurement/conversions/o8z6j",
@@ -77,7 +77,7 @@ async def test_refused_x_api_request_is_reported_with_x_codes(api):
     assert told(api) == [("x-api", "x_api", answer.json()["errors"][0]["code"])]
 
 
-async def test_falsely_declared_encoding_is_reported_once(api):
+async def test_request_with_a_wrong_content_encoding_is_recorded_once(api):
     headers = JSON_TYPE | {"Content-Encoding": "gzip"}
 
     answer = await api.of_server(
@@ -90,13 +90,13 @@ async def test_falsely_declared_encoding_is_reported_once(api):
 @pytest.mark.parametrize(
     ("path", "key"), [("/t?s=other", None), ("/v1/sgtm", "another"), ("/v1/conversions", None)]
 )
-async def test_request_of_an_unknown_source_is_not_reported(api, path, key):
+async def test_refused_request_of_an_unknown_source_is_not_recorded(api, path, key):
     await api.of_server("POST", path, b"{", key=key, headers=JSON_TYPE)
 
     assert told(api) == []
 
 
-async def test_rejected_conversion_is_no_refused_request(api):
+async def test_rejected_conversion_is_not_a_refused_request(api):
     event = {"event_name": "purchase", "value": "much", "currency": "EUR", "twclid": CLICK}
 
     answer = await api.of_page("POST", "/data?v=2", json.dumps(event).encode())
@@ -104,7 +104,7 @@ async def test_rejected_conversion_is_no_refused_request(api):
     assert (answer.status, told(api)) == (422, [])
 
 
-async def test_lone_surrogate_loses_no_conversion_at_any_page_or_tag_endpoint(api):
+async def test_lone_surrogate_rejects_no_conversion_on_page_and_tag_routes(api):
     def named(order: str) -> str:
         return f'"transaction_id":"{order}","twclid":"{CLICK}","description":{HALF}'
 
@@ -129,7 +129,7 @@ async def test_lone_surrogate_loses_no_conversion_at_any_page_or_tag_endpoint(ap
     assert told(api) == []
 
 
-async def test_unreadable_order_of_a_list_is_counted_and_named(api):
+async def test_unreadable_conversion_of_a_list_is_counted_and_named(api):
     good = f'{{"event_name":"purchase","transaction_id":"A","twclid":"{CLICK}"}}'
     twice = '{"event_name":"purchase","value":1,"value":2}'
 

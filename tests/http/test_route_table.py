@@ -1,4 +1,4 @@
-"""Every row of the table of routes, on a real socket."""
+"""Every row of the route table, on a real socket."""
 
 import asyncio
 import re
@@ -65,7 +65,7 @@ def credentials_of(route: Route) -> dict[str, str]:
     return {"Authorization": f"Bearer {KEY}"}
 
 
-class Reportless(MemoryStore):
+class StoreWithEmptyReports(MemoryStore):
     """A store whose reports are empty."""
 
     async def answer(self, query):
@@ -79,7 +79,7 @@ async def gateway(staged) -> Stage:
 
 
 async def gateway_of(staged, **said) -> Stage:
-    store = Reportless()
+    store = StoreWithEmptyReports()
     accept = Accept(
         ledger=store,
         clock=MovingClock(),
@@ -103,7 +103,7 @@ async def gateway_of(staged, **said) -> Stage:
 
 
 @EVERY
-async def test_every_route_answers(gateway, route):
+async def test_every_route_answers_a_valid_request(gateway, route):
     method = route.methods[0] if route.methods else "GET"
 
     answer = await gateway.ask(
@@ -131,7 +131,7 @@ async def test_wrong_method_is_405_with_the_allowed_methods(gateway, route):
 
 
 @pytest.mark.parametrize("route", WITH_BODY, ids=lambda route: route.path)
-async def test_body_above_the_limit_is_refused(staged, route):
+async def test_body_above_the_limit_is_refused_on_every_route(staged, route):
     limits = HttpLimits(body=100_000, page_body=1_000)
     stage = await gateway_of(staged, limits=limits)
     most = 1_000 if "Origin" in credentials_of(route) else min(route.body, 100_000)
@@ -146,7 +146,7 @@ async def test_body_above_the_limit_is_refused(staged, route):
     assert [answer.status == 413 for answer in answers] == [False, True]
 
 
-async def test_late_body_is_refused_at_every_route(staged):
+async def test_slow_body_is_refused_on_every_route(staged):
     stage = await gateway_of(staged, limits=HttpLimits(body_seconds=0.2, sweep_seconds=0.05))
 
     async def half_a_body(route: Route) -> int:
@@ -162,7 +162,7 @@ async def test_late_body_is_refused_at_every_route(staged):
 
 
 @pytest.mark.parametrize("route", AUTHENTICATED, ids=lambda route: route.path)
-async def test_authenticated_route_refuses_strangers(gateway, route):
+async def test_route_with_authentication_refuses_requests_without_credentials(gateway, route):
     method = route.methods[0]
     path = path_of(route, source_key="no-key")
 
@@ -173,7 +173,7 @@ async def test_authenticated_route_refuses_strangers(gateway, route):
     assert await gateway.records.balance() == []
 
 
-def test_unauthenticated_routes_are_listed():
+def test_routes_without_authentication_are_listed():
     assert {route.path for route in ROUTES} - {route.path for route in AUTHENTICATED} == {
         *UNPUBLISHED,
         "/",
@@ -185,7 +185,7 @@ def test_unauthenticated_routes_are_listed():
     }
 
 
-def test_openapi_describes_exactly_the_public_methods():
+def test_openapi_describes_exactly_the_public_routes_and_methods():
     published = {
         route.path.replace(":path}", "}"): {method.lower() for method in route.methods} - {"head"}
         for route in ROUTES
@@ -195,14 +195,14 @@ def test_openapi_describes_exactly_the_public_methods():
     assert {path: set(methods) for path, methods in document()["paths"].items()} == published
 
 
-def test_every_route_has_a_constant_label():
+def test_every_route_has_a_constant_metric_label():
     assert [route.path for route in ROUTES if not route.label or "{" in route.label] == []
     with_conversions = {route.endpoint for route in ROUTES} - {None}
     assert with_conversions == set(Endpoint) - {Endpoint.TAG, Endpoint.CLIENT}
 
 
 @EVERY
-async def test_client_templates_are_asked_only_about_claimable_paths(staged, route):
+async def test_client_templates_are_asked_only_about_paths_that_they_can_claim(staged, route):
     clients = FakeClients(CLAIMED)
     stage = await gateway_of(staged, clients=clients)
 
@@ -225,7 +225,7 @@ async def keyed(request: HttpRequest) -> Source:
     return request.services.keys.require(request.headers)
 
 
-async def test_errors_and_refusals_carry_the_label_and_endpoint_of_the_route(staged):
+async def test_errors_and_refusals_have_the_label_and_endpoint_of_the_route(staged):
     row = Route(
         path="/toy/{name}",
         methods=("POST",),
@@ -253,7 +253,7 @@ async def test_errors_and_refusals_carry_the_label_and_endpoint_of_the_route(sta
 
 @EVERY
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT"])
-async def test_browsers_guess_no_type_of_any_response(gateway, route, method):
+async def test_responses_forbid_browsers_to_guess_their_type(gateway, route, method):
     sent = request(method, path_of(route), b"{}", credentials_of(route))
 
     answer = (await gateway.say(sent)).lower()

@@ -1,4 +1,4 @@
-"""The first-party script as served: its size, and what minification must not change."""
+"""The first-party script as served: its size, and what minification must preserve."""
 
 import gzip
 import hashlib
@@ -36,7 +36,7 @@ def test_served_script_is_at_most_5_kb_gzipped():
     assert len(gzip.compress(served, 9, mtime=0)) <= 5 * KILOBYTE
 
 
-def test_omitted_settings_are_the_defaults_of_the_script():
+def test_defaults_of_the_settings_are_those_of_the_script():
     written = files("twite.http.script").joinpath("twite.js").read_text("utf-8")
     [block] = re.findall(r"const settings = (\{.*?\n\});", written, re.DOTALL)
     own = json.loads(quickjs.Context().eval(f"JSON.stringify({block})"))
@@ -47,7 +47,7 @@ def test_omitted_settings_are_the_defaults_of_the_script():
     assert {name: own.get(name, absent.get(name)) for name in DEFAULTS} == dict(DEFAULTS)
 
 
-def test_served_script_is_made_from_its_source():
+def test_served_script_is_generated_from_its_source():
     assert script().decode() == minified(), "run make generate"
 
 
@@ -59,7 +59,7 @@ def test_script_compiles():
 
 
 @pytest.mark.parametrize("word", ["eval(", "Function(", "innerHTML", "document.write", "onclick"])
-def test_script_uses_nothing_that_a_strict_policy_forbids(word):
+def test_script_uses_nothing_that_a_strict_content_security_policy_forbids(word):
     assert word not in minified()
 
 
@@ -86,7 +86,7 @@ NAMED = [
 
 
 @pytest.mark.parametrize(("text", "short"), NAMED)
-def test_names_are_shortened_without_changing_meaning(text, short):
+def test_minifier_shortens_names_without_changing_the_meaning(text, short):
     assert shortened(text) == short
 
 
@@ -102,7 +102,7 @@ INLINED = [
 
 
 @pytest.mark.parametrize(("text", "inline"), INLINED)
-def test_constants_are_inlined(text, inline):
+def test_minifier_inlines_constants(text, inline):
     assert inlined(text) == inline
 
 
@@ -121,7 +121,7 @@ TIGHT = [
 
 
 @pytest.mark.parametrize(("text", "tight"), TIGHT)
-def test_insignificant_characters_are_removed(text, tight):
+def test_minifier_removes_insignificant_characters(text, tight):
     assert tightened(text) == tight
 
 
@@ -135,11 +135,11 @@ JOINED = [
 
 
 @pytest.mark.parametrize(("text", "joint"), JOINED)
-def test_consecutive_declarations_are_joined(text, joint):
+def test_minifier_joins_consecutive_declarations(text, joint):
     assert joined(text) == joint
 
 
-def test_short_names_stay_unique_beyond_the_alphabet():
+def test_minified_names_stay_unique_beyond_the_alphabet():
     names = [f"name{number}" for number in range(80)]
     text = ";".join(f"const {name}={number}" for number, name in enumerate(names))
     said = f"JSON.stringify([{','.join(names)}])"

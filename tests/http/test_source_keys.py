@@ -20,7 +20,7 @@ def test_source_is_found_by_its_key():
     assert SourceKeys([shop]).find(b"") is None
 
 
-def test_source_without_a_key_is_not_found():
+def test_source_without_a_key_is_never_found():
     browsers = msgspec.structs.replace(a_source(), key=None)
 
     assert SourceKeys([browsers]).find(b"") is None
@@ -31,7 +31,7 @@ def test_two_sources_cannot_share_a_key():
         SourceKeys([a_source("shop"), a_source("blog")])
 
 
-def test_key_can_be_any_text():
+def test_source_key_can_be_any_text():
     odd = msgspec.structs.replace(a_source(), key=Secret("schlüssel"))
 
     assert SourceKeys([odd]).find("schlüssel".encode()) == odd
@@ -52,7 +52,7 @@ SPELLED = {
 
 
 @pytest.mark.parametrize("spelled", SPELLED.values(), ids=SPELLED)
-def test_key_is_removed_from_a_body_in_every_spelling(spelled):
+def test_source_key_is_removed_from_a_body_in_every_spelling(spelled):
     before, after = b'{"url": "https://shop.example/?k=', b'&x=1"}'
     body = before + spelled.strip('"').encode() + after
 
@@ -62,7 +62,7 @@ def test_key_is_removed_from_a_body_in_every_spelling(spelled):
 @pytest.mark.parametrize("key", [KEY, "\xff\xfe??~~~>>>\xff\xef-key-01"])
 @pytest.mark.parametrize("before", ["", "a", "ab", "abc", '{"k":"'])
 @pytest.mark.parametrize("pack", [base64.b64encode, base64.urlsafe_b64encode])
-def test_key_is_removed_from_base64(key, before, pack):
+def test_source_key_is_removed_from_base64(key, before, pack):
     keys = SourceKeys([msgspec.structs.replace(a_source(), key=Secret(key))])
     packed = pack(f"{before}{key} and more".encode()).decode()
 
@@ -76,7 +76,7 @@ def test_key_is_removed_from_base64(key, before, pack):
         assert (kept[:5], kept[-5:]) == ("cart=", "; x=1")
 
 
-def test_text_without_a_key_is_unchanged():
+def test_text_without_a_source_key_is_unchanged():
     body = quote('{"url": "https://shop.example/\\u0061?k=Zq/long-source.key_0&x=1%2F"}').encode()
 
     assert KEYS.without(body) == body
@@ -84,7 +84,7 @@ def test_text_without_a_key_is_unchanged():
     assert KEYS.removed(scope) == scope
 
 
-def test_key_is_removed_from_path_query_and_headers():
+def test_source_key_is_removed_from_path_query_and_headers():
     packed = base64.b64encode(json.dumps({"a": 1, "url": f"https://a.b/?k={KEY}"}).encode())
     scope = KEYS.removed(
         {
@@ -104,14 +104,14 @@ def test_key_is_removed_from_path_query_and_headers():
     assert event == {"a": 1, "url": "https://a.b/?k=***"}
 
 
-def test_ordinary_word_used_as_a_key_is_left_alone():
+def test_ordinary_word_that_is_also_a_source_key_is_unchanged():
     weak = SourceKeys([msgspec.structs.replace(a_source(), key=Secret("purchase"))])
 
     assert weak.without(b"purchase") == b"purchase"
 
 
 @given(st.binary(max_size=200), st.sampled_from(sorted(SPELLED.values())), st.binary(max_size=50))
-def test_no_encoding_of_a_key_survives(before, spelled, after):
+def test_source_key_is_removed_in_every_encoding(before, spelled, after):
     kept = KEYS.without(before + spelled.encode() + after)
 
     assert spelled.strip('"').encode() not in kept
@@ -119,7 +119,7 @@ def test_no_encoding_of_a_key_survives(before, spelled, after):
 
 
 @pytest.mark.parametrize("many", [1, 20])
-def test_key_is_removed_whatever_the_number_of_sources(many):
+def test_each_of_many_source_keys_is_removed(many):
     keys = SourceKeys(
         [
             msgspec.structs.replace(a_source(f"s{n}"), key=Secret(f"long-source-key-{n:05}"))
@@ -131,7 +131,7 @@ def test_key_is_removed_whatever_the_number_of_sources(many):
     assert keys.without(b"\xff long-source-key- \xfe") == b"\xff long-source-key- \xfe"
 
 
-def test_key_of_punctuation_alone_is_removed():
+def test_source_key_that_consists_of_punctuation_is_removed():
     keys = SourceKeys([msgspec.structs.replace(a_source(), key=Secret("/-/.-/-./-./-"))])
 
     assert keys.without(b"x /-/.-/-./-./- y") == b"x *** y"

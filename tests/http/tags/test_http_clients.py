@@ -17,7 +17,7 @@ from twite.tags.template.response import ClientResponse
 Staged = Callable[..., Awaitable[Stage]]
 
 
-async def test_response_of_a_client_template_is_the_response(staged: Staged):
+async def test_response_of_a_client_template_is_sent(staged: Staged):
     stage = await staged(clients=FakeClients(CLAIMED))
 
     said = await stage.say(b"GET /in HTTP/1.1\r\nHost: t.shop.example\r\nConnection: close\r\n\r\n")
@@ -47,7 +47,7 @@ async def test_client_template_gets_the_whole_request(staged: Staged):
 
 
 @pytest.mark.parametrize("names", [(), ("x-gtm-identifier",)])
-async def test_client_template_reads_the_container_headers_set_by_the_proxy(
+async def test_client_template_can_read_container_headers_that_the_proxy_sets(
     staged: Staged, names: tuple[str, ...]
 ):
     clients = FakeClients(CLAIMED)
@@ -73,7 +73,7 @@ async def test_client_template_gets_an_inflated_body_or_none(staged: Staged):
     assert [request.body for request in clients.asked] == ["{}", None, None]
 
 
-async def test_unclaimed_request_is_404_as_without_clients(staged: Staged):
+async def test_request_that_no_client_template_claims_is_404(staged: Staged):
     with_clients = await staged(clients=FakeClients())
     without = await staged()
 
@@ -123,7 +123,9 @@ async def test_client_template_can_claim_a_tag_endpoint(staged: Staged):
 
 
 @pytest.mark.parametrize("encoding", ["identity", "gzip"])
-async def test_unclaimed_tag_request_is_read_by_its_endpoint(staged: Staged, encoding: str):
+async def test_tag_request_that_no_client_template_claims_is_read_by_its_route(
+    staged: Staged, encoding: str
+):
     clients = FakeClients()
     needs, store = stage_arguments()
     api = TagStage(await staged(**needs, clients=clients), store)
@@ -167,7 +169,7 @@ async def test_internal_error_is_reported_without_the_requested_path(staged: Sta
     assert told.where == "a client's route"
 
 
-async def test_oversized_body_is_413_before_a_client_template_is_asked(staged: Staged):
+async def test_body_over_the_limit_is_413_before_a_client_template_is_asked(staged: Staged):
     clients = FakeClients(CLAIMED)
     stage = await staged(clients=clients, limits=HttpLimits(body=1_000))
 
@@ -177,7 +179,7 @@ async def test_oversized_body_is_413_before_a_client_template_is_asked(staged: S
     assert clients.asked == []
 
 
-async def test_client_template_requests_are_rate_limited_by_address(staged: Staged):
+async def test_requests_to_client_templates_are_rate_limited_by_address(staged: Staged):
     stage = await staged(clients=FakeClients(CLAIMED), browser_rate=2)
 
     reply = [await stage.ask("GET", "/in") for _ in range(3)]
@@ -186,7 +188,7 @@ async def test_client_template_requests_are_rate_limited_by_address(staged: Stag
     assert reply[2].json()["errors"][0]["code"] == "too_fast"
 
 
-async def test_status_204_has_no_body(staged: Staged):
+async def test_response_with_status_204_has_no_body(staged: Staged):
     stage = await staged(clients=FakeClients(ClientResponse(status=204, body=b"x")))
 
     reply = await stage.ask("GET", "/in")
@@ -221,7 +223,7 @@ async def test_client_template_cannot_read_the_cookies_of_the_console(staged: St
     assert "cookie" not in dict(only.headers)
 
 
-async def test_client_templates_do_not_run_on_the_console_s_own_host(staged: Staged):
+async def test_client_templates_do_not_run_on_the_host_of_the_console(staged: Staged):
     clients = FakeClients(CLAIMED)
     stage = await staged(
         clients=clients,
