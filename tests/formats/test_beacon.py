@@ -246,7 +246,7 @@ def test_value_limit_applies_to_every_spelling_of_an_amount():
 
 @pytest.mark.parametrize("pixel_call", [None, "", "sideways", "absent"])
 def test_unknown_pixel_call_is_read_as_absent(pixel_call):
-    assert read(a_message({"pixel": pixel_call}), seen()).pixel_calls == (PixelCall.ABSENT,)
+    assert read(a_beacon_body({"pixel": pixel_call}), seen()).pixel_calls == (PixelCall.ABSENT,)
 
 
 @pytest.mark.parametrize(
