@@ -14,7 +14,7 @@ FILES = sorted(
 )
 MARKS = ("<!-- from the code: make generate -->\n", "<!-- end -->\n")
 ALERTS = "alerts"
-KINDS = {"red": "Failed", "amber": "Warning", "light": "Warning or failed"}
+KINDS = {"failed": "Failed", "warning": "Warning", "status": "Warning or failed"}
 
 
 class Row(NamedTuple):
@@ -97,7 +97,7 @@ def rows() -> list[Row]:
                         parts = [shown(text, [function, constants]) for text in texts]
                         found.append(Row(topic, kind, *parts))
     # The meaning of an open alert is on the alert's page.
-    kept = [row for row in dict.fromkeys(found) if row.topic != ALERTS or row.kind != "light"]
+    kept = [row for row in dict.fromkeys(found) if row.topic != ALERTS or row.kind != "status"]
     return sorted(kept, key=lambda row: row.topic.lower())
 
 

@@ -11,7 +11,7 @@ from twite.domain.errors import SettingsError
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.journey]
 
-GREEN, AMBER, RED = CheckStatus
+PASSED, WARNING, FAILED = CheckStatus
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def check(site, chromium, monkeypatch):
     async def checked(path="/", *, event="purchase", grants=False, origin=None):
         test = SiteTest(url=f"{origin or site.shop.origin}{path}", event=event, grants=grants)
         findings = [finding async for finding in examine_site(site.gateway.config, {}, test)]
-        return {finding.topic: (finding.light, finding.found) for finding in findings}
+        return {finding.topic: (finding.status, finding.found) for finding in findings}
 
     return checked
 
@@ -38,7 +38,7 @@ async def test_complete_page_passes_and_its_test_conversion_counts_once(check, s
 
     found = await check()
 
-    assert {light for light, _ in found.values()} == {GREEN}
+    assert {status for status, _ in found.values()} == {PASSED}
     assert [*found] == [
         "site",
         "site script",
@@ -56,7 +56,7 @@ async def test_check_without_an_event_sends_nothing(check, site):
 
     found = await check(event=None)
 
-    assert {light for light, _ in found.values()} == {GREEN}
+    assert {status for status, _ in found.values()} == {PASSED}
     assert found["site consent"][1] == "the page has no consent platform"
     assert (site.sent(), site.hits()) == ([], [])
 
@@ -64,14 +64,14 @@ async def test_check_without_an_event_sends_nothing(check, site):
 async def test_page_without_the_script_fails(check, site):
     site.shop.page("/", "", head=site.x_tag())
 
-    assert (await check())["site script"] == (RED, "the page does not load /twite.js")
+    assert (await check())["site script"] == (FAILED, "the page does not load /twite.js")
 
 
 async def test_page_that_cannot_be_opened_fails(check):
     found = await check("/", origin="http://127.0.0.1:9")
 
     text = "http://127.0.0.1:9/ cannot be opened: net::ERR_UNSAFE_PORT"
-    assert found == {"site": (RED, text)}
+    assert found == {"site": (FAILED, text)}
 
 
 async def test_content_security_policy_that_blocks_the_script_is_reported(check, site):
@@ -82,8 +82,8 @@ async def test_content_security_policy_that_blocks_the_script_is_reported(check,
 
     host = site.gateway_url.removeprefix("http://")
     blocked = f"the page's Content Security Policy blocks {host} (script-src-elem)"
-    assert found["site"] == (RED, blocked)
-    assert found["site script"][0] is RED
+    assert found["site"] == (FAILED, blocked)
+    assert found["site script"][0] is FAILED
 
 
 async def test_content_security_policy_that_blocks_requests_is_reported(check, site):
@@ -93,11 +93,11 @@ async def test_content_security_policy_that_blocks_requests_is_reported(check, s
     found = await check()
 
     host = site.gateway_url.removeprefix("http://")
-    assert found["site script"][0] is GREEN
-    assert found["site beacon"][0] is RED
+    assert found["site script"][0] is PASSED
+    assert found["site beacon"][0] is FAILED
     # The policy's report arrives after the first findings, so the last state counts.
     assert found["site"] == (
-        RED,
+        FAILED,
         f"the page's Content Security Policy blocks {host} (connect-src)",
     )
 
@@ -109,9 +109,9 @@ async def test_page_without_consent_is_a_warning_until_consent_is_granted(check,
     granted = await check(grants=True)
 
     text = "the script waits for consent; the page has no consent platform"
-    assert waiting["site consent"] == (AMBER, text)
+    assert waiting["site consent"] == (WARNING, text)
     assert "site beacon" not in waiting
-    assert {light for light, _ in granted.values()} == {GREEN}
+    assert {status for status, _ in granted.values()} == {PASSED}
 
 
 async def test_consent_platform_of_the_page_is_named(check, site):
@@ -120,7 +120,7 @@ async def test_consent_platform_of_the_page_is_named(check, site):
 
     found = await check(grants=True)
 
-    assert found["site consent"] == (AMBER, "the script waits for consent; the page has TCF")
+    assert found["site consent"] == (WARNING, "the script waits for consent; the page has TCF")
 
 
 async def test_page_without_the_pixel_is_a_warning(check, site):
@@ -128,8 +128,8 @@ async def test_page_without_the_pixel_is_a_warning(check, site):
 
     found = await check()
 
-    assert found["site pixel"] == (AMBER, "X's pixel is not on the page")
-    assert found["canary"][0] is GREEN
+    assert found["site pixel"] == (WARNING, "X's pixel is not on the page")
+    assert found["canary"][0] is PASSED
 
 
 async def test_blocked_pixel_is_a_warning(check, site):
@@ -138,9 +138,9 @@ async def test_blocked_pixel_is_a_warning(check, site):
 
     found = await check()
 
-    assert found["site pixel"][0] is AMBER
+    assert found["site pixel"][0] is WARNING
     assert found["site pixel"][1].startswith("X's script was not loaded: net::ERR")
-    assert found["site beacon"][0] is GREEN
+    assert found["site beacon"][0] is PASSED
 
 
 async def test_page_whose_origin_no_source_lists_fails(check, site):
@@ -150,8 +150,8 @@ async def test_page_whose_origin_no_source_lists_fails(check, site):
     found = await check(origin=origin)
 
     text = f"source page does not accept pages of {origin}"
-    assert found["site script"] == (RED, text)
-    assert found["site beacon"][0] is RED
+    assert found["site script"] == (FAILED, text)
+    assert found["site beacon"][0] is FAILED
 
 
 async def test_password_and_query_in_the_url_of_the_page_are_not_shown(check, site):
@@ -160,25 +160,26 @@ async def test_password_and_query_in_the_url_of_the_page_are_not_shown(check, si
 
     found = await check("/?email=ann@example.com", origin=origin)
 
-    assert found["site"] == (GREEN, f"{site.shop.origin}/ answers 200")
+    assert found["site"] == (PASSED, f"{site.shop.origin}/ answers 200")
 
 
 async def test_report_only_content_security_policy_is_not_a_finding(check, site):
     policy = {"content_security_policy_report_only": "default-src 'self'"}
     site.shop.page("/", "", head=site.tag() + site.x_tag(), **policy)
 
-    assert {light for light, _ in (await check()).values()} == {GREEN}
+    assert {status for status, _ in (await check()).values()} == {PASSED}
 
 
 @pytest.mark.parametrize(
-    ("host", "light"), [("static.wix.com", GREEN), ("t.co", RED), ("analytics.twitter.com", RED)]
+    ("host", "status"),
+    [("static.wix.com", PASSED), ("t.co", FAILED), ("analytics.twitter.com", FAILED)],
 )
-async def test_only_hosts_of_x_that_are_blocked_are_named(check, site, host, light):
+async def test_only_hosts_of_x_that_are_blocked_are_named(check, site, host, status):
     image = f"<img src='http://{host}/a.png'>"
     policy = "img-src 'self'"
     site.shop.page("/", image, head=site.tag(), content_security_policy=policy)
 
-    assert (await check(event=None))["site"][0] is light
+    assert (await check(event=None))["site"][0] is status
 
 
 async def test_page_with_an_image_that_never_loads_is_checked(check, site, monkeypatch):
@@ -188,7 +189,7 @@ async def test_page_with_an_image_that_never_loads_is_checked(check, site, monke
         image = f"<img src='http://127.0.0.1:{silent.getsockname()[1]}/a.png'>"
         site.shop.page("/", image, head=site.tag() + site.x_tag())
 
-        assert {light for light, _ in (await check()).values()} == {GREEN}
+        assert {status for status, _ in (await check()).values()} == {PASSED}
 
 
 async def test_page_whose_scripts_do_not_finish_fails(check, site, monkeypatch):
@@ -196,9 +197,9 @@ async def test_page_whose_scripts_do_not_finish_fails(check, site, monkeypatch):
     endless = "<script>addEventListener('load', () => setTimeout(() => { for (;;) {} }))</script>"
     site.shop.page("/", "", head=site.tag() + endless)
 
-    light, text = (await check())["site"]
+    status, text = (await check())["site"]
 
-    assert light is RED
+    assert status is FAILED
     assert text.endswith("cannot be opened: its scripts do not respond within 1 s")
 
 
@@ -234,5 +235,5 @@ async def test_check_does_not_search_the_store_for_a_rejected_conversion(check, 
     found = await check()
 
     text = "the gateway rejected the conversion: identifier_missing"
-    assert found["site beacon"] == (RED, text)
+    assert found["site beacon"] == (FAILED, text)
     assert "canary" not in found

@@ -181,10 +181,10 @@ def test_check_prints_findings_as_json(command, tmp_path):
 
     told = json.loads(out)
     assert (code, told["ok"]) == (1, False)
-    assert [finding for finding in told["findings"] if finding["light"] == "red"] == [
+    assert [finding for finding in told["findings"] if finding["status"] == "failed"] == [
         {
             "topic": "X",
-            "light": "red",
+            "status": "failed",
             "found": "http://127.0.0.1:1 cannot be reached: connection refused",
             "meaning": ("Twite cannot deliver conversions. They stay queued in the store."),
             "fix": "Check DNS, the firewall and x.api_url. Twite uses no proxy.",

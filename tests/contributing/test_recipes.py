@@ -33,7 +33,7 @@ from twite.gateway.identity.authentication import AuthenticatedSession
 from twite.gateway.ingest.accept import Accept
 from twite.gateway.ingest.consent_choice import RecordConsentChoice
 from twite.gateway.ports.events import Alerted, SilentObserver
-from twite.gateway.ports.findings import amber
+from twite.gateway.ports.findings import warning
 from twite.gateway.ports.outbox import Discard
 from twite.gateway.ports.queries import ByConversionId
 from twite.http import GatewayServices, HttpApplication, Server
@@ -280,7 +280,7 @@ async def get(application, path):
 
 
 async def coupons(_settings):
-    yield amber("coupons", "no coupon is set", "Coupons are not counted.", "Set one.")
+    yield warning("coupons", "no coupon is set", "Coupons are not counted.", "Set one.")
 
 
 async def test_new_check_is_a_table_row_and_runs(tmp_path, monkeypatch):

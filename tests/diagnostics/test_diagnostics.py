@@ -17,24 +17,28 @@ GIB = 1 << 30
 
 
 @pytest.mark.parametrize(
-    ("took", "light"),
+    ("took", "status"),
     [
-        (0.04, CheckStatus.AMBER),
-        (0.05, CheckStatus.GREEN),
-        (5.0, CheckStatus.GREEN),
-        (5.1, CheckStatus.AMBER),
+        (0.04, CheckStatus.WARNING),
+        (0.05, CheckStatus.PASSED),
+        (5.0, CheckStatus.PASSED),
+        (5.1, CheckStatus.WARNING),
     ],
 )
-def test_sync_time_of_the_disk_is_compared_with_typical_disks(took, light):
-    assert on_sync(took).light is light
+def test_sync_time_of_the_disk_is_compared_with_typical_disks(took, status):
+    assert on_sync(took).status is status
 
 
 @pytest.mark.parametrize(
-    ("free", "light"),
-    [(2 * GIB, CheckStatus.GREEN), (GIB // 2, CheckStatus.AMBER), (GIB // 32, CheckStatus.RED)],
+    ("free", "status"),
+    [
+        (2 * GIB, CheckStatus.PASSED),
+        (GIB // 2, CheckStatus.WARNING),
+        (GIB // 32, CheckStatus.FAILED),
+    ],
 )
-def test_free_disk_space_has_a_status(free, light):
-    assert on_room(free, Path("/var/lib")).light is light
+def test_free_disk_space_has_a_status(free, status):
+    assert on_room(free, Path("/var/lib")).status is status
 
 
 def test_disk_check_removes_its_files(tmp_path):
@@ -51,7 +55,7 @@ async def test_missing_folder_of_the_store_is_red(tmp_path):
     assert findings == [
         CheckFinding(
             topic="store",
-            light=CheckStatus.RED,
+            status=CheckStatus.FAILED,
             found=(f"the folder {tmp_path}/none does not exist, or this user cannot write to it"),
             meaning="The gateway would not start.",
             fix="Create the folder, or make the user that runs twite serve its owner.",
@@ -78,7 +82,7 @@ async def test_paused_pixel_is_red_with_the_reason_of_x(tmp_path):
 
     assert findings[-1] == CheckFinding(
         topic="paused",
-        light=CheckStatus.RED,
+        status=CheckStatus.FAILED,
         found="pixel o8z6j, since 2026-11-25 09:46 UTC: 401 UNAUTHORIZED_ACCESS",
         meaning="The pixel's conversions stay queued, and Twite tries one delivery a minute.",
         fix="Fix the pixel's credentials, access or events; sending resumes automatically.",
@@ -96,7 +100,7 @@ async def test_balance_other_than_0_is_red_with_source_and_pixel(tmp_path):
 
     findings = [finding async for finding in store(settings)]
 
-    assert [finding.found for finding in findings if finding.light is CheckStatus.RED] == [
+    assert [finding.found for finding in findings if finding.status is CheckStatus.FAILED] == [
         "the balance is not 0 (shop/o8z6j: +2)"
     ]
 
@@ -117,10 +121,10 @@ async def test_store_can_be_checked_while_a_gateway_uses_it(tmp_path):
 def test_settings_without_a_pixel_are_red_and_without_a_source_amber(tmp_path):
     settings = read(tmp_path, "")
 
-    assert [pixel.light for pixel in pixels(settings) if pixel.topic == "pixels"] == [
-        CheckStatus.RED
+    assert [pixel.status for pixel in pixels(settings) if pixel.topic == "pixels"] == [
+        CheckStatus.FAILED
     ]
-    assert [source.light for source in sources(settings)] == [CheckStatus.AMBER]
+    assert [source.status for source in sources(settings)] == [CheckStatus.WARNING]
 
 
 def test_pixel_without_a_source_is_amber(tmp_path):
@@ -131,7 +135,7 @@ def test_pixel_without_a_source_is_amber(tmp_path):
 
     findings = list(sources(read(tmp_path, text)))
 
-    assert [finding.found for finding in findings if finding.light is CheckStatus.AMBER] == [
+    assert [finding.found for finding in findings if finding.status is CheckStatus.WARNING] == [
         "no source may submit to pixel o8z7a"
     ]
 
@@ -144,6 +148,6 @@ def test_key_file_that_others_can_read_is_amber(tmp_path):
 
     findings = [pixel for pixel in pixels(read(tmp_path, text)) if pixel.topic == "key"]
 
-    assert [(finding.light, finding.found) for finding in findings] == [
-        (CheckStatus.AMBER, f"{key} is readable by other users")
+    assert [(finding.status, finding.found) for finding in findings] == [
+        (CheckStatus.WARNING, f"{key} is readable by other users")
     ]

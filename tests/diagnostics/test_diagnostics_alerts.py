@@ -17,7 +17,7 @@ OVER = msgspec.structs.replace(PAUSED, id="c", news=AlertPhase.RESOLVED, resolve
 async def test_settings_without_a_webhook_are_amber(tmp_path):
     [finding] = [alert async for alert in alerts(read(tmp_path))]
 
-    assert (finding.light, finding.found) == (CheckStatus.AMBER, "no webhook is configured")
+    assert (finding.status, finding.found) == (CheckStatus.WARNING, "no webhook is configured")
 
 
 async def test_open_alerts_are_red_or_amber_with_their_pages(tmp_path):
@@ -31,12 +31,12 @@ async def test_open_alerts_are_red_or_amber_with_their_pages(tmp_path):
     assert findings == [
         CheckFinding(
             topic="alerts",
-            light=CheckStatus.GREEN,
+            status=CheckStatus.PASSED,
             found="alerts are sent to a webhook; test it with twite alerts test",
         ),
         CheckFinding(
             topic="alerts",
-            light=CheckStatus.RED,
+            status=CheckStatus.FAILED,
             found="pixel_paused is open for o8z6j: 404",
             meaning="The pixel is paused.",
             fix="Compare the reason, the pixel's id and the user's role with Events Manager. "
@@ -44,7 +44,7 @@ async def test_open_alerts_are_red_or_amber_with_their_pages(tmp_path):
         ),
         CheckFinding(
             topic="alerts",
-            light=CheckStatus.AMBER,
+            status=CheckStatus.WARNING,
             found="conversions_held is open for o8z6j: 3 are held",
             meaning="Conversions are held.",
             fix="Run twite dead list, then twite dead replay ID or twite dead discard ID. "

@@ -24,13 +24,13 @@ ACCOUNT = "18ce54d4x5t"
 async def found(folder, url, text=GOOD, *, auth=OAUTH, environ=None):
     written = text.replace("https://ads-api.x.com", url).replace(TOKEN, auth)
     findings = [finding async for finding in access(read(folder, written, environ))]
-    return [(finding.light, finding.topic, finding.found) for finding in findings]
+    return [(finding.status, finding.topic, finding.found) for finding in findings]
 
 
 async def test_roles_and_events_are_read_with_oauth(tmp_path, x_emulator):
     assert await found(tmp_path, x_emulator.url) == [
         (
-            CheckStatus.GREEN,
+            CheckStatus.PASSED,
             "credentials",
             (
                 "pixel o8z6j: the OAuth credentials: the user is ACCOUNT_ADMIN, TWEET_COMPOSER on "
@@ -38,7 +38,7 @@ async def test_roles_and_events_are_read_with_oauth(tmp_path, x_emulator):
             ),
         ),
         (
-            CheckStatus.GREEN,
+            CheckStatus.PASSED,
             "events",
             (
                 "pixel o8z6j: purchase → o8z6k (tw-o8z6j-o8z6k): “purchase”, PURCHASE, 30 days "
@@ -46,7 +46,7 @@ async def test_roles_and_events_are_read_with_oauth(tmp_path, x_emulator):
             ),
         ),
         (
-            CheckStatus.GREEN,
+            CheckStatus.PASSED,
             "events",
             (
                 "pixel o8z6j: sign_up → o8z6m (tw-o8z6j-o8z6m): “sign_up”, SIGN_UP, 30 days after "
@@ -85,7 +85,7 @@ async def test_credentials_that_x_refuses_are_red(tmp_path, x_emulator, world, t
 
     findings = await found(tmp_path, x_emulator.url)
 
-    assert [light for light, *_ in findings] == [CheckStatus.RED]
+    assert [status for status, *_ in findings] == [CheckStatus.FAILED]
     assert told in findings[0][2]
 
 
@@ -94,7 +94,7 @@ async def test_pixel_token_of_another_pixel_is_red(tmp_path, x_emulator):
 
     findings = await found(tmp_path, x_emulator.url, auth=TOKEN, environ=environ)
 
-    assert findings[0][0] is CheckStatus.RED
+    assert findings[0][0] is CheckStatus.FAILED
     assert "X refused this pixel token for pixel o8z6j (401" in findings[0][2]
 
 
@@ -103,9 +103,9 @@ async def test_refused_pixel_token_beside_valid_oauth_credentials_is_amber(tmp_p
 
     findings = await found(tmp_path, x_emulator.url, auth=both)
 
-    assert [light for light, topic, _ in findings if topic == "credentials"] == [
-        CheckStatus.AMBER,
-        CheckStatus.GREEN,
+    assert [status for status, topic, _ in findings if topic == "credentials"] == [
+        CheckStatus.WARNING,
+        CheckStatus.PASSED,
     ]
 
 
@@ -115,7 +115,7 @@ async def test_missing_account_at_x_lists_the_available_accounts(tmp_path, x_emu
     findings = await found(tmp_path, x_emulator.url, text)
 
     assert (
-        CheckStatus.AMBER,
+        CheckStatus.WARNING,
         "credentials",
         (
             "pixel o8z6j has no account in the settings; its user has access to 18ce54d4x5t "
@@ -128,7 +128,7 @@ async def test_event_that_is_not_in_the_account_is_red(tmp_path, x_emulator):
     findings = await found(tmp_path, x_emulator.url, GOOD.replace('"o8z6k"', '"o6dkv"'))
 
     assert (
-        CheckStatus.RED,
+        CheckStatus.FAILED,
         "events",
         "pixel o8z6j: purchase → o6dkv (tw-o8z6j-o6dkv): ads account 18ce54d4x5t has no such event",
     ) in findings
@@ -154,7 +154,7 @@ async def test_secret_that_is_too_short_is_amber_and_not_shown(tmp_path, x_emula
     findings = await found(tmp_path, x_emulator.url, auth=auth)
 
     assert findings[0] == (
-        CheckStatus.AMBER,
+        CheckStatus.WARNING,
         "credentials",
         "pixel o8z6j: too short for one of X's keys: consumer_secret",
     )
@@ -166,7 +166,9 @@ async def test_unknown_host_name_of_x_is_distinguished_from_an_outage(tmp_path):
 
     findings = [finding async for finding in network(nowhere)]
 
-    assert [(finding.topic, finding.light) for finding in findings] == [("DNS", CheckStatus.RED)]
+    assert [(finding.topic, finding.status) for finding in findings] == [
+        ("DNS", CheckStatus.FAILED)
+    ]
     assert findings[0].found == "https://ads-api.x.invalid: the host name does not resolve"
 
 
@@ -178,9 +180,9 @@ async def test_address_of_x_without_tls_is_red(tmp_path, x_emulator):
 
     findings = [finding async for finding in network(plain)]
 
-    assert [(finding.topic, finding.light) for finding in findings] == [
-        ("DNS", CheckStatus.GREEN),
-        ("TLS", CheckStatus.RED),
+    assert [(finding.topic, finding.status) for finding in findings] == [
+        ("DNS", CheckStatus.PASSED),
+        ("TLS", CheckStatus.FAILED),
     ]
 
 
@@ -193,6 +195,6 @@ async def test_public_address_that_does_not_serve_the_script_is_red(tmp_path, x_
         if finding.topic == "script"
     ]
 
-    assert [(finding.light, finding.found) for finding in findings] == [
-        (CheckStatus.RED, f"{x_emulator.url}/twite.js?s=shop: the status is 404")
+    assert [(finding.status, finding.found) for finding in findings] == [
+        (CheckStatus.FAILED, f"{x_emulator.url}/twite.js?s=shop: the status is 404")
     ]

@@ -22,16 +22,16 @@ SHARED = '[console]\nurl = "https://T.shop.example:443"\n'
 
 def found(folder, text):
     (folder / "client.tpl").write_text(TEMPLATE)
-    return [(finding.topic, finding.light) for finding in console(read(folder, text))]
+    return [(finding.topic, finding.status) for finding in console(read(folder, text))]
 
 
 @pytest.mark.parametrize("more", ["", SHARED])
 def test_client_templates_on_the_host_of_the_console_are_red(tmp_path, more):
-    assert found(tmp_path, GOOD + more + CLIENT) == [("console", CheckStatus.RED)]
+    assert found(tmp_path, GOOD + more + CLIENT) == [("console", CheckStatus.FAILED)]
 
 
 def test_console_with_its_own_host_is_green(tmp_path):
-    assert found(tmp_path, GOOD + OWN + CLIENT) == [("console", CheckStatus.GREEN)]
+    assert found(tmp_path, GOOD + OWN + CLIENT) == [("console", CheckStatus.PASSED)]
 
 
 def test_gateway_without_public_url_or_client_templates_has_no_finding(tmp_path):

@@ -9,13 +9,13 @@ PUBLIC = 'public_url = "https://t.shop.example"\n'
 
 
 def found(folder, text=GOOD):
-    return [(page.light, page.found) for page in pages(read(folder, text))]
+    return [(page.status, page.found) for page in pages(read(folder, text))]
 
 
 def test_gateway_on_the_site_of_the_pages_can_store_click_ids(tmp_path):
     assert found(tmp_path) == [
         (
-            CheckStatus.GREEN,
+            CheckStatus.PASSED,
             "shop: click ids from https://shop.example are stored in cookies of shop.example",
         )
     ]
@@ -26,7 +26,7 @@ def test_gateway_on_another_site_cannot_store_click_ids(tmp_path):
 
     assert found(tmp_path, elsewhere) == [
         (
-            CheckStatus.AMBER,
+            CheckStatus.WARNING,
             "shop: https://shop.example is on a different site than https://twite.example",
         )
     ]
@@ -35,19 +35,19 @@ def test_gateway_on_another_site_cannot_store_click_ids(tmp_path):
 def test_missing_trusted_proxy_is_amber(tmp_path):
     (first, *_) = found(tmp_path, GOOD.replace(PROXIES, ""))
 
-    assert first == (CheckStatus.AMBER, "server.trusted_proxies is empty")
+    assert first == (CheckStatus.WARNING, "server.trusted_proxies is empty")
 
 
 def test_missing_public_url_is_amber(tmp_path):
     assert found(tmp_path, GOOD.replace(PUBLIC, "")) == [
-        (CheckStatus.AMBER, "server.public_url is not set")
+        (CheckStatus.WARNING, "server.public_url is not set")
     ]
 
 
 def test_public_url_without_https_is_amber(tmp_path):
     plain = GOOD.replace("https://t.shop.example", "http://t.shop.example")
 
-    assert found(tmp_path, plain)[0][0] is CheckStatus.AMBER
+    assert found(tmp_path, plain)[0][0] is CheckStatus.WARNING
 
 
 def test_source_for_servers_only_has_no_findings_about_pages(tmp_path):
@@ -62,7 +62,7 @@ def test_rate_limit_per_address_of_several_processes_is_explained(tmp_path):
     (first, *_) = found(tmp_path, several)
 
     status, said = first
-    assert status is CheckStatus.GREEN
+    assert status is CheckStatus.PASSED
     assert said == (
         "each of the 4 processes counts requests of pages alone: one address may send up to 2,400 "
         "a minute to this machine"

@@ -65,7 +65,7 @@ def at(url, *, auth=OAUTH):
 
 async def told_by(look, settings, topic):
     found = [finding async for finding in look(settings) if finding.topic == topic]
-    return [(finding.light, finding.found, finding.meaning) for finding in found]
+    return [(finding.status, finding.found, finding.meaning) for finding in found]
 
 
 async def test_response_of_x_without_a_date_header_is_amber(tmp_path):
@@ -74,7 +74,7 @@ async def test_response_of_x_without_a_date_header_is_amber(tmp_path):
 
         assert await told_by(network, settings, "clock") == [
             (
-                CheckStatus.AMBER,
+                CheckStatus.WARNING,
                 "X's response had no Date header",
                 "Twite could not compare this machine's clock with X's.",
             )
@@ -83,10 +83,10 @@ async def test_response_of_x_without_a_date_header_is_amber(tmp_path):
 
 async def test_unavailable_x_makes_the_check_of_credentials_amber(tmp_path):
     async with odd_x_server({}) as url:
-        ((light, found, meaning),) = await told_by(access, read(tmp_path, at(url)), "credentials")
+        ((status, found, meaning),) = await told_by(access, read(tmp_path, at(url)), "credentials")
 
-    assert (light, meaning) == (
-        CheckStatus.AMBER,
+    assert (status, meaning) == (
+        CheckStatus.WARNING,
         "Twite does not know whether X accepts the credentials.",
     )
     assert found.startswith("pixel o8z6j: the OAuth credentials could not be checked: ")
@@ -96,10 +96,10 @@ async def test_unavailable_x_makes_the_check_of_credentials_amber(tmp_path):
 async def test_unreadable_list_of_events_is_amber(tmp_path, status, document):
     answers = {"authenticated_user_access": (200, ROLES), "web_event_tags": (status, document)}
     async with odd_x_server(answers) as url:
-        ((light, _, meaning),) = await told_by(access, read(tmp_path, at(url)), "events")
+        ((status, _, meaning),) = await told_by(access, read(tmp_path, at(url)), "events")
 
-    assert (light, meaning) == (
-        CheckStatus.AMBER,
+    assert (status, meaning) == (
+        CheckStatus.WARNING,
         "Twite does not know whether the pixel's events exist.",
     )
 
@@ -111,9 +111,9 @@ async def test_undocumented_event_status_of_x_is_amber(tmp_path):
     async with odd_x_server(answers) as url:
         settings = read(tmp_path, text.replace("https://ads-api.x.com", url).replace(TOKEN, OAUTH))
 
-        ((light, found, meaning),) = await told_by(access, settings, "events")
+        ((status, found, meaning),) = await told_by(access, settings, "events")
 
-    assert (light, meaning) == (CheckStatus.AMBER, "X does not document this status.")
+    assert (status, meaning) == (CheckStatus.WARNING, "X does not document this status.")
     assert found.endswith("its status is 'RESTING'")
 
 
@@ -127,9 +127,9 @@ async def test_last_conversion_of_an_event_at_x_is_shown(tmp_path):
     async with odd_x_server(answers) as url:
         settings = read(tmp_path, text.replace("https://ads-api.x.com", url).replace(TOKEN, OAUTH))
 
-        ((light, found, _),) = await told_by(access, settings, "events")
+        ((status, found, _),) = await told_by(access, settings, "events")
 
-    assert light is CheckStatus.GREEN
+    assert status is CheckStatus.PASSED
     assert found.endswith("tracking, last conversion at 2026-11-25T09:46:40Z")
 
 
@@ -143,8 +143,8 @@ async def test_unavailable_sign_in_host_of_x_is_amber(tmp_path, x_emulator, oaut
 
     found = await told_by(network, read(tmp_path, text), topic)
 
-    light, words, meaning = found[-1]
-    assert (light, meaning) == (CheckStatus.AMBER, "You cannot sign in to X.")
+    status, words, meaning = found[-1]
+    assert (status, meaning) == (CheckStatus.WARNING, "You cannot sign in to X.")
     assert words.startswith(f"{oauth}: ")
 
 
@@ -153,10 +153,10 @@ async def test_credentials_that_cannot_be_decrypted_are_red(tmp_path):
     (tmp_path / "twite.secret").write_text("another-key-than-the-one-that-sealed\n")
     text = IN_A_FILE.replace(f"{TOKEN}\n", "")
 
-    ((light, _, meaning),) = await told_by(access, read(tmp_path, text), "credentials")
+    ((status, _, meaning),) = await told_by(access, read(tmp_path, text), "credentials")
 
-    assert (light, meaning) == (
-        CheckStatus.RED,
+    assert (status, meaning) == (
+        CheckStatus.FAILED,
         "Stored credentials cannot be decrypted: the gateway would not start.",
     )
 
@@ -172,14 +172,14 @@ async def test_old_secret_key_and_values_sealed_with_it_are_amber(tmp_path):
 
     assert needless == [
         (
-            CheckStatus.AMBER,
+            CheckStatus.WARNING,
             "former keys still accepted: 1; they no longer encrypt any data",
             "A leaked former key can decrypt data until you remove it.",
         )
     ]
     assert needed == [
         (
-            CheckStatus.AMBER,
+            CheckStatus.WARNING,
             "still encrypted with a former key: 1 secret",
             "Without the former key, Twite cannot decrypt this data.",
         )
@@ -190,9 +190,9 @@ async def test_interrupted_key_rotation_is_amber(tmp_path):
     await settings_with_credentials(tmp_path)
     (tmp_path / "twite.secret.former").write_text("the-key-before-the-first-one\n")
 
-    ((light, found, _),) = await told_by(key, read(tmp_path, IN_A_FILE), "key")
+    ((status, found, _),) = await told_by(key, read(tmp_path, IN_A_FILE), "key")
 
-    assert light is CheckStatus.AMBER
+    assert status is CheckStatus.WARNING
     assert found == "a key rotation was interrupted: the former key still exists"
 
 
@@ -210,7 +210,7 @@ async def test_store_that_may_be_an_older_copy_is_amber(tmp_path):
 
     found = await told_by(store, settings, "store")
 
-    assert [meaning for light, _, meaning in found if light is CheckStatus.AMBER] == [
+    assert [meaning for status, _, meaning in found if status is CheckStatus.WARNING] == [
         "The next start holds all pending deliveries, because they may have been sent."
     ]
 
@@ -221,7 +221,7 @@ async def test_store_that_may_be_an_older_copy_is_amber(tmp_path):
 def test_unwritable_folder_of_the_store_is_red():
     (*_, last) = disk(PROC)
 
-    assert (last.light, last.meaning) == (CheckStatus.RED, "Twite cannot write to the store.")
+    assert (last.status, last.meaning) == (CheckStatus.FAILED, "Twite cannot write to the store.")
 
 
 async def test_source_for_pages_without_a_public_url_is_amber(tmp_path):
@@ -229,7 +229,7 @@ async def test_source_for_pages_without_a_public_url_is_amber(tmp_path):
 
     assert await told_by(public_address, read(tmp_path, text), "public address") == [
         (
-            CheckStatus.AMBER,
+            CheckStatus.WARNING,
             "server.public_url is not set, but a source accepts browsers",
             "Pages and servers have no URL to send conversions to.",
         )
@@ -244,7 +244,7 @@ async def test_public_url_that_reaches_another_server_is_amber(tmp_path):
         found = await told_by(public_address, read(tmp_path, text), "public address")
 
     assert found[-1] == (
-        CheckStatus.AMBER,
+        CheckStatus.WARNING,
         f"{url}/v1/accounting does not require a key: the status is 200",
         "Servers reach a different host, or a proxy that refuses their requests.",
     )

@@ -41,13 +41,13 @@ def unexpected_findings(settings, **differs):
     """Return (level, text) of the findings that a healthy server does not have."""
     usual = list(server(settings, WELL))
     found = server(settings, msgspec.structs.replace(WELL, **differs))
-    return [(str(finding.light), finding.found) for finding in found if finding not in usual]
+    return [(str(finding.status), finding.found) for finding in found if finding not in usual]
 
 
 def test_healthy_database_server_has_only_green_findings(settings):
     findings = list(server(settings, WELL))
 
-    assert {str(finding.light) for finding in findings} == {"green"}
+    assert {str(finding.status) for finding in findings} == {"passed"}
     said = "\n".join(finding.found for finding in findings)
     assert "2 gateways use the database: one (Twite 0.1.0, the leader), two (Twite 0.1.0)" in said
     assert "the server allows Twite 97 connections" in said
@@ -55,40 +55,40 @@ def test_healthy_database_server_has_only_green_findings(settings):
 
 
 @pytest.mark.parametrize(
-    ("differs", "light", "said"),
+    ("differs", "status", "said"),
     [
-        ({"clock_ahead": -2_500}, "amber", "the database's clock is -2.5 s ahead"),
-        ({"hosts": 2}, "green", "store.url names 2 hosts; Twite uses the primary"),
+        ({"clock_ahead": -2_500}, "warning", "the database's clock is -2.5 s ahead"),
+        ({"hosts": 2}, "passed", "store.url names 2 hosts; Twite uses the primary"),
         (
             {"hosts": 2, "attributes": "any"},
-            "amber",
+            "warning",
             "store.url names 2 hosts, with target_session_attrs=any",
         ),
         (
             {"connections": 19},
-            "amber",
+            "warning",
             "the server allows Twite 19 connections; a gateway opens up to 10",
         ),
-        ({"size": 900 << 20}, "amber", "the database uses 900 MiB of "),
-        ({"schema": 0, "gateways": ()}, "green", "the database has no tables yet"),
+        ({"size": 900 << 20}, "warning", "the database uses 900 MiB of "),
+        ({"schema": 0, "gateways": ()}, "passed", "the database has no tables yet"),
         (
             {"schema": 0, "gateways": (), "may_migrate": False},
-            "red",
+            "failed",
             "the role may not create or change tables",
         ),
-        ({"newest_schema": 2}, "green", "the schema has version 1; the gateway updates it"),
+        ({"newest_schema": 2}, "passed", "the schema has version 1; the gateway updates it"),
         (
             {"gateways": (ALONE, msgspec.structs.replace(OTHER, version="0.2.0"))},
-            "amber",
+            "warning",
             "2 gateways use the database: one (Twite 0.1.0, the leader), two (Twite 0.2.0)",
         ),
-        ({"weak": ("fsync is off",)}, "red", "fsync is off"),
+        ({"weak": ("fsync is off",)}, "failed", "fsync is off"),
     ],
 )
-def test_each_problem_of_the_database_server_is_a_finding(settings, differs, light, said):
+def test_each_problem_of_the_database_server_is_a_finding(settings, differs, status, said):
     (finding,) = unexpected_findings(settings, **differs)
 
-    assert finding[0] == light
+    assert finding[0] == status
     assert finding[1].startswith(said)
 
 
@@ -97,7 +97,7 @@ def test_database_without_a_size_limit_in_the_settings_is_amber(settings):
 
     findings = server(msgspec.structs.replace(settings, store=store), WELL)
 
-    assert [finding.found for finding in findings if str(finding.light) == "amber"] == [
+    assert [finding.found for finding in findings if str(finding.status) == "warning"] == [
         "the database uses 500 MiB; store.size_limit is not set"
     ]
 
@@ -107,7 +107,7 @@ def test_connections_are_counted_for_the_configured_workers_before_the_first_sta
     settings = msgspec.structs.replace(settings, server=server_settings)
 
     assert unexpected_findings(settings, gateways=(), connections=29)[0] == (
-        "amber",
+        "warning",
         (
             "the server allows Twite 29 connections; a gateway opens up to 10, and there are 3 "
             "gateways"
@@ -117,7 +117,7 @@ def test_connections_are_counted_for_the_configured_workers_before_the_first_sta
 
 def test_connections_through_a_pooler_are_not_counted(settings):
     assert unexpected_findings(settings, is_pooled=True, connections=3) == [
-        ("green", "connections to the database go through a pooler")
+        ("passed", "connections to the database go through a pooler")
     ]
 
 
@@ -153,5 +153,5 @@ async def test_connection_limit_of_the_database_is_checked(
     findings = [finding async for finding in store(settings)]
 
     assert "the server allows Twite 4 connections; a gateway opens up to 12" in " ".join(
-        finding.found for finding in findings if str(finding.light) == "amber"
+        finding.found for finding in findings if str(finding.status) == "warning"
     )

@@ -9,7 +9,7 @@ from written import GOOD, read
 
 async def found(folder, url):
     settings = read(folder, f'{GOOD}\n[traces]\nendpoint = "{url}"\n')
-    return [(finding.light, finding.found) async for finding in traces(settings)]
+    return [(finding.status, finding.found) async for finding in traces(settings)]
 
 
 async def test_collector_that_accepts_traces_passes(tmp_path):
@@ -17,7 +17,7 @@ async def test_collector_that_accepts_traces_passes(tmp_path):
         result = await found(tmp_path, receiver.url)
 
     said = f"the collector at {receiver.url}/v1/traces accepts spans"
-    assert result == [(CheckStatus.GREEN, said)]
+    assert result == [(CheckStatus.PASSED, said)]
     assert receiver.spans == []
 
 
@@ -29,13 +29,13 @@ async def test_collector_that_refuses_traces_fails_with_its_response(
         result = await found(tmp_path, f"{receiver.url}{path}")
 
     said = f"the collector at {receiver.url}{path}/v1/traces answers {answer}"
-    assert result == [(CheckStatus.AMBER, said)]
+    assert result == [(CheckStatus.WARNING, said)]
 
 
 async def test_collector_without_a_listener_fails(tmp_path):
     (result,) = await found(tmp_path, "http://127.0.0.1:1")
 
-    assert result[0] == CheckStatus.AMBER
+    assert result[0] == CheckStatus.WARNING
     assert "http://127.0.0.1:1/v1/traces cannot be reached: connection refused" in result[1]
 
 
@@ -45,7 +45,7 @@ async def test_traces_without_the_extra_fail(tmp_path, monkeypatch):
     (result,) = await found(tmp_path, "http://127.0.0.1:4318")
 
     assert result == (
-        CheckStatus.RED,
+        CheckStatus.FAILED,
         "traces.endpoint is set, but the extra `otel` is not installed",
     )
 

@@ -53,7 +53,7 @@ def folder(tmp_path):
 def amber_findings(folder, written):
     (folder / "twite.toml").write_text(written)
     settings = load(folder / "twite.toml", {}, credentials=False)
-    return [tag.found for tag in tags(settings) if str(tag.light) == "amber"]
+    return [tag.found for tag in tags(settings) if str(tag.status) == "warning"]
 
 
 @pytest.mark.parametrize(

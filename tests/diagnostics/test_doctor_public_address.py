@@ -15,7 +15,7 @@ async def found_at(tmp_path, answers, *, more=""):
     settings = read(tmp_path, GOOD + more)
     async with odd_x_server(answers) as url:
         return [
-            (finding.light, finding.found.removeprefix(url))
+            (finding.status, finding.found.removeprefix(url))
             async for finding in closed(url, settings)
         ]
 
@@ -24,9 +24,9 @@ async def test_public_metrics_and_console_are_red(tmp_path):
     found = await found_at(tmp_path, {"/metrics": OPEN, "/console/sign-in": OPEN})
 
     assert found == [
-        (CheckStatus.RED, "/metrics answers without a key"),
+        (CheckStatus.FAILED, "/metrics answers without a key"),
         (
-            CheckStatus.RED,
+            CheckStatus.FAILED,
             "/console/sign-in answers, although console.networks contains only this machine",
         ),
     ]
@@ -44,12 +44,15 @@ async def test_metrics_and_console_that_refuse_public_requests_are_green(tmp_pat
     found = await found_at(tmp_path, answers)
 
     assert found == [
-        (CheckStatus.GREEN, "/metrics is not public"),
-        (CheckStatus.GREEN, "/console/sign-in is not public"),
+        (CheckStatus.PASSED, "/metrics is not public"),
+        (CheckStatus.PASSED, "/console/sign-in is not public"),
     ]
 
 
 async def test_console_that_responds_to_requests_from_this_machine_is_amber(tmp_path):
     found = await found_at(tmp_path, {"/console/sign-in": OPEN}, more=OFFICE)
 
-    assert found[1] == (CheckStatus.AMBER, ("/console/sign-in answers requests from this machine"))
+    assert found[1] == (
+        CheckStatus.WARNING,
+        ("/console/sign-in answers requests from this machine"),
+    )

@@ -35,7 +35,7 @@ def test_finding_on_the_page_shows_values_as_words_in_capitals():
 
     assert found == Row(
         "disk",
-        "red",
+        "failed",
         "cannot write a file in FOLDER (STRERROR)",
         "Twite cannot write to the store.",
         "Check the owner of the folder and how the disk is mounted.",

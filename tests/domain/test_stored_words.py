@@ -110,7 +110,7 @@ WORDS = {
     ConsentAction: "send restrict strip hold suppress",
     NotFiredReason: "paused consent trigger exception beside unfilled",
     PixelCall: "loaded called blocked absent",
-    CheckStatus: "green amber red",
+    CheckStatus: "passed warning failed",
     RepeatPolicy: "at_least_once at_most_once",
     PersonHandling: "hashed sealed",
 }

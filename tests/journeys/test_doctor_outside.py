@@ -43,31 +43,31 @@ def check(gateway, *authorities):
     )
 
 
-def lights(done, topic):
+def statuses(done, topic):
     found = json.loads(done.stdout)["findings"]
-    return [(finding["light"], finding["found"]) for finding in found if finding["topic"] == topic]
+    return [(finding["status"], finding["found"]) for finding in found if finding["topic"] == topic]
 
 
 def test_valid_certificate_passes_with_its_expiry(x_front, tmp_path):
     done = check(Gateway(tmp_path, x_front.url), x_front.authority)
 
-    ((light, found),) = lights(done, "TLS")
-    assert light == "green"
+    ((status, found),) = statuses(done, "TLS")
+    assert status == "passed"
     assert re.fullmatch(
         f"{x_front.url}: TLSv1\\.[23], certificate valid until \\d{{4}}-\\d\\d-\\d\\d", found
     )
-    assert lights(done, "X") == [("green", f"{x_front.url} answers")]
+    assert statuses(done, "X") == [("passed", f"{x_front.url} answers")]
     assert done.returncode == 0
 
 
 def test_untrusted_certificate_fails_and_x_is_not_requested(x_front, x_emulator, tmp_path):
     done = check(Gateway(tmp_path, x_front.url))
 
-    assert (done.returncode, lights(done, "TLS")) == (
+    assert (done.returncode, statuses(done, "TLS")) == (
         1,
-        [("red", f"{x_front.url}: self-signed certificate")],
+        [("failed", f"{x_front.url}: self-signed certificate")],
     )
-    assert lights(done, "credentials") == []
+    assert statuses(done, "credentials") == []
 
 
 def test_public_address_and_script_are_checked_from_outside(x_emulator, tmp_path):
@@ -80,14 +80,14 @@ def test_public_address_and_script_are_checked_from_outside(x_emulator, tmp_path
         with gateway:
             done = check(gateway, front.authority)
 
-    assert lights(done, "public address") == [("green", f"{front.url} answers")]
-    ((light, found),) = lights(done, "script")
-    assert (light, found.startswith(f"{front.url}/twite.js?s=shop is available, ")) == (
-        "green",
+    assert statuses(done, "public address") == [("passed", f"{front.url} answers")]
+    ((status, found),) = statuses(done, "script")
+    assert (status, found.startswith(f"{front.url}/twite.js?s=shop is available, ")) == (
+        "passed",
         True,
     )
-    assert [light for light, _ in lights(done, "address")] == ["green"]
-    assert [light for light, _ in lights(done, "pages")][-1] == "green"
+    assert [status for status, _ in statuses(done, "address")] == ["passed"]
+    assert [status for status, _ in statuses(done, "pages")][-1] == "passed"
 
 
 def test_public_address_for_servers_only_requires_a_key(x_emulator, tmp_path):
@@ -97,9 +97,9 @@ def test_public_address_for_servers_only_requires_a_key(x_emulator, tmp_path):
 
         done = command(gateway, "check", "--json")
 
-    assert lights(done, "public address") == [
-        ("green", f"{gateway.url} answers"),
-        ("green", f"{gateway.url}/v1/accounting requires a key from servers"),
+    assert statuses(done, "public address") == [
+        ("passed", f"{gateway.url} answers"),
+        ("passed", f"{gateway.url}/v1/accounting requires a key from servers"),
     ]
     assert KEY not in done.stdout
 
@@ -115,6 +115,6 @@ def test_tracked_event_shows_its_time(x_emulator, tmp_path):
 
         done = command(gateway, "check", "--json")
 
-    told = [found for light, found in lights(done, "events") if light == "green"]
+    told = [found for status, found in statuses(done, "events") if status == "passed"]
     assert re.search(r"purchase → o8z6k .*; tracking, last conversion at \d{4}-", told[0])
     assert told[1].endswith("X has tracked no conversion of it yet")

@@ -106,7 +106,7 @@ def test_canary_of_check_reaches_x_and_shows_the_response(x_emulator, tmp_path):
         result = command(gateway, "check", "--canary", "purchase", "--json")
 
     findings = [load for load in json.loads(result.stdout)["findings"] if load["topic"] == "canary"]
-    assert [finding["light"] for finding in findings] == ["green"]
+    assert [finding["status"] for finding in findings] == ["passed"]
     assert "X accepted twite-canary-" in findings[0]["found"]
     assert x_emulator.received()["conversions"] == 1
 
@@ -119,7 +119,7 @@ def test_canary_refused_by_x_fails_with_the_message_of_x(x_emulator, tmp_path):
         result = command(gateway, "check", "--canary", "purchase", "--json")
 
     findings = [load for load in json.loads(result.stdout)["findings"] if load["topic"] == "canary"]
-    assert (result.returncode, [finding["light"] for finding in findings]) == (1, ["red"])
+    assert (result.returncode, [finding["status"] for finding in findings]) == (1, ["failed"])
     assert "does not have access to account" in findings[0]["found"]
 
 
@@ -130,7 +130,7 @@ def test_canary_without_a_gateway_is_not_sent(x_emulator, tmp_path):
     result = command(gateway, "check", "--canary", "purchase", "--json")
 
     findings = [load for load in json.loads(result.stdout)["findings"] if load["topic"] == "canary"]
-    assert [(finding["light"], finding["meaning"]) for finding in findings] == [
-        ("red", "Twite did not send the test conversion.")
+    assert [(finding["status"], finding["meaning"]) for finding in findings] == [
+        ("failed", "Twite did not send the test conversion.")
     ]
     assert x_emulator.received()["conversions"] == 0

@@ -82,7 +82,7 @@ def on_keys(gateway):
     return [
         finding["found"]
         for finding in found
-        if finding["topic"] == "key" and finding["light"] != "green"
+        if finding["topic"] == "key" and finding["status"] != "passed"
     ]
 
 

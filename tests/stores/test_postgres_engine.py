@@ -138,13 +138,13 @@ async def test_check_finds_settings_that_can_lose_commits(
     refused = await found(tmp_path, empty_postgres_url)
     accepted = await found(tmp_path, empty_postgres_url, "accept_weak_durability = true\n")
 
-    lights = [
-        str(finding.light)
+    statuses = [
+        str(finding.status)
         for findings in (refused, accepted)
         for finding in findings
         if "synchronous_commit is off" in finding.found
     ]
-    assert lights == ["red", "amber"]
+    assert statuses == ["failed", "warning"]
 
 
 async def test_check_of_an_unreachable_server_shows_no_password(tmp_path):

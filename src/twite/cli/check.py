@@ -39,9 +39,9 @@ GrantConsent = Annotated[
     bool, typer.Option("--grant-consent", help="With --site: give consent before the event")
 ]
 _RESULTS: Final = {
-    CheckStatus.GREEN: ("passed ", "green"),
-    CheckStatus.AMBER: ("warning", "yellow"),
-    CheckStatus.RED: ("failed ", "bold red"),
+    CheckStatus.PASSED: ("passed ", "green"),
+    CheckStatus.WARNING: ("warning", "yellow"),
+    CheckStatus.FAILED: ("failed ", "bold red"),
 }
 
 
@@ -72,13 +72,13 @@ def check(
         page = SiteTest(url=site, event=canary, grants=grant_consent)
         run = examine_site(config, os.environ, page, pixel=pixel)
     findings = asyncio.run(_findings(run, quiet=as_json))
-    counts = Counter(finding.light for finding in findings)
+    counts = Counter(finding.status for finding in findings)
     if as_json:
-        printing.print_json({"ok": not counts[CheckStatus.RED], "findings": findings})
+        printing.print_json({"ok": not counts[CheckStatus.FAILED], "findings": findings})
     else:
-        passed, warnings, failed = (counts[light] for light in CheckStatus)
+        passed, warnings, failed = (counts[status] for status in CheckStatus)
         printing.say(f"{passed} passed, {plural(warnings, 'warning')}, {failed} failed")
-    if counts[CheckStatus.RED]:
+    if counts[CheckStatus.FAILED]:
         raise typer.Exit(1)
 
 
@@ -92,7 +92,7 @@ async def _findings(run: AsyncIterator[CheckFinding], *, quiet: bool) -> list[Ch
 
 
 def _print(finding: CheckFinding) -> None:
-    result, style = _RESULTS[finding.light]
+    result, style = _RESULTS[finding.status]
     printing.say(printing.styled(result, style), f"  {finding.topic}: {finding.found}")
     if finding.meaning:
         printing.say(f"         {finding.meaning}")

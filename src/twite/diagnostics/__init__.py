@@ -19,7 +19,7 @@ from twite.diagnostics.site_visit import SiteTest
 from twite.diagnostics.store import alerts, store
 from twite.diagnostics.traces import traces
 from twite.domain.errors import SettingsError
-from twite.gateway.ports.findings import CheckFinding, CheckStatus, red
+from twite.gateway.ports.findings import CheckFinding, CheckStatus, failed
 from twite.tags.checks.container import container, google, tags
 from twite.tags.checks.engines import engines
 
@@ -71,7 +71,8 @@ async def _looked(settings: Settings) -> AsyncIterator[CheckFinding]:
     reached = True
     for look in CHECKS:
         async for finding in look(settings):
-            reached = reached and not (finding.topic in OF_X and finding.light is CheckStatus.RED)
+            has_failed = finding.status is CheckStatus.FAILED
+            reached = reached and not (finding.topic in OF_X and has_failed)
             yield finding
     # Without a connection to X, credentials cannot be checked. The emulator needs no check.
     reached = reached and settings.x.emulator is None
@@ -86,5 +87,5 @@ def _wrong(path: Path, error: SettingsError) -> CheckFinding:
     end = "" if fix.endswith("?") else "."
     line, column = position(path, error.place) or (0, 0)
     where = f"{path}, line {line}, column {column}, " if line else ""
-    finding = red("settings", f"{where}{found}", "The gateway would not start.", f"{fix}{end}")
+    finding = failed("settings", f"{where}{found}", "The gateway would not start.", f"{fix}{end}")
     return msgspec.structs.replace(finding, line=line, column=column)

@@ -9,7 +9,7 @@ from twite.app.logins import ask_x, stored
 from twite.config.settings import Settings
 from twite.domain.destination import Destination, MissingCredentials, OAuthKeys, PixelToken
 from twite.domain.errors import NotOpened, RefusedByX, TwiteError, XUnanswering
-from twite.gateway.ports.findings import CheckFinding, CheckStatus, amber, green, red
+from twite.gateway.ports.findings import CheckFinding, CheckStatus, failed, passed, warning
 from twite.gateway.x_account.event_tags import account_of, oauth_keys
 from twite.gateway.x_account.inquiries import AccessCheck, accounts_of, check_access
 from twite.x.event_tags import TRACKING, UNVERIFIED, EventTag
@@ -26,7 +26,7 @@ async def access(settings: Settings) -> AsyncIterator[CheckFinding]:
     try:
         pixels = await stored(settings)
     except NotOpened as error:
-        yield red(
+        yield failed(
             "credentials",
             str(error),
             "Stored credentials cannot be decrypted: the gateway would not start.",
@@ -40,7 +40,7 @@ async def access(settings: Settings) -> AsyncIterator[CheckFinding]:
         wrong = False
         for keys in (pixel.credentials, pixel.fallback):
             async for finding in _credentials(settings, pixel, keys):
-                wrong = wrong or finding.light is CheckStatus.RED
+                wrong = wrong or finding.status is CheckStatus.FAILED
                 yield finding
         if not wrong:
             async for finding in _events(settings, pixel):
@@ -53,7 +53,7 @@ async def _credentials(
     if held is None:
         return
     if isinstance(held, MissingCredentials):
-        yield red(
+        yield failed(
             "credentials",
             f"pixel {pixel.pixel}: no user has signed in",
             "The pixel's conversions stay queued.",
@@ -69,22 +69,22 @@ async def _credentials(
         found = await check_access(ask_x(settings), pixel, held)
     except RefusedByX as refused:
         spare = pixel.fallback is not None and held == pixel.credentials
-        light = amber if spare else red
+        status = warning if spare else failed
         meaning = (
             "Each request is sent twice, once with each credential."
             if spare
             else "X would refuse the pixel's conversions, and they would stay queued."
         )
-        yield light("credentials", f"{name}: {refused.reason}", meaning, f"{refused.fix}.")
+        yield status("credentials", f"{name}: {refused.reason}", meaning, f"{refused.fix}.")
     except XUnanswering as error:
-        yield amber(
+        yield warning(
             "credentials",
             f"{name} could not be checked: {error.reason}",
             "Twite does not know whether X accepts the credentials.",
             "Run the check again.",
         )
     else:
-        yield green("credentials", f"{name}: {_description(found)}")
+        yield passed("credentials", f"{name}: {_description(found)}")
         if isinstance(held, OAuthKeys) and pixel.account is None:
             yield await _no_account(settings, pixel, held)
 
@@ -102,7 +102,7 @@ async def _no_account(settings: Settings, pixel: Destination, keys: OAuthKeys) -
     except (RefusedByX, XUnanswering):
         seen = ()
     which = ", ".join(f"{account.id} ({account.name[:40]})" for account in seen[:10])
-    return amber(
+    return warning(
         "credentials",
         f"pixel {pixel.pixel} has no account in the settings"
         + (f"; its user has access to {which}" if which else ""),
@@ -118,7 +118,7 @@ async def _events(settings: Settings, pixel: Destination) -> AsyncIterator[Check
     keys = oauth_keys(pixel)
     if keys is None or pixel.account is None or not _is_whole(keys):
         named = ", ".join(_both(pixel, name, event) for name, event in pixel.events.items())
-        yield green(
+        yield passed(
             "events",
             f"pixel {pixel.pixel}: {named}; not checked, because X "
             "requires OAuth to look up events. A wrong id shows only when X refuses a conversion",
@@ -129,7 +129,7 @@ async def _events(settings: Settings, pixel: Destination) -> AsyncIterator[Check
     except RefusedByX as refused:
         if refused.why != RefusalReason.TOKEN_REFUSED:
             # An app approved only for conversions may be able to send, but not to read.
-            yield amber(
+            yield warning(
                 "events",
                 f"pixel {pixel.pixel}: {refused.reason}",
                 "Twite does not know whether the pixel's events exist.",
@@ -137,7 +137,7 @@ async def _events(settings: Settings, pixel: Destination) -> AsyncIterator[Check
             )
         return
     except XUnanswering as error:
-        yield amber(
+        yield warning(
             "events",
             f"pixel {pixel.pixel}: {error.reason}",
             "Twite does not know whether the pixel's events exist.",
@@ -151,11 +151,11 @@ async def _events(settings: Settings, pixel: Destination) -> AsyncIterator[Check
 def _on_event(pixel: Destination, name: str, event: str, known: Sequence[EventTag]) -> CheckFinding:
     shown = f"pixel {pixel.pixel}: {_both(pixel, name, event)}"
     if event.startswith(_OF_X):
-        return green("events", f"{shown}: X creates it at the first conversion")
+        return passed("events", f"{shown}: X creates it at the first conversion")
     # X does not document which of an event's two ids a conversion must contain. [unknown]
     tag = next((listed for listed in known if event in {listed.id, listed.website_tag_id}), None)
     if tag is None:
-        return red(
+        return failed(
             "events",
             f"{shown}: ads account {pixel.account} has no such event",
             "X returns 404 for each conversion of this event.",
@@ -163,7 +163,7 @@ def _on_event(pixel: Destination, name: str, event: str, known: Sequence[EventTa
             "twite events create.",
         )
     if tag.deleted:
-        return red(
+        return failed(
             "events",
             f"{shown}: “{tag.name}” was deleted at X",
             "X returns 404 for each conversion of this event.",
@@ -172,14 +172,14 @@ def _on_event(pixel: Destination, name: str, event: str, known: Sequence[EventTa
     days = f"{tag.click_window} days after a click, {tag.view_through_window} after a view"
     what = f"{shown}: “{tag.name}”, {tag.type}, {days}"
     if tag.status == TRACKING:
-        return green(
+        return passed(
             "events",
             f"{what}; tracking, last conversion at {tag.last_tracked_at or 'an unknown time'}",
         )
     if tag.status == UNVERIFIED:
         # The status changes within a day of the first conversion. [doc WEB]
-        return green("events", f"{what}; X has tracked no conversion of it yet")
-    return amber(
+        return passed("events", f"{what}; X has tracked no conversion of it yet")
+    return warning(
         "events",
         f"{what}; its status is {tag.status[:40]!r}",
         "X does not document this status.",
@@ -192,7 +192,7 @@ def _twice(pixel: Destination) -> Iterator[CheckFinding]:
     ids = list(pixel.events.values())
     for event in sorted({event_id for event_id in ids if ids.count(event_id) > 1}):
         names = " and ".join(name for name, id_ in pixel.events.items() if id_ == event)
-        yield amber(
+        yield warning(
             "events",
             f"pixel {pixel.pixel}: {names} are the same event, {event}",
             "X counts these events together, and drops one of two conversions with the same id.",
@@ -222,7 +222,7 @@ def _cut_short(pixel: Destination, held: PixelToken | OAuthKeys) -> Iterator[Che
         return  # X does not document the length of a pixel token.
     short = [name for name, part in _parts(held).items() if len(part) < _SHORTEST_PART]
     if short:
-        yield amber(
+        yield warning(
             "credentials",
             f"pixel {pixel.pixel}: too short for one of X's keys: {' and '.join(short)}",
             "If a part of the key is missing, X returns 401.",

@@ -16,7 +16,7 @@ from twite.app.control_client import Reachable, running
 from twite.config.settings import Settings
 from twite.domain.destination import Source
 from twite.domain.errors import SettingsError
-from twite.gateway.ports.findings import CheckFinding, amber, green, red
+from twite.gateway.ports.findings import CheckFinding, failed, passed, warning
 
 _PATIENCE: Final = aiohttp.ClientTimeout(total=15)
 _ACCEPTED: Final = 202
@@ -44,7 +44,7 @@ async def canary(settings: Settings, test: TestConversion) -> AsyncIterator[Chec
     source, pixel = sender(settings, test)
     gateway = running(settings.store.gateway_file)
     if gateway is None:
-        yield red(
+        yield failed(
             "canary",
             "no gateway is running",
             "Twite did not send the test conversion.",
@@ -64,7 +64,7 @@ async def canary(settings: Settings, test: TestConversion) -> AsyncIterator[Chec
             }
             refusal = await _post(http, gateway, source, conversion)
             if refusal is not None:
-                yield red(
+                yield failed(
                     "canary",
                     f"the gateway did not accept the test conversion: {refusal}",
                     "Twite did not send the test conversion.",
@@ -73,7 +73,7 @@ async def canary(settings: Settings, test: TestConversion) -> AsyncIterator[Chec
                 return
             history = await _ended(http, gateway, source, f"{pixel}/{number}")
     except (aiohttp.ClientError, OSError) as failure:
-        yield red(
+        yield failed(
             "canary",
             f"the gateway at {gateway.url} cannot be reached ({type(failure).__name__})",
             "Twite did not send the test conversion.",
@@ -102,7 +102,7 @@ async def follow(
 
 
 def _unknown(number: str, why: str) -> CheckFinding:
-    return amber(
+    return warning(
         "canary",
         f"Twite could not look up {number}: {why}",
         "It is not known whether the gateway has sent the conversion to X.",
@@ -187,15 +187,15 @@ def _finding(history: "_History", number: str) -> CheckFinding:
     last = history.attempts[-1] if history.attempts else _Attempt(outcome="")
     answer = f"{last.status or ''} {(last.answer or '')[:_WORDS]}".strip() or history.reason
     if history.state == "delivered":
-        return green("canary", f"X accepted {number}: {answer}")
+        return passed("canary", f"X accepted {number}: {answer}")
     if last.outcome == "rejected" or history.state in {"dead", "held"}:
-        return red(
+        return failed(
             "canary",
             f"X did not accept {number}, which is {history.state}: {answer or 'no response'}",
             "Other conversions of this event would fail the same way.",
             f"Run twite show {number}, and fix the failed checks above.",
         )
-    return amber(
+    return warning(
         "canary",
         f"{number} is {history.state}: {answer or 'X has not answered yet'}",
         "The test conversion stays queued, and Twite retries it.",

@@ -8,7 +8,7 @@ from twite.app.sealing import still_sealed
 from twite.config.secret_key import former_key_file
 from twite.config.settings import Settings
 from twite.domain.errors import StoreUnusable, TransientError
-from twite.gateway.ports.findings import CheckFinding, amber, green, red
+from twite.gateway.ports.findings import CheckFinding, failed, passed, warning
 from twite.tags.run.payload import counted
 
 _OTHERS: Final = 0o077
@@ -17,18 +17,18 @@ _OTHERS: Final = 0o077
 def configuration(settings: Settings) -> Iterator[CheckFinding]:
     """Check the file itself, and report the warnings of loading it."""
     if not settings.warnings:
-        yield green("settings", f"{settings.path} is well formed")
-    for warning in settings.warnings:
-        found, _, fix = warning.partition(". ")
-        yield amber(
+        yield passed("settings", f"{settings.path} is well formed")
+    for text in settings.warnings:
+        found, _, fix = text.partition(". ")
+        yield warning(
             "settings",
             found,
             "The gateway works, but this setting is not safe.",
             f"{fix.rstrip('.')}.",
         )
-    clear = any("clear text" in warning for warning in settings.warnings)
+    clear = any("clear text" in text for text in settings.warnings)
     if clear and settings.path.is_file() and settings.path.stat().st_mode & _OTHERS:
-        yield amber(
+        yield warning(
             "settings",
             f"{settings.path} contains secrets and is readable by other users",
             "Any account on this machine can read the settings.",
@@ -39,7 +39,7 @@ def configuration(settings: Settings) -> Iterator[CheckFinding]:
 def pixels(settings: Settings) -> Iterator[CheckFinding]:
     """Check that there are pixels, and the key that seals their stored credentials."""
     if not settings.pixels:
-        yield red(
+        yield failed(
             "pixels",
             "there is no [[pixel]]",
             "Conversions have no destination.",
@@ -51,20 +51,20 @@ def pixels(settings: Settings) -> Iterator[CheckFinding]:
 def _key(settings: Settings) -> Iterator[CheckFinding]:
     server = settings.server
     if server.secret_key is None:
-        yield green(
+        yield passed(
             "key", "no secret key: Twite reads credentials only from the settings and stores none"
         )
         return
     file = server.secret_key_file
     if file is not None and file.is_file() and file.stat().st_mode & _OTHERS:
-        yield amber(
+        yield warning(
             "key",
             f"{file} is readable by other users",
             "Anyone who can read the key file and the store can use the stored credentials.",
             f"Run chmod 600 {file}, and then twite rotate-key.",
         )
         return
-    yield green(
+    yield passed(
         "key", f"stored credentials are encrypted with the key in {file or 'the environment'}"
     )
 
@@ -72,7 +72,7 @@ def _key(settings: Settings) -> Iterator[CheckFinding]:
 def sources(settings: Settings) -> Iterator[CheckFinding]:
     """Check the sources, and report pixels without a source."""
     if not settings.submitters:
-        yield amber(
+        yield warning(
             "sources",
             "there is no [[source]]",
             "The gateway accepts conversions only in X's format, with a pixel's own credentials.",
@@ -81,11 +81,11 @@ def sources(settings: Settings) -> Iterator[CheckFinding]:
     for source in settings.submitters:
         ways = ["servers with its key"] if source.key is not None else []
         ways += [f"browsers on {', '.join(source.origins)}"] if source.origins else []
-        yield green("sources", f"{source.name}: {' and '.join(ways)} → pixel {source.pixel}")
+        yield passed("sources", f"{source.name}: {' and '.join(ways)} → pixel {source.pixel}")
     fed = set(chain.from_iterable(source.pixels for source in settings.submitters))
     for pixel in settings.pixels:
         if settings.submitters and pixel.pixel not in fed:
-            yield amber(
+            yield warning(
                 "sources",
                 f"no source may submit to pixel {pixel.pixel}",
                 "This pixel gets conversions only in X's format, with its own credentials.",
@@ -103,7 +103,7 @@ async def key(settings: Settings) -> AsyncIterator[CheckFinding]:
     except (StoreUnusable, TransientError):
         return  # the check of the store reports why
     for name, many in left.strange.items():
-        yield red(
+        yield failed(
             "key",
             f"encrypted with the key {name}, which is not configured: {counted(payloads=many)}",
             "Twite cannot decrypt these deliveries, and holds each when it is due.",
@@ -114,7 +114,7 @@ async def key(settings: Settings) -> AsyncIterator[CheckFinding]:
     file = server.secret_key_file
     unfinished = file is not None and former_key_file(file).exists()
     if left.any:
-        yield amber(
+        yield warning(
             "key",
             "still encrypted with a former key: "
             + counted(secrets=left.secrets, payloads=left.payloads),
@@ -122,14 +122,14 @@ async def key(settings: Settings) -> AsyncIterator[CheckFinding]:
             "Keep the former key, and run twite rotate-key.",
         )
     elif unfinished:
-        yield amber(
+        yield warning(
             "key",
             "a key rotation was interrupted: the former key still exists",
             _LEAKED,
             "Run twite rotate-key again.",
         )
     elif server.former_secret_keys:
-        yield amber(
+        yield warning(
             "key",
             f"former keys still accepted: {len(server.former_secret_keys)}; they no longer "
             "encrypt any data",

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from twite.config.settings import Settings
-from twite.gateway.ports.findings import CheckFinding, green, red
+from twite.gateway.ports.findings import CheckFinding, failed, passed
 from twite.http.addresses import host_of
 
 
@@ -19,7 +19,7 @@ def host(settings: Settings) -> Iterator[CheckFinding]:
     if public is None:
         return  # from other machines, the console cannot be opened
     if own is None or host_of(own) == host_of(public):
-        yield red(
+        yield failed(
             "console",
             f"client templates answer requests at {public}, where the console is",
             "A fault in the isolation of a template's pages would open the console to the "
@@ -28,4 +28,4 @@ def host(settings: Settings) -> Iterator[CheckFinding]:
             "No template runs there.",
         )
     else:
-        yield green("console", f"no client template runs at {own}")
+        yield passed("console", f"no client template runs at {own}")

@@ -11,7 +11,7 @@ from twite.config.settings import Settings
 from twite.diagnostics.network import reach
 from twite.domain.destination import Source
 from twite.domain.loopback import is_own_name
-from twite.gateway.ports.findings import CheckFinding, amber, green, red
+from twite.gateway.ports.findings import CheckFinding, failed, passed, warning
 from twite.http.addresses import host_of
 from twite.http.cookies import cookie_domain
 
@@ -30,7 +30,7 @@ async def public_address(settings: Settings) -> AsyncIterator[CheckFinding]:
     origins = [origin for source in reached for origin in source.origins]
     if public is None:
         if origins:
-            yield amber(
+            yield warning(
                 "public address",
                 "server.public_url is not set, but a source accepts browsers",
                 "Pages and servers have no URL to send conversions to.",
@@ -38,7 +38,7 @@ async def public_address(settings: Settings) -> AsyncIterator[CheckFinding]:
             )
         return
     if urlsplit(public).scheme == "http" and any(origin.startswith("https:") for origin in origins):
-        yield red(
+        yield failed(
             "public address",
             f"{public} uses HTTP, but pages use HTTPS",
             "Browsers block requests from HTTPS pages to this URL.",
@@ -46,14 +46,14 @@ async def public_address(settings: Settings) -> AsyncIterator[CheckFinding]:
         )
     answer = await reach(public)
     if isinstance(answer, str):
-        yield amber(
+        yield warning(
             "public address",
             f"{public} cannot be reached from here: {answer}",
             "The gateway or its proxy is not running, or the host name points to another machine.",
             "Start twite serve and the proxy, and run the check again.",
         )
         return
-    yield green("public address", f"{public} answers")
+    yield passed("public address", f"{public} answers")
     if not is_own_name(host_of(public) or ""):
         async for finding in closed(public.rstrip("/"), settings):
             yield finding
@@ -68,9 +68,9 @@ async def _servers(url: str) -> CheckFinding:
     """Check that a gateway answers servers at this URL. `_script` checks this for pages."""
     answer = await reach(url, method="GET")
     if not isinstance(answer, str) and _REALM in answer.challenge:
-        return green("public address", f"{url} requires a key from servers")
+        return passed("public address", f"{url} requires a key from servers")
     why = answer if isinstance(answer, str) else f"the status is {answer.status}"
-    return amber(
+    return warning(
         "public address",
         f"{url} does not require a key: {why}",
         "Servers reach a different host, or a proxy that refuses their requests.",
@@ -88,8 +88,8 @@ async def _script(url: str) -> CheckFinding:
     elif "javascript" not in answer.kind or b"twite" not in answer.body:
         why = f"the response is not Twite's script ({answer.kind[:40] or 'no content type'})"
     else:
-        return green("script", f"{url} is available, {len(answer.body) / 1024:.1f} KiB")
-    return red(
+        return passed("script", f"{url} is available, {len(answer.body) / 1024:.1f} KiB")
+    return failed(
         "script",
         f"{url}: {why}",
         "Pages cannot load the script, so Twite gets no click ids and no conversions from "
@@ -106,14 +106,14 @@ def _listening(settings: Settings) -> CheckFinding:
         socket.create_server((where.host, where.port), family=family).close()
     except OSError as failure:
         if running(settings.store.gateway_file) is not None:
-            return green("address", f"{where} is in use by the running gateway")
-        return red(
+            return passed("address", f"{where} is in use by the running gateway")
+        return failed(
             "address",
             f"cannot listen on {where} ({os.strerror(failure.errno or 0).lower()})",
             "twite serve would not start.",
             "Stop the process that uses it, or choose another server.listen.",
         )
-    return green("address", f"{where} is free")
+    return passed("address", f"{where} is free")
 
 
 async def closed(public: str, settings: Settings) -> AsyncIterator[CheckFinding]:
@@ -126,8 +126,8 @@ async def _metrics_closed(url: str) -> CheckFinding:
     """Check that strangers cannot read the metrics: they need a key, or an internal address."""
     answer = await reach(url, method="GET")
     if isinstance(answer, str) or answer.status != _OK or b"twite_" not in answer.body:
-        return green("public address", f"{url} is not public")
-    return red(
+        return passed("public address", f"{url} is not public")
+    return failed(
         "public address",
         f"{url} answers without a key",
         "Anyone can read the metrics of every source.",
@@ -140,16 +140,16 @@ async def _console_closed(url: str, settings: Settings) -> CheckFinding:
     """Check whether the console answers at the public URL, where it should not."""
     answer = await reach(url, method="GET")
     if isinstance(answer, str) or answer.status >= 400 or b"Twite" not in answer.body:
-        return green("public address", f"{url} is not public")
+        return passed("public address", f"{url} is not public")
     if all(network.is_loopback for network in settings.console.networks):
-        return red(
+        return failed(
             "public address",
             f"{url} answers, although console.networks contains only this machine",
             "Anyone can try passwords, because the proxy does not forward the client's IP address.",
             "Configure the proxy to set X-Forwarded-For, list it in server.trusted_proxies, "
             "and restart twite serve.",
         )
-    return amber(
+    return warning(
         "public address",
         f"{url} answers requests from this machine",
         "This is correct if this machine is in console.networks. Otherwise the console is "
@@ -164,7 +164,7 @@ def pages(settings: Settings) -> Iterator[CheckFinding]:
     if not reached:
         return
     if not settings.server.trusted_proxies:
-        yield amber(
+        yield warning(
             "pages",
             "server.trusted_proxies is empty",
             "Behind a proxy, all visitors have the proxy's IP address, which X cannot match, "
@@ -174,7 +174,7 @@ def pages(settings: Settings) -> Iterator[CheckFinding]:
     yield from _rates(settings)
     url = settings.server.public_url
     if url is None:
-        yield amber(
+        yield warning(
             "pages",
             "server.public_url is not set",
             "Behind a proxy that does not forward the Host header, Twite stores no click ids.",
@@ -182,7 +182,7 @@ def pages(settings: Settings) -> Iterator[CheckFinding]:
         )
         return
     if not url.startswith("https:"):
-        yield amber(
+        yield warning(
             "pages",
             f"server.public_url is {url}, without https",
             "Browsers do not store secure cookies from this URL, and HTTPS pages cannot load "
@@ -197,7 +197,7 @@ def _rates(settings: Settings) -> Iterator[CheckFinding]:
     """Report limits that grow with the number of processes, because each process counts alone."""
     workers, rate = settings.server.workers, settings.server.browser_rate
     if workers > 1:
-        yield green(
+        yield passed(
             "pages",
             f"each of the {workers} processes counts requests of pages alone: one address may send "
             f"up to {workers * rate:,} a minute to this machine",
@@ -210,11 +210,11 @@ def _kept(source: Source, url: str) -> Iterator[CheckFinding]:
         ours, domain = cookie_domain((host_of(url),), origin)
         if ours:
             kept = domain or host_of(url)
-            yield green(
+            yield passed(
                 "pages", f"{source.name}: click ids from {origin} are stored in cookies of {kept}"
             )
         else:
-            yield amber(
+            yield warning(
                 "pages",
                 f"{source.name}: {origin} is on a different site than {url}",
                 "Browsers do not store cookies from another site, so later pages do not know "

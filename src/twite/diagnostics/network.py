@@ -17,7 +17,7 @@ import msgspec
 from twite.config.settings import Settings
 from twite.domain.destination import OAuthKeys
 from twite.domain.times import SECOND
-from twite.gateway.ports.findings import CheckFinding, CheckStatus, amber, green, red
+from twite.gateway.ports.findings import CheckFinding, CheckStatus, failed, passed, warning
 from twite.x.spec import OAUTH_WINDOW_SECONDS
 
 _SECONDS: Final = 10
@@ -142,7 +142,7 @@ async def network(settings: Settings) -> AsyncIterator[CheckFinding]:
     """Send X a request without credentials, and compare clocks."""
     x = settings.x
     if x.emulator is not None:
-        yield amber(
+        yield warning(
             "X",
             f'x.emulator = "{x.emulator}": conversions go to the built-in emulator, not to X',
             "X receives nothing, and counts nothing.",
@@ -151,18 +151,18 @@ async def network(settings: Settings) -> AsyncIterator[CheckFinding]:
         return
     async for finding in _found(x.api_url, needed=True):
         yield finding
-        if finding.light is CheckStatus.RED:
+        if finding.status is CheckStatus.FAILED:
             return
     answer = await reach(x.api_url)
     if isinstance(answer, str):
-        yield red(
+        yield failed(
             "X",
             f"{x.api_url} cannot be reached: {answer}",
             _WAITS,
             "Check DNS, the firewall and x.api_url. Twite uses no proxy.",
         )
         return
-    yield green("X", f"{x.api_url} answers")
+    yield passed("X", f"{x.api_url} answers")
     yield _clocks(settings, answer)
     if x.app is not None and x.oauth_url != x.api_url:
         async for finding in _found(x.oauth_url, needed=False):
@@ -171,21 +171,21 @@ async def network(settings: Settings) -> AsyncIterator[CheckFinding]:
 
 async def _found(url: str, *, needed: bool) -> AsyncIterator[CheckFinding]:
     """Check a host and its certificate. A host that delivery does not need causes only warnings."""
-    light = red if needed else amber
+    status = failed if needed else warning
     meaning = _WAITS if needed else "You cannot sign in to X."
     found = await addresses(url)
     if isinstance(found, str):
-        yield light(
+        yield status(
             "DNS", f"{url}: {found}", meaning, "Check this machine's resolver and the host name."
         )
         return
     more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
-    yield green("DNS", f"{url} resolves to {', '.join(found[:_SHOWN])}{more}")
+    yield passed("DNS", f"{url} resolves to {', '.join(found[:_SHOWN])}{more}")
     if not url.startswith("https:"):
         return  # the settings already warn about it, unless it is on this machine
     tls = await secured(url)
     if isinstance(tls, str):
-        yield light(
+        yield status(
             "TLS",
             f"{url}: {tls}",
             meaning,
@@ -194,13 +194,13 @@ async def _found(url: str, *, needed: bool) -> AsyncIterator[CheckFinding]:
         )
         return
     until = datetime.fromtimestamp(tls.until, UTC)
-    yield green("TLS", f"{url}: {tls.version}, certificate valid until {until:%Y-%m-%d}")
+    yield passed("TLS", f"{url}: {tls.version}, certificate valid until {until:%Y-%m-%d}")
 
 
 def _clocks(settings: Settings, answer: ConnectionResult) -> CheckFinding:
     ahead = answer.ahead
     if ahead is None:
-        return amber(
+        return warning(
             "clock",
             "X's response had no Date header",
             "Twite could not compare this machine's clock with X's.",
@@ -212,12 +212,14 @@ def _clocks(settings: Settings, answer: ConnectionResult) -> CheckFinding:
     )
     fix = "Synchronize the clock with NTP: timedatectl set-ntp true."
     if abs(ahead) <= _LITTLE:
-        return green("clock", "this machine's clock agrees with X's within 30 s")
+        return passed("clock", "this machine's clock agrees with X's within 30 s")
     signed = any(
         isinstance(keys, OAuthKeys)
         for pixel in settings.pixels
         for keys in (pixel.credentials, pixel.fallback)
     )
     if abs(ahead) > _MUCH and signed:
-        return red("clock", off, "X refuses OAuth signatures if the clock differs too much.", fix)
-    return amber("clock", off, "Conversions without a time get the wrong time.", fix)
+        return failed(
+            "clock", off, "X refuses OAuth signatures if the clock differs too much.", fix
+        )
+    return warning("clock", off, "Conversions without a time get the wrong time.", fix)

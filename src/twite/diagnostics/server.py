@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from twite.config.settings import Settings
-from twite.gateway.ports.findings import CheckFinding, amber, green, red
+from twite.gateway.ports.findings import CheckFinding, failed, passed, warning
 from twite.gateway.ports.store import ServerExamination
 
 # In milliseconds. Gateways hold leases for seconds, measured by the database's clock.
@@ -16,10 +16,10 @@ _ACCEPTS_WRITES: Final = frozenset({"read-write", "primary"})
 
 def server(settings: Settings, found: ServerExamination) -> Iterator[CheckFinding]:
     """Yield the findings about a database server."""
-    yield green("store", f"{found.software} at {settings.store.shown}")
+    yield passed("store", f"{found.software} at {settings.store.shown}")
     yield from _weak(settings, found)
     if abs(found.clock_ahead) > _CLOCKS_APART:
-        yield amber(
+        yield warning(
             "store",
             f"the database's clock is {found.clock_ahead / 1_000:+.1f} s ahead of this machine",
             "The recorded times of conversions and of deliveries do not match.",
@@ -35,14 +35,14 @@ def server(settings: Settings, found: ServerExamination) -> Iterator[CheckFindin
 def _weak(settings: Settings, found: ServerExamination) -> Iterator[CheckFinding]:
     for weak in found.weak:
         if settings.store.accept_weak_durability:
-            yield amber(
+            yield warning(
                 "store",
                 weak,
                 "Twite could lose acknowledged conversions in a power failure.",
                 "Turn the setting on.",
             )
         else:
-            yield red(
+            yield failed(
                 "store",
                 weak,
                 "Twite could lose acknowledged conversions, so the gateway does not start.",
@@ -52,13 +52,13 @@ def _weak(settings: Settings, found: ServerExamination) -> Iterator[CheckFinding
 
 def _way(found: ServerExamination) -> Iterator[CheckFinding]:
     if found.is_pooled:
-        yield green("store", "connections to the database go through a pooler")
+        yield passed("store", "connections to the database go through a pooler")
     if found.hosts == 1:
         return
     if found.attributes in _ACCEPTS_WRITES:
-        yield green("store", f"store.url names {found.hosts} hosts; Twite uses the primary")
+        yield passed("store", f"store.url names {found.hosts} hosts; Twite uses the primary")
     else:
-        yield amber(
+        yield warning(
             "store",
             f"store.url names {found.hosts} hosts, with target_session_attrs={found.attributes}",
             "The gateway can connect to a standby, which accepts no writes.",
@@ -73,7 +73,7 @@ def _connections(settings: Settings, found: ServerExamination) -> Iterator[Check
     count = max(settings.server.workers, len(found.gateways))
     shown = f"the server allows Twite {found.connections} connections"
     if found.connections < count * found.connections_each:
-        yield amber(
+        yield warning(
             "store",
             f"{shown}; a gateway opens up to {found.connections_each}, and there "
             f"{'is 1 gateway' if count == 1 else f'are {count} gateways'}",
@@ -81,23 +81,23 @@ def _connections(settings: Settings, found: ServerExamination) -> Iterator[Check
             "Raise max_connections of PostgreSQL, or the limit of the database or role.",
         )
     else:
-        yield green("store", shown)
+        yield passed("store", shown)
 
 
 def _size(settings: Settings, found: ServerExamination) -> Iterator[CheckFinding]:
     limit = settings.store.size_limit
     shown = f"the database uses {found.size / (1 << 20):,.0f} MiB"
     if limit is None:
-        yield amber(
+        yield warning(
             "store",
             f"{shown}; store.size_limit is not set",
             "PostgreSQL stops when its disk is full, and the gateway then accepts nothing.",
             "Set store.size_limit well below the size of the server's disk.",
         )
     elif found.size < limit * _NEARLY_FULL:
-        yield green("store", f"{shown} of {limit / (1 << 20):,.0f} MiB")
+        yield passed("store", f"{shown} of {limit / (1 << 20):,.0f} MiB")
     else:
-        yield amber(
+        yield warning(
             "store",
             f"{shown} of {limit / (1 << 20):,.0f} MiB",
             "If the database reaches store.size_limit, the gateway returns 503.",
@@ -107,18 +107,18 @@ def _size(settings: Settings, found: ServerExamination) -> Iterator[CheckFinding
 
 def _schema(found: ServerExamination) -> CheckFinding:
     if found.schema < found.newest_schema and not found.may_migrate:
-        return red(
+        return failed(
             "store",
             "the role may not create or change tables",
             "The gateway would not start.",
             "Make the role the owner of the database and of its tables.",
         )
     if not found.schema:
-        return green("store", "the database has no tables yet; twite serve creates them")
+        return passed("store", "the database has no tables yet; twite serve creates them")
     if found.schema < found.newest_schema:
         shown = f"the schema has version {found.schema}; the gateway updates it when it starts"
-        return green("store", shown)
-    return green("store", f"the schema has version {found.schema}, the newest")
+        return passed("store", shown)
+    return passed("store", f"the schema has version {found.schema}, the newest")
 
 
 def _gateways(found: ServerExamination) -> Iterator[CheckFinding]:
@@ -131,9 +131,9 @@ def _gateways(found: ServerExamination) -> Iterator[CheckFinding]:
     )
     shown = f"{count} {'gateway uses' if count == 1 else 'gateways use'} the database: {named}"
     if len({gateway.version for gateway in found.gateways}) == 1:
-        yield green("store", shown)
+        yield passed("store", shown)
     else:
-        yield amber(
+        yield warning(
             "store",
             shown,
             "Gateways with different versions of Twite can treat the same conversion differently.",

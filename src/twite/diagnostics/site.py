@@ -13,7 +13,7 @@ import msgspec
 from twite.config.settings import Settings
 from twite.diagnostics.canary import TestConversion, follow, sender
 from twite.diagnostics.site_visit import SiteRequest, SiteTest, SiteVisit, place_of, visit
-from twite.gateway.ports.findings import CheckFinding, amber, green, red
+from twite.gateway.ports.findings import CheckFinding, failed, passed, warning
 
 _PAGE_HOW_TO: Final = "docs/how-to/add-the-script-to-a-page.md"
 _STORED: Final = 204
@@ -54,14 +54,14 @@ async def site(
 def findings(visited: SiteVisit, settings: Settings, test: SiteTest) -> Iterator[CheckFinding]:
     """Yield what the visit showed, in the order in which a page works."""
     if visited.failure or visited.status >= _ERRORS:
-        yield red(
+        yield failed(
             "site",
             f"{place_of(test.url)} cannot be opened: {visited.failure or visited.status}",
             "The page could not be checked.",
             "Check the URL in a browser.",
         )
         return
-    yield green("site", f"{place_of(test.url)} answers {visited.status}")
+    yield passed("site", f"{place_of(test.url)} answers {visited.status}")
     yield from _policy(visited, settings)
     yield from _script(visited, settings)
     if visited.state.runs:
@@ -79,7 +79,7 @@ def _policy(visited: SiteVisit, settings: Settings) -> Iterator[CheckFinding]:
     blocked = [(directive, urlsplit(uri).netloc) for directive, uri in visited.state.blocked]
     for directive, host in dict.fromkeys(blocked):
         if host and (host in known or f".{host}".endswith(tuple(f".{of}" for of in _HOSTS_OF_X))):
-            yield red(
+            yield failed(
                 "site",
                 f"the page's Content Security Policy blocks {host} ({directive})",
                 "The script or X's pixel cannot work on this page.",
@@ -90,7 +90,7 @@ def _policy(visited: SiteVisit, settings: Settings) -> Iterator[CheckFinding]:
 def _script(visited: SiteVisit, settings: Settings) -> Iterator[CheckFinding]:
     scripts = visited.of("script")
     if not scripts:
-        yield red(
+        yield failed(
             "site script",
             "the page does not load /twite.js",
             "Twite gets no click ids and no conversions from this page.",
@@ -100,14 +100,14 @@ def _script(visited: SiteVisit, settings: Settings) -> Iterator[CheckFinding]:
     script = scripts[0]
     public = settings.server.public_url
     if script.status != _OK:
-        yield red(
+        yield failed(
             "site script",
             f"{script.place} cannot be loaded: {script.failure or script.status or 'no response'}",
             "Twite gets no click ids and no conversions from this page.",
             "Check the address in the page's tag, and that the proxy forwards /twite.js and /t.",
         )
     elif not visited.state.runs:
-        yield red(
+        yield failed(
             "site script",
             f"{script.place} was loaded, but does not run",
             "Twite gets no click ids and no conversions from this page.",
@@ -115,14 +115,14 @@ def _script(visited: SiteVisit, settings: Settings) -> Iterator[CheckFinding]:
             "script.",
         )
     elif public is not None and urlsplit(public).netloc != urlsplit(script.url).netloc:
-        yield amber(
+        yield warning(
             "site script",
             f"the page loads {script.place}, but server.public_url is {public}",
             "The page may send its conversions to another gateway.",
             "Correct the address in the page's tag, or server.public_url.",
         )
     else:
-        yield green("site script", f"{script.place} runs")
+        yield passed("site script", f"{script.place} runs")
     yield from _source(visited, script, settings)
 
 
@@ -131,7 +131,7 @@ def _source(visited: SiteVisit, script: SiteRequest, settings: Settings) -> Iter
     [name, *_] = parse_qs(urlsplit(script.url).query).get("s", [""])
     source = next((source for source in settings.submitters if source.name == name), None)
     if source is not None and visited.origin not in source.origins:
-        yield red(
+        yield failed(
             "site script",
             f"source {name} does not accept pages of {visited.origin}",
             "The gateway refuses the messages of this page.",
@@ -142,7 +142,7 @@ def _source(visited: SiteVisit, script: SiteRequest, settings: Settings) -> Iter
 def _pixel(visited: SiteVisit) -> Iterator[CheckFinding]:
     scripts = visited.of("pixel")
     if not visited.state.has_pixel:
-        yield amber(
+        yield warning(
             "site pixel",
             "X's pixel is not on the page",
             "X gets the page's conversions from the gateway only.",
@@ -152,7 +152,7 @@ def _pixel(visited: SiteVisit) -> Iterator[CheckFinding]:
         )
     elif not visited.state.pixel_runs:
         why = next((script.failure for script in scripts if script.failure), "") or "no response"
-        yield amber(
+        yield warning(
             "site pixel",
             f"X's script was not loaded: {why}",
             "X gets the page's conversions from the gateway only.",
@@ -160,18 +160,18 @@ def _pixel(visited: SiteVisit) -> Iterator[CheckFinding]:
             "X's script only after consent.",
         )
     else:
-        yield green("site pixel", "X's script runs")
+        yield passed("site pixel", "X's script runs")
 
 
 def _consent(visited: SiteVisit) -> Iterator[CheckFinding]:
     found = " and ".join(visited.state.platforms) or "no consent platform"
-    yield green("site consent", f"the page has {found}")
+    yield passed("site consent", f"the page has {found}")
 
 
 def _conversion(visited: SiteVisit, test: SiteTest) -> Iterator[CheckFinding]:
     platforms = " and ".join(visited.state.platforms) or "no consent platform"
     if not visited.accepted:
-        yield amber(
+        yield warning(
             "site consent",
             f"the script waits for consent; the page has {platforms}",
             "Before a visitor consents, the script sends and stores nothing.",
@@ -180,7 +180,7 @@ def _conversion(visited: SiteVisit, test: SiteTest) -> Iterator[CheckFinding]:
             else "To test the page as with consent, add --grant-consent.",
         )
         return
-    yield green("site consent", f"the script may send; the page has {platforms}")
+    yield passed("site consent", f"the script may send; the page has {platforms}")
     beacons = visited.beacons()
     yield _beacon(beacons[-1] if beacons else None)
     if visited.state.pixel_runs:
@@ -189,7 +189,7 @@ def _conversion(visited: SiteVisit, test: SiteTest) -> Iterator[CheckFinding]:
 
 def _beacon(beacon: SiteRequest | None) -> CheckFinding:
     if beacon is None:
-        return red(
+        return failed(
             "site beacon",
             "the script sent no message to the gateway within 15 s",
             "The gateway gets no conversions from this page.",
@@ -197,17 +197,17 @@ def _beacon(beacon: SiteRequest | None) -> CheckFinding:
         )
     answer = _read(beacon.answer)
     if beacon.status in _ACCEPTED and not answer.rejected:
-        return green("site beacon", f"{beacon.place} answered {beacon.status}")
+        return passed("site beacon", f"{beacon.place} answered {beacon.status}")
     if beacon.status in _ACCEPTED:
         errors = [error for conversion in answer.rejected for error in conversion.errors]
         codes = ", ".join(error.get("code", "") for error in errors)
-        return red(
+        return failed(
             "site beacon",
             f"the gateway rejected the conversion: {codes}",
             "Other conversions of this page may fail the same way.",
             "Look up the code in docs/reference/error-codes.md.",
         )
-    return red(
+    return failed(
         "site beacon",
         f"{beacon.place} failed: {beacon.status or beacon.failure or 'no response'}",
         "The gateway gets no conversions from this page.",
@@ -225,16 +225,16 @@ def _read(text: str) -> _BeaconAnswer:
 def _ids(visited: SiteVisit) -> CheckFinding:
     hits = visited.hits()
     if any(_OK <= hit.status < _ERRORS for hit in hits):
-        return green("site ids", f"X's pixel and the gateway got {visited.conversion_id}")
+        return passed("site ids", f"X's pixel and the gateway got {visited.conversion_id}")
     if hits:
-        return amber(
+        return warning(
             "site ids",
             f"X's pixel sent {visited.conversion_id}, but {hits[0].place} failed: "
             f"{hits[0].status or hits[0].failure or 'no response'}",
             "X gets the conversion from the gateway only.",
             "Check the page's policy: img-src and connect-src need X's hosts.",
         )
-    return amber(
+    return warning(
         "site ids",
         "X's pixel sent no event with the conversion's id",
         "X cannot recognize the copies of the pixel and of the gateway.",

@@ -20,7 +20,7 @@ from twite.domain.errors import StoreUnusable, TransientError, TwiteError
 from twite.domain.history import ConversionCounts, total
 from twite.domain.pause import Pause
 from twite.gateway.alerts.notifier import what_to_do
-from twite.gateway.ports.findings import CheckFinding, amber, green, red
+from twite.gateway.ports.findings import CheckFinding, failed, passed, warning
 
 _PAGE: Final = b"\0" * 4096
 _SYNCS: Final = 21
@@ -36,7 +36,7 @@ def disk(folder: Path) -> Iterator[CheckFinding]:
     try:
         yield on_sync(sync_ms(folder))
     except OSError as failure:
-        yield red(
+        yield failed(
             "disk",
             f"cannot write a file in {folder} ({failure.strerror})",
             "Twite cannot write to the store.",
@@ -49,31 +49,31 @@ def on_room(free: int, folder: Path) -> CheckFinding:
     shown = f"{free / (1 << 30):.1f} GiB free in {folder}"
     fix = "Free some space, or move store.url to a larger disk."
     if free < _NO_ROOM:
-        return red("disk", shown, "If the disk is full, the gateway returns 503.", fix)
+        return failed("disk", shown, "If the disk is full, the gateway returns 503.", fix)
     if free < _LITTLE_ROOM:
-        return amber("disk", shown, "A million conversions need about a gigabyte.", fix)
-    return green("disk", shown)
+        return warning("disk", shown, "A million conversions need about a gigabyte.", fix)
+    return passed("disk", shown)
 
 
 def on_sync(took: float) -> CheckFinding:
     """Return the finding about the duration of a sync, in milliseconds."""
     shown = f"a sync takes {took:.2f} ms"
     if took > _SLOW_MS:
-        return amber(
+        return warning(
             "disk",
             shown,
             "Each response waits for a sync. Batches and parallel requests share a sync.",
             "Put the store on a local SSD, or submit in batches.",
         )
     if took < _TOO_FAST_MS:
-        return amber(
+        return warning(
             "disk",
             shown,
             "No disk is this fast: a volatile cache, which loses data in a power failure, may "
             "have confirmed the sync.",
             "Make sure that the cache has a battery, and that the folder is not on a RAM disk.",
         )
-    return green("disk", shown)
+    return passed("disk", shown)
 
 
 def sync_ms(folder: Path) -> float:
@@ -103,7 +103,7 @@ async def _file(settings: Settings) -> AsyncIterator[CheckFinding]:
     path = settings.store.path
     folder = path.parent
     if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
-        yield red(
+        yield failed(
             "store",
             f"the folder {folder} does not exist, or this user cannot write to it",
             "The gateway would not start.",
@@ -112,12 +112,12 @@ async def _file(settings: Settings) -> AsyncIterator[CheckFinding]:
         return
     for finding in disk(folder):
         yield finding
-    yield green("store", engine_of(settings).version)
+    yield passed("store", engine_of(settings).version)
     if not path.exists():
-        yield green("store", f"{path} does not exist yet; twite serve creates it")
+        yield passed("store", f"{path} does not exist yet; twite serve creates it")
         return
     if not os.access(path, os.R_OK | os.W_OK):
-        yield red(
+        yield failed(
             "store",
             f"this user cannot read and write {path}",
             "The gateway would not start.",
@@ -130,7 +130,7 @@ async def _file(settings: Settings) -> AsyncIterator[CheckFinding]:
         yield _unusable(error)
         return
     if found.stray is not None:
-        yield amber(
+        yield warning(
             "store",
             found.stray,
             "The next start sets the log aside and holds deliveries that may have been sent.",
@@ -138,7 +138,7 @@ async def _file(settings: Settings) -> AsyncIterator[CheckFinding]:
         )
         return
     if found.older is not None:
-        yield amber(
+        yield warning(
             "store",
             found.older,
             "The next start holds all pending deliveries, because they may have been sent.",
@@ -174,7 +174,7 @@ async def _contents(settings: Settings) -> AsyncIterator[CheckFinding]:
         return
     gateway = running(settings.store.gateway_file)
     owner = f"; the gateway is running as process {gateway.pid}" if gateway else ""
-    yield green("store", f"{settings.store.shown} can be read{owner}")
+    yield passed("store", f"{settings.store.shown} can be read{owner}")
     for finding in _balance(accounts):
         yield finding
     for finding in _pauses(pauses):
@@ -185,7 +185,7 @@ def _unusable(error: StoreUnusable | TransientError) -> CheckFinding:
     found, fix = error.reason, "Check the disk, and run the check again"
     if isinstance(error, StoreUnusable):
         found, fix = f"{error.path}: {error.reason}", error.fix
-    return red("store", found, "The gateway cannot use this store.", f"{fix}.")
+    return failed("store", found, "The gateway cannot use this store.", f"{fix}.")
 
 
 def _balance(accounts: Sequence[ConversionCounts]) -> Iterator[CheckFinding]:
@@ -196,16 +196,16 @@ def _balance(accounts: Sequence[ConversionCounts]) -> Iterator[CheckFinding]:
             f"{account.source}/{account.pixel or 'no pixel'}: {account.balance:+d}"
             for account in residue
         )
-        yield red(
+        yield failed(
             "balance",
             f"the balance is not 0 ({where})",
             "Some received conversions are unaccounted for.",
             "Keep the database file unchanged, and report this bug.",
         )
     else:
-        yield green("balance", f"0: {everything.received} received, {everything.pending} pending")
+        yield passed("balance", f"0: {everything.received} received, {everything.pending} pending")
     if everything.dead or everything.held:
-        yield amber(
+        yield warning(
             "dead letters",
             f"{everything.dead} dead, {everything.held} held",
             "Twite does not send these deliveries until you decide.",
@@ -217,7 +217,7 @@ def _pauses(pauses: Sequence[Pause]) -> Iterator[CheckFinding]:
     for pause in pauses:
         since = datetime.fromtimestamp(pause.since / 1_000, UTC)
         event = f"event {pause.event} of " if pause.event else ""
-        yield red(
+        yield failed(
             "paused",
             f"{event}pixel {pause.pixel}, since {since:%Y-%m-%d %H:%M} UTC: {pause.reason[:200]}",
             "The pixel's conversions stay queued, and Twite tries one delivery a minute.",
@@ -228,14 +228,14 @@ def _pauses(pauses: Sequence[Pause]) -> Iterator[CheckFinding]:
 async def alerts(settings: Settings) -> AsyncIterator[CheckFinding]:
     """Check the alert settings, and the open alerts in the store."""
     if settings.alerts.webhook is None:
-        yield amber(
+        yield warning(
             "alerts",
             "no webhook is configured",
             "Without a webhook, alerts appear only in the log, the metrics and twite alerts.",
             "Set alerts.webhook, and test it with twite alerts test.",
         )
     else:
-        yield green("alerts", "alerts are sent to a webhook; test it with twite alerts test")
+        yield passed("alerts", "alerts are sent to a webhook; test it with twite alerts test")
     try:
         found = await read_alerts(settings) if settings.store.exists else []
     except TwiteError:
@@ -248,8 +248,8 @@ async def alerts(settings: Settings) -> AsyncIterator[CheckFinding]:
 
 def _on_alert(alert: Alert) -> CheckFinding:
     rule = RULES[alert.kind]
-    light = red if rule.urgent else amber
-    return light(
+    status = failed if rule.urgent else warning
+    return status(
         "alerts",
         f"{alert.kind} is open for {alert.subject}: {alert.reason}",
         f"{rule.title[0].upper()}{rule.title[1:]}.",

@@ -8,7 +8,7 @@ import aiohttp
 from twite.app.observation import can_trace
 from twite.config.settings import Settings
 from twite.diagnostics.network import failure_of
-from twite.gateway.ports.findings import CheckFinding, amber, green, red
+from twite.gateway.ports.findings import CheckFinding, failed, passed, warning
 
 _PATIENCE = aiohttp.ClientTimeout(total=5)
 _EFFECT = "No traces are recorded. Conversions are sent as usual."
@@ -20,7 +20,7 @@ async def traces(settings: Settings) -> AsyncIterator[CheckFinding]:
     if endpoint is None:
         return
     if not can_trace():
-        yield red(
+        yield failed(
             "traces",
             "traces.endpoint is set, but the extra `otel` is not installed",
             "twite serve does not start.",
@@ -31,7 +31,7 @@ async def traces(settings: Settings) -> AsyncIterator[CheckFinding]:
     url = endpoint if endpoint.endswith(path) else f"{endpoint}{path}"
     answer = await _status(url, {k: v.reveal() for k, v in settings.traces.headers.items()})
     if isinstance(answer, str):
-        yield amber(
+        yield warning(
             "traces",
             f"the collector at {url} cannot be reached: {answer}",
             _EFFECT,
@@ -39,21 +39,21 @@ async def traces(settings: Settings) -> AsyncIterator[CheckFinding]:
             "usually 4318; 4317 is for gRPC.",
         )
     elif answer in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
-        yield amber(
+        yield warning(
             "traces",
             f"the collector at {url} answers {answer}",
             _EFFECT,
             "Correct traces.headers: the collector refuses the key.",
         )
     elif answer != HTTPStatus.OK:
-        yield amber(
+        yield warning(
             "traces",
             f"the collector at {url} answers {answer}",
             _EFFECT,
             "Correct traces.endpoint: it must accept OTLP over HTTP at /v1/traces.",
         )
     else:
-        yield green("traces", f"the collector at {url} accepts spans")
+        yield passed("traces", f"the collector at {url} accepts spans")
 
 
 async def _status(url: str, headers: dict[str, str]) -> int | str:

@@ -130,7 +130,7 @@ def test_google_key_in_plain_text_is_masked_in_a_diff(tmp_path):
 
 
 async def found(settings):
-    return [(finding.light, finding.found) async for finding in google(settings)]
+    return [(finding.status, finding.found) async for finding in google(settings)]
 
 
 async def test_check_requests_a_google_token_and_names_the_account(tmp_path):
@@ -139,7 +139,7 @@ async def test_check_requests_a_google_token_and_names_the_account(tmp_path):
 
         assert await found(settings) == [
             (
-                CheckStatus.GREEN,
+                CheckStatus.PASSED,
                 f"Google issues tokens for the key of {EMAIL}; the project is {PROJECT}",
             )
         ]
@@ -154,10 +154,10 @@ async def test_check_explains_why_it_got_no_google_token(tmp_path):
 
         assert await found(settings) == [
             (
-                CheckStatus.AMBER,
+                CheckStatus.WARNING,
                 f"Google issued no token for the key of {EMAIL}: denied: as played",
             ),
-            (CheckStatus.AMBER, "no Google project is configured"),
+            (CheckStatus.WARNING, "no Google project is configured"),
         ]
 
 
@@ -167,7 +167,7 @@ async def test_check_uses_the_service_account_of_the_machine(tmp_path):
 
         assert await found(read(tmp_path, f"{GOOD}\n{table}")) == [
             (
-                CheckStatus.GREEN,
+                CheckStatus.PASSED,
                 f"Google issues tokens for this machine's account; the project is {PROJECT}",
             )
         ]
@@ -185,7 +185,7 @@ async def test_check_names_templates_that_call_google_without_an_account(tmp_pat
 
     who = "rows" if kind == "TAG" else "the client rows"
     calls = f"{who} calls getGoogleAuth, BigQuery, but [google] is not set"
-    assert said == [(CheckStatus.AMBER, calls)]
+    assert said == [(CheckStatus.WARNING, calls)]
     assert not any("is not set" in text for _, text in await found(with_account))
 
 

@@ -23,14 +23,14 @@ def folder(tmp_path, monkeypatch):
 
 async def findings(folder):
     settings = load(folder / "twite.toml", {}, credentials=False)
-    return [(str(finding.light), finding.found) async for finding in container(settings)]
+    return [(str(finding.status), finding.found) async for finding in container(settings)]
 
 
 async def test_valid_container_is_green_with_its_number_of_tags(folder):
     assert await findings(folder) == [
-        ("green", "container.toml: 1 tag can fire, 1 secret is available"),
+        ("passed", "container.toml: 1 tag can fire, 1 secret is available"),
         (
-            "green",
+            "passed",
             "Post: the tag sends no request for a sample event, with hashed or unhashed data",
         ),
     ]
@@ -40,7 +40,7 @@ async def test_paused_tags_of_a_container_are_named(folder):
     file = folder / "container.toml"
     file.write_text(file.read_text().replace('name = "Post"\n', 'name = "Post"\npaused = true\n'))
 
-    assert ("amber", "paused: Post") in await findings(folder)
+    assert ("warning", "paused: Post") in await findings(folder)
 
 
 @pytest.mark.parametrize(
@@ -57,9 +57,9 @@ async def test_container_that_prevents_a_start_is_red(folder, name, was, is_, sa
     file = folder / name
     file.write_text(file.read_text().replace(was, is_))
 
-    [(light, found)] = await findings(folder)
+    [(status, found)] = await findings(folder)
 
-    assert (light, said in found) == ("red", True), found
+    assert (status, said in found) == ("failed", True), found
 
 
 async def test_settings_without_a_container_have_no_findings(folder):
@@ -69,27 +69,30 @@ async def test_settings_without_a_container_have_no_findings(folder):
 
 
 @pytest.mark.parametrize(
-    ("persons", "lights"), [("hashed", ["green", "amber", "green"]), ("sealed", ["green"])]
+    ("persons", "statuses"), [("hashed", ["passed", "warning", "passed"]), ("sealed", ["passed"])]
 )
-async def test_tag_that_may_read_all_cookies_is_named_if_nothing_is_sealed(folder, persons, lights):
+async def test_tag_that_may_read_all_cookies_is_named_if_nothing_is_sealed(
+    folder, persons, statuses
+):
     (folder / "poster.tpl").write_text(f"{TEMPLATE}\n___SERVER_PERMISSIONS___\n{ANY_COOKIE}")
     key = '[server]\nsecret_key = "a-key-that-seals-things"\n'
     (folder / "twite.toml").write_text(f'{key}{SETTINGS}persons = "{persons}"\n')
 
     found = await findings(folder)
 
-    assert [light for light, _ in found] == lights
-    assert ("amber", "Post: the tag may read any cookie, and personal data is hashed") in found or (
-        persons == "sealed"
-    )
+    assert [status for status, _ in found] == statuses
+    assert (
+        "warning",
+        "Post: the tag may read any cookie, and personal data is hashed",
+    ) in found or (persons == "sealed")
 
 
 async def test_secret_with_an_unknown_variable_is_red_and_not_shown(folder, monkeypatch):
     monkeypatch.setenv("TOKEN", "s3cret {{Nobody}}")
 
-    [(light, found)] = await findings(folder)
+    [(status, found)] = await findings(folder)
 
-    assert (light, "refers to an unknown variable" in found) == ("red", True), found
+    assert (status, "refers to an unknown variable" in found) == ("failed", True), found
     assert "s3cret" not in found
 
 
@@ -133,7 +136,7 @@ async def test_redirect_of_a_containers_requests_is_reported(folder):
 
     assert config.rules["Post"].redirect == {"crm.example": "http://127.0.0.1:9000"}
     said = "requests are redirected for tests: crm.example → http://127.0.0.1:9000"
-    assert ("amber", f"all tags of the container: {said}") in await findings(folder)
+    assert ("warning", f"all tags of the container: {said}") in await findings(folder)
 
 
 async def test_redirect_is_reported_not_to_apply_to_client_templates(folder):
@@ -149,7 +152,7 @@ async def test_redirect_is_reported_not_to_apply_to_client_templates(folder):
 
     place = "all tags of the container, but not of its client templates"
     said = "requests are redirected for tests: * → http://127.0.0.1:9000"
-    assert ("amber", f"{place}: {said}") in await findings(folder)
+    assert ("warning", f"{place}: {said}") in await findings(folder)
 
 
 async def test_tag_that_runs_the_container_is_reported_with_tags_that_read_its_data(folder):
@@ -174,4 +177,4 @@ triggers = ["All Events"]
     found = await findings(folder)
 
     said = "the tag may read any cookie, and personal data is hashed"
-    assert {("amber", f"Post: {said}"), ("amber", f"Reads: {said}")} <= set(found)
+    assert {("warning", f"Post: {said}"), ("warning", f"Reads: {said}")} <= set(found)

@@ -48,7 +48,7 @@ def said(folder, fields, server):
     (folder / "twite.toml").write_text(SETTINGS % (fields, server))
     settings = load(folder / "twite.toml", {}, credentials=False)
     return [
-        (str(finding.light), finding.found)
+        (str(finding.status), finding.found)
         for finding in tags(settings)
         if "proxy_post" not in finding.found
     ]
@@ -56,22 +56,22 @@ def said(folder, fields, server):
 
 @pytest.mark.parametrize("server", [STAPE % "stape.io", STAPE % "shop.example", PROXY])
 def test_headers_for_the_stape_tag_are_reported_with_their_source(tmp_path, server):
-    assert said(tmp_path, PIXEL, server) == [("green", FINE)]
+    assert said(tmp_path, PIXEL, server) == [("passed", FINE)]
 
 
 def test_missing_headers_for_the_stape_tag_are_named(tmp_path):
     partly = '[server.stape]\nidentifier = "twite"\n'
 
-    assert said(tmp_path, PIXEL, partly) == [("amber", MISSING)]
+    assert said(tmp_path, PIXEL, partly) == [("warning", MISSING)]
 
 
 def test_domain_that_the_stape_tag_may_not_call_is_named(tmp_path):
-    assert said(tmp_path, PIXEL, STAPE % "other.example") == [("amber", NOT_ALLOWED)]
+    assert said(tmp_path, PIXEL, STAPE % "other.example") == [("warning", NOT_ALLOWED)]
 
 
 def test_pixel_of_the_stape_tag_that_the_settings_lack_is_named(tmp_path):
     assert said(tmp_path, 'pixelId = "zzzzz"', STAPE % "stape.io") == [
-        ("amber", "x: the tag's pixel zzzzz is not in the settings")
+        ("warning", "x: the tag's pixel zzzzz is not in the settings")
     ]
 
 

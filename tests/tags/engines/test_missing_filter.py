@@ -92,8 +92,8 @@ async def test_gateway_reports_a_missing_filter_once(monkeypatch, program):
     assert (turn.returned, events) == (1, missing if program else [])
 
 
-@pytest.mark.parametrize(("program", "light"), [("print('none')", "amber"), (None, "green")])
-def test_check_reports_a_missing_filter(monkeypatch, tmp_path, program, light):
+@pytest.mark.parametrize(("program", "status"), [("print('none')", "warning"), (None, "passed")])
+def test_check_reports_a_missing_filter(monkeypatch, tmp_path, program, status):
     (tmp_path / "twite.toml").write_text(SETTINGS)
     (tmp_path / "ads.tpl").write_text((TEMPLATES / "ad_cookies.tpl").read_text())
     settings = load(tmp_path / "twite.toml", {})
@@ -102,4 +102,4 @@ def test_check_reports_a_missing_filter(monkeypatch, tmp_path, program, light):
 
     (finding,) = engines(settings)
 
-    assert (finding.topic, finding.light) == ("engines", light)
+    assert (finding.topic, finding.status) == ("engines", status)

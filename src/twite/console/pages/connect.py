@@ -148,7 +148,7 @@ def _session(visit: PageRequest) -> str:
 
 
 _DIAGNOSTICS_PATH: Final = "/console/doctor"
-_ORDER: Final = {"red": 0, "amber": 1, "green": 2}
+_ORDER: Final = {"failed": 0, "warning": 1, "passed": 2}
 
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
@@ -171,6 +171,6 @@ class DiagnosticsPage:
     async def _examined(self, visit: PageRequest) -> Response:
         await visit.note(AuditAction.DOCTOR)
         found = [finding async for finding in self.examine()]
-        found.sort(key=lambda finding: _ORDER.get(str(finding.light), 0))
-        counts = {light: sum(finding.light == light for finding in found) for light in _ORDER}
+        found.sort(key=lambda finding: _ORDER.get(str(finding.status), 0))
+        counts = {status: sum(finding.status == status for finding in found) for status in _ORDER}
         return visit.page("diagnostics.html", title="Diagnostics", findings=found, counts=counts)

@@ -6,9 +6,9 @@ import msgspec
 
 
 class CheckStatus(StrEnum):
-    GREEN = "green"  # passed
-    AMBER = "amber"  # warning: works, but may cause problems later
-    RED = "red"  # failed: conversions will not reach X, or may be lost
+    PASSED = "passed"
+    WARNING = "warning"  # works, but may cause problems later
+    FAILED = "failed"  # conversions will not reach X, or may be lost
 
 
 class CheckFinding(msgspec.Struct, frozen=True, kw_only=True):
@@ -19,7 +19,7 @@ class CheckFinding(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     topic: str
-    light: CheckStatus
+    status: CheckStatus
     found: str
     meaning: str = ""
     fix: str = ""
@@ -27,13 +27,17 @@ class CheckFinding(msgspec.Struct, frozen=True, kw_only=True):
     column: int = 0
 
 
-def green(topic: str, found: str) -> CheckFinding:
-    return CheckFinding(topic=topic, light=CheckStatus.GREEN, found=found)
+def passed(topic: str, found: str) -> CheckFinding:
+    return CheckFinding(topic=topic, status=CheckStatus.PASSED, found=found)
 
 
-def amber(topic: str, found: str, meaning: str, fix: str) -> CheckFinding:
-    return CheckFinding(topic=topic, light=CheckStatus.AMBER, found=found, meaning=meaning, fix=fix)
+def warning(topic: str, found: str, meaning: str, fix: str) -> CheckFinding:
+    return CheckFinding(
+        topic=topic, status=CheckStatus.WARNING, found=found, meaning=meaning, fix=fix
+    )
 
 
-def red(topic: str, found: str, meaning: str, fix: str) -> CheckFinding:
-    return CheckFinding(topic=topic, light=CheckStatus.RED, found=found, meaning=meaning, fix=fix)
+def failed(topic: str, found: str, meaning: str, fix: str) -> CheckFinding:
+    return CheckFinding(
+        topic=topic, status=CheckStatus.FAILED, found=found, meaning=meaning, fix=fix
+    )

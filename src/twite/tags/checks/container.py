@@ -14,7 +14,7 @@ from twite.diagnostics.console import host
 from twite.domain.errors import NotOpened, SettingsError
 from twite.domain.json_tree import Tree
 from twite.domain.plural import plural
-from twite.gateway.ports.findings import CheckFinding, amber, green, red
+from twite.gateway.ports.findings import CheckFinding, failed, passed, warning
 from twite.gateway.ports.tags import NoGoogleToken, PersonHandling, TagRule
 from twite.tags.app.compare import Comparison
 from twite.tags.app.compare_endpoints import CompareEndpoints
@@ -86,14 +86,14 @@ def sent_otherwise(
     except TemplateUnusable:
         return  # reported elsewhere
     if kinds:
-        yield amber(
+        yield warning(
             "tags",
             f"{tag.name}: with hashed data, the tag sends different {', '.join(kinds)}",
             "The tag's vendor matches fewer people than with unhashed data.",
             f"Set {setting}, which needs server.secret_key.",
         )
     elif not runs.sent:
-        yield green(
+        yield passed(
             "tags",
             f"{tag.name}: the tag sends no request for a sample event, with hashed or unhashed "
             "data",
@@ -159,19 +159,19 @@ async def container(settings: Settings) -> AsyncIterator[CheckFinding]:
     except SettingsError as error:
         for each in error.each:
             problem, _, fix = str(each).partition(". ")
-            yield red("container", problem, _STOPS, f"{fix or 'Fix it there'}.")
+            yield failed("container", problem, _STOPS, f"{fix or 'Fix it there'}.")
         return
     except NotOpened as error:
-        yield red("container", "a secret cannot be decrypted", _STOPS, f"{error}.")
+        yield failed("container", "a secret cannot be decrypted", _STOPS, f"{error}.")
         return
     paused = [tag.name for tag in found.tags if tag.paused]
     summary = (
         f"{plural(len(found.tags) - len(paused), 'tag')} can fire, "
         f"{plural(len(kept), 'secret is', 'secrets are')} available"
     )
-    yield green("container", f"{path.name}: {summary}")
+    yield passed("container", f"{path.name}: {summary}")
     if paused:
-        yield amber(
+        yield warning(
             "container",
             f"paused: {', '.join(paused)}",
             "Paused tags do not fire.",
@@ -231,7 +231,7 @@ def tags(settings: Settings) -> Iterator[CheckFinding]:
         sources = ", ".join(sorted(rule.sources)) if rule.sources is not None else "all sources"
         persons = "hashed" if rule.persons is PersonHandling.HASHED else "sealed"
         repeat = rule.repeat.value.replace("_", " ")
-        yield green("tags", f"{tag.name}: {tag.template}, {sources}, persons {persons}, {repeat}")
+        yield passed("tags", f"{tag.name}: {tag.template}, {sources}, persons {persons}, {repeat}")
         yield from stape_tag(settings, container, tag)
         yield from _redirected(tag.name, rule, "redirect from its [[tag]]")
         if rule.persons is PersonHandling.HASHED:
@@ -243,7 +243,7 @@ def tags(settings: Settings) -> Iterator[CheckFinding]:
 def _redirected(name: str, rule: TagRule, setting: str) -> Iterator[CheckFinding]:
     if rule.redirect:
         places = ", ".join(f"{host} → {url}" for host, url in sorted(rule.redirect.items()))
-        yield amber(
+        yield warning(
             "tags",
             f"{name}: requests are redirected for tests: {places}",
             "The tag's requests to these hosts do not reach the vendor.",
@@ -259,7 +259,7 @@ def read_in_clear(
     unnamed = (readable_by_all([container]) if calls else readable(container, tag)).unnamed
     if unnamed:
         any_of = " and any ".join(kind.removesuffix("s") for kind in unnamed)
-        yield amber(
+        yield warning(
             "tags",
             f"{tag.name}: the tag may read any {any_of}, and personal data is hashed",
             "The tag's queued events are not encrypted, so the template gets only "
@@ -288,7 +288,7 @@ async def google(settings: Settings) -> AsyncIterator[CheckFinding]:
     key = settings.google.key
     whose = "this machine's account" if key is None else f"the key of {key.email}"
     if isinstance(token, NoGoogleToken):
-        yield amber(
+        yield warning(
             "google",
             f"Google issued no token for {whose}: {token.reason[:_LONGEST]}",
             "Calls to BigQuery, Firestore and getGoogleAuth fail, and Twite retries the tags' "
@@ -297,11 +297,11 @@ async def google(settings: Settings) -> AsyncIterator[CheckFinding]:
             "clock is right, and that it reaches oauth2.googleapis.com.",
         )
     else:
-        yield green(
+        yield passed(
             "google", f"Google issues tokens for {whose}; the project is {project or 'unknown'}"
         )
     if project is None:
-        yield amber(
+        yield warning(
             "google",
             "no Google project is configured",
             "Calls without a project fail.",
@@ -315,7 +315,7 @@ def _without_google(
     """Report a template that calls a Google service without credentials."""
     if wanted and not settings.google.is_set:
         called = ", ".join(api for api in GOOGLE_SERVICES if api in wanted)
-        yield amber(
+        yield warning(
             "google",
             f"{name} calls {called}, but [google] is not set",
             "The template's calls fail with not_configured.",

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from twite.config.settings import Settings
-from twite.gateway.ports.findings import CheckFinding, amber, green
+from twite.gateway.ports.findings import CheckFinding, passed, warning
 from twite.tags.engines.process.code_check import filters_calls
 
 
@@ -12,9 +12,9 @@ def engines(settings: Settings) -> Iterator[CheckFinding]:
     if settings.tags is None and settings.imported is None and not settings.clients:
         return
     if filters_calls():
-        yield green("engines", "the kernel filters the system calls of engine processes")
+        yield passed("engines", "the kernel filters the system calls of engine processes")
     else:
-        yield amber(
+        yield warning(
             "engines",
             "the kernel does not filter the system calls of engine processes on this system",
             "A template that took over its process through a fault of the JavaScript engine could "

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from twite.config.settings import Settings
-from twite.gateway.ports.findings import CheckFinding, amber, green
+from twite.gateway.ports.findings import CheckFinding, passed, warning
 from twite.tags.container.parts import Container, ContainerTag
 from twite.tags.template.allowed import matches
 from twite.tags.template.fields import fill
@@ -27,7 +27,7 @@ def stape_tag(
     proxied = settings.server.container_headers if settings.server.trusted_proxies else ()
     missing = [name for name in _HEADERS if name not in given and name not in proxied]
     if missing:
-        yield amber(
+        yield warning(
             "tags",
             f"{tag.name}: Stape's X tag uses OAuth, but no setting provides {', '.join(missing)}",
             "The address of the tag's request is incomplete, and its deliveries fail.",
@@ -38,7 +38,7 @@ def stape_tag(
     if given.keys() >= {_HEADERS[0], _HEADERS[1]} and not matches(
         policy(template.grants).urls, address
     ):
-        yield amber(
+        yield warning(
             "tags",
             f"{tag.name}: the template's permissions do not allow requests to {address}",
             "The tag cannot send its request, and its deliveries fail.",
@@ -48,14 +48,14 @@ def stape_tag(
     pixel = fields.get("pixelId")
     known = {destination.pixel for destination in settings.destinations()}
     if isinstance(pixel, str) and "{{" not in pixel and pixel not in known:
-        yield amber(
+        yield warning(
             "tags",
             f"{tag.name}: the tag's pixel {pixel} is not in the settings",
             "Twite refuses the tag's conversions, and its deliveries fail.",
             f'Add a [[pixel]] with id = "{pixel}", or correct pixelId in the tag.',
         )
         return
-    yield green(
+    yield passed(
         "tags",
         f"{tag.name}: Stape's X tag uses OAuth; Twite queues its conversions and sends them with "
         "the pixel's own credentials",
