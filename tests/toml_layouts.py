@@ -81,7 +81,7 @@ def facts(draw, pixel):
     if draw(st.booleans()):
         said.append((("account",), value(draw, "18ce54d4x5t")))
     if draw(st.booleans()):
-        tokens = ['"env:X"', "'a-token-in-clear'", *TEXTS_OF_LINES]
+        tokens = ['"env:X"', "'a-token-in-plain-text'", *TEXTS_OF_LINES]
         said.append((("auth", "pixel_token"), draw(st.sampled_from(tokens))))
     if draw(st.booleans()):
         said.append((("value_guard",), draw(st.sampled_from(['"hold"', "'off'"]))))
@@ -160,7 +160,7 @@ def a_source(draw, at):
     said = [
         ("name", f'"source {at}"'),
         ("pixel", f'"{PIXEL}"'),
-        ("key", draw(st.sampled_from(['"a-key-in-clear"', *TEXTS_OF_LINES]))),
+        ("key", draw(st.sampled_from(['"a-key-in-plain-text"', *TEXTS_OF_LINES]))),
         ("origins", draw(st.sampled_from(["[]", '[\n  "https://shop.example", # ours\n]']))),
     ]
     rows = [line(draw, key(draw, name), text) for name, text in said]

@@ -96,7 +96,7 @@ def test_secrets_in_plain_text_in_a_readable_file_are_a_warning(command, tmp_pat
     _, out, _ = command("check", "--config", str(path))
 
     assert [line for line in lines_of(out, "warning") if line.startswith("settings")] == [
-        "settings: source[0].key: a secret in clear text",
+        "settings: source[0].key: a secret in plain text",
         f"settings: {path} contains secrets and is readable by other users",
     ]
     assert "clear-text-for-everyone" not in out

@@ -68,7 +68,7 @@ def test_webhook_in_plain_text_or_over_http_is_a_warning(tmp_path):
 
     warned = [warning for warning in settings.warnings if warning.startswith("alerts.webhook")]
     assert [warning.split(".")[1].split(":")[1].strip() for warning in warned] == [
-        "a secret in clear text",
+        "a secret in plain text",
         "alerts would travel unencrypted",
     ]
     assert "T0" not in "".join(warned)

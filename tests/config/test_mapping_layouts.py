@@ -86,5 +86,5 @@ def test_diff_of_any_layout_shows_no_secret(tmp_path_factory, layout, name):
 
     shown = "\n".join(SettingsFileDraft(path, pixel=PIXEL, name=name, event=EVENT).diff())
 
-    assert "-in-clear" not in shown
+    assert "-in-plain-text" not in shown
     assert "no remark" not in shown

@@ -138,7 +138,7 @@ def test_secret_in_plain_text_is_a_warning_that_does_not_show_it(tmp_path):
     assert settings.sources()[0].key == Secret("clear-text-for-everyone")
     assert settings.warnings == (
         (
-            "source[0].key: a secret in clear text. Put it into an environment variable or a "
+            "source[0].key: a secret in plain text. Put it into an environment variable or a "
             'file, and write "env:NAME" or "file:PATH"'
         ),
     )

@@ -316,7 +316,7 @@ def test_credential_and_key_commands_are_audited(x_emulator, tmp_path, beside):
     assert command(gateway, "audit", "verify").returncode == 0
 
 
-def test_no_secret_of_a_sign_in_reaches_the_disk_in_clear(x_emulator, tmp_path):
+def test_no_secret_of_a_sign_in_reaches_the_disk_in_plain_text(x_emulator, tmp_path):
     with Unsigned(tmp_path, x_emulator.url) as gateway:
         log_in(gateway)
         log_in(gateway, "--pixel-token", typed=TOKEN)

@@ -1,4 +1,4 @@
-"""Personal data on the tag routes: none is on disk or at the vendor in clear text."""
+"""Personal data on the tag routes: none is on disk or at the vendor in plain text."""
 
 import pytest
 from gateway_processes import wait_for
@@ -11,7 +11,7 @@ PATH = "/mp/collect?measurement_id=G-1&api_secret=journey-key-journey-key-journe
 pytestmark = pytest.mark.journey
 
 
-def test_no_name_and_no_phone_number_is_stored_or_sent_in_clear(tmp_path, x_emulator):
+def test_no_name_and_no_phone_number_is_stored_or_sent_in_plain_text(tmp_path, x_emulator):
     names = dict.fromkeys(("fn", "ln", "full_name", "customer_name", "name"), NAME)
     phones = dict.fromkeys(("tel", "mobile", "mobile_number", "contact_phone"), f"+{DIGITS}")
     params = {**names, **phones, "note": f"call +{DIGITS}", "items": [{"item_name": "Mug"}]}

@@ -93,14 +93,14 @@ def test_secret_is_in_no_file_unless_reported(seed):
     except ContainerUnusable:
         return  # nothing is written
 
-    of_templates = {place.name for place in found.in_clear if place.path != "name"}
+    of_templates = {place.name for place in found.in_plain_text if place.path != "name"}
     unsaid = [
         name for name, part in found.texts.items() if secret in part and name not in of_templates
     ]
     in_parts = [
-        place for place in found.in_clear if place.kind != "template" or place.path == "name"
+        place for place in found.in_plain_text if place.kind != "template" or place.path == "name"
     ]
     if secret in container_text(found.container, []) and not in_parts:
         unsaid.append("container.toml")
     assert unsaid == []
-    assert secret not in repr((found.lines, found.in_clear, found.secrets))
+    assert secret not in repr((found.lines, found.in_plain_text, found.secrets))

@@ -159,7 +159,7 @@ def test_secret_is_neither_written_nor_printed():
 
 
 def clear(found):
-    return [(place.kind, place.name, place.path) for place in found.in_clear]
+    return [(place.kind, place.name, place.path) for place in found.in_plain_text]
 
 
 SECRET = "px_2f7Qm9Zr4Tb8Lw1Kc6Vn3Hd5"
@@ -175,7 +175,7 @@ def test_secret_that_stays_in_the_file_is_reported_with_path_and_remedy():
     found = brought(trigger=[{"name": "P", "type": "ALWAYS", "filter": [shown]}])
 
     assert clear(found) == [("trigger", "P", "when.0.right")]
-    assert "a Constant variable" in found.in_clear[0].fix
+    assert "a Constant variable" in found.in_plain_text[0].fix
 
 
 def test_value_compared_with_a_secret_is_a_secret():
@@ -213,7 +213,7 @@ def test_secret_in_a_name_is_reported_and_not_printed():
     found = brought(tag=[tag(f"To {SECRET}")])
 
     assert clear(found) == [("tag", "To …", "name")]
-    assert SECRET not in repr(found.lines) + repr(found.in_clear)
+    assert SECRET not in repr(found.lines) + repr(found.in_plain_text)
 
 
 @pytest.mark.parametrize(
@@ -280,7 +280,7 @@ def test_public_gallery_default_is_no_secret(gallery, told):
     field = {"type": "TEXT", "name": "apiToken", "defaultValue": SECRET}
     made = template(1, fields=[field]) | {"galleryReference": {"owner": "somebody", **gallery}}
 
-    assert len(brought(templates=[made]).in_clear) == told
+    assert len(brought(templates=[made]).in_plain_text) == told
 
 
 def test_text_with_a_variable_and_a_secret_is_sealed_whole():
@@ -300,7 +300,7 @@ def test_text_with_a_variable_and_a_secret_is_sealed_whole():
         ("header", f"Bearer {SECRET}{{{{_event}}}}"),
         ("accessToken", "{{_event}}-abc"),
     ]
-    assert found.in_clear == ()
+    assert found.in_plain_text == ()
 
 
 def test_variables_in_a_sealed_text_are_filled_in_at_run_time():
@@ -381,4 +381,4 @@ def test_secret_too_long_to_be_sealed_is_reported_once():
 
     assert found.secrets == ()
     assert clear(found) == [("tag", "Tag", "accessToken"), ("tag", "Tag", "other")]
-    assert "too long to be sealed" in found.in_clear[0].fix
+    assert "too long to be sealed" in found.in_plain_text[0].fix

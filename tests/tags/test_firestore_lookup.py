@@ -141,7 +141,7 @@ def test_unknown_parameter_of_a_lookup_is_reported():
 
 
 def test_import_leaves_no_secret_in_plain_text():
-    assert brought(variable=[CLIENT, lookup(*BY_QUERY)]).in_clear == ()
+    assert brought(variable=[CLIENT, lookup(*BY_QUERY)]).in_plain_text == ()
 
 
 def test_template_passes_its_tests_and_needs_exactly_its_permissions():

@@ -90,7 +90,7 @@ _LONGEST_FILE = 65_536
 
 
 IN_CLEAR_TEXT: Final = (
-    "a secret in clear text. Put it into an environment variable or a file, and write "
+    "a secret in plain text. Put it into an environment variable or a file, and write "
     '"env:NAME" or "file:PATH"'
 )
 

@@ -26,8 +26,8 @@ def configuration(settings: Settings) -> Iterator[CheckFinding]:
             "The gateway works, but this setting is not safe.",
             f"{fix.rstrip('.')}.",
         )
-    clear = any("clear text" in text for text in settings.warnings)
-    if clear and settings.path.is_file() and settings.path.stat().st_mode & _OTHERS:
+    has_secret = any("plain text" in text for text in settings.warnings)
+    if has_secret and settings.path.is_file() and settings.path.stat().st_mode & _OTHERS:
         yield warning(
             "settings",
             f"{settings.path} contains secrets and is readable by other users",

@@ -214,10 +214,10 @@ def test_secret_left_in_plain_text_is_reported_and_exits_1(command, tmp_path):
     arguments = ("import", export, "--out", str(tmp_path), "--secrets", "env", "--allow-left-out")
 
     code, said, _ = command(*arguments)
-    allowed, _, _ = command(*arguments, "--allow-in-clear")
+    allowed, _, _ = command(*arguments, "--allow-plain-text")
 
     assert (code, allowed) == (1, 0)
-    assert "in clear trigger “Purchase” when.0.right\n    looks like a secret" in said
+    assert "in plain text trigger “Purchase” when.0.right\n    looks like a secret" in said
     assert "1 secret in plain text" in said
     assert HIDDEN not in said
 
@@ -227,7 +227,7 @@ def test_import_json_lists_secrets_in_plain_text_and_deleted_secrets(command, tm
 
     _, said, _ = command("import", export, "--out", str(tmp_path), "--secrets", "env", "--json")
 
-    (place,) = json.loads(said)["in_clear"]
+    (place,) = json.loads(said)["in_plain_text"]
     assert (place["kind"], place["name"], place["path"]) == ("trigger", "Purchase", "when.0.right")
     assert json.loads(said)["forgotten"] == []
 

@@ -62,7 +62,7 @@ def test_secret_in_plain_text_in_a_client_field_is_hidden_and_reported(tmp_path)
     [client] = found.clients
     assert [secret.reveal() for secret in client.field_secrets] == ["sesame-open"]
     assert "sesame-open" in {secret.reveal() for secret in client.secrets}
-    assert any("client[0].fields.secret: a secret in clear" in text for text in found.warnings)
+    assert any("client[0].fields.secret: a secret in plain text" in text for text in found.warnings)
     assert "sesame-open" not in f"{found.warnings}"
 
 

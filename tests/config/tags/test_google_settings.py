@@ -70,7 +70,7 @@ def test_google_key_in_plain_text_is_read_with_a_warning(tmp_path):
 
     assert settings.google.key.email == EMAIL
     [warning] = settings.warnings
-    assert warning.startswith("google.credentials: a secret in clear text")
+    assert warning.startswith("google.credentials: a secret in plain text")
 
 
 def test_missing_google_table_means_no_service_account(tmp_path):

@@ -170,7 +170,7 @@ def test_secret_in_plain_text_in_a_tag_field_is_hidden_and_reported(
     rule = found.tags.rules["crm"]
     assert [secret.reveal() for secret in rule.field_secrets] == secrets
     assert set(secrets) < {secret.reveal() for secret in rule.secrets}
-    warnings = [warning for warning in found.warnings if "clear text" in warning]
+    warnings = [warning for warning in found.warnings if "plain text" in warning]
     assert warnings == [f"tag[0].fields.{place}: {IN_CLEAR_TEXT}"]
 
 
@@ -181,10 +181,10 @@ def test_secret_in_plain_text_in_a_tag_field_is_hidden_and_reported(
 def test_other_tag_field_in_plain_text_has_no_warning(tmp_path, written):
     found = settings(tmp_path, GOOD.replace("{ ", f"{{ {written}, "))
 
-    assert not [warning for warning in found.warnings if "clear text" in warning]
+    assert not [warning for warning in found.warnings if "plain text" in warning]
 
 
 def test_choice_field_of_a_template_is_not_a_secret(tmp_path):
     found = with_choice(tmp_path, "a", name="tokenPlace", displayName="Where the API token goes")
 
-    assert not [warning for warning in found.warnings if "clear text" in warning]
+    assert not [warning for warning in found.warnings if "plain text" in warning]

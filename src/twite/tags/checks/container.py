@@ -206,7 +206,7 @@ def _of_parts(settings: Settings, opened: Container) -> Iterator[CheckFinding]:
 
 def _hashed(opened: Container) -> Iterator[CheckFinding]:
     for tag in opened.tags:
-        yield from read_in_clear(opened, tag, setting=_SEALED)
+        yield from read_in_plain_text(opened, tag, setting=_SEALED)
         if tag.triggers and not tag.paused:
             yield from sent_otherwise(opened, tag, setting=_SEALED)
 
@@ -236,7 +236,7 @@ def tags(settings: Settings) -> Iterator[CheckFinding]:
         yield from _redirected(tag.name, rule, "redirect from its [[tag]]")
         if rule.persons is PersonHandling.HASHED:
             setting = f"{_PERSONS} in its [[tag]]"
-            yield from read_in_clear(container, tag, setting=setting)
+            yield from read_in_plain_text(container, tag, setting=setting)
             yield from sent_otherwise(container, tag, setting=setting)
 
 
@@ -251,7 +251,7 @@ def _redirected(name: str, rule: TagRule, setting: str) -> Iterator[CheckFinding
         )
 
 
-def read_in_clear(
+def read_in_plain_text(
     container: Container, tag: ContainerTag, *, setting: str
 ) -> Iterator[CheckFinding]:
     """Report a tag that may read any cookie or header, although personal data is hashed."""

@@ -51,10 +51,10 @@ Allow = Annotated[
     bool,
     typer.Option("--allow-left-out", help="Exit with 0 even if a part of the container cannot run"),
 ]
-AllowClear = Annotated[
+AllowPlainText = Annotated[
     bool,
     typer.Option(
-        "--allow-in-clear", help="Exit with 0 even if a file contains a plain-text secret"
+        "--allow-plain-text", help="Exit with 0 even if a file contains a plain-text secret"
     ),
 ]
 Report = Annotated[
@@ -71,7 +71,7 @@ def import_container(
     named: Named = None,
     overwrite: Overwrite = False,
     allow: Allow = False,
-    allow_clear: AllowClear = False,
+    allow_plain_text: AllowPlainText = False,
     report: Report = False,
     as_json: Json = False,
 ) -> None:
@@ -103,7 +103,7 @@ def import_container(
         _print_json(made, gone)
     else:
         _print(made, gone, report=report)
-    if not (made.found.is_whole or allow) or (made.found.in_clear and not allow_clear):
+    if not (made.found.is_whole or allow) or (made.found.in_plain_text and not allow_plain_text):
         raise typer.Exit(1)
 
 
@@ -122,8 +122,8 @@ def _print(made: ImportDraft, gone: Sequence[str], *, report: bool) -> None:
         printing.say("Nothing changed since the last import.")
     counted = Counter(line.fit for line in made.found.lines)
     counts = ", ".join(f"{counted[fit]} {_WORDS[fit]}" for fit in Support if counted[fit])
-    clear = len(made.found.in_clear)
-    more = f"; {plural(clear, 'secret')} in plain text" * bool(clear)
+    count = len(made.found.in_plain_text)
+    more = f"; {plural(count, 'secret')} in plain text" * bool(count)
     printing.say(f"{made.path}: {counts}{more}.")
     if report:
         printing.say("Nothing was written (--report).")
@@ -142,9 +142,11 @@ def _print_secrets(made: ImportDraft, gone: Sequence[str]) -> None:
             printing.styled("secret", "bold"), f" {secret.kind} “{secret.name}” {secret.path}"
         )
         printing.say(f"    stored as {secret.kept}")
-    for left in made.found.in_clear:
+    for left in made.found.in_plain_text:
         named = f" “{left.name}”" if left.name else ""
-        printing.say(printing.styled("in clear", "bold red"), f" {left.kind}{named} {left.path}")
+        printing.say(
+            printing.styled("in plain text", "bold red"), f" {left.kind}{named} {left.path}"
+        )
         printing.say(f"    looks like a secret in plain text: {left.fix}")
     for name in gone:
         printing.say(f"deleted: {name}, which this container no longer uses")
@@ -172,7 +174,7 @@ def _print_json(made: ImportDraft, gone: Sequence[str]) -> None:
                 }
                 for secret in made.found.secrets
             ],
-            "in_clear": made.found.in_clear,
+            "in_plain_text": made.found.in_plain_text,
             "persons": [
                 {"variable": masked(reads.variable), "key": masked(reads.key)}
                 for reads in of_persons(made.found.container)

@@ -23,7 +23,7 @@ from twite.tags.container.parts import (
 )
 from twite.tags.importer import simple_parts
 from twite.tags.importer.coverage import ALL_EVENTS_ID, BUILT_INS, Support
-from twite.tags.importer.plaintext_secrets import PlaintextSecret, left_in_clear
+from twite.tags.importer.plaintext_secrets import PlaintextSecret, left_in_plain_text
 from twite.tags.importer.reading import (
     Export,
     ExportPart,
@@ -48,7 +48,7 @@ class ImportResult(msgspec.Struct, frozen=True, kw_only=True):
     texts: Mapping[str, str]
     lines: tuple[ReportLine, ...]
     secrets: tuple[ExtractedSecrets, ...]
-    in_clear: tuple[PlaintextSecret, ...] = ()
+    in_plain_text: tuple[PlaintextSecret, ...] = ()
 
     @property
     def is_whole(self) -> bool:
@@ -121,7 +121,10 @@ class _Import:
             texts=texts,
             lines=self._report.lines(),
             secrets=taken,
-            in_clear=(*left, *left_in_clear(container, texts, public=public, besides=left)),
+            in_plain_text=(
+                *left,
+                *left_in_plain_text(container, texts, public=public, besides=left),
+            ),
         )
 
     def _read_variables(self) -> dict[str, Variable]:

@@ -76,7 +76,7 @@ class PlaintextSecret(msgspec.Struct, frozen=True, kw_only=True):
     fix: str
 
 
-def left_in_clear(
+def left_in_plain_text(
     container: Container,
     texts: Mapping[str, str],
     *,
