@@ -128,8 +128,8 @@ async def test_expired_ambiguous_delivery_is_replayed_only_with_confirmation(wit
     olga = await with_held_deliveries.signed_in("olga")
     fields = DOUBTFUL | {"which": "all"}
 
-    unsure = await olga.post(f"{DEAD}/replay", fields)
-    told = await message(olga, unsure.location)
+    ambiguous = await olga.post(f"{DEAD}/replay", fields)
+    told = await message(olga, ambiguous.location)
     wrong = await olga.post(f"{DEAD}/replay", fields | {"may_count_twice": "no"})
     still = await delivery_states(with_held_deliveries)
     preview = (await olga.post(f"{DEAD}/preview", fields)).text
@@ -137,7 +137,7 @@ async def test_expired_ambiguous_delivery_is_replayed_only_with_confirmation(wit
     sure = await olga.post(f"{DEAD}/replay", fields | {"may_count_twice": "yes"})
 
     assert "Nothing was sent: X may already have 2 of them" in told
-    assert wrong.location == unsure.location
+    assert wrong.location == ambiguous.location
     assert {"doubtful-1", "doubtful-2"} <= still.keys()
     assert 'name="may_count_twice" value="yes" required' in preview
     assert "X could count 2 of them twice." in preview
@@ -169,8 +169,8 @@ async def test_at_most_once_delivery_is_replayed_only_with_confirmation(with_hel
     shown = f"{DEAD}/group?state=dead&pixel=o6dkt&event=o8z6k&reason=400+later"
 
     page = (await olga.get(shown)).text
-    unsure = await olga.post(f"{DEAD}/replay", fields)
-    told = await message(olga, unsure.location)
+    ambiguous = await olga.post(f"{DEAD}/replay", fields)
+    told = await message(olga, ambiguous.location)
     still = await delivery_states(with_held_deliveries)
     sure = await olga.post(f"{DEAD}/replay", fields | {"may_count_twice": "yes"})
 

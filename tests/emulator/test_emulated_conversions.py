@@ -146,9 +146,9 @@ def test_both_api_versions_are_served_and_name_the_current_version(version):
 @pytest.mark.parametrize("path", ["/10/measurement/conversions/o8z6j", "/12/measurement", "/"])
 def test_unknown_route_gets_a_404(path):
     request = a_request(a_conversion())
-    strange = type(request)(method="POST", url="https://ads-api.x.com", path=path, headers={})
+    unknown = type(request)(method="POST", url="https://ads-api.x.com", path=path, headers={})
 
-    answer = said(a_judge().answer(strange).answer)
+    answer = said(a_judge().answer(unknown).answer)
 
     error = {"code": "ROUTE_NOT_FOUND", "message": "The requested resource could not be found"}
     assert answer == (404, {"errors": [error], "request": {"params": {}}})

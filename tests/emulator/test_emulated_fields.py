@@ -201,13 +201,13 @@ def test_switch_refuses_unknown_fields():
 
 
 def test_unknown_fields_are_ignored_at_every_level_by_default():
-    strange = {
+    unknown = {
         "custom_data": {},
         "contents": [{"colour": "red"}],
         "identifiers": [{"twclid": "abc", "email": "x"}],
     }
 
-    found = (problems(**strange), len(problems("unknown_fields=reject", **strange)))
+    found = (problems(**unknown), len(problems("unknown_fields=reject", **unknown)))
 
     assert found == ([], 3)
 

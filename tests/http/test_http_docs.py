@@ -28,8 +28,8 @@ def test_documented_limits_are_the_default_limits():
         in PAGE
     )
     assert f"body | {limits.body // 2**20} MiB" in PAGE
-    in_hand = limits.in_hand // 2**20
-    assert f"concurrent requests | {limits.requests:,} requests, and {in_hand} MiB in total" in PAGE
+    bodies = limits.bodies // 2**20
+    assert f"concurrent requests | {limits.requests:,} requests, and {bodies} MiB in total" in PAGE
     assert f"connections | {limits.connections:,} connections, or fewer" in PAGE
     assert f"idle connection | {limits.idle_seconds:g} s" in PAGE
     assert f"when the gateway stops | {limits.stop_seconds:g} s" in PAGE

@@ -247,7 +247,7 @@ async def test_concurrent_submissions_above_the_limit_get_retry_after(staged):
 
 
 async def test_concurrent_body_bytes_above_the_limit_get_retry_after(staged):
-    stage = await staged(limits=HttpLimits(in_hand=len(ONE) * 2))
+    stage = await staged(limits=HttpLimits(bodies=len(ONE) * 2))
     stage.accept.until = asyncio.Event()
     first = asyncio.create_task(stage.submit(ONE))
     await stage.accept.came.wait()
@@ -263,7 +263,7 @@ async def test_concurrent_body_bytes_above_the_limit_get_retry_after(staged):
 
 
 async def test_single_body_is_accepted_whatever_the_byte_limit(staged):
-    stage = await staged(limits=HttpLimits(in_hand=1))
+    stage = await staged(limits=HttpLimits(bodies=1))
 
     answer = await stage.submit(ONE)
 

@@ -157,7 +157,7 @@ def test_tokens_revoked_under_load_only_delay(tmp_path, x_emulator, chat, figure
     figure(
         "a revoked token is told",
         f"{REVOCATIONS} revocations under load, {100 * LOAD * REVOCATIONS:,} conversions: told "
-        f"within {max(took):.1f} s (a minute is promised), 0 buried, all delivered afterwards",
+        f"within {max(took):.1f} s (a minute is promised), 0 given up, all delivered afterwards",
     )
 
 

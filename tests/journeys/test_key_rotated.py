@@ -129,7 +129,7 @@ def test_queued_payloads_are_resealed_without_a_gateway(tmp_path, x_emulator):
         "conversions": 1,
         "file": f"{tmp_path}/twite.secret",
         "left": {"secrets": 0, "conversions": 0},
-        "strange": {},
+        "missing_keys": {},
     }
     assert arrived(vendor) == {("order-1", EMAIL)}
 

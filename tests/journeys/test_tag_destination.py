@@ -292,15 +292,15 @@ def test_held_at_most_once_run_is_sent_by_a_confirmed_replay(tmp_path, x_emulato
     ):
         gateway.post(bought())
         before = gateway.drained()
-        unsure = command(gateway, "dead", "replay", "--all", "--held")
+        ambiguous = command(gateway, "dead", "replay", "--all", "--held")
         between = gateway.drained()
         sure = command(gateway, "dead", "replay", "--all", "--held", "--may-count-twice")
         after = gateway.drained()
         history = gateway.get("/v1/conversions/tag:crm/order-1")[1]
 
     assert (before["held"], between["held"], after["held"]) == (1, 1, 0)
-    assert (unsure.returncode, unsure.stdout) == (1, "")
-    assert "and Twite repeats the request only if you confirm" in unsure.stderr
+    assert (ambiguous.returncode, ambiguous.stdout) == (1, "")
+    assert "and Twite repeats the request only if you confirm" in ambiguous.stderr
     assert (sure.returncode, sure.stdout) == (0, "1 delivery queued again (1 held).\n")
     assert [attempt["outcome"] for attempt in history["attempts"]] == ["errored", "delivered"]
     assert vendor.count() == 2

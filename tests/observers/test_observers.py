@@ -85,7 +85,7 @@ def test_success_is_not_logged_at_the_default_level(capsys, notice):
         (Resumed(pixel="p"), "pixel resumed", "info"),
         (ProblemSeen(where="outbox", reason="disk full"), "problem", "error"),
         (
-            Moved(pixel="p", trigger="buried", deliveries=1, reason="r"),
+            Moved(pixel="p", trigger="given_up", deliveries=1, reason="r"),
             "deliveries given up",
             "warning",
         ),

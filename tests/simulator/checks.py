@@ -25,7 +25,7 @@ CHECKS: Final = {
     "one_probe_a_minute": "a pixel that X refuses as such is asked once a minute, after one more "
     "conversion; where it may be the conversions, that is after twenty that were not refused alone "
     "before",
-    "good_is_not_buried": "no good conversion is given up",
+    "good_is_not_given_up": "no good conversion is given up",
     "poison_is_not_delivered": "no bad conversion is called delivered",
     "suppressed_is_not_sent": "what must not be sent is not",
     "in_flight": "no pixel has more requests under way than it may",

@@ -211,7 +211,7 @@ class Judge:
                 elif transition.trigger is Trigger.GIVEN_UP:
                     self._dead.add(id_)
                     if not truth.poison:
-                        self.fail("good_is_not_buried", f"{_named(key)}: {transition.reason}")
+                        self.fail("good_is_not_given_up", f"{_named(key)}: {transition.reason}")
 
     def troubled(self) -> None:
         """Observe a fault of the store or the process."""

@@ -86,7 +86,7 @@ _LOST: Final = {
     RequestFault.ERROR,
     RequestFault.LOCKED,
 }
-_UNSURE: Final = _LOST | {RequestFault.WRONG_COUNT, RequestFault.NOT_JSON}
+_AMBIGUOUS: Final = _LOST | {RequestFault.WRONG_COUNT, RequestFault.NOT_JSON}
 _PIXEL_REFUSED: Final = {RequestFault.REVOKED, RequestFault.FORBIDDEN, RequestFault.MOVED}
 
 
@@ -151,15 +151,15 @@ class SimulatedX:
             return self._refusal(404, spec.NOT_FOUND, text, "event_id")
         if met.request_fault is RequestFault.ALL_ALIKE:
             return self._refusal(400, spec.INVALID_PARAMETER, spec.NO_IDENTIFIER)
-        unsure = met.request_fault in _UNSURE
-        if unsure and not met.takes and met.request_fault in _LOST:
+        ambiguous = met.request_fault in _AMBIGUOUS
+        if ambiguous and not met.takes and met.request_fault in _LOST:
             return self._lost(met, len(request.keys))
         if poison is not None:
             if met.request_fault in _LOST:
                 return self._lost(met, len(request.keys))
             return self._refused_for(poison)
         self._judge.takes(request)
-        if unsure:
+        if ambiguous:
             return self._lost(met, len(request.keys))
         return self._answer(200, _processed(len(request.keys)))
 

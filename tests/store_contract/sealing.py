@@ -216,5 +216,5 @@ class TagPayloadLaws:
         done = await Resealing(outbox=store, seal=seal).all()
 
         after = left(seal, secrets=(), heads=await store.answer(PayloadHeadsQuery()))
-        assert (before, done) == (UnsealedCounts(payloads=1, strange={"0": 1}), 1)
-        assert after == UnsealedCounts(strange={"0": 1})
+        assert (before, done) == (UnsealedCounts(payloads=1, missing_keys={"0": 1}), 1)
+        assert after == UnsealedCounts(missing_keys={"0": 1})

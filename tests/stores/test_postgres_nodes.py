@@ -288,9 +288,9 @@ async def test_node_sends_nothing_after_its_own_clock_ends_the_lease(open_node, 
 async def test_node_reads_only_the_reports_of_other_nodes(open_node):
     first, second = [await open_node() for _ in range(2)]
     wrong = GatewayCondition(kind="clock_wrong", subject="clock", reason="40 s behind")
-    unsure = GatewayCondition(kind="clock_wrong", subject="clock", reason="", bad=None)
+    ambiguous = GatewayCondition(kind="clock_wrong", subject="clock", reason="", bad=None)
     first.ownership.report([wrong])
-    second.ownership.report([unsure])
+    second.ownership.report([ambiguous])
     await balanced(first, second)
 
     reports = [store.ownership.reported() for store in (first, second)]
@@ -299,7 +299,7 @@ async def test_node_reads_only_the_reports_of_other_nodes(open_node):
 
     name = first.ownership.name
     assert reports == [
-        [msgspec.structs.replace(condition, gateway=name)] for condition in (unsure, wrong)
+        [msgspec.structs.replace(condition, gateway=name)] for condition in (ambiguous, wrong)
     ]
     assert second.ownership.reported() is None
 

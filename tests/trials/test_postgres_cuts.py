@@ -34,7 +34,7 @@ class Clients:
         self.numbers = count()
         self.receipts = count()
         self.acknowledged = set()
-        self.unsure = set()
+        self.ambiguous = set()
         self.wrongly_duplicate = 0
         self.twice_new = 0
         self.cuts = 0
@@ -53,13 +53,13 @@ class Clients:
             try:
                 recorded = await store.record(submission)
             except LedgerUnavailable:
-                self.unsure.add(name)
+                self.ambiguous.add(name)
                 await asyncio.sleep(0.01)
                 continue
             is_duplicate = bool(recorded.duplicates)
             if is_repeat and not is_duplicate:
                 self.twice_new += 1
-            if not is_repeat and is_duplicate and name not in self.unsure:
+            if not is_repeat and is_duplicate and name not in self.ambiguous:
                 self.wrongly_duplicate += 1
             self.acknowledged.add(name)
             return

@@ -148,9 +148,9 @@ def _print_recovered(done: Recovered) -> None:
     printing.say(f"  damage    {done.damaged_pages} pages; the damaged file is {done.quarantined}")
     if not done.log_is_whole:
         printing.say("            the log is damaged too, so all pending conversions are held")
-    if done.unsure:
-        printing.say(f"            rows may be missing from: {', '.join(done.unsure)}")
-    if "opt_out" in done.unsure:
+    if done.incomplete_tables:
+        printing.say(f"            rows may be missing from: {', '.join(done.incomplete_tables)}")
+    if "opt_out" in done.incomplete_tables:
         printing.complain(
             "The list of opt-outs may be incomplete: send them again before you start the gateway."
         )
@@ -177,7 +177,7 @@ def rotate_key(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> Non
                 "conversions": done.payloads,
                 "file": None if done.file is None else str(done.file),
                 "left": {"secrets": done.left.secrets, "conversions": done.left.payloads},
-                "strange": done.left.strange,
+                "missing_keys": done.left.missing_keys,
             }
         )
     else:
@@ -194,7 +194,7 @@ def _print_rotated(done: RotationResult) -> None:
             + ("." if left.any else ", and delete the old key.")
         )
     printing.say(f"Encrypted with it: {counted(secrets=done.secrets, payloads=done.payloads)}.")
-    for key, many in left.strange.items():
+    for key, many in left.missing_keys.items():
         printing.complain(
             f"Encrypted with the key {key}, which is not configured: {counted(payloads=many)}. "
             f"Add that key to server.former_secret_keys, and run the command again."

@@ -102,7 +102,7 @@ async def key(settings: Settings) -> AsyncIterator[CheckFinding]:
         left = await still_sealed(settings)
     except (StoreUnusable, TransientError):
         return  # the check of the store reports why
-    for name, many in left.strange.items():
+    for name, many in left.missing_keys.items():
         yield failed(
             "key",
             f"encrypted with the key {name}, which is not configured: {counted(payloads=many)}",

@@ -208,12 +208,10 @@ class RequestMemory:
         clock, limits = given.clock, settings.limits
         self.origins: Origins | None = None
         self.nonces = NonceMemory(seconds=2 * spec.OAUTH_WINDOW_SECONDS)
-        self.gate = AdmissionGate(
-            requests=limits.requests, size=limits.in_hand, largest=limits.body
-        )
+        self.gate = AdmissionGate(requests=limits.requests, size=limits.bodies, largest=limits.body)
         # Requests without a key have separate gates, so that they cannot block requests with a key.
         self.page_gate, self.client_gate = (
-            AdmissionGate(requests=limits.page_requests, size=limits.page_in_hand, largest=largest)
+            AdmissionGate(requests=limits.page_requests, size=limits.page_bodies, largest=largest)
             for largest in (limits.page_body, limits.body)
         )
         self.throttle = RefusalThrottle(clock=clock, trusted_proxies=settings.trusted_proxies)

@@ -18,8 +18,8 @@ class HttpLimits(msgspec.Struct, frozen=True, kw_only=True):
     """Sizes in bytes, times in seconds.
 
     `body` counts after decompression. `requests` limits concurrent authenticated requests, and
-    `in_hand` the total size of their bodies; further requests are refused with 429. `page_body`,
-    `page_requests` and `page_in_hand` are the same limits for browser requests, which have no key.
+    `bodies` the total size of their bodies; further requests are refused with 429. `page_body`,
+    `page_requests` and `page_bodies` are the same limits for browser requests, which have no key.
     `discarded` is the part of a refused body that is read, so that the client sees the response
     before the connection closes. `tell_seconds` is the time between two log lines about too many
     connections.
@@ -33,10 +33,10 @@ class HttpLimits(msgspec.Struct, frozen=True, kw_only=True):
     closing_seconds: float = 5.0
     connections: int = 4_096
     requests: int = 1_024
-    in_hand: int = 64 * 1024 * 1024
+    bodies: int = 64 * 1024 * 1024
     page_body: int = 64 * 1024  # browsers limit sendBeacon to this
     page_requests: int = 512
-    page_in_hand: int = 16 * 1024 * 1024
+    page_bodies: int = 16 * 1024 * 1024
     discarded: int = 8 * 1024 * 1024
     stop_seconds: float = 10.0
     sweep_seconds: float = 0.5

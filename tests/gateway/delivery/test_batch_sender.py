@@ -96,7 +96,7 @@ async def test_few_bad_conversions_do_not_limit_batches():
     stage.refuses(3)
     await stage.take(*range(200))
 
-    assert (stage.ended("buried"), stage.sender.limits()) == ([3], {})
+    assert (stage.ended("given_up"), stage.sender.limits()) == ([3], {})
 
 
 async def test_troubled_event_may_not_fill_the_slots():
@@ -272,7 +272,7 @@ async def test_refused_delivery_is_a_dead_letter():
     stage.refuses(answer=BAD)
     await stage.take(1)
 
-    assert stage.ended("buried") == [1]
+    assert stage.ended("given_up") == [1]
     assert stage.ends[1][1].startswith("400 INVALID_PARAMETER")
 
 

@@ -30,8 +30,8 @@ async def test_bad_delivery_is_a_dead_letter_and_the_others_are_delivered():
     stage.refuses(3)
 
     assert await stage.take(1, 2, 3, 4) == [(1, 2, 3, 4), (1, 2), (3, 4), (3,), (4,)]
-    assert (stage.ended("buried"), stage.ended("delivered")) == ([3], [1, 2, 4])
-    assert [stage.triggers(id_) for id_ in (3, 4)] == [["buried"], ["delivered"]]
+    assert (stage.ended("given_up"), stage.ended("delivered")) == ([3], [1, 2, 4])
+    assert [stage.triggers(id_) for id_ in (3, 4)] == [["given_up"], ["delivered"]]
     assert stage.sender.limits() == {EVENT: 50}
 
 
@@ -161,7 +161,7 @@ async def test_deliveries_denied_during_a_bisect_are_not_sent():
 
     assert await stage.take(1, 2, 3, 4) == [(1, 2, 3, 4), (4,)]
     assert stage.ended("postponed", 0) == [1, 2, 3]
-    assert stage.ended("buried") == [4]
+    assert stage.ended("given_up") == [4]
 
 
 async def test_deliveries_that_become_too_old_during_a_bisect_are_not_sent():
@@ -247,7 +247,7 @@ async def test_unsent_conversions_of_a_blamed_event_are_dead_if_refused_again():
 
     await stage.take(*rest)
 
-    assert stage.ended("buried") == rest
+    assert stage.ended("given_up") == rest
     assert stage.sender.pauses.paused() == frozenset()
 
 
@@ -357,7 +357,7 @@ async def test_delivery_that_x_keeps_refusing_is_a_dead_letter():
         await stage.take(3, 100 + turn)
 
     assert waits == ["postponed"] * (CERTAIN - 1)
-    assert stage.ends[3] == ("buried", "403")
+    assert stage.ends[3] == ("given_up", "403")
     assert not stage.breaker.paused
 
 
@@ -384,6 +384,6 @@ async def test_conversions_refused_for_different_reasons_are_judged_by_each():
     stage.answer = answer
     await stage.take(1, 2, 3, 4)
 
-    assert stage.ended("buried") == [2]
+    assert stage.ended("given_up") == [2]
     assert stage.ends[3] == ("postponed", 2_500)
     assert stage.ended("delivered") == [1, 4]

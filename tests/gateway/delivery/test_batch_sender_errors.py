@@ -30,7 +30,7 @@ async def test_bug_counts_as_a_crash_of_the_deliveries_in_the_request(attempts):
     await stage.take(1, 2, attempts=attempts)
 
     wait = 5_000 * 2**attempts * stage.draw
-    assert stage.ends == {1: ("lapsed", wait), 2: ("lapsed", wait)}
+    assert stage.ends == {1: ("expired", wait), 2: ("expired", wait)}
     assert troubles(stage) == [("batch", "ZeroDivisionError")]
     assert stage.sender.suspects() == frozenset()
 
@@ -43,7 +43,7 @@ async def test_bug_with_deliveries_of_different_attempts_waits_as_for_the_most()
     both = (*batch.deliveries, *more)
     await stage.sender.take(msgspec.structs.replace(batch, deliveries=both))
 
-    assert stage.ends[1] == ("lapsed", 20_000)
+    assert stage.ends[1] == ("expired", 20_000)
 
 
 async def test_deliveries_of_an_unavailable_store_stay_claimed():

@@ -102,7 +102,7 @@ async def paused_by(store):
 def test_untroubled_pixel_is_sent_full_requests_at_once():
     breaker = a_breaker(MovingClock())
 
-    assert (breaker.paused, breaker.probes, breaker.is_tripped, breaker.by_hand) == (False,) * 4
+    assert (breaker.paused, breaker.probes, breaker.is_tripped, breaker.by_user) == (False,) * 4
     assert (breaker.backs_off, breaker.wants_another) == (False, False)
     assert (breaker.wait(), breaker.size_of_probe(500)) == (0, 500)
 

@@ -38,7 +38,7 @@ async def test_pause_by_a_user_is_never_probed():
         await clock.advance(MINUTE)
 
     assert waits == [MINUTE] * 5
-    assert circuit_breaker.by_hand
+    assert circuit_breaker.by_user
 
 
 async def test_responses_in_flight_neither_end_nor_replace_a_users_pause():
@@ -52,7 +52,7 @@ async def test_responses_in_flight_neither_end_nor_replace_a_users_pause():
     await circuit_breaker.trip(Cause.CREDENTIALS_REFUSED, "401: not yours")
 
     assert [pause.reason for pause in await store.load(Pause)] == ["paused by hand, by ada"]
-    assert (circuit_breaker.by_hand, circuit_breaker.wait()) == (True, MINUTE)
+    assert (circuit_breaker.by_user, circuit_breaker.wait()) == (True, MINUTE)
     assert [notice.pause.reason for notice in circuit_breaker.observer.notices] == [BY_ADA]
 
 
@@ -122,7 +122,7 @@ async def test_users_pause_survives_a_restart():
 
     after = CircuitBreaker(pixel="p", state=store, clock=clock, observer=Seen(), pause=pause)
 
-    assert (after.by_hand, after.wait()) == (True, MINUTE)
+    assert (after.by_user, after.wait()) == (True, MINUTE)
 
 
 async def test_pause_made_through_another_gateway_survives_a_successful_probe():
@@ -139,7 +139,7 @@ async def test_pause_made_through_another_gateway_survives_a_successful_probe():
     circuit_breaker.follow(stored, noted=noted)
 
     assert await paused_by(store) == ["paused by hand, by ada"]
-    assert circuit_breaker.by_hand
+    assert circuit_breaker.by_user
 
 
 async def test_pause_made_through_another_gateway_survives_a_refusal():
@@ -155,7 +155,7 @@ async def test_pause_made_through_another_gateway_survives_a_refusal():
     circuit_breaker.follow(stored, noted=noted)
 
     assert await paused_by(store) == ["paused by hand, by ada"]
-    assert circuit_breaker.by_hand
+    assert circuit_breaker.by_user
 
 
 async def test_user_pauses_and_resumes_a_pixel_in_doubt():
@@ -235,7 +235,7 @@ async def test_only_users_pauses_of_another_gateway_are_followed():
     ended += [breaker.follow(by_ada, noted=breaker.noted) for _ in range(2)]
 
     assert (ended, ignored) == ([False] * 3, False)
-    assert (breaker.by_hand, breaker.noted) == (True, by_ada)
+    assert (breaker.by_user, breaker.noted) == (True, by_ada)
     assert breaker.observer.notices == [Paused(pause=by_ada)]
 
 

@@ -133,11 +133,11 @@ async def test_batch_in_flight_holds_its_lease_and_its_slot(stage):
     assert stage.limit.spent == [3, 4]
 
 
-async def test_pixel_paused_by_hand_is_looked_at_once_a_minute(stage):
-    stage.breaker.by_hand = True
+async def test_pixel_paused_by_a_user_is_looked_at_once_a_minute(stage):
+    stage.breaker.by_user = True
     await stage.start()
     await stage.clock.advance(PROBE_EVERY - 1)
-    stage.breaker.by_hand = False
+    stage.breaker.by_user = False
     before = list(stage.claims)
     await stage.clock.advance(1)
 
@@ -165,7 +165,7 @@ async def test_worker_called_for_another_process_is_idle_at_its_next_look(stage)
     idle.append(stage.worker.is_idle)
     await stage.clock.advance(IDLE)
     idle.append(stage.worker.is_idle)
-    stage.breaker.by_hand = True
+    stage.breaker.by_user = True
     stage.worker.wake()
     await settled()
 

@@ -51,7 +51,7 @@ class Handler(BatchHandler):
 
 
 class Breaker:
-    by_hand = probes = wants_another = is_over = False
+    by_user = probes = wants_another = is_over = False
     noted = None
 
     def __init__(self):

@@ -31,7 +31,7 @@ async def test_bug_counts_as_a_crash_of_its_delivery(sends):
     stage = SenderStage(turns={"main": turns})
     await stage.take()
 
-    assert stage.ends == [(7, "lapsed", 0)]
+    assert stage.ends == [(7, "expired", 0)]
     [attempt] = stage.attempts
     assert (attempt.outcome, attempt.ambiguous, attempt.at) == ("errored", sends, NOW)
     assert attempt.answer == "internal error in Twite: ZeroDivisionError"

@@ -243,7 +243,7 @@ async def test_sealed_payload_is_opened():
 
 
 @pytest.mark.parametrize(
-    ("attempts", "how"), [(MOST_TRIES - 2, "postponed"), (MOST_TRIES - 1, "buried")]
+    ("attempts", "how"), [(MOST_TRIES - 2, "postponed"), (MOST_TRIES - 1, "given_up")]
 )
 async def test_template_that_keeps_failing_is_given_up(attempts, how):
     stage = SenderStage(turns={"main": [FAILED]})

@@ -233,12 +233,17 @@ def test_texts_of_former_and_missing_keys_are_counted():
         Seal("2", "1"), secrets=secrets, heads=[(b"1", 4), (b"2", 8), (b"8", 2), (b"8", 1)]
     )
 
-    assert (found.secrets, found.payloads, found.strange) == (2, 4, {"key 8": 3})
+    assert (found.secrets, found.payloads, found.missing_keys) == (2, 4, {"key 8": 3})
 
 
 @pytest.mark.parametrize(
     ("many", "any_"),
-    [({}, False), ({"secrets": 1}, True), ({"payloads": 1}, True), ({"strange": {"k": 1}}, False)],
+    [
+        ({}, False),
+        ({"secrets": 1}, True),
+        ({"payloads": 1}, True),
+        ({"missing_keys": {"k": 1}}, False),
+    ],
 )
 def test_former_key_is_needed_for_what_it_sealed(many, any_):
     assert UnsealedCounts(**many).any is any_

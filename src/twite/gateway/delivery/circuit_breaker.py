@@ -98,12 +98,12 @@ class CircuitBreaker:
         return 1 if self.paused else max(1, usual // _FEWER**self._failures)
 
     @property
-    def by_hand(self) -> bool:
+    def by_user(self) -> bool:
         return self.pause is not None and self.pause.cause is Cause.USER
 
     def wait(self) -> int:
         """Return the milliseconds until something may be sent; 0 for now."""
-        if self.by_hand:
+        if self.by_user:
             return PROBE_EVERY
         until = max(self._backoff_until, self._slow_until)
         if self.paused:
@@ -171,7 +171,7 @@ class CircuitBreaker:
 
     async def trip(self, cause: Cause, reason: str) -> None:
         """Open the breaker: stop sending except for probes."""
-        if self.by_hand:
+        if self.by_user:
             return  # the delivery was already in flight; nothing more is sent anyway
         self._doubted = False
         self._probe_at = self.clock.elapsed() + PROBE_EVERY
@@ -224,7 +224,7 @@ class CircuitBreaker:
 
     async def passed(self) -> None:
         """Close the breaker, because X accepted a request, or refused it for its content."""
-        if self.by_hand:
+        if self.by_user:
             return
         self._doubted = False
         if self.pause is not None:

@@ -198,7 +198,7 @@ class Worker:
         self._news.clear()
         self._reopened.clear()
         breaker = self.circuit_breaker
-        closed = PROBE_EVERY if breaker.by_hand else min(await self._limit_wait(), IDLE)
+        closed = PROBE_EVERY if breaker.by_user else min(await self._limit_wait(), IDLE)
         batches = () if closed or self._stopping else await self._claim()
         if not batches:
             await self._wait(closed)

@@ -199,7 +199,8 @@ class Recovered(msgspec.Struct, frozen=True, kw_only=True):
     `rows` counts the saved rows by table. `held` counts deliveries that were or may have been
     pending, and `unknown` those of them with values that Twite does not write. `dead` counts the
     damaged deliveries, `lost` the lost conversions by source and pixel, and `behind` the
-    conversions received after the file's last state. `unsure` names tables that may lack rows.
+    conversions received after the file's last state. `incomplete_tables` names tables that may lack
+    rows.
     """
 
     to: str
@@ -213,7 +214,7 @@ class Recovered(msgspec.Struct, frozen=True, kw_only=True):
     unknown: int
     dead: int
     lost: Mapping[str, int]
-    unsure: tuple[str, ...]
+    incomplete_tables: tuple[str, ...]
 
 
 class StoreEngine(Protocol):

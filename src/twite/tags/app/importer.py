@@ -83,7 +83,7 @@ def draft(
     files = _files(found)
     before = _before(folder)
     if before is not None and not overwrite:
-        _refuse_changed_by_hand(folder, before)
+        _refuse_changed_by_a_person(folder, before)
     return ImportDraft(
         folder=folder,
         found=found,
@@ -214,7 +214,7 @@ def _before(folder: Path, name: str = FILE) -> str | None:
         ) from None
 
 
-def _refuse_changed_by_hand(folder: Path, text: str) -> None:
+def _refuse_changed_by_a_person(folder: Path, text: str) -> None:
     head, _, rest = text.partition("\n\n")
     files = {}
     for name in re.findall(r'^file = "([^"\n]+\.tpl)"$', rest, re.MULTILINE):

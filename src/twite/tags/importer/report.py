@@ -96,7 +96,7 @@ def held_back(piece: ExportPart) -> list[str]:
     return list(dict.fromkeys(f"{reason}: review the tag, then unpause it" for reason in found))
 
 
-def strangers(resource: str, tree: Mapping[str, Tree]) -> list[str]:
+def unknown_keys(resource: str, tree: Mapping[str, Tree]) -> list[str]:
     return [key for key, held in tree.items() if key not in RESOURCES[resource] and holds(held)]
 
 
@@ -140,7 +140,7 @@ def _paused_by(resource: str, tree: Mapping[str, Tree]) -> Iterator[str]:
 
 def _of_parameter(piece: ExportPart, *, narrows: bool) -> Iterator[str]:
     name = piece.text("key") or "(in a list)"
-    for key in strangers("parameter", piece.tree):
+    for key in unknown_keys("parameter", piece.tree):
         note = f"in its parameter {name!r} the key {key!r} is not known to Twite, and is not kept"
         yield _told(note, narrows=narrows)
     word = spelled(piece.text("type"))
@@ -171,7 +171,7 @@ def lines_of_the_rest(export: Export) -> Iterator[ReportLine]:
     for key, held in export.beside.items():
         if holds(held):
             yield from _beside(key, held)
-    for key in strangers("export", export.outside):
+    for key in unknown_keys("export", export.outside):
         yield _left_out_line(key, "", Support.LEFT_OUT, _UNKNOWN)
     notes = list(_of_container(export))
     if notes:
@@ -195,8 +195,8 @@ def _beside(key: str, held: Tree) -> Iterator[ReportLine]:
         tree = condition if isinstance(condition, dict) else {}
         if noted and key in RESOURCES:
             notes += [
-                f"its key {strange!r} is not known to Twite, and is not kept"
-                for strange in strangers(key, tree)
+                f"its key {unknown!r} is not known to Twite, and is not kept"
+                for unknown in unknown_keys(key, tree)
             ]
         name = tree.get("name")
         yield _left_out_line(key, name if isinstance(name, str) else "", fit, *notes)
@@ -207,7 +207,7 @@ def _of_container(export: Export) -> Iterator[str]:
         found = RESOURCES["container"].get(key)
         if found is not None and holds(held) and found.treatment is KeyTreatment.NOTED:
             yield f"its {key} is not kept: {found.reason}"
-    for key in strangers("container", export.about.tree):
+    for key in unknown_keys("container", export.about.tree):
         yield f"its key {key!r} is not known to Twite, and is not kept"
 
 

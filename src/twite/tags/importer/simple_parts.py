@@ -43,7 +43,7 @@ from twite.tags.importer.reading import (
     value,
     values,
 )
-from twite.tags.importer.report import holds, strangers, unread
+from twite.tags.importer.report import holds, unknown_keys, unread
 from twite.tags.template.texts import literal, number_of
 
 
@@ -294,9 +294,9 @@ def _format(piece: ExportPart) -> ValueFormat | None:
     tree = piece.tree.get("formatValue")
     if not holds(tree):
         return None
-    strange = strangers("formatValue", tree) if isinstance(tree, dict) else ["no object"]
-    if not isinstance(tree, dict) or strange:
-        raise LeftOut(f"it formats its value in a way that is not known ({', '.join(strange)})")
+    unknown = unknown_keys("formatValue", tree) if isinstance(tree, dict) else ["no object"]
+    if not isinstance(tree, dict) or unknown:
+        raise LeftOut(f"it formats its value in a way that is not known ({', '.join(unknown)})")
     instead = {}
     for key, word in _INSTEAD.items():
         held = tree.get(key)

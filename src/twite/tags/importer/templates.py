@@ -9,7 +9,7 @@ from twite.tags.container.faults import needed_by
 from twite.tags.container.parts import Container, TemplatedPart, Variable, VariableSource
 from twite.tags.importer import firestore_lookup
 from twite.tags.importer.reading import Export, ExportPart, LeftOut
-from twite.tags.importer.report import ImportReport, holds, strangers, unread
+from twite.tags.importer.report import ImportReport, holds, unknown_keys, unread
 from twite.tags.template.apis import APIS, ApiSupport
 from twite.tags.template.form import GOOGLE_SERVICES, google_calls, requires
 from twite.tags.template.template import Template, TemplateKind, TemplateUnusable, read_template
@@ -83,7 +83,7 @@ class ExportTemplates:
             notes = unread("customTemplate", piece)
             notes += [
                 f"its key 'galleryReference.{key}' is not known to Twite, and is not kept"
-                for key in strangers("galleryReference", gallery)
+                for key in unknown_keys("galleryReference", gallery)
             ]
             try:
                 template = read_template(piece.text("templateData").encode())

@@ -30,7 +30,7 @@ def transformation(
     known_or_left_out(TRANSFORMATIONS, piece.word)
     notes = unread("transformation", piece, narrows=True)
     held = values(piece.pieces("parameter"))
-    _refuse_strangers(held)
+    _refuse_unknown_keys(held)
     named = [text_in(row, "tagReference") for row in rows_in(held, "affectedTags")]
     types = rows_in(held, "affectedTagTypes")
     if any(rows_in(row, "tagTypeExceptions") for row in types):
@@ -104,12 +104,12 @@ def _names(held: dict[str, Tree], table: str, column: str) -> tuple[str, ...]:
     return tuple(text_in(row, column) for row in rows_in(held, table))
 
 
-def _refuse_strangers(held: dict[str, Tree]) -> None:
-    strange = sorted(
+def _refuse_unknown_keys(held: dict[str, Tree]) -> None:
+    unknown = sorted(
         key for key, value in held.items() if key not in {*_COLUMNS, *_FLAGS} and holds(value)
     )
-    if strange:
-        raise LeftOut(f"its parameter {strange[0]!r} is not known to Twite")
+    if unknown:
+        raise LeftOut(f"its parameter {unknown[0]!r} is not known to Twite")
     for table, columns in _COLUMNS.items():
         for row in rows_in(held, table):
             others = sorted(set(row) - columns)

@@ -191,13 +191,13 @@ _TURNS: Final = 40
 class UnsealedCounts(msgspec.Struct, frozen=True, kw_only=True):
     """Counts of texts not sealed with the current key.
 
-    `secrets` and `payloads` count those sealed with a former key; `strange` counts payloads by the
-    name of the missing key.
+    `secrets` and `payloads` count those sealed with a former key; `missing_keys` counts payloads by
+    the name of the missing key.
     """
 
     secrets: int = 0
     payloads: int = 0
-    strange: Mapping[str, int] = {}
+    missing_keys: Mapping[str, int] = {}
 
     @property
     def any(self) -> bool:
@@ -254,13 +254,13 @@ def left(
     seal: Seal, *, secrets: Sequence[SealedSecret], heads: Sequence[tuple[bytes, int]]
 ) -> UnsealedCounts:
     """Count texts that a former or unknown key sealed, judging by their first bytes."""
-    strange: dict[str, int] = {}
+    missing_keys: dict[str, int] = {}
     for head, many in heads:
         if not seal.is_current(head) and not seal.is_former(head):
             key = seal.key_of(head)
-            strange[key] = strange.get(key, 0) + many
+            missing_keys[key] = missing_keys.get(key, 0) + many
     return UnsealedCounts(
         secrets=sum(seal.is_former(secret.sealed) for secret in secrets),
         payloads=sum(many for head, many in heads if seal.is_former(head)),
-        strange=strange,
+        missing_keys=missing_keys,
     )

@@ -13,7 +13,7 @@ from twite.tags.ports.engines import EngineLost
 
 PROVEN: Final = 20  # consecutive runs within the limits
 REST: Final = 19  # times the turn: so a template gets a twentieth of a core
-_IN_HAND: Final = SECOND
+_IN_PROGRESS: Final = SECOND
 _NEW_PROCESS: Final = 0.05  # minimum CPU seconds charged for a turn that ended its process
 
 
@@ -34,7 +34,7 @@ class Probation:
         if not self.is_on:
             return 0
         rest = max(0, self._rests_until - now)
-        return max(rest, _IN_HAND) if self._in_progress else rest
+        return max(rest, _IN_PROGRESS) if self._in_progress else rest
 
     def begin(self, now: int) -> int:
         """Start a turn and return 0, or return the milliseconds to wait."""

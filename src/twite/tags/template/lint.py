@@ -69,16 +69,20 @@ def _language(found: Sequence[JsToken]) -> Iterator[LintWarning]:
         elif token.sort is TokenKind.TEMPLATE or token.text in _UNKNOWN_SIGNS:
             what = _UNKNOWN_SIGNS.get(token.text, "a template literal")
             yield LintWarning(
-                "language_unsure", f"Google does not say whether it accepts {what}", token.line
+                "language_undocumented",
+                f"Google does not say whether it accepts {what}",
+                token.line,
             )
 
 
 def _word(token: JsToken, declared: frozenset[str]) -> Iterator[LintWarning]:
     if token.text in _REFUSED_WORDS:
         yield LintWarning("language", f"Google's sandbox has no `{token.text}`", token.line)
-    elif token.text in _UNSURE_WORDS:
+    elif token.text in _UNDOCUMENTED_WORDS:
         yield LintWarning(
-            "language_unsure", f"Google does not say whether it accepts `{token.text}`", token.line
+            "language_undocumented",
+            f"Google does not say whether it accepts `{token.text}`",
+            token.line,
         )
     elif token.text in _GLOBALS and token.text not in declared:
         yield LintWarning(
@@ -205,7 +209,7 @@ def _in_brackets(found: Sequence[JsToken], at: int, *, step: int) -> set[str]:
 _REFUSED_WORDS: Final = frozenset(
     {"new", "this", "class", "super", "async", "await", "yield", "with"}
 )
-_UNSURE_WORDS: Final = frozenset({"try", "throw", "instanceof"})
+_UNDOCUMENTED_WORDS: Final = frozenset({"try", "throw", "instanceof"})
 _UNKNOWN_SIGNS: Final = {"...": "spread", "?.": "optional chaining", "??": "`??`", "**": "`**`"}
 _GLOBALS: Final = frozenset(
     {

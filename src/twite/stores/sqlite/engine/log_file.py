@@ -34,7 +34,7 @@ _FRAME: Final = struct.Struct(">6I")
 _MAGIC: Final = 0x377F0682
 _MASK: Final = 0xFFFFFFFF
 # This many consecutive frames of another log mark the end of this one; fewer count as damage.
-_STRANGERS: Final = 3
+_MOST_FOREIGN: Final = 3
 
 
 class LogFrame(NamedTuple):
@@ -130,13 +130,13 @@ class LogFile:
         return pages, whole
 
     def _frames(self, after: int) -> Iterator[LogFrame]:
-        place, strange = after, 0
-        while self._at(place + 1) <= len(self._content) and strange < _STRANGERS:
+        place, foreign = after, 0
+        while self._at(place + 1) <= len(self._content) and foreign < _MOST_FOREIGN:
             if self._is_own(place):
-                strange = 0
+                foreign = 0
                 yield self._frame(place)
             else:
-                strange += 1
+                foreign += 1
             place += 1
 
     def _frame(self, place: int) -> LogFrame:

@@ -74,12 +74,12 @@ class OutboxRebuild:
         copy_rows(self._new, "outbox", (self._unsettled(row, sure=sure) for row in best.values()))
         # A row that cannot be reached from the root may be left over from a delivery settled long
         # ago.
-        unsure = as_json(id_ for id_, row in best.items() if not row.sure)
+        ambiguous = as_json(id_ for id_, row in best.items() if not row.sure)
         execute(
             "DELETE FROM outbox WHERE id IN (SELECT value FROM json_each(?)) "
             "AND id IN (SELECT delivery FROM attempted "
             "JOIN attempt ON attempt.id = attempt WHERE outcome = 'delivered')",
-            (unsure,),
+            (ambiguous,),
         )
         execute("DELETE FROM outbox WHERE id NOT IN (SELECT id FROM conversion)")
         put_where_they_belong(self._new)

@@ -121,7 +121,7 @@ class Rebuild:
             unknown=outbox.unknown,
             dead=self._count("SELECT count(*) FROM outbox WHERE state = 'dead'"),
             lost=lost,
-            unsure=tuple(
+            incomplete_tables=tuple(
                 table
                 for table in sorted(tables)
                 if table not in _NOT_COPIED - {"conversion", "outbox", "account"}
