@@ -29,7 +29,7 @@ CREATE INDEX newer_conversion ON conversion (newer) WHERE newer > 0;
 
 
 class NewerVersion(subprocess.Popen):
-    """Starts a gateway through this file."""
+    """Starts a gateway that runs this file."""
 
     def __init__(self, command, **more):
         super().__init__([sys.executable, __file__, *command[3:]], **more)

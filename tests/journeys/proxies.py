@@ -24,7 +24,7 @@ VISITOR, STRANGER = "127.8.9.2", "127.7.7.7"
 
 
 def installed(program: str) -> str | None:
-    """Return the path of a program. Debian's nginx and HAProxy are not in everybody's PATH."""
+    """Return the path of a program. Debian's nginx and HAProxy are not in every user's PATH."""
     return shutil.which(program, path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 
 

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.journey
 
 
 class Chat(BaseHTTPRequestHandler):
-    """Accepts each message, or gives a preset answer; stores it with its headers."""
+    """Accepts each message, or gives a preset response. Stores the message with its headers."""
 
     def do_POST(self):
         body = self.rfile.read(int(self.headers["content-length"]))
@@ -87,7 +87,9 @@ def signed(headers, body):
     return "v1," + base64.b64encode(hmac.new(key, said, hashlib.sha256).digest()).decode()
 
 
-def test_revoked_token_alerts_once_within_a_minute_and_loses_nothing(tmp_path, x_emulator, chat):
+def test_revoked_token_opens_one_alert_within_a_minute_and_conversions_are_delivered_later(
+    tmp_path, x_emulator, chat
+):
     with Gateway(tmp_path, x_emulator.url, extra=chat.settings()) as gateway:
         gateway.post(a_purchase("order-1"))
         gateway.drained()
@@ -129,7 +131,9 @@ def test_revoked_token_alerts_once_within_a_minute_and_loses_nothing(tmp_path, x
 
 
 @pytest.mark.timeout(1_200 if TRIAL else 300)
-def test_tokens_revoked_under_load_only_delay(tmp_path, x_emulator, chat, figure):
+def test_conversions_are_delivered_after_the_token_was_revoked_under_load(
+    tmp_path, x_emulator, chat, figure
+):
     took, balances = [], []
     for turn in range(REVOCATIONS):
         folder = tmp_path / str(turn)
@@ -161,7 +165,7 @@ def test_tokens_revoked_under_load_only_delay(tmp_path, x_emulator, chat, figure
     )
 
 
-def test_failed_webhook_message_is_repeated_after_a_restart_under_the_same_id(
+def test_failed_webhook_message_is_repeated_after_a_restart_with_the_same_id(
     tmp_path, x_emulator, chat
 ):
     chat.status = 500
@@ -180,7 +184,9 @@ def test_failed_webhook_message_is_repeated_after_a_restart_under_the_same_id(
     assert chat.received[-1][0]["webhook-id"] == refused
 
 
-def test_damaged_database_alerts_once_though_nothing_can_start(tmp_path, x_emulator, chat):
+def test_damaged_database_calls_the_webhook_once_though_the_gateway_cannot_start(
+    tmp_path, x_emulator, chat
+):
     with Gateway(tmp_path, x_emulator.url, extra=chat.settings()) as gateway:
         gateway.stop()
         (tmp_path / "twite.db").write_bytes(b"no database at all " * 1_000)
@@ -191,7 +197,7 @@ def test_damaged_database_alerts_once_though_nothing_can_start(tmp_path, x_emula
     assert [(said["code"], said["subject"]) for said in chat.said] == [("store_unusable", "store")]
 
 
-def test_restored_older_database_alerts(tmp_path, x_emulator, chat):
+def test_restored_older_database_opens_an_alert(tmp_path, x_emulator, chat):
     older = tmp_path / "older.db"
     with Gateway(tmp_path, x_emulator.url, extra=chat.settings()) as gateway:
         gateway.post(a_purchase("order-1"))
@@ -212,7 +218,7 @@ def test_restored_older_database_alerts(tmp_path, x_emulator, chat):
     ]
 
 
-def test_nearly_full_disk_alerts_at_the_start(tmp_path, x_emulator, chat):
+def test_nearly_full_disk_opens_an_alert_at_the_start(tmp_path, x_emulator, chat):
     # More than this machine can have free.
     extra = f'{chat.settings()}\ndisk_free = "1024GiB"'
     with Gateway(tmp_path, x_emulator.url, extra=extra):
@@ -223,7 +229,7 @@ def test_nearly_full_disk_alerts_at_the_start(tmp_path, x_emulator, chat):
     ]
 
 
-def test_imbalance_alerts_at_the_start_and_the_stop(tmp_path, x_emulator, chat):
+def test_balance_other_than_0_opens_an_alert_at_start_and_stop(tmp_path, x_emulator, chat):
     with Gateway(tmp_path, x_emulator.url, extra=chat.settings()) as gateway:
         gateway.post(a_purchase("order-1"))
         gateway.drained()
@@ -247,7 +253,7 @@ def test_imbalance_alerts_at_the_start_and_the_stop(tmp_path, x_emulator, chat):
     assert gateway.log().count("are unaccounted for") > at_the_start > 0
 
 
-def test_webhook_is_tested_from_the_command_line(tmp_path, x_emulator, chat):
+def test_twite_alerts_test_calls_the_webhook(tmp_path, x_emulator, chat):
     with Gateway(tmp_path, x_emulator.url, extra=chat.settings()) as gateway:
         tried = command(gateway, "alerts", "test")
 

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.journey
 
 @pytest.fixture
 def own_server():
-    """A server that the test may stop."""
+    """A database server that the test may stop."""
     server = PostgresServer(programs())
     yield server
     server.remove()

@@ -127,7 +127,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
             yield gateway
 
 
-def is_clear(body: bytes) -> bool:
+def has_known_form(body: bytes) -> bool:
     """Whether the response has a known form: an error of Twite or X, or a receipt."""
     said = json.loads(body)
     faults = said.get("errors") or [
@@ -152,7 +152,7 @@ def test_any_request_is_accepted_ignored_or_refused_with_a_message(gateway, api,
 
         received[status] = received.get(status, 0) + 1
         assert status < 500
-        assert status < 300 or is_clear(said)
+        assert status < 300 or has_known_form(said)
 
     with closing(Line(gateway.url)) as line:
         ask()

@@ -127,7 +127,7 @@ def totals(gateway: Gateway) -> str:
         return answer.read().decode()
 
 
-def lapse_leases(path: Path) -> None:
+def expire_leases(path: Path) -> None:
     """Let time pass, so that the leases of the killed sender expire."""
     with sqlite3.connect(path) as store:
         store.execute("UPDATE lease SET until = 0")
@@ -138,7 +138,7 @@ def attempts(gateway: Gateway) -> list[int | None]:
     return [load["status"] for load in json.loads(shown)[0]["attempts"]]
 
 
-def test_tag_writes_rows_and_documents_and_publishes_and_a_client_reads_them(tmp_path, x_emulator):
+def test_tags_write_to_bigquery_firestore_and_pubsub_and_a_client_reads_it(tmp_path, x_emulator):
     with GoogleDouble() as google, with_google(tmp_path, x_emulator.url, google) as gateway:
         before = totals(gateway)
         gateway.post({"conversions": [bought(number) for number in range(1, 6)]})
@@ -179,7 +179,7 @@ def test_kill_during_a_bigquery_response_inserts_no_row_twice(tmp_path, x_emulat
             gateway.kill()
             google.before_answer = lambda _path: None
             killed.set()
-            lapse_leases(tmp_path / "twite.db")
+            expire_leases(tmp_path / "twite.db")
             gateway.start()
             balance = gateway.drained()
 
@@ -188,7 +188,7 @@ def test_kill_during_a_bigquery_response_inserts_no_row_twice(tmp_path, x_emulat
     assert (balance["delivered"], balance["balance"]) == (2, 0)
 
 
-def test_at_most_once_tag_is_held_after_a_kill(tmp_path, x_emulator):
+def test_tag_that_runs_at_most_once_is_held_after_a_kill(tmp_path, x_emulator):
     with GoogleDouble() as google:
         gateway = with_google(tmp_path, x_emulator.url, google, repeat="at_most_once")
         killed = threading.Event()
@@ -198,7 +198,7 @@ def test_at_most_once_tag_is_held_after_a_kill(tmp_path, x_emulator):
             wait_for(lambda: len(google.rows) == 1)
             gateway.kill()
             killed.set()
-            lapse_leases(tmp_path / "twite.db")
+            expire_leases(tmp_path / "twite.db")
             gateway.start()
             balance = gateway.drained()
 
@@ -206,7 +206,7 @@ def test_at_most_once_tag_is_held_after_a_kill(tmp_path, x_emulator):
     assert balance["held"] == 1
 
 
-def test_temporary_google_error_is_retried_and_shown(tmp_path, x_emulator):
+def test_temporary_error_of_google_is_retried_and_shown(tmp_path, x_emulator):
     def busy(path: str, before: int) -> int | None:
         return 503 if "insertAll" in path and before == 0 else None
 
@@ -220,7 +220,7 @@ def test_temporary_google_error_is_retried_and_shown(tmp_path, x_emulator):
     assert (balance["delivered"], balance["balance"]) == (2, 0)
 
 
-def test_tag_waits_for_a_google_token_and_sends_nothing(tmp_path, x_emulator):
+def test_tag_waits_for_a_google_token_and_sends_nothing_before(tmp_path, x_emulator):
     allowed = []
 
     def until_allowed(path: str, _before: int) -> int | None:
@@ -239,7 +239,7 @@ def test_tag_waits_for_a_google_token_and_sends_nothing(tmp_path, x_emulator):
     assert google.asked == []
 
 
-def test_missing_google_account_is_reported_to_template_and_log(tmp_path, x_emulator):
+def test_missing_google_account_is_reported_to_the_template_and_the_log(tmp_path, x_emulator):
     with GoogleDouble() as google:
         gateway = with_google(tmp_path, x_emulator.url, google)
         text = gateway.config.read_text().replace('credentials = "file:key.json"', "")
@@ -257,7 +257,7 @@ def test_missing_google_account_is_reported_to_template_and_log(tmp_path, x_emul
     assert google.asked == []
 
 
-def test_check_names_the_google_account(tmp_path, x_emulator):
+def test_twite_check_names_the_google_account(tmp_path, x_emulator):
     with GoogleDouble() as google:
         gateway = with_google(tmp_path, x_emulator.url, google)
         checked = command(gateway, "check").stdout

@@ -1,4 +1,4 @@
-"""Bad input of any kind: a clear answer, nothing lost, nothing half-stored."""
+"""Bad input of any kind gets a clear response, and nothing is lost or stored in part."""
 
 import asyncio
 import gzip
@@ -16,8 +16,8 @@ EMAIL_DIGEST = hashlib.sha256(b"shopper@example.com").hexdigest()
 PHONE_DIGEST = hashlib.sha256(b"+442079460958").hexdigest()
 
 
-async def taken(api: InProcessGateway) -> bool:
-    """Return whether a good conversion is still accepted."""
+async def is_still_accepting(api: InProcessGateway) -> bool:
+    """Return whether a valid conversion is still accepted."""
     answer = await api.submit(GOOD)
     return answer.status == 202 and answer.json()["accepted"] == 1
 
@@ -54,7 +54,7 @@ async def test_malformed_submission_is_refused_and_not_stored(api, body, status,
 
     assert (answer.status, answer.faults()) == (status, [(path, code)])
     assert await api.counts() == {}
-    assert await taken(api)
+    assert await is_still_accepting(api)
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ async def test_malformed_submission_is_refused_and_not_stored(api, body, status,
         ),
     ],
 )
-async def test_malformed_conversion_costs_no_other(api, bad, path, code):
+async def test_malformed_conversion_is_rejected_and_the_others_accepted(api, bad, path, code):
     answer = await api.submit(b'{"conversions":[' + bad + b"," + msgspec.json.encode(GOOD) + b"]}")
 
     assert (answer.status, answer.json()["accepted"]) == (202, 1)
@@ -134,14 +134,14 @@ async def test_field_10_000_levels_deep_rejects_the_conversion(api):
 
     assert answer.status == 422
     assert [error["code"] for error in answer.json()["rejected"][0]["errors"]] == ["too_deep"]
-    assert await taken(api)
+    assert await is_still_accepting(api)
 
 
 @pytest.mark.parametrize(
     ("field", "near"),
     [("emial", "email"), ("currencey", "currency"), ("conversionid", "conversion_id")],
 )
-async def test_unknown_field_suggests_the_nearest(api, field, near):
+async def test_unknown_field_is_reported_with_the_nearest_name(api, field, near):
     answer = await api.submit({"event": "purchase", "twclid": "abc", field: "x"})
 
     [said] = answer.json()["rejected"][0]["errors"]
@@ -170,7 +170,7 @@ async def test_body_of_2_mib_is_too_large(api):
 
     assert (answer.status, answer.faults()) == (413, [("", "body_too_large")])
     assert await api.counts() == {}
-    assert await taken(api)
+    assert await is_still_accepting(api)
 
 
 async def test_gzip_bomb_is_refused_without_using_memory(api):
@@ -186,7 +186,7 @@ async def test_gzip_bomb_is_refused_without_using_memory(api):
     assert await api.counts() == {}
 
 
-async def test_nested_gzip_bomb_is_not_opened(api):
+async def test_nested_gzip_bomb_is_not_inflated_twice(api):
     bomb = gzip.compress(gzip.compress(b"0" * 100_000_000))
 
     once = await api.submit(bomb, Content_Encoding="gzip")
@@ -204,7 +204,7 @@ async def test_wrong_content_type_is_refused(api, declared):
     assert await api.counts() == {}
 
 
-async def test_wrong_key_is_refused(api):
+async def test_wrong_source_key_is_refused(api):
     answer = await api.submit(GOOD, Authorization="Bearer another")
 
     assert (answer.status, answer.faults()) == (401, [("", "key_wrong")])
@@ -243,7 +243,7 @@ async def test_wrong_key_is_refused(api):
         ({"twclid": None, "phone_sha256": PHONE_DIGEST[:40]}, "phone_sha256", "not_sha256"),
     ],
 )
-async def test_bad_conversion_is_refused_alone(api, given, path, code):
+async def test_invalid_conversion_is_rejected_alone(api, given, path, code):
     bad = {**GOOD, "conversion_id": "bad", **given}
 
     alone = await api.submit(bad)
@@ -258,7 +258,7 @@ async def test_bad_conversion_is_refused_alone(api, given, path, code):
     assert await api.counts() == {"received": 3, "rejected": 2, "pending": 1}
 
 
-async def test_currency_can_be_lowercase(api):
+async def test_currency_can_be_in_lower_case(api):
     answer = await api.submit({**GOOD, "value": "1.00", "currency": "eur"})
 
     assert answer.json()["accepted"] == 1
@@ -288,7 +288,7 @@ async def test_ten_spellings_of_a_phone_number_have_one_hash(api, spelling):
 
 
 @pytest.mark.parametrize("spelling", ["shopper@example.com", "  Shopper@EXAMPLE.com\t "])
-async def test_spaces_and_case_of_an_email_do_not_count(api, spelling):
+async def test_spaces_and_case_do_not_change_the_hash_of_an_email(api, spelling):
     answer = await api.submit({**GOOD, "twclid": None, "email": spelling})
 
     assert (answer.status, answer.json().get("warnings")) == (202, None)
@@ -296,7 +296,7 @@ async def test_spaces_and_case_of_an_email_do_not_count(api, spelling):
 
 
 @pytest.mark.parametrize("field", ["email_sha256", "email"])
-async def test_uppercase_hash_is_the_same_hash(api, field):
+async def test_uppercase_hash_is_sent_in_lower_case(api, field):
     answer = await api.submit({**GOOD, "twclid": None, field: EMAIL_DIGEST.upper()})
 
     assert answer.json()["accepted"] == 1
@@ -307,7 +307,7 @@ async def test_uppercase_hash_is_the_same_hash(api, field):
     ("field", "typed", "code"),
     [("phone", "call me", "phone_unusable"), ("email", "n/a", "email_unusable")],
 )
-async def test_unusable_identifier_is_a_warning_beside_a_good_one(api, field, typed, code):
+async def test_unusable_identifier_beside_a_usable_one_is_a_warning(api, field, typed, code):
     answer = await api.submit({**GOOD, field: typed})
 
     assert answer.json()["accepted"] == 1
@@ -315,7 +315,7 @@ async def test_unusable_identifier_is_a_warning_beside_a_good_one(api, field, ty
     assert [(error["path"], error["code"]) for error in remark["warnings"]] == [(field, code)]
 
 
-async def test_response_repeats_no_person(api):
+async def test_response_contains_no_personal_data(api):
     person = {"email": "not an address@@example", "phone": "+1 415 555 010x", "twclid": "a b!c"}
 
     answer = await api.submit({"event": "purchase", **person})
@@ -324,7 +324,7 @@ async def test_response_repeats_no_person(api):
     assert [text for text in person.values() if text.encode() in answer.body] == []
 
 
-async def test_slow_headers_are_closed_at_the_deadline(api):
+async def test_connection_with_slow_headers_is_closed_at_the_deadline(api):
     sent = request("POST", "/v1/conversions", b"{}", {"Authorization": f"Bearer {KEY}"})
 
     async with line_to(api.server.port) as (reader, writer):
@@ -335,16 +335,16 @@ async def test_slow_headers_are_closed_at_the_deadline(api):
 
     assert (answer.status, answer.faults()) == (408, [("", "too_slow")])
     assert await api.counts() == {}
-    assert await taken(api)
+    assert await is_still_accepting(api)
 
 
 @pytest.mark.parametrize("part", [1, 60, 180, -1])
-async def test_request_of_a_disconnected_client_is_not_stored(api, part, caplog):
+async def test_incomplete_request_of_a_disconnected_client_is_not_stored(api, part, caplog):
     body = b'{"event":"purchase","twclid":"23opevjt88psuo13lu8d020qkn"}'
     sent = request("POST", "/v1/conversions", body, {"Authorization": f"Bearer {KEY}"})
 
     await left_in_the_middle(api, sent[:part])
 
-    assert await taken(api)
+    assert await is_still_accepting(api)
     assert await api.counts() == {"received": 1, "pending": 1}
     assert caplog.records == []

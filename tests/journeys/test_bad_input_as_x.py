@@ -54,7 +54,7 @@ X_GOOD = {
         ),
     ],
 )
-async def test_batch_x_would_refuse_is_refused_whole(api, given, status, code, parameter):
+async def test_batch_that_x_would_refuse_is_refused_as_a_whole(api, given, status, code, parameter):
     answer = await api.submit_as_x(given)
 
     first = answer.json()["errors"][0]
@@ -62,7 +62,7 @@ async def test_batch_x_would_refuse_is_refused_whole(api, given, status, code, p
     assert await api.counts() == {}
 
 
-async def test_batch_of_501_conversions_is_refused_as_by_x(api):
+async def test_batch_of_501_conversions_is_refused_like_at_x(api):
     answer = await api.submit_as_x({"conversions": [X_GOOD] * 501})
 
     assert answer.json()["errors"] == [
@@ -74,14 +74,14 @@ async def test_batch_of_501_conversions_is_refused_as_by_x(api):
     ]
 
 
-async def test_wrong_token_on_the_x_route_is_the_401_of_x(api):
+async def test_wrong_token_on_the_x_route_gets_xs_401(api):
     answer = await api.submit_as_x({"conversions": [X_GOOD]}, X_Pixel_Token="wrong")
 
     assert (answer.status, answer.json()["errors"][0]["code"]) == (401, "UNAUTHORIZED_ACCESS")
     assert await api.counts() == {}
 
 
-async def test_unknown_pixel_on_the_x_route_is_404(api):
+async def test_unknown_pixel_on_the_x_route_gets_404(api):
     answer = await api.submit_as_x({"conversions": [X_GOOD]}, pixel="oka17")
 
     assert (answer.status, answer.json()["errors"][0]["code"]) == (404, "NOT_FOUND")

@@ -109,7 +109,7 @@ def test_claimed_request_becomes_conversions_and_gets_the_templates_response(tmp
     assert sorted(ids) == ["1001", "1002"]
 
 
-def test_hanging_client_does_not_block_other_clients(tmp_path, x_emulator):
+def test_client_template_that_hangs_does_not_block_others(tmp_path, x_emulator):
     with with_clients(Gateway(tmp_path, x_emulator.url), "a secret") as gateway:
         hung = ask(gateway, "/hang")
         taken = ask(gateway, "/hooks/orders", ORDERS, x_shop_key="a secret")
@@ -150,7 +150,7 @@ ___SERVER_PERMISSIONS___
 """
 
 
-def test_client_request_to_x_uses_the_gateways_delivery(tmp_path, x_emulator):
+def test_client_request_to_x_is_delivered_by_the_gateway(tmp_path, x_emulator):
     gateway = Gateway(tmp_path, x_emulator.url)
     (tmp_path / "forwards.tpl").write_text(FORWARDS)
     with gateway.config.open("a") as config:
@@ -177,7 +177,7 @@ def test_client_request_to_x_uses_the_gateways_delivery(tmp_path, x_emulator):
 
 
 @pytest.mark.parametrize("piece", ["x", '"', "ü", "\U0001f600"])
-def test_largest_accepted_request_starts_no_probation(tmp_path, x_emulator, piece):
+def test_largest_accepted_request_does_not_put_the_client_on_probation(tmp_path, x_emulator, piece):
     """Otherwise one unauthenticated request per second would block the client for all others."""
     (tmp_path / "echoes.tpl").write_text(ECHOES)
     gateway = Gateway(tmp_path, x_emulator.url)
@@ -234,7 +234,7 @@ ___SERVER_PERMISSIONS___
 """
 
 
-def test_client_requests_its_own_host_logs_and_sees_its_pending_tags(tmp_path, x_emulator):
+def test_client_template_can_request_its_own_host_log_and_read_pending_tags(tmp_path, x_emulator):
     (tmp_path / "stock.tpl").write_text(STOCK)
     shutil.copy(TEMPLATE.with_name("crm_post.tpl"), tmp_path / "crm.tpl")
     gateway = Gateway(tmp_path, x_emulator.url)

@@ -1,4 +1,4 @@
-"""Consent through a real gateway, with a restart in between."""
+"""Consent in a real gateway, with a restart in between."""
 
 import pytest
 from gateway_processes import PIXEL, Gateway
@@ -13,7 +13,7 @@ def an_order(conversion_id, person, **fields):
     } | fields  # fmt: skip
 
 
-def test_queued_conversions_obey_an_opt_out_and_a_stricter_policy(tmp_path, x_emulator):
+def test_opt_out_and_stricter_policy_apply_to_queued_conversions(tmp_path, x_emulator):
     granted = {"ad_storage": "granted", "ad_user_data": "granted"}
     with Gateway(tmp_path, NOWHERE) as gateway:
         gateway.post(an_order("order-1", "revokes", consent=granted))

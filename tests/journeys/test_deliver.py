@@ -1,4 +1,4 @@
-"""From the client's socket to X's, through real processes."""
+"""From the client's socket to X's socket, through real processes."""
 
 import json
 import sys
@@ -46,7 +46,7 @@ def bodies_of(x):
 
 
 @pytest.mark.parametrize("auth", [None, OAUTH], ids=["pixel token", "oauth 1.0a"])
-def test_conversion_reaches_x_hashed_and_canonical(tmp_path, x_emulator, auth):
+def test_conversion_reaches_x_hashed_and_normalized(tmp_path, x_emulator, auth):
     with Gateway(tmp_path, x_emulator.url, auth=auth) as gateway:
         status, receipt = gateway.post(a_purchase("order-1"))
         gateway.drained()
@@ -68,7 +68,7 @@ def test_conversion_reaches_x_hashed_and_canonical(tmp_path, x_emulator, auth):
     ]
 
 
-def test_duplicate_never_reaches_x(tmp_path, x_emulator):
+def test_duplicate_is_not_sent_to_x(tmp_path, x_emulator):
     with Gateway(tmp_path, x_emulator.url) as gateway:
         gateway.post(a_purchase("order-1"))
         gateway.drained()
@@ -82,7 +82,7 @@ def test_duplicate_never_reaches_x(tmp_path, x_emulator):
     assert (history["state"], history["duplicates"]) == ("delivered", 1)
 
 
-def test_x_api_client_only_changes_its_host(tmp_path, x_emulator):
+def test_client_of_xs_api_only_changes_its_host(tmp_path, x_emulator):
     body = {
         "conversions": [
             {
@@ -122,7 +122,9 @@ def post_to_x(url, body, headers):
         return error.code, json.load(error)
 
 
-def test_bad_conversion_is_dead_and_the_rest_of_its_batch_delivered(tmp_path, x_emulator):
+def test_conversion_that_x_refuses_is_dead_and_the_rest_of_its_batch_delivered(
+    tmp_path, x_emulator
+):
     # X refuses IPv6, which the gateway cannot know beforehand.
     x_emulator.switch(allow_ipv6=False)
     good = [a_purchase(f"order-{i}", ip=f"203.0.113.{i}", user_agent="UA") for i in range(99)]
@@ -138,7 +140,7 @@ def test_bad_conversion_is_dead_and_the_rest_of_its_batch_delivered(tmp_path, x_
     assert requests <= 16
 
 
-def test_response_lost_after_x_counted_is_resent_under_the_same_id(tmp_path, x_emulator):
+def test_conversion_with_a_lost_response_is_sent_again_with_the_same_id(tmp_path, x_emulator):
     x_emulator.switch(dedup_scope="all")
     x_emulator.fault("drop_answer")
     with Gateway(tmp_path, x_emulator.url) as gateway:
@@ -176,7 +178,7 @@ def test_response_lost_after_x_counted_is_resent_under_the_same_id(tmp_path, x_e
     ],
     ids=lambda fault: f"{fault[0]} {fault[1].get('status', '')}".strip(),
 )
-def test_trouble_with_x_only_delays(tmp_path, x_emulator, fault):
+def test_conversions_are_delivered_after_a_temporary_failure_of_x(tmp_path, x_emulator, fault):
     kind, more = fault
     x_emulator.fault(kind, **more)
     gateway = Gateway(tmp_path, x_emulator.url)
@@ -214,7 +216,7 @@ def paused(gateway):
     return 'twite_pixel_paused{pixel="o8z6j"} 1.0' in metrics(gateway)
 
 
-def test_second_process_on_the_same_file_exits_with_a_message(tmp_path, x_emulator):
+def test_second_gateway_on_the_same_sqlite_file_exits_with_a_message(tmp_path, x_emulator):
     with Gateway(tmp_path, x_emulator.url) as gateway:
         second = fork_server.run(
             [sys.executable, "-m", "twite", "serve", "--config", str(gateway.config)],
@@ -247,7 +249,7 @@ def test_dead_letter_is_replayed_through_the_running_gateway(tmp_path, x_emulato
     assert [attempt["outcome"] for attempt in history["attempts"]] == ["rejected", "delivered"]
 
 
-def test_commands_read_beside_a_running_gateway(tmp_path, x_emulator):
+def test_commands_can_read_the_store_of_a_running_gateway(tmp_path, x_emulator):
     with Gateway(tmp_path, x_emulator.url) as gateway:
         gateway.post(a_purchase("order-1"))
         gateway.drained()
@@ -259,7 +261,7 @@ def test_commands_read_beside_a_running_gateway(tmp_path, x_emulator):
     assert json.loads(accounting.stdout)["balance"] == 0
 
 
-def test_pixel_and_api_are_counted_once(tmp_path, x_emulator):
+def test_conversion_sent_by_pixel_and_api_is_counted_once_by_x(tmp_path, x_emulator):
     hit = "/1/i/adsct?txn_id=o8z6k&event=%7B%22conversion_id%22%3A%22order-1%22%7D"
     with urllib.request.urlopen(x_emulator.url + hit, timeout=5) as gif:
         assert gif.status == 200
@@ -270,7 +272,7 @@ def test_pixel_and_api_are_counted_once(tmp_path, x_emulator):
     assert ids_of(x_emulator)["order-1"] == {"api": 1, "pixel": 1, "counted": 1, "kept": "pixel"}
 
 
-def test_denied_consent_is_counted_and_nothing_sent(tmp_path, x_emulator):
+def test_denied_conversion_is_counted_and_not_sent(tmp_path, x_emulator):
     with Gateway(tmp_path, x_emulator.url) as gateway:
         status, receipt = gateway.post(a_purchase("order-1", consent={"ad_storage": "denied"}))
         balance = gateway.drained()

@@ -48,7 +48,7 @@ def statuses(done, topic):
     return [(finding["status"], finding["found"]) for finding in found if finding["topic"] == topic]
 
 
-def test_valid_certificate_passes_with_its_expiry(x_front, tmp_path):
+def test_valid_certificate_of_x_passes_with_its_expiry(x_front, tmp_path):
     done = check(Gateway(tmp_path, x_front.url), x_front.authority)
 
     ((status, found),) = statuses(done, "TLS")
@@ -60,7 +60,7 @@ def test_valid_certificate_passes_with_its_expiry(x_front, tmp_path):
     assert done.returncode == 0
 
 
-def test_untrusted_certificate_fails_and_x_is_not_requested(x_front, x_emulator, tmp_path):
+def test_untrusted_certificate_fails_and_x_gets_no_request(x_front, x_emulator, tmp_path):
     done = check(Gateway(tmp_path, x_front.url))
 
     assert (done.returncode, statuses(done, "TLS")) == (
@@ -70,7 +70,7 @@ def test_untrusted_certificate_fails_and_x_is_not_requested(x_front, x_emulator,
     assert statuses(done, "credentials") == []
 
 
-def test_public_address_and_script_are_checked_from_outside(x_emulator, tmp_path):
+def test_public_url_and_script_are_checked_from_outside(x_emulator, tmp_path):
     gateway = Gateway(tmp_path, x_emulator.url)
     port = free_port()
     with TlsFront(tmp_path, port) as front:
@@ -90,7 +90,7 @@ def test_public_address_and_script_are_checked_from_outside(x_emulator, tmp_path
     assert [status for status, _ in statuses(done, "pages")][-1] == "passed"
 
 
-def test_public_address_for_servers_only_requires_a_key(x_emulator, tmp_path):
+def test_public_url_of_a_gateway_for_servers_requires_a_key(x_emulator, tmp_path):
     with Gateway(tmp_path, x_emulator.url) as gateway:
         address = f'[server]\npublic_url = "{gateway.url}"'
         gateway.config.write_text(gateway.config.read_text().replace("[server]", address))
@@ -104,7 +104,7 @@ def test_public_address_for_servers_only_requires_a_key(x_emulator, tmp_path):
     assert KEY not in done.stdout
 
 
-def test_tracked_event_shows_its_time(x_emulator, tmp_path):
+def test_active_event_shows_the_time_of_its_last_conversion(x_emulator, tmp_path):
     auth = OAUTH.removeprefix("auth = ")
     with Gateway(tmp_path, x_emulator.url, auth=auth) as gateway:
         gateway.post(

@@ -1,6 +1,6 @@
 """30 % of submissions are duplicates, on many connections, across restarts: none is sent twice.
 
-The emulator of X is the oracle: it knows how often each conversion id reached it.
+The emulator of X counts how often each conversion id reached it.
 """
 
 import asyncio

@@ -87,8 +87,8 @@ def digests(number):
     return {sha256(email(number)), sha256(phone(number)), sha256(phone(number)[1:])}
 
 
-def first_wave(number):
-    """One sent to X and the tag; one with only an email; one with only a click; one refused."""
+def first_submissions(number):
+    """One sent to X and the tag; one with only an email; one with only a click id; one refused."""
     first, two, three, four, *_ = ids(number)
     around = {"ip": ip(number), "user_agent": f"Agent/{number:06d}"}
     persons = {
@@ -105,11 +105,11 @@ def first_wave(number):
     ]
 
 
-def second_wave(number):
+def second_submissions(number):
     """The first one again, and two that X refuses for a while."""
     *_, waits, late, _ = ids(number)
     return [
-        first_wave(number)[0],
+        first_submissions(number)[0],
         {"event": "purchase", "conversion_id": waits, "phone_sha256": sha256(phone(number))},
         signed_up(late, email=email(number), twclid=click(number)),
     ]
@@ -120,9 +120,9 @@ def signed_up(conversion_id, **person):
 
 
 def again(number):
-    """Send the old file again, plus something new."""
+    """Send the old file again, with one new row."""
     return [
-        first_wave(number)[0] | {"conversion_id": f"late-{number}"},
+        first_submissions(number)[0] | {"conversion_id": f"late-{number}"},
         {"event": "sign_up", "conversion_id": f"later-{number}", "phone": phone(number)},
     ]
 
@@ -284,13 +284,13 @@ def reached(x):
 def fill(gateway, x, vendor, numbers):
     """Submit all of them; the last ones wait."""
     posted(gateway, [other(number) for number in range(OTHERS)])
-    posted(gateway, [conversion for number in numbers for conversion in first_wave(number)])
+    posted(gateway, [conversion for number in numbers for conversion in first_submissions(number)])
     from_page(gateway, numbers)
     in_xs_format(gateway, numbers)
     wait_for(lambda: waiting(gateway.folder) == 0, gateway.ended, seconds=600)
     x.fault("status", status=503, count=0)
     vendor.behaviour = lambda _: 503
-    posted(gateway, [conversion for number in numbers for conversion in second_wave(number)])
+    posted(gateway, [conversion for number in numbers for conversion in second_submissions(number)])
 
 
 def let_through(gateway, x, vendor):
@@ -309,7 +309,7 @@ def by_state(found):
     return found | {"conversions": conversions}
 
 
-def write_down(gateway):
+def save_outputs(gateway):
     """Save the output of commands in a place that the test searches."""
     for name, words in {
         "dead": ("dead", "list", "--json"),
@@ -326,7 +326,7 @@ def backed_up(gateway, name):
     return gateway.folder / name
 
 
-def test_erased_person_is_in_no_file(tmp_path, figure):
+def test_no_file_of_the_gateway_contains_an_erased_person(tmp_path, figure):
     numbers = range(SUBJECTS)
     taken = []
     with (
@@ -346,7 +346,7 @@ def test_erased_person_is_in_no_file(tmp_path, figure):
         posted(gateway, [conversion for number in numbers for conversion in again(number)])
         backed_up(gateway, "after.db")
         let_through(gateway, x, vendor)
-        write_down(gateway)
+        save_outputs(gateway)
         AROUND.clear()
         sent = {id_ for event in reached(x).values() for id_ in event["ids"]}
         at_work = found_in(tmp_path, numbers)

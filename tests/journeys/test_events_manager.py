@@ -1,4 +1,4 @@
-"""An event from its creation to its first conversion, and the example calls for it."""
+"""An event from its creation to its first conversion, and the snippets for it."""
 
 import json
 import os
@@ -47,8 +47,8 @@ def test_created_and_mapped_event_receives_a_conversion(x_emulator, tmp_path):
     assert (event["ours"], event["status"]) == (["news"], "TRACKING")
 
 
-def ran(gateway, kind, *, key=KEY):
-    """Run the example call for an event as if copied into a file."""
+def run_snippet(gateway, kind, *, key=KEY):
+    """Run the snippet for an event as if copied into a file."""
     call = json.loads(
         command(gateway, "events", "snippet", "purchase", "--for", kind, "--json").stdout
     )[0]
@@ -64,8 +64,8 @@ def ran(gateway, kind, *, key=KEY):
     )
 
 
-def known_by_its_address(gateway):
-    """Set the gateway's public address, which the example calls use."""
+def with_public_url(gateway):
+    """Set the gateway's public URL, which the snippets use."""
     address = f'[server]\npublic_url = "{gateway.url}"'
     gateway.config.write_text(gateway.config.read_text().replace("[server]", address))
 
@@ -77,9 +77,9 @@ def test_printed_snippet_sends_a_conversion(x_emulator, tmp_path, kind):
     gateway = Unsigned(tmp_path, x_emulator.url)
     log_in(gateway)
     with gateway:
-        known_by_its_address(gateway)
+        with_public_url(gateway)
 
-        done = ran(gateway, kind)
+        done = run_snippet(gateway, kind)
 
         assert (done.returncode, done.stderr) == (0, "")
         assert json.loads(done.stdout)["accepted"] == 1
@@ -87,19 +87,21 @@ def test_printed_snippet_sends_a_conversion(x_emulator, tmp_path, kind):
         assert gateway.get("/v1/conversions/o8z6j/order-1001")[1]["state"] == "delivered"
 
 
-def test_refused_snippet_fails_with_the_gateways_message(x_emulator, tmp_path):
+def test_snippet_whose_conversion_is_refused_fails_with_the_gateways_message(x_emulator, tmp_path):
     kinds = [kind for kind in TOOLS if tool_is_there(kind)]
     with Unsigned(tmp_path, x_emulator.url) as gateway:
-        known_by_its_address(gateway)
+        with_public_url(gateway)
 
-        refused = {kind: ran(gateway, kind, key="not-the-key-of-the-shop") for kind in kinds}
+        refused = {
+            kind: run_snippet(gateway, kind, key="not-the-key-of-the-shop") for kind in kinds
+        }
 
     told = {kind: run.stdout + run.stderr for kind, run in refused.items()}
     assert [kind for kind, run in refused.items() if run.returncode == 0] == []
     assert [kind for kind, words in told.items() if "401" not in words] == []
 
 
-def test_canary_of_check_reaches_x_and_shows_the_response(x_emulator, tmp_path):
+def test_canary_conversion_of_twite_check_reaches_x_and_its_response_is_shown(x_emulator, tmp_path):
     gateway = Unsigned(tmp_path, x_emulator.url)
     log_in(gateway)
     with gateway:
@@ -111,7 +113,7 @@ def test_canary_of_check_reaches_x_and_shows_the_response(x_emulator, tmp_path):
     assert x_emulator.received()["conversions"] == 1
 
 
-def test_canary_refused_by_x_fails_with_the_message_of_x(x_emulator, tmp_path):
+def test_canary_conversion_that_x_refuses_fails_with_xs_message(x_emulator, tmp_path):
     gateway = Unsigned(tmp_path, x_emulator.url)
     log_in(gateway)
     x_emulator.add(users=[{"id": "370773112", "roles": {"18ce552mlaq": ["ACCOUNT_ADMIN"]}}])
@@ -123,7 +125,7 @@ def test_canary_refused_by_x_fails_with_the_message_of_x(x_emulator, tmp_path):
     assert "does not have access to account" in findings[0]["found"]
 
 
-def test_canary_without_a_gateway_is_not_sent(x_emulator, tmp_path):
+def test_canary_conversion_is_not_sent_without_a_gateway(x_emulator, tmp_path):
     gateway = Unsigned(tmp_path, x_emulator.url)
     log_in(gateway)
 

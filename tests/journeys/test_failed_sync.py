@@ -62,13 +62,13 @@ def post(gateway, name):
 
 @pytest.mark.journey
 @pytest.mark.timeout(120)
-def test_failed_sync_ends_the_process_and_the_next_continues(tmp_path, failing, figure):
+def test_failed_sync_ends_the_process_and_the_next_start_continues(tmp_path, failing, figure):
     failing, environment = failing
     with running_emulator("rate_limit=1000000000", "dedup_scope=all") as x:
         gateway = Gateway(tmp_path, x.url)
         gateway.environment |= environment
         with gateway:
-            first, refused, again, code, balance = failed_and_started_again(gateway, failing)
+            first, refused, again, code, balance = fail_and_start_again(gateway, failing)
             ids = x.counted()["pixels"]["o8z6j"]["events"]["o8z6k"]["ids"]
 
     assert (first, refused, again, code) == (202, 503, 202, 1)
@@ -83,8 +83,8 @@ def test_failed_sync_ends_the_process_and_the_next_continues(tmp_path, failing, 
     )
 
 
-def failed_and_started_again(gateway, failing):
-    """Return three answers, the exit code of the first process, and the last balance."""
+def fail_and_start_again(gateway, failing):
+    """Return three responses, the exit code of the first process, and the last balance."""
     first = post(gateway, "first")
     gateway.drained()
     failing.touch()

@@ -28,7 +28,7 @@ fields = {{ endpoint = "{endpoint}" }}
 
 
 @pytest.mark.parametrize("mode", ["new", "migrate"])
-def test_browser_keeps_its_client_id_after_the_page_lost_its_own(tmp_path, x_emulator, mode):
+def test_fpid_keeps_the_client_id_after_the_page_changed_its_own(tmp_path, x_emulator, mode):
     with Vendor() as vendor, with_tag(tmp_path, x_emulator.url, vendor.url, mode) as gateway:
         browser = Browser(gateway)
         for number, own in enumerate(("1.1775537645", "1.1775537645", "2.1775537999"), 1):

@@ -114,7 +114,7 @@ def ask(gateway: Gateway, path: str) -> int:
     return answer.status
 
 
-def test_hanging_tag_costs_only_its_own_run(tmp_path, x_emulator):
+def test_tag_template_that_hangs_fails_only_its_own_run(tmp_path, x_emulator):
     (tmp_path / "calm.tpl").write_text(TAG)
     body = "const body ="
     hangs = f"if (require('getEventData')('transaction_id') === 'order-30') {HANGS}{body}"
@@ -139,7 +139,7 @@ def test_hanging_tag_costs_only_its_own_run(tmp_path, x_emulator):
     assert sorted(calms) == sorted(f"order-{number}" for number in range(50))
 
 
-def test_hanging_client_costs_only_its_requests(tmp_path, x_emulator):
+def test_client_template_that_hangs_fails_only_its_requests(tmp_path, x_emulator):
     (tmp_path / "hangs.tpl").write_text(CLIENT)
     gateway = Gateway(tmp_path, x_emulator.url)
     gateway.config.write_text(gateway.config.read_text() + '[[client]]\ntemplate = "hangs.tpl"\n')
@@ -156,7 +156,7 @@ def test_hanging_client_costs_only_its_requests(tmp_path, x_emulator):
     assert stopped == 0
 
 
-def test_hanging_variable_costs_only_the_tags_that_need_it(tmp_path, x_emulator):
+def test_variable_that_hangs_fails_only_the_tags_that_need_it(tmp_path, x_emulator):
     with Vendor() as vendor:
         gateway = with_variable(tmp_path, x_emulator.url, vendor)
         with gateway:

@@ -84,7 +84,7 @@ def with_lookup(folder: Path, x: str, vendor: Vendor, google: GoogleDouble) -> G
 
 
 @pytest.mark.parametrize(("visitor", "plan"), [("1.2", "gold"), ("1.3", "none")])
-def test_tag_gets_the_value_of_the_document(tmp_path, x_emulator, visitor, plan):
+def test_tag_gets_the_value_that_firestore_lookup_returns(tmp_path, x_emulator, visitor, plan):
     document = {
         "id": {"stringValue": "1.2"},
         "plan": {"mapValue": {"fields": {"name": {"stringValue": "gold"}}}},

@@ -1,4 +1,4 @@
-"""`log.format = "json"`: everything that a gateway prints is one JSON object a line."""
+"""`log.format = "json"`: everything that a gateway prints is one JSON object per line."""
 
 import json
 import os
@@ -65,7 +65,7 @@ def refused(folder, settings, **environment):
     return done.returncode, lines_of(done.stdout)
 
 
-def test_start_failing_delivery_broken_reload_and_stop_are_json_lines(tmp_path):
+def test_start_failed_delivery_failed_reload_and_stop_are_logged_as_json(tmp_path):
     with as_json(Gateway(tmp_path, NO_X)) as gateway:
         assert gateway.post(CONVERSION)[0] == 202
         send_garbage(gateway.url)
@@ -92,7 +92,7 @@ def test_start_failing_delivery_broken_reload_and_stop_are_json_lines(tmp_path):
         ('log.format = "json"\n[server]\nlisten = "192.0.2.1:80"\n', "192.0.2.1"),
     ],
 )
-def test_refused_settings_are_one_json_line(tmp_path, settings, reason):
+def test_refused_settings_are_logged_as_one_json_line(tmp_path, settings, reason):
     code, lines = refused(tmp_path, settings)
 
     assert (code, len(lines)) == (1, 1)
@@ -100,7 +100,7 @@ def test_refused_settings_are_one_json_line(tmp_path, settings, reason):
     assert reason in lines[0]["reason"]
 
 
-def test_all_mistakes_are_one_json_line_if_only_the_environment_names_the_format(tmp_path):
+def test_all_wrong_settings_are_one_json_line_if_the_environment_sets_the_format(tmp_path):
     settings = '[server]\nlissten = "127.0.0.1:0"\n[store]\nurll = "x"\n'
 
     code, lines = refused(tmp_path, settings, TWITE_LOG__FORMAT="json")
@@ -110,7 +110,7 @@ def test_all_mistakes_are_one_json_line_if_only_the_environment_names_the_format
     assert "urll" in lines[0]["reason"]
 
 
-def test_internal_error_is_a_json_line_without_the_text_of_the_exception(tmp_path):
+def test_internal_error_is_logged_as_json_without_the_text_of_the_exception(tmp_path):
     (tmp_path / "sitecustomize.py").write_text(
         "from twite.stores.sqlite import SQLiteStore\n"
         "def fail(*_, **__):\n"

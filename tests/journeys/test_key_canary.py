@@ -1,4 +1,6 @@
-"""A source's key arrives on every route, and then appears nowhere: disk, log, tag, X, responses."""
+"""A source's key arrives on every route, and appears nowhere afterwards: disk, log, tag, X,
+responses.
+"""
 
 import base64
 import json
@@ -132,7 +134,7 @@ def _spelled(kept):
     ]
 
 
-def test_key_inside_a_request_is_neither_stored_nor_passed_on(tmp_path, x_emulator):
+def test_source_key_in_a_field_of_a_request_is_neither_stored_nor_passed_on(tmp_path, x_emulator):
     with Vendor(lambda _: 200) as vendor:
         gateway = with_tag(tmp_path, x_emulator.url, vendor, events="[]")
         settings = gateway.config.read_text()
@@ -172,7 +174,7 @@ def test_key_inside_a_request_is_neither_stored_nor_passed_on(tmp_path, x_emulat
     assert b"***" in disk
 
 
-def test_no_endpoint_leaves_a_key_on_disk_in_the_log_or_with_a_tag(tmp_path, x_emulator):
+def test_no_route_writes_a_source_key_to_disk_or_log_or_passes_it_to_a_tag(tmp_path, x_emulator):
     statuses = {}
     with (
         Vendor(lambda _: 200) as vendor,

@@ -18,7 +18,7 @@ IN_THE_ENVIRONMENT = 'secret_key = "env:TWITE_SECRET_KEY"'
 BOTH = f'{IN_THE_ENVIRONMENT}\nformer_secret_keys = ["env:TWITE_FORMER_SECRET_KEY"]'
 
 
-class Shut(Vendor):
+class UnavailableVendor(Vendor):
     """A vendor that answers 503 until the test calls `open`."""
 
     def __init__(self) -> None:
@@ -64,7 +64,7 @@ def posted(gateway, vendor, *numbers):
         wait_for(lambda tried=tried: vendor.count() > tried)
 
 
-def rested(gateway):
+def held_and_dead(gateway):
     row = row_of(gateway, "tag:crm")
     return row["held"], row["dead"]
 
@@ -76,7 +76,7 @@ def arrived(vendor):
     }
 
 
-def on_keys(gateway):
+def key_problems(gateway):
     """Return the problems with keys that `twite check` finds."""
     found = json.loads(run(gateway, "check", "--json").stdout)["findings"]
     return [
@@ -86,22 +86,24 @@ def on_keys(gateway):
     ]
 
 
-def test_payloads_queued_before_and_after_a_key_file_rotation_are_delivered(tmp_path, x_emulator):
+def test_payloads_queued_before_and_after_a_rotation_of_the_key_file_are_delivered(
+    tmp_path, x_emulator
+):
     (tmp_path / "twite.secret").write_text(f"{FIRST}\n")
     (tmp_path / "twite.secret").chmod(0o600)
-    with Shut() as vendor:
+    with UnavailableVendor() as vendor:
         gateway = sealing(tmp_path, x_emulator.url, vendor, 'secret_key = "file:twite.secret"')
         with gateway:
             posted(gateway, vendor, 1)
             rotated = command(gateway, "rotate-key")
             posted(gateway, vendor, 2)
             again = command(gateway, "rotate-key")
-            found = on_keys(gateway)
+            found = key_problems(gateway)
             gateway.stop()
         vendor.open()
         with gateway:
             gateway.drained()
-            rest = rested(gateway)
+            rest = held_and_dead(gateway)
 
     told = f"Wrote a new key to {tmp_path}/twite.secret: keep a copy of it, and delete the old key."
     assert rotated.stdout == f"{told}\nEncrypted with it: 1 tag event.\n"
@@ -111,9 +113,9 @@ def test_payloads_queued_before_and_after_a_key_file_rotation_are_delivered(tmp_
     assert (rest, arrived(vendor)) == ((0, 0), {("order-1", EMAIL), ("order-2", EMAIL)})
 
 
-def test_queued_payloads_are_resealed_without_a_gateway(tmp_path, x_emulator):
+def test_queued_payloads_are_sealed_with_the_new_key_without_a_gateway(tmp_path, x_emulator):
     (tmp_path / "twite.secret").write_text(f"{FIRST}\n")
-    with Shut() as vendor:
+    with UnavailableVendor() as vendor:
         gateway = sealing(tmp_path, x_emulator.url, vendor, 'secret_key = "file:twite.secret"')
         with gateway:
             posted(gateway, vendor, 1)
@@ -134,8 +136,8 @@ def test_queued_payloads_are_resealed_without_a_gateway(tmp_path, x_emulator):
     assert arrived(vendor) == {("order-1", EMAIL)}
 
 
-def test_environment_key_is_rotated_by_a_start_with_both(tmp_path, x_emulator):
-    with Shut() as vendor:
+def test_key_in_the_environment_is_rotated_by_starting_with_old_and_new_key(tmp_path, x_emulator):
+    with UnavailableVendor() as vendor:
         gateway = sealing(tmp_path, x_emulator.url, vendor, IN_THE_ENVIRONMENT)
         gateway.environment |= {"TWITE_SECRET_KEY": FIRST}
         with gateway:
@@ -143,24 +145,24 @@ def test_environment_key_is_rotated_by_a_start_with_both(tmp_path, x_emulator):
             gateway.stop()
         with_key(gateway, BOTH)
         gateway.environment |= {"TWITE_SECRET_KEY": SECOND, "TWITE_FORMER_SECRET_KEY": FIRST}
-        before = on_keys(gateway)
+        before = key_problems(gateway)
         with gateway:
-            wait_for(lambda: "they no longer encrypt any data" in on_keys(gateway)[0])
+            wait_for(lambda: "they no longer encrypt any data" in key_problems(gateway)[0])
             posted(gateway, vendor, 2)
             gateway.stop()
         with_key(gateway, IN_THE_ENVIRONMENT)
         vendor.open()
         with gateway:
             gateway.drained()
-            rest = rested(gateway)
+            rest = held_and_dead(gateway)
 
     assert before == ["still encrypted with a former key: 1 tag event"]
     assert (rest, arrived(vendor)) == ((0, 0), {("order-1", EMAIL), ("order-2", EMAIL)})
 
 
-def test_rotation_beside_a_gateway_with_the_old_key_is_not_complete(tmp_path, x_emulator):
+def test_rotation_is_incomplete_while_a_gateway_runs_with_the_old_key(tmp_path, x_emulator):
     new = {"TWITE_SECRET_KEY": SECOND, "TWITE_FORMER_SECRET_KEY": FIRST}
-    with Shut() as vendor:
+    with UnavailableVendor() as vendor:
         gateway = sealing(tmp_path, x_emulator.url, vendor, IN_THE_ENVIRONMENT)
         gateway.environment |= {"TWITE_SECRET_KEY": FIRST, "TWITE_FORMER_SECRET_KEY": FIRST}
         with gateway:
@@ -191,11 +193,11 @@ def test_rotation_beside_a_gateway_with_the_old_key_is_not_complete(tmp_path, x_
     assert arrived(vendor) == {("order-1", EMAIL)}
 
 
-def test_old_key_file_stays_as_long_as_it_is_needed(tmp_path, x_emulator):
+def test_old_key_file_is_kept_while_a_gateway_needs_it(tmp_path, x_emulator):
     """A gateway with the key in its environment continues with that key."""
     (tmp_path / "twite.secret").write_text(f"{FIRST}\n")
     former = tmp_path / "twite.secret.former"
-    with Shut() as vendor:
+    with UnavailableVendor() as vendor:
         gateway = sealing(tmp_path, x_emulator.url, vendor, 'secret_key = "file:twite.secret"')
         gateway.environment |= {"TWITE_SERVER__SECRET_KEY": FIRST}
         with gateway:
@@ -215,17 +217,19 @@ def test_old_key_file_stays_as_long_as_it_is_needed(tmp_path, x_emulator):
     assert arrived(vendor) == {("order-1", EMAIL)}
 
 
-def test_payload_without_an_available_key_is_reported_and_blocks_no_rotation(tmp_path, x_emulator):
+def test_payload_whose_key_is_missing_is_reported_and_does_not_stop_the_rotation(
+    tmp_path, x_emulator
+):
     (tmp_path / "twite.secret").write_text(f"{FIRST}\n")
     (tmp_path / "twite.secret").chmod(0o600)
-    with Shut() as vendor:
+    with UnavailableVendor() as vendor:
         gateway = sealing(tmp_path, x_emulator.url, vendor, 'secret_key = "file:twite.secret"')
         with gateway:
             posted(gateway, vendor, 1)
             gateway.stop()
         (tmp_path / "twite.secret").write_text(f"{SECOND}\n")
 
-        found = on_keys(gateway)
+        found = key_problems(gateway)
         rotated = command(gateway, "rotate-key")
 
     found_key = r"encrypted with the key [0-9a-f]{8}, which is not configured: 1 tag event"

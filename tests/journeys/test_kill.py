@@ -1,8 +1,4 @@
-"""A gateway is killed at random moments: what it acknowledged is delivered, and nothing twice.
-
-`twite.testing.ends` contains the trial; these tests run its short and long form, and check that it
-finds errors.
-"""
+"""A gateway is killed at random moments: acknowledged conversions are delivered, none twice."""
 
 import contextlib
 import os
@@ -23,7 +19,7 @@ RESTARTS = 200 if TRIAL else 2
 
 @pytest.mark.journey
 @pytest.mark.timeout(6_000 if TRIAL else 300)
-def test_kills_lose_nothing_and_send_nothing_after_its_duplicate(tmp_path, figure):
+def test_kill_loses_no_acknowledged_conversion_and_sends_none_twice(tmp_path, figure):
     ended = play(tmp_path, ends=KILLS, least=ACCEPTED)
 
     assert ended.broken == ()
@@ -31,7 +27,7 @@ def test_kills_lose_nothing_and_send_nothing_after_its_duplicate(tmp_path, figur
     assert ended.acknowledged_by.keys() == set(PostingStyle)
     figure("202 survives kill -9", told(ended, end="kill"))
     print(dict(ended.acknowledged_by))
-    assert what_the_console_counted(tmp_path) == what_there_is(tmp_path)
+    assert counted_by_the_console(tmp_path) == counted_in_the_store(tmp_path)
 
 
 def rows(folder, *questions):
@@ -39,8 +35,10 @@ def rows(folder, *questions):
         return [store.execute(question).fetchone()[0] for question in questions]
 
 
-def what_the_console_counted(folder):
-    """The totals of received, duplicate and accepted conversions, timings, match keys and flaws."""
+def counted_by_the_console(folder):
+    """The totals of received, duplicate and accepted conversions, timings, match keys and
+    identifier errors.
+    """
     return rows(
         folder,
         "SELECT sum(received) FROM flow WHERE span = 3600000",
@@ -52,8 +50,11 @@ def what_the_console_counted(folder):
     )
 
 
-def what_there_is(folder):
-    """The same totals from the store. The trial's addresses belong to nobody, so each is a flaw."""
+def counted_in_the_store(folder):
+    """The same totals from the store.
+
+    The trial's addresses belong to nobody, so each is an identifier error.
+    """
     conversions = "SELECT count(*) FROM conversion"
     delivered = "SELECT sum(delivered) FROM account"
     return rows(
@@ -69,7 +70,7 @@ def what_there_is(folder):
 
 @pytest.mark.journey
 @pytest.mark.timeout(6_000 if TRIAL else 120)
-def test_clean_stops_leave_no_ambiguity(tmp_path, figure):
+def test_stop_with_sigterm_leaves_no_ambiguous_attempt(tmp_path, figure):
     ended = play(tmp_path, ends=RESTARTS, end="stop")
 
     assert ended.broken == ()
@@ -85,7 +86,7 @@ WELL = SeenConversions(
 )
 
 
-def test_successful_trial_breaks_no_promise():
+def test_trial_without_errors_passes():
     assert judge(WELL, end="kill") == judge(WELL, end="stop") == ()
 
 
@@ -119,7 +120,7 @@ def test_successful_trial_breaks_no_promise():
         ("stop", {"codes": {0, -9}}, "processes did not exit with code 0 after SIGTERM"),
     ],
 )
-def test_broken_promise_is_detected(end, change, broken):
+def test_trial_detects_a_broken_guarantee(end, change, broken):
     [said] = judge(msgspec.structs.replace(WELL, **change), end=end)
 
     assert broken in said
@@ -127,7 +128,7 @@ def test_broken_promise_is_detected(end, change, broken):
 
 @pytest.mark.journey
 @pytest.mark.timeout(120)
-def test_command_uses_a_chosen_folder(tmp_path, capsys):
+def test_trial_command_uses_a_chosen_folder(tmp_path, capsys):
     status = main(["--ends", "1", "--folder", str(tmp_path / "trial"), "-v"])
 
     said = capsys.readouterr().out
@@ -136,7 +137,7 @@ def test_command_uses_a_chosen_folder(tmp_path, capsys):
     assert "0 lost" in said
 
 
-def test_command_refuses_a_folder_that_is_not_empty(tmp_path, capsys):
+def test_trial_command_refuses_a_folder_that_is_not_empty(tmp_path, capsys):
     (tmp_path / "twite.db").write_bytes(b"somebody's")
 
     with pytest.raises(SystemExit) as refused:

@@ -1,4 +1,4 @@
-"""Canaries: an email and a phone number arrive on every route, and then appear nowhere."""
+"""An email and a phone number arrive on every route, and appear nowhere afterwards."""
 
 import json
 
@@ -12,7 +12,7 @@ PHONE = SPELLINGS["phone, blanks"]
 pytestmark = pytest.mark.journey
 
 
-def test_no_raw_email_or_phone_is_in_any_file_or_output(tmp_path, x_emulator):
+def test_no_file_or_output_contains_a_plain_email_or_phone_number(tmp_path, x_emulator):
     canary = {
         "event": "purchase",
         "email": EMAIL,
@@ -53,7 +53,7 @@ def test_no_raw_email_or_phone_is_in_any_file_or_output(tmp_path, x_emulator):
     assert {name: found for name, held in everything.items() if (found := found_in(held))} == {}
 
 
-def test_no_secret_is_printed(tmp_path, x_emulator):
+def test_no_credential_is_printed(tmp_path, x_emulator):
     with Gateway(tmp_path, x_emulator.url) as gateway:
         gateway.post({"event": "purchase", "twclid": "23opevjt88psuo13lu8d020qkn"})
         gateway.drained()

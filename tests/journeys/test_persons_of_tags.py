@@ -23,7 +23,9 @@ def disk(folder: Path) -> bytes:
     return b"".join(path.read_bytes() for path in folder.glob("twite.db*"))
 
 
-def test_event_is_queued_sealed_with_a_key_and_reaches_the_template_unchanged(tmp_path, x_emulator):
+def test_queued_tag_event_is_sealed_with_a_key_and_the_template_gets_it_unchanged(
+    tmp_path, x_emulator
+):
     with Vendor() as vendor, with_key(with_tag(tmp_path, x_emulator.url, vendor)) as gateway:
         gateway.post(bought(phone=PHONE))
         gateway.drained()
@@ -35,7 +37,7 @@ def test_event_is_queued_sealed_with_a_key_and_reaches_the_template_unchanged(tm
     assert PHONE.encode() not in disk(tmp_path)
 
 
-def test_no_phone_number_reaches_the_template_without_a_key(tmp_path, x_emulator):
+def test_template_gets_no_phone_number_without_a_secret_key(tmp_path, x_emulator):
     with Vendor() as vendor, with_tag(tmp_path, x_emulator.url, vendor) as gateway:
         gateway.post(bought(phone=PHONE))
         gateway.drained()
@@ -44,7 +46,7 @@ def test_no_phone_number_reaches_the_template_without_a_key(tmp_path, x_emulator
     assert set(user) == {"email_address", "sha256_email_address"}
 
 
-def test_event_queued_hashed_stays_hashed_after_sealing_is_enabled(tmp_path, x_emulator):
+def test_tag_event_queued_hashed_stays_hashed_after_a_key_is_added(tmp_path, x_emulator):
     answers = [500]
     with Vendor(lambda _: answers[-1]) as vendor:
         gateway = with_tag(tmp_path, x_emulator.url, vendor)

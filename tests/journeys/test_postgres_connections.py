@@ -78,7 +78,7 @@ def tls_front(tmp_path):
     server.remove()
 
 
-async def test_certificate_of_the_database_is_verified(tmp_path, tls_front):
+async def test_certificate_of_the_database_server_is_verified(tmp_path, tls_front):
     port, certificate = tls_front.url.rpartition(":")[2], tls_front.authority
     other = tmp_path / "other.pem"
     certify(other, tmp_path / "other.key")
@@ -103,7 +103,9 @@ async def test_certificate_of_the_database_is_verified(tmp_path, tls_front):
     assert counts.pending == 1
 
 
-async def test_system_certificates_verify_the_host_name(tls_front, monkeypatch):
+async def test_certificates_of_the_system_verify_the_host_name_of_the_database(
+    tls_front, monkeypatch
+):
     port = tls_front.url.rpartition(":")[2]
 
     async def opened(host):
@@ -121,7 +123,7 @@ async def test_system_certificates_verify_the_host_name(tls_front, monkeypatch):
         await opened("localhost")
 
 
-def test_gateway_delivers_over_tls(tmp_path, x_emulator, tls_front):
+def test_gateway_delivers_over_tls_to_the_database(tmp_path, x_emulator, tls_front):
     port, certificate = tls_front.url.rpartition(":")[2], tls_front.authority
     url = (
         f"postgresql://twite@127.0.0.1:{port}/ledger?sslmode=verify-full&sslrootcert={certificate}"
@@ -136,7 +138,7 @@ def test_gateway_delivers_over_tls(tmp_path, x_emulator, tls_front):
 @pytest.mark.parametrize(
     ("prepared", "options"), [(200, ""), (0, "&statement_cache_size=0")], ids=["kept", "not kept"]
 )
-def test_gateway_delivers_through_a_pooler(tmp_path, x_emulator, prepared, options):
+def test_gateway_delivers_through_pgbouncer(tmp_path, x_emulator, prepared, options):
     server = PostgresServer(programs())
     pooler = None
     try:

@@ -69,7 +69,7 @@ def ids_at_x(x_emulator):
     return x_emulator.counted()["pixels"][PIXEL]["events"]["o8z6k"]["ids"]
 
 
-def test_conversions_reach_x_and_plain_requests_are_redirected(proxy, gateway, x_emulator):
+def test_conversions_pass_the_proxy_to_x_and_plain_http_is_redirected(proxy, gateway, x_emulator):
     status = posted(proxy, 1)
     moved, headers, _ = proxy.ask("GET", "/twite.js?s=shop", plain=True)
     gateway.drained()
@@ -113,7 +113,7 @@ class ConsoleUser:
         return self.ask("POST", "/console/sign-in", fields)[0]
 
 
-def test_console_is_live_and_sees_the_address_of_the_visitor_not_a_forged_one(proxy, gateway):
+def test_console_behind_the_proxy_is_live_and_ignores_a_forged_address(proxy, gateway):
     add_admin(gateway)
     user = ConsoleUser(proxy)
     signed_in = user.sign_in()
@@ -135,7 +135,7 @@ def test_console_is_live_and_sees_the_address_of_the_visitor_not_a_forged_one(pr
     assert audit[0]["detail"].startswith(VISITOR.rpartition(".")[0])
 
 
-def test_strangers_read_neither_the_console_nor_metrics_also_with_a_forged_address(proxy, gateway):
+def test_proxy_opens_neither_the_console_nor_metrics_even_with_a_forged_address(proxy, gateway):
     add_admin(gateway)
     paths = ("/console/sign-in", "/metrics")
     forged = ({}, {"X-Forwarded-For": "127.0.0.1"}, {"X-Forwarded-For": VISITOR})
@@ -148,7 +148,7 @@ def test_strangers_read_neither_the_console_nor_metrics_also_with_a_forged_addre
     assert found == {"/console/sign-in": {403}, "/metrics": {401}}
 
 
-def test_body_over_the_limit_is_refused_and_the_next_request_is_not(proxy, gateway):
+def test_body_over_the_limit_is_refused_and_the_next_request_is_accepted(proxy, gateway):
     large = json.dumps({"conversions": [{"description": "x" * 3_000_000}]}).encode()
 
     refused, _, _ = proxy.ask("POST", "/v1/conversions", large, JSON)
@@ -201,7 +201,9 @@ def grown(shops, by):
     )
 
 
-def test_restarts_and_reloads_lose_no_acknowledged_conversion(proxy, gateway, x_emulator):
+def test_restarts_and_reloads_behind_the_proxy_lose_no_acknowledged_conversion(
+    proxy, gateway, x_emulator
+):
     with ExitStack() as stack:
         shops = [Shop(proxy, name) for name in "ab"]
         for shop in shops:
@@ -227,7 +229,7 @@ def test_restarts_and_reloads_lose_no_acknowledged_conversion(proxy, gateway, x_
     assert balance["balance"] == 0
 
 
-def test_requests_go_to_the_second_gateway_if_the_first_one_stops(
+def test_proxy_sends_requests_to_the_second_gateway_if_the_first_one_stops(
     kind, tmp_path, x_emulator, postgres_url
 ):
     gateways, ports = [], [free_port(), free_port()]

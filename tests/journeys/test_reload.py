@@ -1,4 +1,4 @@
-"""A running gateway takes changed settings: SIGHUP and `twite reload`."""
+"""A running gateway reloads changed settings: SIGHUP and `twite reload`."""
 
 import http.client
 import json
@@ -117,7 +117,7 @@ def delivered_to(x_emulator, pixel, event):
     return list(events.get(event, {}).get("ids", []))
 
 
-def test_new_pixel_and_source_deliver_without_a_restart(tmp_path, x_emulator):
+def test_reloaded_pixel_and_source_deliver_without_a_restart(tmp_path, x_emulator):
     with Gateway(tmp_path, x_emulator.url) as gateway, connected(gateway, SECOND_KEY) as second:
         before = second.post(1)[0]
         add(gateway, SECOND)
@@ -132,7 +132,7 @@ def test_new_pixel_and_source_deliver_without_a_restart(tmp_path, x_emulator):
     assert delivered_to(x_emulator, SECOND_PIXEL, "o6dkv") == ["order-2"]
 
 
-def test_removed_source_is_refused_at_once_and_others_go_on(tmp_path, x_emulator):
+def test_reload_refuses_a_removed_source_at_once_and_others_continue(tmp_path, x_emulator):
     with Gateway(tmp_path, x_emulator.url) as gateway:
         first = gateway.config.read_text()
         add(gateway, SECOND)
@@ -151,7 +151,7 @@ def test_removed_source_is_refused_at_once_and_others_go_on(tmp_path, x_emulator
     assert balance["received"] == 3
 
 
-def test_changed_keys_and_events_apply_to_the_next_request(tmp_path, x_emulator):
+def test_reloaded_keys_and_events_apply_to_the_next_request(tmp_path, x_emulator):
     with Gateway(tmp_path, x_emulator.url) as gateway:
         with connected(gateway) as old, connected(gateway, "another-key-another-key") as new:
             before = old.post(1)[0], new.post(1)[0]
@@ -167,7 +167,7 @@ def test_changed_keys_and_events_apply_to_the_next_request(tmp_path, x_emulator)
     assert delivered_to(x_emulator, PIXEL, "o8z6m") == ["order-2"]
 
 
-def test_changed_consent_policy_applies_to_the_next_request_and_to_the_queue(tmp_path, x_emulator):
+def test_reloaded_consent_policy_applies_to_new_and_queued_conversions(tmp_path, x_emulator):
     denied = {"consent": {"ad_user_data": "denied"}, "email": "a@shop.example"}
     policy = 'region = "GB"\nconsent_policy.user_data_denied = '
     with Gateway(tmp_path, x_emulator.url) as gateway:
@@ -187,7 +187,7 @@ def test_changed_consent_policy_applies_to_the_next_request_and_to_the_queue(tmp
     assert (balance["suppressed"], balance["delivered"]) == (2, 0)
 
 
-def test_new_credentials_are_used_and_end_the_pause(tmp_path, x_emulator):
+def test_reloaded_credentials_are_used_and_end_the_pause(tmp_path, x_emulator):
     wrong = '{ pixel_token = "a-wrong-token" }'
     with Gateway(tmp_path, x_emulator.url, auth=wrong) as gateway, connected(gateway) as shop:
         shop.post(1)
@@ -200,7 +200,9 @@ def test_new_credentials_are_used_and_end_the_pause(tmp_path, x_emulator):
     assert (balance["delivered"], balance["balance"]) == (1, 0)
 
 
-def test_broken_file_keeps_the_settings_and_names_every_mistake_with_its_line(tmp_path, x_emulator):
+def test_reload_of_an_invalid_file_keeps_the_settings_and_names_every_error_with_its_line(
+    tmp_path, x_emulator
+):
     with Gateway(tmp_path, x_emulator.url) as gateway:
         replace(gateway, "timeout =", "timeot =")
         replace(gateway, 'region = "GB"', "region = 3")
@@ -225,7 +227,9 @@ def test_broken_file_keeps_the_settings_and_names_every_mistake_with_its_line(tm
     assert status == 202
 
 
-def test_dry_run_changes_nothing_and_equals_what_the_reload_then_does(tmp_path, x_emulator):
+def test_dry_run_of_a_reload_changes_nothing_and_reports_what_the_reload_then_does(
+    tmp_path, x_emulator
+):
     with Gateway(tmp_path, x_emulator.url) as gateway, connected(gateway, SECOND_KEY) as second:
         add(gateway, SECOND)
         replace(gateway, "timeout = ", "in_flight = 2\ntimeout = ")
@@ -243,7 +247,7 @@ def test_dry_run_changes_nothing_and_equals_what_the_reload_then_does(tmp_path, 
     assert 'twite_reloads_total{result="unchanged"} 1' in page
 
 
-def test_sighup_reloads(tmp_path, x_emulator):
+def test_sighup_reloads_the_settings(tmp_path, x_emulator):
     with Gateway(tmp_path, x_emulator.url) as gateway, connected(gateway, SECOND_KEY) as second:
         replace(gateway, 'level = "warning"', 'level = "info"')
         add(gateway, SECOND)
@@ -254,14 +258,14 @@ def test_sighup_reloads(tmp_path, x_emulator):
     assert stopped == 0
 
 
-def test_reload_without_a_gateway_says_so(tmp_path, x_emulator):
+def test_reload_without_a_running_gateway_says_so(tmp_path, x_emulator):
     done = command(Gateway(tmp_path, x_emulator.url), "reload")
 
     assert done.returncode == 1
     assert "no gateway is running" in done.stderr
 
 
-def test_rotated_key_needs_no_restart(tmp_path, x_emulator):
+def test_source_key_is_changed_by_a_reload_without_a_restart(tmp_path, x_emulator):
     (tmp_path / "twite.secret").write_text("a-key-that-seals-for-a-journey")
     key = 'listen = "127.0.0.1:0"\nsecret_key = "file:twite.secret"'
     gateway = Gateway(tmp_path, x_emulator.url)
@@ -276,9 +280,7 @@ def test_rotated_key_needs_no_restart(tmp_path, x_emulator):
     assert (before, after) == ([], ["server.secret_key"])
 
 
-def test_workers_all_reload_and_so_does_a_worker_that_replaces_one(
-    tmp_path, x_emulator, postgres_url
-):
+def test_reload_reaches_all_workers_and_also_one_started_later(tmp_path, x_emulator, postgres_url):
     with PostgresGateway(tmp_path, x_emulator.url, postgres_url, extra="workers = 2") as gateway:
         add(gateway, SECOND)
         report = reload(gateway)[1]
@@ -296,7 +298,9 @@ def test_workers_all_reload_and_so_does_a_worker_that_replaces_one(
     assert replaced == {202}
 
 
-def test_reload_on_one_node_lets_the_other_read_its_own_file(tmp_path, x_emulator, postgres_url):
+def test_reload_on_one_machine_lets_the_gateway_on_another_read_its_own_file(
+    tmp_path, x_emulator, postgres_url
+):
     folders = tmp_path / "a", tmp_path / "b"
     for folder in folders:
         folder.mkdir()

@@ -80,7 +80,7 @@ def status_of_second(gateway):
         gateway.key = KEY
 
 
-def test_reload_reaches_the_gateway(gateway):
+def test_reload_in_a_container_reaches_the_gateway(gateway):
     add_source(gateway)
 
     done = command(gateway, "reload", "--json")
@@ -90,7 +90,7 @@ def test_reload_reaches_the_gateway(gateway):
     assert status_of_second(gateway) == 202
 
 
-def test_sighup_reloads(gateway):
+def test_sighup_in_a_container_reloads_the_settings(gateway):
     add_source(gateway)
 
     gateway.process.send_signal(signal.SIGHUP)

@@ -1,4 +1,4 @@
-"""A running gateway takes new, changed and removed tags and client templates."""
+"""A running gateway reloads new, changed and removed tags and client templates."""
 
 import http.client
 import json
@@ -88,7 +88,7 @@ def connected(gateway):
         connection.close()
 
 
-def test_tag_is_added_changed_and_removed(tmp_path, x_emulator):
+def test_tag_is_added_changed_and_removed_by_reloads(tmp_path, x_emulator):
     with Vendor() as first, Vendor() as second:
         gateway = with_tag(tmp_path, x_emulator.url, first)
         with_tags = gateway.config.read_text()
@@ -119,7 +119,7 @@ def test_tag_is_added_changed_and_removed(tmp_path, x_emulator):
     assert 'twite_tag_firings_total{pixel="tag:crm",source="shop",verdict="accepted"} 2' in page
 
 
-def test_run_in_flight_ends_with_the_old_template_and_the_queue_goes_on(tmp_path, x_emulator):
+def test_reload_lets_a_run_end_with_the_old_template_and_continues_the_queue(tmp_path, x_emulator):
     with Vendor() as first, Vendor() as second:
         first.behaviour = lambda number: 200 if number else None  # the first run hangs
         gateway = with_tag(tmp_path, x_emulator.url, first, timeout='"5s"')
@@ -138,7 +138,7 @@ def test_run_in_flight_ends_with_the_old_template_and_the_queue_goes_on(tmp_path
     assert stopped == 0
 
 
-def test_changed_template_file_alone_is_noticed(tmp_path, x_emulator):
+def test_reload_notices_a_changed_template_file_alone(tmp_path, x_emulator):
     with Vendor() as vendor, with_tag(tmp_path, x_emulator.url, vendor) as gateway:
         template = tmp_path / "crm.tpl"
         template.write_text(template.read_text().replace("'X-Key'", "'X-Other'"))
@@ -150,7 +150,7 @@ def test_changed_template_file_alone_is_noticed(tmp_path, x_emulator):
     assert vendor.keys == [""]
 
 
-def test_client_template_is_added_changed_and_removed_on_one_connection(tmp_path, x_emulator):
+def test_client_template_is_added_changed_and_removed_by_reloads(tmp_path, x_emulator):
     gateway = Gateway(tmp_path, x_emulator.url)
     (tmp_path / "own.tpl").write_text(CLIENT)
     without = gateway.config.read_text()
@@ -175,7 +175,7 @@ def test_client_template_is_added_changed_and_removed_on_one_connection(tmp_path
     assert answers[3][0] == 404
 
 
-def test_policy_of_a_source_applies_to_its_client_template(tmp_path, x_emulator):
+def test_reloaded_consent_policy_applies_to_the_client_template(tmp_path, x_emulator):
     with Vendor() as vendor, with_tag(tmp_path, x_emulator.url, vendor) as gateway:
         text = gateway.config.read_text()
         policy = 'region = "GB"\nconsent = "required"'
@@ -187,7 +187,7 @@ def test_policy_of_a_source_applies_to_its_client_template(tmp_path, x_emulator)
     assert vendor.count() == 0
 
 
-def test_changed_container_file_alone_is_noticed(tmp_path, x_emulator):
+def test_reload_notices_a_changed_container_file_alone(tmp_path, x_emulator):
     with Vendor() as vendor:
         gateway = with_tag(tmp_path, x_emulator.url, vendor)
         text = gateway.config.read_text().partition("[[tag]]")[0]

@@ -53,7 +53,9 @@ def slow_x_and_a_reserve(tmp_path, size="8MiB"):
 
 @pytest.mark.journey
 @pytest.mark.timeout(120)
-def test_reserve_delivers_accepted_conversions_on_a_full_disk(tmp_path, figure):
+def test_conversions_accepted_before_the_disk_was_full_are_delivered_with_the_reserve(
+    tmp_path, figure
+):
     with slow_x_and_a_reserve(tmp_path) as (x, gateway, place):
         reserve = place / "twite.db.reserve"
         taken = [post(gateway, f"taken-{number}") for number in range(20)]
@@ -86,7 +88,7 @@ def test_reserve_delivers_accepted_conversions_on_a_full_disk(tmp_path, figure):
 @pytest.mark.journey
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("end", ["stop", "kill"])
-def test_process_started_on_a_full_disk_delivers_accepted_conversions(tmp_path, end):
+def test_gateway_started_on_a_full_disk_delivers_accepted_conversions(tmp_path, end):
     with slow_x_and_a_reserve(tmp_path) as (x, gateway, place):
         taken = [post(gateway, f"taken-{number}") for number in range(10)]
         getattr(gateway, end)()

@@ -54,7 +54,7 @@ def leases(database):
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("end", ["stop", "kill"])
 @pytest.mark.parametrize("way", ["files", "cp", "restore"])
-def test_restored_backup_sends_nothing_twice(tmp_path, end, way):
+def test_restored_backup_sends_no_conversion_twice(tmp_path, end, way):
     copy = tmp_path / "copy.db"
     with (
         running_emulator(*SWITCHES) as x,
@@ -109,7 +109,7 @@ def test_restored_backup_sends_nothing_twice(tmp_path, end, way):
 
 @pytest.mark.journey
 @pytest.mark.timeout(180)
-def test_backup_without_later_sending_continues(tmp_path):
+def test_restored_backup_without_later_deliveries_continues_at_once(tmp_path):
     copy = tmp_path / "copy.db"
     with running_emulator(*SWITCHES) as x, Gateway(tmp_path, x.url) as gateway:
         post(gateway, orders("first", 20))

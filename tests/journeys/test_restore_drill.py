@@ -1,4 +1,4 @@
-"""The commands of the page on backups, run on a store under load that is then destroyed."""
+"""The commands of the page on backups, run on a store under load that is then deleted."""
 
 import os
 import re
@@ -128,7 +128,7 @@ def x():
         yield emulator
 
 
-def test_lost_sqlite_store_is_restored_and_nothing_is_sent_twice(tmp_path, x):
+def test_lost_sqlite_store_is_restored_and_no_conversion_sent_twice(tmp_path, x):
     ((back_up,),) = commands(section("Make a backup"))
     (restore,) = commands(section("Restore a backup"))
     (check,) = commands(section("Check that it works"))
@@ -161,7 +161,7 @@ def test_lost_sqlite_store_is_restored_and_nothing_is_sent_twice(tmp_path, x):
     assert {id_: tally["api"] for id_, tally in reached.items() if tally["api"] > 1} == {}
 
 
-def test_cron_makes_a_backup_and_deletes_old_ones(tmp_path, x_emulator):
+def test_documented_cron_job_makes_a_backup_and_deletes_old_ones(tmp_path, x_emulator):
     line = re.search(r"```cron\n30 3 \* \* \* (.+)\n", section("Back up every night"))[1]
     programs, old = tmp_path / "bin", 20 * 86_400
     programs.mkdir()
@@ -202,7 +202,7 @@ def server():
     started.remove()
 
 
-def test_lost_postgresql_store_is_restored_and_nothing_is_sent_twice(tmp_path, x, server):
+def test_lost_postgresql_store_is_restored_and_no_conversion_sent_twice(tmp_path, x, server):
     (back_up,), restore = commands(section("PostgreSQL"))
     replacing = {
         "postgresql://twite@db.example.com/twite": server.url("twite"),

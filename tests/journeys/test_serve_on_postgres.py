@@ -52,7 +52,7 @@ def test_gateway_and_commands_work_on_an_empty_database(tmp_path, x_emulator, em
     assert stopped == 0
 
 
-def test_killed_gateway_continues_where_it_was(tmp_path, x_emulator, postgres_url):
+def test_killed_gateway_continues_its_deliveries_on_postgresql(tmp_path, x_emulator, postgres_url):
     with PostgresGateway(tmp_path, x_emulator.url, postgres_url) as gateway:
         for number in range(5):
             gateway.post(a_purchase(f"order-{number}"))
@@ -65,7 +65,9 @@ def test_killed_gateway_continues_where_it_was(tmp_path, x_emulator, postgres_ur
     assert len(ids_of(x_emulator)) == 5
 
 
-def test_gateway_refuses_without_its_database_and_then_continues(tmp_path, x_emulator, own_server):
+def test_gateway_refuses_requests_without_its_database_and_accepts_them_again(
+    tmp_path, x_emulator, own_server
+):
     with PostgresGateway(tmp_path, x_emulator.url, own_server.create("ledger")) as gateway:
         gateway.post(a_purchase("order-1"))
         gateway.drained()
@@ -82,7 +84,7 @@ def test_gateway_refuses_without_its_database_and_then_continues(tmp_path, x_emu
     assert sorted(ids_of(x_emulator)) == ["order-1", "order-2"]
 
 
-def test_accepted_weak_server_keeps_an_alert_open(
+def test_alert_stays_open_while_the_database_server_has_weak_durability(
     tmp_path, x_emulator, postgres_server, empty_postgres_url
 ):
     name = empty_postgres_url.partition("?")[0].rpartition("/")[2]

@@ -69,7 +69,7 @@ def bought(transaction: str) -> dict[str, object]:
     }
 
 
-def test_server_container_event_reaches_x_hashed(tmp_path, x_emulator):
+def test_event_of_the_server_container_reaches_x_hashed(tmp_path, x_emulator):
     with Gateway(tmp_path, x_emulator.url) as gateway:
         turn = fired(gateway, bought("order-1"))
         balance = gateway.drained()
@@ -87,7 +87,7 @@ def test_server_container_event_reaches_x_hashed(tmp_path, x_emulator):
     assert "someone" not in entry["body"]
 
 
-def test_same_event_fired_twice_is_counted_once(tmp_path, x_emulator):
+def test_event_for_which_the_tag_ran_twice_is_counted_once(tmp_path, x_emulator):
     with Gateway(tmp_path, x_emulator.url) as gateway:
         outcomes = [fired(gateway, bought("order-1")).outcome for _ in range(2)]
         balance = gateway.drained()
@@ -96,7 +96,7 @@ def test_same_event_fired_twice_is_counted_once(tmp_path, x_emulator):
     assert (balance["delivered"], balance["duplicate"]) == (1, 1)
 
 
-def test_wrong_key_fails_the_tag(tmp_path, x_emulator):
+def test_tag_with_a_wrong_source_key_fails(tmp_path, x_emulator):
     with Gateway(tmp_path, x_emulator.url) as gateway:
         turn = fired(gateway, bought("order-1"), key="not-the-key-of-any-source")
 

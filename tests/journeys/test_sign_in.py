@@ -24,7 +24,7 @@ def metric(gateway, name):
     return {line for line in lines if line.startswith(name)}
 
 
-def test_pixel_without_a_sign_in_waits_and_continues_after_it(x_emulator, tmp_path):
+def test_pixel_without_credentials_delivers_after_the_sign_in(x_emulator, tmp_path):
     with Unsigned(tmp_path, x_emulator.url) as gateway:
         assert gateway.order("order-1") == 202
         wait_for(lambda: "no user has signed in for this pixel" in gateway.log())
@@ -38,7 +38,7 @@ def test_pixel_without_a_sign_in_waits_and_continues_after_it(x_emulator, tmp_pa
         assert gateway.drained()["delivered"] == 1
 
 
-def test_sign_in_by_callback_needs_no_pin_and_no_gateway(x_emulator, tmp_path):
+def test_sign_in_with_a_callback_needs_no_pin_and_no_gateway(x_emulator, tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as free:
         callback = f"http://127.0.0.1:{free.getsockname()[1]}/x/callback"
     x_emulator.add(apps=[{"id": "3213", "callbacks": [callback]}])
@@ -143,7 +143,7 @@ def test_revoked_token_pauses_the_pixel_until_the_next_sign_in(x_emulator, tmp_p
         assert gateway.drained()["delivered"] == 2
 
 
-def test_pixel_moves_from_oauth_to_a_pasted_token(x_emulator, tmp_path):
+def test_pixel_switches_from_oauth_to_an_entered_token(x_emulator, tmp_path):
     with Unsigned(tmp_path, x_emulator.url, auth=OAUTH) as gateway:
         gateway.order("order-1")
         gateway.drained()
@@ -163,7 +163,7 @@ def test_pixel_moves_from_oauth_to_a_pasted_token(x_emulator, tmp_path):
         assert "X accepted a credential" in gateway.log()
 
 
-def test_token_x_no_longer_accepts_falls_back_to_oauth(x_emulator, tmp_path):
+def test_pixel_switches_back_to_oauth_if_x_refuses_its_token(x_emulator, tmp_path):
     with Unsigned(tmp_path, x_emulator.url, auth=OAUTH) as gateway:
         log_in(gateway, "--pixel-token", typed=TOKEN)
         x_emulator.switch(pixel_token_enabled=False)
@@ -198,7 +198,7 @@ def test_token_of_another_pixel_is_refused_before_it_is_stored(x_emulator, tmp_p
     )
 
 
-def test_key_rotation_under_a_running_gateway_keeps_stored_secrets(x_emulator, tmp_path):
+def test_key_rotation_under_a_running_gateway_keeps_stored_credentials(x_emulator, tmp_path):
     gateway = Unsigned(tmp_path, x_emulator.url)
     with gateway:
         log_in(gateway)
@@ -223,7 +223,7 @@ def test_key_rotation_under_a_running_gateway_keeps_stored_secrets(x_emulator, t
         assert gateway.drained()["delivered"] == 2
 
 
-def test_key_is_rotated_without_a_gateway(x_emulator, tmp_path):
+def test_secret_key_is_rotated_without_a_gateway(x_emulator, tmp_path):
     gateway = Unsigned(tmp_path, x_emulator.url)
     log_in(gateway)
 
@@ -235,7 +235,7 @@ def test_key_is_rotated_without_a_gateway(x_emulator, tmp_path):
         assert gateway.drained()["delivered"] == 1
 
 
-def test_interrupted_rotation_is_resumed(x_emulator, tmp_path):
+def test_interrupted_key_rotation_is_continued(x_emulator, tmp_path):
     gateway = Unsigned(tmp_path, x_emulator.url)
     log_in(gateway)
     (tmp_path / "twite.secret.former").write_text("the-first-key-that-seals\n")
@@ -261,7 +261,7 @@ def test_gateway_with_another_key_names_the_missing_one(x_emulator, tmp_path):
     assert ended.stderr.endswith("add that key to server.former_secret_keys\n")
 
 
-def test_nothing_is_stored_without_a_key(x_emulator, tmp_path):
+def test_credentials_are_not_stored_without_a_secret_key(x_emulator, tmp_path):
     gateway = Unsigned(tmp_path, x_emulator.url, auth=OAUTH)
     gateway.config.write_text(
         gateway.config.read_text().replace('secret_key = "file:twite.secret"', "")
@@ -274,7 +274,7 @@ def test_nothing_is_stored_without_a_key(x_emulator, tmp_path):
     assert not (tmp_path / "twite.db").exists()
 
 
-def test_logout_deletes_and_revokes(x_emulator, tmp_path):
+def test_logout_deletes_and_revokes_the_credentials(x_emulator, tmp_path):
     with Unsigned(tmp_path, x_emulator.url) as gateway:
         log_in(gateway)
 
@@ -290,7 +290,7 @@ def test_logout_deletes_and_revokes(x_emulator, tmp_path):
 
 
 @pytest.mark.parametrize("beside", [True, False], ids=["beside a gateway", "without one"])
-def test_credential_and_key_commands_are_audited(x_emulator, tmp_path, beside):
+def test_commands_for_credentials_and_keys_are_audited(x_emulator, tmp_path, beside):
     gateway = Unsigned(tmp_path, x_emulator.url)
     if beside:
         gateway.start()
@@ -316,7 +316,7 @@ def test_credential_and_key_commands_are_audited(x_emulator, tmp_path, beside):
     assert command(gateway, "audit", "verify").returncode == 0
 
 
-def test_no_secret_of_a_sign_in_reaches_the_disk_in_plain_text(x_emulator, tmp_path):
+def test_no_secret_of_a_sign_in_is_stored_in_plain_text(x_emulator, tmp_path):
     with Unsigned(tmp_path, x_emulator.url) as gateway:
         log_in(gateway)
         log_in(gateway, "--pixel-token", typed=TOKEN)

@@ -23,7 +23,7 @@ def an_order(number):
 
 @pytest.mark.journey
 @pytest.mark.timeout(600)
-def test_responses_of_the_meantime_count_after_sigstop(tmp_path, x_emulator, figure):
+def test_responses_that_arrive_during_sigstop_are_used(tmp_path, x_emulator, figure):
     x_emulator.switch(rate_limit=1_000_000_000)
     x_emulator.fault("slow", seconds=3, count=CONVERSIONS // EACH)
     with Gateway(tmp_path, x_emulator.url) as gateway:

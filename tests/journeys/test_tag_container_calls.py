@@ -144,7 +144,9 @@ def test_preview_shows_the_created_event_and_its_tags(tmp_path, x_emulator, send
     assert balance["balance"] == 0
 
 
-def test_created_event_survives_a_kill_once_the_template_has_continued(tmp_path, x_emulator):
+def test_created_event_is_delivered_after_a_kill_once_the_template_has_continued(
+    tmp_path, x_emulator
+):
     told = "(bind) => log('start of ' + bind(get)('event_id'))"
     sends = "() => send('https://caller.example/', {method: 'POST'}, JSON.stringify({started: id}))"
     vendor = Vendor(lambda count: None if count == 0 else 200)
@@ -202,7 +204,7 @@ key = "x-gtm-identifier"
 """
 
 
-def test_client_and_trigger_read_the_configured_headers(tmp_path, x_emulator):
+def test_client_template_and_trigger_can_read_the_configured_headers(tmp_path, x_emulator):
     person = '{ left = "{{_event}}", operator = "equals", right = "sign_up" }'
     own = '{ left = "{{Identifier}}", operator = "equals", right = "own" }'
     stape = '[server.stape]\nidentifier = "own"\ndefault_domain = "stape.io"\n[store]'

@@ -100,7 +100,9 @@ fields = {{ endpoint = "{endpoint}"{fields} }}
 
 
 @pytest.mark.parametrize("way", ["ga4", "data", "beacon"])
-def test_cookies_stay_the_same_over_three_events_and_reach_the_vendor(tmp_path, x_emulator, way):
+def test_tag_cookies_stay_the_same_over_three_events_and_reach_the_vendor(
+    tmp_path, x_emulator, way
+):
     with Vendor() as vendor, with_cookies(tmp_path, x_emulator.url, vendor.url) as gateway:
         browser = Browser(gateway)
         jars = []
@@ -118,7 +120,7 @@ def test_cookies_stay_the_same_over_three_events_and_reach_the_vendor(tmp_path, 
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_engine_process_of_a_cookie_tag_starts_with_the_gateway(tmp_path, x_emulator):
+def test_engine_process_of_a_tag_with_cookies_starts_with_the_gateway(tmp_path, x_emulator):
     def children(pid: int) -> list[int]:
         text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
         return [int(child) for child in text.split()]
@@ -133,7 +135,7 @@ def test_engine_process_of_a_cookie_tag_starts_with_the_gateway(tmp_path, x_emul
         wait_for(engines, gateway.ended)
 
 
-def test_no_cookie_is_set_and_nothing_sent_without_consent(tmp_path, x_emulator):
+def test_tag_sets_no_cookie_and_sends_nothing_without_consent(tmp_path, x_emulator):
     with Vendor() as vendor, with_cookies(tmp_path, x_emulator.url, vendor.url) as gateway:
         browser = Browser(gateway)
         for signals in ("&gcs=G100", "&gcs=G111&npa=1&gcd=13m3m3m3m5"):
@@ -144,7 +146,7 @@ def test_no_cookie_is_set_and_nothing_sent_without_consent(tmp_path, x_emulator)
     assert vendor.came == []
 
 
-def test_page_of_another_site_gets_no_cookie(tmp_path, x_emulator):
+def test_page_of_another_site_gets_no_tag_cookie(tmp_path, x_emulator):
     other = "https://other.example"
     with Vendor() as vendor, with_cookies(tmp_path, x_emulator.url, vendor.url) as gateway:
         settings = gateway.config.read_text()
@@ -162,7 +164,9 @@ SLOW = "let n = 0;\nfor (let i = 0; i < 3000000; i++) n += i;\n"
 
 
 @pytest.mark.parametrize(("wait", "code"), [("10ms", SLOW), ("0ms", "")])
-def test_late_or_unawaited_tag_sets_no_cookie_and_still_runs(tmp_path, x_emulator, wait, code):
+def test_tag_that_is_late_or_not_awaited_sets_no_cookie_and_still_runs(
+    tmp_path, x_emulator, wait, code
+):
     server = f'tag_response_wait = "{wait}"\nmetrics_key = "metrics-key-metrics-key"'
     with (
         Vendor() as vendor,
@@ -179,7 +183,7 @@ def test_late_or_unawaited_tag_sets_no_cookie_and_still_runs(tmp_path, x_emulato
     assert took < 5
 
 
-def test_cookie_value_is_sent_to_the_vendor_though_the_gateway_dies_before_the_run(
+def test_cookie_value_is_sent_to_the_vendor_even_if_the_gateway_is_killed_before_the_run(
     tmp_path, x_emulator
 ):
     is_up = False
@@ -197,7 +201,7 @@ def test_cookie_value_is_sent_to_the_vendor_though_the_gateway_dies_before_the_r
     assert {came["adp"] for came in vendor.came} == {browser.jar["_adp"]}
 
 
-def test_duplicate_sets_no_cookie(tmp_path, x_emulator):
+def test_duplicate_event_sets_no_tag_cookie(tmp_path, x_emulator):
     with Vendor() as vendor, with_cookies(tmp_path, x_emulator.url, vendor.url) as gateway:
         first, again = Browser(gateway), Browser(gateway)
         first.ga4(1)
@@ -207,7 +211,7 @@ def test_duplicate_sets_no_cookie(tmp_path, x_emulator):
     assert (set(first.jar) >= {"_adp"}, again.jar, vendor.count()) == (True, {}, 1)
 
 
-def test_headers_and_pixels_reach_a_browser_that_reads_a_stream(tmp_path, x_emulator):
+def test_browser_that_reads_a_stream_gets_headers_and_pixels(tmp_path, x_emulator):
     fields = ', header = "seen", pixel = "https://ads.example/p?x=1"'
     with (
         Vendor() as vendor,
@@ -226,7 +230,7 @@ def test_headers_and_pixels_reach_a_browser_that_reads_a_stream(tmp_path, x_emul
     assert sorted(came["pixel"] for came in vendor.came) == [False, True]
 
 
-def test_tag_adds_cookies_to_the_response_of_a_client_template(tmp_path, x_emulator):
+def test_tag_can_add_cookies_to_the_response_of_a_client_template(tmp_path, x_emulator):
     shutil.copy(TEMPLATES / "client_json.tpl", tmp_path / "client.tpl")
     with Vendor() as vendor:
         gateway = with_cookies(tmp_path, x_emulator.url, vendor.url)
@@ -253,7 +257,7 @@ require('sendHttpRequest')(data.endpoint, {method: 'POST'}, '{"first": 1}').then
 """
 
 
-def test_cookie_set_in_a_callback_is_dropped_with_a_log_line(tmp_path, x_emulator):
+def test_cookie_set_in_a_callback_is_dropped_and_logged(tmp_path, x_emulator):
     with (
         Vendor() as vendor,
         with_cookies(tmp_path, x_emulator.url, vendor.url, code=LATER) as gateway,

@@ -1,4 +1,4 @@
-"""A tag next to the pixels: real gateways, a vendor on a socket, and test templates."""
+"""A tag beside the pixels: real gateways, a vendor on a socket, and test templates."""
 
 import hmac
 import json
@@ -84,7 +84,9 @@ def test_conversion_reaches_x_and_the_tag_and_both_are_counted(tmp_path, x_emula
     assert [attempt["status"] for attempt in history["attempts"]] == [200]
 
 
-def test_person_is_hashed_before_queueing_and_a_key_is_written_nowhere(tmp_path, x_emulator):
+def test_personal_data_for_a_tag_is_queued_hashed_and_its_secret_is_not_written(
+    tmp_path, x_emulator
+):
     with Vendor(lambda _: 500) as vendor, with_tag(tmp_path, x_emulator.url, vendor) as gateway:
         gateway.post(bought())
         wait_for(lambda: vendor.count() > 0)
@@ -100,7 +102,9 @@ def test_person_is_hashed_before_queueing_and_a_key_is_written_nowhere(tmp_path,
         assert secret not in log
 
 
-def test_sealed_event_is_queued_encrypted_and_reaches_the_template_unchanged(tmp_path, x_emulator):
+def test_sealed_tag_event_is_queued_encrypted_and_the_template_gets_it_unchanged(
+    tmp_path, x_emulator
+):
     key = 'secret_key = "a-key-that-seals-things"'
     with Vendor() as vendor:
         gateway = with_tag(tmp_path, x_emulator.url, vendor, persons='"sealed"')
@@ -116,7 +120,7 @@ def test_sealed_event_is_queued_encrypted_and_reaches_the_template_unchanged(tmp
     assert EMAIL.encode() not in kept
 
 
-def test_event_not_sent_to_x_fires_a_tag(tmp_path, x_emulator):
+def test_event_that_is_not_for_x_fires_a_tag(tmp_path, x_emulator):
     with Vendor() as vendor:
         gateway = with_tag(tmp_path, x_emulator.url, vendor, events='["page_view"]')
         with gateway:
@@ -131,7 +135,7 @@ def test_event_not_sent_to_x_fires_a_tag(tmp_path, x_emulator):
     assert x_emulator.received()["entries"] == []
 
 
-def test_tag_only_event_is_found_by_its_id(tmp_path, x_emulator):
+def test_event_only_for_a_tag_is_found_by_its_id(tmp_path, x_emulator):
     with (
         Vendor(lambda before: 422 if before < 5 else 200) as vendor,
         with_tag(tmp_path, x_emulator.url, vendor, events="[]") as gateway,
@@ -152,7 +156,7 @@ def test_tag_only_event_is_found_by_its_id(tmp_path, x_emulator):
     assert (after["dead"], after["delivered"]) == (0, 1)
 
 
-def test_tag_fires_only_under_its_conditions(tmp_path, x_emulator):
+def test_tag_fires_only_if_its_conditions_are_met(tmp_path, x_emulator):
     when = '[{ field = "value", operator = "greater", value = "40" }]'
     with Vendor() as vendor, with_tag(tmp_path, x_emulator.url, vendor, when=when) as gateway:
         gateway.post({"conversions": [bought(1), bought(2, value="39.90")]})
@@ -172,7 +176,7 @@ def test_tag_fires_only_under_its_conditions(tmp_path, x_emulator):
         ({"ad_storage": "granted", "ad_personalization": "denied"}, SUPPRESSED),
     ],
 )
-def test_consent_is_checked_for_source_and_tag(tmp_path, x_emulator, said, counted):
+def test_consent_is_checked_for_the_source_and_for_the_tag(tmp_path, x_emulator, said, counted):
     consent = '["ad_storage"]'
     with Vendor() as vendor, with_tag(tmp_path, x_emulator.url, vendor, consent=consent) as gateway:
         gateway.post(bought(consent=said))
@@ -184,7 +188,7 @@ def test_consent_is_checked_for_source_and_tag(tmp_path, x_emulator, said, count
     assert vendor.count() == counted.get("delivered", 0)
 
 
-def test_failing_vendor_is_retried_with_the_same_body(tmp_path, x_emulator):
+def test_failed_tag_request_is_retried_with_the_same_body(tmp_path, x_emulator):
     with (
         Vendor(lambda before: 500 if before < 2 else 200) as vendor,
         with_tag(tmp_path, x_emulator.url, vendor) as gateway,
@@ -202,7 +206,9 @@ def test_failing_vendor_is_retried_with_the_same_body(tmp_path, x_emulator):
     ]
 
 
-def test_delivery_refused_by_a_vendor_is_a_dead_letter_with_its_message(tmp_path, x_emulator):
+def test_tag_delivery_that_the_vendor_refuses_is_a_dead_letter_with_its_message(
+    tmp_path, x_emulator
+):
     with (
         Vendor(lambda _: 422) as vendor,
         with_tag(tmp_path, x_emulator.url, vendor) as gateway,
@@ -223,7 +229,7 @@ def test_delivery_refused_by_a_vendor_is_a_dead_letter_with_its_message(tmp_path
 @pytest.mark.parametrize(
     ("done", "sent", "ends"), [("replay", 1, "delivered"), ("discard", 0, "suppressed")]
 )
-def test_order_held_for_its_amount_is_held_for_the_tag(tmp_path, x_emulator, done, sent, ends):
+def test_order_held_for_its_amount_is_also_held_for_the_tag(tmp_path, x_emulator, done, sent, ends):
     with Vendor() as vendor:
         gateway = with_tag(tmp_path, x_emulator.url, vendor)
         gateway.config.write_text(
@@ -252,7 +258,9 @@ def test_order_held_for_its_amount_is_held_for_the_tag(tmp_path, x_emulator, don
     ("repeat", "asked", "state"),
     [("at_least_once", 2, "delivered"), ("at_most_once", 1, "held")],
 )
-def test_kill_during_a_run_repeats_or_holds_it(tmp_path, x_emulator, repeat, asked, state):
+def test_tag_run_interrupted_by_a_kill_is_repeated_or_held(
+    tmp_path, x_emulator, repeat, asked, state
+):
     with (
         Vendor(lambda before: None if before == 0 else 200) as vendor,
         with_tag(tmp_path, x_emulator.url, vendor, repeat=f'"{repeat}"') as gateway,
@@ -271,7 +279,7 @@ def test_kill_during_a_run_repeats_or_holds_it(tmp_path, x_emulator, repeat, ask
     assert (balance["received"], balance["balance"]) == (2, 0)
 
 
-def test_at_most_once_holds_an_unanswered_run(tmp_path, x_emulator):
+def test_tag_that_runs_at_most_once_is_held_without_a_response(tmp_path, x_emulator):
     with (
         Vendor(lambda _: None) as vendor,
         with_tag(tmp_path, x_emulator.url, vendor, repeat='"at_most_once"') as gateway,
@@ -285,7 +293,7 @@ def test_at_most_once_holds_an_unanswered_run(tmp_path, x_emulator):
     assert history["reason"].startswith("it may have arrived already")
 
 
-def test_held_at_most_once_run_is_sent_by_a_confirmed_replay(tmp_path, x_emulator):
+def test_held_tag_run_is_sent_by_a_confirmed_replay(tmp_path, x_emulator):
     with (
         Vendor(lambda before: 500 if before == 0 else 200) as vendor,
         with_tag(tmp_path, x_emulator.url, vendor, repeat='"at_most_once"') as gateway,
@@ -306,7 +314,7 @@ def test_held_at_most_once_run_is_sent_by_a_confirmed_replay(tmp_path, x_emulato
     assert vendor.count() == 2
 
 
-def test_hanging_template_delays_neither_x_nor_other_tags(tmp_path, x_emulator):
+def test_template_that_hangs_delays_neither_x_nor_other_tags(tmp_path, x_emulator):
     loop = TEMPLATE.read_text().replace("const body =", "while (true) {}\nconst body =")
     with Vendor() as vendor:
         gateway = with_tag(tmp_path, x_emulator.url, vendor)
@@ -325,7 +333,7 @@ def test_hanging_template_delays_neither_x_nor_other_tags(tmp_path, x_emulator):
     assert (waiting["pending"], waiting["delivered"]) == (50, 0)
 
 
-def test_unfired_tag_is_counted_with_its_reason(tmp_path, x_emulator):
+def test_tag_that_did_not_fire_is_counted_with_its_reason(tmp_path, x_emulator):
     consent = '["ad_storage"]'
     with Vendor() as vendor, with_tag(tmp_path, x_emulator.url, vendor, consent=consent) as gateway:
         gateway.post(bought())
@@ -372,7 +380,7 @@ ___SERVER_PERMISSIONS___
 """
 
 
-def test_tag_signs_with_a_configured_key_that_it_cannot_read(tmp_path, x_emulator):
+def test_tag_can_sign_with_a_configured_key_that_it_cannot_read(tmp_path, x_emulator):
     (tmp_path / "hmac.key").write_text("a key to sign with")
     with Vendor() as vendor:
         gateway = Gateway(tmp_path, x_emulator.url)

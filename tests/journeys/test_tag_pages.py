@@ -72,7 +72,7 @@ def typed(tmp_path, tmp_path_factory):
             os.killpg(shell.pid, signal.SIGKILL)
 
 
-def test_page_leads_from_an_empty_folder_to_a_visible_delivery(typed, tmp_path):
+def test_commands_of_the_page_lead_from_an_empty_folder_to_a_delivery(typed, tmp_path):
     script = "\n".join(typed for typed, _ in blocks("run-a-tag-template.md"))
     ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
     script = re.sub(r"\b(8080|9090|9000)\b", lambda found: ports[found[1]], script)

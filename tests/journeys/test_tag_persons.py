@@ -1,4 +1,4 @@
-"""Personal data on the tag routes: none is on disk or at the vendor in plain text."""
+"""Personal data on the tag routes is neither stored nor sent to the vendor in plain text."""
 
 import pytest
 from gateway_processes import wait_for

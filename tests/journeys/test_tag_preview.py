@@ -96,7 +96,7 @@ def both_ended(seen):
 
 
 @pytest.mark.parametrize("header", [True, False])
-def test_preview_follows_only_its_own_requests(tmp_path, x_emulator, header):
+def test_preview_session_shows_only_requests_with_its_token(tmp_path, x_emulator, header):
     with Vendor() as vendor:
         gateway = with_cookies(tmp_path, x_emulator.url, vendor.url)
         gateway.config.write_text(gateway.config.read_text().replace("events = []\n", MORE))
@@ -144,7 +144,7 @@ def test_preview_follows_only_its_own_requests(tmp_path, x_emulator, header):
         assert secret not in log
 
 
-def test_preview_without_sending_shows_runs_and_stores_nothing(tmp_path, x_emulator):
+def test_preview_session_without_sending_shows_runs_and_stores_nothing(tmp_path, x_emulator):
     with (
         Vendor() as vendor,
         with_cookies(tmp_path, x_emulator.url, vendor.url) as gateway,
@@ -168,7 +168,7 @@ def test_preview_without_sending_shows_runs_and_stores_nothing(tmp_path, x_emula
     assert (conversion["note"], "conversion_id" in conversion["value"]) == ("would be sent", True)
 
 
-def test_unknown_preview_token_has_no_effect(tmp_path, x_emulator):
+def test_unknown_preview_token_is_ignored(tmp_path, x_emulator):
     with Vendor() as vendor, with_cookies(tmp_path, x_emulator.url, vendor.url) as gateway:
         preview = Preview(gateway, "--send-nothing")
         Previewing(gateway, "guessed" + preview.token[7:]).ga4(1)

@@ -1,4 +1,4 @@
-"""Events without an id: each request runs the tags, also after a restart; a repetition does not."""
+"""Events without an id: each request runs the tags, also after a restart, except repeated hits."""
 
 import shutil
 from pathlib import Path
@@ -39,7 +39,7 @@ def test_each_page_view_runs_the_tag_and_a_repeated_hit_does_not(tmp_path, x_emu
     assert vendor.count() == 4
 
 
-def test_event_that_a_vendor_did_not_answer_before_a_kill_is_not_a_new_event(tmp_path, x_emulator):
+def test_tag_event_interrupted_by_a_kill_is_counted_once(tmp_path, x_emulator):
     answers = [500]
     with Vendor(lambda _: answers[-1]) as vendor:
         gateway = with_tag(tmp_path, x_emulator.url, vendor, events='["page_view"]')
@@ -55,7 +55,7 @@ def test_event_that_a_vendor_did_not_answer_before_a_kill_is_not_a_new_event(tmp
     assert all(came == vendor.came[0] for came in vendor.came)
 
 
-def test_clients_events_of_different_visitors_run_the_tag(tmp_path, x_emulator):
+def test_events_of_a_client_template_for_different_visitors_run_the_tag(tmp_path, x_emulator):
     (tmp_path / "runs.tpl").write_text(ECHOES)
     shutil.copy(TEMPLATES / "crm_post.tpl", tmp_path / "crm.tpl")
     with Vendor() as vendor:

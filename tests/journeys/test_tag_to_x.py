@@ -48,7 +48,7 @@ def all_done(gateway: Gateway, expected: int) -> bool:
     return sum(row["delivered"] for row in rows(gateway).values()) == expected
 
 
-def test_twite_tag_delivers_through_a_second_gateway_to_x(tmp_path, x_emulator):
+def test_twites_tag_delivers_through_a_second_gateway_to_x(tmp_path, x_emulator):
     for name in ("first", "second"):
         (tmp_path / name).mkdir()
     x_emulator.switch(dedup_scope="all")
@@ -76,7 +76,9 @@ def test_twite_tag_delivers_through_a_second_gateway_to_x(tmp_path, x_emulator):
 
 
 @pytest.mark.parametrize("domain", ["stape.io", "shop.example"])
-def test_stape_tag_in_oauth_mode_delivers_with_the_configured_headers(tmp_path, x_emulator, domain):
+def test_stapes_tag_in_oauth_mode_delivers_with_the_configured_headers(
+    tmp_path, x_emulator, domain
+):
     gateway = with_tag(
         Gateway(tmp_path, x_emulator.url),
         ROOT / "tests/tags/templates/proxy_post.tpl",
@@ -98,7 +100,9 @@ def test_stape_tag_in_oauth_mode_delivers_with_the_configured_headers(tmp_path, 
 
 
 @pytest.mark.parametrize("endpoint", [X, STAPE])
-def test_template_requests_to_x_use_the_gateways_batched_delivery(tmp_path, x_emulator, endpoint):
+def test_template_requests_to_x_are_delivered_in_the_gateways_batches(
+    tmp_path, x_emulator, endpoint
+):
     gateway = with_tag(
         Gateway(tmp_path, x_emulator.url),
         ROOT / "tests/tags/templates/x_post.tpl",
@@ -134,7 +138,7 @@ def copies_at_x(x_emulator) -> int:
     return ids["order-1"]["api"]
 
 
-def test_redirect_of_all_other_hosts_sends_no_conversion_to_x_twice(tmp_path, x_emulator):
+def test_conversion_redirected_with_all_hosts_is_sent_to_x_once(tmp_path, x_emulator):
     with with_redirect(tmp_path, x_emulator.url, '"*"') as gateway:
         gateway.post(bought(1))
         wait_for(lambda: row_exists(gateway, "tag:own", "o8z6j"), seconds=30)
@@ -146,7 +150,7 @@ def test_redirect_of_all_other_hosts_sends_no_conversion_to_x_twice(tmp_path, x_
     assert found["tag:own", "o8z6j"]["duplicate"] == 1
 
 
-def test_redirect_that_names_x_applies(tmp_path, x_emulator):
+def test_redirect_that_names_x_is_used(tmp_path, x_emulator):
     with with_redirect(tmp_path, x_emulator.url, '"ads-api.x.com"') as gateway:
         gateway.post(bought(1))
         gateway.drained()

@@ -70,7 +70,7 @@ def test_ga4_hit_reaches_x_and_unmapped_events_are_counted(tmp_path, x_emulator)
     assert list(ids_of(x_emulator, "o6dkt", "o6dkv")) == ["T-1"]
 
 
-def test_credentials_of_stapes_tag_sign_requests_and_survive_a_restart(tmp_path, x_emulator):
+def test_credentials_from_stapes_tag_sign_requests_also_after_a_restart(tmp_path, x_emulator):
     path = f"/stape-api/{KEY}/v1/twitter/auth-proxy"
     gateway = open_for_tags(Gateway(tmp_path, x_emulator.url))
     with gateway:

@@ -90,7 +90,7 @@ def check_trace(named, receipt, receiver):
     assert (send.trace_id, send.span_id) in [(link.trace_id, link.span_id) for link in batch.links]
 
 
-def test_trace_of_a_conversion_is_whole(tmp_path, x_emulator):
+def test_trace_of_a_conversion_contains_every_span(tmp_path, x_emulator):
     with (
         otlp_receiver() as receiver,
         traced(Gateway(tmp_path, x_emulator.url), receiver.url) as gateway,
@@ -118,7 +118,7 @@ def test_trace_of_a_conversion_is_whole(tmp_path, x_emulator):
     assert stopped == 0
 
 
-def test_refused_conversion_has_a_span_with_the_status_of_x(tmp_path, x_emulator):
+def test_span_of_a_refused_conversion_has_xs_status(tmp_path, x_emulator):
     x_emulator.fault("status", status=503, count=1)
     with (
         otlp_receiver() as receiver,
@@ -134,7 +134,9 @@ def test_refused_conversion_has_a_span_with_the_status_of_x(tmp_path, x_emulator
     assert (failed.status.code, accepted.status.code) == (2, 0)
 
 
-def test_trace_is_whole_if_another_gateway_sends_the_conversion(tmp_path, x_emulator, postgres_url):
+def test_trace_is_complete_if_another_gateway_sends_the_conversion(
+    tmp_path, x_emulator, postgres_url
+):
     with otlp_receiver() as first, otlp_receiver() as second:
         gateways = []
         for name, receiver in (("one", first), ("two", second)):
@@ -160,7 +162,7 @@ def test_trace_is_whole_if_another_gateway_sends_the_conversion(tmp_path, x_emul
     assert any("send" not in named for found in received for named in found.values())
 
 
-def test_no_span_has_a_person_a_url_or_an_unlisted_attribute(tmp_path, x_emulator):
+def test_spans_contain_no_personal_data_no_url_and_only_listed_attributes(tmp_path, x_emulator):
     canary = {
         "event": "purchase",
         "email": EMAIL,
@@ -219,7 +221,7 @@ def a_closed_port():
 
 
 @pytest.mark.parametrize("collector", [a_hanging_socket, a_closed_port])
-def test_dead_collector_delays_neither_conversions_nor_the_stop(tmp_path, x_emulator, collector):
+def test_hanging_collector_delays_neither_conversions_nor_shutdown(tmp_path, x_emulator, collector):
     with collector() as url, traced(Gateway(tmp_path, x_emulator.url), url) as gateway:
         for number in range(30):
             post(gateway, an_order(number))
@@ -249,7 +251,7 @@ def test_refusing_collector_is_counted_and_logged_once(tmp_path, x_emulator):
     assert "Failed to export" not in log
 
 
-def test_standard_variables_name_the_service_and_turn_traces_off(tmp_path, x_emulator):
+def test_opentelemetry_variables_name_the_service_and_turn_traces_off(tmp_path, x_emulator):
     with otlp_receiver() as receiver:
         gateway = traced(
             Gateway(tmp_path, x_emulator.url),

@@ -106,7 +106,7 @@ def post(gateway, number):
     assert gateway.post(conversion)[0] == 202
 
 
-def test_conversion_wakes_the_sender_whichever_gateway_accepts_it(two, x_emulator, figure):
+def test_accepted_conversion_wakes_the_sender_of_another_gateway(two, x_emulator, figure):
     took = {0: [], 1: []}
     post(two[0], "first")
     wait_for(lambda: at_x(x_emulator, "first"), two[0].ended)
@@ -123,7 +123,7 @@ def test_conversion_wakes_the_sender_whichever_gateway_accepts_it(two, x_emulato
     figure("sent by the other gateway", f"median {slowest:.2f} s of {len(took[0])}, 16 conversions")
 
 
-def test_credentials_given_to_one_gateway_are_used_by_both(unsigned, x_emulator):
+def test_credentials_entered_at_one_gateway_are_used_by_both(unsigned, x_emulator):
     for number, gateway in enumerate(unsigned):
         post(gateway, number)
     wait_for(lambda: any("no user has signed in" in gateway.log() for gateway in unsigned))
@@ -144,7 +144,7 @@ def _owns(gateway, number, x):
     return at_x(x, number)
 
 
-def test_sign_in_to_x_may_end_at_another_gateway(unsigned, x_emulator):
+def test_sign_in_to_x_can_finish_at_another_gateway(unsigned, x_emulator):
     callback = f"{unsigned[0].url}/console/connect/callback"
     x_emulator.add(apps=[{"id": "3213", "callbacks": [callback]}])
     password = "a sentence that does well"

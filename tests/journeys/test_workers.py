@@ -65,7 +65,7 @@ def test_workers_share_the_port_and_their_metrics_add_up(tmp_path, x_emulator, p
     assert (stopped, left, gateway.note.exists()) == (0, [], False)
 
 
-def test_dead_worker_is_replaced_and_its_counts_stay(tmp_path, x_emulator, postgres_url):
+def test_worker_that_died_is_replaced_and_its_counts_stay(tmp_path, x_emulator, postgres_url):
     with WorkersGateway(tmp_path, x_emulator.url, postgres_url) as gateway:
         before = gateway.workers()
         post(gateway, *range(20))
@@ -84,7 +84,7 @@ def test_dead_worker_is_replaced_and_its_counts_stay(tmp_path, x_emulator, postg
     assert f"Worker process {killed} ended (signal 9). Another one replaces it." in gateway.log()
 
 
-def test_workers_on_sqlite_are_refused_with_the_remedy(tmp_path, x_emulator):
+def test_several_workers_on_sqlite_are_refused_with_a_fix(tmp_path, x_emulator):
     gateway = Gateway(tmp_path, x_emulator.url)
 
     refused = command(gateway, "serve", "--workers", "2")
@@ -94,7 +94,7 @@ def test_workers_on_sqlite_are_refused_with_the_remedy(tmp_path, x_emulator):
     assert "PostgreSQL" in refused.stderr
 
 
-def test_preview_is_refused_with_several_workers(tmp_path, x_emulator, postgres_url):
+def test_preview_session_is_refused_with_several_workers(tmp_path, x_emulator, postgres_url):
     """If the session sends nothing, the other process would still send what reaches it."""
     with WorkersGateway(tmp_path, x_emulator.url, postgres_url) as gateway:
         refused = command(gateway, "tag", "preview", "--send-nothing")

@@ -19,34 +19,34 @@ def checkout(folder):
     return git(folder, "rev-parse", "HEAD")[:12]
 
 
-def test_a_checkout_names_its_commit(tmp_path):
+def test_version_of_a_checkout_names_its_commit(tmp_path):
     assert checked_out(tmp_path) is None
 
     assert checkout(tmp_path) == checked_out(tmp_path)
 
 
-def test_a_changed_checkout_says_so(tmp_path):
+def test_version_of_a_changed_checkout_says_so(tmp_path):
     found = checkout(tmp_path)
     (tmp_path / "file").write_text("two")
 
     assert checked_out(tmp_path) == f"{found}-dirty"
 
 
-def test_a_folder_inside_another_repository_has_no_commit(tmp_path):
+def test_folder_inside_another_repository_has_no_commit(tmp_path):
     checkout(tmp_path)
     (tmp_path / "lib").mkdir()
 
     assert checked_out(tmp_path / "lib") is None
 
 
-def test_no_commit_is_known_without_git(tmp_path, monkeypatch):
+def test_commit_is_unknown_without_git(tmp_path, monkeypatch):
     checkout(tmp_path)
     monkeypatch.setenv("PATH", str(tmp_path))
 
     assert checked_out(tmp_path) is None
 
 
-def test_a_package_names_the_commit_it_was_built_from(tmp_path, monkeypatch):
+def test_package_names_the_commit_it_was_built_from(tmp_path, monkeypatch):
     package = tmp_path / "lib" / "twite"
     monkeypatch.setattr(module, "__file__", str(package / "machine" / "commit.py"))
     package.mkdir(parents=True)

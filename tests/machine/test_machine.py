@@ -12,7 +12,7 @@ def test_clock_returns_milliseconds_since_the_epoch():
     assert before - 1 <= now <= time.time() * 1000 + 1
 
 
-async def test_sleep_advances_the_elapsed_time():
+async def test_sleep_lets_the_elapsed_time_advance():
     clock = SystemClock()
     began = clock.elapsed()
 
@@ -21,7 +21,7 @@ async def test_sleep_advances_the_elapsed_time():
     assert clock.elapsed() - began >= 19
 
 
-def test_receipts_are_uuids_of_version_7_that_sort_by_time():
+def test_receipts_are_version_7_uuids_that_sort_by_time():
     randomness = SystemRandomness()
 
     first = randomness.receipt()
@@ -40,7 +40,7 @@ def test_nonces_and_receipts_are_unique():
     assert len({randomness.receipt() for _ in range(10_000)}) == 10_000
 
 
-def test_fractions_are_spread_from_zero_to_below_one():
+def test_random_fractions_are_spread_from_zero_to_below_one():
     randomness = SystemRandomness()
 
     fractions = [randomness.fraction() for _ in range(1_000)]

@@ -9,7 +9,7 @@ OTHER = Secret("another-key-that-nobody-will-guess")
 SECRET = b"kAcSOqF21Fu85e7zjz7ZN2U4ZRhfV3WpwPAoE3Z7kBw"
 
 
-def test_sealed_secret_opens_under_its_name():
+def test_sealed_secret_can_be_opened_under_its_name():
     sealed = AesSeal(KEY).close("stape/o8z6j", SECRET)
 
     assert AesSeal(KEY).open("stape/o8z6j", sealed) == SECRET
@@ -22,7 +22,7 @@ def test_same_secret_is_sealed_differently_each_time():
     assert seal.close("stape/o8z6j", SECRET) != seal.close("stape/o8z6j", SECRET)
 
 
-def test_secret_does_not_open_under_another_name():
+def test_sealed_secret_cannot_be_opened_under_another_name():
     seal = AesSeal(KEY)
 
     with pytest.raises(NotOpened):
@@ -30,7 +30,7 @@ def test_secret_does_not_open_under_another_name():
 
 
 @pytest.mark.parametrize("place", [0, 1, 4, 5, 16, 17, 30, -1])
-def test_secret_with_a_changed_bit_does_not_open(place):
+def test_sealed_secret_with_a_changed_bit_cannot_be_opened(place):
     sealed = bytearray(AesSeal(KEY).close("stape/o8z6j", SECRET))
     sealed[place] ^= 1
 
@@ -39,12 +39,12 @@ def test_secret_with_a_changed_bit_does_not_open(place):
 
 
 @pytest.mark.parametrize("sealed", [b"", b"\x01", b"\x01" * 20])
-def test_truncated_secret_does_not_open(sealed):
+def test_truncated_sealed_secret_cannot_be_opened(sealed):
     with pytest.raises(NotOpened):
         AesSeal(KEY).open("stape/o8z6j", sealed)
 
 
-def test_former_key_still_opens_and_is_recognized():
+def test_secret_sealed_with_a_former_key_can_be_opened_and_is_recognized():
     sealed = AesSeal(OTHER).close("stape/o8z6j", SECRET)
 
     seal = AesSeal(KEY, (OTHER,))
@@ -54,7 +54,7 @@ def test_former_key_still_opens_and_is_recognized():
     assert seal.is_current(seal.close("stape/o8z6j", SECRET))
 
 
-def test_missing_key_is_named_with_the_remedy():
+def test_secret_sealed_with_a_missing_key_names_the_key_and_a_fix():
     sealed = AesSeal(OTHER).close("stape/o8z6j", SECRET)
 
     with pytest.raises(NotOpened) as caught:

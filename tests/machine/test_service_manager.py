@@ -16,13 +16,13 @@ def manager(tmp_path, monkeypatch):
         yield listening
 
 
-def test_state_reaches_the_socket_of_the_manager(manager):
+def test_state_is_sent_to_the_socket_of_the_service_manager(manager):
     notify("READY=1")
 
     assert manager.recv(64) == b"READY=1"
 
 
-def test_state_reaches_an_abstract_socket():
+def test_state_is_sent_to_an_abstract_socket():
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
         name = f"twite-test-{os.getpid()}"
         listening.bind(f"\0{name}")
@@ -34,11 +34,11 @@ def test_state_reaches_an_abstract_socket():
 
 
 @pytest.mark.parametrize("environ", [{}, {"NOTIFY_SOCKET": "/nowhere/notify"}])
-def test_missing_manager_is_no_error(environ):
+def test_missing_service_manager_is_not_an_error(environ):
     notify("READY=1", environ)
 
 
-async def test_watchdog_is_kept_quiet_until_cancelled(manager):
+async def test_watchdog_is_notified_until_cancelled(manager):
     task = asyncio.create_task(keep_watchdog_quiet(0.02))
 
     pings = [await asyncio.to_thread(manager.recv, 64) for _ in range(3)]
@@ -58,7 +58,7 @@ async def test_watchdog_is_kept_quiet_until_cancelled(manager):
         ({"WATCHDOG_USEC": "0"}, None),
     ],
 )
-def test_watchdog_is_for_this_process_only(environ, seconds):
+def test_watchdog_of_another_process_is_ignored(environ, seconds):
     if environ.get("WATCHDOG_PID") == "own":
         environ = environ | {"WATCHDOG_PID": str(os.getpid())}
 

@@ -49,7 +49,7 @@ class MemoryConsents:
             for row in sorted(found, key=lambda row: row.id)[:limit]
         ]
 
-    def _without_the_listed(self, rows: Iterable[MemoryRow], *, now: int) -> list[MemoryRow]:
+    def _without_opted_out(self, rows: Iterable[MemoryRow], *, now: int) -> list[MemoryRow]:
         """Suppress the deliveries of people on the list, and return the others."""
         rows = list(rows)
         listed = (

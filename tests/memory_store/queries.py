@@ -145,11 +145,11 @@ class MemoryQueries:
         return msgspec.structs.replace(
             history_of(row, self._kept[Pause], self._kept[RateLimitWindow]),
             supersedes=tuple(other.id for other in others if other.superseded_by == row.id),
-            rival=self._rival(row),
+            rival=self._other_copy(row),
         )
 
-    def _rival(self, row: MemoryRow) -> Rival | None:
-        """Return another copy that was sent, may be sent, or has the dedup key."""
+    def _other_copy(self, row: MemoryRow) -> Rival | None:
+        """Return another copy that was sent, may be sent, or has the deduplication key."""
         if row.state not in _RESTING:
             return None
         for other in sorted(self._rows.values(), key=lambda other: -other.id):

@@ -57,7 +57,7 @@ def warn():
         (warn, "message of a library", "py.warnings"),
     ],
 )
-def test_message_is_a_line_without_the_person_it_quotes(capsys, act, event, names):
+def test_message_of_a_library_is_a_log_line_without_personal_data(capsys, act, event, names):
     with library_messages(LineLogger(level="info", as_json=True)):
         act()
 
@@ -67,7 +67,7 @@ def test_message_is_a_line_without_the_person_it_quotes(capsys, act, event, name
     assert EMAIL not in text
 
 
-def test_hooks_are_those_from_before_afterwards():
+def test_logging_hooks_are_restored_afterwards():
     before = threading.excepthook, list(logging.getLogger().handlers)
 
     with library_messages(LineLogger(level="info", as_json=True)):

@@ -24,7 +24,7 @@ from twite.observers import metrics as metrics_module
 from twite.observers.metrics import Metrics
 
 
-def test_notices_are_counted():
+def test_each_notice_is_counted():
     metrics = Metrics()
     both = Several((metrics, metrics))
     for notice in (
@@ -59,7 +59,7 @@ def test_notices_are_counted():
         assert line in page.splitlines()
 
 
-def test_resumed_pixel_is_not_paused():
+def test_pixel_that_was_resumed_is_not_paused_in_the_metrics():
     metrics = Metrics()
     metrics.see(
         Paused(pause=Pause(since=1, pixel="o8z6j", cause=Cause.CREDENTIALS_REFUSED, reason="401"))
@@ -94,7 +94,7 @@ def test_delivered_conversions_are_counted_by_waiting_time():
         assert line in page
 
 
-def test_check_shows_pending_forecast_and_free_space():
+def test_metrics_show_pending_conversions_forecast_and_free_space():
     metrics = Metrics()
     forecast = Forecast(pixel="o8z6j", pending=9, oldest=1_000, drained_at=61_000, misses=3, late=1)
     stalled = Forecast(pixel="p2", pending=1, oldest=0)
@@ -122,7 +122,7 @@ def test_check_shows_pending_forecast_and_free_space():
         assert line in page
 
 
-def test_bisection_requests_and_ambiguous_resends_are_counted():
+def test_bisection_requests_and_ambiguous_retries_are_counted():
     metrics = Metrics()
 
     metrics.see(an_attempt(isolating=True, again=2))
@@ -146,7 +146,7 @@ def test_open_alert_is_a_metric():
     assert 'twite_alerts_total{code="pixel_paused",phase="resolved"} 1.0' in after
 
 
-def test_alert_of_an_earlier_process_is_a_metric():
+def test_alert_that_an_earlier_process_opened_is_a_metric():
     metrics = Metrics()
 
     metrics.see(MonitorChecked(at=1, alerts=(ALERT,)))
@@ -154,7 +154,7 @@ def test_alert_of_an_earlier_process_is_a_metric():
     assert b'twite_alert_open{code="pixel_paused",subject="o8z6j"} 1.0' in metrics.rendered([])
 
 
-def test_alerts_and_forecasts_are_only_on_the_leader():
+def test_only_the_leader_has_metrics_of_alerts_and_forecasts():
     metrics = Metrics()
     forecast = Forecast(pixel="o8z6j", pending=9, oldest=1_000, drained_at=61_000, misses=3, late=1)
     metrics.see(MonitorChecked(at=1, alerts=(ALERT,), forecasts=(forecast,)))
@@ -187,7 +187,7 @@ def test_webhook_messages_are_counted_by_outcome():
     assert 'twite_webhook_messages_total{outcome="taken"} 1.0' in page
 
 
-def test_consent_decisions_are_counted_by_action_and_rule():
+def test_consent_verdicts_are_counted_by_action_and_rule():
     metrics = Metrics()
 
     metrics.see(
@@ -198,7 +198,7 @@ def test_consent_decisions_are_counted_by_action_and_rule():
     assert 'twite_consent_total{action="suppress",rule="storage",source="shop"} 2.0' in page
 
 
-def test_commits_are_timed():
+def test_durations_of_commits_are_counted():
     metrics = Metrics()
 
     metrics.committed(0.002)
@@ -206,7 +206,7 @@ def test_commits_are_timed():
     assert b'twite_commit_seconds_bucket{le="0.0025"} 1.0' in metrics.rendered([])
 
 
-def test_unconfigured_names_are_counted_together():
+def test_names_that_are_not_in_the_settings_are_counted_together():
     metrics = Metrics(sources=["shop"], pixels=["o8z6j"])
     for name in ("shop", "gone", "other one"):
         metrics.see(Accepted(source=name, accepted=1, duplicates=0, suppressed=0, rejected=0))
@@ -234,7 +234,7 @@ def counted(source, what, word, times=1):
     return Counted(source=source, pixel="o8z6j", what=what, word=word, times=times)
 
 
-def test_match_keys_flaws_and_amounts_have_a_bounded_number_of_series():
+def test_match_keys_identifier_errors_and_amounts_have_a_limited_number_of_series():
     metrics = Metrics(sources=["shop"], pixels=["o8z6j"])
 
     # Match keys: click id, email, IP and user agent; a phone; and those of an erased person.
@@ -285,7 +285,7 @@ def test_counts_of_a_tag_that_is_added_later_have_their_own_series():
         assert f"twite_match_flaws_total{{{labels}}} 1.0" in page
 
 
-def test_number_of_remembered_labels_is_bounded(monkeypatch):
+def test_number_of_cached_labels_is_limited(monkeypatch):
     computed = []
     monkeypatch.setattr(metrics_module, "_MOST_RESOLVED", 3)
     monkeypatch.setattr(metrics_module, "keys_in", lambda keys: computed.append(keys) or 1)

@@ -45,7 +45,7 @@ def lines(capsys, *notices, level="info"):
     return [json.loads(line) for line in capsys.readouterr().err.splitlines()]
 
 
-def test_failed_attempt_is_a_warning_with_its_reason(capsys):
+def test_failed_attempt_is_logged_as_a_warning_with_its_reason(capsys):
     line = lines(capsys, an_attempt())[0]
 
     del line["timestamp"]
@@ -70,7 +70,7 @@ def test_failed_attempt_is_a_warning_with_its_reason(capsys):
         Moved(pixel="p", trigger="delivered", deliveries=1),
     ],
 )
-def test_success_is_not_logged_at_the_default_level(capsys, notice):
+def test_successful_attempt_is_not_logged_at_the_default_level(capsys, notice):
     assert lines(capsys, notice) == []
 
 
@@ -98,7 +98,7 @@ def test_important_notice_is_logged(capsys, notice, says, level):
     assert (line["event"], line["level"]) == (says, level)
 
 
-def test_template_log_line_names_the_tag_or_the_client(capsys):
+def test_log_line_of_a_template_names_the_tag_or_the_client(capsys):
     of_tag, of_client = lines(
         capsys, TagSaid(tag="tag:crm", text="a", own=True), ClientSaid(client="Orders", text="b")
     )
@@ -108,7 +108,7 @@ def test_template_log_line_names_the_tag_or_the_client(capsys):
     assert (of_client["text"], of_client["level"]) == ("b", "info")
 
 
-def test_hostile_text_of_x_is_escaped_and_truncated(capsys):
+def test_hostile_text_of_x_is_escaped_and_truncated_in_the_log(capsys):
     line = lines(
         capsys,
         Paused(
@@ -137,7 +137,7 @@ def test_hostile_text_of_x_is_escaped_and_truncated(capsys):
         ("bob@example.com is unknown", "… is unknown"),
     ],
 )
-def test_persons_echoed_by_x_are_not_logged(capsys, said, logged):
+def test_personal_data_in_a_response_of_x_is_not_logged(capsys, said, logged):
     assert lines(capsys, an_attempt(reason=said))[0]["reason"] == logged
 
 
@@ -187,7 +187,7 @@ def test_alert_is_logged_with_its_page(capsys, phase, says, level):
     }
 
 
-def test_webhook_failure_is_logged(capsys):
+def test_failed_webhook_message_is_logged(capsys):
     told = WebhookTried(
         kind=AlertKind.PIXEL_PAUSED, phase=AlertPhase.OPENED, refused="answered 404"
     )
@@ -209,7 +209,7 @@ def test_webhook_failure_is_logged(capsys):
         ConditionChanged(kind=AlertKind.STORE_RESTORED, subject="store"),
     ],
 )
-def test_notices_reported_elsewhere_are_not_logged(capsys, notice):
+def test_notices_with_their_own_report_are_not_logged(capsys, notice):
     assert lines(capsys, notice, level="debug") == []
 
 
@@ -223,7 +223,7 @@ def test_any_notice_can_be_logged(notice, data):
     log.see(data.draw(st.builds(notice, **EVERY_FIELD_OF.get(notice, {}))))
 
 
-def test_console_log_line_quotes_values_with_spaces(capsys):
+def test_log_line_for_the_terminal_quotes_values_with_spaces(capsys):
     LineLogger(level="info", as_json=False).write(
         "warning", "it failed", tag="a b", pixel="o8z6j", ms=3
     )

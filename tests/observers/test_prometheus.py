@@ -31,7 +31,7 @@ ONE = a_page(counted={"shop": 2, "app": 1}, open_alerts=0, took=0.5)
 TWO = a_page(counted={"shop": 3}, open_alerts=1, took=1.5)
 
 
-def test_counters_are_summed_and_the_largest_gauge_counts():
+def test_counters_of_several_processes_are_added_and_the_largest_gauge_used():
     assert values(added_up([ONE, TWO])) == {
         ("twite_x_total", "shop"): 5,
         ("twite_x_total", "app"): 1,
@@ -44,17 +44,17 @@ def test_counters_are_summed_and_the_largest_gauge_counts():
     }
 
 
-def test_ended_process_contributes_only_its_counters():
+def test_only_counters_of_an_ended_process_are_used():
     both = values(added_up([ONE], [TWO]))
 
     assert (both["twite_x_total", "shop"], both["twite_open",]) == (5, 0)
 
 
-def test_single_page_is_unchanged():
+def test_metrics_of_a_single_process_are_unchanged():
     assert values(added_up([ONE])) == values(ONE)
 
 
-def test_labels_and_infinity_are_read_back():
+def test_labels_and_infinity_are_parsed():
     label = 'back\\slash\u2028, "quotes", {braces}\nand a line'
     samples = [("twite_x", {"code": label}, float("inf"))]
     page = page_of([Series("twite_x", "Text.", "gauge", samples)])
@@ -62,7 +62,7 @@ def test_labels_and_infinity_are_read_back():
     assert values(page) == values(added_up([page])) == {("twite_x", label): float("inf")}
 
 
-def test_histogram_counts_a_value_in_every_bucket_it_fits():
+def test_histogram_counts_a_value_in_every_bucket_that_it_fits():
     histogram = Histogram("twite_seconds", "Text.", limits=(0.5, 1), label="pixel")
 
     histogram.observe({500: 1, 501: 1}, "o8z6j")

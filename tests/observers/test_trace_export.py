@@ -1,4 +1,4 @@
-"""Parts of traces: which are kept, what is dropped, and how a client's trace is linked."""
+"""Export of traces: which are kept, which spans are dropped, and how a client's trace is linked."""
 
 import asyncio
 import threading
@@ -89,7 +89,7 @@ def a_queue(spans, counted, *, one_in=1, receipts=no_receipts, observer=None):
 
 
 @pytest.mark.parametrize("step", [1, 7, 1_000, 60_000])
-async def test_one_in_a_hundred_is_kept_however_regular_the_traffic_is(step):
+async def test_one_in_a_hundred_requests_is_traced_however_regular_the_traffic(step):
     queue = a_queue(HangingExport(), Counter(), one_in=100)
 
     kept = sum(queue.keeps(NOW + number * step) for number in range(20_000))
@@ -97,13 +97,13 @@ async def test_one_in_a_hundred_is_kept_however_regular_the_traffic_is(step):
     assert 150 < kept < 250
 
 
-async def test_every_request_is_kept_if_every_one_is_traced():
+async def test_every_request_is_traced_with_a_rate_of_one():
     queue = a_queue(HangingExport(), Counter())
 
     assert all(queue.keeps(NOW + number) for number in range(1_000))
 
 
-async def test_full_queue_drops_and_counts_the_rest():
+async def test_full_queue_of_spans_drops_and_counts_the_rest():
     counted, export = Counter(), HangingExport()
     queue = a_queue(export, counted)
     queue.start()
@@ -118,7 +118,7 @@ async def test_full_queue_drops_and_counts_the_rest():
     assert dropped == {"dropped": 20}
 
 
-async def test_stop_exports_what_is_waiting():
+async def test_stop_exports_the_queued_spans():
     counted = Counter()
     with otlp_receiver() as receiver:
         queue = a_queue(OtelSpans(Collector(endpoint=receiver.url)), counted)
@@ -130,7 +130,7 @@ async def test_stop_exports_what_is_waiting():
     assert {span.name for span in receiver.spans} == {"receive", "commit"}
 
 
-async def test_failed_read_of_receipts_costs_only_its_spans():
+async def test_failed_read_of_receipts_drops_only_its_spans():
     async def fail(_deliveries):
         raise OSError
 
@@ -160,7 +160,7 @@ async def test_failed_read_of_receipts_costs_only_its_spans():
         ("", False),
     ],
 )
-def test_valid_traceparent_becomes_a_link(header, linked):
+def test_valid_traceparent_header_becomes_a_link(header, linked):
     with otlp_receiver() as receiver:
         OtelSpans(Collector(endpoint=receiver.url)).export(
             [a_stored(trace_parent=header.encode())], {}
@@ -173,7 +173,7 @@ def test_valid_traceparent_becomes_a_link(header, linked):
     assert b"example.com" not in b"".join(receiver.bodies)
 
 
-def test_request_to_x_links_all_conversions_of_a_full_batch():
+def test_span_of_a_request_to_x_links_all_conversions_of_its_batch():
     receipts = {number: f"receipt-{number}" for number in range(500)}
     with otlp_receiver() as receiver:
         many, _ = OtelSpans(Collector(endpoint=f"{receiver.url}/v1/traces")).export(
@@ -187,7 +187,7 @@ def test_request_to_x_links_all_conversions_of_a_full_batch():
     }
 
 
-def test_person_in_a_name_of_the_settings_is_masked():
+def test_personal_data_in_a_name_of_the_settings_is_masked():
     with otlp_receiver() as receiver:
         OtelSpans(Collector(endpoint=receiver.url)).export(
             [a_stored(source="ada@shop.example")], {}

@@ -9,7 +9,7 @@ from twite.observers.metrics import Metrics
 REFUSED = TurnedAway(source="shop", endpoint="beacon", code="not_json")
 
 
-def test_turned_away_request_is_a_warning_with_source_endpoint_and_code(capsys):
+def test_refused_request_is_logged_as_a_warning_with_source_endpoint_and_code(capsys):
     Log(LineLogger(level="warning", as_json=True)).see(REFUSED)
 
     line = json.loads(capsys.readouterr().err)
@@ -23,7 +23,7 @@ def test_turned_away_request_is_a_warning_with_source_endpoint_and_code(capsys):
     }
 
 
-def test_turned_away_request_is_counted_by_source_endpoint_and_code():
+def test_refused_request_is_counted_by_source_endpoint_and_code():
     metrics = Metrics(sources=["shop"])
 
     metrics.see(REFUSED)

@@ -18,7 +18,7 @@ from twite.observers.metrics import Metrics
         (0, "info", "the system clock agrees with X"),
     ],
 )
-def test_clock_off_by_half_a_minute_is_an_error_in_the_log(offset, level, words, capsys):
+def test_clock_that_is_wrong_by_half_a_minute_is_logged_as_an_error(offset, level, words, capsys):
     log = Log(LineLogger(level="info", as_json=True))
 
     log.see(Misdated(offset=offset))
@@ -27,7 +27,7 @@ def test_clock_off_by_half_a_minute_is_an_error_in_the_log(offset, level, words,
     assert (line["level"], line["event"]) == (level, words)
 
 
-def test_clock_offset_is_a_metric_in_seconds():
+def test_difference_of_the_clock_is_a_metric_in_seconds():
     metrics = Metrics()
 
     metrics.see(Misdated(offset=-90_500))

@@ -56,7 +56,7 @@ def files_of(machine):
     return machine.run("cd /etc/twite && ls -A && cat twite.toml shop.key twite.secret environment")
 
 
-def test_a_fresh_installation_delivers_a_conversion(machine, package, figure):
+def test_fresh_installation_delivers_a_conversion(machine, package, figure):
     began = time.monotonic()
     machine.run(f"apt-get install --yes {package}")
     machine.run("twite init --emulator")
@@ -76,7 +76,7 @@ def test_a_fresh_installation_delivers_a_conversion(machine, package, figure):
     assert others == "/etc/twite/environment"
 
 
-def test_a_start_without_settings_fails_and_names_the_file(machine):
+def test_start_without_settings_fails_and_names_the_file(machine):
     machine.run("systemctl stop twite; mv /etc/twite/twite.toml /etc/twite/kept")
 
     machine.run("systemctl start twite; true")
@@ -86,13 +86,13 @@ def test_a_start_without_settings_fails_and_names_the_file(machine):
     assert "AssertPathExists=/etc/twite/twite.toml was not met" in status
 
 
-def test_the_backup_service_writes_a_backup(machine):
+def test_backup_service_writes_a_backup(machine):
     machine.run("systemctl start twite-backup.service")
 
     assert machine.run("ls /var/lib/twite/backups").startswith("twite-20")
 
 
-def test_the_service_satisfies_its_watchdog_and_reloads(machine):
+def test_service_satisfies_its_watchdog_and_reloads(machine):
     machine.run("systemctl reload twite")
     before = machine.run(f"{SERVICE}=WatchdogTimestampMonotonic twite")
     time.sleep(35)  # more than WatchdogSec=
@@ -101,7 +101,7 @@ def test_the_service_satisfies_its_watchdog_and_reloads(machine):
     assert machine.run(f"{SERVICE}=NRestarts twite") == "0"
 
 
-def test_a_killed_gateway_is_started_again(machine):
+def test_killed_gateway_is_started_again(machine):
     machine.run("systemctl kill --signal=KILL --kill-whom=main twite")
     end = time.monotonic() + 30
     while machine.run(f"{SERVICE}=NRestarts twite") != "1":
@@ -112,7 +112,7 @@ def test_a_killed_gateway_is_started_again(machine):
     delivered(machine)
 
 
-def test_an_upgrade_restarts_the_gateway_and_changes_no_setting(machine, package):
+def test_upgrade_of_the_package_restarts_the_gateway_and_keeps_the_settings(machine, package):
     machine.run("echo '# mine' >> /etc/twite/environment")
     before, process = files_of(machine), machine.run(f"{SERVICE}=MainPID twite")
 
@@ -124,7 +124,7 @@ def test_an_upgrade_restarts_the_gateway_and_changes_no_setting(machine, package
     delivered(machine)
 
 
-def test_a_purge_keeps_the_settings_and_the_store(machine):
+def test_purge_of_the_package_keeps_the_settings_and_the_store(machine):
     machine.run("dpkg --purge twite")
 
     assert machine.run("ls /usr/lib/twite; true") == ""

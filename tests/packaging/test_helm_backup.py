@@ -43,7 +43,7 @@ def only_container(pod):
     return only
 
 
-def test_backup_has_the_image_the_secret_and_the_rights_of_the_gateway(gateway, backup):
+def test_backup_job_has_the_image_the_secret_and_the_privileges_of_the_gateway(gateway, backup):
     served, copied = only_container(gateway), only_container(backup["spec"])
 
     for key in ("image", "envFrom", "securityContext"):
@@ -52,7 +52,7 @@ def test_backup_has_the_image_the_secret_and_the_rights_of_the_gateway(gateway, 
     assert [variable for variable in copied["env"] if variable not in served["env"]] == []
 
 
-def test_backup_mounts_the_volume_of_the_store_and_a_second_one(with_backup, backup):
+def test_backup_job_mounts_the_volume_of_the_store_and_a_second_one(with_backup, backup):
     served = with_backup["StatefulSet"]
     (claim,) = served["spec"]["volumeClaimTemplates"]
     claims = {
@@ -67,7 +67,7 @@ def test_backup_mounts_the_volume_of_the_store_and_a_second_one(with_backup, bac
     }
 
 
-def test_backup_runs_on_the_node_of_the_gateway_and_gets_no_requests(with_backup, backup):
+def test_backup_job_runs_on_the_node_of_the_gateway_and_gets_no_requests(with_backup, backup):
     selector = with_backup["Service"]["spec"]["selector"]
     beside = backup["spec"]["affinity"]["podAffinity"]
     (rule,) = beside["requiredDuringSchedulingIgnoredDuringExecution"]
@@ -76,7 +76,7 @@ def test_backup_runs_on_the_node_of_the_gateway_and_gets_no_requests(with_backup
     assert not selector.items() <= backup["metadata"]["labels"].items()
 
 
-def test_command_writes_a_copy_and_deletes_old_ones(backup, tmp_path):
+def test_backup_job_writes_a_copy_and_deletes_old_ones(backup, tmp_path):
     only = only_container(backup["spec"])
     (typed,) = only["args"]
     program = tmp_path / "twite"
@@ -94,5 +94,5 @@ def test_command_writes_a_copy_and_deletes_old_ones(backup, tmp_path):
     assert re.fullmatch(r"twite-\d{4}-\d\d-\d\d-\d{4}\.db", copy.name)
 
 
-def test_chart_makes_no_backups_unless_the_values_say_so():
+def test_chart_has_no_backup_job_unless_the_values_say_so():
     assert "CronJob" not in objects(VALUES)

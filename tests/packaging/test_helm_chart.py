@@ -1,4 +1,4 @@
-"""The Helm chart: what it renders is valid, runs without rights, and matches the gateway."""
+"""The Helm chart renders valid objects, runs without privileges, and matches the gateway."""
 
 import json
 import re
@@ -84,7 +84,7 @@ def variables(example):
 
 @every_example
 @pytest.mark.parametrize("version", ["1.30", "1.37"])
-def test_kubernetes_accepts_all_objects(example, version):
+def test_kubernetes_schemas_accept_all_objects(example, version):
     checked = [item for item in rendered(EXAMPLES[example]) if item["kind"] not in FOREIGN]
 
     for item in checked:
@@ -93,12 +93,12 @@ def test_kubernetes_accepts_all_objects(example, version):
 
 
 @every_example
-def test_helm_finds_no_fault(example):
+def test_helm_lint_finds_no_error(example):
     assert linted(EXAMPLES[example]) == []
 
 
 @every_example
-def test_gateway_loads_the_settings_with_its_variables_and_secret(example, tmp_path):
+def test_gateway_loads_the_settings_of_the_chart_with_its_variables_and_secret(example, tmp_path):
     (settings,) = (item for item in of_kind(example, "ConfigMap") if "twite.toml" in item["data"])
     for name, text in settings["data"].items():
         (tmp_path / name).write_text(text)
@@ -120,7 +120,7 @@ def test_gateway_loads_the_settings_with_its_variables_and_secret(example, tmp_p
 
 
 @every_example
-def test_command_reads_the_mounted_settings(example):
+def test_container_starts_the_gateway_with_the_mounted_settings(example):
     *_, path = container(example)["args"]
     volumes = {mount["mountPath"]: mount["name"] for mount in container(example)["volumeMounts"]}
     named = {volume["name"]: volume for volume in pod(example)["volumes"]}
@@ -131,7 +131,7 @@ def test_command_reads_the_mounted_settings(example):
 
 
 @every_example
-def test_kubelet_needs_no_key_for_the_probes(example):
+def test_probes_of_the_kubelet_need_no_key(example):
     public = {route.path for route in ROUTES if route.authenticate is anyone}
     probes = {name: probe for name, probe in container(example).items() if name.endswith("Probe")}
     ports = {port["name"] for port in container(example)["ports"]}
@@ -146,14 +146,14 @@ def test_kubelet_needs_no_key_for_the_probes(example):
     assert probes["livenessProbe"]["httpGet"]["path"] == "/healthz"
 
 
-def test_start_may_take_as_long_as_the_values_say():
+def test_startup_probe_waits_as_long_as_the_values_say():
     probe = container("sqlite")["startupProbe"]
 
     assert probe["periodSeconds"] * probe["failureThreshold"] == 600
 
 
 @every_example
-def test_pod_conforms_to_the_standard_restricted(example):
+def test_pod_conforms_to_the_pod_security_standard_restricted(example):
     # kubernetes.io/docs/concepts/security/pod-security-standards
     context, own = pod(example)["securityContext"], container(example)["securityContext"]
     kinds = {kind for volume in pod(example)["volumes"] for kind in volume} - {"name"}
@@ -171,7 +171,7 @@ def test_pod_conforms_to_the_standard_restricted(example):
 
 
 @every_example
-def test_pod_has_the_user_of_the_image(example):
+def test_pod_runs_as_the_user_of_the_image(example):
     user, group = re.search(r"^USER (\d+):(\d+)$", DOCKERFILE, re.MULTILINE).groups()
     context = pod(example)["securityContext"]
 
@@ -180,25 +180,25 @@ def test_pod_has_the_user_of_the_image(example):
 
 
 @every_example
-def test_secrets_are_only_referred_to(example):
+def test_objects_contain_no_secrets_but_refer_to_them(example):
     assert of_kind(example, "Secret") == []
     assert container(example)["envFrom"] == [{"secretRef": {"name": "twite"}}]
 
 
 @every_example
-def test_kubernetes_adds_no_variables_of_services(example):
+def test_pod_gets_no_environment_variables_of_services(example):
     assert pod(example)["enableServiceLinks"] is False
 
 
 @every_example
-def test_gateway_has_enough_time_to_stop(example):
+def test_gateway_gets_enough_time_to_stop(example):
     waits = container(example)["lifecycle"]["preStop"]["sleep"]["seconds"]
 
     assert pod(example)["terminationGracePeriodSeconds"] - waits > 2 * STOP_WITHIN / SECOND
 
 
 @every_example
-def test_selectors_select_the_pods(example):
+def test_selectors_match_the_pods(example):
     labels = workload(example)["spec"]["template"]["metadata"]["labels"]
     (service,) = of_kind(example, "Service")
     selectors = [
@@ -215,7 +215,7 @@ def test_selectors_select_the_pods(example):
     assert service["spec"]["ports"][0]["targetPort"] == container(example)["ports"][0]["name"]
 
 
-def test_sqlite_store_belongs_to_one_gateway_with_a_volume():
+def test_sqlite_store_has_one_gateway_with_a_volume():
     found = workload("sqlite")
     (claim,) = found["spec"]["volumeClaimTemplates"]
 
@@ -226,7 +226,7 @@ def test_sqlite_store_belongs_to_one_gateway_with_a_volume():
     assert of_kind("sqlite", "PodDisruptionBudget") == []
 
 
-def test_gateways_on_postgresql_stop_one_after_another():
+def test_gateways_on_postgresql_are_replaced_one_after_another():
     found = workload("postgresql without autoscaling")
     (budget,) = of_kind("postgresql", "PodDisruptionBudget")
 
@@ -243,7 +243,7 @@ def test_only_keda_sets_the_number_of_gateways_with_autoscaling():
     assert of_kind("postgresql without autoscaling", "ScaledObject") == []
 
 
-def test_autoscaling_follows_the_backlog_of_this_release():
+def test_autoscaling_follows_the_backlog_of_this_helm_release():
     (scaled,) = of_kind("postgresql", "ScaledObject")
     backlog, load_of_cpu = scaled["spec"]["triggers"]
     (name,) = re.findall(r"\b(twite_\w+)\{", backlog["metadata"]["query"])
@@ -272,7 +272,7 @@ def test_rules_and_dashboard_are_those_of_the_repository():
     assert [path.name for path in (CHART / "files").iterdir() if not path.is_symlink()] == []
 
 
-def test_rules_select_the_job_of_the_service_monitor():
+def test_prometheus_rules_select_the_job_of_the_service_monitor():
     (monitor,) = of_kind("postgresql", "ServiceMonitor")
     (service,) = of_kind("postgresql", "Service")
     (job,) = set(re.findall(r'job="(\w+)"', json.dumps(RULES).replace('\\"', '"')))
@@ -295,7 +295,7 @@ def test_prometheus_sends_the_metrics_key_of_the_gateway():
     assert variables("postgresql")["TWITE_SERVER__METRICS_KEY"] == f"env:{credentials['key']}"
 
 
-def test_a_change_of_settings_restarts_the_gateways():
+def test_change_of_settings_restarts_the_gateways():
     annotations = [
         item["spec"]["template"]["metadata"]["annotations"]["checksum/settings"]
         for settings in ("# one\n", "# two\n")
@@ -306,7 +306,7 @@ def test_a_change_of_settings_restarts_the_gateways():
     assert len(set(annotations)) == 2
 
 
-def test_another_release_has_other_names():
+def test_another_helm_release_has_other_object_names():
     names = {
         (item["kind"], item["metadata"]["name"])
         for release in ("twite", "second")
@@ -316,7 +316,7 @@ def test_another_release_has_other_names():
     assert len(names) == 2 * len(rendered(SQLITE))
 
 
-def test_archive_contains_the_linked_files(tmp_path):
+def test_archive_of_the_chart_contains_the_linked_files(tmp_path):
     with tarfile.open(packaged(tmp_path)) as archive:
         rules = archive.extractfile("twite/files/twite.rules.yml").read()
 
@@ -345,14 +345,14 @@ def test_chart_has_the_version_of_the_package():
         ({"store": {"kind": "postgresql"}, "backup": {"enabled": True, "claim": "c"}}, "/backup"),
     ],
 )
-def test_helm_refuses_a_wrong_value_and_names_it(values, place):
+def test_chart_refuses_a_wrong_value_and_names_it(values, place):
     with pytest.raises(Refused) as refused:
         rendered(SQLITE | values)
 
     assert place in str(refused.value)
 
 
-def test_autoscaling_needs_prometheus():
+def test_autoscaling_requires_prometheus():
     with pytest.raises(Refused, match="/autoscaling/prometheusUrl"):
         rendered(POSTGRESQL | {"autoscaling": {"enabled": True}})
     with pytest.raises(Refused, match="/monitoring/enabled"):

@@ -74,14 +74,14 @@ def stopped(process):
     return process.returncode, text.strip().splitlines()[-1]
 
 
-def test_image_has_a_user_a_volume_and_a_healthcheck(image):
+def test_image_has_a_user_a_volume_and_a_health_check(image):
     assert image.settings["User"] == f"{USER}:{USER}"
     assert image.settings["Volumes"] == {"/data": {}}
     assert image.settings["StopSignal"] == "SIGTERM"
     assert image.settings["Healthcheck"]["Test"][0] == "CMD"
 
 
-def test_a_conversion_is_delivered_without_rights_and_a_writable_root(image):
+def test_image_delivers_a_conversion_without_privileges_and_with_a_read_only_root(image):
     data, port = image.volume("data"), free_port()
     listen = {"TWITE_SERVER__LISTEN": f"0.0.0.0:{port}"}
     listen["TWITE_X__EMULATOR"] = f"127.0.0.1:{free_port()}"
@@ -106,7 +106,7 @@ def test_a_conversion_is_delivered_without_rights_and_a_writable_root(image):
     assert image.run(*check, data=data) != 0
 
 
-def test_nothing_but_the_volume_and_tmp_can_be_written(image):
+def test_container_can_write_only_to_the_volume_and_tmp(image):
     data = image.volume("probe")
     attempt = "import sys; open(sys.argv[1], 'w')"
 
@@ -119,9 +119,7 @@ def test_nothing_but_the_volume_and_tmp_can_be_written(image):
 
 
 @pytest.mark.skipif(shutil.which("caddy") is None, reason="needs Caddy")
-def test_two_gateways_on_postgresql_behind_caddy_lose_nothing_if_one_stops(
-    image, x_emulator, tmp_path
-):
+def test_two_gateways_behind_caddy_lose_nothing_if_one_stops(image, x_emulator, tmp_path):
     settings = image.folder / "settings/twite.toml"
     settings.parent.mkdir()
     settings.write_text(

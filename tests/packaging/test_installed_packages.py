@@ -34,7 +34,7 @@ def try_out(twite):
 
 
 @pytest.mark.parametrize("python", PYTHONS)
-def test_wheel_delivers_a_conversion(packages, tmp_path, figure, python):
+def test_installed_wheel_delivers_a_conversion(packages, tmp_path, figure, python):
     began = time.monotonic()
     requirements = packages / f"twite-{__version__}-requirements.txt"
     venv = tmp_path / "venv"
@@ -53,7 +53,7 @@ def test_wheel_delivers_a_conversion(packages, tmp_path, figure, python):
 
 
 @pytest.mark.parametrize("python", PYTHONS)
-def test_pyz_delivers_a_conversion(packages, tmp_path, figure, python):
+def test_pyz_file_delivers_a_conversion(packages, tmp_path, figure, python):
     began = time.monotonic()
     twite = InstalledTwite(python, str(packages / "twite.pyz"), folder=tmp_path / "shop")
 

@@ -60,7 +60,7 @@ def debian(packages):
     return tree
 
 
-def test_pyz_runs_the_demo_with_nothing_else(packages, tmp_path):
+def test_pyz_file_runs_the_demo_without_other_packages(packages, tmp_path):
     twite = InstalledTwite(sys.executable, "-I", str(packages / "twite.pyz"), folder=tmp_path)
 
     assert twite.run("--version") == f"twite {__version__} (commit 1a2b3c4d5e6f)\n"
@@ -69,7 +69,7 @@ def test_pyz_runs_the_demo_with_nothing_else(packages, tmp_path):
     assert (unpacked / "bin/python").resolve() == Path(sys.executable).resolve()
 
 
-def test_pyz_names_the_versions_of_python_that_it_runs_on(packages, tmp_path):
+def test_pyz_file_names_the_versions_of_python_that_it_runs_on(packages, tmp_path):
     pyz = tmp_path / "twite.pyz"
     with zipfile.ZipFile(packages / "twite.pyz") as packed, zipfile.ZipFile(pyz, "w") as other:
         other.writestr("__main__.py", packed.read("__main__.py"))
@@ -84,7 +84,7 @@ def test_pyz_names_the_versions_of_python_that_it_runs_on(packages, tmp_path):
     )
 
 
-def test_pyz_says_where_it_cannot_unpack(packages, tmp_path):
+def test_pyz_file_says_where_it_cannot_unpack(packages, tmp_path):
     (tmp_path / "cache").write_text("")
     command = [sys.executable, "-I", str(packages / "twite.pyz"), "--version"]
     environment = {"PATH": os.environ["PATH"], "XDG_CACHE_HOME": str(tmp_path / "cache")}
@@ -96,7 +96,7 @@ def test_pyz_says_where_it_cannot_unpack(packages, tmp_path):
     assert "Set XDG_CACHE_HOME" in ran.stderr
 
 
-def test_wheel_and_source_distribution_have_the_same_bytes_twice(packages, tmp_path):
+def test_wheel_and_source_distribution_are_reproducible(packages, tmp_path):
     with tarfile.open(packages / f"twite-{__version__}.tar.gz") as packed:
         packed.extractall(tmp_path, filter="data")
         times = {member.mtime for member in packed.getmembers()}
@@ -121,7 +121,7 @@ def test_wheel_and_source_distribution_have_the_same_bytes_twice(packages, tmp_p
     }
 
 
-def test_wheel_contains_the_package_alone(packages):
+def test_wheel_contains_only_the_package(packages):
     with zipfile.ZipFile(packages / f"twite-{__version__}-py3-none-any.whl") as packed:
         names = packed.namelist()
 
@@ -151,7 +151,7 @@ def test_bill_of_materials_lists_the_pinned_packages(packages):
     }
 
 
-def test_every_shipped_package_has_its_licence_text(packages):
+def test_every_bundled_package_has_its_licence_text(packages):
     report = (packages / f"twite-{__version__}-licences.txt").read_text()
     table = report.split("\n\n")[1].splitlines()
 
@@ -210,7 +210,7 @@ def test_bash_completes_commands_options_and_values(packages, tmp_path, line, wo
     assert (set(found.stdout.split()), found.stderr) == (words, "")
 
 
-def test_debian_package_places_its_files(debian):
+def test_debian_package_installs_its_files(debian):
     program = debian / "usr/bin/twite"
     home = debian / "usr/lib/twite"
 
@@ -233,7 +233,7 @@ def test_debian_package_places_its_files(debian):
         assert (debian / file).is_file(), file
 
 
-def test_debian_package_names_no_path_of_the_build(debian, packages):
+def test_debian_package_contains_no_path_of_the_build(debian, packages):
     folder = str(packages).encode()
 
     assert [
@@ -241,7 +241,7 @@ def test_debian_package_names_no_path_of_the_build(debian, packages):
     ] == []
 
 
-def test_debian_package_needs_the_python_that_its_libraries_are_for(debian):
+def test_debian_package_requires_the_python_of_its_libraries(debian):
     control = (debian / "DEBIAN/control").read_text()
     above = f"3.{sys.version_info.minor + 1}"
 

@@ -47,7 +47,7 @@ def test_systemd_accepts_the_units(analyze, tmp_path):
 
 
 @pytest.mark.parametrize("service", SERVICES, ids=lambda service: service.name)
-def test_services_have_few_rights(analyze, service):
+def test_services_have_few_privileges(analyze, service):
     judged = analyze("security", "--offline=true", "--no-pager", str(service))
 
     exposure = re.search(r"Overall exposure level for \S+: ([0-9.]+)", judged.stdout)
@@ -55,7 +55,7 @@ def test_services_have_few_rights(analyze, service):
 
 
 @pytest.mark.parametrize("service", SERVICES, ids=lambda service: service.name)
-def test_a_fresh_installation_has_every_file_that_a_service_needs(service):
+def test_fresh_installation_has_every_file_that_a_service_needs(service):
     """A missing file of LoadCredential= or EnvironmentFile= would stop the start."""
     needed = re.findall(
         r"^(?:LoadCredential|EnvironmentFile)=([^-].*)$", service.read_text(), re.MULTILINE
