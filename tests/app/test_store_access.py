@@ -112,9 +112,7 @@ async def test_edits_are_sent_in_several_requests_and_their_refusals_are_combine
     )
 
 
-async def test_first_of_several_requests_carries_the_audit_event_and_each_its_confirmations(
-    settings,
-):
+async def test_only_the_first_of_several_requests_has_the_audit_event(settings):
     asked = []
     audit_event = AuditEvent(
         at=1, who="ada (command)", what="replay", subject="o8z6j", detail="25000"

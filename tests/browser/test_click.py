@@ -131,9 +131,7 @@ async def test_click_id_in_a_url_set_without_loading_a_page_is_found(visitor, si
     assert (conversion["twclid"], conversion["url"].endswith("/thanks")) == (TWCLID, True)
 
 
-async def test_going_back_in_a_single_page_application_does_not_restore_an_old_click_id(
-    visitor, site
-):
+async def test_going_back_in_an_application_restores_no_old_click_id(visitor, site):
     site.shop.page("/", "", head=site.tag(data_pixel="off"))
 
     await visitor.goes_to(f"/?twclid={OTHER}")
@@ -163,9 +161,7 @@ async def test_click_id_is_kept_if_the_visitor_goes_back_at_once(visitor, site):
     assert visitor.conversions()[0]["twclid"] == TWCLID
 
 
-async def test_purchase_with_a_click_id_is_counted_once_with_cookies_blocked(
-    playwright_, chromium, site, tmp_path
-):
+async def test_purchase_is_counted_once_with_cookies_blocked(playwright_, chromium, site, tmp_path):
     (tmp_path / "Default").mkdir()
     blocked = {"profile": {"default_content_setting_values": {"cookies": 2}}}
     (tmp_path / "Default/Preferences").write_text(json.dumps(blocked))

@@ -125,9 +125,7 @@ async def test_named_elements_grant_no_consent(visitor, site, attacker, kind):
     assert scripts == {f"{site.gateway_url}/twite.js?s=asking"}
 
 
-async def test_script_element_that_does_not_run_is_not_taken_for_the_script(
-    visitor, site, attacker
-):
+async def test_inert_script_element_is_not_taken_for_the_script(visitor, site, attacker):
     """Without `document.currentScript`, as in modules, the page names the gateway."""
     inert = f"<script type='text/plain' src='{attacker}/twite.js?s=page' {ADDRESSES}></script>"
     site.shop.page(

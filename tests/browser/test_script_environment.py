@@ -205,7 +205,7 @@ async def test_script_loaded_twice_sends_a_conversion_once(visitor, site):
     assert len(await visitor.sends()) == 1
 
 
-async def test_page_without_https_sends_purchase_and_click_id_but_no_identifiers(
+async def test_page_without_https_sends_no_hashed_identifiers(
     playwright_, chromium, site, tmp_path
 ):
     here = "--host-resolver-rules=MAP *.example 127.0.0.1, MAP shop.example 127.0.0.1"

@@ -276,9 +276,7 @@ def accepted_twice(shop):
 
 
 @pytest.mark.parametrize("which", [["--all"], ["order-2"]])
-def test_replay_of_a_conversion_with_a_later_copy_needs_confirmation(
-    command, accepted_twice, which
-):
+def test_replay_with_a_later_copy_needs_confirmation(command, accepted_twice, which):
     code, out, err = command("dead", "replay", *which, "--config", str(accepted_twice))
     sure = command("dead", "replay", *which, "--may-count-twice", "--config", str(accepted_twice))
 

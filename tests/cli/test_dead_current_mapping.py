@@ -60,9 +60,7 @@ def history(command, shop, order):
 
 
 @pytest.mark.parametrize("dry_run", [[], ["--dry-run"]])
-def test_replay_counts_deliveries_whose_event_id_differs_from_the_settings(
-    command, with_old_event_id, dry_run
-):
+def test_replay_counts_deliveries_with_an_old_event_id(command, with_old_event_id, dry_run):
     code, out, err = command(
         "dead", "replay", "--all", *dry_run, "--config", str(with_old_event_id)
     )

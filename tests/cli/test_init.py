@@ -152,9 +152,7 @@ def test_init_does_not_overwrite_existing_settings(command, tmp_path):
     assert path.read_text() == "# mine\n"
 
 
-def test_init_refers_to_a_key_in_the_environment_and_creates_no_file(
-    command, tmp_path, monkeypatch
-):
+def test_init_uses_a_secret_key_in_the_environment(command, tmp_path, monkeypatch):
     monkeypatch.setenv("TWITE_SECRET_KEY", "a-key-that-nobody-will-guess")
     path = tmp_path / "twite.toml"
 

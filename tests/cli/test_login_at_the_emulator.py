@@ -1,9 +1,7 @@
 import io
 
 
-def test_login_with_a_pixel_token_is_refused_because_the_emulator_needs_none(
-    command, tmp_path, monkeypatch
-):
+def test_login_at_the_emulator_refuses_a_pixel_token(command, tmp_path, monkeypatch):
     path = tmp_path / "twite.toml"
     path.write_text(
         """\

@@ -69,9 +69,7 @@ def test_show_of_a_tag_attempt_does_not_mention_x(capsys):
         ),
     ],
 )
-def test_show_of_a_tag_run_without_requests_does_not_mention_a_response(
-    capsys, outcome, answer, said
-):
+def test_show_of_a_tag_run_without_requests_has_no_response(capsys, outcome, answer, said):
     attempt = PastAttempt(at=NOW, outcome=outcome, status=None, answer=answer)
     history = History(
         delivery=1, pixel="tag:crm", event="purchase", conversion_id="order-1",

@@ -69,9 +69,7 @@ async def known(stage):
 
 @pytest.mark.parametrize("audit_event", CHANGES)
 @pytest.mark.parametrize("race", RACES)
-async def test_request_of_a_user_changed_meanwhile_is_refused_and_undoes_nothing(
-    stage, race, audit_event
-):
+async def test_request_of_a_user_changed_meanwhile_is_refused(stage, race, audit_event):
     ada, eve = await stage.signed_in("ada"), await stage.signed_in("eve")
     where, path, form = RACES[race]
     stage.passwords.hold(where)

@@ -149,9 +149,7 @@ async def test_expired_ambiguous_delivery_is_replayed_only_with_confirmation(wit
     ]
 
 
-async def test_replay_of_a_recent_ambiguous_delivery_keeps_its_time_of_ambiguity(
-    with_held_deliveries,
-):
+async def test_recent_ambiguous_delivery_is_replayed_as_ambiguous(with_held_deliveries):
     olga = await with_held_deliveries.signed_in("olga")
     before = ambiguous_since(with_held_deliveries, "in-time-1")
 

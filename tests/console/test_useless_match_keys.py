@@ -28,9 +28,7 @@ ORDERS = [
 ]
 
 
-async def test_useless_hashes_are_not_match_keys_and_only_correctable_ones_are_possible_gains(
-    tmp_path,
-):
+async def test_useless_hashes_are_not_counted_as_match_keys(tmp_path):
     stage = ConsoleStage(tmp_path)
     await stage.start()
     try:

@@ -164,7 +164,7 @@ async def test_changes_of_events_are_audited(stage, ada):
     ]
 
 
-async def test_view_window_longer_than_the_click_window_is_refused_without_asking_x(ada):
+async def test_view_window_longer_than_the_click_window_is_refused(ada):
     await ada.post(EVENTS, FIELDS | {"click_window": "1", "view_window": "7"})
 
     assert "longer than the click window" in await said(ada, EVENTS)

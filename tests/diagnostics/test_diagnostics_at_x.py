@@ -134,9 +134,7 @@ async def test_event_that_is_not_in_the_account_is_red(tmp_path, x_emulator):
     ) in findings
 
 
-async def test_deleted_event_is_red_and_an_active_one_shows_its_last_conversion(
-    tmp_path, x_emulator
-):
+async def test_deleted_event_is_red_and_an_active_one_green(tmp_path, x_emulator):
     x_emulator.add(events=[{"id": "o8z6k", "deleted": True}])
     x_emulator.switch(tracking_delay=0)
     text = GOOD.replace("sign_up =", 'lead = "o8z6m", sign_up =')

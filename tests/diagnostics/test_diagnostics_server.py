@@ -121,7 +121,7 @@ def test_connections_through_a_pooler_are_not_counted(settings):
     ]
 
 
-async def test_gateways_with_a_lease_are_counted_without_their_connections(
+async def test_gateways_with_a_lease_count_without_connections(
     postgres_server, postgres_url, monkeypatch
 ):
     stores = [await PostgresStore.open(postgres_url, StoreOptions()) for _ in range(3)]

@@ -83,9 +83,7 @@ def test_switch_dedup_keep_decides_which_copy_counts(keep, kept):
 
 
 @pytest.mark.parametrize(("switch", "processed"), [("counted", 2), ("uncounted", 1)])
-def test_switch_dedup_count_decides_whether_duplicates_are_in_the_processed_number(
-    switch, processed
-):
+def test_switch_dedup_count_decides_whether_duplicates_are_processed(switch, processed):
     judge = a_judge("dedup_scope=all", f"dedup_count={switch}")
 
     _, document = answer_of(judge, a_conversion(), a_conversion())

@@ -86,9 +86,7 @@ def test_consent_signals_are_read_from_the_hit_and_the_event(query, signals):
         ("gdpr_consent", "what", ""),
     ],
 )
-def test_any_denial_suppresses_wherever_and_however_often_it_occurs(
-    where, first_denies, name, denies, grants
-):
+def test_denial_suppresses_wherever_it_occurs(where, first_denies, name, denies, grants):
     first, second = (denies, grants) if first_denies else (grants, denies)
     query, line = {
         "shared, line": (f"{HIT}&{name}={first}", f"{name}={second}"),

@@ -146,9 +146,7 @@ def test_nesting_in_skipped_fields_is_limited_too():
         ),
     ],
 )
-def test_value_of_a_wrong_type_is_named_with_its_path_and_the_nearest_field(
-    body, code, path, sentence
-):
+def test_value_of_a_wrong_type_is_named_with_its_path(body, code, path, sentence):
     assert error_message(body) == (code, path, sentence)
 
 

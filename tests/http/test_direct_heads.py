@@ -57,9 +57,7 @@ async def send(shop, pieces):
 
 
 @pytest.mark.parametrize("pieces", NEXT.values(), ids=NEXT)
-async def test_requests_after_repeated_headers_are_answered_like_on_the_general_route(
-    tmp_path, pieces
-):
+async def test_requests_after_repeated_headers_get_the_usual_responses(tmp_path, pieces):
     async def play(shop):
         return await send(shop, [KEPT, KEPT, *pieces, KEPT])
 

@@ -326,9 +326,7 @@ async def test_other_methods_are_refused_on_the_beacon_route(page):
     assert (answer.status, answer.headers["allow"]) == (405, "GET, POST, OPTIONS")
 
 
-async def test_conversions_of_robots_and_above_the_value_limit_are_counted_and_not_sent(
-    staged, store
-):
+async def test_robots_and_values_above_the_limit_are_counted_and_not_sent(staged, store):
     page = await staged(**a_stage(store, a_shop(browser_value_limit=LIMIT)))
 
     await beacon(page, a_message({"value": "500.01", "currency": "EUR"}))

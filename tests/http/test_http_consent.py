@@ -33,9 +33,7 @@ async def test_consent_route_requires_a_source_key(stage):
         (b"no", 400, "not_json"),
     ],
 )
-async def test_consent_choice_that_cannot_be_recorded_is_refused_with_the_reason(
-    stage, body, status, code
-):
+async def test_invalid_consent_choice_is_refused_with_the_reason(stage, body, status, code):
     answer = await stage.ask("POST", "/v1/consent", body)
 
     assert (answer.status, json.loads(answer.body)["errors"][0]["code"]) == (status, code)

@@ -104,9 +104,7 @@ async def test_only_typical_requests_use_the_direct_route(tmp_path, monkeypatch,
     assert bool(taken) == (name in USUAL)
 
 
-async def test_direct_route_takes_path_limit_and_endpoint_from_the_route_table(
-    tmp_path, monkeypatch
-):
+async def test_direct_route_uses_its_row_of_the_route_table(tmp_path, monkeypatch):
     taken = []
     submit = DirectIntake.submit
     monkeypatch.setattr(

@@ -72,7 +72,7 @@ PROXY = ["127.0.0.1/32"]
         ("127.0.0.1", PROXY, ["x-gtm-identifier"], True),
     ],
 )
-def test_container_headers_are_used_only_from_a_trusted_proxy(
+def test_container_headers_are_used_only_from_trusted_proxies(
     peer, trusted, set_by_proxy, is_believed
 ):
     request = incoming_of(

@@ -54,9 +54,7 @@ class TakenPaths:
 
 
 @pytest.mark.parametrize("style", PostingStyle)
-async def test_each_style_of_requests_takes_its_path_through_the_gateway(
-    tmp_path, monkeypatch, style
-):
+async def test_each_style_of_requests_uses_its_code_path(tmp_path, monkeypatch, style):
     taken = TakenPaths(monkeypatch)
     async with Shop(tmp_path, is_direct=True).running() as shop:
         gateway = SimpleNamespace(url=shop.server.url, key=KEY)

@@ -122,9 +122,7 @@ def post_to_x(url, body, headers):
         return error.code, json.load(error)
 
 
-def test_conversion_that_x_refuses_is_dead_and_the_rest_of_its_batch_delivered(
-    tmp_path, x_emulator
-):
+def test_conversion_that_x_refuses_is_dead_without_its_batch(tmp_path, x_emulator):
     # X refuses IPv6, which the gateway cannot know beforehand.
     x_emulator.switch(allow_ipv6=False)
     good = [a_purchase(f"order-{i}", ip=f"203.0.113.{i}", user_agent="UA") for i in range(99)]

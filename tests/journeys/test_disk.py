@@ -86,9 +86,7 @@ class Shop:
 @pytest.mark.journey
 @pytest.mark.timeout(600 if TRIAL else 120)
 @pytest.mark.parametrize("limits", [limited_files, small_disk], ids=["EFBIG", "ENOSPC"])
-def test_full_disk_refuses_requests_loses_none_and_accepts_again_when_it_has_space(
-    tmp_path, limits, figure, request
-):
+def test_gateway_with_a_full_disk_refuses_requests_and_recovers(tmp_path, limits, figure, request):
     switches = ("rate_limit=1000000000", "dedup_scope=all", "log_bodies=0")
     place = tmp_path / "disk"
     place.mkdir()

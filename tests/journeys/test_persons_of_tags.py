@@ -23,9 +23,7 @@ def disk(folder: Path) -> bytes:
     return b"".join(path.read_bytes() for path in folder.glob("twite.db*"))
 
 
-def test_queued_tag_event_is_sealed_with_a_key_and_the_template_gets_it_unchanged(
-    tmp_path, x_emulator
-):
+def test_queued_tag_event_is_sealed_with_the_secret_key(tmp_path, x_emulator):
     with Vendor() as vendor, with_key(with_tag(tmp_path, x_emulator.url, vendor)) as gateway:
         gateway.post(bought(phone=PHONE))
         gateway.drained()

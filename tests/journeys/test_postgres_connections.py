@@ -103,9 +103,7 @@ async def test_certificate_of_the_database_server_is_verified(tmp_path, tls_fron
     assert counts.pending == 1
 
 
-async def test_certificates_of_the_system_verify_the_host_name_of_the_database(
-    tls_front, monkeypatch
-):
+async def test_system_certificates_verify_the_database_host_name(tls_front, monkeypatch):
     port = tls_front.url.rpartition(":")[2]
 
     async def opened(host):

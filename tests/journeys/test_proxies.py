@@ -201,9 +201,7 @@ def grown(shops, by):
     )
 
 
-def test_restarts_and_reloads_behind_the_proxy_lose_no_acknowledged_conversion(
-    proxy, gateway, x_emulator
-):
+def test_restarts_and_reloads_lose_no_acknowledged_conversion(proxy, gateway, x_emulator):
     with ExitStack() as stack:
         shops = [Shop(proxy, name) for name in "ab"]
         for shop in shops:
@@ -229,7 +227,7 @@ def test_restarts_and_reloads_behind_the_proxy_lose_no_acknowledged_conversion(
     assert balance["balance"] == 0
 
 
-def test_proxy_sends_requests_to_the_second_gateway_if_the_first_one_stops(
+def test_proxy_uses_the_second_gateway_if_the_first_one_stops(
     kind, tmp_path, x_emulator, postgres_url
 ):
     gateways, ports = [], [free_port(), free_port()]

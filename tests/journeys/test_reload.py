@@ -200,9 +200,7 @@ def test_reloaded_credentials_are_used_and_end_the_pause(tmp_path, x_emulator):
     assert (balance["delivered"], balance["balance"]) == (1, 0)
 
 
-def test_reload_of_an_invalid_file_keeps_the_settings_and_names_every_error_with_its_line(
-    tmp_path, x_emulator
-):
+def test_reload_of_an_invalid_file_names_its_errors_and_changes_nothing(tmp_path, x_emulator):
     with Gateway(tmp_path, x_emulator.url) as gateway:
         replace(gateway, "timeout =", "timeot =")
         replace(gateway, 'region = "GB"', "region = 3")
@@ -227,9 +225,7 @@ def test_reload_of_an_invalid_file_keeps_the_settings_and_names_every_error_with
     assert status == 202
 
 
-def test_dry_run_of_a_reload_changes_nothing_and_reports_what_the_reload_then_does(
-    tmp_path, x_emulator
-):
+def test_dry_run_of_a_reload_reports_what_the_reload_then_does(tmp_path, x_emulator):
     with Gateway(tmp_path, x_emulator.url) as gateway, connected(gateway, SECOND_KEY) as second:
         add(gateway, SECOND)
         replace(gateway, "timeout = ", "in_flight = 2\ntimeout = ")
@@ -298,9 +294,7 @@ def test_reload_reaches_all_workers_and_also_one_started_later(tmp_path, x_emula
     assert replaced == {202}
 
 
-def test_reload_on_one_machine_lets_the_gateway_on_another_read_its_own_file(
-    tmp_path, x_emulator, postgres_url
-):
+def test_reload_makes_other_gateways_read_their_own_files(tmp_path, x_emulator, postgres_url):
     folders = tmp_path / "a", tmp_path / "b"
     for folder in folders:
         folder.mkdir()

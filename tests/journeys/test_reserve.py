@@ -53,9 +53,7 @@ def slow_x_and_a_reserve(tmp_path, size="8MiB"):
 
 @pytest.mark.journey
 @pytest.mark.timeout(120)
-def test_conversions_accepted_before_the_disk_was_full_are_delivered_with_the_reserve(
-    tmp_path, figure
-):
+def test_accepted_conversions_are_delivered_on_a_full_disk_with_a_reserve(tmp_path, figure):
     with slow_x_and_a_reserve(tmp_path) as (x, gateway, place):
         reserve = place / "twite.db.reserve"
         taken = [post(gateway, f"taken-{number}") for number in range(20)]

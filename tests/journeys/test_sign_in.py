@@ -107,9 +107,7 @@ def test_sign_in_result_as_json(x_emulator, tmp_path):
         ),
     ],
 )  # fmt: skip
-def test_failed_sign_in_explains_what_to_do_and_stores_nothing(
-    x_emulator, tmp_path, world, how, said
-):
+def test_failed_sign_in_is_explained_and_stores_nothing(x_emulator, tmp_path, world, how, said):
     x_emulator.add(**world)
     gateway = Unsigned(tmp_path, x_emulator.url)
 

@@ -144,9 +144,7 @@ def test_preview_shows_the_created_event_and_its_tags(tmp_path, x_emulator, send
     assert balance["balance"] == 0
 
 
-def test_created_event_is_delivered_after_a_kill_once_the_template_has_continued(
-    tmp_path, x_emulator
-):
+def test_created_event_is_delivered_after_a_kill(tmp_path, x_emulator):
     told = "(bind) => log('start of ' + bind(get)('event_id'))"
     sends = "() => send('https://caller.example/', {method: 'POST'}, JSON.stringify({started: id}))"
     vendor = Vendor(lambda count: None if count == 0 else 200)

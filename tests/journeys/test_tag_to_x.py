@@ -76,9 +76,7 @@ def test_twites_tag_delivers_through_a_second_gateway_to_x(tmp_path, x_emulator)
 
 
 @pytest.mark.parametrize("domain", ["stape.io", "shop.example"])
-def test_stapes_tag_in_oauth_mode_delivers_with_the_configured_headers(
-    tmp_path, x_emulator, domain
-):
+def test_stapes_tag_in_oauth_mode_uses_the_configured_headers(tmp_path, x_emulator, domain):
     gateway = with_tag(
         Gateway(tmp_path, x_emulator.url),
         ROOT / "tests/tags/templates/proxy_post.tpl",
@@ -100,9 +98,7 @@ def test_stapes_tag_in_oauth_mode_delivers_with_the_configured_headers(
 
 
 @pytest.mark.parametrize("endpoint", [X, STAPE])
-def test_template_requests_to_x_are_delivered_in_the_gateways_batches(
-    tmp_path, x_emulator, endpoint
-):
+def test_template_requests_to_x_are_sent_in_batches(tmp_path, x_emulator, endpoint):
     gateway = with_tag(
         Gateway(tmp_path, x_emulator.url),
         ROOT / "tests/tags/templates/x_post.tpl",

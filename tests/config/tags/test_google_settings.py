@@ -199,9 +199,7 @@ ON = 'fields = { bigQueryLogType = "always" }\n'
 
 @pytest.mark.parametrize("kind", ["TAG", "CLIENT"])
 @pytest.mark.parametrize(("fields", "calls"), [("", 0), (ON, 1)])
-async def test_template_that_does_not_call_google_with_its_fields_needs_no_account(
-    tmp_path, kind, fields, calls
-):
+async def test_template_that_does_not_call_google_needs_no_account(tmp_path, kind, fields, calls):
     (tmp_path / "writes.tpl").write_text(
         CALLS.replace('require("getGoogleAuth")', "0") % kind + FORM
     )

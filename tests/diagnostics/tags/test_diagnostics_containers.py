@@ -71,9 +71,7 @@ async def test_settings_without_a_container_have_no_findings(folder):
 @pytest.mark.parametrize(
     ("persons", "statuses"), [("hashed", ["passed", "warning", "passed"]), ("sealed", ["passed"])]
 )
-async def test_tag_that_may_read_all_cookies_is_named_if_nothing_is_sealed(
-    folder, persons, statuses
-):
+async def test_tag_that_may_read_all_cookies_unsealed_is_named(folder, persons, statuses):
     (folder / "poster.tpl").write_text(f"{TEMPLATE}\n___SERVER_PERMISSIONS___\n{ANY_COOKIE}")
     key = '[server]\nsecret_key = "a-key-that-seals-things"\n'
     (folder / "twite.toml").write_text(f'{key}{SETTINGS}persons = "{persons}"\n')
@@ -107,9 +105,7 @@ ___TEMPLATE_PARAMETERS___
 @pytest.mark.parametrize(
     ("fields", "calls"), [("", 0), ("[variable.fields]\nuseFirestore = true\n", 1)]
 )
-async def test_variables_that_call_google_are_named_if_their_fields_require_it(
-    folder, fields, calls
-):
+async def test_variables_that_call_google_are_named(folder, fields, calls):
     look_up = TEMPLATE.replace("data.gtmOnSuccess();", "return require('Firestore');").replace(
         "TAG", "MACRO"
     )

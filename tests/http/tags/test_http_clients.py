@@ -47,7 +47,7 @@ async def test_client_template_gets_the_whole_request(staged: Staged):
 
 
 @pytest.mark.parametrize("names", [(), ("x-gtm-identifier",)])
-async def test_client_template_can_read_container_headers_that_the_proxy_sets(
+async def test_client_template_can_read_headers_of_the_proxy(
     staged: Staged, names: tuple[str, ...]
 ):
     clients = FakeClients(CLAIMED)
@@ -123,9 +123,7 @@ async def test_client_template_can_claim_a_tag_endpoint(staged: Staged):
 
 
 @pytest.mark.parametrize("encoding", ["identity", "gzip"])
-async def test_tag_request_that_no_client_template_claims_is_read_by_its_route(
-    staged: Staged, encoding: str
-):
+async def test_unclaimed_tag_request_is_read_by_its_route(staged: Staged, encoding: str):
     clients = FakeClients()
     needs, store = stage_arguments()
     api = TagStage(await staged(**needs, clients=clients), store)
