@@ -92,7 +92,8 @@ def make(path: Path, settled: int) -> None:
     _count(db, now, randomness, accounts)
     _rest(db, now, randomness, settled)
     db.executemany(
-        """INSERT INTO sighting (at, lane, way, conversion_id, email_mark, phone_mark, click_mark)
+        """INSERT INTO dedup_report (
+          at, queue, path, conversion_id, email_mark, phone_mark, click_mark)
         VALUES (?, ?, ?, ?, ?, ?, ?)""",
         _seen(now, randomness, min(SEEN, settled), settled),
     )
@@ -109,7 +110,7 @@ def _count(
         spans = [(now // span - back) * span for back in range(kept // span)]
         db.executemany(
             """INSERT INTO flow
-            (span, at, account, received, duplicate, suppressed, rejected, delivered, buried)
+            (span, at, account, received, duplicate, suppressed, rejected, delivered, dead)
             VALUES (?, ?, ?, 900, 20, 5, 3, 870, 2)""",
             ((span, at, account) for at in spans for account, _ in accounts),
         )
@@ -122,8 +123,8 @@ def _count(
                 for slot in _SLOTS
             ),
         )
-    lanes = [
-        (day, account, fill.lane_of(shop, second))
+    queues = [
+        (day, account, fill.queue_of(shop, second))
         for day in range(now // DAY - 90, now // DAY + 1)
         for account, shop in accounts
         for second in (0, 1)
@@ -133,14 +134,14 @@ def _count(
         "INSERT INTO matched VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             (*which, *(getattr(keys, name) for name in fields))
-            for which in lanes
+            for which in queues
             for keys in (matching({key_set: randomness.randrange(900) for key_set in _KITS}),)
         ),
     )
     db.executemany(
-        """INSERT INTO flaw (day, account, lane, code, times, shape, delivery, wins)
+        """INSERT INTO flaw (day, account, queue, code, times, shape, delivery, wins)
         VALUES (?, ?, ?, ?, 9, '99 99', 1, 3)""",
-        ((*which, code) for which in lanes for code in _CODES),
+        ((*which, code) for which in queues for code in _CODES),
     )
 
 
@@ -149,11 +150,11 @@ def _rest(db: sqlite3.Connection, now: int, randomness: random.Random, settled: 
     apart = max(1, settled // (2 * RESTING))
     resting = range(settled, max(0, settled - RESTING * apart), -apart)
     db.executemany(
-        """INSERT INTO outbox (id, lane, account, received_at, state, rested_at, reason)
-        SELECT conversion.id, conversion.lane, account.id, ?, ?, ?, ?
-        FROM conversion JOIN lane ON lane.id = conversion.lane
+        """INSERT INTO outbox (id, queue, account, received_at, state, rested_at, reason)
+        SELECT conversion.id, conversion.queue, account.id, ?, ?, ?, ?
+        FROM conversion JOIN queue ON queue.id = conversion.queue
         JOIN submission ON submission.id = conversion.submission
-        JOIN account ON account.source = submission.source AND account.pixel = lane.pixel
+        JOIN account ON account.source = submission.source AND account.pixel = queue.pixel
         WHERE conversion.id = ?""",
         (
             (
@@ -189,14 +190,14 @@ def _seen(
         at = now - KEPT_FOR + (number + 1) * KEPT_FOR // (many + 1)
         id_ = settled - many + number + 1
         shop = (id_ + 99) // 100 % SHOPS
-        lane = fill.lane_of(shop, id_ % 2)
+        queue = fill.queue_of(shop, id_ % 2)
         marks = (
             randomness.getrandbits(62),
             randomness.getrandbits(62) if number % 3 else None,
             None,
         )
-        yield at, lane, "server", f"old-{id_}", *marks
+        yield at, queue, "server", f"old-{id_}", *marks
         if number % 2:
-            yield at, lane, "pixel", f"old-{id_}", None, None, None
+            yield at, queue, "pixel", f"old-{id_}", None, None, None
         elif number % 10 == 0:
-            yield at, lane, "pixel", f"page-{id_}", *marks
+            yield at, queue, "pixel", f"page-{id_}", *marks

@@ -41,8 +41,8 @@ async def create(path: Path) -> None:
 def settle(path: Path, many: int, *, shops: int = 1) -> None:
     """Write so many delivered conversions into an empty store.
 
-    Of several shops, each has a source, a pixel and two lanes, in order (`lane_of`, `source_of`); a
-    submission is of one of them.
+    Of several shops, each has a source, a pixel and two queues, in order (`queue_of`, `source_of`);
+    a submission is of one of them.
     """
     now = time.time_ns() // 1_000_000
     db = sqlite3.connect(path, isolation_level=None)
@@ -58,15 +58,16 @@ def settle(path: Path, many: int, *, shops: int = 1) -> None:
         )
         for second in range(1 if shops == 1 else 2):
             db.execute(
-                "INSERT INTO lane (id, pixel, event) VALUES (?, ?, ?)",
-                (lane_of(shop, second), pixel_of(shop), event_of(shop, second)),
+                "INSERT INTO queue (id, pixel, event) VALUES (?, ?, ?)",
+                (queue_of(shop, second), pixel_of(shop), event_of(shop, second)),
             )
     db.create_function("source_of", 1, source_of, deterministic=True)
-    lane = "1" if shops == 1 else "1 + 2 * ((i + 99) / 100 % :shops) + i % 2"
+    queue = "1" if shops == 1 else "1 + 2 * ((i + 99) / 100 % :shops) + i % 2"
     for table, columns, where in (
-        ("conversion", f"i, (i + 99) / 100, {lane}, 'old-' || i, randomblob(620), NULL, NULL", ""),
+        ("conversion", f"i, (i + 99) / 100, {queue}, 'old-' || i, randomblob(620), NULL, NULL", ""),
         (
-            "submission (id, receipt, source, door, received_at, first, entries, body, refusals)",
+            """submission
+            (id, receipt, source, endpoint, received_at, first, entries, body, refusals)""",
             """(i + 99) / 100, printf('old-%012d', i), source_of((i + 99) / 100 % :shops), 'native',
             :now - 3600000, i, 100, randomblob(60000), NULL""",
             "WHERE i % 100 = 1",
@@ -80,7 +81,8 @@ def settle(path: Path, many: int, *, shops: int = 1) -> None:
     # One is found by its id: the key of the middle is no random one.
     middle = max(1, many // 2)
     pixel, event = db.execute(
-        "SELECT pixel, event FROM lane JOIN conversion ON lane.id = lane WHERE conversion.id = ?",
+        "SELECT pixel, event FROM queue JOIN conversion ON queue.id = queue "
+        "WHERE conversion.id = ?",
         (middle,),
     ).fetchone()
     key = dedup_key(pixel, event, f"old-{middle}")
@@ -109,8 +111,8 @@ def source_of(shop: int) -> str:
     return "shop" if shop == 0 else f"shop-{shop}"
 
 
-def lane_of(shop: int, second: int) -> int:
-    """Return the number of a shop's lane."""
+def queue_of(shop: int, second: int) -> int:
+    """Return the number of a shop's queue."""
     return 1 + 2 * shop + second
 
 

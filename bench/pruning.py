@@ -26,14 +26,14 @@ _EACH: Final = 100
 _OLD: Final = ((10, False, "bodies"), (40, True, "histories"))
 # Settled conversions with ids of the time of their receipt, as intake would have given them.
 _SETTLED: Final = """
-INSERT INTO lane (pixel, event) VALUES ('{pixel}', 'o8z6k');
+INSERT INTO queue (pixel, event) VALUES ('{pixel}', 'o8z6k');
 INSERT INTO submission SELECT {first} + i * {each}, 'old-' || i, 'shop', 'native', {at},
   {first} + i * {each}, {each}, CASE WHEN {gone} THEN '' ELSE convert_to(repeat('x', 20000), 'UTF8')
   END FROM generate_series(0, {many} / {each} - 1) AS i;
-INSERT INTO conversion SELECT {first} + i, {first} + i - i % {each}, (SELECT max(id) FROM lane),
+INSERT INTO conversion SELECT {first} + i, {first} + i - i % {each}, (SELECT max(id) FROM queue),
   'old-' || i, CASE WHEN {gone} THEN '' ELSE convert_to(repeat('x', 300), 'UTF8') END, NULL, 0
   FROM generate_series(0, {many} - 1) AS i;
-INSERT INTO attempt SELECT {first} + i, {at}, (SELECT max(id) FROM lane), 'delivered', 200, '',
+INSERT INTO attempt SELECT {first} + i, {at}, (SELECT max(id) FROM queue), 'delivered', 200, '',
   false, 500 FROM generate_series(0, {many} / 500) AS i;
 INSERT INTO attempted SELECT {first} + i, {first} + i / 500
   FROM generate_series(0, {many} - 1) AS i;
@@ -71,8 +71,7 @@ def pruning(bench: "Bench") -> None:
 
 def _place(server: "PostgresServer", name: str) -> int:
     """Return the id up to which conversions are pruned."""
-    column = {"bodies": "bodies", "histories": "lives"}[name]
-    return int(server.psql(f"SELECT {column} FROM pruning", name))  # noqa: S608  one of these
+    return int(server.psql(f"SELECT {name} FROM pruning", name))  # noqa: S608  a column
 
 
 async def _recorded(

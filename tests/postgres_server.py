@@ -232,7 +232,7 @@ DO $$ DECLARE name text; BEGIN
   UPDATE ownership SET node = NULL, version = 0;
   UPDATE change SET version = 0;
   UPDATE deployment SET ahead = NULL;
-  UPDATE pruning SET bodies = 0, lives = 0, key = '', rested_at = 0;
+  UPDATE pruning SET bodies = 0, histories = 0, key = '', rested_at = 0;
 END $$
 """
 

@@ -38,7 +38,7 @@ _TRANSLATIONS: Final = (
         r"IN (SELECT json_array_elements_text(:\1::json))",
     ),
     # These columns hold bytes.
-    (r"CAST\(((?:\w+\.)?(?:body|refusals|unfired|told)) AS BLOB\)", r"\1"),
+    (r"CAST\(((?:\w+\.)?(?:body|refusals|unfired|details)) AS BLOB\)", r"\1"),
     (r"CAST\((.+?) AS BLOB\)(?=[,\s])", r"convert_to(\1, 'UTF8')"),
     (r"CAST\(((?:\w+\.)?conversion_id) AS TEXT\)", r"\1"),
     (r"x''", "''::bytea"),

@@ -193,10 +193,10 @@ def test_audit_verify_accepts_an_intact_log_and_prints_its_last_hash(audited, tw
 @pytest.mark.parametrize(
     "change",
     [
-        "UPDATE deed SET who = 'eve' WHERE number = 2",
-        "UPDATE deed SET at = at + 1 WHERE number = 2",
-        "UPDATE deed SET hash = zeroblob(32) WHERE number = 2",
-        "DELETE FROM deed WHERE number = 2",
+        "UPDATE audit_event SET who = 'eve' WHERE number = 2",
+        "UPDATE audit_event SET at = at + 1 WHERE number = 2",
+        "UPDATE audit_event SET hash = zeroblob(32) WHERE number = 2",
+        "DELETE FROM audit_event WHERE number = 2",
     ],
 )
 def test_audit_verify_finds_a_changed_entry(audited, twite, change):
@@ -212,7 +212,7 @@ def test_audit_verify_finds_a_changed_entry(audited, twite, change):
 def test_audit_verify_finds_a_truncated_log_with_the_saved_hash(audited, twite):
     head = json.loads(twite("audit", "verify", "--json")[1])["head"]
     with closing(sqlite3.connect(audited, isolation_level=None)) as store:
-        store.execute("DELETE FROM deed WHERE number = 3")
+        store.execute("DELETE FROM audit_event WHERE number = 3")
 
     whole = twite("audit", "verify")
     known = twite("audit", "verify", "--head", head)

@@ -18,7 +18,7 @@ ALTER TABLE outbox ADD newer text
 SELECT pg_sleep(2);
 ALTER TABLE conversion ADD newer bigint NOT NULL DEFAULT 0;
 ALTER TABLE lease ADD newer text GENERATED ALWAYS AS (deliveries) STORED;
-CREATE INDEX newer_outbox ON outbox (lane, id) WHERE newer IS NULL;
+CREATE INDEX newer_outbox ON outbox (queue, id) WHERE newer IS NULL;
 CREATE TABLE newer (id bigint PRIMARY KEY);
 """
 SQLITE = """

@@ -25,8 +25,8 @@ MORE = """
 UPDATE outbox SET state = 'sending', due_at = NULL,
   lease = (SELECT (epoch << 32) + 1 FROM deployment)
 WHERE id = (SELECT min(id) FROM outbox WHERE state = 'queued');
-INSERT INTO lease (id, lane, claimed_at, until, open, deliveries)
-SELECT lease, lane, received_at, received_at + 60000, 1, '[' || id || ']'
+INSERT INTO lease (id, queue, claimed_at, until, open, deliveries)
+SELECT lease, queue, received_at, received_at + 60000, 1, '[' || id || ']'
 FROM outbox WHERE state = 'sending';
 INSERT INTO dedup SELECT key, 1 FROM fresh_key ORDER BY delivery DESC LIMIT 1;
 INSERT INTO dedup VALUES (x'00112233445566778899aabbccddeeff', 987654), (x'ff', 2);
@@ -38,11 +38,11 @@ INSERT INTO straggler VALUES (3);
 INSERT INTO traffic VALUES ('shop', 498831, 3, 1795791979667, 1795791979668, 3);
 INSERT INTO failed_sign_in VALUES (x'0304', 2, 1795791979667);
 INSERT INTO session VALUES (x'0102', 'ada', 1, 2, '192.0.2.1', 'agent');
-INSERT INTO amended SELECT id, 5, lane, CAST('{"a": 1}' AS BLOB), 'note' FROM conversion LIMIT 2;
+INSERT INTO amended SELECT id, 5, queue, CAST('{"a": 1}' AS BLOB), 'note' FROM conversion LIMIT 2;
 INSERT INTO called SELECT id, 'order-' || id FROM conversion LIMIT 3;
-INSERT INTO request_name VALUES (7, x'0a', x'0b', 1795791979667);
+INSERT INTO idempotency_key VALUES (7, x'0a', x'0b', 1795791979667);
 UPDATE attempt SET answer = answer || 'ü€' WHERE id = 1;
-UPDATE pruning SET bodies = 1, lives = 1;
+UPDATE pruning SET bodies = 1, histories = 1;
 UPDATE deployment SET ahead = -250;
 """
 
@@ -78,7 +78,7 @@ def content(path):
             table.name: rows_in(connection, table) for table in TABLES if table.name != "dedup"
         }
         found["deployment"] = connection.execute(
-            "SELECT salt, ahead, bodies, lives FROM deployment, pruning"
+            "SELECT salt, ahead, bodies, histories FROM deployment, pruning"
         ).fetchall()
     found["dedup"] = asyncio.run(keys_of(path))
     return found

@@ -9,7 +9,7 @@ from twite.domain.delivery import Delivery
 from twite.stores.sql.claimable import claimable
 from twite.stores.sql.database import checksum
 
-LANE, SEED = 3, 7
+QUEUE, SEED = 3, 7
 SOUND = object()
 
 
@@ -30,7 +30,7 @@ class Book:
         self.totals = totals or {}
         self.largest_body = largest_body
         self.failing = failing or {}
-        self.seeds = {LANE: SEED}
+        self.seeds = {QUEUE: SEED}
         self.names = []
         self.missing = set()
 
@@ -103,7 +103,7 @@ ONE_BY_ONE = ["ready_sizes", "ready_ids", "ready_one", "ready_one", "ready_one"]
 def read(book, *, limit=10, most_bytes=1_000):
     return claimable(
         book,
-        lane=LANE,
+        queue=QUEUE,
         ambiguous_after=0,
         crashes=2,
         passing="[]",

@@ -97,7 +97,7 @@ def test_only_dead_letters_count_as_given_up(session):
     session.tally.write()
 
     assert late == 0
-    assert session.rows("SELECT DISTINCT buried FROM flow WHERE buried > 0") == [(1,)]
+    assert session.rows("SELECT DISTINCT dead FROM flow WHERE dead > 0") == [(1,)]
 
 
 @pytest.mark.parametrize(("attempted_at", "at"), [(None, NOW), (NOW + 7, NOW + 7)])

@@ -46,7 +46,7 @@ async def test_rows_are_read_in_the_order_of_their_key(open_source, other, monke
 async def test_rows_continue_behind_a_key_of_several_columns(open_source, other):
     await other.execute(
         "INSERT INTO attempted VALUES (1, 8), (1, 9), (2, 1); "
-        "INSERT INTO attempt (id, at, lane, outcome, answer, ambiguous, size) "
+        "INSERT INTO attempt (id, at, queue, outcome, answer, ambiguous, size) "
         "VALUES (1, 2, 3, 'errored', 'said', true, 4)"
     )
     source = await open_source()
@@ -76,14 +76,14 @@ async def test_copy_reads_one_snapshot(open_source, other):
 
 async def test_source_has_its_deployment_and_is_readable(open_source, other):
     await other.execute(
-        "UPDATE deployment SET ahead = -5; UPDATE pruning SET bodies = 3, lives = 2"
+        "UPDATE deployment SET ahead = -5; UPDATE pruning SET bodies = 3, histories = 2"
     )
     salt, epoch = await other.fetchrow("SELECT salt, epoch FROM deployment")
     source = await open_source()
     reader = await source.open_reader()
 
     assert await source.deployment() == CopiedDeployment(
-        salt=salt, epoch=epoch, ahead=-5, bodies=3, lives=2
+        salt=salt, epoch=epoch, ahead=-5, bodies=3, histories=2
     )
     assert reader.salt == salt
     await reader.close()

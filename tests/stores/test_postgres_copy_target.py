@@ -17,7 +17,7 @@ from twite.stores.postgres.copying import PostgresCopyTarget
 from twite.stores.postgres.schema import COPY_LOCK
 from twite.stores.postgres.store import PostgresStore
 
-DEPLOYMENT = CopiedDeployment(salt=b"s" * 32, epoch=5, ahead=-7, bodies=4, lives=3)
+DEPLOYMENT = CopiedDeployment(salt=b"s" * 32, epoch=5, ahead=-7, bodies=4, histories=3)
 
 
 @pytest.fixture
@@ -206,14 +206,14 @@ async def test_rows_are_durable_when_they_are_added(
 async def test_published_copy_is_a_store_with_new_ids_and_numbers(open_target, postgres_url, other):
     await other.execute("SELECT setval('lease_number', 77)")
     target = await open_target()
-    await target.add(table("lane"), [(5, "o8z6j", "o8z6k")])
+    await target.add(table("queue"), [(5, "o8z6j", "o8z6k")])
     await target.add(table("account"), [(6, "another", "o8z6j", 0, 0, 0, 0, 0)])
     await target.add(table("lease"), [(9, 5, 1, 2, 1, "[]")])
     await target.complete(DEPLOYMENT)
     await target.publish()
     await target.close()
 
-    records = "SELECT salt, epoch, ahead, bodies, lives FROM deployment, pruning"
+    records = "SELECT salt, epoch, ahead, bodies, histories FROM deployment, pruning"
     found = await other.fetchrow(records)
     assert CopiedDeployment(**dict(found)) == DEPLOYMENT
     store = await PostgresStore.open(postgres_url, StoreOptions())
@@ -222,7 +222,7 @@ async def test_published_copy_is_a_store_with_new_ids_and_numbers(open_target, p
     await store.close()
     assert batch.lease == 10
     assert sorted(await other.fetch("SELECT id FROM account")) == [(6,), (7,)]
-    for name in ("request_name", "sighting"):
+    for name in ("idempotency_key", "dedup_report"):
         number = f"SELECT nextval(pg_get_serial_sequence('{name}', 'id'))"
         assert await other.fetchval(number) == 1
 

@@ -142,7 +142,7 @@ async def test_second_pass_changes_no_content(server, store):
     tables = (
         "SELECT * FROM conversion ORDER BY id",
         "SELECT * FROM submission ORDER BY id",
-        "SELECT * FROM sighting ORDER BY id",
+        "SELECT * FROM dedup_report ORDER BY id",
     )
     before = [server.psql(table, "ledger") for table in tables]
 

@@ -11,7 +11,7 @@ from twite.stores.postgres.store import PostgresStore
 
 ENDS = EraseStore(ends=True)
 # Tables with texts of requests, or names that their senders choose.
-HOLD_PERSONS = {"submission", "conversion", "sighting", "attempt", "rejection", "ignored"}
+HOLD_PERSONS = {"submission", "conversion", "dedup_report", "attempt", "rejection", "ignored"}
 
 
 @pytest.fixture

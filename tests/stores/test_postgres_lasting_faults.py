@@ -63,7 +63,7 @@ async def claimed(store, conversion_id="c1", *, pixel="pixel1"):
 async def refuse_attempts(connection):
     """Make the database refuse every record of a successful attempt, as a unique violation."""
     await connection.execute(
-        "INSERT INTO attempt (id, at, lane, outcome, answer, ambiguous, size) "
+        "INSERT INTO attempt (id, at, queue, outcome, answer, ambiguous, size) "
         "VALUES (1, 1, 1, 'delivered', '', false, 1)"
     )
     await connection.execute(

@@ -59,7 +59,7 @@ def test_rows_become_noise_of_their_length_then_small_then_what_they_were(sessio
 
 def test_dedup_rows_are_written_often_enough_to_fill_small_gaps(session):
     assert overwrite(session, EraseStore(dedup_rows=(4, 5))) == 0
-    assert session.ran == [("write_sightings_again", {"ids": [4, 5]})] * TIMES
+    assert session.ran == [("write_dedup_report_again", {"ids": [4, 5]})] * TIMES
 
 
 def test_rows_that_are_gone_need_no_noise(session):

@@ -136,7 +136,7 @@ async def store(database, seen, upkeep):
 
 
 def test_new_store_has_no_remarks_and_has_not_failed(store):
-    assert (store.salt, store.told, store.weak, store.failed.done()) == (b"salt", (), (), False)
+    assert (store.salt, store.notices, store.weak, store.failed.done()) == (b"salt", (), (), False)
 
 
 async def test_other_gateways_see_the_name_and_the_version_of_this_one(store, database):

@@ -290,7 +290,7 @@ async def old_keys(postgres_url):
     await store.close()
     connection = await asyncpg.connect(postgres_url)
     ids = [row["id"] for row in await connection.fetch("SELECT id FROM submission ORDER BY id")]
-    await connection.execute("UPDATE pruning SET lives = $1", ids[4])
+    await connection.execute("UPDATE pruning SET histories = $1", ids[4])
     await connection.execute("DELETE FROM outbox")
     yield connection
     await connection.close()
@@ -341,7 +341,7 @@ async def test_old_marks_of_transactions_are_deleted_between_two_walks(old_keys,
 
 async def test_walk_reads_each_kept_key_once(old_keys, prune_keys, monkeypatch):
     monkeypatch.setattr(module, "_KEYS", 3)
-    await old_keys.execute("UPDATE pruning SET lives = 0")
+    await old_keys.execute("UPDATE pruning SET histories = 0")
 
     slices = [await prune_keys(NOW) for _ in range(3)]
 

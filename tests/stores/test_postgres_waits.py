@@ -141,7 +141,7 @@ async def test_settlement_is_repeated_after_a_deadlock(store, other, stalled, de
 
 async def move_to_the_end(connection, delivery):
     """Move the row of a delivery after all others."""
-    columns = "id, lane, account, received_at, state, lease"
+    columns = "id, queue, account, received_at, state, lease"
     async with connection.transaction():
         row = await connection.fetchrow(
             f"DELETE FROM outbox WHERE id = $1 RETURNING {columns}",  # noqa: S608

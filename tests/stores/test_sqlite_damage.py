@@ -73,7 +73,7 @@ CHANGES = {
     "a body that is text": "UPDATE conversion SET body = CAST(body AS TEXT) || 'é'",
     "another conversion id": "UPDATE conversion SET conversion_id = 'order-9'",
     "an id that is no UTF-8": "UPDATE conversion SET conversion_id = CAST(x'ff' AS TEXT)",
-    "another lane": "UPDATE conversion SET checksum = checksum + 1",
+    "another queue": "UPDATE conversion SET checksum = checksum + 1",
     "no checksum": "UPDATE conversion SET checksum = NULL",
     "another moment": "UPDATE outbox SET received_at = received_at + 1",
     "no conversion": "DELETE FROM conversion",
@@ -201,7 +201,9 @@ async def test_log_cut_by_a_power_loss_is_not_damage(path):
     received = [account.received for account in await store.balance()]
     await store.close()
     assert received == [4]
-    assert store.told == ("1 conversions received after the last one in the database are missing",)
+    assert store.notices == (
+        "1 conversions received after the last one in the database are missing",
+    )
 
 
 async def test_slow_integrity_check_is_abandoned_without_an_error(path, monkeypatch):
@@ -210,7 +212,7 @@ async def test_slow_integrity_check_is_abandoned_without_an_error(path, monkeypa
     store = await SQLiteStore.open(path)
     await store.close()
 
-    assert store.told == ()
+    assert store.notices == ()
 
     assert examine(path, seconds=None) is True
     assert examine(path, seconds=0.0) in {True, False}
@@ -290,7 +292,7 @@ ADRIFT = {
     "another's submission": "UPDATE conversion SET submission = 1 WHERE id = 2",
     "no submission there is": "UPDATE conversion SET submission = -100 WHERE id = 2",
     "no submission any more": "DELETE FROM submission WHERE id = 2",
-    "no pixel there is": "UPDATE conversion SET lane = 9 WHERE id = 2",
+    "no pixel there is": "UPDATE conversion SET queue = 9 WHERE id = 2",
 }
 
 

@@ -221,7 +221,7 @@ async def test_dedup_rows_keep_their_paths_and_lose_the_id(store, path):
     assert len(found.dedup_rows) == 2
     assert await store.answer(DedupQuery(since=NOW - 1)) == before
     with closing(sqlite3.connect(path)) as connection:
-        rows = set(connection.execute("SELECT conversion_id, email_mark FROM sighting"))
+        rows = set(connection.execute("SELECT conversion_id, email_mark FROM dedup_report"))
     [(name, mark)] = rows
     assert (name[:7], mark) == ("erased-", None)
 
@@ -316,11 +316,11 @@ class BusyConnection:
 
 
 MORE = """
-INSERT INTO conversion (id, submission, lane, conversion_id, body, suppressed, checksum)
-SELECT id + 1, id + 1, lane, 'order-' || (id + 1), body, suppressed, checksum
+INSERT INTO conversion (id, submission, queue, conversion_id, body, suppressed, checksum)
+SELECT id + 1, id + 1, queue, 'order-' || (id + 1), body, suppressed, checksum
 FROM conversion ORDER BY id DESC LIMIT 1;
-INSERT INTO submission (id, receipt, source, door, received_at, first, entries, body)
-SELECT id + 1, 'r-' || (id + 1), source, door, received_at, id + 1, 1, body
+INSERT INTO submission (id, receipt, source, endpoint, received_at, first, entries, body)
+SELECT id + 1, 'r-' || (id + 1), source, endpoint, received_at, id + 1, 1, body
 FROM submission ORDER BY id DESC LIMIT 1;
 """
 

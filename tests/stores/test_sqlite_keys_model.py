@@ -42,7 +42,7 @@ HOW = st.sampled_from(["commit", "commit", "roll back", "kill"])
 LONG = os.environ.get("TWITE_TRIAL") == "1"
 TABLES = ["fresh_key", "recent_key", "dedup"]
 OPEN = """
-INSERT INTO outbox (id, lane, account, received_at, state) VALUES (?, 1, 1, 0, 'held')
+INSERT INTO outbox (id, queue, account, received_at, state) VALUES (?, 1, 1, 0, 'held')
 """
 
 

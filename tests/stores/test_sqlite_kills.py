@@ -99,7 +99,7 @@ async def test_kill_at_any_step_loses_nothing_and_keeps_the_log(path, tmp_path, 
         assert stray_log(copy) is None, name
         killed = await SQLiteStore.open(copy)
         received = sum(account.received for account in await killed.balance())
-        told = killed.told
+        told = killed.notices
         await killed.close()
         assert received >= acknowledged, name
         assert told == (), name

@@ -93,7 +93,7 @@ async def test_files_of_a_linked_database_are_beside_the_target(tmp_path):
     await opened_and_closed(str(link))
     again = await opened_and_closed(str(link))
 
-    assert again.told == ()
+    assert again.notices == ()
     assert list(tmp_path.glob("link.db?*")) == []
     assert (tmp_path / "real" / "twite.db.epoch").is_file()
 

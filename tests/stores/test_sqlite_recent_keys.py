@@ -85,7 +85,7 @@ def test_forgetting_takes_old_settled_keys_from_the_recent_ones_and_no_others(bo
     keys = keys_of(book, fresh=0)
     take(keys, *((key_of(5, number), 1 + number) for number in range(6)))
     book.connection.execute(
-        "INSERT INTO outbox (id, lane, account, received_at, state) VALUES (1, 1, 1, 0, 'held')"
+        "INSERT INTO outbox (id, queue, account, received_at, state) VALUES (1, 1, 1, 0, 'held')"
     )
     assert counted(book, "recent_key") == 6
 

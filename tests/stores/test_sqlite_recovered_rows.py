@@ -47,7 +47,7 @@ def set_values(path, delivery, values):
 UNKNOWN = {
     "a state that does not exist": "state = 'queumd'",
     "a state that is no text": "state = x'ff'",
-    "no pixel and event": "lane = 77",
+    "no pixel and event": "queue = 77",
     "no account": "account = 1073741825",
     "an account that is no number": "account = 'o'",
     "a due time that is no number": "due_at = 'soon'",

@@ -90,10 +90,10 @@ async def test_older_copy_beside_a_newer_log_sends_nothing_twice(path, copy, mak
     assert (len(sent), again, len(held)) == (50, [], 50)
     [aside] = Path(path).parent.glob("twite.db.stray-*-wal")
     assert {(history.state, history.reason) for history in held} == {(State.HELD, OLDER_COPY)}
-    assert store.told[0].startswith(before)
-    assert aside.name in store.told[0]
+    assert store.notices[0].startswith(before)
+    assert aside.name in store.notices[0]
     assert aside.read_bytes() == log
-    assert "2 conversions received after" in store.told[-1]
+    assert "2 conversions received after" in store.notices[-1]
 
 
 async def test_next_start_reports_nothing(path, copy):
@@ -108,7 +108,7 @@ async def test_next_start_reports_nothing(path, copy):
 
     sent = await deliver(store)
     await store.close()
-    assert (sent, store.told) == (["new"], ())
+    assert (sent, store.notices) == (["new"], ())
 
 
 async def test_log_of_a_killed_owner_is_its_own(path, copy):
@@ -120,7 +120,7 @@ async def test_log_of_a_killed_owner_is_its_own(path, copy):
     sent = await deliver(store)
     await store.close()
 
-    assert (sent, store.told) == (["after-1", "after-2"], ())
+    assert (sent, store.notices) == (["after-1", "after-2"], ())
 
 
 async def stopped(path, *names):
@@ -150,7 +150,7 @@ async def test_log_of_a_different_store_is_set_aside(path, copy, tmp_path, with_
     [aside] = tmp_path.glob("twite.db.stray-*-wal")
     assert aside.read_bytes() == log
     assert "belongs to a different store" in before
-    assert store.told[0].startswith(before)
+    assert store.notices[0].startswith(before)
     assert (sent, len(held)) == ([], 60)
 
 
@@ -204,7 +204,7 @@ async def test_older_copy_with_its_own_mark_is_held(path, copy):
     await store.close()
 
     assert (again, len(held)) == ([], 50)
-    assert "the database was replaced by an older copy" in store.told[0]
+    assert "the database was replaced by an older copy" in store.notices[0]
 
 
 async def test_log_with_a_damaged_start_is_not_called_stray(path, copy):

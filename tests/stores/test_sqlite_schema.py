@@ -51,7 +51,7 @@ def test_older_database_gets_the_missing_migration(tmp_path, monkeypatch):
 def test_database_of_a_development_version_is_refused_and_left_unchanged(tmp_path, version):
     path = tmp_path / "twite.db"
     with connect(path) as connection:
-        connection.execute("CREATE TABLE lane (id INTEGER PRIMARY KEY)")
+        connection.execute("CREATE TABLE queue (id INTEGER PRIMARY KEY)")
         connection.execute(f"PRAGMA user_version = {version}")
         was = path.read_bytes()
 

@@ -121,7 +121,7 @@ def test_copied_store_continues_with_new_ids(path, tmp_path, postgres_url, is_ba
     copy(f"sqlite:{path}", postgres_url)
     if is_back:
         # Leave gaps in the ids, as if some had been reserved but not used.
-        for table in ("lane (id, pixel, event)", "account (id, source, pixel)"):
+        for table in ("queue (id, pixel, event)", "account (id, source, pixel)"):
             name = table.partition(" ")[0]
             added = (
                 f"INSERT INTO {table} OVERRIDING SYSTEM VALUE "  # noqa: S608 - own names
@@ -171,7 +171,7 @@ def test_counts_of_several_connections_are_added_up(path, tmp_path, postgres_url
         "INSERT INTO tally (account, slot, received, duplicate) VALUES (1, 7, 3, 3)",
         "INSERT INTO flow SELECT span, at, account, 7, 1, 2, 0, 0, 0, 0 FROM flow",
         "INSERT INTO waited SELECT span, at, account, slot, 7, 5 FROM waited",
-        "INSERT INTO flaw SELECT day, account, lane, code, 7, 2, 1, 'new', 900000 FROM flaw",
+        "INSERT INTO flaw SELECT day, account, queue, code, 7, 2, 1, 'new', 900000 FROM flaw",
     ):
         asyncio.run(asked(postgres_url, statement))
 

@@ -276,7 +276,7 @@ def judge(source: Path, folder: Path, truth: Truth, seed: int) -> Verdict:
 async def _sent(path: str, verdict: Verdict) -> list[tuple[str, bytes]]:
     """Send everything that can be claimed. Raises StoreUnusable if it fails permanently."""
     store = await SQLiteStore.open(path, fresh_keys=64)
-    verdict.told = verdict.told or bool(store.told)
+    verdict.told = verdict.told or bool(store.notices)
     sent = []
     try:
         while True:

@@ -325,11 +325,11 @@ class Trial:
     def succeeded(self):
         """Return when the first success of each (pixel, conversion id) was committed."""
         rows = self.psql(
-            "SELECT lane.pixel, conversion.conversion_id, min(extract(epoch FROM "
+            "SELECT queue.pixel, conversion.conversion_id, min(extract(epoch FROM "
             "pg_xact_commit_timestamp(attempted.xmin))) "
             "FROM attempted JOIN attempt ON attempt.id = attempted.attempt "
             "JOIN conversion ON conversion.id = attempted.delivery "
-            "JOIN lane ON lane.id = conversion.lane "
+            "JOIN queue ON queue.id = conversion.queue "
             "WHERE attempt.outcome = 'delivered' GROUP BY 1, 2"
         )
         return {
@@ -360,8 +360,8 @@ class Trial:
             "extract(epoch FROM pg_xact_commit_timestamp(attempted.xmin)) "
             "FROM attempted JOIN attempt ON attempt.id = attempted.attempt "
             "JOIN conversion ON conversion.id = attempted.delivery "
-            "JOIN lane ON lane.id = conversion.lane "
-            f"WHERE lane.pixel = '{pixel}' AND conversion.conversion_id = '{id_}' ORDER BY 4"
+            "JOIN queue ON queue.id = conversion.queue "
+            f"WHERE queue.pixel = '{pixel}' AND conversion.conversion_id = '{id_}' ORDER BY 4"
         )
 
         def from_success(times):

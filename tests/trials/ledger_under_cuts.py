@@ -180,7 +180,7 @@ class Life:
         self._taken = {
             tuple(row)
             for row in self._writer.execute(
-                "SELECT lane.event, conversion_id FROM conversion JOIN lane ON lane.id = lane "
+                "SELECT queue.event, conversion_id FROM conversion JOIN queue ON queue.id = queue "
                 "WHERE suppressed IS NULL"
             )
         }

@@ -16,7 +16,10 @@ STORED = [
         SealedCredentials,
         {"source", "consumer_key", "consumer_secret", "token", "token_secret", "passing"},
     ),
-    (_StoredRejection, {"door", "receipt", "index", "event", "conversion_id", "faults", "marks"}),
+    (
+        _StoredRejection,
+        {"endpoint", "receipt", "index", "event", "conversion_id", "faults", "marks"},
+    ),
     (MaskedFault, {"path", "code", "message", "value"}),
     (
         TagPayload,

@@ -178,7 +178,7 @@ async def _ended(tasks: list[asyncio.Task[None]]) -> None:
 
 def report_opened(store: Store, observer: Observer) -> None:
     """Report the problems found when the store was opened, and open the alerts about them."""
-    alerts = {AlertKind.STORE_RESTORED: store.told, AlertKind.WEAK_DURABILITY: store.weak}
+    alerts = {AlertKind.STORE_RESTORED: store.notices, AlertKind.WEAK_DURABILITY: store.weak}
     for kind, sentences in alerts.items():
         for sentence in sentences:
             observer.see(ProblemSeen(where=ProblemPlace.STORE, reason=sentence))

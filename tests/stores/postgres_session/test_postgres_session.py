@@ -35,12 +35,12 @@ def test_statement_that_begins_returns_its_row_without_the_mark(transact):
 def test_later_statement_of_a_unit_that_begins_the_transaction_does_it_once(transact, connection):
     def unit(session):
         for _ in range(2):
-            session.run("lanes")
+            session.run("queues")
         session.run_first("claim_usual")
 
     transact(unit, begins=True)
 
-    assert connection.names() == ["BEGIN", "begin", "lanes", "lanes", "claim_usual", "COMMIT"]
+    assert connection.names() == ["BEGIN", "begin", "queues", "queues", "claim_usual", "COMMIT"]
     assert connection.values_of("claim_usual")["mark"] is None
 
 
@@ -53,7 +53,7 @@ def test_each_statement_knows_the_node_and_its_slot(transact, connection):
 def test_failed_unit_is_rolled_back_and_leaves_nothing(transact, connection, tally, names):
     def unit(session):
         session.account("source", "pixel")
-        session.lane("pixel", "event")
+        session.queue("pixel", "event")
         session.add_rows("add_called", ["a"], 1)
         session.add_rows("count_delivered", [1, 5], 2)
         session.run("add_pause")
@@ -61,7 +61,7 @@ def test_failed_unit_is_rolled_back_and_leaves_nothing(transact, connection, tal
         session.add_rows("add_deliveries", [0, 0, 0, 7], 4)
         raise ZeroDivisionError
 
-    connection.rows |= {"add_account": [[(1,)]], "add_lane": [[(2,)]]}
+    connection.rows |= {"add_account": [[(1,)]], "add_queue": [[(2,)]]}
     names.claim_starts.made_ready = connection.errors.setdefault
     with pytest.raises(ZeroDivisionError):
         transact(unit)
@@ -122,30 +122,30 @@ def test_refused_commit_leaves_nothing(transact, connection, tally, names):
 
 def test_committed_names_are_known_to_all_sessions(session, transact, connection, names, tally):
     def unit(session):
-        return session.account("source", "pixel"), session.lane("pixel", "event")
+        return session.account("source", "pixel"), session.queue("pixel", "event")
 
-    connection.rows |= {"add_account": [[(5,)]], "add_lane": [[(6,)]]}
+    connection.rows |= {"add_account": [[(5,)]], "add_queue": [[(6,)]]}
     ids = [transact(unit), transact(unit)]
 
     assert ids == [(5, 6)] * 2
-    assert connection.names().count("add_account") == connection.names().count("add_lane") == 1
+    assert connection.names().count("add_account") == connection.names().count("add_queue") == 1
     assert (names.accounts, names.events) == ({("source", "pixel"): 5}, {("pixel", "event"): 6})
     assert names.seeds == {6: seed_of("pixel", "event")}
     assert session.known_event("pixel", "event") == 6
     assert session.known_event("pixel", "other") is None
-    assert session.told() == {5: ("source", "pixel")}
+    assert session.new_counts() == {5: ("source", "pixel")}
 
 
 def test_name_is_added_once_in_a_transaction(transact, connection):
     def unit(session):
         return [
-            (session.account("source", "pixel"), session.lane("pixel", "event")) for _ in range(2)
+            (session.account("source", "pixel"), session.queue("pixel", "event")) for _ in range(2)
         ]
 
-    connection.rows |= {"add_account": [[(5,)]], "add_lane": [[(6,)]]}
+    connection.rows |= {"add_account": [[(5,)]], "add_queue": [[(6,)]]}
 
     assert transact(unit) == [(5, 6)] * 2
-    assert connection.names().count("add_account") == connection.names().count("add_lane") == 1
+    assert connection.names().count("add_account") == connection.names().count("add_queue") == 1
 
 
 def test_name_that_another_transaction_has_just_added_is_read(transact, connection):
@@ -171,16 +171,16 @@ def test_seed_that_the_process_knows_is_not_read(session, transact, connection, 
     assert connection.names() == ["BEGIN", "begin", "COMMIT"]
 
 
-def test_lanes_are_all_ids_of_events(transact, connection):
-    connection.rows["lanes"] = [[(1, "a", "b"), (2, "a", "c")]]
+def test_queues_are_all_ids_of_events(transact, connection):
+    connection.rows["queues"] = [[(1, "a", "b"), (2, "a", "c")]]
 
-    assert transact(lambda session: session.lanes()) == [1, 2]
+    assert transact(lambda session: session.queues()) == [1, 2]
 
 
 @pytest.mark.parametrize(
     ("name", "lock"),
     [
-        ("last_deed", "lock_deeds"),
+        ("last_audit_event", "lock_audit_events"),
         ("rejected_so_far", "lock_rejections"),
         ("all_rejections", "lock_ring"),
         ("ignored", "lock_ignored"),
@@ -223,11 +223,11 @@ def test_rows_are_inserted_together_before_the_next_statement(transact, connecti
         session.add_rows("add_called", ["a", 1, "b", 2], 2)
         session.add_rows("add_attempts", ["c"], 1)
         session.add_rows("add_called", [], 2)
-        session.run("lanes")
+        session.run("queues")
 
     transact(unit)
 
-    assert connection.names()[2:4] == [("add_attempts", "add_called"), "lanes"]
+    assert connection.names()[2:4] == [("add_attempts", "add_called"), "queues"]
     assert connection.values_of(("add_attempts", "add_called")) == [["c"], ["a", "b"], [1, 2]]
 
 
@@ -246,11 +246,11 @@ def test_counts_are_written_last_in_rows_of_the_session(transact, connection):
         session.add_rows("count_flow", [60, 1], 2)
         session.add_rows("count_received", [5, 10, 1, 2, 3, 6, 20, 0, 0, 0], 5)
         session.add_rows("count_delivered", [5, 7, 5, 8], 2)
-        session.run("lanes")
+        session.run("queues")
 
     transact(unit)
 
-    assert connection.names() == ["BEGIN", "begin", "lanes", ("count_flow", "add_tally"), "COMMIT"]
+    assert connection.names() == ["BEGIN", "begin", "queues", ("count_flow", "add_tally"), "COMMIT"]
     assert connection.values_of(("count_flow", "add_tally")) == [
         [SLOT], [60], [1], [SLOT, SLOT], [5, 6], [10, 20], [15, 0], [1, 0], [2, 0], [3, 0]
     ]  # fmt: skip
@@ -319,7 +319,7 @@ def test_claims_find_new_deliveries(transact, ready):
     [
         *((name, 1, 0) for name in ("promote", "promote_far", "postpone", "replay", "recall")),
         ("promote", 0, 1 << 62),
-        ("lanes", 1, 1 << 62),
+        ("queues", 1, 1 << 62),
     ],
 )
 def test_claims_find_deliveries_that_are_ready_again(  # noqa: PLR0917 - fixtures

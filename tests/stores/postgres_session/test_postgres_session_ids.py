@@ -55,12 +55,12 @@ def test_mark_is_written_before_any_other_statement(transact, connection, before
         if before == "rows":
             session.add_rows("add_called", ["a"], 1)
         else:
-            session.run("lanes")
+            session.run("queues")
         session.run("take_keys", keys=[])
 
     transact(unit, begins=True)
 
-    other = ("add_called",) if before == "rows" else "lanes"
+    other = ("add_called",) if before == "rows" else "queues"
     assert connection.names() == ["BEGIN", "begin", other, "take_keys", "COMMIT"]
     assert connection.values_of("begin")["mark"] == MARK + 1
 
@@ -107,7 +107,7 @@ def test_transaction_after_the_end_of_a_block_begins_with_a_new_one(transact):
 def test_mark_stays_the_first_id_of_its_transaction(transact, connection):
     def unit(session):
         firsts = [session.next_conversions(3)]
-        session.run("lanes")
+        session.run("queues")
         firsts += [session.next_conversions(2), session.next_conversions(2)]
         return firsts
 

@@ -67,12 +67,12 @@ class StoreReader(Queries, StateReader, Protocol):
 class Store(Intake, Outbox, Queries, StateStore, Privacy, Protocol):
     """All ports of a store.
 
-    `told` contains remarks for the operator about the store's state when it was opened. `weak`
+    `notices` contains remarks for the operator about the store's state when it was opened. `weak`
     describes settings that let the database server lose commits.
     """
 
     salt: bytes
-    told: tuple[str, ...]
+    notices: tuple[str, ...]
     weak: tuple[str, ...]
     # Completed after a permanent failure of the store. The process must then end and open the store
     # again.

@@ -31,14 +31,14 @@ class CopiedTable(msgspec.Struct, frozen=True):
 class CopiedDeployment(msgspec.Struct, frozen=True, kw_only=True):
     """Store-wide data: each store has exactly one record of it.
 
-    `ahead` is how far X's clock is ahead; `bodies` and `lives` are the progress of pruning.
+    `ahead` is how far X's clock is ahead; `bodies` and `histories` are the progress of pruning.
     """
 
     salt: bytes
     epoch: int
     ahead: int | None
     bodies: int
-    lives: int
+    histories: int
 
 
 class CopyReader(Queries, Protocol):

@@ -33,9 +33,9 @@ _MORE_COLUMNS: Final = {
     "lease": "node", "flow": "slot", "waited": "writer", "matched": "slot", "flaw": "slot",
 }  # fmt: skip
 _COUNTS: Final = ("received", "delivered", "duplicate", "suppressed", "rejected")
-_NUMBERED: Final = ("account", "lane", "request_name", "sighting")
+_NUMBERED: Final = ("account", "queue", "idempotency_key", "dedup_report")
 _LIVE: Final = "SELECT name FROM node WHERE until > clock_timestamp() ORDER BY id"
-_DEPLOYMENT: Final = "SELECT salt, epoch, ahead, bodies, lives FROM deployment, pruning"
+_DEPLOYMENT: Final = "SELECT salt, epoch, ahead, bodies, histories FROM deployment, pruning"
 _NEXT_ID: Final = (
     "SELECT greatest(extract(epoch FROM clock_timestamp())::bigint - 1767225600, 0) << 23"
 )
@@ -218,9 +218,9 @@ class PostgresCopyTarget(_PostgresCopySide):
                     *(deployment.salt, deployment.epoch, deployment.ahead),
                 )
                 await driver.execute(
-                    "UPDATE pruning SET bodies = $1, lives = $2",
+                    "UPDATE pruning SET bodies = $1, histories = $2",
                     deployment.bodies,
-                    deployment.lives,
+                    deployment.histories,
                 )
                 for table in _NUMBERED:
                     await driver.execute(

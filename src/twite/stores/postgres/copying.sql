@@ -15,7 +15,7 @@ GROUP BY account.id;
 SELECT span, at, account, sum(received)::bigint AS received,
   sum(duplicate)::bigint AS duplicate, sum(suppressed)::bigint AS suppressed,
   sum(rejected)::bigint AS rejected, sum(delivered)::bigint AS delivered,
-  sum(buried)::bigint AS buried
+  sum(dead)::bigint AS dead
 FROM flow GROUP BY span, at, account;
 
 -- name: waited
@@ -25,14 +25,14 @@ FROM waited GROUP BY span, at, account, slot;
 
 -- name: matched
 -- Match keys by day.
-SELECT day, account, lane, sum(conversions)::bigint AS conversions,
+SELECT day, account, queue, sum(conversions)::bigint AS conversions,
   sum(click)::bigint AS click, sum(email)::bigint AS email, sum(phone)::bigint AS phone,
   sum(pair)::bigint AS pair, sum(two)::bigint AS two, sum(one_short)::bigint AS one_short
-FROM matched GROUP BY day, account, lane;
+FROM matched GROUP BY day, account, queue;
 
 -- name: flaw
 -- Flaws of match keys; the example is of the latest delivery.
-SELECT day, account, lane, code, sum(times)::bigint AS times, sum(wins)::bigint AS wins,
+SELECT day, account, queue, code, sum(times)::bigint AS times, sum(wins)::bigint AS wins,
   (array_agg(shape ORDER BY delivery DESC NULLS LAST, slot))[1] AS shape,
   (array_agg(delivery ORDER BY delivery DESC NULLS LAST, slot))[1] AS delivery
-FROM flaw GROUP BY day, account, lane, code;
+FROM flaw GROUP BY day, account, queue, code;

@@ -48,7 +48,7 @@ _READ: Final = 60.0
 _LONG_READ: Final = 600.0
 _VACUUM: Final = (
     # Statistics contain some of the most frequent values.
-    "VACUUM (ANALYZE) submission, conversion, sighting, attempt, outbox, discarded, amended, "
+    "VACUUM (ANALYZE) submission, conversion, dedup_report, attempt, outbox, discarded, amended, "
     "called, flagged, rejection, ignored, pause, closure"
 )
 # Whether a session, a standby, a replication slot or a prepared transaction needs row versions from

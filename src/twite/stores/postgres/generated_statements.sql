@@ -28,14 +28,18 @@ WITH new AS (
   INSERT INTO account (source, pixel) VALUES ($1, $2) ON CONFLICT DO NOTHING RETURNING id)
 SELECT id FROM new UNION ALL SELECT id FROM account WHERE source = $1 AND pixel = $2 LIMIT 1
 
--- count: add_attempt(attempt, at, lane, outcome, status, answer, ambiguous, size)
-insert INTO attempt (id, at, lane, outcome, status, answer, ambiguous, size)
+-- count: add_attempt(attempt, at, queue, outcome, status, answer, ambiguous, size)
+insert INTO attempt (id, at, queue, outcome, status, answer, ambiguous, size)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 
 -- count: add_attempted(attempt, deliveries)
 insert INTO attempted (delivery, attempt)
 SELECT value, $1 FROM unnest(translate($2, '[]', '{}')::bigint[]) AS value
 ON CONFLICT DO NOTHING
+
+-- count: add_audit_event(number, at, who, what, subject, detail, hash)
+insert INTO audit_event (number, at, who, what, subject, detail, hash)
+VALUES ($1, $2, $3, $4, $5, $6, $7)
 
 -- count: add_called()
 insert INTO called (delivery, name) SELECT unnest($::bigint[]), unnest($::text[])
@@ -48,16 +52,12 @@ ON CONFLICT (pixel) DO UPDATE SET until = excluded.until, reason = excluded.reas
 insert INTO consent (delivery, evidence) SELECT unnest($::bigint[]), unnest($::bytea[])
 
 -- count: add_conversions()
-insert INTO conversion (id, submission, lane, conversion_id, body, suppressed, checksum)
+insert INTO conversion (id, submission, queue, conversion_id, body, suppressed, checksum)
 SELECT unnest($::bigint[]), unnest($::bigint[]), unnest($::bigint[]), unnest($::text[]),
   unnest($::bytea[]), unnest($::text[]), unnest($::bigint[])
 
--- count: add_deed(number, at, who, what, subject, detail, hash)
-insert INTO deed (number, at, who, what, subject, detail, hash)
-VALUES ($1, $2, $3, $4, $5, $6, $7)
-
 -- count: add_deliveries()
-insert INTO outbox (id, lane, account, received_at, state)
+insert INTO outbox (id, queue, account, received_at, state)
 SELECT unnest($::bigint[]), unnest($::bigint[]), unnest($::bigint[]), unnest($::bigint[]),
   'queued'
 
@@ -67,17 +67,12 @@ SELECT unnest($::bigint[]), unnest($::text[]), unnest($::text[]), unnest($::text
   unnest($::text[])
 
 -- count: add_held()
-insert INTO outbox (id, lane, account, received_at, rested_at, reason, state)
+insert INTO outbox (id, queue, account, received_at, rested_at, reason, state)
 SELECT unnest($::bigint[]), unnest($::bigint[]), unnest($::bigint[]), unnest($::bigint[]),
   unnest($::bigint[]), unnest($::text[]), 'held'
 
--- rows: add_lane(pixel, event)
-WITH new AS (
-  INSERT INTO lane (pixel, event) VALUES ($1, $2) ON CONFLICT DO NOTHING RETURNING id)
-SELECT id FROM new UNION ALL SELECT id FROM lane WHERE pixel = $1 AND event = $2 LIMIT 1
-
--- count: add_lease(lease, node, lane, claimed_at, until, open, deliveries)
-insert INTO lease (id, node, lane, claimed_at, until, open, deliveries)
+-- count: add_lease(lease, node, queue, claimed_at, until, open, deliveries)
+insert INTO lease (id, node, queue, claimed_at, until, open, deliveries)
 VALUES ($1, $2, $3, $4, $5, $6, $7)
 
 -- count: add_opt_out(key, now)
@@ -90,25 +85,25 @@ ON CONFLICT (pixel, event) DO UPDATE
 SET since = excluded.since, cause = excluded.cause, reason = excluded.reason
 WHERE pause.cause <> '"user"' OR excluded.cause = '"user"'
 
+-- rows: add_queue(pixel, event)
+WITH new AS (
+  INSERT INTO queue (pixel, event) VALUES ($1, $2) ON CONFLICT DO NOTHING RETURNING id)
+SELECT id FROM new UNION ALL SELECT id FROM queue WHERE pixel = $1 AND event = $2 LIMIT 1
+
 -- count: add_rejections()
-insert INTO rejection (id, at, nth, account, told)
+insert INTO rejection (id, at, nth, account, details)
 SELECT unnest($::bigint[]) AS id, unnest($::bigint[]) AS at, unnest($::bigint[]) AS nth,
-  unnest($::bigint[]) AS account, unnest($::bytea[]) AS told ORDER BY id
+  unnest($::bigint[]) AS account, unnest($::bytea[]) AS details ORDER BY id
 ON CONFLICT (id) DO UPDATE SET at = excluded.at, nth = excluded.nth, account = excluded.account,
-  told = excluded.told
+  details = excluded.details
 
 -- count: add_replaced(delivery, by)
 insert INTO replaced (delivery, by) VALUES ($1, $2)
 ON CONFLICT (delivery) DO UPDATE SET by = excluded.by
 
--- count: add_sightings()
-insert INTO sighting (at, lane, way, conversion_id, email_mark, phone_mark, click_mark)
-SELECT unnest($::bigint[]), unnest($::bigint[]), unnest($::text[]), unnest($::text[]),
-  unnest($::bigint[]), unnest($::bigint[]), unnest($::bigint[])
-
 -- count: add_submissions()
 insert INTO submission (
-  id, receipt, source, door, received_at, first, entries, body, refusals, unfired)
+  id, receipt, source, endpoint, received_at, first, entries, body, refusals, unfired)
 SELECT unnest($::bigint[]), unnest($::text[]), unnest($::text[]), unnest($::text[]),
   unnest($::bigint[]), unnest($::bigint[]), unnest($::bigint[]), unnest($::bytea[]),
   unnest($::bytea[]), unnest($::bytea[])
@@ -127,6 +122,11 @@ ON CONFLICT (account, slot) DO UPDATE SET
   duplicate = known.duplicate + excluded.duplicate,
   suppressed = known.suppressed + excluded.suppressed, rejected = known.rejected + excluded.rejected
 
+-- count: add_to_dedup_report()
+insert INTO dedup_report (at, queue, path, conversion_id, email_mark, phone_mark, click_mark)
+SELECT unnest($::bigint[]), unnest($::bigint[]), unnest($::text[]), unnest($::text[]),
+  unnest($::bigint[]), unnest($::bigint[]), unnest($::bigint[])
+
 -- count: add_user(user, role, pixels, password, created_at, password_at, code_since, code_step, recovery)
 insert INTO "user" (name, role, pixels, password, created_at, password_at, code_since, code_step,
   recovery)
@@ -139,13 +139,13 @@ SELECT id, kind, subject, reason, opened_at, said_at, news, resolved_at
 FROM alert ORDER BY opened_at, id
 
 -- rows: all_rejections()
-SELECT id, at, nth, account, told FROM rejection
+SELECT id, at, nth, account, details FROM rejection
 
--- count: amend_conversion(lane, body, checksum, delivery)
-UPDATE conversion SET lane = $1, body = $2, checksum = $3 WHERE id = $4
+-- count: amend_conversion(queue, body, checksum, delivery)
+UPDATE conversion SET queue = $1, body = $2, checksum = $3 WHERE id = $4
 
--- count: amend_delivery(lane, delivery)
-UPDATE outbox SET lane = $1 WHERE id = $2
+-- count: amend_delivery(queue, delivery)
+UPDATE outbox SET queue = $1 WHERE id = $2
 
 -- rows: amended(delivery)
 SELECT at, note FROM amended WHERE delivery = $1 ORDER BY at
@@ -177,10 +177,22 @@ FROM attempted JOIN attempt ON attempt.id = attempted.attempt
 WHERE attempted.delivery = ANY (translate($1, '[]', '{}')::bigint[])
 ORDER BY attempted.delivery, attempt.id
 
+-- rows: audit_events_after(after, limit)
+SELECT number, at, who, what, subject, detail, hash FROM audit_event
+WHERE number > $1 ORDER BY number LIMIT $2
+
+-- rows: audit_events_before(before, limit)
+SELECT number, at, who, what, subject, detail, hash FROM audit_event
+WHERE number < $1 ORDER BY number DESC LIMIT $2
+
+-- rows: audit_texts_after(after, limit)
+SELECT number, convert_to(subject || ' ' || detail, 'UTF8') FROM audit_event
+WHERE number > $1 ORDER BY number LIMIT $2
+
 -- rows: backlog(hour)
-SELECT lane.pixel, rank / $1 AS hour, count(*), min(rank), min(received_at)
-FROM outbox JOIN lane ON lane.id = outbox.lane
-WHERE state IN ('queued', 'sending') GROUP BY lane.pixel, hour ORDER BY lane.pixel, hour
+SELECT queue.pixel, rank / $1 AS hour, count(*), min(rank), min(received_at)
+FROM outbox JOIN queue ON queue.id = outbox.queue
+WHERE state IN ('queued', 'sending') GROUP BY queue.pixel, hour ORDER BY queue.pixel, hour
 
 -- rows: begin(mark)
 WITH setting AS MATERIALIZED (
@@ -247,25 +259,25 @@ due AS MATERIALIZED (
   SELECT EXISTS (
     SELECT FROM outbox WHERE state = 'queued' AND resting IS NULL AND due_at IS NOT NULL AND due_at <= $5) AS is_due),
 first AS MATERIALIZED (
-  SELECT lane.id, lane.event
-  FROM lane JOIN outbox ON outbox.id = (
+  SELECT queue.id, queue.event
+  FROM queue JOIN outbox ON outbox.id = (
     SELECT oldest.id FROM outbox AS oldest
-    WHERE oldest.lane = lane.id AND oldest.state = 'queued' AND oldest.resting IS NULL AND oldest.due_at IS NULL
+    WHERE oldest.queue = queue.id AND oldest.state = 'queued' AND oldest.resting IS NULL AND oldest.due_at IS NULL
       AND (oldest.ambiguous_since IS NULL OR oldest.ambiguous_since >= $6)
       AND oldest.crashes < $7
       AND oldest.id <> ALL ($8::bigint[])
       AND (oldest.rank, oldest.id) > (
-        coalesce(($9::json -> lane.id::text ->> 0)::bigint, -9007199254740992),
-        coalesce(($9::json -> lane.id::text ->> 1)::bigint, 0))
+        coalesce(($9::json -> queue.id::text ->> 0)::bigint, -9007199254740992),
+        coalesce(($9::json -> queue.id::text ->> 1)::bigint, 0))
     ORDER BY oldest.rank, oldest.id LIMIT 1)
-  WHERE lane.pixel = $4 AND lane.event <> ALL ($10::text[])
+  WHERE queue.pixel = $4 AND queue.event <> ALL ($10::text[])
     AND (SELECT claim FROM may) AND NOT (SELECT is_due FROM due)
   ORDER BY outbox.rank, outbox.id LIMIT 1),
 claimed AS (
   UPDATE outbox SET state = 'sending', lease = (SELECT lease FROM next)
   WHERE ctid = ANY (ARRAY(
       SELECT ctid FROM outbox
-      WHERE lane = (SELECT id FROM first) AND state = 'queued' AND resting IS NULL AND due_at IS NULL
+      WHERE queue = (SELECT id FROM first) AND state = 'queued' AND resting IS NULL AND due_at IS NULL
         AND (ambiguous_since IS NULL OR ambiguous_since >= $6)
         AND crashes < $7
         AND id <> ALL ($8::bigint[])
@@ -278,7 +290,7 @@ claimed AS (
     AND state = 'queued' AND resting IS NULL
   RETURNING id, rank, received_at, attempts, ambiguous_since, crashes),
 leased AS (
-  INSERT INTO lease (id, node, lane, claimed_at, until, open, deliveries)
+  INSERT INTO lease (id, node, queue, claimed_at, until, open, deliveries)
   SELECT (SELECT lease FROM next), $3, (SELECT id FROM first), $5, $13, count(*),
     '[' || string_agg(id::text, ',') || ']'
   FROM claimed HAVING count(*) > 0),
@@ -295,7 +307,7 @@ SELECT (SELECT id FROM begun), (SELECT claim FROM may), (SELECT is_due FROM due)
   array_agg(attempts), array_agg(ambiguous_since), array_agg(crashes), array_agg(checksum)
 FROM read
 
--- rows: claimable(lane, ambiguous_after, crashes, passing, limit)
+-- rows: claimable(queue, ambiguous_after, crashes, passing, limit)
 SELECT
   coalesce(json_agg(json_build_array(
     id, conversion_id, size, received_at, attempts, ambiguous_since, crashes, checksum)), '[]')::text,
@@ -305,7 +317,7 @@ FROM (
     conversion.body
   FROM (
     SELECT id, rank, received_at, attempts, ambiguous_since, crashes FROM outbox
-    WHERE lane = $1 AND state = 'queued' AND resting IS NULL AND due_at IS NULL
+    WHERE queue = $1 AND state = 'queued' AND resting IS NULL AND due_at IS NULL
       AND (ambiguous_since IS NULL OR ambiguous_since >= $2)
       AND crashes < $3
       AND id <> ALL (translate($4, '[]', '{}')::bigint[])
@@ -326,7 +338,7 @@ SELECT pixel, until, reason FROM closure ORDER BY pixel
 insert INTO transaction_mark (id) VALUES ($1) ON CONFLICT DO NOTHING RETURNING id
 
 -- rows: conversions_after(after, limit)
-SELECT conversion.id, conversion.submission, lane.pixel, conversion.conversion_id,
+SELECT conversion.id, conversion.submission, queue.pixel, conversion.conversion_id,
   CASE
     WHEN outbox.state IS NOT NULL THEN outbox.state
     WHEN discarded.note IS NOT NULL OR conversion.suppressed IS NOT NULL THEN 'suppressed'
@@ -334,7 +346,7 @@ SELECT conversion.id, conversion.submission, lane.pixel, conversion.conversion_i
   END,
   submission.source, called.name, conversion.body
 FROM conversion
-JOIN lane ON lane.id = conversion.lane
+JOIN queue ON queue.id = conversion.queue
 JOIN submission ON submission.id = conversion.submission
 LEFT JOIN outbox ON outbox.id = conversion.id
 LEFT JOIN discarded ON discarded.delivery = conversion.id
@@ -342,7 +354,7 @@ LEFT JOIN called ON called.delivery = conversion.id
 WHERE conversion.id > $1 ORDER BY conversion.id LIMIT $2
 
 -- rows: conversions_between(first, end)
-SELECT conversion.id, conversion.submission, lane.pixel, conversion.conversion_id,
+SELECT conversion.id, conversion.submission, queue.pixel, conversion.conversion_id,
   CASE
     WHEN outbox.state IS NOT NULL THEN outbox.state
     WHEN discarded.note IS NOT NULL OR conversion.suppressed IS NOT NULL THEN 'suppressed'
@@ -350,7 +362,7 @@ SELECT conversion.id, conversion.submission, lane.pixel, conversion.conversion_i
   END,
   submission.source, called.name
 FROM conversion
-JOIN lane ON lane.id = conversion.lane
+JOIN queue ON queue.id = conversion.queue
 JOIN submission ON submission.id = conversion.submission
 LEFT JOIN outbox ON outbox.id = conversion.id
 LEFT JOIN discarded ON discarded.delivery = conversion.id
@@ -386,48 +398,48 @@ INSERT INTO tally AS known (account, slot, suppressed)
 ON CONFLICT (account, slot) DO UPDATE SET suppressed = known.suppressed + excluded.suppressed
 
 -- count: count_flaws()
-insert INTO flaw AS known (slot, day, account, lane, code, times, wins, shape, delivery)
+insert INTO flaw AS known (slot, day, account, queue, code, times, wins, shape, delivery)
 SELECT unnest($::bigint[]) AS slot, unnest($::bigint[]) AS day, unnest($::bigint[]) AS account,
-  unnest($::bigint[]) AS lane, unnest($::text[]) AS code, unnest($::bigint[]) AS times,
+  unnest($::bigint[]) AS queue, unnest($::text[]) AS code, unnest($::bigint[]) AS times,
   unnest($::bigint[]) AS wins, unnest($::text[]) AS shape, unnest($::bigint[]) AS delivery
-ORDER BY day, account, lane, code
-ON CONFLICT (day, account, lane, code, slot) DO UPDATE SET
+ORDER BY day, account, queue, code
+ON CONFLICT (day, account, queue, code, slot) DO UPDATE SET
   times = known.times + excluded.times, wins = known.wins + excluded.wins, shape = excluded.shape,
   delivery = excluded.delivery
 
 -- count: count_flow()
 insert INTO flow AS known (slot, span, at, account, received, duplicate, suppressed, rejected,
-  delivered, buried)
+  delivered, dead)
 SELECT unnest($::bigint[]) AS slot, unnest($::bigint[]) AS span, unnest($::bigint[]) AS at,
   unnest($::bigint[]) AS account, unnest($::bigint[]) AS received,
   unnest($::bigint[]) AS duplicate, unnest($::bigint[]) AS suppressed,
   unnest($::bigint[]) AS rejected, unnest($::bigint[]) AS delivered,
-  unnest($::bigint[]) AS buried
+  unnest($::bigint[]) AS dead
 ORDER BY span, at, account
 ON CONFLICT (span, at, account, slot) DO UPDATE SET
   received = known.received + excluded.received, duplicate = known.duplicate + excluded.duplicate,
   suppressed = known.suppressed + excluded.suppressed, rejected = known.rejected + excluded.rejected,
-  delivered = known.delivered + excluded.delivered, buried = known.buried + excluded.buried
+  delivered = known.delivered + excluded.delivered, dead = known.dead + excluded.dead
 
--- count: count_ignored(day, source, door, called, reason, most, other, times)
-insert INTO ignored (day, source, door, name, reason, times)
+-- count: count_ignored(day, source, endpoint, called, reason, most, other, times)
+insert INTO ignored (day, source, endpoint, name, reason, times)
 VALUES ($1, $2, $3, CASE
   WHEN EXISTS (
-    SELECT 1 FROM ignored WHERE day = $1 AND source = $2 AND door = $3
+    SELECT 1 FROM ignored WHERE day = $1 AND source = $2 AND endpoint = $3
       AND name = $4 AND reason = $5)
     OR (SELECT count(*) FROM ignored WHERE day = $1 AND source = $2) < $6
   THEN $4 ELSE $7 END, $5, $8)
-ON CONFLICT (day, source, door, name, reason) DO UPDATE SET times = ignored.times + excluded.times
+ON CONFLICT (day, source, endpoint, name, reason) DO UPDATE SET times = ignored.times + excluded.times
 
 -- count: count_matched()
-insert INTO matched AS known (slot, day, account, lane, conversions, click, email, phone, pair, two,
+insert INTO matched AS known (slot, day, account, queue, conversions, click, email, phone, pair, two,
   one_short)
 SELECT unnest($::bigint[]) AS slot, unnest($::bigint[]) AS day, unnest($::bigint[]) AS account,
-  unnest($::bigint[]) AS lane, unnest($::bigint[]) AS conversions,
+  unnest($::bigint[]) AS queue, unnest($::bigint[]) AS conversions,
   unnest($::bigint[]) AS click, unnest($::bigint[]) AS email, unnest($::bigint[]) AS phone,
   unnest($::bigint[]) AS pair, unnest($::bigint[]) AS two, unnest($::bigint[]) AS one_short
-ORDER BY day, account, lane
-ON CONFLICT (day, account, lane, slot) DO UPDATE SET
+ORDER BY day, account, queue
+ON CONFLICT (day, account, queue, slot) DO UPDATE SET
   conversions = known.conversions + excluded.conversions, click = known.click + excluded.click,
   email = known.email + excluded.email, phone = known.phone + excluded.phone,
   pair = known.pair + excluded.pair, two = known.two + excluded.two,
@@ -463,21 +475,60 @@ UPDATE submission SET body = $1, refusals = $2, unfired = $3 WHERE id = $4
 -- rows: database_time()
 SELECT extract(epoch FROM clock_timestamp())::float8
 
--- rows: deed_texts_after(after, limit)
-SELECT number, convert_to(subject || ' ' || detail, 'UTF8') FROM deed
-WHERE number > $1 ORDER BY number LIMIT $2
+-- rows: dedup_report(since, meets_within, day)
+WITH
+  seen AS MATERIALIZED (
+    SELECT
+      queue, conversion_id, min(at) AS first_at,
+      min(at) FILTER (WHERE path = 'pixel') AS pixel_first,
+      max(at) FILTER (WHERE path = 'pixel') AS pixel_last,
+      min(at) FILTER (WHERE path IN ('page', 'server')) AS gateway_first,
+      bool_or(path = 'blocked') AS blocked, bool_or(path = 'page') AS page,
+      bool_or(path = 'server') AS server, max(email_mark) AS email_mark,
+      max(phone_mark) AS phone_mark, max(click_mark) AS click_mark
+    FROM dedup_report WHERE at >= $1 - $2::bigint
+    GROUP BY queue, conversion_id),
+  marked AS MATERIALIZED (
+    SELECT queue, conversion_id, first_at, server, mark.kind, mark.mark
+    FROM seen CROSS JOIN LATERAL (
+      VALUES ('email', email_mark), ('phone', phone_mark), ('click', click_mark)) AS mark (kind, mark)
+    WHERE mark.mark IS NOT NULL AND server <> (page OR blocked OR pixel_first IS NOT NULL)),
+  -- Spans of 48 hours, also joined with their neighbors: one row per span, however many rows share a mark.
+  by_server AS MATERIALIZED (
+    SELECT queue, kind, mark, first_at / $2 + near AS span, min(first_at) AS earliest,
+      max(first_at) AS latest
+    FROM marked CROSS JOIN generate_series(-1, 1) AS near
+    WHERE server GROUP BY 1, 2, 3, 4),
+  twice AS MATERIALIZED (
+    SELECT DISTINCT marked.queue, marked.conversion_id
+    FROM marked JOIN by_server
+      ON by_server.queue = marked.queue AND by_server.kind = marked.kind
+      AND by_server.mark = marked.mark AND by_server.span = marked.first_at / $2
+    WHERE NOT marked.server AND by_server.earliest <= marked.first_at + $2
+      AND by_server.latest >= marked.first_at - $2)
+SELECT
+  queue.pixel, queue.event, first_at / $3 AS day,
+  count(*) FILTER (WHERE pixel_first IS NOT NULL AND gateway_first IS NOT NULL),
+  count(*) FILTER (WHERE pixel_first IS NOT NULL AND gateway_first IS NULL),
+  count(*) FILTER (WHERE pixel_first IS NULL AND gateway_first IS NOT NULL),
+  count(*) FILTER (WHERE blocked), count(*) FILTER (WHERE page AND server), count(twice.queue),
+  count(*) FILTER (
+    WHERE pixel_last - gateway_first > $2 OR gateway_first - pixel_first > $2)
+FROM seen
+JOIN queue ON queue.id = seen.queue
+LEFT JOIN twice ON twice.queue = seen.queue AND twice.conversion_id = seen.conversion_id
+WHERE first_at >= $1
+GROUP BY queue.pixel, queue.event, day
+ORDER BY queue.pixel, queue.event, day
 
--- rows: deeds_after(after, limit)
-SELECT number, at, who, what, subject, detail, hash FROM deed
-WHERE number > $1 ORDER BY number LIMIT $2
-
--- rows: deeds_before(before, limit)
-SELECT number, at, who, what, subject, detail, hash FROM deed
-WHERE number < $1 ORDER BY number DESC LIMIT $2
+-- rows: dedup_report_after(after, limit)
+SELECT dedup_report.id, queue.pixel, dedup_report.conversion_id
+FROM dedup_report JOIN queue ON queue.id = dedup_report.queue
+WHERE dedup_report.id > $1 ORDER BY dedup_report.id LIMIT $2
 
 -- rows: delivered_since(minute, since)
-SELECT lane.pixel, attempt.at / $1 * $1 + $1 - 1, sum(attempt.size)::bigint
-FROM attempt JOIN lane ON lane.id = attempt.lane
+SELECT queue.pixel, attempt.at / $1 * $1 + $1 - 1, sum(attempt.size)::bigint
+FROM attempt JOIN queue ON queue.id = attempt.queue
 WHERE attempt.at >= $2 AND attempt.outcome = 'delivered' GROUP BY 1, 2 ORDER BY 1, 2
 
 -- rows: deliveries_of_keys(keys, places)
@@ -562,18 +613,18 @@ DELETE FROM session WHERE "user" = $1 AND digest != $2
 UPDATE conversion SET conversion_id = $1, body = $2, checksum = $3
 WHERE id = $4
 
--- count: erase_sighting(digest, sighting)
-UPDATE sighting SET conversion_id = $1, email_mark = NULL, phone_mark = NULL, click_mark = NULL
+-- count: erase_in_dedup_report(digest, entry)
+UPDATE dedup_report SET conversion_id = $1, email_mark = NULL, phone_mark = NULL, click_mark = NULL
 WHERE id = $2
 
--- rows: error_group(state, lane, reason, after, limit)
+-- rows: error_group(state, queue, reason, after, limit)
 SELECT id FROM outbox
-WHERE resting = $1 AND lane = $2 AND reason = $3
+WHERE resting = $1 AND queue = $2 AND reason = $3
   AND id > $4
 ORDER BY id LIMIT $5
 
 -- rows: events_of(pixel)
-SELECT event FROM lane WHERE pixel = $1
+SELECT event FROM queue WHERE pixel = $1
 
 -- count: extend_lease(settled, until, lease)
 UPDATE lease SET open = open - $1, until = $2 WHERE id = $3
@@ -594,7 +645,7 @@ UPDATE conversion SET body = substr($1::bytea, 1, length(body)) WHERE id = ANY (
 -- count: fill_submissions(noise, ids)
 UPDATE submission SET body = substr($1::bytea, 1, length(body)) WHERE id = ANY ($2::bigint[])
 
--- rows: first_kept(lives)
+-- rows: first_kept(histories)
 SELECT first FROM submission WHERE id > $1 ORDER BY id LIMIT 1
 
 -- rows: flagged_before(before, floor, limit)
@@ -603,18 +654,18 @@ SELECT count(*), min(delivery) FROM (
   ORDER BY delivery DESC LIMIT $3) AS looked
 
 -- rows: flaws(since, pixels, source)
-SELECT account.pixel, coalesce(lane.event, ''), flaw.code, sum(flaw.times)::bigint AS times,
+SELECT account.pixel, coalesce(queue.event, ''), flaw.code, sum(flaw.times)::bigint AS times,
   sum(flaw.wins)::bigint, (array_agg(flaw.shape ORDER BY flaw.day DESC))[1],
   (array_agg(flaw.delivery ORDER BY flaw.day DESC))[1], max(flaw.day)
-FROM flaw JOIN account ON account.id = flaw.account LEFT JOIN lane ON lane.id = flaw.lane
+FROM flaw JOIN account ON account.id = flaw.account LEFT JOIN queue ON queue.id = flaw.queue
 WHERE flaw.day >= $1
   AND ($2::text IS NULL OR account.pixel IN (SELECT json_array_elements_text($2::json)))
   AND ($3::text IS NULL OR account.source = $3)
-GROUP BY account.pixel, lane.event, flaw.code ORDER BY times DESC, 1, 2, 3
+GROUP BY account.pixel, queue.event, flaw.code ORDER BY times DESC, 1, 2, 3
 
 -- rows: flows(span, since, pixels, source)
 SELECT flow.at, sum(flow.received)::bigint, sum(flow.duplicate)::bigint, sum(flow.suppressed)::bigint, sum(flow.rejected)::bigint,
-  sum(flow.delivered)::bigint, sum(flow.buried)::bigint
+  sum(flow.delivered)::bigint, sum(flow.dead)::bigint
 FROM flow JOIN account ON account.id = flow.account
 WHERE flow.span = $1 AND flow.at >= $2
   AND ($3::text IS NULL OR account.pixel IN (SELECT json_array_elements_text($3::json)))
@@ -660,6 +711,10 @@ DELETE FROM conversion
 WHERE id >= $1 AND id < $2
   AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.id = conversion.id)
 
+-- count: forget_dedup_report(before, limit)
+DELETE FROM dedup_report WHERE id IN (
+  SELECT id FROM dedup_report WHERE at < $1 ORDER BY at LIMIT $2 FOR UPDATE SKIP LOCKED)
+
 -- count: forget_denied(first, end)
 DELETE FROM denied
 WHERE delivery >= $1 AND delivery < $2
@@ -681,6 +736,10 @@ DELETE FROM flaw WHERE day < $1
 
 -- count: forget_flow(span, before)
 DELETE FROM flow WHERE span = $1 AND at < $2
+
+-- count: forget_idempotency_keys(before)
+DELETE FROM idempotency_key WHERE id IN (
+  SELECT id FROM idempotency_key WHERE at < $1 ORDER BY at LIMIT 8 FOR UPDATE SKIP LOCKED)
 
 -- count: forget_ignored(before)
 DELETE FROM ignored WHERE day < $1
@@ -717,16 +776,8 @@ DELETE FROM replaced
 WHERE delivery >= $1 AND delivery < $2
   AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.id = replaced.delivery)
 
--- count: forget_request_names(before)
-DELETE FROM request_name WHERE id IN (
-  SELECT id FROM request_name WHERE at < $1 ORDER BY at LIMIT 8 FOR UPDATE SKIP LOCKED)
-
 -- count: forget_sealed(name)
 DELETE FROM vault WHERE name = $1
-
--- count: forget_sightings(before, limit)
-DELETE FROM sighting WHERE id IN (
-  SELECT id FROM sighting WHERE at < $1 ORDER BY at LIMIT $2 FOR UPDATE SKIP LOCKED)
 
 -- count: forget_straggler(delivery)
 DELETE FROM straggler WHERE delivery = $1
@@ -760,9 +811,40 @@ FROM unnest($1::uuid[], $2::bigint[], $3::bigint[]) AS taken (key, delivery, at)
 WHERE dedup.key = taken.key
 
 -- rows: held_of_submission(first, end)
-SELECT outbox.id, lane.pixel, conversion.conversion_id, outbox.reason
-FROM outbox JOIN conversion ON conversion.id = outbox.id JOIN lane ON lane.id = outbox.lane
+SELECT outbox.id, queue.pixel, conversion.conversion_id, outbox.reason
+FROM outbox JOIN conversion ON conversion.id = outbox.id JOIN queue ON queue.id = outbox.queue
 WHERE outbox.id >= $1 AND outbox.id < $2 AND outbox.state = 'held'
+
+-- rows: histories(deliveries)
+SELECT
+  conversion.id, queue.pixel, queue.event, conversion.conversion_id,
+  CASE
+    WHEN outbox.state IS NOT NULL THEN outbox.state
+    WHEN discarded.note IS NOT NULL OR conversion.suppressed IS NOT NULL THEN 'suppressed'
+    ELSE 'delivered'
+  END,
+  submission.source, submission.receipt, submission.received_at, conversion.body,
+  coalesce(repeated.times, 0),
+  coalesce(outbox.reason, discarded.note, conversion.suppressed),
+  outbox.due_at,
+  (SELECT pause.reason FROM pause
+   WHERE pause.pixel = queue.pixel AND pause.event IN ('', queue.event)
+     AND outbox.state = 'queued' AND outbox.resting IS NULL
+   ORDER BY pause.event LIMIT 1),
+  closure.reason, coalesce(closure.until, 0),
+  consent.evidence, submission.unfired, conversion.id - submission.first,
+  coalesce(outbox.ambiguous_since, discarded.ambiguous_since), called.name, replaced.by, conversion.checksum
+FROM conversion
+JOIN queue ON queue.id = conversion.queue
+JOIN submission ON submission.id = conversion.submission
+LEFT JOIN outbox ON outbox.id = conversion.id
+LEFT JOIN discarded ON discarded.delivery = conversion.id
+LEFT JOIN repeated ON repeated.delivery = conversion.id
+LEFT JOIN closure ON closure.pixel = queue.pixel AND outbox.state = 'queued' AND outbox.resting IS NULL
+LEFT JOIN consent ON consent.delivery = conversion.id
+LEFT JOIN called ON called.delivery = conversion.id
+LEFT JOIN replaced ON replaced.delivery = conversion.id
+WHERE conversion.id = ANY (translate($1, '[]', '{}')::bigint[])
 
 -- count: hold_ambiguous(reason, now, before, limit)
 UPDATE outbox SET state = 'held', due_at = NULL, reason = $1, rested_at = $2
@@ -774,9 +856,9 @@ WHERE id IN (
 -- count: hold_cautious(reason, now, pixels, limit)
 UPDATE outbox SET state = 'held', due_at = NULL, reason = $1, rested_at = $2
 WHERE id IN (
-  SELECT outbox.id FROM outbox JOIN lane ON lane.id = outbox.lane
+  SELECT outbox.id FROM outbox JOIN queue ON queue.id = outbox.queue
   WHERE outbox.state = 'queued' AND outbox.resting IS NULL AND outbox.ambiguous_since IS NOT NULL
-    AND lane.pixel IN (SELECT json_array_elements_text($3::json))
+    AND queue.pixel IN (SELECT json_array_elements_text($3::json))
   LIMIT $4 FOR UPDATE OF outbox SKIP LOCKED)
 
 -- count: hold_in_doubt(reason, now, deliveries)
@@ -797,11 +879,11 @@ WHERE id IN (
   WHERE id = ANY (translate($3, '[]', '{}')::bigint[]) AND state = 'queued' AND resting IS NULL
   ORDER BY id FOR UPDATE)
 
--- count: hold_ready(reason, now, lane, before, limit)
+-- count: hold_ready(reason, now, queue, before, limit)
 UPDATE outbox SET state = 'held', reason = $1, rested_at = $2
 WHERE id IN (
   SELECT id FROM outbox
-  WHERE lane = $3 AND state = 'queued' AND resting IS NULL AND due_at IS NULL AND rank < $4
+  WHERE queue = $3 AND state = 'queued' AND resting IS NULL AND due_at IS NULL AND rank < $4
     AND received_at < $4 AND (replayed_at IS NULL OR replayed_at < $4)
   LIMIT $5 FOR UPDATE SKIP LOCKED)
 
@@ -828,17 +910,54 @@ WHERE conversion.id = $1
 SELECT dedup.key, dedup.delivery, dedup.at, outbox.state
 FROM dedup LEFT JOIN outbox ON outbox.id = dedup.delivery WHERE dedup.key = ANY ($1::uuid[])
 
+-- rows: id_in_dedup_report(entry)
+SELECT conversion_id FROM dedup_report WHERE id = $1
+
+-- rows: id_pairs(since, meets_within, limit)
+WITH
+  seen AS MATERIALIZED (
+    SELECT
+      queue, conversion_id, min(at) AS first_at, bool_or(path IN ('page', 'blocked', 'pixel')) AS page,
+      bool_or(path = 'server') AS server, max(email_mark) AS email_mark,
+      max(phone_mark) AS phone_mark, max(click_mark) AS click_mark
+    FROM dedup_report WHERE at >= $1 - $2::bigint
+    GROUP BY queue, conversion_id),
+  marked AS MATERIALIZED (
+    SELECT queue, conversion_id, first_at, server, mark.kind, mark.mark
+    FROM seen CROSS JOIN LATERAL (
+      VALUES ('email', email_mark), ('phone', phone_mark), ('click', click_mark)) AS mark (kind, mark)
+    WHERE mark.mark IS NOT NULL AND server <> page),
+  near_by AS MATERIALIZED (
+    SELECT queue, kind, mark, first_at / $2 + near AS span, min(first_at) AS server_at,
+      (array_agg(conversion_id ORDER BY first_at, conversion_id))[1] AS server_id
+    FROM marked CROSS JOIN generate_series(-1, 1) AS near WHERE server GROUP BY 1, 2, 3, 4
+    UNION ALL
+    SELECT queue, kind, mark, first_at / $2 + near, max(first_at),
+      (array_agg(conversion_id ORDER BY first_at DESC, conversion_id))[1]
+    FROM marked CROSS JOIN generate_series(-1, 1) AS near WHERE server GROUP BY 1, 2, 3, 4),
+  paired AS MATERIALIZED (
+    SELECT DISTINCT ON (marked.queue, marked.conversion_id)
+      marked.queue, marked.conversion_id AS page_id, server_id, first_at
+    FROM marked JOIN near_by
+      ON near_by.queue = marked.queue AND near_by.kind = marked.kind AND near_by.mark = marked.mark
+      AND near_by.span = marked.first_at / $2
+    WHERE NOT marked.server AND first_at >= $1 AND abs(server_at - first_at) <= $2
+    ORDER BY marked.queue, marked.conversion_id, abs(server_at - first_at), server_id)
+SELECT queue.pixel, queue.event, page_id, server_id, first_at
+FROM paired JOIN queue ON queue.id = paired.queue
+ORDER BY first_at DESC, page_id LIMIT $3
+
 -- rows: ids_of_called(name, pixel, limit)
-SELECT lane.event, conversion.conversion_id
+SELECT queue.event, conversion.conversion_id
 FROM called
 JOIN conversion ON conversion.id = called.delivery
-JOIN lane ON lane.id = conversion.lane
-WHERE called.name = $1 AND lane.pixel = $2
+JOIN queue ON queue.id = conversion.queue
+WHERE called.name = $1 AND queue.pixel = $2
 ORDER BY called.delivery DESC LIMIT $3
 
 -- rows: ignored(since)
-SELECT day, source, door, name, reason, times FROM ignored WHERE day >= $1
-ORDER BY day, source, door, name, reason
+SELECT day, source, endpoint, name, reason, times FROM ignored WHERE day >= $1
+ORDER BY day, source, endpoint, name, reason
 
 -- rows: ignored_names()
 SELECT DISTINCT name FROM ignored
@@ -881,34 +1000,18 @@ insert INTO straggler (delivery)
 SELECT id FROM outbox WHERE id >= $1 AND id < $2 ON CONFLICT DO NOTHING
 
 -- rows: kept_rejections()
-SELECT rejection.id, at, source, told
+SELECT rejection.id, at, source, details
 FROM rejection JOIN account ON account.id = rejection.account
 
 -- count: know_accounts(accounts, longest_request, node)
 UPDATE node SET accounts = $1, longest_request = $2 WHERE id = $3
 
--- rows: lane_to_claim(ambiguous_after, crashes, passing, pixel, passing_events)
-SELECT lane.id, lane.event
-FROM lane JOIN outbox ON outbox.id = (
-  SELECT oldest.id FROM outbox AS oldest
-  WHERE oldest.lane = lane.id AND oldest.state = 'queued' AND oldest.resting IS NULL AND oldest.due_at IS NULL
-    AND (oldest.ambiguous_since IS NULL OR oldest.ambiguous_since >= $1)
-    AND oldest.crashes < $2
-    AND oldest.id <> ALL (translate($3, '[]', '{}')::bigint[])
-  ORDER BY oldest.rank, oldest.id LIMIT 1)
-WHERE lane.pixel = $4
-  AND lane.event NOT IN (SELECT json_array_elements_text($5::json))
-ORDER BY outbox.rank, outbox.id LIMIT 1
-
--- rows: lanes()
-SELECT id, pixel, event FROM lane
-
 -- rows: lapsed_leases(node, now, furthest)
-SELECT id, lane, claimed_at, deliveries FROM lease
+SELECT id, queue, claimed_at, deliveries FROM lease
 WHERE node = $1 AND (until < $2 OR until > $3) ORDER BY id FOR UPDATE SKIP LOCKED
 
--- rows: last_deed()
-SELECT number, hash FROM deed WHERE number = (SELECT max(number) FROM deed)
+-- rows: last_audit_event()
+SELECT number, hash FROM audit_event WHERE number = (SELECT max(number) FROM audit_event)
 
 -- rows: last_submission()
 SELECT coalesce(max(id), 0) FROM submission
@@ -922,7 +1025,7 @@ WHERE id = ANY (translate($1, '[]', '{}')::bigint[]) AND lease = $2 AND state = 
 GROUP BY account
 
 -- rows: leases_of_dead_nodes()
-SELECT id, lane, claimed_at, deliveries FROM lease
+SELECT id, queue, claimed_at, deliveries FROM lease
 WHERE NOT EXISTS (SELECT FROM node WHERE node.id = lease.node)
 ORDER BY id LIMIT 20 FOR UPDATE SKIP LOCKED
 
@@ -932,38 +1035,7 @@ DELETE FROM node WHERE id = $1
 -- rows: live_nodes()
 SELECT id, accounts, name, conditions FROM node WHERE until > clock_timestamp() ORDER BY id
 
--- rows: lives(deliveries)
-SELECT
-  conversion.id, lane.pixel, lane.event, conversion.conversion_id,
-  CASE
-    WHEN outbox.state IS NOT NULL THEN outbox.state
-    WHEN discarded.note IS NOT NULL OR conversion.suppressed IS NOT NULL THEN 'suppressed'
-    ELSE 'delivered'
-  END,
-  submission.source, submission.receipt, submission.received_at, conversion.body,
-  coalesce(repeated.times, 0),
-  coalesce(outbox.reason, discarded.note, conversion.suppressed),
-  outbox.due_at,
-  (SELECT pause.reason FROM pause
-   WHERE pause.pixel = lane.pixel AND pause.event IN ('', lane.event)
-     AND outbox.state = 'queued' AND outbox.resting IS NULL
-   ORDER BY pause.event LIMIT 1),
-  closure.reason, coalesce(closure.until, 0),
-  consent.evidence, submission.unfired, conversion.id - submission.first,
-  coalesce(outbox.ambiguous_since, discarded.ambiguous_since), called.name, replaced.by, conversion.checksum
-FROM conversion
-JOIN lane ON lane.id = conversion.lane
-JOIN submission ON submission.id = conversion.submission
-LEFT JOIN outbox ON outbox.id = conversion.id
-LEFT JOIN discarded ON discarded.delivery = conversion.id
-LEFT JOIN repeated ON repeated.delivery = conversion.id
-LEFT JOIN closure ON closure.pixel = lane.pixel AND outbox.state = 'queued' AND outbox.resting IS NULL
-LEFT JOIN consent ON consent.delivery = conversion.id
-LEFT JOIN called ON called.delivery = conversion.id
-LEFT JOIN replaced ON replaced.delivery = conversion.id
-WHERE conversion.id = ANY (translate($1, '[]', '{}')::bigint[])
-
--- rows: lock_deeds()
+-- rows: lock_audit_events()
 SELECT pg_advisory_xact_lock(7457, 0)
 
 -- rows: lock_deliveries(deliveries)
@@ -1012,18 +1084,18 @@ UPDATE outbox SET state = 'sending', lease = $1
 WHERE id = ANY (translate($2, '[]', '{}')::bigint[])
 
 -- rows: matched(since, pixels, source)
-SELECT lane.pixel, lane.event, matched.day, matched.conversions, matched.click, matched.email,
+SELECT queue.pixel, queue.event, matched.day, matched.conversions, matched.click, matched.email,
   matched.phone, matched.pair, matched.two, matched.one_short
-FROM matched JOIN lane ON lane.id = matched.lane
+FROM matched JOIN queue ON queue.id = matched.queue
 JOIN account ON account.id = matched.account
 WHERE matched.day >= $1
-  AND ($2::text IS NULL OR lane.pixel IN (SELECT json_array_elements_text($2::json)))
+  AND ($2::text IS NULL OR queue.pixel IN (SELECT json_array_elements_text($2::json)))
   AND ($3::text IS NULL OR account.source = $3)
 
--- rows: measure_error_group(state, lane, reason, limit)
+-- rows: measure_error_group(state, queue, reason, limit)
 SELECT count(*), min(rested_at), max(rested_at), bool_or(ambiguous_since IS NOT NULL) FROM (
   SELECT rested_at, ambiguous_since FROM outbox
-  WHERE resting = $1 AND lane = $2 AND reason = $3
+  WHERE resting = $1 AND queue = $2 AND reason = $3
   LIMIT $4) AS resting
 
 -- rows: more_ids()
@@ -1033,27 +1105,23 @@ SELECT greatest(extract(epoch FROM clock_timestamp())::bigint - 1767225600, 0) <
 -- count: move_session(to, digest)
 UPDATE session SET digest = $1 WHERE digest = $2
 
--- count: name_request(key, said, at)
-insert INTO request_name (key, said, at) VALUES ($1, $2, $3)
-ON CONFLICT (key) DO UPDATE SET said = excluded.said, at = excluded.at
-
 -- rows: names_of(deliveries)
-SELECT conversion.id, lane.pixel, lane.event, conversion.conversion_id, outbox.received_at
-FROM outbox JOIN conversion ON conversion.id = outbox.id JOIN lane ON lane.id = conversion.lane
+SELECT conversion.id, queue.pixel, queue.event, conversion.conversion_id, outbox.received_at
+FROM outbox JOIN conversion ON conversion.id = outbox.id JOIN queue ON queue.id = conversion.queue
 WHERE outbox.id = ANY (translate($1, '[]', '{}')::bigint[]) AND outbox.state IN ('held', 'dead') AND outbox.resting IS NOT NULL
 
 -- rows: names_of_event(event)
-SELECT pixel, event FROM lane WHERE id = $1
+SELECT pixel, event FROM queue WHERE id = $1
 
 -- rows: newest(before, floor, pixels, event, source, reason, state, limit)
 SELECT conversion.id FROM conversion
-JOIN lane ON lane.id = conversion.lane
+JOIN queue ON queue.id = conversion.queue
 JOIN submission ON submission.id = conversion.submission
 LEFT JOIN outbox ON outbox.id = conversion.id
 LEFT JOIN discarded ON discarded.delivery = conversion.id
 WHERE conversion.id < $1 AND conversion.id >= $2
-  AND ($3::text IS NULL OR lane.pixel IN (SELECT json_array_elements_text($3::json)))
-  AND ($4::text IS NULL OR lane.event = $4)
+  AND ($3::text IS NULL OR queue.pixel IN (SELECT json_array_elements_text($3::json)))
+  AND ($4::text IS NULL OR queue.event = $4)
   AND ($5::text IS NULL OR submission.source = $5)
   AND ($6::text IS NULL OR coalesce(outbox.reason, discarded.note, conversion.suppressed) = $6)
   AND ($7::text IS NULL OR $7 = CASE
@@ -1066,33 +1134,33 @@ ORDER BY conversion.id DESC LIMIT $8
 -- rows: newest_flagged(before, floor, pixels, event, source, reason, limit)
 SELECT flagged.delivery FROM flagged
 JOIN conversion ON conversion.id = flagged.delivery
-JOIN lane ON lane.id = conversion.lane
+JOIN queue ON queue.id = conversion.queue
 JOIN submission ON submission.id = conversion.submission
 WHERE flagged.delivery < $1 AND flagged.delivery >= $2
-  AND ($3::text IS NULL OR lane.pixel IN (SELECT json_array_elements_text($3::json)))
-  AND ($4::text IS NULL OR lane.event = $4)
+  AND ($3::text IS NULL OR queue.pixel IN (SELECT json_array_elements_text($3::json)))
+  AND ($4::text IS NULL OR queue.event = $4)
   AND ($5::text IS NULL OR submission.source = $5)
   AND ($6::text IS NULL OR flagged.kind = $6)
 ORDER BY flagged.delivery DESC LIMIT $7
 
 -- rows: newest_unsettled(before, floor, state, pixels, event, source, reason, limit)
 SELECT outbox.id FROM outbox
-JOIN lane ON lane.id = outbox.lane JOIN account ON account.id = outbox.account
+JOIN queue ON queue.id = outbox.queue JOIN account ON account.id = outbox.account
 WHERE outbox.id < $1 AND outbox.id >= $2 AND outbox.state = $3
-  AND ($4::text IS NULL OR lane.pixel IN (SELECT json_array_elements_text($4::json)))
-  AND ($5::text IS NULL OR lane.event = $5)
+  AND ($4::text IS NULL OR queue.pixel IN (SELECT json_array_elements_text($4::json)))
+  AND ($5::text IS NULL OR queue.event = $5)
   AND ($6::text IS NULL OR account.source = $6)
   AND ($7::text IS NULL OR outbox.reason = $7)
 ORDER BY outbox.id DESC LIMIT $8
 
 -- rows: news(pixels, passing_pixels, passing_events)
 SELECT (SELECT json_object_agg(what, version)::text FROM change),
-  (SELECT coalesce(json_agg(DISTINCT lane.pixel), '[]')::text FROM lane
-   WHERE lane.pixel = ANY ($1::text[])
-     AND (lane.pixel, lane.event) NOT IN (
+  (SELECT coalesce(json_agg(DISTINCT queue.pixel), '[]')::text FROM queue
+   WHERE queue.pixel = ANY ($1::text[])
+     AND (queue.pixel, queue.event) NOT IN (
        SELECT * FROM unnest($2::text[], $3::text[]))
      AND (SELECT true FROM outbox
-          WHERE outbox.lane = lane.id AND state = 'queued' AND resting IS NULL AND due_at IS NULL LIMIT 1))
+          WHERE outbox.queue = queue.id AND state = 'queued' AND resting IS NULL AND due_at IS NULL LIMIT 1))
 
 -- rows: next_credible(after, latest)
 SELECT received_at FROM submission WHERE id > $1 AND received_at <= $2
@@ -1101,9 +1169,9 @@ ORDER BY id LIMIT 1
 -- rows: next_due()
 SELECT min(due_at) FROM outbox WHERE state = 'queued' AND resting IS NULL AND due_at IS NOT NULL
 
--- rows: next_error_group(state, lane, after)
+-- rows: next_error_group(state, queue, after)
 SELECT reason FROM outbox
-WHERE resting = $1 AND lane = $2 AND reason > $3
+WHERE resting = $1 AND queue = $2 AND reason > $3
 ORDER BY reason LIMIT 1
 
 -- rows: next_fence(margin)
@@ -1128,9 +1196,9 @@ ORDER BY pixel, event, currency
 -- count: note_ahead(ahead)
 UPDATE deployment SET ahead = $1
 
--- count: note_amended(delivery, at, lane, body, note)
-insert INTO amended (delivery, at, lane, body, note) VALUES ($1, $2, $3, $4, $5)
-ON CONFLICT (delivery, at) DO UPDATE SET lane = excluded.lane, body = excluded.body,
+-- count: note_amended(delivery, at, queue, body, note)
+insert INTO amended (delivery, at, queue, body, note) VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (delivery, at) DO UPDATE SET queue = excluded.queue, body = excluded.body,
   note = excluded.note
 
 -- count: note_change(what)
@@ -1146,8 +1214,8 @@ WHERE id = ANY (translate($3, '[]', '{}')::bigint[]) AND state IN ('held', 'dead
 insert INTO consent_policy (source, version) VALUES ($1, $2)
 ON CONFLICT (source) DO UPDATE SET version = excluded.version
 
--- count: note_pruning(bodies, lives, key, rested_at)
-UPDATE pruning SET bodies = $1, lives = $2, key = $3, rested_at = $4
+-- count: note_pruning(bodies, histories, key, rested_at)
+UPDATE pruning SET bodies = $1, histories = $2, key = $3, rested_at = $4
 
 -- count: note_traffic(source, hour, count, first_at, last_at, received)
 insert INTO traffic (source, hour, count, first_at, last_at, received)
@@ -1165,8 +1233,8 @@ SELECT delivery, convert_to(note, 'UTF8') FROM discarded
 WHERE delivery > $1 ORDER BY delivery LIMIT $2
 
 -- rows: old_suppressed(first, end)
-SELECT conversion.id, lane.pixel, lane.event, conversion.conversion_id
-FROM conversion JOIN lane ON lane.id = conversion.lane
+SELECT conversion.id, queue.pixel, queue.event, conversion.conversion_id
+FROM conversion JOIN queue ON queue.id = conversion.queue
 WHERE conversion.id >= $1 AND conversion.id < $2
   AND (conversion.suppressed IS NOT NULL
     OR EXISTS (SELECT 1 FROM replaced WHERE replaced.delivery = conversion.id))
@@ -1175,7 +1243,7 @@ WHERE conversion.id >= $1 AND conversion.id < $2
 SELECT key FROM opt_out
 
 -- rows: origin(delivery)
-SELECT submission.door, submission.body, submission.refusals,
+SELECT submission.endpoint, submission.body, submission.refusals,
   conversion.id - submission.first, flagged.kind, flagged.value, flagged.currency, flagged.usual
 FROM conversion JOIN submission ON submission.id = conversion.submission
 LEFT JOIN flagged ON flagged.delivery = conversion.id
@@ -1188,88 +1256,8 @@ SELECT EXISTS (SELECT 1 FROM "user" WHERE role = 'admin' AND pixels IS NULL AND 
 SELECT count(*), max(id) FROM (
   SELECT id FROM outbox WHERE id > $1 ORDER BY id LIMIT $2 FOR UPDATE) AS looked
 
--- rows: overlap(since, meets_within, day)
-WITH
-  seen AS MATERIALIZED (
-    SELECT
-      lane, conversion_id, min(at) AS first_at,
-      min(at) FILTER (WHERE way = 'pixel') AS pixel_first,
-      max(at) FILTER (WHERE way = 'pixel') AS pixel_last,
-      min(at) FILTER (WHERE way IN ('page', 'server')) AS gateway_first,
-      bool_or(way = 'blocked') AS blocked, bool_or(way = 'page') AS page,
-      bool_or(way = 'server') AS server, max(email_mark) AS email_mark,
-      max(phone_mark) AS phone_mark, max(click_mark) AS click_mark
-    FROM sighting WHERE at >= $1 - $2::bigint
-    GROUP BY lane, conversion_id),
-  marked AS MATERIALIZED (
-    SELECT lane, conversion_id, first_at, server, mark.kind, mark.mark
-    FROM seen CROSS JOIN LATERAL (
-      VALUES ('email', email_mark), ('phone', phone_mark), ('click', click_mark)) AS mark (kind, mark)
-    WHERE mark.mark IS NOT NULL AND server <> (page OR blocked OR pixel_first IS NOT NULL)),
-  -- Spans of 48 hours, also joined with their neighbors: one row per span, however many rows share a mark.
-  by_server AS MATERIALIZED (
-    SELECT lane, kind, mark, first_at / $2 + near AS span, min(first_at) AS earliest,
-      max(first_at) AS latest
-    FROM marked CROSS JOIN generate_series(-1, 1) AS near
-    WHERE server GROUP BY 1, 2, 3, 4),
-  twice AS MATERIALIZED (
-    SELECT DISTINCT marked.lane, marked.conversion_id
-    FROM marked JOIN by_server
-      ON by_server.lane = marked.lane AND by_server.kind = marked.kind
-      AND by_server.mark = marked.mark AND by_server.span = marked.first_at / $2
-    WHERE NOT marked.server AND by_server.earliest <= marked.first_at + $2
-      AND by_server.latest >= marked.first_at - $2)
-SELECT
-  lane.pixel, lane.event, first_at / $3 AS day,
-  count(*) FILTER (WHERE pixel_first IS NOT NULL AND gateway_first IS NOT NULL),
-  count(*) FILTER (WHERE pixel_first IS NOT NULL AND gateway_first IS NULL),
-  count(*) FILTER (WHERE pixel_first IS NULL AND gateway_first IS NOT NULL),
-  count(*) FILTER (WHERE blocked), count(*) FILTER (WHERE page AND server), count(twice.lane),
-  count(*) FILTER (
-    WHERE pixel_last - gateway_first > $2 OR gateway_first - pixel_first > $2)
-FROM seen
-JOIN lane ON lane.id = seen.lane
-LEFT JOIN twice ON twice.lane = seen.lane AND twice.conversion_id = seen.conversion_id
-WHERE first_at >= $1
-GROUP BY lane.pixel, lane.event, day
-ORDER BY lane.pixel, lane.event, day
-
 -- rows: own_accounts(node)
 SELECT account FROM ownership WHERE node = $1
-
--- rows: pairs(since, meets_within, limit)
-WITH
-  seen AS MATERIALIZED (
-    SELECT
-      lane, conversion_id, min(at) AS first_at, bool_or(way IN ('page', 'blocked', 'pixel')) AS page,
-      bool_or(way = 'server') AS server, max(email_mark) AS email_mark,
-      max(phone_mark) AS phone_mark, max(click_mark) AS click_mark
-    FROM sighting WHERE at >= $1 - $2::bigint
-    GROUP BY lane, conversion_id),
-  marked AS MATERIALIZED (
-    SELECT lane, conversion_id, first_at, server, mark.kind, mark.mark
-    FROM seen CROSS JOIN LATERAL (
-      VALUES ('email', email_mark), ('phone', phone_mark), ('click', click_mark)) AS mark (kind, mark)
-    WHERE mark.mark IS NOT NULL AND server <> page),
-  near_by AS MATERIALIZED (
-    SELECT lane, kind, mark, first_at / $2 + near AS span, min(first_at) AS server_at,
-      (array_agg(conversion_id ORDER BY first_at, conversion_id))[1] AS server_id
-    FROM marked CROSS JOIN generate_series(-1, 1) AS near WHERE server GROUP BY 1, 2, 3, 4
-    UNION ALL
-    SELECT lane, kind, mark, first_at / $2 + near, max(first_at),
-      (array_agg(conversion_id ORDER BY first_at DESC, conversion_id))[1]
-    FROM marked CROSS JOIN generate_series(-1, 1) AS near WHERE server GROUP BY 1, 2, 3, 4),
-  paired AS MATERIALIZED (
-    SELECT DISTINCT ON (marked.lane, marked.conversion_id)
-      marked.lane, marked.conversion_id AS page_id, server_id, first_at
-    FROM marked JOIN near_by
-      ON near_by.lane = marked.lane AND near_by.kind = marked.kind AND near_by.mark = marked.mark
-      AND near_by.span = marked.first_at / $2
-    WHERE NOT marked.server AND first_at >= $1 AND abs(server_at - first_at) <= $2
-    ORDER BY marked.lane, marked.conversion_id, abs(server_at - first_at), server_id)
-SELECT lane.pixel, lane.event, page_id, server_id, first_at
-FROM paired JOIN lane ON lane.id = paired.lane
-ORDER BY first_at DESC, page_id LIMIT $3
 
 -- rows: pause_texts()
 SELECT pixel, convert_to(reason, 'UTF8') FROM pause
@@ -1280,14 +1268,20 @@ SELECT pixel, since, cause, reason, event FROM pause ORDER BY pixel, event
 -- rows: payload_heads(first, beyond)
 SELECT head, count(*) FROM (
   SELECT substring(encode(conversion.body, 'escape') FROM '"sealed": *"([^"]{8})') AS head
-  FROM lane JOIN outbox ON outbox.lane = lane.id JOIN conversion ON conversion.id = outbox.id
-  WHERE lane.pixel >= $1 AND lane.pixel < $2) AS sealed
+  FROM queue JOIN outbox ON outbox.queue = queue.id JOIN conversion ON conversion.id = outbox.id
+  WHERE queue.pixel >= $1 AND queue.pixel < $2) AS sealed
 WHERE head IS NOT NULL GROUP BY head
 
+-- rows: pixel_reports(pixel, event, conversion_id, limit)
+SELECT at, path FROM dedup_report
+WHERE queue = (SELECT id FROM queue WHERE pixel = $1 AND event = $2)
+  AND conversion_id = $3 AND path IN ('pixel', 'blocked')
+ORDER BY at LIMIT $4
+
 -- rows: places(deliveries)
-SELECT conversion.id, conversion.submission, lane.pixel, conversion.id - submission.first
+SELECT conversion.id, conversion.submission, queue.pixel, conversion.id - submission.first
 FROM conversion JOIN submission ON submission.id = conversion.submission
-JOIN lane ON lane.id = conversion.lane
+JOIN queue ON queue.id = conversion.queue
 WHERE conversion.id = ANY (translate($1, '[]', '{}')::bigint[])
 ORDER BY conversion.id
 
@@ -1313,12 +1307,12 @@ WHERE id IN (
   LIMIT $2 FOR UPDATE SKIP LOCKED)
 
 -- rows: pruning()
-SELECT bodies, lives, key, rested_at FROM pruning
+SELECT bodies, histories, key, rested_at FROM pruning
 
--- count: put_ignored(day, source, door, called, reason, times)
-insert INTO ignored (day, source, door, name, reason, times)
+-- count: put_ignored(day, source, endpoint, called, reason, times)
+insert INTO ignored (day, source, endpoint, name, reason, times)
 VALUES ($1, $2, $3, $4, $5, $6)
-ON CONFLICT (day, source, door, name, reason) DO UPDATE SET times = ignored.times + excluded.times
+ON CONFLICT (day, source, endpoint, name, reason) DO UPDATE SET times = ignored.times + excluded.times
 
 -- count: put_sealed(name, sealed)
 insert INTO vault (name, sealed) VALUES ($1, $2)
@@ -1329,12 +1323,28 @@ SELECT coalesce(json_agg(id), '[]')::text, count(*) FROM outbox
 WHERE id = ANY (translate($1, '[]', '{}')::bigint[]) AND lease = $2
   AND state = 'sending' AND crashes >= $3
 
+-- rows: queue_to_claim(ambiguous_after, crashes, passing, pixel, passing_events)
+SELECT queue.id, queue.event
+FROM queue JOIN outbox ON outbox.id = (
+  SELECT oldest.id FROM outbox AS oldest
+  WHERE oldest.queue = queue.id AND oldest.state = 'queued' AND oldest.resting IS NULL AND oldest.due_at IS NULL
+    AND (oldest.ambiguous_since IS NULL OR oldest.ambiguous_since >= $1)
+    AND oldest.crashes < $2
+    AND oldest.id <> ALL (translate($3, '[]', '{}')::bigint[])
+  ORDER BY oldest.rank, oldest.id LIMIT 1)
+WHERE queue.pixel = $4
+  AND queue.event NOT IN (SELECT json_array_elements_text($5::json))
+ORDER BY outbox.rank, outbox.id LIMIT 1
+
+-- rows: queues()
+SELECT id, pixel, event FROM queue
+
 -- rows: read_deployment()
 SELECT salt, epoch, 1, 0, 1 FROM deployment
 
--- rows: ready_ids(lane, ambiguous_after, crashes, passing, limit)
+-- rows: ready_ids(queue, ambiguous_after, crashes, passing, limit)
 SELECT id FROM outbox
-WHERE lane = $1 AND state = 'queued' AND resting IS NULL AND due_at IS NULL
+WHERE queue = $1 AND state = 'queued' AND resting IS NULL AND due_at IS NULL
   AND (ambiguous_since IS NULL OR ambiguous_since >= $2)
   AND crashes < $3
   AND id <> ALL (translate($4, '[]', '{}')::bigint[])
@@ -1347,13 +1357,13 @@ SELECT
   outbox.attempts, outbox.ambiguous_since, outbox.crashes, conversion.checksum
 FROM outbox JOIN conversion ON conversion.id = outbox.id WHERE outbox.id = $1
 
--- rows: ready_sizes(lane, ambiguous_after, crashes, passing, limit)
+-- rows: ready_sizes(queue, ambiguous_after, crashes, passing, limit)
 SELECT coalesce(json_agg(size), '[]')::text
 FROM (
   SELECT coalesce(length(conversion.body), 0) AS size
   FROM (
     SELECT id, rank FROM outbox
-    WHERE lane = $1 AND state = 'queued' AND resting IS NULL AND due_at IS NULL
+    WHERE queue = $1 AND state = 'queued' AND resting IS NULL AND due_at IS NULL
       AND (ambiguous_since IS NULL OR ambiguous_since >= $2)
       AND crashes < $3
       AND id <> ALL (translate($4, '[]', '{}')::bigint[])
@@ -1364,12 +1374,12 @@ FROM (
 -- rows: reasons_after(after, limit)
 SELECT id, convert_to(coalesce(reason, ''), 'UTF8') FROM outbox WHERE id > $1 ORDER BY id LIMIT $2
 
--- count: recall(now, lane, reason)
+-- count: recall(now, queue, reason)
 UPDATE outbox
 SET state = 'queued', due_at = NULL, replayed_at = $1, rested_at = NULL, reason = NULL
 WHERE id IN (
   SELECT id FROM outbox
-  WHERE resting = 'held' AND lane = $2 AND replayed_at IS NULL
+  WHERE resting = 'held' AND queue = $2 AND replayed_at IS NULL
     AND starts_with(reason, $3)
   ORDER BY id FOR UPDATE)
 
@@ -1385,7 +1395,7 @@ UPDATE "user" SET password = $1 WHERE name = $2 AND password = $3
 SELECT coalesce(sum(rejected), 0)::bigint FROM tally WHERE account = $1
 
 -- rows: rejections(since, source)
-SELECT at, source, pixel, told FROM rejection JOIN account ON account.id = rejection.account
+SELECT at, source, pixel, details FROM rejection JOIN account ON account.id = rejection.account
 WHERE at >= $1 AND ($2::text IS NULL OR source = $2)
 ORDER BY at DESC, account.id DESC, nth DESC
 
@@ -1442,8 +1452,8 @@ WHERE id IN (
   WHERE id = ANY (translate($4, '[]', '{}')::bigint[]) AND state IN ('held', 'dead') AND resting IS NOT NULL
   ORDER BY id FOR UPDATE)
 
--- rows: request_named(key, before)
-SELECT said FROM request_name WHERE key = $1 AND at >= $2
+-- rows: request_of_key(key, before)
+SELECT request FROM idempotency_key WHERE key = $1 AND at >= $2
 
 -- count: reseal(sealed, name, was)
 UPDATE vault SET sealed = $1 WHERE name = $2 AND sealed = $3
@@ -1460,14 +1470,14 @@ SELECT coalesce(json_agg(id), '[]')::text, count(*) FROM (
   WHERE state IN ('held', 'dead') AND resting IS NOT NULL AND rested_at < $1 ORDER BY rested_at LIMIT $2) AS old
 
 -- rows: resting_among(deliveries, pixels)
-SELECT outbox.id FROM outbox JOIN lane ON lane.id = outbox.lane
+SELECT outbox.id FROM outbox JOIN queue ON queue.id = outbox.queue
 WHERE outbox.id = ANY (translate($1, '[]', '{}')::bigint[]) AND outbox.state IN ('held', 'dead') AND outbox.resting IS NOT NULL
-  AND ($2::text IS NULL OR lane.pixel IN (SELECT json_array_elements_text($2::json)))
+  AND ($2::text IS NULL OR queue.pixel IN (SELECT json_array_elements_text($2::json)))
 ORDER BY outbox.id
 
 -- rows: resting_deliveries(pixel, since, until, limit)
-SELECT outbox.id FROM outbox JOIN lane ON lane.id = outbox.lane
-WHERE outbox.state IN ('held', 'dead') AND outbox.resting IS NOT NULL AND ($1::text IS NULL OR lane.pixel = $1)
+SELECT outbox.id FROM outbox JOIN queue ON queue.id = outbox.queue
+WHERE outbox.state IN ('held', 'dead') AND outbox.resting IS NOT NULL AND ($1::text IS NULL OR queue.pixel = $1)
   AND outbox.rested_at >= $2 AND outbox.rested_at < $3
 ORDER BY outbox.rested_at DESC, outbox.id DESC LIMIT $4
 
@@ -1533,7 +1543,7 @@ attempted AS (
   INSERT INTO attempted (delivery, attempt)
   SELECT delivery, (SELECT id FROM begun) FROM unnest($3::bigint[]) AS delivery),
 attempt AS (
-  INSERT INTO attempt (id, at, lane, outcome, status, answer, ambiguous, size)
+  INSERT INTO attempt (id, at, queue, outcome, status, answer, ambiguous, size)
   SELECT id, $4, $5, $6, $7, $8, $9, $10 FROM begun),
 ended AS (DELETE FROM lease WHERE id = $2 AND open <= (SELECT count(*) FROM removed)),
 extended AS (
@@ -1547,17 +1557,9 @@ FROM received
 -- count: show_replaced(key, delivery)
 insert INTO suppression (key, delivery) VALUES ($1, $2) ON CONFLICT DO NOTHING
 
--- rows: sighted(sighting)
-SELECT conversion_id FROM sighting WHERE id = $1
-
--- rows: sightings_after(after, limit)
-SELECT sighting.id, lane.pixel, sighting.conversion_id
-FROM sighting JOIN lane ON lane.id = sighting.lane
-WHERE sighting.id > $1 ORDER BY sighting.id LIMIT $2
-
 -- rows: spent(since)
-SELECT lane.pixel, attempt.at, attempt.size
-FROM attempt JOIN lane ON lane.id = attempt.lane
+SELECT queue.pixel, attempt.at, attempt.size
+FROM attempt JOIN queue ON queue.id = attempt.queue
 WHERE attempt.at >= $1 ORDER BY attempt.at, attempt.id
 
 -- rows: standing(after, source, limit)
@@ -1574,6 +1576,10 @@ SELECT coalesce(json_agg(id), '[]')::text, count(*) FROM (
   WHERE id = ANY (translate($1, '[]', '{}')::bigint[]) AND lease = $2
     AND state = 'sending'
   ORDER BY id FOR UPDATE) AS locked
+
+-- count: store_idempotency_key(key, request, at)
+insert INTO idempotency_key (key, request, at) VALUES ($1, $2, $3)
+ON CONFLICT (key) DO UPDATE SET request = excluded.request, at = excluded.at
 
 -- rows: stragglers(after, limit)
 SELECT straggler.delivery, outbox.id IS NULL, (
@@ -1598,8 +1604,8 @@ UPDATE failed_sign_in SET times = times - 1 WHERE key = $1
 
 -- rows: summaries(deliveries)
 SELECT
-  conversion.id, submission.received_at, lane.pixel, lane.event,
-  conversion.conversion_id, submission.source, submission.door,
+  conversion.id, submission.received_at, queue.pixel, queue.event,
+  conversion.conversion_id, submission.source, submission.endpoint,
   CASE
     WHEN outbox.state IS NOT NULL THEN outbox.state
     WHEN discarded.note IS NOT NULL OR conversion.suppressed IS NOT NULL THEN 'suppressed'
@@ -1608,7 +1614,7 @@ SELECT
   coalesce(outbox.reason, discarded.note, conversion.suppressed),
   conversion.body, flagged.kind, flagged.value, flagged.currency, flagged.usual
 FROM conversion
-JOIN lane ON lane.id = conversion.lane
+JOIN queue ON queue.id = conversion.queue
 JOIN submission ON submission.id = conversion.submission
 LEFT JOIN outbox ON outbox.id = conversion.id
 LEFT JOIN discarded ON discarded.delivery = conversion.id
@@ -1622,14 +1628,14 @@ WHERE replaced.by = ANY (translate($1, '[]', '{}')::bigint[]) ORDER BY replaced.
 
 -- rows: tag_payloads(after, last, first, beyond)
 SELECT
-  outbox.id, lane.id, lane.pixel, convert_to(conversion.conversion_id, 'UTF8'), outbox.received_at,
+  outbox.id, queue.id, queue.pixel, convert_to(conversion.conversion_id, 'UTF8'), outbox.received_at,
   conversion.body, conversion.checksum
-FROM outbox JOIN lane ON lane.id = outbox.lane JOIN conversion ON conversion.id = outbox.id
-WHERE outbox.id > $1 AND outbox.id <= $2 AND lane.pixel >= $3 AND lane.pixel < $4
+FROM outbox JOIN queue ON queue.id = outbox.queue JOIN conversion ON conversion.id = outbox.id
+WHERE outbox.id > $1 AND outbox.id <= $2 AND queue.pixel >= $3 AND queue.pixel < $4
 ORDER BY outbox.id
 
 -- rows: tags_of(number, tag)
-SELECT conversion.id, conversion.submission, lane.pixel, conversion.conversion_id,
+SELECT conversion.id, conversion.submission, queue.pixel, conversion.conversion_id,
   CASE
     WHEN outbox.state IS NOT NULL THEN outbox.state
     WHEN discarded.note IS NOT NULL OR conversion.suppressed IS NOT NULL THEN 'suppressed'
@@ -1639,11 +1645,11 @@ SELECT conversion.id, conversion.submission, lane.pixel, conversion.conversion_i
 FROM submission
 JOIN conversion ON conversion.id >= submission.first
   AND conversion.id < submission.first + submission.entries
-JOIN lane ON lane.id = conversion.lane
+JOIN queue ON queue.id = conversion.queue
 LEFT JOIN outbox ON outbox.id = conversion.id
 LEFT JOIN discarded ON discarded.delivery = conversion.id
 LEFT JOIN called ON called.delivery = conversion.id
-WHERE submission.id = $1 AND substr(lane.pixel, 1, length($2)) = $2
+WHERE submission.id = $1 AND substr(queue.pixel, 1, length($2)) = $2
 
 -- count: take_accounts(node, accounts)
 insert INTO ownership AS had (account, node, version)
@@ -1695,19 +1701,19 @@ SELECT
   (SELECT ahead FROM deployment)
 
 -- rows: to_amend(delivery)
-SELECT conversion.lane, lane.pixel, lane.event, conversion.conversion_id, outbox.received_at,
+SELECT conversion.queue, queue.pixel, queue.event, conversion.conversion_id, outbox.received_at,
   conversion.body
-FROM outbox JOIN conversion ON conversion.id = outbox.id JOIN lane ON lane.id = conversion.lane
+FROM outbox JOIN conversion ON conversion.id = outbox.id JOIN queue ON queue.id = conversion.queue
 WHERE outbox.id = $1 AND outbox.state IN ('held', 'dead') AND outbox.resting IS NOT NULL FOR UPDATE OF outbox
 
 -- rows: to_cut(submission)
 SELECT body, refusals, unfired FROM submission WHERE id = $1 FOR UPDATE
 
 -- rows: to_erase(deliveries)
-SELECT conversion.id, conversion.lane, lane.pixel, lane.event, conversion.conversion_id,
+SELECT conversion.id, conversion.queue, queue.pixel, queue.event, conversion.conversion_id,
   conversion.suppressed, submission.received_at, length(conversion.body), waiting.state
 FROM conversion
-JOIN lane ON lane.id = conversion.lane
+JOIN queue ON queue.id = conversion.queue
 JOIN submission ON submission.id = conversion.submission
 LEFT JOIN (
   SELECT id, state FROM outbox WHERE id = ANY (translate($1, '[]', '{}')::bigint[])
@@ -1719,12 +1725,6 @@ SELECT source, hour, count, first_at, last_at, received FROM traffic ORDER BY so
 
 -- rows: try_to_prune()
 SELECT pg_try_advisory_xact_lock(7459, 0)
-
--- rows: twins_told(pixel, event, conversion_id, limit)
-SELECT at, way FROM sighting
-WHERE lane = (SELECT id FROM lane WHERE pixel = $1 AND event = $2)
-  AND conversion_id = $3 AND way IN ('pixel', 'blocked')
-ORDER BY at LIMIT $4
 
 -- rows: unsettled_before(before, floor, limit)
 SELECT count(*), min(id) FROM (
@@ -1758,5 +1758,5 @@ FROM conversion LEFT JOIN outbox ON outbox.id = conversion.id
 LEFT JOIN discarded ON discarded.delivery = conversion.id
 WHERE conversion.id = ANY (translate($1, '[]', '{}')::bigint[])
 
--- count: write_sightings_again(ids)
-UPDATE sighting SET conversion_id = conversion_id WHERE id = ANY ($1::bigint[])
+-- count: write_dedup_report_again(ids)
+UPDATE dedup_report SET conversion_id = conversion_id WHERE id = ANY ($1::bigint[])

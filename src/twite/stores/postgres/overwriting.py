@@ -22,7 +22,7 @@ def overwrite(session: PostgresSession, erasing: EraseStore) -> int:
     submissions = [erased.submission for erased in erasing.cuts]
     if erasing.dedup_rows:
         for _ in range(_SMALL_VERSIONS):
-            session.run("write_sightings_again", ids=list(erasing.dedup_rows))
+            session.run("write_dedup_report_again", ids=list(erasing.dedup_rows))
     return _overwrite(session, "conversions", list(erasing.conversions)) + _overwrite(
         session, "submissions", submissions
     )

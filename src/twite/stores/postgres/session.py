@@ -44,7 +44,7 @@ _COUNTS: Final[Mapping[str, Sequence[int]]] = {
 }
 # Units that must run one at a time begin with this lock.
 _LOCKED: Final[Mapping[str, str]] = {
-    "last_deed": "lock_deeds",
+    "last_audit_event": "lock_audit_events",
     "rejected_so_far": "lock_rejections",
     "all_rejections": "lock_ring",
     "ignored": "lock_ignored",
@@ -198,9 +198,9 @@ class PostgresSession(WriterSession):
         self._forget()
         return result
 
-    def told(self) -> Sequence[Counted]:
+    def new_counts(self) -> Sequence[Counted]:
         """Return the counts committed since the last call."""
-        return self.tally.told(self._names.whose)
+        return self.tally.new_counts(self._names.whose)
 
     def run(self, name: str, /, **values: object) -> ResultRows:
         """Run a named statement, after inserting the buffered rows."""
@@ -316,11 +316,11 @@ class PostgresSession(WriterSession):
     def denied(self, deliveries: set[int]) -> None:
         self._denied = deliveries
 
-    def lane(self, pixel: str, event: str) -> int:
+    def queue(self, pixel: str, event: str) -> int:
         pair = pixel, event
         id_ = self._names.events.get(pair) or self._new_events.get(pair)
         if id_ is None:
-            id_ = self._added("add_lane", pixel=pixel, event=event)
+            id_ = self._added("add_queue", pixel=pixel, event=event)
             self._new_events[pair] = id_
             self.seeds[id_] = seed_of(pixel, event)
         return id_
@@ -329,8 +329,8 @@ class PostgresSession(WriterSession):
         """Return the id of a pixel's event if this process has used it before."""
         return self._names.events.get((pixel, event))
 
-    def lanes(self) -> Sequence[int]:
-        return [id_ for id_, _, _ in self.run("lanes")]
+    def queues(self) -> Sequence[int]:
+        return [id_ for id_, _, _ in self.run("queues")]
 
     def account(self, source: str, pixel: str) -> int:
         pair = source, pixel

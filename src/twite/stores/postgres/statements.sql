@@ -71,12 +71,12 @@ ON CONFLICT (what) DO UPDATE SET version = known.version + 1;
 -- The versions of all copies, and the pixels with ready deliveries: one index lookup for each
 -- event.
 SELECT (SELECT json_object_agg(what, version)::text FROM change),
-  (SELECT coalesce(json_agg(DISTINCT lane.pixel), '[]')::text FROM lane
-   WHERE lane.pixel = ANY (:pixels::text[])
-     AND (lane.pixel, lane.event) NOT IN (
+  (SELECT coalesce(json_agg(DISTINCT queue.pixel), '[]')::text FROM queue
+   WHERE queue.pixel = ANY (:pixels::text[])
+     AND (queue.pixel, queue.event) NOT IN (
        SELECT * FROM unnest(:passing_pixels::text[], :passing_events::text[]))
      AND (SELECT true FROM outbox
-          WHERE outbox.lane = lane.id AND state = 'queued' AND due_at IS NULL LIMIT 1));
+          WHERE outbox.queue = queue.id AND state = 'queued' AND due_at IS NULL LIMIT 1));
 
 -- name: lock_name
 -- Process requests with the same idempotency key one after the other.
@@ -86,7 +86,7 @@ SELECT pg_advisory_xact_lock(7455, hashtext(name)) FROM unnest(:names::text[]) A
 -- Change users and keys one after the other.
 SELECT pg_advisory_xact_lock(7456, 0);
 
--- name: lock_deeds
+-- name: lock_audit_events
 -- Append audit entries one after the other, because the hash of an entry covers the one before.
 SELECT pg_advisory_xact_lock(7457, 0);
 
@@ -109,13 +109,13 @@ SELECT body, refusals, unfired FROM submission WHERE id = :submission FOR UPDATE
 
 -- name: names_of_event
 -- The names of an event that another node has added.
-SELECT pixel, event FROM lane WHERE id = :event;
+SELECT pixel, event FROM queue WHERE id = :event;
 
--- name: add_lane
+-- name: add_queue
 -- Add a pixel and event; no row if another transaction has just added them.
 WITH new AS (
-  INSERT INTO lane (pixel, event) VALUES (:pixel, :event) ON CONFLICT DO NOTHING RETURNING id)
-SELECT id FROM new UNION ALL SELECT id FROM lane WHERE pixel = :pixel AND event = :event LIMIT 1;
+  INSERT INTO queue (pixel, event) VALUES (:pixel, :event) ON CONFLICT DO NOTHING RETURNING id)
+SELECT id FROM new UNION ALL SELECT id FROM queue WHERE pixel = :pixel AND event = :event LIMIT 1;
 
 -- name: add_account
 -- Add a source and pixel; no row if another transaction has just added them.
@@ -171,26 +171,26 @@ WHERE conversion.id = :delivery;
 -- name: add_submissions
 -- Add requests as received.
 INSERT INTO submission (
-  id, receipt, source, door, received_at, first, entries, body, refusals, unfired)
+  id, receipt, source, endpoint, received_at, first, entries, body, refusals, unfired)
 SELECT unnest($1::bigint[]), unnest($2::text[]), unnest($3::text[]), unnest($4::text[]),
   unnest($5::bigint[]), unnest($6::bigint[]), unnest($7::bigint[]), unnest($8::bytea[]),
   unnest($9::bytea[]), unnest($10::bytea[]);
 
 -- name: add_conversions
 -- Add conversions in canonical form.
-INSERT INTO conversion (id, submission, lane, conversion_id, body, suppressed, checksum)
+INSERT INTO conversion (id, submission, queue, conversion_id, body, suppressed, checksum)
 SELECT unnest($1::bigint[]), unnest($2::bigint[]), unnest($3::bigint[]), unnest($4::text[]),
   unnest($5::bytea[]), unnest($6::text[]), unnest($7::bigint[]);
 
 -- name: add_deliveries
 -- Add deliveries that are ready to be sent.
-INSERT INTO outbox (id, lane, account, received_at, state)
+INSERT INTO outbox (id, queue, account, received_at, state)
 SELECT unnest($1::bigint[]), unnest($2::bigint[]), unnest($3::bigint[]), unnest($4::bigint[]),
   'queued';
 
 -- name: add_held
 -- Add deliveries that a user must release before they are sent.
-INSERT INTO outbox (id, lane, account, received_at, rested_at, reason, state)
+INSERT INTO outbox (id, queue, account, received_at, rested_at, reason, state)
 SELECT unnest($1::bigint[]), unnest($2::bigint[]), unnest($3::bigint[]), unnest($4::bigint[]),
   unnest($5::bigint[]), unnest($6::text[]), 'held';
 
@@ -212,19 +212,19 @@ INSERT INTO flagged (delivery, kind, value, currency, usual)
 SELECT unnest($1::bigint[]), unnest($2::text[]), unnest($3::text[]), unnest($4::text[]),
   unnest($5::text[]);
 
--- name: add_sightings
+-- name: add_to_dedup_report
 -- Add conversion ids by path.
-INSERT INTO sighting (at, lane, way, conversion_id, email_mark, phone_mark, click_mark)
+INSERT INTO dedup_report (at, queue, path, conversion_id, email_mark, phone_mark, click_mark)
 SELECT unnest($1::bigint[]), unnest($2::bigint[]), unnest($3::text[]), unnest($4::text[]),
   unnest($5::bigint[]), unnest($6::bigint[]), unnest($7::bigint[]);
 
 -- name: add_rejections
 -- Add rejections. A new row overwrites the account's oldest if there are too many.
-INSERT INTO rejection (id, at, nth, account, told)
+INSERT INTO rejection (id, at, nth, account, details)
 SELECT unnest($1::bigint[]) AS id, unnest($2::bigint[]) AS at, unnest($3::bigint[]) AS nth,
-  unnest($4::bigint[]) AS account, unnest($5::bytea[]) AS told ORDER BY id
+  unnest($4::bigint[]) AS account, unnest($5::bytea[]) AS details ORDER BY id
 ON CONFLICT (id) DO UPDATE SET at = excluded.at, nth = excluded.nth, account = excluded.account,
-  told = excluded.told;
+  details = excluded.details;
 
 -- name: add_tally
 -- Add to the counts of accounts.
@@ -241,17 +241,17 @@ ON CONFLICT (account, slot) DO UPDATE SET
 -- name: count_flow
 -- Add traffic to the counts of its span.
 INSERT INTO flow AS known (slot, span, at, account, received, duplicate, suppressed, rejected,
-  delivered, buried)
+  delivered, dead)
 SELECT unnest($1::bigint[]) AS slot, unnest($2::bigint[]) AS span, unnest($3::bigint[]) AS at,
   unnest($4::bigint[]) AS account, unnest($5::bigint[]) AS received,
   unnest($6::bigint[]) AS duplicate, unnest($7::bigint[]) AS suppressed,
   unnest($8::bigint[]) AS rejected, unnest($9::bigint[]) AS delivered,
-  unnest($10::bigint[]) AS buried
+  unnest($10::bigint[]) AS dead
 ORDER BY span, at, account
 ON CONFLICT (span, at, account, slot) DO UPDATE SET
   received = known.received + excluded.received, duplicate = known.duplicate + excluded.duplicate,
   suppressed = known.suppressed + excluded.suppressed, rejected = known.rejected + excluded.rejected,
-  delivered = known.delivered + excluded.delivered, buried = known.buried + excluded.buried;
+  delivered = known.delivered + excluded.delivered, dead = known.dead + excluded.dead;
 
 -- name: count_waited
 -- Add delivery times to the counts of their span.
@@ -265,14 +265,14 @@ ON CONFLICT (span, at, account, slot, writer) DO UPDATE SET
 
 -- name: count_matched
 -- Add match keys of new conversions to the counts of the day.
-INSERT INTO matched AS known (slot, day, account, lane, conversions, click, email, phone, pair, two,
+INSERT INTO matched AS known (slot, day, account, queue, conversions, click, email, phone, pair, two,
   one_short)
 SELECT unnest($1::bigint[]) AS slot, unnest($2::bigint[]) AS day, unnest($3::bigint[]) AS account,
-  unnest($4::bigint[]) AS lane, unnest($5::bigint[]) AS conversions,
+  unnest($4::bigint[]) AS queue, unnest($5::bigint[]) AS conversions,
   unnest($6::bigint[]) AS click, unnest($7::bigint[]) AS email, unnest($8::bigint[]) AS phone,
   unnest($9::bigint[]) AS pair, unnest($10::bigint[]) AS two, unnest($11::bigint[]) AS one_short
-ORDER BY day, account, lane
-ON CONFLICT (day, account, lane, slot) DO UPDATE SET
+ORDER BY day, account, queue
+ON CONFLICT (day, account, queue, slot) DO UPDATE SET
   conversions = known.conversions + excluded.conversions, click = known.click + excluded.click,
   email = known.email + excluded.email, phone = known.phone + excluded.phone,
   pair = known.pair + excluded.pair, two = known.two + excluded.two,
@@ -280,12 +280,12 @@ ON CONFLICT (day, account, lane, slot) DO UPDATE SET
 
 -- name: count_flaws
 -- Add flaws of match keys to the counts of the day; the latest is the example.
-INSERT INTO flaw AS known (slot, day, account, lane, code, times, wins, shape, delivery)
+INSERT INTO flaw AS known (slot, day, account, queue, code, times, wins, shape, delivery)
 SELECT unnest($1::bigint[]) AS slot, unnest($2::bigint[]) AS day, unnest($3::bigint[]) AS account,
-  unnest($4::bigint[]) AS lane, unnest($5::text[]) AS code, unnest($6::bigint[]) AS times,
+  unnest($4::bigint[]) AS queue, unnest($5::text[]) AS code, unnest($6::bigint[]) AS times,
   unnest($7::bigint[]) AS wins, unnest($8::text[]) AS shape, unnest($9::bigint[]) AS delivery
-ORDER BY day, account, lane, code
-ON CONFLICT (day, account, lane, code, slot) DO UPDATE SET
+ORDER BY day, account, queue, code
+ON CONFLICT (day, account, queue, code, slot) DO UPDATE SET
   times = known.times + excluded.times, wins = known.wins + excluded.wins, shape = excluded.shape,
   delivery = excluded.delivery;
 
@@ -313,30 +313,30 @@ ON CONFLICT (delivery) DO UPDATE SET times = repeated.times + excluded.times;
 
 -- name: count_ignored
 -- Count ignored items, under :other if a day has too many names.
-INSERT INTO ignored (day, source, door, name, reason, times)
-VALUES (:day, :source, :door, CASE
+INSERT INTO ignored (day, source, endpoint, name, reason, times)
+VALUES (:day, :source, :endpoint, CASE
   WHEN EXISTS (
-    SELECT 1 FROM ignored WHERE day = :day AND source = :source AND door = :door
+    SELECT 1 FROM ignored WHERE day = :day AND source = :source AND endpoint = :endpoint
       AND name = :called AND reason = :reason)
     OR (SELECT count(*) FROM ignored WHERE day = :day AND source = :source) < :most
   THEN :called ELSE :other END, :reason, :times)
-ON CONFLICT (day, source, door, name, reason) DO UPDATE SET times = ignored.times + excluded.times;
+ON CONFLICT (day, source, endpoint, name, reason) DO UPDATE SET times = ignored.times + excluded.times;
 
 -- name: put_ignored
 -- Add a count of ignored items to the row of the same name.
-INSERT INTO ignored (day, source, door, name, reason, times)
-VALUES (:day, :source, :door, :called, :reason, :times)
-ON CONFLICT (day, source, door, name, reason) DO UPDATE SET times = ignored.times + excluded.times;
+INSERT INTO ignored (day, source, endpoint, name, reason, times)
+VALUES (:day, :source, :endpoint, :called, :reason, :times)
+ON CONFLICT (day, source, endpoint, name, reason) DO UPDATE SET times = ignored.times + excluded.times;
 
--- name: forget_request_names
+-- name: forget_idempotency_keys
 -- Delete the oldest idempotency keys, a few at a time.
-DELETE FROM request_name WHERE id IN (
-  SELECT id FROM request_name WHERE at < :before ORDER BY at LIMIT 8 FOR UPDATE SKIP LOCKED);
+DELETE FROM idempotency_key WHERE id IN (
+  SELECT id FROM idempotency_key WHERE at < :before ORDER BY at LIMIT 8 FOR UPDATE SKIP LOCKED);
 
--- name: forget_sightings
--- Delete the oldest sightings.
-DELETE FROM sighting WHERE id IN (
-  SELECT id FROM sighting WHERE at < :before ORDER BY at LIMIT :limit FOR UPDATE SKIP LOCKED);
+-- name: forget_dedup_report
+-- Delete the oldest entries of the deduplication report.
+DELETE FROM dedup_report WHERE id IN (
+  SELECT id FROM dedup_report WHERE at < :before ORDER BY at LIMIT :limit FOR UPDATE SKIP LOCKED);
 
 -- name: promote
 -- Make postponed deliveries ready when they are due.
@@ -373,25 +373,25 @@ due AS MATERIALIZED (
   SELECT EXISTS (
     SELECT FROM outbox WHERE state = 'queued' AND due_at IS NOT NULL AND due_at <= :now) AS is_due),
 first AS MATERIALIZED (
-  SELECT lane.id, lane.event
-  FROM lane JOIN outbox ON outbox.id = (
+  SELECT queue.id, queue.event
+  FROM queue JOIN outbox ON outbox.id = (
     SELECT oldest.id FROM outbox AS oldest
-    WHERE oldest.lane = lane.id AND oldest.state = 'queued' AND oldest.due_at IS NULL
+    WHERE oldest.queue = queue.id AND oldest.state = 'queued' AND oldest.due_at IS NULL
       AND (oldest.ambiguous_since IS NULL OR oldest.ambiguous_since >= :ambiguous_after)
       AND oldest.crashes < :crashes
       AND oldest.id <> ALL (:passing::bigint[])
       AND (oldest.rank, oldest.id) > (
-        coalesce((:starts::json -> lane.id::text ->> 0)::bigint, -9007199254740992),
-        coalesce((:starts::json -> lane.id::text ->> 1)::bigint, 0))
+        coalesce((:starts::json -> queue.id::text ->> 0)::bigint, -9007199254740992),
+        coalesce((:starts::json -> queue.id::text ->> 1)::bigint, 0))
     ORDER BY oldest.rank, oldest.id LIMIT 1)
-  WHERE lane.pixel = :pixel AND lane.event <> ALL (:passing_events::text[])
+  WHERE queue.pixel = :pixel AND queue.event <> ALL (:passing_events::text[])
     AND (SELECT claim FROM may) AND NOT (SELECT is_due FROM due)
   ORDER BY outbox.rank, outbox.id LIMIT 1),
 claimed AS (
   UPDATE outbox SET state = 'sending', lease = (SELECT lease FROM next)
   WHERE ctid = ANY (ARRAY(
       SELECT ctid FROM outbox
-      WHERE lane = (SELECT id FROM first) AND state = 'queued' AND due_at IS NULL
+      WHERE queue = (SELECT id FROM first) AND state = 'queued' AND due_at IS NULL
         AND (ambiguous_since IS NULL OR ambiguous_since >= :ambiguous_after)
         AND crashes < :crashes
         AND id <> ALL (:passing::bigint[])
@@ -404,7 +404,7 @@ claimed AS (
     AND state = 'queued'
   RETURNING id, rank, received_at, attempts, ambiguous_since, crashes),
 leased AS (
-  INSERT INTO lease (id, node, lane, claimed_at, until, open, deliveries)
+  INSERT INTO lease (id, node, queue, claimed_at, until, open, deliveries)
   SELECT (SELECT lease FROM next), :node, (SELECT id FROM first), :now, :until, count(*),
     '[' || string_agg(id::text, ',') || ']'
   FROM claimed HAVING count(*) > 0),
@@ -436,7 +436,7 @@ attempted AS (
   INSERT INTO attempted (delivery, attempt)
   SELECT delivery, (SELECT id FROM begun) FROM unnest(:deliveries::bigint[]) AS delivery),
 attempt AS (
-  INSERT INTO attempt (id, at, lane, outcome, status, answer, ambiguous, size)
+  INSERT INTO attempt (id, at, queue, outcome, status, answer, ambiguous, size)
   SELECT id, :at, :event, :outcome, :status, :answer, :ambiguous, :size FROM begun),
 ended AS (DELETE FROM lease WHERE id = :lease AND open <= (SELECT count(*) FROM removed)),
 extended AS (
@@ -448,14 +448,14 @@ SELECT (SELECT id FROM begun), array_agg(account), array_agg(received_at), array
 FROM received;
 
 -- name: ready_sizes
--- The sizes of the ready deliveries of a lane in bytes. They are locked; deliveries that another
+-- The sizes of the ready deliveries of a queue in bytes. They are locked; deliveries that another
 -- transaction moves are skipped.
 SELECT coalesce(json_agg(size), '[]')::text
 FROM (
   SELECT coalesce(length(conversion.body), 0) AS size
   FROM (
     SELECT id, rank FROM outbox
-    WHERE lane = :lane AND state = 'queued' AND due_at IS NULL
+    WHERE queue = :queue AND state = 'queued' AND due_at IS NULL
       AND (ambiguous_since IS NULL OR ambiguous_since >= :ambiguous_after)
       AND crashes < :crashes
       AND id <> ALL (translate(:passing, '[]', '{}')::bigint[])
@@ -464,7 +464,7 @@ FROM (
   ORDER BY ready.rank, ready.id) AS sizes;
 
 -- name: claimable
--- The ready deliveries of a lane, earliest deadline first, as one row; locked.
+-- The ready deliveries of a queue, earliest deadline first, as one row; locked.
 SELECT
   coalesce(json_agg(json_build_array(
     id, conversion_id, size, received_at, attempts, ambiguous_since, crashes, checksum)), '[]')::text,
@@ -474,7 +474,7 @@ FROM (
     conversion.body
   FROM (
     SELECT id, rank, received_at, attempts, ambiguous_since, crashes FROM outbox
-    WHERE lane = :lane AND state = 'queued' AND due_at IS NULL
+    WHERE queue = :queue AND state = 'queued' AND due_at IS NULL
       AND (ambiguous_since IS NULL OR ambiguous_since >= :ambiguous_after)
       AND crashes < :crashes
       AND id <> ALL (translate(:passing, '[]', '{}')::bigint[])
@@ -483,9 +483,9 @@ FROM (
   ORDER BY ready.rank, ready.id) AS claimed;
 
 -- name: ready_ids
--- The ids of the ready deliveries of a lane, with or without a conversion; locked.
+-- The ids of the ready deliveries of a queue, with or without a conversion; locked.
 SELECT id FROM outbox
-WHERE lane = :lane AND state = 'queued' AND due_at IS NULL
+WHERE queue = :queue AND state = 'queued' AND due_at IS NULL
   AND (ambiguous_since IS NULL OR ambiguous_since >= :ambiguous_after)
   AND crashes < :crashes
   AND id <> ALL (translate(:passing, '[]', '{}')::bigint[])
@@ -498,8 +498,8 @@ SELECT nextval('lease_number');
 
 -- name: add_lease
 -- Add the lease of a claim.
-INSERT INTO lease (id, node, lane, claimed_at, until, open, deliveries)
-VALUES (:lease, :node, :lane, :claimed_at, :until, :open, :deliveries);
+INSERT INTO lease (id, node, queue, claimed_at, until, open, deliveries)
+VALUES (:lease, :node, :queue, :claimed_at, :until, :open, :deliveries);
 
 -- name: lock_lease
 -- Order a settlement and an expiry of the same lease one after the other.
@@ -519,12 +519,12 @@ SELECT count(*) FROM (
 -- name: lapsed_leases
 -- Expired leases of this node, and leases that end later than allowed, except those that are being
 -- settled.
-SELECT id, lane, claimed_at, deliveries FROM lease
+SELECT id, queue, claimed_at, deliveries FROM lease
 WHERE node = :node AND (until < :now OR until > :furthest) ORDER BY id FOR UPDATE SKIP LOCKED;
 
 -- name: leases_of_dead_nodes
 -- Some leases of nodes that no longer exist.
-SELECT id, lane, claimed_at, deliveries FROM lease
+SELECT id, queue, claimed_at, deliveries FROM lease
 WHERE NOT EXISTS (SELECT FROM node WHERE node.id = lease.node)
 ORDER BY id LIMIT 20 FOR UPDATE SKIP LOCKED;
 
@@ -585,17 +585,17 @@ WHERE id IN (
 -- Hold ambiguous deliveries of cautious pixels.
 UPDATE outbox SET state = 'held', due_at = NULL, reason = :reason, rested_at = :now
 WHERE id IN (
-  SELECT outbox.id FROM outbox JOIN lane ON lane.id = outbox.lane
+  SELECT outbox.id FROM outbox JOIN queue ON queue.id = outbox.queue
   WHERE outbox.state = 'queued' AND outbox.ambiguous_since IS NOT NULL
-    AND lane.pixel IN (SELECT json_array_elements_text(:pixels::json))
+    AND queue.pixel IN (SELECT json_array_elements_text(:pixels::json))
   LIMIT :limit FOR UPDATE OF outbox SKIP LOCKED);
 
 -- name: hold_ready
--- Hold ready deliveries of one lane that waited too long.
+-- Hold ready deliveries of one queue that waited too long.
 UPDATE outbox SET state = 'held', reason = :reason, rested_at = :now
 WHERE id IN (
   SELECT id FROM outbox
-  WHERE lane = :lane AND state = 'queued' AND due_at IS NULL AND rank < :before
+  WHERE queue = :queue AND state = 'queued' AND due_at IS NULL AND rank < :before
     AND received_at < :before AND (replayed_at IS NULL OR replayed_at < :before)
   LIMIT :limit FOR UPDATE SKIP LOCKED);
 
@@ -631,7 +631,7 @@ UPDATE outbox
 SET state = 'queued', due_at = NULL, replayed_at = :now, rested_at = NULL, reason = NULL
 WHERE id IN (
   SELECT id FROM outbox
-  WHERE state IN ('held', 'dead') AND state = 'held' AND lane = :lane AND replayed_at IS NULL
+  WHERE state IN ('held', 'dead') AND state = 'held' AND queue = :queue AND replayed_at IS NULL
     AND starts_with(reason, :reason)
   ORDER BY id FOR UPDATE);
 
@@ -685,9 +685,9 @@ WHERE id IN (
 
 -- name: to_amend
 -- A dead or held conversion before its edit; locked.
-SELECT conversion.lane, lane.pixel, lane.event, conversion.conversion_id, outbox.received_at,
+SELECT conversion.queue, queue.pixel, queue.event, conversion.conversion_id, outbox.received_at,
   conversion.body
-FROM outbox JOIN conversion ON conversion.id = outbox.id JOIN lane ON lane.id = conversion.lane
+FROM outbox JOIN conversion ON conversion.id = outbox.id JOIN queue ON queue.id = conversion.queue
 WHERE outbox.id = :delivery AND outbox.state IN ('held', 'dead') FOR UPDATE OF outbox;
 
 -- name: outbox_after
@@ -697,16 +697,16 @@ SELECT count(*), max(id) FROM (
 
 -- name: note_amended
 -- Store the former conversion.
-INSERT INTO amended (delivery, at, lane, body, note) VALUES (:delivery, :at, :lane, :body, :note)
-ON CONFLICT (delivery, at) DO UPDATE SET lane = excluded.lane, body = excluded.body,
+INSERT INTO amended (delivery, at, queue, body, note) VALUES (:delivery, :at, :queue, :body, :note)
+ON CONFLICT (delivery, at) DO UPDATE SET queue = excluded.queue, body = excluded.body,
   note = excluded.note;
 
 -- name: to_erase
 -- The conversions to erase, as stored; deliveries in the outbox are locked.
-SELECT conversion.id, conversion.lane, lane.pixel, lane.event, conversion.conversion_id,
+SELECT conversion.id, conversion.queue, queue.pixel, queue.event, conversion.conversion_id,
   conversion.suppressed, submission.received_at, length(conversion.body), waiting.state
 FROM conversion
-JOIN lane ON lane.id = conversion.lane
+JOIN queue ON queue.id = conversion.queue
 JOIN submission ON submission.id = conversion.submission
 LEFT JOIN (
   SELECT id, state FROM outbox WHERE id = ANY (translate(:deliveries, '[]', '{}')::bigint[])
@@ -752,9 +752,9 @@ ORDER BY account.source, account.pixel;
 
 -- name: backlog
 -- The pending deliveries, by pixel and hour of rank.
-SELECT lane.pixel, rank / :hour AS hour, count(*), min(rank), min(received_at)
-FROM outbox JOIN lane ON lane.id = outbox.lane
-WHERE state IN ('queued', 'sending') GROUP BY lane.pixel, hour ORDER BY lane.pixel, hour;
+SELECT queue.pixel, rank / :hour AS hour, count(*), min(rank), min(received_at)
+FROM outbox JOIN queue ON queue.id = outbox.queue
+WHERE state IN ('queued', 'sending') GROUP BY queue.pixel, hour ORDER BY queue.pixel, hour;
 
 -- name: rejected_so_far
 -- The total number of rejections of an account.
@@ -762,14 +762,14 @@ SELECT coalesce(sum(rejected), 0)::bigint FROM tally WHERE account = :account;
 
 -- name: flaws
 -- Flaws of match keys, by event; shape and delivery are from the latest day.
-SELECT account.pixel, coalesce(lane.event, ''), flaw.code, sum(flaw.times)::bigint AS times,
+SELECT account.pixel, coalesce(queue.event, ''), flaw.code, sum(flaw.times)::bigint AS times,
   sum(flaw.wins)::bigint, (array_agg(flaw.shape ORDER BY flaw.day DESC))[1],
   (array_agg(flaw.delivery ORDER BY flaw.day DESC))[1], max(flaw.day)
-FROM flaw JOIN account ON account.id = flaw.account LEFT JOIN lane ON lane.id = flaw.lane
+FROM flaw JOIN account ON account.id = flaw.account LEFT JOIN queue ON queue.id = flaw.queue
 WHERE flaw.day >= :since
   AND (:pixels::text IS NULL OR account.pixel IN (SELECT json_array_elements_text(:pixels::json)))
   AND (:source::text IS NULL OR account.source = :source)
-GROUP BY account.pixel, lane.event, flaw.code ORDER BY times DESC, 1, 2, 3;
+GROUP BY account.pixel, queue.event, flaw.code ORDER BY times DESC, 1, 2, 3;
 
 -- name: keep_stragglers
 -- Add conversions that are not settled when they are due for pruning, to check them again.
@@ -799,15 +799,15 @@ SELECT CASE WHEN count(*) < :limit THEN :floor ELSE min(id) END FROM (
 -- The beginnings of sealed tag payloads in base64, and the number of payloads with each.
 SELECT head, count(*) FROM (
   SELECT substring(encode(conversion.body, 'escape') FROM '"sealed": *"([^"]{8})') AS head
-  FROM lane JOIN outbox ON outbox.lane = lane.id JOIN conversion ON conversion.id = outbox.id
-  WHERE lane.pixel >= :first AND lane.pixel < :beyond) AS sealed
+  FROM queue JOIN outbox ON outbox.queue = queue.id JOIN conversion ON conversion.id = outbox.id
+  WHERE queue.pixel >= :first AND queue.pixel < :beyond) AS sealed
 WHERE head IS NOT NULL GROUP BY head;
 
 -- name: measure_error_group
 -- The number of dead or held deliveries with a reason, since when, and whether X may have some.
 SELECT count(*), min(rested_at), max(rested_at), bool_or(ambiguous_since IS NOT NULL) FROM (
   SELECT rested_at, ambiguous_since FROM outbox
-  WHERE state IN ('held', 'dead') AND state = :state AND lane = :lane AND reason = :reason
+  WHERE state IN ('held', 'dead') AND state = :state AND queue = :queue AND reason = :reason
   LIMIT :limit) AS resting;
 
 -- name: amended_after
@@ -819,88 +819,88 @@ WHERE delivery > :after GROUP BY delivery ORDER BY delivery LIMIT :limit;
 -- Nothing to do: VACUUM removes the remains of erased rows and their index entries.
 SELECT 1;
 
--- name: pairs
--- The orders with two ids that `overlap` counts, the latest first, each with one other id.
+-- name: id_pairs
+-- The orders with two ids that `dedup_report` counts, the latest first, each with one other id.
 WITH
   seen AS MATERIALIZED (
     SELECT
-      lane, conversion_id, min(at) AS first_at, bool_or(way IN ('page', 'blocked', 'pixel')) AS page,
-      bool_or(way = 'server') AS server, max(email_mark) AS email_mark,
+      queue, conversion_id, min(at) AS first_at, bool_or(path IN ('page', 'blocked', 'pixel')) AS page,
+      bool_or(path = 'server') AS server, max(email_mark) AS email_mark,
       max(phone_mark) AS phone_mark, max(click_mark) AS click_mark
-    FROM sighting WHERE at >= :since - :meets_within::bigint
-    GROUP BY lane, conversion_id),
+    FROM dedup_report WHERE at >= :since - :meets_within::bigint
+    GROUP BY queue, conversion_id),
   marked AS MATERIALIZED (
-    SELECT lane, conversion_id, first_at, server, mark.kind, mark.mark
+    SELECT queue, conversion_id, first_at, server, mark.kind, mark.mark
     FROM seen CROSS JOIN LATERAL (
       VALUES ('email', email_mark), ('phone', phone_mark), ('click', click_mark)) AS mark (kind, mark)
     WHERE mark.mark IS NOT NULL AND server <> page),
   near_by AS MATERIALIZED (
-    SELECT lane, kind, mark, first_at / :meets_within + near AS span, min(first_at) AS server_at,
+    SELECT queue, kind, mark, first_at / :meets_within + near AS span, min(first_at) AS server_at,
       (array_agg(conversion_id ORDER BY first_at, conversion_id))[1] AS server_id
     FROM marked CROSS JOIN generate_series(-1, 1) AS near WHERE server GROUP BY 1, 2, 3, 4
     UNION ALL
-    SELECT lane, kind, mark, first_at / :meets_within + near, max(first_at),
+    SELECT queue, kind, mark, first_at / :meets_within + near, max(first_at),
       (array_agg(conversion_id ORDER BY first_at DESC, conversion_id))[1]
     FROM marked CROSS JOIN generate_series(-1, 1) AS near WHERE server GROUP BY 1, 2, 3, 4),
   paired AS MATERIALIZED (
-    SELECT DISTINCT ON (marked.lane, marked.conversion_id)
-      marked.lane, marked.conversion_id AS page_id, server_id, first_at
+    SELECT DISTINCT ON (marked.queue, marked.conversion_id)
+      marked.queue, marked.conversion_id AS page_id, server_id, first_at
     FROM marked JOIN near_by
-      ON near_by.lane = marked.lane AND near_by.kind = marked.kind AND near_by.mark = marked.mark
+      ON near_by.queue = marked.queue AND near_by.kind = marked.kind AND near_by.mark = marked.mark
       AND near_by.span = marked.first_at / :meets_within
     WHERE NOT marked.server AND first_at >= :since AND abs(server_at - first_at) <= :meets_within
-    ORDER BY marked.lane, marked.conversion_id, abs(server_at - first_at), server_id)
-SELECT lane.pixel, lane.event, page_id, server_id, first_at
-FROM paired JOIN lane ON lane.id = paired.lane
+    ORDER BY marked.queue, marked.conversion_id, abs(server_at - first_at), server_id)
+SELECT queue.pixel, queue.event, page_id, server_id, first_at
+FROM paired JOIN queue ON queue.id = paired.queue
 ORDER BY first_at DESC, page_id LIMIT :limit;
 
--- name: overlap
+-- name: dedup_report
 -- The paths of conversion ids, by event and day. A page's id without a server's and a server's id
 -- without a page's belong to one order if they have an equal mark.
 WITH
   seen AS MATERIALIZED (
     SELECT
-      lane, conversion_id, min(at) AS first_at,
-      min(at) FILTER (WHERE way = 'pixel') AS pixel_first,
-      max(at) FILTER (WHERE way = 'pixel') AS pixel_last,
-      min(at) FILTER (WHERE way IN ('page', 'server')) AS gateway_first,
-      bool_or(way = 'blocked') AS blocked, bool_or(way = 'page') AS page,
-      bool_or(way = 'server') AS server, max(email_mark) AS email_mark,
+      queue, conversion_id, min(at) AS first_at,
+      min(at) FILTER (WHERE path = 'pixel') AS pixel_first,
+      max(at) FILTER (WHERE path = 'pixel') AS pixel_last,
+      min(at) FILTER (WHERE path IN ('page', 'server')) AS gateway_first,
+      bool_or(path = 'blocked') AS blocked, bool_or(path = 'page') AS page,
+      bool_or(path = 'server') AS server, max(email_mark) AS email_mark,
       max(phone_mark) AS phone_mark, max(click_mark) AS click_mark
-    FROM sighting WHERE at >= :since - :meets_within::bigint
-    GROUP BY lane, conversion_id),
+    FROM dedup_report WHERE at >= :since - :meets_within::bigint
+    GROUP BY queue, conversion_id),
   marked AS MATERIALIZED (
-    SELECT lane, conversion_id, first_at, server, mark.kind, mark.mark
+    SELECT queue, conversion_id, first_at, server, mark.kind, mark.mark
     FROM seen CROSS JOIN LATERAL (
       VALUES ('email', email_mark), ('phone', phone_mark), ('click', click_mark)) AS mark (kind, mark)
     WHERE mark.mark IS NOT NULL AND server <> (page OR blocked OR pixel_first IS NOT NULL)),
   -- Spans of 48 hours, also joined with their neighbors: one row per span, however many rows share a mark.
   by_server AS MATERIALIZED (
-    SELECT lane, kind, mark, first_at / :meets_within + near AS span, min(first_at) AS earliest,
+    SELECT queue, kind, mark, first_at / :meets_within + near AS span, min(first_at) AS earliest,
       max(first_at) AS latest
     FROM marked CROSS JOIN generate_series(-1, 1) AS near
     WHERE server GROUP BY 1, 2, 3, 4),
   twice AS MATERIALIZED (
-    SELECT DISTINCT marked.lane, marked.conversion_id
+    SELECT DISTINCT marked.queue, marked.conversion_id
     FROM marked JOIN by_server
-      ON by_server.lane = marked.lane AND by_server.kind = marked.kind
+      ON by_server.queue = marked.queue AND by_server.kind = marked.kind
       AND by_server.mark = marked.mark AND by_server.span = marked.first_at / :meets_within
     WHERE NOT marked.server AND by_server.earliest <= marked.first_at + :meets_within
       AND by_server.latest >= marked.first_at - :meets_within)
 SELECT
-  lane.pixel, lane.event, first_at / :day AS day,
+  queue.pixel, queue.event, first_at / :day AS day,
   count(*) FILTER (WHERE pixel_first IS NOT NULL AND gateway_first IS NOT NULL),
   count(*) FILTER (WHERE pixel_first IS NOT NULL AND gateway_first IS NULL),
   count(*) FILTER (WHERE pixel_first IS NULL AND gateway_first IS NOT NULL),
-  count(*) FILTER (WHERE blocked), count(*) FILTER (WHERE page AND server), count(twice.lane),
+  count(*) FILTER (WHERE blocked), count(*) FILTER (WHERE page AND server), count(twice.queue),
   count(*) FILTER (
     WHERE pixel_last - gateway_first > :meets_within OR gateway_first - pixel_first > :meets_within)
 FROM seen
-JOIN lane ON lane.id = seen.lane
-LEFT JOIN twice ON twice.lane = seen.lane AND twice.conversion_id = seen.conversion_id
+JOIN queue ON queue.id = seen.queue
+LEFT JOIN twice ON twice.queue = seen.queue AND twice.conversion_id = seen.conversion_id
 WHERE first_at >= :since
-GROUP BY lane.pixel, lane.event, day
-ORDER BY lane.pixel, lane.event, day;
+GROUP BY queue.pixel, queue.event, day
+ORDER BY queue.pixel, queue.event, day;
 
 -- name: join_nodes
 -- Add a gateway; its id is its fencing token.
@@ -937,9 +937,9 @@ UPDATE submission SET body = substr(:noise::bytea, 1, length(body)) WHERE id = A
 -- Write the body again.
 UPDATE submission SET body = :body WHERE id = :id;
 
--- name: write_sightings_again
--- Write other versions of erased sightings.
-UPDATE sighting SET conversion_id = conversion_id WHERE id = ANY (:ids::bigint[]);
+-- name: write_dedup_report_again
+-- Write other versions of erased entries of the deduplication report.
+UPDATE dedup_report SET conversion_id = conversion_id WHERE id = ANY (:ids::bigint[]);
 
 -- name: renew_node
 -- Renew the lease. No row: the node was fenced.

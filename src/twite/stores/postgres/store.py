@@ -142,7 +142,7 @@ class PostgresStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
         )
         recorder.follows_opt_outs = self.ownership.may_send
         self.salt = salt
-        self.told: tuple[str, ...] = ()
+        self.notices: tuple[str, ...] = ()
         self.weak: tuple[str, ...] = ()
         self.failed: asyncio.Future[StoreUnusable] = asyncio.get_running_loop().create_future()
 
@@ -168,7 +168,7 @@ class PostgresStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
                 address,
                 window=options.dedup_window,
                 timed=options.timed,
-                committed=lambda session: options.counted(session.told()),
+                committed=lambda session: options.counted(session.new_counts()),
             )
             undo.push_async_callback(database.close)
             salt = await database.read(_salt)

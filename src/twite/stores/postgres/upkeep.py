@@ -50,7 +50,7 @@ class PostgresPruner(SqlPruner[PostgresSession]):
         place = place_of(session)
         if place.rested_at > now - _REST_OF_KEYS and not place.key:
             return session.run("forget_marks", limit=most).rowcount
-        row = session.run("first_kept", lives=place.lives).fetchone()
+        row = session.run("first_kept", histories=place.histories).fetchone()
         before = 0 if row is None else row[0]
         after = place.key or bytes(16)
         rows = session.run("next_keys", after=after, limit=_KEYS).fetchall()

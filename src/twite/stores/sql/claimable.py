@@ -17,21 +17,21 @@ _Sizes: Final = msgspec.json.Decoder(list[int])
 def claimable(
     session: WriterSession,
     *,
-    lane: int,
+    queue: int,
     ambiguous_after: int,
     crashes: int,
     passing: str,
     limit: int,
     most_bytes: int,
 ) -> tuple[list[Delivery], list[int]]:
-    """Return the ready deliveries of a lane (a pixel's event), and the ids of damaged deliveries.
+    """Return the ready deliveries of a queue (a pixel's event), and the ids of damaged deliveries.
 
     Deliveries that crashed the sender `crashes` times or more, and those in `passing` (JSON), are
     skipped. The total size of the bodies is at most `most_bytes`. A delivery is damaged if its
     checksum is wrong or its conversion is missing.
     """
     wish = {
-        "lane": lane,
+        "queue": queue,
         "ambiguous_after": ambiguous_after,
         "crashes": crashes,
         "passing": passing,
@@ -42,7 +42,7 @@ def claimable(
             # Reading the sizes first keeps large bodies out of memory.
             wish["limit"] = _fitting(session, wish, most_bytes)
         rows, bodies = session.run("claimable", **wish).fetchone()
-        found = verified(session.seeds[lane], _Rows.decode(rows), bodies)
+        found = verified(session.seeds[queue], _Rows.decode(rows), bodies)
         if found:
             sizes = [len(delivery.body) for delivery in found]
             session.largest_body = max(sizes)
@@ -58,7 +58,7 @@ def claimable(
     except Exception as error:
         if not is_damage(session, error):
             raise
-    return _one_by_one(session, [id_ for (id_,) in session.run("ready_ids", **wish)], lane)
+    return _one_by_one(session, [id_ for (id_,) in session.run("ready_ids", **wish)], queue)
 
 
 def is_damage(session: WriterSession, error: Exception) -> bool:
@@ -103,14 +103,14 @@ def verified(seed: int, rows: Iterable[Row], bodies: bytes) -> list[Delivery] | 
 
 
 def _one_by_one(
-    session: WriterSession, deliveries: Sequence[int], lane: int
+    session: WriterSession, deliveries: Sequence[int], queue: int
 ) -> tuple[list[Delivery], list[int]]:
     """Read each delivery separately, so that a damaged one does not affect the others."""
     sound = []
     damaged = []
     for id_ in deliveries:
         row = session.run("ready_one", delivery=id_).fetchone()
-        found = None if row is None else _one(session.seeds[lane], id_, row)
+        found = None if row is None else _one(session.seeds[queue], id_, row)
         if found is None:
             damaged.append(id_)
         else:

@@ -126,12 +126,12 @@ def error_groups(connection: SqlConnection, *, scope: QueryScope) -> list[ErrorG
     """Return the error groups by state, event and reason, by skipping through an index."""
     found: list[ErrorGroup] = []
     with view(connection):
-        for lane, pixel, event in connection.execute(query("lanes")).fetchall():
+        for queue, pixel, event in connection.execute(query("queues")).fetchall():
             if not scope.shows(pixel):
                 continue
             for state in (State.DEAD, State.HELD):
-                for reason in _reasons(connection, state=state, lane=lane):
-                    values = {"state": state.value, "lane": lane, "reason": reason}
+                for reason in _reasons(connection, state=state, queue=queue):
+                    values = {"state": state.value, "queue": queue, "reason": reason}
                     many, first_at, last_at, ambiguous = connection.execute(
                         query("measure_error_group"), values | {"limit": COUNTED}
                     ).fetchone()
@@ -157,12 +157,12 @@ def error_group(
     with view(connection):
         found = (
             id_
-            for id_, pixel, event in connection.execute(query("lanes")).fetchall()
+            for id_, pixel, event in connection.execute(query("queues")).fetchall()
             if (pixel, event) == (group.pixel, group.event) and scope.shows(pixel)
         )
         values = {
             "state": group.state.value,
-            "lane": next(found, None),
+            "queue": next(found, None),
             "reason": group.reason,
             "after": after,
             "limit": limit,
@@ -182,9 +182,9 @@ def resting_among(
         return histories(connection, [id_ for (id_,) in found])
 
 
-def _reasons(connection: SqlConnection, *, state: State, lane: int) -> Iterator[str]:
+def _reasons(connection: SqlConnection, *, state: State, queue: int) -> Iterator[str]:
     reason = ""
-    values = {"state": state.value, "lane": lane}
+    values = {"state": state.value, "queue": queue}
     while True:
         row = connection.execute(query("next_error_group"), values | {"after": reason}).fetchone()
         if row is None:

@@ -154,7 +154,7 @@ def rivals(
     """Return, for each dead or held delivery, a copy that was or may be sent, or has the key."""
     if not resting:
         return {}
-    keys = list(dict.fromkeys(letter.key for letter in resting))
+    keys = list(dict.fromkeys(candidate.key for candidate in resting))
     copies = {key: {holders[key]} if key in holders else set() for key in keys}
     for place, delivery in run(
         "copies_of_keys",
@@ -163,7 +163,9 @@ def rivals(
         limit=MOST_COPIES + len(keys),
     ):
         copies[keys[place]].add(delivery)
-    others = sorted({copy for letter in resting for copy in copies[letter.key] - {letter.delivery}})
+    others = sorted(
+        {copy for candidate in resting for copy in copies[candidate.key] - {candidate.delivery}}
+    )
     if not others:
         return {}
     found = {
@@ -173,20 +175,20 @@ def rivals(
         )
     }
     rivals: dict[int, Rival] = {}
-    for letter in resting:
-        for other in sorted(copies[letter.key] - {letter.delivery}, reverse=True):
+    for candidate in resting:
+        for other in sorted(copies[candidate.key] - {candidate.delivery}, reverse=True):
             if other not in found:
                 continue
             state, is_suppressed, tried_at = found[other]
             if state is None:
                 # An earlier copy that X had accepted within the dedup window would have made this
                 # copy a duplicate, so only a later copy counts.
-                later = other > letter.delivery or (tried_at or 0) >= letter.received_at
+                later = other > candidate.delivery or (tried_at or 0) >= candidate.received_at
                 counts = not is_suppressed and later
             else:
-                counts = state in _WAITING or holders.get(letter.key) == other
+                counts = state in _WAITING or holders.get(candidate.key) == other
             if counts:
-                rivals[letter.delivery] = Rival(delivery=other, state=state or State.DELIVERED)
+                rivals[candidate.delivery] = Rival(delivery=other, state=state or State.DELIVERED)
                 break
     return rivals
 

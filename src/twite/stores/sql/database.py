@@ -80,7 +80,7 @@ class WriterSession:
     # The number of claims, settlements and erasures.
     turn: int
     # Rows of the deduplication report before this time were deleted, at most a minute ago.
-    sighted_since: int = -(1 << 62)
+    dedup_report_since: int = -(1 << 62)
     # The size of the largest body of the last claim; before the first claim, an upper bound.
     largest_body: int = 1 << 30
 
@@ -113,11 +113,11 @@ class WriterSession:
         """Return whether a statement failed because it read a damaged row."""
         raise NotImplementedError
 
-    def lane(self, pixel: str, event: str) -> int:
+    def queue(self, pixel: str, event: str) -> int:
         """Return the id of a pixel's event; assign one if it is new."""
         raise NotImplementedError
 
-    def lanes(self) -> Sequence[int]:
+    def queues(self) -> Sequence[int]:
         """Return all (pixel, event) ids."""
         raise NotImplementedError
 

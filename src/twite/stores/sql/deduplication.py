@@ -31,15 +31,15 @@ def add(session: WriterSession, seen: Seen) -> None:
             way = row.way
             word = way.value
         rows += (
-            row.at, session.lane(row.pixel, row.event), word, row.conversion_id,
+            row.at, session.queue(row.pixel, row.event), word, row.conversion_id,
             row.email_mark, row.phone_mark, row.click_mark,
         )  # fmt: skip
-    session.add_rows("add_sightings", rows, 7)
+    session.add_rows("add_to_dedup_report", rows, 7)
     before = max([row.at for row in seen]) - KEPT_FOR
-    if before >= session.sighted_since + MINUTE:
+    if before >= session.dedup_report_since + MINUTE:
         limit = _FORGOTTEN_FOR_EACH * len(seen)
-        if session.run("forget_sightings", before=before, limit=limit).rowcount < limit:
-            session.sighted_since = before
+        if session.run("forget_dedup_report", before=before, limit=limit).rowcount < limit:
+            session.dedup_report_since = before
 
 
 def pixel_reports(
@@ -52,14 +52,16 @@ def pixel_reports(
         "conversion_id": conversion_id,
         "limit": MOST_TOLD,
     }
-    found = connection.execute(query("twins_told"), values).fetchall()
+    found = connection.execute(query("pixel_reports"), values).fetchall()
     return [PixelReport(at=at, blocked=DedupPath(way) is DedupPath.BLOCKED) for at, way in found]
 
 
 def dedup_reports(connection: SqlConnection, *, since: int) -> list[DedupReport]:
     """Return the counts by path since a time."""
     values = {"since": since, "meets_within": MEETS_WITHIN, "day": DAY}
-    return [record_of(DedupReport, row) for row in connection.execute(query("overlap"), values)]
+    return [
+        record_of(DedupReport, row) for row in connection.execute(query("dedup_report"), values)
+    ]
 
 
 def pairs(connection: SqlConnection, *, since: int, limit: int) -> list[TwoIds]:
@@ -67,5 +69,5 @@ def pairs(connection: SqlConnection, *, since: int, limit: int) -> list[TwoIds]:
     values = {"since": since, "meets_within": MEETS_WITHIN, "limit": limit}
     return [
         TwoIds(pixel=pixel, event=event, page_id=page_id, server_id=server_id, at=at)
-        for pixel, event, page_id, server_id, at in connection.execute(query("pairs"), values)
+        for pixel, event, page_id, server_id, at in connection.execute(query("id_pairs"), values)
     ]

@@ -61,9 +61,9 @@ class SqlDirectoryReader:
         self, *, before: int | None = None, after: int | None = None, limit: int
     ) -> Sequence[AuditEntry]:
         if after is not None:
-            return await self._rows("deeds_after", _entry, after=after, limit=limit)
+            return await self._rows("audit_events_after", _entry, after=after, limit=limit)
         before = _FOREVER if before is None else before
-        return await self._rows("deeds_before", _entry, before=before, limit=limit)
+        return await self._rows("audit_events_before", _entry, before=before, limit=limit)
 
     async def _rows(self, name: str, read: Callable[[Any], T], /, **values: object) -> list[T]:
         return await self._reads.read(
@@ -118,10 +118,10 @@ def failed_sign_ins(
 def note(session: WriterSession, audit_event: AuditEvent) -> None:
     """Append an event to the audit log."""
     kept = written(audit_event)
-    last = session.run("last_deed").fetchone()
+    last = session.run("last_audit_event").fetchone()
     number, before = (0, NO_HASH) if last is None else last
     session.run(
-        "add_deed",
+        "add_audit_event",
         number=number + 1,
         hash=chained(before, number + 1, kept),
         **msgspec.structs.asdict(kept),

@@ -188,7 +188,7 @@ class Search:
                     self._take(hit)
 
     def _dedup_rows(self) -> Iterator[int]:
-        for id_, pixel, name in self._pages("sightings_after", size=_PAGE):
+        for id_, pixel, name in self._pages("dedup_report_after", size=_PAGE):
             is_named = name in self._whom.conversion_ids and self._pixel in {None, pixel}
             if is_named or name in self._of_pixel.get(pixel, ()):
                 yield id_
@@ -232,7 +232,7 @@ class Search:
             yield "ignored", digest_of(name, salt=salt), name.encode()
 
     def _audit_events(self) -> Iterator[int]:
-        for number, text in self._pages("deed_texts_after", size=_PAGE):
+        for number, text in self._pages("audit_texts_after", size=_PAGE):
             if self._whom.named_in_any(text):
                 yield number
 

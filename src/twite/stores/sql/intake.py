@@ -39,10 +39,10 @@ class _Page:
         self._submissions: list[object] = []
         self._wanted: list[WantedKey] = []
         self._suppressions: list[object] = []
-        # One row per entry, duplicates included: (id, submission, lane, entry, account, at).
+        # One row per entry, duplicates included: (id, submission, queue, entry, account, at).
         self._conversions: list[tuple[int, int, int, AcceptedConversion, int, int]] = []
         self._tally: dict[int, list[int]] = {}
-        # By (source, pixel, event): the account, the lane, and the counts of the account.
+        # By (source, pixel, event): the account, the queue, and the counts of the account.
         self._places: dict[tuple[str, str, str], tuple[int, int, list[int]]] = {}
         self._ignored = rejections.IgnoredCounts()
         self._dedup_rows = deduplication.Seen()
@@ -96,14 +96,14 @@ class _Page:
         source, places = submission.source, self._places
         for id_, entry in enumerate(entries, first):
             place = source, entry.pixel, entry.event
-            account, lane, counts = places.get(place) or self._place(*place)
+            account, queue, counts = places.get(place) or self._place(*place)
             counts[_RECEIVED] += 1
             if entry.suppressed is None or asks(entry):
                 self._wanted.append(WantedKey(entry.key, id_, at))
             if entry.suppressed is not None:
                 counts[_SUPPRESSED] += 1
                 self._suppressions += (entry.key, id_)
-            self._conversions.append((id_, number, lane, entry, account, at))
+            self._conversions.append((id_, number, queue, entry, account, at))
         self._firsts.append(first)
         self._taken.append(submission)
 
@@ -121,19 +121,19 @@ class _Page:
         flagged: list[object] = []
         called: list[object] = []
         key_sets, seeds, held_later = session.tally.key_sets, session.seeds, contest.held
-        for id_, number, lane, entry, account, at in self._conversions:
+        for id_, number, queue, entry, account, at in self._conversions:
             if id_ in duplicates:
                 self._tally[account][_DUPLICATE] += 1
                 continue
             conversions += (
-                id_, number, lane, entry.conversion_id, entry.body, entry.suppressed,
-                checksum(seeds[lane], id_, at, entry.conversion_id.encode(), entry.body),
+                id_, number, queue, entry.conversion_id, entry.body, entry.suppressed,
+                checksum(seeds[queue], id_, at, entry.conversion_id.encode(), entry.body),
             )  # fmt: skip
             why_held = held_later.get(id_, entry.held) if held_later else entry.held
             if why_held is not None:
-                held += (id_, lane, account, at, at, why_held)
+                held += (id_, queue, account, at, at, why_held)
             elif entry.suppressed is None:
-                deliveries += (id_, lane, account, at)
+                deliveries += (id_, queue, account, at)
             if entry.consent is not None:
                 consents += (id_, entry.consent)
             if entry.called is not None:
@@ -144,7 +144,7 @@ class _Page:
                 counting = Counting.FLAGGED if entry.held is None else Counting.HELD
                 session.tally.amounts[account, counting, flag.kind] += 1
             if entry.suppressed is None and entry.key_set is not None:
-                key_sets[at // DAY, account, lane, entry.key_set] += 1
+                key_sets[at // DAY, account, queue, entry.key_set] += 1
         session.add_rows("add_submissions", self._submissions, 10)
         session.add_rows("add_conversions", conversions, 7)
         session.add_rows("add_deliveries", deliveries, 4)
@@ -189,8 +189,8 @@ class _Page:
                 if delivery in duplicates:
                     continue
                 account = session.account(submission.source, flaw.pixel)
-                lane = session.lane(flaw.pixel, flaw.event) if flaw.event else 0
-                session.tally.flaw(day, account, lane, flaw, delivery)
+                queue = session.queue(flaw.pixel, flaw.event) if flaw.event else 0
+                session.tally.flaw(day, account, queue, flaw, delivery)
 
     def _take_keys(self, contest: KeyContest) -> Mapping[int, int]:
         """Assign the keys; return the deliveries whose key another has, with its holder."""
@@ -225,7 +225,7 @@ class _Page:
 
     def _place(self, source: str, pixel: str, event: str) -> tuple[int, int, list[int]]:
         account = self._session.account(source, pixel)
-        place = account, self._session.lane(pixel, event), self._counts(account)
+        place = account, self._session.queue(pixel, event), self._counts(account)
         self._places[source, pixel, event] = place
         return place
 
@@ -251,9 +251,9 @@ def _conflicts(session: WriterSession, submission: Submission) -> bool:
     if name is None:
         return False
     before = submission.received_at - session.keys.window
-    found = session.run("request_named", key=name.key, before=before).fetchone()
+    found = session.run("request_of_key", key=name.key, before=before).fetchone()
     if found is not None:
         return bool(found[0] != name.said)
-    session.run("forget_request_names", before=before)
-    session.run("name_request", key=name.key, said=name.said, at=submission.received_at)
+    session.run("forget_idempotency_keys", before=before)
+    session.run("store_idempotency_key", key=name.key, request=name.said, at=submission.received_at)
     return False

@@ -106,7 +106,7 @@ def _moved(session: WriterSession, move: Move, *, now: int) -> MoveResult:
             ).rowcount
         case Recall():
             moved = session.run(
-                "recall", lane=session.lane(move.pixel, move.event), reason=move.reason, now=now
+                "recall", queue=session.queue(move.pixel, move.event), reason=move.reason, now=now
             ).rowcount
         case TakeBack(hold=True):
             ids = as_json(move.deliveries)
@@ -148,7 +148,7 @@ def rivals_of(session: WriterSession, deliveries: Sequence[int]) -> Mapping[int,
     """Return, for dead or held deliveries, another copy that was or may be sent."""
     resting = copies.named(session.run, deliveries)
     return copies.rivals(
-        session.run, resting, session.keys.holders([letter.key for letter in resting])
+        session.run, resting, session.keys.holders([candidate.key for candidate in resting])
     )
 
 
@@ -188,22 +188,24 @@ def _edit_body(
             return _HAS_ANOTHER
     elif not is_sure and rivals_of(session, [edited.delivery]):
         return _HAS_ANOTHER
-    lane = session.lane(pixel, edited.event)
-    session.run("note_amended", delivery=edited.delivery, at=now, lane=before, body=body, note=note)
+    queue = session.queue(pixel, edited.event)
+    session.run(
+        "note_amended", delivery=edited.delivery, at=now, queue=before, body=body, note=note
+    )
     session.run(
         "amend_conversion",
         delivery=edited.delivery,
-        lane=lane,
+        queue=queue,
         body=edited.body,
         checksum=checksum(
-            session.seeds[lane],
+            session.seeds[queue],
             delivery=edited.delivery,
             received_at=received_at,
             conversion_id=conversion_id.encode(),
             body=edited.body,
         ),
     )
-    session.run("amend_delivery", delivery=edited.delivery, lane=lane)
+    session.run("amend_delivery", delivery=edited.delivery, queue=queue)
     return None
 
 
@@ -239,15 +241,15 @@ def rewritten(session: WriterSession, write: Write, *, after: int, limit: int) -
 
 def _written(session: WriterSession, write: Write, row: Sequence[object]) -> bool:
     """Replace a payload if its checksum holds; return whether it was replaced."""
-    delivery, lane, pixel, conversion_id, received_at, body, total = row
-    match delivery, lane, pixel, conversion_id, received_at, body:
+    delivery, queue, pixel, conversion_id, received_at, body, total = row
+    match delivery, queue, pixel, conversion_id, received_at, body:
         case int(), int(), str(), bytes(), int(), bytes():
             pass
         case _:
             return False
     adds_up = partial(
         checksum,
-        session.seeds[lane],
+        session.seeds[queue],
         delivery=delivery,
         received_at=received_at,
         conversion_id=conversion_id,

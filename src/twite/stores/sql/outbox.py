@@ -52,7 +52,7 @@ def claim(session: WriterSession, wish: Claim, *, damaged: list[int]) -> Batch |
     passing_events = set(wish.passing_events)
     while True:
         first = session.run(
-            "lane_to_claim",
+            "queue_to_claim",
             pixel=wish.pixel,
             ambiguous_after=wish.ambiguous_after,
             crashes=crashes,
@@ -61,10 +61,10 @@ def claim(session: WriterSession, wish: Claim, *, damaged: list[int]) -> Batch |
         ).fetchone()
         if first is None:
             return None
-        lane, event = first
+        queue, event = first
         sound, unsound = claimable(
             session,
-            lane=lane,
+            queue=queue,
             ambiguous_after=wish.ambiguous_after,
             crashes=crashes,
             passing=passing,
@@ -84,7 +84,7 @@ def claim(session: WriterSession, wish: Claim, *, damaged: list[int]) -> Batch |
             return _leased(
                 session,
                 wish,
-                lane,
+                queue,
                 Batch(
                     lease=session.next_lease(),
                     pixel=wish.pixel,
@@ -157,8 +157,8 @@ def sweep(session: WriterSession, time: SweepRequest) -> SweepResult:
         "limit": MOST_MOVED,
     }
     held += session.run("hold_waiting", **waited).rowcount
-    for lane in session.lanes():
-        held += session.run("hold_ready", lane=lane, **waited).rowcount
+    for queue in session.queues():
+        held += session.run("hold_ready", queue=queue, **waited).rowcount
     return SweepResult(
         expired=expired,
         held=held,
@@ -183,7 +183,7 @@ def expire(
     """
     freed = 0
     expired = session.run(leases, now=now, furthest=furthest).fetchall()
-    for lease, lane, claimed_at, claimed in expired:
+    for lease, queue, claimed_at, claimed in expired:
         if lease in holding:
             continue
         left, count = session.run("still_under", lease=lease, deliveries=claimed).fetchone()
@@ -197,7 +197,7 @@ def expire(
             ambiguous=True,
         )
         if count:
-            add_attempt(session, attempt, lane=lane, deliveries=left)
+            add_attempt(session, attempt, queue=queue, deliveries=left)
             session.run(
                 "mark_attempted",
                 lease=lease,
@@ -269,13 +269,13 @@ def count_delivered(
     session.add_rows("count_delivered", rows, 2)
 
 
-def _leased(session: WriterSession, wish: Claim, lane: int, batch: Batch) -> Batch:
+def _leased(session: WriterSession, wish: Claim, queue: int, batch: Batch) -> Batch:
     ids = as_json([delivery.id for delivery in batch.deliveries])
     session.run("mark_sending", lease=batch.lease, deliveries=ids)
     session.run(
         "add_lease",
         lease=batch.lease,
-        lane=lane,
+        queue=queue,
         claimed_at=wish.now,
         until=wish.lease_until,
         open=len(batch.deliveries),
@@ -293,14 +293,14 @@ def _give_up(session: WriterSession, damaged: Sequence[int], *, now: int) -> Non
     session.run("rest", lease=lease, deliveries=ids, state=state, reason=DAMAGED, at=now)
 
 
-def add_attempt(session: WriterSession, attempt: Attempt, *, lane: int, deliveries: str) -> None:
+def add_attempt(session: WriterSession, attempt: Attempt, *, queue: int, deliveries: str) -> None:
     """Write an attempt with its deliveries (JSON)."""
     number = session.next_attempt()
     session.run(
         "add_attempt",
         attempt=number,
         at=attempt.at,
-        lane=lane,
+        queue=queue,
         outcome=attempt.outcome,
         status=attempt.status,
         answer=attempt.answer[:ANSWER_LIMIT],
@@ -315,7 +315,9 @@ def _write_attempt(
 ) -> None:
     """Write an attempt, and link its undelivered deliveries to it."""
     sent = as_json(attempt.deliveries)
-    add_attempt(session, attempt, lane=session.lane(attempt.pixel, attempt.event), deliveries=sent)
+    add_attempt(
+        session, attempt, queue=session.queue(attempt.pixel, attempt.event), deliveries=sent
+    )
     delivered = {
         delivery
         for transition in transitions

@@ -79,9 +79,11 @@ def erase(session: WriterSession, erasing: EraseStore, *, now: int) -> int:
         _cut(session, erased)
     salt = bytes(session.run("read_deployment").fetchone()[0])
     for dedup_row in erasing.dedup_rows:
-        row = session.run("sighted", sighting=dedup_row).fetchone()
+        row = session.run("id_in_dedup_report", entry=dedup_row).fetchone()
         if row is not None and not row[0].startswith(PREFIX):
-            session.run("erase_sighting", sighting=dedup_row, digest=digest_of(row[0], salt=salt))
+            session.run(
+                "erase_in_dedup_report", entry=dedup_row, digest=digest_of(row[0], salt=salt)
+            )
     for text in erasing.texts:
         _empty(session, text)
     gone = {erased.of for erased in erasing.texts if erased.place == "ignored"}
@@ -109,14 +111,14 @@ def _conversions(session: WriterSession, erasing: EraseStore, *, now: int) -> in
     rows = [row for row in found.fetchall() if row[-1] != State.SENDING]
     withdraw(session.run, [row[0] for row in rows], now=now, reason=ERASED)
     salt = bytes(session.run("read_deployment").fetchone()[0])
-    for id_, lane, pixel, event, name, _suppressed, received_at, size, _ in rows:
+    for id_, queue, pixel, event, name, _suppressed, received_at, size, _ in rows:
         # Remove it now: pruning would search for the erased name.
         session.run("forget_suppression", key=dedup_key(pixel, event, name), delivery=id_)
         named = name if name.startswith(PREFIX) else digest_of(name, salt=salt)
         room = size and size + len(name.encode()) - len(named)
         body = b"{}".ljust(room) if room > 0 else b""
         sum_ = checksum(
-            session.seeds[lane], delivery=id_, received_at=received_at,
+            session.seeds[queue], delivery=id_, received_at=received_at,
             conversion_id=named.encode(), body=body,
         )  # fmt: skip
         session.run("erase_conversion", delivery=id_, digest=named, body=body, checksum=sum_)
@@ -180,5 +182,5 @@ def _unname(session: WriterSession, goes: Callable[[str], bool]) -> None:
         called = GONE if goes(name) else name
         session.run(
             "put_ignored",
-            day=day, source=source, door=endpoint, called=called, reason=reason, times=times,
+            day=day, source=source, endpoint=endpoint, called=called, reason=reason, times=times,
         )  # fmt: skip

@@ -32,7 +32,7 @@ class PruningPlace(msgspec.Struct, frozen=True, kw_only=True):
     """How far pruning has come: the row of the table `pruning`."""
 
     bodies: int
-    lives: int
+    histories: int
     key: bytes
     rested_at: int
 
@@ -87,13 +87,13 @@ class SqlPruner(Generic[B]):
 
     def _histories(self, session: B, now: int, most: int) -> int:
         place = place_of(session)
-        found = _old(session, after=place.lives, now=now, keep=self._keeping.history, most=most)
+        found = _old(session, after=place.histories, now=now, keep=self._keeping.history, most=most)
         if found is None:
             return 0
         last, first, end = found
         _forget(session, first=first, end=end)
-        session.run("forget_submissions", after=place.lives, last=last)
-        note_place(session, msgspec.structs.replace(place, lives=last))
+        session.run("forget_submissions", after=place.histories, last=last)
+        note_place(session, msgspec.structs.replace(place, histories=last))
         return max(1, end - first)
 
     def _dead(self, session: B, now: int, most: int) -> int:
@@ -106,12 +106,12 @@ class SqlPruner(Generic[B]):
 
     def _stragglers(self, session: B, now: int, most: int) -> int:
         rows = session.run("stragglers", after=self._straggler, limit=most).fetchall()
-        lives = place_of(session).lives
+        histories = place_of(session).histories
         for delivery, settled, at, submission in rows:
             if not settled or (at or 0) >= now - self._keeping.bodies:
                 continue
             span = {"first": delivery, "end": delivery + 1}
-            if submission is not None and submission <= lives:
+            if submission is not None and submission <= histories:
                 _forget(session, **span)
                 session.run("forget_submissions", after=submission - 1, last=submission)
             else:

@@ -47,19 +47,19 @@ UPDATE deployment SET turn = :turn, commits = commits + 1;
 
 -- name: events_of
 -- All events that a pixel or tag ever had.
-SELECT event FROM lane WHERE pixel = :pixel;
+SELECT event FROM queue WHERE pixel = :pixel;
 
--- name: lanes
--- All lanes (pixel and event), for the writer's memory.
-SELECT id, pixel, event FROM lane;
+-- name: queues
+-- All queues (pixel and event), for the writer's memory.
+SELECT id, pixel, event FROM queue;
 
 -- name: account_names
 -- All accounts, for the writer's memory.
 SELECT id, source, pixel FROM account;
 
--- name: add_lane
+-- name: add_queue
 -- Add a pixel and event.
-INSERT INTO lane (id, pixel, event) VALUES (?, ?, ?);
+INSERT INTO queue (id, pixel, event) VALUES (?, ?, ?);
 
 -- name: add_account
 -- Add a source and pixel.
@@ -68,12 +68,12 @@ INSERT INTO account (id, source, pixel) VALUES (?, ?, ?);
 -- name: add_submissions
 -- Add requests as received.
 INSERT INTO submission (
-  id, receipt, source, door, received_at, first, entries, body, refusals, unfired)
+  id, receipt, source, endpoint, received_at, first, entries, body, refusals, unfired)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: add_usual_submissions
 -- Add requests without refusals, and without tags that did not fire.
-INSERT INTO submission (id, receipt, source, door, received_at, first, entries, body)
+INSERT INTO submission (id, receipt, source, endpoint, received_at, first, entries, body)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: fresh_keys
@@ -196,22 +196,22 @@ DELETE FROM fresh_key WHERE delivery < :before;
 
 -- name: add_conversions
 -- Add conversions in canonical form.
-INSERT INTO conversion (id, submission, lane, conversion_id, body, suppressed, checksum)
+INSERT INTO conversion (id, submission, queue, conversion_id, body, suppressed, checksum)
 VALUES (?, ?, ?, ?, ?, ?, ?);
 
 -- name: add_usual_conversions
 -- Add conversions that are not suppressed.
-INSERT INTO conversion (id, submission, lane, conversion_id, body, checksum)
+INSERT INTO conversion (id, submission, queue, conversion_id, body, checksum)
 VALUES (?, ?, ?, ?, ?, ?);
 
 -- name: add_deliveries
 -- Add deliveries that are ready to be sent.
-INSERT INTO outbox (id, lane, account, received_at, state)
+INSERT INTO outbox (id, queue, account, received_at, state)
 VALUES (?, ?, ?, ?, 'queued');
 
 -- name: add_held
 -- Add deliveries that a user must release before they are sent.
-INSERT INTO outbox (id, lane, account, received_at, rested_at, reason, state)
+INSERT INTO outbox (id, queue, account, received_at, rested_at, reason, state)
 VALUES (?, ?, ?, ?, ?, ?, 'held');
 
 -- name: add_consents
@@ -254,14 +254,14 @@ SELECT name, sealed FROM vault WHERE name >= :first AND name < :beyond ORDER BY 
 
 -- name: count_ignored
 -- Count ignored items, under :other if a day has too many names.
-INSERT INTO ignored (day, source, door, name, reason, times)
-VALUES (:day, :source, :door, CASE
+INSERT INTO ignored (day, source, endpoint, name, reason, times)
+VALUES (:day, :source, :endpoint, CASE
   WHEN EXISTS (
-    SELECT 1 FROM ignored WHERE day = :day AND source = :source AND door = :door
+    SELECT 1 FROM ignored WHERE day = :day AND source = :source AND endpoint = :endpoint
       AND name = :called AND reason = :reason)
     OR (SELECT count(*) FROM ignored WHERE day = :day AND source = :source) < :most
   THEN :called ELSE :other END, :reason, :times)
-ON CONFLICT (day, source, door, name, reason) DO UPDATE SET times = times + excluded.times;
+ON CONFLICT (day, source, endpoint, name, reason) DO UPDATE SET times = times + excluded.times;
 
 -- name: forget_ignored
 -- Delete the counts of ignored items from before a given day.
@@ -269,8 +269,8 @@ DELETE FROM ignored WHERE day < :before;
 
 -- name: ignored
 -- The counts of ignored items since a day.
-SELECT day, source, door, name, reason, times FROM ignored WHERE day >= :since
-ORDER BY day, source, door, name, reason;
+SELECT day, source, endpoint, name, reason, times FROM ignored WHERE day >= :since
+ORDER BY day, source, endpoint, name, reason;
 
 -- name: ignored_names
 -- The names of ignored items.
@@ -283,23 +283,23 @@ DELETE FROM ignored;
 
 -- name: put_ignored
 -- Add a count of ignored items to the row of the same name.
-INSERT INTO ignored (day, source, door, name, reason, times)
-VALUES (:day, :source, :door, :called, :reason, :times)
-ON CONFLICT (day, source, door, name, reason) DO UPDATE SET times = times + excluded.times;
+INSERT INTO ignored (day, source, endpoint, name, reason, times)
+VALUES (:day, :source, :endpoint, :called, :reason, :times)
+ON CONFLICT (day, source, endpoint, name, reason) DO UPDATE SET times = times + excluded.times;
 
--- name: request_named
+-- name: request_of_key
 -- The digest of the request with an idempotency key, unless it has expired.
-SELECT said FROM request_name WHERE key = :key AND at >= :before;
+SELECT request FROM idempotency_key WHERE key = :key AND at >= :before;
 
--- name: name_request
+-- name: store_idempotency_key
 -- Store an idempotency key.
-INSERT INTO request_name (key, said, at) VALUES (:key, :said, :at)
-ON CONFLICT (key) DO UPDATE SET said = excluded.said, at = excluded.at;
+INSERT INTO idempotency_key (key, request, at) VALUES (:key, :request, :at)
+ON CONFLICT (key) DO UPDATE SET request = excluded.request, at = excluded.at;
 
--- name: forget_request_names
+-- name: forget_idempotency_keys
 -- Delete the oldest idempotency keys, a few at a time.
-DELETE FROM request_name WHERE id IN (
-  SELECT id FROM request_name WHERE id <= (SELECT min(id) + 8 FROM request_name) AND at < :before);
+DELETE FROM idempotency_key WHERE id IN (
+  SELECT id FROM idempotency_key WHERE id <= (SELECT min(id) + 8 FROM idempotency_key) AND at < :before);
 
 -- name: promote
 -- Make postponed deliveries ready when they are due.
@@ -317,22 +317,22 @@ WHERE id IN (
   WHERE state = 'queued' AND due_at IS NOT NULL AND due_at > :furthest
   LIMIT :limit);
 
--- name: lane_to_claim
--- The lane of a pixel whose first ready delivery has the earliest deadline.
-SELECT lane.id, lane.event
-FROM lane JOIN outbox ON outbox.id = (
+-- name: queue_to_claim
+-- The queue of a pixel whose first ready delivery has the earliest deadline.
+SELECT queue.id, queue.event
+FROM queue JOIN outbox ON outbox.id = (
   SELECT oldest.id FROM outbox AS oldest INDEXED BY ready
-  WHERE oldest.lane = lane.id AND oldest.state = 'queued' AND oldest.due_at IS NULL
+  WHERE oldest.queue = queue.id AND oldest.state = 'queued' AND oldest.due_at IS NULL
     AND (oldest.ambiguous_since IS NULL OR oldest.ambiguous_since >= :ambiguous_after)
     AND oldest.crashes < :crashes
     AND oldest.id NOT IN (SELECT value FROM json_each(:passing))
   ORDER BY oldest.rank, oldest.id LIMIT 1)
-WHERE lane.pixel = :pixel
-  AND lane.event NOT IN (SELECT value FROM json_each(:passing_events))
+WHERE queue.pixel = :pixel
+  AND queue.event NOT IN (SELECT value FROM json_each(:passing_events))
 ORDER BY outbox.rank, outbox.id LIMIT 1;
 
 -- name: claimable
--- The ready deliveries of a lane, earliest deadline first, as one row, so that Python reads one row
+-- The ready deliveries of a queue, earliest deadline first, as one row, so that Python reads one row
 -- instead of one per delivery.
 SELECT
   json_group_array(json_array(
@@ -343,7 +343,7 @@ FROM (
     outbox.id, conversion.conversion_id, length(conversion.body) AS size, outbox.received_at,
     outbox.attempts, outbox.ambiguous_since, outbox.crashes, conversion.checksum, conversion.body
   FROM outbox INDEXED BY ready CROSS JOIN conversion ON conversion.id = outbox.id
-  WHERE outbox.lane = :lane AND outbox.state = 'queued' AND outbox.due_at IS NULL
+  WHERE outbox.queue = :queue AND outbox.state = 'queued' AND outbox.due_at IS NULL
     AND (ambiguous_since IS NULL OR ambiguous_since >= :ambiguous_after)
     AND outbox.crashes < :crashes
     AND outbox.id NOT IN (SELECT value FROM json_each(:passing))
@@ -351,13 +351,13 @@ FROM (
   LIMIT :limit);
 
 -- name: ready_sizes
--- The sizes of the ready deliveries of a lane in bytes, earliest deadline first, so that only those
+-- The sizes of the ready deliveries of a queue in bytes, earliest deadline first, so that only those
 -- that fit into a request are read.
 SELECT json_group_array(size)
 FROM (
   SELECT coalesce(length(conversion.body), 0) AS size
   FROM outbox INDEXED BY ready LEFT JOIN conversion ON conversion.id = outbox.id
-  WHERE outbox.lane = :lane AND outbox.state = 'queued' AND outbox.due_at IS NULL
+  WHERE outbox.queue = :queue AND outbox.state = 'queued' AND outbox.due_at IS NULL
     AND (ambiguous_since IS NULL OR ambiguous_since >= :ambiguous_after)
     AND outbox.crashes < :crashes
     AND outbox.id NOT IN (SELECT value FROM json_each(:passing))
@@ -365,9 +365,9 @@ FROM (
   LIMIT :limit);
 
 -- name: ready_ids
--- The ids of the ready deliveries of a lane, with or without a conversion.
+-- The ids of the ready deliveries of a queue, with or without a conversion.
 SELECT id FROM outbox INDEXED BY ready
-WHERE lane = :lane AND state = 'queued' AND due_at IS NULL
+WHERE queue = :queue AND state = 'queued' AND due_at IS NULL
   AND (ambiguous_since IS NULL OR ambiguous_since >= :ambiguous_after)
   AND crashes < :crashes
   AND id NOT IN (SELECT value FROM json_each(:passing))
@@ -388,24 +388,24 @@ WHERE id IN (SELECT value FROM json_each(:deliveries));
 
 -- name: add_lease
 -- Add the lease of a claim.
-INSERT INTO lease (id, lane, claimed_at, until, open, deliveries)
-VALUES (:lease, :lane, :claimed_at, :until, :open, :deliveries);
+INSERT INTO lease (id, queue, claimed_at, until, open, deliveries)
+VALUES (:lease, :queue, :claimed_at, :until, :open, :deliveries);
 
 -- name: usual_event
 -- The event of a pixel with the earliest deadline after the claimed places, which are JSON by event.
-SELECT lane.id, lane.event
-FROM lane JOIN outbox ON outbox.id = coalesce(
+SELECT queue.id, queue.event
+FROM queue JOIN outbox ON outbox.id = coalesce(
   (SELECT same.id FROM outbox AS same INDEXED BY ready
-   WHERE same.lane = lane.id AND same.state = 'queued' AND same.due_at IS NULL
-     AND same.rank = json_extract(:places, '$."' || lane.id || '"[0]')
-     AND same.id > json_extract(:places, '$."' || lane.id || '"[1]')
+   WHERE same.queue = queue.id AND same.state = 'queued' AND same.due_at IS NULL
+     AND same.rank = json_extract(:places, '$."' || queue.id || '"[0]')
+     AND same.id > json_extract(:places, '$."' || queue.id || '"[1]')
    ORDER BY same.id LIMIT 1),
   (SELECT later.id FROM outbox AS later INDEXED BY ready
-   WHERE later.lane = lane.id AND later.state = 'queued' AND later.due_at IS NULL
-     AND later.rank > coalesce(json_extract(:places, '$."' || lane.id || '"[0]'), :first)
+   WHERE later.queue = queue.id AND later.state = 'queued' AND later.due_at IS NULL
+     AND later.rank > coalesce(json_extract(:places, '$."' || queue.id || '"[0]'), :first)
    ORDER BY later.rank, later.id LIMIT 1))
-WHERE lane.pixel = :pixel
-  AND lane.event NOT IN (SELECT value FROM json_each(:passing_events))
+WHERE queue.pixel = :pixel
+  AND queue.event NOT IN (SELECT value FROM json_each(:passing_events))
 ORDER BY outbox.rank, outbox.id LIMIT 1;
 
 -- name: ready_of_rank
@@ -419,7 +419,7 @@ SELECT
   CAST(group_concat(body, ',') AS BLOB)
 FROM (
   SELECT id FROM outbox INDEXED BY ready
-  WHERE lane = :event AND state = 'queued' AND due_at IS NULL AND rank = :rank AND id > :after
+  WHERE queue = :event AND state = 'queued' AND due_at IS NULL AND rank = :rank AND id > :after
   ORDER BY id
   LIMIT :limit) AS chosen
 CROSS JOIN outbox ON outbox.id = chosen.id LEFT JOIN conversion ON conversion.id = chosen.id;
@@ -435,14 +435,14 @@ SELECT
   CAST(group_concat(body, ',') AS BLOB)
 FROM (
   SELECT id, rank FROM outbox INDEXED BY ready
-  WHERE lane = :event AND state = 'queued' AND due_at IS NULL AND rank > :rank
+  WHERE queue = :event AND state = 'queued' AND due_at IS NULL AND rank > :rank
   ORDER BY rank, id
   LIMIT :limit) AS chosen
 CROSS JOIN outbox ON outbox.id = chosen.id LEFT JOIN conversion ON conversion.id = chosen.id;
 
 -- name: add_unmarked_lease
 -- Add the lease of a usual claim.
-INSERT INTO lease (id, lane, claimed_at, until, open, deliveries, unmarked)
+INSERT INTO lease (id, queue, claimed_at, until, open, deliveries, unmarked)
 VALUES (:lease, :event, :claimed_at, :until, :open, :deliveries, 1);
 
 -- name: unmarked_leases
@@ -468,7 +468,7 @@ UPDATE lease SET unmarked = 0 WHERE unmarked;
 -- Remove the delivered deliveries of an unmarked lease, which are all between two ids.
 -- SQLite deletes the entries of this index where it reads them, without a search for each.
 DELETE FROM outbox INDEXED BY ready
-WHERE lane = :event AND state = 'queued' AND due_at IS NULL
+WHERE queue = :event AND state = 'queued' AND due_at IS NULL
   AND rank BETWEEN :earliest AND :latest AND id BETWEEN :first AND :last;
 
 -- name: remove_listed
@@ -486,8 +486,8 @@ DELETE FROM lease WHERE id = :lease AND open <= 0;
 
 -- name: add_attempt
 -- Add a request to X.
-INSERT INTO attempt (id, at, lane, outcome, status, answer, ambiguous, size)
-VALUES (:attempt, :at, :lane, :outcome, :status, :answer, :ambiguous, :size);
+INSERT INTO attempt (id, at, queue, outcome, status, answer, ambiguous, size)
+VALUES (:attempt, :at, :queue, :outcome, :status, :answer, :ambiguous, :size);
 
 -- name: add_attempted
 -- Add the deliveries of a request.
@@ -558,7 +558,7 @@ WHERE id IN (SELECT value FROM json_each(:deliveries)) AND lease = :lease AND st
 
 -- name: lapsed_leases
 -- Expired leases, and leases that end later than allowed.
-SELECT id, lane, claimed_at, deliveries FROM lease
+SELECT id, queue, claimed_at, deliveries FROM lease
 WHERE until < :now OR until > :furthest ORDER BY id;
 
 -- name: still_under
@@ -582,17 +582,17 @@ WHERE id IN (
 -- Hold ambiguous deliveries of cautious pixels.
 UPDATE outbox SET state = 'held', due_at = NULL, reason = :reason, rested_at = :now
 WHERE id IN (
-  SELECT outbox.id FROM outbox INDEXED BY ambiguous JOIN lane ON lane.id = outbox.lane
+  SELECT outbox.id FROM outbox INDEXED BY ambiguous JOIN queue ON queue.id = outbox.queue
   WHERE outbox.state = 'queued' AND outbox.ambiguous_since IS NOT NULL
-    AND lane.pixel IN (SELECT value FROM json_each(:pixels))
+    AND queue.pixel IN (SELECT value FROM json_each(:pixels))
   LIMIT :limit);
 
 -- name: hold_ready
--- Hold ready deliveries of one lane that waited too long.
+-- Hold ready deliveries of one queue that waited too long.
 UPDATE outbox SET state = 'held', reason = :reason, rested_at = :now
 WHERE id IN (
   SELECT id FROM outbox INDEXED BY ready
-  WHERE lane = :lane AND state = 'queued' AND due_at IS NULL AND rank < :before
+  WHERE queue = :queue AND state = 'queued' AND due_at IS NULL AND rank < :before
     AND received_at < :before AND (replayed_at IS NULL OR replayed_at < :before)
   LIMIT :limit);
 
@@ -666,13 +666,13 @@ UPDATE outbox
 SET state = 'queued', due_at = NULL, replayed_at = :now, rested_at = NULL, reason = NULL
 WHERE id IN (
   SELECT id FROM outbox INDEXED BY resting
-  WHERE state IN ('held', 'dead') AND state = 'held' AND lane = :lane AND replayed_at IS NULL
+  WHERE state IN ('held', 'dead') AND state = 'held' AND queue = :queue AND replayed_at IS NULL
     AND substr(reason, 1, length(:reason)) = :reason);
 
 -- name: spent
 -- The number of conversions of each attempt since a time.
-SELECT lane.pixel, attempt.at, attempt.size
-FROM attempt INDEXED BY attempt_at JOIN lane ON lane.id = attempt.lane
+SELECT queue.pixel, attempt.at, attempt.size
+FROM attempt INDEXED BY attempt_at JOIN queue ON queue.id = attempt.queue
 WHERE attempt.at >= :since ORDER BY attempt.at, attempt.id;
 
 -- name: remarked
@@ -685,8 +685,8 @@ WHERE outbox.id IN (SELECT value FROM json_each(:deliveries)) AND outbox.state =
 
 -- name: held_of_submission
 -- The held deliveries of a submission.
-SELECT outbox.id, lane.pixel, CAST(conversion.conversion_id AS TEXT), outbox.reason
-FROM outbox JOIN conversion ON conversion.id = outbox.id JOIN lane ON lane.id = outbox.lane
+SELECT outbox.id, queue.pixel, CAST(conversion.conversion_id AS TEXT), outbox.reason
+FROM outbox JOIN conversion ON conversion.id = outbox.id JOIN queue ON queue.id = outbox.queue
 WHERE outbox.id >= :first AND outbox.id < :end AND outbox.state = 'held';
 
 -- name: replay
@@ -812,17 +812,17 @@ WHERE conversion.id IN (SELECT value FROM json_each(:deliveries));
 
 -- name: names_of
 -- The inputs of the dedup keys of deliveries, and the times of their receipt.
-SELECT conversion.id, lane.pixel, lane.event, CAST(conversion.conversion_id AS TEXT), outbox.received_at
-FROM outbox JOIN conversion ON conversion.id = outbox.id JOIN lane ON lane.id = conversion.lane
+SELECT conversion.id, queue.pixel, queue.event, CAST(conversion.conversion_id AS TEXT), outbox.received_at
+FROM outbox JOIN conversion ON conversion.id = outbox.id JOIN queue ON queue.id = conversion.queue
 WHERE outbox.id IN (SELECT value FROM json_each(:deliveries)) AND outbox.state IN ('held', 'dead');
 
 -- name: ids_of_called
 -- The events and conversion ids of a tag for an id that users know, the latest first.
-SELECT lane.event, CAST(conversion.conversion_id AS TEXT)
+SELECT queue.event, CAST(conversion.conversion_id AS TEXT)
 FROM called
 CROSS JOIN conversion ON conversion.id = called.delivery
-CROSS JOIN lane ON lane.id = conversion.lane
-WHERE called.name = :name AND lane.pixel = :pixel
+CROSS JOIN queue ON queue.id = conversion.queue
+WHERE called.name = :name AND queue.pixel = :pixel
 ORDER BY called.delivery DESC LIMIT :limit;
 
 -- name: deliveries_of_receipt
@@ -834,8 +834,8 @@ WHERE submission.receipt = :receipt ORDER BY conversion.id LIMIT :limit;
 
 -- name: resting_deliveries
 -- Dead and held deliveries, the latest first.
-SELECT outbox.id FROM outbox INDEXED BY resting JOIN lane ON lane.id = outbox.lane
-WHERE outbox.state IN ('held', 'dead') AND (:pixel IS NULL OR lane.pixel = :pixel)
+SELECT outbox.id FROM outbox INDEXED BY resting JOIN queue ON queue.id = outbox.queue
+WHERE outbox.state IN ('held', 'dead') AND (:pixel IS NULL OR queue.pixel = :pixel)
   AND outbox.rested_at >= :since AND outbox.rested_at < :until
 ORDER BY outbox.rested_at DESC, outbox.id DESC LIMIT :limit;
 
@@ -843,16 +843,16 @@ ORDER BY outbox.rested_at DESC, outbox.id DESC LIMIT :limit;
 -- A conversion without a pixel, or of a submission that does not contain it: no query would find
 -- it.
 SELECT conversion.id FROM conversion
-LEFT JOIN lane ON lane.id = conversion.lane
+LEFT JOIN queue ON queue.id = conversion.queue
 LEFT JOIN submission ON submission.id = conversion.submission
-WHERE lane.id IS NULL OR submission.id IS NULL
+WHERE queue.id IS NULL OR submission.id IS NULL
   OR conversion.id < submission.first OR conversion.id >= submission.first + submission.entries
 LIMIT 1;
 
--- name: lives
+-- name: histories
 -- Conversions with the complete history of their deliveries.
 SELECT
-  conversion.id, lane.pixel, lane.event, CAST(conversion.conversion_id AS TEXT),
+  conversion.id, queue.pixel, queue.event, CAST(conversion.conversion_id AS TEXT),
   CASE
     WHEN outbox.state IS NOT NULL THEN outbox.shown_state
     WHEN discarded.note IS NOT NULL OR conversion.suppressed IS NOT NULL THEN 'suppressed'
@@ -863,19 +863,19 @@ SELECT
   coalesce(outbox.reason, discarded.note, conversion.suppressed),
   outbox.due_at,
   (SELECT pause.reason FROM pause
-   WHERE pause.pixel = lane.pixel AND pause.event IN ('', lane.event)
+   WHERE pause.pixel = queue.pixel AND pause.event IN ('', queue.event)
      AND outbox.shown_state = 'queued'
    ORDER BY pause.event LIMIT 1),
   closure.reason, coalesce(closure.until, 0),
   consent.evidence, submission.unfired, conversion.id - submission.first,
   coalesce(outbox.ambiguous_since, discarded.ambiguous_since), called.name, replaced.by, conversion.checksum
 FROM conversion
-JOIN lane ON lane.id = conversion.lane
+JOIN queue ON queue.id = conversion.queue
 JOIN submission ON submission.id = conversion.submission
 LEFT JOIN outbox ON outbox.id = conversion.id
 LEFT JOIN discarded ON discarded.delivery = conversion.id
 LEFT JOIN repeated ON repeated.delivery = conversion.id
-LEFT JOIN closure ON closure.pixel = lane.pixel AND outbox.shown_state = 'queued'
+LEFT JOIN closure ON closure.pixel = queue.pixel AND outbox.shown_state = 'queued'
 LEFT JOIN consent ON consent.delivery = conversion.id
 LEFT JOIN called ON called.delivery = conversion.id
 LEFT JOIN replaced ON replaced.delivery = conversion.id
@@ -917,52 +917,52 @@ ORDER BY account.source, account.pixel;
 -- The pending deliveries, by pixel and hour of rank. Ready ones are counted hour by hour with their
 -- index, because grouping a million rows takes five times as long. The rest was tried before, and
 -- is a small number.
-WITH RECURSIVE step (lane, hour) AS (
-  SELECT lane.id, (
+WITH RECURSIVE step (queue, hour) AS (
+  SELECT queue.id, (
     SELECT min(rank) / :hour FROM outbox INDEXED BY ready
-    WHERE outbox.lane = lane.id AND state = 'queued' AND due_at IS NULL)
-  FROM lane
+    WHERE outbox.queue = queue.id AND state = 'queued' AND due_at IS NULL)
+  FROM queue
   UNION ALL
-  SELECT step.lane, (
+  SELECT step.queue, (
     SELECT min(rank) / :hour FROM outbox INDEXED BY ready
-    WHERE outbox.lane = step.lane AND state = 'queued' AND due_at IS NULL
+    WHERE outbox.queue = step.queue AND state = 'queued' AND due_at IS NULL
       AND rank >= (step.hour + 1) * :hour)
   FROM step WHERE step.hour IS NOT NULL),
-counted (lane, hour, deliveries, first, oldest) AS (
-  SELECT step.lane, step.hour, (
+counted (queue, hour, deliveries, first, oldest) AS (
+  SELECT step.queue, step.hour, (
     SELECT count(*) FROM outbox INDEXED BY ready
-    WHERE outbox.lane = step.lane AND state = 'queued' AND due_at IS NULL
+    WHERE outbox.queue = step.queue AND state = 'queued' AND due_at IS NULL
       AND rank >= step.hour * :hour AND rank < (step.hour + 1) * :hour), (
     SELECT min(rank) FROM outbox INDEXED BY ready
-    WHERE outbox.lane = step.lane AND state = 'queued' AND due_at IS NULL
+    WHERE outbox.queue = step.queue AND state = 'queued' AND due_at IS NULL
       AND rank >= step.hour * :hour), (
     -- Of what is not ambiguous, the rank is when it was received.
     SELECT rank FROM outbox INDEXED BY ready
-    WHERE outbox.lane = step.lane AND state = 'queued' AND due_at IS NULL
+    WHERE outbox.queue = step.queue AND state = 'queued' AND due_at IS NULL
       AND rank >= step.hour * :hour AND rank < (step.hour + 1) * :hour
       AND ambiguous_since IS NULL
     ORDER BY rank LIMIT 1)
   FROM step WHERE step.hour IS NOT NULL
   UNION ALL
   -- Counted above, or below.
-  SELECT lane, rank / :hour, 0, min(rank), min(received_at) FROM outbox INDEXED BY ambiguous
+  SELECT queue, rank / :hour, 0, min(rank), min(received_at) FROM outbox INDEXED BY ambiguous
   WHERE state = 'queued' AND ambiguous_since IS NOT NULL GROUP BY 1, 2
   UNION ALL
-  SELECT lane, rank / :hour, count(*), min(rank), min(received_at) FROM outbox INDEXED BY aging
+  SELECT queue, rank / :hour, count(*), min(rank), min(received_at) FROM outbox INDEXED BY aging
   WHERE state = 'queued' AND due_at IS NOT NULL GROUP BY 1, 2
   UNION ALL
-  SELECT outbox.lane, outbox.rank / :hour, count(*), min(outbox.rank), min(outbox.received_at)
+  SELECT outbox.queue, outbox.rank / :hour, count(*), min(outbox.rank), min(outbox.received_at)
   FROM lease CROSS JOIN json_each(lease.deliveries) AS claimed
   CROSS JOIN outbox ON outbox.id = claimed.value
   WHERE outbox.state = 'sending' AND outbox.lease = lease.id GROUP BY 1, 2)
-SELECT lane.pixel, counted.hour, sum(counted.deliveries), min(counted.first), min(counted.oldest)
-FROM counted JOIN lane ON lane.id = counted.lane
-GROUP BY lane.pixel, counted.hour ORDER BY lane.pixel, counted.hour;
+SELECT queue.pixel, counted.hour, sum(counted.deliveries), min(counted.first), min(counted.oldest)
+FROM counted JOIN queue ON queue.id = counted.queue
+GROUP BY queue.pixel, counted.hour ORDER BY queue.pixel, counted.hour;
 
 -- name: delivered_since
 -- The conversions that X accepted since a time, by pixel and minute, each at the end of its minute.
-SELECT lane.pixel, attempt.at / :minute * :minute + :minute - 1, sum(attempt.size)
-FROM attempt INDEXED BY attempt_at JOIN lane ON lane.id = attempt.lane
+SELECT queue.pixel, attempt.at / :minute * :minute + :minute - 1, sum(attempt.size)
+FROM attempt INDEXED BY attempt_at JOIN queue ON queue.id = attempt.queue
 WHERE attempt.at >= :since AND attempt.outcome = 'delivered' GROUP BY 1, 2 ORDER BY 1, 2;
 
 -- name: alerts
@@ -996,125 +996,125 @@ ON CONFLICT (source, hour) DO UPDATE SET
 -- Delete hours that are too old to describe a source.
 DELETE FROM traffic WHERE source = :source AND hour < :before;
 
--- name: add_sightings
+-- name: add_to_dedup_report
 -- Add conversion ids by path.
-INSERT INTO sighting (at, lane, way, conversion_id, email_mark, phone_mark, click_mark)
+INSERT INTO dedup_report (at, queue, path, conversion_id, email_mark, phone_mark, click_mark)
 VALUES (?, ?, ?, ?, ?, ?, ?);
 
--- name: forget_sightings
--- Delete the oldest sightings.
-DELETE FROM sighting WHERE id IN (
-  SELECT id FROM sighting INDEXED BY sighting_at WHERE at < :before ORDER BY at LIMIT :limit);
+-- name: forget_dedup_report
+-- Delete the oldest entries of the deduplication report.
+DELETE FROM dedup_report WHERE id IN (
+  SELECT id FROM dedup_report INDEXED BY dedup_report_at WHERE at < :before ORDER BY at LIMIT :limit);
 
--- name: twins_told
+-- name: pixel_reports
 -- The first reports of one conversion id to X's pixel.
-SELECT at, way FROM sighting INDEXED BY sighting_twin
-WHERE lane = (SELECT id FROM lane WHERE pixel = :pixel AND event = :event)
-  AND conversion_id = :conversion_id AND way IN ('pixel', 'blocked')
+SELECT at, path FROM dedup_report INDEXED BY dedup_report_pixel
+WHERE queue = (SELECT id FROM queue WHERE pixel = :pixel AND event = :event)
+  AND conversion_id = :conversion_id AND path IN ('pixel', 'blocked')
 ORDER BY at LIMIT :limit;
 
--- name: pairs
--- The orders with two ids that `overlap` counts, the latest first, each with one other id.
+-- name: id_pairs
+-- The orders with two ids that `dedup_report` counts, the latest first, each with one other id.
 WITH
   seen AS MATERIALIZED (
     SELECT
-      lane, conversion_id, min(at) AS first_at,
-      min(CASE WHEN way = 'pixel' THEN at END) AS pixel_first,
-      max(CASE WHEN way = 'pixel' THEN at END) AS pixel_last,
-      min(CASE WHEN way IN ('page', 'server') THEN at END) AS gateway_first,
-      max(way = 'blocked') AS blocked, max(way = 'page') AS page, max(way = 'server') AS server,
+      queue, conversion_id, min(at) AS first_at,
+      min(CASE WHEN path = 'pixel' THEN at END) AS pixel_first,
+      max(CASE WHEN path = 'pixel' THEN at END) AS pixel_last,
+      min(CASE WHEN path IN ('page', 'server') THEN at END) AS gateway_first,
+      max(path = 'blocked') AS blocked, max(path = 'page') AS page, max(path = 'server') AS server,
       max(email_mark) AS email_mark, max(phone_mark) AS phone_mark, max(click_mark) AS click_mark
-    FROM sighting INDEXED BY sighting_at WHERE at >= :since - :meets_within
-    GROUP BY lane, conversion_id),
+    FROM dedup_report INDEXED BY dedup_report_at WHERE at >= :since - :meets_within
+    GROUP BY queue, conversion_id),
   marked AS MATERIALIZED (
-    SELECT lane, conversion_id, first_at, server, 'email' AS kind, email_mark AS mark FROM seen
+    SELECT queue, conversion_id, first_at, server, 'email' AS kind, email_mark AS mark FROM seen
     WHERE email_mark IS NOT NULL AND server <> (page OR blocked OR pixel_first IS NOT NULL)
     UNION ALL
-    SELECT lane, conversion_id, first_at, server, 'phone', phone_mark FROM seen
+    SELECT queue, conversion_id, first_at, server, 'phone', phone_mark FROM seen
     WHERE phone_mark IS NOT NULL AND server <> (page OR blocked OR pixel_first IS NOT NULL)
     UNION ALL
-    SELECT lane, conversion_id, first_at, server, 'click', click_mark FROM seen
+    SELECT queue, conversion_id, first_at, server, 'click', click_mark FROM seen
     WHERE click_mark IS NOT NULL AND server <> (page OR blocked OR pixel_first IS NOT NULL)),
   shared AS MATERIALIZED (
-    SELECT lane, kind, mark FROM marked GROUP BY lane, kind, mark HAVING min(server) < max(server)),
+    SELECT queue, kind, mark FROM marked GROUP BY queue, kind, mark HAVING min(server) < max(server)),
   near_by AS MATERIALIZED (
     SELECT
-      lane, kind, mark, first_at / :meets_within + near.value AS span,
+      queue, kind, mark, first_at / :meets_within + near.value AS span,
       min(first_at) AS server_at, conversion_id AS server_id
-    FROM shared JOIN marked USING (lane, kind, mark) CROSS JOIN json_each('[-1, 0, 1]') AS near
-    WHERE server GROUP BY lane, kind, mark, first_at / :meets_within, near.value
+    FROM shared JOIN marked USING (queue, kind, mark) CROSS JOIN json_each('[-1, 0, 1]') AS near
+    WHERE server GROUP BY queue, kind, mark, first_at / :meets_within, near.value
     UNION ALL
     SELECT
-      lane, kind, mark, first_at / :meets_within + near.value,
+      queue, kind, mark, first_at / :meets_within + near.value,
       max(first_at), conversion_id
-    FROM shared JOIN marked USING (lane, kind, mark) CROSS JOIN json_each('[-1, 0, 1]') AS near
-    WHERE server GROUP BY lane, kind, mark, first_at / :meets_within, near.value),
+    FROM shared JOIN marked USING (queue, kind, mark) CROSS JOIN json_each('[-1, 0, 1]') AS near
+    WHERE server GROUP BY queue, kind, mark, first_at / :meets_within, near.value),
   paired AS MATERIALIZED (
     SELECT
-      marked.lane, marked.conversion_id AS page_id, server_id, first_at,
+      marked.queue, marked.conversion_id AS page_id, server_id, first_at,
       min(abs(server_at - first_at)) AS apart
     FROM marked JOIN near_by
-      ON near_by.lane = marked.lane AND near_by.kind = marked.kind AND near_by.mark = marked.mark
+      ON near_by.queue = marked.queue AND near_by.kind = marked.kind AND near_by.mark = marked.mark
       AND near_by.span = marked.first_at / :meets_within
     WHERE NOT marked.server AND first_at >= :since AND abs(server_at - first_at) <= :meets_within
-    GROUP BY marked.lane, marked.conversion_id)
-SELECT lane.pixel, lane.event, page_id, server_id, first_at
-FROM paired JOIN lane ON lane.id = paired.lane
+    GROUP BY marked.queue, marked.conversion_id)
+SELECT queue.pixel, queue.event, page_id, server_id, first_at
+FROM paired JOIN queue ON queue.id = paired.queue
 ORDER BY first_at DESC, page_id LIMIT :limit;
 
--- name: overlap
+-- name: dedup_report
 -- The paths of conversion ids, by event and day. A page's id without a server's and a server's id
 -- without a page's belong to one order if they have an equal mark.
 WITH
   seen AS MATERIALIZED (
     SELECT
-      lane, conversion_id, min(at) AS first_at,
-      min(CASE WHEN way = 'pixel' THEN at END) AS pixel_first,
-      max(CASE WHEN way = 'pixel' THEN at END) AS pixel_last,
-      min(CASE WHEN way IN ('page', 'server') THEN at END) AS gateway_first,
-      max(way = 'blocked') AS blocked, max(way = 'page') AS page, max(way = 'server') AS server,
+      queue, conversion_id, min(at) AS first_at,
+      min(CASE WHEN path = 'pixel' THEN at END) AS pixel_first,
+      max(CASE WHEN path = 'pixel' THEN at END) AS pixel_last,
+      min(CASE WHEN path IN ('page', 'server') THEN at END) AS gateway_first,
+      max(path = 'blocked') AS blocked, max(path = 'page') AS page, max(path = 'server') AS server,
       max(email_mark) AS email_mark, max(phone_mark) AS phone_mark, max(click_mark) AS click_mark
-    FROM sighting INDEXED BY sighting_at WHERE at >= :since - :meets_within
-    GROUP BY lane, conversion_id),
+    FROM dedup_report INDEXED BY dedup_report_at WHERE at >= :since - :meets_within
+    GROUP BY queue, conversion_id),
   marked AS MATERIALIZED (
-    SELECT lane, conversion_id, first_at, server, 'email' AS kind, email_mark AS mark FROM seen
+    SELECT queue, conversion_id, first_at, server, 'email' AS kind, email_mark AS mark FROM seen
     WHERE email_mark IS NOT NULL AND server <> (page OR blocked OR pixel_first IS NOT NULL)
     UNION ALL
-    SELECT lane, conversion_id, first_at, server, 'phone', phone_mark FROM seen
+    SELECT queue, conversion_id, first_at, server, 'phone', phone_mark FROM seen
     WHERE phone_mark IS NOT NULL AND server <> (page OR blocked OR pixel_first IS NOT NULL)
     UNION ALL
-    SELECT lane, conversion_id, first_at, server, 'click', click_mark FROM seen
+    SELECT queue, conversion_id, first_at, server, 'click', click_mark FROM seen
     WHERE click_mark IS NOT NULL AND server <> (page OR blocked OR pixel_first IS NOT NULL)),
   shared AS MATERIALIZED (
-    SELECT lane, kind, mark FROM marked GROUP BY lane, kind, mark HAVING min(server) < max(server)),
-  -- Spans of 48 hours, each told to its neighbours too: one row a span, however many share a mark.
+    SELECT queue, kind, mark FROM marked GROUP BY queue, kind, mark HAVING min(server) < max(server)),
+  -- Spans of 48 hours, each reported to its neighbours too: one row a span, however many share a mark.
   by_server AS MATERIALIZED (
     SELECT
-      lane, kind, mark, first_at / :meets_within + near.value AS span,
+      queue, kind, mark, first_at / :meets_within + near.value AS span,
       min(first_at) AS earliest, max(first_at) AS latest
-    FROM shared JOIN marked USING (lane, kind, mark) CROSS JOIN json_each('[-1, 0, 1]') AS near
-    WHERE server GROUP BY lane, kind, mark, first_at / :meets_within, near.value),
+    FROM shared JOIN marked USING (queue, kind, mark) CROSS JOIN json_each('[-1, 0, 1]') AS near
+    WHERE server GROUP BY queue, kind, mark, first_at / :meets_within, near.value),
   twice AS MATERIALIZED (
-    SELECT DISTINCT marked.lane, marked.conversion_id
+    SELECT DISTINCT marked.queue, marked.conversion_id
     FROM marked JOIN by_server
-      ON by_server.lane = marked.lane AND by_server.kind = marked.kind
+      ON by_server.queue = marked.queue AND by_server.kind = marked.kind
       AND by_server.mark = marked.mark AND by_server.span = marked.first_at / :meets_within
     WHERE NOT marked.server AND by_server.earliest <= marked.first_at + :meets_within
       AND by_server.latest >= marked.first_at - :meets_within)
 SELECT
-  lane.pixel, lane.event, first_at / :day AS day,
+  queue.pixel, queue.event, first_at / :day AS day,
   sum(pixel_first IS NOT NULL AND gateway_first IS NOT NULL),
   sum(pixel_first IS NOT NULL AND gateway_first IS NULL),
   sum(pixel_first IS NULL AND gateway_first IS NOT NULL),
-  sum(blocked), sum(page AND server), sum(twice.lane IS NOT NULL),
+  sum(blocked), sum(page AND server), sum(twice.queue IS NOT NULL),
   sum(coalesce(
     max(pixel_last - gateway_first, gateway_first - pixel_first) > :meets_within, 0))
 FROM seen
-JOIN lane ON lane.id = seen.lane
-LEFT JOIN twice ON twice.lane = seen.lane AND twice.conversion_id = seen.conversion_id
+JOIN queue ON queue.id = seen.queue
+LEFT JOIN twice ON twice.queue = seen.queue AND twice.conversion_id = seen.conversion_id
 WHERE first_at >= :since
-GROUP BY lane.pixel, lane.event, day
-ORDER BY lane.pixel, lane.event, day;
+GROUP BY queue.pixel, queue.event, day
+ORDER BY queue.pixel, queue.event, day;
 
 -- name: rejected_so_far
 -- The total number of rejections of an account.
@@ -1122,22 +1122,22 @@ SELECT rejected FROM account WHERE id = :account;
 
 -- name: add_rejections
 -- Add rejections. A new row overwrites the account's oldest if there are too many.
-INSERT OR REPLACE INTO rejection (id, at, nth, account, told) VALUES (?, ?, ?, ?, ?);
+INSERT OR REPLACE INTO rejection (id, at, nth, account, details) VALUES (?, ?, ?, ?, ?);
 
 -- name: rejections
 -- The rejections since a time, the latest first.
-SELECT at, source, pixel, CAST(told AS BLOB) FROM rejection JOIN account ON account.id = rejection.account
+SELECT at, source, pixel, CAST(details AS BLOB) FROM rejection JOIN account ON account.id = rejection.account
 WHERE at >= :since AND (:source IS NULL OR source = :source)
 ORDER BY at DESC, account.id DESC, nth DESC;
 
 -- name: kept_rejections
 -- All stored rejections.
-SELECT rejection.id, at, source, CAST(told AS BLOB)
+SELECT rejection.id, at, source, CAST(details AS BLOB)
 FROM rejection JOIN account ON account.id = rejection.account;
 
 -- name: all_rejections
 -- All rows of rejections, unchanged.
-SELECT id, at, nth, account, told FROM rejection;
+SELECT id, at, nth, account, details FROM rejection;
 
 -- name: forget_all_rejections
 -- Delete all rejections, to write the rest again.
@@ -1149,11 +1149,11 @@ DELETE FROM rejection WHERE id IN (SELECT id FROM rejection WHERE at < :before L
 
 -- name: pruning
 -- The progress of pruning.
-SELECT bodies, lives, key, rested_at FROM pruning;
+SELECT bodies, histories, key, rested_at FROM pruning;
 
 -- name: note_pruning
 -- Store the progress of pruning.
-UPDATE pruning SET bodies = :bodies, lives = :lives, key = :key, rested_at = :rested_at;
+UPDATE pruning SET bodies = :bodies, histories = :histories, key = :key, rested_at = :rested_at;
 
 -- name: next_submissions
 -- The submissions after one, but never the last, because new ids continue from it.
@@ -1182,8 +1182,8 @@ UPDATE submission SET body = x'', refusals = NULL WHERE id > :after AND id <= :l
 
 -- name: old_suppressed
 -- Conversions that are listed by a key that they do not hold, with their keys.
-SELECT conversion.id, lane.pixel, lane.event, conversion.conversion_id
-FROM conversion JOIN lane ON lane.id = conversion.lane
+SELECT conversion.id, queue.pixel, queue.event, conversion.conversion_id
+FROM conversion JOIN queue ON queue.id = conversion.queue
 WHERE conversion.id >= :first AND conversion.id < :end
   AND (conversion.suppressed IS NOT NULL
     OR EXISTS (SELECT 1 FROM replaced WHERE replaced.delivery = conversion.id));
@@ -1267,7 +1267,7 @@ WHERE id IN (SELECT id FROM attempt INDEXED BY attempt_at WHERE at < :before ORD
 
 -- name: first_kept
 -- The first conversion that was not pruned, except for stragglers.
-SELECT first FROM submission WHERE id > :lives ORDER BY id LIMIT 1;
+SELECT first FROM submission WHERE id > :histories ORDER BY id LIMIT 1;
 
 -- name: next_keys
 -- Dedup keys in order.
@@ -1422,23 +1422,23 @@ VALUES (:id, :called, :digest, :scopes, :pixels, :created_at, :made_by, :revoked
 -- Revoke an API key.
 UPDATE api_key SET revoked_at = :at WHERE id = :id AND revoked_at IS NULL;
 
--- name: last_deed
+-- name: last_audit_event
 -- The last entry of the audit log.
-SELECT number, hash FROM deed WHERE number = (SELECT max(number) FROM deed);
+SELECT number, hash FROM audit_event WHERE number = (SELECT max(number) FROM audit_event);
 
--- name: add_deed
+-- name: add_audit_event
 -- Append to the audit log.
-INSERT INTO deed (number, at, who, what, subject, detail, hash)
+INSERT INTO audit_event (number, at, who, what, subject, detail, hash)
 VALUES (:number, :at, :who, :what, :subject, :detail, :hash);
 
--- name: deeds_before
+-- name: audit_events_before
 -- The latest audit entries.
-SELECT number, at, who, what, subject, detail, hash FROM deed
+SELECT number, at, who, what, subject, detail, hash FROM audit_event
 WHERE number < :before ORDER BY number DESC LIMIT :limit;
 
--- name: deeds_after
+-- name: audit_events_after
 -- Audit entries in order.
-SELECT number, at, who, what, subject, detail, hash FROM deed
+SELECT number, at, who, what, subject, detail, hash FROM audit_event
 WHERE number > :after ORDER BY number LIMIT :limit;
 
 -- name: forget_taken_over
@@ -1448,12 +1448,12 @@ WHERE key IN (SELECT substr(:keys, entry.key * 16 + 1, 16) FROM json_each(:place
 
 -- name: count_flow
 -- Add traffic to the counts of its span.
-INSERT INTO flow (span, at, account, received, duplicate, suppressed, rejected, delivered, buried)
+INSERT INTO flow (span, at, account, received, duplicate, suppressed, rejected, delivered, dead)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (span, at, account) DO UPDATE SET
   received = received + excluded.received, duplicate = duplicate + excluded.duplicate,
   suppressed = suppressed + excluded.suppressed, rejected = rejected + excluded.rejected,
-  delivered = delivered + excluded.delivered, buried = buried + excluded.buried;
+  delivered = delivered + excluded.delivered, dead = dead + excluded.dead;
 
 -- name: forget_flow
 -- Delete old spans.
@@ -1471,9 +1471,9 @@ DELETE FROM waited WHERE span = :span AND at < :before;
 
 -- name: count_matched
 -- Add match keys of new conversions to the counts of the day.
-INSERT INTO matched (day, account, lane, conversions, click, email, phone, pair, two, one_short)
+INSERT INTO matched (day, account, queue, conversions, click, email, phone, pair, two, one_short)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (day, account, lane) DO UPDATE SET
+ON CONFLICT (day, account, queue) DO UPDATE SET
   conversions = conversions + excluded.conversions, click = click + excluded.click,
   email = email + excluded.email, phone = phone + excluded.phone, pair = pair + excluded.pair,
   two = two + excluded.two, one_short = one_short + excluded.one_short;
@@ -1484,9 +1484,9 @@ DELETE FROM matched WHERE day < :before;
 
 -- name: count_flaws
 -- Add flaws of match keys to the counts of the day; the latest is the example.
-INSERT INTO flaw (day, account, lane, code, times, wins, shape, delivery)
+INSERT INTO flaw (day, account, queue, code, times, wins, shape, delivery)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (day, account, lane, code) DO UPDATE SET
+ON CONFLICT (day, account, queue, code) DO UPDATE SET
   times = times + excluded.times, wins = wins + excluded.wins, shape = excluded.shape, delivery = excluded.delivery;
 
 -- name: forget_flaws
@@ -1496,7 +1496,7 @@ DELETE FROM flaw WHERE day < :before;
 -- name: flows
 -- Traffic by span.
 SELECT flow.at, sum(flow.received), sum(flow.duplicate), sum(flow.suppressed), sum(flow.rejected),
-  sum(flow.delivered), sum(flow.buried)
+  sum(flow.delivered), sum(flow.dead)
 FROM flow CROSS JOIN account ON account.id = flow.account
 WHERE flow.span = :span AND flow.at >= :since
   AND (:pixels IS NULL OR account.pixel IN (SELECT value FROM json_each(:pixels)))
@@ -1513,24 +1513,24 @@ WHERE waited.span = :span AND waited.at >= :since
 GROUP BY waited.at, waited.slot ORDER BY waited.at, waited.slot;
 
 -- name: matched
--- Match keys of new conversions, by day, account and lane.
-SELECT lane.pixel, lane.event, matched.day, matched.conversions, matched.click, matched.email,
+-- Match keys of new conversions, by day, account and queue.
+SELECT queue.pixel, queue.event, matched.day, matched.conversions, matched.click, matched.email,
   matched.phone, matched.pair, matched.two, matched.one_short
-FROM matched CROSS JOIN lane ON lane.id = matched.lane
+FROM matched CROSS JOIN queue ON queue.id = matched.queue
 CROSS JOIN account ON account.id = matched.account
 WHERE matched.day >= :since
-  AND (:pixels IS NULL OR lane.pixel IN (SELECT value FROM json_each(:pixels)))
+  AND (:pixels IS NULL OR queue.pixel IN (SELECT value FROM json_each(:pixels)))
   AND (:source IS NULL OR account.source = :source);
 
 -- name: flaws
 -- Flaws of match keys, by event; shape and delivery are from the latest day.
-SELECT account.pixel, coalesce(lane.event, ''), flaw.code, sum(flaw.times), sum(flaw.wins), flaw.shape,
+SELECT account.pixel, coalesce(queue.event, ''), flaw.code, sum(flaw.times), sum(flaw.wins), flaw.shape,
   flaw.delivery, max(flaw.day)
-FROM flaw CROSS JOIN account ON account.id = flaw.account LEFT JOIN lane ON lane.id = flaw.lane
+FROM flaw CROSS JOIN account ON account.id = flaw.account LEFT JOIN queue ON queue.id = flaw.queue
 WHERE flaw.day >= :since
   AND (:pixels IS NULL OR account.pixel IN (SELECT value FROM json_each(:pixels)))
   AND (:source IS NULL OR account.source = :source)
-GROUP BY account.pixel, lane.event, flaw.code ORDER BY 4 DESC, 1, 2, 3;
+GROUP BY account.pixel, queue.event, flaw.code ORDER BY 4 DESC, 1, 2, 3;
 
 -- name: add_called
 -- Store the ids that users know for deliveries of tags.
@@ -1583,13 +1583,13 @@ SELECT coalesce((SELECT max(id) FROM conversion), 0), coalesce((SELECT min(id) F
 -- name: newest
 -- The ids of conversions in a range, the newest first.
 SELECT conversion.id FROM conversion
-JOIN lane ON lane.id = conversion.lane
+JOIN queue ON queue.id = conversion.queue
 JOIN submission ON submission.id = conversion.submission
 LEFT JOIN outbox ON outbox.id = conversion.id
 LEFT JOIN discarded ON discarded.delivery = conversion.id
 WHERE conversion.id < :before AND conversion.id >= :floor
-  AND (:pixels IS NULL OR lane.pixel IN (SELECT value FROM json_each(:pixels)))
-  AND (:event IS NULL OR lane.event = :event)
+  AND (:pixels IS NULL OR queue.pixel IN (SELECT value FROM json_each(:pixels)))
+  AND (:event IS NULL OR queue.event = :event)
   AND (:source IS NULL OR submission.source = :source)
   AND (:reason IS NULL OR coalesce(outbox.reason, discarded.note, conversion.suppressed) = :reason)
   AND (:state IS NULL OR :state = CASE
@@ -1611,10 +1611,10 @@ SELECT count(*), min(id) FROM (
 -- name: newest_unsettled
 -- The ids of unsettled deliveries in a range, the newest first.
 SELECT outbox.id FROM outbox
-CROSS JOIN lane ON lane.id = outbox.lane CROSS JOIN account ON account.id = outbox.account
+CROSS JOIN queue ON queue.id = outbox.queue CROSS JOIN account ON account.id = outbox.account
 WHERE outbox.id < :before AND outbox.id >= :floor AND outbox.shown_state = :state
-  AND (:pixels IS NULL OR lane.pixel IN (SELECT value FROM json_each(:pixels)))
-  AND (:event IS NULL OR lane.event = :event)
+  AND (:pixels IS NULL OR queue.pixel IN (SELECT value FROM json_each(:pixels)))
+  AND (:event IS NULL OR queue.event = :event)
   AND (:source IS NULL OR account.source = :source)
   AND (:reason IS NULL OR outbox.reason = :reason)
 ORDER BY outbox.id DESC LIMIT :limit;
@@ -1630,11 +1630,11 @@ SELECT count(*), min(delivery) FROM (
 -- remark.
 SELECT flagged.delivery FROM flagged
 CROSS JOIN conversion ON conversion.id = flagged.delivery
-CROSS JOIN lane ON lane.id = conversion.lane
+CROSS JOIN queue ON queue.id = conversion.queue
 CROSS JOIN submission ON submission.id = conversion.submission
 WHERE flagged.delivery < :before AND flagged.delivery >= :floor
-  AND (:pixels IS NULL OR lane.pixel IN (SELECT value FROM json_each(:pixels)))
-  AND (:event IS NULL OR lane.event = :event)
+  AND (:pixels IS NULL OR queue.pixel IN (SELECT value FROM json_each(:pixels)))
+  AND (:event IS NULL OR queue.event = :event)
   AND (:source IS NULL OR submission.source = :source)
   AND (:reason IS NULL OR flagged.kind = :reason)
 ORDER BY flagged.delivery DESC LIMIT :limit;
@@ -1642,8 +1642,8 @@ ORDER BY flagged.delivery DESC LIMIT :limit;
 -- name: summaries
 -- Conversions as rows of a list, the newest first.
 SELECT
-  conversion.id, submission.received_at, lane.pixel, lane.event,
-  CAST(conversion.conversion_id AS TEXT), submission.source, submission.door,
+  conversion.id, submission.received_at, queue.pixel, queue.event,
+  CAST(conversion.conversion_id AS TEXT), submission.source, submission.endpoint,
   CASE
     WHEN outbox.state IS NOT NULL THEN outbox.shown_state
     WHEN discarded.note IS NOT NULL OR conversion.suppressed IS NOT NULL THEN 'suppressed'
@@ -1652,7 +1652,7 @@ SELECT
   coalesce(outbox.reason, discarded.note, conversion.suppressed),
   CAST(conversion.body AS BLOB), flagged.kind, flagged.value, flagged.currency, flagged.usual
 FROM conversion
-JOIN lane ON lane.id = conversion.lane
+JOIN queue ON queue.id = conversion.queue
 JOIN submission ON submission.id = conversion.submission
 LEFT JOIN outbox ON outbox.id = conversion.id
 LEFT JOIN discarded ON discarded.delivery = conversion.id
@@ -1671,10 +1671,10 @@ SELECT count(*), max(id) FROM (SELECT id FROM outbox WHERE id > :after ORDER BY 
 -- name: tag_payloads
 -- Queued tag payloads in a range of deliveries.
 SELECT
-  outbox.id, lane.id, lane.pixel, CAST(conversion.conversion_id AS BLOB), outbox.received_at,
+  outbox.id, queue.id, queue.pixel, CAST(conversion.conversion_id AS BLOB), outbox.received_at,
   CAST(conversion.body AS BLOB), conversion.checksum
-FROM outbox JOIN lane ON lane.id = outbox.lane JOIN conversion ON conversion.id = outbox.id
-WHERE outbox.id > :after AND outbox.id <= :last AND lane.pixel >= :first AND lane.pixel < :beyond
+FROM outbox JOIN queue ON queue.id = outbox.queue JOIN conversion ON conversion.id = outbox.id
+WHERE outbox.id > :after AND outbox.id <= :last AND queue.pixel >= :first AND queue.pixel < :beyond
 ORDER BY outbox.id;
 
 -- name: rewrite_payload
@@ -1684,9 +1684,9 @@ UPDATE conversion SET body = :body, checksum = :checksum WHERE id = :delivery;
 -- name: payload_heads
 -- The beginnings of sealed tag payloads in base64, and the number of payloads with each.
 SELECT substr(json_extract(CAST(conversion.body AS TEXT), '$.sealed'), 1, 8) AS head, count(*)
-FROM lane CROSS JOIN outbox ON outbox.lane = lane.id
+FROM queue CROSS JOIN outbox ON outbox.queue = queue.id
 CROSS JOIN conversion ON conversion.id = outbox.id
-WHERE lane.pixel >= :first AND lane.pixel < :beyond
+WHERE queue.pixel >= :first AND queue.pixel < :beyond
   AND CASE WHEN json_valid(CAST(conversion.body AS TEXT))
     THEN json_extract(CAST(conversion.body AS TEXT), '$.sealed') END IS NOT NULL
 GROUP BY head;
@@ -1697,7 +1697,7 @@ SELECT coalesce(max(id), 0) FROM submission;
 
 -- name: origin
 -- The submission of a conversion, and the remark on its amount.
-SELECT submission.door, CAST(submission.body AS BLOB), submission.refusals,
+SELECT submission.endpoint, CAST(submission.body AS BLOB), submission.refusals,
   conversion.id - submission.first, flagged.kind, flagged.value, flagged.currency, flagged.usual
 FROM conversion JOIN submission ON submission.id = conversion.submission
 LEFT JOIN flagged ON flagged.delivery = conversion.id
@@ -1705,9 +1705,9 @@ WHERE conversion.id = :delivery;
 
 -- name: places
 -- The submissions of conversions, in the order of the conversion ids.
-SELECT conversion.id, conversion.submission, lane.pixel, conversion.id - submission.first
+SELECT conversion.id, conversion.submission, queue.pixel, conversion.id - submission.first
 FROM conversion JOIN submission ON submission.id = conversion.submission
-JOIN lane ON lane.id = conversion.lane
+JOIN queue ON queue.id = conversion.queue
 WHERE conversion.id IN (SELECT value FROM json_each(:deliveries))
 ORDER BY conversion.id;
 
@@ -1727,51 +1727,51 @@ WHERE id IN (SELECT value FROM json_each(:submissions));
 SELECT at, note FROM amended WHERE delivery = :delivery ORDER BY at;
 
 -- name: next_error_group
--- The next reason for which deliveries of a lane are dead or held.
+-- The next reason for which deliveries of a queue are dead or held.
 SELECT reason FROM outbox INDEXED BY rested_for
-WHERE state IN ('held', 'dead') AND state = :state AND lane = :lane AND reason > :after
+WHERE state IN ('held', 'dead') AND state = :state AND queue = :queue AND reason > :after
 ORDER BY reason LIMIT 1;
 
 -- name: measure_error_group
 -- The number of dead or held deliveries with a reason, since when, and whether X may have some.
 SELECT count(*), min(rested_at), max(rested_at), max(ambiguous_since IS NOT NULL) FROM (
   SELECT rested_at, ambiguous_since FROM outbox INDEXED BY rested_for
-  WHERE state IN ('held', 'dead') AND state = :state AND lane = :lane AND reason = :reason
+  WHERE state IN ('held', 'dead') AND state = :state AND queue = :queue AND reason = :reason
   LIMIT :limit);
 
 -- name: error_group
 -- The dead or held deliveries with a reason, by id.
 SELECT id FROM outbox INDEXED BY rested_for
-WHERE state IN ('held', 'dead') AND state = :state AND lane = :lane AND reason = :reason
+WHERE state IN ('held', 'dead') AND state = :state AND queue = :queue AND reason = :reason
   AND id > :after
 ORDER BY id LIMIT :limit;
 
 -- name: resting_among
 -- Those of the given deliveries that are dead or held.
-SELECT outbox.id FROM outbox JOIN lane ON lane.id = outbox.lane
+SELECT outbox.id FROM outbox JOIN queue ON queue.id = outbox.queue
 WHERE outbox.id IN (SELECT value FROM json_each(:deliveries)) AND outbox.state IN ('held', 'dead')
-  AND (:pixels IS NULL OR lane.pixel IN (SELECT value FROM json_each(:pixels)))
+  AND (:pixels IS NULL OR queue.pixel IN (SELECT value FROM json_each(:pixels)))
 ORDER BY outbox.id;
 
 -- name: to_amend
 -- A dead or held conversion before its edit.
-SELECT conversion.lane, lane.pixel, lane.event, CAST(conversion.conversion_id AS TEXT),
+SELECT conversion.queue, queue.pixel, queue.event, CAST(conversion.conversion_id AS TEXT),
   outbox.received_at, CAST(conversion.body AS BLOB)
-FROM outbox JOIN conversion ON conversion.id = outbox.id JOIN lane ON lane.id = conversion.lane
+FROM outbox JOIN conversion ON conversion.id = outbox.id JOIN queue ON queue.id = conversion.queue
 WHERE outbox.id = :delivery AND outbox.state IN ('held', 'dead');
 
 -- name: note_amended
 -- Store the former conversion.
-INSERT OR REPLACE INTO amended (delivery, at, lane, body, note)
-VALUES (:delivery, :at, :lane, :body, :note);
+INSERT OR REPLACE INTO amended (delivery, at, queue, body, note)
+VALUES (:delivery, :at, :queue, :body, :note);
 
 -- name: amend_conversion
 -- Store the edited conversion.
-UPDATE conversion SET lane = :lane, body = :body, checksum = :checksum WHERE id = :delivery;
+UPDATE conversion SET queue = :queue, body = :body, checksum = :checksum WHERE id = :delivery;
 
 -- name: amend_delivery
--- Change the lane of an edited delivery.
-UPDATE outbox SET lane = :lane WHERE id = :delivery;
+-- Change the queue of an edited delivery.
+UPDATE outbox SET queue = :queue WHERE id = :delivery;
 
 -- name: account_sources
 -- The sources with conversions for each pixel.
@@ -1779,7 +1779,7 @@ SELECT source, pixel FROM account;
 
 -- name: conversions_after
 -- Conversions by id, to search their content.
-SELECT conversion.id, conversion.submission, lane.pixel, CAST(conversion.conversion_id AS TEXT),
+SELECT conversion.id, conversion.submission, queue.pixel, CAST(conversion.conversion_id AS TEXT),
   CASE
     WHEN outbox.state IS NOT NULL THEN outbox.shown_state
     WHEN discarded.note IS NOT NULL OR conversion.suppressed IS NOT NULL THEN 'suppressed'
@@ -1787,7 +1787,7 @@ SELECT conversion.id, conversion.submission, lane.pixel, CAST(conversion.convers
   END,
   submission.source, called.name, CAST(conversion.body AS BLOB)
 FROM conversion
-CROSS JOIN lane ON lane.id = conversion.lane
+CROSS JOIN queue ON queue.id = conversion.queue
 CROSS JOIN submission ON submission.id = conversion.submission
 LEFT JOIN outbox ON outbox.id = conversion.id
 LEFT JOIN discarded ON discarded.delivery = conversion.id
@@ -1796,7 +1796,7 @@ WHERE conversion.id > :after ORDER BY conversion.id LIMIT :limit;
 
 -- name: conversions_between
 -- The conversions of one submission, without their bodies.
-SELECT conversion.id, conversion.submission, lane.pixel, CAST(conversion.conversion_id AS TEXT),
+SELECT conversion.id, conversion.submission, queue.pixel, CAST(conversion.conversion_id AS TEXT),
   CASE
     WHEN outbox.state IS NOT NULL THEN outbox.shown_state
     WHEN discarded.note IS NOT NULL OR conversion.suppressed IS NOT NULL THEN 'suppressed'
@@ -1804,7 +1804,7 @@ SELECT conversion.id, conversion.submission, lane.pixel, CAST(conversion.convers
   END,
   submission.source, called.name
 FROM conversion
-CROSS JOIN lane ON lane.id = conversion.lane
+CROSS JOIN queue ON queue.id = conversion.queue
 CROSS JOIN submission ON submission.id = conversion.submission
 LEFT JOIN outbox ON outbox.id = conversion.id
 LEFT JOIN discarded ON discarded.delivery = conversion.id
@@ -1813,7 +1813,7 @@ WHERE conversion.id >= :first AND conversion.id < :end ORDER BY conversion.id;
 
 -- name: tags_of
 -- The tag deliveries of a submission.
-SELECT conversion.id, conversion.submission, lane.pixel, CAST(conversion.conversion_id AS TEXT),
+SELECT conversion.id, conversion.submission, queue.pixel, CAST(conversion.conversion_id AS TEXT),
   CASE
     WHEN outbox.state IS NOT NULL THEN outbox.shown_state
     WHEN discarded.note IS NOT NULL OR conversion.suppressed IS NOT NULL THEN 'suppressed'
@@ -1823,22 +1823,22 @@ SELECT conversion.id, conversion.submission, lane.pixel, CAST(conversion.convers
 FROM submission
 CROSS JOIN conversion ON conversion.id >= submission.first
   AND conversion.id < submission.first + submission.entries
-CROSS JOIN lane ON lane.id = conversion.lane
+CROSS JOIN queue ON queue.id = conversion.queue
 LEFT JOIN outbox ON outbox.id = conversion.id
 LEFT JOIN discarded ON discarded.delivery = conversion.id
 LEFT JOIN called ON called.delivery = conversion.id
-WHERE submission.id = :number AND substr(lane.pixel, 1, length(:tag)) = :tag;
+WHERE submission.id = :number AND substr(queue.pixel, 1, length(:tag)) = :tag;
 
 -- name: submissions_after
 -- Submissions by id, to search their content.
 SELECT id, first, entries, source, CAST(body AS BLOB), CAST(refusals AS BLOB), CAST(unfired AS BLOB)
 FROM submission WHERE id > :after ORDER BY id LIMIT :limit;
 
--- name: sightings_after
--- Sightings by id.
-SELECT sighting.id, lane.pixel, CAST(sighting.conversion_id AS TEXT)
-FROM sighting CROSS JOIN lane ON lane.id = sighting.lane
-WHERE sighting.id > :after ORDER BY sighting.id LIMIT :limit;
+-- name: dedup_report_after
+-- Entries of the deduplication report by id.
+SELECT dedup_report.id, queue.pixel, CAST(dedup_report.conversion_id AS TEXT)
+FROM dedup_report CROSS JOIN queue ON queue.id = dedup_report.queue
+WHERE dedup_report.id > :after ORDER BY dedup_report.id LIMIT :limit;
 
 -- name: answers_after
 -- X's responses, in order.
@@ -1872,18 +1872,18 @@ SELECT pixel, CAST(reason AS BLOB) FROM pause;
 -- The reasons of used-up rate limit windows.
 SELECT pixel, CAST(reason AS BLOB) FROM closure;
 
--- name: deed_texts_after
+-- name: audit_texts_after
 -- The texts of the audit log.
-SELECT number, CAST(subject || ' ' || detail AS BLOB) FROM deed
+SELECT number, CAST(subject || ' ' || detail AS BLOB) FROM audit_event
 WHERE number > :after ORDER BY number LIMIT :limit;
 
 -- name: to_erase
 -- The conversions to erase, as stored.
-SELECT conversion.id, conversion.lane, lane.pixel, lane.event,
+SELECT conversion.id, conversion.queue, queue.pixel, queue.event,
   CAST(conversion.conversion_id AS TEXT), conversion.suppressed, submission.received_at,
   length(CAST(conversion.body AS BLOB)), outbox.state
 FROM conversion
-JOIN lane ON lane.id = conversion.lane
+JOIN queue ON queue.id = conversion.queue
 JOIN submission ON submission.id = conversion.submission
 LEFT JOIN outbox ON outbox.id = conversion.id
 WHERE conversion.id IN (SELECT value FROM json_each(:deliveries));
@@ -1905,18 +1905,18 @@ SELECT CAST(body AS BLOB), CAST(refusals AS BLOB), CAST(unfired AS BLOB) FROM su
 -- Store a submission without the erased parts.
 UPDATE submission SET body = :body, refusals = :refusals, unfired = :unfired WHERE id = :submission;
 
--- name: sighted
--- The conversion id of a sighting.
-SELECT CAST(conversion_id AS TEXT) FROM sighting WHERE id = :sighting;
+-- name: id_in_dedup_report
+-- The conversion id of an entry of the deduplication report.
+SELECT CAST(conversion_id AS TEXT) FROM dedup_report WHERE id = :entry;
 
--- name: erase_sighting
--- Erase the id of a sighting; it is still counted.
-UPDATE sighting SET conversion_id = :digest, email_mark = NULL, phone_mark = NULL, click_mark = NULL
-WHERE id = :sighting;
+-- name: erase_in_dedup_report
+-- Erase the id of an entry of the deduplication report; it is still counted.
+UPDATE dedup_report SET conversion_id = :digest, email_mark = NULL, phone_mark = NULL, click_mark = NULL
+WHERE id = :entry;
 
 -- name: index_anew
 -- Rebuild the index of reports to X's pixel, so that its old pages are overwritten.
-REINDEX sighting_twin;
+REINDEX dedup_report_pixel;
 
 -- name: empty_answer
 -- Erase a response of X that names a person.

@@ -139,7 +139,7 @@ def histories(connection: SqlConnection, deliveries: Sequence[int]) -> list[Hist
     for by, delivery in connection.execute(query("superseded_by"), ids):
         supersedes[by] = (*supersedes.get(by, ()), delivery)
     histories = {}
-    for row in connection.execute(query("lives"), ids).fetchall():
+    for row in connection.execute(query("histories"), ids).fetchall():
         (delivery, pixel, event, conversion_id, state, source, receipt, received_at, body, times,
          reason, due_at, paused, spent, spent_until, evidence, passed, place, since,
          called, by, total) = row  # fmt: skip
@@ -187,7 +187,7 @@ def _rivals(connection: SqlConnection, deliveries: Sequence[int]) -> dict[int, R
     resting = copies.named(run, deliveries)
     if not resting:
         return {}
-    keys = list(dict.fromkeys(letter.key for letter in resting))
+    keys = list(dict.fromkeys(candidate.key for candidate in resting))
     return copies.rivals(run, resting, copies.holders_in(connection, keys))
 
 

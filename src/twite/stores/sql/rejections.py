@@ -38,7 +38,7 @@ Rejected = dict[int, list[tuple[Submission, RejectedConversion]]]
 class _StoredRejection(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The content of a row's encoded column."""
 
-    endpoint: str = msgspec.field(name="door")
+    endpoint: str
     receipt: str
     index: int
     event: str = ""
@@ -149,7 +149,7 @@ def add_ignored(session: WriterSession, tally: IgnoredCounts) -> None:
             "count_ignored",
             day=day,
             source=source,
-            door=endpoint,
+            endpoint=endpoint,
             called=name,
             reason=reason,
             times=times,

@@ -42,7 +42,7 @@ class TallyWriter:
     def __init__(self, *, run: RunsStatements, add_rows: AddRows) -> None:
         self._run = run
         self._add_rows = add_rows
-        # By (minute, account); (minute, account, slot); (day, account, lane, match keys or code).
+        # By (minute, account); (minute, account, slot); (day, account, queue, match keys or code).
         self._flows: dict[tuple[int, int], list[int]] = {}
         self._waits: dict[tuple[int, int, int], int] = defaultdict(int)
         self.key_sets: dict[tuple[int, int, int, int], int] = defaultdict(int)
@@ -50,7 +50,7 @@ class TallyWriter:
         # By (account, kind, word). `_telling` holds the counts to publish after the commit.
         self.amounts: dict[tuple[int, Counting, str], int] = defaultdict(int)
         self._telling: dict[tuple[int, Counting, str], int] = defaultdict(int)
-        self._told: dict[tuple[int, Counting, str], int] = defaultdict(int)
+        self._new_counts: dict[tuple[int, Counting, str], int] = defaultdict(int)
         self._cleared = 0  # the hour of the last deletion of old counts
 
     def flow(self, at: int, account: int, counts: Iterable[int], *, first: int = RECEIVED) -> None:
@@ -75,9 +75,9 @@ class TallyWriter:
         return deliveries
 
     def flaw(
-        self, day: int, account: int, lane: int, identifier: FlawedIdentifier, delivery: int | None
+        self, day: int, account: int, queue: int, identifier: FlawedIdentifier, delivery: int | None
     ) -> None:
-        key = day, account, lane, identifier.flaw.code
+        key = day, account, queue, identifier.flaw.code
         times, wins, *_ = self._flaws.get(key, (0, 0))
         self._flaws[key] = times + 1, wins + identifier.wins, identifier.flaw.shape, delivery
 
@@ -94,10 +94,10 @@ class TallyWriter:
         telling = self._telling
         if self.key_sets:
             keys: dict[tuple[int, int, int], list[int]] = {}
-            for (day, account, lane, key_set), many in self.key_sets.items():
+            for (day, account, queue, key_set), many in self.key_sets.items():
                 counts = [many * part for part in sums_of(key_set)]
-                known = keys.get((day, account, lane))
-                keys[day, account, lane] = (
+                known = keys.get((day, account, queue))
+                keys[day, account, queue] = (
                     counts if known is None else list(map(add, known, counts))
                 )
                 telling[account, Counting.KIT, str(key_set)] += many
@@ -121,17 +121,17 @@ class TallyWriter:
     def committed(self) -> None:
         """Publish the counts of the committed transaction."""
         for key, many in self._telling.items():
-            self._told[key] += many
+            self._new_counts[key] += many
         self._telling.clear()
 
-    def told(self, whose: Mapping[int, tuple[str, str]]) -> Sequence[Counted]:
+    def new_counts(self, whose: Mapping[int, tuple[str, str]]) -> Sequence[Counted]:
         """Return the counts since the last call; `whose` maps accounts to their names."""
         counted = [
             Counted(source=source, pixel=pixel, what=what, word=word, times=times)
-            for (account, what, word), times in self._told.items()
+            for (account, what, word), times in self._new_counts.items()
             for source, pixel in (whose[account],)
         ]
-        self._told.clear()
+        self._new_counts.clear()
         return counted
 
     def _forget(self) -> None:

@@ -104,7 +104,7 @@ class SQLiteStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
         self.salt = opened.salt
         self.epoch = opened.mark.epoch
         # Remarks for the operator about the file, found at startup.
-        self.told = opened.told
+        self.notices = opened.notices
         self.weak: tuple[str, ...] = ()
         # Completed by a permanent failure: the process must then end, and a new one open the file
         # again.
@@ -150,7 +150,7 @@ class SQLiteStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
 
             def written(session: OwnerSession) -> None:
                 mark.note(turn=session.turn, conversions=session.conversions)
-                options.counted(session.told())
+                options.counted(session.new_counts())
 
             leases = leases_of(opened.mark.epoch)
             writer = Writer(

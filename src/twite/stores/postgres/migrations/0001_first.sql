@@ -74,7 +74,7 @@ CREATE TABLE tally (
   PRIMARY KEY (account, slot)
 ) WITH (fillfactor = 50);
 
-CREATE TABLE lane (
+CREATE TABLE queue (
   id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   pixel text COLLATE "C" NOT NULL,
   event text COLLATE "C" NOT NULL,
@@ -85,7 +85,7 @@ CREATE TABLE submission (
   id bigint PRIMARY KEY,
   receipt text COLLATE "C" NOT NULL UNIQUE,
   source text COLLATE "C" NOT NULL,
-  door text COLLATE "C" NOT NULL,
+  endpoint text COLLATE "C" NOT NULL,
   received_at bigint NOT NULL,
   first bigint NOT NULL,
   entries bigint NOT NULL,
@@ -97,7 +97,7 @@ CREATE TABLE submission (
 CREATE TABLE conversion (
   id bigint PRIMARY KEY,
   submission bigint NOT NULL,
-  lane bigint NOT NULL,
+  queue bigint NOT NULL,
   conversion_id text COLLATE "C" NOT NULL,
   body bytea NOT NULL,
   suppressed text COLLATE "C",
@@ -127,7 +127,7 @@ CREATE TABLE repeated (
 -- room for a second version of its rows, so PostgreSQL changes a row within its page (a HOT update).
 CREATE TABLE outbox (
   id bigint PRIMARY KEY,
-  lane bigint NOT NULL,
+  queue bigint NOT NULL,
   account bigint NOT NULL,
   received_at bigint NOT NULL,
   state text COLLATE "C" NOT NULL CHECK (state IN ('queued', 'sending', 'held', 'dead')),
@@ -144,20 +144,20 @@ CREATE TABLE outbox (
     GENERATED ALWAYS AS (CASE WHEN state IN ('held', 'dead') THEN state END) STORED
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000,
         autovacuum_vacuum_cost_delay = 0, autovacuum_vacuum_insert_scale_factor = 0.2);
-CREATE INDEX ready ON outbox (lane, rank, id) WHERE resting IS NULL AND due_at IS NULL;
+CREATE INDEX ready ON outbox (queue, rank, id) WHERE resting IS NULL AND due_at IS NULL;
 CREATE INDEX waiting ON outbox (due_at) WHERE resting IS NULL AND due_at IS NOT NULL;
 CREATE INDEX aging ON outbox (received_at) WHERE resting IS NULL AND due_at IS NOT NULL;
 CREATE INDEX ambiguous ON outbox (ambiguous_since)
   WHERE resting IS NULL AND ambiguous_since IS NOT NULL;
 CREATE INDEX resting ON outbox (rested_at, id) WHERE resting IS NOT NULL;
-CREATE INDEX rested_for ON outbox (resting, lane, reason, id) WHERE resting IS NOT NULL;
+CREATE INDEX rested_for ON outbox (resting, queue, reason, id) WHERE resting IS NOT NULL;
 
 -- What senders hold; `node` is theirs.
 CREATE SEQUENCE lease_number;
 CREATE TABLE lease (
   id bigint PRIMARY KEY,
   node bigint NOT NULL,
-  lane bigint NOT NULL,
+  queue bigint NOT NULL,
   claimed_at bigint NOT NULL,
   until bigint NOT NULL,
   open bigint NOT NULL,
@@ -167,7 +167,7 @@ CREATE TABLE lease (
 CREATE TABLE attempt (
   id bigint PRIMARY KEY,
   at bigint NOT NULL,
-  lane bigint NOT NULL,
+  queue bigint NOT NULL,
   outcome text COLLATE "C" NOT NULL,
   status bigint,
   answer text COLLATE "C" NOT NULL,
@@ -244,28 +244,28 @@ CREATE TABLE straggler (
 CREATE TABLE pruning (
   id bigint PRIMARY KEY CHECK (id = 1),
   bodies bigint NOT NULL,
-  lives bigint NOT NULL,
+  histories bigint NOT NULL,
   key bytea NOT NULL,
   rested_at bigint NOT NULL
 );
-INSERT INTO pruning (id, bodies, lives, key, rested_at) VALUES (1, 0, 0, '', 0);
+INSERT INTO pruning (id, bodies, histories, key, rested_at) VALUES (1, 0, 0, '', 0);
 
-CREATE TABLE request_name (
+CREATE TABLE idempotency_key (
   id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   key bytea NOT NULL UNIQUE,
-  said bytea NOT NULL,
+  request bytea NOT NULL,
   at bigint NOT NULL
 );
-CREATE INDEX request_name_at ON request_name (at);
+CREATE INDEX idempotency_key_at ON idempotency_key (at);
 
 CREATE TABLE ignored (
   day bigint NOT NULL,
   source text COLLATE "C" NOT NULL,
-  door text COLLATE "C" NOT NULL,
+  endpoint text COLLATE "C" NOT NULL,
   name text COLLATE "C" NOT NULL,
   reason text COLLATE "C" NOT NULL,
   times bigint NOT NULL,
-  PRIMARY KEY (day, source, door, name, reason)
+  PRIMARY KEY (day, source, endpoint, name, reason)
 );
 
 CREATE TABLE vault (
@@ -288,18 +288,18 @@ CREATE TABLE consent_policy (
   version text COLLATE "C" NOT NULL
 );
 
-CREATE TABLE sighting (
+CREATE TABLE dedup_report (
   id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   at bigint NOT NULL,
-  lane bigint NOT NULL,
-  way text COLLATE "C" NOT NULL,
+  queue bigint NOT NULL,
+  path text COLLATE "C" NOT NULL,
   conversion_id text COLLATE "C" NOT NULL,
   email_mark bigint,
   phone_mark bigint,
   click_mark bigint
 );
-CREATE INDEX sighting_at ON sighting (at);
-CREATE INDEX sighting_twin ON sighting (lane, conversion_id, at) WHERE way IN ('pixel', 'blocked');
+CREATE INDEX dedup_report_at ON dedup_report (at);
+CREATE INDEX dedup_report_pixel ON dedup_report (queue, conversion_id, at) WHERE path IN ('pixel', 'blocked');
 
 CREATE TABLE "user" (
   name text COLLATE "C" PRIMARY KEY,
@@ -333,7 +333,7 @@ CREATE TABLE api_key (
   revoked_at bigint
 );
 
-CREATE TABLE deed (
+CREATE TABLE audit_event (
   number bigint PRIMARY KEY,
   at bigint NOT NULL,
   who text COLLATE "C" NOT NULL,
@@ -354,7 +354,7 @@ CREATE TABLE flow (
   suppressed bigint NOT NULL,
   rejected bigint NOT NULL,
   delivered bigint NOT NULL,
-  buried bigint NOT NULL,
+  dead bigint NOT NULL,
   PRIMARY KEY (span, at, account, slot)
 ) WITH (fillfactor = 70);
 
@@ -371,7 +371,7 @@ CREATE TABLE waited (
 CREATE TABLE matched (
   day bigint NOT NULL,
   account bigint NOT NULL,
-  lane bigint NOT NULL,
+  queue bigint NOT NULL,
   slot bigint NOT NULL,
   conversions bigint NOT NULL,
   click bigint NOT NULL,
@@ -380,20 +380,20 @@ CREATE TABLE matched (
   pair bigint NOT NULL,
   two bigint NOT NULL,
   one_short bigint NOT NULL,
-  PRIMARY KEY (day, account, lane, slot)
+  PRIMARY KEY (day, account, queue, slot)
 ) WITH (fillfactor = 70);
 
 CREATE TABLE flaw (
   day bigint NOT NULL,
   account bigint NOT NULL,
-  lane bigint NOT NULL,
+  queue bigint NOT NULL,
   code text COLLATE "C" NOT NULL,
   slot bigint NOT NULL,
   times bigint NOT NULL,
   wins bigint NOT NULL,
   shape text COLLATE "C" NOT NULL,
   delivery bigint,
-  PRIMARY KEY (day, account, lane, code, slot)
+  PRIMARY KEY (day, account, queue, code, slot)
 ) WITH (fillfactor = 70);
 
 CREATE TABLE norm (
@@ -419,7 +419,7 @@ CREATE TABLE flagged (
 CREATE TABLE amended (
   delivery bigint NOT NULL,
   at bigint NOT NULL,
-  lane bigint NOT NULL,
+  queue bigint NOT NULL,
   body bytea NOT NULL,
   note text COLLATE "C" NOT NULL,
   PRIMARY KEY (delivery, at)
@@ -436,7 +436,7 @@ CREATE TABLE rejection (
   at bigint NOT NULL,
   nth bigint NOT NULL,
   account bigint NOT NULL,
-  told bytea NOT NULL
+  details bytea NOT NULL
 );
 CREATE INDEX rejection_at ON rejection (at, account, nth);
 

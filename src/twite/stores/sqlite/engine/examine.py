@@ -14,7 +14,7 @@ from twite.stores.sqlite.engine.connection import connect_reader, damaged
 from twite.stores.sqlite.engine.log_file import log_of
 
 # Unsent deliveries and the balance are checked first.
-_FIRST: Final = ("deployment", "lane", "account", "lease", "pause", "outbox")
+_FIRST: Final = ("deployment", "queue", "account", "lease", "pause", "outbox")
 _INTERRUPTED: Final = 9
 # The position of the number of valid frames in the log's index. [sqlite.org/walformat.html]
 _VALID_FRAMES: Final = 16

@@ -48,12 +48,12 @@ _A_START: Final = 256 * 1024
 class OpenedStore(msgspec.Struct, frozen=True, kw_only=True):
     """The identity of the deployment.
 
-    `told` contains remarks for the operator about the state of the file.
+    `notices` contains remarks for the operator about the state of the file.
     """
 
     salt: bytes
     mark: StoreMark
-    told: tuple[str, ...] = ()
+    notices: tuple[str, ...] = ()
 
 
 class _Doubt(msgspec.Struct, frozen=True, kw_only=True):
@@ -159,7 +159,7 @@ def _opened(path: str, stray: str | None) -> OpenedStore:
                 "the database are missing"
             )
         write_mark(path, begun)
-    return OpenedStore(salt=salt, mark=begun, told=tuple(restored))
+    return OpenedStore(salt=salt, mark=begun, notices=tuple(restored))
 
 
 def _doubt(path: str, here: StoreMark, left: StoreMark | None) -> _Doubt | None:

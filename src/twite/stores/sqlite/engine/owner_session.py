@@ -50,11 +50,11 @@ class OwnerSession(WriterSession):
         """
         self.connection = connection
         self._leases = leases
-        self._lanes: dict[tuple[str, str], int] = {}
-        self._lanes_by_pixel: dict[str, list[int]] = {}
+        self._queues: dict[tuple[str, str], int] = {}
+        self._queues_by_pixel: dict[str, list[int]] = {}
         self._accounts: dict[tuple[str, str], int] = {}
         self._whose: dict[int, tuple[str, str]] = {}  # the reverse mapping
-        self.seeds: dict[int, int] = {}  # the checksum seeds of each lane
+        self.seeds: dict[int, int] = {}  # the checksum seeds of each queue
         self.turn = 0  # the number of claims, settlements and erasures
         self._submission = self._conversion = self._attempt = 0
         self.unmarked = UnmarkedLeases(connection)
@@ -95,9 +95,9 @@ class OwnerSession(WriterSession):
         self.keys.committed()
         self.tally.committed()
 
-    def told(self) -> Sequence[Counted]:
+    def new_counts(self) -> Sequence[Counted]:
         """Return the counts committed since the last call."""
-        return self.tally.told(self._whose)
+        return self.tally.new_counts(self._whose)
 
     def rolled_back(self) -> None:
         """Drop the changes of the rolled-back transaction."""
@@ -126,17 +126,17 @@ class OwnerSession(WriterSession):
 
     def _read(self) -> None:
         execute = self.connection.execute
-        self._lanes = {(pixel, event): id_ for id_, pixel, event in execute(query("lanes"))}
-        self._lanes_by_pixel = {}
-        for (pixel, _), lane in self._lanes.items():
-            self._lanes_by_pixel.setdefault(pixel, []).append(lane)
+        self._queues = {(pixel, event): id_ for id_, pixel, event in execute(query("queues"))}
+        self._queues_by_pixel = {}
+        for (pixel, _), queue in self._queues.items():
+            self._queues_by_pixel.setdefault(pixel, []).append(queue)
         self._accounts = {
             (source, pixel): id_ for id_, source, pixel in execute(query("account_names"))
         }
         self._whose = {id_: names for names, id_ in self._accounts.items()}
         ids = execute(query("last_ids")).fetchone()
         self._submission, self._conversion, self._attempt = ids
-        self.seeds = {id_: seed_of(pixel, event) for (pixel, event), id_ in self._lanes.items()}
+        self.seeds = {id_: seed_of(pixel, event) for (pixel, event), id_ in self._queues.items()}
         (self.turn,) = execute(query("read_turn")).fetchone()
 
     def is_row_damage(self, error: Exception) -> bool:
@@ -144,23 +144,23 @@ class OwnerSession(WriterSession):
         is_statement = getattr(error, "sqlite_errorcode", _STATEMENT) == _STATEMENT
         return isinstance(error, sqlite3.OperationalError) and is_statement
 
-    def lane(self, pixel: str, event: str) -> int:
+    def queue(self, pixel: str, event: str) -> int:
         """Return the id of a pixel's event; assign one if it is new."""
-        id_ = self._lanes.get((pixel, event))
+        id_ = self._queues.get((pixel, event))
         if id_ is None:
-            id_ = max(self._lanes.values(), default=0) + 1
-            self.connection.execute(query("add_lane"), (id_, pixel, event))
-            self._lanes[pixel, event] = id_
-            self._lanes_by_pixel.setdefault(pixel, []).append(id_)
+            id_ = max(self._queues.values(), default=0) + 1
+            self.connection.execute(query("add_queue"), (id_, pixel, event))
+            self._queues[pixel, event] = id_
+            self._queues_by_pixel.setdefault(pixel, []).append(id_)
             self.seeds[id_] = seed_of(pixel, event)
         return id_
 
-    def lanes_of(self, pixel: str) -> Sequence[int]:
-        return self._lanes_by_pixel.get(pixel, ())
+    def queues_of(self, pixel: str) -> Sequence[int]:
+        return self._queues_by_pixel.get(pixel, ())
 
-    def lanes(self) -> Sequence[int]:
+    def queues(self) -> Sequence[int]:
         """Return all (pixel, event) ids."""
-        return tuple(self._lanes.values())
+        return tuple(self._queues.values())
 
     def account(self, source: str, pixel: str) -> int:
         """Return the id of a source's account with a pixel; assign one if it is new."""

@@ -35,10 +35,10 @@ class Pruner(SqlPruner[OwnerSession]):
         place = place_of(session)
         if place.rested_at > now - _REST_OF_KEYS and not place.key:
             return 0
-        if not place.lives:
+        if not place.histories:
             # No conversion was pruned yet, so no key has expired.
             return 0
-        row = session.run("first_kept", lives=place.lives).fetchone()
+        row = session.run("first_kept", histories=place.histories).fetchone()
         before = 0 if row is None else row[0]
         if self._part < _PARTS:
             session.keys.forget(self._part, before)

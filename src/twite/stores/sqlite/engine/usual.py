@@ -96,9 +96,9 @@ def _claim(session: OwnerSession, wish: Claim) -> tuple[Batch | None, bool]:
         unmarked.mark()
     # The last claimed places are those of all pixels.
     places = {
-        lane: unmarked.places[lane]
-        for lane in session.lanes_of(wish.pixel)
-        if lane in unmarked.places
+        queue: unmarked.places[queue]
+        for queue in session.queues_of(wish.pixel)
+        if queue in unmarked.places
     }
     first = session.run(
         "usual_event",
@@ -134,7 +134,7 @@ def _settle(session: OwnerSession, settlement: Settlement) -> int | None:
         return None
     if not attempt.deliveries == accepted.deliveries == leased.ids:
         return None
-    event_id = session.lane(attempt.pixel, attempt.event)
+    event_id = session.queue(attempt.pixel, attempt.event)
     first, last, many = min(leased.ids), max(leased.ids), len(leased.ids)
     if last - first == many - 1:
         removed = session.run(
@@ -150,7 +150,7 @@ def _settle(session: OwnerSession, settlement: Settlement) -> int | None:
     if removed != many:
         raise VanishedDelivery
     outbox.count_delivered(session, leased.received, at=attempt.at)
-    outbox.add_attempt(session, attempt, lane=event_id, deliveries=leased.listed)
+    outbox.add_attempt(session, attempt, queue=event_id, deliveries=leased.listed)
     session.run("drop_lease", lease=settlement.lease)
     del session.unmarked.leases[settlement.lease]
     session.moved()

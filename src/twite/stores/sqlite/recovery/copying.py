@@ -128,10 +128,12 @@ class SQLiteCopySource:
 
     async def deployment(self) -> CopiedDeployment:
         found = await self._asked(
-            "SELECT salt, epoch, ahead, bodies, lives FROM deployment, pruning"
+            "SELECT salt, epoch, ahead, bodies, histories FROM deployment, pruning"
         )
-        salt, epoch, ahead, bodies, lives = found[0]
-        return CopiedDeployment(salt=salt, epoch=epoch, ahead=ahead, bodies=bodies, lives=lives)
+        salt, epoch, ahead, bodies, histories = found[0]
+        return CopiedDeployment(
+            salt=salt, epoch=epoch, ahead=ahead, bodies=bodies, histories=histories
+        )
 
     async def open_reader(self) -> CopyReader:
         return await SQLiteReader.open(self._file)
@@ -235,7 +237,10 @@ class SQLiteCopyTarget(SQLiteCopySource):
             "UPDATE deployment SET salt = ?, epoch = ?, ahead = ?, clean = 1",
             (deployment.salt, max(deployment.epoch, tokens), deployment.ahead),
         )
-        execute("UPDATE pruning SET bodies = ?, lives = ?", (deployment.bodies, deployment.lives))
+        execute(
+            "UPDATE pruning SET bodies = ?, histories = ?",
+            (deployment.bodies, deployment.histories),
+        )
         # All keys are in the table; the log will have the keys of the conversions that follow.
         execute("UPDATE merge_round SET bucket = 0, began = :at, low = :at, high = :at",
                 {"at": following})  # fmt: skip

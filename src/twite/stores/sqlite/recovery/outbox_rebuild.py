@@ -53,7 +53,7 @@ class OutboxRebuild:
         self._is_older = is_older
         self._now = now
         self._latest = max([now, *received.values()]) + PATIENCE
-        self._lanes: dict[int, int] = dict(new.execute("SELECT id, lane FROM conversion"))
+        self._queues: dict[int, int] = dict(new.execute("SELECT id, queue FROM conversion"))
         self._unknown: set[int] = set()
 
     def run(self) -> RebuiltOutbox:
@@ -153,9 +153,9 @@ class OutboxRebuild:
             corrected["reason"] = RECOVERED
         if not isinstance(values.get("account"), int):
             corrected["account"] = 0
-        # The lane of the conversion has been verified with its checksum.
-        if values.get("lane") != self._lanes.get(delivery, values.get("lane")):
-            corrected["lane"] = self._lanes[delivery]
+        # The queue of the conversion has been verified with its checksum.
+        if values.get("queue") != self._queues.get(delivery, values.get("queue")):
+            corrected["queue"] = self._queues[delivery]
         if corrected or values.get("state") not in UNSETTLED:
             self._unknown.add(delivery)
         return corrected
@@ -176,8 +176,8 @@ def create_lost_accounts(new: sqlite3.Connection) -> None:
     # The number that most of an account's deliveries have is the right one.
     new.execute(
         "INSERT OR IGNORE INTO account (id, source, pixel) SELECT outbox.account, "
-        "coalesce(submission.source, 'recovered'), lane.pixel FROM outbox "
-        "JOIN conversion ON conversion.id = outbox.id JOIN lane ON lane.id = outbox.lane "
+        "coalesce(submission.source, 'recovered'), queue.pixel FROM outbox "
+        "JOIN conversion ON conversion.id = outbox.id JOIN queue ON queue.id = outbox.queue "
         "LEFT JOIN submission ON submission.id = conversion.submission "
         "WHERE outbox.account NOT IN (SELECT id FROM account) "
         "GROUP BY 1, 2, 3 ORDER BY count(*) DESC"
@@ -191,8 +191,8 @@ def hold_strays(new: sqlite3.Connection, *, now: int) -> set[int]:
         "UPDATE outbox SET state = 'held', due_at = NULL, reason = ?, rested_at = ?, account = "  # noqa: S608 - as above
         "(SELECT account.id FROM account JOIN conversion ON conversion.id = outbox.id "
         "JOIN submission ON submission.id = conversion.submission "
-        "JOIN lane ON lane.id = outbox.lane "
-        "WHERE account.source = submission.source AND account.pixel = lane.pixel) "
+        "JOIN queue ON queue.id = outbox.queue "
+        "WHERE account.source = submission.source AND account.pixel = queue.pixel) "
         f"WHERE {_STRAY}",
         (RECOVERED, now),
     )
@@ -218,7 +218,7 @@ def put_where_they_belong(new: sqlite3.Connection) -> None:
 def stand_in_for_submissions(new: sqlite3.Connection, *, now: int) -> None:
     """Create a placeholder for each lost submission whose conversions survive."""
     new.execute(
-        "INSERT INTO submission (id, receipt, source, door, received_at, first, entries, body) "
+        "INSERT INTO submission (id, receipt, source, endpoint, received_at, first, entries, body) "
         "SELECT conversion.submission, 'recovered-' || conversion.submission, "
         "coalesce(max(account.source), 'recovered'), 'native', "
         "coalesce(min(outbox.received_at), ?), min(conversion.id), "
@@ -234,16 +234,16 @@ def stand_in_for_submissions(new: sqlite3.Connection, *, now: int) -> None:
 def hold_the_missing(new: sqlite3.Connection, *, now: int) -> None:
     """Hold conversions that may have been sent."""
     new.execute(
-        "INSERT INTO account (source, pixel) SELECT DISTINCT submission.source, lane.pixel "
+        "INSERT INTO account (source, pixel) SELECT DISTINCT submission.source, queue.pixel "
         "FROM conversion JOIN submission ON submission.id = conversion.submission "
-        "JOIN lane ON lane.id = conversion.lane WHERE true ON CONFLICT DO NOTHING"
+        "JOIN queue ON queue.id = conversion.queue WHERE true ON CONFLICT DO NOTHING"
     )
     new.execute(
-        "INSERT INTO outbox (id, lane, account, received_at, state, rested_at, reason) "
-        "SELECT conversion.id, conversion.lane, account.id, submission.received_at, 'held', ?, ? "
+        "INSERT INTO outbox (id, queue, account, received_at, state, rested_at, reason) "
+        "SELECT conversion.id, conversion.queue, account.id, submission.received_at, 'held', ?, ? "
         "FROM conversion JOIN submission ON submission.id = conversion.submission "
-        "JOIN lane ON lane.id = conversion.lane "
-        "JOIN account ON account.source = submission.source AND account.pixel = lane.pixel "
+        "JOIN queue ON queue.id = conversion.queue "
+        "JOIN account ON account.source = submission.source AND account.pixel = queue.pixel "
         "WHERE conversion.suppressed IS NULL AND length(conversion.body) > 0 "
         "AND conversion.id NOT IN (SELECT id FROM outbox) "
         "AND conversion.id NOT IN (SELECT delivery FROM discarded) "

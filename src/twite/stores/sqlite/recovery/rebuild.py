@@ -22,7 +22,7 @@ def make_keys(new: sqlite3.Connection) -> None:
     shown: set[tuple[bytes, int]] = set()
     for id_, pixel, event, conversion_id, suppressed in new.execute(
         "SELECT conversion.id, pixel, event, conversion_id, suppressed "
-        "FROM conversion JOIN lane ON lane.id = lane ORDER BY conversion.id"
+        "FROM conversion JOIN queue ON queue.id = queue ORDER BY conversion.id"
     ):
         key = dedup_key(pixel, event, conversion_id)
         if suppressed is not None:
@@ -150,8 +150,8 @@ class Rebuild:
         pruned = next(iter(self._salvage.rows("pruning")), None)
         if pruned is not None:
             self._new.execute(
-                "UPDATE pruning SET bodies = ?, lives = ?",
-                (_number(pruned.values.get("bodies")), _number(pruned.values.get("lives"))),
+                "UPDATE pruning SET bodies = ?, histories = ?",
+                (_number(pruned.values.get("bodies")), _number(pruned.values.get("histories"))),
             )
 
     def _copy(self, table: str, rows: Iterable[Mapping[str, object]]) -> None:
@@ -162,24 +162,24 @@ class Rebuild:
         times = self._received()
         seeds = {
             id_: seed_of(pixel, event)
-            for id_, pixel, event in self._new.execute("SELECT id, pixel, event FROM lane")
+            for id_, pixel, event in self._new.execute("SELECT id, pixel, event FROM queue")
         }
         dead: set[int] = set()
         for row in self._salvage.rows("conversion"):
             values = dict(row.values)
-            delivery, lane = values.get("id"), values.get("lane")
-            if isinstance(delivery, int) and isinstance(lane, int) and lane not in seeds:
-                self._find_lane(seeds, values, times.get(delivery))
+            delivery, queue = values.get("id"), values.get("queue")
+            if isinstance(delivery, int) and isinstance(queue, int) and queue not in seeds:
+                self._find_queue(seeds, values, times.get(delivery))
 
         def sound() -> Iterable[Mapping[str, object]]:
             for row in self._salvage.rows("conversion"):
                 values = dict(row.values)
-                delivery, lane = values.get("id"), values.get("lane")
-                if not isinstance(delivery, int) or not isinstance(lane, int):
+                delivery, queue = values.get("id"), values.get("queue")
+                if not isinstance(delivery, int) or not isinstance(queue, int):
                     continue
-                if lane not in seeds:
+                if queue not in seeds:
                     continue
-                if not self._adds_up(values, seeds[lane], times.get(delivery)):
+                if not self._adds_up(values, seeds[queue], times.get(delivery)):
                     dead.add(delivery)
                     values |= {"body": b"", "checksum": None}
                 else:
@@ -212,17 +212,17 @@ class Rebuild:
             seed, delivery=delivery, received_at=at, conversion_id=name.encode(), body=body
         )
 
-    def _find_lane(
+    def _find_queue(
         self, seeds: dict[int, int], values: Mapping[str, object], at: int | None
     ) -> None:
-        """Identify a lane whose row is lost: checksums match for only one pixel and event."""
-        lane = values["lane"]
+        """Identify a queue whose row is lost: checksums match for only one pixel and event."""
+        queue = values["queue"]
         for pixel, event in self._known:
             seed = seed_of(pixel, event)
             if values.get("body") and self._adds_up(values, seed, at):
-                self._copy("lane", [{"id": lane, "pixel": pixel, "event": event}])
-                assert isinstance(lane, int)  # noqa: S101 checked by the caller
-                seeds[lane] = seed
+                self._copy("queue", [{"id": queue, "pixel": pixel, "event": event}])
+                assert isinstance(queue, int)  # noqa: S101 checked by the caller
+                seeds[queue] = seed
                 return
 
     def _count(self, statement: str) -> int:

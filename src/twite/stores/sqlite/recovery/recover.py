@@ -25,7 +25,7 @@ def recover(path: str, to: str | None, *, known: Sequence[tuple[str, str]] = ())
     """Save the intact rows into a new file, and rename the damaged one.
 
     Without `to`, the new file takes its place. `known` contains pairs (pixel, event), which
-    identify conversions whose lane row is lost. Raises StoreInUse, StoreUnusable.
+    identify conversions whose queue row is lost. Raises StoreInUse, StoreUnusable.
     """
     path = os.path.realpath(path)
     target = to or f"{path}.recovered"

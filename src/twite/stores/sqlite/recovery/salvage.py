@@ -158,7 +158,7 @@ LOOKS: Final[Mapping[str, Callable[[Sequence[Value]], bool]]] = {
     "attempt": _like(8, NoneType, int, int, str, also=lambda values: values[3] in _OUTCOMES),
     "attempted": _attempted,
     "account": _like(8, NoneType, str, str, int, int, int, int, int),
-    "lane": _like(
+    "queue": _like(
         3, NoneType, str, str, also=lambda values: len(values) == 3 and len(str(values[2])) < 128
     ),
 }  # fmt: skip

@@ -32,7 +32,7 @@ CREATE TABLE account (
 );
 
 -- A pixel and one of its events: one request to X contains conversions of one of them.
-CREATE TABLE lane (
+CREATE TABLE queue (
   id INTEGER PRIMARY KEY,
   pixel TEXT NOT NULL,
   event TEXT NOT NULL,
@@ -45,7 +45,7 @@ CREATE TABLE submission (
   id INTEGER PRIMARY KEY,
   receipt TEXT NOT NULL UNIQUE, -- UUIDv7: its index grows at the end
   source TEXT NOT NULL,
-  door TEXT NOT NULL,
+  endpoint TEXT NOT NULL,
   received_at INTEGER NOT NULL,
   first INTEGER NOT NULL,
   entries INTEGER NOT NULL,
@@ -59,7 +59,7 @@ CREATE TABLE submission (
 CREATE TABLE conversion (
   id INTEGER PRIMARY KEY,
   submission INTEGER NOT NULL,
-  lane INTEGER NOT NULL,
+  queue INTEGER NOT NULL,
   conversion_id TEXT NOT NULL,
   body BLOB NOT NULL,
   suppressed TEXT,
@@ -122,7 +122,7 @@ CREATE TABLE repeated (
 -- The unsettled deliveries. Delivered and suppressed ones have no row.
 CREATE TABLE outbox (
   id INTEGER PRIMARY KEY,
-  lane INTEGER NOT NULL,
+  queue INTEGER NOT NULL,
   account INTEGER NOT NULL,
   received_at INTEGER NOT NULL,
   state TEXT NOT NULL CHECK (state IN ('queued', 'sending', 'held', 'dead')),
@@ -138,20 +138,20 @@ CREATE TABLE outbox (
     AS (CASE WHEN ambiguous_since - 28800000 < received_at THEN ambiguous_since - 28800000
         ELSE received_at END) VIRTUAL
 );
-CREATE INDEX ready ON outbox (lane, rank) WHERE state = 'queued' AND due_at IS NULL;
+CREATE INDEX ready ON outbox (queue, rank) WHERE state = 'queued' AND due_at IS NULL;
 CREATE INDEX waiting ON outbox (due_at) WHERE state = 'queued' AND due_at IS NOT NULL;
 CREATE INDEX aging ON outbox (received_at) WHERE state = 'queued' AND due_at IS NOT NULL;
 CREATE INDEX ambiguous ON outbox (ambiguous_since)
   WHERE state = 'queued' AND ambiguous_since IS NOT NULL;
 CREATE INDEX resting ON outbox (rested_at) WHERE state IN ('held', 'dead');
-CREATE INDEX rested_for ON outbox (state, lane, reason, rested_at, ambiguous_since)
+CREATE INDEX rested_for ON outbox (state, queue, reason, rested_at, ambiguous_since)
   WHERE state IN ('held', 'dead');
 
 -- Claimed deliveries. `id` is the fencing token; `deliveries` is a JSON array of ids; `open` is how
 -- many of them are not settled yet.
 CREATE TABLE lease (
   id INTEGER PRIMARY KEY,
-  lane INTEGER NOT NULL,
+  queue INTEGER NOT NULL,
   claimed_at INTEGER NOT NULL,
   until INTEGER NOT NULL,
   open INTEGER NOT NULL,
@@ -163,7 +163,7 @@ CREATE TABLE lease (
 CREATE TABLE attempt (
   id INTEGER PRIMARY KEY,
   at INTEGER NOT NULL,
-  lane INTEGER NOT NULL,
+  queue INTEGER NOT NULL,
   outcome TEXT NOT NULL,
   status INTEGER,
   answer TEXT NOT NULL, -- at most 2,048 characters of X's response
@@ -246,11 +246,11 @@ CREATE TABLE traffic (
 CREATE TABLE pruning (
   id INTEGER PRIMARY KEY CHECK (id = 1),
   bodies INTEGER NOT NULL,   -- the last submission whose bodies were deleted
-  lives INTEGER NOT NULL,    -- the last submission that was deleted
+  histories INTEGER NOT NULL,    -- the last submission that was deleted
   key BLOB NOT NULL,         -- the last dedup key that was examined
   rested_at INTEGER NOT NULL -- when the last walk through the keys ended
 );
-INSERT INTO pruning (id, bodies, lives, key, rested_at) VALUES (1, 0, 0, x'', 0);
+INSERT INTO pruning (id, bodies, histories, key, rested_at) VALUES (1, 0, 0, x'', 0);
 
 -- Deliveries that pruning found unsettled: it examines them again.
 CREATE TABLE straggler (
@@ -258,10 +258,10 @@ CREATE TABLE straggler (
 );
 
 -- Idempotency keys: a different request with the same key is refused.
-CREATE TABLE request_name (
+CREATE TABLE idempotency_key (
   id INTEGER PRIMARY KEY,
   key BLOB NOT NULL UNIQUE, -- a digest of the source and its key
-  said BLOB NOT NULL,       -- a digest of the request
+  request BLOB NOT NULL,       -- a digest of the request
   at INTEGER NOT NULL
 );
 
@@ -269,21 +269,21 @@ CREATE TABLE request_name (
 CREATE TABLE ignored (
   day INTEGER NOT NULL, -- whole days since 1970
   source TEXT NOT NULL,
-  door TEXT NOT NULL,
+  endpoint TEXT NOT NULL,
   name TEXT NOT NULL,
   reason TEXT NOT NULL,
   times INTEGER NOT NULL,
-  PRIMARY KEY (day, source, door, name, reason)
+  PRIMARY KEY (day, source, endpoint, name, reason)
 ) WITHOUT ROWID;
 
 -- The latest rejected conversions of each account: twite.domain.submission.Rejection. `nth` counts
--- those of the account; `told` is JSON, masked.
+-- those of the account; `details` is JSON, masked.
 CREATE TABLE rejection (
   id INTEGER PRIMARY KEY, -- the account, and the place in its ring buffer
   at INTEGER NOT NULL,
   nth INTEGER NOT NULL,
   account INTEGER NOT NULL,
-  told BLOB NOT NULL
+  details BLOB NOT NULL
 );
 CREATE INDEX rejection_at ON rejection (at, account, nth);
 
@@ -315,20 +315,20 @@ CREATE TABLE consent_policy (
 -- The ways on which conversion ids of pixels with pages arrived, for the deduplication report:
 -- twite.domain.stats.deduplication. The marks are equal for the same order under two ids. Append-only;
 -- the oldest rows are deleted.
-CREATE TABLE sighting (
+CREATE TABLE dedup_report (
   id INTEGER PRIMARY KEY,
   at INTEGER NOT NULL,
-  lane INTEGER NOT NULL,
-  way TEXT NOT NULL,
+  queue INTEGER NOT NULL,
+  path TEXT NOT NULL,
   conversion_id TEXT NOT NULL,
   email_mark INTEGER,
   phone_mark INTEGER,
   click_mark INTEGER
 );
-CREATE INDEX sighting_at ON sighting (at);
+CREATE INDEX dedup_report_at ON dedup_report (at);
 -- Reports to X's pixel by conversion id, for histories. Servers' reports are not in it, so they cost
 -- nothing more.
-CREATE INDEX sighting_twin ON sighting (lane, conversion_id, at) WHERE way IN ('pixel', 'blocked');
+CREATE INDEX dedup_report_pixel ON dedup_report (queue, conversion_id, at) WHERE path IN ('pixel', 'blocked');
 
 -- Users of the console: twite.domain.people.users.
 CREATE TABLE user (
@@ -374,7 +374,7 @@ CREATE TABLE api_key (
 ) WITHOUT ROWID;
 
 -- The audit log. Append-only; `hash` covers the row and the hash of the row before.
-CREATE TABLE deed (
+CREATE TABLE audit_event (
   number INTEGER PRIMARY KEY,
   at INTEGER NOT NULL,
   who TEXT NOT NULL,
@@ -397,7 +397,7 @@ CREATE TABLE flow (
   suppressed INTEGER NOT NULL,
   rejected INTEGER NOT NULL,
   delivered INTEGER NOT NULL,
-  buried INTEGER NOT NULL,
+  dead INTEGER NOT NULL,
   PRIMARY KEY (span, at, account)
 ) WITHOUT ROWID;
 
@@ -416,7 +416,7 @@ CREATE TABLE waited (
 CREATE TABLE matched (
   day INTEGER NOT NULL,
   account INTEGER NOT NULL,
-  lane INTEGER NOT NULL,
+  queue INTEGER NOT NULL,
   conversions INTEGER NOT NULL,
   click INTEGER NOT NULL,
   email INTEGER NOT NULL,
@@ -424,21 +424,21 @@ CREATE TABLE matched (
   pair INTEGER NOT NULL,
   two INTEGER NOT NULL,
   one_short INTEGER NOT NULL,
-  PRIMARY KEY (day, account, lane)
+  PRIMARY KEY (day, account, queue)
 ) WITHOUT ROWID;
 
--- Flawed match keys by day, with the shape and the delivery of the latest. `lane` is 0 if the
+-- Flawed match keys by day, with the shape and the delivery of the latest. `queue` is 0 if the
 -- conversion named no known event, `delivery` is NULL if it was rejected.
 CREATE TABLE flaw (
   day INTEGER NOT NULL,
   account INTEGER NOT NULL,
-  lane INTEGER NOT NULL,
+  queue INTEGER NOT NULL,
   code TEXT NOT NULL,
   times INTEGER NOT NULL,
   wins INTEGER NOT NULL DEFAULT 0, -- conversions that would have a second match key without it
   shape TEXT NOT NULL,
   delivery INTEGER,
-  PRIMARY KEY (day, account, lane, code)
+  PRIMARY KEY (day, account, queue, code)
 ) WITHOUT ROWID;
 
 -- Usual values of events: twite.domain.stats.value_guard. `first` is JSON.
@@ -467,7 +467,7 @@ CREATE TABLE flagged (
 CREATE TABLE amended (
   delivery INTEGER NOT NULL,
   at INTEGER NOT NULL,
-  lane INTEGER NOT NULL, -- before
+  queue INTEGER NOT NULL, -- before
   body BLOB NOT NULL,    -- before
   note TEXT NOT NULL,
   PRIMARY KEY (delivery, at)
