@@ -46,7 +46,7 @@ _TRANSLATIONS: Final = (
     (r":(\w+) IS NULL", r":\1::text IS NULL"),
     # The sum of integers is numeric.
     (r"\bsum\((?:[^()]|\([^()]*\))*\)", r"\g<0>::bigint"),
-    (r"(?<![\"\w.:])user\b", '"user"'),
+    (r"(?<![\"'\w.:])user\b", '"user"'),
 )
 # The indexes of the outbox do not contain `state`, so that a claim changes none of them. They
 # contain `resting`: the state of held and dead deliveries, and NULL for the others.

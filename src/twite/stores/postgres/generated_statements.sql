@@ -83,7 +83,7 @@ insert INTO pause (pixel, event, since, cause, reason)
 VALUES ($1, $2, $3, $4, $5)
 ON CONFLICT (pixel, event) DO UPDATE
 SET since = excluded.since, cause = excluded.cause, reason = excluded.reason
-WHERE pause.cause <> '"user"' OR excluded.cause = '"user"'
+WHERE pause.cause <> 'user' OR excluded.cause = 'user'
 
 -- rows: add_queue(pixel, event)
 WITH new AS (
