@@ -1,4 +1,4 @@
-"""A fixed corpus: how many persons are found, and how many other values are taken for persons.
+"""A fixed corpus: how much personal data is found, and how many other values are taken for it.
 
 The files in `corpus` are explained in its README.
 """
@@ -77,7 +77,7 @@ def test_corpus_is_large_enough():
 
 
 @pytest.mark.parametrize("kind", PERSONS)
-def test_persons_of_each_promised_class_are_found(kind, figure):
+def test_personal_data_of_each_documented_class_is_found(kind, figure):
     spellings = PERSONS[kind]
     shown = {
         (way, text)
@@ -91,7 +91,7 @@ def test_persons_of_each_promised_class_are_found(kind, figure):
     assert len(shown) <= (1 - LEAST_FOUND) * total, sorted(shown)
 
 
-def test_harmless_values_are_unchanged(figure):
+def test_harmless_values_of_the_corpus_are_unchanged(figure):
     taken = {
         kind: [
             value for value in values if holds_a_person(value) or without_persons(value) != value
@@ -105,7 +105,7 @@ def test_harmless_values_are_unchanged(figure):
 
 
 @pytest.mark.parametrize("kind", FIELDS["persons"])
-def test_fields_of_persons_are_recognized(kind, figure):
+def test_fields_with_personal_data_are_recognized(kind, figure):
     names = FIELDS["persons"][kind]
     missed = [name for name in names if told_by(name)[0] != kind]
 
@@ -142,7 +142,7 @@ def _example_numbers():
         (PhoneNumberFormat.NATIONAL, lambda text: re.sub("[ -]", ".", f"Phone no. {text}")),
     ],
 )
-def test_number_of_every_country_is_found_in_each_promised_form(style, spell):
+def test_phone_numbers_of_every_country_are_found_in_each_documented_form(style, spell):
     numbers = [phonenumbers.format_number(number, style) for number in _example_numbers()]
     promised = [text for text in numbers if sum(map(str.isdecimal, text)) >= 7]
 
@@ -150,7 +150,7 @@ def test_number_of_every_country_is_found_in_each_promised_form(style, spell):
     assert [text for text in promised if not holds_a_person(spell(text))] == []
 
 
-def test_fields_of_things_are_not_taken_for_persons():
+def test_fields_about_products_are_not_taken_for_personal_data():
     taken = {
         among: [name for name in FIELDS["things"] if told_by(name, among)[0] is not None]
         for among in (FieldContext.EVENT, FieldContext.THINGS)

@@ -1,4 +1,4 @@
-"""What a field's name tells about the field and those below it, with each rule by itself."""
+"""What the name of a field says about its value and the fields in it, rule by rule."""
 
 import os
 import subprocess
@@ -41,7 +41,7 @@ EMAIL, PHONE, NAME = FieldKind.EMAIL, FieldKind.PHONE, FieldKind.NAME
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("among", FieldContext)
-def test_sure_name_of_personal_data_counts_everywhere(name, kind, among):
+def test_unambiguous_name_of_personal_data_is_recognized_everywhere(name, kind, among):
     assert told_by(name, among)[0] is person_in(name, among) is kind
 
 
@@ -53,12 +53,12 @@ def test_sure_name_of_personal_data_counts_everywhere(name, kind, among):
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("among", FieldContext)
-def test_other_name_counts_nowhere(name, among):
+def test_other_name_is_never_personal_data(name, among):
     assert told_by(name, among)[0] is person_in(name, among) is None
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_name_of_a_hash_is_recognized_alike_in_every_process(seed):
+def test_name_of_a_hash_is_recognized_equally_in_every_process(seed):
     # The order of a set differs between processes.
     script = "from twite.redaction.vocabulary import person_in; print(person_in('hashed_email'))"
 
@@ -74,7 +74,7 @@ def test_name_of_a_hash_is_recognized_alike_in_every_process(seed):
 
 
 @pytest.mark.parametrize("name", ["name", "fn", "fnconfirm"])
-def test_short_name_does_not_count_among_things(name):
+def test_short_name_is_not_personal_data_among_product_fields(name):
     assert [person_in(name, among) for among in (EVENT, PERSON, THINGS)] == [NAME, NAME, None]
 
 
@@ -91,7 +91,7 @@ def test_short_name_does_not_count_among_things(name):
         ("user_data.0", (PERSON, PERSON, PERSON)), ("user[x]", (PERSON, PERSON, PERSON)),
     ],
 )  # fmt: skip
-def test_name_determines_the_context_of_the_fields_below(name, below):
+def test_name_sets_the_context_of_the_fields_in_it(name, below):
     assert tuple(told_by(name, among)[1] for among in (EVENT, PERSON, THINGS)) == below
 
 

@@ -24,18 +24,18 @@ SECRETS = (Secret(KEY), Secret(f"{KEY}-2"), Secret("short"), Secret("12345678901
         ({KEY: True, "b": 1}, {"***": True, "b": 1}),
     ],
 )
-def test_secret_is_replaced(event, masked):
+def test_known_secret_in_json_is_replaced(event, masked):
     assert without_secrets(event, SECRETS) == masked
 
 
 @pytest.mark.parametrize(
     "event", [{"event_name": "x", "n": [1.5, {}]}, {"pixel": "123456789012345"}, {"k": "shorter"}]
 )
-def test_tree_without_a_secret_is_returned_unchanged(event):
+def test_json_without_a_known_secret_is_unchanged(event):
     assert without_secrets(event, SECRETS) is event
 
 
-def test_deep_tree_is_searched():
+def test_known_secret_in_deeply_nested_json_is_replaced():
     event = deep = {}
     for _ in range(400):
         deep["a"] = {}
@@ -77,12 +77,12 @@ def test_encoded_secret_is_replaced(encoding):
 
 
 @pytest.mark.parametrize("key", ["hunter2b", "4a11b22c33d"])
-def test_short_alphanumeric_secret_is_replaced(key):
+def test_short_secret_of_letters_and_digits_is_replaced(key):
     assert without_secrets({"k": f"by {key}"}, [Secret(key)]) == {"k": "by ***"}
 
 
 @pytest.mark.parametrize("key", ["o8z0x", "purchase", "production", "12345678"])
-def test_short_secret_that_may_be_a_word_or_an_id_is_kept(key):
+def test_short_secret_that_may_be_a_word_or_an_id_is_not_replaced(key):
     event = {"k": f"by {key}"}
 
     assert without_secrets(event, [Secret(key)]) is event

@@ -1,4 +1,4 @@
-"""A line mask hides known secrets and personal data, up to its limits."""
+"""A line mask hides known secrets and personal data in log lines, up to its limits."""
 
 import json
 
@@ -39,11 +39,11 @@ def test_known_texts_of_four_letters_are_masked(persons, line):
     assert masked("Griselda and GRISELDA and Anna", *persons) == line
 
 
-def test_text_whose_lower_case_is_longer_is_masked_as_written():
+def test_text_that_gets_longer_in_lower_case_is_masked():
     assert masked("İ Griselda griselda", "griselda") == "İ Griselda ***"
 
 
-def test_blind_mask_hides_everything():
+def test_line_mask_without_known_texts_hides_everything():
     assert masked("order 7", blind=True) == "…"
 
 
@@ -51,7 +51,7 @@ def test_blind_mask_hides_everything():
     ("many", "length", "is_remembered"),
     [(50, 3, True), (51, 3, False), (2, 500, True), (2, 501, False)],
 )
-def test_only_short_lists_of_fields_are_remembered(many, length, is_remembered):
+def test_only_short_lists_of_fields_are_cached(many, length, is_remembered):
     known = mask_line._known_fields  # noqa: SLF001
     known.cache_clear()
 
@@ -63,7 +63,7 @@ def test_secret_of_four_letters_is_masked():
     assert LineMask(["aBcd", "xyz"], {}).own("abcD xyz", most=99) == "*** xyz"
 
 
-def test_foreign_text_is_masked_as_json_and_empty_text_stays_empty():
+def test_text_of_a_template_is_masked_as_json_and_empty_text_stays_empty():
     mask = LineMask(["hunter2-hunter2"], {})
 
     assert mask.over('hunter2-hunter2: {"email":"anna@shop.alt"}', most=99) == (
@@ -81,7 +81,7 @@ def test_line_is_one_printable_line_of_limited_length():
     assert masked("a\nb\0c d", most=6) == "a b c "
 
 
-def test_long_text_is_cut():
+def test_long_line_is_truncated():
     assert masked("x" * (LOOKED_AT + 1)) == "x" * LOOKED_AT
 
 
@@ -94,14 +94,14 @@ def test_long_text_is_cut():
         (LOOKED_AT + 1, 0, LOOKED_AT),  # the name is incomplete, so it is cut off
     ],
 )
-def test_name_at_the_cut_of_a_long_text_is_not_shown(before, after, kept):
+def test_name_at_the_end_of_a_truncated_line_is_not_shown(before, after, kept):
     line = masked("x" * before + "Griselda" + "y" * after, "Griselda")
 
     assert line == ("x" * before + "***" + "y" * after)[:kept]
 
 
 @pytest.mark.parametrize(("length", "pieces"), [(1_000, 1), (1_004, 2), (2_004, 3)])
-def test_long_text_is_masked_in_pieces_of_similar_length(length, pieces):
+def test_long_line_is_masked_in_pieces_of_similar_length(length, pieces):
     text = "".join(f"{number:04}" for number in range(501))[:length]
     size = length // pieces
 
@@ -131,7 +131,7 @@ def test_long_text_is_masked_in_pieces_of_similar_length(length, pieces):
         ({"quantity": 7, "a": None, "b": [1.5, True], "c": b"anna", "d": ("anna",)}, []),
     ],
 )
-def test_texts_of_telling_fields_are_known(event, texts):
+def test_texts_of_fields_with_personal_data_are_known(event, texts):
     assert told(event) == texts
 
 

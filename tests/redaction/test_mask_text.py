@@ -88,7 +88,7 @@ TEXTS = {
 
 
 @pytest.mark.parametrize(("text", "shown"), TEXTS.items())
-def test_text_is_masked_by_names_and_forms(text, shown):
+def test_text_is_masked_by_field_names_and_forms_of_words(text, shown):
     assert masked_text(text) == shown
 
 
@@ -100,11 +100,11 @@ def test_text_is_masked_by_names_and_forms(text, shown):
         (f"{HASH[:20]}%61{HASH[:20]}", "…"),
     ],
 )  # fmt: skip
-def test_ids_of_a_plain_text_are_shown(text, shown):
+def test_ids_in_a_text_are_shown(text, shown):
     assert masked_text(text, plain=True) == shown
 
 
-def test_value_of_a_plain_id_is_shown_up_to_256_characters():
+def test_plain_id_is_shown_up_to_256_characters():
     words = " ".join([TOKEN] * 20)
 
     shown = masked_text(f"event_id: {words}")
@@ -120,7 +120,7 @@ def test_value_of_a_plain_id_is_shown_up_to_256_characters():
         ("2001:db8:1:2::7", "2001:db8:1:…"), ("x", "…"), ("a:b", "a:b:…"),
     ],
 )  # fmt: skip
-def test_network_of_an_address_is_shown(text, shown):
+def test_network_of_an_ip_address_is_shown(text, shown):
     assert network(text) == shown
 
 
@@ -135,7 +135,7 @@ def test_network_of_an_address_is_shown(text, shown):
         ("a%40b.alt", "…"),
     ],
 )  # fmt: skip
-def test_only_harmless_parameters_are_shown(query, shown):
+def test_only_harmless_url_parameters_are_shown(query, shown):
     assert masked_query(query) == shown
 
 
@@ -147,7 +147,7 @@ def test_only_harmless_parameters_are_shown(query, shown):
         ("/a%2540b.alt/x", "/…/x"),
     ],
 )  # fmt: skip
-def test_odd_steps_of_a_path_are_hidden(path, shown):
+def test_unusual_steps_of_a_url_path_are_hidden(path, shown):
     assert masked_path(path) == shown
 
 
@@ -158,7 +158,7 @@ def test_odd_steps_of_a_path_are_hidden(path, shown):
         ("https://u@s.alt/?", "https://***@s.alt/?"), ("//s.alt/a", "//s.alt/a"),
     ],
 )  # fmt: skip
-def test_address_keeps_its_parts(address, shown):
+def test_masked_url_keeps_its_parts(address, shown):
     assert masked_address(address) == shown
 
 
@@ -179,7 +179,7 @@ def test_harmless_value_is_shown_in_a_comparison(path, value, shown):
 @pytest.mark.parametrize(
     ("path", "value"), [("a", 1234567), ("a", "hello"), ("a", 12.34567), ("currency", "E" * 61)]
 )
-def test_other_value_is_replaced_by_its_length_and_a_hash(path, value):
+def test_other_value_in_a_comparison_is_replaced_by_its_length_and_a_hash(path, value):
     shown, other, salted = (
         masked_value(where, value, shown=frozenset(), salt=salt)
         for where, salt in ((path, b"s"), (f"b.{path}", b"s"), (path, b"t"))
@@ -197,7 +197,7 @@ def test_other_value_is_replaced_by_its_length_and_a_hash(path, value):
         ("a.é", "a.***"), ("a." + "x" * 40, "a." + "x" * 40), ("a." + "x" * 41, "a.***"),
     ],
 )  # fmt: skip
-def test_odd_keys_of_a_path_are_hidden(path, shown):
+def test_unusual_keys_of_a_json_path_are_hidden(path, shown):
     assert shown_path(path) == shown
 
 
@@ -208,5 +208,5 @@ def test_odd_keys_of_a_path_are_hidden(path, shown):
         ("a@b c", "… c"), ("x" * 201, "x" * 200), ("a\nb", "a?b"),
     ],
 )  # fmt: skip
-def test_values_that_x_echoes_are_hidden(text, shown):
+def test_values_in_messages_of_x_are_hidden(text, shown):
     assert without_echoes(text) == shown

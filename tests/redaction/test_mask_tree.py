@@ -10,7 +10,7 @@ COST = 4  # of each value
 
 
 @pytest.mark.parametrize("field", ["first_name", "email", "phone", "customer"])
-def test_two_persons_in_a_list_are_no_header(field):
+def test_list_of_two_values_with_personal_data_is_not_a_header(field):
     assert masked_tree(["Grizelda", "Hephzibah"], field) == [MASK, MASK]
 
 
@@ -25,7 +25,7 @@ def test_only_a_pair_of_texts_is_a_header():
     ]
 
 
-def test_list_is_cut_where_the_limit_is_reached():
+def test_list_is_truncated_at_the_limit():
     shown = masked_tree([1] * MOST_LOOKED_AT)
 
     assert len(shown) == MOST_LOOKED_AT // COST - 1
@@ -33,20 +33,20 @@ def test_list_is_cut_where_the_limit_is_reached():
     assert shown[-1] == HIDDEN
 
 
-def test_mapping_is_cut_where_the_limit_is_reached():
+def test_mapping_is_truncated_at_the_limit():
     shown = masked_tree({f"f{n}": True for n in range(MOST_LOOKED_AT // COST)})
 
     assert len(shown) < MOST_LOOKED_AT // COST
     assert list(shown)[-1] == HIDDEN
 
 
-def test_list_is_cut_for_its_long_texts():
+def test_list_of_long_texts_is_truncated():
     shown = masked_tree(["word " * 4_000] * 100)
 
     assert len(shown) < 10
 
 
-def test_addresses_show_their_networks():
+def test_ip_addresses_show_their_networks():
     assert masked_tree("203.0.113.77, 198.51.100.8", "ip") == "203.0.113.…, 198.51.100.…"
 
 
@@ -89,13 +89,13 @@ def test_values_below_24_levels_are_hidden(levels, shown):
         ("order 7", "order 7"),
     ],
 )
-def test_json_behind_words_is_masked_by_its_names(text, shown):
+def test_json_after_other_words_is_masked_by_its_names(text, shown):
     assert masked_words(text) == shown
 
 
 @pytest.mark.parametrize(("levels", "shown"), [(23, "1"), (24, f'"{HIDDEN}"')])
 @pytest.mark.parametrize("mask", [masked_words, masked_tree])
-def test_json_within_a_text_is_one_level_deeper(mask, levels, shown):
+def test_json_in_a_text_is_one_level_deeper(mask, levels, shown):
     text = f"{'[' * levels}1{']' * levels}"
 
     assert mask(text) == f"{'[' * levels}{shown}{']' * levels}"
@@ -132,18 +132,18 @@ def test_last_value_of_a_mapping_within_the_limit_is_shown(first, many):
     assert last == (HIDDEN, HIDDEN)
 
 
-def test_truth_values_and_null_of_a_person_are_shown():
+def test_booleans_and_null_in_fields_of_personal_data_are_shown():
     assert masked_tree([True, None], "email") == [True, None]
 
 
-def test_names_that_are_personal_data_are_masked():
+def test_keys_that_are_personal_data_are_masked():
     assert masked_tree({"shopper.one@mail.example": True, "note": True}) == {
         MASK: True,
         "note": True,
     }
 
 
-def test_well_known_names_are_shown():
+def test_documented_names_are_shown():
     assert masked_tree({"x-ga-mp2-user_properties": True}) == {"x-ga-mp2-user_properties": True}
 
 
@@ -161,7 +161,7 @@ def test_well_known_names_are_shown():
         ({"name": "Color", "value": "red"}, {"name": "Color", "value": "red"}),
     ],
 )
-def test_value_of_a_row_is_masked_by_its_label(row, shown):
+def test_value_of_a_name_value_row_is_masked_by_its_name(row, shown):
     assert masked_tree(row) == shown
 
 
@@ -212,7 +212,7 @@ def test_mapping_of_headers_is_masked_by_its_names():
     assert masked_tree(headers, "headers") == headers | {"x-api-thing": MASK, "cookie": MASK}
 
 
-def test_person_is_masked_but_click_ids_addresses_and_agents_are_recognizable():
+def test_personal_data_is_masked_and_click_ids_ip_addresses_and_agents_are_shortened():
     person = {
         "twclid": "abcdefghabcdefghi",
         "ip": "203.0.113.77",
@@ -239,7 +239,7 @@ def test_mapping_about_people_is_masked_but_not_a_text_of_that_name():
     }
 
 
-def test_values_below_a_name_keep_its_meaning():
+def test_fields_in_an_object_keep_the_meaning_of_its_name():
     assert masked_tree({"twclid": {"note": "abcdefghabcdefghi"}}) == {
         "twclid": {"note": "abcdefgh…"}
     }
@@ -253,5 +253,5 @@ def test_values_below_a_name_keep_its_meaning():
         ("word " * 4_000, f"{'word ' * 3_264}… (20000 characters)"),
     ],
 )
-def test_long_text_is_cut_before_a_word(text, shown):
+def test_long_text_is_truncated_between_words(text, shown):
     assert masked_tree(text) == shown

@@ -1,4 +1,4 @@
-"""Where a phone number begins and ends in a text, and which runs of digits are none."""
+"""Where a phone number begins and ends in a text, and which digits are not a phone number."""
 
 import json
 from pathlib import Path
@@ -80,22 +80,22 @@ def numbers_in(text):
 
 
 @pytest.mark.parametrize("sign", FOUND)
-def test_number_is_found_from_its_first_to_its_last_character(sign):
+def test_phone_number_is_found_from_its_first_to_its_last_character(sign):
     for before, number, after in FOUND[sign]:
         assert numbers_in(f"{before}{number}{after}") == [number]
 
 
 @pytest.mark.parametrize("text", IDS)
-def test_digits_without_a_sign_of_a_phone_are_an_id(text):
+def test_digits_without_a_sign_of_a_phone_number_are_an_id(text):
     assert numbers_in(text) == []
 
 
 @pytest.mark.parametrize(("many", "found"), [(50, []), (51, ["(18) 2000"])])
-def test_run_with_more_than_fifty_brackets_counts_as_a_number(many, found):
+def test_digits_with_more_than_fifty_brackets_are_a_phone_number(many, found):
     assert numbers_in("(18) 2000 " * many) == found
 
 
-def test_each_number_of_a_text_is_found():
+def test_each_phone_number_of_a_text_is_found():
     text = "Tel: 020 7946 0059 or (415) 555-0100; +33 1 23 45 67 89, order 1000234"
 
     assert numbers_in(text) == ["020 7946 0059", "(415) 555-0100", "+33 1 23 45 67 89"]
@@ -111,7 +111,7 @@ def test_each_number_of_a_text_is_found():
         "phone, after a word for it",
     ],
 )
-def test_number_of_the_corpus_is_found(kind):
+def test_phone_number_of_the_corpus_is_found(kind):
     missed = [
         text
         for needle, text in CORPUS[kind]
@@ -130,5 +130,5 @@ def test_number_of_the_corpus_is_found(kind):
         ("1234567890123456", False), ("x1234567", False), ("1234567x", False), ("", False),
     ],
 )  # fmt: skip
-def test_value_may_be_a_phone_if_it_is_a_number_of_that_length(value, is_phone):
+def test_value_with_the_length_of_a_phone_number_may_be_one(value, is_phone):
     assert may_be_phone(value) is is_phone

@@ -1,4 +1,4 @@
-"""Which words look random, at each bound of the measured values."""
+"""Which words look random, at each limit of the measured values."""
 
 import pytest
 
@@ -35,7 +35,7 @@ def test_random_word_may_be_a_secret(word):
 
 
 @pytest.mark.parametrize("word", NAMES.values(), ids=NAMES)
-def test_other_word_is_a_name(word):
+def test_other_word_is_not_taken_for_a_secret(word):
     assert not looks_secret(word)
 
 
@@ -45,5 +45,5 @@ def test_secrets_and_personal_data_are_confidential():
     assert not is_confidential("mug")
 
 
-def test_secret_that_begins_like_another_is_masked_whole():
+def test_secret_that_begins_like_another_is_masked_completely():
     assert masked("sk_live_4eC39HqL sk_live_4eC39HqLyjWD") == "… …"

@@ -1,4 +1,4 @@
-"""Event data is scrubbed at any depth, up to the limit."""
+"""Event data is scrubbed at any depth up to the limit."""
 
 import json
 from hashlib import sha256
@@ -33,7 +33,7 @@ def in_json(levels, value="Mug"):
 @pytest.mark.parametrize(
     ("event", "deepest", "empty"), [(nested, 32, {}), (in_lists, 31, []), (in_json, 30, {})]
 )
-def test_values_are_removed_beyond_32_levels(event, deepest, empty):
+def test_values_beyond_32_levels_are_removed(event, deepest, empty):
     assert scrubbed(event(deepest)) == event(deepest)
     assert scrubbed(event(deepest + 1)) == event(deepest, empty)
 
@@ -43,7 +43,7 @@ def test_json_in_a_text_at_the_deepest_level_is_removed():
     assert scrubbed(nested(31, "[]")) == nested(31, "[]")
 
 
-def test_hash_under_the_name_of_google_is_added_to_a_table_of_the_event():
+def test_hash_under_googles_name_is_added_to_an_object_of_the_event():
     added = {"email_address": DIGEST, "sha256_email_address": DIGEST}
 
     assert scrubbed({"user_data": {"email_address": EMAIL}}) == {"user_data": added}
@@ -60,7 +60,7 @@ def test_encoded_json_in_a_text_is_scrubbed(times):
 
 
 @pytest.mark.parametrize("text", ["%7Bmug", "50% off", "mug", ""])
-def test_other_texts_are_unchanged(text):
+def test_other_texts_of_an_event_are_unchanged(text):
     assert scrubbed({"a": text}) == {"a": text}
 
 
@@ -75,7 +75,7 @@ def test_hashed_name_is_not_hashed_again(name):
     ["telefon_filiale_2", "ecomPhoneOfDriver", "form.0.whatsapp_kontakt", "x-tel-night-shift"],
 )
 @pytest.mark.parametrize("number", ["020 7946 0059", "+44 20 7946 0059", 442079460059])
-def test_long_number_in_a_field_with_a_word_for_phone_is_a_phone_number(name, number):
+def test_long_number_in_a_field_named_like_a_phone_is_a_phone_number(name, number):
     assert "79460059" not in f"{scrubbed_event({name: number}, region='GB')}".replace(" ", "")
 
 
@@ -87,5 +87,5 @@ def test_long_number_in_a_field_with_a_word_for_phone_is_a_phone_number(name, nu
         {"order_number": "442079460059", "telephony_plan": "12345678", "phone_sent_at": "20261127"},
     ],
 )
-def test_other_value_of_a_field_with_a_word_for_phone_is_unchanged(event):
+def test_other_value_in_a_field_named_like_a_phone_is_unchanged(event):
     assert scrubbed_event(event, region="GB") == event

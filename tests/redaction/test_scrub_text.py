@@ -78,12 +78,12 @@ def test_text_loses_only_its_personal_data(text, kept):
         ("x" * 300 + " a@b.co", "x" * 300 + " ***"),
     ],
 )  # fmt: skip
-def test_free_text_is_trimmed(text, kept):
+def test_stored_text_is_trimmed(text, kept):
     assert free_text(text) == kept
 
 
 @pytest.mark.parametrize("name", ["dtdc", "dtcd"])
-def test_parameter_with_a_packed_event_is_removed(name):
+def test_url_parameter_with_an_encoded_event_is_removed(name):
     assert scrubbed_address(f"{SHOP}/?{name}=abc&x=1") == f"{SHOP}/?x=1"
 
 
@@ -103,7 +103,7 @@ def test_urls_in_the_first_fifty_parameters_are_scrubbed_and_in_others_removed()
         ("/a@b.co/" + "x" * (MOST_READ - 8), "/-/" + "x" * (MOST_READ - 8)),
     ],
 )  # fmt: skip
-def test_steps_of_a_path_that_name_a_person_are_replaced(path, kept):
+def test_steps_of_a_url_path_with_personal_data_are_replaced(path, kept):
     assert scrubbed_path(path) == kept
 
 
@@ -116,7 +116,7 @@ def test_steps_of_a_path_that_name_a_person_are_replaced(path, kept):
         ("x" * (MOST_READ + 1), False),
     ],
 )  # fmt: skip
-def test_part_that_names_a_person_is_recognized(part, is_named):
+def test_part_of_a_url_with_personal_data_is_recognized(part, is_named):
     assert names_a_person(part) is is_named
 
 
@@ -145,6 +145,6 @@ JSON = [
 
 
 @pytest.mark.parametrize(("given", "typed", "other"), JSON)
-def test_json_loses_the_persons_in_its_texts_and_keys(given, typed, other):
+def test_json_loses_the_personal_data_in_its_texts_and_keys(given, typed, other):
     assert scrubbed_json(given.encode()).decode() == typed
     assert scrubbed_json(given.encode(), thoroughly=True).decode() == other

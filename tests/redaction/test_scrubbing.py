@@ -1,4 +1,4 @@
-"""Values: personal data is recognized in every spelling, and nothing else is."""
+"""Personal data is recognized in every spelling, and other values are unchanged."""
 
 import csv
 import json
@@ -43,7 +43,7 @@ AROUND = st.text(max_size=40).map(_before)
 
 
 @pytest.mark.parametrize("spelled", SPELLINGS.values(), ids=SPELLINGS)
-def test_person_is_found_in_every_spelling(spelled):
+def test_personal_data_is_found_in_every_spelling(spelled):
     quoted = quote(spelled, safe="%@+")
     for place in PLACES:
         text = place.format(quoted if "shop.example" in place else spelled)
@@ -56,19 +56,19 @@ def test_person_is_found_in_every_spelling(spelled):
 @pytest.mark.parametrize(
     "text", ["phone=442079460016", "tel:x phone=442079460016", "a/phone=442079460016/b"]
 )
-def test_digits_beside_a_phone_word_are_a_phone(text):
+def test_digits_beside_a_word_for_phone_are_a_phone_number(text):
     assert found_in((free_text(text) or "").encode()) == []
     assert found_in(scrubbed_json(msgspec.json.encode([text]), thoroughly=True)) == []
     assert found_in(scrubbed_url(f"https://shop.example/u/{quote(text)}/x").encode()) == []
 
 
-def test_ids_are_no_persons():
+def test_ids_are_not_personal_data():
     for spelled in SPELLINGS.values():
         assert holds_a_person(spelled)
         assert holds_a_person(f"order {spelled}")
 
 
-def test_impersonal_text_is_unchanged():
+def test_text_without_personal_data_is_unchanged():
     for harmless in HARMLESS:
         assert not holds_a_person(harmless)
         assert without_persons(harmless) == harmless
@@ -92,12 +92,12 @@ def test_impersonal_text_is_unchanged():
         ("/orders/442079460016", "/orders/442079460016"),
     ],
 )  # fmt: skip
-def test_page_loses_persons_in_path_and_campaign(page, kept):
+def test_page_url_loses_personal_data_in_path_and_campaign(page, kept):
     assert scrubbed_url(f"https://shop.example{page}") == f"https://shop.example{kept}"
 
 
 @given(before=AROUND, spelled=SPELLED, after=st.text(max_size=40))
-def test_person_anywhere_in_a_text_is_removed(before, spelled, after):
+def test_personal_data_anywhere_in_a_text_is_removed(before, spelled, after):
     # A longer word is a different word.
     after = re.sub(r"^[A-Za-z0-9+/=_%-]+", " ", after)
     for text in (f"{before}{spelled}{after}", f"{before} {spelled} {after}"):
@@ -107,7 +107,7 @@ def test_person_anywhere_in_a_text_is_removed(before, spelled, after):
 
 
 @given(st.from_regex(r"[a-z_-]*[0-9]*", fullmatch=True))
-def test_fast_id_check_agrees_with_the_full_check(text):
+def test_fast_check_of_ids_agrees_with_the_full_check(text):
     with patch.object(shapes, "_PLAIN", re.compile("(?!)")):
         thorough = may_hold_a_person(text)
 
@@ -115,7 +115,7 @@ def test_fast_id_check_agrees_with_the_full_check(text):
 
 
 @given(event=EVENTS, text=st.text(max_size=60) | SPELLED | st.sampled_from(HARMLESS))
-def test_scrubbing_is_idempotent(event, text):
+def test_scrubbing_twice_changes_nothing_more(event, text):
     once = without_persons(text)
     assert without_persons(once) == once
     kept = scrubbed_json(msgspec.json.encode([text]), thoroughly=True)
@@ -125,7 +125,7 @@ def test_scrubbing_is_idempotent(event, text):
 
 
 @given(st.text(max_size=200).map(lambda text: text.replace("@", "")))
-def test_json_stays_json(text):
+def test_scrubbed_json_is_still_json(text):
     said = msgspec.json.encode({"a": text, "n": 1.50, text: None})
 
     assert set(json.loads(scrubbed_json(said, thoroughly=True))) - {"***"} <= {"a", "n", text}
@@ -144,7 +144,7 @@ LONG = (
 
 
 @pytest.mark.parametrize("piece", LONG)
-def test_texts_are_searched_without_the_phone_library(piece, monkeypatch):
+def test_long_texts_are_searched_without_the_phone_library(piece, monkeypatch):
     def refused(*_args, **_named):
         raise AssertionError("a text is looked through with patterns alone")
 
@@ -164,7 +164,7 @@ def _numbers():
         yield from (number[1:], f"{number[1:-1]}0", f"{number[1:]}1", number[1:-1])
 
 
-def test_number_beside_letters_is_a_phone_if_the_library_says_so():
+def test_number_beside_letters_is_a_phone_number_if_the_library_says_so():
     for digits in _numbers():
         said = f"+{digits}"
         try:
@@ -197,7 +197,7 @@ def _ids():
         )
 
 
-def test_random_ids_are_not_taken_for_persons(figure):
+def test_random_ids_are_not_taken_for_personal_data(figure):
     ids = list(_ids())
     taken = [id_ for id_ in ids if holds_a_person(id_)]
 
@@ -209,7 +209,7 @@ ORDERS = Path(os.environ.get("TWITE_ORDERS", "orders.csv"))
 
 
 @pytest.mark.skipif(not ORDERS.is_file(), reason="TWITE_ORDERS names no file of a shop's orders")
-def test_shop_orders_are_not_taken_for_persons(figure):
+def test_orders_of_shops_are_not_taken_for_personal_data(figure):
     with ORDERS.open(encoding="utf-8-sig", newline="") as file:
         rows = list(csv.DictReader(file))
     names = ("order_id", "created_at", "total", "twclid", "user_agent", "items", "page")
@@ -222,5 +222,5 @@ def test_shop_orders_are_not_taken_for_persons(figure):
 
 
 @pytest.mark.parametrize(("times", "counts"), [(50, False), (51, True)])
-def test_run_of_more_than_fifty_numbers_in_brackets_counts_as_a_person(times, counts):
+def test_more_than_fifty_numbers_in_brackets_count_as_personal_data(times, counts):
     assert holds_a_person("(455) 155-01 " * times) is counts

@@ -26,7 +26,7 @@ def without(text, key=KEY):
 
 
 @pytest.mark.parametrize("spelled", SPELLED.values(), ids=SPELLED)
-def test_whole_spelling_is_replaced(spelled):
+def test_known_secret_is_replaced_in_each_encoding(spelled):
     assert without(f"it says {spelled} here") == "it says *** here"
 
 
@@ -34,7 +34,7 @@ def test_whole_spelling_is_replaced(spelled):
 @pytest.mark.parametrize("before", range(4))
 @pytest.mark.parametrize("after", range(3))
 @pytest.mark.parametrize("key", ["hunter2b", "hunter2bc", "hunter2bcd?>?>", KEY])
-def test_base64_is_replaced_except_for_letters_that_depend_on_the_neighbors(
+def test_base64_of_a_secret_is_replaced_except_for_letters_shared_with_its_neighbors(
     key, before, after, encode
 ):
     low, high = (
@@ -50,13 +50,13 @@ def test_base64_is_replaced_except_for_letters_that_depend_on_the_neighbors(
         assert without(low, key) == f"{low[:first]}***{low[last:]}"
 
 
-def test_encodings_of_fewer_than_eight_characters_are_no_spelling():
+def test_encodings_of_fewer_than_eight_characters_are_not_replaced():
     assert spellings("abc123") == {"abc123", "616263313233", "YWJjMTIz"}
     assert spellings("abc12") == {"abc12", "6162633132"}
 
 
 @pytest.mark.parametrize("text", [KEY[1:], KEY[:-1]])
-def test_incomplete_secret_is_kept(text):
+def test_part_of_a_secret_is_not_replaced(text):
     event = {"k": f"it says {text} here"}
 
     assert without_secrets(event, [Secret(KEY)]) is event

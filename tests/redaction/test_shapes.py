@@ -1,4 +1,4 @@
-"""Which texts are searched for personal data, how they are read, and what is replaced."""
+"""Which texts are searched for personal data, how they are decoded, and what is replaced."""
 
 from base64 import b64encode, urlsafe_b64encode
 
@@ -26,7 +26,7 @@ def packed(text):
         "abcdefghij k.", "020 7946 0059", "éabcde",
     ],
 )  # fmt: skip
-def test_text_without_a_sign_of_a_person_is_not_searched(text):
+def test_text_without_a_sign_of_personal_data_is_not_searched(text):
     assert not may_hold_a_person(text)
     assert not holds_a_person(text)
 
@@ -39,7 +39,7 @@ def test_text_without_a_sign_of_a_person_is_not_searched(text):
         "tel 020 7946 0059",
     ],
 )  # fmt: skip
-def test_text_with_a_sign_of_a_person_is_searched(text):
+def test_text_with_a_sign_of_personal_data_is_searched(text):
     assert may_hold_a_person(text)
 
 
@@ -54,7 +54,7 @@ def test_text_with_a_sign_of_a_person_is_searched(text):
         ("x" * MOST_READ + "+", False, True),
     ],
 )  # fmt: skip
-def test_person_is_shown_by_a_text_or_only_by_its_reading(text, is_shown, is_held):
+def test_personal_data_is_found_in_a_text_or_only_after_decoding(text, is_shown, is_held):
     assert (shows_a_person(text), holds_a_person(text)) == (is_shown, is_held)
 
 
@@ -72,12 +72,12 @@ READ = {
 
 
 @pytest.mark.parametrize(("text", "read"), READ.items())
-def test_text_is_read_as_it_is_meant(text, read):
+def test_text_is_decoded_as_intended(text, read):
     assert reading(text) == read
 
 
 @pytest.mark.parametrize(("times", "read"), [(4, "@"), (5, None)])
-def test_escapes_are_read_up_to_five_levels(times, read):
+def test_escapes_are_decoded_up_to_five_levels(times, read):
     text = "\\u0040"
     for _ in range(times):
         text = text.replace("\\", "\\u005c")
@@ -87,7 +87,7 @@ def test_escapes_are_read_up_to_five_levels(times, read):
 
 
 @pytest.mark.parametrize(("many", "is_read"), [(60, True), (59, False)])
-def test_text_that_grows_to_more_than_twice_its_length_is_not_read(many, is_read):
+def test_text_that_decodes_to_more_than_twice_its_length_is_not_decoded(many, is_read):
     # One letter stands for eighteen characters.
     text = "a" * many + "\ufdfa" * 10
 
@@ -103,7 +103,7 @@ def test_text_that_grows_to_more_than_twice_its_length_is_not_read(many, is_read
         ("+44 20 7946 0059, +44 20 7946 0058 x", "***, *** x"),
     ],
 )  # fmt: skip
-def test_persons_in_a_text_are_replaced(text, shown):
+def test_personal_data_in_a_text_is_replaced(text, shown):
     assert masked_plain(text) == shown
 
 
@@ -126,6 +126,6 @@ CODE = packed("anna@shop.alt")
         )),
     ],
 )  # fmt: skip
-def test_persons_in_base64_are_replaced(text, shown):
+def test_personal_data_in_base64_is_replaced(text, shown):
     assert masked_base64(text) == shown
     assert shows_a_person(text) is (text != shown)

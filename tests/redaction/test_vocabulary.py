@@ -1,4 +1,4 @@
-"""Field names: one vocabulary for scrubbing on disk and masking in pages and logs."""
+"""Scrubbing on disk and masking in pages and logs use the same field names."""
 
 import pytest
 
@@ -30,16 +30,16 @@ FIELDS = [
     *((name, FieldKind.PHONE) for name in PHONE_FIELDS),
     *((name, FieldKind.NAME) for name in NAME_FIELDS),
 ]
-# These names mean a thing as often as a person: shown at the top level, masked inside personal
+# These names mean a product as often as a person: shown at the top level, masked inside personal
 # data.
 OF_THINGS = {plain(name) for name in words.NAMES_OF_THINGS}
 
 
-def test_person_field_is_recognized_in_any_language_and_spelling():
+def test_field_with_personal_data_is_recognized_in_any_language_and_spelling():
     assert [(name, told_by(name)[0]) for name, _ in FIELDS] == FIELDS
 
 
-def test_scrubbed_fields_are_masked_too():
+def test_fields_that_are_scrubbed_are_also_masked():
     for name, _ in FIELDS:
         assert NAME not in f"{scrubbed_event({name: NAME}, region=None)}"
         assert NAME not in f"{masked_tree({'user_data': {name: NAME}})}"
@@ -51,7 +51,7 @@ def test_scrubbed_fields_are_masked_too():
 
 
 @pytest.mark.parametrize("row", ROWS, ids=repr)
-def test_value_of_a_person_row_is_in_no_log_line(row):
+def test_value_of_a_row_with_personal_data_is_in_no_log_line(row):
     [said] = (value for key, value in row.items() if "alue" in key or "answer" in key)
     texts = (
         said if isinstance(said, list) else [*said.values()] if isinstance(said, dict) else [said]
@@ -63,26 +63,26 @@ def test_value_of_a_person_row_is_in_no_log_line(row):
         )
 
 
-def test_every_person_word_is_masked():
+def test_every_word_for_personal_data_is_masked():
     masked = PERSONS | {FieldKind.DETAIL, FieldKind.PEOPLE}
     said = sorted(set().union(*words.OF_PERSONS.values()) - OF_THINGS)
 
     assert [word for word in said if kind_of(word) not in masked] == []
 
 
-def test_field_of_a_thing_is_not_scrubbed():
+def test_field_about_a_product_is_not_scrubbed():
     for name in HARMLESS_FIELDS:
         assert (name, told_by(name)[0]) == (name, None)
         assert scrubbed_event({name: "Mug"}, region=None) == {name: "Mug"}
 
 
 @pytest.mark.parametrize("name", ["apiKey", "access_token", "client-secret", "pwd", "Private Key"])
-def test_secret_field_name_is_masked(name):
+def test_field_with_the_name_of_a_secret_is_masked(name):
     assert promises_secret(name)
     assert kind_of(name) is FieldKind.SECRET
 
 
-def test_short_name_counts_only_in_the_context_of_persons():
+def test_short_name_is_personal_data_only_inside_personal_data():
     assert told_by("name", FieldContext.THINGS)[0] is None
     assert told_by("items.0.name")[0] is None
     assert told_by("user_data.name")[0] is FieldKind.NAME
@@ -90,17 +90,17 @@ def test_short_name_counts_only_in_the_context_of_persons():
 
 
 @pytest.mark.parametrize("name", ["x-ga-js_client_id", "x-ga-ur", "x-ga-dc", "xGaAnythingNew"])
-def test_unknown_field_of_googles_container_is_a_token(name):
+def test_unknown_field_of_googles_container_is_masked_as_a_token(name):
     """It may identify a browser."""
     assert kind_of(name) is FieldKind.TOKEN
 
 
 @pytest.mark.parametrize("name", ["x-ga-protocol_version", "x-ga-gcs", "x-ga-measurement_id"])
-def test_field_of_googles_container_about_the_hit_is_plain(name):
+def test_field_of_googles_container_about_the_hit_is_shown(name):
     assert kind_of(name) is FieldKind.PLAIN
 
 
 @pytest.mark.parametrize("name", ["acf_2_last_name", "passenger1LastName", "q7.first-name"])
-def test_sure_name_is_recognized_whatever_stands_before(name):
+def test_unambiguous_name_is_recognized_whatever_precedes_it(name):
     assert told_by(name, FieldContext.THINGS)[0] is FieldKind.NAME
     assert kind_of(name) is FieldKind.NAME

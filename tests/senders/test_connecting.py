@@ -1,4 +1,4 @@
-"""Failed connections: nothing of the request was sent, so nothing is ambiguous."""
+"""If a connection to X fails, nothing of the request was sent, so the attempt is not ambiguous."""
 
 import asyncio
 import contextlib
@@ -85,7 +85,7 @@ async def fake_x(certificate):
     ],
     ids=["nobody vouches for it", "expired", "of another host"],
 )
-async def test_invalid_certificate_gets_no_request(names, days, trusted, tmp_path):
+async def test_server_with_an_invalid_certificate_gets_no_request(names, days, trusted, tmp_path):
     path = a_certificate(tmp_path, names=names, days=days)
     tls = ssl.create_default_context(cafile=path) if trusted else None
 
@@ -96,7 +96,7 @@ async def test_invalid_certificate_gets_no_request(names, days, trusted, tmp_pat
     assert requests == []
 
 
-async def test_endless_handshake_is_not_ambiguous():
+async def test_handshake_that_never_ends_is_not_an_ambiguous_attempt():
     closed = asyncio.Event()
 
     async def serve(reader, writer):
@@ -116,7 +116,7 @@ async def test_endless_handshake_is_not_ambiguous():
     assert not came.left
 
 
-async def test_unaccepted_connection_is_not_ambiguous():
+async def test_connection_that_is_not_accepted_is_not_an_ambiguous_attempt():
     """A full backlog: the system does not answer, like a firewall that drops packets."""
     with socket.socket() as listening, contextlib.ExitStack() as filling:
         listening.bind(("127.0.0.1", 0))

@@ -1,4 +1,4 @@
-"""All pixels share one client for X: hanging requests of one pixel do not delay another's."""
+"""All pixels share one client for X, but requests without a response delay only their own pixel."""
 
 import asyncio
 
@@ -8,7 +8,7 @@ from twite.senders.http import HttpTransport
 HANGING = 200
 
 
-async def test_hanging_requests_delay_no_other():
+async def test_requests_of_one_pixel_without_a_response_delay_no_other_pixel():
     hung = asyncio.Semaphore(0)
     over = asyncio.Event()
 

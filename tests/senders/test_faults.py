@@ -1,6 +1,6 @@
-"""Every failure of X on a socket: its classification, and no loss.
+"""Every failure of X on a socket: its classification, and that no conversion is lost.
 
-Each row is one fault; the emulator simulates it, then reports what X received and counted.
+Each row is one fault. The emulator simulates it, then reports what X received and counted.
 """
 
 import asyncio
@@ -147,7 +147,7 @@ def meaning_of(outcome):
 
 
 @pytest.mark.parametrize("name", FAULTS)
-async def test_each_fault_is_classified(name, x_emulator, clients):
+async def test_each_fault_of_x_is_classified(name, x_emulator, clients):
     fault, meaning = FAULTS[name]
     client = await clients(TIMEOUT if fault.get("seconds") == FAR else PATIENT)
     x_emulator.fault(**fault)
@@ -158,18 +158,18 @@ async def test_each_fault_is_classified(name, x_emulator, clients):
     assert meaning_of(outcome) == meaning
 
 
-def test_at_least_forty_faults_are_tested():
+def test_at_least_forty_faults_of_x_are_tested():
     assert len(FAULTS) >= 40
 
 
-async def test_all_faults_in_sequence_lose_nothing(x_emulator, clients, figure):
-    """No exceptions, no losses, and nothing is given up that X never judged."""
+async def test_all_faults_of_x_in_sequence_lose_no_conversion(x_emulator, clients, figure):
+    """No exceptions, no losses, and no conversion is given up without a verdict of X."""
     # Faults that pause a pixel and rate limits take a minute each: they run only in the trial.
     slow = (PIXEL, LATER)
     chosen = [
         fault for fault, meaning in FAULTS.values() if LONG or meaning not in (*slow, SOME, EVENT)
     ]
-    store, seen, clock = MemoryStore(), [], MonotonicClock(Hasty())
+    store, seen, clock = MemoryStore(), [], MonotonicClock(FastClock())
     run = DeliveryRunner(
         destinations=[a_destination(rate=10_000_000)],
         outbox=store,
@@ -190,7 +190,7 @@ async def test_all_faults_in_sequence_lose_nothing(x_emulator, clients, figure):
     async with asyncio.timeout(600 if LONG else 200):
         while (await store.balance())[0].pending:
             await asyncio.sleep(0.05)
-            await _bring_back(store, clock.now())
+            await _replay_held(store, clock.now())
     await run.stop(within=2_000)
 
     account = (await store.balance())[0]
@@ -206,8 +206,8 @@ async def test_all_faults_in_sequence_lose_nothing(x_emulator, clients, figure):
     )
 
 
-class Hasty:
-    """A clock that runs a thousand times too fast, so that nobody waits for minutes."""
+class FastClock:
+    """A clock that runs a thousand times too fast, so that the trial takes no minutes."""
 
     def __init__(self):
         self._machine = SystemClock()
@@ -223,7 +223,7 @@ class Hasty:
         await self._machine.sleep(ms / 1_000)
 
 
-async def _bring_back(store, now):
+async def _replay_held(store, now):
     """Replay held deliveries as a user: X temporarily did not know an event."""
     held = await store.find(AtRest(pixel=None, limit=1_000))
     await store.move(Replay(deliveries=[letter.delivery for letter in held]), now=now)

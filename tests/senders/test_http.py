@@ -1,4 +1,4 @@
-"""The HTTP client for X with misbehaving sockets: ambiguous failures are distinguished."""
+"""The HTTP client for X, with misbehaving servers: which failures are ambiguous."""
 
 import asyncio
 import contextlib
@@ -61,7 +61,7 @@ def saying(data):
     return reply
 
 
-async def test_response_has_lowercase_headers():
+async def test_names_of_response_headers_are_in_lower_case():
     data = b"HTTP/1.1 200 OK\r\nX-Rate-Limit-Reset: 7\r\nContent-Length: 2\r\n\r\n{}"
     async with fake_x(saying(data)) as url:
         came = await posted(url)
@@ -71,7 +71,7 @@ async def test_response_has_lowercase_headers():
     )
 
 
-async def test_refused_connection_has_not_left():
+async def test_request_on_a_refused_connection_was_not_sent():
     came = await posted("http://127.0.0.1:1/")
 
     assert came == NoResponse(reason="no connection: ClientConnectorError", left=False)
@@ -110,7 +110,7 @@ async def for_a_template(url, may_send):
         pytest.param([True, False], id="between the headers and the first byte"),
     ],
 )
-async def test_request_whose_lease_ends_before_its_first_byte_has_not_left(ask, checks):
+async def test_request_whose_lease_ends_before_its_first_byte_was_not_sent(ask, checks):
     received = asyncio.get_running_loop().create_future()
 
     async def serve(reader, writer):
@@ -126,7 +126,7 @@ async def test_request_whose_lease_ends_before_its_first_byte_has_not_left(ask, 
         assert await received == b""  # it was connected
 
 
-async def test_unresolved_name_has_not_left():
+async def test_request_to_an_unknown_host_name_was_not_sent():
     came = await posted("http://x.invalid/")
 
     assert isinstance(came, NoResponse)
@@ -141,14 +141,14 @@ async def test_server_without_tls_never_gets_the_request():
     assert not came.left
 
 
-async def test_connection_closed_without_a_response_may_have_been_processed():
+async def test_connection_closed_without_a_response_is_ambiguous():
     async with fake_x(saying(b"")) as url:
         came = await posted(url)
 
     assert came == NoResponse(reason="connection lost: ServerDisconnectedError", left=True)
 
 
-async def test_timeout_may_have_been_processed():
+async def test_timeout_of_a_request_is_ambiguous():
     async def silence(writer):
         await asyncio.sleep(1)
 
@@ -166,7 +166,7 @@ async def test_timeout_may_have_been_processed():
     ],
     ids=["short of its length", "without its last chunk"],
 )
-async def test_truncated_response_is_marked(data):
+async def test_truncated_response_is_marked_as_truncated(data):
     async with fake_x(saying(data)) as url:
         came = await posted(url)
 
@@ -197,7 +197,7 @@ async def test_redirect_is_not_followed_with_credentials():
     assert came.status == 302
 
 
-async def test_non_http_response_may_have_been_processed():
+async def test_response_that_is_not_http_is_ambiguous():
     async with fake_x(saying(b"\x00\x01\x02nonsense\r\n\r\n")) as url:
         came = await posted(url)
 
@@ -215,7 +215,7 @@ def test_repr_of_a_request_hides_credentials():
 
 
 class ThreadedX:
-    """An X in its own thread: it answers while the loop of the test stands still."""
+    """An X in its own thread: it answers while the event loop of the test is blocked."""
 
     def __init__(self, requests, *, parts=(ACCEPTED,)):
         self.parts = parts
@@ -253,7 +253,7 @@ class ThreadedX:
         self._socket.close()
 
 
-async def stand_still(x):
+async def block_until_the_timeout(x):
     """Run nothing in this thread, as after SIGSTOP, until the timeout of 2 s has passed."""
     await asyncio.to_thread(x.received.wait, 10)
     x.may_answer.set()
@@ -262,11 +262,11 @@ async def stand_still(x):
 
 
 @pytest.mark.parametrize("ask", [to_x, for_a_template])
-async def test_responses_that_arrived_while_the_process_stood_still_count(ask):
+async def test_responses_that_arrived_while_the_process_was_stopped_are_used(ask):
     x = ThreadedX(4, parts=(ACCEPTED[:-2], ACCEPTED[-2:]))
     asked = [asyncio.create_task(ask(x.url, lambda: True)) for _ in range(4)]
 
-    await stand_still(x)
+    await block_until_the_timeout(x)
 
     came = await asyncio.gather(*asked)
     x.close()
@@ -274,18 +274,18 @@ async def test_responses_that_arrived_while_the_process_stood_still_count(ask):
 
 
 @pytest.mark.parametrize("ask", [to_x, for_a_template])
-async def test_request_without_a_response_fails_soon_after_the_process_stood_still(ask):
+async def test_request_without_a_response_fails_soon_after_the_process_was_stopped(ask):
     x = ThreadedX(1, parts=())
     asked = asyncio.create_task(ask(x.url, lambda: True))
 
-    await stand_still(x)
+    await block_until_the_timeout(x)
 
     came = await asked
     x.close()
     assert came == NoResponse(reason="no answer in time", left=True)
 
 
-async def test_response_cut_by_the_timeout_is_truncated():
+async def test_response_that_is_incomplete_at_the_timeout_is_truncated():
     x = ThreadedX(1, parts=(ACCEPTED[:-1],))
     x.may_answer.set()
 

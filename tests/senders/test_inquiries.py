@@ -1,4 +1,4 @@
-"""Inquiries to X with misbehaving sockets: no library exception escapes."""
+"""Requests to X other than conversions, with misbehaving servers: no library exception escapes."""
 
 import asyncio
 import contextlib
@@ -55,11 +55,11 @@ async def asked(reply: bytes, *, cut: bool = False, within: int = 2_000):
         ),
     ],
 )
-async def test_failure_is_no_response_and_says_whether_x_was_reached(reply, cut, expected):
+async def test_failure_says_whether_the_request_may_have_reached_x(reply, cut, expected):
     assert await asked(reply, cut=cut, within=300) == expected
 
 
-async def test_refused_connection_means_x_was_not_reached():
+async def test_refused_connection_did_not_reach_x():
     inquiry = Inquiry(method="GET", url="http://127.0.0.1:1/12/accounts", headers={})
 
     came = await HttpInquiries(timeout=2_000).ask(inquiry)

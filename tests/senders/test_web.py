@@ -1,4 +1,4 @@
-"""Requests of templates: only public addresses, no redirects, bounded responses."""
+"""Requests of templates: only public addresses, no redirects, limited responses."""
 
 import asyncio
 import socket
@@ -92,7 +92,7 @@ def asked(url: str, *, allow_hosts: frozenset[str] = HERE, timeout: int = 2_000)
     return WebRequest(url=url, method="GET", timeout=timeout, allow_hosts=allow_hosts)
 
 
-def test_public_hosts_are_decided_by_a_table():
+def test_ip_addresses_are_public_as_in_the_table():
     for verdict, host in HOSTS:
         # The address of the connection is checked, not an earlier lookup.
         try:
@@ -103,7 +103,7 @@ def test_public_hosts_are_decided_by_a_table():
 
 
 @pytest.mark.parametrize("host", [host for verdict, host in HOSTS if verdict == "refused"])
-async def test_forbidden_host_is_refused_before_anything_leaves(host, served, outbound):
+async def test_request_to_a_forbidden_host_is_refused_before_it_is_sent(host, served, outbound):
     port = served.rpartition(":")[2]
 
     came = await outbound.ask(asked(f"http://{host}:{port}/moved", allow_hosts=frozenset()))
@@ -116,7 +116,7 @@ async def test_forbidden_host_is_refused_before_anything_leaves(host, served, ou
 @pytest.mark.parametrize(
     "address", ["127.0.0.1", "::1", "64:ff9b::7f00:1", "2002:7f00:1::", "fe80::1%lo", "10.0.0.1"]
 )
-async def test_name_of_a_private_address_is_not_connected(address, served):
+async def test_host_name_with_a_private_ip_address_is_not_connected(address, served):
     out = PublicWeb(names=Names(address))
     port = served.rpartition(":")[2]
 
@@ -126,7 +126,7 @@ async def test_name_of_a_private_address_is_not_connected(address, served):
     assert came == NoResponse(reason="rebound.example has no public address", left=False)
 
 
-async def test_rebound_name_is_judged_by_its_current_address(served):
+async def test_host_name_that_changes_its_ip_address_is_checked_again(served):
     # The name resolves to a local address: only the first request, whose host is allowed, is sent.
     names = Names("127.0.0.1")
     out = PublicWeb(names=names)
@@ -151,13 +151,13 @@ async def test_allowed_host_can_have_any_spelling(allowed, served, outbound):
 @pytest.mark.parametrize(
     "url", ["ftp://crm.example/", "//crm.example/", "https:///x", "https://a\\@crm.example/", ""]
 )
-async def test_invalid_web_address_is_reported(url, outbound):
+async def test_invalid_url_is_reported(url, outbound):
     came = await outbound.ask(asked(url))
 
     assert came == NoResponse(reason="its URL is not a web address", left=False)
 
 
-async def test_connection_of_one_tag_is_not_shared_with_another(served, outbound):
+async def test_connection_of_one_tag_is_not_used_by_another(served, outbound):
     allowed = await outbound.ask(asked(f"{served}/moved"))
     refused = await outbound.ask(asked(f"{served}/moved", allow_hosts=frozenset()))
 
@@ -165,14 +165,14 @@ async def test_connection_of_one_tag_is_not_shared_with_another(served, outbound
     assert refused == NoResponse(reason="127.0.0.1 is not a public address", left=False)
 
 
-async def test_redirect_is_a_response(served, outbound):
+async def test_redirect_is_returned_as_a_response(served, outbound):
     came = await outbound.ask(asked(f"{served}/moved"))
 
     assert isinstance(came, Response)
     assert (came.status, came.headers["location"]) == (302, "/long")
 
 
-async def test_repeated_headers_are_joined_and_cookies_kept_apart(served, outbound):
+async def test_repeated_headers_are_joined_but_cookies_stay_separate(served, outbound):
     came = await outbound.ask(asked(f"{served}/repeated"))
 
     assert isinstance(came, Response)
@@ -196,7 +196,7 @@ async def test_endless_response_is_truncated(served, outbound):
     ],
     ids=["length", "chunks", "no gzip"],
 )
-async def test_truncated_response_is_no_response_and_may_have_been_processed(answer, outbound):
+async def test_truncated_response_is_a_failure_and_ambiguous(answer, outbound):
     async def half(reader, writer):
         await reader.readuntil(b"\r\n\r\n")
         writer.write(answer)
@@ -210,19 +210,19 @@ async def test_truncated_response_is_no_response_and_may_have_been_processed(ans
     assert came == NoResponse(reason="the response (200) could not be read completely", left=True)
 
 
-async def test_stalled_response_times_out(served, outbound):
+async def test_response_that_stalls_times_out(served, outbound):
     came = await outbound.ask(asked(f"{served}/half", timeout=300))
 
     assert came == NoResponse(reason="no answer in time", left=True)
 
 
-async def test_timeout_may_have_arrived(served, outbound):
+async def test_timeout_of_a_request_is_ambiguous(served, outbound):
     came = await outbound.ask(asked(f"{served}/never", timeout=200))
 
     assert came == NoResponse(reason="no answer in time", left=True)
 
 
-async def test_name_lookup_timeout_has_not_left():
+async def test_request_whose_name_lookup_timed_out_was_not_sent():
     class Slow(Names):
         async def resolve(self, *_asked, **_more):
             await asyncio.sleep(30)
@@ -235,7 +235,7 @@ async def test_name_lookup_timeout_has_not_left():
     assert came == NoResponse(reason="no answer in time", left=False)
 
 
-async def test_unsendable_request_has_not_left(served, outbound):
+async def test_request_that_cannot_be_encoded_was_not_sent(served, outbound):
     odd = WebRequest(url=f"{served}/moved", method="G T", timeout=2_000, allow_hosts=HERE)
 
     came = await outbound.ask(odd)
@@ -243,7 +243,7 @@ async def test_unsendable_request_has_not_left(served, outbound):
     assert came == NoResponse(reason="it could not be sent: ValueError", left=False)
 
 
-async def test_connection_closed_without_a_response_may_have_arrived(outbound):
+async def test_connection_closed_without_a_response_is_ambiguous(outbound):
     async def mute(reader, writer):
         await reader.readuntil(b"\r\n\r\n")
         writer.close()
@@ -256,7 +256,7 @@ async def test_connection_closed_without_a_response_may_have_arrived(outbound):
     assert came == NoResponse(reason="connection lost: ServerDisconnectedError", left=True)
 
 
-async def test_connection_timeout_has_not_left(outbound):
+async def test_request_whose_connection_timed_out_was_not_sent(outbound):
     with closing(socket.socket()) as full:
         full.bind(("127.0.0.1", 0))
         full.listen(0)
