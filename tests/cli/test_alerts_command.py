@@ -106,7 +106,7 @@ def test_open_alerts_are_printed_as_json(command, shop):
             "subject": "o8z6j",
             "reason": "3 conversions are held",
             "opened_at": spelled(NOW),
-            "told": True,
+            "reported": True,
             "help": "docs/how-to/alerts/conversions_held.md",
         }
     ]

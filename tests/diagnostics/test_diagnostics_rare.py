@@ -63,7 +63,7 @@ def at(url, *, auth=OAUTH):
     return GOOD.replace("https://ads-api.x.com", url).replace(TOKEN, auth)
 
 
-async def told_by(look, settings, topic):
+async def kind_of_name(look, settings, topic):
     found = [finding async for finding in look(settings) if finding.topic == topic]
     return [(finding.status, finding.found, finding.meaning) for finding in found]
 
@@ -72,7 +72,7 @@ async def test_response_of_x_without_a_date_header_is_amber(tmp_path):
     async with odd_x_server({}) as url:
         settings = read(tmp_path, at(url))
 
-        assert await told_by(network, settings, "clock") == [
+        assert await kind_of_name(network, settings, "clock") == [
             (
                 CheckStatus.WARNING,
                 "X's response had no Date header",
@@ -83,7 +83,9 @@ async def test_response_of_x_without_a_date_header_is_amber(tmp_path):
 
 async def test_unavailable_x_makes_the_check_of_credentials_amber(tmp_path):
     async with odd_x_server({}) as url:
-        ((status, found, meaning),) = await told_by(access, read(tmp_path, at(url)), "credentials")
+        ((status, found, meaning),) = await kind_of_name(
+            access, read(tmp_path, at(url)), "credentials"
+        )
 
     assert (status, meaning) == (
         CheckStatus.WARNING,
@@ -96,7 +98,7 @@ async def test_unavailable_x_makes_the_check_of_credentials_amber(tmp_path):
 async def test_unreadable_list_of_events_is_amber(tmp_path, status, document):
     answers = {"authenticated_user_access": (200, ROLES), "web_event_tags": (status, document)}
     async with odd_x_server(answers) as url:
-        ((status, _, meaning),) = await told_by(access, read(tmp_path, at(url)), "events")
+        ((status, _, meaning),) = await kind_of_name(access, read(tmp_path, at(url)), "events")
 
     assert (status, meaning) == (
         CheckStatus.WARNING,
@@ -111,7 +113,7 @@ async def test_undocumented_event_status_of_x_is_amber(tmp_path):
     async with odd_x_server(answers) as url:
         settings = read(tmp_path, text.replace("https://ads-api.x.com", url).replace(TOKEN, OAUTH))
 
-        ((status, found, meaning),) = await told_by(access, settings, "events")
+        ((status, found, meaning),) = await kind_of_name(access, settings, "events")
 
     assert (status, meaning) == (CheckStatus.WARNING, "X does not document this status.")
     assert found.endswith("its status is 'RESTING'")
@@ -127,7 +129,7 @@ async def test_last_conversion_of_an_event_at_x_is_shown(tmp_path):
     async with odd_x_server(answers) as url:
         settings = read(tmp_path, text.replace("https://ads-api.x.com", url).replace(TOKEN, OAUTH))
 
-        ((status, found, _),) = await told_by(access, settings, "events")
+        ((status, found, _),) = await kind_of_name(access, settings, "events")
 
     assert status is CheckStatus.PASSED
     assert found.endswith("tracking, last conversion at 2026-11-25T09:46:40Z")
@@ -141,7 +143,7 @@ async def test_unavailable_sign_in_host_of_x_is_amber(tmp_path, x_emulator, oaut
         'oauth_url = "https://api.x.com"', APP.format(oauth=oauth)
     )
 
-    found = await told_by(network, read(tmp_path, text), topic)
+    found = await kind_of_name(network, read(tmp_path, text), topic)
 
     status, words, meaning = found[-1]
     assert (status, meaning) == (CheckStatus.WARNING, "You cannot sign in to X.")
@@ -153,7 +155,7 @@ async def test_credentials_that_cannot_be_decrypted_are_red(tmp_path):
     (tmp_path / "twite.secret").write_text("another-key-than-the-one-that-sealed\n")
     text = IN_A_FILE.replace(f"{TOKEN}\n", "")
 
-    ((status, _, meaning),) = await told_by(access, read(tmp_path, text), "credentials")
+    ((status, _, meaning),) = await kind_of_name(access, read(tmp_path, text), "credentials")
 
     assert (status, meaning) == (
         CheckStatus.FAILED,
@@ -164,11 +166,11 @@ async def test_credentials_that_cannot_be_decrypted_are_red(tmp_path):
 async def test_old_secret_key_and_values_sealed_with_it_are_amber(tmp_path):
     await settings_with_credentials(tmp_path)
     former = '[server]\nformer_secret_keys = ["the-key-before-the-first-one"]'
-    needless = await told_by(key, read(tmp_path, IN_A_FILE.replace("[server]", former)), "key")
+    needless = await kind_of_name(key, read(tmp_path, IN_A_FILE.replace("[server]", former)), "key")
     (tmp_path / "twite.secret").write_text("another-key-than-the-one-that-sealed\n")
     former = f'[server]\nformer_secret_keys = ["{FIRST}"]'
 
-    needed = await told_by(key, read(tmp_path, IN_A_FILE.replace("[server]", former)), "key")
+    needed = await kind_of_name(key, read(tmp_path, IN_A_FILE.replace("[server]", former)), "key")
 
     assert needless == [
         (
@@ -190,7 +192,7 @@ async def test_interrupted_key_rotation_is_amber(tmp_path):
     await settings_with_credentials(tmp_path)
     (tmp_path / "twite.secret.former").write_text("the-key-before-the-first-one\n")
 
-    ((status, found, _),) = await told_by(key, read(tmp_path, IN_A_FILE), "key")
+    ((status, found, _),) = await kind_of_name(key, read(tmp_path, IN_A_FILE), "key")
 
     assert status is CheckStatus.WARNING
     assert found == "a key rotation was interrupted: the former key still exists"
@@ -199,7 +201,7 @@ async def test_interrupted_key_rotation_is_amber(tmp_path):
 async def test_check_of_keys_without_sealed_values_has_no_findings(tmp_path):
     await settings_with_credentials(tmp_path)
 
-    assert await told_by(key, read(tmp_path, IN_A_FILE), "key") == []
+    assert await kind_of_name(key, read(tmp_path, IN_A_FILE), "key") == []
 
 
 async def test_store_that_may_be_an_older_copy_is_amber(tmp_path):
@@ -208,7 +210,7 @@ async def test_store_that_may_be_an_older_copy_is_amber(tmp_path):
     await (await SQLiteStore.open(str(path))).close()
     path.with_name(f"{path.name}.epoch").unlink()
 
-    found = await told_by(store, settings, "store")
+    found = await kind_of_name(store, settings, "store")
 
     assert [meaning for status, _, meaning in found if status is CheckStatus.WARNING] == [
         "The next start holds all pending deliveries, because they may have been sent."
@@ -227,7 +229,7 @@ def test_unwritable_folder_of_the_store_is_red():
 async def test_source_for_pages_without_a_public_url_is_amber(tmp_path):
     text = GOOD.replace('public_url = "https://t.shop.example"\n', "")
 
-    assert await told_by(public_address, read(tmp_path, text), "public address") == [
+    assert await kind_of_name(public_address, read(tmp_path, text), "public address") == [
         (
             CheckStatus.WARNING,
             "server.public_url is not set, but a source accepts browsers",
@@ -241,7 +243,7 @@ async def test_public_url_that_reaches_another_server_is_amber(tmp_path):
     async with odd_x_server({"": (200, {"hello": "world"})}) as url:
         text = for_servers.replace("https://t.shop.example", url)
 
-        found = await told_by(public_address, read(tmp_path, text), "public address")
+        found = await kind_of_name(public_address, read(tmp_path, text), "public address")
 
     assert found[-1] == (
         CheckStatus.WARNING,

@@ -320,7 +320,7 @@ async def test_event_mapping_of_the_source_overrides_the_defaults(make_api):
     await api.of_page("POST", GA4 + LANDING, b"en=generate_lead\nen=sign_up")
 
     assert [conversion["event_id"] for conversion in await api.sent()] == ["o8z6m"]
-    assert await api.ignored() == [("sign_up", "told_to", 1)]
+    assert await api.ignored() == [("sign_up", "mapped_to_ignore", 1)]
 
 
 async def test_accounting_lists_ignored_events_of_the_source(make_api):

@@ -24,7 +24,7 @@ from twite.redaction.scrub_text import (
     without_persons,
 )
 from twite.redaction.shapes import holds_a_person, reading
-from twite.redaction.vocabulary import FieldContext, told_by
+from twite.redaction.vocabulary import FieldContext, kind_of_name
 
 CORPUS = Path(__file__).parent / "corpus"
 PERSONS = json.loads((CORPUS / "persons.json").read_text("utf-8"))
@@ -107,7 +107,7 @@ def test_harmless_values_of_the_corpus_are_unchanged(figure):
 @pytest.mark.parametrize("kind", FIELDS["persons"])
 def test_fields_with_personal_data_are_recognized(kind, figure):
     names = FIELDS["persons"][kind]
-    missed = [name for name in names if told_by(name)[0] != kind]
+    missed = [name for name in names if kind_of_name(name)[0] != kind]
 
     figure(f"field names for {kind}: recognized", f"{len(names) - len(missed)} of {len(names)}")
     assert len(missed) <= (1 - LEAST_FOUND) * len(names), missed
@@ -152,7 +152,7 @@ def test_phone_numbers_of_every_country_are_found_in_each_documented_form(style,
 
 def test_fields_about_products_are_not_taken_for_personal_data():
     taken = {
-        among: [name for name in FIELDS["things"] if told_by(name, among)[0] is not None]
+        among: [name for name in FIELDS["things"] if kind_of_name(name, among)[0] is not None]
         for among in (FieldContext.EVENT, FieldContext.THINGS)
     }
 

@@ -16,11 +16,11 @@ from twite.redaction.vocabulary import (
     is_harmless_parameter,
     is_well_known,
     kind_of,
+    kind_of_name,
     may_name_a_phone,
     person_in,
     plain,
     promises_secret,
-    told_by,
 )
 
 EVENT, PERSON, THINGS = FieldContext
@@ -42,7 +42,7 @@ EMAIL, PHONE, NAME = FieldKind.EMAIL, FieldKind.PHONE, FieldKind.NAME
 )  # fmt: skip
 @pytest.mark.parametrize("among", FieldContext)
 def test_unambiguous_name_of_personal_data_is_recognized_everywhere(name, kind, among):
-    assert told_by(name, among)[0] is person_in(name, among) is kind
+    assert kind_of_name(name, among)[0] is person_in(name, among) is kind
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_unambiguous_name_of_personal_data_is_recognized_everywhere(name, kind, 
 )  # fmt: skip
 @pytest.mark.parametrize("among", FieldContext)
 def test_other_name_is_never_personal_data(name, among):
-    assert told_by(name, among)[0] is person_in(name, among) is None
+    assert kind_of_name(name, among)[0] is person_in(name, among) is None
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -92,7 +92,7 @@ def test_short_name_is_not_personal_data_among_product_fields(name):
     ],
 )  # fmt: skip
 def test_name_sets_the_context_of_the_fields_in_it(name, below):
-    assert tuple(told_by(name, among)[1] for among in (EVENT, PERSON, THINGS)) == below
+    assert tuple(kind_of_name(name, among)[1] for among in (EVENT, PERSON, THINGS)) == below
 
 
 @pytest.mark.parametrize(

@@ -20,9 +20,9 @@ from twite.redaction.vocabulary import (
     FieldContext,
     FieldKind,
     kind_of,
+    kind_of_name,
     plain,
     promises_secret,
-    told_by,
 )
 
 FIELDS = [
@@ -36,7 +36,7 @@ OF_THINGS = {plain(name) for name in words.NAMES_OF_THINGS}
 
 
 def test_field_with_personal_data_is_recognized_in_any_language_and_spelling():
-    assert [(name, told_by(name)[0]) for name, _ in FIELDS] == FIELDS
+    assert [(name, kind_of_name(name)[0]) for name, _ in FIELDS] == FIELDS
 
 
 def test_fields_that_are_scrubbed_are_also_masked():
@@ -72,7 +72,7 @@ def test_every_word_for_personal_data_is_masked():
 
 def test_field_about_a_product_is_not_scrubbed():
     for name in HARMLESS_FIELDS:
-        assert (name, told_by(name)[0]) == (name, None)
+        assert (name, kind_of_name(name)[0]) == (name, None)
         assert scrubbed_event({name: "Mug"}, region=None) == {name: "Mug"}
 
 
@@ -83,10 +83,10 @@ def test_field_with_the_name_of_a_secret_is_masked(name):
 
 
 def test_short_name_is_personal_data_only_inside_personal_data():
-    assert told_by("name", FieldContext.THINGS)[0] is None
-    assert told_by("items.0.name")[0] is None
-    assert told_by("user_data.name")[0] is FieldKind.NAME
-    assert told_by("cust_name", FieldContext.THINGS)[0] is FieldKind.NAME
+    assert kind_of_name("name", FieldContext.THINGS)[0] is None
+    assert kind_of_name("items.0.name")[0] is None
+    assert kind_of_name("user_data.name")[0] is FieldKind.NAME
+    assert kind_of_name("cust_name", FieldContext.THINGS)[0] is FieldKind.NAME
 
 
 @pytest.mark.parametrize("name", ["x-ga-js_client_id", "x-ga-ur", "x-ga-dc", "xGaAnythingNew"])
@@ -102,5 +102,5 @@ def test_field_of_googles_container_about_the_hit_is_shown(name):
 
 @pytest.mark.parametrize("name", ["acf_2_last_name", "passenger1LastName", "q7.first-name"])
 def test_unambiguous_name_is_recognized_whatever_precedes_it(name):
-    assert told_by(name, FieldContext.THINGS)[0] is FieldKind.NAME
+    assert kind_of_name(name, FieldContext.THINGS)[0] is FieldKind.NAME
     assert kind_of(name) is FieldKind.NAME

@@ -7,7 +7,7 @@ from store_contract.actions import EVENT, PIXEL
 from twite.domain.stats.deduplication import (
     KEPT_FOR,
     MEETS_WITHIN,
-    MOST_TOLD,
+    MOST_REPORTS,
     DedupPath,
     DedupReport,
     DedupRow,
@@ -212,11 +212,11 @@ class DedupLaws:
 
     async def test_pixel_reports_of_a_repeating_page_are_limited(self, store: Store) -> None:
         await _sight(
-            store, *(_seen("a", DedupPath.PIXEL, at=NOW + n)[0] for n in range(MOST_TOLD + 1))
+            store, *(_seen("a", DedupPath.PIXEL, at=NOW + n)[0] for n in range(MOST_REPORTS + 1))
         )
 
         reports = await store.answer(PixelReportsQuery(pixel=PIXEL, event=EVENT, conversion_id="a"))
-        assert [report.at for report in reports] == list(range(NOW, NOW + MOST_TOLD))
+        assert [report.at for report in reports] == list(range(NOW, NOW + MOST_REPORTS))
 
     async def test_old_dedup_rows_are_deleted(self, store: Store) -> None:
         await _sight(store, *_seen("old", DedupPath.PIXEL, at=NOW - KEPT_FOR - HOUR))

@@ -35,7 +35,7 @@ async def report_unusable(settings: Settings, error: StoreUnusable) -> None:
     clock = SystemClock()
     now = clock.now()
     # A record with a time in the future is ignored: the clock was wrong.
-    if webhook is None or 0 <= now - _told_at(note) < REMIND_EVERY:
+    if webhook is None or 0 <= now - _reported_at(note) < REMIND_EVERY:
         return
     reason = f"{error.reason}. {error.fix}"
     alert = Alert(
@@ -64,7 +64,7 @@ def forget_unusable(settings: Settings) -> None:
         settings.store.alerted_file.unlink()
 
 
-def _told_at(note: Path) -> int:
+def _reported_at(note: Path) -> int:
     try:
         return note.stat().st_mtime_ns // 1_000_000
     except OSError:
@@ -116,7 +116,7 @@ async def _until_stopped(
     # The parent of several workers blocks it until here.
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGHUP])
     if worker is not None:
-        worker.when_told_to_stop(loop, asked.set)
+        worker.on_stop(loop, asked.set)
     await gateway.start()
     forget_unusable(settings)
     # Of several workers, only the parent reports to the service manager.

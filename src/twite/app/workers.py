@@ -50,9 +50,7 @@ class WorkerPlace(msgspec.Struct, frozen=True, kw_only=True):
     parent: int
     ready: int
 
-    def when_told_to_stop(
-        self, loop: asyncio.AbstractEventLoop, stop: Callable[[], object]
-    ) -> None:
+    def on_stop(self, loop: asyncio.AbstractEventLoop, stop: Callable[[], object]) -> None:
         """Call `stop` as soon as the parent stops or ends."""
 
         def ended() -> None:
@@ -304,13 +302,13 @@ class WorkerSupervisor:
         return is_first or time.monotonic() - self._started_at >= _AT_MOST_EVERY
 
     def _start(self) -> WorkerPlace | None:
-        ready, told = os.pipe()
+        ready, writable = os.pipe()
         # A worker unblocks the signal when it can handle it, and then gets the pending one.
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])
         pid = os.fork()
         if pid:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGHUP])
-            os.close(told)
+            os.close(writable)
             self._starting[ready] = pid
             self._workers.add(pid)
             self._started += 1
@@ -329,7 +327,7 @@ class WorkerSupervisor:
             token=self._token,
             folder=self._folder,
             parent=self._alive[0],
-            ready=told,
+            ready=writable,
         )
 
     def _wait(self) -> None:

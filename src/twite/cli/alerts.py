@@ -90,7 +90,7 @@ def _as_json(alert: Alert) -> dict[str, object]:
         "subject": alert.subject,
         "reason": alert.reason,
         "opened_at": spelled(alert.opened_at),
-        "told": alert.news is None,
+        "reported": alert.news is None,
         "help": page_of(alert.kind),
     }
 

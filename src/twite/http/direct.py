@@ -36,7 +36,7 @@ from twite.http.responses import (
     write_whole,
 )
 from twite.http.route import Route, report_refusal
-from twite.http.routes.native import is_idempotency_key, told, typical_body
+from twite.http.routes.native import is_idempotency_key, receipt_response, typical_body
 from twite.http.services import HttpServices
 from twite.tags.preview.trace import current
 
@@ -250,7 +250,7 @@ class DirectIntake:
             if self.route.endpoint is not None:
                 report_refusal(answer, request.source, self.route.endpoint, observer)
         else:
-            answer = told(outcome)
+            answer = receipt_response(outcome)
         self._respond(request, answer)
 
     def _respond(self, request: DirectRequest, answer: HttpResponse) -> None:

@@ -54,7 +54,7 @@ class ClosedConnections:
         self.closed = 0
         self.refused = 0
 
-    def told(self) -> str | None:
+    def report(self) -> str | None:
         """Return a sentence about the events since the last report; None if there were none."""
         closed, refused = self.closed, self.refused
         self.closed = self.refused = 0

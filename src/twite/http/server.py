@@ -156,13 +156,13 @@ class Server:
     async def _keep_time(self, server: uvicorn.Server) -> None:
         """Renew the Date header, and close overdue connections."""
         loop = asyncio.get_running_loop()
-        told_at = -self._limits.tell_seconds
+        reported_at = -self._limits.tell_seconds
         while True:
             await asyncio.sleep(self._limits.sweep_seconds)
-            if loop.time() - told_at >= self._limits.tell_seconds:
-                crowded = self._crowd.told()
+            if loop.time() - reported_at >= self._limits.tell_seconds:
+                crowded = self._crowd.report()
                 if crowded is not None:
-                    told_at = loop.time()
+                    reported_at = loop.time()
                     self._collector.crowded(crowded)
             await server.on_tick(0)
             now = loop.time()

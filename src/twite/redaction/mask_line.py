@@ -16,7 +16,7 @@ from twite.redaction.vocabulary import (
     FieldContext,
     FieldKind,
     kind_of,
-    told_by,
+    kind_of_name,
 )
 
 _SHORTEST: Final = 4  # masking shorter texts would garble most lines
@@ -108,10 +108,12 @@ def telling(value: object, among: FieldContext = FieldContext.EVENT) -> Iterator
             waiting += [(inner, where, depth + 1) for inner in _parsed(value)]
         elif isinstance(value, Mapping):
             fields = _fields_of(value, where)
-            told = fields.values if fields.values and _has_told_name(value, fields, where) else ()
+            revealed = (
+                fields.values if fields.values and _has_revealing_name(value, fields, where) else ()
+            )
             for name, tells, inside in fields.each:
                 held = value[name]
-                if tells or name in told:
+                if tells or name in revealed:
                     for text in texts_in(held):
                         yield text
                         yield from _WORD.findall(text)
@@ -149,7 +151,7 @@ def _fields(names: tuple[str, ...], among: FieldContext) -> _Fields:
 _known_fields = lru_cache(maxsize=1_000)(_fields)
 
 
-def _has_told_name(row: Mapping[str, object], fields: _Fields, among: FieldContext) -> bool:
+def _has_revealing_name(row: Mapping[str, object], fields: _Fields, among: FieldContext) -> bool:
     labels = (row[name] for name in fields.names)
     return any(isinstance(label, str) and _tells(label, among)[0] for label in labels)
 
@@ -191,7 +193,7 @@ def _tells(name: str, among: FieldContext) -> tuple[bool, FieldContext]:
 
 @lru_cache(maxsize=8_192)
 def _known_tells(name: str, among: FieldContext) -> tuple[bool, FieldContext]:
-    own, inside = told_by(name, among)
+    own, inside = kind_of_name(name, among)
     return own is not None or kind_of(name) in _TELLING, inside
 
 

@@ -89,8 +89,8 @@ class _Walk:
                 break
             self.left -= min(len(key), LONGEST_TEXT)
             shown = _key(key) if len(key) <= _LONGEST_NAME else masked_text(_cut(key))
-            is_told = row is not None and key in row[2]
-            below = row[0] if row is not None and is_told else _below(kind, key, item)
+            is_revealed = row is not None and key in row[2]
+            below = row[0] if row is not None and is_revealed else _below(kind, key, item)
             masked[shown] = self.masked(item, below, depth + 1)
         return masked
 

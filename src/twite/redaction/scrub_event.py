@@ -24,8 +24,8 @@ from twite.redaction.vocabulary import (
     FieldKind,
     is_about_people,
     is_digest_key,
+    kind_of_name,
     may_name_a_phone,
-    told_by,
 )
 
 _NOTHING: Final = msgspec.UNSET  # stands for a value that is removed
@@ -62,7 +62,7 @@ class _Scrubbing:
         kept: dict[str, object] = {}
         for key, value in given.items():
             name = f"{key}"
-            own, inside = told_by(name, among)
+            own, inside = kind_of_name(name, among)
             if row is not None and name in row[1]:
                 # The value names a field, not a person.
                 kept[name] = value

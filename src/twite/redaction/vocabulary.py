@@ -3,8 +3,8 @@
 A name is recognized in any spelling (`fullName`, `full_name`, `FULL-NAME`, `Prénom`), even after a
 word for its owner (`billing_first_name`, `custPhone`). The meaning of some words depends on where
 they occur: a `name` is personal data at the top of an event and in data about a person, but not in
-an item. `told_by` is for scrubbing: it returns a kind only if that is certain, because a mistake
-would remove data. `kind_of` is for masking, and may guess.
+an item. `kind_of_name` is for scrubbing: it returns a kind only if that is certain, because a
+mistake would remove data. `kind_of` is for masking, and may guess.
 """
 
 import re
@@ -48,18 +48,18 @@ class FieldContext(StrEnum):
 PERSONS: Final = frozenset({FieldKind.EMAIL, FieldKind.PHONE, FieldKind.NAME})
 
 
-def told_by(
+def kind_of_name(
     name: str, among: FieldContext = FieldContext.EVENT
 ) -> tuple[FieldKind | None, FieldContext]:
     """Return which of PERSONS a field contains, and the context of the fields below it.
 
     The last part of a dotted name determines the kind, the parts before it the context.
     """
-    return _told(name[-LONGEST_NAME:], among)
+    return _named_kind(name[-LONGEST_NAME:], among)
 
 
 def person_in(name: str, among: FieldContext = FieldContext.EVENT) -> FieldKind | None:
-    return _told(name[-LONGEST_NAME:], among)[0]
+    return _named_kind(name[-LONGEST_NAME:], among)[0]
 
 
 def may_name_a_phone(name: str) -> bool:
@@ -148,7 +148,7 @@ _LOOKS: Final = (
 
 
 @lru_cache(maxsize=8_192)
-def _told(name: str, among: FieldContext) -> tuple[FieldKind | None, FieldContext]:
+def _named_kind(name: str, among: FieldContext) -> tuple[FieldKind | None, FieldContext]:
     *before, last = _steps(name)
     for step in before:
         among = _within(plain(step), among)

@@ -192,7 +192,7 @@ def play(
     )
 
 
-def told(ended: EndedRun, *, end: End) -> str:
+def printed(ended: EndedRun, *, end: End) -> str:
     """Return the result in one line."""
     words = f"{ended.ends} {'kills' if end == 'kill' else 'restarts'}, "
     words += f"{ended.acknowledged:,} acknowledged, "
@@ -247,7 +247,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except GatewayError as error:
             _print_line(f"broken: {error}")
             return 1
-    _print_line(told(ended, end=given.end))
+    _print_line(printed(ended, end=given.end))
     return 1 if ended.broken else 0
 
 

@@ -3,7 +3,7 @@
 
 const table = document.querySelector("table[data-new]");
 const pause = document.getElementById("pause");
-const told = document.getElementById("told");
+const status = document.getElementById("status");
 const MOST = 200;
 let stream = null;
 let latest = table ? table.dataset.latest : "0";
@@ -56,9 +56,9 @@ if (table && pause && window.EventSource) {
     else begin();
     pause.setAttribute("aria-pressed", String(!stream));
     pause.textContent = stream ? "Pause" : "Resume";
-    told.textContent = stream ? "New conversions appear automatically." : "Paused.";
+    status.textContent = stream ? "New conversions appear automatically." : "Paused.";
   });
-  told.textContent = "New conversions appear automatically.";
+  status.textContent = "New conversions appear automatically.";
   begin();
   window.addEventListener("pagehide", end);
 }

@@ -2,7 +2,7 @@
 "use strict";
 
 const list = document.getElementById("requests");
-const state = document.getElementById("told");
+const state = document.getElementById("status");
 const EVERY = 2000;
 let timer = null;
 

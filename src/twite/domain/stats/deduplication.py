@@ -23,7 +23,7 @@ KEPT_FOR: Final = MOST_DAYS * DAY + MEETS_WITHIN
 # The most orders with two ids that are listed, latest first.
 MOST_PAIRS: Final = 100
 # The most pixel reports listed per conversion.
-MOST_TOLD: Final = 20
+MOST_REPORTS: Final = 20
 
 # What each count means, and what to do about it.
 ADVICE: Final[Mapping[str, str]] = {

@@ -53,7 +53,7 @@ _LONGEST_NAME: Final = 256
 # Reasons to ignore an event, with their meaning. The reference page lists them.
 REASONS: Final[Mapping[str, str]] = MappingProxyType(
     {
-        "told_to": "the source's `events` maps it to `ignore`",
+        "mapped_to_ignore": "the source's `events` maps it to `ignore`",
         "not_configured": "the pixel has no such event",
         "no_name": "the tag sent no event name",
         "preview": "the event comes from a tag manager's preview, not from a visitor",
@@ -64,7 +64,7 @@ REASONS: Final[Mapping[str, str]] = MappingProxyType(
 )
 
 # X does not get these events, but tags may still fire for them.
-UNKNOWN_TO_X: Final = frozenset({"told_to", "not_configured"})
+UNKNOWN_TO_X: Final = frozenset({"mapped_to_ignore", "not_configured"})
 
 # Names for X's event types, one group for each type [doc WEB]: the name that the pixel has is used.
 # The first name of a group is the one in our own examples; GA4's recommended names are included.
@@ -99,7 +99,7 @@ def our_name(name: str, *, chosen: Mapping[str, str], known: Iterable[str]) -> s
         return ignored_as("", "no_name")
     target = chosen.get(plain)
     if target == IGNORE:
-        return ignored_as(name, "told_to")
+        return ignored_as(name, "mapped_to_ignore")
     names = tuple(known)
     if target is not None:
         return target if target in names else ignored_as(name, "not_configured")

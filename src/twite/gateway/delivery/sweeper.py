@@ -38,7 +38,7 @@ class Sweeper:
     cautious: frozenset[str]
     # Why the store could not be written to at the last sweep, or None.
     trouble: str | None = field(init=False, default=None)
-    _offset_told: int = field(init=False, default=0)
+    _reported_offset: int = field(init=False, default=0)
     _stored: int | None = field(init=False, default=None)
 
     async def once(self) -> int:
@@ -71,8 +71,8 @@ class Sweeper:
     def _report_offset(self) -> None:
         """Report how far the machine's clock is from X's, whenever this changes."""
         offset = self.clock.offset
-        if abs(offset - self._offset_told) >= NOTICEABLE:
-            self._offset_told = offset
+        if abs(offset - self._reported_offset) >= NOTICEABLE:
+            self._reported_offset = offset
             self.observer.see(Misdated(offset=offset))
 
     async def run(self, stopping: asyncio.Event) -> None:

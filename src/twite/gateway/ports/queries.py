@@ -253,7 +253,7 @@ class IdPairsQuery(Query[Sequence[TwoIds]], frozen=True, kw_only=True):
 
 
 class PixelReportsQuery(Query[Sequence[PixelReport]], frozen=True, kw_only=True):
-    """The first MOST_TOLD reports of a conversion id to X's pixel."""
+    """The first MOST_REPORTS reports of a conversion id to X's pixel."""
 
     pixel: str
     event: str

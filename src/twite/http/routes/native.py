@@ -33,7 +33,7 @@ async def answer(request: HttpRequest, source: Source) -> HttpResponse:
         body=request.body,
         idempotency_key=None if key is None else keys.without(key).decode("ascii"),
     )
-    return told(receipt)
+    return receipt_response(receipt)
 
 
 def is_idempotency_key(key: bytes) -> bool:
@@ -52,12 +52,12 @@ def taking(
         receipt = await request.services.accept.parsed(
             found, source=source, endpoint=endpoint, origin=EventOrigin(request=seen)
         )
-        return told(receipt, ignored=len(found.ignored))
+        return receipt_response(receipt, ignored=len(found.ignored))
 
     return answer
 
 
-def told(receipt: AcceptReceipt, *, ignored: int = 0) -> HttpResponse:
+def receipt_response(receipt: AcceptReceipt, *, ignored: int = 0) -> HttpResponse:
     """Return the response; `ignored` counts events that are not conversions of the source."""
     body = _ENCODER.encode(
         NativeReceipt(

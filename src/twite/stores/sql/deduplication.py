@@ -5,7 +5,7 @@ from typing import Final
 from twite.domain.stats.deduplication import (
     KEPT_FOR,
     MEETS_WITHIN,
-    MOST_TOLD,
+    MOST_REPORTS,
     DedupPath,
     DedupReport,
     DedupRow,
@@ -50,7 +50,7 @@ def pixel_reports(
         "pixel": pixel,
         "event": event,
         "conversion_id": conversion_id,
-        "limit": MOST_TOLD,
+        "limit": MOST_REPORTS,
     }
     found = connection.execute(query("pixel_reports"), values).fetchall()
     return [PixelReport(at=at, blocked=DedupPath(way) is DedupPath.BLOCKED) for at, way in found]

@@ -114,11 +114,11 @@ def settle(session: WriterSession, settlement: Settlement) -> int:
     """
     lease = settlement.lease
     settled = 0
-    told_at = _told_at(session, settlement)
+    counted_at = _counted_at(session, settlement)
     for transition in settlement.transitions:
         if transition.trigger is Trigger.DELIVERED:
             ids = as_json(transition.deliveries)
-            _count_delivered(session, ids, lease=lease, at=told_at)
+            _count_delivered(session, ids, lease=lease, at=counted_at)
             settled += session.run("remove_delivered", lease=lease, deliveries=ids).rowcount
     if settlement.attempt is not None:
         _write_attempt(session, settlement.attempt, lease=lease, transitions=settlement.transitions)
@@ -130,7 +130,7 @@ def settle(session: WriterSession, settlement: Settlement) -> int:
                 for account, many in session.run(
                     "leased_by", lease=lease, deliveries=ids
                 ).fetchall():
-                    session.tally.flow(told_at, account, (many,), first=GIVEN_UP)
+                    session.tally.flow(counted_at, account, (many,), first=GIVEN_UP)
             settled += _move(session, transition, lease=lease, at=at)
     session.run("extend_lease", lease=lease, settled=settled, until=settlement.lease_until)
     session.run("end_lease", lease=lease)
@@ -237,7 +237,7 @@ def withdraw_denied(session: WriterSession) -> None:
     session.denied = session.denied.intersection(id_ for (id_,) in session.run("denied"))
 
 
-def _told_at(session: WriterSession, settlement: Settlement) -> int:
+def _counted_at(session: WriterSession, settlement: Settlement) -> int:
     """Return the time of the latest attempt; if there was none, the time of the claim."""
     if settlement.attempt is not None:
         return settlement.attempt.at

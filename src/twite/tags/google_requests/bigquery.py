@@ -42,7 +42,7 @@ def insert(
         "ignoreUnknownValues": bool(settings.get("ignoreUnknownValues")),
         "rows": [{"insertId": id_of(row), "json": row} for row in rows],
     }
-    return posted(f"{_ROOT}{_address(table)}/insertAll", body, scope=SCOPE, is_told=True)
+    return posted(f"{_ROOT}{_address(table)}/insertAll", body, scope=SCOPE, is_recorded=True)
 
 
 def insert_result(status: int, body: bytes, rows: Tree) -> GoogleResult:

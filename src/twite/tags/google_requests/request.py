@@ -27,8 +27,9 @@ class GoogleRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     `scopes` are the OAuth scopes of its token; without scopes, the request has no token. `timeout`
     is in milliseconds, None if not given. `passing` lists statuses that are temporary errors, in
-    addition to the usual ones. `is_told` is whether a successful response may be stored: documents
-    may contain personal data. The request itself contains personal data: its repr is masked.
+    addition to the usual ones. `is_recorded` is whether a successful response may be stored:
+    documents may contain personal data. The request itself contains personal data: its repr is
+    masked.
     """
 
     url: str
@@ -38,7 +39,7 @@ class GoogleRequest(msgspec.Struct, frozen=True, kw_only=True):
     scopes: tuple[str, ...] = ()
     timeout: int | None = None
     passing: frozenset[int] = frozenset()
-    is_told: bool = False
+    is_recorded: bool = False
 
     def __repr__(self) -> str:
         return f"GoogleRequest({self.method})"
@@ -60,7 +61,7 @@ def posted(
     *,
     scope: str,
     passing: frozenset[int] = frozenset(),
-    is_told: bool = False,
+    is_recorded: bool = False,
 ) -> GoogleRequest:
     return GoogleRequest(
         url=url,
@@ -68,7 +69,7 @@ def posted(
         body=msgspec.json.encode(body),
         scopes=(scope,),
         passing=passing,
-        is_told=is_told,
+        is_recorded=is_recorded,
     )
 
 

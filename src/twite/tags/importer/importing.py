@@ -34,7 +34,7 @@ from twite.tags.importer.reading import (
 )
 from twite.tags.importer.report import ImportReport, ReportLine, lines_of_the_rest
 from twite.tags.importer.secrets_out import ExtractedSecrets, without_secrets
-from twite.tags.importer.tags import ImportContext, ImportedTag, read_tags, told_of
+from twite.tags.importer.tags import ImportContext, ImportedTag, read_tags, reported_tags
 from twite.tags.importer.templates import AskingVariables, ExportTemplates
 from twite.tags.importer.transformations import concerned, transformation
 from twite.tags.template.template import Template, TemplateKind
@@ -103,7 +103,7 @@ class _Import:
             name=self._export.name,
             public_id=self._export.public_id or "GTM-TWITE",
             version=self._export.version,
-            tags=told_of(tags, missed, self._report),
+            tags=reported_tags(tags, missed, self._report),
             triggers=tuple(triggers.values()),
             variables=tuple(variables.values()),
             clients=tuple(clients),

@@ -115,14 +115,16 @@ def _keys_of(resource: str, piece: ExportPart, *, narrows: bool) -> Iterator[str
         if not holds(held) or (found is None and resource in _PAUSING):
             continue
         if found is None:
-            yield _told(f"its key {key!r} is not known to Twite, and is not kept", narrows=narrows)
+            yield _reported(
+                f"its key {key!r} is not known to Twite, and is not kept", narrows=narrows
+            )
         elif found.treatment is KeyTreatment.LEFT_OUT:
             raise LeftOut(f"it has {_some(key)} {key}: {found.reason}")
         elif found.treatment is KeyTreatment.NOTED:
             yield f"its {key} is not kept: {found.reason}"
 
 
-def _told(note: str, *, narrows: bool) -> str:
+def _reported(note: str, *, narrows: bool) -> str:
     if narrows:
         raise LeftOut(note)
     return note
@@ -142,13 +144,13 @@ def _of_parameter(piece: ExportPart, *, narrows: bool) -> Iterator[str]:
     name = piece.text("key") or "(in a list)"
     for key in unknown_keys("parameter", piece.tree):
         note = f"in its parameter {name!r} the key {key!r} is not known to Twite, and is not kept"
-        yield _told(note, narrows=narrows)
+        yield _reported(note, narrows=narrows)
     word = spelled(piece.text("type"))
     own = {"LIST": "list", "MAP": "map"}.get(word, "value")
     for key in ("value", "list", "map"):
         if key != own and holds(piece.tree.get(key)):
             note = f"its parameter {name!r} of type {word} also has a {key}, which is not kept"
-            yield _told(note, narrows=narrows)
+            yield _reported(note, narrows=narrows)
     below = piece.pieces(own) if own != "value" else []
     for parameter in below:
         yield from _of_parameter(parameter, narrows=narrows)

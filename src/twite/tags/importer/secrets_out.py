@@ -96,11 +96,11 @@ class _SecretExtraction:
             or (variable.type is VariableSource.CONSTANT and promises_secret(variable.name))
         )
         # A value with which a secret is compared is itself a secret.
-        told_keys = any(promises_secret(name) for name in names_in(variable.input))
+        promises_key = any(promises_secret(name) for name in names_in(variable.input))
         texts = [("value", variable.value, is_suspect), ("default", variable.default, is_suspect)]
         for at, row in enumerate(variable.rows):
             texts += [
-                (f"rows.{at}.key", row.key, told_keys),
+                (f"rows.{at}.key", row.key, promises_key),
                 (f"rows.{at}.value", row.value, is_suspect),
             ]
         found = [

@@ -110,7 +110,7 @@ def read_tags(
             return read
 
 
-def told_of(
+def reported_tags(
     read: Mapping[str, ImportedTag], missed: Mapping[str, str], report: ImportReport
 ) -> tuple[ContainerTag, ...]:
     """Report the tags and return them, paused if a user must first review them.

@@ -217,7 +217,7 @@ class TagOutbound:
         if isinstance(response, NoResponse):
             words = self.mask.over(response.reason, most=_LONGEST_WORDS)
             return RequestOutcome(status=None, words=words, left=counts and response.left)
-        quiet = asking is not None and not asking.is_told and response.status < 400
+        quiet = asking is not None and not asking.is_recorded and response.status < 400
         text = "" if quiet else response.body[:_LONGEST_WORDS].decode("utf-8", "replace")
         named = response.headers.get("retry-after", "")
         return RequestOutcome(

@@ -45,7 +45,7 @@ class TagLog:
     _: KW_ONLY
     room: Callable[[], bool] | None = None
     _mask: LineMask | None = field(init=False, default=None)
-    _told: int = field(init=False, default=0)
+    _reported: int = field(init=False, default=0)
     _once: set[str] = field(init=False, default_factory=set)
 
     def write(self, text: str, *, own: bool = False) -> None:
@@ -64,12 +64,12 @@ class TagLog:
             self.say(sentence)
 
     def _has_room(self) -> bool:
-        self._told += 1
-        if self._told > MOST_LINES or (self.room is not None and not self.room()):
+        self._reported += 1
+        if self._reported > MOST_LINES or (self.room is not None and not self.room()):
             return False
-        if self._told == MOST_LINES:
+        if self._reported == MOST_LINES:
             self.tells(TagLogLine(text="further lines of this run are omitted", own=True))
-        return self._told < MOST_LINES
+        return self._reported < MOST_LINES
 
     @property
     def _masked(self) -> LineMask:
@@ -153,7 +153,7 @@ class _LineBudget:
         self._tells = tells
         self._elapsed = elapsed
         self._began = elapsed()
-        self._told = 0
+        self._reported = 0
         self._left = 0
 
     def has_room(self) -> bool:
@@ -166,9 +166,9 @@ class _LineBudget:
                         text=f"{plural(self._left, 'line was', 'lines were')} omitted", own=True
                     )
                 )
-            self._began, self._told, self._left = now, 0, 0
-        self._told += 1
-        if self._told <= MOST_A_MINUTE:
+            self._began, self._reported, self._left = now, 0, 0
+        self._reported += 1
+        if self._reported <= MOST_A_MINUTE:
             return True
         if not self._left:
             self.write(TagLogLine(text="further lines of this minute are omitted", own=True))

@@ -150,7 +150,7 @@ def _spelled(mark: StoreMark) -> bytes:
 
 _EVERY: Final = 0.25  # seconds
 _LOG_LIMIT: Final = 32 * 1024 * 1024
-_TOLD_FROM: Final = 8
+_REPORTED_FROM: Final = 8
 _PASSES: Final = 4
 # How long to wait for readers, in milliseconds.
 _BUSY: Final = 10
@@ -181,7 +181,7 @@ class Checkpoints:
         self._mark = mark
         self._failed = failed
         self._grown = grown
-        self._told_of = _TOLD_FROM * log_limit
+        self._reported_size = _REPORTED_FROM * log_limit
         self._loop = asyncio.get_running_loop()
         self._cutting = False
         # How often a checkpoint has emptied the log.
@@ -265,10 +265,10 @@ class Checkpoints:
 
     def _mind_the_size(self) -> None:
         size = self._size()
-        if size < self._log_limit * _TOLD_FROM:
-            self._told_of = self._log_limit * _TOLD_FROM
-        elif size >= self._told_of:
-            self._told_of = 2 * size
+        if size < self._log_limit * _REPORTED_FROM:
+            self._reported_size = self._log_limit * _REPORTED_FROM
+        elif size >= self._reported_size:
+            self._reported_size = 2 * size
             with suppress(RuntimeError):  # the loop has ended
                 self._loop.call_soon_threadsafe(self._grown, size)
 

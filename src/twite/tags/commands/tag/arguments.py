@@ -18,7 +18,7 @@ Request = Annotated[
     str,
     typer.Option("--request", metavar="JSON", help="The request as JSON: method, path, headers …"),
 ]
-Told = Annotated[
+Answer = Annotated[
     str | None,
     typer.Option("--answer", metavar="JSON", help="The response to each request: status, body …"),
 ]

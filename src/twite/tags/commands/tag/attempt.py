@@ -97,8 +97,8 @@ def _print_trial(vendor: FakeVendor, trial: TagTrial) -> None:
     for found in vendor.asked:
         mark = printing.styled("✗", "red") if found.problems else printing.styled("✓", "green")
         address = f"{found.request.method} https://{found.request.host}{found.request.path}"
-        told = f" ({found.vendor})" if found.vendor else ""
-        printing.say(mark, f" {address} → {found.status}{told}")
+        name = f" ({found.vendor})" if found.vendor else ""
+        printing.say(mark, f" {address} → {found.status}{name}")
         for problem in found.problems:
             printing.say(f"    {problem}")
     for name, value in trial.cookies.items():

@@ -11,11 +11,11 @@ from twite.cli.options import Json
 from twite.domain.json_tree import Tree
 from twite.domain.plural import plural
 from twite.tags.commands.tag.arguments import (
+    Answer,
     Event,
     File,
     Given,
     Request,
-    Told,
     complain,
     object_in,
     shaped,
@@ -58,7 +58,7 @@ def run(
     given: Given = "{}",
     event: Event = "{}",
     request: Request = "{}",
-    answer: Told = None,
+    answer: Answer = None,
     as_json: Json = False,
 ) -> None:
     """Run the template once and print its effects.

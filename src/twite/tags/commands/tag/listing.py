@@ -86,9 +86,9 @@ def _print_verdict(verdict: FileVerdict) -> None:
     known = verdict.known
     if known is not None:
         mark = printing.styled("✓", "green")
-        told = f"; {known.tried}" if known.tried else ""
+        attempts = f"; {known.tried}" if known.tried else ""
         place = f"{known.repository} at commit {known.commit[:_SHORT]}"
-        printing.say(mark, f" {verdict.file}: {known.name} of {place}, {_tests(known)}{told}")
+        printing.say(mark, f" {verdict.file}: {known.name} of {place}, {_tests(known)}{attempts}")
         return
     printing.say(printing.styled("✗", "red"), f" {verdict.file}: not in the list")
     for other in verdict.similar:

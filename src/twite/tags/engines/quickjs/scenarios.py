@@ -36,7 +36,7 @@ def _verdict(
     limits: RunLimits,
 ) -> ScenarioResult:
     try:
-        reported = _TOLD.decode(engine.scenario(f"{setup}\n{scenario.code}", now=now))
+        reported = _OUTCOME.decode(engine.scenario(f"{setup}\n{scenario.code}", now=now))
     except quickjs.JSException as error:
         passed = limit_passed(str(error), time=limits.time, memory=limits.memory)
         reported = _ScenarioOutcome(failures=(_Failed(message=passed),))
@@ -72,4 +72,4 @@ class _ScenarioOutcome(msgspec.Struct, frozen=True):
     logs: tuple[str, ...] = ()
 
 
-_TOLD: Final = msgspec.json.Decoder(_ScenarioOutcome)
+_OUTCOME: Final = msgspec.json.Decoder(_ScenarioOutcome)
