@@ -19,7 +19,6 @@ from twite.domain.errors import SettingsError
 from twite.domain.secret import Secret
 from twite.domain.times import DAY, SECOND
 from twite.gateway.alerts.checks import Thresholds
-from twite.tags.settings.google import GoogleSettings
 from written import GOOD, complaint, read, write
 
 
@@ -54,7 +53,6 @@ def test_settings_file_of_the_documentation_is_read(tmp_path):
         ),
         log=LogSettings(level="info", format="text"),
         console=ConsoleSettings(),
-        google=GoogleSettings(),
         pixels=(
             Destination(
                 pixel="o8z6j",
@@ -75,6 +73,7 @@ def test_settings_file_of_the_documentation_is_read(tmp_path):
                 region="GB",
             ),
         ),
+        features=settings.features,
         warnings=(),
     )
 

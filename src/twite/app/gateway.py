@@ -38,6 +38,7 @@ from twite.machine.system import SystemClock, SystemRandomness
 from twite.tags.app.tags import companies_of, lent_to, may_send
 from twite.tags.preview.sessions import PreviewSessions
 from twite.tags.settings.google import google_of
+from twite.tags.settings.tag_settings import TagSettings
 
 if TYPE_CHECKING:
     from twite.app.logins import CredentialVault
@@ -85,7 +86,7 @@ class Gateway:
         self._address = GatewayAddress(settings, worker, self._metrics.latest)
         self._store: Store | None = None
         self._transport = OnDemandTransport(timeout=settings.x.timeout)
-        self._google = google_of(settings.google, self._clock)
+        self._google = google_of(settings.feature(TagSettings).google, self._clock)
         self._run: DeliveryRunner | None = None
         self._server: Server | None = None
         self._monitoring: Monitoring | None = None
@@ -286,7 +287,11 @@ class Gateway:
     ) -> "TagRuntime | None":
         engines = self._engines = self._engines or engines_of(settings, self._observer)
         store, safe = self._store, self._safe
-        if engines is None or store is None or not (container_configs or settings.clients):
+        if (
+            engines is None
+            or store is None
+            or not (container_configs or settings.feature(TagSettings).clients)
+        ):
             return None
         from twite.tags.app.tag_runtime import TagRuntime  # noqa: PLC0415  # few gateways have tags
 

@@ -31,6 +31,7 @@ from twite.http.application import RequestMemory
 from twite.machine.system import room_for_connections
 from twite.observers.metrics import Metrics
 from twite.tags.preview.sessions import PreviewSessions
+from twite.tags.settings.tag_settings import TagSettings
 
 if TYPE_CHECKING:
     from twite.console.application import Console
@@ -147,7 +148,7 @@ class SettingsInUse(msgspec.Struct, frozen=True, kw_only=True):
 
 def engines_of(settings: Settings, observer: Observer) -> "EngineServer | None":
     """Start the processes of tags and client templates; None if there are none."""
-    if settings.tags is None and settings.imported is None and not settings.clients:
+    if not settings.feature(TagSettings).has_templates:
         return None
     from twite.tags.app.tag_runtime import started_engines  # noqa: PLC0415  # few gateways have tags
 

@@ -33,6 +33,7 @@ from twite.gateway.ports.tags import ContainerConfig
 from twite.http import Server
 from twite.machine.service_manager import notify, reloading
 from twite.tags.app.tags import clients_of, companies_of, lent_to
+from twite.tags.settings.tag_settings import TagSettings
 
 if TYPE_CHECKING:
     from twite.tags.app.tag_runtime import TagRuntime
@@ -146,7 +147,7 @@ class SettingsReload:
         containers: Sequence[ContainerConfig],
     ) -> SettingsDifference:
         """Add the container if its file has changed: the last one of `containers`."""
-        tags, imported = self.in_use.tags, settings.imported
+        tags, imported = self.in_use.tags, settings.feature(TagSettings).imported
         known = () if tags is None else tuple(tags.container_configs)
         is_known = any(change.table == "container" for change in found.changes)
         if imported is None or is_known or containers[-1:] == known[-1:]:
@@ -320,7 +321,7 @@ def _has_tags(
 ) -> bool:
     """Return whether these tags are those of the settings."""
     if tags is None:
-        return not containers and not settings.clients
+        return not containers and not settings.feature(TagSettings).clients
     return tuple(tags.container_configs) == tuple(containers) and tuple(
         tags.templates
     ) == clients_of(settings, containers)

@@ -15,7 +15,6 @@ from twite.config import settings
 from twite.config.settings import FILE, Settings
 from twite.domain.fault import Fault
 from twite.domain.times import SECOND, moment
-from twite.gateway.ports.tags import PREFIX
 
 Config = Annotated[
     Path,
@@ -41,10 +40,9 @@ def load(config: Path, *, credentials: bool = False) -> Settings:
 def known_pixel(found: Settings, pixel: str | None) -> None:
     """Reject a pixel that is not configured, as a usage error."""
     known = [destination.pixel for destination in found.destinations()]
-    known += [] if found.tags is None else [rule.pixel for rule in found.tags.rules.values()]
-    # The tags of a container are not read here, so any name of such a tag is allowed.
-    is_imported = found.imported is not None and (pixel or "").startswith(PREFIX)
-    if pixel is not None and pixel not in known and not is_imported:
+    known += [name for feature in found.features for name in feature.destinations()]
+    is_added = any(feature.may_have(pixel or "") for feature in found.features)
+    if pixel is not None and pixel not in known and not is_added:
         there = ", ".join(known) or "none"
         raise typer.BadParameter(
             f"no such pixel in {found.path}. Available: {there}", param_hint="--pixel"

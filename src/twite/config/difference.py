@@ -18,14 +18,12 @@ from twite.domain.destination import (
 from twite.gateway.alerts.notifier import Webhook
 
 # Tables of the file that a gateway reads only when it starts.
-_AT_START: Final = ("server", "store", "x", "google", "alerts", "console", "log", "traces")
+_AT_START: Final = ("server", "store", "x", "alerts", "console", "log", "traces")
 # If one of these changes, the credentials of the file belong to another X.
 _OTHER_X: Final = frozenset({"x.emulator", "x.api_url", "x.oauth_url"})
 # Attributes whose key in the file has another name.
 _KEYS: Final[Mapping[str, str]] = {
     "server.secret_key_file": "server.secret_key",
-    "google.key": "google.credentials",
-    "google.is_machine": "google.credentials",
 }
 _PIXEL_KEYS: Final[Mapping[str, str]] = {
     "credentials": "auth",
@@ -36,14 +34,13 @@ _CONSENT: Final = "consent"
 # Structs that are the value of one key, and a struct whose fields are keys of the table around it.
 _VALUES: Final = (HostPort, StoreUrl, Webhook, PixelToken, OAuthKeys, MissingCredentials)
 _INLINE: Final = frozenset({"thresholds"})
-TableName = Literal["pixel", "source", "tag", "client", "container"]
 ItemT = TypeVar("ItemT")
 
 
 class SettingsChange(msgspec.Struct, frozen=True, kw_only=True):
     """A table that a reload adds, changes or removes. `keys` are the changed keys of the table."""
 
-    table: TableName
+    table: str
     name: str
     change: Literal["added", "changed", "removed"]
     keys: tuple[str, ...] = ()
@@ -71,6 +68,9 @@ def difference(running: Settings, written: Settings) -> SettingsDifference:
         for table in _AT_START
         for key in _differing(getattr(running, table), getattr(written, table), table)
     ]
+    for before, after in zip(running.features, written.features, strict=True):
+        values = after.at_start()
+        restart += [key for key, value in before.at_start().items() if values[key] != value]
     is_other_x = not _OTHER_X.isdisjoint(restart)
     if "x.emulator" in restart:  # it determines both URLs
         restart = [key for key in restart if key not in {"x.api_url", "x.oauth_url"}]
@@ -97,10 +97,10 @@ def with_reloaded(running: Settings, written: Settings) -> Settings:
             )
             for source in written.submitters
         ),
-        tags=written.tags,
-        clients=written.clients,
-        container=written.container,
-        imported=written.imported,
+        features=tuple(
+            before.reloaded(after)
+            for before, after in zip(running.features, written.features, strict=True)
+        ),
     )
 
 
@@ -108,9 +108,10 @@ def _changes(running: Settings, reloaded: Settings) -> Iterator[SettingsChange]:
     before, after = running, reloaded
     yield from _of_table("pixel", _pixels(before), _pixels(after), keys=_pixel_keys)
     yield from _of_table("source", _sources(before), _sources(after), keys=_source_keys)
-    yield from _of_table("tag", _tags(before), _tags(after))
-    yield from _of_table("client", _clients(before), _clients(after))
-    yield from _of_table("container", _containers(before), _containers(after))
+    for feature, written in zip(before.features, after.features, strict=True):
+        changed = written.items()
+        for table, items in feature.items().items():
+            yield from _of_table(table, items, changed[table])
 
 
 def _pixels(settings: Settings) -> dict[str, Destination]:
@@ -121,43 +122,8 @@ def _sources(settings: Settings) -> dict[str, Source]:
     return {source.name: source for source in settings.sources()}
 
 
-def _tags(settings: Settings) -> dict[str, object]:
-    """Return what belongs to each `[[tag]]`, except the secrets to mask, which all tags share."""
-    config = settings.tags
-    if config is None:
-        return {}
-    container = config.container
-    return {
-        tag.name: (
-            tag,
-            msgspec.structs.replace(config.rules[tag.name], secrets=(), field_secrets=()),
-            container.templates[tag.template],
-            [trigger for trigger in container.triggers if trigger.name in tag.triggers],
-        )
-        for tag in container.tags
-    }
-
-
-def _clients(settings: Settings) -> dict[str, object]:
-    return {
-        client.name: (
-            client.template,
-            client.source.name,
-            client.fields,
-            client.priority,
-            client.allow_hosts,
-        )
-        for client in settings.clients
-    }
-
-
-def _containers(settings: Settings) -> dict[str, object]:
-    """Return the settings of the container; the gateway compares the file's content."""
-    return {} if settings.imported is None else {str(settings.imported.path): settings.imported}
-
-
 def _of_table(
-    table: TableName,
+    table: str,
     before: Mapping[str, ItemT],
     after: Mapping[str, ItemT],
     *,

@@ -10,7 +10,6 @@ import msgspec
 from twite.config.schema import SettingsFile
 from twite.domain.errors import SettingsError
 from twite.domain.secret import Secret
-from twite.gateway.ports.tags import PersonHandling
 from twite.machine.seal import AesSeal
 
 VARIABLE: Final = "TWITE_SECRET_KEY"
@@ -27,21 +26,6 @@ def with_secret_key(written: SettingsFile, environ: Mapping[str, str]) -> Settin
         return written
     keyed = msgspec.structs.replace(server, secret_key=Secret(text))
     return msgspec.structs.replace(written, server=keyed)
-
-
-def with_persons(written: SettingsFile) -> SettingsFile:
-    """Set the default of `persons` for tags: "sealed" if there is a key."""
-    is_sealed = written.server.secret_key is not None
-    default = PersonHandling.SEALED if is_sealed else PersonHandling.HASHED
-    container = written.container
-    return msgspec.structs.replace(
-        written,
-        tag=tuple(
-            msgspec.structs.replace(table, persons=table.persons or default)
-            for table in written.tag
-        ),
-        container=msgspec.structs.replace(container, persons=container.persons or default),
-    )
 
 
 def key_file(tree: Mapping[str, object], folder: Path) -> Path | None:
@@ -89,14 +73,6 @@ def refuse_unsealed(written: SettingsFile) -> None:
                 place=place,
                 message=f"must have at least {_SHORTEST} characters, or it could be guessed. "
                 "`openssl rand -base64 32` creates a safe key",
-            )
-    sealed = [(table.persons, f"tag[{index}]") for index, table in enumerate(written.tag)]
-    for persons, place in (*sealed, (written.container.persons, "container")):
-        if persons is PersonHandling.SEALED and server.secret_key is None:
-            raise SettingsError(
-                place=f"{place}.persons",
-                message="personal data is stored encrypted, but there is no key. Set "
-                f'server.secret_key = "env:{VARIABLE}", or persons = "hashed"',
             )
     for index, source in enumerate(written.source):
         if source.stape_credentials != "configured" and server.secret_key is None:

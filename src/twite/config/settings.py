@@ -2,28 +2,28 @@
 
 Files: `server_tables` and `schema` describe the keys, `kinds` reads their values, `values` parses
 strings, `toml` reads the file and resolves `env:` and `file:`. This module applies environment
-variables, which override the file. `pixels`, `tags` and `containers` check rules that involve more
-than one key.
+variables, which override the file. `pixels` checks rules that involve more than one key. Features
+read their own tables (`feature_tables`).
 """
 
 import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final, TypeVar
 
 import msgspec
 
 from twite.config import toml, values
 from twite.config.collected_errors import CollectedErrors, combined
+from twite.config.feature_tables import FeatureSettings, SettingsBasis
 from twite.config.kinds import Kind, ListOf, MapOf, Table
 from twite.config.pixels import destinations, sources, weak_keys
-from twite.config.schema import ROOT, SettingsFile
+from twite.config.schema import FEATURES, ROOT, SettingsFile
 from twite.config.secret_key import (
     key_file,
     refuse_unsealed,
     with_former_key,
-    with_persons,
     with_secret_key,
 )
 from twite.config.server_tables import (
@@ -39,23 +39,13 @@ from twite.config.toml import Reader, Tree, nearest, scalar
 from twite.config.trace_table import TraceSettings
 from twite.domain.destination import Destination, Source
 from twite.domain.errors import SettingsError
-from twite.gateway.ports.tags import PREFIX, ContainerConfig
-from twite.tags.settings.containers import clients
-from twite.tags.settings.google import GoogleSettings
-from twite.tags.settings.tags import ImportedContainer, container_config, imported
-
-if TYPE_CHECKING:
-    from twite.tags.clients.conversation import TemplateClient
 
 FILE: Final = Path("twite.toml")
+FeatureT = TypeVar("FeatureT", bound=FeatureSettings)
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """All settings. `container` is the file of the server container, if there is one.
-
-    `tags` are the tags of `twite.toml`; `imported` has the settings of the container's tags.
-    `warnings` are sentences for the operator.
-    """
+    """All settings. `warnings` are sentences for the operator."""
 
     path: Path
     server: ServerSettings
@@ -66,12 +56,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     pixels: tuple[Destination, ...]
     submitters: tuple[Source, ...]
     console: ConsoleSettings
-    google: GoogleSettings
     traces: TraceSettings = TraceSettings()
-    container: Path | None = None
-    clients: "tuple[TemplateClient, ...]" = ()
-    tags: ContainerConfig | None = None
-    imported: ImportedContainer | None = None
+    features: tuple[FeatureSettings, ...] = ()
     warnings: tuple[str, ...] = ()
 
     @property
@@ -91,17 +77,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def sources(self) -> tuple[Source, ...]:
         return self.submitters
 
+    def feature(self, kind: type[FeatureT]) -> FeatureT:
+        """Return the settings of a feature; its defaults if it read no tables."""
+        return next((found for found in self.features if isinstance(found, kind)), kind())
+
     def is_cautious(self, pixel: str) -> bool:
-        """Return whether ambiguous deliveries of a pixel or tag are held."""
-        if not pixel.startswith(PREFIX):
-            return any(
-                destination.pixel == pixel and destination.is_cautious
-                for destination in self.pixels
-            )
-        rule = None if self.tags is None else self.tags.rules.get(pixel.removeprefix(PREFIX))
-        if rule is None and self.imported is not None:
-            rule = self.imported.rule
-        return rule is not None and rule.is_cautious
+        """Return whether ambiguous deliveries of a destination are held."""
+        own = (each.is_cautious for each in self.pixels if each.pixel == pixel)
+        return any(own) or any(feature.is_cautious(pixel) for feature in self.features)
 
 
 def load(
@@ -129,7 +112,6 @@ def load(
         written = with_former_key(with_secret_key(written, environ), kept_in)
         if credentials:
             refuse_unsealed(written)
-        written = with_persons(written)
         return _checked(written, path, reader, kept_in)
     except SettingsError as error:
         raise combined(_with_variable(each, overridden) for each in error.each) from None
@@ -150,8 +132,8 @@ def _checked(written: SettingsFile, path: Path, reader: Reader, kept_in: Path | 
     refuse_shared_file(store, server.workers, "server.workers")
     local_folder = folder if store.server is None else folder / (written.store.local_folder or "")
     place = msgspec.structs.replace(store, path=Path(os.path.realpath(local_folder / store.path)))
-    names = [table.name for table in written.source]
     wrong = CollectedErrors()
+    submitters = None
     with wrong.collect():
         pixels = destinations(
             written.pixel, rate=written.x.rate, emulated=written.x.emulator is not None
@@ -161,18 +143,18 @@ def _checked(written: SettingsFile, path: Path, reader: Reader, kept_in: Path | 
             pixels={pixel.pixel: pixel.events for pixel in pixels},
             can_restrict=written.x.restricted_data_use == "conversion",
         )
-        claimants, doubts = clients(
-            written.client, folder=folder, sources=submitters, hidden=reader.hidden
-        )
-    with wrong.collect():
-        tags, of_tags = container_config(
-            written.tag,
-            folder=folder,
-            sources=names,
-            hidden=reader.hidden,
-            whole=reader.credentials,
-        )
+    basis = SettingsBasis(
+        reader=reader,
+        names=tuple(table.name for table in written.source),
+        sources=submitters,
+        has_key=server.secret_key is not None,
+    )
+    features = []
+    for feature, tables in zip(FEATURES, written.added, strict=True):
+        with wrong.collect():
+            features.append(feature.read(tables, basis))
     wrong.raise_any()
+    assert submitters is not None  # noqa: S101  # otherwise there are errors: for the type checker
     return Settings(
         path=path,
         server=server,
@@ -180,16 +162,17 @@ def _checked(written: SettingsFile, path: Path, reader: Reader, kept_in: Path | 
         x=written.x,
         alerts=written.alerts,
         console=written.console,
-        google=written.google,
         log=written.log,
         traces=written.traces,
         pixels=pixels,
         submitters=submitters,
-        container=None if written.container.file is None else folder / written.container.file,
-        clients=claimants,
-        tags=tags,
-        imported=imported(written.container, folder=folder, sources=names),
-        warnings=(*reader.warnings, *_doubts(written), *weak_keys(submitters), *doubts, *of_tags),
+        features=tuple(features),
+        warnings=(
+            *reader.warnings,
+            *_doubts(written),
+            *weak_keys(submitters),
+            *(warning for feature in features for warning in feature.warnings),
+        ),
     )
 
 
@@ -202,8 +185,6 @@ def _doubts(written: SettingsFile) -> Iterator[str]:
     for key in ("api_url", "oauth_url"):
         if values.unprotected(getattr(written.x, key)):
             yield f"x.{key}: credentials would travel unencrypted. Use https"
-    if written.google.api_url is not None and values.unprotected(written.google.api_url):
-        yield "google.api_url: tokens would travel unencrypted. Use https"
     collector = written.traces.endpoint
     if collector is not None and written.traces.headers and values.unprotected(collector):
         yield "traces.endpoint: traces.headers would travel unencrypted. Use https"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from twite.config.kinds import Choice, Kind, Setting, Table, Tables
-from twite.config.schema import ROOT
+from twite.config.schema import FEATURES, ROOT
 from twite.config.secret_key import KEY_FILE
 
 _WIDTH: Final = 100
@@ -19,7 +19,7 @@ EMULATED_STORE: Final = "emulator.db"
 _BARE: Final = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 # Shown as comments, including the heading: the instructions add whole tables, and a second heading
 # of the same name is a TOML error.
-_ADDED_WHOLE: Final = frozenset({"google", "container"})
+_ADDED_WHOLE: Final = frozenset(name for feature in FEATURES for name in feature.commented)
 _HEAD: Final = """\
 # Settings of Twite. Lines that begin with "# " and a key show its default, or an example.
 # Twite can read any value from elsewhere: "env:NAME" from the environment, "file:PATH" from a file.

@@ -5,11 +5,12 @@ from collections.abc import Iterator
 from twite.config.settings import Settings
 from twite.gateway.ports.findings import CheckFinding, failed, passed
 from twite.http.addresses import host_of
+from twite.tags.settings.tag_settings import TagSettings
 
 
 def console(settings: Settings) -> Iterator[CheckFinding]:
     """Check the console's host, if there are client templates in the settings."""
-    if settings.clients:
+    if settings.feature(TagSettings).clients:
         yield from host(settings)
 
 

@@ -5,4 +5,6 @@ from typing import Final
 
 from twite.features import Kind
 
-CONTRIBUTIONS: Final[Mapping[Kind, tuple[str, ...]]] = {}
+CONTRIBUTIONS: Final[Mapping[Kind, tuple[str, ...]]] = {
+    "settings": ("twite.tags.settings.tag_settings:TABLES",),
+}

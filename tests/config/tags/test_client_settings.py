@@ -9,6 +9,7 @@ from twite.gateway.ports.transport import NoResponse
 from twite.tags.clients.effects import ClientOutbound
 from twite.tags.engines.quickjs.engine import QuickJsEngine
 from twite.tags.google.requests import GoogleClient
+from twite.tags.settings.tag_settings import TagSettings
 from twite.tags.template.effects import ClaimEffect, HttpEffect
 from twite.tags.template.sandbox import Call, EffectAnswer, Incoming
 from written import GOOD, complaint, read
@@ -18,8 +19,12 @@ ORDERS = f'[[client]]\ntemplate = "{TEMPLATES}/client_orders.tpl"\n'
 SECOND = '\n[[source]]\nname = "lab"\nkey = "another-key-nobody-guesses"\npixel = "o8z6j"\n'
 
 
+def clients_in(folder, text):
+    return read(folder, text).feature(TagSettings).clients
+
+
 def test_client_defaults_to_the_name_of_its_template_and_the_only_source(tmp_path):
-    [client] = read(tmp_path, f"{GOOD}\n{ORDERS}").clients
+    [client] = clients_in(tmp_path, f"{GOOD}\n{ORDERS}")
 
     assert (client.name, client.source.name, client.priority) == ("Orders by webhook", "shop", 0)
     assert client.fields == {"path": "/hooks/orders"}
@@ -31,7 +36,7 @@ def test_empty_text_field_is_undefined_in_the_template(tmp_path):
     assert code in text
     asks = "if (data.secret !== undefined) return;\n"
     (tmp_path / "own.tpl").write_text(text.replace(code, f"{code}\n{asks}"))
-    [client] = read(tmp_path, f'{GOOD}\n[[client]]\ntemplate = "own.tpl"\n').clients
+    [client] = clients_in(tmp_path, f'{GOOD}\n[[client]]\ntemplate = "own.tpl"\n')
     asked = Incoming(method="POST", path="/hooks/orders", body="{}")
 
     turn = QuickJsEngine(client.template).start(
@@ -48,7 +53,7 @@ def test_client_gets_its_configured_fields(tmp_path):
         '[client.fields]\npath = "/in"\nsecret = "file:secret"\n'
     )
 
-    [client] = read(tmp_path, f"{GOOD}{SECOND}\n{ORDERS}{written}").clients
+    [client] = clients_in(tmp_path, f"{GOOD}{SECOND}\n{ORDERS}{written}")
 
     assert (client.name, client.source.name, client.priority) == ("orders", "lab", -5)
     assert client.fields == {"path": "/in", "secret": "kept in a file"}
@@ -59,7 +64,7 @@ def test_client_gets_its_configured_fields(tmp_path):
 def test_secret_in_plain_text_in_a_client_field_is_hidden_and_reported(tmp_path):
     found = read(tmp_path, f'{GOOD}\n{ORDERS}[client.fields]\nsecret = "sesame-open"\n')
 
-    [client] = found.clients
+    [client] = found.feature(TagSettings).clients
     assert [secret.reveal() for secret in client.field_secrets] == ["sesame-open"]
     assert "sesame-open" in {secret.reveal() for secret in client.secrets}
     assert any("client[0].fields.secret: a secret in plain text" in text for text in found.warnings)
@@ -69,7 +74,7 @@ def test_secret_in_plain_text_in_a_client_field_is_hidden_and_reported(tmp_path)
 def test_allow_hosts_permits_requests_to_internal_hosts(tmp_path):
     written = 'allow_hosts = ["Stock.internal", "[::1]"]\n'
 
-    [client] = read(tmp_path, f"{GOOD}\n{ORDERS}{written}").clients
+    [client] = clients_in(tmp_path, f"{GOOD}\n{ORDERS}{written}")
 
     assert client.allow_hosts == {"stock.internal", "::1"}
 
@@ -84,7 +89,7 @@ def outbound(web):
 
 
 async def test_client_can_send_requests_to_its_allowed_hosts(tmp_path):
-    [client] = read(tmp_path, f'{GOOD}\n{ORDERS}allow_hosts = ["stock.internal"]\n').clients
+    [client] = clients_in(tmp_path, f'{GOOD}\n{ORDERS}allow_hosts = ["stock.internal"]\n')
     web = ScriptedWeb()
 
     await outbound(web).fetch(
@@ -97,7 +102,7 @@ async def test_client_can_send_requests_to_its_allowed_hosts(tmp_path):
 
 
 async def test_interrupted_response_to_a_client_template_is_a_failure(tmp_path):
-    [client] = read(tmp_path, f"{GOOD}\n{ORDERS}").clients
+    [client] = clients_in(tmp_path, f"{GOOD}\n{ORDERS}")
     web = ScriptedWeb(
         [NoResponse(reason="the response (200) could not be read completely", left=True)]
     )
@@ -112,13 +117,13 @@ async def test_interrupted_response_to_a_client_template_is_a_failure(tmp_path):
 def test_template_file_beside_the_settings_is_found(tmp_path):
     (tmp_path / "own.tpl").write_bytes((TEMPLATES / "client_orders.tpl").read_bytes())
 
-    assert len(read(tmp_path, f'{GOOD}\n[[client]]\ntemplate = "own.tpl"\n').clients) == 1
+    assert len(clients_in(tmp_path, f'{GOOD}\n[[client]]\ntemplate = "own.tpl"\n')) == 1
 
 
 def test_unknown_client_field_is_kept_with_a_warning(tmp_path):
     settings = read(tmp_path, f"{GOOD}\n{ORDERS}fields = {{ pth = 5 }}\n")
 
-    assert settings.clients[0].fields["pth"] == 5
+    assert settings.feature(TagSettings).clients[0].fields["pth"] == 5
     assert [warning for warning in settings.warnings if warning.startswith("client[0]")] == [
         "client[0].fields.pth: is not a field of this template"
     ]

@@ -12,6 +12,7 @@ from twite.config.event_mapping import SettingsFileDraft
 from twite.diagnostics import CheckStatus
 from twite.tags.checks.container import google
 from twite.tags.settings.google import GoogleSettings, google_of
+from twite.tags.settings.tag_settings import TagSettings
 from written import GOOD, complaint, read
 
 KEY = '[google]\ncredentials = "file:service-account.json"\n'
@@ -31,11 +32,16 @@ def written(folder, key=None, more=""):
     return f"{GOOD}\n{KEY}{more}"
 
 
+def google_of_tags(settings):
+    return settings.feature(TagSettings).google
+
+
 def test_key_file_with_several_lines_is_read(tmp_path):
     settings = read(tmp_path, written(tmp_path))
 
-    assert settings.google.key.email == EMAIL
-    assert settings.google.is_set
+    found = google_of_tags(settings)
+    assert found.key.email == EMAIL
+    assert found.is_set
     assert settings.warnings == ()
     assert "PRIVATE KEY" not in repr(settings)
 
@@ -48,9 +54,9 @@ def test_google_key_can_be_in_the_environment(tmp_path):
         "KEY": key_file(),
     }
 
-    settings = read(tmp_path, text, environ)
+    found = google_of_tags(read(tmp_path, text, environ))
 
-    assert (settings.google.key.email, settings.google.project) == (EMAIL, "shop-2")
+    assert (found.key.email, found.project) == (EMAIL, "shop-2")
 
 
 def test_google_table_can_come_from_the_environment(tmp_path):
@@ -60,7 +66,9 @@ def test_google_table_can_come_from_the_environment(tmp_path):
         "TWITE_GOOGLE__CREDENTIALS": "metadata",
     }
 
-    assert read(tmp_path, GOOD, environ).google == GoogleSettings(is_machine=True)
+    settings = read(tmp_path, GOOD, environ)
+
+    assert google_of_tags(settings) == GoogleSettings(is_machine=True)
 
 
 def test_google_key_in_plain_text_is_read_with_a_warning(tmp_path):
@@ -68,16 +76,16 @@ def test_google_key_in_plain_text_is_read_with_a_warning(tmp_path):
 
     settings = read(tmp_path, text)
 
-    assert settings.google.key.email == EMAIL
+    assert google_of_tags(settings).key.email == EMAIL
     [warning] = settings.warnings
     assert warning.startswith("google.credentials: a secret in plain text")
 
 
 def test_missing_google_table_means_no_service_account(tmp_path):
-    settings = read(tmp_path)
+    found = google_of_tags(read(tmp_path))
 
-    assert settings.google == GoogleSettings()
-    assert google_of(settings.google, MovingClock()).is_set is False
+    assert found == GoogleSettings()
+    assert google_of(found, MovingClock()).is_set is False
 
 
 @pytest.mark.parametrize(
@@ -104,7 +112,7 @@ def test_google_project_without_a_service_account_is_an_error(tmp_path):
 def test_command_that_only_reads_ignores_a_missing_google_key(tmp_path):
     settings = read(tmp_path, f"{GOOD}\n{KEY}", credentials=False)
 
-    assert settings.google.is_set is False
+    assert google_of_tags(settings).is_set is False
 
 
 def test_token_requests_over_http_are_a_warning(tmp_path):

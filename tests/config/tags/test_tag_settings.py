@@ -11,6 +11,7 @@ from twite.config.toml import IN_CLEAR_TEXT
 from twite.domain.errors import SettingsError
 from twite.gateway.ports.tags import PersonHandling, RepeatPolicy
 from twite.tags.checks.container import tags
+from twite.tags.settings.tag_settings import TagSettings
 
 TEMPLATES = Path(__file__).parents[2] / "tags/templates"
 BASE = """
@@ -101,13 +102,13 @@ def test_value_outside_the_choices_of_a_field_is_an_error_unless_variables_are_a
         f"{said}Ignore this if a variable sets the field; otherwise correct the value"
         in found.warnings
     )
-    assert with_choice(tmp_path, "{{mode}}").tags is not None
+    assert with_choice(tmp_path, "{{mode}}").feature(TagSettings).tags is not None
 
 
 def test_tag_setting_is_loaded_with_its_rule_and_hides_secrets(tmp_path):
     text = GOOD.replace("{ ", '{ key = "env:CRM", ') + 'repeat = "at_most_once"\n'
 
-    found = settings(tmp_path, text).tags
+    found = settings(tmp_path, text).feature(TagSettings).tags
 
     assert found is not None
     rule = found.rules["crm"]
@@ -125,8 +126,10 @@ def test_check_reports_a_tag_that_sends_to_a_local_server(tmp_path):
 
     found = settings(tmp_path, text)
 
-    assert found.tags is not None
-    assert found.tags.rules["crm"].redirect == {"crm.example": "http://127.0.0.1:9000"}
+    assert found.feature(TagSettings).tags is not None
+    assert found.feature(TagSettings).tags.rules["crm"].redirect == {
+        "crm.example": "http://127.0.0.1:9000"
+    }
     assert [finding.found for finding in tags(found) if "redirect" in finding.found] == [
         "crm: requests are redirected for tests: crm.example → http://127.0.0.1:9000"
     ]
@@ -167,7 +170,7 @@ def test_secret_in_plain_text_in_a_tag_field_is_hidden_and_reported(
 ):
     found = settings(tmp_path, GOOD.replace("{ ", f"{{ {written}, "))
 
-    rule = found.tags.rules["crm"]
+    rule = found.feature(TagSettings).tags.rules["crm"]
     assert [secret.reveal() for secret in rule.field_secrets] == secrets
     assert set(secrets) < {secret.reveal() for secret in rule.secrets}
     warnings = [warning for warning in found.warnings if "plain text" in warning]

@@ -5,6 +5,7 @@ import pytest
 from poster_container import CONTAINER, TEMPLATE
 from twite.config.settings import load
 from twite.tags.checks.container import container
+from twite.tags.settings.tag_settings import TagSettings
 from twite.tags.settings.tags import company_of
 
 ANY_COOKIE = """[{"instance": {"key": {"publicId": "get_cookies", "versionId": "1"}, "param": [
@@ -125,7 +126,7 @@ async def test_variables_that_call_google_are_named(folder, fields, calls):
 async def test_redirect_of_a_containers_requests_is_reported(folder):
     redirect = 'redirect = { "crm.example" = "http://127.0.0.1:9000/" }\n'
     (folder / "twite.toml").write_text(SETTINGS + redirect)
-    imported = load(folder / "twite.toml", {}, credentials=False).imported
+    imported = load(folder / "twite.toml", {}, credentials=False).feature(TagSettings).imported
     assert imported is not None
 
     config = await company_of(imported, environ={"TOKEN": "there"}, secret_store=None)

@@ -20,6 +20,7 @@ from twite.tags.compare.comparison import (
 from twite.tags.container.parts import Container
 from twite.tags.container.secrets import opened
 from twite.tags.settings.containers import load_container, sealed_secrets, secret_reader
+from twite.tags.settings.tag_settings import TagSettings
 
 
 def read_capture(path: Path) -> tuple[CapturedCase, ...]:
@@ -44,9 +45,11 @@ async def shadow_of(
     SettingsError.
     """
     settings = _settings(config, environ, needed=named is None)
-    path = named or (settings.container if settings is not None else None)
+    tag_settings = TagSettings() if settings is None else settings.feature(TagSettings)
+    imported = tag_settings.imported
+    path = named or (None if imported is None else imported.path)
     if path is None:
-        tags = None if settings is None else settings.tags
+        tags = tag_settings.tags
         if tags is None:
             raise SettingsError(
                 place="container.file",
@@ -67,9 +70,7 @@ async def shadow_of(
             lacking.add(kept)
             return STAND_IN
 
-    rule = TagRule(name="compare")
-    if settings is not None and settings.imported is not None:
-        rule = settings.imported.rule
+    rule = TagRule(name="compare") if imported is None else imported.rule
     made = with_one_rule(opened(container, secret_at), rule)
     return Comparison(made, endpoints=_endpoints(settings, source, made.rules)), len(lacking)
 

@@ -19,6 +19,7 @@ from twite.gateway.ports.store import Store
 from twite.gateway.ports.tags import ContainerConfig, SuppliedHeaders
 from twite.gateway.ports.transport import always
 from twite.tags.settings.containers import with_those_of
+from twite.tags.settings.tag_settings import TagSettings
 from twite.tags.settings.tags import company_of
 
 if TYPE_CHECKING:
@@ -32,13 +33,14 @@ async def companies_of(
 
     Raises SettingsError, NotOpened.
     """
-    own = settings.tags
+    tag_settings = settings.feature(TagSettings)
+    own = tag_settings.tags
     found = [] if own is None else [own]
-    if settings.imported is not None:
+    if tag_settings.imported is not None:
         taken = () if own is None else own.rules
         found.append(
             await company_of(
-                settings.imported, environ=os.environ, secret_store=secret_store, taken=taken
+                tag_settings.imported, environ=os.environ, secret_store=secret_store, taken=taken
             )
         )
     headers = settings.server.stape.headers
@@ -60,9 +62,10 @@ def clients_of(
 
     The headers of `server.stape` are added to requests that have none. Raises SettingsError.
     """
-    imported, headers = settings.imported, settings.server.stape.headers
+    tag_settings, headers = settings.feature(TagSettings), settings.server.stape.headers
+    imported = tag_settings.imported
     clients = with_those_of(
-        settings.clients,
+        tag_settings.clients,
         (container_config.container for container_config in container_configs),
         source=None if imported is None else imported.client_source,
         sources=settings.sources(),

@@ -8,7 +8,6 @@ from urllib.parse import urlsplit
 import msgspec
 
 from twite.config.collected_errors import combined
-from twite.config.schema import TagTable
 from twite.config.server_tables import StapeHeaders
 from twite.config.toml import IN_CLEAR_TEXT
 from twite.domain.errors import SettingsError
@@ -30,6 +29,7 @@ from twite.tags.run.payload import TagPayload
 from twite.tags.run.run_input import RunInput
 from twite.tags.run.tag_run import TagRun
 from twite.tags.runtime.engine_pool import EnginePool, TemplateStorage
+from twite.tags.settings.tables import TagTable
 from twite.tags.settings.tags import container_config
 from twite.tags.template.effects import HttpEffect
 from twite.tags.template.sandbox import Incoming

@@ -31,6 +31,7 @@ from twite.tags.run.readable_request import (
     readable_by_all,
 )
 from twite.tags.settings.containers import load_container, with_secrets
+from twite.tags.settings.tag_settings import TagSettings
 from twite.tags.settings.templates import placed
 from twite.tags.template.form import GOOGLE_SERVICES, google_calls
 from twite.tags.template.sandbox import Incoming
@@ -147,9 +148,11 @@ _SEALED: Final = 'container.persons = "sealed"'
 
 async def container(settings: Settings) -> AsyncIterator[CheckFinding]:
     """Check the container that the settings name, if any."""
-    path = settings.container
-    if path is None:
+    tag_settings = settings.feature(TagSettings)
+    imported = tag_settings.imported
+    if imported is None:
         return
+    path = imported.path
     try:
         found = load_container(path)
         _try_out(path, found.templates)
@@ -177,14 +180,14 @@ async def container(settings: Settings) -> AsyncIterator[CheckFinding]:
             "Paused tags do not fire.",
             f"If this is not intended, remove paused = true in {path.name}.",
         )
-    if found.clients and not settings.clients:
+    if found.clients and not tag_settings.clients:
         for finding in host(settings):
             yield finding
-    for finding in _of_parts(settings, opened):
+    for finding in _of_parts(settings, imported.rule, opened):
         yield finding
 
 
-def _of_parts(settings: Settings, opened: Container) -> Iterator[CheckFinding]:
+def _of_parts(settings: Settings, rule: TagRule, opened: Container) -> Iterator[CheckFinding]:
     for name, template in sorted(opened.templates.items()):
         wanted = {
             api
@@ -195,12 +198,10 @@ def _of_parts(settings: Settings, opened: Container) -> Iterator[CheckFinding]:
         yield from _without_google(settings, f"the template {name}", wanted)
     for tag in opened.tags:
         yield from stape_tag(settings, opened, tag)
-    if settings.imported is not None:
-        rule, setting = settings.imported.rule, "container.redirect"
-        has_clients = any(client.template for client in opened.clients)
-        but = ", but not of its client templates" if has_clients else ""
-        yield from _redirected(f"all tags of the container{but}", rule, setting)
-    if settings.imported is not None and settings.imported.rule.persons is PersonHandling.HASHED:
+    has_clients = any(client.template for client in opened.clients)
+    but = ", but not of its client templates" if has_clients else ""
+    yield from _redirected(f"all tags of the container{but}", rule, "container.redirect")
+    if rule.persons is PersonHandling.HASHED:
         yield from _hashed(opened)
 
 
@@ -223,11 +224,12 @@ _PERSONS: Final = 'persons = "sealed"'
 
 def tags(settings: Settings) -> Iterator[CheckFinding]:
     """Check each tag of the settings. Loading them has already checked templates and fields."""
-    if settings.tags is None:
+    own = settings.feature(TagSettings).tags
+    if own is None:
         return
-    container = settings.tags.container
+    container = own.container
     for tag in container.tags:
-        rule = settings.tags.rules[tag.name]
+        rule = own.rules[tag.name]
         sources = ", ".join(sorted(rule.sources)) if rule.sources is not None else "all sources"
         persons = "hashed" if rule.persons is PersonHandling.HASHED else "sealed"
         repeat = rule.repeat.value.replace("_", " ")
@@ -274,18 +276,19 @@ _LONGEST = 160
 
 async def google(settings: Settings) -> AsyncIterator[CheckFinding]:
     """Check `[google]`: request a token, which changes nothing; list the templates that need it."""
-    if not settings.google.is_set:
+    google_settings = settings.feature(TagSettings).google
+    if not google_settings.is_set:
         for finding in _unset(settings):
             yield finding
         return
-    account = settings.google.account()
+    account = google_settings.account()
     if account is None:
         return
     try:
         project, token = await account.project(), await account.token((SCOPE,))
     finally:
         await account.stop()
-    key = settings.google.key
+    key = google_settings.key
     whose = "this machine's account" if key is None else f"the key of {key.email}"
     if isinstance(token, NoGoogleToken):
         yield warning(
@@ -313,7 +316,7 @@ def _without_google(
     settings: Settings, name: str, wanted: Collection[str]
 ) -> Iterator[CheckFinding]:
     """Report a template that calls a Google service without credentials."""
-    if wanted and not settings.google.is_set:
+    if wanted and not settings.feature(TagSettings).google.is_set:
         called = ", ".join(api for api in GOOGLE_SERVICES if api in wanted)
         yield warning(
             "google",
@@ -324,11 +327,12 @@ def _without_google(
 
 
 def _unset(settings: Settings) -> Iterator[CheckFinding]:
-    if settings.tags is not None:
-        container = settings.tags.container
+    tag_settings = settings.feature(TagSettings)
+    if tag_settings.tags is not None:
+        container = tag_settings.tags.container
         for tag in container.tags:
             wanted = google_calls(container.templates[tag.template], tag.fields)
             yield from _without_google(settings, tag.name, wanted)
-    for client in settings.clients:
+    for client in tag_settings.clients:
         wanted = google_calls(client.template, client.fields)
         yield from _without_google(settings, f"the client {client.name}", wanted)

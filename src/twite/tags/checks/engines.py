@@ -5,11 +5,12 @@ from collections.abc import Iterator
 from twite.config.settings import Settings
 from twite.gateway.ports.findings import CheckFinding, passed, warning
 from twite.tags.engines.process.code_check import filters_calls
+from twite.tags.settings.tag_settings import TagSettings
 
 
 def engines(settings: Settings) -> Iterator[CheckFinding]:
     """Check the isolation of templates, if there are any."""
-    if settings.tags is None and settings.imported is None and not settings.clients:
+    if not settings.feature(TagSettings).has_templates:
         return
     if filters_calls():
         yield passed("engines", "the kernel filters the system calls of engine processes")

@@ -18,6 +18,7 @@ from twite.tags.app.importer import ImportDraft, Keep, draft, no_more_needed, of
 from twite.tags.importer.coverage import Support
 from twite.tags.importer.report import ReportLine
 from twite.tags.settings.containers import SEALED
+from twite.tags.settings.tag_settings import TagSettings
 
 PERSONS: Final = (
     "If server.secret_key is set, templates receive personal data in plain text. Without it, or "
@@ -97,7 +98,8 @@ def import_container(
         write(made)
     gone: tuple[str, ...] = ()
     if settings is not None:
-        gone = no_more_needed(made, settings.container)
+        imported = settings.feature(TagSettings).imported
+        gone = no_more_needed(made, None if imported is None else imported.path)
         asyncio.run(forget_secrets(settings, gone, by=who(), container=named_so))
     if as_json:
         _print_json(made, gone)

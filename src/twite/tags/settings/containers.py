@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from twite.config.collected_errors import CollectedErrors, combined
-from twite.config.schema import ClientTable
 from twite.config.secret_key import VARIABLE
 from twite.config.toml import IN_CLEAR_TEXT, Reader
 from twite.domain.destination import Source
@@ -23,6 +22,7 @@ from twite.tags.container.secrets import hidden as hidden_in
 from twite.tags.container.secrets import opened
 from twite.tags.engines.process.code_check import CodeCheck
 from twite.tags.importer.plaintext_secrets import is_secret, suspected
+from twite.tags.settings.tables import ClientTable
 from twite.tags.settings.templates import checked_template, load_template
 from twite.tags.template.field_rules import remarks_on
 from twite.tags.template.fields import fill, flat

@@ -8,7 +8,6 @@ import msgspec
 
 from twite.config import toml, values
 from twite.config.collected_errors import CollectedErrors, combined
-from twite.config.schema import ContainerTable, TagTable
 from twite.consent.google import DECIDING, OTHERS
 from twite.domain.errors import SettingsError
 from twite.domain.json_tree import Tree
@@ -25,6 +24,8 @@ from twite.tags.settings.containers import (
     secrets_in_fields,
     with_secrets,
 )
+from twite.tags.settings.tables import ContainerTable, TagTable
+from twite.tags.settings.tag_settings import ImportedContainer
 from twite.tags.settings.templates import checked_template, load_template
 from twite.tags.template.field_rules import remarks_on
 from twite.tags.template.fields import flat
@@ -33,14 +34,6 @@ from twite.tags.template.texts import names_in
 
 _SIGNALS: Final = (*DECIDING, *OTHERS)
 _EVENT: Final = "{{" + parts.EVENT + "}}"
-
-
-class ImportedContainer(msgspec.Struct, frozen=True, kw_only=True):
-    """A container's file, the rules of its tags, and the source of its clients' events."""
-
-    path: Path
-    rule: TagRule
-    client_source: str | None = None
 
 
 def container_config(
