@@ -6,7 +6,6 @@ from email.utils import format_datetime
 from itertools import product
 
 import pytest
-from worker_bench import Setting
 
 from builders import a_submission, an_entry
 from fakes import MovingClock, conversions_of, taken
@@ -14,6 +13,7 @@ from twite.domain.delivery import LAST_CEILING
 from twite.domain.times import DAY, HOUR, MINUTE, SECOND
 from twite.gateway.delivery.worker import WorkerConfig
 from twite.gateway.ports.transport import NoResponse, Response
+from worker_bench import Setting
 
 START = 1_795_600_000_000
 MOVES = {

@@ -5,12 +5,12 @@ from collections import defaultdict
 from random import Random
 
 import pytest
-from worker_bench import Setting, rare_looks
 
 from builders import a_destination
 from fakes import conversions_of, refused, taken
 from twite.domain.times import HOUR, MINUTE
 from twite.gateway.ports.transport import NoResponse, Response
+from worker_bench import Setting, rare_looks
 
 LONG = os.environ.get("TWITE_TRIAL") == "1"
 SEEDS = 100 if LONG else 1

@@ -6,13 +6,13 @@ from email.utils import format_datetime
 from itertools import pairwise
 
 import pytest
-from worker_bench import Setting
 
 from fakes import refused, taken
 from twite.domain.times import MINUTE, SECOND
 from twite.gateway.delivery.worker import WorkerConfig
 from twite.gateway.ports.events import Paused
 from twite.gateway.ports.transport import Response
+from worker_bench import Setting
 
 LONG = os.environ.get("TWITE_TRIAL") == "1"
 LIMITS = 1_000 if LONG else 50

@@ -3,7 +3,6 @@ import json
 from itertools import count
 
 import pytest
-from worker_bench import Seen
 
 from fakes import MovingClock, ScriptedTransport, settled
 from memory_store.store import MemoryStore
@@ -14,6 +13,7 @@ from twite.gateway.alerts.alert_store import AlertStore, CheckResult
 from twite.gateway.alerts.notifier import LONGEST_REST, Notifier, Webhook
 from twite.gateway.ports.events import WebhookTried
 from twite.gateway.ports.transport import NoResponse, Response
+from worker_bench import Seen
 
 ADDRESS = "https://hooks.example/T0/B0/x"
 TAKEN = Response(status=204, headers={}, body=b"")

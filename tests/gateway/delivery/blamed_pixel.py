@@ -1,7 +1,5 @@
 """A pixel whose responses are judged: see `gateway.delivery.settlement.Blame`."""
 
-from worker_bench import Seen
-
 from fakes import MovingClock
 from memory_store.store import MemoryStore
 from twite.domain.delivery import Delivered, Delivery, Errored, Rejected, RejectionScope
@@ -9,6 +7,7 @@ from twite.gateway.delivery.circuit_breaker import CircuitBreaker, EventPauses
 from twite.gateway.delivery.in_flight import RequestsInFlight
 from twite.gateway.delivery.settlement import Blame
 from twite.gateway.delivery.suspects import ROW, Suspects
+from worker_bench import Seen
 
 EVENT, OTHER = "o8z6k", "o8z6m"
 DELIVERED = Delivered(debug_id="d")

@@ -3,7 +3,6 @@
 import asyncio
 
 import msgspec
-from worker_bench import Setting
 
 from builders import a_destination
 from fakes import taken
@@ -11,6 +10,7 @@ from twite.domain.errors import LedgerUnavailable
 from twite.domain.times import SECOND
 from twite.gateway.delivery.worker import WorkerConfig
 from twite.gateway.ports.ownership import SHARE_OUT_EVERY, News
+from worker_bench import Setting
 
 AWAY = LedgerUnavailable(reason="the database is down", retry_after=5)
 

@@ -3,12 +3,12 @@
 from random import Random
 
 import pytest
-from worker_bench import Setting
 
 from fakes import conversions_of, taken
 from twite.domain.times import MINUTE, SECOND
 from twite.gateway.delivery.worker import WorkerConfig
 from twite.gateway.ports.transport import NoResponse
+from worker_bench import Setting
 
 HANGS = 30 * SECOND
 

@@ -3,7 +3,6 @@
 import asyncio
 
 import pytest
-from worker_bench import Setting
 
 from builders import a_destination
 from twite.domain.times import SECOND
@@ -14,6 +13,7 @@ from twite.gateway.delivery.worker import (
     LingeringWorkers,
     WorkerConfig,
 )
+from worker_bench import Setting
 
 PIXELS = 100
 SECONDS = 4

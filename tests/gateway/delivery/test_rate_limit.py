@@ -6,7 +6,6 @@ from email.utils import format_datetime
 
 import msgspec
 import pytest
-from worker_bench import Setting
 
 from builders import a_destination
 from fakes import MovingClock, conversions_of, refused, taken
@@ -16,6 +15,7 @@ from twite.domain.times import DAY, HOUR, MINUTE, SECOND
 from twite.gateway.delivery.rate_limit import RateLimit
 from twite.gateway.delivery.worker import WorkerConfig
 from twite.gateway.ports.transport import Response
+from worker_bench import Setting
 
 NO_IDENTIFIER = ("INVALID_PARAMETER", "At least one user identifier must be provided", "")
 UNAUTHORIZED = ("UNAUTHORIZED_ACCESS", "This request is not properly authenticated", "")

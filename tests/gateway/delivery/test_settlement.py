@@ -1,7 +1,6 @@
 from contextlib import contextmanager
 
 import pytest
-from worker_bench import Seen
 
 from fakes import MovingClock
 from twite.domain.delivery import (
@@ -31,6 +30,7 @@ from twite.gateway.delivery.settlement import (
 from twite.gateway.ports.events import Moved
 from twite.gateway.ports.outbox import HoldRejected, MoveResult
 from twite.gateway.ports.transport import NoResponse, Response
+from worker_bench import Seen
 
 NOW = 1_795_600_000_000
 TWO = tuple(

@@ -6,7 +6,6 @@ from email.utils import format_datetime
 
 import msgspec
 import pytest
-from worker_bench import Setting
 
 from builders import a_destination
 from fakes import MovingClock, conversions_of, refused, taken
@@ -18,6 +17,7 @@ from twite.gateway.delivery.worker import WorkerConfig
 from twite.gateway.ports.events import Misdated
 from twite.gateway.ports.queries import ByConversionId
 from twite.gateway.ports.transport import NoResponse, Response
+from worker_bench import Setting
 
 NO_IDENTIFIER = ("INVALID_PARAMETER", "At least one user identifier must be provided", "")
 REVOKED = ("UNAUTHORIZED_ACCESS", "This request is not properly authenticated", "")

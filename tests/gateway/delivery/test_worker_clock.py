@@ -3,7 +3,6 @@ from datetime import UTC, datetime
 from email.utils import format_datetime
 
 import pytest
-from worker_bench import Setting
 
 from builders import a_destination, a_destination_with_oauth
 from fakes import MovingClock
@@ -12,6 +11,7 @@ from twite.gateway.delivery.worker import WorkerConfig
 from twite.gateway.ports.events import Paused
 from twite.gateway.ports.queries import AttemptsQuery
 from twite.gateway.ports.transport import Response
+from worker_bench import Setting
 
 
 def timestamp_of(outbound):

@@ -1,12 +1,11 @@
 """Notices about the sender's requests and accepted conversions."""
 
-from worker_bench import Setting
-
 from fakes import conversions_of, refused, taken
 from twite.domain.times import MINUTE
 from twite.gateway.delivery.worker import WorkerConfig
 from twite.gateway.ports.events import Attempted, Moved
 from twite.gateway.ports.transport import NoResponse
+from worker_bench import Setting
 
 NO_IDENTIFIER = refused(("INVALID_PARAMETER", "At least one user identifier must be provided", ""))
 
