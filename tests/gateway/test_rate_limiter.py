@@ -7,13 +7,13 @@ def taken(buckets, address=HERE, *, now, times):
     return [buckets.spend(address, now=now) for _ in range(times)]
 
 
-def test_full_bucket_can_be_spent_at_once():
+def test_full_rate_limit_can_be_used_at_once():
     buckets = RateLimiter(size=3, per=60_000)
 
     assert taken(buckets, now=0, times=5) == [0, 0, 0, 20_000, 20_000]
 
 
-def test_tokens_return_one_by_one():
+def test_requests_are_allowed_again_one_by_one():
     buckets = RateLimiter(size=3, per=60_000)
     taken(buckets, now=0, times=3)
 
@@ -21,28 +21,28 @@ def test_tokens_return_one_by_one():
     assert taken(buckets, now=20_000, times=2) == [0, 20_000]
 
 
-def test_refused_request_costs_no_token():
+def test_refused_request_does_not_count_towards_the_rate_limit():
     buckets = RateLimiter(size=1, per=60_000)
     taken(buckets, now=0, times=100)
 
     assert taken(buckets, now=60_000, times=1) == [0]
 
 
-def test_bucket_never_exceeds_its_size():
+def test_unused_rate_adds_up_only_to_the_limit():
     buckets = RateLimiter(size=2, per=60_000)
     taken(buckets, now=0, times=1)
 
     assert taken(buckets, now=10**9, times=3) == [0, 0, 30_000]
 
 
-def test_keys_do_not_share_a_bucket():
+def test_each_key_has_its_own_rate_limit():
     buckets = RateLimiter(size=1, per=60_000)
     taken(buckets, now=0, times=1)
 
     assert taken(buckets, "203.0.113.8", now=0, times=1) == [0]
 
 
-def test_table_is_bounded_and_forgets_the_least_recent():
+def test_number_of_keys_is_limited_and_the_least_recent_forgotten():
     buckets = RateLimiter(size=1, per=60_000, most=2)
     for number in range(1, 4):
         taken(buckets, f"203.0.113.{number}", now=number, times=1)
@@ -51,7 +51,7 @@ def test_table_is_bounded_and_forgets_the_least_recent():
     assert taken(buckets, "203.0.113.1", now=3, times=1) == [0]
 
 
-def test_debt_is_waited_for():
+def test_request_that_exceeded_the_limit_delays_the_next():
     buckets = RateLimiter(size=2, per=60_000)
     buckets.take(HERE, 2, now=0)
     full = buckets.wait(HERE, now=0)

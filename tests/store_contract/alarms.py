@@ -1,4 +1,4 @@
-"""Store contract: forecasts and alert state."""
+"""Store contract: forecasts, alerts and the traffic of sources."""
 
 import msgspec
 
@@ -58,9 +58,7 @@ class AlarmLaws:
             BacklogHour(pixel="p2", hour=_HOUR, deliveries=1, first=begin, oldest=begin),
         ]
 
-    async def test_backlog_includes_sending_and_postponed_but_no_settled_deliveries(
-        self, store: Store
-    ) -> None:
+    async def test_backlog_includes_only_unsettled_deliveries(self, store: Store) -> None:
         await add_dead_letter(store, "dead")
         await deliver(store, "delivered")
         await record(store, "postponed", receipt="r1")
@@ -74,9 +72,7 @@ class AlarmLaws:
             BacklogHour(pixel=PIXEL, hour=_HOUR, deliveries=3, first=NOW, oldest=NOW)
         ]
 
-    async def test_ambiguous_deliveries_are_counted_by_their_earlier_deadline(
-        self, store: Store
-    ) -> None:
+    async def test_ambiguous_deliveries_are_counted_by_earlier_deadline(self, store: Store) -> None:
         await record(store, "doubtful", receipt="r1")
         batch = await claim(store)
         again = postponed(batch, until=NOW + MINUTE)
@@ -97,7 +93,7 @@ class AlarmLaws:
             BacklogHour(pixel=PIXEL, hour=_HOUR, deliveries=1, first=NOW + 7, oldest=NOW + 7),
         ]
 
-    async def test_reclaimed_delivery_is_counted_once(self, store: Store) -> None:
+    async def test_delivery_claimed_again_is_counted_once(self, store: Store) -> None:
         await record(store, "one", receipt="r1")
         await record(store, "two", receipt="r2")
         batch = await claim(store)
@@ -113,14 +109,12 @@ class AlarmLaws:
 
         assert [some.deliveries for some in await store.backlog()] == [2]
 
-    async def test_empty_backlog_has_no_counts(self, store: Store) -> None:
+    async def test_empty_store_has_no_backlog(self, store: Store) -> None:
         await deliver(store, "order-1")
 
         assert list(await store.backlog()) == []
 
-    async def test_accepted_conversions_are_counted_by_pixel_without_refused_ones(
-        self, store: Store
-    ) -> None:
+    async def test_conversions_accepted_by_x_are_counted_by_pixel(self, store: Store) -> None:
         await add_dead_letter(store, "dead")
         for minute in (0, 2):
             await record(store, f"order-{minute}", receipt=f"r{minute}")
@@ -133,7 +127,7 @@ class AlarmLaws:
         assert {pixel: sum(many for _, many in some) for pixel, some in found.items()} == {PIXEL: 1}
         assert all(NOW + MINUTE <= at < NOW + 4 * MINUTE for at, _ in found[PIXEL])
 
-    async def test_alerts_are_kept_and_replaced_by_their_id(self, store: Store) -> None:
+    async def test_alert_is_replaced_by_its_id(self, store: Store) -> None:
         await store.put([_an_alert(), _an_alert("b", opened_at=NOW - 1)])
 
         reported = _an_alert(news=None, reason="403", said_at=NOW + 1)
@@ -141,14 +135,14 @@ class AlarmLaws:
 
         assert list(await store.load(Alert)) == [reported]
 
-    async def test_resolved_alert_is_kept_until_it_is_reported(self, store: Store) -> None:
+    async def test_resolved_alert_is_stored_until_it_is_reported(self, store: Store) -> None:
         over = _an_alert(news=AlertPhase.RESOLVED, resolved_at=NOW + 1)
 
         await store.put([over])
 
         assert list(await store.load(Alert)) == [over]
 
-    async def test_traffic_hours_are_kept_and_replaced(self, store: Store) -> None:
+    async def test_hourly_traffic_is_replaced(self, store: Store) -> None:
         await store.put([_an_hour(5), _an_hour(3), _an_hour(5, source="till")])
 
         more = _an_hour(5, count=4, received=9, last_at=5 * HOUR + 7)
@@ -160,7 +154,7 @@ class AlarmLaws:
             _an_hour(5, source="till"),
         ]
 
-    async def test_traffic_hours_long_before_the_last_are_deleted(self, store: Store) -> None:
+    async def test_old_hourly_traffic_is_deleted(self, store: Store) -> None:
         await store.put([_an_hour(1), _an_hour(2), _an_hour(1, source="till")])
 
         await store.put([_an_hour(2 + KEPT_HOURS)])

@@ -21,7 +21,7 @@ from twite.gateway.ports.store import Store
 
 
 class ClaimLaws:
-    async def test_oldest_deadline_is_claimed_first(self, store: Store) -> None:
+    async def test_delivery_with_the_earliest_deadline_is_claimed_first(self, store: Store) -> None:
         for number, at in enumerate((NOW + 2, NOW, NOW + 1)):
             await record(store, f"order-{number}", receipt=f"r{number}", at=at)
 
@@ -48,7 +48,7 @@ class ClaimLaws:
         ]
         assert len({batch.lease for batch in batches}) == 3
 
-    async def test_ambiguous_delivery_has_the_deadline_of_x_if_earlier(self, store: Store) -> None:
+    async def test_ambiguous_delivery_has_the_earlier_deadline(self, store: Store) -> None:
         await record(store, "doubtful", receipt="r1", at=NOW)
         batch = await claim(store)
         await settle(
@@ -63,7 +63,7 @@ class ClaimLaws:
         # conversion received seven hours ago.
         assert ids(batch) == ["older", "doubtful", "newer"]
 
-    async def test_claim_of_a_single_event_can_be_limited_further(self, store: Store) -> None:
+    async def test_claim_can_have_a_limit_for_a_single_event(self, store: Store) -> None:
         for number in range(3):
             await record(store, f"order-{number}", receipt=f"r{number}")
 
@@ -71,9 +71,7 @@ class ClaimLaws:
 
         assert ids(batch) == ["order-0", "order-1"]
 
-    async def test_claim_is_limited_in_bytes_but_has_at_least_one_delivery(
-        self, store: Store
-    ) -> None:
+    async def test_claim_is_limited_in_bytes_but_has_one_delivery(self, store: Store) -> None:
         size = len(an_entry("order-0").body)
         await store.record(a_submission(*(an_entry(f"order-{n}", index=n) for n in range(6))))
 
@@ -123,7 +121,7 @@ class ClaimLaws:
         assert (neither, other.event, ids(other)) == (None, "o8z6m", ["late"])
         assert ids(await claim(store)) == ["early"]
 
-    async def test_skipped_deliveries_take_no_place_in_the_batch(self, store: Store) -> None:
+    async def test_skipped_deliveries_do_not_count_in_the_batch(self, store: Store) -> None:
         size = len(an_entry("order-1").body)
         named = ["a-longer-one", "order-1", "order-2", "order-3", "order-4"]
         await store.record(
@@ -162,7 +160,7 @@ class ClaimLaws:
         assert other is not None
         assert ids(other) == ["late"]
 
-    async def test_claim_has_only_the_event_of_the_oldest_delivery(self, store: Store) -> None:
+    async def test_claim_has_only_the_event_of_its_first_delivery(self, store: Store) -> None:
         await store.record(a_submission(an_entry("late"), received_at=NOW + 1))
         await store.record(
             a_submission(an_entry("early", event="o8z6m"), receipt="r2", received_at=NOW)
@@ -198,7 +196,7 @@ class ClaimLaws:
 
         assert len({delivery.id for batch in batches for delivery in batch.deliveries}) == 100
 
-    async def test_postponed_delivery_waits_until_it_is_due(self, store: Store) -> None:
+    async def test_rescheduled_delivery_is_not_claimed_before_its_time(self, store: Store) -> None:
         await record(store, "order-1")
         batch = await claim(store)
         await settle(store, batch, "errored", postponed(batch, until=NOW + 5_000))
@@ -210,7 +208,7 @@ class ClaimLaws:
         assert ids(due) == ["order-1"]
         assert due.deliveries[0].attempts == 1
 
-    async def test_delivery_postponed_until_now_is_ready(self, store: Store) -> None:
+    async def test_delivery_rescheduled_until_now_is_claimed(self, store: Store) -> None:
         await record(store, "order-1")
         batch = await claim(store)
 

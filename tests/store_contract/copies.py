@@ -1,4 +1,4 @@
-"""Store contract: dedup; the same conversion again, corrected, denied or unchanged."""
+"""Store contract: copies of one conversion, corrected, denied or unchanged."""
 
 from typing import Final
 
@@ -90,7 +90,7 @@ async def of_receipt(store: Store, receipt: str) -> History:
 
 
 class CopyLaws:
-    async def test_held_conversion_keeps_its_key_however_long(self, store: Store) -> None:
+    async def test_held_conversion_keeps_its_deduplication_key(self, store: Store) -> None:
         await store.record(a_submission(an_entry("order-1", held="why")))
 
         later = await again(store, corrected(), at=NOW + 2 * DEFAULT_WINDOW)
@@ -100,7 +100,7 @@ class CopyLaws:
             source="", pixel="", received=2, duplicate=1, held=1
         )
 
-    async def test_corrected_body_supersedes_a_dead_letter(self, store: Store) -> None:
+    async def test_copy_with_a_corrected_body_replaces_a_dead_letter(self, store: Store) -> None:
         dead = await add_dead_letter(store, "order-1")
 
         recorded = await again(store, corrected())
@@ -114,7 +114,7 @@ class CopyLaws:
             source="", pixel="", received=2, suppressed=1, pending=1
         )
 
-    async def test_superseded_delivery_is_never_sent(self, store: Store) -> None:
+    async def test_replaced_dead_letter_is_never_sent(self, store: Store) -> None:
         dead = await add_dead_letter(store, "order-1")
         await again(store, corrected())
 
@@ -127,13 +127,13 @@ class CopyLaws:
         )
         assert await claim_or_none(store, now=NOW + 2) is None
 
-    async def test_same_body_is_a_duplicate_of_a_dead_letter(self, store: Store) -> None:
+    async def test_equal_copy_of_a_dead_letter_is_a_duplicate(self, store: Store) -> None:
         await add_dead_letter(store, "order-1")
 
         assert await record(store, "order-1", receipt="r2", at=NOW + 1) == DUPLICATE
         assert await again(store, denied("order-2"), receipt="r3") == Recorded()
 
-    async def test_repeated_conversion_without_a_time_is_no_correction(self, store: Store) -> None:
+    async def test_copy_without_a_time_is_not_a_correction(self, store: Store) -> None:
         await store.record(a_submission(at_time(NOW)))
         batch = await claim(store)
         await settle(store, batch, "rejected", dead_lettered(batch))
@@ -143,14 +143,14 @@ class CopyLaws:
         # A copy with a time corrects it.
         assert await again(store, at_time(NOW - HOUR), receipt="r3") == Recorded()
 
-    async def test_omitted_time_corrects_a_given_time(self, store: Store) -> None:
+    async def test_copy_that_omits_the_time_is_a_correction(self, store: Store) -> None:
         await store.record(a_submission(at_time(NOW - HOUR)))
         batch = await claim(store)
         await settle(store, batch, "rejected", dead_lettered(batch))
 
         assert await again(store, at_time(NOW + 1)) == Recorded()
 
-    async def test_new_copy_replaces_a_dead_letter_after_the_window(self, store: Store) -> None:
+    async def test_copy_replaces_a_dead_letter_after_the_window(self, store: Store) -> None:
         dead = await add_dead_letter(store, "order-1")
 
         late = await record(store, "order-1", receipt="r2", at=NOW + DEFAULT_WINDOW + 1)
@@ -180,12 +180,12 @@ class CopyLaws:
             source="", pixel="", received=2, suppressed=1, held=1
         )
 
-    async def test_failed_tag_delivery_is_replayed_only_by_a_user(self, store: Store) -> None:
+    async def test_dead_tag_delivery_is_not_replaced_by_a_copy(self, store: Store) -> None:
         await add_dead_letter(store, "order-1", pixel="tag:crm")
 
         assert await again(store, corrected(pixel="tag:crm")) == DUPLICATE
 
-    async def test_correction_that_permits_more_is_a_duplicate(self, store: Store) -> None:
+    async def test_correction_with_fewer_restrictions_is_a_duplicate(self, store: Store) -> None:
         await store.record(a_submission(restricted()))
         batch = await claim(store)
         await settle(store, batch, "rejected", dead_lettered(batch))
@@ -233,7 +233,7 @@ class CopyLaws:
         assert (second, third) == (DUPLICATE, Recorded())
         assert (first.state, first.reason, first.duplicates) == (State.SUPPRESSED, DENIED, 1)
 
-    async def test_denial_in_one_submission_counts_in_either_order(self, store: Store) -> None:
+    async def test_denial_among_copies_of_a_request_suppresses_all(self, store: Store) -> None:
         recorded = await store.record(
             a_submission(
                 an_entry("order-1"),
@@ -249,7 +249,7 @@ class CopyLaws:
             source="", pixel="", received=4, duplicate=1, suppressed=3
         )
 
-    async def test_missing_consent_is_no_denial(self, store: Store) -> None:
+    async def test_copy_without_consent_signals_is_not_a_denial(self, store: Store) -> None:
         await record(store, "order-1")
         silent = denied(reason=MISSING)
 
@@ -277,9 +277,7 @@ class CopyLaws:
             source="", pixel="", received=2, suppressed=2
         )
 
-    async def test_conversion_denied_in_flight_is_not_sent_after_its_lease_expired(
-        self, store: Store
-    ) -> None:
+    async def test_conversion_denied_in_flight_is_not_sent_later(self, store: Store) -> None:
         await record(store, "order-1")
         await claim(store)
         await again(store, denied())
@@ -291,9 +289,7 @@ class CopyLaws:
             source="", pixel="", received=2, suppressed=2
         )
 
-    async def test_conversion_denied_in_flight_is_withdrawn_from_its_batch(
-        self, store: Store
-    ) -> None:
+    async def test_conversion_denied_in_flight_leaves_its_batch(self, store: Store) -> None:
         await store.record(a_submission(an_entry("order-1"), an_entry("order-2", index=1)))
         batch = await claim(store)
         before = await store.withdrawn(batch)
@@ -305,9 +301,7 @@ class CopyLaws:
             delivery.id for delivery in batch.deliveries if delivery.conversion_id == "order-1"
         ]
 
-    async def test_delivery_accepted_while_denied_is_delivered_and_the_denial_recorded(
-        self, store: Store
-    ) -> None:
+    async def test_denial_of_a_delivery_that_x_accepts_is_recorded(self, store: Store) -> None:
         await record(store, "order-1")
         batch = await claim(store)
         await again(store, denied())
@@ -336,9 +330,7 @@ class CopyLaws:
         ]
         assert await record(store, "order-1", receipt="r3", at=NOW + 2) == DUPLICATE
 
-    async def test_queued_conversion_is_sent_as_the_strictest_copy_permits(
-        self, store: Store
-    ) -> None:
+    async def test_queued_conversion_gets_the_strictest_restrictions(self, store: Store) -> None:
         await record(store, "order-1")
 
         recorded = await again(store, restricted())
@@ -350,14 +342,12 @@ class CopyLaws:
             ("r1", State.SUPPRESSED, LIMITED),
         ]
 
-    async def test_copy_that_permits_more_is_a_duplicate(self, store: Store) -> None:
+    async def test_copy_with_fewer_restrictions_is_a_duplicate(self, store: Store) -> None:
         await store.record(a_submission(restricted()))
 
         assert await again(store, an_entry("order-1")) == DUPLICATE
 
-    async def test_ambiguous_delivery_is_withdrawn_if_a_copy_permits_less(
-        self, store: Store
-    ) -> None:
+    async def test_ambiguous_delivery_is_withdrawn_by_a_stricter_copy(self, store: Store) -> None:
         await record(store, "order-1")
         batch = await claim(store)
         await settle(store, batch, "errored", postponed(batch, until=NOW), ambiguous=True)
@@ -368,7 +358,7 @@ class CopyLaws:
         reason = by_later("consent_limited: ad_personalization")
         assert await told(store) == [("r1", State.SUPPRESSED, reason)]
 
-    async def test_users_decision_about_a_copy_applies_to_the_first(self, store: Store) -> None:
+    async def test_copy_that_is_held_holds_the_queued_conversion(self, store: Store) -> None:
         await record(store, "order-1")
 
         recorded = await again(store, an_entry("order-1", held="consent_unclear: gcd"))

@@ -1,4 +1,4 @@
-"""Store contract: copies in one request are treated as if they arrived one at a time."""
+"""Store contract: copies in one request have the same results as copies in separate requests."""
 
 from collections.abc import Sequence
 from itertools import product
@@ -71,8 +71,8 @@ async def _first(store: Store, state: str, names: Sequence[str]) -> None:
         await settle(store, batch, "delivered", delivered(batch))
 
 
-async def _what_became(store: Store, *receipts: str) -> dict[str, list[tuple[object, ...]]]:
-    """Return what became of each conversion of some requests, the latest copy first."""
+async def _results(store: Store, *receipts: str) -> dict[str, list[tuple[object, ...]]]:
+    """Return the result of each conversion of some requests, the latest copy first."""
     found = [
         history for receipt in receipts for history in await store.find(ByReceipt(receipt=receipt))
     ]
@@ -115,62 +115,46 @@ class CopiesAtOnceLaws:
 
         assert set(together.duplicates) == duplicates, state
         assert set(together.held) == held, state
-        became = await _what_became(store, _FIRST, "once", "each-0", "each-1")
+        became = await _results(store, _FIRST, "once", "each-0", "each-1")
         for place, pair in enumerate(pairs):
             assert became[f"once-{place}"] == became[f"each-{place}"], (state, pair)
         await balanced(store)
 
-    async def test_copies_in_one_request_match_single_copies_of_new_conversions(
-        self, store: Store
-    ) -> None:
+    async def test_copies_in_a_request_match_single_copies_of_new_ones(self, store: Store) -> None:
         await self._alike(store, "new", at=NOW + 1)
 
-    async def test_copies_in_one_request_match_single_copies_of_queued_conversions(
+    async def test_copies_in_a_request_match_single_copies_of_queued_ones(
         self, store: Store
     ) -> None:
         await self._alike(store, "queued", at=NOW + 1)
 
-    async def test_copies_at_once_match_single_copies_of_conversions_queued_beyond_the_window(
+    async def test_copies_in_a_request_match_single_ones_queued_for_days(
         self, store: Store
     ) -> None:
         await self._alike(store, "queued", at=_LATER)
 
-    async def test_copies_in_one_request_match_single_copies_of_ambiguous_queued_conversions(
-        self, store: Store
-    ) -> None:
+    async def test_copies_in_a_request_match_single_copies_of_ambiguous(self, store: Store) -> None:
         await self._alike(store, "queued, in doubt", at=NOW + 1)
 
-    async def test_copies_in_one_request_match_single_copies_of_held_conversions(
-        self, store: Store
-    ) -> None:
+    async def test_copies_in_a_request_match_single_copies_of_held_ones(self, store: Store) -> None:
         await self._alike(store, "held", at=NOW + 1)
 
-    async def test_copies_in_one_request_match_single_copies_of_conversions_in_flight(
-        self, store: Store
-    ) -> None:
+    async def test_copies_in_a_request_match_single_copies_in_flight(self, store: Store) -> None:
         await self._alike(store, "in flight", at=NOW + 1)
 
-    async def test_copies_in_one_request_match_single_copies_of_dead_conversions(
-        self, store: Store
-    ) -> None:
+    async def test_copies_in_a_request_match_single_copies_of_dead_ones(self, store: Store) -> None:
         await self._alike(store, "dead", at=NOW + 1)
 
-    async def test_copies_in_one_request_match_single_copies_of_ambiguous_dead_conversions(
-        self, store: Store
-    ) -> None:
+    async def test_copies_in_a_request_match_single_ambiguous_dead_ones(self, store: Store) -> None:
         await self._alike(store, "dead, in doubt", at=NOW + 1)
 
-    async def test_copies_in_one_request_match_single_copies_dead_beyond_the_window(
-        self, store: Store
-    ) -> None:
+    async def test_copies_in_a_request_match_single_ones_dead_for_days(self, store: Store) -> None:
         await self._alike(store, "dead", at=_LATER)
 
-    async def test_copies_in_one_request_match_single_copies_of_delivered_conversions(
-        self, store: Store
-    ) -> None:
+    async def test_copies_in_a_request_match_single_delivered_ones(self, store: Store) -> None:
         await self._alike(store, "delivered", at=NOW + 1)
 
-    async def test_correction_stays_held_if_the_next_copy_permits_less(self, store: Store) -> None:
+    async def test_correction_stays_held_after_a_stricter_copy(self, store: Store) -> None:
         await _first(store, "dead, in doubt", ["order-1"])
 
         await store.record(
@@ -185,9 +169,7 @@ class CopiesAtOnceLaws:
         latest, *_ = await histories(store, "order-1")
         assert (latest.state, latest.reason) == (State.HELD, OTHER_BODY)
 
-    async def test_unclear_consent_stays_held_if_the_next_copy_permits_less(
-        self, store: Store
-    ) -> None:
+    async def test_unclear_consent_stays_held_after_a_stricter_copy(self, store: Store) -> None:
         await store.record(
             a_submission(
                 copy_of("plain", "order-1"),

@@ -1,4 +1,4 @@
-"""Store contract: conversion ids by route, for the deduplication report."""
+"""Store contract: the conversion ids of pages and servers, for the deduplication report."""
 
 import msgspec
 
@@ -65,10 +65,10 @@ def _report(day: int = _TODAY, *, event: str = EVENT, **counts: int) -> DedupRep
 
 
 class DedupLaws:
-    async def test_empty_store_has_no_dedup_rows(self, store: Store) -> None:
+    async def test_empty_store_has_an_empty_deduplication_report(self, store: Store) -> None:
         assert list(await store.answer(DedupQuery(since=0))) == []
 
-    async def test_ids_are_counted_by_their_paths(self, store: Store) -> None:
+    async def test_conversion_ids_are_counted_by_path(self, store: Store) -> None:
         await _sight(
             store,
             *_seen("a", DedupPath.PIXEL, DedupPath.PAGE),
@@ -83,13 +83,13 @@ class DedupLaws:
             _report(both=3, pixel_only=1, server_only=2, blocked=1, page_and_server=1)
         ]
 
-    async def test_repeated_dedup_row_of_an_id_on_one_path_counts_once(self, store: Store) -> None:
+    async def test_conversion_id_repeated_on_a_path_counts_once(self, store: Store) -> None:
         await _sight(store, *_seen("a", DedupPath.PIXEL, DedupPath.PAGE))
         await _sight(store, *_seen("a", DedupPath.PIXEL, DedupPath.PAGE, at=NOW + 1), receipt="r2")
 
         assert list(await store.answer(DedupQuery(since=0))) == [_report(both=1)]
 
-    async def test_dedup_row_of_a_duplicate_counts(self, store: Store) -> None:
+    async def test_conversion_id_of_a_duplicate_is_counted(self, store: Store) -> None:
         first = a_submission(an_entry("a"))
         again = a_submission(an_entry("a"), receipt="r2")
         await store.record(
@@ -99,7 +99,7 @@ class DedupLaws:
 
         assert list(await store.answer(DedupQuery(since=0))) == [_report(both=1, page_and_server=1)]
 
-    async def test_events_and_days_are_counted_separately(self, store: Store) -> None:
+    async def test_deduplication_report_separates_events_and_days(self, store: Store) -> None:
         await _sight(
             store,
             *_seen("a", DedupPath.SERVER, event="o8z6m"),
@@ -113,7 +113,7 @@ class DedupLaws:
             _report(event="o8z6m", server_only=1),
         ]
 
-    async def test_day_is_that_of_the_first_dedup_row(self, store: Store) -> None:
+    async def test_conversion_id_counts_on_its_first_day(self, store: Store) -> None:
         await _sight(store, *_seen("a", DedupPath.PIXEL, at=_MIDNIGHT - 1))
         await _sight(store, *_seen("a", DedupPath.SERVER, at=_MIDNIGHT), receipt="r2")
 
@@ -122,7 +122,7 @@ class DedupLaws:
             _report(_TODAY - 1, both=1)
         ]
 
-    async def test_dedup_rows_more_than_48_hours_apart_are_late(self, store: Store) -> None:
+    async def test_copies_more_than_48_hours_apart_are_late(self, store: Store) -> None:
         early = NOW - MEETS_WITHIN
         await _sight(
             store,
@@ -137,7 +137,7 @@ class DedupLaws:
         counted = [(report.both, report.late) for report in await store.answer(DedupQuery(since=0))]
         assert [sum(numbers) for numbers in zip(*counted, strict=True)] == [3, 2]
 
-    async def test_same_order_under_two_ids_is_paired(self, store: Store) -> None:
+    async def test_order_with_two_ids_is_reported(self, store: Store) -> None:
         await _sight(
             store,
             *_seen("page-1", DedupPath.PIXEL, DedupPath.PAGE, email=-7),
@@ -154,7 +154,7 @@ class DedupLaws:
         assert len(await store.answer(IdPairsQuery(since=0, limit=1))) == 1
         assert list(await store.answer(IdPairsQuery(since=NOW + 1, limit=9))) == []
 
-    async def test_one_of_several_matching_ids_is_named(self, store: Store) -> None:
+    async def test_one_of_several_equal_orders_with_two_ids_is_named(self, store: Store) -> None:
         await _sight(
             store,
             *_seen("order-1", DedupPath.SERVER, email=1, at=NOW - HOUR),
@@ -169,7 +169,7 @@ class DedupLaws:
             True,
         )
 
-    async def test_orders_that_only_look_alike_are_not_paired(self, store: Store) -> None:
+    async def test_different_orders_are_not_reported_as_one(self, store: Store) -> None:
         await _sight(
             store,
             # Two orders of one person, each seen on both paths.
@@ -193,7 +193,7 @@ class DedupLaws:
         assert sum(report.two_ids for report in await store.answer(DedupQuery(since=0))) == 0
         assert list(await store.answer(IdPairsQuery(since=0, limit=9))) == []
 
-    async def test_pixel_reports_are_those_of_pages_for_the_same_id(self, store: Store) -> None:
+    async def test_pixel_call_of_a_page_is_matched_by_conversion_id(self, store: Store) -> None:
         await _sight(
             store,
             *_seen("a", DedupPath.PIXEL, at=NOW + 1),
@@ -210,7 +210,7 @@ class DedupLaws:
             PixelReportsQuery(pixel=PIXEL, event=EVENT, conversion_id="c")
         )
 
-    async def test_pixel_reports_of_a_repeating_page_are_limited(self, store: Store) -> None:
+    async def test_repeated_pixel_calls_of_a_page_are_limited(self, store: Store) -> None:
         await _sight(
             store, *(_seen("a", DedupPath.PIXEL, at=NOW + n)[0] for n in range(MOST_REPORTS + 1))
         )
@@ -218,14 +218,14 @@ class DedupLaws:
         reports = await store.answer(PixelReportsQuery(pixel=PIXEL, event=EVENT, conversion_id="a"))
         assert [report.at for report in reports] == list(range(NOW, NOW + MOST_REPORTS))
 
-    async def test_old_dedup_rows_are_deleted(self, store: Store) -> None:
+    async def test_rows_beyond_the_retention_are_deleted(self, store: Store) -> None:
         await _sight(store, *_seen("old", DedupPath.PIXEL, at=NOW - KEPT_FOR - HOUR))
         await _sight(store, *_seen("new", DedupPath.PIXEL), receipt="r2")
         await _sight(store, *_seen("newer", DedupPath.PIXEL), receipt="r3")
 
         assert list(await store.answer(DedupQuery(since=0))) == [_report(pixel_only=2)]
 
-    async def test_many_old_dedup_rows_are_deleted_gradually(self, store: Store) -> None:
+    async def test_many_rows_beyond_the_retention_are_deleted_slowly(self, store: Store) -> None:
         old = [_seen(f"old-{n}", DedupPath.PIXEL, at=NOW - KEPT_FOR - HOUR)[0] for n in range(9)]
         await _sight(store, *old)
         for n in range(3):

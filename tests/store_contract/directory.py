@@ -85,7 +85,7 @@ async def enter(store: Store, session: Session) -> None:
 
 
 class DirectoryLaws:
-    async def test_added_user_is_returned_and_names_are_unique(self, store: Store) -> None:
+    async def test_user_is_stored_and_names_are_unique(self, store: Store) -> None:
         await join(store, somebody())
         other = msgspec.structs.replace(somebody(), role=Role.ADMIN, pixels=None)
 
@@ -109,7 +109,7 @@ class DirectoryLaws:
             (TwoFactorDisabled(name="ada"), {"code_since": None, "code_step": 0, "recovery": ()}),
         ],
     )
-    async def test_change_of_a_user_affects_only_the_named_fields(
+    async def test_change_of_a_user_keeps_the_other_fields(
         self, store: Store, change: ChangeOfOne, makes: Mapping[str, object]
     ) -> None:
         await join(store, somebody())
@@ -145,7 +145,7 @@ class DirectoryLaws:
             f"{CODES}adam"
         ]
 
-    async def test_two_factor_secret_survives_other_changes(self, store: Store) -> None:
+    async def test_other_changes_keep_the_two_factor_secret(self, store: Store) -> None:
         await join(store, somebody())
         await store.put([SealedSecret(name=f"{CODES}ada", sealed=b"sealed")])
 
@@ -157,7 +157,7 @@ class DirectoryLaws:
 
         assert len(await store.load(SealedSecret, prefix=CODES)) == 1
 
-    async def test_password_is_rehashed_only_if_unchanged(self, store: Store) -> None:
+    async def test_password_hash_is_renewed_only_if_unchanged(self, store: Store) -> None:
         await join(store, somebody())
         given = PasswordSet(name="ada", password=Secret("$2"), at=NOW, was=Secret("$0"))
 
@@ -180,7 +180,7 @@ class DirectoryLaws:
             UserRemoved(name="ada"),
         ],
     )
-    async def test_no_change_restores_a_removed_user(
+    async def test_change_of_a_removed_user_does_not_restore_it(
         self, store: Store, change: ChangeOfOne
     ) -> None:
         await join(store, somebody())
@@ -198,7 +198,7 @@ class DirectoryLaws:
             (TwoFactorDisabled(name="ada", but=b"2"), [b"2"]),
         ],
     )
-    async def test_change_ends_the_users_sessions(
+    async def test_change_of_a_user_ends_the_sessions(
         self, store: Store, change: ChangeOfOne, left: list[bytes]
     ) -> None:
         await join(store, somebody())
@@ -230,7 +230,7 @@ class DirectoryLaws:
             UserAllowed(name="ada", role=Role.ADMIN, pixels=("o8z6j",)),
         ],
     )
-    async def test_last_admin_of_all_pixels_stays_admin(
+    async def test_last_admin_of_all_pixels_cannot_be_demoted(
         self, store: Store, end: ChangeOfOne
     ) -> None:
         admin = msgspec.structs.replace(somebody(), role=Role.ADMIN, pixels=None)
@@ -244,7 +244,7 @@ class DirectoryLaws:
 
         assert (alone, with_another) == (Result.LAST, Result.DONE)
 
-    async def test_only_effective_changes_are_audited(self, store: Store) -> None:
+    async def test_only_changes_that_took_effect_are_audited(self, store: Store) -> None:
         await join(store, somebody())
 
         for _ in range(2):
@@ -254,7 +254,7 @@ class DirectoryLaws:
         chain = await store.people.audit(after=0, limit=9)
         assert [entry.audit_event.what for entry in chain] == ["user.test", "user.remove"]
 
-    async def test_api_keys_are_stored_and_revoked_once(self, store: Store) -> None:
+    async def test_api_keys_are_stored_and_can_be_revoked_once(self, store: Store) -> None:
         for key in (a_key("k1"), a_key("k2", at=NOW + 1)):
             await store.people.change(KeyMade(key=key), audit_event=AUDIT_EVENT)
 
@@ -271,7 +271,7 @@ class DirectoryLaws:
             msgspec.structs.replace(a_key("k1"), revoked_at=NOW + 9),
         ]
 
-    async def test_audit_log_is_a_chain_in_order(self, store: Store) -> None:
+    async def test_audit_log_is_a_chain_of_hashes_in_order(self, store: Store) -> None:
         for at in range(5):
             await store.people.note(
                 AuditEvent(at=NOW + at, who="ada", what="replay", subject=str(at))
@@ -284,7 +284,7 @@ class DirectoryLaws:
         assert first_wrong(chain) is None
         assert [entry.number for entry in latest] == [4, 3]
 
-    async def test_any_changed_entry_breaks_the_audit_chain(self, store: Store) -> None:
+    async def test_changed_entry_breaks_the_chain_of_the_audit_log(self, store: Store) -> None:
         for at in range(3):
             await store.people.note(AuditEvent(at=NOW + at, who="ada", what="replay"))
         chain = list(await store.people.audit(after=0, limit=10))

@@ -36,9 +36,7 @@ OTHERS = QueryScope(pixels=frozenset({"p2"}))
 
 
 class ErrorGroupLaws:
-    async def test_error_groups_have_the_dead_and_held_deliveries_by_reason(
-        self, store: Store
-    ) -> None:
+    async def test_error_groups_contain_dead_and_held_deliveries(self, store: Store) -> None:
         await add_dead_letter(store, "order-1", at=NOW + 1)
         await add_dead_letter(store, "order-2", at=NOW + 2)
         await _hold(store, "order-3")
@@ -63,7 +61,7 @@ class ErrorGroupLaws:
         )
         assert list(await store.group(OTHERS)) == []
 
-    async def test_every_error_group_is_listed_however_many_there_are(self, store: Store) -> None:
+    async def test_every_error_group_is_listed(self, store: Store) -> None:
         strays = [
             an_entry(f"stray-{number}", index=number, held=f"reason {number}")
             for number in range(230)
@@ -91,9 +89,7 @@ class ErrorGroupLaws:
         assert [history.delivery for history in (*first, *rest)] == dead
         assert list(await store.find(InErrorGroup(scope=OTHERS, group=error_group))) == []
 
-    async def test_resting_among_returns_only_visible_dead_or_held_deliveries(
-        self, store: Store
-    ) -> None:
+    async def test_only_dead_or_held_deliveries_of_visible_pixels_match(self, store: Store) -> None:
         dead = await add_dead_letter(store, "order-1")
         await deliver(store, "order-2")
         (done,) = await histories(store, "order-2")
@@ -106,7 +102,7 @@ class ErrorGroupLaws:
         ] == [dead]
         assert list(await store.find(RestingAmong(scope=OTHERS, deliveries=which))) == []
 
-    async def test_edited_delivery_is_sent_as_edited(self, store: Store) -> None:
+    async def test_edited_delivery_is_sent_with_its_edits(self, store: Store) -> None:
         dead = await add_dead_letter(store, "order-1")
         amendment = EditedBody(delivery=dead, event="o8z6m", body=b'{"event_id":"o8z6m"}')
 
@@ -124,9 +120,7 @@ class ErrorGroupLaws:
         await settle(store, batch, "delivered", delivered(batch))
         await balanced(store)
 
-    async def test_edited_ambiguous_delivery_stays_ambiguous_until_confirmed(
-        self, store: Store
-    ) -> None:
+    async def test_edited_ambiguous_delivery_needs_confirmation(self, store: Store) -> None:
         await _hold(store, "order-1")
         (history,) = await store.find(AtRest(pixel=None, limit=9))
         amendment = EditedBody(delivery=history.delivery, event=EVENT, body=b"{}")
@@ -165,7 +159,7 @@ class ErrorGroupLaws:
             audit_event
         ]
 
-    async def test_edited_conversion_takes_the_key_of_its_new_event(self, store: Store) -> None:
+    async def test_edited_conversion_gets_the_key_of_its_new_event(self, store: Store) -> None:
         dead = await add_dead_letter(store, "order-1")
         amendment = EditedBody(delivery=dead, event="o8z6m", body=b"{}")
         await store.move(EditBodies(edited=[amendment], note="another event"), now=NOW)
@@ -174,7 +168,7 @@ class ErrorGroupLaws:
 
         assert again.duplicates == (0,)
 
-    async def test_two_conversions_never_share_a_key(self, store: Store) -> None:
+    async def test_edit_to_the_key_of_another_conversion_is_refused(self, store: Store) -> None:
         other = an_entry("order-1", event="o8z6m")
         await store.record(a_submission(other, receipt="r0"))
         batch = await claim(store)
@@ -195,7 +189,7 @@ class ErrorGroupLaws:
         (still,) = await store.find(RestingAmong(scope=EVERYTHING, deliveries=[dead]))
         assert still.state is State.DEAD
 
-    async def test_only_dead_or_held_deliveries_are_edited(self, store: Store) -> None:
+    async def test_only_dead_or_held_deliveries_can_be_edited(self, store: Store) -> None:
         await record(store, "order-1")
         (queued,) = await histories(store, "order-1")
 

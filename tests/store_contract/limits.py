@@ -46,15 +46,13 @@ class LimitLaws:
 
         assert list(await store.load(RateLimitWindow)) == [until_ten, until_five]
 
-    async def test_later_rate_limit_window_replaces_the_earlier(self, store: Store) -> None:
+    async def test_later_rate_limit_window_replaces_the_earlier_one(self, store: Store) -> None:
         for until in (NOW + 10, NOW + 5):
             await store.put([RateLimitWindow(pixel=PIXEL, until=until, reason="429")])
 
         assert [closure.until for closure in await store.load(RateLimitWindow)] == [NOW + 5]
 
-    async def test_latest_time_is_that_of_the_last_submission_or_attempt(
-        self, store: Store
-    ) -> None:
+    async def test_latest_time_is_of_the_last_submission_or_attempt(self, store: Store) -> None:
         empty = (await store.load(ClockRecord))[0].latest
         await record(store, "order-1", at=NOW + 7)
         recorded = (await store.load(ClockRecord))[0].latest
@@ -73,7 +71,7 @@ class LimitLaws:
 
 
 class CrashLaws:
-    async def test_batch_that_failed_twice_is_sent_one_by_one(self, store: Store) -> None:
+    async def test_batch_at_two_crashes_is_sent_one_by_one(self, store: Store) -> None:
         await store.record(a_submission(an_entry("a"), an_entry("b", index=1)))
         for _ in range(2):
             batch = await claim(store)
@@ -84,9 +82,7 @@ class CrashLaws:
 
         assert (ids(alone), ids(await claim(store))) == (["a"], ["b"])
 
-    async def test_delivery_that_crashes_the_sender_alone_is_given_up_after_three_times(
-        self, store: Store
-    ) -> None:
+    async def test_delivery_that_crashed_alone_three_times_is_dead(self, store: Store) -> None:
         await record(store, "a")
         late = 0
         for _ in range(3):
@@ -112,7 +108,7 @@ class CrashLaws:
         assert (gone, [delivery.id for delivery in again.deliveries]) == (None, [dead])
         assert again.deliveries[0].crashes == SUSPECT
 
-    async def test_suspect_is_claimed_last_on_request(self, store: Store) -> None:
+    async def test_crash_suspect_can_be_claimed_last(self, store: Store) -> None:
         await record(store, "a", receipt="first")
         for _ in range(2):
             batch = await claim(store)
@@ -139,7 +135,7 @@ class CrashLaws:
 
         assert (await claim(store)).deliveries[0].crashes == 0
 
-    async def test_expired_lease_makes_no_crash_suspect(self, store: Store) -> None:
+    async def test_expired_lease_is_not_a_crash(self, store: Store) -> None:
         await record(store, "a")
         batch = await claim(store, lease_until=NOW + 10)
 
@@ -151,7 +147,7 @@ class CrashLaws:
 
 
 class DoubtLaws:
-    async def test_dead_letters_can_be_held_instead(self, store: Store) -> None:
+    async def test_delivery_can_be_held_instead_of_dead(self, store: Store) -> None:
         dead = await add_dead_letter(store, "order-1")
 
         done = (
@@ -163,7 +159,7 @@ class DoubtLaws:
         (history,) = await histories(store, "order-1")
         assert (done, history.state, history.reason) == (1, State.HELD, "refused alike")
 
-    async def test_delivery_held_in_doubt_is_recalled_once(self, store: Store) -> None:
+    async def test_delivery_held_for_its_pixel_is_recalled_once(self, store: Store) -> None:
         await record(store, "order-1")
         recalled = []
         for _ in range(2):
@@ -195,7 +191,7 @@ class DoubtLaws:
 
 
 class ClockLaws:
-    async def test_delivery_due_beyond_the_maximum_is_due_now(self, store: Store) -> None:
+    async def test_delivery_due_too_far_in_the_future_is_due_now(self, store: Store) -> None:
         await record(store, "order-1")
         batch = await claim(store)
         back = Transition(
@@ -218,7 +214,7 @@ class ClockLaws:
 
         assert (held_on.expired, let_go.expired) == (0, 1)
 
-    async def test_lease_beyond_the_maximum_expires(self, store: Store) -> None:
+    async def test_lease_that_ends_too_far_in_the_future_expires(self, store: Store) -> None:
         await record(store, "order-1")
         await claim(store, lease_until=NOW + 100)
 

@@ -33,7 +33,7 @@ from twite.gateway.ports.store import Store
 
 
 class OperationLaws:
-    async def test_at_rest_lists_the_latest_first(self, store: Store) -> None:
+    async def test_dead_and_held_deliveries_are_listed_latest_first(self, store: Store) -> None:
         for number, pixel in enumerate((PIXEL, "p2", PIXEL)):
             await add_dead_letter(store, f"order-{number}", pixel=pixel, at=NOW + number)
 
@@ -43,9 +43,7 @@ class OperationLaws:
         assert [history.conversion_id for history in everywhere] == ["order-2", "order-1"]
         assert [history.conversion_id for history in here] == ["order-2", "order-0"]
 
-    async def test_at_rest_lists_a_period_up_to_but_not_including_its_end(
-        self, store: Store
-    ) -> None:
+    async def test_period_of_the_list_excludes_its_end(self, store: Store) -> None:
         for number in range(4):
             await add_dead_letter(store, f"order-{number}", at=NOW + number)
 
@@ -62,9 +60,7 @@ class OperationLaws:
         assert replayed == 1
         assert (ids(batch), batch.deliveries[0].body) == (["order-1"], an_entry("order-1").body)
 
-    async def test_confirmed_replay_clears_ambiguity_and_restarts_the_deadline(
-        self, store: Store
-    ) -> None:
+    async def test_confirmed_replay_has_a_new_deadline(self, store: Store) -> None:
         held = await _held_in_doubt(store, "order-1")
         await store.move(Replay(deliveries=[held], sure=[held]), now=NOW + 20)
 
@@ -74,9 +70,7 @@ class OperationLaws:
         assert swept == SweepResult()
         assert batch.deliveries[0].ambiguous_since is None
 
-    async def test_dead_and_held_deliveries_show_since_when_x_may_have_them(
-        self, store: Store
-    ) -> None:
+    async def test_dead_delivery_shows_since_when_it_is_ambiguous(self, store: Store) -> None:
         held = await _held_in_doubt(store, "order-1")
         dead = await add_dead_letter(store, "order-2")
 
@@ -87,7 +81,7 @@ class OperationLaws:
         assert rests[held].ambiguous_since == NOW
         assert rests[dead].ambiguous_since is None
 
-    async def test_suppressed_ambiguous_delivery_keeps_its_ambiguity(self, store: Store) -> None:
+    async def test_suppressed_delivery_stays_ambiguous(self, store: Store) -> None:
         given_up = await _held_in_doubt(store, "order-1")
         await store.move(Discard(deliveries=[given_up], note="no"), now=NOW + 20)
         await _held_in_doubt(store, "order-2")
@@ -109,7 +103,7 @@ class OperationLaws:
             "order-3": (State.DELIVERED, None),
         }
 
-    async def test_unconfirmed_replay_keeps_the_ambiguity(self, store: Store) -> None:
+    async def test_unconfirmed_replay_stays_ambiguous(self, store: Store) -> None:
         held = await _held_in_doubt(store, "order-1")
         await store.move(Replay(deliveries=[held]), now=NOW + 20)
 
@@ -117,7 +111,7 @@ class OperationLaws:
 
         assert batch.deliveries[0].ambiguous_since == NOW
 
-    async def test_unconfirmed_replay_is_held_again_after_the_deadline(self, store: Store) -> None:
+    async def test_unconfirmed_replay_is_held_after_the_deadline(self, store: Store) -> None:
         held = await _held_in_doubt(store, "order-1")
         await store.move(Replay(deliveries=[held]), now=NOW + 20)
 
@@ -129,7 +123,7 @@ class OperationLaws:
         assert swept == SweepResult(held=1)
         assert (history.state, history.reason) == (State.HELD, MAY_COUNT_TWICE)
 
-    async def test_move_of_many_deliveries_is_audited_once(self, store: Store) -> None:
+    async def test_replay_of_many_deliveries_is_audited_once(self, store: Store) -> None:
         dead = await add_dead_letter(store, "order-1")
         entries = [an_entry(f"more-{number}", index=number) for number in range(600)]
         held = [msgspec.structs.replace(plain, held="consent") for plain in entries]
@@ -167,7 +161,7 @@ class OperationLaws:
             source="", pixel="", received=1, suppressed=1
         )
 
-    async def test_discarded_conversion_keeps_its_key(self, store: Store) -> None:
+    async def test_discarded_conversion_keeps_its_deduplication_key(self, store: Store) -> None:
         await store.move(
             Discard(deliveries=[await add_dead_letter(store, "order-1")], note="a test order"),
             now=NOW,
@@ -177,9 +171,7 @@ class OperationLaws:
 
         assert again == Recorded(duplicates=(0,))
 
-    async def test_only_dead_or_held_deliveries_are_replayed_or_discarded(
-        self, store: Store
-    ) -> None:
+    async def test_only_dead_or_held_deliveries_can_be_replayed(self, store: Store) -> None:
         await deliver(store, "order-1")
         (done,) = await histories(store, "order-1")
         await record(store, "order-2", receipt="r2")
@@ -192,7 +184,7 @@ class OperationLaws:
 
     @pytest.mark.parametrize("chosen", ["order-1", "purchase/order-1/click"])
     @pytest.mark.parametrize("do", ["replay", "discard"])
-    async def test_decision_about_an_unusual_amount_includes_its_tag_deliveries(
+    async def test_decision_about_an_amount_applies_to_its_tags(
         self, store: Store, chosen: str, do: str
     ) -> None:
         held = await self._held_for_its_amount(store)
@@ -232,7 +224,7 @@ class OperationLaws:
             if history.pixel != "tag:crm"
         }
 
-    async def test_pauses_are_kept_until_they_are_deleted(self, store: Store) -> None:
+    async def test_pause_is_stored_until_it_is_deleted(self, store: Store) -> None:
         await store.put(
             [Pause(pixel="p2", since=NOW, cause=Cause.CREDENTIALS_REFUSED, reason="401")]
         )
@@ -259,9 +251,7 @@ class OperationLaws:
 
         assert found == [refused, by_user, by_user, later]
 
-    async def test_pause_is_deleted_as_a_key_only_if_it_is_the_stored_one(
-        self, store: Store
-    ) -> None:
+    async def test_only_the_stored_pause_is_deleted(self, store: Store) -> None:
         first = Pause(pixel=PIXEL, event=EVENT, since=NOW, cause=Cause.EVENT_REFUSED, reason="401")
         second = msgspec.structs.replace(first, reason="403")
         third = msgspec.structs.replace(first, since=NOW + 1)
@@ -274,7 +264,7 @@ class OperationLaws:
 
         assert (kept, list(await store.load(Pause))) == ([first], [])
 
-    async def test_event_is_paused_beside_its_pixel_and_others(self, store: Store) -> None:
+    async def test_event_pause_does_not_affect_other_events(self, store: Store) -> None:
         whole = Pause(pixel=PIXEL, since=NOW, cause=Cause.CREDENTIALS_REFUSED, reason="401")
         single = Pause(pixel=PIXEL, event=EVENT, since=NOW, cause=Cause.EVENT_REFUSED, reason="400")
         other = Pause(
@@ -298,9 +288,7 @@ class OperationLaws:
         assert without_other == [whole, later, elsewhere]
         assert without_whole == list(await store.load(Pause)) == [later, elsewhere]
 
-    async def test_queued_delivery_shows_that_its_event_or_pixel_is_paused(
-        self, store: Store
-    ) -> None:
+    async def test_queued_delivery_shows_the_pause_of_event_or_pixel(self, store: Store) -> None:
         await record(store, "order-1")
         await store.put(
             [

@@ -45,9 +45,7 @@ def email_of(number: int) -> str:
 
 
 class PrivacyLaws:
-    async def test_erased_conversion_is_neither_sent_nor_found_and_stays_counted(
-        self, store: Store
-    ) -> None:
+    async def test_erased_conversion_is_not_sent_and_stays_counted(self, store: Store) -> None:
         await record(store, "order-1")
         (before,) = await histories(store, "order-1")
 
@@ -61,7 +59,7 @@ class PrivacyLaws:
         assert (whole.received, whole.suppressed) == (1, 1)
         assert await claim_or_none(store, now=NOW + 2) is None
 
-    async def test_part_of_a_large_request_is_erased(self, store: Store) -> None:
+    async def test_erasure_of_part_of_a_large_request(self, store: Store) -> None:
         people = [email_of(number) for number in range(40)]
         said = [
             {"conversion_id": f"order-{number}", "email_sha256": digest}
@@ -145,9 +143,7 @@ class ConsentLaws:
         assert revoked == (True, True)
         assert not store.has_opt_outs()
 
-    async def test_queued_conversions_of_an_opted_out_person_are_not_claimed(
-        self, store: Store
-    ) -> None:
+    async def test_opted_out_persons_queued_conversions_are_suppressed(self, store: Store) -> None:
         await record(store, "order-1")
         await record(store, "order-2", pixel="p2", receipt="r2")
 
@@ -161,7 +157,7 @@ class ConsentLaws:
             source="", pixel="", received=2, suppressed=1, pending=1
         )
 
-    async def test_next_conversion_after_an_opted_out_person_is_claimed(self, store: Store) -> None:
+    async def test_claim_continues_after_an_opted_out_person(self, store: Store) -> None:
         await record(store, "order-1")
         entry = an_entry("order-2")
         body = entry.body.replace(b"23opevjt88psuo13lu8d020qkn", b"another-click")
@@ -171,9 +167,7 @@ class ConsentLaws:
 
         assert ids(await claim(store, limit=1)) == ["order-2"]
 
-    async def test_attempted_conversion_of_an_opted_out_person_is_not_retried(
-        self, store: Store
-    ) -> None:
+    async def test_retry_for_an_opted_out_person_is_suppressed(self, store: Store) -> None:
         await record(store, "order-1")
         batch = await claim(store)
         await store.revoke(keys(store), now=NOW)
@@ -184,7 +178,7 @@ class ConsentLaws:
         (history,) = await histories(store, "order-1")
         assert (history.state, len(history.attempts)) == (State.SUPPRESSED, 1)
 
-    async def test_opted_out_person_is_withdrawn_from_a_batch_in_flight(self, store: Store) -> None:
+    async def test_opted_out_person_is_withdrawn_from_a_batch(self, store: Store) -> None:
         await record(store, "order-1")
         batch = await claim(store)
         before = await store.withdrawn(batch)
@@ -211,7 +205,7 @@ class ConsentLaws:
 
         assert ids(await claim(store)) == ["order-1"]
 
-    async def test_held_conversion_waits_for_a_user(self, store: Store) -> None:
+    async def test_held_conversion_is_not_claimed(self, store: Store) -> None:
         await store.record(a_submission(held("order-1")))
 
         waiting = await claim_or_none(store)
@@ -222,7 +216,7 @@ class ConsentLaws:
         assert (history.state, history.reason) == (State.HELD, "consent_unclear: gcd")
         assert ids(await claim(store, now=NOW + 1)) == ["order-1"]
 
-    async def test_held_conversion_takes_its_key_and_is_counted_as_held(self, store: Store) -> None:
+    async def test_held_conversion_has_its_key_and_is_counted(self, store: Store) -> None:
         await store.record(a_submission(held("order-1")))
 
         again = await record(store, "order-1", receipt="r2")
@@ -232,7 +226,7 @@ class ConsentLaws:
             source="", pixel="", received=2, duplicate=1, held=1
         )
 
-    async def test_consent_decision_is_stored(self, store: Store) -> None:
+    async def test_consent_verdict_is_stored(self, store: Store) -> None:
         await store.record(a_submission(held("order-1", consent=b'{"action":"hold"}')))
 
         (history,) = await histories(store, "order-1")
@@ -255,7 +249,7 @@ class ConsentLaws:
         ]
         assert list(rest) == [DecidedDelivery(delivery=two.delivery, pixel="o8z6j", evidence=None)]
 
-    async def test_taken_back_deliveries_are_suppressed(self, store: Store) -> None:
+    async def test_delivery_suppressed_by_a_policy_is_withdrawn(self, store: Store) -> None:
         dead = await add_dead_letter(store, "order-1")
         await record(store, "order-2", receipt="r2")
         (queued,) = await histories(store, "order-2")
@@ -280,7 +274,7 @@ class ConsentLaws:
             source="", pixel="", received=2, suppressed=2
         )
 
-    async def test_only_queued_deliveries_are_held_again(self, store: Store) -> None:
+    async def test_only_queued_deliveries_are_held_by_a_new_policy(self, store: Store) -> None:
         dead = await add_dead_letter(store, "order-1")
         await record(store, "order-2", receipt="r2")
         (queued,) = await histories(store, "order-2")
@@ -299,7 +293,7 @@ class ConsentLaws:
             source="", pixel="", received=2, dead=1, held=1
         )
 
-    async def test_deliveries_in_flight_cannot_be_taken_back(self, store: Store) -> None:
+    async def test_delivery_in_flight_is_not_suppressed_by_a_policy(self, store: Store) -> None:
         await record(store, "order-1")
         batch = await claim(store)
         which = [batch.deliveries[0].id]
@@ -315,7 +309,7 @@ class ConsentLaws:
 
         assert done == [0, 0]
 
-    async def test_decision_policy_of_a_source_is_stored(self, store: Store) -> None:
+    async def test_policy_of_the_last_decision_is_stored_by_source(self, store: Store) -> None:
         before = await store.load(DecisionPolicy)
 
         await store.put([DecisionPolicy(source="shop", version="a.b")])

@@ -72,7 +72,7 @@ class TallyLaws:
         assert found[-1] == [FlowCounts(at=day, received=2)]
         assert [len(flows) for flows in found] == [2, 2, 1, 1]
 
-    async def test_flows_of_other_pixels_are_hidden(self, store: Store) -> None:
+    async def test_flows_of_hidden_pixels_are_not_counted(self, store: Store) -> None:
         await record(store, "order-1")
         await record(store, "order-2", receipt="r2", pixel="p2")
 
@@ -102,7 +102,7 @@ class TallyLaws:
         keys = Matching(conversions=1, click=1, email=1, two=1)
         assert matched == Matched(pixel=PIXEL, event=EVENT, day=NOW // DAY, keys=keys)
 
-    async def test_match_keys_of_all_sets_and_sources_add_up(self, store: Store) -> None:
+    async def test_match_keys_add_up_over_sets_and_sources(self, store: Store) -> None:
         for source, key_sets in (("shop", range(64)), ("page", range(0, 64, 3))):
             entries = [
                 msgspec.structs.replace(
@@ -120,7 +120,7 @@ class TallyLaws:
         assert list(await store.answer(MatchQuery(scope=OTHERS, since=0))) == []
         assert list(await store.answer(MatchQuery(scope=EVERYTHING, since=NOW // DAY + 1))) == []
 
-    async def test_flaws_are_counted_with_the_latest_example(self, store: Store) -> None:
+    async def test_identifier_errors_have_the_latest_example(self, store: Store) -> None:
         flaws = (
             FlawedIdentifier(index=0, pixel=PIXEL, event=EVENT, flaw=SPOILT, wins=True),
             FlawedIdentifier(index=1, pixel=PIXEL, event="", flaw=SPOILT),
@@ -142,7 +142,7 @@ class TallyLaws:
 
 
 class ConsoleQueryLaws:
-    async def test_list_is_newest_first_and_paged(self, store: Store) -> None:
+    async def test_conversion_list_is_newest_first_and_paged(self, store: Store) -> None:
         for number in range(5):
             await record(store, f"order-{number}", receipt=f"r{number}")
 
@@ -167,7 +167,7 @@ class ConsoleQueryLaws:
             (ListQuery(reason="no consent"), ["not sent"]),
         ],
     )
-    async def test_list_filters_find_conversions(
+    async def test_filters_find_conversions(
         self, store: Store, look: ListQuery, found: list[str]
     ) -> None:
         await deliver(store, "done")
@@ -180,7 +180,7 @@ class ConsoleQueryLaws:
 
         assert _named(sight.summaries) == found
 
-    async def test_list_after_a_number_returns_only_newer_conversions(self, store: Store) -> None:
+    async def test_list_after_a_number_has_only_newer_conversions(self, store: Store) -> None:
         await record(store, "order-1")
         latest = (await store.page(ListQuery())).latest
         await record(store, "order-2", receipt="r2")
@@ -189,7 +189,7 @@ class ConsoleQueryLaws:
 
         assert _named(sight.summaries) == ["order-2"]
 
-    async def test_time_is_mapped_to_a_number(self, store: Store) -> None:
+    async def test_time_is_mapped_to_a_conversion_number(self, store: Store) -> None:
         for number in range(8):
             await record(store, f"order-{number}", receipt=f"r{number}", at=NOW + number)
 
@@ -198,7 +198,7 @@ class ConsoleQueryLaws:
         sight = await store.page(ListQuery(before=before, limit=1))
         assert _named(sight.summaries) == ["order-2"]
 
-    async def test_conversion_has_its_original_request(self, store: Store) -> None:
+    async def test_original_request_of_a_conversion_is_returned(self, store: Store) -> None:
         submission = a_submission(an_entry("order-0"), an_entry("order-1", index=1))
         await store.record(msgspec.structs.replace(submission, body=b'{"conversions":[]}'))
         (history,) = await histories(store, "order-1")
@@ -210,7 +210,7 @@ class ConsoleQueryLaws:
         assert origin.body == b'{"conversions":[]}'
         assert await store.get(history.delivery, OTHERS) is None
 
-    async def test_originals_of_many_deliveries_are_returned_once_each(self, store: Store) -> None:
+    async def test_original_request_of_many_is_returned_once(self, store: Store) -> None:
         both = a_submission(an_entry("order-0"), an_entry("order-1", index=1))
         await store.record(msgspec.structs.replace(both, body=b'{"conversions":[]}'))
         alone = a_submission(an_entry("order-2"), receipt="r2")
@@ -249,7 +249,7 @@ class ConsoleQueryLaws:
         assert len(set(receipts.values())) == 2
         assert await store.answer(ReceiptsQuery(deliveries=[])) == {}
 
-    async def test_unusual_amounts_are_found(self, store: Store) -> None:
+    async def test_conversions_with_unusual_amounts_are_found(self, store: Store) -> None:
         await record(store, "order-1")
         entry = msgspec.structs.replace(an_entry("order-2"), flag=REMARK)
         await store.record(a_submission(entry, receipt="r2"))

@@ -75,7 +75,7 @@ class RecordingLaws:
             ],
         ]
 
-    async def test_bad_submission_of_a_group_fails_alone(self, store: Store) -> None:
+    async def test_invalid_submission_of_a_group_fails_alone(self, store: Store) -> None:
         # A lone surrogate has no bytes.
         bad = a_submission(
             msgspec.structs.replace(an_entry("order-2"), conversion_id="\ud800"), receipt="r2"
@@ -88,9 +88,7 @@ class RecordingLaws:
         assert isinstance(results[1], Exception)
         assert total(await store.balance()).received == 2
 
-    async def test_closed_store_passes_an_error_per_submission_of_a_group(
-        self, store: Store
-    ) -> None:
+    async def test_closed_store_passes_an_error_for_each_submission(self, store: Store) -> None:
         await store.close()
 
         results = await _recorded(
@@ -127,7 +125,7 @@ class RecordingLaws:
         assert of_another == []
         assert [history.conversion_id for history in exact] == ["order-1/two"]
 
-    async def test_repeated_key_is_a_duplicate(self, store: Store) -> None:
+    async def test_repeated_deduplication_key_is_a_duplicate(self, store: Store) -> None:
         await store.record(a_submission(an_entry("order-1")))
 
         again = await store.record(
@@ -136,7 +134,7 @@ class RecordingLaws:
 
         assert again == Recorded(duplicates=(1,))
 
-    async def test_repeated_key_in_one_submission_is_a_duplicate(self, store: Store) -> None:
+    async def test_key_repeated_in_one_submission_is_a_duplicate(self, store: Store) -> None:
         recorded = await store.record(
             a_submission(an_entry("order-1", index=3), an_entry("order-1", index=7))
         )
@@ -170,7 +168,7 @@ class RecordingLaws:
 
         assert again == Recorded(duplicates=(0,))
 
-    async def test_idempotency_key_is_free_after_the_dedup_window(self, store: Store) -> None:
+    async def test_idempotency_key_can_be_used_again_after_the_window(self, store: Store) -> None:
         name = Idempotency(key=b"k" * 16, said=b"a" * 16)
         other = Idempotency(key=b"k" * 16, said=b"b" * 16)
         first = msgspec.structs.replace(a_submission(an_entry("order-1")), idempotency=name)
@@ -184,7 +182,7 @@ class RecordingLaws:
 
         assert recorded == Recorded()
 
-    async def test_another_event_or_pixel_is_no_duplicate(self, store: Store) -> None:
+    async def test_same_id_with_another_event_or_pixel_is_new(self, store: Store) -> None:
         recorded = await store.record(
             a_submission(
                 an_entry("order-1"),
@@ -213,9 +211,7 @@ class RecordingLaws:
 
         assert (history.receipt, history.duplicates) == ("r1", 2)
 
-    async def test_delivered_conversion_is_a_duplicate_until_the_end_of_the_window(
-        self, store: Store
-    ) -> None:
+    async def test_delivered_conversion_repeated_in_time_is_a_duplicate(self, store: Store) -> None:
         await deliver(store, "order-1")
 
         last = await record(store, "order-1", receipt="r2", at=NOW + DEFAULT_WINDOW)
@@ -231,7 +227,7 @@ class RecordingLaws:
         found = await histories(store, "order-1")
         assert [history.receipt for history in found] == ["r2", "r-order-1"]
 
-    async def test_unsent_conversion_is_a_duplicate_however_late(self, store: Store) -> None:
+    async def test_unsent_conversion_is_a_duplicate_after_the_window(self, store: Store) -> None:
         await record(store, "order-1")
 
         later = await record(store, "order-1", receipt="r2", at=NOW + 2 * DEFAULT_WINDOW)
@@ -246,9 +242,7 @@ class RecordingLaws:
         assert (history.state, history.reason) == (State.SUPPRESSED, "no consent")
         assert await claim_or_none(store) is None
 
-    async def test_suppressed_conversion_neither_takes_nor_matches_a_key(
-        self, store: Store
-    ) -> None:
+    async def test_suppressed_conversion_has_no_deduplication_key(self, store: Store) -> None:
         withheld = an_entry("order-1", suppressed="no consent")
 
         first = await store.record(a_submission(withheld))
@@ -295,7 +289,7 @@ class RecordingLaws:
             == []
         )
 
-    async def test_conversion_id_has_a_history_per_event(self, store: Store) -> None:
+    async def test_conversion_id_has_a_history_for_each_event(self, store: Store) -> None:
         await store.record(
             a_submission(an_entry("order-1"), an_entry("order-1", event="o8z6m", index=1))
         )
@@ -306,7 +300,7 @@ class RecordingLaws:
 
         assert [history.event for history in found] == ["o8z6m", EVENT]
 
-    async def test_concurrent_identical_submissions_make_one_delivery(self, store: Store) -> None:
+    async def test_simultaneous_identical_submissions_make_one_delivery(self, store: Store) -> None:
         answers = await asyncio.gather(
             *(record(store, "order-1", receipt=f"r{number}") for number in range(64))
         )
@@ -334,7 +328,7 @@ class RecordingLaws:
 
 
 class BalanceLaws:
-    async def test_every_conversion_is_accounted_for(self, store: Store) -> None:
+    async def test_balance_accounts_for_every_conversion(self, store: Store) -> None:
         await deliver(store, "delivered")
         await add_dead_letter(store, "dead")
         await record(store, "sending", receipt="r3")
@@ -353,7 +347,7 @@ class BalanceLaws:
             pending=2,
         )  # fmt: skip
 
-    async def test_counts_are_by_source_and_pixel(self, store: Store) -> None:
+    async def test_conversions_are_counted_by_source_and_pixel(self, store: Store) -> None:
         await store.record(a_submission(an_entry("order-1"), source="till"))
         await store.record(a_submission(an_entry("order-2", pixel="p2"), receipt="r2"))
         await store.record(a_submission(an_entry("order-1"), receipt="r3"))
@@ -364,7 +358,7 @@ class BalanceLaws:
             ConversionCounts(source="till", pixel=PIXEL, received=1, pending=1),
         ]
 
-    async def test_refused_conversion_is_received_and_rejected(self, store: Store) -> None:
+    async def test_rejected_conversion_is_received_and_rejected(self, store: Store) -> None:
         refusals = (
             RejectedConversion(index=0, pixel=PIXEL, errors=(fault("value", "not_an_amount"),)),
             RejectedConversion(index=2, pixel="", errors=(fault("pixel", "pixel_unknown"),)),

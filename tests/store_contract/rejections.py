@@ -78,7 +78,7 @@ class RejectionLaws:
             )
         ]
 
-    async def test_fully_rejected_request_is_counted_per_conversion(self, store: Store) -> None:
+    async def test_each_conversion_of_a_rejected_request_is_counted(self, store: Store) -> None:
         await store.record(_submission(_refusal("order-1"), _refusal("order-2", index=1)))
 
         assert [
@@ -92,7 +92,7 @@ class RejectionLaws:
             ConversionCounts(source="shop", pixel=_PIXEL, received=2, rejected=2)
         ]
 
-    async def test_rejections_are_latest_first_and_limited(self, store: Store) -> None:
+    async def test_rejected_conversions_are_latest_first_and_limited(self, store: Store) -> None:
         for number in range(3):
             at = NOW + number * MINUTE
             await store.record(
@@ -103,9 +103,7 @@ class RejectionLaws:
 
         assert [rejection.conversion_id for rejection in found] == ["order-2", "order-1"]
 
-    async def test_rejections_are_found_by_time_code_name_source_and_pixel(
-        self, store: Store
-    ) -> None:
+    async def test_rejected_conversions_can_be_filtered(self, store: Store) -> None:
         later = NOW + MINUTE
         await store.record(_submission(_refusal("order-1")))
         await store.record(
@@ -128,9 +126,7 @@ class RejectionLaws:
         assert await ids(RejectionQuery(pixels=frozenset({_PIXEL}))) == ["order-1"]
         assert await ids(RejectionQuery(name="order-3")) == []
 
-    async def test_only_the_latest_rejections_per_source_and_pixel_are_kept(
-        self, store: Store
-    ) -> None:
+    async def test_only_the_latest_rejected_conversions_are_stored(self, store: Store) -> None:
         await store.record(_submission(_refusal("quiet"), source="web"))
         for part in range(MOST_KEPT // 500 + 1):
             ids = [f"order-{part * 500 + number}" for number in range(500)]
@@ -173,9 +169,7 @@ def _counted(name: str, times: int, *, day: int = _TODAY) -> IgnoredTally:
 
 
 class IgnoringLaws:
-    async def test_ignored_events_are_counted_by_day_source_endpoint_and_name(
-        self, store: Store
-    ) -> None:
+    async def test_ignored_events_are_counted_by_day_source_and_name(self, store: Store) -> None:
         await store.record(_with_ignored("scroll", "click", "scroll"))
         await store.record(_with_ignored("scroll", receipt="r2"))
         await store.record(_with_ignored("scroll", receipt="r3", at=NOW + DAY))
@@ -186,7 +180,7 @@ class IgnoringLaws:
             _counted("scroll", 1, day=_TODAY + 1),
         ]
 
-    async def test_ignored_days_before_the_requested_first_are_omitted(self, store: Store) -> None:
+    async def test_ignored_events_before_the_first_day_are_omitted(self, store: Store) -> None:
         await store.record(_with_ignored("scroll"))
         await store.record(_with_ignored("scroll", receipt="r2", at=NOW + DAY))
 
@@ -203,9 +197,7 @@ class IgnoringLaws:
             ConversionCounts(source="shop", pixel="o8z6j", received=1, pending=1)
         ]
 
-    async def test_only_ignored_events_store_no_submission_and_no_account(
-        self, store: Store
-    ) -> None:
+    async def test_request_of_ignored_events_stores_no_submission(self, store: Store) -> None:
         recorded = await store.record(_with_ignored("scroll"))
 
         assert recorded == Recorded()
@@ -221,7 +213,7 @@ class IgnoringLaws:
         counted = {tally.name: tally.times for tally in await store.answer(IgnoredQuery(since=0))}
         assert counted == dict.fromkeys(names[:MOST_NAMES], 1) | {names[0]: 2, OTHER: 21}
 
-    async def test_unfired_tag_is_counted_and_shown_in_the_history(self, store: Store) -> None:
+    async def test_tag_that_did_not_fire_is_counted_and_in_the_history(self, store: Store) -> None:
         entries = (an_entry("order-1", index=0), an_entry("order-2", index=2))
         heard = Submission(
             receipt=_RECEIPT,
@@ -257,7 +249,7 @@ class IgnoringLaws:
             ("tag:crm", "tag_consent", 2),
         ]
 
-    async def test_events_only_skipped_by_tags_store_no_submission(self, store: Store) -> None:
+    async def test_events_that_tags_skip_store_no_submission(self, store: Store) -> None:
         heard = msgspec.structs.replace(_with_ignored(), unfired=(_unfired("tag:crm", None),))
 
         await store.record(heard)

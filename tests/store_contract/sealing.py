@@ -44,7 +44,7 @@ class SecretRecordLaws:
 
         assert found == ["stape/p1", "stape/p2"]
 
-    async def test_deleted_secret_is_gone_and_can_be_deleted_again(self, store: Store) -> None:
+    async def test_secret_can_be_deleted_twice(self, store: Store) -> None:
         await store.put([SealedSecret(name="stape/p1", sealed=b"one")])
 
         await store.delete(SealedSecret, "stape/p1")
@@ -52,7 +52,7 @@ class SecretRecordLaws:
 
         assert await _sealed(store, "") == []
 
-    async def test_resealed_secret_replaces_only_the_same_version(self, store: Store) -> None:
+    async def test_secret_sealed_again_replaces_only_the_same_version(self, store: Store) -> None:
         await store.put([SealedSecret(name="login/p1", sealed=b"one")])
         await store.put([SealedSecret(name="login/p2", sealed=b"two")])
         await store.delete(SealedSecret, "login/p2")
@@ -72,7 +72,7 @@ class SecretRecordLaws:
 
         assert await _sealed(store, "") == [("login/p1", b"one anew")]
 
-    async def test_change_of_a_secret_is_audited_with_it(self, store: Store) -> None:
+    async def test_change_of_a_secret_is_audited(self, store: Store) -> None:
         put = AuditEvent(at=NOW, who="ada (command)", what="connect.done", subject="p1")
         forget = AuditEvent(at=NOW, who="ada (command)", what="connect.forget", subject="p1")
 
@@ -142,7 +142,7 @@ async def opened(store: Store, *, seal: Seal) -> list[object]:
 
 
 class TagPayloadLaws:
-    async def test_queued_payload_is_resealed_and_sent_unchanged(self, store: Store) -> None:
+    async def test_queued_payload_sealed_again_is_sent_unchanged(self, store: Store) -> None:
         await post(store, a_payload(1, seal=PayloadSeal(b"1")))
         await post(store, a_payload(2, seal=PayloadSeal(b"1")))
         await post(store, a_payload(3, seal=None))
@@ -154,7 +154,7 @@ class TagPayloadLaws:
         assert await store.answer(PayloadHeadsQuery()) == [(b"222222", 2)]
         assert await opened(store, seal=PayloadSeal(b"2")) == [1, 2, 3]
 
-    async def test_dead_payload_is_resealed(self, store: Store) -> None:
+    async def test_dead_payload_is_sealed_again(self, store: Store) -> None:
         await post(store, a_payload(seal=PayloadSeal(b"1")))
         batch = await claim(store, pixel=TAG)
         await settle(store, batch, "rejected", dead_lettered(batch))
@@ -165,7 +165,7 @@ class TagPayloadLaws:
         assert done == 1
         assert await opened(store, seal=PayloadSeal(b"2")) == [1]
 
-    async def test_payload_in_flight_is_resealed_for_its_next_attempt(self, store: Store) -> None:
+    async def test_payload_in_flight_is_sealed_again_for_its_retry(self, store: Store) -> None:
         await post(store, a_payload(1, seal=None), a_payload(2, seal=None, index=1))
         batch = await claim(store, pixel=TAG)
         first, second = batch.deliveries
@@ -190,7 +190,7 @@ class TagPayloadLaws:
         assert await store.answer(PayloadHeadsQuery()) == []
         assert await Resealing(outbox=store, seal=PayloadSeal(b"2", b"1")).all() == 0
 
-    async def test_resealing_works_in_slices_and_skips_none(self, store: Store) -> None:
+    async def test_all_payloads_are_sealed_again_in_slices(self, store: Store) -> None:
         sealed = [a_payload(number, seal=PayloadSeal(b"1"), index=number) for number in range(5)]
         others = [an_entry(f"other-{number}", index=number) for number in range(5, 9)]
         await post(store, *sealed[:3], *others, *sealed[3:])
@@ -205,9 +205,7 @@ class TagPayloadLaws:
 
         assert turns == [2, 1, 0, 1, 1]
 
-    async def test_payload_without_an_available_key_stays_and_is_counted(
-        self, store: Store
-    ) -> None:
+    async def test_payload_whose_key_is_missing_is_counted(self, store: Store) -> None:
         for number in range(3):
             await post(store, a_payload(number, seal=PayloadSeal(str(number).encode())))
         seal = PayloadSeal(b"2", b"1")

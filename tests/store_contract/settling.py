@@ -70,7 +70,7 @@ class SettlingLaws:
         (history,) = await histories(store, "order-1")
         assert history.attempts[0].answer == "é" * ANSWER_LIMIT
 
-    async def test_transitions_split_a_batch(self, store: Store) -> None:
+    async def test_transitions_of_an_attempt_can_differ_in_a_batch(self, store: Store) -> None:
         for number in range(4):
             await record(store, f"order-{number}", receipt=f"r{number}")
         batch = await claim(store)
@@ -95,7 +95,7 @@ class SettlingLaws:
             (State.HELD, "not ours to say", None),
         ]
 
-    async def test_deliveries_without_a_transition_stay_under_the_lease(self, store: Store) -> None:
+    async def test_delivery_without_a_transition_keeps_its_lease(self, store: Store) -> None:
         await record(store, "order-1")
         await record(store, "order-2", receipt="r2")
         batch = await claim(store, lease_until=NOW + 10)
@@ -132,7 +132,7 @@ class SettlingLaws:
         (history,) = await histories(store, "order-1")
         assert (history.state, len(history.attempts)) == (State.DEAD, 1)
 
-    async def test_unfired_tag_delivery_is_suppressed_with_the_reason(self, store: Store) -> None:
+    async def test_tag_that_did_not_fire_is_suppressed_with_the_reason(self, store: Store) -> None:
         await record(store, "order-1")
         await record(store, "order-2", receipt="r2")
         batch = await claim(store)
@@ -157,7 +157,7 @@ class SettlingLaws:
         assert await record(store, "order-1", receipt="r3") == Recorded(duplicates=(0,))
         await balanced(store)
 
-    async def test_stale_lease_settles_nothing(self, store: Store) -> None:
+    async def test_lost_lease_settles_nothing(self, store: Store) -> None:
         await record(store, "order-1")
         stale = await claim(store, lease_until=NOW + 10)
         await sweep(store, now=NOW + 11)
@@ -186,7 +186,7 @@ class SettlingLaws:
         assert (late, history.state) == (1, State.QUEUED)
         assert (await balanced(store)).pending == 1
 
-    async def test_attempt_of_a_stale_sender_is_recorded(self, store: Store) -> None:
+    async def test_attempt_of_a_sender_without_its_lease_is_recorded(self, store: Store) -> None:
         await record(store, "order-1")
         stale = await claim(store, lease_until=NOW + 10)
         await sweep(store, now=NOW + 11)
@@ -208,7 +208,7 @@ class SettlingLaws:
         assert (late, history.state) == (1, State.DELIVERED)
         assert (await balanced(store)).delivered == 1
 
-    async def test_transition_that_sending_cannot_make_is_refused(self, store: Store) -> None:
+    async def test_transition_that_is_not_of_a_sender_is_refused(self, store: Store) -> None:
         await record(store, "order-1")
         batch = await claim(store)
         transition = Transition(trigger=Trigger.REPLAYED, deliveries=(batch.deliveries[0].id,))
@@ -223,7 +223,7 @@ class SettlingLaws:
         (history,) = await histories(store, "order-1")
         assert (refused, history.state, history.attempts) == (True, State.SENDING, ())
 
-    async def test_ambiguity_counts_from_the_first_time(self, store: Store) -> None:
+    async def test_delivery_is_ambiguous_since_its_first_ambiguity(self, store: Store) -> None:
         await record(store, "order-1")
         for at in (NOW, NOW + 1, NOW + 2):
             batch = await claim(store, now=at)
@@ -236,7 +236,7 @@ class SettlingLaws:
         assert batch.deliveries[0].ambiguous_since == NOW + 1
         assert batch.deliveries[0].attempts == 3
 
-    async def test_sent_conversions_are_reported_by_pixel_and_time(self, store: Store) -> None:
+    async def test_delivered_conversions_are_listed_by_pixel_and_time(self, store: Store) -> None:
         for number, pixel in enumerate((PIXEL, PIXEL, "p2")):
             await store.record(
                 a_submission(an_entry(f"order-{number}", pixel=pixel), receipt=f"r{number}")
@@ -304,7 +304,7 @@ class SweepLaws:
         assert (in_time.held, late.held) == (0, 1)
         assert (history.state, history.reason) == (State.HELD, MAY_COUNT_TWICE)
 
-    async def test_delivery_waiting_for_too_long_is_held(self, store: Store) -> None:
+    async def test_delivery_queued_for_too_long_is_held(self, store: Store) -> None:
         await record(store, "ready")
         await record(store, "postponed", receipt="r2", at=NOW - 1)
         batch = await claim(store, limit=1)

@@ -24,7 +24,7 @@ from twite.gateway.ports.store import Store
 
 
 class SignInLaws:
-    async def test_two_factor_step_is_used_once_and_in_order(self, store: Store) -> None:
+    async def test_two_factor_code_is_accepted_once_and_in_order(self, store: Store) -> None:
         await join(store, somebody())
 
         taken = [
@@ -67,7 +67,7 @@ class SignInLaws:
             somebody("grace"),
         ],
     )
-    async def test_no_session_begins_with_outdated_credentials(
+    async def test_session_does_not_begin_with_outdated_credentials(
         self, store: Store, known: User
     ) -> None:
         await join(store, somebody())
@@ -79,7 +79,7 @@ class SignInLaws:
         assert not begun
         assert await store.people.session(b"1") is None
 
-    async def test_valid_session_moves_to_another_digest(self, store: Store) -> None:
+    async def test_valid_session_can_get_a_new_token(self, store: Store) -> None:
         await join(store, somebody())
         await enter(store, a_session(b"1"))
 
@@ -88,7 +88,7 @@ class SignInLaws:
         assert moved == [True, False]
         assert [session.digest for session in await store.people.sessions("ada")] == [b"2"]
 
-    async def test_sessions_end_singly_or_all_but_one(self, store: Store) -> None:
+    async def test_one_session_or_all_others_of_a_user_can_be_ended(self, store: Store) -> None:
         await join(store, somebody())
         for digest in (b"1", b"2", b"3", b"4"):
             await enter(store, a_session(digest))
@@ -97,7 +97,7 @@ class SignInLaws:
         assert await store.people.update(SessionsEnded(user="ada", but=b"2")) == 2
         assert [session.digest for session in await store.people.sessions("ada")] == [b"2"]
 
-    async def test_expired_sessions_are_deleted_when_one_begins(self, store: Store) -> None:
+    async def test_new_session_deletes_expired_ones(self, store: Store) -> None:
         await join(store, somebody())
         await enter(store, a_session(b"1", begun_at=NOW - 100))
         await enter(store, a_session(b"2", begun_at=NOW - 10))
@@ -113,7 +113,7 @@ class SignInLaws:
 
         assert [session.digest for session in await store.people.sessions("ada")] == [b"3"]
 
-    async def test_failed_sign_ins_are_counted_until_one_must_wait(self, store: Store) -> None:
+    async def test_failed_sign_ins_are_counted_until_a_wait_is_required(self, store: Store) -> None:
         tried = SignInTried(
             limits=(SignInLimit(key=b"ada", free=2), SignInLimit(key=b"here", free=9)), at=NOW
         )

@@ -1,4 +1,6 @@
-"""The process ends before X's response arrives: the same id and body are resent once."""
+"""The process ends before X's response is committed: the conversion is resent once with the same
+body.
+"""
 
 import asyncio
 import json
@@ -37,7 +39,7 @@ def a_sale(number):
 
 
 class DiesOfEachAnswer(Scenario):
-    """Each sale's first request ends the process as soon as X has taken it."""
+    """Each sale's first request ends the process as soon as X has received it."""
 
     def __init__(self, sales, *, request_fault=RequestFault.DIES_AFTER):
         super().__init__()
@@ -79,7 +81,7 @@ async def played(scenario, store_data):
 
 
 @pytest.mark.parametrize("store", [None, SQLITE], ids=["memory", "sqlite"])
-def test_each_death_between_response_and_commit_costs_one_equal_copy(store, figure):
+def test_crash_between_response_and_commit_resends_an_equal_body(store, figure):
     deaths = DEATHS if LONG or store is None else 10
     scenario = DiesOfEachAnswer(deaths)
 
@@ -96,7 +98,7 @@ def test_each_death_between_response_and_commit_costs_one_equal_copy(store, figu
     )
 
 
-def test_death_before_x_received_the_request_costs_the_same():
+def test_crash_before_x_received_the_request_resends_an_equal_body():
     scenario = DiesOfEachAnswer(DEATHS, request_fault=RequestFault.DIES_BEFORE)
 
     world = asyncio.run(played(scenario, MemoryStoreData()))
@@ -105,7 +107,7 @@ def test_death_before_x_received_the_request_costs_the_same():
     assert world.judge.copies == 2 * DEATHS
 
 
-def test_days_without_a_response_send_nothing_after_forty_hours(figure):
+def test_conversions_without_a_response_are_not_sent_after_forty_hours(figure):
     world = asyncio.run(played(NeverHears(), MemoryStoreData()))
 
     assert [*map(str, world.judge.findings)] == []
@@ -118,7 +120,7 @@ def test_days_without_a_response_send_nothing_after_forty_hours(figure):
 
 @pytest.mark.journey
 @pytest.mark.timeout(600 if LONG else 120)
-def test_killed_processes_send_the_same_and_x_counts_it_once(tmp_path, figure):
+def test_conversion_resent_after_a_kill_is_counted_once_by_x(tmp_path, figure):
     switches = ("dedup_scope=all", "log_bodies=1000")
     with running_emulator(*switches) as x, Gateway(tmp_path, x.url) as gateway:
         for kill in range(KILLS):

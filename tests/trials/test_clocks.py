@@ -1,4 +1,4 @@
-"""With a wrong or jumping wall clock, nothing is lost, late, sent twice or forgotten."""
+"""A wall clock that is wrong or jumps causes no loss, no delay and no duplicate."""
 
 import os
 from datetime import UTC, datetime
@@ -87,7 +87,7 @@ async def played(move, moment, times=1):
     return x.requests, x.came, len(again.duplicates), account
 
 
-async def undisturbed(moment):
+async def without_clock_changes(moment):
     """Return (requests, arrival times) without clock changes; runs once."""
     if moment not in _QUIET:
         _QUIET[moment] = (await played(0, moment))[:2]
@@ -98,8 +98,8 @@ _QUIET = {}
 
 
 @pytest.mark.parametrize(("moment", "name"), CASES)
-async def test_moving_clock_costs_two_requests_at_most_and_no_stall(name, moment, figure):
-    quiet, on_time = await undisturbed(moment)
+async def test_changing_clock_causes_at_most_two_requests_and_no_stall(name, moment, figure):
+    quiet, on_time = await without_clock_changes(moment)
 
     asked, came, duplicates, account = await played(MOVES[name], moment)
 
@@ -120,8 +120,8 @@ async def test_moving_clock_costs_two_requests_at_most_and_no_stall(name, moment
 
 
 @pytest.mark.parametrize("name", MOVES if LONG else ["to 2100", "a day back"])
-async def test_clock_jumping_back_and_forth_changes_nothing(name):
-    quiet, on_time = await undisturbed("in an outage")
+async def test_clock_that_jumps_back_and_forth_changes_nothing(name):
+    quiet, on_time = await without_clock_changes("in an outage")
 
     asked, came, duplicates, account = await played(MOVES[name], "in an outage", times=100)
 
@@ -130,7 +130,7 @@ async def test_clock_jumping_back_and_forth_changes_nothing(name):
 
 
 @pytest.mark.parametrize("name", MOVES)
-async def test_clock_wrong_from_the_start_changes_nothing(name):
+async def test_clock_that_is_wrong_from_the_start_changes_nothing(name):
     clock = MovingClock()
     clock.jump(MOVES[name])
     setting = Setting(clock=clock)

@@ -1,6 +1,6 @@
-"""Random copies: plain, corrected, restricted, denied; X accepts, refuses or does not respond.
+"""Random copies: unchanged, corrected, restricted, denied; X accepts, refuses or does not respond.
 
-Checks at X: one body per conversion, nothing after a denial, nothing beyond a restriction.
+What X may get: one body per conversion, nothing after a denial, nothing beyond a restriction.
 """
 
 import os
@@ -59,7 +59,7 @@ class CopyTrial:
     async def step(self):
         self.now += self.randomness.choice([1, 1, 1, MINUTE])
         act = self.randomness.choice(
-            [self.submit, self.submit, self.send, self.answer, self.rescue]
+            [self.submit, self.submit, self.send, self.answer, self.replay]
         )
         await act()
         await balanced(self.store)
@@ -138,7 +138,7 @@ class CopyTrial:
             transition = postponed(batch, until=self.now)
             await settle(self.store, batch, "errored", transition, at=self.now, ambiguous=True)
 
-    async def rescue(self):
+    async def replay(self):
         """Replay everything that needs no confirmation, or let leases expire."""
         if self.randomness.random() < 0.1:
             self.in_progress.clear()
@@ -186,7 +186,7 @@ async def known(trial):
     ]  # fmt: skip
 
 
-async def test_copies_in_one_request_match_copies_one_by_one(tmp_path, figure):
+async def test_copies_in_one_request_have_the_results_of_single_copies(tmp_path, figure):
     compared, copies = 0, 0
     for seed in range(SEEDS):
         file = str(tmp_path / f"{seed}.db")

@@ -1,4 +1,4 @@
-"""Texts designed to be slow: the CPU time per kB of a request without a key."""
+"""Texts that are slow to search: the CPU time per kB of a request without a key."""
 
 import base64
 import contextlib

@@ -1,8 +1,7 @@
-"""Flipped bits and truncated files: nothing altered is sent, no loss goes unreported.
+"""Flipped bits and truncated files: no altered conversion is sent, and each loss is reported.
 
-A failure names its seeds. Again, and alone:
-
-    TWITE_SEEDS=17 .venv/bin/python -m pytest -n0 -s tests/trials/test_damage.py
+A failure names its seeds. To run them alone: TWITE_SEEDS=17 .venv/bin/python -m pytest -n0 -s
+tests/trials/test_damage.py
 """
 
 import asyncio
@@ -27,7 +26,7 @@ def shares():
 
 @pytest.mark.timeout(1_500 if TRIAL else 300)
 @pytest.mark.parametrize("seeds", shares(), ids=lambda seeds: f"from-{seeds[0]}")
-def test_damage_is_found_contained_and_never_sent(tmp_path, seeds, figure):
+def test_damaged_conversion_is_reported_and_never_sent(tmp_path, seeds, figure):
     sources = [tmp_path / f"source-{checkpoint}" for checkpoint in CHECKPOINTS]
     truths = []
     for checkpoint, source in zip(CHECKPOINTS, sources, strict=True):
@@ -69,7 +68,7 @@ FLIPS = 600 if TRIAL else 6
 
 
 @pytest.mark.timeout(1_500 if TRIAL else 300)
-async def test_recovery_leaves_no_delivery_that_is_neither_sent_nor_held(tmp_path, figure):
+async def test_every_recovered_delivery_is_sent_or_held(tmp_path, figure):
     source = tmp_path / "source"
     source.mkdir()
     truth = await asyncio.to_thread(make, source, "all")

@@ -1,4 +1,4 @@
-"""Constant requests to looping client templates do not slow down intake.
+"""Constant requests to client templates that loop do not slow down intake.
 
 The promise is a ratio: conversions accepted per second while two connections request endless loops,
 or harmless refused requests, relative to none, as the median of alternating rounds. Only the long
@@ -111,7 +111,7 @@ def shares(beside: list[float], alone: list[float]) -> float:
 
 
 @pytest.mark.timeout(600)
-async def test_hostile_client_costs_only_its_own_runs(tmp_path, x_emulator, figure):
+async def test_client_template_that_loops_does_not_slow_down_intake(tmp_path, x_emulator, figure):
     x_emulator.switch(rate_limit=1_000_000_000)
     paths = (None, "/calm", "/loops")
     paces: dict[str | None, list[float]] = {path: [] for path in paths}

@@ -33,7 +33,7 @@ def told(found: list[Finding]) -> list[str]:
 
 @pytest.mark.timeout(14_400 if LONG else 300)
 @pytest.mark.parametrize("chunk", CHUNKS)
-def test_no_code_ends_the_gateway_or_affects_later_runs(chunk, figure):
+def test_generated_code_neither_ends_the_gateway_nor_affects_later_runs(chunk, figure):
     tally = run_all(f"code{chunk}", range(PROGRAMS))
 
     assert told(tally.findings) == []
@@ -48,7 +48,7 @@ def test_no_code_ends_the_gateway_or_affects_later_runs(chunk, figure):
 
 @pytest.mark.timeout(14_400 if LONG else 300)
 @pytest.mark.parametrize("chunk", CHUNKS)
-def test_memory_may_run_out_anywhere(chunk, figure):
+def test_out_of_memory_at_any_allocation_does_not_end_the_gateway(chunk, figure):
     first = chunk * PROGRAMS
 
     tally = run_all(SWEEP, range(first, first + PROGRAMS), each=1)
@@ -61,7 +61,7 @@ def test_memory_may_run_out_anywhere(chunk, figure):
     )
 
 
-def test_reachable_functions_are_found():
+def test_functions_that_a_template_can_reach_are_found():
     found = reachable()
 
     assert {"[].map", "(() => 0).bind", "''.replace", "require('parseUrl')"} <= set(found)
@@ -86,11 +86,11 @@ def test_same_seed_generates_the_same_code_and_most_of_it_runs():
         ("data.honest = 1;", ""),
     ],
 )
-def test_limit_violation_is_no_finding(code, harm):
+def test_program_that_exceeds_a_limit_is_not_a_finding(code, harm):
     assert harm_of(code, Settings()) == harm
 
 
-def test_uninterruptible_step_ends_at_the_limit():
+def test_step_that_cannot_be_interrupted_ends_at_the_limit():
     assert harm_of(ENDLESS, Settings()) == ""
 
 

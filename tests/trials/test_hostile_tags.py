@@ -1,4 +1,4 @@
-"""A tag that loops, exhausts memory or floods does not slow a pixel and another tag.
+"""A tag that loops, exhausts memory or floods does not slow down a pixel and another tag.
 
 The promise is a ratio: the speed of the pixel and the good tag next to the hostile one, relative to
 a harmless one, as the median of rounds. It is asserted in the long form only. The speed relative to
@@ -138,7 +138,9 @@ def bought(number: int) -> dict[str, object]:
 
 @pytest.mark.timeout(1_800)
 @pytest.mark.parametrize("kind", HOSTILE if LONG else ["loops"])
-async def test_hostile_tag_costs_only_its_own_runs(kind, tmp_path, x_emulator, figure):
+async def test_hostile_tag_does_not_slow_down_the_pixel_and_other_tags(
+    kind, tmp_path, x_emulator, figure
+):
     x_emulator.switch(rate_limit=1_000_000_000)
     sink = Sink()
     await sink.start()

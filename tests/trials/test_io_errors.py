@@ -137,7 +137,7 @@ async def found(path):
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("kind", STEPS)
-def test_any_failing_operation_loses_and_gives_up_nothing_acknowledged(tmp_path, vfs, kind, figure):
+def test_no_failed_disk_operation_loses_an_acknowledged_conversion(tmp_path, vfs, kind, figure):
     played = 0
     for nth in range(1, 2_000, 1 if LONG else STEPS[kind]):
         folder = tmp_path / f"{kind}-{nth}"

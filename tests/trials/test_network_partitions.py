@@ -1,7 +1,7 @@
-"""Two gateways in network namespaces, each partitioned from the database but not from X.
+"""Two gateways in network namespaces, each cut off from the database but not from X.
 
 The gateways have no route to each other, only to the database. A partition drops all packets, like
-a broken switch. Nobody is told.
+a broken switch, without an error.
 """
 
 import os
@@ -137,7 +137,7 @@ def inside(space):
 @pytest.mark.alone
 @pytest.mark.timeout(3_600)
 @pytest.mark.skipif(not LONG, reason="a trial: TWITE_TRIAL=1")
-def test_gateway_without_its_database_sends_nothing_others_send(tmp_path, figure):
+def test_gateway_cut_off_from_its_database_sends_no_conversion_of_others(tmp_path, figure):
     if os.geteuid() or shutil.which("ip") is None:
         pytest.skip("network namespaces need root and iproute2")
     chance = random.Random(SEED)

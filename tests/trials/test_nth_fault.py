@@ -23,7 +23,7 @@ def told(tried):
     )
 
 
-def test_no_failing_operation_breaks_a_promise(figure):
+def test_no_single_failed_operation_breaks_a_guarantee(figure):
     # The short form runs one case in eleven: most kinds of failure, but not at each operation.
     tried = try_all(step=1 if LONG else STEP)
 
@@ -33,7 +33,7 @@ def test_no_failing_operation_breaks_a_promise(figure):
     figure("the Nth operation fails, in memory", told(tried))
 
 
-def test_no_failing_operation_breaks_a_promise_on_sqlite(figure):
+def test_no_single_failed_operation_breaks_a_guarantee_on_sqlite(figure):
     # Every run opens files, so the short form tries only each 43rd operation.
     tried = try_all(store=SQLITE, step=1 if LONG else 43)
 
@@ -41,7 +41,7 @@ def test_no_failing_operation_breaks_a_promise_on_sqlite(figure):
     figure("the Nth operation fails, on SQLite", told(tried))
 
 
-def test_scenario_makes_every_kind_of_call():
+def test_scenario_uses_every_store_method():
     scenario = Scenario()
 
     found = run(scenario)
@@ -51,7 +51,7 @@ def test_scenario_makes_every_kind_of_call():
 
 
 @pytest.mark.parametrize("choice", [["--call", "7=DIES_AFTER"], ["--request", "2=TIMEOUT+"]])
-def test_command_plays_one_run(choice, capsys):
+def test_command_of_a_finding_repeats_its_run(choice, capsys):
     status = main(choice)
 
     assert status == 0

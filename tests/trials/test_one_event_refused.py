@@ -56,7 +56,9 @@ async def delays(folder, x, *, bad):
 @pytest.mark.alone
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("answer", ANSWERS if LONG else ["400", "403 in HTML"])
-async def test_refused_event_delays_no_other(answer, tmp_path, x_emulator, figure):
+async def test_event_that_x_refuses_does_not_delay_another_event(
+    answer, tmp_path, x_emulator, figure
+):
     x_emulator.switch(rate_limit=1_000_000_000)
     x_emulator.fault(**ANSWERS[answer], event=BAD, count=0)
 

@@ -1,7 +1,7 @@
-"""One pixel is down, one up, with one store and connection: the healthy one is unaffected.
+"""One of two pixels of a gateway is unavailable at X: the other one is not delayed.
 
-The promise is a ratio: the healthy pixel's p99 delivery time next to a dead one, relative to the
-same load alone. Times are asserted in the long form only.
+The promise is a ratio: the healthy pixel's p99 delivery time next to an unavailable one, relative
+to the same load alone. Times are asserted in the long form only.
 """
 
 import asyncio
@@ -43,7 +43,7 @@ async def delays(folder, x, *, both):
 @pytest.mark.alone
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("fault", FAULTS if LONG else ["dead", "revoked"])
-async def test_unavailable_pixel_delays_no_other(fault, tmp_path, x_emulator, figure):
+async def test_unavailable_pixel_does_not_delay_another_pixel(fault, tmp_path, x_emulator, figure):
     x_emulator.switch(rate_limit=1_000_000_000)
     x_emulator.fault(**FAULTS[fault], pixel=DOWN, count=0)
 

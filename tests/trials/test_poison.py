@@ -1,4 +1,4 @@
-"""Bad conversions in batches of five hundred: no good one is given up, whichever are bad."""
+"""Invalid conversions in batches of five hundred: no valid conversion is given up."""
 
 import os
 from collections import defaultdict
@@ -54,7 +54,7 @@ async def isolated(bad, *, minutes):
 # With nearly all bad, hundreds of minutes of probes are simulated for each seed.
 @pytest.mark.timeout(3_600 if LONG else 300)
 @pytest.mark.parametrize("count", [1, 2, 5, 10, 50, 250, 499] if LONG else [1, 50])
-async def test_no_good_conversion_is_given_up_and_no_bad_one_delivered(count, figure):
+async def test_no_valid_conversion_is_given_up_and_no_invalid_one_delivered(count, figure):
     requests = []
     for seed in range(SEEDS):
         bad = {f"c{n}" for n in Random(f"{count} {seed}").sample(range(500), count)}
@@ -76,7 +76,7 @@ async def test_no_good_conversion_is_given_up_and_no_bad_one_delivered(count, fi
     assert most <= {1: 20, 2: 38, 5: 86}.get(count, 1_300)
 
 
-async def test_all_bad_batch_gives_up_nothing_because_the_account_may_be_at_fault(figure):
+async def test_batch_of_invalid_conversions_gives_up_none(figure):
     asked, account, _ = await isolated({f"c{n}" for n in range(500)}, minutes=30)
 
     assert (account.delivered, account.dead, account.balance) == (0, 0, 0)
@@ -84,7 +84,7 @@ async def test_all_bad_batch_gives_up_nothing_because_the_account_may_be_at_faul
     figure("500 bad in a batch of 500", f"0 given up; {asked} requests in 30 minutes")
 
 
-async def test_bad_batch_of_one_pixel_does_not_delay_another():
+async def test_batch_with_an_invalid_conversion_does_not_delay_another_pixel():
     delays = {}
     for poisoned in (False, True):
         setting = Setting(destinations=[a_destination("o8z6j"), a_destination("p2")])
@@ -146,9 +146,7 @@ def x_that_answers(setting, kind, is_bad):
 
 @pytest.mark.parametrize("count", [1, 3, 25, 40] if LONG else [40])
 @pytest.mark.parametrize("kind", ANSWERS if LONG else ["401", "500", HANG])
-async def test_good_conversions_are_delivered_whatever_the_response_to_bad_ones(
-    kind, count, figure
-):
+async def test_valid_conversions_are_delivered_beside_invalid_ones(kind, count, figure):
     requests, lasted = [], []
     for seed in range(KINDS):
         bad = {f"c{n}" for n in Random(f"{kind} {count} {seed}").sample(range(500), count)}
@@ -186,7 +184,7 @@ async def test_good_conversions_are_delivered_whatever_the_response_to_bad_ones(
 
 
 @pytest.mark.parametrize("kind", ANSWERS if LONG else ["401"])
-async def test_lasting_stream_with_a_tenth_bad_builds_no_backlog(kind, figure):
+async def test_steady_tenth_of_invalid_conversions_builds_no_backlog(kind, figure):
     """With twenty per minute, the backlog after each quarter is at most a few minutes' worth."""
     setting, randomness = Setting(), Random(1)
     x = x_that_answers(setting, kind, lambda id_: id_.startswith("bad"))

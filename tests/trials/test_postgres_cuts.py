@@ -65,7 +65,7 @@ class Clients:
             return
 
 
-async def test_commit_without_a_confirmation_is_neither_lost_nor_repeated(
+async def test_conversion_with_an_unconfirmed_commit_is_recorded_once(
     postgres_url, monkeypatch, figure
 ):
     seed = int(os.environ.get("TWITE_SEED", "7"))

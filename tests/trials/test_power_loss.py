@@ -35,7 +35,7 @@ def shares():
 
 @pytest.mark.timeout(1_500 if TRIAL else 300)
 @pytest.mark.parametrize("seeds", shares(), ids=lambda seeds: f"seeds-{seeds[0]}-to-{seeds[-1]}")
-def test_acknowledged_conversions_survive_power_loss(vfs, tmp_path, seeds, figure):
+def test_acknowledged_conversions_are_in_the_store_after_a_power_loss(vfs, tmp_path, seeds, figure):
     tally = Tally()
 
     for seed in seeds:
@@ -53,8 +53,8 @@ def test_acknowledged_conversions_survive_power_loss(vfs, tmp_path, seeds, figur
 
 
 @pytest.mark.timeout(600)
-def test_model_loses_acknowledged_conversions_without_a_sync_per_commit(vfs, tmp_path, figure):
-    tally = lived(vfs, tmp_path, synchronous="NORMAL")
+def test_control_without_a_sync_per_commit_loses_acknowledged_conversions(vfs, tmp_path, figure):
+    tally = cut_off(vfs, tmp_path, synchronous="NORMAL")
 
     # SQLite promises that NORMAL causes no damage: a model that damages it is wrong.
     assert tally.corrupt == 0
@@ -63,15 +63,15 @@ def test_model_loses_acknowledged_conversions_without_a_sync_per_commit(vfs, tmp
 
 
 @pytest.mark.timeout(600)
-def test_model_damages_databases_without_any_sync(vfs, tmp_path, figure):
-    tally = lived(vfs, tmp_path, synchronous="OFF")
+def test_control_without_any_sync_damages_the_database(vfs, tmp_path, figure):
+    tally = cut_off(vfs, tmp_path, synchronous="OFF")
 
     assert tally.corrupt > 0
     assert tally.lost > 0
     figure("202 survives power loss: control run, synchronous=OFF", f"{tally}")
 
 
-def test_synced_data_is_found_after_any_cut():
+def test_simulated_disk_keeps_synced_data_after_any_cut():
     disk = Disk({"a": b"old"})
     disk.write("a", 0, b"new and longer")
     disk.truncate("a", 7)
@@ -85,7 +85,7 @@ def test_synced_data_is_found_after_any_cut():
     assert {b"new and", b"new and and unsynced"} < found
 
 
-def test_operations_after_the_cut_are_not_found():
+def test_simulated_disk_ignores_operations_after_the_cut():
     disk = Disk({"a": b"kept"})
     disk.cut_before("sync", 1)
     disk.write("a", 0, b"lost")
@@ -99,7 +99,7 @@ def test_operations_after_the_cut_are_not_found():
     assert {images["a"] for images in found} > {b"kept", b"lost"}
 
 
-def test_deletion_may_be_undone_until_its_folder_is_synced():
+def test_simulated_disk_can_undo_a_deletion_until_its_folder_is_synced():
     disk = Disk({"gone": b"perhaps", "gone for good": b""})
     disk.delete("gone for good", folder=True)
     disk.delete("gone", folder=False)
@@ -110,8 +110,8 @@ def test_deletion_may_be_undone_until_its_folder_is_synced():
     assert found == {(), ("gone",)}
 
 
-def lived(vfs, folder, *, synchronous):
-    """Run some lives that are expected to fail."""
+def cut_off(vfs, folder, *, synchronous):
+    """Run some stores that are expected to fail."""
     tally = Tally()
     for seed in range(CONTROLS):
         history = Life(

@@ -57,7 +57,7 @@ def loop_devices():
         pytest.skip(f"no loop device: {reason}")
 
 
-def test_acknowledged_conversions_survive_a_power_cut_and_are_delivered_once(tmp_path, figure):
+def test_acknowledged_conversions_are_delivered_once_after_a_power_loss(tmp_path, figure):
     randomness = random.Random(20261125)
     acknowledged = 0
 
@@ -80,14 +80,14 @@ def test_acknowledged_conversions_survive_a_power_cut_and_are_delivered_once(tmp
     )
 
 
-def test_same_cut_loses_acknowledged_rows_without_a_sync_per_commit(figure):
+def test_control_without_a_sync_per_commit_loses_rows(figure):
     missing = [control(synchronous="NORMAL") for _ in range(CONTROLS)]
 
     assert min(missing) > 0
     figure("the same cut, control run at synchronous=NORMAL", f"{missing} rows missing")
 
 
-def test_same_cut_loses_no_row_with_the_stores_settings():
+def test_control_with_the_stores_settings_loses_no_row():
     missing = [control(synchronous=WRITER_SETTINGS["synchronous"][0]) for _ in range(CONTROLS)]
 
     assert missing == [0] * CONTROLS

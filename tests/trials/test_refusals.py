@@ -1,4 +1,6 @@
-"""Limits and revoked tokens: no request before X's reset, one probe a minute, nothing given up."""
+"""Rate limits and revoked tokens: no request before X's reset, one probe a minute, nothing given
+up.
+"""
 
 import os
 from datetime import UTC, datetime
@@ -73,7 +75,7 @@ async def limited(first, *, restarts):
 
 
 @pytest.mark.parametrize("restarts", [False, True], ids=["one process", "restarted in each wait"])
-async def test_limits_are_obeyed_to_the_second(restarts, figure):
+async def test_no_request_is_sent_before_the_reset_of_a_rate_limit(restarts, figure):
     found = [await limited(first, restarts=restarts) for first in range(0, LIMITS, EACH)]
 
     asked, early = (sum(column) for column in zip(*found, strict=True))
@@ -125,7 +127,7 @@ async def revoked(number):
     return [later - earlier for earlier, later in pairwise(alone)]
 
 
-async def test_token_revoked_under_load_only_delays(figure):
+async def test_token_revoked_under_load_only_delays_deliveries(figure):
     gaps = [gap for number in range(REVOCATIONS) for gap in await revoked(number)]
 
     conversions = REVOCATIONS * 240 * EACH_SECOND

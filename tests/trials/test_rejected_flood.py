@@ -1,4 +1,4 @@
-"""A flood of bad requests uses bounded disk space; its cost for good requests is measured."""
+"""Many invalid requests use limited disk space; their cost for valid requests is measured."""
 
 import asyncio
 import os
@@ -38,8 +38,8 @@ def body(name, *, bad=False, many=1):
     return msgspec.json.encode({"conversions": conversions})
 
 
-async def beside(accept, flood):
-    """Submit good conversions one by one during floods; return their times in ms."""
+async def response_times(accept, flood):
+    """Submit valid conversions one by one during floods; return their times in ms."""
     over = asyncio.Event()
     told = []
 
@@ -62,7 +62,7 @@ async def beside(accept, flood):
     return sorted(took), sum(len(receipt.rejected) + receipt.accepted for receipt in told)
 
 
-async def test_flood_of_bad_requests_is_bounded_on_disk(tmp_path, figure):
+async def test_many_invalid_requests_use_limited_disk_space(tmp_path, figure):
     path = tmp_path / "twite.db"
     store = await SQLiteStore.open(str(path))
     accept = Accept(
@@ -78,11 +78,11 @@ async def test_flood_of_bad_requests_is_bounded_on_disk(tmp_path, figure):
         await accept.native(source=a_source(), body=body(f"first-{part}", bad=True, many=500))
     full = pages(path)
 
-    alone, _ = await beside(accept, "")
-    bad, refused = await beside(accept, "bad")
+    alone, _ = await response_times(accept, "")
+    bad, refused = await response_times(accept, "bad")
     kept = await store.answer(RejectionsQuery(wanted=RejectionQuery(limit=99_999)))
     grown = pages(path) - full
-    good, taken = await beside(accept, "good")
+    good, taken = await response_times(accept, "good")
     await store.close()
 
     median = {name: took[len(took) // 2] for name, took in

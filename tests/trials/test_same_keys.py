@@ -1,4 +1,6 @@
-"""The same conversions at several gateways at once: each is new once, without deadlocks."""
+"""The same conversions sent to several gateways at the same time: each is new once, without
+deadlocks.
+"""
 
 import asyncio
 import json
@@ -24,9 +26,7 @@ DEADLOCKS = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_data
 
 
 @pytest.mark.timeout(SECONDS + 600)
-def test_overlapping_keys_of_several_processes_never_deadlock(
-    postgres_server, postgres_url, figure
-):
+def test_equal_keys_in_several_processes_cause_no_deadlock(postgres_server, postgres_url, figure):
     deadlocks = int(postgres_server.psql(DEADLOCKS, DATABASE))
     processes = [
         subprocess.Popen(
@@ -65,7 +65,7 @@ async def balance(url):
 @pytest.mark.alone
 @pytest.mark.timeout(3_600)
 @pytest.mark.skipif(not LONG, reason="a trial of whole gateways")
-def test_same_conversion_at_all_gateways_is_new_at_one(tmp_path, figure):
+def test_conversion_sent_to_all_gateways_is_new_at_one(tmp_path, figure):
     with ExitStack() as stack:
         trial = Trial(stack, tmp_path)
         answers = asyncio.run(all_rounds([gateway.url for gateway in trial.gateways], next(KEYS)))

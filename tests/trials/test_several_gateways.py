@@ -34,7 +34,7 @@ REST = 2  # seconds between disturbances
 @pytest.mark.alone
 @pytest.mark.timeout(7_200)
 @pytest.mark.skipif(not LONG, reason="a trial: test_two_gateways.py and test_postgres_nodes.py")
-def test_several_gateways_lose_nothing_and_send_nothing_after_its_success(tmp_path, figure):
+def test_conversions_survive_failures_of_gateways_and_database_and_are_sent_once(tmp_path, figure):
     chance = random.Random(SEED)
     with ExitStack() as stack:
         trial = Trial(stack, tmp_path)
@@ -105,7 +105,7 @@ def seconds(times):
 @pytest.mark.alone
 @pytest.mark.timeout(600)
 @pytest.mark.skipif(not LONG, reason="the control of a trial")
-def test_conversions_are_sent_after_their_success_without_the_lease_check(tmp_path, figure):
+def test_control_without_the_lease_check_sends_conversions_twice(tmp_path, figure):
     with ExitStack() as stack:
         trial = Trial(stack, tmp_path, Unfenced)
         with trial.shops:

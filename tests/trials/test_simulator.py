@@ -30,7 +30,7 @@ def broken(played):
 
 
 @pytest.mark.parametrize("chunk", CHUNKS)
-def test_no_scenario_breaks_a_promise(chunk, figure):
+def test_no_scenario_of_a_seed_breaks_a_guarantee(chunk, figure):
     seeds = range(chunk * EACH, (chunk + 1) * EACH)
 
     played = [
@@ -49,14 +49,14 @@ def test_no_scenario_breaks_a_promise(chunk, figure):
 
 
 @pytest.mark.skipif(not LONG, reason="a trial: test_no_story_breaks_a_promise plays an hour")
-def test_virtual_days_break_no_promise():
+def test_days_of_virtual_time_break_no_guarantee():
     played = play(3, days=10)
 
     assert broken(played) == []
 
 
 @pytest.mark.parametrize("store", [None, SQLITE] if LONG else [None])
-def test_same_seed_plays_the_same_scenario(store):
+def test_same_seed_gives_the_same_scenario(store):
     scenarios: list[list[str]] = [[], []]
 
     for steps in scenarios:
@@ -66,7 +66,7 @@ def test_same_seed_plays_the_same_scenario(store):
     assert scenarios[0] == scenarios[1]
 
 
-def test_command_plays_the_named_scenario(capsys):
+def test_command_of_a_finding_repeats_its_scenario(capsys):
     status = main(["--seed", "8", "--days", "0.1", "-v"])
 
     assert status == 0
@@ -99,7 +99,7 @@ class PutBack(Scenario):
         )
 
 
-class AllAlike(Scenario):
+class RefusedAccount(Scenario):
     """X refuses everything for an hour, and the process restarts meanwhile."""
 
     def __init__(self):
@@ -129,29 +129,29 @@ async def checks_broken(scenario, store=None):
 
 
 @pytest.mark.skipif(not LONG, reason="test_answer_and_commit.py has a longer one")
-def test_outage_of_two_days_ends_with_ambiguous_deliveries_held():
+def test_ambiguous_deliveries_are_held_after_an_outage_of_two_days():
     assert asyncio.run(checks_broken(Outage())) == set()
 
 
-def test_account_at_fault_kills_no_conversion_despite_restarts():
-    assert asyncio.run(checks_broken(AllAlike())) == set()
+def test_refused_account_makes_no_conversion_dead_despite_restarts():
+    assert asyncio.run(checks_broken(RefusedAccount())) == set()
 
 
-class Forgetful(MemoryStore):
+class StoreWithoutRecords(MemoryStore):
     """A store that acknowledges but stores nothing."""
 
     async def record(self, submission):
         return await MemoryStore().record(submission)
 
 
-class Amnesiac(MemoryStore):
+class StoreWithoutSettlements(MemoryStore):
     """A store that reports a settlement but does not record it."""
 
     async def settle(self, settlement):  # noqa: ARG002 the same for every settlement
         return 0
 
 
-class Impatient(MemoryStore):
+class StoreWithoutDeadline(MemoryStore):
     """A store without the 40-hour limit."""
 
     async def claim(self, claim):
@@ -161,8 +161,8 @@ class Impatient(MemoryStore):
         return await super().sweep(msgspec.structs.replace(sweeping, ambiguous_before=0))
 
 
-class Unbalanced(MemoryStore):
-    """Loses count."""
+class StoreWithoutBalance(MemoryStore):
+    """Counts wrongly."""
 
     async def balance(self):
         return [
@@ -174,24 +174,24 @@ class Unbalanced(MemoryStore):
 @pytest.mark.parametrize(
     ("store", "scenario", "check"),
     [
-        (Forgetful, Scenario, "nothing_lost"),
-        (Amnesiac, Scenario, "no_resend_after_success"),
+        (StoreWithoutRecords, Scenario, "nothing_lost"),
+        (StoreWithoutSettlements, Scenario, "no_resend_after_success"),
         pytest.param(
-            Impatient,
+            StoreWithoutDeadline,
             Outage,
             "forty_hours",
             marks=pytest.mark.skipif(not LONG, reason="a trial: two virtual days"),
         ),
-        (Unbalanced, Scenario, "balance"),
+        (StoreWithoutBalance, Scenario, "balance"),
     ],
 )
-def test_store_that_breaks_a_promise_is_detected(store, scenario, check):
+def test_simulator_detects_a_store_that_breaks_a_guarantee(store, scenario, check):
     assert check in asyncio.run(checks_broken(scenario(), store()))
 
 
-def test_wall_clock_set_back_by_a_day_delays_nothing():
+def test_wall_clock_set_back_by_a_day_delays_no_delivery():
     assert asyncio.run(checks_broken(PutBack())) == set()
 
 
-def test_reset_named_by_x_survives_a_restart():
+def test_reset_time_of_x_is_kept_over_a_restart():
     assert asyncio.run(checks_broken(Scenario(request=(0, "LIMITED")))) == set()

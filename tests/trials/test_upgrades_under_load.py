@@ -226,7 +226,7 @@ def shown(seconds):
 @pytest.mark.alone
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("kind", ["same tables", "changed tables"])
-def test_upgrades_and_rollbacks_under_load_lose_nothing(tmp_path, figure, kind):
+def test_upgrades_and_rollbacks_under_load_lose_no_conversion(tmp_path, figure, kind):
     port = free_port()
     ways = WithRestore(tmp_path)
     with running_emulator(*SWITCHES) as x, ChangedGateway(tmp_path, x.url, port) as gateway:

@@ -38,28 +38,28 @@ def complaints(*said):
     return tuple(XComplaint(code=c, message=m, parameter=p) for c, m, p in said)
 
 
-def test_matching_count_is_a_delivery():
+def test_response_with_the_number_of_sent_conversions_is_a_delivery():
     body = success(conversions_processed=3, debug_id="ff02e052-36e4-47d6-bdf0-6d8986446562")
 
     assert decoded(200, body, sent=3) == Delivered(debug_id="ff02e052-36e4-47d6-bdf0-6d8986446562")
 
 
 @pytest.mark.parametrize("debug_id", [None, 5, ["a"], {"a": 1}, "x" * 10_000])
-def test_odd_debug_id_is_still_a_delivery(debug_id):
+def test_invalid_debug_id_does_not_change_a_delivery(debug_id):
     outcome = decoded(200, success(conversions_processed=1, debug_id=debug_id))
 
     assert isinstance(outcome, Delivered)
     assert len(outcome.debug_id) <= 512
 
 
-def test_null_errors_are_still_a_delivery():
+def test_null_errors_do_not_change_a_delivery():
     body = b'{"data":{"conversions_processed":1,"debug_id":"d"},"errors":null}'
 
     assert decoded(200, body) == Delivered(debug_id="d")
 
 
 @pytest.mark.parametrize("count", [0, 1, 3, -2, 10**30])
-def test_different_count_is_ambiguous(count):
+def test_response_with_a_different_number_is_ambiguous(count):
     outcome = decoded(200, success(conversions_processed=count), sent=2)
 
     assert outcome == Errored(reason=f"X processed {count} of 2", ambiguous=True, status=200)
@@ -89,11 +89,11 @@ def test_different_count_is_ambiguous(count):
         b'{"data":{"conversions_processed":' + b"1" * 5_000 + b"}}",
     ],
 )
-def test_success_without_a_count_is_ambiguous(body):
+def test_success_without_a_number_is_ambiguous(body):
     assert decoded(200, body) == UNCOUNTED
 
 
-def test_other_2xx_without_a_count_is_ambiguous():
+def test_other_2xx_without_a_number_is_ambiguous():
     outcome = decoded(204)
 
     assert outcome == Errored(
@@ -110,7 +110,7 @@ def test_truncated_response_is_ambiguous_whatever_its_status(status):
     )
 
 
-def test_status_400_concerns_conversions_and_keeps_the_message():
+def test_status_400_is_about_the_conversions_and_keeps_the_message():
     outcome = decoded(400, errors(HASH))
 
     assert outcome == Rejected(
@@ -123,13 +123,13 @@ def test_status_400_concerns_conversions_and_keeps_the_message():
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"{", b'{"errors":[{"code":[]}]}'])
 @pytest.mark.parametrize("sent", [1, 2])
-def test_status_400_without_readable_errors_is_unclear(body, sent):
+def test_status_400_without_readable_errors_has_no_clear_scope(body, sent):
     assert decoded(400, body, sent=sent) == Rejected(
         scope=RejectionScope.UNCLEAR, reason="400", status=400
     )
 
 
-def test_error_without_a_message_does_not_hide_the_others():
+def test_error_without_a_message_does_not_hide_others():
     body = b'{"errors":[{"code":null,"message":null,"parameter":null},{"code":89,"message":"m"}]}'
 
     assert decoded(400, body).complaints == complaints(("", "", ""), ("89", "m", ""))
@@ -139,15 +139,15 @@ def test_error_without_a_message_does_not_hide_the_others():
     ("status", "said"),
     [(400, ("INVALID_PARAMETER", "Conversion count limit is 500", "")), (413, ("X", "m", ""))],
 )
-def test_too_many_conversions_concern_the_size(status, said):
+def test_refusal_of_too_many_conversions_is_about_the_size(status, said):
     assert decoded(status, errors(said)).scope is RejectionScope.SIZE
 
 
-def test_status_413_without_json_concerns_the_size():
+def test_status_413_without_json_is_about_the_size():
     assert decoded(413, b"<html>").scope is RejectionScope.SIZE
 
 
-def test_status_404_about_the_event_concerns_the_event():
+def test_status_404_that_names_the_event_is_about_the_event():
     outcome = decoded(404, errors(FOREIGN, NOT_SET))
 
     assert outcome == Rejected(
@@ -167,25 +167,25 @@ def test_status_404_about_the_event_concerns_the_event():
         errors(NOT_SET),
     ],
 )
-def test_other_404_concerns_the_pixel(body):
+def test_other_404_is_about_the_pixel(body):
     assert decoded(404, body).scope is RejectionScope.PIXEL
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>not found</html>", b'{"errors":[]}', b"{}"])
 @pytest.mark.parametrize("status", [301, 302, 304, 307, 402, 403, 404, 405, 410, 418, 451])
-def test_refusal_without_errors_of_x_is_unclear(status, body):
+def test_refusal_without_xs_error_format_has_no_clear_scope(status, body):
     assert decoded(status, body) == Rejected(
         scope=RejectionScope.UNCLEAR, reason=str(status), status=status
     )
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>not you</html>"])
-def test_status_401_concerns_the_pixel_whatever_its_body(body):
+def test_status_401_is_about_the_pixel_whatever_its_body(body):
     assert decoded(401, body).scope is RejectionScope.PIXEL
 
 
 @pytest.mark.parametrize("status", [301, 302, 304, 307, 401, 402, 403, 405, 410, 418, 451])
-def test_settings_and_access_errors_concern_the_pixel(status):
+def test_errors_about_settings_and_access_are_about_the_pixel(status):
     assert decoded(status, errors(("C", "m", ""))) == Rejected(
         scope=RejectionScope.PIXEL,
         reason=f"{status} C: m",
@@ -195,11 +195,11 @@ def test_settings_and_access_errors_concern_the_pixel(status):
 
 
 @pytest.mark.parametrize("status", [408, 423, 500, 502, 503, 504, 599])
-def test_possibly_processed_request_is_ambiguous(status):
+def test_request_that_x_may_have_processed_is_ambiguous(status):
     assert decoded(status, b"<html>") == Errored(reason=f"{status}", ambiguous=True, status=status)
 
 
-def test_status_503_is_retried_at_its_time():
+def test_status_503_is_retried_at_its_retry_after():
     outcome = decoded(503, headers={"retry-after": "30"})
 
     assert outcome == Errored(reason="503", ambiguous=True, status=503, retry_at=NOW + 30 * SECOND)
@@ -225,7 +225,7 @@ def seconds(ahead):
     return str((NOW + ahead) // SECOND)
 
 
-def test_status_429_prefers_the_reset_of_the_account():
+def test_status_429_uses_the_reset_of_the_account_first():
     wait = limited(
         x_rate_limit_reset=seconds(5 * MINUTE), x_account_rate_limit_reset=seconds(9 * MINUTE)
     )
@@ -233,7 +233,7 @@ def test_status_429_prefers_the_reset_of_the_account():
     assert wait == 9 * MINUTE
 
 
-def test_status_429_uses_the_reset_of_the_user_without_another():
+def test_status_429_uses_the_reset_of_the_user_without_an_account():
     assert limited(x_rate_limit_reset=seconds(5 * MINUTE)) == 5 * MINUTE
 
 
@@ -248,24 +248,24 @@ def test_status_429_uses_retry_after_without_a_reset():
         seconds(-SECOND), seconds(0), seconds(LONGEST_WAIT + SECOND),
     ],
 )  # fmt: skip
-def test_status_429_with_an_absurd_reset_waits_a_minute(reset):
+def test_status_429_with_an_implausible_reset_waits_a_minute(reset):
     assert limited(x_rate_limit_reset=reset) == DEFAULT_WAIT == MINUTE
 
 
 @pytest.mark.parametrize(
     "after", ["-1", "Wed, 21 Oct 2026 07:28:00 GMT", "", "99999999", "9" * 400, "\u0661"]
 )
-def test_absurd_retry_after_is_ignored(after):
+def test_implausible_retry_after_is_ignored(after):
     assert limited(retry_after=after) == MINUTE
     assert decoded(503, headers={"retry-after": after}).retry_at is None
 
 
 @pytest.mark.parametrize(("more", "wait"), [(0, LONGEST_WAIT), (1, DEFAULT_WAIT)])
-def test_retry_after_is_obeyed_up_to_the_longest_wait(more, wait):
+def test_retry_after_is_limited_to_the_longest_wait(more, wait):
     assert limited(retry_after=str(LONGEST_WAIT // SECOND + more)) == wait
 
 
-def test_reason_has_at_most_five_complaints():
+def test_reason_of_a_refusal_has_at_most_five_errors():
     outcome = decoded(400, errors(*[(f"CODE{n}", "no", "") for n in range(7)]))
 
     assert [f"CODE{n}" in outcome.reason for n in range(7)] == [True] * 5 + [False] * 2
@@ -289,11 +289,11 @@ def test_messages_of_x_are_truncated():
         ([spec.ACCOUNT_RATE_REMAINING, "retry-after"], False), ([], False),
     ],
 )  # fmt: skip
-def test_window_is_named_by_the_reset_of_the_account_or_the_user(names, is_named):
+def test_rate_limit_window_is_that_of_the_account_or_the_user(names, is_named):
     assert names_window(dict.fromkeys(names, "1795600900")) is is_named
 
 
-def test_account_limit_is_preferred():
+def test_rate_limit_of_the_account_is_used_before_that_of_the_user():
     headers = {
         "x-account-rate-limit-remaining": "7",
         "x-account-rate-limit-reset": "100",
@@ -304,7 +304,7 @@ def test_account_limit_is_preferred():
     assert limit_of(headers) == (7, 100_000)
 
 
-def test_user_limit_is_used_without_an_account_limit():
+def test_rate_limit_of_the_user_is_used_without_one_of_the_account():
     assert limit_of({"x-rate-limit-remaining": "9", "x-rate-limit-reset": "200"}) == (9, 200_000)
 
 
@@ -319,7 +319,7 @@ def test_user_limit_is_used_without_an_account_limit():
         {"x-rate-limit-remaining": "1", "x-rate-limit-reset": "9" * 30},
     ],
 )
-def test_incomplete_limit_is_ignored(headers):
+def test_incomplete_rate_limit_headers_are_ignored(headers):
     assert limit_of(headers) is None
 
 
@@ -353,7 +353,7 @@ def test_every_response_has_an_outcome(status, body, whole, headers):
 
 
 @pytest.mark.parametrize("status", [199, 200, 299, 300])
-def test_count_is_a_success_only_with_a_2xx_status(status):
+def test_number_of_conversions_is_a_success_only_with_a_2xx_status(status):
     body = b'{"data":{"conversions_processed":2,"debug_id":"d"}}'
 
     assert isinstance(decoded(status, body, sent=2), Delivered) == (200 <= status < 300)

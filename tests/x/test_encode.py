@@ -30,7 +30,7 @@ def elements(**given):
     return rendered(identifiers=Identifiers(**given))["identifiers"]
 
 
-def test_every_field_is_rendered_with_its_x_name():
+def test_every_field_is_encoded_with_xs_name():
     body = conversion_body(
         conversion(
             identifiers=Identifiers(
@@ -86,7 +86,7 @@ def test_every_field_is_rendered_with_its_x_name():
     }
 
 
-def test_missing_fields_are_omitted():
+def test_missing_fields_are_omitted_from_the_body():
     assert conversion_body(conversion()) == (
         b'{"conversion_time":"2026-11-25T09:46:40.123Z","event_id":"o8z6k",'
         b'"identifiers":[{"twclid":"23opevjt88psuo13lu8d020qkn"}],"conversion_id":"order-1"}'
@@ -124,7 +124,7 @@ def test_event_name_replaces_the_event_id():
         ({"browser_id": BROWSER}, []),
     ],
 )
-def test_identifiers_are_grouped_as_in_the_sample_of_x(given, layout):
+def test_identifiers_are_grouped_like_in_xs_example(given, layout):
     assert elements(**given) == layout
 
 
@@ -132,7 +132,7 @@ MAYBE = st.none() | st.text(min_size=1, max_size=4)
 
 
 @given(st.fixed_dictionaries(dict.fromkeys(Identifiers.__struct_fields__, MAYBE)))
-def test_every_identifier_object_suffices_and_nothing_is_lost(given):
+def test_every_identifier_object_is_sufficient_and_none_is_lost(given):
     identifiers = Identifiers(**given)
     layout = elements(**given)
 
@@ -146,14 +146,14 @@ def test_every_identifier_object_suffices_and_nothing_is_lost(given):
 
 
 @given(st.text(max_size=50), st.text(max_size=50))
-def test_any_text_survives_rendering(description, name):
+def test_any_text_is_encoded_unchanged(description, name):
     body = rendered(description=description, contents=(Content(name=name),))
 
     assert body["description"] == description
     assert body["contents"] == [{"content_name": name}]
 
 
-def test_batch_contains_its_conversions_unchanged():
+def test_batch_body_contains_its_conversions_unchanged():
     first, other = conversion_body(conversion()), conversion_body(conversion(conversion_id="o-2"))
 
     assert batch_body([first, other]) == b'{"conversions":[' + first + b"," + other + b"]}"
@@ -165,12 +165,12 @@ def test_batch_has_1_to_500_conversions(count):
         batch_body([b"{}"] * count)
 
 
-def test_full_batch_is_valid_json():
+def test_body_of_a_full_batch_is_valid_json():
     assert len(json.loads(batch_body([conversion_body(conversion())] * 500))["conversions"]) == 500
 
 
 @pytest.mark.parametrize("api_url", ["https://ads-api.x.com", "https://ads-api.x.com/"])
-def test_url_is_the_documented_one(api_url):
+def test_url_of_the_conversions_endpoint_is_as_documented(api_url):
     url = conversions_url(api_url=api_url, version="12", pixel="o8z6j")
 
     assert url == "https://ads-api.x.com/12/measurement/conversions/o8z6j"

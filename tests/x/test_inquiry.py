@@ -1,4 +1,6 @@
-"""X's refusals: the mapping is complete, and hostile responses cause no exception."""
+"""X's refusals of other requests than conversions: all are mapped, and no response raises an
+exception.
+"""
 
 import json
 
@@ -27,12 +29,12 @@ def a_body(*codes):
         (200, b"", RefusalReason.UNREADABLE),
     ],
 )
-def test_refusals_are_classified_by_who_must_act(status, body, why):
+def test_refusal_is_classified_by_who_must_act(status, body, why):
     assert refusal(status, body).why is why
 
 
 @pytest.mark.parametrize("why", RefusalReason)
-def test_every_refusal_has_a_message_and_a_remedy(why):
+def test_every_kind_of_refusal_has_a_message_and_a_fix(why):
     refusal = InquiryRefusal(why=why, status=400, said="INVALID: x")
 
     error = refused(refusal, about="pixel o8z6j")
@@ -54,11 +56,11 @@ def test_every_refusal_has_a_message_and_a_remedy(why):
         b'{"errors": [{"code": "\xff"}]}',
     ],
 )
-def test_malformed_response_has_no_complaints(body):
+def test_malformed_response_has_no_errors(body):
     assert complaints(body) == ()
 
 
-def test_long_messages_are_truncated():
+def test_long_messages_of_x_are_truncated():
     said = refusal(400, a_body("x" * 10_000, "y" * 10_000)).said
 
     assert len(said) <= 512

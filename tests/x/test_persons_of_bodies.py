@@ -1,3 +1,5 @@
+"""Read identifiers back from a body for X."""
+
 import msgspec
 import pytest
 
@@ -6,7 +8,7 @@ from twite.domain.conversion import Identifiers
 from twite.x.encode import conversion_body, persons_of
 
 
-def test_persons_of_a_rendered_conversion_are_read():
+def test_identifiers_are_read_from_an_encoded_conversion():
     whole = Identifiers(
         click_id="click", email="e" * 64, phone="p" * 64, ip="203.0.113.7", user_agent="agent"
     )
@@ -20,7 +22,7 @@ def test_persons_of_a_rendered_conversion_are_read():
     )
 
 
-def test_conversion_without_identifiers_has_no_persons():
+def test_conversion_without_identifiers_has_none():
     body = conversion_body(msgspec.structs.replace(a_conversion(), identifiers=Identifiers()))
 
     assert persons_of(body) == ()

@@ -1,4 +1,4 @@
-"""The meaning of each response, as documented: one row per observation."""
+"""The meaning of each documented response of X: one row for each response."""
 
 import msgspec
 import pytest
@@ -128,7 +128,7 @@ def decoded(status, body, *, whole=True, headers=None):
 @pytest.mark.parametrize(
     ("status", "body", "meaning"), [row[1:] for row in ROWS], ids=[row[0] for row in ROWS]
 )
-def test_each_observed_response_has_its_meaning(status, body, meaning):
+def test_each_documented_response_has_its_meaning(status, body, meaning):
     kind, detail, trigger = meaning
 
     outcome = decoded(status, body)
@@ -146,7 +146,7 @@ def test_each_observed_response_has_its_meaning(status, body, meaning):
 @pytest.mark.parametrize(
     ("status", "body"), [row[1:3] for row in ROWS], ids=[row[0] for row in ROWS]
 )
-def test_truncated_response_is_ambiguous_whatever_it_began_with(status, body):
+def test_truncated_response_is_ambiguous_whatever_its_beginning(status, body):
     outcome = decoded(status, body, whole=False)
 
     assert (type(outcome), outcome.ambiguous) == (Errored, True)
@@ -165,5 +165,5 @@ def test_truncated_response_is_ambiguous_whatever_it_began_with(status, body):
     ],
     ids=["reset", "account", "retry-after", "none", "in the past", "year 2100", "no number"],
 )
-def test_status_429_waits_for_a_plausible_time(headers, wait):
+def test_status_429_is_retried_after_a_plausible_time(headers, wait):
     assert decoded(429, b"", headers=headers).retry_at == NOW + wait

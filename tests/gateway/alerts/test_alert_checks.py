@@ -41,17 +41,17 @@ def test_paused_pixel_has_one_alert_by_its_cause(cause):
     assert set(bad(of_pauses(["p", "q"], pauses(cause)))) == {(kind, "p")}
 
 
-def test_paused_event_alerts_without_its_pixel():
+def test_paused_event_opens_an_alert_without_its_pixel():
     readings = of_pauses(["p"], pauses(Cause.EVENT_REFUSED, event="o8z6k"))
 
     assert bad(readings) == {(AlertKind.EVENT_PAUSED, "p"): "o8z6k: no"}
 
 
-def test_removed_pixel_is_not_checked():
+def test_removed_pixel_opens_no_alert():
     assert list(of_pauses([], pauses(Cause.USER))) == []
 
 
-def test_values_echoed_by_x_are_masked():
+def test_values_in_xs_message_are_masked_in_an_alert():
     reason = 'Expected Email, got "shopper@example.com"'
 
     readings = of_pauses(["p"], pauses(Cause.PIXEL_REFUSED, reason))
@@ -62,7 +62,7 @@ def test_values_echoed_by_x_are_masked():
 @pytest.mark.parametrize(
     ("dead", "verdict"), [(0, False), (5, False), (6, None), (9, None), (10, True)]
 )
-def test_dead_letter_alert_has_a_hysteresis(dead, verdict):
+def test_alert_of_dead_letters_resolves_below_a_lower_threshold(dead, verdict):
     account = ConversionCounts(source="s", pixel="p", received=dead, dead=dead)
 
     readings = {of_account.kind: of_account for of_account in of_accounts([account], CONTEXT)}
@@ -88,7 +88,7 @@ def test_one_held_conversion_opens_an_alert():
     assert held.reason == "1 conversion is held until a user decides whether to send"
 
 
-def test_imbalance_is_reported_by_source_and_pixel():
+def test_balance_other_than_0_is_reported_by_source_and_pixel():
     accounts = [
         ConversionCounts(source="s", pixel="p", received=3, delivered=1),
         ConversionCounts(source="s", pixel="", received=1, delivered=2),
@@ -105,11 +105,11 @@ def a_forecast(**more):
     return Forecast(**(values | more))
 
 
-def test_backlog_drained_in_time_is_no_risk():
+def test_backlog_that_is_sent_in_time_opens_no_alert():
     assert bad(of_forecasts([a_forecast(next_deadline=NOW + 1)], CONTEXT)) == {}
 
 
-def test_deadlines_that_will_be_missed_are_a_risk():
+def test_deadlines_that_will_be_missed_open_an_alert():
     found = bad(of_forecasts([a_forecast(misses=4, late=1)], CONTEXT))
 
     assert found == {
@@ -120,7 +120,7 @@ def test_deadlines_that_will_be_missed_are_a_risk():
 
 
 @pytest.mark.parametrize(("left", "at_risk"), [(DEADLINE_NEAR, False), (DEADLINE_NEAR - 1, True)])
-def test_stalled_pixel_is_a_risk_twelve_hours_before_the_deadline(left, at_risk):
+def test_stalled_pixel_opens_an_alert_twelve_hours_before_the_deadline(left, at_risk):
     found = bad(of_forecasts([a_forecast(drained_at=None, next_deadline=NOW + left)], CONTEXT))
 
     assert bool(found) is at_risk
@@ -129,7 +129,7 @@ def test_stalled_pixel_is_a_risk_twelve_hours_before_the_deadline(left, at_risk)
 @pytest.mark.parametrize(
     ("free", "verdict"), [(999, True), (1_000, None), (1_249, None), (1_250, False)]
 )
-def test_disk_alert_has_a_hysteresis(free, verdict):
+def test_disk_alert_resolves_above_a_higher_threshold(free, verdict):
     (reading,) = of_space(DiskSpace(free=free << 20, files={}), CONTEXT)
 
     assert reading.bad is verdict
@@ -139,18 +139,18 @@ def test_disk_alert_has_a_hysteresis(free, verdict):
     ("offset", "verdict"),
     [(0, False), (14_999, False), (15_000, None), (29_999, None), (30_000, True), (-30_000, True)],
 )
-def test_clock_alert_has_a_hysteresis(offset, verdict):
+def test_clock_alert_resolves_below_a_lower_threshold(offset, verdict):
     assert of_clock(offset).bad is verdict
 
 
-def test_wrong_clock_has_its_direction():
+def test_alert_of_a_wrong_clock_states_the_direction():
     assert [of_clock(offset).reason for offset in (90_000, -90_000)] == [
         "This machine's clock is 90 s behind X's",
         "This machine's clock is 90 s ahead of X's",
     ]
 
 
-def test_silence_shows_its_length_and_the_usual_one():
+def test_alert_of_a_silent_source_states_its_usual_silence():
     long = Silence(source="s", lasts=26 * HOUR + 5 * MINUTE, usual=16 * HOUR, expected=0)
     missed = Silence(source="t", lasts=70 * MINUTE, usual=16 * HOUR, expected=120)
     usual = Silence(source="u", lasts=MINUTE, usual=HOUR, expected=0)

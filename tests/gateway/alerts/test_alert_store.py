@@ -75,7 +75,7 @@ class Stage:
         await self.clock.advance(ms)
 
 
-async def test_bad_check_opens_one_alert_and_reports_it_once():
+async def test_failed_check_opens_one_alert_and_reports_it_once():
     stage = Stage()
 
     stage.read(bad=True)
@@ -104,7 +104,7 @@ async def test_each_subject_and_kind_has_its_own_alert():
     assert len(stage.register.alerts()) == 3
 
 
-async def test_good_check_reports_nothing():
+async def test_passed_check_opens_no_alert():
     stage = Stage()
 
     stage.read(bad=False)
@@ -128,7 +128,7 @@ async def test_alert_opens_after_its_delay():
 
 
 @pytest.mark.parametrize("between", [False, None])
-async def test_good_check_restarts_the_delay(between):
+async def test_passed_check_restarts_the_delay(between):
     stage = Stage()
     patience = RULES[AlertKind.DEADLINE_RISK].opens_after
 
@@ -142,7 +142,7 @@ async def test_good_check_restarts_the_delay(between):
     assert stage.said == []
 
 
-async def test_alert_resolves_after_an_uninterrupted_calm():
+async def test_alert_resolves_after_checks_passed_for_a_while():
     stage = Stage()
     kind = AlertKind.PIXEL_PAUSED
 
@@ -161,7 +161,7 @@ async def test_alert_resolves_after_an_uninterrupted_calm():
     assert stage.register.alerts() == []
 
 
-async def test_alert_stays_open_between_bad_and_good():
+async def test_alert_stays_open_between_its_two_thresholds():
     stage = Stage()
 
     stage.read(bad=True)
@@ -186,7 +186,7 @@ async def test_open_alert_is_repeated_daily_with_the_current_reason():
     ]
 
 
-async def test_clock_jump_does_not_end_a_calm():
+async def test_clock_jump_does_not_resolve_an_alert():
     stage = Stage()
     kind = AlertKind.PIXEL_PAUSED
 
@@ -198,7 +198,7 @@ async def test_clock_jump_does_not_end_a_calm():
     assert len(stage.register.alerts()) == 1
 
 
-async def test_missing_subject_of_a_complete_check_is_good():
+async def test_subject_that_a_complete_check_omits_has_passed():
     stage = Stage()
     stage.read(bad=True)
     stage.read(bad=True, kind=AlertKind.DEAD_LETTERS)
@@ -208,7 +208,7 @@ async def test_missing_subject_of_a_complete_check_is_good():
     assert [alert.kind for alert in stage.register.alerts()] == [AlertKind.DEAD_LETTERS]
 
 
-async def test_alerts_and_unsent_messages_survive_a_restart():
+async def test_alerts_and_unsent_messages_are_stored_over_a_restart():
     stage = Stage()
     stage.read(bad=True)
     stage.read(bad=True, subject="other")
@@ -237,7 +237,7 @@ async def test_alert_open_before_a_restart_is_not_opened_again():
     assert after.said == []
 
 
-async def test_sent_message_is_no_longer_pending_and_a_resolved_alert_deleted():
+async def test_sent_message_and_resolved_alert_are_deleted():
     stage = Stage()
     stage.read(bad=True)
     stage.read(bad=True, subject="other")
@@ -253,7 +253,7 @@ async def test_sent_message_is_no_longer_pending_and_a_resolved_alert_deleted():
     ]
 
 
-async def test_message_created_while_another_was_sent_is_still_pending():
+async def test_message_created_while_another_is_sent_stays_pending():
     stage = Stage()
     stage.read(bad=True)
     [opened] = stage.register.news()
@@ -264,7 +264,7 @@ async def test_message_created_while_another_was_sent_is_still_pending():
     assert [new.news for new in stage.register.news()] == [AlertPhase.RESOLVED]
 
 
-async def test_unsent_opening_does_not_become_a_reminder():
+async def test_unsent_opening_message_does_not_become_a_reminder():
     stage = Stage()
     stage.read(bad=True)
 
@@ -314,7 +314,7 @@ async def test_alert_that_could_not_be_loaded_is_not_opened_twice():
     assert (resolved.opened_at, resolved.resolved_at) == (opened.opened_at, stage.clock.now())
 
 
-async def test_change_during_a_failed_write_is_written():
+async def test_alert_changed_during_a_failed_write_is_written():
     alarms = FailingAlarms()
     stage = Stage(alarms)
     stage.read(bad=True)
@@ -357,7 +357,7 @@ async def test_stored_alert_has_the_current_reason():
     assert [alert.reason for alert in await stage.alarms.load(Alert)] == ["500 are held"]
 
 
-async def test_unsent_alerts_in_the_store_are_limited():
+async def test_number_of_unsent_alerts_in_the_store_is_limited():
     stage = Stage()
 
     for _ in range(MOST_UNSENT + 50):

@@ -38,23 +38,23 @@ def forecast(*backlog, delivered=(), paused=(), rate=60_000):
     return found
 
 
-def test_empty_outbox_is_drained_now_and_misses_nothing():
+def test_empty_queue_ends_now_and_misses_no_deadline():
     assert forecast() == Forecast(pixel="o8z6j", drained_at=NOW)
 
 
-def test_backlog_is_drained_at_the_recent_rate():
+def test_backlog_is_sent_at_the_recent_rate():
     found = forecast(waiting(1, 6_000), delivered=[(NOW - MINUTE, 1_500)])
 
     assert (found.rate, found.drained_at) == (6_000, NOW + HOUR)
 
 
-def test_rate_limit_caps_the_forecast_rate():
+def test_forecast_uses_at_most_the_rate_limit():
     found = forecast(waiting(1, 400), delivered=[(NOW - MINUTE, 9_999)], rate=100)
 
     assert found.drained_at == NOW + 4 * RATE_WINDOW
 
 
-def test_fresh_backlog_is_assumed_to_drain_at_the_limit():
+def test_new_backlog_is_assumed_to_be_sent_at_the_rate_limit():
     fresh = BacklogHour(
         pixel="o8z6j", hour=NOW // HOUR, deliveries=200, first=NOW - 59_000, oldest=NOW - 59_000
     )
@@ -64,7 +64,7 @@ def test_fresh_backlog_is_assumed_to_drain_at_the_limit():
     assert found.drained_at == NOW + 2 * RATE_WINDOW
 
 
-def test_deliveries_before_the_backlog_do_not_count():
+def test_deliveries_before_the_backlog_do_not_count_in_its_rate():
     began = NOW - 5 * MINUTE
     some = BacklogHour(pixel="o8z6j", hour=began // HOUR, deliveries=100, first=began, oldest=began)
 
@@ -78,13 +78,13 @@ def young(age, many=200):
     return BacklogHour(pixel="o8z6j", hour=at // HOUR, deliveries=many, first=at, oldest=at)
 
 
-def test_fresh_backlog_of_which_nothing_is_delivered_is_stalled():
+def test_new_backlog_without_deliveries_is_stalled():
     assert forecast(young(9_000)).rate > 0
     assert forecast(young(10_000)).stalled
     assert forecast(young(59_000)).stalled
 
 
-def test_deliveries_earlier_in_the_minute_of_the_oldest_do_not_count():
+def test_deliveries_in_the_minute_of_the_oldest_one_do_not_count():
     # The store sums the deliveries of a minute at its end: these may all precede the backlog.
     began = NOW - 5 * MINUTE - 20_000
     summed = (NOW - 5 * MINUTE - 1, 60_000)
@@ -92,7 +92,7 @@ def test_deliveries_earlier_in_the_minute_of_the_oldest_do_not_count():
     assert forecast(young(NOW - began), delivered=[summed]).stalled
 
 
-def test_rate_of_a_young_backlog_is_that_of_its_whole_minutes():
+def test_rate_of_a_new_backlog_is_that_of_its_full_minutes():
     summed = [(NOW - 2 * MINUTE - 1, 900), (NOW - MINUTE - 1, 50), (NOW - 1, 50)]
 
     assert forecast(young(2 * MINUTE + 20_000), delivered=summed).rate == 3_000
@@ -104,19 +104,19 @@ def test_backlog_without_deliveries_is_stalled():
     assert (found.drained_at, found.stalled, found.rate) == (None, True, 0)
 
 
-def test_paused_pixel_is_stalled():
+def test_backlog_of_a_paused_pixel_is_stalled():
     found = forecast(waiting(0, 10), delivered=[(NOW - MINUTE, 50)], paused=["o8z6j"])
 
     assert found.stalled
 
 
-def test_delivery_before_its_deadline_is_not_missed():
+def test_delivery_sent_before_its_deadline_is_not_missed():
     found = forecast(waiting(40, 1_000), delivered=[(NOW - MINUTE, 1_000)])
 
     assert (found.misses, found.late) == (0, 0)
 
 
-def test_delivery_after_its_deadline_is_counted():
+def test_delivery_sent_after_its_deadline_is_missed():
     # At a thousand an hour, the last one is due in eight hours but sent in ten.
     found = forecast(waiting(40, 10_000), delivered=[(NOW - MINUTE, 250)])
 
@@ -125,7 +125,7 @@ def test_delivery_after_its_deadline_is_counted():
     assert (found.rate, found.misses, found.late) == (1_000, 1_111, 0)
 
 
-def test_later_deliveries_wait_for_earlier_ones():
+def test_later_deliveries_are_sent_after_earlier_ones():
     found = forecast(waiting(47, 900), waiting(46, 900), delivered=[(NOW - MINUTE, 125)])
 
     # 500 an hour: the first 900 are sent in time, within 1.8 hours. The others are sent by 3.6
@@ -139,7 +139,7 @@ def test_overdue_deliveries_are_missed():
     assert (found.late, found.misses) == (100, 100)
 
 
-def test_part_of_an_hour_with_passing_deadlines_is_late():
+def test_part_of_an_hour_with_ended_deadlines_is_missed():
     half = NOW + HOUR // 2
     [found] = forecasts(
         [a_destination()], [waiting(48, 100)], {"o8z6j": [(half - 1, 60_000)]}, now=half
@@ -148,26 +148,26 @@ def test_part_of_an_hour_with_passing_deadlines_is_late():
     assert found.late == 50
 
 
-def test_one_late_delivery_is_not_rounded_away():
+def test_one_missed_delivery_is_not_rounded_to_0():
     at = NOW - 48 * HOUR - 1
     hour = BacklogHour(pixel="o8z6j", hour=at // HOUR, deliveries=1, first=at, oldest=at)
 
     assert forecast(hour, delivered=[(NOW - 1, 50)]).late == 1
 
 
-def test_stalled_backlog_misses_nothing_if_it_resumes_now():
+def test_stalled_backlog_is_forecast_as_if_it_continued_now():
     found = forecast(waiting(40, 100))
 
     assert (found.misses, found.next_deadline) == (0, NOW + 8 * HOUR)
 
 
-def test_next_deadline_is_in_the_future():
+def test_next_deadline_of_a_backlog_is_in_the_future():
     found = forecast(waiting(60, 5), waiting(10, 5))
 
     assert found.next_deadline == NOW + 38 * HOUR
 
 
-def test_pixels_of_one_account_share_its_limit():
+def test_pixels_of_one_account_share_its_rate_limit():
     backlog = [waiting(0, 300, pixel="p"), waiting(0, 100, pixel="q")]
     fresh = [
         BacklogHour(
@@ -196,5 +196,5 @@ def test_ambiguous_delivery_has_an_earlier_deadline_and_its_own_age():
     assert (found.next_deadline, found.oldest) == (NOW + 39 * HOUR, NOW - HOUR)
 
 
-def test_unconfigured_pixel_has_no_forecast():
+def test_pixel_that_is_not_configured_has_no_forecast():
     assert forecasts([], [waiting(1, 5)], {}, now=NOW) == []

@@ -127,7 +127,7 @@ async def test_healthy_gateway_has_no_alert(running):
     assert stage.said() == []
 
 
-async def test_check_reports_forecasts_and_free_space(running):
+async def test_monitor_reports_forecasts_and_free_space(running):
     stage = Stage()
     await stage.receive("order-1")
 
@@ -137,7 +137,7 @@ async def test_check_reports_forecasts_and_free_space(running):
     assert (looked.space, [forecast.pending for forecast in looked.forecasts]) == (ROOM, [1])
 
 
-async def test_pause_alerts_at_once(running):
+async def test_pause_opens_an_alert_at_once(running):
     stage = Stage()
     await running(stage)
 
@@ -160,7 +160,7 @@ async def test_alert_resolves_after_the_pixel_resumed_for_a_while(running):
     assert [phase for phase, *_ in stage.said()] == [AlertPhase.OPENED, AlertPhase.RESOLVED]
 
 
-async def test_pause_from_before_a_restart_alerts_at_the_start(running):
+async def test_pause_from_before_a_restart_opens_an_alert_at_the_start(running):
     stage = Stage()
     await stage.store.put(
         [Pause(pixel=PIXEL, since=1, cause=Cause.PIXEL_REFUSED, reason="404 NOT_FOUND: none")]
@@ -194,7 +194,7 @@ async def test_alert_open_before_a_restart_stays_open(running):
 
 
 @pytest.mark.parametrize("where", ["ledger", "outbox", "sweep"])
-async def test_failed_commit_alerts_though_nothing_can_be_written(running, where):
+async def test_failed_commit_opens_an_alert_without_writing_it(running, where):
     stage = Stage()
     await running(stage)
     stage.store.failing = True
@@ -205,7 +205,7 @@ async def test_failed_commit_alerts_though_nothing_can_be_written(running, where
     assert stage.open() == {(AlertKind.STORE_FAILING, STORE)}
 
 
-async def test_other_trouble_is_no_store_alert(running):
+async def test_problem_outside_the_store_is_no_store_alert(running):
     stage = Stage()
     await running(stage)
 
@@ -229,7 +229,7 @@ async def test_store_alert_resolves_after_successful_commits(running):
     assert list(await stage.store.load(Alert)) != []  # not reported yet
 
 
-async def test_reported_condition_alerts_and_resolves(running):
+async def test_reported_condition_opens_and_resolves_an_alert(running):
     stage = Stage()
     await running(stage)
     warning = {"kind": AlertKind.STORE_UNUSABLE, "subject": STORE, "reason": "page 7"}
@@ -245,7 +245,7 @@ async def test_reported_condition_alerts_and_resolves(running):
     ]
 
 
-async def test_lasting_wrong_clock_alerts(running):
+async def test_clock_that_stays_wrong_opens_an_alert(running):
     stage = Stage()
     await running(stage)
 
@@ -255,7 +255,7 @@ async def test_lasting_wrong_clock_alerts(running):
     assert stage.open() == {(AlertKind.CLOCK_WRONG, CLOCK)}
 
 
-async def test_full_disk_alerts_within_a_minute(running):
+async def test_full_disk_opens_an_alert_within_a_minute(running):
     stage = Stage()
     await running(stage)
 
@@ -265,7 +265,7 @@ async def test_full_disk_alerts_within_a_minute(running):
     assert stage.open() == {(AlertKind.DISK_NEARLY_FULL, STORE)}
 
 
-async def test_unreadable_figures_are_reported_and_resolve_no_alert(running):
+async def test_unreadable_figures_open_an_alert_and_resolve_none(running):
     stage = Stage()
     stage.disk.room = DiskSpace(free=1, files={})
     await running(stage)
@@ -279,9 +279,7 @@ async def test_unreadable_figures_are_reported_and_resolve_no_alert(running):
     assert stage.open() == {(AlertKind.DISK_NEARLY_FULL, STORE)}
 
 
-async def test_unreadable_store_at_the_start_does_not_stop_the_monitor(
-    running,
-):
+async def test_unreadable_store_at_the_start_does_not_stop_the_monitor(running):
     stage = Stage()
     stage.store.failing = True
     stage.disk.room = DiskSpace(free=1, files={})
@@ -291,7 +289,7 @@ async def test_unreadable_store_at_the_start_does_not_stop_the_monitor(
     assert stage.open() == {(AlertKind.DISK_NEARLY_FULL, STORE)}
 
 
-async def test_lasting_deadline_risk_alerts(running):
+async def test_lasting_deadline_risk_opens_an_alert(running):
     stage = Stage()
     await stage.receive("order-1")
     await stage.clock.advance(47 * HOUR)
@@ -303,7 +301,7 @@ async def test_lasting_deadline_risk_alerts(running):
     assert (early, stage.open()) == ([], {(AlertKind.DEADLINE_RISK, PIXEL)})
 
 
-async def test_silent_source_alerts():
+async def test_silent_source_opens_an_alert():
     stage = Stage(sources=("shop", "till"))
     for day in range(9):
         await stage.day(f"shop-{day}", f"till-{day}")
@@ -315,7 +313,7 @@ async def test_silent_source_alerts():
     assert (AlertKind.SOURCE_SILENT, "till") not in stage.open()
 
 
-async def test_silence_is_not_over_because_a_write_failed():
+async def test_failed_write_does_not_resolve_the_alert_of_a_silent_source():
     stage = Stage()
     for day in range(9):
         await stage.day(f"shop-{day}")
@@ -329,7 +327,7 @@ async def test_silence_is_not_over_because_a_write_failed():
     assert (AlertKind.SOURCE_SILENT, "shop") in stage.open()
 
 
-async def test_usual_traffic_survives_a_restart_and_downtime_is_no_silence():
+async def test_usual_traffic_is_kept_over_a_restart_and_downtime_is_no_silence():
     stage = Stage()
     for day in range(9):
         await stage.day(f"shop-{day}")
@@ -345,7 +343,7 @@ async def test_usual_traffic_survives_a_restart_and_downtime_is_no_silence():
     assert (AlertKind.SOURCE_SILENT, "shop") in again.open()
 
 
-async def test_internal_error_does_not_end_the_monitor(running):
+async def test_internal_error_does_not_stop_the_monitor(running):
     stage = Stage()
     await running(stage)
     stage.disk.room = "much"  # not a plausible free space

@@ -102,7 +102,7 @@ async def test_alert_is_sent_to_the_webhook_once(running):
         (NoResponse(reason="no answer in time", left=True), "no answer in time"),
     ],
 )
-async def test_failed_message_is_repeated_under_the_same_id(running, refusal, why):
+async def test_failed_message_is_repeated_with_the_same_id(running, refusal, why):
     stage = Stage(refusal, TAKEN)
     running(stage)
     stage.read(bad=True)
@@ -118,7 +118,7 @@ async def test_failed_message_is_repeated_under_the_same_id(running, refusal, wh
     assert stage.register.news() == []
 
 
-async def test_unavailable_webhook_is_tried_less_and_less_often(running):
+async def test_unavailable_webhook_is_called_at_growing_intervals(running):
     stage = Stage(*[answered(503)] * 1_000)
     running(stage)
     stage.read(bad=True)
@@ -131,7 +131,7 @@ async def test_unavailable_webhook_is_tried_less_and_less_often(running):
     assert LONGEST_REST == 5 * MINUTE
 
 
-async def test_refused_message_delays_no_other(running):
+async def test_refused_message_does_not_delay_others(running):
     def picky(outbound):
         return answered(400) if b"bad" in outbound.body else TAKEN
 
@@ -177,7 +177,7 @@ async def test_unsent_message_is_sent_after_the_next_start(running):
     )
 
 
-async def test_no_message_is_pending_without_a_webhook(running):
+async def test_messages_are_not_queued_without_a_webhook(running):
     stage = Stage(webhook=False)
     stage.read(bad=True)
     stage.read(bad=True, subject="other")
@@ -189,5 +189,5 @@ async def test_no_message_is_pending_without_a_webhook(running):
     assert [alert.subject for alert in await stage.alarms.load(Alert)] == ["o8z6j"]
 
 
-def test_repr_of_a_webhook_hides_its_address():
+def test_repr_of_a_webhook_hides_its_url():
     assert "hooks" not in repr(Webhook(address=Secret(ADDRESS), secret=Secret("s3")))

@@ -26,7 +26,7 @@ ALERT = Alert(
 )
 
 
-def test_message_is_signed_as_by_standard_webhooks():
+def test_webhook_message_is_signed_like_by_standard_webhooks():
     assert headers(ENVELOPE, now=AT + 999, secret=SECRET) == {
         "Content-Type": "application/json",
         "webhook-id": ENVELOPE.id,
@@ -35,11 +35,11 @@ def test_message_is_signed_as_by_standard_webhooks():
     }
 
 
-def test_message_is_unsigned_without_a_secret():
+def test_webhook_message_is_unsigned_without_a_secret():
     assert "webhook-signature" not in headers(ENVELOPE, now=AT, secret=None)
 
 
-def test_custom_secret_is_used_unchanged():
+def test_custom_webhook_secret_is_used_unchanged():
     signed = b"msg_p5jXN8AQM9LWM0D4loKWxJek.1614265330." + ENVELOPE.body
     digest = hmac.new(b"between us", signed, hashlib.sha256).digest()
 
@@ -57,11 +57,11 @@ def test_custom_secret_is_used_unchanged():
         ("anything else", False),
     ],
 )
-def test_base64_secret_must_be_valid(text, bad):
+def test_base64_webhook_secret_must_be_valid(text, bad):
     assert unreadable(Secret(text)) is bad
 
 
-def test_message_has_text_reason_start_and_help():
+def test_webhook_message_has_text_reason_start_and_help():
     envelope = enveloped(ALERT, AlertPhase.OPENED, gateway="https://t.shop.example")
 
     assert json.loads(envelope.body) == {
@@ -85,7 +85,7 @@ def test_message_has_text_reason_start_and_help():
     }
 
 
-def test_resolution_has_start_and_end():
+def test_message_of_a_resolved_alert_has_start_and_end():
     over = msgspec.structs.replace(ALERT, resolved_at=ALERT.opened_at + 60_000)
 
     said = json.loads(enveloped(over, AlertPhase.RESOLVED, gateway="g").body)
@@ -98,7 +98,7 @@ def test_resolution_has_start_and_end():
     assert said["text"].startswith("[resolved] ")
 
 
-def test_each_message_has_its_own_stable_id():
+def test_each_webhook_message_has_its_own_stable_id():
     def ids(alert):
         return [enveloped(alert, phase, gateway="g").id for phase in AlertPhase]
 
@@ -111,11 +111,11 @@ def test_each_message_has_its_own_stable_id():
 @pytest.mark.parametrize(
     "name", ["type", "payload", "channel", "username", "attachments", "props", "priority"]
 )
-def test_message_has_no_field_with_a_special_meaning_for_chats(name):
+def test_webhook_message_has_no_field_with_a_special_meaning_for_chats(name):
     assert name not in json.loads(enveloped(ALERT, AlertPhase.OPENED, gateway="g").body)
 
 
-def test_reason_of_x_mentions_nobody_in_a_chat():
+def test_reason_of_x_cannot_mention_users_of_a_chat():
     loud = msgspec.structs.replace(ALERT, reason="no such pixel <!channel> @here")
 
     said = json.loads(enveloped(loud, AlertPhase.OPENED, gateway="g").body)
@@ -124,7 +124,7 @@ def test_reason_of_x_mentions_nobody_in_a_chat():
     assert said["reason"] == loud.reason
 
 
-def test_trial_message_has_the_format_of_an_alert():
+def test_message_has_the_format_of_an_alert():
     said = json.loads(trial(id_="t-1", now=AT, gateway="g").body)
 
     assert said.keys() == json.loads(enveloped(ALERT, AlertPhase.OPENED, gateway="g").body).keys()

@@ -39,7 +39,7 @@ async def told(people):
 
 
 @pytest.mark.parametrize("name", ["", "Ada", "a b", "-ada", "a" * 65, "ada\n", "ädä", "../ada"])
-async def test_invalid_name_is_refused(user_accounts, name):
+async def test_invalid_user_name_is_refused(user_accounts, name):
     with pytest.raises(InvalidAccountChange):
         await add(user_accounts, name)
 
@@ -100,7 +100,7 @@ async def test_user_names_are_unique(user_accounts):
         await add(user_accounts, "ada")
 
 
-async def test_last_admin_stays_admin(user_accounts):
+async def test_last_admin_cannot_be_demoted(user_accounts):
     await add(user_accounts, "ada")
     await add(user_accounts, "olga", Role.OPERATOR)
 
@@ -111,7 +111,7 @@ async def test_last_admin_stays_admin(user_accounts):
 
 
 @pytest.mark.parametrize("pixels", [[], ["o8z6j"]])
-async def test_admin_of_some_pixels_is_refused(user_accounts, pixels):
+async def test_admin_must_see_all_pixels(user_accounts, pixels):
     await add(user_accounts, "grace")
     await add(user_accounts, "ada", Role.OPERATOR)
 
@@ -124,7 +124,7 @@ async def test_admin_of_some_pixels_is_refused(user_accounts, pixels):
     assert roles == {"ada": Role.OPERATOR, "grace": Role.ADMIN}
 
 
-async def test_role_or_password_change_ends_the_sessions(user_accounts, people):
+async def test_change_of_role_or_password_ends_the_sessions(user_accounts, people):
     await add(user_accounts, "grace")
     await add(user_accounts, "ada")
     left = []
@@ -142,7 +142,7 @@ async def test_role_or_password_change_ends_the_sessions(user_accounts, people):
     assert left == [0, 0, 0, 0]
 
 
-async def test_every_change_is_audited_without_passwords(user_accounts, people):
+async def test_every_change_of_a_user_is_audited_without_passwords(user_accounts, people):
     await add(user_accounts, "ada")
     await add(user_accounts, "olga", Role.OPERATOR)
     await user_accounts.allow("olga", role=Role.VIEWER, pixels=["o8z6j"], by="ada")
@@ -188,6 +188,8 @@ async def test_api_key_is_stored_as_a_hash_and_found_until_revoked(user_accounts
 @pytest.mark.parametrize(
     ("scopes", "pixels"), [([], None), ([KeyScope.METRICS], ["o8z6j"]), ([KeyScope.METRICS], [])]
 )
-async def test_key_without_scopes_or_with_unknown_pixels_is_refused(user_accounts, scopes, pixels):
+async def test_api_key_without_scopes_or_with_unknown_pixels_is_refused(
+    user_accounts, scopes, pixels
+):
     with pytest.raises(InvalidAccountChange):
         await user_accounts.make_key("reports", scopes=scopes, pixels=pixels, by="ada")

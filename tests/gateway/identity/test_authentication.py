@@ -1,4 +1,4 @@
-"""Sign-in, session lifetime and forced sign-out, with a fake clock."""
+"""Sign-in, expiry of sessions and sign-out, with a fake clock."""
 
 import asyncio
 
@@ -45,7 +45,7 @@ async def test_session_token_is_new_each_time_and_stored_as_a_hash(api):
         ("ada", "x" * 1_025),
     ],
 )
-async def test_failed_sign_in_gets_one_answer_after_one_password_check(api, name, password):
+async def test_failed_sign_in_has_one_message_and_checks_one_password(api, name, password):
     await api.add()
 
     answer = await api.try_(name, password)
@@ -64,7 +64,7 @@ async def test_first_sign_in_takes_as_long_for_unknown_users(api, name):
     assert (api.passwords.hashed, api.passwords.verified) == (1, 1)
 
 
-async def test_password_in_the_name_field_is_not_audited(api):
+async def test_password_in_the_field_for_the_name_is_not_audited(api):
     await api.try_(name="My Secret Sentence!")
 
     entries = await api.people.audit(limit=9)
@@ -101,7 +101,7 @@ async def test_session_ends_after_twelve_hours(api):
     assert await api.authentication.inside(token) is None
 
 
-async def test_session_of_a_removed_user_is_over(api):
+async def test_session_of_a_removed_user_has_ended(api):
     await api.add(role=Role.VIEWER)
     token = await api.token()
 
@@ -110,7 +110,7 @@ async def test_session_of_a_removed_user_is_over(api):
     assert await api.authentication.inside(token) is None
 
 
-async def test_renewed_session_has_a_new_token_and_the_old_ends(api):
+async def test_renewed_session_has_a_new_token_and_the_old_one_ends(api):
     await api.add()
     token = await api.token()
     inside = await api.authentication.inside(token)
@@ -130,7 +130,7 @@ async def test_renewed_session_has_a_new_token_and_the_old_ends(api):
         UserRemoved(name="ada"),
     ],
 )
-async def test_ended_session_is_not_renewed(api, change):
+async def test_ended_session_cannot_be_renewed(api, change):
     await api.add(role=Role.OPERATOR)
     inside = await api.authentication.inside(await api.token())
     await api.people.change(change, audit_event=AUDIT_EVENT)
@@ -141,7 +141,7 @@ async def test_ended_session_is_not_renewed(api, change):
     assert list(await api.people.sessions("ada")) == []
 
 
-async def test_replaced_password_is_not_confirmed(api):
+async def test_old_password_does_not_confirm_an_action(api):
     await api.add()
     inside = await api.authentication.inside(await api.token())
     given = PasswordSet(
@@ -170,7 +170,7 @@ async def test_wrong_password_in_a_session_is_audited(api):
     assert before.audit_event.what == "sign_in"
 
 
-async def test_leave_everywhere_keeps_the_current_session(api):
+async def test_sign_out_everywhere_keeps_the_current_session(api):
     await api.add()
     here, elsewhere = await api.token(), await api.token()
 
@@ -181,7 +181,7 @@ async def test_leave_everywhere_keeps_the_current_session(api):
     assert await api.authentication.inside(elsewhere) is None
 
 
-async def test_each_guess_after_five_doubles_the_wait(api):
+async def test_each_wrong_password_after_five_doubles_the_wait(api):
     await api.add()
     for _ in range(5):
         await api.try_(password="wrong")
@@ -196,7 +196,7 @@ async def test_each_guess_after_five_doubles_the_wait(api):
     assert waits == [1, 2, 4, 8]
 
 
-async def test_right_password_waits_and_then_succeeds(api):
+async def test_right_password_is_accepted_after_the_wait(api):
     await api.add()
     for _ in range(6):
         await api.try_(password="wrong")
@@ -207,7 +207,7 @@ async def test_right_password_waits_and_then_succeeds(api):
     assert isinstance(await api.try_(), LoginSucceeded)
 
 
-async def test_ten_thousand_guesses_check_few_passwords(api):
+async def test_ten_thousand_wrong_passwords_cause_few_password_checks(api):
     await api.add()
 
     for number in range(10_000):
@@ -227,7 +227,7 @@ async def test_addresses_of_one_ipv6_network_count_as_one(api):
     assert isinstance(elsewhere, LoginSucceeded)
 
 
-async def test_simultaneous_guesses_are_counted(api):
+async def test_simultaneous_wrong_passwords_are_counted(api):
     await api.add()
 
     await asyncio.gather(*(api.try_(password=f"guess {number}") for number in range(500)))
@@ -243,14 +243,14 @@ async def test_repeated_successful_sign_ins_are_not_limited(api):
     assert all(isinstance(answer, LoginSucceeded) for answer in answers)
 
 
-async def test_many_names_from_one_address_are_limited(api):
+async def test_sign_ins_with_many_names_from_one_address_are_limited(api):
     for number in range(200):
         await api.try_(name=f"user{number}")
 
     assert api.passwords.verified <= 20
 
 
-async def test_outdated_hash_is_renewed_at_the_next_sign_in(api):
+async def test_outdated_password_hash_is_renewed_at_the_next_sign_in(api):
     await api.add(password=Secret(f"former:{PASSWORD}"))
 
     await api.token()

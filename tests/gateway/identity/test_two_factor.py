@@ -40,14 +40,14 @@ async def test_expired_session_can_neither_enable_nor_disable_two_factor(api, wh
     assert await api.people.user("ada") == msgspec.structs.replace(user, role=Role.VIEWER)
 
 
-async def test_two_factor_sign_in_requires_a_code(api):
+async def test_sign_in_with_two_factor_requires_a_code(api):
     await api.with_codes()
 
     assert await api.try_() == LoginFailed()
     assert await api.try_(code="000000") == LoginFailed()
 
 
-async def test_code_is_accepted_once(api):
+async def test_two_factor_code_is_accepted_once(api):
     await api.with_codes()
     await api.clock.advance(30 * SECOND)
     code = api.code()
@@ -58,13 +58,13 @@ async def test_code_is_accepted_once(api):
     assert second == LoginFailed()
 
 
-async def test_code_used_for_the_setup_does_not_sign_in(api):
+async def test_two_factor_code_of_the_setup_does_not_sign_in(api):
     await api.with_codes()
 
     assert await api.try_(code=api.code()) == LoginFailed()
 
 
-async def test_code_older_than_a_used_one_is_refused(api):
+async def test_two_factor_code_older_than_a_used_one_is_refused(api):
     await api.with_codes()
     await api.clock.advance(60 * SECOND)
     before = api.code()
@@ -75,7 +75,7 @@ async def test_code_older_than_a_used_one_is_refused(api):
 
 
 @pytest.mark.parametrize(("later", "does"), [(-60, False), (-30, True), (30, True), (60, False)])
-async def test_clock_may_differ_by_one_step(api, later, does):
+async def test_clock_of_the_authenticator_may_differ_by_one_step(api, later, does):
     await api.with_codes()
     await api.clock.advance(5 * MINUTE)
 
@@ -95,7 +95,7 @@ async def test_recovery_code_is_accepted_once_in_any_spelling(api):
     assert len((await api.people.user("ada")).recovery) == 9
 
 
-async def test_no_code_is_stored_in_plain_text(api):
+async def test_two_factor_codes_are_not_stored_in_plain_text(api):
     recovery = await api.with_codes()
 
     kept = repr(msgspec.structs.asdict(await api.people.user("ada")))

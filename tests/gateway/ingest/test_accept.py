@@ -69,7 +69,7 @@ def for_x(conversion_id="order-1", **fields):
     } | fields
 
 
-async def test_requests_being_accepted_can_be_awaited():
+async def test_requests_in_progress_can_be_awaited():
     stage = AcceptStage()
     stage.may_record.clear()
     taking = asyncio.create_task(stage.native(purchase()))
@@ -126,7 +126,7 @@ async def test_receipt_counts_every_result():
     )
 
 
-async def test_account_balances():
+async def test_accepted_conversions_add_up_in_the_balance():
     stage = AcceptStage()
 
     await stage.native(purchase("a"), purchase("a"), purchase("b", event="other"), {})
@@ -147,7 +147,7 @@ async def test_repeated_conversion_is_a_duplicate():
     assert (receipt.accepted, receipt.duplicates) == (0, 1)
 
 
-async def test_same_id_under_another_event_is_another_conversion():
+async def test_same_id_with_another_event_is_another_conversion():
     stage = AcceptStage()
     await stage.native(purchase("a"))
 
@@ -156,7 +156,7 @@ async def test_same_id_under_another_event_is_another_conversion():
     assert (receipt.accepted, receipt.duplicates) == (1, 0)
 
 
-async def test_native_and_x_endpoints_share_the_keys():
+async def test_native_and_x_routes_share_deduplication_keys():
     stage = AcceptStage()
     await stage.native(purchase("a"))
 
@@ -177,7 +177,7 @@ async def test_pixel_is_woken_once_after_the_commit():
     assert len(stage.submissions) == 1
 
 
-async def test_fully_rejected_submission_is_counted():
+async def test_submission_with_only_rejected_conversions_is_counted():
     stage = AcceptStage()
 
     receipt = await stage.native({"event": "purchase"})
@@ -198,7 +198,7 @@ async def test_fully_rejected_submission_is_counted():
 
 
 @pytest.mark.parametrize("trouble", [QueueFull, LedgerUnavailable])
-async def test_failed_commit_is_not_acknowledged(trouble):
+async def test_submission_with_a_failed_commit_is_not_acknowledged(trouble):
     stage = AcceptStage()
     stage.store.refuse = trouble(reason="disk full", retry_after=2)
 
@@ -220,7 +220,7 @@ async def test_malformed_request_is_not_recorded():
     assert (stage.submissions, stage.woken, stage.notices) == ([], [], [])
 
 
-async def test_request_x_would_refuse_is_refused_whole_and_not_recorded():
+async def test_request_that_x_would_refuse_is_refused_as_a_whole():
     stage = AcceptStage()
 
     with pytest.raises(XAcceptRefusal) as caught:
@@ -237,7 +237,7 @@ async def test_request_x_would_refuse_is_refused_whole_and_not_recorded():
     assert (stage.submissions, stage.notices) == ([], [])
 
 
-async def test_refusal_prints_codes_and_no_values():
+async def test_refusal_contains_codes_and_no_values():
     stage = AcceptStage()
 
     with pytest.raises(XAcceptRefusal) as caught:
@@ -246,7 +246,7 @@ async def test_refusal_prints_codes_and_no_values():
     assert str(caught.value) == "400: INVALID_PARAMETER, INVALID_PARAMETER"
 
 
-async def test_submission_contains_no_raw_person():
+async def test_stored_submission_contains_no_plain_personal_data():
     stage = AcceptStage()
 
     await stage.native(
@@ -261,7 +261,7 @@ async def test_submission_contains_no_raw_person():
     assert "canary" not in repr(submission)
 
 
-async def test_idempotency_key_makes_a_retry_a_duplicate():
+async def test_retry_with_an_idempotency_key_is_a_duplicate():
     stage = AcceptStage()
     order = {"event": "sign_up", "twclid": "abc"}
     await stage.native(order, idempotency_key="k")
@@ -272,7 +272,7 @@ async def test_idempotency_key_makes_a_retry_a_duplicate():
     assert (again.duplicates, other.accepted) == (1, 1)
 
 
-async def test_idempotency_key_cannot_be_reused_for_another_request():
+async def test_idempotency_key_cannot_be_used_for_another_request():
     stage = AcceptStage()
     order = {"event": "sign_up", "twclid": "abc"}
     await stage.native(order, idempotency_key="k")
@@ -283,7 +283,7 @@ async def test_idempotency_key_cannot_be_reused_for_another_request():
     assert await accounts_of(stage) == 1
 
 
-async def test_key_order_makes_no_other_request():
+async def test_order_of_json_keys_does_not_make_another_request():
     stage = AcceptStage()
     await stage.native({"event": "sign_up", "twclid": "abc"}, idempotency_key="k")
 
@@ -309,7 +309,7 @@ async def test_failed_commits_are_reported_once_in_a_while():
     assert stage.notices == [ProblemSeen(where="ledger", reason="disk full")] * 3
 
 
-async def test_failed_commit_is_trouble_for_a_few_seconds():
+async def test_failed_commit_is_a_problem_for_a_few_seconds():
     clock, store = MovingClock(), MemoryStore()
     accept = Accept(
         ledger=store,
@@ -331,7 +331,7 @@ async def test_failed_commit_is_trouble_for_a_few_seconds():
     assert (during, after) == ("disk full", None)
 
 
-async def test_consent_verdicts_are_reported_only_if_something_was_decided():
+async def test_consent_verdicts_are_reported_only_if_there_was_a_decision():
     stage = AcceptStage()
 
     await stage.native(purchase("a"), purchase("b", consent={"ad_storage": "denied"}))

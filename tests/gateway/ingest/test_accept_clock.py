@@ -1,4 +1,4 @@
-"""A jump of the wall clock affects only conversions that came without a time of their own."""
+"""A jump of the wall clock affects only conversions that have no time of their own."""
 
 import json
 
@@ -43,7 +43,7 @@ class AcceptClockStage:
 
 
 @pytest.mark.parametrize("by", [8 * DAY, 74 * 365 * DAY])
-async def test_clock_set_forward_does_not_shorten_the_dedup_window(by):
+async def test_clock_set_forward_does_not_shorten_the_deduplication_window(by):
     stage = AcceptClockStage()
     await stage.submit()
 
@@ -53,7 +53,7 @@ async def test_clock_set_forward_does_not_shorten_the_dedup_window(by):
     assert (receipt.accepted, receipt.duplicates) == (0, 1)
 
 
-async def test_receipt_time_uses_the_monotonic_clock():
+async def test_time_of_receipt_uses_the_monotonic_clock():
     stage = AcceptClockStage()
     began = stage.wall.now()
 

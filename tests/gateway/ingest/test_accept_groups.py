@@ -133,7 +133,7 @@ def bodies():
 @pytest.mark.parametrize("name", [None, "n1"])
 @pytest.mark.parametrize("required", [False, True])
 @pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
-async def test_group_is_recorded_like_its_single_requests(settings, required, name):
+async def test_group_of_requests_is_recorded_like_single_requests(settings, required, name):
     source = msgspec.structs.replace(
         a_source(), pixels=frozenset({"o8z6j", "p2"}), consent=ConsentPolicy(required=required)
     )
@@ -194,7 +194,7 @@ def test_typical_requests_share_one_notice():
     assert stage.woken.count("o8z6j") == 2
 
 
-def test_errors_of_a_group_reach_their_requests():
+def test_error_of_a_request_in_a_group_reaches_only_that_request():
     full = LedgerUnavailable(reason="the disk is full", retry_after=5)
     stage = GroupStage(answers={0: full, 2: Recorded(conflict=True)})
 
@@ -208,7 +208,7 @@ def test_errors_of_a_group_reach_their_requests():
     assert [type(notice) for notice in stage.notices] == [ProblemSeen, Accepted]
 
 
-def test_internal_error_in_a_report_is_the_answer_to_its_requests():
+def test_internal_error_in_a_notice_is_the_response_to_its_requests():
     def wake(_pixel):
         raise ZeroDivisionError
 

@@ -24,7 +24,7 @@ def an_accept():
     )
 
 
-async def test_indexes_of_duplicates_and_suppressed_are_returned():
+async def test_response_lists_indexes_of_duplicates_and_suppressed_conversions():
     accept = an_accept()
     given = [
         conversion("o-1"),
@@ -42,7 +42,7 @@ async def test_indexes_of_duplicates_and_suppressed_are_returned():
     assert receipt.suppressed_reasons == (Suppressed(index=1, reason="consent_denied: ad_storage"),)
 
 
-async def test_misspelt_signal_is_named_in_the_reason_and_other_keys_are_not():
+async def test_reason_names_a_misspelt_consent_signal_but_no_other_key():
     accept = an_accept()
     consents = [{"ad_storge": "granted"}, {"erika@example.com": "granted"}, {"ad_storage": "yess"}]
     given = [conversion(f"o-{n}", consent=consent) for n, consent in enumerate(consents)]
@@ -58,7 +58,7 @@ async def test_misspelt_signal_is_named_in_the_reason_and_other_keys_are_not():
     ]
 
 
-async def test_equal_conversions_without_an_id_in_one_request_are_all_accepted_once():
+async def test_equal_conversions_without_an_id_in_one_request_are_accepted_once_each():
     accept = an_accept()
     purchase = {"event": "purchase", "email": "a@example.com"}
     body = msgspec.json.encode({"conversions": [purchase, purchase, purchase]})

@@ -25,7 +25,7 @@ def signed_up(**fields):
     return Native(**{"event": "sign_up", "twclid": "abc"} | fields)
 
 
-async def test_ignored_events_are_reported_by_reason_and_counted_with_the_commit():
+async def test_ignored_events_are_counted_by_reason_with_the_commit():
     stage = AcceptStage()
 
     receipt = await found(stage, ParsedRequest(ignored=(SCROLL, SCROLL, BOT)))
@@ -53,7 +53,7 @@ async def test_ignored_events_are_reported_by_reason_and_counted_with_the_commit
         Endpoint.SGTM,
     ],
 )
-async def test_rejection_at_any_endpoint_has_its_reason(endpoint):
+async def test_rejection_on_any_route_has_its_reason(endpoint):
     stage = AcceptStage()
     # A private network address is a warning, not a reason to reject.
     unknown = signed_up(event="nothing_of_ours", ip="10.0.0.1", value=msgspec.Raw(b'"much"'))
@@ -92,7 +92,7 @@ async def test_ignored_event_beside_a_conversion_does_not_change_the_balance():
     ]
 
 
-async def test_hit_identity_makes_a_repeated_conversion_a_duplicate():
+async def test_repeated_hit_without_an_id_is_a_duplicate():
     stage = AcceptStage()
     first = ParsedRequest(conversions=(signed_up(ip="203.0.113.7"),), repeated=("GA4 1 2",))
     again = ParsedRequest(conversions=(signed_up(ip="203.0.113.9"),), repeated=("GA4 1 2",))
@@ -114,7 +114,7 @@ async def test_equal_conversions_of_different_hits_are_separate():
     assert [receipt.accepted for receipt in receipts] == [1, 1]
 
 
-async def test_conversion_id_overrides_the_hit_identity():
+async def test_conversion_id_overrides_the_key_of_the_hit():
     stage = AcceptStage()
     both = [
         ParsedRequest(conversions=(signed_up(conversion_id="lead-1"),), repeated=(said,))
@@ -126,7 +126,7 @@ async def test_conversion_id_overrides_the_hit_identity():
     assert [(receipt.accepted, receipt.duplicates) for receipt in receipts] == [(1, 0), (0, 1)]
 
 
-def test_results_of_fired_tags_are_reported_by_name():
+def test_results_of_fired_tags_are_counted_by_name():
     fired = (
         an_entry(pixel="tag:a", index=1),
         an_entry(pixel="tag:b", index=2, held="a person decides"),

@@ -32,7 +32,7 @@ class Keeping(MemoryStore):
         return await super().record(submission)
 
 
-async def test_restricted_conversion_tells_x():
+async def test_restricted_conversion_is_sent_with_restricted_data_use():
     shop = Shop()
 
     receipt = await shop.sell(consent={"npa": "1"})
@@ -64,7 +64,7 @@ async def test_conversion_without_remaining_identifiers_is_suppressed():
     assert json.loads(history.sent)["identifiers"] == []
 
 
-async def test_held_conversion_waits_and_can_be_released():
+async def test_held_conversion_is_not_sent_until_it_is_released():
     shop = Shop(unclear=ConsentAction.HOLD)
 
     receipt = await shop.sell(consent={"gcd": "what"})
@@ -100,7 +100,7 @@ async def test_no_consent_evidence_is_stored_without_signals():
     assert (await shop.history()).consent is None
 
 
-async def test_consent_evidence_contains_no_raw_string():
+async def test_consent_evidence_does_not_contain_the_consent_string():
     shop = Shop(Keeping())
 
     await shop.sell(consent={"tcf": "CQnotastring", "canary@example.com": "canary"})
@@ -111,7 +111,7 @@ async def test_consent_evidence_contains_no_raw_string():
     assert not [word for word in (b"CQnotastring", b"canary") if word in everything]
 
 
-async def test_conversion_of_an_opted_out_person_is_suppressed_at_ingest():
+async def test_conversion_of_an_opted_out_person_is_suppressed_at_intake():
     shop = Shop()
 
     chosen = await shop.choice("denied", email=" Shopper@Example.com ", phone="020 7946 0958")
@@ -125,7 +125,7 @@ async def test_conversion_of_an_opted_out_person_is_suppressed_at_ingest():
     assert json.loads(history.sent)["identifiers"] == []
 
 
-async def test_x_api_conversion_of_an_opted_out_person_is_suppressed_at_ingest():
+async def test_conversion_in_xs_format_of_an_opted_out_person_is_suppressed():
     shop = Shop(Keeping())
     await shop.choice("denied", twclid=CLICK)
 
@@ -139,7 +139,7 @@ async def test_x_api_conversion_of_an_opted_out_person_is_suppressed_at_ingest()
     assert CLICK.encode() not in history.sent
 
 
-async def test_consent_signal_does_not_undo_an_opt_out():
+async def test_consent_signal_does_not_end_an_opt_out():
     shop = Shop()
     await shop.choice("denied", email=EMAIL)
 
@@ -180,7 +180,7 @@ async def test_opt_out_applies_to_one_pixel():
         ({"consent": {"ad_storage": "granted", "gpcc": "1"}, "email": EMAIL}, []),
     ],
 )
-async def test_unusable_choice_is_refused(choice, codes):
+async def test_consent_choice_without_an_identifier_is_refused(choice, codes):
     shop = Shop()
 
     with pytest.raises(UnusableChoice) as refused:
@@ -190,14 +190,14 @@ async def test_unusable_choice_is_refused(choice, codes):
     assert not shop.store.has_opt_outs()
 
 
-async def test_malformed_choice_is_refused():
+async def test_malformed_consent_choice_is_refused():
     shop = Shop()
 
     with pytest.raises(MalformedRequest):
         await shop.choose.note(source=shop.source, body=b'{"emial": "a@example.com"}')
 
 
-def test_person_key_is_useless_without_the_salt():
+def test_key_of_an_opted_out_person_depends_on_salt_and_pixel():
     person = Identifiers(email="e" * 64, phone="p" * 64, click_id=CLICK, ip="203.0.113.7")
 
     keys = person_keys(person, pixel="o8z6j", salt=b"salt")
@@ -208,7 +208,7 @@ def test_person_key_is_useless_without_the_salt():
 
 
 @pytest.mark.parametrize("kind", ["memory", "sqlite"])
-async def test_no_conversion_of_a_thousand_opt_outs_before_the_claim_is_sent(kind, tmp_path):
+async def test_no_conversion_of_a_thousand_opted_out_persons_is_sent(kind, tmp_path):
     store = MemoryStore() if kind == "memory" else await SQLiteStore.open(str(tmp_path / "t.db"))
     shop = Shop(store)
     for number in range(0, 1_000, 100):
@@ -263,7 +263,7 @@ async def test_claim_after_an_acknowledged_opt_out_excludes_the_person(tmp_path)
     assert (wrong, account.received, account.balance) == ([], 300, 0)
 
 
-async def test_opt_out_list_survives_a_restart(tmp_path):
+async def test_opt_out_list_is_kept_over_a_restart(tmp_path):
     path = str(tmp_path / "t.db")
     store = await SQLiteStore.open(path)
     shop = Shop(store)

@@ -61,7 +61,7 @@ def seen(*results, endpoint=Endpoint.BEACON, pixel_calls=(), dedup_rows=None):
         (Endpoint.GA4, DedupPath.SERVER),
     ],
 )
-def test_conversion_is_sighted_by_its_endpoint(endpoint, way):
+def test_conversion_is_in_the_report_under_the_path_of_its_route(endpoint, way):
     assert seen(a_read(), endpoint=endpoint) == (a_dedup_row(way),)
 
 
@@ -74,11 +74,11 @@ def test_conversion_is_sighted_by_its_endpoint(endpoint, way):
         (PixelCall.ABSENT, [DedupPath.PAGE]),
     ],
 )
-def test_page_pixel_call_is_sighted(call, ways):
+def test_pixel_call_of_a_page_is_in_the_report(call, ways):
     assert [row.way for row in seen(a_read(), pixel_calls=[call])] == ways
 
 
-def test_pixel_call_is_dated_by_the_conversion_but_not_in_the_future():
+def test_pixel_call_has_the_time_of_the_conversion_but_not_in_the_future():
     early = msgspec.structs.replace(a_conversion(), time=NOW - 5)
     late = msgspec.structs.replace(a_conversion(), time=NOW + 5)
 
@@ -91,13 +91,13 @@ def test_pixel_call_is_dated_by_the_conversion_but_not_in_the_future():
 
 
 @pytest.mark.parametrize("why", [{"suppressed": "consent_denied"}, {"held": "consent_unclear"}])
-def test_unsent_conversion_is_sighted_only_at_the_pixel(why):
+def test_suppressed_conversion_is_in_the_report_only_as_a_pixel_call(why):
     assert [row.way for row in seen(a_read(**why), pixel_calls=[PixelCall.LOADED])] == [
         DedupPath.PIXEL
     ]
 
 
-def test_rejected_conversion_is_sighted_only_at_the_pixel():
+def test_rejected_conversion_is_in_the_report_only_as_a_pixel_call():
     plain = a_dedup_row(DedupPath.PIXEL, click_mark=None)
 
     assert seen(a_refused(), pixel_calls=[PixelCall.LOADED]) == (plain,)
@@ -106,26 +106,26 @@ def test_rejected_conversion_is_sighted_only_at_the_pixel():
 @pytest.mark.parametrize(
     "said", [{"event": "unknown"}, {"event": None}, {"conversion_id": None}, {"conversion_id": ""}]
 )
-def test_rejected_conversion_without_an_event_or_id_is_not_sighted(said):
+def test_rejected_conversion_without_an_event_or_id_is_not_in_the_report(said):
     assert seen(a_refused(**said), pixel_calls=[PixelCall.LOADED]) == ()
 
 
-def test_pixel_without_page_reports_is_not_watched():
+def test_pixel_without_page_requests_is_not_in_the_report():
     assert seen(a_read(), dedup_rows=a_builder("other")) == ()
     assert a_builder("other").of_x([a_conversion()], now=NOW) == ()
 
 
-def test_x_api_request_is_a_server_dedup_row():
+def test_request_in_xs_format_is_in_the_report_as_a_server():
     assert a_builder().of_x([a_conversion()], now=NOW) == (a_dedup_row(DedupPath.SERVER),)
 
 
-def test_watched_pixels_are_those_of_sources_with_origins():
+def test_pixels_in_the_report_are_those_of_sources_with_origins():
     page = msgspec.structs.replace(a_source("page", pixel="p1"), origins=("https://shop.example",))
 
     assert watched([page, a_source("server", pixel="p2")]) == {"p1"}
 
 
-def test_marks_match_stored_dedup_rows():
+def test_hashes_of_an_order_match_those_in_the_store():
     order = msgspec.structs.replace(
         a_conversion("order-1"), identifiers=Identifiers(click_id="c", email="e", phone="p")
     )
@@ -135,7 +135,7 @@ def test_marks_match_stored_dedup_rows():
     )  # fmt: skip
 
 
-def test_marks_are_equal_only_for_the_same_order():
+def test_hashes_are_equal_only_for_the_same_order():
     order = msgspec.structs.replace(
         a_conversion("order-1"), identifiers=Identifiers(click_id="c", email="e")
     )

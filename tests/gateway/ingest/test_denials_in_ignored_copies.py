@@ -1,4 +1,4 @@
-"""The denial in an ignored copy (a robot's, or above a page's limit) applies to all copies."""
+"""The denial in an ignored copy (of a robot, or above the value limit) applies to all copies."""
 
 from decimal import Decimal
 
@@ -91,7 +91,7 @@ async def test_denial_in_an_ignored_copy_suppresses_a_later_copy(shop, read, vis
 
 @IGNORED
 @pytest.mark.parametrize("read", [of_beacon, of_ga4])
-async def test_grant_in_an_ignored_copy_is_ignored(shop, read, visitor):
+async def test_grant_in_an_ignored_copy_has_no_effect(shop, read, visitor):
     receipt = await copy(shop, read, visitor, word="granted")
 
     assert (receipt.accepted, receipt.suppressed, receipt.rejected) == (0, 0, ())

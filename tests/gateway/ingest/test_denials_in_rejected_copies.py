@@ -1,4 +1,4 @@
-"""The denial in an invalid copy applies to all copies of the conversion."""
+"""The denial in a rejected copy applies to all copies of the conversion."""
 
 import json
 
@@ -73,7 +73,7 @@ async def lives(shop):
 
 
 @pytest.mark.parametrize("fields", FAULTY.values(), ids=FAULTY)
-async def test_denial_in_a_faulty_copy_withdraws_the_queued_conversion(shop, fields):
+async def test_denial_in_a_rejected_copy_withdraws_the_queued_conversion(shop, fields):
     await shop.sell()
 
     receipt = await shop.sell(**fields)
@@ -87,7 +87,7 @@ async def test_denial_in_a_faulty_copy_withdraws_the_queued_conversion(shop, fie
 
 
 @pytest.mark.parametrize("fields", FAULTY.values(), ids=FAULTY)
-async def test_earlier_denial_in_a_faulty_copy_suppresses_later_copies(shop, fields):
+async def test_denial_in_an_earlier_rejected_copy_suppresses_later_copies(shop, fields):
     await shop.sell(**fields)
 
     receipt = await shop.sell()
@@ -98,7 +98,7 @@ async def test_earlier_denial_in_a_faulty_copy_suppresses_later_copies(shop, fie
 
 @pytest.mark.parametrize("is_first", [True, False])
 @pytest.mark.parametrize("fields", FAULTY.values(), ids=FAULTY)
-async def test_denial_in_a_faulty_copy_counts_within_one_request(shop, fields, is_first):
+async def test_denial_in_a_rejected_copy_applies_within_one_request(shop, fields, is_first):
     good = {"event": "purchase", "conversion_id": "order-1", "email": "a@example.com"}
     pair = [good | fields, good] if is_first else [good, good | fields]
 
@@ -125,7 +125,7 @@ async def test_denial_of_a_tag_without_identifiers_withdraws_the_queued_conversi
     assert await shop.claim() is None
 
 
-async def test_denial_of_the_script_without_identifiers_withdraws_the_queued_conversion(shop):
+async def test_denial_of_the_script_without_identifiers_withdraws_the_conversion(shop):
     await shop.sell()
     message = {
         "v": 1,
@@ -140,7 +140,7 @@ async def test_denial_of_the_script_without_identifiers_withdraws_the_queued_con
     assert await shop.claim() is None
 
 
-async def test_opted_out_person_in_a_faulty_copy_withdraws_the_queued_conversion(shop):
+async def test_rejected_copy_of_an_opted_out_person_withdraws_the_conversion(shop):
     await shop.sell(twclid=CLICK, email=None)
     await shop.choice("denied", email="shopper@example.com")
 
@@ -164,7 +164,7 @@ async def test_opted_out_person_in_a_faulty_copy_withdraws_the_queued_conversion
     ],
     ids=str,
 )
-async def test_copy_without_a_denial_or_readable_key_stays_rejected(shop, fields):
+async def test_copy_without_a_denial_or_a_key_stays_rejected(shop, fields):
     await shop.sell()
 
     receipt = await shop.sell(**fields)
@@ -174,7 +174,7 @@ async def test_copy_without_a_denial_or_readable_key_stays_rejected(shop, fields
 
 
 @pytest.mark.parametrize("fields", FAULTY.values(), ids=FAULTY)
-async def test_denial_in_a_faulty_copy_stores_nothing_of_the_person(fields):
+async def test_denial_in_a_rejected_copy_stores_no_personal_data(fields):
     store = Keeping()
 
     await Shop(store).sell(**{"twclid": CLICK, "ip": "203.0.113.7"} | fields)

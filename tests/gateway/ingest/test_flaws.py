@@ -1,4 +1,4 @@
-"""A double hash is recognized if the single hash came before."""
+"""A value that was hashed twice is recognized if the single hash was seen before."""
 
 import hashlib
 
@@ -30,7 +30,7 @@ def found(stage, place=-1):
     "double",
     [sha256(EMAIL), sha256(EMAIL.upper()), hashlib.sha256(bytes.fromhex(EMAIL)).hexdigest()],
 )
-async def test_hash_of_an_earlier_digest_is_a_double_hash(double):
+async def test_hash_of_an_earlier_hash_is_a_double_hash(double):
     stage = AcceptStage()
     await stage.native(purchase("order-1", email_sha256=EMAIL))
 
@@ -41,7 +41,7 @@ async def test_hash_of_an_earlier_digest_is_a_double_hash(double):
 
 
 @pytest.mark.parametrize("how", [{"email": "Anna@shop.alt"}, {"email": EMAIL}])
-async def test_raw_address_or_digest_reveals_a_double_hash(how):
+async def test_email_or_its_hash_reveals_a_double_hash(how):
     stage = AcceptStage()
     await stage.native(purchase("order-0", phone_sha256=sha256("+442079460958")))
     await stage.native(purchase("order-1", **how))
@@ -51,7 +51,7 @@ async def test_raw_address_or_digest_reveals_a_double_hash(how):
     assert found(stage) == [(0, "double_hash", "email_sha256", "")]
 
 
-async def test_double_hash_is_found_within_one_request_and_in_x_format():
+async def test_double_hash_is_found_within_one_request_and_in_xs_format():
     stage = AcceptStage()
 
     await stage.from_x(
@@ -62,7 +62,7 @@ async def test_double_hash_is_found_within_one_request_and_in_x_format():
     assert found(stage) == [(1, "double_hash", "phone_sha256", "")]
 
 
-async def test_double_hash_known_by_its_address_is_counted_once():
+async def test_double_hash_revealed_by_an_email_is_counted_once():
     stage = AcceptStage()
     await stage.native(purchase("order-1", email_sha256=EMAIL))
 
@@ -71,7 +71,7 @@ async def test_double_hash_known_by_its_address_is_counted_once():
     assert [flaw[1] for flaw in found(stage)] == ["double_hash"]
 
 
-async def test_digest_at_another_pixel_reveals_no_double_hash():
+async def test_hash_at_another_pixel_does_not_reveal_a_double_hash():
     stage = AcceptStage()
     await stage.native(purchase("order-1", email_sha256=EMAIL))
 
@@ -80,7 +80,7 @@ async def test_digest_at_another_pixel_reveals_no_double_hash():
     assert found(stage) == []
 
 
-async def test_digest_with_a_denial_is_not_remembered():
+async def test_hash_of_a_denied_conversion_is_not_remembered():
     stage = AcceptStage()
     await stage.native(purchase("order-0", email_sha256=sha256("ben@shop.alt")))
     no = {"ad_storage": "denied"}
@@ -97,7 +97,7 @@ def of(digest):
     return [(0, conversion, True, False)]
 
 
-def test_remembered_digests_are_limited_and_include_the_latest():
+def test_remembered_hashes_are_limited_and_include_the_latest():
     doubles = DoubleHashFilter(slots=64)
     people = [sha256(str(number)) for number in range(500)]
     for digest in people:

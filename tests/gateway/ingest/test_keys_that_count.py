@@ -1,4 +1,4 @@
-"""Which match keys of a conversion count, and what fixing an invalid one would gain."""
+"""Which match keys of a conversion count, and the gain if an invalid one were correct."""
 
 import hashlib
 
@@ -90,7 +90,7 @@ def counted(stage):
          ["email_unusable", "twclid_unusable"]),
     ],
 )  # fmt: skip
-async def test_key_counts_if_it_can_match_somebody(fields, key_set, wins):
+async def test_match_key_counts_if_it_can_match_a_person(fields, key_set, wins):
     stage = AcceptStage()
 
     await stage.native(purchase(**fields))
@@ -98,7 +98,7 @@ async def test_key_counts_if_it_can_match_somebody(fields, key_set, wins):
     assert (counted(stage)[0], sorted(counted(stage)[1])) == (key_set, wins)
 
 
-async def test_double_hash_known_by_an_earlier_digest_is_no_key():
+async def test_double_hash_of_an_earlier_hash_is_not_a_match_key():
     stage = AcceptStage()
     await stage.native(purchase("order-1", email_sha256=ADDRESS))
 
@@ -119,7 +119,7 @@ async def test_double_hash_known_by_an_earlier_digest_is_no_key():
         ([ADDRESS], CLICK | EMAIL, []),
     ],
 )
-async def test_keys_of_the_x_format_are_counted(hashes, key_set, wins):
+async def test_match_keys_in_xs_format_are_counted(hashes, key_set, wins):
     stage = AcceptStage()
     emails = [{"hashed_email": hash_} for hash_ in hashes]
 
@@ -128,7 +128,7 @@ async def test_keys_of_the_x_format_are_counted(hashes, key_set, wins):
     assert counted(stage) == (key_set, wins)
 
 
-async def test_unsent_conversion_has_no_flaws():
+async def test_suppressed_conversion_has_no_identifier_errors():
     stage = AcceptStage()
 
     await stage.native(purchase(phone="12", consent={"ad_storage": "denied"}))
@@ -136,7 +136,7 @@ async def test_unsent_conversion_has_no_flaws():
     assert stage.submissions[-1].flaws == ()
 
 
-async def test_conversion_of_an_opted_out_person_in_x_format_has_no_flaws():
+async def test_conversion_of_an_opted_out_person_has_no_identifier_errors():
     stage = AcceptStage()
     stage.accept = Accept(
         ledger=stage,

@@ -11,7 +11,7 @@ from twite.gateway.ports.events import ProblemSeen
 from twite.gateway.ports.tags import policy_for
 
 
-async def test_unchanged_policy_takes_nothing_back():
+async def test_unchanged_policy_withdraws_no_conversion():
     shop = Shop()
     await shop.start_again()
     await shop.sell(consent={"ad_storage": "granted"})
@@ -100,7 +100,7 @@ async def test_held_conversion_stays_held_after_a_policy_change():
     assert (await shop.history()).state is State.HELD
 
 
-async def test_tag_deliveries_are_decided_again_by_the_tag_policy():
+async def test_tag_deliveries_are_decided_again_by_the_policy_of_the_tag():
     # With an unreadable signal and a denial of personalization, the pixel's copy is held and
     # restricted. Templates are not given that restriction.
     said = {"npa": "1", "us_privacy": "what?"}

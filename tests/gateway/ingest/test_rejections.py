@@ -42,7 +42,7 @@ async def rejected(**fields):
         }, "xxxxx"),
     ],
 )  # fmt: skip
-async def test_value_at_the_fault_path_is_stored(path, fields, value):
+async def test_rejected_value_is_stored_by_its_path(path, fields, value):
     found = {fault.path: fault.value for fault in (await rejected(**fields)).faults}
 
     assert found[path] == value
@@ -54,7 +54,7 @@ async def test_value_at_the_fault_path_is_stored(path, fields, value):
      "contents[0].name", "contents[0].price", "url", "description", "search", "", "anything"],
 )  # fmt: skip
 @pytest.mark.parametrize("person", [EMAIL, PHONE, f"call {PHONE}", f"Ada <{EMAIL}>"])
-def test_no_email_or_phone_is_stored_at_any_path(path, person):
+def test_no_email_or_phone_number_is_stored_at_any_path(path, person):
     shown = masked_value(path, person)
 
     assert not any(part in shown for part in ("ada", "lovelace", "2079", "0958", "7946"))
@@ -65,7 +65,7 @@ def test_no_email_or_phone_is_stored_at_any_path(path, person):
     "field",
     ["email", "email_sha256", "phone", "phone_sha256", "twclid", "twpid", "ip", "user_agent"],
 )
-def test_single_word_in_a_personal_field_is_stored_as_its_shape(field):
+def test_single_word_in_a_field_for_personal_data_is_stored_as_its_shape(field):
     assert masked_value(field, "Lovelace") == "Xxxxxxxx"
     assert masked_value("event", "Lovelace") == "Lovelace"
 
@@ -73,27 +73,27 @@ def test_single_word_in_a_personal_field_is_stored_as_its_shape(field):
 @pytest.mark.parametrize(
     "value", ["x" * 100_000, msgspec.Raw(b'"' + b"1" * 100_000 + b'"'), ["a"] * 9_000]
 )
-def test_long_value_is_truncated(value):
+def test_long_rejected_value_is_truncated(value):
     assert len(masked_value("event", value)) <= LONGEST_VALUE
 
 
-async def test_name_in_the_amount_field_is_reduced_to_its_shape():
+async def test_name_in_the_amount_field_is_stored_as_its_shape():
     rejection = await rejected(value="Ada Lovelace", currency="EUR", twclid="abc")
 
     assert [fault.value for fault in rejection.faults if fault.path == "value"] == ["Xxx Xxxxxxxx"]
 
 
-async def test_personal_conversion_id_is_masked_and_others_are_not():
+async def test_conversion_id_with_personal_data_is_masked():
     assert (await rejected(event="bought", twclid="abc")).conversion_id == "order-1"
     assert (await rejected(conversion_id=EMAIL, twclid="abc")).conversion_id == "***"
 
 
 @pytest.mark.parametrize("code", CODES)
-def test_fault_messages_contain_nothing_to_mask(code):
+def test_error_messages_contain_nothing_to_mask(code):
     assert masked_text(CODES[code]) == CODES[code]
 
 
-def test_person_marks_require_identifier_and_salt():
+def test_person_hashes_need_an_identifier_and_a_salt():
     words = ("a" * 64, None, "23opevjt88psuo13lu8d020qkn")
 
     own = marks(words, salt=b"salt")

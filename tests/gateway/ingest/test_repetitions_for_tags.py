@@ -1,4 +1,4 @@
-"""Conversions with an id from their content: repeated for X, new for tags."""
+"""Conversions whose id is derived from their content: duplicates for X, new for tags."""
 
 import json
 
@@ -105,7 +105,7 @@ async def test_repeated_conversion_id_is_a_duplicate_for_tags_too(stage):
     assert [outcome(receipt) for receipt in receipts] == [(0, ["queued"]), (1, ["duplicate"])]
 
 
-async def test_denial_among_equal_conversions_of_a_request_counts_for_tags_too(stage):
+async def test_denial_among_equal_conversions_of_a_request_applies_to_tags_too(stage):
     both = (purchase(None), purchase(None, consent={"ad_storage": "denied"}))
 
     await stage.native(*both)

@@ -1,4 +1,4 @@
-"""Credentials that tags supply: which pixel uses them, and how they are stored."""
+"""Credentials that tags send: which pixel uses them, and how they are stored."""
 
 import asyncio
 from collections.abc import Sequence
@@ -94,7 +94,7 @@ class TagCredentialStage:
         return await self.tag_credentials.destination(pixel, source=source, brought=brought)
 
 
-async def test_credentials_of_an_unconfigured_pixel_are_accepted_and_used():
+async def test_sent_credentials_of_a_pixel_outside_the_settings_are_used():
     stage = TagCredentialStage()
 
     found = await stage.bring("p9", brought=keys())
@@ -104,7 +104,7 @@ async def test_credentials_of_an_unconfigured_pixel_are_accepted_and_used():
     assert stage.destinations["p9"] == found
 
 
-async def test_stored_credentials_are_unreadable_without_the_key():
+async def test_stored_credentials_are_unreadable_without_the_secret_key():
     stage = TagCredentialStage()
 
     await stage.bring("p9", brought=keys())
@@ -116,7 +116,7 @@ async def test_stored_credentials_are_unreadable_without_the_key():
         assert part not in sealed
 
 
-async def test_accepted_credentials_need_not_be_repeated():
+async def test_accepted_credentials_need_not_be_sent_again():
     stage = TagCredentialStage()
     taken = await stage.bring("p9", brought=keys())
 
@@ -125,7 +125,7 @@ async def test_accepted_credentials_need_not_be_repeated():
     assert stage.sent_to == [taken]
 
 
-async def test_same_source_may_change_its_credentials():
+async def test_source_can_change_its_stored_credentials():
     stage = TagCredentialStage()
     await stage.bring("p9", brought=keys())
 
@@ -137,7 +137,7 @@ async def test_same_source_may_change_its_credentials():
 
 
 @pytest.mark.parametrize("brought", [None, keys(), keys("two")])
-async def test_another_source_can_neither_use_nor_change_the_credentials(brought):
+async def test_another_source_can_neither_use_nor_change_stored_credentials(brought):
     stage = TagCredentialStage()
     await stage.bring("p9", brought=keys())
 
@@ -145,7 +145,7 @@ async def test_another_source_can_neither_use_nor_change_the_credentials(brought
     assert stage.destinations["p9"].credentials == keys()
 
 
-async def test_configured_pixel_keeps_its_credentials():
+async def test_pixel_of_the_settings_keeps_its_credentials():
     stage = TagCredentialStage()
 
     found = await stage.bring("o8z6j", brought=keys())
@@ -154,7 +154,7 @@ async def test_configured_pixel_keeps_its_credentials():
     assert list(await stage.state.load(SealedSecret)) == []
 
 
-async def test_configured_pixel_of_another_source_is_refused():
+async def test_pixel_of_another_source_in_the_settings_is_refused():
     stage = TagCredentialStage()
 
     assert await stage.bring("o8z6j", source=a_source("x", pixel="p2"), brought=keys()) is None
@@ -164,7 +164,7 @@ async def test_unknown_pixel_without_credentials_is_refused():
     assert await TagCredentialStage().bring("p9") is None
 
 
-async def test_credentials_survive_a_restart():
+async def test_stored_credentials_are_used_after_a_restart():
     before = TagCredentialStage()
     await before.bring("p9", brought=keys())
 
@@ -176,7 +176,7 @@ async def test_credentials_survive_a_restart():
     assert await after.bring("p9") is not None
 
 
-async def test_new_key_reseals_the_credentials():
+async def test_credentials_are_sealed_again_with_a_new_secret_key():
     before = TagCredentialStage()
     await before.bring("p9", brought=keys())
     new = Secret("a-new-key-that-nobody-will-guess")
@@ -198,7 +198,7 @@ async def test_credentials_sealed_with_a_missing_key_are_an_error():
         ).tag_credentials.load()
 
 
-async def test_credentials_of_a_pixel_configured_since_are_deleted():
+async def test_credentials_of_a_pixel_added_to_the_settings_are_deleted():
     before = TagCredentialStage()
     await before.bring("p9", brought=keys())
     after = TagCredentialStage(before.state)
@@ -209,7 +209,7 @@ async def test_credentials_of_a_pixel_configured_since_are_deleted():
     assert (after.sent_to, list(await before.state.load(SealedSecret))) == ([], [])
 
 
-async def test_unstorable_credentials_are_not_used():
+async def test_credentials_that_cannot_be_stored_are_not_used():
     class Full(MemoryState):
         async def put(self, records: object, **more: object) -> None:
             del records, more
@@ -223,7 +223,7 @@ async def test_unstorable_credentials_are_not_used():
     assert await stage.bring("p9", source=OTHER) is None
 
 
-async def test_pixels_with_credentials_are_limited():
+async def test_number_of_pixels_with_stored_credentials_is_limited():
     stage = TagCredentialStage()
     for number in range(3):
         await stage.bring(f"p{number}", brought=keys())
@@ -240,7 +240,7 @@ async def test_invalid_pixel_id_never_becomes_part_of_a_url(pixel):
     assert (stage.sent_to, list(await stage.state.load(SealedSecret))) == ([], [])
 
 
-async def test_passed_credentials_are_deleted_when_nothing_is_left_to_send():
+async def test_passing_credentials_are_deleted_when_all_is_sent():
     stage = TagCredentialStage()
     await stage.bring("p9", source=PASSER, brought=keys())
     await stage.clock.advance(LOOK + 1)
@@ -252,7 +252,7 @@ async def test_passed_credentials_are_deleted_when_nothing_is_left_to_send():
     assert await stage.bring("p9", source=PASSER) is None
 
 
-async def test_passed_credentials_stay_while_something_is_pending():
+async def test_passing_credentials_stay_while_a_conversion_is_pending():
     stage = TagCredentialStage()
     await stage.bring("p9", source=PASSER, brought=keys())
     await stage.store.record(a_submission(an_entry("order-1", pixel="p9")))
@@ -264,7 +264,7 @@ async def test_passed_credentials_stay_while_something_is_pending():
     assert stage.sender.left == []
 
 
-async def test_recently_used_passed_credentials_stay():
+async def test_passing_credentials_used_recently_stay():
     stage = TagCredentialStage()
     await stage.bring("p9", source=PASSER, brought=keys())
     await stage.clock.advance(LOOK + 1)
@@ -275,14 +275,14 @@ async def test_recently_used_passed_credentials_stay():
     assert stage.sender.left == []
 
 
-async def test_conversion_without_credentials_cannot_use_passed_ones():
+async def test_conversion_without_credentials_cannot_use_passing_ones():
     stage = TagCredentialStage()
     await stage.bring("p9", source=PASSER, brought=keys())
 
     assert await stage.bring("p9", source=PASSER) is None
 
 
-async def test_passed_credentials_survive_a_restart_until_their_conversion_is_sent():
+async def test_passing_credentials_are_kept_over_a_restart_until_their_conversion_is_sent():
     before = TagCredentialStage()
     await before.bring("p9", source=PASSER, brought=keys())
     after = TagCredentialStage(before.state)
@@ -295,7 +295,7 @@ async def test_passed_credentials_survive_a_restart_until_their_conversion_is_se
     assert list(await before.state.load(SealedSecret)) == []
 
 
-async def test_passed_credentials_become_stored_when_the_source_says_so():
+async def test_passing_credentials_become_stored_if_the_source_says_so():
     stage = TagCredentialStage()
     await stage.bring("p9", source=PASSER, brought=keys())
 
@@ -316,7 +316,7 @@ async def test_stored_credentials_are_never_deleted():
     assert stage.sender.left == []
 
 
-async def test_passed_credentials_are_checked_repeatedly_despite_errors():
+async def test_passing_credentials_are_checked_again_after_errors():
     stage = TagCredentialStage()
     await stage.bring("p9", source=PASSER, brought=keys())
     stage.store.failures = 1

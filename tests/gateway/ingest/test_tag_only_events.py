@@ -1,4 +1,4 @@
-"""An event that only a tag receives, not the pixel, is accepted for the tag."""
+"""An event that only a tag receives is accepted for the tag, not for the pixel."""
 
 from pathlib import Path
 
@@ -49,7 +49,7 @@ def counts(receipt):
     return (receipt.accepted, receipt.duplicates, receipt.suppressed, len(receipt.rejected))
 
 
-async def test_tag_only_event_is_accepted_only_for_the_tag():
+async def test_event_for_a_tag_only_is_accepted_for_the_tag():
     stage = with_tag()
 
     receipt = await stage.native(newsletter(), purchase())
@@ -64,7 +64,7 @@ async def test_tag_only_event_is_accepted_only_for_the_tag():
     assert stage.woken.count("tag:crm") == 1
 
 
-async def test_repeated_tag_only_event_is_a_duplicate_with_its_index():
+async def test_repeated_event_for_a_tag_only_is_a_duplicate_with_its_index():
     stage = with_tag()
     await stage.native(newsletter())
 
@@ -74,7 +74,7 @@ async def test_repeated_tag_only_event_is_a_duplicate_with_its_index():
     assert receipt.duplicate_indexes == (1,)
 
 
-async def test_event_without_a_tag_is_rejected():
+async def test_event_that_neither_pixel_nor_tag_receives_is_rejected():
     stage = with_tag()
 
     receipt = await stage.native(purchase(event="nothing_of_ours"), newsletter())
@@ -85,7 +85,7 @@ async def test_event_without_a_tag_is_rejected():
 
 
 @pytest.mark.parametrize("wrong", [{"value": "much"}, {"twclid": None}, {"pixel": "zzz"}])
-async def test_tag_only_event_with_another_error_is_rejected(wrong):
+async def test_event_for_a_tag_only_with_another_error_is_rejected(wrong):
     stage = with_tag()
 
     receipt = await stage.native(newsletter(**wrong))
@@ -94,7 +94,7 @@ async def test_tag_only_event_with_another_error_is_rejected(wrong):
     assert stage.submissions[0].entries == ()
 
 
-async def test_denial_suppresses_a_tag_only_event():
+async def test_denial_suppresses_an_event_for_a_tag_only():
     stage = with_tag()
 
     receipt = await stage.native(newsletter(consent={"ad_storage": "denied"}))
@@ -104,7 +104,7 @@ async def test_denial_suppresses_a_tag_only_event():
     assert [reason.index for reason in receipt.suppressed_reasons] == [0]
 
 
-async def test_missing_consent_required_by_the_tag_suppresses_the_event():
+async def test_missing_consent_that_the_tag_requires_suppresses_the_event():
     stage = with_tag(consent=("analytics_storage",))
 
     receipt = await stage.native(newsletter(consent={"analytics_storage": "denied"}))
@@ -121,7 +121,7 @@ async def test_unknown_event_is_rejected_without_tags():
     assert counts(receipt) == (0, 0, 0, 1)
 
 
-async def test_tag_only_events_without_an_id_are_new():
+async def test_events_for_a_tag_only_without_an_id_are_new():
     stage = with_tag()
 
     receipts = [await stage.native(newsletter(None)) for _ in range(3)]
@@ -129,7 +129,7 @@ async def test_tag_only_events_without_an_id_are_new():
     assert [counts(receipt) for receipt in receipts] == [(1, 0, 0, 0)] * 3
 
 
-async def test_request_with_the_same_idempotency_key_is_a_repetition():
+async def test_request_with_the_same_idempotency_key_is_a_duplicate():
     stage = with_tag()
     events = (newsletter(None), newsletter(None))
 

@@ -1,4 +1,4 @@
-"""Amounts that are far from typical."""
+"""Value guards report amounts that are unusual for their event."""
 
 import asyncio
 
@@ -58,21 +58,21 @@ def _taught(**said):
         ),
     ],
 )
-def test_source_guard_overrides_the_pixel_guard(said, kind, held):
+def test_value_guard_of_the_source_overrides_that_of_the_pixel(said, kind, held):
     flag, reason = _taught(**said).look("shop")(_worth("4990.00"))
 
     assert flag is not None
     assert (flag.kind, reason is not None) == (kind, held)
 
 
-async def test_disabled_guard_neither_learns_nor_flags():
+async def test_value_guard_that_is_off_neither_learns_nor_reports():
     guards = _taught(pixels={"o8z6j": ValueGuard.OFF})
 
     assert guards.look("shop")(_worth("4990.00")) == (None, None)
     assert await _kept(guards) == {}
 
 
-def test_currency_that_has_become_rare_is_flagged():
+def test_currency_that_has_become_rare_is_reported():
     guards = ValueGuards(usual_amounts=[_usual_amount("EUR", seen=50)])
     before = guards.look("shop")(_worth("49.90"))
 
@@ -82,13 +82,13 @@ def test_currency_that_has_become_rare_is_flagged():
     assert guards.look("shop")(_worth("49.90"))[0].kind == "currency"
 
 
-def test_usual_amount_is_not_held():
+def test_conversion_with_a_usual_amount_is_not_held():
     guards = _taught(pixels={"o8z6j": ValueGuard.HOLD})
 
     assert guards.look("shop")(_worth("49.90")) == (None, None)
 
 
-async def test_learned_amounts_survive_a_restart():
+async def test_learned_amounts_are_kept_over_a_restart():
     store = MemoryStore()
     await _taught().keep(store)
 
@@ -99,7 +99,7 @@ async def test_learned_amounts_survive_a_restart():
     assert flag.kind == "zero"
 
 
-async def test_unwritten_amounts_are_written_with_the_next():
+async def test_amounts_of_a_failed_write_are_written_with_the_next():
     class Full(MemoryStore):
         async def put(self, records, **_more):
             raise LedgerUnavailable(reason=f"no room for {len(records)}", retry_after=1)
@@ -115,7 +115,7 @@ async def test_unwritten_amounts_are_written_with_the_next():
     assert usual_amount.seen == 50
 
 
-async def test_remembered_amounts_are_limited():
+async def test_number_of_learned_events_is_limited():
     guards = ValueGuards()
     guards.learn(
         "x-api", [_worth("1.00", event=f"e{number}") for number in range(MOST_USUAL_AMOUNTS + 5)]
@@ -127,7 +127,7 @@ async def test_remembered_amounts_are_limited():
     assert len(await store.load(UsualAmount)) == MOST_USUAL_AMOUNTS
 
 
-async def test_conversions_without_amount_or_currency_are_neither_learned_nor_flagged():
+async def test_conversions_without_amount_or_currency_are_not_learned():
     guards, without = _taught(), [_worth(None), _worth("49.90", currency=None)]
 
     guards.learn("shop", [None, *without])
@@ -136,18 +136,18 @@ async def test_conversions_without_amount_or_currency_are_neither_learned_nor_fl
     assert await _kept(guards) == {("o8z6k", "EUR"): 50}
 
 
-def test_source_with_a_disabled_guard_flags_nothing():
+def test_source_whose_value_guard_is_off_reports_nothing():
     guards = _taught(sources={"other": ValueGuard.OFF})
 
     assert guards.look("other")(_worth("4990.00")) == (None, None)
     assert guards.look("shop")(_worth("4990.00"))[0].kind == "minor_units"
 
 
-def test_unseen_event_has_no_unusual_amount():
+def test_event_without_conversions_has_no_unusual_amount():
     assert _taught().look("shop")(_worth("4990.00", event="o8z6m")) == (None, None)
 
 
-def test_usual_amount_in_an_unusual_currency_is_flagged():
+def test_usual_amount_in_an_unusual_currency_is_reported():
     assert _taught().look("shop")(_worth("49.90", currency="USD"))[0].kind == "currency"
 
 
@@ -157,7 +157,7 @@ def _usual_amount(currency, seen):
     )
 
 
-def test_rare_currency_of_an_event_is_flagged():
+def test_rare_currency_of_an_event_is_reported():
     guards = ValueGuards(
         usual_amounts=[_usual_amount("EUR", 30), _usual_amount("USD", 5_000)],
         pixels={"o8z6j": ValueGuard.HOLD},
@@ -183,7 +183,7 @@ async def test_every_fourth_amount_of_a_well_known_event_is_learned():
     assert seen == [learned[0], {}, *learned[1:]]
 
 
-async def test_remembered_events_of_before_a_restart_count():
+async def test_events_learned_before_a_restart_count_towards_the_limit():
     guards = ValueGuards(
         usual_amounts=[
             msgspec.structs.replace(_usual_amount("EUR", 30), event=f"e{number}")
@@ -196,7 +196,7 @@ async def test_remembered_events_of_before_a_restart_count():
     assert await _kept(guards) == {("one", "EUR"): 1, ("e0", "EUR"): 31}
 
 
-async def test_changed_amounts_are_stored_every_half_minute_and_after_a_failure():
+async def test_learned_amounts_are_stored_every_half_minute_and_after_a_failure():
     class Full(MemoryStore):
         is_full, writes = True, 0
 
@@ -226,7 +226,7 @@ async def test_changed_amounts_are_stored_every_half_minute_and_after_a_failure(
     prices=st.lists(st.decimals("0.01", "900000", places=2), min_size=20, max_size=40),
     value=st.decimals("0.01", "9000000", places=2),
 )
-def test_fast_pass_skips_only_amounts_the_full_check_accepts(prices, value):
+def test_fast_check_passes_only_amounts_that_the_full_check_accepts(prices, value):
     usual_amount = UsualAmount(pixel="o8z6j", event="o8z6k", currency="EUR")
     for price in prices:
         usual_amount = learnt(usual_amount, str(price))

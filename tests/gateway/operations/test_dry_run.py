@@ -1,4 +1,4 @@
-"""A dry run of thousands of held deliveries does not delay intake."""
+"""A dry run with thousands of held deliveries does not delay intake."""
 
 import msgspec
 
@@ -55,7 +55,7 @@ def _histories(many):
     ]  # fmt: skip
 
 
-def _rehearse(clock, glances):
+def _dry_run(clock, glances):
     return DryRun(
         destinations={"o8z6j": a_destination()},
         sources=[a_source()],
@@ -64,10 +64,10 @@ def _rehearse(clock, glances):
     )
 
 
-async def test_dry_run_of_many_yields_to_other_tasks():
+async def test_dry_run_of_many_deliveries_yields_to_other_tasks():
     clock, glances = Counting(), Played()
 
-    found = await _rehearse(clock, glances).each(
+    found = await _dry_run(clock, glances).each(
         _histories(10 * AT_ONCE), Edit(divide=100), now=NOW, scope=EVERYTHING
     )
 
@@ -83,7 +83,7 @@ async def test_requests_of_many_conversions_are_loaded_together():
     kept = [KeptSubmission(delivery=number, body=body, place=number) for number in range(3)]
     glances = Played(kept)
 
-    found = await _rehearse(Counting(), glances).each(
+    found = await _dry_run(Counting(), glances).each(
         _histories(4), Edit(today=True), now=NOW, scope=EVERYTHING
     )
 
@@ -97,13 +97,13 @@ async def test_requests_of_many_conversions_are_loaded_together():
     ]
 
 
-async def test_shared_request_is_parsed_once():
+async def test_request_of_several_conversions_is_parsed_once():
     many = 2 * AT_ONCE
     body = msgspec.json.encode({"conversions": [{"event": "purchase", "pad": "x" * 4_000}] * many})
     clock = Counting()
     kept = [KeptSubmission(delivery=number, body=body, place=number) for number in range(many)]
 
-    found = await _rehearse(clock, Played(kept)).each(
+    found = await _dry_run(clock, Played(kept)).each(
         _histories(many), Edit(today=True), now=NOW, scope=EVERYTHING
     )
 

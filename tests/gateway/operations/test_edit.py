@@ -1,4 +1,4 @@
-"""Edits of a conversion, and when sending it again could count it twice."""
+"""Edits of a dead letter, and when sending it again could count it twice."""
 
 import msgspec
 import pytest
@@ -46,13 +46,13 @@ def _sent(edited):
     return msgspec.json.decode(edited.body)
 
 
-def test_body_is_unchanged_without_an_edit():
+def test_body_without_an_edit_is_unchanged():
     history = _history()
 
     assert apply_edit(history, Edit()).body == history.sent
 
 
-def test_event_is_replaced():
+def test_edit_can_replace_the_event():
     edited = apply_edit(_history(), Edit(event="o8z6m"))
 
     before = msgspec.json.decode(_history().sent)
@@ -73,7 +73,7 @@ def test_event_is_replaced():
         ("123456789012345678.00", 10, "12345678901234567.80"),
     ],
 )
-def test_amount_is_divided_exactly(value, divide, after):
+def test_edit_divides_the_amount_exactly(value, divide, after):
     edited = apply_edit(_history(value=value), Edit(divide=divide))
 
     assert (_sent(edited)["value"], edited.fault) == (after, None)
@@ -87,17 +87,17 @@ def test_amount_is_divided_exactly(value, divide, after):
         (Edit(drop=("twclid",)), "the edit would leave no match key"),
     ],
 )
-def test_edit_x_would_refuse_is_a_fault(edit, fault):
+def test_edit_that_x_would_refuse_is_an_error(edit, fault):
     assert fault in apply_edit(_history(), edit).fault
 
 
-def test_removing_the_amount_removes_the_currency():
+def test_edit_that_removes_the_amount_removes_the_currency():
     sent = _sent(apply_edit(_history(), Edit(drop=("value",))))
 
     assert not sent.keys() & {"value", "price_currency"}
 
 
-def test_removing_an_identifier_removes_its_address():
+def test_edit_that_removes_an_identifier_removes_its_pair():
     identifiers = Identifiers(click_id="23opevjt", email="ab" * 32, ip="203.0.113.7")
 
     edited = apply_edit(_history(identifiers=identifiers), Edit(drop=("twclid",)))
@@ -105,7 +105,7 @@ def test_removing_an_identifier_removes_its_address():
     assert (_sent(edited)["identifiers"], edited.fault) == ([{"hashed_email": "ab" * 32}], None)
 
 
-def test_missing_body_cannot_be_edited():
+def test_deleted_body_cannot_be_edited():
     history = msgspec.structs.replace(_history(), sent=b"")
 
     assert apply_edit(history, Edit(currency="GBP")).fault is not None
@@ -154,20 +154,20 @@ def test_ambiguous_delivery_of_a_cautious_tag_needs_confirmation(known, after):
     assert said.endswith("and Twite repeats the request only if you confirm")
 
 
-def test_unsent_delivery_of_a_cautious_tag_needs_no_confirmation():
+def test_delivery_of_a_cautious_tag_without_attempts_needs_no_confirmation():
     history = msgspec.structs.replace(_history(reason="no such template"), pixel="tag:crm")
 
     assert doubt(history, now=NOW, is_cautious=True) is None
 
 
-def test_held_at_most_once_run_needs_confirmation():
+def test_held_run_of_a_tag_that_runs_at_most_once_needs_confirmation():
     history = msgspec.structs.replace(_history(reason=f"{AT_MOST_ONCE}: 500"), pixel="tag:crm")
 
     assert doubt(history, now=NOW) is not None
 
 
 @pytest.mark.parametrize("reason", [OLDER_COPY, UNKNOWN_COPY, RECOVERED])
-def test_copy_needs_confirmation_forty_hours_after_its_receipt(reason):
+def test_conversion_with_a_later_copy_needs_confirmation_after_forty_hours(reason):
     history = _history(reason=reason)
 
     assert doubt(history, now=NOW + AMBIGUITY_WINDOW - 1) is None
@@ -177,7 +177,7 @@ def test_copy_needs_confirmation_forty_hours_after_its_receipt(reason):
     )
 
 
-def test_ambiguous_tag_delivery_mentions_the_vendor():
+def test_confirmation_of_an_ambiguous_tag_delivery_mentions_the_vendor():
     history = msgspec.structs.replace(_history(attempts=(_unanswered(NOW),)), pixel="tag:crm")
 
     assert doubt(history, now=NOW + AMBIGUITY_WINDOW).startswith(
@@ -185,7 +185,7 @@ def test_ambiguous_tag_delivery_mentions_the_vendor():
     )
 
 
-def test_edit_is_described_in_words():
+def test_edit_is_described_in_a_sentence():
     edit = Edit(event="o8z6m", currency="GBP", divide=100, drop=("description",))
 
     assert edit.sentence == ("event o8z6m, value divided by 100, currency GBP, without description")

@@ -43,7 +43,7 @@ def _named(found):
     return {step.becomes: step for step in found}
 
 
-def test_each_field_is_traced_to_the_request():
+def test_each_field_of_the_body_is_traced_to_the_request():
     given = {"event": "purchase", "conversion_id": "order-1", "email_sha256": "ab" * 32}
 
     found = _named(steps(_origin({"conversions": [{}, given]}, place=1)))
@@ -66,7 +66,7 @@ def test_omitted_field_is_explained():
     assert _named(steps(_origin(given)))["hashed_phone_number"].note.startswith("left out")
 
 
-def test_x_format_fields_are_traced():
+def test_fields_of_a_request_in_xs_format_are_traced():
     given = {"event_id": "o8z6k", "identifiers": [{"hashed_email": "ab" * 32}]}
 
     found = _named(steps(_origin({"conversions": [given]}, endpoint="x_api")))
@@ -75,13 +75,13 @@ def test_x_format_fields_are_traced():
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b'"text"', b"[1]", b'{"conversions":[]}'])
-def test_unreadable_request_has_no_steps(body):
+def test_unreadable_request_has_no_explanation(body):
     origin = msgspec.structs.replace(_origin({}), body=body)
 
     assert steps(origin) == () or all(step.came == "" for step in steps(origin))
 
 
-def test_identifiers_are_masked():
+def test_identifiers_are_masked_in_the_explanation():
     shown = masked(_origin({}).history.sent)
 
     for whole in (PERSON.click_id, PERSON.email, PERSON.ip, PERSON.user_agent):
@@ -90,18 +90,18 @@ def test_identifiers_are_masked():
     assert '"value": "49.90"' in shown
 
 
-def test_bidirectional_controls_are_escaped():
+def test_bidirectional_control_characters_are_escaped():
     assert masked('{"a":"x\u202ey"}'.encode()) == '{\n  "a": "x\\u202ey"\n}'
 
 
-def test_long_text_is_truncated():
+def test_long_text_in_the_explanation_is_truncated():
     shown = masked(msgspec.json.encode({"description": "x" * (1 << 20)}))
 
     assert len(shown) < LONGEST
     assert "(1048576 characters)" in shown
 
 
-def test_invalid_json_is_reported():
+def test_request_that_is_not_json_is_reported():
     assert masked(b"\xff\xfe") == "the body can no longer be read as JSON"
 
 
@@ -114,7 +114,7 @@ def test_invalid_json_is_reported():
         ([{"event": "a"}, {"event": "b"}], "beacon", None),
     ],
 )
-def test_own_part_of_a_shared_request_is_extracted(body, endpoint, own):
+def test_only_the_conversions_own_part_of_a_request_is_shown(body, endpoint, own):
     part = own_part(_origin(body, place=1, endpoint=endpoint))
 
     assert (msgspec.json.decode(part) if part else None) == own

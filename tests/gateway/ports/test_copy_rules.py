@@ -1,4 +1,4 @@
-"""What happens to two copies of one conversion, for each state of the earlier one."""
+"""The result of a copy of a conversion, for each state of the earlier one."""
 
 import msgspec
 import pytest
@@ -54,14 +54,14 @@ def withdrawn(reason, *, takes=True, held=None):
 
 @pytest.mark.parametrize("is_live", [True, False])
 @pytest.mark.parametrize("state", State)
-def test_denied_copy_withdraws_the_earlier_one(state, is_live):
+def test_denied_copy_withdraws_the_earlier_conversion(state, is_live):
     found = ruled(a_copy(suppressed=DENIED), state=state, is_live=is_live)
 
     assert found == withdrawn(f"{DENIED}, according to a later copy")
 
 
 @pytest.mark.parametrize("state", [state for state in State if state is not State.DEAD])
-def test_copy_after_the_window_is_new(state):
+def test_copy_after_the_deduplication_window_is_new(state):
     assert ruled(a_copy(), state=state, is_live=False) == NEW
 
 
@@ -70,14 +70,14 @@ def test_copy_after_the_window_replaces_a_dead_letter():
 
 
 @pytest.mark.parametrize("state", [State.DELIVERED, State.SUPPRESSED])
-def test_delivered_or_suppressed_conversion_is_neither_corrected_nor_limited(state):
+def test_copy_of_a_delivered_or_suppressed_conversion_is_a_duplicate(state):
     copy = a_copy(body=b"{}", consent=evidence("email"), held="consent_unclear: gcd")
 
     assert ruled(copy, state=state) == DUPLICATE
 
 
 @pytest.mark.parametrize("state", State)
-def test_equal_copy_is_a_duplicate(state):
+def test_copy_with_the_same_body_is_a_duplicate(state):
     assert ruled(a_copy(), state=state) == DUPLICATE
 
 
@@ -86,7 +86,7 @@ def test_pending_conversion_is_not_corrected(state):
     assert ruled(a_copy(body=b"{}"), state=state) == DUPLICATE
 
 
-def test_another_body_corrects_a_dead_letter():
+def test_copy_with_another_body_corrects_a_dead_letter():
     assert ruled(a_copy(body=b"{}"), state=State.DEAD) == withdrawn(CORRECTED)
 
 
@@ -96,7 +96,7 @@ def test_correction_of_an_ambiguous_dead_letter_is_held():
     assert found == withdrawn(CORRECTED, held=OTHER_BODY)
 
 
-def test_dead_tag_run_is_not_corrected():
+def test_dead_tag_delivery_is_not_corrected():
     assert ruled(a_copy(body=b"{}", pixel="tag:crm"), state=State.DEAD) == DUPLICATE
 
 
@@ -104,7 +104,7 @@ def test_dead_tag_run_is_not_corrected():
     ("limits", "corrects"),
     [((), False), (("email",), False), (("email", "ip"), True), (("email", "ip", "phone"), True)],
 )
-def test_correction_has_at_least_the_limits_of_the_dead_letter(limits, corrects):
+def test_correction_has_at_least_the_restrictions_of_the_dead_letter(limits, corrects):
     copy = a_copy(body=b"{}", consent=evidence(*limits))
     found = ruled(copy, state=State.DEAD, evidence=evidence("email", "ip"))
 
@@ -112,7 +112,7 @@ def test_correction_has_at_least_the_limits_of_the_dead_letter(limits, corrects)
 
 
 @pytest.mark.parametrize("state", [State.QUEUED, State.HELD])
-def test_copy_with_more_limits_replaces_an_unsent_one(state):
+def test_copy_with_more_restrictions_replaces_an_unsent_conversion(state):
     found = ruled(a_copy(consent=evidence("ip")), state=state, reason="by a user")
 
     assert found == withdrawn(LIMITED, held="by a user")
@@ -122,20 +122,20 @@ def test_copy_with_more_limits_replaces_an_unsent_one(state):
     "holder",
     [{"state": State.SENDING}, {"is_ambiguous": True}, {"evidence": evidence("phone")}],
 )
-def test_more_limits_withdraw_a_conversion_that_cannot_be_replaced(holder):
+def test_more_restrictions_withdraw_a_conversion_that_cannot_be_replaced(holder):
     found = ruled(a_copy(consent=evidence("ip")), **holder)
 
     assert found == withdrawn(by_later(LIMITS), takes=False)
 
 
-def test_limits_without_a_reason_have_the_general_reason():
+def test_restrictions_without_a_reason_have_a_general_reason():
     found = ruled(a_copy(consent=evidence("ip", reason=None)), state=State.SENDING)
 
     assert found == withdrawn(by_later("consent_limited"), takes=False)
 
 
 @pytest.mark.parametrize("limits", [(), ("ip",)])
-def test_copy_with_as_many_limits_or_fewer_is_a_duplicate(limits):
+def test_copy_with_as_many_restrictions_or_fewer_is_a_duplicate(limits):
     assert ruled(a_copy(consent=evidence(*limits)), evidence=evidence("ip")) == DUPLICATE
 
 
@@ -156,7 +156,7 @@ def test_copy_held_for_its_consent_holds_a_queued_conversion():
         ("consent_unclear: gcd", State.DEAD),
     ],
 )
-def test_any_other_held_copy_is_a_duplicate(held, state):
+def test_copy_held_for_another_reason_is_a_duplicate(held, state):
     assert ruled(a_copy(held=held), state=state) == DUPLICATE
 
 
@@ -165,12 +165,12 @@ def body_at(time):
 
 
 @pytest.mark.parametrize("ahead", [-MINUTE, -1, 0, 1, MINUTE])
-def test_time_of_receipt_is_no_difference(ahead):
+def test_time_of_receipt_does_not_make_another_body(ahead):
     assert said(body_at(NOW + ahead), at=NOW) == b'{"conversion_time":"","value":"1.00"}'
 
 
 @pytest.mark.parametrize("ahead", [-MINUTE - 1, MINUTE + 1, HOUR])
-def test_another_time_is_a_difference(ahead):
+def test_another_conversion_time_makes_another_body(ahead):
     assert said(body_at(NOW + ahead), at=NOW) == body_at(NOW + ahead)
 
 
@@ -179,7 +179,7 @@ def test_body_without_a_time_is_compared_unchanged(body):
     assert said(body, at=NOW) == body
 
 
-def test_each_body_is_compared_with_its_own_receipt_time():
+def test_each_body_is_compared_without_its_own_time_of_receipt():
     again = {"state": State.DEAD, "body": body_at(NOW), "at": NOW + HOUR}
 
     assert ruled(a_copy(body=body_at(NOW + HOUR)), **again) == DUPLICATE
@@ -190,11 +190,11 @@ def test_each_body_is_compared_with_its_own_receipt_time():
     ("suppressed", "asked"),
     [(None, True), (DENIED, True), ("consent_revoked", True), ("consent_missing", False)],
 )
-def test_missing_consent_does_not_ask_for_the_key(suppressed, asked):
+def test_key_of_a_conversion_without_consent_evidence_is_not_computed(suppressed, asked):
     assert asks(a_copy(suppressed=suppressed)) == asked
 
 
-def test_plain_copy_has_no_consent_hold_or_suppression():
+def test_plain_copy_has_no_consent_hold_and_no_suppression():
     assert is_plain(a_copy())
     for field in ({"suppressed": DENIED}, {"consent": evidence()}, {"held": "value guard"}):
         assert not is_plain(a_copy(**field))
@@ -210,5 +210,5 @@ def test_plain_copy_has_no_consent_hold_or_suppression():
         (evidence("email", restricted=True), {"email", "restricted"}),
     ],
 )
-def test_limits_are_the_removed_identifiers_and_the_restriction(kept, limits):
+def test_restrictions_are_the_removed_identifiers_and_restricted_use(kept, limits):
     assert limits_of(kept) == limits

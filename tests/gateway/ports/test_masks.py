@@ -139,7 +139,7 @@ def _put(tree, way, name, value):
     return held
 
 
-def _worn(secret):
+def _embedded(secret):
     """A secret as it may occur in a longer text."""
     return st.sampled_from(
         [
@@ -160,15 +160,15 @@ def _worn(secret):
     name=st.sampled_from(["note", "x", "description", "event_source_url", "custom_field_7"]),
     choose=st.data(),
 )
-def test_persons_and_keys_are_masked_everywhere(endpoint, secret, name, choose):
+def test_personal_data_and_keys_are_masked_at_every_place(endpoint, secret, name, choose):
     way = choose.draw(st.sampled_from(list(_places(BODIES[endpoint]))))
-    body = _put(BODIES[endpoint], way, name, choose.draw(_worn(secret)))
+    body = _put(BODIES[endpoint], way, name, choose.draw(_embedded(secret)))
 
     assert _leaks(body, secret) == []
 
 
 @given(endpoint=st.sampled_from(sorted(BODIES)), named=st.sampled_from(NAMED), choose=st.data())
-def test_values_of_telling_names_are_masked_everywhere(endpoint, named, choose):
+def test_values_of_fields_with_personal_names_are_masked_at_every_place(endpoint, named, choose):
     way = choose.draw(st.sampled_from(list(_places(BODIES[endpoint]))))
     value = named[1]
     if choose.draw(st.booleans()):
@@ -181,7 +181,7 @@ def test_values_of_telling_names_are_masked_everywhere(endpoint, named, choose):
 
 @given(secret=st.sampled_from(LOOKS), choose=st.data())
 def test_responses_and_reasons_are_masked(secret, choose):
-    worn = choose.draw(_worn(secret))
+    worn = choose.draw(_embedded(secret))
     text = choose.draw(
         st.sampled_from(
             [
@@ -208,7 +208,7 @@ def test_responses_and_reasons_are_masked(secret, choose):
         '"fbp":"grizelda"',
     ],
 )
-def test_half_json_and_headers_are_masked_by_name(text):
+def test_incomplete_json_and_headers_are_masked_by_name(text):
     shown = masked_words(text)
 
     assert "rizelda" not in shown
@@ -231,17 +231,17 @@ def test_half_json_and_headers_are_masked_by_name(text):
         "1764063980123",
     ],
 )
-def test_useful_words_are_unchanged(text):
+def test_words_of_error_messages_are_unchanged(text):
     assert masked_words(text) == text
 
 
-def test_impersonal_data_is_shown():
+def test_other_data_is_shown():
     event = BODIES["letter"]["event"] | {"value": 49.9, "currency": "EUR", "transaction_id": "T-1"}
 
     assert masked_tree(event) == event
 
 
-def test_google_names_that_look_like_tokens_are_shown_without_values():
+def test_googles_names_that_look_like_tokens_are_shown_without_values():
     sent = {"user_data": {"sha256_email_address": "ab" * 32, "sha256_street": "Kings Road"}}
     sent |= {"x-ga-mp2-user_properties": {"tier": "gold"}}
 
@@ -257,7 +257,7 @@ def test_harmless_url_parameters_are_shown():
     assert shown == "https://shop.example/thanks?utm_source=x&who=…&token=…#…"
 
 
-def test_hashes_and_click_ids_show_a_prefix():
+def test_hashes_and_click_ids_show_their_first_characters():
     assert masked_tree({"hashed_email": HASH, "twclid": "23opevjt88psuo13lu8d020qkn"}) == {
         "hashed_email": "9f86d081…",
         "twclid": "23opevjt…",
@@ -267,7 +267,7 @@ def test_hashes_and_click_ids_show_a_prefix():
 @pytest.mark.parametrize(
     "unit", ["x", "a:", "id:", "a=b&", "a@", "ab1", '{"a":', "1 ", "https://a/"]
 )
-def test_masking_of_a_long_text_is_bounded(unit):
+def test_masked_form_of_a_long_text_is_limited(unit):
     text = unit * (2**20 // len(unit))
 
     shown = msgspec.json.encode(masked_tree({"one": text, "many": [text[:9_000]] * 100}))

@@ -14,7 +14,7 @@ def seen(setting, kind):
     return [notice for notice in setting.seen.notices if isinstance(notice, kind)]
 
 
-async def test_delivered_notice_has_the_waiting_times():
+async def test_notice_of_a_delivery_has_the_waiting_times():
     setting = Setting()
     await setting.record("a")
     await setting.clock.advance(7_000)
@@ -28,7 +28,7 @@ async def test_delivered_notice_has_the_waiting_times():
     await setting.run.stop(within=1_000)
 
 
-async def test_postponed_delivery_has_no_waiting_time():
+async def test_notice_of_a_rescheduled_delivery_has_no_waiting_time():
     setting = Setting(replies=[refused(("OVER_CAPACITY", "busy", ""), status=503)])
     await setting.record("a")
 
@@ -39,7 +39,7 @@ async def test_postponed_delivery_has_no_waiting_time():
     await setting.run.stop(within=1_000)
 
 
-async def test_bisection_requests_are_marked():
+async def test_notice_of_a_bisection_request_says_so():
     def picky(outbound):
         ids = [conversion["conversion_id"] for conversion in conversions_of(outbound)]
         return NO_IDENTIFIER if "bad" in ids else taken(outbound)
@@ -57,7 +57,7 @@ async def test_bisection_requests_are_marked():
     await setting.run.stop(within=1_000)
 
 
-async def test_ambiguous_resend_is_marked():
+async def test_notice_of_an_ambiguous_retry_says_so():
     setting = Setting(
         replies=[NoResponse(reason="no answer in time", left=True)], worker_config=WorkerConfig()
     )

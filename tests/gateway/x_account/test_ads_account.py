@@ -1,11 +1,11 @@
-"""The events of an account, over real sockets, against the emulator."""
+"""The events of an X account, over real sockets, with the emulator."""
 
 from sign_in_stage import ACCOUNT, SignInStage, by_pin
 
 from twite.gateway.x_account.event_tags import AdsAccount
 
 
-async def test_events_are_read_page_by_page(x_emulator):
+async def test_events_of_an_account_are_read_page_by_page(x_emulator):
     stage = SignInStage(x_emulator.url)
     await by_pin(stage)
     keys = (await stage.logins.all())["o8z6j"].oauth

@@ -1,4 +1,4 @@
-"""Sign-in to X against the emulator, from the first request to the stored credentials."""
+"""Sign-in to X with the emulator, from the first request to the stored credentials."""
 
 import pytest
 from sign_in_stage import ACCOUNT, APP, SignInStage, by_pin
@@ -19,7 +19,7 @@ UNAPPROVED = {"id": "3213", "access": "none"}
 TOKEN = PixelToken(token=Secret("emulator-pixel-token-o8z6j"))
 
 
-async def test_sign_in_by_pin_stores_the_credentials(x_emulator):
+async def test_sign_in_with_a_pin_stores_the_credentials(x_emulator):
     stage = SignInStage(x_emulator.url)
 
     connected = await by_pin(stage)
@@ -32,7 +32,7 @@ async def test_sign_in_by_pin_stores_the_credentials(x_emulator):
     assert login.oauth.consumer_key == APP.consumer_key
 
 
-async def test_sign_in_by_callback_stores_the_credentials(x_emulator):
+async def test_sign_in_with_a_callback_stores_the_credentials(x_emulator):
     stage = SignInStage(x_emulator.url)
     begun = await stage.connect.begin("o8z6j", callback=CALLBACK, by="session-1")
     _, sent_to = answer_the_page(begun.page)
@@ -44,7 +44,7 @@ async def test_sign_in_by_callback_stores_the_credentials(x_emulator):
     assert (await stage.logins.all())["o8z6j"].oauth is not None
 
 
-async def test_sign_in_cannot_be_finished_by_another_session(x_emulator):
+async def test_sign_in_cannot_be_finished_in_another_session(x_emulator):
     stage = SignInStage(x_emulator.url)
     begun = await stage.connect.begin("o8z6j", callback=CALLBACK, by="session-1")
     _, sent_to = answer_the_page(begun.page)
@@ -56,7 +56,7 @@ async def test_sign_in_cannot_be_finished_by_another_session(x_emulator):
     assert await stage.logins.all() == {}
 
 
-async def test_expired_sign_in_must_be_restarted(x_emulator):
+async def test_expired_sign_in_must_be_started_again(x_emulator):
     stage = SignInStage(x_emulator.url)
     begun = await stage.connect.begin("o8z6j")
     pin, _ = answer_the_page(begun.page)
@@ -66,7 +66,7 @@ async def test_expired_sign_in_must_be_restarted(x_emulator):
         await stage.connect.finish_by_pin(begun.token, pin)
 
 
-async def test_sign_in_is_finished_once(x_emulator):
+async def test_sign_in_can_be_finished_once(x_emulator):
     stage = SignInStage(x_emulator.url)
     begun = await stage.connect.begin("o8z6j", callback=CALLBACK)
     _, sent_to = answer_the_page(begun.page)
@@ -90,7 +90,7 @@ def shared(stage):
     )
 
 
-async def test_another_gateway_finishes_a_sign_in_once_for_the_same_session(x_emulator):
+async def test_another_gateway_can_finish_a_sign_in_once_for_the_same_session(x_emulator):
     stage = SignInStage(x_emulator.url)
     first, second = shared(stage), shared(stage)
     begun = await first.begin("o8z6j", callback=CALLBACK, by="session-1")
@@ -125,7 +125,7 @@ async def test_stored_sign_ins_expire_and_are_deleted(x_emulator):
 
 
 @pytest.mark.parametrize("make", [lambda stage: stage.connect, shared])
-async def test_open_sign_ins_are_limited_and_the_oldest_removed(x_emulator, make):
+async def test_number_of_open_sign_ins_is_limited(x_emulator, make):
     stage = SignInStage(x_emulator.url)
     sign_in = make(stage)
     began = []
@@ -204,7 +204,7 @@ async def test_wrong_pin_is_refused(x_emulator, pin):
         await stage.connect.finish_by_pin(begun.token, pin)
 
 
-async def test_unregistered_callback_is_named(x_emulator):
+async def test_unregistered_callback_url_is_named(x_emulator):
     stage = SignInStage(x_emulator.url)
 
     with pytest.raises(RefusedByX) as refused:
@@ -236,7 +236,7 @@ async def test_sign_in_requires_an_app(x_emulator):
         await SignInStage(x_emulator.url, app=None).connect.begin("o8z6j")
 
 
-async def test_sign_in_without_a_key_begins_nothing(x_emulator):
+async def test_sign_in_without_a_secret_key_does_not_begin(x_emulator):
     stage = SignInStage(x_emulator.url)
     keyless = XSignIn(ask=stage.asks, clock=stage.clock, credential_store=None, destinations={})
 
@@ -246,7 +246,7 @@ async def test_sign_in_without_a_key_begins_nothing(x_emulator):
     assert stage.asked == []
 
 
-async def test_pixel_token_not_refused_by_x_is_stored(x_emulator):
+async def test_pixel_token_that_x_does_not_refuse_is_stored(x_emulator):
     stage = SignInStage(x_emulator.url)
 
     connected = await stage.connect.paste("o8z6j", TOKEN)
@@ -255,7 +255,7 @@ async def test_pixel_token_not_refused_by_x_is_stored(x_emulator):
     assert (await stage.logins.all())["o8z6j"].pixel_token == TOKEN
 
 
-async def test_trying_a_pixel_token_counts_no_conversion(x_emulator):
+async def test_check_of_a_pixel_token_counts_no_conversion(x_emulator):
     await SignInStage(x_emulator.url).connect.paste("o8z6j", TOKEN)
 
     assert x_emulator.counted()["pixels"] == {}
@@ -281,7 +281,7 @@ async def test_pixel_token_is_stored_if_x_is_unavailable(x_emulator):
     assert (await stage.logins.all())["o8z6j"].pixel_token == TOKEN
 
 
-async def test_forgotten_credentials_are_revoked_only_on_request(x_emulator):
+async def test_deleted_credentials_are_revoked_at_x_only_on_request(x_emulator):
     stage = SignInStage(x_emulator.url)
     await by_pin(stage)
 
@@ -291,7 +291,7 @@ async def test_forgotten_credentials_are_revoked_only_on_request(x_emulator):
     assert await stage.logins.all() == {}
 
 
-async def test_revoked_token_is_unusable(x_emulator):
+async def test_revoked_token_cannot_be_used(x_emulator):
     stage = SignInStage(x_emulator.url)
     await by_pin(stage)
     keys = (await stage.logins.all())["o8z6j"].oauth
@@ -305,7 +305,7 @@ async def test_revoked_token_is_unusable(x_emulator):
     assert not await stage.connect.forget("o8z6j", PIXEL_TOKEN)
 
 
-async def test_commands_are_audited_with_their_user(x_emulator):
+async def test_commands_for_sign_in_are_audited_with_their_user(x_emulator):
     stage = SignInStage(x_emulator.url, noted_as="ada (command)")
 
     await by_pin(stage)
@@ -326,7 +326,7 @@ async def test_commands_are_audited_with_their_user(x_emulator):
     ]
 
 
-async def test_console_audits_its_own_actions(x_emulator):
+async def test_sign_in_service_leaves_the_audit_log_to_the_console(x_emulator):
     stage = SignInStage(x_emulator.url)
 
     await stage.connect.paste("o8z6j", TOKEN)
