@@ -61,7 +61,9 @@ class MemoryOperations:
 
     def _replay(self, deliveries: Sequence[int], *, now: int, sure: Collection[int]) -> int:
         rows = [
-            row for row in self._at_rest(deliveries) if row.id in sure or self._rival(row) is None
+            row
+            for row in self._at_rest(deliveries)
+            if row.id in sure or self._other_copy(row) is None
         ]
         for row in rows:
             bring_back(row, now=now, is_sure=row.id in sure)
@@ -111,7 +113,7 @@ class MemoryOperations:
     def _withdraw(self, rows: Iterable[MemoryRow], *, reason: str, now: int) -> int:
         raise NotImplementedError
 
-    def _rival(self, row: MemoryRow) -> Rival | None:
+    def _other_copy(self, row: MemoryRow) -> Rival | None:
         raise NotImplementedError
 
     async def _noted(self, audit_event: AuditEvent | None) -> None:

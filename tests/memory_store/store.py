@@ -164,7 +164,7 @@ class MemoryStore(
 
     async def claim(self, claim: Claim) -> Batch | None:
         due = sorted(
-            self._without_the_listed(
+            self._without_opted_out(
                 (
                     row
                     for row in self._in(State.QUEUED)
