@@ -13,7 +13,7 @@ TRIALS ?= tests/journeys tests/trials tests/tags/engines/test_engine_process.py 
 # Tests start hundreds of processes. Without bytecode on disk, each would compile its imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test chromium php cached check format lint types layers floors cover bench torture mutate postgres oracle axe generate screenshots docs dist lock clean
+.PHONY: help demo test chromium php cached check format lint types layers house cover bench torture mutate postgres oracle axe generate screenshots docs dist lock clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -59,7 +59,8 @@ types: $(DEV_STAMP)  ## check types with mypy
 layers: $(DEV_STAMP)  ## check imports between the layers
 	@$(BIN)/lint-imports
 
-floors: layers  # the former name
+house: $(DEV_STAMP)  ## print sizes, names and calls of the code beside those of a commit (ARGS=COMMIT)
+	@$(BIN)/python tests/contributing/house.py $(ARGS)
 
 format: $(DEV_STAMP)  ## format the code
 	@$(BIN)/ruff check --fix .
