@@ -8,8 +8,8 @@ from typing import Any, Literal, get_args, get_origin
 
 from typer.main import get_command
 
-from twite.cli import GROUPS
 from twite.cli.application import ABOUT, application
+from twite.cli.groups import GROUPS
 
 
 @dataclass(frozen=True, kw_only=True)

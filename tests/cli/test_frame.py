@@ -5,9 +5,10 @@ from command_stage import twite
 from typer.main import get_command
 
 from twite import __version__
-from twite.cli import COMMANDS, GROUPS, explained, run
 from twite.cli import application as application_module
+from twite.cli import explained, run
 from twite.cli.application import application
+from twite.cli.groups import GROUPS, SUMMARIES
 from twite.domain.errors import SettingsError, StoreInUse
 
 FIX = "Stop that process, or set another store.url"
@@ -22,7 +23,7 @@ def help_of(*words: str) -> str:
 def test_help_lists_every_command_with_its_summary():
     shown = help_of()
 
-    assert [name for name in COMMANDS if COMMANDS[name] not in shown] == []
+    assert [name for name in SUMMARIES if SUMMARIES[name] not in shown] == []
 
 
 def test_help_groups_the_commands():
@@ -35,7 +36,7 @@ def test_help_groups_the_commands():
 
 def subcommands() -> Iterator[tuple[list[str], str]]:
     """Yield the words of each subcommand, and its help."""
-    for name in COMMANDS:
+    for name in SUMMARIES:
         command = get_command(application(name)).commands[name]
         for other, subcommand in getattr(command, "commands", {}).items():
             yield [name, other], subcommand.help
@@ -45,9 +46,9 @@ SUBCOMMANDS = {" ".join(words): help_ for words, help_ in subcommands()}
 
 
 def test_command_summary_is_one_imperative_line_without_a_full_stop():
-    sentences = [*COMMANDS.values(), *(help_.split("\n\n")[0] for help_ in SUBCOMMANDS.values())]
+    sentences = [*SUMMARIES.values(), *(help_.split("\n\n")[0] for help_ in SUBCOMMANDS.values())]
 
-    assert len(sentences) > len(COMMANDS) + 20
+    assert len(sentences) > len(SUMMARIES) + 20
     assert [
         sentence
         for sentence in sentences
@@ -65,7 +66,7 @@ def test_help_is_printed_without_importing_a_command():
 
 @pytest.mark.parametrize(
     "words",
-    [*([name] for name in COMMANDS), *(name.split() for name in SUBCOMMANDS)],
+    [*([name] for name in SUMMARIES), *(name.split() for name in SUBCOMMANDS)],
 )
 def test_every_command_has_help_with_an_example(capsys, words):
     code = run([*words, "--help"])

@@ -14,7 +14,7 @@ import pytest
 from installed_twite import InstalledTwite
 
 from twite import __version__
-from twite.cli import COMMANDS
+from twite.cli.groups import SUMMARIES
 
 ROOT = Path(__file__).parents[2]
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -163,7 +163,7 @@ def test_every_bundled_package_has_its_licence_text(packages):
 def test_every_command_has_a_man_page(packages):
     names = {file.name for file in (packages / "man").iterdir()}
 
-    assert names == {"twite.1", *(f"twite-{name}.1" for name in COMMANDS)}
+    assert names == {"twite.1", *(f"twite-{name}.1" for name in SUMMARIES)}
 
 
 def test_man_pages_have_no_errors(packages):

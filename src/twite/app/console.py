@@ -33,7 +33,7 @@ from twite.gateway.ports.store import Store
 from twite.http.addresses import host_of
 from twite.http.cookies import registrable_domain
 from twite.machine.seal import Argon2Passwords
-from twite.tags.pages.tag_preview import TagPreviewPage
+from twite.tags.pages.tag_preview import FOLDER, TagPreviewPage
 
 
 def insight_pages(
@@ -153,6 +153,7 @@ def console(settings: Settings, behind: ConsoleServices) -> Console:
     )
     return Console(
         pages=pages,
+        folders=(FOLDER,),
         entrance=RequestChecks(
             client_of=behind.front.client,
             networks=settings.console.networks,

@@ -6,7 +6,7 @@ reads the settings, calls one function of `app` and prints the result. If the ex
 raises `typer.Exit(code)`.
 
 A command raises TwiteError for errors it can explain; `main` prints the message. Commands print
-through `printing`, which escapes control characters. GROUPS lists every command with a one-line
+through `printing`, which escapes control characters. `groups` lists every command with a one-line
 help text, so that `twite --help` does not import the commands; a file is imported when its command
 is run. `options` contains the options that several commands share.
 
@@ -26,52 +26,6 @@ from typing import Final
 from twite.domain.errors import TwiteError
 from twite.machine.standard_files import end_with_the_reader, open_missing_files
 
-GROUPS: Final = {
-    "Start": {
-        "demo": "Run a demo with an X emulator and a small shop",
-        "init": "Write a commented twite.toml and an API key",
-        "connect": "Switch from the built-in emulator to X",
-        "check": "Check settings, credentials, store and gateway",
-        "serve": "Run the gateway",
-        "emulate": "Run only the X emulator",
-    },
-    "X account": {
-        "login": "Sign in to X for a pixel, or store its pixel token",
-        "logout": "Delete the stored credentials of a pixel",
-        "events": "Manage X's events, and print code that sends them",
-    },
-    "Conversions": {
-        "send": "Send conversions from JSON, JSON Lines, CSV or Parquet files",
-        "show": "Show the history of a conversion, attempt by attempt",
-        "rejected": "List conversions rejected at intake, with the reasons",
-        "dead": "List, replay or discard dead letters and held conversions",
-        "deduplication": "Compare conversion ids sent by X's pixel and the gateway",
-    },
-    "Operations": {
-        "reload": "Make the running gateway use changed settings",
-        "accounting": "Show the balance and a forecast of pending conversions",
-        "alerts": "List open alerts, or test their webhook",
-        "erase": "Erase a person from the store",
-        "backup": "Copy the store while it is in use",
-        "restore": "Replace the store with a backup",
-        "recover": "Rebuild a damaged store from its intact rows",
-        "store": "Copy the store to another database",
-        "rotate-key": "Replace the key that encrypts stored credentials",
-    },
-    "Server tags": {
-        "import": "Convert a server container export into configuration",
-        "tag": "Inspect, test and run a tag template",
-        "compare": "Compare a container's requests with captured ones",
-    },
-    "Users and API keys": {
-        "user": "Add, list, change or remove console users",
-        "key": "Add, list or revoke API keys",
-        "audit": "Show the actions of users, and verify the audit log",
-    },
-}
-COMMANDS: Final = {
-    name: sentence for commands in GROUPS.values() for name, sentence in commands.items()
-}
 CONFIG_VARIABLE: Final = "TWITE_CONFIG"  # the settings file of commands without --config
 _INTERRUPTED: Final = 130  # the shell convention: 128 + SIGINT
 

@@ -8,32 +8,9 @@ from typing import Annotated, Final
 import typer
 
 from twite import __version__
-from twite.cli import COMMANDS, GROUPS
+from twite.cli.groups import GROUPS, PLACES, SUMMARIES
 from twite.machine.commit import commit
 
-# Commands whose module has a different name.
-_FILES: Final = {
-    "compare": "tags.commands.compare",
-    "import": "tags.commands.import_container",
-    "logout": "cli.login",
-    "user": "cli.users",
-    "key": "cli.users",
-    "backup": "cli.maintenance",
-    "restore": "cli.maintenance",
-    "recover": "cli.maintenance",
-    "rotate-key": "cli.maintenance",
-    "reload": "cli.maintenance",
-    "send": "cli.send.command",
-    "demo": "cli.demo.command",
-    "tag": "tags.commands.tag.command",
-    "serve": "cli.serve.command",
-}
-# Commands whose function has a different name.
-_FUNCTIONS: Final = {
-    "import": "import_container",
-    "erase": "erase_persons",
-    "rotate-key": "rotate_key",
-}
 ABOUT: Final = """A self-hosted conversion gateway for X.
 
 Start with `twite demo`, or with `twite init` and `twite check`."""
@@ -61,14 +38,14 @@ def application(asked: str | None) -> typer.Typer:
 
 def _add(app: typer.Typer, name: str) -> None:
     """Add a command: a function, or a Typer application with several subcommands."""
-    module = import_module(f"twite.{_FILES.get(name, f'cli.{name}')}")
-    command = getattr(module, _FUNCTIONS.get(name, name))
+    module, _, function = PLACES[name].partition(":")
+    command = getattr(import_module(module), function)
     if isinstance(command, typer.Typer):
         for registered in command.registered_commands:
             registered.help = _summarized(inspect.getdoc(registered.callback) or "")
-        app.add_typer(command, name=name, help=f"{COMMANDS[name]}\n\n{command.info.help}")
+        app.add_typer(command, name=name, help=f"{SUMMARIES[name]}\n\n{command.info.help}")
     else:
-        app.command(name, help=f"{COMMANDS[name]}\n\n{inspect.getdoc(command)}")(command)
+        app.command(name, help=f"{SUMMARIES[name]}\n\n{inspect.getdoc(command)}")(command)
 
 
 def _summarized(text: str) -> str:

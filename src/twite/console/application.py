@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -11,7 +12,7 @@ from starlette.routing import compile_path
 from starlette.types import Receive, Scope, Send
 
 from twite.console.page import FormData, NavigationGroup, Page, PageRequest, PageRoute
-from twite.console.render import STATIC, PageTemplates, StaticFile, static_files
+from twite.console.render import FOLDER, STATIC, PageTemplates, StaticFile, static_files
 from twite.console.request_checks import (
     AccessDenied,
     AllowedHost,
@@ -73,12 +74,17 @@ class Notice(msgspec.Struct, frozen=True):
 
 
 class Console:
-    """An ASGI application for paths under /console. `pages` are in the order of the navigation."""
+    """An ASGI application for paths under /console.
+
+    `pages` are in the order of the navigation. `folders` have templates and static files of pages
+    that features add.
+    """
 
     def __init__(
         self,
         *,
         pages: Sequence[Page],
+        folders: Sequence[Path] = (),
         entrance: RequestChecks,
         authentication: Authentication,
         trail: AccountDirectory,
@@ -96,9 +102,9 @@ class Console:
         self._clock = clock
         self._observer = observer
         self._known_as = known_as
-        self._static = static_files()
+        self._static = static_files((FOLDER, *folders))
         self._served = {file.name: file for file in self._static.values()}
-        self._templates = PageTemplates(self._static, emulated=emulated)
+        self._templates = PageTemplates((FOLDER, *folders), self._static, emulated=emulated)
         self._said: OrderedDict[str, list[Notice]] = OrderedDict()
         self._refusals = RateLimiter(size=1, per=_NOTED_EVERY)
 

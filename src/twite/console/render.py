@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import Response
 
 from twite.console import charts as figures
@@ -16,6 +16,7 @@ from twite.domain.people.users import Role
 from twite.domain.times import DAY, HOUR, MINUTE, SECOND, spelled
 from twite.redaction.mask_tree import masked_words
 
+FOLDER: Final = Path(__file__).parent  # of the console's own templates and static files
 STATIC: Final = "/console/static/"
 _TYPES: Final = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8"}
 _LONGEST: Final = 200
@@ -31,10 +32,10 @@ class StaticFile(msgspec.Struct, frozen=True, kw_only=True):
     kind: str
 
 
-def static_files() -> dict[str, StaticFile]:
-    """Return the static files, by the names that templates use."""
+def static_files(folders: Sequence[Path]) -> dict[str, StaticFile]:
+    """Return the files in `static` below the folders, by the names that templates use."""
     found = {}
-    for entry in Path(__file__).with_name("static").iterdir():
+    for entry in (file for folder in folders for file in (folder / "static").iterdir()):
         stem, _, ending = entry.name.rpartition(".")
         if ending in _TYPES:
             body = entry.read_bytes()
@@ -46,14 +47,16 @@ def static_files() -> dict[str, StaticFile]:
 
 
 class PageTemplates:
-    """Renders templates.
+    """Renders the templates in `templates` below the folders.
 
     Text is escaped unless marked as markup; undefined variables are errors.
     """
 
-    def __init__(self, static: Mapping[str, StaticFile], *, emulated: bool = False) -> None:
+    def __init__(
+        self, folders: Sequence[Path], static: Mapping[str, StaticFile], *, emulated: bool = False
+    ) -> None:
         self._environment = Environment(
-            loader=PackageLoader("twite.console", "templates"),
+            loader=FileSystemLoader([folder / "templates" for folder in folders]),
             autoescape=True,
             undefined=StrictUndefined,
             trim_blocks=True,

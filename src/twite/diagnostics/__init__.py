@@ -1,6 +1,6 @@
 """`twite check`: diagnostics of settings, store, network and X. They change nothing."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -11,24 +11,23 @@ from twite.config.toml import position
 from twite.diagnostics.access import access
 from twite.diagnostics.canary import TestConversion, canary
 from twite.diagnostics.configuration import configuration, key, pixels, sources
-from twite.diagnostics.console import console
 from twite.diagnostics.endpoint import pages, public_address
+from twite.diagnostics.feature_checks import Check, FeatureChecks
 from twite.diagnostics.network import OF_X, network
 from twite.diagnostics.site import site
 from twite.diagnostics.site_visit import SiteTest
 from twite.diagnostics.store import alerts, store
 from twite.diagnostics.traces import traces
 from twite.domain.errors import SettingsError
+from twite.features import contributed
 from twite.gateway.ports.findings import CheckFinding, CheckStatus, failed
-from twite.tags.checks.container import container, google, tags
-from twite.tags.checks.engines import engines
 
 __all__ = ["CheckFinding", "CheckStatus", "SiteTest", "TestConversion", "examine", "examine_site"]
 
-# The checks, in the order of the report. These read the settings alone.
-SETTINGS_CHECKS: Final = (pixels, sources, tags, engines, console, pages)
-# These also read files, the store and the network.
-CHECKS: Final = (container, google, alerts, store, key, traces, network)
+# The checks, in the order of the report. These read the settings alone; those of features follow.
+SETTINGS_CHECKS: Final = (pixels, sources)
+# These also read files, the store and the network, after those of features.
+CHECKS: Final = (alerts, store, key, traces, network)
 
 
 async def examine(
@@ -49,10 +48,13 @@ async def examine(
             settings = load(path, environ, credentials=False)
         except SettingsError:
             return
-    for part in SETTINGS_CHECKS:
+    added = list(contributed("checks", FeatureChecks))
+    of_settings = [check for feature in added for check in feature.of_settings]
+    for part in (*SETTINGS_CHECKS, *of_settings, pages):
         for finding in part(settings):
             yield finding
-    async for finding in _looked(settings):
+    others = [check for feature in added for check in feature.others]
+    async for finding in _looked(settings, (*others, *CHECKS)):
         yield finding
     if test is not None:
         async for finding in canary(settings, test):
@@ -67,9 +69,9 @@ async def examine_site(
         yield finding
 
 
-async def _looked(settings: Settings) -> AsyncIterator[CheckFinding]:
+async def _looked(settings: Settings, checks: Iterable[Check]) -> AsyncIterator[CheckFinding]:
     reached = True
-    for look in CHECKS:
+    for look in checks:
         async for finding in look(settings):
             has_failed = finding.status is CheckStatus.FAILED
             reached = reached and not (finding.topic in OF_X and has_failed)

@@ -6,5 +6,7 @@ from typing import Final
 from twite.features import Kind
 
 CONTRIBUTIONS: Final[Mapping[Kind, tuple[str, ...]]] = {
+    "commands": ("twite.tags.commands.group:GROUP",),
+    "checks": ("twite.tags.checks.checks:CHECKS",),
     "settings": ("twite.tags.settings.tag_settings:TABLES",),
 }

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Final
 
 from twite.config.settings import Settings
-from twite.diagnostics.console import host
 from twite.domain.errors import NotOpened, SettingsError
 from twite.domain.json_tree import Tree
 from twite.domain.plural import plural
@@ -19,6 +18,7 @@ from twite.gateway.ports.tags import NoGoogleToken, PersonHandling, TagRule
 from twite.tags.app.compare import Comparison
 from twite.tags.app.compare_endpoints import CompareEndpoints
 from twite.tags.app.compare_settings import sealed_of, with_one_rule
+from twite.tags.checks.console import host
 from twite.tags.checks.stape_tag import stape_tag
 from twite.tags.container.parts import EVENT, Container, ContainerTag, Operator
 from twite.tags.container.secrets import places

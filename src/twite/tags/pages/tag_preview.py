@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from starlette.responses import Response
@@ -20,6 +21,7 @@ from twite.tags.preview.sessions import (
     PreviewUnavailable,
 )
 
+FOLDER: Final = Path(__file__).parent  # of templates and static files
 PATH: Final = "/console/tag-preview"
 _ONE: Final = f"{PATH}/{{session}}"
 _ROLE: Final = Role.OPERATOR

@@ -3,7 +3,7 @@
 import pytest
 
 from twite.diagnostics import CheckStatus
-from twite.diagnostics.console import console
+from twite.tags.checks.console import console
 from written import GOOD, read
 
 CLIENT = """
