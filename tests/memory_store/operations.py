@@ -1,5 +1,6 @@
 """Moves of dead and held deliveries, and queued tag payloads, in memory."""
 
+from base64 import b64decode
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 
@@ -22,7 +23,6 @@ from twite.gateway.ports.outbox import (
     Write,
 )
 from twite.gateway.ports.tags import PREFIX
-from twite.tags.run.payload import TagPayload
 
 _HEAD = 6
 _UNSETTLED = (State.QUEUED, State.SENDING, State.HELD, State.DEAD)
@@ -140,9 +140,9 @@ class MemoryOperations:
         found: Counter[bytes] = Counter()
         for row in self._unsettled():
             if row.entry.pixel.startswith(PREFIX):
-                letter = msgspec.json.decode(row.entry.body, type=TagPayload)
-                if letter.sealed is not None:
-                    found[letter.sealed[:_HEAD]] += 1
+                sealed = msgspec.json.decode(row.entry.body).get("sealed")
+                if sealed is not None:
+                    found[b64decode(sealed)[:_HEAD]] += 1
         return list(found.items())
 
     def _unsettled(self) -> list[MemoryRow]:

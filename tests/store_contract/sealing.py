@@ -9,19 +9,17 @@ from store_contract.actions import claim, dead_lettered, delivered, postponed, r
 from twite.domain.errors import NotOpened
 from twite.domain.people.users import AuditEvent
 from twite.domain.submission import AcceptedConversion
+from twite.gateway.operations.sealed_payloads import (
+    Resealing,
+    UnsealedCounts,
+    left,
+)
+from twite.gateway.operations.sealed_payloads import opened as opened_payload
 from twite.gateway.ports.outbox import Replay
 from twite.gateway.ports.queries import PayloadHeadsQuery
 from twite.gateway.ports.secret_store import Seal
 from twite.gateway.ports.state import SealedSecret
 from twite.gateway.ports.store import Store
-from twite.tags.run.payload import (
-    Resealing,
-    TagPayload,
-    UnsealedCounts,
-    left,
-    read,
-    written,
-)
 
 
 class SecretRecordLaws:
@@ -121,8 +119,9 @@ class PayloadSeal:
 
 def a_payload(number: int = 1, *, seal: Seal | None, index: int = 0) -> AcceptedConversion:
     """Return a tag's queued payloads."""
-    letter = TagPayload(pixel="o8z6j", at=NOW, event={"number": number})
-    body = written(letter, name=TAG, seal=seal)
+    body = msgspec.json.encode({"event": {"number": number}})
+    if seal is not None:
+        body = msgspec.json.encode({"pixel": "o8z6j", "sealed": seal.close(TAG, body)})
     return msgspec.structs.replace(
         an_entry(f"order-{number}", pixel=TAG, event="purchase", index=index), body=body
     )
@@ -136,9 +135,8 @@ async def post(store: Store, *entries: AcceptedConversion) -> None:
 async def opened(store: Store, *, seal: Seal) -> list[object]:
     """Claim queued payloads, open them, and return their numbers in order."""
     batch = await claim(store, pixel=TAG)
-    return [
-        read(delivery.body, name=TAG, seal=seal).event["number"] for delivery in batch.deliveries
-    ]
+    bodies = [opened_payload(each.body, name=TAG, seal=seal) for each in batch.deliveries]
+    return [msgspec.json.decode(body)["event"]["number"] for body in bodies]
 
 
 class TagPayloadLaws:

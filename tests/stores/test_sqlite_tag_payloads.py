@@ -5,8 +5,8 @@ from contextlib import closing
 
 from store_contract.actions import claim_or_none
 from store_contract.sealing import TAG, PayloadSeal, a_payload, post
+from twite.gateway.operations.sealed_payloads import Resealing
 from twite.stores.sqlite import SQLiteStore
-from twite.tags.run.payload import Resealing
 
 
 async def test_damaged_payload_is_not_repaired_by_a_new_key(tmp_path):

@@ -23,9 +23,9 @@ from twite.domain.errors import NotOpened
 from twite.domain.people.erasure import ErasureIdentifier, ErasureSubject, all_of
 from twite.domain.people.users import AuditAction, AuditEvent
 from twite.domain.plural import plural
+from twite.gateway.operations import sealed_payloads
 from twite.gateway.ports.privacy import EraseSearch, EraseStore, EraseTraces
 from twite.gateway.ports.tags import PREFIX as TAG
-from twite.tags.run import payload as letter
 
 T = TypeVar("T")
 Opened = Callable[[str, bytes], bytes]
@@ -87,7 +87,7 @@ class TagPayloadReader:
         if not body or b'"sealed"' not in body:
             return body
         try:
-            return letter.written(letter.read(body, name=tag, seal=self._seal), name=tag)
+            return sealed_payloads.opened(body, name=tag, seal=self._seal)
         except (NotOpened, msgspec.DecodeError, UnicodeDecodeError):
             self.unopened.add(hashlib.blake2b(body, digest_size=8).digest())
             return body

@@ -22,6 +22,7 @@ from twite.domain.errors import NotOpened, SettingsError, StoreInUse, TransientE
 from twite.domain.people.users import AuditAction, AuditEvent
 from twite.domain.plural import plural
 from twite.domain.secret import Secret
+from twite.gateway.operations.sealed_payloads import Resealing, UnsealedCounts, left
 from twite.gateway.ports.events import Observer, ProblemPlace, ProblemSeen
 from twite.gateway.ports.outbox import Outbox
 from twite.gateway.ports.queries import PayloadHeadsQuery
@@ -29,7 +30,6 @@ from twite.gateway.ports.secret_store import Seal, SecretStore
 from twite.gateway.ports.state import SealedSecret
 from twite.machine.private_file import replace_file
 from twite.machine.system import SystemClock
-from twite.tags.run.payload import Resealing, UnsealedCounts, left
 
 
 def sealing_key(settings: Settings) -> Seal:

@@ -17,9 +17,9 @@ from twite.config.collected_errors import located
 from twite.domain.errors import SettingsError
 from twite.domain.plural import plural
 from twite.gateway.operations.control import ReloadReport
+from twite.gateway.operations.sealed_payloads import counted
 from twite.gateway.ports.events import ReloadResult
 from twite.gateway.ports.store import Recovered, Restored
-from twite.tags.run.payload import counted
 
 # The gateway kept the old settings.
 _KEPT: Final = frozenset({ReloadResult.NEEDS_RESTART, ReloadResult.FAILED})

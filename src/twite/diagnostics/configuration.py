@@ -8,8 +8,8 @@ from twite.app.sealing import still_sealed
 from twite.config.secret_key import former_key_file
 from twite.config.settings import Settings
 from twite.domain.errors import StoreUnusable, TransientError
+from twite.gateway.operations.sealed_payloads import counted
 from twite.gateway.ports.findings import CheckFinding, failed, passed, warning
-from twite.tags.run.payload import counted
 
 _OTHERS: Final = 0o077
 

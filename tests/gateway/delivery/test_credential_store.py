@@ -1,5 +1,6 @@
 """Stored credentials: sealed in the store, and in use."""
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
@@ -18,11 +19,11 @@ from twite.domain.errors import NotOpened, SettingsError
 from twite.domain.people.users import AuditEvent
 from twite.domain.secret import Secret
 from twite.gateway.delivery.credentials import OAUTH, PIXEL_TOKEN
+from twite.gateway.operations.sealed_payloads import opened
 from twite.gateway.ports.secret_store import SecretStore
 from twite.gateway.ports.state import SealedSecret
 from twite.gateway.x_account.credential_store import CredentialCommands, CredentialStore
 from twite.machine.seal import AesSeal
-from twite.tags.run.payload import TagPayload, read, written
 
 FIRST, SECOND = Secret("the-first-key-that-seals"), Secret("the-second-key-that-seals")
 KEYS = a_destination_with_oauth().credentials
@@ -84,7 +85,7 @@ class CredentialStage:
 
 
 def a_queued_event(number, seal):
-    body = written(TagPayload(pixel="o8z6j", at=NOW, event={"number": number}), name=TAG, seal=seal)
+    body = msgspec.json.encode({"sealed": seal.close(TAG, b'{"number": %d}' % number)})
     return replace(an_entry(f"order-{number}", pixel=TAG, event="purchase"), body=body)
 
 
@@ -158,9 +159,9 @@ async def test_queued_tag_payloads_need_only_the_new_key_after_a_rotation():
     some = await stage.commands.reseal_payloads(after=0)
 
     batch = await claim(stage.store, pixel=TAG)
-    opened = [read(delivery.body, name=TAG, seal=AesSeal(SECOND)) for delivery in batch.deliveries]
+    found = [opened(each.body, name=TAG, seal=AesSeal(SECOND)) for each in batch.deliveries]
     assert (some.payloads, some.last) == (2, None)
-    assert [letter.event["number"] for letter in opened] == [1, 2]
+    assert found == [b'{"number":1}', b'{"number":2}']
 
 
 async def test_rotation_is_audited_and_a_rotation_without_a_key_is_not():

@@ -24,9 +24,9 @@ from twite.domain.errors import NotOpened
 from twite.domain.people.users import AuditEvent
 from twite.domain.secret import Secret
 from twite.gateway.delivery.credentials import OAUTH, PIXEL_TOKEN
+from twite.gateway.operations.sealed_payloads import Resealing
 from twite.gateway.ports.outbox import Outbox, RewrittenPayloads
 from twite.gateway.ports.secret_store import SecretStore, TurnedSeal
-from twite.tags.run.payload import Resealing
 
 PREFIX: Final = "login/"
 KINDS: Final = (OAUTH, PIXEL_TOKEN)
