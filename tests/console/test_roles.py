@@ -95,7 +95,7 @@ async def test_navigation_contains_only_pages_that_the_role_may_see(stage, role)
         route.path
         for group in NavigationGroup
         for route in stage.routes
-        if route.place and route.place.group is group and role.includes(route.role)
+        if route.location and route.location.group is group and role.includes(route.role)
     ]
 
 

@@ -216,11 +216,11 @@ class CouponsPage:
     @property
     def routes(self):
         place = PageLocation("Coupons", NavigationGroup.LOOK)
-        return (PageRoute("GET", "/console/coupons", self._show, place=place),)
+        return (PageRoute("GET", "/console/coupons", self._show, location=place),)
 
-    async def _show(self, visit):
+    async def _show(self, request):
         accounts = await self._records.balance()
-        return visit.page("layout.html", title=f"Coupons of {len(accounts)} sources")
+        return request.page("layout.html", title=f"Coupons of {len(accounts)} sources")
 
 
 class SignedIn:
@@ -240,9 +240,9 @@ async def test_new_console_page_is_in_the_navigation_and_shows_figures():
     store = MemoryStore()
     console = Console(
         pages=[CouponsPage(records=store)],
-        entrance=RequestChecks(client_of=lambda _scope: "127.0.0.1", networks=LOOPBACK, url=None),
+        checks=RequestChecks(client_of=lambda _scope: "127.0.0.1", networks=LOOPBACK, url=None),
         authentication=SignedIn(),
-        trail=store.people,
+        directory=store.people,
         clock=MovingClock(NOW),
         observer=SilentObserver(),
         known_as="shop",

@@ -47,23 +47,23 @@ def insight_pages(
     """Return the pages about conversions, in the order of the navigation."""
     sources, names = settings.sources(), EventNames(destinations)
     return (
-        OverviewPage(destinations=destinations, records=store, state=store),
+        OverviewPage(destinations=destinations, queries=store, state=store),
         LivePage(
             destinations=destinations,
             sources=[*(source.name for source in sources), X_SOURCE],
             watched=watched(sources),
-            records=store,
+            queries=store,
             clock=clock,
             names=names,
         ),
         RejectedPage(
-            destinations=destinations, sources=[source.name for source in sources], records=store
+            destinations=destinations, sources=[source.name for source in sources], queries=store
         ),
-        MatchQualityPage(destinations=destinations, records=store, names=names),
-        DedupReportPage(records=store, names=names),
+        MatchQualityPage(destinations=destinations, queries=store, names=names),
+        DedupReportPage(queries=store, names=names),
         DeadLettersPage(
             destinations=destinations,
-            records=store,
+            queries=store,
             dry_run=DryRun(
                 destinations=destinations,
                 sources=sources,
@@ -77,7 +77,7 @@ def insight_pages(
         AmountsPage(
             destinations=destinations,
             guards={source.name: source.value_guard for source in sources},
-            records=store,
+            queries=store,
             state=store,
             names=names,
         ),
@@ -105,24 +105,24 @@ def console(settings: Settings, behind: ConsoleServices) -> Console:
             settings,
             store=store,
             destinations=destinations,
-            wake_all=behind.run.wake_all,
+            wake_all=behind.runner.wake_all,
             clock=clock,
         ),
         PixelsPage(
             destinations=destinations,
             sources=sources,
-            records=store,
+            queries=store,
             state=store,
-            sends=behind.run,
+            runner=behind.runner,
         ),
         TestConversionPage(
-            accept=behind.accept, records=store, destinations=destinations, sources=sources
+            accept=behind.accept, queries=store, destinations=destinations, sources=sources
         ),
         ConnectPage(
-            connect=behind.connect,
+            sign_in=behind.sign_in,
             destinations=destinations,
             written=settings.destinations(),
-            confirming=confirming,
+            reauthentication=confirming,
         ),
         EventsPage(
             manager=events_manager(settings, destinations, note=store.people.note),
@@ -134,14 +134,14 @@ def console(settings: Settings, behind: ConsoleServices) -> Console:
             shared=engine_of(settings).is_server,
         ),
         *(() if behind.examine is None else (DiagnosticsPage(examine=behind.examine),)),
-        UsersPage(user_accounts=user_accounts, confirming=confirming, pixels=pixels),
-        KeysPage(user_accounts=user_accounts, confirming=confirming, pixels=pixels),
-        AuditPage(trail=store.people),
+        UsersPage(user_accounts=user_accounts, reauthentication=confirming, pixels=pixels),
+        KeysPage(user_accounts=user_accounts, reauthentication=confirming, pixels=pixels),
+        AuditPage(directory=store.people),
         AccountPage(
             user_accounts=user_accounts,
-            sessions=store.people,
+            directory=store.people,
             authentication=authentication,
-            confirming=confirming,
+            reauthentication=confirming,
         ),
         CodesPage(
             second_factor=None
@@ -154,13 +154,13 @@ def console(settings: Settings, behind: ConsoleServices) -> Console:
     return Console(
         pages=pages,
         folders=(FOLDER,),
-        entrance=RequestChecks(
+        checks=RequestChecks(
             client_of=behind.front.client,
             networks=settings.console.networks,
             url=settings.console.url or settings.server.public_url,
         ),
         authentication=authentication,
-        trail=store.people,
+        directory=store.people,
         clock=clock,
         observer=behind.observer,
         known_as=settings.known_as,

@@ -32,9 +32,9 @@ class ConsoleServices(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     store: Store
-    run: DeliveryRunner
+    runner: DeliveryRunner
     accept: Accept
-    connect: XSignIn
+    sign_in: XSignIn
     destinations: Mapping[str, Destination]
     secret_store: SecretStore | None
     passwords: Passwords | None

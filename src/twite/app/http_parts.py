@@ -93,9 +93,9 @@ class SettingsInUse(msgspec.Struct, frozen=True, kw_only=True):
         store, run = parts.store, parts.run
         behind = ConsoleServices(
             store=store,
-            run=run,
+            runner=run,
             accept=accept,
-            connect=parts.connect,
+            sign_in=parts.connect,
             destinations=destinations,
             secret_store=parts.safe.secret_store if parts.safe else None,
             passwords=parts.passwords,

@@ -17,16 +17,17 @@ A page is a class in `pages`, with one or more templates of its own:
                       place=PageLocation("Audit", NavigationGroup.ACCESS)),
             )
 
-        async def _list(self, visit: Visit) -> Response:
-            return visit.page("access/audit.html", title="Audit", entries=...)
+        async def _list(self, request: PageRequest) -> Response:
+            return request.page("access/audit.html", title="Audit", entries=...)
 
 To add a page, name its class in `twite.app.console`. The navigation, the matrix of roles and
 routes, and the browser tests then include it. Rules for pages:
 
 - **Authorization**: `role` is the lowest role that a route accepts. Queries about pixels are
-  limited to `visit.viewer.pixels`; templates never filter.
-- **Changes** use POST, in a form that begins with `{{ csrf() }}`. Pass `visit.audit_event(...)` to
-  the port, or call `visit.note(...)` first; then return `visit.back_to(path, message="…")`.
+  limited to `request.viewer.pixels`; templates never filter.
+- **Changes** use POST, in a form that begins with `{{ csrf() }}`. Pass `request.audit_event(...)`
+  to the port, or call `request.note(...)` first; then return
+  `request.back_to(path, message="…")`.
 - **Long work** yields to the event loop, which also serves submissions. See
   `gateway/operations/dry_run.py`.
 - **Templates** extend `layout.html`, import macros from `parts.html`, and get plain values. Jinja

@@ -85,9 +85,9 @@ class Console:
         *,
         pages: Sequence[Page],
         folders: Sequence[Path] = (),
-        entrance: RequestChecks,
+        checks: RequestChecks,
         authentication: Authentication,
-        trail: AccountDirectory,
+        directory: AccountDirectory,
         clock: Clock,
         observer: Observer,
         known_as: str,
@@ -96,9 +96,9 @@ class Console:
         # All routes, in the order of the navigation.
         self.routes = tuple(route for page in pages for route in page.routes)
         self._paths = [(compile_path(route.path), route) for route in self.routes]
-        self._entrance = entrance
+        self._entrance = checks
         self._authentication = authentication
-        self._trail = trail
+        self._trail = directory
         self._clock = clock
         self._observer = observer
         self._known_as = known_as
@@ -110,11 +110,11 @@ class Console:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
-        name: AllowedHost | None = None
+        host: AllowedHost | None = None
         try:
             address = self._entrance.address(scope)
-            name = self._entrance.name(request)
-            response = self._file(request) or await self._answered(request, name, address)
+            host = self._entrance.name(request)
+            response = self._file(request) or await self._answered(request, host, address)
         except AccessDenied as closed:
             response = self._plain(request, closed)
         except ClientDisconnect:
@@ -132,28 +132,28 @@ class Console:
             response = self._plain(request, _FAULT)
         for key, value in HEADERS.items():
             response.headers.setdefault(key, value)
-        if name is not None and name.is_secure:
+        if host is not None and host.is_secure:
             response.headers["strict-transport-security"] = _HSTS
         await response(scope, receive, send)
 
     # The methods below are the services that pages use; see page.Surroundings.
 
-    def draw(self, visit: PageRequest, template: str, values: Mapping[str, object]) -> str:
-        viewer = visit.inside.viewer if visit.inside is not None else None
+    def draw(self, request: PageRequest, template: str, values: Mapping[str, object]) -> str:
+        viewer = request.session.viewer if request.session is not None else None
         frame = {
             "viewer": viewer,
             "navigation": self._navigation(viewer),
-            "here": visit.request.url.path,
-            "theme": theme_of(visit.request),
-            "form_token": form_token(visit.token),
-            "said": self._said.pop(visit.token, []),
-            "now": visit.now,
+            "here": request.request.url.path,
+            "theme": theme_of(request.request),
+            "form_token": form_token(request.token),
+            "said": self._said.pop(request.token, []),
+            "now": request.now,
             "known_as": self._known_as,
         }
         return self._templates.draw(template, frame | dict(values))
 
-    def say(self, visit: PageRequest, sentence: str, *, bad: bool) -> None:
-        notices = self._said.setdefault(visit.token, [])
+    def say(self, request: PageRequest, sentence: str, *, bad: bool) -> None:
+        notices = self._said.setdefault(request.token, [])
         notices.append(Notice(sentence, bad))
         del notices[:-_MOST_AT_ONCE]
         if len(self._said) > _MOST_SAID:
@@ -162,11 +162,11 @@ class Console:
     async def note(self, audit_event: AuditEvent) -> None:
         await self._trail.note(audit_event)
 
-    async def _answered(self, request: Request, name: AllowedHost, address: str) -> Response:
+    async def _answered(self, request: Request, host: AllowedHost, address: str) -> Response:
         route = self._routed(request)
         if not await self._authentication.is_open():
             raise _NO_ADMIN
-        session = offered_token(request, name.session_cookie)
+        session = offered_token(request, host.session_cookie)
         found = None if session is None else await self._authentication.inside(session)
         if found is None and route.role is not None:
             if route.method != "GET":
@@ -175,25 +175,25 @@ class Console:
                 request.url.path + (f"?{request.url.query}" if request.url.query else "")
             )
             return Response(status_code=303, headers={"location": f"{LOGIN}?next={_quoted(there)}"})
-        held = session if found is not None else offered_token(request, name.visitor_cookie)
+        held = session if found is not None else offered_token(request, host.visitor_cookie)
         token = held or fresh_token()
-        form = await self._form(request, name, token) if route.method == "POST" else FormData("")
+        form = await self._form(request, host, token) if route.method == "POST" else FormData("")
         if found is not None and route.role is not None and not found.viewer.may(route.role):
             await self._refuse(request, route, found.viewer)
-        visit = PageRequest(
+        page_request = PageRequest(
             request=request,
             route=route,
-            inside=found,
+            session=found,
             form=form,
             now=self._clock.now(),
             address=address,
-            name=name,
+            host=host,
             token=token,
-            surroundings=self,
+            context=self,
         )
-        response = await route.answer(visit)
+        response = await route.answer(page_request)
         if held is None:
-            keep_token(response, name.visitor_cookie, token, name=name)
+            keep_token(response, host.visitor_cookie, token, host=host)
         return response
 
     async def _refuse(self, request: Request, route: PageRoute, viewer: Viewer) -> None:
@@ -216,9 +216,9 @@ class Console:
             f"change your role.",
         )
 
-    async def _form(self, request: Request, name: AllowedHost, token: str) -> FormData:
+    async def _form(self, request: Request, host: AllowedHost, token: str) -> FormData:
         """Read a form. Refuse a form that no page of the console sent."""
-        refuse_strangers(request, name)
+        refuse_strangers(request, host)
         body = b""
         async for chunk in request.stream():
             body += chunk
@@ -263,10 +263,10 @@ class Console:
         shown = [
             route
             for route in self.routes
-            if route.place is not None and route.role is not None and viewer.may(route.role)
+            if route.location is not None and route.role is not None and viewer.may(route.role)
         ]
         grouped = [
-            (group, [route for route in shown if route.place and route.place.group is group])
+            (group, [route for route in shown if route.location and route.location.group is group])
             for group in NavigationGroup
         ]
         return [(group, routes) for group, routes in grouped if routes]
@@ -284,17 +284,17 @@ class Console:
             headers={"cache-control": "public, max-age=31536000, immutable"},
         )
 
-    def _plain(self, request: Request, closed: AccessDenied) -> Response:
+    def _plain(self, request: Request, denied: AccessDenied) -> Response:
         """Respond with the reason, on a page without personal data."""
         values = {
-            "title": closed.title,
-            "sentence": closed.sentence,
-            "status": closed.status,
+            "title": denied.title,
+            "sentence": denied.sentence,
+            "status": denied.status,
             "theme": theme_of(request),
             "viewer": None,
         }
         return Response(
-            self._templates.draw("closed.html", values), closed.status, media_type="text/html"
+            self._templates.draw("closed.html", values), denied.status, media_type="text/html"
         )
 
 

@@ -42,7 +42,7 @@ class PageRoute(msgspec.Struct, frozen=True):
     path: str
     answer: "Callable[[PageRequest], Awaitable[Response]]"
     role: Role | None = Role.VIEWER
-    place: PageLocation | None = None
+    location: PageLocation | None = None
 
 
 class Page(Protocol):
@@ -88,11 +88,11 @@ def _whole(texts: list[str]) -> list[int]:
 class PageContext(Protocol):
     """The services of the application that pages use."""
 
-    def draw(self, visit: "PageRequest", template: str, values: Mapping[str, object]) -> str:
+    def draw(self, request: "PageRequest", template: str, values: Mapping[str, object]) -> str:
         """Render a page within the layout."""
         ...
 
-    def say(self, visit: "PageRequest", sentence: str, *, bad: bool) -> None:
+    def say(self, request: "PageRequest", sentence: str, *, bad: bool) -> None:
         """Show a message on the next page."""
         ...
 
@@ -107,13 +107,13 @@ class PageRequest:
 
     request: Request
     route: PageRoute
-    inside: AuthenticatedSession | None
+    session: AuthenticatedSession | None
     form: FormData
     now: int
     address: str
-    name: AllowedHost
+    host: AllowedHost
     token: str
-    surroundings: PageContext
+    context: PageContext
     query: FormData = field(init=False)
 
     def __post_init__(self) -> None:
@@ -126,9 +126,9 @@ class PageRequest:
 
     @property
     def within(self) -> AuthenticatedSession:
-        if self.inside is None:
+        if self.session is None:
             raise RuntimeError("the route requires no sign-in")
-        return self.inside
+        return self.session
 
     @property
     def session_digest(self) -> bytes:
@@ -143,18 +143,18 @@ class PageRequest:
 
     def page(self, template: str, *, status: int = 200, **values: object) -> Response:
         """Respond with a page. Every template needs a `title`."""
-        drawn = self.surroundings.draw(self, template, values)
+        drawn = self.context.draw(self, template, values)
         return Response(drawn, status, media_type="text/html")
 
     def back_to(self, path: str, *, message: str = "", bad: bool = False) -> Response:
         """Redirect to a page of the console, which shows the message."""
         if message:
-            self.surroundings.say(self, message, bad=bad)
+            self.context.say(self, message, bad=bad)
         return Response(status_code=303, headers={"location": quote(path, safe=_KEPT)})
 
     async def note(self, what: str, subject: str = "", detail: str = "") -> None:
         """Write an action that is about to happen into the audit log."""
-        await self.surroundings.note(self.audit_event(what, subject, detail))
+        await self.context.note(self.audit_event(what, subject, detail))
 
     def audit_event(self, what: str, subject: str = "", detail: str = "") -> AuditEvent:
         """Return the audit event of a change, to be stored in the same transaction."""
@@ -172,7 +172,7 @@ class PageRequest:
         token = (await authentication.renew(self.within)).reveal()
         self.token = token
         response = self.back_to(path, message=message)
-        keep_token(response, self.name.session_cookie, token, name=self.name)
+        keep_token(response, self.host.session_cookie, token, host=self.host)
         return response
 
 
@@ -193,20 +193,20 @@ class Reauthentication:
     def __init__(self, authentication: Authentication) -> None:
         self._authentication = authentication
 
-    async def knows(self, visit: PageRequest) -> bool:
+    async def knows(self, request: PageRequest) -> bool:
         """Return whether the password is right. Raises SignedOut."""
         return await self._authentication.confirms(
-            visit.within, visit.form.first("own"), visit.address
+            request.within, request.form.first("own"), request.address
         )
 
     async def done(
-        self, visit: PageRequest, path: str, act: AccountAction, *, message: str
+        self, request: PageRequest, path: str, action: AccountAction, *, message: str
     ) -> Response:
         """Perform the action for the viewer, and redirect to a path that shows the result."""
-        if not await self.knows(visit):
-            return visit.back_to(path, message=NOT_CONFIRMED, bad=True)
+        if not await self.knows(request):
+            return request.back_to(path, message=NOT_CONFIRMED, bad=True)
         try:
-            await act(by=visit.viewer.name, session_digest=visit.session_digest)
+            await action(by=request.viewer.name, session_digest=request.session_digest)
         except InvalidAccountChange as unfit:
-            return visit.back_to(path, message=f"Nothing was changed: {unfit}.", bad=True)
-        return visit.back_to(path, message=message)
+            return request.back_to(path, message=f"Nothing was changed: {unfit}.", bad=True)
+        return request.back_to(path, message=message)

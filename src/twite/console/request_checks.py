@@ -115,11 +115,11 @@ class RequestChecks:
         )
 
 
-def refuse_strangers(request: Request, name: AllowedHost) -> None:
+def refuse_strangers(request: Request, host: AllowedHost) -> None:
     """Raise AccessDenied if the browser's headers say that another site sent the form."""
     site = request.headers.get("sec-fetch-site")
     origin = request.headers.get("origin")
-    if site not in {None, "same-origin"} or origin != name.origin:
+    if site not in {None, "same-origin"} or origin != host.origin:
         raise AccessDenied(
             403,
             "From another site",
@@ -155,15 +155,15 @@ def offered_token(request: Request, cookie: str) -> str | None:
     return held if _TOKEN.fullmatch(held) else None
 
 
-def keep_token(response: Response, cookie: str, token: str, *, name: AllowedHost) -> None:
+def keep_token(response: Response, cookie: str, token: str, *, host: AllowedHost) -> None:
     """Set the cookie with the token; it ends when the browser closes."""
     response.set_cookie(
-        cookie, token, path="/", secure=name.is_secure, httponly=True, samesite="lax"
+        cookie, token, path="/", secure=host.is_secure, httponly=True, samesite="lax"
     )
 
 
-def forget_token(response: Response, cookie: str, *, name: AllowedHost) -> None:
-    response.delete_cookie(cookie, path="/", secure=name.is_secure, httponly=True, samesite="lax")
+def forget_token(response: Response, cookie: str, *, host: AllowedHost) -> None:
+    response.delete_cookie(cookie, path="/", secure=host.is_secure, httponly=True, samesite="lax")
 
 
 def theme_of(request: Request) -> str:
@@ -172,14 +172,14 @@ def theme_of(request: Request) -> str:
     return held if held in Themes else "auto"
 
 
-def keep_theme(response: Response, theme: str, *, name: AllowedHost) -> None:
+def keep_theme(response: Response, theme: str, *, host: AllowedHost) -> None:
     """Set the cookie with the theme, for one year."""
     response.set_cookie(
         THEME,
         theme,
         path="/console",
         max_age=_YEAR_SECONDS,
-        secure=name.is_secure,
+        secure=host.is_secure,
         httponly=True,
         samesite="lax",
     )

@@ -52,21 +52,21 @@ def worth_of(body: bytes) -> str:
     return f"{worth.value} {worth.price_currency or ''}".strip() if worth.value else ""
 
 
-def scope_of(visit: PageRequest, form: FormData | None = None) -> QueryScope:
+def scope_of(request: PageRequest, form: FormData | None = None) -> QueryScope:
     """Return the pixels that the form or the query requests, limited to the viewer's."""
-    asked = form or visit.query
+    asked = form or request.query
     return QueryScope(
-        pixels=visit.viewer.pixels,
+        pixels=request.viewer.pixels,
         pixel=asked.first("pixel") or None,
         source=asked.first("source") or None,
     )
 
 
-def look_of(visit: PageRequest, form: FormData, *, limit: int) -> ListQuery:
+def look_of(request: PageRequest, form: FormData, *, limit: int) -> ListQuery:
     """Return the filter of conversions. Invalid states and numbers are ignored."""
     state = form.first("state")
     return ListQuery(
-        scope=scope_of(visit, form),
+        scope=scope_of(request, form),
         event=form.first("event") or None,
         state=State(state) if state in set(State) else None,
         reason=form.first("reason") or None,
@@ -105,11 +105,11 @@ class EventNames:
         destination = self._destinations.get(pixel)
         return {} if destination is None else destination.events
 
-    def all(self, visit: PageRequest) -> list[tuple[str, str]]:
+    def all(self, request: PageRequest) -> list[tuple[str, str]]:
         """Return (id, label) of the events of all pixels that the viewer sees."""
         several = len(self._destinations) > 1
         return [
             (id_, f"{name} ({pixel})" if several else name)
-            for pixel in visit.viewer.of(self._destinations)
+            for pixel in request.viewer.of(self._destinations)
             for name, id_ in self._destinations[pixel].events.items()
         ]

@@ -30,14 +30,14 @@ class UsersPage:
     """The users page. Every change requires the admin's own password."""
 
     user_accounts: Accounts
-    confirming: Reauthentication
+    reauthentication: Reauthentication
     pixels: Sequence[str]
 
     @property
     def routes(self) -> Sequence[PageRoute]:
         place = PageLocation("Users", NavigationGroup.ACCESS)
         return (
-            PageRoute("GET", _PATH, self._list, role=_ADMIN, place=place),
+            PageRoute("GET", _PATH, self._list, role=_ADMIN, location=place),
             PageRoute("POST", _PATH, self._add, role=_ADMIN),
             PageRoute("GET", f"{_PATH}/{{name}}", self._one, role=_ADMIN),
             PageRoute("POST", f"{_PATH}/{{name}}/role", self._allow, role=_ADMIN),
@@ -46,8 +46,8 @@ class UsersPage:
             PageRoute("POST", f"{_PATH}/{{name}}/remove", self._remove, role=_ADMIN),
         )
 
-    async def _list(self, visit: PageRequest) -> Response:
-        return visit.page(
+    async def _list(self, request: PageRequest) -> Response:
+        return request.page(
             "access/users.html",
             title="Users",
             users=await self.user_accounts.users(),
@@ -55,14 +55,14 @@ class UsersPage:
             shortest=SHORTEST,
         )
 
-    async def _one(self, visit: PageRequest) -> Response:
-        user = await self._known(visit)
-        return visit.page(
+    async def _one(self, request: PageRequest) -> Response:
+        user = await self._known(request)
+        return request.page(
             "access/user.html", title=user.name, user=user, pixels=self.pixels, shortest=SHORTEST
         )
 
-    async def _add(self, visit: PageRequest) -> Response:
-        form = visit.form
+    async def _add(self, request: PageRequest) -> Response:
+        form = request.form
         name = form.first("name").strip().lower()
 
         async def act(*, by: str, session_digest: bytes) -> None:
@@ -75,10 +75,12 @@ class UsersPage:
                 session_digest=session_digest,
             )
 
-        return await self.confirming.done(visit, _PATH, act, message=f"{name} can now sign in.")
+        return await self.reauthentication.done(
+            request, _PATH, act, message=f"{name} can now sign in."
+        )
 
-    async def _allow(self, visit: PageRequest) -> Response:
-        user, form = await self._known(visit), visit.form
+    async def _allow(self, request: PageRequest) -> Response:
+        user, form = await self._known(request), request.form
 
         async def act(*, by: str, session_digest: bytes) -> None:
             await self.user_accounts.allow(
@@ -90,27 +92,35 @@ class UsersPage:
             )
 
         message = f"{user.name} has a new role and was signed out."
-        return await self.confirming.done(visit, f"{_PATH}/{user.name}", act, message=message)
+        return await self.reauthentication.done(
+            request, f"{_PATH}/{user.name}", act, message=message
+        )
 
-    async def _password(self, visit: PageRequest) -> Response:
-        user = await self._known(visit)
-        act = partial(self.user_accounts.give_password, user.name, visit.form.first("new"))
+    async def _password(self, request: PageRequest) -> Response:
+        user = await self._known(request)
+        act = partial(self.user_accounts.give_password, user.name, request.form.first("new"))
         message = f"{user.name} has a new password and was signed out."
-        return await self.confirming.done(visit, f"{_PATH}/{user.name}", act, message=message)
+        return await self.reauthentication.done(
+            request, f"{_PATH}/{user.name}", act, message=message
+        )
 
-    async def _codes(self, visit: PageRequest) -> Response:
-        user = await self._known(visit)
+    async def _codes(self, request: PageRequest) -> Response:
+        user = await self._known(request)
         act = partial(self.user_accounts.drop_codes, user.name)
         message = f"{user.name} now signs in without a code."
-        return await self.confirming.done(visit, f"{_PATH}/{user.name}", act, message=message)
+        return await self.reauthentication.done(
+            request, f"{_PATH}/{user.name}", act, message=message
+        )
 
-    async def _remove(self, visit: PageRequest) -> Response:
-        user = await self._known(visit)
+    async def _remove(self, request: PageRequest) -> Response:
+        user = await self._known(request)
         act = partial(self.user_accounts.remove, user.name)
-        return await self.confirming.done(visit, _PATH, act, message=f"{user.name} was removed.")
+        return await self.reauthentication.done(
+            request, _PATH, act, message=f"{user.name} was removed."
+        )
 
-    async def _known(self, visit: PageRequest) -> User:
-        name = visit.part("name")
+    async def _known(self, request: PageRequest) -> User:
+        name = request.part("name")
         found = [user for user in await self.user_accounts.users() if user.name == name]
         if not (NAME.fullmatch(name) and found):
             raise AccessDenied(404, "Nobody", "There is no user with that name.")
@@ -148,20 +158,20 @@ class KeysPage:
     """The API keys page: create, list and revoke. A key is shown once."""
 
     user_accounts: Accounts
-    confirming: Reauthentication
+    reauthentication: Reauthentication
     pixels: Sequence[str]
 
     @property
     def routes(self) -> Sequence[PageRoute]:
         place = PageLocation("Keys", NavigationGroup.ACCESS)
         return (
-            PageRoute("GET", _KEYS_PATH, self._list, role=Role.ADMIN, place=place),
+            PageRoute("GET", _KEYS_PATH, self._list, role=Role.ADMIN, location=place),
             PageRoute("POST", _KEYS_PATH, self._add, role=Role.ADMIN),
             PageRoute("POST", f"{_KEYS_PATH}/{{id}}/revoke", self._revoke, role=Role.ADMIN),
         )
 
-    async def _list(self, visit: PageRequest) -> Response:
-        return visit.page(
+    async def _list(self, request: PageRequest) -> Response:
+        return request.page(
             "access/keys.html",
             title="Keys",
             keys=await self.user_accounts.keys(),
@@ -169,30 +179,32 @@ class KeysPage:
             pixels=self.pixels,
         )
 
-    async def _add(self, visit: PageRequest) -> Response:
-        form = visit.form
-        if not await self.confirming.knows(visit):
+    async def _add(self, request: PageRequest) -> Response:
+        form = request.form
+        if not await self.reauthentication.knows(request):
             message = (
                 "Your password is wrong, or there were too many wrong attempts. No key was created."
             )
-            return visit.back_to(_KEYS_PATH, message=message, bad=True)
+            return request.back_to(_KEYS_PATH, message=message, bad=True)
         try:
             made = await self.user_accounts.make_key(
                 form.first("name").strip(),
                 scopes=[KeyScope(name) for name in form.all("scope") if name in set(KeyScope)],
                 pixels=_seen(form, self.pixels),
-                by=visit.viewer.name,
-                session_digest=visit.session_digest,
+                by=request.viewer.name,
+                session_digest=request.session_digest,
             )
         except InvalidAccountChange as unfit:
-            return visit.back_to(_KEYS_PATH, message=f"No key was created: {unfit}.", bad=True)
-        return visit.page(
+            return request.back_to(_KEYS_PATH, message=f"No key was created: {unfit}.", bad=True)
+        return request.page(
             "access/key.html", title="The new key", key=made.key, text=made.text.reveal()
         )
 
-    async def _revoke(self, visit: PageRequest) -> Response:
-        act = partial(self.user_accounts.revoke_key, visit.part("id"))
-        return await self.confirming.done(visit, _KEYS_PATH, act, message="The key was revoked.")
+    async def _revoke(self, request: PageRequest) -> Response:
+        act = partial(self.user_accounts.revoke_key, request.part("id"))
+        return await self.reauthentication.done(
+            request, _KEYS_PATH, act, message="The key was revoked."
+        )
 
 
 _ON_A_PAGE: Final = 50
@@ -202,7 +214,7 @@ _ON_A_PAGE: Final = 50
 class AuditPage:
     """The audit log page, latest event first."""
 
-    trail: AccountDirectory
+    directory: AccountDirectory
 
     @property
     def routes(self) -> Sequence[PageRoute]:
@@ -212,14 +224,14 @@ class AuditPage:
                 "/console/audit",
                 self._list,
                 role=Role.ADMIN,
-                place=PageLocation("Audit", NavigationGroup.ACCESS),
+                location=PageLocation("Audit", NavigationGroup.ACCESS),
             ),
         )
 
-    async def _list(self, visit: PageRequest) -> Response:
-        before = visit.query.number("before")
-        found = await self.trail.audit(before=before, limit=_ON_A_PAGE + 1)
-        return visit.page(
+    async def _list(self, request: PageRequest) -> Response:
+        before = request.query.number("before")
+        found = await self.directory.audit(before=before, limit=_ON_A_PAGE + 1)
+        return request.page(
             "access/audit.html",
             title="Audit",
             entries=found[:_ON_A_PAGE],

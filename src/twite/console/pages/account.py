@@ -27,9 +27,9 @@ class AccountPage:
     """The page of the signed-in user's own account."""
 
     user_accounts: Accounts
-    sessions: DirectoryReader
+    directory: DirectoryReader
     authentication: Authentication
-    confirming: Reauthentication
+    reauthentication: Reauthentication
 
     @property
     def routes(self) -> Sequence[PageRoute]:
@@ -39,48 +39,50 @@ class AccountPage:
             PageRoute("POST", f"{_PATH}/elsewhere", self._leave_elsewhere),
         )
 
-    async def _shown(self, visit: PageRequest) -> Response:
-        inside = visit.within
-        return visit.page(
+    async def _shown(self, request: PageRequest) -> Response:
+        inside = request.within
+        return request.page(
             "account/account.html",
             title="Your account",
             user=inside.user,
             own=inside.session.digest,
-            sessions=await self.sessions.sessions(inside.user.name),
+            sessions=await self.directory.sessions(inside.user.name),
             shortest=SHORTEST,
         )
 
-    async def _change(self, visit: PageRequest) -> Response:
-        inside, form = visit.within, visit.form
+    async def _change(self, request: PageRequest) -> Response:
+        inside, form = request.within, request.form
         new = form.first("new")
         if new != form.first("again"):
-            return visit.back_to(_PATH, message="The two new passwords do not match.", bad=True)
-        right = await self.authentication.confirms(inside, form.first("password"), visit.address)
+            return request.back_to(_PATH, message="The two new passwords do not match.", bad=True)
+        right = await self.authentication.confirms(inside, form.first("password"), request.address)
         if not right:
             message = "The current password is wrong, or there were too many wrong attempts."
-            return visit.back_to(_PATH, message=message, bad=True)
+            return request.back_to(_PATH, message=message, bad=True)
         try:
             await self.user_accounts.give_password(
                 inside.user.name,
                 new,
                 by=inside.user.name,
                 was=inside.user.password,
-                but=visit.session_digest,
-                session_digest=visit.session_digest,
+                but=request.session_digest,
+                session_digest=request.session_digest,
             )
         except InvalidAccountChange as wrong:
-            return visit.back_to(_PATH, message=f"Not changed: {wrong}.", bad=True)
-        return await visit.renewed(self.authentication, _PATH, message="The password was changed.")
+            return request.back_to(_PATH, message=f"Not changed: {wrong}.", bad=True)
+        return await request.renewed(
+            self.authentication, _PATH, message="The password was changed."
+        )
 
-    async def _leave_elsewhere(self, visit: PageRequest) -> Response:
-        if not await self.confirming.knows(visit):
+    async def _leave_elsewhere(self, request: PageRequest) -> Response:
+        if not await self.reauthentication.knows(request):
             message = (
                 "The password is wrong, or there were too many wrong attempts. No session was "
                 "ended."
             )
-            return visit.back_to(_PATH, message=message, bad=True)
-        ended = await self.authentication.leave_everywhere(visit.within)
-        return visit.back_to(
+            return request.back_to(_PATH, message=message, bad=True)
+        ended = await self.authentication.leave_everywhere(request.within)
+        return request.back_to(
             _PATH, message=f"{plural(ended, 'other session was', 'other sessions were')} ended."
         )
 
@@ -106,8 +108,8 @@ class CodesPage:
             PageRoute("POST", f"{_CODES_PATH}/off", self._ended),
         )
 
-    async def _shown(self, visit: PageRequest) -> Response:
-        inside, picture, shown = visit.within, "", ""
+    async def _shown(self, request: PageRequest) -> Response:
+        inside, picture, shown = request.within, "", ""
         if self.second_factor is not None and inside.user.code_since is None:
             secret = self._begun.setdefault(inside.session.digest, fresh_secret())
             while len(self._begun) > _MOST_BEGUN:
@@ -115,7 +117,7 @@ class CodesPage:
             # As a data URL, because the page policy allows no other images.
             code = segno.make(address_of(secret, inside.user.name), error="m")
             picture, shown = code.png_data_uri(scale=5, border=3), _in_fours(secret.reveal())
-        return visit.page(
+        return request.page(
             "account/codes.html",
             title="Sign in with a code",
             picture=picture,
@@ -124,38 +126,38 @@ class CodesPage:
             left=len(inside.user.recovery),
         )
 
-    async def _confirmed(self, visit: PageRequest) -> Response:
-        inside, form = visit.within, visit.form
+    async def _confirmed(self, request: PageRequest) -> Response:
+        inside, form = request.within, request.form
         secret = self._begun.get(inside.session.digest)
         if self.second_factor is None or secret is None:
-            return visit.back_to(_CODES_PATH)
-        if not await self.authentication.confirms(inside, form.first("password"), visit.address):
-            return visit.back_to(_CODES_PATH, message="The password is wrong.", bad=True)
+            return request.back_to(_CODES_PATH)
+        if not await self.authentication.confirms(inside, form.first("password"), request.address):
+            return request.back_to(_CODES_PATH, message="The password is wrong.", bad=True)
         try:
             recovery = await self.second_factor.begin(
-                inside.user, secret, form.first("code"), session_digest=visit.session_digest
+                inside.user, secret, form.first("code"), session_digest=request.session_digest
             )
         except InvalidAccountChange as unfit:
-            return visit.back_to(_CODES_PATH, message=f"Nothing was changed: {unfit}.", bad=True)
+            return request.back_to(_CODES_PATH, message=f"Nothing was changed: {unfit}.", bad=True)
         if recovery is None:
             message = "The code is wrong. Check the device's clock."
-            return visit.back_to(_CODES_PATH, message=message, bad=True)
+            return request.back_to(_CODES_PATH, message=message, bad=True)
         self._begun.pop(inside.session.digest, None)
-        renewed = await visit.renewed(self.authentication, _PATH)
-        page = visit.page("account/recovery.html", title="Recovery codes", codes=recovery)
+        renewed = await request.renewed(self.authentication, _PATH)
+        page = request.page("account/recovery.html", title="Recovery codes", codes=recovery)
         for value in renewed.headers.getlist("set-cookie"):
             page.headers.append("set-cookie", value)
         return page
 
-    async def _ended(self, visit: PageRequest) -> Response:
-        inside = visit.within
+    async def _ended(self, request: PageRequest) -> Response:
+        inside = request.within
         right = await self.authentication.confirms(
-            inside, visit.form.first("password"), visit.address
+            inside, request.form.first("password"), request.address
         )
         if not right or self.second_factor is None:
-            return visit.back_to(_CODES_PATH, message="The password is wrong.", bad=True)
-        await self.second_factor.end(inside.user, session_digest=visit.session_digest)
-        return await visit.renewed(
+            return request.back_to(_CODES_PATH, message="The password is wrong.", bad=True)
+        await self.second_factor.end(inside.user, session_digest=request.session_digest)
+        return await request.renewed(
             self.authentication, _PATH, message="Codes are no longer required."
         )
 
@@ -183,29 +185,29 @@ class SignInPage:
             PageRoute("POST", "/console/theme", self._themed, role=None),
         )
 
-    async def _home(self, visit: PageRequest) -> Response:
-        return visit.back_to("/console/account")
+    async def _home(self, request: PageRequest) -> Response:
+        return request.back_to("/console/account")
 
-    async def _asked(self, visit: PageRequest) -> Response:
-        there = inside(visit.query.first("next"))
-        if visit.inside is not None:
-            return visit.back_to(there)
-        return visit.page("account/sign_in.html", title="Sign in", there=there, name="", wrong="")
+    async def _asked(self, request: PageRequest) -> Response:
+        there = inside(request.query.first("next"))
+        if request.session is not None:
+            return request.back_to(there)
+        return request.page("account/sign_in.html", title="Sign in", there=there, name="", wrong="")
 
-    async def _tried(self, visit: PageRequest) -> Response:
-        form = visit.form
+    async def _tried(self, request: PageRequest) -> Response:
+        form = request.form
         there = inside(form.first("next"))
         attempt = LoginAttempt(
             name=form.first("name").strip().lower(),
             password=form.first("password"),
             code=form.first("code").strip(),
-            address=visit.address,
-            agent=visit.request.headers.get("user-agent", ""),
+            address=request.address,
+            agent=request.request.headers.get("user-agent", ""),
         )
         result = await self.authentication.sign_in(attempt)
         if not isinstance(result, LoginSucceeded):
             wrong = f"Too many attempts. Wait {result.wait} s." if result.wait else _WRONG
-            return visit.page(
+            return request.page(
                 "account/sign_in.html",
                 status=429 if result.wait else 403,
                 title="Sign in",
@@ -214,21 +216,21 @@ class SignInPage:
                 wrong=wrong,
             )
         # An earlier session of the browser ends, so that its token cannot be used any more.
-        if visit.inside is not None:
-            await self.authentication.leave(visit.inside)
-        response = visit.back_to(there)
-        keep_token(response, visit.name.session_cookie, result.token.reveal(), name=visit.name)
+        if request.session is not None:
+            await self.authentication.leave(request.session)
+        response = request.back_to(there)
+        keep_token(response, request.host.session_cookie, result.token.reveal(), host=request.host)
         return response
 
-    async def _left(self, visit: PageRequest) -> Response:
-        await self.authentication.leave(visit.within)
-        response = visit.back_to("/console/sign-in")
-        forget_token(response, visit.name.session_cookie, name=visit.name)
+    async def _left(self, request: PageRequest) -> Response:
+        await self.authentication.leave(request.within)
+        response = request.back_to("/console/sign-in")
+        forget_token(response, request.host.session_cookie, host=request.host)
         response.headers["clear-site-data"] = '"cache", "storage"'
         return response
 
-    async def _themed(self, visit: PageRequest) -> Response:
-        response = visit.back_to(inside(visit.form.first("there")))
-        chosen = visit.form.first("theme")
-        keep_theme(response, chosen if chosen in Themes else "auto", name=visit.name)
+    async def _themed(self, request: PageRequest) -> Response:
+        response = request.back_to(inside(request.form.first("there")))
+        chosen = request.form.first("theme")
+        keep_theme(response, chosen if chosen in Themes else "auto", host=request.host)
         return response

@@ -35,16 +35,16 @@ class ConnectPage:
     `destinations` are the pixels in use; `written` are the pixels in the settings.
     """
 
-    connect: XSignIn
+    sign_in: XSignIn
     destinations: Mapping[str, Destination]
     written: Sequence[Destination]
-    confirming: Reauthentication
+    reauthentication: Reauthentication
 
     @property
     def routes(self) -> Sequence[PageRoute]:
         place = PageLocation("Connect to X", NavigationGroup.SET_UP)
         return (
-            PageRoute("GET", _PATH, self._list, role=_ADMIN, place=place),
+            PageRoute("GET", _PATH, self._list, role=_ADMIN, location=place),
             PageRoute("GET", f"{_PATH}/callback", self._called_back, role=_ADMIN),
             PageRoute("POST", f"{_PATH}/pin", self._pin, role=_ADMIN),
             PageRoute("POST", f"{_PATH}/{{pixel}}/begin", self._begin, role=_ADMIN),
@@ -52,27 +52,27 @@ class ConnectPage:
             PageRoute("POST", f"{_PATH}/{{pixel}}/forget", self._forget, role=_ADMIN),
         )
 
-    async def _list(self, visit: PageRequest) -> Response:
+    async def _list(self, request: PageRequest) -> Response:
         named = {stored.pixel: kinds_of(stored)[0] for stored in self.written}
         pixels = [
             (pixel, destination, kinds_of(destination), named.get(pixel, "none yet"))
             for pixel, destination in self.destinations.items()
-            if visit.viewer.sees(pixel)
+            if request.viewer.sees(pixel)
         ]
-        return visit.page(
-            "connect.html", title="Connect to X", pixels=pixels, callback=_callback(visit)
+        return request.page(
+            "connect.html", title="Connect to X", pixels=pixels, callback=_callback(request)
         )
 
-    async def _begin(self, visit: PageRequest) -> Response:
-        pixel = known_pixel(visit, self.destinations)
-        by_pin = visit.form.first("way") == "pin"
-        callback = None if by_pin else _callback(visit)
-        await visit.note(AuditAction.CONNECT_BEGIN, pixel, "by PIN" if by_pin else "by callback")
+    async def _begin(self, request: PageRequest) -> Response:
+        pixel = known_pixel(request, self.destinations)
+        by_pin = request.form.first("way") == "pin"
+        callback = None if by_pin else _callback(request)
+        await request.note(AuditAction.CONNECT_BEGIN, pixel, "by PIN" if by_pin else "by callback")
         try:
-            begun = await self.connect.begin(pixel, callback=callback, by=_session(visit))
+            begun = await self.sign_in.begin(pixel, callback=callback, by=_session(request))
         except TwiteError as error:
-            return visit.back_to(_PATH, message=str(error), bad=True)
-        return visit.page(
+            return request.back_to(_PATH, message=str(error), bad=True)
+        return request.page(
             "connect_begun.html",
             title=f"Sign in at X for {pixel}",
             pixel=pixel,
@@ -80,49 +80,51 @@ class ConnectPage:
             by_pin=by_pin,
         )
 
-    async def _called_back(self, visit: PageRequest) -> Response:
+    async def _called_back(self, request: PageRequest) -> Response:
         """X redirects the browser here. The request token must belong to the session."""
-        query = visit.request.url.query
-        done = self.connect.finish_by_callback(query, by=_session(visit))
-        return await self._connected(visit, done)
+        query = request.request.url.query
+        done = self.sign_in.finish_by_callback(query, by=_session(request))
+        return await self._connected(request, done)
 
-    async def _pin(self, visit: PageRequest) -> Response:
-        form = visit.form
+    async def _pin(self, request: PageRequest) -> Response:
+        form = request.form
         token, pin = form.first("token"), form.first("pin")
-        done = self.connect.finish_by_pin(token, pin, by=_session(visit))
-        return await self._connected(visit, done)
+        done = self.sign_in.finish_by_pin(token, pin, by=_session(request))
+        return await self._connected(request, done)
 
-    async def _paste(self, visit: PageRequest) -> Response:
-        pixel = known_pixel(visit, self.destinations)
-        token = visit.form.first("token").strip()
+    async def _paste(self, request: PageRequest) -> Response:
+        pixel = known_pixel(request, self.destinations)
+        token = request.form.first("token").strip()
         if not token:
-            return visit.back_to(_PATH, message="Paste the token first.", bad=True)
-        await visit.note(AuditAction.CONNECT_PASTE, pixel)
-        done = self.connect.paste(pixel, PixelToken(token=Secret(token)))
-        return await self._connected(visit, done)
+            return request.back_to(_PATH, message="Paste the token first.", bad=True)
+        await request.note(AuditAction.CONNECT_PASTE, pixel)
+        done = self.sign_in.paste(pixel, PixelToken(token=Secret(token)))
+        return await self._connected(request, done)
 
-    async def _forget(self, visit: PageRequest) -> Response:
-        pixel = known_pixel(visit, self.destinations)
-        kind = visit.form.first("kind")
+    async def _forget(self, request: PageRequest) -> Response:
+        pixel = known_pixel(request, self.destinations)
+        kind = request.form.first("kind")
         if kind not in _NAMES:
-            return visit.back_to(_PATH, message="Choose what to delete.", bad=True)
-        if not await self.confirming.knows(visit):
-            return visit.back_to(_PATH, message=NOT_CONFIRMED, bad=True)
-        await visit.note(FORGOTTEN, pixel, _NAMES[kind])
+            return request.back_to(_PATH, message="Choose what to delete.", bad=True)
+        if not await self.reauthentication.knows(request):
+            return request.back_to(_PATH, message=NOT_CONFIRMED, bad=True)
+        await request.note(FORGOTTEN, pixel, _NAMES[kind])
         try:
-            revoke = bool(visit.form.first("revoke"))
-            was_there = await self.connect.forget(pixel, kind, revoke=revoke)
+            revoke = bool(request.form.first("revoke"))
+            was_there = await self.sign_in.forget(pixel, kind, revoke=revoke)
         except TwiteError as error:
-            return visit.back_to(_PATH, message=str(error), bad=True)
+            return request.back_to(_PATH, message=str(error), bad=True)
         deleted = f"{pixel} no longer has {_NAMES[kind]}."
-        return visit.back_to(_PATH, message=deleted if was_there else "No credentials were stored.")
+        return request.back_to(
+            _PATH, message=deleted if was_there else "No credentials were stored."
+        )
 
-    async def _connected(self, visit: PageRequest, done: Awaitable[SignInCompleted]) -> Response:
+    async def _connected(self, request: PageRequest, done: Awaitable[SignInCompleted]) -> Response:
         try:
             connected = await done
         except TwiteError as error:
-            return visit.back_to(_PATH, message=str(error), bad=True)
-        await visit.note(DONE, connected.pixel, connected.kind)
+            return request.back_to(_PATH, message=str(error), bad=True)
+        await request.note(DONE, connected.pixel, connected.kind)
         who = f" as {connected.screen_name}" if connected.screen_name else ""
         access = connected.access
         if access is None:
@@ -131,20 +133,20 @@ class ConnectPage:
             message = f"Role on ads account {access.account}: {', '.join(access.roles)}."
         else:
             message = "X did not refuse the credentials."
-        return visit.back_to(
+        return request.back_to(
             _PATH,
             message=f"{connected.pixel} is connected{who}. The gateway now uses the "
             f"credentials. {message}",
         )
 
 
-def _callback(visit: PageRequest) -> str:
+def _callback(request: PageRequest) -> str:
     """Return the URL to which X redirects the browser. The app must list exactly this URL."""
-    return f"{visit.name.origin}{_PATH}/callback"
+    return f"{request.host.origin}{_PATH}/callback"
 
 
-def _session(visit: PageRequest) -> str:
-    return visit.within.session.digest.hex()
+def _session(request: PageRequest) -> str:
+    return request.within.session.digest.hex()
 
 
 _DIAGNOSTICS_PATH: Final = "/console/doctor"
@@ -161,16 +163,16 @@ class DiagnosticsPage:
     def routes(self) -> Sequence[PageRoute]:
         place = PageLocation("Diagnostics", NavigationGroup.SET_UP)
         return (
-            PageRoute("GET", _DIAGNOSTICS_PATH, self._asked, role=Role.ADMIN, place=place),
+            PageRoute("GET", _DIAGNOSTICS_PATH, self._asked, role=Role.ADMIN, location=place),
             PageRoute("POST", _DIAGNOSTICS_PATH, self._examined, role=Role.ADMIN),
         )
 
-    async def _asked(self, visit: PageRequest) -> Response:
-        return visit.page("diagnostics.html", title="Diagnostics", findings=None)
+    async def _asked(self, request: PageRequest) -> Response:
+        return request.page("diagnostics.html", title="Diagnostics", findings=None)
 
-    async def _examined(self, visit: PageRequest) -> Response:
-        await visit.note(AuditAction.DOCTOR)
+    async def _examined(self, request: PageRequest) -> Response:
+        await request.note(AuditAction.DOCTOR)
         found = [finding async for finding in self.examine()]
         found.sort(key=lambda finding: _ORDER.get(str(finding.status), 0))
         counts = {status: sum(finding.status == status for finding in found) for status in _ORDER}
-        return visit.page("diagnostics.html", title="Diagnostics", findings=found, counts=counts)
+        return request.page("diagnostics.html", title="Diagnostics", findings=found, counts=counts)

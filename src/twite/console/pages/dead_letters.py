@@ -52,7 +52,7 @@ class DeadLettersPage:
     """The pages of deliveries that need a user's decision."""
 
     destinations: Mapping[str, Destination]
-    records: Queries
+    queries: Queries
     dry_run: DryRun
     moves: Moves
     names: EventNames
@@ -61,17 +61,17 @@ class DeadLettersPage:
     def routes(self) -> Sequence[PageRoute]:
         place = PageLocation("Dead letters and held", NavigationGroup.MEND)
         return (
-            PageRoute("GET", PATH, self._list, place=place),
+            PageRoute("GET", PATH, self._list, location=place),
             PageRoute("GET", f"{PATH}/group", self._error_group),
             PageRoute("POST", f"{PATH}/preview", self._preview, role=Role.OPERATOR),
             PageRoute("POST", f"{PATH}/replay", self._replay, role=Role.OPERATOR),
             PageRoute("POST", f"{PATH}/discard", self._discard, role=Role.OPERATOR),
         )
 
-    async def _list(self, visit: PageRequest) -> Response:
-        scope = scope_of(visit)
-        found = await self.records.group(scope)
-        return visit.page(
+    async def _list(self, request: PageRequest) -> Response:
+        scope = scope_of(request)
+        found = await self.queries.group(scope)
+        return request.page(
             "dead_letters.html",
             title="Dead letters and held",
             error_groups=[
@@ -80,27 +80,27 @@ class DeadLettersPage:
             ],
             counted=COUNTED,
             tones=TONES,
-            pixels=visit.viewer.of(self.destinations),
+            pixels=request.viewer.of(self.destinations),
             scope=scope,
         )
 
-    async def _error_group(self, visit: PageRequest) -> Response:
-        if not visit.query.first("state"):
-            return visit.back_to(PATH)
-        error_group = self._error_group_of(visit, visit.query)
-        scope = QueryScope(pixels=visit.viewer.pixels)
-        after = visit.query.number("after") or 0
-        found = await self.records.find(
+    async def _error_group(self, request: PageRequest) -> Response:
+        if not request.query.first("state"):
+            return request.back_to(PATH)
+        error_group = self._error_group_of(request, request.query)
+        scope = QueryScope(pixels=request.viewer.pixels)
+        after = request.query.number("after") or 0
+        found = await self.queries.find(
             InErrorGroup(scope=scope, group=error_group, after=after, limit=_ON_A_PAGE + 1)
         )
         histories = found[:_ON_A_PAGE]
-        return visit.page(
+        return request.page(
             "error_group.html",
             title="Held" if error_group.state is State.HELD else "Dead letters",
             error_group=error_group,
             name=self.names(error_group.pixel, error_group.event),
             lines=[
-                (history, worth_of(history.sent), self.dry_run.doubt(history, now=visit.now))
+                (history, worth_of(history.sent), self.dry_run.doubt(history, now=request.now))
                 for history in histories
             ],
             further=histories[-1].delivery if len(found) > _ON_A_PAGE else None,
@@ -114,12 +114,12 @@ class DeadLettersPage:
             tone=TONES[error_group.state],
         )
 
-    async def _preview(self, visit: PageRequest) -> Response:
+    async def _preview(self, request: PageRequest) -> Response:
         """Show what would be sent, without sending it."""
-        error_group, histories = await self._chosen(visit)
-        edit = self._edit_of(visit.form, error_group)
-        tried = await self._rehearsed(visit, histories, edit)
-        return visit.page(
+        error_group, histories = await self._chosen(request)
+        edit = self._edit_of(request.form, error_group)
+        tried = await self._rehearsed(request, histories, edit)
+        return request.page(
             "preview.html",
             title="What would be sent",
             error_group=error_group,
@@ -129,38 +129,38 @@ class DeadLettersPage:
             # Masking a body takes longer than all other steps.
             shown=[_previewed(result) for result in tried[:_PREVIEWED]],
             histories=histories,
-            whole=visit.form.first("which") == "all",
+            whole=request.form.first("which") == "all",
             faults=sum(result.edited.fault is not None for result in tried),
             doubtful=[result for result in tried if result.doubt is not None],
             query=_query(error_group),
         )
 
-    async def _replay(self, visit: PageRequest) -> Response:
-        error_group, histories = await self._chosen(visit)
-        edit = self._edit_of(visit.form, error_group)
+    async def _replay(self, request: PageRequest) -> Response:
+        error_group, histories = await self._chosen(request)
+        edit = self._edit_of(request.form, error_group)
         there = f"{PATH}/group?{_query(error_group)}"
-        tried = await self._rehearsed(visit, histories, edit)
+        tried = await self._rehearsed(request, histories, edit)
         doubtful = [result.history.delivery for result in tried if result.doubt is not None]
-        sure = visit.form.first("may_count_twice") == CONFIRMED
+        sure = request.form.first("may_count_twice") == CONFIRMED
         if doubtful and not sure:
             message = (
                 f"Nothing was sent: {'X' if _mendable(error_group) else 'the vendor'} may already "
                 f"have {len(doubtful)} of them and could count them twice. Open the preview and "
                 "confirm there."
             )
-            return visit.back_to(there, message=message, bad=True)
+            return request.back_to(there, message=message, bad=True)
         detail = f"{len(histories)} for: {error_group.reason}"
         if edit.changes:
             detail = f"{detail}; {edit.sentence}"
         if doubtful:
             detail = f"{detail}; may count twice: confirmed"
-        audit_event = visit.audit_event(
+        audit_event = request.audit_event(
             AuditAction.REPLAY, f"{error_group.pixel} {error_group.event}", detail
         )
         if not edit.changes:
             replay = Replay(deliveries=[history.delivery for history in histories], sure=doubtful)
-            done = await self.moves.move(replay, now=visit.now, audit_event=audit_event)
-            return visit.back_to(
+            done = await self.moves.move(replay, now=request.now, audit_event=audit_event)
+            return request.back_to(
                 PATH, message=f"{done.moved} queued again, with their ids and bodies."
             )
         bodies = EditBodies(
@@ -173,11 +173,11 @@ class DeadLettersPage:
                 for result in tried
                 if result.edited.fault is None
             ],
-            note=f"{visit.viewer.name}: {edit.sentence}",
+            note=f"{request.viewer.name}: {edit.sentence}",
             sure=doubtful,
         )
         refused = dict(
-            (await self.moves.move(bodies, now=visit.now, audit_event=audit_event)).refused
+            (await self.moves.move(bodies, now=request.now, audit_event=audit_event)).refused
         )
         refused |= {
             result.history.delivery: result.edited.fault
@@ -189,44 +189,44 @@ class DeadLettersPage:
         if refused:
             why = "; ".join(sorted(set(refused.values())))
             message = f"{message} {len(refused)} were not changed: {why}."
-        return visit.back_to(there if refused else PATH, message=message, bad=not many)
+        return request.back_to(there if refused else PATH, message=message, bad=not many)
 
-    async def _discard(self, visit: PageRequest) -> Response:
-        error_group, histories = await self._chosen(visit)
-        note = visit.form.first("note").strip()[:_LONGEST_NOTE]
+    async def _discard(self, request: PageRequest) -> Response:
+        error_group, histories = await self._chosen(request)
+        note = request.form.first("note").strip()[:_LONGEST_NOTE]
         if not note:
             there = f"{PATH}/group?{_query(error_group)}"
-            return visit.back_to(
+            return request.back_to(
                 there, message="Enter a note. The note is stored as the reason.", bad=True
             )
         discard = Discard(
             deliveries=[history.delivery for history in histories],
-            note=f"{visit.viewer.name}: {note}",
+            note=f"{request.viewer.name}: {note}",
         )
         done = await self.moves.move(
             discard,
-            now=visit.now,
-            audit_event=visit.audit_event(
+            now=request.now,
+            audit_event=request.audit_event(
                 AuditAction.DISCARD,
                 f"{error_group.pixel} {error_group.event}",
                 f"{len(histories)}: {note}",
             ),
         )
-        return visit.back_to(PATH, message=f"{done.moved} discarded. They count as suppressed.")
+        return request.back_to(PATH, message=f"{done.moved} discarded. They count as suppressed.")
 
-    async def _chosen(self, visit: PageRequest) -> tuple[ErrorGroup, list[History]]:
+    async def _chosen(self, request: PageRequest) -> tuple[ErrorGroup, list[History]]:
         """Return the error group and its selected conversions.
 
         Raises AccessDenied if the group does not exist.
         """
-        form = visit.form
-        error_group = self._error_group_of(visit, form)
-        scope = QueryScope(pixels=visit.viewer.pixels)
+        form = request.form
+        error_group = self._error_group_of(request, form)
+        scope = QueryScope(pixels=request.viewer.pixels)
         found: list[History] = []
         if form.first("which") == "all":
             after = 0
             while len(found) < COUNTED:
-                some = await self.records.find(
+                some = await self.queries.find(
                     InErrorGroup(scope=scope, group=error_group, after=after, limit=_AT_A_TIME)
                 )
                 found += some
@@ -237,7 +237,7 @@ class DeadLettersPage:
             ids = form.numbers("delivery")
             found = [
                 history
-                for history in await self.records.find(RestingAmong(scope=scope, deliveries=ids))
+                for history in await self.queries.find(RestingAmong(scope=scope, deliveries=ids))
                 if (history.pixel, history.event, history.state)
                 == (error_group.pixel, error_group.event, error_group.state)
             ]
@@ -247,13 +247,13 @@ class DeadLettersPage:
             )
         return error_group, found
 
-    def _error_group_of(self, visit: PageRequest, form: FormData) -> ErrorGroup:
+    def _error_group_of(self, request: PageRequest, form: FormData) -> ErrorGroup:
         """Return the error group that a form names.
 
         Raises AccessDenied, including for pixels that the user may not see.
         """
         state, pixel = form.first("state"), form.first("pixel")
-        if state not in {State.DEAD, State.HELD} or not visit.viewer.sees(pixel):
+        if state not in {State.DEAD, State.HELD} or not request.viewer.sees(pixel):
             raise AccessDenied(
                 404, "Not found", "This error group no longer exists. Reload the list."
             )
@@ -301,10 +301,10 @@ class DeadLettersPage:
         return edit
 
     async def _rehearsed(
-        self, visit: PageRequest, histories: Sequence[History], edit: Edit
+        self, request: PageRequest, histories: Sequence[History], edit: Edit
     ) -> list[DryRunResult]:
-        scope = QueryScope(pixels=visit.viewer.pixels)
-        return await self.dry_run.each(histories, edit, now=visit.now, scope=scope)
+        scope = QueryScope(pixels=request.viewer.pixels)
+        return await self.dry_run.each(histories, edit, now=request.now, scope=scope)
 
 
 def _mendable(error_group: ErrorGroup) -> bool:

@@ -38,7 +38,7 @@ class EventsPage:
     def routes(self) -> Sequence[PageRoute]:
         place = PageLocation("Events Manager", NavigationGroup.SET_UP)
         return (
-            PageRoute("GET", _PATH, self._choose, role=_ADMIN, place=place),
+            PageRoute("GET", _PATH, self._choose, role=_ADMIN, location=place),
             PageRoute("GET", f"{_PATH}/{{pixel}}", self._list, role=_ADMIN),
             PageRoute("POST", f"{_PATH}/{{pixel}}", self._create, role=_ADMIN),
             PageRoute("GET", _ONE, self._one, role=_ADMIN),
@@ -47,7 +47,7 @@ class EventsPage:
             PageRoute("POST", f"{_ONE}/map", self._map, role=_ADMIN),
         )
 
-    async def _choose(self, visit: PageRequest) -> Response:
+    async def _choose(self, request: PageRequest) -> Response:
         pixels = [
             (
                 pixel,
@@ -55,20 +55,20 @@ class EventsPage:
                 oauth_keys(destination) is not None and destination.account is not None,
             )
             for pixel, destination in self.destinations.items()
-            if visit.viewer.sees(pixel)
+            if request.viewer.sees(pixel)
         ]
-        return visit.page("events/events_choose.html", title="Events Manager", pixels=pixels)
+        return request.page("events/events_choose.html", title="Events Manager", pixels=pixels)
 
-    async def _list(self, visit: PageRequest) -> Response:
-        pixel = known_pixel(visit, self.destinations)
-        deleted = bool(visit.query.first("deleted"))
+    async def _list(self, request: PageRequest) -> Response:
+        pixel = known_pixel(request, self.destinations)
+        deleted = bool(request.query.first("deleted"))
         wrong, rows = "", []
         try:
             known = await self.manager.events(pixel, with_deleted=deleted)
             rows = [(tag, self.manager.names(pixel, tag)) for tag in known]
         except TwiteError as error:
             wrong = str(error)
-        return visit.page(
+        return request.page(
             "events/events.html",
             title=f"Events of {pixel}",
             pixel=pixel,
@@ -81,27 +81,27 @@ class EventsPage:
             views=spec.VIEW_WINDOWS,
         )
 
-    async def _create(self, visit: PageRequest) -> Response:
-        pixel = known_pixel(visit, self.destinations)
-        back, change = f"{_PATH}/{pixel}", _change(visit.form)
+    async def _create(self, request: PageRequest) -> Response:
+        pixel = known_pixel(request, self.destinations)
+        back, change = f"{_PATH}/{pixel}", _change(request.form)
         try:
-            made = await self.manager.create(pixel, change, by=visit.viewer.name)
+            made = await self.manager.create(pixel, change, by=request.viewer.name)
         except TwiteError as error:
-            return visit.back_to(back, message=str(error), bad=True)
+            return request.back_to(back, message=str(error), bad=True)
         message = f"X created {made.name} with the id {made.id}. Map your name to the event below."
-        return visit.back_to(f"{back}/{made.id}", message=message)
+        return request.back_to(f"{back}/{made.id}", message=message)
 
-    async def _one(self, visit: PageRequest) -> Response:
-        pixel = known_pixel(visit, self.destinations)
-        tag = await self._tag(pixel, visit)
+    async def _one(self, request: PageRequest) -> Response:
+        pixel = known_pixel(request, self.destinations)
+        tag = await self._tag(pixel, request)
         names = self.manager.names(pixel, tag)
-        for_servers = visit.query.first("for") == "servers"
+        for_servers = request.query.first("for") == "servers"
         calls = [
             call
             for name in names[:1]
             for call in self.manager.snippets(pixel, name, server_only=for_servers)
         ]
-        return visit.page(
+        return request.page(
             "events/event.html",
             title=tag.name or tag.id,
             pixel=pixel,
@@ -114,55 +114,55 @@ class EventsPage:
             views=spec.VIEW_WINDOWS,
         )
 
-    async def _update(self, visit: PageRequest) -> Response:
-        pixel = known_pixel(visit, self.destinations)
-        tag = await self._tag(pixel, visit)
-        back, change = f"{_PATH}/{pixel}/{tag.id}", _change(visit.form)
+    async def _update(self, request: PageRequest) -> Response:
+        pixel = known_pixel(request, self.destinations)
+        tag = await self._tag(pixel, request)
+        back, change = f"{_PATH}/{pixel}/{tag.id}", _change(request.form)
         try:
-            await self.manager.update(pixel, tag.id, change, by=visit.viewer.name)
+            await self.manager.update(pixel, tag.id, change, by=request.viewer.name)
         except TwiteError as error:
-            return visit.back_to(back, message=str(error), bad=True)
-        return visit.back_to(back, message="The event was changed at X.")
+            return request.back_to(back, message=str(error), bad=True)
+        return request.back_to(back, message="The event was changed at X.")
 
-    async def _delete(self, visit: PageRequest) -> Response:
-        pixel = known_pixel(visit, self.destinations)
-        tag = await self._tag(pixel, visit)
+    async def _delete(self, request: PageRequest) -> Response:
+        pixel = known_pixel(request, self.destinations)
+        tag = await self._tag(pixel, request)
         names = self.manager.names(pixel, tag)
-        if visit.form.first("name") != tag.name:
+        if request.form.first("name") != tag.name:
             message = "Nothing was deleted: the name you typed is not the event's name."
-            return visit.back_to(f"{_PATH}/{pixel}/{tag.id}", message=message, bad=True)
+            return request.back_to(f"{_PATH}/{pixel}/{tag.id}", message=message, bad=True)
         try:
-            await self.manager.delete(pixel, tag.id, by=visit.viewer.name)
+            await self.manager.delete(pixel, tag.id, by=request.viewer.name)
         except TwiteError as error:
-            return visit.back_to(f"{_PATH}/{pixel}/{tag.id}", message=str(error), bad=True)
+            return request.back_to(f"{_PATH}/{pixel}/{tag.id}", message=str(error), bad=True)
         rest = (
             f" Remove {', '.join(names)} from twite.toml: X now refuses its conversions."
             if names
             else ""
         )
-        return visit.back_to(
+        return request.back_to(
             f"{_PATH}/{pixel}", message=f"The event {tag.name} was deleted at X.{rest}"
         )
 
-    async def _map(self, visit: PageRequest) -> Response:
+    async def _map(self, request: PageRequest) -> Response:
         """Show the change to twite.toml; write it if the user confirms exactly this change."""
-        pixel = known_pixel(visit, self.destinations)
-        tag = await self._tag(pixel, visit)
-        back, form = f"{_PATH}/{pixel}/{tag.id}", visit.form
+        pixel = known_pixel(request, self.destinations)
+        tag = await self._tag(pixel, request)
+        back, form = f"{_PATH}/{pixel}/{tag.id}", request.form
         name = form.first("ours").strip()
         event = tag.website_tag_id if form.first("which") == "website_tag_id" else tag.id
         seen = form.first("seen")
         try:
             draft = self.manager.draft(pixel, name, event or tag.id)
             if not draft.is_changed:
-                return visit.back_to(back, message="twite.toml already contains this name.")
+                return request.back_to(back, message="twite.toml already contains this name.")
             if seen == draft.mark:
-                await self.manager.write(draft, by=visit.viewer.name)
+                await self.manager.write(draft, by=request.viewer.name)
                 message = f"{name} was written to twite.toml. Run twite reload to apply the change."
-                return visit.back_to(back, message=message)
+                return request.back_to(back, message=message)
         except TwiteError as error:
-            return visit.back_to(back, message=str(error), bad=True)
-        return visit.page(
+            return request.back_to(back, message=str(error), bad=True)
+        return request.page(
             "events/event_map.html",
             title=f"Map {name}",
             pixel=pixel,
@@ -174,8 +174,8 @@ class EventsPage:
             is_another=bool(seen),
         )
 
-    async def _tag(self, pixel: str, visit: PageRequest) -> EventTag:
-        return await self.manager.event_tag(pixel, visit.part("event"))
+    async def _tag(self, pixel: str, request: PageRequest) -> EventTag:
+        return await self.manager.event_tag(pixel, request.part("event"))
 
 
 def _change(form: FormData) -> EventTagChange:

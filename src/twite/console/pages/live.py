@@ -106,7 +106,7 @@ class LivePage:
     destinations: Mapping[str, Destination]
     sources: Sequence[str]
     watched: frozenset[str]
-    records: Queries
+    queries: Queries
     clock: Clock
     names: EventNames
     _streams: Streams = field(init=False, default_factory=Streams)
@@ -114,28 +114,28 @@ class LivePage:
     @property
     def routes(self) -> Sequence[PageRoute]:
         return (
-            PageRoute("GET", PATH, self._list, place=PageLocation("Live", NavigationGroup.LOOK)),
+            PageRoute("GET", PATH, self._list, location=PageLocation("Live", NavigationGroup.LOOK)),
             PageRoute("GET", f"{PATH}/new", self._new),
             PageRoute("POST", f"{PATH}/export", self._export, role=Role.OPERATOR),
             PageRoute("GET", f"{PATH}/{{delivery}}", self._history),
         )
 
-    async def _list(self, visit: PageRequest) -> Response:
-        query = visit.query
+    async def _list(self, request: PageRequest) -> Response:
+        query = request.query
         named = query.first("id").strip()
         if named:
-            return await self._found(visit, named)
-        look = look_of(visit, query, limit=_ON_A_PAGE)
+            return await self._found(request, named)
+        look = look_of(request, query, limit=_ON_A_PAGE)
         at = (
-            read_moment(f"{query.first('at')}Z", now=visit.now, path="at")
+            read_moment(f"{query.first('at')}Z", now=request.now, path="at")
             if query.first("at")
             else 0
         )
         if look.before is None and isinstance(at, int) and at:
-            before = await self.records.answer(NumberAtQuery(at=at))
+            before = await self.queries.answer(NumberAtQuery(at=at))
             look = msgspec.structs.replace(look, before=before)
-        listing = await self.records.page(look)
-        return visit.page(
+        listing = await self.queries.page(look)
+        return request.page(
             "live.html",
             title="Live",
             lines=[self._line(summary) for summary in listing.summaries],
@@ -145,71 +145,71 @@ class LivePage:
             is_first=look.before is None,
             query=asked_again(query, FILTERS),
             chosen={name: query.first(name) for name in FILTERS},
-            pixels=visit.viewer.of(self.destinations),
-            sources=self.sources if visit.viewer.pixels is None else (),
-            events=self.names.all(visit),
+            pixels=request.viewer.of(self.destinations),
+            sources=self.sources if request.viewer.pixels is None else (),
+            events=self.names.all(request),
             states=[state.value for state in State],
         )
 
-    async def _found(self, visit: PageRequest, named: str) -> Response:
+    async def _found(self, request: PageRequest, named: str) -> Response:
         """Redirect to the conversion with an id, or the latest one if several events share the id.
 
         The search covers all events that a pixel ever had, because `events` may have changed since.
         If no configured pixel has the id, it also covers pixels that are no longer configured.
         """
-        own = visit.viewer.of(self.destinations)
+        own = request.viewer.of(self.destinations)
         histories = await self._histories(own, named)
         if not histories:
             # Tags, and pixels that are no longer configured.
-            came = {account.pixel for account in await self.records.balance()}
+            came = {account.pixel for account in await self.queries.balance()}
             others = sorted(came - self.destinations.keys())
-            histories = await self._histories(visit.viewer.of(others), named)
-        rejected = RejectionsQuery(wanted=rejections_seen(visit, name=named, limit=1))
-        if not histories and len(await self.records.answer(rejected)):
-            return visit.back_to(f"{REJECTED}?{urlencode({'id': named})}")
+            histories = await self._histories(request.viewer.of(others), named)
+        rejected = RejectionsQuery(wanted=rejections_seen(request, name=named, limit=1))
+        if not histories and len(await self.queries.answer(rejected)):
+            return request.back_to(f"{REJECTED}?{urlencode({'id': named})}")
         if not histories:
             sentence = f"No stored conversion has the id {shown(named, 80)}."
-            return visit.back_to(PATH, message=sentence, bad=True)
+            return request.back_to(PATH, message=sentence, bad=True)
         latest = max(histories, key=lambda history: history.received_at)
-        return visit.back_to(f"{PATH}/{latest.delivery}")
+        return request.back_to(f"{PATH}/{latest.delivery}")
 
     async def _histories(self, pixels: Iterable[str], named: str) -> list[History]:
         return [
             history
             for pixel in pixels
-            for history in await self.records.find(
+            for history in await self.queries.find(
                 ByConversionId(pixel=pixel, events=None, conversion_id=named)
             )
         ]
 
-    async def _new(self, visit: PageRequest) -> Response:
+    async def _new(self, request: PageRequest) -> Response:
         """Send new conversions as server-sent events."""
-        look = look_of(visit, visit.query, limit=_ON_A_PAGE)
-        sent = visit.request.headers.get("last-event-id", "")
+        look = look_of(request, request.query, limit=_ON_A_PAGE)
+        sent = request.request.headers.get("last-event-id", "")
         after = int(sent) if sent.isascii() and sent.isdigit() and len(sent) < 16 else None
         if after is None:
-            after = visit.query.number("after") or 0
+            after = request.query.number("after") or 0
         look = msgspec.structs.replace(look, before=None, after=after)
         # A client that does not request a stream gets only the existing conversions.
-        lasting = _STREAM if "text/event-stream" in visit.request.headers.get("accept", "") else 0
+        lasting = _STREAM if "text/event-stream" in request.request.headers.get("accept", "") else 0
         return StreamingResponse(
-            self._events(look, lasting, visit.viewer.name),
+            self._events(look, lasting, request.viewer.name),
             media_type="text/event-stream",
             headers={"cache-control": "no-store", "x-accel-buffering": "no"},
         )
 
-    async def _events(self, look: ListQuery, lasting: int, who: str) -> AsyncIterator[bytes]:
+    async def _events(self, query: ListQuery, lasting: int, who: str) -> AsyncIterator[bytes]:
         stream = self._streams.open(who)
         try:
             yield b"retry: 1000\n\n"
             until = self.clock.elapsed() + lasting
             while True:
-                listing = await self.records.page(look)
+                listing = await self.queries.page(query)
                 if listing.summaries:
                     number = listing.summaries[0].delivery
                     lines = [self._line(summary) for summary in reversed(listing.summaries)]
                     yield b"id: %d\ndata: %s\n\n" % (number, msgspec.json.encode(lines))
-                look = msgspec.structs.replace(look, after=max(listing.latest, look.after))
+                query = msgspec.structs.replace(query, after=max(listing.latest, query.after))
                 if self.clock.elapsed() >= until:
                     return
                 await wait_for_event(stream.ended, self.clock, most=_EVERY)
@@ -219,13 +219,13 @@ class LivePage:
         finally:
             self._streams.close(stream)
 
-    async def _export(self, visit: PageRequest) -> Response:
-        form = visit.form
-        await visit.note(AuditAction.EXPORT, "live", asked_again(form, FILTERS))
+    async def _export(self, request: PageRequest) -> Response:
+        form = request.form
+        await request.note(AuditAction.EXPORT, "live", asked_again(form, FILTERS))
         found: list[ConversionSummary] = []
-        look = look_of(visit, form, limit=1_000)
+        look = look_of(request, form, limit=1_000)
         while len(found) < _EXPORTED:
-            listing = await self.records.page(look)
+            listing = await self.queries.page(look)
             found += listing.summaries
             if listing.back_to is None:
                 break
@@ -245,23 +245,23 @@ class LivePage:
             ],
         )  # fmt: skip
 
-    async def _history(self, visit: PageRequest) -> Response:
-        part = visit.part("delivery")
-        scope = QueryScope(pixels=visit.viewer.pixels)
+    async def _history(self, request: PageRequest) -> Response:
+        part = request.part("delivery")
+        scope = QueryScope(pixels=request.viewer.pixels)
         origin = None
         if part.isascii() and part.isdigit() and len(part) < 16:
-            origin = await self.records.get(int(part), scope)
+            origin = await self.queries.get(int(part), scope)
         if origin is None:
             raise AccessDenied(
                 404, "Not found", "The conversion does not exist, or is no longer stored."
             )
         history = origin.history
-        reports = await self.records.answer(
+        reports = await self.queries.answer(
             PixelReportsQuery(
                 pixel=history.pixel, event=history.event, conversion_id=history.conversion_id
             )
         )
-        return visit.page(
+        return request.page(
             "history.html",
             title=history.conversion_id,
             history=history,
@@ -276,8 +276,8 @@ class LivePage:
             ],
             watched=history.pixel in self.watched,
             not_fired=[tag for tag in history.not_fired if scope.shows(tag.tag)],
-            forgotten=visit.now - history.received_at > KEPT_FOR,
-            came=masked(origin.body if visit.viewer.pixels is None else own_part(origin)),
+            forgotten=request.now - history.received_at > KEPT_FOR,
+            came=masked(origin.body if request.viewer.pixels is None else own_part(origin)),
             sent=masked(history.sent),
             consent=masked(history.consent or b""),
             rests=history.state in {State.DEAD, State.HELD},

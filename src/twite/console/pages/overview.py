@@ -74,32 +74,32 @@ class BalanceBar(msgspec.Struct, frozen=True, kw_only=True):
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class OverviewPage:
     destinations: Mapping[str, Destination]
-    records: Queries
+    queries: Queries
     state: StateReader
 
     @property
     def routes(self) -> Sequence[PageRoute]:
         return (
             PageRoute(
-                "GET", PATH, self._show, place=PageLocation("Overview", NavigationGroup.LOOK)
+                "GET", PATH, self._show, location=PageLocation("Overview", NavigationGroup.LOOK)
             ),
         )
 
-    async def _show(self, visit: PageRequest) -> Response:
-        scope = scope_of(visit)
-        chosen = visit.query.first("span", "day")
+    async def _show(self, request: PageRequest) -> Response:
+        scope = scope_of(request)
+        chosen = request.query.first("span", "day")
         span = next((listed for listed in SPANS if listed.name == chosen), SPANS[1])
         accounts = [
             account
-            for account in await self.records.balance()
+            for account in await self.queries.balance()
             if scope.shows(account.pixel) and scope.source in (None, account.source)
         ]
-        expected = await self._expected(scope, visit.now)
-        flows, waits = await self._counted(scope, span, visit.now)
+        expected = await self._expected(scope, request.now)
+        flows, waits = await self._counted(scope, span, request.now)
         slots = together(waits)
-        bars = _bars(flows, waits, span, visit.now)
+        bars = _bars(flows, waits, span, request.now)
         whole = total(accounts)
-        return visit.page(
+        return request.page(
             "overview.html",
             title="Overview",
             needs=await self._needs(scope, accounts, expected),
@@ -112,18 +112,18 @@ class OverviewPage:
             spans=SPANS,
             delivered=sum(flow.delivered for flow in flows),
             received=sum(flow.received for flow in flows),
-            rate=await self._rate(scope, visit.now),
+            rate=await self._rate(scope, request.now),
             p50=quantile(slots, 0.5),
             p99=quantile(slots, 0.99),
             expected=[forecast for forecast in expected if forecast.pending],
-            pixels=visit.viewer.of(self.destinations),
+            pixels=request.viewer.of(self.destinations),
             scope=scope,
         )
 
     async def _rate(self, scope: QueryScope, now: int) -> float:
         """Return recent conversions that X accepted, by minute."""
         since = now // MINUTE * MINUTE - 5 * MINUTE
-        flows = await self.records.answer(FlowsQuery(scope=scope, span=MINUTE, since=since))
+        flows = await self.queries.answer(FlowsQuery(scope=scope, span=MINUTE, since=since))
         return sum(flow.delivered for flow in flows) / max(1, (now - since) / MINUTE)
 
     async def _counted(
@@ -131,8 +131,8 @@ class OverviewPage:
     ) -> tuple[Sequence[FlowCounts], Sequence[DeliveryTimes]]:
         since = _first(span, now)
         return (
-            await self.records.answer(FlowsQuery(scope=scope, span=span.each, since=since)),
-            await self.records.answer(WaitsQuery(scope=scope, span=span.each, since=since)),
+            await self.queries.answer(FlowsQuery(scope=scope, span=span.each, since=since)),
+            await self.queries.answer(WaitsQuery(scope=scope, span=span.each, since=since)),
         )
 
     async def _expected(self, scope: QueryScope, now: int) -> list[Forecast]:
@@ -142,8 +142,8 @@ class OverviewPage:
                 for destination in self.destinations.values()
                 if scope.shows(destination.pixel)
             ],
-            [hour for hour in await self.records.backlog() if scope.shows(hour.pixel)],
-            await self.records.answer(DeliveredQuery(since=now - LOOK_BACK)),
+            [hour for hour in await self.queries.backlog() if scope.shows(hour.pixel)],
+            await self.queries.answer(DeliveredQuery(since=now - LOOK_BACK)),
             now=now,
             paused=[pause.pixel for pause in await self.state.load(Pause) if not pause.event],
         )
@@ -184,7 +184,7 @@ class OverviewPage:
             for forecast in expected
             if forecast.misses
         ]
-        found += [_of_group(group) for group in await self.records.group(scope)]
+        found += [_of_group(group) for group in await self.queries.group(scope)]
         return sorted(found, key=lambda need: need.tone != "bad")
 
 

@@ -31,11 +31,11 @@ class ShownPixel(msgspec.Struct, frozen=True, kw_only=True):
 
     destination: Destination
     credentials: tuple[str, ...]
-    counted: ConversionCounts
+    counts: ConversionCounts
     sources: Sequence[str]
     pause: Pause | None
     events_paused: Sequence[Pause]
-    closure: RateLimitWindow | None
+    window: RateLimitWindow | None
 
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
@@ -44,78 +44,78 @@ class PixelsPage:
 
     destinations: Mapping[str, Destination]
     sources: Sequence[Source]
-    records: Queries
+    queries: Queries
     state: StateReader
-    sends: DeliveryRunner
+    runner: DeliveryRunner
 
     @property
     def routes(self) -> Sequence[PageRoute]:
         place = PageLocation("Pixels and sources", NavigationGroup.SET_UP)
         return (
-            PageRoute("GET", _PATH, self._list, place=place),
+            PageRoute("GET", _PATH, self._list, location=place),
             PageRoute("GET", f"{_PATH}/{{pixel}}", self._one),
             PageRoute("POST", f"{_PATH}/{{pixel}}/pause", self._pause, role=Role.OPERATOR),
             PageRoute("POST", f"{_PATH}/{{pixel}}/resume", self._resume, role=Role.OPERATOR),
         )
 
-    async def _list(self, visit: PageRequest) -> Response:
-        viewer = visit.viewer
-        return visit.page(
+    async def _list(self, request: PageRequest) -> Response:
+        viewer = request.viewer
+        return request.page(
             "pixels.html",
             title="Pixels and sources",
-            pixels=await self._shown(viewer.of(self.destinations), visit.now),
+            pixels=await self._shown(viewer.of(self.destinations), request.now),
             sources=[source for source in self.sources if may_see(viewer, source)],
         )
 
-    async def _one(self, visit: PageRequest) -> Response:
-        pixel = known_pixel(visit, self.destinations)
-        (shown,) = await self._shown([pixel], visit.now)
+    async def _one(self, request: PageRequest) -> Response:
+        pixel = known_pixel(request, self.destinations)
+        (shown,) = await self._shown([pixel], request.now)
         sources = [source for source in self.sources if pixel in source.pixels]
-        return visit.page(
+        return request.page(
             "pixel.html",
             title=f"Pixel {pixel}",
             pixel=shown,
-            sources=[source for source in sources if may_see(visit.viewer, source)],
+            sources=[source for source in sources if may_see(request.viewer, source)],
             try_with=[source.name for source in sources],
         )
 
-    async def _pause(self, visit: PageRequest) -> Response:
-        pixel = known_pixel(visit, self.destinations)
-        await visit.note(AuditAction.PIXEL_PAUSE, pixel)
-        await self.sends.hold(pixel, who=visit.viewer.name)
+    async def _pause(self, request: PageRequest) -> Response:
+        pixel = known_pixel(request, self.destinations)
+        await request.note(AuditAction.PIXEL_PAUSE, pixel)
+        await self.runner.hold(pixel, who=request.viewer.name)
         message = f"{pixel} is paused. Its conversions are queued until a user resumes the pixel."
-        return visit.back_to(f"{_PATH}/{pixel}", message=message)
+        return request.back_to(f"{_PATH}/{pixel}", message=message)
 
-    async def _resume(self, visit: PageRequest) -> Response:
-        pixel = known_pixel(visit, self.destinations)
-        await visit.note(AuditAction.PIXEL_RESUME, pixel)
-        await self.sends.release(pixel)
-        return visit.back_to(f"{_PATH}/{pixel}", message=f"{pixel} was resumed.")
+    async def _resume(self, request: PageRequest) -> Response:
+        pixel = known_pixel(request, self.destinations)
+        await request.note(AuditAction.PIXEL_RESUME, pixel)
+        await self.runner.release(pixel)
+        return request.back_to(f"{_PATH}/{pixel}", message=f"{pixel} was resumed.")
 
     async def _shown(self, pixels: Sequence[str], now: int) -> list[ShownPixel]:
         paused = await self.state.load(Pause)
         pauses = {pause.pixel: pause for pause in paused if not pause.event}
         windows = await self.state.load(RateLimitWindow)
         closures = {window.pixel: window for window in windows if window.until > now}
-        accounts = await self.records.balance()
+        accounts = await self.queries.balance()
         return [
             ShownPixel(
                 destination=self.destinations[pixel],
                 credentials=kinds_of(self.destinations[pixel]),
-                counted=total(account for account in accounts if account.pixel == pixel),
+                counts=total(account for account in accounts if account.pixel == pixel),
                 sources=[source.name for source in self.sources if pixel in source.pixels],
                 pause=pauses.get(pixel),
                 events_paused=[pause for pause in paused if pause.pixel == pixel and pause.event],
-                closure=closures.get(pixel),
+                window=closures.get(pixel),
             )
             for pixel in pixels
         ]
 
 
-def known_pixel(visit: PageRequest, destinations: Mapping[str, Destination]) -> str:
+def known_pixel(request: PageRequest, destinations: Mapping[str, Destination]) -> str:
     """Return the pixel named in the path. A pixel that the user may not see counts as unknown."""
-    pixel = visit.part("pixel")
-    if pixel not in destinations or not visit.viewer.sees(pixel):
+    pixel = request.part("pixel")
+    if pixel not in destinations or not request.viewer.sees(pixel):
         raise AccessDenied(
             404, "Pixel not found", "The pixel is not configured, or you may not see it."
         )
@@ -144,7 +144,7 @@ class TestConversionPage:
     """The page that sends a test conversion through a source. X counts it as a real conversion."""
 
     accept: Accept
-    records: Queries
+    queries: Queries
     destinations: Mapping[str, Destination]
     sources: Sequence[Source]
 
@@ -155,35 +155,35 @@ class TestConversionPage:
             PageRoute("GET", f"{_TRY_PATH}/{{conversion_id}}", self._followed, role=Role.OPERATOR),
         )
 
-    async def _sent(self, visit: PageRequest) -> Response:
-        pixel = known_pixel(visit, self.destinations)
-        back, form = f"/console/pixels/{pixel}", visit.form
+    async def _sent(self, request: PageRequest) -> Response:
+        pixel = known_pixel(request, self.destinations)
+        back, form = f"/console/pixels/{pixel}", request.form
         named = form.first("source")
         source = next((source for source in self.sources if source.name == named), None)
         event = form.first("event")
         if source is None or pixel not in source.pixels:
-            return visit.back_to(
+            return request.back_to(
                 back, message="Choose a source that submits for this pixel.", bad=True
             )
         conversion_id = f"console-test-{secrets.token_hex(6)}"
         fields = {name: text for name in _FIELDS if (text := form.first(name).strip())}
         body = {"event": event, "conversion_id": conversion_id, "pixel": pixel, **fields}
-        await visit.note(AuditAction.CONVERSION_TEST, conversion_id, f"{event}, as {source.name}")
+        await request.note(AuditAction.CONVERSION_TEST, conversion_id, f"{event}, as {source.name}")
         try:
             receipt = await self.accept.native(source=source, body=json.dumps(body).encode())
         except ClientError as wrong:
-            return visit.back_to(back, message=f"Not accepted: {wrong}", bad=True)
+            return request.back_to(back, message=f"Not accepted: {wrong}", bad=True)
         if receipt.rejected:
             faults = "; ".join(
                 f"{fault.path}: {fault.message}" for fault in receipt.rejected[0].errors
             )
-            return visit.back_to(back, message=f"Not accepted: {faults}", bad=True)
-        return visit.back_to(f"{back}/try/{conversion_id}")
+            return request.back_to(back, message=f"Not accepted: {faults}", bad=True)
+        return request.back_to(f"{back}/try/{conversion_id}")
 
-    async def _followed(self, visit: PageRequest) -> Response:
-        pixel = known_pixel(visit, self.destinations)
-        histories = await self.records.find(
-            ByConversionId(pixel=pixel, events=None, conversion_id=visit.part("conversion_id"))
+    async def _followed(self, request: PageRequest) -> Response:
+        pixel = known_pixel(request, self.destinations)
+        histories = await self.queries.find(
+            ByConversionId(pixel=pixel, events=None, conversion_id=request.part("conversion_id"))
         )
         if not histories:
             raise AccessDenied(
@@ -192,7 +192,7 @@ class TestConversionPage:
                 "No conversion has this id, or the conversion is no longer stored.",
             )
         history = histories[0]
-        return visit.page(
+        return request.page(
             "test_conversion.html",
             title="Test conversion",
             history=history,

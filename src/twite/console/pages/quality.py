@@ -48,7 +48,7 @@ class EventQuality(msgspec.Struct, frozen=True, kw_only=True):
     pixel: str
     event: str
     name: str
-    keys: Matching
+    matching: Matching
     trend: tuple[DayQuality, ...]
     flaws: tuple[FlawShare, ...]
 
@@ -58,36 +58,36 @@ class MatchQualityPage:
     """The match quality page: the identifiers of conversions."""
 
     destinations: Mapping[str, Destination]
-    records: Queries
+    queries: Queries
     names: EventNames
 
     @property
     def routes(self) -> Sequence[PageRoute]:
         return (
             PageRoute(
-                "GET", PATH, self._show, place=PageLocation("Match keys", NavigationGroup.LOOK)
+                "GET", PATH, self._show, location=PageLocation("Match keys", NavigationGroup.LOOK)
             ),
         )
 
-    async def _show(self, visit: PageRequest) -> Response:
-        scope = scope_of(visit)
-        days = visit.query.number("days")
+    async def _show(self, request: PageRequest) -> Response:
+        scope = scope_of(request)
+        days = request.query.number("days")
         days = days if days in DAYS else DAYS[0]
-        today = visit.now // DAY
+        today = request.now // DAY
         since = today - days + 1
-        found = await self.records.answer(MatchQuery(scope=scope, since=since))
-        flaws = await self.records.answer(FlawsQuery(scope=scope, since=since))
+        found = await self.queries.answer(MatchQuery(scope=scope, since=since))
+        flaws = await self.queries.answer(FlawsQuery(scope=scope, since=since))
         named = {day: day_of(day) for day in range(since, today + 1)}
         events = self._events(found, flaws, days=named)
-        return visit.page(
+        return request.page(
             "matching.html",
             title="Match keys",
-            whole=added(event.keys for event in events),
+            whole=added(event.matching for event in events),
             events=events,
             nowhere=_flaws([flaw for flaw in flaws if not (events and flaw.event)], whole=0),
             days=days,
             choices=DAYS,
-            pixels=visit.viewer.of(self.destinations),
+            pixels=request.viewer.of(self.destinations),
             scope=scope,
         )
 
@@ -106,12 +106,12 @@ class MatchQualityPage:
                     pixel=pixel,
                     event=event,
                     name=self.names(pixel, event),
-                    keys=keys,
+                    matching=keys,
                     trend=_trend(by_day, days),
                     flaws=tuple(_flaws(own, whole=keys.conversions)),
                 )
             )
-        return sorted(made, key=lambda row: -row.keys.conversions)
+        return sorted(made, key=lambda row: -row.matching.conversions)
 
 
 def _trend(by_day: Mapping[int, Matching], days: Mapping[int, str]) -> tuple[DayQuality, ...]:
@@ -171,7 +171,7 @@ _APART: Final = ("both", "pixel_only", "server_only")
 class DedupReportPage:
     """The page of the deduplication report, as of the last count."""
 
-    records: Queries
+    queries: Queries
     names: EventNames
     _counting: asyncio.Task[None] | None = field(init=False, default=None)
     _counted: tuple[int, Sequence[DedupReport], Sequence[TwoIds]] | None = field(
@@ -185,14 +185,14 @@ class DedupReportPage:
                 "GET",
                 DEDUP_PATH,
                 self._show,
-                place=PageLocation("Deduplication report", NavigationGroup.LOOK),
+                location=PageLocation("Deduplication report", NavigationGroup.LOOK),
             ),
         )
 
-    async def _show(self, visit: PageRequest) -> Response:
-        await self._look_again(visit.now)
+    async def _show(self, request: PageRequest) -> Response:
+        await self._look_again(request.now)
         counted_at, found, pairs = self._counted or (None, (), ())
-        seen = [counts for counts in found if visit.viewer.sees(counts.pixel)]
+        seen = [counts for counts in found if request.viewer.sees(counts.pixel)]
         whole = total(seen)
         rows = [
             (
@@ -204,7 +204,7 @@ class DedupReportPage:
             )
             for pixel, event in sorted({(counts.pixel, counts.event) for counts in seen})
         ]
-        return visit.page(
+        return request.page(
             "dedup_report.html",
             title="Deduplication report",
             whole=whole,
@@ -216,10 +216,10 @@ class DedupReportPage:
             pairs=[
                 (pair.at, self.names(pair.pixel, pair.event) or pair.event, pair)
                 for pair in pairs
-                if visit.viewer.sees(pair.pixel)
+                if request.viewer.sees(pair.pixel)
             ],
             names=[(name, _said(name)) for name in ADVICE],
-            since=date_of(first_moment(visit.now, DEFAULT_DAYS) // (24 * 60 * MINUTE)),
+            since=date_of(first_moment(request.now, DEFAULT_DAYS) // (24 * 60 * MINUTE)),
             counted_at=counted_at,
             any=bool(seen),
         )  # fmt: skip
@@ -235,7 +235,7 @@ class DedupReportPage:
     async def _count(self, now: int) -> None:
         try:
             since = first_moment(now, DEFAULT_DAYS)
-            self._counted = now, *await read_report(self.records, since=since)
+            self._counted = now, *await read_report(self.queries, since=since)
         finally:
             self._counting = None
 

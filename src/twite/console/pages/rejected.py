@@ -33,21 +33,21 @@ class RejectedPage:
 
     destinations: Mapping[str, Destination]
     sources: Sequence[str]
-    records: Queries
+    queries: Queries
 
     @property
     def routes(self) -> Sequence[PageRoute]:
         return (
             PageRoute(
-                "GET", PATH, self._list, place=PageLocation("Rejected", NavigationGroup.LOOK)
+                "GET", PATH, self._list, location=PageLocation("Rejected", NavigationGroup.LOOK)
             ),
         )
 
-    async def _list(self, visit: PageRequest) -> Response:
-        query = visit.query
-        wanted = rejections_seen(visit, name=query.first("id").strip(), limit=_ON_A_PAGE + 1)
-        found = await self.records.answer(RejectionsQuery(wanted=wanted))
-        return visit.page(
+    async def _list(self, request: PageRequest) -> Response:
+        query = request.query
+        wanted = rejections_seen(request, name=query.first("id").strip(), limit=_ON_A_PAGE + 1)
+        found = await self.queries.answer(RejectionsQuery(wanted=wanted))
+        return request.page(
             "rejected.html",
             title="Rejected",
             rejections=found[:_ON_A_PAGE],
@@ -56,17 +56,17 @@ class RejectedPage:
             query=asked_again(query, _FILTERS),
             chosen={name: query.first(name) for name in _FILTERS},
             codes=[(code, code) for code in sorted(CODES)],
-            pixels=visit.viewer.of(self.destinations),
-            sources=self.sources if visit.viewer.pixels is None else (),
+            pixels=request.viewer.of(self.destinations),
+            sources=self.sources if request.viewer.pixels is None else (),
         )
 
 
-def rejections_seen(visit: PageRequest, *, name: str, limit: int) -> RejectionQuery:
+def rejections_seen(request: PageRequest, *, name: str, limit: int) -> RejectionQuery:
     """Return the filter from the query string, limited to pixels that the viewer sees."""
-    scope = scope_of(visit)
+    scope = scope_of(request)
     return RejectionQuery(
-        since=visit.now - KEPT_FOR,
-        code=visit.query.first("code") or None,
+        since=request.now - KEPT_FOR,
+        code=request.query.first("code") or None,
         name=name or None,
         source=scope.source,
         pixels=scope.seen,
@@ -86,7 +86,7 @@ class AmountsPage:
 
     destinations: Mapping[str, Destination]
     guards: Mapping[str, ValueGuard | None]
-    records: Queries
+    queries: Queries
     state: StateReader
     names: EventNames
 
@@ -97,20 +97,20 @@ class AmountsPage:
                 "GET",
                 AMOUNTS_PATH,
                 self._show,
-                place=PageLocation("Value guards", NavigationGroup.MEND),
+                location=PageLocation("Value guards", NavigationGroup.MEND),
             ),
         )
 
-    async def _show(self, visit: PageRequest) -> Response:
-        look = look_of(visit, visit.query, limit=_AMOUNTS_ON_A_PAGE)
-        listing = await self.records.page(msgspec.structs.replace(look, flagged=True))
+    async def _show(self, request: PageRequest) -> Response:
+        look = look_of(request, request.query, limit=_AMOUNTS_ON_A_PAGE)
+        listing = await self.queries.page(msgspec.structs.replace(look, flagged=True))
         seen = [
             usual_amount
             for usual_amount in await self.state.load(UsualAmount)
             if look.scope.shows(usual_amount.pixel)
         ]
         seen.sort(key=lambda usual_amount: -usual_amount.seen)
-        return visit.page(
+        return request.page(
             "amounts.html",
             title="Value guards",
             lines=[
@@ -119,8 +119,8 @@ class AmountsPage:
             tones=TONES,
             meaning={kind.value: sentence for kind, sentence in MEANING.items()},
             kinds=[kind.value for kind in UnusualAmount],
-            chosen={name: visit.query.first(name) for name in _AMOUNT_FILTERS},
-            query=asked_again(visit.query, _AMOUNT_FILTERS),
+            chosen={name: request.query.first(name) for name in _AMOUNT_FILTERS},
+            query=asked_again(request.query, _AMOUNT_FILTERS),
             back_to=listing.back_to,
             is_first=look.before is None,
             usual_amounts=[
@@ -134,12 +134,12 @@ class AmountsPage:
             least=LEAST_SEEN,
             guards=[
                 (pixel, self.destinations[pixel].value_guard.value)
-                for pixel in visit.viewer.of(self.destinations)
+                for pixel in request.viewer.of(self.destinations)
             ],
             sources=[(name, guard.value) for name, guard in self.guards.items() if guard]
-            if visit.viewer.pixels is None
+            if request.viewer.pixels is None
             else [],
-            pixels=visit.viewer.of(self.destinations),
+            pixels=request.viewer.of(self.destinations),
         )
 
 

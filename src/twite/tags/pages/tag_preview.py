@@ -42,7 +42,7 @@ class TagPreviewPage:
     def routes(self) -> Sequence[PageRoute]:
         place = PageLocation("Tag preview", NavigationGroup.SET_UP)
         return (
-            PageRoute("GET", PATH, self._list, role=_ROLE, place=place),
+            PageRoute("GET", PATH, self._list, role=_ROLE, location=place),
             PageRoute("POST", PATH, self._open, role=_ROLE),
             PageRoute("GET", _ONE, self._one, role=_ROLE),
             PageRoute("POST", f"{_ONE}/close", self._close, role=_ROLE),
