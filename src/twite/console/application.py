@@ -96,7 +96,7 @@ class Console:
         # All routes, in the order of the navigation.
         self.routes = tuple(route for page in pages for route in page.routes)
         self._paths = [(compile_path(route.path), route) for route in self.routes]
-        self._entrance = checks
+        self._checks = checks
         self._authentication = authentication
         self._trail = directory
         self._clock = clock
@@ -112,8 +112,8 @@ class Console:
         request = Request(scope, receive)
         host: AllowedHost | None = None
         try:
-            address = self._entrance.address(scope)
-            host = self._entrance.name(request)
+            address = self._checks.address(scope)
+            host = self._checks.name(request)
             response = self._file(request) or await self._answered(request, host, address)
         except AccessDenied as closed:
             response = self._plain(request, closed)

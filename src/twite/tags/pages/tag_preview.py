@@ -48,28 +48,28 @@ class TagPreviewPage:
             PageRoute("POST", f"{_ONE}/close", self._close, role=_ROLE),
         )
 
-    async def _list(self, visit: PageRequest) -> Response:
-        _require_all_pixels(visit)
-        return visit.page(
+    async def _list(self, request: PageRequest) -> Response:
+        _require_all_pixels(request)
+        return request.page(
             "tag_preview_sessions.html",
             title="Tag preview",
-            sessions=self.previews.of(visit.viewer.name),
+            sessions=self.previews.of(request.viewer.name),
             most=MOST_SESSIONS,
         )
 
-    async def _open(self, visit: PageRequest) -> Response:
-        _require_all_pixels(visit)
-        sends_nothing = visit.form.first("sends") != "all"
+    async def _open(self, request: PageRequest) -> Response:
+        _require_all_pixels(request)
+        sends_nothing = request.form.first("sends") != "all"
         detail = "sends nothing" if sends_nothing else "sends"
         if self.previews.shares_port:
-            return visit.back_to(PATH, message=str(PreviewUnavailable()), bad=True)
-        await visit.note(AuditAction.TAG_PREVIEW, "", detail)
-        session = self.previews.open(visit.viewer.name, sends_nothing=sends_nothing)
-        return visit.back_to(f"{PATH}/{session.id}")
+            return request.back_to(PATH, message=str(PreviewUnavailable()), bad=True)
+        await request.note(AuditAction.TAG_PREVIEW, "", detail)
+        session = self.previews.open(request.viewer.name, sends_nothing=sends_nothing)
+        return request.back_to(f"{PATH}/{session.id}")
 
-    async def _one(self, visit: PageRequest) -> Response:
-        session = self._session(visit)
-        return visit.page(
+    async def _one(self, request: PageRequest) -> Response:
+        session = self._session(request)
+        return request.page(
             "tag_preview.html",
             title="Tag preview",
             session=session,
@@ -79,13 +79,13 @@ class TagPreviewPage:
             most=MOST_REQUESTS,
         )
 
-    async def _close(self, visit: PageRequest) -> Response:
-        self.previews.close(self._session(visit))
-        return visit.back_to(PATH, message="The preview session has ended.")
+    async def _close(self, request: PageRequest) -> Response:
+        self.previews.close(self._session(request))
+        return request.back_to(PATH, message="The preview session has ended.")
 
-    def _session(self, visit: PageRequest) -> PreviewSession:
-        _require_all_pixels(visit)
-        session = self.previews.named(visit.part("session"), who=visit.viewer.name)
+    def _session(self, request: PageRequest) -> PreviewSession:
+        _require_all_pixels(request)
+        session = self.previews.named(request.part("session"), who=request.viewer.name)
         if session is None:
             raise AccessDenied(
                 404, "No such session", "The preview session has ended, or belongs to another user."
@@ -93,9 +93,9 @@ class TagPreviewPage:
         return session
 
 
-def _require_all_pixels(visit: PageRequest) -> None:
+def _require_all_pixels(request: PageRequest) -> None:
     """Raise AccessDenied for a user who sees only some pixels: events belong to no pixel."""
-    if visit.viewer.pixels is not None:
+    if request.viewer.pixels is not None:
         raise AccessDenied(403, "Access denied", "Only users who see all pixels may preview tags.")
 
 
