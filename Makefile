@@ -101,7 +101,7 @@ mutate: $(DEV_STAMP)  ## change critical code, and list changes that no test not
 NODE_PACKAGES := requirements/node/package.json requirements/node/package-lock.json
 
 .node/.done: $(NODE_PACKAGES)
-	@command -v npm > /dev/null || { echo "The tests of consent strings and accessibility need node and npm" >&2; exit 1; }
+	@command -v npm > /dev/null || { echo "The first-party script and the tests of consent strings and accessibility need node and npm" >&2; exit 1; }
 	@mkdir -p .node && cp $(NODE_PACKAGES) .node
 	@npm ci --prefix .node --no-audit --no-fund --loglevel=error $(NPM_OPTIONS)
 	@touch $@
@@ -117,9 +117,9 @@ oracle: $(DEV_STAMP) .node/.done  ## compare the decoding of consent strings wit
 axe: $(DEV_STAMP) chromium .node/.done  ## check the accessibility of the console with axe-core
 	@TWITE_TRIAL=1 $(BIN)/python -m pytest tests/browser/test_console.py $(ARGS)
 
-generate: $(DEV_STAMP)  ## write generated files: twite.min.js, openapi.json, PostgreSQL's statements, the findings in doctor.md
+generate: $(DEV_STAMP) .node/.done  ## write generated files: twite.min.js, openapi.json, PostgreSQL's statements, the findings in doctor.md
 	@$(BIN)/python tests/diagnostics_page.py
-	@$(BIN)/python tests/script_minifier.py
+	@cd src/twite/http/script && $(CURDIR)/.node/node_modules/.bin/terser twite.js --compress --mangle --output twite.min.js
 	@PYTHONPATH=tests $(BIN)/python tests/openapi_document.py
 	@$(BIN)/python tests/postgres_statements.py
 
