@@ -18,10 +18,10 @@ import uvloop
 from bench.tags import NOW
 from bench.tags import template as typical
 from twite.gateway.ports.events import FirstTurnEnded, GatewayEvent
-from twite.gateway.ports.tags import ContainerConfig, TagRule
 from twite.machine.system import SystemClock
 from twite.tags.container.parts import ALL_EVENTS, Container, ContainerTag
 from twite.tags.engines.process.engine_server import EngineServer
+from twite.tags.ports.tags import ContainerConfig, TagRule
 from twite.tags.run.first_turn import FirstTurns
 from twite.tags.run.payload import TagPayload
 from twite.tags.run.run_input import RunInput

@@ -22,11 +22,12 @@ import msgspec
 import quickjs
 import uvloop
 
+from twite.domain.incoming_request import IncomingRequest
 from twite.tags.engines.process.engine_process import QuickJsProcess
 from twite.tags.engines.process.engine_server import EngineServer
 from twite.tags.engines.quickjs.engine import QuickJsEngine
 from twite.tags.template.permissions import Grant
-from twite.tags.template.sandbox import Call, EffectAnswer, Incoming, RunLimits
+from twite.tags.template.sandbox import Call, EffectAnswer, RunLimits
 from twite.tags.template.template import Template, TemplateKind, TemplatePart
 
 CODE = """
@@ -157,7 +158,7 @@ CALL = Call(
     fields={"pixel": "o8z6j"},
     event=EVENT,
     now=NOW,
-    request=Incoming(headers=(("cookie", COOKIES),)),
+    request=IncomingRequest(headers=(("cookie", COOKIES),)),
 )
 AT_ONCE = 16
 PAUSE, PAUSED_RUNS = 0.004, 200

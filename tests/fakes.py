@@ -13,8 +13,8 @@ from twite.domain.secret import Secret
 from twite.domain.times import HOUR
 from twite.gateway.ports.machine import DiskSpace
 from twite.gateway.ports.ownership import LEASE_IS_OVER
-from twite.gateway.ports.tags import GoogleToken, NoGoogleToken
 from twite.gateway.ports.transport import NoResponse, OutboundRequest, Response, WebRequest
+from twite.tags.ports.google import GoogleToken, NoGoogleToken
 from twite.tags.template.sandbox import Call, EffectAnswer, RunResult, Turn
 
 

@@ -41,7 +41,6 @@ from twite.http.route import FULL_BODY, Route, source_key
 from twite.http.route_table import ROUTES
 from twite.http.routes.native import taking
 from twite.stores.factory import ENGINES
-from twite.tags.preview.sessions import PreviewSessions
 from written import ENVIRONMENT, GOOD, read, write
 
 ROOT = Path(__file__).parents[2]
@@ -137,7 +136,6 @@ async def test_new_format_is_parsed_and_accepted_at_its_own_route():
         records=store,
         eraser=store,
         people=store.people,
-        previews=PreviewSessions(clock=MovingClock(NOW), randomness=SeededRandomness()),
         moves=store,
         choose=RecordConsentChoice(opt_outs=store, clock=MovingClock(NOW), salt=b"salt"),
         clock=MovingClock(NOW),

@@ -3,9 +3,9 @@
 import re
 from pathlib import Path
 
+from twite.domain.submission import NotFiredReason
 from twite.formats.event_data.conversions import REASONS, SPELLINGS
 from twite.http.route_table import ROUTES
-from twite.tags.container.plan import NotFiredReason
 
 PAGE = (Path(__file__).parents[2] / "docs/reference/tags.md").read_text()
 

@@ -21,12 +21,11 @@ from twite.domain.people.users import AuditAction, Change, KeyScope, Result, Rol
 from twite.domain.stats.deduplication import DedupPath
 from twite.domain.stats.tally import Counting
 from twite.domain.stats.value_guard import UnusualAmount, ValueGuard
-from twite.domain.submission import Endpoint
+from twite.domain.submission import Endpoint, NotFiredReason
 from twite.formats.beacon.shape import PixelCall
 from twite.gateway.ports.events import ProblemPlace
 from twite.gateway.ports.findings import CheckStatus
-from twite.gateway.ports.tags import PersonHandling, RepeatPolicy
-from twite.tags.container.plan import NotFiredReason
+from twite.tags.ports.tags import PersonHandling, RepeatPolicy
 
 SOURCES = Path(__file__).parents[2] / "src/twite"
 

@@ -1,9 +1,16 @@
 """Client templates of which one claims every request, or none."""
 
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
+from http_stage import StoppedClock
+
+from fakes import SeededRandomness
+from twite.domain.incoming_request import IncomingRequest
+from twite.tags.preview.sessions import PreviewSessions
+from twite.tags.routes.tag_requests import TagRequests
 from twite.tags.template.response import ClientResponse
-from twite.tags.template.sandbox import Incoming
 
 
 class FakeClients:
@@ -14,10 +21,10 @@ class FakeClients:
     ) -> None:
         self.said = answer
         self.took = took
-        self.asked: list[Incoming] = []
+        self.asked: list[IncomingRequest] = []
 
     async def answer(
-        self, request: Incoming, *, charge: Callable[[float], None]
+        self, request: IncomingRequest, *, charge: Callable[[float], None]
     ) -> ClientResponse | None:
         self.asked.append(request)
         charge(self.took)
@@ -32,3 +39,9 @@ CLAIMED = ClientResponse(
     cookies=("a=1; Path=/", "b=2; Path=/"),
     body=b"taken",
 )
+
+
+def serving(clients: FakeClients | None, previews: PreviewSessions | None = None) -> dict[str, Any]:
+    """Return the argument of a stage whose client templates are these."""
+    previews = previews or PreviewSessions(clock=StoppedClock(), randomness=SeededRandomness())
+    return {"make_feature": partial(TagRequests, clients=clients, previews=previews)}

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from builders import NOW, a_destination, a_source
-from fakes import SeededRandomness
 from memory_store.store import MemoryStore
 from raw_http import HttpResponse, Line, line_to, parse_response, request, say
 from twite.domain.destination import Destination, Source
@@ -22,7 +21,6 @@ from twite.gateway.ports.privacy import EraseStore
 from twite.gateway.ports.queries import ByConversionId, IgnoredQuery, Query, Selection
 from twite.http import GatewayServices, HttpApplication, HttpLimits, HttpSettings, Server
 from twite.http.route_table import ROUTES
-from twite.tags.preview.sessions import PreviewSessions
 
 KEY = "a-source-key"
 CONTROL_TOKEN = "a-control-token"
@@ -154,14 +152,12 @@ class Stage:
         limits = said.pop("limits", HttpLimits())
         settings = {name: said.pop(name) for name in HttpSettings.__struct_fields__ if name in said}
         routes = said.pop("routes", ROUTES)
-        previews = PreviewSessions(clock=StoppedClock(), randomness=SeededRandomness())
         services = GatewayServices(
             accept=said.pop("accept", self.accept),
             records=self.records,
             moves=self.moves,
             eraser=self.eraser,
             people=said.pop("people", MemoryStore().people),
-            previews=said.pop("previews", previews),
             choose=said.pop("choose", self.choose),
             clock=StoppedClock(),
             sources=said.pop("sources", [a_source()]),

@@ -4,14 +4,14 @@ import asyncio
 import time
 
 import pytest
-from claiming_clients import FakeClients
+from claiming_clients import FakeClients, serving
 from http_stage import StoppedClock
 from pages import SHOP, a_stage
 
 from memory_store.store import MemoryStore
 from twite.http.address_budget import REQUEST_MS, AddressBudget
 from twite.http.responses import HttpResponse
-from twite.http.route import FULL_BODY, HttpRequest, Route
+from twite.http.route import FULL_BODY, Authentication, HttpRequest, Route
 from twite.http.routes import tags
 from twite.http.routes.beacon import page
 
@@ -43,7 +43,7 @@ def a_route(path, authenticate):
     )
 
 
-ROUTES = [a_route("/heavy", page), a_route("/of-servers", tags.page_or_key)]
+ROUTES = [a_route("/heavy", Authentication(check=page)), a_route("/of-servers", tags.page_or_key)]
 
 
 @pytest.fixture
@@ -99,7 +99,7 @@ async def test_servers_with_a_source_key_have_no_limit_of_cpu_time(stage):
 
 async def test_cpu_time_of_client_templates_is_counted(staged):
     clients = FakeClients(took=0.06)
-    stage = await staged(**a_stage(MemoryStore()), clients=clients, browser_rate=RATE)
+    stage = await staged(**a_stage(MemoryStore()), **serving(clients), browser_rate=RATE)
 
     answers = [(await stage.ask("GET", "/elsewhere", key=None)).status for _ in range(4)]
 

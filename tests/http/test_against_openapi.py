@@ -2,14 +2,15 @@
 
 import asyncio
 import os
+import re
 import threading
 from collections import Counter
 from collections.abc import Iterator
 
 import pytest
-from http_stage import CONTROL_TOKEN, KEY, Stage
+from http_stage import KEY, Stage
 from hypothesis import HealthCheck, settings
-from pages import SHOP, a_shop
+from pages import a_shop
 
 from builders import a_destination
 from fakes import MovingClock, SeededRandomness
@@ -37,12 +38,7 @@ LONG = bool(os.environ.get("TWITE_TRIAL"))
 EVERY = 1 if LONG else 3
 SEEN = Counter[tuple[str, str]]()
 CREDENTIALS = {
-    "/t": {"Origin": SHOP},
-    **{route.path: {"Origin": SHOP} for route in ROUTES if route.claimable},
-    "/v1": {"Authorization": f"Bearer {KEY}"},
-    "/-/desk": {"Authorization": f"Bearer {CONTROL_TOKEN}"},
-    "/11": {"X-Pixel-Token": "emulator-pixel-token-o8z6j"},
-    "/12": {"X-Pixel-Token": "emulator-pixel-token-o8z6j"},
+    re.sub(r"\{(\w+):path\}", r"{\1}", route.path): route.authenticate.sample for route in ROUTES
 }
 
 
@@ -120,9 +116,7 @@ def answered(case, address):
     import requests  # noqa: PLC0415
     from schemathesis import checks  # noqa: PLC0415
 
-    known = next(
-        (credentials for path, credentials in CREDENTIALS.items() if case.path.startswith(path)), {}
-    )
+    known = CREDENTIALS.get(case.path, {})
     case.headers = {**case.headers, **known}
     if "pixel_id" in case.path_parameters:
         case.path_parameters["pixel_id"] = "o8z6j"

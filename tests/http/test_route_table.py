@@ -4,9 +4,9 @@ import asyncio
 import re
 
 import pytest
-from claiming_clients import CLAIMED, FakeClients
-from http_stage import CONTROL_TOKEN, Stage
-from pages import SHOP, a_shop
+from claiming_clients import CLAIMED, FakeClients, serving
+from http_stage import Stage
+from pages import a_shop
 
 from builders import a_destination
 from fakes import MovingClock, SeededRandomness
@@ -16,12 +16,20 @@ from raw_http import parse_response, request
 from twite.domain.destination import Source
 from twite.domain.secret import Secret
 from twite.domain.submission import Endpoint
+from twite.features import contributed
 from twite.gateway.ingest.accept import Accept
 from twite.gateway.ingest.stape_proxy import StapeProxy
 from twite.gateway.ports.events import ProblemSeen, TurnedAway
 from twite.http import HttpLimits
 from twite.http.responses import error
-from twite.http.route import NO_BODY, SMALL_BODY, HttpRequest, Route, anyone
+from twite.http.route import (
+    NO_BODY,
+    SMALL_BODY,
+    Authentication,
+    HttpRequest,
+    Route,
+    anyone,
+)
 from twite.http.route_table import ROUTES
 
 KEY = "a-source-key"
@@ -41,6 +49,7 @@ UNPUBLISHED = {
     "/console",
     "/console/{rest:path}",
 }
+OF_FEATURES = {route.path for route in contributed("routes", Route)}
 EVERY = pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.path)
 WITH_BODY = [route for route in ROUTES if route.body > NO_BODY]
 AUTHENTICATED = [route for route in ROUTES if route.authenticate is not anyone]
@@ -50,19 +59,6 @@ def path_of(route: Route, **other: str) -> str:
     known = PARAMETERS | other
     path = re.sub(r"\{(\w+)(?::path)?\}", lambda match: known.get(match[1], match[1]), route.path)
     return f"{path}?s=shop" if path == "/twite.js" else path
-
-
-def credentials_of(route: Route) -> dict[str, str]:
-    """Return the credentials for each way of authentication, combined where allowed."""
-    if route.path == "/-/desk":
-        return {"Authorization": f"Bearer {CONTROL_TOKEN}"}
-    if route.path == "/metrics":
-        return {"Authorization": "Bearer metrics-key"}
-    if route.claimable or route.path == "/t":
-        return {"Origin": SHOP}
-    if "pixel_id" in route.path:
-        return {"X-Pixel-Token": "emulator-pixel-token-o8z6j"}
-    return {"Authorization": f"Bearer {KEY}"}
 
 
 class StoreWithEmptyReports(MemoryStore):
@@ -98,7 +94,7 @@ async def gateway_of(staged, **said) -> Stage:
         sources=[a_shop()],
         proxy=proxy,
         metrics_key=Secret("metrics-key"),
-        **said,
+        **(serving(None) | said),
     )
 
 
@@ -107,7 +103,11 @@ async def test_every_route_answers_a_valid_request(gateway, route):
     method = route.methods[0] if route.methods else "GET"
 
     answer = await gateway.ask(
-        method, path_of(route), b"{}" * (method == "POST"), key=None, headers=credentials_of(route)
+        method,
+        path_of(route),
+        b"{}" * (method == "POST"),
+        key=None,
+        headers=route.authenticate.sample,
     )
 
     errors = answer.json().get("errors", []) if answer.status > 399 else []
@@ -122,7 +122,7 @@ async def test_every_route_answers_a_valid_request(gateway, route):
 
 @EVERY
 async def test_wrong_method_is_405_with_the_allowed_methods(gateway, route):
-    answer = await gateway.ask("PATCH", path_of(route), key=None, headers=credentials_of(route))
+    answer = await gateway.ask("PATCH", path_of(route), key=None, headers=route.authenticate.sample)
 
     if route.methods:
         assert (answer.status, answer.headers["allow"]) == (405, ", ".join(route.methods))
@@ -134,11 +134,11 @@ async def test_wrong_method_is_405_with_the_allowed_methods(gateway, route):
 async def test_body_above_the_limit_is_refused_on_every_route(staged, route):
     limits = HttpLimits(body=100_000, page_body=1_000)
     stage = await gateway_of(staged, limits=limits)
-    most = 1_000 if "Origin" in credentials_of(route) else min(route.body, 100_000)
+    most = 1_000 if "Origin" in dict(route.authenticate.sample) else min(route.body, 100_000)
 
     answers = [
         await stage.ask(
-            "POST", path_of(route), b" " * size, key=None, headers=credentials_of(route)
+            "POST", path_of(route), b" " * size, key=None, headers=route.authenticate.sample
         )
         for size in (most, most + 1)
     ]
@@ -150,7 +150,7 @@ async def test_slow_body_is_refused_on_every_route(staged):
     stage = await gateway_of(staged, limits=HttpLimits(body_seconds=0.2, sweep_seconds=0.05))
 
     async def half_a_body(route: Route) -> int:
-        lines = credentials_of(route) | {"Host": "t.shop.example", "Content-Length": "9"}
+        lines = {**route.authenticate.sample} | {"Host": "t.shop.example", "Content-Length": "9"}
         lines |= {"Content-Type": "application/json"}
         head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
         said = await stage.say(f"POST {path_of(route)} HTTP/1.1\r\n{head}\r\n{{".encode())
@@ -168,8 +168,7 @@ async def test_route_with_authentication_refuses_requests_without_credentials(ga
 
     answer = await gateway.ask(method, path, b"{}" * (method == "POST"), key=None)
 
-    wanted = {"/-/desk": 404, "/t": 403} | {row.path: 403 for row in ROUTES if row.claimable}
-    assert answer.status == wanted.get(route.path, 401)
+    assert answer.status == route.authenticate.refused
     assert await gateway.records.balance() == []
 
 
@@ -189,7 +188,7 @@ def test_openapi_describes_exactly_the_public_routes_and_methods():
     published = {
         route.path.replace(":path}", "}"): {method.lower() for method in route.methods} - {"head"}
         for route in ROUTES
-        if route.path not in UNPUBLISHED
+        if route.path not in UNPUBLISHED | OF_FEATURES
     }
 
     assert {path: set(methods) for path, methods in document()["paths"].items()} == published
@@ -204,7 +203,7 @@ def test_every_route_has_a_constant_metric_label():
 @EVERY
 async def test_client_templates_are_asked_only_about_paths_that_they_can_claim(staged, route):
     clients = FakeClients(CLAIMED)
-    stage = await gateway_of(staged, clients=clients)
+    stage = await gateway_of(staged, **serving(clients))
 
     for method in ("GET", "POST", "DELETE"):
         await stage.ask(method, path_of(route))
@@ -230,7 +229,7 @@ async def test_errors_and_refusals_have_the_label_and_endpoint_of_the_route(stag
         path="/toy/{name}",
         methods=("POST",),
         label="/toy",
-        authenticate=keyed,
+        authenticate=Authentication(check=keyed),
         answer=answer,
         body=SMALL_BODY,
         endpoint=Endpoint.SGTM,
@@ -254,7 +253,7 @@ async def test_errors_and_refusals_have_the_label_and_endpoint_of_the_route(stag
 @EVERY
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT"])
 async def test_responses_forbid_browsers_to_guess_their_type(gateway, route, method):
-    sent = request(method, path_of(route), b"{}", credentials_of(route))
+    sent = request(method, path_of(route), b"{}", dict(route.authenticate.sample))
 
     answer = (await gateway.say(sent)).lower()
 

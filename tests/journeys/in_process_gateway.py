@@ -12,7 +12,6 @@ from twite.gateway.ports.queries import ByConversionId
 from twite.http import GatewayServices, HttpApplication, HttpLimits, HttpSettings, Server
 from twite.machine.system import SystemClock, SystemRandomness
 from twite.stores.sqlite import SQLiteStore
-from twite.tags.preview.sessions import PreviewSessions
 
 KEY = "a-source-key"
 PIXEL_TOKEN = "emulator-pixel-token-o8z6j"
@@ -40,7 +39,6 @@ class InProcessGateway:
             records=store,
             eraser=store,
             people=store.people,
-            previews=PreviewSessions(clock=clock, randomness=SystemRandomness()),
             moves=store,
             choose=RecordConsentChoice(opt_outs=store, clock=clock, salt=store.salt),
             clock=clock,

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 from gateway_processes import KEY, Gateway
 
+from twite.domain.incoming_request import IncomingRequest
 from twite.tags.engines.quickjs.engine import QuickJsEngine
 from twite.tags.template.effects import HttpEffect
-from twite.tags.template.sandbox import Call, EffectAnswer, Incoming, RunResult, Turn
+from twite.tags.template.sandbox import Call, EffectAnswer, RunResult, Turn
 from twite.tags.template.template import read_template
 
 ROOT = Path(__file__).parents[2]
@@ -46,7 +47,7 @@ def fired(gateway: Gateway, event: dict[str, object], *, key: str = KEY) -> Turn
     call = Call(
         fields={"gatewayUrl": PUBLIC, "sourceKey": key, "eventMode": "own", "useCookie": True},
         event=event,
-        request=Incoming(headers=(("cookie", f"twclid={CLICK}"),)),
+        request=IncomingRequest(headers=(("cookie", f"twclid={CLICK}"),)),
         now=now,
     )
     turn = engine.start(call)

@@ -1,5 +1,6 @@
 """Short builders of containers for tests."""
 
+from twite.domain.incoming_request import IncomingRequest
 from twite.tags.container.parts import (
     Condition,
     Container,
@@ -10,7 +11,6 @@ from twite.tags.container.parts import (
 from twite.tags.container.plan import plan
 from twite.tags.container.values import EventContext
 from twite.tags.template.fields import Field
-from twite.tags.template.sandbox import Incoming
 from twite.tags.template.template import Template, TemplateKind, TemplatePart
 from twite.tags.template.texts import UNDEFINED
 
@@ -97,4 +97,4 @@ def filled(text, *variables, on=None, runs=None, templates=None):
 
 
 def incoming(*headers, **more):
-    return Incoming(headers=headers, **more)
+    return IncomingRequest(headers=headers, **more)

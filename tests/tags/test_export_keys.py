@@ -14,7 +14,8 @@ from export_parts import (
     variable,
 )
 
-from twite.tags.container.plan import NotFiredReason, plan
+from twite.domain.submission import NotFiredReason
+from twite.tags.container.plan import plan
 from twite.tags.container.values import EventContext
 
 

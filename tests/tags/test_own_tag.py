@@ -6,6 +6,7 @@ import json
 import re
 from pathlib import Path
 
+from twite.domain.incoming_request import IncomingRequest
 from twite.tags.engines.quickjs.engine import QuickJsEngine
 from twite.tags.engines.quickjs.scenarios import run_scenarios
 from twite.tags.template.effects import HttpEffect, LogEffect, SetCookie
@@ -13,7 +14,7 @@ from twite.tags.template.field_rules import remarks_on
 from twite.tags.template.fields import fill
 from twite.tags.template.lint import lint
 from twite.tags.template.permissions import policy
-from twite.tags.template.sandbox import Call, ContainerVersion, Incoming
+from twite.tags.template.sandbox import Call, ContainerVersion
 from twite.tags.template.template import TemplateKind, read_scenarios, read_template
 
 ROOT = Path(__file__).parents[2] / "sgtm"
@@ -37,7 +38,7 @@ def called(**changed: object) -> Call:
         "event": EVENT,
         "now": NOW,
         "container": ContainerVersion(debug_mode=True),
-        "request": Incoming(headers=(("cookie", "_twpid=tw.1.2; twclid=old"),)),
+        "request": IncomingRequest(headers=(("cookie", "_twpid=tw.1.2; twclid=old"),)),
     }
     return Call(**(said | changed))  # type: ignore[arg-type]  # fields of Call by name
 

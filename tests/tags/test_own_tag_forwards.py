@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from twite.domain import normalize
+from twite.domain.incoming_request import IncomingRequest
 from twite.domain.times import spelled
 from twite.formats.event_data.consent import SIGNALS
 from twite.formats.event_data.conversions import in_our_words
@@ -20,7 +21,7 @@ from twite.tags.engines.quickjs.engine import QuickJsEngine
 from twite.tags.template.effects import HttpEffect
 from twite.tags.template.fields import fill
 from twite.tags.template.permissions import policy
-from twite.tags.template.sandbox import Call, ContainerVersion, Incoming
+from twite.tags.template.sandbox import Call, ContainerVersion
 from twite.tags.template.template import read_template
 
 TAG = read_template((Path(__file__).parents[2] / "sgtm/twite-tag.tpl").read_bytes())
@@ -109,7 +110,7 @@ def forwarded(event):
             event=event,
             now=NOW,
             container=ContainerVersion(debug_mode=True),
-            request=Incoming(),
+            request=IncomingRequest(),
         )
     )
     assert turn.error is None

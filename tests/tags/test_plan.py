@@ -13,6 +13,7 @@ from container_parts import (
     trigger,
 )
 
+from twite.domain.submission import NotFiredReason
 from twite.tags.container.explain import explained
 from twite.tags.container.parts import (
     ContainerClient,
@@ -22,7 +23,6 @@ from twite.tags.container.parts import (
     Variable,
     VariableSource,
 )
-from twite.tags.container.plan import NotFiredReason
 from twite.tags.template.fields import EnablingCondition as Shown
 
 PURCHASE = trigger("Purchase", condition("{{_event}}", "equals", "purchase"))

@@ -3,8 +3,8 @@
 import pytest
 from container_parts import EVENT, Returning, field, filled, incoming, occasion, template
 
+from twite.domain.incoming_request import IncomingRequest
 from twite.tags.container.parts import LookupRow, ValueFormat, Variable, VariableSource
-from twite.tags.template.sandbox import Incoming
 from twite.tags.template.template import TemplateKind
 from twite.tags.template.texts import UNDEFINED
 
@@ -124,7 +124,7 @@ def test_first_cookie_value_is_read_and_decoded_on_request(decode, value):
     ],
 )
 def test_first_value_of_a_query_parameter_is_read_decoded(query, value):
-    on = occasion(request=Incoming(query=query))
+    on = occasion(request=IncomingRequest(query=query))
     asked = variable("It", "query_parameter", key="ep.plan", default="none")
 
     assert filled("{{It}}", asked, on=on) == value

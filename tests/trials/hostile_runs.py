@@ -28,12 +28,13 @@ import msgspec  # noqa: E402  after the path
 from hostile_grammar import program, sweep  # noqa: E402
 from template_stage import call, template  # noqa: E402
 
+from twite.domain.incoming_request import IncomingRequest  # noqa: E402
 from twite.tags.engines.context_limits import TOO_LONG  # noqa: E402
 from twite.tags.engines.process.engine_process import QuickJsProcess  # noqa: E402
 from twite.tags.engines.process.engine_server import EngineServer  # noqa: E402
 from twite.tags.engines.quickjs.engine import QuickJsEngine  # noqa: E402
 from twite.tags.ports.engines import EngineLost  # noqa: E402
-from twite.tags.template.sandbox import EffectAnswer, Incoming, RunLimits, Turn  # noqa: E402
+from twite.tags.template.sandbox import EffectAnswer, RunLimits, Turn  # noqa: E402
 from twite.tags.template.template import Template, TemplateUnusable  # noqa: E402
 
 SWEEP: Final = "sweep"  # the seed for runs in which memory runs out at every possible point
@@ -42,7 +43,9 @@ GIVEN = {
     "fields": {"field": "value", "list": [1, 2]},
     "event": {"event_name": "x", "items": [{"a": 1}]},
 }
-REQUEST = Incoming(path="/g/collect", query="v=2&tid=1&a=1&a=2", headers=(("x", "y"),), body="{}")
+REQUEST = IncomingRequest(
+    path="/g/collect", query="v=2&tid=1&a=1&a=2", headers=(("x", "y"),), body="{}"
+)
 EACH: Final = 20  # runs of a program, with other random numbers and answers
 _AT_ONCE: Final = 2
 _CHUNK: Final = 20  # programs

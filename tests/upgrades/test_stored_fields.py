@@ -4,11 +4,11 @@ import msgspec
 import pytest
 
 from twite.domain.fault import MaskedFault
+from twite.domain.incoming_request import IncomingRequest
 from twite.gateway.ingest.stape_proxy import SealedCredentials
 from twite.gateway.x_account.credential_store import _SignedIn
 from twite.stores.sql.rejections import _StoredRejection
 from twite.tags.run.payload import PayloadPerson, TagPayload
-from twite.tags.template.sandbox import Incoming
 
 STORED = [
     (_SignedIn, {"consumer_key", "consumer_secret", "token", "token_secret", "screen_name"}),
@@ -26,7 +26,7 @@ STORED = [
         {"pixel", "at", "identifiers", "event", "request", "client", "granted", "draw", "sealed"},
     ),
     (PayloadPerson, {"twclid", "hashed_email", "hashed_phone_number"}),
-    (Incoming, {"method", "path", "query", "headers", "body", "remote_address"}),
+    (IncomingRequest, {"method", "path", "query", "headers", "body", "remote_address"}),
 ]
 
 

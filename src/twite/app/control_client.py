@@ -4,7 +4,7 @@ import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import msgspec
 
@@ -17,13 +17,11 @@ from twite.gateway.operations.control import (
     PATH,
     ControlCommand,
     ControlResult,
-    PreviewState,
     ReloadReport,
 )
 from twite.gateway.ports.outbox import Discard, EditBodies, MoveResult, Replay
 from twite.gateway.ports.privacy import EraseStore
 from twite.machine.private_file import replace_file
-from twite.tags.preview.sessions import PreviewUnavailable
 
 if TYPE_CHECKING:
     import aiohttp
@@ -32,7 +30,7 @@ _PATIENCE: Final = 60  # seconds
 _IN_ONE_REQUEST: Final = 10_000
 _BODIES_IN_ONE_REQUEST: Final = 500
 _OK: Final = 200
-PreviewAction = Literal["preview_open", "preview_read", "preview_close"]
+ResultT = TypeVar("ResultT")
 
 
 class Reachable(msgspec.Struct, frozen=True, kw_only=True):
@@ -194,19 +192,6 @@ class GatewayClient:
             raise self._refused("did not report a result")
         return report
 
-    async def preview(
-        self, do: PreviewAction, *, audit_event: AuditEvent, name: str = "", note: str = ""
-    ) -> PreviewState | None:
-        """Open, read or close a preview session of tags; None if it has ended.
-
-        Raises PreviewUnavailable.
-        """
-        command = ControlCommand(do=do, name=name, note=note, audit_event=audit_event)
-        result = await self._ask(command)
-        if result.why:
-            raise PreviewUnavailable
-        return result.preview
-
     async def _in_slices(
         self, commands: Sequence[ControlCommand], audit_event: AuditEvent | None
     ) -> MoveResult:
@@ -220,6 +205,10 @@ class GatewayClient:
         return MoveResult(moved=done, refused=refused)
 
     async def _ask(self, command: ControlCommand) -> ControlResult:
+        return await self.post(PATH, command, ControlResult)
+
+    async def post(self, path: str, command: msgspec.Struct, result: type[ResultT]) -> ResultT:
+        """Send a command to a path of the control channel, and return its result."""
         import aiohttp  # noqa: PLC0415  # see above
 
         headers = {
@@ -228,7 +217,7 @@ class GatewayClient:
         }
         try:
             async with self._http.post(
-                f"{self._url}{PATH}",
+                f"{self._url}{path}",
                 data=msgspec.json.encode(command),
                 headers=headers,
                 allow_redirects=False,
@@ -236,7 +225,7 @@ class GatewayClient:
                 body = await answer.read()
                 if answer.status != _OK:
                     raise self._refused(_answered(answer.status, body))
-                return msgspec.json.decode(body, type=ControlResult)
+                return msgspec.json.decode(body, type=result)
         except (aiohttp.ClientError, OSError) as failure:
             raise self._refused(f"cannot be reached ({type(failure).__name__})") from None
         except msgspec.DecodeError:

@@ -33,9 +33,9 @@ from twite.gateway.ports.events import ReloadResult
 from twite.gateway.ports.findings import CheckFinding
 from twite.gateway.ports.ownership import RELOADS, SECRETS
 from twite.gateway.ports.store import Store, StoreOptions
-from twite.gateway.ports.tags import ContainerConfig
 from twite.machine.system import SystemClock, SystemRandomness
 from twite.tags.app.tags import companies_of, lent_to, may_send
+from twite.tags.ports.tags import ContainerConfig
 from twite.tags.preview.sessions import PreviewSessions
 from twite.tags.settings.google import google_of
 from twite.tags.settings.tag_settings import TagSettings

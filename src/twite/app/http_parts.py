@@ -1,6 +1,7 @@
 """Build what answers requests from the settings: at the start, and again at each reload."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -31,13 +32,14 @@ from twite.http.application import RequestMemory
 from twite.machine.system import room_for_connections
 from twite.observers.metrics import Metrics
 from twite.tags.preview.sessions import PreviewSessions
+from twite.tags.routes.tag_requests import TagRequests
 from twite.tags.settings.tag_settings import TagSettings
 
 if TYPE_CHECKING:
     from twite.console.application import Console
-    from twite.gateway.ports.tags import ContainerConfig
     from twite.tags.app.tag_runtime import TagRuntime
     from twite.tags.engines.process.engine_server import EngineServer
+    from twite.tags.ports.tags import ContainerConfig
 
 
 class GatewayParts(msgspec.Struct, frozen=True, kw_only=True):
@@ -127,8 +129,9 @@ class SettingsInUse(msgspec.Struct, frozen=True, kw_only=True):
                 destinations=destinations,
                 tag_credentials=tag_credentials,
             ),
-            clients=None if tags is None else tags.clients,
-            previews=parts.previews,
+            make_feature=partial(
+                TagRequests, clients=None if tags is None else tags.clients, previews=parts.previews
+            ),
             console=console,
             is_traced=accept.traces is not None,
             control_token=parts.address.token,

@@ -29,10 +29,10 @@ from twite.gateway.ingest.stape_proxy import TagCredentials
 from twite.gateway.operations.control import ReloadReport
 from twite.gateway.ports.events import ProblemPlace, ProblemSeen, Reloaded, ReloadResult
 from twite.gateway.ports.ownership import SECRETS
-from twite.gateway.ports.tags import ContainerConfig
 from twite.http import Server
 from twite.machine.service_manager import notify, reloading
 from twite.tags.app.tags import clients_of, companies_of, lent_to
+from twite.tags.ports.tags import ContainerConfig
 from twite.tags.settings.tag_settings import TagSettings
 
 if TYPE_CHECKING:

@@ -50,6 +50,15 @@ class Ignored(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
+class NotFiredReason(StrEnum):
+    PAUSED = "paused"  # by the container or the operator, or outside its schedule
+    CONSENT = "consent"  # a signal that it requires is not granted
+    TRIGGER = "trigger"  # no trigger matches
+    EXCEPTION = "exception"  # an exception matches
+    BESIDE = "beside"  # a setup or teardown tag that it needs does not run
+    UNFILLED = "unfilled"  # its fields, or a condition, cannot be evaluated
+
+
 class UnfiredTags(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A tag that received an event and did not fire.
 
@@ -58,7 +67,7 @@ class UnfiredTags(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """
 
     tag: str
-    bar: str
+    bar: NotFiredReason
     why: str
     index: int | None = None
 

@@ -38,7 +38,6 @@ from twite.http.responses import (
 from twite.http.route import Route, report_refusal
 from twite.http.routes.native import is_idempotency_key, receipt_response, typical_body
 from twite.http.services import HttpServices
-from twite.tags.preview.trace import current
 
 # Requests with one of these headers are handled by the ordinary route.
 _UNUSUAL: Final = frozenset({b"content-encoding", b"expect", b"transfer-encoding"})
@@ -175,8 +174,7 @@ class DirectIntake:
         """Admit a request with this head, if it can be handled directly at the moment."""
         services = self._services
         return (
-            not services.previews.is_open
-            and current() is None
+            (services.feature is None or not services.feature.watches_requests)
             and services.accept.takes_directly(head.source)
             and self.gate.admits(head.weight)
         )

@@ -11,6 +11,7 @@ import msgspec
 from starlette.types import Receive, Scope
 
 from twite.domain.destination import Source
+from twite.domain.incoming_request import IncomingRequest
 from twite.domain.people.users import KeyScope
 from twite.domain.submission import Endpoint
 from twite.formats.data_tag.read import MAX_PARAMETERS
@@ -23,7 +24,6 @@ from twite.http.bodies import read_body, require_json
 from twite.http.origins import PageVisit
 from twite.http.responses import FOR_GOOD, ClientGone, HttpRefusal, HttpResponse, answer_to, error
 from twite.http.services import HttpServices, HttpSettings
-from twite.tags.template.sandbox import Incoming
 
 # The caller: a source, a visitor of a page, or a requester. None for a public route.
 CallerT = TypeVar("CallerT")
@@ -81,22 +81,42 @@ class HttpRequest(msgspec.Struct):
         return None if value is None else value.decode("latin-1")
 
 
-async def anyone(_request: HttpRequest) -> None:
+class Authentication(msgspec.Struct, Generic[CallerT], frozen=True, kw_only=True):
+    """How a route recognizes its caller before the body is read.
+
+    `check` returns the caller, or raises HttpRefusal with the status `refused`. `verify` raises
+    HttpRefusal if a signature in the headers does not fit the body as received: with webhooks, only
+    the body proves the caller. `sample` are the headers of an admitted request in the tests of all
+    rows.
+    """
+
+    check: Callable[[HttpRequest], Awaitable[CallerT]]
+    verify: Callable[[CallerT, Mapping[bytes, bytes], bytes], None] | None = None
+    refused: int = 401
+    sample: Mapping[str, str] = MappingProxyType({})
+
+
+async def _anyone(_request: HttpRequest) -> None:
     """Accept every request without authentication."""
 
 
-async def source_key(request: HttpRequest) -> Source:
+async def _source_key(request: HttpRequest) -> Source:
     """Return the source of `Authorization: Bearer <key>`. Raises HttpRefusal (401)."""
     return request.services.keys.require(request.headers)
 
 
-def reads(scope: KeyScope) -> Callable[[HttpRequest], Awaitable[Requester]]:
+SAMPLE_KEY: Final = MappingProxyType({"Authorization": "Bearer a-source-key"})
+anyone: Final = Authentication(check=_anyone)
+source_key: Final = Authentication(check=_source_key, sample=SAMPLE_KEY)
+
+
+def reads(scope: KeyScope) -> Authentication[Requester]:
     """Require a source key, or an API key with this scope. Raises HttpRefusal (401, 403)."""
 
     async def requester(request: HttpRequest) -> Requester:
         return await request.services.authorization.require(request.headers, scope)
 
-    return requester
+    return Authentication(check=requester, sample=SAMPLE_KEY)
 
 
 def in_our_shape(
@@ -110,7 +130,7 @@ class Route(msgspec.Struct, Generic[CallerT], frozen=True, kw_only=True):
     """One row of the table.
 
     `path` has parameters in braces; `{name:path}` may hold slashes. `methods` is empty for all
-    methods. `authenticate` returns the caller for `answer`, or raises HttpRefusal. `label` names
+    methods. `authenticate` recognizes the caller for `answer`. `label` names
     the route in metrics and the log; `endpoint` is the endpoint of its conversions, and has its own
     limit of concurrent requests. `refused` converts an exception to a response; its caller is None
     if the request was not authenticated. `preflight` answers OPTIONS. `operations` are the ids of
@@ -121,7 +141,7 @@ class Route(msgspec.Struct, Generic[CallerT], frozen=True, kw_only=True):
     methods: tuple[str, ...]
     label: str
     answer: Callable[[HttpRequest, CallerT], Awaitable[HttpResponse]]
-    authenticate: Callable[[HttpRequest], Awaitable[CallerT]]
+    authenticate: Authentication[CallerT]
     body: int = NO_BODY
     takes_json: bool = False
     endpoint: Endpoint | None = None
@@ -166,7 +186,7 @@ async def answered(route: Route[CallerT], request: HttpRequest) -> HttpResponse:
             _require_method(route, request.method)
             if request.method == "OPTIONS" and route.preflight is not None:
                 return route.preflight(request)
-        caller = await route.authenticate(request)
+        caller = await route.authenticate.check(request)
         answer = await _admitted(route, request, caller)
     except ClientGone:
         raise
@@ -191,16 +211,23 @@ async def _admitted(route: Route[CallerT], request: HttpRequest, caller: CallerT
     if route.endpoint is None:
         if has_body:
             request.body = await read_body(request.headers, request.receive, limit)
+            _verify(route, request, caller, request.body)
         return await _answered(route, request, caller)
     gate = services.page_gate if is_page else services.gate
     weight = gate.enter(request.headers)
     try:
         if has_body:
             body = await read_body(request.headers, request.receive, limit)
+            _verify(route, request, caller, body)
             request.body = services.keys.without(body)
         return await _answered(route, request, caller)
     finally:
         gate.leave(weight)
+
+
+def _verify(route: Route[CallerT], request: HttpRequest, caller: CallerT, body: bytes) -> None:
+    if route.authenticate.verify is not None:
+        route.authenticate.verify(caller, request.headers, body)
 
 
 async def _answered(route: Route[CallerT], request: HttpRequest, caller: CallerT) -> HttpResponse:
@@ -260,7 +287,7 @@ _OF_THE_CONTAINER: Final = "x-gtm-"
 
 def incoming_of(
     scope: Scope, body: bytes, settings: HttpSettings, *, address: str | None
-) -> Incoming:
+) -> IncomingRequest:
     """Return the request as templates read it.
 
     `address` is the visitor's address, according to trusted proxies. `x-gtm-…` headers are omitted,
@@ -272,7 +299,7 @@ def incoming_of(
     headers = [
         (name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]
     ]
-    return Incoming(
+    return IncomingRequest(
         method=scope["method"],
         path=scope["path"],
         query=scope["query_string"].decode("latin-1"),

@@ -11,6 +11,7 @@ from typing import Any, Final
 from twite.domain.destination import Destination, Source
 from twite.domain.people.users import KeyScope
 from twite.domain.submission import Endpoint
+from twite.features import contributed
 from twite.gateway.operations.control import PATH as CONTROL_PATH
 from twite.gateway.ports.events import ProblemPlace
 from twite.http.origins import PageVisit
@@ -18,6 +19,7 @@ from twite.http.responses import NO_ROUTE, HttpRefusal, HttpResponse
 from twite.http.route import (
     FULL_BODY,
     SMALL_BODY,
+    Authentication,
     CallerT,
     HttpRequest,
     Route,
@@ -69,7 +71,7 @@ def _read_route(
     path: str,
     answer: Callable[[HttpRequest, CallerT], Awaitable[HttpResponse]],
     operation: str,
-    authenticate: Callable[[HttpRequest], Awaitable[CallerT]],
+    authenticate: Authentication[CallerT],
     *,
     label: str | None = None,
 ) -> Route[CallerT]:
@@ -237,6 +239,7 @@ ROUTES: Final[tuple[Route[Any], ...]] = (
         body=FULL_BODY,
         operations={"post": "desk"},
     ),
+    *contributed("routes", Route),
     Route(
         path="/",
         methods=_READ,

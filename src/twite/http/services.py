@@ -1,7 +1,6 @@
 """The parts of the gateway that routes use."""
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
 import msgspec
 from starlette.types import ASGIApp
@@ -20,16 +19,16 @@ from twite.gateway.ports.machine import Clock
 from twite.gateway.ports.outbox import Moves
 from twite.gateway.ports.privacy import Privacy
 from twite.gateway.ports.queries import Queries
+from twite.gateway.ports.tags import ResponseAddition
 from twite.gateway.x_account.credential_store import CredentialCommands
 from twite.http.addresses import Front, Network, host_of
 from twite.http.authorization import Authorization, NonceMemory, SourceKeys
+from twite.http.cookies import BrowserCookies
+from twite.http.feature import HttpFeature
 from twite.http.limits import AdmissionGate, HttpLimits
 from twite.http.origins import Origins
+from twite.http.responses import HttpResponse
 from twite.http.script import PageScript
-from twite.tags.preview.sessions import PreviewSessions
-
-if TYPE_CHECKING:
-    from twite.tags.clients.clients import Clients
 
 
 class HttpSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,11 +91,10 @@ class GatewayServices(msgspec.Struct, frozen=True, kw_only=True):
     metrics: Callable[[Iterable[ConversionCounts]], bytes]
     eraser: Privacy
     people: AccountDirectory
-    previews: PreviewSessions
     add_up: Callable[[bytes], Awaitable[bytes]] | None = None
     logins: CredentialCommands | None = None
     proxy: StapeProxy | None = None
-    clients: "Clients | None" = None
+    make_feature: "Callable[[HttpServices, AdmissionGate], HttpFeature] | None" = None
     console: ASGIApp | None = None
     is_traced: bool = False
     control_token: Secret | None = None
@@ -121,3 +119,15 @@ class HttpServices(GatewayServices, frozen=True, kw_only=True):
     settings: HttpSettings
     limits: HttpLimits
     public_host: str | None
+    feature: HttpFeature | None = None
+
+    def with_additions(
+        self,
+        answer: HttpResponse,
+        additions: Sequence[ResponseAddition],
+        browser_cookies: BrowserCookies,
+    ) -> HttpResponse:
+        """Return the response with the additions of tags."""
+        if self.feature is None or not additions:
+            return answer
+        return self.feature.with_additions(answer, additions, browser_cookies)

@@ -9,4 +9,5 @@ CONTRIBUTIONS: Final[Mapping[Kind, tuple[str, ...]]] = {
     "commands": ("twite.tags.commands.group:GROUP",),
     "checks": ("twite.tags.checks.checks:CHECKS",),
     "settings": ("twite.tags.settings.tag_settings:TABLES",),
+    "routes": ("twite.tags.routes.preview_commands:ROUTE",),
 }

@@ -5,13 +5,14 @@ from pathlib import Path
 import pytest
 
 from fakes import MovingClock, ScriptedWeb
+from twite.domain.incoming_request import IncomingRequest
 from twite.gateway.ports.transport import NoResponse
 from twite.tags.clients.effects import ClientOutbound
 from twite.tags.engines.quickjs.engine import QuickJsEngine
 from twite.tags.google.requests import GoogleClient
 from twite.tags.settings.tag_settings import TagSettings
 from twite.tags.template.effects import ClaimEffect, HttpEffect
-from twite.tags.template.sandbox import Call, EffectAnswer, Incoming
+from twite.tags.template.sandbox import Call, EffectAnswer
 from written import GOOD, complaint, read
 
 TEMPLATES = Path(__file__).parents[2] / "tags/templates"
@@ -37,7 +38,7 @@ def test_empty_text_field_is_undefined_in_the_template(tmp_path):
     asks = "if (data.secret !== undefined) return;\n"
     (tmp_path / "own.tpl").write_text(text.replace(code, f"{code}\n{asks}"))
     [client] = clients_in(tmp_path, f'{GOOD}\n[[client]]\ntemplate = "own.tpl"\n')
-    asked = Incoming(method="POST", path="/hooks/orders", body="{}")
+    asked = IncomingRequest(method="POST", path="/hooks/orders", body="{}")
 
     turn = QuickJsEngine(client.template).start(
         Call(fields=client.fields_for(asked, now=0), request=asked, now=0, seed=1)

@@ -7,11 +7,11 @@ import pytest
 
 from builders import a_source
 from twite.domain.errors import SettingsError
+from twite.domain.incoming_request import IncomingRequest
 from twite.tags.clients.conversation import TemplateClient
 from twite.tags.container import parts
 from twite.tags.settings.containers import with_those_of
 from twite.tags.settings.templates import load_template
-from twite.tags.template.sandbox import Incoming
 
 TEMPLATE = load_template(Path(__file__).parents[2] / "tags/templates" / "client_orders.tpl")
 SHOP, LAB = a_source(), a_source(name="lab")
@@ -46,7 +46,7 @@ def test_variables_fill_in_the_fields_of_a_container_client():
     container = a_container(secret="{{Key}}", path="/{{Host}}/orders")
     [client] = with_those_of((), (container,), source="lab", sources=(SHOP, LAB))
 
-    fields = client.fields_for(Incoming(headers=(("host", "t.shop.example"),)), now=0)
+    fields = client.fields_for(IncomingRequest(headers=(("host", "t.shop.example"),)), now=0)
 
     assert client.source == LAB
     assert fields == {"secret": "a-secret", "path": "/t.shop.example/orders"}
@@ -55,13 +55,13 @@ def test_variables_fill_in_the_fields_of_a_container_client():
 def test_client_field_with_an_undefined_variable_has_no_default():
     [client] = with_those_of((), (a_container(path="{{Host}}"),), source=None, sources=(SHOP,))
 
-    assert client.fields_for(Incoming(), now=0) == {}
+    assert client.fields_for(IncomingRequest(), now=0) == {}
 
 
 def test_missing_client_fields_have_the_templates_defaults():
     [client] = with_those_of((), (a_container(),), source=None, sources=(SHOP,))
 
-    assert client.fields_for(Incoming(), now=0) == {"path": "/hooks/orders"}
+    assert client.fields_for(IncomingRequest(), now=0) == {"path": "/hooks/orders"}
 
 
 @pytest.mark.parametrize(

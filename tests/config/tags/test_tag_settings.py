@@ -9,8 +9,8 @@ import pytest
 from twite.config.settings import load
 from twite.config.toml import IN_CLEAR_TEXT
 from twite.domain.errors import SettingsError
-from twite.gateway.ports.tags import PersonHandling, RepeatPolicy
 from twite.tags.checks.container import tags
+from twite.tags.ports.tags import PersonHandling, RepeatPolicy
 from twite.tags.settings.tag_settings import TagSettings
 
 TEMPLATES = Path(__file__).parents[2] / "tags/templates"

@@ -13,7 +13,7 @@ from twite.domain.pause import Cause, Pause
 from twite.domain.times import MINUTE, SECOND
 from twite.gateway.delivery.sweeper import LONGEST_REST
 from twite.gateway.ports.queries import AttemptsQuery
-from twite.gateway.ports.tags import RepeatPolicy, TagRule
+from twite.tags.ports.tags import RepeatPolicy, TagRule
 from worker_bench import Setting
 
 
@@ -54,9 +54,9 @@ class Tags:
         self.may_end = asyncio.Event()
         self.may_end.set()
 
-    def make_worker(self, rule, *, past, pause):
-        self.made.append((rule.pixel, past, pause))
-        worker = self.workers[rule.pixel] = StillWorker(rule.pixel, self.may_end)
+    def make_worker(self, pixel, *, past, pause):
+        self.made.append((pixel, past, pause))
+        worker = self.workers[pixel] = StillWorker(pixel, self.may_end)
         return worker
 
 

@@ -11,10 +11,10 @@ from twite.domain.submission import Endpoint
 from twite.formats.event_data.conversions import parse_events
 from twite.formats.ga4 import read as ga4
 from twite.formats.page_visit import Visitor
-from twite.gateway.ports.tags import ContainerConfig, TagRule
 from twite.machine.system import SystemClock
 from twite.tags.container.parts import ALL_EVENTS, Container, ContainerTag
 from twite.tags.engines.quickjs.engine import QuickJsEngine
+from twite.tags.ports.tags import ContainerConfig, TagRule
 from twite.tags.run.dispatcher import TagDispatcher
 from twite.tags.runtime.engine_pool import EnginePool
 from twite.tags.template.template import read_template

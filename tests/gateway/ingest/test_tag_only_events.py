@@ -6,7 +6,6 @@ import pytest
 from test_accept import AcceptStage, purchase
 
 from local_engines import LocalEngines
-from twite.gateway.ports.tags import ContainerConfig, TagRule
 from twite.machine.system import SystemClock
 from twite.tags.container.parts import (
     Condition,
@@ -16,6 +15,7 @@ from twite.tags.container.parts import (
     Operator,
 )
 from twite.tags.engines.quickjs.engine import QuickJsEngine
+from twite.tags.ports.tags import ContainerConfig, TagRule
 from twite.tags.run.dispatcher import TagDispatcher
 from twite.tags.runtime.engine_pool import EnginePool
 from twite.tags.template.template import read_template

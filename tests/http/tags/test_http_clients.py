@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from ipaddress import ip_network
 
 import pytest
-from claiming_clients import CLAIMED, FakeClients
+from claiming_clients import CLAIMED, FakeClients, serving
 from http_stage import Stage
 from tag_stage import CLICK, TagStage, stage_arguments
 
@@ -18,7 +18,7 @@ Staged = Callable[..., Awaitable[Stage]]
 
 
 async def test_response_of_a_client_template_is_sent(staged: Staged):
-    stage = await staged(clients=FakeClients(CLAIMED))
+    stage = await staged(**serving(FakeClients(CLAIMED)))
 
     said = await stage.say(b"GET /in HTTP/1.1\r\nHost: t.shop.example\r\nConnection: close\r\n\r\n")
 
@@ -36,7 +36,7 @@ async def test_response_of_a_client_template_is_sent(staged: Staged):
 
 async def test_client_template_gets_the_whole_request(staged: Staged):
     clients = FakeClients(CLAIMED)
-    stage = await staged(clients=clients)
+    stage = await staged(**serving(clients))
 
     await stage.ask("PUT", "/some/path?a=1&b=%20", b"\xc3\xa4", key=None, headers={"X-One": "1"})
 
@@ -52,7 +52,7 @@ async def test_client_template_can_read_headers_of_the_proxy(
 ):
     clients = FakeClients(CLAIMED)
     stage = await staged(
-        clients=clients, trusted_proxies=(ip_network("127.0.0.1/32"),), container_headers=names
+        **serving(clients), trusted_proxies=(ip_network("127.0.0.1/32"),), container_headers=names
     )
     sent = {"X-Gtm-Identifier": "evil", "X-Gtm-Server-Preview": "evil"}
 
@@ -64,7 +64,7 @@ async def test_client_template_can_read_headers_of_the_proxy(
 
 async def test_client_template_gets_an_inflated_body_or_none(staged: Staged):
     clients = FakeClients(CLAIMED)
-    stage = await staged(clients=clients)
+    stage = await staged(**serving(clients))
 
     await stage.ask("POST", "/in", gzip.compress(b"{}"), headers={"Content-Encoding": "gzip"})
     await stage.ask("GET", "/in")
@@ -74,7 +74,7 @@ async def test_client_template_gets_an_inflated_body_or_none(staged: Staged):
 
 
 async def test_request_that_no_client_template_claims_is_404(staged: Staged):
-    with_clients = await staged(clients=FakeClients())
+    with_clients = await staged(**serving(FakeClients()))
     without = await staged()
 
     reply = [await stage.ask("POST", "/nowhere", b"x") for stage in (with_clients, without)]
@@ -107,7 +107,7 @@ async def test_client_templates_are_not_asked_about_built_in_routes(
     staged: Staged, method: str, path: str
 ):
     clients = FakeClients(CLAIMED)
-    stage = await staged(clients=clients)
+    stage = await staged(**serving(clients))
 
     await stage.ask(method, path)
 
@@ -115,7 +115,7 @@ async def test_client_templates_are_not_asked_about_built_in_routes(
 
 
 async def test_client_template_can_claim_a_tag_endpoint(staged: Staged):
-    stage = await staged(clients=FakeClients(CLAIMED))
+    stage = await staged(**serving(FakeClients(CLAIMED)))
 
     reply = await stage.ask("POST", "/data?v=2&event=purchase", b"{}")
 
@@ -126,7 +126,7 @@ async def test_client_template_can_claim_a_tag_endpoint(staged: Staged):
 async def test_unclaimed_tag_request_is_read_by_its_route(staged: Staged, encoding: str):
     clients = FakeClients()
     needs, store = stage_arguments()
-    api = TagStage(await staged(**needs, clients=clients), store)
+    api = TagStage(await staged(**needs, **serving(clients)), store)
     body = f'{{"event_name": "purchase", "transaction_id": "T-1", "twclid": "{CLICK}"}}'.encode()
     sent = gzip.compress(body) if encoding == "gzip" else body
 
@@ -150,7 +150,7 @@ async def test_unclaimed_tag_request_is_read_by_its_route(staged: Staged, encodi
 async def test_failure_of_a_client_template_is_reported_in_the_response(
     staged: Staged, fault, status, code
 ):
-    stage = await staged(clients=FakeClients(fault))
+    stage = await staged(**serving(FakeClients(fault)))
 
     reply = await stage.ask("POST", "/in", b"{}")
 
@@ -158,7 +158,7 @@ async def test_failure_of_a_client_template_is_reported_in_the_response(
 
 
 async def test_internal_error_is_reported_without_the_requested_path(staged: Staged):
-    stage = await staged(clients=FakeClients(RuntimeError("ouch")))
+    stage = await staged(**serving(FakeClients(RuntimeError("ouch"))))
 
     reply = await stage.ask("GET", "/shopper@example.com")
 
@@ -169,7 +169,7 @@ async def test_internal_error_is_reported_without_the_requested_path(staged: Sta
 
 async def test_body_over_the_limit_is_413_before_a_client_template_is_asked(staged: Staged):
     clients = FakeClients(CLAIMED)
-    stage = await staged(clients=clients, limits=HttpLimits(body=1_000))
+    stage = await staged(**serving(clients), limits=HttpLimits(body=1_000))
 
     reply = await stage.ask("POST", "/in", b"x" * 1_001)
 
@@ -178,7 +178,7 @@ async def test_body_over_the_limit_is_413_before_a_client_template_is_asked(stag
 
 
 async def test_requests_to_client_templates_are_rate_limited_by_address(staged: Staged):
-    stage = await staged(clients=FakeClients(CLAIMED), browser_rate=2)
+    stage = await staged(**serving(FakeClients(CLAIMED)), browser_rate=2)
 
     reply = [await stage.ask("GET", "/in") for _ in range(3)]
 
@@ -187,7 +187,7 @@ async def test_requests_to_client_templates_are_rate_limited_by_address(staged: 
 
 
 async def test_response_with_status_204_has_no_body(staged: Staged):
-    stage = await staged(clients=FakeClients(ClientResponse(status=204, body=b"x")))
+    stage = await staged(**serving(FakeClients(ClientResponse(status=204, body=b"x"))))
 
     reply = await stage.ask("GET", "/in")
 
@@ -196,7 +196,7 @@ async def test_response_with_status_204_has_no_body(staged: Staged):
 
 async def test_page_of_a_client_template_is_sandboxed(staged: Staged):
     own = (("content-type", "text/html"), ("content-security-policy", "default-src *"))
-    stage = await staged(clients=FakeClients(ClientResponse(headers=own, body=b"<p>")))
+    stage = await staged(**serving(FakeClients(ClientResponse(headers=own, body=b"<p>"))))
 
     said = await stage.say(b"GET /in HTTP/1.1\r\nHost: t.shop.example\r\nConnection: close\r\n\r\n")
 
@@ -211,7 +211,7 @@ COOKIES = "a=1; twite=secret; __Host-twite=secret; _twite=1.2.x; twite-visitor=s
 @pytest.mark.parametrize("path", ["/elsewhere", "/g/collect?v=2"])
 async def test_client_template_cannot_read_the_cookies_of_the_console(staged: Staged, path: str):
     clients = FakeClients(CLAIMED)
-    stage = await staged(clients=clients)
+    stage = await staged(**serving(clients))
 
     await stage.ask("GET", path, key=None, headers={"Cookie": COOKIES})
     await stage.ask("GET", path, key=None, headers={"Cookie": "__Host-twite-visitor=secret"})
@@ -224,7 +224,7 @@ async def test_client_template_cannot_read_the_cookies_of_the_console(staged: St
 async def test_client_templates_do_not_run_on_the_host_of_the_console(staged: Staged):
     clients = FakeClients(CLAIMED)
     stage = await staged(
-        clients=clients,
+        **serving(clients),
         public_url="https://t.shop.example",
         console_url="https://console.shop.example",
     )

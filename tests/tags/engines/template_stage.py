@@ -4,14 +4,10 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from twite.domain.incoming_request import IncomingRequest
 from twite.tags.engines.quickjs.engine import QuickJsEngine
 from twite.tags.template.permissions import Grant
-from twite.tags.template.sandbox import (
-    Call,
-    Incoming,
-    RunLimits,
-    Turn,
-)
+from twite.tags.template.sandbox import Call, RunLimits, Turn
 from twite.tags.template.template import Template, TemplateKind, TemplatePart
 
 NOW = 1_764_000_000_000
@@ -102,9 +98,9 @@ def returned(code: str, **changed: object) -> object:
     return turn.returned
 
 
-def incoming(headers: Mapping[str, str] | None = None, **changed: object) -> Incoming:
+def incoming(headers: Mapping[str, str] | None = None, **changed: object) -> IncomingRequest:
     """A request with these headers."""
-    return Incoming(headers=tuple((headers or {}).items()), **changed)  # type: ignore[arg-type]  # fields of Incoming by name
+    return IncomingRequest(headers=tuple((headers or {}).items()), **changed)  # type: ignore[arg-type]  # fields of IncomingRequest by name
 
 
 def small() -> RunLimits:

@@ -9,7 +9,6 @@ import pytest
 from template_stage import NOW, call, template
 
 from fakes import ScriptedWeb
-from twite.gateway.ports.tags import ContainerConfig, TagRule
 from twite.gateway.ports.transport import Response
 from twite.machine.system import SystemClock
 from twite.tags.container.parts import Container, ContainerTag
@@ -18,6 +17,7 @@ from twite.tags.engines.process.engine_process import QuickJsProcess
 from twite.tags.engines.process.frames import EngineRequest, EngineResponse, FrameReader, framed
 from twite.tags.google.requests import GoogleClient
 from twite.tags.ports.engines import EngineLost
+from twite.tags.ports.tags import ContainerConfig, TagRule
 from twite.tags.run.outbound import RunContext
 from twite.tags.run.payload import TagPayload
 from twite.tags.run.tag_run import TagRun

@@ -7,9 +7,9 @@ import time
 import pytest
 
 from google_double import EMAIL, PROJECT, GoogleDouble, key_file
-from twite.gateway.ports.tags import GoogleToken, NoGoogleToken
 from twite.tags.google.google_account import GoogleAccount
 from twite.tags.google.google_key import WrongKey, read_key
+from twite.tags.ports.google import GoogleToken, NoGoogleToken
 
 SCOPES = ("https://www.googleapis.com/auth/datastore",)
 

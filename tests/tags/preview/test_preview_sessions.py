@@ -4,6 +4,7 @@ import msgspec
 import pytest
 
 from fakes import MovingClock
+from twite.domain.incoming_request import IncomingRequest
 from twite.machine.system import SystemRandomness
 from twite.redaction.mask_line import LineMask
 from twite.tags.preview.sessions import (
@@ -15,7 +16,7 @@ from twite.tags.preview.sessions import (
 )
 from twite.tags.preview.trace import MOST_EVENTS, MOST_LINES, MOST_RUNS, MOST_TEXT
 from twite.tags.template.effects import HttpEffect, LogEffect, SetCookie
-from twite.tags.template.sandbox import EffectAnswer, Incoming, Turn
+from twite.tags.template.sandbox import EffectAnswer, Turn
 
 EMAIL = "ada@shop.example"
 
@@ -89,7 +90,7 @@ def test_memory_is_bounded(previews):
         trace = begun(
             previews, session, path=f"/{text}", query=text, headers=[("x-long", text)] * 120
         )
-        trace.request(Incoming(body=text), client=text)
+        trace.request(IncomingRequest(body=text), client=text)
         for number in range(MOST_EVENTS + 5):
             trace.event(f"event {number}", {"a": text}, text, LineMask((), {}))
         for number in range(MOST_RUNS + 5):
@@ -115,7 +116,7 @@ def test_no_person_and_no_secret_is_kept(previews):
         headers=[("cookie", f"em={EMAIL}"), ("referer", f"https://shop.example/?email={EMAIL}")],
     )
     event = {"event_name": "view", "user_data": {"email_address": EMAIL, "first_name": "Adalbert"}}
-    trace.request(Incoming(body=msgspec.json.encode(event).decode()), client="data")
+    trace.request(IncomingRequest(body=msgspec.json.encode(event).decode()), client="data")
     trace.event("view", event, "send", LineMask((), {}))
     recorder = trace.run("ads", LineMask(["key-of-the-vendor"], event))
     url = "https://ads.example/?key=key-of-the-vendor"

@@ -7,24 +7,26 @@ from typing import TYPE_CHECKING, Any
 from builders import a_source
 from fakes import MovingClock, SeededRandomness
 from local_engines import LocalEngines
+from twite.domain.incoming_request import IncomingRequest
 from twite.domain.json_tree import Tree
 from twite.domain.secret import Secret
 from twite.gateway.ports.events import GatewayEvent
-from twite.gateway.ports.tags import ContainerRun, TagOutcome
 from twite.http.cookies import registrable_domain
 from twite.tags.clients.clients import Clients
 from twite.tags.clients.conversation import ClientEffects, TemplateClient
 from twite.tags.engines.quickjs.engine import QuickJsEngine
 from twite.tags.ports.engines import EngineProcesses
+from twite.tags.ports.tags import ContainerRun
 from twite.tags.runtime.client_engines import ClientEngines
 from twite.tags.runtime.engine_pool import TemplateStorage
 from twite.tags.template.effects import HttpEffect, Service
 from twite.tags.template.permissions import Grant
 from twite.tags.template.response import ClientResponse
-from twite.tags.template.sandbox import EffectAnswer, Incoming, RunLimits
+from twite.tags.template.sandbox import EffectAnswer, RunLimits
 from twite.tags.template.template import Template, TemplateKind, TemplatePart
 
 if TYPE_CHECKING:
+    from twite.gateway.ports.tags import TagOutcome
     from twite.tags.template.tag_response import TagResponse
 
 GRANTS = (
@@ -68,7 +70,7 @@ class FakeContainer:
         self,
         event: Mapping[str, Tree],
         *,
-        request: Incoming,
+        request: IncomingRequest,
         client: TemplateClient,
         waits: bool,
     ) -> ContainerRun:
@@ -150,7 +152,7 @@ class ClientStage:
     ) -> ClientResponse | None:
         headers = (("host", "t.shop.example:8443"), ("user-agent", "Mozilla/5.0"), *more)
         return await self.clients.answer(
-            Incoming(path=path, headers=headers, remote_address="203.0.113.7", **said),
+            IncomingRequest(path=path, headers=headers, remote_address="203.0.113.7", **said),
             charge=self.charged.append,
         )
 

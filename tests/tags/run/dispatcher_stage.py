@@ -7,18 +7,13 @@ import msgspec
 from builders import NOW, a_source
 from twite.domain.consent import ConsentAction, ConsentPolicy
 from twite.formats.parsed_request import Native
-from twite.gateway.ports.tags import (
-    ContainerConfig,
-    EventOrigin,
-    TagCall,
-    TagRemark,
-    TagRule,
-)
+from twite.gateway.ports.tags import EventOrigin, TagRemark
 from twite.tags.container.parts import (
     ALL_EVENTS,
     Container,
     ContainerTag,
 )
+from twite.tags.ports.tags import ContainerConfig, CreatedEventOrigin, TagCall, TagRule
 from twite.tags.run.dispatcher import TagDispatcher
 from twite.tags.run.payload import read
 from twite.tags.template.effects import SetCookie
@@ -146,7 +141,7 @@ class Stage:
         self.result = await self.dispatcher.dispatch(
             remarks or (a_remark(),),
             source=source,
-            origin=EventOrigin(**{"client": "native", "request_id": "r-1"} | origin),
+            origin=origin_of(**{"request_id": "r-1"} | origin),
             now=NOW,
             first=first,
             held=held or {},
@@ -156,3 +151,9 @@ class Stage:
     async def payload(self, *remarks, **more):
         [entry] = await self.dispatch(*remarks, **more)
         return read(entry.body, name=entry.pixel)
+
+
+def origin_of(call=None, **origin):
+    """Return the origin of events: of a native request, or created by a call."""
+    origin = {"client": "native"} | origin
+    return EventOrigin(**origin) if call is None else CreatedEventOrigin(call=call, **origin)

@@ -6,7 +6,7 @@ from scripted_run import Stage
 
 from builders import NOW
 from twite.gateway.ports.events import FirstTurnEnded, ProblemSeen
-from twite.gateway.ports.tags import ContainerConfig, TagRule
+from twite.tags.ports.tags import ContainerConfig, TagRule
 from twite.tags.run.first_turn import (
     FirstTurns,
 )

@@ -2,7 +2,7 @@
 
 from google_double import key_file, named
 from local_engines import LocalEngines
-from twite.gateway.ports.tags import ContainerConfig, TagRule
+from twite.domain.incoming_request import IncomingRequest
 from twite.machine.system import SystemClock
 from twite.senders.web import PublicWeb
 from twite.tags.container.parts import Container, ContainerTag
@@ -10,12 +10,12 @@ from twite.tags.engines.quickjs.engine import QuickJsEngine
 from twite.tags.google.google_account import GoogleAccount
 from twite.tags.google.google_key import read_key
 from twite.tags.google.requests import GoogleClient, GoogleEndpoints
+from twite.tags.ports.tags import ContainerConfig, TagRule
 from twite.tags.run.outbound import RunContext
 from twite.tags.run.payload import TagPayload
 from twite.tags.run.tag_run import TagRun
 from twite.tags.runtime.engine_pool import EnginePool, TemplateStorage
 from twite.tags.template.permissions import Grant
-from twite.tags.template.sandbox import Incoming
 from twite.tags.template.template import Template, TemplateKind, TemplatePart
 
 AT = 1_795_600_000_000
@@ -109,7 +109,7 @@ async def run(
         pixel="o8z6j",
         at=at,
         event=event or {"event_name": "purchase"},
-        request=request or Incoming(),
+        request=request or IncomingRequest(),
     )
     tag_run = TagRun(
         run_context, container_config=container_config, rule=rule, payload=letter, seed=seed

@@ -8,7 +8,6 @@ from msgspec import structs
 
 from builders import NOW
 from fakes import ScriptedWeb
-from twite.gateway.ports.tags import ContainerConfig, TagRule
 from twite.machine.system import SystemClock
 from twite.tags.container.parts import (
     Container,
@@ -18,6 +17,7 @@ from twite.tags.container.parts import (
     VariableSource,
 )
 from twite.tags.google.requests import GoogleRequestDenied
+from twite.tags.ports.tags import ContainerConfig, TagRule
 from twite.tags.run.outbound import RunContext
 from twite.tags.run.payload import TagPayload
 from twite.tags.run.tag_run import TagRun

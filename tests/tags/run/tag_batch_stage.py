@@ -10,9 +10,9 @@ from twite.domain.errors import LedgerUnavailable
 from twite.gateway.delivery.circuit_breaker import CircuitBreaker
 from twite.gateway.delivery.monotonic_clock import MonotonicClock
 from twite.gateway.ports.events import Attempted, ProblemSeen
-from twite.gateway.ports.tags import ContainerConfig, TagRule
 from twite.gateway.ports.transport import Response
 from twite.tags.ports.engines import EngineLost
+from twite.tags.ports.tags import ContainerConfig, TagRule
 from twite.tags.run.batch_sender import TagBatchSender
 from twite.tags.run.payload import TagPayload, written
 from twite.tags.runtime.probation import Probations

@@ -7,7 +7,6 @@ import msgspec
 from fakes import ScriptedWeb
 from local_engines import LocalEngines
 from twite.domain.secret import Secret
-from twite.gateway.ports.tags import ContainerConfig, TagRule
 from twite.machine.system import SystemClock
 from twite.tags.container.parts import (
     Container,
@@ -18,6 +17,7 @@ from twite.tags.container.parts import (
 )
 from twite.tags.engines.quickjs.engine import QuickJsEngine
 from twite.tags.google.requests import GoogleClient
+from twite.tags.ports.tags import ContainerConfig, TagRule
 from twite.tags.run.outbound import RunContext
 from twite.tags.run.payload import TagPayload
 from twite.tags.run.tag_run import TagRun

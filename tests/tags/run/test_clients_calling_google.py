@@ -4,10 +4,10 @@ import msgspec
 import pytest
 
 from fakes import MovingClock, ScriptedAccount, ScriptedWeb
-from twite.gateway.ports.tags import NoGoogleToken
 from twite.gateway.ports.transport import Response as HttpAnswer
 from twite.tags.clients.effects import ClientOutbound
 from twite.tags.google.requests import GoogleClient
+from twite.tags.ports.google import NoGoogleToken
 from twite.tags.template.response import ClientResponse
 
 

@@ -5,7 +5,7 @@ import pytest
 from test_container_calls import RUN, ContainerStage
 
 from twite.domain.secret import Secret
-from twite.gateway.ports.tags import TagRule
+from twite.tags.ports.tags import TagRule
 from twite.tags.runtime.tag_log import MASKED_EVENT
 
 KEY = "key-of-the-vendor"

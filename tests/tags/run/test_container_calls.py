@@ -15,12 +15,13 @@ from memory_store.store import MemoryStore
 from twite.domain.delivery import AttemptOutcome
 from twite.domain.destination import Source
 from twite.domain.errors import LedgerUnavailable
+from twite.domain.incoming_request import IncomingRequest
 from twite.domain.secret import Secret
 from twite.domain.submission import Endpoint
 from twite.formats.parsed_request import Native
 from twite.gateway.ingest.accept import Accept
 from twite.gateway.ports.events import ContainerCalled, TagSaid
-from twite.gateway.ports.tags import ContainerConfig, EventOrigin, TagRemark, TagRule
+from twite.gateway.ports.tags import EventOrigin, TagRemark
 from twite.machine.system import SystemClock
 from twite.tags.container.parts import (
     Condition,
@@ -33,6 +34,7 @@ from twite.tags.container.parts import (
 )
 from twite.tags.engines.quickjs.engine import QuickJsEngine
 from twite.tags.google.requests import GoogleClient
+from twite.tags.ports.tags import ContainerConfig, TagRule
 from twite.tags.run import run_calls
 from twite.tags.run.container_calls import MOST_CREATED, MOST_NESTED, ContainerCalls
 from twite.tags.run.dispatcher import TagDispatcher
@@ -42,7 +44,6 @@ from twite.tags.run.payload import read
 from twite.tags.run.tag_run import TagRun
 from twite.tags.runtime.engine_pool import EnginePool, TemplateStorage
 from twite.tags.template.permissions import Grant
-from twite.tags.template.sandbox import Incoming
 from twite.tags.template.template import TemplatePart, read_template
 
 TEMPLATE = read_template((Path(__file__).parents[1] / "templates/crm_post.tpl").read_bytes())
@@ -155,7 +156,9 @@ class ContainerStage:
         result = await self.dispatcher.dispatch(
             [TagRemark(event=event, native=native, conversion_id="A2")],
             source=SHOP,
-            origin=EventOrigin(request=Incoming(path="/data"), client="ga4", from_page=from_page),
+            origin=EventOrigin(
+                request=IncomingRequest(path="/data"), client="ga4", from_page=from_page
+            ),
             now=AT,
             first=0,
             held={},

@@ -11,9 +11,10 @@ from builders import NOW, a_destination, a_source
 from fakes import settled
 from twite.domain.consent import ConsentPolicy
 from twite.domain.conversion import Identifiers
+from twite.domain.incoming_request import IncomingRequest
 from twite.domain.submission import Endpoint
 from twite.domain.times import spelled
-from twite.gateway.ports.tags import TagCall
+from twite.tags.ports.tags import TagCall
 from twite.tags.preview.trace import current
 from twite.tags.run import container_calls
 from twite.tags.run.container_calls import (
@@ -23,7 +24,6 @@ from twite.tags.run.container_calls import (
     EndedTags,
 )
 from twite.tags.run.payload import TagPayload, payload_persons
-from twite.tags.template.sandbox import Incoming
 
 CLICK = "23opevjt88psuo13lu8d020qkn"
 PURCHASE = {"event_name": "purchase", "transaction_id": "T-1", "value": 5, "currency": "EUR"}
@@ -118,7 +118,7 @@ def test_created_events_of_the_latest_events_are_remembered(monkeypatch):
 
 
 async def test_event_is_accepted_for_the_source_of_its_tag():
-    request = Incoming(path="/data", headers=(("referer", "https://shop.example/a"),))
+    request = IncomingRequest(path="/data", headers=(("referer", "https://shop.example/a"),))
     person = Identifiers(email="a" * 64)
     call = a_call()
     _, options, _ = await accepted(
@@ -155,7 +155,7 @@ async def test_conversion_has_no_click_if_nobody_clicked():
 
 
 async def test_click_cookie_of_the_request_is_read():
-    request = Incoming(headers=(("cookie", f"_twclid={CLICK}"),))
+    request = IncomingRequest(headers=(("cookie", f"_twclid={CLICK}"),))
     found, _, _ = await accepted(request=request)
 
     assert [native.twclid for native in found.conversions] == [CLICK]
@@ -210,7 +210,7 @@ async def test_settings_are_replaced_at_a_reload():
 
 
 async def test_event_is_recorded_in_the_preview_of_its_tag_only():
-    prolonged = SimpleNamespace(handling=lambda: True)
+    prolonged = SimpleNamespace(is_active=True)
     _, _, trace = await accepted(trace=SimpleNamespace(prolonged=lambda: prolonged))
     _, _, no_trace = await accepted()
 

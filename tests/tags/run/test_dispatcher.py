@@ -17,13 +17,11 @@ from dispatcher_stage import (
 from builders import NOW
 from twite.domain.consent import ConsentPolicy
 from twite.domain.conversion import Identifiers
+from twite.domain.incoming_request import IncomingRequest
 from twite.domain.secret import Secret
 from twite.formats.parsed_request import Native
-from twite.gateway.ports.tags import (
-    PersonHandling,
-    TagRemark,
-    TagRule,
-)
+from twite.gateway.ports.request_watch import set_watch
+from twite.gateway.ports.tags import TagRemark
 from twite.tags.container.parts import (
     ALL_EVENTS,
     Condition,
@@ -33,9 +31,8 @@ from twite.tags.container.parts import (
     Variable,
     VariableSource,
 )
-from twite.tags.preview.trace import set_current
+from twite.tags.ports.tags import PersonHandling, TagRule
 from twite.tags.run.payload import read
-from twite.tags.template.sandbox import Incoming
 
 
 async def test_event_becomes_a_delivery_of_each_tag_that_fires():
@@ -207,7 +204,7 @@ async def test_sealed_tag_gets_raw_data_encrypted_and_hashed_tag_gets_hashes(per
         event={"event_name": "purchase", "email": "a@mail.example"},
         native=Native(event="purchase", conversion_id="A2"),
     )
-    request = Incoming(body="a@mail.example", path="/a")
+    request = IncomingRequest(body="a@mail.example", path="/a")
     [entry] = await stage.dispatch(event, request=request)
     payload = read(entry.body, name="tag:crm", seal=Seal())
 
@@ -243,7 +240,7 @@ async def test_calling_tag_keeps_the_source_and_the_request():
         grants=(RUNS,),
         config={"variables": (reads,)},
     )
-    request = Incoming(headers=(("x-shop", "1"),))
+    request = IncomingRequest(headers=(("x-shop", "1"),))
     payload = await stage.payload(request=request, from_page=True)
 
     assert (payload.source, payload.from_page) == ("shop", True)
@@ -261,10 +258,10 @@ class Trace:
 
     id = "trace-1"
     sends_nothing = False
+    is_active = True
 
     def __init__(self):
         self.tags = []
-        self.handling = lambda: True
 
     def event(self, name, *_event):
         return name
@@ -278,11 +275,11 @@ class Trace:
 
 async def test_preview_records_the_decisions():
     trace = Trace()
-    set_current(trace)
+    set_watch(trace)
     try:
         payload = await Stage().payload()
     finally:
-        set_current(None)
+        set_watch(None)
 
     assert payload.preview == "trace-1"
     assert trace.tags == [("purchase", "crm", "trigger All Events", True)]

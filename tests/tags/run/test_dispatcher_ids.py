@@ -8,10 +8,11 @@ from local_engines import LocalEngines
 from memory_store.store import MemoryStore
 from twite.formats.parsed_request import Native
 from twite.gateway.ports.queries import ByConversionId
-from twite.gateway.ports.tags import ContainerConfig, EventOrigin, TagRemark, TagRule
+from twite.gateway.ports.tags import EventOrigin, TagRemark
 from twite.machine.system import SystemClock
 from twite.tags.container.parts import ALL_EVENTS, Container, ContainerTag, ContainerTrigger, Firing
 from twite.tags.engines.quickjs.engine import QuickJsEngine
+from twite.tags.ports.tags import ContainerConfig, TagRule
 from twite.tags.run.dispatcher import TagDispatcher
 from twite.tags.runtime.engine_pool import EnginePool
 

@@ -6,9 +6,8 @@ from types import SimpleNamespace
 import pytest
 from dispatcher_stage import CALL, COOKIE, COOKIES, HOLDS, UNCLEAR, Stage, a_remark, a_tag
 
-from twite.gateway.ports.tags import (
-    BrowserWait,
-)
+from twite.domain.incoming_request import IncomingRequest
+from twite.gateway.ports.tags import BrowserWait
 from twite.tags.container.parts import (
     ALL_EVENTS,
     Condition,
@@ -20,7 +19,7 @@ from twite.tags.container.parts import (
 )
 from twite.tags.container.plan import PendingTriggers
 from twite.tags.run.payload import read
-from twite.tags.template.sandbox import Incoming, Turn
+from twite.tags.template.sandbox import Turn
 from twite.tags.template.tag_response import TagResponse
 
 DRAWING = [
@@ -168,7 +167,7 @@ async def test_delivery_keeps_only_what_its_own_tag_may_read():
     stage = Stage(
         a_tag("crm"), a_tag("ads", fields={"shop": "{{shop}}"}), config={"variables": (SHOP,)}
     )
-    entries = await stage.dispatch(request=Incoming(headers=(("x-shop", "1"),)))
+    entries = await stage.dispatch(request=IncomingRequest(headers=(("x-shop", "1"),)))
 
     kept = [read(entry.body, name=entry.pixel).request.headers for entry in entries]
     assert kept == [(), (("x-shop", "1"),)]
@@ -185,6 +184,6 @@ async def test_what_a_trigger_reads_is_kept_only_while_it_is_pending(triggers):
             "triggers": (ContainerTrigger(name="gold", when=(GOLD, in_shop)),),
         },
     )
-    payload = await stage.payload(request=Incoming(headers=(("x-shop", "1"),)))
+    payload = await stage.payload(request=IncomingRequest(headers=(("x-shop", "1"),)))
 
     assert (payload.pending is not None) == (payload.request.headers != ()) == (len(triggers) == 1)

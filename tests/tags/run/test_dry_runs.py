@@ -8,7 +8,7 @@ from scripted_run import Preview, Stage, a_request, turn, waiting
 from builders import NOW
 from fakes import settled
 from twite.domain.errors import NotOpened
-from twite.gateway.ports.tags import ContainerConfig, TagRule
+from twite.tags.ports.tags import ContainerConfig, TagRule
 from twite.tags.run.dry_runs import MOST_PENDING, DryRuns
 from twite.tags.run.payload import TagPayload, written
 from twite.tags.template.effects import Keep

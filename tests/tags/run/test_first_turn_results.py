@@ -8,9 +8,9 @@ from msgspec import structs
 from scripted_run import Preview, a_line, a_request, template, turn, waiting
 
 from builders import NOW
-from twite.gateway.ports.tags import ContainerConfig, TagRule
+from twite.gateway.ports.request_watch import set_watch
 from twite.tags.container.parts import ContainerTag, SequencedTag
-from twite.tags.preview.trace import set_current
+from twite.tags.ports.tags import ContainerConfig, TagRule
 from twite.tags.run.first_turn import (
     after_first_turn,
     prepare_first_turns,
@@ -224,7 +224,7 @@ async def test_variable_that_listens_is_ended():
 
 
 class PreviewOfTurns(Preview):
-    handling = staticmethod(lambda: True)
+    is_active = True
 
     def effects(self, effects):
         self.noted.append(("effects", [type(effect).__name__ for effect in effects]))
@@ -238,12 +238,12 @@ async def test_first_turn_is_recorded_for_previews():
             TemplateUnusable("", 1, "no"),
         ]
     )
-    set_current(preview)
+    set_watch(preview)
     try:
         await stage.first.run_all({0: stage.given(pixels=True)})
         await stage.first.run_all({0: stage.given()})
     finally:
-        set_current(None)
+        set_watch(None)
 
     [run, first, second, end, *failed] = preview.noted
     assert (run, end) == (("run", "crm, before the response", ["main"]), ("end", "in time"))

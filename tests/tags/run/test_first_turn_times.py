@@ -10,9 +10,9 @@ from msgspec import structs
 from scripted_run import turn
 
 from fakes import settled
-from twite.gateway.ports.tags import ContainerConfig, TagRule
 from twite.tags.container.parts import ContainerTag
 from twite.tags.ports.engines import EngineLost
+from twite.tags.ports.tags import ContainerConfig, TagRule
 from twite.tags.run.first_turn import (
     WITHIN,
     FirstTurns,

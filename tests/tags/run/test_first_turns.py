@@ -8,7 +8,7 @@ import pytest
 from fakes import MovingClock
 from local_engines import LocalEngines, LocalProcess
 from twite.gateway.ports.events import FirstTurnEnded, ProblemSeen
-from twite.gateway.ports.tags import ContainerConfig, TagRule
+from twite.gateway.ports.request_watch import set_watch
 from twite.machine.system import SystemClock, SystemRandomness
 from twite.tags.container.parts import (
     ALL_EVENTS,
@@ -23,8 +23,8 @@ from twite.tags.container.parts import (
 )
 from twite.tags.engines.quickjs.engine import QuickJsEngine
 from twite.tags.ports.engines import EngineLost
+from twite.tags.ports.tags import ContainerConfig, TagRule
 from twite.tags.preview.sessions import PreviewSessions
-from twite.tags.preview.trace import set_current
 from twite.tags.run.first_turn import FirstTurns, prepare_first_turns
 from twite.tags.run.payload import TagPayload
 from twite.tags.run.run_input import RunInput
@@ -294,12 +294,12 @@ async def test_preview_shows_response_effects_without_cookie_values(stage):
         "require('setResponseHeader')('x-shop', 'ada@shop.example');\n"
         "require('logToConsole')('not before the run');\n"
     )
-    set_current(trace)
+    set_watch(trace)
     try:
         await stage.run(code)
         await stage.run("const no = undefined; no();")
     finally:
-        set_current(None)
+        set_watch(None)
 
     first, second = trace.seen.runs
     lines = [(line.kind, line.text) for line in first.lines]

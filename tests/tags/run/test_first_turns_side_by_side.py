@@ -10,10 +10,11 @@ from builders import a_source
 from local_engines import LocalEngines, LocalProcess
 from memory_store.store import MemoryStore
 from twite.formats.parsed_request import Native
-from twite.gateway.ports.tags import BrowserWait, ContainerConfig, EventOrigin, TagRemark, TagRule
+from twite.gateway.ports.tags import BrowserWait, EventOrigin, TagRemark
 from twite.machine.system import SystemClock
 from twite.tags.container.parts import ALL_EVENTS, Container, ContainerTag
 from twite.tags.engines.quickjs.engine import QuickJsEngine
+from twite.tags.ports.tags import ContainerConfig, TagRule
 from twite.tags.run.dispatcher import TagDispatcher
 from twite.tags.runtime.engine_pool import EnginePool
 

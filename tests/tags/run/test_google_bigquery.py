@@ -6,7 +6,8 @@ import pytest
 from google_stage import AT, INSERT, Seen, run
 
 from google_double import PROJECT, GoogleDouble
-from twite.tags.template.sandbox import Incoming, RunResult
+from twite.domain.incoming_request import IncomingRequest
+from twite.tags.template.sandbox import RunResult
 
 
 async def test_inserted_rows_use_a_token_with_only_the_insert_scope():
@@ -104,7 +105,7 @@ async def test_tag_extracts_its_event_from_the_hit():
     seen = Seen()
     code = "log(JSON.stringify(require('extractEventsFromMpv2')())); ok();"
     with GoogleDouble() as google:
-        hit = Incoming(path="/g/collect", query="v=2&tid=G-1&en=x")
+        hit = IncomingRequest(path="/g/collect", query="v=2&tid=G-1&en=x")
         ran = await run(google, code, seen=seen, request=hit)
         other = await run(google, code, seen=seen)
 

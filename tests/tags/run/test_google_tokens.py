@@ -7,7 +7,6 @@ import pytest
 from fakes import MovingClock, ScriptedAccount, ScriptedWeb
 from twite.domain.secret import Secret
 from twite.domain.times import HOUR, MINUTE, SECOND
-from twite.gateway.ports.tags import GoogleToken, NoGoogleToken
 from twite.gateway.ports.transport import NoResponse, Response, WebRequest
 from twite.tags.google.requests import (
     AHEAD,
@@ -19,6 +18,7 @@ from twite.tags.google.requests import (
     TokenCache,
     may_carry,
 )
+from twite.tags.ports.google import GoogleToken, NoGoogleToken
 
 SCOPES = ("a",)
 OK = Response(status=200, headers={}, body=b"{}")

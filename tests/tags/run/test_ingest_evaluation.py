@@ -6,9 +6,10 @@ from msgspec import structs
 from builders import NOW
 from fakes import MovingClock
 from twite.domain.alert import AlertKind
+from twite.domain.incoming_request import IncomingRequest
 from twite.domain.secret import Secret
 from twite.gateway.ports.events import ConditionChanged, TagSaid
-from twite.gateway.ports.tags import ContainerConfig, TagRule
+from twite.gateway.ports.request_watch import set_watch
 from twite.tags.container.parts import (
     Condition,
     Container,
@@ -20,14 +21,14 @@ from twite.tags.container.parts import (
 )
 from twite.tags.container.values import EventContext, LookupNeeded, Unfilled
 from twite.tags.ports.engines import EngineLost
-from twite.tags.preview.trace import set_current
+from twite.tags.ports.tags import ContainerConfig, TagRule
 from twite.tags.run.variables import IngestEvaluation, PendingVariable, VariableCache
 from twite.tags.runtime.engine_pool import TemplateStorage
 from twite.tags.runtime.probation import PROVEN, Probations
 from twite.tags.runtime.tag_log import STORAGE_FULL
 from twite.tags.template.effects import HttpEffect, Keep, LogEffect
 from twite.tags.template.permissions import Grant, policy
-from twite.tags.template.sandbox import ContainerVersion, Incoming, Turn
+from twite.tags.template.sandbox import ContainerVersion, Turn
 from twite.tags.template.template import Template, TemplateKind, TemplatePart
 from twite.tags.template.texts import UNDEFINED
 
@@ -114,7 +115,7 @@ class Stage:
 async def test_tag_fires_by_the_value_of_its_variable():
     stage = Stage()
 
-    assert await stage.planned(request=Incoming(path="/a")) == (["crm"], [])
+    assert await stage.planned(request=IncomingRequest(path="/a")) == (["crm"], [])
     [call] = stage.calls
     assert (call.event, call.now, call.client) == (EVENT, NOW, "ga4")
     assert (call.request.path, call.storage, call.fields) == ("/a", {}, {})
@@ -231,19 +232,18 @@ class Trace:
     def __init__(self, *, sends_nothing):
         self.sends_nothing = sends_nothing
 
-    def handling(self):
-        return True
+    is_active = True
 
 
 @pytest.mark.parametrize("sends_nothing", [True, False])
 async def test_preview_that_sends_nothing_stores_no_items(sends_nothing):
     keeps = Turn(run=1, returned="full", effects=(Keep(key="a", value="x" * 9),))
     stage = Stage(keeps)
-    set_current(Trace(sends_nothing=sends_nothing))
+    set_watch(Trace(sends_nothing=sends_nothing))
     try:
         await stage.planned()
     finally:
-        set_current(None)
+        set_watch(None)
 
     stored = stage.storage.of(stage.templates["basket"])
     assert stored == ({} if sends_nothing else {"a": "x" * 9})

@@ -3,7 +3,7 @@
 import pytest
 from test_container_calls import RUN, ContainerStage
 
-from twite.gateway.ports.tags import TagRule
+from twite.tags.ports.tags import TagRule
 from twite.tags.run.payload import read
 
 

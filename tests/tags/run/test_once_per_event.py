@@ -11,11 +11,12 @@ from fakes import ScriptedWeb
 from local_engines import LocalEngines
 from memory_store.store import MemoryStore
 from twite.formats.parsed_request import Native
-from twite.gateway.ports.tags import ContainerConfig, EventOrigin, TagRemark, TagRule
+from twite.gateway.ports.tags import EventOrigin, TagRemark
 from twite.machine.system import SystemClock
 from twite.tags.container.parts import ALL_EVENTS, Container, ContainerTag, Firing, SequencedTag
 from twite.tags.engines.quickjs.engine import QuickJsEngine
 from twite.tags.google.requests import GoogleClient
+from twite.tags.ports.tags import ContainerConfig, TagRule
 from twite.tags.run.dispatcher import TagDispatcher
 from twite.tags.run.first_turn import FirstTurns
 from twite.tags.run.once_per_event import OncePerEvent, TagOfEvent

@@ -11,8 +11,9 @@ from fakes import ScriptedWeb
 from local_engines import LocalEngines
 from memory_store.store import MemoryStore
 from twite.domain.delivery import Trigger
+from twite.domain.incoming_request import IncomingRequest
 from twite.formats.parsed_request import Native
-from twite.gateway.ports.tags import ContainerConfig, EventOrigin, RepeatPolicy, TagRemark, TagRule
+from twite.gateway.ports.tags import EventOrigin, TagRemark
 from twite.gateway.ports.transport import NoResponse
 from twite.machine.system import SystemClock
 from twite.tags.container.parts import (
@@ -27,11 +28,11 @@ from twite.tags.container.parts import (
 )
 from twite.tags.container.plan import PendingTriggers
 from twite.tags.engines.quickjs.engine import QuickJsEngine
+from twite.tags.ports.tags import ContainerConfig, RepeatPolicy, TagRule
 from twite.tags.run.dispatcher import TagDispatcher
 from twite.tags.run.outcome import MOST_LOOK_UPS, RequestOutcome, RunOutcome, transition_of
 from twite.tags.run.payload import decided, read
 from twite.tags.runtime.engine_pool import EnginePool
-from twite.tags.template.sandbox import Incoming
 from twite.tags.template.template import TemplateKind
 
 
@@ -69,7 +70,7 @@ async def fired(made, event="purchase", **given):
         native=Native(event=event),
         conversion_id="order-1",
     )
-    origin = EventOrigin(client="native", request=given.pop("request", Incoming()))
+    origin = EventOrigin(client="native", request=given.pop("request", IncomingRequest()))
     try:
         result = await dispatcher.dispatch(
             [remark], source=a_source(), origin=origin, now=NOW, first=1,
@@ -129,7 +130,7 @@ async def test_every_pending_trigger_has_a_delivery_with_each_trigger():
 async def test_request_data_of_a_trigger_is_stored_only_while_it_is_pending():
     header = Variable(name="shop", type=VariableSource.REQUEST_HEADER, key="x-shop")
     trigger = ContainerTrigger(name="gold", when=(*GOLD.when, when("{{shop}}", "1")))
-    request = Incoming(headers=(("x-shop", "1"), ("x-other", "2")))
+    request = IncomingRequest(headers=(("x-shop", "1"), ("x-other", "2")))
     kept = []
     for triggers in (("gold",), ("gold", ALL_EVENTS)):
         made = with_tag(triggers=triggers)

@@ -7,10 +7,11 @@ import pytest
 from builders import NOW
 from twite.domain.consent import ConsentAction
 from twite.domain.secret import Secret
-from twite.gateway.ports.tags import ContainerConfig, TagRule
+from twite.domain.submission import NotFiredReason
 from twite.tags.container.parts import Container, ContainerTag
-from twite.tags.container.plan import FiringPlan, NotFiredReason, PendingTriggers, SkippedTag
+from twite.tags.container.plan import FiringPlan, PendingTriggers, SkippedTag
 from twite.tags.container.values import EventContext
+from twite.tags.ports.tags import ContainerConfig, TagRule
 from twite.tags.run.preview_events import PreviewedTagEvent, secrets_of
 
 EVENT = {"event_name": "purchase"}

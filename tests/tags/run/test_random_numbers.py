@@ -3,13 +3,14 @@
 from uuid import uuid4
 
 import pytest
+from dispatcher_stage import origin_of
 from test_variables_at_ingest import NOW, TEMPLATE
 
 from builders import a_source
 from local_engines import LocalEngines
 from memory_store.store import MemoryStore
 from twite.formats.parsed_request import Native
-from twite.gateway.ports.tags import ContainerConfig, EventOrigin, TagCall, TagRemark, TagRule
+from twite.gateway.ports.tags import TagRemark
 from twite.machine.system import SystemClock
 from twite.tags.container.parts import (
     ALL_EVENTS,
@@ -22,6 +23,7 @@ from twite.tags.container.parts import (
     VariableSource,
 )
 from twite.tags.engines.quickjs.engine import QuickJsEngine
+from twite.tags.ports.tags import ContainerConfig, TagCall, TagRule
 from twite.tags.run.dispatcher import TagDispatcher
 from twite.tags.run.payload import read
 from twite.tags.runtime.engine_pool import EnginePool
@@ -63,7 +65,7 @@ async def dispatched(fires, *, call=None, **said):
             )
         ],
         source=a_source(),
-        origin=EventOrigin(request_id=uuid4().hex, client="native", call=call),
+        origin=origin_of(call, request_id=uuid4().hex),
         now=NOW,
         first=1,
         held={},

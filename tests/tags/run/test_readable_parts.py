@@ -2,6 +2,7 @@
 
 import pytest
 
+from twite.domain.incoming_request import IncomingRequest
 from twite.tags.container.parts import (
     Condition,
     Container,
@@ -24,7 +25,6 @@ from twite.tags.run.readable_request import (
     templates_before_response,
 )
 from twite.tags.template.permissions import Grant
-from twite.tags.template.sandbox import Incoming
 from twite.tags.template.template import Template, TemplateKind, TemplatePart
 
 CALLS = Grant(permission="run_container")
@@ -268,7 +268,7 @@ def test_variable_reads_its_part(variable, found):
         assert names == ["x-a.b" if kind == "headers" else "a.b"]
 
 
-NAMED = Incoming(
+NAMED = IncomingRequest(
     query="x-a.b=1&a.b=2&other=3",
     headers=(
         ("x-a.b", "1"), ("a.b", "2"), ("other", "3"), ("cookie", "x-a.b=1; a.b=2; other=3"),
@@ -292,7 +292,7 @@ WHOLE = ReadableRequest(
     query=(r"[\s\S]*",),
     parts=frozenset({"path", "body", "remote_address"}),
 )
-REQUEST = Incoming(
+REQUEST = IncomingRequest(
     method="POST",
     path="/data",
     query="a=1&api_secret=s&&b",
@@ -319,7 +319,7 @@ def test_sealed_payload_has_each_readable_part():
 
 
 def test_sealed_payload_has_persons():
-    request = Incoming(
+    request = IncomingRequest(
         query="mail=a%40mail.example",
         headers=(("x-customer-name", "Ann"), ("cookie", "mail=a%40mail.example")),
     )
@@ -338,7 +338,7 @@ def test_unsealed_payload_has_only_plain_headers_of_an_open_permission():
 
 @pytest.mark.parametrize("hashed", [True, False])
 def test_nothing_is_kept_without_a_permission(hashed):
-    assert kept(REQUEST, ReadableRequest(), hashed=hashed) == Incoming(method="POST")
+    assert kept(REQUEST, ReadableRequest(), hashed=hashed) == IncomingRequest(method="POST")
 
 
 def test_open_permissions_are_named():

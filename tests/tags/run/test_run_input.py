@@ -3,8 +3,9 @@
 import pytest
 
 from builders import NOW
+from twite.domain.incoming_request import IncomingRequest
 from twite.domain.secret import Secret
-from twite.gateway.ports.tags import ContainerConfig, TagRule
+from twite.domain.submission import NotFiredReason
 from twite.tags.container.parts import (
     Condition,
     Container,
@@ -18,7 +19,8 @@ from twite.tags.container.parts import (
     Variable,
     VariableSource,
 )
-from twite.tags.container.plan import FiredTag, NotFiredReason, PendingTriggers
+from twite.tags.container.plan import FiredTag, PendingTriggers
+from twite.tags.ports.tags import ContainerConfig, TagRule
 from twite.tags.run.payload import TagPayload, cookie_mark
 from twite.tags.run.run_input import RunInput
 from twite.tags.runtime.engine_pool import TemplateStorage
@@ -33,7 +35,6 @@ from twite.tags.template.effects import (
     SetCookie,
     Status,
 )
-from twite.tags.template.sandbox import Incoming
 from twite.tags.template.template import Template, TemplateKind, TemplatePart
 
 EVENT = {"event_name": "purchase", "value": 5}
@@ -226,7 +227,7 @@ def test_call_has_the_items_of_its_template():
     ],
 )
 def test_template_extracts_its_own_event_from_a_hit(path, code, extracted):
-    made = an_input(request=Incoming(path=path))
+    made = an_input(request=IncomingRequest(path=path))
 
     assert call_of(made, template=template(code)).extracted == extracted
 

@@ -3,7 +3,7 @@
 import pytest
 
 from twite.domain.delivery import LAST_CEILING, Trigger
-from twite.gateway.ports.tags import RepeatPolicy, TagRule
+from twite.tags.ports.tags import RepeatPolicy, TagRule
 from twite.tags.run.outcome import (
     MOST_LOOK_UPS,
     MOST_TRIES,

@@ -8,9 +8,10 @@ from test_variables_at_ingest import NOW, TEMPLATE
 from builders import a_source
 from local_engines import LocalEngines
 from memory_store.store import MemoryStore
+from twite.domain.incoming_request import IncomingRequest
 from twite.domain.secret import Secret
 from twite.formats.parsed_request import Native
-from twite.gateway.ports.tags import ContainerConfig, EventOrigin, TagRemark, TagRule
+from twite.gateway.ports.tags import EventOrigin, TagRemark
 from twite.machine.system import SystemClock
 from twite.tags.container.parts import (
     Condition,
@@ -22,10 +23,10 @@ from twite.tags.container.parts import (
     VariableSource,
 )
 from twite.tags.engines.quickjs.engine import QuickJsEngine
+from twite.tags.ports.tags import ContainerConfig, TagRule
 from twite.tags.run.dispatcher import TagDispatcher
 from twite.tags.run.payload import read
 from twite.tags.runtime.engine_pool import EnginePool
-from twite.tags.template.sandbox import Incoming
 
 HEADERS = (("x-gtm-identifier", Secret("own")), ("x-gtm-api-key", Secret("k-3")))
 
@@ -64,14 +65,16 @@ async def test_trigger_reads_the_configured_headers(sent, fired):
     result = await dispatcher.dispatch(
         [TagRemark(event={"event_name": "a"}, native=Native(event="a", conversion_id="A2"))],
         source=a_source(),
-        origin=EventOrigin(request=Incoming(headers=sent), client="native"),
+        origin=EventOrigin(request=IncomingRequest(headers=sent), client="native"),
         now=NOW,
         first=0,
         held={},
     )
 
     assert [entry.pixel for entry in result.fired] == fired
-    assert all(read(entry.body, name=entry.pixel).request == Incoming() for entry in result.fired)
+    assert all(
+        read(entry.body, name=entry.pixel).request == IncomingRequest() for entry in result.fired
+    )
 
 
 async def test_client_reads_the_configured_headers():

@@ -9,9 +9,9 @@ from tag_batch_stage import BUSY, SenderStage, unavailable, waits
 
 from builders import NOW
 from fakes import SeededRandomness, settled
-from twite.gateway.ports.tags import ContainerConfig, RepeatPolicy
 from twite.tags.container.parts import Condition, ContainerTrigger, Operator
 from twite.tags.container.plan import PendingTriggers
+from twite.tags.ports.tags import ContainerConfig, RepeatPolicy
 from twite.tags.run.batch_sender import TagWorkers
 from twite.tags.run.outcome import MOST_LOOK_UPS
 from twite.tags.run.payload import read
@@ -163,7 +163,7 @@ async def test_worker_of_a_tag_has_its_rule(limit, lease):
         observer=stage,
         seal=stage.seal,
     )
-    worker = workers.make_worker(stage.rule, past=[(NOW, 4)], pause=None)
+    worker = workers.make_worker(stage.rule.pixel, past=[(NOW, 4)], pause=None)
     handler = worker.batch_handler
 
     assert workers.rules == (stage.rule,)

@@ -11,8 +11,8 @@ from fakes import settled
 from twite.domain.alert import AlertKind
 from twite.domain.errors import NotOpened
 from twite.gateway.ports.events import ConditionChanged
-from twite.gateway.ports.tags import ContainerConfig, RepeatPolicy
 from twite.gateway.ports.transport import NoResponse, Response
+from twite.tags.ports.tags import ContainerConfig, RepeatPolicy
 from twite.tags.run.outcome import MOST_TRIES
 
 

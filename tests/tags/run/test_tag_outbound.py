@@ -7,11 +7,11 @@ import msgspec
 import pytest
 
 from fakes import MovingClock, ScriptedWeb, settled
-from twite.gateway.ports.tags import TagRule
 from twite.gateway.ports.transport import NoResponse, Response
 from twite.tags.google.calls import InsertIds
 from twite.tags.google.requests import GoogleRequestDenied
 from twite.tags.google_requests import bigquery
+from twite.tags.ports.tags import TagRule
 from twite.tags.run.outbound import (
     AT_ONCE,
     RunContext,

@@ -6,8 +6,9 @@ import pytest
 from named_seal import NamedSeal
 from twite.domain.conversion import Identifiers
 from twite.domain.errors import NotOpened
-from twite.gateway.ports.tags import TagCall
+from twite.domain.incoming_request import IncomingRequest
 from twite.tags.container.plan import PendingTriggers
+from twite.tags.ports.tags import TagCall
 from twite.tags.run.payload import (
     PayloadPerson,
     TagPayload,
@@ -19,7 +20,6 @@ from twite.tags.run.payload import (
     written,
 )
 from twite.tags.template.effects import SetCookie
-from twite.tags.template.sandbox import Incoming
 
 NAME = "tag:crm"
 EMAIL = "a" * 64
@@ -33,7 +33,7 @@ def a_payload(**more):
             "at": 5,
             "identifiers": (PayloadPerson(hashed_email=EMAIL),),
             "event": EVENT,
-            "request": Incoming(path="/a", headers=(("x", "y"),)),
+            "request": IncomingRequest(path="/a", headers=(("x", "y"),)),
             "call": TagCall(id="c", root="r", tags=("a",)),
             "pending": PendingTriggers(triggers=("gold",)),
         }
@@ -50,7 +50,7 @@ def test_sealed_payload_shows_only_its_person_and_is_read_with_its_key():
     body = written(a_payload(), name=NAME, seal=NamedSeal())
     outside = msgspec.json.decode(body, type=TagPayload)
 
-    assert (outside.event, outside.request) == ({}, Incoming())
+    assert (outside.event, outside.request) == ({}, IncomingRequest())
     assert outside.identifiers == a_payload().identifiers
     assert read(body, name=NAME, seal=NamedSeal()) == a_payload()
     with pytest.raises(NotOpened):

@@ -5,14 +5,14 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from twite.domain.incoming_request import IncomingRequest
 from twite.tags.container.parts import Container, ContainerTag, Variable, VariableSource
 from twite.tags.run.readable_request import kept, readable
 from twite.tags.template.permissions import Grant
-from twite.tags.template.sandbox import Incoming
 from twite.tags.template.template import Template, read_template
 
 TEMPLATE = read_template((Path(__file__).parents[1] / "templates/crm_post.tpl").read_bytes())
-REQUEST = Incoming(
+REQUEST = IncomingRequest(
     method="POST",
     path="/data",
     query="api_secret=s3cret&mail=a%40mail.example&ref=x",
@@ -31,16 +31,16 @@ def of(
     *variables: Variable,
     template: Template = TEMPLATE,
     hashed: bool = True,
-    request: Incoming = REQUEST,
+    request: IncomingRequest = REQUEST,
     **fields: str,
-) -> Incoming:
+) -> IncomingRequest:
     tag = ContainerTag(name="crm", template="crm", fields=fields)
     container = Container(tags=(tag,), variables=variables, templates={"crm": template})
     return kept(request, readable(container, tag), hashed=hashed)
 
 
 def test_only_permitted_cookies_are_stored():
-    assert of() == Incoming(method="POST", headers=(("cookie", "_fbp=fb.1.2.3"),))
+    assert of() == IncomingRequest(method="POST", headers=(("cookie", "_fbp=fb.1.2.3"),))
 
 
 def test_data_read_by_variables_is_stored_without_persons():

@@ -7,16 +7,17 @@ import pytest
 from tag_run_stage import SECRET, SEND, Skipping, Stage
 
 from local_engines import LocalEngines, LocalProcess
+from twite.domain.incoming_request import IncomingRequest
 from twite.domain.secret import Secret
 from twite.gateway.ports.ownership import LEASE_IS_OVER
-from twite.gateway.ports.tags import completed
 from twite.gateway.ports.transport import NoResponse, Response
 from twite.redaction.mask_line import LineMask
 from twite.tags.engines.quickjs.engine import QuickJsEngine
+from twite.tags.ports.tags import completed
 from twite.tags.run.outbound import MOST_REQUESTS
 from twite.tags.runtime.tag_log import STORAGE_FULL
 from twite.tags.template.effects import HttpEffect, RunContainer
-from twite.tags.template.sandbox import Incoming, RunResult, Turn
+from twite.tags.template.sandbox import RunResult, Turn
 
 
 async def test_response_resumes_the_template():
@@ -331,7 +332,7 @@ data.gtmOnSuccess();
     [((), "own k"), ((("x-gtm-identifier", "theirs"),), "theirs None")],
 )
 async def test_configured_headers_apply_to_requests_without_any_of_them(sent, read):
-    request = completed(Incoming(headers=sent), STAPE_HEADERS)
+    request = completed(IncomingRequest(headers=sent), STAPE_HEADERS)
 
     assert " ".join(str(dict(request.headers).get(name)) for name, _ in STAPE_HEADERS) == read
 

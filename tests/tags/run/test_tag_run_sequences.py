@@ -9,7 +9,6 @@ from scripted_run import Clock, Preview, Stage, a_line, a_request, template, tur
 from builders import NOW
 from fakes import MovingClock, settled
 from twite.domain.errors import LedgerUnavailable
-from twite.gateway.ports.tags import TagCall
 from twite.gateway.ports.transport import Response
 from twite.tags.container.parts import (
     Condition,
@@ -20,6 +19,7 @@ from twite.tags.container.parts import (
 )
 from twite.tags.container.plan import PendingTriggers
 from twite.tags.ports.engines import EngineLost
+from twite.tags.ports.tags import TagCall
 from twite.tags.template.effects import BrowserPixel, Header, RunContainer
 from twite.tags.template.sandbox import RunResult
 

@@ -16,11 +16,11 @@ from twite.gateway.delivery.circuit_breaker import CircuitBreaker
 from twite.gateway.ports.events import ConditionChanged, ProblemSeen
 from twite.gateway.ports.outbox import Claim, TakeBack
 from twite.gateway.ports.queries import ByConversionId
-from twite.gateway.ports.tags import ContainerConfig, TagRule
 from twite.machine.system import SystemClock
 from twite.tags.container.parts import Container, ContainerTag
 from twite.tags.engines.quickjs.engine import QuickJsEngine
 from twite.tags.google.requests import GoogleClient
+from twite.tags.ports.tags import ContainerConfig, TagRule
 from twite.tags.run.batch_sender import TagBatchSender
 from twite.tags.run.outbound import RunContext
 from twite.tags.run.payload import TagPayload, written

@@ -8,7 +8,7 @@ from builders import NOW
 from fakes import MovingClock
 from local_engines import LocalEngines
 from twite.domain.secret import Secret
-from twite.gateway.ports.tags import ContainerConfig, TagRule
+from twite.gateway.ports.request_watch import set_watch
 from twite.machine.system import SystemClock, SystemRandomness
 from twite.tags.container.parts import (
     Condition,
@@ -18,8 +18,8 @@ from twite.tags.container.parts import (
 )
 from twite.tags.container.values import EventContext
 from twite.tags.engines.quickjs.engine import QuickJsEngine
+from twite.tags.ports.tags import ContainerConfig, TagRule
 from twite.tags.preview.sessions import PreviewSessions
-from twite.tags.preview.trace import set_current
 from twite.tags.run.variables import IngestEvaluation
 from twite.tags.runtime.engine_pool import EnginePool, TemplateStorage
 from twite.tags.template.effects import Keep
@@ -95,14 +95,14 @@ async def test_preview_without_sending_stores_no_items_of_variables(sends_nothin
     endpoint = IngestEvaluation(engine_pool, storage=storage, observer=seen)
     previews = PreviewSessions(clock=MovingClock(), randomness=SystemRandomness())
     token = previews.open("ada", sends_nothing=sends_nothing).token.reveal()
-    set_current(previews.begin(token, method="GET", path="/", query="", headers=[]))
+    set_watch(previews.begin(token, method="GET", path="/", query="", headers=[]))
     occasion = EventContext(event={"client_id": "c"}, now=NOW)
     try:
         known = endpoint.cache(container_config)
         planned = await endpoint.planned(container_config, occasion, known)
         explanation = await endpoint.explained(container_config, occasion, known)
     finally:
-        set_current(None)
+        set_watch(None)
         await engine_pool.stop()
 
     assert len(planned.fired) == 1

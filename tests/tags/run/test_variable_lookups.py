@@ -10,7 +10,6 @@ from builders import NOW
 from fakes import ScriptedWeb
 from local_engines import LocalEngines
 from twite.domain.delivery import Trigger as Ended
-from twite.gateway.ports.tags import ContainerConfig, RepeatPolicy, TagRule
 from twite.gateway.ports.transport import NoResponse, Response
 from twite.machine.system import SystemClock
 from twite.tags.container.parts import (
@@ -23,6 +22,7 @@ from twite.tags.container.parts import (
 )
 from twite.tags.engines.quickjs.engine import QuickJsEngine
 from twite.tags.google.requests import GoogleClient
+from twite.tags.ports.tags import ContainerConfig, RepeatPolicy, TagRule
 from twite.tags.run.outbound import RunContext
 from twite.tags.run.outcome import transition_of
 from twite.tags.run.payload import TagPayload

@@ -13,7 +13,7 @@ from memory_store.store import MemoryStore
 from twite.domain.alert import AlertKind
 from twite.formats.parsed_request import Native
 from twite.gateway.ports.events import ConditionChanged, ProblemSeen
-from twite.gateway.ports.tags import ContainerConfig, EventOrigin, TagRemark, TagRule
+from twite.gateway.ports.tags import EventOrigin, TagRemark
 from twite.tags.container.parts import (
     ALL_EVENTS,
     Condition,
@@ -24,6 +24,7 @@ from twite.tags.container.parts import (
     Variable,
     VariableSource,
 )
+from twite.tags.ports.tags import ContainerConfig, TagRule
 from twite.tags.run.dispatcher import TagDispatcher
 from twite.tags.runtime.engine_pool import EnginePool
 from twite.tags.template.sandbox import RunLimits

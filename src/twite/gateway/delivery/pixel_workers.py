@@ -15,19 +15,33 @@ from twite.gateway.delivery.x_client import XClient
 from twite.gateway.ports.events import Observer
 from twite.gateway.ports.machine import Randomness
 from twite.gateway.ports.outbox import DeliveryStore
-from twite.gateway.ports.tags import TagRule
+
+
+class WorkerRule(Protocol):
+    """What the runner knows of a tag: the pixel of its deliveries, and how long a run may take."""
+
+    @property
+    def pixel(self) -> str: ...
+
+    @property
+    def is_cautious(self) -> bool: ...
+
+    @property
+    def timeout(self) -> int: ...
 
 
 class TagWorkerFactory(Protocol):
-    """Makes a worker for each tag: see `tags/run/batch_sender.py`."""
+    """Makes a worker for each tag."""
 
     holding: set[int]
-    rules: tuple[TagRule, ...]
+
+    @property
+    def rules(self) -> Sequence[WorkerRule]: ...
 
     def make_worker(
-        self, rule: TagRule, *, past: Sequence[tuple[int, int]], pause: Pause | None
+        self, pixel: str, *, past: Sequence[tuple[int, int]], pause: Pause | None
     ) -> Worker:
-        """Return a tag's worker. `past` contains its runs before this start."""
+        """Return the worker of a tag. `past` contains its runs before this start."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)

@@ -12,6 +12,7 @@ from twite.gateway.delivery.monotonic_clock import MonotonicClock
 from twite.gateway.delivery.pixel_workers import (
     PixelWorkers,
     TagWorkerFactory,
+    WorkerRule,
     auth_of,
     pause_of,
     worker_settings,
@@ -27,7 +28,6 @@ from twite.gateway.ports.outbox import DeliveryStore
 from twite.gateway.ports.ownership import PAUSES, SHARE_OUT_EVERY, Ownership
 from twite.gateway.ports.queries import AttemptsQuery
 from twite.gateway.ports.state import ClockRecord
-from twite.gateway.ports.tags import TagRule
 
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
@@ -88,7 +88,7 @@ class DeliveryRunner:
         )
 
     @property
-    def _rules(self) -> Sequence[TagRule]:
+    def _rules(self) -> Sequence[WorkerRule]:
         return () if self.tags is None else self.tags.rules
 
     def _cautious(self) -> frozenset[str]:
@@ -246,7 +246,7 @@ class DeliveryRunner:
         if self.tags is not None:
             workers += [
                 self.tags.make_worker(
-                    rule, past=past.get(rule.pixel, ()), pause=pause_of(pauses, rule.pixel)
+                    rule.pixel, past=past.get(rule.pixel, ()), pause=pause_of(pauses, rule.pixel)
                 )
                 for rule in self.tags.rules
                 if rule.pixel in accounts

@@ -47,10 +47,10 @@ from twite.gateway.ingest.value_guard import ValueGuards
 from twite.gateway.ports.events import Observer, SilentObserver
 from twite.gateway.ports.machine import Clock, Randomness
 from twite.gateway.ports.privacy import Privacy
+from twite.gateway.ports.request_watch import current_watch
 from twite.gateway.ports.store import Intake
 from twite.gateway.ports.tags import DispatchesTags, EventOrigin
 from twite.gateway.ports.tracing import trace_parent
-from twite.tags.preview.trace import current
 
 NO_ORIGIN: Final = EventOrigin()
 # A parsed request, its idempotency, and its context if it is a single usual conversion.
@@ -295,8 +295,8 @@ class Accept:
         origin: EventOrigin = NO_ORIGIN,
     ) -> AcceptReceipt:
         origin = msgspec.structs.replace(origin, client=origin.client or endpoint.value)
-        if (trace := current()) is not None:
-            trace.request(origin.request, client=origin.client)
+        if (watch := current_watch()) is not None:
+            watch.request(origin.request, client=origin.client)
         entries, refusals, remarks = self._submissions.split(reading, source)
         firing, tag_only = NOTHING_FIRED, TagOnlyEvents()
         if self.tag_dispatcher is not None and self.tag_dispatcher.listens_to(source.name):
@@ -387,10 +387,10 @@ class Accept:
     async def _record(
         self, submission: Submission, fired: Sequence[AcceptedConversion] = ()
     ) -> Recorded:
-        """Commit a submission, unless it belongs to a preview that sends nothing."""
-        if (trace := current()) is not None:
-            trace.record_entries(submission.entries)
-            if trace.sends_nothing:
+        """Commit a submission, unless a watch of its request sends nothing."""
+        if (watch := current_watch()) is not None:
+            watch.record_entries(submission.entries)
+            if watch.sends_nothing:
                 return Recorded()
         began = 0 if self.traces is None else self.traces.now()
         recorded = await self._recorder.record(submission, fired)

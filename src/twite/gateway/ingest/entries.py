@@ -31,8 +31,14 @@ from twite.gateway.ports.events import (
     TagFired,
     TagPassed,
 )
-from twite.gateway.ports.tags import PREFIX, FiringResult, TagOutcome, TagRemark, TagStatus
-from twite.tags.template.tag_response import TagResponse
+from twite.gateway.ports.tags import (
+    PREFIX,
+    FiringResult,
+    ResponseAddition,
+    TagOutcome,
+    TagRemark,
+    TagStatus,
+)
 from twite.x.encode import batch_body, conversion_body
 
 _NO_CODES: Final[Mapping[str, int]] = {}
@@ -173,7 +179,7 @@ def suppressions(entries: Sequence[AcceptedConversion]) -> tuple[Suppressed, ...
     )
 
 
-def responses_of(firing: FiringResult, duplicates: Sequence[int]) -> tuple[TagResponse, ...]:
+def responses_of(firing: FiringResult, duplicates: Sequence[int]) -> tuple[ResponseAddition, ...]:
     """Return what the tags add to the response. For a duplicate, no tag runs."""
     return tuple(
         response

@@ -17,8 +17,7 @@ from twite.gateway.ingest.entries import (
     suppressions,
     tag_outcomes,
 )
-from twite.gateway.ports.tags import FiringResult, TagOutcome
-from twite.tags.template.tag_response import TagResponse
+from twite.gateway.ports.tags import FiringResult, ResponseAddition, TagOutcome
 
 
 class AcceptReceipt(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,7 +39,7 @@ class AcceptReceipt(msgspec.Struct, frozen=True, kw_only=True):
     held_indexes: tuple[int, ...] = ()
     suppressed_reasons: tuple[Suppressed, ...] = ()
     tags: tuple[TagOutcome, ...] = ()
-    responses: tuple[TagResponse, ...] = ()
+    responses: tuple[ResponseAddition, ...] = ()
     ignored: tuple[Ignored, ...] = ()
 
 

@@ -37,8 +37,8 @@ from twite.gateway.ingest.flaws import (
 from twite.gateway.ingest.receipts import AcceptReceipt, UncommittedRequest, receipt_of
 from twite.gateway.ingest.value_guard import ValueGuards
 from twite.gateway.ports.machine import Clock, Randomness
+from twite.gateway.ports.request_watch import sends_nothing
 from twite.gateway.ports.tags import FiringResult
-from twite.tags.preview.trace import sends_nothing
 
 NOTHING_FIRED: Final = FiringResult()
 

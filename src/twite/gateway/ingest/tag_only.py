@@ -5,13 +5,12 @@ from typing import Literal, Protocol, get_args
 
 import msgspec
 
-from twite.domain.submission import AcceptedConversion, Recorded, UnfiredTags
+from twite.domain.submission import AcceptedConversion, NotFiredReason, Recorded, UnfiredTags
 from twite.formats.event_data.of_native import event_of
 from twite.formats.native.answers import IdentifierWarning, Suppressed
 from twite.formats.native.read import ParsedNative
 from twite.gateway.ingest.receipts import AcceptReceipt
 from twite.gateway.ports.tags import FiringResult, TagRemark
-from twite.tags.container.plan import NotFiredReason
 
 Status = Literal["accepted", "duplicate", "held", "suppressed"]
 

@@ -5,11 +5,10 @@ from typing import Annotated, Any, Final, Literal, Self
 import msgspec
 
 from twite.domain.people.users import AuditEvent, Change, Result
-from twite.domain.secret import Masked, Secret
+from twite.domain.secret import Secret
 from twite.gateway.ports.events import ReloadResult
 from twite.gateway.ports.outbox import EditedBody
 from twite.gateway.ports.privacy import EraseStore
-from twite.tags.preview.trace import PreviewedRequest
 
 PATH: Final = "/-/desk"
 Delivery = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
@@ -20,7 +19,7 @@ Sealed = Annotated[bytes, msgspec.Meta(max_length=16_384)]
 class ControlCommand(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
 ):
-    """A command about deliveries, the vault, users, a person's data, or tag previews.
+    """A command about deliveries, the vault, users, a person's data, or the settings.
 
     `note` is the reason for discarding; `sure` lists deliveries to resend although X may have them.
     `edit` replaces the events and bodies of `edited`, and queues them; the histories keep `note`.
@@ -28,9 +27,8 @@ class ControlCommand(
     reads the key again and seals all secrets with it, and `reseal_letters` reseals some of the
     queued tag payloads after the delivery `after`. `audit_event` is written to the audit log.
     `erase` is one slice of an erasure. For users and API keys, `change` makes a change, and `note`
-    only writes the audit event. Passwords and keys are already hashed. `preview_open` opens a tag
-    preview session for the user named in the audit event; its tags send requests unless `note` is
-    "nothing". For `preview_read` and `preview_close`, `name` is the session. `reload` reads the
+    only writes the audit event. Passwords and keys are already hashed.
+    `reload` reads the
     settings again; with `dry_run`, it only compares them.
     """
 
@@ -45,9 +43,6 @@ class ControlCommand(
         "erase",
         "change",
         "note",
-        "preview_open",
-        "preview_read",
-        "preview_close",
         "reload",
     ]
     deliveries: tuple[Delivery, ...] | None = None
@@ -71,17 +66,6 @@ class ControlCommand(
         )
 
 
-class PreviewState(Masked, frozen=True, kw_only=True):
-    """A tag preview session: its token, its end in milliseconds, and its requests."""
-
-    in_repr = ("session",)
-    session: str
-    token: str
-    ends_at: int
-    version: int = 0
-    requests: tuple[PreviewedRequest, ...] = ()
-
-
 class ReloadReport(msgspec.Struct, frozen=True, kw_only=True):
     """What a reload changed, or would change in a dry run.
 
@@ -101,16 +85,14 @@ class ControlResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     """The number of changed deliveries or secrets, and why edits of deliveries were refused.
 
     `last` is where the next slice continues; None after the last slice. For an erasure see
-    gateway.operations. `result` is the result of a change of users or API keys. If no preview
-    session was opened, `why` is the reason. `reload` is the report of a reload.
+    gateway.operations. `result` is the result of a change of users or API keys. `reload` is the
+    report of a reload.
     """
 
     done: int
     refused: dict[int, str] = {}
     last: int | None = None
     result: Result | None = None
-    preview: PreviewState | None = None
-    why: str = ""
     reload: ReloadReport | None = None
 
 

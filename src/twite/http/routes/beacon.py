@@ -13,11 +13,10 @@ from twite.gateway.ports.tags import BrowserWait, EventOrigin
 from twite.http.cookies import BrowserCookies, called
 from twite.http.origins import PageVisit
 from twite.http.responses import FOR_GOOD, JSON, HttpResponse
-from twite.http.route import HttpRequest, in_our_shape, incoming_of, visitor_of
-from twite.http.tag_response import with_tags
+from twite.http.route import Authentication, HttpRequest, in_our_shape, incoming_of, visitor_of
 
 if TYPE_CHECKING:
-    from twite.tags.template.tag_response import TagResponse
+    from twite.gateway.ports.tags import ResponseAddition
 
 # This header tells the script that the gateway itself responded, and would respond to a retry in
 # the same way. Only then does the script drop its message.
@@ -39,10 +38,13 @@ class SomeRejected(msgspec.Struct, frozen=True, kw_only=True):
     rejected: tuple[RejectedItem, ...]
 
 
-async def page(request: HttpRequest) -> PageVisit:
+async def _page(request: HttpRequest) -> PageVisit:
     """Return the visit, if the page may post. Raises HttpRefusal (403, 429)."""
     request.remove_keys()
     return request.services.origins.visit(request.scope, request.query().get("s"))
+
+
+page: Final = Authentication(check=_page, refused=403, sample={"Origin": "https://shop.example"})
 
 
 def preflight(request: HttpRequest) -> HttpResponse:
@@ -62,7 +64,7 @@ async def answer(request: HttpRequest, visit: PageVisit) -> HttpResponse:
     beacon = read(request.body, seen) if posts else read_image(request.query_pairs(), seen)
     found = beacon.found
     rejected: tuple[RejectedConversion, ...] = ()
-    responses: tuple[TagResponse, ...] = ()
+    responses: tuple[ResponseAddition, ...] = ()
     if found.conversions or found.ignored:
         receipt = await services.accept.parsed(
             found,
@@ -88,7 +90,7 @@ async def answer(request: HttpRequest, visit: PageVisit) -> HttpResponse:
         answer = _response(rejected, beacon.places, (_NEVER_KEPT, *_FINAL, *cookies))
     else:
         answer = HttpResponse(status=200, body=GIF, headers=(*_IMAGE, *cookies))
-    return with_tags(answer, responses, browser, services.observer)
+    return services.with_additions(answer, responses, browser)
 
 
 def with_verdict(

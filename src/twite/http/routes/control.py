@@ -14,7 +14,6 @@ from twite.domain.people.users import Result
 from twite.gateway.operations.control import (
     ControlCommand,
     ControlResult,
-    PreviewState,
     changed,
 )
 from twite.gateway.ports.outbox import Discard, EditBodies, Move, Replay
@@ -22,16 +21,20 @@ from twite.gateway.ports.secret_store import CONTAINER
 from twite.gateway.x_account.credential_store import PREFIX
 from twite.http.authorization import bearer
 from twite.http.responses import CODES, NO_ROUTE, HttpRefusal, HttpResponse, error
-from twite.http.route import HttpRequest
+from twite.http.route import Authentication, HttpRequest
 from twite.http.services import HttpServices
-from twite.tags.preview.sessions import PreviewUnavailable
 
 
-async def control_token(request: HttpRequest) -> None:
+async def _control_token(request: HttpRequest) -> None:
     """Require the gateway's token. Raises HttpRefusal (404, as if the route did not exist)."""
     token, offered = request.services.control_token, bearer(request.headers)
     if token is None or offered is None or not token.matches(offered.decode("latin-1")):
         raise HttpRefusal(NO_ROUTE)
+
+
+control_token: Final = Authentication(
+    check=_control_token, refused=404, sample={"Authorization": "Bearer a-control-token"}
+)
 
 
 async def answer(request: HttpRequest, _caller: None) -> HttpResponse:
@@ -48,8 +51,6 @@ async def answer(request: HttpRequest, _caller: None) -> HttpResponse:
         done = await _of_users(order, request.services)
     elif order.do == "reload":
         done = await _of_settings(order, request.services)
-    elif order.do.startswith("preview_"):
-        done = await _of_previews(order, request.services)
     else:
         done = await _of_the_vault(order, request.services)
     return HttpResponse(status=200, body=_ENCODER.encode(done))
@@ -102,35 +103,6 @@ async def _of_settings(order: ControlCommand, services: HttpServices) -> Control
     return ControlResult(done=len(report.changes), reload=report)
 
 
-async def _of_previews(order: ControlCommand, services: HttpServices) -> ControlResult:
-    """Open, read or close a preview session. `done` is 0 if the session has ended."""
-    previews, audit_event = services.previews, order.audit_event
-    if audit_event is None:
-        raise _wrong("the audit event is missing")
-    if order.do == "preview_open":
-        if previews.shares_port:
-            return ControlResult(done=0, why=str(PreviewUnavailable()))
-        await services.people.note(audit_event)
-        session = previews.open(audit_event.who, sends_nothing=order.note == "nothing")
-    else:
-        found = previews.named(order.name, who=audit_event.who)
-        if found is None:
-            return ControlResult(done=0)
-        session = found
-    if order.do == "preview_close":
-        previews.close(session)
-    return ControlResult(
-        done=1,
-        preview=PreviewState(
-            session=session.id,
-            token=session.token.reveal(),
-            ends_at=session.ends_at,
-            version=session.version,
-            requests=tuple(session.requests),
-        ),
-    )
-
-
 async def _of_the_vault(order: ControlCommand, services: HttpServices) -> ControlResult:
     logins = services.logins
     if logins is None:
@@ -173,13 +145,18 @@ async def readyz(request: HttpRequest, _caller: None) -> HttpResponse:
     )
 
 
-async def this_machine_or_metrics_key(request: HttpRequest) -> None:
+async def _this_machine_or_metrics_key(request: HttpRequest) -> None:
     """Require this machine or a metrics key.
 
     Raises HttpRefusal (401). Source keys are refused, because the metrics cover every source.
     """
     if not (request.services.front.is_machine(request.scope) or await _has_key(request)):
         raise HttpRefusal(_METRICS_CLOSED)
+
+
+this_machine_or_metrics_key: Final = Authentication(
+    check=_this_machine_or_metrics_key, sample={"Authorization": "Bearer metrics-key"}
+)
 
 
 async def metrics(request: HttpRequest, _caller: None) -> HttpResponse:

@@ -8,6 +8,7 @@ import msgspec
 
 from twite.domain import fault
 from twite.domain.destination import Source
+from twite.domain.incoming_request import IncomingRequest
 from twite.domain.submission import Endpoint
 from twite.formats.event_data.conversions import parse_events
 from twite.formats.native.answers import ErrorBody, ErrorDetail, NativeReceipt, RejectedItem
@@ -18,7 +19,6 @@ from twite.gateway.ingest.receipts import AcceptReceipt
 from twite.gateway.ports.tags import EventOrigin
 from twite.http.responses import CODES, HttpRefusal, HttpResponse, error
 from twite.http.route import HttpRequest, visitor_of
-from twite.tags.template.sandbox import Incoming
 
 _IDEMPOTENCY_KEY: Final = re.compile(rb"[\x20-\x7e]{1,255}")
 
@@ -48,7 +48,7 @@ def taking(
     async def answer(request: HttpRequest, source: Source) -> HttpResponse:
         found = read(request, source)
         # The address and headers of the request are the server's, not the visitor's.
-        seen = Incoming(method=request.method, path=request.path)
+        seen = IncomingRequest(method=request.method, path=request.path)
         receipt = await request.services.accept.parsed(
             found, source=source, endpoint=endpoint, origin=EventOrigin(request=seen)
         )

@@ -36,10 +36,11 @@ from twite.http.authorization import WRONG_KEY, bearer
 from twite.http.cookies import BrowserCookies, Headers, called
 from twite.http.origins import PageVisit
 from twite.http.responses import JSON, HttpRefusal, HttpResponse
-from twite.http.route import HttpRequest, incoming_of, visitor_of
+from twite.http.route import Authentication, HttpRequest, incoming_of, visitor_of
 from twite.http.routes.beacon import GIF
-from twite.http.tag_response import STREAMS, with_tags
 
+# The query parameter of a script that expects a stream of messages.
+STREAMS: Final = "richsstsse"
 # Request headers for which Stape's tag needs a preflight. [seen DC]
 _READS: Final = (
     b"content-type,set-cookie,x-robots-tag,x-gtm-server-preview,x-stape-preview,x-stape-app-version"
@@ -66,7 +67,7 @@ class TagFormat(msgspec.Struct, frozen=True, kw_only=True):
     keeps_client: bool = False
 
 
-async def page_or_key(request: HttpRequest) -> Source | PageVisit:
+async def _page_or_key(request: HttpRequest) -> Source | PageVisit:
     """Return the source whose key the request carries, or the visit, if the page may post.
 
     Raises HttpRefusal (401, 403, 429).
@@ -81,6 +82,11 @@ async def page_or_key(request: HttpRequest) -> Source | PageVisit:
     if source is None:
         raise HttpRefusal(WRONG_KEY)
     return source
+
+
+page_or_key: Final = Authentication(
+    check=_page_or_key, refused=403, sample={"Origin": "https://shop.example"}
+)
 
 
 def preflight(request: HttpRequest) -> HttpResponse:
@@ -131,7 +137,7 @@ def taking(
         if visit is None:
             return answer
         browser = _browser_cookies(request, visit, tagged, visitor)
-        answer = with_tags(answer, receipt.responses, browser, request.services.observer)
+        answer = request.services.with_additions(answer, receipt.responses, browser)
         cookies = browser.of_click(click_of(tagged.events, visitor))
         if form.keeps_client:
             cookies += browser.of_client(tagged.client)

@@ -16,7 +16,7 @@ from twite.domain.errors import LedgerUnavailable, QueueFull
 from twite.formats.native.answers import ErrorBody
 from twite.gateway.ingest.receipts import XAcceptReceipt, XAcceptRefusal
 from twite.http.responses import JSON, HttpRefusal, HttpResponse, answer_to
-from twite.http.route import HttpRequest
+from twite.http.route import Authentication, HttpRequest
 from twite.x import oauth1, spec
 
 _TOKEN_HEADER: Final = spec.PIXEL_TOKEN_HEADER.lower().encode()
@@ -67,7 +67,7 @@ class XRefusal(HttpRefusal):
     """An exception that ends a request, with a response in X's format."""
 
 
-async def pixel_credentials(request: HttpRequest) -> Destination:
+async def _pixel_credentials(request: HttpRequest) -> Destination:
     """Return the pixel with the client's credentials. If a pixel has two sets, both are accepted.
 
     Raises XRefusal (401, 404).
@@ -85,6 +85,11 @@ async def pixel_credentials(request: HttpRequest) -> Destination:
         elif isinstance(credentials, OAuthKeys) and _signed(credentials, request):
             return destination
     raise XRefusal(unauthorized(request))
+
+
+pixel_credentials: Final = Authentication(
+    check=_pixel_credentials, sample={"X-Pixel-Token": "emulator-pixel-token-o8z6j"}
+)
 
 
 async def answer(request: HttpRequest, destination: Destination) -> HttpResponse:
@@ -251,13 +256,16 @@ _ENCODER: Final = msgspec.json.Encoder()
 _DECODER: Final = msgspec.json.Decoder(ErrorBody)
 
 
-async def key_in_path(request: HttpRequest) -> Source:
+async def _key_in_path(request: HttpRequest) -> Source:
     """Return the source whose key is in the path. Raises XRefusal (401)."""
     key = request.parameters["source_key"].encode("utf-8", "surrogateescape")
     source = request.services.keys.find(key)
     if source is None:
         raise XRefusal(unauthorized(request))
     return source
+
+
+key_in_path: Final = Authentication(check=_key_in_path)
 
 
 async def answer_stape(request: HttpRequest, source: Source) -> HttpResponse:

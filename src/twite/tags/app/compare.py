@@ -9,7 +9,7 @@ import msgspec
 
 from twite.domain.errors import MalformedRequest
 from twite.domain.json_tree import Tree
-from twite.gateway.ports.tags import ContainerConfig, PersonHandling
+from twite.domain.submission import NotFiredReason
 from twite.redaction.scrub_event import scrubbed_event
 from twite.tags.app.compare_endpoints import CompareEndpoints, reads_of
 from twite.tags.compare.capture import CapturedCase, CapturedRequest
@@ -24,13 +24,13 @@ from twite.tags.container.plan import (
     DECIDED,
     FiredTag,
     FiringPlan,
-    NotFiredReason,
     PendingTriggers,
     client_name,
     only,
     plan,
 )
 from twite.tags.container.values import EventContext
+from twite.tags.ports.tags import ContainerConfig, PersonHandling
 from twite.tags.run.readable_request import kept, readable
 from twite.tags.run.variables import (
     PendingVariable,

@@ -15,6 +15,7 @@ from twite.consent.verdict import judging
 from twite.domain.consent import ConsentAction
 from twite.domain.destination import Destination, Source
 from twite.domain.errors import MalformedRequest
+from twite.domain.incoming_request import IncomingRequest
 from twite.domain.json_tree import Tree
 from twite.domain.secret import Masked
 from twite.formats.data_tag import read as data_tag
@@ -29,7 +30,6 @@ from twite.gateway.ports.tags import policy_for
 from twite.machine.system import SystemClock
 from twite.tags.compare.capture import CapturedCase
 from twite.tags.container.parts import ReadFields
-from twite.tags.template.sandbox import Incoming
 
 
 class EndpointResult(Masked, frozen=True, kw_only=True):
@@ -67,7 +67,7 @@ class CompareEndpoints:
         source = self._source(case.request)
         return [self._entered(event, case, source) for event in _events(case)]
 
-    def _source(self, request: Incoming) -> Source:
+    def _source(self, request: IncomingRequest) -> Source:
         """Return the source with the origin of the request's page, or else the first possible."""
         headers = dict(request.headers)
         origin = headers.get("origin") or _origin(headers.get("referer", ""))
@@ -105,7 +105,7 @@ class CompareEndpoints:
         return None if verdict.action is ConsentAction.SEND else verdict.reason
 
 
-def reads_of(request: Incoming) -> ReadFields | None:
+def reads_of(request: IncomingRequest) -> ReadFields | None:
     return _READS.get(request.path)
 
 
@@ -125,7 +125,7 @@ def _events(case: CapturedCase) -> Iterator[Event]:
     yield from _read(reads, request)
 
 
-def _read(reads: ReadFields, request: Incoming) -> Sequence[Event]:
+def _read(reads: ReadFields, request: IncomingRequest) -> Sequence[Event]:
     body = (request.body or "").encode("utf-8", "surrogatepass")
     if reads is ReadFields.GA4:
         return ga4.read(request.query, body).readable

@@ -19,7 +19,6 @@ from twite.gateway.ports.events import Observer
 from twite.gateway.ports.machine import Randomness
 from twite.gateway.ports.secret_store import Seal
 from twite.gateway.ports.store import Store
-from twite.gateway.ports.tags import ContainerConfig, rules_of
 from twite.http.cookies import registrable_domain
 from twite.machine.system import SystemClock
 from twite.tags.app.tags import clients_of, may_send
@@ -27,6 +26,7 @@ from twite.tags.clients.clients import Clients
 from twite.tags.clients.effects import ClientEvents, ClientOutbound
 from twite.tags.engines.process.engine_server import EngineServer
 from twite.tags.google.requests import GoogleClient
+from twite.tags.ports.tags import ContainerConfig, rules_of
 from twite.tags.preview.sessions import PreviewSessions
 from twite.tags.run.batch_sender import TagWorkers
 from twite.tags.run.container_calls import ContainerCalls

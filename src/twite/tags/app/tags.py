@@ -16,8 +16,8 @@ from twite.gateway.ports.machine import Clock
 from twite.gateway.ports.queries import Queries
 from twite.gateway.ports.secret_store import SecretStore
 from twite.gateway.ports.store import Store
-from twite.gateway.ports.tags import ContainerConfig, SuppliedHeaders
 from twite.gateway.ports.transport import always
+from twite.tags.ports.tags import ContainerConfig, SuppliedHeaders
 from twite.tags.settings.containers import with_those_of
 from twite.tags.settings.tag_settings import TagSettings
 from twite.tags.settings.tags import company_of

@@ -11,17 +11,18 @@ from twite.config.collected_errors import combined
 from twite.config.server_tables import StapeHeaders
 from twite.config.toml import IN_CLEAR_TEXT
 from twite.domain.errors import SettingsError
+from twite.domain.incoming_request import IncomingRequest
 from twite.domain.json_tree import Tree
 from twite.domain.secret import Secret
 from twite.domain.times import SECOND
 from twite.gateway.ports.events import GatewayEvent, TagSaid
-from twite.gateway.ports.tags import ANY_HOST
 from twite.gateway.ports.transport import Response
 from twite.http.cookies import registrable_domain
 from twite.machine.system import SystemClock
 from twite.senders.web import PublicWeb
 from twite.tags.engines.process.engine_server import EngineServer
 from twite.tags.google.requests import GoogleClient
+from twite.tags.ports.tags import ANY_HOST
 from twite.tags.run.first_turn import FirstTurns, after_first_turn
 from twite.tags.run.outbound import RunContext
 from twite.tags.run.outcome import RunOutcome
@@ -32,7 +33,6 @@ from twite.tags.runtime.engine_pool import EnginePool, TemplateStorage
 from twite.tags.settings.tables import TagTable
 from twite.tags.settings.tags import container_config
 from twite.tags.template.effects import HttpEffect
-from twite.tags.template.sandbox import Incoming
 from twite.tags.template.tag_response import ResponseSite, joined
 
 _NAME = "try"
@@ -58,7 +58,7 @@ async def try_tag(
     *,
     fields: Mapping[str, Tree],
     event: dict[str, Tree],
-    request: Incoming,
+    request: IncomingRequest,
     local_url: str,
 ) -> TagTrial:
     """Run a template as for an event from a browser. Every request goes to `local_url`.

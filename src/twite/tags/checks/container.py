@@ -11,10 +11,10 @@ from typing import Final
 
 from twite.config.settings import Settings
 from twite.domain.errors import NotOpened, SettingsError
+from twite.domain.incoming_request import IncomingRequest
 from twite.domain.json_tree import Tree
 from twite.domain.plural import plural
 from twite.gateway.ports.findings import CheckFinding, failed, passed, warning
-from twite.gateway.ports.tags import NoGoogleToken, PersonHandling, TagRule
 from twite.tags.app.compare import Comparison
 from twite.tags.app.compare_endpoints import CompareEndpoints
 from twite.tags.app.compare_settings import sealed_of, with_one_rule
@@ -25,6 +25,8 @@ from twite.tags.container.secrets import places
 from twite.tags.container.values import EventContext
 from twite.tags.engines.process.code_check import CodeCheck
 from twite.tags.google_requests.bigquery import SCOPE
+from twite.tags.ports.google import NoGoogleToken
+from twite.tags.ports.tags import PersonHandling, TagRule
 from twite.tags.run.readable_request import (
     may_run_container,
     readable,
@@ -34,7 +36,6 @@ from twite.tags.settings.containers import load_container, with_secrets
 from twite.tags.settings.tag_settings import TagSettings
 from twite.tags.settings.templates import placed
 from twite.tags.template.form import GOOGLE_SERVICES, google_calls
-from twite.tags.template.sandbox import Incoming
 from twite.tags.template.template import Template, TemplateUnusable
 
 _NOW: Final = 1_764_000_000_000
@@ -120,7 +121,7 @@ class _Runs:
         occasion = EventContext(
             event={**self._event, **sample},
             now=_NOW,
-            request=Incoming(method="POST", path="/data"),
+            request=IncomingRequest(method="POST", path="/data"),
             consent=_AGREED,
             draw=1,
         )

@@ -14,12 +14,12 @@ from urllib.parse import urlsplit
 import msgspec
 
 from twite.domain.errors import ClientFailed, MalformedRequest, TemplatePaused, TemplatesBusy
+from twite.domain.incoming_request import IncomingRequest
 from twite.domain.json_tree import Tree
 from twite.domain.times import MINUTE, SECOND
 from twite.formats.ga4 import read as ga4
 from twite.gateway.ports.events import ClientSaid, Observer, ProblemSeen, SilentObserver
 from twite.gateway.ports.machine import Clock, Randomness
-from twite.gateway.ports.tags import completed
 from twite.tags.clients.conversation import (
     ClientConversation,
     ClientEffects,
@@ -28,13 +28,14 @@ from twite.tags.clients.conversation import (
     in_short,
 )
 from twite.tags.container.values import Unfilled
+from twite.tags.ports.tags import completed
 from twite.tags.preview.trace import current
 from twite.tags.runtime.client_engines import ClientEngines
 from twite.tags.runtime.engine_pool import TemplateStorage
 from twite.tags.runtime.tag_log import ClientLines, RunLines, TagLogLine
 from twite.tags.template.effects import ClaimEffect, Forget, Keep, LogEffect
 from twite.tags.template.response import ClientResponse
-from twite.tags.template.sandbox import Call, ContainerVersion, Incoming, Turn
+from twite.tags.template.sandbox import Call, ContainerVersion, Turn
 from twite.tags.template.tag_response import ResponseSite
 
 WITHIN: Final = 20 * SECOND
@@ -79,7 +80,7 @@ class Clients:
         return bool(self.clients)
 
     async def answer(
-        self, request: Incoming, *, charge: Callable[[float], None]
+        self, request: IncomingRequest, *, charge: Callable[[float], None]
     ) -> ClientResponse | None:
         """Return the answer of the client that claims the request; None if no client does.
 
@@ -95,7 +96,7 @@ class Clients:
             self._asking -= 1
 
     async def _asked(
-        self, request: Incoming, charge: Callable[[float], None]
+        self, request: IncomingRequest, charge: Callable[[float], None]
     ) -> ClientResponse | None:
         broken: TemplatePaused | ClientFailed | None = None
         for client in self.clients:
@@ -135,7 +136,7 @@ class Clients:
             talk.cancel()
         await asyncio.gather(*talks, return_exceptions=True)
 
-    def _call(self, client: TemplateClient, request: Incoming) -> Call:
+    def _call(self, client: TemplateClient, request: IncomingRequest) -> Call:
         request = completed(request, client.headers)
         now, seed = self.clock.now(), int(self.randomness.fraction() * (1 << 48))
         return Call(
@@ -161,7 +162,7 @@ class Clients:
         if not turn.done or turn.listening:
             await self.runs.end(client.name, turn.run)
 
-    def _site(self, client: TemplateClient, request: Incoming) -> ResponseSite:
+    def _site(self, client: TemplateClient, request: IncomingRequest) -> ResponseSite:
         """Return the site where tags may set cookies, which they may only for its own pages."""
         host, page = host_of(request).lower(), _page_of(request)
         site = self.registrable(host)
@@ -189,7 +190,7 @@ class Clients:
     async def _claimed(
         self,
         client: TemplateClient,
-        request: Incoming,
+        request: IncomingRequest,
         turn: Turn,
         lines: RunLines,
         charge: Callable[[float], None],
@@ -217,7 +218,7 @@ class Clients:
             self._asking += 1
 
 
-def _page_of(request: Incoming) -> str:
+def _page_of(request: IncomingRequest) -> str:
     """Return the host of the page that sent the request; "" if the request names none."""
     headers = dict(request.headers)
     try:
@@ -226,7 +227,7 @@ def _page_of(request: Incoming) -> str:
         return ""
 
 
-def extracted(request: Incoming) -> list[dict[str, Tree]] | None:
+def extracted(request: IncomingRequest) -> list[dict[str, Tree]] | None:
     """Return the events of a GA4 hit as Google's client creates them; None for other requests."""
     try:
         hits = ga4.read(request.query, (request.body or "").encode("utf-8", "replace"))
@@ -239,7 +240,7 @@ def extracted(request: Incoming) -> list[dict[str, Tree]] | None:
     return msgspec.convert([seen | dict(event) for event in hits.readable], list[dict[str, Tree]])
 
 
-def host_of(request: Incoming) -> str:
+def host_of(request: IncomingRequest) -> str:
     """Return the host name of the request, without port; "" if it has none."""
     named = dict(request.headers).get("host", "")
     return named.rpartition("]")[0] + "]" if named.startswith("[") else named.partition(":")[0]

@@ -14,12 +14,13 @@ from typing import Protocol
 
 from twite.domain.destination import Source
 from twite.domain.errors import ClientFailed
+from twite.domain.incoming_request import IncomingRequest
 from twite.domain.json_tree import Tree
 from twite.domain.secret import Masked, Secret
-from twite.gateway.ports.tags import ContainerRun, SuppliedHeaders
 from twite.redaction.secrets import without_secrets
 from twite.tags.container import parts
 from twite.tags.container.values import EventContext, Values, given_fields
+from twite.tags.ports.tags import ContainerRun, SuppliedHeaders
 from twite.tags.preview.trace import RunRecorder, current
 from twite.tags.runtime.client_engines import ClientEngines
 from twite.tags.runtime.engine_pool import TemplateStorage
@@ -37,7 +38,7 @@ from twite.tags.template.effects import (
 )
 from twite.tags.template.fields import fill
 from twite.tags.template.response import ClientResponse, InvalidResponse, added
-from twite.tags.template.sandbox import EffectAnswer, Incoming, Turn
+from twite.tags.template.sandbox import EffectAnswer, Turn
 from twite.tags.template.tag_response import ResponseSite, beneath, joined
 from twite.tags.template.template import Template
 from twite.tags.template.texts import UNDEFINED, Value
@@ -69,7 +70,7 @@ class TemplateClient(Masked, frozen=True, kw_only=True):
     allow_hosts: frozenset[str] = frozenset()
     headers: SuppliedHeaders = ()
 
-    def fields_for(self, request: Incoming, *, now: int, draw: int = 0) -> dict[str, Tree]:
+    def fields_for(self, request: IncomingRequest, *, now: int, draw: int = 0) -> dict[str, Tree]:
         """Return the fields with variables replaced by their values; `draw` is the random seed.
 
         Raises Unfilled.
@@ -91,7 +92,7 @@ class RunsContainer(Protocol):
         self,
         event: Mapping[str, Tree],
         *,
-        request: Incoming,
+        request: IncomingRequest,
         client: TemplateClient,
         waits: bool,
     ) -> ContainerRun:
@@ -132,7 +133,7 @@ class ClientConversation:
     """
 
     client: TemplateClient
-    request: Incoming
+    request: IncomingRequest
     runs: ClientEngines
     container: RunsContainer
     outbound: ClientEffects

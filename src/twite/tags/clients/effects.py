@@ -4,22 +4,25 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 from twite.domain.destination import Destination
+from twite.domain.incoming_request import IncomingRequest
 from twite.domain.json_tree import Tree
 from twite.domain.submission import Endpoint
 from twite.formats.event_data.conversions import parse_events
 from twite.formats.page_visit import Visitor, cookies_of
 from twite.gateway.ingest.accept import Accept
 from twite.gateway.ports.machine import Clock
-from twite.gateway.ports.tags import BrowserWait, ContainerRun, EventOrigin
+from twite.gateway.ports.tags import BrowserWait, EventOrigin
 from twite.gateway.ports.transport import NoResponse, Web, WebRequest
 from twite.tags.clients.conversation import TemplateClient
 from twite.tags.google.calls import GoogleCalls, GoogleResponse, InsertIds, LogMessage
 from twite.tags.google.requests import GoogleClient, GoogleRequestDenied
 from twite.tags.google_requests.request import GoogleRequest
+from twite.tags.ports.tags import ContainerRun
 from twite.tags.run.outbound import answer_of
 from twite.tags.run.to_x import ToX
 from twite.tags.template.effects import HttpEffect, Service
-from twite.tags.template.sandbox import EffectAnswer, Incoming
+from twite.tags.template.sandbox import EffectAnswer
+from twite.tags.template.tag_response import tag_responses
 
 
 class ClientEvents:
@@ -41,7 +44,7 @@ class ClientEvents:
         self,
         event: Mapping[str, Tree],
         *,
-        request: Incoming,
+        request: IncomingRequest,
         client: TemplateClient,
         waits: bool,
     ) -> ContainerRun:
@@ -60,10 +63,10 @@ class ClientEvents:
                 request=request, client=client.name, waits=BrowserWait() if waits else None
             ),
         )
-        return ContainerRun(tags=receipt.tags, responses=receipt.responses)
+        return ContainerRun(tags=receipt.tags, responses=tag_responses(receipt.responses))
 
 
-def _visitor(request: Incoming, *, now: int) -> Visitor:
+def _visitor(request: IncomingRequest, *, now: int) -> Visitor:
     """Return the visitor of the event.
 
     The template's data about the visitor is trusted, because the operator chose the template.

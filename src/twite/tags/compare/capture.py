@@ -19,8 +19,8 @@ from typing import Final
 import msgspec
 
 from twite.domain.errors import OperatorError
+from twite.domain.incoming_request import IncomingRequest
 from twite.domain.json_tree import Tree
-from twite.tags.template.sandbox import Incoming
 
 
 class CaptureUnusable(OperatorError):
@@ -58,7 +58,7 @@ class CapturedCase(msgspec.Struct, frozen=True, kw_only=True):
 
     line: int
     event: Mapping[str, Tree] | None = None
-    request: Incoming = Incoming()
+    request: IncomingRequest = IncomingRequest()
     client: str = ""
     now: int = 0
     sent: tuple[CapturedRequest, ...] = ()
@@ -84,7 +84,7 @@ def read_cases(lines: Iterable[bytes]) -> tuple[CapturedCase, ...]:
             case = msgspec.structs.replace(
                 case,
                 event=read.event,
-                request=read.request or Incoming(),
+                request=read.request or IncomingRequest(),
                 client=read.client,
                 now=read.now,
             )
@@ -102,9 +102,9 @@ class WrittenRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     body: str | None = None
     remote_address: str = ""
 
-    def incoming(self) -> Incoming:
+    def incoming(self) -> IncomingRequest:
         """Return the request as templates read it."""
-        return Incoming(
+        return IncomingRequest(
             method=self.method.upper(),
             path=self.path,
             query=self.query.removeprefix("?"),
@@ -145,7 +145,7 @@ class _Logged(msgspec.Struct, frozen=True, rename="pascal"):
 class _Read(msgspec.Struct, kw_only=True):
     trace: str
     event: Mapping[str, Tree] | None = None
-    request: Incoming | None = None
+    request: IncomingRequest | None = None
     client: str = ""
     now: int = 0
     sent: tuple[CapturedRequest, ...] = ()

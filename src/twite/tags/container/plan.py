@@ -8,12 +8,12 @@ transformations: first allow, then set, then exclude.
 """
 
 from collections.abc import Mapping
-from enum import StrEnum
 from typing import Final
 
 import msgspec
 
 from twite.domain.json_tree import Tree
+from twite.domain.submission import NotFiredReason
 from twite.domain.times import spelled
 from twite.tags.container.conditions import holds
 from twite.tags.container.parts import (
@@ -74,15 +74,6 @@ class FiredTag(msgspec.Struct, frozen=True, kw_only=True):
 
     def __repr__(self) -> str:
         return f"FiredTag({self.tag.name})"
-
-
-class NotFiredReason(StrEnum):
-    PAUSED = "paused"  # by the container or the operator, or outside its schedule
-    CONSENT = "consent"  # a signal that it requires is not granted
-    TRIGGER = "trigger"  # no trigger matches
-    EXCEPTION = "exception"  # an exception matches
-    BESIDE = "beside"  # a setup or teardown tag that it needs does not run
-    UNFILLED = "unfilled"  # its fields, or a condition, cannot be evaluated
 
 
 class SkippedTag(msgspec.Struct, frozen=True):

@@ -9,11 +9,11 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 import msgspec
 
+from twite.domain.incoming_request import IncomingRequest
 from twite.domain.json_tree import Tree
 from twite.tags.container.conditions import Match, regex_match
 from twite.tags.container.parts import EVENT, Container, ValueFormat, Variable, VariableSource
 from twite.tags.template.fields import fill
-from twite.tags.template.sandbox import Incoming
 from twite.tags.template.template import Template
 from twite.tags.template.texts import DEEPEST, UNDEFINED, TooLong, Value, filled, number_of, text_of
 
@@ -86,7 +86,7 @@ class EventContext(msgspec.Struct, frozen=True, kw_only=True):
 
     event: Mapping[str, Tree]
     now: int
-    request: Incoming = Incoming()
+    request: IncomingRequest = IncomingRequest()
     client: str = ""
     debug: bool = False
     consent: Mapping[str, bool] = {}
@@ -257,18 +257,18 @@ def _finite(value: Value) -> float | None:
     return number if abs(number) <= _SAFE else None
 
 
-def _header(request: Incoming, name: str) -> Value:
+def _header(request: IncomingRequest, name: str) -> Value:
     found = [value for key, value in request.headers if key == name.lower()]
     return ", ".join(found) if found else UNDEFINED
 
 
-def _parameter(request: Incoming, name: str) -> Value:
+def _parameter(request: IncomingRequest, name: str) -> Value:
     """Return the first value, decoded, like getRequestQueryParameter."""
     pairs = parse_qsl(request.query, keep_blank_values=True, errors="replace")
     return next((value for key, value in pairs if key == name), UNDEFINED)
 
 
-def _cookie(request: Incoming, name: str, *, decode: bool) -> Value:
+def _cookie(request: IncomingRequest, name: str, *, decode: bool) -> Value:
     for key, header in request.headers:
         for pair in header.split(";") if key == "cookie" else ():
             called, is_pair, value = pair.partition("=")

@@ -15,10 +15,10 @@ import msgspec
 
 from twite.domain.secret import Secret
 from twite.domain.times import SECOND
-from twite.gateway.ports.tags import GoogleToken, NoGoogleToken
 from twite.senders.http import read_into
 from twite.tags.google.google_key import ServiceKey, signer_of
 from twite.tags.google.requests import GoogleEndpoints
+from twite.tags.ports.google import GoogleToken, NoGoogleToken
 
 if TYPE_CHECKING:
     from google.auth.credentials import Scoped

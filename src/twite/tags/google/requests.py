@@ -9,8 +9,8 @@ import msgspec
 from twite.domain.secret import Secret
 from twite.domain.times import MINUTE, SECOND
 from twite.gateway.ports.machine import Clock
-from twite.gateway.ports.tags import GoogleTokenSource, NoGoogleToken
 from twite.gateway.ports.transport import NoResponse, Response, WebRequest
+from twite.tags.ports.google import GoogleTokenSource, NoGoogleToken
 
 if TYPE_CHECKING:
     from yarl import URL

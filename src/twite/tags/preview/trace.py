@@ -5,13 +5,14 @@ to no session.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from contextvars import ContextVar
 from copy import copy
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 import msgspec
 
+from twite.domain.incoming_request import IncomingRequest
 from twite.domain.submission import AcceptedConversion
+from twite.gateway.ports.request_watch import current_watch
 from twite.gateway.ports.tags import PREFIX
 from twite.redaction.mask_line import LineMask
 from twite.redaction.mask_text import network
@@ -25,7 +26,7 @@ from twite.tags.template.effects import (
     Service,
     SetCookie,
 )
-from twite.tags.template.sandbox import EffectAnswer, Incoming, RunResult, Turn
+from twite.tags.template.sandbox import EffectAnswer, RunResult, Turn
 from twite.tags.template.texts import UNDEFINED
 
 if TYPE_CHECKING:
@@ -131,7 +132,11 @@ class RequestTrace:
     def sends_nothing(self) -> bool:
         return self.seen.sent_nothing
 
-    def request(self, request: Incoming, *, client: str) -> None:
+    @property
+    def is_active(self) -> bool:
+        return self.handling()
+
+    def request(self, request: IncomingRequest, *, client: str) -> None:
         """Record the request as tags and clients see it."""
         self.seen.client = self.seen.client or self.shortened(client)
         self.seen.address = network(request.remote_address)
@@ -336,24 +341,6 @@ def _as_json(value: object) -> str:
         return LEFT_OUT
 
 
-_CURRENT: Final[ContextVar[RequestTrace | None]] = ContextVar("previewed_request", default=None)
-
-
 def current() -> RequestTrace | None:
     """Return the trace of the request that is being handled; None if it is not previewed."""
-    trace = _CURRENT.get()
-    return trace if trace is not None and trace.handling() else None
-
-
-def set_current(trace: RequestTrace | None) -> None:
-    """Record in the trace what this task and its child tasks do.
-
-    A server may handle the next request of a connection in a child task: that task sets None.
-    """
-    _CURRENT.set(trace)
-
-
-def sends_nothing() -> bool:
-    """Whether the request that is being handled is neither stored nor sent."""
-    trace = current()
-    return trace is not None and trace.sends_nothing
+    return cast("RequestTrace | None", current_watch())  # only preview sessions set a watch

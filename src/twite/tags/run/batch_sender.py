@@ -24,7 +24,7 @@ from twite.gateway.ports.events import Attempted, Observer, ProblemPlace, Proble
 from twite.gateway.ports.machine import Randomness
 from twite.gateway.ports.outbox import DeliveryStore
 from twite.gateway.ports.secret_store import Seal
-from twite.gateway.ports.tags import ContainerConfig, TagRule, rules_of
+from twite.tags.ports.tags import ContainerConfig, TagRule, rules_of
 from twite.tags.run.outbound import RunContext
 from twite.tags.run.outcome import (
     MOST_LOOK_UPS,
@@ -262,17 +262,20 @@ class TagWorkers:
     randomness: Randomness
     observer: Observer
     seal: Seal | None
-    _of: dict[str, ContainerConfig] = field(init=False)
+    _by_pixel: dict[str, tuple[ContainerConfig, TagRule]] = field(init=False)
     holding: set[int] = field(init=False, default_factory=set)
     rules: tuple[TagRule, ...] = field(init=False)
 
     def __post_init__(self) -> None:
-        self._of = {rule.pixel: config for config, rule in rules_of(self.container_configs)}
-        self.rules = tuple(rule for _, rule in rules_of(self.container_configs))
+        self._by_pixel = {
+            rule.pixel: (config, rule) for config, rule in rules_of(self.container_configs)
+        }
+        self.rules = tuple(rule for _, rule in self._by_pixel.values())
 
     def make_worker(
-        self, rule: TagRule, *, past: Sequence[tuple[int, int]], pause: Pause | None
+        self, pixel: str, *, past: Sequence[tuple[int, int]], pause: Pause | None
     ) -> Worker:
+        container_config, rule = self._by_pixel[pixel]
         circuit_breaker = CircuitBreaker(
             pixel=rule.pixel,
             state=self.delivery_store,
@@ -285,7 +288,7 @@ class TagWorkers:
         # claims expire.
         lease = max(_SHORTEST_LEASE, 3 * rule.timeout)
         batch_handler = TagBatchSender(
-            container_config=self._of[rule.pixel],
+            container_config=container_config,
             rule=rule,
             run_context=self.run_context,
             delivery_store=self.delivery_store,

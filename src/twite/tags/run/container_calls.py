@@ -26,8 +26,9 @@ from twite.formats.page_visit import Visitor, cookies_of
 from twite.formats.parsed_request import ParsedRequest
 from twite.gateway.ingest.accept import Accept
 from twite.gateway.ingest.receipts import AcceptReceipt
-from twite.gateway.ports.tags import EventOrigin, TagCall
-from twite.tags.preview.trace import RequestTrace, set_current
+from twite.gateway.ports.request_watch import set_watch
+from twite.tags.ports.tags import CreatedEventOrigin, TagCall
+from twite.tags.preview.trace import RequestTrace
 from twite.tags.run.payload import TagPayload, persons_in
 
 MOST_NESTED: Final = 5
@@ -119,12 +120,12 @@ class ContainerCalls:
         source: Source,
         trace: RequestTrace | None,
     ) -> AcceptReceipt:
-        set_current(None if trace is None else trace.prolonged())
+        set_watch(None if trace is None else trace.prolonged())
         return await self._accept.parsed(
             self._found(event, call, payload, source),
             source=source,
             endpoint=Endpoint.TAG,
-            origin=EventOrigin(
+            origin=CreatedEventOrigin(
                 request=payload.request,
                 client=payload.client,
                 from_page=payload.from_page,

@@ -22,19 +22,18 @@ from twite.formats.event_data.conversions import SPELLINGS
 from twite.gateway.ports.events import Observer, SilentObserver
 from twite.gateway.ports.privacy import Privacy
 from twite.gateway.ports.secret_store import Seal
-from twite.gateway.ports.tags import (
-    ContainerConfig,
-    EventOrigin,
-    FiringResult,
-    PersonHandling,
-    TagCall,
-    TagRemark,
-    TagRule,
-    rules_of,
-)
+from twite.gateway.ports.tags import EventOrigin, FiringResult, TagRemark
 from twite.tags.container import parts
 from twite.tags.container.plan import FiredTag, FiringPlan, PendingTriggers
 from twite.tags.container.values import EventContext
+from twite.tags.ports.tags import (
+    ContainerConfig,
+    PersonHandling,
+    TagCall,
+    TagRule,
+    call_of,
+    rules_of,
+)
 from twite.tags.preview.trace import current
 from twite.tags.run.first_turn import WITHIN, FirstTurns, after_first_turn
 from twite.tags.run.parsed_event import OTHER, ParsedTagEvent
@@ -184,7 +183,7 @@ class TagDispatcher:
                 position=position,
             )
             if self._draws:
-                draw = self._draw(parsed, origin.call)
+                draw = self._draw(parsed, call_of(origin))
                 occasion = parsed.occasion = structs.replace(occasion, draw=draw)
             preview = None
             if trace is not None:
@@ -223,7 +222,7 @@ class TagDispatcher:
         for index, (parsed, fired, rule, payload, of_conversion) in enumerate(found, first):
             if index in responses:
                 payload = after_first_turn(payload, first_turns[index], responses[index])  # noqa: PLW2901  # the payload of the durable run
-            entry = self._entry(parsed, fired, rule, payload, index=index, call=origin.call)
+            entry = self._entry(parsed, fired, rule, payload, index=index, call=call_of(origin))
             entries.append(_held_with(entry, held, of_conversion))
         return FiringResult(fired=tuple(entries), unfired=tuple(unfired), responses=responses)
 
@@ -306,7 +305,7 @@ class TagDispatcher:
             draw=occasion.draw,
             source=parsed.source.name if rule.pixel in self._calling else "",
             from_page=origin.from_page and rule.pixel in self._calling,
-            call=origin.call,
+            call=call_of(origin),
             preview="" if (trace := current()) is None else trace.id,
             pending=pending,
         )
@@ -362,7 +361,5 @@ def _without_fire(
     for passed in planned.passed:
         rule = container_config.rules.get(passed.tag)
         if rule is not None and rule.listens_to(source):
-            found.append(
-                UnfiredTags(tag=rule.pixel, bar=passed.bar.value, why=passed.why, index=index)
-            )
+            found.append(UnfiredTags(tag=rule.pixel, bar=passed.bar, why=passed.why, index=index))
     return found

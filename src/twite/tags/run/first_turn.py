@@ -16,10 +16,10 @@ import msgspec
 
 from twite.domain.times import SECOND
 from twite.gateway.ports.events import FirstTurnEnded, Observer, ProblemPlace, ProblemSeen
-from twite.gateway.ports.tags import ContainerConfig, TagRule
 from twite.redaction.mask_line import LineMask
 from twite.tags.container.plan import FiredTag
 from twite.tags.ports.engines import EngineLost
+from twite.tags.ports.tags import ContainerConfig, TagRule
 from twite.tags.preview.trace import RequestTrace, current
 from twite.tags.run.payload import TagPayload, cookie_mark
 from twite.tags.run.readable_request import may_respond, templates_before_response

@@ -13,13 +13,13 @@ import msgspec
 
 from twite.gateway.ports.events import Observer
 from twite.gateway.ports.machine import Clock
-from twite.gateway.ports.tags import TagRule
 from twite.gateway.ports.transport import NoResponse, Web, WebRequest, always
 from twite.gateway.ports.transport import Response as HttpAnswer
 from twite.redaction.mask_line import LineMask
 from twite.tags.google.calls import GoogleCalls, InsertIds
 from twite.tags.google.requests import GoogleClient, GoogleRequestDenied, Sends
 from twite.tags.google_requests.request import GoogleRequest
+from twite.tags.ports.tags import TagRule
 from twite.tags.preview.sessions import PreviewSessions
 from twite.tags.preview.trace import RequestTrace
 from twite.tags.run.container_calls import ContainerCalls

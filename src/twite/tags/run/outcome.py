@@ -30,7 +30,7 @@ from twite.domain.delivery import (
     backoff,
 )
 from twite.domain.times import SECOND
-from twite.gateway.ports.tags import RepeatPolicy, TagRule
+from twite.tags.ports.tags import RepeatPolicy, TagRule
 from twite.tags.template.sandbox import RunResult
 
 # The maximum number of attempts after a vendor's refusal or a template's error, because retries

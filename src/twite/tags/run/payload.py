@@ -14,12 +14,12 @@ from typing import Final
 import msgspec
 
 from twite.domain.conversion import Identifiers
+from twite.domain.incoming_request import IncomingRequest
 from twite.domain.json_tree import Tree
 from twite.gateway.ports.secret_store import Seal
-from twite.gateway.ports.tags import TagCall
 from twite.tags.container.plan import PendingTriggers
+from twite.tags.ports.tags import TagCall
 from twite.tags.template.effects import SetCookie
-from twite.tags.template.sandbox import Incoming
 
 
 class PayloadPerson(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -49,7 +49,7 @@ class TagPayload(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     at: int
     identifiers: tuple[PayloadPerson, ...] = ()
     event: dict[str, Tree] = {}
-    request: Incoming = Incoming()
+    request: IncomingRequest = IncomingRequest()
     client: str = ""
     granted: dict[str, bool] = {}
     draw: int = 0
@@ -69,7 +69,7 @@ class TagPayload(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 class _SealedPart(msgspec.Struct, frozen=True, kw_only=True):
     event: dict[str, Tree]
-    request: Incoming
+    request: IncomingRequest
 
 
 def payload_persons(persons: Iterable[Identifiers]) -> tuple[PayloadPerson, ...]:
@@ -112,7 +112,7 @@ def written(payload: TagPayload, *, name: str, seal: Seal | None = None) -> byte
     inside = _encoded(_SealedPart(event=payload.event, request=payload.request))
     return _ENCODER.encode(
         msgspec.structs.replace(
-            payload, event={}, request=Incoming(), sealed=seal.close(name, inside)
+            payload, event={}, request=IncomingRequest(), sealed=seal.close(name, inside)
         )
     )
 

@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 
-from twite.gateway.ports.tags import ContainerConfig, rules_of
 from twite.redaction.mask_line import LineMask
 from twite.tags.container.plan import FiringPlan
 from twite.tags.container.values import EventContext
+from twite.tags.ports.tags import ContainerConfig, rules_of
 from twite.tags.preview.trace import PreviewEvent, RequestTrace
 from twite.tags.run.parsed_event import ParsedTagEvent
 from twite.tags.run.variables import IngestEvaluation, VariableCache

@@ -6,12 +6,12 @@ from typing import Final
 
 import msgspec
 
+from twite.domain.incoming_request import IncomingRequest
 from twite.redaction.scrub_text import names_a_person, scrubbed_address, without_persons
 from twite.redaction.vocabulary import person_in
 from twite.tags.container.parts import Container, ContainerTag, Variable, VariableSource
 from twite.tags.template.allowed import matches
 from twite.tags.template.permissions import ALL, EVERYTHING, PermissionPolicy, policy
-from twite.tags.template.sandbox import Incoming
 from twite.tags.template.tag_response import can_respond
 from twite.tags.template.template import Template
 from twite.tags.template.texts import names_in
@@ -108,7 +108,7 @@ def templates_before_response(
     )
 
 
-def kept(request: Incoming, may: ReadableRequest, *, hashed: bool) -> Incoming:
+def kept(request: IncomingRequest, may: ReadableRequest, *, hashed: bool) -> IncomingRequest:
     """Return the part of a request to store; with `hashed`, without personal data.
 
     Hashed payloads are stored unencrypted, so with `hashed` a cookie or header is stored only if a
@@ -144,7 +144,7 @@ def kept(request: Incoming, may: ReadableRequest, *, hashed: bool) -> Incoming:
     if cookies:
         headers.append(("cookie", "; ".join(cookies)))
     path = scrubbed_address(request.path) if hashed else request.path
-    return Incoming(
+    return IncomingRequest(
         method=request.method,
         path=path if "path" in may.parts else "/",
         query=query,
@@ -241,7 +241,7 @@ def _joined(policies: Iterable[PermissionPolicy], variables: Iterable[Variable])
     )
 
 
-def _cookies(request: Incoming) -> Iterable[str]:
+def _cookies(request: IncomingRequest) -> Iterable[str]:
     for name, value in request.headers:
         if name == "cookie":
             yield from (cookie.strip() for cookie in value.split(";") if "=" in cookie)

@@ -12,10 +12,11 @@ from twite.domain.errors import MalformedRequest, TransientError
 from twite.domain.times import SECOND
 from twite.formats.event_data.conversions import REASONS, UNKNOWN_TO_X
 from twite.gateway.ports.events import ContainerCalled
-from twite.gateway.ports.tags import TagCall, TagOutcome, TagRule
+from twite.gateway.ports.tags import TagOutcome
 from twite.redaction.mask_line import LineMask
 from twite.redaction.scrub_text import free_text
 from twite.redaction.secrets import without_secrets
+from twite.tags.ports.tags import TagCall, TagRule
 from twite.tags.preview.trace import RequestTrace
 from twite.tags.run.container_calls import WAITS, EndedTags
 from twite.tags.run.outbound import RunContext, TemplateRun

@@ -6,13 +6,12 @@ from typing import Final
 
 from twite.domain.json_tree import Tree
 from twite.domain.secret import Masked
-from twite.gateway.ports.tags import ContainerConfig, TagRule
+from twite.domain.submission import NotFiredReason
 from twite.tags.container.parts import Firing
 from twite.tags.container.plan import (
     DECIDED,
     FiredTag,
     FiringPlan,
-    NotFiredReason,
     PendingTriggers,
     SkippedTag,
     client_name,
@@ -20,6 +19,7 @@ from twite.tags.container.plan import (
     plan,
 )
 from twite.tags.container.values import EventContext, Variables
+from twite.tags.ports.tags import ContainerConfig, TagRule
 from twite.tags.run.once_per_event import TagOfEvent
 from twite.tags.run.payload import TagPayload, cookie_mark
 from twite.tags.runtime.engine_pool import TemplateStorage

@@ -11,12 +11,12 @@ from msgspec import structs
 
 from twite.domain.json_tree import Tree
 from twite.gateway.ports.events import Observer, TagSaid
-from twite.gateway.ports.tags import ContainerConfig
+from twite.gateway.ports.request_watch import sends_nothing
 from twite.tags.container.explain import Explanation, explained
 from twite.tags.container.plan import FiringPlan, plan
 from twite.tags.container.values import EventContext, LookupNeeded, Unfilled
 from twite.tags.ports.engines import EngineLost
-from twite.tags.preview.trace import sends_nothing
+from twite.tags.ports.tags import ContainerConfig
 from twite.tags.runtime.engine_pool import EnginePool, TemplateStorage
 from twite.tags.runtime.tag_log import STORAGE_FULL, ClientLines, TagLogLine
 from twite.tags.template.allowed import lacking

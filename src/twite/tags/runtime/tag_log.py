@@ -7,6 +7,7 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
+from twite.domain.incoming_request import IncomingRequest
 from twite.domain.plural import plural
 from twite.domain.secret import Secret
 from twite.domain.times import MINUTE
@@ -14,7 +15,7 @@ from twite.formats.page_visit import cookies_of
 from twite.redaction.mask_line import LineMask, telling
 from twite.redaction.vocabulary import FieldContext
 from twite.tags.template.effects import LogEffect, RunContainer
-from twite.tags.template.sandbox import Incoming, Turn
+from twite.tags.template.sandbox import Turn
 
 MOST_LINES: Final = 20
 LONGEST_LINE: Final = 300
@@ -96,7 +97,7 @@ class ClientLines:
     def of(
         self,
         whose: str,
-        request: Incoming,
+        request: IncomingRequest,
         secrets: Iterable[Secret],
         event: Mapping[str, object] | None = None,
     ) -> "RunLines":
@@ -111,7 +112,7 @@ class RunLines:
     def __init__(
         self,
         pace: "_LineBudget",
-        request: Incoming,
+        request: IncomingRequest,
         secrets: Iterable[Secret],
         events: Iterable[object],
     ) -> None:
@@ -179,7 +180,7 @@ class _LineBudget:
         self._tells(self._whose, line)
 
 
-def _said_in(request: Incoming) -> Iterator[Mapping[str, object]]:
+def _said_in(request: IncomingRequest) -> Iterator[Mapping[str, object]]:
     """Yield a request's headers, cookies and query parameters, each by name."""
     headers = dict(request.headers)
     yield headers

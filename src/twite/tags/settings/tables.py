@@ -9,8 +9,8 @@ import msgspec
 from twite.config import values
 from twite.config.kinds import REQUIRED, ListOf, MapOf, Number, Text, duration, setting
 from twite.domain.times import MINUTE, SECOND
-from twite.gateway.ports.tags import PersonHandling, RepeatPolicy
 from twite.tags.container.parts import Operator
+from twite.tags.ports.tags import PersonHandling, RepeatPolicy
 from twite.tags.settings.google import GOOGLE, GoogleSettings
 
 _IN_FLIGHT: Final = Number(1, 64)

@@ -10,7 +10,8 @@ from twite.config import values
 from twite.config.collected_errors import CollectedErrors
 from twite.config.feature_tables import FeatureSettings, FeatureTables, SettingsBasis
 from twite.domain.errors import SettingsError
-from twite.gateway.ports.tags import PREFIX, ContainerConfig, PersonHandling, TagRule
+from twite.gateway.ports.tags import PREFIX
+from twite.tags.ports.tags import ContainerConfig, PersonHandling, TagRule
 from twite.tags.settings.google import GoogleSettings
 from twite.tags.settings.tables import TagTables
 

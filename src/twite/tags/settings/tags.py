@@ -13,10 +13,10 @@ from twite.domain.errors import SettingsError
 from twite.domain.json_tree import Tree
 from twite.domain.secret import Secret
 from twite.gateway.ports.secret_store import SecretStore
-from twite.gateway.ports.tags import ContainerConfig, PersonHandling, TagRule
 from twite.tags.container import parts
 from twite.tags.container.secrets import hidden
 from twite.tags.engines.process.code_check import CodeCheck
+from twite.tags.ports.tags import ContainerConfig, PersonHandling, TagRule
 from twite.tags.settings.containers import (
     load_container,
     plaintext_secrets,

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from twite.domain.errors import SettingsError
+from twite.domain.incoming_request import IncomingRequest
 from twite.domain.json_tree import Tree
 from twite.tags.engines.process.code_check import CodeCheck
 from twite.tags.template.effects import AfterEvent, AnyEffect, RunContainer
-from twite.tags.template.sandbox import Call, EffectAnswer, Incoming, RunResult, Turn
+from twite.tags.template.sandbox import Call, EffectAnswer, RunResult, Turn
 from twite.tags.template.template import (
     ScenarioResult,
     Template,
@@ -89,7 +90,7 @@ def run_template(
     *,
     fields: dict[str, Tree],
     event: dict[str, Tree] | None,
-    request: Incoming,
+    request: IncomingRequest,
     answer: EffectAnswer | None,
 ) -> tuple[Turn, ...]:
     """Run a template once, without side effects.

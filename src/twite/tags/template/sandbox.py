@@ -10,22 +10,9 @@ from typing import Protocol
 
 import msgspec
 
+from twite.domain.incoming_request import IncomingRequest
 from twite.domain.json_tree import Tree
 from twite.tags.template.effects import AnyEffect
-
-
-class Incoming(msgspec.Struct, frozen=True, kw_only=True):
-    """The request that the container serves. Header names are in lower case."""
-
-    method: str = "GET"
-    path: str = "/"
-    query: str = ""
-    headers: tuple[tuple[str, str], ...] = ()
-    body: str | None = None
-    remote_address: str = ""
-
-    def __repr__(self) -> str:
-        return f"Incoming({self.method})"
 
 
 class ContainerVersion(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -49,7 +36,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     now: int
     seed: int = 1
     event: dict[str, Tree] | None = None
-    request: Incoming = Incoming()
+    request: IncomingRequest = IncomingRequest()
     container: ContainerVersion = ContainerVersion()
     client: str = ""
     storage: dict[str, Tree] = {}

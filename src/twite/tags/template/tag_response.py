@@ -60,6 +60,11 @@ class ResponseSite(msgspec.Struct, frozen=True, kw_only=True):
     now: int = 0
 
 
+def tag_responses(additions: Iterable[object]) -> tuple[TagResponse, ...]:
+    """Return the additions to a response as tags made them."""
+    return tuple(each for each in additions if isinstance(each, TagResponse))
+
+
 def can_respond(policy: PermissionPolicy) -> bool:
     """Return whether a template may add anything to a response."""
     return bool(policy.set_cookies or policy.response_headers or policy.pixels)

@@ -8,16 +8,22 @@ from typing import Annotated, Final
 
 import typer
 
-from twite.app.control_client import PreviewAction, client_of, running
+from twite.app.control_client import client_of, running
 from twite.app.store_access import engine_of
 from twite.cli import printing
 from twite.cli.options import DEFAULT_CONFIG, Config, Json, load, who
 from twite.config.settings import Settings
 from twite.domain.people.users import AuditAction, AuditEvent
 from twite.domain.times import spelled
-from twite.gateway.operations.control import PreviewState
-from twite.tags.preview.sessions import COOKIE, HEADER, OTHERS
+from twite.tags.preview.sessions import COOKIE, HEADER, OTHERS, PreviewUnavailable
 from twite.tags.preview.trace import PreviewedRequest
+from twite.tags.routes.preview_commands import (
+    PATH,
+    PreviewAction,
+    PreviewCommand,
+    PreviewResult,
+    PreviewState,
+)
 
 _EVERY: Final = 1.0  # seconds
 _VERDICTS: Final = {True: "matches", False: "does not match", None: "is decided by the run"}
@@ -58,11 +64,16 @@ async def _follow(settings: Settings, *, nothing: bool, as_json: bool) -> None:
     )
     async with client_of(found) as client:
 
-        async def ask(do: PreviewAction, name: str = "") -> PreviewState | None:
-            note = "nothing" if nothing else ""
-            return await client.preview(do, audit_event=audit_event, name=name, note=note)
+        async def ask(do: PreviewAction, session: str = "") -> PreviewState | None:
+            command = PreviewCommand(
+                do=do, audit_event=audit_event, session=session, sends_nothing=nothing
+            )
+            result = await client.post(PATH, command, PreviewResult)
+            if result.why_not:
+                raise PreviewUnavailable
+            return result.state
 
-        state = await ask("preview_open")
+        state = await ask("open")
         if state is None:
             raise typer.Exit(1)
         shared = engine_of(settings).is_server
@@ -75,11 +86,11 @@ async def _follow(settings: Settings, *, nothing: bool, as_json: bool) -> None:
                         printed[request.number] = request.version
                         _print_request(request, as_json=as_json)
                 await asyncio.sleep(_EVERY)
-                state = await ask("preview_read", state.session)
+                state = await ask("read", state.session)
             printing.say("The session has ended.")
         finally:
             if state is not None:
-                await asyncio.shield(ask("preview_close", state.session))
+                await asyncio.shield(ask("close", state.session))
 
 
 def _print_session(state: PreviewState, *, nothing: bool, shared: bool, as_json: bool) -> None:

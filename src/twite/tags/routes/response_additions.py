@@ -13,7 +13,6 @@ from twite.http.cookies import BrowserCookies, cookie_domain, registrable_domain
 from twite.http.responses import HttpResponse
 from twite.tags.template.tag_response import ResponseSite, TagResponse, joined
 
-STREAMS: Final = "richsstsse"  # the query parameter of a script that expects a stream of messages
 _STREAM: Final = ((b"content-type", b"text/event-stream"), (b"cache-control", b"no-store"))
 
 

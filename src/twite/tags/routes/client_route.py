@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 from starlette.types import Message, Receive, Scope
 
 from twite.domain.errors import TemplatePaused
+from twite.domain.incoming_request import IncomingRequest
 from twite.domain.times import MINUTE, SECOND
 from twite.gateway.rate_limiter import RateLimiter
 from twite.http.addresses import address_of, line_of
@@ -15,7 +16,6 @@ from twite.http.responses import HttpRefusal, HttpResponse, again
 from twite.http.route import incoming_of
 from twite.http.services import HttpServices
 from twite.tags.template.response import ClientResponse
-from twite.tags.template.sandbox import Incoming
 
 if TYPE_CHECKING:
     from twite.tags.clients.clients import Clients
@@ -63,7 +63,7 @@ class ClientRoute:
             self._gate.leave(weight)
         return (None, _again(body, receive)) if found is None else (_answer(found), receive)
 
-    async def _asked(self, request: Incoming, line: str) -> ClientResponse | None:
+    async def _asked(self, request: IncomingRequest, line: str) -> ClientResponse | None:
         def charge(seconds: float) -> None:
             self._budget.charge(line, round(seconds * 1_000_000))
 
