@@ -25,9 +25,9 @@ from twite.http.responses import error
 from twite.http.route import (
     NO_BODY,
     SMALL_BODY,
-    Authentication,
     HttpRequest,
     Route,
+    RouteAuthentication,
     anyone,
 )
 from twite.http.route_table import ROUTES
@@ -229,7 +229,7 @@ async def test_errors_and_refusals_have_the_label_and_endpoint_of_the_route(stag
         path="/toy/{name}",
         methods=("POST",),
         label="/toy",
-        authenticate=Authentication(check=keyed),
+        authenticate=RouteAuthentication(check=keyed),
         answer=answer,
         body=SMALL_BODY,
         endpoint=Endpoint.SGTM,

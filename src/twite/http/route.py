@@ -81,7 +81,7 @@ class HttpRequest(msgspec.Struct):
         return None if value is None else value.decode("latin-1")
 
 
-class Authentication(msgspec.Struct, Generic[CallerT], frozen=True, kw_only=True):
+class RouteAuthentication(msgspec.Struct, Generic[CallerT], frozen=True, kw_only=True):
     """How a route recognizes its caller before the body is read.
 
     `check` returns the caller, or raises HttpRefusal with the status `refused`. `verify` raises
@@ -106,17 +106,17 @@ async def _source_key(request: HttpRequest) -> Source:
 
 
 SAMPLE_KEY: Final = MappingProxyType({"Authorization": "Bearer a-source-key"})
-anyone: Final = Authentication(check=_anyone)
-source_key: Final = Authentication(check=_source_key, sample=SAMPLE_KEY)
+anyone: Final = RouteAuthentication(check=_anyone)
+source_key: Final = RouteAuthentication(check=_source_key, sample=SAMPLE_KEY)
 
 
-def reads(scope: KeyScope) -> Authentication[Requester]:
+def reads(scope: KeyScope) -> RouteAuthentication[Requester]:
     """Require a source key, or an API key with this scope. Raises HttpRefusal (401, 403)."""
 
     async def requester(request: HttpRequest) -> Requester:
         return await request.services.authorization.require(request.headers, scope)
 
-    return Authentication(check=requester, sample=SAMPLE_KEY)
+    return RouteAuthentication(check=requester, sample=SAMPLE_KEY)
 
 
 def in_our_shape(
@@ -141,7 +141,7 @@ class Route(msgspec.Struct, Generic[CallerT], frozen=True, kw_only=True):
     methods: tuple[str, ...]
     label: str
     answer: Callable[[HttpRequest, CallerT], Awaitable[HttpResponse]]
-    authenticate: Authentication[CallerT]
+    authenticate: RouteAuthentication[CallerT]
     body: int = NO_BODY
     takes_json: bool = False
     endpoint: Endpoint | None = None

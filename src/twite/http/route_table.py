@@ -19,10 +19,10 @@ from twite.http.responses import NO_ROUTE, HttpRefusal, HttpResponse
 from twite.http.route import (
     FULL_BODY,
     SMALL_BODY,
-    Authentication,
     CallerT,
     HttpRequest,
     Route,
+    RouteAuthentication,
     anyone,
     reads,
     source_key,
@@ -71,7 +71,7 @@ def _read_route(
     path: str,
     answer: Callable[[HttpRequest, CallerT], Awaitable[HttpResponse]],
     operation: str,
-    authenticate: Authentication[CallerT],
+    authenticate: RouteAuthentication[CallerT],
     *,
     label: str | None = None,
 ) -> Route[CallerT]:

@@ -13,7 +13,7 @@ from twite.gateway.ports.tags import BrowserWait, EventOrigin
 from twite.http.cookies import BrowserCookies, called
 from twite.http.origins import PageVisit
 from twite.http.responses import FOR_GOOD, JSON, HttpResponse
-from twite.http.route import Authentication, HttpRequest, in_our_shape, incoming_of, visitor_of
+from twite.http.route import HttpRequest, RouteAuthentication, in_our_shape, incoming_of, visitor_of
 
 if TYPE_CHECKING:
     from twite.gateway.ports.tags import ResponseAddition
@@ -44,7 +44,9 @@ async def _page(request: HttpRequest) -> PageVisit:
     return request.services.origins.visit(request.scope, request.query().get("s"))
 
 
-page: Final = Authentication(check=_page, refused=403, sample={"Origin": "https://shop.example"})
+page: Final = RouteAuthentication(
+    check=_page, refused=403, sample={"Origin": "https://shop.example"}
+)
 
 
 def preflight(request: HttpRequest) -> HttpResponse:

@@ -21,7 +21,7 @@ from twite.gateway.ports.secret_store import CONTAINER
 from twite.gateway.x_account.credential_store import PREFIX
 from twite.http.authorization import bearer
 from twite.http.responses import CODES, NO_ROUTE, HttpRefusal, HttpResponse, error
-from twite.http.route import Authentication, HttpRequest
+from twite.http.route import HttpRequest, RouteAuthentication
 from twite.http.services import HttpServices
 
 
@@ -32,7 +32,7 @@ async def _control_token(request: HttpRequest) -> None:
         raise HttpRefusal(NO_ROUTE)
 
 
-control_token: Final = Authentication(
+control_token: Final = RouteAuthentication(
     check=_control_token, refused=404, sample={"Authorization": "Bearer a-control-token"}
 )
 
@@ -154,7 +154,7 @@ async def _this_machine_or_metrics_key(request: HttpRequest) -> None:
         raise HttpRefusal(_METRICS_CLOSED)
 
 
-this_machine_or_metrics_key: Final = Authentication(
+this_machine_or_metrics_key: Final = RouteAuthentication(
     check=_this_machine_or_metrics_key, sample={"Authorization": "Bearer metrics-key"}
 )
 

@@ -36,7 +36,7 @@ from twite.http.authorization import WRONG_KEY, bearer
 from twite.http.cookies import BrowserCookies, Headers, called
 from twite.http.origins import PageVisit
 from twite.http.responses import JSON, HttpRefusal, HttpResponse
-from twite.http.route import Authentication, HttpRequest, incoming_of, visitor_of
+from twite.http.route import HttpRequest, RouteAuthentication, incoming_of, visitor_of
 from twite.http.routes.beacon import GIF
 
 # The query parameter of a script that expects a stream of messages.
@@ -84,7 +84,7 @@ async def _page_or_key(request: HttpRequest) -> Source | PageVisit:
     return source
 
 
-page_or_key: Final = Authentication(
+page_or_key: Final = RouteAuthentication(
     check=_page_or_key, refused=403, sample={"Origin": "https://shop.example"}
 )
 

@@ -16,7 +16,7 @@ from twite.domain.errors import LedgerUnavailable, QueueFull
 from twite.formats.native.answers import ErrorBody
 from twite.gateway.ingest.receipts import XAcceptReceipt, XAcceptRefusal
 from twite.http.responses import JSON, HttpRefusal, HttpResponse, answer_to
-from twite.http.route import Authentication, HttpRequest
+from twite.http.route import HttpRequest, RouteAuthentication
 from twite.x import oauth1, spec
 
 _TOKEN_HEADER: Final = spec.PIXEL_TOKEN_HEADER.lower().encode()
@@ -87,7 +87,7 @@ async def _pixel_credentials(request: HttpRequest) -> Destination:
     raise XRefusal(unauthorized(request))
 
 
-pixel_credentials: Final = Authentication(
+pixel_credentials: Final = RouteAuthentication(
     check=_pixel_credentials, sample={"X-Pixel-Token": "emulator-pixel-token-o8z6j"}
 )
 
@@ -265,7 +265,7 @@ async def _key_in_path(request: HttpRequest) -> Source:
     return source
 
 
-key_in_path: Final = Authentication(check=_key_in_path)
+key_in_path: Final = RouteAuthentication(check=_key_in_path)
 
 
 async def answer_stape(request: HttpRequest, source: Source) -> HttpResponse:
