@@ -1,4 +1,4 @@
-"""Captured traffic, and the reported differences of two requests."""
+"""Captured traffic, and the differences that a comparison of requests reports."""
 
 import json
 
@@ -37,7 +37,7 @@ def differences(there, here, ignore=()):
     return [(difference.path, difference.there, difference.here) for difference in pair.differences]
 
 
-def test_line_contains_a_whole_case():
+def test_line_of_a_capture_contains_a_whole_case():
     line = {
         "event": {"event_name": "purchase"},
         "client": "GA4",
@@ -54,7 +54,7 @@ def test_line_contains_a_whole_case():
     )
 
 
-def test_lines_of_one_trace_make_one_case():
+def test_lines_with_one_trace_make_one_case():
     came = {"request": {"path": "/g/collect", "query": "?v=2", "headers": {"Trace-Id": "t"}}}
     logged = {"TraceId": "t", "Type": "Request", "RequestMethod": "POST", "RequestUrl": URL}
     answered = {"TraceId": "t", "Type": "Response", "ResponseStatusCode": 200}
@@ -79,14 +79,14 @@ def test_lines_of_one_trace_make_one_case():
         (b"\xff", "line 1: "),
     ],
 )
-def test_unreadable_line_is_named(content, said):
+def test_unreadable_line_of_a_capture_is_named(content, said):
     with pytest.raises(CaptureUnusable) as refused:
         read_cases([content])
 
     assert said in str(refused.value)
 
 
-def test_repeated_trace_is_refused():
+def test_repeated_trace_in_a_capture_is_refused():
     with pytest.raises(CaptureUnusable, match="line 2: the trace 't' occurs twice"):
         read_cases(lines({"trace": "t", "event": {}}, {"trace": "t", "event": {}}))
 
@@ -119,7 +119,7 @@ def test_forms_texts_and_queries_are_compared(there, here, path):
     assert [difference[0] for difference in differences(there, here)] == [path]
 
 
-def test_only_headers_set_by_a_template_are_compared():
+def test_only_headers_that_a_template_sets_are_compared():
     there = sent(headers={"a": "1", "b": "2", "user-agent": "x"})
 
     assert differences(there, asked(headers={"A": "1", "B": "3", "C": "4"})) == [
@@ -140,14 +140,14 @@ def test_ignored_paths_are_counted_and_not_compared():
     assert (pair.differences, pair.ignored) == ((), ("body.a.event_time", "body.a.x"))
 
 
-def test_unavailable_secret_is_not_compared():
+def test_secret_that_is_missing_here_is_not_compared():
     there = sent(headers={"authorization": "Bearer abc"})
     here = asked(headers={"authorization": f"Bearer {STAND_IN}"})
 
     assert differences(there, here) == []
 
 
-def test_requests_to_one_address_are_paired_by_similarity():
+def test_requests_to_one_url_are_paired_by_similarity():
     there = [sent('{"n": 1, "m": 1}'), sent('{"n": 2, "m": 2}')]
     here = [asked('{"n": 2, "m": 2}', tag="B"), asked('{"n": 1, "m": 3}', tag="A")]
 
@@ -156,7 +156,7 @@ def test_requests_to_one_address_are_paired_by_similarity():
     assert [(pair.tag, len(pair.differences)) for pair in found.pairs] == [("A", 1), ("B", 0)]
 
 
-def test_unpaired_requests_are_missing_or_extra():
+def test_requests_without_a_pair_are_missing_or_extra():
     there = [sent(), sent(url="https://a.example/stape-api/abc/v1?key=1")]
     here = [asked(), asked(), asked(method="GET")]
 
@@ -175,13 +175,13 @@ def test_unpaired_requests_are_missing_or_extra():
         ("https://b\u00fccher.example/", "https://xn--bcher-kva.example/"),
     ],
 )
-def test_equivalent_addresses_are_equal(address, other):
+def test_equivalent_urls_are_equal(address, other):
     assert compared([asked(url=address)], [sent(url=other)], ()).missing == ()
     assert compared([asked(url=other)], [sent(url=address)], ()).extra == ()
 
 
 @pytest.mark.parametrize("other", ["https://a.example:8443/in", "http://a.example/in"])
-def test_another_port_or_scheme_is_another_address(other):
+def test_url_with_another_port_or_scheme_is_different(other):
     assert compared([asked(url="https://a.example/in")], [sent(url=other)], ()).missing
 
 
@@ -199,7 +199,7 @@ def test_another_port_or_scheme_is_another_address(other):
         ("body.mine", "seen", '"seen"'),
     ],
 )
-def test_impersonal_values_are_shown(path, value, shown):
+def test_values_without_personal_data_are_shown(path, value, shown):
     assert masked_value(path, value, shown=frozenset({"mine"}), salt=b"") == shown
 
 
@@ -214,7 +214,7 @@ def test_impersonal_values_are_shown(path, value, shown):
         "px_2f7Qm9Zr4Tb8",
     ],
 )
-def test_possible_persons_and_keys_are_masked(value):
+def test_possible_personal_data_and_keys_are_masked(value):
     mark = masked_value("body.x", value, shown=frozenset(), salt=b"1")
 
     assert str(value) not in mark
@@ -222,13 +222,13 @@ def test_possible_persons_and_keys_are_masked(value):
     assert mark != masked_value("body.x", value, shown=frozenset(), salt=b"2")
 
 
-def test_possible_person_in_a_key_is_masked():
+def test_possible_personal_data_in_a_json_key_is_masked():
     path = "body.shopper@example.com.442079460958.name"
 
     assert shown_path(path) == "body.***.com.***.name"
 
 
-def test_differences_of_one_path_are_reported_once_with_a_count():
+def test_differences_at_one_path_are_reported_once_with_a_count():
     found = compared([asked('{"value": 1}')], [sent('{"value": 2}')], ())
     other = compared([asked('{"value": 1}')], [sent('{"value": 3}')], ())
 

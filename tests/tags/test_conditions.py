@@ -1,4 +1,4 @@
-"""When a condition holds, by JavaScript's comparison rules."""
+"""When a trigger condition is true, by JavaScript's comparison rules."""
 
 import pytest
 from container_parts import condition
@@ -46,14 +46,14 @@ CASES = [
 
 
 @pytest.mark.parametrize(("left", "operator", "right", "expected"), CASES)
-def test_operands_are_compared_as_in_javascript(left, operator, right, expected):
+def test_operands_of_a_condition_are_compared_as_in_javascript(left, operator, right, expected):
     asked = condition("{{It}}", operator, right)
 
     assert holds(asked, {"It": left}.__getitem__) is expected
 
 
 @pytest.mark.parametrize(("left", "operator", "right", "expected"), CASES)
-def test_negation_inverts_every_result(left, operator, right, expected):
+def test_negation_inverts_every_condition(left, operator, right, expected):
     asked = condition("{{It}}", operator, right, negate=True)
 
     assert holds(asked, {"It": left}.__getitem__) is not expected
@@ -69,7 +69,7 @@ def test_negation_inverts_every_result(left, operator, right, expected):
         ("matches", "^PUR.*E$"),
     ],
 )
-def test_case_is_ignored_on_request(operator, right):
+def test_condition_can_ignore_case(operator, right):
     said = {"It": "purchase"}.__getitem__
 
     strict = holds(condition("{{It}}", operator, right), said)
@@ -78,13 +78,13 @@ def test_case_is_ignored_on_request(operator, right):
     assert (strict, lenient) == (False, True)
 
 
-def test_backtracking_pattern_is_fast():
+def test_regular_expression_that_backtracks_is_fast():
     asked = condition("{{It}}", "matches", "^(a+)+$")
 
     assert not holds(asked, {"It": "a" * 5_000 + "!"}.__getitem__)
 
 
-def test_lone_surrogates_break_no_pattern():
+def test_lone_surrogate_in_a_pattern_is_accepted():
     asked = condition("{{It}}", "matches", "b.\U0001f600")
 
     assert holds(asked, {"It": "b\ud800\ud83d\ude00"}.__getitem__)

@@ -62,7 +62,7 @@ FULL = container(
 )
 
 
-def test_written_container_is_read_back():
+def test_written_container_file_is_read_unchanged():
     again, files = container_of_toml(container_text(FULL, FILES))
 
     assert (again.tags, again.triggers, again.variables) == (
@@ -74,13 +74,13 @@ def test_written_container_is_read_back():
     assert (again.name, files) == ("Shop", tuple(FILES))
 
 
-def test_remarks_stay_comments():
+def test_remarks_of_an_import_are_comments_in_the_container_file():
     text = container_text(container(), [], remarks=['tag "X"\n[[tag]]\r\x00 left out'])
 
     assert container_of_toml(text)[0].tags == container().tags
 
 
-def test_null_is_refused():
+def test_null_cannot_be_written_to_a_container_file():
     with pytest.raises(ContainerUnusable, match=r"tag\[0\].fields.rows\[1\]: is null"):
         container_text(container(tag(fields={"rows": ["a", None]})), [])
 
@@ -120,7 +120,7 @@ def test_null_is_refused():
         (f"a={'[' * 5000}", "is nested too deeply"),
     ],
 )
-def test_malformed_file_is_refused_with_path_and_remedy(text, said):
+def test_malformed_container_file_is_refused_with_path_and_fix(text, said):
     with pytest.raises(ContainerUnusable) as refused:
         container_of_toml(text)
 
@@ -217,11 +217,11 @@ def test_malformed_file_is_refused_with_path_and_remedy(text, said):
         ),
     ],
 )
-def test_inconsistent_parts_are_named(made, said):
+def test_parts_that_do_not_match_are_named(made, said):
     assert [str(fault) for fault in faults(made)] == [said]
 
 
-def test_long_variable_chain_is_refused_without_deep_recursion():
+def test_long_chain_of_variables_is_refused_without_deep_recursion():
     chain = [
         Variable(name=f"V{at}", type=VariableSource.CONSTANT, value=f"{{{{V{at + 1}}}}}")
         for at in range(3_000)
@@ -233,7 +233,7 @@ def test_long_variable_chain_is_refused_without_deep_recursion():
     assert said == ["variable: more than 50 depend on one another, starting from 'V2950'"]
 
 
-def test_valid_container_has_no_faults():
+def test_valid_container_has_no_errors():
     assert list(faults(FULL)) == []
 
 
@@ -267,7 +267,7 @@ def test_secrets_are_inserted_at_their_paths():
 
 
 @pytest.mark.parametrize("path", ["rows.1.value", "rows.x", "no.where"])
-def test_secret_path_without_a_field_is_refused(path):
+def test_secret_whose_path_has_no_field_is_refused(path):
     made = container(tag(fields={"rows": [{"name": "key"}]}, secrets={path: "env:KEY"}))
 
     with pytest.raises(

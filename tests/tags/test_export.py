@@ -25,7 +25,7 @@ from twite.tags.container.toml_file import container_of_toml, container_text
 from twite.tags.importer import coverage
 
 
-def test_parameters_become_typed_values():
+def test_parameters_of_an_export_become_typed_values():
     parameters = [
         text("text", "a {{_event}}"),
         text("undefined"),
@@ -96,7 +96,7 @@ def test_tag_that_cannot_run_is_left_out_with_a_reason(part, word, why):
     assert why in said
 
 
-def test_tag_keeps_its_settings():
+def test_imported_tag_keeps_its_settings():
     found = brought(
         trigger=[trigger("P"), trigger("Q") | {"triggerId": "6"}],
         tag=[
@@ -125,7 +125,7 @@ def test_tag_keeps_its_settings():
     assert told(found, "tag", "Tag") == ("rests", "")
 
 
-def test_tag_that_would_send_more_than_before_is_paused():
+def test_tag_that_would_send_more_than_at_google_is_paused():
     unknown = {
         "name": "T",
         "type": "tf_new",
@@ -151,7 +151,7 @@ def test_tag_that_would_send_more_than_before_is_paused():
 
 
 @pytest.mark.parametrize(("word", "operator"), coverage.OPERATORS.items())
-def test_every_operator_is_imported_or_left_out(word, operator):
+def test_every_operator_of_a_trigger_is_imported_or_left_out(word, operator):
     arguments = [text("arg0", "{{_event}}"), text("arg1", "1"), boolean("negate", "true")]
     made = trigger("P", "ALWAYS", condition(word, *arguments, boolean("ignore_case", "true")))
 
@@ -168,7 +168,7 @@ def test_every_operator_is_imported_or_left_out(word, operator):
         )
 
 
-def test_trigger_has_its_event_filter_and_the_other_filters():
+def test_trigger_has_its_event_filter_and_its_other_filters():
     made = trigger("P", "CUSTOM_EVENT", condition("CONTAINS", text("arg0", "x"), text("arg1", "y")))
 
     when = brought(trigger=[made]).container.triggers[0].when
@@ -187,7 +187,7 @@ def test_trigger_has_its_event_filter_and_the_other_filters():
         ([], ""),
     ],
 )
-def test_template_needs_credentials_only_if_a_tag_uses_the_service(log_to, notes):
+def test_template_needs_google_credentials_only_if_a_tag_uses_the_service(log_to, notes):
     form = [
         {"type": "RADIO", "name": "logTo", "radioItems": [{"value": "no"}, {"value": "always"}]},
         {
@@ -220,7 +220,7 @@ def group(name, *ids, number="9", **more):
     }  # fmt: skip
 
 
-def test_trigger_group_lists_its_triggers_in_any_order():
+def test_trigger_group_contains_its_triggers_in_any_order():
     found = brought(
         trigger=[
             group("All", "5", "8"),
@@ -284,7 +284,7 @@ def test_trigger_group_that_cannot_be_imported_leaves_out_its_tags(made, why):
     assert not found.container.tags
 
 
-def test_trigger_with_parameters_that_is_no_group_is_left_out():
+def test_trigger_with_parameters_that_is_not_a_group_is_left_out():
     found = brought(trigger=[trigger("P", parameter=[text("dialog", "1")])])
 
     assert told(found, "trigger", "P") == (
@@ -345,7 +345,7 @@ def test_transformations_keep_tables_tags_and_conditions():
     assert (more.when[0].operator, more.when[0].right) == (Operator.MATCHES, "^buy")
 
 
-def test_equally_named_parts_are_renamed():
+def test_parts_with_the_same_name_are_renamed():
     found = brought(tag=[tag("A"), tag("A"), tag("A (2)")])
 
     assert [imported.name for imported in found.container.tags] == ["A", "A (2)", "A (2) (2)"]

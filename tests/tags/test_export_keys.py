@@ -125,7 +125,7 @@ LIST = {"type": "LIST", "list": [{"type": "TEMPLATE", "value": "x"}]}
         ),
     ],
 )
-def test_unsupported_key_is_reported_and_nothing_runs_more_often(kind, part, fit, why):
+def test_unsupported_key_is_reported_and_its_part_does_no_more_than_before(kind, part, fit, why):
     others = {"tag": [tag("It 2")]} if kind == "tag" else {}
 
     found = brought(**{kind: [part, *others.get(kind, [])]})
@@ -154,7 +154,7 @@ EXCLUDED = table("excludedParamsTable", {"excludedParams": "user_data"})
         ([EXCLUDED, boolean("matchingConditionsEnabled", "true")], {}, "but it has none"),
     ],
 )
-def test_unreadable_transformation_is_left_out_and_pauses_its_tags(parameters, more, why):
+def test_unreadable_transformation_is_left_out_and_its_tags_paused(parameters, more, why):
     change = {"name": "It", "type": "tf_exclude_params", "parameter": parameters, **more}
 
     found = brought(tag=[tag("Tag")], transformation=[change])
@@ -179,7 +179,7 @@ def test_trigger_named_all_events_keeps_its_conditions():
         ("variable", [variable("_event")], "a variable called '_event' already"),
     ],
 )
-def test_repeated_part_is_left_out_and_reported(kind, parts, said):
+def test_repeated_part_of_an_export_is_left_out_and_reported(kind, parts, said):
     found = brought(**{kind: parts})
 
     last = [line for line in found.lines if line.kind == kind][-1]
@@ -194,7 +194,7 @@ def test_tag_without_triggers_runs_with_a_tag_that_has_some():
     assert told(found, "tag", "Last") == ("runs", "")
 
 
-def test_keys_written_as_numbers_are_compared_as_texts():
+def test_numbers_and_texts_as_keys_are_compared_as_texts():
     row = {"type": "MAP", "map": [{"type": "INTEGER", "key": "key", "value": "5"}, text("value")]}
     rows = {"type": "LIST", "key": "map", "list": [row]}
 
@@ -203,7 +203,7 @@ def test_keys_written_as_numbers_are_compared_as_texts():
     assert found.container.variables[0].rows[0].key == "5"
 
 
-def test_tag_reports_its_paused_setup_tag():
+def test_tag_whose_setup_tag_is_paused_is_reported():
     found = brought(
         tag=[tag("Tag", setupTag=[{"tagName": "First"}]), tag("First", novel="1")],
     )
@@ -217,7 +217,7 @@ def test_tag_reports_its_paused_setup_tag():
 SETUP = {"tagName": "First", "stopOnSetupFailure": True}
 
 
-def test_tag_that_requires_a_paused_tag_reports_that_it_does_not_fire():
+def test_tag_that_requires_a_paused_tag_is_reported_not_to_fire():
     found = brought(
         tag=[
             tag("Tag", fires=(), setupTag=[SETUP]),
@@ -239,7 +239,7 @@ def test_tag_that_requires_a_paused_tag_reports_that_it_does_not_fire():
 @pytest.mark.parametrize(
     "first", [tag("First"), tag("First", fires=()), tag("First", tagFiringOption="UNLIMITED")]
 )
-def test_tag_used_by_several_tags_runs_as_at_google(first):
+def test_setup_tag_of_several_tags_runs_as_at_google(first):
     found = brought(
         tag=[
             tag("Tag", setupTag=[SETUP]),
@@ -251,7 +251,7 @@ def test_tag_used_by_several_tags_runs_as_at_google(first):
     assert told(found, "tag", "First") == ("runs", "")
 
 
-def test_tag_without_its_teardown_tag_is_kept():
+def test_tag_without_its_cleanup_tag_is_kept():
     teardown = {"tagName": "Last", "stopTeardownOnFailure": True}
 
     found = brought(tag=[tag("Tag", teardownTag=[teardown]), tag("Last", "sgtmnew")])

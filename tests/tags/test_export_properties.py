@@ -1,4 +1,4 @@
-"""Properties of imports: every part is reported, and no secret is written unreported."""
+"""Properties of imports: every part is reported, and no secret is written without a report."""
 
 import json
 import random
@@ -25,13 +25,13 @@ def brought(tree):
     return imported(export, place_of=lambda place: f"sealed:{sealed_name(place, folder='out')}")
 
 
-def plain(name):
+def exported_name(name):
     """Return the name in the export: if two parts have the same name, the import renames one."""
     return re.sub(r"( \(\d+\))+$", "", name)
 
 
 def parts_of(tree):
-    """(kind, name) of every part that the export holds."""
+    """(kind, name) of every part in the export."""
     return Counter(
         (OURS.get(key, key), part.get("name", ""))
         for key, held in tree["containerVersion"].items()
@@ -46,7 +46,7 @@ def test_report_contains_every_part_of_an_export_once(seed):
 
     lines = brought(tree).lines
 
-    told = Counter((line.kind, plain(line.name)) for line in lines if line.kind != "notes")
+    told = Counter((line.kind, exported_name(line.name)) for line in lines if line.kind != "notes")
     assert told == parts_of(tree)
 
 
@@ -67,7 +67,7 @@ def places_in(tree):
             yield from places_in(part)
 
 
-def hide(randomness, tree, text):
+def insert_secret(randomness, tree, text):
     """Insert a text somewhere into the export."""
     whole, key = randomness.choice(list(places_in(tree["containerVersion"])))
     if key == "templateData":
@@ -82,11 +82,11 @@ def hide(randomness, tree, text):
 
 
 @given(seed=SEEDS)
-def test_secret_is_in_no_file_unless_reported(seed):
+def test_no_file_contains_a_secret_that_is_not_reported(seed):
     randomness = random.Random(seed)
     tree = AnyExport(randomness).whole()
     text, secret = any_secret(randomness)
-    hide(randomness, tree, text)
+    insert_secret(randomness, tree, text)
 
     try:
         found = brought(tree)

@@ -1,4 +1,4 @@
-"""Exports that are malformed."""
+"""Malformed exports."""
 
 import json
 import random
@@ -45,7 +45,7 @@ from twite.tags.importer.reading import LARGEST, read_export
         ),
     ],
 )
-def test_non_export_is_refused(made, said):
+def test_file_that_is_not_an_export_is_refused(made, said):
     with pytest.raises(ContainerUnusable, match=said):
         read_export(made)
 
@@ -65,12 +65,12 @@ def test_non_export_is_refused(made, said):
         ({"firingTriggerId": [[]]}, r"tag\[0\].firingTriggerId: a string was expected"),
     ],
 )
-def test_malformed_part_is_refused_with_its_path(part, said):
+def test_malformed_part_of_an_export_is_refused_with_its_path(part, said):
     with pytest.raises(ContainerUnusable, match=said):
         brought(tag=[tag() | part])
 
 
-def test_deeply_nested_parameter_is_refused():
+def test_deeply_nested_parameter_of_an_export_is_refused():
     deep = text("a", "b")
     for _ in range(100):
         deep = {"type": "LIST", "key": "a", "list": [deep]}
@@ -79,12 +79,12 @@ def test_deeply_nested_parameter_is_refused():
         brought(tag=[tag("Tag", "cvt_190000001_1", deep)])
 
 
-def test_oversized_export_is_refused_unread():
+def test_export_over_the_size_limit_is_refused_before_it_is_read():
     with pytest.raises(ContainerUnusable, match="is larger than 32 MiB"):
         read_export(bytes(LARGEST + 1))
 
 
-def test_circular_variables_are_refused_by_name():
+def test_variables_that_refer_to_each_other_are_refused_by_name():
     ring = [variable("A", "c", text("value", "{{B}}")), variable("B", "c", text("value", "{{A}}"))]
 
     with pytest.raises(ContainerUnusable, match="A → B → A"):
@@ -100,7 +100,7 @@ def places_in(tree):
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_damaged_export_is_imported_or_refused_and_can_be_written(seed):
+def test_damaged_export_is_refused_or_its_container_can_be_written(seed):
     randomness = random.Random(seed)
     spoilt = [None, True, 0, -1, 1e308, "", "x", "{{}}", "{{Dice}}", "\x00", [], {}, [[]], {"a": 1}]
     for _ in range(10):

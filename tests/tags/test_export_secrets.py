@@ -1,4 +1,4 @@
-"""Secrets of an export are found, extracted, and in no written file."""
+"""Secrets in an export are recognized and extracted, and not written to files."""
 
 import random
 import string
@@ -36,24 +36,24 @@ def taken(found):
         "privateKey",
     ],
 )
-def test_secret_field_name_is_recognized(name):
+def test_name_of_a_secret_field_is_recognized(name):
     assert promises_secret(name)
 
 
 @pytest.mark.parametrize(
     "name", ["pixelId", "authMethod", "keyPath", "eventName", "key", "cookieName", "monkey", ""]
 )
-def test_other_field_name_is_no_secret(name):
+def test_other_field_name_is_not_a_secret(name):
     assert not promises_secret(name)
 
 
 @pytest.mark.parametrize("text", SECRETS)
-def test_secret_text_is_recognized(text):
+def test_secret_is_recognized_by_its_form(text):
     assert looks_secret(text)
 
 
 @pytest.mark.parametrize("text", OTHERS)
-def test_other_text_is_no_secret(text):
+def test_other_text_is_not_a_secret(text):
     assert list(secrets_in(text)) == []
 
 
@@ -62,7 +62,7 @@ def test_masked_text_contains_no_recognized_secret(text):
     assert [secret for secret in secrets_in(text) if secret in masked(text)] == []
 
 
-def test_random_tokens_are_recognized():
+def test_random_tokens_are_recognized_as_secrets():
     randomness = random.Random(6)
     letters = string.ascii_letters + string.digits
     drawn = {
@@ -81,7 +81,7 @@ def test_random_tokens_are_recognized():
     assert {name: known for name, known in drawn.items() if known < 995} == {}
 
 
-def test_secrets_are_taken_from_fields_rows_and_constants():
+def test_secrets_are_extracted_from_fields_rows_and_constants():
     found = brought(
         templates=[template(1, fields=[{"type": "TEXT", "name": "f", "displayName": "API token"}])],
         tag=[
@@ -143,14 +143,14 @@ def test_user_can_name_more_secrets(name):
     assert taken(brought(tag=[made])) == []
 
 
-def test_secret_in_a_field_with_a_dotted_name_is_taken():
+def test_secret_in_a_field_with_a_dotted_name_is_extracted():
     found = brought(tag=[tag("Tag", "cvt_190000001_1", text("api.token", "sesame"))])
 
     assert found.container.tags[0].fields == {}
     assert dict(found.container.tags[0].secrets) == {r"api\.token": r"env:tag/Tag/api\.token"}
 
 
-def test_secret_is_neither_written_nor_printed():
+def test_extracted_secret_is_neither_written_nor_printed():
     found = brought(tag=[tag("Tag", "cvt_190000001_1", text("accessToken", "open-sesame"))])
 
     shown = repr(found) + msgspec.json.encode(found.container).decode()
@@ -158,7 +158,7 @@ def test_secret_is_neither_written_nor_printed():
     assert "open-sesame" not in shown
 
 
-def clear(found):
+def comparable(found):
     return [(place.kind, place.name, place.path) for place in found.in_plain_text]
 
 
@@ -169,12 +169,12 @@ def condition(left, right):
     return {"type": "EQUALS", "parameter": [text("arg0", left), text("arg1", right)]}
 
 
-def test_secret_that_stays_in_the_file_is_reported_with_path_and_remedy():
+def test_secret_that_stays_in_the_file_is_reported_with_path_and_fix():
     shown = condition("{{_event}}", SECRET)
 
     found = brought(trigger=[{"name": "P", "type": "ALWAYS", "filter": [shown]}])
 
-    assert clear(found) == [("trigger", "P", "when.0.right")]
+    assert comparable(found) == [("trigger", "P", "when.0.right")]
     assert "a Constant variable" in found.in_plain_text[0].fix
 
 
@@ -184,7 +184,7 @@ def test_value_compared_with_a_secret_is_a_secret():
 
     found = brought(variable=[header], trigger=[{"name": "P", "type": "ALWAYS", "filter": [shown]}])
 
-    assert clear(found) == [("trigger", "P", "when.0.right")]
+    assert comparable(found) == [("trigger", "P", "when.0.right")]
 
 
 def test_secret_set_by_a_transformation_is_reported():
@@ -203,7 +203,7 @@ def test_secret_set_by_a_transformation_is_reported():
 
     found = brought(transformation=[change])
 
-    assert sorted(clear(found)) == [
+    assert sorted(comparable(found)) == [
         ("transformation", "More", "set.api_key"),
         ("transformation", "More", "set.plain"),
     ]
@@ -212,7 +212,7 @@ def test_secret_set_by_a_transformation_is_reported():
 def test_secret_in_a_name_is_reported_and_not_printed():
     found = brought(tag=[tag(f"To {SECRET}")])
 
-    assert clear(found) == [("tag", "To …", "name")]
+    assert comparable(found) == [("tag", "To …", "name")]
     assert SECRET not in repr(found.lines) + repr(found.in_plain_text)
 
 
@@ -225,12 +225,12 @@ def test_secret_in_a_name_is_reported_and_not_printed():
         (f"___SANDBOXED_JS_FOR_SERVER___\n\n\n___NOTES___\n{SECRET}\n", "line 7"),
     ],
 )
-def test_secret_in_a_template_is_reported_with_its_line(section, where):
+def test_secret_in_the_code_of_a_template_is_reported_with_its_line(section, where):
     made = template(1) | {"templateData": HEAD % ("TAG", "cvt_temp_public_id") + section}
 
     found = brought(templates=[made], tag=[tag("Tag")])
 
-    assert clear(found) == [("template", "T1", where)], found.lines
+    assert comparable(found) == [("template", "T1", where)], found.lines
 
 
 IN_A_TEST = f"{CODE}\n___TESTS___\n\nscenarios:\n- code: '{SECRET}'\n"
@@ -242,12 +242,12 @@ IN_A_HELP_TEXT = (
 
 
 @pytest.mark.parametrize("section", [IN_A_TEST, IN_THE_SETUP, IN_A_HELP_TEXT])
-def test_made_up_secret_in_tests_and_help_texts_is_not_reported(section):
+def test_example_secret_in_tests_and_help_texts_is_not_reported(section):
     made = template(1) | {"templateData": HEAD % ("TAG", "cvt_temp_public_id") + section}
 
     found = brought(templates=[made], tag=[tag("Tag")])
 
-    assert clear(found) == [], found.lines
+    assert comparable(found) == [], found.lines
 
 
 def test_secret_after_the_tests_and_beside_a_help_text_is_reported():
@@ -260,30 +260,30 @@ def test_secret_after_the_tests_and_beside_a_help_text_is_reported():
 
     found = brought(templates=[made], tag=[tag("Tag")])
 
-    assert clear(found) == [("template", "T1", "lines 6, 8")], found.lines
+    assert comparable(found) == [("template", "T1", "lines 6, 8")], found.lines
 
 
 @pytest.mark.parametrize(
     ("default", "where"),
     [(SECRET, "line 4"), ("sesame", "the default of its field apiToken")],
 )
-def test_secret_default_of_a_field_is_reported(default, where):
+def test_secret_as_the_default_of_a_field_is_reported(default, where):
     field = {"type": "TEXT", "name": "apiToken", "defaultValue": default}
 
     found = brought(templates=[template(1, fields=[field])])
 
-    assert clear(found) == [("template", "T1", where)]
+    assert comparable(found) == [("template", "T1", where)]
 
 
 @pytest.mark.parametrize(("gallery", "told"), [({}, 0), ({"isModified": True}, 1)])
-def test_public_gallery_default_is_no_secret(gallery, told):
+def test_default_of_a_public_gallery_template_is_not_a_secret(gallery, told):
     field = {"type": "TEXT", "name": "apiToken", "defaultValue": SECRET}
     made = template(1, fields=[field]) | {"galleryReference": {"owner": "somebody", **gallery}}
 
     assert len(brought(templates=[made]).in_plain_text) == told
 
 
-def test_text_with_a_variable_and_a_secret_is_sealed_whole():
+def test_text_with_a_variable_and_a_secret_is_sealed_completely():
     found = brought(
         tag=[
             tag(
@@ -303,7 +303,7 @@ def test_text_with_a_variable_and_a_secret_is_sealed_whole():
     assert found.in_plain_text == ()
 
 
-def test_variables_in_a_sealed_text_are_filled_in_at_run_time():
+def test_variables_in_a_sealed_text_are_filled_in_when_a_tag_runs():
     made = tag("Tag", "cvt_190000001_1", text("header", f"Bearer {SECRET}-{{{{_event}}}}"))
     found = brought(tag=[made])
     kept = {secret.kept: secret.secret.reveal() for secret in found.secrets}
@@ -332,7 +332,7 @@ def test_sealed_text_is_hidden_except_for_variable_names():
     assert sorted(shown) == ["/in", SECRET, f"{SECRET}1", f"{SECRET}2"]
 
 
-def test_keys_of_lookup_tables_are_sealed():
+def test_keys_of_lookup_tables_can_be_sealed():
     rows = table("map", {"key": SECRET, "value": "shop"}, {"key": "other", "value": "x"})
     variable = {"name": "V", "type": "smm", "parameter": [text("input", "{{_event}}"), rows]}
 
@@ -350,7 +350,7 @@ def test_lookup_table_with_a_secret_input_loses_its_keys():
     assert taken(brought(variable=[header, variable])) == [("variable", "V", "rows.0.key")]
 
 
-def test_secret_name_covers_everything_below_it():
+def test_secret_name_of_an_object_makes_its_fields_secret():
     deep = table("tokens", {"shop": "one", "name": "x"}, {"shop": "{{_event}}"})
 
     found = brought(tag=[tag("Tag", "cvt_190000001_1", deep)])
@@ -358,7 +358,7 @@ def test_secret_name_covers_everything_below_it():
     assert taken(found) == [("tag", "Tag", "tokens.0.shop")]
 
 
-def test_secret_header_in_a_table_covers_its_variable():
+def test_secret_header_in_a_table_makes_its_variable_secret():
     rows = table("headers", {"name": "Authorization", "value": "Bearer {{Word}}"})
     word = {"name": "Word", "type": "c", "parameter": [text("value", "sesame")]}
 
@@ -380,5 +380,5 @@ def test_secret_too_long_to_be_sealed_is_reported_once():
     )
 
     assert found.secrets == ()
-    assert clear(found) == [("tag", "Tag", "accessToken"), ("tag", "Tag", "other")]
+    assert comparable(found) == [("tag", "Tag", "accessToken"), ("tag", "Tag", "other")]
     assert "too long to be sealed" in found.in_plain_text[0].fix

@@ -101,7 +101,7 @@ def test_lookup_variables_keep_rows_defaults_and_switches():
     assert (made.whole, made.ignore_case, made.captures, made.default) == (True, True, False, "d")
 
 
-def test_format_is_kept():
+def test_format_of_a_variable_is_imported():
     form = {
         "caseConversionType": "LOWERCASE",
         "convertNullToValue": {"type": "TEMPLATE", "value": "none"},
@@ -124,7 +124,7 @@ def test_format_is_kept():
         ((), (None, None)),
     ],
 )
-def test_random_number_keeps_valid_bounds(parameters, bounds):
+def test_random_number_variable_keeps_valid_bounds(parameters, bounds):
     most = variable("Most", "c", text("value", "5"))
 
     found = brought(variable=[variable("Lot", "r", *parameters), most])
@@ -135,13 +135,13 @@ def test_random_number_keeps_valid_bounds(parameters, bounds):
     assert list(faults(found.container)) == []
 
 
-def test_undefined_stays_undefined():
+def test_undefined_variable_stays_undefined():
     found = brought(variable=[variable("None", "uv")])
 
     assert found.container.variables == (Variable(name="None", type=VariableSource.CONSTANT),)
 
 
-def test_variable_is_left_out_with_its_dependencies():
+def test_variable_is_left_out_with_the_parts_that_need_it():
     chain = [variable(f"V{at}", "c", text("value", f"{{{{V{at + 1}}}}}")) for at in range(3)]
 
     found = brought(variable=[*chain, variable("V3", "jsm")])
@@ -149,7 +149,7 @@ def test_variable_is_left_out_with_its_dependencies():
     assert [line.fit for line in found.lines if line.kind == "variable"] == ["left out"] * 4
 
 
-def test_trigger_with_a_requesting_variable_differs():
+def test_trigger_with_a_variable_that_sends_requests_is_reported():
     asks = tpl("MACRO").replace(
         "return 1;", "return require('sendHttpRequest')('https://a.example');"
     )

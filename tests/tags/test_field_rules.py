@@ -1,4 +1,4 @@
-"""Errors in the values of a template's fields."""
+"""Rules for the values of a template's fields."""
 
 import pytest
 
@@ -91,7 +91,7 @@ MODE = {
         (("SOME_DAY",), ["x"], {}),
     ],
 )
-def test_each_rule_accepts_and_rejects_its_values(rule, fits, not_):
+def test_each_rule_accepts_and_refuses_its_values(rule, fits, not_):
     field = text(**ruled(*rule))
 
     for value in fits:
@@ -101,13 +101,13 @@ def test_each_rule_accepts_and_rejects_its_values(rule, fits, not_):
         assert remark.startswith(f"it: {said}")
 
 
-def test_error_message_of_the_template_is_preferred():
+def test_error_message_of_the_template_is_used():
     field = text(**ruled("NON_EMPTY", errorMessage="Enter your pixel"))
 
     assert on({}, field) == ["it: Enter your pixel"]
 
 
-def test_wrong_values_are_kept_and_unknown_names_are_warnings():
+def test_wrong_values_are_kept_and_unknown_fields_are_warnings():
     fields = read_fields(
         [{"type": "CHECKBOX", "name": "on"}, table(), {"type": "PARAM_TABLE", "name": "more"}]
     )
@@ -135,7 +135,7 @@ def test_unknown_choice_is_reported_with_the_valid_choices():
     assert on({"n": False}, numbers) == ["n: is not one of its choices: 1, true"]
 
 
-def test_choice_by_a_variable_is_a_warning_and_a_default_none():
+def test_choice_set_by_a_variable_is_a_warning_unless_it_is_the_default():
     select = {"type": "SELECT", "name": "it", "selectItems": [{"value": "a"}], "defaultValue": "z"}
     open_ = read_fields([{**select, "macrosInSelect": True}])
 
@@ -168,7 +168,7 @@ def test_field_that_a_variable_may_hide_is_not_checked(type_):
     assert on({"it": "{{x}}"}, text(), dependent) == []
 
 
-def test_rule_applies_while_its_condition_holds():
+def test_rule_applies_while_its_condition_is_true():
     field = text("more", **ruled("NON_EMPTY", **only_if("it", "x")))
 
     assert on({"it": "y"}, text(), field) == on({"it": "{{x}}"}, text(), field) == []
@@ -179,7 +179,7 @@ def test_rule_applies_while_its_condition_holds():
     assert on({"it": "y"}, text(), unless) == ["more: must not be empty"]
 
 
-def test_rows_of_a_table_are_counted():
+def test_number_of_rows_in_a_table_is_checked():
     rows = table(text("n"), **ruled("TABLE_ROW_COUNT", 1, 2))
 
     assert on({"rows": [{"n": "1"}] * 3}, rows) == ["rows: must have 1 to 2 rows"]
@@ -210,7 +210,7 @@ def test_each_cell_of_a_table_is_checked_by_its_column():
     ]
 
 
-def test_column_is_checked_if_its_row_and_the_fields_show_it():
+def test_column_is_checked_only_if_it_is_shown():
     columns = [
         {"param": text("kind"), "isUnique": False},
         {

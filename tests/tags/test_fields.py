@@ -1,4 +1,4 @@
-"""Fields, and their values in `data` of a template."""
+"""The fields of a template, and their values in `data`."""
 
 import pytest
 
@@ -71,7 +71,7 @@ def test_every_field_with_a_value_is_listed():
     ]
 
 
-def test_empty_fields_get_typed_defaults():
+def test_empty_fields_have_typed_defaults():
     filled = fill(FIELDS, {"text": "x"})
 
     assert filled == {
@@ -102,7 +102,7 @@ def test_untouched_field_has_the_value_of_googles_form(field, held):
     assert filled == ({} if held is None else {"it": held})
 
 
-def test_emptied_text_is_absent_unless_the_template_allows_it():
+def test_emptied_text_field_is_absent_unless_the_template_allows_it():
     fields = read_fields(
         [
             {"type": "TEXT", "name": "days", "defaultValue": "90"},
@@ -160,7 +160,7 @@ def test_hidden_fields_and_empty_tables_are_absent(given, absent):
     assert absent not in filled
 
 
-def test_one_of_several_conditions_is_enough():
+def test_field_is_shown_if_one_of_its_conditions_is_true():
     filled = fill(FIELDS, {"text": "", "choice": "b", "filled": "y"})
 
     assert filled["filled"] == "y"

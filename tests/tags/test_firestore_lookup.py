@@ -55,7 +55,7 @@ def plan_of(found):
     ],
     ids=["query", "document"],
 )
-def test_lookup_becomes_a_variable_of_the_template(parameters, fields):
+def test_firestore_lookup_becomes_a_variable_of_twites_template(parameters, fields):
     found = brought(variable=[CLIENT, lookup(*parameters)])
 
     assert plan_of(found) == Variable(
@@ -69,7 +69,7 @@ def test_lookup_becomes_a_variable_of_the_template(parameters, fields):
     assert "needs credentials" in told(found, "template", NAME)[1]
 
 
-def test_default_and_format_of_a_lookup_are_kept():
+def test_default_and_format_of_a_firestore_lookup_are_kept():
     default = boolean("setDefaultValue", "true"), text("defaultValue", "none")
 
     made = plan_of(
@@ -84,13 +84,13 @@ def test_default_and_format_of_a_lookup_are_kept():
     assert (made.default, made.format.case) == ("none", "lower")
 
 
-def test_project_without_its_switch_is_not_used():
+def test_project_of_a_firestore_lookup_needs_its_switch():
     found = brought(variable=[CLIENT, lookup(*BY_PATH, text("projectId", "old"))])
 
     assert "projectId" not in plan_of(found).fields
 
 
-def test_parts_that_need_a_lookup_are_imported():
+def test_parts_that_need_a_firestore_lookup_are_imported():
     found = brought(
         variable=[CLIENT, lookup(*BY_QUERY)],
         tag=[tag("Tag", f"cvt_{CONTAINER}_1", text("plan", "{{Plan}}"))],
@@ -99,14 +99,14 @@ def test_parts_that_need_a_lookup_are_imported():
     assert [each.name for each in found.container.tags] == ["Tag"]
 
 
-def test_template_is_written_once_and_only_if_it_is_needed():
+def test_template_for_firestore_lookup_is_written_only_if_needed():
     several = [CLIENT, lookup(*BY_QUERY), variable("Other", "fs", *BY_PATH, variableId="8")]
 
     assert list(brought(variable=several).texts) == ["T1", NAME]
     assert list(brought(variable=[CLIENT]).texts) == ["T1"]
 
 
-def test_template_gets_another_name_if_the_export_has_one_of_its_name():
+def test_template_is_renamed_if_the_export_has_one_of_its_name():
     theirs = {
         "templateId": "1",
         "name": NAME,
@@ -126,7 +126,7 @@ def test_template_gets_another_name_if_the_export_has_one_of_its_name():
         ((*BY_PATH[:1], text("operation", "count")), "its operation count is not known to Twite"),
     ],
 )
-def test_lookup_without_a_place_is_left_out(parameters, reason):
+def test_firestore_lookup_without_a_document_is_left_out(parameters, reason):
     found = brought(variable=[lookup(*parameters)])
 
     result, why = told(found, "variable", "Plan")
@@ -134,7 +134,7 @@ def test_lookup_without_a_place_is_left_out(parameters, reason):
     assert reason in why
 
 
-def test_unknown_parameter_of_a_lookup_is_reported():
+def test_unknown_parameter_of_a_firestore_lookup_is_reported():
     found = brought(variable=[CLIENT, lookup(*BY_PATH, text("cacheFor", "5"))])
 
     assert "'cacheFor' is not known to Twite" in told(found, "variable", "Plan")[1]
@@ -144,7 +144,7 @@ def test_import_leaves_no_secret_in_plain_text():
     assert brought(variable=[CLIENT, lookup(*BY_QUERY)]).in_plain_text == ()
 
 
-def test_template_passes_its_tests_and_needs_exactly_its_permissions():
+def test_template_passes_its_tests_and_has_exactly_its_permissions():
     template = read_template(firestore_lookup.TEXT.encode())
 
     verdicts = run_scenarios(template, read_scenarios(template.tests), now=1_764_000_000_000)
@@ -163,7 +163,7 @@ def test_template_passes_its_tests_and_needs_exactly_its_permissions():
     ],
     ids=["found", "none", "refused"],
 )
-def test_template_asks_firestore_and_returns_the_value(answer, expected):
+def test_template_requests_the_document_and_returns_the_value(answer, expected):
     engine = QuickJsEngine(read_template(firestore_lookup.TEXT.encode()))
     fields = {
         "operation": "query",
@@ -185,7 +185,7 @@ def test_template_asks_firestore_and_returns_the_value(answer, expected):
     assert turn.returned == expected
 
 
-def test_written_container_names_the_templates_file():
+def test_written_container_names_the_file_of_the_template():
     found = brought(variable=[CLIENT, lookup(*BY_QUERY)])
 
     assert f'template = "{NAME}"' in container_text(found.container, ())

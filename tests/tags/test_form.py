@@ -142,13 +142,13 @@ LOGGING = [
         ({}, "getGoogleAuth", False),
     ],
 )
-def test_service_is_switched_off_if_all_its_fields_are_hidden(given, service, is_off):
+def test_google_service_is_off_if_all_its_fields_are_hidden(given, service, is_off):
     fields = read_fields(LOGGING)
 
     assert is_switched_off(fields, given, service) is is_off
 
 
-def test_block_is_toml_with_the_values_of_a_new_form():
+def test_toml_block_has_the_values_of_a_new_form():
     block = form_block(template(), "my ads.tpl")
 
     (tag,) = tomllib.loads(block)["tag"]
@@ -166,7 +166,7 @@ def test_block_is_toml_with_the_values_of_a_new_form():
     }
 
 
-def test_block_shows_other_fields_as_usable_comments():
+def test_toml_block_has_other_fields_as_usable_comments():
     block = form_block(template(), "my ads.tpl")
     filled = block.replace("# debug =", "debug =").replace("# rows =", "rows =")
 
@@ -180,7 +180,7 @@ def test_block_shows_other_fields_as_usable_comments():
     assert "\x1b" not in block
 
 
-def test_client_has_a_block_and_a_variable_has_none():
+def test_client_has_a_toml_block_and_a_variable_has_none():
     (client,) = tomllib.loads(form_block(template("CLIENT"), "c.tpl"))["client"]
 
     assert client["template"] == "c.tpl"

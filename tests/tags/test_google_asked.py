@@ -1,4 +1,4 @@
-"""The request to Google for a template's call, and the result for the template."""
+"""The request to Google for a template's call, and the result that the template gets."""
 
 import msgspec
 import pytest
@@ -38,7 +38,7 @@ def body_of(asking):
 
 
 @given(TREES)
-def test_written_value_is_read_back(tree):
+def test_firestore_value_is_read_as_it_was_written(tree):
     assert tree_of_value(value_of(tree)) == tree
 
 
@@ -56,7 +56,7 @@ def test_written_value_is_read_back(tree):
         ({"a": {}}, {"mapValue": {"fields": {"a": {"mapValue": {"fields": {}}}}}}),
     ],
 )
-def test_values_are_written_in_firestore_format(tree, value):
+def test_values_are_written_in_firestores_format(tree, value):
     assert value_of(tree) == value
 
 
@@ -77,7 +77,7 @@ def test_unusual_firestore_values_are_read_as_json(value, tree):
     assert tree_of_value(value) == tree
 
 
-def test_deep_nesting_is_refused():
+def test_deeply_nested_firestore_value_is_refused():
     deep = {}
     for _ in range(5_000):
         deep = {"a": deep}
@@ -86,11 +86,11 @@ def test_deep_nesting_is_refused():
         fields_of(deep)
 
 
-def test_empty_document_is_an_empty_object():
+def test_empty_firestore_document_is_an_empty_object():
     assert tree_of_fields(None) == {}
 
 
-def test_document_is_requested_by_its_full_name():
+def test_firestore_document_is_requested_by_its_full_name():
     asking = firestore.read("p", "users/a b/visits/ü", transaction="t1")
 
     assert (asking.url, asking.method) == (f"{ROOT}:batchGet", "POST")
@@ -118,25 +118,25 @@ def test_document_is_requested_by_its_full_name():
         (200, {}, GoogleResult(reason="failed")),
     ],
 )
-def test_document_response_is_read(status, answer, told):
+def test_response_with_a_firestore_document_is_read(status, answer, told):
     assert firestore.read_result(status, encoded(answer)) == told
 
 
 @pytest.mark.parametrize(
     "path", ["", "users", "/users/1", "users/1/", "users//1", "users/..", "../users", "users/."]
 )
-def test_invalid_document_path_is_refused(path):
+def test_invalid_path_of_a_firestore_document_is_refused(path):
     with pytest.raises(RequestNotSent):
         firestore.read("p", path, transaction=None)
 
 
 @pytest.mark.parametrize("project", ["", "..", "a/b", "p?x", "p#", "a b", "-p", "p\n"])
-def test_invalid_project_is_refused(project):
+def test_invalid_google_project_is_refused(project):
     with pytest.raises(RequestNotSent):
         firestore.read(project, "users/1", transaction=None)
 
 
-def test_query_combines_all_conditions():
+def test_firestore_query_combines_all_conditions():
     conditions = [["a.b", ">=", 1], ["c-d", "==", None], ["e", "in", ["x", "y"]]]
 
     asking = firestore.query("p", "users/1/visits", conditions, limit=7, transaction=None)
@@ -179,7 +179,7 @@ def test_query_combines_all_conditions():
 @pytest.mark.parametrize(
     ("limit", "meant"), [(None, 5), (0, 5), (-1, 5), (True, 5), ("9", 5), (9.9, 9), (1e12, 10_000)]
 )
-def test_query_has_a_limit(limit, meant):
+def test_firestore_query_has_a_limit(limit, meant):
     asking = firestore.query("p", "users", [], limit=limit, transaction=None)
 
     assert body_of(asking)["structuredQuery"] == {
@@ -188,7 +188,7 @@ def test_query_has_a_limit(limit, meant):
     }
 
 
-def test_path_is_percent_encoded():
+def test_path_in_a_google_url_is_percent_encoded():
     asking = firestore.query("p", "a?b/c#d%2e/e", [], limit=5, transaction=None)
 
     assert asking.url == f"{ROOT}/a%3Fb/c%23d%252e:runQuery"
@@ -197,12 +197,12 @@ def test_path_is_percent_encoded():
 @pytest.mark.parametrize(
     "conditions", [[["a", "~", 1]], [["a", "=="]], ["a"], [[1, "==", 1]], [["a", "==", 1, 2]]]
 )
-def test_invalid_condition_is_refused(conditions):
+def test_invalid_condition_of_a_firestore_query_is_refused(conditions):
     with pytest.raises(RequestNotSent):
         firestore.query("p", "users", conditions, limit=5, transaction=None)
 
 
-def test_query_response_is_read():
+def test_response_to_a_firestore_query_is_read():
     found = [
         {"document": {"name": f"{DOCUMENT}/users/1", "fields": {"a": {"booleanValue": True}}}},
         {"readTime": "2026-11-26T10:00:00Z"},
@@ -215,7 +215,7 @@ def test_query_response_is_read():
     assert firestore.query_result(200, b"{}") == GoogleResult(reason="failed")
 
 
-def test_document_written_to_a_collection_gets_the_new_id():
+def test_firestore_document_written_to_a_collection_gets_the_new_id():
     write = firestore.write("p", "users", {"a": 1}, merge=False, new_id="made")
 
     assert write.id == "made"
@@ -224,7 +224,7 @@ def test_document_written_to_a_collection_gets_the_new_id():
     }
 
 
-def test_merge_writes_only_the_given_fields():
+def test_merge_writes_only_the_given_fields_of_a_document():
     given = {"a": {"b": 1, "c d": {}}, "e`f\\": [1], "g": {"h": {"i": None}}}
 
     write = firestore.write("p", "users/1", given, merge=True, new_id="")
@@ -235,12 +235,12 @@ def test_merge_writes_only_the_given_fields():
 
 
 @pytest.mark.parametrize("given_", [None, [], "text", 1])
-def test_invalid_document_is_not_written(given_):
+def test_invalid_firestore_document_is_not_written(given_):
     with pytest.raises(RequestNotSent):
         firestore.write("p", "users/1", given_, merge=False, new_id="")
 
 
-def test_transaction_retry_names_the_conflicting_transaction():
+def test_repeated_transaction_names_the_conflicting_one():
     assert body_of(firestore.begin("p", former=None)) == {"options": {"readWrite": {}}}
     assert body_of(firestore.begin("p", former="t1")) == {
         "options": {"readWrite": {"retryTransaction": "t1"}}
@@ -249,7 +249,7 @@ def test_transaction_retry_names_the_conflicting_transaction():
     assert firestore.begun(200, b"{}") == GoogleResult(reason="failed")
 
 
-def test_rows_are_identified_by_their_ids():
+def test_bigquery_rows_have_insert_ids():
     asking = bigquery.insert(
         ("p:x", "d", "t$20261126"),
         [{"a": 1}],
@@ -271,13 +271,13 @@ def test_rows_are_identified_by_their_ids():
 
 
 @pytest.mark.parametrize("rows", [None, {}, "x", [1], [{"a": 1}, None]])
-def test_invalid_rows_are_refused(rows):
+def test_invalid_bigquery_rows_are_refused(rows):
     with pytest.raises(RequestNotSent):
         bigquery.insert(TABLE, rows, {}, id_of=str)
 
 
 @pytest.mark.parametrize("table", [("p", "d", ""), ("p", "..", "t"), (".", "d", "t")])
-def test_invalid_table_is_refused(table):
+def test_invalid_bigquery_table_is_refused(table):
     with pytest.raises(RequestNotSent):
         bigquery.insert(table, [], {}, id_of=str)
 
@@ -313,7 +313,7 @@ def test_invalid_table_is_refused(table):
         (200, "", GoogleResult(reason="failed", value=[{"reason": "failed"}])),
     ],
 )
-def test_insert_response_is_read(status, answer, told):
+def test_response_to_a_bigquery_insert_is_read(status, answer, told):
     assert bigquery.insert_result(status, encoded(answer), [{"a": 1}, {"a": 2}]) == told
 
 
@@ -327,13 +327,13 @@ def test_insert_response_is_read(status, answer, told):
         ("GTM", {"id": 5}, "https://www.googletagmanager.com/gtm.js"),
     ],
 )
-def test_script_url_is_built(name, options, url):
+def test_url_of_a_google_script_is_built(name, options, url):
     asking = script_request(name, options)
 
     assert (asking.url, asking.method, asking.scopes) == (url, "GET", ())
 
 
-def test_unknown_script_is_refused():
+def test_unknown_google_script_is_refused():
     with pytest.raises(RequestNotSent):
         script_request("OPTIMIZE", {})
 
@@ -341,11 +341,11 @@ def test_unknown_script_is_refused():
 @pytest.mark.parametrize(
     ("given_", "meant"), [(100, 100), (-1, None), ("5", None), (True, None), (1e9, 15_000)]
 )
-def test_script_timeout_is_limited(given_, meant):
+def test_timeout_of_a_google_script_is_limited(given_, meant):
     assert script_request("GTAG", {"timeout": given_}).timeout == meant
 
 
-def test_script_response_is_read():
+def test_response_with_a_google_script_is_read():
     headers = {"cache-control": "max-age=900", "expires": "x", "server": "y"}
 
     told = script_result(200, headers, b"// a")

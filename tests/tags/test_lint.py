@@ -1,4 +1,4 @@
-"""Findings of the linter."""
+"""Findings of `twite tag lint`."""
 
 import pytest
 
@@ -91,7 +91,7 @@ getCookieValues('c');"""
     assert said(code, SPECIFIC) == [("permission_missing", 12), ("permission_unused", None)]
 
 
-def test_permitted_header_is_case_insensitive():
+def test_permitted_header_can_be_written_in_any_case():
     header = Grant(
         permission="read_request",
         parameters={
@@ -106,7 +106,7 @@ def test_permitted_header_is_case_insensitive():
     assert said(code, header) == []
 
 
-def test_code_is_tokenized_with_lines():
+def test_code_is_split_into_tokens_with_lines():
     code = "const a = 0x1F; // no\n/* no\nno */ b(`x\ny`, 'it\\'s', /[/]/i) => 1.5e3;"
 
     found = [(token.sort, token.text, token.line) for token in tokens(code)]
@@ -131,7 +131,7 @@ def test_code_is_tokenized_with_lines():
     ]
 
 
-def test_file_format_differences_from_google_are_reported():
+def test_differences_from_googles_file_format_are_reported():
     text = '___INFO___\n{"type": "TAG", "description": "a\nb"}\n___SANDBOXED_JS_FOR_SERVER___\n'
 
     found = lint(read_template(text.encode()))

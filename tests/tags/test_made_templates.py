@@ -1,4 +1,4 @@
-"""The templates in tests/tags/templates use every feature."""
+"""The templates in tests/tags/templates together use every feature."""
 
 import re
 from pathlib import Path
@@ -30,11 +30,11 @@ def test_template_passes_all_its_own_tests(name):
 
 
 @pytest.mark.parametrize("name", TEMPLATES)
-def test_template_requests_exactly_the_needed_permissions(name):
+def test_template_has_exactly_the_permissions_that_it_needs(name):
     assert lint(TEMPLATES[name]) == ()
 
 
-def test_templates_together_use_every_api_and_template_kind():
+def test_templates_together_use_every_api_and_kind_of_template():
     used = {
         name
         for template in TEMPLATES.values()

@@ -1,4 +1,4 @@
-"""sgtm/twite-tag.tpl: the tag that anyone can import into Google's server container."""
+"""sgtm/twite-tag.tpl: Twite's tag for Google's server container."""
 
 import hashlib
 import importlib.util
@@ -43,7 +43,7 @@ def called(**changed: object) -> Call:
     return Call(**(said | changed))  # type: ignore[arg-type]  # fields of Call by name
 
 
-def test_documentation_images_match_the_fields():
+def test_images_in_the_documentation_match_the_fields():
     said = importlib.util.spec_from_file_location("draw", ROOT / "draw.py")
     draw = importlib.util.module_from_spec(said)
     said.loader.exec_module(draw)
@@ -60,7 +60,7 @@ def test_documentation_images_match_the_fields():
     assert [name for name in bodies if f"(images/{name})" not in page] == []
 
 
-def test_documentation_names_every_field():
+def test_documentation_names_every_field_of_the_tag():
     page = (ROOT / "README.md").read_text()
     listed = set(re.findall(r"^\| `(\w+)` \|", page.split("## Fields")[1], re.MULTILINE))
 
@@ -103,7 +103,7 @@ def test_twite_tag_may_read_only_named_data_and_set_one_cookie():
     assert (granted.query, granted.request, granted.logging) == ((), (), "debug")
 
 
-def test_twite_tag_sends_hashes_and_keeps_the_click():
+def test_twite_tag_sends_hashes_and_stores_the_click_id():
     turn = QuickJsEngine(TAG).start(called())
 
     assert turn.error is None
@@ -142,7 +142,7 @@ def test_no_call_of_the_twite_tag_is_denied():
     assert turn.error is None
 
 
-def test_twite_tag_never_logs_a_key_or_person():
+def test_twite_tag_never_logs_a_key_or_personal_data():
     engine = QuickJsEngine(TAG)
 
     first = engine.start(called())

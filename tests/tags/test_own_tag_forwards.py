@@ -1,6 +1,6 @@
 """sgtm/twite-tag.tpl forwards exactly the event fields that `POST /v1/sgtm` reads.
 
-An event that records the requested fields shows what the route reads.
+An event that records the requested fields shows which ones the route reads.
 """
 
 import hashlib
@@ -132,7 +132,7 @@ def fields_of(said):
     return {name: getattr(said, name) for name in Native.__struct_fields__}
 
 
-def test_endpoint_reads_the_forwarded_event_as_the_original():
+def test_route_reads_the_forwarded_event_like_the_original():
     unread = fields_of(read(NAMED))
     for place in PLACES:
         event = an_event(place)
@@ -145,14 +145,14 @@ def test_endpoint_reads_the_forwarded_event_as_the_original():
         assert fields_of(read(sent)) == expected, place
 
 
-def test_forwarded_fields_are_those_the_endpoint_reads():
+def test_forwarded_fields_are_those_that_the_route_reads():
     assert {"ecommerce.transaction_id", "dateISO", "user_data.email_address", "x-ga-gcd"} <= set(
         PLACES
     )
     assert len(PLACES) > 60
 
 
-def test_identity_of_a_repeated_hit_is_forwarded():
+def test_key_of_a_repeated_hit_is_forwarded():
     event = NAMED | dict.fromkeys(sgtm.REPEATED, "5")
 
     whole = sgtm.read(json.dumps({"event": event}).encode()).tagged.repeated
@@ -161,7 +161,7 @@ def test_identity_of_a_repeated_hit_is_forwarded():
     assert sgtm.read(forwarded(event)).tagged.repeated == whole
 
 
-def test_twite_tag_sends_only_fields_the_endpoint_reads():
+def test_twite_tag_sends_only_fields_that_the_route_reads():
     event = {**NAMED}
     for place in policy(TAG.grants).event:
         *tables, last = place.replace("\\", "").split(".")

@@ -66,7 +66,7 @@ def test_invalid_url_pattern_is_refused(pattern):
         url_expression(pattern)
 
 
-def test_all_kinds_of_values_are_read():
+def test_all_kinds_of_permission_values_are_read():
     entry = {
         "instance": {
             "key": {"publicId": "one", "versionId": "1"},
@@ -108,7 +108,7 @@ def test_all_kinds_of_values_are_read():
         7,
     ],
 )
-def test_value_of_an_unknown_kind_is_refused(value):
+def test_permission_value_of_an_unknown_kind_is_refused(value):
     with pytest.raises(WrongShape):
         read_grants(
             [{"instance": {"key": {"publicId": "a"}, "param": [{"key": "k", "value": value}]}}]
@@ -119,12 +119,12 @@ def granted(permission: str, **parameters: object) -> PermissionPolicy:
     return policy((Grant(permission=permission, parameters=parameters),))
 
 
-def test_missing_or_unknown_grant_grants_nothing():
+def test_missing_or_unknown_permission_permits_nothing():
     assert policy(()) == PermissionPolicy()
     assert granted("fly", to="moon") == PermissionPolicy(plain=("fly",))
 
 
-def test_request_grant_covers_only_named_parts():
+def test_permission_for_requests_covers_only_named_parts():
     found = granted(
         "read_request",
         requestAccess="specific",
@@ -141,7 +141,7 @@ def test_request_grant_covers_only_named_parts():
     )
 
 
-def test_headers_not_enabled_are_not_granted():
+def test_headers_that_are_not_enabled_cannot_be_read():
     found = granted(
         "read_request",
         requestAccess="specific",
@@ -152,7 +152,7 @@ def test_headers_not_enabled_are_not_granted():
     assert (found.headers, found.query, found.request) == ((), (), ())
 
 
-def test_google_domains_are_a_separate_grant():
+def test_google_domains_have_their_own_permission():
     found = granted("send_http", allowedUrls="specific", urls=[], allowGoogleDomains=True)
 
     assert matches(found.urls, "https://www.googleapis.com/x")
@@ -160,7 +160,7 @@ def test_google_domains_are_a_separate_grant():
     assert not matches(found.urls, "https://evilgoogleapis.com/")
 
 
-def test_repeated_permission_grants_both():
+def test_repeated_permission_permits_both():
     both = policy(
         tuple(
             Grant(permission="send_http", parameters={"allowedUrls": "specific", "urls": [url]})
@@ -175,7 +175,7 @@ COOKIE = {"name": "tw*", "domain": "*", "path": "/", "secure": "secure", "sessio
 
 
 @pytest.mark.parametrize("word", ["secure", "require_secure"])
-def test_secure_cookie_rule_has_two_spellings(word):
+def test_permission_for_secure_cookies_has_two_spellings(word):
     rules = [COOKIE | {"secure": word}]
 
     found = granted("set_cookies", allowedCookies=rules).set_cookies
@@ -192,7 +192,7 @@ def test_secure_cookie_rule_has_two_spellings(word):
         (SetCookie(name="twclid", value="", path="/"), "set_cookies"),
     ],
 )
-def test_cookie_must_match_its_grant(cookie, missing):
+def test_cookie_must_match_its_permission(cookie, missing):
     assert lacking(cookie, granted("set_cookies", allowedCookies=[COOKIE])) == missing
 
 
@@ -241,7 +241,7 @@ def test_effect_without_its_permission_is_denied(effect, permission):
         ("Firestore.delete", ["a/b", {"projectId": "own"}]),
     ],
 )
-def test_call_is_checked_against_the_project_it_uses(name, arguments):
+def test_google_call_is_checked_with_the_project_that_it_uses(name, arguments):
     row = {"projectId": "own", "path": "*", "operation": "read_write"}
     table = {"projectId": "own", "datasetId": "d", "tableId": "t", "operation": "write"}
     allowed = policy(
@@ -254,7 +254,7 @@ def test_call_is_checked_against_the_project_it_uses(name, arguments):
     assert lacking(Service(id=1, name=name, arguments=arguments), allowed) is not None
 
 
-def test_sandbox_logs_and_claims_need_no_permission():
+def test_logs_and_claims_in_a_test_run_need_no_permission():
     needing_none = [
         LogEffect(text="a", own=True),
         LogEffect(text="a", denied="send_http"),
@@ -264,7 +264,7 @@ def test_sandbox_logs_and_claims_need_no_permission():
     assert [lacking(effect, PermissionPolicy()) for effect in needing_none] == [None, None, None]
 
 
-def test_message_listening_does_not_permit_sending():
+def test_permission_to_listen_for_messages_does_not_permit_sending():
     listening = granted(
         "use_message", allowedActions="specific", messageTypes=[{"type": "a", "action": "listen"}]
     )
@@ -276,7 +276,7 @@ def test_message_listening_does_not_permit_sending():
     assert lacking(MessageEffect(type="a", content={}), sending) is None
 
 
-def test_repr_of_effects_hides_their_content():
+def test_repr_of_an_effect_hides_its_content():
     shown = repr(
         [
             HttpEffect(id=1, url="https://a.example/?email=x", method="GET", body="secret"),
@@ -288,7 +288,7 @@ def test_repr_of_effects_hides_their_content():
     assert "email" not in shown
 
 
-def test_effect_survives_serialization():
+def test_effect_is_unchanged_by_serialization():
     effect = HttpEffect(id=1, url="https://a.example/", method="POST", headers={"A": "b"}, body="x")
 
     assert msgspec.json.decode(msgspec.json.encode(effect), type=HttpEffect) == effect
@@ -302,7 +302,7 @@ def test_effect_survives_serialization():
         (PLACE | {"tableId": 7}, "BigQuery.insert"),
     ],
 )
-def test_only_named_tables_are_permitted(place, missing):
+def test_only_named_bigquery_tables_are_permitted(place, missing):
     rows = [{"projectId": "*", "datasetId": "d", "tableId": "t", "operation": "write"}]
     effect = Service(id=1, name="BigQuery.insert", arguments=[place, [], {}])
 
@@ -317,14 +317,14 @@ def test_only_named_tables_are_permitted(place, missing):
         ("Firestore.query", "others", "access_firestore"),
     ],
 )
-def test_only_named_documents_and_operations_are_permitted(name, path, missing):
+def test_only_named_firestore_documents_and_operations_are_permitted(name, path, missing):
     rows = [{"projectId": "GOOGLE_CLOUD_PROJECT", "path": "visitors/*", "operation": "read"}]
     effect = Service(id=1, name=name, arguments=[path, {}])
 
     assert lacking(effect, granted("access_firestore", allowedOptions=rows)) == missing
 
 
-def test_google_authorization_requires_its_scope_and_url():
+def test_google_authorization_requires_permission_for_scope_and_url():
     allowed = policy(
         (
             Grant(permission="send_http", parameters={"allowedUrls": "any"}),

@@ -45,7 +45,7 @@ def test_tag_fires_if_one_of_its_triggers_matches():
     assert [(fired.tag.name, fired.trigger) for fired in found.fired] == [("Post", "Purchase")]
 
 
-def test_all_conditions_of_a_trigger_must_hold():
+def test_all_conditions_of_a_trigger_must_be_true():
     both = trigger("Both", *PURCHASE.when, condition("{{_event}}", "contains", "x"))
 
     found = planned(container(tag(triggers=("Both",)), triggers=[both]))
@@ -82,7 +82,7 @@ def test_trigger_group_matches_if_all_its_triggers_match(groups, fires):
     assert (verdicts["All"], list(verdicts)) == (fires, [*groups, "Purchase", "View", "Large"])
 
 
-def test_trigger_group_has_conditions_and_blocks_as_an_exception():
+def test_trigger_group_has_conditions_and_can_be_an_exception():
     both = trigger("Both", condition("{{_event}}", "contains", "x"), all_of=("Purchase",))
     group = trigger("Group", all_of=("Purchase",))
 
@@ -98,7 +98,7 @@ def test_trigger_group_has_conditions_and_blocks_as_an_exception():
     }
 
 
-def test_trigger_without_conditions_and_all_events_always_match():
+def test_trigger_without_conditions_matches_every_event():
     made = container(tag("A", triggers=("Any",)), tag("B"), triggers=[trigger("Any")])
 
     assert names(planned(made)) == ["A", "B"]
@@ -137,13 +137,13 @@ def test_tag_that_does_not_fire_has_a_reason(more, why):
         ({}, {"ad_storage": True}, True),
     ],
 )
-def test_consent_signal_comes_from_the_visitor_or_the_event(event, known, fires):
+def test_consent_signal_for_a_tag_comes_from_the_visitor_or_the_event(event, known, fires):
     found = planned(container(tag(consent=("ad_storage",))), on=occasion(event, consent=known))
 
     assert bool(found.fired) is fires
 
 
-def test_tags_run_by_priority_then_in_order():
+def test_tags_run_by_priority_and_then_in_order():
     made = container(tag("A"), tag("B", priority=5), tag("C", priority=-1), tag("D", priority=5))
 
     assert names(planned(made)) == ["B", "D", "A", "C"]
@@ -156,7 +156,7 @@ def test_tag_fires_once_or_for_each_matching_trigger(firing, times):
     assert len(planned(made).fired) == times
 
 
-def test_template_defaults_are_filled_in_on_request():
+def test_defaults_of_a_template_are_filled_in_on_request():
     made = template(fields=[field("a", default="given"), field("b", "CHECKBOX")])
 
     with_defaults = planned(container(tag(), templates={"Poster": made}))
@@ -187,7 +187,7 @@ def test_variable_decides_whether_a_field_is_shown():
     assert found.fired[0].fields == {"mode": "purchase", "token": "t"}
 
 
-def test_setup_and_teardown_tags_need_no_triggers():
+def test_setup_and_cleanup_tags_need_no_triggers():
     made = container(
         tag(
             "Main", setup=SequencedTag(tag="First"), teardown=SequencedTag(tag="Last", needed=True)
@@ -203,7 +203,7 @@ def test_setup_and_teardown_tags_need_no_triggers():
 
 
 @pytest.mark.parametrize(("needed", "fired"), [(False, ["Main"]), (True, [])])
-def test_paused_setup_tag_blocks_only_if_required(needed, fired):
+def test_paused_setup_tag_blocks_its_tag_only_if_required(needed, fired):
     made = container(
         tag("Main", setup=SequencedTag(tag="First", needed=needed)),
         tag("First", triggers=(), paused=True),
@@ -212,7 +212,7 @@ def test_paused_setup_tag_blocks_only_if_required(needed, fired):
     assert names(planned(made)) == fired
 
 
-def test_paused_teardown_tag_blocks_nothing():
+def test_paused_cleanup_tag_does_not_block_its_tag():
     made = container(
         tag("Main", teardown=SequencedTag(tag="Last", needed=True)),
         tag("Last", triggers=(), paused=True),
@@ -253,7 +253,7 @@ def test_setup_tag_outside_its_schedule_does_not_run():
     assert fired.setup is None
 
 
-def test_circular_setup_tags_do_not_fire():
+def test_setup_tags_that_need_each_other_do_not_fire():
     made = container(tag("A", setup=SequencedTag(tag="B")), tag("B", setup=SequencedTag(tag="A")))
 
     assert reasons(planned(made)) == {
@@ -262,7 +262,7 @@ def test_circular_setup_tags_do_not_fire():
     }
 
 
-def test_transformations_affect_tags_and_variables_but_no_trigger():
+def test_transformations_change_tags_and_variables_but_not_triggers():
     value = Variable(name="Value", type=VariableSource.EVENT_DATA, key="value")
     changes = [
         Transformation(name="Less", exclude=("user_data.address.city", "page_location")),
@@ -338,7 +338,7 @@ PERSON = {
         ({"exclude": ("user_data.address.1", "user_data.address.city")}, PERSON),
     ],
 )
-def test_removed_or_replaced_person_leaves_no_hash(change, left):
+def test_hash_is_removed_if_its_personal_data_is_removed_or_replaced(change, left):
     changes = [Transformation(name=name, **{name: what}) for name, what in change.items()]
 
     on = occasion(EVENT | {"user_data": PERSON})
@@ -347,7 +347,7 @@ def test_removed_or_replaced_person_leaves_no_hash(change, left):
     assert fired.event["user_data"] == left
 
 
-def test_excluded_list_positions_refer_to_the_original_list():
+def test_excluded_positions_refer_to_the_original_list():
     change = Transformation(name="Less", exclude=("items.0", "items.1.price"))
     on = occasion(EVENT | {"items": [{"price": 1}, {"price": 2}, {"price": 3}]})
 
@@ -356,7 +356,7 @@ def test_excluded_list_positions_refer_to_the_original_list():
     assert fired.event["items"] == [None, {}, {"price": 3}]
 
 
-def test_planning_does_not_change_the_event():
+def test_evaluation_does_not_change_the_event():
     change = Transformation(name="T", exclude=("user_data.address.city",), set={"items": "no"})
     before = str(EVENT)
 
@@ -368,7 +368,7 @@ def test_planning_does_not_change_the_event():
 @pytest.mark.parametrize(
     ("client", "name"), [("ga4", "Web"), ("data_tag", "data_tag"), ("Orders", "Orders")]
 )
-def test_client_name_variable_uses_the_name_in_the_container(client, name):
+def test_client_name_variable_has_the_name_in_the_container(client, name):
     field_ = Variable(name="Client", type=VariableSource.CLIENT_NAME)
     made = container(
         tag(fields={"client": "{{Client}}"}),

@@ -10,7 +10,7 @@ def beside(name):
     return SequencedTag(tag=name, needed=True)
 
 
-def test_only_the_tag_and_its_setup_and_teardown_tags_are_left():
+def test_only_the_tag_and_its_setup_and_cleanup_tags_are_evaluated():
     made = container(
         tag("Other"),
         tag("Main", setup=beside("Before"), teardown=beside("After"), triggers=("gone",)),
@@ -35,7 +35,7 @@ def test_tag_runs_with_its_setup_tag_whatever_its_triggers():
     assert (fired.tag.name, fired.setup.tag.name) == ("Main", "Before")
 
 
-def test_pending_triggers_decide_for_the_tag_alone():
+def test_pending_triggers_decide_only_about_their_tag():
     made = container(tag("Main"), tag("Other"))
 
     decided = planned(only(made, "Main", PendingTriggers(triggers=("gone",))))

@@ -1,4 +1,4 @@
-"""Code that is refused before it runs, because no limit could stop it."""
+"""Code that is refused before it runs, because no time limit could stop it."""
 
 import pytest
 
@@ -53,10 +53,10 @@ def test_unsupported_code_is_refused_wherever_it_is(code):
 
 
 @pytest.mark.parametrize("code", HARMLESS)
-def test_names_texts_and_comments_are_accepted(code):
+def test_names_texts_and_comments_with_such_words_are_accepted(code):
     assert refused(code) is None
 
 
 @pytest.mark.parametrize("code", ["a\nb\nconst x = 1n;", "}/x/\nb\nconst x = 1n;"])
-def test_refused_code_has_its_line(code):
+def test_refused_code_is_reported_with_its_line(code):
     assert refused(code) == RefusedCode(line=3, message="BigInt is not supported")

@@ -1,4 +1,4 @@
-"""A client template's response, built from its effects."""
+"""The response of a client template, built from its effects."""
 
 import pytest
 
@@ -29,7 +29,7 @@ def test_default_response_is_200_and_empty():
     assert told(LogEffect(text="x")) == ClientResponse(status=200, headers=(), cookies=(), body=b"")
 
 
-def test_last_status_header_and_body_win():
+def test_last_status_header_and_body_are_sent():
     response = told(
         Status(code=500),
         Header(name="x-a", value="1"),
@@ -44,7 +44,7 @@ def test_last_status_header_and_body_win():
     assert response == ClientResponse(status=404, headers=(("x-a", "3"),), body=b"two")
 
 
-def test_pixel_body_is_an_uncached_gif():
+def test_pixel_response_is_a_gif_that_is_not_cached():
     response = told(Status(code=404), Header(name="cache-control", value="max-age=1"), PixelBody())
 
     assert (response.status, response.body) == (200, GIF)
@@ -82,11 +82,11 @@ def test_cookie_is_written_with_its_options(options, written):
         ({"domain": "auto", "fallback_domain": "f.example"}, "a=b; Domain=f.example; Path=/"),
     ],
 )
-def test_auto_domain_without_a_site_uses_the_fallback_or_the_host(options, written):
+def test_domain_auto_without_a_site_is_the_fallback_or_the_host(options, written):
     assert told(cookie(**options), site=None).cookies == (written,)
 
 
-def test_later_cookie_replaces_an_equal_cookie():
+def test_later_cookie_replaces_one_of_the_same_name():
     response = told(cookie(value="1"), cookie(value="2", path="/x"), cookie(value="3"))
 
     assert response.cookies == ("a=2; Path=/x", "a=3; Path=/")
@@ -136,7 +136,7 @@ def test_response_that_http_cannot_express_is_refused(effect):
         ("a", "no such encoding", b"a"),
     ],
 )
-def test_body_is_encoded_as_in_node(text, encoding, expected):
+def test_response_body_is_encoded_like_in_node(text, encoding, expected):
     assert in_bytes(text, encoding) == expected
 
 
@@ -152,10 +152,10 @@ def test_body_is_encoded_as_in_node(text, encoding, expected):
         Header(name="clear-site-data", value='"cookies"'),
     ],
 )
-def test_change_of_the_consoles_cookies_is_refused(effect):
+def test_client_template_cannot_change_cookies_of_the_console(effect):
     with pytest.raises(InvalidResponse, match="console"):
         told(effect)
 
 
-def test_click_cookie_is_not_the_console_s():
+def test_click_cookie_is_not_a_cookie_of_the_console():
     assert told(cookie(name="_twite")).cookies == ("_twite=b; Path=/",)

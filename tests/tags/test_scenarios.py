@@ -1,4 +1,4 @@
-"""A template's own tests: reading, running and reporting."""
+"""The tests in a template: reading, running and reporting them."""
 
 from xml.etree import ElementTree as ET
 
@@ -37,7 +37,7 @@ def failed(code: str, **more: object) -> list[str]:
     return [failure.message for failure in verdict(code, **more).failures]
 
 
-def test_scenarios_are_read_with_their_setup():
+def test_template_tests_are_read_with_their_setup():
     text = "scenarios:\n- name: One\n  code: |-\n    a();\n    b();\n- name: 2\nsetup: 'c();'\n"
 
     assert read_scenarios(TemplatePart(text=text, line=1)) == Scenarios(
@@ -47,7 +47,7 @@ def test_scenarios_are_read_with_their_setup():
 
 
 @pytest.mark.parametrize("text", ["", "\n\n", "scenarios: []", "setup: ''", "scenarios:\n"])
-def test_section_without_scenarios_is_empty(text):
+def test_section_without_tests_is_empty(text):
     assert read_scenarios(TemplatePart(text=text, line=1)).scenarios == ()
     assert read_scenarios(None) == Scenarios()
 
@@ -68,7 +68,7 @@ def test_failed_assertion_reports_value_and_line():
     assert found.failures == (Failure(message="the a: expected 1 isEqualTo 2", scenario_line=2),)
 
 
-def test_failure_inside_the_template_names_both_lines():
+def test_error_in_the_template_names_its_line_and_that_of_the_test():
     code = "mock('sendHttpRequest', () => fail('sent'));\nrunCode({});"
 
     assert verdict(code).failures == (Failure(message="sent", scenario_line=1, template_line=5),)
@@ -108,7 +108,7 @@ def test_failure_inside_the_template_names_both_lines():
         ),
     ],
 )
-def test_failures_are_reported(code, message):
+def test_failed_template_tests_are_reported(code, message):
     assert failed(code) == [message]
 
 
@@ -162,7 +162,7 @@ def test_every_assertion_can_fail(assertion, value):
     assert len(failed(f"assertThat({value}).{assertion};")) == 1
 
 
-def test_failures_in_callbacks_and_swallowed_by_promises_count():
+def test_failed_assertions_in_callbacks_and_promises_count():
     later = "require('callLater')(() => assertThat(1).isEqualTo(2));"
     swallowed = (
         "require('Promise').create((resolve) => resolve())"
@@ -180,11 +180,11 @@ def test_failures_in_callbacks_and_swallowed_by_promises_count():
         "const data = {a: 1}; assertThat(data.a).isEqualTo(1);",
     ],
 )
-def test_data_of_a_test_is_an_empty_object_or_its_own(code):
+def test_data_of_a_template_test_is_an_empty_object_or_its_own(code):
     assert verdict(code).failures == ()
 
 
-def test_scenarios_are_isolated():
+def test_template_tests_do_not_affect_each_other():
     scenario = "mock('getType', 'mocked'); runCode({});"
     scenarios = Scenarios(
         scenarios=(
@@ -199,13 +199,13 @@ def test_scenarios_are_isolated():
     assert [result.failures for result in verdicts] == [(), ()]
 
 
-def test_mock_does_not_affect_the_test_code_itself():
+def test_mock_does_not_affect_the_code_of_the_test():
     code = "mock('getType', 'mocked'); assertThat(require('getType')(1)).isEqualTo('number');"
 
     assert failed(code) == []
 
 
-def test_pending_call_of_an_earlier_run_uses_its_mock():
+def test_callback_of_an_earlier_run_uses_the_mock_of_its_run():
     template = b"require('callLater')(require('getType'));"
     code = "mock('getType', () => fail('a')); runCode({}); mock('getType', () => fail('b'));"
 
@@ -234,7 +234,7 @@ def test_junit_report_names_failures_and_drops_invalid_characters():
     assert (failure.get("message"), failure.text) == ("no\ufffd", "template line 7")
 
 
-def test_failure_position_shows_the_known_lines():
+def test_position_of_a_failure_shows_the_known_lines():
     assert placed(Failure(message="", setup_line=1, template_line=2)) == (
         "setup line 1, template line 2"
     )

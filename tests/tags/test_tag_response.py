@@ -1,4 +1,4 @@
-"""Tags' additions to a response stay on the gateway's site and within limits."""
+"""Cookies and headers that tags add to a response stay on the gateway's site and within limits."""
 
 import pytest
 
@@ -43,7 +43,7 @@ def added(*effects, site=SITE):
         ("t.shop.example", "; Domain=t.shop.example"),
     ],
 )
-def test_cookie_is_set_for_the_site_or_a_subdomain(domain, written):
+def test_tag_cookie_is_set_for_the_site_or_a_subdomain(domain, written):
     whole, said = added(SetCookie(name="a", value="b", domain=domain, max_age=60))
 
     assert whole.cookies == (f"a=b{written}; Path=/; Max-Age=60; Secure; SameSite=Lax",)
@@ -51,14 +51,14 @@ def test_cookie_is_set_for_the_site_or_a_subdomain(domain, written):
 
 
 @pytest.mark.parametrize("domain", ["example", "other.example", "x.shop.example", "hop.example"])
-def test_cookie_for_another_domain_is_dropped(domain):
+def test_tag_cookie_for_another_domain_is_dropped(domain):
     whole, [(tag, text)] = added(SetCookie(name="a", value="b", domain=domain))
 
     assert (whole.cookies, tag) == ((), "tag:ads")
     assert text == "the cookie a is for a domain outside the gateway's site"
 
 
-def test_cookie_without_a_registrable_domain_is_host_only():
+def test_tag_cookie_without_a_registrable_domain_is_for_the_host_only():
     site = ResponseSite(host="localhost")
 
     whole, said = added(
@@ -71,7 +71,7 @@ def test_cookie_without_a_registrable_domain_is_host_only():
     assert said == []
 
 
-def test_cookie_lasts_at_most_400_days_and_is_never_cross_site():
+def test_tag_cookie_lasts_at_most_400_days_and_is_never_cross_site():
     year = SetCookie(name="a", value="b", max_age=10 * LONGEST_LIFE, same_site="None")
     dated = SetCookie(name="c", value="d", expires="Wed, 15 Nov 2023 22:13:20 GMT")
     gone = SetCookie(name="e", value="", expires="Thu, 01 Jan 1970 00:00:00 GMT")
@@ -96,7 +96,7 @@ def test_tag_cannot_set_the_gateways_own_cookies():
     assert len(said) == len(names) - 1  # Twite stores the click itself, without a note
 
 
-def test_cookies_are_limited_in_size_and_number():
+def test_tag_cookies_are_limited_in_size_and_number():
     many = [SetCookie(name=f"c{at}", value="x") for at in range(MOST_COOKIES + 2)]
 
     whole, said = added(SetCookie(name="big", value="x" * 5_000), *many)
@@ -119,7 +119,7 @@ def test_tag_cannot_set_headers_of_the_response_itself(name):
     assert len(said) == 1
 
 
-def test_no_cookie_is_set_without_consent():
+def test_tag_cookie_is_not_set_without_consent():
     site = ResponseSite(host="t.shop.example", site="shop.example", keeps=False)
 
     whole, _ = added(SetCookie(name="a", value="b"), Header(name="x-ad", value="y"), site=site)
@@ -127,7 +127,7 @@ def test_no_cookie_is_set_without_consent():
     assert (whole.cookies, whole.headers) == ((), (("x-ad", "y"),))
 
 
-def test_headers_and_cookies_of_the_client_win():
+def test_headers_and_cookies_of_the_client_template_override_those_of_tags():
     client = ClientResponse(headers=(("x-ad", "own"),), cookies=("a=own; Path=/; Secure",))
     tags = ClientResponse(
         headers=(("x-ad", "tag"), ("x-other", "tag")),

@@ -1,4 +1,4 @@
-"""The text of a `.tpl` file."""
+"""Reading the text of a `.tpl` file."""
 
 import pytest
 
@@ -56,7 +56,7 @@ Created.
 LEAST = '___INFO___\n{"type": "TAG"}\n___SANDBOXED_JS_FOR_SERVER___'
 
 
-def test_template_is_read_into_its_parts():
+def test_template_file_is_split_into_its_sections():
     found = read_template(WHOLE.encode())
 
     assert found == Template(
@@ -79,7 +79,7 @@ def test_byte_order_mark_crlf_and_trailing_spaces_are_ignored(text):
     assert read_template(text.encode()) == read_template(WHOLE.encode())
 
 
-def test_sections_can_have_any_order():
+def test_sections_of_a_template_can_have_any_order():
     head, notes = WHOLE.split("___NOTES___")
     moved = f"___NOTES___{notes}{head}"
 
@@ -88,7 +88,7 @@ def test_sections_can_have_any_order():
     assert (found.notes, found.code.text) == ("Created.", "\nconst a = 1;\nreturn a;\n\n")
 
 
-def test_kind_and_code_are_enough():
+def test_template_needs_only_its_kind_and_code():
     text = '___INFO___\n{"type": "MACRO"}\n___SANDBOXED_JS_FOR_SERVER___\nreturn 1;'
 
     found = read_template(text.encode())
@@ -102,7 +102,7 @@ def test_kind_and_code_are_enough():
     assert found.code == TemplatePart(text="return 1;", line=4)
 
 
-def test_trailing_commas_are_accepted():
+def test_trailing_commas_in_json_are_accepted():
     text = (
         '___INFO___\n{"type": "MACRO", "displayName": "a,] b,} \\",]",\n}\n'
         "___SANDBOXED_JS_FOR_SERVER___\nreturn 1;\n"
@@ -115,7 +115,7 @@ def test_trailing_commas_are_accepted():
     assert [field.name for field in found.fields] == ["a"]
 
 
-def test_line_breaks_in_a_string_are_kept_with_a_warning():
+def test_line_breaks_in_a_json_string_are_kept_with_a_warning():
     text = (
         '___INFO___\n{"type": "MACRO",\n"displayName": "a\nb\tc",\n"brand": {"id": "x",},}\n'
         "___SANDBOXED_JS_FOR_SERVER___\nreturn 1;\n"
@@ -157,7 +157,7 @@ def test_translatable_texts_are_read_everywhere():
     assert found.warnings == ()
 
 
-def test_malformed_text_is_dropped_with_a_warning():
+def test_malformed_text_of_a_template_is_dropped_with_a_warning():
     text = (
         '___INFO___\n{"type": "TAG"}\n___SANDBOXED_JS_FOR_SERVER___\n'
         '___TEMPLATE_PARAMETERS___\n[{"type": "GROUP", "name": "g", "subParams": '
@@ -174,7 +174,7 @@ def test_malformed_text_is_dropped_with_a_warning():
     ]
 
 
-def test_terms_can_occur_twice():
+def test_terms_of_service_can_occur_twice():
     text = f"___TERMS_OF_SERVICE___\nyes\n{LEAST}\n___TERMS_OF_SERVICE___\nyes\n"
 
     assert read_template(text.encode()).kind is read_template(LEAST.encode()).kind
@@ -234,7 +234,7 @@ def test_malformed_template_is_refused_with_section_and_line(text, section, line
     assert words in str(caught.value)
 
 
-def test_invalid_utf_8_is_refused_with_its_line():
+def test_template_with_invalid_utf_8_is_refused_with_its_line():
     with pytest.raises(TemplateUnusable) as caught:
         read_template(b"___INFO___\n\n\xff")
 
@@ -251,6 +251,6 @@ WEB = '{"type": "TAG", "displayName": "Pixel", "containerContexts": ["WEB"]}'
         f"___INFO___\n{WEB}\n___SANDBOXED_JS_FOR_SERVER___\n",
     ],
 )
-def test_web_template_is_refused_by_name(text):
+def test_template_for_web_containers_is_refused_as_such(text):
     with pytest.raises(TemplateUnusable, match="“Pixel” is a web template"):
         read_template(text.encode())

@@ -13,7 +13,7 @@ def variable(name, kind, **more):
     return Variable(name=name, type=VariableSource(kind), **more)
 
 
-def test_single_variable_keeps_its_type():
+def test_single_variable_in_a_field_keeps_its_type():
     assert filled("{{Items}}", variable("Items", "event_data", key="items")) == EVENT["items"]
 
 
@@ -23,7 +23,7 @@ def test_variables_in_a_text_are_formatted_as_in_javascript():
     assert filled("{{Value}} for {{ Value }}, {{None}}", value) == "49.9 for 49.9, undefined"
 
 
-def test_variables_in_rows_are_filled_in_and_undefined_ones_absent():
+def test_undefined_variables_in_rows_are_absent():
     city = variable("City", "event_data", key="user_data.address.city")
 
     found = filled([{"name": "{{City}}", "value": "{{Nobody}}"}, "{{Nobody}}"], city)
@@ -32,7 +32,7 @@ def test_variables_in_rows_are_filled_in_and_undefined_ones_absent():
 
 
 @pytest.mark.parametrize("tree", ["{{Nobody}}", []])
-def test_undefined_field_or_empty_table_is_absent(tree):
+def test_field_that_is_undefined_or_an_empty_table_is_absent(tree):
     assert filled(tree) == "absent"
 
 
@@ -66,7 +66,7 @@ def test_random_number_is_an_integer_within_its_bounds():
     assert {drawn(draw, least=1, most="6") for draw in range(200)} == {1, 2, 3, 4, 5, 6}
 
 
-def test_random_number_is_stable_per_event_and_variable():
+def test_random_number_stays_the_same_for_an_event_and_variable():
     found = [drawn(7, least=1, most=10**9), drawn(7, "Other", least=1, most=10**9)]
 
     assert found[0] == drawn(7, least=1, most=10**9)
@@ -78,35 +78,35 @@ def test_random_number_is_stable_per_event_and_variable():
     [{}, {"least": 1}, {"least": 6, "most": 1}, {"least": "{{Nobody}}", "most": 3},
      {"least": True, "most": 1}, {"least": "", "most": 1}, {"least": 0, "most": "Infinity"}],
 )  # fmt: skip
-def test_random_number_without_valid_bounds_uses_googles_range(bounds):
+def test_random_number_without_valid_bounds_has_googles_range(bounds):
     found = [drawn(draw, **bounds) for draw in range(50)]
 
     assert all(0 <= number <= 2_147_483_647 for number in found)
     assert max(found) > 10**9
 
 
-def test_bound_can_be_another_variable():
+def test_bound_of_a_random_number_can_be_another_variable():
     bound = variable("Most", "constant", value=5)
     lot = variable("Lot", "random", least="{{Most}}", most="{{Most}}")
 
     assert filled("{{Lot}}", lot, bound) == 5
 
 
-def test_default_replaces_a_missing_value():
+def test_default_of_a_variable_replaces_a_missing_value():
     known = variable("Known", "constant", value="EUR")
     asked = variable("It", "event_data", key="currency", default="{{Known}}")
 
     assert filled("{{It}}", asked, known) == "EUR"
 
 
-def test_header_name_is_case_insensitive_and_repeats_are_joined():
+def test_header_name_can_have_any_case_and_repeated_headers_are_joined():
     on = occasion(request=incoming(("x-shop", "a"), ("x-shop", "b")))
 
     assert filled("{{It}}", variable("It", "request_header", key="X-Shop"), on=on) == "a, b"
 
 
 @pytest.mark.parametrize(("decode", "value"), [(True, "a/b c"), (False, "a%2Fb%20c")])
-def test_first_cookie_value_is_read_and_decoded_on_request(decode, value):
+def test_first_value_of_a_cookie_is_read_and_decoded_on_request(decode, value):
     on = occasion(request=incoming(("cookie", 'x=1; shop="a%2Fb%20c"; shop=2')))
 
     found = filled("{{It}}", variable("It", "cookie", key="shop", decode=decode), on=on)
@@ -123,7 +123,7 @@ def test_first_cookie_value_is_read_and_decoded_on_request(decode, value):
         ("", "none"),
     ],
 )
-def test_first_value_of_a_query_parameter_is_read_decoded(query, value):
+def test_first_value_of_a_query_parameter_is_read_and_decoded(query, value):
     on = occasion(request=IncomingRequest(query=query))
     asked = variable("It", "query_parameter", key="ep.plan", default="none")
 
@@ -151,7 +151,7 @@ def test_lookup_table_uses_the_first_equal_row():
         ({"ignore_case": True}, "CHASE", "it"),
     ],
 )
-def test_regex_table_uses_the_first_matching_row(more, key, value):
+def test_regular_expression_table_uses_the_first_matching_row(more, key, value):
     table = variable(
         "It", "regex_lookup", input="{{_event}}", rows=(LookupRow(key=key, value="it"),), **more
     )
@@ -160,7 +160,7 @@ def test_regex_table_uses_the_first_matching_row(more, key, value):
 
 
 @pytest.mark.parametrize(("captures", "value"), [(True, "city=London, $9"), (False, "$1=$2, $9")])
-def test_capture_groups_are_inserted(captures, value):
+def test_capture_groups_of_a_regular_expression_are_inserted(captures, value):
     table = variable(
         "It",
         "regex_lookup",
@@ -172,7 +172,7 @@ def test_capture_groups_are_inserted(captures, value):
     assert filled("{{It}}", table) == value
 
 
-def test_template_variable_runs_with_its_fields():
+def test_variable_of_a_template_runs_with_its_fields():
     runs = Returning({"hash": "ab"})
     asked = variable("It", "template", template="Hash", fields={"input": "{{_event}}"})
     made = template("Hash", kind=TemplateKind.VARIABLE, fields=[field("input"), field("salt")])
@@ -194,7 +194,7 @@ def test_field_with_an_undefined_variable_gets_no_default():
     assert runs.asked == [("Hash", {}, EVENT)]
 
 
-def test_variable_is_read_once_per_event():
+def test_variable_is_evaluated_once_for_each_event():
     runs = Returning("v")
     asked = variable("It", "template", template="Hash")
     made = template("Hash", kind=TemplateKind.VARIABLE)
@@ -232,7 +232,7 @@ def test_built_in_variables_describe_event_and_request(kind, value):
 
 
 @pytest.mark.parametrize("source", list(VariableSource))
-def test_variable_source_without_a_value_stops_no_tag(source):
+def test_variable_without_a_value_stops_no_tag(source):
     on = occasion({})
 
     assert filled("it: {{It}}", variable("It", source), on=on).startswith("it: ")
@@ -250,7 +250,7 @@ def test_variable_source_without_a_value_stops_no_tag(source):
         (1, 1),
     ],
 )
-def test_format_changes_case_and_replaces_values(value, formatted):
+def test_format_of_a_variable_changes_case_and_replaces_values(value, formatted):
     form = ValueFormat(
         case="upper", instead={"null": "nil", "undefined": "none", "true": "yes", "false": "no"}
     )
@@ -260,7 +260,7 @@ def test_format_changes_case_and_replaces_values(value, formatted):
     assert filled("{{It}}", asked, runs=Returning(value), templates={"Any": made}) == formatted
 
 
-def test_circular_variables_are_reported():
+def test_variables_that_refer_to_each_other_are_reported():
     first = variable("A", "constant", value="{{B}}")
     second = variable("B", "constant", value="x{{A}}")
 
@@ -273,7 +273,7 @@ def test_long_chain_of_variables_is_refused():
     assert filled("{{V0}}", *chain) == "more than 50 variables depend on one another"
 
 
-def test_doubling_texts_are_refused_before_they_fill_the_memory():
+def test_texts_that_double_are_refused_before_they_fill_the_memory():
     doubling = [
         variable(f"V{at}", "constant", value=f"{{{{V{at + 1}}}}}{{{{V{at + 1}}}}}")
         for at in range(40)

@@ -49,7 +49,7 @@ def test_failed_template_test_is_reported_with_its_line_and_exits_1(command, wri
     )
 
 
-def test_of_a_template_without_tests_exits_1(command, written):
+def test_tag_test_of_a_template_without_tests_exits_1(command, written):
     assert command("tag", "test", written("return 1;")) == (1, "A tag has no tests.\n", "")
 
 

@@ -1,4 +1,4 @@
-"""The code of templates is checked in a separate process."""
+"""The code of templates is checked for syntax errors in a separate process."""
 
 import sys
 from pathlib import Path
@@ -18,7 +18,7 @@ def nothing_known(monkeypatch):
     monkeypatch.setattr(code_check, "_KNOWN", {})
 
 
-def test_check_reports_the_same_errors_as_the_engine():
+def test_check_of_code_reports_the_same_errors_as_the_engine():
     with CodeCheck() as check:
         for code in [*(code for code, _ in NO_JAVASCRIPT), "});\n(function () {"]:
             check.check(template("return 1;"))
@@ -41,7 +41,7 @@ def test_checked_code_is_not_checked_again(monkeypatch):
         check.check(template("return 2;"))
 
 
-def test_process_that_ends_is_an_error_of_the_template(monkeypatch):
+def test_process_that_dies_during_the_check_is_an_error_of_the_template(monkeypatch):
     monkeypatch.setattr(code_check, "_PROGRAM", "raise SystemExit")
 
     with CodeCheck() as check, pytest.raises(TemplateUnusable, match="its process ended"):
@@ -49,7 +49,7 @@ def test_process_that_ends_is_an_error_of_the_template(monkeypatch):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_process_of_the_check_is_isolated():
+def test_process_that_checks_code_is_isolated():
     with CodeCheck() as check:
         check.check(template("return 4;"))
         process = check._process  # noqa: SLF001  # its pid

@@ -35,7 +35,7 @@ async def process():
     await server.stop()
 
 
-async def test_endless_operation_ends_at_the_limit_and_affects_no_later_run(process):
+async def test_long_operation_ends_at_the_time_limit_and_affects_no_later_run(process):
     honest = call(fields={"honest": True})
     expected = QuickJsEngine(template(HONEST)).start(honest).returned
     found = {}

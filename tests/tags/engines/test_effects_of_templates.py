@@ -24,7 +24,7 @@ from twite.tags.template.sandbox import ContainerVersion, EffectAnswer, RunResul
 from twite.tags.template.template import TemplateKind
 
 
-def test_response_effects_are_separate_parts():
+def test_parts_of_a_response_are_separate_effects():
     code = """
     require('setResponseStatus')(201);
     require('setResponseHeader')('X-One', 1);
@@ -72,7 +72,7 @@ def test_response_effects_are_separate_parts():
         ),
     ],
 )
-def test_cookie_options_are_case_insensitive(options, expected):
+def test_cookie_options_can_be_written_in_any_case(options, expected):
     assert effects(f"require('setCookie')('c', 'a b'{options});") == (expected,)
 
 
@@ -87,7 +87,7 @@ def test_cookie_options_are_case_insensitive(options, expected):
         "{headers: {a: '\\u0000'}}",
     ],
 )
-def test_request_http_cannot_express_fails_without_an_effect(options):
+def test_request_that_http_cannot_express_fails_without_an_effect(options):
     code = f"require('sendHttpRequest')('https://a.example/', data.gtmOnFailure, {options});"
 
     turn = ran(code)
@@ -99,7 +99,7 @@ def test_request_http_cannot_express_fails_without_an_effect(options):
     ("given", "kept"),
     [("1e300", 10**12), ("-1", 0), ("0 / 0", 0), ("1 / 0", 10**12), ("'5.7'", 5), ("{}", 0)],
 )
-def test_timeout_is_an_integer_of_milliseconds(given, kept):
+def test_timeout_of_a_request_is_an_integer_of_milliseconds(given, kept):
     [request] = effects(f"require('sendHttpGet')('https://a.example/', {{timeout: {given}}});")
 
     assert request == HttpEffect(id=1, url="https://a.example/", method="GET", timeout=kept)
@@ -126,7 +126,7 @@ def test_log_writes_objects_as_json_and_other_values_as_text():
     )
 
 
-def test_message_is_delivered_locally_at_once_and_elsewhere_by_an_effect():
+def test_message_is_delivered_in_its_template_at_once_and_to_others_by_an_effect():
     code = """
     const seen = [];
     require('addMessageListener')('done', (type, message) => seen.push([type, message]));
@@ -193,7 +193,7 @@ require('runContainer')({event_name: 'a'},
 """
 
 
-def test_client_claims_and_runs_the_container_for_an_event():
+def test_client_claims_a_request_and_runs_the_container_for_an_event():
     engine = QuickJsEngine(template(CLIENT, kind=TemplateKind.CLIENT))
 
     first = engine.start(call())
@@ -208,7 +208,7 @@ def test_client_claims_and_runs_the_container_for_an_event():
     assert (ended.effects, ended.done) == ((LogEffect(text="complete a"),), True)
 
 
-def test_on_start_alone_is_called_once():
+def test_on_start_without_on_complete_is_called_once():
     engine = QuickJsEngine(template("require('runContainer')({}, undefined, () => 1);"))
 
     first = engine.start(call())
@@ -219,7 +219,7 @@ def test_on_start_alone_is_called_once():
 
 
 @pytest.mark.parametrize("event", ["[1]", "'x'", "7", "true", "() => 1", "{toJSON: () => [1]}"])
-def test_non_object_event_is_empty_with_a_log_line(event):
+def test_event_that_is_not_an_object_is_empty_with_a_log_line(event):
     turn = ran(f"require('runContainer')({event}); data.gtmOnSuccess();")
 
     assert turn.error is None
@@ -230,7 +230,7 @@ def test_non_object_event_is_empty_with_a_log_line(event):
 
 
 @pytest.mark.parametrize("event", ["", "undefined", "null", "{}"])
-def test_missing_event_is_empty(event):
+def test_missing_event_of_runcontainer_is_empty(event):
     assert ran(f"require('runContainer')({event});").effects == (RunContainer(id=1, event={}),)
 
 
@@ -242,14 +242,14 @@ def test_missing_event_is_empty(event):
         ("require('runContainer')({});", TemplateKind.CLIENT),
     ],
 )
-def test_claim_is_allowed_only_for_a_client_at_once_before_the_container_runs(code, kind):
+def test_only_a_client_may_claim_and_only_before_it_runs_the_container(code, kind):
     turn = ran(code, kind=kind)
 
     assert turn.error is not None
     assert turn.effects == ()
 
 
-def test_variable_returns_its_value_but_no_function():
+def test_variable_can_return_a_value_but_no_function():
     assert returned("return {a: [1, 'b'], f: () => 1};", kind=TemplateKind.VARIABLE) == {
         "a": [1, "b"]
     }
@@ -287,7 +287,7 @@ def test_debug_logs_are_written_only_in_debug_mode():
         "require('sendHttpRequest')('https://a.example/', () => 0, {method: 'POST'}, {a: 1});",
     ],
 )
-def test_body_that_is_an_object_is_reported(code):
+def test_object_as_a_request_body_is_reported(code):
     log, request = effects(code)
 
     assert log == LogEffect(
@@ -298,7 +298,7 @@ def test_body_that_is_an_object_is_reported(code):
     assert request.body == "[object Object]"
 
 
-def test_response_body_that_is_an_array_is_reported():
+def test_array_as_a_response_body_is_reported():
     log, body = effects("require('setResponseBody')([1, 2]);")
 
     assert (
@@ -307,7 +307,7 @@ def test_response_body_that_is_an_array_is_reported():
     assert body.text == "1,2"
 
 
-def test_cookie_with_half_a_character_is_set():
+def test_cookie_with_a_lone_surrogate_is_set():
     (cookie,) = effects("require('setCookie')('a', '\\uD800');")
 
     assert cookie.value == "%EF%BF%BD"

@@ -1,4 +1,4 @@
-"""The engine: limits, recycling, and that it knows every API."""
+"""The engine: its APIs, its limits, and when it renews a context."""
 
 import pytest
 from template_stage import NOW, call, template
@@ -16,11 +16,11 @@ return require('getType')(storage.getItemCopy('x'));
 """
 
 
-def test_engine_has_exactly_the_listed_apis():
+def test_engine_has_exactly_the_documented_apis():
     assert QuickJsEngine(template("")).apis() == tuple(sorted(APIS))
 
 
-def test_same_call_returns_the_same():
+def test_same_call_has_the_same_result():
     engine = QuickJsEngine(template("return require('generateRandom')(0, 1e9);"))
 
     turns = [engine.start(call(seed=5)) for _ in range(3)]
@@ -47,7 +47,7 @@ def test_same_call_returns_the_same():
         ("const deep = () => deep(); deep();", "Maximum call stack size exceeded"),
     ],
 )
-def test_exceeded_limit_is_named(code, error):
+def test_error_names_the_limit_that_was_exceeded(code, error):
     # Filling the memory takes longer than the time limit used for the other cases.
     limits = RunLimits(time=3.0 if "memory" in error else 0.1)
     engine = QuickJsEngine(template(code), limits=limits)
@@ -59,7 +59,7 @@ def test_exceeded_limit_is_named(code, error):
     assert turn.spent is ("the run" in str(turn.error))
 
 
-def test_waiting_run_is_lost_when_a_limit_is_exceeded():
+def test_run_that_waits_is_lost_when_another_exceeds_a_limit():
     engine = QuickJsEngine(
         template("if (data.bad) for (;;) {} require('sendHttpGet')('https://a.example/');"),
         limits=RunLimits(time=0.05),
@@ -72,7 +72,7 @@ def test_waiting_run_is_lost_when_a_limit_is_exceeded():
     assert lost.error == "unknown run: the run has ended, or it exceeded a limit"
 
 
-def test_ended_run_is_unknown():
+def test_run_that_has_ended_is_unknown():
     engine = QuickJsEngine(template("require('sendHttpGet')('https://a.example/');"))
     waiting = engine.start(call())
 
@@ -108,7 +108,7 @@ def test_response_to_a_lost_run_reaches_no_later_run():
     assert engine.resume(later.run, (), now=NOW).waiting == (1,)
 
 
-def test_context_does_not_grow_with_its_runs():
+def test_memory_of_a_context_does_not_grow_with_its_runs():
     engine = QuickJsEngine(
         template("require('sendHttpGet')('https://a.example/').then(() => data.gtmOnSuccess());")
     )
@@ -124,7 +124,7 @@ def test_context_does_not_grow_with_its_runs():
     assert runs(2_000) < first * 1.3
 
 
-def test_half_full_context_is_renewed_between_runs():
+def test_context_with_half_its_memory_used_is_renewed():
     engine = QuickJsEngine(template("return data.n;"), limits=RunLimits(memory=1024 * 1024))
     assert engine.memory() > 512 * 1024
 
@@ -150,7 +150,7 @@ def test_syntax_error_is_refused_with_its_line(code, line):
     assert (caught.value.section, caught.value.line) == ("SANDBOXED_JS_FOR_SERVER", line)
 
 
-def test_each_scenario_has_a_new_context():
+def test_each_test_of_a_template_has_a_new_context():
     engine = QuickJsEngine(template("return 1;"), testing=True)
     for _ in range(3):
         engine.scenario("runCode({});", now=NOW)
@@ -173,7 +173,7 @@ def test_effect_that_bypassed_the_sandbox_is_denied():
     assert turn.effects == ()
 
 
-def test_object_can_have_keys_of_its_prototype():
+def test_object_can_have_keys_with_names_of_its_prototype():
     code = """
     const found = {};
     const names = ['constructor', 'toString', 'valueOf', 'hasOwnProperty', '__proto__'];

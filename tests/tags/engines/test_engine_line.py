@@ -87,19 +87,19 @@ def stage():
     stage.close()
 
 
-def test_loop_polls_after_eight_short_turns(stage):
+def test_event_loop_polls_after_eight_short_turns(stage):
     stage.turns(8)
 
     assert not stage.sleeps()
 
 
-def test_loop_sleeps_after_fewer_short_turns(stage):
+def test_event_loop_sleeps_after_fewer_short_turns(stage):
     stage.turns(7)
 
     assert stage.sleeps()
 
 
-def test_loop_sleeps_after_a_long_turn(stage):
+def test_event_loop_sleeps_after_a_long_turn(stage):
     stage.turns(8)
     stage.turns(1, taking=LONG)
     stage.turns(7)
@@ -107,19 +107,19 @@ def test_loop_sleeps_after_a_long_turn(stage):
     assert stage.sleeps()
 
 
-def test_loop_sleeps_during_a_long_turn(stage):
+def test_event_loop_sleeps_during_a_long_turn(stage):
     stage.turns(8)
 
     assert stage.sleeps(taking=LONG)
 
 
-def test_loop_sleeps_while_several_turns_are_in_progress(stage):
+def test_event_loop_sleeps_while_several_turns_are_in_progress(stage):
     stage.turns(8)
 
     assert stage.sleeps(turns=2)
 
 
-def test_loop_sleeps_with_one_core():
+def test_event_loop_sleeps_with_one_core():
     stage = LineStage(polls=False)
     stage.turns(8)
 

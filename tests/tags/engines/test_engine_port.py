@@ -1,4 +1,4 @@
-"""Both engines, the real one and the one for tests, implement the port Engine."""
+"""The real engine and the one for tests implement the port Engine."""
 
 import inspect
 
@@ -25,7 +25,7 @@ ENGINES = {
 
 
 @pytest.mark.parametrize("kind", ENGINES)
-def test_run_is_started_resumed_with_responses_and_done(kind):
+def test_run_is_started_resumed_with_responses_and_ended(kind):
     engine: Engine = ENGINES[kind]()
 
     first = engine.start(call())

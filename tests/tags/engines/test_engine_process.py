@@ -1,4 +1,4 @@
-"""Engine processes: their memory, and that a failure costs only one run."""
+"""Engine processes: their memory, and that a failure affects only one run."""
 
 import asyncio
 import contextlib
@@ -60,7 +60,7 @@ def patient(server):
 
 
 async def hangs_in(process):
-    """Return a hanging turn once it has started."""
+    """Return a turn that hangs, once it has started."""
     asked = asyncio.create_task(process.start(IN_ONE_STEP, call()))
     clock = (~await pid_of(process) << 3) | 2
     await until(lambda: time.clock_gettime(clock) > 0.05)
@@ -78,7 +78,7 @@ async def pid_of(process):  # it may arrive after the first answer
     return process.pid
 
 
-async def test_users_share_one_fork_server_until_the_last_stops(server):
+async def test_fork_server_is_shared_until_its_last_user_stops(server):
     server.start()
     process, pid = server.process(RunLimits()), server.pid
     server.start()
@@ -97,7 +97,7 @@ async def succeeds(process):
     return last.outcome is RunResult.SUCCESS
 
 
-async def test_run_continues_from_turn_to_turn_and_its_cpu_is_measured(process):
+async def test_run_continues_over_several_turns_and_its_cpu_time_is_measured(process):
     first = await process.start(GOOD, call())
     last = await process.resume(first.run, ANSWER, now=NOW)
 
@@ -106,7 +106,7 @@ async def test_run_continues_from_turn_to_turn_and_its_cpu_is_measured(process):
 
 
 @linux
-async def test_process_has_no_environment_and_only_pipes(server, process, monkeypatch):
+async def test_engine_process_has_no_environment_and_only_pipes(server, process, monkeypatch):
     monkeypatch.setenv("TWITE_SECRET_KEY", "must-not-be-there")
     await succeeds(process)
 
@@ -117,7 +117,7 @@ async def test_process_has_no_environment_and_only_pipes(server, process, monkey
 
 
 @linux
-async def test_process_has_limits_and_cannot_gain_privileges(process):
+async def test_engine_process_has_limits_and_cannot_gain_privileges(process):
     await succeeds(process)
 
     limits = {
@@ -134,7 +134,7 @@ async def test_process_has_limits_and_cannot_gain_privileges(process):
 
 
 @linux
-async def test_processes_and_server_end_with_the_gateway(server, process):
+async def test_engine_processes_and_fork_server_end_with_the_gateway(server, process):
     script = (
         "import asyncio, os, sys; from template_stage import call, template\n"
         "from twite.tags.engines.process.engine_server import EngineServer\n"
@@ -170,7 +170,7 @@ def about(pid, name):
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGBUS])
-async def test_dying_process_costs_only_the_current_run(patient, number):
+async def test_crash_of_a_process_affects_only_the_current_run(patient, number):
     process = patient
     waiting = [await process.start(ECHOES, call(fields={"at": at})) for at in range(5)]
     hanging = await hangs_in(process)
@@ -191,7 +191,7 @@ async def test_dying_process_costs_only_the_current_run(patient, number):
     assert process.pid != before
 
 
-async def test_turn_not_ended_by_the_kernel_is_ended_by_the_gateway(server, monkeypatch):
+async def test_turn_that_the_kernel_does_not_end_is_ended_by_the_gateway(server, monkeypatch):
     monkeypatch.setattr(engine_process, "_LONGER", 0.3 - 30)
     process = server.process(RunLimits(time=30))
     waiting = await process.start(GOOD, call())
@@ -213,7 +213,7 @@ async def test_turn_not_ended_by_the_kernel_is_ended_by_the_gateway(server, monk
     ],
     ids=["loops", "a long step", "bomb"],
 )
-async def test_run_over_a_limit_costs_no_other_run_of_its_template(server, hostile, error):
+async def test_run_over_a_limit_affects_no_other_run_of_its_template(server, hostile, error):
     process = server.process(RunLimits(time=3 if hostile is BOMB else 0.3))
     both = template(f"if (data.bad) {{ {hostile.code.text} }} {ECHOES.code.text}")
     waiting = await process.start(both, call(fields={"at": 7}))
@@ -228,9 +228,7 @@ async def test_run_over_a_limit_costs_no_other_run_of_its_template(server, hosti
     assert process.pid != before  # memory that the engine leaked is gone with the process
 
 
-async def test_turns_are_replayed_in_a_new_process_without_their_effects(
-    process,
-):
+async def test_earlier_turns_are_repeated_in_a_new_process_without_their_effects(process):
     code = """
     const send = require('sendHttpGet');
     const random = require('generateRandom');
@@ -259,7 +257,7 @@ async def test_turns_are_replayed_in_a_new_process_without_their_effects(
     assert len(told[0][1]) == 1  # only the message about the connection: no request was made
 
 
-async def test_memory_left_by_earlier_runs_ends_no_run(server):
+async def test_memory_left_by_earlier_runs_does_not_end_a_run(server):
     process = server.process(RunLimits(time=2))
 
     turns = [await process.start(LEAVES, call()) for _ in range(12)]
@@ -267,7 +265,7 @@ async def test_memory_left_by_earlier_runs_ends_no_run(server):
     assert [turn.error for turn in turns] == [None] * 12
 
 
-async def test_run_too_large_to_replay_is_lost_with_its_process(process):
+async def test_run_too_large_to_repeat_is_lost_with_its_process(process):
     code = """
     const send = require('sendHttpGet');
     const next = () => send('https://a.example/', next);
@@ -301,7 +299,7 @@ async def test_simultaneous_runs_get_their_own_responses(process):
     assert {turn.outcome for turn in told} == {RunResult.SUCCESS}
 
 
-async def test_ended_run_is_not_resumed(process):
+async def test_run_that_has_ended_is_not_resumed(process):
     first = await process.start(GOOD, call())
 
     process.end(first.run)
@@ -320,7 +318,7 @@ async def test_run_of_a_cancelled_caller_is_forgotten(process):
     assert await succeeds(process)
 
 
-async def test_syntax_error_is_refused_with_its_line_and_costs_no_process(process):
+async def test_syntax_error_is_refused_with_its_line_and_keeps_the_process(process):
     await succeeds(process)
     before = await pid_of(process)
 
@@ -345,7 +343,7 @@ async def test_idle_process_ends_and_the_next_run_starts_another(server, monkeyp
 
 
 @linux
-async def test_demoted_process_and_its_successor_have_the_lowest_priority(process):
+async def test_process_with_low_priority_is_replaced_by_one_with_low_priority(process):
     await succeeds(process)
     process.demote()
     ranks = [os.getpriority(os.PRIO_PROCESS, process.pid)]
@@ -356,7 +354,7 @@ async def test_demoted_process_and_its_successor_have_the_lowest_priority(proces
     assert ranks == [BEHIND, BEHIND]
 
 
-async def test_dead_fork_server_is_restarted(server, process):
+async def test_fork_server_that_died_is_restarted(server, process):
     await succeeds(process)
     former = server.pid
     os.kill(former, signal.SIGKILL)
@@ -373,7 +371,7 @@ async def test_callers_get_busy_if_no_process_can_be_started(server, monkeypatch
         await server.process(RunLimits()).start(GOOD, call())
 
 
-async def test_waiting_runs_are_cancelled_when_the_process_stops(server, patient):
+async def test_queued_runs_are_cancelled_when_the_process_stops(server, patient):
     hanging = await hangs_in(patient)
 
     await server.stop()
@@ -382,7 +380,7 @@ async def test_waiting_runs_are_cancelled_when_the_process_stops(server, patient
         await hanging
 
 
-async def test_prepared_process_runs_its_preloaded_template(process):
+async def test_prepared_process_runs_its_loaded_template(process):
     process.prepare(GOOD)
     await until(lambda: process.pid is not None)
     prepared = process.pid
@@ -391,7 +389,7 @@ async def test_prepared_process_runs_its_preloaded_template(process):
     assert process.pid == prepared
 
 
-async def test_process_prepared_with_bad_code_reports_it_at_the_first_run(process):
+async def test_process_prepared_with_invalid_code_reports_it_at_the_first_run(process):
     bad = template("const a = ;")
     process.prepare(bad)
 

@@ -23,7 +23,7 @@ EVENT = {"a": {"b": [{"c": 1}]}, "items": [1], "text": "x", "none": None}
         ("items.5", "undefined"),
     ],
 )
-def test_event_data_at_a_dotted_path(path, expected):
+def test_event_data_is_read_by_a_path_with_dots(path, expected):
     code = """
     const value = require('getEventData')(data.path);
     return value === undefined ? 'undefined' : value;
@@ -32,7 +32,7 @@ def test_event_data_at_a_dotted_path(path, expected):
     assert returned(code, event=EVENT, fields={"path": path}) == expected
 
 
-def test_event_data_is_a_copy_each_time():
+def test_template_gets_a_new_copy_of_the_event_data_each_time():
     code = """
     const all = require('getAllEventData');
     const one = require('getEventData');
@@ -81,7 +81,7 @@ HEADERS = {
         ("require('isRequestMpv2')()", False),
     ],
 )
-def test_template_reads_the_request(expression, expected):
+def test_template_reads_each_part_of_the_request(expression, expected):
     request = incoming(
         HEADERS,
         method="POST",
@@ -94,14 +94,14 @@ def test_template_reads_the_request(expression, expected):
     assert returned(f"return {expression};", request=request, client="GA4") == expected
 
 
-def test_repeated_header_is_joined():
+def test_repeated_request_header_is_joined():
     request = incoming()
     twice = type(request)(headers=(("a", "1"), ("a", "2")))
 
     assert returned("return require('getRequestHeader')('A');", request=twice) == "1, 2"
 
 
-def test_missing_request_parts_are_undefined_or_empty():
+def test_missing_parts_of_a_request_are_undefined_or_empty():
     code = """
     return [require('getType')(require('getRequestBody')()), require('getRequestQueryString')(),
       require('getCookieValues')('a')];
@@ -139,7 +139,7 @@ def test_measurement_protocol_hit_is_recognized_with_its_events():
 
 
 @pytest.mark.parametrize("api", ["extractEventsFromMpv1", "extractEventsFromMpv2"])
-def test_extracting_events_of_another_request_is_an_error(api):
+def test_extracting_events_from_another_request_is_an_error(api):
     assert ran(f"require('{api}')();").error is not None
 
 

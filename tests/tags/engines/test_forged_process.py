@@ -1,4 +1,4 @@
-"""A compromised engine process: whatever it answers, it cannot do anything forbidden."""
+"""An engine process under an attacker's control cannot do anything forbidden."""
 
 import asyncio
 import os
@@ -30,7 +30,7 @@ LOG = '{"effect":"log","text":"it","own":true}'
 
 
 class ForgedServer:
-    """Starts nothing: the test is the process, and sends arbitrary answers."""
+    """Starts no process: the test acts as the process, and sends arbitrary answers."""
 
     def __init__(self, *answers):
         self.answers = list(answers)
@@ -103,7 +103,7 @@ def forged(**said):
         "one more",
     ],
 )
-async def test_invalid_turn_costs_the_process_and_reaches_no_run(answer):
+async def test_invalid_answer_ends_the_process_and_reaches_no_run(answer):
     server = ForgedServer(answer, forged(run=2))
     process = QuickJsProcess(server, limits=RunLimits(), keys={})
 
@@ -135,7 +135,7 @@ async def test_impossible_cpu_time_is_replaced_by_the_maximum(took):
     assert turn.took == 3.0
 
 
-async def test_process_gets_only_permitted_keys():
+async def test_engine_process_gets_only_permitted_keys():
     server = ForgedServer(forged())
     process = QuickJsProcess(server, limits=RunLimits(), keys={"one": "secret-of-hmac"})
 
@@ -186,7 +186,7 @@ REQUEST = '{"effect":"request","id":1,"url":"%s","method":"POST","body":"stolen"
     ],
     ids=["another host", "a container", "storage", "allowed"],
 )
-async def test_effects_of_a_forged_process_are_checked_for_permission(effect, error, asked):
+async def test_effects_from_an_attackers_process_are_checked_for_permission(effect, error, asked):
     turn = f'{{"run":1,"waiting":[1],"effects":[{effect}]}}'
     server = ForgedServer(forged(turn=turn), forged())
     clock, seen = SystemClock(), Seen()

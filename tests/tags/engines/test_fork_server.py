@@ -1,4 +1,4 @@
-"""The fork server tests the system call filter once on this system."""
+"""The fork server checks once whether this system supports the system call filter."""
 
 import os
 import socket
@@ -16,14 +16,14 @@ raise SystemExit(not fork_server.works_with_filter())
 """
 
 
-def test_turns_run_with_a_system_call_filter_here():
+def test_turns_run_with_a_system_call_filter_on_this_system():
     # In a separate process, like the fork server: a test process may need other system calls to
     # free memory after a fork.
     assert subprocess.run([sys.executable, "-c", ASKED], check=False).returncode == 0
 
 
 @pytest.mark.parametrize("ends", [lambda: os._exit(3), os.abort])
-def test_processes_work_without_an_unsupported_filter(monkeypatch, ends):
+def test_processes_run_without_a_filter_that_is_not_supported(monkeypatch, ends):
     monkeypatch.setattr(fork_server, "warm_up", ends)
 
     assert not fork_server.works_with_filter()

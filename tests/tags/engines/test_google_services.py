@@ -1,4 +1,4 @@
-"""Calls to Google's services from templates: effects, transactions, errors."""
+"""Calls of templates to Google's services: effects, transactions, errors."""
 
 import pytest
 from template_stage import NOW, call, effects, ran, template
@@ -41,7 +41,7 @@ def test_google_services_are_called_by_name():
     )
 
 
-def test_unconfigured_service_rejects():
+def test_call_of_a_google_service_outside_the_settings_fails():
     code = """
     require('BigQuery').insert({datasetId: 'd', tableId: 't'}, []).catch((trouble) => {
       require('logToConsole')(trouble.reason);
@@ -83,7 +83,7 @@ def asked_by(turn):
     ]
 
 
-def test_conflicting_transaction_begins_again_after_the_previous():
+def test_conflicting_transaction_is_started_again():
     engine = QuickJsEngine(template(TRANSACTION))
     run = engine.start(call()).run
 
@@ -124,7 +124,7 @@ def test_transaction_is_tried_three_times(conflicts, told):
     assert (began, turn.effects) == (3, (LogEffect(text=told),))
 
 
-def test_transaction_with_a_failing_callback_is_rolled_back_and_not_repeated():
+def test_transaction_whose_callback_fails_is_rolled_back_and_not_repeated():
     code = TRANSACTION.replace("Firestore.read('c/1', {transaction: id})", "null.x")
     engine = QuickJsEngine(template(code))
     run = engine.start(call()).run
@@ -134,11 +134,11 @@ def test_transaction_with_a_failing_callback_is_rolled_back_and_not_repeated():
     assert asked_by(turn) == [("Firestore.rollback", ["t1", {}])]
 
 
-def test_transaction_requires_permission():
+def test_transaction_requires_its_permission():
     assert asked_by(ran(TRANSACTION, grants=())) == []
 
 
-def test_service_failure_can_have_details():
+def test_failure_of_a_google_service_can_have_details():
     code = """
     require('BigQuery').insert({datasetId: 'd', tableId: 't'}, []).catch((wrong) => {
       require('logToConsole')(wrong[0].reason);
@@ -152,7 +152,7 @@ def test_service_failure_can_have_details():
     assert engine.resume(run, (answer,), now=NOW).effects == (LogEffect(text="invalid"),)
 
 
-def test_service_callbacks_are_called():
+def test_callbacks_of_a_google_service_are_called():
     code = """
     const log = require('logToConsole');
     const place = {datasetId: 'd', tableId: 't'};
@@ -180,7 +180,7 @@ def test_service_callbacks_are_called():
     assert [effect.text for effect in last.effects] == ["in", "failed", "xy", "undefinedobject"]
 
 
-def test_google_authorization_becomes_scopes_of_the_request():
+def test_google_authorization_sets_the_scopes_of_the_request():
     code = """
     const authorization = require('getGoogleAuth')({scopes: ['https://scope.example']});
     require('sendHttpRequest')('https://api.example/', {authorization: authorization});

@@ -1,4 +1,4 @@
-"""Templates that try to escape or to exceed their limits: one file for each way to try."""
+"""Templates that try to escape or to exceed their limits: one file for each attempt."""
 
 from pathlib import Path
 
@@ -60,7 +60,7 @@ def test_hostile_code_cannot_escape_or_affect_the_next_run(path):
 
 
 @pytest.mark.parametrize("path", ESCAPES, ids=named)
-def test_hostile_run_leaves_nothing_for_the_next(path):
+def test_hostile_run_leaves_nothing_for_the_next_run(path):
     try:
         engine = QuickJsEngine(template(path.read_text(), grants=NARROW), limits=small())
     except TemplateUnusable:

@@ -28,7 +28,7 @@ def processes(server, count):
     return [server.process(RunLimits(time=2)) for _ in range(count)]
 
 
-async def test_longest_idle_process_ends_and_its_runs_continue(server):
+async def test_process_that_has_been_idle_longest_ends_and_its_runs_continue(server):
     first, second, third = processes(server, 3)
     waiting = await first.start(SENDS, call())
     await second.start(SENDS, call())
@@ -42,7 +42,7 @@ async def test_longest_idle_process_ends_and_its_runs_continue(server):
     assert server.memory.held == 2 * EACH
 
 
-async def test_runs_of_more_processes_than_memory_allows_all_end(server):
+async def test_runs_that_need_more_memory_than_allowed_all_end(server):
     most = 0
 
     async def runs(process):
@@ -56,7 +56,7 @@ async def test_runs_of_more_processes_than_memory_allows_all_end(server):
     assert most == 2 * EACH
 
 
-async def test_busy_process_lets_another_begin(server):
+async def test_busy_process_lets_another_one_start(server):
     busy = processes(server, 2)
     done = asyncio.Event()
 
@@ -83,7 +83,7 @@ async def test_single_process_runs_whatever_its_memory():
     assert {turn.outcome for turn in turns} == {RunResult.SUCCESS}
 
 
-async def test_cancelled_caller_holds_no_memory(server):
+async def test_cancelled_caller_uses_no_memory(server):
     first, second, third = processes(server, 3)
     running = [asyncio.create_task(process.start(WORKS, call())) for process in (first, second)]
     await asyncio.sleep(0)
@@ -113,7 +113,7 @@ async def test_memory_of_stopped_and_crashed_processes_is_freed(server):
     assert after_a_stop == EACH
 
 
-async def test_preparing_ends_and_blocks_no_process(server):
+async def test_preparing_a_process_ends_and_blocks_no_other(server):
     first, second, third = processes(server, 3)
     for process in (first, second, third):
         process.prepare(WORKS)

@@ -30,7 +30,7 @@ THROWN = {
 
 
 @pytest.mark.parametrize("code", THROWN.values(), ids=THROWN)
-def test_thrown_value_with_a_hanging_conversion_costs_only_its_run(code):
+def test_thrown_value_whose_conversion_hangs_ends_only_its_run(code):
     ran = subprocess.run(
         [sys.executable, "-c", SCRIPT.format(code=code)],
         cwd=Path(__file__).parent,
@@ -51,7 +51,7 @@ def test_code_that_closes_its_function_body_is_refused(thrown):
         QuickJsEngine(template(code))
 
 
-def test_unprintable_rejection_is_not_a_limit_violation():
+def test_rejection_that_cannot_be_printed_is_not_an_exceeded_limit():
     code = (
         "require('Promise').create((done, fail) => fail({ toJSON() {}, toString() { throw 1; } }));"
         "data.gtmOnSuccess();"

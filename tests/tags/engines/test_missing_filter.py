@@ -1,4 +1,4 @@
-"""Without the filter of system calls, the gateway and `twite check` say so."""
+"""Without the system call filter, the gateway and `twite check` report it."""
 
 import asyncio
 import errno
@@ -51,7 +51,7 @@ def test_refused_filter_is_an_error(monkeypatch):
         isolation.filter_calls()
 
 
-def test_refused_filter_is_noticed_by_the_fork_server(monkeypatch):
+def test_fork_server_notices_a_refused_filter(monkeypatch):
     monkeypatch.setattr(isolation, "_LIBC", RefusingKernel())
 
     assert not fork_server.works_with_filter()
@@ -68,7 +68,7 @@ def test_unknown_system_has_no_filter(monkeypatch, system, machine):
     assert refused.value.errno == errno.ENOSYS
 
 
-def test_log_shows_the_whole_report_of_a_missing_filter():
+def test_log_contains_the_whole_report_of_a_missing_filter():
     assert without_echoes(NO_FILTER) == NO_FILTER
 
 
@@ -93,7 +93,7 @@ async def test_gateway_reports_a_missing_filter_once(monkeypatch, program):
 
 
 @pytest.mark.parametrize(("program", "status"), [("print('none')", "warning"), (None, "passed")])
-def test_check_reports_a_missing_filter(monkeypatch, tmp_path, program, status):
+def test_twite_check_reports_a_missing_filter(monkeypatch, tmp_path, program, status):
     (tmp_path / "twite.toml").write_text(SETTINGS)
     (tmp_path / "ads.tpl").write_text((TEMPLATES / "ad_cookies.tpl").read_text())
     settings = load(tmp_path / "twite.toml", {})

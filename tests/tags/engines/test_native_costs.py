@@ -1,4 +1,4 @@
-"""Single engine steps are bounded: no run exceeds its limit."""
+"""Single engine steps are limited: no run exceeds its time."""
 
 import time
 
@@ -53,7 +53,7 @@ PROGRAMS = {
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_run_ends_at_its_limit_whatever_one_step_does(name):
+def test_run_ends_at_its_time_limit_whatever_one_step_does(name):
     engine = QuickJsEngine(template(LONG + PROGRAMS[name], grants=ALL), limits=small())
 
     begun = time.thread_time()
@@ -93,7 +93,7 @@ GIVEN = (
 
 
 @pytest.mark.parametrize("method", ["replace", "replaceAll"])
-def test_limited_replace_matches_the_native_replace(method):
+def test_limited_replace_has_the_result_of_the_native_one(method):
     texts = [
         f"{subject}.{method}({sought}, {given})"
         for subject in SUBJECTS

@@ -34,7 +34,7 @@ for memory in range({first}, {first} + 220_000, {step}):
         ("const grown = []; const one = () => 1; for (;;) grown.push(one.bind(1, 2));", 2_060_000),
     ],
 )
-def test_memory_growth_ends_only_its_run(code, first):
+def test_run_without_memory_ends_but_not_its_process(code, first):
     ran = subprocess.run(
         [sys.executable, "-c", SCRIPT.format(code=code, first=first, step=STEP)],
         cwd=Path(__file__).parent,
@@ -85,7 +85,7 @@ IN_A_PROMISE = f"require('Promise').create(() => {{ {GROWS} }});"
     ],
     ids=["at once", "later", "in a promise", "in a promise that is returned"],
 )
-def test_memory_limit_violation_is_recognized_wherever_it_occurs(code):
+def test_exceeded_memory_limit_is_recognized_wherever_it_occurs(code):
     """If a table of names cannot grow, the engine throws an invalid value."""
     turns = [
         QuickJsEngine(template(code), limits=RunLimits(time=5, memory=memory)).start(call())
@@ -112,7 +112,7 @@ ROWS = "const rows = []; for (let at = 0; at < 2000; at++) rows.push('x' + at);"
     ],
     ids=["list", "promise", "stringify", "parse", "decode", "regex"],
 )
-def test_value_is_complete_or_its_run_is_spent(code, returned):
+def test_value_is_complete_or_its_run_ends(code, returned):
     engine = QuickJsEngine(template(code), limits=RunLimits(time=5))
     returned = returned or engine.start(call()).returned
     first = engine.memory()

@@ -53,7 +53,7 @@ KIND = "require('getType')(arguments)"
         ("return arguments[0].name;", "shop"),
     ],
 )
-def test_arguments_are_an_array_of_the_innermost_function(code, expected):
+def test_arguments_of_a_function_are_an_array(code, expected):
     assert returned(code, fields={"name": "shop"}) == expected
 
 
@@ -64,7 +64,7 @@ def test_error_has_the_line_of_the_template():
     assert turn.line == 3
 
 
-def test_mock_of_a_templates_test_has_arguments():
+def test_mock_in_a_template_test_has_arguments():
     scenario = Scenario(
         name="mocked",
         code="mock('getEventData', () => { seen.push(arguments[0]); });\n"
@@ -82,5 +82,5 @@ def test_mock_of_a_templates_test_has_arguments():
 @pytest.mark.parametrize(
     "code", ["const f = (a => {", "arguments)", "return 1;", "x.arguments = 1;"]
 )
-def test_code_without_functions_that_use_it_is_unchanged(code):
+def test_code_without_arguments_is_unchanged(code):
     assert with_own_arguments(code) == code

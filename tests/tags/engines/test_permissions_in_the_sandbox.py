@@ -1,4 +1,4 @@
-"""Each call checks its permission: if denied, it throws, and the log names the permission."""
+"""Each call checks its permission. A denied call throws, and the log names the permission."""
 
 import pytest
 from hypothesis import given, settings
@@ -70,7 +70,7 @@ def test_call_without_permission_throws_and_the_log_names_it(name):
 
 
 @pytest.mark.parametrize(("name", "version"), [("isRequestMpv1", 1), ("isRequestMpv2", 2)])
-def test_hit_detection_needs_no_permission(name, version):
+def test_recognizing_a_hit_needs_no_permission(name, version):
     request = incoming(path="/g/collect", query=f"v={version}&tid=G-1")
 
     turn = ran(f"return require('{name}')();", grants=(), request=request)
@@ -79,7 +79,7 @@ def test_hit_detection_needs_no_permission(name, version):
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_call_with_its_permission_alone_is_not_denied(name):
+def test_call_with_only_its_own_permission_is_allowed(name):
     only = tuple(grant for grant in ALL if grant.permission == ASKING[name])
     claimed = "require('claimRequest')();" if name == "runContainer" else ""
 
@@ -93,7 +93,7 @@ def test_api_without_a_permission_is_always_available(name):
     assert ran(f"require('{name}');", grants=()).error is None
 
 
-def test_denied_call_can_be_queried():
+def test_template_can_ask_whether_a_call_is_permitted():
     code = """
     const ask = require('queryPermission');
     return [
@@ -149,7 +149,7 @@ def test_denied_call_can_be_queried():
     ]
 
 
-def test_pattern_of_keys_within_an_object_covers_the_object():
+def test_pattern_for_the_keys_of_an_object_covers_the_object():
     grants = (
         Grant(
             permission="read_event_data",
@@ -167,7 +167,7 @@ def test_pattern_of_keys_within_an_object_covers_the_object():
     assert longer.error == "Error: permission denied: read_event_data (user_data_more)"
 
 
-def test_whole_event_requires_the_full_grant():
+def test_reading_the_whole_event_requires_the_full_permission():
     grants = (
         Grant(
             permission="read_event_data",
@@ -182,13 +182,13 @@ def test_whole_event_requires_the_full_grant():
     assert whole.error == "Error: permission denied: read_event_data (all of it)"
 
 
-def test_denial_names_the_address_without_its_query():
+def test_denial_names_the_url_without_its_query():
     turn = ran("require('sendHttpRequest')('https://b.example/x?email=a');", grants=())
 
     assert turn.error == "Error: permission denied: send_http (https://b.example/x)"
 
 
-def test_ungranted_header_cannot_be_read_in_another_spelling():
+def test_header_without_permission_cannot_be_read_in_another_spelling():
     grants = (
         Grant(
             permission="read_request",
@@ -266,7 +266,7 @@ GOOGLE = (
 )
 
 
-def test_google_permissions_can_be_queried_as_documented():
+def test_template_can_ask_for_google_permissions_as_documented():
     code = """
     const ask = require('queryPermission');
     const table = (projectId, tableId) => ({projectId, datasetId: 'd', tableId});
@@ -302,7 +302,7 @@ def test_google_permissions_can_be_queried_as_documented():
         ("require('Firestore').runTransaction((t) => t);", True),
     ],
 )
-def test_sandbox_and_gateway_agree_on_denied_calls(code, held):
+def test_sandbox_and_gateway_deny_the_same_calls(code, held):
     turn = ran(code, grants=GOOGLE)
 
     asked = [effect for effect in turn.effects if isinstance(effect, Service)]

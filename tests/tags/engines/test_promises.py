@@ -61,7 +61,7 @@ def test_promise_all_waits_for_all_or_the_first_failure():
     assert sorted(texts(ran(code))) == ["[1,2]", "[]", "no"]
 
 
-def test_promise_adopts_another_promise():
+def test_promise_follows_another_promise():
     code = """
     const Promise = require('Promise');
     Promise.create((resolve) => resolve(Promise.create((other) => other('deep'))))
@@ -91,7 +91,7 @@ def test_unsettled_promise_is_rejected_after_five_seconds():
     assert texts(late) == ['{"reason":"timed_out"}']
 
 
-def test_uncaught_rejection_is_logged_and_ends_nothing():
+def test_uncaught_rejection_is_logged_and_does_not_end_the_run():
     turn = ran(
         "require('Promise').create((resolve, reject) => reject('why')); data.gtmOnSuccess();"
     )
@@ -166,7 +166,7 @@ def test_request_callback_gets_0_for_a_failure_and_minus_1_for_a_timeout():
     assert logged == ["0 {} undefined", "-1 {} undefined"]
 
 
-def test_invalid_url_fails_without_an_effect():
+def test_request_to_an_invalid_url_fails_without_an_effect():
     turn = ran(
         "require('sendHttpRequest')('nonsense').catch((trouble) => data.gtmOnFailure());"
         "const log = require('logToConsole');"
@@ -176,7 +176,7 @@ def test_invalid_url_fails_without_an_effect():
     assert (turn.outcome, texts(turn), turn.done) == (RunResult.FAILURE, ["0"], True)
 
 
-def test_get_has_no_body_and_accepts_both_forms():
+def test_get_request_has_no_body_and_accepts_both_forms():
     turn = ran(
         "require('sendHttpGet')('https://api.example/a', {headers: {A: 'b'}});"
         "require('sendHttpGet')('https://api.example/b', () => {}, {timeout: 7});"
@@ -188,7 +188,7 @@ def test_get_has_no_body_and_accepts_both_forms():
     )
 
 
-def test_two_waiting_runs_do_not_mix():
+def test_two_waiting_runs_do_not_get_each_others_responses():
     engine = QuickJsEngine(template(SENDS))
     first, second = engine.start(call()), engine.start(call())
 
@@ -210,7 +210,7 @@ def test_error_thrown_in_a_callback_ends_the_run():
     assert turn.done
 
 
-def test_variable_returning_a_promise_gets_its_settled_value():
+def test_value_of_a_variable_that_returns_a_promise_is_its_result():
     code = """
     return require('sendHttpGet')('https://a.example/').then((answer) => answer.statusCode + 1);
     """
@@ -223,7 +223,7 @@ def test_variable_returning_a_promise_gets_its_settled_value():
     assert (last.returned, last.done) == (201, True)
 
 
-def test_variable_returning_a_rejected_promise_has_no_value_and_logs():
+def test_variable_whose_promise_is_rejected_has_no_value_and_logs():
     turn = ran("return require('Promise').create((resolve, reject) => reject('x'));")
 
     assert (turn.returned, turn.error) == (None, None)

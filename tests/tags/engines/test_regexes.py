@@ -1,4 +1,4 @@
-"""createRegex: RE2's language."""
+"""createRegex has the language of RE2."""
 
 import os
 import re
@@ -62,7 +62,7 @@ def matched(pattern: str, text: str, flags: str = "") -> object:
         (r"\W", "\u212a", "", True),
     ],
 )
-def test_pattern_has_re2_semantics(pattern, text, flags, expected):
+def test_pattern_matches_like_in_re2(pattern, text, flags, expected):
     assert matched(pattern, text, flags) is expected
 
 
@@ -89,7 +89,7 @@ def test_pattern_has_re2_semantics(pattern, text, flags, expected):
         r"\é",
     ],
 )
-def test_pattern_re2_refuses_is_null(pattern):
+def test_pattern_that_re2_refuses_is_null(pattern):
     assert matched(pattern, "a") == "invalid"
 
 
@@ -109,7 +109,7 @@ _TEXTS = st.text(
 
 @settings(max_examples=3_000 if os.environ.get("TWITE_TRIAL") else 400, deadline=None)
 @given(st.lists(_ATOMS, max_size=6).map("".join), _TEXTS)
-def test_any_pattern_matches_as_in_re2(pattern, text):
+def test_any_pattern_matches_like_in_re2(pattern, text):
     found = matched(pattern, text)
     try:
         theirs = re2.compile(pattern, _QUIET)
@@ -124,7 +124,7 @@ def test_any_pattern_matches_as_in_re2(pattern, text):
         assert found is (theirs.search(text) is not None)
 
 
-def test_global_pattern_remembers_its_position():
+def test_global_pattern_continues_at_its_position():
     code = """
     const regex = require('createRegex')('a', 'g');
     const test = require('testRegex');
@@ -144,5 +144,5 @@ def test_text_methods_accept_a_pattern():
     assert returned(code) == ["442079", ["a", "b", ""], ["ab"], 2]
 
 
-def test_text_can_be_a_pattern():
+def test_text_can_be_used_as_a_pattern():
     assert returned("return 'abc'.match('^[a-c]{3}$')[0];") == "abc"

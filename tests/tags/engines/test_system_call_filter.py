@@ -1,4 +1,4 @@
-"""Code that took over an engine process can do nothing outside it."""
+"""Code that controls an engine process can do nothing outside it."""
 
 import asyncio
 import sys

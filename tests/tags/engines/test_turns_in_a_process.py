@@ -58,7 +58,7 @@ async def test_hash_in_a_process_matches_the_local_engine(process, text, encodin
     assert isinstance(turn.returned, str)
 
 
-async def test_cpu_time_of_a_turn_is_measured_finely(process):
+async def test_cpu_time_of_a_turn_is_measured_precisely(process):
     turns = [await process.start(WAITS, call()) for _ in range(20)]
 
     assert len({turn.took for turn in turns}) > 10
@@ -78,15 +78,15 @@ async def test_memory_is_freed_while_a_run_waits(process):
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 async def test_process_wakes_up_once_per_turn(process):
     await process.start(CYCLES, call())
-    before = woken(process.pid)
+    before = wake_ups(process.pid)
 
     for _ in range(200):
         await process.start(CYCLES, call())
 
-    assert woken(process.pid) - before <= 210
+    assert wake_ups(process.pid) - before <= 210
 
 
-def woken(pid):
+def wake_ups(pid):
     """Return how many times a process has given up the CPU to wait."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return int(next(line for line in lines if line.startswith("voluntary_ctxt")).split()[1])

@@ -87,7 +87,7 @@ def test_url_is_normalized(address, href):
         ("x..ß", "x..xn--zca"),
     ],
 )
-def test_non_ascii_host_is_written_in_punycode(name, ascii_name):
+def test_host_name_in_other_scripts_is_written_in_punycode(name, ascii_name):
     found = parsed(f"https://{name}/")
 
     assert found is not None
@@ -110,7 +110,7 @@ def test_non_ascii_host_is_written_in_punycode(name, ascii_name):
         "a\ufffdb.ß",
     ],
 )
-def test_invalid_non_ascii_host_is_no_url(name):
+def test_invalid_host_name_in_other_scripts_is_no_url(name):
     assert parsed(f"https://{name}/") is None
 
 
@@ -124,7 +124,7 @@ def test_invalid_non_ascii_host_is_no_url(name):
         ("foo://shop.example/", "null"),
     ],
 )
-def test_origin_is_only_that_of_a_web_url(address, origin):
+def test_only_a_web_url_has_an_origin(address, origin):
     found = parsed(address)
 
     assert found is not None
@@ -156,7 +156,7 @@ def test_invalid_url_is_undefined(address):
     assert parsed(address) is None
 
 
-def test_query_parameter_named_constructor_is_ordinary():
+def test_query_parameter_named_constructor_is_read_like_others():
     found = parsed("https://shop.example/?constructor=1&__proto__=2&toString=3")
 
     assert found is not None
@@ -190,7 +190,7 @@ ADDRESSES = st.builds(
 
 
 @given(ADDRESSES)
-def test_request_uses_the_normalized_url(address):
+def test_request_is_sent_to_the_normalized_url(address):
     turn = SENDS.start(call(fields={"url": address}))
 
     sent = [effect.url for effect in turn.effects if isinstance(effect, HttpEffect)]
@@ -203,7 +203,7 @@ def test_request_uses_the_normalized_url(address):
         st.text("abA.:/\\?#@[]%2e0x ñ=&'\"<>^`{}|+\t", max_size=30).map("https://".__add__),
     )
 )
-def test_normalized_url_stays_unchanged(address):
+def test_normalized_url_is_not_changed_again(address):
     turn = ONCE_MORE.start(call(fields={"url": address}))
 
     assert turn.error is None
@@ -226,7 +226,7 @@ _QUERIES = st.text("ab=&+%20C3A4?/\"'<>#é\\", max_size=12).map(lambda text: f"?
     query=st.one_of(st.just(""), _QUERIES),
     fragment=st.one_of(st.just(""), st.text("ab#?`<é ", max_size=6).map(lambda text: f"#{text}")),
 )
-def test_ordinary_urls_are_parsed_like_any(scheme, host, path, query, fragment):
+def test_fast_path_for_ordinary_urls_gives_the_general_result(scheme, host, path, query, fragment):
     address = f"{scheme}//{host}{path}{query}{fragment}"
     # The tab has no meaning, but no ordinary address contains one.
     ordinary, other = (
@@ -238,13 +238,13 @@ def test_ordinary_urls_are_parsed_like_any(scheme, host, path, query, fragment):
 
 
 @given(st.text("%CcE3a4fF80+b2é😀", max_size=24))
-def test_parameters_are_decoded_as_utf_8(text):
+def test_url_parameters_are_decoded_as_utf_8(text):
     found = _ENGINE.start(call(fields={"url": f"https://shop.example/?q={text}"})).returned
 
     assert found["searchParams"] == {"q": unquote_plus(text, errors="replace")}
 
 
-def test_changed_container_version_is_not_read_again():
+def test_container_version_is_read_once():
     code = "const get = require('getContainerVersion'); get().version = 'x'; return get().version;"
 
     assert returned(code) == "1"

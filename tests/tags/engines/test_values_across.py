@@ -1,4 +1,4 @@
-"""APIs that compute values, compared with Google's reference."""
+"""APIs that compute values have the results that Google's reference documents."""
 
 import hashlib
 import hmac
@@ -64,7 +64,7 @@ def value(expression: str, **changed: object) -> object:
         ("require('getTimestamp')()", 1_764_000_000_000),
     ],
 )
-def test_api_returns_what_its_reference_says(expression, expected):
+def test_api_returns_the_value_of_googles_reference(expression, expected):
     assert value(expression) == expected
 
 
@@ -82,7 +82,7 @@ def test_api_returns_what_its_reference_says(expression, expected):
         ("require('Promise').create(() => {})", "object"),
     ],
 )
-def test_type_of_a_value(expression, kind):
+def test_gettype_names_the_type_of_a_value(expression, kind):
     assert value(f"require('getType')({expression})") == kind
 
 
@@ -103,7 +103,7 @@ def test_frozen_object_keeps_its_keys():
     assert returned(code) == [False, 1, True, {"b": 2}]
 
 
-def test_assignment_to_a_frozen_object_does_nothing():
+def test_assignment_to_a_frozen_object_has_no_effect():
     code = """
     const Object = require('Object');
     const held = {a: 1, deep: {b: 2}};
@@ -134,7 +134,7 @@ def test_frozen_array_refuses_changes_with_an_error():
 
 @pytest.mark.parametrize("size", [0, 1, 3, 55, 56, 63, 64, 65, 119, 120, 1000])
 @pytest.mark.parametrize("letter", ["a", "ä", "😀"])
-def test_sha256_is_that_of_utf_8(size, letter):
+def test_sha256_hashes_the_utf_8_bytes(size, letter):
     text = letter * size
 
     found = value(
@@ -189,7 +189,7 @@ def test_sha256_is_base64_by_default_and_has_a_callback_form():
         (", {outputEncoding: 'base64'}", lambda digest: b64encode(digest).decode()),
     ],
 )
-def test_private_key_signs_and_is_never_shown(options, encode):
+def test_private_key_can_sign_and_is_never_shown(options, encode):
     code = f"return require('hmacSha256')('text', 'one'{options});"
     engine = QuickJsEngine(template(code), keys={"one": "secret-" * 20})
 
@@ -199,7 +199,7 @@ def test_private_key_signs_and_is_never_shown(options, encode):
     assert turn.returned == encode(digest)
 
 
-def test_unpermitted_key_is_not_in_the_process():
+def test_key_without_permission_is_not_in_the_process():
     named = Grant(permission="use_custom_private_keys", parameters={"keyIds": ["on*"]})
     keys = {"one": "first-secret", "two": "second-secret"}
     engine = QuickJsEngine(
@@ -218,7 +218,7 @@ def test_missing_key_ends_the_run():
     assert ran("require('hmacSha256')('a', 'none');").error == "Error: there is no private key none"
 
 
-def test_same_seed_draws_the_same_numbers_within_bounds():
+def test_same_seed_gives_the_same_random_numbers_within_bounds():
     code = """
     const draw = require('generateRandom');
     const all = [];
@@ -266,7 +266,7 @@ def test_error_names_the_line_of_the_template():
 
 
 @pytest.mark.parametrize("size", [1, 500])
-def test_limited_methods_behave_as_the_native_ones(size):
+def test_limited_methods_have_the_results_of_the_native_ones(size):
     code = """
     const a = 'a'.repeat(data.size);
     const b = 'b'.repeat(data.size);
@@ -302,7 +302,7 @@ FAR = {"far": "x" * 16_000}  # a short text cannot contain this many
 
 
 def test_json_with_over_2000_names_is_not_parsed():
-    """A template can make the engine's table of names slow, and nothing interrupts it."""
+    """A template can make the engine's table of names slow, and no limit interrupts it."""
     few = dict.fromkeys(NAMES[:1_999], 1) | FAR
     many = dict.fromkeys(NAMES[:2_000], 1) | FAR
     parse = "return !!require('JSON').parse(data.text);"
@@ -312,7 +312,7 @@ def test_json_with_over_2000_names_is_not_parsed():
     assert returned(parse, fields={"text": escaped}) is False
 
 
-def test_same_names_in_many_objects_are_parsed():
+def test_json_with_the_same_names_in_many_objects_is_parsed():
     text = json.dumps([{"id": at, "name": "a:b"} for at in range(20_000)])
 
     assert returned("return require('JSON').parse(data.text).length;", fields={"text": text}) == (

@@ -22,7 +22,7 @@ async def asked(google, *, key=None, scopes=SCOPES, **said):
         await account.stop()
 
 
-async def test_key_gets_a_token_for_its_scopes_and_knows_its_project():
+async def test_service_account_key_gets_a_token_and_names_its_project():
     with GoogleDouble() as google:
         token, project = await asked(google, scopes=("b", "a"))
 
@@ -32,28 +32,28 @@ async def test_key_gets_a_token_for_its_scopes_and_knows_its_project():
     assert project == PROJECT
 
 
-async def test_repr_hides_the_token():
+async def test_repr_of_a_google_token_hides_it():
     with GoogleDouble() as google:
         token, _ = await asked(google)
 
     assert token.text.reveal() not in repr(token)
 
 
-async def test_project_of_the_settings_overrides_the_keys():
+async def test_project_of_the_settings_overrides_that_of_the_key():
     with GoogleDouble() as google:
         _, project = await asked(google, project="shop-2")
 
     assert project == "shop-2"
 
 
-async def test_foreign_key_is_refused_with_googles_message():
+async def test_key_that_google_refuses_is_reported_with_googles_message():
     with GoogleDouble() as google:
         token, _ = await asked(google, key=read_key(key_file(client_email="x@other.example")))
 
     assert token == NoGoogleToken(reason="invalid_grant: AssertionError", refused=True)
 
 
-async def test_google_outage_is_no_refusal():
+async def test_outage_of_google_is_not_a_refusal():
     with GoogleDouble(lambda _path, _before: 503) as google:
         token, _ = await asked(google)
 
@@ -62,14 +62,14 @@ async def test_google_outage_is_no_refusal():
     assert google.asked == []
 
 
-async def test_momentary_google_outage_is_retried():
+async def test_short_outage_of_google_is_retried():
     with GoogleDouble(lambda _path, before: 503 if before == 0 else None) as google:
         token, _ = await asked(google)
 
     assert isinstance(token, GoogleToken)
 
 
-async def test_unreachable_google_is_reported_without_an_error():
+async def test_unreachable_google_is_reported_without_an_exception():
     with GoogleDouble() as google:
         pass
     account = GoogleAccount(read_key(key_file()), api_url=google.url)
@@ -80,7 +80,7 @@ async def test_unreachable_google_is_reported_without_an_error():
     assert token == NoGoogleToken(reason="no answer (ClientConnectorError)")
 
 
-async def test_google_machine_provides_tokens_and_project():
+async def test_machine_at_google_provides_tokens_and_project():
     with GoogleDouble() as google:
         account = GoogleAccount(None, api_url=google.url)
         token, project = await account.token(SCOPES), await account.project()
@@ -91,7 +91,7 @@ async def test_google_machine_provides_tokens_and_project():
     assert project == PROJECT
 
 
-async def test_simultaneous_token_requests_do_not_block_the_loop():
+async def test_simultaneous_token_requests_do_not_block_the_event_loop():
     with GoogleDouble() as google:
         account = GoogleAccount(read_key(key_file()), api_url=google.url)
         tokens = await asyncio.gather(*(account.token((f"s{n}",)) for n in range(20)))
@@ -101,7 +101,7 @@ async def test_simultaneous_token_requests_do_not_block_the_loop():
     assert all(isinstance(token, GoogleToken) for token in tokens)
 
 
-async def test_nothing_is_retried_after_a_stop():
+async def test_token_request_is_not_retried_after_a_stop():
     with GoogleDouble() as google:
         google.before_answer = lambda _path: time.sleep(1)
         account = GoogleAccount(None, api_url=google.url)
@@ -115,7 +115,7 @@ async def test_nothing_is_retried_after_a_stop():
     assert google.granted == {}
 
 
-def test_key_is_read_completely_and_hidden_in_its_repr():
+def test_service_account_key_is_read_completely_and_hidden_in_its_repr():
     key = read_key(key_file())
 
     assert (key.email, key.project) == (EMAIL, PROJECT)
@@ -133,7 +133,7 @@ def test_key_is_read_completely_and_hidden_in_its_repr():
         (key_file(private_key="-----BEGIN-----"), 'has a "private_key" that cannot be used'),
     ],
 )
-def test_invalid_key_is_refused_and_not_shown(text, why):
+def test_invalid_service_account_key_is_refused_and_not_shown(text, why):
     with pytest.raises(WrongKey) as caught:
         read_key(text)
 

@@ -1,4 +1,4 @@
-"""Preview sessions: few, short, with bounded memory and no personal data."""
+"""Preview sessions are few and short, with limited memory and no personal data."""
 
 import msgspec
 import pytest
@@ -36,7 +36,7 @@ def begun(previews, session, **said):
     return previews.begin(session.token.reveal(), **given)
 
 
-def test_token_is_long_and_only_the_right_one_begins_a_trace(previews):
+def test_only_the_token_of_a_session_begins_a_trace(previews):
     session = previews.open("ada", sends_nothing=False)
     token = session.token.reveal()
 
@@ -46,7 +46,7 @@ def test_token_is_long_and_only_the_right_one_begins_a_trace(previews):
         assert previews.begin(wrong, method="GET", path="/", query="", headers=[]) is None
 
 
-async def test_session_ends_after_its_time(previews, clock):
+async def test_preview_session_ends_after_its_time(previews, clock):
     session = previews.open("ada", sends_nothing=False)
     trace = begun(previews, session)
     assert previews.trace(trace.id) is trace
@@ -57,8 +57,8 @@ async def test_session_ends_after_its_time(previews, clock):
     assert (previews.is_open, previews.of("ada"), previews.trace(trace.id)) == (False, [], None)
 
 
-def test_worker_process_opens_no_session(clock):
-    """If the session sends nothing, another process would still send what reaches it."""
+def test_worker_process_of_several_opens_no_preview_session(clock):
+    """If the session sends nothing, another process would still send the requests that it gets."""
     previews = PreviewSessions(clock=clock, randomness=SystemRandomness(), shares_port=True)
 
     with pytest.raises(PreviewUnavailable, match="workers = 1"):
@@ -67,7 +67,7 @@ def test_worker_process_opens_no_session(clock):
     assert not previews.is_open
 
 
-def test_user_sees_only_own_sessions(previews):
+def test_user_sees_only_own_preview_sessions(previews):
     session = previews.open("ada", sends_nothing=True)
 
     assert previews.named(session.id, who="ada") is session
@@ -76,14 +76,14 @@ def test_user_sees_only_own_sessions(previews):
     assert previews.named("latest", who="olga") is None
 
 
-def test_oldest_session_is_closed_for_a_new_one(previews):
+def test_oldest_preview_session_is_closed_for_a_new_one(previews):
     sessions = [previews.open("ada", sends_nothing=False) for _ in range(MOST_SESSIONS + 1)]
 
     assert begun(previews, sessions[0]) is None
     assert len(previews.of("ada")) == MOST_SESSIONS
 
 
-def test_memory_is_bounded(previews):
+def test_memory_of_preview_sessions_is_limited(previews):
     session = previews.open("ada", sends_nothing=False)
     text = "x" * 100_000
     for _ in range(MOST_REQUESTS + 5):
@@ -107,7 +107,7 @@ def test_memory_is_bounded(previews):
         assert len(msgspec.json.encode(seen)) < 600_000
 
 
-def test_no_person_and_no_secret_is_kept(previews):
+def test_preview_session_contains_no_personal_data_and_no_secret(previews):
     session = previews.open("ada", sends_nothing=False)
     trace = begun(
         previews,
@@ -141,7 +141,7 @@ def test_no_person_and_no_secret_is_kept(previews):
     assert kinds == ["request", "log", "cookie", "answer"]
 
 
-def test_event_shows_no_secret_of_a_tag(previews):
+def test_event_in_a_preview_shows_no_secret_of_a_tag(previews):
     trace = begun(previews, previews.open("ada", sends_nothing=False))
     mask = LineMask(["key-of-the-vendor"], {})
 

@@ -77,7 +77,7 @@ async def stage():
         await engines.stop()
 
 
-async def test_run_continues_from_turn_to_turn(stage):
+async def test_run_of_a_client_continues_over_several_turns(stage):
     engines = stage.engines(good=GOOD)
 
     first = await engines.start("good", call())
@@ -86,7 +86,7 @@ async def test_run_continues_from_turn_to_turn(stage):
     assert (first.outcome, last.outcome) == (RunResult.SILENT, RunResult.SUCCESS)
 
 
-async def test_ended_run_is_not_resumed(stage):
+async def test_run_that_has_ended_is_not_resumed(stage):
     engines = stage.engines(good=GOOD)
     first = await engines.start("good", call())
 
@@ -96,7 +96,7 @@ async def test_ended_run_is_not_resumed(stage):
 
 
 @pytest.mark.parametrize("other", ["good", "either"])
-async def test_hanging_run_blocks_no_other_run_and_not_the_loop(stage, other):
+async def test_run_that_hangs_blocks_no_other_run_and_not_the_event_loop(stage, other):
     engines = stage.engines(good=GOOD, either=HANGS + GOOD, time=1.0)
     await asyncio.gather(*(engines.start(name, call()) for name in ("good", "either", "either")))
     hanging = asyncio.create_task(engines.start("either", call(**HANG)))
@@ -122,7 +122,7 @@ async def test_runs_in_different_processes_have_unique_ids_and_their_own_respons
     assert {turn.outcome for turn in told} == {RunResult.SUCCESS}
 
 
-async def test_runs_above_the_waiting_limit_are_refused(stage):
+async def test_runs_above_the_queue_limit_are_refused(stage):
     engines = stage.engines(hangs=HANGS, waiting=2)
     runs = [asyncio.create_task(engines.start("hangs", call(**HANG))) for _ in range(2)]
     await asyncio.sleep(0)
@@ -151,7 +151,7 @@ async def test_template_over_a_limit_is_refused_until_its_pause_ends(stage):
     assert rested.spent
 
 
-async def test_waiting_runs_are_refused_when_their_template_is_paused(stage):
+async def test_queued_runs_are_refused_when_their_template_is_paused(stage):
     engines = stage.engines(hangs=HANGS, processes=1)
 
     ended = await asyncio.gather(
@@ -161,7 +161,7 @@ async def test_waiting_runs_are_refused_when_their_template_is_paused(stage):
     assert [isinstance(result, TemplatePaused) for result in ended] == [False] + [True] * 4
 
 
-async def test_resumed_run_waits_until_its_template_pause_ends(stage):
+async def test_resumed_run_waits_until_the_pause_of_its_template_ends(stage):
     engines = stage.engines(either=HANGS + GOOD, processes=1)
     first = await engines.start("either", call())
     await engines.start("either", call(**HANG))
@@ -174,7 +174,7 @@ async def test_resumed_run_waits_until_its_template_pause_ends(stage):
     assert (await resumed).outcome is RunResult.SUCCESS  # another run's limit does not apply to it
 
 
-async def test_crashing_run_costs_its_process_and_pauses_the_template(stage):
+async def test_run_that_crashes_ends_its_process_and_pauses_the_template(stage):
     engines = stage.engines(either=GOOD, processes=1)
     before = await engines.start("either", call())
 
@@ -195,8 +195,11 @@ async def test_crashing_run_costs_its_process_and_pauses_the_template(stage):
     ] == [(AlertKind.TEMPLATE_HUNG, "client either")]
 
 
-async def test_out_of_memory_error_cannot_be_caught(stage):
-    """The error that ends a run needs memory; if none is left, it becomes a catchable error."""
+async def test_template_cannot_catch_an_out_of_memory_error(stage):
+    """The error that ends a run needs memory.
+
+    If none is left, it becomes an error that code can catch.
+    """
     full = """
     const held = [];
     for (const size of [100000, 1000, 100, 30]) {
@@ -214,7 +217,7 @@ async def test_out_of_memory_error_cannot_be_caught(stage):
     assert turn.spent
 
 
-async def test_oversized_output_ends_the_run_without_probation(stage):
+async def test_output_over_the_limit_ends_the_run_without_probation(stage):
     """Otherwise a client that sends a large body could decide when the template may run."""
     large = "require('logToConsole')('x'.repeat(data.size)); data.gtmOnSuccess();"
     engines = stage.engines(

@@ -1,4 +1,4 @@
-"""Log lines of clients: rate-limited, without personal data and keys."""
+"""Log lines of client templates: rate-limited, without personal data and keys."""
 
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -32,7 +32,7 @@ def said(stage: ClientStage) -> list[tuple[str, str, bool]]:
     return [(line.client, line.text, line.own) for line in seen]
 
 
-async def test_client_logs_are_reported_whether_it_claims_or_not(staged):
+async def test_log_lines_of_a_client_are_reported_whether_it_claims_or_not(staged):
     stage = staged(LOG + "log('not mine', {a: 1});", LOG + "claim(); log('mine'); respond();")
 
     response = await stage.ask()
@@ -41,7 +41,7 @@ async def test_client_logs_are_reported_whether_it_claims_or_not(staged):
     assert said(stage) == [("client 0", 'not mine {"a":1}', False), ("client 1", "mine", False)]
 
 
-async def test_client_logs_after_its_response_and_uncaught_errors_are_reported(staged):
+async def test_log_lines_after_the_response_and_uncaught_errors_are_reported(staged):
     stage = staged(
         LOG + "claim(); require('sendHttpGet')('https://a.example/').then((answer) => {"
         "  log(answer.body); respond(); return require('Promise').create((_, no) => no('why'));"
@@ -64,7 +64,7 @@ BODIES = (
 
 
 @pytest.mark.parametrize("body", BODIES, ids=["json", "form"])
-async def test_log_line_contains_no_person_of_the_request_and_no_secret(staged, body):
+async def test_log_line_contains_no_personal_data_of_the_request_and_no_secret(staged, body):
     stage = staged(
         LOG + "claim(); log('Ann Smith a@mail.example 203.0.113.9', 'key-of-the-vendor');"
         "log(require('getRequestHeader')('x-api-key')); respond();",
@@ -76,7 +76,7 @@ async def test_log_line_contains_no_person_of_the_request_and_no_secret(staged, 
     assert [text for _, text, _ in said(stage)] == ["*** *** 203.0.113.… ***", "***"]
 
 
-async def test_log_line_contains_no_person_of_the_created_event(staged):
+async def test_log_line_contains_no_personal_data_of_the_created_event(staged):
     stage = staged(
         LOG + "claim(); log('for Ann Smith');"
         "run({event_name: 'x', user_data: {address: {first_name: 'Ann Smith'}}}); respond();"
@@ -87,7 +87,7 @@ async def test_log_line_contains_no_person_of_the_created_event(staged):
     assert [text for _, text, _ in said(stage)] == ["for ***"]
 
 
-async def test_log_line_is_hidden_when_the_body_is_too_long_to_search(staged):
+async def test_log_line_is_hidden_if_the_body_is_too_long_to_search(staged):
     stage = staged(LOG + "claim(); log('n is 1'); respond();")
 
     await stage.ask(body="n=1&" * 300_000)
@@ -95,7 +95,7 @@ async def test_log_line_is_hidden_when_the_body_is_too_long_to_search(staged):
     assert [text for _, text, _ in said(stage)] == ["…"]
 
 
-async def test_log_lines_of_a_run_are_limited(staged):
+async def test_number_of_log_lines_of_a_run_is_limited(staged):
     stage = staged(LOG + "claim(); for (let n = 0; n < 50; n++) log(n); respond();")
 
     await stage.ask()
@@ -105,7 +105,7 @@ async def test_log_lines_of_a_run_are_limited(staged):
     assert lines[-1] == "further lines of this run are omitted"
 
 
-async def test_log_lines_per_minute_are_limited(staged):
+async def test_number_of_log_lines_per_minute_is_limited(staged):
     stage = staged(LOG + "claim(); log('asked'); log('twice'); respond();")
 
     for _ in range(MOST_A_MINUTE):
@@ -128,7 +128,7 @@ async def test_omitted_log_lines_are_counted_in_the_next_minute(staged):
     assert [text for _, text, _ in said(stage)[before:]] == ["5 lines were omitted", "asked"]
 
 
-async def test_secret_in_a_client_event_is_masked_and_logged(staged):
+async def test_secret_in_an_event_of_a_client_is_masked_and_logged(staged):
     stage = staged(
         "claim(); run({event_name: 'x', by: 'key-of-the-vendor'}); respond();",
         secrets=(Secret("key-of-the-vendor"),),

@@ -1,4 +1,6 @@
-"""Clients: which one claims a request, what is stored before the response, and hung clients."""
+"""Client templates: which one claims a request, what is stored before the response, and time
+limits.
+"""
 
 import asyncio
 import json
@@ -20,7 +22,7 @@ ANSWERS = "claim(); run({event_name: 'purchase'}, () => { body('taken'); respond
 HANGS = "claim(); for (;;) {}"
 
 
-async def test_claiming_client_runs_the_container_and_responds(staged):
+async def test_client_that_claims_a_request_runs_the_container_and_responds(staged):
     stage = staged(ANSWERS)
 
     response = await stage.ask("/in")
@@ -29,14 +31,14 @@ async def test_claiming_client_runs_the_container_and_responds(staged):
     assert stage.container.came == [("client 0", {"event_name": "purchase"}, "/in")]
 
 
-async def test_client_with_only_on_start_that_does_not_respond_has_failed(staged):
+async def test_client_that_claims_and_does_not_respond_has_failed(staged):
     stage = staged("claim(); run({event_name: 'a'}, undefined, () => 1);")
 
     with pytest.raises(ClientFailed):
         await stage.ask()
 
 
-async def test_unclaimed_request_is_none(staged):
+async def test_request_that_no_client_claims_has_no_response(staged):
     stage = staged("body('not claimed');", "run({event_name: 'x'});")
 
     assert await stage.ask() is None
@@ -61,7 +63,7 @@ async def test_clients_are_asked_by_priority_until_one_claims(staged):
         "claim(); run({event_name: 'a'}, undefined, () => respond());",
     ],
 )
-async def test_response_waits_until_the_event_is_on_disk(staged, code):
+async def test_response_waits_until_the_event_is_stored(staged, code):
     stage = staged(code)
     stage.container.until = asyncio.Event()
 
@@ -82,7 +84,7 @@ async def test_failed_commit_is_not_answered_with_success(staged):
         await stage.ask()
 
 
-async def test_container_runs_once_per_event_of_a_request(staged):
+async def test_container_runs_once_for_each_event_of_a_request(staged):
     stage = staged(
         "claim(); let left = 3;"
         "[1, 2, 3].forEach((n) => run({event_name: 'e', n: n}, () => { if (!--left) respond(); }));"
@@ -117,7 +119,7 @@ async def test_event_callback_gets_the_fired_tags(staged):
     ]
 
 
-async def test_bound_callback_gets_only_the_tags_of_its_event(staged):
+async def test_callback_of_one_event_gets_only_the_tags_of_that_event(staged):
     stage = staged(
         "claim(); run({event_name: 'a'});"
         "run({event_name: 'b'}, undefined, (bind) => bind(() => "
@@ -131,7 +133,7 @@ async def test_bound_callback_gets_only_the_tags_of_its_event(staged):
     assert [load["id"] for load in json.loads(response.body)] == ["crm"]
 
 
-async def test_client_can_send_a_request_first(staged):
+async def test_client_can_send_a_request_before_it_responds(staged):
     stage = staged(
         "claim(); require('sendHttpGet')('https://a.example/').then((answer) => {"
         "  body(answer.body); respond(); });"
@@ -143,7 +145,7 @@ async def test_client_can_send_a_request_first(staged):
     assert [request.url for request in stage.fetched] == ["https://a.example/"]
 
 
-async def test_promise_times_out_after_five_seconds(staged):
+async def test_promise_of_a_client_times_out_after_five_seconds(staged):
     stage = staged(
         "claim(); require('Promise').create(() => {}).catch((why) => {"
         "  body(why.reason); respond(); });"
@@ -157,7 +159,7 @@ async def test_promise_times_out_after_five_seconds(staged):
     assert await asking == ClientResponse(body=b"timed_out")
 
 
-async def test_google_service_call_is_performed(staged):
+async def test_google_service_call_of_a_client_is_performed(staged):
     stage = staged(
         "claim(); const script = require('getGoogleScript');"
         "script('GTAG').then((told) => { body(told.called); respond(); });"
@@ -185,7 +187,7 @@ async def test_client_can_extract_events_of_a_ga4_hit(staged):
     assert events[0]["ip_override"] == "203.0.113.7"
 
 
-async def test_client_storage_is_kept_between_requests(staged):
+async def test_stored_items_of_a_client_are_kept_between_requests(staged):
     stage = staged(
         "claim(); const kept = require('templateDataStorage');"
         "const n = (kept.getItemCopy('n') || 0) + 1; kept.setItemCopy('n', n); body(n); respond();"
@@ -205,7 +207,7 @@ async def test_client_storage_is_kept_between_requests(staged):
         ("claim(); require('noSuchApi');", "Error in line 7 of its code"),
     ],
 )
-async def test_claiming_client_without_a_response_has_failed(staged, code, reason):
+async def test_client_that_claims_without_a_response_has_failed(staged, code, reason):
     stage = staged(code)
 
     with pytest.raises(ClientFailed) as caught:
@@ -217,7 +219,7 @@ async def test_claiming_client_without_a_response_has_failed(staged, code, reaso
     assert said == ([] if reason is None else [reason])
 
 
-async def test_client_that_does_not_respond_in_time_is_given_up(staged):
+async def test_client_that_does_not_respond_in_time_has_failed(staged):
     stage = staged("claim(); require('sendHttpGet')('https://a.example/', () => respond());")
     stage.fetching = asyncio.Event()
     asking = asyncio.create_task(stage.ask())
@@ -230,7 +232,7 @@ async def test_client_that_does_not_respond_in_time_is_given_up(staged):
     assert caught.value.late is True
 
 
-async def test_template_error_is_reported_once_a_minute(staged):
+async def test_error_of_a_client_template_is_reported_once_a_minute(staged):
     stage = staged("null.x;")
 
     for _ in range(3):
@@ -252,7 +254,7 @@ async def test_missing_permission_is_reported_by_name(staged):
     }
 
 
-async def test_hanging_client_is_not_treated_as_unclaiming(staged):
+async def test_client_that_hangs_does_not_leave_the_request_to_the_next(staged):
     stage = staged("if (path === '/a') for (;;) {}", "if (path === '/b') { claim(); respond(); }")
 
     with pytest.raises(ClientFailed):
@@ -265,7 +267,7 @@ async def test_hanging_client_is_not_treated_as_unclaiming(staged):
     assert await stage.ask("/c") is None
 
 
-async def test_hanging_client_costs_only_its_own_request(staged):
+async def test_client_that_hangs_affects_only_its_own_request(staged):
     code = "if (path === '/hang') for (;;) {} claim(); respond();"
     stage = staged(code, ANSWERS, engines=EngineServer(), time=1.0)
     await asyncio.gather(stage.ask("/warm"), stage.ask("/warm"))
@@ -307,7 +309,7 @@ async def test_requests_above_the_limit_in_flight_are_refused(staged):
     assert await first == ClientResponse()
 
 
-async def test_invalid_response_parts_are_dropped_and_reported(staged):
+async def test_invalid_parts_of_a_response_are_dropped_and_reported(staged):
     stage = staged("claim(); require('setResponseHeader')('content-length', '5'); respond();")
 
     response = await stage.ask()
@@ -348,7 +350,7 @@ async def test_start_and_end_of_a_clients_probation_are_reported_once(staged):
     ]
 
 
-async def test_cpu_time_of_every_turn_is_charged(staged):
+async def test_cpu_time_of_every_turn_is_counted_for_the_address(staged):
     stage = staged("1;", ANSWERS)
 
     await stage.ask("/in")

@@ -1,4 +1,4 @@
-"""Clients that call Google's services with the gateway's credentials."""
+"""Client templates that call Google's services with the gateway's credentials."""
 
 import msgspec
 import pytest
@@ -37,7 +37,7 @@ async def test_client_reads_firestore_with_the_gateways_credentials(staged):
     assert asked.headers["authorization"] == "Bearer token-1"
 
 
-async def test_service_without_settings_reports_missing_credentials(staged):
+async def test_google_service_without_settings_reports_missing_credentials(staged):
     web, outbound = googles()
     stage = staged(
         "claim(); require('Firestore').read('users/1').catch((why) => {"
@@ -52,7 +52,7 @@ async def test_service_without_settings_reports_missing_credentials(staged):
     ]
 
 
-async def test_missing_google_token_is_reported_without_a_run_record(staged):
+async def test_missing_google_token_is_reported_to_the_client(staged):
     account = ScriptedAccount([NoGoogleToken(reason="invalid_grant", refused=True)])
     _, outbound = googles(account=account)
     stage = staged(
@@ -81,7 +81,7 @@ ASKS = (
         (ScriptedAccount(), "a Google token is sent only to https://*.googleapis.com"),
     ],
 )
-async def test_request_denied_credentials_is_not_sent_without_them(staged, account, why):
+async def test_request_without_its_google_token_is_not_sent(staged, account, why):
     web, outbound = googles(account=account)
     stage = staged(ASKS % "a.example", outbound=outbound)
 
@@ -90,7 +90,7 @@ async def test_request_denied_credentials_is_not_sent_without_them(staged, accou
     assert [notice.reason for notice in stage.notices.seen] == [f"getGoogleAuth: {why}"]
 
 
-async def test_client_request_to_google_has_a_token(staged):
+async def test_request_of_a_client_to_google_has_a_token(staged):
     web, outbound = googles(account=ScriptedAccount())
     stage = staged(ASKS % "sheets.googleapis.com", outbound=outbound)
 

@@ -1,4 +1,4 @@
-"""Events that a run created, in its record, and one that could not be stored."""
+"""The record of a run contains the events that it created, and says if one could not be stored."""
 
 import msgspec
 import pytest
@@ -11,7 +11,7 @@ from twite.tags.runtime.tag_log import MASKED_EVENT
 KEY = "key-of-the-vendor"
 
 
-async def test_run_record_contains_no_secret_and_no_person():
+async def test_record_of_a_run_contains_no_secret_and_no_personal_data():
     name = "key-of-the-vendor for jane@mail.example"
     stage = ContainerStage(RUN + f"run({{event_name: '{name}'}}); data.gtmOnSuccess();")
     secrets = (Secret("key-of-the-vendor"),)

@@ -1,4 +1,4 @@
-"""runContainer in a tag: the created event is stored exactly once, before anything uses it."""
+"""runContainer in a tag: the created event is stored exactly once, before other steps use it."""
 
 import asyncio
 import json
@@ -203,7 +203,7 @@ async def stage():
         await each.pool.stop()
 
 
-async def test_tag_creates_an_event_that_fires_tags_of_the_same_source(stage):
+async def test_created_event_fires_tags_of_the_same_source(stage):
     stage = stage()
 
     ran = await stage.run(await stage.received())
@@ -220,7 +220,7 @@ async def test_tag_creates_an_event_that_fires_tags_of_the_same_source(stage):
     assert f"runContainer created upsell, receipt {submission.receipt}" in attempt.answer
 
 
-async def test_repeated_run_creates_the_event_once_and_another_delivery_creates_another(stage):
+async def test_repeated_run_creates_the_event_once(stage):
     stage = stage()
     payload = await stage.received()
 
@@ -233,7 +233,7 @@ async def test_repeated_run_creates_the_event_once_and_another_delivery_creates_
     assert stage.entries() == {"tag:mail": False, "tag:bill": False}
 
 
-async def test_two_equal_calls_of_a_run_create_two_events(stage):
+async def test_two_equal_runcontainer_calls_create_two_events(stage):
     stage = stage(RUN + "run({event_name: 'upsell'}); run({event_name: 'upsell'});")
 
     await stage.run(await stage.received())
@@ -241,7 +241,7 @@ async def test_two_equal_calls_of_a_run_create_two_events(stage):
     assert [stage.entries(at) for at in (0, 1)] == [{"tag:mail": False, "tag:bill": False}] * 2
 
 
-async def test_event_of_the_pixel_becomes_a_conversion_with_the_click_and_time(stage):
+async def test_created_event_for_the_pixel_becomes_a_conversion_with_click_id_and_time(stage):
     stage = stage(RUN + "run({event_name: 'purchase', transaction_id: 'T-1', value: 5});")
 
     await stage.run(await stage.received())
@@ -253,7 +253,7 @@ async def test_event_of_the_pixel_becomes_a_conversion_with_the_click_and_time(s
     assert conversion["conversion_time"].startswith("2026-11-25T")
 
 
-async def test_triggers_of_the_created_event_read_the_request(stage):
+async def test_triggers_of_the_created_event_can_read_the_request(stage):
     stage = stage(RUN + "run({event_name: 'paged'});")
 
     await stage.run(await stage.received())
@@ -261,7 +261,7 @@ async def test_triggers_of_the_created_event_read_the_request(stage):
     assert stage.entries() == {"tag:paged": False}
 
 
-async def test_on_start_precedes_the_tags_and_on_complete_follows_them(stage):
+async def test_on_start_is_called_before_and_on_complete_after_the_tags(stage):
     stage = stage(
         RUN + "run({event_name: 'upsell', n: 1}, (bind) => {\n"
         "  log('complete ' + bind(get)('n') + ' ' + get('event_name'));\n"
@@ -286,7 +286,7 @@ async def test_on_start_precedes_the_tags_and_on_complete_follows_them(stage):
     assert ran.succeeded
 
 
-async def test_unfinished_tags_are_awaited_for_half_the_time(stage):
+async def test_tags_of_the_created_event_are_awaited_for_half_the_time(stage):
     stage = stage(
         RUN + "run({event_name: 'upsell'}, (bind) => bind(after)((id, all) => {\n"
         "  log(all.tags.map((tag) => tag.status).join());\n"
@@ -300,7 +300,7 @@ async def test_unfinished_tags_are_awaited_for_half_the_time(stage):
     assert (ran.succeeded, stage.lines) == (True, ["queued,queued"])
 
 
-async def test_on_start_alone_does_not_keep_the_run_open(stage, monkeypatch):
+async def test_on_start_without_on_complete_does_not_keep_the_run_open(stage, monkeypatch):
     monkeypatch.setattr(run_calls, "WAITS", 3_600_000)
     stage = stage(RUN + "run({event_name: 'upsell'}, undefined, () => data.gtmOnSuccess());")
     stage.config.rules["caller"] = TagRule(name="caller", timeout=7_200_000)
@@ -310,7 +310,7 @@ async def test_on_start_alone_does_not_keep_the_run_open(stage, monkeypatch):
     assert ran.succeeded
 
 
-async def test_recursive_tag_ends_with_a_log_line_and_a_count(stage):
+async def test_tag_that_creates_its_own_event_ends_with_a_log_line_and_a_count(stage):
     stage = stage(RUN + "run({event_name: 'again', n: 1}); data.gtmOnSuccess();")
     payload, depth = await stage.received(), 0
 
@@ -330,7 +330,7 @@ async def test_recursive_tag_ends_with_a_log_line_and_a_count(stage):
     ]
 
 
-async def test_events_created_by_an_event_are_limited(stage):
+async def test_number_of_events_that_one_event_creates_is_limited(stage):
     stage = stage(RUN + "for (let n = 0; n < 130; n++) run({event_name: 'upsell', n: n});")
     payload = await stage.received()
 
@@ -347,7 +347,7 @@ async def test_events_created_by_an_event_are_limited(stage):
     )
 
 
-async def test_ignored_call_is_completed_so_that_the_tag_can_end(stage):
+async def test_ignored_runcontainer_call_completes_so_that_the_tag_can_end(stage):
     stage = stage(RUN + "run({event_name: 'upsell'}, data.gtmOnSuccess);")
 
     ran = await stage.run(await stage.received(), calls=False)
@@ -356,7 +356,7 @@ async def test_ignored_call_is_completed_so_that_the_tag_can_end(stage):
     assert stage.lines == ["runContainer was ignored: this command does not run the container"]
 
 
-async def test_unstorable_event_fails_the_run_which_is_retried(stage):
+async def test_run_whose_event_cannot_be_stored_fails_and_is_retried(stage):
     stage = stage()
     payload = await stage.received()
     stage.fails = True
@@ -387,7 +387,9 @@ async def test_unstorable_event_fails_the_run_which_is_retried(stage):
         ({}, {"ad_storage": False, "ad_user_data": True}, {"consent_state": {"ad_storage": True}}),
     ],
 )
-async def test_stricter_signal_of_original_and_created_event_counts(stage, event, granted, created):
+async def test_stricter_consent_of_original_and_created_event_applies(
+    stage, event, granted, created
+):
     call = json.dumps({"event_name": "purchase", "transaction_id": "T-1", **created})
     stage = stage(RUN + f"run({call});")
     payload = msgspec.structs.replace(await stage.received(event), granted=granted)

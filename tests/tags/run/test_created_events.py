@@ -1,4 +1,4 @@
-"""Events that tags create, without an engine: what is accepted, and which tags are awaited."""
+"""Events that tags create, without an engine: which are accepted, and which tags are awaited."""
 
 import asyncio
 from decimal import Decimal
@@ -59,7 +59,7 @@ def calls_of(accept, *sources):
 
 
 async def accepted(event=None, *, of=None, source=None, trace=None, call=None, **payload):
-    """Accept an event that a tag created `of` another; return what is accepted, and how."""
+    """Accept an event that a tag created for another event. Return what is accepted, and how."""
     accept = Accept()
     calls = calls_of(accept, *([source] if source else []))
     receipt = await calls.accept(
@@ -72,7 +72,7 @@ async def accepted(event=None, *, of=None, source=None, trace=None, call=None, *
     return accept.parsed_requests[0], accept.options[0], accept.traces[0]
 
 
-def test_call_is_denied_to_events_of_nested_calls():
+def test_deeply_nested_events_may_not_create_events():
     calls = calls_of(Accept())
     nested = a_call(tags=("caller",) * MOST_NESTED)
 
@@ -81,7 +81,7 @@ def test_call_is_denied_to_events_of_nested_calls():
     assert denied == "the event was created by 5 nested calls, which is the limit"
 
 
-def test_call_needs_a_configured_source():
+def test_created_event_needs_a_source_in_the_settings():
     calls = calls_of(Accept())
 
     assert calls.denied(a_call(), a_payload(source="app")) == (
@@ -89,7 +89,7 @@ def test_call_needs_a_configured_source():
     )
 
 
-def test_events_created_by_one_event_are_limited_and_repetitions_are_not_counted():
+def test_limit_of_events_created_by_one_event_ignores_repetitions():
     calls = calls_of(Accept())
     created = [calls.denied(a_call(f"c-{n}"), a_payload()) for n in range(MOST_CREATED)]
 
@@ -117,7 +117,7 @@ def test_created_events_of_the_latest_events_are_remembered(monkeypatch):
     assert calls.denied(a_call("more", root="two"), a_payload()) is None
 
 
-async def test_event_is_accepted_for_the_source_of_its_tag():
+async def test_created_event_is_accepted_for_the_source_of_its_tag():
     request = IncomingRequest(path="/data", headers=(("referer", "https://shop.example/a"),))
     person = Identifiers(email="a" * 64)
     call = a_call()
@@ -131,7 +131,7 @@ async def test_event_is_accepted_for_the_source_of_its_tag():
     assert (origin.call, origin.persons) == (call, (person,))
 
 
-async def test_conversion_has_the_click_and_the_time_of_the_first_event():
+async def test_conversion_of_a_created_event_has_click_id_and_time_of_the_first_event():
     persons = payload_persons([Identifiers(email="a" * 64), Identifiers(click_id=CLICK)])
     found, _, _ = await accepted(identifiers=persons)
 
@@ -140,7 +140,7 @@ async def test_conversion_has_the_click_and_the_time_of_the_first_event():
     assert native.time == spelled(NOW)
 
 
-async def test_conversion_keeps_its_own_click():
+async def test_conversion_of_a_created_event_keeps_its_own_click_id():
     persons = payload_persons([Identifiers(click_id=CLICK)])
     event = PURCHASE | {"page_location": "https://shop.example/?twclid=2other"}
     found, _, _ = await accepted(event, identifiers=persons)
@@ -148,13 +148,13 @@ async def test_conversion_keeps_its_own_click():
     assert [native.twclid for native in found.conversions] == ["2other"]
 
 
-async def test_conversion_has_no_click_if_nobody_clicked():
+async def test_conversion_of_a_created_event_has_no_click_id_without_a_click():
     found, _, _ = await accepted(identifiers=payload_persons([Identifiers(email="a" * 64)]))
 
     assert [native.twclid for native in found.conversions] == [None]
 
 
-async def test_click_cookie_of_the_request_is_read():
+async def test_click_cookie_of_the_request_is_used_for_created_events():
     request = IncomingRequest(headers=(("cookie", f"_twclid={CLICK}"),))
     found, _, _ = await accepted(request=request)
 
@@ -162,7 +162,7 @@ async def test_click_cookie_of_the_request_is_read():
 
 
 @pytest.mark.parametrize(("from_page", "ignored"), [(True, ["value_limit"]), (False, [])])
-async def test_value_limit_applies_to_events_of_pages(from_page, ignored):
+async def test_value_limit_of_pages_applies_to_created_events(from_page, ignored):
     source = msgspec.structs.replace(a_source(), browser_value_limit=Decimal(4))
     found, options, _ = await accepted(source=source, from_page=from_page)
 
@@ -170,7 +170,7 @@ async def test_value_limit_applies_to_events_of_pages(from_page, ignored):
     assert options["origin"].from_page is from_page
 
 
-async def test_address_and_agent_that_the_template_names_are_used():
+async def test_ip_address_and_user_agent_that_the_template_sets_are_used():
     event = PURCHASE | {"ip_override": "192.0.2.1", "user_agent": "Agent/1.0"}
     found, _, _ = await accepted(event)
 
@@ -179,13 +179,13 @@ async def test_address_and_agent_that_the_template_names_are_used():
     ]
 
 
-async def test_created_event_sends_no_opt_out_of_its_own():
+async def test_created_event_does_not_opt_a_person_out():
     found, _, _ = await accepted()
 
     assert [native.consent for native in found.conversions] == [None]
 
 
-async def test_event_without_an_id_is_the_same_in_a_repeated_run_only():
+async def test_created_event_without_an_id_has_the_same_id_in_a_repeated_run_only():
     event = {"event_name": "purchase", "value": 5, "currency": "EUR"}
     first, again, other = [
         (await accepted(event, call=a_call(call)))[0].repeated for call in ("c-1", "c-1", "c-2")
@@ -195,7 +195,7 @@ async def test_event_without_an_id_is_the_same_in_a_repeated_run_only():
     assert first[0].startswith("runContainer c-1")
 
 
-async def test_settings_are_replaced_at_a_reload():
+async def test_settings_for_created_events_are_replaced_by_a_reload():
     calls, second = calls_of(Accept()), Accept("second")
     second.destinations = {}
     calls.use(second, [a_source("app")])
@@ -209,7 +209,7 @@ async def test_settings_are_replaced_at_a_reload():
     assert second.parsed_requests[0].conversions == ()
 
 
-async def test_event_is_recorded_in_the_preview_of_its_tag_only():
+async def test_created_event_is_recorded_only_in_the_preview_of_its_tag():
     prolonged = SimpleNamespace(is_active=True)
     _, _, trace = await accepted(trace=SimpleNamespace(prolonged=lambda: prolonged))
     _, _, no_trace = await accepted()
@@ -244,7 +244,7 @@ def far():
     return asyncio.get_running_loop().time() + 5
 
 
-async def test_wait_ends_when_each_tag_has_ended_as_often_as_it_is_expected():
+async def test_wait_ends_when_each_tag_has_ended_as_often_as_expected():
     ended = EndedTags()
     waiting = asyncio.create_task(ended.wait(["mail", "bill", "mail"], until=far()))
     steps = []
@@ -263,14 +263,14 @@ async def test_wait_for_no_tags_ends_at_once():
 
 
 @pytest.mark.parametrize("left", [-1.0, 0.0, 0.01])
-async def test_wait_ends_at_its_time(left):
+async def test_wait_for_tags_ends_at_its_time_limit(left):
     until = asyncio.get_running_loop().time() + left
     await asyncio.wait_for(EndedTags().wait(["mail"], until=until), 5)
 
     assert asyncio.get_running_loop().time() >= until
 
 
-def test_ends_are_recorded_from_the_expectation_until_it_is_forgotten():
+def test_ended_tags_are_recorded_while_they_are_expected():
     calls, call = calls_of(Accept()), a_call()
     calls.end(call, "early", succeeded=True)
     ended = calls.expect(call)

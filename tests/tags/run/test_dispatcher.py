@@ -1,4 +1,4 @@
-"""The dispatcher without an engine: which tags get a delivery, and with which payload."""
+"""The dispatcher without an engine: which tags get a delivery, and its payload."""
 
 import pytest
 from dispatcher_stage import (
@@ -35,7 +35,7 @@ from twite.tags.ports.tags import PersonHandling, TagRule
 from twite.tags.run.payload import read
 
 
-async def test_event_becomes_a_delivery_of_each_tag_that_fires():
+async def test_event_becomes_a_delivery_for_each_tag_that_fires():
     stage = Stage(a_tag("crm"), a_tag("ads"))
     entries = await stage.dispatch(first=3)
 
@@ -62,7 +62,7 @@ async def test_tags_of_other_sources_and_tags_without_a_rule_get_no_delivery():
     assert not Stage(a_tag("ads"), rules={"ads": other}).dispatcher.listens_to("shop")
 
 
-async def test_reason_is_returned_for_each_tag_of_the_source_that_does_not_fire():
+async def test_each_tag_of_the_source_that_does_not_fire_has_a_reason():
     other = TagRule(name="ads", sources=frozenset({"app"}))
     stage = Stage(
         a_tag("crm", paused=True),
@@ -80,7 +80,7 @@ async def test_reason_is_returned_for_each_tag_of_the_source_that_does_not_fire(
     assert [entry.pixel for entry in stage.result.fired] == ["tag:fires"]
 
 
-async def test_source_without_tags_gets_no_reasons_and_evaluates_no_variable():
+async def test_variables_are_not_evaluated_for_a_source_without_tags():
     other = TagRule(name="crm", sources=frozenset({"app"}))
     value = Variable(name="v", type=VariableSource.TEMPLATE, template="value")
     gold = Condition(left="{{v}}", operator=Operator.EQUALS, right="gold")
@@ -97,7 +97,7 @@ async def test_source_without_tags_gets_no_reasons_and_evaluates_no_variable():
     assert (stage.result.fired, stage.result.unfired, stage.pool.calls) == ((), (), [])
 
 
-async def test_tag_whose_fields_cannot_be_evaluated_gets_a_delivery_that_says_so():
+async def test_tag_with_invalid_fields_gets_a_delivery_that_says_so():
     loop = Variable(name="loop", type=VariableSource.CONSTANT, value="{{loop}}")
     stage = Stage(a_tag(fields={"a": "{{loop}}"}), config={"variables": (loop,)})
 
@@ -112,7 +112,9 @@ async def test_tag_whose_fields_cannot_be_evaluated_gets_a_delivery_that_says_so
         (UNCLEAR, HOLDS, None, "consent_unclear: ad_storage", True),
     ],
 )
-async def test_consent_decides_whether_the_event_is_sent(consent, policy, suppressed, held, keeps):
+async def test_consent_decides_whether_a_tag_event_is_sent(
+    consent, policy, suppressed, held, keeps
+):
     [entry] = await Stage().dispatch(a_remark(consent=consent), consent=policy)
 
     assert (entry.suppressed, entry.held) == (suppressed, held)
@@ -140,7 +142,7 @@ async def test_tags_of_a_held_conversion_are_held(index, consent, held):
     assert entry.held == held
 
 
-async def test_person_who_opted_out_gets_no_event():
+async def test_person_who_opted_out_is_sent_to_no_tag():
     opt_outs = OptOuts("o8z6j")
     [entry] = await Stage(opt_outs=opt_outs).dispatch(a_remark(email="a@mail.example"))
 
@@ -148,7 +150,7 @@ async def test_person_who_opted_out_gets_no_event():
     assert [len(keys) for keys in opt_outs.asked] == [1]
 
 
-async def test_opt_out_of_a_person_of_the_calling_event_counts():
+async def test_opt_out_of_the_person_of_the_first_event_applies():
     opt_outs = OptOuts("o8z6j")
     person = Identifiers(email="0" * 64)
     [entry] = await Stage(opt_outs=opt_outs).dispatch(persons=(person,))
@@ -157,7 +159,7 @@ async def test_opt_out_of_a_person_of_the_calling_event_counts():
     assert [len(keys) for keys in opt_outs.asked] == [0, 1]
 
 
-async def test_persons_are_stored_for_later_opt_outs():
+async def test_identifiers_are_stored_for_later_opt_outs():
     payload = await Stage().payload(
         a_remark(email="a@mail.example"), persons=(Identifiers(email="0" * 64),)
     )
@@ -190,7 +192,7 @@ async def test_each_trigger_has_its_own_delivery_if_the_tag_fires_for_each():
     assert [entry.conversion_id for entry in entries] == ["A2/P", "A2/All Events"]
 
 
-async def test_event_of_a_tag_is_new_although_another_event_has_its_id():
+async def test_event_created_by_a_tag_is_new_although_another_event_has_its_id():
     [entry] = await Stage().dispatch(call=CALL)
 
     assert (entry.conversion_id, entry.called) == ("A2/call-1", "A2")
@@ -198,7 +200,7 @@ async def test_event_of_a_tag_is_new_although_another_event_has_its_id():
 
 
 @pytest.mark.parametrize("persons", PersonHandling)
-async def test_sealed_tag_gets_raw_data_encrypted_and_hashed_tag_gets_hashes(persons):
+async def test_tag_payload_is_sealed_or_hashed_by_its_setting(persons):
     stage = Stage(rules={"crm": TagRule(name="crm", persons=persons)}, seal=Seal())
     event = TagRemark(
         event={"event_name": "purchase", "email": "a@mail.example"},
@@ -214,7 +216,7 @@ async def test_sealed_tag_gets_raw_data_encrypted_and_hashed_tag_gets_hashes(per
     assert (payload.request.body == "a@mail.example") is is_sealed
 
 
-async def test_suppressed_event_is_not_sealed():
+async def test_suppressed_tag_event_is_not_sealed():
     rules = {"crm": TagRule(name="crm", persons=PersonHandling.SEALED)}
     [entry] = await Stage(rules=rules, seal=Seal()).dispatch(a_remark(consent=DENIED))
 
@@ -233,7 +235,7 @@ async def test_configured_headers_reach_triggers_but_no_payload():
     assert (await stage.payload()).request.headers == ()
 
 
-async def test_calling_tag_keeps_the_source_and_the_request():
+async def test_payload_of_a_tag_that_creates_events_has_source_and_request():
     reads = Variable(name="ip", type=VariableSource.REQUEST_HEADER, key="x-shop")
     stage = Stage(
         a_tag("crm", template="main"),
@@ -247,7 +249,7 @@ async def test_calling_tag_keeps_the_source_and_the_request():
     assert payload.request.headers == (("x-shop", "1"),)
 
 
-async def test_tag_that_cannot_call_keeps_no_source():
+async def test_payload_of_another_tag_has_no_source():
     payload = await Stage().payload(from_page=True)
 
     assert (payload.source, payload.from_page) == ("", False)
@@ -273,7 +275,7 @@ class Trace:
         self.tags.append((event, name, why, fires))
 
 
-async def test_preview_records_the_decisions():
+async def test_preview_records_why_tags_fire_or_not():
     trace = Trace()
     set_watch(trace)
     try:

@@ -1,4 +1,4 @@
-"""Ids of a tag's deliveries: a unique id, and the conversion id that users search for."""
+"""Tag deliveries have a unique id, and the conversion id by which users search for them."""
 
 import pytest
 from test_variables_at_ingest import NOW, TEMPLATE
@@ -46,7 +46,7 @@ async def dispatched(store, *, event, firing, identity="A2", data=None):
     return [tag.conversion_id for tag in firing_result.fired]
 
 
-async def test_each_trigger_has_its_own_delivery_found_by_the_same_id():
+async def test_deliveries_of_each_trigger_are_found_by_the_same_conversion_id():
     store = MemoryStore()
 
     ids = await dispatched(store, event="purchase", firing=Firing.EACH_TRIGGER)
@@ -57,7 +57,7 @@ async def test_each_trigger_has_its_own_delivery_found_by_the_same_id():
     assert {history.called for history in histories} == {"A2"}
 
 
-async def test_event_of_any_name_is_found_by_its_id():
+async def test_tag_event_of_any_name_is_found_by_its_id():
     store = MemoryStore()
 
     ids = await dispatched(store, event="some_event", firing=Firing.ONCE)
@@ -67,7 +67,7 @@ async def test_event_of_any_name_is_found_by_its_id():
     assert [(history.event, history.called) for history in histories] == [("other", "A2")]
 
 
-async def test_delivery_identified_by_its_id_has_no_second_name():
+async def test_delivery_whose_name_is_its_id_has_no_second_name():
     store = MemoryStore()
 
     ids = await dispatched(store, event="purchase", firing=Firing.ONCE)
@@ -78,7 +78,7 @@ async def test_delivery_identified_by_its_id_has_no_second_name():
 
 
 @pytest.mark.parametrize("person", ["+15550100199", "+1 555 010-0199", "a@mail.example"])
-async def test_event_name_and_id_contain_no_person(person):
+async def test_stored_event_name_and_id_contain_no_personal_data(person):
     store = MemoryStore()
 
     (named,) = await dispatched(store, event=f"call {person}", firing=Firing.ONCE)

@@ -35,7 +35,7 @@ DRAWING = [
 
 
 @pytest.mark.parametrize("made", DRAWING)
-async def test_random_number_of_an_event_is_repeated_with_it(made):
+async def test_repeated_event_has_the_same_random_number(made):
     stage = Stage(*made.get("tags", ()), config=made.get("config", {}))
     draws = [
         (await stage.payload(a_remark(own=own), call=call)).draw
@@ -47,7 +47,7 @@ async def test_random_number_of_an_event_is_repeated_with_it(made):
     assert max(draws) < 1 << 48
 
 
-async def test_random_number_cannot_be_computed_without_the_salt():
+async def test_random_number_of_an_event_depends_on_a_secret_salt():
     draws = {
         (await Stage(config=DRAWING[0]["config"], salt=salt * 80).payload()).draw
         for salt in (b"x", b"y")
@@ -88,7 +88,7 @@ async def first_turns(*remarks, pixels=True, waits=True, grants=(COOKIES,), **mo
 
 
 @pytest.mark.parametrize("pixels", [True, False])
-async def test_delivery_repeats_the_first_turn_that_answered_the_browser(pixels):
+async def test_delivery_has_the_seed_of_its_first_turn(pixels):
     stage, [payload] = await first_turns(pixels=pixels)
 
     [given] = stage.given.values()
@@ -114,7 +114,7 @@ async def test_delivery_without_a_first_turn_has_no_seed():
         {"consent": HOLDS},
     ],
 )
-async def test_first_turn_needs_a_browser_that_waits_and_an_event_that_is_sent(more):
+async def test_first_turn_runs_only_for_a_browser_and_an_event_that_is_sent(more):
     consent = UNCLEAR if "consent" in more else None
     stage, [payload] = await first_turns(a_remark(index=2, consent=consent), **more)
 
@@ -163,7 +163,7 @@ async def test_tag_with_a_pending_trigger_has_no_first_turn():
 SHOP = Variable(name="shop", type=VariableSource.REQUEST_HEADER, key="x-shop")
 
 
-async def test_delivery_keeps_only_what_its_own_tag_may_read():
+async def test_payload_has_only_the_data_that_its_own_tag_may_read():
     stage = Stage(
         a_tag("crm"), a_tag("ads", fields={"shop": "{{shop}}"}), config={"variables": (SHOP,)}
     )
@@ -174,7 +174,7 @@ async def test_delivery_keeps_only_what_its_own_tag_may_read():
 
 
 @pytest.mark.parametrize("triggers", [("gold",), ("gold", ALL_EVENTS)])
-async def test_what_a_trigger_reads_is_kept_only_while_it_is_pending(triggers):
+async def test_data_of_a_trigger_is_stored_only_while_it_is_pending(triggers):
     in_shop = Condition(left="{{shop}}", operator=Operator.EQUALS, right="1")
     stage = Stage(
         a_tag(triggers=triggers),

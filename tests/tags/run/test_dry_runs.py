@@ -1,4 +1,4 @@
-"""Dry runs of tags for a preview: they send nothing, and change nothing for later runs."""
+"""Dry runs of tags for a preview send no request and change nothing for later runs."""
 
 import asyncio
 
@@ -47,7 +47,7 @@ class DryStage(Stage):
         await settled(100)
 
 
-async def test_requests_are_answered_instead_of_sent():
+async def test_requests_of_a_dry_run_are_answered_and_not_sent():
     stage = DryStage(main=[waiting(a_request(), a_request(2, "https://ads-api.x.com/12/"))])
     await stage.dry_run()
 
@@ -61,7 +61,7 @@ async def test_requests_are_answered_instead_of_sent():
 @pytest.mark.parametrize(
     ("payload", "seed"), [({}, 1), ({"draw": 5}, 5), ({"draw": 5, "seed": 9}, 9)]
 )
-async def test_seed_is_that_of_the_first_turn_or_of_the_event(payload, seed):
+async def test_dry_run_has_the_seed_of_the_first_turn_or_of_the_event(payload, seed):
     stage = DryStage()
     await stage.dry_run(**payload)
 
@@ -80,14 +80,14 @@ async def test_dry_run_changes_nothing_for_later_runs():
 
 
 @pytest.mark.parametrize("given", [{"pixel": "tag:ads"}, {"body": b"no"}, {"seal": Seal()}])
-async def test_unknown_tag_and_unreadable_entry_do_not_run(given):
+async def test_dry_run_of_an_unknown_tag_or_unreadable_payload_does_not_start(given):
     stage = DryStage()
     await stage.dry_run(**given)
 
     assert (stage.order, stage.preview.noted) == ([], [])
 
 
-async def test_few_runs_are_pending_at_once_and_end_at_the_stop():
+async def test_number_of_pending_dry_runs_is_limited_and_they_end_at_the_stop():
     async def hangs():
         await asyncio.Event().wait()
 
@@ -100,7 +100,7 @@ async def test_few_runs_are_pending_at_once_and_end_at_the_stop():
     assert (before, len(asyncio.all_tasks())) == (MOST_PENDING, 1)
 
 
-async def test_ended_run_makes_room():
+async def test_ended_dry_run_makes_room_for_another():
     stage = DryStage()
     for _ in range(MOST_PENDING + 2):
         await stage.dry_run()

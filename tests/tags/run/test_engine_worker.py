@@ -1,4 +1,4 @@
-"""A worker: turns are ordered by CPU time used, and only a few run at once."""
+"""An engine worker starts turns in the order of CPU time used, and only a few at once."""
 
 import asyncio
 
@@ -62,7 +62,7 @@ async def together(worker, process, *turns):
 
 
 @pytest.mark.parametrize("at_once", [1, 3])
-async def test_concurrent_turns_are_limited(process, at_once):
+async def test_number_of_concurrent_turns_is_limited(process, at_once):
     worker = EngineWorker(process, at_once=at_once)
 
     await together(worker, process, *(("one", 0.1) for _ in range(9)))
@@ -71,7 +71,7 @@ async def test_concurrent_turns_are_limited(process, at_once):
     assert worker.load == 0
 
 
-async def test_least_used_template_runs_next(process):
+async def test_template_that_used_least_cpu_time_runs_next(process):
     worker = EngineWorker(process)
 
     order = await together(worker, process, *[("much", 0.1)] * 4, ("little", 0.1), ("other", 0.1))
@@ -87,7 +87,7 @@ async def test_slow_templates_get_fewer_turns(process):
     assert order[:5] == ["slow", "quick", "quick", "quick", "quick"]
 
 
-async def test_lost_turn_counts_its_time(process):
+async def test_time_of_a_lost_turn_is_counted(process):
     worker = EngineWorker(process)
     lost = EngineLost("it ended", took=3.0)
 
@@ -96,7 +96,7 @@ async def test_lost_turn_counts_its_time(process):
     assert order == ["bad", "good", "good", "good", "bad"]
 
 
-async def test_gate_is_asked_just_before_its_turn_and_can_prevent_it(process):
+async def test_turn_can_be_refused_just_before_it_starts(process):
     worker = EngineWorker(process)
     process.go.clear()
     first = asyncio.create_task(worker.start("one", ("one", 0.1), CALL))
@@ -120,7 +120,7 @@ async def test_gate_is_asked_just_before_its_turn_and_can_prevent_it(process):
     assert process.began == ["one", "two"]
 
 
-async def test_cancelled_waiting_turn_does_not_run(process):
+async def test_cancelled_turn_in_the_queue_does_not_run(process):
     worker = EngineWorker(process)
     process.go.clear()
     tasks = [asyncio.create_task(worker.start(name, (name, 0.1), CALL)) for name in ("a", "b", "c")]
@@ -134,7 +134,7 @@ async def test_cancelled_waiting_turn_does_not_run(process):
     assert worker.load == 0
 
 
-async def test_stop_cancels_waiting_turns(process):
+async def test_stop_cancels_queued_turns(process):
     worker = EngineWorker(process)
     process.go.clear()
     tasks = [asyncio.create_task(worker.start("a", ("a", 0.1), CALL)) for _ in range(2)]

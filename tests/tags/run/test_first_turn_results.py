@@ -1,4 +1,4 @@
-"""First turns without an engine: what they add to the answer, and what the answer waits for."""
+"""First turns without an engine: what they add to the response, and what the response waits for."""
 
 import asyncio
 
@@ -32,7 +32,7 @@ async def test_cookies_of_a_first_turn_are_added_to_the_response():
     assert (call.seed, call.now, call.event) == (7, NOW, {"event_name": "x"})
 
 
-async def test_each_tag_of_a_request_has_its_own_result():
+async def test_each_tag_of_a_request_has_its_own_first_turn():
     stage = FirstStage(main=[turn(a_cookie("a")), turn(error="no"), turn(a_cookie("b"))])
     responses = await stage.first.run_all({n: stage.given() for n in (3, 4, 5)})
 
@@ -41,7 +41,7 @@ async def test_each_tag_of_a_request_has_its_own_result():
     assert stage.results == ["in_time"] * 3
 
 
-async def test_effect_without_permission_is_not_added():
+async def test_effect_without_permission_is_not_added_to_the_response():
     stage = FirstStage(main=[turn(a_cookie(), Header(name="x-a", value="b"))])
     stage.policy = super(FirstStage, stage).policy
     responses = await stage.first.run_all({0: stage.given()})
@@ -51,21 +51,21 @@ async def test_effect_without_permission_is_not_added():
     )  # fmt: skip
 
 
-async def test_template_that_cannot_be_run_is_reported_by_its_delivery():
+async def test_template_that_cannot_run_is_reported_by_its_delivery_only():
     stage = FirstStage(main=[TemplateUnusable("", 1, "no")])
 
     assert await stage.cookies() is None
     assert (stage.results, stage.troubles) == (["failed"], [])
 
 
-async def test_bug_is_reported_and_the_event_is_stored():
+async def test_internal_error_in_a_first_turn_is_reported_and_the_event_stored():
     stage = FirstStage(main=[ZeroDivisionError()])
 
     assert await stage.cookies() is None
     assert (stage.results, stage.troubles) == (["failed"], [("tag", "ZeroDivisionError")])
 
 
-async def test_cancelled_turn_adds_nothing():
+async def test_cancelled_first_turn_adds_nothing():
     stage = FirstStage(main=[turn(a_cookie())])
 
     async def cancelled():
@@ -86,7 +86,7 @@ async def test_cancelled_turn_adds_nothing():
         (turn(a_cookie("s"), error="no"), False),
     ],
 )
-async def test_tag_follows_its_setup_tag_unless_it_needs_one_that_failed(setup, goes_on, needed):
+async def test_tag_runs_after_its_setup_tag_unless_it_needs_one_that_failed(setup, goes_on, needed):
     stage = FirstStage(setup=[setup], main=[turn(a_cookie("m"))])
     found = await stage.cookies(container=stage.container(setup=needed))
 
@@ -119,14 +119,14 @@ async def test_tag_does_not_run_before_its_setup_tag_has_ended(needed):
         ),
     ],
 )
-async def test_cleanup_tag_follows_a_tag_that_has_ended(main, ended, succeeded, needed):
+async def test_cleanup_tag_runs_after_a_tag_that_has_ended(main, ended, succeeded, needed):
     stage = FirstStage(main=[main], teardown=[turn(a_cookie("t"))])
     found = await stage.cookies(container=stage.container(teardown=needed))
 
     assert found == (["m", "t"] if ended and (succeeded or not needed) else ["m"])
 
 
-async def test_waiting_tag_and_listener_are_ended():
+async def test_tags_that_wait_or_listen_are_ended_after_the_first_turn():
     stage = FirstStage(setup=[turn(listening=("ping",))], main=[waiting(a_request())])
     await stage.cookies(container=stage.container(setup=False))
 
@@ -143,7 +143,7 @@ async def test_waiting_tag_and_listener_are_ended():
         (RunResult.SUCCESS, "no", None),
     ],
 )
-async def test_callbacks_of_the_event_run_if_the_tag_reported_its_outcome(outcome, error, status):
+async def test_event_callbacks_run_if_the_tag_reported_its_outcome(outcome, error, status):
     first = waiting(AfterEvent(id=5), AfterEvent(id=6), outcome=outcome, error=error, took=0.1)
     stage = FirstStage(main=[first, turn(a_cookie(), took=0.2)])
     found = await stage.cookies()
@@ -160,14 +160,14 @@ async def test_callbacks_of_the_event_run_if_the_tag_reported_its_outcome(outcom
         assert not stage.trials.share("tag crm, first turn").is_left  # 0.3 s of 0.25 s
 
 
-async def test_event_without_callbacks_resumes_nothing():
+async def test_first_turn_without_event_callbacks_has_one_step():
     stage = FirstStage(main=[turn(a_cookie())])
     await stage.cookies()
 
     assert stage.resumed == []
 
 
-async def test_callbacks_wait_for_the_cleanup_tag():
+async def test_event_callbacks_wait_for_the_cleanup_tag():
     stage = FirstStage(
         main=[waiting(AfterEvent(id=5), outcome=RunResult.SUCCESS)],
         teardown=[waiting(a_request())],
@@ -199,7 +199,7 @@ async def test_tag_that_may_not_run_adds_nothing():
     assert (stage.results, stage.started, stage.troubles) == (["failed"], [], [])
 
 
-async def test_value_of_a_variable_is_used():
+async def test_first_turn_uses_the_value_of_a_variable():
     stage = FirstStage(segment=[turn(returned="gold")], main=[turn(a_cookie())])
     stage.looks_up("segment")
 
@@ -208,7 +208,7 @@ async def test_value_of_a_variable_is_used():
     assert stage.ended == []
 
 
-async def test_tag_whose_variable_needs_an_answer_runs_later():
+async def test_tag_whose_variable_needs_a_response_runs_later():
     stage = FirstStage(segment=[waiting(a_request())])
     stage.looks_up("segment")
 
@@ -216,7 +216,7 @@ async def test_tag_whose_variable_needs_an_answer_runs_later():
     assert (stage.order, stage.ended, stage.results) == (["segment"], ["segment"], ["failed"])
 
 
-async def test_variable_that_listens_is_ended():
+async def test_variable_that_listens_is_ended_after_the_first_turn():
     stage = FirstStage(segment=[turn(returned=1, listening=("ping",))])
     await stage.looks_up("segment").cookies()
 
@@ -230,7 +230,7 @@ class PreviewOfTurns(Preview):
         self.noted.append(("effects", [type(effect).__name__ for effect in effects]))
 
 
-async def test_first_turn_is_recorded_for_previews():
+async def test_preview_records_a_first_turn():
     preview = PreviewOfTurns()
     stage = FirstStage(
         main=[
@@ -252,7 +252,7 @@ async def test_first_turn_is_recorded_for_previews():
     assert failed == [("run", "crm, before the response", ["main"]), ("end", "failed")]
 
 
-def test_durable_run_repeats_the_first_turn():
+def test_run_of_the_delivery_repeats_the_first_turn():
     stage = FirstStage()
     payload = TagPayload(pixel="o8z6j", at=NOW)
     response = TagResponse(tag="tag:crm", cookies=(a_cookie("a"), a_cookie("b")))
@@ -264,7 +264,7 @@ def test_durable_run_repeats_the_first_turn():
 
 
 @pytest.mark.parametrize("responds", [True, False])
-async def test_templates_that_may_respond_are_loaded_before_the_first_request(responds):
+async def test_templates_with_first_turns_are_loaded_before_the_first_request(responds):
     stage = FirstStage(main=[a_line()]).looks_up("segment")
     grants = template("").grants if responds else (Grant(permission="logging"),)
     stage.templates["main"] = template("main", grants=grants)
@@ -285,7 +285,7 @@ async def test_templates_that_may_respond_are_loaded_before_the_first_request(re
     assert stage.prepared == ([("tag:crm", ["main", "segment"], [])] if responds else [])
 
 
-async def test_tag_runs_although_a_setup_tag_that_it_does_not_need_lacked_its_own():
+async def test_tag_runs_without_a_setup_tag_that_it_does_not_require():
     stage = FirstStage(setup=[turn(a_cookie("s"), outcome=FAILED)], main=[turn(a_cookie("m"))])
     made = stage.container(setup=True)
     between = structs.replace(made.tags[0], name="between")

@@ -1,4 +1,4 @@
-"""Random seeds of first turns, which run before the deliveries of their tags have an id."""
+"""Random seeds of first turns, which run before their deliveries have an id."""
 
 import pytest
 from test_first_turns import RANDOM, template
@@ -75,7 +75,7 @@ async def test_repeated_event_has_the_same_seeds(seeds_of):
     assert await seeds_of("order-1") == await seeds_of("order-1")
 
 
-async def test_seeds_cannot_be_computed_without_the_salt_of_the_store(seeds_of):
+async def test_seeds_depend_on_a_secret_salt_of_the_store(seeds_of):
     first, other = await seeds_of("order-1"), await seeds_of("order-1", salt=b"y" * 16)
 
     assert set(first) & set(other) == set()

@@ -1,4 +1,4 @@
-"""First turns without an engine: how long the answer waits, and which turns begin."""
+"""First turns without an engine: how long the response waits, and which turns begin."""
 
 import asyncio
 import gc
@@ -21,19 +21,19 @@ from twite.tags.run.first_turn import (
 
 
 @pytest.mark.parametrize(("within", "result"), [(0, "skipped"), (1_000, "in_time")])
-async def test_without_time_no_first_turn_runs(within, result):
+async def test_first_turn_is_skipped_if_it_has_no_time(within, result):
     stage = FirstStage(within=within)
     await stage.cookies()
 
     assert (stage.results, len(stage.started)) == ([result], result == "in_time")
 
 
-async def test_usual_time_of_a_first_turn():
+async def test_duration_of_first_turns_is_measured():
     assert WITHIN == 50
     assert FirstTurns(None, storage=None, observer=None).within == WITHIN
 
 
-async def test_late_turn_adds_nothing_and_no_other_turn_of_the_tag_begins_meanwhile(monkeypatch):
+async def test_late_turn_adds_nothing_and_delays_the_next_turn_of_its_tag(monkeypatch):
     go = asyncio.Event()
 
     async def slowly():
@@ -88,7 +88,7 @@ async def test_tag_that_used_up_its_cpu_time_has_no_first_turn(began):
     assert stage.results[-1] == "skipped"
 
 
-async def test_all_turns_count_for_the_cpu_time():
+async def test_all_turns_count_towards_the_cpu_time_of_a_tag():
     stage = FirstStage(setup=[turn(took=0.15)], main=[turn(took=0.15)])
     made = stage.container(setup=False)
     await stage.cookies(container=made)
@@ -97,7 +97,7 @@ async def test_all_turns_count_for_the_cpu_time():
 
 
 @pytest.mark.parametrize("kind", ["first", "second"])
-async def test_lost_engine_fails_the_turn_and_starts_probation(kind):
+async def test_crash_of_the_engine_fails_the_turn_and_starts_probation(kind):
     lost = EngineLost("its engine process ended", took=0.1)
     stage = FirstStage(setup=[lost if kind == "first" else turn()], main=[lost])
 
@@ -172,7 +172,7 @@ async def both_late(stage, monkeypatch):
     return await asyncio.gather(*both)
 
 
-async def test_turn_in_time_is_awaited_and_its_answer_not_delayed(monkeypatch):
+async def test_response_does_not_wait_longer_than_the_first_turn(monkeypatch):
     async def slowly():
         await later(3)
         return turn(a_cookie())
@@ -186,7 +186,7 @@ async def test_turn_in_time_is_awaited_and_its_answer_not_delayed(monkeypatch):
     assert second == 5
 
 
-async def test_turn_that_begins_late_has_only_the_time_that_is_left(monkeypatch):
+async def test_turn_that_begins_late_has_only_the_remaining_time(monkeypatch):
     clock = Clock(monkeypatch)
     stage = FirstStage(within=1_000, main=[turn(a_cookie())])
     stage.gate.clear()
@@ -200,7 +200,7 @@ async def test_turn_that_begins_late_has_only_the_time_that_is_left(monkeypatch)
     assert 0 < left <= 0.5
 
 
-async def test_answer_that_arrived_while_the_event_loop_was_busy_counts(monkeypatch):
+async def test_result_that_arrived_while_the_event_loop_was_busy_is_used(monkeypatch):
     clock, arrived = Clock(monkeypatch), asyncio.Event()
 
     async def arrives():
@@ -266,7 +266,7 @@ async def test_lost_turn_does_not_end_another_turn_in_progress():
     assert stage.trials.begin("tag crm") == 0
 
 
-async def test_finished_first_turn_is_not_kept_in_memory():
+async def test_ended_first_turn_is_not_kept_in_memory():
     tasks = []
 
     async def made():
@@ -281,7 +281,7 @@ async def test_finished_first_turn_is_not_kept_in_memory():
     assert [task() for task in tasks] == [None, None]
 
 
-async def test_requests_come_before_the_loading_of_templates(monkeypatch):
+async def test_requests_precede_the_loading_of_templates(monkeypatch):
     clock, stage, order = Clock(monkeypatch), FirstStage(), []
 
     def prepare(tag, *_templates, **_more):

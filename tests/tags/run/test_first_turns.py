@@ -122,7 +122,7 @@ async def stage():
         await each.pool.stop()
 
 
-async def test_cookie_depends_only_on_the_seed(stage):
+async def test_cookie_of_a_first_turn_depends_only_on_the_seed(stage):
     stage = stage()
 
     cookies = [await stage.run(RANDOM, seed=seed) for seed in (7, 7, 8)]
@@ -131,7 +131,7 @@ async def test_cookie_depends_only_on_the_seed(stage):
     assert stage.seen.results == ["in_time"] * 3
 
 
-async def test_only_the_response_remains_of_a_first_turn(stage):
+async def test_only_additions_to_the_response_remain_of_a_first_turn(stage):
     stage = stage()
     code = (
         "require('templateDataStorage').setItemCopy('a', 1);\n"
@@ -156,7 +156,7 @@ WAITS = "require('sendHttpRequest')('https://a.example/').then(data.gtmOnSuccess
         ("require('setCookie')('first', 'x');" + WAITS, {"first"}),
     ],
 )
-async def test_first_turn_ends_at_a_waiting_or_failing_setup_tag(stage, setup, names):
+async def test_first_turn_ends_at_a_setup_tag_that_waits_or_fails(stage, setup, names):
     assert set(await stage().run(RANDOM, setup=setup)) == names
 
 
@@ -219,7 +219,7 @@ async def test_late_tag_is_skipped_until_its_turn_has_ended(stage):
     assert stage.seen.results == ["late", "skipped", "in_time"]
 
 
-async def test_simultaneous_requests_each_get_a_turn(stage):
+async def test_simultaneous_requests_each_have_a_first_turn(stage):
     engines = StuckEngines()
     stage = stage(engines=engines)
 
@@ -247,14 +247,14 @@ async def test_queued_turn_does_not_begin_after_its_time(stage):
     assert stage.turns.late == {}
 
 
-async def test_zero_time_skips_the_turn(stage):
+async def test_setting_of_0_skips_first_turns(stage):
     stage = stage(within=0)
 
     assert await stage.run(RANDOM) is None
     assert stage.seen.results == ["skipped"]
 
 
-async def test_tag_that_used_much_cpu_is_skipped_for_a_while(stage):
+async def test_tag_that_used_much_cpu_time_is_skipped_for_a_while(stage):
     stage = stage()
 
     stage.pool.trials.share("tag ads, first turn").take(60.0)
@@ -274,7 +274,7 @@ class LostEngines(LocalEngines):
         return LostProcess(QuickJsEngine, limits)
 
 
-async def test_turn_that_costs_its_process_adds_nothing_and_starts_probation(stage):
+async def test_turn_that_ends_its_process_adds_nothing_and_starts_probation(stage):
     stage = stage(engines=LostEngines(QuickJsEngine))
 
     assert [await stage.run(RANDOM), await stage.run(RANDOM)] == [None, None]
@@ -284,7 +284,7 @@ async def test_turn_that_costs_its_process_adds_nothing_and_starts_probation(sta
     ]
 
 
-async def test_preview_shows_response_effects_without_cookie_values(stage):
+async def test_preview_shows_effects_on_the_response_without_cookie_values(stage):
     stage = stage()
     previews = PreviewSessions(clock=MovingClock(), randomness=SystemRandomness())
     session = previews.open("ada", sends_nothing=False)
@@ -342,7 +342,7 @@ def container_of(*grants):
     )
 
 
-async def test_response_templates_are_loaded_before_the_first_request(stage):
+async def test_templates_that_change_responses_are_loaded_before_the_first_request(stage):
     engines = LocalEngines(QuickJsEngine)
     pool = stage(engines=engines).pool
     container = container_of(*GRANTS)
@@ -369,7 +369,7 @@ async def test_response_templates_are_loaded_before_the_first_request(stage):
     assert own.stays
 
 
-async def test_no_process_starts_for_tags_without_response_effects(stage):
+async def test_tags_without_effects_on_responses_start_no_process(stage):
     engines = LocalEngines(QuickJsEngine)
     container = container_of()
     container = msgspec.structs.replace(

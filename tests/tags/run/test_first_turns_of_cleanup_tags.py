@@ -21,7 +21,7 @@ async def stage():
         (WAITS, {"id"}),
     ],
 )
-async def test_cleanup_tag_follows_an_ended_tag(stage, code, names):
+async def test_cleanup_tag_runs_before_the_response_if_its_tag_has_ended(stage, code, names):
     cleanup = "require('setCookie')('last', 'x'); data.gtmOnSuccess();"
 
     assert set(await stage.run(RANDOM + code, cleanup=cleanup)) == names

@@ -1,4 +1,4 @@
-"""The first turns of a request's tags run side by side: each tag costs only itself."""
+"""The first turns of a request's tags run at the same time: a slow tag delays only itself."""
 
 import asyncio
 
@@ -86,7 +86,7 @@ async def dispatched(fires):
 
 
 @pytest.mark.parametrize("stuck", NAMES)
-async def test_cookies_of_other_tags_are_set_beside_a_late_one(stuck):
+async def test_cookies_of_other_tags_are_set_although_one_is_late(stuck):
     seen, engines = Seen(), PartlyStuckEngines(stuck)
     fires = dispatcher(engines, seen, within=50)
 
@@ -99,7 +99,7 @@ async def test_cookies_of_other_tags_are_set_beside_a_late_one(stuck):
     assert [tag.pixel for tag in result.fired] == [f"tag:{name}" for name in NAMES]
 
 
-async def test_turns_of_tags_run_at_the_same_time():
+async def test_first_turns_of_tags_run_at_the_same_time():
     seen, engines = Seen(), PartlyStuckEngines("")
     fires = dispatcher(engines, seen, within=5_000)
 

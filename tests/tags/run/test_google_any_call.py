@@ -80,7 +80,7 @@ ANSWERS = (
 
 
 @given(st.lists(st.tuples(NAMES, st.lists(TREES, max_size=4)), max_size=4), st.lists(ANSWERS))
-def test_any_call_is_safe_and_asks_only_google(calls, answers):
+def test_any_call_has_a_defined_result_and_requests_only_google(calls, answers):
     asked = []
     waiting = list(answers)
 

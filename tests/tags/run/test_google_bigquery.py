@@ -1,4 +1,4 @@
-"""BigQuery.insert: rows, their insert ids, and the template's result."""
+"""BigQuery.insert: rows, their insert ids, and the result for the template."""
 
 import time
 
@@ -23,7 +23,7 @@ async def test_inserted_rows_use_a_token_with_only_the_insert_scope():
     assert [attempt.status for attempt in ran.tried] == [200]
 
 
-async def test_project_of_the_template_overrides_the_gateways():
+async def test_project_of_the_template_overrides_that_of_the_gateway():
     with GoogleDouble() as google:
         await run(google, "table.projectId = 'other-1';" + INSERT)
 
@@ -39,7 +39,7 @@ async def test_repeated_delivery_inserts_no_row_twice():
 
 
 @pytest.mark.parametrize("other", [{"seed": 8}, {"at": AT + 1}, {"event": {"event_name": "x"}}])
-async def test_another_delivery_inserts_the_same_rows_again(other):
+async def test_another_delivery_with_the_same_rows_inserts_them_again(other):
     with GoogleDouble() as google:
         await run(google, INSERT)
         await run(google, INSERT, **other)
@@ -47,7 +47,7 @@ async def test_another_delivery_inserts_the_same_rows_again(other):
     assert google.rows == [{"a": 1}, {"a": 2}] * 2
 
 
-async def test_equal_rows_are_inserted_as_often_as_the_template_did():
+async def test_equal_rows_of_one_run_are_all_inserted():
     with GoogleDouble() as google:
         for _ in range(2):
             await run(google, "BigQuery.insert(table, [{a: 1}, {a: 1}]).then(ok, no);")
@@ -71,7 +71,7 @@ async def test_changed_row_of_a_repeated_delivery_is_another_row():
 
 
 @pytest.mark.parametrize("time_of", ["now()", "now() / 1000", "now() * 1000", "'' + now()"])
-async def test_time_of_the_run_makes_no_other_row(time_of):
+async def test_time_of_the_run_in_a_row_does_not_make_another_row(time_of):
     code = f"""
     const now = require('getTimestampMillis');
     Firestore.read('users/1').catch(() => BigQuery.insert(table, [{{at: {time_of}, n: 1}}]))
@@ -101,7 +101,7 @@ async def test_rows_of_one_run_that_differ_only_by_time_are_separate():
     assert [row["at"] for row in google.rows] == times
 
 
-async def test_tag_extracts_its_event_from_the_hit():
+async def test_tag_can_extract_its_event_from_the_hit():
     seen = Seen()
     code = "log(JSON.stringify(require('extractEventsFromMpv2')())); ok();"
     with GoogleDouble() as google:
@@ -113,7 +113,7 @@ async def test_tag_extracts_its_event_from_the_hit():
     assert seen.lines == ['[{"event_name":"purchase"}]']
 
 
-async def test_invalid_rows_reject_with_a_list():
+async def test_insert_of_invalid_rows_fails_with_a_list_of_errors():
     seen = Seen()
     with GoogleDouble() as google:
         google.columns = {"a"}
@@ -126,7 +126,7 @@ async def test_invalid_rows_reject_with_a_list():
     assert google.rows == []
 
 
-async def test_insert_options_reach_bigquery():
+async def test_options_of_the_insert_are_sent_to_bigquery():
     with GoogleDouble() as google:
         google.columns = {"a"}
         rows = "[{a: 1}, {b: 2}]"
@@ -142,7 +142,7 @@ async def test_insert_options_reach_bigquery():
     assert google.rows == [{"a": 1}, {"a": 1}, {"b": 2}]
 
 
-async def test_insert_with_callbacks_works():
+async def test_insert_with_callbacks_calls_them():
     with GoogleDouble() as google:
         google.columns = {"a"}
         good = await run(google, "BigQuery.insert(table, [{a: 1}], {}, ok, no);")

@@ -1,4 +1,4 @@
-"""Tags that call Google's services, against a local fake: requests and history."""
+"""Tags that call Google's services, with a local fake: requests and history."""
 
 import asyncio
 import time
@@ -13,7 +13,7 @@ from twite.tags.template.sandbox import RunResult
 
 
 @pytest.mark.parametrize("status", [503, 429, 500])
-async def test_temporary_google_error_repeats_the_delivery(status):
+async def test_temporary_error_of_google_repeats_the_delivery(status):
     with GoogleDouble(lambda path, _: status if "insertAll" in path else None) as google:
         ran = await run(google, INSERT)
 
@@ -22,14 +22,14 @@ async def test_temporary_google_error_repeats_the_delivery(status):
     assert not google.rows
 
 
-async def test_google_refusal_is_permanent():
+async def test_refusal_of_google_makes_the_delivery_dead():
     with GoogleDouble(lambda path, _: 404 if "insertAll" in path else None) as google:
         ran = await run(google, INSERT)
 
     assert (ran.may_pass, ran.tried[0].is_refused) == (False, True)
 
 
-async def test_missing_token_sends_nothing_and_repeats_the_delivery():
+async def test_missing_google_token_sends_nothing_and_repeats_the_delivery():
     seen = Seen()
     with GoogleDouble(lambda path, _: 403 if path == "/token" else None) as google:
         ran = await run(google, INSERT, seen=seen)
@@ -40,7 +40,7 @@ async def test_missing_token_sends_nothing_and_repeats_the_delivery():
     assert google.asked == []
 
 
-async def test_expired_token_is_renewed():
+async def test_expired_google_token_is_renewed():
     with GoogleDouble() as google:
         google.behaviour = lambda path, before: (
             google.revoke() if "insertAll" in path and before == 0 else None
@@ -53,7 +53,7 @@ async def test_expired_token_is_renewed():
     assert google.count("insertAll") == 2
 
 
-async def test_token_refused_twice_ends_the_call():
+async def test_google_token_that_is_refused_twice_fails_the_call():
     with GoogleDouble(lambda path, _: 401 if "insertAll" in path else None) as google:
         ran = await run(google, INSERT)
 
@@ -61,7 +61,7 @@ async def test_token_refused_twice_ends_the_call():
     assert (google.count("insertAll"), len(google.granted)) == (2, 2)
 
 
-async def test_call_without_settings_is_refused_and_counts_no_attempt():
+async def test_google_call_without_settings_is_refused_and_not_an_attempt():
     seen = Seen()
     with GoogleDouble() as google:
         ran = await run(google, INSERT, account=None, seen=seen)
@@ -90,7 +90,7 @@ class NeverComes(ScriptedAccount):
         return await super().token(scopes)
 
 
-async def test_timeout_while_waiting_for_a_token_has_sent_nothing():
+async def test_timeout_while_waiting_for_a_token_is_not_ambiguous():
     with GoogleDouble() as google:
         code = "BigQuery.insert(table, [{a: 1}]);"
         ran = await run(google, code, account=NeverComes(), timeout=300)
@@ -100,7 +100,7 @@ async def test_timeout_while_waiting_for_a_token_has_sent_nothing():
     assert google.asked == []
 
 
-async def test_timeout_during_a_google_request_counts_as_sent():
+async def test_timeout_during_a_google_request_is_ambiguous():
     def slow(path, _before):
         if "insertAll" in path:
             time.sleep(1.0)
@@ -118,7 +118,7 @@ require('sendHttpRequest')('%s', {method: 'POST', authorization: authorization},
 """
 
 
-async def test_authorized_request_hides_its_token():
+async def test_history_of_an_authorized_request_hides_its_token():
     seen = Seen()
     with GoogleDouble() as google:
         ran = await run(
@@ -174,7 +174,7 @@ async def test_google_scripts_and_analytics_events_use_no_credentials():
     assert google.headers[1]["user-agent"] == "B/1"
 
 
-async def test_analytics_event_without_a_measurement_id_rejects():
+async def test_analytics_event_without_a_measurement_id_fails():
     seen = Seen()
     with GoogleDouble() as google:
         code = "require('sendEventToGoogleAnalytics')({event_name: 'a'}).then(ok, fail);"

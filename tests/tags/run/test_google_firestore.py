@@ -6,7 +6,7 @@ from google_double import GoogleDouble, named
 from twite.tags.template.sandbox import RunResult
 
 
-async def test_document_is_read_with_its_id():
+async def test_firestore_document_is_read_with_its_id():
     seen = Seen()
     with GoogleDouble() as google:
         google.put(
@@ -22,7 +22,7 @@ async def test_document_is_read_with_its_id():
     assert seen.lines == ['{"id":"1","data":{"n":3,"at":"2026-11-26T00:00:00Z"}}']
 
 
-async def test_run_record_contains_errors_but_no_document_content():
+async def test_record_of_a_run_contains_firestore_errors_but_no_documents():
     with GoogleDouble() as google:
         google.put(USER, {"name": {"stringValue": "Somebody Else"}})
         google.columns = {"a"}
@@ -36,7 +36,7 @@ async def test_run_record_contains_errors_but_no_document_content():
     assert "DENIED" in refused.tried[0].words
 
 
-async def test_missing_document_rejects():
+async def test_reading_a_missing_firestore_document_fails():
     seen = Seen()
     with GoogleDouble() as google:
         ran = await run(google, "Firestore.read('users/9').then(ok, fail);", seen=seen)
@@ -45,7 +45,7 @@ async def test_missing_document_rejects():
     assert seen.lines == ['{"reason":"not_found"}']
 
 
-async def test_document_is_overwritten_or_merged():
+async def test_firestore_document_is_overwritten_or_merged():
     write = (
         "Firestore.write('users/1', {a: {x: 1}}, {merge: %s})"
         ".then((id) => { log(id); ok(); }, fail);"
@@ -64,7 +64,7 @@ async def test_document_is_overwritten_or_merged():
     assert google.documents == {USER: {"a": {"mapValue": {"fields": x}}}}
 
 
-async def test_new_document_has_the_same_id_when_the_delivery_repeats():
+async def test_new_firestore_document_has_the_same_id_if_the_delivery_is_repeated():
     add = "Firestore.write('users', {a: 1}).then((id) => { log(id.length); ok(); }, fail);"
     seen = Seen()
     counts = []
@@ -77,7 +77,7 @@ async def test_new_document_has_the_same_id_when_the_delivery_repeats():
     assert seen.lines == ["20"] * 3
 
 
-async def test_query_returns_at_most_five_documents_by_default():
+async def test_firestore_query_returns_at_most_five_documents_by_default():
     seen = Seen()
     with GoogleDouble() as google:
         for number in range(9):
@@ -106,7 +106,7 @@ Firestore.runTransaction((t) => Firestore.read('users/1', {transaction: t})
 """
 
 
-async def test_transaction_writes_at_its_commit():
+async def test_firestore_transaction_writes_at_its_commit():
     seen = Seen()
     with GoogleDouble() as google:
         ran = await run(google, COUNT, seen=seen)
@@ -130,7 +130,7 @@ def disturbed(google, *, times):
     google.before_commit = write
 
 
-async def test_conflicting_transaction_is_repeated():
+async def test_conflicting_firestore_transaction_is_repeated():
     seen = Seen()
     with GoogleDouble() as google:
         disturbed(google, times=2)
@@ -151,7 +151,7 @@ async def test_conflicting_transaction_is_repeated():
     ]
 
 
-async def test_third_conflict_of_a_transaction_rejects_and_is_temporary():
+async def test_third_conflict_of_a_transaction_fails_and_is_temporary():
     seen = Seen()
     with GoogleDouble() as google:
         disturbed(google, times=3)
@@ -163,7 +163,7 @@ async def test_third_conflict_of_a_transaction_rejects_and_is_temporary():
     assert google.count(":commit") == 3
 
 
-async def test_abandoned_transaction_writes_nothing():
+async def test_rolled_back_transaction_writes_nothing():
     seen = Seen()
     with GoogleDouble() as google:
         code = """
@@ -193,7 +193,7 @@ async def test_unknown_transaction_is_refused():
     assert google.asked == []
 
 
-async def test_path_with_dots_is_refused():
+async def test_firestore_path_with_dots_is_refused():
     seen = Seen()
     with GoogleDouble() as google:
         await run(google, "Firestore.read('allowed/../users/1').then(ok, fail);", seen=seen)

@@ -1,4 +1,4 @@
-"""Tokens are cached while valid, requested once at a time, and sent only to Google."""
+"""Google tokens are cached while valid, requested once at a time, and sent only to Google."""
 
 import asyncio
 
@@ -34,7 +34,7 @@ def bearer(web):
     return [request.headers.get("authorization") for request in web.asked]
 
 
-async def test_token_is_cached_until_shortly_before_it_expires():
+async def test_google_token_is_cached_until_shortly_before_it_expires():
     account, clock = ScriptedAccount(), MovingClock()
     tokens = TokenCache(account, clock=clock)
 
@@ -48,7 +48,7 @@ async def test_token_is_cached_until_shortly_before_it_expires():
     assert next_one == Secret("token-2")
 
 
-async def test_short_lived_token_is_used_for_half_its_time():
+async def test_google_token_with_a_short_life_is_used_for_half_of_it():
     short = GoogleToken(text=Secret("short"), lifetime=MINUTE)
     account, clock = ScriptedAccount([short]), MovingClock()
     tokens = TokenCache(account, clock=clock)
@@ -72,7 +72,7 @@ class Slow(ScriptedAccount):
         return await super().token(scopes)
 
 
-async def test_only_one_token_is_requested_at_a_time_per_scope():
+async def test_only_one_token_is_requested_at_a_time_for_each_scope():
     account = Slow()
     account.until[SCOPES] = asyncio.Event()
     tokens = TokenCache(account, clock=MovingClock())
@@ -89,14 +89,14 @@ async def test_only_one_token_is_requested_at_a_time_per_scope():
     assert account.asked == [("b",), SCOPES]
 
 
-async def test_scope_order_does_not_matter():
+async def test_order_of_scopes_does_not_make_another_token():
     account = ScriptedAccount()
     tokens = TokenCache(account, clock=MovingClock())
 
     assert await tokens.of(("a", "b")) == await tokens.of(("b", "a", "a"))
 
 
-async def test_token_refusal_is_cached_and_a_failure_is_not():
+async def test_refusal_of_a_token_is_cached_and_a_failure_is_not():
     refused = NoGoogleToken(reason="invalid_grant", refused=True)
     account, clock = ScriptedAccount([NoGoogleToken(reason="down"), refused]), MovingClock()
     tokens = TokenCache(account, clock=clock)
@@ -109,7 +109,7 @@ async def test_token_refusal_is_cached_and_a_failure_is_not():
     assert await tokens.of(SCOPES) == Secret("token-3")
 
 
-async def test_cached_scopes_are_limited():
+async def test_number_of_cached_tokens_is_limited():
     account = ScriptedAccount()
     tokens = TokenCache(account, clock=MovingClock())
 
@@ -121,7 +121,7 @@ async def test_cached_scopes_are_limited():
     assert len(account.asked) == MOST_SCOPES + 2
 
 
-async def test_refused_token_is_renewed_once():
+async def test_google_token_that_is_refused_is_renewed_once():
     account, web = ScriptedAccount(), ScriptedWeb([STALE, OK])
     google = GoogleClient(account, clock=MovingClock())
 
@@ -131,7 +131,7 @@ async def test_refused_token_is_renewed_once():
     assert bearer(web) == ["Bearer token-1", "Bearer token-2"]
 
 
-async def test_second_refusal_is_returned():
+async def test_second_refusal_by_google_is_returned():
     account, web = ScriptedAccount(), ScriptedWeb([STALE, STALE, STALE])
     google = GoogleClient(account, clock=MovingClock())
 
@@ -141,7 +141,7 @@ async def test_second_refusal_is_returned():
     assert bearer(web) == ["Bearer token-1", "Bearer token-2"]
 
 
-async def test_renewed_token_serves_concurrent_requests():
+async def test_renewed_token_is_used_by_concurrent_requests():
     account = ScriptedAccount()
     tokens = TokenCache(account, clock=MovingClock())
     old = await tokens.of(SCOPES)
@@ -154,7 +154,7 @@ async def test_renewed_token_serves_concurrent_requests():
     assert len(account.asked) == 2
 
 
-async def test_missing_token_sends_nothing():
+async def test_request_without_its_google_token_is_not_sent():
     web = ScriptedWeb()
     google = GoogleClient(ScriptedAccount([NoGoogleToken(reason="down")]), clock=MovingClock())
 
@@ -184,7 +184,7 @@ async def test_missing_token_sends_nothing():
         "",
     ],
 )
-async def test_token_is_sent_only_to_google(url):
+async def test_google_token_is_sent_only_to_google(url):
     account, web = ScriptedAccount(), ScriptedWeb()
     google = GoogleClient(account, clock=MovingClock())
 
@@ -198,7 +198,7 @@ async def test_token_is_sent_only_to_google(url):
 @pytest.mark.parametrize(
     "url", ["https://www.googleapis.com/x", "https://googleapis.com/", "https://A.GoogleAPIs.com/"]
 )
-def test_all_google_apis_may_get_a_token(url):
+def test_requests_to_all_google_apis_can_have_a_token(url):
     assert may_carry(url)
 
 
@@ -210,7 +210,7 @@ async def test_request_without_scopes_is_denied():
     )
 
 
-async def test_only_credential_requests_are_denied_without_settings():
+async def test_only_requests_with_credentials_are_denied_without_settings():
     web = ScriptedWeb()
     google = GoogleClient(clock=MovingClock())
 
@@ -230,7 +230,7 @@ async def test_authorization_header_of_a_template_is_replaced():
     assert web.asked[0].headers == {"authorization": "Bearer token-1"}
 
 
-async def test_token_in_a_response_is_masked():
+async def test_google_token_in_a_response_is_masked():
     echo = Response(
         status=200, headers={"x-echo": "token-1"}, cookies=("a=token-1",), body=b'{"is": "token-1"}'
     )
@@ -253,7 +253,7 @@ async def test_token_in_a_response_is_masked():
     ],
 )
 @pytest.mark.parametrize("base", ["", "/emulated"])
-def test_custom_endpoint_replaces_the_google_apis(url, own, there, base):
+def test_endpoint_of_the_settings_replaces_the_google_apis(url, own, there, base):
     place = GoogleEndpoints(f"http://127.0.0.1:9000{base}").redirected(asked(url), own=own)
 
     assert place.url == (url if there is None else f"http://127.0.0.1:9000{base}{there}")

@@ -1,4 +1,4 @@
-"""Variables at ingest, without an engine: their values, what they log and store, and pauses."""
+"""Variables at intake, without an engine: their values, what they log and store, and pauses."""
 
 import pytest
 from msgspec import structs
@@ -123,7 +123,7 @@ async def test_tag_fires_by_the_value_of_its_variable():
     assert stage.ended == []
 
 
-async def test_fields_are_not_evaluated():
+async def test_fields_of_a_tag_are_not_evaluated_at_intake():
     stage = Stage()
     loop = Variable(name="loop", type=VariableSource.CONSTANT, value="{{loop}}")
     container = stage.config.container
@@ -149,7 +149,7 @@ async def test_variable_without_a_value_is_undefined(turn):
     assert (fired, why) == ([], ["none of its triggers matches"])
 
 
-async def test_variable_that_needs_a_request_leaves_the_decision_to_the_run():
+async def test_trigger_with_a_variable_that_needs_a_request_stays_pending():
     stage = Stage(Turn(run=3, waiting=(1,)))
     plan = await stage.ingest.planned(stage.config, an_occasion(), stage.ingest.cache(stage.config))
 
@@ -157,21 +157,21 @@ async def test_variable_that_needs_a_request_leaves_the_decision_to_the_run():
     assert stage.ended == [3]
 
 
-async def test_value_returned_at_once_counts_although_the_template_waits():
+async def test_value_returned_at_once_is_used_although_the_template_waits():
     stage = Stage(Turn(run=3, waiting=(1,), returned="full"))
 
     assert await stage.planned() == (["crm"], [])
     assert stage.ended == [3]
 
 
-async def test_variable_that_listens_is_ended():
+async def test_variable_that_listens_is_ended_at_intake():
     stage = Stage(Turn(run=3, returned="full", listening=("ping",)))
     await stage.planned()
 
     assert stage.ended == [3]
 
 
-async def test_lines_are_masked_and_limited_to_permitted_effects():
+async def test_log_lines_of_variables_are_masked_and_need_permission():
     effects = (
         LogEffect(text="key-of-the-vendor for a@mail.example"),
         LogEffect(text="b", denied="read_event_data"),
@@ -186,7 +186,7 @@ async def test_lines_are_masked_and_limited_to_permitted_effects():
     ]
 
 
-async def test_effect_without_permission_is_not_performed():
+async def test_effect_of_a_variable_without_permission_is_not_performed():
     stage = Stage(
         Turn(run=1, returned="full", effects=(LogEffect(text="a"), Keep(key="a", value=1))),
         grants=(),
@@ -203,14 +203,14 @@ async def test_effect_without_permission_is_not_performed():
         (None, "the template failed: TypeError"),
     ],
 )
-async def test_error_is_logged_without_its_text(line, said):
+async def test_error_of_a_variable_is_logged_without_its_text(line, said):
     stage = Stage(Turn(run=1, error="TypeError: of a@mail.example", line=line))
     await stage.planned()
 
     assert stage.lines == [("variable Basket", said, True)]
 
 
-async def test_items_are_stored_for_the_next_event():
+async def test_stored_items_of_a_variable_are_available_to_the_next_event():
     keeps = Turn(run=1, returned="full", effects=(Keep(key="a", value=1),))
     stage = Stage(keeps)
     await stage.planned()
@@ -220,7 +220,7 @@ async def test_items_are_stored_for_the_next_event():
     assert stage.lines == []
 
 
-async def test_full_storage_is_reported():
+async def test_full_storage_of_a_variable_is_reported():
     big = Keep(key="a", value="x" * (2 << 20))
     stage = Stage(Turn(run=1, returned="full", effects=(big,)))
     await stage.planned()
@@ -261,7 +261,7 @@ async def test_variable_is_evaluated_once_for_each_event():
     assert len(stage.calls) == 3
 
 
-async def test_explanation_evaluates_the_rest_without_storing_or_logging():
+async def test_preview_evaluates_the_remaining_variables_without_storing_or_logging():
     effects = (LogEffect(text="a"), Keep(key="a", value=1))
     stage = Stage(Turn(run=1, returned="full", effects=effects))
     explanation = await stage.ingest.explained(
@@ -273,7 +273,7 @@ async def test_explanation_evaluates_the_rest_without_storing_or_logging():
     assert (stage.lines, stage.storage.of(stage.templates["basket"])) == ([], {})
 
 
-async def test_explanation_uses_the_values_of_the_plan():
+async def test_preview_uses_the_values_that_decided_about_the_tags():
     stage = Stage()
     await stage.planned()
     await stage.ingest.explained(stage.config, an_occasion(), stage.known)
@@ -281,7 +281,7 @@ async def test_explanation_uses_the_values_of_the_plan():
     assert len(stage.calls) == 1
 
 
-async def test_template_that_exceeds_a_limit_is_paused():
+async def test_template_that_exceeds_a_limit_at_intake_is_paused():
     stage = Stage(Turn(run=1, error="the run took too long", spent=True, took=0.1))
     first, second = await stage.planned(), await stage.planned()
 
@@ -322,7 +322,7 @@ async def test_only_runs_within_the_limits_end_the_pauses(lost):
     assert runs == PROVEN
 
 
-async def test_slow_template_runs_only_as_often_as_its_share_allows():
+async def test_slow_template_runs_only_in_its_share_of_the_time():
     slow = Turn(run=1, returned="full", took=0.3)
     stage = Stage(slow, slow)
 
@@ -333,7 +333,7 @@ async def test_slow_template_runs_only_as_often_as_its_share_allows():
     assert await stage.planned() == ([], [SLOW])
 
 
-async def test_bug_of_the_engine_ends_the_turn():
+async def test_internal_error_of_the_engine_ends_the_turn():
     stage = Stage(ZeroDivisionError())
     with pytest.raises(ZeroDivisionError):
         await stage.planned()
@@ -345,7 +345,7 @@ async def test_bug_of_the_engine_ends_the_turn():
     assert await stage.planned() == (["crm"], [])
 
 
-def test_cache_has_the_value_or_the_reason_of_each_place():
+def test_cache_of_an_event_has_the_value_of_each_variable_or_its_error():
     cache = VariableCache(container=ContainerVersion(), storage=TemplateStorage())
     first, other = template(), template()
     awaited = []

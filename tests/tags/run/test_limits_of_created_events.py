@@ -24,7 +24,7 @@ async def stage():
     ("value", "from_page", "accepted"),
     [("500", True, True), ("500.01", True, False), ("500.01", False, True)],
 )
-async def test_page_value_limit_applies_to_created_events(stage, value, from_page, accepted):
+async def test_value_limit_of_pages_applies_to_created_events(stage, value, from_page, accepted):
     stage = stage(
         RUN
         + "run({event_name: 'purchase', event_id: 'P-1', currency: 'EUR', value: get('price')});"
@@ -41,7 +41,7 @@ async def test_page_value_limit_applies_to_created_events(stage, value, from_pag
     assert all("`browser_value_limit`" in line for line in stage.lines)
 
 
-async def test_indirectly_created_event_has_the_limit_of_the_first(stage):
+async def test_event_created_by_a_created_event_has_the_value_limit_of_the_first(stage):
     stage = stage(
         RUN + "run(get('event_name') === 'order' ? {event_name: 'again'} :\n"
         "  {event_name: 'purchase', event_id: 'P-1', currency: 'EUR', value: 501});"
@@ -56,7 +56,7 @@ async def test_indirectly_created_event_has_the_limit_of_the_first(stage):
 
 
 @pytest.mark.parametrize(("length", "result"), [(262_000, "accepted"), (263_000, "unreadable")])
-async def test_oversized_event_is_ignored(stage, length, result):
+async def test_created_event_over_the_size_limit_is_ignored(stage, length, result):
     stage = stage(
         RUN + f"run({{event_name: 'upsell', x: 'a'.repeat({length})}}, data.gtmOnSuccess);"
     )
@@ -68,7 +68,7 @@ async def test_oversized_event_is_ignored(stage, length, result):
 
 
 @pytest.mark.parametrize("event", ["[1]", "'x'", "7"])
-async def test_event_of_a_wrong_type_is_ignored_and_the_run_continues(stage, event):
+async def test_created_event_of_a_wrong_type_is_ignored_and_the_run_continues(stage, event):
     stage = stage(RUN + f"run({event}, data.gtmOnSuccess);")
 
     ran = await stage.run(await stage.received())

@@ -1,4 +1,4 @@
-"""An event without an id is new for tags, unless its request is a repetition."""
+"""An event without an id is new for tags, unless its request is repeated."""
 
 from uuid import uuid4
 
@@ -60,13 +60,13 @@ async def keys_of(tags, *requests):
     return [{entry.pixel: entry.key for entry in await dispatch(tags, each)} for each in requests]
 
 
-async def test_equal_page_views_are_new_in_every_tag():
+async def test_equal_page_views_are_new_for_every_tag():
     views = await keys_of(dispatcher(), *(seen() for _ in range(3)))
 
     assert all(len({view[f"tag:{name}"] for view in views}) == 3 for name in TAGS)
 
 
-async def test_equal_conversions_with_an_id_from_their_content_are_new():
+async def test_equal_conversions_with_a_derived_id_are_new():
     views = await keys_of(dispatcher(), *(seen(conversion_id="derived") for _ in range(3)))
 
     assert len({view["tag:crm"] for view in views}) == 3
@@ -90,21 +90,21 @@ async def test_equal_events_in_one_request_are_new():
     ],
     ids=["own id", "id at X", "long id", "id with a person", "request", "request at X"],
 )
-async def test_repetition_is_the_same_event_also_after_a_restart(said):
+async def test_repeated_event_is_recognized_also_after_a_restart(said):
     first, again = await keys_of(dispatcher(), seen(**said), seen(**said))
     (later,) = await keys_of(dispatcher(), seen(**said))
 
     assert first == again == later
 
 
-async def test_new_events_differ_after_a_restart():
+async def test_new_events_after_a_restart_have_new_ids():
     before, after = [await keys_of(dispatcher(), seen()) for _ in range(2)]
 
     assert before != after
 
 
 @pytest.mark.parametrize("said", [{}, {"conversion_id": "derived"}, {"index": 0}])
-async def test_repetition_of_a_request_is_the_same_events(said):
+async def test_repeated_request_has_the_same_events(said):
     first, again = [
         [entry.key for entry in await dispatch(dispatcher(), seen(**said), request_id="key")]
         for _ in range(2)
@@ -114,7 +114,7 @@ async def test_repetition_of_a_request_is_the_same_events(said):
 
 
 @pytest.mark.parametrize("said", [{"own": "A2"}, {"repeated": "hit"}])
-async def test_same_id_of_another_event_name_is_another_event(said):
+async def test_same_id_with_another_event_name_is_another_event(said):
     first, other = await keys_of(dispatcher(), seen(**said), seen(event="scroll", **said))
 
     assert first["tag:crm"] != other["tag:crm"]
@@ -126,13 +126,13 @@ async def test_tags_of_a_new_event_share_its_id():
     assert len({entry.conversion_id for entry in entries}) == 1
 
 
-async def test_new_event_is_found_by_the_conversion_id_at_x():
+async def test_new_event_is_found_by_the_conversion_id_for_x():
     entries = await dispatch(dispatcher(), seen(event="purchase", conversion_id="derived"))
 
     assert {entry.called for entry in entries} == {"derived"}
 
 
-async def test_copies_that_differ_in_consent_stay_one_event():
+async def test_copies_that_differ_in_consent_are_one_event():
     """Conversions have the same id only then: see tell_repeats_apart."""
     entries = await dispatch(
         dispatcher(), seen(conversion_id="derived"), seen(conversion_id="derived")
@@ -152,7 +152,7 @@ async def test_event_created_again_by_a_repeated_run_is_the_same_event():
     assert first == again
 
 
-async def test_id_of_an_event_reveals_no_person():
+async def test_id_of_an_event_contains_no_personal_data():
     (entry, _) = await dispatch(dispatcher(), seen(own="call +442079460958", event="purchase"))
 
     assert "442079460958" not in f"{entry.conversion_id} {entry.called}"

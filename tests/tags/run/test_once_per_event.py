@@ -1,4 +1,4 @@
-"""A setup or cleanup tag of several tags runs once per event, as its firing option says."""
+"""A setup or cleanup tag of several tags runs once per event, by its firing option."""
 
 import asyncio
 
@@ -113,7 +113,7 @@ async def stage():
 
 @pytest.mark.parametrize("at_once", [True, False])
 @pytest.mark.parametrize("step", ["setup", "teardown"])
-async def test_shared_tag_runs_once_and_the_other_deliveries_wait(stage, step, at_once):
+async def test_shared_setup_tag_runs_once_and_other_deliveries_wait(stage, step, at_once):
     stage = stage(shared(step))
 
     if at_once:
@@ -126,7 +126,7 @@ async def test_shared_tag_runs_once_and_the_other_deliveries_wait(stage, step, a
     assert (stage.paths[0] == "first") is (step == "setup")
 
 
-async def test_shared_tag_runs_again_for_another_event_or_a_later_copy(stage):
+async def test_shared_setup_tag_runs_again_for_another_event_or_a_later_copy(stage):
     stage = stage(shared())
 
     await stage.run("a", draw=5)
@@ -145,7 +145,7 @@ async def test_retry_does_not_repeat_a_successful_setup_tag(stage):
     assert stage.paths == ["first", "a", "a"]
 
 
-async def test_failed_shared_tag_is_repeated_by_the_next_delivery(stage):
+async def test_failed_shared_setup_tag_is_repeated_by_the_next_delivery(stage):
     stage = stage(shared(), body("no", status=500))
 
     ran = [await stage.run("a"), await stage.run("b")]
@@ -159,7 +159,7 @@ COOKIE = (
 )
 
 
-async def test_each_first_turn_sets_the_cookie_that_the_shared_tag_sends(stage):
+async def test_first_turns_set_the_cookie_that_the_shared_setup_tag_sends(stage):
     stage = stage(shared(code=COOKIE))
     turns = FirstTurns(stage.pool, storage=stage.context.storage, observer=Seen(), within=5_000)
 
@@ -194,7 +194,7 @@ LISTENS = "require('addMessageListener')('it', () => {});\n" + SENDS
     [{"firing": Firing.EACH_TRIGGER}, {"code": LISTENS}],
     ids=["unlimited", "listening"],
 )
-async def test_unlimited_and_message_tags_run_for_each_delivery(stage, more):
+async def test_tags_that_fire_unlimited_or_listen_run_for_each_delivery(stage, more):
     stage = stage(shared(**more))
 
     await stage.run("a")
@@ -215,7 +215,7 @@ class Silent(ScriptedWeb):
         await asyncio.Event().wait()
 
 
-async def test_cancelled_delivery_leaves_the_shared_tag_to_the_next(stage):
+async def test_cancelled_delivery_leaves_the_shared_setup_tag_to_the_next(stage):
     stage = stage(shared())
     answering, silent = stage.context, Silent()
     stage.context = structs.replace(answering, web=silent)
@@ -230,7 +230,7 @@ async def test_cancelled_delivery_leaves_the_shared_tag_to_the_next(stage):
     assert (ran.succeeded, stage.paths) == (True, ["first", "b"])
 
 
-async def test_remembered_tag_runs_are_limited():
+async def test_number_of_remembered_tag_runs_is_limited():
     once = OncePerEvent(most=2)
     tags = [TagOfEvent(1, NOW, number, "first") for number in range(3)]
     for tag in tags:
@@ -240,7 +240,7 @@ async def test_remembered_tag_runs_are_limited():
     assert [await once.begin(tag) for tag in tags] == [True, False, False]
 
 
-async def test_deliveries_of_an_event_share_its_draw_if_tags_run_in_sequence():
+async def test_deliveries_of_an_event_with_sequenced_tags_share_random_numbers():
     made = shared()
     pool = EnginePool(LocalEngines(QuickJsEngine), elapsed=SystemClock().elapsed)
     dispatcher = TagDispatcher(

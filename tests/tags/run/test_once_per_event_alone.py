@@ -1,4 +1,4 @@
-"""What a gateway remembers about the tags that run once per event."""
+"""A gateway remembers the tags that ran once per event."""
 
 import asyncio
 
@@ -13,7 +13,7 @@ def of(event, tag="setup"):
 
 
 @pytest.mark.parametrize(("succeeded", "again"), [(True, False), (False, True)])
-async def test_tag_runs_again_only_if_it_did_not_succeed(succeeded, again):
+async def test_shared_tag_runs_again_only_if_it_did_not_succeed(succeeded, again):
     once = OncePerEvent()
     assert await once.begin(of(5))
     once.end(of(5), succeeded=succeeded)
@@ -23,7 +23,7 @@ async def test_tag_runs_again_only_if_it_did_not_succeed(succeeded, again):
     assert await once.begin(of(5, "other"))
 
 
-async def test_other_deliveries_wait_and_one_of_them_runs_a_tag_that_failed():
+async def test_other_deliveries_wait_and_one_of_them_repeats_a_failed_tag():
     once = OncePerEvent()
     await once.begin(of(5))
     waiting = [asyncio.create_task(once.begin(of(5))) for _ in range(3)]
@@ -39,7 +39,7 @@ async def test_other_deliveries_wait_and_one_of_them_runs_a_tag_that_failed():
     assert [await task for task in waiting] == [True, False, False]
 
 
-async def test_latest_tags_are_remembered():
+async def test_only_the_latest_tags_are_remembered():
     once = OncePerEvent(most=2)
     for event in (1, 2, 3):
         await once.begin(of(event))

@@ -41,7 +41,7 @@ async def cut_off(stage, made):
     return before, stage.tag_run.left
 
 
-async def test_run_makes_as_many_requests_as_it_may():
+async def test_run_can_make_requests_up_to_the_limit():
     stage = Stage(*[body("") for _ in range(MOST_REQUESTS)])
     many = f"for (let n = 0; n < {MOST_REQUESTS}; n++) {SENDS}"
 
@@ -51,7 +51,7 @@ async def test_run_makes_as_many_requests_as_it_may():
     assert len(stage.urls) == MOST_REQUESTS
 
 
-async def test_run_with_one_request_more_makes_none():
+async def test_run_with_more_requests_than_the_limit_makes_none():
     stage = Stage()
     many = f"for (let n = 0; n <= {MOST_REQUESTS}; n++) {SENDS}"
 
@@ -67,7 +67,7 @@ async def test_request_in_progress_may_have_been_sent():
     assert await cut_off(stage, container("return 'x';", tag=SENDS)) == (True, True)
 
 
-async def test_lookup_in_progress_has_sent_nothing():
+async def test_lookup_of_a_variable_in_progress_is_not_ambiguous():
     stage = Stage()
     stage.web = Hanging()
 
@@ -75,7 +75,7 @@ async def test_lookup_in_progress_has_sent_nothing():
 
 
 @pytest.mark.parametrize("left", [True, False])
-async def test_earlier_request_counts_if_it_was_sent(left):
+async def test_earlier_sent_request_makes_a_run_ambiguous(left):
     stage = Stage()
     stage.web = Hanging(NoResponse(reason="cut", left=left))
 

@@ -55,7 +55,7 @@ def an_event(
         ("call a@mail.example", "call ***"),
     ],
 )
-def test_name_is_short_printable_and_names_no_person(event, name):
+def test_event_name_is_short_and_printable_and_contains_no_personal_data(event, name):
     assert an_event(event).name == name
 
 
@@ -89,14 +89,14 @@ def test_opt_out_of_its_person_suppresses_the_event():
 @pytest.mark.parametrize(
     ("own", "id_"), [("A2", "A2"), (" A2 ", "A2"), (7, "7"), ("x" * MAX_ID, "x" * MAX_ID)]
 )
-def test_own_id_is_used(own, id_):
+def test_own_id_of_an_event_is_used(own, id_):
     identity = an_event(own=own, repeated="hit", conversion_id="derived").identity
 
     assert (identity.id, identity.called) == (id_, id_)
 
 
 @pytest.mark.parametrize("own", ["x" * (MAX_ID + 1), "a\x00b", "a@mail.example"])
-def test_unusable_own_id_is_replaced_by_a_derived_one(own):
+def test_invalid_id_of_an_event_is_replaced_by_a_derived_one(own):
     made = an_event(own=own).identity
 
     assert (len(made.id), made.called) == (26, made.id)
@@ -110,7 +110,7 @@ def test_unusable_own_id_is_replaced_by_a_derived_one(own):
         assert other.identity.id != made.id
 
 
-def test_event_without_an_id_is_that_of_its_repeated_request():
+def test_event_without_an_id_has_that_of_its_repeated_request():
     first = an_event(repeated="hit 1").identity
 
     assert (len(first.id), first.called) == (26, first.id)
@@ -126,7 +126,7 @@ def test_repeated_event_of_a_conversion_has_its_id():
 
 
 @pytest.mark.parametrize("own", [None, "", "  "])
-def test_event_that_repeats_nothing_is_new_in_each_request(own):
+def test_event_without_an_id_is_new_in_each_request(own):
     made = an_event(own=own).identity
 
     assert (len(made.id), made.called) == (26, made.id)
@@ -139,7 +139,7 @@ def test_event_that_repeats_nothing_is_new_in_each_request(own):
         assert other.identity.id != made.id
 
 
-def test_conversion_without_an_own_id_is_new_and_found_by_that_of_x():
+def test_conversion_without_an_own_id_is_new_and_found_by_its_id_for_x():
     identity = an_event(conversion_id="derived", position=1).identity
 
     assert (identity.id, identity.called) == ("derived/r-1", "derived")

@@ -1,4 +1,4 @@
-"""Triggers that need a value from another server: the run of the tag decides."""
+"""Triggers that need a value from another server are decided when the tag runs."""
 
 import asyncio
 
@@ -97,7 +97,7 @@ async def fired(made, event="purchase", **given):
         ),
     ],
 )
-async def test_trigger_that_needs_a_lookup_is_left_to_the_run(tag, pending):
+async def test_trigger_that_needs_a_lookup_is_decided_by_the_run(tag, pending):
     payloads, unfired = await fired(with_tag(**tag))
 
     assert ([payload.pending for payload in payloads], unfired) == ([pending], [])
@@ -112,13 +112,13 @@ async def test_trigger_that_needs_a_lookup_is_left_to_the_run(tag, pending):
         ({"triggers": ("gold",), "paused": True}, "paused"),
     ],
 )
-async def test_tag_does_not_wait_for_an_irrelevant_lookup(tag, bar):
+async def test_tag_does_not_wait_for_a_lookup_that_cannot_change_the_decision(tag, bar):
     payloads, unfired = await fired(with_tag(**tag))
 
     assert (payloads, [bar for bar, _ in unfired]) == ([], [bar])
 
 
-async def test_every_pending_trigger_has_a_delivery_with_each_trigger():
+async def test_every_pending_trigger_has_a_delivery_if_the_tag_fires_for_each():
     made = with_tag(triggers=("gold", "bought", "saw"), firing=Firing.EACH_TRIGGER)
 
     payloads, _ = await fired(made)
@@ -180,7 +180,7 @@ async def test_matching_pending_trigger_runs_its_tag_after_the_decision_is_store
         ({"triggers": (), "unless": ("not gold",)}, "the exception 'not gold' matches"),
     ],
 )
-async def test_unmatched_pending_trigger_ends_as_not_fired(pending, why):
+async def test_pending_trigger_that_does_not_match_ends_as_not_fired(pending, why):
     stage = Stage(body("silver"))
 
     ran, stored = await run(stage, **pending)
@@ -196,7 +196,7 @@ LATE = NoResponse(reason="no answer in time", left=True)
 @pytest.mark.parametrize("repeat", RepeatPolicy)
 @pytest.mark.parametrize("triggers", [("gold",), ("not gold",)])
 @pytest.mark.parametrize("answer", [body("", status=503), LATE], ids=["refused", "late"])
-async def test_failed_lookup_neither_fires_nor_loses_the_tag(answer, triggers, repeat):
+async def test_failed_lookup_of_a_trigger_neither_fires_nor_drops_the_tag(answer, triggers, repeat):
     stage = Stage(answer)
 
     ran, stored = await run(stage, triggers=triggers)
@@ -230,7 +230,7 @@ class Silent(ScriptedWeb):
         await asyncio.sleep(60)
 
 
-async def test_lookup_timeout_is_repeated_and_then_not_fired():
+async def test_lookup_that_times_out_is_repeated_and_then_does_not_fire():
     stage = Stage()
     stage.web = Silent()
     pending = PendingTriggers(triggers=("gold",))
@@ -246,13 +246,13 @@ async def test_lookup_timeout_is_repeated_and_then_not_fired():
     assert "it took longer than 0.3 s" in ends[1].reason
 
 
-async def test_removed_trigger_holds_the_tag():
+async def test_pending_trigger_that_was_removed_holds_the_tag():
     ran, _ = await run(Stage(), triggers=("platinum",))
 
     assert ran.barred == "the container no longer has its trigger 'platinum'"
 
 
-async def test_fields_share_the_lookup_of_the_trigger():
+async def test_fields_of_a_tag_use_the_lookup_of_the_trigger():
     stage = Stage(body("gold"))
 
     ran, _ = await run(stage, made=with_tag(fields={"segment": "{{segment}}"}))
@@ -261,7 +261,7 @@ async def test_fields_share_the_lookup_of_the_trigger():
     assert stage.urls == ["https://lookup.example/?q=c-1", "https://vendor.example/gold"]
 
 
-async def test_decided_payload_differs_only_in_its_pending_triggers():
+async def test_payload_after_the_decision_has_no_pending_triggers():
     (payload,), _ = await fired(with_tag())
     whole = msgspec.json.encode(payload)
 
@@ -271,7 +271,7 @@ async def test_decided_payload_differs_only_in_its_pending_triggers():
     assert decided(msgspec.json.encode(after)) is None
 
 
-def test_reason_names_the_status_of_the_failed_lookup():
+def test_reason_contains_the_status_of_the_failed_lookup():
     failed = RequestOutcome(status=503, words="", left=False)
 
     ran = RunOutcome(tried=(failed,), undecided=True)
@@ -279,7 +279,7 @@ def test_reason_names_the_status_of_the_failed_lookup():
     assert ran.reason == "a lookup that decides whether the tag fires failed (503)"
 
 
-async def test_template_without_lookups_decides_at_intake():
+async def test_trigger_without_lookups_is_decided_at_intake():
     made = with_tag(triggers=("gold", "saw"))
     plain = template("return 'gold';", TemplateKind.VARIABLE)
     made = msgspec.structs.replace(made, templates={**made.templates, "lookup": plain})

@@ -35,7 +35,7 @@ async def run(stage):
     await stage.run(msgspec.structs.replace(payload, identifiers=payload_persons([ADA])))
 
 
-async def test_later_opt_out_finds_the_queued_tags_of_a_created_event(stage):
+async def test_later_opt_out_applies_to_queued_tags_of_a_created_event(stage):
     stage = stage(UPSELL)
 
     await run(stage)
@@ -45,7 +45,7 @@ async def test_later_opt_out_finds_the_queued_tags_of_a_created_event(stage):
     assert emails == [[ADA.email], [ADA.email]]
 
 
-async def test_event_created_after_an_opt_out_reaches_no_tag(stage):
+async def test_event_created_after_an_opt_out_is_sent_to_no_tag(stage):
     stage = stage(UPSELL)
     await stage.store.revoke(KEYS, now=1)
 
@@ -67,7 +67,7 @@ async def test_conversion_created_after_an_opt_out_is_suppressed(stage):
 
 
 @pytest.mark.parametrize("created", [{}, {"ad_storage": "perhaps"}])
-async def test_unreadable_signal_ignored_by_the_source_is_no_denial(stage, created):
+async def test_unreadable_signal_that_the_source_ignores_is_not_a_denial(stage, created):
     call = json.dumps({"event_name": "purchase", "transaction_id": "T-1", **created})
     stage = stage(RUN + f"run({call});")
     lenient = msgspec.structs.replace(SHOP, consent=ConsentPolicy(unclear=None))

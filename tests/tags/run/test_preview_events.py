@@ -1,4 +1,4 @@
-"""What a preview records about the tags of an event."""
+"""A preview records the tags of an event."""
 
 from types import SimpleNamespace
 
@@ -94,7 +94,7 @@ async def recorded(trace, plan):
     return ingest
 
 
-async def test_verdict_of_each_tag_with_a_rule_is_recorded():
+async def test_reason_of_each_tag_with_a_rule_is_recorded():
     pending = PendingTriggers(triggers=("gold",))
     plan = FiringPlan(
         fired=(
@@ -119,12 +119,12 @@ async def test_verdict_of_each_tag_with_a_rule_is_recorded():
     assert trace.explained == [("seen", "explanation", "*** key-2")]
 
 
-async def test_nothing_is_evaluated_for_an_event_that_is_not_recorded():
+async def test_variables_of_an_event_that_is_not_recorded_are_not_evaluated():
     ingest = await recorded(trace := Trace(records=False), FiringPlan(fired=(fired("crm"),)))
 
     assert (ingest.asked, trace.explained, trace.tags) == ([], [], [])
 
 
-def test_secrets_of_all_tags_are_known():
+def test_secrets_of_all_tags_are_masked_in_the_preview():
     assert secrets_of(CONFIGS) == {"key-1", "key-2"}
     assert secrets_of([]) == set()

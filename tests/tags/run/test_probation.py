@@ -1,4 +1,4 @@
-"""Probation: one turn at a time, a pause after each, and how it ends."""
+"""Probation of a template: one turn at a time, a pause after each, and how it ends."""
 
 from twite.tags.runtime.probation import PROVEN, Probation
 
@@ -13,13 +13,13 @@ def ran_well(trial: Probation, *, now: int) -> bool | None:
     return trial.end(now, took=0.001, spent=False, done=True)
 
 
-def test_template_without_violations_may_run_concurrently():
+def test_template_without_exceeded_limits_may_run_concurrently():
     trial = Probation()
 
     assert [trial.begin(0), trial.begin(0)] == [0, 0]
 
 
-def test_pause_is_nineteen_times_the_duration_of_the_turn():
+def test_pause_on_probation_is_nineteen_times_the_duration_of_the_turn():
     trial = Probation()
 
     assert hung(trial, took=0.25)
@@ -37,7 +37,7 @@ def test_concurrent_turns_extend_the_pause():
     assert trial.wait(0) == 3_800
 
 
-def test_probation_allows_one_turn_at_a_time():
+def test_template_on_probation_runs_one_turn_at_a_time():
     trial = Probation()
     hung(trial)
 
@@ -58,7 +58,7 @@ def test_enough_good_runs_in_a_row_end_the_probation():
     assert trial.wait(moments[-1]) == 0
 
 
-def test_violation_during_probation_restarts_it():
+def test_exceeded_limit_during_probation_restarts_it():
     trial = Probation()
     hung(trial)
     for number in range(PROVEN - 1):
@@ -70,7 +70,7 @@ def test_violation_during_probation_restarts_it():
     assert told.index(False) == PROVEN - 1
 
 
-def test_good_runs_before_a_violation_do_not_count():
+def test_good_runs_before_an_exceeded_limit_do_not_count():
     trial = Probation()
     for _ in range(2 * PROVEN):
         ran_well(trial, now=0)

@@ -1,4 +1,4 @@
-"""Random numbers of an event: the trigger and every attempt of the tag get the same one."""
+"""The random numbers of an event are the same in its triggers and in every attempt of its tags."""
 
 from uuid import uuid4
 
@@ -73,7 +73,7 @@ async def dispatched(fires, *, call=None, **said):
     return {tag.pixel: read(tag.body, name=tag.pixel).draw for tag in firing_result.fired}
 
 
-async def test_tags_of_an_event_and_its_repetition_share_one_draw():
+async def test_tags_of_an_event_and_its_repetition_have_the_same_random_number():
     fires = fire(LOT)
 
     draws = [await dispatched(fires, id=f"order-{n}") for n in range(100)]
@@ -91,7 +91,7 @@ async def test_tags_of_an_event_and_its_repetition_share_one_draw():
     [{"id": "order-1"}, {"repeated": "a hit"}, {"repeated": "a hit", "conversion_id": "derived"}],
     ids=["own id", "request", "request of a conversion"],
 )
-async def test_repeated_event_has_the_same_draw_however_it_is_recognized(said):
+async def test_repeated_event_has_the_same_random_number_however_it_is_recognized(said):
     fires = fire(LOT)
 
     first, again = await dispatched(fires, **dict(said)), await dispatched(fires, **dict(said))
@@ -101,7 +101,7 @@ async def test_repeated_event_has_the_same_draw_however_it_is_recognized(said):
 
 
 @pytest.mark.parametrize("said", [{}, {"conversion_id": "derived"}], ids=["tag", "conversion"])
-async def test_new_event_with_equal_content_has_its_own_draw(said):
+async def test_new_event_with_equal_content_has_its_own_random_number(said):
     fires = fire(LOT)
 
     draws = [(await dispatched(fires, **said))["tag:all"] for _ in range(3)]
@@ -109,11 +109,11 @@ async def test_new_event_with_equal_content_has_its_own_draw(said):
     assert len(set(draws)) == 3
 
 
-async def test_nothing_is_drawn_without_random_variables():
+async def test_events_have_no_random_number_without_random_variables():
     assert await dispatched(fire(), id="order-1") == {"tag:all": 0}
 
 
-async def test_created_events_with_one_id_have_their_own_draws():
+async def test_created_events_with_one_id_have_their_own_random_numbers():
     fires = fire(LOT)
     calls = [None, *(TagCall(id=id_, root="r", tags=("caller",)) for id_ in ("a", "b"))]
 

@@ -1,4 +1,4 @@
-"""Which parts of a request a tag, its neighbours and their variables may read."""
+"""Which parts of a request a tag, its setup and cleanup tags, and their variables may read."""
 
 import pytest
 
@@ -75,14 +75,14 @@ def headers_of(tag, *, variables, decides=False, **more):
     )
 
 
-def test_tag_reads_what_its_own_template_may_read():
+def test_tag_can_read_the_parts_that_its_template_may_read():
     container = a_container(crm := a_tag(), a_tag("other"))
 
     assert readable(container, crm).cookies == ("crm",)
     assert readable(container, a_tag("gone")).cookies == ()
 
 
-def test_tag_reads_what_its_setup_and_cleanup_tags_read():
+def test_tag_can_read_the_parts_for_its_setup_and_cleanup_tags():
     crm = a_tag(setup=SequencedTag(tag="first"), teardown=SequencedTag(tag="last"))
     first = a_tag("first", setup=SequencedTag(tag="before"))
     last = a_tag("last", teardown=SequencedTag(tag="crm"))
@@ -96,7 +96,7 @@ def test_tag_reads_what_its_setup_and_cleanup_tags_read():
 @pytest.mark.parametrize(
     "fields", [{"a": "{{one}}"}, {"a": ["{{one}} x"]}, {"a": {"b": "{{one}}"}}]
 )
-def test_tag_reads_what_the_variables_in_its_fields_read(fields):
+def test_tag_can_read_the_parts_for_the_variables_in_its_fields(fields):
     variables = (header("one"), header("two"))
 
     assert headers_of(a_tag(fields=fields), variables=variables) == [r"x\-one"]
@@ -114,14 +114,14 @@ def test_tag_reads_what_the_variables_in_its_fields_read(fields):
         {"rows": (LookupRow(key="a", value="{{two}}"),)},
     ],
 )
-def test_variable_reads_what_the_variables_in_it_read(more):
+def test_variable_can_read_the_parts_for_the_variables_in_it(more):
     asked = Variable(name="one", type=VariableSource.EVENT_DATA, **more)
     two = header("two", default="{{one}}")
 
     assert headers_of(a_tag(fields={"a": "{{one}}"}), variables=(asked, two)) == [r"x\-two"]
 
 
-def test_variable_of_a_template_reads_what_its_template_may_read():
+def test_variable_of_a_template_can_read_the_parts_of_its_template():
     asked = Variable(name="one", type=VariableSource.TEMPLATE, template="lookup")
     crm = a_tag(fields={"a": "{{one}}"})
     templates = {name: template(name, reads(name)) for name in ("crm", "lookup", "other")}
@@ -138,7 +138,7 @@ def test_variable_of_a_template_reads_what_its_template_may_read():
         {"when": (when("a", "{{one}}"),)},
     ],
 )
-def test_transformations_read_for_each_tag(change):
+def test_transformations_can_read_parts_for_each_tag(change):
     changes = (Transformation(name="t", **change),)
 
     assert headers_of(a_tag(), variables=(header("one"),), transformations=changes) == [r"x\-one"]
@@ -164,14 +164,14 @@ def triggers():
     ],
 )
 @pytest.mark.parametrize("decides", [True, False])
-def test_triggers_read_only_if_the_run_decides(tag, names, decides):
+def test_triggers_can_read_parts_only_if_the_run_decides(tag, names, decides):
     variables = tuple(map(header, ("one", "two", "three")))
     found = headers_of(a_tag(**tag), variables=variables, triggers=triggers(), decides=decides)
 
     assert found == (names if decides else [])
 
 
-def test_all_tags_and_variables_read_for_a_tag_that_calls_the_container():
+def test_tag_that_creates_events_can_read_the_parts_of_all_tags():
     asked = Variable(name="one", type=VariableSource.TEMPLATE, template="lookup")
     first = Container(
         tags=(a_tag(),),
@@ -191,7 +191,7 @@ def test_all_tags_and_variables_read_for_a_tag_that_calls_the_container():
     [(CALLS, may_run_container), (COOKIES, may_respond)],
     ids=["calls", "responds"],
 )
-def test_tag_may_what_a_template_of_it_or_beside_it_may(grant, may):
+def test_permissions_of_a_tag_include_those_of_its_setup_and_cleanup_tags(grant, may):
     beside = {"setup": SequencedTag(tag="other"), "teardown": SequencedTag(tag="other")}
     for name in ("crm", "other"):
         templates = {each: template(each, reads("a")) for each in ("crm", "other")}
@@ -206,7 +206,7 @@ def test_tag_may_what_a_template_of_it_or_beside_it_may(grant, may):
     assert not may(Container(tags=(a_tag(),), templates={}), a_tag())
 
 
-def test_templates_before_the_response_are_those_of_the_tag_its_fields_and_its_triggers():
+def test_templates_of_a_first_turn_are_those_of_tag_fields_and_triggers():
     field = Variable(name="field", type=VariableSource.TEMPLATE, template="field")
     again = Variable(name="again", type=VariableSource.TEMPLATE, template="field")
     kind = Variable(name="kind", type=VariableSource.TEMPLATE, template="condition")
@@ -249,7 +249,7 @@ def source(type_, key="a.b"):
         (source(VariableSource.EVENT_DATA), {}),
     ],
 )
-def test_variable_reads_its_part(variable, found):
+def test_source_of_a_variable_sets_the_part_that_it_reads(variable, found):
     crm = a_tag(fields={"a": "{{one}}"})
     container = Container(tags=(crm,), templates={}, variables=(variable,))
     read = readable(container, crm)
@@ -318,7 +318,7 @@ def test_sealed_payload_has_each_readable_part():
     assert (stored.body, stored.remote_address) == ("text", "203.0.113.7")
 
 
-def test_sealed_payload_has_persons():
+def test_sealed_payload_has_readable_parts_with_personal_data():
     request = IncomingRequest(
         query="mail=a%40mail.example",
         headers=(("x-customer-name", "Ann"), ("cookie", "mail=a%40mail.example")),
@@ -328,7 +328,7 @@ def test_sealed_payload_has_persons():
     assert (stored.query, stored.headers) == (request.query, request.headers)
 
 
-def test_unsealed_payload_has_only_plain_headers_of_an_open_permission():
+def test_unsealed_payload_has_only_plain_headers_of_an_unlimited_permission():
     stored = kept(REQUEST, WHOLE, hashed=True)
 
     assert stored.headers == (("host", "shop.example"),)
@@ -337,10 +337,10 @@ def test_unsealed_payload_has_only_plain_headers_of_an_open_permission():
 
 
 @pytest.mark.parametrize("hashed", [True, False])
-def test_nothing_is_kept_without_a_permission(hashed):
+def test_payload_has_no_part_without_a_permission(hashed):
     assert kept(REQUEST, ReadableRequest(), hashed=hashed) == IncomingRequest(method="POST")
 
 
-def test_open_permissions_are_named():
+def test_unlimited_permissions_are_named():
     assert WHOLE.unnamed == ("cookies", "headers")
     assert ReadableRequest(cookies=("a",), query=(r"[\s\S]*",)).unnamed == ()

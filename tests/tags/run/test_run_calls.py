@@ -102,7 +102,7 @@ async def call_of(event=None, times=1, **more):
     return stage.calls.call
 
 
-async def test_event_is_accepted_counted_and_noted():
+async def test_created_event_is_accepted_counted_and_recorded():
     trace = SimpleNamespace(sends_nothing=False)
     stage = Stage(trace=trace)
     await stage.perform()
@@ -126,7 +126,7 @@ async def test_only_the_given_callbacks_run(start, complete, phases):
     assert [phase for _, phase, _ in await stage.answers()] == phases
 
 
-async def test_repeated_run_makes_the_same_calls():
+async def test_repeated_run_makes_calls_with_the_same_ids():
     assert await call_of() == await call_of()
 
 
@@ -141,11 +141,11 @@ async def test_repeated_run_makes_the_same_calls():
     ],
     ids=["second", "event", "delivery", "time", "call"],
 )
-async def test_other_events_have_other_calls(other):
+async def test_calls_of_other_events_have_other_ids(other):
     assert (await call_of(**other)).id != (await call_of()).id
 
 
-async def test_calls_of_one_run_have_the_same_root_and_those_of_its_events_keep_it():
+async def test_calls_of_one_run_and_of_its_events_have_the_same_root():
     first, second = await call_of(), await call_of(times=2)
     inner = await call_of(payload={"call": OWN})
 
@@ -164,7 +164,7 @@ async def test_process_without_a_container_ignores_the_call_and_calls_back():
     assert await stage.answers() == [(1, "complete", []), (2, "complete", [])]
 
 
-async def test_denied_call_says_why_and_calls_back():
+async def test_denied_call_logs_the_reason_and_calls_back():
     stage = Stage()
     stage.calls.why = "too many"
     await stage.perform()
@@ -175,7 +175,7 @@ async def test_denied_call_says_why_and_calls_back():
 
 
 @pytest.mark.parametrize(("more", "accepted"), [(0, 1), (1, 0)])
-async def test_oversized_event_is_ignored(more, accepted):
+async def test_created_event_over_the_size_limit_is_ignored(more, accepted):
     size = MOST_BYTES - len('{"a":""}')
     stage = Stage(field_secrets=(Secret(KEY),))
     letters = "x" * (size + more) if accepted else KEY.ljust(size + more, "x")
@@ -188,7 +188,7 @@ async def test_oversized_event_is_ignored(more, accepted):
     assert await stage.answers() == [(1, "complete", [])]
 
 
-async def test_secret_of_a_field_is_masked_in_the_event():
+async def test_secret_of_a_field_is_masked_in_the_created_event():
     stage = Stage(field_secrets=(Secret(KEY),))
     await stage.perform(UPSELL | {"key": KEY})
     await stage.perform(UPSELL | {"key": KEY})
@@ -197,7 +197,7 @@ async def test_secret_of_a_field_is_masked_in_the_event():
     assert stage.said == [MASKED_EVENT]
 
 
-async def test_event_that_cannot_be_read_is_ignored():
+async def test_created_event_that_cannot_be_read_is_ignored():
     stage = Stage()
     stage.calls.error = MalformedRequest(code="no_event", path="", message="it has no name")
     await stage.perform()
@@ -208,7 +208,7 @@ async def test_event_that_cannot_be_read_is_ignored():
     assert await stage.answers() == [(1, "complete", [])]
 
 
-async def test_event_that_cannot_be_stored_fails_the_run_which_is_repeated():
+async def test_run_whose_event_cannot_be_stored_fails_and_is_repeated():
     stage = Stage()
     stage.calls.error = LedgerUnavailable(reason="the disk is full", retry_after=1)
     await stage.perform()
@@ -220,7 +220,7 @@ async def test_event_that_cannot_be_stored_fails_the_run_which_is_repeated():
     assert (stage.results, stage.run.tasks) == ([("tag:crm", "failed")], set())
 
 
-async def test_reason_of_an_ignored_event_is_logged_unless_x_only_does_not_know_it():
+async def test_reason_of_an_ignored_created_event_is_logged():
     known = next(reason for reason in REASONS if reason not in UNKNOWN_TO_X)
     stage = Stage()
     stage.calls.ignored = tuple(
@@ -232,7 +232,7 @@ async def test_reason_of_an_ignored_event_is_logged_unless_x_only_does_not_know_
     assert stage.results == [("tag:crm", "accepted")]
 
 
-async def test_record_names_the_first_five_events_without_secrets():
+async def test_record_of_a_run_names_five_created_events_without_secrets():
     stage = Stage()
     for name in (f"for {KEY}", "x" * 100, None, 7, "five", "six"):
         await stage.perform({"event_name": name, "n": 1})
@@ -246,7 +246,7 @@ async def test_record_names_the_first_five_events_without_secrets():
     ]
 
 
-async def test_end_of_the_events_tags_is_reported_once_all_have_ended():
+async def test_on_complete_is_called_once_all_tags_have_ended():
     stage = Stage()
     stage.waits_for("mail", "bill")
     await stage.perform()
@@ -277,7 +277,7 @@ async def test_calling_tag_is_not_awaited():
 
 
 @pytest.mark.parametrize("sends_nothing", [True, False])
-async def test_preview_that_sends_nothing_does_not_wait(sends_nothing):
+async def test_preview_that_sends_nothing_does_not_wait_for_tags(sends_nothing):
     stage = Stage(trace=SimpleNamespace(sends_nothing=sends_nothing))
     stage.waits_for("mail")
     await stage.perform()
@@ -307,7 +307,7 @@ async def test_tags_are_awaited_for_half_of_the_timeout_and_at_most_five_seconds
     assert seconds - 0.5 < left <= seconds
 
 
-async def test_time_of_each_ended_tag_is_reported(monkeypatch):
+async def test_on_complete_gets_the_time_of_each_ended_tag(monkeypatch):
     stage = Stage()
     stage.waits_for("mail", "bill", "mail")
     await stage.perform()
@@ -325,7 +325,7 @@ async def test_time_of_each_ended_tag_is_reported(monkeypatch):
     assert 30_000 <= first["executionTime"] < 60_000
 
 
-async def test_time_of_a_tag_that_has_not_ended_is_zero():
+async def test_on_complete_gets_0_as_the_time_of_a_tag_that_has_not_ended():
     stage = Stage()
     stage.waits_for("mail", status="held")
     await stage.perform()
@@ -346,7 +346,7 @@ async def test_callback_of_a_created_event_runs_when_its_tags_have_ended():
     assert (before, await stage.answers()) == ([], [(8, "complete", [("mail", "success")])])
 
 
-async def test_callback_of_the_runs_own_event_is_left_to_the_run():
+async def test_callback_of_the_runs_own_event_is_not_called_here():
     stage = Stage()
     await stage.perform(complete=False)
 
@@ -355,7 +355,7 @@ async def test_callback_of_the_runs_own_event_is_left_to_the_run():
     assert stage.run.tasks == set()
 
 
-async def test_all_created_events_are_forgotten_at_the_end():
+async def test_created_events_are_forgotten_at_the_end_of_the_run():
     stage = Stage()
     await stage.perform()
     await stage.perform()

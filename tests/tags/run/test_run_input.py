@@ -1,4 +1,4 @@
-"""The input of a run: which triggers and fields count, and what the template gets."""
+"""The input of a run: its triggers and fields, and the values that the template gets."""
 
 import pytest
 
@@ -104,7 +104,7 @@ def test_templates_know_their_container():
     assert (about.container_id, about.version) == ("GTM-X", "7")
 
 
-def test_template_of_the_tag_itself_is_named():
+def test_field_error_names_the_template_of_the_tag():
     made = an_input(a_tag(), a_tag("other"))
     gone = an_input(container={"templates": {}})
 
@@ -117,7 +117,7 @@ def test_template_of_the_tag_itself_is_named():
     ("triggers", "unless", "unknown"),
     [(("bought",), ("saw",), None), (("bought", "a"), ("b",), "a"), ((), ("saw", "b"), "b")],
 )
-def test_removed_trigger_is_named(triggers, unless, unknown):
+def test_payload_with_a_removed_trigger_names_it(triggers, unless, unknown):
     pending = PendingTriggers(triggers=triggers, unless=unless)
 
     assert an_input().unknown_trigger(pending) == unknown
@@ -133,7 +133,7 @@ def test_removed_trigger_is_named(triggers, unless, unknown):
         ((), ("saw",), None),
     ],
 )
-def test_pending_triggers_decide(triggers, unless, bar):
+def test_pending_triggers_of_a_payload_are_decided(triggers, unless, bar):
     skipped = an_input().decide(PendingTriggers(triggers=triggers, unless=unless), None)
 
     assert (skipped and skipped.bar) == bar
@@ -147,7 +147,7 @@ def test_fields_are_evaluated_only_for_the_run():
     assert made.plan(None).startswith("the tag does not run: circular dependency")
 
 
-def test_tag_runs_with_its_fields_whatever_its_triggers():
+def test_tag_without_pending_triggers_runs_whatever_its_triggers():
     planned = an_input(a_tag(triggers=("saw",), fields={"a": "{{_event}}"})).plan(None)
 
     assert (planned.tag.name, planned.fields, planned.event) == ("crm", {"a": "purchase"}, EVENT)
@@ -166,11 +166,11 @@ def test_tag_runs_with_its_fields_whatever_its_triggers():
         (an_input(a_tag(consent=("ad_storage",))), "consent ad_storage"),
     ],
 )
-def test_tag_that_may_not_run_says_why(made, why):
+def test_reason_says_why_a_tag_may_not_run(made, why):
     assert made.plan(None) == f"the tag does not run: {why}"
 
 
-def test_run_reads_the_payload():
+def test_run_reads_the_event_and_request_of_its_payload():
     who = Variable(name="who", type=VariableSource.REQUEST_HEADER, key="x-shop")
     client = Variable(name="client", type=VariableSource.CLIENT_NAME)
     made = an_input(
@@ -193,7 +193,7 @@ def test_random_variable_depends_on_the_event_or_else_on_the_delivery(draw):
     assert (lots[0] == lots[1]) is (draw > 0)
 
 
-def test_call_has_the_payload_of_the_event():
+def test_template_gets_the_event_of_the_payload():
     client = ContainerClient(name="Own GA4", reads=ReadFields.GA4)
     made = an_input(
         container={"clients": (client,), "public_id": "GTM-X"},
@@ -210,7 +210,7 @@ def test_call_has_the_payload_of_the_event():
     assert (call.browser_pixels, call.extracted) == (True, None)
 
 
-def test_call_has_the_items_of_its_template():
+def test_template_gets_its_stored_items():
     storage, tag = TemplateStorage(), fired(a_tag())
     storage.change(tag.template, Keep(key="a", value=1))
 
@@ -226,7 +226,7 @@ def test_call_has_the_items_of_its_template():
         ("/data", "require('extractEvents')", None),
     ],
 )
-def test_template_extracts_its_own_event_from_a_hit(path, code, extracted):
+def test_template_can_extract_its_own_event_from_a_hit(path, code, extracted):
     made = an_input(request=IncomingRequest(path=path))
 
     assert call_of(made, template=template(code)).extracted == extracted
@@ -287,5 +287,5 @@ def test_tag_that_runs_once_per_event_has_the_same_seed_in_all_deliveries():
         ),
     ],
 )
-def test_effect_after_the_response_says_why_it_is_ignored(effect, payload, turn, line):
+def test_effect_after_the_response_is_logged_with_the_reason(effect, payload, turn, line):
     assert an_input(**payload).ignored(effect, turn=turn) == line

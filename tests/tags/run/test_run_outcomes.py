@@ -1,4 +1,4 @@
-"""Outcomes of a run: each row of the table is one case."""
+"""Outcomes of a run: one case in each row of the table."""
 
 import pytest
 
@@ -30,7 +30,7 @@ def transition(ran: RunOutcome, repeat: RepeatPolicy, tries: int = 1):
 
 @pytest.mark.parametrize("repeat", RepeatPolicy)
 @pytest.mark.parametrize("tried", [(), (TAKEN,), (SILENT,)])
-def test_success_is_delivered_whatever_the_responses(repeat, tried):
+def test_successful_run_is_delivered_whatever_the_responses(repeat, tried):
     assert (
         transition(RunOutcome(outcome=RunResult.SUCCESS, tried=tried), repeat).trigger
         is Trigger.DELIVERED
@@ -50,7 +50,7 @@ def test_success_is_delivered_whatever_the_responses(repeat, tried):
         ((REFUSED, SILENT), AGAIN, HELD),
     ],
 )
-def test_failure_is_repeated_if_the_policy_allows(tried, at_least_once, at_most_once):
+def test_failed_run_is_repeated_if_the_policy_allows_it(tried, at_least_once, at_most_once):
     ran = RunOutcome(outcome=RunResult.FAILURE, tried=tried)
 
     assert transition(ran, RepeatPolicy.AT_LEAST_ONCE).trigger is at_least_once
@@ -68,12 +68,12 @@ def test_failure_is_repeated_if_the_policy_allows(tried, at_least_once, at_most_
         (RunOutcome(outcome=RunResult.FAILURE, tried=(UNREACHED,)), AGAIN),
     ],
 )
-def test_unlikely_repetition_is_given_up_after_some_attempts(ran, last):
+def test_failure_that_rarely_passes_is_given_up_after_some_attempts(ran, last):
     assert transition(ran, RepeatPolicy.AT_LEAST_ONCE, tries=MOST_TRIES - 1).trigger is AGAIN
     assert transition(ran, RepeatPolicy.AT_LEAST_ONCE, tries=MOST_TRIES).trigger is last
 
 
-def test_retry_time_of_a_vendor_is_respected():
+def test_retry_after_of_a_vendor_is_respected():
     busy = RequestOutcome(status=429, words="", left=True, retry_after=60_000)
 
     postponed = transition(
@@ -83,7 +83,7 @@ def test_retry_time_of_a_vendor_is_respected():
     assert postponed.due_at == 61_000
 
 
-def test_attempt_records_template_and_vendor_messages():
+def test_attempt_contains_messages_of_template_and_vendor():
     ran = RunOutcome(outcome=RunResult.FAILURE, tried=(TAKEN, REFUSED))
 
     tried = attempt_of(ran, 7, pixel="tag:crm", event="purchase", at=5)
@@ -100,7 +100,7 @@ def test_attempt_records_template_and_vendor_messages():
         (RunOutcome(outcome=RunResult.SUCCESS, tried=(SILENT,)), "no answer in time"),
     ],
 )
-def test_attempt_records_a_run_without_requests(ran, answer):
+def test_attempt_of_a_run_without_requests_says_so(ran, answer):
     assert attempt_of(ran, 7, pixel="tag:crm", event="purchase", at=5).answer == answer
 
 
@@ -131,7 +131,7 @@ def test_lost_run_is_held_whatever_the_responses(repeat):
         ("TypeError: not a function", False, False),
     ],
 )
-def test_only_time_and_memory_violations_start_probation(error, limit, spent):
+def test_only_exceeded_time_and_memory_limits_start_probation(error, limit, spent):
     ran = RunOutcome(error=error)
 
     assert (ran.passed_a_limit, ran.is_spent) == (limit, spent)
@@ -155,7 +155,9 @@ def answered(status, **more):
         *((answered(status), True, False) for status in (408, 425, 429)),
     ],
 )
-def test_refusals_are_final_and_failures_may_pass(request_outcome, may_pass, is_refused):
+def test_refusals_of_a_vendor_are_final_and_failures_temporary(
+    request_outcome, may_pass, is_refused
+):
     assert (request_outcome.may_pass, request_outcome.is_refused) == (may_pass, is_refused)
 
 
@@ -197,7 +199,7 @@ def test_failed_run_has_a_reason(ran, reason):
     assert RunOutcome(**ran).reason == reason
 
 
-def test_timeout_says_how_to_raise_it():
+def test_timeout_says_how_to_raise_the_limit():
     assert timed_out(1_500) == (
         "it took longer than 1.5 s. "
         "Raise timeout in [[tag]] (for an imported tag in [container]), at most to 1 min"
@@ -252,7 +254,7 @@ def test_timeout_says_how_to_raise_it():
         ),
     ],
 )
-def test_attempt_records_the_worst_answer(ran, outcome, status, answer, ambiguous):
+def test_attempt_has_the_status_of_the_worst_response(ran, outcome, status, answer, ambiguous):
     tried = attempt_of(RunOutcome(**ran), 7, pixel="tag:crm", event="purchase", at=5)
 
     assert (tried.outcome, tried.status, tried.answer) == (outcome, status, answer)
@@ -264,7 +266,7 @@ def test_attempt_records_the_worst_answer(ran, outcome, status, answer, ambiguou
     ("times", "due"),
     [((), 2_500), ((1_000, None), 2_500), ((9_000, 3_000), 9_000), ((9_000_000,), LAST_CEILING)],
 )
-def test_retry_waits_for_the_back_off_and_for_the_vendors_time(times, due):
+def test_retry_waits_for_the_back_off_and_the_vendors_retry_after(times, due):
     tried = tuple(answered(429, retry_after=time) for time in times)
     postponed = transition(RunOutcome(tried=tried), RepeatPolicy.AT_LEAST_ONCE)
 
@@ -288,7 +290,7 @@ def test_lookup_of_a_trigger_is_repeated_for_some_time(repeat):
     assert ended.reason == f"the tag did not fire: {ran.reason}"
 
 
-def test_error_of_a_run_that_was_refused_is_no_refusal():
+def test_error_message_without_a_refusal_of_the_vendor_is_no_refusal():
     ran = RunOutcome(error="thrown", tried=(REFUSED,))
 
     assert transition(ran, RepeatPolicy.AT_MOST_ONCE).trigger is HELD

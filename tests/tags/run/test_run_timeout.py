@@ -36,7 +36,7 @@ async def times(run_timeout, limit, *, used=0.0):
 
 
 @pytest.mark.parametrize(("used", "rest"), [(0.0, 60), (20.0, 40), (90.0, 0)])
-async def test_only_the_used_time_counts(run_timeout, used, rest):
+async def test_only_time_while_the_limit_runs_counts(run_timeout, used, rest):
     before, after = await times(run_timeout, 60, used=used)
 
     assert before is None
@@ -72,7 +72,7 @@ async def failing_turn(run_timeout):
 
 
 @pytest.mark.parametrize("limited", [True, False])
-async def test_clocks_of_all_templates_stop(run_timeout, limited):
+async def test_time_limits_of_all_templates_stop_together(run_timeout, limited):
     run_timeout.runs += [TemplateRun(None, began=5), TemplateRun(None, began=9)]
     await run_timeout.clock.advance(100)
     async with asyncio.timeout(60) as limit:
@@ -83,7 +83,7 @@ async def test_clocks_of_all_templates_stop(run_timeout, limited):
     assert [run.began for run in run_timeout.runs] == [1_005, 1_009]
 
 
-async def test_wait_for_a_task_ends_on_time():
+async def test_wait_for_a_task_ends_at_the_time_limit():
     never = asyncio.create_task(asyncio.Event().wait())
 
     async with asyncio.timeout(4):
@@ -94,7 +94,7 @@ async def test_wait_for_a_task_ends_on_time():
 
 
 @pytest.mark.parametrize("seconds", [0, 0.05])
-async def test_late_wait_takes_the_response_that_arrived_meanwhile(seconds):
+async def test_late_wait_takes_the_response_that_has_arrived(seconds):
     loop, arrived = asyncio.get_running_loop(), asyncio.Event()
     task = asyncio.create_task(arrived.wait())
 

@@ -17,7 +17,7 @@ def keep(key, size):
     return Keep(key=key, value="x" * (size - 2))
 
 
-def test_value_beyond_the_capacity_is_refused_and_the_others_stay():
+def test_item_beyond_the_capacity_is_refused_and_the_others_stay():
     storage = TemplateStorage(most=100)
 
     taken = [storage.change(TEMPLATE, keep(key, size)) for key, size in (("a", 60), ("b", 40))]
@@ -31,14 +31,14 @@ def test_last_byte_of_the_capacity_can_be_used():
     assert not TemplateStorage(most=100).change(TEMPLATE, keep("a", 100))
 
 
-def test_replaced_value_does_not_count():
+def test_replaced_item_does_not_count():
     storage = TemplateStorage(most=100)
     storage.change(TEMPLATE, keep("a", 60))
 
     assert storage.change(TEMPLATE, keep("a", 90))
 
 
-def test_deleted_value_frees_its_space():
+def test_deleted_item_frees_its_space():
     storage = TemplateStorage(most=100)
     storage.change(TEMPLATE, keep("a", 60))
 

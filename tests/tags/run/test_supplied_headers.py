@@ -34,7 +34,7 @@ HEADERS = (("x-gtm-identifier", Secret("own")), ("x-gtm-api-key", Secret("k-3"))
 @pytest.mark.parametrize(
     ("sent", "fired"), [((), ["tag:crm"]), ((("x-gtm-identifier", "theirs"),), [])]
 )
-async def test_trigger_reads_the_configured_headers(sent, fired):
+async def test_trigger_can_read_the_configured_headers(sent, fired):
     container = Container(
         tags=(
             ContainerTag(
@@ -77,7 +77,7 @@ async def test_trigger_reads_the_configured_headers(sent, fired):
     )
 
 
-async def test_client_reads_the_configured_headers():
+async def test_client_template_can_read_the_configured_headers():
     stage = ClientStage(
         """
         const read = require('getRequestHeader');

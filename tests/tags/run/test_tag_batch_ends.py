@@ -1,4 +1,4 @@
-"""Batches of a tag that do not end well, without an engine, and the tag's worker."""
+"""Batches of a tag that fail or are interrupted, without an engine, and the tag's worker."""
 
 import asyncio
 from types import SimpleNamespace
@@ -17,7 +17,7 @@ from twite.tags.run.outcome import MOST_LOOK_UPS
 from twite.tags.run.payload import read
 
 
-async def test_delivery_stays_claimed_if_the_store_is_unavailable():
+async def test_delivery_stays_leased_if_the_store_is_unavailable():
     stage = SenderStage()
     stage.store.before = unavailable
     await stage.take()
@@ -26,7 +26,7 @@ async def test_delivery_stays_claimed_if_the_store_is_unavailable():
 
 
 @pytest.mark.parametrize("sends", [True, False])
-async def test_bug_counts_as_a_crash_of_its_delivery(sends):
+async def test_internal_error_counts_as_a_crash_of_its_delivery(sends):
     turns = [waits(), ZeroDivisionError()] if sends else [ZeroDivisionError()]
     stage = SenderStage(turns={"main": turns})
     await stage.take()
@@ -39,7 +39,7 @@ async def test_bug_counts_as_a_crash_of_its_delivery(sends):
     assert stage.troubles == [("tag", "ZeroDivisionError")]
 
 
-async def test_bug_beside_an_unavailable_store_is_reported_once():
+async def test_internal_error_while_the_store_is_unavailable_is_reported_once():
     stage = SenderStage(turns={"main": [ZeroDivisionError()]})
     stage.store.before = unavailable
     await stage.take()
@@ -55,7 +55,7 @@ async def cut_off(stage, *ids):
         await taking
 
 
-async def test_cut_off_run_is_returned_unless_a_request_may_have_been_sent():
+async def test_interrupted_run_is_queued_again_if_it_sent_no_request():
     async def hangs():
         await asyncio.Event().wait()
 
@@ -72,7 +72,7 @@ async def test_cut_off_run_is_returned_unless_a_request_may_have_been_sent():
     assert len(asyncio.all_tasks()) == 1
 
 
-async def test_cut_off_run_waits_at_most_a_second_for_the_store(monkeypatch):
+async def test_interrupted_run_waits_at_most_a_second_for_the_store(monkeypatch):
     limits, timeout = [], asyncio.timeout
 
     async def hangs():

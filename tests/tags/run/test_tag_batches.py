@@ -35,7 +35,7 @@ async def test_each_delivery_of_a_batch_is_run_and_recorded():
     assert stage.troubles == []
 
 
-async def test_seed_of_a_delivery_is_the_same_in_each_run():
+async def test_delivery_has_the_same_seed_in_each_run():
     stage = SenderStage()
     for id_ in (7, 7, 8):
         await stage.take(id_)
@@ -45,14 +45,14 @@ async def test_seed_of_a_delivery_is_the_same_in_each_run():
     assert all(1 < seed < 1 << 48 for seed in seeds)
 
 
-async def test_seed_of_the_first_turn_is_used_again():
+async def test_seed_of_the_first_turn_is_used_by_the_delivery():
     stage = SenderStage(payload={"seed": 99})
     await stage.take()
 
     assert [call.seed for _, call in stage.started] == [99]
 
 
-async def test_time_of_a_run_is_observed():
+async def test_duration_of_a_run_is_recorded():
     stage = SenderStage()
 
     async def slowly():
@@ -80,7 +80,7 @@ async def test_more_runs_are_claimed_while_they_stay_within_their_limits():
     assert stage.sender.most == 1
 
 
-async def test_at_most_as_many_runs_as_configured_are_in_progress():
+async def test_number_of_runs_in_progress_is_limited():
     stage, go, running = SenderStage(in_flight=2), asyncio.Event(), []
 
     async def held():
@@ -98,7 +98,7 @@ async def test_at_most_as_many_runs_as_configured_are_in_progress():
     assert (before, len(stage.ends)) == (2, 3)
 
 
-async def test_stopping_sender_returns_deliveries_untried():
+async def test_sender_that_stops_queues_its_deliveries_again():
     stage = SenderStage()
     stage.sender.stopping = True
     await stage.take()
@@ -149,7 +149,7 @@ async def test_sender_starts_with_one_run_at_a_time():
     assert (breaker.probes, breaker.wait()) == (True, 0)
 
 
-async def test_lost_engine_holds_the_delivery():
+async def test_delivery_whose_engine_crashed_is_held():
     stage = SenderStage(turns={"main": [LOST]})
     await stage.take()
 
@@ -186,7 +186,7 @@ async def test_failed_request_slows_the_tag_down():
         ([], [FAILED]),
     ],
 )
-async def test_answer_ends_the_back_off(answers, turns):
+async def test_response_of_the_vendor_ends_the_back_off(answers, turns):
     stage = SenderStage(*answers, turns={"main": turns})
     stage.breaker.record_failure(randomness=0.5)
     await stage.take()
@@ -217,7 +217,7 @@ async def test_tag_that_may_not_run_is_held_without_an_attempt():
 
 
 @pytest.mark.parametrize("body", [b"not json", b"\xff", b'{"at": "x"}'])
-async def test_unreadable_payload_is_held(body):
+async def test_delivery_with_an_unreadable_payload_is_held(body):
     stage = SenderStage()
     await stage.take(body=body)
 
@@ -227,7 +227,7 @@ async def test_unreadable_payload_is_held(body):
     assert stage.trials.begin("tag crm") == 0
 
 
-async def test_sealed_payload_without_its_key_is_held():
+async def test_delivery_with_a_sealed_payload_is_held_without_its_key():
     stage = SenderStage(seal=Seal())
     stage.seal.error = NotOpened("tag:crm", key_id="k-1")
     await stage.take()
@@ -235,7 +235,7 @@ async def test_sealed_payload_without_its_key_is_held():
     assert stage.ends == [(7, "held", str(stage.seal.error))]
 
 
-async def test_sealed_payload_is_opened():
+async def test_sealed_payload_is_opened_for_the_run():
     stage = SenderStage(seal=Seal())
     await stage.take()
 
@@ -245,7 +245,7 @@ async def test_sealed_payload_is_opened():
 @pytest.mark.parametrize(
     ("attempts", "how"), [(MOST_TRIES - 2, "postponed"), (MOST_TRIES - 1, "given_up")]
 )
-async def test_template_that_keeps_failing_is_given_up(attempts, how):
+async def test_delivery_whose_template_keeps_failing_is_dead(attempts, how):
     stage = SenderStage(turns={"main": [FAILED]})
     await stage.take(attempts=attempts)
 
@@ -264,7 +264,7 @@ async def test_ambiguous_run_of_a_cautious_tag_is_held():
     assert [each.ambiguous for each in stage.attempted] == [True]
 
 
-async def test_unsent_deliveries_are_given_back_with_a_wait():
+async def test_deliveries_that_were_not_sent_are_queued_again_with_a_wait():
     stage = SenderStage()
     await stage.sender.give_back(stage.batch(7), [7], wait=500)
     await stage.sender.give_back(stage.batch(8), [8])

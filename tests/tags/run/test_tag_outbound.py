@@ -1,4 +1,4 @@
-"""Requests of a tag run, without an engine: what is sent, and what is kept of the answers."""
+"""Requests of a tag run, without an engine: what is sent, and what is recorded of the responses."""
 
 import asyncio
 from types import SimpleNamespace
@@ -106,7 +106,7 @@ def answered(status, headers=None, body=b"person"):
 
 
 @pytest.mark.parametrize(("asked", "limit"), [(0, 1), (1_000, 1_000), (9_000, 5_000)])
-async def test_timeout_is_within_that_of_the_tag(asked, limit):
+async def test_timeout_of_a_request_is_within_that_of_the_tag(asked, limit):
     stage = Stage(allow_hosts=frozenset({"a.internal"}))
     await stage.request(timeout=asked, body="ü", headers={"a": "b"})
 
@@ -115,7 +115,7 @@ async def test_timeout_is_within_that_of_the_tag(asked, limit):
     assert (sent.method, sent.allow_hosts) == ("POST", {"a.internal"})
 
 
-async def test_request_to_x_is_not_sent_to_the_web():
+async def test_request_to_x_is_delivered_by_the_gateway():
     stage = Stage()
     stage.to_x.answer = Response(status=202, headers={}, body=b"queued")
     answer = await stage.request()
@@ -134,7 +134,7 @@ async def test_request_is_redirected_to_a_local_server(host):
     assert hasattr(stage.to_x, "taken") == (host == "*")
 
 
-async def test_request_that_is_denied_a_token_is_no_attempt():
+async def test_request_that_gets_no_token_is_not_an_attempt():
     stage = Stage()
     stage.google.denies = True
     answer = await stage.request(authorization=("scope",))
@@ -149,7 +149,7 @@ async def test_request_that_is_denied_a_token_is_no_attempt():
     ("named", "kept"),
     [("2", 2_000), ("12345678", 12_345_678_000), ("123456789", None), ("soon", None), ("", None)],
 )
-async def test_answer_is_kept_masked_and_cut_with_its_time_to_retry(named, kept):
+async def test_response_is_recorded_masked_and_truncated_with_its_retry_after(named, kept):
     stage = Stage(Response(status=429, headers={"retry-after": named}, body=b"x" * 1_501))
     await stage.request()
 
@@ -159,7 +159,7 @@ async def test_answer_is_kept_masked_and_cut_with_its_time_to_retry(named, kept)
 
 
 @pytest.mark.parametrize("left", [True, False])
-async def test_missing_answer_is_kept_with_its_reason(left):
+async def test_missing_response_is_recorded_with_its_reason(left):
     stage = Stage(NoResponse(reason="cut", left=left))
     answer = await stage.request()
 
@@ -179,7 +179,7 @@ async def test_request_in_progress_may_have_been_sent():
     assert (tried.status, tried.words, tried.left) == (None, "no answer in time", True)
 
 
-async def test_lookup_in_progress_has_sent_nothing():
+async def test_lookup_in_progress_is_not_ambiguous():
     stage = Stage()
     stage.web.hangs = True
     with stage.outbound.looking_up():
@@ -205,7 +205,7 @@ async def test_at_most_six_requests_are_in_progress():
     await asyncio.gather(*asking, return_exceptions=True)
 
 
-def test_requests_and_calls_of_all_turns_are_counted():
+def test_requests_and_google_calls_of_all_turns_are_counted():
     outbound = Stage().outbound
     call = Service(id=1, name="n", arguments=[])
     turns = [Turn(run=1, effects=effects) for effects in ((a_request(),) * 60, (call,) * 40)]
@@ -219,7 +219,7 @@ def test_requests_and_calls_of_all_turns_are_counted():
     ("asked", "of_tag", "limit"),
     [(1, 5_000, 1), (None, 5_000, 5_000), (None, 60_000, 15_000), (9_000, 60_000, 9_000)],
 )
-async def test_call_of_google_has_a_timeout_within_that_of_the_tag(asked, of_tag, limit):
+async def test_timeout_of_a_google_call_is_within_that_of_the_tag(asked, of_tag, limit):
     stage = Stage(timeout=of_tag)
     await stage.call("getGoogleScript", "GTM", {"timeout": asked})
 
@@ -229,7 +229,7 @@ async def test_call_of_google_has_a_timeout_within_that_of_the_tag(asked, of_tag
     assert (options["scopes"], options["own"]) == (None, True)
 
 
-async def test_rows_have_the_token_of_their_service_and_the_ids_of_the_run():
+async def test_bigquery_rows_have_the_ids_of_the_run():
     stage = Stage()
     table = {"projectId": "p", "datasetId": "d", "tableId": "t"}
     for _ in range(2):
@@ -242,7 +242,7 @@ async def test_rows_have_the_token_of_their_service_and_the_ids_of_the_run():
 
 
 @pytest.mark.parametrize(("status", "words"), [(200, "masked "), (400, "masked person")])
-async def test_documents_are_not_kept_but_errors_are(status, words):
+async def test_firestore_documents_are_not_recorded_but_errors_are(status, words):
     stage = Stage(answered(status))
     await stage.call("Firestore.read", "users/1", {"projectId": "p"})
 
@@ -250,7 +250,7 @@ async def test_documents_are_not_kept_but_errors_are(status, words):
     assert (tried.status, tried.words, tried.passing) == (status, words, False)
 
 
-async def test_answer_about_rows_is_kept():
+async def test_response_to_bigquery_rows_is_recorded():
     stage = Stage(answered(200))
     table = {"projectId": "p", "datasetId": "d", "tableId": "t"}
     await stage.call("BigQuery.insert", table, [{"a": 1}])
@@ -258,14 +258,14 @@ async def test_answer_about_rows_is_kept():
     assert [tried.words for tried in stage.outbound.tried] == ["masked person"]
 
 
-async def test_conflict_of_a_firestore_write_may_pass():
+async def test_conflict_of_a_firestore_write_is_temporary():
     stage = Stage(answered(409))
     await stage.call("Firestore.write", "users/1", {"a": 1}, {"projectId": "p"})
 
     assert [tried.passing for tried in stage.outbound.tried] == [True]
 
 
-async def test_lookup_is_not_counted_as_sent_but_a_later_request_is():
+async def test_lookup_does_not_make_a_run_ambiguous_but_a_later_request_does():
     stage = Stage()
     with stage.outbound.looking_up():
         await stage.request()
@@ -275,7 +275,7 @@ async def test_lookup_is_not_counted_as_sent_but_a_later_request_is():
     assert (before, stage.outbound.left) == (False, True)
 
 
-def test_answer_has_all_its_cookies_and_its_text():
+def test_template_gets_all_cookies_and_the_text_of_a_response():
     response = Response(status=200, headers={"a": "b"}, body=b"\xff", cookies=("c=1", "d=2"))
     answer = answer_of(7, response)
 
@@ -284,13 +284,13 @@ def test_answer_has_all_its_cookies_and_its_text():
     assert answer_of(7, Response(status=200, headers={}, body=b"")).headers == {}
 
 
-def test_late_answer_times_out():
+def test_late_response_times_out():
     late = answer_of(7, NoResponse(reason="no answer in time", left=True))
 
     assert (late.id, late.reason) == (7, "timed_out")
 
 
-def test_template_run_is_over_when_it_waits_for_nothing():
+def test_run_of_a_template_ends_when_it_waits_for_nothing():
     run = TemplateRun("template", began=5)
     over = [run.is_over]
     run.wake_at = 9
@@ -310,7 +310,7 @@ def test_template_run_is_over_when_it_waits_for_nothing():
         ("p1", None, None),
     ],
 )
-def test_run_is_traced_while_it_is_previewed(preview, previews, trace):
+def test_run_is_traced_in_a_preview(preview, previews, trace):
     run_context = msgspec.structs.replace(Stage().outbound.run_context, previews=previews)
 
     assert run_context.trace(preview) == trace

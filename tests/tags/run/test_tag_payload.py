@@ -1,4 +1,4 @@
-"""Payloads of tags: what is stored, in which form, and how it is read again."""
+"""Payloads of tags: which data is stored, in which form, and how it is read again."""
 
 import msgspec
 import pytest
@@ -41,12 +41,12 @@ def a_payload(**more):
     )
 
 
-def test_payload_is_read_as_it_was_written():
+def test_stored_payload_is_read_unchanged():
     assert read(written(a_payload(), name=NAME), name=NAME) == a_payload()
     assert repr(a_payload()) == "TagPayload(***)"
 
 
-def test_sealed_payload_shows_only_its_person_and_is_read_with_its_key():
+def test_sealed_payload_shows_only_hashes_of_the_person():
     body = written(a_payload(), name=NAME, seal=NamedSeal())
     outside = msgspec.json.decode(body, type=TagPayload)
 
@@ -74,7 +74,7 @@ def test_sealed_payload_shows_only_its_person_and_is_read_with_its_key():
         ({"a\udfff": 1}, {"a\ufffd": 1}),
     ],
 )
-def test_values_that_json_cannot_hold_are_converted(value, stored, seal):
+def test_values_that_json_cannot_represent_are_converted(value, stored, seal):
     # Ellipsis makes the usual encoder fail.
     body = written(a_payload(event={"a": value, "b": ...}), name=NAME, seal=seal)
 
@@ -89,11 +89,11 @@ def test_values_that_json_cannot_hold_are_converted(value, stored, seal):
         (-(1 << 53), b":-9007199254740992.0,"),
     ],
 )
-def test_number_that_javascript_cannot_hold_exactly_is_stored_as_a_float(value, text):
+def test_integer_beyond_javascripts_precision_is_stored_as_a_float(value, text):
     assert text in written(a_payload(event={"a": value, "b": ...}), name=NAME)
 
 
-def test_event_that_is_no_object_is_stored_as_an_empty_one():
+def test_event_that_is_not_an_object_is_stored_as_an_empty_one():
     body = written(a_payload(event=...), name=NAME)
 
     assert read(body, name=NAME).event == {}
@@ -108,11 +108,11 @@ def test_event_that_is_no_object_is_stored_as_an_empty_one():
         (Identifiers(phone="p"), 1),
     ],
 )
-def test_persons_with_an_identifier_are_kept(person, kept):
+def test_hashes_of_identifiers_are_stored_with_the_payload(person, kept):
     assert persons_in(a_payload(identifiers=payload_persons([person, person]))) == (person,) * kept
 
 
-def test_mark_of_a_cookie_depends_on_its_name_and_value():
+def test_hash_of_a_cookie_depends_on_its_name_and_value():
     marks = {
         cookie_mark(SetCookie(name=name, value=value)) for name in "ab" for value in ("", "\ud800")
     }
@@ -122,7 +122,7 @@ def test_mark_of_a_cookie_depends_on_its_name_and_value():
     assert cookie_mark(SetCookie(name="a", value="", path="/")) in marks
 
 
-def test_decision_removes_the_pending_triggers_only():
+def test_decision_removes_only_the_pending_triggers():
     body = decided(written(a_payload(), name=NAME))
 
     assert read(body, name=NAME) == a_payload(pending=None)

@@ -39,11 +39,11 @@ def of(
     return kept(request, readable(container, tag), hashed=hashed)
 
 
-def test_only_permitted_cookies_are_stored():
+def test_only_permitted_cookies_are_stored_in_a_payload():
     assert of() == IncomingRequest(method="POST", headers=(("cookie", "_fbp=fb.1.2.3"),))
 
 
-def test_data_read_by_variables_is_stored_without_persons():
+def test_data_read_by_variables_is_stored_without_personal_data():
     page = Variable(name="page", type=VariableSource.REQUEST_HEADER, key="Referer")
     query = Variable(name="query", type=VariableSource.QUERY_STRING)
 
@@ -54,19 +54,19 @@ def test_data_read_by_variables_is_stored_without_persons():
 
 
 @pytest.mark.parametrize(("key", "kept_query"), [("ref", "ref=x"), ("mail", ""), ("ri", "")])
-def test_query_parameter_read_by_a_variable_is_stored_alone(key, kept_query):
+def test_only_the_query_parameter_that_a_variable_reads_is_stored(key, kept_query):
     asked = Variable(name="asked", type=VariableSource.QUERY_PARAMETER, key=key)
 
     assert of(asked, note="{{asked}}").query == kept_query
 
 
-def test_secret_parameter_is_never_stored():
+def test_secret_query_parameter_is_never_stored():
     asked = Variable(name="asked", type=VariableSource.QUERY_PARAMETER, key="api_secret")
 
     assert of(asked, note="{{asked}}", hashed=False).query == ""
 
 
-def test_key_is_never_stored():
+def test_source_key_is_never_stored_in_a_payload():
     any_header = Variable(name="any", type=VariableSource.REQUEST_HEADER, key="{{which}}")
 
     found = of(any_header, note="{{any}}")
@@ -96,7 +96,7 @@ def test_unsealed_payload_stores_only_named_cookies_and_headers(permission, para
     assert {"referer", "cookie"} & set(dict(sealed.headers))
 
 
-def test_named_grant_limits_an_open_grant():
+def test_permission_for_named_headers_limits_an_unlimited_one():
     both = msgspec.structs.replace(
         TEMPLATE, grants=(*TEMPLATE.grants, *granting("get_cookies", cookieAccess="any").grants)
     )
@@ -104,7 +104,7 @@ def test_named_grant_limits_an_open_grant():
     assert dict(of(template=both).headers) == {"cookie": "_fbp=fb.1.2.3"}
 
 
-def test_unsealed_payload_stores_no_part_that_may_contain_a_person():
+def test_unsealed_payload_stores_no_part_that_may_contain_personal_data():
     all_of_it = granting("read_request", requestAccess="any")
     asked = msgspec.structs.replace(
         REQUEST,
@@ -128,7 +128,7 @@ def test_unsealed_payload_stores_no_part_that_may_contain_a_person():
         ("cookie", "who=a%40mail.example; customer_name=Ann; ref=x", "ref=x"),
     ],
 )
-def test_named_header_is_stored_without_persons(header, value, waits):
+def test_named_header_is_stored_without_personal_data(header, value, waits):
     named = granting("read_request", headersAllowed=True, headerAccess="any")
     cookies = granting(
         "get_cookies",

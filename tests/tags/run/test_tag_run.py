@@ -32,7 +32,7 @@ async def test_response_resumes_the_template():
     assert [request.url for request in stage.web.asked] == ["https://a.example/"]
 
 
-async def test_request_without_a_response_is_reported_and_counts_as_sent():
+async def test_request_without_a_response_is_reported_and_ambiguous():
     stage = Stage(NoResponse(reason="no answer in time", left=True))
 
     ran = await stage.run(SEND + "send('https://a.example/').catch(data.gtmOnFailure);")
@@ -50,7 +50,7 @@ async def test_gateway_without_its_lease_sends_no_tag_request():
     assert [request.words for request in ran.tried] == [LEASE_IS_OVER]
 
 
-async def test_too_many_requests_end_the_run():
+async def test_run_with_too_many_requests_ends():
     stage = Stage()
 
     ran = await stage.run(SEND + "for (let i = 0; i < 300; i++) send('https://a.example/');")
@@ -78,7 +78,7 @@ async def test_tag_does_not_run_if_its_required_setup_tag_failed(needed, succeed
         ("", "the setup tag 'setup' did not succeed"),
     ],
 )
-async def test_failed_setup_tag_explains_why_the_tag_does_not_run(setup, why):
+async def test_failed_setup_tag_is_the_reason_why_the_tag_does_not_run(setup, why):
     stage = Stage()
 
     ran = await stage.run("require('logToConsole')('ran'); data.gtmOnSuccess();", setup=setup)
@@ -97,7 +97,7 @@ async def test_failed_setup_tag_explains_why_the_tag_does_not_run(setup, why):
         ("data.gtmFailed();", False, True),
     ],
 )
-async def test_required_teardown_tag_runs_only_after_success(code, needed, runs):
+async def test_cleanup_tag_that_requires_success_runs_only_after_it(code, needed, runs):
     stage = Stage()
 
     await stage.run(code, teardown="require('logToConsole')('after');", needed=needed)
@@ -118,7 +118,7 @@ async def test_random_variable_has_the_same_value_at_each_attempt():
     assert len({first, other, waited}) == 3
 
 
-async def test_hanging_run_is_ended_and_marked():
+async def test_run_that_hangs_is_ended_and_starts_probation():
     ran = await Stage().run("while (true) {}")
 
     assert ran.is_spent
@@ -138,7 +138,7 @@ class BusyEngines(LocalEngines):
         return BusyProcess(QuickJsEngine, limits)
 
 
-async def test_cookies_of_a_response_reach_the_template_as_a_list():
+async def test_template_gets_the_cookies_of_a_response_as_a_list():
     cookies = ("a=1; Path=/", "b=2, 3")
     stage = Stage(Response(status=200, headers={"x-a": "1, 2"}, cookies=cookies, body=b"\xff\x00"))
 
@@ -153,7 +153,7 @@ async def test_cookies_of_a_response_reach_the_template_as_a_list():
     assert ran.succeeded
 
 
-async def test_time_of_other_runs_does_not_count():
+async def test_time_of_other_runs_does_not_count_towards_the_timeout():
     stage = Stage(Response(status=200, headers={}, body=b""))
 
     ran = await stage.run(
@@ -190,7 +190,7 @@ async def test_promises_do_not_time_out_during_other_runs():
     assert ran.succeeded
 
 
-async def test_request_timeout_ends_the_run_without_probation():
+async def test_timeout_of_a_request_ends_the_run_without_probation():
     stage = Stage()
     stage.web.ask = lambda _: asyncio.sleep(60)
 
@@ -229,7 +229,7 @@ async def test_effect_without_permission_is_denied_whatever_the_engine_says():
     assert stage.web.asked == []
 
 
-async def test_item_beyond_the_storage_capacity_is_dropped_and_reported():
+async def test_stored_item_beyond_the_capacity_is_dropped_and_reported():
     stage = Stage()
     code = "const kept = require('templateDataStorage');\n" + "".join(
         f"kept.setItemCopy('{name}', 'x'.repeat({size}));\n"
@@ -242,7 +242,7 @@ async def test_item_beyond_the_storage_capacity_is_dropped_and_reported():
     assert [notice.text for notice in stage.seen.notices] == [STORAGE_FULL]
 
 
-async def test_log_lines_contain_no_secret_or_person_and_are_limited():
+async def test_log_lines_are_limited_and_contain_no_secret_or_personal_data():
     stage = Stage()
     code = (
         "const log = require('logToConsole');\n"
@@ -277,7 +277,7 @@ async def test_messages_of_twite_are_reported_unmasked():
 
 
 @pytest.mark.parametrize("api", ["setCookie('a', 'b')", "setResponseHeader('a', 'b')"])
-async def test_response_effects_after_the_first_step_are_ignored_with_a_reason(api):
+async def test_effects_on_the_response_after_the_first_turn_are_ignored(api):
     stage = Stage(Response(status=200, headers={}, body=b""))
     name, _, arguments = api.partition("(")
     code = (
@@ -294,7 +294,7 @@ async def test_response_effects_after_the_first_step_are_ignored_with_a_reason(a
     )
 
 
-def test_messages_of_twite_contain_no_secret_or_person():
+def test_messages_of_twite_contain_no_secret_or_personal_data():
     mask = LineMask([SECRET], {"user_data": {"address": {"first_name": "Annabel"}}})
 
     line = mask.own(f"SetCookie: {SECRET} of Annabel\n", most=300)
@@ -313,7 +313,7 @@ def test_long_secret_is_masked_and_long_text_truncated():
     assert len(line) < 70_000
 
 
-def test_line_is_hidden_if_too_many_values_must_be_masked():
+def test_log_line_is_hidden_if_too_many_values_must_be_masked():
     mask = LineMask([], {"user_data": [f"person {n}" for n in range(6_000)]})
 
     assert mask.over("a line", most=300) == "…"
@@ -331,13 +331,13 @@ data.gtmOnSuccess();
     ("sent", "read"),
     [((), "own k"), ((("x-gtm-identifier", "theirs"),), "theirs None")],
 )
-async def test_configured_headers_apply_to_requests_without_any_of_them(sent, read):
+async def test_configured_headers_apply_if_the_request_has_none_of_them(sent, read):
     request = completed(IncomingRequest(headers=sent), STAPE_HEADERS)
 
     assert " ".join(str(dict(request.headers).get(name)) for name, _ in STAPE_HEADERS) == read
 
 
-async def test_template_reads_the_configured_headers():
+async def test_template_can_read_the_configured_headers():
     stage = Stage()
 
     await stage.run(READ, headers=STAPE_HEADERS)
@@ -366,7 +366,7 @@ async def test_redirected_request_goes_to_the_local_server_of_its_host(url, aske
     assert request.headers["X-Forwarded-Host"] == urlsplit(url).hostname
 
 
-async def test_request_without_a_local_server_is_unchanged():
+async def test_request_to_another_host_is_not_redirected():
     stage = Stage()
     only = {"graph.facebook.com": "http://127.0.0.1:9000"}
 

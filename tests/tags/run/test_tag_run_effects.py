@@ -1,4 +1,6 @@
-"""The effects of a tag run, without an engine: lines, items, messages, calls and previews."""
+"""The effects of a tag run, without an engine: log lines, stored items, messages, calls and
+previews.
+"""
 
 import pytest
 from scripted_run import Clock, Preview, Stage, a_line, a_request, answers_of, turn, waiting
@@ -20,7 +22,7 @@ from twite.tags.template.sandbox import RunResult
 from twite.tags.template.template import TemplateUnusable
 
 
-async def test_lines_are_masked_and_name_their_author():
+async def test_log_lines_are_masked_and_name_their_template():
     stage = Stage(main=[turn(a_line("for a@mail.example"), LogEffect(text="x", own=True))])
     seen = []
     stage.see = seen.append
@@ -33,7 +35,7 @@ async def test_lines_are_masked_and_name_their_author():
     ]
 
 
-async def test_items_are_stored_for_the_next_run():
+async def test_stored_items_are_available_to_the_next_run():
     stage = Stage(main=[turn(Keep(key="a", value=1)), turn(Forget()), turn()])
     for _ in range(3):
         await stage.ran()
@@ -42,7 +44,7 @@ async def test_items_are_stored_for_the_next_run():
     assert stage.said == []
 
 
-async def test_full_storage_is_reported():
+async def test_full_storage_of_a_template_is_reported():
     stage = Stage(main=[turn(Keep(key="a", value="x" * (2 << 20)))])
     await stage.ran()
 
@@ -103,7 +105,7 @@ async def test_end_of_a_successful_event_is_reported_as_success():
     assert answer.value["tags"][0]["status"] == "success"
 
 
-async def test_created_event_calls_back_the_start_first():
+async def test_created_event_calls_on_start_first():
     created = RunContainer(id=2, event={}, on_start=True, on_complete=True)
     stage = Stage(main=[waiting(created, AfterEvent(id=6, event=2))])
     await stage.ran()
@@ -122,7 +124,7 @@ async def test_only_tags_may_run_the_container():
     assert stage.said == ["runContainer was ignored: only tags and clients may call it"]
 
 
-async def test_effect_after_the_response_is_ignored_with_one_line():
+async def test_effects_after_the_response_are_ignored_with_one_log_line():
     cookie = SetCookie(name="a", value="b")
     stage = Stage(main=[turn(cookie, cookie)])
     stage.policy = stage.allow_all
@@ -141,7 +143,7 @@ def insert():
     [{"seed": 8}, {"at": NOW + 1}, {"event": {"event_name": "y"}}],
     ids=["id", "at", "event"],
 )
-async def test_rows_have_the_same_ids_in_each_run_of_a_delivery_only(other):
+async def test_bigquery_rows_have_the_same_ids_in_each_run_of_a_delivery_only(other):
     bodies = []
     for more in ({}, {}, other):
         stage = Stage(main=[waiting(insert())])
@@ -151,7 +153,7 @@ async def test_rows_have_the_same_ids_in_each_run_of_a_delivery_only(other):
     assert bodies[0] == bodies[1] != bodies[2]
 
 
-async def test_denied_token_is_reported():
+async def test_denied_google_token_is_reported():
     stage = Stage(main=[waiting(a_request())])
     stage.google.denies = True
     await stage.ran()
@@ -159,7 +161,7 @@ async def test_denied_token_is_reported():
     assert stage.said == ["getGoogleAuth: no token"]
 
 
-async def test_run_is_recorded_for_previews():
+async def test_run_is_recorded_in_a_preview():
     preview = Preview()
     stage = Stage(NoResponse(reason="cut", left=True), main=[waiting(a_request())])
     await stage.ran(run={"preview": preview})
@@ -180,7 +182,7 @@ async def test_run_is_recorded_for_previews():
         (TemplateUnusable("", 1, "no"), "the template cannot be run: line 1: no"),
     ],
 )
-async def test_failed_run_is_recorded_for_previews_with_its_reason(made, end):
+async def test_failed_run_is_recorded_in_a_preview_with_its_reason(made, end):
     preview = Preview()
     await Stage(main=[made]).ran(run={"preview": preview})
 

@@ -60,7 +60,7 @@ async def test_matching_trigger_is_stored_before_its_tag_runs():
     assert stage.order == ["segment", "main"]
 
 
-async def test_matching_trigger_needs_no_store():
+async def test_run_without_pending_triggers_needs_no_store():
     stage = PendingStage(segment=[turn(returned="gold")])
     ran = await stage.decided(on_fired=None)
 
@@ -74,7 +74,7 @@ async def test_matching_trigger_needs_no_store():
         (("always",), ("always",), "the exception 'always' matches"),
     ],
 )
-async def test_unmatched_trigger_does_not_run_its_tag(triggers, unless, why):
+async def test_tag_whose_pending_trigger_does_not_match_does_not_run(triggers, unless, why):
     stage = PendingStage(segment=[waiting(a_request()), turn(returned="silver")])
     ran = await stage.decided(triggers=triggers, unless=unless)
 
@@ -92,7 +92,7 @@ async def test_tag_that_may_no_longer_run_is_held():
     assert stage.order == []
 
 
-async def test_removed_trigger_holds_its_tag():
+async def test_tag_with_a_removed_trigger_is_held():
     ran = await PendingStage().decided(triggers=("platinum",))
 
     assert ran.barred == "the container no longer has its trigger 'platinum'"
@@ -122,7 +122,7 @@ async def test_failed_lookup_leaves_the_decision_to_the_next_attempt(last_try, a
     assert ran.left is False
 
 
-async def test_run_that_times_out_before_its_decision_is_undecided():
+async def test_run_that_times_out_before_its_decision_stays_undecided():
     stage = PendingStage(segment=[waiting(wake_at=NOW + 60_000)])
     ran = await stage.ran(
         payload={"pending": PendingTriggers(triggers=("gold",))},
@@ -169,7 +169,7 @@ async def test_tag_runs_after_its_setup_tag_unless_it_needs_one_that_failed(setu
         (turn(error="Error: no"), False),
     ],
 )
-async def test_cleanup_tag_runs_after_its_tag_unless_it_needs_its_success(main, succeeds, needed):
+async def test_cleanup_tag_runs_after_its_tag_unless_it_requires_success(main, succeeds, needed):
     stage = Stage(main=[main], teardown=[turn(outcome=FAILED)])
     ran = await stage.ran(container=stage.container(teardown=needed))
 
@@ -214,7 +214,7 @@ async def test_setup_tag_runs_again_for_another_event():
         EngineLost("it ended", took=0.0),
     ],
 )
-async def test_setup_tag_that_did_not_succeed_or_listens_runs_again(setup):
+async def test_setup_tag_that_failed_or_listens_runs_again(setup):
     stage, ran = await run_twice(setup)
 
     assert stage.order.count("setup") == 2
@@ -242,14 +242,14 @@ async def test_wait_for_a_setup_tag_of_another_delivery_does_not_count(monkeypat
     assert (await second).succeeded
 
 
-async def test_response_header_of_the_first_turn_is_not_reported_again():
+async def test_response_header_set_in_the_first_turn_is_not_reported_again():
     stage = Stage(main=[waiting(Header(name="a", value="b"), a_request()), turn()])
     await stage.ran(payload={"seed": 9})
 
     assert stage.said == []
 
 
-async def test_response_header_of_a_later_turn_is_reported():
+async def test_response_header_set_in_a_later_turn_is_reported():
     stage = Stage(main=[waiting(a_request()), turn(Header(name="a", value="b"))])
     await stage.ran(payload={"seed": 9})
 
@@ -261,7 +261,7 @@ async def test_response_header_of_a_later_turn_is_reported():
     ]
 
 
-async def test_each_turn_counts_once():
+async def test_each_turn_is_counted_once():
     pixel = BrowserPixel(url="https://a.example/")
     turns = [waiting(pixel, a_request()), turn(pixel)]
     stage = Stage(main=turns)
@@ -286,7 +286,7 @@ class CountingClock(Clock):
         return super().elapsed()
 
 
-async def test_waiting_run_uses_no_cpu():
+async def test_waiting_run_uses_no_cpu_time():
     clock = CountingClock()
     stage = Stage(clock=clock, main=[waiting(wake_at=NOW + 30)])
     await stage.ran()
@@ -294,7 +294,7 @@ async def test_waiting_run_uses_no_cpu():
     assert clock.looks < 50
 
 
-async def test_run_does_not_poll_a_template_that_failed():
+async def test_run_does_not_wait_for_a_template_that_failed():
     clock = CountingClock()
     stage = Stage(
         clock=clock,
@@ -306,7 +306,7 @@ async def test_run_does_not_poll_a_template_that_failed():
     assert clock.looks < 100
 
 
-async def test_due_timer_resumes_at_once():
+async def test_due_timer_resumes_its_template_at_once():
     stage = Stage(clock=MovingClock(), main=[waiting(wake_at=NOW)])
 
     assert (await stage.ran(timeout=900)).succeeded
@@ -344,7 +344,7 @@ def with_calls(stage, **calls):
 
 
 @pytest.mark.parametrize("outcome", [RunResult.SUCCESS, FAILED])
-async def test_tag_of_a_created_event_reports_its_end(outcome):
+async def test_run_of_a_created_event_reports_its_end(outcome):
     stage = with_calls(Stage(main=[turn(outcome=outcome)]))
     call = TagCall(id="c", root="r", tags=("caller",))
     await stage.ran(payload={"call": call})
@@ -352,7 +352,7 @@ async def test_tag_of_a_created_event_reports_its_end(outcome):
     assert stage.calls.ended == [(call, "crm", outcome is RunResult.SUCCESS)]
 
 
-async def test_created_event_is_noted_and_forgotten_at_the_end():
+async def test_created_event_is_counted_and_forgotten_at_the_end():
     event = RunContainer(id=1, event={"event_name": "upsell"})
     stage = with_calls(Stage(main=[turn(event)]))
     stage.see = lambda _notice: None
@@ -383,7 +383,7 @@ async def test_end_of_a_held_run_is_recorded_with_its_reason():
     assert preview.noted[-1] == ("end", "the tag does not run: it is paused")
 
 
-async def test_turn_of_a_template_of_a_setup_tag_is_recorded():
+async def test_turn_of_a_setup_tag_is_recorded():
     preview, stage = Preview(), Stage()
     stage.templates["setup"] = template("other")
     await stage.ran(container=stage.container(setup=False), run={"preview": preview})

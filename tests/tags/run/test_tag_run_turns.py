@@ -42,7 +42,7 @@ async def test_run_of_one_turn_succeeds_and_is_forgotten():
     assert not stage.run.left
 
 
-async def test_call_has_the_event_of_the_delivery():
+async def test_template_gets_the_event_of_the_delivery():
     stage = Stage()
     await stage.ran(event={"event_name": "x", "value": 3}, seed=9)
 
@@ -50,7 +50,7 @@ async def test_call_has_the_event_of_the_delivery():
     assert (call.event, call.now, call.seed) == ({"event_name": "x", "value": 3}, NOW, 9)
 
 
-async def test_answers_resume_their_template_until_it_waits_for_nothing():
+async def test_responses_resume_their_template_until_it_waits_for_nothing():
     web = Response(status=204, headers={}, body=b"")
     stage = Stage(web, web, main=[waiting(a_request(1), took=0.1), waiting(a_request(2), took=0.2)])
     ran = await stage.ran()
@@ -62,7 +62,7 @@ async def test_answers_resume_their_template_until_it_waits_for_nothing():
     assert stage.run.left
 
 
-async def test_last_outcome_counts_and_a_silent_turn_changes_none():
+async def test_last_reported_outcome_counts():
     failing = waiting(a_request(1), outcome=RunResult.FAILURE)
     silent = Stage(main=[failing, turn(outcome=RunResult.SILENT)])
     other = Stage(main=[failing, turn(outcome=RunResult.SUCCESS)])
@@ -71,13 +71,13 @@ async def test_last_outcome_counts_and_a_silent_turn_changes_none():
     assert (await other.ran()).outcome is RunResult.SUCCESS
 
 
-async def test_template_that_reports_nothing_is_silent():
+async def test_template_that_reports_no_outcome_is_silent():
     ran = await Stage(main=[turn(outcome=RunResult.SILENT)]).ran()
 
     assert (ran.outcome, ran.error, ran.succeeded) == (RunResult.SILENT, None, False)
 
 
-async def test_requests_before_an_error_are_made_and_their_answers_ignored():
+async def test_requests_before_an_error_are_sent_and_their_responses_ignored():
     stage = Stage(main=[waiting(a_request(), error="Error: no", line=3)])
     stage.templates["main"] = template("main", line=10)
     ran = await stage.ran()
@@ -86,7 +86,7 @@ async def test_requests_before_an_error_are_made_and_their_answers_ignored():
     assert [request.status for request in ran.tried] == [200]
 
 
-async def test_error_without_a_line_is_masked():
+async def test_error_without_a_line_number_is_masked():
     stage = Stage(main=[turn(error="no a@mail.example")])
 
     assert (await stage.ran()).error == "no ***"
@@ -102,14 +102,14 @@ async def test_run_ends_at_its_timeout():
     assert not stage.run.left or ran.left
 
 
-async def test_cpu_time_of_a_turn_counts_against_the_timeout():
+async def test_cpu_time_of_a_turn_counts_towards_the_timeout():
     stage = Stage(main=[waiting(a_request(), took=5.0)])
     stage.run_context = stage.with_web(Silent())
 
     assert (await stage.ran()).error == timed_out(5_000)
 
 
-async def test_template_that_cannot_be_run_holds_the_delivery():
+async def test_delivery_whose_template_cannot_run_is_held():
     stage = Stage(main=[TemplateUnusable("", 7, "unexpected token")])
     ran = await stage.ran()
 
@@ -117,7 +117,7 @@ async def test_template_that_cannot_be_run_holds_the_delivery():
     assert stage.ended == []
 
 
-async def test_lost_engine_ends_the_run_with_its_cpu_time():
+async def test_crash_of_the_engine_ends_the_run_with_its_cpu_time():
     stage = Stage(main=[waiting(a_request()), EngineLost("the process ended", took=1.5)])
     ran = await stage.ran()
 
@@ -126,7 +126,7 @@ async def test_lost_engine_ends_the_run_with_its_cpu_time():
     assert (stage.run.burned, stage.spent[-1]) == (1.5, ("tag:crm", 1.5))
 
 
-async def test_cut_off_run_cancels_its_requests_and_is_forgotten():
+async def test_interrupted_run_cancels_its_requests_and_is_forgotten():
     stage = Stage(main=[waiting(a_request())])
     stage.run_context = stage.with_web(Silent())
     running = asyncio.create_task(stage.ran())
@@ -159,7 +159,7 @@ async def test_due_timer_does_not_wait_for_a_request():
     assert ran.error == timed_out(50)  # the request is still awaited
 
 
-async def test_answer_resumes_its_template_before_a_later_timer():
+async def test_response_resumes_its_template_before_a_later_timer():
     stage = Stage(main=[waiting(a_request(), wake_at=NOW + 60_000)])
     ran = await stage.ran()
 
@@ -179,7 +179,7 @@ async def test_earliest_timer_of_all_templates_is_awaited():
     assert ran.error == timed_out(300)
 
 
-async def test_template_with_an_error_is_not_woken():
+async def test_template_with_an_error_is_not_resumed_by_its_timer():
     stage = Stage(setup=[waiting(error="no", wake_at=NOW)], main=[waiting(wake_at=NOW + 2)])
     ran = await stage.ran(container=stage.container(setup=False))
 
@@ -187,7 +187,7 @@ async def test_template_with_an_error_is_not_woken():
     assert [name for name, *_ in stage.resumed] == ["main"]
 
 
-async def test_answers_of_several_requests_resume_together():
+async def test_responses_that_arrive_together_resume_a_template_once():
     stage = Stage(main=[waiting(*(a_request(n) for n in range(1, 7)))])
     await stage.ran()
 
@@ -196,7 +196,7 @@ async def test_answers_of_several_requests_resume_together():
     assert answers == [(n, 200) for n in range(1, 7)]
 
 
-async def test_too_many_requests_perform_nothing_of_their_turn():
+async def test_turn_with_too_many_requests_performs_none_of_its_effects():
     many = [a_request(n) for n in range(MOST_REQUESTS + 1)]
     stage = Stage(main=[waiting(a_line(), *many)])
     ran = await stage.ran()
@@ -216,7 +216,7 @@ async def test_effect_without_permission_ends_the_run():
     assert (stage.said, ran.succeeded) == (["one"], False)
 
 
-async def test_clock_of_a_template_begins_with_its_event():
+async def test_time_in_a_template_begins_with_its_event():
     clock = Clock()
     clock.skipped = 100_000
     stage = Stage(clock=clock, main=[waiting(a_request())])
@@ -257,7 +257,7 @@ async def test_variable_without_a_value_is_undefined(made, said):
     assert stage.said == said
 
 
-async def test_variable_that_exceeded_a_limit_is_remembered():
+async def test_variable_that_exceeded_a_limit_is_not_run_again():
     stage = Stage(one=[turn(error="the run took too long", spent=True)], two=[turn(returned=2)])
     await stage.looks_up("one", "two").ran()
 
@@ -266,7 +266,7 @@ async def test_variable_that_exceeded_a_limit_is_remembered():
 
 
 class Stopped(ScriptedWeb):
-    """The process stands still during a request, and the response has arrived meanwhile."""
+    """The process is stopped during a request, and the response has arrived meanwhile."""
 
     async def ask(self, asked):
         arrived = asyncio.Event()
@@ -280,7 +280,7 @@ class Stopped(ScriptedWeb):
         return await super().ask(asked)
 
 
-async def test_response_that_arrived_while_the_process_stood_still_precedes_a_timer():
+async def test_response_that_arrived_while_the_process_was_stopped_precedes_a_timer():
     stage = Stage(main=[waiting(a_request(), wake_at=NOW + 50)])
     stage.run_context = stage.with_web(Stopped())
     ran = await stage.ran()

@@ -160,7 +160,7 @@ async def test_run_over_a_limit_is_followed_by_a_pause(stage):
     assert ProblemSeen(where="tag crm", reason=reason) in stage.seen.notices
 
 
-async def test_delivery_claimed_meanwhile_waits_without_an_attempt(stage):
+async def test_delivery_claimed_during_the_pause_waits_without_an_attempt(stage):
     await stage.goes("order-1", hangs=True)
 
     await stage.flight.take(await stage.comes("order-2"))
@@ -183,7 +183,7 @@ async def test_waiting_delivery_is_delivered_after_the_pause(stage):
     assert (await stage.history("order-2")).state is State.DELIVERED
 
 
-async def test_good_runs_end_the_probation(stage):
+async def test_good_runs_end_the_probation_of_a_tag(stage):
     await stage.goes("order-0", hangs=True)
     await stage.withdraw("order-0")
 
@@ -196,7 +196,7 @@ async def test_good_runs_end_the_probation(stage):
     assert stage.circuit_breaker.wait() == 0
 
 
-async def test_first_run_is_alone_and_its_success_opens_the_worker(stage):
+async def test_first_run_of_a_tag_is_alone_and_its_success_allows_more(stage):
     before = stage.circuit_breaker.probes
 
     await stage.goes("order-1")
@@ -204,7 +204,7 @@ async def test_first_run_is_alone_and_its_success_opens_the_worker(stage):
     assert (before, stage.circuit_breaker.probes) == (True, False)
 
 
-async def test_unproven_tag_delays_only_itself(stage):
+async def test_new_tag_delays_only_itself(stage):
     mine, other = (stage.engine_pool.worker(name) for name in ("tag:crm", "tag:other"))
 
     for number in range(PROVEN):
@@ -225,7 +225,7 @@ WAITS = msgspec.structs.replace(
 )
 
 
-async def test_crashing_run_is_held_and_reported(stage):
+async def test_run_that_crashes_is_held_and_reported(stage):
     await stage.goes("order-1", hangs="crashes")
 
     held = await stage.history("order-1")
@@ -239,7 +239,7 @@ async def test_crashing_run_is_held_and_reported(stage):
     assert stage.circuit_breaker.wait() > 0
 
 
-async def test_crash_loses_no_run_of_another_template(stage):
+async def test_crash_interrupts_no_run_of_another_template(stage):
     for number in range(PROVEN):
         await stage.goes(f"order-{number}")
     shared = stage.engine_pool.worker("tag:crm")
@@ -281,7 +281,7 @@ async def test_slow_tag_gets_its_own_process_until_it_is_fast(stage):
     assert stage.engine_pool.worker("tag:crm") is shared
 
 
-async def test_run_time_is_recorded(stage):
+async def test_duration_of_a_run_is_recorded(stage):
     for number in range(PROVEN):
         await stage.goes(f"order-{number}")
     before = stage.engine_pool.worker("tag:crm")
@@ -293,7 +293,7 @@ async def test_run_time_is_recorded(stage):
     assert stage.engine_pool.worker("tag:crm") is not before
 
 
-async def test_proven_tags_have_a_fourfold_limit():
+async def test_tags_with_good_runs_have_a_fourfold_limit():
     engines = LocalEngines(QuickJsEngine)
     engine_pool = EnginePool(engines, elapsed=lambda: 0, limits=RunLimits(time=0.25))
     engine_pool.start()

@@ -1,4 +1,4 @@
-"""Requests of templates to X: which ones Twite accepts, and what the template gets back."""
+"""Requests of templates to X: which ones Twite delivers itself, and how they are answered."""
 
 import json
 from dataclasses import dataclass, field
@@ -66,7 +66,7 @@ async def take(made, url, *, method="POST", body="ü", **more):
     "url",
     [f"https://ads-api.x.com{PATH}", f"https://ads-api.twitter.com{PATH}/", f"{OWN}{PATH}"],
 )
-async def test_conversions_for_a_configured_pixel_are_accepted(url):
+async def test_conversions_for_a_pixel_of_the_settings_are_delivered_by_twite(url):
     made = to_x()
     answer = await take(made, url)
 
@@ -85,7 +85,7 @@ async def test_conversions_for_a_configured_pixel_are_accepted(url):
     }
 
 
-async def test_request_without_a_body_is_accepted_as_empty():
+async def test_request_to_x_without_a_body_is_accepted_as_empty():
     made = to_x()
     await take(made, f"{OWN}{PATH}", body=None, endpoint=Endpoint.NATIVE)
 
@@ -106,14 +106,14 @@ async def test_request_without_a_body_is_accepted_as_empty():
         (f"https://shop.example{PROXY}/more", "POST"),
     ],
 )
-async def test_other_requests_are_left_to_the_template(url, method):
+async def test_other_requests_are_sent_by_the_template(url, method):
     made = to_x()
 
     assert await take(made, url, method=method) is None
     assert (made.accept.given, made.proxy.taken) == ([], [])
 
 
-async def test_request_for_an_unknown_pixel_is_left_to_the_template():
+async def test_request_for_an_unknown_pixel_is_sent_by_the_template():
     made = to_x(pixels=("o8z6k",))
 
     assert await take(made, f"https://ads-api.x.com{PATH}") is None
@@ -129,7 +129,7 @@ async def test_request_to_stapes_proxy_is_accepted_for_all_pixels():
     assert json.loads(answer.body)["request"] == {"params": {"account_id": None}}
 
 
-async def test_request_to_stapes_proxy_without_pixels_is_left_to_the_template():
+async def test_request_to_stapes_proxy_without_pixels_is_sent_by_the_template():
     made = to_x(pixels=())
 
     assert await take(made, f"https://shop.example{PROXY}") is None
@@ -158,7 +158,7 @@ COMPLAINT = XComplaint(code="INVALID_PARAMETER", message="no", parameter="value"
         ),
     ],
 )
-async def test_refusal_has_the_form_of_xs(error, status, complaints):
+async def test_refusal_of_a_request_to_x_has_xs_format(error, status, complaints):
     answer = await take(to_x(error=error), f"{OWN}{PATH}")
 
     body = json.loads(answer.body)
@@ -167,7 +167,7 @@ async def test_refusal_has_the_form_of_xs(error, status, complaints):
     assert found == complaints
 
 
-async def test_reload_replaces_the_pixels():
+async def test_pixels_are_replaced_by_a_reload():
     made, second = to_x(), Accept(pixels=("o8z6k",))
     made.use(second)
 

@@ -1,4 +1,4 @@
-"""What variables store and log at ingest, and the permissions that are checked again."""
+"""What variables store and log at intake, and the permissions that are checked again."""
 
 import msgspec
 import pytest
@@ -34,7 +34,7 @@ return '' + times;
 """
 
 
-async def test_variable_at_ingest_stores_logs_and_reports_missing_permissions():
+async def test_variable_at_intake_stores_logs_and_reports_missing_permissions():
     code = """
 const kept = require('templateDataStorage');
 const times = (kept.getItemCopy('times') || 0) + 1;
@@ -123,7 +123,7 @@ class Escaped:
 
 
 @pytest.mark.parametrize("may", [True, False])
-async def test_variable_at_ingest_stores_only_with_permission(may):
+async def test_variable_at_intake_stores_items_only_with_permission(may):
     made = container()
     lookup = made.templates["lookup"]
     if not may:

@@ -1,4 +1,6 @@
-"""Variables that request their value from a server: the tag waits for them, the client does not."""
+"""Variables that request their value from a server: the tag waits for them, the HTTP client does
+not.
+"""
 
 import asyncio
 from pathlib import Path
@@ -142,7 +144,7 @@ def body(text, status=200):
     return Response(status=status, headers={}, body=text.encode())
 
 
-async def test_tag_gets_the_value_its_variable_requested():
+async def test_tag_gets_the_value_that_its_variable_requested():
     stage = Stage(body("gold"))
 
     ran = await stage.run()
@@ -151,7 +153,7 @@ async def test_tag_gets_the_value_its_variable_requested():
     assert stage.urls == ["https://lookup.example/?q=c-1", "https://vendor.example/gold"]
 
 
-async def test_dependent_variables_are_looked_up_once_each_in_order():
+async def test_variables_that_need_each_other_are_looked_up_once_in_order():
     stage = Stage(body("gold"), body("plated"))
     made = container()
     again = Variable(
@@ -195,7 +197,7 @@ async def test_tag_runs_without_the_value_of_a_failed_lookup(answer):
     assert stage.urls[-1] == "https://vendor.example/undefined"
 
 
-async def test_rejected_lookup_is_reported_and_the_tag_runs_without_the_value():
+async def test_failed_lookup_is_reported_and_the_tag_runs_without_the_value():
     stage = Stage(body("gold"))
 
     ran = await stage.run(container(LOOKUP.replace("return answer.body", "return answer.no.body")))
@@ -206,7 +208,7 @@ async def test_rejected_lookup_is_reported_and_the_tag_runs_without_the_value():
     assert stage.urls[-1] == "https://vendor.example/undefined"
 
 
-async def test_lookup_is_not_sending_for_at_most_once_tags():
+async def test_lookup_does_not_hold_a_tag_that_runs_at_most_once():
     stage = Stage(body("gold"))
     rule = TagRule(name="crm", repeat=RepeatPolicy.AT_MOST_ONCE)
 
@@ -217,7 +219,7 @@ async def test_lookup_is_not_sending_for_at_most_once_tags():
     assert transition.trigger is Ended.POSTPONED
 
 
-async def test_request_after_a_lookup_is_sending():
+async def test_request_after_a_lookup_makes_a_run_ambiguous():
     stage = Stage(body("gold"), NoResponse(reason="cut", left=True))
     rule = TagRule(name="crm", repeat=RepeatPolicy.AT_MOST_ONCE)
 
@@ -228,7 +230,7 @@ async def test_request_after_a_lookup_is_sending():
     assert transition.trigger is Ended.HELD
 
 
-async def test_timeout_during_a_lookup_is_not_sending():
+async def test_timeout_during_a_lookup_is_not_ambiguous():
     class Silent(ScriptedWeb):
         async def ask(self, _asked):
             await asyncio.sleep(60)
@@ -241,7 +243,7 @@ async def test_timeout_during_a_lookup_is_not_sending():
     assert (ran.succeeded, ran.left, ran.passed_a_limit) == (False, False, True)
 
 
-async def test_stored_lookup_result_serves_the_next_delivery():
+async def test_stored_result_of_a_lookup_is_used_by_the_next_delivery():
     stage = Stage(body("gold"))
     keeps = """
 const kept = require('templateDataStorage');
@@ -260,7 +262,7 @@ return send('https://lookup.example/').then((answer) => {
     assert stage.urls == ["https://lookup.example/", *["https://vendor.example/gold"] * 2]
 
 
-async def test_variable_logs_are_reported():
+async def test_log_lines_of_a_variable_are_reported():
     stage = Stage()
 
     await stage.run(container("require('logToConsole')('seen');\nreturn 'gold';"))
@@ -268,7 +270,7 @@ async def test_variable_logs_are_reported():
     assert "seen" in stage.said
 
 
-async def test_variable_error_is_reported():
+async def test_error_of_a_variable_is_reported():
     stage = Stage()
 
     ran = await stage.run(container("return data.no.such;"))
@@ -278,7 +280,7 @@ async def test_variable_error_is_reported():
     assert told.startswith("the variable template 'It' failed: TypeError")
 
 
-async def test_random_value_is_per_event_and_variable():
+async def test_random_number_is_separate_for_each_event_and_variable():
     draws = "return require('generateRandom')(1, 1000000000);"
     again = Variable(name="again", type=VariableSource.TEMPLATE, template="lookup")
     made = container(draws)
@@ -296,7 +298,7 @@ async def test_random_value_is_per_event_and_variable():
     assert set(first) & set(other) == set()
 
 
-async def test_variable_knows_its_container():
+async def test_variable_template_knows_its_container():
     about = "const it = require('getContainerVersion')(); return it.containerId + it.version;"
     stage = Stage()
 

@@ -115,13 +115,13 @@ async def stage():
     await stage.engine_pool.stop()
 
 
-async def test_good_variable_decides(stage):
+async def test_variable_without_errors_decides_whether_a_tag_fires(stage):
     fired, unfired = await stage.ingest()
 
     assert (fired, unfired) == ({"tag:picky", "tag:plain", "tag:filled"}, {})
 
 
-async def test_tag_with_a_paused_variable_does_not_fire_and_says_why(stage):
+async def test_tag_with_a_paused_variable_does_not_fire_and_has_a_reason(stage):
     await stage.ingest(hangs=True)
 
     fired, unfired = await stage.ingest()
@@ -132,7 +132,7 @@ async def test_tag_with_a_paused_variable_does_not_fire_and_says_why(stage):
     assert stage.seen.notices == [ProblemSeen(where="variable Basket", reason=reason)]
 
 
-async def test_variable_decides_again_after_its_pause(stage):
+async def test_variable_is_evaluated_again_after_its_pause(stage):
     await stage.ingest(hangs=True)
     await stage.clock.advance(60_000)
 
@@ -141,7 +141,7 @@ async def test_variable_decides_again_after_its_pause(stage):
     assert [unfired for _, unfired in results] == [{}, {}, {}]
 
 
-async def test_crashing_variable_is_reported_and_costs_later_events_nothing(stage):
+async def test_variable_that_crashes_is_reported_and_does_not_affect_later_events(stage):
     first = await stage.ingest(hangs="crashes")
     second = await stage.ingest()
 
@@ -154,14 +154,14 @@ async def test_crashing_variable_is_reported_and_costs_later_events_nothing(stag
     ] == [(AlertKind.TEMPLATE_HUNG, "variable Basket")]
 
 
-async def test_simultaneous_events_cost_one_crash(stage):
+async def test_simultaneous_events_cause_one_crash(stage):
     results = await asyncio.gather(*(stage.ingest(hangs="crashes") for _ in range(5)))
 
     assert results == [({"tag:plain", "tag:filled"}, {"tag:picky": ("unfilled", RESTS)})] * 5
     assert len([notice for notice in stage.seen.notices if type(notice) is ProblemSeen]) == 1
 
 
-async def test_slow_variable_has_a_share_of_the_ingest_time(stage):
+async def test_slow_variable_has_a_share_of_the_intake_time(stage):
     results = [await stage.ingest(hangs="slow") for _ in range(100)]
     await stage.clock.advance(1_000)
     after = await stage.ingest(hangs="slow")

@@ -1,4 +1,4 @@
-"""The fake vendor accepts documented requests, and names each reason for a refusal."""
+"""The fake vendor accepts documented requests, and names each reason why it refuses one."""
 
 import copy
 import json
@@ -166,12 +166,12 @@ GOOD = {
 }
 
 
-def test_every_vendor_has_a_valid_request_here():
+def test_every_vendor_has_a_valid_request_in_these_tests():
     assert sorted(GOOD) == sorted(rules.name for rules in VENDORS)
 
 
 @pytest.mark.parametrize("vendor", GOOD)
-def test_documented_request_has_no_problem(vendor):
+def test_documented_request_of_a_vendor_is_accepted(vendor):
     assert problems_of(GOOD[vendor], PERSON) == []
 
 
@@ -262,7 +262,7 @@ BROKEN = [
     BROKEN,
     ids=[f"{vendor}: {problem}" for vendor, *_, problem in BROKEN],
 )
-def test_each_broken_rule_is_named(vendor, place, value, problem):
+def test_each_broken_rule_of_a_vendor_is_named(vendor, place, value, problem):
     request = copy.deepcopy(GOOD[vendor])
     tree = request.body
     for step in place[:-1]:
@@ -307,14 +307,14 @@ def test_each_broken_rule_is_named(vendor, place, value, problem):
         ("Meta", {"body": None}, "the body is not a JSON object"),
     ],
 )
-def test_wrong_method_or_address_is_named(vendor, change, problem):
+def test_wrong_method_or_url_is_named(vendor, change, problem):
     request = VendorRequest(**{**vars(GOOD[vendor]), **change})
 
     assert problem in problems_of(request, PERSON)
 
 
 @pytest.mark.parametrize("path", ["/api/profiles/", "/api/profile-import/"])
-def test_other_requests_to_klaviyo_are_not_judged(path):
+def test_other_requests_to_klaviyo_are_not_checked(path):
     request = VendorRequest(**{**vars(GOOD["Klaviyo"]), "path": path, "method": "GET"})
 
     assert problems_of(request, PERSON) == []
@@ -336,7 +336,7 @@ def test_microsoft_ignores_dots_and_suffixes_of_an_email(email):
 
 
 @pytest.mark.parametrize("vendor", GOOD)
-def test_server_validates_and_responds_by_the_intended_host(vendor):
+def test_fake_vendor_checks_by_the_host_that_the_request_names(vendor):
     good = GOOD[vendor]
 
     with FakeVendor(PERSON) as fake:
