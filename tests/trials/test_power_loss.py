@@ -2,7 +2,7 @@
 
 A failure names its seed. Again, and alone:
 
-    TWITE_SEEDS=17 .venv/bin/python -m pytest tests/trials/test_power_loss.py -k survives
+    TWITE_SEEDS=17 .venv/bin/python -m pytest tests/trials/test_power_loss.py -k after_a_power_loss
 """
 
 import os
@@ -45,7 +45,7 @@ def test_acknowledged_conversions_are_in_the_store_after_a_power_loss(vfs, tmp_p
         except Broken as broken:
             pytest.fail(
                 f"{broken}. Again: TWITE_SEEDS={seed} .venv/bin/python -m pytest "
-                "tests/trials/test_power_loss.py -k survives"
+                "tests/trials/test_power_loss.py -k after_a_power_loss"
             )
 
     assert (tally.cuts, tally.lost, tally.corrupt) == (len(seeds) * CUTS_A_LIFE, 0, 0)

@@ -38,7 +38,7 @@ def test_payload_without_a_sealed_part_is_opened_unchanged(body):
     assert opened(body, name=NAME, seal=NamedSeal()) == body
 
 
-def test_payload_is_resealed_with_the_current_key_only_if_it_needs_it():
+def test_payload_is_sealed_again_only_if_it_has_an_old_key():
     old = sealed_with(NamedSeal("1"))
     new = resealed(old, name=NAME, seal=NamedSeal("2", "1"))
 
@@ -62,7 +62,7 @@ class Outbox:
         return RewrittenPayloads(payloads=last - after, last=last if last < self.many else None)
 
 
-async def test_some_payloads_are_resealed_at_a_time(monkeypatch):
+async def test_payloads_are_sealed_again_in_slices(monkeypatch):
     monkeypatch.setattr(module, "_SOME", 10)
     monkeypatch.setattr(module, "_TURNS", 2)
     outbox = Outbox(25)
@@ -77,11 +77,11 @@ async def test_some_payloads_are_resealed_at_a_time(monkeypatch):
 
 
 @pytest.mark.parametrize("body", [b"not json", b"\xff", sealed_with(NamedSeal("1"))])
-def test_payload_that_cannot_be_opened_stays_as_it_is(body):
+def test_payload_that_cannot_be_opened_is_unchanged(body):
     assert Resealing(outbox=None, seal=NamedSeal()).anew(NAME, body) is None
 
 
-def test_payload_is_resealed_under_its_own_name():
+def test_payload_is_sealed_again_under_its_own_name():
     resealing = Resealing(outbox=None, seal=NamedSeal("2", "1"))
     old = sealed_with(NamedSeal("1"))
 
@@ -98,11 +98,11 @@ def test_payload_is_resealed_under_its_own_name():
         ({"secrets": 2, "payloads": 1}, "2 secrets and 1 tag event"),
     ],
 )
-def test_counts_are_named(many, words):
+def test_counts_of_sealed_values_are_named(many, words):
     assert counted(**many) == words
 
 
-def test_texts_of_former_and_missing_keys_are_counted():
+def test_values_sealed_with_former_and_missing_keys_are_counted():
     secrets = [SealedSecret(name=key, sealed=key.encode()) for key in ("1", "2", "1", "9")]
     found = left(
         NamedSeal("2", "1"), secrets=secrets, heads=[(b"1", 4), (b"2", 8), (b"8", 2), (b"8", 1)]
@@ -120,5 +120,5 @@ def test_texts_of_former_and_missing_keys_are_counted():
         ({"missing_keys": {"k": 1}}, False),
     ],
 )
-def test_former_key_is_needed_for_what_it_sealed(many, any_):
+def test_former_key_is_needed_for_values_that_it_sealed(many, any_):
     assert UnsealedCounts(**many).any is any_
