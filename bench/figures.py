@@ -73,7 +73,7 @@ class Bench:
             with Rig(self.folder, store=None) as rig:
                 self.samples["loop"].append(posted(rig, self.chosen.seconds))
             with Rig(self.folder, store=queued, start=False) as rig:
-                self.samples["delivery"].append(self._deliver(rig))
+                self.samples["delivery"].append(self.delivered(rig))
                 peak = self.memory.get(self.chosen.queued, 0)
                 self.memory[self.chosen.queued] = max(peak, rig.gateway.peak_memory())
 
@@ -93,7 +93,7 @@ class Bench:
                         self.samples[name].append(self.under_load(rig.gateway, rig.url, *shape))
             for name, store in (("delivery", self.store()), ("delivery-settled", made)):
                 with Rig(self.folder, store=store, queued=self.chosen.queued, start=False) as rig:
-                    self.samples[name].append(self._deliver(rig))
+                    self.samples[name].append(self.delivered(rig))
 
     def start(self) -> None:
         for size in dict.fromkeys((0, self.chosen.queued)):
@@ -189,8 +189,9 @@ class Bench:
         rate = sum(part["conversions_per_second"] for part in found)
         return Sample(rate=rate, cpu=cpu, p99=max(part["p99_ms"] for part in found))
 
-    def _deliver(self, rig: Rig) -> Sample:
+    def delivered(self, rig: Rig, queued: int | None = None) -> Sample:
         """Start the gateway on a full outbox; measure until X has all of it."""
+        queued = queued or self.chosen.queued
         began_with = rig.counted()
         rig.start_gateway()
         began = first = spent = 0.0
@@ -198,7 +199,7 @@ class Bench:
             now, counted = time.perf_counter(), rig.counted() - began_with
             if counted and not began:
                 began, first, spent = now, counted, rig.gateway.cpu()
-            if counted >= self.chosen.queued:
+            if counted >= queued:
                 many = max(1, counted - first)
                 return Sample(
                     rate=many / max(now - began, 1e-9), cpu=(rig.gateway.cpu() - spent) / many

@@ -168,12 +168,14 @@ def claims(bench: "Bench") -> None:
             for name, hold in (("claims", False), ("claims-held", True)):
                 database = f"bench{fresh(1)}"
                 url = server.create(database)
-                sample = uvloop.run(_claimed(server, url, bench.chosen.queued, hold=hold))
+                sample = uvloop.run(claimed(server, url, bench.chosen.queued, hold=hold))
                 bench.samples[name].append(sample)
                 server.drop(database)
 
 
-async def _claimed(server: "PostgresServer", url: str, many: int, *, hold: bool) -> Sample:
+async def claimed(
+    server: "PostgresServer", url: str, many: int, *, hold: bool, batch: int = _BATCH
+) -> Sample:
     import asyncpg  # noqa: PLC0415  an extra
 
     store = await PostgresStore.open(url, StoreOptions(dedup_window=7 * DAY))
@@ -186,7 +188,7 @@ async def _claimed(server: "PostgresServer", url: str, many: int, *, hold: bool)
         await other.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
         await other.execute("SELECT count(*) FROM dedup")
     began, spent = time.perf_counter(), server.cpu() + time.process_time()
-    await asyncio.gather(*(_send(store, pixel) for pixel in ("a", "b")))
+    await asyncio.gather(*(_send(store, pixel, batch) for pixel in ("a", "b")))
     took = time.perf_counter() - began
     cpu = server.cpu() + time.process_time() - spent
     await other.close()
@@ -202,11 +204,11 @@ def _submission(first: int, many: int) -> object:
     return a_submission(*entries, receipt=f"r-{first}")
 
 
-async def _send(store: PostgresStore, pixel: str) -> None:
+async def _send(store: PostgresStore, pixel: str, batch_size: int) -> None:
     now = time.time_ns() // 1_000_000
     while True:
         batch = await store.claim(
-            Claim(pixel=pixel, now=now, lease_until=now + HOUR, limit=_BATCH, ambiguous_after=0)
+            Claim(pixel=pixel, now=now, lease_until=now + HOUR, limit=batch_size, ambiguous_after=0)
         )
         if batch is None:
             return

@@ -55,6 +55,8 @@ class Rig:
         self.own_x = x
         self.servers: list[ServerProcess] = []
         self.workers = 1
+        self.batch = 500
+        self.gateway_module: Sequence[str] = ("twite",)
 
     @property
     def store_url(self) -> str:
@@ -109,6 +111,7 @@ queue = 100000
 [x]
 api_url = "{self.x}"
 rate = 10000000
+batch = {self.batch}
 [log]
 level = "error"
 [[pixel]]
@@ -129,7 +132,9 @@ region = "GB"
 {self.extra}
 """
         )
-        self.gateway = self._started("-m", "twite", "serve", "--config", str(config), "--json")
+        self.gateway = self._started(
+            "-m", *self.gateway_module, "serve", "--config", str(config), "--json"
+        )
         self.url = str(json.loads(self.gateway.first_line())["url"])
         return self.gateway.cpu()
 
