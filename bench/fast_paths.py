@@ -40,7 +40,7 @@ def _without_direct() -> dict[str, object]:
 
     init = HttpApplication.__init__
 
-    def plain(self: Any, *args: Any, **more: Any) -> None:  # noqa: ANN401
+    def plain(self: Any, *args: Any, **more: Any) -> None:
         init(self, *args, **more)
         self.direct = None
 
@@ -106,14 +106,14 @@ def delivery(bench: Bench, name: str, each: int, store: Path) -> float:
         return bench.delivered(rig, _QUEUED[each]).cpu
 
 
-def claims(bench: Bench, name: str, each: int, server: Any) -> float:  # noqa: ANN401
+def claims(bench: Bench, name: str, each: int, server: Any) -> float:
     url = server.create(f"bench{fresh(1)}")
     hold = False
     with without(name):
         return uvloop.run(postgres.claimed(server, url, _QUEUED[each], hold=hold, batch=each)).cpu
 
 
-def _rig(bench: Bench, name: str, **how: Any) -> Rig:  # noqa: ANN401
+def _rig(bench: Bench, name: str, **how: Any) -> Rig:
     rig = Rig(bench.folder, **how)
     rig.gateway_module = ("bench.fast_paths", "--without", name)
     return rig

@@ -5,11 +5,11 @@ import json
 import msgspec
 import pytest
 
-from twite.domain.delivery import Delivery
+from twite.domain.delivery import Delivery, NewDeliveries
 from twite.stores.sql.claimable import claimable
 from twite.stores.sql.database import checksum
 
-QUEUE, SEED = 3, 7
+QUEUE, SEED, PLACE = 3, 7, (5, 6)
 SOUND = object()
 
 
@@ -33,6 +33,7 @@ class Book:
         self.seeds = {QUEUE: SEED}
         self.names = []
         self.missing = set()
+        self.everything = []
 
     def is_row_damage(self, error):
         return isinstance(error, Damage)
@@ -46,16 +47,28 @@ class Book:
     def ready_sizes(self, *, limit, **_):
         return [(json.dumps([len(each.body) for each in self.deliveries[:limit]]),)]
 
-    def claimable(self, *, limit, **_):
-        ready = self.deliveries[:limit]
-        rows = [
-            (
-                each.id, each.conversion_id, len(each.body), each.received_at, each.attempts,
-                each.ambiguous_since, each.crashes, self.total(each),
-            )
-            for each in ready
-        ]  # fmt: skip
-        return [(json.dumps(rows), b"".join(each.body for each in ready))]
+    def claimable(self, *, limit, rank, after, everything, crashes, ambiguous_after, **_):
+        assert (rank, after) == PLACE
+        self.everything.append(everything)
+        ready = [
+            each
+            for each in self.deliveries
+            if everything
+            or (each.crashes < crashes and (each.ambiguous_since or 1 << 62) >= ambiguous_after)
+        ][:limit]
+        columns = [
+            [each.id for each in ready],
+            [each.conversion_id for each in ready],
+            [len(each.body) for each in ready],
+            [each.received_at for each in ready],
+            [self.total(each) for each in ready],
+            [
+                (each.id, each.attempts, each.ambiguous_since, each.crashes)
+                for each in ready
+                if each.attempts
+            ],
+        ]
+        return [(json.dumps(columns), b",".join(each.body for each in ready))]
 
     def ready_ids(self, *, limit, **_):
         return [(each.id,) for each in self.deliveries[:limit]]
@@ -100,16 +113,19 @@ TOGETHER = ["claimable"]
 ONE_BY_ONE = ["ready_sizes", "ready_ids", "ready_one", "ready_one", "ready_one"]
 
 
-def read(book, *, limit=10, most_bytes=1_000):
-    return claimable(
+def read(book, *, limit=10, most_bytes=1_000, crashes=3, passing="[]", ambiguous_after=0):
+    found, damaged = claimable(
         book,
         queue=QUEUE,
-        ambiguous_after=0,
-        crashes=2,
-        passing="[]",
+        place=PLACE,
+        ambiguous_after=ambiguous_after,
+        crashes=crashes,
+        passing=passing,
         limit=limit,
         most_bytes=most_bytes,
     )
+    book.is_new = isinstance(found, NewDeliveries)
+    return list(found), damaged
 
 
 def test_sound_deliveries_are_read_together():
@@ -117,6 +133,29 @@ def test_sound_deliveries_are_read_together():
 
     assert read(book) == ([FIRST, SECOND, THIRD], [])
     assert (book.names, book.largest_body) == (TOGETHER, 10)
+
+
+@pytest.mark.parametrize("given", [{"crashes": 2}, {"ambiguous_after": 6}])
+def test_deliveries_that_must_be_skipped_are_read_again_without_these(given):
+    skipped = SECOND if "crashes" in given else FIRST
+    book = Book(FIRST, SECOND, THIRD)
+
+    assert read(book, **given) == ([each for each in (FIRST, SECOND, THIRD) if each != skipped], [])
+    assert book.everything == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("given", "is_new"), [({}, True), ({"passing": "[9]"}, False), ({"most_bytes": 15}, False)]
+)
+def test_all_new_deliveries_of_the_queue_are_columns(given, is_new):
+    """Only then, a store may remember how far it has claimed."""
+    new = [Delivery(id=id_, conversion_id="c", body=b"x" * 10, received_at=0) for id_ in (1, 2)]
+    book = Book(*new)
+
+    found, _ = read(book, **given)
+
+    assert (found, book.is_new) == (new[: 1 if "most_bytes" in given else 2], is_new)
+    assert book.everything == ["passing" not in given]
 
 
 def test_nothing_is_read_if_nothing_is_ready():

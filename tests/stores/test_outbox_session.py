@@ -31,7 +31,7 @@ class Session(OwnerSession):
 
     def run(self, name, /, **values):
         nothing = {
-            "claimable": "SELECT '[]', x''", "ready_sizes": "SELECT '[]'",
+            "claimable": "SELECT '[[],[],[],[],[]]', NULL", "ready_sizes": "SELECT '[]'",
             "ready_ids": "SELECT 1 WHERE false",
         }  # fmt: skip
         if self.is_raced and name in nothing:

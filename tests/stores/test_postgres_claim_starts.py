@@ -3,7 +3,6 @@
 import pytest
 
 from builders import NOW
-from twite.domain.delivery import Delivery
 from twite.stores.postgres import claim_starts as module
 from twite.stores.postgres.claim_starts import ClaimStarts
 
@@ -21,14 +20,10 @@ def starts(clock):
     return ClaimStarts()
 
 
-def a_delivery(id_, *, at=NOW):
-    return Delivery(id=id_, conversion_id=f"order-{id_}", body=b"{}", received_at=at)
-
-
 def test_claims_of_an_event_continue_behind_the_last_claim(starts):
-    starts.claimed("pixel", 1, a_delivery(7), took=0.0)
-    starts.claimed("pixel", 2, a_delivery(8), took=0.0)
-    starts.claimed("pixel", 1, a_delivery(9), took=0.0)
+    starts.claimed("pixel", 1, (NOW, 7), took=0.0)
+    starts.claimed("pixel", 2, (NOW, 8), took=0.0)
+    starts.claimed("pixel", 1, (NOW, 9), took=0.0)
 
     assert starts.of("pixel") == {1: (NOW, 9), 2: (NOW, 8)}
     assert starts.of("other") == {}
@@ -40,7 +35,7 @@ def test_claims_of_an_event_continue_behind_the_last_claim(starts):
 def test_search_takes_at_most_a_tenth_of_the_time_and_is_repeated_within_ten_seconds(
     starts, clock, took, lasts
 ):
-    starts.claimed("pixel", 1, a_delivery(7), took=took)
+    starts.claimed("pixel", 1, (NOW, 7), took=took)
 
     clock[0] += lasts - 0.125
     before = dict(starts.of("pixel"))
@@ -51,27 +46,27 @@ def test_search_takes_at_most_a_tenth_of_the_time_and_is_repeated_within_ten_sec
 
 def test_later_claims_do_not_delay_the_next_search(starts, clock):
     """Otherwise, deliveries before the place would wait as long as there are full claims."""
-    starts.claimed("pixel", 1, a_delivery(7), took=0.0)
+    starts.claimed("pixel", 1, (NOW, 7), took=0.0)
     clock[0] += 0.75
-    starts.claimed("pixel", 1, a_delivery(8), took=0.0)
+    starts.claimed("pixel", 1, (NOW, 8), took=0.0)
     clock[0] += 0.25
 
     assert starts.of("pixel") == {}
 
 
 def test_claims_continue_again_after_the_search(starts, clock):
-    starts.claimed("pixel", 1, a_delivery(7), took=0.0)
+    starts.claimed("pixel", 1, (NOW, 7), took=0.0)
     clock[0] += 1.0
     starts.of("pixel")
 
-    starts.claimed("pixel", 1, a_delivery(3), took=0.0)
+    starts.claimed("pixel", 1, (NOW, 3), took=0.0)
 
     assert starts.of("pixel") == {1: (NOW, 3)}
 
 
 def test_event_without_further_deliveries_is_searched_from_the_beginning(starts):
-    starts.claimed("pixel", 1, a_delivery(7), took=0.0)
-    starts.claimed("pixel", 2, a_delivery(8), took=0.0)
+    starts.claimed("pixel", 1, (NOW, 7), took=0.0)
+    starts.claimed("pixel", 2, (NOW, 8), took=0.0)
 
     starts.ended("pixel", 1)
     starts.ended("pixel", 3)
@@ -82,8 +77,8 @@ def test_event_without_further_deliveries_is_searched_from_the_beginning(starts)
 
 @pytest.mark.parametrize(("at", "is_found"), [(NOW - 1, True), (NOW, True), (NOW + 1, False)])
 def test_delivery_that_may_be_before_a_place_is_found(starts, at, is_found):
-    starts.claimed("pixel", 1, a_delivery(7), took=0.0)
-    starts.claimed("other", 1, a_delivery(3, at=NOW - 9), took=0.0)
+    starts.claimed("pixel", 1, (NOW, 7), took=0.0)
+    starts.claimed("other", 1, (NOW - 9, 3), took=0.0)
 
     starts.made_ready(at)
 

@@ -27,7 +27,7 @@ CLAIM = Claim(
     pixel="pixel", now=NOW, lease_until=NOW + 9, limit=2, ambiguous_after=NOW - 9, most_bytes=100
 )
 EVENT, NAME, LEASE, VERSION, SEED = 5, "event", 8, 4, 77
-NOTHING = (True, False, None, None, None, None, None, *[None] * 8)
+NOTHING = (True, False, None, None, None, None, None, *[None] * 6)
 
 
 class Session:
@@ -71,11 +71,9 @@ def row(*ids, may_claim=True, is_due=False, crashes=0, size=50, missing=False):
         list(ids),
         [None if missing else f"order-{id_}" for id_ in ids],
         [size] * len(ids),
-        [0] * len(ids),
         [NOW] * len(ids),
-        [None] * len(ids),
-        [crashes] * len(ids),
         [0] * len(ids),
+        msgspec.json.encode([(id_, 1, None, crashes) for id_ in ids]) if crashes else None,
     )
     return (may_claim, is_due, EVENT, NAME, LEASE, VERSION, b"x" * size * len(ids), *columns)
 
@@ -91,9 +89,9 @@ def damaged(monkeypatch):
 
     def verified(seed, rows, bodies):
         assert seed == SEED
-        found = [id_ for id_, *_ in rows]
+        found = rows.ids
         assert bodies is not None
-        return None if ids & {*found} else [a_delivery(id_) for id_ in found]
+        return None if ids & {*found} else tuple(a_delivery(id_) for id_ in found)
 
     monkeypatch.setattr(module, "verified", verified)
     return ids
@@ -167,7 +165,7 @@ def test_next_claim_expects_bodies_of_the_same_size(session):
 
 
 def test_due_deliveries_are_made_ready_and_searched_from_the_beginning(session):
-    session.claim_starts.claimed("pixel", EVENT, a_delivery(7), took=0.0)
+    session.claim_starts.claimed("pixel", EVENT, (NOW, 7), took=0.0)
     session.found = [row(1, is_due=True), row(1, 2)]
 
     assert claim(session) == (a_batch(1, 2), True)
@@ -197,7 +195,7 @@ def test_gateway_that_may_not_claim_changes_nothing(session, is_due):
 )
 def test_pixel_is_idle_only_after_a_search_from_the_beginning(session, found, has_start, is_answer):
     if has_start:
-        session.claim_starts.claimed("pixel", EVENT, a_delivery(7), took=0.0)
+        session.claim_starts.claimed("pixel", EVENT, (NOW, 7), took=0.0)
     session.found = found
 
     assert claim(session) == (None, is_answer)
@@ -249,7 +247,7 @@ def test_claim_of_a_person_who_opted_out_is_rolled_back(session):
     ],
 )
 def test_next_claim_continues_behind_a_full_claim_of_all_kinds(session, ids, given, starts):
-    session.claim_starts.claimed("pixel", EVENT, a_delivery(9), took=0.0)
+    session.claim_starts.claimed("pixel", EVENT, (NOW, 9), took=0.0)
     session.found = [row(*ids)]
 
     claim(session, **given)

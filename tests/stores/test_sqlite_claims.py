@@ -4,6 +4,7 @@ import asyncio
 import sqlite3
 from contextlib import closing
 
+import msgspec
 import pytest
 
 from builders import NOW, a_submission, an_entry
@@ -24,8 +25,8 @@ from twite.domain.errors import StoreUnusable
 from twite.domain.times import MINUTE
 from twite.gateway.ports.outbox import Claim, Replay, TakeBack
 from twite.gateway.ports.queries import ByConversionId, ListQuery
+from twite.stores.sql import outbox
 from twite.stores.sqlite import SQLiteStore
-from twite.stores.sqlite.engine import usual
 from twite.stores.sqlite.engine.owner_session import OwnerSession
 from twite.stores.sqlite.recovery.copying import SQLiteCopySource
 from twite.stores.sqlite.recovery.recover import recover
@@ -103,14 +104,13 @@ async def test_usual_batch_rewrites_no_row_of_the_outbox(store, path, statements
     counts = {"forget_flow", "forget_waited", "forget_matched", "forget_flaws", "note_turn"}
     assert [name for name in statements if name not in counts] == [
         "promote",
-        "usual_event",
-        "ready_of_rank",
-        "ready_after_rank",
-        "add_unmarked_lease",
-        "remove_range",
+        "queue_to_claim",
+        "claimable",
+        "add_lease",
         "add_attempt",
         "add_attempted",
-        "drop_lease",
+        "extend_lease",
+        "end_lease",
     ]
     assert between == (["queued", "queued"], [batch.lease])
     assert (late, states(path), rows(path, "SELECT id FROM lease")) == (0, [], [])
@@ -146,6 +146,16 @@ async def test_claims_continue_behind_each_other(store, at):
         ["order-5"],
         None,
     ]
+
+
+async def test_skipped_delivery_is_claimed_by_the_next_claim_that_does_not_skip_it(store):
+    await record_all(store, "order-1", "order-2", "order-3")
+    claiming = Claim(pixel=PIXEL, now=NOW, lease_until=NOW + MINUTE, limit=1, ambiguous_after=0)
+
+    first = await store.claim(msgspec.structs.replace(claiming, passing=frozenset({1})))
+    second = await store.claim(claiming)
+
+    assert [ids(first), ids(second)] == [["order-2"], ["order-1"]]
 
 
 async def test_claim_of_several_requests_has_each_body_and_all_joined(store):
@@ -284,7 +294,7 @@ async def test_claim_and_settlement_succeed_after_a_failure_in_the_same_commit(s
 
 async def test_failing_claim_leaves_the_earlier_batches_claimed(store, monkeypatch):
     await record_all(store, "order-1", "order-2", "order-3")
-    original = usual.claim
+    original = outbox.claim
 
     def fail_at_the_third(book, wish, *, damaged):
         batch = original(book, wish, damaged=damaged)
@@ -292,7 +302,7 @@ async def test_failing_claim_leaves_the_earlier_batches_claimed(store, monkeypat
             raise RuntimeError("a bug")
         return batch
 
-    monkeypatch.setattr(usual, "claim", fail_at_the_third)
+    monkeypatch.setattr(outbox, "claim", fail_at_the_third)
     claiming = Claim(pixel=PIXEL, now=NOW, lease_until=NOW + MINUTE, limit=1, ambiguous_after=0)
 
     first = await store.claim_several(claiming, most=4)

@@ -21,7 +21,6 @@ from twite.gateway.ports.outbox import Claim, SweepRequest
 from twite.gateway.ports.queries import ByConversionId
 from twite.stores.sql import outbox
 from twite.stores.sqlite import SQLiteStore
-from twite.stores.sqlite.engine import usual
 from twite.stores.sqlite.engine.connection import WRITER_SETTINGS
 from twite.stores.sqlite.engine.owner_session import OwnerSession, leases_of
 from twite.stores.sqlite.engine.writer import Writer
@@ -96,7 +95,7 @@ class Life:
                 self.acknowledged.add(name)
 
     async def send(self, writer):
-        batch = await self.act(writer, lambda book: usual.claim(book, CLAIM, damaged=[]))
+        batch = await self.act(writer, lambda book: outbox.claim(book, CLAIM, damaged=[]))
         if batch is None:
             return
         ids = tuple(delivery.id for delivery in batch.deliveries)
@@ -109,7 +108,7 @@ class Life:
             lease_until=NOW,
         )
         # The result is None if the second try failed, too.
-        if await self.act(writer, lambda book: usual.settle(book, settlement)) is not None:
+        if await self.act(writer, lambda book: outbox.settle(book, settlement)) is not None:
             self.settled |= {delivery.conversion_id for delivery in batch.deliveries}
 
     async def act(self, writer, what):

@@ -147,12 +147,16 @@ class Delivery(Masked, frozen=True, kw_only=True, gc=False):
     crashes: int = 0
 
 
+Place = tuple[int, int]  # in the queue: the rank and the id of a delivery
+
+
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class NewDeliveries(Sequence[Delivery]):
     """Deliveries that were not sent before, as columns.
 
-    `bodies` has their bodies, joined by commas as in a request. Most batches need only the columns,
-    so the `Delivery` objects are built only when code accesses one.
+    `bodies` has their bodies, joined by commas as in a request; `accounts` has the stored numbers
+    of their accounts, if the store needs them. Most batches need only the columns, so the
+    `Delivery` objects are built only when code accesses one.
     """
 
     ids: tuple[int, ...]
@@ -160,6 +164,7 @@ class NewDeliveries(Sequence[Delivery]):
     received_at: Sequence[int]
     sizes: Sequence[int]
     bodies: bytes
+    accounts: Sequence[int] = ()
     _built: tuple[Delivery, ...] = field(init=False, default=())
 
     def __len__(self) -> int:
@@ -184,6 +189,20 @@ class NewDeliveries(Sequence[Delivery]):
                 for id_, conversion_id, body, at in columns
             )
         return self._built
+
+
+def ids_of(deliveries: Iterable[Delivery]) -> tuple[int, ...]:
+    if isinstance(deliveries, NewDeliveries):
+        return deliveries.ids
+    return tuple([delivery.id for delivery in deliveries])
+
+
+def last_place(deliveries: Sequence[Delivery]) -> Place:
+    """Return the place of the last of some deliveries in the queue."""
+    if isinstance(deliveries, NewDeliveries):
+        return deliveries.received_at[-1], deliveries.ids[-1]
+    last = deliveries[-1]
+    return rank(received_at=last.received_at, ambiguous_since=last.ambiguous_since), last.id
 
 
 def split_bodies(joined: bytes, sizes: Sequence[int]) -> list[memoryview]:
@@ -211,6 +230,8 @@ def rank(*, received_at: int, ambiguous_since: int | None) -> int:
 
 def together(deliveries: Sequence[Delivery]) -> Sequence[Delivery]:
     """Return the first due deliveries that may share a request; suspects are sent alone."""
+    if isinstance(deliveries, NewDeliveries):
+        return deliveries
     for place, delivery in enumerate(deliveries):
         if delivery.crashes >= SUSPECT:
             return deliveries[: max(1, place)]

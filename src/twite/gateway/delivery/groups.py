@@ -3,18 +3,12 @@
 Most are `NewDeliveries`: these functions read its columns, and do not build a `Delivery`.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from twite.domain.delivery import Delivery, NewDeliveries
 from twite.x.encode import batch_body, joined_body
 
 Group = Sequence[Delivery]
-
-
-def ids_of(group: Iterable[Delivery]) -> tuple[int, ...]:
-    if isinstance(group, NewDeliveries):
-        return group.ids
-    return tuple([delivery.id for delivery in group])
 
 
 def body_of(group: Group) -> bytes:

@@ -4,16 +4,13 @@ from collections.abc import Mapping
 from time import monotonic
 from typing import Final
 
-from twite.domain.delivery import Delivery, rank
+from twite.domain.delivery import Place
 
 # How long claims may miss a delivery that became ready before their place, in seconds. Searches
 # from the beginning take at most this share of the time.
 _SEARCH_EVERY: Final = 1.0
 _SEARCHING: Final = 1 / 10
 _MOST: Final = 10.0
-
-
-Place = tuple[int, int]  # the rank and the id of a delivery
 
 
 class ClaimStarts:
@@ -36,13 +33,12 @@ class ClaimStarts:
         self._places.pop(pixel, None)
         return {}
 
-    def claimed(self, pixel: str, event: int, last: Delivery, *, took: float) -> None:
-        """Continue after the last delivery of a full claim, which took `took` seconds."""
+    def claimed(self, pixel: str, event: int, last: Place, *, took: float) -> None:
+        """Continue behind the last delivery of a full claim, which took `took` seconds."""
         if pixel not in self._places:
             lasts = min(max(_SEARCH_EVERY, took / _SEARCHING), _MOST)
             self._places[pixel] = {}, monotonic() + lasts
-        place = rank(received_at=last.received_at, ambiguous_since=last.ambiguous_since), last.id
-        self._places[pixel][0][event] = place
+        self._places[pixel][0][event] = last
 
     def ended(self, pixel: str, event: int) -> None:
         """Search from the beginning again: a claim found fewer deliveries than its limit."""

@@ -4,8 +4,8 @@ The shared code in `stores/sql` has the same effect, and also handles all unusua
 """
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 import msgspec
 
@@ -16,17 +16,17 @@ from twite.domain.delivery import (
     Attempt,
     Batch,
     Delivery,
+    Place,
     Settlement,
     Trigger,
+    last_place,
 )
 from twite.gateway.ports.outbox import Claim
-from twite.stores.postgres.claim_starts import Place
 from twite.stores.postgres.session import PostgresSession
-from twite.stores.sql.claimable import Row, verified
+from twite.stores.sql.claimable import ClaimableColumns, verified
 from twite.stores.sql.outbox import MOST_MOVED, count_delivered
 
-# The columns of `Row`.
-Columns = Sequence[Sequence[Any]]
+_TRIED: Final = msgspec.json.Decoder(list[tuple[int, int, int | None, int]])
 
 
 class Unusual(Exception):
@@ -56,14 +56,16 @@ def claim(session: PostgresSession, wish: Claim, *, account: str) -> tuple[Batch
         return None, not (is_due or starts)
     if columns[0] is None:
         return None, False  # another transaction has locked all ready deliveries
-    found = _sound(session, wish, event, columns, bodies)
+    columns[-1] = _TRIED.decode(columns[-1] or "[]")
+    ready = ClaimableColumns(*columns)
+    found = _sound(session, wish, event, ready, bodies)
     if found is None or session.opt_outs.among(found, pixel=wish.pixel, version=opted_out):
         raise Unusual
     if len(found) < min(wish.limit, wish.limits.get(name, wish.limit)):
         session.claim_starts.ended(wish.pixel, event)
     elif wish.suspects and not wish.passing:
-        session.claim_starts.claimed(wish.pixel, event, found[-1], took=took)
-    return Batch(lease=lease, pixel=wish.pixel, event=name, deliveries=tuple(found)), True
+        session.claim_starts.claimed(wish.pixel, event, last_place(found), took=took)
+    return Batch(lease=lease, pixel=wish.pixel, event=name, deliveries=found), True
 
 
 def settle(session: PostgresSession, settlement: Settlement) -> int | None:
@@ -121,17 +123,15 @@ def _claimed(
 
 
 def _sound(
-    session: PostgresSession, wish: Claim, event: int, columns: Columns, bodies: bytes
-) -> list[Delivery] | None:
+    session: PostgresSession, wish: Claim, event: int, columns: ClaimableColumns, bodies: bytes
+) -> Sequence[Delivery] | None:
     """Return the deliveries of a claim if all can be sent together."""
-    _, conversion_ids, sizes, _, _, _, crashes, _ = columns
-    if None in conversion_ids:
+    if None in columns.conversion_ids:
         return None  # a conversion is missing
-    session.largest_body = max(sizes)
-    if len(bodies) > wish.most_bytes or max(crashes) >= SUSPECT:
+    session.largest_body = max(columns.sizes)
+    if len(bodies) > wish.most_bytes or any(crashes >= SUSPECT for *_, crashes in columns.tried):
         return None
-    rows: Iterable[Row] = zip(*columns, strict=True)
-    return verified(session.seeds[event], rows, bodies)
+    return verified(session.seeds[event], columns, bodies)
 
 
 def _values(attempt: Attempt, event: int) -> dict[str, object]:

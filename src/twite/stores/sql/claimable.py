@@ -1,15 +1,31 @@
 """Claimable deliveries: read the pending ones of a pixel's event, and verify each checksum."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
 
-from twite.domain.delivery import Delivery, fitting
+from twite.domain.delivery import Delivery, NewDeliveries, Place, fitting
 from twite.stores.sql.database import WriterSession, checksum
 
-Row = tuple[int, str, int, int, int, int | None, int, int | None]
-_Rows: Final = msgspec.json.Decoder(list[Row])
+
+class ClaimableColumns(msgspec.Struct, frozen=True, array_like=True):
+    """Columns of ready deliveries.
+
+    `tried` has the id, attempts, time since when X may have it, and crashes of each delivery that
+    was tried before. `accounts` is empty if the store does not need them.
+    """
+
+    ids: list[int]
+    conversion_ids: list[str]
+    sizes: list[int]
+    received_at: list[int]
+    checksums: list[int]
+    tried: list[tuple[int, int, int | None, int]] = []
+    accounts: list[int] = []
+
+
+_Columns: Final = msgspec.json.Decoder(ClaimableColumns)
 _UNREADABLE: Final = (msgspec.DecodeError, UnicodeError, TypeError)
 _Sizes: Final = msgspec.json.Decoder(list[int])
 
@@ -18,17 +34,18 @@ def claimable(
     session: WriterSession,
     *,
     queue: int,
+    place: Place,
     ambiguous_after: int,
     crashes: int,
     passing: str,
     limit: int,
     most_bytes: int,
-) -> tuple[list[Delivery], list[int]]:
+) -> tuple[Sequence[Delivery], list[int]]:
     """Return the ready deliveries of a queue (a pixel's event), and the ids of damaged deliveries.
 
-    Deliveries that crashed the sender `crashes` times or more, and those in `passing` (JSON), are
-    skipped. The total size of the bodies is at most `most_bytes`. A delivery is damaged if its
-    checksum is wrong or its conversion is missing.
+    The search begins behind `place`. Deliveries that crashed the sender `crashes` times or more,
+    and those in `passing` (JSON), are skipped. The total size of the bodies is at most
+    `most_bytes`. A delivery is damaged if its checksum is wrong or its conversion is missing.
     """
     wish = {
         "queue": queue,
@@ -41,13 +58,20 @@ def claimable(
         if session.largest_body * limit > most_bytes:
             # Reading the sizes first keeps large bodies out of memory.
             wish["limit"] = _fitting(session, wish, most_bytes)
-        rows, bodies = session.run("claimable", **wish).fetchone()
-        found = verified(session.seeds[queue], _Rows.decode(rows), bodies)
+        is_all = passing == "[]"
+        columns, bodies = _read(session, wish, place, everything=is_all)
+        if any(
+            died >= crashes or (since is not None and since < ambiguous_after)
+            for _, _, since, died in columns.tried
+        ):
+            is_all = False
+            columns, bodies = _read(session, wish, place, everything=False)
+        found = verified(session.seeds[queue], columns, bodies)
         if found:
-            sizes = [len(delivery.body) for delivery in found]
-            session.largest_body = max(sizes)
+            session.largest_body = max(columns.sizes)
             # The bodies may be larger than expected from the last claim.
-            return found[: fitting(sizes, most_bytes)], []
+            count = fitting(columns.sizes, most_bytes)
+            return found if is_all and count == len(found) else found[:count], []
     except Exception as error:
         if not is_damage(session, error):
             raise
@@ -72,34 +96,45 @@ def _fitting(session: WriterSession, wish: Mapping[str, object], most_bytes: int
     return fitting(sizes, most_bytes)
 
 
-def verified(seed: int, rows: Iterable[Row], bodies: bytes) -> list[Delivery] | None:
-    """Return the deliveries of a batch; None if anything in its rows is inconsistent."""
-    found = []
+def verified(seed: int, columns: ClaimableColumns, bodies: bytes) -> Sequence[Delivery] | None:
+    """Return the deliveries of a batch; None if anything in its columns is inconsistent."""
     start = 0
-    for id_, conversion_id, size, received_at, attempts, ambiguous_since, crashes, total in rows:
-        end = start + size
-        body = bodies[start:end]
-        start = end
-        if total != checksum(
-            seed,
-            delivery=id_,
-            received_at=received_at,
-            conversion_id=conversion_id.encode(),
-            body=body,
-        ):
+    for id_, name, size, at, total in zip(
+        columns.ids,
+        columns.conversion_ids,
+        columns.sizes,
+        columns.received_at,
+        columns.checksums,
+        strict=True,
+    ):
+        if total != checksum(seed, id_, at, name.encode(), bodies[start : start + size]):
             return None
-        found.append(
-            Delivery(
-                id=id_,
-                conversion_id=conversion_id,
-                body=body,
-                received_at=received_at,
-                attempts=attempts,
-                ambiguous_since=ambiguous_since,
-                crashes=crashes,
-            )
+        start += size + 1
+    new = NewDeliveries(
+        ids=tuple(columns.ids),
+        conversion_ids=columns.conversion_ids,
+        received_at=columns.received_at,
+        sizes=columns.sizes,
+        bodies=bodies,
+        accounts=columns.accounts,
+    )
+    if not columns.tried:
+        return new
+    found = {delivery.id: delivery for delivery in new}
+    for id_, attempts, since, crashes in columns.tried:
+        found[id_] = msgspec.structs.replace(
+            found[id_], attempts=attempts, ambiguous_since=since, crashes=crashes
         )
-    return found
+    return tuple(found.values())
+
+
+def _read(
+    session: WriterSession, wish: Mapping[str, object], place: Place, *, everything: bool
+) -> tuple[ClaimableColumns, bytes]:
+    first, after = place
+    row = session.run("claimable", **wish, rank=first, after=after, everything=everything)
+    columns, bodies = row.fetchone()
+    return _Columns.decode(columns), bodies or b""
 
 
 def _one_by_one(

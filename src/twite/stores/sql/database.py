@@ -1,17 +1,30 @@
 """The database of an engine: a connection for reading, and sessions that write units of work."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, Protocol, TypeVar
 from zlib import crc32
 
 import msgspec
 
-from twite.domain.delivery import State
+from twite.domain.delivery import Delivery, Place, State
 from twite.stores.sql.opt_outs import OptOutList
-from twite.stores.sql.statements import QUERIES, Cursor, SqlConnection, rows_of, slices
+from twite.stores.sql.statements import (
+    QUERIES,
+    Cursor,
+    SqlConnection,
+    as_json,
+    rows_of,
+    slices,
+)
 from twite.stores.sql.tallies import TallyWriter
 
 T = TypeVar("T")
+
+
+# The place before all deliveries of a queue.
+FIRST: Final[Place] = -(1 << 62), 0
+_Ids: Final = msgspec.json.Decoder(list[int])
 
 
 class WantedKey(msgspec.Struct, frozen=True, gc=False):
@@ -87,6 +100,26 @@ class WriterSession:
     def moved(self) -> None:
         """Count a change of delivery states."""
         self.turn += 1
+
+    def places(self, pixel: str) -> Mapping[int, Place]:
+        """Return the places behind which claims of a pixel search, by queue."""
+        del pixel
+        return {}
+
+    def leave_unmarked(self, lease: int, queue: int, deliveries: Sequence[Delivery]) -> bool:
+        """Return whether a claim writes only its lease, and no states."""
+        del lease, queue, deliveries
+        return False
+
+    def remove_delivered(self, lease: int, deliveries: tuple[int, ...]) -> dict[int, Counter[int]]:
+        """Remove deliveries of a lease that X accepted.
+
+        Return their number by account and time of receipt.
+        """
+        ids = as_json(deliveries)
+        taken = self.run("taken_of", lease=lease, deliveries=ids).fetchall()
+        self.run("remove_delivered", lease=lease, deliveries=ids)
+        return {account: Counter(_Ids.decode(times)) for account, times in taken}
 
     def run(self, name: str, /, **values: object) -> Cursor:
         return self.connection.execute(QUERIES[name], values)

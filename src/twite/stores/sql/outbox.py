@@ -1,6 +1,5 @@
 """Outbox: claim, settle and sweep deliveries (leases, retries), inside the running transaction."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Final
@@ -25,11 +24,12 @@ from twite.domain.delivery import (
     Transition,
     Trigger,
     after,
+    ids_of,
     together,
 )
 from twite.gateway.ports.outbox import Claim, SweepRequest, SweepResult
 from twite.stores.sql.claimable import claimable
-from twite.stores.sql.database import WriterSession
+from twite.stores.sql.database import FIRST, WriterSession
 from twite.stores.sql.statements import RunsStatements, as_json
 from twite.stores.sql.tallies import GIVEN_UP
 
@@ -51,6 +51,7 @@ def claim(session: WriterSession, wish: Claim, *, damaged: list[int]) -> Batch |
     passing = as_json(sorted(wish.passing))
     passing_events = set(wish.passing_events)
     while True:
+        places = session.places(wish.pixel)
         first = session.run(
             "queue_to_claim",
             pixel=wish.pixel,
@@ -58,6 +59,7 @@ def claim(session: WriterSession, wish: Claim, *, damaged: list[int]) -> Batch |
             crashes=crashes,
             passing=passing,
             passing_events=msgspec.json.encode(sorted(passing_events)).decode(),
+            places=msgspec.json.encode(places).decode(),
         ).fetchone()
         if first is None:
             return None
@@ -65,6 +67,7 @@ def claim(session: WriterSession, wish: Claim, *, damaged: list[int]) -> Batch |
         sound, unsound = claimable(
             session,
             queue=queue,
+            place=places.get(queue, FIRST),
             ambiguous_after=wish.ambiguous_after,
             crashes=crashes,
             passing=passing,
@@ -89,7 +92,7 @@ def claim(session: WriterSession, wish: Claim, *, damaged: list[int]) -> Batch |
                     lease=session.next_lease(),
                     pixel=wish.pixel,
                     event=event,
-                    deliveries=tuple(together(sound)),
+                    deliveries=together(sound),
                 ),
             )
 
@@ -117,9 +120,9 @@ def settle(session: WriterSession, settlement: Settlement) -> int:
     counted_at = _counted_at(session, settlement)
     for transition in settlement.transitions:
         if transition.trigger is Trigger.DELIVERED:
-            ids = as_json(transition.deliveries)
-            _count_delivered(session, ids, lease=lease, at=counted_at)
-            settled += session.run("remove_delivered", lease=lease, deliveries=ids).rowcount
+            received = session.remove_delivered(lease, transition.deliveries)
+            count_delivered(session, received, at=counted_at)
+            settled += sum([times.total() for times in received.values()])
     if settlement.attempt is not None:
         _write_attempt(session, settlement.attempt, lease=lease, transitions=settlement.transitions)
     at = None if settlement.attempt is None else settlement.attempt.at
@@ -248,14 +251,6 @@ def _claimed_at(session: WriterSession, lease: int) -> int:
     return int(session.run("claimed_at", lease=lease).fetchone()[0])
 
 
-def _count_delivered(session: WriterSession, ids: str, *, lease: int, at: int) -> None:
-    """Add the lease's delivered deliveries to the counts of their accounts."""
-    taken = session.run("taken_of", lease=lease, deliveries=ids).fetchall()
-    count_delivered(
-        session, {account: Counter(_Ids.decode(times)) for account, times in taken}, at=at
-    )
-
-
 def count_delivered(
     session: WriterSession, received: Mapping[int, Mapping[int, int]], *, at: int
 ) -> None:
@@ -270,8 +265,10 @@ def count_delivered(
 
 
 def _leased(session: WriterSession, wish: Claim, queue: int, batch: Batch) -> Batch:
-    ids = as_json([delivery.id for delivery in batch.deliveries])
-    session.run("mark_sending", lease=batch.lease, deliveries=ids)
+    ids = as_json(ids_of(batch.deliveries))
+    unmarked = session.leave_unmarked(batch.lease, queue, batch.deliveries)
+    if not unmarked:
+        session.run("mark_sending", lease=batch.lease, deliveries=ids)
     session.run(
         "add_lease",
         lease=batch.lease,
@@ -280,6 +277,7 @@ def _leased(session: WriterSession, wish: Claim, queue: int, batch: Batch) -> Ba
         until=wish.lease_until,
         open=len(batch.deliveries),
         deliveries=ids,
+        unmarked=unmarked,
     )
     session.moved()
     return batch

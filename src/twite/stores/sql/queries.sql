@@ -318,37 +318,57 @@ WHERE id IN (
   LIMIT :limit);
 
 -- name: queue_to_claim
--- The queue of a pixel whose first ready delivery has the earliest deadline.
+-- The queue of a pixel whose first ready delivery has the earliest deadline. `places` has, by queue, the
+-- rank and the id behind which the search begins.
 SELECT queue.id, queue.event
-FROM queue JOIN outbox ON outbox.id = (
-  SELECT oldest.id FROM outbox AS oldest INDEXED BY ready
-  WHERE oldest.queue = queue.id AND oldest.state = 'queued' AND oldest.due_at IS NULL
-    AND (oldest.ambiguous_since IS NULL OR oldest.ambiguous_since >= :ambiguous_after)
-    AND oldest.crashes < :crashes
-    AND oldest.id NOT IN (SELECT value FROM json_each(:passing))
-  ORDER BY oldest.rank, oldest.id LIMIT 1)
+FROM queue JOIN outbox ON outbox.id = coalesce(
+  (SELECT same.id FROM outbox AS same INDEXED BY ready
+   WHERE same.queue = queue.id AND same.state = 'queued' AND same.due_at IS NULL
+     AND same.rank = json_extract(:places, '$."' || queue.id || '"[0]')
+     AND same.id > json_extract(:places, '$."' || queue.id || '"[1]')
+     AND (same.ambiguous_since IS NULL OR same.ambiguous_since >= :ambiguous_after)
+     AND same.crashes < :crashes
+     AND (:passing = '[]' OR same.id NOT IN (SELECT value FROM json_each(:passing)))
+   ORDER BY same.id LIMIT 1),
+  (SELECT later.id FROM outbox AS later INDEXED BY ready
+   WHERE later.queue = queue.id AND later.state = 'queued' AND later.due_at IS NULL
+     AND later.rank > coalesce(json_extract(:places, '$."' || queue.id || '"[0]'), -(1 << 62))
+     AND (later.ambiguous_since IS NULL OR later.ambiguous_since >= :ambiguous_after)
+     AND later.crashes < :crashes
+     AND (:passing = '[]' OR later.id NOT IN (SELECT value FROM json_each(:passing)))
+   ORDER BY later.rank, later.id LIMIT 1))
 WHERE queue.pixel = :pixel
   AND queue.event NOT IN (SELECT value FROM json_each(:passing_events))
 ORDER BY outbox.rank, outbox.id LIMIT 1;
 
 -- name: claimable
--- The ready deliveries of a queue, earliest deadline first, as one row, so that Python reads one row
--- instead of one per delivery.
+-- The ready deliveries of a queue behind a place, earliest deadline first, as one row: their columns as
+-- JSON, and the bodies, joined by commas. Python reads one row instead of one per delivery.
+-- `everything` includes those that must be skipped. The last but one column has only the deliveries
+-- that were tried before.
 SELECT
-  json_group_array(json_array(
-    id, conversion_id, size, received_at, attempts, ambiguous_since, crashes, checksum)),
-  CAST(group_concat(body, '') AS BLOB)
+  json_array(
+    json_group_array(chosen.id), json_group_array(conversion_id), json_group_array(length(body)),
+    json_group_array(received_at), json_group_array(checksum),
+    json_group_array(json_array(chosen.id, attempts, ambiguous_since, crashes))
+      FILTER (WHERE attempts OR crashes OR ambiguous_since IS NOT NULL),
+    json_group_array(account)),
+  CAST(group_concat(body, ',') AS BLOB)
 FROM (
-  SELECT
-    outbox.id, conversion.conversion_id, length(conversion.body) AS size, outbox.received_at,
-    outbox.attempts, outbox.ambiguous_since, outbox.crashes, conversion.checksum, conversion.body
-  FROM outbox INDEXED BY ready CROSS JOIN conversion ON conversion.id = outbox.id
-  WHERE outbox.queue = :queue AND outbox.state = 'queued' AND outbox.due_at IS NULL
-    AND (ambiguous_since IS NULL OR ambiguous_since >= :ambiguous_after)
-    AND outbox.crashes < :crashes
-    AND outbox.id NOT IN (SELECT value FROM json_each(:passing))
-  ORDER BY outbox.rank, outbox.id
-  LIMIT :limit);
+  SELECT id, rank FROM outbox INDEXED BY ready
+  WHERE queue = :queue AND state = 'queued' AND due_at IS NULL AND rank = :rank AND id > :after
+    AND (:everything OR (
+      (ambiguous_since IS NULL OR ambiguous_since >= :ambiguous_after) AND crashes < :crashes
+      AND id NOT IN (SELECT value FROM json_each(:passing))))
+  UNION ALL
+  SELECT id, rank FROM outbox INDEXED BY ready
+  WHERE queue = :queue AND state = 'queued' AND due_at IS NULL AND rank > :rank
+    AND (:everything OR (
+      (ambiguous_since IS NULL OR ambiguous_since >= :ambiguous_after) AND crashes < :crashes
+      AND id NOT IN (SELECT value FROM json_each(:passing))))
+  ORDER BY rank, id
+  LIMIT :limit) AS chosen
+CROSS JOIN outbox ON outbox.id = chosen.id LEFT JOIN conversion ON conversion.id = chosen.id;
 
 -- name: ready_sizes
 -- The sizes of the ready deliveries of a queue in bytes, earliest deadline first, so that only those
@@ -388,62 +408,8 @@ WHERE id IN (SELECT value FROM json_each(:deliveries));
 
 -- name: add_lease
 -- Add the lease of a claim.
-INSERT INTO lease (id, queue, claimed_at, until, open, deliveries)
-VALUES (:lease, :queue, :claimed_at, :until, :open, :deliveries);
-
--- name: usual_event
--- The event of a pixel with the earliest deadline after the claimed places, which are JSON by event.
-SELECT queue.id, queue.event
-FROM queue JOIN outbox ON outbox.id = coalesce(
-  (SELECT same.id FROM outbox AS same INDEXED BY ready
-   WHERE same.queue = queue.id AND same.state = 'queued' AND same.due_at IS NULL
-     AND same.rank = json_extract(:places, '$."' || queue.id || '"[0]')
-     AND same.id > json_extract(:places, '$."' || queue.id || '"[1]')
-   ORDER BY same.id LIMIT 1),
-  (SELECT later.id FROM outbox AS later INDEXED BY ready
-   WHERE later.queue = queue.id AND later.state = 'queued' AND later.due_at IS NULL
-     AND later.rank > coalesce(json_extract(:places, '$."' || queue.id || '"[0]'), :first)
-   ORDER BY later.rank, later.id LIMIT 1))
-WHERE queue.pixel = :pixel
-  AND queue.event NOT IN (SELECT value FROM json_each(:passing_events))
-ORDER BY outbox.rank, outbox.id LIMIT 1;
-
--- name: ready_of_rank
--- The ready deliveries of an event with a rank after a delivery, as one row: their columns as JSON, the
--- number of those that were tried before, and the bodies, joined by commas.
-SELECT
-  json_array(
-    json_group_array(chosen.id), json_group_array(conversion_id), json_group_array(length(body)),
-    json_group_array(checksum), json_group_array(account)),
-  count(CASE WHEN attempts OR crashes OR ambiguous_since IS NOT NULL THEN 1 END),
-  CAST(group_concat(body, ',') AS BLOB)
-FROM (
-  SELECT id FROM outbox INDEXED BY ready
-  WHERE queue = :event AND state = 'queued' AND due_at IS NULL AND rank = :rank AND id > :after
-  ORDER BY id
-  LIMIT :limit) AS chosen
-CROSS JOIN outbox ON outbox.id = chosen.id LEFT JOIN conversion ON conversion.id = chosen.id;
-
--- name: ready_after_rank
--- The ready deliveries of an event after a rank, in the columns of the statement above, and their
--- ranks.
-SELECT
-  json_array(
-    json_group_array(chosen.id), json_group_array(conversion_id), json_group_array(length(body)),
-    json_group_array(checksum), json_group_array(account), json_group_array(chosen.rank)),
-  count(CASE WHEN attempts OR crashes OR ambiguous_since IS NOT NULL THEN 1 END),
-  CAST(group_concat(body, ',') AS BLOB)
-FROM (
-  SELECT id, rank FROM outbox INDEXED BY ready
-  WHERE queue = :event AND state = 'queued' AND due_at IS NULL AND rank > :rank
-  ORDER BY rank, id
-  LIMIT :limit) AS chosen
-CROSS JOIN outbox ON outbox.id = chosen.id LEFT JOIN conversion ON conversion.id = chosen.id;
-
--- name: add_unmarked_lease
--- Add the lease of a usual claim.
 INSERT INTO lease (id, queue, claimed_at, until, open, deliveries, unmarked)
-VALUES (:lease, :event, :claimed_at, :until, :open, :deliveries, 1);
+VALUES (:lease, :queue, :claimed_at, :until, :open, :deliveries, :unmarked);
 
 -- name: unmarked_leases
 -- The leases whose deliveries do not have the state of deliveries being sent.
@@ -464,17 +430,13 @@ LIMIT 1;
 -- Record that the deliveries of all leases have their state.
 UPDATE lease SET unmarked = 0 WHERE unmarked;
 
--- name: remove_range
--- Remove the delivered deliveries of an unmarked lease, which are all between two ids.
+-- name: remove_unmarked
+-- Remove the delivered deliveries of an unmarked lease: all ready ones of a queue between two places.
 -- SQLite deletes the entries of this index where it reads them, without a search for each.
 DELETE FROM outbox INDEXED BY ready
-WHERE queue = :event AND state = 'queued' AND due_at IS NULL
-  AND rank BETWEEN :earliest AND :latest AND id BETWEEN :first AND :last;
-
--- name: remove_listed
--- Remove the delivered deliveries of an unmarked lease.
-DELETE FROM outbox
-WHERE id IN (SELECT value FROM json_each(:deliveries)) AND state = 'queued' AND due_at IS NULL;
+WHERE queue = :queue AND state = 'queued' AND due_at IS NULL AND rank BETWEEN :earliest AND :latest
+  AND id BETWEEN :lowest AND :highest
+  AND NOT (rank = :earliest AND id < :first) AND NOT (rank = :latest AND id > :last);
 
 -- name: extend_lease
 -- Extend a lease after some of its deliveries were settled.

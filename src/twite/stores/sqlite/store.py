@@ -25,7 +25,6 @@ from twite.stores.sql.privacy import SqlPrivacy
 from twite.stores.sql.queries import SqlQueries
 from twite.stores.sql.state import SqlStateReader, SqlStateStore
 from twite.stores.sql.statements import query
-from twite.stores.sqlite.engine import usual
 from twite.stores.sqlite.engine.checkpoints import Checkpoints, MarkKeeper
 from twite.stores.sqlite.engine.connection import connect_writer, final, is_final
 from twite.stores.sqlite.engine.database import ReadConnection, SQLiteDatabase
@@ -34,6 +33,7 @@ from twite.stores.sqlite.engine.lock import OwnerLock
 from twite.stores.sqlite.engine.opening import OpenedStore, prepare
 from twite.stores.sqlite.engine.owner_session import OwnerSession, leases_of
 from twite.stores.sqlite.engine.reserve import Reserve
+from twite.stores.sqlite.engine.unmarked_leases import VanishedDelivery
 from twite.stores.sqlite.engine.upkeep import Upkeep, counted_on
 from twite.stores.sqlite.engine.writer import DISK_FULL, Writer
 
@@ -240,7 +240,7 @@ class SQLiteStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
             damaged.clear()
             found: list[Batch] = []
             while len(found) < most:
-                batch = usual.claim(session, claim, damaged=damaged)
+                batch = outbox.claim(session, claim, damaged=damaged)
                 if batch is None:
                     break
                 found.append(batch)
@@ -265,12 +265,10 @@ class SQLiteStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
     async def settle(self, settlement: Settlement) -> int:
         """Settle. Retries while the disk is full or fails, so that X's response is not lost."""
         outbox.check(settlement)
-        settle = usual.settle
         while True:
             try:
-                return await self._writer.submit_act(partial(settle, settlement=settlement))
-            except usual.VanishedDelivery:
-                settle = outbox.settle
+                return await self._writer.submit_act(partial(outbox.settle, settlement=settlement))
+            except VanishedDelivery:
                 continue
             except LedgerUnavailable as error:
                 if self._closed or not _passes(error):

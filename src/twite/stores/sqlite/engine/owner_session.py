@@ -1,10 +1,12 @@
 """Owner session: the writer session of the only owner, with id counters and names in memory."""
 
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import count
 from typing import Any, Final
 
+from twite.domain.delivery import Delivery, NewDeliveries, Place
 from twite.domain.stats.tally import Counted
 from twite.stores.sql.database import WriterSession, seed_of
 from twite.stores.sql.opt_outs import OptOutList
@@ -112,7 +114,30 @@ class OwnerSession(WriterSession):
         """Run a statement. If it reads states, mark all leases before."""
         if self.unmarked and name in AFFECTED:
             self.unmarked.prepare(name, values)
-        return super().run(name, **values)
+        found = super().run(name, **values)
+        if name == "promote" and found.rowcount:
+            self.unmarked.mark()  # these deliveries may be before a place
+        return found
+
+    def places(self, pixel: str) -> Mapping[int, Place]:
+        unmarked = self.unmarked
+        if unmarked.is_stale:
+            unmarked.mark()
+        queues = self._queues_by_pixel.get(pixel, ())
+        return {queue: unmarked.places[queue] for queue in queues if queue in unmarked.places}
+
+    def leave_unmarked(self, lease: int, queue: int, deliveries: Sequence[Delivery]) -> bool:
+        # New deliveries are all ready ones between the queue's place and the last of them.
+        if not isinstance(deliveries, NewDeliveries):
+            return False
+        self.unmarked.add(lease, queue, deliveries)
+        return True
+
+    def remove_delivered(self, lease: int, deliveries: tuple[int, ...]) -> dict[int, Counter[int]]:
+        _, leased = self.unmarked.leases.get(lease, (0, None))
+        if leased is None or leased.ids != deliveries:
+            return super().remove_delivered(lease, deliveries)
+        return self.unmarked.remove(lease)
 
     def add_rows(self, name: str, rows: Sequence[object], width: int) -> None:
         if name == "add_deliveries" and self.unmarked.places:
@@ -154,9 +179,6 @@ class OwnerSession(WriterSession):
             self._queues_by_pixel.setdefault(pixel, []).append(id_)
             self.seeds[id_] = seed_of(pixel, event)
         return id_
-
-    def queues_of(self, pixel: str) -> Sequence[int]:
-        return self._queues_by_pixel.get(pixel, ())
 
     def queues(self) -> Sequence[int]:
         """Return all (pixel, event) ids."""

@@ -6,15 +6,12 @@ that reads or changes states, all leases are marked: their deliveries get the st
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from typing import Final
 
-import msgspec
-
+from twite.domain.delivery import NewDeliveries, Place, last_place
 from twite.stores.sql.statements import QUERIES, SqlConnection, query
-
-Place = tuple[int, int]  # the rank and the id of a delivery
-FIRST: Final[Place] = -(1 << 62), 0
 
 # Statements that take unmarked leases into account, or concern no delivery under a lease.
 _UNAFFECTED: Final = frozenset(
@@ -22,11 +19,9 @@ _UNAFFECTED: Final = frozenset(
         "add_deliveries",
         "add_held",
         "promote",
-        "usual_event",
-        "ready_of_rank",
-        "ready_after_rank",
-        "remove_range",
-        "remove_listed",
+        "queue_to_claim",
+        "claimable",
+        "remove_unmarked",
     }
 )
 _READS_STATES: Final = re.compile(r"\b(?:state|lease)\b|UPDATE outbox|DELETE FROM outbox")
@@ -52,40 +47,61 @@ AFFECTED: Final = frozenset(
 )
 
 
-class LeasedDeliveries(msgspec.Struct, frozen=True, kw_only=True):
-    """The deliveries of a usual claim.
+class VanishedDelivery(Exception):
+    """A delivery of an unmarked lease no longer exists: roll back, and settle again.
 
-    `listed` has the ids as JSON; `received` has the number of deliveries by time of receipt, for
-    each account. `earliest` and `latest` are ranks.
+    The leases are marked then, so that each delivery is looked up.
     """
-
-    ids: Sequence[int]
-    earliest: int
-    latest: int
-    listed: str
-    received: Mapping[int, Mapping[int, int]]
 
 
 class UnmarkedLeases:
     """The unmarked leases of the store's owner. Used only by the writer's thread.
 
-    `places` has the last claimed place of each event: all ready deliveries up to it are under an
+    `places` has the last claimed place of each queue: all ready deliveries up to it are under an
     unmarked lease. After a rollback, `is_stale` is set: the unmarked leases must be read from the
     database.
     """
 
     def __init__(self, connection: SqlConnection) -> None:
         self._connection = connection
-        self.leases: dict[int, LeasedDeliveries] = {}
+        # By lease: its queue and its deliveries.
+        self.leases: dict[int, tuple[int, NewDeliveries]] = {}
         self.places: dict[int, Place] = {}
         self.is_stale = True
 
     def __bool__(self) -> bool:
         return self.is_stale or bool(self.places)
 
-    def add(self, lease: int, deliveries: LeasedDeliveries, *, event: int, place: Place) -> None:
-        self.leases[lease] = deliveries
-        self.places[event] = place
+    def add(self, lease: int, queue: int, deliveries: NewDeliveries) -> None:
+        """Add a lease on all ready deliveries of a queue from its place to the last of these."""
+        self.leases[lease] = queue, deliveries
+        self.places[queue] = last_place(deliveries)
+
+    def remove(self, lease: int) -> dict[int, Counter[int]]:
+        """Remove the deliveries of a lease from the outbox; count them as `remove_delivered` does.
+
+        Raises VanishedDelivery.
+        """
+        queue, deliveries = self.leases.pop(lease)
+        latest, last = last_place(deliveries)
+        received, accounts = deliveries.received_at, deliveries.accounts
+        values = {
+            "queue": queue,
+            "earliest": received[0],
+            "first": deliveries.ids[0],
+            "lowest": min(deliveries.ids),
+            "highest": max(deliveries.ids),
+            "latest": latest,
+            "last": last,
+        }
+        if self._connection.execute(query("remove_unmarked"), values).rowcount != len(deliveries):
+            raise VanishedDelivery
+        if len(set(accounts)) == 1:
+            return {accounts[0]: Counter(received)}
+        times: dict[int, Counter[int]] = {}
+        for account, at in zip(accounts, received, strict=True):
+            times.setdefault(account, Counter())[at] += 1
+        return times
 
     def prepare(self, name: str, values: Mapping[str, object]) -> None:
         """Mark all leases, unless the statement only concerns deliveries of a marked lease.
