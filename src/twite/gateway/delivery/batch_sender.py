@@ -23,7 +23,6 @@ from twite.domain.delivery import (
     Transition,
     Trigger,
     backoff,
-    ids_of,
 )
 from twite.domain.destination import Destination
 from twite.domain.errors import TransientError
@@ -31,7 +30,7 @@ from twite.domain.pause import Pause
 from twite.domain.times import MINUTE
 from twite.gateway.delivery.bisect import BatchSize, Bisect
 from twite.gateway.delivery.circuit_breaker import CircuitBreaker, EventPauses
-from twite.gateway.delivery.groups import Group
+from twite.gateway.delivery.groups import Group, ids_of
 from twite.gateway.delivery.in_flight import SLOW, RequestsInFlight
 from twite.gateway.delivery.monotonic_clock import MonotonicClock
 from twite.gateway.delivery.rate_limit import RateLimit

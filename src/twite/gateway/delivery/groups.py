@@ -5,8 +5,10 @@ Most are `NewDeliveries`: these functions read its columns, and do not build a `
 
 from collections.abc import Sequence
 
-from twite.domain.delivery import Delivery, NewDeliveries
+from twite.domain.delivery import Delivery, NewDeliveries, ids_of
 from twite.x.encode import batch_body, joined_body
+
+__all__ = ("Group", "ambiguous_of", "body_of", "ids_of", "received_of")
 
 Group = Sequence[Delivery]
 

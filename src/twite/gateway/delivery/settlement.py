@@ -30,12 +30,11 @@ from twite.domain.delivery import (
     Transition,
     Trigger,
     backoff,
-    ids_of,
 )
 from twite.domain.pause import Cause
 from twite.domain.times import SECOND
 from twite.gateway.delivery.circuit_breaker import REFUSED_ALIKE, CircuitBreaker, EventPauses
-from twite.gateway.delivery.groups import Group, ambiguous_of, received_of
+from twite.gateway.delivery.groups import Group, ambiguous_of, ids_of, received_of
 from twite.gateway.delivery.suspects import Suspects, is_failed, is_refused_as_such
 from twite.gateway.ports.events import Moved, Observer
 from twite.gateway.ports.machine import Clock, Randomness

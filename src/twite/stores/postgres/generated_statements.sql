@@ -302,16 +302,21 @@ read AS (
 SELECT (SELECT id FROM begun), (SELECT claim FROM may), (SELECT is_due FROM due),
   (SELECT id FROM first), (SELECT event FROM first), (SELECT lease FROM next),
   (SELECT version FROM change WHERE what = 'opt_out'),
-  coalesce(string_agg(body, ''::bytea), ''::bytea),
+  coalesce(string_agg(body, ','::bytea), ''::bytea),
   array_agg(id), array_agg(conversion_id), array_agg(size), array_agg(received_at),
-  array_agg(attempts), array_agg(ambiguous_since), array_agg(crashes), array_agg(checksum)
+  array_agg(checksum), (json_agg(json_build_array(id, attempts, ambiguous_since, crashes))
+    FILTER (WHERE attempts > 0 OR crashes > 0 OR ambiguous_since IS NOT NULL))::text
 FROM read
 
 -- rows: claimable(queue, ambiguous_after, crashes, passing, limit)
 SELECT
-  coalesce(json_agg(json_build_array(
-    id, conversion_id, size, received_at, attempts, ambiguous_since, crashes, checksum)), '[]')::text,
-  coalesce(string_agg(body, ''::bytea), ''::bytea)
+  json_build_array(
+    coalesce(json_agg(id), '[]'), coalesce(json_agg(conversion_id), '[]'),
+    coalesce(json_agg(size), '[]'), coalesce(json_agg(received_at), '[]'),
+    coalesce(json_agg(checksum), '[]'),
+    coalesce(json_agg(json_build_array(id, attempts, ambiguous_since, crashes))
+      FILTER (WHERE attempts > 0 OR crashes > 0 OR ambiguous_since IS NOT NULL), '[]'))::text,
+  string_agg(body, ','::bytea)
 FROM (
   SELECT ready.*, conversion.conversion_id, length(conversion.body) AS size, conversion.checksum,
     conversion.body

@@ -464,6 +464,20 @@ FROM (
   LEFT JOIN conversion ON conversion.id = ready.id
   ORDER BY ready.rank, ready.id) AS sizes;
 
+-- name: queue_to_claim
+-- The queue of a pixel whose first ready delivery has the earliest deadline.
+SELECT queue.id, queue.event
+FROM queue JOIN outbox ON outbox.id = (
+  SELECT oldest.id FROM outbox AS oldest
+  WHERE oldest.queue = queue.id AND oldest.state = 'queued' AND oldest.due_at IS NULL
+    AND (oldest.ambiguous_since IS NULL OR oldest.ambiguous_since >= :ambiguous_after)
+    AND oldest.crashes < :crashes
+    AND oldest.id <> ALL (translate(:passing, '[]', '{}')::bigint[])
+  ORDER BY oldest.rank, oldest.id LIMIT 1)
+WHERE queue.pixel = :pixel
+  AND queue.event NOT IN (SELECT json_array_elements_text(:passing_events::json))
+ORDER BY outbox.rank, outbox.id LIMIT 1;
+
 -- name: claimable
 -- The ready deliveries of a queue, earliest deadline first, as one row; locked.
 SELECT

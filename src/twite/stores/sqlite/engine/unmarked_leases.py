@@ -1,6 +1,6 @@
 """Unmarked leases: deliveries being sent whose state in the outbox is still `queued`.
 
-A usual claim writes only its lease, and a usual settlement deletes the deliveries of the lease. So
+A claim of new deliveries writes only its lease, and a settlement of all of them deletes their rows:
 no row of the outbox is rewritten for a delivery that X accepts at once. Before any other statement
 that reads or changes states, all leases are marked: their deliveries get the state `sending`.
 """
