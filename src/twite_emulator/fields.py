@@ -52,7 +52,7 @@ def shown(value: object) -> str:
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
-def text_problems(parameter: str, value: object, _: Switches) -> list[Problem]:
+def text_problems(parameter: str, value: object, _switches: Switches) -> list[Problem]:
     if isinstance(value, str):
         return []
     return [invalid(spec.WRONG_TYPE, parameter, value, type="String")]
@@ -72,7 +72,7 @@ def double_problems(parameter: str, value: object, switches: Switches) -> list[P
     return [invalid(spec.WRONG_TYPE, parameter, value, type="Double")]
 
 
-def count_problems(parameter: str, value: object, _: Switches) -> list[Problem]:
+def count_problems(parameter: str, value: object, _switches: Switches) -> list[Problem]:
     """Check a whole number above 0, given as a JSON integer or text. [doc WEB]"""
     if isinstance(value, str) and _WHOLE.fullmatch(value):
         value = int(value)
@@ -91,7 +91,7 @@ def currency_problems(parameter: str, value: object, switches: Switches) -> list
     return [invalid(NOT_A_CURRENCY, parameter, value)]
 
 
-def data_use_problems(parameter: str, value: object, _: Switches) -> list[Problem]:
+def data_use_problems(parameter: str, value: object, _switches: Switches) -> list[Problem]:
     if value in spec.RESTRICTED_DATA_USE:
         return []
     choices = ", ".join(spec.RESTRICTED_DATA_USE)
@@ -111,7 +111,7 @@ def time_of(parameter: str, value: object, switches: Switches) -> float | Proble
     return invalid(spec.NOT_A_TIME, parameter, value)
 
 
-def milliseconds_of(parameter: str, value: object, _: Switches) -> float | Problem:
+def milliseconds_of(parameter: str, value: object, _switches: Switches) -> float | Problem:
     if isinstance(value, int) and not isinstance(value, bool):
         return value / 1000
     return invalid(spec.WRONG_TYPE, parameter, value, type="Long")

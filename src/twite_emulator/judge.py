@@ -217,13 +217,13 @@ class Journal:
         self._with_body: deque[Received] = deque()
         self._body_bytes = 0
 
-    def add(self, entry: Received) -> None:
-        self.count(entry.status, entry.conversions)
-        self.entries.append(entry)
-        if entry.body is None:
+    def add(self, received: Received) -> None:
+        self.count(received.status, received.conversions)
+        self.entries.append(received)
+        if received.body is None:
             return
-        self._with_body.append(entry)
-        self._body_bytes += len(entry.body)
+        self._with_body.append(received)
+        self._body_bytes += len(received.body)
         while self._with_body and (
             len(self._with_body) > self._max_bodies or self._body_bytes > MAX_BODY_BYTES
         ):

@@ -334,7 +334,7 @@ async def test_new_alert_is_a_table_row_and_opens_and_resolves(monkeypatch):
     observer, clock, store = AlertObserver(), MovingClock(NOW), MemoryStore()
     watching = monitor.Monitor(
         listener=monitor.EventListener(clock),
-        records=store,
+        queries=store,
         state=store,
         disk=None,
         clock=clock,

@@ -73,7 +73,7 @@ def read_bytes(body, *, source=None, now=NOW, salt=b"salt", idempotency_key=None
         now=now,
         salt=salt,
         idempotency_key=idempotency_key,
-        consent=judging(policy=source.consent, now=now),
+        judge=judging(policy=source.consent, now=now),
     )
 
 

@@ -98,7 +98,7 @@ def judged(found, source):
         destinations=DESTINATIONS,
         now=NOW,
         salt=b"salt",
-        consent=judging(policy=source.consent, now=NOW),
+        judge=judging(policy=source.consent, now=NOW),
     )
 
 

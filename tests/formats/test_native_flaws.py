@@ -23,7 +23,7 @@ def _flaws(**fields):
         now=NOW,
         salt=b"salt",
         idempotency_key=None,
-        consent=judging(policy=source.consent, now=NOW, revoked=None),
+        judge=judging(policy=source.consent, now=NOW, revoked=None),
     )
     return reading.results[0].flaws
 

@@ -11,7 +11,7 @@ ID = "2-3k9x0abcd1efgh2ijkl3mnop4q"
 
 
 def kept(click, wanted=None, domain="shop.example"):
-    made = set_cookies(click, wanted=wanted or ClickCookie(), domain=domain, now=NOW)
+    made = set_cookies(click, cookie=wanted or ClickCookie(), domain=domain, now=NOW)
     return [value.decode() for _, value in made]
 
 

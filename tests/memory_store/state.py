@@ -53,12 +53,12 @@ class MemoryState:
         records: Sequence[StateRecord],
         *,
         gone: Sequence[StateKey] = (),
-        was: SealedSecret | None = None,
+        old_secret: SealedSecret | None = None,
         audit_event: AuditEvent | None = None,
     ) -> None:
         for record in records:
             kept, key = self._kept[type(record)], _KEYS[type(record)](record)
-            is_free = was is None or kept.get(key) == was
+            is_free = old_secret is None or kept.get(key) == old_secret
             if isinstance(record, Pause) and key in kept and kept[key].cause is Cause.USER:
                 is_free = record.cause is Cause.USER
             if is_free:

@@ -57,15 +57,15 @@ class SecretRecordLaws:
 
         await store.put(
             [SealedSecret(name="login/p1", sealed=b"one anew")],
-            was=SealedSecret(name="login/p1", sealed=b"one"),
+            old_secret=SealedSecret(name="login/p1", sealed=b"one"),
         )
         await store.put(
             [SealedSecret(name="login/p1", sealed=b"late")],
-            was=SealedSecret(name="login/p1", sealed=b"one"),
+            old_secret=SealedSecret(name="login/p1", sealed=b"one"),
         )
         await store.put(
             [SealedSecret(name="login/p2", sealed=b"two anew")],
-            was=SealedSecret(name="login/p2", sealed=b"two"),
+            old_secret=SealedSecret(name="login/p2", sealed=b"two"),
         )
 
         assert await _sealed(store, "") == [("login/p1", b"one anew")]

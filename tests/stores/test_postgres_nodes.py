@@ -111,7 +111,7 @@ async def test_changed_pauses_and_secrets_have_new_versions_at_all_nodes(open_no
         lambda: second.delete(Pause, pause),
         lambda: second.delete(Pause, ("pixel1", "")),
         lambda: second.put([secret]),
-        lambda: second.put([secret], was=secret),
+        lambda: second.put([secret], old_secret=secret),
         lambda: second.delete(SealedSecret, secret.name),
         lambda: second.put([RateLimitWindow(pixel="pixel1", until=NOW, reason="used up")]),
     ]

@@ -84,11 +84,11 @@ def insight_pages(
     )
 
 
-def console(settings: Settings, behind: ConsoleServices) -> Console:
+def console(settings: Settings, services: ConsoleServices) -> Console:
     """Return the console, with every page."""
-    store, secret_store, clock = behind.store, behind.secret_store, behind.clock
-    passwords = behind.passwords or Argon2Passwords()
-    user_accounts = Accounts(people=store.people, passwords=passwords, clock=clock)
+    store, secret_store, clock = services.store, services.secret_store, services.clock
+    passwords = services.passwords or Argon2Passwords()
+    user_accounts = Accounts(directory=store.people, passwords=passwords, clock=clock)
     authentication = Authentication(
         people=store.people,
         passwords=passwords,
@@ -98,14 +98,14 @@ def console(settings: Settings, behind: ConsoleServices) -> Console:
     )
     confirming = Reauthentication(authentication)
     pixels = [destination.pixel for destination in settings.destinations()]
-    destinations, sources = behind.destinations, settings.sources()
+    destinations, sources = services.destinations, settings.sources()
     # In the order of the navigation.
     pages = (
         *insight_pages(
             settings,
             store=store,
             destinations=destinations,
-            wake_all=behind.runner.wake_all,
+            wake_all=services.runner.wake_all,
             clock=clock,
         ),
         PixelsPage(
@@ -113,13 +113,13 @@ def console(settings: Settings, behind: ConsoleServices) -> Console:
             sources=sources,
             queries=store,
             state=store,
-            runner=behind.runner,
+            runner=services.runner,
         ),
         TestConversionPage(
-            accept=behind.accept, queries=store, destinations=destinations, sources=sources
+            accept=services.accept, queries=store, destinations=destinations, sources=sources
         ),
         ConnectPage(
-            sign_in=behind.sign_in,
+            sign_in=services.sign_in,
             destinations=destinations,
             written=settings.destinations(),
             reauthentication=confirming,
@@ -129,11 +129,11 @@ def console(settings: Settings, behind: ConsoleServices) -> Console:
             destinations=destinations,
         ),
         TagPreviewPage(
-            previews=behind.previews,
+            previews=services.previews,
             site=_site(settings),
             shared=engine_of(settings).is_server,
         ),
-        *(() if behind.examine is None else (DiagnosticsPage(examine=behind.examine),)),
+        *(() if services.examine is None else (DiagnosticsPage(examine=services.examine),)),
         UsersPage(user_accounts=user_accounts, reauthentication=confirming, pixels=pixels),
         KeysPage(user_accounts=user_accounts, reauthentication=confirming, pixels=pixels),
         AuditPage(directory=store.people),
@@ -146,7 +146,7 @@ def console(settings: Settings, behind: ConsoleServices) -> Console:
         CodesPage(
             second_factor=None
             if secret_store is None
-            else TwoFactor(people=store.people, secret_store=secret_store, clock=clock),
+            else TwoFactor(directory=store.people, secret_store=secret_store, clock=clock),
             authentication=authentication,
         ),
         SignInPage(authentication=authentication),
@@ -155,14 +155,14 @@ def console(settings: Settings, behind: ConsoleServices) -> Console:
         pages=pages,
         folders=(FOLDER,),
         checks=RequestChecks(
-            client_of=behind.front.client,
+            client_of=services.front.client,
             networks=settings.console.networks,
             url=settings.console.url or settings.server.public_url,
         ),
         authentication=authentication,
         directory=store.people,
         clock=clock,
-        observer=behind.observer,
+        observer=services.observer,
         known_as=settings.known_as,
         emulated=settings.x.emulator is not None,
     )

@@ -95,12 +95,12 @@ async def owner_of(settings: Settings, in_use: StoreInUse) -> AsyncIterator["Gat
 
 
 @asynccontextmanager
-async def client_of(gateway: Reachable) -> AsyncIterator["GatewayClient"]:
+async def client_of(reachable: Reachable) -> AsyncIterator["GatewayClient"]:
     import aiohttp  # noqa: PLC0415  # needed only by clients, not by the gateway
 
     timeout = aiohttp.ClientTimeout(total=_PATIENCE)
     async with aiohttp.ClientSession(timeout=timeout) as http:
-        yield GatewayClient(http, gateway)
+        yield GatewayClient(http, reachable)
 
 
 async def reload_gateway(settings: Settings, *, dry_run: bool) -> ReloadReport:
@@ -123,10 +123,10 @@ class GatewayClient:
     or does not answer.
     """
 
-    def __init__(self, http: "aiohttp.ClientSession", gateway: Reachable) -> None:
+    def __init__(self, http: "aiohttp.ClientSession", reachable: Reachable) -> None:
         self._http = http
-        self._url = gateway.url
-        self._token = Secret(gateway.token)
+        self._url = reachable.url
+        self._token = Secret(reachable.token)
 
     async def move(
         self,
@@ -168,9 +168,9 @@ class GatewayClient:
                 return letters
             last = some.last
 
-    async def erase(self, erasing: EraseStore, *, now: int) -> int:
+    async def erase(self, erase: EraseStore, *, now: int) -> int:
         del now
-        return (await self._ask(ControlCommand(do="erase", erasing=erasing))).done
+        return (await self._ask(ControlCommand(do="erase", erasing=erase))).done
 
     async def change(
         self, change: Change, *, audit_event: AuditEvent, session_digest: bytes = b""
@@ -252,14 +252,14 @@ def _command(move: Replay | Discard, some: tuple[int, ...]) -> ControlCommand:
     return ControlCommand(do="replay", deliveries=some, sure=sure)
 
 
-def _edits(move: EditBodies) -> list[ControlCommand]:
-    starts = range(0, len(move.edited), _BODIES_IN_ONE_REQUEST)
+def _edits(edit: EditBodies) -> list[ControlCommand]:
+    starts = range(0, len(edit.edited), _BODIES_IN_ONE_REQUEST)
     return [
         ControlCommand(
             do="edit",
-            edited=tuple(move.edited[at : at + _BODIES_IN_ONE_REQUEST]),
-            note=move.note,
-            sure=tuple(move.sure),
+            edited=tuple(edit.edited[at : at + _BODIES_IN_ONE_REQUEST]),
+            note=edit.note,
+            sure=tuple(edit.sure),
         )
         for at in starts
     ]

@@ -67,8 +67,8 @@ def _world(settings: Settings) -> dict[str, Json]:
     }
 
 
-def _pixel(pixel: Destination) -> Json:
-    entry: dict[str, Json] = {"id": pixel.pixel, "account": pixel.account or _ACCOUNT}
-    if isinstance(pixel.credentials, PixelToken):
-        entry["token"] = pixel.credentials.token.reveal()
+def _pixel(destination: Destination) -> Json:
+    entry: dict[str, Json] = {"id": destination.pixel, "account": destination.account or _ACCOUNT}
+    if isinstance(destination.credentials, PixelToken):
+        entry["token"] = destination.credentials.token.reveal()
     return entry

@@ -94,7 +94,7 @@ class TagPayloadReader:
 
 
 async def look(
-    settings: Settings, wish: EraseRequest, *, opened: Opened, pursued: Sequence[int] = ()
+    settings: Settings, request: EraseRequest, *, opened: Opened, pursued: Sequence[int] = ()
 ) -> EraseTraces:
     """Return the records that contain the person's identifiers.
 
@@ -102,14 +102,16 @@ async def look(
     """
     async with open_records(settings) as records:
         return await records.traces(
-            EraseSearch(whom=wish.whom, pixel=wish.pixel, opened=opened, pursued=frozenset(pursued))
+            EraseSearch(
+                whom=request.whom, pixel=request.pixel, opened=opened, pursued=frozenset(pursued)
+            )
         )
 
 
 async def erase(
     settings: Settings,
-    wish: EraseRequest,
-    first: EraseTraces,
+    request: EraseRequest,
+    first_traces: EraseTraces,
     *,
     opened: Opened,
     report: Callable[[str], None] = lambda _said: None,
@@ -123,13 +125,13 @@ async def erase(
     async with open_records(settings) as records:
         salt = records.salt
         pixels = {account.pixel for account in await records.balance()}
-    keys = () if wish.returns else _keys(settings, wish, salt=salt, pixels=pixels)
+    keys = () if request.returns else _keys(settings, request, salt=salt, pixels=pixels)
     counts = {"conversions": 0, "submissions": 0, "dedup_rows": 0, "texts": 0}
     async with _owner(settings) as owner:
         for at in range(0, len(keys), _KEYS):
             await owner(EraseStore(keys=keys[at : at + _KEYS]))
-        await owner(EraseStore(audit_event=_audit_event(wish, first, salt=salt)))
-        found, until = first, None
+        await owner(EraseStore(audit_event=_audit_event(request, first_traces, salt=salt)))
+        found, until = first_traces, None
         erased = EraseTraces()
         pursued: set[int] = set()
         while True:
@@ -142,7 +144,7 @@ async def erase(
             counts["submissions"] += len(found.cuts)
             counts["dedup_rows"] += len(found.dedup_rows)
             counts["texts"] += len(found.texts)
-            found = await look(settings, wish, opened=opened, pursued=sorted(pursued))
+            found = await look(settings, request, opened=opened, pursued=sorted(pursued))
             until = until or time.monotonic() + patience
             if not found.size or time.monotonic() >= until:
                 break
@@ -166,22 +168,22 @@ async def _owner(settings: Settings) -> AsyncIterator[Callable[[EraseStore], Awa
     """Yield a function: the store's owner erases a slice, then other writers get a pause."""
     async with open_operations(settings) as operations:
 
-        async def do(erasing: EraseStore) -> int:
+        async def do(erase: EraseStore) -> int:
             began = time.monotonic()
-            done = await operations.erase(erasing, now=time.time_ns() // 1_000_000)
-            if not erasing.ends:
+            done = await operations.erase(erase, now=time.time_ns() // 1_000_000)
+            if not erase.ends:
                 await asyncio.sleep((time.monotonic() - began) * _SHARE)
             return done
 
         yield do
 
 
-def _slices(found: EraseTraces) -> Iterator[EraseStore]:
-    yield from (EraseStore(cuts=some) for some in _some(found.cuts, _CUTS))
-    yield from (EraseStore(dedup_rows=some) for some in _some(found.dedup_rows, _SLICE))
-    yield from (EraseStore(texts=some) for some in _some(found.texts, _SLICE))
+def _slices(traces: EraseTraces) -> Iterator[EraseStore]:
+    yield from (EraseStore(cuts=some) for some in _some(traces.cuts, _CUTS))
+    yield from (EraseStore(dedup_rows=some) for some in _some(traces.dedup_rows, _SLICE))
+    yield from (EraseStore(texts=some) for some in _some(traces.texts, _SLICE))
     # Conversions come last: after an interruption, they lead to the data that remains.
-    yield from (EraseStore(conversions=some) for some in _some(found.conversions, _SLICE))
+    yield from (EraseStore(conversions=some) for some in _some(traces.conversions, _SLICE))
 
 
 def _some(all_: Sequence[T], size: int) -> Iterator[tuple[T, ...]]:
@@ -190,7 +192,7 @@ def _some(all_: Sequence[T], size: int) -> Iterator[tuple[T, ...]]:
 
 
 def _keys(
-    settings: Settings, wish: EraseRequest, *, salt: bytes, pixels: Collection[str]
+    settings: Settings, request: EraseRequest, *, salt: bytes, pixels: Collection[str]
 ) -> tuple[bytes, ...]:
     """Return the keys of all identifiers at every known pixel."""
     known = {pixel for pixel in pixels if pixel and not pixel.startswith(TAG)}
@@ -198,23 +200,23 @@ def _keys(
     return tuple(
         key
         for pixel in sorted(at)
-        for person in wish.whom.persons
+        for person in request.whom.persons
         for key in person_keys(person, pixel=pixel, salt=salt)
     )
 
 
-def _audit_event(wish: EraseRequest, found: EraseTraces, *, salt: bytes) -> AuditEvent:
+def _audit_event(request: EraseRequest, traces: EraseTraces, *, salt: bytes) -> AuditEvent:
     """Return the audit entry. Its digest is the same for the same identifiers in this store."""
-    whom = wish.whom
+    whom = request.whom
     named = sorted(
         [*whom.words, *(conversion_id.encode() for conversion_id in whom.conversion_ids)]
     )
     digest = hmac.digest(salt, b"erase\0" + b"\0".join(named), "sha256").hex()[:16]
     return AuditEvent(
         at=time.time_ns() // 1_000_000,
-        who=wish.who,
+        who=request.who,
         what=AuditAction.ERASE,
         subject=digest,
-        detail=f"identifiers: {len(wish.asked)}; conversions: {len(found.conversions)}; "
-        f"requests: {len(found.cuts)}; report rows: {len(found.dedup_rows)}",
+        detail=f"identifiers: {len(request.asked)}; conversions: {len(traces.conversions)}; "
+        f"requests: {len(traces.cuts)}; report rows: {len(traces.dedup_rows)}",
     )

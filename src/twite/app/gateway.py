@@ -275,11 +275,11 @@ class Gateway:
         if self._run is not None:
             self._run.wake(pixel)
 
-    async def _tags_of(self, safe: "CredentialVault | None") -> "TagRuntime | None":
+    async def _tags_of(self, vault: "CredentialVault | None") -> "TagRuntime | None":
         """Start the tags and client templates; None if there are none. Raises SettingsError."""
         if self._engines is None:
             return None
-        secret_store = safe.secret_store if safe else None
+        secret_store = vault.secret_store if vault else None
         return self._start_tags(self._settings, await companies_of(self._settings, secret_store))
 
     def _start_tags(
@@ -348,30 +348,30 @@ class Gateway:
     def _parts_of_http(
         self,
         store: Store,
-        run: DeliveryRunner,
-        safe: "CredentialVault | None",
+        runner: DeliveryRunner,
+        vault: "CredentialVault | None",
         accept: Accept,
         destinations: dict[str, Destination],
     ) -> tuple[GatewayParts, SettingsInUse]:
         settings = self._settings
         tag_credentials = lent_to(
             settings,
-            secret_store=safe.secret_store if safe else None,
+            secret_store=vault.secret_store if vault else None,
             records=store,
             destinations=destinations,
-            run=run,
+            run=runner,
             clock=self._clock,
             observer=self._observer,
         )
         logins = credential_vault(
-            settings, safe, store=store, accept=accept, destinations=destinations, run=run
+            settings, vault, store=store, accept=accept, destinations=destinations, runner=runner
         )
-        self.connect = shared_sign_in(settings, safe, logins, store=store, clock=self._clock)
-        run.listeners[SECRETS] = FollowSecrets(logins, tag_credentials, self._observer)
+        self.connect = shared_sign_in(settings, vault, logins, store=store, clock=self._clock)
+        runner.listeners[SECRETS] = FollowSecrets(logins, tag_credentials, self._observer)
         parts = GatewayParts(
             store=store,
-            safe=safe,
-            run=run,
+            safe=vault,
+            run=runner,
             clock=self._clock,
             wall=self._wall,
             observer=self._observer,

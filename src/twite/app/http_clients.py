@@ -54,11 +54,11 @@ class OnDemandWeb:
     def __init__(self) -> None:
         self._web: PublicWeb | None = None
 
-    async def ask(self, asked: WebRequest) -> Response | NoResponse:
+    async def ask(self, request: WebRequest) -> Response | NoResponse:
         """See Web."""
         if self._web is None:
             await _imported("twite.senders.web")
-        return await self._opened().ask(asked)
+        return await self._opened().ask(request)
 
     def _opened(self) -> "PublicWeb":
         from twite.senders.web import PublicWeb  # noqa: PLC0415  # imported by now

@@ -76,23 +76,23 @@ async def given(settings: Settings, secret_store: SecretStore | None) -> tuple[D
 
 def credential_vault(
     settings: Settings,
-    safe: CredentialVault | None,
+    vault: CredentialVault | None,
     *,
     store: Store,
     accept: Accept,
     destinations: MutableMapping[str, Destination],
-    run: DeliveryRunner,
+    runner: DeliveryRunner,
 ) -> CredentialCommands | None:
     """Return the service that changes credentials while a gateway runs; None without a key."""
-    if safe is None:
+    if vault is None:
         return None
     return CredentialCommands(
-        secret_store=safe.secret_store,
-        seal=safe.seal,
+        secret_store=vault.secret_store,
+        seal=vault.seal,
         key=partial(_key_anew, settings),
         written=settings.destinations(),
         destinations=destinations,
-        send_to=run.send_to,
+        send_to=runner.send_to,
         outbox=store,
         passed=accept.passed,
         note=store.people.note,
@@ -107,11 +107,11 @@ class FollowSecrets:
 
     def __init__(
         self,
-        logins: CredentialCommands | None,
+        commands: CredentialCommands | None,
         tag_credentials: "TagCredentials | None",
         observer: Observer,
     ) -> None:
-        self._logins = logins
+        self._logins = commands
         self._tag_credentials = tag_credentials
         self._observer = observer
 
@@ -147,17 +147,17 @@ def connect(
 
 def shared_sign_in(
     settings: Settings,
-    safe: CredentialVault | None,
-    logins: CredentialCommands | None,
+    vault: CredentialVault | None,
+    commands: CredentialCommands | None,
     *,
     store: Store,
     clock: Clock,
 ) -> XSignIn:
     """Return the sign-in for a gateway. Any gateway on the same store can complete it."""
-    if safe is None or store.ownership is None:
-        return connect(settings, logins, clock=clock)
-    sealed = SealedSignIns(secret_store=safe.secret_store, clock=clock)
-    return connect(settings, logins, clock=clock, open_sign_ins=sealed)
+    if vault is None or store.ownership is None:
+        return connect(settings, commands, clock=clock)
+    sealed = SealedSignIns(secret_store=vault.secret_store, clock=clock)
+    return connect(settings, commands, clock=clock, open_sign_ins=sealed)
 
 
 async def stored(settings: Settings) -> tuple[Destination, ...]:
@@ -202,8 +202,8 @@ async def open_secrets(settings: Settings) -> AsyncIterator[StateStore]:
 class CredentialReader:
     """Read-only secrets. Secrets sealed with a former key are not resealed."""
 
-    def __init__(self, records: StateReader) -> None:
-        self._records = records
+    def __init__(self, state: StateReader) -> None:
+        self._records = state
 
     async def load(self, kind: type[R], *, prefix: str = "") -> Sequence[R]:
         return await self._records.load(kind, prefix=prefix)
@@ -213,7 +213,7 @@ class CredentialReader:
         records: Sequence[StateRecord],
         *,
         gone: Sequence[StateKey] = (),
-        was: SealedSecret | None = None,
+        old_secret: SealedSecret | None = None,
         audit_event: AuditEvent | None = None,
     ) -> None:
         """Do nothing."""
@@ -230,8 +230,8 @@ class GatewaySecrets(CredentialReader):
     On request, the gateway reseals secrets that a former key sealed.
     """
 
-    def __init__(self, records: StateReader, gateway: GatewayClient) -> None:
-        super().__init__(records)
+    def __init__(self, state: StateReader, gateway: GatewayClient) -> None:
+        super().__init__(state)
         self._gateway = gateway
 
     async def put(
@@ -239,12 +239,12 @@ class GatewaySecrets(CredentialReader):
         records: Sequence[StateRecord],
         *,
         gone: Sequence[StateKey] = (),
-        was: SealedSecret | None = None,
+        old_secret: SealedSecret | None = None,
         audit_event: AuditEvent | None = None,
     ) -> None:
         del gone
         for record in records:
-            if isinstance(record, SealedSecret) and was is None:
+            if isinstance(record, SealedSecret) and old_secret is None:
                 await self._gateway.keep(record.name, record.sealed, audit_event=audit_event)
 
     async def delete(

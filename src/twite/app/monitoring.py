@@ -118,7 +118,7 @@ class Monitoring:
             self._listener.follow_gateways(ownership.reported(), name=ownership.name)
         monitor = self._monitor = Monitor(
             listener=self._listener,
-            records=self._store,
+            queries=self._store,
             state=state,
             # A database server's disk cannot be measured: see store.size_limit.
             disk=None if settings.store.url.server else disk_of(settings.store.path),

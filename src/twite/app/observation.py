@@ -41,7 +41,7 @@ class Observation:
         # None if nothing is traced.
         self.tracing: TraceQueue | None = None
 
-    def start_traces(self, store: Queries) -> None:
+    def start_traces(self, queries: Queries) -> None:
         """Start to export traces, unless the settings or the environment turn this off.
 
         Raises SettingsError if the extra is not installed.
@@ -60,7 +60,7 @@ class Observation:
         from twite.observers.trace_queue import TraceQueue  # noqa: PLC0415
 
         async def receipts(deliveries: Sequence[int]) -> Mapping[int, str]:
-            return await store.answer(ReceiptsQuery(deliveries=deliveries))
+            return await queries.answer(ReceiptsQuery(deliveries=deliveries))
 
         headers = {name: value.reveal() for name, value in self._traces.headers.items()}
         self.tracing = TraceQueue(

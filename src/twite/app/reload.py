@@ -129,31 +129,31 @@ class SettingsReload:
         return _report(found)
 
     def _without_turned_keys(
-        self, found: SettingsDifference, written: Settings
+        self, difference: SettingsDifference, written_settings: Settings
     ) -> SettingsDifference:
         """Leave out the secret key if the gateway already uses it, after `twite rotate-key`."""
-        safe, seal = self._parts.safe, vault_seal(written)
-        if safe is None or seal is None or _KEYS.isdisjoint(found.restart):
-            return found
+        safe, seal = self._parts.safe, vault_seal(written_settings)
+        if safe is None or seal is None or _KEYS.isdisjoint(difference.restart):
+            return difference
         if not safe.seal.is_current(seal.close("", b"")):
-            return found
-        restart = tuple(key for key in found.restart if key not in _KEYS)
-        return msgspec.structs.replace(found, restart=restart)
+            return difference
+        restart = tuple(key for key in difference.restart if key not in _KEYS)
+        return msgspec.structs.replace(difference, restart=restart)
 
     def _with_container(
         self,
-        found: SettingsDifference,
+        difference: SettingsDifference,
         settings: Settings,
         containers: Sequence[ContainerConfig],
     ) -> SettingsDifference:
         """Add the container if its file has changed: the last one of `containers`."""
         tags, imported = self.in_use.tags, settings.feature(TagSettings).imported
         known = () if tags is None else tuple(tags.container_configs)
-        is_known = any(change.table == "container" for change in found.changes)
+        is_known = any(change.table == "container" for change in difference.changes)
         if imported is None or is_known or containers[-1:] == known[-1:]:
-            return found
+            return difference
         change = SettingsChange(table="container", name=str(imported.path), change="changed")
-        return msgspec.structs.replace(found, changes=(*found.changes, change))
+        return msgspec.structs.replace(difference, changes=(*difference.changes, change))
 
     async def _use(self, settings: Settings, containers: Sequence[ContainerConfig]) -> None:
         """Replace the settings. Raises OperatorError and TransientError: nothing has changed."""
@@ -246,16 +246,16 @@ class SettingsReload:
         self._monitoring.use(settings)
         return in_use
 
-    def _replace_tags(self, before: SettingsInUse, ending: asyncio.Task[None]) -> None:
-        tags = before.tags
+    def _replace_tags(self, old_settings: SettingsInUse, ending: asyncio.Task[None]) -> None:
+        tags = old_settings.tags
         if tags is None:
             return
         self.retired.append(tags)
 
         async def retire() -> None:
             await asyncio.shield(ending)
-            await before.application.drained()
-            await before.accept.passed()
+            await old_settings.application.drained()
+            await old_settings.accept.passed()
             # Templates may still do work that no request waits for.
             await self._parts.clock.sleep(_LATE_WORK)
             self.retired.remove(tags)
@@ -265,13 +265,13 @@ class SettingsReload:
         self._keep(retire())
 
     async def _follow_up(
-        self, before: SettingsInUse, in_use: SettingsInUse, changed: frozenset[str]
+        self, old_settings: SettingsInUse, in_use: SettingsInUse, changed: frozenset[str]
     ) -> None:
         """Apply the settings to what is queued, and to requests that had begun before."""
         parts = self._parts
         if in_use.tag_credentials is not None:
             await self._repeated(in_use.tag_credentials.load)
-            if before.tag_credentials is None:
+            if old_settings.tag_credentials is None:
                 self._keep(in_use.tag_credentials.run())
         if parts.logins is not None:
             # A command may have stored credentials after they were read.
@@ -287,8 +287,8 @@ class SettingsReload:
             await policy.once(again=changed)
 
         async def judge_late() -> None:
-            await before.application.drained()
-            await before.accept.passed()
+            await old_settings.application.drained()
+            await old_settings.accept.passed()
             await self._repeated(judge)
 
         await self._repeated(judge)
@@ -327,25 +327,25 @@ def _has_tags(
     ) == clients_of(settings, containers)
 
 
-def _changed_policies(before: Settings, after: Settings) -> frozenset[str]:
+def _changed_policies(old_settings: Settings, new_settings: Settings) -> frozenset[str]:
     """Return the sources whose consent policy has changed."""
-    policies = {source.name: source.consent for source in before.sources()}
+    policies = {source.name: source.consent for source in old_settings.sources()}
     return frozenset(
         source.name
-        for source in after.sources()
+        for source in new_settings.sources()
         if policies.get(source.name, source.consent) != source.consent
     )
 
 
-def _report(found: SettingsDifference) -> ReloadReport:
-    if found.is_other_x:
+def _report(difference: SettingsDifference) -> ReloadReport:
+    if difference.is_other_x:
         return ReloadReport(
             result=ReloadResult.NEEDS_RESTART,
-            restart=found.restart,
+            restart=difference.restart,
             problems=(_OTHER_X,),
         )
     return ReloadReport(
-        result=ReloadResult.RELOADED if found.changes else ReloadResult.UNCHANGED,
-        changes=tuple(map(str, found.changes)),
-        restart=found.restart,
+        result=ReloadResult.RELOADED if difference.changes else ReloadResult.UNCHANGED,
+        changes=tuple(map(str, difference.changes)),
+        restart=difference.restart,
     )

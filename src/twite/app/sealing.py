@@ -115,14 +115,14 @@ async def reseal(settings: Settings, *, audit_event: AuditEvent | None = None) -
         await store.close()
 
 
-async def sealed_anew(safe: CredentialVault, outbox: Outbox, *, observer: Observer) -> None:
+async def sealed_anew(vault: CredentialVault, outbox: Outbox, *, observer: Observer) -> None:
     """Seal everything with the current key after a gateway has started.
 
     Errors are logged; they lose no data, and the next start tries again.
     """
     try:
-        await safe.secret_store.all("")
-        await Resealing(outbox=outbox, seal=safe.seal).all()
+        await vault.secret_store.all("")
+        await Resealing(outbox=outbox, seal=vault.seal).all()
     except (NotOpened, TransientError) as error:
         observer.see(ProblemSeen(where=ProblemPlace.VAULT, reason=str(error)))
 

@@ -25,7 +25,7 @@ from twite.machine.service_manager import keep_watchdog_quiet, notify, watchdog_
 from twite.machine.system import SystemClock, raise_limit, use_one_arena
 
 
-async def report_unusable(settings: Settings, error: StoreUnusable) -> None:
+async def report_unusable(settings: Settings, unusable: StoreUnusable) -> None:
     """Send a message to the webhook, if there is one, at most once a day.
 
     A file next to the database records the message, so that a restart loop does not repeat it.
@@ -37,7 +37,7 @@ async def report_unusable(settings: Settings, error: StoreUnusable) -> None:
     # A record with a time in the future is ignored: the clock was wrong.
     if webhook is None or 0 <= now - _reported_at(note) < REMIND_EVERY:
         return
-    reason = f"{error.reason}. {error.fix}"
+    reason = f"{unusable.reason}. {unusable.fix}"
     alert = Alert(
         id=f"store-{hashlib.sha256(f'{reason}{now}'.encode()).hexdigest()[:32]}",
         kind=AlertKind.STORE_UNUSABLE,

@@ -110,7 +110,9 @@ async def open_staff(
     from twite.machine.seal import Argon2Passwords  # noqa: PLC0415  # few commands need it
 
     async with _open_directory(settings) as people:
-        yield Accounts(people=people, passwords=passwords or Argon2Passwords(), clock=SystemClock())
+        yield Accounts(
+            directory=people, passwords=passwords or Argon2Passwords(), clock=SystemClock()
+        )
 
 
 async def noted(settings: Settings, audit_event: AuditEvent) -> None:
@@ -159,11 +161,11 @@ class StateOnDemand:
         records: Sequence[StateRecord],
         *,
         gone: Sequence[StateKey] = (),
-        was: SealedSecret | None = None,
+        old_secret: SealedSecret | None = None,
         audit_event: AuditEvent | None = None,
     ) -> None:
         async with self._opened() as state:
-            await state.put(records, gone=gone, was=was, audit_event=audit_event)
+            await state.put(records, gone=gone, old_secret=old_secret, audit_event=audit_event)
 
     async def delete(
         self, kind: type[StateRecord], *keys: StateKey, audit_event: AuditEvent | None = None
@@ -243,23 +245,23 @@ def _store_at(text: str, place: str, environ: Mapping[str, str]) -> tuple[StoreE
     return ENGINES[url.engine], str(url.path) if url.server is None else url.server.reveal()
 
 
-async def read_forecasts(settings: Settings, records: StoreReader) -> list[Forecast]:
+async def read_forecasts(settings: Settings, reader: StoreReader) -> list[Forecast]:
     """Forecast each pixel of the settings from its current state."""
     now = time.time_ns() // 1_000_000
     return forecasts(
         settings.destinations(),
-        await records.backlog(),
-        await records.answer(DeliveredQuery(since=now - LOOK_BACK)),
+        await reader.backlog(),
+        await reader.answer(DeliveredQuery(since=now - LOOK_BACK)),
         now=now,
-        paused=[pause.pixel for pause in await records.load(Pause) if not pause.event],
+        paused=[pause.pixel for pause in await reader.load(Pause) if not pause.event],
     )
 
 
 IGNORED_DAYS: Final = 7
 
 
-async def read_ignored(records: Queries) -> list[IgnoredTally]:
+async def read_ignored(queries: Queries) -> list[IgnoredTally]:
     """Return the ignored events of the last seven days, today included."""
     return list(
-        await records.answer(IgnoredQuery(since=SystemClock().now() // DAY - IGNORED_DAYS + 1))
+        await queries.answer(IgnoredQuery(since=SystemClock().now() // DAY - IGNORED_DAYS + 1))
     )

@@ -70,9 +70,9 @@ async def _asked(where: Path, *, dry_run: bool) -> ReloadReport:
         return ReloadReport(result=ReloadResult.FAILED, problems=(problem,), processes=0)
 
 
-def combined(own: ReloadReport, others: Sequence[ReloadReport]) -> ReloadReport:
+def combined(own_report: ReloadReport, others: Sequence[ReloadReport]) -> ReloadReport:
     """Return one report for all workers: usually, all report the same."""
-    reports = (own, *others)
+    reports = (own_report, *others)
     worst = max(reports, key=lambda report: _ORDER.index(report.result))
     return msgspec.structs.replace(
         worst,

@@ -161,11 +161,11 @@ class GatewayAddress:
         self._reloads = WorkerReloads(self._folder, reload)
         await self._reloads.start()
 
-    async def reload_others(self, own: ReloadReport, *, dry_run: bool) -> ReloadReport:
+    async def reload_others(self, own_report: ReloadReport, *, dry_run: bool) -> ReloadReport:
         """Reload the other workers, unless the settings have mistakes; return the whole report."""
-        if self._reloads is None or own.result is ReloadResult.FAILED:
-            return own
-        return combined(own, await self._reloads.others(dry_run))
+        if self._reloads is None or own_report.result is ReloadResult.FAILED:
+            return own_report
+        return combined(own_report, await self._reloads.others(dry_run))
 
     @property
     def is_reloaded(self) -> bool:

@@ -30,10 +30,10 @@ def accounting(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> Non
     found = load(config)
 
     async def read(
-        records: StoreReader,
+        reader: StoreReader,
     ) -> tuple[list[ConversionCounts], list[Forecast], list[IgnoredTally]]:
-        accounts, expected = await records.balance(), await read_forecasts(found, records)
-        return list(accounts), expected, await read_ignored(records)
+        accounts, expected = await reader.balance(), await read_forecasts(found, reader)
+        return list(accounts), expected, await read_ignored(reader)
 
     accounts, expected, ignored = read_records(found, read)
     if as_json:
@@ -102,8 +102,8 @@ def _moment(ms: int | None) -> str | None:
     return None if ms is None else spelled(ms)
 
 
-def _sums(account: ConversionCounts) -> dict[str, int]:
-    return {name: getattr(account, name) for name in _COLUMNS}
+def _sums(counts: ConversionCounts) -> dict[str, int]:
+    return {name: getattr(counts, name) for name in _COLUMNS}
 
 
 _MOST_LINES: Final = 20

@@ -31,12 +31,12 @@ class AuditVerdict(msgspec.Struct, frozen=True, kw_only=True):
         return self.wrong is None and self.knows_head
 
 
-async def verified(trail: DirectoryReader, *, head: str | None = None) -> AuditVerdict:
+async def verified(directory: DirectoryReader, *, head: str | None = None) -> AuditVerdict:
     """Verify the whole chain; `head` is a hash (hexadecimal) that must be in it."""
     before, seen = NO_HASH, 0
     sought = None if head is None else head.strip().lower()
     knows = sought is None or sought == before.hex()
-    while entries := await trail.audit(after=seen, limit=_AT_ONCE):
+    while entries := await directory.audit(after=seen, limit=_AT_ONCE):
         wrong = first_wrong(entries, before=before, number=seen + 1)
         if wrong is not None:
             return AuditVerdict(entries=wrong - 1, head=before, wrong=wrong, knows_head=knows)

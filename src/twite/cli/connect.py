@@ -105,20 +105,22 @@ def _asked(question: str, *, option: str, default: str | None = None) -> str:
     return answer.strip()
 
 
-def _print_result(old: Settings, new: Settings, config: Path, pixel: str, *, as_json: bool) -> None:
-    gateway = running(old.store.gateway_file)
+def _print_result(
+    old_settings: Settings, new_settings: Settings, config: Path, pixel: str, *, as_json: bool
+) -> None:
+    gateway = running(old_settings.store.gateway_file)
     if as_json:
         printing.print_json(
             {
                 "config": str(config),
                 "pixel": pixel,
-                "store": new.store.shown,
+                "store": new_settings.store.shown,
                 "restart": gateway is not None,
             }
         )
         return
     printing.say(f"X did not refuse the token. {config} now sends pixel {pixel} to X.")
-    printing.say(f"  store     {new.store.shown} (before: {old.store.shown})")
+    printing.say(f"  store     {new_settings.store.shown} (before: {old_settings.store.shown})")
     if gateway is not None:
         printing.say(f"  restart   the gateway (process {gateway.pid}) still sends to the emulator")
     printing.say("Next: run twite check, and twite check --canary EVENT for one real conversion.")

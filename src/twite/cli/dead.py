@@ -211,38 +211,38 @@ def _listed_by_default(context: typer.Context) -> None:
         listed()
 
 
-def _decide(settings: Settings, order: DeadLetterCommand) -> None:
-    known_pixel(settings, order.pixel)
-    if bool(order.ids) == order.every:
+def _decide(settings: Settings, command: DeadLetterCommand) -> None:
+    known_pixel(settings, command.pixel)
+    if bool(command.ids) == command.every:
         raise typer.BadParameter("give ids, or --all. Run twite dead list to see the ids")
-    if order.held and not order.every:
+    if command.held and not command.every:
         raise typer.BadParameter("--held requires --all; ids always include held conversions")
-    chosen, unknown = _chosen(_resting(settings, AtRest(pixel=order.pixel, limit=_MOST)), order)
+    chosen, unknown = _chosen(_resting(settings, AtRest(pixel=command.pixel, limit=_MOST)), command)
     now = SystemClock().now()
     plan = ReplayPlan(same=chosen)
-    if order.do == "replay" and chosen:
-        plan = replay_plan(settings, chosen, current_mapping=order.current_mapping, now=now)
-    refused = bool(plan.doubted) and not order.is_sure
+    if command.do == "replay" and chosen:
+        plan = replay_plan(settings, chosen, current_mapping=command.current_mapping, now=now)
+    refused = bool(plan.doubted) and not command.is_sure
     result = MoveResult(moved=0, refused=plan.faults)
-    if chosen and not order.dry_run and not refused:
-        result = asyncio.run(_carried_out(settings, chosen, plan, order, now))
-    _report(chosen, unknown, plan, result, order)
-    if unknown or (not order.dry_run and result.moved < len(chosen)):
+    if chosen and not command.dry_run and not refused:
+        result = asyncio.run(_carried_out(settings, chosen, plan, command, now))
+    _report(chosen, unknown, plan, result, command)
+    if unknown or (not command.dry_run and result.moved < len(chosen)):
         raise typer.Exit(1)
 
 
 def _chosen(
-    histories: Sequence[History], order: DeadLetterCommand
+    histories: Sequence[History], command: DeadLetterCommand
 ) -> tuple[list[History], list[str]]:
     """Return the selected histories, and the ids that match no history.
 
     A name that is both a conversion id and a delivery number is taken as the conversion id.
     """
-    if order.every:
-        return [history for history in histories if order.held or history.state is State.DEAD], []
+    if command.every:
+        return [history for history in histories if command.held or history.state is State.DEAD], []
     chosen: dict[int, History] = {}
     unknown: list[str] = []
-    for name in order.ids:
+    for name in command.ids:
         meant = [
             history for history in histories if name in {history.conversion_id, history.called}
         ] or [history for history in histories if str(history.delivery) == name]
@@ -257,16 +257,16 @@ def _report(
     unknown: Sequence[str],
     plan: ReplayPlan,
     result: MoveResult,
-    order: DeadLetterCommand,
+    command: DeadLetterCommand,
 ) -> None:
     doubted, done, not_changed = plan.doubted, result.moved, result.refused
-    refused = bool(doubted) and not order.is_sure and not order.dry_run
+    refused = bool(doubted) and not command.is_sure and not command.dry_run
     held = sum(history.state is State.HELD for history in chosen)
-    if order.as_json:
+    if command.as_json:
         printing.print_json(
             {
-                "do": order.do,
-                "dry_run": order.dry_run,
+                "do": command.do,
+                "dry_run": command.dry_run,
                 "chosen": [history_as_json(history) for history in chosen],
                 "may_count_twice": [
                     {"delivery": history.delivery, "why": why} for history, why in doubted
@@ -279,21 +279,21 @@ def _report(
                 "unknown": unknown,
             }
         )
-    elif order.dry_run:
+    elif command.dry_run:
         _print(chosen)
         many = len(chosen) - len(not_changed)
-        printing.say(f"{plural(many, 'delivery')} would be {_participle(order)} ({held} held).")
+        printing.say(f"{plural(many, 'delivery')} would be {_participle(command)} ({held} held).")
     elif not refused:
-        printing.say(f"{plural(done, 'delivery')} {_participle(order)} ({held} held).")
+        printing.say(f"{plural(done, 'delivery')} {_participle(command)} ({held} held).")
     for name in unknown:
         printing.complain(f"{name} is neither dead nor held. twite show {name} shows its history.")
-    for sentence in old_events_in_words(plan, current_mapping=order.current_mapping):
+    for sentence in old_events_in_words(plan, current_mapping=command.current_mapping):
         printing.complain(sentence)
     for why, times in Counter(not_changed.values()).items():
         printing.complain(f"{plural(times, 'delivery')} not changed: {why}.")
-    if doubted and (refused or order.dry_run):
+    if doubted and (refused or command.dry_run):
         _print_doubts(doubted, refused=refused)
-    missed = 0 if order.dry_run or refused else len(chosen) - done - len(not_changed)
+    missed = 0 if command.dry_run or refused else len(chosen) - done - len(not_changed)
     if missed:
         printing.complain(
             f"{plural(missed, 'delivery was', 'deliveries were')} no longer dead or held, and "
@@ -313,8 +313,8 @@ def _print_doubts(doubted: Sequence[Doubt], *, refused: bool) -> None:
     )
 
 
-def _participle(order: DeadLetterCommand) -> str:
-    return "queued again" if order.do == "replay" else "discarded"
+def _participle(command: DeadLetterCommand) -> str:
+    return "queued again" if command.do == "replay" else "discarded"
 
 
 def _print(histories: Sequence[History]) -> None:
@@ -335,27 +335,27 @@ def _print(histories: Sequence[History]) -> None:
     )
 
 
-def _resting(settings: Settings, wanted: AtRest) -> Sequence[History]:
-    return read_records(settings, lambda records: records.find(wanted))
+def _resting(settings: Settings, at_rest: AtRest) -> Sequence[History]:
+    return read_records(settings, lambda records: records.find(at_rest))
 
 
 async def _carried_out(
     settings: Settings,
     chosen: Sequence[History],
     plan: ReplayPlan,
-    order: DeadLetterCommand,
+    command: DeadLetterCommand,
     now: int,
 ) -> MoveResult:
     same = [history.delivery for history in plan.same]
     moves: list[Replay | Discard | EditBodies] = []
-    if order.do == "discard":
-        moves = [Discard(deliveries=same, note=order.note)]
-    if order.do == "replay" and same:
+    if command.do == "discard":
+        moves = [Discard(deliveries=same, note=command.note)]
+    if command.do == "replay" and same:
         moves.append(Replay(deliveries=same, sure=plan.sure))
     if plan.edited:
         note = f"{who()}: {CURRENT.sentence}"
         moves.append(EditBodies(edited=plan.edited, note=note, sure=plan.sure))
-    audit_event: AuditEvent | None = _audit_event(chosen, plan, order, now)
+    audit_event: AuditEvent | None = _audit_event(chosen, plan, command, now)
     moved, refused = 0, dict(plan.faults)
     async with open_operations(settings) as operations:
         for move in moves:
@@ -366,18 +366,18 @@ async def _carried_out(
 
 
 def _audit_event(
-    chosen: Sequence[History], plan: ReplayPlan, order: DeadLetterCommand, now: int
+    chosen: Sequence[History], plan: ReplayPlan, command: DeadLetterCommand, now: int
 ) -> AuditEvent:
     names = [history.conversion_id for history in chosen[:_NAMED]]
     more = f" and {len(chosen) - _NAMED} more" if len(chosen) > _NAMED else ""
     detail = f"{len(chosen)}: {', '.join(names)}{more}"
-    if order.do == "discard":
-        detail = f"{detail}; {order.note}"
-    if order.current_mapping:
+    if command.do == "discard":
+        detail = f"{detail}; {command.note}"
+    if command.current_mapping:
         detail = f"{detail}; {CURRENT.sentence}"
     if plan.doubted:
         detail = f"{detail}; may count twice: confirmed"
     pixels = sorted({history.pixel for history in chosen})
     return AuditEvent(
-        at=now, who=who(), what=AuditAction(order.do), subject=", ".join(pixels), detail=detail
+        at=now, who=who(), what=AuditAction(command.do), subject=", ".join(pixels), detail=detail
     )

@@ -121,10 +121,10 @@ def erase_persons(
     letters = TagPayloadReader(settings)
     found = asyncio.run(look(settings, wish, opened=letters.opened))
     if dry_run:
-        _print_result(wish, found, letters, done=None, as_json=as_json)
+        _print_result(wish, found, letters, result=None, as_json=as_json)
         return
     if not yes:
-        _print_result(wish, found, letters, done=None, as_json=False)
+        _print_result(wish, found, letters, result=None, as_json=False)
         can_ask = file != _STDIN and sys.stdin.isatty()
         if not can_ask or not typer.confirm("Erase this data permanently?", err=True):
             printing.complain("Nothing was erased. Use --yes to erase without confirmation.")
@@ -132,7 +132,7 @@ def erase_persons(
     done = asyncio.run(
         erase(settings, wish, found, opened=letters.opened, report=printing.complain)
     )
-    _print_result(wish, found, letters, done=done, as_json=as_json)
+    _print_result(wish, found, letters, result=done, as_json=as_json)
     if not done.is_log_empty and not as_json:
         printing.complain(_OLD_ON_SERVER if engine_of(settings).is_server else _OLD_IN_LOG)
     if done.left or not done.is_log_empty:
@@ -183,45 +183,45 @@ def _read(
 
 
 def _print_result(
-    wish: EraseRequest,
-    found: EraseTraces,
-    letters: TagPayloadReader,
+    request: EraseRequest,
+    traces: EraseTraces,
+    payloads: TagPayloadReader,
     *,
-    done: EraseResult | None,
+    result: EraseResult | None,
     as_json: bool,
 ) -> None:
     if as_json:
         printing.print_json(
             {
-                "identifiers": len(wish.asked),
-                "dry_run": done is None,
+                "identifiers": len(request.asked),
+                "dry_run": result is None,
                 "found": {
-                    "conversions": found.states,
-                    "tag_letters": found.payloads,
-                    "unopened_letters": len(letters.unopened),
-                    "submissions": len(found.cuts),
-                    "dedup_rows": len(found.dedup_rows),
-                    "texts": len(found.texts),
-                    "audit_lines": found.audit_events,
+                    "conversions": traces.states,
+                    "tag_letters": traces.payloads,
+                    "unopened_letters": len(payloads.unopened),
+                    "submissions": len(traces.cuts),
+                    "dedup_rows": len(traces.dedup_rows),
+                    "texts": len(traces.texts),
+                    "audit_lines": traces.audit_events,
                 },
-                "done": done,
+                "done": result,
             }
         )
         return
-    if done is None:
-        _would(wish, found, letters)
+    if result is None:
+        _would(request, traces, payloads)
         return
     printing.say(
-        f"Erased: {plural(done.conversions, 'conversion')}, "
-        f"{plural(done.submissions, 'stored request')}, "
-        f"{plural(done.dedup_rows, 'row')} of the deduplication report, "
-        f"{plural(done.texts, 'other text')}."
+        f"Erased: {plural(result.conversions, 'conversion')}, "
+        f"{plural(result.submissions, 'stored request')}, "
+        f"{plural(result.dedup_rows, 'row')} of the deduplication report, "
+        f"{plural(result.texts, 'other text')}."
     )
-    if done.listed:
+    if result.listed:
         printing.say("Twite suppresses later conversions with these identifiers (consent_revoked).")
-    if done.left:
+    if result.left:
         printing.complain(
-            f"{plural(done.left, 'conversion is', 'conversions are')} still in flight to X. Run "
+            f"{plural(result.left, 'conversion is', 'conversions are')} still in flight to X. Run "
             "the command again in a minute."
         )
     printing.say(
@@ -230,24 +230,24 @@ def _print_result(
     )
 
 
-def _would(wish: EraseRequest, found: EraseTraces, letters: TagPayloadReader) -> None:
-    total = sum(sum(states.values()) for states in found.states.values())
-    printing.say(f"Identifiers: {len(wish.asked)}. Found:")
+def _would(request: EraseRequest, traces: EraseTraces, payloads: TagPayloadReader) -> None:
+    total = sum(sum(states.values()) for states in traces.states.values())
+    printing.say(f"Identifiers: {len(request.asked)}. Found:")
     printing.say(f"  conversions  {total}")
-    for pixel, states in sorted(found.states.items()):
+    for pixel, states in sorted(traces.states.items()):
         counts = ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
         printing.say(f"    {pixel}: {counts}")
-    printing.say(f"  tag events   {found.payloads} (included in the conversions)")
-    printing.say(f"  requests     {len(found.cuts)}")
-    printing.say(f"  report rows  {len(found.dedup_rows)}")
-    printing.say(f"  other texts  {len(found.texts)}")
-    if letters.unopened:
+    printing.say(f"  tag events   {traces.payloads} (included in the conversions)")
+    printing.say(f"  requests     {len(traces.cuts)}")
+    printing.say(f"  report rows  {len(traces.dedup_rows)}")
+    printing.say(f"  other texts  {len(traces.texts)}")
+    if payloads.unopened:
         printing.complain(
-            f"Twite cannot decrypt {plural(len(letters.unopened), 'tag event')} with the "
+            f"Twite cannot decrypt {plural(len(payloads.unopened), 'tag event')} with the "
             "configured key, and searched only the stored hashes."
         )
-    if found.audit_events:
+    if traces.audit_events:
         printing.complain(
-            f"{plural(found.audit_events, 'entry')} of the audit log contain these "
+            f"{plural(traces.audit_events, 'entry')} of the audit log contain these "
             "identifiers and are kept, because the log is a hash chain."
         )

@@ -73,19 +73,19 @@ def login(
     _print_result(found, connected, as_json=as_json)
 
 
-async def _by_pin(connect: XSignIn, pixel: str, *, as_json: bool) -> SignInCompleted:
-    begun = await connect.begin(pixel)
+async def _by_pin(sign_in: XSignIn, pixel: str, *, as_json: bool) -> SignInCompleted:
+    begun = await sign_in.begin(pixel)
     _show(begun, "Open this page, press Authorize app, and type the PIN here:", as_json=as_json)
     # Read on the main thread, so that Ctrl-C interrupts the prompt.
     pin = sys.stdin.readline(_LONGEST)
-    return await connect.finish_by_pin(begun.token, pin)
+    return await sign_in.finish_by_pin(begun.token, pin)
 
 
 async def _by_callback(
-    connect: XSignIn, pixel: str, address: str, *, as_json: bool
+    sign_in: XSignIn, pixel: str, address: str, *, as_json: bool
 ) -> SignInCompleted:
     async with Callback(address) as callback:
-        begun = await connect.begin(pixel, callback=address)
+        begun = await sign_in.begin(pixel, callback=address)
         _show(begun, "Open this page in a browser on this machine:", as_json=as_json)
         query = await callback.query(begun.token, seconds=PATIENCE / SECOND)
     if query is None:
@@ -93,15 +93,15 @@ async def _by_callback(
             place="--callback",
             message="X did not redirect the browser in time. Run the command again",
         )
-    return await connect.finish_by_callback(query)
+    return await sign_in.finish_by_callback(query)
 
 
-def _show(begun: SignInStarted, sentence: str, *, as_json: bool) -> None:
+def _show(started: SignInStarted, sentence: str, *, as_json: bool) -> None:
     if as_json:
-        printing.print_json_line({"page": begun.page})
+        printing.print_json_line({"page": started.page})
     else:
         printing.say(sentence)
-        printing.say(begun.page)
+        printing.say(started.page)
 
 
 def pasted_token(*, as_json: bool) -> str:
@@ -125,16 +125,16 @@ def pasted_token(*, as_json: bool) -> str:
     return token
 
 
-def _print_result(settings: Settings, connected: SignInCompleted, *, as_json: bool) -> None:
+def _print_result(settings: Settings, completed: SignInCompleted, *, as_json: bool) -> None:
     gateway = running(settings.store.gateway_file)
-    access = connected.access
+    access = completed.access
     roles = None if access is None else access.roles
     if as_json:
         printing.print_json_line(
             {
-                "pixel": connected.pixel,
-                "kind": connected.kind,
-                "screen_name": connected.screen_name or None,
+                "pixel": completed.pixel,
+                "kind": completed.kind,
+                "screen_name": completed.screen_name or None,
                 "account": access and access.account,
                 "roles": roles,
                 "asked": access is not None,
@@ -142,10 +142,10 @@ def _print_result(settings: Settings, connected: SignInCompleted, *, as_json: bo
             }
         )
         return
-    if connected.kind == PIXEL_TOKEN:
-        printing.say(f"Stored the pixel token of {connected.pixel}, encrypted.")
+    if completed.kind == PIXEL_TOKEN:
+        printing.say(f"Stored the pixel token of {completed.pixel}, encrypted.")
     else:
-        printing.say(f"Signed in as @{connected.screen_name} for pixel {connected.pixel}.")
+        printing.say(f"Signed in as @{completed.screen_name} for pixel {completed.pixel}.")
     if access is None:
         printing.say(
             "X did not answer the request for the user's role. Run twite check to try again."
@@ -204,5 +204,5 @@ def logout(
         printing.say(f"No credentials are stored for pixel {chosen}.")
 
 
-async def _forget(connect: XSignIn, pixel: str, kinds: list[str], *, revoke: bool) -> list[str]:
-    return [kind for kind in kinds if await connect.forget(pixel, kind, revoke=revoke)]
+async def _forget(sign_in: XSignIn, pixel: str, kinds: list[str], *, revoke: bool) -> list[str]:
+    return [kind for kind in kinds if await sign_in.forget(pixel, kind, revoke=revoke)]

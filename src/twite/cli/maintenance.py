@@ -65,33 +65,33 @@ def restore(
         _print_restored(done)
 
 
-def _print_restored(done: Restored) -> None:
-    printing.say(f"{done.database}: restored from {done.backup}")
+def _print_restored(store: Restored) -> None:
+    printing.say(f"{store.database}: restored from {store.backup}")
     latest = "none"
-    if done.latest is not None:
-        latest = f"{datetime.fromtimestamp(done.latest / 1_000, UTC):%Y-%m-%d %H:%M:%S} UTC"
+    if store.latest is not None:
+        latest = f"{datetime.fromtimestamp(store.latest / 1_000, UTC):%Y-%m-%d %H:%M:%S} UTC"
     printing.say(f"  latest    {latest}: the last request in the backup")
-    if done.sent:
+    if store.sent:
         printing.say(
-            f"  pending   {done.pending} to send at the next start; nothing has been sent since "
+            f"  pending   {store.pending} to send at the next start; nothing has been sent since "
             "the backup"
         )
     else:
         printing.say(
-            f"  held      {done.pending} pending deliveries that may have been sent since the "
+            f"  held      {store.pending} pending deliveries that may have been sent since the "
             "backup:"
         )
-        printing.say(f"            {done.why}")
-    printing.say(f"  missing   {done.received_after} conversions were received after the backup")
-    if done.aside is not None:
-        printing.say(f"  replaced  the previous database is now {done.aside}; delete it yourself")
-    if not done.sent:
+        printing.say(f"            {store.why}")
+    printing.say(f"  missing   {store.received_after} conversions were received after the backup")
+    if store.aside is not None:
+        printing.say(f"  replaced  the previous database is now {store.aside}; delete it yourself")
+    if not store.sent:
         printing.say(
             "After the start, twite dead list shows the held conversions, and twite dead replay "
             "sends"
         )
         printing.say("them.")
-    if done.received_after:
+    if store.received_after:
         printing.say(
             "Send the missing conversions again from your shop's records, with the same ids."
         )
@@ -127,34 +127,36 @@ def recover(
         _print_recovered(done)
 
 
-def _print_recovered(done: Recovered) -> None:
-    rows = done.rows
-    printing.say(f"{done.to}: {rows['conversion']} conversions from {rows['submission']} requests")
-    printing.say(f"  pending   {done.pending} to send when the gateway starts")
-    printing.say(f"  held      {done.held} that may already have been sent")
-    if done.unknown:
+def _print_recovered(store: Recovered) -> None:
+    rows = store.rows
+    printing.say(f"{store.to}: {rows['conversion']} conversions from {rows['submission']} requests")
+    printing.say(f"  pending   {store.pending} to send when the gateway starts")
+    printing.say(f"  held      {store.held} that may already have been sent")
+    if store.unknown:
         printing.say(
-            f"            {done.unknown} of them had unknown values, such as no known state"
+            f"            {store.unknown} of them had unknown values, such as no known state"
         )
-    printing.say(f"  dead      {done.dead}, including those with damaged bodies")
-    lost = sum(done.lost.values())
+    printing.say(f"  dead      {store.dead}, including those with damaged bodies")
+    lost = sum(store.lost.values())
     printing.say(f"  lost      {lost} received conversions that cannot be recovered")
-    if done.behind:
+    if store.behind:
         printing.say(
-            f"            and {done.behind} that were received after the last entry in the file"
+            f"            and {store.behind} that were received after the last entry in the file"
         )
-    for whose, many in done.lost.items():
+    for whose, many in store.lost.items():
         printing.say(f"              {whose}: {many}")
-    printing.say(f"  damage    {done.damaged_pages} pages; the damaged file is {done.quarantined}")
-    if not done.log_is_whole:
+    printing.say(
+        f"  damage    {store.damaged_pages} pages; the damaged file is {store.quarantined}"
+    )
+    if not store.log_is_whole:
         printing.say("            the log is damaged too, so all pending conversions are held")
-    if done.incomplete_tables:
-        printing.say(f"            rows may be missing from: {', '.join(done.incomplete_tables)}")
-    if "opt_out" in done.incomplete_tables:
+    if store.incomplete_tables:
+        printing.say(f"            rows may be missing from: {', '.join(store.incomplete_tables)}")
+    if "opt_out" in store.incomplete_tables:
         printing.complain(
             "The list of opt-outs may be incomplete: send them again before you start the gateway."
         )
-    if done.held:
+    if store.held:
         printing.say(
             "twite dead list shows the held conversions, and twite dead replay sends them."
         )
@@ -186,14 +188,14 @@ def rotate_key(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> Non
         raise typer.Exit(1)
 
 
-def _print_rotated(done: RotationResult) -> None:
-    left = done.left
-    if done.file is not None:
+def _print_rotated(result: RotationResult) -> None:
+    left = result.left
+    if result.file is not None:
         printing.say(
-            f"Wrote a new key to {done.file}: keep a copy of it"
+            f"Wrote a new key to {result.file}: keep a copy of it"
             + ("." if left.any else ", and delete the old key.")
         )
-    printing.say(f"Encrypted with it: {counted(secrets=done.secrets, payloads=done.payloads)}.")
+    printing.say(f"Encrypted with it: {counted(secrets=result.secrets, payloads=result.payloads)}.")
     for key, many in left.missing_keys.items():
         printing.complain(
             f"Encrypted with the key {key}, which is not configured: {counted(payloads=many)}. "
@@ -203,16 +205,16 @@ def _print_rotated(done: RotationResult) -> None:
         still = counted(secrets=left.secrets, payloads=left.payloads)
         printing.complain(
             f"Still encrypted with a former key: {still}. "
-            f"Keep that key configured{_fix(done)}, and run the command again."
+            f"Keep that key configured{_fix(result)}, and run the command again."
         )
-    elif done.file is None:
+    elif result.file is None:
         printing.say("You can remove server.former_secret_keys from the settings.")
 
 
-def _fix(done: RotationResult) -> str:
-    if done.gateway is None:
+def _fix(result: RotationResult) -> str:
+    if result.gateway is None:
         return ""
-    return f", restart the gateway (process {done.gateway} is running with different keys)"
+    return f", restart the gateway (process {result.gateway} is running with different keys)"
 
 
 def reload(

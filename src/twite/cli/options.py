@@ -37,27 +37,27 @@ def load(config: Path, *, credentials: bool = False) -> Settings:
     return settings.load(config, os.environ, credentials=credentials)
 
 
-def known_pixel(found: Settings, pixel: str | None) -> None:
+def known_pixel(settings: Settings, pixel: str | None) -> None:
     """Reject a pixel that is not configured, as a usage error."""
-    known = [destination.pixel for destination in found.destinations()]
-    known += [name for feature in found.features for name in feature.destinations()]
-    is_added = any(feature.may_have(pixel or "") for feature in found.features)
+    known = [destination.pixel for destination in settings.destinations()]
+    known += [name for feature in settings.features for name in feature.destinations()]
+    is_added = any(feature.may_have(pixel or "") for feature in settings.features)
     if pixel is not None and pixel not in known and not is_added:
         there = ", ".join(known) or "none"
         raise typer.BadParameter(
-            f"no such pixel in {found.path}. Available: {there}", param_hint="--pixel"
+            f"no such pixel in {settings.path}. Available: {there}", param_hint="--pixel"
         )
 
 
-def one_pixel(found: Settings, pixel: str | None) -> str:
+def one_pixel(settings: Settings, pixel: str | None) -> str:
     """Return the named pixel. Without a name, return the only configured pixel."""
-    known = [destination.pixel for destination in found.destinations()]
+    known = [destination.pixel for destination in settings.destinations()]
     if pixel is None and len(known) != 1:
         raise typer.BadParameter(
             f"name a pixel with --pixel. Available: {', '.join(known) or 'none'}",
             param_hint="--pixel",
         )
-    known_pixel(found, pixel)
+    known_pixel(settings, pixel)
     return known[0] if pixel is None else pixel
 
 

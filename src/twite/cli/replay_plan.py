@@ -112,11 +112,11 @@ def _mapped(settings: Settings, histories: Sequence[History], *, now: int) -> li
     """Return each delivery to a pixel with the event id of the current settings."""
     own = [history for history in histories if not history.pixel.startswith(PREFIX)]
 
-    async def read(records: StoreReader) -> list[DryRunResult]:
+    async def read(reader: StoreReader) -> list[DryRunResult]:
         dry_run = DryRun(
             destinations={pixel.pixel: pixel for pixel in settings.destinations()},
             sources=settings.sources(),
-            records=records,
+            records=reader,
             clock=SystemClock(),
         )
         return await dry_run.each(own, CURRENT, now=now, scope=QueryScope())

@@ -109,19 +109,19 @@ def _histories(settings: Settings, name: str, pixel: str | None) -> list[History
     """Return the histories of a conversion id or a receipt, latest first."""
     histories: dict[int, History] = {}
 
-    async def read(records: StoreReader) -> None:
+    async def read(reader: StoreReader) -> None:
         own = [destination.pixel for destination in settings.destinations()]
         # These are tags, and pixels that are no longer configured.
-        others = {account.pixel for account in await records.balance()}.difference(own)
+        others = {account.pixel for account in await reader.balance()}.difference(own)
         for known in (*own, *sorted(others)):
             if pixel in {None, known}:
                 # All events of the pixel, because the mapping may have changed since then.
-                for history in await records.find(
+                for history in await reader.find(
                     ByConversionId(pixel=known, events=None, conversion_id=name)
                 ):
                     histories[history.delivery] = history
         if _RECEIPT.fullmatch(name):
-            for history in await records.find(ByReceipt(receipt=name.lower())):
+            for history in await reader.find(ByReceipt(receipt=name.lower())):
                 if pixel in {None, history.pixel}:
                     histories[history.delivery] = history
 
@@ -138,10 +138,10 @@ def _stalled(settings: Settings, histories: Sequence[History], *, now: int) -> d
     if not any(history.state is State.QUEUED for history in histories):
         return {}
 
-    async def read(records: StoreReader) -> tuple[ByPixel, ByPixel]:
+    async def read(reader: StoreReader) -> tuple[ByPixel, ByPixel]:
         since = now - _RECENT
-        tried = await records.answer(AttemptsQuery(since=since))
-        return tried, await records.answer(DeliveredQuery(since=since))
+        tried = await reader.answer(AttemptsQuery(since=since))
+        return tried, await reader.answer(DeliveredQuery(since=since))
 
     tried, delivered = read_records(settings, read)
     return {

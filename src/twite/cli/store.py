@@ -98,14 +98,14 @@ class _Progress:
             printing.complain(f"{what} {done:,} of {total:,} rows of the table {table}")
 
 
-def _print_copied(done: StoreCopied) -> None:
-    rows = sum(done.rows.values())
-    printing.say(f"Copied {done.source} to {done.target} in {done.seconds:.1f} s.")
-    if done.copied < rows:
-        printing.say(f"  copied       {done.copied:,} rows; an earlier run copied the others")
-    printing.say(f"  compared     {rows:,} rows of {len(done.rows)} tables, all equal")
-    printing.say(f"               the accounting and {done.histories} histories, all equal")
-    printing.say(f"  conversions  {done.conversions:,}, of which {done.pending:,} are pending")
+def _print_copied(copied: StoreCopied) -> None:
+    rows = sum(copied.rows.values())
+    printing.say(f"Copied {copied.source} to {copied.target} in {copied.seconds:.1f} s.")
+    if copied.copied < rows:
+        printing.say(f"  copied       {copied.copied:,} rows; an earlier run copied the others")
+    printing.say(f"  compared     {rows:,} rows of {len(copied.rows)} tables, all equal")
+    printing.say(f"               the accounting and {copied.histories} histories, all equal")
+    printing.say(f"  conversions  {copied.conversions:,}, of which {copied.pending:,} are pending")
     printing.say("Set store.url to the new store, keep server.secret_key, and start the gateway.")
     printing.complain(
         "Do not start a gateway on the old store again: it would send the pending conversions too."

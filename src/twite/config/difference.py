@@ -61,51 +61,56 @@ class SettingsDifference(msgspec.Struct, frozen=True, kw_only=True):
     is_other_x: bool = False
 
 
-def difference(running: Settings, written: Settings) -> SettingsDifference:
+def difference(running_settings: Settings, written_settings: Settings) -> SettingsDifference:
     """Compare the settings in use with newly read ones."""
     restart = [
         key
         for table in _AT_START
-        for key in _differing(getattr(running, table), getattr(written, table), table)
+        for key in _differing(
+            getattr(running_settings, table), getattr(written_settings, table), table
+        )
     ]
-    for before, after in zip(running.features, written.features, strict=True):
+    for before, after in zip(running_settings.features, written_settings.features, strict=True):
         values = after.at_start()
         restart += [key for key, value in before.at_start().items() if values[key] != value]
     is_other_x = not _OTHER_X.isdisjoint(restart)
     if "x.emulator" in restart:  # it determines both URLs
         restart = [key for key in restart if key not in {"x.api_url", "x.oauth_url"}]
-    reloaded = running if is_other_x else with_reloaded(running, written)
+    reloaded = running_settings if is_other_x else with_reloaded(running_settings, written_settings)
     return SettingsDifference(
-        changes=tuple(_changes(running, reloaded)),
+        changes=tuple(_changes(running_settings, reloaded)),
         restart=tuple(dict.fromkeys(restart)),
         is_other_x=is_other_x,
     )
 
 
-def with_reloaded(running: Settings, written: Settings) -> Settings:
+def with_reloaded(running_settings: Settings, written_settings: Settings) -> Settings:
     """Return the settings in use with everything that a reload takes from newly read ones."""
-    can_restrict = running.x.restricted_data_use == "conversion"
+    can_restrict = running_settings.x.restricted_data_use == "conversion"
     return msgspec.structs.replace(
-        running,
+        running_settings,
         pixels=tuple(
-            msgspec.structs.replace(pixel, rate=running.x.rate) for pixel in written.pixels
+            msgspec.structs.replace(pixel, rate=running_settings.x.rate)
+            for pixel in written_settings.pixels
         ),
         submitters=tuple(
             msgspec.structs.replace(
                 source,
                 consent=msgspec.structs.replace(source.consent, can_restrict=can_restrict),
             )
-            for source in written.submitters
+            for source in written_settings.submitters
         ),
         features=tuple(
             before.reloaded(after)
-            for before, after in zip(running.features, written.features, strict=True)
+            for before, after in zip(
+                running_settings.features, written_settings.features, strict=True
+            )
         ),
     )
 
 
-def _changes(running: Settings, reloaded: Settings) -> Iterator[SettingsChange]:
-    before, after = running, reloaded
+def _changes(running_settings: Settings, new_settings: Settings) -> Iterator[SettingsChange]:
+    before, after = running_settings, new_settings
     yield from _of_table("pixel", _pixels(before), _pixels(after), keys=_pixel_keys)
     yield from _of_table("source", _sources(before), _sources(after), keys=_source_keys)
     for feature, written in zip(before.features, after.features, strict=True):
@@ -141,14 +146,14 @@ def _of_table(
             )
 
 
-def _pixel_keys(before: Destination, after: Destination) -> tuple[str, ...]:
-    found = (_PIXEL_KEYS.get(key, key) for key in _differing(before, after))
+def _pixel_keys(old_destination: Destination, new_destination: Destination) -> tuple[str, ...]:
+    found = (_PIXEL_KEYS.get(key, key) for key in _differing(old_destination, new_destination))
     return tuple(dict.fromkeys(found))
 
 
-def _source_keys(before: Source, after: Source) -> tuple[str, ...]:
+def _source_keys(old_source: Source, new_source: Source) -> tuple[str, ...]:
     keys = []
-    for key in _differing(before, after):
+    for key in _differing(old_source, new_source):
         table, _, below = key.partition(".")
         if table != _CONSENT:
             keys.append(key)

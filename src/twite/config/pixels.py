@@ -40,29 +40,29 @@ def destinations(
     return tuple(map(_with_token, made)) if emulated else tuple(made)
 
 
-def _destination(written: PixelTable, place: str, rate: int) -> Destination:
-    pixel = written.id
-    if not written.events:
+def _destination(table: PixelTable, place: str, rate: int) -> Destination:
+    pixel = table.id
+    if not table.events:
         raise SettingsError(
             place=f"{place}.events",
             message="is empty. Map each of your event names to X's event id, for example "
             '{ purchase = "o8z6k" }',
         )
-    for name in written.events:
+    for name in table.events:
         values.name(name, f"{place}.events", "an event")
-    first, fallback = _credentials(written.auth, f"{place}.auth")
+    first, fallback = _credentials(table.auth, f"{place}.auth")
     return Destination(
         pixel=pixel,
         credentials=first,
         fallback=fallback,
         events={
             name: values.event_id(event, f"{place}.events.{name}", pixel=pixel)
-            for name, event in written.events.items()
+            for name, event in table.events.items()
         },
-        account=written.account,
+        account=table.account,
         rate=rate,
-        is_cautious=written.on_ambiguous == "hold",
-        value_guard=written.value_guard,
+        is_cautious=table.on_ambiguous == "hold",
+        value_guard=table.value_guard,
     )
 
 
@@ -73,13 +73,13 @@ def _with_token(destination: Destination) -> Destination:
     return msgspec.structs.replace(destination, credentials=emulator_token(destination.pixel))
 
 
-def _credentials(written: AuthTable | None, place: str) -> tuple[Credentials, OAuthKeys | None]:
+def _credentials(auth: AuthTable | None, place: str) -> tuple[Credentials, OAuthKeys | None]:
     """Return the preferred credentials and the fallback. If none are set, stored ones are used."""
-    if written is None:
+    if auth is None:
         return MissingCredentials(), None
-    keys = _oauth_keys(written, place)
-    if written.pixel_token is not None:
-        return PixelToken(token=written.pixel_token), keys
+    keys = _oauth_keys(auth, place)
+    if auth.pixel_token is not None:
+        return PixelToken(token=auth.pixel_token), keys
     if keys is None:
         raise SettingsError(
             place=place,
@@ -90,12 +90,12 @@ def _credentials(written: AuthTable | None, place: str) -> tuple[Credentials, OA
     return keys, None
 
 
-def _oauth_keys(written: AuthTable, place: str) -> OAuthKeys | None:
+def _oauth_keys(auth: AuthTable, place: str) -> OAuthKeys | None:
     parts = {
-        "consumer_key": written.consumer_key,
-        "consumer_secret": written.consumer_secret,
-        "token": written.token,
-        "token_secret": written.token_secret,
+        "consumer_key": auth.consumer_key,
+        "consumer_secret": auth.consumer_secret,
+        "token": auth.token,
+        "token_secret": auth.token_secret,
     }
     missing = [name for name, part in parts.items() if part is None]
     if len(missing) == len(parts):
@@ -105,10 +105,10 @@ def _oauth_keys(written: AuthTable, place: str) -> OAuthKeys | None:
             place=f"{place}.{missing[0]}", message="is missing: OAuth 1.0a needs all four parts"
         )
     return OAuthKeys(
-        consumer_key=written.consumer_key or "",
-        consumer_secret=written.consumer_secret or Secret(""),
-        token=written.token or "",
-        token_secret=written.token_secret or Secret(""),
+        consumer_key=auth.consumer_key or "",
+        consumer_secret=auth.consumer_secret or Secret(""),
+        token=auth.token or "",
+        token_secret=auth.token_secret or Secret(""),
     )
 
 
@@ -146,25 +146,25 @@ def weak_keys(made: tuple[Source, ...]) -> Iterator[str]:
             yield f"source[{index}].key: short enough to guess. `twite init` creates a safe key"
 
 
-def _source(written: SourceTable, place: str, pixels: Pixels, *, can_restrict: bool) -> Source:
-    name = written.name
+def _source(table: SourceTable, place: str, pixels: Pixels, *, can_restrict: bool) -> Source:
+    name = table.name
     if name in _RESERVED:
         raise SettingsError(
             place=f"{place}.name",
             message=f"{name!r} is reserved for requests in X's format. Choose another name",
         )
-    if written.key is None and not written.origins:
+    if table.key is None and not table.origins:
         raise SettingsError(
             place=place,
             message="has neither a key nor origins, so no client could send conversions. "
             'Set key = "env:NAME" for servers, or origins for browsers',
         )
-    if written.key is not None and not written.key.reveal().isascii():
+    if table.key is not None and not table.key.reveal().isascii():
         raise SettingsError(
             place=f"{place}.key", message="must be ASCII, to fit into an HTTP header"
         )
-    named = {"pixel": written.pixel} | {
-        f"pixels[{index}]": pixel for index, pixel in enumerate(written.pixels)
+    named = {"pixel": table.pixel} | {
+        f"pixels[{index}]": pixel for index, pixel in enumerate(table.pixels)
     }
     for key, pixel in named.items():
         if pixel not in pixels:
@@ -174,23 +174,23 @@ def _source(written: SourceTable, place: str, pixels: Pixels, *, can_restrict: b
             )
     return Source(
         name=name,
-        key=written.key,
-        pixel=written.pixel,
+        key=table.key,
+        pixel=table.pixel,
         pixels=frozenset(named.values()),
-        origins=written.origins,
+        origins=table.origins,
         consent=msgspec.structs.replace(
-            written.consent_policy,
-            required=written.consent == "required",
+            table.consent_policy,
+            required=table.consent == "required",
             can_restrict=can_restrict,
         ),
-        region=written.region,
-        events=_events(written.events, f"{place}.events", pixels[written.pixel]),
-        cookie=written.cookie,
-        browser_value_limit=written.browser_value_limit,
-        browser_rate=written.browser_rate,
-        x_pixel=written.x_pixel,
-        value_guard=written.value_guard,
-        stape_credentials=written.stape_credentials,
+        region=table.region,
+        events=_events(table.events, f"{place}.events", pixels[table.pixel]),
+        cookie=table.cookie,
+        browser_value_limit=table.browser_value_limit,
+        browser_rate=table.browser_rate,
+        x_pixel=table.x_pixel,
+        value_guard=table.value_guard,
+        stape_credentials=table.stape_credentials,
     )
 
 

@@ -18,14 +18,14 @@ _FILE: Final = "file:"
 _SHORTEST: Final = 16
 
 
-def with_secret_key(written: SettingsFile, environ: Mapping[str, str]) -> SettingsFile:
+def with_secret_key(file: SettingsFile, environ: Mapping[str, str]) -> SettingsFile:
     """If the file has no key, use the key in the environment."""
-    server = written.server
+    server = file.server
     text = environ.get(VARIABLE, "").strip()
     if server.secret_key is not None or not text:
-        return written
+        return file
     keyed = msgspec.structs.replace(server, secret_key=Secret(text))
-    return msgspec.structs.replace(written, server=keyed)
+    return msgspec.structs.replace(file, server=keyed)
 
 
 def key_file(tree: Mapping[str, object], folder: Path) -> Path | None:
@@ -60,9 +60,9 @@ def with_former_key(written: SettingsFile, file: Path | None) -> SettingsFile:
     )
 
 
-def refuse_unsealed(written: SettingsFile) -> None:
+def refuse_unsealed(file: SettingsFile) -> None:
     """Raise SettingsError if a key is too weak, or if a setting needs a key and there is none."""
-    server = written.server
+    server = file.server
     keys = [(server.secret_key, "server.secret_key")] + [
         (key, f"server.former_secret_keys[{index}]")
         for index, key in enumerate(server.former_secret_keys)
@@ -74,14 +74,14 @@ def refuse_unsealed(written: SettingsFile) -> None:
                 message=f"must have at least {_SHORTEST} characters, or it could be guessed. "
                 "`openssl rand -base64 32` creates a safe key",
             )
-    for index, source in enumerate(written.source):
+    for index, source in enumerate(file.source):
         if source.stape_credentials != "configured" and server.secret_key is None:
             raise SettingsError(
                 place=f"source[{index}].stape_credentials",
                 message="credentials are stored encrypted, but there is no key. Set "
                 f'server.secret_key = "env:{VARIABLE}"',
             )
-    for index, pixel in enumerate(written.pixel):
+    for index, pixel in enumerate(file.pixel):
         if pixel.auth is None and server.secret_key is None:
             raise SettingsError(
                 place=f"pixel[{index}].auth",

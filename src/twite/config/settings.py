@@ -125,32 +125,30 @@ def _with_variable(error: SettingsError, overridden: Mapping[str, str]) -> Setti
     return SettingsError(place=place, message=error.message)
 
 
-def _checked(written: SettingsFile, path: Path, reader: Reader, kept_in: Path | None) -> Settings:
+def _checked(file: SettingsFile, path: Path, reader: Reader, kept_in: Path | None) -> Settings:
     folder = reader.folder
-    server = msgspec.structs.replace(written.server, secret_key_file=kept_in)
-    store = written.store.url
+    server = msgspec.structs.replace(file.server, secret_key_file=kept_in)
+    store = file.store.url
     refuse_shared_file(store, server.workers, "server.workers")
-    local_folder = folder if store.server is None else folder / (written.store.local_folder or "")
+    local_folder = folder if store.server is None else folder / (file.store.local_folder or "")
     place = msgspec.structs.replace(store, path=Path(os.path.realpath(local_folder / store.path)))
     wrong = CollectedErrors()
     submitters = None
     with wrong.collect():
-        pixels = destinations(
-            written.pixel, rate=written.x.rate, emulated=written.x.emulator is not None
-        )
+        pixels = destinations(file.pixel, rate=file.x.rate, emulated=file.x.emulator is not None)
         submitters = sources(
-            written.source,
+            file.source,
             pixels={pixel.pixel: pixel.events for pixel in pixels},
-            can_restrict=written.x.restricted_data_use == "conversion",
+            can_restrict=file.x.restricted_data_use == "conversion",
         )
     basis = SettingsBasis(
         reader=reader,
-        names=tuple(table.name for table in written.source),
+        names=tuple(table.name for table in file.source),
         sources=submitters,
         has_key=server.secret_key is not None,
     )
     features = []
-    for feature, tables in zip(FEATURES, written.added, strict=True):
+    for feature, tables in zip(FEATURES, file.added, strict=True):
         with wrong.collect():
             features.append(feature.read(tables, basis))
     wrong.raise_any()
@@ -158,37 +156,37 @@ def _checked(written: SettingsFile, path: Path, reader: Reader, kept_in: Path | 
     return Settings(
         path=path,
         server=server,
-        store=msgspec.structs.replace(written.store, url=place),
-        x=written.x,
-        alerts=written.alerts,
-        console=written.console,
-        log=written.log,
-        traces=written.traces,
+        store=msgspec.structs.replace(file.store, url=place),
+        x=file.x,
+        alerts=file.alerts,
+        console=file.console,
+        log=file.log,
+        traces=file.traces,
         pixels=pixels,
         submitters=submitters,
         features=tuple(features),
         warnings=(
             *reader.warnings,
-            *_doubts(written),
+            *_doubts(file),
             *weak_keys(submitters),
             *(warning for feature in features for warning in feature.warnings),
         ),
     )
 
 
-def _doubts(written: SettingsFile) -> Iterator[str]:
-    if any(network.prefixlen == 0 for network in written.server.trusted_proxies):
+def _doubts(file: SettingsFile) -> Iterator[str]:
+    if any(network.prefixlen == 0 for network in file.server.trusted_proxies):
         yield (
             "server.trusted_proxies: Twite would trust X-Forwarded-For from every client. "
             "Write your proxy's own network"
         )
     for key in ("api_url", "oauth_url"):
-        if values.unprotected(getattr(written.x, key)):
+        if values.unprotected(getattr(file.x, key)):
             yield f"x.{key}: credentials would travel unencrypted. Use https"
-    collector = written.traces.endpoint
-    if collector is not None and written.traces.headers and values.unprotected(collector):
+    collector = file.traces.endpoint
+    if collector is not None and file.traces.headers and values.unprotected(collector):
         yield "traces.endpoint: traces.headers would travel unencrypted. Use https"
-    hook = written.alerts.webhook
+    hook = file.alerts.webhook
     if hook is not None and values.unprotected(hook.address.reveal()):
         yield "alerts.webhook: alerts would travel unencrypted. Use https"
 

@@ -234,10 +234,10 @@ def _of_section(
             yield Statement(Purpose.SALE, ConsentStatus.DENIED, "gpp uspv1 sale", "gpp")
 
 
-def _of_canada(found: CanadaString, policy: ConsentPolicy) -> Iterator[Statement]:
+def _of_canada(string: CanadaString, policy: ConsentPolicy) -> Iterator[Statement]:
     for purpose in (*policy.tcf_purposes, *policy.tcf_optimization_purposes):
         by = f"gpp tcfca purpose {purpose}"
-        yield _statement(_matter(purpose, policy), by, "gpp", granted=found.allows(purpose))
+        yield _statement(_matter(purpose, policy), by, "gpp", granted=string.allows(purpose))
 
 
 def _usp(name: str, named: Signals, _policy: ConsentPolicy, _now: int) -> Iterator[Statement]:
@@ -253,12 +253,12 @@ def _npa(name: str, named: Signals, _policy: ConsentPolicy, _now: int) -> Iterat
 
 
 def _denial(
-    matter: Purpose, name: str, *, found: MalformedSignal | bool | None
+    purpose: Purpose, name: str, *, found: MalformedSignal | bool | None
 ) -> Iterator[Statement]:
     if isinstance(found, MalformedSignal):
         yield _unclear(name)
     elif found:
-        yield Statement(matter, ConsentStatus.DENIED, name, name)
+        yield Statement(purpose, ConsentStatus.DENIED, name, name)
 
 
 def _gcd(name: str, named: Signals, _policy: ConsentPolicy, _now: int) -> Iterator[Statement]:
@@ -301,8 +301,10 @@ def _nothing(_name: str, _named: Signals, _policy: ConsentPolicy, _now: int) -> 
     return iter(())
 
 
-def _statement(matter: Purpose, by: str, signal: str, *, granted: bool) -> Statement:
-    return Statement(matter, ConsentStatus.GRANTED if granted else ConsentStatus.DENIED, by, signal)
+def _statement(purpose: Purpose, by: str, signal: str, *, granted: bool) -> Statement:
+    return Statement(
+        purpose, ConsentStatus.GRANTED if granted else ConsentStatus.DENIED, by, signal
+    )
 
 
 def _unclear(signal: str, by: str = "") -> Statement:

@@ -222,22 +222,22 @@ def decode_tcf(text: str) -> TcString | MalformedSignal:
     return found
 
 
-def doubt(found: TcString, *, now: int) -> str | None:
+def doubt(string: TcString, *, now: int) -> str | None:
     """Return why a decodable string must not be trusted, or None.
 
     A random string that begins with C often decodes to consent: without these checks, 648 of 3,000
     were accepted.
     """
-    if not found.service_specific:
+    if not string.service_specific:
         return "not service-specific, and therefore no longer valid"
-    if not _BEGINNING <= found.created <= found.updated <= now + _DAY:
+    if not _BEGINNING <= string.created <= string.updated <= now + _DAY:
         return "created at an impossible time"
     # Since policy 4 the two times are the same day. [doc V37]
-    if found.policy_version >= 4 and found.created // _DAY != found.updated // _DAY:
+    if string.policy_version >= 4 and string.created // _DAY != string.updated // _DAY:
         return "created and updated on different days"
-    if found.policy_version < (4 if found.created >= _POLICY_4_SINCE else 2):
+    if string.policy_version < (4 if string.created >= _POLICY_4_SINCE else 2):
         return "created under a policy that had expired"
-    if found.cmp < 2 or found.vendor_list == 0:
+    if string.cmp < 2 or string.vendor_list == 0:
         return "created without a CMP or a vendor list"
     return None
 

@@ -207,7 +207,7 @@ def _decided(
 
 
 def _shown(
-    found: ConsentDecision,
+    decision: ConsentDecision,
     given: Signals,
     policy: ConsentPolicy,
     now: int,
@@ -216,17 +216,17 @@ def _shown(
     """Return a verdict with its evidence."""
     signals = kept(given)
     evidence = Evidence(
-        action=found.action.value,
-        rule=found.rule,
+        action=decision.action.value,
+        rule=decision.rule,
         policy=policy_version(policy),
-        reason=found.reason,
-        strip=found.strip,
-        restricted=found.restricted,
+        reason=decision.reason,
+        strip=decision.strip,
+        restricted=decision.restricted,
         signals=signals,
         said=tuple(statements(given, policy, now=now) if stated is None else stated),
     )
     return msgspec.structs.replace(
-        found, evidence=_ENCODER.encode(evidence), signals=signals or None
+        decision, evidence=_ENCODER.encode(evidence), signals=signals or None
     )
 
 
@@ -245,8 +245,8 @@ def _objections(stated: Sequence[Statement], policy: ConsentPolicy) -> Iterator[
             )
 
 
-def _of(matter: Purpose, policy: ConsentPolicy) -> ConsentAction:
-    match matter:
+def _of(purpose: Purpose, policy: ConsentPolicy) -> ConsentAction:
+    match purpose:
         case Purpose.STORAGE:
             return policy.storage_denied
         case Purpose.USER_DATA:
@@ -344,8 +344,8 @@ def decide_again(kept: bytes | None, policy: ConsentPolicy) -> ConsentDecision |
     return None
 
 
-def _reads_alike(before: Evidence, policy: ConsentPolicy) -> bool:
-    return before.policy.partition(".")[2] == policy_version(policy).partition(".")[2]
+def _reads_alike(evidence: Evidence, policy: ConsentPolicy) -> bool:
+    return evidence.policy.partition(".")[2] == policy_version(policy).partition(".")[2]
 
 
 def _unread(statements: Sequence[Statement]) -> tuple[Statement, ...]:

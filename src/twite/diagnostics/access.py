@@ -48,27 +48,30 @@ async def access(settings: Settings) -> AsyncIterator[CheckFinding]:
 
 
 async def _credentials(
-    settings: Settings, pixel: Destination, held: PixelToken | OAuthKeys | MissingCredentials | None
+    settings: Settings,
+    destination: Destination,
+    held: PixelToken | OAuthKeys | MissingCredentials | None,
 ) -> AsyncIterator[CheckFinding]:
     if held is None:
         return
     if isinstance(held, MissingCredentials):
         yield failed(
             "credentials",
-            f"pixel {pixel.pixel}: no user has signed in",
+            f"pixel {destination.pixel}: no user has signed in",
             "The pixel's conversions stay queued.",
-            f"Run twite login --pixel {pixel.pixel}; or paste a pixel token with --pixel-token.",
+            f"Run twite login --pixel {destination.pixel}; or paste a pixel token with "
+            "--pixel-token.",
         )
         return
     if not _is_whole(held):
         return  # unreadable credentials were already reported
-    for finding in _cut_short(pixel, held):
+    for finding in _cut_short(destination, held):
         yield finding
-    name = f"pixel {pixel.pixel}: {_NAMES[type(held)]}"
+    name = f"pixel {destination.pixel}: {_NAMES[type(held)]}"
     try:
-        found = await check_access(ask_x(settings), pixel, held)
+        found = await check_access(ask_x(settings), destination, held)
     except RefusedByX as refused:
-        spare = pixel.fallback is not None and held == pixel.credentials
+        spare = destination.fallback is not None and held == destination.credentials
         status = warning if spare else failed
         meaning = (
             "Each request is sent twice, once with each credential."
@@ -85,17 +88,19 @@ async def _credentials(
         )
     else:
         yield passed("credentials", f"{name}: {_description(found)}")
-        if isinstance(held, OAuthKeys) and pixel.account is None:
-            yield await _no_account(settings, pixel, held)
+        if isinstance(held, OAuthKeys) and destination.account is None:
+            yield await _no_account(settings, destination, held)
 
 
-def _description(found: AccessCheck) -> str:
-    if found.roles is not None:
-        return f"the user is {', '.join(found.roles)} on ads account {found.account}"
+def _description(check: AccessCheck) -> str:
+    if check.roles is not None:
+        return f"the user is {', '.join(check.roles)} on ads account {check.account}"
     return "X did not refuse the credentials; the first conversion shows whether X accepts them"
 
 
-async def _no_account(settings: Settings, pixel: Destination, keys: OAuthKeys) -> CheckFinding:
+async def _no_account(
+    settings: Settings, destination: Destination, keys: OAuthKeys
+) -> CheckFinding:
     """List the accessible accounts, so that the operator can configure one."""
     try:
         seen = await accounts_of(ask_x(settings), keys)
@@ -104,7 +109,7 @@ async def _no_account(settings: Settings, pixel: Destination, keys: OAuthKeys) -
     which = ", ".join(f"{account.id} ({account.name[:40]})" for account in seen[:10])
     return warning(
         "credentials",
-        f"pixel {pixel.pixel} has no account in the settings"
+        f"pixel {destination.pixel} has no account in the settings"
         + (f"; its user has access to {which}" if which else ""),
         "Twite cannot read the user's role or the pixel's events, and the pixel does not "
         "share a rate limit with the account's other pixels.",
@@ -112,26 +117,28 @@ async def _no_account(settings: Settings, pixel: Destination, keys: OAuthKeys) -
     )
 
 
-async def _events(settings: Settings, pixel: Destination) -> AsyncIterator[CheckFinding]:
-    for finding in _twice(pixel):
+async def _events(settings: Settings, destination: Destination) -> AsyncIterator[CheckFinding]:
+    for finding in _twice(destination):
         yield finding
-    keys = oauth_keys(pixel)
-    if keys is None or pixel.account is None or not _is_whole(keys):
-        named = ", ".join(_both(pixel, name, event) for name, event in pixel.events.items())
+    keys = oauth_keys(destination)
+    if keys is None or destination.account is None or not _is_whole(keys):
+        named = ", ".join(
+            _both(destination, name, event) for name, event in destination.events.items()
+        )
         yield passed(
             "events",
-            f"pixel {pixel.pixel}: {named}; not checked, because X "
+            f"pixel {destination.pixel}: {named}; not checked, because X "
             "requires OAuth to look up events. A wrong id shows only when X refuses a conversion",
         )
         return
     try:
-        known = await account_of(ask_x(settings), pixel).events(with_deleted=True)
+        known = await account_of(ask_x(settings), destination).events(with_deleted=True)
     except RefusedByX as refused:
         if refused.why != RefusalReason.TOKEN_REFUSED:
             # An app approved only for conversions may be able to send, but not to read.
             yield warning(
                 "events",
-                f"pixel {pixel.pixel}: {refused.reason}",
+                f"pixel {destination.pixel}: {refused.reason}",
                 "Twite does not know whether the pixel's events exist.",
                 f"{refused.fix}.",
             )
@@ -139,17 +146,19 @@ async def _events(settings: Settings, pixel: Destination) -> AsyncIterator[Check
     except XUnanswering as error:
         yield warning(
             "events",
-            f"pixel {pixel.pixel}: {error.reason}",
+            f"pixel {destination.pixel}: {error.reason}",
             "Twite does not know whether the pixel's events exist.",
             "Run the check again.",
         )
         return
-    for name, event in pixel.events.items():
-        yield _on_event(pixel, name, event, known)
+    for name, event in destination.events.items():
+        yield _on_event(destination, name, event, known)
 
 
-def _on_event(pixel: Destination, name: str, event: str, known: Sequence[EventTag]) -> CheckFinding:
-    shown = f"pixel {pixel.pixel}: {_both(pixel, name, event)}"
+def _on_event(
+    destination: Destination, name: str, event: str, known: Sequence[EventTag]
+) -> CheckFinding:
+    shown = f"pixel {destination.pixel}: {_both(destination, name, event)}"
     if event.startswith(_OF_X):
         return passed("events", f"{shown}: X creates it at the first conversion")
     # X does not document which of an event's two ids a conversion must contain. [unknown]
@@ -157,7 +166,7 @@ def _on_event(pixel: Destination, name: str, event: str, known: Sequence[EventTa
     if tag is None:
         return failed(
             "events",
-            f"{shown}: ads account {pixel.account} has no such event",
+            f"{shown}: ads account {destination.account} has no such event",
             "X returns 404 for each conversion of this event.",
             "Find the id with twite events list and correct it, or create the event with "
             "twite events create.",
@@ -187,22 +196,22 @@ def _on_event(pixel: Destination, name: str, event: str, known: Sequence[EventTa
     )
 
 
-def _twice(pixel: Destination) -> Iterator[CheckFinding]:
+def _twice(destination: Destination) -> Iterator[CheckFinding]:
     """Report names that map to the same event, in either form of its id."""
-    ids = list(pixel.events.values())
+    ids = list(destination.events.values())
     for event in sorted({event_id for event_id in ids if ids.count(event_id) > 1}):
-        names = " and ".join(name for name, id_ in pixel.events.items() if id_ == event)
+        names = " and ".join(name for name, id_ in destination.events.items() if id_ == event)
         yield warning(
             "events",
-            f"pixel {pixel.pixel}: {names} are the same event, {event}",
+            f"pixel {destination.pixel}: {names} are the same event, {event}",
             "X counts these events together, and drops one of two conversions with the same id.",
             "Give each name its own event, unless this is intended.",
         )
 
 
-def _both(pixel: Destination, name: str, event: str) -> str:
+def _both(destination: Destination, name: str, event: str) -> str:
     """Show an event's id in both forms: as Twite sends it, and as X's pixel uses it."""
-    long = "" if event.startswith(_OF_X) else f" (tw-{pixel.pixel}-{event})"
+    long = "" if event.startswith(_OF_X) else f" (tw-{destination.pixel}-{event})"
     return f"{name} → {event}{long}"
 
 
@@ -217,14 +226,14 @@ def _is_whole(held: PixelToken | OAuthKeys) -> bool:
     return all(_parts(held).values())
 
 
-def _cut_short(pixel: Destination, held: PixelToken | OAuthKeys) -> Iterator[CheckFinding]:
+def _cut_short(destination: Destination, held: PixelToken | OAuthKeys) -> Iterator[CheckFinding]:
     if isinstance(held, PixelToken):
         return  # X does not document the length of a pixel token.
     short = [name for name, part in _parts(held).items() if len(part) < _SHORTEST_PART]
     if short:
         yield warning(
             "credentials",
-            f"pixel {pixel.pixel}: too short for one of X's keys: {' and '.join(short)}",
+            f"pixel {destination.pixel}: too short for one of X's keys: {' and '.join(short)}",
             "If a part of the key is missing, X returns 401.",
             "Copy it again from X's developer console.",
         )

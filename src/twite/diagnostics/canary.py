@@ -142,13 +142,13 @@ def sender(settings: Settings, test: TestConversion) -> tuple[Source, str]:
 
 async def _post(
     http: aiohttp.ClientSession,
-    gateway: Reachable,
+    reachable: Reachable,
     source: Source,
     conversion: Mapping[str, object],
 ) -> str | None:
     """Submit the test conversion; return the gateway's error, if any."""
     async with http.post(
-        f"{gateway.url}/v1/conversions", json=conversion, headers=_signed(source)
+        f"{reachable.url}/v1/conversions", json=conversion, headers=_signed(source)
     ) as answer:
         body = await answer.read()
         if answer.status != _ACCEPTED:
@@ -164,13 +164,13 @@ async def _post(
 
 
 async def _ended(
-    http: aiohttp.ClientSession, gateway: Reachable, source: Source, which: str
+    http: aiohttp.ClientSession, reachable: Reachable, source: Source, which: str
 ) -> "_History":
     """Poll the history of the test conversion until it is final or the time is up."""
     history = _History(state="queued")
     end = time.monotonic() + _WAIT
     while time.monotonic() < end:
-        url = f"{gateway.url}/v1/conversions/{which}"
+        url = f"{reachable.url}/v1/conversions/{which}"
         async with http.get(url, headers=_signed(source)) as answer:
             if answer.status == _OK:
                 history = msgspec.json.decode(await answer.read(), type=_History)

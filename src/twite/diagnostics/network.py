@@ -197,8 +197,8 @@ async def _found(url: str, *, needed: bool) -> AsyncIterator[CheckFinding]:
     yield passed("TLS", f"{url}: {tls.version}, certificate valid until {until:%Y-%m-%d}")
 
 
-def _clocks(settings: Settings, answer: ConnectionResult) -> CheckFinding:
-    ahead = answer.ahead
+def _clocks(settings: Settings, result: ConnectionResult) -> CheckFinding:
+    ahead = result.ahead
     if ahead is None:
         return warning(
             "clock",

@@ -51,32 +51,32 @@ async def site(
             yield finding
 
 
-def findings(visited: SiteVisit, settings: Settings, test: SiteTest) -> Iterator[CheckFinding]:
+def findings(visit: SiteVisit, settings: Settings, test: SiteTest) -> Iterator[CheckFinding]:
     """Yield what the visit showed, in the order in which a page works."""
-    if visited.failure or visited.status >= _ERRORS:
+    if visit.failure or visit.status >= _ERRORS:
         yield failed(
             "site",
-            f"{place_of(test.url)} cannot be opened: {visited.failure or visited.status}",
+            f"{place_of(test.url)} cannot be opened: {visit.failure or visit.status}",
             "The page could not be checked.",
             "Check the URL in a browser.",
         )
         return
-    yield passed("site", f"{place_of(test.url)} answers {visited.status}")
-    yield from _policy(visited, settings)
-    yield from _script(visited, settings)
-    if visited.state.runs:
-        yield from _pixel(visited)
+    yield passed("site", f"{place_of(test.url)} answers {visit.status}")
+    yield from _policy(visit, settings)
+    yield from _script(visit, settings)
+    if visit.state.runs:
+        yield from _pixel(visit)
         if test.event is None:
-            yield from _consent(visited)
+            yield from _consent(visit)
         else:
-            yield from _conversion(visited, test)
+            yield from _conversion(visit, test)
 
 
-def _policy(visited: SiteVisit, settings: Settings) -> Iterator[CheckFinding]:
+def _policy(visit: SiteVisit, settings: Settings) -> Iterator[CheckFinding]:
     """Yield what the page's policy blocks of the hosts that matter."""
     ours = urlsplit(settings.server.public_url or "").netloc
-    known = {urlsplit(request.url).netloc for request in visited.requests} | {ours}
-    blocked = [(directive, urlsplit(uri).netloc) for directive, uri in visited.state.blocked]
+    known = {urlsplit(request.url).netloc for request in visit.requests} | {ours}
+    blocked = [(directive, urlsplit(uri).netloc) for directive, uri in visit.state.blocked]
     for directive, host in dict.fromkeys(blocked):
         if host and (host in known or f".{host}".endswith(tuple(f".{of}" for of in _HOSTS_OF_X))):
             yield failed(
@@ -87,8 +87,8 @@ def _policy(visited: SiteVisit, settings: Settings) -> Iterator[CheckFinding]:
             )
 
 
-def _script(visited: SiteVisit, settings: Settings) -> Iterator[CheckFinding]:
-    scripts = visited.of("script")
+def _script(visit: SiteVisit, settings: Settings) -> Iterator[CheckFinding]:
+    scripts = visit.of("script")
     if not scripts:
         yield failed(
             "site script",
@@ -106,7 +106,7 @@ def _script(visited: SiteVisit, settings: Settings) -> Iterator[CheckFinding]:
             "Twite gets no click ids and no conversions from this page.",
             "Check the address in the page's tag, and that the proxy forwards /twite.js and /t.",
         )
-    elif not visited.state.runs:
+    elif not visit.state.runs:
         yield failed(
             "site script",
             f"{script.place} was loaded, but does not run",
@@ -123,25 +123,25 @@ def _script(visited: SiteVisit, settings: Settings) -> Iterator[CheckFinding]:
         )
     else:
         yield passed("site script", f"{script.place} runs")
-    yield from _source(visited, script, settings)
+    yield from _source(visit, script, settings)
 
 
-def _source(visited: SiteVisit, script: SiteRequest, settings: Settings) -> Iterator[CheckFinding]:
+def _source(visit: SiteVisit, request: SiteRequest, settings: Settings) -> Iterator[CheckFinding]:
     """Yield a fault if the source that the script's URL names does not accept the page."""
-    [name, *_] = parse_qs(urlsplit(script.url).query).get("s", [""])
+    [name, *_] = parse_qs(urlsplit(request.url).query).get("s", [""])
     source = next((source for source in settings.submitters if source.name == name), None)
-    if source is not None and visited.origin not in source.origins:
+    if source is not None and visit.origin not in source.origins:
         yield failed(
             "site script",
-            f"source {name} does not accept pages of {visited.origin}",
+            f"source {name} does not accept pages of {visit.origin}",
             "The gateway refuses the messages of this page.",
             "Add it to the source's origins, and run twite reload.",
         )
 
 
-def _pixel(visited: SiteVisit) -> Iterator[CheckFinding]:
-    scripts = visited.of("pixel")
-    if not visited.state.has_pixel:
+def _pixel(visit: SiteVisit) -> Iterator[CheckFinding]:
+    scripts = visit.of("pixel")
+    if not visit.state.has_pixel:
         yield warning(
             "site pixel",
             "X's pixel is not on the page",
@@ -150,7 +150,7 @@ def _pixel(visited: SiteVisit) -> Iterator[CheckFinding]:
             "intended, or the page's consent platform loads it only after consent: the test cannot "
             "answer its banner.",
         )
-    elif not visited.state.pixel_runs:
+    elif not visit.state.pixel_runs:
         why = next((script.failure for script in scripts if script.failure), "") or "no response"
         yield warning(
             "site pixel",
@@ -163,14 +163,14 @@ def _pixel(visited: SiteVisit) -> Iterator[CheckFinding]:
         yield passed("site pixel", "X's script runs")
 
 
-def _consent(visited: SiteVisit) -> Iterator[CheckFinding]:
-    found = " and ".join(visited.state.platforms) or "no consent platform"
+def _consent(visit: SiteVisit) -> Iterator[CheckFinding]:
+    found = " and ".join(visit.state.platforms) or "no consent platform"
     yield passed("site consent", f"the page has {found}")
 
 
-def _conversion(visited: SiteVisit, test: SiteTest) -> Iterator[CheckFinding]:
-    platforms = " and ".join(visited.state.platforms) or "no consent platform"
-    if not visited.accepted:
+def _conversion(visit: SiteVisit, test: SiteTest) -> Iterator[CheckFinding]:
+    platforms = " and ".join(visit.state.platforms) or "no consent platform"
+    if not visit.accepted:
         yield warning(
             "site consent",
             f"the script waits for consent; the page has {platforms}",
@@ -181,24 +181,24 @@ def _conversion(visited: SiteVisit, test: SiteTest) -> Iterator[CheckFinding]:
         )
         return
     yield passed("site consent", f"the script may send; the page has {platforms}")
-    beacons = visited.beacons()
+    beacons = visit.beacons()
     yield _beacon(beacons[-1] if beacons else None)
-    if visited.state.pixel_runs:
-        yield _ids(visited)
+    if visit.state.pixel_runs:
+        yield _ids(visit)
 
 
-def _beacon(beacon: SiteRequest | None) -> CheckFinding:
-    if beacon is None:
+def _beacon(request: SiteRequest | None) -> CheckFinding:
+    if request is None:
         return failed(
             "site beacon",
             "the script sent no message to the gateway within 15 s",
             "The gateway gets no conversions from this page.",
             "Look for errors in the browser's console.",
         )
-    answer = _read(beacon.answer)
-    if beacon.status in _ACCEPTED and not answer.rejected:
-        return passed("site beacon", f"{beacon.place} answered {beacon.status}")
-    if beacon.status in _ACCEPTED:
+    answer = _read(request.answer)
+    if request.status in _ACCEPTED and not answer.rejected:
+        return passed("site beacon", f"{request.place} answered {request.status}")
+    if request.status in _ACCEPTED:
         errors = [error for conversion in answer.rejected for error in conversion.errors]
         codes = ", ".join(error.get("code", "") for error in errors)
         return failed(
@@ -209,7 +209,7 @@ def _beacon(beacon: SiteRequest | None) -> CheckFinding:
         )
     return failed(
         "site beacon",
-        f"{beacon.place} failed: {beacon.status or beacon.failure or 'no response'}",
+        f"{request.place} failed: {request.status or request.failure or 'no response'}",
         "The gateway gets no conversions from this page.",
         "Check that the proxy forwards /t, and that the page's policy allows it (connect-src).",
     )
@@ -222,14 +222,14 @@ def _read(text: str) -> _BeaconAnswer:
         return _BeaconAnswer()
 
 
-def _ids(visited: SiteVisit) -> CheckFinding:
-    hits = visited.hits()
+def _ids(visit: SiteVisit) -> CheckFinding:
+    hits = visit.hits()
     if any(_OK <= hit.status < _ERRORS for hit in hits):
-        return passed("site ids", f"X's pixel and the gateway got {visited.conversion_id}")
+        return passed("site ids", f"X's pixel and the gateway got {visit.conversion_id}")
     if hits:
         return warning(
             "site ids",
-            f"X's pixel sent {visited.conversion_id}, but {hits[0].place} failed: "
+            f"X's pixel sent {visit.conversion_id}, but {hits[0].place} failed: "
             f"{hits[0].status or hits[0].failure or 'no response'}",
             "X gets the conversion from the gateway only.",
             "Check the page's policy: img-src and connect-src need X's hosts.",

@@ -209,34 +209,34 @@ class _Scripts:
         return msgspec.convert(await self.run(_READ), PageState)
 
 
-async def _test(scripts: _Scripts, found: SiteVisit, test: SiteTest) -> None:
+async def _test(scripts: _Scripts, visit: SiteVisit, test: SiteTest) -> None:
     end = time.monotonic() + _STARTING
-    found.state = await scripts.state()
-    while not found.state.runs and time.monotonic() < end:
+    visit.state = await scripts.state()
+    while not visit.state.runs and time.monotonic() < end:
         await asyncio.sleep(_LOOK)
-        found.state = await scripts.state()
-    found.origin = str(await scripts.run("location.origin"))
-    if test.event is not None and found.state.runs:
-        await _convert(scripts, found, test, test.event)
-        found.state = await scripts.state()
+        visit.state = await scripts.state()
+    visit.origin = str(await scripts.run("location.origin"))
+    if test.event is not None and visit.state.runs:
+        await _convert(scripts, visit, test, test.event)
+        visit.state = await scripts.state()
 
 
-async def _convert(scripts: _Scripts, found: SiteVisit, test: SiteTest, event: str) -> None:
+async def _convert(scripts: _Scripts, visit: SiteVisit, test: SiteTest, event: str) -> None:
     """Fire the event, and wait until the page has sent it to the gateway and to X."""
     if test.grants:
         await scripts.run(_GRANT)
-    found.conversion_id = f"twite-canary-{time.time_ns() // 1_000_000}"
-    parts = [event, found.conversion_id, "canary@twite.example"]
-    found.accepted = await scripts.run(_CONVERT, parts) == found.conversion_id
-    end = time.monotonic() + _SENDING * found.accepted
+    visit.conversion_id = f"twite-canary-{time.time_ns() // 1_000_000}"
+    parts = [event, visit.conversion_id, "canary@twite.example"]
+    visit.accepted = await scripts.run(_CONVERT, parts) == visit.conversion_id
+    end = time.monotonic() + _SENDING * visit.accepted
     while time.monotonic() < end:
         await asyncio.sleep(_LOOK)
-        sent = [found.beacons(), *([found.hits()] if found.state.has_pixel else [])]
+        sent = [visit.beacons(), *([visit.hits()] if visit.state.has_pixel else [])]
         if all(any(request.status or request.failure for request in way) for way in sent):
             break
 
 
-def _observe(page: "Page", found: SiteVisit, failing: type[Exception]) -> None:
+def _observe(page: "Page", visit: SiteVisit, failing: type[Exception]) -> None:
     """Note the requests that concern Twite and X's pixel, as they begin and end."""
     noted: dict[Request, SiteRequest] = {}
 
@@ -247,7 +247,7 @@ def _observe(page: "Page", found: SiteVisit, failing: type[Exception]) -> None:
             return
         sent = (request.post_data or "") if kind == "beacon" else ""
         noted[request] = SiteRequest(kind=kind, url=request.url, sent=sent)
-        found.requests.append(noted[request])
+        visit.requests.append(noted[request])
 
     async def answered(response: "Response") -> None:
         known = noted.get(response.request)

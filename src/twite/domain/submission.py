@@ -208,17 +208,17 @@ class RejectionQuery(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-def rejection_of(submission: Submission, refusal: RejectedConversion) -> Rejection:
+def rejection_of(submission: Submission, rejected: RejectedConversion) -> Rejection:
     return Rejection(
         at=submission.received_at,
         source=submission.source,
-        pixel=refusal.pixel,
+        pixel=rejected.pixel,
         endpoint=submission.endpoint.value,
         receipt=submission.receipt,
-        index=refusal.index,
-        event=refusal.event,
-        conversion_id=refusal.conversion_id,
-        faults=refusal.faults,
+        index=rejected.index,
+        event=rejected.event,
+        conversion_id=rejected.conversion_id,
+        faults=rejected.faults,
     )
 
 

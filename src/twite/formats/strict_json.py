@@ -250,17 +250,19 @@ def each_by_itself(
     """
     tables: list[dict[str, Value]] = []
     unread: dict[int, Fault] = {}
-    first: MalformedRequest | None = None
+    first_malformed: MalformedRequest | None = None
     for place, part in enumerate(given):
         try:
             tables.append(read(part))
         except MalformedRequest as wrong:
             path = _joined(within.format(place), wrong.path)
-            first = first or MalformedRequest(code=wrong.code, path=path, message=wrong.message)
+            first_malformed = first_malformed or MalformedRequest(
+                code=wrong.code, path=path, message=wrong.message
+            )
             tables.append({})
             unread[place] = as_fault(wrong, path)
-    if first is not None and len(unread) == len(tables):
-        raise first
+    if first_malformed is not None and len(unread) == len(tables):
+        raise first_malformed
     return tables, unread
 
 
@@ -281,6 +283,6 @@ def _joined(path: str, inside: str) -> str:
     return f"{path}{dot}{inside}"
 
 
-def as_fault(wrong: MalformedRequest, path: str) -> Fault:
-    code = wrong.code if wrong.code in CODES else "wrong_type"
-    return fault(path, code, wrong.message)
+def as_fault(malformed: MalformedRequest, path: str) -> Fault:
+    code = malformed.code if malformed.code in CODES else "wrong_type"
+    return fault(path, code, malformed.message)

@@ -32,7 +32,7 @@ class HttpApplication:
 
     def __init__(
         self,
-        given: GatewayServices,
+        services: GatewayServices,
         settings: HttpSettings | None = None,
         *,
         routes: Sequence[Route[Any]] = ROUTES,
@@ -40,24 +40,24 @@ class HttpApplication:
     ) -> None:
         """`memory` is that of the application before a reload of the settings."""
         settings = settings or HttpSettings()
-        clock, limits, proxies = given.clock, settings.limits, settings.trusted_proxies
-        keys = SourceKeys(given.sources)
-        memory = self.memory = memory or RequestMemory(given, settings)
+        clock, limits, proxies = services.clock, settings.limits, settings.trusted_proxies
+        keys = SourceKeys(services.sources)
+        memory = self.memory = memory or RequestMemory(services, settings)
         origins = memory.origins = Origins(
-            given.sources,
+            services.sources,
             clock=clock,
             rate=settings.browser_rate,
             trusted_proxies=proxies,
-            previous=memory.origins,
+            previous_origins=memory.origins,
         )
         public = settings.public_url
-        self._given = given
+        self._given = services
         self._services = HttpServices(
-            **msgspec.structs.asdict(given) | {"ready": self._why_not_ready},
+            **msgspec.structs.asdict(services) | {"ready": self._why_not_ready},
             keys=keys,
-            authorization=Authorization(keys=keys, api_keys=ApiKeyLookup(given.people)),
+            authorization=Authorization(keys=keys, api_keys=ApiKeyLookup(services.people)),
             origins=origins,
-            script=PageScript(source_named=origins.named, destinations=given.destinations),
+            script=PageScript(source_named=origins.named, destinations=services.destinations),
             nonces=memory.nonces,
             gate=memory.gate,
             page_gate=memory.page_gate,
@@ -66,8 +66,8 @@ class HttpApplication:
             limits=limits,
             public_host=None if public is None else host_of(public),
         )
-        if given.make_feature is not None:
-            feature = given.make_feature(self._services, memory.feature_gate)
+        if services.make_feature is not None:
+            feature = services.make_feature(self._services, memory.feature_gate)
             self._services = msgspec.structs.replace(self._services, feature=feature)
         self._routes = RouteFinder(routes)
         self._patience = memory.throttle
@@ -177,8 +177,8 @@ class HttpApplication:
 class RequestMemory:
     """What limits and replay protection remember: it outlives a reload of the settings."""
 
-    def __init__(self, given: GatewayServices, settings: HttpSettings) -> None:
-        clock, limits = given.clock, settings.limits
+    def __init__(self, services: GatewayServices, settings: HttpSettings) -> None:
+        clock, limits = services.clock, settings.limits
         self.origins: Origins | None = None
         self.nonces = NonceMemory(seconds=2 * spec.OAUTH_WINDOW_SECONDS)
         self.gate = AdmissionGate(requests=limits.requests, size=limits.bodies, largest=limits.body)

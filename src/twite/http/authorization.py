@@ -242,9 +242,9 @@ class Requester(msgspec.Struct, frozen=True, kw_only=True):
         """Return whether the requester may see a pixel's conversions."""
         return self.pixels is None or pixel in self.pixels
 
-    def counts(self, account: ConversionCounts) -> bool:
+    def counts(self, counts: ConversionCounts) -> bool:
         """Return whether an account is part of the balance that the requester may see."""
-        return account.source == self.source if self.source else self.sees(account.pixel)
+        return counts.source == self.source if self.source else self.sees(counts.pixel)
 
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)

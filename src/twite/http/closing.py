@@ -99,7 +99,7 @@ class ClosingProtocol(HttpToolsProtocol):
         self.flow.holds = False
         return held
 
-    def refuse(self, answer: HttpResponse) -> None:
+    def refuse(self, response: HttpResponse) -> None:
         """Respond to the arriving request without the application, and close.
 
         Earlier requests get their responses first.
@@ -117,12 +117,12 @@ class ClosingProtocol(HttpToolsProtocol):
         elif self.pipeline and self.pipeline[0][0] is arriving:
             self.pipeline.popleft()
         if self.is_answering and arriving is not self.active:
-            self.refusal = answer
+            self.refusal = response
             self.closing = True
             self.due = NEVER
             self.hold(b"")
         else:
-            self.write(answer)
+            self.write(response)
             self.linger()
 
     def end(self) -> None:
@@ -143,17 +143,17 @@ class ClosingProtocol(HttpToolsProtocol):
         self.transport.write_eof()
         self.flow.resume_reading()
 
-    def write(self, answer: HttpResponse) -> None:
+    def write(self, response: HttpResponse) -> None:
         """Send a response without a request."""
-        head = [STATUS_LINE[answer.status]]
+        head = [STATUS_LINE[response.status]]
         for name, value in (
             *self.server_state.default_headers,
-            *answer.headers,
-            (b"content-length", b"%d" % len(answer.body)),
+            *response.headers,
+            (b"content-length", b"%d" % len(response.body)),
             (b"connection", b"close"),
         ):
             head += (name, b": ", value, b"\r\n")
-        self.transport.write(b"".join((*head, b"\r\n", answer.body)))
+        self.transport.write(b"".join((*head, b"\r\n", response.body)))
 
 
 def _abandon(request: RequestResponseCycle) -> None:

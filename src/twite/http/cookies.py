@@ -27,7 +27,7 @@ from twite.http.origins import PageVisit
 
 
 def set_cookies(
-    click: Click, *, wanted: ClickCookie, domain: str | None, now: int
+    click: Click, *, cookie: ClickCookie, domain: str | None, now: int
 ) -> tuple[tuple[bytes, bytes], ...]:
     """Return the headers that store a click until it expires; none for an expired click.
 
@@ -35,7 +35,7 @@ def set_cookies(
     counts as new, so that a later click is newer still.
     """
     at = click.at or now
-    left = (at + wanted.days * DAY - now) // SECOND
+    left = (at + cookie.days * DAY - now) // SECOND
     if left <= 0:
         return ()
     dated = Click(id=click.id, at=at)
@@ -45,9 +45,9 @@ def set_cookies(
             cookie_value(name, dated),
             seconds=left,
             domain=domain,
-            http_only=wanted.http_only and name != OF_X,
+            http_only=cookie.http_only and name != OF_X,
         )
-        for name in wanted.names
+        for name in cookie.names
     )
 
 
@@ -145,7 +145,7 @@ class BrowserCookies(msgspec.Struct, frozen=True, kw_only=True):
         wanted = self.visit.source.cookie
         answers = self.allowances(click)
         if answers <= {True}:
-            return set_cookies(click, wanted=wanted, domain=domain, now=self.now)
+            return set_cookies(click, cookie=wanted, domain=domain, now=self.now)
         kept = [name for name in wanted.names if name in self.cookies]
         return drop_cookies(kept, domain=domain) if False in answers else ()
 

@@ -251,22 +251,22 @@ class DirectIntake:
             answer = receipt_response(outcome)
         self._respond(request, answer)
 
-    def _respond(self, request: DirectRequest, answer: HttpResponse) -> None:
+    def _respond(self, request: DirectRequest, response: HttpResponse) -> None:
         if request.disconnected:
             return
         if (
-            answer.status in DELAYED
-            or answer.headers is not JSON_ALONE
-            or not write_whole(request, answer.status, answer.body)  # type: ignore[arg-type]  # it replaces a cycle
+            response.status in DELAYED
+            or response.headers is not JSON_ALONE
+            or not write_whole(request, response.status, response.body)  # type: ignore[arg-type]  # it replaces a cycle
         ):
-            request.protocol.answer_in_a_task(request, partial(self._send, answer))
+            request.protocol.answer_in_a_task(request, partial(self._send, response))
 
     async def _send(
-        self, answer: HttpResponse, scope: Scope, _receive: Receive, send: Send
+        self, response: HttpResponse, scope: Scope, _receive: Receive, send: Send
     ) -> None:
         with suppress(asyncio.CancelledError):  # the server closed the connection
-            await self._throttle.before(answer.status, scope)
-            await send_answer(scope, send, answer)
+            await self._throttle.before(response.status, scope)
+            await send_answer(scope, send, response)
 
 
 class DirectConfig(Config):

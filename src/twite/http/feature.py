@@ -36,7 +36,7 @@ class HttpFeature(Protocol):
 
     def with_additions(
         self,
-        answer: HttpResponse,
+        response: HttpResponse,
         additions: Sequence[ResponseAddition],
         browser_cookies: BrowserCookies,
     ) -> HttpResponse:

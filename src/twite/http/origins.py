@@ -31,9 +31,11 @@ class PageVisit(msgspec.Struct, frozen=True, kw_only=True):
     origin: str
     address: str | None
 
-    def answered(self, answer: HttpResponse) -> HttpResponse:
+    def answered(self, response: HttpResponse) -> HttpResponse:
         """Return the response with CORS headers, so that the page can read it."""
-        return msgspec.structs.replace(answer, headers=(*answer.headers, *allowing(self.origin)))
+        return msgspec.structs.replace(
+            response, headers=(*response.headers, *allowing(self.origin))
+        )
 
 
 class Origins:
@@ -51,9 +53,9 @@ class Origins:
         clock: Clock,
         rate: int,
         trusted_proxies: Sequence[Network] = (),
-        previous: "Origins | None" = None,
+        previous_origins: "Origins | None" = None,
     ) -> None:
-        """`previous` are the origins before a reload of the settings, whose counts go on."""
+        """`previous_origins` are those before a reload of the settings; their counts go on."""
         self._named = {source.name: source for source in sources if source.origins}
         self._by_origin: dict[str, list[Source]] = {}
         for source in self._named.values():
@@ -65,9 +67,9 @@ class Origins:
         self.addresses = RateLimiter(size=rate, per=MINUTE)
         self.budget = AddressBudget(rate=rate, clock=clock)
         before: Mapping[tuple[str, int], RateLimiter] = {}
-        if previous is not None:
-            self.addresses, self.budget = previous.addresses, previous.budget
-            before = previous.source_limits
+        if previous_origins is not None:
+            self.addresses, self.budget = previous_origins.addresses, previous_origins.budget
+            before = previous_origins.source_limits
         self.source_limits: dict[tuple[str, int], RateLimiter] = {
             (source.name, limit): before.get((source.name, limit))
             or RateLimiter(size=limit, per=HOUR)

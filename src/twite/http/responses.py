@@ -132,9 +132,9 @@ class HttpResponse(msgspec.Struct, frozen=True, kw_only=True):
 class HttpRefusal(Exception):
     """An exception that ends a request; `answer` is the response."""
 
-    def __init__(self, answer: HttpResponse) -> None:
-        super().__init__(answer.status)
-        self.answer = answer
+    def __init__(self, response: HttpResponse) -> None:
+        super().__init__(response.status)
+        self.answer = response
 
 
 class ClientGone(Exception):
@@ -173,30 +173,32 @@ def again(status: int, code: str, seconds: int = AGAIN_SECONDS, *, of: str = "")
     )
 
 
-async def send_answer(scope: Scope, send: Send, answer: HttpResponse) -> None:
+async def send_answer(scope: Scope, send: Send, response: HttpResponse) -> None:
     """Send a response with its Content-Length."""
     cycle = cycle_of(scope)
-    body = answer.body
+    body = response.body
     if (
         cycle is not None
-        and answer.headers is JSON_ALONE
+        and response.headers is JSON_ALONE
         and scope["method"] != "HEAD"
-        and write_whole(cycle, answer.status, body)
+        and write_whole(cycle, response.status, body)
     ):
         return
     await send(
         {
             "type": "http.response.start",
-            "status": answer.status,
-            "headers": [*answer.headers, *_length(answer)],
+            "status": response.status,
+            "headers": [*response.headers, *_length(response)],
         }
     )
     await send({"type": "http.response.body", "body": body})
 
 
-def _length(answer: HttpResponse) -> tuple[tuple[bytes, bytes], ...]:
+def _length(response: HttpResponse) -> tuple[tuple[bytes, bytes], ...]:
     """RFC 9110, 8.6: a response that cannot have a body has no Content-Length."""
-    return () if answer.status in {204, 304} else ((b"content-length", b"%d" % len(answer.body)),)
+    return (
+        () if response.status in {204, 304} else ((b"content-length", b"%d" % len(response.body)),)
+    )
 
 
 _ENCODER: Final = msgspec.json.Encoder()

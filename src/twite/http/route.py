@@ -244,13 +244,13 @@ def _require_method(route: Route[CallerT], method: str) -> None:
 
 
 def report_refusal(
-    answer: HttpResponse, caller: object, endpoint: Endpoint, observer: Observer
+    response: HttpResponse, caller: object, endpoint: Endpoint, observer: Observer
 ) -> None:
     """Report a request that was refused as a whole, because nothing else of it is stored."""
-    if answer.status in FOR_GOOD:
+    if response.status in FOR_GOOD:
         source = caller.source if isinstance(caller, PageVisit) else caller
         name = source.name if isinstance(source, Source) else X_SOURCE
-        observer.see(TurnedAway(source=name, endpoint=endpoint.value, code=answer.code))
+        observer.see(TurnedAway(source=name, endpoint=endpoint.value, code=response.code))
 
 
 def visitor_of(request: HttpRequest, visit: PageVisit | None) -> Visitor:

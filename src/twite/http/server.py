@@ -33,7 +33,7 @@ class Server:
 
     def __init__(
         self,
-        collector: HttpApplication,
+        application: HttpApplication,
         *,
         host: str,
         port: int,
@@ -47,7 +47,7 @@ class Server:
         self._headers = [_NOSNIFF, *([EMULATED] if emulated else [])]
         self.port = port
         self._local = local
-        self._collector = collector
+        self._collector = application
         self._limits = limits or HttpLimits()
         self._crowd = ClosedConnections()
         self._uvicorn: uvicorn.Server | None = None
@@ -99,22 +99,22 @@ class Server:
         self._collector.opened()
         self._beat = asyncio.get_running_loop().create_task(self._keep_time(server))
 
-    def use(self, collector: HttpApplication) -> None:
+    def use(self, application: HttpApplication) -> None:
         """Serve another application from now on.
 
         Connections stay open. The previous application answers the requests that it has begun.
         """
-        self._collector = collector
+        self._collector = application
         server = self._uvicorn
         if server is None:
             return
         config = server.config
         assert isinstance(config, DirectConfig)  # noqa: S101  # created in `start`
-        config.app = config.loaded_app = collector
-        config.direct = collector.direct
+        config.app = config.loaded_app = application
+        config.direct = application.direct
         for connection in server.server_state.connections:
             if isinstance(connection, DirectProtocol):
-                connection.use(collector, collector.direct)
+                connection.use(application, application.direct)
 
     async def stop(self) -> None:
         """Stop accepting connections, and finish running requests within the limit."""

@@ -123,11 +123,11 @@ class HttpServices(GatewayServices, frozen=True, kw_only=True):
 
     def with_additions(
         self,
-        answer: HttpResponse,
+        response: HttpResponse,
         additions: Sequence[ResponseAddition],
         browser_cookies: BrowserCookies,
     ) -> HttpResponse:
         """Return the response with the additions of tags."""
         if self.feature is None or not additions:
-            return answer
-        return self.feature.with_additions(answer, additions, browser_cookies)
+            return response
+        return self.feature.with_additions(response, additions, browser_cookies)

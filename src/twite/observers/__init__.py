@@ -11,7 +11,7 @@ class Several:
     def __init__(self, observers: Sequence[Observer]) -> None:
         self._observers = tuple(observers)
 
-    def see(self, notice: GatewayEvent) -> None:
+    def see(self, event: GatewayEvent) -> None:
         """Pass the event to each of them."""
         for observer in self._observers:
-            observer.see(notice)
+            observer.see(event)

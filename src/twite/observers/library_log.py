@@ -21,17 +21,17 @@ _MOST_FRAMES: Final = 12
 
 
 @contextmanager
-def library_messages(to: LineLogger) -> Iterator[None]:
+def library_messages(logger: LineLogger) -> Iterator[None]:
     """Write warnings of libraries and errors that nothing has caught to the log."""
-    root, handler = logging.getLogger(), _Handler(to)
+    root, handler = logging.getLogger(), _Handler(logger)
     raises, before = logging.raiseExceptions, (sys.unraisablehook, threading.excepthook)
 
     def unraisable(ignored: "sys.UnraisableHookArgs") -> None:
         kind, trace = ignored.exc_type, ignored.exc_traceback
-        to.write("error", "internal error", **raised(kind, trace))
+        logger.write("error", "internal error", **raised(kind, trace))
 
     def in_thread(ended: threading.ExceptHookArgs) -> None:
-        to.write("error", "internal error", **raised(ended.exc_type, ended.exc_traceback))
+        logger.write("error", "internal error", **raised(ended.exc_type, ended.exc_traceback))
 
     root.addHandler(handler)
     logging.captureWarnings(capture=True)
@@ -54,9 +54,9 @@ def raised(kind: type[BaseException], trace: TracebackType | None) -> dict[str, 
 
 
 class _Handler(logging.Handler):
-    def __init__(self, to: LineLogger) -> None:
+    def __init__(self, logger: LineLogger) -> None:
         super().__init__(logging.WARNING)
-        self._to = to
+        self._to = logger
 
     def emit(self, record: logging.LogRecord) -> None:
         values = {"library": record.name, "reason": without_echoes(record.getMessage())}

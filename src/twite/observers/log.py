@@ -117,20 +117,20 @@ def _shown(value: object) -> str:
 class Log:
     """Writes events to the log."""
 
-    def __init__(self, to: LineLogger) -> None:
-        self._say = to.write
+    def __init__(self, logger: LineLogger) -> None:
+        self._say = logger.write
 
-    def see(self, notice: GatewayEvent) -> None:
+    def see(self, event: GatewayEvent) -> None:
         """Write a line, at the event's level."""
-        match notice:
+        match event:
             case Accepted(rejected=rejected) if rejected:
                 self._say(
                     "info",
                     "conversions rejected",
-                    source=notice.source,
-                    endpoint=notice.endpoint,
+                    source=event.source,
+                    endpoint=event.endpoint,
                     rejected=rejected,
-                    codes=dict(notice.codes),
+                    codes=dict(event.codes),
                 )
             case Accepted():
                 pass
@@ -138,38 +138,38 @@ class Log:
                 self._say(
                     "debug",
                     "delivered",
-                    pixel=notice.pixel,
-                    conversions=notice.conversions,
-                    ms=notice.took,
+                    pixel=event.pixel,
+                    conversions=event.conversions,
+                    ms=event.took,
                 )
             case Attempted():
                 self._say(
                     "warning",
                     "not delivered",
-                    pixel=notice.pixel,
-                    x_event=notice.event,
-                    outcome=notice.outcome,
-                    status=notice.status,
-                    conversions=notice.conversions,
-                    ambiguous=notice.ambiguous,
-                    reason=without_echoes(notice.reason),
+                    pixel=event.pixel,
+                    x_event=event.event,
+                    outcome=event.outcome,
+                    status=event.status,
+                    conversions=event.conversions,
+                    ambiguous=event.ambiguous,
+                    reason=without_echoes(event.reason),
                 )
             case Moved(trigger=trigger) if trigger in _MOVES:
                 self._say(
                     "warning",
                     _MOVES[trigger],
-                    pixel=notice.pixel,
-                    deliveries=notice.deliveries,
-                    reason=without_echoes(notice.reason),
+                    pixel=event.pixel,
+                    deliveries=event.deliveries,
+                    reason=without_echoes(event.reason),
                 )
             case Moved():
                 pass
             case Paused() | Resumed():
-                self._see_pause(notice)
+                self._see_pause(event)
             case ProblemSeen(where=where, reason=reason):
                 self._say("error", "problem", where=where, reason=without_echoes(reason))
             case _:
-                self._see_alarm(notice)
+                self._see_alarm(event)
 
     def _see_pause(self, notice: Paused | Resumed) -> None:
         of = notice.pause if isinstance(notice, Paused) else notice
@@ -181,23 +181,23 @@ class Log:
         else:
             self._say("info", f"{what} resumed", **where)
 
-    def _see_alarm(self, notice: GatewayEvent) -> None:
-        match notice:
+    def _see_alarm(self, event: GatewayEvent) -> None:
+        match event:
             case Presented(taken=taken, turned=turned):
                 level, what = _PRESENTED[taken, taken and turned]
-                self._say(level, what, pixel=notice.pixel, credential=notice.credential)
+                self._say(level, what, pixel=event.pixel, credential=event.credential)
             case TurnedAway():
                 self._say(
                     "warning",
                     "request refused",
-                    source=notice.source,
-                    endpoint=notice.endpoint,
-                    code=notice.code,
+                    source=event.source,
+                    endpoint=event.endpoint,
+                    code=event.code,
                 )
             case TagSaid(own=own, text=text):
-                self._say("info", _SAID[own], tag=notice.tag, text=text)
+                self._say("info", _SAID[own], tag=event.tag, text=text)
             case ClientSaid(own=own, text=text):
-                self._say("info", _SAID[own], client=notice.client, text=text)
+                self._say("info", _SAID[own], client=event.client, text=text)
             case Misdated(offset=offset) if abs(offset) > _TOLERABLE:
                 self._say(
                     "error", "the system clock is wrong", seconds_behind_x=round(offset / 1_000)
@@ -205,28 +205,28 @@ class Log:
             case Misdated():
                 self._say("info", "the system clock agrees with X")
             case Alerted():
-                self._see_alerted(notice)
+                self._see_alerted(event)
             case WebhookTried(refused=str() as reason):
                 self._say(
-                    "warning", "webhook failed", alert=notice.kind, reason=without_echoes(reason)
+                    "warning", "webhook failed", alert=event.kind, reason=without_echoes(reason)
                 )
             case Reloaded():
-                self._see_reloaded(notice)
+                self._see_reloaded(event)
             case _:
                 pass
 
-    def _see_reloaded(self, notice: Reloaded) -> None:
-        level = "info" if notice.result in _TAKEN else "error"
-        restart = {"restart": ", ".join(notice.restart)} if notice.restart else {}
-        problems = {"reason": "; ".join(notice.problems)} if notice.problems else {}
-        self._say(level, _RELOADED[notice.result], **notice.tables, **restart, **problems)
+    def _see_reloaded(self, reloaded: Reloaded) -> None:
+        level = "info" if reloaded.result in _TAKEN else "error"
+        restart = {"restart": ", ".join(reloaded.restart)} if reloaded.restart else {}
+        problems = {"reason": "; ".join(reloaded.problems)} if reloaded.problems else {}
+        self._say(level, _RELOADED[reloaded.result], **reloaded.tables, **restart, **problems)
 
-    def _see_alerted(self, notice: Alerted) -> None:
-        alert = notice.alert
+    def _see_alerted(self, alerted: Alerted) -> None:
+        alert = alerted.alert
         level = "error" if RULES[alert.kind].urgent else "warning"
         self._say(
-            "info" if notice.phase is AlertPhase.RESOLVED else level,
-            f"alert {notice.phase.replace('_', ' ')}",
+            "info" if alerted.phase is AlertPhase.RESOLVED else level,
+            f"alert {alerted.phase.replace('_', ' ')}",
             alert=alert.kind,
             subject=alert.subject,
             reason=alert.reason,

@@ -111,36 +111,34 @@ class Metrics:
             self._sources = self._sources | frozenset(sources)
         self._resolved = {}
 
-    def see(self, notice: GatewayEvent) -> None:
+    def see(self, event: GatewayEvent) -> None:
         """Count an event."""
-        match notice:
+        match event:
             case Accepted():
-                self._see_accepted(notice)
+                self._see_accepted(event)
             case TurnedAway():
                 self._count(
                     "twite_refused_requests_total",
-                    notice.source,
-                    notice.endpoint,
-                    notice.code,
+                    event.source,
+                    event.endpoint,
+                    event.code,
                 )
             case Attempted():
-                self._see_attempted(notice)
+                self._see_attempted(event)
             case Moved():
-                pixel = notice.pixel
-                self._count(
-                    "twite_deliveries_total", pixel, notice.trigger, times=notice.deliveries
-                )
-                if notice.waited:
-                    self._delivery.observe(notice.waited, self._pixel(pixel))
+                pixel = event.pixel
+                self._count("twite_deliveries_total", pixel, event.trigger, times=event.deliveries)
+                if event.waited:
+                    self._delivery.observe(event.waited, self._pixel(pixel))
             case Paused() | Resumed():
-                self._see_pause(notice)
+                self._see_pause(event)
             case ProblemSeen(where=name) | Reloaded(result=name):
-                counted = "problems" if isinstance(notice, ProblemSeen) else "reloads"
+                counted = "problems" if isinstance(event, ProblemSeen) else "reloads"
                 self._count(f"twite_{counted}_total", name)
             case TagFired() | TagPassed() | TagSaid() | FirstTurnEnded() | ContainerCalled():
-                self._see_tag(notice)
+                self._see_tag(event)
             case _:
-                self._see_alarm(notice)
+                self._see_alarm(event)
 
     def _see_tag(
         self, notice: TagFired | TagPassed | TagSaid | FirstTurnEnded | ContainerCalled
@@ -168,14 +166,14 @@ class Metrics:
         (events.add if is_paused else events.discard)(of.event)
         self._set("twite_events_paused", of.pixel, to=len(events))
 
-    def _see_alarm(self, notice: GatewayEvent) -> None:
-        match notice:
+    def _see_alarm(self, event: GatewayEvent) -> None:
+        match event:
             case Presented():
-                verdict = "taken" if notice.taken else "refused"
+                verdict = "taken" if event.taken else "refused"
                 self._count(
                     "twite_credentials_presented_total",
-                    notice.pixel,
-                    notice.credential,
+                    event.pixel,
+                    event.credential,
                     verdict,
                 )
             case Misdated(offset=offset):
@@ -195,7 +193,7 @@ class Metrics:
                 for (action, rule), times in verdicts.items():
                     self._count("twite_consent_total", source, action, rule, times=times)
             case MonitorChecked() | MonitorStopped():
-                self._see_looked(notice)
+                self._see_looked(event)
 
     def lost_log_line(self) -> None:
         """Count a line that the log could not write."""
@@ -258,25 +256,29 @@ class Metrics:
         for histogram in (self._took, self._delivery, self._commits):
             yield histogram.series()
 
-    def _see_accepted(self, notice: Accepted) -> None:
-        times = (notice.accepted, notice.duplicates, notice.suppressed, notice.rejected)
-        values, source = self._values["twite_conversions_total"], self._source(notice.source)
+    def _see_accepted(self, accepted: Accepted) -> None:
+        times = (accepted.accepted, accepted.duplicates, accepted.suppressed, accepted.rejected)
+        values, source = self._values["twite_conversions_total"], self._source(accepted.source)
         for verdict, many in zip(VERDICTS, times, strict=True):
             key = (source, verdict)
             values[key] = values.get(key, 0.0) + many
-        for code, many in notice.codes.items():
-            self._count("twite_rejected_total", notice.source, notice.endpoint, code, times=many)
+        for code, many in accepted.codes.items():
+            self._count(
+                "twite_rejected_total", accepted.source, accepted.endpoint, code, times=many
+            )
 
-    def _see_attempted(self, notice: Attempted) -> None:
-        pixel = notice.pixel
-        self._count("twite_attempts_total", pixel, notice.outcome, _status(notice.status))
-        self._count("twite_sent_conversions_total", pixel, notice.outcome, times=notice.conversions)
-        self._took.observe({notice.took: 1}, self._pixel(pixel))
-        if notice.ambiguous:
-            self._count("twite_ambiguous_conversions_total", pixel, times=notice.conversions)
-        if notice.again:
-            self._count("twite_ambiguous_resends_total", pixel, times=notice.again)
-        if notice.isolating:
+    def _see_attempted(self, attempted: Attempted) -> None:
+        pixel = attempted.pixel
+        self._count("twite_attempts_total", pixel, attempted.outcome, _status(attempted.status))
+        self._count(
+            "twite_sent_conversions_total", pixel, attempted.outcome, times=attempted.conversions
+        )
+        self._took.observe({attempted.took: 1}, self._pixel(pixel))
+        if attempted.ambiguous:
+            self._count("twite_ambiguous_conversions_total", pixel, times=attempted.conversions)
+        if attempted.again:
+            self._count("twite_ambiguous_resends_total", pixel, times=attempted.again)
+        if attempted.isolating:
             self._count("twite_isolation_requests_total", pixel)
 
     def _see_looked(self, notice: MonitorChecked | MonitorStopped) -> None:
@@ -339,10 +341,10 @@ def _status(status: int | None) -> str:
 
 
 def _series_of(
-    source: str, pixel: str, what: Counting, word: str
+    source: str, pixel: str, counting: Counting, word: str
 ) -> Iterator[tuple[str, str, str, *tuple[str, ...]]]:
     """Yield the name and the labels of each series that counts this."""
-    match what:
+    match counting:
         case Counting.KIT:
             key_set = int(word)
             yield "twite_matchable_conversions_total", source, pixel, str(keys_in(key_set))
@@ -352,4 +354,4 @@ def _series_of(
         case Counting.FLAW:
             yield "twite_match_flaws_total", source, pixel, word
         case Counting.FLAGGED | Counting.HELD:
-            yield "twite_unusual_amounts_total", source, pixel, word, what.value
+            yield "twite_unusual_amounts_total", source, pixel, word, counting.value

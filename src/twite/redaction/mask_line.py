@@ -95,9 +95,9 @@ def _spellings(secret: str) -> frozenset[str]:
     return frozenset(text.lower() for text in spellings(secret) if len(text) >= _SHORTEST)
 
 
-def telling(value: object, among: FieldContext = FieldContext.EVENT) -> Iterator[str]:
+def telling(value: object, context: FieldContext = FieldContext.EVENT) -> Iterator[str]:
     """Yield the texts of fields whose names indicate personal data, an identifier or a secret."""
-    waiting: list[tuple[object, FieldContext, int]] = [(value, among, 0)]
+    waiting: list[tuple[object, FieldContext, int]] = [(value, context, 0)]
     while waiting:
         value, where, depth = waiting.pop()
         if depth > _DEEPEST:
@@ -132,17 +132,17 @@ class _Fields(NamedTuple):
     values: frozenset[str]
 
 
-def _fields_of(value: Mapping[str, object], among: FieldContext) -> _Fields:
+def _fields_of(value: Mapping[str, object], context: FieldContext) -> _Fields:
     names = tuple(value)
     # The events of a shop have the same few lists of fields.
     is_usual = len(names) <= _MOST_FIELDS and len("".join(names)) <= _LONGEST
-    return _known_fields(names, among) if is_usual else _fields(names, among)
+    return _known_fields(names, context) if is_usual else _fields(names, context)
 
 
-def _fields(names: tuple[str, ...], among: FieldContext) -> _Fields:
+def _fields(names: tuple[str, ...], context: FieldContext) -> _Fields:
     labels, values = row_of(dict.fromkeys(names, ""))
     return _Fields(
-        each=tuple((name, *_tells(name, among)) for name in names),
+        each=tuple((name, *_tells(name, context)) for name in names),
         names=tuple(labels),
         values=values,
     )
@@ -151,9 +151,9 @@ def _fields(names: tuple[str, ...], among: FieldContext) -> _Fields:
 _known_fields = lru_cache(maxsize=1_000)(_fields)
 
 
-def _has_revealing_name(row: Mapping[str, object], fields: _Fields, among: FieldContext) -> bool:
+def _has_revealing_name(row: Mapping[str, object], fields: _Fields, context: FieldContext) -> bool:
     labels = (row[name] for name in fields.names)
-    return any(isinstance(label, str) and _tells(label, among)[0] for label in labels)
+    return any(isinstance(label, str) and _tells(label, context)[0] for label in labels)
 
 
 def _may_contain_fields(value: object) -> bool:
@@ -186,14 +186,14 @@ def texts_in(value: object) -> Iterator[str]:
             waiting += value
 
 
-def _tells(name: str, among: FieldContext) -> tuple[bool, FieldContext]:
+def _tells(name: str, context: FieldContext) -> tuple[bool, FieldContext]:
     """Return whether a field is masked, and the context of the fields in it."""
-    return _known_tells(name[-LONGEST_NAME:], among)
+    return _known_tells(name[-LONGEST_NAME:], context)
 
 
 @lru_cache(maxsize=8_192)
-def _known_tells(name: str, among: FieldContext) -> tuple[bool, FieldContext]:
-    own, inside = kind_of_name(name, among)
+def _known_tells(name: str, context: FieldContext) -> tuple[bool, FieldContext]:
+    own, inside = kind_of_name(name, context)
     return own is not None or kind_of(name) in _TELLING, inside
 
 

@@ -56,13 +56,13 @@ class _Scrubbing:
         self._phones = phones
 
     def table(
-        self, given: Mapping[str, object], among: FieldContext, kind: FieldKind | None, depth: int
+        self, given: Mapping[str, object], context: FieldContext, kind: FieldKind | None, depth: int
     ) -> dict[str, object]:
-        row = person_in_row(given, alone=among is FieldContext.THINGS or not depth)
+        row = person_in_row(given, alone=context is FieldContext.THINGS or not depth)
         kept: dict[str, object] = {}
         for key, value in given.items():
             name = f"{key}"
-            own, inside = kind_of_name(name, among)
+            own, inside = kind_of_name(name, context)
             if row is not None and name in row[1]:
                 # The value names a field, not a person.
                 kept[name] = value
@@ -75,16 +75,16 @@ class _Scrubbing:
         return _with_hashes(kept) if depth else kept
 
     def _value(
-        self, name: str, value: object, among: FieldContext, kind: FieldKind | None, depth: int
+        self, name: str, value: object, context: FieldContext, kind: FieldKind | None, depth: int
     ) -> object:
         if depth > _DEEPEST:
             return _NOTHING
         if isinstance(value, Mapping):
             # In an address, only the street is personal data.
             is_place = kind is FieldKind.NAME and is_about_people(name)
-            return self.table(value, among, None if is_place else kind, depth)
+            return self.table(value, context, None if is_place else kind, depth)
         if isinstance(value, list):
-            ones = [self._value(name, item, among, kind, depth + 1) for item in value]
+            ones = [self._value(name, item, context, kind, depth + 1) for item in value]
             return [item for item in ones if item is not _NOTHING]
         if isinstance(value, float) and value.is_integer() and kind is not None:
             value = int(value)
@@ -92,7 +92,7 @@ class _Scrubbing:
             kind = FieldKind.PHONE
         if kind is not None and isinstance(value, str | int) and not isinstance(value, bool):
             return self._read(name, f"{value}".strip(), kind)
-        return self._text(value, among, depth) if isinstance(value, str) else value
+        return self._text(value, context, depth) if isinstance(value, str) else value
 
     def _read(self, name: str, text: str, kind: FieldKind) -> object:
         if is_digest_key(name) and ANY_DIGEST.fullmatch(text):
@@ -104,12 +104,12 @@ class _Scrubbing:
                 return _NOTHING
         return _READERS[kind](text, self._region)
 
-    def _text(self, text: str, among: FieldContext, depth: int) -> object:
+    def _text(self, text: str, context: FieldContext, depth: int) -> object:
         repeated: list[str] = []
         tree = _read_json(text, repeated)
         if tree is None:
             return without_persons(text)
-        scrubbed = self._value("", tree, among, None, depth + 1)
+        scrubbed = self._value("", tree, context, None, depth + 1)
         if scrubbed is _NOTHING:
             return _NOTHING
         # The text may contain duplicate keys, which the tree lacks.

@@ -49,17 +49,17 @@ PERSONS: Final = frozenset({FieldKind.EMAIL, FieldKind.PHONE, FieldKind.NAME})
 
 
 def kind_of_name(
-    name: str, among: FieldContext = FieldContext.EVENT
+    name: str, context: FieldContext = FieldContext.EVENT
 ) -> tuple[FieldKind | None, FieldContext]:
     """Return which of PERSONS a field contains, and the context of the fields below it.
 
     The last part of a dotted name determines the kind, the parts before it the context.
     """
-    return _named_kind(name[-LONGEST_NAME:], among)
+    return _named_kind(name[-LONGEST_NAME:], context)
 
 
-def person_in(name: str, among: FieldContext = FieldContext.EVENT) -> FieldKind | None:
-    return _named_kind(name[-LONGEST_NAME:], among)[0]
+def person_in(name: str, context: FieldContext = FieldContext.EVENT) -> FieldKind | None:
+    return _named_kind(name[-LONGEST_NAME:], context)[0]
 
 
 def may_name_a_phone(name: str) -> bool:
@@ -148,16 +148,16 @@ _LOOKS: Final = (
 
 
 @lru_cache(maxsize=8_192)
-def _named_kind(name: str, among: FieldContext) -> tuple[FieldKind | None, FieldContext]:
+def _named_kind(name: str, context: FieldContext) -> tuple[FieldKind | None, FieldContext]:
     *before, last = _steps(name)
     for step in before:
-        among = _within(plain(step), among)
+        context = _within(plain(step), context)
     word = plain(last)
     found, is_short = _person(word)
     if found is None and _ends_in_a_name(last):
         found = FieldKind.NAME
-    nobodys = is_short and among is FieldContext.THINGS
-    return None if nobodys else found, _within(word, among)
+    nobodys = is_short and context is FieldContext.THINGS
+    return None if nobodys else found, _within(word, context)
 
 
 def _ends_in_a_name(name: str) -> bool:
@@ -185,11 +185,11 @@ def _steps(name: str) -> list[str]:
     return [*before, last]
 
 
-def _within(word: str, among: FieldContext) -> FieldContext:
+def _within(word: str, context: FieldContext) -> FieldContext:
     kind = _place(word)
     if kind is not None:
         return kind
-    return FieldContext.THINGS if among is FieldContext.EVENT and not word.isdigit() else among
+    return FieldContext.THINGS if context is FieldContext.EVENT and not word.isdigit() else context
 
 
 def _place(word: str) -> FieldContext | None:

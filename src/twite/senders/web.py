@@ -63,24 +63,24 @@ class PublicWeb:
             await session.close()
         self._sessions.clear()
 
-    async def ask(self, asked: WebRequest) -> Response | NoResponse:
-        url = _read_url(asked.url)
+    async def ask(self, request: WebRequest) -> Response | NoResponse:
+        url = _read_url(request.url)
         if url is None:
             return NoResponse(reason="its URL is not a web address", left=False)
         host = url.raw_host or ""
-        allow_hosts = _as_connected(asked.allow_hosts)
+        allow_hosts = _as_connected(request.allow_hosts)
         if not is_public(host) and host not in allow_hosts:
             return NoResponse(reason=f"{host} is not a public address", left=False)
-        seconds = asked.timeout / 1_000
-        leaving = Leaving(asked.may_send)
+        seconds = request.timeout / 1_000
+        leaving = Leaving(request.may_send)
         try:
             async with (
                 response_timeout(seconds),
                 self._session(allow_hosts).request(
-                    asked.method,
+                    request.method,
                     url,
-                    data=asked.body or None,
-                    headers={k: v for k, v in asked.headers.items() if k.lower() not in _OWN},
+                    data=request.body or None,
+                    headers={k: v for k, v in request.headers.items() if k.lower() not in _OWN},
                     allow_redirects=False,
                     timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT),
                     trace_request_ctx=leaving,

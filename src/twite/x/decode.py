@@ -113,15 +113,15 @@ def names_window(headers: Mapping[str, str]) -> bool:
     return spec.ACCOUNT_RATE_RESET in headers or spec.USER_RATE_RESET in headers
 
 
-def _success(status: int, read: _Body | None, sent: int) -> Outcome:
-    if read is None or read.data is None or read.data.conversions_processed is None:
+def _success(status: int, body: _Body | None, sent: int) -> Outcome:
+    if body is None or body.data is None or body.data.conversions_processed is None:
         words = f"{status} without a count of conversions processed"
-    elif read.data.conversions_processed != sent:
-        words = f"X processed {read.data.conversions_processed} of {sent}"
-    elif read.errors:
-        words = f"{_words(status, complaints_of(read.errors))} alongside a success"
+    elif body.data.conversions_processed != sent:
+        words = f"X processed {body.data.conversions_processed} of {sent}"
+    elif body.errors:
+        words = f"{_words(status, complaints_of(body.errors))} alongside a success"
     else:
-        return Delivered(debug_id=str(read.data.debug_id or "")[:_LONGEST_WORDS])
+        return Delivered(debug_id=str(body.data.debug_id or "")[:_LONGEST_WORDS])
     return Errored(reason=words, ambiguous=True, status=status)
 
 

@@ -98,29 +98,31 @@ def conversions_url(*, api_url: str, version: str, pixel: str) -> str:
     return f"{api_url.rstrip('/')}{path}"
 
 
-def _identifiers(given: Identifiers) -> list[_Identifier]:
+def _identifiers(identifiers: Identifiers) -> list[_Identifier]:
     """Return an element for each strong identifier, one for IP and user agent. [doc WEB sample]
 
     If only the IP address or only the user agent is known, it is added to the first strong element,
     because X would refuse it alone.
     """
-    pair = given.ip is not None and given.user_agent is not None
-    ip = None if pair else given.ip
-    agent = None if pair else given.user_agent
-    twpid = given.browser_id
+    pair = identifiers.ip is not None and identifiers.user_agent is not None
+    ip = None if pair else identifiers.ip
+    agent = None if pair else identifiers.user_agent
+    twpid = identifiers.browser_id
     elements: list[_Identifier] = []
-    if given.click_id is not None:
-        elements.append(_Identifier(given.click_id, None, None, ip, agent, twpid))
+    if identifiers.click_id is not None:
+        elements.append(_Identifier(identifiers.click_id, None, None, ip, agent, twpid))
         ip = agent = twpid = None
-    if given.email is not None:
-        elements.append(_Identifier(None, given.email, None, ip, agent, twpid))
+    if identifiers.email is not None:
+        elements.append(_Identifier(None, identifiers.email, None, ip, agent, twpid))
         ip = agent = twpid = None
-    if given.phone is not None:
-        elements.append(_Identifier(None, None, given.phone, ip, agent, twpid))
+    if identifiers.phone is not None:
+        elements.append(_Identifier(None, None, identifiers.phone, ip, agent, twpid))
         twpid = None
     if pair:
         browser = None if elements else twpid
-        elements.append(_Identifier(None, None, None, given.ip, given.user_agent, browser))
+        elements.append(
+            _Identifier(None, None, None, identifiers.ip, identifiers.user_agent, browser)
+        )
     return elements
 
 

@@ -88,12 +88,12 @@ class EventTagQuestions(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self._path}/{_step(tag)}"
 
 
-def faults(change: EventTagChange, *, now: EventTag | None = None) -> Iterator[str]:
+def faults(change: EventTagChange, *, tag: EventTag | None = None) -> Iterator[str]:
     """Return the reasons why X would refuse a change.
 
-    `now` is the tag to change, None for a new one.
+    `tag` is the tag to change, None for a new one.
     """
-    if now is None:
+    if tag is None:
         for name in EventTagChange.__struct_fields__:
             if getattr(change, name) is None:
                 yield f"{name} is missing: X requires all five for a new event"
@@ -107,9 +107,9 @@ def faults(change: EventTagChange, *, now: EventTag | None = None) -> Iterator[s
         yield f"a click window of {plural(click, 'day')}: X accepts {_either(spec.CLICK_WINDOWS)}"
     if view is not None and view not in spec.VIEW_WINDOWS:
         yield f"a view window of {plural(view, 'day')}: X accepts {_either(spec.VIEW_WINDOWS)}"
-    if now is not None:
-        click = now.click_window if click is None else click
-        view = now.view_through_window if view is None else view
+    if tag is not None:
+        click = tag.click_window if click is None else click
+        view = tag.view_through_window if view is None else view
     if click is not None and view is not None and view > click:
         yield (
             f"a view window of {plural(view, 'day')} is longer than the click window of "

@@ -53,11 +53,11 @@ def _received(judge: Judge, request: XRequestReceived) -> object:
     }
 
 
-def _shown(entry: Received, *, bodies: bool) -> dict[str, object]:
-    shown: dict[str, object] = msgspec.structs.asdict(entry)
+def _shown(received: Received, *, bodies: bool) -> dict[str, object]:
+    shown: dict[str, object] = msgspec.structs.asdict(received)
     del shown["body"]
     if bodies:
-        shown["body"] = None if entry.body is None else entry.body.decode("utf-8", "replace")
+        shown["body"] = None if received.body is None else received.body.decode("utf-8", "replace")
     return shown
 
 

@@ -68,7 +68,7 @@ class Stage:
         names = count(1)
         self.monitor = Monitor(
             listener=self.listener,
-            records=self.store,
+            queries=self.store,
             state=self.store,
             disk=self.disk,
             clock=self.clock,

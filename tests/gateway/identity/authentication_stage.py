@@ -77,7 +77,7 @@ class AuthenticationStage:
         This uses up the current code.
         """
         user = await self.add()
-        factor = TwoFactor(people=self.people, secret_store=self.secret_store, clock=self.clock)
+        factor = TwoFactor(directory=self.people, secret_store=self.secret_store, clock=self.clock)
         code = self.code()
         recovery = await factor.begin(user, Secret(TOTP), code)
         assert recovery is not None

@@ -22,7 +22,7 @@ def people():
 
 @pytest.fixture
 def user_accounts(people):
-    return Accounts(people=people, passwords=PlainPasswords(), clock=MovingClock())
+    return Accounts(directory=people, passwords=PlainPasswords(), clock=MovingClock())
 
 
 async def add(user_accounts, name, role=Role.ADMIN, **said):

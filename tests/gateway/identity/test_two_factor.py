@@ -25,7 +25,7 @@ from twite.gateway.ports.state import SealedSecret
 async def test_expired_session_can_neither_enable_nor_disable_two_factor(api, what):
     user = await api.add(role=Role.OPERATOR)
     session_digest = digest_of(await api.token())
-    factor = TwoFactor(people=api.people, secret_store=api.secret_store, clock=api.clock)
+    factor = TwoFactor(directory=api.people, secret_store=api.secret_store, clock=api.clock)
     change = UserAllowed(name="ada", role=Role.VIEWER, pixels=None)
     await api.people.change(change, audit_event=AUDIT_EVENT)
 

@@ -91,7 +91,7 @@ class TagCredentialStage:
         self.notices.append(notice)
 
     async def bring(self, pixel, *, source=AGENCY, brought=None):
-        return await self.tag_credentials.destination(pixel, source=source, brought=brought)
+        return await self.tag_credentials.destination(pixel, source=source, keys=brought)
 
 
 async def test_sent_credentials_of_a_pixel_outside_the_settings_are_used():

@@ -11,8 +11,8 @@ async def test_events_of_an_account_are_read_page_by_page(x_emulator):
     keys = (await stage.logins.all())["o8z6j"].oauth
     stage.asked.clear()
 
-    whole = await AdsAccount(ask=stage.asks, keys=keys, account=ACCOUNT).events()
-    paged = await AdsAccount(ask=stage.asks, keys=keys, account=ACCOUNT, page=2).events()
+    whole = await AdsAccount(inquiries=stage.asks, keys=keys, account=ACCOUNT).events()
+    paged = await AdsAccount(inquiries=stage.asks, keys=keys, account=ACCOUNT, page=2).events()
 
     assert [tag.id for tag in paged] == [tag.id for tag in whole]
     assert len(whole) == 5

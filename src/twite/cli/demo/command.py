@@ -85,22 +85,22 @@ def with_mailboxes(orders: Path, folder: Path) -> Path:
     return copy
 
 
-def _stay(cast: DemoProcesses) -> None:
-    name, password = cast.add_user()
+def _stay(demo: DemoProcesses) -> None:
+    name, password = demo.add_user()
     printing.say("")
-    printing.say(printing.styled("The console", "bold"), f": {cast.gateway_url}/console")
+    printing.say(printing.styled("The console", "bold"), f": {demo.gateway_url}/console")
     printing.say(f"  sign in as     user {name}, password {password}")
     printing.say("")
-    printing.say(f"The gateway is still running: {cast.gateway_url}")
-    printing.say(f"Buy something in a browser: {cast.shop.url}/?twclid=2-demo3k9x0abcd1efgh2ijkl3")
-    printing.say(f"  then see the deduplication report: {cast.shop.url}/deduplication")
-    printing.say(f"  settings       {cast.config}")
-    printing.say(f"  try            twite show ID --config {cast.config}")
-    printing.say(f"                 twite rejected --config {cast.config}")
-    printing.say(f"X emulator: {cast.x.url}; received conversions: {cast.x.url}/_emulator/counted")
+    printing.say(f"The gateway is still running: {demo.gateway_url}")
+    printing.say(f"Buy something in a browser: {demo.shop.url}/?twclid=2-demo3k9x0abcd1efgh2ijkl3")
+    printing.say(f"  then see the deduplication report: {demo.shop.url}/deduplication")
+    printing.say(f"  settings       {demo.config}")
+    printing.say(f"  try            twite show ID --config {demo.config}")
+    printing.say(f"                 twite rejected --config {demo.config}")
+    printing.say(f"X emulator: {demo.x.url}; received conversions: {demo.x.url}/_emulator/counted")
     printing.say("Press Ctrl-C to stop.")
     try:
-        cast.wait()
+        demo.wait()
     except KeyboardInterrupt:
         printing.say("")
 
@@ -119,10 +119,10 @@ _MEANINGS: Final = {
 }
 
 
-def print_summary(cast: DemoProcesses, story: DemoStory) -> bool:
+def print_summary(demo: DemoProcesses, story: DemoStory) -> bool:
     """Print the final tables; return whether all counts agree."""
-    balance = cast.balance()
-    counted = EmulatorCounts(cast)
+    balance = demo.balance()
+    counted = EmulatorCounts(demo)
     printing.say("")
     rows: list[tuple[str, int, str]] = [("received", balance["received"], "")]
     rows += [(state, balance[state], _MEANINGS[state]) for state in _STATES]
@@ -149,11 +149,11 @@ def print_summary(cast: DemoProcesses, story: DemoStory) -> bool:
         ],
         title="Conversions at X",
     )
-    _print_history(cast, counted)
+    _print_history(demo, counted)
     printing.say("")
     printing.say(printing.styled("Deduplication report", "bold"), " twite deduplication --days 1")
-    cast.twite("deduplication", "--days", "1")
-    return _judge(balance, counted, cast.deduplication(), story)
+    demo.twite("deduplication", "--days", "1")
+    return _judge(balance, counted, demo.deduplication(), story)
 
 
 class _Received(msgspec.Struct, frozen=True):
@@ -164,9 +164,9 @@ class _Received(msgspec.Struct, frozen=True):
 class EmulatorCounts:
     """Totals of what the emulator received and counted."""
 
-    def __init__(self, cast: DemoProcesses) -> None:
-        events = counts_of(cast.x, PIXEL).values()
-        received = msgspec.convert(cast.x.received(), _Received)
+    def __init__(self, demo: DemoProcesses) -> None:
+        events = counts_of(demo.x, PIXEL).values()
+        received = msgspec.convert(demo.x.received(), _Received)
         self.by_api = sum(event.received_api for event in events)
         self.by_pixel = sum(event.received_pixel for event in events)
         self.counted = sum(event.counted for event in events)
@@ -194,31 +194,31 @@ def _refusals(story: DemoStory) -> Counter[str]:
     return Counter(nothing if nothing in codes else codes[0] for codes in rows.values())
 
 
-def _print_history(cast: DemoProcesses, counted: EmulatorCounts) -> None:
+def _print_history(demo: DemoProcesses, counts: EmulatorCounts) -> None:
     """Show the history of a conversion whose response was lost."""
-    again = next((id_ for id_, tally in counted.ids.items() if tally.api > 1), None)
+    again = next((id_ for id_, tally in counts.ids.items() if tally.api > 1), None)
     if again is not None:
         printing.say(
             printing.styled("A conversion whose response was lost", "bold"), f": twite show {again}"
         )
-        cast.twite("show", again)
+        demo.twite("show", again)
 
 
 def _judge(
     balance: dict[str, int],
-    counted: EmulatorCounts,
+    counts: EmulatorCounts,
     report: dict[str, int],
     story: DemoStory,
 ) -> bool:
     """Print whether the gateway's and X's counts agree; return True if all do."""
-    once = [id_ for id_, tally in counted.ids.items() if tally.counted == 1]
-    sent = [id_ for id_, tally in counted.ids.items() if tally.api]
+    once = [id_ for id_, tally in counts.ids.items() if tally.counted == 1]
+    sent = [id_ for id_, tally in counts.ids.items() if tally.api]
     checks = (
         ("every conversion is accounted for: the balance is 0", balance["balance"] == 0),
         ("nothing is pending", story.drained),
         ("X received what the gateway reports as delivered", len(sent) == balance["delivered"]),
-        ("X counted each conversion once", len(once) == len(counted.ids)),
-        ("X dropped the pixel's copies", counted.by_pixel == len(story.bought.fired)),
+        ("X counted each conversion once", len(once) == len(counts.ids)),
+        ("X dropped the pixel's copies", counts.by_pixel == len(story.bought.fired)),
         (
             "the page and the server used the same id",
             report["page_and_server"] == len(story.bought.orders),

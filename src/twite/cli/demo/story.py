@@ -34,7 +34,7 @@ class Purchase(msgspec.Struct, frozen=True, kw_only=True):
     renamed: tuple[str, ...]
 
 
-def buy(cast: DemoProcesses, orders: Path) -> Purchase:
+def buy(demo: DemoProcesses, orders: Path) -> Purchase:
     """Send the pixel hits and beacons of the first buyers' pages."""
     fired: list[str] = []
     named: list[str] = []
@@ -50,9 +50,9 @@ def buy(cast: DemoProcesses, orders: Path) -> Purchase:
             fired.append(conversion_id)
         if conversion_id == row["order_id"]:
             named.append(conversion_id)
-        _send_beacon(cast, row, conversion_id, pixel_call)
+        _send_beacon(demo, row, conversion_id, pixel_call)
     for conversion_id in fired:
-        _fire_pixel(cast, conversion_id)
+        _fire_pixel(demo, conversion_id)
     return Purchase(fired=tuple(fired), orders=tuple(named), renamed=tuple(renamed))
 
 
@@ -72,7 +72,7 @@ def _rows(orders: Path) -> list[dict[str, str]]:
 
 
 def _send_beacon(
-    cast: DemoProcesses, row: Mapping[str, str], conversion_id: str, pixel_call: str
+    demo: DemoProcesses, row: Mapping[str, str], conversion_id: str, pixel_call: str
 ) -> None:
     now = int(time.time() * 1_000)
     conversion = {
@@ -83,18 +83,18 @@ def _send_beacon(
         "value": row["total"],
         "currency": row["currency"],
         "twclid": row["twclid"],
-        "url": f"{cast.shop.url}/thanks",
+        "url": f"{demo.shop.url}/thanks",
     }
     message = {"v": 1, "sent": now, "conversions": [conversion]}
     headers = {
         "Content-Type": "text/plain;charset=UTF-8",
-        "Origin": cast.shop.url,
+        "Origin": demo.shop.url,
         "User-Agent": _AGENT,
     }
-    send(cast.gateway_url, "POST", "/t?s=shop", message, headers)
+    send(demo.gateway_url, "POST", "/t?s=shop", message, headers)
 
 
-def _fire_pixel(cast: DemoProcesses, conversion_id: str) -> None:
+def _fire_pixel(demo: DemoProcesses, conversion_id: str) -> None:
     """Send the request that X's pixel sends from a browser. [seen 3P]"""
     parameters = {
         "txn_id": "o8z6k",
@@ -103,7 +103,7 @@ def _fire_pixel(cast: DemoProcesses, conversion_id: str) -> None:
         "event": json.dumps({"conversion_id": conversion_id}),
         "version": "2.4.11",
     }
-    send(cast.x.url, "GET", f"/1/i/adsct?{urlencode(parameters)}")
+    send(demo.x.url, "GET", f"/1/i/adsct?{urlencode(parameters)}")
 
 
 LIMITED_FOR: Final = 3  # seconds
@@ -128,43 +128,43 @@ class DemoStory(msgspec.Struct, frozen=True, kw_only=True):
     report: Path
 
 
-def play(cast: DemoProcesses, orders: Path) -> DemoStory:
+def play(demo: DemoProcesses, orders: Path) -> DemoStory:
     """Run the demo; return its result."""
     _step(
         "X",
-        f"emulated on {cast.x.url}: validates requests, counts conversions and simulates faults",
+        f"emulated on {demo.x.url}: validates requests, counts conversions and simulates faults",
     )
-    _step("gateway", f"twite serve on {cast.gateway_url}, with SQLite in {cast.folder}")
-    bought = buy(cast, orders)
+    _step("gateway", f"twite serve on {demo.gateway_url}, with SQLite in {demo.folder}")
+    bought = buy(demo, orders)
     _step(
         "browsers",
         f"{BUYERS} buyers' pages send beacons; {len(bought.fired)} of them also fire X's pixel",
     )
-    _watch(cast)
-    _arm(cast)
+    _watch(demo)
+    _arm(demo)
     _step("X", "will refuse one batch, lose one response and limit the rate once")
-    report = cast.folder / "report.csv"
+    report = demo.folder / "report.csv"
     _step("shop", f"twite send {orders.name}")
     printing.say("")
-    cast.twite("send", str(orders), "--report", str(report), "--yes")
+    demo.twite("send", str(orders), "--report", str(report), "--yes")
     printing.say("")
-    _send_as_to_x(cast)
+    _send_as_to_x(demo)
     _step("a script", "posts 3 sign-ups in X's own format; only the host has changed")
-    _send_twice(cast)
+    _send_twice(demo)
     _step("shop", "posts one more order twice, like a client that lost the response")
-    drained = _watch(cast)
+    drained = _watch(demo)
     if drained:
         _step("gateway", "nothing is pending")
     return DemoStory(bought=bought, drained=drained, report=report)
 
 
-def _arm(cast: DemoProcesses) -> None:
-    cast.x.fault("status", status=400, body=json.dumps(_BAD), after=1)
-    cast.x.fault("drop_answer", after=4)
-    cast.x.fault("rate_limit", seconds=LIMITED_FOR, after=6)
+def _arm(demo: DemoProcesses) -> None:
+    demo.x.fault("status", status=400, body=json.dumps(_BAD), after=1)
+    demo.x.fault("drop_answer", after=4)
+    demo.x.fault("rate_limit", seconds=LIMITED_FOR, after=6)
 
 
-def _send_as_to_x(cast: DemoProcesses) -> None:
+def _send_as_to_x(demo: DemoProcesses) -> None:
     conversions = [
         {
             "conversion_time": "2026-11-24T10:00:00.000Z",
@@ -175,10 +175,10 @@ def _send_as_to_x(cast: DemoProcesses) -> None:
         for number in range(3)
     ]
     path, token = f"/12/measurement/conversions/{PIXEL}", {"X-Pixel-Token": TOKEN}
-    send(cast.gateway_url, "POST", path, {"conversions": conversions}, token)
+    send(demo.gateway_url, "POST", path, {"conversions": conversions}, token)
 
 
-def _send_twice(cast: DemoProcesses) -> None:
+def _send_twice(demo: DemoProcesses) -> None:
     order = {
         "event": "purchase",
         "conversion_id": "order-1001",
@@ -188,15 +188,15 @@ def _send_twice(cast: DemoProcesses) -> None:
         "phone": "+44 20 7946 0958",
     }
     for _ in range(2):
-        send(cast.gateway_url, "POST", "/v1/conversions", order, cast.shop.headers)
+        send(demo.gateway_url, "POST", "/v1/conversions", order, demo.shop.headers)
 
 
-def _watch(cast: DemoProcesses) -> bool:
+def _watch(demo: DemoProcesses) -> bool:
     """Wait until nothing is pending, and show the number of pending conversions."""
     end = time.monotonic() + _DRAINED_WITHIN
     console = Console()
     with console.status("waiting for X") as status:
-        while pending := cast.pending():
+        while pending := demo.pending():
             status.update(f"waiting for X: {pending} pending")
             if time.monotonic() > end:
                 return False

@@ -171,11 +171,11 @@ def decoded(body: bytes, shape: type[T]) -> T | None:
         return None
 
 
-def _errors_of(answer: SendResponse) -> tuple[ReportedFault, ...]:
+def _errors_of(response: SendResponse) -> tuple[ReportedFault, ...]:
     """Return the errors of a refused request of one row."""
-    found = decoded(answer.body, ErrorBody)
-    code = "too_large" if answer.status == _TOO_LARGE else "not_sent"
-    if answer.status == _TOO_LARGE or found is None or not found.errors:
+    found = decoded(response.body, ErrorBody)
+    code = "too_large" if response.status == _TOO_LARGE else "not_sent"
+    if response.status == _TOO_LARGE or found is None or not found.errors:
         return (ReportedFault(path="", code=code, message=ERRORS[code]),)
     return tuple(
         ReportedFault(
@@ -187,7 +187,7 @@ def _errors_of(answer: SendResponse) -> tuple[ReportedFault, ...]:
     )
 
 
-def _why_stopped(answer: SendResponse) -> str:
+def _why_stopped(response: SendResponse) -> str:
     causes = {
         401: "the gateway does not know this key. Use the key of a [[source]], and restart the "
         "gateway after you change a key",
@@ -195,11 +195,11 @@ def _why_stopped(answer: SendResponse) -> str:
         404: f"POST {PATH} returned 404, so this is not a gateway. Check --to",
         405: f"POST {PATH} returned 405, so this is not a gateway. Check --to",
     }
-    if answer.status in causes:
-        return causes[answer.status]
+    if response.status in causes:
+        return causes[response.status]
     return (
-        f"the gateway returned {answer.status}, which POST {PATH} never returns"
-        f"{_detail(answer.body, ' ({})')}. "
+        f"the gateway returned {response.status}, which POST {PATH} never returns"
+        f"{_detail(response.body, ' ({})')}. "
         "Check --to and the proxy"
     )
 

@@ -156,16 +156,16 @@ def examine(path: Path, chosen: Mapping[str, str], *, delimiter: str | None = No
         raise ClientError(f"{path}: cannot be read: {reason or error}") from None
 
 
-def read_rows(opened: OpenedFile, reading: RowOptions) -> Iterator[FileRow]:
+def read_rows(opened: OpenedFile, options: RowOptions) -> Iterator[FileRow]:
     """Yield the rows that are not blank, in order."""
     name_row = partial(row_id, opened.digest)
     if opened.columns is not None:
-        rows = Rows(opened.columns, reading, name_row=name_row)
+        rows = Rows(opened.columns, options, name_row=name_row)
         table = opened.table.rows() if opened.table else _cells(opened)
         for number, row in table:
             yield rows.read(number, row)
     else:
-        conversions = Conversions(reading, name_row=name_row)
+        conversions = Conversions(options, name_row=name_row)
         for number, written in _written(opened):
             yield conversions.read(number, written)
 

@@ -49,11 +49,11 @@ class RowResult(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[RowFinding, ...] = ()
 
 
-def within(answer: NativeReceipt, rows: int) -> bool:
+def within(receipt: NativeReceipt, rows: int) -> bool:
     """Whether the response fits a request with this number of rows."""
-    indexes = [item.index for item in answer.rejected]
-    indexes += [warning.index for warning in answer.warnings]
-    indexes += [*answer.duplicate_indexes, *answer.suppressed_indexes, *answer.held_indexes]
+    indexes = [item.index for item in receipt.rejected]
+    indexes += [warning.index for warning in receipt.warnings]
+    indexes += [*receipt.duplicate_indexes, *receipt.suppressed_indexes, *receipt.held_indexes]
     return all(0 <= index < rows for index in indexes)
 
 
@@ -73,21 +73,21 @@ def refused(row: FileRow) -> RowResult:
 
 
 def judge(
-    rows: Sequence[FileRow], answer: NativeReceipt, *, lost: bool = False, dry: bool = False
+    rows: Sequence[FileRow], receipt: NativeReceipt, *, lost: bool = False, dry: bool = False
 ) -> list[RowResult]:
     """Return the result of each row of a request, given the gateway's answer.
 
     `lost` is whether an earlier answer for the same rows may have been lost; `dry`, whether this is
     a dry run.
     """
-    errors = {item.index: item.errors for item in answer.rejected}
-    warnings = {warning.index: warning.warnings for warning in answer.warnings}
+    errors = {item.index: item.errors for item in receipt.rejected}
+    warnings = {warning.index: warning.warnings for warning in receipt.warnings}
     reasons = {
         suppressed_reason.index: suppressed_reason.reason
-        for suppressed_reason in answer.suppressed_reasons
+        for suppressed_reason in receipt.suppressed_reasons
         if suppressed_reason.reason
     }
-    kinds = _kinds(rows, answer)
+    kinds = _kinds(rows, receipt)
     verdicts = []
     for index, row in enumerate(rows):
         kind = kinds[index]
@@ -113,13 +113,13 @@ def judge(
     return verdicts
 
 
-def _kinds(rows: Sequence[FileRow], answer: NativeReceipt) -> list[RowResultKind]:
+def _kinds(rows: Sequence[FileRow], receipt: NativeReceipt) -> list[RowResultKind]:
     kinds = [RowResultKind.ACCEPTED] * len(rows)
     for kind, indexes in (
-        (RowResultKind.REJECTED, [item.index for item in answer.rejected]),
-        (RowResultKind.DUPLICATE, answer.duplicate_indexes),
-        (RowResultKind.SUPPRESSED, answer.suppressed_indexes),
-        (RowResultKind.HELD, answer.held_indexes),
+        (RowResultKind.REJECTED, [item.index for item in receipt.rejected]),
+        (RowResultKind.DUPLICATE, receipt.duplicate_indexes),
+        (RowResultKind.SUPPRESSED, receipt.suppressed_indexes),
+        (RowResultKind.HELD, receipt.held_indexes),
     ):
         for index in indexes:
             kinds[index] = kind
@@ -142,12 +142,12 @@ class ResultTally(msgspec.Struct, kw_only=True):
     errors: dict[str, ResultReason] = msgspec.field(default_factory=dict)
     notes: dict[str, ResultReason] = msgspec.field(default_factory=dict)
 
-    def add(self, verdict: RowResult) -> None:
+    def add(self, result: RowResult) -> None:
         self.rows += 1
-        self.kinds[verdict.kind] = self.of(verdict.kind) + 1
-        for counted, findings in ((self.errors, verdict.errors), (self.notes, verdict.notes)):
+        self.kinds[result.kind] = self.of(result.kind) + 1
+        for counted, findings in ((self.errors, result.errors), (self.notes, result.notes)):
             for code, message in {_code(finding): finding.message for finding in findings}.items():
-                first = ResultReason(count=0, row=verdict.number, message=message)
+                first = ResultReason(count=0, row=result.number, message=message)
                 counted.setdefault(code, first).count += 1
 
     def of(self, *kinds: RowResultKind) -> int:
@@ -283,10 +283,10 @@ def open_report(path: Path, state: ReportState, *, source: Path, overwrite: bool
         ) from None
 
 
-def _lines(verdict: RowResult) -> Iterable[tuple[str, ...]]:
-    order = MASK if names_a_person(verdict.order) else _harmless(verdict.order)
-    start = (str(verdict.number), order, str(verdict.kind))
-    findings = (*verdict.errors, *verdict.notes)
+def _lines(result: RowResult) -> Iterable[tuple[str, ...]]:
+    order = MASK if names_a_person(result.order) else _harmless(result.order)
+    start = (str(result.number), order, str(result.kind))
+    findings = (*result.errors, *result.notes)
     if not findings:
         yield (*start, "", "", "")
     for finding in findings:

@@ -69,7 +69,7 @@ class SendDryRun:
             now=self._now,
             salt=b"",
             idempotency_key=None,
-            consent=judging(policy=self._source.consent, now=self._now),
+            judge=judging(policy=self._source.consent, now=self._now),
         )
         results = reading.results
         read = [result for result in results if result.conversion is not None]
@@ -153,41 +153,41 @@ class SendResult(msgspec.Struct, frozen=True, kw_only=True):
     report: Path
 
 
-def perform(opened: OpenedFile, wish: SendOptions, target: SendTarget) -> SendResult:
+def perform(opened: OpenedFile, options: SendOptions, target: SendTarget) -> SendResult:
     """Confirm, send, write the report and print a summary."""
-    ending = "dry-run" if wish.dry else "report"
-    path = wish.report or opened.path.with_name(f"{opened.path.name}.{ending}.csv")
-    if not wish.quiet:
+    ending = "dry-run" if options.dry else "report"
+    path = options.report or opened.path.with_name(f"{opened.path.name}.{ending}.csv")
+    if not options.quiet:
         send_summary.announce(opened)
-    state = _state(opened, wish, path)
+    state = _state(opened, options, path)
     if state.finished:
         printing.complain(
             f"{opened.path.name} was already sent; these are its verdicts. Use --restart to "
             "send the file again"
         )
     else:
-        _ask(opened, wish, target, state)
-        report = open_report(path, state, source=opened.path, overwrite=wish.agreed)
+        _ask(opened, options, target, state)
+        report = open_report(path, state, source=opened.path, overwrite=options.agreed)
         try:
-            _send(opened, wish, target, report)
+            _send(opened, options, target, report)
         finally:
             report.close()
-        if wish.dry:
+        if options.dry:
             state_path(path).unlink(missing_ok=True)
-    if not wish.quiet:
-        send_summary.summarise(opened, state.tally, path, dry=wish.dry)
+    if not options.quiet:
+        send_summary.summarise(opened, state.tally, path, dry=options.dry)
     return SendResult(opened=opened, tally=state.tally, report=path)
 
 
-def _state(opened: OpenedFile, wish: SendOptions, report: Path) -> ReportState:
+def _state(opened: OpenedFile, options: SendOptions, report: Path) -> ReportState:
     """Return the progress of an earlier run with the same file and options, or a new progress."""
-    fresh = ReportState(size=opened.size, sha256=opened.digest.hex(), options=wish.options)
-    if wish.restart or wish.dry:
+    fresh = ReportState(size=opened.size, sha256=opened.digest.hex(), options=options.options)
+    if options.restart or options.dry:
         return fresh
     earlier = earlier_run(report, size=fresh.size, sha256=fresh.sha256)
-    if earlier is None or (earlier.finished and earlier.options != wish.options):
+    if earlier is None or (earlier.finished and earlier.options != options.options):
         return fresh
-    if earlier.options != wish.options:
+    if earlier.options != options.options:
         raise ClientError(
             f"{opened.path.name}: an earlier run with different options stopped after "
             f"{plural(earlier.done, 'row')}. Use the same options to continue, or --restart to "
@@ -200,8 +200,8 @@ def _state(opened: OpenedFile, wish: SendOptions, report: Path) -> ReportState:
     return earlier
 
 
-def _ask(opened: OpenedFile, wish: SendOptions, target: SendTarget, state: ReportState) -> None:
-    if wish.agreed or wish.dry or not (sys.stdin.isatty() and sys.stderr.isatty()):
+def _ask(opened: OpenedFile, options: SendOptions, target: SendTarget, state: ReportState) -> None:
+    if options.agreed or options.dry or not (sys.stdin.isatty() and sys.stderr.isatty()):
         return
     rest = opened.rows - state.done
     as_whom = f" as {target.name}" if target.name else ""
@@ -213,10 +213,10 @@ def _ask(opened: OpenedFile, wish: SendOptions, target: SendTarget, state: Repor
     )
 
 
-def _send(opened: OpenedFile, wish: SendOptions, target: SendTarget, report: SendReport) -> None:
+def _send(opened: OpenedFile, options: SendOptions, target: SendTarget, report: SendReport) -> None:
     with send_summary.telling(opened.path.name, opened.rows) as notifier:
         try:
-            asyncio.run(_submitted(opened, wish, target, report, notifier))
+            asyncio.run(_submitted(opened, options, target, report, notifier))
         except SendStopped as error:
             notifier.say(f"stopped after {plural(report.state.done, 'row')}: {error}")
             notifier.say(_AGAIN)
@@ -230,35 +230,35 @@ _AGAIN: Final = "Run the same command again to continue"
 
 async def _submitted(
     opened: OpenedFile,
-    wish: SendOptions,
+    options: SendOptions,
     target: SendTarget,
     report: SendReport,
-    notifier: send_summary.ProgressReporter,
+    reporter: send_summary.ProgressReporter,
 ) -> None:
     """Send the remaining rows and record each result. Raises SendStopped."""
     done = report.state.done
-    notifier.advance(done)
+    reporter.advance(done)
     # The earlier run may have stopped after it sent these rows and before it recorded them.
     lost = done > 0
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT)) as session:
-        submitter = _submitter(wish, target, session, notifier)
-        for batch in batches(read_rows(opened, wish.reading), skip=done):
+        submitter = _submitter(options, target, session, reporter)
+        for batch in batches(read_rows(opened, options.reading), skip=done):
             sent = [row for row in batch if row.body is not None]
             verdicts = await submitter.submit(sent, lost=lost) if sent else []
             lost = False
             judged = {verdict.number: verdict for verdict in verdicts}
             report.write(judged.get(row.number) or refused(row) for row in batch)
-            notifier.advance(report.state.done)
+            reporter.advance(report.state.done)
     report.finish()
 
 
 def _submitter(
-    wish: SendOptions,
+    options: SendOptions,
     target: SendTarget,
     session: aiohttp.ClientSession,
-    notifier: send_summary.ProgressReporter,
+    reporter: send_summary.ProgressReporter,
 ) -> Submitter | SendDryRun:
-    if wish.dry and target.source is not None:
+    if options.dry and target.source is not None:
         return SendDryRun(
             source=target.source,
             destinations=target.destinations or {},
@@ -267,10 +267,10 @@ def _submitter(
     return Submitter(
         post=poster(session, url=target.url, key=target.key),
         waiting=RetryPatience(
-            patience=wish.patience,
+            patience=options.patience,
             elapsed=time.monotonic,
             sleep=asyncio.sleep,
             randomness=random.random,
-            say=notifier.say,
+            say=reporter.say,
         ),
     )

@@ -64,7 +64,7 @@ class AccountPage:
                 inside.user.name,
                 new,
                 by=inside.user.name,
-                was=inside.user.password,
+                old_secret=inside.user.password,
                 but=request.session_digest,
                 session_digest=request.session_digest,
             )

@@ -23,8 +23,8 @@ class Role(StrEnum):
     OPERATOR = "operator"  # replays, discards, pauses, resumes, sends test conversions
     ADMIN = "admin"  # connects to X, changes events, users and keys, reads the audit log
 
-    def includes(self, needed: "Role") -> bool:
-        return _RANKS[self] >= _RANKS[needed]
+    def includes(self, role: "Role") -> bool:
+        return _RANKS[self] >= _RANKS[role]
 
 
 _RANKS: Final = {role: rank for rank, role in enumerate(Role)}
@@ -93,8 +93,8 @@ class Viewer(msgspec.Struct, frozen=True, kw_only=True):
     role: Role
     pixels: frozenset[str] | None = None
 
-    def may(self, needed: Role) -> bool:
-        return self.role.includes(needed)
+    def may(self, role: Role) -> bool:
+        return self.role.includes(role)
 
     def sees(self, pixel: str) -> bool:
         return self.pixels is None or pixel in self.pixels

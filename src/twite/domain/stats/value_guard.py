@@ -110,7 +110,7 @@ UsualAmounts = Mapping[str, UsualAmount]
 def remarkable(usual_amounts: UsualAmounts, *, value: str, currency: str) -> ValueFlag | None:
     """Return what is unusual about an amount; `usual_amounts` holds the event's, by currency."""
     usual_amount = usual_amounts.get(currency)
-    kind: UnusualAmount | None = None
+    unusual: UnusualAmount | None = None
     usual = ""
     leading = max(usual_amounts.values(), key=lambda usual_amount: usual_amount.seen, default=None)
     if (
@@ -122,12 +122,12 @@ def remarkable(usual_amounts: UsualAmounts, *, value: str, currency: str) -> Val
             or usual_amount.seen < max(_NEW_CURRENCY, leading.seen * _RARELY_SEEN)
         )
     ):
-        kind, usual = UnusualAmount.CURRENCY, f"{leading.usual} {leading.currency}"
+        unusual, usual = UnusualAmount.CURRENCY, f"{leading.usual} {leading.currency}"
     elif usual_amount is not None and usual_amount.known:
-        kind, usual = _kind(usual_amount, value), f"{usual_amount.usual} {currency}"
-    if kind is None:
+        unusual, usual = _kind(usual_amount, value), f"{usual_amount.usual} {currency}"
+    if unusual is None:
         return None
-    return ValueFlag(kind=kind.value, value=value, currency=currency, usual=usual)
+    return ValueFlag(kind=unusual.value, value=value, currency=currency, usual=usual)
 
 
 def reach_of(usual_amount: UsualAmount) -> tuple[float, float] | None:

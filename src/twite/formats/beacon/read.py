@@ -76,7 +76,7 @@ class Beacon(msgspec.Struct, frozen=True, kw_only=True):
     consent: Mapping[str, str | bool]
 
 
-def read(body: bytes, seen: Visitor) -> Beacon:
+def read(body: bytes, visitor: Visitor) -> Beacon:
     """Read a message of the script. Raises MalformedRequest, also for too many conversions.
 
     Faults of a single conversion are reported with that conversion.
@@ -92,30 +92,32 @@ def read(body: bytes, seen: Visitor) -> Beacon:
     conversions = _bounded([conversion_in(raw) for raw in given])
     # The two clocks may differ by years, but the age of an event is the same on both.
     sent = number_in(message.sent)
-    ahead = None if sent is None else seen.now - _whole(sent)
-    clicks = _clicks(click_in(message.click), ahead, seen)
-    click = newest_of(clicks, clicks_of(seen.cookies, now=seen.now))
+    ahead = None if sent is None else visitor.now - _whole(sent)
+    clicks = _clicks(click_in(message.click), ahead, visitor)
+    click = newest_of(clicks, clicks_of(visitor.cookies, now=visitor.now))
     consent = consent_in(message.consent)
-    if seen.opted_out:
+    if visitor.opted_out:
         consent = {**consent, "gpc": True}
     left_out = []
     for entry in ignored:
         reason = entry.reason or ""
         left_out.append(ignored_as(entry.name or "", reason if reason in REASONS else "unsaid"))
-    return _sorted(conversions, left_out, seen=seen, ahead=ahead, click=click, consent=consent)
+    return _sorted(
+        conversions, left_out, visitor=visitor, ahead=ahead, click=click, consent=consent
+    )
 
 
-def read_image(pairs: Sequence[tuple[str, str]], seen: Visitor) -> Beacon:
+def read_image(pairs: Sequence[tuple[str, str]], visitor: Visitor) -> Beacon:
     """Read the image request of a page without JavaScript: one conversion, from the query.
 
     If a parameter is repeated, its first value counts; for a consent signal, the strictest does.
     """
     query = dict(reversed(pairs))
-    page = query.get("url") or seen.referer
-    landed = read_click(query.get("twclid", ""), seen.now)
+    page = query.get("url") or visitor.referer
+    landed = read_click(query.get("twclid", ""), visitor.now)
     if landed is None and page and "twclid=" in page:
-        landed = read_click(page, seen.now)
-    click = newest_of([landed] if landed else [], clicks_of(seen.cookies, now=seen.now))
+        landed = read_click(page, visitor.now)
+    click = newest_of([landed] if landed else [], clicks_of(visitor.cookies, now=visitor.now))
     value = query.get("value")
     given = BeaconConversion(
         event=query.get("event"),
@@ -124,8 +126,8 @@ def read_image(pairs: Sequence[tuple[str, str]], seen: Visitor) -> Beacon:
         currency=query.get("currency"),
         url=page,
     )
-    consent = signals_of(said_in(pairs), opted_out=seen.opted_out)
-    return _sorted([(given, ())], [], seen=seen, ahead=None, click=click, consent=consent)
+    consent = signals_of(said_in(pairs), opted_out=visitor.opted_out)
+    return _sorted([(given, ())], [], visitor=visitor, ahead=None, click=click, consent=consent)
 
 
 def _bounded(
@@ -147,20 +149,20 @@ def _sorted(
     given: Iterable[tuple[BeaconConversion, tuple[Fault, ...]]],
     ignored: list[Ignored],
     *,
-    seen: Visitor,
+    visitor: Visitor,
     ahead: int | None,
     click: Click | None,
     consent: Mapping[str, str | bool],
 ) -> Beacon:
-    robot = seen.user_agent is not None and is_robot(seen.user_agent)
+    robot = visitor.user_agent is not None and is_robot(visitor.user_agent)
     conversions: list[Native] = []
     pixel_calls: list[PixelCall] = []
     faults: list[tuple[Fault, ...]] = []
     places: list[int] = []
     unwanted: list[tuple[int, Native]] = []
     for place, (conversion, wrong) in enumerate(given):
-        native = _native(conversion, seen=seen, ahead=ahead, click=click, consent=consent)
-        reason = _reason_to_ignore(conversion, robot=robot, limit=seen.value_limit)
+        native = _native(conversion, visitor=visitor, ahead=ahead, click=click, consent=consent)
+        reason = _reason_to_ignore(conversion, robot=robot, limit=visitor.value_limit)
         if reason is not None:
             if native.consent:
                 unwanted.append((len(ignored), native))
@@ -189,7 +191,7 @@ def _sorted(
 def _native(
     conversion: BeaconConversion,
     *,
-    seen: Visitor,
+    visitor: Visitor,
     ahead: int | None,
     click: Click | None,
     consent: Mapping[str, str | bool],
@@ -197,7 +199,7 @@ def _native(
     return Native(
         event=conversion.event,
         conversion_id=conversion.conversion_id,
-        time=_time(conversion.at, ahead, seen.now),
+        time=_time(conversion.at, ahead, visitor.now),
         value=conversion.value,
         currency=conversion.currency,
         email=conversion.email,
@@ -205,10 +207,10 @@ def _native(
         phone=conversion.phone,
         phone_sha256=conversion.phone_sha256,
         twclid=conversion.twclid or (in_full(click) if click else None),
-        twpid=conversion.twpid or seen.cookies.get(BROWSER_ID),
-        ip=seen.ip,
-        user_agent=seen.user_agent,
-        url=conversion.url or seen.referer,
+        twpid=conversion.twpid or visitor.cookies.get(BROWSER_ID),
+        ip=visitor.ip,
+        user_agent=visitor.user_agent,
+        url=conversion.url or visitor.referer,
         contents=[_content(content) for content in conversion.contents]
         if conversion.contents
         else None,
@@ -218,15 +220,15 @@ def _native(
     )
 
 
-def _content(line: BeaconContent) -> NativeContent:
-    whole = line.quantity is not None and line.quantity == _whole(line.quantity)
+def _content(content: BeaconContent) -> NativeContent:
+    whole = content.quantity is not None and content.quantity == _whole(content.quantity)
     return NativeContent(
-        id=line.id,
-        name=line.name,
-        price=line.price,
-        quantity=_whole(line.quantity) if line.quantity is not None and whole else None,
-        group=line.group,
-        type=line.type,
+        id=content.id,
+        name=content.name,
+        price=content.price,
+        quantity=_whole(content.quantity) if content.quantity is not None and whole else None,
+        group=content.group,
+        type=content.type,
     )
 
 
@@ -238,12 +240,12 @@ def _time(at: Number | None, ahead: int | None, now: int) -> str | None:
     return spelled(moment) if now - LONGEST_WAIT <= moment <= now else spelled(now)
 
 
-def _clicks(given: BeaconClick | None, ahead: int | None, seen: Visitor) -> list[Click]:
+def _clicks(given: BeaconClick | None, ahead: int | None, visitor: Visitor) -> list[Click]:
     if given is None or given.id is None:
         return []
     at = _whole(given.at or 0)
     if at and ahead is not None:
-        at = min(at + ahead, seen.now)
+        at = min(at + ahead, visitor.now)
     click = read_click(given.id, max(0, at))
     return [] if click is None else [click]
 

@@ -63,14 +63,14 @@ def _consent(native: Native) -> dict[str, object]:
     return found
 
 
-def _item(line: NativeContent) -> dict[str, object]:
+def _item(content: NativeContent) -> dict[str, object]:
     fields: dict[str, object | None] = {
-        "item_id": _text(line.id),
-        "item_name": line.name,
-        "price": _number(line.price, "price"),
-        "quantity": line.quantity,
-        "item_category": _text(line.group),
-        "item_category2": line.type,
+        "item_id": _text(content.id),
+        "item_name": content.name,
+        "price": _number(content.price, "price"),
+        "quantity": content.quantity,
+        "item_category": _text(content.group),
+        "item_category2": content.type,
     }
     return {name: value for name, value in fields.items() if value is not None}
 

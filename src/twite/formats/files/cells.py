@@ -248,8 +248,8 @@ def _zone(text: str) -> tzinfo:
     return timezone(-offset if text[0] == "-" else offset)
 
 
-def _moment(at: datetime, note: RowFinding | None = None) -> Moment:
-    return Moment(text=spelled((at - _EPOCH) // timedelta(milliseconds=1)), note=note)
+def _moment(at: datetime, finding: RowFinding | None = None) -> Moment:
+    return Moment(text=spelled((at - _EPOCH) // timedelta(milliseconds=1)), note=finding)
 
 
 def _notes(at: datetime, zone: tzinfo, dateless: bool) -> RowFinding | None:  # noqa: FBT001

@@ -217,19 +217,19 @@ class _Draft(msgspec.Struct):
     notes: list[RowFinding] = []
 
 
-def _read_event(draft: _Draft, reading: RowOptions) -> None:
-    event = draft.given.get("event") or reading.event
+def _read_event(draft: _Draft, options: RowOptions) -> None:
+    event = draft.given.get("event") or options.event
     if event is None:
         draft.errors.append(_EVENT_MISSING)
     else:
         draft.conversion["event"] = event
 
 
-def _read_money(draft: _Draft, reading: RowOptions) -> None:
-    code = _read_amount(draft, reading)
+def _read_money(draft: _Draft, options: RowOptions) -> None:
+    code = _read_amount(draft, options)
     priced = False
     if "contents" in draft.given:
-        contents = read_items(draft.given["contents"], currency=code, decimal=reading.decimal)
+        contents = read_items(draft.given["contents"], currency=code, decimal=options.decimal)
         if contents is None:
             draft.notes.append(_ITEMS_UNREAD)
         else:
@@ -240,13 +240,13 @@ def _read_money(draft: _Draft, reading: RowOptions) -> None:
         draft.conversion["currency"] = code
 
 
-def _read_amount(draft: _Draft, reading: RowOptions) -> str | None:
+def _read_amount(draft: _Draft, options: RowOptions) -> str | None:
     code, wrong = _currency(draft.given.get("currency"))
     # The default currency does not replace a currency cell that cannot be read.
-    otherwise = None if wrong else reading.currency
+    otherwise = None if wrong else options.currency
     if "value" not in draft.given:
         return code or otherwise
-    amount = read_amount(draft.given["value"], currency=code, decimal=reading.decimal)
+    amount = read_amount(draft.given["value"], currency=code, decimal=options.decimal)
     if not isinstance(amount, Amount):
         draft.errors.extend(finding for finding in (amount, wrong) if finding is not None)
         return code

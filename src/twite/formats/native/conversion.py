@@ -98,31 +98,31 @@ class ReadConversion(msgspec.Struct, frozen=True, kw_only=True):
     is_unknown_event: bool = False  # this is its only fault, so tags may still get it
 
 
-def read_conversion(given: Native, index: int, context: ReadContext) -> ReadConversion:
+def read_conversion(native: Native, index: int, context: ReadContext) -> ReadConversion:
     """Read one conversion. Errors are in the result; the function never raises."""
     faults = [*context.faults]
     notes: list[Fault] = []
     if context.careful:
-        refuse_control_characters(given, faults)
-    pixel, event = _event(given, context, faults)
-    identifiers = identifiers_of(given, region=context.source.region, faults=faults, notes=notes)
+        refuse_control_characters(native, faults)
+    pixel, event = _event(native, context, faults)
+    identifiers = identifiers_of(native, region=context.source.region, faults=faults, notes=notes)
     at = None
-    if given.time is not None:
-        at = value_or_fault(moment(given.time, now=context.now, path="time"), faults)
-    value, money = money_of(given, faults)
-    contents = contents_of(given, faults)
-    url = None if given.url is None else scrubbed_url(given.url)
+    if native.time is not None:
+        at = value_or_fault(moment(native.time, now=context.now, path="time"), faults)
+    value, money = money_of(native, faults)
+    contents = contents_of(native, faults)
+    url = None if native.url is None else scrubbed_url(native.url)
     if context.lengthy:
-        refuse_long_texts(given, url, faults)
-    identity = _identity(given, faults)
-    verdict = context.consent(given.consent, identifiers, pixel)
+        refuse_long_texts(native, url, faults)
+    identity = _identity(native, faults)
+    verdict = context.consent(native.consent, identifiers, pixel)
     left = identifiers if verdict is PLAIN else _left(identifiers, verdict)
-    scrubbed = _scrubbed(given, left, url, contents, identity)
+    scrubbed = _scrubbed(native, left, url, contents, identity)
     if verdict is not PLAIN:
         scrubbed = msgspec.structs.replace(scrubbed, consent=verdict.signals)
     if not identifiers.suffice:
         faults.append(fault("", "identifier_missing"))
-    flaws = flaws_of(given, identifiers, (*faults, *notes), now=context.now)
+    flaws = flaws_of(native, identifiers, (*faults, *notes), now=context.now)
     if faults:
         is_denied = (
             bool(identity) and _is_denied(verdict) and _KEY.isdisjoint(map(field_of, faults))
@@ -185,22 +185,22 @@ def read_conversion(given: Native, index: int, context: ReadContext) -> ReadConv
     )
 
 
-def _is_denied(verdict: ConsentDecision) -> bool:
-    return verdict.action is ConsentAction.SUPPRESS and is_denial(verdict.reason or "")
+def _is_denied(decision: ConsentDecision) -> bool:
+    return decision.action is ConsentAction.SUPPRESS and is_denial(decision.reason or "")
 
 
-def field_of(found: Fault) -> str:
-    return found.path.partition(".")[0].partition("[")[0]
+def field_of(fault: Fault) -> str:
+    return fault.path.partition(".")[0].partition("[")[0]
 
 
-def _left(identifiers: Identifiers, verdict: ConsentDecision) -> Identifiers:
-    if verdict.action is ConsentAction.SUPPRESS:
+def _left(identifiers: Identifiers, decision: ConsentDecision) -> Identifiers:
+    if decision.action is ConsentAction.SUPPRESS:
         return _NOBODY
-    return stripped(identifiers, verdict.strip)
+    return stripped(identifiers, decision.strip)
 
 
 def _scrubbed(
-    given: Native,
+    native: Native,
     identifiers: Identifiers,
     url: str | None,
     contents: tuple[Content, ...],
@@ -208,8 +208,8 @@ def _scrubbed(
 ) -> Native:
     """Return the stored form: no raw personal data, and no match keys if consent is denied."""
     return msgspec.structs.replace(
-        given,
-        conversion_id=MASK if identity == MASK else given.conversion_id,
+        native,
+        conversion_id=MASK if identity == MASK else native.conversion_id,
         email=None,
         phone=None,
         email_sha256=identifiers.email,
@@ -220,10 +220,10 @@ def _scrubbed(
         user_agent=identifiers.user_agent,
         url=url,
         # An invalid amount may contain anything.
-        value=given.value if may_be_amount(given.value) else _NULL,
-        description=free_text(given.description),
-        search=free_text(given.search),
-        contents=_contents_kept(given.contents, contents) if contents else given.contents,
+        value=native.value if may_be_amount(native.value) else _NULL,
+        description=free_text(native.description),
+        search=free_text(native.search),
+        contents=_contents_kept(native.contents, contents) if contents else native.contents,
     )
 
 
@@ -253,8 +253,8 @@ def may_be_amount(raw: msgspec.Raw) -> bool:
     return len(raw) < 32 and _IN_NO_AMOUNT.isdisjoint(bytes(raw))
 
 
-def _identity(given: Native, faults: list[Fault]) -> str:
-    identity = "" if given.conversion_id is None else str(given.conversion_id).strip()
+def _identity(native: Native, faults: list[Fault]) -> str:
+    identity = "" if native.conversion_id is None else str(native.conversion_id).strip()
     if len(identity) > MAX_ID:
         faults.append(fault("conversion_id", "text_too_long", f"longer than {MAX_ID} characters"))
     elif identity and names_a_person(identity):
@@ -263,17 +263,17 @@ def _identity(given: Native, faults: list[Fault]) -> str:
     return identity
 
 
-def _event(given: Native, context: ReadContext, faults: list[Fault]) -> tuple[str, str]:
-    pixel = context.source.pixel if given.pixel is None else given.pixel
+def _event(native: Native, context: ReadContext, faults: list[Fault]) -> tuple[str, str]:
+    pixel = context.source.pixel if native.pixel is None else native.pixel
     destination = context.destinations.get(pixel) if pixel in context.source.pixels else None
     if destination is None:
         faults.append(fault("pixel", "pixel_unknown"))
         return "", ""
-    if not given.event:
+    if not native.event:
         faults.append(fault("event", "event_missing"))
         return pixel, ""
-    name = given.event.strip().lower()
-    event = destination.events.get(given.event) or destination.events.get(name)
+    name = native.event.strip().lower()
+    event = destination.events.get(native.event) or destination.events.get(name)
     if event is not None:
         return pixel, event
     near = _near(name[:_LONGEST_GUESS], tuple(destination.events))

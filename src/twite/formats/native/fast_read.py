@@ -42,48 +42,48 @@ _LONGEST_LINE: Final = 512
 
 
 def read_fast(  # noqa: C901, PLR0911, PLR0912 - a branch for each part that may be unusual
-    given: Native, index: int, context: ReadContext
+    native: Native, index: int, context: ReadContext
 ) -> ReadConversion | None:
     """Return what `read_conversion` returns, or None if the conversion is unusual."""
     if context.faults:
         return None
-    placed = _place(given, context)
-    identity = given.conversion_id
+    placed = _place(native, context)
+    identity = native.conversion_id
     if placed is None or identity is None:
         return None
     pixel, event = placed
     identity = str(identity).strip()
     if not 0 < len(identity) <= MAX_ID or names_a_person(identity):
         return None
-    identifiers = _identifiers(given, context.source.region)
+    identifiers = _identifiers(native, context.source.region)
     if identifiers is None or not identifiers.suffice:
         return None
     at: int | Fault = context.now
-    if given.time is not None:
-        at = moment(given.time, now=context.now, path="time")
+    if native.time is not None:
+        at = moment(native.time, now=context.now, path="time")
         if type(at) is not int:
             return None
-    value = _amount(given.value)
-    currency = given.currency
+    value = _amount(native.value)
+    currency = native.currency
     if value is _UNUSUAL or (currency is None and value is not None):
         return None
     if currency is not None and currency not in CURRENCIES:
         return None
-    contents, quantity = _contents(given.contents) if given.contents else _NO_CONTENTS
-    description, search = given.description, given.search
+    contents, quantity = _contents(native.contents) if native.contents else _NO_CONTENTS
+    description, search = native.description, native.search
     if contents is None or not (_is_text(description) and _is_text(search)):
         return None
-    url = None if given.url is None else scrubbed_url(given.url)
+    url = None if native.url is None else scrubbed_url(native.url)
     if url is not None and len(url) > MAX_TEXT:
         return None
-    verdict = context.consent(given.consent, identifiers, pixel)
+    verdict = context.consent(native.consent, identifiers, pixel)
     if verdict is not PLAIN and (
         verdict.action is not ConsentAction.SEND or verdict.strip or verdict.restricted
     ):
         return None
     if context.careful:
         faults: list[Fault] = []
-        refuse_control_characters(given, faults)
+        refuse_control_characters(native, faults)
         if faults:
             return None
     return ReadConversion(
@@ -91,10 +91,10 @@ def read_fast(  # noqa: C901, PLR0911, PLR0912 - a branch for each part that may
         pixel=pixel,
         # Passed by position, which takes a quarter of the time that names take.
         scrubbed=Native(
-            given.event,
-            given.conversion_id,
-            given.time,
-            given.value,
+            native.event,
+            native.conversion_id,
+            native.time,
+            native.value,
             currency,
             None,
             identifiers.email,
@@ -105,11 +105,11 @@ def read_fast(  # noqa: C901, PLR0911, PLR0912 - a branch for each part that may
             identifiers.ip,
             identifiers.user_agent,
             url,
-            given.contents,
+            native.contents,
             description,
             search,
-            given.consent if verdict is PLAIN else verdict.signals,  # type: ignore[arg-type]  # encoded alone
-            given.pixel,
+            native.consent if verdict is PLAIN else verdict.signals,  # type: ignore[arg-type]  # encoded alone
+            native.pixel,
         ),
         conversion=Conversion(
             pixel=pixel,
@@ -127,14 +127,14 @@ def read_fast(  # noqa: C901, PLR0911, PLR0912 - a branch for each part that may
         ),
         evidence=verdict.evidence,
         event=event,
-        flaws=flaws_of(given, identifiers, (), now=context.now),
+        flaws=flaws_of(native, identifiers, (), now=context.now),
     )
 
 
-def _place(given: Native, context: ReadContext) -> tuple[str, str] | None:
+def _place(native: Native, context: ReadContext) -> tuple[str, str] | None:
     """Return the pixel and X's id of the event."""
-    source, name = context.source, given.event
-    pixel = source.pixel if given.pixel is None else given.pixel
+    source, name = context.source, native.event
+    pixel = source.pixel if native.pixel is None else native.pixel
     destination = context.destinations.get(pixel) if pixel in source.pixels else None
     if destination is None or not name:
         return None
@@ -143,7 +143,7 @@ def _place(given: Native, context: ReadContext) -> tuple[str, str] | None:
 
 
 def _identifiers(  # noqa: C901, PLR0911, PLR0912  a branch for each field
-    given: Native, region: str | None
+    native: Native, region: str | None
 ) -> Identifiers | None:
     email: str | Fault | None = None
     phone: str | Fault | None = None
@@ -151,34 +151,34 @@ def _identifiers(  # noqa: C901, PLR0911, PLR0912  a branch for each field
     browser: str | Fault | None = None
     ip: str | Fault | None = None
     agent: str | Fault | None = None
-    if given.email_sha256 is not None:
-        email = normalize.digest(given.email_sha256, path="")
-    elif given.email is not None:
-        email = normalize.email_digest(given.email, path="")
+    if native.email_sha256 is not None:
+        email = normalize.digest(native.email_sha256, path="")
+    elif native.email is not None:
+        email = normalize.email_digest(native.email, path="")
     if type(email) is Fault:
         return None
-    if given.phone_sha256 is not None:
-        phone = normalize.digest(given.phone_sha256, path="")
-    elif given.phone is not None:
-        phone = normalize.phone_digest(given.phone, region=region, path="")
+    if native.phone_sha256 is not None:
+        phone = normalize.digest(native.phone_sha256, path="")
+    elif native.phone is not None:
+        phone = normalize.phone_digest(native.phone, region=region, path="")
     if type(phone) is Fault:
         return None
-    if given.twclid is not None:
-        click = normalize.click_id(given.twclid, path="")
+    if native.twclid is not None:
+        click = normalize.click_id(native.twclid, path="")
         if type(click) is Fault:
             return None
-    elif given.url is not None:
-        click = normalize.click_id_of_url(given.url)
-    if given.twpid is not None:
-        browser = normalize.browser_id(given.twpid, path="")
+    elif native.url is not None:
+        click = normalize.click_id_of_url(native.url)
+    if native.twpid is not None:
+        browser = normalize.browser_id(native.twpid, path="")
         if type(browser) is Fault:
             return None
-    if given.ip is not None:
-        ip = normalize.ip_address(given.ip, path="")
+    if native.ip is not None:
+        ip = normalize.ip_address(native.ip, path="")
         if type(ip) is Fault:
             return None
-    if given.user_agent is not None:
-        agent = user_agent_of(given.user_agent)
+    if native.user_agent is not None:
+        agent = user_agent_of(native.user_agent)
         if type(agent) is Fault:
             return None
     return Identifiers(
@@ -224,23 +224,25 @@ def _contents(lines: Sequence[NativeContent]) -> tuple[tuple[Content, ...] | Non
     return tuple(contents), quantity
 
 
-def _content(line: NativeContent) -> Content | None:
-    id_ = None if line.id is None else str(line.id)
-    group = None if line.group is None else str(line.group)
-    price = _amount(line.price)
+def _content(content: NativeContent) -> Content | None:
+    id_ = None if content.id is None else str(content.id)
+    group = None if content.group is None else str(content.group)
+    price = _amount(content.price)
     if (
         price is _UNUSUAL
-        or (line.quantity is not None and not 0 < line.quantity < 2**31)
-        or not (_is_text(id_) and _is_text(line.name) and _is_text(group) and _is_text(line.type))
+        or (content.quantity is not None and not 0 < content.quantity < 2**31)
+        or not (
+            _is_text(id_) and _is_text(content.name) and _is_text(group) and _is_text(content.type)
+        )
     ):
         return None
     return Content(
         id=id_,
-        name=line.name,
+        name=content.name,
         price=price,
-        quantity=line.quantity,
+        quantity=content.quantity,
         group=group,
-        type=line.type,
+        type=content.type,
     )
 
 
@@ -249,11 +251,11 @@ def _is_text(text: str | None) -> bool:
     return text is None or (len(text) <= MAX_TEXT and free_text(text) == text)
 
 
-def _remember(values: _Line, content: Content) -> None:
-    if sum([len(value) for value in values if isinstance(value, str)]) <= _LONGEST_LINE:
+def _remember(line: _Line, content: Content) -> None:
+    if sum([len(value) for value in line if isinstance(value, str)]) <= _LONGEST_LINE:
         if len(_lines) >= _MOST_LINES:
             _lines.clear()
-        _lines[values] = content
+        _lines[line] = content
 
 
 _lines: dict[_Line, Content] = {}

@@ -141,10 +141,10 @@ def _object(raw: bytes, path: str, example: str, faults: list[Fault]) -> dict[st
 _TWICE: Final = "the key occurs twice in one object: remove one of them"
 
 
-def _fault(wrong: MalformedRequest, path: str, name: str) -> Fault:
+def _fault(malformed: MalformedRequest, path: str, name: str) -> Fault:
     """Return a fault that says what the field accepts, with an example if there is one."""
     example = f": write it like {_EXAMPLES[name]}" if name in _EXAMPLES else ""
-    return fault(path, "wrong_type", f"{wrong.message}{example}")
+    return fault(path, "wrong_type", f"{malformed.message}{example}")
 
 
 def _unknown(name: str, within: str, known: tuple[str, ...]) -> Fault:

@@ -83,12 +83,12 @@ def read(
     now: int,
     salt: bytes,
     idempotency_key: str | None,
-    consent: Judge,
+    judge: Judge,
 ) -> ParsedNative:
     """Read a request. Raises MalformedRequest if it is not JSON, or has no conversions.
 
     A conversion with the wrong shape does not affect the others: its faults are in its result.
-    `now` is in milliseconds; `salt` is used for derived ids; `consent` decides by a conversion's
+    `now` is in milliseconds; `salt` is used for derived ids; `judge` decides by a conversion's
     signals and identifiers.
     """
     single = not _is_batch(body)
@@ -98,7 +98,7 @@ def read(
         now=now,
         salt=salt,
         idempotency_key=idempotency_key,
-        consent=consent,
+        consent=judge,
         careful=may_hold_control_characters(body),
         lengthy=len(body) > MAX_TEXT,
     )
@@ -196,13 +196,13 @@ def read_typical(body: bytes, context: ReadContext) -> ParsedNative | None:
 
 
 def read_parsed(
-    found: ParsedRequest,
+    parsed: ParsedRequest,
     *,
     source: Source,
     destinations: Mapping[str, Destination],
     now: int,
     salt: bytes,
-    consent: Judge,
+    judge: Judge,
 ) -> ParsedNative:
     """Validate the conversions of another format by the rules of the native format.
 
@@ -214,23 +214,23 @@ def read_parsed(
         now=now,
         salt=salt,
         idempotency_key=None,
-        consent=consent,
+        consent=judge,
         careful=True,
         lengthy=True,
     )
-    again = found.repeated or (None,) * len(found.conversions)
-    wrong = found.faults or ((),) * len(found.conversions)
-    each = zip(found.conversions, again, wrong, strict=True)
+    again = parsed.repeated or (None,) * len(parsed.conversions)
+    wrong = parsed.faults or ((),) * len(parsed.conversions)
+    each = zip(parsed.conversions, again, wrong, strict=True)
     results = []
     for index, (item, repeated, faults) in enumerate(each):
         own = msgspec.structs.replace(context, repeated=repeated, faults=faults)
         results.append(read_fast(item, index, own) or read_conversion(item, index, own))
-    tell_repeats_apart(results, found.conversions, salt=salt, repeated=again)
+    tell_repeats_apart(results, parsed.conversions, salt=salt, repeated=again)
     kept = _ENCODER.encode({"conversions": [result.scrubbed for result in results]})
     body = _without_persons(kept, results, single=False)
-    if found.hit is not None:
-        body = b'%b,"hit":%b}' % (body[:-1], scrubbed_json(bytes(found.hit), thoroughly=True))
-    return ParsedNative(results=tuple(results), body=body, given=found.conversions)
+    if parsed.hit is not None:
+        body = b'%b,"hit":%b}' % (body[:-1], scrubbed_json(bytes(parsed.hit), thoroughly=True))
+    return ParsedNative(results=tuple(results), body=body, given=parsed.conversions)
 
 
 def named(body: bytes, *, source: str, key: str, salt: bytes) -> Idempotency:
@@ -301,12 +301,12 @@ def _with_halves(
 
 
 def _misshapen(
-    given: Native, index: int, context: ReadContext, faults: tuple[Fault, ...]
+    native: Native, index: int, context: ReadContext, faults: tuple[Fault, ...]
 ) -> ReadConversion:
     """Read a conversion of the wrong shape; report no faults that merely follow from others."""
     if not faults:
-        return read_conversion(given, index, context)
-    result = read_conversion(given, index, msgspec.structs.replace(context, faults=faults))
+        return read_conversion(native, index, context)
+    result = read_conversion(native, index, msgspec.structs.replace(context, faults=faults))
     unread = {field_of(fault) for fault in faults}
     echoes = {code for code, fields in _MISSING.items() if "" in unread or unread & fields}
     kept = tuple(fault for fault in result.faults if fault.code not in echoes)

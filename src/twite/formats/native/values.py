@@ -52,13 +52,13 @@ def is_more(raw: msgspec.Raw, limit: Decimal) -> bool:
     return isinstance(read, str) and Decimal(read) > limit
 
 
-def refuse_long_texts(given: Native, url: str | None, faults: list[Fault]) -> None:
+def refuse_long_texts(native: Native, url: str | None, faults: list[Fault]) -> None:
     texts: list[tuple[str, object]] = [
         ("url", url),
-        ("description", given.description),
-        ("search", given.search),
+        ("description", native.description),
+        ("search", native.search),
     ]
-    for index, line in enumerate(given.contents or ()):
+    for index, line in enumerate(native.contents or ()):
         texts.extend(
             (f"contents[{index}].{name}", getattr(line, name))
             for name in ("id", "name", "group", "type")
@@ -68,13 +68,13 @@ def refuse_long_texts(given: Native, url: str | None, faults: list[Fault]) -> No
             faults.append(fault(path, "text_too_long", f"longer than {MAX_TEXT} characters"))
 
 
-def refuse_control_characters(given: Native, faults: list[Fault]) -> None:
+def refuse_control_characters(native: Native, faults: list[Fault]) -> None:
     """Add a fault for every text with a control character, except the user agent."""
     for name in Native.__struct_fields__:
-        text = getattr(given, name)
+        text = getattr(native, name)
         if isinstance(text, str) and name != "user_agent" and _CONTROL.search(text.strip()):
             faults.append(fault(name, "control_character"))
-    for index, line in enumerate(given.contents or ()):
+    for index, line in enumerate(native.contents or ()):
         for name in NativeContent.__struct_fields__:
             text = getattr(line, name)
             if isinstance(text, str) and _CONTROL.search(text):
@@ -82,58 +82,58 @@ def refuse_control_characters(given: Native, faults: list[Fault]) -> None:
 
 
 def flaws_of(
-    given: Native, identifiers: Identifiers, faults: Sequence[Fault], *, now: int
+    native: Native, identifiers: Identifiers, faults: Sequence[Fault], *, now: int
 ) -> tuple[Flaw, ...]:
     """Return the flaws of match keys; `faults` are the faults and notes found so far."""
-    if not faults and given.email_sha256 is None and given.phone_sha256 is None:
+    if not faults and native.email_sha256 is None and native.phone_sha256 is None:
         # A fast path for the usual case.
-        email, click = given.email, given.twclid
+        email, click = native.email, native.twclid
         if (email is None or ("@" in email and not is_placeholder(email))) and (
             click is None or not click.startswith(_OUR_COOKIE)
         ):
             return ()
     found = [
-        Flaw(code=fault.code, path=fault.path, shape=_shape(given, fault.path))
+        Flaw(code=fault.code, path=fault.path, shape=_shape(native, fault.path))
         for fault in faults
         if fault.code in FLAWS
     ]
-    if given.email_sha256 is not None and identifiers.email is not None:
-        flaw = digest_flaw(given.email_sha256, path="email_sha256", raw=given.email)
+    if native.email_sha256 is not None and identifiers.email is not None:
+        flaw = digest_flaw(native.email_sha256, path="email_sha256", raw=native.email)
         found += [] if flaw is None else [flaw]
-    elif identifiers.email is None or given.email is None:
+    elif identifiers.email is None or native.email is None:
         pass
-    elif is_digest(given.email):
-        flaw = digest_flaw(given.email, path="email")
+    elif is_digest(native.email):
+        flaw = digest_flaw(native.email, path="email")
         found += [] if flaw is None else [flaw]
-    elif is_placeholder(given.email):
-        found.append(Flaw(code="email_placeholder", path="email", shape=shape_of(given.email)))
-    if given.phone_sha256 is not None and identifiers.phone is not None:
-        flaw = digest_flaw(given.phone_sha256, path="phone_sha256", raw=given.phone)
+    elif is_placeholder(native.email):
+        found.append(Flaw(code="email_placeholder", path="email", shape=shape_of(native.email)))
+    if native.phone_sha256 is not None and identifiers.phone is not None:
+        flaw = digest_flaw(native.phone_sha256, path="phone_sha256", raw=native.phone)
         found += [] if flaw is None else [flaw]
-    if given.twclid is not None and given.twclid.startswith(_OUR_COOKIE):
-        at = given.twclid.split(".", 2)[1]
+    if native.twclid is not None and native.twclid.startswith(_OUR_COOKIE):
+        at = native.twclid.split(".", 2)[1]
         if at.isascii() and at.isdigit() and len(at) <= 15 and stale(int(at), now=now):
             found.append(Flaw(code="click_stale", path="twclid"))
     return tuple(found)
 
 
-def digests_of(given: Native) -> tuple[bool, bool]:
+def digests_of(native: Native) -> tuple[bool, bool]:
     """Return whether email and phone were submitted as digests, in either of their fields."""
     return (
-        given.email_sha256 is not None or (given.email is not None and is_digest(given.email)),
-        given.phone_sha256 is not None or (given.phone is not None and is_digest(given.phone)),
+        native.email_sha256 is not None or (native.email is not None and is_digest(native.email)),
+        native.phone_sha256 is not None or (native.phone is not None and is_digest(native.phone)),
     )
 
 
-def _shape(given: Native, path: str) -> str:
-    text = getattr(given, path, None) if path else None
+def _shape(native: Native, path: str) -> str:
+    text = getattr(native, path, None) if path else None
     if not isinstance(text, str):
         return ""
     return text if path == "ip" and normalize.is_private_address(text) else shape_of(text)
 
 
 def identifiers_of(
-    given: Native, *, region: str | None, faults: list[Fault], notes: list[Fault]
+    native: Native, *, region: str | None, faults: list[Fault], notes: list[Fault]
 ) -> Identifiers:
     """Read the match keys.
 
@@ -142,26 +142,26 @@ def identifiers_of(
     rest.
     """
     email = phone = click = browser = ip = agent = None
-    if given.email_sha256 is not None:
-        email = value_or_fault(normalize.digest(given.email_sha256, path="email_sha256"), faults)
-    elif given.email is not None:
-        email = value_or_fault(normalize.email_digest(given.email, path="email"), notes)
-    if given.phone_sha256 is not None:
-        phone = value_or_fault(normalize.digest(given.phone_sha256, path="phone_sha256"), faults)
-    elif given.phone is not None:
+    if native.email_sha256 is not None:
+        email = value_or_fault(normalize.digest(native.email_sha256, path="email_sha256"), faults)
+    elif native.email is not None:
+        email = value_or_fault(normalize.email_digest(native.email, path="email"), notes)
+    if native.phone_sha256 is not None:
+        phone = value_or_fault(normalize.digest(native.phone_sha256, path="phone_sha256"), faults)
+    elif native.phone is not None:
         phone = value_or_fault(
-            normalize.phone_digest(given.phone, region=region, path="phone"), notes
+            normalize.phone_digest(native.phone, region=region, path="phone"), notes
         )
-    if given.twclid is not None:
-        click = value_or_fault(normalize.click_id(given.twclid, path="twclid"), notes)
-    if click is None and given.url is not None:
-        click = normalize.click_id_of_url(given.url)
-    if given.twpid is not None:
-        browser = value_or_fault(normalize.browser_id(given.twpid, path="twpid"), notes)
-    if given.ip is not None:
-        ip = value_or_fault(normalize.ip_address(given.ip, path="ip"), notes)
-    if given.user_agent is not None:
-        agent = value_or_fault(user_agent_of(given.user_agent), notes)
+    if native.twclid is not None:
+        click = value_or_fault(normalize.click_id(native.twclid, path="twclid"), notes)
+    if click is None and native.url is not None:
+        click = normalize.click_id_of_url(native.url)
+    if native.twpid is not None:
+        browser = value_or_fault(normalize.browser_id(native.twpid, path="twpid"), notes)
+    if native.ip is not None:
+        ip = value_or_fault(normalize.ip_address(native.ip, path="ip"), notes)
+    if native.user_agent is not None:
+        agent = value_or_fault(user_agent_of(native.user_agent), notes)
     return Identifiers(
         click_id=click, email=email, phone=phone, ip=ip, user_agent=agent, browser_id=browser
     )
@@ -176,21 +176,21 @@ def user_agent_of(text: str) -> str | Fault:
     return fault("user_agent", "user_agent_unusable") if is_bad else read
 
 
-def money_of(given: Native, faults: list[Fault]) -> tuple[str | None, str | None]:
-    value = value_or_fault(amount_in(given.value, path="value"), faults)
+def money_of(native: Native, faults: list[Fault]) -> tuple[str | None, str | None]:
+    value = value_or_fault(amount_in(native.value, path="value"), faults)
     money = None
-    if given.currency is not None:
-        money = value_or_fault(currency(given.currency, path="currency"), faults)
+    if native.currency is not None:
+        money = value_or_fault(currency(native.currency, path="currency"), faults)
     elif value is not None:
         faults.append(fault("currency", "currency_missing"))
     return value, money
 
 
-def contents_of(given: Native, faults: list[Fault]) -> tuple[Content, ...]:
-    if not given.contents:
+def contents_of(native: Native, faults: list[Fault]) -> tuple[Content, ...]:
+    if not native.contents:
         return ()
     contents = []
-    for index, line in enumerate(given.contents):
+    for index, line in enumerate(native.contents):
         own: list[Fault] = []
         contents.append(_content(line, own))
         for found in own:
@@ -199,16 +199,16 @@ def contents_of(given: Native, faults: list[Fault]) -> tuple[Content, ...]:
     return tuple(contents)
 
 
-def _content(line: NativeContent, faults: list[Fault]) -> Content:
-    if line.quantity is not None and not 0 < line.quantity < 2**31:
+def _content(content: NativeContent, faults: list[Fault]) -> Content:
+    if content.quantity is not None and not 0 < content.quantity < 2**31:
         faults.append(fault("quantity", "not_a_count"))
     return Content(
-        id=None if line.id is None else free_text(str(line.id)),
-        name=free_text(line.name),
-        price=value_or_fault(amount_in(line.price, path="price"), faults),
-        quantity=line.quantity,
-        group=None if line.group is None else free_text(str(line.group)),
-        type=free_text(line.type),
+        id=None if content.id is None else free_text(str(content.id)),
+        name=free_text(content.name),
+        price=value_or_fault(amount_in(content.price, path="price"), faults),
+        quantity=content.quantity,
+        group=None if content.group is None else free_text(str(content.group)),
+        type=free_text(content.type),
     )
 
 

@@ -179,20 +179,20 @@ def _read_one(
 
 
 def _event(
-    given: XConversion, destination: Destination, complaints: list[XComplaint]
+    conversion: XConversion, destination: Destination, complaints: list[XComplaint]
 ) -> str | None:
     """Read the event: a base-36 id, `tw-{pixel}-{id}`, or a `gtm_…` name [doc GTM].
 
     Only X knows which ids exist; errors visible in the id alone are reported here.
     """
-    if not given.event_id:
-        named = given.event_name
+    if not conversion.event_id:
+        named = conversion.event_name
         if named and _EVENT_NAME.fullmatch(named) and not names_a_person(named):
             return named
         complaints.append(_invalid(spec.EVENT_MISSING, "event_id"))
         return None
-    shown = _shown(given.event_id)
-    spelling = _EVENT.fullmatch(given.event_id)
+    shown = _shown(conversion.event_id)
+    spelling = _EVENT.fullmatch(conversion.event_id)
     foreign = spelling is None or spelling.group(1) not in {None, destination.pixel}
     if foreign:
         message = spec.FOREIGN_EVENT.format(event_id=shown)
@@ -203,15 +203,15 @@ def _event(
     return spelling.group(2)
 
 
-def _time(given: XConversion, complaints: list[XComplaint]) -> int | None:
-    stamp = given.conversion_timestamp
-    if given.conversion_time is None and stamp is not None:
+def _time(conversion: XConversion, complaints: list[XComplaint]) -> int | None:
+    stamp = conversion.conversion_timestamp
+    if conversion.conversion_time is None and stamp is not None:
         text = str(stamp)
         if text.isascii() and text.isdigit() and len(text) <= 15 and int(text) <= LATEST:
             return int(text)
         complaints.append(_wrong_type("Long", text, "conversion_timestamp"))
         return None
-    text = given.conversion_time or ""
+    text = conversion.conversion_time or ""
     at = moment(text, now=LATEST, path="conversion_time")
     if not isinstance(at, Fault):
         return at
@@ -286,16 +286,18 @@ def _digest(text: str | None, parameter: str, complaints: list[XComplaint]) -> s
     return None
 
 
-def _content(line: XContent, complaints: list[XComplaint]) -> Content:
-    if line.num_items is not None and not 0 < line.num_items < 2**31:
-        complaints.append(_wrong_type("Integer", line.num_items, "num_items"))
+def _content(content: XContent, complaints: list[XComplaint]) -> Content:
+    if content.num_items is not None and not 0 < content.num_items < 2**31:
+        complaints.append(_wrong_type("Integer", content.num_items, "num_items"))
     return Content(
-        id=None if line.content_id is None else free_text(str(line.content_id)),
-        name=free_text(line.content_name),
-        price=_double(line.content_price, "content_price", complaints),
-        quantity=line.num_items,
-        group=None if line.content_group_id is None else free_text(str(line.content_group_id)),
-        type=free_text(line.content_type),
+        id=None if content.content_id is None else free_text(str(content.content_id)),
+        name=free_text(content.content_name),
+        price=_double(content.content_price, "content_price", complaints),
+        quantity=content.num_items,
+        group=None
+        if content.content_group_id is None
+        else free_text(str(content.content_group_id)),
+        type=free_text(content.content_type),
     )
 
 
@@ -308,8 +310,8 @@ def _double(raw: msgspec.Raw, parameter: str, complaints: list[XComplaint]) -> s
     return _kept(amount(text, path=parameter), "Double", text, complaints, parameter)
 
 
-def _identity(given: XConversion, complaints: list[XComplaint]) -> str:
-    identity = "" if given.conversion_id is None else str(given.conversion_id).strip()
+def _identity(conversion: XConversion, complaints: list[XComplaint]) -> str:
+    identity = "" if conversion.conversion_id is None else str(conversion.conversion_id).strip()
     if names_a_person(identity):
         complaints.append(_wrong_type("String", MASK, "conversion_id"))
     elif len(identity) > _MAX_ID or _CONTROL.search(identity):

@@ -130,39 +130,39 @@ class AlertStore:
                 self._gone.update(gone)
                 self._unsaved = {alert.id: alert for alert in alerts} | self._unsaved
 
-    def _judge(self, reading: CheckResult) -> None:
-        key, rule = reading.key, RULES[reading.kind]
-        now, alert = self.clock.elapsed(), self._open.get(reading.key)
-        if reading.bad is not True:
+    def _judge(self, result: CheckResult) -> None:
+        key, rule = result.key, RULES[result.kind]
+        now, alert = self.clock.elapsed(), self._open.get(result.key)
+        if result.bad is not True:
             self._bad_since.pop(key, None)
-        if reading.bad is not False:
+        if result.bad is not False:
             self._good_since.pop(key, None)
         if alert is None:
-            if reading.bad and now - self._bad_since.setdefault(key, now) >= rule.opens_after:
-                self._begin(reading)
-        elif reading.bad is False:
+            if result.bad and now - self._bad_since.setdefault(key, now) >= rule.opens_after:
+                self._begin(result)
+        elif result.bad is False:
             if now - self._good_since.setdefault(key, now) >= rule.calm:
                 self._end(alert)
         else:
-            self._go_on(alert, reading)
+            self._go_on(alert, result)
 
-    def _begin(self, reading: CheckResult) -> None:
+    def _begin(self, result: CheckResult) -> None:
         now = self.clock.now()
         alert = Alert(
             id=self.new_id(),
-            kind=reading.kind,
-            subject=reading.subject,
-            reason=reading.reason,
+            kind=result.kind,
+            subject=result.subject,
+            reason=result.reason,
             opened_at=now,
             said_at=now,
         )
         self._keep(alert)
         self.notify(alert, AlertPhase.OPENED)
 
-    def _go_on(self, alert: Alert, reading: CheckResult) -> None:
+    def _go_on(self, alert: Alert, result: CheckResult) -> None:
         """Keep an alert open: update its reason, and send a reminder once a day."""
-        if reading.bad and reading.reason != alert.reason:
-            alert = msgspec.structs.replace(alert, reason=reading.reason)
+        if result.bad and result.reason != alert.reason:
+            alert = msgspec.structs.replace(alert, reason=result.reason)
             self._keep(alert)
         now = self.clock.now()
         if now - alert.said_at >= REMIND_EVERY:

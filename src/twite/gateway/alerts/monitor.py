@@ -155,7 +155,7 @@ class Monitor:
         self,
         *,
         listener: EventListener,
-        records: Queries,
+        queries: Queries,
         state: StateStore,
         disk: Disk | None,
         clock: Clock,
@@ -166,8 +166,8 @@ class Monitor:
         new_id: Callable[[], str],
     ) -> None:
         self._listener = listener
-        self._balance = BalanceCheck(records=records, observer=observer)
-        self._records = records
+        self._balance = BalanceCheck(records=queries, observer=observer)
+        self._records = queries
         self._state = state
         self._disk = disk
         self._clock = clock

@@ -71,8 +71,8 @@ class Accounts:
     nothing is changed.
     """
 
-    def __init__(self, *, people: AccountDirectory, passwords: Passwords, clock: Clock) -> None:
-        self._people = people
+    def __init__(self, *, directory: AccountDirectory, passwords: Passwords, clock: Clock) -> None:
+        self._people = directory
         self._passwords = passwords
         self._clock = clock
 
@@ -135,11 +135,11 @@ class Accounts:
         password: str,
         *,
         by: str,
-        was: Secret | None = None,
+        old_secret: Secret | None = None,
         but: bytes = b"",
         session_digest: bytes = b"",
     ) -> None:
-        """Replace a password; if `was` is given, it must be the current hash.
+        """Replace a password; if `old_secret` is given, it must be the current hash.
 
         All other sessions end.
         """
@@ -148,7 +148,7 @@ class Accounts:
             name=name,
             password=Secret(await self._passwords.hash(password)),
             at=self._clock.now(),
-            was=was,
+            was=old_secret,
             but=but,
         )
         await self._change(change, name, by=by, session_digest=session_digest)

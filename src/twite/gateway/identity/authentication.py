@@ -167,13 +167,13 @@ class Authentication:
             await self.people.update(SessionSeen(digest=session.digest, at=now))
         return AuthenticatedSession(viewer=viewer_of(user), session=session, user=user)
 
-    async def confirms(self, inside: AuthenticatedSession, password: str, address: str) -> bool:
+    async def confirms(self, session: AuthenticatedSession, password: str, address: str) -> bool:
         """Return whether the signed-in user's password is correct; used before a sensitive action.
 
         A wrong password counts as a failed sign-in. Raises SignedOut if the session ended or the
         password changed meanwhile.
         """
-        user = inside.user
+        user = session.user
         attempt = LoginAttempt(name=user.name, password=password, address=address)
         if not password or len(password) > _LONGEST_PASSWORD or await self._admit(attempt):
             return False
@@ -181,39 +181,39 @@ class Authentication:
         if right:
             await self._passed(attempt)
             now = await self.people.user(user.name)
-            still = await self.people.session(inside.session.digest)
+            still = await self.people.session(session.session.digest)
             if now is None or now.password != user.password or still is None:
                 raise SignedOut
         else:
             await self._refused(attempt, at=self.clock.now(), what=AuditAction.CONFIRM_REFUSED)
         return right
 
-    async def renew(self, inside: AuthenticatedSession) -> Secret:
+    async def renew(self, session: AuthenticatedSession) -> Secret:
         """Give a session a new token after a change of credentials.
 
         Raises SignedOut if the session has ended.
         """
         token = secrets.token_urlsafe(_BYTES)
-        moved = SessionMoved(digest=inside.session.digest, to=digest_of(token))
+        moved = SessionMoved(digest=session.session.digest, to=digest_of(token))
         if not await self.people.update(moved):
             raise SignedOut
         return Secret(token)
 
-    async def leave(self, inside: AuthenticatedSession) -> None:
-        await self.people.update(SessionEnded(digest=inside.session.digest))
+    async def leave(self, session: AuthenticatedSession) -> None:
+        await self.people.update(SessionEnded(digest=session.session.digest))
         await self.people.note(
-            AuditEvent(at=self.clock.now(), who=inside.user.name, what=AuditAction.SIGN_OUT)
+            AuditEvent(at=self.clock.now(), who=session.user.name, what=AuditAction.SIGN_OUT)
         )
 
-    async def leave_everywhere(self, inside: AuthenticatedSession) -> int:
+    async def leave_everywhere(self, session: AuthenticatedSession) -> int:
         """End the other sessions of a user; return how many there were."""
         ended = await self.people.update(
-            SessionsEnded(user=inside.user.name, but=inside.session.digest)
+            SessionsEnded(user=session.user.name, but=session.session.digest)
         )
         await self.people.note(
             AuditEvent(
                 at=self.clock.now(),
-                who=inside.user.name,
+                who=session.user.name,
                 what=AuditAction.SIGN_OUT_ELSEWHERE,
                 detail=f"{plural(ended, 'session')}",
             )
@@ -328,8 +328,8 @@ def _network(attempt: LoginAttempt) -> str:
 class ApiKeyLookup:
     """Finds keys by digest. A revoked key is refused from the next request on."""
 
-    def __init__(self, api_keys: DirectoryReader) -> None:
-        self._api_keys = api_keys
+    def __init__(self, directory: DirectoryReader) -> None:
+        self._api_keys = directory
 
     async def find(self, text: str) -> ApiKey | None:
         """Return the key, unless it is unknown or revoked. Raises LedgerUnavailable."""

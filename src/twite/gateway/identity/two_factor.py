@@ -37,9 +37,9 @@ class TwoFactor:
     """
 
     def __init__(
-        self, *, people: AccountDirectory, secret_store: SecretStore, clock: Clock
+        self, *, directory: AccountDirectory, secret_store: SecretStore, clock: Clock
     ) -> None:
-        self._people = people
+        self._people = directory
         self._secret_store = secret_store
         self._clock = clock
         # The lock keeps the sealed secret and the user's record consistent during a change.

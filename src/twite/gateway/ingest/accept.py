@@ -234,7 +234,7 @@ class Accept:
             now=now,
             salt=self.salt,
             idempotency_key=idempotency_key,
-            consent=self._judge(source, now),
+            judge=self._judge(source, now),
         )
         return reading, self._named(body, source, idempotency_key)
 
@@ -265,7 +265,7 @@ class Accept:
             destinations=self.destinations,
             now=now,
             salt=self.salt,
-            consent=self._judge(source, now, origin.persons),
+            judge=self._judge(source, now, origin.persons),
         )
         if parsed.unwanted:
             parsed = with_denials(parsed, read)
@@ -276,7 +276,7 @@ class Accept:
                 reading,
                 source=source,
                 endpoint=endpoint,
-                found=parsed,
+                parsed=parsed,
                 pixel_calls=pixel_calls,
                 origin=origin,
             )
@@ -289,7 +289,7 @@ class Accept:
         *,
         source: Source,
         endpoint: Endpoint,
-        found: ParsedRequest | None = None,
+        parsed: ParsedRequest | None = None,
         pixel_calls: Sequence[PixelCall] = (),
         idempotency: Idempotency | None = None,
         origin: EventOrigin = NO_ORIGIN,
@@ -308,11 +308,11 @@ class Accept:
                 now=self._wall.now(),
             )
             firing = await dispatch(
-                tag_events(reading, found),
+                tag_events(reading, parsed),
                 first=len(reading.results),
                 held={entry.index: entry.held for entry in entries if entry.held is not None},
             )
-            if found is None:
+            if parsed is None:
                 after = len(reading.results) + len(firing.fired)
                 tag_only = await tag_only_events(reading, dispatch, first=after)
                 refusals = tuple(each for each in refusals if each.index not in tag_only.entries)
@@ -327,7 +327,7 @@ class Accept:
             source=source,
             endpoint=endpoint,
             split=(entries, refusals, remarks),
-            ignored=() if found is None else found.ignored,
+            ignored=() if parsed is None else parsed.ignored,
             pixel_calls=pixel_calls,
             idempotency=idempotency,
             firing=firing,

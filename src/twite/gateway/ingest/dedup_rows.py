@@ -70,31 +70,31 @@ class DedupRowBuilder:
             if conversion.pixel in self.pixels
         )
 
-    def _dedup_row(self, conversion: Conversion, way: DedupPath, *, at: int) -> DedupRow:
+    def _dedup_row(self, conversion: Conversion, path: DedupPath, *, at: int) -> DedupRow:
         email, phone, click = marks(conversion, salt=self.salt)
         return DedupRow(
             pixel=conversion.pixel,
             event=conversion.event,
             conversion_id=conversion.conversion_id,
-            way=way,
+            way=path,
             at=at,
             email_mark=email,
             phone_mark=phone,
             click_mark=click,
         )
 
-    def _pixel_call(self, result: ReadConversion, way: DedupPath, *, now: int) -> list[DedupRow]:
+    def _pixel_call(self, read: ReadConversion, path: DedupPath, *, now: int) -> list[DedupRow]:
         """Return the row by X's pixel, with the page's time unless it is in the future."""
-        conversion = result.conversion
+        conversion = read.conversion
         if conversion is not None:
-            return [self._dedup_row(conversion, way, at=min(conversion.time, now))]
+            return [self._dedup_row(conversion, path, at=min(conversion.time, now))]
         # The gateway rejected it, for example because it had no identifier: only X's pixel has it.
-        given = result.scrubbed
-        event = self.destinations[result.pixel].events.get((given.event or "").strip().lower())
+        given = read.scrubbed
+        event = self.destinations[read.pixel].events.get((given.event or "").strip().lower())
         identity = "" if given.conversion_id is None else str(given.conversion_id).strip()
         if event is None or not 0 < len(identity) <= MAX_ID:
             return []
-        return [DedupRow(pixel=result.pixel, event=event, conversion_id=identity, way=way, at=now)]
+        return [DedupRow(pixel=read.pixel, event=event, conversion_id=identity, way=path, at=now)]
 
 
 def watched(sources: Iterable[Source]) -> frozenset[str]:

@@ -53,12 +53,12 @@ SplitResults = tuple[
 ]
 
 
-def split_results(reading: ParsedNative, *, look: Look, salt: bytes) -> SplitResults:
+def split_results(parsed: ParsedNative, *, look: Look, salt: bytes) -> SplitResults:
     """Return (entries, rejected conversions, warnings on accepted ones)."""
     entries: list[AcceptedConversion] = []
     refusals: list[RejectedConversion] = []
     remarks: list[IdentifierWarning] = []
-    for given, result in zip(reading.given, reading.results, strict=True):
+    for given, result in zip(parsed.given, parsed.results, strict=True):
         if result.conversion is None:
             refusals.append(refusal_of(given, result, salt=salt))
             continue
@@ -99,38 +99,38 @@ def of_x(
 
 
 def with_denials(
-    found: ParsedRequest, read: Callable[[ParsedRequest], ParsedNative]
+    parsed: ParsedRequest, read: Callable[[ParsedRequest], ParsedNative]
 ) -> ParsedRequest:
     """Append ignored conversions that deny consent, so that the denials are recorded."""
     alone = msgspec.structs.replace(
-        found,
-        conversions=tuple(native for _, native in found.unwanted),
+        parsed,
+        conversions=tuple(native for _, native in parsed.unwanted),
         repeated=(),
         faults=(),
         hit=None,
     )
     denied = tuple(
         pair
-        for pair, result in zip(found.unwanted, read(alone).results, strict=True)
+        for pair, result in zip(parsed.unwanted, read(alone).results, strict=True)
         if result.conversion is not None and result.suppressed is not None
     )
     places = {place for place, _ in denied}
     return msgspec.structs.replace(
-        found,
-        conversions=(*found.conversions, *(native for _, native in denied)),
-        ignored=tuple(item for place, item in enumerate(found.ignored) if place not in places),
-        repeated=found.repeated and (*found.repeated, *(None for _ in denied)),
-        faults=found.faults and (*found.faults, *(() for _ in denied)),
+        parsed,
+        conversions=(*parsed.conversions, *(native for _, native in denied)),
+        ignored=tuple(item for place, item in enumerate(parsed.ignored) if place not in places),
+        repeated=parsed.repeated and (*parsed.repeated, *(None for _ in denied)),
+        faults=parsed.faults and (*parsed.faults, *(() for _ in denied)),
         unwanted=denied,
     )
 
 
-def tag_events(reading: ParsedNative, found: ParsedRequest | None) -> tuple[TagRemark, ...]:
+def tag_events(reading: ParsedNative, parsed: ParsedRequest | None) -> tuple[TagRemark, ...]:
     """Return the events for which tags may fire: the parsed events, or the accepted conversions.
 
     No tag fires for a conversion that was added only because it denies consent.
     """
-    if found is not None and found.tag_events:
+    if parsed is not None and parsed.tag_events:
         return tuple(
             TagRemark(
                 event=as_seen(tag_event),
@@ -141,9 +141,9 @@ def tag_events(reading: ParsedNative, found: ParsedRequest | None) -> tuple[TagR
                 if tag_event.conversion is None
                 else reading.results[tag_event.conversion].index,
             )
-            for tag_event in found.tag_events
+            for tag_event in parsed.tag_events
         )
-    wanted = len(reading.results) - (0 if found is None else len(found.unwanted))
+    wanted = len(reading.results) - (0 if parsed is None else len(parsed.unwanted))
     return tuple(
         TagRemark(
             event=event_of(given),
@@ -198,12 +198,12 @@ def tag_outcomes(
     )
 
 
-def _tag_status(entry: AcceptedConversion, duplicates: Sequence[int]) -> TagStatus:
-    if entry.index in duplicates:
+def _tag_status(conversion: AcceptedConversion, duplicates: Sequence[int]) -> TagStatus:
+    if conversion.index in duplicates:
         return "duplicate"
-    if entry.suppressed is not None:
+    if conversion.suppressed is not None:
         return "suppressed"
-    return "queued" if entry.held is None else "held"
+    return "queued" if conversion.held is None else "held"
 
 
 def is_typical(submission: Submission, recorded: Recorded) -> bool:
@@ -269,8 +269,8 @@ def notices_of(
         )
 
 
-def _id_at(reading: ParsedNative, place: int | None) -> str | None:
-    conversion = None if place is None else reading.results[place].conversion
+def _id_at(parsed: ParsedNative, place: int | None) -> str | None:
+    conversion = None if place is None else parsed.results[place].conversion
     return None if conversion is None else conversion.conversion_id
 
 

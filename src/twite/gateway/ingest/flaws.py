@@ -35,11 +35,11 @@ def flawed(results: Sequence[ReadConversion]) -> tuple[FlawedIdentifier, ...]:
     )
 
 
-def matchable(reading: ParsedNative) -> list[tuple[int, Conversion, bool, bool]]:
+def matchable(parsed: ParsedNative) -> list[tuple[int, Conversion, bool, bool]]:
     """Return the conversions that X may match, and whether their email and phone were digests."""
     return [
         (read.index, read.conversion, *digests_of(given))
-        for given, read in zip(reading.given, reading.results, strict=True)
+        for given, read in zip(parsed.given, parsed.results, strict=True)
         if read.conversion is not None
         and read.suppressed is None
         and not (read.flaws and any(flaw.code == DOUBLE for flaw in read.flaws))

@@ -139,10 +139,10 @@ class SubmissionRecorder:
         for notice in notices_of(submission, fired, recorded.duplicates):
             self.observer.see(notice)
 
-    def _note_failure(self, error: LedgerUnavailable) -> None:
+    def _note_failure(self, unavailable: LedgerUnavailable) -> None:
         now = self.clock.elapsed()
-        self._failed = now, error.reason
+        self._failed = now, unavailable.reason
         if now - self._failure_reported_at >= TROUBLED_FOR:
             # Report only at intervals, because under load there are thousands of identical errors.
             self._failure_reported_at = now
-            self.observer.see(ProblemSeen(where=ProblemPlace.LEDGER, reason=error.reason))
+            self.observer.see(ProblemSeen(where=ProblemPlace.LEDGER, reason=unavailable.reason))

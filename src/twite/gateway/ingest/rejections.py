@@ -35,8 +35,8 @@ _LETTER: Final = re.compile(r"[^\W\d_]")
 _MOST_LOOKED_AT: Final = 4 * LONGEST_VALUE
 
 
-def refusal_of(given: Native, read: ReadConversion, *, salt: bytes) -> RejectedConversion:
-    identity = "" if given.conversion_id is None else str(given.conversion_id).strip()
+def refusal_of(native: Native, read: ReadConversion, *, salt: bytes) -> RejectedConversion:
+    identity = "" if native.conversion_id is None else str(native.conversion_id).strip()
     if any(fault.path == "conversion_id" for fault in read.faults):
         identity = masked_value("conversion_id", identity)
     kept = read.scrubbed
@@ -44,20 +44,20 @@ def refusal_of(given: Native, read: ReadConversion, *, salt: bytes) -> RejectedC
         index=read.index,
         pixel=read.pixel,
         errors=read.faults,
-        event=masked_value("event", given.event or ""),
+        event=masked_value("event", native.event or ""),
         conversion_id=identity[:LONGEST_TEXT],
-        faults=tuple(_masked(fault, given) for fault in read.faults[:MOST_FAULTS]),
+        faults=tuple(_masked(fault, native) for fault in read.faults[:MOST_FAULTS]),
         marks=marks((kept.email_sha256, kept.phone_sha256, kept.twclid), salt=salt),
     )
 
 
-def _masked(fault: Fault, given: Native) -> MaskedFault:
+def _masked(fault: Fault, native: Native) -> MaskedFault:
     # Paths and messages may contain unknown field names as the client wrote them.
     return MaskedFault(
         path=_masked_words(fault.path[:LONGEST_VALUE]),
         code=fault.code,
         message=_masked_words(fault.message[:LONGEST_TEXT]),
-        value=masked_value(fault.path, _at(given, fault.path)),
+        value=masked_value(fault.path, _at(native, fault.path)),
     )
 
 
@@ -103,15 +103,15 @@ def marks(words: Iterable[str | None], *, salt: bytes) -> tuple[str, ...]:
     )
 
 
-def _at(given: Native, path: str) -> object:
+def _at(native: Native, path: str) -> object:
     """Return the value at a path such as `contents[0].price`; None if there is none."""
-    here: object = given
+    here: object = native
     for name, place in _STEP.findall(path):
         here = getattr(here, name, None)
         if place:
             several = here if isinstance(here, list) else []
             here = several[int(place)] if int(place) < len(several) else None
-    return None if here is given else here
+    return None if here is native else here
 
 
 def _as_text(value: object) -> str:

@@ -115,7 +115,7 @@ class TagCredentials:
         }
 
     async def destination(
-        self, pixel: str, *, source: Source, brought: OAuthKeys | None
+        self, pixel: str, *, source: Source, keys: OAuthKeys | None
     ) -> Destination | None:
         """Return a pixel's destination; None if this source has no credentials for it.
 
@@ -126,17 +126,17 @@ class TagCredentials:
         if known is not None and owner is None:
             return known if pixel in source.pixels else None
         passing = source.stape_credentials == PASSING
-        if owner not in {None, source.name} or (brought is None and (known is None or passing)):
+        if owner not in {None, source.name} or (keys is None and (known is None or passing)):
             return None
-        same = known is not None and brought in {None, known.credentials}
+        same = known is not None and keys in {None, known.credentials}
         if same and (pixel in self._used) == passing:
             self._note_use(pixel, passing=passing)
             return known
-        if brought is None or _PIXEL.fullmatch(pixel) is None:
+        if keys is None or _PIXEL.fullmatch(pixel) is None:
             return known
         if known is None and len(self._owners) >= self.most:
             raise TooManyPixels
-        return await self._keep(pixel, brought, source=source, passing=passing)
+        return await self._keep(pixel, keys, source=source, passing=passing)
 
     async def run(self) -> None:
         """Delete unused `passing` credentials periodically, until cancelled."""
@@ -169,15 +169,13 @@ class TagCredentials:
             await self.secret_store.forget(f"{PREFIX}{pixel}")
 
     async def _keep(
-        self, pixel: str, brought: OAuthKeys, *, source: Source, passing: bool
+        self, pixel: str, keys: OAuthKeys, *, source: Source, passing: bool
     ) -> Destination:
         # Claim the pixel before the first await, because another source may name it meanwhile.
         self._owners[pixel] = source.name
         self._note_use(pixel, passing=passing)
         try:
-            sealed = SealedCredentials(
-                **in_plain_text(brought), source=source.name, passing=passing
-            )
+            sealed = SealedCredentials(**in_plain_text(keys), source=source.name, passing=passing)
             plain = msgspec.json.encode(sealed)
             await self.secret_store.put(f"{PREFIX}{pixel}", plain)
         except LedgerUnavailable:
@@ -187,7 +185,7 @@ class TagCredentials:
             raise
         if pixel not in self._owners and pixel in self.destinations:
             return self.destinations[pixel]  # a reload has added the pixel to the settings
-        return self._take_up(pixel, brought)
+        return self._take_up(pixel, keys)
 
     def _note_use(self, pixel: str, *, passing: bool) -> None:
         if passing:
@@ -236,7 +234,7 @@ class StapeProxy:
         if source.stape_credentials in {STORED, PASSING} and self.tag_credentials is not None:
             try:
                 found = await self.tag_credentials.destination(
-                    pixel, source=source, brought=proxied.keys
+                    pixel, source=source, keys=proxied.keys
                 )
             except TooManyPixels:
                 raise _refused(400, spec.INVALID_PARAMETER, _NO_MORE, "pixel_id") from None

@@ -63,13 +63,13 @@ class SubmissionBuilder:
     dedup_rows: DedupRowBuilder
     _double_hashes: DoubleHashFilter = field(init=False, default_factory=DoubleHashFilter)
 
-    def split(self, reading: ParsedNative, source: Source) -> SplitResults:
+    def split(self, parsed: ParsedNative, source: Source) -> SplitResults:
         """Return (entries, rejected conversions, warnings on accepted ones)."""
-        return split_results(reading, look=self.guards.look(source.name), salt=self.salt)
+        return split_results(parsed, look=self.guards.look(source.name), salt=self.salt)
 
     def of_native(
         self,
-        reading: ParsedNative,
+        parsed: ParsedNative,
         *,
         source: Source,
         endpoint: Endpoint,
@@ -80,39 +80,39 @@ class SubmissionBuilder:
         firing: FiringResult = NOTHING_FIRED,
     ) -> UncommittedRequest:
         """Return the request as it will be recorded; `split` is the output of `split`, if known."""
-        entries, refusals, remarks = split or self.split(reading, source)
+        entries, refusals, remarks = split or self.split(parsed, source)
         now = self.clock.now()
-        flaws = flawed(reading.results) + self._double_hashes.among(matchable(reading))
+        flaws = flawed(parsed.results) + self._double_hashes.among(matchable(parsed))
         entries, flaws = weigh_match_keys(entries, flaws, of_nobody=flaws)
         submission = Submission(
             receipt=self.randomness.receipt(),
             source=source.name,
             endpoint=endpoint,
             received_at=now,
-            body=reading.body,
+            body=parsed.body,
             entries=(*entries, *firing.fired),
             refusals=refusals,
             ignored=ignored,
             dedup_rows=self.dedup_rows.of(
-                reading.results, endpoint=endpoint, now=now, pixel_calls=pixel_calls
+                parsed.results, endpoint=endpoint, now=now, pixel_calls=pixel_calls
             ),
             flaws=flaws,
             unfired=firing.unfired,
             idempotency=idempotency,
         )
         return UncommittedRequest(
-            reading=reading, submission=submission, warnings=remarks, firing=firing
+            reading=parsed, submission=submission, warnings=remarks, firing=firing
         )
 
     def of_typical(
         self,
-        reading: ParsedNative,
+        parsed: ParsedNative,
         context: TypicalContext,
         *,
         idempotency: Idempotency | None,
     ) -> UncommittedRequest:
         """Do the same as `of_native` for a reading from `read_typical`."""
-        (result,) = reading.results
+        (result,) = parsed.results
         conversion = result.conversion
         if conversion is None:
             raise ValueError("the conversion of a typical request was refused")
@@ -120,9 +120,9 @@ class SubmissionBuilder:
             entry_of(conversion, 0, context.look, consent=result.evidence),
         )
         if result.flaws:
-            flaws = flawed(reading.results) + self._double_hashes.among(matchable(reading))
+            flaws = flawed(parsed.results) + self._double_hashes.among(matchable(parsed))
         else:
-            (given,) = reading.given
+            (given,) = parsed.given
             flaws = self._double_hashes.among(((0, conversion, *digests_of(given)),))
         if flaws:
             entries, flaws = weigh_match_keys(entries, flaws, of_nobody=flaws)
@@ -131,14 +131,14 @@ class SubmissionBuilder:
             source=context.reading.source.name,
             endpoint=Endpoint.NATIVE,
             received_at=context.received_at,
-            body=reading.body,
+            body=parsed.body,
             entries=entries,
             dedup_rows=self.dedup_rows.of_server(conversion, now=context.received_at),
             flaws=flaws,
             idempotency=idempotency,
         )
         return UncommittedRequest(
-            reading=reading, submission=submission, warnings=(), firing=NOTHING_FIRED
+            reading=parsed, submission=submission, warnings=(), firing=NOTHING_FIRED
         )
 
     def of_x(

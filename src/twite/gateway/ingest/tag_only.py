@@ -62,19 +62,17 @@ class TagOnlyEvents(msgspec.Struct, frozen=True, kw_only=True):
         reasons = [entry.suppressed for entry in self.entries[index] if entry.suppressed]
         return reasons[0] if reasons else "tag_consent"
 
-    def warnings(self, reading: ParsedNative) -> Iterator[IdentifierWarning]:
+    def warnings(self, parsed: ParsedNative) -> Iterator[IdentifierWarning]:
         """Yield each unknown-event error as a warning: the event may be misspelled."""
         for index in self.entries:
-            yield IdentifierWarning(index=index, warnings=reading.results[index].faults)
+            yield IdentifierWarning(index=index, warnings=parsed.results[index].faults)
 
 
-async def tag_only_events(
-    reading: ParsedNative, dispatch: Dispatch, *, first: int
-) -> TagOnlyEvents:
+async def tag_only_events(parsed: ParsedNative, dispatch: Dispatch, *, first: int) -> TagOnlyEvents:
     """Fire tags for conversions whose only fault is an unknown event; indexes start at `first`."""
     entries: dict[int, tuple[AcceptedConversion, ...]] = {}
     unfired: list[UnfiredTags] = []
-    for given, result in zip(reading.given, reading.results, strict=True):
+    for given, result in zip(parsed.given, parsed.results, strict=True):
         if not result.is_unknown_event:
             continue
         remark = TagRemark(event=event_of(given), native=given, index=result.index)

@@ -69,13 +69,13 @@ def first_moment(now: int, days: int) -> int:
 
 
 async def read_report(
-    records: Queries, *, since: int
+    queries: Queries, *, since: int
 ) -> tuple[Sequence[DedupReport], Sequence[TwoIds]]:
     """Return the counts of conversion ids since a time, and the orders with two ids."""
-    found = await records.answer(DedupQuery(since=since))
+    found = await queries.answer(DedupQuery(since=since))
     if not any(counts.two_ids for counts in found):
         return found, ()
-    return found, await records.answer(IdPairsQuery(since=since, limit=MOST_PAIRS))
+    return found, await queries.answer(IdPairsQuery(since=since, limit=MOST_PAIRS))
 
 
 def ways_by(

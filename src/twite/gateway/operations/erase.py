@@ -23,7 +23,7 @@ GONE: Final = "erased"
 
 
 def named_places(
-    body: bytes, whom: ErasureSubject, ids: frozenset[str]
+    body: bytes, subject: ErasureSubject, ids: frozenset[str]
 ) -> tuple[tuple[int, ...] | None, list[str]] | None:
     """Return (indexes of the conversions that name the person, their conversion ids).
 
@@ -33,19 +33,19 @@ def named_places(
     try:
         tree = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return (None, []) if whom.named_in_any(body) else None
+        return (None, []) if subject.named_in_any(body) else None
     several = tree.get("conversions") if isinstance(tree, Mapping) else None
     if not isinstance(several, list):
         own = _id_of(tree)
-        return (None, _known(own)) if own in ids or whom.named_in(body) else None
+        return (None, _known(own)) if own in ids or subject.named_in(body) else None
     places = [
         place
         for place, conversion in enumerate(several)
-        if _id_of(conversion) in ids or whom.named_in(msgspec.json.encode(conversion))
+        if _id_of(conversion) in ids or subject.named_in(msgspec.json.encode(conversion))
     ]
     if not places:
         # Besides its conversions, a body may contain data that a tag sent.
-        return (None, []) if whom.named_in(body) else None
+        return (None, []) if subject.named_in(body) else None
     named = [id_ for place in places for id_ in _known(_id_of(several[place]))]
     return (None if len(places) == len(several) else tuple(places)), named
 

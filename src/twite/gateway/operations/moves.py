@@ -52,15 +52,15 @@ def alike(chosen: Collection[int], held: Sequence[HeldGroup]) -> list[int]:
     return [id_ for id_, root in found.items() if root in meant]
 
 
-def _root(delivery: HeldGroup, roots: AbstractSet[str]) -> str:
-    if delivery.conversion_id in roots:
-        return delivery.conversion_id
-    parts = delivery.conversion_id.split("/")
+def _root(group: HeldGroup, roots: AbstractSet[str]) -> str:
+    if group.conversion_id in roots:
+        return group.conversion_id
+    parts = group.conversion_id.split("/")
     if len(parts) > _MOST_PARTS:
-        return delivery.conversion_id
+        return group.conversion_id
     within = (
         "/".join(parts[begin:end])
         for begin in range(len(parts))
         for end in range(len(parts), begin, -1)
     )
-    return next((part for part in within if part in roots), delivery.conversion_id)
+    return next((part for part in within if part in roots), group.conversion_id)

@@ -158,13 +158,15 @@ async def _compared_answers(source: CopySource, target: CopyTarget, sample: Sequ
 
 
 async def _compared_readers(
-    ours: CopyReader, theirs: CopyReader, target: CopyTarget, sample: Sequence[int]
+    own_reader: CopyReader, copy_reader: CopyReader, target: CopyTarget, sample: Sequence[int]
 ) -> int:
-    counts = _sorted(await ours.balance())
-    if counts != _sorted(await theirs.balance()):
+    counts = _sorted(await own_reader.balance())
+    if counts != _sorted(await copy_reader.balance()):
         raise _differ(target, "accounting")
     for delivery in sample:
-        texts = [_text(await reader.get(delivery, QueryScope())) for reader in (ours, theirs)]
+        texts = [
+            _text(await reader.get(delivery, QueryScope())) for reader in (own_reader, copy_reader)
+        ]
         if target.stored((texts[0],)) != (texts[1],):
             raise _differ(target, f"history of conversion {delivery}")
     return sum(count.pending for count in counts)
@@ -174,11 +176,11 @@ def _sorted(counts: Sequence[ConversionCounts]) -> list[ConversionCounts]:
     return sorted(counts, key=lambda count: (count.source, count.pixel))
 
 
-def _text(history: ConversionOrigin | None) -> str:
-    return msgspec.json.encode(history).decode().replace("\\u0000", "\0")
+def _text(origin: ConversionOrigin | None) -> str:
+    return msgspec.json.encode(origin).decode().replace("\\u0000", "\0")
 
 
-def _differ(target: CopySide, where: str) -> StoreUnusable:
+def _differ(side: CopySide, where: str) -> StoreUnusable:
     return StoreUnusable(
-        path=target.shown, reason=f"the copy differs from its source ({where})", fix=FIX
+        path=side.shown, reason=f"the copy differs from its source ({where})", fix=FIX
     )

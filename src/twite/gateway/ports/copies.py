@@ -69,11 +69,11 @@ _DUPLICATE: Final = CopyDecision(takes=False)
 _NEW: Final = CopyDecision(takes=True)
 
 
-def rule(copy: AcceptedConversion, holder: Holder, *, at: int) -> CopyDecision:
+def rule(conversion: AcceptedConversion, holder: Holder, *, at: int) -> CopyDecision:
     """Decide about a copy (received at `at`) of a conversion that is already recorded."""
-    if copy.suppressed is not None:
+    if conversion.suppressed is not None:
         return CopyDecision(
-            takes=True, outcome=CopyOutcome.WITHDRAWN, reason=by_later(copy.suppressed)
+            takes=True, outcome=CopyOutcome.WITHDRAWN, reason=by_later(conversion.suppressed)
         )
     if not holder.is_live:
         is_dead = holder.state is State.DEAD
@@ -84,36 +84,42 @@ def rule(copy: AcceptedConversion, holder: Holder, *, at: int) -> CopyDecision:
         )
     if holder.state in {State.DELIVERED, State.SUPPRESSED}:
         return _DUPLICATE
-    return _corrected(copy, holder, at=at) or _allowing_less(copy, holder) or _DUPLICATE
+    return _corrected(conversion, holder, at=at) or _allowing_less(conversion, holder) or _DUPLICATE
 
 
-def _corrected(copy: AcceptedConversion, holder: Holder, *, at: int) -> CopyDecision | None:
+def _corrected(conversion: AcceptedConversion, holder: Holder, *, at: int) -> CopyDecision | None:
     """Replace a dead letter by a copy with another body, unless consent limits the copy less."""
     if holder.state is not State.DEAD:
         return None
-    if said(copy.body, at=at) == said(holder.body, at=holder.received_at):
+    if said(conversion.body, at=at) == said(holder.body, at=holder.received_at):
         return None
     # A tag's vendor may have received part of it, so only a user may send it again.
-    if copy.pixel.startswith(PREFIX) or not limits_of(copy.consent) >= limits_of(holder.evidence):
+    if conversion.pixel.startswith(PREFIX) or not limits_of(conversion.consent) >= limits_of(
+        holder.evidence
+    ):
         return None
     # X may have received it, so it is sent again only unchanged, with the same id.
     held = OTHER_BODY if holder.is_ambiguous else None
     return CopyDecision(takes=True, outcome=CopyOutcome.WITHDRAWN, reason=CORRECTED, held=held)
 
 
-def _allowing_less(copy: AcceptedConversion, holder: Holder) -> CopyDecision | None:
+def _allowing_less(conversion: AcceptedConversion, holder: Holder) -> CopyDecision | None:
     """Return the decision if the copy allows less than the unsent holder, else None."""
-    mine, theirs = limits_of(copy.consent), limits_of(holder.evidence)
+    mine, theirs = limits_of(conversion.consent), limits_of(holder.evidence)
     if not mine <= theirs:
         is_waiting = holder.state in {State.QUEUED, State.HELD}
         if is_waiting and mine >= theirs and not holder.is_ambiguous:
             return CopyDecision(
                 takes=True, outcome=CopyOutcome.WITHDRAWN, reason=LIMITED, held=holder.reason
             )
-        reason = _decided(copy.consent).reason or "consent_limited"
+        reason = _decided(conversion.consent).reason or "consent_limited"
         return CopyDecision(takes=False, outcome=CopyOutcome.WITHDRAWN, reason=by_later(reason))
-    if holder.state is State.QUEUED and copy.held is not None and copy.held.startswith("consent_"):
-        return CopyDecision(takes=False, outcome=CopyOutcome.HELD, reason=by_later(copy.held))
+    if (
+        holder.state is State.QUEUED
+        and conversion.held is not None
+        and conversion.held.startswith("consent_")
+    ):
+        return CopyDecision(takes=False, outcome=CopyOutcome.HELD, reason=by_later(conversion.held))
     return None
 
 
@@ -131,17 +137,17 @@ def said(body: bytes, *, at: int) -> bytes:
     return body[: found.start(1)] + body[found.end(1) :]
 
 
-def asks(copy: AcceptedConversion) -> bool:
+def asks(conversion: AcceptedConversion) -> bool:
     """Return whether a copy of a suppressed conversion gets the key.
 
     Missing consent is not a denial.
     """
-    return copy.suppressed is None or is_denial(copy.suppressed)
+    return conversion.suppressed is None or is_denial(conversion.suppressed)
 
 
-def is_plain(copy: AcceptedConversion) -> bool:
+def is_plain(conversion: AcceptedConversion) -> bool:
     """Return whether a copy changes nothing about the holder."""
-    return copy.suppressed is None and copy.consent is None and copy.held is None
+    return conversion.suppressed is None and conversion.consent is None and conversion.held is None
 
 
 def by_later(reason: str) -> str:

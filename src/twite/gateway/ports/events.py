@@ -266,11 +266,11 @@ class MonitorStopped(GatewayEvent, frozen=True, kw_only=True):
 class SilentObserver:
     """An observer that ignores everything."""
 
-    def see(self, notice: GatewayEvent) -> None: ...
+    def see(self, event: GatewayEvent) -> None: ...
 
 
 class Observer(Protocol):
     """Receives events."""
 
-    def see(self, notice: GatewayEvent) -> None:
+    def see(self, event: GatewayEvent) -> None:
         """Process an event. Must neither raise nor block."""

@@ -179,7 +179,7 @@ class Outbox(Moves, Protocol):
         Returns the number of deliveries that were no longer under this lease, and were not changed.
         """
 
-    async def sweep(self, sweeping: SweepRequest) -> SweepResult:
+    async def sweep(self, sweep: SweepRequest) -> SweepResult:
         """Apply the changes that depend only on time.
 
         Deliveries with an expired lease are queued again, as ambiguous since their claim. Queued

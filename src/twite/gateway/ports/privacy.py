@@ -111,7 +111,7 @@ class Privacy(Protocol):
     async def restore(self, keys: Sequence[bytes]) -> None:
         """Remove keys."""
 
-    async def erase(self, erasing: EraseStore, *, now: int) -> int:
+    async def erase(self, erase: EraseStore, *, now: int) -> int:
         """Erase one slice durably; return the number of conversions erased.
 
         With `ends`, return 1 once the write-ahead log is empty, or 0 if a reader prevented that for

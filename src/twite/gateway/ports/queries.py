@@ -300,8 +300,8 @@ class Queries(Protocol):
     async def get(self, delivery: int, scope: QueryScope) -> ConversionOrigin | None:
         """Return a conversion with its submission, if it exists and may be seen."""
 
-    async def page(self, look: ListQuery) -> SummaryPage:
-        """Search LOOKED_THROUGH conversions before `look.before`, and return the matches."""
+    async def page(self, query: ListQuery) -> SummaryPage:
+        """Search LOOKED_THROUGH conversions before `query.before`, and return the matches."""
 
     async def group(self, scope: QueryScope) -> Sequence[ErrorGroup]:
         """Return error groups by pixel, event, state and reason, largest first."""

@@ -74,7 +74,7 @@ class SecretStore:
                 found.append((name, plain))
                 if not self.seal.is_current(secret.sealed):
                     anew = SealedSecret(name=name, sealed=self.seal.close(name, plain))
-                    await self.state.put([anew], was=secret)
+                    await self.state.put([anew], old_secret=secret)
         return found
 
     async def forget(self, name: str, *, audit_event: AuditEvent | None = None) -> None:

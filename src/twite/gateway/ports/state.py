@@ -92,12 +92,12 @@ class StateStore(StateReader, Protocol):
         records: Sequence[StateRecord],
         *,
         gone: Sequence[StateKey] = (),
-        was: SealedSecret | None = None,
+        old_secret: SealedSecret | None = None,
         audit_event: AuditEvent | None = None,
     ) -> None:
         """Store records of one kind, by key, and delete the `gone` keys.
 
-        With `was`, a secret is stored only if the stored one equals `was` (compare and set). A
+        With `old_secret`, a secret is stored only if the stored one equals it (compare and set). A
         pause by a user is replaced only by another pause by a user. Traffic that is more than
         KEPT_HOURS older than the source's newest traffic is deleted. Raises LedgerUnavailable.
         """

@@ -58,7 +58,7 @@ class StoreReader(Queries, StateReader, Protocol):
     @property
     def people(self) -> DirectoryReader: ...
 
-    async def traces(self, wanted: EraseSearch) -> EraseTraces:
+    async def traces(self, search: EraseSearch) -> EraseTraces:
         """Return the rows and texts that name a person."""
 
     async def close(self) -> None: ...

@@ -75,7 +75,7 @@ class WebRequest(Masked, frozen=True, kw_only=True):
 class Web(Protocol):
     """Sends requests of templates: no redirects, no cookies, private addresses only if allowed."""
 
-    async def ask(self, asked: WebRequest) -> Response | NoResponse:
+    async def ask(self, request: WebRequest) -> Response | NoResponse:
         """Send a request. Raises only CancelledError: a failure is a NoResponse.
 
         Nothing is sent to a forbidden address.

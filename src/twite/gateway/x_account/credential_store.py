@@ -39,13 +39,13 @@ class StoredCredentials(msgspec.Struct, frozen=True, kw_only=True):
     screen_name: str = ""
     pixel_token: PixelToken | None = None
 
-    def given_to(self, written: Destination) -> Destination:
+    def given_to(self, destination: Destination) -> Destination:
         """Return a destination from the settings, with these credentials added.
 
         For each kind, credentials in the settings override stored ones. If there are both kinds,
         the pixel token is used first, and OAuth is the fallback.
         """
-        own = (written.credentials, written.fallback)
+        own = (destination.credentials, destination.fallback)
         token = next(
             (credential for credential in own if isinstance(credential, PixelToken)),
             self.pixel_token,
@@ -55,7 +55,7 @@ class StoredCredentials(msgspec.Struct, frozen=True, kw_only=True):
         )
         fallback = oauth if token is not None else None
         return msgspec.structs.replace(
-            written, credentials=token or oauth or MissingCredentials(), fallback=fallback
+            destination, credentials=token or oauth or MissingCredentials(), fallback=fallback
         )
 
 

@@ -34,13 +34,15 @@ class AdsAccount:
     """X's events of one ads account, as visible to one user."""
 
     def __init__(
-        self, *, ask: XInquiries, keys: OAuthKeys, account: str, page: int = MOST_LISTED
+        self, *, inquiries: XInquiries, keys: OAuthKeys, account: str, page: int = MOST_LISTED
     ) -> None:
         """`page` is the number of events per request."""
-        self._ask = ask
+        self._ask = inquiries
         self._keys = keys
         self.account = account
-        self._shelf = EventTagQuestions(version=ask.address.version, account=account, page=page)
+        self._shelf = EventTagQuestions(
+            version=inquiries.address.version, account=account, page=page
+        )
 
     async def events(self, *, with_deleted: bool = False) -> list[EventTag]:
         found: dict[str, EventTag] = {}
@@ -150,7 +152,7 @@ class EventTagManager:
     async def update(self, pixel: str, event: str, change: EventTagChange, *, by: str) -> EventTag:
         """Change the event with a name in the settings or an id. Raises the errors of create."""
         tag = await self.event_tag(pixel, event)
-        _refuse(faults(change, now=tag))
+        _refuse(faults(change, tag=tag))
         await self._noted(AuditAction.EVENT_UPDATE, f"{pixel} {tag.id}", _in_words(change), by=by)
         return await self._account(pixel).update(tag.id, change)
 
@@ -218,7 +220,7 @@ class EventTagManager:
         return found
 
 
-def account_of(ask: XInquiries, destination: Destination) -> AdsAccount:
+def account_of(inquiries: XInquiries, destination: Destination) -> AdsAccount:
     """Return the ads account of a pixel.
 
     Raises SettingsError if the pixel has no account or no OAuth credentials.
@@ -237,7 +239,7 @@ def account_of(ask: XInquiries, destination: Destination) -> AdsAccount:
             message="is missing: X's events belong to an ads account. Set account = "
             '"18ce54d4x5t" with the account\'s id; twite check lists the accounts',
         )
-    return AdsAccount(ask=ask, keys=keys, account=destination.account)
+    return AdsAccount(inquiries=inquiries, keys=keys, account=destination.account)
 
 
 def oauth_keys(destination: Destination) -> OAuthKeys | None:

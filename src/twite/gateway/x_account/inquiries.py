@@ -212,13 +212,13 @@ class XInquiries:
         return await self.ask(make, said, about=about)
 
 
-def _passing(inquiry: Inquiry, came: Response, *, now: int) -> XUnanswering | None:
+def _passing(inquiry: Inquiry, response: Response, *, now: int) -> XUnanswering | None:
     """Return the error for a transient response (rate limit, 5xx), or None."""
-    if is_ambiguous(came.status):
-        answer = f"{came.status} {words_of(came.body)}".strip()
+    if is_ambiguous(response.status):
+        answer = f"{response.status} {words_of(response.body)}".strip()
         return _unanswered(inquiry, answer, left=True)
-    if came.status == 429:
-        limit = limit_of(came.headers)
+    if response.status == 429:
+        limit = limit_of(response.headers)
         wait = 60 if limit is None else max(1, min(_LONGEST_WAIT, (limit[1] - now) // SECOND))
         reason = f"X's request limit is used up. Try again in {wait} s"
         return XUnanswering(reason=reason, retry_after=wait)
@@ -232,10 +232,10 @@ def _unanswered(inquiry: Inquiry, reason: str, *, left: bool) -> XUnanswering:
     return XUnanswering(reason=f"no valid response from X: {reason}. {again}", retry_after=60)
 
 
-def _off(came: Response, now: int) -> int:
+def _off(response: Response, now: int) -> int:
     """Return how many seconds X's clock is ahead, from its Date header; 0 if there is none."""
     try:
-        return int(parsedate_to_datetime(came.headers["date"]).timestamp()) - now // SECOND
+        return int(parsedate_to_datetime(response.headers["date"]).timestamp()) - now // SECOND
     except (KeyError, ValueError, TypeError, OverflowError):
         return 0
 
@@ -252,7 +252,7 @@ class AccessCheck(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def check_access(
-    ask: XInquiries, destination: Destination, credentials: OAuthKeys | PixelToken
+    inquiries: XInquiries, destination: Destination, credentials: OAuthKeys | PixelToken
 ) -> AccessCheck:
     """Check access without sending a conversion. Raises RefusedByX, XUnanswering.
 
@@ -261,18 +261,18 @@ async def check_access(
     """
     pixel = destination.pixel
     if isinstance(credentials, PixelToken) or destination.account is None:
-        await _take_nothing(ask, pixel, credentials)
+        await _take_nothing(inquiries, pixel, credentials)
         return AccessCheck()
     account = destination.account
-    question = roles_question(ask.address.version, account)
+    question = roles_question(inquiries.address.version, account)
     about = f"ads account {account}"
     try:
-        roles = await ask.ask_as(credentials, question, read_roles, about=about)
+        roles = await inquiries.ask_as(credentials, question, read_roles, about=about)
     except RefusedByX as error:
         if error.why != RefusalReason.APP_UNAPPROVED:
             raise
         # X does not say whether an app that is approved only for conversions may read roles.
-        await _take_nothing(ask, pixel, credentials)
+        await _take_nothing(inquiries, pixel, credentials)
         return AccessCheck(account=account)
     if not may_manage(roles):
         wrong = InquiryRefusal(why=RefusalReason.WRONG_ROLE, said=f"{', '.join(roles) or 'none'}")
@@ -280,18 +280,20 @@ async def check_access(
     return AccessCheck(account=account, roles=roles)
 
 
-async def accounts_of(ask: XInquiries, keys: OAuthKeys) -> tuple[AdsAccountAccess, ...]:
+async def accounts_of(inquiries: XInquiries, keys: OAuthKeys) -> tuple[AdsAccountAccess, ...]:
     """Return the ads accounts that a user can access. Raises RefusedByX, XUnanswering."""
-    return await ask.ask_as(keys, accounts_question(ask.address.version), read_accounts)
+    return await inquiries.ask_as(keys, accounts_question(inquiries.address.version), read_accounts)
 
 
-async def _take_nothing(ask: XInquiries, pixel: str, credentials: OAuthKeys | PixelToken) -> None:
+async def _take_nothing(
+    inquiries: XInquiries, pixel: str, credentials: OAuthKeys | PixelToken
+) -> None:
     def make(nonce: str, timestamp: int) -> Inquiry:
         return with_nothing(
             credentials,
             pixel=pixel,
-            api_url=ask.address.api_url,
-            version=ask.address.version,
+            api_url=inquiries.address.api_url,
+            version=inquiries.address.version,
             nonce=nonce,
             timestamp=timestamp,
         )
@@ -299,4 +301,4 @@ async def _take_nothing(ask: XInquiries, pixel: str, credentials: OAuthKeys | Pi
     def read(status: int, body: bytes) -> bool | InquiryRefusal:
         return read_nothing(credentials, status=status, body=body)
 
-    await ask.ask(make, read, about=f"pixel {pixel}")
+    await inquiries.ask(make, read, about=f"pixel {pixel}")

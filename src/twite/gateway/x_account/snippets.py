@@ -50,17 +50,17 @@ class SnippetCall(msgspec.Struct, frozen=True, kw_only=True):
         return {"event": self.name, **own, **SAMPLE}
 
 
-def snippets(called: SnippetCall, *, server_only: bool = False) -> tuple[Snippet, ...]:
+def snippets(call: SnippetCall, *, server_only: bool = False) -> tuple[Snippet, ...]:
     """Return all snippets; with `server_only`, those for pages are omitted."""
     return tuple(
-        make(called)
+        make(call)
         for kind, make in MAKERS.items()
         if not (server_only and kind in {"pixel", "script"})
     )
 
 
-def _pixel(called: SnippetCall) -> Snippet:
-    event = f"tw-{called.pixel}-{called.event}"
+def _pixel(call: SnippetCall) -> Snippet:
+    event = f"tw-{call.pixel}-{call.event}"
     text = f"""twq('event', {_js(event)}, {{
   value: 49.90,
   currency: 'EUR',
@@ -72,8 +72,8 @@ def _pixel(called: SnippetCall) -> Snippet:
     return Snippet(kind="pixel", title="X's pixel", description=description, text=text, suffix="js")
 
 
-def _script(called: SnippetCall) -> Snippet:
-    text = f"""twite({_js(called.name)}, {{
+def _script(call: SnippetCall) -> Snippet:
+    text = f"""twite({_js(call.name)}, {{
   order_id: 'order-1001',
   value: 49.90,
   currency: 'EUR',
@@ -89,9 +89,9 @@ def _script(called: SnippetCall) -> Snippet:
     )
 
 
-def _curl(called: SnippetCall) -> Snippet:
-    body = _shell(json.dumps(called.body))
-    text = f"""curl --fail-with-body --silent --show-error {_shell(_address(called))} \\
+def _curl(call: SnippetCall) -> Snippet:
+    body = _shell(json.dumps(call.body))
+    text = f"""curl --fail-with-body --silent --show-error {_shell(_address(call))} \\
   --header "Authorization: Bearer ${KEY}" \\
   --header 'Content-Type: application/json' \\
   --data {body}
@@ -99,8 +99,8 @@ def _curl(called: SnippetCall) -> Snippet:
     return Snippet(kind="curl", title="curl", description=_SERVER, text=text, suffix="sh")
 
 
-def _python(called: SnippetCall) -> Snippet:
-    rows = "".join(f"    {json.dumps(k)}: {json.dumps(v)},\n" for k, v in called.body.items())
+def _python(call: SnippetCall) -> Snippet:
+    rows = "".join(f"    {json.dumps(k)}: {json.dumps(v)},\n" for k, v in call.body.items())
     text = f"""import json
 import os
 import urllib.error
@@ -109,7 +109,7 @@ import urllib.request
 conversion = {{
 {rows}}}
 request = urllib.request.Request(
-    {json.dumps(_address(called))},
+    {json.dumps(_address(call))},
     data=json.dumps(conversion).encode(),
     headers={{
         "Authorization": f"Bearer {{os.environ['{KEY}']}}",
@@ -125,11 +125,11 @@ except urllib.error.HTTPError as refusal:
     return Snippet(kind="python", title="Python", description=_SERVER, text=text, suffix="py")
 
 
-def _node(called: SnippetCall) -> Snippet:
-    rows = "".join(f"  {k}: {_js(v)},\n" for k, v in called.body.items())
+def _node(call: SnippetCall) -> Snippet:
+    rows = "".join(f"  {k}: {_js(v)},\n" for k, v in call.body.items())
     text = f"""const conversion = {{
 {rows}}};
-const answer = await fetch({_js(_address(called))}, {{
+const answer = await fetch({_js(_address(call))}, {{
   method: 'POST',
   headers: {{
     'Authorization': `Bearer ${{process.env.{KEY}}}`,
@@ -145,12 +145,12 @@ console.log(await answer.text());
     return Snippet(kind="node", title="Node", description=description, text=text, suffix="mjs")
 
 
-def _php(called: SnippetCall) -> Snippet:
-    rows = "".join(f"    {_php_text(k)} => {_php_text(v)},\n" for k, v in called.body.items())
+def _php(call: SnippetCall) -> Snippet:
+    rows = "".join(f"    {_php_text(k)} => {_php_text(v)},\n" for k, v in call.body.items())
     text = f"""<?php
 $conversion = [
 {rows}];
-$stream = fopen({_php_text(_address(called))}, 'r', false, stream_context_create([
+$stream = fopen({_php_text(_address(call))}, 'r', false, stream_context_create([
     'http' => [
         'method' => 'POST',
         'header' => [
@@ -171,13 +171,13 @@ echo $answer, PHP_EOL;
     return Snippet(kind="php", title="PHP", description=_SERVER, text=text, suffix="php")
 
 
-def _sgtm(called: SnippetCall) -> Snippet:
+def _sgtm(call: SnippetCall) -> Snippet:
     rows = {
-        "Gateway address": called.url,
+        "Gateway address": call.url,
         "Source key": f"the key of the source, the value of {KEY} above",
-        "Pixel": called.pixel if called.names_pixel else "(empty)",
+        "Pixel": call.pixel if call.names_pixel else "(empty)",
         "Which event is it?": "Always the same",
-        "Event": called.name,
+        "Event": call.name,
     }
     width = max(map(len, rows))
     text = "".join(f"{name:<{width}}  {value}\n" for name, value in rows.items())
@@ -206,8 +206,8 @@ MAKERS: Final[Mapping[str, Callable[[SnippetCall], Snippet]]] = MappingProxyType
 )
 
 
-def _address(called: SnippetCall) -> str:
-    return f"{called.url.rstrip('/')}/v1/conversions"
+def _address(call: SnippetCall) -> str:
+    return f"{call.url.rstrip('/')}/v1/conversions"
 
 
 def _js(text: str) -> str:

@@ -60,65 +60,65 @@ def _wrong(message: str) -> HttpRefusal:
     return HttpRefusal(error(400, "wrong_shape", message))
 
 
-async def _of_deliveries(order: ControlCommand, services: HttpServices) -> ControlResult:
+async def _of_deliveries(command: ControlCommand, services: HttpServices) -> ControlResult:
     move: Move
-    if order.do == "edit":
-        move = EditBodies(edited=order.edited, note=order.note, sure=frozenset(order.sure))
-    elif order.deliveries is None:
+    if command.do == "edit":
+        move = EditBodies(edited=command.edited, note=command.note, sure=frozenset(command.sure))
+    elif command.deliveries is None:
         raise _wrong("deliveries is missing")
-    elif order.do == "replay":
-        move = Replay(deliveries=order.deliveries, sure=frozenset(order.sure))
+    elif command.do == "replay":
+        move = Replay(deliveries=command.deliveries, sure=frozenset(command.sure))
     else:
-        move = Discard(deliveries=order.deliveries, note=order.note)
+        move = Discard(deliveries=command.deliveries, note=command.note)
     now = services.clock.now()
-    result = await services.moves.move(move, now=now, audit_event=order.audit_event)
+    result = await services.moves.move(move, now=now, audit_event=command.audit_event)
     return ControlResult(done=result.moved, refused=dict(result.refused))
 
 
-async def _of_persons(order: ControlCommand, services: HttpServices) -> int:
-    if order.erasing is None:
+async def _of_persons(command: ControlCommand, services: HttpServices) -> int:
+    if command.erasing is None:
         raise _wrong("erasing is missing")
-    return await services.eraser.erase(order.erasing, now=services.clock.now())
+    return await services.eraser.erase(command.erasing, now=services.clock.now())
 
 
-async def _of_users(order: ControlCommand, services: HttpServices) -> ControlResult:
-    if order.audit_event is None:
+async def _of_users(command: ControlCommand, services: HttpServices) -> ControlResult:
+    if command.audit_event is None:
         raise _wrong("audit_event is missing")
-    if order.do == "note":
-        await services.people.note(order.audit_event)
+    if command.do == "note":
+        await services.people.note(command.audit_event)
         return ControlResult(done=1)
     try:
-        change = changed(order)
+        change = changed(command)
     except msgspec.ValidationError as wrong:
         raise _wrong(str(wrong)) from None
-    result = await services.people.change(change, audit_event=order.audit_event)
+    result = await services.people.change(change, audit_event=command.audit_event)
     return ControlResult(done=int(result is Result.DONE), result=result)
 
 
-async def _of_settings(order: ControlCommand, services: HttpServices) -> ControlResult:
+async def _of_settings(command: ControlCommand, services: HttpServices) -> ControlResult:
     """Read the settings again."""
     if services.reload is None:
         raise _wrong("this gateway cannot reload its settings")
-    report = await services.reload(order.dry_run)
+    report = await services.reload(command.dry_run)
     return ControlResult(done=len(report.changes), reload=report)
 
 
-async def _of_the_vault(order: ControlCommand, services: HttpServices) -> ControlResult:
+async def _of_the_vault(command: ControlCommand, services: HttpServices) -> ControlResult:
     logins = services.logins
     if logins is None:
         raise HttpRefusal(error(409, "secret_key_missing"))
     try:
-        if order.do == "reseal":
-            return ControlResult(done=await logins.reseal(audit_event=order.audit_event))
-        if order.do == "reseal_letters":
-            some = await logins.reseal_payloads(after=order.after)
+        if command.do == "reseal":
+            return ControlResult(done=await logins.reseal(audit_event=command.audit_event))
+        if command.do == "reseal_letters":
+            some = await logins.reseal_payloads(after=command.after)
             return ControlResult(done=some.payloads, last=some.last)
-        if not order.name.startswith((PREFIX, CONTAINER)):
+        if not command.name.startswith((PREFIX, CONTAINER)):
             raise _wrong(f"a name must begin with {PREFIX} or {CONTAINER}")
-        if order.do == "keep":
-            await logins.keep(order.name, order.sealed, audit_event=order.audit_event)
+        if command.do == "keep":
+            await logins.keep(command.name, command.sealed, audit_event=command.audit_event)
         else:
-            await logins.forget_sealed(order.name, audit_event=order.audit_event)
+            await logins.forget_sealed(command.name, audit_event=command.audit_event)
     except (NotOpened, SettingsError) as wrong:
         raise HttpRefusal(error(409, "secret_key_missing", str(wrong))) from None
     return ControlResult(done=1)

@@ -114,7 +114,7 @@ class BalanceBy(Balance, frozen=True, kw_only=True, omit_defaults=True):
     ignored: tuple[IgnoredBy, ...] = ()
 
 
-async def history(request: HttpRequest, caller: Requester) -> HttpResponse:
+async def history(request: HttpRequest, requester: Requester) -> HttpResponse:
     """Answer with the latest history of this id; `others` has the rest. Raises HttpRefusal (404).
 
     `event` in the query selects one event, by its name in the settings or X's id.
@@ -122,9 +122,9 @@ async def history(request: HttpRequest, caller: Requester) -> HttpResponse:
     services, event = request.services, request.query().get("event")
     pixel, conversion_id = request.parameters["pixel"], request.parameters["conversion_id"]
     if pixel.startswith(PREFIX):
-        return await _history_of_tag(request, caller, pixel, conversion_id, event)
+        return await _history_of_tag(request, requester, pixel, conversion_id, event)
     destination = services.destinations.get(pixel)
-    if destination is None or not caller.sees(pixel):
+    if destination is None or not requester.sees(pixel):
         raise HttpRefusal(_UNKNOWN)
     # Without an event, search all events that the pixel ever had, because the mapping in the
     # settings may have changed.
@@ -132,44 +132,44 @@ async def history(request: HttpRequest, caller: Requester) -> HttpResponse:
     histories = await services.records.find(
         ByConversionId(pixel=pixel, events=events, conversion_id=conversion_id)
     )
-    return _shown(histories, caller, now=services.clock.now())
+    return _shown(histories, requester, now=services.clock.now())
 
 
 async def _history_of_tag(
-    request: HttpRequest, caller: Requester, pixel: str, conversion_id: str, event: str | None
+    request: HttpRequest, requester: Requester, pixel: str, conversion_id: str, event: str | None
 ) -> HttpResponse:
     """Answer with a tag's history of the conversion: a source sees only its own requests."""
-    if caller.source is None and not caller.sees(pixel):
+    if requester.source is None and not requester.sees(pixel):
         raise HttpRefusal(_UNKNOWN)
     services, events = request.services, None if event is None else (event,)
     histories = await services.records.find(
         ByConversionId(pixel=pixel, events=events, conversion_id=conversion_id)
     )
-    seen = [live for live in histories if caller.source in {None, live.source}]
-    return _shown(seen, caller, now=services.clock.now())
+    seen = [live for live in histories if requester.source in {None, live.source}]
+    return _shown(seen, requester, now=services.clock.now())
 
 
-def _shown(histories: Sequence[History], caller: Requester, *, now: int) -> HttpResponse:
+def _shown(histories: Sequence[History], requester: Requester, *, now: int) -> HttpResponse:
     if not histories:
         raise HttpRefusal(_UNKNOWN)
     latest, *others = (
-        _visible(history, caller, now=now)
+        _visible(history, requester, now=now)
         for history in sorted(histories, key=lambda history: history.received_at, reverse=True)
     )
     found = msgspec.structs.replace(latest, others=tuple(others))
     return HttpResponse(status=200, body=_ENCODER.encode(found))
 
 
-def _visible(history: History, caller: Requester, *, now: int) -> HistoryView:
+def _visible(history: History, requester: Requester, *, now: int) -> HistoryView:
     # A source can read its own tags, and an API key the tags of its pixels.
-    is_own = caller.source == history.source
-    return history_view(history, now=now, shows=lambda tag: is_own or caller.sees(tag))
+    is_own = requester.source == history.source
+    return history_view(history, now=now, shows=lambda tag: is_own or requester.sees(tag))
 
 
-async def balance(request: HttpRequest, caller: Requester) -> HttpResponse:
+async def balance(request: HttpRequest, requester: Requester) -> HttpResponse:
     """Answer with the balance of the source, or of the API key's pixels."""
     records = request.services.records
-    accounts = [account for account in await records.balance() if caller.counts(account)]
+    accounts = [account for account in await records.balance() if requester.counts(account)]
     since = request.services.clock.now() // DAY - IGNORED_DAYS + 1
     ignored = tuple(
         IgnoredBy(
@@ -181,8 +181,8 @@ async def balance(request: HttpRequest, caller: Requester) -> HttpResponse:
         )
         for tally in await records.answer(IgnoredQuery(since=since))
         # Ignored events have a source and no pixel.
-        if (caller.source or tally.source) == tally.source
-        and (caller.source or caller.pixels is None)
+        if (requester.source or tally.source) == tally.source
+        and (requester.source or requester.pixels is None)
     )
     return HttpResponse(status=200, body=_ENCODER.encode(balance_of(accounts, ignored)))
 
@@ -201,8 +201,8 @@ def balance_of(
     )
 
 
-def _sums(account: ConversionCounts) -> dict[str, int]:
-    return {name: getattr(account, name) for name in Balance.__struct_fields__}
+def _sums(counts: ConversionCounts) -> dict[str, int]:
+    return {name: getattr(counts, name) for name in Balance.__struct_fields__}
 
 
 def history_view(
@@ -270,7 +270,7 @@ class RejectionList(msgspec.Struct, frozen=True, kw_only=True):
     more: bool
 
 
-async def rejections(request: HttpRequest, caller: Requester) -> HttpResponse:
+async def rejections(request: HttpRequest, requester: Requester) -> HttpResponse:
     """Answer with the rejections of the source, or of the API key's pixels.
 
     Raises HttpRefusal (400) for an invalid time or code.
@@ -280,9 +280,9 @@ async def rejections(request: HttpRequest, caller: Requester) -> HttpResponse:
         since=max(now - KEPT_FOR, _since(asked.get("since"), now)),
         code=_code(asked.get("code")),
         name=asked.get("conversion_id"),
-        source=caller.source,
+        source=requester.source,
         # A source can read all its rejections, including those without a pixel.
-        pixels=None if caller.source else caller.pixels,
+        pixels=None if requester.source else requester.pixels,
         limit=MOST_LISTED + 1,
     )
     found = await request.services.records.answer(RejectionsQuery(wanted=wanted))
@@ -326,7 +326,7 @@ def _code(text: str | None) -> str | None:
 _NUMBER: Final = re.compile(r"[0-9]{1,3}", re.ASCII)
 
 
-async def dedup_report(request: HttpRequest, caller: Requester) -> HttpResponse:
+async def dedup_report(request: HttpRequest, requester: Requester) -> HttpResponse:
     """Answer with the deduplication report of the visible pixels.
 
     Raises HttpRefusal (400) if `days` is out of range.
@@ -336,10 +336,10 @@ async def dedup_report(request: HttpRequest, caller: Requester) -> HttpResponse:
     since = first_moment(services.clock.now(), number)
     found, pairs = await read_report(services.records, since=since)
     report = ways_by(
-        [row for row in found if caller.sees(row.pixel)],
+        [row for row in found if requester.sees(row.pixel)],
         services.destinations,
         since=since,
-        pairs=[pair for pair in pairs if caller.sees(pair.pixel)],
+        pairs=[pair for pair in pairs if requester.sees(pair.pixel)],
     )
     return HttpResponse(status=200, body=_ENCODER.encode(report))
 

@@ -96,15 +96,15 @@ def preflight(request: HttpRequest) -> HttpResponse:
 
 
 def taking(
-    form: TagFormat,
+    tag_format: TagFormat,
 ) -> Callable[[HttpRequest, Source | PageVisit], Awaitable[HttpResponse]]:
     """Return a handler for events of a format. It answers 422 if nothing was accepted."""
 
     async def answer(request: HttpRequest, caller: Source | PageVisit) -> HttpResponse:
         source, visit = _whose(caller)
         visitor = visitor_of(request, visit)
-        tagged = form.read(request, visitor)
-        tagged, fpid_cookies = _with_fpid(request, visit, form, tagged, visitor)
+        tagged = tag_format.read(request, visitor)
+        tagged, fpid_cookies = _with_fpid(request, visit, tag_format, tagged, visitor)
         found = parse_events(
             tagged.events,
             source=source,
@@ -122,10 +122,12 @@ def taking(
         receipt = await request.services.accept.parsed(
             found,
             source=source,
-            endpoint=form.endpoint,
+            endpoint=tag_format.endpoint,
             origin=EventOrigin(
                 request=seen,
-                waits=None if visit is None else BrowserWait(pixels=_reads_stream(request, form)),
+                waits=None
+                if visit is None
+                else BrowserWait(pixels=_reads_stream(request, tag_format)),
                 from_page=visit is not None,
             ),
         )
@@ -133,13 +135,13 @@ def taking(
         if receipt.rejected and not taken:
             answer = _refused(receipt)
         else:
-            answer = form.reply(request, receipt, tagged, visitor.now)
+            answer = tag_format.reply(request, receipt, tagged, visitor.now)
         if visit is None:
             return answer
         browser = _browser_cookies(request, visit, tagged, visitor)
         answer = request.services.with_additions(answer, receipt.responses, browser)
         cookies = browser.of_click(click_of(tagged.events, visitor))
-        if form.keeps_client:
+        if tag_format.keeps_client:
             cookies += browser.of_client(tagged.client)
         headers = (*answer.headers, *cookies, *fpid_cookies)
         return msgspec.structs.replace(answer, headers=headers)
@@ -198,9 +200,9 @@ def _reply_to_data_tag(
     return HttpResponse(status=200, body=body, headers=(JSON, _NEVER_KEPT))
 
 
-def _reads_stream(request: HttpRequest, form: TagFormat) -> bool:
+def _reads_stream(request: HttpRequest, tag_format: TagFormat) -> bool:
     """Return whether the script expects a stream. Stape's Data Tag expects one only for POST."""
-    reads = form.endpoint is Endpoint.GA4 or request.method == "POST"
+    reads = tag_format.endpoint is Endpoint.GA4 or request.method == "POST"
     return reads and STREAMS in request.query()
 
 
@@ -219,12 +221,16 @@ def _browser_cookies(
 def _with_fpid(
     request: HttpRequest,
     visit: PageVisit | None,
-    form: TagFormat,
+    tag_format: TagFormat,
     tagged: Tagged,
     visitor: Visitor,
 ) -> tuple[Tagged, Headers]:
     """Return the hits with the client id of the cookie FPID, and the headers that store it."""
-    if visit is None or visit.source.cookie.fpid == "off" or form.endpoint is not Endpoint.GA4:
+    if (
+        visit is None
+        or visit.source.cookie.fpid == "off"
+        or tag_format.endpoint is not Endpoint.GA4
+    ):
         return tagged, ()
     client, cookies = _browser_cookies(request, visit, tagged, visitor).of_ga4_client(
         fpid.sent_client_id(tagged), key=request.services.accept.salt
@@ -327,7 +333,7 @@ def _said(
             destinations=destinations,
             now=visitor.now,
             salt=b"",
-            consent=judging(policy=source.consent, now=visitor.now),
+            judge=judging(policy=source.consent, now=visitor.now),
         )
         for result in reading.results:
             for fault in result.faults:

@@ -44,12 +44,12 @@ class SqlStateStore(SqlStateReader):
         records: Sequence[StateRecord],
         *,
         gone: Sequence[StateKey] = (),
-        was: SealedSecret | None = None,
+        old_secret: SealedSecret | None = None,
         audit_event: AuditEvent | None = None,
     ) -> None:
         def unit(session: WriterSession) -> None:
             for record in records:
-                _put(session, record, was=was)
+                _put(session, record, old_secret=old_secret)
             if records:
                 _delete(session, type(records[0]), gone)
             _note(session, audit_event)
@@ -78,10 +78,10 @@ def _load(connection: SqlConnection, kind: type[R], prefix: str) -> list[R]:
     return [record for row in rows if (record := read(*row)) is not None]
 
 
-def _put(session: WriterSession, record: StateRecord, *, was: SealedSecret | None) -> None:
+def _put(session: WriterSession, record: StateRecord, *, old_secret: SealedSecret | None) -> None:
     values = _values(record)
-    if was is not None:
-        session.run("reseal", **values, was=was.sealed)
+    if old_secret is not None:
+        session.run("reseal", **values, was=old_secret.sealed)
         return
     session.run(_PUT[type(record)], **values)
     if isinstance(record, HourlyTraffic):

@@ -57,14 +57,14 @@ def _site(browser: BrowserCookies) -> ResponseSite:
     )
 
 
-def _streamed(answer: HttpResponse, pixels: Sequence[str]) -> HttpResponse:
+def _streamed(response: HttpResponse, pixels: Sequence[str]) -> HttpResponse:
     """Return the response as a stream for Google's scripts: pixels to send, then the response."""
-    body = answer.body.decode("utf-8")
+    body = response.body.decode("utf-8")
     messages = (
         {"send_pixel": pixels},
-        {"response": {"status_code": answer.status, "body": body}},
+        {"response": {"status_code": response.status, "body": body}},
     )
     stream = b"".join(
         b"event: message\ndata: %b\n\n" % msgspec.json.encode(message) for message in messages
     )
-    return msgspec.structs.replace(answer, status=200, body=stream, headers=_STREAM)
+    return msgspec.structs.replace(response, status=200, body=stream, headers=_STREAM)
