@@ -1,4 +1,4 @@
-"""Several gateway processes on one machine: start, replace and stop them, and add up their metrics.
+"""Several gateway processes on one machine: start, replace and stop them.
 
 The parent is a small process that only starts workers. Workers share the port (SO_REUSEPORT), and
 are gateways on one database like any others.
@@ -12,8 +12,8 @@ import signal
 import socket
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
-from contextlib import closing, suppress
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from secrets import token_urlsafe
 from typing import Final
@@ -21,7 +21,7 @@ from typing import Final
 import msgspec
 
 from twite.app.control_client import leave_address, remove_address
-from twite.app.worker_reload import Reload, WorkerReloads, combined, is_reloaded, mark_reloaded
+from twite.app.worker_channel import Reload, WorkerChannel, is_reloaded, mark_reloaded
 from twite.config.settings import Settings
 from twite.domain.secret import Secret
 from twite.gateway.operations.control import ReloadReport
@@ -33,8 +33,6 @@ _STOPS: Final = (signal.SIGTERM, signal.SIGINT)
 # A worker that ended is replaced immediately, but not more often than once in this many seconds.
 _AT_MOST_EVERY: Final = 1.0
 _LOOK: Final = 0.5
-_ANSWER_WITHIN: Final = 2.0
-_MOST_BYTES: Final = 1 << 20
 
 
 class WorkerPlace(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,70 +63,6 @@ class WorkerPlace(msgspec.Struct, frozen=True, kw_only=True):
         os.close(self.ready)
 
 
-class WorkerMetrics:
-    """Adds a worker's metrics to those of the others; each worker serves its own on a socket.
-
-    The last values of a worker that has ended still count, so that a sum never falls.
-    """
-
-    def __init__(self, folder: Path, rendered: Callable[[], bytes]) -> None:
-        self._folder = folder
-        self._rendered = rendered
-        self._own = folder / f"{os.getpid()}.sock"
-        self._server: asyncio.Server | None = None
-
-    async def start(self) -> None:
-        """Serve this worker's metrics to the others."""
-        self._server = await asyncio.start_unix_server(self._serve, path=self._own)
-
-    async def stop(self) -> None:
-        """Stop serving, and save the last values for the other workers."""
-        if self._server is not None:
-            self._server.close()
-            self._seen(self._own).write_bytes(self._rendered())
-            self._own.unlink(missing_ok=True)
-
-    async def add_up(self, page: bytes) -> bytes:
-        """Return this worker's page with the values of all others."""
-        others = sorted(found for found in self._folder.glob("*.sock") if found != self._own)
-        answers = await asyncio.gather(*(_asked(other) for other in others))
-        live = {self._own: page}
-        live |= {other: text for other, text in zip(others, answers, strict=True) if text}
-        gone = [
-            seen.read_bytes()
-            for seen in self._folder.glob("*.seen")
-            if seen.with_suffix(".sock") not in live
-        ]
-        for where, text in live.items():
-            draft = self._seen(where).with_suffix(f".{os.getpid()}")
-            draft.write_bytes(text)
-            draft.replace(self._seen(where))
-        from twite.observers.prometheus import added_up  # noqa: PLC0415  # see there
-
-        return added_up(list(live.values()), gone)
-
-    def _seen(self, where: Path) -> Path:
-        return where.with_suffix(".seen")
-
-    async def _serve(self, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(self._rendered())
-        with suppress(OSError):
-            await writer.drain()
-        writer.close()
-
-
-async def _asked(where: Path) -> bytes:
-    """Return a worker's metrics; nothing if it has ended or does not answer."""
-    with suppress(OSError, TimeoutError):
-        async with asyncio.timeout(_ANSWER_WITHIN):
-            reader, writer = await asyncio.open_unix_connection(where, limit=_MOST_BYTES)
-            try:
-                return await reader.read(-1)
-            finally:
-                writer.close()
-    return b""
-
-
 class GatewayAddress:
     """How clients, commands and other workers reach a gateway or one of its workers."""
 
@@ -136,36 +70,34 @@ class GatewayAddress:
         self, settings: Settings, worker: WorkerPlace | None, rendered: Callable[[], bytes]
     ) -> None:
         self._file = settings.store.gateway_file
-        self._metrics = None if worker is None else WorkerMetrics(worker.folder, rendered)
+        self._rendered = rendered
         self._folder = None if worker is None else worker.folder
-        self._reloads: WorkerReloads | None = None
+        self._channel: WorkerChannel | None = None
         self.is_shared = worker is not None
         self.port = settings.server.listen.port if worker is None else worker.port
         # The token of the control channel.
         self.token = Secret(token_urlsafe(48)) if worker is None else worker.token
 
-    @property
-    def add_up(self) -> Callable[[bytes], Awaitable[bytes]] | None:
-        """Adds the metrics of other workers to a page; None if there are none."""
-        return None if self._metrics is None else self._metrics.add_up
+    async def add_up(self, page: bytes) -> bytes:
+        """Add the metrics of other workers to a page."""
+        return page if self._channel is None else await self._channel.add_up(page)
 
     async def leave(self, url: str, reload: Reload) -> None:
         """Write the address file for commands. For workers, their parent writes it.
 
         `reload` reloads the settings of this process.
         """
-        if self._metrics is None or self._folder is None:
+        if self._folder is None:
             leave_address(self._file, url=url, token=self.token)
-            return
-        await self._metrics.start()
-        self._reloads = WorkerReloads(self._folder, reload)
-        await self._reloads.start()
+        else:
+            self._channel = WorkerChannel(self._folder, self._rendered, reload)
+            await self._channel.start()
 
     async def reload_others(self, own_report: ReloadReport, *, dry_run: bool) -> ReloadReport:
         """Reload the other workers, unless the settings have mistakes; return the whole report."""
-        if self._reloads is None or own_report.result is ReloadResult.FAILED:
+        if self._channel is None or own_report.result is ReloadResult.FAILED:
             return own_report
-        return combined(own_report, await self._reloads.others(dry_run))
+        return await self._channel.reload_others(own_report, dry_run=dry_run)
 
     @property
     def is_reloaded(self) -> bool:
@@ -178,12 +110,10 @@ class GatewayAddress:
             mark_reloaded(self._folder)
 
     async def withdraw(self) -> None:
-        if self._metrics is None:
+        if self._channel is not None:
+            await self._channel.stop()
+        elif not self.is_shared:
             remove_address(self._file)
-        else:
-            await self._metrics.stop()
-        if self._reloads is not None:
-            await self._reloads.stop()
 
 
 class WorkersEnded(Exception):

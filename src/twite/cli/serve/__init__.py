@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from twite.app.serving import serve as run
-from twite.app.worker_reload import is_reloaded
+from twite.app.worker_channel import is_reloaded
 from twite.app.workers import WorkerPlace, WorkersEnded, WorkerSupervisor
 from twite.cli.serve.notices import ServeNotices, failures_as_json
 from twite.config.log_format import wants_json
