@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from twite.testing.emulator import ReceivedTally
-from twite.testing.ends import SeenConversions, judge, main, play, told
+from twite.testing.ends import SeenConversions, judge, main, play, printed
 from twite.testing.load_shop import PostingStyle
 
 TRIAL = bool(os.environ.get("TWITE_TRIAL"))
@@ -25,7 +25,7 @@ def test_kill_loses_no_acknowledged_conversion_and_sends_none_twice(tmp_path, fi
     assert ended.broken == ()
     assert ended.acknowledged >= ACCEPTED
     assert ended.acknowledged_by.keys() == set(PostingStyle)
-    figure("202 survives kill -9", told(ended, end="kill"))
+    figure("202 survives kill -9", printed(ended, end="kill"))
     print(dict(ended.acknowledged_by))
     assert counted_by_the_console(tmp_path) == counted_in_the_store(tmp_path)
 
@@ -74,7 +74,7 @@ def test_stop_with_sigterm_leaves_no_ambiguous_attempt(tmp_path, figure):
     ended = play(tmp_path, ends=RESTARTS, end="stop")
 
     assert ended.broken == ()
-    figure("SIGTERM under load", told(ended, end="stop"))
+    figure("SIGTERM under load", printed(ended, end="stop"))
 
 
 ONCE = ReceivedTally(api=1, counted=1)
