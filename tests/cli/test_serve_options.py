@@ -48,7 +48,7 @@ def test_usual_options_of_serve_are_parsed_as_by_typer(served, monkeypatch, word
         [],
     ],
 )
-def test_other_options_of_serve_are_parsed_by_typer(words):
+def test_rare_options_of_serve_are_parsed_by_typer(words):
     assert cli._usual_serve(words) is None  # noqa: SLF001
 
 

@@ -48,7 +48,7 @@ def test_every_field_of_a_tc_string_is_read():
     )
 
 
-def test_vendors_as_ranges_and_as_bits_are_read_alike():
+def test_vendors_as_ranges_and_as_bits_are_the_same():
     ranges, bits = decode_tcf(tc_core(as_ranges=True)).vendors, decode_tcf(tc_core()).vendors
 
     assert list(ranges) == list(bits) == [1, 25, 755]

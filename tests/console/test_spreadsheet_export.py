@@ -20,7 +20,7 @@ def test_possible_formula_is_exported_as_text(text):
 
 
 @pytest.mark.parametrize("text", ["order-1", "", "49.90 EUR", "a=b", "<script>"])
-def test_other_text_is_exported_unchanged(text):
+def test_text_that_is_no_formula_is_exported_unchanged(text):
     assert cell(text) == text
 
 

@@ -25,7 +25,7 @@ def test_hash_of_another_length_is_refused_with_its_length(length):
 
 
 @pytest.mark.parametrize("text", ["", "anna@shop.alt", "a" * 63, "g" * 64])
-def test_other_text_is_not_a_hash(text):
+def test_text_that_is_not_64_hexadecimal_digits_is_refused(text):
     assert digest(text, path="email") == fault("email", "not_sha256")
 
 

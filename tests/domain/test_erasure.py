@@ -116,7 +116,7 @@ def test_person_is_found_in_a_text(text):
         "4420794609580",
     ],
 )
-def test_other_persons_are_not_found(text):
+def test_data_of_another_person_is_not_found(text):
     them = whom((EMAIL, ADA), (PHONE, NUMBER), (CLICK, TWCLID))
 
     assert not them.named_in(text.encode())

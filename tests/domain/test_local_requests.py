@@ -92,7 +92,7 @@ def test_proxy_header_marks_a_request_as_forwarded(name):
     assert not is_from_here("127.0.0.1", headers)
 
 
-def test_other_headers_do_not_mark_a_request_as_forwarded():
+def test_ordinary_header_does_not_mark_a_request_as_forwarded():
     names = (
         b"host user-agent accept accept-encoding accept-language authorization connection cookie "
         b"origin referer sec-fetch-site sec-ch-ua upgrade-insecure-requests cache-control "

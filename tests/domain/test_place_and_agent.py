@@ -57,7 +57,7 @@ def test_private_ip_address_is_refused(text):
 @pytest.mark.parametrize(
     "text", ["203.0.113.7", "2001:db8::1", "unknown", "", "10.0.0.1".rjust(65)]
 )
-def test_other_texts_are_not_private_ip_addresses(text):
+def test_text_that_is_not_an_ip_address_is_not_private(text):
     assert not is_private_address(text)
     assert is_private_address("10.0.0.1".rjust(64))
 

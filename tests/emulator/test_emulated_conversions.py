@@ -154,7 +154,7 @@ def test_unknown_route_gets_a_404(path):
     assert answer == (404, {"errors": [error], "request": {"params": {}}})
 
 
-def test_other_methods_are_not_allowed_on_conversions():
+def test_wrong_method_on_conversions_is_not_allowed():
     request = a_request()
     got = type(request)(method="GET", url=request.url, path=request.path, headers={})
 

@@ -278,7 +278,7 @@ def test_unknown_event_tag_or_one_of_another_account_is_not_found(method, tag_id
 
 
 @pytest.mark.parametrize(("method", "path"), [("PATCH", TAGS), ("POST", f"{TAGS}/o8z6k")])
-def test_other_methods_are_not_allowed_on_event_tags(method, path):
+def test_wrong_method_on_event_tags_is_not_allowed(method, path):
     assert ask(a_judge(), method, path)[0] == 405
 
 

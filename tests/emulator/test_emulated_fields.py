@@ -38,7 +38,7 @@ def test_integer_is_refused_as_a_value_if_switched(raw):
 
 
 @pytest.mark.parametrize("raw", ["true", '"1,234.50"', '""', '"NaN"', '"Infinity"', "[]", '" 1"'])
-def test_other_types_are_refused_as_a_value(raw):
+def test_text_that_is_no_number_is_refused_as_a_value(raw):
     shown = raw.strip('"')
     shown = " 1" if raw == '" 1"' else shown
     assert in_body(f'"value":{raw}') == [f'Expected Double, got "{shown}" for value']

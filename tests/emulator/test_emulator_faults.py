@@ -78,7 +78,7 @@ def test_conversion_with_a_dropped_response_is_counted(x_emulator, hard, error):
     assert (entry["judged"], entry["status"], counted(x_emulator)) == (200, None, 1)
 
 
-def test_cut_off_response_ends_in_its_body(x_emulator):
+def test_cut_off_fault_closes_the_connection_in_the_response(x_emulator):
     x_emulator.fault("cut_off", bytes=20)
 
     with pytest.raises(IncompleteRead) as caught:

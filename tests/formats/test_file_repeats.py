@@ -76,7 +76,7 @@ def test_order_id_of_another_person_time_or_value_is_an_error(change, others):
         {"value": "50.00", "consent": {"ad_storage": "denied"}},
     ],
 )
-def test_other_spellings_and_empty_cells_do_not_make_another_order(change):
+def test_different_spelling_of_the_same_order_is_a_repetition(change):
     repeats = Repeats()
     repeats.see(2, an_order(1, **FULL_ORDER))
 

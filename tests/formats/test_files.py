@@ -112,7 +112,7 @@ def test_json_lines_in_a_file_of_another_name_are_recognized():
     "body",
     [b"{", b"[1,]", b'"text"', b'{"conversions": 3}', b'{"conversions": [], "x": 1}', b"[" * 9999],
 )
-def test_other_json_refuses_the_file(body):
+def test_file_with_json_of_another_structure_is_refused(body):
     with pytest.raises(UnreadableFile):
         elements(body)
 

@@ -82,7 +82,7 @@ def test_several_addresses_in_user_data_become_a_list():
     assert event_of(several)["user_data"] == {"address": [{"city": "York"}, {"city": "Bath"}]}
 
 
-def test_other_dotted_names_are_not_nested():
+def test_dotted_names_outside_user_data_are_not_nested():
     event = event_of("&ep.user_data_origin.kind=crm&ep.cart.size=5&ep.user_data=x")
 
     assert (event["user_data_origin.kind"], event["cart.size"]) == ("crm", "5")

@@ -212,7 +212,7 @@ def test_gtm_event_name_replaces_an_event_id():
 
 
 @pytest.mark.parametrize("name", ["", "purchase", "gtm_", "gtm_a b", "gtm_" + "x" * 121])
-def test_other_event_names_do_not_replace_an_event_id(name):
+def test_event_name_without_a_mapping_does_not_replace_an_event_id(name):
     assert errors_of(event_id=..., event_name=name) == (
         invalid_value("Event ID was not found", "event_id"),
     )

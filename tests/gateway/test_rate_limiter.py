@@ -7,13 +7,13 @@ def taken(buckets, address=HERE, *, now, times):
     return [buckets.spend(address, now=now) for _ in range(times)]
 
 
-def test_full_rate_limit_can_be_used_at_once():
+def test_unused_rate_limit_allows_a_burst():
     buckets = RateLimiter(size=3, per=60_000)
 
     assert taken(buckets, now=0, times=5) == [0, 0, 0, 20_000, 20_000]
 
 
-def test_requests_are_allowed_again_one_by_one():
+def test_rate_limit_allows_one_more_request_at_each_interval():
     buckets = RateLimiter(size=3, per=60_000)
     taken(buckets, now=0, times=3)
 

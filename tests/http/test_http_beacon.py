@@ -320,7 +320,7 @@ async def test_beacon_over_the_rate_limit_is_answered_with_retry_after(staged, s
     assert (answer.status, answer.headers["retry-after"]) == (429, "30")
 
 
-async def test_other_methods_are_refused_on_the_beacon_route(page):
+async def test_beacon_route_refuses_methods_that_are_not_in_the_table(page):
     answer = await page.ask("PUT", "/t?s=shop", key=None, headers=PAGE)
 
     assert (answer.status, answer.headers["allow"]) == (405, "GET, POST, OPTIONS")

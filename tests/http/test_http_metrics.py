@@ -68,7 +68,7 @@ async def test_local_proxy_is_recognized_by_a_header_or_the_host_name(staged, sa
     assert "not through a proxy" in answers[0].json()["errors"][0]["message"]
 
 
-async def test_other_clients_need_the_metrics_key(staged):
+async def test_client_on_another_machine_needs_the_metrics_key(staged):
     stage = await staged(metrics_key=Secret("a-metrics-key"))
     forwarded = {"X-Forwarded-For": "203.0.113.7"}
 

@@ -134,7 +134,7 @@ async def test_json_with_the_utf_8_charset_is_accepted(stage, declared):
     "declared",
     ["", "text/plain", "application/x-www-form-urlencoded", "application/json; charset=utf-16"],
 )
-async def test_other_content_types_are_refused(stage, declared):
+async def test_submission_with_another_content_type_is_refused(stage, declared):
     answer = await stage.submit(ONE, headers={"Content-Type": declared})
 
     assert answer.status == 415

@@ -30,7 +30,7 @@ async def test_browser_that_may_use_the_console_is_redirected_to_it(gateway):
 @pytest.mark.parametrize(
     "said", [{"console_networks": (ip_network("192.0.2.0/24"),)}, {"console": None}]
 )
-async def test_other_browser_gets_a_short_page(staged, said):
+async def test_browser_that_may_not_use_the_console_gets_a_short_page(staged, said):
     gateway = await staged(**{"console": a_console, "console_networks": LOOPBACK} | said)
 
     answer = await gateway.ask("GET", "/", key=None, headers=BROWSER)

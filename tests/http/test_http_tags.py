@@ -111,7 +111,7 @@ async def test_preflight_is_answered_only_for_origins_of_the_source(api, path):
         ("/data", "GET, POST, OPTIONS"),
     ],
 )
-async def test_other_methods_are_405_with_the_allowed_methods(api, path, allowed):
+async def test_wrong_method_on_a_tag_route_is_405_with_the_allowed_methods(api, path, allowed):
     response = await api.of_page("PUT", path)
 
     assert (response.status, response.headers["allow"]) == (405, allowed)

@@ -179,7 +179,7 @@ async def test_unknown_route_is_404_in_x_format(stage, path):
     ]
 
 
-async def test_other_methods_are_405_in_x_format(stage):
+async def test_wrong_method_on_the_x_route_is_405_in_x_format(stage):
     answer = await post(stage, body=b"", method="GET")
 
     assert answer.status == 405

@@ -53,7 +53,7 @@ def test_unambiguous_name_of_personal_data_is_recognized_everywhere(name, kind, 
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("among", FieldContext)
-def test_other_name_is_never_personal_data(name, among):
+def test_name_without_a_word_for_personal_data_is_not_recognized(name, among):
     assert kind_of_name(name, among)[0] is person_in(name, among) is None
 
 

@@ -35,7 +35,7 @@ def test_random_word_may_be_a_secret(word):
 
 
 @pytest.mark.parametrize("word", NAMES.values(), ids=NAMES)
-def test_other_word_is_not_taken_for_a_secret(word):
+def test_word_that_does_not_look_random_is_not_a_secret(word):
     assert not looks_secret(word)
 
 

@@ -145,7 +145,7 @@ class DirectoryLaws:
             f"{CODES}adam"
         ]
 
-    async def test_other_changes_keep_the_two_factor_secret(self, store: Store) -> None:
+    async def test_role_and_password_changes_keep_the_two_factor_secret(self, store: Store) -> None:
         await join(store, somebody())
         await store.put([SealedSecret(name=f"{CODES}ada", sealed=b"sealed")])
 

@@ -43,7 +43,7 @@ def test_name_of_a_secret_field_is_recognized(name):
 @pytest.mark.parametrize(
     "name", ["pixelId", "authMethod", "keyPath", "eventName", "key", "cookieName", "monkey", ""]
 )
-def test_other_field_name_is_not_a_secret(name):
+def test_ordinary_field_name_is_not_a_secret(name):
     assert not promises_secret(name)
 
 
@@ -53,7 +53,7 @@ def test_secret_is_recognized_by_its_form(text):
 
 
 @pytest.mark.parametrize("text", OTHERS)
-def test_other_text_is_not_a_secret(text):
+def test_ordinary_text_is_not_a_secret(text):
     assert list(secrets_in(text)) == []
 
 
@@ -136,7 +136,7 @@ def test_lookup_table_used_by_a_secret_field_loses_its_values():
 
 
 @pytest.mark.parametrize("name", ["word", "Tag.word"])
-def test_user_can_name_more_secrets(name):
+def test_names_of_further_secrets_can_be_given(name):
     made = tag("Tag", "cvt_190000001_1", text("word", "sesame"))
 
     assert taken(brought(tag=[made], named=[name])) == [("tag", "Tag", "word")]

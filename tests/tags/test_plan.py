@@ -104,7 +104,7 @@ def test_trigger_without_conditions_matches_every_event():
     assert names(planned(made)) == ["A", "B"]
 
 
-def test_exception_blocks_a_tag():
+def test_exception_trigger_blocks_a_tag():
     made = container(tag(unless=("Purchase",)), triggers=[PURCHASE])
 
     assert reasons(planned(made)) == {"Post": "the exception 'Purchase' matches"}

@@ -232,7 +232,7 @@ def test_built_in_variables_describe_event_and_request(kind, value):
 
 
 @pytest.mark.parametrize("source", list(VariableSource))
-def test_variable_without_a_value_stops_no_tag(source):
+def test_tag_fires_although_a_variable_has_no_value(source):
     on = occasion({})
 
     assert filled("it: {{It}}", variable("It", source), on=on).startswith("it: ")

@@ -34,7 +34,7 @@ REST = 2  # seconds between disturbances
 @pytest.mark.alone
 @pytest.mark.timeout(7_200)
 @pytest.mark.skipif(not LONG, reason="a trial: test_two_gateways.py and test_postgres_nodes.py")
-def test_conversions_survive_failures_of_gateways_and_database_and_are_sent_once(tmp_path, figure):
+def test_conversions_are_sent_once_despite_failures_of_gateways_and_database(tmp_path, figure):
     chance = random.Random(SEED)
     with ExitStack() as stack:
         trial = Trial(stack, tmp_path)

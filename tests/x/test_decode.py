@@ -93,7 +93,7 @@ def test_success_without_a_number_is_ambiguous(body):
     assert decoded(200, body) == UNCOUNTED
 
 
-def test_other_2xx_without_a_number_is_ambiguous():
+def test_status_204_without_a_number_is_ambiguous():
     outcome = decoded(204)
 
     assert outcome == Errored(
@@ -167,7 +167,7 @@ def test_status_404_that_names_the_event_is_about_the_event():
         errors(NOT_SET),
     ],
 )
-def test_other_404_is_about_the_pixel(body):
+def test_status_404_that_names_no_event_is_about_the_pixel(body):
     assert decoded(404, body).scope is RejectionScope.PIXEL
 
 

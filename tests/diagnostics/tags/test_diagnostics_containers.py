@@ -72,7 +72,7 @@ async def test_settings_without_a_container_have_no_findings(folder):
 @pytest.mark.parametrize(
     ("persons", "statuses"), [("hashed", ["passed", "warning", "passed"]), ("sealed", ["passed"])]
 )
-async def test_tag_that_may_read_all_cookies_unsealed_is_named(folder, persons, statuses):
+async def test_tag_with_access_to_all_cookies_in_plain_text_is_reported(folder, persons, statuses):
     (folder / "poster.tpl").write_text(f"{TEMPLATE}\n___SERVER_PERMISSIONS___\n{ANY_COOKIE}")
     key = '[server]\nsecret_key = "a-key-that-seals-things"\n'
     (folder / "twite.toml").write_text(f'{key}{SETTINGS}persons = "{persons}"\n')

@@ -235,7 +235,7 @@ def test_words_of_error_messages_are_unchanged(text):
     assert masked_words(text) == text
 
 
-def test_other_data_is_shown():
+def test_data_that_is_not_personal_is_shown():
     event = BODIES["letter"]["event"] | {"value": 49.9, "currency": "EUR", "transaction_id": "T-1"}
 
     assert masked_tree(event) == event

@@ -23,7 +23,7 @@ def test_turns_run_with_a_system_call_filter_on_this_system():
 
 
 @pytest.mark.parametrize("ends", [lambda: os._exit(3), os.abort])
-def test_processes_run_without_a_filter_that_is_not_supported(monkeypatch, ends):
+def test_processes_run_without_a_system_call_filter_if_unsupported(monkeypatch, ends):
     monkeypatch.setattr(fork_server, "warm_up", ends)
 
     assert not fork_server.works_with_filter()

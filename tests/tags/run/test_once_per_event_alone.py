@@ -23,7 +23,7 @@ async def test_shared_tag_runs_again_only_if_it_did_not_succeed(succeeded, again
     assert await once.begin(of(5, "other"))
 
 
-async def test_other_deliveries_wait_and_one_of_them_repeats_a_failed_tag():
+async def test_deliveries_wait_for_the_shared_tag_and_one_repeats_it_if_it_failed():
     once = OncePerEvent()
     await once.begin(of(5))
     waiting = [asyncio.create_task(once.begin(of(5))) for _ in range(3)]

@@ -139,7 +139,7 @@ def test_event_without_an_id_is_new_in_each_request(own):
         assert other.identity.id != made.id
 
 
-def test_conversion_without_an_own_id_is_new_and_found_by_its_id_for_x():
+def test_conversion_without_an_id_is_new_and_found_by_its_derived_id():
     identity = an_event(conversion_id="derived", position=1).identity
 
     assert (identity.id, identity.called) == ("derived/r-1", "derived")

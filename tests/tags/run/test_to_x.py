@@ -106,7 +106,7 @@ async def test_request_to_x_without_a_body_is_accepted_as_empty():
         (f"https://shop.example{PROXY}/more", "POST"),
     ],
 )
-async def test_other_requests_are_sent_by_the_template(url, method):
+async def test_requests_that_are_not_conversions_are_sent_by_the_template(url, method):
     made = to_x()
 
     assert await take(made, url, method=method) is None

@@ -314,7 +314,7 @@ def test_wrong_method_or_url_is_named(vendor, change, problem):
 
 
 @pytest.mark.parametrize("path", ["/api/profiles/", "/api/profile-import/"])
-def test_other_requests_to_klaviyo_are_not_checked(path):
+def test_klaviyo_requests_that_are_not_events_are_not_checked(path):
     request = VendorRequest(**{**vars(GOOD["Klaviyo"]), "path": path, "method": "GET"})
 
     assert problems_of(request, PERSON) == []
