@@ -9,10 +9,10 @@ from urllib.parse import parse_qsl, urlsplit
 import asyncpg
 import pytest
 
-from twite.stores.postgres import connection as module
-from twite.stores.postgres.connection import LOST, READ_ONLY, RETRY_AFTER, Address
 from twite.stores.postgres.database import PostgresReads
-from twite.stores.postgres.statements import PostgresStatement
+from twite.stores.postgres.driver import address as module
+from twite.stores.postgres.driver.address import Address
+from twite.stores.postgres.driver.errors import LOST, READ_ONLY, RETRY_AFTER
 
 URL = "postgresql://twite@db/ledger"
 SEVERAL = "postgresql://twite@a,b,c/ledger"
@@ -277,7 +277,7 @@ async def test_error_of_a_value_does_not_quote_it(postgres_url, type_, value):
     reads = PostgresReads(Address(postgres_url))
 
     with pytest.raises(module.LedgerUnavailable) as caught:
-        await reads.read(lambda view: view.run(PostgresStatement(f"SELECT $1::{type_}"), [value]))
+        await reads.read(lambda view: view.execute(f"SELECT $1::{type_}", [value]))
 
     await reads.close()
     assert caught.value.reason in {

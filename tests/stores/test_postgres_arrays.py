@@ -5,8 +5,8 @@ import struct
 import asyncpg
 import pytest
 
-from twite.stores.postgres import arrays
-from twite.stores.postgres.connection import Address
+from twite.stores.postgres.driver import arrays
+from twite.stores.postgres.driver.address import Address
 
 SMALLEST, LARGEST = -(2**63), 2**63 - 1
 

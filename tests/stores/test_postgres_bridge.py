@@ -5,7 +5,7 @@ from contextvars import ContextVar
 
 import pytest
 
-from twite.stores.postgres.bridge import run_in_greenlet, wait_for
+from twite.stores.postgres.driver.bridge import run_in_greenlet, wait_for
 
 REQUEST = ContextVar("REQUEST", default="none")
 

@@ -6,15 +6,11 @@ import asyncpg
 import pytest
 
 from twite.domain.errors import LedgerUnavailable
-from twite.stores.postgres import connection as module
-from twite.stores.postgres.bridge import run_in_greenlet
-from twite.stores.postgres.connection import (
-    ResultRows,
-    is_lock_timeout,
-    is_passing,
-    without_nul,
-)
-from twite.stores.postgres.statements import PostgresStatement
+from twite.stores.postgres.driver import connection as module
+from twite.stores.postgres.driver.bridge import run_in_greenlet
+from twite.stores.postgres.driver.connection import ResultRows, without_nul
+from twite.stores.postgres.driver.errors import is_lock_timeout, is_passing
+from twite.stores.postgres.statements import STATEMENTS, PostgresStatement
 
 READS = PostgresStatement("SELECT 1", ("a", "b"))
 WRITES = PostgresStatement("DELETE", ("a",), has_rows=False)
@@ -67,7 +63,9 @@ def driver():
 
 
 @pytest.fixture
-def connection(driver):
+def connection(driver, monkeypatch):
+    monkeypatch.setitem(STATEMENTS, "reads", READS)
+    monkeypatch.setitem(STATEMENTS, "writes", WRITES)
     return module.PostgresConnection(driver)
 
 
@@ -78,7 +76,7 @@ async def run(action):
 async def test_statement_with_rows_gets_its_values_in_order(connection, driver):
     driver.rows = [[1, 2], [3, 4]]
 
-    found = await run(lambda: connection.run(READS, {"b": 2, "a": 1, "c": 3}))
+    found = await run(lambda: connection.run("reads", b=2, a=1, c=3))
 
     assert driver.ran == [("SELECT 1", (1, 2))]
     assert found.rowcount == 2
@@ -93,16 +91,16 @@ async def test_statement_without_rows_has_the_number_of_changed_rows(
 ):
     driver.tag = tag
 
-    found = await run(lambda: connection.run(WRITES, [7]))
+    found = await run(lambda: connection.run("writes", a=7))
 
     assert driver.ran == [("DELETE", (7,))]
     assert (found.rowcount, found.fetchall()) == (count, [])
 
 
 async def test_nul_is_replaced_only_on_request(connection, driver):
-    await run(lambda: connection.run(WRITES, ["a\0"]))
+    await run(lambda: connection.run("writes", a="a\0"))
     connection.replaces_nul = True
-    await run(lambda: connection.run(WRITES, ["a\0"]))
+    await run(lambda: connection.run("writes", a="a\0"))
 
     assert [values for _, values in driver.ran] == [("a\0",), ("a\ufffd",)]
 
@@ -146,14 +144,14 @@ async def test_commit_of_a_failed_transaction_is_an_error(connection, driver):
     assert driver.ran == [("COMMIT", ())] * 2
 
 
-@pytest.mark.parametrize("statement", [READS, WRITES])
-async def test_statement_without_an_answer_aborts_the_connection(connection, driver, statement):
+@pytest.mark.parametrize("name", ["reads", "writes"])
+async def test_statement_without_an_answer_aborts_the_connection(connection, driver, name):
     connection.patience = 0.01
     driver.answers = asyncio.Event()
     driver.error = AttributeError("'NoneType' object has no attribute 'query'")
 
     with pytest.raises(asyncpg.InterfaceError, match="the connection was aborted"):
-        await run(lambda: connection.run(statement, [1, 2]))
+        await run(lambda: connection.run(name, a=1, b=2))
     assert not connection.is_open
 
 
@@ -161,13 +159,13 @@ async def test_error_of_the_code_is_not_taken_for_a_lost_connection(connection, 
     driver.error = AttributeError("a fault")
 
     with pytest.raises(AttributeError, match="a fault"):
-        await run(lambda: connection.run(READS, [1, 2]))
+        await run(lambda: connection.run("reads", a=1, b=2))
     assert connection.is_open
 
 
 async def test_connection_outlives_the_time_limit_of_a_finished_statement(connection):
     connection.patience = 0.01
-    await run(lambda: connection.run(READS, [1, 2]))
+    await run(lambda: connection.run("reads", a=1, b=2))
 
     await asyncio.sleep(0.03)
 

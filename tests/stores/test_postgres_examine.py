@@ -9,12 +9,10 @@ import pytest
 from twite.domain.errors import StoreUnusable
 from twite.gateway.ports.store import RunningGateway, ServerExamination
 from twite.stores.postgres import examine as module
-from twite.stores.postgres.connection import Address
 from twite.stores.postgres.database import CONNECTIONS
+from twite.stores.postgres.driver.address import Address, connected, explained
 from twite.stores.postgres.examine import (
-    connected,
     examined,
-    explained,
     refuse_weak,
     weak_settings,
     weak_settings_of,

@@ -15,7 +15,8 @@ from twite.domain.errors import StoreUnusable
 from twite.gateway.ports.store import StoreOptions
 from twite.stores.factory import ENGINES
 from twite.stores.postgres import holding
-from twite.stores.postgres.statements import statement
+from twite.stores.postgres.driver import address
+from twite.stores.postgres.statements import STATEMENTS
 from twite.stores.postgres.store import PostgresStore
 
 ENGINE = ENGINES["postgresql"]
@@ -113,7 +114,7 @@ def driver(monkeypatch):
     async def present_version(*_):
         return 1
 
-    monkeypatch.setattr(holding, "connected", connected)
+    monkeypatch.setattr(address, "connected", connected)
     monkeypatch.setattr(holding, "present_version", present_version)
     return driver
 
@@ -133,8 +134,8 @@ async def test_no_gateway_starts_until_the_deliveries_are_held(driver):
         "BEGIN",
         holding._ALONE,  # noqa: SLF001
         holding._GATEWAYS,  # noqa: SLF001
-        statement("hold_pending").text,
-        statement("drop_leases").text,
+        STATEMENTS["hold_pending"].text,
+        STATEMENTS["drop_leases"].text,
     ]
     assert driver.ended == ["closed"]
 

@@ -16,9 +16,9 @@ from twite.domain.errors import StoreUnusable
 from twite.domain.history import total
 from twite.domain.times import SECOND
 from twite.gateway.ports.store import StoreOptions
-from twite.stores.postgres import connection
 from twite.stores.postgres import store as store_module
-from twite.stores.postgres.connection import Address
+from twite.stores.postgres.driver import address as module
+from twite.stores.postgres.driver.address import SESSION_ATTRIBUTES, Address
 from twite.stores.postgres.examine import examined
 from twite.stores.postgres.nodes import LEASE
 from twite.stores.postgres.schema import present_version
@@ -69,7 +69,7 @@ def with_host(url, folder):
 
 @pytest.mark.parametrize("behaviour", [is_starting_up, hangs_up, is_silent])
 async def test_unavailable_host_does_not_hide_the_next_host(postgres_url, monkeypatch, behaviour):
-    monkeypatch.setattr(connection, "NEXT_HOST_AFTER", 0.2)
+    monkeypatch.setattr(module, "NEXT_HOST_AFTER", 0.2)
     async with a_host(behaviour) as (folder, _):
         store = await PostgresStore.open(with_host(postgres_url, folder), OPTIONS)
         await record(store, "order-1")
@@ -144,7 +144,7 @@ async def test_both_kernels_close_a_connection_to_a_dead_host_within_a_lease(tcp
         ("postgresql://twite@/twite?host=/nowhere", "No such file or directory"),
         (
             "postgresql://twite@127.0.0.1:1/twite?target_session_attrs=master",
-            f"target_session_attrs must be one of {', '.join(connection.SESSION_ATTRIBUTES)}",
+            f"target_session_attrs must be one of {', '.join(SESSION_ATTRIBUTES)}",
         ),
         (
             "postgresql://twite@127.0.0.1:1/twite?sslmode=verify-ca&sslrootcert=/nowhere.pem",

@@ -6,7 +6,7 @@ import pytest
 from builders import NOW, a_conversion
 from twite.domain.consent import person_keys
 from twite.domain.delivery import Delivery, State
-from twite.stores.postgres.connection import ResultRows
+from twite.stores.postgres.driver.connection import ResultRows
 from twite.stores.postgres.keys import OLD, OptOutCopy, PostgresKeys, PostgresOptOuts
 from twite.stores.sql.database import AT_ONCE, Holding, WantedKey
 from twite.x.encode import conversion_body

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from twite.gateway.ports.privacy import ErasedText, EraseStore
-from twite.stores.postgres.connection import ResultRows
+from twite.stores.postgres.driver.connection import ResultRows
 from twite.stores.postgres.overwriting import overwrite
 
 TIMES = 8

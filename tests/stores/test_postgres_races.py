@@ -15,9 +15,9 @@ from twite.gateway.ports.outbox import Claim, Discard, EditBodies, EditedBody, T
 from twite.gateway.ports.privacy import EraseStore
 from twite.gateway.ports.queries import RejectionsQuery
 from twite.gateway.ports.store import Retention, StoreOptions
-from twite.stores.postgres.bridge import wait_for
-from twite.stores.postgres.connection import Address
 from twite.stores.postgres.database import PostgresDatabase
+from twite.stores.postgres.driver.address import Address
+from twite.stores.postgres.driver.bridge import wait_for
 from twite.stores.postgres.session import PostgresSession
 from twite.stores.postgres.store import PostgresStore
 from twite.stores.postgres.upkeep import PostgresPruner

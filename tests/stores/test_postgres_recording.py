@@ -12,7 +12,8 @@ from store_contract.actions import PIXEL
 from twite.domain.errors import LedgerUnavailable, QueueFull
 from twite.domain.submission import Recorded, RejectedConversion
 from twite.gateway.ports.store import StoreOptions
-from twite.stores.postgres import connection, recorder, session
+from twite.stores.postgres import recorder, session
+from twite.stores.postgres.driver import connection
 from twite.stores.postgres.recorder import Recorder
 from twite.stores.postgres.session import SharedNames
 from twite.stores.postgres.store import PostgresStore

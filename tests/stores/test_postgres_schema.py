@@ -11,7 +11,7 @@ from background_stage import pause
 from fakes import settled
 from twite.domain.errors import StoreUnusable
 from twite.stores.postgres import schema as module
-from twite.stores.postgres.connection import Address
+from twite.stores.postgres.driver.address import Address
 from twite.stores.postgres.schema import migrate, present_version, version_of
 
 ADDRESS = Address("postgresql://twite@db/ledger")

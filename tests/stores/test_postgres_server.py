@@ -16,8 +16,10 @@ from twite.domain.submission import Recorded
 from twite.domain.times import DAY, HOUR
 from twite.gateway.ports.queries import ByConversionId
 from twite.gateway.ports.store import Retention, StoreOptions
-from twite.stores.postgres import connection, schema
-from twite.stores.postgres.connection import Address, PostgresConnection
+from twite.stores.postgres import schema
+from twite.stores.postgres.driver import connection
+from twite.stores.postgres.driver.address import Address
+from twite.stores.postgres.driver.connection import PostgresConnection
 from twite.stores.postgres.examine import examined
 from twite.stores.postgres.store import PostgresReader, PostgresStore
 

@@ -12,8 +12,8 @@ from twite.domain.history import total
 from twite.domain.times import DAY, HOUR
 from twite.gateway.ports.events import ConditionChanged
 from twite.gateway.ports.store import Retention, StoreOptions
-from twite.stores.postgres.connection import Address
 from twite.stores.postgres.database import PostgresReads
+from twite.stores.postgres.driver.address import Address
 from twite.stores.postgres.store import PostgresStore
 from twite.stores.postgres.upkeep import SIZE_REACHED, size_of
 

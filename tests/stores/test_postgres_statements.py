@@ -11,7 +11,6 @@ from twite.stores.postgres.statements import (
     PostgresStatement,
     at_once,
     shared,
-    statement,
 )
 from twite.stores.sql.statements import QUERIES
 
@@ -31,26 +30,26 @@ async def test_postgresql_accepts_all_statements(postgres_url):
 
 
 def test_values_are_passed_in_the_order_of_their_first_use():
-    assert statement("next_keys").names == ("after", "limit")
-    assert statement("next_keys").values({"limit": 9, "after": b"", "more": 1}) == [b"", 9]
-    assert statement("next_keys").values((b"", 9)) == (b"", 9)
+    assert STATEMENTS["next_keys"].names == ("after", "limit")
+    assert STATEMENTS["next_keys"].values({"limit": 9, "after": b"", "more": 1}) == [b"", 9]
+    assert STATEMENTS["next_keys"].values((b"", 9)) == (b"", 9)
 
 
 def test_parameter_has_one_number_in_a_statement():
-    text = statement("forget_keys").text
+    text = STATEMENTS["forget_keys"].text
 
-    assert statement("forget_keys").names == ("keys", "before")
+    assert STATEMENTS["forget_keys"].names == ("keys", "before")
     assert re.findall(r"\$\d", text) == ["$1", "$2"]
-    assert statement("claim_usual").names.count("node") == 1
+    assert STATEMENTS["claim_usual"].names.count("node") == 1
 
 
 def test_own_statement_replaces_the_shared_one():
     assert "FOR UPDATE" not in QUERIES["to_cut"]
-    assert statement("to_cut").text.endswith(" FROM submission WHERE id = $1 FOR UPDATE")
+    assert STATEMENTS["to_cut"].text.endswith(" FROM submission WHERE id = $1 FOR UPDATE")
 
 
 def test_statement_is_found_by_the_text_of_the_shared_one():
-    assert shared(QUERIES["accounts"]) == statement("accounts")
+    assert shared(QUERIES["accounts"]) == STATEMENTS["accounts"]
     assert shared("COMMIT") == PostgresStatement("COMMIT", (), has_rows=False)
     assert shared("SELECT 1") == PostgresStatement("SELECT 1", (), has_rows=True)
 
@@ -73,7 +72,7 @@ def test_main_verb_of_a_statement_says_whether_it_returns_rows(text, returns):
 
 def test_insertions_at_once_have_continuous_parameters():
     names = ("add_called", "count_flow", "add_called")
-    counts = [statement(name).text.count("$") for name in names]
+    counts = [STATEMENTS[name].text.count("$") for name in names]
 
     parts = at_once(names).split(" AS (insert INTO ")[1:]
     places = [[int(place) for place in re.findall(r"\$(\d+)", part)] for part in parts]

@@ -8,7 +8,8 @@ from test_postgres_late_settlements import accepted, claimed
 
 from twite.domain.delivery import Trigger
 from twite.domain.errors import LedgerUnavailable
-from twite.stores.postgres import connection, database, settlements
+from twite.stores.postgres import database, settlements
+from twite.stores.postgres.driver import address, connection
 
 
 @pytest.fixture(autouse=True)
@@ -28,7 +29,7 @@ async def test_store_closes_while_it_looks_for_the_result_of_a_commit(open_node,
         raise ConnectionRefusedError
 
     def cut(self):
-        monkeypatch.setattr(connection.Address, "connect", refuse)
+        monkeypatch.setattr(address.Address, "connect", refuse)
         self.terminate()
         raise ConnectionResetError
 

@@ -15,7 +15,8 @@ from store_contract.actions import claim, delivered, histories, settle
 from twite.domain.delivery import State
 from twite.domain.errors import LedgerUnavailable, StoreUnusable
 from twite.gateway.ports.store import StoreOptions
-from twite.stores.postgres import connection, schema, settlements
+from twite.stores.postgres import schema, settlements
+from twite.stores.postgres.driver import connection
 from twite.stores.postgres.store import PostgresStore
 
 

@@ -16,8 +16,8 @@ from twite.gateway.alerts.checks import STORE
 from twite.gateway.ports.events import ConditionChanged, ProblemPlace, ProblemSeen
 from twite.gateway.ports.store import Retention, StoreOptions
 from twite.stores.postgres import upkeep as module
-from twite.stores.postgres.connection import Address
 from twite.stores.postgres.database import PostgresDatabase
+from twite.stores.postgres.driver.address import Address
 from twite.stores.postgres.store import PostgresStore
 from twite.stores.postgres.upkeep import SIZE_REACHED, PostgresPruner, PostgresUpkeep, size_of
 

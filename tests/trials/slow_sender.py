@@ -18,7 +18,7 @@ from twite.domain.times import SECOND
 from twite.gateway.delivery.x_client import XClient
 from twite.stores.postgres import nodes
 from twite.stores.postgres.nodes import PostgresOwnership
-from twite.stores.postgres.statements import statement
+from twite.stores.postgres.statements import STATEMENTS
 
 PAUSE = 0.03
 
@@ -39,7 +39,7 @@ def shorten(lease):
     nodes.LEASE = lease * SECOND
     nodes.SHARE_OUT_EVERY = nodes.LOCK_PATIENCE = lease * SECOND // 4
     for name in ("begin", "take_first_keys"):
-        begin = statement(name)
+        begin = STATEMENTS[name]
         msgspec.structs.force_setattr(begin, "text", begin.text.replace("'8s'", f"'{lease}s'"))
 
 

@@ -11,7 +11,7 @@ from builders import a_submission, an_entry
 from twite.domain.errors import LedgerUnavailable
 from twite.domain.history import total
 from twite.gateway.ports.store import StoreOptions
-from twite.stores.postgres.connection import PostgresConnection
+from twite.stores.postgres.driver.connection import PostgresConnection
 from twite.stores.postgres.store import PostgresStore
 
 CLIENTS = 16

@@ -34,7 +34,6 @@ def clock(monkeypatch):
 def address(monkeypatch, clock):
     monkeypatch.setattr(module, "PostgresConnection", lambda driver: driver)
     monkeypatch.setattr(module, "PostgresSession", Session)
-    monkeypatch.setattr(module, "statement", lambda name: name)
     return Address()
 
 

@@ -3,7 +3,7 @@
 import asyncpg
 
 from twite.domain.errors import LedgerUnavailable
-from twite.stores.postgres.connection import ResultRows
+from twite.stores.postgres.driver.connection import ResultRows
 
 LOST = ConnectionResetError("lost")
 READ_ONLY = asyncpg.ReadOnlySQLTransactionError("read-only")
@@ -56,7 +56,7 @@ class Connection:
         self.terminate()
         self.is_closed = True
 
-    def run(self, name, values):
+    def run(self, name, /, **values):
         self.ran.append((name, values))
         rows = self.marks if name == "confirm" else []
         if isinstance(rows, Exception):

@@ -14,9 +14,9 @@ from database_stage import (
 
 from fakes import settled
 from twite.domain.errors import LedgerUnavailable
-from twite.stores.postgres import connection as errors
 from twite.stores.postgres import database as module
-from twite.stores.postgres.bridge import wait_for
+from twite.stores.postgres.driver import errors
+from twite.stores.postgres.driver.bridge import wait_for
 from twite.stores.postgres.session import MOST_SESSIONS, CommitUnknown
 
 MARK = 77

@@ -8,8 +8,7 @@ from postgres_ownership_stage import ACCOUNTS, ALL, FOREVER, NODE
 
 from builders import NOW
 from twite.stores.postgres import nodes as module
-from twite.stores.postgres import waits
-from twite.stores.postgres.connection import ResultRows
+from twite.stores.postgres.driver.connection import ResultRows
 from twite.stores.postgres.nodes import LEADER, PostgresOwnership
 
 
@@ -42,7 +41,7 @@ class Database:
 
     async def read(self, view):
         self.during()
-        return view(SimpleNamespace(run=lambda name, values: self.run(name, **values)))
+        return view(self)
 
     def run(self, name, /, **values):
         self.ran.append((name, values))
@@ -86,9 +85,7 @@ def expired(monkeypatch):
 
 
 @pytest.fixture
-def database(monkeypatch, expired):
-    for part in (module, waits):
-        monkeypatch.setattr(part, "statement", lambda name: name)
+def database(expired):
     return Database()
 
 

@@ -6,7 +6,7 @@ import pytest
 from session_stage import MARK, NODE, PLACE, Lost
 
 from twite.stores.postgres import session as module
-from twite.stores.postgres.connection import ResultRows
+from twite.stores.postgres.driver.connection import ResultRows
 from twite.stores.postgres.session import PostgresSession, SharedNames
 
 
@@ -31,8 +31,8 @@ class Connection:
         if name in self.errors:
             raise self.errors.pop(name)
 
-    def run(self, name, values):
-        self.note(name, {**values})
+    def run(self, name, /, **values):
+        self.note(name, values)
         if values.get("mark", 0) is None:
             # The database chooses the first id of a new block.
             self.marks += 1
@@ -70,7 +70,6 @@ def names():
 
 @pytest.fixture
 def connection(monkeypatch, clock):
-    monkeypatch.setattr(module, "statement", lambda name: name)
     monkeypatch.setattr(module, "at_once", lambda names: names)
     return Connection()
 

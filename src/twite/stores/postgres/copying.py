@@ -1,16 +1,16 @@
 """PostgreSQL databases as source and target of `twite store copy`."""
 
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Final, Self
 
-import asyncpg
-
 from twite.domain.errors import StoreUnusable
 from twite.gateway.ports.store_copy import PIECE, CopiedDeployment, CopiedTable, CopyReader, Row
-from twite.stores.postgres.connection import LOST, NUL, READ_ONLY, Address, without_nul
-from twite.stores.postgres.examine import connected, refuse_weak, weak_settings
+from twite.stores.postgres.driver.address import Address, connected, explained
+from twite.stores.postgres.driver.connection import without_nul
+from twite.stores.postgres.driver.errors import NUL
+from twite.stores.postgres.examine import refuse_weak, weak_settings
 from twite.stores.postgres.schema import (
     COPY_LOCK,
     migrate,
@@ -83,17 +83,10 @@ class _PostgresCopySide:
         for driver in {self._driver, self._guard}:
             driver.terminate()
 
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
+    def _explained(self) -> AbstractContextManager[None]:
         """Raise StoreUnusable for the errors of the database."""
-        try:
-            yield
-        except (*LOST, *READ_ONLY, asyncpg.PostgresError) as error:
-            raise StoreUnusable(
-                path=self.shown,
-                reason=self._address.reason(error),
-                fix="Check the database, then run the same command again: the copy continues",
-            ) from error
+        fix = "Check the database, then run the same command again: the copy continues"
+        return explained(self._address, fix=fix)
 
 
 class PostgresCopySource(_PostgresCopySide):

@@ -11,15 +11,16 @@ from typing import Any, Final, TypeVar
 import asyncpg
 
 from twite.domain.errors import LedgerUnavailable
-from twite.stores.postgres.bridge import run_in_greenlet
-from twite.stores.postgres.connection import (
+from twite.stores.postgres.driver.address import Address
+from twite.stores.postgres.driver.bridge import run_in_greenlet
+from twite.stores.postgres.driver.connection import PostgresConnection
+from twite.stores.postgres.driver.errors import (
     CLASHES,
+    DRIVER_ERRORS,
     LOST,
     NUL,
     READ_ONLY,
     RETRY_AFTER,
-    Address,
-    PostgresConnection,
 )
 from twite.stores.postgres.session import (
     MOST_SESSIONS,
@@ -27,8 +28,6 @@ from twite.stores.postgres.session import (
     PostgresSession,
     SharedNames,
 )
-from twite.stores.postgres.statements import statement
-from twite.stores.sql.database import View
 
 T = TypeVar("T")
 
@@ -108,7 +107,7 @@ class Connections:
             raise self._trouble
         try:
             connection = PostgresConnection(await self._address.connect())
-        except (*LOST, asyncpg.PostgresError) as error:
+        except DRIVER_ERRORS as error:
             self._failed_at = time.monotonic()
             self._trouble = self._address.unavailable(error)
             raise self._trouble from error
@@ -139,7 +138,7 @@ class PostgresReads:
         self._address = address
         self._readers = Connections(address, _READERS)
 
-    async def read(self, view: View[T], *, is_long: bool = False) -> T:
+    async def read(self, view: Callable[[PostgresConnection], T], *, is_long: bool = False) -> T:
         """Run a view, and return its result. If the connection is lost, try once more."""
         replaces_nul = False
         for again in (True, False):
@@ -238,7 +237,7 @@ class PostgresDatabase(PostgresReads):
             except CommitUnknown as unknown:
                 if await self._is_committed(unknown, patience, pool):
                     return unknown.result  # type: ignore[return-value]  # of this unit
-            except (*LOST, *READ_ONLY, asyncpg.PostgresError) as error:
+            except DRIVER_ERRORS as error:
                 # COMMIT was not sent, so nothing was written.
                 if isinstance(error, (*LOST, *READ_ONLY)):
                     self._drop()
@@ -306,7 +305,7 @@ class PostgresDatabase(PostgresReads):
             try:
                 async with pool.lend() as connection:
                     return await run_in_greenlet(partial(_looked_up, connection, unknown.mark))
-            except (LedgerUnavailable, *LOST, *READ_ONLY, asyncpg.PostgresError) as error:
+            except (LedgerUnavailable, *DRIVER_ERRORS) as error:
                 self._drop()
                 most = min(patience, PATIENCE) if self._is_closing else patience
                 if time.monotonic() - began > most:
@@ -335,7 +334,7 @@ class PostgresDatabase(PostgresReads):
                 await driver.execute(_VACUUM)
             finally:
                 driver.terminate()
-        except (*LOST, *READ_ONLY, asyncpg.PostgresError):
+        except DRIVER_ERRORS:
             return False
         return not is_needed
 
@@ -358,8 +357,8 @@ def _tries(error: Exception) -> int:
 
 def _looked_up(connection: PostgresConnection, mark: int) -> bool:
     """Return whether a transaction was committed; if it was, wait until the commit is durable."""
-    if connection.run(statement("confirm"), {"id": mark}).fetchone() is not None:
+    if connection.run("confirm", id=mark).fetchone() is not None:
         return False  # nor can it be from now on: `confirm` has used its mark
     # With a synchronous standby, a later commit is only confirmed after this one.
-    connection.run(statement("begin"), {"mark": None})
+    connection.run("begin", mark=None)
     return True

@@ -1,17 +1,18 @@
 """Examine a server: whether its settings keep acknowledged commits, its version and its clock."""
 
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any, Final
-
-import asyncpg
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
 
 from twite.domain.errors import StoreUnusable
 from twite.gateway.ports.store import RunningGateway, ServerExamination, StoreExamination
-from twite.stores.postgres.connection import LOST, READ_ONLY, Address
 from twite.stores.postgres.database import CONNECTIONS
+from twite.stores.postgres.driver.address import Address, opened
+from twite.stores.postgres.driver.connection import PostgresConnection
 from twite.stores.postgres.schema import newest_version, present_version
+
+if TYPE_CHECKING:
+    import asyncpg
 
 # Settings that can lose acknowledged commits, and how.
 _NEEDED_ON: Final = {
@@ -19,8 +20,6 @@ _NEEDED_ON: Final = {
     "full_page_writes": "a power failure can damage pages",
     "synchronous_commit": "a power failure loses the latest commits",
 }
-# Encodings that can store every text. SQL_ASCII stores all bytes unchanged.
-_ENCODINGS: Final = frozenset({"UTF8", "SQL_ASCII"})
 _SETTINGS: Final = (
     "SELECT name, setting FROM pg_settings "
     "WHERE name IN ('fsync', 'full_page_writes', 'synchronous_commit')"
@@ -57,45 +56,12 @@ SELECT coalesce(has_schema_privilege(current_schema(), 'CREATE'), false)
 _CLOCK: Final = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint"
 
 
-async def connected(address: Address) -> "asyncpg.Connection[Any]":
-    """Connect. Raises StoreUnusable, also if the database's encoding cannot store every text."""
-    try:
-        driver = await address.connect()
-    except (*LOST, *READ_ONLY, asyncpg.PostgresError, ValueError) as error:
-        raise StoreUnusable(
-            path=address.shown,
-            reason=address.reason(error),
-            fix="Check store.url, and that the database runs and accepts this role",
-        ) from error
-    encoding = driver.get_settings().server_encoding
-    if encoding not in _ENCODINGS:
-        driver.terminate()
-        raise StoreUnusable(
-            path=address.shown,
-            reason=f"the database has the encoding {encoding}, which lacks most characters",
-            fix="Create the database with ENCODING 'UTF8' TEMPLATE template0",
-        )
-    return driver
-
-
-@contextmanager
-def explained(address: Address, *, fix: str, failed: str = "") -> Iterator[None]:
-    """Raise StoreUnusable for an error of the database. `failed` names the failed action."""
-    try:
-        yield
-    except (*LOST, *READ_ONLY, asyncpg.PostgresError) as error:
-        reason = address.reason(error)
-        raise StoreUnusable(
-            path=address.shown, reason=f"{failed} ({reason})" if failed else reason, fix=fix
-        ) from error
-
-
 async def weak_settings(driver: "asyncpg.Connection[Any]") -> tuple[str, ...]:
     """Describe each setting that allows the server to lose acknowledged commits."""
     return _described(dict(await driver.fetch(_SETTINGS)))
 
 
-def weak_settings_of(connection: Any) -> tuple[str, ...]:  # noqa: ANN401 - a connection of this engine
+def weak_settings_of(connection: PostgresConnection) -> tuple[str, ...]:
     """Do the same as `weak_settings`, as a view."""
     return _described(dict(connection.execute(_SETTINGS).fetchall()))
 
@@ -121,12 +87,8 @@ def refuse_weak(weak: tuple[str, ...], address: Address, *, is_accepted: bool) -
 async def examined(url: str) -> StoreExamination:
     """Return what `twite check` reports. Raises StoreUnusable."""
     address = Address(url)
-    driver = await connected(address)
-    try:
-        with explained(address, fix="Check the database, and the role's privileges"):
-            return await _examined(driver, address)
-    finally:
-        await driver.close()
+    async with opened(address) as driver:
+        return await _examined(driver, address)
 
 
 async def _examined(driver: "asyncpg.Connection[Any]", address: Address) -> StoreExamination:

@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from twite.domain.delivery import UNKNOWN_COPY
 from twite.domain.errors import StoreUnusable
-from twite.stores.postgres.connection import Address
-from twite.stores.postgres.examine import connected, explained
+from twite.stores.postgres.driver.address import Address, opened
 from twite.stores.postgres.schema import present_version
-from twite.stores.postgres.statements import statement
+from twite.stores.postgres.statements import STATEMENTS
 
 if TYPE_CHECKING:
     import asyncpg
@@ -25,19 +24,15 @@ _ALONE: Final = "LOCK TABLE node IN SHARE ROW EXCLUSIVE MODE"
 async def hold_pending(url: str) -> int:
     """Return the number of held deliveries. Raises StoreUnusable, also if a gateway runs."""
     address = Address(url)
-    driver = await connected(address)
-    try:
-        with explained(address, fix="Check the database, and the role's privileges"):
-            if not await present_version(driver, address):
-                raise StoreUnusable(
-                    path=address.shown,
-                    reason="the database contains no store",
-                    fix="Restore the backup with pg_restore first",
-                )
-            await _wait_for_expiry(driver, address)
-            return await _held(driver, address)
-    finally:
-        await driver.close()
+    async with opened(address) as driver:
+        if not await present_version(driver, address):
+            raise StoreUnusable(
+                path=address.shown,
+                reason="the database contains no store",
+                fix="Restore the backup with pg_restore first",
+            )
+        await _wait_for_expiry(driver, address)
+        return await _held(driver, address)
 
 
 async def _wait_for_expiry(driver: "asyncpg.Connection[Any]", address: Address) -> None:
@@ -64,11 +59,11 @@ async def _refuse_gateways(driver: "asyncpg.Connection[Any]", address: Address) 
 
 
 async def _held(driver: "asyncpg.Connection[Any]", address: Address) -> int:
-    hold = statement("hold_pending")
+    hold = STATEMENTS["hold_pending"]
     values = hold.values({"reason": UNKNOWN_COPY, "now": time.time_ns() // 1_000_000})
     async with driver.transaction():
         await driver.execute(_ALONE)
         await _refuse_gateways(driver, address)
         done = await driver.execute(hold.text, *values)
-        await driver.execute(statement("drop_leases").text)
+        await driver.execute(STATEMENTS["drop_leases"].text)
     return int(done.rpartition(" ")[2])  # such as "UPDATE 12"

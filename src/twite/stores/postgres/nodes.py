@@ -11,7 +11,7 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from hashlib import blake2b
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -19,10 +19,10 @@ from twite.domain.errors import LedgerUnavailable
 from twite.domain.times import SECOND
 from twite.gateway.ports.events import Observer
 from twite.gateway.ports.ownership import SHARE_OUT_EVERY, GatewayCondition, News
-from twite.stores.postgres.connection import PostgresConnection, is_lock_timeout
 from twite.stores.postgres.database import PostgresDatabase
+from twite.stores.postgres.driver.connection import PostgresConnection
+from twite.stores.postgres.driver.errors import is_lock_timeout
 from twite.stores.postgres.session import PostgresSession
-from twite.stores.postgres.statements import statement
 from twite.stores.postgres.waits import OwnershipWaits
 from twite.stores.sql import outbox
 
@@ -321,16 +321,16 @@ def _news(idle: Mapping[str, Collection[str]], connection: PostgresConnection) -
         "passing_pixels": [pixel for pixel, _ in passing],
         "passing_events": [event for _, event in passing],
     }
-    versions, ready = connection.run(statement("news"), values).fetchone()
+    versions, ready = connection.run("news", **values).fetchone()
     return News(ready=frozenset(_Accounts.decode(ready)), versions=_Versions.decode(versions))
 
 
-def _database_time(connection: Any) -> float:  # noqa: ANN401 - a connection of this engine
-    return float(connection.run(statement("database_time"), {}).fetchone()[0])
+def _database_time(connection: PostgresConnection) -> float:
+    return float(connection.run("database_time").fetchone()[0])
 
 
-def _is_one_behind(wanted: Mapping[str, object], connection: Any) -> bool:  # noqa: ANN401 - as above
-    return bool(connection.run(statement("is_node_behind"), wanted).fetchone()[0])
+def _is_one_behind(wanted: Mapping[str, object], connection: PostgresConnection) -> bool:
+    return bool(connection.run("is_node_behind", **wanted).fetchone()[0])
 
 
 def boot_time() -> float:

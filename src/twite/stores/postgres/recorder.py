@@ -9,8 +9,8 @@ from typing import Final
 
 from twite.domain.errors import LedgerUnavailable, QueueFull
 from twite.domain.submission import Recorded, Submission
-from twite.stores.postgres.connection import is_passing
 from twite.stores.postgres.database import PostgresDatabase
+from twite.stores.postgres.driver.errors import is_passing
 from twite.stores.postgres.session import PostgresSession
 from twite.stores.sql import intake
 

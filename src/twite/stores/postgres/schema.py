@@ -9,7 +9,7 @@ from typing import Any, Final
 import asyncpg
 
 from twite.domain.errors import StoreUnusable
-from twite.stores.postgres.connection import Address
+from twite.stores.postgres.driver.address import Address
 from twite.stores.sql.statements import DRAIN, numbered
 
 _LOCK: Final = "SELECT pg_advisory_xact_lock(7458, 0)"

@@ -15,9 +15,9 @@ import msgspec
 from twite.domain.stats.tally import Counted
 from twite.gateway.ports.ownership import PAUSES, SECRETS
 from twite.stores.postgres.claim_starts import ClaimStarts
-from twite.stores.postgres.connection import PostgresConnection, ResultRows
+from twite.stores.postgres.driver.connection import PostgresConnection, ResultRows
 from twite.stores.postgres.keys import OptOutCopy, PostgresKeys, PostgresOptOuts
-from twite.stores.postgres.statements import at_once, statement
+from twite.stores.postgres.statements import at_once
 from twite.stores.sql.database import WriterSession, seed_of
 from twite.stores.sql.tallies import TallyWriter
 
@@ -211,11 +211,11 @@ class PostgresSession(WriterSession):
             self._begin()
             self._flush()
         if name in _LOCKED:
-            self.connection.run(statement(_LOCKED[name]), values)
+            self.connection.run(_LOCKED[name], **values)
         if name in _FOLLOWED:
             self._changed.add(_FOLLOWED[name])
         values["slot"], values["node"] = self._slot, self._node()
-        found = self.connection.run(statement(name), values)
+        found = self.connection.run(name, **values)
         if name in _READYING and found.rowcount:
             self._ready_from = 0
         if name == "rejected_so_far":
@@ -232,7 +232,7 @@ class PostgresSession(WriterSession):
         mark = None if self._is_marked else self.mark or None
         values |= {"node": self._node(), "mark": mark}
         began = monotonic()
-        row: list[Any] = list(self.connection.run(statement(name), values).fetchone())
+        row: list[Any] = list(self.connection.run(name, **values).fetchone())
         self.mark, self._is_marked = row.pop(0), True
         if mark is None:
             self._next, self._end = self.mark, self.mark + _PLACES

@@ -21,8 +21,8 @@ from twite.domain.delivery import Settlement, Trigger
 from twite.domain.errors import LedgerUnavailable
 from twite.gateway.ports.events import Observer, ProblemPlace, ProblemSeen
 from twite.stores.postgres import usual
-from twite.stores.postgres.connection import is_passing
 from twite.stores.postgres.database import PostgresDatabase
+from twite.stores.postgres.driver.errors import is_passing
 from twite.stores.postgres.session import PostgresSession
 from twite.stores.sql import outbox
 

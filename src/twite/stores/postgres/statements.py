@@ -28,10 +28,6 @@ class PostgresStatement(msgspec.Struct, frozen=True):
         return values
 
 
-def statement(name: str) -> PostgresStatement:
-    return STATEMENTS[name]
-
-
 def shared(text: str) -> PostgresStatement:
     """Return the translation of a statement of stores/sql, or of a text without names."""
     name = _NAMES.get(text)

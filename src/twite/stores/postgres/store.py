@@ -19,9 +19,10 @@ from twite.gateway.ports.outbox import Claim
 from twite.gateway.ports.privacy import EraseSearch, EraseStore, EraseTraces
 from twite.gateway.ports.store import StoreOptions
 from twite.stores.postgres import usual
-from twite.stores.postgres.connection import Address
 from twite.stores.postgres.database import PostgresDatabase, PostgresReads
-from twite.stores.postgres.examine import connected, explained, refuse_weak, weak_settings
+from twite.stores.postgres.driver.address import Address, opened
+from twite.stores.postgres.driver.connection import PostgresConnection
+from twite.stores.postgres.examine import refuse_weak, weak_settings
 from twite.stores.postgres.keys import OLD
 from twite.stores.postgres.nodes import NotOwner, PostgresOwnership
 from twite.stores.postgres.overwriting import overwrite
@@ -39,7 +40,6 @@ from twite.stores.sql.moves import SqlMoves
 from twite.stores.sql.privacy import SqlPrivacy
 from twite.stores.sql.queries import SqlQueries
 from twite.stores.sql.state import SqlStateReader, SqlStateStore
-from twite.stores.sql.statements import query
 
 _QUEUE_BYTES: Final = 32 * 1024 * 1024
 _VACUUM_WITHIN: Final = 30.0  # seconds
@@ -57,14 +57,9 @@ class PostgresReader(SqlQueries, SqlStateReader):
     async def open(cls, url: str) -> Self:
         """Open for reading. Raises StoreUnusable if it is not a database of this version."""
         address = Address(url)
-        driver = await connected(address)
-        try:
-            with explained(address, fix="Check the database, and the role's privileges"):
-                # A pooler may send each transaction to another connection.
-                async with driver.transaction():
-                    present = await present_version(driver, address)
-        finally:
-            await driver.close()
+        # A pooler may send each transaction to another connection.
+        async with opened(address) as driver, driver.transaction():
+            present = await present_version(driver, address)
         if not present:
             raise StoreUnusable(
                 path=address.shown,
@@ -150,19 +145,15 @@ class PostgresStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
     async def open(cls, url: str, options: StoreOptions) -> Self:
         """Connect, and bring the schema up to date. Raises StoreUnusable."""
         address = Address(url)
-        driver = await connected(address)
-        try:
-            with explained(
-                address,
-                failed="its schema cannot be brought up to date",
-                fix="Check the server's log and the role's privileges, then start again",
-            ):
-                async with driver.transaction():
-                    weak = await weak_settings(driver)
-                refuse_weak(weak, address, is_accepted=options.accept_weak_durability)
-                is_upgraded = await migrate(driver, address)
-        finally:
-            await driver.close()
+        async with opened(
+            address,
+            failed="its schema cannot be brought up to date",
+            fix="Check the server's log and the role's privileges, then start again",
+        ) as driver:
+            async with driver.transaction():
+                weak = await weak_settings(driver)
+            refuse_weak(weak, address, is_accepted=options.accept_weak_durability)
+            is_upgraded = await migrate(driver, address)
         async with AsyncExitStack() as undo:
             database = PostgresDatabase(
                 address,
@@ -291,5 +282,5 @@ class PostgresStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
         return bool(done) and self._vacuuming.result()
 
 
-def _salt(connection: Any) -> bytes:  # noqa: ANN401 - a connection of this engine
-    return bytes(connection.execute(query("read_deployment")).fetchone()[0])
+def _salt(connection: PostgresConnection) -> bytes:
+    return bytes(connection.run("read_deployment").fetchone()[0])

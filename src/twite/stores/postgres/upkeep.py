@@ -15,8 +15,9 @@ from twite.domain.times import DAY
 from twite.gateway.alerts.checks import STORE
 from twite.gateway.ports.events import ConditionChanged, Observer, ProblemPlace, ProblemSeen
 from twite.gateway.ports.store import Retention
-from twite.stores.postgres.connection import is_passing
 from twite.stores.postgres.database import PostgresDatabase
+from twite.stores.postgres.driver.connection import PostgresConnection
+from twite.stores.postgres.driver.errors import is_passing
 from twite.stores.postgres.examine import weak_settings_of
 from twite.stores.postgres.recorder import Recorder
 from twite.stores.postgres.session import PostgresSession
@@ -206,6 +207,6 @@ def rest_after(took: float, *, busy: float) -> float:
     return max(_AFTER_A_SLICE, took * (_RESTS if busy < _LATE else _RESTS_LATE))
 
 
-def size_of(connection: Any) -> int:  # noqa: ANN401 - a connection of this engine
+def size_of(connection: PostgresConnection) -> int:
     """Return the bytes of the database on disk."""
     return int(connection.execute("SELECT pg_database_size(current_database())").fetchone()[0])

@@ -3,12 +3,12 @@
 import asyncio
 import time
 from collections.abc import Awaitable
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 from twite.domain.errors import LedgerUnavailable
 from twite.gateway.ports.events import Observer, ProblemPlace, ProblemSeen
 from twite.stores.postgres.database import PostgresDatabase
-from twite.stores.postgres.statements import statement
+from twite.stores.postgres.driver.connection import PostgresConnection
 
 T = TypeVar("T")
 
@@ -71,6 +71,6 @@ class OwnershipWaits:
         self._observer.see(ProblemSeen(where=ProblemPlace.STORE, reason=reason))
 
 
-def _busy_sessions(connection: Any) -> list[str]:  # noqa: ANN401 - a connection of this engine
-    rows = connection.run(statement("busy_sessions"), {}).fetchall()
+def _busy_sessions(connection: PostgresConnection) -> list[str]:
+    rows = connection.run("busy_sessions").fetchall()
     return [f"session {pid}: {doing}" for pid, doing in rows]

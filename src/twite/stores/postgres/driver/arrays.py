@@ -7,6 +7,7 @@ have one dimension.
 
 import struct
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -18,23 +19,21 @@ _SIZED_INTEGER: Final = struct.Struct(">iq")
 _INTEGER: Final = struct.Struct(">q")
 _NULL: Final = _SIZE.pack(-1)
 # The ids of PostgreSQL's built-in types never change.
-_UUID, _UUIDS, _BYTES, _INTEGERS, _TEXT = 2950, 2951, 17, 20, 25
+_UUID, _BYTES, _INTEGERS, _TEXT = 2950, 17, 20, 25
 
 
 def use_on(driver: "asyncpg.Connection[asyncpg.Record]") -> None:
     """Let a connection encode and decode lists of int, str and bytes. A UUID is 16 bytes."""
     settings = driver.get_settings()
-
-    def use(
-        oid: int, name: str, encode: Callable[[Any], bytes], decode: Callable[[Any], Any]
-    ) -> None:
+    codecs: Sequence[tuple[int, str, Callable[[Any], bytes], Callable[[bytes], Any]]] = (
+        (_UUID, "uuid", bytes, bytes),
+        (2951, "_uuid", partial(_of_bytes, _UUID), partial(_read, bytes)),
+        (1001, "_bytea", partial(_of_bytes, _BYTES), partial(_read, bytes)),
+        (1009, "_text", _of_texts, partial(_read, bytes.decode)),
+        (1016, "_int8", of_integers, integers),
+    )
+    for oid, name, encode, decode in codecs:
         settings.add_python_codec(oid, name, "pg_catalog", (), "scalar", encode, decode, "binary")
-
-    use(_UUID, "uuid", bytes, bytes)
-    use(_UUIDS, "_uuid", _of_uuids, _reader(bytes))
-    use(1001, "_bytea", _of_bytes, _reader(bytes))
-    use(1009, "_text", _of_texts, _reader(bytes.decode))
-    use(1016, "_int8", of_integers, integers)
 
 
 def of_integers(values: Sequence[int | None]) -> bytes:
@@ -44,33 +43,18 @@ def of_integers(values: Sequence[int | None]) -> bytes:
 
 
 def integers(data: bytes) -> list[int | None]:
-    count = _count(data)
-    if len(data) == _HEAD.size + count * _SIZED_INTEGER.size:
+    if len(data) == _HEAD.size + _count(data) * _SIZED_INTEGER.size:
         return [value for _, value in _SIZED_INTEGER.iter_unpack(data[_HEAD.size :])]
-    return _read(data, _integer)
+    return _read(lambda value: int(_INTEGER.unpack(value)[0]), data)
 
 
 def _of_texts(values: Sequence[str | None]) -> bytes:
-    return _of(_TEXT, [None if value is None else value.encode() for value in values])
+    return _of_bytes(_TEXT, [None if value is None else value.encode() for value in values])
 
 
-def _of_bytes(values: Sequence[bytes | None]) -> bytes:
-    return _of(_BYTES, values)
-
-
-def _of_uuids(values: Sequence[bytes | None]) -> bytes:
-    return _of(_UUID, values)
-
-
-def _of(kind: int, values: Sequence[bytes | None]) -> bytes:
+def _of_bytes(kind: int, values: Sequence[bytes | None]) -> bytes:
     size = _SIZE.pack
-    parts = []
-    for value in values:
-        if value is None:
-            parts.append(_NULL)
-        else:
-            parts.append(size(len(value)))
-            parts.append(value)
+    parts = [_NULL if value is None else size(len(value)) + value for value in values]
     return _array(kind, len(values), parts)
 
 
@@ -80,28 +64,18 @@ def _array(kind: int, count: int, parts: Sequence[bytes]) -> bytes:
 
 def _count(data: bytes) -> int:
     """Return the length of an array. An empty array has zero dimensions."""
-    dimensions, *_ = _SIZE.unpack_from(data)
-    return int(_HEAD.unpack_from(data)[3]) if dimensions else 0
+    return int(_HEAD.unpack_from(data)[3]) if _SIZE.unpack_from(data)[0] else 0
 
 
-def _reader(convert: Callable[[bytes], Any]) -> Callable[[bytes], list[Any]]:
-    return lambda data: _read(data, convert)
-
-
-def _read(data: bytes, convert: Callable[[bytes], Any]) -> list[Any]:
-    size = _SIZE.unpack_from
-    place = _HEAD.size
+def _read(convert: Callable[[bytes], Any], data: bytes) -> list[Any]:
+    size, place = _SIZE.unpack_from, _HEAD.size
     found: list[Any] = []
     for _ in range(_count(data)):
         (length,) = size(data, place)
-        place += _SIZE.size
+        place += 4
         if length < 0:
             found.append(None)
         else:
             found.append(convert(data[place : place + length]))
             place += length
     return found
-
-
-def _integer(data: bytes) -> int:
-    return int(_INTEGER.unpack(data)[0])

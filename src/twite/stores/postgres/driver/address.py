@@ -1,34 +1,27 @@
-"""Connections to PostgreSQL over asyncpg, and the meaning of its errors."""
+"""The URL of a database: its hosts, how to connect to them, and the reasons of errors."""
 
-import asyncio
 import errno
 import os
 import re
 import socket
 import ssl
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
 
 import asyncpg
 
-from twite.domain.errors import LedgerUnavailable
-from twite.stores.postgres import arrays
-from twite.stores.postgres.bridge import wait_for
-from twite.stores.postgres.statements import PostgresStatement, shared
-
-# Every transaction begins with this lock, and a migration takes the exclusive one. So a migration
-# waits for running transactions, and new ones wait for it before they have a snapshot or another
-# lock: they neither miss rows of a rewritten table nor cause a deadlock.
-_GATE: Final = "LOCK TABLE schema_version IN ACCESS SHARE MODE"
-# While a session waits for a lock, the server does not notice that its client has gone. So
-# lock_timeout ends the wait before the client would abort the connection (STALLED).
-UNIT: Final = (
-    f"BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL lock_timeout = '10s'; {_GATE}"
+from twite.domain.errors import LedgerUnavailable, StoreUnusable
+from twite.stores.postgres.driver import arrays
+from twite.stores.postgres.driver.errors import (
+    DRIVER_ERRORS,
+    OTHER_SCHEMA,
+    READ_ONLY,
+    RETRY_AFTER,
+    UNKEPT,
 )
-# All statements of a view read the same snapshot.
-_VIEW: Final = f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {_GATE}"
+
 _CONNECT_WITHIN: Final = 5.0  # seconds
 # With several hosts: one may vanish silently, and the next must be tried within a lease.
 NEXT_HOST_AFTER: Final = 2.0  # seconds
@@ -46,8 +39,9 @@ _DEAD_CLIENT: Final = (
     "set_config('tcp_keepalives_count', '3', false), set_config('tcp_user_timeout', '6s', false)"
 )
 _STATEMENTS: Final = 400
-# Long enough: a writing statement waits only for the locks of other short transactions.
-STALLED: Final = 20.0  # seconds
+_CHECK: Final = "Check the database, and the role's privileges"
+# Encodings that can store every text. SQL_ASCII stores all bytes unchanged.
+_ENCODINGS: Final = frozenset({"UTF8", "SQL_ASCII"})
 # Options of the URL that are not passed to the driver: first those that Twite handles, then options
 # of libpq that the driver would pass on to the server. Twite has its own time limits.
 _OWN_OPTIONS: Final = frozenset({"statement_cache_size", "target_session_attrs"})
@@ -76,50 +70,6 @@ SESSION_ATTRIBUTES: Final = (
 )
 # Part of the error message if all addresses of a host name refuse connections.
 _REFUSED: Final = f"[Errno {errno.ECONNREFUSED}]"
-RETRY_AFTER: Final = 5  # seconds
-
-# The server or the network ended the connection, and the result of the last statement is unknown.
-LOST: Final = (
-    OSError,
-    TimeoutError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.OperatorInterventionError,
-)
-# Another transaction conflicted: an immediate retry may succeed.
-CLASHES: Final = (asyncpg.TransactionRollbackError, asyncpg.UniqueViolationError)
-# The server rejected a string with NUL.
-NUL: Final = asyncpg.CharacterNotInRepertoireError
-# The server of this connection accepts no writes.
-READ_ONLY: Final = (
-    asyncpg.ReadOnlySQLTransactionError,
-    asyncpg.exceptions.TargetServerAttributeNotMatched,
-)
-# A newer version of Twite has changed a table or column that the statement uses.
-_OTHER_SCHEMA: Final = (asyncpg.UndefinedColumnError, asyncpg.UndefinedTableError)
-# A pooler in transaction mode has prepared a statement on one connection and executed it on
-# another.
-_UNKEPT: Final = (asyncpg.InvalidSQLStatementNameError, asyncpg.DuplicatePreparedStatementError)
-
-
-def is_passing(error: BaseException | None) -> bool:
-    """Whether a retry may succeed later: the database is unreachable, busy or full.
-
-    A conflict that persists after immediate retries is a fault in the database or in Twite.
-    """
-    passing = (
-        *LOST,
-        *READ_ONLY,
-        asyncpg.InsufficientResourcesError,
-        asyncpg.LockNotAvailableError,
-    )
-    return error is None or isinstance(error, (*passing, LedgerUnavailable))
-
-
-def is_lock_timeout(error: LedgerUnavailable) -> bool:
-    """Whether a transaction of another session kept a lock for too long."""
-    return isinstance(error.__cause__, asyncpg.LockNotAvailableError)
 
 
 class Address:
@@ -171,7 +121,7 @@ class Address:
         for url in tuple(self.urls):
             try:
                 driver = await self._connected(url, within)
-            except (*LOST, *READ_ONLY, asyncpg.PostgresError) as error:
+            except DRIVER_ERRORS as error:
                 # Prefer any other failure: it says more than that a host is a standby.
                 failed = error if failed is None or isinstance(failed, READ_ONLY) else failed
                 continue
@@ -204,7 +154,7 @@ class Address:
         """Return the text of an error, without row values or the password."""
         if isinstance(error, READ_ONLY):
             return "the database accepts no writes: it is a standby, or read-only"
-        if isinstance(error, _UNKEPT):
+        if isinstance(error, UNKEPT):
             return (
                 "the pooler does not support prepared statements: add statement_cache_size=0 to "
                 "store.url, or set max_prepared_statements in PgBouncer"
@@ -215,7 +165,7 @@ class Address:
             return "its port is not a number"
         if isinstance(error, OSError):
             said = self._unreadable_file(error) or _reason_of_network(error)
-        elif isinstance(error, _OTHER_SCHEMA):
+        elif isinstance(error, OTHER_SCHEMA):
             said = f"the database has a different schema than this version expects: {error.args[0]}"
         else:
             said = str(error)
@@ -286,115 +236,47 @@ def _urls(parts: SplitResult, options: Sequence[tuple[str, str]]) -> list[str]:
     return urls
 
 
-class ResultRows:
-    """The result of a statement: rows, or the number of changed rows. Implements Cursor."""
-
-    def __init__(self, rows: Sequence[tuple[Any, ...]], count: int) -> None:
-        self._rows = rows
-        self._next = 0
-        self.rowcount = count
-
-    def fetchone(self) -> Any:  # noqa: ANN401 - a row
-        if self._next >= len(self._rows):
-            return None
-        self._next += 1
-        return self._rows[self._next - 1]
-
-    def fetchall(self) -> list[Any]:
-        rest = list(self._rows[self._next :])
-        self._next = len(self._rows)
-        return rest
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter(self.fetchall())
+async def connected(address: Address) -> "asyncpg.Connection[Any]":
+    """Connect. Raises StoreUnusable, also if the database's encoding cannot store every text."""
+    try:
+        driver = await address.connect()
+    except (*DRIVER_ERRORS, ValueError) as error:
+        raise StoreUnusable(
+            path=address.shown,
+            reason=address.reason(error),
+            fix="Check store.url, and that the database runs and accepts this role",
+        ) from error
+    encoding = driver.get_settings().server_encoding
+    if encoding not in _ENCODINGS:
+        driver.terminate()
+        raise StoreUnusable(
+            path=address.shown,
+            reason=f"the database has the encoding {encoding}, which lacks most characters",
+            fix="Create the database with ENCODING 'UTF8' TEMPLATE template0",
+        )
+    return driver
 
 
-NO_ROWS: Final = ResultRows((), 0)
+@contextmanager
+def explained(address: Address, *, fix: str, failed: str = "") -> Iterator[None]:
+    """Raise StoreUnusable for an error of the database. `failed` names the failed action."""
+    try:
+        yield
+    except DRIVER_ERRORS as error:
+        reason = address.reason(error)
+        raise StoreUnusable(
+            path=address.shown, reason=f"{failed} ({reason})" if failed else reason, fix=fix
+        ) from error
 
 
-class PostgresConnection:
-    """Implements SqlConnection, for code that runs in a greenlet."""
-
-    def __init__(self, driver: "asyncpg.Connection[asyncpg.Record]") -> None:
-        self.driver = driver
-        # After this many seconds without a result, the server counts as cut off.
-        self.patience = STALLED
-        # PostgreSQL cannot store NUL. Few strings contain one, so only the strings of a failed
-        # statement are cleaned.
-        self.replaces_nul = False
-
-    def execute(self, statement: str, values: Any = (), /) -> ResultRows:  # noqa: ANN401 - of any type
-        """Run a statement of stores/sql, or one without parameters."""
-        if statement == "BEGIN":
-            return wait_for(self._executed(_VIEW, ()))
-        return self.run(shared(statement), values)
-
-    def begin(self) -> None:
-        wait_for(self._executed(UNIT, ()))
-
-    def commit(self) -> None:
-        """Commit. Raises TransactionRollbackError if the transaction had failed."""
-        tag = wait_for(self._tagged("COMMIT", ()))
-        if tag != "COMMIT":
-            raise asyncpg.TransactionRollbackError(tag)
-
-    def run(
-        self, statement: PostgresStatement, values: Mapping[str, object] | Sequence[object]
-    ) -> ResultRows:
-        arguments = statement.values(values)
-        if self.replaces_nul:
-            arguments = [without_nul(value) for value in arguments]
-        if statement.has_rows:
-            return wait_for(self._fetched(statement.text, arguments))
-        return wait_for(self._executed(statement.text, arguments))
-
-    async def _fetched(self, text: str, values: Sequence[object]) -> ResultRows:
-        with self._watched():
-            rows = [tuple(row) for row in await self.driver.fetch(text, *values)]
-        return ResultRows(rows, len(rows))
-
-    async def _executed(self, text: str, values: Sequence[object]) -> ResultRows:
-        tag = await self._tagged(text, values)
-        last = tag.rpartition(" ")[2]
-        return ResultRows((), int(last)) if last.isdigit() else NO_ROWS
-
-    async def _tagged(self, text: str, values: Sequence[object]) -> str:
-        with self._watched():
-            return str(await self.driver.execute(text, *values))
-
-    @contextmanager
-    def _watched(self) -> Iterator[None]:
-        """Abort the connection if a statement takes too long, without a cancel request."""
-        alarm = asyncio.get_running_loop().call_later(self.patience, self.terminate)
-        try:
-            yield
-        except AttributeError as error:
-            if self.is_open:
-                raise
-            # The connection was aborted between two messages of a statement, and the driver's
-            # protocol object is gone.
-            raise asyncpg.InterfaceError("the connection was aborted") from error
-        finally:
-            alarm.cancel()
-
-    @property
-    def is_open(self) -> bool:
-        return not self.driver.is_closed()
-
-    def terminate(self) -> None:
-        """Abort the connection, without a message to the server."""
-        self.driver.terminate()
-
-    async def close(self) -> None:
-        """Close the connection; do not wait for a server that does not answer."""
-        try:
-            await asyncio.wait_for(self.driver.close(), 2)
-        except (*LOST, asyncpg.PostgresError):
-            self.driver.terminate()
-
-
-def without_nul(value: object) -> object:
-    """Return a value with U+FFFD in place of each NUL in its strings."""
-    if isinstance(value, str):
-        return value.replace("\0", "\ufffd")
-    return [without_nul(part) for part in value] if isinstance(value, list) else value
+@asynccontextmanager
+async def opened(
+    address: Address, *, fix: str = _CHECK, failed: str = ""
+) -> AsyncIterator["asyncpg.Connection[Any]"]:
+    """Connect until the end of the block. Raises StoreUnusable, also for errors in the block."""
+    driver = await connected(address)
+    try:
+        with explained(address, fix=fix, failed=failed):
+            yield driver
+    finally:
+        await driver.close()
