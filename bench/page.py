@@ -24,7 +24,7 @@ from shop import Shop, ShopSite, running_site  # noqa: E402
 from visitor import FLAGS, TWCLID  # noqa: E402
 
 from twite.http.script import script  # noqa: E402
-from twite.testing.emulator import running_emulator  # noqa: E402
+from twite_emulator.process import running_emulator  # noqa: E402
 
 SIDES = {"empty": False, "ours": True}
 BUY = """() => {

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import settings
 
 import fork_server
-from twite.testing.emulator import Emulator
-from twite.testing.gateway import GatewayProcess
+from gateway_process import GatewayProcess
+from twite_emulator.process import Emulator
 
-pytest_plugins = ["twite.testing.plugin", "postgres_server", "forked_workers", "unexpected_skips"]
+pytest_plugins = ["twite_emulator.plugin", "postgres_server", "forked_workers", "unexpected_skips"]
 # Before any test imports them, so that pytest explains their assertions.
 pytest.register_assert_rewrite("store_contract")
 

@@ -2,8 +2,7 @@
 
 from msgspec import Struct
 
-from twite.x import spec
-from twite_emulator import oauth
+from twite_emulator import oauth, spec
 from twite_emulator.exchange import Problem, XAnswer, XRequestReceived, refusal
 from twite_emulator.state import EmulatedState
 from twite_emulator.switches import Switches

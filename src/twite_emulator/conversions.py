@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from twite.x import spec
+from twite_emulator import spec
 from twite_emulator.access import Caller, Denied, admit, refuse_account
 from twite_emulator.examine import ConversionProblem, examine
 from twite_emulator.exchange import (

@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from twite.x import spec
+from twite_emulator import spec
 from twite_emulator.access import Caller, refuse_account
 from twite_emulator.exchange import (
     EXCLUSIVE,

@@ -5,7 +5,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from twite.x import spec
+from twite_emulator import spec
 from twite_emulator.exchange import (
     EVENT_NAME_REFUSED,
     NOT_AN_ARRAY,

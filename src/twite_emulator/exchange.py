@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 import msgspec
 from msgspec import Struct
 
-from twite.x import spec
+from twite_emulator import spec
 
 # Error codes and messages that X does not document, in the style of documented ones. [guess] unless
 # noted: only status and code are reliable. The documented ones are in `x.spec`.

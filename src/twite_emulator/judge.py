@@ -14,7 +14,7 @@ from typing import Final, get_args
 import msgspec
 from msgspec import Struct
 
-from twite.x import spec
+from twite_emulator import spec
 from twite_emulator.access import Caller, Denied, admit_signed, refuse_account
 from twite_emulator.conversions import judge_conversions, judge_unchecked
 from twite_emulator.counting import ConversionCounter

@@ -13,7 +13,7 @@ from authlib.oauth1.rfc5849.signature import (
 from authlib.oauth1.rfc5849.util import escape, unescape
 from msgspec import Struct
 
-from twite.x import spec
+from twite_emulator import spec
 from twite_emulator.exchange import XRequestReceived
 from twite_emulator.state import EmulatedState
 from twite_emulator.world import EmulatedApp, EmulatedToken, EmulatedUser, World

@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 import msgspec
 from msgspec import Struct
 
-from twite.x import spec
+from twite_emulator import spec
 from twite_emulator.exchange import (
     CALLBACK_REFUSED,
     CALLBACK_REFUSED_CODE,

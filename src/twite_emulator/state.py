@@ -8,7 +8,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from twite.x import spec
+from twite_emulator import spec
 from twite_emulator.counting import ConversionCounter
 from twite_emulator.switches import Switches
 from twite_emulator.world import World

@@ -8,7 +8,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from twite.x import spec
+from twite_emulator import spec
 from twite_emulator.exchange import EmulatorInputError
 
 Seconds = Annotated[float, Meta(ge=0)]

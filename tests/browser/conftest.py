@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "journeys"))
 from shop import Shop, ShopSite, running_site
 from visitor import FLAGS, SharedTab, Visitor
 
-from twite.testing.emulator import running_emulator
+from twite_emulator.process import running_emulator
 
 # It needs little more than half of Chromium's CPU, and ignores profile preferences.
 HEADLESS = "chromium-headless-shell"

@@ -16,7 +16,7 @@ from console_pages import ASIDE, PARTS, ConsoleStage, busy, sign_in, with_tag
 from console_story import SWITCHES, play_story
 from playwright.async_api import Browser, async_playwright
 
-from twite.testing.emulator import running_emulator
+from twite_emulator.process import running_emulator
 
 FOLDER = Path(__file__).parents[2] / "docs/reference/console"
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")

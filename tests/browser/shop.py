@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from gateway_processes import Gateway
 
-from twite.testing.emulator import Emulator
+from twite_emulator.process import Emulator
 
 # Browsers resolve *.localhost to this machine, and treat it as a secure context.
 HOST = "shop.localhost"

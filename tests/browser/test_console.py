@@ -11,7 +11,7 @@ import pytest_asyncio
 from console_pages import HOSTILE, ConsoleStage, busy, pages_of, sign_in
 
 from twite.machine.seal import Argon2Passwords
-from twite.testing.emulator import running_emulator
+from twite_emulator.process import running_emulator
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.journey]
 

@@ -9,7 +9,7 @@ import pytest_asyncio
 from console_pages import ConsoleStage, sign_in
 from console_story import BIDI, FORMULA, IMAGE, REFUSED, SCRIPT, SWITCHES, play_story
 
-from twite.testing.emulator import running_emulator
+from twite_emulator.process import running_emulator
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.journey]
 

@@ -5,7 +5,7 @@ import socket
 import pytest
 from command_stage import settings_in, store_in
 
-from twite.testing.emulator import Emulator
+from twite_emulator.process import Emulator
 
 
 def lines_of(out: str, sign: str) -> list[str]:

@@ -9,7 +9,7 @@ import pytest
 from twite.cli import run
 from twite.config.settings import load
 from twite.config.switch_to_x import switched_to_x
-from twite.testing.emulator import running_emulator
+from twite_emulator.process import running_emulator
 
 TOKEN = "emulator-pixel-token-o8z6j"
 IDS = ("--pixel", "o8z6j", "--event", "purchase=o8z6k", "--event", "sign_up=o8z6m")

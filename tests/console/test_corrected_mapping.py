@@ -14,7 +14,7 @@ from builders import a_destination
 from twite.domain.destination import Destination, Source
 from twite.domain.secret import Secret
 from twite.gateway.operations.dry_run import NO_NAME, event_today, opened
-from twite.testing.emulator import running_emulator
+from twite_emulator.process import running_emulator
 
 KEY = "a-source-key-of-some-length"
 CORRECT = 'events = {{ purchase = "o8z6k", sign_up = "o8z6m" }}'

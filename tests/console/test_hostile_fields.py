@@ -23,7 +23,7 @@ from aiohttp import web
 from console_stage import PEOPLE, SETTINGS, ConsoleStage
 
 import fork_server
-from twite.testing.gateway import environment
+from gateway_process import environment
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.journey]
 

@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 from console_stage import SETTINGS, ConsoleStage
 
-from twite.testing.emulator import running_emulator
+from twite_emulator.process import running_emulator
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

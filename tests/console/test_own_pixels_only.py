@@ -19,7 +19,7 @@ from twite.app.store_access import open_staff
 from twite.domain.alert import Alert, AlertKind
 from twite.domain.people.users import KeyScope, Role
 from twite.stores.sqlite import SQLiteStore
-from twite.testing.emulator import running_emulator
+from twite_emulator.process import running_emulator
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -11,7 +11,7 @@ import pytest_asyncio
 from console_stage import PASSWORD, ConsoleStage
 
 from twite.app.store_access import open_records
-from twite.testing.emulator import running_emulator
+from twite_emulator.process import running_emulator
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

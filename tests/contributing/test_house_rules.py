@@ -34,7 +34,7 @@ MANY_ARGUMENTS = frozenset(
 
 # The packages that may use X's terms, and other modules that use them today.
 SPEAKS_X = ("x/", "formats/x_api/", "gateway/ingest/", "gateway/delivery/", "gateway/x_account/")
-SPEAKS_X += ("twite_emulator/", "testing/")
+SPEAKS_X += ("twite_emulator/",)
 X_IMPORTERS = frozenset(
     {
         "cli/events",

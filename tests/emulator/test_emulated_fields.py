@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from x_requests import a_conversion, a_judge, a_request, answer_of, refused
 
-from twite.x import spec
+from twite.x import spec as gateway_spec
+from twite_emulator import spec
 from twite_emulator.examine import _CONTENT_CHECKS
 
 INVALID = "INVALID_PARAMETER"
@@ -264,3 +265,13 @@ def test_any_conversion_gets_a_response(name, value):
     answer = a_judge().answer(a_request(a_conversion(**{name: value}))).answer
 
     assert answer.status in (200, 400)
+
+
+def test_emulator_and_gateway_state_the_same_facts_of_x():
+    # The emulator judges alone, with its own module of facts.
+    shared = {name for name in vars(gateway_spec) if name.isupper()} & set(vars(spec))
+
+    assert len(shared) > 30
+    assert {name: getattr(spec, name) for name in shared} == {
+        name: getattr(gateway_spec, name) for name in shared
+    }

@@ -17,7 +17,7 @@ from oauthlib.oauth1 import Client
 from x_requests import CONSUMER, PIXEL, PIXEL_TOKEN, TOKEN, a_conversion
 
 import fork_server
-from twite.testing.emulator import EmulatorError, running_emulator
+from twite_emulator.process import EmulatorError, running_emulator
 
 
 def test_conversion_sent_to_the_process_is_counted_once(x_emulator):

@@ -8,9 +8,9 @@ import pytest
 from direct_stage import Shop
 from http_stage import KEY
 
+from load_shop import LoadShop, PostingStyle
 from twite.gateway.ingest.accept import Accept
 from twite.http.direct import DirectIntake
-from twite.testing.load_shop import LoadShop, PostingStyle
 
 PARSED, REPEATED, ORDINARY = "parsed", "repeated headers", "ordinary"
 WAYS = {

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import fork_server
-from twite.testing.gateway import BalanceWatch, GatewayProcess, environment, wait_for
+from gateway_process import BalanceWatch, GatewayProcess, environment, wait_for
 
 __all__ = [
     "ENVIRONMENT",

@@ -15,7 +15,7 @@ from typing import ClassVar, Self
 
 from tls_front import certify
 
-from twite.testing.gateway import wait_for
+from gateway_process import wait_for
 
 FOLDER = Path(__file__).parents[2] / "deploy/proxies"
 SITE = "t.shop.example"

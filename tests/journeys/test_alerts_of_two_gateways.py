@@ -8,7 +8,7 @@ from gateway_processes import PostgresGateway, wait_for
 from test_alerts import Listener
 
 from postgres_server import PostgresServer, programs
-from twite.testing.emulator import running_emulator
+from twite_emulator.process import running_emulator
 
 pytestmark = pytest.mark.journey
 

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from any_event import HITS, NAMES, VALUES
-from twite.testing.emulator import running_emulator
+from twite_emulator.process import running_emulator
 
 pytestmark = pytest.mark.journey
 

@@ -12,8 +12,8 @@ import pytest
 from gateway_processes import BalanceWatch, wait_for
 from small_disks import MIB, GatewayOnDisk, limited_files, small_disk
 
-from twite.testing.emulator import running_emulator
-from twite.testing.load_shop import PostingStyle, ShopClient
+from load_shop import PostingStyle, ShopClient
+from twite_emulator.process import running_emulator
 
 TRIAL = bool(os.environ.get("TWITE_TRIAL"))
 ROUNDS = 10 if TRIAL else 1

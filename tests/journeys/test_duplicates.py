@@ -13,7 +13,7 @@ import msgspec
 import pytest
 from gateway_processes import KEY, BalanceWatch, Gateway, command, wait_for
 
-from twite.testing.emulator import running_emulator
+from twite_emulator.process import running_emulator
 
 TRIAL = bool(os.environ.get("TWITE_TRIAL"))
 SUBMITTED = 1_000_000 if TRIAL else 12_000

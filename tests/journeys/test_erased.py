@@ -33,7 +33,7 @@ from gateway_processes import (
 from vendor import Vendor
 
 import fork_server
-from twite.testing.emulator import running_emulator
+from twite_emulator.process import running_emulator
 
 LONG = os.environ.get("TWITE_TRIAL") == "1"
 SUBJECTS = 1_000 if LONG else 12

@@ -12,7 +12,7 @@ from itertools import count
 import pytest
 from gateway_processes import PIXEL, BalanceWatch, PostgresGateway, command, wait_for
 
-from twite.testing.emulator import running_emulator
+from twite_emulator.process import running_emulator
 
 SUBJECTS = 6
 EACH = 5

@@ -10,7 +10,7 @@ import subprocess
 import pytest
 from gateway_processes import Gateway, wait_for
 
-from twite.testing.emulator import running_emulator
+from twite_emulator.process import running_emulator
 
 FAILING = r"""
 #define _GNU_SOURCE

@@ -7,9 +7,9 @@ import sqlite3
 import msgspec
 import pytest
 
-from twite.testing.emulator import ReceivedTally
-from twite.testing.ends import SeenConversions, judge, main, play, printed
-from twite.testing.load_shop import PostingStyle
+from ends import SeenConversions, judge, main, play, printed
+from load_shop import PostingStyle
+from twite_emulator.process import ReceivedTally
 
 TRIAL = bool(os.environ.get("TWITE_TRIAL"))
 KILLS = 200 if TRIAL else 4

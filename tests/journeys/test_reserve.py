@@ -7,8 +7,8 @@ import pytest
 from gateway_processes import wait_for
 from small_disks import MIB, GatewayOnDisk, small_disk
 
-from twite.testing.emulator import running_emulator
-from twite.testing.gateway import GatewayError
+from gateway_process import GatewayError
+from twite_emulator.process import running_emulator
 
 
 def post(gateway, name, many=100):

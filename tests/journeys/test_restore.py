@@ -10,8 +10,8 @@ from contextlib import closing
 import pytest
 from gateway_processes import PIXEL, Gateway, command, wait_for
 
-from twite.testing.emulator import running_emulator
-from twite.testing.gateway import GatewayError
+from gateway_process import GatewayError
+from twite_emulator.process import running_emulator
 
 SWITCHES = ("rate_limit=1000000000", "dedup_scope=all", "log_bodies=0")
 PAGE = 4096

@@ -12,7 +12,7 @@ import pytest
 from gateway_processes import PIXEL, Gateway, PostgresGateway, command, wait_for
 
 from postgres_server import PostgresServer, programs
-from twite.testing.emulator import running_emulator
+from twite_emulator.process import running_emulator
 
 pytestmark = [pytest.mark.journey, pytest.mark.timeout(180)]
 

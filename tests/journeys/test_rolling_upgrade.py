@@ -10,10 +10,10 @@ import pytest
 from gateway_processes import PIXEL, PostgresGateway, wait_for
 from newer_gateway import NewerVersion
 
-from twite.testing.emulator import ReceivedTally
-from twite.testing.ends import SeenConversions, judge
-from twite.testing.gateway import BalanceWatch, GatewayError
-from twite.testing.load_shop import LoadShop
+from ends import SeenConversions, judge
+from gateway_process import BalanceWatch, GatewayError
+from load_shop import LoadShop
+from twite_emulator.process import ReceivedTally
 
 pytestmark = pytest.mark.journey
 

@@ -14,8 +14,8 @@ import pytest
 import yaml
 from image_runtime import DOCKERFILE, USER, BuiltImage, missing
 
+from gateway_process import wait_for
 from postgres_server import PostgresServer, programs
-from twite.testing.gateway import wait_for
 
 pytestmark = [
     pytest.mark.skipif(os.environ.get("TWITE_TRIAL") != "1", reason="a trial: TWITE_TRIAL=1"),

@@ -22,8 +22,8 @@ from urllib.parse import urlsplit
 
 from primary_and_standby import PrimaryAndStandby
 
-from twite.testing.emulator import running_emulator
-from twite.testing.gateway import GatewayProcess, environment, wait_for
+from gateway_process import GatewayProcess, environment, wait_for
+from twite_emulator.process import running_emulator
 
 LONG = os.environ.get("TWITE_TRIAL") == "1"
 SEED = int(os.environ.get("TWITE_SEED", "1"))

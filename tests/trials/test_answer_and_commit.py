@@ -18,7 +18,7 @@ from simulator.store import MemoryStoreData
 from simulator.world import World
 from simulator.x import Met, RequestFault
 from twite.domain.times import DAY, HOUR, MINUTE
-from twite.testing.emulator import running_emulator
+from twite_emulator.process import running_emulator
 
 LONG = os.environ.get("TWITE_TRIAL") == "1"
 SQLITE = "twite.stores.sqlite:SQLiteStore"

@@ -17,8 +17,8 @@ from urllib.parse import urlsplit
 import msgspec
 import pytest
 
+from gateway_process import GatewayProcess
 from twite.http.limits import REFUSALS
-from twite.testing.gateway import GatewayProcess
 
 LONG = os.environ.get("TWITE_TRIAL") == "1"
 KEY = "a-key-of-sixteen-or-more"

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from twite.testing.gateway import GatewayProcess
+from gateway_process import GatewayProcess
 
 LONG = os.environ.get("TWITE_TRIAL") == "1"
 KEY = "a-key-of-sixteen-or-more"

@@ -26,9 +26,9 @@ from gateways_on_postgres import (
     Trial,
 )
 
+from gateway_process import BalanceWatch, GatewayError, wait_for
 from postgres_server import PostgresServer, programs
-from twite.testing.emulator import running_emulator
-from twite.testing.gateway import BalanceWatch, GatewayError, wait_for
+from twite_emulator.process import running_emulator
 
 ROUNDS = int(os.environ.get("TWITE_TRIAL_ROUNDS", "10"))
 # Different for each trial, so that several can run on one machine.

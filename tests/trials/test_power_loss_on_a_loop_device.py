@@ -16,9 +16,9 @@ import loop_device
 import pytest
 from small_disks import GatewayOnDisk
 
+from load_shop import LoadShop, PostingStyle
 from twite.stores.sqlite.engine.connection import WRITER_SETTINGS
-from twite.testing.emulator import running_emulator
-from twite.testing.load_shop import LoadShop, PostingStyle
+from twite_emulator.process import running_emulator
 
 pytestmark = [
     pytest.mark.journey,

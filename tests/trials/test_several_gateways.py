@@ -22,7 +22,7 @@ from gateways_on_postgres import (
     Unfenced,
 )
 
-from twite.testing.gateway import BalanceWatch
+from gateway_process import BalanceWatch
 
 # A round: suspend a gateway for longer than its lease; meanwhile kill others and cut connections;
 # then restart the database. Two thirds of the restarts are crashes.

@@ -12,8 +12,8 @@ import pytest
 from gateway_processes import KEY, PIXEL, Gateway, command
 from newer_gateway import NewerVersion
 
-from twite.testing.emulator import running_emulator
-from twite.testing.gateway import GatewayError
+from gateway_process import GatewayError
+from twite_emulator.process import running_emulator
 
 LONG = os.environ.get("TWITE_TRIAL") == "1"
 UPGRADES = 20 if LONG else 1

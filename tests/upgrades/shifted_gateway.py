@@ -6,9 +6,9 @@ from pathlib import Path
 
 from write_store import KEY, settings_in
 
+from gateway_process import GatewayProcess
 from twite.domain.times import FUTURE_TOLERANCE, HOUR, MINUTE, spelled
-from twite.testing.emulator import Emulator
-from twite.testing.gateway import GatewayProcess
+from twite_emulator.process import Emulator
 
 CLOCKS = Path(__file__).parent / "shifted_clock"
 

@@ -15,8 +15,8 @@ from shifted_gateway import ShiftedGateway
 from test_upgrades import at_the_time, opened_once
 from write_store import Vendor, bought, twite
 
+from gateway_process import wait_for
 from twite.cli import run
-from twite.testing.gateway import wait_for
 
 RELEASE = Path(__file__).parent / "stores" / "schema-1"
 BACK_TO = "sqlite:twite.db"

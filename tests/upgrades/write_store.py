@@ -23,8 +23,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
 from pathlib import Path
 
-from twite.testing.emulator import Emulator, running_emulator
-from twite.testing.gateway import GatewayProcess, environment, wait_for
+from gateway_process import GatewayProcess, environment, wait_for
+from twite_emulator.process import Emulator, running_emulator
 
 HERE = Path(__file__).parent
 KEY = "upgrade-key-upgrade-key-upgrade"

@@ -7,7 +7,7 @@ from http.client import HTTPException
 from twite.config.settings import Settings
 from twite.domain.destination import Destination, PixelToken
 from twite.domain.errors import SettingsError
-from twite.testing.emulator import Emulator, EmulatorError, Json, running_emulator
+from twite_emulator.process import Emulator, EmulatorError, Json, running_emulator
 
 # The account of the emulator's default world.
 _ACCOUNT = "18ce54d4x5t"

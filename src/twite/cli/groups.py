@@ -46,6 +46,7 @@ _OWN: Final[Mapping[str, Mapping[str, str]]] = {
 }
 # Commands whose function has a different place than twite.cli.<name>:<name>.
 _PLACES: Final = {
+    "emulate": "twite_emulator.__main__:emulate",
     "logout": "twite.cli.login:logout",
     "user": "twite.cli.users:user",
     "key": "twite.cli.users:key",

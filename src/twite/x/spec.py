@@ -53,17 +53,10 @@ OAUTH_WINDOW_SECONDS: Final = 300
 # --- limits ------------------------------------------------------------------------------------
 
 MAX_CONVERSIONS: Final = 500  # per request [doc WEB]
-# X's pages contradict each other (60,000 events; 60,000 requests; 100,000 requests of 500 events).
-# This is the strictest limit, in conversions per account. [doc WEB guide, GTM]
-RATE_LIMIT: Final = 60_000
 RATE_WINDOW_SECONDS: Final = 900
-DEDUP_WINDOW_SECONDS: Final = 48 * 3600  # both copies must arrive within it [doc WEB, GTM]
 
-# Account headers take precedence; X documents them only for GET. [doc FUND rate-limiting]
-ACCOUNT_RATE_LIMIT: Final = "x-account-rate-limit-limit"
 ACCOUNT_RATE_REMAINING: Final = "x-account-rate-limit-remaining"
 ACCOUNT_RATE_RESET: Final = "x-account-rate-limit-reset"
-USER_RATE_LIMIT: Final = "x-rate-limit-limit"
 USER_RATE_REMAINING: Final = "x-rate-limit-remaining"
 USER_RATE_RESET: Final = "x-rate-limit-reset"  # epoch seconds
 CURRENT_VERSION_HEADER: Final = "x-current-api-version"
@@ -94,8 +87,6 @@ IDENTIFIER_FIELDS: Final = (
     "user_agent",
     "twpid",  # [guess] only other senders name this key
 )
-# One of these is enough alone; ip_address and user_agent only as a pair. [doc WEB]
-STRONG_IDENTIFIERS: Final = ("twclid", "hashed_email", "hashed_phone_number")
 RESTRICTED_DATA_USE: Final = ("restrict_optimization", "off")  # [doc RDU]
 
 # --- responses ------------------------------------------------------------------------------
@@ -123,21 +114,9 @@ FOREIGN_EVENT: Final = "event_id ({event_id}) does not belong to provided accoun
 EVENT_MISSING: Final = "Event ID was not found"
 TOO_MANY_CONVERSIONS: Final = "Conversion count limit is 500"
 NO_ROUTE: Final = "The requested resource could not be found"
-NO_ACCOUNT_ACCESS: Final = (
-    "User {user_id} does not have access to account {account_id}. Type 'sn {user_id}' to get the "
-    "handle of the user. Use 'twurl accounts' and 'twurl set default <username>' to change the "
-    "user you're using."
-)
-NO_API_ACCESS: Final = (
-    "The client application with id {app_id} making this request does not have access to X Ads "
-    "API. Ensure your application has advertiser-api access. Use 'twurl accounts' and 'twurl set "
-    "default <username> <key>' to change the application you're using."
-)
 NOT_AUTHENTICATED: Final = "This request is not properly authenticated"  # [seen GH]
 # X's family of type errors; its exact words for a double are not documented. [guess]
 WRONG_TYPE: Final = 'Expected {type}, got "{value}" for {parameter}'
-INVALID_TOKEN: Final = "Invalid or expired token."  # noqa: S105  X's words on api.x.com [doc OA]
-INVALID_TOKEN_CODE: Final = 89
 
 # --- web event tags (Events Manager) -------------------------------------------------------------
 

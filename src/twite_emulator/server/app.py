@@ -7,8 +7,7 @@ from collections.abc import Callable, Mapping
 
 import uvicorn
 
-from twite.domain.loopback import is_from_here
-from twite.x import spec
+from twite_emulator import spec
 from twite_emulator.exchange import (
     BODY_TOO_LARGE,
     Problem,
@@ -20,6 +19,7 @@ from twite_emulator.exchange import (
 from twite_emulator.faults import FaultKind, InjectedFault
 from twite_emulator.judge import CONVERSIONS, Judge, Received
 from twite_emulator.server.control import PREFIX, answer_control
+from twite_emulator.server.loopback import is_from_here
 from twite_emulator.server.mischief import (
     UNANSWERED,
     UNJUDGED,

@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from twite.x import spec
+from twite_emulator import spec
 from twite_emulator.exchange import (
     RATE_LIMITED,
     Problem,

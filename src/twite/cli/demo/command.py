@@ -16,7 +16,7 @@ from twite.cli.demo.story import DemoStory, play
 from twite.cli.options import interrupt_on_sigterm
 from twite.domain.fault import CODES
 from twite.formats.files import findings
-from twite.testing.emulator import counts_of
+from twite_emulator.process import counts_of
 
 _RESERVED_HOST: Final = re.compile(r"(@(?:\w+\.)?example(?:\.(?:com|net|org))?)\b", re.IGNORECASE)
 

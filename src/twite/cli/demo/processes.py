@@ -1,6 +1,7 @@
 """The parts of the demo: an emulator of X and a gateway in separate processes, and a shop."""
 
 import json
+import os
 import secrets
 import socket
 import subprocess
@@ -12,8 +13,7 @@ from typing import Final, Self
 import typer
 
 from twite.cli.demo.shop import DemoShop, send
-from twite.testing.emulator import Emulator, running_emulator
-from twite.testing.gateway import environment
+from twite_emulator.process import Emulator, running_emulator
 
 KEY: Final = "demo-source-key-demo-source-key"
 PIXEL: Final = "o8z6j"
@@ -43,7 +43,8 @@ pixel = "{pixel}"
 x_pixel = "load"
 """
 _ENVIRONMENT: Final = {
-    **environment(),
+    # Without variables that override settings.
+    **{name: text for name, text in os.environ.items() if not name.startswith("TWITE_")},
     "DEMO_PIXEL_TOKEN": TOKEN,
     "DEMO_SHOP_KEY": KEY,
 }

@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
-from twite.testing.gateway import GatewayProcess
+from gateway_process import GatewayProcess
 
 # One round in this many repeats an earlier one.
 _REPEATS: Final = 8
@@ -92,7 +92,7 @@ class LoadShop:
         return Counter(self._clients[int(id_.split("-")[1])] for id_ in self.acknowledged)
 
     def _post_on(self, number: int, style: PostingStyle) -> None:
-        randomness = random.Random(number)  # noqa: S311 - a trial that can be repeated
+        randomness = random.Random(number)
         made = 0
         past: list[_Round] = []
         client = ShopClient(self._gateway, style)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from twite.testing.emulator import Emulator, running_emulator
+from twite_emulator.process import Emulator, running_emulator
 
 
 @pytest.fixture(scope="session")

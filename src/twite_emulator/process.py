@@ -135,7 +135,7 @@ def running_emulator(
     It listens on a free port by default. A forked child that leaves the block does not stop it.
     """
     owner = os.getpid()
-    command = [sys.executable, "-m", "twite", "emulate", "--listen", listen, "--json"]
+    command = [sys.executable, "-m", "twite_emulator", "--listen", listen, "--json"]
     for switch in switches:
         command += ["--switch", switch]
     with (

@@ -1,8 +1,8 @@
 """Trial: kill or stop a gateway again and again under load, then compare with X's counts.
 
-    python -m twite.testing.ends --ends 20
-    python -m twite.testing.ends --ends 200 --least 250000 --folder /var/lib/twite-trial
-    python -m twite.testing.ends --end stop --ends 20
+    python -m ends --ends 20
+    python -m ends --ends 200 --least 250000 --folder /var/lib/twite-trial
+    python -m ends --end stop --ends 20
 
 The trial uses real processes and sockets, and the disk of the folder. The result is that of X's
 emulator, because only X knows what it received and counted.
@@ -20,12 +20,12 @@ from typing import Final, Literal
 
 import msgspec
 
-from twite.testing.emulator import ReceivedTally, counts_of, running_emulator
-from twite.testing.gateway import BalanceWatch, GatewayError, GatewayProcess
-from twite.testing.load_shop import LoadShop, PostingStyle
+from gateway_process import BalanceWatch, GatewayError, GatewayProcess
+from load_shop import LoadShop, PostingStyle
+from twite_emulator.process import ReceivedTally, counts_of, running_emulator
 
 End = Literal["kill", "stop"]
-_COMMAND: Final = "python -m twite.testing.ends"
+_COMMAND: Final = "python -m ends"
 _PIXEL: Final = "o8z6j"
 _EVENT: Final = "o8z6k"
 _KEY: Final = "a-trial-key-a-trial-key-a-trial"
@@ -142,7 +142,7 @@ def play(
 
     The folder holds the settings, the database and the log. Raises GatewayError, EmulatorError.
     """
-    randomness = random.Random(seed)  # noqa: S311 - so that a trial can be repeated
+    randomness = random.Random(seed)
     codes: set[int] = set()
     longest = 0.0
     config = folder / "twite.toml"

@@ -1,21 +1,23 @@
-"""`twite emulate`: run only the emulator of X."""
+"""`twite emulate`, or `python -m twite_emulator`: run only the emulator of X."""
 
+import json
 import os
+import re
+import signal
+import sys
 from pathlib import Path
-from typing import Annotated
+from types import FrameType
+from typing import Annotated, Final
 
 import msgspec
 import typer
 
-from twite.cli import printing
-from twite.cli.options import Json, interrupt_on_sigterm
-from twite.config.values import address
-from twite.domain.errors import SettingsError
 from twite_emulator.exchange import EmulatorInputError
 from twite_emulator.server.app import serve
 from twite_emulator.switches import parsed
 from twite_emulator.world import World
 
+_ADDRESS: Final = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([\w.-]+)):([0-9]{1,5})", re.ASCII)
 Listen = Annotated[
     str,
     typer.Option(
@@ -39,7 +41,7 @@ def emulate(
     listen: Listen = "127.0.0.1:8090",
     switch: Switch = None,
     world: WorldFile = None,
-    as_json: Json = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON")] = False,
 ) -> None:
     """Runs until SIGINT or SIGTERM. docs/reference/emulator.md lists its switches.
 
@@ -47,28 +49,41 @@ def emulate(
     """
 
     def ready(url: str) -> None:
-        if as_json:
-            printing.print_json_line({"url": url, "pid": os.getpid()})
-        else:
-            printing.say(f"X emulator listening on {url}")
+        line = json.dumps({"url": url, "pid": os.getpid()}) if as_json else url
+        typer.echo(line if as_json else f"X emulator listening on {line}")
+        sys.stdout.flush()
 
+    host, port = _address(listen)
     try:
-        where, chosen, known = address(listen, "--listen"), parsed(switch or ()), _known(world)
-    except SettingsError as error:
-        raise typer.BadParameter(error.message, param_hint=error.place) from None
+        switches = parsed(switch or ())
     except EmulatorInputError as error:
         raise typer.BadParameter(str(error), param_hint="--switch") from None
+    known = _known(world)
     # After a clean stop, the server raises the signal again.
-    interrupt_on_sigterm()
+    signal.signal(signal.SIGTERM, _interrupt)
     try:
-        serve(host=where.host, port=where.port, switches=chosen, world=known, ready=ready)
+        serve(host=host, port=port, switches=switches, world=known, ready=ready)
     except KeyboardInterrupt:
         return
     except OSError as error:
-        raise SettingsError(
-            place="--listen",
-            message=f"cannot listen on {where} ({error.strerror}). Choose another address",
-        ) from None
+        typer.echo(
+            f"Error: --listen: cannot listen on {listen} ({error.strerror}). "
+            "Choose another address",
+            err=True,
+        )
+        raise typer.Exit(1) from None
+
+
+def _address(text: str) -> tuple[str, int]:
+    """Return the host and port. Raises BadParameter."""
+    match = _ADDRESS.fullmatch(text)
+    if match is None or int(match[3]) >= 1 << 16:
+        raise typer.BadParameter(
+            f"{text!r} has no valid port or host. Write the host and port, such as "
+            '"127.0.0.1:8090" or "[::1]:8090"',
+            param_hint="--listen",
+        )
+    return match[1] or match[2], int(match[3])
 
 
 def _known(file: Path | None) -> dict[str, object]:
@@ -83,3 +98,13 @@ def _known(file: Path | None) -> dict[str, object]:
             f"{str(file)!r} cannot be used: {error}", param_hint="--world"
         ) from None
     return document
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """Stop on SIGTERM as on Ctrl-C."""
+    del number, frame
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    typer.run(emulate)
