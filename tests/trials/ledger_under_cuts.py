@@ -1,7 +1,7 @@
 """The SQLite store's code on a lossy disk: work, cut the power, check, continue.
 
 This uses Twite's own code: WRITER_SETTINGS, the migrations, OwnerSession, `intake.record`, and
-`usual.claim` and `settle`, `outbox.sweep` and `expire`, in transactions like the writer's. A second
+`claim`, `settle`, `sweep` and `expire` of `outbox`, in transactions like the writer's. A second
 connection runs checkpoints, with commits in between. Only the library differs:
 apsw's SQLite, because Python's does not accept a VFS.
 """
@@ -25,7 +25,7 @@ from twite.gateway.ports.outbox import Claim, SweepRequest
 from twite.stores.sql import outbox, records
 from twite.stores.sql.intake import record
 from twite.stores.sql.statements import query
-from twite.stores.sqlite.engine import schema, usual
+from twite.stores.sqlite.engine import schema
 from twite.stores.sqlite.engine.connection import WRITER_SETTINGS
 from twite.stores.sqlite.engine.owner_session import OwnerSession, leases_of
 
@@ -272,7 +272,7 @@ class Life:
         return a_submission(*entries, receipt=f"r{randomness.getrandbits(80)}", received_at=NOW)
 
     def _claim(self) -> None:
-        batch = usual.claim(
+        batch = outbox.claim(
             self._book,
             Claim(
                 pixel="o8z6j",
@@ -313,7 +313,7 @@ class Life:
             ),
             lease_until=NOW + HOUR,
         )
-        return lambda: usual.settle(self._book, settlement)
+        return lambda: outbox.settle(self._book, settlement)
 
     def _sweep(self) -> None:
         self._transact(
