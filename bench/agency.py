@@ -146,7 +146,7 @@ def _count(
 
 
 def _rest(db: sqlite3.Connection, now: int, randomness: random.Random, settled: int) -> None:
-    """Let a part of the conversions rest, and find amounts of some remarkable."""
+    """Let a part of the conversions rest, and find some amounts unusual."""
     apart = max(1, settled // (2 * RESTING))
     resting = range(settled, max(0, settled - RESTING * apart), -apart)
     db.executemany(
@@ -183,7 +183,7 @@ def _seen(
 ) -> Iterator[tuple[int, int, str, str, int | None, int | None, int | None]]:
     """Yield rows of the latest conversions, the oldest first.
 
-    Each came from a server; of half the page told X's pixel under the same id, of a tenth under
+    Each came from a server; of half the page sent X's pixel under the same id, of a tenth under
     another.
     """
     for number in range(many):

@@ -5,11 +5,12 @@
     python -m bench.console --store FILE        one that was made before; it is used as it is
 
 The store is an agency's (`bench.agency`): ten pixels, twenty accounts, with all that is counted,
-what rests, and what pages told X's pixel. Each page is asked for so many times from a browser's
-place, one after the other; told are the median and the slowest, in milliseconds, from the request
-to the last byte, beside the same on a store of one conversion; and the median of the processor time
-of it all, the browser's place included, which a busy machine changes less. The first time of a page
-is left out of all: templates are read then. Whatever does not answer 200 ends the run.
+what rests, and what pages sent X's pixel. Each page is asked for so many times from a browser's
+place, one after the other; printed are the median and the slowest, in milliseconds, from the
+request to the last byte, beside the same on a store of one conversion; and the median of the
+processor time of it all, the browser's place included, which a busy machine changes less. The first
+time of a page is left out of all: templates are read then. Whatever does not answer 200 ends the
+run.
 """
 
 import argparse
@@ -69,7 +70,7 @@ def run(size: int, *, store: Path | None, times: int) -> int:
         bare = folder / "bare.db"
         fill.make(bare, settled=1, queued=0, first=0)
         several = asyncio.run(measured(folder, {"bare": bare, "full": full}, times))
-    return told(several)
+    return printed(several)
 
 
 def pages(settled: int) -> Mapping[str, tuple[str, str]]:
@@ -195,7 +196,7 @@ async def signed_in(gateway: Gateway, name: str) -> aiohttp.ClientSession:
     return http
 
 
-def told(found: Mapping[str, Mapping[str, Sequence[tuple[float, float]]]]) -> int:
+def printed(found: Mapping[str, Mapping[str, Sequence[tuple[float, float]]]]) -> int:
     """Print it; 1 where a page's median is over the limit on the full store."""
     print(f"{'page':36}{'bare':>8}{'full':>8}{'slowest':>9}{'processor':>11}")
     slow = 0

@@ -1,7 +1,7 @@
 """`python -m bench.counting`: what taking in pays for what the console counts.
 
 Accept and a store on disk, in one process, once as they are and once with the counting cut out, in
-turns: match keys and what spoils them, amounts, and what came in by minute. Told is processor
+turns: match keys and their defects, amounts, and what came in by minute. Printed is processor
 time for a conversion, since a busy machine does not change that; the ratio is of medians.
 
     python -m bench.counting                      requests of one, 64 at a time
@@ -51,7 +51,7 @@ def main() -> int:
         with tempfile.TemporaryDirectory(prefix="twite-bench-") as folder:
             took = asyncio.run(measured(Path(folder), each, chosen))
         if not chosen.profile:
-            told(each, took)
+            printed(each, took)
     return 0
 
 
@@ -140,7 +140,7 @@ async def profiled(accept: Accept, ready: Sequence[bytes], side: str, *, shown: 
         pstats.Stats(profile, stream=sys.stdout).sort_stats("tottime").print_stats(25)
 
 
-def told(each: int, took: dict[str, list[float]]) -> None:
+def printed(each: int, took: dict[str, list[float]]) -> None:
     counted, plain = (statistics.median(took[side]) for side in ("counted", "not counted"))
     print(
         f"requests of {each:3}: {counted:5.1f} µs a conversion counted, {plain:5.1f} not counted: "

@@ -114,8 +114,8 @@ def measured(chromium: str, body: str) -> str:
     with tempfile.TemporaryDirectory() as folder:
         page = Path(folder) / "page.html"
         page.write_text(paged(body + asked))
-        told = run(chromium, f"--window-size={WIDTH},100", "--dump-dom", page.as_uri())
-    return told.split("<title>")[1].split("<")[0]
+        page_text = run(chromium, f"--window-size={WIDTH},100", "--dump-dom", page.as_uri())
+    return page_text.split("<title>")[1].split("<")[0]
 
 
 def taken(chromium: str, body: str, height: int, into: Path) -> None:

@@ -58,12 +58,12 @@ class LocalProcess:
         began = time.thread_time()
         turn = engine.start(call)
         self._runs.append((engine, turn.run))
-        return self._told(turn, len(self._runs), began)
+        return self._ended(turn, len(self._runs), began)
 
     async def resume(self, run: int, answers: tuple[EffectAnswer, ...], *, now: int) -> Turn:
         engine, own = self._runs[run - 1]
         began = time.thread_time()
-        return self._told(engine.resume(own, answers, now=now), run, began)
+        return self._ended(engine.resume(own, answers, now=now), run, began)
 
     def end(self, run: int) -> None:
         """Record which run was ended, and end it."""
@@ -78,5 +78,5 @@ class LocalProcess:
     def stop(self) -> None:
         """Do nothing."""
 
-    def _told(self, turn: Turn, run: int, began: float) -> Turn:
+    def _ended(self, turn: Turn, run: int, began: float) -> Turn:
         return msgspec.structs.replace(turn, run=run, took=time.thread_time() - began)

@@ -11,7 +11,7 @@ from twite.domain.stats.value_guard import (
     UnusualAmount,
     UsualAmount,
     learnt,
-    remarkable,
+    unusual_amount,
 )
 
 
@@ -28,7 +28,7 @@ def _orders(many, *, middle=50, seed=1):
 
 
 def _kind(usual_amounts, value, currency="EUR"):
-    flag = remarkable(
+    flag = unusual_amount(
         {usual_amount.currency: usual_amount for usual_amount in usual_amounts},
         value=value,
         currency=currency,
@@ -107,7 +107,7 @@ def test_new_prices_become_usual():
 
 
 def test_unusual_amount_is_reported_with_the_usual_amount():
-    flag = remarkable({"EUR": _usual_amount(["49.90"] * 50)}, value="0.00", currency="EUR")
+    flag = unusual_amount({"EUR": _usual_amount(["49.90"] * 50)}, value="0.00", currency="EUR")
 
     assert flag is not None
     assert flag.usual == "49.90 EUR"
@@ -119,6 +119,6 @@ def test_any_amounts_are_learned_as_usual(amounts):
 
     assert usual_amount.seen == len(amounts)
     assert (
-        remarkable({"EUR": usual_amount}, value="1.00", currency="EUR") is None
+        unusual_amount({"EUR": usual_amount}, value="1.00", currency="EUR") is None
         or usual_amount.known
     )

@@ -11,7 +11,7 @@ from builders import a_conversion
 from fakes import MovingClock, settled
 from memory_store.store import MemoryStore
 from twite.domain.errors import LedgerUnavailable
-from twite.domain.stats.value_guard import UsualAmount, ValueGuard, learnt, reach_of, remarkable
+from twite.domain.stats.value_guard import UsualAmount, ValueGuard, learnt, reach_of, unusual_amount
 from twite.gateway.ingest.value_guard import (
     KEEP_EVERY,
     MOST_USUAL_AMOUNTS,
@@ -232,6 +232,6 @@ def test_fast_check_passes_only_amounts_that_the_full_check_accepts(prices, valu
         usual_amount = learnt(usual_amount, str(price))
     least, most = reach_of(usual_amount)
 
-    closer = remarkable({"EUR": usual_amount}, value=str(value), currency="EUR")
+    closer = unusual_amount({"EUR": usual_amount}, value=str(value), currency="EUR")
 
     assert closer is None or not least < float(value) < most

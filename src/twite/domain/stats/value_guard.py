@@ -107,7 +107,7 @@ class UsualAmount(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 UsualAmounts = Mapping[str, UsualAmount]
 
 
-def remarkable(usual_amounts: UsualAmounts, *, value: str, currency: str) -> ValueFlag | None:
+def unusual_amount(usual_amounts: UsualAmounts, *, value: str, currency: str) -> ValueFlag | None:
     """Return what is unusual about an amount; `usual_amounts` holds the event's, by currency."""
     usual_amount = usual_amounts.get(currency)
     unusual: UnusualAmount | None = None

@@ -17,7 +17,7 @@ from twite.domain.stats.value_guard import (
     ValueGuard,
     learnt,
     reach_of,
-    remarkable,
+    unusual_amount,
 )
 from twite.domain.times import SECOND
 from twite.gateway.ingest.entries import Look
@@ -85,7 +85,7 @@ class ValueGuards:
             guard = by_source or pixels.get(conversion.pixel, ValueGuard.FLAG)
             if guard is ValueGuard.OFF:
                 return _NOTHING
-            flag = remarkable(own, value=conversion.value, currency=conversion.currency)
+            flag = unusual_amount(own, value=conversion.value, currency=conversion.currency)
             if flag is None or guard is not ValueGuard.HOLD:
                 return flag, None
             return flag, f"{HELD_FOR}: {MEANING[UnusualAmount(flag.kind)][0]}"

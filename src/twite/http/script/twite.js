@@ -122,8 +122,8 @@ const setCookie = (value) => {
 // ---- The click.
 
 let landed;
-let untold;
-let told;
+let unsentClick;
+let sentId;
 
 const look = (old) => {
   const id = new URL(place.href).searchParams.get('twclid');
@@ -158,12 +158,12 @@ const newest = () => {
 const keepClick = () => {
   const click = newest();
   const value = click && written(click);
-  if (!click || box['twite.click'] === value || told === click.id) return;
-  told = click.id;
+  if (!click || box['twite.click'] === value || sentId === click.id) return;
+  sentId = click.id;
   // The gateway's response sets the cookie again, because cookies of scripts have a shorter
   // lifetime.
   if (!settings.http_only) setCookie(value);
-  untold = click;
+  unsentClick = click;
 };
 
 // ---- Consent.
@@ -274,8 +274,8 @@ const terms = () => {
 };
 
 const withdraw = () => {
-  const kept = box['twite.click'] || untold;
-  told = untold = undefined;
+  const kept = box['twite.click'] || unsentClick;
+  sentId = unsentClick = undefined;
   // A conversion that waits for the pixel's copy is not stored again.
   mine.length = 0;
   Object.keys(box).forEach((key) => { if (/^twite[.:]/.test(key)) delete box[key]; });
@@ -482,7 +482,7 @@ const ignore = (called, reason) => {
 // gateway accepted them. Failed conversions move to the end of the queue, and are sent in ever
 // smaller groups, because one of them may be the cause.
 const send = async (keys, leaving, forGood) => {
-  const click = untold;
+  const click = unsentClick;
   const moment = Date.now();
   const found = [];
   let room = LONGEST;
@@ -509,7 +509,7 @@ const send = async (keys, leaving, forGood) => {
   if (!(await asking).headers.get('twite-verdict')) throw 0;
   found.forEach((entry) => { delete box[entry.key]; });
   // Unless consent was withdrawn meanwhile.
-  if (click && click === untold) untold = void put('twite.click', written(click));
+  if (click && click === unsentClick) unsentClick = void put('twite.click', written(click));
   return true;
 };
 
@@ -524,7 +524,7 @@ const sendAll = async () => {
 // One request at a time, and one tab at a time, so that no conversion is sent twice. Where storage
 // is blocked, locks are blocked, too.
 const flush = quietly(() => {
-  if (next || !allowed() || !(queued()[0] || untold)) return;
+  if (next || !allowed() || !(queued()[0] || unsentClick)) return;
   next = true;
   turns = turns.then(() => {
     next = false;

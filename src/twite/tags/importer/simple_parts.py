@@ -133,9 +133,9 @@ def variable(piece: ExportPart, name: str, template: str) -> tuple[Variable, lis
         made = msgspec.structs.replace(made, format=form)
     notes = unread("variable", piece)
     if is_lookup:
-        notes += _strange(held, firestore_lookup.KNOWN | _DEFAULT)
+        notes += _unknown_keys(held, firestore_lookup.KNOWN | _DEFAULT)
     elif not template:
-        notes += _strange(held, _OF_VARIABLES.get(made.type, frozenset()))
+        notes += _unknown_keys(held, _OF_VARIABLES.get(made.type, frozenset()))
         notes += [
             f"in its table the column {key!r} is not known to Twite, and is not kept"
             for key in sorted({key for row in rows_in(held, "map") for key in row} - _OF_ROWS)
@@ -179,7 +179,7 @@ def _with(note: str, notes: list[str]) -> list[str]:
     return [note, *notes] if note else notes
 
 
-def _strange(held: Mapping[str, Tree], known_here: frozenset[str]) -> list[str]:
+def _unknown_keys(held: Mapping[str, Tree], known_here: frozenset[str]) -> list[str]:
     return [
         f"its parameter {key!r} is not known to Twite, and is not kept"
         for key, content in held.items()

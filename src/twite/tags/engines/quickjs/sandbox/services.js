@@ -94,7 +94,7 @@ const serviceApis = {
     const legacy = typeof second === 'function';
     const promise = asksService('getGoogleScript', [text, legacy ? third : second]);
     if (!legacy) return promise;
-    return tell(promise, (told) => second(told.script, told.metadata), () => second(undefined, {}));
+    return tell(promise, (found) => second(found.script, found.metadata), () => second(undefined, {}));
   },
   sendEventToGoogleAnalytics(event) {
     need(fits(granted.urls, COLLECT), 'send_http', COLLECT);

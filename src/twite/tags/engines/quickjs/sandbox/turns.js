@@ -105,7 +105,7 @@ function resume(id, text) {
     run.starting = false;
     run.call.browser_pixels = false; // the response has been sent
     for (const answer of answers) {
-      if (answer.type !== undefined) told(run, answer);
+      if (answer.type !== undefined) deliver(run, answer);
       else answered(run, answer);
       drain(run);
     }
@@ -113,7 +113,7 @@ function resume(id, text) {
   });
 }
 
-function told(run, answer) {
+function deliver(run, answer) {
   for (const listener of run.listeners.get(answer.type) || []) listener(answer.type, copied(answer.value));
 }
 
@@ -142,7 +142,7 @@ function turn(run, act) {
     }
   }
   current = null;
-  return toldOf(run, wake);
+  return outcomeOf(run, wake);
 }
 
 // Run everything that is ready: jobs before functions called later.
@@ -214,7 +214,7 @@ function unheard(run, reason, effects = run.effects) {
   effects.push({ effect: 'log', text: 'unhandled promise rejection: ' + shown, own: true });
 }
 
-function toldOf(run, wake) {
+function outcomeOf(run, wake) {
   if (run.dead) run.error = run.dead;
   const waits = !run.error && run.pending.size > 0;
   const listens = run.listeners.size > 0;
