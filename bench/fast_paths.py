@@ -23,7 +23,7 @@ from unittest.mock import patch
 
 import uvloop
 
-from bench import postgres
+from bench import fill, postgres
 from bench.figures import Bench, rest
 from bench.rig import Rig, fresh
 from twite.cli import main as serve
@@ -50,11 +50,7 @@ def _without_direct(self: HttpApplication, *args: Any, **more: Any) -> None:
 INTAKE = {
     "direct": {"twite.http.application.HttpApplication.__init__": _without_direct},
     "direct_heads": {"twite.http.direct_heads.DirectHeads.remember": _nothing},
-    "fast_read": {
-        "twite.formats.native.read.read_fast": _nothing,
-        "twite.formats.native.read.read_typical": _nothing,
-    },
-    "read_typical": {"twite.formats.native.read.read_typical": _nothing},
+    "fast_read": {"twite.formats.native.read.read_fast": _nothing},
     "key_filters": {
         "twite.stores.sqlite.engine.key_filters.KeyFilters.possible": lambda _, wanted: list(wanted)
     },
@@ -142,6 +138,7 @@ def main(arguments: Sequence[str]) -> int:
     asked.add_argument("names", nargs="*", help="fast paths; all of them by default")
     asked.add_argument("--turns", type=int, default=5, dest="runs")
     asked.add_argument("--seconds", type=float, default=3.0)
+    asked.add_argument("--keys", type=int, default=0, help="deduplication keys in the table")
     chosen = asked.parse_args(arguments)
 
     def among(paths: Mapping[str, Replacements]) -> list[str]:
@@ -150,6 +147,7 @@ def main(arguments: Sequence[str]) -> int:
     with tempfile.TemporaryDirectory(prefix="twite-bench-") as folder:
         bench = Bench(Path(folder), chosen)
         if names := among(INTAKE):
+            fill.add_keys(bench.store(), chosen.keys)
             _measure(bench, names, intake, dict.fromkeys(_SIZES, bench.store()))
         if names := among(DELIVERY):
             stores = {each: bench.store(queued=many) for each, many in _QUEUED.items()}

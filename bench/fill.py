@@ -7,6 +7,7 @@ order. An outbox goes through the gateway's own accept.
 import asyncio
 import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 
 from bench.orders import bodies
@@ -87,13 +88,33 @@ def settle(path: Path, many: int, *, shops: int = 1) -> None:
     ).fetchone()
     key = dedup_key(pixel, event, f"old-{middle}")
     db.execute("INSERT INTO dedup VALUES (?, ?)", (key, middle))
+    _filter(db)
+    db.execute("COMMIT")
+    db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    db.close()
+
+
+def add_keys(path: Path, many: int) -> None:
+    """Add so many random deduplication keys."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute("BEGIN")
+        db.execute(
+            "WITH RECURSIVE n(i) AS (SELECT 1 WHERE :many UNION ALL "
+            "SELECT i + 1 FROM n WHERE i < :many) "
+            "INSERT INTO dedup SELECT randomblob(16) AS key, i FROM n ORDER BY key",
+            {"many": many},
+        )
+        _filter(db)
+        db.execute("COMMIT")
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def _filter(db: sqlite3.Connection) -> None:
+    """Build the key filters anew."""
     filters = KeyFilters(lambda name, **named: db.execute(query(name), named))
     for part in range(256):
         filters.rebuild(part)
     filters.write()
-    db.execute("COMMIT")
-    db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    db.close()
 
 
 def pixel_of(shop: int) -> str:

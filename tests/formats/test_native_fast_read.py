@@ -90,8 +90,6 @@ def read_both(body, **context):
         read = read_or_refusal(body, **context)
     with patch.object(native, "read_fast", lambda *_: None):
         thorough = read_or_refusal(body, **context)
-    # A request with a single typical conversion has a separate reader.
-    assert typical(body, **context) in (None, thorough)
     return read, thorough, results
 
 
@@ -108,11 +106,6 @@ def a_context(source=None, now=NOW, **more):
         lengthy=False,
         **more,
     )
-
-
-def typical(body, *, source=None, now=NOW, idempotency_key=None):
-    del idempotency_key
-    return native.read_typical(body, a_context(source, now))
 
 
 def read_or_refusal(body, **context):
@@ -136,17 +129,6 @@ def test_typical_conversion_is_read_in_one_pass(conversion, is_ascii):
         assert all(result.conversion for result in fast.results)
 
 
-UNTYPICAL = {"consent", "the click in the page's URL", "the longest texts"}
-
-
-@pytest.mark.parametrize("conversion", USUAL.values(), ids=USUAL)
-def test_request_with_one_typical_conversion_has_its_own_reader(conversion):
-    body = json.dumps(conversion, ensure_ascii=False).encode()
-
-    is_typical = not any(conversion is USUAL[name] for name in UNTYPICAL | {"all fields"})
-    assert (typical(body) is not None) == is_typical
-
-
 @pytest.mark.parametrize(
     "twice",
     [
@@ -164,8 +146,6 @@ def test_conversion_with_a_repeated_key_is_read_by_the_general_reader(twice):
     )  # fmt: skip
     alone = b'{"conversion_id":"1","event":"purchase","email_sha256":"%b"}' % sha256("a").encode()
 
-    assert typical(body) is None
-    assert typical(alone) is not None
     fast, thorough, _ = read_both(b'{"conversions":[%b,%b]}' % (body, alone))
     assert fast == thorough
     assert [result.is_faulty for result in fast.results] == [True, False]

@@ -163,36 +163,13 @@ def _parsed(
     *,
     single: bool,
 ) -> ParsedNative:
-    if context.idempotency_key is None:
+    if context.idempotency_key is None and len(results) > 1:
         tell_repeats_apart(results, given, salt=context.salt)
     return ParsedNative(
         results=tuple(results),
         body=_without_persons(kept, results, single=single),
         given=tuple(given),
     )
-
-
-def read_typical(body: bytes, context: ReadContext) -> ParsedNative | None:
-    """Read a request with one usual conversion as `read` does; None for any other request.
-
-    `context` must be neither careful nor lengthy.
-    """
-    if len(body) > MAX_TEXT or may_hold_control_characters(body):
-        return None
-    try:
-        given = _ONE.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
-    result = None if given.consent is not None else read_fast(given, 0, context)
-    if result is None:
-        return None
-    scrubbed = result.scrubbed
-    kept = _ENCODER.encode(scrubbed)
-    # As in `_read_at_once`.
-    is_from_url = scrubbed.twclid is not None and given.twclid is None
-    if is_from_url or kept.count(b'"') != body.count(b'"'):
-        return None
-    return ParsedNative(results=(result,), body=scrubbed_json(kept), given=(given,))
 
 
 def read_parsed(
