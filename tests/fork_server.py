@@ -179,10 +179,11 @@ def _line(pipe: int) -> bytes:
 
 
 def _import_everything() -> None:
-    twite = importlib.import_module("twite")
-    for module in pkgutil.walk_packages(twite.__path__, "twite."):
-        if not module.name.startswith("twite.testing") and not module.name.endswith("__main__"):
-            importlib.import_module(module.name)
+    for name in ("twite", "twite_emulator"):
+        package = importlib.import_module(name)
+        for module in pkgutil.walk_packages(package.__path__, f"{name}."):
+            if not module.name.endswith(("__main__", ".plugin")):
+                importlib.import_module(module.name)
     # Typer imports it, and pydantic with it, when it reads the first option.
     importlib.import_module("typer._adapters")
     # Cached, like the modules; otherwise the first store of each process would run all migrations.
