@@ -53,6 +53,22 @@ X_IMPORTERS = frozenset(
 
 # Names that say nothing about their content; names like row, conversion, delivery or key do.
 AVOIDED_NAMES = ("one",)
+# Words of names that the glossary replaces.
+GONE_WORDS = frozenset(
+    {
+        *("buried", "cure", "deed", "door", "fate", "lane", "lives", "overlap", "remarkable"),
+        *("sighting", "strange", "trouble", "twin", "unsure"),
+    }
+)
+# Names and phrases that pages, messages and metrics do not contain any more.
+GONE_TEXTS = (
+    *("ledger_full", "vault_closed", "template_rests", "twite_troubles_total", "/v1/overlap"),
+    *("twite_remarkable_amounts_total", "keep_lives", "twite dedup`", "in clear"),
+)
+# Annotated names that share no word with their own-class type, such as `visit: PageRequest`.
+MOST_UNLIKE_NAMES = 462
+# What a stranger reads as the word.
+ABBREVIATIONS = {"conn": "connection", "ctx": "context", "db": "database"}
 
 
 def place_of(path: Path) -> Path:
@@ -70,10 +86,12 @@ def compiled(path: Path) -> CodeType:
 
 
 @cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(text_of(path))
+
+
 def classes_of(path: Path) -> list[ast.ClassDef]:
-    if "class " not in text_of(path):
-        return []
-    return [node for node in ast.parse(text_of(path)).body if isinstance(node, ast.ClassDef)]
+    return [node for node in tree_of(path).body if isinstance(node, ast.ClassDef)]
 
 
 def test_folder_has_at_most_25_files():
@@ -113,7 +131,7 @@ def test_no_text_is_a_statement():
     """Without parentheses or `+`, the second line of a message would not be part of it."""
     found = []
     for file in FILES:
-        for node in ast.walk(ast.parse(text_of(file))):
+        for node in ast.walk(tree_of(file)):
             for statement in getattr(node, "body", ()) if isinstance(node, ast.stmt) else ():
                 is_docstring = statement is node.body[0] and isinstance(
                     node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
@@ -232,6 +250,80 @@ def test_names_contain_no_banned_words(name):
     found = [str(file.relative_to(ROOT)) for file in suspects if name in names_in(compiled(file))]
 
     assert found == []
+
+
+def words_of(name: str) -> set[str]:
+    """Return the words of a name, without the plural's s."""
+    words = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+", name)
+    return {ABBREVIATIONS.get(word, word) for each in words for word in {each.lower().rstrip("s")}}
+
+
+def identifiers_of(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        for field in ("id", "arg", "attr", "name"):
+            if isinstance(name := getattr(node, field, None), str):
+                yield name
+
+
+def test_names_contain_no_word_that_the_glossary_replaces():
+    plain = re.compile(rf"(?<![a-z])(?:{'|'.join(GONE_WORDS)})s?(?![a-z])", re.IGNORECASE)
+    gone = {word.rstrip("s") for word in GONE_WORDS}
+    # Most files need no parsing.
+    suspects = [file for file in FILES if plain.search(text_of(file))]
+    found = {
+        f"{place_of(file)}: {name}"
+        for file in suspects
+        for name in identifiers_of(tree_of(file))
+        if words_of(name) & gone
+    }
+
+    assert found == set()
+
+
+def test_texts_contain_no_name_that_the_glossary_replaces():
+    suffixes = {".py", ".md", ".json", ".yaml", ".yml", ".html", ".sql", ".toml"}
+    found = {
+        f"{file.relative_to(ROOT)}: {text}"
+        for folder in ("src", "docs", "deploy", "examples")
+        for file in (ROOT / folder).rglob("*")
+        if file.suffix in suffixes
+        for text in GONE_TEXTS
+        if text in text_of(file)
+    }
+
+    assert found == set()
+
+
+def named_type(annotation: ast.expr) -> str:
+    """Return the class of an annotation, without `| None`; "" for any other."""
+    if isinstance(annotation, ast.BinOp):
+        sides = [annotation.left, annotation.right]
+        types = [side for side in sides if not (isinstance(side, ast.Constant) and not side.value)]
+        return named_type(types[0]) if len(types) == 1 else ""
+    if isinstance(annotation, ast.Constant) and isinstance(annotation.value, str):
+        return named_type(ast.parse(annotation.value, mode="eval").body)
+    return getattr(annotation, "id", "") or getattr(annotation, "attr", "")
+
+
+def annotated_names(tree: ast.AST) -> Iterator[tuple[str, str]]:
+    """Yield the names of annotated arguments, variables and attributes with their types."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.arg) and node.annotation is not None:
+            yield node.arg, named_type(node.annotation)
+        elif isinstance(node, ast.AnnAssign):
+            name = getattr(node.target, "id", "") or getattr(node.target, "attr", "")
+            yield name, named_type(node.annotation)
+
+
+def test_names_share_a_word_with_their_type():
+    trees = [tree_of(file) for file in FILES]
+    own = {node.name for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
+    names = [each for tree in trees for each in annotated_names(tree) if each[1] in own]
+    unlike = Counter(
+        f"{name}: {type_}" for name, type_ in names if not words_of(name) & words_of(type_)
+    )
+
+    assert unlike.total() <= MOST_UNLIKE_NAMES, unlike.most_common(20)
 
 
 def test_statements_of_postgresql_are_current():

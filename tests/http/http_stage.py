@@ -75,7 +75,7 @@ class FakeRecords:
         self.asked: list[tuple[str, tuple[str, ...], str]] = []
         self.kept: list[ConversionCounts] = []
         self.counted: list[IgnoredTally] = []
-        self.trouble: Exception | None = None
+        self.problem: Exception | None = None
 
     async def find(self, selection: Selection) -> Sequence[History]:
         assert isinstance(selection, ByConversionId)
@@ -85,7 +85,7 @@ class FakeRecords:
 
     async def balance(self) -> Sequence[ConversionCounts]:
         if self.trouble is not None:
-            raise self.trouble
+            raise self.problem
         return self.kept
 
     async def answer(self, query: Query[Any]) -> Sequence[IgnoredTally]:

@@ -222,7 +222,7 @@ async def test_head_response_has_no_body(stage):
 
 
 async def test_unavailable_store_is_503(stage):
-    stage.records.trouble = LedgerUnavailable(reason="gone", retry_after=5)
+    stage.records.problem = LedgerUnavailable(reason="gone", retry_after=5)
 
     answer = await stage.ask("GET", "/v1/accounting")
 
@@ -231,7 +231,7 @@ async def test_unavailable_store_is_503(stage):
 
 
 async def test_read_error_of_the_store_is_503_and_reported_with_a_fix(stage):
-    stage.records.trouble = StoreUnusable(
+    stage.records.problem = StoreUnusable(
         path="twite.db", reason="it is damaged (malformed)", fix="Run twite recover"
     )
 
@@ -245,7 +245,7 @@ async def test_read_error_of_the_store_is_503_and_reported_with_a_fix(stage):
 
 
 async def test_unexpected_error_is_500_and_reported_once(stage):
-    stage.records.trouble = ZeroDivisionError()
+    stage.records.problem = ZeroDivisionError()
 
     answer = await stage.ask("GET", "/v1/accounting")
 

@@ -116,7 +116,7 @@ class SettingsInUse(msgspec.Struct, frozen=True, kw_only=True):
             clock=parts.clock,
             sources=settings.sources(),
             destinations=destinations,
-            ready=lambda: accept.trouble or run.trouble,
+            ready=lambda: accept.problem or run.problem,
             metrics=parts.metrics.rendered,
             add_up=parts.address.add_up,
             eraser=store,

@@ -274,8 +274,8 @@ async def test_unreadable_figures_open_an_alert_and_resolve_none(running):
     stage.store.failing = True
     await stage.clock.advance(5 * MINUTE)
 
-    troubles = {notice.where for notice in stage.seen.notices if isinstance(notice, ProblemSeen)}
-    assert troubles == {"audit", "alerts"}
+    problems = {notice.where for notice in stage.seen.notices if isinstance(notice, ProblemSeen)}
+    assert problems == {"audit", "alerts"}
     assert stage.open() == {(AlertKind.DISK_NEARLY_FULL, STORE)}
 
 

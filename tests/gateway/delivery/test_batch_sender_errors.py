@@ -13,7 +13,7 @@ from twite.domain.errors import LedgerUnavailable
 from twite.gateway.ports.events import ProblemSeen
 
 
-def troubles(stage):
+def problems(stage):
     return [
         (str(seen.where), seen.reason) for seen in stage.notices if isinstance(seen, ProblemSeen)
     ]
@@ -31,7 +31,7 @@ async def test_bug_counts_as_a_crash_of_the_deliveries_in_the_request(attempts):
 
     wait = 5_000 * 2**attempts * stage.draw
     assert stage.ends == {1: ("expired", wait), 2: ("expired", wait)}
-    assert troubles(stage) == [("batch", "ZeroDivisionError")]
+    assert problems(stage) == [("batch", "ZeroDivisionError")]
     assert stage.sender.suspects() == frozenset()
 
 
@@ -52,7 +52,7 @@ async def test_deliveries_of_an_unavailable_store_stay_claimed():
     await stage.take(1)
 
     assert (stage.sent, stage.ends) == ([(1,)], {})
-    assert troubles(stage) == [("outbox", "disk full")]
+    assert problems(stage) == [("outbox", "disk full")]
 
 
 async def test_refusal_of_the_pixel_counts_although_the_store_is_unavailable():
@@ -63,7 +63,7 @@ async def test_refusal_of_the_pixel_counts_although_the_store_is_unavailable():
     await stage.take(2)
 
     assert stage.breaker.is_tripped
-    assert troubles(stage) == [("outbox", "disk full")] * 2
+    assert problems(stage) == [("outbox", "disk full")] * 2
 
 
 async def cut_off(stage, batch, *, at):

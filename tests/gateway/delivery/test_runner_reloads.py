@@ -220,11 +220,11 @@ async def test_trouble_of_the_store_is_known_until_it_ends(start):
 
     setting.store.sweep = failing
     await setting.clock.advance(LONGEST_REST)
-    during = setting.run.trouble
+    during = setting.run.problem
     setting.store.sweep = sweep
     await setting.clock.advance(LONGEST_REST)
 
-    assert (during, setting.run.trouble) == ("disk full", None)
+    assert (during, setting.run.problem) == ("disk full", None)
 
 
 async def test_reload_without_a_change_ends_no_pause(start):

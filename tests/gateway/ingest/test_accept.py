@@ -13,7 +13,7 @@ from twite.domain.times import SECOND
 from twite.formats.native.answers import IdentifierWarning
 from twite.gateway.ingest.accept import Accept
 from twite.gateway.ingest.receipts import XAcceptReceipt, XAcceptRefusal
-from twite.gateway.ingest.recorder import TROUBLED_FOR
+from twite.gateway.ingest.recorder import PROBLEM_FOR
 from twite.gateway.ports.events import Accepted, Judged, ProblemSeen
 
 
@@ -197,14 +197,14 @@ async def test_submission_with_only_rejected_conversions_is_counted():
     ]
 
 
-@pytest.mark.parametrize("trouble", [QueueFull, LedgerUnavailable])
-async def test_submission_with_a_failed_commit_is_not_acknowledged(trouble):
+@pytest.mark.parametrize("problem", [QueueFull, LedgerUnavailable])
+async def test_submission_with_a_failed_commit_is_not_acknowledged(problem):
     stage = AcceptStage()
-    stage.store.refuse = trouble(reason="disk full", retry_after=2)
+    stage.store.refuse = problem(reason="disk full", retry_after=2)
 
-    with pytest.raises(trouble):
+    with pytest.raises(problem):
         await stage.native(purchase("a"))
-    with pytest.raises(trouble):
+    with pytest.raises(problem):
         await stage.from_x(for_x("a"))
 
     assert stage.woken == []
@@ -304,7 +304,7 @@ async def test_failed_commits_are_reported_once_in_a_while():
         for _ in range(50):
             with pytest.raises(LedgerUnavailable):
                 await stage.native(purchase("a"))
-        await stage.clock.advance(TROUBLED_FOR)
+        await stage.clock.advance(PROBLEM_FOR)
 
     assert stage.notices == [ProblemSeen(where="ledger", reason="disk full")] * 3
 
@@ -324,9 +324,9 @@ async def test_failed_commit_is_a_problem_for_a_few_seconds():
     with pytest.raises(LedgerUnavailable):
         await accept.native(source=a_source(), body=body)
 
-    during = accept.trouble
+    during = accept.problem
     await clock.advance(6 * SECOND)
-    after = accept.trouble
+    after = accept.problem
 
     assert (during, after) == ("disk full", None)
 

@@ -61,7 +61,7 @@ class FakeContainer:
         self.came: list[tuple[str, Mapping[str, Tree], str]] = []
         self.ran = asyncio.Event()
         self.until: asyncio.Event | None = None
-        self.trouble: Exception | None = None
+        self.problem: Exception | None = None
         self.outcomes: dict[str, tuple[TagOutcome, ...]] = {}
         self.responses: tuple[TagResponse, ...] = ()
         self.waited: list[bool] = []
@@ -77,7 +77,7 @@ class FakeContainer:
         if self.until is not None:
             await self.until.wait()
         if self.trouble is not None:
-            raise self.trouble
+            raise self.problem
         self.came.append((client.name, event, request.path))
         self.ran.set()
         self.waited.append(waits)

@@ -44,7 +44,7 @@ class FirstStage(Stage):
         return [notice.result for notice in self.notices if isinstance(notice, FirstTurnEnded)]
 
     @property
-    def troubles(self):
+    def problems(self):
         return [
             (str(notice.where), notice.reason)
             for notice in self.notices

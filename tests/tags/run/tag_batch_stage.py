@@ -129,7 +129,7 @@ class SenderStage(Stage):
         return [notice for notice in self.notices if isinstance(notice, Attempted)]
 
     @property
-    def troubles(self):
+    def problems(self):
         return [
             (str(notice.where), notice.reason)
             for notice in self.notices

@@ -78,7 +78,7 @@ async def test_response_waits_until_the_event_is_stored(staged, code):
 
 async def test_failed_commit_is_not_answered_with_success(staged):
     stage = staged("claim(); run({event_name: 'a'}); respond();")
-    stage.container.trouble = LedgerUnavailable(reason="the disk is full", retry_after=5)
+    stage.container.problem = LedgerUnavailable(reason="the disk is full", retry_after=5)
 
     with pytest.raises(LedgerUnavailable):
         await stage.ask()

@@ -55,14 +55,14 @@ async def test_template_that_cannot_run_is_reported_by_its_delivery_only():
     stage = FirstStage(main=[TemplateUnusable("", 1, "no")])
 
     assert await stage.cookies() is None
-    assert (stage.results, stage.troubles) == (["failed"], [])
+    assert (stage.results, stage.problems) == (["failed"], [])
 
 
 async def test_internal_error_in_a_first_turn_is_reported_and_the_event_stored():
     stage = FirstStage(main=[ZeroDivisionError()])
 
     assert await stage.cookies() is None
-    assert (stage.results, stage.troubles) == (["failed"], [("tag", "ZeroDivisionError")])
+    assert (stage.results, stage.problems) == (["failed"], [("tag", "ZeroDivisionError")])
 
 
 async def test_cancelled_first_turn_adds_nothing():
@@ -196,7 +196,7 @@ async def test_tag_that_may_not_run_adds_nothing():
     stage = FirstStage()
 
     assert await stage.cookies(container=stage.container(paused=True)) is None
-    assert (stage.results, stage.started, stage.troubles) == (["failed"], [], [])
+    assert (stage.results, stage.started, stage.problems) == (["failed"], [], [])
 
 
 async def test_first_turn_uses_the_value_of_a_variable():

@@ -103,7 +103,7 @@ async def test_crash_of_the_engine_fails_the_turn_and_starts_probation(kind):
 
     assert await stage.cookies(container=stage.container(setup=False)) is None
     assert stage.results == ["failed"]
-    assert stage.troubles == [
+    assert stage.problems == [
         ("tag crm", "its engine process ended: Twite now pauses the template after each run")
     ]
 

@@ -22,7 +22,7 @@ async def test_delivery_stays_leased_if_the_store_is_unavailable():
     stage.store.before = unavailable
     await stage.take()
 
-    assert (stage.ends, stage.troubles) == ([], [("outbox", "disk full")])
+    assert (stage.ends, stage.problems) == ([], [("outbox", "disk full")])
 
 
 @pytest.mark.parametrize("sends", [True, False])
@@ -36,7 +36,7 @@ async def test_internal_error_counts_as_a_crash_of_its_delivery(sends):
     assert (attempt.outcome, attempt.ambiguous, attempt.at) == ("errored", sends, NOW)
     assert attempt.answer == "internal error in Twite: ZeroDivisionError"
     assert (attempt.pixel, attempt.event) == ("tag:crm", "purchase")
-    assert stage.troubles == [("tag", "ZeroDivisionError")]
+    assert stage.problems == [("tag", "ZeroDivisionError")]
 
 
 async def test_internal_error_while_the_store_is_unavailable_is_reported_once():
@@ -44,7 +44,7 @@ async def test_internal_error_while_the_store_is_unavailable_is_reported_once():
     stage.store.before = unavailable
     await stage.take()
 
-    assert stage.troubles == [("tag", "ZeroDivisionError")]
+    assert stage.problems == [("tag", "ZeroDivisionError")]
 
 
 async def cut_off(stage, *ids):

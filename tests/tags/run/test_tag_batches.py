@@ -32,7 +32,7 @@ async def test_each_delivery_of_a_batch_is_run_and_recorded():
     assert (first.ambiguous, first.again) == (False, 0)
     assert stage.runs == [("tag:crm", False)] * 2
     assert stage.store.settlements[0].lease_until == NOW + 60_000
-    assert stage.troubles == []
+    assert stage.problems == []
 
 
 async def test_delivery_has_the_same_seed_in_each_run():
@@ -158,7 +158,7 @@ async def test_delivery_whose_engine_crashed_is_held():
     assert "the process ended" in why
     assert stage.runs == [("tag:crm", True)]
     assert stage.trials.rest("tag crm") == 9_500
-    assert [where for where, _ in stage.troubles] == ["tag crm"]
+    assert [where for where, _ in stage.problems] == ["tag crm"]
     [alert] = [notice for notice in stage.notices if isinstance(notice, ConditionChanged)]
     assert (alert.kind, alert.subject) == (AlertKind.TEMPLATE_HUNG, "tag crm")
     # It is counted once: without `end`, no turn is in progress any more.

@@ -186,9 +186,9 @@ class DeliveryRunner:
         return self.ownership is not None and pixel in self._accounts()
 
     @property
-    def trouble(self) -> str | None:
+    def problem(self) -> str | None:
         """The reason why the store cannot be written, or None."""
-        return self._sweep.trouble
+        return self._sweep.problem
 
     async def start(self) -> None:
         """Restore clock, limits and pauses from the store and start. Raises LedgerUnavailable."""

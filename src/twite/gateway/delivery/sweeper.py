@@ -37,7 +37,7 @@ class Sweeper:
     holding: AbstractSet[int]
     cautious: frozenset[str]
     # Why the store could not be written to at the last sweep, or None.
-    trouble: str | None = field(init=False, default=None)
+    problem: str | None = field(init=False, default=None)
     _reported_offset: int = field(init=False, default=0)
     _stored: int | None = field(init=False, default=None)
 
@@ -80,9 +80,9 @@ class Sweeper:
         while not stopping.is_set():
             try:
                 rest = await self.once()
-                self.trouble = None
+                self.problem = None
             except TransientError as error:
-                self.trouble = error.reason
+                self.problem = error.reason
                 self.observer.see(ProblemSeen(where=ProblemPlace.SWEEP, reason=error.reason))
                 rest = LONGEST_REST
             except Exception as fault:  # noqa: BLE001  without the sweeper, no retry is sent

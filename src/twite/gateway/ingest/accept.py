@@ -98,9 +98,9 @@ class Accept:
         await self._recorder.passed()
 
     @property
-    def trouble(self) -> str | None:
+    def problem(self) -> str | None:
         """Why a commit failed recently, or None."""
-        return self._recorder.trouble
+        return self._recorder.problem
 
     async def native(
         self, *, source: Source, body: bytes, idempotency_key: str | None = None

@@ -13,7 +13,7 @@ from twite.gateway.ports.events import Observer, ProblemPlace, ProblemSeen
 from twite.gateway.ports.machine import Clock
 from twite.gateway.ports.store import Intake
 
-TROUBLED_FOR: Final = 5 * SECOND
+PROBLEM_FOR: Final = 5 * SECOND
 
 Done = Callable[[Sequence[Recorded | Exception]], None]
 
@@ -33,10 +33,10 @@ class SubmissionRecorder:
     _failure_reported_at: int = field(init=False)
 
     def __post_init__(self) -> None:
-        self._failure_reported_at = self.clock.elapsed() - TROUBLED_FOR
+        self._failure_reported_at = self.clock.elapsed() - PROBLEM_FOR
 
     @property
-    def trouble(self) -> str | None:
+    def problem(self) -> str | None:
         """Why a commit failed recently, or None.
 
         The reason expires after a few seconds. Otherwise, a load balancer that stops traffic
@@ -45,7 +45,7 @@ class SubmissionRecorder:
         if self._failed is None:
             return None
         at, reason = self._failed
-        return reason if self.clock.elapsed() - at < TROUBLED_FOR else None
+        return reason if self.clock.elapsed() - at < PROBLEM_FOR else None
 
     async def passed(self) -> None:
         """Wait until all current requests are committed or refused."""
@@ -142,7 +142,7 @@ class SubmissionRecorder:
     def _note_failure(self, unavailable: LedgerUnavailable) -> None:
         now = self.clock.elapsed()
         self._failed = now, unavailable.reason
-        if now - self._failure_reported_at >= TROUBLED_FOR:
+        if now - self._failure_reported_at >= PROBLEM_FOR:
             # Report only at intervals, because under load there are thousands of identical errors.
             self._failure_reported_at = now
             self.observer.see(ProblemSeen(where=ProblemPlace.LEDGER, reason=unavailable.reason))

@@ -144,9 +144,9 @@ class TagCredentials:
             await self.clock.sleep(LOOK)
             try:
                 await self.forget_settled()
-            except TransientError as trouble:
+            except TransientError as problem:
                 self.observer.see(
-                    ProblemSeen(where=ProblemPlace.LENT_CREDENTIALS, reason=trouble.reason)
+                    ProblemSeen(where=ProblemPlace.LENT_CREDENTIALS, reason=problem.reason)
                 )
 
     async def forget_settled(self) -> None:

@@ -79,7 +79,7 @@ class Connections:
         self._lent = 0
         # The time and the reason of the last failed attempt to connect.
         self._failed_at = float("-inf")
-        self._trouble: LedgerUnavailable | None = None
+        self._problem: LedgerUnavailable | None = None
 
     @asynccontextmanager
     async def lend(self) -> AsyncIterator[PostgresConnection]:
@@ -103,15 +103,15 @@ class Connections:
             connection = self._idle.pop()
             if connection.is_open:
                 return connection
-        if self._trouble is not None and time.monotonic() - self._failed_at < _REFUSED_FOR:
-            raise self._trouble
+        if self._problem is not None and time.monotonic() - self._failed_at < _REFUSED_FOR:
+            raise self._problem
         try:
             connection = PostgresConnection(await self._address.connect())
         except DRIVER_ERRORS as error:
             self._failed_at = time.monotonic()
-            self._trouble = self._address.unavailable(error)
-            raise self._trouble from error
-        self._trouble = None
+            self._problem = self._address.unavailable(error)
+            raise self._problem from error
+        self._problem = None
         return connection
 
     @property

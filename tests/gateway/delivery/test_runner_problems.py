@@ -13,8 +13,8 @@ from worker_bench import Setting
 FULL = LedgerUnavailable(reason="disk full", retry_after=1)
 
 
-def troubles(setting):
-    """Return the reasons of the reported troubles of the outbox."""
+def problems(setting):
+    """Return the reasons of the reported problems of the outbox."""
     return [
         notice.reason
         for notice in setting.seen.notices
@@ -36,10 +36,10 @@ async def test_added_pixel_is_tried_again_every_two_seconds(error, reason):
     setting.store.load = failing
     setting.run.send_to(a_destination("p2"))
     await setting.clock.advance(SHARE_OUT_EVERY - 1)
-    before = troubles(setting)
+    before = problems(setting)
     await setting.clock.advance(1)
 
-    assert (before, troubles(setting)) == ([reason], [reason, reason])
+    assert (before, problems(setting)) == ([reason], [reason, reason])
     await setting.run.stop(within=1_000)
 
 
@@ -51,7 +51,7 @@ async def test_pixel_removed_before_its_worker_starts_is_no_trouble():
     setting.run.replace([a_destination()])
     await setting.clock.advance(SHARE_OUT_EVERY)
 
-    assert troubles(setting) == []
+    assert problems(setting) == []
     await setting.run.stop(within=1_000)
 
 
@@ -65,7 +65,7 @@ async def test_failed_division_of_the_accounts_is_reported(begin, error, reason)
     setting.ownership.refresh = failing
     await setting.shared_out()
 
-    assert troubles(setting) == [reason]
+    assert problems(setting) == [reason]
 
 
 async def test_bug_in_the_news_of_the_store_is_reported_and_they_are_read_again(begin):
@@ -77,7 +77,7 @@ async def test_bug_in_the_news_of_the_store_is_reported_and_they_are_read_again(
     setting.ownership.calls.clear()
     await setting.clock.advance(SHARE_OUT_EVERY)
 
-    assert set(troubles(setting)) == {"KeyError"}
+    assert set(problems(setting)) == {"KeyError"}
     assert "news" in setting.ownership.calls
 
 
@@ -92,9 +92,9 @@ async def test_failed_release_of_an_account_is_reported_and_repeated_later(begin
     setting.ownership.failures["give up p3"] = 2
 
     await setting.clock.advance(SHARE_OUT_EVERY)
-    first = setting.gave_up(), troubles(setting)
+    first = setting.gave_up(), problems(setting)
     await setting.clock.advance(SHARE_OUT_EVERY)
-    second = len(setting.gave_up()), troubles(setting)
+    second = len(setting.gave_up()), problems(setting)
 
     assert first == (["give up p3"], [AWAY.reason])
     assert second == (2, [AWAY.reason, AWAY.reason])
