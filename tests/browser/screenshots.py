@@ -43,13 +43,15 @@ async def draw(*, ending: str = "webp") -> dict[str, bytes]:
                 executable_path=chromium, args=["--no-sandbox", "--hide-scrollbars"]
             )
             for look, width, height, scheme in LOOKS:
-                drawn |= await _look(browser, stage, ending, (look, width, height, scheme))
+                drawn |= await _images_of_pages(
+                    browser, stage, ending, (look, width, height, scheme)
+                )
             await browser.close()
         await stage.stop()
     return drawn
 
 
-async def _look(
+async def _images_of_pages(
     browser: Browser, stage: ConsoleStage, ending: str, as_: tuple[str, int, int, str]
 ) -> dict[str, bytes]:
     look, width, height, scheme = as_

@@ -30,7 +30,7 @@ async def test_demo_order_is_counted_once_and_shown(browser, cast):
     await page.goto(f"{cast.shop.url}/?twclid={TWCLID}")
     await page.click("text=View the mug")
     await page.click("text=Buy it")
-    await until(lambda: counted(cast) == {"api": 1, "pixel": 1, "counted": 1})
+    await until(lambda: counts_of_the_order(cast) == {"api": 1, "pixel": 1, "counted": 1})
     await page.reload()
     await page.wait_for_load_state("networkidle")
     await page.goto(f"{cast.shop.url}/deduplication")
@@ -41,11 +41,11 @@ async def test_demo_order_is_counted_once_and_shown(browser, cast):
     assert (seen["both"], seen["pixel only"], seen["server only"], seen["page and server"]) == (
         ("1", "0", "0", "1")
     )
-    assert counted(cast) == {"api": 1, "pixel": 1, "counted": 1}
+    assert counts_of_the_order(cast) == {"api": 1, "pixel": 1, "counted": 1}
     assert [text for text in blocked if "Content Security Policy" in text] == []
 
 
-def counted(cast: DemoProcesses) -> dict[str, int]:
+def counts_of_the_order(cast: DemoProcesses) -> dict[str, int]:
     """How often X received the order by API and by pixel, and how often X counted it."""
     events = cast.x.counted(ids=True)["pixels"].get("o8z6j", {}).get("events", {})
     tally = events.get("o8z6k", {}).get("ids", {}).get("shop-0001", {})

@@ -88,7 +88,7 @@ async def test_purchase_made_offline_is_sent_from_the_next_page(visitor, page):
     await until(lambda: page.counted("order-next") == BY_API)
 
 
-def answering(page, *answers, only=""):
+def respond_with(page, *answers, only=""):
     """Give these answers instead of the gateway's, readable by pages; then pass requests on."""
     left = list(answers)
     allowed = {
@@ -113,7 +113,7 @@ NOBODYS = [(status, {}) for status in (503, 429, 404, 403, 413, 400, 405, 502, 2
 
 async def test_conversion_without_a_verdict_of_the_gateway_is_sent_again(visitor, page):
     await visitor.context.add_init_script("Math.random = () => 0")
-    await visitor.context.route("**/t?*", answering(page, *NOBODYS))
+    await visitor.context.route("**/t?*", respond_with(page, *NOBODYS))
 
     await visitor.goes_to("/")
     await visitor.does(bought("order-undecided"))
@@ -126,7 +126,7 @@ async def test_conversion_without_a_verdict_of_the_gateway_is_sent_again(visitor
 
 async def test_conversion_with_a_final_refusal_is_dropped(visitor, page):
     await visitor.context.route(
-        "**/t?*", answering(page, (413, {"twite-verdict": "final"}), (500, {}))
+        "**/t?*", respond_with(page, (413, {"twite-verdict": "final"}), (500, {}))
     )
 
     await visitor.goes_to("/")
@@ -139,7 +139,7 @@ async def test_conversion_with_a_final_refusal_is_dropped(visitor, page):
 
 async def test_conversion_that_a_firewall_refuses_does_not_block_others(visitor, page):
     await visitor.context.add_init_script("Math.random = () => 0.01")
-    firewall = answering(page, *[(403, {})] * 10_000, only="order-refused")
+    firewall = respond_with(page, *[(403, {})] * 10_000, only="order-refused")
     await visitor.context.route("**/t?*", firewall)
 
     await visitor.goes_to("/")

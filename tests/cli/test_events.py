@@ -41,7 +41,7 @@ def events(command, path):
     return ran
 
 
-def known(events, *more: str) -> dict[str, dict[str, object]]:
+def events_by_id(events, *more: str) -> dict[str, dict[str, object]]:
     return {event["id"]: event for event in json.loads(events("list", "--json", *more)[1])}
 
 
@@ -103,7 +103,7 @@ def test_event_can_be_updated_by_name_or_either_form_of_its_id(events):
     events("update", "o8z6m", "--name", "Leads")
     events("update", "tw-o8z6j-o8z6n", "--no-retargeting")
 
-    after = known(events)
+    after = events_by_id(events)
 
     assert after["o8z6k"]["click_window"] == 14
     assert after["o8z6m"]["name"] == "Leads"
@@ -119,8 +119,8 @@ def test_deleted_event_is_marked_and_the_settings_that_name_it_are_listed(events
         "twite events list --deleted.\n"
         f"Remove purchase from {path}: X now refuses the conversions of this event.\n"
     )
-    assert "o8z6k" not in known(events)
-    assert known(events, "--deleted")["o8z6k"]["deleted"] is True
+    assert "o8z6k" not in events_by_id(events)
+    assert events_by_id(events, "--deleted")["o8z6k"]["deleted"] is True
 
 
 def test_unknown_event_is_an_error_with_a_hint(events):
@@ -140,7 +140,7 @@ def test_created_event_is_added_to_the_settings_and_comments_stay(events, path):
 
     code, out, err = events("create", "Newsletter", "--type", "SIGN_UP", "--as", "news", "--yes")
 
-    made = next(id_ for id_, event in known(events).items() if event["name"] == "Newsletter")
+    made = next(id_ for id_, event in events_by_id(events).items() if event["name"] == "Newsletter")
     assert (code, err) == (0, "")
     assert out.splitlines()[0] == f"Created Newsletter: {made} (tw-o8z6j-{made})."
     assert f'+events = {{ purchase = "o8z6k", sign_up = "o8z6m", news = "{made}" }}' in out
@@ -169,7 +169,7 @@ def test_invalid_event_name_is_refused_before_x_creates_an_event(events, x_emula
 
 def test_changes_at_x_and_in_the_settings_are_audited(events, command, path):
     events("create", "Newsletter", "--type", "sign_up", "--as", "news", "--yes")
-    made = next(id_ for id_, event in known(events).items() if event["name"] == "Newsletter")
+    made = next(id_ for id_, event in events_by_id(events).items() if event["name"] == "Newsletter")
     events("update", "purchase", "--click-window", "14")
     events("delete", "sign_up", "--yes")
 

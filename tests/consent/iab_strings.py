@@ -15,7 +15,7 @@ def number(value, width):
     return f"{value:0{width}b}"
 
 
-def letters(text):
+def letters_as_bits(text):
     return "".join(number(ord(letter) - ord("A"), 6) for letter in text)
 
 
@@ -59,12 +59,12 @@ def tc_core(
     written = number(version, 6)
     written += number(created // 100, 36)
     written += number((created if updated is None else updated) // 100, 36)
-    written += number(cmp, 12) + number(1, 12) + number(1, 6) + letters("EN")
+    written += number(cmp, 12) + number(1, 12) + number(1, 6) + letters_as_bits("EN")
     written += number(vendor_list, 12) + number(policy, 6)
     written += "1" if service_specific else "0"
     written += "0" + flags((), 12) + flags(purposes, 24) + flags(interests, 24)
     written += "1" if purpose_one_treatment else "0"
-    written += letters("DE")
+    written += letters_as_bits("DE")
     written += vendors(vendor_ids, as_ranges=as_ranges) + vendors(())
     written += number(len(restrictions), 12)
     for purpose, kind, pairs in restrictions:

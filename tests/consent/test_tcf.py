@@ -12,7 +12,7 @@ from twite.consent.tcf import (
 )
 
 
-def singles(*ids):
+def ranges_of_single_ids(*ids):
     return Ranges(tuple((id_, id_) for id_ in ids))
 
 
@@ -42,7 +42,7 @@ def test_every_field_of_a_tc_string_is_read():
         vendor_interests=IdBits(0, 0),
         restrictions=(
             Restriction(purpose=7, kind=0, vendors=Ranges(((25, 30),))),
-            Restriction(purpose=2, kind=1, vendors=singles(755)),
+            Restriction(purpose=2, kind=1, vendors=ranges_of_single_ids(755)),
         ),
         disclosed=None,
     )

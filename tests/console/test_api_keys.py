@@ -36,7 +36,7 @@ async def a_key(stage, *scopes, pixels=None):
     return made.text.split('<pre id="text" tabindex="0">')[1].split("</pre>")[0]
 
 
-async def asked(stage, path, key, **more):
+async def get_with_key(stage, path, key, **more):
     return await stage.browser().get(path, Authorization=f"Bearer {key}", **more)
 
 
@@ -44,7 +44,9 @@ async def asked(stage, path, key, **more):
 async def test_api_key_can_use_only_the_routes_of_its_scopes(stage, received, scope):
     key = await a_key(stage, scope)
 
-    statuses = {name: (await asked(stage, path, key)).status for name, path in ROUTES.items()}
+    statuses = {
+        name: (await get_with_key(stage, path, key)).status for name, path in ROUTES.items()
+    }
 
     assert statuses == {name: 200 if name == scope else 403 for name in ROUTES}
 
@@ -52,9 +54,9 @@ async def test_api_key_can_use_only_the_routes_of_its_scopes(stage, received, sc
 async def test_api_key_for_some_pixels_shows_and_counts_only_these(stage, received):
     key = await a_key(stage, "history", "accounting", pixels=["o6dkt"])
 
-    own = await asked(stage, "/v1/conversions/o6dkt/order-1", key)
-    others = await asked(stage, "/v1/conversions/o8z6j/order-1", key)
-    balance = (await asked(stage, "/v1/accounting", key)).text
+    own = await get_with_key(stage, "/v1/conversions/o6dkt/order-1", key)
+    others = await get_with_key(stage, "/v1/conversions/o8z6j/order-1", key)
+    balance = (await get_with_key(stage, "/v1/accounting", key)).text
 
     assert (own.status, others.status) == (200, 404)
     assert '"received":1,' in balance
@@ -80,8 +82,8 @@ async def test_metrics_require_a_key_with_the_metrics_scope(stage):
     elsewhere = {"X-Forwarded-For": "198.51.100.1"}
     for_metrics, other = await a_key(stage, "metrics"), await a_key(stage, "history")
 
-    assert (await asked(stage, "/metrics", for_metrics, **elsewhere)).status == 200
-    assert (await asked(stage, "/metrics", other, **elsewhere)).status == 401
+    assert (await get_with_key(stage, "/metrics", for_metrics, **elsewhere)).status == 200
+    assert (await get_with_key(stage, "/metrics", other, **elsewhere)).status == 401
 
 
 async def test_revoked_api_key_is_refused(stage):
@@ -90,4 +92,4 @@ async def test_revoked_api_key_is_refused(stage):
 
     await ada.post(f"/console/keys/{key.split('_')[1]}/revoke", {"own": PASSWORD})
 
-    assert (await asked(stage, "/v1/accounting", key)).status == 401
+    assert (await get_with_key(stage, "/v1/accounting", key)).status == 401

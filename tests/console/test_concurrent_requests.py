@@ -59,7 +59,7 @@ async def stage(tmp_path):
     await stage.stop()
 
 
-async def known(stage):
+async def users_and_keys(stage):
     """Return the users and the keys in the store."""
     async with open_staff(stage.settings) as user_accounts:
         return {user.name: user for user in await user_accounts.users()}, list(
@@ -77,13 +77,13 @@ async def test_request_of_a_user_changed_meanwhile_is_refused(stage, race, audit
     await stage.passwords.arrived()
 
     done = await ada.post(CHANGES[audit_event][0], {"own": PASSWORD, **CHANGES[audit_event][1]})
-    after = await known(stage)
+    after = await users_and_keys(stage)
     stage.passwords.let_go()
     answer = await in_progress
 
     assert done.status == 303
     assert (answer.status, "You have been signed out" in answer.text) == (401, True)
-    assert await known(stage) == after
+    assert await users_and_keys(stage) == after
     assert after[0].keys() <= {"ada", "eve"}
     assert (await eve.get("/console/account")).status == 303
 
@@ -116,7 +116,7 @@ async def test_two_admins_demoting_each_other_leave_one_admin(stage):
     stage.passwords.let_go()
     await asyncio.gather(*both)
 
-    users, _ = await known(stage)
+    users, _ = await users_and_keys(stage)
     assert sorted(user.role for user in users.values()) == [Role.ADMIN, Role.VIEWER]
 
 
@@ -130,7 +130,7 @@ async def test_two_commands_demoting_the_admins_leave_one_admin(stage):
             return_exceptions=True,
         )
 
-    users, _ = await known(stage)
+    users, _ = await users_and_keys(stage)
     assert sorted(user.role for user in users.values()) == [Role.ADMIN, Role.VIEWER]
     assert [str(answer) for answer in answers if answer is not None] == [
         f"{name} is the only admin: make another user admin first"

@@ -50,7 +50,7 @@ async def day(tmp_path_factory):
         await submit(stage, THEIRS, {"event": "purchase", "conversion_id": "x", "twclid": CLICK})
         await beacon(stage, "order-0", pixel_call="loaded")
         await beacon(stage, "page-1", pixel_call="loaded")
-        await settled(stage, pending=0)
+        await wait_until_pending(stage, pending=0)
         yield stage
         await stage.stop()
 
@@ -75,7 +75,7 @@ async def beacon(stage, conversion_id, *, pixel_call):
         assert answer.status == 204, await answer.text()
 
 
-async def settled(stage, *, pending):
+async def wait_until_pending(stage, *, pending):
     for _ in range(600):
         waiting = 0
         for key in (OURS, THEIRS):

@@ -24,7 +24,7 @@ def path_of(route):
     return route.path.replace("{", "").replace("}", "").replace(":path", "")
 
 
-async def asked(person, route):
+async def request_route(person, route):
     if route.method == "GET":
         return await person.get(path_of(route))
     return await person.post(path_of(route))
@@ -54,7 +54,7 @@ async def test_visitor_without_a_session_is_redirected_from_every_page(stage):
     through = []
     for route in stage.routes:
         if route.role is not None:
-            answer = await asked(stranger, route)
+            answer = await request_route(stranger, route)
             if route.method == "GET":
                 fine = answer.status == 303 and answer.location.startswith("/console/sign-in?next=")
             else:
@@ -74,7 +74,7 @@ async def test_role_can_use_exactly_its_routes(stage, role):
     for route in stage.routes:
         if route.role is None:
             continue
-        answer = await asked(person, route)
+        answer = await request_route(person, route)
         refused = answer.status == 403 and "Not allowed" in answer.text
         if refused is role.includes(route.role) or answer.status in {401, 500, 503}:
             wrong.append((route.method, route.path, answer.status))

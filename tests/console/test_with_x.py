@@ -85,7 +85,7 @@ async def audit_events(stage):
     return [(entry.who, entry.what, entry.subject, entry.detail) for entry in told]
 
 
-async def said(person, path):
+async def message_on(person, path):
     page = (await person.get(path)).text
     return html.unescape(re.sub(r"<[^>]+>", "", page.split('<p class="said')[1].split("</p>")[0]))
 
@@ -167,7 +167,7 @@ async def test_changes_of_events_are_audited(stage, ada):
 async def test_view_window_longer_than_the_click_window_is_refused(ada):
     await ada.post(EVENTS, FIELDS | {"click_window": "1", "view_window": "7"})
 
-    assert "longer than the click window" in await said(ada, EVENTS)
+    assert "longer than the click window" in await message_on(ada, EVENTS)
 
 
 async def test_event_can_be_updated_and_deleted_by_name(ada):
@@ -202,7 +202,7 @@ async def test_sign_in_at_x_with_a_callback_connects_the_pixel(ada):
     await ada.get(f"{callback.path}?{callback.query}")
 
     assert callback.path == "/console/connect/callback"
-    assert "o9a7k is connected" in await said(ada, "/console/connect")
+    assert "o9a7k is connected" in await message_on(ada, "/console/connect")
 
 
 async def test_connecting_x_and_forgetting_its_credentials_are_audited(stage, ada):
@@ -230,7 +230,7 @@ async def test_callback_in_another_session_does_not_connect_the_pixel(stage, ada
 
     await other.get(f"{back.path}?{back.query}")
 
-    assert "connected" not in await said(other, "/console/connect")
+    assert "connected" not in await message_on(other, "/console/connect")
 
 
 async def test_sign_in_at_x_with_a_pin_connects_the_pixel(ada):
@@ -241,13 +241,13 @@ async def test_sign_in_at_x_with_a_pin_connects_the_pixel(ada):
 
     await ada.post("/console/connect/pin", {"token": token, "pin": f" {pin[:3]} {pin[3:]} "})
 
-    assert "o9a7k is connected" in await said(ada, "/console/connect")
+    assert "o9a7k is connected" in await message_on(ada, "/console/connect")
 
 
 async def test_pixel_token_that_x_refuses_is_explained_and_not_stored(ada):
     await ada.post("/console/connect/o9a7k/paste", {"token": "not-a-token-of-x"})
 
-    words = await said(ada, "/console/connect")
+    words = await message_on(ada, "/console/connect")
     assert "X refused this pixel token" in words
     assert "not-a-token-of-x" not in words
 
@@ -259,11 +259,11 @@ async def test_forgetting_credentials_requires_the_users_password(ada):
     await ada.get("/console/connect")
 
     await ada.post("/console/connect/o9a7k/forget", {"kind": "oauth", "own": "wrong"})
-    refused = await said(ada, "/console/connect")
+    refused = await message_on(ada, "/console/connect")
     await ada.post("/console/connect/o9a7k/forget", {"kind": "oauth", "own": PASSWORD})
 
     assert "Nothing was changed" in refused
-    assert "no longer has signed-in credentials" in await said(ada, "/console/connect")
+    assert "no longer has signed-in credentials" in await message_on(ada, "/console/connect")
 
 
 async def test_diagnostics_page_shows_the_findings_of_twite_check(ada):

@@ -25,7 +25,7 @@ def sha256(text):
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def whom(*given, region="GB"):
+def identifiers_of(*given, region="GB"):
     return all_of(asked(kind, text, region=region) for kind, text in given)
 
 
@@ -82,7 +82,7 @@ def test_message_about_an_invalid_identifier_does_not_contain_it(kind, text):
     ],
 )
 def test_person_is_found_in_a_stored_conversion(kept):
-    them = whom((EMAIL, ADA), (PHONE, NUMBER), (CLICK, TWCLID))
+    them = identifiers_of((EMAIL, ADA), (PHONE, NUMBER), (CLICK, TWCLID))
 
     assert them.named_in(kept.encode())
     assert them.named_in_any(kept.encode())
@@ -102,7 +102,9 @@ def test_person_is_found_in_a_stored_conversion(kept):
     ],
 )
 def test_person_is_found_in_a_text(text):
-    assert whom((EMAIL, ADA), (PHONE, NUMBER), (CLICK, TWCLID)).named_in_any(text.encode())
+    assert identifiers_of((EMAIL, ADA), (PHONE, NUMBER), (CLICK, TWCLID)).named_in_any(
+        text.encode()
+    )
 
 
 @pytest.mark.parametrize(
@@ -117,7 +119,7 @@ def test_person_is_found_in_a_text(text):
     ],
 )
 def test_data_of_another_person_is_not_found(text):
-    them = whom((EMAIL, ADA), (PHONE, NUMBER), (CLICK, TWCLID))
+    them = identifiers_of((EMAIL, ADA), (PHONE, NUMBER), (CLICK, TWCLID))
 
     assert not them.named_in(text.encode())
     assert not them.named_in_any(text.encode())

@@ -34,20 +34,20 @@ def at(week, day, hour):
     return MONDAY + ((7 * week + day) * 24 + hour) * HOUR
 
 
-def judged(hours, now, since=0):
+def silence_of(hours, now, since=0):
     return silence(hours, now=now, since=since)
 
 
 def test_unused_source_is_never_unusually_silent():
-    assert judged([], at(0, 0, 9)) is None
+    assert silence_of([], at(0, 0, 9)) is None
 
 
 def test_source_known_for_less_than_a_week_is_never_unusually_silent():
-    assert judged(office_hours(1), at(3, 0, 0)) is None
+    assert silence_of(office_hours(1), at(3, 0, 0)) is None
 
 
 def test_usual_silence_of_a_weekend_is_not_unusual():
-    assert not judged(office_hours(2), at(2, 0, 8)).unusual
+    assert not silence_of(office_hours(2), at(2, 0, 8)).unusual
 
 
 def test_twice_the_longest_silence_is_unusual():
@@ -55,21 +55,23 @@ def test_twice_the_longest_silence_is_unusual():
     hours = office_hours(2, count=1)
     last = hours[-1].last_at
 
-    assert [judged(hours, last + 2 * (64 * HOUR + MINUTE) + more).unusual for more in (0, 1)] == [
+    assert [
+        silence_of(hours, last + 2 * (64 * HOUR + MINUTE) + more).unusual for more in (0, 1)
+    ] == [
         False,
         True,
     ]
 
 
 def test_one_long_silence_does_not_make_the_next_one_usual():
-    assert judged(office_hours(2), at(9, 0, 0)).unusual
+    assert silence_of(office_hours(2), at(9, 0, 0)).unusual
 
 
 def test_silence_of_a_shop_open_day_and_night_is_unusual_within_two_hours():
     hours = [an_hour(FIRST + hour, count=60) for hour in range(10 * 24)]
     last = hours[-1].last_at
 
-    found = [judged(hours, last + hours_later * HOUR + 1).unusual for hours_later in (0, 1)]
+    found = [silence_of(hours, last + hours_later * HOUR + 1).unusual for hours_later in (0, 1)]
 
     assert found == [False, True]
 
@@ -81,7 +83,7 @@ def test_silence_of_a_busy_office_is_unusual_on_the_same_day():
         if office_hour.hour < FIRST + (7 + 4) * 24
     ]
     # It is Friday; the same hours of last Friday brought 120 conversions.
-    found = judged(hours, at(1, 4, 11))
+    found = silence_of(hours, at(1, 4, 11))
 
     assert (found.expected, found.unusual) == (120, True)
 
@@ -93,17 +95,17 @@ def test_few_missing_conversions_are_not_unusual():
         if office_hour.hour < FIRST + (7 + 4) * 24
     ]
 
-    assert not judged(hours, at(1, 4, 10)).unusual
+    assert not silence_of(hours, at(1, 4, 10)).unusual
 
 
 def test_time_before_the_gateway_started_is_not_silence():
-    found = judged(office_hours(2), at(9, 0, 0), since=at(8, 6, 23))
+    found = silence_of(office_hours(2), at(9, 0, 0), since=at(8, 6, 23))
 
     assert (found.lasts, found.unusual) == (HOUR, False)
 
 
 def test_expected_conversions_count_each_hour_of_the_last_week_once():
-    found = judged(office_hours(2), at(4, 0, 0))
+    found = silence_of(office_hours(2), at(4, 0, 0))
 
     assert found.expected == 5 * 8 * 10
 

@@ -10,7 +10,7 @@ from x_requests import (
     a_judge,
     a_request,
     answer_of,
-    said,
+    reply,
     signed_conversions,
 )
 
@@ -32,7 +32,7 @@ def test_missing_credentials_get_a_401():
     request = a_request(a_conversion())
     bare = msgspec.structs.replace(request, headers={})
 
-    assert said(a_judge().answer(bare).answer) == (401, GENERIC)
+    assert reply(a_judge().answer(bare).answer) == (401, GENERIC)
 
 
 def test_pixel_token_is_valid_only_for_its_own_pixel():
@@ -89,7 +89,7 @@ def test_app_without_access_is_refused_like_at_x():
     judge = a_judge()
     judge.world.merge({"apps": [{"id": "3213", "access": "none"}]})
 
-    answer = said(judge.answer(signed_conversions(a_conversion())).answer)
+    answer = reply(judge.answer(signed_conversions(a_conversion())).answer)
 
     message = (
         "The client application with id 3213 making this request does not have access to X Ads "
@@ -105,7 +105,7 @@ def test_user_without_a_managing_role_has_no_access(roles):
     judge = a_judge()
     judge.world.merge({"users": [{"id": "370773112", "roles": roles}]})
 
-    answer = said(judge.answer(signed_conversions(a_conversion())).answer)
+    answer = reply(judge.answer(signed_conversions(a_conversion())).answer)
 
     message = (
         f"User 370773112 does not have access to account {ACCOUNT}. Type 'sn 370773112' to get "
@@ -130,7 +130,7 @@ def test_revoked_token_gets_a_401():
     token = next(iter(judge.world.tokens))
     judge.world.merge({"tokens": [{"token": token, "revoked": True}]})
 
-    assert said(judge.answer(signed_conversions(a_conversion())).answer) == (401, GENERIC)
+    assert reply(judge.answer(signed_conversions(a_conversion())).answer) == (401, GENERIC)
 
 
 def test_switch_refuses_event_names_without_a_pixel_token():

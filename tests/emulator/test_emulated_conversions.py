@@ -11,7 +11,7 @@ from x_requests import (
     answer_of,
     counted,
     refused,
-    said,
+    reply,
     signed_conversions,
 )
 
@@ -148,7 +148,7 @@ def test_unknown_route_gets_a_404(path):
     request = a_request(a_conversion())
     unknown = type(request)(method="POST", url="https://ads-api.x.com", path=path, headers={})
 
-    answer = said(a_judge().answer(unknown).answer)
+    answer = reply(a_judge().answer(unknown).answer)
 
     error = {"code": "ROUTE_NOT_FOUND", "message": "The requested resource could not be found"}
     assert answer == (404, {"errors": [error], "request": {"params": {}}})
@@ -158,7 +158,7 @@ def test_wrong_method_on_conversions_is_not_allowed():
     request = a_request()
     got = type(request)(method="GET", url=request.url, path=request.path, headers={})
 
-    status, document = said(a_judge().answer(got).answer)
+    status, document = reply(a_judge().answer(got).answer)
 
     assert (status, document["errors"][0]["code"]) == (405, "METHOD_NOT_ALLOWED")
 
@@ -203,7 +203,7 @@ def test_malformed_list_of_conversions_is_refused(body, code, parameter):
 
 
 def test_unknown_pixel_is_not_found_for_a_signed_request():
-    status, document = said(
+    status, document = reply(
         a_judge().answer(signed_conversions(a_conversion(), pixel="zzz")).answer
     )
 

@@ -12,7 +12,7 @@ from x_requests import (
     a_conversion,
     a_judge,
     answer_of,
-    said,
+    reply,
     signed,
     signed_conversions,
 )
@@ -29,7 +29,7 @@ NEW = {
 
 def ask(judge, method, path, at=NOW, **query):
     address = ADS + path + (f"?{urlencode(query)}" if query else "")
-    return said(judge.answer(signed(method, address, at=at)).answer)
+    return reply(judge.answer(signed(method, address, at=at)).answer)
 
 
 def names(judge, **query):

@@ -49,7 +49,7 @@ def status_of(request, *switches):
     return a_judge(*switches).answer(request).answer.status
 
 
-def why(request):
+def refusal_reason(request):
     return a_judge().answer(request).why
 
 

@@ -1,7 +1,7 @@
 """Rate limits: 60,000 conversions per account in 15 minutes, and their headers."""
 
 import pytest
-from x_requests import NOW, Time, a_conversion, a_judge, a_request, answer_of, counted, said
+from x_requests import NOW, Time, a_conversion, a_judge, a_request, answer_of, counted, reply
 
 
 def conversions(number):
@@ -30,7 +30,7 @@ def test_batch_over_the_limit_is_429_and_counts_nothing():
     verdict = judge.answer(a_request(*conversions(3)))
 
     headers = dict(verdict.answer.headers)
-    status, document = said(verdict.answer)
+    status, document = reply(verdict.answer)
     assert (status, document["errors"][0]["code"]) == (429, "TOO_MANY_REQUESTS")
     assert (headers["x-rate-limit-remaining"], counted(judge)) == ("2", 3)
     assert headers["x-rate-limit-reset"] == str(int(NOW) + 900)

@@ -3,7 +3,7 @@
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import msgspec
-from x_requests import ADS, a_conversion, a_judge, said, signed, signed_conversions
+from x_requests import ADS, a_conversion, a_judge, reply, signed, signed_conversions
 
 from twite_emulator.exchange import XRequestReceived
 
@@ -115,7 +115,7 @@ def test_wrong_pin_is_refused():
     temporary = form(begin(judge))
     consent(judge, temporary["oauth_token"])
 
-    answer = said(finish(judge, temporary, "0000000"))
+    answer = reply(finish(judge, temporary, "0000000"))
 
     assert answer == (401, {"errors": [{"code": 32, "message": "Could not authenticate you."}]})
 
@@ -183,8 +183,8 @@ def test_revoked_access_token_is_refused_by_both_hosts():
     judge = a_judge()
     address = f"{API}/1.1/oauth/invalidate_token.json"
 
-    revoked = said(judge.answer(signed("POST", address)).answer)
-    again = said(judge.answer(signed("POST", address)).answer)
+    revoked = reply(judge.answer(signed("POST", address)).answer)
+    again = reply(judge.answer(signed("POST", address)).answer)
     ads = judge.answer(signed("GET", f"{ADS}/12/accounts")).answer.status
 
     assert revoked[0] == 200

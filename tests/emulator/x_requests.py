@@ -102,7 +102,7 @@ def signed_conversions(*conversions, pixel=PIXEL, **more) -> XRequestReceived:
     return signed("POST", address, body=body, **more)
 
 
-def said(answer: XAnswer) -> tuple[int, object]:
+def reply(answer: XAnswer) -> tuple[int, object]:
     return answer.status, msgspec.json.decode(answer.body)
 
 
@@ -118,7 +118,7 @@ def refused(*errors, account=ACCOUNT):
 
 
 def answer_of(judge: Judge, *conversions, **more) -> tuple[int, object]:
-    return said(judge.answer(a_request(*conversions, **more)).answer)
+    return reply(judge.answer(a_request(*conversions, **more)).answer)
 
 
 def counted(judge: Judge, event="o8z6k", pixel=PIXEL) -> int:

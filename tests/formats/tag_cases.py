@@ -88,10 +88,10 @@ def outcome(endpoint, case):
         visitor=_visitor(case.get("visitor", {})),
         repeated=read.repeated,
     )
-    return _said(found, a_shop(case.get("events")))
+    return _result_of(found, a_shop(case.get("events")))
 
 
-def judged(found, source):
+def read_natively(found, source):
     return native.read_parsed(
         found,
         source=source,
@@ -108,9 +108,9 @@ def _visitor(said):
     return Visitor(now=NOW, value_limit=None if limit is None else Decimal(limit), **rest)
 
 
-def _said(found, source):
+def _result_of(found, source):
     said = {}
-    results = judged(found, source).results
+    results = read_natively(found, source).results
     if results:
         said["conversions"] = [
             _canonical(result, given)

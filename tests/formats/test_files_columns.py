@@ -3,12 +3,12 @@ import pytest
 from twite.formats.files.table import UnknownColumn, recognise
 
 
-def taken(header, **chosen):
+def columns_of(header, **chosen):
     return dict(recognise(header, chosen).named())
 
 
 def test_column_names_are_recognized_in_any_case_and_with_spaces_or_underscores():
-    assert taken(["Order ID", "E-Mail", "USER_AGENT", " createdAt ", "Total"]) == {
+    assert columns_of(["Order ID", "E-Mail", "USER_AGENT", " createdAt ", "Total"]) == {
         "conversion_id": "Order ID",
         "email": "E-Mail",
         "user_agent": "USER_AGENT",
@@ -25,15 +25,15 @@ def test_most_specific_column_for_a_field_is_used():
 
 
 def test_map_option_overrides_the_recognized_columns():
-    assert taken(["email", "contact"], email="contact") == {"email": "contact"}
+    assert columns_of(["email", "contact"], email="contact") == {"email": "contact"}
 
 
 def test_empty_map_option_uses_no_column():
-    assert taken(["email", "total"], email="") == {"value": "total"}
+    assert columns_of(["email", "total"], email="") == {"value": "total"}
 
 
 def test_column_is_used_for_one_field_only():
-    assert taken(["order_id", "total"], search="order id") == {
+    assert columns_of(["order_id", "total"], search="order id") == {
         "search": "order_id",
         "value": "total",
     }

@@ -22,7 +22,7 @@ OTHER = "2-9z8y0abcd1efgh2ijkl3mnop4q"
 NOW = 1_795_600_000_000
 
 
-def of_x(**said):
+def x_cookie(**said):
     text = ",".join(f'"{name}":{value}' for name, value in said.items())
     return quote("{" + text + "}", safe="")
 
@@ -45,13 +45,17 @@ def test_first_of_two_cookies_with_the_same_name_is_read():
         ({"_twite": f"1.5.{ID}; Secure"}, []),
         ({"_twclid": ID}, [Click(id=ID)]),
         (
-            {"_twclid": of_x(pixelVersion='"2.3.29"', timestamp=NOW, twclid=f'"{ID}"', source=1)},
+            {
+                "_twclid": x_cookie(
+                    pixelVersion='"2.3.29"', timestamp=NOW, twclid=f'"{ID}"', source=1
+                )
+            },
             [Click(id=ID, at=NOW)],
         ),
-        ({"_twclid": of_x(twclid=f'"{ID}"')}, [Click(id=ID)]),
-        ({"_twclid": of_x(timestamp='"soon"', twclid=f'"{ID}"')}, []),
-        ({"_twclid": of_x(timestamp="1e400", twclid=f'"{ID}"')}, []),
-        ({"_twclid": of_x(timestamp="-7", twclid=f'"{ID}"')}, [Click(id=ID)]),
+        ({"_twclid": x_cookie(twclid=f'"{ID}"')}, [Click(id=ID)]),
+        ({"_twclid": x_cookie(timestamp='"soon"', twclid=f'"{ID}"')}, []),
+        ({"_twclid": x_cookie(timestamp="1e400", twclid=f'"{ID}"')}, []),
+        ({"_twclid": x_cookie(timestamp="-7", twclid=f'"{ID}"')}, [Click(id=ID)]),
         ({"_twclid": "%7B%22twclid"}, []),
         ({"twclid": ID}, [Click(id=ID)]),
         ({"twclid": "undefined"}, []),

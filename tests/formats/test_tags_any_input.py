@@ -4,7 +4,7 @@ from urllib.parse import quote, urlencode
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tag_cases import DESTINATIONS, NOW, a_shop, judged
+from tag_cases import DESTINATIONS, NOW, a_shop, read_natively
 
 from any_event import EVENTS, HITS, NAMES, TEXTS, VALUES
 from twite.domain.errors import MalformedRequest
@@ -34,7 +34,7 @@ def becomes_something(tagged: Tagged, visitor: Visitor) -> None:
         repeated=tagged.repeated,
     )
     click_of(tagged.events, visitor)
-    reading = judged(found, a_shop())
+    reading = read_natively(found, a_shop())
 
     json.loads(reading.body)
     assert len(found.conversions) + len(found.ignored) == len(tagged.events)

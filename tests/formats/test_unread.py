@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tag_cases import DESTINATIONS, NOW, a_shop, judged
+from tag_cases import DESTINATIONS, NOW, a_shop, read_natively
 
 from twite.domain.errors import MalformedRequest
 from twite.formats.beacon import read as beacon
@@ -49,7 +49,7 @@ def results_of(tagged):
         (result.faults[0].code, result.faults[0].path)
         if result.conversion is None
         else result.conversion.conversion_id
-        for result in judged(found_in(tagged), a_shop()).results
+        for result in read_natively(found_in(tagged), a_shop()).results
     ]
 
 
@@ -204,7 +204,7 @@ def test_invalid_utf_8_is_replaced_and_makes_an_email_unusable():
     more = ',"description":"Gr\xf6\xdfe","email":"j\xf6rg@example.com"'
     body = f"[{a_row('A', more)}]".encode("latin-1")
 
-    [result] = judged(found_in(data_tag.read("v=2", body, form=False)), a_shop()).results
+    [result] = read_natively(found_in(data_tag.read("v=2", body, form=False)), a_shop()).results
 
     assert result.conversion.description == "Gr\ufffd\ufffde"
     assert [(fault.path, fault.code) for fault in result.faults] == [("email", "email_unusable")]

@@ -19,16 +19,16 @@ RATE = 20
 HEADERS = {"Origin": SHOP}
 
 
-def used(milliseconds: float) -> None:
+def use_cpu(milliseconds: float) -> None:
     until = time.thread_time() + milliseconds / 1_000
     while time.thread_time() < until:
         pass
 
 
-async def heavy(request: HttpRequest, _visit: object) -> HttpResponse:
-    used(float(request.body or 0))
+async def use_cpu_twice(request: HttpRequest, _visit: object) -> HttpResponse:
+    use_cpu(float(request.body or 0))
     await asyncio.sleep(0)
-    used(float(request.body or 0))
+    use_cpu(float(request.body or 0))
     return HttpResponse(status=200, body=b"")
 
 
@@ -38,7 +38,7 @@ def a_route(path, authenticate):
         methods=("POST",),
         label=path,
         authenticate=authenticate,
-        answer=heavy,
+        answer=use_cpu_twice,
         body=FULL_BODY,
     )
 
@@ -113,12 +113,12 @@ async def test_cpu_time_of_other_requests_during_a_wait_is_not_counted():
     budget = AddressBudget(rate=1, clock=StoppedClock())  # 5 ms
 
     async def work() -> str:
-        used(2)
+        use_cpu(2)
         await asyncio.sleep(0.01)
         return "done"
 
     async def others() -> None:
-        used(20)
+        use_cpu(20)
 
     done, _ = await asyncio.gather(budget.metered(work(), "a"), others())
 
@@ -130,7 +130,7 @@ async def test_cpu_time_of_cancelled_and_failed_requests_is_counted():
     heard = []
 
     async def work() -> None:
-        used(6)
+        use_cpu(6)
         try:
             await asyncio.sleep(10)
         except asyncio.CancelledError:
@@ -138,7 +138,7 @@ async def test_cpu_time_of_cancelled_and_failed_requests_is_counted():
             raise
 
     async def fails() -> None:
-        used(6)
+        use_cpu(6)
         raise ValueError
 
     task = asyncio.ensure_future(_run(budget.metered(work(), "a")))

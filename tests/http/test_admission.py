@@ -4,48 +4,50 @@ from twite.http.limits import AdmissionGate
 from twite.http.responses import HttpRefusal
 
 
-def of(size):
+def headers_of_body(size):
     return {b"content-length": b"%d" % size}
 
 
 def test_number_of_requests_in_flight_is_limited():
     gate = AdmissionGate(requests=2, size=1_000, largest=100)
-    gate.enter(of(1))
-    gate.enter(of(1))
+    gate.enter(headers_of_body(1))
+    gate.enter(headers_of_body(1))
 
     with pytest.raises(HttpRefusal) as refused:
-        gate.enter(of(1))
+        gate.enter(headers_of_body(1))
 
     assert refused.value.answer.status == 429
 
 
 def test_body_bytes_in_flight_are_limited():
     gate = AdmissionGate(requests=9, size=100, largest=100)
-    gate.enter(of(60))
+    gate.enter(headers_of_body(60))
 
     with pytest.raises(HttpRefusal):
-        gate.enter(of(41))
+        gate.enter(headers_of_body(41))
 
-    assert gate.enter(of(40)) == 40
+    assert gate.enter(headers_of_body(40)) == 40
 
 
 def test_finished_requests_make_room_for_new_ones():
     gate = AdmissionGate(requests=1, size=100, largest=100)
     for _ in range(3):
-        gate.leave(gate.enter(of(60)))
+        gate.leave(gate.enter(headers_of_body(60)))
     gate = AdmissionGate(requests=9, size=100, largest=100)
-    inside = gate.enter(of(1))
+    inside = gate.enter(headers_of_body(1))
 
-    gate.leave(gate.enter(of(99)))
+    gate.leave(gate.enter(headers_of_body(99)))
 
-    assert gate.enter(of(99)) == 99
+    assert gate.enter(headers_of_body(99)) == 99
     assert inside == 1
 
 
-@pytest.mark.parametrize("headers", [{}, of(5) | {b"content-encoding": b"gzip"}, of(999)])
+@pytest.mark.parametrize(
+    "headers", [{}, headers_of_body(5) | {b"content-encoding": b"gzip"}, headers_of_body(999)]
+)
 def test_body_of_unknown_size_counts_as_the_largest(headers):
     assert AdmissionGate(requests=9, size=100, largest=70).enter(headers) == 70
 
 
 def test_single_request_is_admitted_whatever_its_size():
-    assert AdmissionGate(requests=9, size=10, largest=70).enter(of(70)) == 70
+    assert AdmissionGate(requests=9, size=10, largest=70).enter(headers_of_body(70)) == 70

@@ -14,7 +14,7 @@ def an_address() -> str:
         return f"http://127.0.0.1:{free.getsockname()[1]}/x/callback"
 
 
-async def asked(address: str, line: str) -> str:
+async def send_line(address: str, line: str) -> str:
     port = int(address.split(":")[2].split("/", maxsplit=1)[0])
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(f"{line}\r\nHost: x\r\n\r\n".encode())
@@ -28,7 +28,7 @@ async def asked(address: str, line: str) -> str:
 async def test_callback_returns_the_query_of_its_sign_in(query):
     address = an_address()
     async with Callback(address) as callback:
-        answer = await asked(address, f"GET /x/callback?{query} HTTP/1.1")
+        answer = await send_line(address, f"GET /x/callback?{query} HTTP/1.1")
 
         came = await callback.query("t", seconds=5)
 
@@ -41,15 +41,15 @@ async def test_callback_ignores_other_sign_ins_and_paths():
     address = an_address()
     async with Callback(address) as callback:
         elsewhere = [
-            await asked(address, line)
+            await send_line(address, line)
             for line in (
                 "GET /favicon.ico HTTP/1.1",
                 "POST /x/callback?oauth_token=t HTTP/1.1",
                 "nonsense",
             )
         ]
-        await asked(address, "GET /x/callback?oauth_token=other&oauth_verifier=v HTTP/1.1")
-        await asked(address, "GET /x/callback?oauth_token=t&oauth_verifier=v HTTP/1.1")
+        await send_line(address, "GET /x/callback?oauth_token=other&oauth_verifier=v HTTP/1.1")
+        await send_line(address, "GET /x/callback?oauth_token=t&oauth_verifier=v HTTP/1.1")
 
         came = await callback.query("t", seconds=5)
 
@@ -60,8 +60,8 @@ async def test_callback_ignores_other_sign_ins_and_paths():
 async def test_callback_refuses_an_endless_line_and_serves_the_next_request():
     address = an_address()
     async with Callback(address) as callback:
-        await asked(address, f"GET /x/callback?{'x' * 20_000} HTTP/1.1")
-        await asked(address, "GET /x/callback?denied=t HTTP/1.1")
+        await send_line(address, f"GET /x/callback?{'x' * 20_000} HTTP/1.1")
+        await send_line(address, "GET /x/callback?denied=t HTTP/1.1")
 
         assert await callback.query("t", seconds=5) == "denied=t"
 

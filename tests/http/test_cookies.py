@@ -10,7 +10,7 @@ NOW = 1_795_600_000_000
 ID = "2-3k9x0abcd1efgh2ijkl3mnop4q"
 
 
-def kept(click, wanted=None, domain="shop.example"):
+def cookies_for(click, wanted=None, domain="shop.example"):
     made = set_cookies(click, cookie=wanted or ClickCookie(), domain=domain, now=NOW)
     return [value.decode() for _, value in made]
 
@@ -73,22 +73,24 @@ def test_host_name_is_read_from_a_url(address, host):
 def test_click_cookie_expires_90_days_after_the_click():
     rest = "Path=/; Max-Age=86400; Domain=shop.example; Secure; SameSite=Lax"
 
-    assert kept(Click(id=ID, at=NOW - 89 * DAY)) == [f"_twite=1.{NOW - 89 * DAY}.{ID}; {rest}"]
-    assert kept(Click(id=ID, at=NOW - 90 * DAY)) == []
+    assert cookies_for(Click(id=ID, at=NOW - 89 * DAY)) == [
+        f"_twite=1.{NOW - 89 * DAY}.{ID}; {rest}"
+    ]
+    assert cookies_for(Click(id=ID, at=NOW - 90 * DAY)) == []
 
 
 def test_click_cookie_without_a_click_time_expires_in_90_days():
-    assert kept(Click(id=ID)) == kept(Click(id=ID, at=NOW))
+    assert cookies_for(Click(id=ID)) == cookies_for(Click(id=ID, at=NOW))
 
 
 def test_cookie_without_a_domain_is_for_its_host_only():
-    assert "Domain" not in kept(Click(id=ID, at=NOW), domain=None)[0]
+    assert "Domain" not in cookies_for(Click(id=ID, at=NOW), domain=None)[0]
 
 
 def test_cookie_for_xs_script_is_not_http_only():
     wanted = ClickCookie(names=("_twclid", "twclid"), http_only=True)
 
-    of_x, of_stape = kept(Click(id=ID, at=NOW), wanted)
+    of_x, of_stape = cookies_for(Click(id=ID, at=NOW), wanted)
 
     assert of_x.startswith("_twclid=%7B%22pixelVersion%22%3A%22")
     assert not of_x.endswith("HttpOnly")

@@ -27,7 +27,7 @@ def make_api(staged) -> Callable[..., Awaitable[TagStage]]:
     return open_
 
 
-async def asked(api, body, *, path=DATA, cookie="", **more):
+async def client_id_cookie(api, body, *, path=DATA, cookie="", **more):
     response = await api.of_page(
         "POST",
         path,
@@ -56,13 +56,13 @@ WHOSE = [
 async def test_client_id_cookie_matches_that_of_stapes_client(make_api, body, cookie, value):
     api = await make_api()
 
-    assert await asked(api, body, cookie=cookie) == f"_dcid={value}; {REST}"
+    assert await client_id_cookie(api, body, cookie=cookie) == f"_dcid={value}; {REST}"
 
 
 async def test_browser_without_a_client_id_gets_a_random_one(make_api):
     api = await make_api()
 
-    said = [await asked(api, {}) for _ in range(2)]
+    said = [await client_id_cookie(api, {}) for _ in range(2)]
 
     assert all(re.fullmatch(rf"_dcid=dcid\.1\.{NOW}\.\d{{9}}; {REST}", cookie) for cookie in said)
     assert said[0] != said[1]
@@ -71,7 +71,7 @@ async def test_browser_without_a_client_id_gets_a_random_one(make_api):
 async def test_client_id_cookie_is_http_only_if_configured(make_api):
     api = await make_api(a_shop(cookie=ClickCookie(http_only=True)))
 
-    assert await asked(api, {"client_id": "a"}) == f"_dcid=a; {REST}; HttpOnly"
+    assert await client_id_cookie(api, {"client_id": "a"}) == f"_dcid=a; {REST}; HttpOnly"
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
@@ -103,19 +103,19 @@ async def test_client_id_cookie_is_not_set_in_documented_exceptions(make_api, wh
     source, body, path = NONE[why]
     api = await make_api(source)
 
-    assert await asked(api, body, path=path) is None
+    assert await client_id_cookie(api, body, path=path) is None
 
 
 async def test_client_id_cookie_is_not_set_for_a_page_of_another_site(make_api):
     api = await make_api(a_shop(origins=("https://blog.example",)))
 
-    assert await asked(api, {"client_id": "a"}, origin="https://blog.example") is None
+    assert await client_id_cookie(api, {"client_id": "a"}, origin="https://blog.example") is None
 
 
 async def test_client_id_cookie_is_set_after_required_consent(make_api):
     api = await make_api(a_shop(consent=ConsentPolicy(required=True)))
 
-    said = await asked(
+    said = await client_id_cookie(
         api, {"client_id": "a", "consent_state": {"ad_storage": True, "ad_user_data": True}}
     )
 
@@ -125,7 +125,7 @@ async def test_client_id_cookie_is_set_after_required_consent(make_api):
 async def test_denial_deletes_the_client_id_cookie(make_api):
     api = await make_api()
 
-    said = await asked(api, NO, cookie="_dcid=a")
+    said = await client_id_cookie(api, NO, cookie="_dcid=a")
 
     assert said == "_dcid=; Path=/; Max-Age=0; Domain=shop.example; Secure; SameSite=Lax"
 
@@ -140,6 +140,6 @@ async def test_repeated_request_without_the_cookie_has_the_same_conversion_id(ma
     }
 
     for _ in range(2):
-        await asked(api, body, path="/data?v=2")
+        await client_id_cookie(api, body, path="/data?v=2")
 
     assert len({conversion["conversion_id"] for conversion in await api.sent()}) == 1

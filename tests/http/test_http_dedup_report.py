@@ -25,7 +25,7 @@ async def page(staged, store):
     return await staged(**a_stage(store))
 
 
-async def sight(store, *, pixel="o8z6j", at=NOW, receipt="r1", name="x", way=DedupPath.SERVER):
+async def record(store, *, pixel="o8z6j", at=NOW, receipt="r1", name="x", way=DedupPath.SERVER):
     seen = DedupRow(pixel=pixel, event="o8z6k", conversion_id=name, way=way, at=at, email_mark=7)
     await store.record(
         Submission(
@@ -64,7 +64,7 @@ async def test_deduplication_report_has_counts_by_event_and_day_and_advice(page)
 
 
 async def test_deduplication_report_contains_only_pixels_of_the_source(page, store):
-    await sight(store, pixel="other")
+    await record(store, pixel="other")
 
     answer = await page.ask("GET", "/v1/deduplication")
 
@@ -73,10 +73,10 @@ async def test_deduplication_report_contains_only_pixels_of_the_source(page, sto
 
 async def test_deduplication_report_lists_orders_with_two_ids_of_its_own_pixels(page, store):
     for pixel in ("o8z6j", "other"):
-        await sight(
+        await record(
             store, pixel=pixel, name=f"page-{pixel}", way=DedupPath.PAGE, receipt=f"p-{pixel}"
         )
-        await sight(store, pixel=pixel, name=f"order-{pixel}", receipt=f"s-{pixel}")
+        await record(store, pixel=pixel, name=f"order-{pixel}", receipt=f"s-{pixel}")
 
     told = (await page.ask("GET", "/v1/deduplication")).json()
 
@@ -87,7 +87,7 @@ async def test_deduplication_report_lists_orders_with_two_ids_of_its_own_pixels(
 
 
 async def test_days_of_the_deduplication_report_are_counted_back_from_today(page, store):
-    await sight(store, at=NOW - DAY)
+    await record(store, at=NOW - DAY)
 
     assert (await page.ask("GET", "/v1/deduplication?days=1")).json()["by"] == []
     assert len((await page.ask("GET", "/v1/deduplication?days=2")).json()["by"]) == 1

@@ -73,7 +73,7 @@ async def test_request_completed_after_the_reload_needs_a_current_key(tmp_path, 
             request = post(keep=True, key="a-source-key")
             async with shop.line() as (reader, writer):
                 writer.write(request[:cut])
-                await arrived(shop, writer)
+                await wait_until_read(shop, writer)
                 if key == NEW_KEY:
                     replaced(shop, with_new_key())
                 writer.write(request[cut:])
@@ -84,7 +84,7 @@ async def test_request_completed_after_the_reload_needs_a_current_key(tmp_path, 
     assert inside == 0
 
 
-async def arrived(shop, writer):
+async def wait_until_read(shop, writer):
     """Wait until the server has read what was sent: it answers on other connections later."""
     await writer.drain()
     for _ in range(3):

@@ -20,7 +20,7 @@ async def api(staged) -> TagStage:
     return TagStage(await staged(**needs), store)
 
 
-def told(api: TagStage) -> list[tuple[str, str, str]]:
+def recorded_refusals(api: TagStage) -> list[tuple[str, str, str]]:
     return [
         (notice.source, notice.endpoint, notice.code)
         for notice in api.stage.notices.seen
@@ -43,7 +43,7 @@ def told(api: TagStage) -> list[tuple[str, str, str]]:
 async def test_refused_page_request_is_recorded(api, path, body, status, said):
     answer = await api.of_page("POST", path, body)
 
-    assert (answer.status, told(api)) == (status, [said])
+    assert (answer.status, recorded_refusals(api)) == (status, [said])
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ async def test_refused_page_request_is_recorded(api, path, body, status, said):
 async def test_refused_server_request_is_recorded(api, path, body, status, said):
     answer = await api.of_server("POST", path, body, key=KEY, headers=JSON_TYPE)
 
-    assert (answer.status, told(api)) == (status, [said])
+    assert (answer.status, recorded_refusals(api)) == (status, [said])
 
 
 async def test_refused_request_in_x_format_is_recorded_with_xs_codes(api):
@@ -74,7 +74,7 @@ async def test_refused_request_in_x_format_is_recorded_with_xs_codes(api):
     )
 
     assert answer.status == 400
-    assert told(api) == [("x-api", "x_api", answer.json()["errors"][0]["code"])]
+    assert recorded_refusals(api) == [("x-api", "x_api", answer.json()["errors"][0]["code"])]
 
 
 async def test_request_with_a_wrong_content_encoding_is_recorded_once(api):
@@ -84,7 +84,10 @@ async def test_request_with_a_wrong_content_encoding_is_recorded_once(api):
         "POST", "/v1/conversions", gzip.compress(b"{}")[:-4], key=KEY, headers=headers
     )
 
-    assert (answer.status, told(api)) == (400, [("shop", "native", "encoding_malformed")])
+    assert (answer.status, recorded_refusals(api)) == (
+        400,
+        [("shop", "native", "encoding_malformed")],
+    )
 
 
 @pytest.mark.parametrize(
@@ -93,7 +96,7 @@ async def test_request_with_a_wrong_content_encoding_is_recorded_once(api):
 async def test_refused_request_of_an_unknown_source_is_not_recorded(api, path, key):
     await api.of_server("POST", path, b"{", key=key, headers=JSON_TYPE)
 
-    assert told(api) == []
+    assert recorded_refusals(api) == []
 
 
 async def test_rejected_conversion_is_not_a_refused_request(api):
@@ -101,7 +104,7 @@ async def test_rejected_conversion_is_not_a_refused_request(api):
 
     answer = await api.of_page("POST", "/data?v=2", json.dumps(event).encode())
 
-    assert (answer.status, told(api)) == (422, [])
+    assert (answer.status, recorded_refusals(api)) == (422, [])
 
 
 async def test_lone_surrogate_rejects_no_conversion_on_page_and_tag_routes(api):
@@ -126,7 +129,7 @@ async def test_lone_surrogate_rejects_no_conversion_on_page_and_tag_routes(api):
     }
     assert sorted(sent) == ["A", "B", "C", "D", "E"]
     assert {text.rstrip("\ufffd") for text in sent.values()} == {"Mug ", ""}
-    assert told(api) == []
+    assert recorded_refusals(api) == []
 
 
 async def test_unreadable_conversion_of_a_list_is_counted_and_named(api):

@@ -253,7 +253,7 @@ persons = "sealed"
 
 
 @contextmanager
-def coming(gateway, taken):
+def keep_buying(gateway, taken):
     """Let other people continue to buy, one request at a time."""
     over = threading.Event()
 
@@ -271,13 +271,13 @@ def coming(gateway, taken):
         thread.join()
 
 
-def waiting(folder):
+def number_unsettled(folder):
     """Count the unsettled conversions of all sources."""
     with closing(sqlite3.connect(f"file:{folder}/twite.db?mode=ro", uri=True)) as connection:
         return connection.execute("SELECT count(*) FROM outbox").fetchone()[0]
 
 
-def reached(x):
+def counts_at_x(x):
     return x.counted()["pixels"][PIXEL]["events"]
 
 
@@ -287,7 +287,7 @@ def fill(gateway, x, vendor, numbers):
     posted(gateway, [conversion for number in numbers for conversion in first_submissions(number)])
     from_page(gateway, numbers)
     in_xs_format(gateway, numbers)
-    wait_for(lambda: waiting(gateway.folder) == 0, gateway.ended, seconds=600)
+    wait_for(lambda: number_unsettled(gateway.folder) == 0, gateway.ended, seconds=600)
     x.fault("status", status=503, count=0)
     vendor.behaviour = lambda _: 503
     posted(gateway, [conversion for number in numbers for conversion in second_submissions(number)])
@@ -296,7 +296,7 @@ def fill(gateway, x, vendor, numbers):
 def let_through(gateway, x, vendor):
     x.clear_faults()
     vendor.behaviour = lambda _: 200
-    wait_for(lambda: waiting(gateway.folder) == 0, gateway.ended, seconds=600)
+    wait_for(lambda: number_unsettled(gateway.folder) == 0, gateway.ended, seconds=600)
 
 
 def by_state(found):
@@ -341,14 +341,14 @@ def test_no_file_of_the_gateway_contains_an_erased_person(tmp_path, figure):
         copy.unlink()
         looked, _ = erased(gateway, "--dry-run", stdin=listed(numbers))
         before = found_in(tmp_path, numbers)
-        with coming(gateway, taken):
+        with keep_buying(gateway, taken):
             done, seconds = erased(gateway, "--yes", stdin=listed(numbers))
         posted(gateway, [conversion for number in numbers for conversion in again(number)])
         backed_up(gateway, "after.db")
         let_through(gateway, x, vendor)
         save_outputs(gateway)
         AROUND.clear()
-        sent = {id_ for event in reached(x).values() for id_ in event["ids"]}
+        sent = {id_ for event in counts_at_x(x).values() for id_ in event["ids"]}
         at_work = found_in(tmp_path, numbers)
         once_more, _ = erased(gateway, "--yes", stdin=listed(numbers))
         gateway.stop()

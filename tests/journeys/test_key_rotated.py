@@ -69,7 +69,7 @@ def held_and_dead(gateway):
     return row["held"], row["dead"]
 
 
-def arrived(vendor):
+def events_at_vendor(vendor):
     return {
         (hit["event"]["transaction_id"], hit["event"]["user_data"]["email_address"])
         for hit in vendor.came
@@ -108,7 +108,7 @@ def test_payloads_queued_before_a_rotation_of_the_key_file_are_delivered(tmp_pat
     assert again.stdout == f"{told}\nEncrypted with it: 2 tag events.\n"
     assert (rotated.returncode, again.returncode, found) == (0, 0, [])
     assert not (tmp_path / "twite.secret.former").exists()
-    assert (rest, arrived(vendor)) == ((0, 0), {("order-1", EMAIL), ("order-2", EMAIL)})
+    assert (rest, events_at_vendor(vendor)) == ((0, 0), {("order-1", EMAIL), ("order-2", EMAIL)})
 
 
 def test_queued_payloads_are_sealed_with_the_new_key_without_a_gateway(tmp_path, x_emulator):
@@ -131,7 +131,7 @@ def test_queued_payloads_are_sealed_with_the_new_key_without_a_gateway(tmp_path,
         "left": {"secrets": 0, "conversions": 0},
         "missing_keys": {},
     }
-    assert arrived(vendor) == {("order-1", EMAIL)}
+    assert events_at_vendor(vendor) == {("order-1", EMAIL)}
 
 
 def test_key_in_the_environment_is_rotated_by_starting_with_old_and_new_key(tmp_path, x_emulator):
@@ -155,7 +155,7 @@ def test_key_in_the_environment_is_rotated_by_starting_with_old_and_new_key(tmp_
             rest = held_and_dead(gateway)
 
     assert before == ["still encrypted with a former key: 1 tag event"]
-    assert (rest, arrived(vendor)) == ((0, 0), {("order-1", EMAIL), ("order-2", EMAIL)})
+    assert (rest, events_at_vendor(vendor)) == ((0, 0), {("order-1", EMAIL), ("order-2", EMAIL)})
 
 
 def test_rotation_is_incomplete_while_a_gateway_runs_with_the_old_key(tmp_path, x_emulator):
@@ -188,7 +188,7 @@ def test_rotation_is_incomplete_while_a_gateway_runs_with_the_old_key(tmp_path, 
         "Encrypted with it: 1 tag event.\n"
         "You can remove server.former_secret_keys from the settings.\n"
     )
-    assert arrived(vendor) == {("order-1", EMAIL)}
+    assert events_at_vendor(vendor) == {("order-1", EMAIL)}
 
 
 def test_old_key_file_is_kept_while_a_gateway_needs_it(tmp_path, x_emulator):
@@ -212,7 +212,7 @@ def test_old_key_file_is_kept_while_a_gateway_needs_it(tmp_path, x_emulator):
     assert (early.returncode, kept) == (1, f"{FIRST}\n")
     assert "Still encrypted with a former key: 1 tag event." in early.stderr
     assert (late.returncode, former.exists()) == (0, False)
-    assert arrived(vendor) == {("order-1", EMAIL)}
+    assert events_at_vendor(vendor) == {("order-1", EMAIL)}
 
 
 def test_payload_with_a_missing_key_does_not_stop_the_rotation(tmp_path, x_emulator):

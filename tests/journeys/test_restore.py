@@ -33,7 +33,7 @@ def post(gateway, ids):
     assert status == 202
 
 
-def reached(x):
+def counts_at_x(x):
     """Return how often X received each conversion."""
     pixels = x.counted()["pixels"]
     ids = pixels["o8z6j"]["events"]["o8z6k"]["ids"] if pixels else {}
@@ -62,7 +62,7 @@ def test_restored_backup_sends_no_conversion_twice(tmp_path, end, way):
     ):
         x.fault("slow", seconds=0.2, count=0)
         post(gateway, orders("before", 100))
-        wait_for(lambda: len(reached(x)) >= 30)
+        wait_for(lambda: len(counts_at_x(x)) >= 30)
         x.clear_faults()
         x.fault("slow", seconds=1.5, count=0)
         backed_up = command(gateway, "backup", str(copy))
@@ -83,7 +83,7 @@ def test_restored_backup_sends_no_conversion_twice(tmp_path, end, way):
         post(gateway, orders("new", 10))
         last = gateway.drained()
         listed = command(gateway, "dead", "list")
-        times = reached(x)
+        times = counts_at_x(x)
 
     assert backed_up.returncode == 0
     assert copy.stat().st_mode & 0o777 == 0o600
@@ -143,7 +143,7 @@ def test_damaged_store_is_refused_recovered_and_continued(tmp_path):
             post(gateway, orders(f"waiting-{number}", 500))
         gateway.stop()
         x.clear_faults()
-        before = reached(x)
+        before = counts_at_x(x)
         database = tmp_path / "twite.db"
         content = bytearray(database.read_bytes())
         middle = len(content) // PAGE // 2 * PAGE
@@ -156,7 +156,7 @@ def test_damaged_store_is_refused_recovered_and_continued(tmp_path):
         recovered = command(gateway, "recover")
         gateway.start()
         balance = gateway.drained()
-        after = reached(x)
+        after = counts_at_x(x)
 
     assert (refused, checked.returncode, recovered.returncode) == (1, 1, 0)
     assert "it is damaged" in checked.stdout

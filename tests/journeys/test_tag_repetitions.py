@@ -16,7 +16,7 @@ KEPT = f"{VIEW}&_p=77&_s=1"  # the fields that GA4 repeats when it sends a hit a
 pytestmark = pytest.mark.journey
 
 
-def figures(gateway: Gateway) -> tuple[int, int]:
+def delivered_and_duplicates(gateway: Gateway) -> tuple[int, int]:
     gateway.drained()
     row = row_of(gateway, "tag:crm")
     return row["delivered"], row["duplicate"]
@@ -28,12 +28,12 @@ def test_each_page_view_runs_the_tag_and_a_repeated_hit_does_not(tmp_path, x_emu
         with gateway:
             for path in (VIEW, VIEW, KEPT, KEPT):
                 gateway.post({}, path)
-            before = figures(gateway)
+            before = delivered_and_duplicates(gateway)
             gateway.stop()
         with gateway:
             for path in (VIEW, KEPT):
                 gateway.post({}, path)
-            after = figures(gateway)
+            after = delivered_and_duplicates(gateway)
 
     assert (before, after) == ((3, 1), (4, 2))
     assert vendor.count() == 4
@@ -49,7 +49,7 @@ def test_tag_event_interrupted_by_a_kill_is_counted_once(tmp_path, x_emulator):
             gateway.kill()
             answers.append(200)
             gateway.start()
-            counted = figures(gateway)
+            counted = delivered_and_duplicates(gateway)
 
     assert counted == (1, 0)
     assert all(came == vendor.came[0] for came in vendor.came)
@@ -69,7 +69,7 @@ def test_events_of_a_client_template_for_different_visitors_run_the_tag(tmp_path
         with gateway:
             for visitor in ("203.0.113.7", "203.0.113.8", "203.0.113.7"):
                 ask(gateway, "/runs", '{"event_name": "page_view"}', x_forwarded_for=visitor)
-            counted = figures(gateway)
+            counted = delivered_and_duplicates(gateway)
 
     assert counted == (3, 0)
     assert vendor.count() == 3

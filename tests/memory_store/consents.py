@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from memory_store.directory import MemoryDirectory
-from memory_store.row import MemoryRow, rest
+from memory_store.row import MemoryRow, take_out
 from twite.domain.consent import REVOKED, person_keys
 from twite.domain.delivery import State, Trigger
 from twite.gateway.ports.queries import DecidedDelivery
@@ -73,7 +73,7 @@ class MemoryConsents:
                 continue
             queued = row.state is State.QUEUED
             trigger = Trigger.WITHDRAWN if queued else Trigger.DISCARDED
-            rest(row, trigger, reason=reason, at=now)
+            take_out(row, trigger, reason=reason, at=now)
             self._counted[row.source, row.entry.pixel]["suppressed"] += 1
             withdrawn += 1
         return withdrawn

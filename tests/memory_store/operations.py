@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 import msgspec
 
 from memory_store.directory import MemoryDirectory
-from memory_store.row import MemoryRow, bring_back, meant, rest
+from memory_store.row import MemoryRow, requeue, take_out, with_hold_groups
 from twite.domain.delivery import State, Trigger, after
 from twite.domain.history import Rival
 from twite.domain.people.users import AuditEvent
@@ -66,13 +66,13 @@ class MemoryOperations:
             if row.id in sure or self._other_copy(row) is None
         ]
         for row in rows:
-            bring_back(row, now=now, is_sure=row.id in sure)
+            requeue(row, now=now, is_sure=row.id in sure)
         return len(rows)
 
     def _discard(self, deliveries: Sequence[int], *, now: int, note: str) -> int:
         rows = self._at_rest(deliveries)
         for row in rows:
-            rest(row, Trigger.DISCARDED, reason=note, at=now)
+            take_out(row, Trigger.DISCARDED, reason=note, at=now)
             self._counted[row.source, row.entry.pixel]["suppressed"] += 1
         return len(rows)
 
@@ -83,7 +83,7 @@ class MemoryOperations:
             if row.state is State.DEAD
         ]
         for row in rows:
-            rest(row, Trigger.HELD, reason=reason, at=now)
+            take_out(row, Trigger.HELD, reason=reason, at=now)
         return len(rows)
 
     def _recall(self, *, pixel: str, event: str, reason: str, now: int) -> int:
@@ -106,7 +106,7 @@ class MemoryOperations:
         if hold:
             queued = [row for row in rows if row.state is State.QUEUED]
             for row in queued:
-                rest(row, Trigger.HELD, reason=reason, at=now)
+                take_out(row, Trigger.HELD, reason=reason, at=now)
             return len(queued)
         return self._withdraw(rows, reason=reason, now=now)
 
@@ -121,7 +121,9 @@ class MemoryOperations:
             await self.people.note(audit_event)
 
     def _at_rest(self, deliveries: Sequence[int]) -> list[MemoryRow]:
-        return [row for row in meant(self._rows, set(deliveries)) if row.state in _RESTING]
+        return [
+            row for row in with_hold_groups(self._rows, set(deliveries)) if row.state in _RESTING
+        ]
 
     async def rewrite(self, write: Write, *, after: int, limit: int) -> RewrittenPayloads:
         rows = [row for row in self._unsettled() if row.id > after]

@@ -63,7 +63,7 @@ def overdue(row: MemoryRow, ambiguous_before: int, waiting_before: int) -> str |
     return None
 
 
-def rest(row: MemoryRow, trigger: Trigger, *, reason: str | None, at: int) -> None:
+def take_out(row: MemoryRow, trigger: Trigger, *, reason: str | None, at: int) -> None:
     """Move the delivery to a state in which it is not sent."""
     row.state = after(row.state, trigger)
     row.reason = reason
@@ -71,7 +71,7 @@ def rest(row: MemoryRow, trigger: Trigger, *, reason: str | None, at: int) -> No
     row.due_at = None
 
 
-def bring_back(row: MemoryRow, *, now: int, is_sure: bool) -> None:
+def requeue(row: MemoryRow, *, now: int, is_sure: bool) -> None:
     """Queue the delivery again, at a user's request."""
     since = row.ambiguous_since
     if since is None and row.reason in MAYBE_SENT:
@@ -129,7 +129,7 @@ def history_of(
     )
 
 
-def meant(rows: Mapping[int, MemoryRow], deliveries: set[int]) -> list[MemoryRow]:
+def with_hold_groups(rows: Mapping[int, MemoryRow], deliveries: set[int]) -> list[MemoryRow]:
     """Return rows together with all rows of their hold groups."""
     held = [row for row in rows.values() if row.state is State.HELD]
     container_config = set(deliveries)

@@ -16,7 +16,7 @@ from memory_store.consents import MemoryConsents
 from memory_store.directory import MemoryDirectory
 from memory_store.operations import MemoryOperations
 from memory_store.queries import MemoryQueries
-from memory_store.row import MemoryRow, crashed, delivery_of, overdue, rank_of, rest
+from memory_store.row import MemoryRow, crashed, delivery_of, overdue, rank_of, take_out
 from memory_store.state import MemoryState
 from twite.domain.conversion import DEFAULT_WINDOW
 from twite.domain.delivery import (
@@ -242,7 +242,7 @@ class MemoryStore(
             if row.ambiguous_since is not None and row.entry.pixel in sweeping.cautious:
                 reason = MAY_COUNT_TWICE
             if reason is not None:
-                rest(row, Trigger.HELD, reason=reason, at=now)
+                take_out(row, Trigger.HELD, reason=reason, at=now)
                 held += 1
         due = [row.due_at for row in self._in(State.QUEUED) if row.due_at is not None]
         return SweepResult(
@@ -270,7 +270,7 @@ class MemoryStore(
     def _meet_copy(self, row: MemoryRow, ruling: CopyDecision, *, at: int) -> None:
         """Apply the effect of a copy to the former holder of the key."""
         if ruling.outcome is copies.CopyOutcome.HELD and row.state is State.QUEUED:
-            rest(row, Trigger.HELD, reason=ruling.reason, at=at)
+            take_out(row, Trigger.HELD, reason=ruling.reason, at=at)
         elif ruling.outcome is copies.CopyOutcome.WITHDRAWN and row.state is State.SENDING:
             row.denied = row.denied or ruling.reason
         elif ruling.outcome is copies.CopyOutcome.WITHDRAWN:
@@ -346,9 +346,9 @@ class MemoryStore(
             row.ambiguous_since = None
             self._counted[row.source, row.entry.pixel]["delivered"] += 1
         elif transition.trigger in {Trigger.HELD, Trigger.GIVEN_UP}:
-            rest(row, transition.trigger, reason=transition.reason, at=at)
+            take_out(row, transition.trigger, reason=transition.reason, at=at)
         elif transition.trigger is Trigger.NOT_FIRED:
-            rest(row, transition.trigger, reason=transition.reason, at=at)
+            take_out(row, transition.trigger, reason=transition.reason, at=at)
             self._counted[row.source, row.entry.pixel]["suppressed"] += 1
         else:
             row.state = after(row.state, transition.trigger)
@@ -359,7 +359,7 @@ class MemoryStore(
         """Make deliveries with too many crashes dead letters."""
         if row.crashes >= QUARANTINED:
             row.state, row.lease = State.SENDING, None
-            rest(row, Trigger.GIVEN_UP, reason=SENDER_DIED_OF_IT, at=at)
+            take_out(row, Trigger.GIVEN_UP, reason=SENDER_DIED_OF_IT, at=at)
 
     def _expire(
         self,

@@ -10,7 +10,7 @@ from twite.senders.inquiries import HttpInquiries
 from twite.x.inquiry import Inquiry
 
 
-async def asked(reply: bytes, *, cut: bool = False, within: int = 2_000):
+async def inquire(reply: bytes, *, cut: bool = False, within: int = 2_000):
     """Ask an X that sends `reply` and then nothing; with `cut`, it disconnects."""
     over, ended = asyncio.Event(), asyncio.Event()
 
@@ -56,7 +56,7 @@ async def asked(reply: bytes, *, cut: bool = False, within: int = 2_000):
     ],
 )
 async def test_failure_says_whether_the_request_may_have_reached_x(reply, cut, expected):
-    assert await asked(reply, cut=cut, within=300) == expected
+    assert await inquire(reply, cut=cut, within=300) == expected
 
 
 async def test_refused_connection_did_not_reach_x():
@@ -68,7 +68,7 @@ async def test_refused_connection_did_not_reach_x():
 
 
 async def test_redirect_is_not_followed_with_credentials():
-    came = await asked(
+    came = await inquire(
         b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n"
     )
 

@@ -88,7 +88,7 @@ async def outbound():
     await out.stop()
 
 
-def asked(url: str, *, allow_hosts: frozenset[str] = HERE, timeout: int = 2_000) -> WebRequest:
+def request_to(url: str, *, allow_hosts: frozenset[str] = HERE, timeout: int = 2_000) -> WebRequest:
     return WebRequest(url=url, method="GET", timeout=timeout, allow_hosts=allow_hosts)
 
 
@@ -106,7 +106,7 @@ def test_ip_addresses_are_public_as_in_the_table():
 async def test_request_to_a_forbidden_host_is_refused_before_it_is_sent(host, served, outbound):
     port = served.rpartition(":")[2]
 
-    came = await outbound.ask(asked(f"http://{host}:{port}/moved", allow_hosts=frozenset()))
+    came = await outbound.ask(request_to(f"http://{host}:{port}/moved", allow_hosts=frozenset()))
 
     assert isinstance(came, NoResponse)
     assert not came.left
@@ -120,7 +120,9 @@ async def test_host_name_with_a_private_ip_address_is_not_connected(address, ser
     out = PublicWeb(names=Names(address))
     port = served.rpartition(":")[2]
 
-    came = await out.ask(asked(f"http://rebound.example:{port}/moved", allow_hosts=frozenset()))
+    came = await out.ask(
+        request_to(f"http://rebound.example:{port}/moved", allow_hosts=frozenset())
+    )
     await out.stop()
 
     assert came == NoResponse(reason="rebound.example has no public address", left=False)
@@ -132,8 +134,8 @@ async def test_host_name_that_changes_its_ip_address_is_checked_again(served):
     out = PublicWeb(names=names)
     address = f"http://rebound.example:{served.rpartition(':')[2]}/moved"
 
-    allowed = await out.ask(asked(address, allow_hosts=frozenset({"rebound.example"})))
-    refused = await out.ask(asked(address, allow_hosts=frozenset()))
+    allowed = await out.ask(request_to(address, allow_hosts=frozenset({"rebound.example"})))
+    refused = await out.ask(request_to(address, allow_hosts=frozenset()))
     await out.stop()
 
     assert isinstance(allowed, Response)
@@ -143,7 +145,7 @@ async def test_host_name_that_changes_its_ip_address_is_checked_again(served):
 
 @pytest.mark.parametrize("allowed", ["127.0.0.1", "\uff11\uff12\uff17.0.0.1"])
 async def test_allowed_host_can_have_any_spelling(allowed, served, outbound):
-    came = await outbound.ask(asked(f"{served}/moved", allow_hosts=frozenset({allowed})))
+    came = await outbound.ask(request_to(f"{served}/moved", allow_hosts=frozenset({allowed})))
 
     assert isinstance(came, Response)
 
@@ -152,28 +154,28 @@ async def test_allowed_host_can_have_any_spelling(allowed, served, outbound):
     "url", ["ftp://crm.example/", "//crm.example/", "https:///x", "https://a\\@crm.example/", ""]
 )
 async def test_invalid_url_is_reported(url, outbound):
-    came = await outbound.ask(asked(url))
+    came = await outbound.ask(request_to(url))
 
     assert came == NoResponse(reason="its URL is not a web address", left=False)
 
 
 async def test_connection_of_one_tag_is_not_used_by_another(served, outbound):
-    allowed = await outbound.ask(asked(f"{served}/moved"))
-    refused = await outbound.ask(asked(f"{served}/moved", allow_hosts=frozenset()))
+    allowed = await outbound.ask(request_to(f"{served}/moved"))
+    refused = await outbound.ask(request_to(f"{served}/moved", allow_hosts=frozenset()))
 
     assert isinstance(allowed, Response)
     assert refused == NoResponse(reason="127.0.0.1 is not a public address", left=False)
 
 
 async def test_redirect_is_returned_as_a_response(served, outbound):
-    came = await outbound.ask(asked(f"{served}/moved"))
+    came = await outbound.ask(request_to(f"{served}/moved"))
 
     assert isinstance(came, Response)
     assert (came.status, came.headers["location"]) == (302, "/long")
 
 
 async def test_repeated_headers_are_joined_but_cookies_stay_separate(served, outbound):
-    came = await outbound.ask(asked(f"{served}/repeated"))
+    came = await outbound.ask(request_to(f"{served}/repeated"))
 
     assert isinstance(came, Response)
     assert (came.headers["x-a"], came.cookies) == ("1, 2", ("a=1, b", "c=2"))
@@ -181,7 +183,7 @@ async def test_repeated_headers_are_joined_but_cookies_stay_separate(served, out
 
 
 async def test_endless_response_is_truncated(served, outbound):
-    came = await outbound.ask(asked(f"{served}/long"))
+    came = await outbound.ask(request_to(f"{served}/long"))
 
     assert isinstance(came, Response)
     assert (len(came.body), came.whole) == (LONGEST_ANSWER, False)
@@ -205,19 +207,19 @@ async def test_truncated_response_is_a_failure_and_ambiguous(answer, outbound):
     server = await asyncio.start_server(half, "127.0.0.1", 0)
     async with server:
         port = server.sockets[0].getsockname()[1]
-        came = await outbound.ask(asked(f"http://127.0.0.1:{port}/in"))
+        came = await outbound.ask(request_to(f"http://127.0.0.1:{port}/in"))
 
     assert came == NoResponse(reason="the response (200) could not be read completely", left=True)
 
 
 async def test_response_that_stalls_times_out(served, outbound):
-    came = await outbound.ask(asked(f"{served}/half", timeout=300))
+    came = await outbound.ask(request_to(f"{served}/half", timeout=300))
 
     assert came == NoResponse(reason="no answer in time", left=True)
 
 
 async def test_timeout_of_a_request_is_ambiguous(served, outbound):
-    came = await outbound.ask(asked(f"{served}/never", timeout=200))
+    came = await outbound.ask(request_to(f"{served}/never", timeout=200))
 
     assert came == NoResponse(reason="no answer in time", left=True)
 
@@ -229,7 +231,7 @@ async def test_request_whose_name_lookup_timed_out_was_not_sent():
 
     out = PublicWeb(names=Slow("127.0.0.1"))
 
-    came = await out.ask(asked("http://slow.example/in", timeout=200))
+    came = await out.ask(request_to("http://slow.example/in", timeout=200))
     await out.stop()
 
     assert came == NoResponse(reason="no answer in time", left=False)
@@ -251,7 +253,7 @@ async def test_connection_closed_without_a_response_is_ambiguous(outbound):
     server = await asyncio.start_server(mute, "127.0.0.1", 0)
     async with server:
         port = server.sockets[0].getsockname()[1]
-        came = await outbound.ask(asked(f"http://127.0.0.1:{port}/in"))
+        came = await outbound.ask(request_to(f"http://127.0.0.1:{port}/in"))
 
     assert came == NoResponse(reason="connection lost: ServerDisconnectedError", left=True)
 
@@ -265,7 +267,7 @@ async def test_request_whose_connection_timed_out_was_not_sent(outbound):
         for socket_ in waiting:
             socket_.settimeout(0)
             socket_.connect_ex(there)
-        came = await outbound.ask(asked(f"http://127.0.0.1:{there[1]}/in", timeout=400))
+        came = await outbound.ask(request_to(f"http://127.0.0.1:{there[1]}/in", timeout=400))
         for socket_ in waiting:
             socket_.close()
 

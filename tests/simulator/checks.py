@@ -47,10 +47,10 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     text: str
 
     def __str__(self) -> str:
-        return f"{self.check} at {told(self.at)}: {self.text} ({CHECKS[self.check]})"
+        return f"{self.check} at {duration_text(self.at)}: {self.text} ({CHECKS[self.check]})"
 
 
-def told(ms: int) -> str:
+def duration_text(ms: int) -> str:
     """Format a duration as days, hours, minutes and seconds."""
     seconds = ms / SECOND
     day, rest = divmod(seconds, 86_400)

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Final
 
-from simulator.checks import CHECKS, OPEN, Finding, told
+from simulator.checks import CHECKS, OPEN, Finding, duration_text
 from simulator.clock import TrialClock
 from simulator.records import Key, PixelRecord, Request, Truth
 from simulator.store import Span
@@ -235,7 +235,7 @@ class Judge:
             if key[0] != pixel or at is None or not waits or now - at < PROMPT:
                 continue
             if self.troubled_at < at - 10 * MINUTE:
-                self.fail("others_are_prompt", f"{_named(key)} waits for {told(now - at)}")
+                self.fail("others_are_prompt", f"{_named(key)} waits for {duration_text(now - at)}")
 
     def _check_shape(self, request: Request) -> None:
         events = {event for _, event, _ in request.keys}
@@ -283,7 +283,7 @@ class Judge:
             else:
                 check, reset = "reset_outlives_process", self._noted.get(meter, 0)
             if request.at < reset - SECOND:
-                self.fail(check, f"{request.pixel} asks {told(reset - request.at)} early")
+                self.fail(check, f"{request.pixel} asks {duration_text(reset - request.at)} early")
         sent = self._sent[meter]
         sent.append((request.at, len(request.keys)))
         while sent[0][0] <= request.at - RATE_WINDOW:
@@ -322,10 +322,10 @@ class Judge:
             self.fail(check, f"{_named(key)} is under way already")
         for since in (truth.first_doubt, truth.taken_at):
             if since is not None and now - since > AMBIGUITY_WINDOW + _GRACE:
-                self.fail("forty_hours", f"{_named(key)} again after {told(now - since)}")
+                self.fail("forty_hours", f"{_named(key)} again after {duration_text(now - since)}")
         heard = max(truth.first_heard or 0, truth.replayed_at or 0)
         if now - heard > PATIENCE + 15 * MINUTE:
-            self.fail("seven_days", f"{_named(key)} after {told(now - heard)}")
+            self.fail("seven_days", f"{_named(key)} after {duration_text(now - heard)}")
         truth.in_progress += 1
 
     def _check_successor(self, key: Key, truth: Truth, *, body: bytes) -> None:
@@ -357,4 +357,4 @@ def _named(key: Key) -> str:
 
 
 def _ago(truth: Truth, now: int) -> str:
-    return told(now - (truth.taken_at or 0))
+    return duration_text(now - (truth.taken_at or 0))

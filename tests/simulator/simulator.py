@@ -97,7 +97,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     tell: Callable[[str], None] = print if given.verbose else _ignore
     began = time.monotonic()
     results = [
-        _told(play(seed, days=given.days, store=given.store, exact=given.exact, tell=tell))
+        _print_findings(
+            play(seed, days=given.days, store=given.store, exact=given.exact, tell=tell)
+        )
         for seed in seeds
     ]
     failed = [result for result in results if result.findings]
@@ -113,7 +115,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1 if failed else 0
 
 
-def _told(played: SimulationResult) -> SimulationResult:
+def _print_findings(played: SimulationResult) -> SimulationResult:
     for finding in played.findings:
         sys.stdout.write(f"seed {played.seed}: {finding}\n")
     if played.findings:

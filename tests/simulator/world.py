@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Final
 
 from builders import a_source
-from simulator.checks import told
+from simulator.checks import duration_text
 from simulator.clock import TrialClock
 from simulator.judge import Judge
 from simulator.randomness import TrialChance
@@ -87,7 +87,7 @@ class World:
 
     def say(self, text: str) -> None:
         """Write the next line of the log."""
-        self._tell(f"{told(self.clock.elapsed())}  {text}")
+        self._tell(f"{duration_text(self.clock.elapsed())}  {text}")
 
     def see(self, notice: GatewayEvent) -> None:
         """Watch the gateway."""

@@ -69,14 +69,16 @@ def restricted(conversion_id: str = "order-1") -> AcceptedConversion:
     )
 
 
-async def again(
+async def resubmit(
     store: Store, *entries: AcceptedConversion, at: int = NOW + 1, receipt: str = "r2"
 ) -> Recorded:
     """Submit entries later."""
     return await store.record(a_submission(*entries, receipt=receipt, received_at=at))
 
 
-async def told(store: Store, conversion_id: str = "order-1") -> list[tuple[str, State, str | None]]:
+async def copies_of(
+    store: Store, conversion_id: str = "order-1"
+) -> list[tuple[str, State, str | None]]:
     """Return the receipt, state and reason of each copy."""
     return [
         (history.receipt, history.state, history.reason)
@@ -93,7 +95,7 @@ class CopyLaws:
     async def test_held_conversion_keeps_its_deduplication_key(self, store: Store) -> None:
         await store.record(a_submission(an_entry("order-1", held="why")))
 
-        later = await again(store, corrected(), at=NOW + 2 * DEFAULT_WINDOW)
+        later = await resubmit(store, corrected(), at=NOW + 2 * DEFAULT_WINDOW)
 
         assert later == DUPLICATE
         assert await balanced(store) == ConversionCounts(
@@ -103,7 +105,7 @@ class CopyLaws:
     async def test_copy_with_a_corrected_body_replaces_a_dead_letter(self, store: Store) -> None:
         dead = await add_dead_letter(store, "order-1")
 
-        recorded = await again(store, corrected())
+        recorded = await resubmit(store, corrected())
 
         assert recorded == Recorded()
         new, old = await histories(store, "order-1")
@@ -116,7 +118,7 @@ class CopyLaws:
 
     async def test_replaced_dead_letter_is_never_sent(self, store: Store) -> None:
         dead = await add_dead_letter(store, "order-1")
-        await again(store, corrected())
+        await resubmit(store, corrected())
 
         replayed = (await store.move(Replay(deliveries=[dead], sure=[dead]), now=NOW + 2)).moved
 
@@ -131,7 +133,7 @@ class CopyLaws:
         await add_dead_letter(store, "order-1")
 
         assert await record(store, "order-1", receipt="r2", at=NOW + 1) == DUPLICATE
-        assert await again(store, denied("order-2"), receipt="r3") == Recorded()
+        assert await resubmit(store, denied("order-2"), receipt="r3") == Recorded()
 
     async def test_copy_without_a_time_is_not_a_correction(self, store: Store) -> None:
         await store.record(a_submission(at_time(NOW)))
@@ -139,16 +141,16 @@ class CopyLaws:
         await settle(store, batch, "rejected", dead_lettered(batch))
 
         # If no time was given, each copy has the time of its receipt.
-        assert await again(store, at_time(NOW + HOUR), at=NOW + HOUR) == DUPLICATE
+        assert await resubmit(store, at_time(NOW + HOUR), at=NOW + HOUR) == DUPLICATE
         # A copy with a time corrects it.
-        assert await again(store, at_time(NOW - HOUR), receipt="r3") == Recorded()
+        assert await resubmit(store, at_time(NOW - HOUR), receipt="r3") == Recorded()
 
     async def test_copy_that_omits_the_time_is_a_correction(self, store: Store) -> None:
         await store.record(a_submission(at_time(NOW - HOUR)))
         batch = await claim(store)
         await settle(store, batch, "rejected", dead_lettered(batch))
 
-        assert await again(store, at_time(NOW + 1)) == Recorded()
+        assert await resubmit(store, at_time(NOW + 1)) == Recorded()
 
     async def test_copy_replaces_a_dead_letter_after_the_window(self, store: Store) -> None:
         dead = await add_dead_letter(store, "order-1")
@@ -157,7 +159,7 @@ class CopyLaws:
 
         replayed = (await store.move(Replay(deliveries=[dead]), now=NOW + DEFAULT_WINDOW + 2)).moved
         assert (late, replayed) == (Recorded(), 0)
-        assert await told(store) == [
+        assert await copies_of(store) == [
             ("r2", State.QUEUED, None),
             ("r-order-1", State.SUPPRESSED, RENEWED),
         ]
@@ -169,7 +171,7 @@ class CopyLaws:
         second = await claim(store)
         await settle(store, second, "rejected", dead_lettered(second))
 
-        recorded = await again(store, corrected())
+        recorded = await resubmit(store, corrected())
 
         assert recorded == Recorded(held=(0,))
         new = (await histories(store, "order-1"))[0]
@@ -183,23 +185,23 @@ class CopyLaws:
     async def test_dead_tag_delivery_is_not_replaced_by_a_copy(self, store: Store) -> None:
         await add_dead_letter(store, "order-1", pixel="tag:crm")
 
-        assert await again(store, corrected(pixel="tag:crm")) == DUPLICATE
+        assert await resubmit(store, corrected(pixel="tag:crm")) == DUPLICATE
 
     async def test_correction_with_fewer_restrictions_is_a_duplicate(self, store: Store) -> None:
         await store.record(a_submission(restricted()))
         batch = await claim(store)
         await settle(store, batch, "rejected", dead_lettered(batch))
 
-        assert await again(store, an_entry("order-1")) == DUPLICATE
+        assert await resubmit(store, an_entry("order-1")) == DUPLICATE
 
     async def test_denial_withdraws_queued_conversions(self, store: Store) -> None:
         await record(store, "order-1")
 
-        recorded = await again(store, denied())
+        recorded = await resubmit(store, denied())
 
         assert recorded == Recorded()
         assert await claim_or_none(store, now=NOW + 1) is None
-        assert await told(store) == [
+        assert await copies_of(store) == [
             ("r2", State.SUPPRESSED, DENIED),
             ("r1", State.SUPPRESSED, by_later(DENIED)),
         ]
@@ -212,7 +214,7 @@ class CopyLaws:
         await store.record(a_submission(an_entry("order-2", held="why"), receipt="r-held"))
         held = (await of_receipt(store, "r-held")).delivery
 
-        await again(store, denied("order-1"), denied("order-2", index=1))
+        await resubmit(store, denied("order-1"), denied("order-2", index=1))
 
         assert (
             await store.move(Replay(deliveries=[dead, held], sure=[dead, held]), now=NOW + 2)
@@ -253,7 +255,7 @@ class CopyLaws:
         await record(store, "order-1")
         silent = denied(reason=MISSING)
 
-        await again(store, silent)
+        await resubmit(store, silent)
         await store.record(a_submission(denied("order-2", reason=MISSING), receipt="r3"))
         await record(store, "order-2", receipt="r4")
 
@@ -262,13 +264,13 @@ class CopyLaws:
     async def test_conversion_denied_in_flight_is_not_retried(self, store: Store) -> None:
         await record(store, "order-1")
         batch = await claim(store)
-        await again(store, denied())
-        in_progress = await told(store)
+        await resubmit(store, denied())
+        in_progress = await copies_of(store)
 
         await settle(store, batch, "errored", postponed(batch, until=NOW), ambiguous=True)
 
         assert in_progress == [("r2", State.SUPPRESSED, DENIED), ("r1", State.SENDING, None)]
-        assert await told(store) == [
+        assert await copies_of(store) == [
             ("r2", State.SUPPRESSED, DENIED),
             ("r1", State.SUPPRESSED, by_later(DENIED)),
         ]
@@ -280,7 +282,7 @@ class CopyLaws:
     async def test_conversion_denied_in_flight_is_not_sent_later(self, store: Store) -> None:
         await record(store, "order-1")
         await claim(store)
-        await again(store, denied())
+        await resubmit(store, denied())
 
         await sweep(store, now=NOW + 2 * MINUTE)
 
@@ -294,7 +296,7 @@ class CopyLaws:
         batch = await claim(store)
         before = await store.withdrawn(batch)
 
-        await again(store, denied())
+        await resubmit(store, denied())
 
         assert list(before) == []
         assert list(await store.withdrawn(batch)) == [
@@ -304,11 +306,11 @@ class CopyLaws:
     async def test_denial_of_a_delivery_that_x_accepts_is_recorded(self, store: Store) -> None:
         await record(store, "order-1")
         batch = await claim(store)
-        await again(store, denied())
+        await resubmit(store, denied())
 
         await settle(store, batch, "delivered", delivered(batch))
 
-        assert await told(store) == [
+        assert await copies_of(store) == [
             ("r2", State.SUPPRESSED, DENIED),
             ("r1", State.DELIVERED, None),
         ]
@@ -322,7 +324,7 @@ class CopyLaws:
     async def test_denial_after_delivery_is_recorded(self, store: Store) -> None:
         await deliver(store, "order-1")
 
-        await again(store, denied())
+        await resubmit(store, denied())
 
         assert [history.state for history in await histories(store, "order-1")] == [
             State.SUPPRESSED,
@@ -333,11 +335,11 @@ class CopyLaws:
     async def test_queued_conversion_gets_the_strictest_restrictions(self, store: Store) -> None:
         await record(store, "order-1")
 
-        recorded = await again(store, restricted())
+        recorded = await resubmit(store, restricted())
 
         (sent,) = (await claim(store, now=NOW + 1)).deliveries
         assert (recorded, sent.body) == (Recorded(), restricted().body)
-        assert await told(store) == [
+        assert await copies_of(store) == [
             ("r2", State.SENDING, None),
             ("r1", State.SUPPRESSED, LIMITED),
         ]
@@ -345,23 +347,23 @@ class CopyLaws:
     async def test_copy_with_fewer_restrictions_is_a_duplicate(self, store: Store) -> None:
         await store.record(a_submission(restricted()))
 
-        assert await again(store, an_entry("order-1")) == DUPLICATE
+        assert await resubmit(store, an_entry("order-1")) == DUPLICATE
 
     async def test_ambiguous_delivery_is_withdrawn_by_a_stricter_copy(self, store: Store) -> None:
         await record(store, "order-1")
         batch = await claim(store)
         await settle(store, batch, "errored", postponed(batch, until=NOW), ambiguous=True)
 
-        recorded = await again(store, restricted())
+        recorded = await resubmit(store, restricted())
 
         assert recorded == DUPLICATE
         reason = by_later("consent_limited: ad_personalization")
-        assert await told(store) == [("r1", State.SUPPRESSED, reason)]
+        assert await copies_of(store) == [("r1", State.SUPPRESSED, reason)]
 
     async def test_copy_that_is_held_holds_the_queued_conversion(self, store: Store) -> None:
         await record(store, "order-1")
 
-        recorded = await again(store, an_entry("order-1", held="consent_unclear: gcd"))
+        recorded = await resubmit(store, an_entry("order-1", held="consent_unclear: gcd"))
 
         assert recorded == DUPLICATE
-        assert await told(store) == [("r1", State.HELD, by_later("consent_unclear: gcd"))]
+        assert await copies_of(store) == [("r1", State.HELD, by_later("consent_unclear: gcd"))]

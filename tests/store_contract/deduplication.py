@@ -46,7 +46,7 @@ def _seen(
     )
 
 
-async def _sight(store: Store, *dedup_rows: DedupRow, receipt: str = "r1") -> None:
+async def _record(store: Store, *dedup_rows: DedupRow, receipt: str = "r1") -> None:
     await store.record(
         Submission(
             receipt=receipt,
@@ -69,7 +69,7 @@ class DedupLaws:
         assert list(await store.answer(DedupQuery(since=0))) == []
 
     async def test_conversion_ids_are_counted_by_path(self, store: Store) -> None:
-        await _sight(
+        await _record(
             store,
             *_seen("a", DedupPath.PIXEL, DedupPath.PAGE),
             *_seen("b", DedupPath.PIXEL, DedupPath.SERVER),
@@ -84,8 +84,8 @@ class DedupLaws:
         ]
 
     async def test_conversion_id_repeated_on_a_path_counts_once(self, store: Store) -> None:
-        await _sight(store, *_seen("a", DedupPath.PIXEL, DedupPath.PAGE))
-        await _sight(store, *_seen("a", DedupPath.PIXEL, DedupPath.PAGE, at=NOW + 1), receipt="r2")
+        await _record(store, *_seen("a", DedupPath.PIXEL, DedupPath.PAGE))
+        await _record(store, *_seen("a", DedupPath.PIXEL, DedupPath.PAGE, at=NOW + 1), receipt="r2")
 
         assert list(await store.answer(DedupQuery(since=0))) == [_report(both=1)]
 
@@ -100,7 +100,7 @@ class DedupLaws:
         assert list(await store.answer(DedupQuery(since=0))) == [_report(both=1, page_and_server=1)]
 
     async def test_deduplication_report_separates_events_and_days(self, store: Store) -> None:
-        await _sight(
+        await _record(
             store,
             *_seen("a", DedupPath.SERVER, event="o8z6m"),
             *_seen("a", DedupPath.SERVER),
@@ -114,8 +114,8 @@ class DedupLaws:
         ]
 
     async def test_conversion_id_counts_on_its_first_day(self, store: Store) -> None:
-        await _sight(store, *_seen("a", DedupPath.PIXEL, at=_MIDNIGHT - 1))
-        await _sight(store, *_seen("a", DedupPath.SERVER, at=_MIDNIGHT), receipt="r2")
+        await _record(store, *_seen("a", DedupPath.PIXEL, at=_MIDNIGHT - 1))
+        await _record(store, *_seen("a", DedupPath.SERVER, at=_MIDNIGHT), receipt="r2")
 
         assert list(await store.answer(DedupQuery(since=_MIDNIGHT))) == []
         assert list(await store.answer(DedupQuery(since=_MIDNIGHT - DAY))) == [
@@ -124,7 +124,7 @@ class DedupLaws:
 
     async def test_copies_more_than_48_hours_apart_are_late(self, store: Store) -> None:
         early = NOW - MEETS_WITHIN
-        await _sight(
+        await _record(
             store,
             *_seen("in-time", DedupPath.PIXEL, at=early),
             *_seen("in-time", DedupPath.SERVER),
@@ -138,7 +138,7 @@ class DedupLaws:
         assert [sum(numbers) for numbers in zip(*counted, strict=True)] == [3, 2]
 
     async def test_order_with_two_ids_is_reported(self, store: Store) -> None:
-        await _sight(
+        await _record(
             store,
             *_seen("page-1", DedupPath.PIXEL, DedupPath.PAGE, email=-7),
             *_seen("order-1", DedupPath.SERVER, email=-7),
@@ -155,7 +155,7 @@ class DedupLaws:
         assert list(await store.answer(IdPairsQuery(since=NOW + 1, limit=9))) == []
 
     async def test_one_of_several_equal_orders_with_two_ids_is_named(self, store: Store) -> None:
-        await _sight(
+        await _record(
             store,
             *_seen("order-1", DedupPath.SERVER, email=1, at=NOW - HOUR),
             *_seen("order-2", DedupPath.SERVER, email=1, at=NOW + MINUTE),
@@ -170,7 +170,7 @@ class DedupLaws:
         )
 
     async def test_different_orders_are_not_reported_as_one(self, store: Store) -> None:
-        await _sight(
+        await _record(
             store,
             # Two orders of one person, each seen on both paths.
             *_seen("order-1", DedupPath.PIXEL, DedupPath.SERVER, email=1),
@@ -194,7 +194,7 @@ class DedupLaws:
         assert list(await store.answer(IdPairsQuery(since=0, limit=9))) == []
 
     async def test_pixel_call_of_a_page_is_matched_by_conversion_id(self, store: Store) -> None:
-        await _sight(
+        await _record(
             store,
             *_seen("a", DedupPath.PIXEL, at=NOW + 1),
             *_seen("a", DedupPath.PAGE, DedupPath.SERVER),
@@ -211,7 +211,7 @@ class DedupLaws:
         )
 
     async def test_repeated_pixel_calls_of_a_page_are_limited(self, store: Store) -> None:
-        await _sight(
+        await _record(
             store, *(_seen("a", DedupPath.PIXEL, at=NOW + n)[0] for n in range(MOST_REPORTS + 1))
         )
 
@@ -219,16 +219,16 @@ class DedupLaws:
         assert [report.at for report in reports] == list(range(NOW, NOW + MOST_REPORTS))
 
     async def test_rows_beyond_the_retention_are_deleted(self, store: Store) -> None:
-        await _sight(store, *_seen("old", DedupPath.PIXEL, at=NOW - KEPT_FOR - HOUR))
-        await _sight(store, *_seen("new", DedupPath.PIXEL), receipt="r2")
-        await _sight(store, *_seen("newer", DedupPath.PIXEL), receipt="r3")
+        await _record(store, *_seen("old", DedupPath.PIXEL, at=NOW - KEPT_FOR - HOUR))
+        await _record(store, *_seen("new", DedupPath.PIXEL), receipt="r2")
+        await _record(store, *_seen("newer", DedupPath.PIXEL), receipt="r3")
 
         assert list(await store.answer(DedupQuery(since=0))) == [_report(pixel_only=2)]
 
     async def test_many_rows_beyond_the_retention_are_deleted_slowly(self, store: Store) -> None:
         old = [_seen(f"old-{n}", DedupPath.PIXEL, at=NOW - KEPT_FOR - HOUR)[0] for n in range(9)]
-        await _sight(store, *old)
+        await _record(store, *old)
         for n in range(3):
-            await _sight(store, *_seen(f"new-{n}", DedupPath.PIXEL), receipt=f"new-{n}")
+            await _record(store, *_seen(f"new-{n}", DedupPath.PIXEL), receipt=f"new-{n}")
 
         assert list(await store.answer(DedupQuery(since=0))) == [_report(pixel_only=3)]

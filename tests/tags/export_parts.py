@@ -60,7 +60,7 @@ def export(*, templates=None, **parts):
     return {"exportFormatVersion": 2, "containerVersion": version}
 
 
-def brought(made=None, *, named=(), **parts):
+def import_of(made=None, *, named=(), **parts):
     """Import it; return the result."""
     whole = export(**parts) if made is None else made
     return imported(
@@ -70,7 +70,7 @@ def brought(made=None, *, named=(), **parts):
     )
 
 
-def told(found, kind, name):
+def result_of(found, kind, name):
     """Return (result, reason) for a part."""
     (line,) = [line for line in found.lines if (line.kind, line.name) == (kind, name)]
     return str(line.fit), "; ".join(line.notes)

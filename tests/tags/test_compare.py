@@ -27,7 +27,7 @@ def sent(body=None, url=URL, method="POST", headers=None):
     return CapturedRequest(url=url, method=method, body=body, headers=headers)
 
 
-def asked(body=None, url=URL, method="POST", headers=None, tag="Tag"):
+def tag_request(body=None, url=URL, method="POST", headers=None, tag="Tag"):
     request = HttpEffect(id=1, url=url, method=method, body=body, headers=headers or {})
     return TagRequest(tag=tag, request=request)
 
@@ -95,7 +95,7 @@ def test_bodies_are_compared_path_by_path():
     there = json.dumps({"a": [1, {"b": "x"}], "c": 1, "same": [1.0]})
     here = json.dumps({"a": [1, {"b": "y"}, 3], "d": True, "same": [1]})
 
-    assert differences(sent(there), asked(here)) == [
+    assert differences(sent(there), tag_request(here)) == [
         ("body.a.1.b", "x", "y"),
         ("body.a.2", "(absent)", 3),
         ("body.c", 1, "(absent)"),
@@ -106,13 +106,13 @@ def test_bodies_are_compared_path_by_path():
 @pytest.mark.parametrize(
     ("there", "here", "path"),
     [
-        (sent("a=1&b=2"), asked("b=3&a=1"), "body.b"),
-        (sent("plain"), asked("other"), "body"),
-        (sent("<a b=1/>"), asked("<a b=2/>"), "body"),
-        (sent(None), asked("{}"), "body"),
-        (sent("1"), asked("true"), "body"),
-        (sent('"1"'), asked("1"), "body"),
-        (sent(url=f"{URL}?a=1&b=2"), asked(url=f"{URL}?b=2&a=3"), "query.a"),
+        (sent("a=1&b=2"), tag_request("b=3&a=1"), "body.b"),
+        (sent("plain"), tag_request("other"), "body"),
+        (sent("<a b=1/>"), tag_request("<a b=2/>"), "body"),
+        (sent(None), tag_request("{}"), "body"),
+        (sent("1"), tag_request("true"), "body"),
+        (sent('"1"'), tag_request("1"), "body"),
+        (sent(url=f"{URL}?a=1&b=2"), tag_request(url=f"{URL}?b=2&a=3"), "query.a"),
     ],
 )
 def test_forms_texts_and_queries_are_compared(there, here, path):
@@ -122,17 +122,17 @@ def test_forms_texts_and_queries_are_compared(there, here, path):
 def test_only_headers_that_a_template_sets_are_compared():
     there = sent(headers={"a": "1", "b": "2", "user-agent": "x"})
 
-    assert differences(there, asked(headers={"A": "1", "B": "3", "C": "4"})) == [
+    assert differences(there, tag_request(headers={"A": "1", "B": "3", "C": "4"})) == [
         ("headers.b", "2", "3"),
         ("headers.c", "(absent)", "4"),
     ]
-    assert differences(sent(), asked(headers={"A": "1"})) == []
+    assert differences(sent(), tag_request(headers={"A": "1"})) == []
 
 
 def test_ignored_paths_are_counted_and_not_compared():
     there, here = (
         sent('{"a": {"event_time": 1, "x": 1}}'),
-        asked('{"a": {"event_time": 2, "x": 2}}'),
+        tag_request('{"a": {"event_time": 2, "x": 2}}'),
     )
 
     (pair,) = compared([here], [there], (*VOLATILE, "body.a.x")).pairs
@@ -142,14 +142,14 @@ def test_ignored_paths_are_counted_and_not_compared():
 
 def test_secret_that_is_missing_here_is_not_compared():
     there = sent(headers={"authorization": "Bearer abc"})
-    here = asked(headers={"authorization": f"Bearer {STAND_IN}"})
+    here = tag_request(headers={"authorization": f"Bearer {STAND_IN}"})
 
     assert differences(there, here) == []
 
 
 def test_requests_to_one_url_are_paired_by_similarity():
     there = [sent('{"n": 1, "m": 1}'), sent('{"n": 2, "m": 2}')]
-    here = [asked('{"n": 2, "m": 2}', tag="B"), asked('{"n": 1, "m": 3}', tag="A")]
+    here = [tag_request('{"n": 2, "m": 2}', tag="B"), tag_request('{"n": 1, "m": 3}', tag="A")]
 
     found = compared(here, there, ())
 
@@ -158,7 +158,7 @@ def test_requests_to_one_url_are_paired_by_similarity():
 
 def test_requests_without_a_pair_are_missing_or_extra():
     there = [sent(), sent(url="https://a.example/stape-api/abc/v1?key=1")]
-    here = [asked(), asked(), asked(method="GET")]
+    here = [tag_request(), tag_request(), tag_request(method="GET")]
 
     found = compared(here, there, ())
 
@@ -176,13 +176,13 @@ def test_requests_without_a_pair_are_missing_or_extra():
     ],
 )
 def test_equivalent_urls_are_equal(address, other):
-    assert compared([asked(url=address)], [sent(url=other)], ()).missing == ()
-    assert compared([asked(url=other)], [sent(url=address)], ()).extra == ()
+    assert compared([tag_request(url=address)], [sent(url=other)], ()).missing == ()
+    assert compared([tag_request(url=other)], [sent(url=address)], ()).extra == ()
 
 
 @pytest.mark.parametrize("other", ["https://a.example:8443/in", "http://a.example/in"])
 def test_url_with_another_port_or_scheme_is_different(other):
-    assert compared([asked(url="https://a.example/in")], [sent(url=other)], ()).missing
+    assert compared([tag_request(url="https://a.example/in")], [sent(url=other)], ()).missing
 
 
 @pytest.mark.parametrize(
@@ -229,8 +229,8 @@ def test_possible_personal_data_in_a_json_key_is_masked():
 
 
 def test_differences_at_one_path_are_reported_once_with_a_count():
-    found = compared([asked('{"value": 1}')], [sent('{"value": 2}')], ())
-    other = compared([asked('{"value": 1}')], [sent('{"value": 3}')], ())
+    found = compared([tag_request('{"value": 1}')], [sent('{"value": 2}')], ())
+    other = compared([tag_request('{"value": 1}')], [sent('{"value": 3}')], ())
 
     told = summed(
         [

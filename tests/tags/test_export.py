@@ -4,14 +4,14 @@ import pytest
 from export_parts import (
     CONTAINER,
     boolean,
-    brought,
     condition,
     export,
+    import_of,
+    result_of,
     table,
     tag,
     template,
     text,
-    told,
     trigger,
     variable,
 )
@@ -36,7 +36,7 @@ def test_parameters_of_an_export_become_typed_values():
         {"type": "list", "key": "texts", "list": [{"type": "template", "value": "x"}]},
     ]
 
-    found = brought(tag=[tag("Tag", "cvt_190000001_1", *parameters)])
+    found = import_of(tag=[tag("Tag", "cvt_190000001_1", *parameters)])
 
     assert found.container.tags[0].fields == {
         "text": "a {{_event}}",
@@ -57,7 +57,7 @@ def test_parameters_of_an_export_become_typed_values():
     ],
 )
 def test_tag_finds_its_template_by_all_three_kinds_of_links(made, word):
-    found = brought(templates=[made], tag=[tag("Tag", word)])
+    found = import_of(templates=[made], tag=[tag("Tag", word)])
 
     assert [imported.template for imported in found.container.tags] == ["T1"]
 
@@ -89,15 +89,15 @@ def test_tag_finds_its_template_by_all_three_kinds_of_links(made, word):
 def test_tag_that_cannot_run_is_left_out_with_a_reason(part, word, why):
     broken = template(3) | {"templateData": "___INFO___\n{"}
 
-    found = brought(templates=[template(1), template(2, "MACRO"), broken], tag=[part])
+    found = import_of(templates=[template(1), template(2, "MACRO"), broken], tag=[part])
 
-    fit, said = told(found, "tag", "It")
+    fit, said = result_of(found, "tag", "It")
     assert (fit, found.container.tags, found.is_whole) == ("left out", (), False)
     assert why in said
 
 
 def test_imported_tag_keeps_its_settings():
-    found = brought(
+    found = import_of(
         trigger=[trigger("P"), trigger("Q") | {"triggerId": "6"}],
         tag=[
             tag(
@@ -122,7 +122,7 @@ def test_imported_tag_keeps_its_settings():
     assert (made.triggers, made.unless, made.firing) == (("P",), ("Q",), Firing.EACH_TRIGGER)
     assert (made.priority, made.paused, made.consent) == (-4, True, ("ad_storage",))
     assert made.teardown == SequencedTag(tag="Last", needed=True)
-    assert told(found, "tag", "Tag") == ("rests", "")
+    assert result_of(found, "tag", "Tag") == ("rests", "")
 
 
 def test_tag_that_would_send_more_than_at_google_is_paused():
@@ -138,7 +138,7 @@ def test_tag_that_would_send_more_than_at_google_is_paused():
         ],
     }
 
-    found = brought(
+    found = import_of(
         tag=[tag("Seen"), tag("Free"), tag("Then", novel="1")], transformation=[unknown]
     )
 
@@ -147,7 +147,7 @@ def test_tag_that_would_send_more_than_at_google_is_paused():
         "Free": False,
         "Then": True,
     }
-    assert [told(found, "tag", name)[0] for name in ("Seen", "Then")] == ["paused", "paused"]
+    assert [result_of(found, "tag", name)[0] for name in ("Seen", "Then")] == ["paused", "paused"]
 
 
 @pytest.mark.parametrize(("word", "operator"), coverage.OPERATORS.items())
@@ -155,10 +155,10 @@ def test_every_operator_of_a_trigger_is_imported_or_left_out(word, operator):
     arguments = [text("arg0", "{{_event}}"), text("arg1", "1"), boolean("negate", "true")]
     made = trigger("P", "ALWAYS", condition(word, *arguments, boolean("ignore_case", "true")))
 
-    found = brought(trigger=[made])
+    found = import_of(trigger=[made])
 
     if operator is None:
-        assert told(found, "trigger", "P")[0] == "left out"
+        assert result_of(found, "trigger", "P")[0] == "left out"
     else:
         (imported,) = found.container.triggers[0].when
         assert (imported.operator, imported.negate, imported.ignore_case) == (
@@ -171,7 +171,7 @@ def test_every_operator_of_a_trigger_is_imported_or_left_out(word, operator):
 def test_trigger_has_its_event_filter_and_its_other_filters():
     made = trigger("P", "CUSTOM_EVENT", condition("CONTAINS", text("arg0", "x"), text("arg1", "y")))
 
-    when = brought(trigger=[made]).container.triggers[0].when
+    when = import_of(trigger=[made]).container.triggers[0].when
 
     assert [(condition.left, condition.operator, condition.right) for condition in when] == [
         ("{{_event}}", Operator.EQUALS, "buy"),
@@ -202,14 +202,14 @@ def test_template_needs_google_credentials_only_if_a_tag_uses_the_service(log_to
     code = "const bigQuery = require('BigQuery');\nreturn 1;"
     made["templateData"] = made["templateData"].replace("return 1;", code)
 
-    found = brought(
+    found = import_of(
         templates=[made],
         tag=[
             tag(f"It {at}", f"cvt_{CONTAINER}_1", text("logTo", to)) for at, to in enumerate(log_to)
         ],
     )
 
-    assert told(found, "template", "T1") == ("differs" if notes else "runs", notes)
+    assert result_of(found, "template", "T1") == ("differs" if notes else "runs", notes)
 
 
 def group(name, *ids, number="9", **more):
@@ -221,7 +221,7 @@ def group(name, *ids, number="9", **more):
 
 
 def test_trigger_group_contains_its_triggers_in_any_order():
-    found = brought(
+    found = import_of(
         trigger=[
             group("All", "5", "8"),
             group("Inner", "5", "2147479574", number="8"),
@@ -233,7 +233,7 @@ def test_trigger_group_contains_its_triggers_in_any_order():
     groups = {each.name: each.all_of for each in found.container.triggers}
     assert groups == {"P": (), "Inner": ("P", "All Events"), "All": ("P", "Inner")}
     assert found.container.tags[0].triggers == ("All",)
-    assert told(found, "trigger", "All") == (
+    assert result_of(found, "trigger", "All") == (
         "differs", "it fires if all its triggers match the same event"
     )  # fmt: skip
 
@@ -241,7 +241,7 @@ def test_trigger_group_contains_its_triggers_in_any_order():
 def test_trigger_group_keeps_its_filter():
     filter_ = [condition("CONTAINS", text("arg0", "x"), text("arg1", "y"))]
 
-    found = brought(trigger=[trigger("P"), group("All", "5", filter=filter_)])
+    found = import_of(trigger=[trigger("P"), group("All", "5", filter=filter_)])
 
     made = found.container.triggers[1]
     assert (made.all_of, [each.left for each in made.when]) == (("P",), ["x"])
@@ -274,28 +274,28 @@ TWICE = (
     ],
 )  # fmt: skip
 def test_trigger_group_that_cannot_be_imported_leaves_out_its_tags(made, why):
-    found = brought(
+    found = import_of(
         trigger=[made, trigger("P")],
         tag=[tag("It", fires=("9",)), tag("Other", blockingTriggerId=["9"])],
     )
 
-    assert told(found, "trigger", "All") == ("left out", why)
+    assert result_of(found, "trigger", "All") == ("left out", why)
     assert [each.name for each in found.container.triggers] == ["P"]
     assert not found.container.tags
 
 
 def test_trigger_with_parameters_that_is_not_a_group_is_left_out():
-    found = brought(trigger=[trigger("P", parameter=[text("dialog", "1")])])
+    found = import_of(trigger=[trigger("P", parameter=[text("dialog", "1")])])
 
-    assert told(found, "trigger", "P") == (
+    assert result_of(found, "trigger", "P") == (
         "left out", "it has a parameter: only triggers of web pages and trigger groups have one"
     )  # fmt: skip
 
 
 def test_trigger_without_an_event_name_is_left_out():
-    found = brought(trigger=[trigger("P", customEventFilter=[])])
+    found = import_of(trigger=[trigger("P", customEventFilter=[])])
 
-    assert told(found, "trigger", "P") == (
+    assert result_of(found, "trigger", "P") == (
         "left out",
         "its filter names no event, so it would fire for all",
     )
@@ -337,7 +337,7 @@ def test_transformations_keep_tables_tags_and_conditions():
         },
     ]
 
-    less, only, more = brought(tag=[tag()], transformation=changes).container.transformations
+    less, only, more = import_of(tag=[tag()], transformation=changes).container.transformations
 
     assert (less.exclude, less.tags, less.others) == (("user_data",), ("Tag",), True)
     assert (only.allow, only.templates) == (("value",), ("T1",))
@@ -346,7 +346,7 @@ def test_transformations_keep_tables_tags_and_conditions():
 
 
 def test_parts_with_the_same_name_are_renamed():
-    found = brought(tag=[tag("A"), tag("A"), tag("A (2)")])
+    found = import_of(tag=[tag("A"), tag("A"), tag("A (2)")])
 
     assert [imported.name for imported in found.container.tags] == ["A", "A (2)", "A (2) (2)"]
 
@@ -361,7 +361,7 @@ def test_unsupported_keys_are_reported():
         variable=[variable("V", "c", text("value", "x"))],
     )
 
-    found = brought(made)
+    found = import_of(made)
 
     assert [(line.kind, line.name, str(line.fit)) for line in found.lines] == [
         ("template", "T1", "runs"),
@@ -373,11 +373,13 @@ def test_unsupported_keys_are_reported():
         ("novelty", "", "left out"),
         ("notes", "", "differs"),
     ]
-    assert "its key 'novel' is not known" in told(found, "folder", "G")[1]
+    assert "its key 'novel' is not known" in result_of(found, "folder", "G")[1]
 
 
 def test_schedule_of_a_tag_is_kept():
-    found = brought(tag=[tag("T", scheduleStartMs="1764543600000", scheduleEndMs="1767222000000")])
+    found = import_of(
+        tag=[tag("T", scheduleStartMs="1764543600000", scheduleEndMs="1767222000000")]
+    )
 
     (imported,) = found.container.tags
     assert (imported.starts_at, imported.ends_at, imported.paused) == (

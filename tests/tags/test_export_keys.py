@@ -3,13 +3,13 @@
 import pytest
 from export_parts import (
     boolean,
-    brought,
     condition,
     export,
+    import_of,
+    result_of,
     table,
     tag,
     text,
-    told,
     trigger,
     variable,
 )
@@ -22,10 +22,10 @@ from twite.tags.container.values import EventContext
 def test_unknown_keys_beside_the_container_version_are_reported():
     made = export(container={"name": "Shop", "taggingServerUrls": ["https://t.example"], "new": 1})
 
-    found = brought(made | {"exportTime": "2026-11-25", "extension": {"a": 1}})
+    found = import_of(made | {"exportTime": "2026-11-25", "extension": {"a": 1}})
 
-    assert told(found, "extension", "")[0] == "left out"
-    fit, why = told(found, "container", "Shop")
+    assert result_of(found, "extension", "")[0] == "left out"
+    fit, why = result_of(found, "container", "Shop")
     assert fit == "differs"
     assert "taggingServerUrls is not kept" in why
     assert "its key 'new' is not known to Twite" in why
@@ -128,10 +128,10 @@ LIST = {"type": "LIST", "list": [{"type": "TEMPLATE", "value": "x"}]}
 def test_unsupported_key_is_reported_and_its_part_does_no_more_than_before(kind, part, fit, why):
     others = {"tag": [tag("It 2")]} if kind == "tag" else {}
 
-    found = brought(**{kind: [part, *others.get(kind, [])]})
+    found = import_of(**{kind: [part, *others.get(kind, [])]})
 
-    assert told(found, kind, "It")[0] == fit
-    assert why in told(found, kind, "It")[1]
+    assert result_of(found, kind, "It")[0] == fit
+    assert why in result_of(found, kind, "It")[1]
 
 
 EXCLUDED = table("excludedParamsTable", {"excludedParams": "user_data"})
@@ -157,15 +157,15 @@ EXCLUDED = table("excludedParamsTable", {"excludedParams": "user_data"})
 def test_unreadable_transformation_is_left_out_and_its_tags_paused(parameters, more, why):
     change = {"name": "It", "type": "tf_exclude_params", "parameter": parameters, **more}
 
-    found = brought(tag=[tag("Tag")], transformation=[change])
+    found = import_of(tag=[tag("Tag")], transformation=[change])
 
-    assert told(found, "transformation", "It")[0] == "left out"
-    assert why in told(found, "transformation", "It")[1]
-    assert told(found, "tag", "Tag")[0] == "paused"
+    assert result_of(found, "transformation", "It")[0] == "left out"
+    assert why in result_of(found, "transformation", "It")[1]
+    assert result_of(found, "tag", "Tag")[0] == "paused"
 
 
 def test_trigger_named_all_events_keeps_its_conditions():
-    found = brought(trigger=[trigger("All Events")], tag=[tag("Tag", fires=("5",))])
+    found = import_of(trigger=[trigger("All Events")], tag=[tag("Tag", fires=("5",))])
 
     assert found.container.tags[0].triggers == ("All Events (2)",)
     assert len(found.container.triggers[0].when) == 1
@@ -180,35 +180,35 @@ def test_trigger_named_all_events_keeps_its_conditions():
     ],
 )
 def test_repeated_part_of_an_export_is_left_out_and_reported(kind, parts, said):
-    found = brought(**{kind: parts})
+    found = import_of(**{kind: parts})
 
     last = [line for line in found.lines if line.kind == kind][-1]
     assert (str(last.fit), said in last.notes[0]) == ("left out", True)
 
 
 def test_tag_without_triggers_runs_with_a_tag_that_has_some():
-    found = brought(
+    found = import_of(
         tag=[tag("Tag", teardownTag=[{"tagName": "Last"}]), tag("Last", fires=())],
     )
 
-    assert told(found, "tag", "Last") == ("runs", "")
+    assert result_of(found, "tag", "Last") == ("runs", "")
 
 
 def test_numbers_and_texts_as_keys_are_compared_as_texts():
     row = {"type": "MAP", "map": [{"type": "INTEGER", "key": "key", "value": "5"}, text("value")]}
     rows = {"type": "LIST", "key": "map", "list": [row]}
 
-    found = brought(variable=[variable("V", "smm", text("input", "x"), rows)])
+    found = import_of(variable=[variable("V", "smm", text("input", "x"), rows)])
 
     assert found.container.variables[0].rows[0].key == "5"
 
 
 def test_tag_whose_setup_tag_is_paused_is_reported():
-    found = brought(
+    found = import_of(
         tag=[tag("Tag", setupTag=[{"tagName": "First"}]), tag("First", novel="1")],
     )
 
-    assert told(found, "tag", "Tag") == (
+    assert result_of(found, "tag", "Tag") == (
         "differs",
         "its setup or teardown tag 'First' is paused, so it does not run with this tag",
     )
@@ -218,7 +218,7 @@ SETUP = {"tagName": "First", "stopOnSetupFailure": True}
 
 
 def test_tag_that_requires_a_paused_tag_is_reported_not_to_fire():
-    found = brought(
+    found = import_of(
         tag=[
             tag("Tag", fires=(), setupTag=[SETUP]),
             tag("Then", setupTag=[{"tagName": "Tag"}]),
@@ -228,9 +228,9 @@ def test_tag_that_requires_a_paused_tag_is_reported_not_to_fire():
     )
 
     waits = "it will not fire until you unpause the tag 'First', which it needs"
-    assert told(found, "tag", "Tag") == ("rests", waits)
-    assert told(found, "tag", "Then") == ("rests", waits)
-    assert told(found, "tag", "Else") == (
+    assert result_of(found, "tag", "Tag") == ("rests", waits)
+    assert result_of(found, "tag", "Then") == ("rests", waits)
+    assert result_of(found, "tag", "Else") == (
         "differs",
         "its setup or teardown tag 'First' is paused, so it does not run with this tag",
     )
@@ -240,7 +240,7 @@ def test_tag_that_requires_a_paused_tag_is_reported_not_to_fire():
     "first", [tag("First"), tag("First", fires=()), tag("First", tagFiringOption="UNLIMITED")]
 )
 def test_setup_tag_of_several_tags_runs_as_at_google(first):
-    found = brought(
+    found = import_of(
         tag=[
             tag("Tag", setupTag=[SETUP]),
             tag("Other", teardownTag=[{"tagName": "First"}]),
@@ -248,20 +248,23 @@ def test_setup_tag_of_several_tags_runs_as_at_google(first):
         ],
     )
 
-    assert told(found, "tag", "First") == ("runs", "")
+    assert result_of(found, "tag", "First") == ("runs", "")
 
 
 def test_tag_without_its_cleanup_tag_is_kept():
     teardown = {"tagName": "Last", "stopTeardownOnFailure": True}
 
-    found = brought(tag=[tag("Tag", teardownTag=[teardown]), tag("Last", "sgtmnew")])
+    found = import_of(tag=[tag("Tag", teardownTag=[teardown]), tag("Last", "sgtmnew")])
 
-    assert told(found, "tag", "Tag") == ("differs", "its setup or teardown tag 'Last' is left out")
+    assert result_of(found, "tag", "Tag") == (
+        "differs",
+        "its setup or teardown tag 'Last' is left out",
+    )
     assert found.container.tags[0].teardown is None
 
 
 def test_exception_of_all_events_blocks_a_tag():
-    found = brought(tag=[tag("Tag", blockingTriggerId=["2147479574"])])
+    found = import_of(tag=[tag("Tag", blockingTriggerId=["2147479574"])])
 
     planned = plan(found.container, EventContext(event={"event_name": "x"}, now=1), variables=None)
 

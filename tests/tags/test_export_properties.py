@@ -20,7 +20,7 @@ OURS = {"customTemplate": "template", "builtInVariable": "variable"}
 SEEDS = st.integers(0, 2**48)
 
 
-def brought(tree):
+def import_of(tree):
     export = read_export(json.dumps(tree).encode())
     return imported(export, place_of=lambda place: f"sealed:{sealed_name(place, folder='out')}")
 
@@ -44,7 +44,7 @@ def parts_of(tree):
 def test_report_contains_every_part_of_an_export_once(seed):
     tree = AnyExport(random.Random(seed)).whole()
 
-    lines = brought(tree).lines
+    lines = import_of(tree).lines
 
     told = Counter((line.kind, exported_name(line.name)) for line in lines if line.kind != "notes")
     assert told == parts_of(tree)
@@ -52,7 +52,7 @@ def test_report_contains_every_part_of_an_export_once(seed):
 
 @given(seed=SEEDS)
 def test_part_that_differs_has_a_reason(seed):
-    lines = brought(AnyExport(random.Random(seed)).whole()).lines
+    lines = import_of(AnyExport(random.Random(seed)).whole()).lines
 
     silent = {line.fit for line in lines if not line.notes}
     assert silent <= {Support.RUNS, Support.RESTS}
@@ -89,7 +89,7 @@ def test_no_file_contains_a_secret_that_is_not_reported(seed):
     insert_secret(randomness, tree, text)
 
     try:
-        found = brought(tree)
+        found = import_of(tree)
     except ContainerUnusable:
         return  # nothing is written
 

@@ -6,8 +6,8 @@ import random
 import pytest
 from export_parts import (
     SHOP,
-    brought,
     export,
+    import_of,
     tag,
     text,
     variable,
@@ -67,7 +67,7 @@ def test_file_that_is_not_an_export_is_refused(made, said):
 )
 def test_malformed_part_of_an_export_is_refused_with_its_path(part, said):
     with pytest.raises(ContainerUnusable, match=said):
-        brought(tag=[tag() | part])
+        import_of(tag=[tag() | part])
 
 
 def test_deeply_nested_parameter_of_an_export_is_refused():
@@ -76,7 +76,7 @@ def test_deeply_nested_parameter_of_an_export_is_refused():
         deep = {"type": "LIST", "key": "a", "list": [deep]}
 
     with pytest.raises(ContainerUnusable, match="nested too deep"):
-        brought(tag=[tag("Tag", "cvt_190000001_1", deep)])
+        import_of(tag=[tag("Tag", "cvt_190000001_1", deep)])
 
 
 def test_export_over_the_size_limit_is_refused_before_it_is_read():
@@ -88,7 +88,7 @@ def test_variables_that_refer_to_each_other_are_refused_by_name():
     ring = [variable("A", "c", text("value", "{{B}}")), variable("B", "c", text("value", "{{A}}"))]
 
     with pytest.raises(ContainerUnusable, match="A → B → A"):
-        brought(variable=ring)
+        import_of(variable=ring)
 
 
 def places_in(tree):
@@ -110,7 +110,7 @@ def test_damaged_export_is_refused_or_its_container_can_be_written(seed):
             whole[key] = randomness.choice(spoilt)
 
         try:
-            found = brought(tree).container
+            found = import_of(tree).container
         except ContainerUnusable:
             continue
         again, _ = container_of_toml(container_text(found, []))

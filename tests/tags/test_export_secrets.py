@@ -6,7 +6,7 @@ import string
 import msgspec
 import pytest
 from container_parts import planned
-from export_parts import CODE, HEAD, boolean, brought, table, tag, template, text
+from export_parts import CODE, HEAD, boolean, import_of, table, tag, template, text
 from secret_cases import OTHERS, SECRETS
 
 from twite.redaction.secrets import looks_secret, masked, secrets_in
@@ -15,7 +15,7 @@ from twite.tags.container.parts import VariableSource
 from twite.tags.container.secrets import hidden, opened
 
 
-def taken(found):
+def secrets_of(found):
     return [(secret.kind, secret.name, secret.path) for secret in found.secrets]
 
 
@@ -82,7 +82,7 @@ def test_random_tokens_are_recognized_as_secrets():
 
 
 def test_secrets_are_extracted_from_fields_rows_and_constants():
-    found = brought(
+    found = import_of(
         templates=[template(1, fields=[{"type": "TEXT", "name": "f", "displayName": "API token"}])],
         tag=[
             tag(
@@ -99,7 +99,7 @@ def test_secrets_are_extracted_from_fields_rows_and_constants():
         variable=[{"name": "Word", "type": "c", "parameter": [text("value", "sesame")]}],
     )
 
-    assert taken(found) == [
+    assert secrets_of(found) == [
         ("variable", "Word", "value"),
         ("tag", "Tag", "f"),
         ("tag", "Tag", "accessToken"),
@@ -115,7 +115,7 @@ def test_secrets_are_extracted_from_fields_rows_and_constants():
 
 
 def test_lookup_table_used_by_a_secret_field_loses_its_values():
-    found = brought(
+    found = import_of(
         tag=[tag("Tag", "cvt_190000001_1", text("accessToken", "{{By shop}}"))],
         variable=[
             {
@@ -139,19 +139,19 @@ def test_lookup_table_used_by_a_secret_field_loses_its_values():
 def test_names_of_further_secrets_can_be_given(name):
     made = tag("Tag", "cvt_190000001_1", text("word", "sesame"))
 
-    assert taken(brought(tag=[made], named=[name])) == [("tag", "Tag", "word")]
-    assert taken(brought(tag=[made])) == []
+    assert secrets_of(import_of(tag=[made], named=[name])) == [("tag", "Tag", "word")]
+    assert secrets_of(import_of(tag=[made])) == []
 
 
 def test_secret_in_a_field_with_a_dotted_name_is_extracted():
-    found = brought(tag=[tag("Tag", "cvt_190000001_1", text("api.token", "sesame"))])
+    found = import_of(tag=[tag("Tag", "cvt_190000001_1", text("api.token", "sesame"))])
 
     assert found.container.tags[0].fields == {}
     assert dict(found.container.tags[0].secrets) == {r"api\.token": r"env:tag/Tag/api\.token"}
 
 
 def test_extracted_secret_is_neither_written_nor_printed():
-    found = brought(tag=[tag("Tag", "cvt_190000001_1", text("accessToken", "open-sesame"))])
+    found = import_of(tag=[tag("Tag", "cvt_190000001_1", text("accessToken", "open-sesame"))])
 
     shown = repr(found) + msgspec.json.encode(found.container).decode()
 
@@ -172,7 +172,7 @@ def condition(left, right):
 def test_secret_that_stays_in_the_file_is_reported_with_path_and_fix():
     shown = condition("{{_event}}", SECRET)
 
-    found = brought(trigger=[{"name": "P", "type": "ALWAYS", "filter": [shown]}])
+    found = import_of(trigger=[{"name": "P", "type": "ALWAYS", "filter": [shown]}])
 
     assert comparable(found) == [("trigger", "P", "when.0.right")]
     assert "a Constant variable" in found.in_plain_text[0].fix
@@ -182,7 +182,9 @@ def test_value_compared_with_a_secret_is_a_secret():
     shown = condition("{{Webhook token}}", "sesame")
     header = {"name": "Webhook token", "type": "rh", "parameter": [text("headerName", "X-T")]}
 
-    found = brought(variable=[header], trigger=[{"name": "P", "type": "ALWAYS", "filter": [shown]}])
+    found = import_of(
+        variable=[header], trigger=[{"name": "P", "type": "ALWAYS", "filter": [shown]}]
+    )
 
     assert comparable(found) == [("trigger", "P", "when.0.right")]
 
@@ -201,7 +203,7 @@ def test_secret_set_by_a_transformation_is_reported():
         ],
     }
 
-    found = brought(transformation=[change])
+    found = import_of(transformation=[change])
 
     assert sorted(comparable(found)) == [
         ("transformation", "More", "set.api_key"),
@@ -210,7 +212,7 @@ def test_secret_set_by_a_transformation_is_reported():
 
 
 def test_secret_in_a_name_is_reported_and_not_printed():
-    found = brought(tag=[tag(f"To {SECRET}")])
+    found = import_of(tag=[tag(f"To {SECRET}")])
 
     assert comparable(found) == [("tag", "To …", "name")]
     assert SECRET not in repr(found.lines) + repr(found.in_plain_text)
@@ -228,7 +230,7 @@ def test_secret_in_a_name_is_reported_and_not_printed():
 def test_secret_in_the_code_of_a_template_is_reported_with_its_line(section, where):
     made = template(1) | {"templateData": HEAD % ("TAG", "cvt_temp_public_id") + section}
 
-    found = brought(templates=[made], tag=[tag("Tag")])
+    found = import_of(templates=[made], tag=[tag("Tag")])
 
     assert comparable(found) == [("template", "T1", where)], found.lines
 
@@ -245,7 +247,7 @@ IN_A_HELP_TEXT = (
 def test_example_secret_in_tests_and_help_texts_is_not_reported(section):
     made = template(1) | {"templateData": HEAD % ("TAG", "cvt_temp_public_id") + section}
 
-    found = brought(templates=[made], tag=[tag("Tag")])
+    found = import_of(templates=[made], tag=[tag("Tag")])
 
     assert comparable(found) == [], found.lines
 
@@ -258,7 +260,7 @@ def test_secret_after_the_tests_and_beside_a_help_text_is_reported():
     )
     made = template(1) | {"templateData": HEAD % ("TAG", "cvt_temp_public_id") + section}
 
-    found = brought(templates=[made], tag=[tag("Tag")])
+    found = import_of(templates=[made], tag=[tag("Tag")])
 
     assert comparable(found) == [("template", "T1", "lines 6, 8")], found.lines
 
@@ -270,7 +272,7 @@ def test_secret_after_the_tests_and_beside_a_help_text_is_reported():
 def test_secret_as_the_default_of_a_field_is_reported(default, where):
     field = {"type": "TEXT", "name": "apiToken", "defaultValue": default}
 
-    found = brought(templates=[template(1, fields=[field])])
+    found = import_of(templates=[template(1, fields=[field])])
 
     assert comparable(found) == [("template", "T1", where)]
 
@@ -280,11 +282,11 @@ def test_default_of_a_public_gallery_template_is_not_a_secret(gallery, told):
     field = {"type": "TEXT", "name": "apiToken", "defaultValue": SECRET}
     made = template(1, fields=[field]) | {"galleryReference": {"owner": "somebody", **gallery}}
 
-    assert len(brought(templates=[made]).in_plain_text) == told
+    assert len(import_of(templates=[made]).in_plain_text) == told
 
 
 def test_text_with_a_variable_and_a_secret_is_sealed_completely():
-    found = brought(
+    found = import_of(
         tag=[
             tag(
                 "Tag",
@@ -305,7 +307,7 @@ def test_text_with_a_variable_and_a_secret_is_sealed_completely():
 
 def test_variables_in_a_sealed_text_are_filled_in_when_a_tag_runs():
     made = tag("Tag", "cvt_190000001_1", text("header", f"Bearer {SECRET}-{{{{_event}}}}"))
-    found = brought(tag=[made])
+    found = import_of(tag=[made])
     kept = {secret.kept: secret.secret.reveal() for secret in found.secrets}
 
     (fired,) = planned(opened(found.container, kept.__getitem__)).fired
@@ -324,7 +326,7 @@ def test_sealed_text_is_hidden_except_for_variable_names():
             text("defaultValue", f"{SECRET}2"),
         ],
     }
-    found = brought(variable=[variable])
+    found = import_of(variable=[variable])
     kept = {secret.kept: secret.secret.reveal() for secret in found.secrets}
 
     shown = list(hidden(opened(found.container, kept.__getitem__)))
@@ -336,9 +338,9 @@ def test_keys_of_lookup_tables_can_be_sealed():
     rows = table("map", {"key": SECRET, "value": "shop"}, {"key": "other", "value": "x"})
     variable = {"name": "V", "type": "smm", "parameter": [text("input", "{{_event}}"), rows]}
 
-    found = brought(variable=[variable])
+    found = import_of(variable=[variable])
 
-    assert taken(found) == [("variable", "V", "rows.0.key")]
+    assert secrets_of(found) == [("variable", "V", "rows.0.key")]
     assert [row.key for row in found.container.variables[0].rows] == ["", "other"]
 
 
@@ -347,28 +349,28 @@ def test_lookup_table_with_a_secret_input_loses_its_keys():
     header = {"name": "Api key", "type": "rh", "parameter": [text("headerName", "X-K")]}
     variable = {"name": "V", "type": "smm", "parameter": [text("input", "{{Api key}}"), rows]}
 
-    assert taken(brought(variable=[header, variable])) == [("variable", "V", "rows.0.key")]
+    assert secrets_of(import_of(variable=[header, variable])) == [("variable", "V", "rows.0.key")]
 
 
 def test_secret_name_of_an_object_makes_its_fields_secret():
     deep = table("tokens", {"shop": "one", "name": "x"}, {"shop": "{{_event}}"})
 
-    found = brought(tag=[tag("Tag", "cvt_190000001_1", deep)])
+    found = import_of(tag=[tag("Tag", "cvt_190000001_1", deep)])
 
-    assert taken(found) == [("tag", "Tag", "tokens.0.shop")]
+    assert secrets_of(found) == [("tag", "Tag", "tokens.0.shop")]
 
 
 def test_secret_header_in_a_table_makes_its_variable_secret():
     rows = table("headers", {"name": "Authorization", "value": "Bearer {{Word}}"})
     word = {"name": "Word", "type": "c", "parameter": [text("value", "sesame")]}
 
-    found = brought(tag=[tag("Tag", "cvt_190000001_1", rows)], variable=[word])
+    found = import_of(tag=[tag("Tag", "cvt_190000001_1", rows)], variable=[word])
 
-    assert taken(found) == [("variable", "Word", "value")]
+    assert secrets_of(found) == [("variable", "Word", "value")]
 
 
 def test_secret_too_long_to_be_sealed_is_reported_once():
-    found = brought(
+    found = import_of(
         tag=[
             tag(
                 "Tag",

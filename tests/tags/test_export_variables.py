@@ -4,13 +4,13 @@ import pytest
 from export_parts import (
     CONTAINER,
     boolean,
-    brought,
     condition,
+    import_of,
+    result_of,
     table,
     tag,
     template,
     text,
-    told,
     tpl,
     trigger,
     variable,
@@ -33,14 +33,16 @@ def test_every_trigger_kind_is_imported_as_documented(word, known):
     members = {"type": "LIST", "key": "triggerIds", "list": all_events}
     more = {"parameter": [members]} if word == "TRIGGER_GROUP" else {}
 
-    assert told(brought(trigger=[trigger("P", word, **more)]), "trigger", "P")[0] == known.fit
+    assert (
+        result_of(import_of(trigger=[trigger("P", word, **more)]), "trigger", "P")[0] == known.fit
+    )
 
 
 @pytest.mark.parametrize(("word", "known"), coverage.BUILT_INS.items())
 def test_every_built_in_variable_is_imported_as_documented(word, known):
-    found = brought(builtInVariable=[{"type": word, "name": known.shown}])
+    found = import_of(builtInVariable=[{"type": word, "name": known.shown}])
 
-    assert told(found, "variable", known.shown)[0] == known.fit
+    assert result_of(found, "variable", known.shown)[0] == known.fit
     assert [imported.type for imported in found.container.variables] == (
         [] if known.source is None else [known.source]
     )
@@ -60,9 +62,9 @@ def test_every_variable_kind_is_imported_as_documented(word, known):
     }
     parameters = [text(needed[word], "x")] if word in needed else []
 
-    found = brought(templates=[template(1, "MACRO")], variable=[variable("V", word, *parameters)])
+    found = import_of(templates=[template(1, "MACRO")], variable=[variable("V", word, *parameters)])
 
-    assert told(found, "variable", "V")[0] == known.fit
+    assert result_of(found, "variable", "V")[0] == known.fit
     assert [imported.type for imported in found.container.variables] == (
         [known.source] if known.source else []
     )
@@ -72,23 +74,23 @@ def test_every_variable_kind_is_imported_as_documented(word, known):
 def test_every_client_kind_is_imported_as_documented(word, known):
     word = "cvt_190000001_1" if word == "cvt_" else word
 
-    found = brought(templates=[template(1, "CLIENT")], client=[{"name": "C", "type": word}])
+    found = import_of(templates=[template(1, "CLIENT")], client=[{"name": "C", "type": word}])
 
-    assert told(found, "client", "C")[0] == known.fit
+    assert result_of(found, "client", "C")[0] == known.fit
 
 
 @pytest.mark.parametrize(("word", "known"), coverage.TAGS.items())
 def test_every_tag_kind_is_imported_as_documented(word, known):
     word = "cvt_190000001_1" if word == "cvt_" else word
 
-    assert told(brought(tag=[tag("It", word)]), "tag", "It")[0] == known.fit
+    assert result_of(import_of(tag=[tag("It", word)]), "tag", "It")[0] == known.fit
 
 
 def test_lookup_variables_keep_rows_defaults_and_switches():
     rows = table("map", {"key": "a", "value": "1"}, {"key": "b", "value": "{{_event}}"})
     switches = [boolean(key, "true") for key in ("setDefaultValue", "fullMatch", "ignoreCase")]
 
-    found = brought(
+    found = import_of(
         variable=[
             variable(
                 "V", "remm", text("input", "{{_event}}"), rows, *switches, text("defaultValue", "d")
@@ -108,7 +110,7 @@ def test_format_of_a_variable_is_imported():
         "convertTrueToValue": {"type": "TEMPLATE", "value": "yes"},
     }
 
-    found = brought(variable=[variable("V", "c", text("value", "x"), formatValue=form)])
+    found = import_of(variable=[variable("V", "c", text("value", "x"), formatValue=form)])
 
     assert found.container.variables[0].format == ValueFormat(
         case="lower", instead={"null": "none", "true": "yes"}
@@ -127,7 +129,7 @@ def test_format_of_a_variable_is_imported():
 def test_random_number_variable_keeps_valid_bounds(parameters, bounds):
     most = variable("Most", "c", text("value", "5"))
 
-    found = brought(variable=[variable("Lot", "r", *parameters), most])
+    found = import_of(variable=[variable("Lot", "r", *parameters), most])
 
     lot = found.container.variables[0]
     assert (lot.type, lot.least, lot.most) == (VariableSource.RANDOM, *bounds)
@@ -136,7 +138,7 @@ def test_random_number_variable_keeps_valid_bounds(parameters, bounds):
 
 
 def test_undefined_variable_stays_undefined():
-    found = brought(variable=[variable("None", "uv")])
+    found = import_of(variable=[variable("None", "uv")])
 
     assert found.container.variables == (Variable(name="None", type=VariableSource.CONSTANT),)
 
@@ -144,7 +146,7 @@ def test_undefined_variable_stays_undefined():
 def test_variable_is_left_out_with_the_parts_that_need_it():
     chain = [variable(f"V{at}", "c", text("value", f"{{{{V{at + 1}}}}}")) for at in range(3)]
 
-    found = brought(variable=[*chain, variable("V3", "jsm")])
+    found = import_of(variable=[*chain, variable("V3", "jsm")])
 
     assert [line.fit for line in found.lines if line.kind == "variable"] == ["left out"] * 4
 
@@ -157,7 +159,7 @@ def test_trigger_with_a_variable_that_sends_requests_is_reported():
     looks = condition("EQUALS", text("arg0", "{{Near}}"), text("arg1", "gold"))
     other = condition("EQUALS", text("arg0", "{{Quiet}}"), text("arg1", "gold"))
 
-    found = brought(
+    found = import_of(
         templates=[{"templateId": "1", "name": "Asks", "templateData": asks}, quiet],
         variable=[
             variable("Far", f"cvt_{CONTAINER}_1"),
@@ -170,6 +172,6 @@ def test_trigger_with_a_variable_that_sends_requests_is_reported():
         ],
     )
 
-    fit, why = told(found, "trigger", "Gold")
+    fit, why = result_of(found, "trigger", "Gold")
     assert (fit, why.startswith("it reads 'Near', which fetches")) == ("differs", True)
-    assert told(found, "trigger", "Other") == ("runs", "")
+    assert result_of(found, "trigger", "Other") == ("runs", "")

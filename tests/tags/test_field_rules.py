@@ -6,7 +6,7 @@ from twite.tags.template.field_rules import FieldRemark, remarks_on
 from twite.tags.template.fields import fill, read_fields
 
 
-def on(given, *fields):
+def remarks(given, *fields):
     return [
         f"{remark.field}: {remark.message}"
         for remark in remarks_on(read_fields(list(fields)), given)
@@ -17,7 +17,7 @@ def text(name="it", **said):
     return {"type": "TEXT", "name": name, **said}
 
 
-def ruled(type_, *args, **said):
+def with_rule(type_, *args, **said):
     rule = {"type": type_, "args": list(args), **said}
     return {"valueValidators": [rule]}
 
@@ -36,7 +36,7 @@ MODE = {
     "defaultValue": "oAuth",
     "radioItems": [
         {"value": "accessToken"},
-        {"value": "oAuth", "subParams": [text("secret", **ruled("NON_EMPTY"))]},
+        {"value": "oAuth", "subParams": [text("secret", **with_rule("NON_EMPTY"))]},
     ],
 }
 
@@ -92,19 +92,19 @@ MODE = {
     ],
 )
 def test_each_rule_accepts_and_refuses_its_values(rule, fits, not_):
-    field = text(**ruled(*rule))
+    field = text(**with_rule(*rule))
 
     for value in fits:
-        assert on({"it": value}, field) == []
+        assert remarks({"it": value}, field) == []
     for value, said in not_.items():
-        [remark] = on({} if value is None else {"it": value}, field)
+        [remark] = remarks({} if value is None else {"it": value}, field)
         assert remark.startswith(f"it: {said}")
 
 
 def test_error_message_of_the_template_is_used():
-    field = text(**ruled("NON_EMPTY", errorMessage="Enter your pixel"))
+    field = text(**with_rule("NON_EMPTY", errorMessage="Enter your pixel"))
 
-    assert on({}, field) == ["it: Enter your pixel"]
+    assert remarks({}, field) == ["it: Enter your pixel"]
 
 
 def test_wrong_values_are_kept_and_unknown_fields_are_warnings():
@@ -125,14 +125,14 @@ def test_wrong_values_are_kept_and_unknown_fields_are_warnings():
 def test_unknown_choice_is_reported_with_the_valid_choices():
     numbers = {"type": "SELECT", "name": "n", "selectItems": [{"value": 1}, {"value": True}]}
 
-    assert on({"authMethod": "accesToken"}, MODE) == [
+    assert remarks({"authMethod": "accesToken"}, MODE) == [
         'authMethod: is not one of its choices: "accessToken", "oAuth"'
     ]
-    assert on({"n": "1"}, numbers) == ["n: is not one of its choices: 1, true"]
+    assert remarks({"n": "1"}, numbers) == ["n: is not one of its choices: 1, true"]
     select = {"type": "SELECT", "name": "n", "selectItems": [{"value": 1}]}
-    assert on({"n": True}, select) == ["n: is not one of its choices: 1"]
-    assert on({"n": True}, numbers) == on({"n": 1}, numbers) == []
-    assert on({"n": False}, numbers) == ["n: is not one of its choices: 1, true"]
+    assert remarks({"n": True}, select) == ["n: is not one of its choices: 1"]
+    assert remarks({"n": True}, numbers) == remarks({"n": 1}, numbers) == []
+    assert remarks({"n": False}, numbers) == ["n: is not one of its choices: 1, true"]
 
 
 def test_choice_set_by_a_variable_is_a_warning_unless_it_is_the_default():
@@ -141,55 +141,57 @@ def test_choice_set_by_a_variable_is_a_warning_unless_it_is_the_default():
 
     assert [remark.doubt for remark in remarks_on(open_, {"it": "b"})] == [True]
     assert [remark.doubt for remark in remarks_on(read_fields([select]), {"it": "b"})] == [False]
-    assert on({}, select) == on({"it": ""}, select) == on({"it": "{{x}}"}, select) == []
+    assert (
+        remarks({}, select) == remarks({"it": ""}, select) == remarks({"it": "{{x}}"}, select) == []
+    )
 
 
 @pytest.mark.parametrize("value", ["{{Price}}", "about {{Price}}"])
 def test_values_from_variables_are_not_checked(value):
     fields = [
-        text(**ruled("POSITIVE_NUMBER")),
+        text(**with_rule("POSITIVE_NUMBER")),
         {"type": "CHECKBOX", "name": "on"},
-        table(text("n", isUnique=True, **ruled("NUMBER"))),
+        table(text("n", isUnique=True, **with_rule("NUMBER"))),
     ]
 
-    assert on({"it": value, "on": value, "rows": value}, *fields) == []
-    assert on({"rows": [{"n": value}, {"n": value}, value, {value: 1}]}, *fields[2:]) == []
+    assert remarks({"it": value, "on": value, "rows": value}, *fields) == []
+    assert remarks({"rows": [{"n": value}, {"n": value}, value, {value: 1}]}, *fields[2:]) == []
 
 
 def test_hidden_field_is_not_checked():
-    assert on({"authMethod": "accessToken"}, MODE) == []
-    assert on({}, MODE) == ["secret: must not be empty"]
+    assert remarks({"authMethod": "accessToken"}, MODE) == []
+    assert remarks({}, MODE) == ["secret: must not be empty"]
 
 
 @pytest.mark.parametrize("type_", ["EQUALS", "NOT_EQUALS", "PRESENT"])
 def test_field_that_a_variable_may_hide_is_not_checked(type_):
-    dependent = text("more", **ruled("NON_EMPTY"), **only_if("it", "x", type_))
+    dependent = text("more", **with_rule("NON_EMPTY"), **only_if("it", "x", type_))
 
-    assert on({"it": "{{x}}"}, text(), dependent) == []
+    assert remarks({"it": "{{x}}"}, text(), dependent) == []
 
 
 def test_rule_applies_while_its_condition_is_true():
-    field = text("more", **ruled("NON_EMPTY", **only_if("it", "x")))
+    field = text("more", **with_rule("NON_EMPTY", **only_if("it", "x")))
 
-    assert on({"it": "y"}, text(), field) == on({"it": "{{x}}"}, text(), field) == []
-    assert on({"it": "x"}, text(), field) == ["more: must not be empty"]
+    assert remarks({"it": "y"}, text(), field) == remarks({"it": "{{x}}"}, text(), field) == []
+    assert remarks({"it": "x"}, text(), field) == ["more: must not be empty"]
 
-    unless = text("more", **ruled("NON_EMPTY", **only_if("it", "x", "NOT_EQUALS")))
-    assert on({"it": "{{x}}"}, text(), unless) == []
-    assert on({"it": "y"}, text(), unless) == ["more: must not be empty"]
+    unless = text("more", **with_rule("NON_EMPTY", **only_if("it", "x", "NOT_EQUALS")))
+    assert remarks({"it": "{{x}}"}, text(), unless) == []
+    assert remarks({"it": "y"}, text(), unless) == ["more: must not be empty"]
 
 
 def test_number_of_rows_in_a_table_is_checked():
-    rows = table(text("n"), **ruled("TABLE_ROW_COUNT", 1, 2))
+    rows = table(text("n"), **with_rule("TABLE_ROW_COUNT", 1, 2))
 
-    assert on({"rows": [{"n": "1"}] * 3}, rows) == ["rows: must have 1 to 2 rows"]
-    assert on({"rows": [{"n": "1"}]}, rows) == on({}, rows) == []
-    assert on({"rows": []}, table(**ruled("NON_EMPTY"))) == ["rows: must not be empty"]
+    assert remarks({"rows": [{"n": "1"}] * 3}, rows) == ["rows: must have 1 to 2 rows"]
+    assert remarks({"rows": [{"n": "1"}]}, rows) == remarks({}, rows) == []
+    assert remarks({"rows": []}, table(**with_rule("NON_EMPTY"))) == ["rows: must not be empty"]
 
 
 def test_each_cell_of_a_table_is_checked_by_its_column():
     rows = table(
-        text("name", isUnique=True, **ruled("NON_EMPTY")),
+        text("name", isUnique=True, **with_rule("NON_EMPTY")),
         {"type": "SELECT", "name": "kind", "selectItems": [{"value": "a"}, {"value": "b"}]},
         {"type": "CHECKBOX", "name": "on"},
     )
@@ -200,7 +202,7 @@ def test_each_cell_of_a_table_is_checked_by_its_column():
         "z",
     ]
 
-    assert on({"rows": given}, rows) == [
+    assert remarks({"rows": given}, rows) == [
         "rows: row 2, name: must not be empty",
         'rows: row 2, kind: is not one of its choices: "a", "b"',
         "rows: row 2, on: must be true or false",
@@ -214,25 +216,27 @@ def test_column_is_checked_only_if_it_is_shown():
     columns = [
         {"param": text("kind"), "isUnique": False},
         {
-            "param": text("path", **ruled("NON_EMPTY"), **only_if("kind", "custom")),
+            "param": text("path", **with_rule("NON_EMPTY"), **only_if("kind", "custom")),
             "isUnique": True,
         },
-        {"param": text("id", **ruled("NON_EMPTY"), **only_if("it", "x"))},
+        {"param": text("id", **with_rule("NON_EMPTY"), **only_if("it", "x"))},
     ]
     rows = {"type": "PARAM_TABLE", "name": "rows", "paramTableColumns": columns}
     kinds = [{"kind": "root"}, {"kind": "custom"}, {"kind": "{{x}}"}, *[{"path": "p"}] * 2]
 
-    assert on({"rows": kinds}, text(), rows) == [
+    assert remarks({"rows": kinds}, text(), rows) == [
         "rows: row 2, path: must not be empty",
         "rows: row 5, path: repeats row 4: values must be unique",
     ]
-    assert on({"it": "x", "rows": [{}]}, text(), rows) == ["rows: row 1, id: must not be empty"]
+    assert remarks({"it": "x", "rows": [{}]}, text(), rows) == [
+        "rows: row 1, id: must not be empty"
+    ]
 
 
 def test_cell_that_depends_on_a_variable_is_not_checked():
     rows = table(
         text("kind"),
-        text("path", **ruled("NON_EMPTY"), **only_if("kind", "root", "NOT_EQUALS")),
+        text("path", **with_rule("NON_EMPTY"), **only_if("kind", "root", "NOT_EQUALS")),
         {
             "type": "SELECT",
             "name": "more",
@@ -241,8 +245,8 @@ def test_cell_that_depends_on_a_variable_is_not_checked():
         },
     )
 
-    assert on({"rows": [{"kind": "{{x}}", "more": "b"}]}, rows) == []
+    assert remarks({"rows": [{"kind": "{{x}}", "more": "b"}]}, rows) == []
     # A column with the name of a field is independent of it.
-    assert on({"kind": "{{x}}", "rows": [{"kind": "y"}]}, text("kind"), rows) == [
+    assert remarks({"kind": "{{x}}", "rows": [{"kind": "y"}]}, text("kind"), rows) == [
         "rows: row 1, path: must not be empty"
     ]

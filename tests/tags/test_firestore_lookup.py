@@ -1,7 +1,7 @@
 """The variable Firestore Lookup of an export: Twite's own template reads the document."""
 
 import pytest
-from export_parts import CONTAINER, boolean, brought, table, tag, text, told, variable
+from export_parts import CONTAINER, boolean, import_of, result_of, table, tag, text, variable
 
 from twite.tags.container.parts import Variable, VariableSource
 from twite.tags.container.toml_file import container_text
@@ -56,7 +56,7 @@ def plan_of(found):
     ids=["query", "document"],
 )
 def test_firestore_lookup_becomes_a_variable_of_twites_template(parameters, fields):
-    found = brought(variable=[CLIENT, lookup(*parameters)])
+    found = import_of(variable=[CLIENT, lookup(*parameters)])
 
     assert plan_of(found) == Variable(
         name="Plan",
@@ -65,15 +65,15 @@ def test_firestore_lookup_becomes_a_variable_of_twites_template(parameters, fiel
         fields=fields,
         defaults=False,
     )
-    assert told(found, "variable", "Plan")[0] == "differs"
-    assert "needs credentials" in told(found, "template", NAME)[1]
+    assert result_of(found, "variable", "Plan")[0] == "differs"
+    assert "needs credentials" in result_of(found, "template", NAME)[1]
 
 
 def test_default_and_format_of_a_firestore_lookup_are_kept():
     default = boolean("setDefaultValue", "true"), text("defaultValue", "none")
 
     made = plan_of(
-        brought(
+        import_of(
             variable=[
                 CLIENT,
                 lookup(*BY_PATH, *default, formatValue={"caseConversionType": "LOWERCASE"}),
@@ -85,13 +85,13 @@ def test_default_and_format_of_a_firestore_lookup_are_kept():
 
 
 def test_project_of_a_firestore_lookup_needs_its_switch():
-    found = brought(variable=[CLIENT, lookup(*BY_PATH, text("projectId", "old"))])
+    found = import_of(variable=[CLIENT, lookup(*BY_PATH, text("projectId", "old"))])
 
     assert "projectId" not in plan_of(found).fields
 
 
 def test_parts_that_need_a_firestore_lookup_are_imported():
-    found = brought(
+    found = import_of(
         variable=[CLIENT, lookup(*BY_QUERY)],
         tag=[tag("Tag", f"cvt_{CONTAINER}_1", text("plan", "{{Plan}}"))],
     )
@@ -102,8 +102,8 @@ def test_parts_that_need_a_firestore_lookup_are_imported():
 def test_template_for_firestore_lookup_is_written_only_if_needed():
     several = [CLIENT, lookup(*BY_QUERY), variable("Other", "fs", *BY_PATH, variableId="8")]
 
-    assert list(brought(variable=several).texts) == ["T1", NAME]
-    assert list(brought(variable=[CLIENT]).texts) == ["T1"]
+    assert list(import_of(variable=several).texts) == ["T1", NAME]
+    assert list(import_of(variable=[CLIENT]).texts) == ["T1"]
 
 
 def test_template_is_renamed_if_the_export_has_one_of_its_name():
@@ -112,7 +112,7 @@ def test_template_is_renamed_if_the_export_has_one_of_its_name():
         "name": NAME,
         "templateData": firestore_lookup.TEXT.replace("Returns a value", "Does"),
     }
-    found = brought(templates=[theirs], variable=[CLIENT, lookup(*BY_PATH)])
+    found = import_of(templates=[theirs], variable=[CLIENT, lookup(*BY_PATH)])
 
     assert plan_of(found).template == f"{NAME} (2)"
     assert found.texts[f"{NAME} (2)"] == firestore_lookup.TEXT
@@ -127,21 +127,21 @@ def test_template_is_renamed_if_the_export_has_one_of_its_name():
     ],
 )
 def test_firestore_lookup_without_a_document_is_left_out(parameters, reason):
-    found = brought(variable=[lookup(*parameters)])
+    found = import_of(variable=[lookup(*parameters)])
 
-    result, why = told(found, "variable", "Plan")
+    result, why = result_of(found, "variable", "Plan")
     assert result == "left out"
     assert reason in why
 
 
 def test_unknown_parameter_of_a_firestore_lookup_is_reported():
-    found = brought(variable=[CLIENT, lookup(*BY_PATH, text("cacheFor", "5"))])
+    found = import_of(variable=[CLIENT, lookup(*BY_PATH, text("cacheFor", "5"))])
 
-    assert "'cacheFor' is not known to Twite" in told(found, "variable", "Plan")[1]
+    assert "'cacheFor' is not known to Twite" in result_of(found, "variable", "Plan")[1]
 
 
 def test_import_leaves_no_secret_in_plain_text():
-    assert brought(variable=[CLIENT, lookup(*BY_QUERY)]).in_plain_text == ()
+    assert import_of(variable=[CLIENT, lookup(*BY_QUERY)]).in_plain_text == ()
 
 
 def test_template_passes_its_tests_and_has_exactly_its_permissions():
@@ -186,6 +186,6 @@ def test_template_requests_the_document_and_returns_the_value(answer, expected):
 
 
 def test_written_container_names_the_file_of_the_template():
-    found = brought(variable=[CLIENT, lookup(*BY_QUERY)])
+    found = import_of(variable=[CLIENT, lookup(*BY_QUERY)])
 
     assert f'template = "{NAME}"' in container_text(found.container, ())

@@ -8,7 +8,7 @@ from twite.tags.template.refused import TokenKind, tokens
 from twite.tags.template.template import Template, TemplateKind, TemplatePart, read_template
 
 
-def said(code: str, *grants: Grant) -> list[tuple[str, int | None]]:
+def lint_code(code: str, *grants: Grant) -> list[tuple[str, int | None]]:
     found = lint(
         Template(
             kind=TemplateKind.TAG,
@@ -49,7 +49,7 @@ def said(code: str, *grants: Grant) -> list[tuple[str, int | None]]:
     ],
 )
 def test_lint_reports_what_google_would_refuse(code, finding):
-    assert finding in said(code)
+    assert finding in lint_code(code)
 
 
 @pytest.mark.parametrize(
@@ -67,15 +67,15 @@ def test_lint_reports_what_google_would_refuse(code, finding):
     ],
 )
 def test_lint_accepts_what_google_accepts(code):
-    assert said(code) == []
+    assert lint_code(code) == []
 
 
 def test_missing_and_unused_permissions_are_reported():
     code = "const get = require('getEventData'); get('a');"
 
-    assert said(code) == [("permission_missing", None)]
-    assert said("return 1;", Grant(permission="logging")) == [("permission_unused", None)]
-    assert said(code, Grant(permission="read_event_data")) == []
+    assert lint_code(code) == [("permission_missing", None)]
+    assert lint_code("return 1;", Grant(permission="logging")) == [("permission_unused", None)]
+    assert lint_code(code, Grant(permission="read_event_data")) == []
 
 
 SPECIFIC = Grant(
@@ -88,7 +88,7 @@ def test_missing_and_unused_permitted_names_are_reported():
 getCookieValues('a');
 getCookieValues('c');"""
 
-    assert said(code, SPECIFIC) == [("permission_missing", 12), ("permission_unused", None)]
+    assert lint_code(code, SPECIFIC) == [("permission_missing", 12), ("permission_unused", None)]
 
 
 def test_permitted_header_can_be_written_in_any_case():
@@ -103,7 +103,7 @@ def test_permitted_header_can_be_written_in_any_case():
     )
     code = "const getRequestHeader = require('getRequestHeader'); getRequestHeader('referer');"
 
-    assert said(code, header) == []
+    assert lint_code(code, header) == []
 
 
 def test_code_is_split_into_tokens_with_lines():

@@ -14,7 +14,7 @@ from twite.tags.template.effects import (
 from twite.tags.template.response import GIF, ClientResponse, InvalidResponse, added, in_bytes
 
 
-def told(*effects: AnyEffect, site: str | None = "shop.example") -> ClientResponse:
+def built(*effects: AnyEffect, site: str | None = "shop.example") -> ClientResponse:
     response = ClientResponse()
     for effect in effects:
         response = added(response, effect, site=site)
@@ -26,11 +26,13 @@ def cookie(**options: object) -> SetCookie:
 
 
 def test_default_response_is_200_and_empty():
-    assert told(LogEffect(text="x")) == ClientResponse(status=200, headers=(), cookies=(), body=b"")
+    assert built(LogEffect(text="x")) == ClientResponse(
+        status=200, headers=(), cookies=(), body=b""
+    )
 
 
 def test_last_status_header_and_body_are_sent():
-    response = told(
+    response = built(
         Status(code=500),
         Header(name="x-a", value="1"),
         Header(name="x-b", value="2"),
@@ -45,7 +47,7 @@ def test_last_status_header_and_body_are_sent():
 
 
 def test_pixel_response_is_a_gif_that_is_not_cached():
-    response = told(Status(code=404), Header(name="cache-control", value="max-age=1"), PixelBody())
+    response = built(Status(code=404), Header(name="cache-control", value="max-age=1"), PixelBody())
 
     assert (response.status, response.body) == (200, GIF)
     assert dict(response.headers) == {
@@ -72,7 +74,7 @@ def test_pixel_response_is_a_gif_that_is_not_cached():
     ],
 )
 def test_cookie_is_written_with_its_options(options, written):
-    assert told(cookie(**options)).cookies == (written,)
+    assert built(cookie(**options)).cookies == (written,)
 
 
 @pytest.mark.parametrize(
@@ -83,11 +85,11 @@ def test_cookie_is_written_with_its_options(options, written):
     ],
 )
 def test_domain_auto_without_a_site_is_the_fallback_or_the_host(options, written):
-    assert told(cookie(**options), site=None).cookies == (written,)
+    assert built(cookie(**options), site=None).cookies == (written,)
 
 
 def test_later_cookie_replaces_one_of_the_same_name():
-    response = told(cookie(value="1"), cookie(value="2", path="/x"), cookie(value="3"))
+    response = built(cookie(value="1"), cookie(value="2", path="/x"), cookie(value="3"))
 
     assert response.cookies == ("a=2; Path=/x", "a=3; Path=/")
 
@@ -113,7 +115,7 @@ def test_later_cookie_replaces_one_of_the_same_name():
 )
 def test_response_that_http_cannot_express_is_refused(effect):
     with pytest.raises(InvalidResponse):
-        told(effect)
+        built(effect)
 
 
 @pytest.mark.parametrize(
@@ -154,8 +156,8 @@ def test_response_body_is_encoded_like_in_node(text, encoding, expected):
 )
 def test_client_template_cannot_change_cookies_of_the_console(effect):
     with pytest.raises(InvalidResponse, match="console"):
-        told(effect)
+        built(effect)
 
 
 def test_click_cookie_is_not_a_cookie_of_the_console():
-    assert told(cookie(name="_twite")).cookies == ("_twite=b; Path=/",)
+    assert built(cookie(name="_twite")).cookies == ("_twite=b; Path=/",)

@@ -58,18 +58,18 @@ def test_key_with_dots_overrides_the_path():
     assert filled("{{It}}", variable("It", "event_data", key="a.b"), on=on) == 1
 
 
-def drawn(draw, name="Lot", **bounds):
+def random_number(draw, name="Lot", **bounds):
     return filled("{{" + name + "}}", variable(name, "random", **bounds), on=occasion(draw=draw))
 
 
 def test_random_number_is_an_integer_within_its_bounds():
-    assert {drawn(draw, least=1, most="6") for draw in range(200)} == {1, 2, 3, 4, 5, 6}
+    assert {random_number(draw, least=1, most="6") for draw in range(200)} == {1, 2, 3, 4, 5, 6}
 
 
 def test_random_number_stays_the_same_for_an_event_and_variable():
-    found = [drawn(7, least=1, most=10**9), drawn(7, "Other", least=1, most=10**9)]
+    found = [random_number(7, least=1, most=10**9), random_number(7, "Other", least=1, most=10**9)]
 
-    assert found[0] == drawn(7, least=1, most=10**9)
+    assert found[0] == random_number(7, least=1, most=10**9)
     assert found[0] != found[1]
 
 
@@ -79,7 +79,7 @@ def test_random_number_stays_the_same_for_an_event_and_variable():
      {"least": True, "most": 1}, {"least": "", "most": 1}, {"least": 0, "most": "Infinity"}],
 )  # fmt: skip
 def test_random_number_without_valid_bounds_has_googles_range(bounds):
-    found = [drawn(draw, **bounds) for draw in range(50)]
+    found = [random_number(draw, **bounds) for draw in range(50)]
 
     assert all(0 <= number <= 2_147_483_647 for number in found)
     assert max(found) > 10**9

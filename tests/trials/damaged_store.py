@@ -269,7 +269,7 @@ def judge(source: Path, folder: Path, truth: Truth, seed: int) -> Verdict:
     for name, body in sent:
         verdict.altered += truth.bodies.get(name) != body
         verdict.again += name in truth.delivered
-    asyncio.run(_look(path, truth, verdict))
+    asyncio.run(_count_missing(path, truth, verdict))
     return verdict
 
 
@@ -297,7 +297,7 @@ async def _sent(path: str, verdict: Verdict) -> list[tuple[str, bytes]]:
         await store.close()
 
 
-async def _look(path: str, truth: Truth, verdict: Verdict) -> None:
+async def _count_missing(path: str, truth: Truth, verdict: Verdict) -> None:
     """Count the missing conversions."""
     store = await SQLiteStore.open(path, fresh_keys=64)
     try:

@@ -173,7 +173,7 @@ async def test_x_gets_one_body_of_all_copies_and_none_after_a_denial(kind, tmp_p
     figure(f"copies on {kind}", f"{SEEDS} seeds: {told}; 0 with two bodies, 0 after a denial")
 
 
-async def known(trial):
+async def stored(trial):
     """Return what a store knows about all conversions, without its delivery ids."""
     return [
         (
@@ -199,7 +199,7 @@ async def test_copies_in_one_request_have_the_results_of_single_copies(tmp_path,
             await wanted.step()
             for trial in trials:
                 await trial.step()
-                assert await known(trial) == await known(wanted), (seed, step, type(trial.store))
+                assert await stored(trial) == await stored(wanted), (seed, step, type(trial.store))
             compared += len(trials)
         copies += wanted.counts["copies"]
         await trials[1].store.close()

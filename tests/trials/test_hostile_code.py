@@ -24,7 +24,7 @@ PROGRAMS = 1_000 if LONG else 4
 CHUNKS = range(50 if LONG else 1)
 
 
-def told(found: list[Finding]) -> list[str]:
+def texts_of_findings(found: list[Finding]) -> list[str]:
     return [
         f"run {finding.run}: {finding.harm}\n{finding.settings}\n{finding.code}"
         for finding in found
@@ -36,7 +36,7 @@ def told(found: list[Finding]) -> list[str]:
 def test_generated_code_neither_ends_the_gateway_nor_affects_later_runs(chunk, figure):
     tally = run_all(f"code{chunk}", range(PROGRAMS))
 
-    assert told(tally.findings) == []
+    assert texts_of_findings(tally.findings) == []
     assert tally.programs == PROGRAMS
     figure(
         "no template's code ends the gateway, or changes what comes after it",
@@ -53,7 +53,7 @@ def test_out_of_memory_at_any_allocation_does_not_end_the_gateway(chunk, figure)
 
     tally = run_all(SWEEP, range(first, first + PROGRAMS), each=1)
 
-    assert told(tally.findings) == []
+    assert texts_of_findings(tally.findings) == []
     figure(
         "memory may run out at any allocation",
         f"{tally.runs:,} programs, each of which does one thing 300 times with a few blocks of "

@@ -16,7 +16,7 @@ def broken(tried):
     return [f"{failure.findings[0]}\n  {failure.command}" for failure in tried.failed]
 
 
-def told(tried):
+def figure_text(tried):
     return (
         f"{tried.runs:,} runs: {tried.calls:,} store calls in {len(CALL_FAULTS)} ways, "
         f"{tried.requests:,} requests in {len(REQUEST_FAULTS)}; 0 promises broken"
@@ -30,7 +30,7 @@ def test_no_single_failed_operation_breaks_a_guarantee(figure):
     assert broken(tried) == []
     every = tried.calls * len(CALL_FAULTS) + tried.requests * len(REQUEST_FAULTS)
     assert tried.runs == 1 + (every if LONG else -(-every // STEP))
-    figure("the Nth operation fails, in memory", told(tried))
+    figure("the Nth operation fails, in memory", figure_text(tried))
 
 
 def test_no_single_failed_operation_breaks_a_guarantee_on_sqlite(figure):
@@ -38,7 +38,7 @@ def test_no_single_failed_operation_breaks_a_guarantee_on_sqlite(figure):
     tried = try_all(store=SQLITE, step=1 if LONG else 43)
 
     assert broken(tried) == []
-    figure("the Nth operation fails, on SQLite", told(tried))
+    figure("the Nth operation fails, on SQLite", figure_text(tried))
 
 
 def test_scenario_uses_every_store_method():

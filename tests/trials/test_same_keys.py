@@ -97,14 +97,16 @@ async def all_rounds(urls, key):
             f"POST /v1/conversions HTTP/1.1\r\nHost: gateway\r\nAuthorization: Bearer {key}\r\n"
             f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}"
         ).encode()
-        counted = await asyncio.gather(*(asked(stream, request) for stream in streams))
+        counted = await asyncio.gather(
+            *(accepted_and_duplicates(stream, request) for stream in streams)
+        )
         answers.append(sum(counted, Counter()))
     for _, writer in streams:
         writer.close()
     return answers
 
 
-async def asked(stream, request):
+async def accepted_and_duplicates(stream, request):
     """Post, and return how many conversions were accepted, and how many duplicates."""
     reader, writer = stream
     writer.write(request)

@@ -218,7 +218,7 @@ def replay_what_x_lacks(trial, x):
     return len(lacking)
 
 
-def shown(seconds):
+def median_and_maximum(seconds):
     middle = seconds[len(seconds) // 2]
     return f"{middle:.1f} s at the median, at most {seconds[-1]:.1f} s"
 
@@ -255,8 +255,8 @@ def test_upgrades_and_rollbacks_under_load_lose_no_conversion(tmp_path, figure, 
         f"{len(counted_twice)} counted twice, {len(twice - trial.resent)} sent twice by Twite, "
         f"{len(trial.resent):,} sent again by the shop after a restore, {len(twice)} of them "
         f"already at X; {len(held)} held, {replayed} of them not at X and replayed; no answer for "
-        f"{shown(trial.silences(trial.upgrades))} (upgrades), "
-        f"{shown(trial.silences(trial.rollbacks))} (rollbacks); "
+        f"{median_and_maximum(trial.silences(trial.upgrades))} (upgrades), "
+        f"{median_and_maximum(trial.silences(trial.rollbacks))} (rollbacks); "
         f"{len(failures):,} requests failed and were repeated",
     )
     assert lost == set()

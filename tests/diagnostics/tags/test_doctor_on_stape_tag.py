@@ -43,7 +43,7 @@ NOT_ALLOWED = (
 )
 
 
-def said(folder, fields, server):
+def findings_of(folder, fields, server):
     shutil.copy(TEMPLATE, folder)
     (folder / "twite.toml").write_text(SETTINGS % (fields, server))
     settings = load(folder / "twite.toml", {}, credentials=False)
@@ -56,27 +56,27 @@ def said(folder, fields, server):
 
 @pytest.mark.parametrize("server", [STAPE % "stape.io", STAPE % "shop.example", PROXY])
 def test_headers_for_the_stape_tag_are_reported_with_their_source(tmp_path, server):
-    assert said(tmp_path, PIXEL, server) == [("passed", FINE)]
+    assert findings_of(tmp_path, PIXEL, server) == [("passed", FINE)]
 
 
 def test_missing_headers_for_the_stape_tag_are_named(tmp_path):
     partly = '[server.stape]\nidentifier = "twite"\n'
 
-    assert said(tmp_path, PIXEL, partly) == [("warning", MISSING)]
+    assert findings_of(tmp_path, PIXEL, partly) == [("warning", MISSING)]
 
 
 def test_domain_that_the_stape_tag_may_not_call_is_named(tmp_path):
-    assert said(tmp_path, PIXEL, STAPE % "other.example") == [("warning", NOT_ALLOWED)]
+    assert findings_of(tmp_path, PIXEL, STAPE % "other.example") == [("warning", NOT_ALLOWED)]
 
 
 def test_pixel_of_the_stape_tag_that_the_settings_lack_is_named(tmp_path):
-    assert said(tmp_path, 'pixelId = "zzzzz"', STAPE % "stape.io") == [
+    assert findings_of(tmp_path, 'pixelId = "zzzzz"', STAPE % "stape.io") == [
         ("warning", "x: the tag's pixel zzzzz is not in the settings")
     ]
 
 
 def test_stape_tag_with_an_access_token_needs_no_header(tmp_path):
-    assert said(tmp_path, f'{PIXEL}, authMethod = "accessToken"', "") == []
+    assert findings_of(tmp_path, f'{PIXEL}, authMethod = "accessToken"', "") == []
 
 
 async def test_stape_tags_of_a_container_are_checked(tmp_path):

@@ -24,7 +24,7 @@ NOW = 1_795_600_000_000
 CONTEXT = CheckContext(now=NOW, pixels=["p"], sources=["s", "t", "u", "v"], thresholds=LIMITS)
 
 
-def bad(readings):
+def failures(readings):
     return {(reading.kind, reading.subject): reading.reason for reading in readings if reading.bad}
 
 
@@ -38,13 +38,13 @@ def test_paused_pixel_has_one_alert_by_its_cause(cause):
     is_refused = cause is Cause.CREDENTIALS_REFUSED
     kind = AlertKind.CREDENTIALS_REFUSED if is_refused else AlertKind.PIXEL_PAUSED
 
-    assert set(bad(of_pauses(["p", "q"], pauses(cause)))) == {(kind, "p")}
+    assert set(failures(of_pauses(["p", "q"], pauses(cause)))) == {(kind, "p")}
 
 
 def test_paused_event_opens_an_alert_without_its_pixel():
     readings = of_pauses(["p"], pauses(Cause.EVENT_REFUSED, event="o8z6k"))
 
-    assert bad(readings) == {(AlertKind.EVENT_PAUSED, "p"): "o8z6k: no"}
+    assert failures(readings) == {(AlertKind.EVENT_PAUSED, "p"): "o8z6k: no"}
 
 
 def test_removed_pixel_opens_no_alert():
@@ -56,7 +56,7 @@ def test_values_in_xs_message_are_masked_in_an_alert():
 
     readings = of_pauses(["p"], pauses(Cause.PIXEL_REFUSED, reason))
 
-    assert bad(readings) == {(AlertKind.PIXEL_PAUSED, "p"): "Reason: Expected Email, got …"}
+    assert failures(readings) == {(AlertKind.PIXEL_PAUSED, "p"): "Reason: Expected Email, got …"}
 
 
 @pytest.mark.parametrize(
@@ -73,13 +73,13 @@ def test_alert_of_dead_letters_resolves_below_a_lower_threshold(dead, verdict):
 def test_dead_letters_of_all_sources_count_for_the_pixel():
     accounts = [ConversionCounts(source=name, pixel="p", received=5, dead=5) for name in ("s", "t")]
 
-    assert (AlertKind.DEAD_LETTERS, "p") in bad(of_accounts(accounts, CONTEXT))
+    assert (AlertKind.DEAD_LETTERS, "p") in failures(of_accounts(accounts, CONTEXT))
 
 
 def test_one_held_conversion_opens_an_alert():
     account = ConversionCounts(source="s", pixel="p", received=1, held=1)
 
-    assert set(bad(of_accounts([account], CONTEXT))) == {(AlertKind.CONVERSIONS_HELD, "p")}
+    assert set(failures(of_accounts([account], CONTEXT))) == {(AlertKind.CONVERSIONS_HELD, "p")}
     (held,) = [
         result
         for result in of_accounts([account], CONTEXT)
@@ -94,7 +94,7 @@ def test_balance_other_than_0_is_reported_by_source_and_pixel():
         ConversionCounts(source="s", pixel="", received=1, delivered=2),
     ]
 
-    assert bad(of_accounts(accounts, CONTEXT)) == {
+    assert failures(of_accounts(accounts, CONTEXT)) == {
         (AlertKind.BALANCE_RESIDUE, "s/p"): "2 of 3 conversions are unaccounted for",
         (AlertKind.BALANCE_RESIDUE, "s/none"): "-1 of 1 conversions are unaccounted for",
     }
@@ -106,11 +106,11 @@ def a_forecast(**more):
 
 
 def test_backlog_that_is_sent_in_time_opens_no_alert():
-    assert bad(of_forecasts([a_forecast(next_deadline=NOW + 1)], CONTEXT)) == {}
+    assert failures(of_forecasts([a_forecast(next_deadline=NOW + 1)], CONTEXT)) == {}
 
 
 def test_deadlines_that_will_be_missed_open_an_alert():
-    found = bad(of_forecasts([a_forecast(misses=4, late=1)], CONTEXT))
+    found = failures(of_forecasts([a_forecast(misses=4, late=1)], CONTEXT))
 
     assert found == {
         (AlertKind.DEADLINE_RISK, "p"): (
@@ -121,7 +121,7 @@ def test_deadlines_that_will_be_missed_open_an_alert():
 
 @pytest.mark.parametrize(("left", "at_risk"), [(DEADLINE_NEAR, False), (DEADLINE_NEAR - 1, True)])
 def test_stalled_pixel_opens_an_alert_twelve_hours_before_the_deadline(left, at_risk):
-    found = bad(of_forecasts([a_forecast(drained_at=None, next_deadline=NOW + left)], CONTEXT))
+    found = failures(of_forecasts([a_forecast(drained_at=None, next_deadline=NOW + left)], CONTEXT))
 
     assert bool(found) is at_risk
 

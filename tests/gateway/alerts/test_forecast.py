@@ -73,15 +73,15 @@ def test_deliveries_before_the_backlog_do_not_count_in_its_rate():
     assert found.rate == 600
 
 
-def young(age, many=200):
+def new_backlog(age, many=200):
     at = NOW - age
     return BacklogHour(pixel="o8z6j", hour=at // HOUR, deliveries=many, first=at, oldest=at)
 
 
 def test_new_backlog_without_deliveries_is_stalled():
-    assert forecast(young(9_000)).rate > 0
-    assert forecast(young(10_000)).stalled
-    assert forecast(young(59_000)).stalled
+    assert forecast(new_backlog(9_000)).rate > 0
+    assert forecast(new_backlog(10_000)).stalled
+    assert forecast(new_backlog(59_000)).stalled
 
 
 def test_deliveries_in_the_minute_of_the_oldest_one_do_not_count():
@@ -89,13 +89,13 @@ def test_deliveries_in_the_minute_of_the_oldest_one_do_not_count():
     began = NOW - 5 * MINUTE - 20_000
     summed = (NOW - 5 * MINUTE - 1, 60_000)
 
-    assert forecast(young(NOW - began), delivered=[summed]).stalled
+    assert forecast(new_backlog(NOW - began), delivered=[summed]).stalled
 
 
 def test_rate_of_a_new_backlog_is_that_of_its_full_minutes():
     summed = [(NOW - 2 * MINUTE - 1, 900), (NOW - MINUTE - 1, 50), (NOW - 1, 50)]
 
-    assert forecast(young(2 * MINUTE + 20_000), delivered=summed).rate == 3_000
+    assert forecast(new_backlog(2 * MINUTE + 20_000), delivered=summed).rate == 3_000
 
 
 def test_backlog_without_deliveries_is_stalled():

@@ -31,7 +31,7 @@ async def add(user_accounts, name, role=Role.ADMIN, **said):
     )
 
 
-async def told(people):
+async def audited_actions(people):
     return [
         (entry.audit_event.what, entry.audit_event.subject)
         for entry in await people.audit(after=0, limit=99)
@@ -152,7 +152,7 @@ async def test_every_change_of_a_user_is_audited_without_passwords(user_accounts
     made = await user_accounts.make_key("reports", scopes=[KeyScope.HISTORY], pixels=None, by="ada")
     await user_accounts.revoke_key(made.key.id, by="ada")
 
-    assert await told(people) == [
+    assert await audited_actions(people) == [
         ("user.add", "ada"),
         ("user.add", "olga"),
         ("user.role", "olga"),

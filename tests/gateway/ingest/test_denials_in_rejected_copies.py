@@ -66,7 +66,7 @@ async def shop(request, tmp_path):
     await store.close()
 
 
-async def lives(shop):
+async def histories(shop):
     return await shop.store.find(
         ByConversionId(pixel="o8z6j", events=["o8z6k"], conversion_id="order-1")
     )
@@ -81,7 +81,7 @@ async def test_denial_in_a_rejected_copy_withdraws_the_queued_conversion(shop, f
     assert (receipt.accepted, receipt.rejected, receipt.suppressed_indexes) == (0, (), (0,))
     assert receipt.warnings[0].warnings
     assert await shop.claim() is None
-    found = await lives(shop)
+    found = await histories(shop)
     assert [life.state for life in found] == [State.SUPPRESSED] * 2
     assert sorted("according to a later copy" in life.reason for life in found) == [False, True]
 

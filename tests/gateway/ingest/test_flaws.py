@@ -91,7 +91,7 @@ async def test_hash_of_a_denied_conversion_is_not_remembered():
     assert found(stage) == []
 
 
-def of(digest):
+def with_hash(digest):
     identifiers = Identifiers(email=digest)
     conversion = msgspec.structs.replace(a_conversion(), identifiers=identifiers)
     return [(0, conversion, True, False)]
@@ -101,9 +101,9 @@ def test_remembered_hashes_are_limited_and_include_the_latest():
     doubles = DoubleHashFilter(slots=64)
     people = [sha256(str(number)) for number in range(500)]
     for digest in people:
-        doubles.among(of(digest))
+        doubles.among(with_hash(digest))
 
-    known = [bool(doubles.among(of(sha256(digest)))) for digest in reversed(people[-16:])]
+    known = [bool(doubles.among(with_hash(sha256(digest)))) for digest in reversed(people[-16:])]
 
     assert known[0]
     assert not all(known)

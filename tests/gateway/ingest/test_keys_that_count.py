@@ -36,7 +36,7 @@ class EverybodyOptedOut:
         return bool(keys)
 
 
-def counted(stage):
+def key_counts(stage):
     """Return the match keys of the last conversion, and the codes of its lost second key."""
     submission = stage.submissions[-1]
     key_set = submission.entries[-1].key_set
@@ -95,7 +95,7 @@ async def test_match_key_counts_if_it_can_match_a_person(fields, key_set, wins):
 
     await stage.native(purchase(**fields))
 
-    assert (counted(stage)[0], sorted(counted(stage)[1])) == (key_set, wins)
+    assert (key_counts(stage)[0], sorted(key_counts(stage)[1])) == (key_set, wins)
 
 
 async def test_double_hash_of_an_earlier_hash_is_not_a_match_key():
@@ -104,7 +104,7 @@ async def test_double_hash_of_an_earlier_hash_is_not_a_match_key():
 
     await stage.native(purchase("order-2", email_sha256=sha256(ADDRESS)))
 
-    assert counted(stage) == (CLICK, ["double_hash"])
+    assert key_counts(stage) == (CLICK, ["double_hash"])
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ async def test_match_keys_in_xs_format_are_counted(hashes, key_set, wins):
 
     await stage.from_x(for_x(identifiers=[{"twclid": "abc"}, *emails]))
 
-    assert counted(stage) == (key_set, wins)
+    assert key_counts(stage) == (key_set, wins)
 
 
 async def test_suppressed_conversion_has_no_identifier_errors():

@@ -21,7 +21,7 @@ from twite.gateway.ingest.value_guard import (
 )
 
 
-def _worth(value, event="o8z6k", currency="EUR"):
+def _amount(value, event="o8z6k", currency="EUR"):
     return msgspec.structs.replace(a_conversion(event=event), value=value, currency=currency)
 
 
@@ -35,9 +35,9 @@ async def _kept(guards):
     }
 
 
-def _taught(**said):
+def _learned(**said):
     guards = ValueGuards(**said)
-    guards.learn("shop", [_worth("49.90")] * 50)
+    guards.learn("shop", [_amount("49.90")] * 50)
     return guards
 
 
@@ -59,42 +59,42 @@ def _taught(**said):
     ],
 )
 def test_value_guard_of_the_source_overrides_that_of_the_pixel(said, kind, held):
-    flag, reason = _taught(**said).look("shop")(_worth("4990.00"))
+    flag, reason = _learned(**said).look("shop")(_amount("4990.00"))
 
     assert flag is not None
     assert (flag.kind, reason is not None) == (kind, held)
 
 
 async def test_value_guard_that_is_off_neither_learns_nor_reports():
-    guards = _taught(pixels={"o8z6j": ValueGuard.OFF})
+    guards = _learned(pixels={"o8z6j": ValueGuard.OFF})
 
-    assert guards.look("shop")(_worth("4990.00")) == (None, None)
+    assert guards.look("shop")(_amount("4990.00")) == (None, None)
     assert await _kept(guards) == {}
 
 
 def test_currency_that_has_become_rare_is_reported():
     guards = ValueGuards(usual_amounts=[_usual_amount("EUR", seen=50)])
-    before = guards.look("shop")(_worth("49.90"))
+    before = guards.look("shop")(_amount("49.90"))
 
-    guards.learn("shop", [_worth("49.90", currency="USD")] * 25_000)
+    guards.learn("shop", [_amount("49.90", currency="USD")] * 25_000)
 
     assert before == (None, None)
-    assert guards.look("shop")(_worth("49.90"))[0].kind == "currency"
+    assert guards.look("shop")(_amount("49.90"))[0].kind == "currency"
 
 
 def test_conversion_with_a_usual_amount_is_not_held():
-    guards = _taught(pixels={"o8z6j": ValueGuard.HOLD})
+    guards = _learned(pixels={"o8z6j": ValueGuard.HOLD})
 
-    assert guards.look("shop")(_worth("49.90")) == (None, None)
+    assert guards.look("shop")(_amount("49.90")) == (None, None)
 
 
 async def test_learned_amounts_are_kept_over_a_restart():
     store = MemoryStore()
-    await _taught().keep(store)
+    await _learned().keep(store)
 
     guards = ValueGuards(usual_amounts=await store.load(UsualAmount))
 
-    flag, _ = guards.look("shop")(_worth("0.00"))
+    flag, _ = guards.look("shop")(_amount("0.00"))
     assert flag is not None
     assert flag.kind == "zero"
 
@@ -104,7 +104,7 @@ async def test_amounts_of_a_failed_write_are_written_with_the_next():
         async def put(self, records, **_more):
             raise LedgerUnavailable(reason=f"no room for {len(records)}", retry_after=1)
 
-    guards = _taught()
+    guards = _learned()
     with pytest.raises(LedgerUnavailable):
         await guards.keep(Full())
     store = MemoryStore()
@@ -118,7 +118,7 @@ async def test_amounts_of_a_failed_write_are_written_with_the_next():
 async def test_number_of_learned_events_is_limited():
     guards = ValueGuards()
     guards.learn(
-        "x-api", [_worth("1.00", event=f"e{number}") for number in range(MOST_USUAL_AMOUNTS + 5)]
+        "x-api", [_amount("1.00", event=f"e{number}") for number in range(MOST_USUAL_AMOUNTS + 5)]
     )
     store = MemoryStore()
 
@@ -128,7 +128,7 @@ async def test_number_of_learned_events_is_limited():
 
 
 async def test_conversions_without_amount_or_currency_are_not_learned():
-    guards, without = _taught(), [_worth(None), _worth("49.90", currency=None)]
+    guards, without = _learned(), [_amount(None), _amount("49.90", currency=None)]
 
     guards.learn("shop", [None, *without])
 
@@ -137,18 +137,18 @@ async def test_conversions_without_amount_or_currency_are_not_learned():
 
 
 def test_source_whose_value_guard_is_off_reports_nothing():
-    guards = _taught(sources={"other": ValueGuard.OFF})
+    guards = _learned(sources={"other": ValueGuard.OFF})
 
-    assert guards.look("other")(_worth("4990.00")) == (None, None)
-    assert guards.look("shop")(_worth("4990.00"))[0].kind == "minor_units"
+    assert guards.look("other")(_amount("4990.00")) == (None, None)
+    assert guards.look("shop")(_amount("4990.00"))[0].kind == "minor_units"
 
 
 def test_event_without_conversions_has_no_unusual_amount():
-    assert _taught().look("shop")(_worth("4990.00", event="o8z6m")) == (None, None)
+    assert _learned().look("shop")(_amount("4990.00", event="o8z6m")) == (None, None)
 
 
 def test_usual_amount_in_an_unusual_currency_is_reported():
-    assert _taught().look("shop")(_worth("49.90", currency="USD"))[0].kind == "currency"
+    assert _learned().look("shop")(_amount("49.90", currency="USD"))[0].kind == "currency"
 
 
 def _usual_amount(currency, seen):
@@ -164,11 +164,11 @@ def test_rare_currency_of_an_event_is_reported():
     )
     look = guards.look("shop")
 
-    flag, reason = look(_worth("49.90"))
+    flag, reason = look(_amount("49.90"))
 
     assert flag.kind == "currency"
     assert reason == "value guard: in a different currency from the event's usual amounts"
-    assert look(_worth("49.90", currency="USD")) == (None, None)
+    assert look(_amount("49.90", currency="USD")) == (None, None)
 
 
 async def test_every_fourth_amount_of_a_well_known_event_is_learned():
@@ -176,7 +176,7 @@ async def test_every_fourth_amount_of_a_well_known_event_is_learned():
     seen = []
 
     for many in (WELL_KNOWN + 1, OF_SO_MANY - 1, 1, 2 * OF_SO_MANY):
-        guards.learn("shop", [_worth("49.90")] * many)
+        guards.learn("shop", [_amount("49.90")] * many)
         seen.append(await _kept(guards))
 
     learned = [{("o8z6k", "EUR"): WELL_KNOWN + more} for more in (1, 2, 4)]
@@ -191,7 +191,7 @@ async def test_events_learned_before_a_restart_count_towards_the_limit():
         ]
     )
 
-    guards.learn("shop", [_worth("1.00", event=event) for event in ("one", "two", "e0")])
+    guards.learn("shop", [_amount("1.00", event=event) for event in ("one", "two", "e0")])
 
     assert await _kept(guards) == {("one", "EUR"): 1, ("e0", "EUR"): 31}
 
@@ -206,7 +206,7 @@ async def test_learned_amounts_are_stored_every_half_minute_and_after_a_failure(
                 raise LedgerUnavailable(reason="no room", retry_after=1)
             await super().put(records)
 
-    guards, clock, store = _taught(), MovingClock(), Full()
+    guards, clock, store = _learned(), MovingClock(), Full()
     running = asyncio.ensure_future(guards.run(store, clock))
     await clock.advance(KEEP_EVERY - 1)
     early = store.writes

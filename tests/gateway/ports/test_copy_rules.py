@@ -43,7 +43,7 @@ def a_copy(**fields):
     return msgspec.structs.replace(an_entry(), **fields)
 
 
-def ruled(copy, *, at=NOW + 1, **holder):
+def result_of(copy, *, at=NOW + 1, **holder):
     fields = {"state": State.QUEUED, "is_live": True, "received_at": NOW, "body": BODY} | holder
     return rule(copy, Holder(**fields), at=at)
 
@@ -55,49 +55,49 @@ def withdrawn(reason, *, takes=True, held=None):
 @pytest.mark.parametrize("is_live", [True, False])
 @pytest.mark.parametrize("state", State)
 def test_denied_copy_withdraws_the_earlier_conversion(state, is_live):
-    found = ruled(a_copy(suppressed=DENIED), state=state, is_live=is_live)
+    found = result_of(a_copy(suppressed=DENIED), state=state, is_live=is_live)
 
     assert found == withdrawn(f"{DENIED}, according to a later copy")
 
 
 @pytest.mark.parametrize("state", [state for state in State if state is not State.DEAD])
 def test_copy_after_the_deduplication_window_is_new(state):
-    assert ruled(a_copy(), state=state, is_live=False) == NEW
+    assert result_of(a_copy(), state=state, is_live=False) == NEW
 
 
 def test_copy_after_the_window_replaces_a_dead_letter():
-    assert ruled(a_copy(), state=State.DEAD, is_live=False) == withdrawn(RENEWED)
+    assert result_of(a_copy(), state=State.DEAD, is_live=False) == withdrawn(RENEWED)
 
 
 @pytest.mark.parametrize("state", [State.DELIVERED, State.SUPPRESSED])
 def test_copy_of_a_delivered_or_suppressed_conversion_is_a_duplicate(state):
     copy = a_copy(body=b"{}", consent=evidence("email"), held="consent_unclear: gcd")
 
-    assert ruled(copy, state=state) == DUPLICATE
+    assert result_of(copy, state=state) == DUPLICATE
 
 
 @pytest.mark.parametrize("state", State)
 def test_copy_with_the_same_body_is_a_duplicate(state):
-    assert ruled(a_copy(), state=state) == DUPLICATE
+    assert result_of(a_copy(), state=state) == DUPLICATE
 
 
 @pytest.mark.parametrize("state", [State.QUEUED, State.SENDING, State.HELD])
 def test_pending_conversion_is_not_corrected(state):
-    assert ruled(a_copy(body=b"{}"), state=state) == DUPLICATE
+    assert result_of(a_copy(body=b"{}"), state=state) == DUPLICATE
 
 
 def test_copy_with_another_body_corrects_a_dead_letter():
-    assert ruled(a_copy(body=b"{}"), state=State.DEAD) == withdrawn(CORRECTED)
+    assert result_of(a_copy(body=b"{}"), state=State.DEAD) == withdrawn(CORRECTED)
 
 
 def test_correction_of_an_ambiguous_dead_letter_is_held():
-    found = ruled(a_copy(body=b"{}"), state=State.DEAD, is_ambiguous=True)
+    found = result_of(a_copy(body=b"{}"), state=State.DEAD, is_ambiguous=True)
 
     assert found == withdrawn(CORRECTED, held=OTHER_BODY)
 
 
 def test_dead_tag_delivery_is_not_corrected():
-    assert ruled(a_copy(body=b"{}", pixel="tag:crm"), state=State.DEAD) == DUPLICATE
+    assert result_of(a_copy(body=b"{}", pixel="tag:crm"), state=State.DEAD) == DUPLICATE
 
 
 @pytest.mark.parametrize(
@@ -106,14 +106,14 @@ def test_dead_tag_delivery_is_not_corrected():
 )
 def test_correction_has_at_least_the_restrictions_of_the_dead_letter(limits, corrects):
     copy = a_copy(body=b"{}", consent=evidence(*limits))
-    found = ruled(copy, state=State.DEAD, evidence=evidence("email", "ip"))
+    found = result_of(copy, state=State.DEAD, evidence=evidence("email", "ip"))
 
     assert (found.reason == CORRECTED) == found.takes == corrects
 
 
 @pytest.mark.parametrize("state", [State.QUEUED, State.HELD])
 def test_copy_with_more_restrictions_replaces_an_unsent_conversion(state):
-    found = ruled(a_copy(consent=evidence("ip")), state=state, reason="by a user")
+    found = result_of(a_copy(consent=evidence("ip")), state=state, reason="by a user")
 
     assert found == withdrawn(LIMITED, held="by a user")
 
@@ -123,26 +123,26 @@ def test_copy_with_more_restrictions_replaces_an_unsent_conversion(state):
     [{"state": State.SENDING}, {"is_ambiguous": True}, {"evidence": evidence("phone")}],
 )
 def test_more_restrictions_withdraw_a_conversion_that_cannot_be_replaced(holder):
-    found = ruled(a_copy(consent=evidence("ip")), **holder)
+    found = result_of(a_copy(consent=evidence("ip")), **holder)
 
     assert found == withdrawn(by_later(LIMITS), takes=False)
 
 
 def test_restrictions_without_a_reason_have_a_general_reason():
-    found = ruled(a_copy(consent=evidence("ip", reason=None)), state=State.SENDING)
+    found = result_of(a_copy(consent=evidence("ip", reason=None)), state=State.SENDING)
 
     assert found == withdrawn(by_later("consent_limited"), takes=False)
 
 
 @pytest.mark.parametrize("limits", [(), ("ip",)])
 def test_copy_with_as_many_restrictions_or_fewer_is_a_duplicate(limits):
-    assert ruled(a_copy(consent=evidence(*limits)), evidence=evidence("ip")) == DUPLICATE
+    assert result_of(a_copy(consent=evidence(*limits)), evidence=evidence("ip")) == DUPLICATE
 
 
 def test_copy_held_for_its_consent_holds_a_queued_conversion():
     reason = "consent_unclear: gcd"
 
-    assert ruled(a_copy(held=reason)) == CopyDecision(
+    assert result_of(a_copy(held=reason)) == CopyDecision(
         takes=False, outcome=CopyOutcome.HELD, reason=by_later(reason)
     )
 
@@ -157,7 +157,7 @@ def test_copy_held_for_its_consent_holds_a_queued_conversion():
     ],
 )
 def test_copy_held_for_another_reason_is_a_duplicate(held, state):
-    assert ruled(a_copy(held=held), state=state) == DUPLICATE
+    assert result_of(a_copy(held=held), state=state) == DUPLICATE
 
 
 def body_at(time):
@@ -182,8 +182,8 @@ def test_body_without_a_time_is_compared_unchanged(body):
 def test_each_body_is_compared_without_its_own_time_of_receipt():
     again = {"state": State.DEAD, "body": body_at(NOW), "at": NOW + HOUR}
 
-    assert ruled(a_copy(body=body_at(NOW + HOUR)), **again) == DUPLICATE
-    assert ruled(a_copy(body=body_at(NOW)), **again) == withdrawn(CORRECTED)
+    assert result_of(a_copy(body=body_at(NOW + HOUR)), **again) == DUPLICATE
+    assert result_of(a_copy(body=body_at(NOW)), **again) == withdrawn(CORRECTED)
 
 
 @pytest.mark.parametrize(

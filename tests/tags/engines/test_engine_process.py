@@ -110,9 +110,9 @@ async def test_engine_process_has_no_environment_and_only_pipes(server, process,
     monkeypatch.setenv("TWITE_SECRET_KEY", "must-not-be-there")
     await succeeds(process)
 
-    assert about(server.pid, "environ") == ""
+    assert proc_file(server.pid, "environ") == ""
     if os.geteuid() == 0:  # others may not look, since the process is not dumpable
-        assert about(process.pid, "environ") == ""
+        assert proc_file(process.pid, "environ") == ""
         assert descriptors(process.pid) == ["0 pipe", "1 pipe"]
 
 
@@ -122,9 +122,9 @@ async def test_engine_process_has_limits_and_cannot_gain_privileges(process):
 
     limits = {
         line[:25].strip(): line[25:].split()[:2]
-        for line in about(process.pid, "limits").splitlines()
+        for line in proc_file(process.pid, "limits").splitlines()
     }
-    status = about(process.pid, "status")
+    status = proc_file(process.pid, "status")
     assert limits["Max open files"] == ["2", "2"]
     assert limits["Max file size"] == limits["Max core file size"] == ["0", "0"]
     assert int(limits["Max address space"][1]) < 1 << 30
@@ -157,7 +157,7 @@ async def test_engine_processes_and_fork_server_end_with_the_gateway(server, pro
 
 def _runs(pid):
     with contextlib.suppress(OSError):
-        return "State:\tZ" not in about(pid, "status")
+        return "State:\tZ" not in proc_file(pid, "status")
     return False
 
 
@@ -165,7 +165,7 @@ def descriptors(pid):
     return sorted(f"{end.name} {end.readlink()}"[:6] for end in Path(f"/proc/{pid}/fd").iterdir())
 
 
-def about(pid, name):
+def proc_file(pid, name):
     return Path(f"/proc/{pid}/{name}").read_text()
 
 

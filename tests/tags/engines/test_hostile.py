@@ -35,7 +35,7 @@ if (data.honest) {
 """
 
 
-def honest(engine: QuickJsEngine) -> Turn:
+def run_honest_template(engine: QuickJsEngine) -> Turn:
     turn = engine.start(call(fields={"honest": True}))
     return Turn(run=0, returned=turn.returned, error=turn.error)
 
@@ -47,7 +47,7 @@ def named(path: Path) -> str:
 @pytest.mark.parametrize("path", ESCAPES, ids=named)
 def test_hostile_code_cannot_escape_or_affect_the_next_run(path):
     code = path.read_text()
-    first = honest(QuickJsEngine(template(HONEST)))
+    first = run_honest_template(QuickJsEngine(template(HONEST)))
     try:
         engine = QuickJsEngine(template(HONEST + code, grants=NARROW), limits=small())
     except TemplateUnusable:
@@ -56,7 +56,7 @@ def test_hostile_code_cannot_escape_or_affect_the_next_run(path):
     reached = engine.start(call()).returned
 
     assert reached in {None, False}
-    assert honest(engine) == first
+    assert run_honest_template(engine) == first
 
 
 @pytest.mark.parametrize("path", ESCAPES, ids=named)
@@ -74,11 +74,11 @@ def test_hostile_run_leaves_nothing_for_the_next_run(path):
 
 @pytest.mark.parametrize("path", COSTS, ids=named)
 def test_expensive_hostile_run_ends_with_an_error_and_affects_no_other(path):
-    first = honest(QuickJsEngine(template(HONEST)))
+    first = run_honest_template(QuickJsEngine(template(HONEST)))
     engine = QuickJsEngine(template(HONEST + path.read_text(), grants=ALL), limits=small())
 
     turn = engine.start(call())
 
     assert turn.error is not None or turn.returned is None
     assert turn.effects == ()
-    assert honest(engine) == first
+    assert run_honest_template(engine) == first

@@ -20,7 +20,7 @@ _QUIET = re2.Options()
 _QUIET.log_errors = False
 
 
-def matched(pattern: str, text: str, flags: str = "") -> object:
+def run_pattern(pattern: str, text: str, flags: str = "") -> object:
     turn = _ENGINE.start(call(fields={"pattern": pattern, "text": text, "flags": flags}))
     assert turn.error is None, turn.error
     return turn.returned
@@ -63,7 +63,7 @@ def matched(pattern: str, text: str, flags: str = "") -> object:
     ],
 )
 def test_pattern_matches_like_in_re2(pattern, text, flags, expected):
-    assert matched(pattern, text, flags) is expected
+    assert run_pattern(pattern, text, flags) is expected
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_pattern_matches_like_in_re2(pattern, text, flags, expected):
     ],
 )
 def test_pattern_that_re2_refuses_is_null(pattern):
-    assert matched(pattern, "a") == "invalid"
+    assert run_pattern(pattern, "a") == "invalid"
 
 
 _ATOMS = st.sampled_from(
@@ -110,7 +110,7 @@ _TEXTS = st.text(
 @settings(max_examples=3_000 if os.environ.get("TWITE_TRIAL") else 400, deadline=None)
 @given(st.lists(_ATOMS, max_size=6).map("".join), _TEXTS)
 def test_any_pattern_matches_like_in_re2(pattern, text):
-    found = matched(pattern, text)
+    found = run_pattern(pattern, text)
     try:
         theirs = re2.compile(pattern, _QUIET)
     except re2.error:

@@ -14,7 +14,7 @@ from twite.tags.ports.google import GoogleToken, NoGoogleToken
 SCOPES = ("https://www.googleapis.com/auth/datastore",)
 
 
-async def asked(google, *, key=None, scopes=SCOPES, **said):
+async def token_and_project(google, *, key=None, scopes=SCOPES, **said):
     account = GoogleAccount(key or read_key(key_file()), api_url=google.url, **said)
     try:
         return await account.token(scopes), await account.project()
@@ -24,7 +24,7 @@ async def asked(google, *, key=None, scopes=SCOPES, **said):
 
 async def test_service_account_key_gets_a_token_and_names_its_project():
     with GoogleDouble() as google:
-        token, project = await asked(google, scopes=("b", "a"))
+        token, project = await token_and_project(google, scopes=("b", "a"))
 
     assert isinstance(token, GoogleToken)
     assert google.granted == {token.text.reveal(): "b a"}
@@ -34,28 +34,30 @@ async def test_service_account_key_gets_a_token_and_names_its_project():
 
 async def test_repr_of_a_google_token_hides_it():
     with GoogleDouble() as google:
-        token, _ = await asked(google)
+        token, _ = await token_and_project(google)
 
     assert token.text.reveal() not in repr(token)
 
 
 async def test_project_of_the_settings_overrides_that_of_the_key():
     with GoogleDouble() as google:
-        _, project = await asked(google, project="shop-2")
+        _, project = await token_and_project(google, project="shop-2")
 
     assert project == "shop-2"
 
 
 async def test_key_that_google_refuses_is_reported_with_googles_message():
     with GoogleDouble() as google:
-        token, _ = await asked(google, key=read_key(key_file(client_email="x@other.example")))
+        token, _ = await token_and_project(
+            google, key=read_key(key_file(client_email="x@other.example"))
+        )
 
     assert token == NoGoogleToken(reason="invalid_grant: AssertionError", refused=True)
 
 
 async def test_outage_of_google_is_not_a_refusal():
     with GoogleDouble(lambda _path, _before: 503) as google:
-        token, _ = await asked(google)
+        token, _ = await token_and_project(google)
 
     assert isinstance(token, NoGoogleToken)
     assert token.refused is False
@@ -64,7 +66,7 @@ async def test_outage_of_google_is_not_a_refusal():
 
 async def test_short_outage_of_google_is_retried():
     with GoogleDouble(lambda _path, before: 503 if before == 0 else None) as google:
-        token, _ = await asked(google)
+        token, _ = await token_and_project(google)
 
     assert isinstance(token, GoogleToken)
 

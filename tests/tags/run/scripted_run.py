@@ -44,7 +44,7 @@ def turn(*effects, outcome=RunResult.SUCCESS, **more):
     return Turn(run=0, effects=effects, outcome=outcome, **more)
 
 
-def waiting(*effects, **more):
+def waits_for(*effects, **more):
     """A turn that waits for the answers to its effects."""
     waits = tuple(effect.id for effect in effects if hasattr(effect, "id"))
     return turn(*effects, **{"outcome": RunResult.SILENT, "waiting": waits, **more})

@@ -1,6 +1,6 @@
 """A tag's batch sender without an engine."""
 
-from scripted_run import Stage, a_request, turn, waiting
+from scripted_run import Stage, a_request, turn, waits_for
 
 from builders import NOW
 from fakes import MovingClock
@@ -138,7 +138,7 @@ class SenderStage(Stage):
 
 
 def waits(*effects, **more):
-    return waiting(*(effects or (a_request(),)), **more)
+    return waits_for(*(effects or (a_request(),)), **more)
 
 
 async def unavailable():

@@ -27,7 +27,7 @@ async def staged() -> AsyncIterator[Callable[..., ClientStage]]:
         await stage.stop()
 
 
-def said(stage: ClientStage) -> list[tuple[str, str, bool]]:
+def logged(stage: ClientStage) -> list[tuple[str, str, bool]]:
     seen = [notice for notice in stage.notices.seen if isinstance(notice, ClientSaid)]
     return [(line.client, line.text, line.own) for line in seen]
 
@@ -38,7 +38,7 @@ async def test_log_lines_of_a_client_are_reported_whether_it_claims_or_not(stage
     response = await stage.ask()
 
     assert response == ClientResponse()
-    assert said(stage) == [("client 0", 'not mine {"a":1}', False), ("client 1", "mine", False)]
+    assert logged(stage) == [("client 0", 'not mine {"a":1}', False), ("client 1", "mine", False)]
 
 
 async def test_log_lines_after_the_response_and_uncaught_errors_are_reported(staged):
@@ -51,7 +51,7 @@ async def test_log_lines_after_the_response_and_uncaught_errors_are_reported(sta
     await stage.ask()
     await stage.clients.stop()
 
-    assert said(stage) == [
+    assert logged(stage) == [
         ("client 0", "fetched", False),
         ("client 0", 'unhandled promise rejection: "why"', True),
     ]
@@ -73,7 +73,7 @@ async def test_log_line_contains_no_personal_data_of_the_request_and_no_secret(s
 
     await stage.ask(body=body, more=(("x-api-key", "short-key"),))
 
-    assert [text for _, text, _ in said(stage)] == ["*** *** 203.0.113.… ***", "***"]
+    assert [text for _, text, _ in logged(stage)] == ["*** *** 203.0.113.… ***", "***"]
 
 
 async def test_log_line_contains_no_personal_data_of_the_created_event(staged):
@@ -84,7 +84,7 @@ async def test_log_line_contains_no_personal_data_of_the_created_event(staged):
 
     await stage.ask()
 
-    assert [text for _, text, _ in said(stage)] == ["for ***"]
+    assert [text for _, text, _ in logged(stage)] == ["for ***"]
 
 
 async def test_log_line_is_hidden_if_the_body_is_too_long_to_search(staged):
@@ -92,7 +92,7 @@ async def test_log_line_is_hidden_if_the_body_is_too_long_to_search(staged):
 
     await stage.ask(body="n=1&" * 300_000)
 
-    assert [text for _, text, _ in said(stage)] == ["…"]
+    assert [text for _, text, _ in logged(stage)] == ["…"]
 
 
 async def test_number_of_log_lines_of_a_run_is_limited(staged):
@@ -100,7 +100,7 @@ async def test_number_of_log_lines_of_a_run_is_limited(staged):
 
     await stage.ask()
 
-    lines = [text for _, text, _ in said(stage)]
+    lines = [text for _, text, _ in logged(stage)]
     assert len(lines) == MOST_LINES
     assert lines[-1] == "further lines of this run are omitted"
 
@@ -111,7 +111,7 @@ async def test_number_of_log_lines_per_minute_is_limited(staged):
     for _ in range(MOST_A_MINUTE):
         await stage.ask()
 
-    lines = [text for _, text, _ in said(stage)]
+    lines = [text for _, text, _ in logged(stage)]
     assert len(lines) == MOST_A_MINUTE + 1
     assert lines[-1] == "further lines of this minute are omitted"
 
@@ -120,12 +120,12 @@ async def test_omitted_log_lines_are_counted_in_the_next_minute(staged):
     stage = staged(LOG + "claim(); log('asked'); respond();")
     for _ in range(MOST_A_MINUTE + 5):
         await stage.ask()
-    before = len(said(stage))
+    before = len(logged(stage))
 
     await stage.clock.advance(60_000)
     await stage.ask()
 
-    assert [text for _, text, _ in said(stage)[before:]] == ["5 lines were omitted", "asked"]
+    assert [text for _, text, _ in logged(stage)[before:]] == ["5 lines were omitted", "asked"]
 
 
 async def test_secret_in_an_event_of_a_client_is_masked_and_logged(staged):

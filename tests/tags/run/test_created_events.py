@@ -240,13 +240,13 @@ async def test_consent_of_the_first_event_applies_to_the_created_one(
     assert bool(said & {"denied", "False"}) is denied
 
 
-def far():
+def five_seconds_later():
     return asyncio.get_running_loop().time() + 5
 
 
 async def test_wait_ends_when_each_tag_has_ended_as_often_as_expected():
     ended = EndedTags()
-    waiting = asyncio.create_task(ended.wait(["mail", "bill", "mail"], until=far()))
+    waiting = asyncio.create_task(ended.wait(["mail", "bill", "mail"], until=five_seconds_later()))
     steps = []
     for tag in ("mail", "other", "bill", "mail"):
         await settled()

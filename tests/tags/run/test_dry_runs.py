@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from scripted_run import Preview, Stage, a_request, turn, waiting
+from scripted_run import Preview, Stage, a_request, turn, waits_for
 
 from builders import NOW
 from fakes import settled
@@ -48,7 +48,7 @@ class DryStage(Stage):
 
 
 async def test_requests_of_a_dry_run_are_answered_and_not_sent():
-    stage = DryStage(main=[waiting(a_request(), a_request(2, "https://ads-api.x.com/12/"))])
+    stage = DryStage(main=[waits_for(a_request(), a_request(2, "https://ads-api.x.com/12/"))])
     await stage.dry_run()
 
     [(_, answers, _)] = stage.resumed

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from first_turn_stage import FAILED, SILENT, FirstStage, a_cookie
 from msgspec import structs
-from scripted_run import Preview, a_line, a_request, template, turn, waiting
+from scripted_run import Preview, a_line, a_request, template, turn, waits_for
 
 from builders import NOW
 from twite.gateway.ports.request_watch import set_watch
@@ -95,7 +95,7 @@ async def test_tag_runs_after_its_setup_tag_unless_it_needs_one_that_failed(setu
 
 @pytest.mark.parametrize("needed", [True, False])
 async def test_tag_does_not_run_before_its_setup_tag_has_ended(needed):
-    stage = FirstStage(setup=[waiting(a_cookie("s"), a_request(), outcome=RunResult.SUCCESS)])
+    stage = FirstStage(setup=[waits_for(a_cookie("s"), a_request(), outcome=RunResult.SUCCESS)])
     stage.turns["main"] = [turn(a_cookie("m"))]
 
     assert await stage.cookies(container=stage.container(setup=needed)) == ["s"]
@@ -109,11 +109,11 @@ async def test_tag_does_not_run_before_its_setup_tag_has_ended(needed):
         (turn(a_cookie("m")), True, True),
         (turn(a_cookie("m"), outcome=FAILED), True, False),
         (turn(a_cookie("m"), error="no"), True, False),
-        (waiting(a_cookie("m"), a_request(), outcome=RunResult.SUCCESS), False, True),
-        (waiting(a_cookie("m"), wake_at=NOW + 5, outcome=RunResult.SUCCESS), False, True),
-        (waiting(a_cookie("m"), AfterEvent(id=1), outcome=RunResult.SUCCESS), True, True),
+        (waits_for(a_cookie("m"), a_request(), outcome=RunResult.SUCCESS), False, True),
+        (waits_for(a_cookie("m"), wake_at=NOW + 5, outcome=RunResult.SUCCESS), False, True),
+        (waits_for(a_cookie("m"), AfterEvent(id=1), outcome=RunResult.SUCCESS), True, True),
         (
-            waiting(a_cookie("m"), AfterEvent(id=1), wake_at=NOW + 5, outcome=RunResult.SUCCESS),
+            waits_for(a_cookie("m"), AfterEvent(id=1), wake_at=NOW + 5, outcome=RunResult.SUCCESS),
             False,
             True,
         ),
@@ -127,7 +127,7 @@ async def test_cleanup_tag_runs_after_a_tag_that_has_ended(main, ended, succeede
 
 
 async def test_tags_that_wait_or_listen_are_ended_after_the_first_turn():
-    stage = FirstStage(setup=[turn(listening=("ping",))], main=[waiting(a_request())])
+    stage = FirstStage(setup=[turn(listening=("ping",))], main=[waits_for(a_request())])
     await stage.cookies(container=stage.container(setup=False))
 
     assert stage.ended == ["setup", "main"]
@@ -144,7 +144,7 @@ async def test_tags_that_wait_or_listen_are_ended_after_the_first_turn():
     ],
 )
 async def test_event_callbacks_run_if_the_tag_reported_its_outcome(outcome, error, status):
-    first = waiting(AfterEvent(id=5), AfterEvent(id=6), outcome=outcome, error=error, took=0.1)
+    first = waits_for(AfterEvent(id=5), AfterEvent(id=6), outcome=outcome, error=error, took=0.1)
     stage = FirstStage(main=[first, turn(a_cookie(), took=0.2)])
     found = await stage.cookies()
 
@@ -169,8 +169,8 @@ async def test_first_turn_without_event_callbacks_has_one_step():
 
 async def test_event_callbacks_wait_for_the_cleanup_tag():
     stage = FirstStage(
-        main=[waiting(AfterEvent(id=5), outcome=RunResult.SUCCESS)],
-        teardown=[waiting(a_request())],
+        main=[waits_for(AfterEvent(id=5), outcome=RunResult.SUCCESS)],
+        teardown=[waits_for(a_request())],
     )
     await stage.cookies(container=stage.container(teardown=False))
 
@@ -181,7 +181,7 @@ async def test_setup_tag_that_waits_for_its_cleanup_tag_has_not_ended():
     stage = FirstStage(setup=[turn(a_cookie("s"))], main=[turn(a_cookie("m"))])
     made = stage.container(setup=False)
     stage.templates["late"] = template("late")
-    stage.turns["late"] = [waiting(a_request())]
+    stage.turns["late"] = [waits_for(a_request())]
     setup = ContainerTag(
         name="setup", template="setup", teardown=made.tags[0].setup.__class__(tag="late")
     )
@@ -209,7 +209,7 @@ async def test_first_turn_uses_the_value_of_a_variable():
 
 
 async def test_tag_whose_variable_needs_a_response_runs_later():
-    stage = FirstStage(segment=[waiting(a_request())])
+    stage = FirstStage(segment=[waits_for(a_request())])
     stage.looks_up("segment")
 
     assert await stage.cookies() is None

@@ -118,7 +118,7 @@ async def test_firestore_transaction_writes_at_its_commit():
     assert len(google.documents) == 2
 
 
-def disturbed(google, *, times):
+def write_before_commits(google, *, times):
     """Make another client write the document before this number of commits."""
     left = [times]
 
@@ -133,7 +133,7 @@ def disturbed(google, *, times):
 async def test_conflicting_firestore_transaction_is_repeated():
     seen = Seen()
     with GoogleDouble() as google:
-        disturbed(google, times=2)
+        write_before_commits(google, times=2)
         ran = await run(google, COUNT, seen=seen)
 
     assert ran.succeeded
@@ -154,7 +154,7 @@ async def test_conflicting_firestore_transaction_is_repeated():
 async def test_third_conflict_of_a_transaction_fails_and_is_temporary():
     seen = Seen()
     with GoogleDouble() as google:
-        disturbed(google, times=3)
+        write_before_commits(google, times=3)
         ran = await run(google, COUNT, seen=seen)
 
     assert ran.outcome is RunResult.FAILURE

@@ -26,7 +26,7 @@ STALE = Response(status=401, headers={}, body=b"{}")
 URL = "https://pubsub.googleapis.com/v1/x"
 
 
-def asked(url=URL, **said):
+def request_to(url=URL, **said):
     return WebRequest(url=url, method="POST", timeout=1_000, **said)
 
 
@@ -125,7 +125,7 @@ async def test_google_token_that_is_refused_is_renewed_once():
     account, web = ScriptedAccount(), ScriptedWeb([STALE, OK])
     google = GoogleClient(account, clock=MovingClock())
 
-    came = await google.send(asked(), scopes=SCOPES, by=web.ask)
+    came = await google.send(request_to(), scopes=SCOPES, by=web.ask)
 
     assert came == OK
     assert bearer(web) == ["Bearer token-1", "Bearer token-2"]
@@ -135,7 +135,7 @@ async def test_second_refusal_by_google_is_returned():
     account, web = ScriptedAccount(), ScriptedWeb([STALE, STALE, STALE])
     google = GoogleClient(account, clock=MovingClock())
 
-    came = await google.send(asked(), scopes=SCOPES, by=web.ask)
+    came = await google.send(request_to(), scopes=SCOPES, by=web.ask)
 
     assert came == STALE
     assert bearer(web) == ["Bearer token-1", "Bearer token-2"]
@@ -158,7 +158,7 @@ async def test_request_without_its_google_token_is_not_sent():
     web = ScriptedWeb()
     google = GoogleClient(ScriptedAccount([NoGoogleToken(reason="down")]), clock=MovingClock())
 
-    came = await google.send(asked(), scopes=SCOPES, by=web.ask)
+    came = await google.send(request_to(), scopes=SCOPES, by=web.ask)
 
     assert came == NoResponse(reason="no token from Google: down", left=False)
     assert web.asked == []
@@ -188,7 +188,7 @@ async def test_google_token_is_sent_only_to_google(url):
     account, web = ScriptedAccount(), ScriptedWeb()
     google = GoogleClient(account, clock=MovingClock())
 
-    came = await google.send(asked(url), scopes=SCOPES, by=web.ask)
+    came = await google.send(request_to(url), scopes=SCOPES, by=web.ask)
 
     assert isinstance(came, GoogleRequestDenied)
     assert web.asked == []
@@ -206,7 +206,7 @@ async def test_request_without_scopes_is_denied():
     google = GoogleClient(ScriptedAccount(), clock=MovingClock())
 
     assert isinstance(
-        await google.send(asked(), scopes=(), by=ScriptedWeb().ask), GoogleRequestDenied
+        await google.send(request_to(), scopes=(), by=ScriptedWeb().ask), GoogleRequestDenied
     )
 
 
@@ -214,8 +214,8 @@ async def test_only_requests_with_credentials_are_denied_without_settings():
     web = ScriptedWeb()
     google = GoogleClient(clock=MovingClock())
 
-    barred = await google.send(asked(), scopes=SCOPES, by=web.ask)
-    came = await google.send(asked("https://a.example/"), scopes=None, by=web.ask)
+    barred = await google.send(request_to(), scopes=SCOPES, by=web.ask)
+    came = await google.send(request_to("https://a.example/"), scopes=None, by=web.ask)
 
     assert barred == GoogleRequestDenied(why="[google] is not set in the settings")
     assert came == Response(status=200, headers={}, body=b"{}")
@@ -225,7 +225,7 @@ async def test_authorization_header_of_a_template_is_replaced():
     web = ScriptedWeb()
     google = GoogleClient(ScriptedAccount(), clock=MovingClock())
 
-    await google.send(asked(headers={"AUTHORIZATION": "mine"}), scopes=SCOPES, by=web.ask)
+    await google.send(request_to(headers={"AUTHORIZATION": "mine"}), scopes=SCOPES, by=web.ask)
 
     assert web.asked[0].headers == {"authorization": "Bearer token-1"}
 
@@ -236,7 +236,7 @@ async def test_google_token_in_a_response_is_masked():
     )
     google = GoogleClient(ScriptedAccount(), clock=MovingClock())
 
-    came = await google.send(asked(), scopes=SCOPES, by=ScriptedWeb([echo]).ask)
+    came = await google.send(request_to(), scopes=SCOPES, by=ScriptedWeb([echo]).ask)
 
     assert came == Response(
         status=200, headers={"x-echo": "***"}, cookies=("a=***",), body=b'{"is": "***"}'
@@ -254,7 +254,7 @@ async def test_google_token_in_a_response_is_masked():
 )
 @pytest.mark.parametrize("base", ["", "/emulated"])
 def test_endpoint_of_the_settings_replaces_the_google_apis(url, own, there, base):
-    place = GoogleEndpoints(f"http://127.0.0.1:9000{base}").redirected(asked(url), own=own)
+    place = GoogleEndpoints(f"http://127.0.0.1:9000{base}").redirected(request_to(url), own=own)
 
     assert place.url == (url if there is None else f"http://127.0.0.1:9000{base}{there}")
     assert place.allow_hosts == (frozenset() if there is None else {"127.0.0.1"})
@@ -264,7 +264,7 @@ async def test_stop_cancels_pending_token_requests():
     account = Slow()
     account.until[SCOPES] = asyncio.Event()
     google = GoogleClient(account, clock=MovingClock())
-    waiting = asyncio.create_task(google.send(asked(), scopes=SCOPES, by=ScriptedWeb().ask))
+    waiting = asyncio.create_task(google.send(request_to(), scopes=SCOPES, by=ScriptedWeb().ask))
     await asyncio.sleep(0)
 
     await google.stop()

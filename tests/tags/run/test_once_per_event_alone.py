@@ -8,31 +8,31 @@ from fakes import settled
 from twite.tags.run.once_per_event import OncePerEvent, TagOfEvent
 
 
-def of(event, tag="setup"):
+def tag_of_event(event, tag="setup"):
     return TagOfEvent(container=1, at=2, draw=event, tag=tag)
 
 
 @pytest.mark.parametrize(("succeeded", "again"), [(True, False), (False, True)])
 async def test_shared_tag_runs_again_only_if_it_did_not_succeed(succeeded, again):
     once = OncePerEvent()
-    assert await once.begin(of(5))
-    once.end(of(5), succeeded=succeeded)
+    assert await once.begin(tag_of_event(5))
+    once.end(tag_of_event(5), succeeded=succeeded)
 
-    assert await once.begin(of(5)) is again
-    assert await once.begin(of(6))
-    assert await once.begin(of(5, "other"))
+    assert await once.begin(tag_of_event(5)) is again
+    assert await once.begin(tag_of_event(6))
+    assert await once.begin(tag_of_event(5, "other"))
 
 
 async def test_deliveries_wait_for_the_shared_tag_and_one_repeats_it_if_it_failed():
     once = OncePerEvent()
-    await once.begin(of(5))
-    waiting = [asyncio.create_task(once.begin(of(5))) for _ in range(3)]
+    await once.begin(tag_of_event(5))
+    waiting = [asyncio.create_task(once.begin(tag_of_event(5))) for _ in range(3)]
     await settled()
     before = [task.done() for task in waiting]
-    once.end(of(5), succeeded=False)
+    once.end(tag_of_event(5), succeeded=False)
     await settled()
     between = [task.done() and task.result() for task in waiting]
-    once.end(of(5), succeeded=True)
+    once.end(tag_of_event(5), succeeded=True)
 
     assert before == [False] * 3
     assert between == [True, False, False]
@@ -42,7 +42,7 @@ async def test_deliveries_wait_for_the_shared_tag_and_one_repeats_it_if_it_faile
 async def test_only_the_latest_tags_are_remembered():
     once = OncePerEvent(most=2)
     for event in (1, 2, 3):
-        await once.begin(of(event))
-        once.end(of(event), succeeded=True)
+        await once.begin(tag_of_event(event))
+        once.end(tag_of_event(event), succeeded=True)
 
-    assert [await once.begin(of(event)) for event in (2, 3, 1)] == [False, False, True]
+    assert [await once.begin(tag_of_event(event)) for event in (2, 3, 1)] == [False, False, True]

@@ -11,7 +11,7 @@ from twite.tags.run.outbound import TemplateRun
 from twite.tags.run.run_timeout import RunTimeout, first_done
 
 
-def left(limit):
+def seconds_left(limit):
     return limit.when() - asyncio.get_running_loop().time()
 
 
@@ -28,7 +28,7 @@ async def times(run_timeout, limit, *, used=0.0):
             with run_timeout.stopped() as used_time:
                 before = run_timeout.limit.when()
                 used_time.seconds += used
-            after = left(run_timeout.limit)
+            after = seconds_left(run_timeout.limit)
             run_timeout.limit.reschedule(None)
     except TimeoutError:
         pytest.fail("the limit ended although it was rescheduled")

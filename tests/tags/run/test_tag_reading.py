@@ -27,7 +27,7 @@ REQUEST = IncomingRequest(
 )
 
 
-def of(
+def stored_request(
     *variables: Variable,
     template: Template = TEMPLATE,
     hashed: bool = True,
@@ -40,14 +40,16 @@ def of(
 
 
 def test_only_permitted_cookies_are_stored_in_a_payload():
-    assert of() == IncomingRequest(method="POST", headers=(("cookie", "_fbp=fb.1.2.3"),))
+    assert stored_request() == IncomingRequest(
+        method="POST", headers=(("cookie", "_fbp=fb.1.2.3"),)
+    )
 
 
 def test_data_read_by_variables_is_stored_without_personal_data():
     page = Variable(name="page", type=VariableSource.REQUEST_HEADER, key="Referer")
     query = Variable(name="query", type=VariableSource.QUERY_STRING)
 
-    found = of(page, query, note="{{page}} {{query}}")
+    found = stored_request(page, query, note="{{page}} {{query}}")
 
     assert ("referer", "https://shop.example/?x=1") in found.headers
     assert found.query == "ref=x"
@@ -57,19 +59,19 @@ def test_data_read_by_variables_is_stored_without_personal_data():
 def test_only_the_query_parameter_that_a_variable_reads_is_stored(key, kept_query):
     asked = Variable(name="asked", type=VariableSource.QUERY_PARAMETER, key=key)
 
-    assert of(asked, note="{{asked}}").query == kept_query
+    assert stored_request(asked, note="{{asked}}").query == kept_query
 
 
 def test_secret_query_parameter_is_never_stored():
     asked = Variable(name="asked", type=VariableSource.QUERY_PARAMETER, key="api_secret")
 
-    assert of(asked, note="{{asked}}", hashed=False).query == ""
+    assert stored_request(asked, note="{{asked}}", hashed=False).query == ""
 
 
 def test_source_key_is_never_stored_in_a_payload():
     any_header = Variable(name="any", type=VariableSource.REQUEST_HEADER, key="{{which}}")
 
-    found = of(any_header, note="{{any}}")
+    found = stored_request(any_header, note="{{any}}")
 
     assert "authorization" not in dict(found.headers)
 
@@ -87,8 +89,8 @@ def test_unsealed_payload_stores_only_named_cookies_and_headers(permission, para
     sure = {"requestAccess": "specific"} if permission == "read_request" else {}
     open_ = granting(permission, **sure | parameters)
 
-    clear = of(template=open_)
-    sealed = of(template=open_, hashed=False)
+    clear = stored_request(template=open_)
+    sealed = stored_request(template=open_, hashed=False)
 
     assert "private" not in repr(clear) + repr(clear.headers)
     assert "referer" not in dict(clear.headers)
@@ -101,7 +103,7 @@ def test_permission_for_named_headers_limits_an_unlimited_one():
         TEMPLATE, grants=(*TEMPLATE.grants, *granting("get_cookies", cookieAccess="any").grants)
     )
 
-    assert dict(of(template=both).headers) == {"cookie": "_fbp=fb.1.2.3"}
+    assert dict(stored_request(template=both).headers) == {"cookie": "_fbp=fb.1.2.3"}
 
 
 def test_unsealed_payload_stores_no_part_that_may_contain_personal_data():
@@ -113,8 +115,8 @@ def test_unsealed_payload_stores_no_part_that_may_contain_personal_data():
         body='{"name": "Ann"}',
     )
 
-    clear = of(template=all_of_it, request=asked)
-    sealed = of(template=all_of_it, request=asked, hashed=False)
+    clear = stored_request(template=all_of_it, request=asked)
+    sealed = stored_request(template=all_of_it, request=asked, hashed=False)
 
     assert (clear.body, clear.path, clear.query) == (None, "/u/-/data", "ref=x")
     assert (sealed.body, sealed.path) == (asked.body, asked.path)
@@ -139,7 +141,7 @@ def test_named_header_is_stored_without_personal_data(header, value, waits):
     template = msgspec.structs.replace(named, grants=(*named.grants, *cookies.grants))
     asked = msgspec.structs.replace(REQUEST, headers=((header, value),))
 
-    found = of(reads, template=template, request=asked, note="{{it}}")
+    found = stored_request(reads, template=template, request=asked, note="{{it}}")
 
     assert dict(found.headers).get(header) == waits
 

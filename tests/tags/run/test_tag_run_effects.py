@@ -3,7 +3,7 @@ previews.
 """
 
 import pytest
-from scripted_run import Clock, Preview, Stage, a_line, a_request, answers_of, turn, waiting
+from scripted_run import Clock, Preview, Stage, a_line, a_request, answers_of, turn, waits_for
 
 from builders import NOW
 from twite.gateway.ports.transport import NoResponse
@@ -107,7 +107,7 @@ async def test_end_of_a_successful_event_is_reported_as_success():
 
 async def test_created_event_calls_on_start_first():
     created = RunContainer(id=2, event={}, on_start=True, on_complete=True)
-    stage = Stage(main=[waiting(created, AfterEvent(id=6, event=2))])
+    stage = Stage(main=[waits_for(created, AfterEvent(id=6, event=2))])
     await stage.ran()
 
     # Without calls of the container, the event has no tags.
@@ -146,7 +146,7 @@ def insert():
 async def test_bigquery_rows_have_the_same_ids_in_each_run_of_a_delivery_only(other):
     bodies = []
     for more in ({}, {}, other):
-        stage = Stage(main=[waiting(insert())])
+        stage = Stage(main=[waits_for(insert())])
         await stage.ran(**more)
         bodies.append(stage.web.asked[0].body)
 
@@ -154,7 +154,7 @@ async def test_bigquery_rows_have_the_same_ids_in_each_run_of_a_delivery_only(ot
 
 
 async def test_denied_google_token_is_reported():
-    stage = Stage(main=[waiting(a_request())])
+    stage = Stage(main=[waits_for(a_request())])
     stage.google.denies = True
     await stage.ran()
 
@@ -163,7 +163,7 @@ async def test_denied_google_token_is_reported():
 
 async def test_run_is_recorded_in_a_preview():
     preview = Preview()
-    stage = Stage(NoResponse(reason="cut", left=True), main=[waiting(a_request())])
+    stage = Stage(NoResponse(reason="cut", left=True), main=[waits_for(a_request())])
     await stage.ran(run={"preview": preview})
 
     assert preview.noted == [

@@ -4,7 +4,7 @@ import asyncio
 from types import SimpleNamespace
 
 import pytest
-from scripted_run import Clock, Preview, Stage, a_line, a_request, template, turn, waiting
+from scripted_run import Clock, Preview, Stage, a_line, a_request, template, turn, waits_for
 
 from builders import NOW
 from fakes import MovingClock, settled
@@ -75,7 +75,7 @@ async def test_run_without_pending_triggers_needs_no_store():
     ],
 )
 async def test_tag_whose_pending_trigger_does_not_match_does_not_run(triggers, unless, why):
-    stage = PendingStage(segment=[waiting(a_request()), turn(returned="silver")])
+    stage = PendingStage(segment=[waits_for(a_request()), turn(returned="silver")])
     ran = await stage.decided(triggers=triggers, unless=unless)
 
     assert (ran.not_fired, ran.barred, stage.stored) == (why, None, [])
@@ -114,7 +114,7 @@ async def test_tag_whose_trigger_cannot_be_evaluated_is_held():
     [(False, [BUSY], True), (True, [BUSY], False), (False, [], False)],
 )
 async def test_failed_lookup_leaves_the_decision_to_the_next_attempt(last_try, answers, undecided):
-    stage = PendingStage(*answers, segment=[waiting(a_request()), turn(returned="gold")])
+    stage = PendingStage(*answers, segment=[waits_for(a_request()), turn(returned="gold")])
     ran = await stage.decided(last_try=last_try)
 
     assert (ran.undecided, ran.succeeded) == (undecided, not undecided)
@@ -123,7 +123,7 @@ async def test_failed_lookup_leaves_the_decision_to_the_next_attempt(last_try, a
 
 
 async def test_run_that_times_out_before_its_decision_stays_undecided():
-    stage = PendingStage(segment=[waiting(wake_at=NOW + 60_000)])
+    stage = PendingStage(segment=[waits_for(wake_at=NOW + 60_000)])
     ran = await stage.ran(
         payload={"pending": PendingTriggers(triggers=("gold",))},
         run={"last_try": False},
@@ -243,14 +243,14 @@ async def test_wait_for_a_setup_tag_of_another_delivery_does_not_count(monkeypat
 
 
 async def test_response_header_set_in_the_first_turn_is_not_reported_again():
-    stage = Stage(main=[waiting(Header(name="a", value="b"), a_request()), turn()])
+    stage = Stage(main=[waits_for(Header(name="a", value="b"), a_request()), turn()])
     await stage.ran(payload={"seed": 9})
 
     assert stage.said == []
 
 
 async def test_response_header_set_in_a_later_turn_is_reported():
-    stage = Stage(main=[waiting(a_request()), turn(Header(name="a", value="b"))])
+    stage = Stage(main=[waits_for(a_request()), turn(Header(name="a", value="b"))])
     await stage.ran(payload={"seed": 9})
 
     assert stage.said == [
@@ -263,7 +263,7 @@ async def test_response_header_set_in_a_later_turn_is_reported():
 
 async def test_each_turn_is_counted_once():
     pixel = BrowserPixel(url="https://a.example/")
-    turns = [waiting(pixel, a_request()), turn(pixel)]
+    turns = [waits_for(pixel, a_request()), turn(pixel)]
     stage = Stage(main=turns)
     stage.policy = lambda _of: SimpleNamespace(pixels=(".*",), urls=(".*",), scopes=())
     await stage.ran(payload={"seed": 9})
@@ -272,7 +272,7 @@ async def test_each_turn_is_counted_once():
 
 
 async def test_value_returned_before_the_end_is_kept():
-    stage = Stage(segment=[waiting(a_request(), returned="gold"), turn(returned=None)])
+    stage = Stage(segment=[waits_for(a_request(), returned="gold"), turn(returned=None)])
     await stage.looks_up("segment").ran()
 
     assert [call.fields for name, call in stage.started if name == "main"] == [{"segment": "gold"}]
@@ -288,7 +288,7 @@ class CountingClock(Clock):
 
 async def test_waiting_run_uses_no_cpu_time():
     clock = CountingClock()
-    stage = Stage(clock=clock, main=[waiting(wake_at=NOW + 30)])
+    stage = Stage(clock=clock, main=[waits_for(wake_at=NOW + 30)])
     await stage.ran()
 
     assert clock.looks < 50
@@ -298,8 +298,8 @@ async def test_run_does_not_wait_for_a_template_that_failed():
     clock = CountingClock()
     stage = Stage(
         clock=clock,
-        setup=[waiting(a_request(), error="no")],
-        main=[waiting(wake_at=NOW + 30)],
+        setup=[waits_for(a_request(), error="no")],
+        main=[waits_for(wake_at=NOW + 30)],
     )
     await stage.ran(container=stage.container(setup=False))
 
@@ -307,7 +307,7 @@ async def test_run_does_not_wait_for_a_template_that_failed():
 
 
 async def test_due_timer_resumes_its_template_at_once():
-    stage = Stage(clock=MovingClock(), main=[waiting(wake_at=NOW)])
+    stage = Stage(clock=MovingClock(), main=[waits_for(wake_at=NOW)])
 
     assert (await stage.ran(timeout=900)).succeeded
 
@@ -365,7 +365,7 @@ async def test_created_event_is_counted_and_forgotten_at_the_end():
 
 async def test_effects_after_an_event_that_could_not_be_stored_are_not_performed():
     event = RunContainer(id=1, event={"event_name": "upsell"})
-    stage = with_calls(Stage(main=[waiting(a_request(), event, a_line())]), fails=True)
+    stage = with_calls(Stage(main=[waits_for(a_request(), event, a_line())]), fails=True)
     lines = []
     stage.see = lines.append
     stage.run_context = stage.with_more(observer=stage)

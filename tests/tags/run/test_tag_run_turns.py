@@ -13,7 +13,7 @@ from scripted_run import (
     answers_of,
     template,
     turn,
-    waiting,
+    waits_for,
 )
 
 from builders import NOW
@@ -52,7 +52,9 @@ async def test_template_gets_the_event_of_the_delivery():
 
 async def test_responses_resume_their_template_until_it_waits_for_nothing():
     web = Response(status=204, headers={}, body=b"")
-    stage = Stage(web, web, main=[waiting(a_request(1), took=0.1), waiting(a_request(2), took=0.2)])
+    stage = Stage(
+        web, web, main=[waits_for(a_request(1), took=0.1), waits_for(a_request(2), took=0.2)]
+    )
     ran = await stage.ran()
 
     assert ran.succeeded
@@ -63,7 +65,7 @@ async def test_responses_resume_their_template_until_it_waits_for_nothing():
 
 
 async def test_last_reported_outcome_counts():
-    failing = waiting(a_request(1), outcome=RunResult.FAILURE)
+    failing = waits_for(a_request(1), outcome=RunResult.FAILURE)
     silent = Stage(main=[failing, turn(outcome=RunResult.SILENT)])
     other = Stage(main=[failing, turn(outcome=RunResult.SUCCESS)])
 
@@ -78,7 +80,7 @@ async def test_template_that_reports_no_outcome_is_silent():
 
 
 async def test_requests_before_an_error_are_sent_and_their_responses_ignored():
-    stage = Stage(main=[waiting(a_request(), error="Error: no", line=3)])
+    stage = Stage(main=[waits_for(a_request(), error="Error: no", line=3)])
     stage.templates["main"] = template("main", line=10)
     ran = await stage.ran()
 
@@ -93,7 +95,7 @@ async def test_error_without_a_line_number_is_masked():
 
 
 async def test_run_ends_at_its_timeout():
-    stage = Stage(main=[waiting(a_request())])
+    stage = Stage(main=[waits_for(a_request())])
     stage.run_context = stage.with_web(Silent())
     ran = await stage.ran(timeout=20)
 
@@ -103,7 +105,7 @@ async def test_run_ends_at_its_timeout():
 
 
 async def test_cpu_time_of_a_turn_counts_towards_the_timeout():
-    stage = Stage(main=[waiting(a_request(), took=5.0)])
+    stage = Stage(main=[waits_for(a_request(), took=5.0)])
     stage.run_context = stage.with_web(Silent())
 
     assert (await stage.ran()).error == timed_out(5_000)
@@ -118,7 +120,7 @@ async def test_delivery_whose_template_cannot_run_is_held():
 
 
 async def test_crash_of_the_engine_ends_the_run_with_its_cpu_time():
-    stage = Stage(main=[waiting(a_request()), EngineLost("the process ended", took=1.5)])
+    stage = Stage(main=[waits_for(a_request()), EngineLost("the process ended", took=1.5)])
     ran = await stage.ran()
 
     assert (ran.lost, ran.error, ran.left) == (True, "the process ended", True)
@@ -127,7 +129,7 @@ async def test_crash_of_the_engine_ends_the_run_with_its_cpu_time():
 
 
 async def test_interrupted_run_cancels_its_requests_and_is_forgotten():
-    stage = Stage(main=[waiting(a_request())])
+    stage = Stage(main=[waits_for(a_request())])
     stage.run_context = stage.with_web(Silent())
     running = asyncio.create_task(stage.ran())
     await settled()
@@ -142,7 +144,7 @@ async def test_interrupted_run_cancels_its_requests_and_is_forgotten():
 
 async def test_timer_resumes_its_template_at_its_time():
     clock = Clock()
-    stage = Stage(clock=clock, main=[waiting(wake_at=NOW + 5)])
+    stage = Stage(clock=clock, main=[waits_for(wake_at=NOW + 5)])
     ran = await stage.ran()
 
     [(name, answers, now)] = stage.resumed
@@ -151,7 +153,7 @@ async def test_timer_resumes_its_template_at_its_time():
 
 
 async def test_due_timer_does_not_wait_for_a_request():
-    stage = Stage(main=[waiting(a_request(), wake_at=NOW - 5)])
+    stage = Stage(main=[waits_for(a_request(), wake_at=NOW - 5)])
     stage.run_context = stage.with_web(Silent())
     ran = await stage.ran(timeout=50)
 
@@ -160,7 +162,7 @@ async def test_due_timer_does_not_wait_for_a_request():
 
 
 async def test_response_resumes_its_template_before_a_later_timer():
-    stage = Stage(main=[waiting(a_request(), wake_at=NOW + 60_000)])
+    stage = Stage(main=[waits_for(a_request(), wake_at=NOW + 60_000)])
     ran = await stage.ran()
 
     assert (ran.succeeded, answers_of(stage)) == (True, [("main", [(1, 200)])])
@@ -168,9 +170,9 @@ async def test_response_resumes_its_template_before_a_later_timer():
 
 async def test_earliest_timer_of_all_templates_is_awaited():
     def listens():
-        return waiting(wake_at=NOW + 60_000)
+        return waits_for(wake_at=NOW + 60_000)
 
-    stage = Stage(setup=[turn(AfterEvent(id=1), waiting=())], main=[waiting(wake_at=NOW + 2)])
+    stage = Stage(setup=[turn(AfterEvent(id=1), waiting=())], main=[waits_for(wake_at=NOW + 2)])
     stage.turns["setup"].append(listens())
     ran = await stage.ran(container=stage.container(setup=False), timeout=300)
 
@@ -180,7 +182,7 @@ async def test_earliest_timer_of_all_templates_is_awaited():
 
 
 async def test_template_with_an_error_is_not_resumed_by_its_timer():
-    stage = Stage(setup=[waiting(error="no", wake_at=NOW)], main=[waiting(wake_at=NOW + 2)])
+    stage = Stage(setup=[waits_for(error="no", wake_at=NOW)], main=[waits_for(wake_at=NOW + 2)])
     ran = await stage.ran(container=stage.container(setup=False))
 
     assert ran.succeeded
@@ -188,7 +190,7 @@ async def test_template_with_an_error_is_not_resumed_by_its_timer():
 
 
 async def test_responses_that_arrive_together_resume_a_template_once():
-    stage = Stage(main=[waiting(*(a_request(n) for n in range(1, 7)))])
+    stage = Stage(main=[waits_for(*(a_request(n) for n in range(1, 7)))])
     await stage.ran()
 
     # In the order of the requests, as far as they are answered together.
@@ -198,7 +200,7 @@ async def test_responses_that_arrive_together_resume_a_template_once():
 
 async def test_turn_with_too_many_requests_performs_none_of_its_effects():
     many = [a_request(n) for n in range(MOST_REQUESTS + 1)]
-    stage = Stage(main=[waiting(a_line(), *many)])
+    stage = Stage(main=[waits_for(a_line(), *many)])
     ran = await stage.ran()
 
     assert (ran.error, stage.web.asked, stage.said) == (TOO_MANY, [], [])
@@ -219,7 +221,7 @@ async def test_effect_without_permission_ends_the_run():
 async def test_time_in_a_template_begins_with_its_event():
     clock = Clock()
     clock.skipped = 100_000
-    stage = Stage(clock=clock, main=[waiting(a_request())])
+    stage = Stage(clock=clock, main=[waits_for(a_request())])
     await stage.ran()
 
     [(_, _, now)] = stage.resumed
@@ -228,7 +230,7 @@ async def test_time_in_a_template_begins_with_its_event():
 
 async def test_value_of_a_variable_is_its_first_result():
     stage = Stage(
-        segment=[waiting(a_request(), returned=None), turn(returned="gold"), turn(returned="x")]
+        segment=[waits_for(a_request(), returned=None), turn(returned="gold"), turn(returned="x")]
     ).looks_up("segment")
     ran = await stage.ran()
 
@@ -281,7 +283,7 @@ class Stopped(ScriptedWeb):
 
 
 async def test_response_that_arrived_while_the_process_was_stopped_precedes_a_timer():
-    stage = Stage(main=[waiting(a_request(), wake_at=NOW + 50)])
+    stage = Stage(main=[waits_for(a_request(), wake_at=NOW + 50)])
     stage.run_context = stage.with_web(Stopped())
     ran = await stage.ran()
 
