@@ -1,7 +1,5 @@
 """A dispatcher without an engine: its pool answers each variable with one turn."""
 
-from types import SimpleNamespace
-
 import msgspec
 
 from builders import NOW, a_source
@@ -71,8 +69,11 @@ class Pool:
         self.ingest_worker = self
         self.calls = []
 
-    def share(self, _whose):
-        return SimpleNamespace(is_left=True, take=lambda _took: None)
+    def has_cpu_time(self, _whose):
+        return True
+
+    def charge(self, _whose, _took):
+        pass
 
     def begin(self, _whose):
         return None

@@ -157,7 +157,7 @@ async def test_event_callbacks_run_if_the_tag_reported_its_outcome(outcome, erro
             ("complete", {"tags": [tag]})
         ] * 2
         assert stage.ended == []
-        assert not stage.trials.share("tag crm, first turn").is_left  # 0.3 s of 0.25 s
+        assert not stage.trials.has_cpu_time("tag crm, first turn")  # 0.3 s of 0.25 s
 
 
 async def test_first_turn_without_event_callbacks_has_one_step():

@@ -82,7 +82,7 @@ async def test_tag_that_used_up_its_cpu_time_has_no_first_turn(began):
         await stage.cookies()
         stage.results.clear()
     else:
-        stage.trials.share("tag crm, first turn").take(0.3)
+        stage.trials.charge("tag crm, first turn", 0.3)
 
     assert await stage.cookies() is None
     assert stage.results[-1] == "skipped"

@@ -257,7 +257,7 @@ async def test_setting_of_0_skips_first_turns(stage):
 async def test_tag_that_used_much_cpu_time_is_skipped_for_a_while(stage):
     stage = stage()
 
-    stage.pool.trials.share("tag ads, first turn").take(60.0)
+    stage.pool.trials.charge("tag ads, first turn", 60.0)
 
     assert await stage.run(RANDOM) is None
     assert stage.seen.results == ["skipped"]

@@ -120,7 +120,7 @@ class FirstTurns:
         """Whether the tag is not on probation, and has CPU time left for first turns."""
         trials = self.engine_pool.trials
         whose = f"tag {rule.name}"
-        return trials.rest(whose) is None and trials.share(f"{whose}, first turn").is_left
+        return trials.rest(whose) is None and trials.has_cpu_time(f"{whose}, first turn")
 
     async def _run(
         self, given: RunInput, *, until: float, began: "asyncio.Future[None]"
@@ -151,7 +151,7 @@ class FirstTurns:
         finally:
             if first.begun:
                 trials.end(whose, took=first.took, spent=first.spent, done=False)
-        trials.share(f"{whose}, first turn").take(first.took)
+        trials.charge(f"{whose}, first turn", first.took)
         return effects
 
 

@@ -177,12 +177,11 @@ class IngestEvaluation:
         """Run a variable's template. Raises Unfilled if it may not run now."""
         template, whose = awaited.template, name_of(awaited.template)
         trials, worker = self._engine_pool.trials, self._engine_pool.ingest_worker
-        share = trials.share(whose)
         begun = False
 
         def gate() -> None:
             nonlocal begun
-            if not share.is_left:
+            if not trials.has_cpu_time(whose):
                 raise Unfilled(f"the variable template {template.name!r} is paused: {_SLOW}")
             if trials.begin(whose):
                 raise Unfilled(f"the variable template {template.name!r} is paused: {_PASSED}")
@@ -201,7 +200,7 @@ class IngestEvaluation:
         finally:
             if begun:
                 trials.end(whose, took=took if spent else 0.0, spent=spent)
-                share.take(took)
+                trials.charge(whose, took)
         if not turn.done or turn.listening:
             worker.end(turn.run)
         return turn

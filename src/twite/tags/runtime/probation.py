@@ -9,12 +9,16 @@ from typing import Final
 from twite.domain.alert import AlertKind
 from twite.domain.times import SECOND
 from twite.gateway.ports.events import ConditionChanged, Observer, ProblemSeen
+from twite.gateway.rate_limiter import RateLimiter
 from twite.tags.ports.engines import EngineLost
 
 PROVEN: Final = 20  # consecutive runs within the limits
 REST: Final = 19  # times the turn: so a template gets a twentieth of a core
 _IN_PROGRESS: Final = SECOND
 _NEW_PROCESS: Final = 0.05  # minimum CPU seconds charged for a turn that ended its process
+_SLOW_RUN: Final = 0.005  # CPU seconds: shorter runs are not charged
+# The CPU time of a variable at ingest, or of a tag's first turns, for which a client waits.
+_CPU_MICROSECONDS_PER_SECOND: Final = 250_000
 
 
 class Probation:
@@ -60,36 +64,6 @@ class Probation:
         return None if self.is_on == was_on else self.is_on
 
 
-_SLOW_RUN: Final = 0.005  # CPU seconds: shorter runs are not counted
-_CPU_PER_SECOND: Final = 0.25
-_MOST_SAVED: Final = 0.25  # seconds of CPU
-
-
-class CpuBudget:
-    """The CPU budget of one variable at ingest, or of a tag's first turns: a client is waiting.
-
-    `elapsed` returns monotonic milliseconds.
-    """
-
-    def __init__(self, *, elapsed: Callable[[], int]) -> None:
-        self._elapsed = elapsed
-        self._left = _MOST_SAVED
-        self._at = elapsed()
-
-    @property
-    def is_left(self) -> bool:
-        """Whether there is CPU time left for another run."""
-        now = self._elapsed()
-        self._left = min(_MOST_SAVED, self._left + (now - self._at) / SECOND * _CPU_PER_SECOND)
-        self._at = now
-        return self._left > 0
-
-    def take(self, took: float) -> None:
-        """Subtract a run from the budget, given its CPU seconds."""
-        if took > _SLOW_RUN:
-            self._left -= took
-
-
 class Probations:
     """The probations of all templates, by name. `elapsed` returns monotonic milliseconds."""
 
@@ -97,14 +71,16 @@ class Probations:
         self._elapsed = elapsed
         self._observer = observer
         self._of: dict[str, Probation] = {}
-        self._shares: dict[str, CpuBudget] = {}
+        self._cpu_limiter = RateLimiter(size=_CPU_MICROSECONDS_PER_SECOND, per=SECOND)
 
-    def share(self, whose: str) -> CpuBudget:
-        """Return the CPU budget of a variable at ingest, or of a tag's first turns."""
-        found = self._shares.get(whose)
-        if found is None:
-            found = self._shares[whose] = CpuBudget(elapsed=self._elapsed)
-        return found
+    def has_cpu_time(self, whose: str) -> bool:
+        """Whether a variable at ingest, or a tag's first turns, have CPU time left for a run."""
+        return not self._cpu_limiter.wait(whose, now=self._elapsed())
+
+    def charge(self, whose: str, took: float) -> None:
+        """Subtract a run from the CPU time, given its CPU seconds."""
+        if took > _SLOW_RUN:
+            self._cpu_limiter.take(whose, round(took * 1_000_000), now=self._elapsed())
 
     def begin(self, whose: str) -> int:
         """Start a turn and return 0, or return the milliseconds to wait."""
