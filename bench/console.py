@@ -27,7 +27,7 @@ import aiohttp
 import msgspec
 
 from bench import agency, fill
-from twite.app.gateway import Gateway
+from twite.app.gateway import RunningGateway, start_gateway
 from twite.app.store_access import open_staff
 from twite.config.settings import load
 from twite.domain.people.users import Role
@@ -41,7 +41,7 @@ _COUNTING = "They are being counted"
 class ConsoleRig(msgspec.Struct, frozen=True, kw_only=True):
     """A gateway on a store, and who is signed in: an admin, and a client who sees one pixel."""
 
-    gateway: Gateway
+    gateway: RunningGateway
     visitors: Mapping[str, aiohttp.ClientSession]
     settled: int
 
@@ -175,8 +175,7 @@ async def opened(config: Path, store: Path) -> ConsoleRig:
                 await user_accounts.add(
                     name, role=role, password=PASSWORD, pixels=pixels, by="bench"
                 )
-    gateway = Gateway(settings)
-    await gateway.start()
+    gateway = await start_gateway(settings)
     db = sqlite3.connect(store)
     settled = db.execute("SELECT coalesce(max(id), 0) FROM conversion").fetchone()[0]
     db.close()
@@ -184,7 +183,7 @@ async def opened(config: Path, store: Path) -> ConsoleRig:
     return ConsoleRig(gateway=gateway, visitors=visitors, settled=settled)
 
 
-async def signed_in(gateway: Gateway, name: str) -> aiohttp.ClientSession:
+async def signed_in(gateway: RunningGateway, name: str) -> aiohttp.ClientSession:
     http = aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True))
     async with http.get(f"{gateway.url}/console/sign-in") as page:
         token = (await page.text()).split('name="form_token" value="')[1][:64]

@@ -12,13 +12,13 @@ LATE = (
 )  # fmt: skip
 LISTENS = """
 import sys
-import twite.app.serving as serving
+from twite.app.gateway import RunningGateway
 from twite.cli import run
 
 async def started(*_):
     raise SystemExit(",".join(name for name in sys.argv[1].split(",") if name in sys.modules) or 0)
 
-serving.Gateway.start = started
+RunningGateway.begin = started
 sys.exit(run(["serve", "--config", sys.argv[2], "--json"]))
 """
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from command_stage import ENVIRONMENT, settings_in
 
-from twite.app.gateway import Gateway
+from twite.app.gateway import start_gateway
 from twite.cli.options import who
 from twite.config.settings import load
 from twite.domain.plural import plural
@@ -200,8 +200,7 @@ def test_list_and_refused_changes_are_not_audited(events, path):
 
 
 async def test_running_gateway_writes_the_audit_log(events, command, path):
-    gateway = Gateway(load(path, ENVIRONMENT))
-    await gateway.start()
+    gateway = await start_gateway(load(path, ENVIRONMENT))
     try:
         code, _, err = await asyncio.to_thread(events, "update", "purchase", "--click-window", "7")
         kept = await asyncio.to_thread(command, "audit", "list", "--json", "--config", str(path))

@@ -13,7 +13,7 @@ from command_stage import ENVIRONMENT, settings_in
 from command_stage import twite as run_apart
 
 import fork_server
-from twite.app.gateway import Gateway
+from twite.app.gateway import start_gateway
 from twite.config.settings import load
 
 PASSWORD = "a sentence that does well"
@@ -139,8 +139,7 @@ def test_users_can_be_changed_and_removed_but_not_the_last_admin(twite, add, lis
 
 
 async def test_user_command_is_executed_by_the_running_gateway(config):
-    gateway = Gateway(load(config, ENVIRONMENT))
-    await gateway.start()
+    gateway = await start_gateway(load(config, ENVIRONMENT))
     try:
         made = await asyncio.to_thread(add_in_a_process, config, "ada")
         key = await _in_a_process("key", "add", "reports", "--scope", "history", "-c", str(config))

@@ -12,7 +12,7 @@ import aiohttp
 import msgspec
 
 from fakes import PlainPasswords
-from twite.app.gateway import Gateway
+from twite.app.gateway import RunningGateway, start_gateway
 from twite.app.store_access import open_staff
 from twite.config.settings import load
 from twite.console.page import PageRoute
@@ -162,11 +162,7 @@ class ConsoleStage:
         path.write_text(settings.format_map(values))
         self.settings = load(path, {})
         self.passwords = passwords or PlainPasswords()
-        self.gateway = Gateway(
-            self.settings,
-            passwords=self.passwords,
-            examine=partial(examine, self.settings.path, {}),
-        )
+        self._gateway: RunningGateway | None = None
         self._visitors: list[SimulatedBrowser] = []
 
     async def start(
@@ -178,7 +174,11 @@ class ConsoleStage:
                     await user_accounts.add(
                         name, role=role, password=PASSWORD, pixels=pixels, by="test"
                     )
-        await self.gateway.start()
+        self._gateway = await start_gateway(
+            self.settings,
+            passwords=self.passwords,
+            examine=partial(examine, self.settings.path, {}),
+        )
 
     async def stop(self) -> None:
         for visitor in self._visitors:
@@ -186,8 +186,12 @@ class ConsoleStage:
         await self.gateway.stop()
 
     @property
+    def gateway(self) -> RunningGateway:
+        assert self._gateway is not None
+        return self._gateway
+
+    @property
     def routes(self) -> Sequence[PageRoute]:
-        assert self.gateway.console is not None
         return self.gateway.console.opened().routes
 
     @property

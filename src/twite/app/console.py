@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping
 
 from twite.app.console_services import ConsoleServices
 from twite.app.logins import events_manager
-from twite.app.store_access import engine_of
 from twite.config.settings import Settings
 from twite.console.application import Console
 from twite.console.page import Page, Reauthentication
@@ -30,10 +29,7 @@ from twite.gateway.operations.dry_run import DryRun
 from twite.gateway.operations.moves import WakingMoves
 from twite.gateway.ports.machine import Clock
 from twite.gateway.ports.store import Store
-from twite.http.addresses import host_of
-from twite.http.cookies import registrable_domain
 from twite.machine.seal import Argon2Passwords
-from twite.tags.pages.tag_preview import FOLDER, TagPreviewPage
 
 
 def insight_pages(
@@ -99,6 +95,7 @@ def console(settings: Settings, services: ConsoleServices) -> Console:
     confirming = Reauthentication(authentication)
     pixels = [destination.pixel for destination in settings.destinations()]
     destinations, sources = services.destinations, settings.sources()
+    added = services.feature.pages(settings)
     # In the order of the navigation.
     pages = (
         *insight_pages(
@@ -128,11 +125,7 @@ def console(settings: Settings, services: ConsoleServices) -> Console:
             manager=events_manager(settings, destinations, note=store.people.note),
             destinations=destinations,
         ),
-        TagPreviewPage(
-            previews=services.previews,
-            site=_site(settings),
-            shared=engine_of(settings).is_server,
-        ),
+        *added.pages,
         *(() if services.examine is None else (DiagnosticsPage(examine=services.examine),)),
         UsersPage(user_accounts=user_accounts, reauthentication=confirming, pixels=pixels),
         KeysPage(user_accounts=user_accounts, reauthentication=confirming, pixels=pixels),
@@ -153,7 +146,7 @@ def console(settings: Settings, services: ConsoleServices) -> Console:
     )
     return Console(
         pages=pages,
-        folders=(FOLDER,),
+        folders=added.folders,
         checks=RequestChecks(
             client_of=services.front.client,
             networks=settings.console.networks,
@@ -166,9 +159,3 @@ def console(settings: Settings, services: ConsoleServices) -> Console:
         known_as=settings.known_as,
         emulated=settings.x.emulator is not None,
     )
-
-
-def _site(settings: Settings) -> str:
-    """Return the registrable domain of the gateway; "" without one."""
-    host = host_of(settings.server.public_url or "")
-    return (registrable_domain(host) or "") if host else ""

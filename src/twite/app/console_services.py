@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from starlette.types import Receive, Scope, Send
 
+from twite.app.feature import RunningFeature
 from twite.domain.destination import Destination
 from twite.gateway.delivery.runner import DeliveryRunner
 from twite.gateway.ingest.accept import Accept
@@ -19,7 +20,6 @@ from twite.gateway.ports.secret_store import SecretStore
 from twite.gateway.ports.store import Store
 from twite.gateway.x_account.sign_in import XSignIn
 from twite.http.addresses import Front
-from twite.tags.preview.sessions import PreviewSessions
 
 if TYPE_CHECKING:
     from twite.console.application import Console
@@ -39,7 +39,7 @@ class ConsoleServices(msgspec.Struct, frozen=True, kw_only=True):
     secret_store: SecretStore | None
     passwords: Passwords | None
     examine: Callable[[], AsyncIterator[CheckFinding]] | None
-    previews: PreviewSessions
+    feature: RunningFeature
     front: Front
     clock: Clock
     observer: Observer

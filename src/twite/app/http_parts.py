@@ -1,13 +1,14 @@
 """Build what answers requests from the settings: at the start, and again at each reload."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from functools import partial
+from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from twite.app.console_services import ConsoleServices, OnDemandConsole
+from twite.app.feature import FeatureRun, RunBasis, RunningFeature
 from twite.app.logins import CredentialVault
+from twite.app.reload_command import ReloadCommand
 from twite.app.workers import GatewayAddress
 from twite.config.settings import Settings
 from twite.domain.destination import Destination
@@ -18,7 +19,6 @@ from twite.gateway.ingest.accept import Accept
 from twite.gateway.ingest.consent_choice import RecordConsentChoice
 from twite.gateway.ingest.stape_proxy import StapeProxy, TagCredentials
 from twite.gateway.ingest.value_guard import ValueGuards
-from twite.gateway.operations.control import ReloadReport
 from twite.gateway.operations.moves import WakingMoves
 from twite.gateway.ports.directory import Passwords
 from twite.gateway.ports.events import Observer
@@ -31,15 +31,9 @@ from twite.http import GatewayServices, HttpApplication, HttpLimits, HttpSetting
 from twite.http.application import RequestMemory
 from twite.machine.system import room_for_connections
 from twite.observers.metrics import Metrics
-from twite.tags.preview.sessions import PreviewSessions
-from twite.tags.routes.tag_requests import TagRequests
-from twite.tags.settings.tag_settings import TagSettings
 
 if TYPE_CHECKING:
     from twite.console.application import Console
-    from twite.tags.app.tag_runtime import TagRuntime
-    from twite.tags.engines.process.engine_server import EngineServer
-    from twite.tags.ports.tags import ContainerConfig
 
 
 class GatewayParts(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,21 +41,20 @@ class GatewayParts(msgspec.Struct, frozen=True, kw_only=True):
 
     store: Store
     safe: CredentialVault | None
-    run: DeliveryRunner
+    runner: DeliveryRunner
     clock: MonotonicClock
     wall: Clock
     observer: Observer
     metrics: Metrics
     guards: ValueGuards
-    previews: PreviewSessions
+    feature: RunningFeature
+    run_basis: RunBasis
     address: GatewayAddress
     passwords: Passwords | None
     examine: Callable[[], AsyncIterator[CheckFinding]] | None
     logins: CredentialCommands | None
     connect: XSignIn
-    reload: Callable[[bool], Awaitable[ReloadReport]]
-    # Starts the tags and client templates of settings and containers; None if there are none.
-    start_tags: "Callable[[Settings, Sequence[ContainerConfig]], TagRuntime | None]"
+    reload: ReloadCommand
 
 
 class SettingsInUse(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,7 +63,7 @@ class SettingsInUse(msgspec.Struct, frozen=True, kw_only=True):
     settings: Settings
     destinations: dict[str, Destination]
     accept: Accept
-    tags: "TagRuntime | None"
+    feature_run: FeatureRun
     tag_credentials: TagCredentials | None
     console: OnDemandConsole
     application: HttpApplication
@@ -83,7 +76,7 @@ class SettingsInUse(msgspec.Struct, frozen=True, kw_only=True):
         accept: Accept,
         destinations: dict[str, Destination],
         *,
-        tags: "TagRuntime | None",
+        feature_run: FeatureRun,
         tag_credentials: TagCredentials | None,
         memory: RequestMemory | None = None,
     ) -> "SettingsInUse":
@@ -92,17 +85,17 @@ class SettingsInUse(msgspec.Struct, frozen=True, kw_only=True):
         `memory` is that of the application before a reload.
         """
         settings_of_http = http_settings(settings)
-        store, run = parts.store, parts.run
+        store, runner = parts.store, parts.runner
         behind = ConsoleServices(
             store=store,
-            runner=run,
+            runner=runner,
             accept=accept,
             sign_in=parts.connect,
             destinations=destinations,
             secret_store=parts.safe.secret_store if parts.safe else None,
             passwords=parts.passwords,
             examine=parts.examine,
-            previews=parts.previews,
+            feature=parts.feature,
             front=settings_of_http.front,
             clock=parts.clock,
             observer=parts.observer,
@@ -111,12 +104,12 @@ class SettingsInUse(msgspec.Struct, frozen=True, kw_only=True):
         services = GatewayServices(
             accept=accept,
             records=store,
-            moves=WakingMoves(moves=store, wake_all=run.wake_all),
+            moves=WakingMoves(moves=store, wake_all=runner.wake_all),
             choose=RecordConsentChoice(opt_outs=store, clock=parts.clock, salt=store.salt),
             clock=parts.clock,
             sources=settings.sources(),
             destinations=destinations,
-            ready=lambda: accept.problem or run.problem,
+            ready=lambda: accept.problem or runner.problem,
             metrics=parts.metrics.rendered,
             add_up=parts.address.add_up,
             eraser=store,
@@ -129,9 +122,7 @@ class SettingsInUse(msgspec.Struct, frozen=True, kw_only=True):
                 destinations=destinations,
                 tag_credentials=tag_credentials,
             ),
-            make_feature=partial(
-                TagRequests, clients=None if tags is None else tags.clients, previews=parts.previews
-            ),
+            make_feature=feature_run.http,
             console=console,
             is_traced=accept.traces is not None,
             control_token=parts.address.token,
@@ -142,20 +133,11 @@ class SettingsInUse(msgspec.Struct, frozen=True, kw_only=True):
             settings=settings,
             destinations=destinations,
             accept=accept,
-            tags=tags,
+            feature_run=feature_run,
             tag_credentials=tag_credentials,
             console=console,
             application=HttpApplication(services, settings_of_http, memory=memory),
         )
-
-
-def engines_of(settings: Settings, observer: Observer) -> "EngineServer | None":
-    """Start the processes of tags and client templates; None if there are none."""
-    if not settings.feature(TagSettings).has_templates:
-        return None
-    from twite.tags.app.tag_runtime import started_engines  # noqa: PLC0415  # few gateways have tags
-
-    return started_engines(settings, observer)
 
 
 def server_of(in_use: SettingsInUse, address: GatewayAddress) -> Server:

@@ -18,8 +18,10 @@ from twite.domain.errors import OperatorError
 from twite.domain.people.users import AuditEvent
 from twite.gateway.delivery.runner import DeliveryRunner
 from twite.gateway.ingest.accept import Accept
+from twite.gateway.ingest.stape_proxy import TagCredentials
 from twite.gateway.ports.events import Observer, ProblemPlace, ProblemSeen
 from twite.gateway.ports.machine import Clock
+from twite.gateway.ports.queries import Queries
 from twite.gateway.ports.secret_store import SecretStore, TurnedSeal
 from twite.gateway.ports.state import (
     R,
@@ -44,7 +46,6 @@ from twite.senders.inquiries import HttpInquiries
 
 if TYPE_CHECKING:
     from twite.config.event_mapping import SettingsFileDraft
-    from twite.gateway.ingest.stape_proxy import TagCredentials
 
 
 class CredentialVault(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,6 +100,31 @@ def credential_vault(
     )
 
 
+def tag_credentials_of(
+    settings: Settings,
+    *,
+    secret_store: SecretStore | None,
+    queries: Queries,
+    destinations: MutableMapping[str, Destination],
+    runner: DeliveryRunner,
+    clock: Clock,
+    observer: Observer,
+) -> TagCredentials | None:
+    """Return the store for credentials that tags send; None if no source allows them."""
+    asked = any(source.stape_credentials != "configured" for source in settings.sources())
+    if secret_store is None or not asked:
+        return None
+    return TagCredentials(
+        secret_store=secret_store,
+        destinations=destinations,
+        rate=settings.x.rate,
+        sends=runner,
+        records=queries,
+        clock=clock,
+        observer=observer,
+    )
+
+
 class FollowSecrets:
     """Uses the credentials that another gateway or a command has stored.
 
@@ -108,7 +134,7 @@ class FollowSecrets:
     def __init__(
         self,
         commands: CredentialCommands | None,
-        tag_credentials: "TagCredentials | None",
+        tag_credentials: TagCredentials | None,
         observer: Observer,
     ) -> None:
         self._logins = commands

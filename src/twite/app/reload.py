@@ -10,12 +10,13 @@ import os
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import msgspec
 
+from twite.app.feature import FeaturePlan, FeatureRun
 from twite.app.http_parts import GatewayParts, SettingsInUse
-from twite.app.logins import FollowSecrets, given, vault_seal
+from twite.app.logins import FollowSecrets, given, tag_credentials_of, vault_seal
 from twite.app.monitoring import Monitoring
 from twite.config.collected_errors import located
 from twite.config.difference import SettingsChange, SettingsDifference, difference, with_reloaded
@@ -31,12 +32,6 @@ from twite.gateway.ports.events import ProblemPlace, ProblemSeen, Reloaded, Relo
 from twite.gateway.ports.ownership import SECRETS
 from twite.http import Server
 from twite.machine.service_manager import notify, reloading
-from twite.tags.app.tags import clients_of, companies_of, lent_to
-from twite.tags.ports.tags import ContainerConfig
-from twite.tags.settings.tag_settings import TagSettings
-
-if TYPE_CHECKING:
-    from twite.tags.app.tag_runtime import TagRuntime
 
 _AGAIN: Final = 5 * SECOND
 _LATE_WORK: Final = 30 * SECOND
@@ -58,8 +53,6 @@ class SettingsReload:
         self._monitoring = monitoring
         self._turn = asyncio.Lock()
         self._follows = False
-        # Tags that other ones have replaced, until their last runs have ended.
-        self.retired: list[TagRuntime] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self, *, dry_run: bool = False, is_quiet: bool = False) -> ReloadReport:
@@ -113,11 +106,11 @@ class SettingsReload:
             if not found.is_other_x:
                 settings = with_reloaded(running, written)
                 secret_store = parts.safe.secret_store if parts.safe else None
-                containers = await companies_of(settings, secret_store)
-                clients_of(settings, containers)  # raises SettingsError, also in a dry run
-                found = self._with_container(found, settings, containers)
+                plan = await parts.feature.plan(settings, secret_store)
+                changes = plan.changes(self.in_use.feature_run.plan, settings)
+                found = _with_changes(found, changes)
                 if found.changes and not dry_run:
-                    await self._use(settings, containers)
+                    await self._use(settings, plan)
                     parts.address.mark_reloaded()
         except SettingsError as wrong:
             return ReloadReport(result=ReloadResult.FAILED, problems=located(running.path, wrong))
@@ -140,22 +133,7 @@ class SettingsReload:
         restart = tuple(key for key in difference.restart if key not in _KEYS)
         return msgspec.structs.replace(difference, restart=restart)
 
-    def _with_container(
-        self,
-        difference: SettingsDifference,
-        settings: Settings,
-        containers: Sequence[ContainerConfig],
-    ) -> SettingsDifference:
-        """Add the container if its file has changed: the last one of `containers`."""
-        tags, imported = self.in_use.tags, settings.feature(TagSettings).imported
-        known = () if tags is None else tuple(tags.container_configs)
-        is_known = any(change.table == "container" for change in difference.changes)
-        if imported is None or is_known or containers[-1:] == known[-1:]:
-            return difference
-        change = SettingsChange(table="container", name=str(imported.path), change="changed")
-        return msgspec.structs.replace(difference, changes=(*difference.changes, change))
-
-    async def _use(self, settings: Settings, containers: Sequence[ContainerConfig]) -> None:
+    async def _use(self, settings: Settings, plan: FeaturePlan) -> None:
         """Replace the settings. Raises OperatorError and TransientError: nothing has changed."""
         parts, before = self._parts, self.in_use
         if settings.x.emulator is not None:
@@ -168,21 +146,21 @@ class SettingsReload:
         if tag_credentials is not None:
             destinations = tag_credentials.stored(destinations) | destinations
         else:
-            tag_credentials = lent_to(
+            tag_credentials = tag_credentials_of(
                 settings,
                 secret_store=parts.safe.secret_store if parts.safe else None,
-                records=parts.store,
+                queries=parts.store,
                 destinations=destinations,
-                run=parts.run,
+                runner=parts.runner,
                 clock=parts.clock,
                 observer=parts.observer,
             )
         changed = _changed_policies(before.settings, settings)
         # Nothing waits from here until the swap is complete, so no request sees a part of it.
-        tags = before.tags
-        if not _has_tags(tags, settings, containers):
-            tags = parts.start_tags(settings, containers)
-        in_use = self._swap(settings, destinations, tag_credentials, tags)
+        feature_run = before.feature_run
+        if plan != feature_run.plan:
+            feature_run = parts.feature.run(plan, settings, parts.run_basis)
+        in_use = self._swap(settings, destinations, tag_credentials, feature_run)
         await self._follow_up(before, in_use, changed)
 
     def _swap(
@@ -190,14 +168,14 @@ class SettingsReload:
         settings: Settings,
         destinations: dict[str, Destination],
         tag_credentials: TagCredentials | None,
-        tags: "TagRuntime | None",
+        feature_run: FeatureRun,
     ) -> SettingsInUse:
         parts, before = self._parts, self.in_use
         sources = settings.sources()
-        is_new = tags is not before.tags
+        is_new = feature_run is not before.feature_run
         dispatcher = before.accept.tag_dispatcher
         if is_new:
-            dispatcher = None if tags is None else tags.dispatcher()
+            dispatcher = feature_run.dispatcher()
         accept = dataclasses.replace(
             before.accept,
             tag_dispatcher=dispatcher,
@@ -207,15 +185,15 @@ class SettingsReload:
             ),
         )
         workers = None
-        if is_new and tags is not None:
-            workers = tags.workers(accept, destinations)
-            tags.serve_clients(accept, destinations)
+        if is_new:
+            workers = feature_run.workers(accept, destinations)
+            feature_run.serve(accept, destinations)
         in_use = SettingsInUse.built(
             settings,
             parts,
             accept,
             destinations,
-            tags=tags,
+            feature_run=feature_run,
             tag_credentials=tag_credentials,
             memory=before.application.memory,
         )
@@ -227,30 +205,25 @@ class SettingsReload:
             pixels={pixel.pixel: pixel.value_guard for pixel in settings.destinations()},
         )
         if is_new:
-            if tags is None:
-                parts.previews.dry_run = None
-            else:
-                tags.prepare()
-            self._replace_tags(before, parts.run.replace_tags(workers))
-        elif tags is not None:
-            tags.use(accept, sources)
+            self._retire(before, parts.runner.replace_tags(workers))
+        else:
+            feature_run.use(accept, sources)
         if parts.logins is not None:
             parts.logins.use(settings.destinations(), destinations)
         parts.connect.destinations = {pixel.pixel: pixel for pixel in settings.destinations()}
-        parts.run.listeners[SECRETS] = FollowSecrets(parts.logins, tag_credentials, parts.observer)
+        parts.runner.listeners[SECRETS] = FollowSecrets(
+            parts.logins, tag_credentials, parts.observer
+        )
         if before.tag_credentials is not None:
             before.tag_credentials.replace(destinations)
-        parts.run.replace(tuple(destinations.values()))
+        parts.runner.replace(tuple(destinations.values()))
         self._server.use(in_use.application)
         before.accept.is_replaced = True
         self._monitoring.use(settings)
         return in_use
 
-    def _replace_tags(self, old_settings: SettingsInUse, ending: asyncio.Task[None]) -> None:
-        tags = old_settings.tags
-        if tags is None:
-            return
-        self.retired.append(tags)
+    def _retire(self, old_settings: SettingsInUse, ending: asyncio.Task[None]) -> None:
+        """End a run of the feature once its last deliveries have ended."""
 
         async def retire() -> None:
             await asyncio.shield(ending)
@@ -258,9 +231,7 @@ class SettingsReload:
             await old_settings.accept.passed()
             # Templates may still do work that no request waits for.
             await self._parts.clock.sleep(_LATE_WORK)
-            self.retired.remove(tags)
-            await tags.stop_clients()
-            await tags.stop()
+            await self._parts.feature.retire(old_settings.feature_run)
 
         self._keep(retire())
 
@@ -316,15 +287,13 @@ class SettingsReload:
         task.add_done_callback(self._tasks.discard)
 
 
-def _has_tags(
-    tags: "TagRuntime | None", settings: Settings, containers: Sequence[ContainerConfig]
-) -> bool:
-    """Return whether these tags are those of the settings."""
-    if tags is None:
-        return not containers and not settings.feature(TagSettings).clients
-    return tuple(tags.container_configs) == tuple(containers) and tuple(
-        tags.templates
-    ) == clients_of(settings, containers)
+def _with_changes(
+    difference: SettingsDifference, changes: Sequence[SettingsChange]
+) -> SettingsDifference:
+    """Add changes of tables that have none."""
+    known = {change.table for change in difference.changes}
+    added = [change for change in changes if change.table not in known]
+    return msgspec.structs.replace(difference, changes=(*difference.changes, *added))
 
 
 def _changed_policies(old_settings: Settings, new_settings: Settings) -> frozenset[str]:

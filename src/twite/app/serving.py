@@ -11,7 +11,7 @@ from typing import Final
 
 import uvloop
 
-from twite.app.gateway import Gateway
+from twite.app.gateway import RunningGateway, start_gateway
 from twite.app.http_clients import OnDemandTransport
 from twite.app.monitoring import WEBHOOK_TIMEOUT
 from twite.app.workers import WorkerPlace
@@ -94,17 +94,16 @@ def serve(
     use_one_arena()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         try:
-            gateway = Gateway(settings, examine=examine, worker=worker)
-            return runner.run(_until_stopped(gateway, ready, settings, worker))
+            return runner.run(_until_stopped(settings, ready, examine, worker))
         except StoreUnusable as error:
             runner.run(report_unusable(settings, error))
             raise
 
 
 async def _until_stopped(
-    gateway: Gateway,
-    ready: Callable[[str, bool], None],
     settings: Settings,
+    ready: Callable[[str, bool], None],
+    examine: Callable[[], AsyncIterator[CheckFinding]],
     worker: WorkerPlace | None,
 ) -> bool:
     loop = asyncio.get_running_loop()
@@ -117,7 +116,7 @@ async def _until_stopped(
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGHUP])
     if worker is not None:
         worker.on_stop(loop, asked.set)
-    await gateway.start()
+    gateway = await start_gateway(settings, examine=examine, worker=worker)
     forget_unusable(settings)
     # Of several workers, only the parent reports to the service manager.
     watchdog = watchdog_seconds() if worker is None else None
@@ -145,14 +144,14 @@ async def _until_stopped(
     return landed
 
 
-async def _has_admin(gateway: Gateway) -> bool:
+async def _has_admin(gateway: RunningGateway) -> bool:
     """Return whether the console has an admin; True if the store does not say."""
     with suppress(LedgerUnavailable):
         return await gateway.has_admin()
     return True
 
 
-async def _reload(reloads: asyncio.Event, gateway: Gateway) -> None:
+async def _reload(reloads: asyncio.Event, gateway: RunningGateway) -> None:
     """Reload the settings after each SIGHUP; several signals during a reload cause one more."""
     while True:
         await reloads.wait()
@@ -160,7 +159,7 @@ async def _reload(reloads: asyncio.Event, gateway: Gateway) -> None:
         await gateway.reload_alone()
 
 
-async def _either(asked: asyncio.Event, gateway: Gateway) -> StoreUnusable | None:
+async def _either(asked: asyncio.Event, gateway: RunningGateway) -> StoreUnusable | None:
     """Wait for a stop signal or a final failure of the store; return that failure."""
     stop = asyncio.ensure_future(asked.wait())
     failure = asyncio.ensure_future(gateway.failed())

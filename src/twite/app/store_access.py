@@ -33,6 +33,7 @@ from twite.gateway.ports.store import (
     StoreReader,
 )
 from twite.gateway.ports.store_copy import CopyTarget
+from twite.gateway.ports.transport import always
 from twite.machine.system import SystemClock
 from twite.stores.factory import ENGINES
 
@@ -42,6 +43,11 @@ T = TypeVar("T")
 def engine_of(settings: Settings) -> StoreEngine:
     """Return the engine of the store's URL."""
     return ENGINES[settings.store.engine]
+
+
+def may_send(store: Store) -> Callable[[], bool]:
+    """Return a check to run before each request: does this gateway still own what it claimed?"""
+    return always if store.ownership is None else store.ownership.may_send
 
 
 async def open_store(settings: Settings) -> Store:

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 from typing import Final, Protocol
 from urllib.parse import parse_qsl, quote
 
@@ -50,6 +51,13 @@ class Page(Protocol):
 
     @property
     def routes(self) -> Sequence[PageRoute]: ...
+
+
+class AddedPages(msgspec.Struct, frozen=True, kw_only=True):
+    """The pages of a feature, and the folders with their `templates` and `static` files."""
+
+    pages: tuple[Page, ...] = ()
+    folders: tuple[Path, ...] = ()
 
 
 class FormData:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import twite.app.gateway
-from twite.app.gateway import Gateway
+from twite.app.gateway import start_gateway
 from twite.config.settings import load
 from twite.domain.errors import StoreInUse
 
@@ -54,7 +54,7 @@ async def test_fork_server_starts_before_the_store_and_ends_with_it(
     monkeypatch.setattr(twite.app.gateway, "engine_of", lambda _: store)
 
     with pytest.raises(StoreInUse):
-        await Gateway(load(tmp_path / "twite.toml", environ={})).start()
+        await start_gateway(load(tmp_path / "twite.toml", environ={}))
 
     assert len(store.children) - len(before) == started
     assert children() == before
@@ -63,12 +63,11 @@ async def test_fork_server_starts_before_the_store_and_ends_with_it(
 LISTENS = """
 import asyncio, sys
 from pathlib import Path
-from twite.app.gateway import Gateway
+from twite.app.gateway import start_gateway
 from twite.config.settings import load
 
 async def listen() -> None:
-    gateway = Gateway(load(Path(sys.argv[1]), environ={}))
-    await gateway.start()
+    gateway = await start_gateway(load(Path(sys.argv[1]), environ={}))
     print("quickjs" in sys.modules, "quickjs" in Path("/proc/self/maps").read_text())
     await gateway.stop()
 

@@ -93,11 +93,11 @@ async def test_preview_session_is_audited(stage):
 
 async def test_one_of_several_worker_processes_opens_no_preview_session(stage):
     olga = await stage.signed_in("olga")
-    stage.gateway.previews.shares_port = True
+    stage.gateway.feature.previews.shares_port = True
     try:
         opened = await olga.post(PATH, {"sends": "nothing"})
     finally:
-        stage.gateway.previews.shares_port = False
+        stage.gateway.feature.previews.shares_port = False
 
     assert opened.location == PATH
     assert "Start the gateway with workers = 1" in (await olga.get(PATH)).text

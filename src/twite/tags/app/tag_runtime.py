@@ -5,29 +5,28 @@ Imported only by gateways that have tags or client templates.
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Final
 
 import msgspec
 
+from twite.app.feature import FeatureBasis, FeaturePlan, FeatureRun, MakeHttpFeature, RunBasis
 from twite.app.http_clients import OnDemandWeb
+from twite.app.store_access import may_send
 from twite.config.settings import Settings
 from twite.domain.destination import Destination, Source
-from twite.gateway.delivery.monotonic_clock import MonotonicClock
 from twite.gateway.ingest.accept import Accept
 from twite.gateway.ingest.stape_proxy import StapeProxy
-from twite.gateway.ports.events import Observer
-from twite.gateway.ports.machine import Randomness
-from twite.gateway.ports.secret_store import Seal
-from twite.gateway.ports.store import Store
 from twite.http.cookies import registrable_domain
 from twite.machine.system import SystemClock
-from twite.tags.app.tags import clients_of, may_send
 from twite.tags.clients.clients import Clients
+from twite.tags.clients.conversation import TemplateClient
 from twite.tags.clients.effects import ClientEvents, ClientOutbound
 from twite.tags.engines.process.engine_server import EngineServer
 from twite.tags.google.requests import GoogleClient
 from twite.tags.ports.tags import ContainerConfig, rules_of
 from twite.tags.preview.sessions import PreviewSessions
+from twite.tags.routes.tag_requests import TagRequests
 from twite.tags.run.batch_sender import TagWorkers
 from twite.tags.run.container_calls import ContainerCalls
 from twite.tags.run.dispatcher import TagDispatcher
@@ -40,66 +39,59 @@ from twite.tags.runtime.engine_pool import EnginePool, TemplateStorage
 from twite.tags.template.sandbox import RunLimits
 
 
-def started_engines(settings: Settings, observer: Observer) -> EngineServer:
-    """Start the fork server of all tags and client templates."""
-    # The signing keys for templates, by id. A template's permissions select its keys.
-    keys = {id_: key.reveal() for id_, key in settings.server.hmac_keys.items()}
-    memory = settings.server.engine_memory
-    engines = EngineServer(keys=keys, memory=memory, observer=observer)
-    engines.start()
-    return engines
-
-
-class TagRuntime:
+class TagRuntime(FeatureRun):
     """Running tags: they fire for accepted events, and each has its own delivery workers."""
 
     def __init__(
         self,
-        container_configs: Sequence[ContainerConfig],
+        plan: FeaturePlan,
         settings: Settings,
         *,
+        containers: Sequence[ContainerConfig],
+        templates: Sequence[TemplateClient],
+        basis: FeatureBasis,
+        run_basis: RunBasis,
         engines: EngineServer,
-        store: Store,
-        clock: MonotonicClock,
-        randomness: Randomness,
-        observer: Observer,
         google: GoogleClient,
-        seal: Seal | None,
         previews: PreviewSessions,
     ) -> None:
-        """`seal` must be the gateway's own, which can decrypt payloads after a key rotation too."""
-        self.container_configs = container_configs
-        self.templates = clients_of(settings, container_configs)
+        """`run_basis.seal` can decrypt payloads after a key rotation too."""
+        super().__init__(plan)
+        self.container_configs = containers
+        self._templates = templates
         self._settings = settings
-        self._store = store
-        self._clock = clock
-        self._randomness = randomness
-        self._observer = observer
+        self._store = run_basis.store
+        self._seal = run_basis.seal
+        self._clock = basis.clock
+        self._randomness = basis.randomness
+        self._observer = basis.observer
+        self._google = google
+        self._previews = previews
         self._engines = engines
-        self._engine_pool = EnginePool(self._engines, elapsed=clock.elapsed, observer=observer)
+        self._engine_pool = EnginePool(
+            self._engines, elapsed=self._clock.elapsed, observer=self._observer
+        )
         self._storage = TemplateStorage()
         self._web = OnDemandWeb()
-        self._google = google
-        self._seal = seal
-        self._previews = previews
         self._dry_runs: DryRuns | None = None
-        # The client templates, after `serve_clients`, and their engines; None if there are none.
-        self.clients: Clients | None = None
+        # The client templates, after `serve`, and their engines; None if there are none.
+        self._clients: Clients | None = None
         self._client_engines: ClientEngines | None = None
         self._preparing: asyncio.Task[None] | None = None
         # The parts that accept conversions and events.
         self._intakes: list[ToX | ClientEvents] = []
         self._container_calls: ContainerCalls | None = None
+        if self.container_configs:
+            self._engine_pool.start()
 
     @property
     def names(self) -> tuple[str, ...]:
         """The tags' destination names, which are used in place of a pixel id."""
         return tuple(rule.pixel for _, rule in rules_of(self.container_configs))
 
-    def start(self) -> None:
-        """Accept runs."""
-        if self.container_configs:
-            self._engine_pool.start()
+    @property
+    def http(self) -> MakeHttpFeature:
+        return partial(TagRequests, clients=self._clients, previews=self._previews)
 
     def use(self, accept: Accept, sources: Iterable[Source]) -> None:
         """Accept conversions and events with other settings, after a reload."""
@@ -108,25 +100,15 @@ class TagRuntime:
         if self._container_calls is not None:
             self._container_calls.use(accept, sources)
 
-    def prepare(self) -> None:
-        """Load templates of tags that set cookies."""
-        if self._settings.server.tag_response_wait:
-            self._preparing = asyncio.create_task(
-                prepare_first_turns(self._engine_pool, self.container_configs)
-            )
-
-    async def stop_clients(self) -> None:
+    async def stop_serving(self) -> None:
         """Cancel the pending work of client templates."""
-        if self.clients is not None:
-            await self.clients.stop()
+        if self._clients is not None:
+            await self._clients.stop()
         if self._client_engines is not None:
             await self._client_engines.stop()
 
     async def stop(self) -> None:
-        """End the engine processes, and close outbound connections.
-
-        Call it after the last tag run.
-        """
+        """End the engine processes, and close outbound connections."""
         if self._preparing is not None:
             self._preparing.cancel()
         if self._dry_runs is not None:
@@ -150,13 +132,17 @@ class TagRuntime:
             first_turn_within=self._settings.server.tag_response_wait,
         )
 
-    def serve_clients(self, accept: Accept, destinations: Mapping[str, Destination]) -> None:
-        """Let client templates claim requests."""
-        if not self.templates:
+    def serve(self, accept: Accept, destinations: Mapping[str, Destination]) -> None:
+        """Let client templates claim requests, and load templates of tags that set cookies."""
+        if self._settings.server.tag_response_wait:
+            self._preparing = asyncio.create_task(
+                prepare_first_turns(self._engine_pool, self.container_configs)
+            )
+        if not self._templates:
             return
         clock, observer = SystemClock(), self._observer
         engines = self._client_engines = ClientEngines(
-            {client.name: client.template for client in self.templates},
+            {client.name: client.template for client in self._templates},
             engines=self._engines,
             clock=clock,
             observer=observer,
@@ -164,8 +150,8 @@ class TagRuntime:
         )
         events = ClientEvents(accept=accept, destinations=destinations, clock=clock)
         self._intakes.append(events)
-        self.clients = Clients(
-            self.templates,
+        self._clients = Clients(
+            self._templates,
             runs=engines,
             container=events,
             outbound=ClientOutbound(self._web, self._to_x(accept, destinations), self._google),

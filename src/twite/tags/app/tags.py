@@ -1,22 +1,14 @@
-"""Read tags and client templates from the settings; set up credentials that tags send."""
+"""Read tags and client templates from the settings."""
 
 import os
-from collections.abc import Callable, Iterable, MutableMapping
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from twite.config.settings import Settings
-from twite.domain.destination import Destination
 from twite.domain.secret import Secret
-from twite.gateway.delivery.runner import DeliveryRunner
-from twite.gateway.ingest.stape_proxy import TagCredentials
-from twite.gateway.ports.events import Observer
-from twite.gateway.ports.machine import Clock
-from twite.gateway.ports.queries import Queries
 from twite.gateway.ports.secret_store import SecretStore
-from twite.gateway.ports.store import Store
-from twite.gateway.ports.transport import always
 from twite.tags.ports.tags import ContainerConfig, SuppliedHeaders
 from twite.tags.settings.containers import with_those_of
 from twite.tags.settings.tag_settings import TagSettings
@@ -79,33 +71,3 @@ def clients_of(
 
 def _keys(headers: SuppliedHeaders) -> tuple[Secret, ...]:
     return tuple(value for name, value in headers if name.endswith("key"))
-
-
-def may_send(store: Store) -> Callable[[], bool]:
-    """Return a check to run before each request: does this gateway still own what it claimed?"""
-    return always if store.ownership is None else store.ownership.may_send
-
-
-def lent_to(
-    settings: Settings,
-    *,
-    secret_store: SecretStore | None,
-    records: Queries,
-    destinations: MutableMapping[str, Destination],
-    run: DeliveryRunner,
-    clock: Clock,
-    observer: Observer,
-) -> TagCredentials | None:
-    """Return the store for credentials that tags send; None if no source allows them."""
-    asked = any(source.stape_credentials != "configured" for source in settings.sources())
-    if secret_store is None or not asked:
-        return None
-    return TagCredentials(
-        secret_store=secret_store,
-        destinations=destinations,
-        rate=settings.x.rate,
-        sends=run,
-        records=records,
-        clock=clock,
-        observer=observer,
-    )
