@@ -6,14 +6,14 @@ import pytest
 
 from twite.diagnostics.server import server
 from twite.diagnostics.store import store
-from twite.gateway.ports.store import RunningGateway, ServerExamination, StoreOptions
+from twite.gateway.ports.store import ConnectedGateway, ServerExamination, StoreOptions
 from twite.stores.postgres.examine import examined
 from twite.stores.postgres.schema import newest_version
 from twite.stores.postgres.store import PostgresStore
 from written import GOOD, read
 
-ALONE = RunningGateway(name="one", version="0.1.0", is_leader=True)
-OTHER = RunningGateway(name="two", version="0.1.0", is_leader=False)
+ALONE = ConnectedGateway(name="one", version="0.1.0", is_leader=True)
+OTHER = ConnectedGateway(name="two", version="0.1.0", is_leader=False)
 WELL = ServerExamination(
     software="PostgreSQL 18.6",
     weak=(),

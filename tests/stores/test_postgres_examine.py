@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 
 from twite.domain.errors import StoreUnusable
-from twite.gateway.ports.store import RunningGateway, ServerExamination
+from twite.gateway.ports.store import ConnectedGateway, ServerExamination
 from twite.stores.postgres import examine as module
 from twite.stores.postgres.database import CONNECTIONS
 from twite.stores.postgres.driver.address import Address, connected, explained
@@ -111,8 +111,8 @@ def found(**values):
             "connections": 60,
             "connections_each": CONNECTIONS,
             "gateways": (
-                RunningGateway(name="one", version="1.2", is_leader=True),
-                RunningGateway(name="two", version="1.3", is_leader=False),
+                ConnectedGateway(name="one", version="1.2", is_leader=True),
+                ConnectedGateway(name="two", version="1.3", is_leader=False),
             ),
         }
         | values

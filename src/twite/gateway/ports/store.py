@@ -120,7 +120,7 @@ class StoreOptions(msgspec.Struct, frozen=True, kw_only=True):
     counted: Callable[[Sequence[Counted]], None] = lambda _counted: None
 
 
-class RunningGateway(msgspec.Struct, frozen=True, kw_only=True):
+class ConnectedGateway(msgspec.Struct, frozen=True, kw_only=True):
     """A gateway with a lease in a database."""
 
     name: str
@@ -150,7 +150,7 @@ class ServerExamination(msgspec.Struct, frozen=True, kw_only=True):
     size: int
     connections: int
     connections_each: int
-    gateways: tuple[RunningGateway, ...]
+    gateways: tuple[ConnectedGateway, ...]
 
 
 class StoreExamination(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from twite.domain.errors import StoreUnusable
-from twite.gateway.ports.store import RunningGateway, ServerExamination, StoreExamination
+from twite.gateway.ports.store import ConnectedGateway, ServerExamination, StoreExamination
 from twite.stores.postgres.database import CONNECTIONS
 from twite.stores.postgres.driver.address import Address, opened
 from twite.stores.postgres.driver.connection import PostgresConnection
@@ -114,7 +114,7 @@ async def _examined(driver: "asyncpg.Connection[Any]", address: Address) -> Stor
             connections=await driver.fetchval(_CONNECTIONS),
             connections_each=CONNECTIONS,
             gateways=tuple(
-                RunningGateway(name=name, version=version, is_leader=is_leader)
+                ConnectedGateway(name=name, version=version, is_leader=is_leader)
                 for name, version, is_leader in rows
             ),
         )
