@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from test_consent_kept import CLICK, Keeping, Shop
+from test_consent_at_intake import CLICK, Keeping, Shop
 
 from builders import NOW
 from memory_store.store import MemoryStore
