@@ -37,7 +37,8 @@ class RateLimiter:
 
     def wait(self, key: str, *, now: int) -> int:
         """Return the milliseconds until the bucket is not in debt; 0 if it is not."""
-        beyond = self._lack(key, now) - self._per * self._size
+        lacked, at = self._lacking.get(key, (0, now))
+        beyond = lacked - (now - at + self._per) * self._size
         return -(-beyond // self._size) if beyond > 0 else 0
 
     def _lack(self, key: str, now: int) -> int:

@@ -1,6 +1,7 @@
 """Find the client's IP address behind trusted proxies (X-Forwarded-For)."""
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Final
 from urllib.parse import urlsplit
@@ -106,6 +107,7 @@ def _peer(scope: Scope) -> str:
     return scope["client"][0] if scope.get("client") else ""
 
 
+@lru_cache(maxsize=4_096)
 def _address(text: str) -> Address | None:
     """Parse an address, with or without port and brackets; IPv4-mapped IPv6 becomes IPv4."""
     if text.startswith("["):

@@ -213,7 +213,7 @@ class BrowserCookies(msgspec.Struct, frozen=True, kw_only=True):
 def without_console_cookies_in(scope: Scope) -> Scope:
     """Return the request without the console's cookies, which only the console may read."""
     headers = scope["headers"]
-    if not any(name == b"cookie" and _CONSOLE in value for name, value in headers):
+    if not [1 for name, value in headers if name == b"cookie" and _CONSOLE in value]:
         return scope
     kept = [
         (name, without_console_cookies(value.decode("latin-1")).encode("latin-1"))

@@ -135,11 +135,21 @@ class DeadlineProtocol(ClosingProtocol):
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
-        if self._has_room(len(url)):
+        if self.closing:
+            return
+        self.head_size += len(url)
+        if self.head_size > self.limits.headers:
+            self.refuse(_HEADERS_TOO_LARGE)
+        else:
             super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if not self.in_body and self._has_room(len(name) + len(value) + 4):
+        if self.closing or self.in_body:
+            return
+        self.head_size += len(name) + len(value) + 4
+        if self.head_size > self.limits.headers:
+            self.refuse(_HEADERS_TOO_LARGE)
+        else:
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
@@ -286,16 +296,6 @@ class DeadlineProtocol(ClosingProtocol):
         # Immediately, because its descriptor is needed. A graceful close could take long.
         longest.closing = True
         longest.transport.abort()
-        return True
-
-    def _has_room(self, length: int) -> bool:
-        """Count the bytes of the headers; refuse the request and return False at the limit."""
-        if self.closing:
-            return False
-        self.head_size += length
-        if self.head_size > self.limits.headers:
-            self.refuse(_HEADERS_TOO_LARGE)
-            return False
         return True
 
     def _count_beside(self, length: int) -> None:

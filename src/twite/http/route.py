@@ -65,8 +65,9 @@ class HttpRequest(msgspec.Struct):
     def query_pairs(self) -> list[tuple[str, str]]:
         """Return the query parameters in their original order; [] if there are too many."""
         try:
+            query: bytes = self.scope["query_string"]
             return parse_qsl(
-                self.query_string, keep_blank_values=True, max_num_fields=MAX_PARAMETERS
+                query.decode("latin-1"), keep_blank_values=True, max_num_fields=MAX_PARAMETERS
             )
         except ValueError:
             return []
@@ -297,17 +298,15 @@ def incoming_of(
     named = settings.container_headers
     believed = named if named and comes_from(scope, settings.trusted_proxies) else ()
     headers = [
-        (name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]
+        (name, value.decode("latin-1"))
+        for raw, value in scope["headers"]
+        if not (name := raw.decode("latin-1")).startswith(_OF_THE_CONTAINER) or name in believed
     ]
     return IncomingRequest(
         method=scope["method"],
         path=scope["path"],
         query=scope["query_string"].decode("latin-1"),
-        headers=tuple(
-            (name, value)
-            for name, value in headers
-            if not name.startswith(_OF_THE_CONTAINER) or name in believed
-        ),
+        headers=tuple(headers),
         body=body.decode("utf-8", "replace") if body else None,
         remote_address=address or "",
     )

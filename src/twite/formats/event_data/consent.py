@@ -1,7 +1,7 @@
 """Collect an event's consent signals (Consent Mode, IAB strings, GPC) by name, unchanged."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Final
 
@@ -90,36 +90,36 @@ _DENIED, _UNCLEAR, _FREE = range(3)
 def signals_of(event: Event, *, opted_out: bool) -> dict[str, str | bool]:
     """Return the signals; `opted_out` says whether the browser sent `Sec-GPC: 1`."""
     found: dict[str, str | bool] = {}
-    for place, value in _parameters(event):
-        name = _PLACES.get(place)
-        word = None if name is None else _word(value)
-        if name is not None and word:
-            found[name] = stricter(name, str(found[name]), word) if name in found else word
-    dotted = [
-        {name.rpartition(".")[2]: value}
-        for name, value in event.items()
-        if name.startswith(_DOTTED)
-    ]
-    for name, value in strictest(*(event.get(table) for table in _TABLES), *dotted).items():
+    tables = [event[table] for table in _TABLES if table in event]
+    for part in (event, *map(event.get, _GROUPS)):
+        if not isinstance(part, Mapping):
+            continue
+        for place, value in part.items():
+            name = _PLACES.get(place)
+            word = None if name is None else _word(value)
+            if name is not None and word:
+                found[name] = stricter(name, str(found[name]), word) if name in found else word
+            elif part is event and place.startswith(_DOTTED):
+                tables.append({place.rpartition(".")[2]: value})
+    for name, value in strictest(*tables).items():
         if name in found:
             found[name] = stricter(name, str(found[name]), str(value))
         else:
             found[name] = value
-    for place in _REGIONS:
-        text = text_of(value_at(event, place))
-        if text and _REGION.fullmatch(text):
-            found.setdefault("region", text)
+    if region := _region(event):
+        found.setdefault("region", region)
     if opted_out:
         found["gpc"] = "1"
     return found
 
 
-def _parameters(event: Event) -> Iterator[tuple[str, object]]:
-    yield from event.items()
-    for name in _GROUPS:
-        group = event.get(name)
-        if isinstance(group, Mapping):
-            yield from group.items()
+def _region(event: Event) -> str | None:
+    for place in _REGIONS:
+        value = value_at(event, place)
+        text = None if value is None else text_of(value)
+        if text and _REGION.fullmatch(text):
+            return text
+    return None
 
 
 def merged(*parts: Event) -> dict[str, object]:

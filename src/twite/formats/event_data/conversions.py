@@ -118,8 +118,10 @@ def ignored_as(name: str, reason: str) -> Ignored:
     """Return an ignored event with a name that is safe to show: one line, without personal data."""
     # Scrubbed before and after, because an invisible character may split an email or two numbers.
     scrubbed = free_text(name[:256]) or ""
-    line = "".join(letter if letter.isprintable() else " " for letter in scrubbed)
-    return Ignored(name=(free_text(line) or "")[:MAX_NAME], reason=reason)
+    if not scrubbed.isprintable():
+        line = "".join([letter if letter.isprintable() else " " for letter in scrubbed])
+        scrubbed = free_text(line) or ""
+    return Ignored(name=scrubbed[:MAX_NAME], reason=reason)
 
 
 @lru_cache(maxsize=1_024)

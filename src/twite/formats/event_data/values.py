@@ -42,7 +42,9 @@ def value_at(event: Event, place: str) -> object:
 def first_text(event: Event, places: Iterable[str]) -> str | None:
     """Return the first text or number that is not empty. For a list, use its first element."""
     for place in places:
-        value = value_at(event, place)
+        value = event.get(place)
+        if value is None and "." in place:
+            value = value_at(event, place)
         text = None if value is None else text_of(value)
         if text is not None and text.lower() not in PLACEHOLDERS:
             return text

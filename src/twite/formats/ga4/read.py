@@ -194,7 +194,9 @@ def event_of(hit: Mapping[str, str]) -> dict[str, object]:
             continue
         group, name, value = _placed(key, text)
         there = groups.setdefault(group, {})
-        there[name] = _stricter(group, name, there.get(name), value, otherwise=value)
+        if name in there or value == "":
+            value = _stricter(group, name, there.get(name), value, otherwise=value)
+        there[name] = value
     for group in (_OWN, _USER_PROPERTIES):
         if group in groups:
             groups[group] = _with_nested_persons(groups[group])
@@ -275,6 +277,7 @@ def _persons(text: str) -> dict[str, str]:
 
 def _repeated(hit: Mapping[str, str], place: int) -> str | None:
     """Return the fields that a tag repeats on a retry: the page, and the hit's count on it."""
-    if not all(hit.get(key) for key in ("cid", "_p", "_s")):
+    tag, client, session, page, count = [hit.get(key, "") for key in _REPEATED]
+    if not (client and page and count):
         return None
-    return "\0".join(("GA4", *(hit.get(key, "") for key in _REPEATED), str(place)))
+    return "\0".join(("GA4", tag, client, session, page, count, str(place)))

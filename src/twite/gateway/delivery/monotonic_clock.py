@@ -30,6 +30,7 @@ class MonotonicClock:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
+        self.elapsed = clock.elapsed
         self._began = clock.elapsed()
         # The wall time when `elapsed` was zero: by the machine, by this clock, and by X's
         # responses.
@@ -41,9 +42,6 @@ class MonotonicClock:
 
     def now(self) -> int:
         return self._zero + self._clock.elapsed()
-
-    def elapsed(self) -> int:
-        return self._clock.elapsed()
 
     async def sleep(self, ms: int) -> None:
         await self._clock.sleep(ms)

@@ -236,10 +236,13 @@ def notices_of(
     submission: Submission, fired: Sequence[AcceptedConversion], duplicates: Sequence[int]
 ) -> Iterator[GatewayEvent]:
     """Yield the notices about a committed submission; `fired` contains the tags' entries."""
-    tags = {entry.index for entry in fired}
-    own = [entry for entry in submission.entries if entry.index not in tags]
-    suppressed = sum(entry.suppressed is not None for entry in own)
-    again = sum(index not in tags for index in duplicates)
+    own: Sequence[AcceptedConversion] = submission.entries
+    again = len(duplicates)
+    if fired:
+        tags = {entry.index for entry in fired}
+        own = [entry for entry in own if entry.index not in tags]
+        again = sum(index not in tags for index in duplicates)
+    suppressed = len(suppressions(own)) if own else 0
     yield Accepted(
         source=submission.source,
         accepted=len(own) - suppressed - again,
@@ -259,7 +262,7 @@ def notices_of(
         unfired = Counter((tag.tag, tag.bar) for tag in submission.unfired)
         for (tag, bar), times in unfired.items():
             yield TagPassed(tag=tag, source=submission.source, bar=bar, times=times)
-    if verdicts := judged(own):
+    if own and (verdicts := judged(own)):
         yield Judged(source=submission.source, verdicts=verdicts)
     if submission.ignored:
         yield IgnoredSome(

@@ -107,8 +107,8 @@ def receipt_of(
     submission, firing = request.submission, request.firing
     fired = len(firing.fired)
     entries = submission.entries[:-fired] if fired else submission.entries
-    suppressed = suppressions(entries)
-    held = held_indexes(entries, recorded)
+    suppressed = suppressions(entries) if entries else ()
+    held = held_indexes(entries, recorded) if entries else ()
     return AcceptReceipt(
         receipt=submission.receipt,
         accepted=len(entries) - len(suppressed) - len(duplicates) - len(held),
@@ -121,7 +121,7 @@ def receipt_of(
         suppressed_indexes=tuple([entry.index for entry in suppressed]),
         held_indexes=held,
         suppressed_reasons=suppressed,
-        tags=tag_outcomes(firing.fired, recorded.duplicates),
-        responses=responses_of(firing, recorded.duplicates),
+        tags=tag_outcomes(firing.fired, recorded.duplicates) if fired else (),
+        responses=responses_of(firing, recorded.duplicates) if firing.responses else (),
         ignored=submission.ignored,
     )

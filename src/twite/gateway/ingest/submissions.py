@@ -7,6 +7,7 @@ from typing import Final
 from twite.domain.destination import Source
 from twite.domain.submission import (
     Endpoint,
+    FlawedIdentifier,
     Idempotency,
     Ignored,
     Recorded,
@@ -68,8 +69,10 @@ class SubmissionBuilder:
         """Return the request as it will be recorded; `split` is the output of `split`, if known."""
         entries, refusals, remarks = split or self.split(parsed, source)
         now = self.clock.now()
-        flaws = flawed(parsed.results) + self._double_hashes.among(matchable(parsed))
-        entries, flaws = weigh_match_keys(entries, flaws, of_nobody=flaws)
+        flaws: tuple[FlawedIdentifier, ...] = ()
+        if parsed.results:
+            flaws = flawed(parsed.results) + self._double_hashes.among(matchable(parsed))
+            entries, flaws = weigh_match_keys(entries, flaws, of_nobody=flaws)
         submission = Submission(
             receipt=self.randomness.receipt(),
             source=source.name,
@@ -141,6 +144,8 @@ class SubmissionBuilder:
     def _learn(self, request: UncommittedRequest, recorded: Recorded) -> tuple[int, ...]:
         """Learn a committed request's amounts; return its duplicates, except those of tags."""
         results = request.reading.results
+        if not results:
+            return ()
         duplicates = tuple([index for index in recorded.duplicates if index < len(results)])
         if not sends_nothing():
             self.guards.learn(request.submission.source, request.sent(duplicates))

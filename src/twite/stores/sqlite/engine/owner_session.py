@@ -11,7 +11,7 @@ from twite.domain.stats.tally import Counted
 from twite.stores.sql.database import WriterSession, seed_of
 from twite.stores.sql.opt_outs import OptOutList
 from twite.stores.sql.outbox import expire
-from twite.stores.sql.statements import Cursor, query
+from twite.stores.sql.statements import QUERIES, Cursor, query
 from twite.stores.sql.tallies import TallyWriter
 from twite.stores.sqlite.engine.dedup_keys import FRESH_KEYS, DedupKeys
 from twite.stores.sqlite.engine.unmarked_leases import AFFECTED, UnmarkedLeases
@@ -112,9 +112,9 @@ class OwnerSession(WriterSession):
 
     def run(self, name: str, /, **values: object) -> Cursor:
         """Run a statement. If it reads states, mark all leases before."""
-        if self.unmarked and name in AFFECTED:
+        if name in AFFECTED and self.unmarked:
             self.unmarked.prepare(name, values)
-        found = super().run(name, **values)
+        found = self.connection.execute(QUERIES[name], values)
         if name == "promote" and found.rowcount:
             self.unmarked.mark()  # these deliveries may be before a place
         return found
