@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
+from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit, urlunsplit
 
@@ -113,6 +114,14 @@ class ContainerConfig(msgspec.Struct, frozen=True, kw_only=True):
     def completed(self, request: IncomingRequest) -> IncomingRequest:
         """Return the request with `headers` added, unless it already has one of them."""
         return completed(request, self.headers)
+
+
+class ImportedContainer(msgspec.Struct, frozen=True, kw_only=True):
+    """A container's file, the rules of its tags, and the source of its clients' events."""
+
+    path: Path
+    rule: TagRule
+    client_source: str | None = None
 
 
 def rules_of(configs: Iterable[ContainerConfig]) -> Iterator[tuple[ContainerConfig, TagRule]]:

@@ -1,7 +1,6 @@
 """The settings of tags, client templates, containers and Google's account."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
 import msgspec
@@ -11,20 +10,12 @@ from twite.config.collected_errors import CollectedErrors
 from twite.config.feature_tables import FeatureSettings, FeatureTables, SettingsBasis
 from twite.domain.errors import SettingsError
 from twite.gateway.ports.tags import PREFIX
-from twite.tags.ports.tags import ContainerConfig, PersonHandling, TagRule
+from twite.tags.ports.tags import ContainerConfig, ImportedContainer, PersonHandling
 from twite.tags.settings.google import GoogleSettings
 from twite.tags.settings.tables import TagTables
 
 if TYPE_CHECKING:
     from twite.tags.clients.conversation import TemplateClient
-
-
-class ImportedContainer(msgspec.Struct, frozen=True, kw_only=True):
-    """A container's file, the rules of its tags, and the source of its clients' events."""
-
-    path: Path
-    rule: TagRule
-    client_source: str | None = None
 
 
 class TagSettings(FeatureSettings, frozen=True, kw_only=True):

@@ -16,7 +16,7 @@ from twite.gateway.ports.secret_store import SecretStore
 from twite.tags.container import parts
 from twite.tags.container.secrets import hidden
 from twite.tags.engines.process.code_check import CodeCheck
-from twite.tags.ports.tags import ContainerConfig, PersonHandling, TagRule
+from twite.tags.ports.tags import ContainerConfig, ImportedContainer, PersonHandling, TagRule
 from twite.tags.settings.containers import (
     load_container,
     plaintext_secrets,
@@ -25,7 +25,6 @@ from twite.tags.settings.containers import (
     with_secrets,
 )
 from twite.tags.settings.tables import ContainerTable, TagTable
-from twite.tags.settings.tag_settings import ImportedContainer
 from twite.tags.settings.templates import checked_template, load_template
 from twite.tags.template.field_rules import remarks_on
 from twite.tags.template.fields import flat
