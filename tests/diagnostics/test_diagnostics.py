@@ -47,7 +47,7 @@ def test_disk_check_removes_its_files(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-async def test_missing_folder_of_the_store_is_red(tmp_path):
+async def test_missing_folder_of_the_store_fails(tmp_path):
     settings = read(tmp_path, GOOD.replace("sqlite:twite.db", "sqlite:none/twite.db"))
 
     findings = [finding async for finding in store(settings)]
@@ -118,7 +118,7 @@ async def test_store_can_be_checked_while_a_gateway_uses_it(tmp_path):
     ]
 
 
-def test_settings_without_a_pixel_are_red_and_without_a_source_amber(tmp_path):
+def test_settings_without_a_pixel_fail_and_without_a_source_are_a_warning(tmp_path):
     settings = read(tmp_path, "")
 
     assert [pixel.status for pixel in pixels(settings) if pixel.topic == "pixels"] == [
@@ -127,7 +127,7 @@ def test_settings_without_a_pixel_are_red_and_without_a_source_amber(tmp_path):
     assert [source.status for source in sources(settings)] == [CheckStatus.WARNING]
 
 
-def test_pixel_without_a_source_is_amber(tmp_path):
+def test_pixel_without_a_source_is_a_warning(tmp_path):
     text = GOOD + (
         '[[pixel]]\nid = "o8z7a"\nauth = { pixel_token = "env:X_PIXEL_TOKEN" }\n'
         'events = { purchase = "o8z7b" }\n'
@@ -140,7 +140,7 @@ def test_pixel_without_a_source_is_amber(tmp_path):
     ]
 
 
-def test_key_file_that_others_can_read_is_amber(tmp_path):
+def test_key_file_that_others_can_read_is_a_warning(tmp_path):
     key = tmp_path / "twite.secret"
     key.write_text("a-key-that-nobody-will-guess")
     key.chmod(0o640)

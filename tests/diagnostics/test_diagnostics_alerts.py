@@ -14,7 +14,7 @@ HELD = msgspec.structs.replace(PAUSED, id="b", kind=AlertKind.CONVERSIONS_HELD, 
 OVER = msgspec.structs.replace(PAUSED, id="c", news=AlertPhase.RESOLVED, resolved_at=NOW)
 
 
-async def test_settings_without_a_webhook_are_amber(tmp_path):
+async def test_settings_without_a_webhook_are_a_warning(tmp_path):
     [finding] = [alert async for alert in alerts(read(tmp_path))]
 
     assert (finding.status, finding.found) == (CheckStatus.WARNING, "no webhook is configured")

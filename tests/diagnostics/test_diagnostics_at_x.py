@@ -80,7 +80,7 @@ async def test_roles_and_events_are_read_with_oauth(tmp_path, x_emulator):
         ),
     ],
 )
-async def test_credentials_that_x_refuses_are_red(tmp_path, x_emulator, world, told):
+async def test_credentials_that_x_refuses_fail(tmp_path, x_emulator, world, told):
     x_emulator.add(**world)
 
     findings = await found(tmp_path, x_emulator.url)
@@ -89,7 +89,7 @@ async def test_credentials_that_x_refuses_are_red(tmp_path, x_emulator, world, t
     assert told in findings[0][2]
 
 
-async def test_pixel_token_of_another_pixel_is_red(tmp_path, x_emulator):
+async def test_pixel_token_of_another_pixel_fails(tmp_path, x_emulator):
     environ = {"X_PIXEL_TOKEN": "emulator-pixel-token-o6dkt"}
 
     findings = await found(tmp_path, x_emulator.url, auth=TOKEN, environ=environ)
@@ -98,7 +98,9 @@ async def test_pixel_token_of_another_pixel_is_red(tmp_path, x_emulator):
     assert "X refused this pixel token for pixel o8z6j (401" in findings[0][2]
 
 
-async def test_refused_pixel_token_beside_valid_oauth_credentials_is_amber(tmp_path, x_emulator):
+async def test_refused_pixel_token_beside_valid_oauth_credentials_is_a_warning(
+    tmp_path, x_emulator
+):
     both = OAUTH.replace("auth = {", 'auth = { pixel_token = "no-token-of-this-pixel",')
 
     findings = await found(tmp_path, x_emulator.url, auth=both)
@@ -124,7 +126,7 @@ async def test_missing_account_at_x_lists_the_available_accounts(tmp_path, x_emu
     ) in findings
 
 
-async def test_event_that_is_not_in_the_account_is_red(tmp_path, x_emulator):
+async def test_event_that_is_not_in_the_account_fails(tmp_path, x_emulator):
     findings = await found(tmp_path, x_emulator.url, GOOD.replace('"o8z6k"', '"o6dkv"'))
 
     assert (
@@ -134,7 +136,7 @@ async def test_event_that_is_not_in_the_account_is_red(tmp_path, x_emulator):
     ) in findings
 
 
-async def test_deleted_event_is_red_and_an_active_one_green(tmp_path, x_emulator):
+async def test_deleted_event_fails_and_an_active_one_passes(tmp_path, x_emulator):
     x_emulator.add(events=[{"id": "o8z6k", "deleted": True}])
     x_emulator.switch(tracking_delay=0)
     text = GOOD.replace("sign_up =", 'lead = "o8z6m", sign_up =')
@@ -170,7 +172,7 @@ async def test_unknown_host_name_of_x_is_distinguished_from_an_outage(tmp_path):
     assert findings[0].found == "https://ads-api.x.invalid: the host name does not resolve"
 
 
-async def test_address_of_x_without_tls_is_red(tmp_path, x_emulator):
+async def test_address_of_x_without_tls_fails(tmp_path, x_emulator):
     plain = read(
         tmp_path,
         GOOD.replace("https://ads-api.x.com", x_emulator.url.replace("http:", "https:")),
@@ -184,7 +186,7 @@ async def test_address_of_x_without_tls_is_red(tmp_path, x_emulator):
     ]
 
 
-async def test_public_address_that_does_not_serve_the_script_is_red(tmp_path, x_emulator):
+async def test_public_address_that_does_not_serve_the_script_fails(tmp_path, x_emulator):
     text = GOOD.replace("https://t.shop.example", x_emulator.url)
 
     findings = [

@@ -32,19 +32,19 @@ def test_gateway_on_another_site_cannot_store_click_ids(tmp_path):
     ]
 
 
-def test_missing_trusted_proxy_is_amber(tmp_path):
+def test_missing_trusted_proxy_is_a_warning(tmp_path):
     (first, *_) = found(tmp_path, GOOD.replace(PROXIES, ""))
 
     assert first == (CheckStatus.WARNING, "server.trusted_proxies is empty")
 
 
-def test_missing_public_url_is_amber(tmp_path):
+def test_missing_public_url_is_a_warning(tmp_path):
     assert found(tmp_path, GOOD.replace(PUBLIC, "")) == [
         (CheckStatus.WARNING, "server.public_url is not set")
     ]
 
 
-def test_public_url_without_https_is_amber(tmp_path):
+def test_public_url_without_https_is_a_warning(tmp_path):
     plain = GOOD.replace("https://t.shop.example", "http://t.shop.example")
 
     assert found(tmp_path, plain)[0][0] is CheckStatus.WARNING

@@ -68,7 +68,7 @@ async def kind_of_name(look, settings, topic):
     return [(finding.status, finding.found, finding.meaning) for finding in found]
 
 
-async def test_response_of_x_without_a_date_header_is_amber(tmp_path):
+async def test_response_of_x_without_a_date_header_is_a_warning(tmp_path):
     async with odd_x_server({}) as url:
         settings = read(tmp_path, at(url))
 
@@ -81,7 +81,7 @@ async def test_response_of_x_without_a_date_header_is_amber(tmp_path):
         ]
 
 
-async def test_unavailable_x_makes_the_check_of_credentials_amber(tmp_path):
+async def test_unavailable_x_makes_the_check_of_credentials_a_warning(tmp_path):
     async with odd_x_server({}) as url:
         ((status, found, meaning),) = await kind_of_name(
             access, read(tmp_path, at(url)), "credentials"
@@ -95,7 +95,7 @@ async def test_unavailable_x_makes_the_check_of_credentials_amber(tmp_path):
 
 
 @pytest.mark.parametrize(("status", "document"), [(403, FORBIDDEN), (503, {})])
-async def test_unreadable_list_of_events_is_amber(tmp_path, status, document):
+async def test_unreadable_list_of_events_is_a_warning(tmp_path, status, document):
     answers = {"authenticated_user_access": (200, ROLES), "web_event_tags": (status, document)}
     async with odd_x_server(answers) as url:
         ((status, _, meaning),) = await kind_of_name(access, read(tmp_path, at(url)), "events")
@@ -106,7 +106,7 @@ async def test_unreadable_list_of_events_is_amber(tmp_path, status, document):
     )
 
 
-async def test_undocumented_event_status_of_x_is_amber(tmp_path):
+async def test_undocumented_event_status_of_x_is_a_warning(tmp_path):
     listed = {"data": [{**TAG, "status": "RESTING"}], "next_cursor": None}
     text = GOOD.replace(', sign_up = "tw-o8z6j-o8z6m"', "")
     answers = {"authenticated_user_access": (200, ROLES), "web_event_tags": (200, listed)}
@@ -138,7 +138,7 @@ async def test_last_conversion_of_an_event_at_x_is_shown(tmp_path):
 @pytest.mark.parametrize(
     ("oauth", "topic"), [("https://api.x.invalid", "DNS"), ("https://127.0.0.1:9", "TLS")]
 )
-async def test_unavailable_sign_in_host_of_x_is_amber(tmp_path, x_emulator, oauth, topic):
+async def test_unavailable_sign_in_host_of_x_is_a_warning(tmp_path, x_emulator, oauth, topic):
     text = at(x_emulator.url, auth=TOKEN).replace(
         'oauth_url = "https://api.x.com"', APP.format(oauth=oauth)
     )
@@ -150,7 +150,7 @@ async def test_unavailable_sign_in_host_of_x_is_amber(tmp_path, x_emulator, oaut
     assert words.startswith(f"{oauth}: ")
 
 
-async def test_credentials_that_cannot_be_decrypted_are_red(tmp_path):
+async def test_credentials_that_cannot_be_decrypted_fail(tmp_path):
     await settings_with_credentials(tmp_path)
     (tmp_path / "twite.secret").write_text("another-key-than-the-one-that-sealed\n")
     text = IN_A_FILE.replace(f"{TOKEN}\n", "")
@@ -163,7 +163,7 @@ async def test_credentials_that_cannot_be_decrypted_are_red(tmp_path):
     )
 
 
-async def test_old_secret_key_and_values_sealed_with_it_are_amber(tmp_path):
+async def test_old_secret_key_and_values_sealed_with_it_are_a_warning(tmp_path):
     await settings_with_credentials(tmp_path)
     former = '[server]\nformer_secret_keys = ["the-key-before-the-first-one"]'
     needless = await kind_of_name(key, read(tmp_path, IN_A_FILE.replace("[server]", former)), "key")
@@ -188,7 +188,7 @@ async def test_old_secret_key_and_values_sealed_with_it_are_amber(tmp_path):
     ]
 
 
-async def test_interrupted_key_rotation_is_amber(tmp_path):
+async def test_interrupted_key_rotation_is_a_warning(tmp_path):
     await settings_with_credentials(tmp_path)
     (tmp_path / "twite.secret.former").write_text("the-key-before-the-first-one\n")
 
@@ -204,7 +204,7 @@ async def test_check_of_keys_without_sealed_values_has_no_findings(tmp_path):
     assert await kind_of_name(key, read(tmp_path, IN_A_FILE), "key") == []
 
 
-async def test_store_that_may_be_an_older_copy_is_amber(tmp_path):
+async def test_store_that_may_be_an_older_copy_is_a_warning(tmp_path):
     settings = read(tmp_path)
     path = settings.store.path
     await (await SQLiteStore.open(str(path))).close()
@@ -220,13 +220,13 @@ async def test_store_that_may_be_an_older_copy_is_amber(tmp_path):
 @pytest.mark.skipif(
     not Path("/proc/self").is_dir(), reason="there is no /proc, which takes no file"
 )
-def test_unwritable_folder_of_the_store_is_red():
+def test_unwritable_folder_of_the_store_fails():
     (*_, last) = disk(PROC)
 
     assert (last.status, last.meaning) == (CheckStatus.FAILED, "Twite cannot write to the store.")
 
 
-async def test_source_for_pages_without_a_public_url_is_amber(tmp_path):
+async def test_source_for_pages_without_a_public_url_is_a_warning(tmp_path):
     text = GOOD.replace('public_url = "https://t.shop.example"\n', "")
 
     assert await kind_of_name(public_address, read(tmp_path, text), "public address") == [
@@ -238,7 +238,7 @@ async def test_source_for_pages_without_a_public_url_is_amber(tmp_path):
     ]
 
 
-async def test_public_url_that_reaches_another_server_is_amber(tmp_path):
+async def test_public_url_that_reaches_another_server_is_a_warning(tmp_path):
     for_servers = GOOD.replace('origins = ["https://shop.example"]\n', "")
     async with odd_x_server({"": (200, {"hello": "world"})}) as url:
         text = for_servers.replace("https://t.shop.example", url)

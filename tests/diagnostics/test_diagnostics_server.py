@@ -44,7 +44,7 @@ def unexpected_findings(settings, **differs):
     return [(str(finding.status), finding.found) for finding in found if finding not in usual]
 
 
-def test_healthy_database_server_has_only_green_findings(settings):
+def test_healthy_database_server_passes_every_check(settings):
     findings = list(server(settings, WELL))
 
     assert {str(finding.status) for finding in findings} == {"passed"}
@@ -92,7 +92,7 @@ def test_each_problem_of_the_database_server_is_a_finding(settings, differs, sta
     assert finding[1].startswith(said)
 
 
-def test_database_without_a_size_limit_in_the_settings_is_amber(settings):
+def test_database_without_a_size_limit_in_the_settings_is_a_warning(settings):
     store = msgspec.structs.replace(settings.store, size_limit=None)
 
     findings = server(msgspec.structs.replace(settings, store=store), WELL)

@@ -20,7 +20,7 @@ async def found_at(tmp_path, answers, *, more=""):
         ]
 
 
-async def test_public_metrics_and_console_are_red(tmp_path):
+async def test_public_metrics_and_console_fail(tmp_path):
     found = await found_at(tmp_path, {"/metrics": OPEN, "/console/sign-in": OPEN})
 
     assert found == [
@@ -40,7 +40,7 @@ async def test_public_metrics_and_console_are_red(tmp_path):
         {},
     ],
 )
-async def test_metrics_and_console_that_refuse_public_requests_are_green(tmp_path, answers):
+async def test_metrics_and_console_that_refuse_public_requests_pass(tmp_path, answers):
     found = await found_at(tmp_path, answers)
 
     assert found == [
@@ -49,7 +49,7 @@ async def test_metrics_and_console_that_refuse_public_requests_are_green(tmp_pat
     ]
 
 
-async def test_console_that_responds_to_requests_from_this_machine_is_amber(tmp_path):
+async def test_console_that_responds_to_requests_from_this_machine_is_a_warning(tmp_path):
     found = await found_at(tmp_path, {"/console/sign-in": OPEN}, more=OFFICE)
 
     assert found[1] == (

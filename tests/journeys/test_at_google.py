@@ -220,7 +220,7 @@ def test_temporary_error_of_google_is_retried_and_shown(tmp_path, x_emulator):
     assert (balance["delivered"], balance["balance"]) == (2, 0)
 
 
-def test_tag_waits_for_a_google_token_and_sends_nothing_before(tmp_path, x_emulator):
+def test_tag_sends_nothing_until_it_has_a_google_token(tmp_path, x_emulator):
     allowed = []
 
     def until_allowed(path: str, _before: int) -> int | None:

@@ -63,7 +63,7 @@ def test_secret_of_four_letters_is_masked():
     assert LineMask(["aBcd", "xyz"], {}).own("abcD xyz", most=99) == "*** xyz"
 
 
-def test_text_of_a_template_is_masked_as_json_and_empty_text_stays_empty():
+def test_text_that_a_template_logs_is_masked_as_json():
     mask = LineMask(["hunter2-hunter2"], {})
 
     assert mask.over('hunter2-hunter2: {"email":"anna@shop.alt"}', most=99) == (

@@ -128,7 +128,7 @@ class CopiesAtOnceLaws:
     ) -> None:
         await self._alike(store, "queued", at=NOW + 1)
 
-    async def test_copies_in_a_request_match_single_ones_queued_for_days(
+    async def test_copies_in_a_request_match_single_ones_after_the_window(
         self, store: Store
     ) -> None:
         await self._alike(store, "queued", at=_LATER)
@@ -148,7 +148,7 @@ class CopiesAtOnceLaws:
     async def test_copies_in_a_request_match_single_ambiguous_dead_ones(self, store: Store) -> None:
         await self._alike(store, "dead, in doubt", at=NOW + 1)
 
-    async def test_copies_in_a_request_match_single_ones_dead_for_days(self, store: Store) -> None:
+    async def test_copies_in_a_request_match_single_dead_ones_after_it(self, store: Store) -> None:
         await self._alike(store, "dead", at=_LATER)
 
     async def test_copies_in_a_request_match_single_delivered_ones(self, store: Store) -> None:

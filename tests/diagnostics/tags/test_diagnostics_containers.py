@@ -54,7 +54,7 @@ async def test_paused_tags_of_a_container_are_named(folder):
         ("poster.tpl", "___INFO___", "nothing", "the section is missing"),
     ],
 )
-async def test_container_that_prevents_a_start_is_red(folder, name, was, is_, said):
+async def test_container_that_prevents_a_start_fails(folder, name, was, is_, said):
     file = folder / name
     file.write_text(file.read_text().replace(was, is_))
 

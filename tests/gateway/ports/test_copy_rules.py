@@ -165,12 +165,12 @@ def body_at(time):
 
 
 @pytest.mark.parametrize("ahead", [-MINUTE, -1, 0, 1, MINUTE])
-def test_time_of_receipt_does_not_make_another_body(ahead):
+def test_bodies_that_differ_only_in_the_time_of_receipt_are_equal(ahead):
     assert said(body_at(NOW + ahead), at=NOW) == b'{"conversion_time":"","value":"1.00"}'
 
 
 @pytest.mark.parametrize("ahead", [-MINUTE - 1, MINUTE + 1, HOUR])
-def test_another_conversion_time_makes_another_body(ahead):
+def test_bodies_with_another_conversion_time_differ(ahead):
     assert said(body_at(NOW + ahead), at=NOW) == body_at(NOW + ahead)
 
 

@@ -104,7 +104,7 @@ def test_templates_know_their_container():
     assert (about.container_id, about.version) == ("GTM-X", "7")
 
 
-def test_field_error_names_the_template_of_the_tag():
+def test_error_in_a_field_names_the_template_of_the_tag():
     made = an_input(a_tag(), a_tag("other"))
     gone = an_input(container={"templates": {}})
 
