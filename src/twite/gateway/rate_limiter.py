@@ -24,29 +24,22 @@ class RateLimiter:
 
         `now` is a monotonic time.
         """
-        lacking = self._lack(key, now) + self._per
-        beyond = lacking - self._per * self._size
-        if beyond > 0:
-            return -(-beyond // self._size)
-        self._put(key, lacking, now)
-        return 0
+        wait = self.wait(key, now=now, tokens=1)
+        if not wait:
+            self.take(key, 1, now=now)
+        return wait
 
     def take(self, key: str, tokens: int, *, now: int) -> None:
         """Take tokens that are already used, even if the bucket does not have as many."""
-        self._put(key, self._lack(key, now) + tokens * self._per, now)
-
-    def wait(self, key: str, *, now: int) -> int:
-        """Return the milliseconds until the bucket is not in debt; 0 if it is not."""
         lacked, at = self._lacking.get(key, (0, now))
-        beyond = lacked - (now - at + self._per) * self._size
-        return -(-beyond // self._size) if beyond > 0 else 0
-
-    def _lack(self, key: str, now: int) -> int:
-        lacked, at = self._lacking.get(key, (0, now))
-        return max(0, lacked - (now - at) * self._size)
-
-    def _put(self, key: str, lacking: int, now: int) -> None:
+        lacking = max(0, lacked - (now - at) * self._size) + tokens * self._per
         self._lacking[key] = lacking, now
         self._lacking.move_to_end(key)
         if len(self._lacking) > self._most:
             self._lacking.popitem(last=False)
+
+    def wait(self, key: str, *, now: int, tokens: int = 0) -> int:
+        """Return the milliseconds until the bucket has so many tokens; 0 if it has them."""
+        lacked, at = self._lacking.get(key, (0, now))
+        beyond = lacked - (now - at) * self._size - (self._size - tokens) * self._per
+        return -(-beyond // self._size) if beyond > 0 else 0

@@ -236,4 +236,6 @@ def without_echoes(text: str) -> str:
     text.
     """
     shown = _ECHOED.sub("…", text)[:_LONGEST]
-    return "".join(c if c.isprintable() else "?" for c in shown)
+    if shown.isprintable():
+        return shown
+    return "".join([c if c.isprintable() else "?" for c in shown])

@@ -140,7 +140,9 @@ class XClient:
 
 def _on_one_line(words: str) -> str:
     shown = masked_words(words)
-    return "".join(char if char.isprintable() else " " for char in shown)
+    if shown.isprintable():
+        return shown
+    return "".join([char if char.isprintable() else " " for char in shown])
 
 
 def _dated(response: Response) -> int | None:
