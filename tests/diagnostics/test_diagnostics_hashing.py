@@ -50,7 +50,7 @@ def folder(tmp_path):
     return tmp_path
 
 
-def amber_findings(folder, written):
+def warnings_of(folder, written):
     (folder / "twite.toml").write_text(written)
     settings = load(folder / "twite.toml", {}, credentials=False)
     return [tag.found for tag in tags(settings) if str(tag.status) == "warning"]
@@ -68,7 +68,7 @@ def amber_findings(folder, written):
     ],
 )
 def test_tag_that_sends_other_data_if_it_gets_hashes_is_named(folder, sent, differs):
-    found = amber_findings(folder, TAG % (sent, 'persons = "hashed"'))
+    found = warnings_of(folder, TAG % (sent, 'persons = "hashed"'))
 
     said = (
         [] if differs is None else [(f"ads: with hashed data, the tag sends different {differs}")]
@@ -77,11 +77,11 @@ def test_tag_that_sends_other_data_if_it_gets_hashes_is_named(folder, sent, diff
 
 
 def test_tag_that_gets_hashes_because_the_secret_key_is_missing_is_named(folder):
-    assert amber_findings(folder, TAG % ("ph", "")) != []
+    assert warnings_of(folder, TAG % ("ph", "")) != []
 
 
 def test_tag_that_gets_sealed_personal_data_has_no_findings(folder):
-    assert amber_findings(folder, KEY + TAG % ("ph raw", "")) == []
+    assert warnings_of(folder, KEY + TAG % ("ph raw", "")) == []
 
 
 def test_tag_that_sends_no_request_is_reported(folder):
