@@ -1,4 +1,4 @@
-"""The benchmark's modules can be imported, and the commands in the docs are valid."""
+"""The benchmark's modules can be imported, and its commands in the docs are valid."""
 
 import importlib
 import re
@@ -46,7 +46,7 @@ def test_each_module_of_the_benchmark_can_be_imported(module, monkeypatch):
 
 
 @pytest.mark.parametrize(("module", "arguments"), commands())
-def test_each_quoted_command_has_valid_arguments(module, arguments):
+def test_each_documented_benchmark_command_has_valid_arguments(module, arguments):
     imported = importlib.import_module(f"bench.{module}")
     if not hasattr(imported, "parser"):
         assert not arguments or module == "load"  # it is started by others, without options
@@ -55,21 +55,21 @@ def test_each_quoted_command_has_valid_arguments(module, arguments):
     imported.parser().parse_args(shlex.split(arguments.replace("FILE", "twite.db")))
 
 
-def test_commands_are_found_in_the_docs():
+def test_benchmark_commands_are_found_in_the_docs():
     found = commands()
 
     assert {("__main__", "--console"), ("console", "--times 7"), ("__main__", "")} <= set(found)
     assert len(found) >= 15
 
 
-def test_all_pages_of_the_console_are_measured(capsys):
+def test_benchmark_measures_all_pages_of_the_console(capsys):
     console.run(300, store=None, times=1)
 
     said = capsys.readouterr().out.splitlines()
     assert [line[:36].strip() for line in said[1:-1]] == list(console.pages(300))
 
 
-def test_counters_can_be_switched_off():
+def test_counters_of_the_benchmark_can_be_switched_off():
     with counting.uncounted():
         pass
 

@@ -1,4 +1,4 @@
-"""A process of the tests' fork server starts as an interpreter's would."""
+"""A process of the tests' fork server starts like one of the interpreter."""
 
 import os
 import sys
@@ -9,7 +9,7 @@ CUSTOM = "import time\ntime.time_ns = lambda: {now}\n"
 MODULE = "import time\nprint(time.time_ns())\n"
 
 
-def test_process_runs_the_sitecustomize_of_its_python_path(tmp_path):
+def test_forked_process_runs_the_sitecustomize_of_its_python_path(tmp_path):
     for now in (1, 2):
         folder = tmp_path / str(now)
         folder.mkdir()
@@ -26,7 +26,7 @@ def test_process_runs_the_sitecustomize_of_its_python_path(tmp_path):
         assert (ran.stdout, ran.stderr) == (f"{now}\n", "")
 
 
-def test_process_with_the_python_path_of_the_tests_starts():
+def test_forked_process_starts_with_the_python_path_of_the_tests():
     ran = fork_server.run(
         [sys.executable, "-m", "twite", "--version"],
         env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},

@@ -1,4 +1,4 @@
-"""The tests of `make test` run in forked workers: nothing is run twice, left out or hidden."""
+"""`make test` runs the tests in forked workers: each runs once, and no failure is hidden."""
 
 import os
 import subprocess
@@ -96,7 +96,7 @@ def run(tmp_path):
     return start
 
 
-def test_every_test_runs_once_and_every_fixture_ends(run):
+def test_workers_run_every_test_once_and_end_every_fixture(run):
     files = {f"room{n % 2}/test_{n}.py": MODULE for n in range(6)}
 
     status, output, place = run(files, "--forks=3", "-p", "no:cacheprovider", "-k", "not 19")
@@ -110,7 +110,7 @@ def test_every_test_runs_once_and_every_fixture_ends(run):
     assert 1 <= len(started) <= 3
 
 
-def test_failures_are_reported_and_a_dead_worker_is_replaced(run):
+def test_failures_are_reported_and_a_worker_that_died_is_replaced(run):
     status, output, _ = run({"test_a.py": FAILING}, "--forks=2", "-rs", "--durations=1")
 
     assert status == 1
@@ -123,7 +123,7 @@ def test_failures_are_reported_and_a_dead_worker_is_replaced(run):
     assert "slowest 1 durations" in output
 
 
-def test_timeout_is_reported_with_the_line_that_hangs(run):
+def test_timeout_of_a_test_is_reported_with_the_line_that_hangs(run):
     status, output, _ = run(
         {"test_a.py": HANGING}, "--forks=1", "-p", "pytest_timeout", "-o", "timeout=1"
     )
@@ -133,7 +133,7 @@ def test_timeout_is_reported_with_the_line_that_hangs(run):
     assert "AssertionError" not in output
 
 
-def test_the_first_failure_ends_the_run_and_all_fixtures(run):
+def test_first_failure_ends_the_run_and_all_fixtures(run):
     files = {"a/test_a.py": FAILING} | {f"b/test_{n}.py": MODULE for n in range(40)}
 
     status, output, place = run(files, "--forks=2", "-x")
@@ -146,7 +146,7 @@ def test_the_first_failure_ends_the_run_and_all_fixtures(run):
     assert started == {path.stem for path in place.glob("*.ended")}
 
 
-def test_a_worker_stays_in_its_folder_then_takes_a_new_one_then_shares():
+def test_worker_finishes_its_folder_before_it_takes_or_shares_another():
     names = ["a/1::x", "a/2::x", "a/2::y", "b/1::x", "b/2::x", "trials/1::x", "a/3::x"]
     files = Files([f"tests/{name}" for name in names])
 

@@ -1,4 +1,4 @@
-"""`make house` measures what it says."""
+"""The figures of `make house`."""
 
 import ast
 

@@ -94,7 +94,7 @@ def classes_of(path: Path) -> list[ast.ClassDef]:
     return [node for node in tree_of(path).body if isinstance(node, ast.ClassDef)]
 
 
-def test_folder_has_at_most_25_files():
+def test_each_folder_has_at_most_25_files():
     files = (
         file for file in SRC.parent.rglob("*") if file.is_file() and "__pycache__" not in file.parts
     )
@@ -103,7 +103,7 @@ def test_folder_has_at_most_25_files():
     assert {folder: count for folder, count in counts.items() if count > MAX_FILES} == {}
 
 
-def test_test_modules_have_names_of_their_own():
+def test_modules_of_tests_have_unique_names():
     # Most test folders are not packages: of two modules with one name, pytest loads only one.
     names = Counter(
         file.name
@@ -114,7 +114,7 @@ def test_test_modules_have_names_of_their_own():
     assert [name for name, count in names.items() if count > 1] == []
 
 
-def test_file_has_at_most_400_lines():
+def test_each_file_has_at_most_400_lines():
     long = {str(place_of(file)) for file in FILES if text_of(file).count("\n") > MAX_LINES}
 
     assert long == set()
@@ -127,7 +127,7 @@ def test_each_test_file_has_at_most_400_lines():
     assert not long
 
 
-def test_no_text_is_a_statement():
+def test_no_string_stands_alone_as_a_statement():
     """Without parentheses or `+`, the second line of a message would not be part of it."""
     found = []
     for file in FILES:
@@ -167,7 +167,7 @@ def constructor_arguments(node: ast.ClassDef) -> int:
     return sum("init=False" not in ast.unparse(field) for field in fields)
 
 
-def test_constructor_takes_at_most_ten_arguments():
+def test_each_constructor_takes_at_most_ten_arguments():
     many = {
         f"{place_of(file).with_suffix('')}:{node.name}"
         for file in FILES
@@ -178,7 +178,7 @@ def test_constructor_takes_at_most_ten_arguments():
     assert many == MANY_ARGUMENTS
 
 
-def test_masked_repr_names_its_class():
+def test_masked_repr_contains_the_class_name():
     named = re.compile(r"""def __repr__\(self\) -> str:\s+return f?"(\w+)\(""")
     wrong = [
         f"{place_of(file)}: {found[1]} of {node.name}"
@@ -206,11 +206,11 @@ def test_only_the_factory_names_the_store_engines():
     assert importers_of(r"stores(?!\.factory\b)", outside=("stores/",)) == set()
 
 
-def test_only_allowed_rooms_import_the_language_of_x():
+def test_only_listed_packages_import_the_language_of_x():
     assert importers_of("x", outside=SPEAKS_X) == X_IMPORTERS
 
 
-def test_format_begins_in_read_py():
+def test_each_format_has_a_read_py():
     formats = [path.parent for path in (SRC / "formats").glob("*/__init__.py")]
     # Files are read row by row; `event_data` is what the tag formats share.
     other = {"files": "rows.py", "event_data": "conversions.py"}
@@ -224,7 +224,7 @@ def test_format_begins_in_read_py():
     assert missing == []
 
 
-def test_store_begins_in_store_py():
+def test_each_store_has_a_store_py():
     shared = {"sql"}
     folders = {path.parent for path in (SRC / "stores").glob("*/__init__.py")}
 
@@ -326,6 +326,6 @@ def test_names_share_a_word_with_their_type():
     assert unlike.total() <= MOST_UNLIKE_NAMES, unlike.most_common(20)
 
 
-def test_statements_of_postgresql_are_current():
+def test_generated_postgresql_statements_are_current():
     """Here, because a change of a shared statement must not be committed without it."""
     assert GENERATED.read_text("utf-8") == generated(), "run make generate"

@@ -1,4 +1,4 @@
-"""The recipes in CONTRIBUTING.md, each tried with a toy."""
+"""The recipes in CONTRIBUTING.md, each with a small example."""
 
 import re
 import tomllib
@@ -49,7 +49,7 @@ PAGE = ROOT / "CONTRIBUTING.md"
 LOOPBACK = [ip_network("127.0.0.0/8")]
 
 
-def test_every_file_named_by_the_page_exists():
+def test_every_file_that_contributing_names_exists():
     page = PAGE.read_text()
     named = re.findall(r"`([a-z_]+/[\w./-]+)`", page)
     outside = ("deploy/", "docs/", "src/", "tests/")
@@ -61,7 +61,7 @@ def test_every_file_named_by_the_page_exists():
     ] == []
 
 
-def test_picture_shows_the_layers_of_import_linter():
+def test_diagram_in_contributing_shows_the_layers_of_import_linter():
     page = PAGE.read_text()
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
     layers = next(
@@ -73,7 +73,7 @@ def test_picture_shows_the_layers_of_import_linter():
     ]
 
 
-def test_every_name_in_the_page_is_in_the_code():
+def test_every_name_in_contributing_is_in_the_code():
     page = PAGE.read_text()
     named = set(re.findall(r"`(?:\w+\.)?([A-Z]\w+|_\w+)`", page))
     code = "".join(path.read_text() for path in (*SRC.rglob("*.py"), *ROOT.glob("tests/**/*.py")))
@@ -110,7 +110,7 @@ def read_coupon(body: bytes) -> ParsedRequest:
     return ParsedRequest(conversions=(conversion,))
 
 
-async def test_new_format_is_parsed_and_accepted_at_its_own_route():
+async def test_new_format_is_parsed_and_accepted_on_its_own_route():
     store = MemoryStore()
     destinations = {"o8z6j": a_destination("o8z6j")}
     accept = Accept(
@@ -170,7 +170,7 @@ async def test_new_format_is_parsed_and_accepted_at_its_own_route():
 
 
 class CountingStore(MemoryStore):
-    """A toy store: in memory, with a count of the commits."""
+    """A store in memory that counts the commits."""
 
     commits = 0
 
@@ -186,7 +186,7 @@ class TestCountingStore(RecordingLaws, ClaimLaws, SettlingLaws, BalanceLaws):
 
 
 class CountingEngine:
-    """The engine that opens the toy store."""
+    """The engine that opens the example store."""
 
     is_server = False
 
@@ -281,7 +281,7 @@ async def coupons(_settings):
     yield warning("coupons", "no coupon is set", "Coupons are not counted.", "Set one.")
 
 
-async def test_new_check_is_a_table_row_and_runs(tmp_path, monkeypatch):
+async def test_new_check_runs_after_a_row_was_added(tmp_path, monkeypatch):
     monkeypatch.setattr(diagnostics, "CHECKS", (coupons, *diagnostics.CHECKS))
 
     findings = diagnostics.examine(write(tmp_path), ENVIRONMENT)
@@ -297,7 +297,7 @@ async def until(topic, findings):
             return
 
 
-def test_every_check_of_the_folder_is_used():
+def test_every_check_function_of_the_folder_is_used():
     init = (SRC / "diagnostics/__init__.py").read_text()
     files = [path.stem for path in (SRC / "diagnostics").glob("[!_]*.py")]
     others = "".join(path.read_text() for path in (SRC / "diagnostics").glob("*.py"))
@@ -312,7 +312,7 @@ class ToyAlert(StrEnum):
     COUPONS_GONE = "coupons_gone"
 
 
-async def test_new_alert_is_a_table_row_and_opens_and_resolves(monkeypatch):
+async def test_new_alert_opens_and_resolves_after_a_row_was_added(monkeypatch):
     left = [1, 0, 5]
 
     def of_coupons(accounts, _context):
@@ -372,7 +372,7 @@ def test_every_alert_kind_has_a_rule_and_a_page():
     ] == []
 
 
-def test_page_names_each_file_outside_the_alerts_that_opens_one():
+def test_contributing_names_each_other_file_that_opens_an_alert():
     row = re.search(r"^\| Where does an alert open\? .+$", PAGE.read_text(), re.MULTILINE)[0]
     openers = {
         (AlertKind[kind].value, str(path.relative_to(SRC)))

@@ -41,7 +41,7 @@ pytest.skip("no package", allow_module_level=True)
     ("ci", "counts"),
     [("true", "1 failed, 1 skipped, 1 xfailed, 1 error"), ("", "3 skipped, 1 xfailed")],
 )
-def test_unexpected_skip_fails_with_ci_only(tmp_path, options, ci, counts):
+def test_skip_with_an_unlisted_reason_fails_only_with_ci(tmp_path, options, ci, counts):
     (tmp_path / "test_a.py").write_text(MODULE)
 
     status, output = run(tmp_path, *options, ci=ci)
@@ -50,7 +50,7 @@ def test_unexpected_skip_fails_with_ci_only(tmp_path, options, ci, counts):
     assert ("does not contain the reason: no browser" in output) == bool(ci)
 
 
-def test_unexpected_skip_of_a_module_fails_with_ci(tmp_path):
+def test_module_skipped_with_an_unlisted_reason_fails_with_ci(tmp_path):
     (tmp_path / "test_b.py").write_text(SKIPPED_MODULE)
 
     status, output = run(tmp_path, ci="true")
@@ -78,5 +78,5 @@ def run(folder, *options, ci):
     return done.returncode, done.stdout + done.stderr
 
 
-def test_list_contains_the_reason_of_long_forms():
+def test_list_contains_the_reason_of_trials():
     assert EXPECTED in LIST.read_text("utf-8").splitlines()

@@ -1,4 +1,4 @@
-"""The background tasks of a store: a test ends their pauses, and reads what they report."""
+"""The background tasks of a store: a test ends their pauses, and reads their reports."""
 
 import asyncio
 from types import SimpleNamespace

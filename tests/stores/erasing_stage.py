@@ -1,4 +1,4 @@
-"""Ada and Bob, their data in a store, and Ada's erasure."""
+"""Two people, Ada and Bob, their data in a store, and Ada's erasure."""
 
 import hashlib
 import sqlite3

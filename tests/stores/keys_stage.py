@@ -1,4 +1,4 @@
-"""Dedup keys made up for tests, and requests for them."""
+"""Deduplication keys made up for tests, and requests for them."""
 
 from builders import NOW
 from twite.domain.conversion import DEFAULT_WINDOW

@@ -1,4 +1,4 @@
-"""Another program beside Twite on a database, and the sessions of Twite that it sees."""
+"""Another program on Twite's database, and the sessions of Twite that it sees."""
 
 import time
 

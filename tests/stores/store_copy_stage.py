@@ -121,10 +121,10 @@ async def joined(url):
     return store
 
 
-def copy_and_die(source, target, at):
-    """Copy in a process that is killed at a step; return whether it was.
+def copy_and_kill(source, target, at):
+    """Copy in a process that is killed at a step.
 
-    PostgreSQL's locks of the process are released.
+    Return whether it was. PostgreSQL's locks of the process are released.
     """
     child = os.fork()
     if child == 0:

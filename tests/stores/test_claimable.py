@@ -1,4 +1,4 @@
-"""Ready deliveries are read together, and one by one if one of them is damaged."""
+"""Ready deliveries are read together, or one by one if one of them is damaged."""
 
 import json
 
@@ -23,7 +23,7 @@ class Rows(list):
 
 
 class Book:
-    """A session that answers from rows in memory, and fails where the test wants it to."""
+    """A session that answers from rows in memory, and fails where the test says so."""
 
     def __init__(self, *deliveries, totals=None, largest_body=0, failing=None):
         self.deliveries = deliveries
@@ -128,7 +128,7 @@ def read(book, *, limit=10, most_bytes=1_000, crashes=3, passing="[]", ambiguous
     return list(found), damaged
 
 
-def test_sound_deliveries_are_read_together():
+def test_intact_deliveries_are_read_together():
     book = Book(FIRST, SECOND, THIRD)
 
     assert read(book) == ([FIRST, SECOND, THIRD], [])
@@ -158,7 +158,7 @@ def test_all_new_deliveries_of_the_queue_are_columns(given, is_new):
     assert book.everything == ["passing" not in given]
 
 
-def test_nothing_is_read_if_nothing_is_ready():
+def test_nothing_is_read_if_no_delivery_is_ready():
     book = Book(largest_body=10)
 
     assert read(book) == ([], [])
@@ -193,7 +193,7 @@ def test_damaged_delivery_does_not_affect_the_others(total):
     assert book.names == [*TOGETHER, *ONE_BY_ONE]
 
 
-def test_delivery_whose_row_is_incomplete_is_damaged():
+def test_delivery_with_an_incomplete_row_is_damaged():
     broken = msgspec.structs.replace(SECOND, received_at="x")
     book = Book(FIRST, broken, THIRD, totals={2: 0})
     book.missing = {3}

@@ -1,4 +1,4 @@
-"""Claims and settlements in a session: what they write, count and keep in memory."""
+"""Claims and settlements in a session: which rows they write, count and keep in memory."""
 
 import shutil
 from contextlib import closing
@@ -74,13 +74,13 @@ def test_damaged_delivery_is_a_dead_letter_and_is_reported(session):
     ]
 
 
-def test_event_whose_deliveries_another_transaction_has_claimed_is_passed_over(session):
+def test_event_whose_deliveries_another_transaction_has_claimed_is_skipped(session):
     session.is_raced = True
 
     assert claim(session, A_CLAIM, damaged=[]) is None
 
 
-def test_each_claim_and_settlement_is_a_turn(session):
+def test_each_claim_and_settlement_is_a_separate_step(session):
     turns = [session.turn]
     batch = claim(session, A_CLAIM, damaged=[])
     turns.append(session.turn)
@@ -114,7 +114,7 @@ def test_delivery_whose_tag_did_not_fire_is_suppressed_at_the_time_of_its_attemp
     assert session.rows("SELECT delivery, at, note FROM discarded") == [(2, at, "why")]
 
 
-def test_delivery_that_is_settled_is_no_longer_watched_for_a_denial(session):
+def test_settled_delivery_is_no_longer_watched_for_a_denial(session):
     batch = claim(session, A_CLAIM, damaged=[])
     session.denied.add(2)
 
@@ -123,7 +123,7 @@ def test_delivery_that_is_settled_is_no_longer_watched_for_a_denial(session):
     assert session.denied == set()
 
 
-def test_lease_whose_deliveries_are_gone_leaves_no_attempt(session):
+def test_lease_without_deliveries_records_no_attempt(session):
     claim(session, A_CLAIM, damaged=[])
     session.connection.execute("DELETE FROM outbox")
 

@@ -1,4 +1,4 @@
-"""The address of a PostgreSQL database: how it is reached, and what its errors say."""
+"""The address of a PostgreSQL database: how it is reached, and its errors."""
 
 import errno
 import socket
@@ -35,7 +35,7 @@ def hosts(address):
         ("?statement_cache_size=x1", 400),
     ],
 )
-def test_url_may_limit_the_prepared_statements(option, statements):
+def test_url_can_limit_the_prepared_statements(option, statements):
     assert Address(URL + option).statements == statements
 
 
@@ -97,7 +97,7 @@ def test_messages_contain_the_user_the_hosts_and_the_database(url, shown):
         "postgresql://twite@db/ledger?password=p%40ss%2Fw0rd",
     ],
 )
-def test_password_is_masked_in_all_its_spellings(url):
+def test_database_password_is_masked_in_all_its_spellings(url):
     said = Address(url).reason(OSError("p@ss/w0rd, p%40ss%2Fw0rd"))
 
     assert said == "***, ***"
@@ -158,7 +158,7 @@ async def test_connection_has_the_options_of_its_address(asked):
     assert found.executed == []
 
 
-async def test_host_that_accepts_writes_is_asked_first_from_then_on(asked):
+async def test_host_that_accepts_writes_is_tried_first_from_then_on(asked):
     asked.answers = {"a": ConnectionRefusedError(), "b": STANDBY}
     address = Address(SEVERAL)
     await address.connect()
@@ -220,7 +220,7 @@ async def test_both_ends_of_a_tcp_connection_notice_a_dead_host(asked):
     assert over_tcp.executed == [module._DEAD_CLIENT]  # noqa: SLF001
 
 
-async def test_options_that_the_system_lacks_are_left_out(asked, monkeypatch):
+async def test_connection_options_that_the_system_lacks_are_omitted(asked, monkeypatch):
     monkeypatch.setattr(module, "_DEAD_HOST", {"TCP_OF_ANOTHER_SYSTEM": 1, "TCP_KEEPCNT": 2})
     with socket.socket() as used:
         asked.answers["db"] = driver(used)
@@ -258,7 +258,7 @@ def refused_by_all():
     ],
     ids=lambda given: type(given).__name__,
 )  # fmt: skip
-def test_error_has_a_reason(error, reason):
+def test_database_error_has_a_reason(error, reason):
     assert Address(URL).reason(error) in {reason, f"[Errno 1] {reason}"}
 
 
@@ -286,14 +286,14 @@ async def test_error_of_a_value_does_not_quote_it(postgres_url, type_, value):
     }
 
 
-def test_wrong_session_attribute_is_named():
+def test_wrong_session_attribute_in_the_url_is_named():
     reason = Address(f"{URL}?target_session_attrs=master").reason(OSError())
 
     assert reason.startswith("target_session_attrs must be one of read-write, primary")
 
 
 @pytest.mark.parametrize("error", [FileNotFoundError, PermissionError])
-def test_unreadable_file_of_the_url_is_named(tmp_path, error):
+def test_unreadable_file_in_the_url_is_named(tmp_path, error):
     readable = tmp_path / "ca.pem"
     readable.touch()
     address = Address(f"{URL}?sslrootcert={readable}&sslcert=/nowhere.pem")
@@ -303,7 +303,7 @@ def test_unreadable_file_of_the_url_is_named(tmp_path, error):
     assert said == "sslcert: the file /nowhere.pem does not exist or cannot be read"
 
 
-def test_file_error_without_an_unreadable_file_says_what_the_system_says(tmp_path):
+def test_other_file_error_has_the_message_of_the_system(tmp_path):
     (tmp_path / "ca.pem").touch()
     file = f"sslrootcert={tmp_path}/ca.pem"
     missing = FileNotFoundError(errno.ENOENT, "no socket")
@@ -317,7 +317,7 @@ def test_file_error_without_an_unreadable_file_says_what_the_system_says(tmp_pat
     assert reasons == ["No such file or directory"] * 2 + ["Broken pipe"]
 
 
-def test_error_becomes_unavailable_with_its_cause():
+def test_database_error_becomes_unavailable_with_its_cause():
     error = ConnectionRefusedError()
 
     found = Address(URL).unavailable(error)
@@ -329,7 +329,7 @@ def test_error_becomes_unavailable_with_its_cause():
 @pytest.mark.parametrize(
     "error", [asyncpg.DuplicatePreparedStatementError, asyncpg.InvalidSQLStatementNameError]
 )
-def test_pooler_without_prepared_statements_is_named_with_the_solution(error):
+def test_pooler_without_prepared_statements_is_named_with_a_fix(error):
     reason = Address("postgresql://twite@db/ledger").reason(error('prepared statement "x" …'))
 
     assert reason.startswith(

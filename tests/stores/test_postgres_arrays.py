@@ -24,7 +24,7 @@ SMALLEST, LARGEST = -(2**63), 2**63 - 1
         ("uuid", [bytes(16), bytes(range(16)), None]),
     ],
 )
-async def test_array_is_the_same_after_a_round_trip(postgres_url, kind, values):
+async def test_array_is_unchanged_by_encoding_and_decoding(postgres_url, kind, values):
     driver = await Address(postgres_url).connect()
     try:
         assert await driver.fetchval(f"SELECT $1::{kind}[]", values) == values
@@ -47,7 +47,7 @@ async def test_array_with_a_wrong_value_is_an_error(postgres_url, kind, value):
         await driver.close()
 
 
-async def test_asyncpg_encodes_no_array_itself(postgres_url, monkeypatch):
+async def test_arrays_are_not_encoded_by_asyncpg(postgres_url, monkeypatch):
     """Its own codecs look for nested arrays, and query the types on each new connection."""
     kinds = []
     array = arrays._array  # noqa: SLF001

@@ -1,4 +1,4 @@
-"""Synchronous code that waits for awaitables, without a thread."""
+"""Synchronous code waits for awaitables, without a thread."""
 
 import asyncio
 from contextvars import ContextVar
@@ -20,7 +20,7 @@ async def failing():
     raise ConnectionResetError("lost")
 
 
-async def test_code_continues_with_each_result():
+async def test_synchronous_code_continues_with_each_result():
     def code():
         return wait_for(doubled(1)) + wait_for(doubled(20))
 
@@ -40,7 +40,7 @@ async def test_error_is_raised_where_the_code_waits():
         await run_in_greenlet(lambda: wait_for(failing()))
 
 
-async def test_cancellation_reaches_the_code():
+async def test_cancellation_reaches_the_synchronous_code():
     ended = []
 
     def code():
@@ -59,7 +59,7 @@ async def test_cancellation_reaches_the_code():
     assert ended == ["canceled"]
 
 
-async def test_code_has_the_context_of_its_task():
+async def test_synchronous_code_has_the_context_of_its_task():
     """Log lines of a transaction name the request that they belong to."""
     REQUEST.set("request 7")
 

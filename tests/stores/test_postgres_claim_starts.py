@@ -1,4 +1,4 @@
-"""Where claims on PostgreSQL begin their search: behind the last claim, for a limited time."""
+"""Where claims on PostgreSQL begin their search: after the last claim, for a limited time."""
 
 import pytest
 
@@ -20,7 +20,7 @@ def starts(clock):
     return ClaimStarts()
 
 
-def test_claims_of_an_event_continue_behind_the_last_claim(starts):
+def test_claims_of_an_event_continue_after_the_last_claim(starts):
     starts.claimed("pixel", 1, (NOW, 7), took=0.0)
     starts.claimed("pixel", 2, (NOW, 8), took=0.0)
     starts.claimed("pixel", 1, (NOW, 9), took=0.0)
@@ -32,9 +32,7 @@ def test_claims_of_an_event_continue_behind_the_last_claim(starts):
 @pytest.mark.parametrize(
     ("took", "lasts"), [(0.0, 1.0), (0.125, 1.25), (0.5, 5.0), (1.0, 10.0), (60.0, 10.0)]
 )
-def test_search_takes_at_most_a_tenth_of_the_time_and_is_repeated_within_ten_seconds(
-    starts, clock, took, lasts
-):
+def test_search_from_the_beginning_takes_a_tenth_of_the_time(starts, clock, took, lasts):
     starts.claimed("pixel", 1, (NOW, 7), took=took)
 
     clock[0] += lasts - 0.125
@@ -44,8 +42,8 @@ def test_search_takes_at_most_a_tenth_of_the_time_and_is_repeated_within_ten_sec
     assert (before, starts.of("pixel")) == ({1: (NOW, 7)}, {})
 
 
-def test_later_claims_do_not_delay_the_next_search(starts, clock):
-    """Otherwise, deliveries before the place would wait as long as there are full claims."""
+def test_later_claims_do_not_delay_the_next_search_from_the_beginning(starts, clock):
+    """Otherwise, earlier deliveries would wait as long as there are full claims."""
     starts.claimed("pixel", 1, (NOW, 7), took=0.0)
     clock[0] += 0.75
     starts.claimed("pixel", 1, (NOW, 8), took=0.0)
@@ -54,7 +52,7 @@ def test_later_claims_do_not_delay_the_next_search(starts, clock):
     assert starts.of("pixel") == {}
 
 
-def test_claims_continue_again_after_the_search(starts, clock):
+def test_claims_continue_after_the_last_one_after_the_search(starts, clock):
     starts.claimed("pixel", 1, (NOW, 7), took=0.0)
     clock[0] += 1.0
     starts.of("pixel")
@@ -76,7 +74,7 @@ def test_event_without_further_deliveries_is_searched_from_the_beginning(starts)
 
 
 @pytest.mark.parametrize(("at", "is_found"), [(NOW - 1, True), (NOW, True), (NOW + 1, False)])
-def test_delivery_that_may_be_before_a_place_is_found(starts, at, is_found):
+def test_delivery_that_may_be_before_the_start_of_a_claim_is_found(starts, at, is_found):
     starts.claimed("pixel", 1, (NOW, 7), took=0.0)
     starts.claimed("other", 1, (NOW - 9, 3), took=0.0)
 

@@ -88,7 +88,7 @@ class TestUsualClaims(ClaimLaws, SettlingLaws, SweepLaws, LimitLaws, CrashLaws, 
         return store
 
 
-async def test_usual_batch_needs_one_statement_to_claim_and_two_to_settle(store, statements):
+async def test_typical_batch_needs_one_statement_to_claim_and_two_to_settle(store, statements):
     await record(store, "order-1", "order-2")
     statements.clear()
 
@@ -117,7 +117,7 @@ async def test_retry_that_is_due_is_claimed_before_later_deliveries(store, state
 
 
 @pytest.mark.parametrize("is_claimed_again", [False, True])
-async def test_settlement_waits_for_an_expiry_of_its_lease(
+async def test_settlement_waits_for_the_expiry_of_its_lease(
     store, postgres_url, monkeypatch, is_claimed_again
 ):
     """X accepts a batch while another gateway ends the batch's lease and may claim it again."""
@@ -192,7 +192,7 @@ async def test_claim_finds_a_delivery_from_the_first_hours_of_1970(store):
     assert ids(await claim(store, now=3)) == ["order-1"]
 
 
-async def test_claim_continues_behind_the_last_full_claim(store, other_gateway, clock):
+async def test_claim_continues_after_the_last_full_claim(store, other_gateway, clock):
     await record(store, "order-1", at=NOW)
     await record(store, "order-2", "order-3", at=NOW + 2)
     await claim(store, limit=1)
@@ -205,7 +205,7 @@ async def test_claim_continues_behind_the_last_full_claim(store, other_gateway, 
     assert (ids(second), ids(third)) == (["order-2"], ["order-0"])
 
 
-async def test_claim_finds_deliveries_recorded_or_queued_behind_the_last_claim(store, clock):
+async def test_claim_finds_deliveries_recorded_or_queued_before_the_last_claim(store, clock):
     del clock
     await record(store, "order-1", "order-2", "order-3", "order-4", at=NOW)
     batches = [await claim(store, limit=1) for _ in range(2)]
@@ -217,7 +217,7 @@ async def test_claim_finds_deliveries_recorded_or_queued_behind_the_last_claim(s
     assert [ids(batch) for batch in batches] == [["order-1"], ["order-2"], ["order-0"], ["order-1"]]
 
 
-async def test_last_deliveries_are_found_behind_the_claim_start(store, other_gateway, clock):
+async def test_last_deliveries_before_the_start_of_claims_are_found(store, other_gateway, clock):
     del clock
     await record(store, "order-1", at=NOW)
     await claim(store, limit=1)

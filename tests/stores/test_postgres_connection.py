@@ -1,4 +1,4 @@
-"""A connection to PostgreSQL: its statements, its results, and the end of a server."""
+"""A connection to PostgreSQL: its statements, its results, and the loss of the server."""
 
 import asyncio
 
@@ -86,9 +86,7 @@ async def test_statement_with_rows_gets_its_values_in_order(connection, driver):
 @pytest.mark.parametrize(
     ("tag", "count"), [("DELETE 3", 3), ("INSERT 0 12", 12), ("LOCK TABLE", 0)]
 )
-async def test_statement_without_rows_has_the_number_of_changed_rows(
-    connection, driver, tag, count
-):
+async def test_statement_returns_the_number_of_changed_rows(connection, driver, tag, count):
     driver.tag = tag
 
     found = await run(lambda: connection.run("writes", a=7))
@@ -128,7 +126,7 @@ async def test_shared_statement_is_translated(connection, driver, monkeypatch):
     assert found.rowcount == 2
 
 
-async def test_unit_of_work_begins_with_its_limits(connection, driver):
+async def test_unit_of_work_begins_with_its_time_limits(connection, driver):
     await run(connection.begin)
 
     assert driver.ran == [(module.UNIT, ())]
@@ -145,7 +143,7 @@ async def test_commit_of_a_failed_transaction_is_an_error(connection, driver):
 
 
 @pytest.mark.parametrize("name", ["reads", "writes"])
-async def test_statement_without_an_answer_aborts_the_connection(connection, driver, name):
+async def test_statement_without_a_response_aborts_the_connection(connection, driver, name):
     connection.patience = 0.01
     driver.answers = asyncio.Event()
     driver.error = AttributeError("'NoneType' object has no attribute 'query'")
@@ -163,7 +161,7 @@ async def test_error_of_the_code_is_not_taken_for_a_lost_connection(connection, 
     assert connection.is_open
 
 
-async def test_connection_outlives_the_time_limit_of_a_finished_statement(connection):
+async def test_time_limit_of_a_finished_statement_does_not_end_the_connection(connection):
     connection.patience = 0.01
     await run(lambda: connection.run("reads", a=1, b=2))
 
@@ -215,7 +213,7 @@ def test_rows_are_read_once():
     ],
     ids=lambda given: type(given).__name__,
 )
-def test_retry_may_succeed_after_a_passing_error(error, passes):
+def test_unit_of_work_is_repeated_after_a_temporary_error(error, passes):
     assert is_passing(error) is passes
 
 

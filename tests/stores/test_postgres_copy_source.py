@@ -43,7 +43,7 @@ async def test_rows_are_read_in_the_order_of_their_key(open_source, other, monke
     assert await source.count(table("straggler")) == 5
 
 
-async def test_rows_continue_behind_a_key_of_several_columns(open_source, other):
+async def test_rows_continue_after_a_key_of_several_columns(open_source, other):
     await other.execute(
         "INSERT INTO attempted VALUES (1, 8), (1, 9), (2, 1); "
         "INSERT INTO attempt (id, at, queue, outcome, answer, ambiguous, size) "
@@ -74,7 +74,7 @@ async def test_copy_reads_one_snapshot(open_source, other):
     assert await pieces(source, "straggler") == []
 
 
-async def test_source_has_its_deployment_and_is_readable(open_source, other):
+async def test_source_of_a_copy_has_its_deployment_and_is_readable(open_source, other):
     await other.execute(
         "UPDATE deployment SET ahead = -5; UPDATE pruning SET bodies = 3, histories = 2"
     )
@@ -90,7 +90,7 @@ async def test_source_has_its_deployment_and_is_readable(open_source, other):
     assert source.shown.startswith("postgresql://twite@/")
 
 
-async def test_state_of_a_source_changes_with_each_written_transaction(open_source, other):
+async def test_state_of_a_source_changes_with_each_transaction_that_writes(open_source, other):
     source = await open_source()
     before = await source.state()
     unchanged = await source.state()
@@ -115,7 +115,7 @@ async def test_closed_source_leaves_no_connection(open_source, other):
     await sessions_of(other, 0)
 
 
-async def test_database_error_is_explained(open_source):
+async def test_database_error_of_a_source_is_explained(open_source):
     source = await open_source()
     await source.close()
 
@@ -128,7 +128,7 @@ async def test_database_error_is_explained(open_source):
     [(0, "the database has no tables of Twite"), (1, "only the gateway can migrate it")],
     ids=["empty", "older"],
 )
-async def test_source_of_another_version_is_refused_and_left(
+async def test_source_of_another_version_is_refused_and_unchanged(
     open_source, other, monkeypatch, version, said
 ):  # fmt: skip
     await sessions_of(other, 0)
@@ -144,7 +144,7 @@ async def test_source_of_another_version_is_refused_and_left(
     await sessions_of(other, 0)
 
 
-async def test_database_with_a_running_gateway_is_refused(open_source, postgres_url):
+async def test_database_with_a_running_gateway_is_refused_as_a_source(open_source, postgres_url):
     gateway = await joined(postgres_url)
 
     with pytest.raises(
@@ -156,7 +156,7 @@ async def test_database_with_a_running_gateway_is_refused(open_source, postgres_
     assert await open_source()
 
 
-async def test_database_that_is_being_copied_is_refused(open_source, other):
+async def test_database_that_is_being_copied_is_refused_as_a_source(open_source, other):
     await other.execute(f"SELECT pg_advisory_lock({COPY_LOCK})")
 
     with pytest.raises(StoreUnusable, match="another twite store copy is using this database"):
@@ -186,7 +186,7 @@ async def test_copy_waits_ten_seconds_for_a_lock_and_is_never_ended_as_idle(
     assert shown == ["10s", "0"]
 
 
-async def test_piece_by_piece_reading_can_be_ended_early(open_source, other, monkeypatch):
+async def test_reading_in_pieces_can_be_ended_early(open_source, other, monkeypatch):
     monkeypatch.setattr(module, "PIECE", 1)
     await other.execute("INSERT INTO straggler VALUES (1), (2)")
     source = await open_source()

@@ -49,7 +49,7 @@ async def test_empty_database_gets_the_newest_tables_and_a_mark(open_target, emp
     await driver.close()
 
 
-async def test_copy_continues_in_the_same_database(open_target, other):
+async def test_interrupted_copy_continues_in_the_same_database(open_target, other):
     first = await open_target()
     await first.add(table("straggler"), [(1,), (2,)])
     await first.close()
@@ -69,7 +69,7 @@ async def test_copy_of_another_state_is_not_continued(open_target, other):
     await sessions_of(other, 0)
 
 
-async def test_database_with_rows_is_refused(open_target, other):
+async def test_database_with_rows_is_refused_as_a_target(open_target, other):
     await other.execute("INSERT INTO straggler VALUES (1)")
 
     with pytest.raises(StoreUnusable, match="is not empty: the table straggler has rows"):
@@ -77,14 +77,14 @@ async def test_database_with_rows_is_refused(open_target, other):
     assert await other.fetchval("SELECT to_regclass('store_copy')") is None
 
 
-async def test_database_of_an_older_version_is_refused(open_target, monkeypatch):
+async def test_database_of_an_older_version_is_refused_as_a_target(open_target, monkeypatch):
     second_version.use_on_postgres(monkeypatch)
 
     with pytest.raises(StoreUnusable, match=r"version 1, and only the gateway .* on it once"):
         await open_target()
 
 
-async def test_database_of_a_running_gateway_is_refused(open_target, postgres_url):
+async def test_database_of_a_running_gateway_is_refused_as_a_target(open_target, postgres_url):
     gateway = await joined(postgres_url)
 
     with pytest.raises(StoreUnusable, match="a gateway is using this database"):
@@ -105,7 +105,7 @@ async def test_target_of_another_copy_is_refused(open_target, other, empty_postg
     await new.close()
 
 
-async def test_weak_server_is_refused_unless_it_is_accepted(
+async def test_server_with_weak_durability_must_be_accepted(
     open_target, postgres_server, empty_postgres_url
 ):
     name = empty_postgres_url.partition("?")[0].rpartition("/")[2]
@@ -118,7 +118,7 @@ async def test_weak_server_is_refused_unless_it_is_accepted(
     await target.close()
 
 
-async def test_last_key_is_the_greatest(open_target):
+async def test_last_key_of_a_table_is_the_greatest(open_target):
     target = await open_target()
     before = await target.last_key(table("attempted"))
     await target.add(table("attempted"), [(2, 1), (1, 9)])
@@ -160,7 +160,7 @@ async def test_rows_are_stored_in_the_form_of_this_engine(open_target, other):
         assert [row async for piece in target.rows(table(name)) for row in piece] == [row], name
 
 
-async def test_nul_is_replaced_as_in_new_rows(open_target, other):
+async def test_nul_is_replaced_like_in_new_rows(open_target, other):
     target = await open_target()
     row = (1, 2, 3, "errored", None, "a\0b", 0, 4)
 
@@ -170,10 +170,8 @@ async def test_nul_is_replaced_as_in_new_rows(open_target, other):
     assert target.stored(row) == (1, 2, 3, "errored", None, "a\ufffdb", 0, 4)
 
 
-async def test_rows_are_durable_when_they_are_added(
-    open_target, postgres_server, empty_postgres_url
-):
-    """Otherwise, a copy that continues after a power failure would leave a gap."""
+async def test_copied_rows_are_durable_at_once(open_target, postgres_server, empty_postgres_url):
+    """Otherwise, a copy that continues after a power failure would have a gap."""
     name = empty_postgres_url.partition("?")[0].rpartition("/")[2]
     postgres_server.psql(f"ALTER DATABASE {name} SET synchronous_commit = off")
     target = await open_target(url=empty_postgres_url, accept=True)
@@ -227,7 +225,7 @@ async def test_published_copy_is_a_store_with_new_ids_and_numbers(open_target, p
         assert await other.fetchval(number) == 1
 
 
-async def test_published_copy_has_statistics(open_target, other):
+async def test_published_copy_has_planner_statistics(open_target, other):
     target = await open_target()
     await other.execute("SELECT pg_stat_reset()")
     await target.add(table("straggler"), [(number,) for number in range(50)])
@@ -239,7 +237,7 @@ async def test_published_copy_has_statistics(open_target, other):
 
 
 @pytest.mark.parametrize(("ahead", "is_refused"), [(-1, False), (0, True), (1, True)])
-async def test_ids_of_the_copy_must_be_behind_the_clock_of_the_server(
+async def test_ids_of_a_copy_must_precede_the_servers_clock(
     open_target, monkeypatch, ahead, is_refused
 ):
     """New ids come from this clock."""
@@ -257,7 +255,7 @@ async def test_ids_of_the_copy_must_be_behind_the_clock_of_the_server(
     assert (reason == "the server's clock is behind the ids in the copied store") is is_refused
 
 
-async def test_copy_is_not_published_after_its_guard_was_lost(open_target, other):
+async def test_copy_whose_guard_was_lost_is_not_published(open_target, other):
     """A gateway may then have started."""
     target = await open_target()
     target._guard.terminate()  # noqa: SLF001

@@ -62,7 +62,7 @@ async def test_fsync_turned_off_while_the_gateway_runs_opens_and_resolves_the_al
     assert opened.reason == "fsync is off: a power failure can damage the database"
 
 
-async def test_accepted_weak_server_is_not_reported_again(server, monkeypatch):
+async def test_accepted_weak_durability_is_not_reported_again(server, monkeypatch):
     monkeypatch.setattr(upkeep, "LOOK_AT_DURABILITY", 0.02)
     set_fsync(server, "off")
     monitoring = Watching()

@@ -1,4 +1,4 @@
-"""PostgreSQL as an engine: without its extra, and as twite check sees it."""
+"""PostgreSQL as a store engine: without its extra, and in the findings of `twite check`."""
 
 from importlib.metadata import PackageNotFoundError
 from types import SimpleNamespace
@@ -25,7 +25,7 @@ async def found(tmp_path, url, more=""):
     return [finding async for finding in store(settings)]
 
 
-async def test_without_the_driver_the_error_says_how_to_install_it(monkeypatch):
+async def test_missing_driver_is_reported_with_how_to_install_it(monkeypatch):
     monkeypatch.setattr(postgres_engine, "find_spec", lambda _name: None)
 
     with pytest.raises(StoreUnusable, match=r"--require-hashes -r requirements/run.txt"):
@@ -109,7 +109,7 @@ async def test_missing_package_is_named(monkeypatch, missing):
         await ENGINE.open_reader(URL)
 
 
-def test_version_is_that_of_the_driver(monkeypatch):
+def test_version_of_the_engine_is_that_of_the_driver(monkeypatch):
     with_driver = ENGINE.version
 
     def version(_):

@@ -136,7 +136,7 @@ async def test_erasure_reports_a_snapshot_that_still_needs_the_old_rows(server, 
     assert (during, after) == (0, 1)
 
 
-async def test_second_pass_changes_no_content(server, store):
+async def test_second_pass_of_an_erasure_changes_no_content(server, store):
     await filled(store)
     again = await erased(server, store)
     tables = (

@@ -29,7 +29,7 @@ async def vacuumed(url):
     return dict(map(tuple, rows))
 
 
-async def test_erasure_vacuums_the_tables_that_hold_persons(store, postgres_url):
+async def test_erasure_vacuums_the_tables_with_personal_data(store, postgres_url):
     before = await vacuumed(postgres_url)
 
     ended = await store.erase(ENDS, now=NOW)
@@ -39,7 +39,7 @@ async def test_erasure_vacuums_the_tables_that_hold_persons(store, postgres_url)
     assert {table for table, count in after.items() if count == before[table] + 1} >= HOLD_PERSONS
 
 
-async def test_erasure_has_not_ended_if_the_database_cannot_vacuum(store, monkeypatch):
+async def test_erasure_is_incomplete_if_the_database_cannot_vacuum(store, monkeypatch):
     async def refused(_):
         raise ConnectionRefusedError
 

@@ -1,4 +1,4 @@
-"""What an examination of a PostgreSQL server finds, and the servers that Twite refuses."""
+"""The examination of a PostgreSQL server, and the servers that Twite refuses."""
 
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
@@ -119,7 +119,7 @@ def found(**values):
     )
 
 
-async def test_examination_has_all_that_matters_about_a_server(driver):
+async def test_examination_contains_all_relevant_facts_about_a_server(driver):
     assert (await examined(URL)).server == found()
     assert driver.ended == ["closed"]
 
@@ -130,13 +130,13 @@ async def test_new_database_has_no_gateways(driver):
     assert (await examined(URL)).server == found(schema=0, gateways=())
 
 
-async def test_pooler_is_recognized_by_the_process_id_that_it_invents(driver):
+async def test_pooler_is_recognized_by_the_process_id_that_it_reports(driver):
     driver.pid = 7
 
     assert (await examined(URL)).server == found(is_pooled=True)
 
 
-async def test_weak_settings_are_described(driver):
+async def test_settings_with_weak_durability_are_described(driver):
     driver.settings = OFF
 
     assert (await examined(URL)).server == found(weak=SAID)
@@ -151,7 +151,7 @@ async def test_error_of_an_examination_is_explained_and_ends_the_connection(driv
 
 
 @pytest.mark.parametrize("encoding", ["UTF8", "SQL_ASCII"])
-async def test_database_whose_encoding_stores_every_text_is_used(driver, encoding):
+async def test_database_with_a_complete_encoding_is_accepted(driver, encoding):
     driver.encoding = encoding
 
     assert await connected(Address(URL)) is driver
@@ -212,7 +212,7 @@ async def test_settings_are_described_for_a_connection_and_for_a_view(driver):
     ("weak", "is_accepted", "is_refused"),
     [(SAID, False, True), (SAID, True, False), ((), False, False), ((), True, False)],
 )
-def test_weak_server_is_refused_unless_it_is_accepted(weak, is_accepted, is_refused):
+def test_server_with_weak_durability_must_be_accepted(weak, is_accepted, is_refused):
     try:
         refuse_weak(weak, Address(URL), is_accepted=is_accepted)
     except StoreUnusable as error:

@@ -1,4 +1,4 @@
-"""Random operations on three nodes: nothing is sent after a success, and nothing gets stuck."""
+"""Random operations on three nodes: delivered conversions are not sent again, none gets stuck."""
 
 import asyncio
 import os
@@ -196,7 +196,7 @@ def settlement(batch, trigger, outcome):
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-async def test_successful_deliveries_are_never_sent_again_and_none_is_stuck(
+async def test_delivered_conversions_are_never_sent_again(
     open_node, postgres_url, monkeypatch, seed
 ):
     monkeypatch.setattr(settlements, "_AGAIN", 0.01)

@@ -31,7 +31,7 @@ VALUES ('shop-1', '1', '[]', 0, clock_timestamp() + interval '{seconds} s')
 """
 
 
-async def test_running_gateway_is_named(postgres_url, postgres_server, monkeypatch):
+async def test_hold_names_a_running_gateway(postgres_url, postgres_server, monkeypatch):
     monkeypatch.setattr(holding, "_EXPIRED_WITHIN", 0)
     postgres_server.psql(NODE.format(seconds=60), DATABASE)
 
@@ -39,7 +39,9 @@ async def test_running_gateway_is_named(postgres_url, postgres_server, monkeypat
         await ENGINE.hold_pending(postgres_url)
 
 
-async def test_lease_of_a_gateway_that_ended_may_expire(postgres_url, postgres_server, monkeypatch):
+async def test_hold_waits_for_the_lease_of_an_ended_gateway(
+    postgres_url, postgres_server, monkeypatch
+):
     monkeypatch.setattr(holding, "_LOOK", 0.05)
     postgres_server.psql(NODE.format(seconds=0.3), DATABASE)
 

@@ -1,4 +1,4 @@
-"""The URL in store.url: its options and errors; and among several hosts, the primary is found."""
+"""The URL in store.url: its options and errors. Among several hosts, the primary is found."""
 
 import asyncio
 import socket
@@ -76,7 +76,7 @@ async def test_unavailable_host_does_not_hide_the_next_host(postgres_url, monkey
         await store.close()
 
 
-async def test_host_that_answered_is_asked_first(postgres_url):
+async def test_host_that_answered_is_tried_first(postgres_url):
     async with a_host(hangs_up) as (folder, connections):
         address = Address(with_host(postgres_url, folder))
         for _ in range(3):
@@ -156,7 +156,7 @@ async def test_both_kernels_close_a_connection_to_a_dead_host_within_a_lease(tcp
         ),
     ],
 )
-async def test_error_of_a_url_names_its_reason(url, reason):
+async def test_error_of_a_url_states_its_reason(url, reason):
     with pytest.raises(StoreUnusable) as error:
         await PostgresReader.open(url)
 
@@ -174,7 +174,7 @@ async def test_url_options_of_other_clients_are_accepted(postgres_url):
     assert counts.pending == 1
 
 
-async def test_role_without_table_rights_gets_an_error(postgres_server, empty_postgres_url):
+async def test_role_without_privileges_on_tables_gets_an_error(postgres_server, empty_postgres_url):
     store = await PostgresStore.open(empty_postgres_url, OPTIONS)
     await store.close()
     postgres_server.psql(

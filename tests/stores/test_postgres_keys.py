@@ -1,4 +1,4 @@
-"""Dedup keys and opt-outs on PostgreSQL: what is asked of the database, and what follows."""
+"""Deduplication keys and opt-outs on PostgreSQL: the statements, and their results."""
 
 import msgspec
 import pytest
@@ -82,7 +82,7 @@ def test_new_keys_are_taken_with_one_statement(keys, table):
     assert (table.names(), contest.asked) == (["take_keys"], [])
 
 
-def test_duplicate_loses_to_the_holder(keys, table):
+def test_duplicate_does_not_take_over_the_key(keys, table):
     table.rows[B] = 7, NOW, "held"
     contest = Contest()
 
@@ -94,7 +94,7 @@ def test_duplicate_loses_to_the_holder(keys, table):
     assert table.ran[1] == ("holdings", {"keys": [B]})
 
 
-def test_winner_takes_over_the_key(keys, table):
+def test_correction_takes_over_the_key(keys, table):
     table.rows[B] = 7, NOW - 1, "held"
 
     assert keys.take(wishes((A, 1), (B, 2)), Contest(winners={2})) == {}
@@ -102,7 +102,7 @@ def test_winner_takes_over_the_key(keys, table):
     assert table.ran[-1] == ("hand_over_keys", {"keys": [B], "deliveries": [2], "ats": [NOW]})
 
 
-def test_copies_in_a_transaction_contest_with_the_first(keys, table):
+def test_copies_in_a_transaction_are_compared_with_the_first(keys, table):
     contest = Contest()
 
     assert keys.take(wishes((A, 1), (A, 2), (A, 3)), contest) == {2: 1, 3: 1}
@@ -111,7 +111,7 @@ def test_copies_in_a_transaction_contest_with_the_first(keys, table):
     assert "hand_over_keys" not in table.names()
 
 
-def test_winning_copy_in_a_transaction_gets_the_new_key(keys, table):
+def test_correction_in_the_same_transaction_gets_the_new_key(keys, table):
     contest = Contest(winners={2})
 
     assert keys.take(wishes((A, 1), (B, 4), (A, 2), (A, 3)), contest) == {3: 2}
@@ -119,7 +119,7 @@ def test_winning_copy_in_a_transaction_gets_the_new_key(keys, table):
     assert table.rows == {A: (2, NOW, None), B: (4, NOW, None)}
 
 
-def test_copies_of_a_stored_conversion_contest_in_turn(keys, table):
+def test_copies_of_a_stored_conversion_are_compared_in_turn(keys, table):
     table.rows[A] = 7, NOW, None
     contest = Contest(winners={2})
 
@@ -138,7 +138,7 @@ def test_copies_of_a_stored_conversion_contest_in_turn(keys, table):
         *((WINDOW + 1, state, True, False) for state in ("queued", "sending", "held")),
     ],
 )
-def test_key_is_held_for_the_window_and_while_its_delivery_waits(  # noqa: PLR0917 - fixtures
+def test_key_is_held_for_the_window_and_while_its_delivery_is_queued(  # noqa: PLR0917 - fixtures
     keys, table, age, state, is_live, is_recent
 ):
     table.rows[A] = 7, NOW - age, state
@@ -173,7 +173,7 @@ def test_holders_of_known_keys_are_locked_in_order(keys, table):
     assert table.ran == [("lock_keys", {"keys": [A, B, C]})]
 
 
-def test_no_key_has_no_holder(keys, table):
+def test_delivery_without_a_key_has_no_holder(keys, table):
     assert keys.holders([]) == {}
     assert table.ran == []
 
@@ -226,7 +226,7 @@ def person():
     return person_keys(a_conversion("order-1").identifiers, pixel="o8z6j", salt=b"salt")[0]
 
 
-def test_new_copy_is_read(opt_outs, database, copy):
+def test_new_copy_of_the_opt_out_list_is_read(opt_outs, database, copy):
     database.keys = {A, B}
 
     assert copy.version == OLD == -1
@@ -235,7 +235,7 @@ def test_new_copy_is_read(opt_outs, database, copy):
     assert opt_outs.keys is copy.keys
 
 
-def test_copy_is_read_again_only_if_the_list_has_changed(opt_outs, database, copy):
+def test_opt_out_list_is_read_again_only_if_it_has_changed(opt_outs, database, copy):
     opt_outs.refresh()
     database.keys = {A}
     unchanged = opt_outs.refresh(), set(copy.keys)
@@ -251,7 +251,7 @@ def test_copy_is_read_again_only_if_the_list_has_changed(opt_outs, database, cop
     assert copy.keys == {B}
 
 
-def test_changes_are_noted_for_other_gateways(opt_outs, database, copy):
+def test_changes_of_the_opt_out_list_are_noted_for_other_gateways(opt_outs, database, copy):
     opt_outs.revoke([A, B], now=NOW)
     opt_outs.restore([A])
 
@@ -268,14 +268,14 @@ def test_changes_are_noted_for_other_gateways(opt_outs, database, copy):
 
 
 @pytest.mark.parametrize("version", [None, 2])
-def test_claim_reads_a_changed_list(opt_outs, database, delivery, person, version):
+def test_claim_reads_a_changed_opt_out_list(opt_outs, database, delivery, person, version):
     opt_outs.refresh()
     database.keys, database.version = {person}, 2
 
     assert opt_outs.among([delivery], pixel="o8z6j", version=version) == [4]
 
 
-def test_claim_that_knows_the_version_reads_nothing_more(opt_outs, database, delivery, person):
+def test_claim_that_knows_the_version_does_not_read_the_list(opt_outs, database, delivery, person):
     database.keys = {person}
     opt_outs.refresh()
     other = msgspec.structs.replace(delivery, id=5, body=delivery.body.replace(b"order", b"other"))

@@ -1,4 +1,4 @@
-"""Permanent database errors are reported, and delay nothing else."""
+"""Permanent database errors are reported, and do not delay other work."""
 
 import asyncio
 from contextlib import suppress
@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 from background_stage import Seen
 from postgres_nodes_stage import ACCOUNTS, NOW, a_claim, owned
-from test_postgres_late_settlements import accepted, late_ones
+from test_postgres_late_settlements import accepted, late_successes
 
 from builders import a_submission, an_entry
 from twite.domain.errors import LedgerUnavailable
@@ -98,7 +98,7 @@ def failures(monkeypatch):
     return failed
 
 
-async def test_settlement_that_keeps_failing_is_reported_once_and_recorded_after_the_fault(
+async def test_settlement_that_keeps_failing_is_recorded_later(
     store, seen, failures, database_session
 ):
     batch = await claimed(store)
@@ -136,7 +136,7 @@ async def test_settlement_that_keeps_failing_is_reported_again_while_it_fails(
 async def test_gateway_joins_again_while_a_settlement_keeps_failing(
     store, failures, open_node, end_lease, database_session
 ):
-    """It ends its batches first; otherwise, one of them would block sending for all accounts."""
+    """It ends its batches first. Otherwise, one of them would block sending for all accounts."""
     batch = await claimed(store)
     other = await open_node()
     await refuse_attempts(database_session)
@@ -150,12 +150,12 @@ async def test_gateway_joins_again_while_a_settlement_keeps_failing(
         late = await task
 
     await database_session.execute(f"DROP INDEX {INDEX}")
-    await late_ones(store)
+    await late_successes(store)
     (after,) = await store.balance()
     assert (late, after.delivered, after.pending, after.balance) == (1, 1, 0, 0)
 
 
-async def test_unstorable_submission_fails_alone(store):
+async def test_submission_that_cannot_be_stored_fails_alone(store):
     """Receipts are unique."""
     first = a_submission(an_entry("c1"), receipt="r1")
     await store.record(first)

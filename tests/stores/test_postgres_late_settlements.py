@@ -57,7 +57,7 @@ async def claimed(store, *conversion_ids):
     return await store.claim(a_claim("pixel1"))
 
 
-async def late_ones(store):
+async def late_successes(store):
     """Wait until a node has recorded what X accepted before the node was fenced."""
     async with asyncio.timeout(10):
         await asyncio.gather(*store.settlements.late)
@@ -80,7 +80,7 @@ async def lost_lease(open_node, end_lease, *, outcome):
     return late, account, await second.claim(a_claim("pixel1"))
 
 
-async def test_settlement_of_a_fenced_node_comes_too_late(open_node, end_lease):
+async def test_settlement_of_a_fenced_node_is_too_late(open_node, end_lease):
     late, account, batch = await lost_lease(open_node, end_lease, outcome=Trigger.GIVEN_UP)
 
     assert late == 1
@@ -121,7 +121,7 @@ async def test_late_success_is_recorded_when_no_other_node_is_sending_it(
     (before,) = await second.balance()
     known = await outcomes(second)
     await second.settle(settled(resent, outcome))
-    await late_ones(first)
+    await late_successes(first)
     (after,) = await second.balance()
 
     assert late == 1
@@ -144,7 +144,7 @@ async def test_late_success_is_recorded_at_once_for_deliveries_no_other_node_is_
     (before,) = await second.balance()
     again = await second.claim(a_claim("pixel1"))
     await second.settle(accepted(resent))
-    await late_ones(first)
+    await late_successes(first)
     (after,) = await second.balance()
 
     assert (late, before.delivered, before.pending, again) == (1, 1, 1, None)
@@ -168,7 +168,7 @@ async def test_late_success_is_recorded_after_the_sending_node_died(open_node, e
     end_lease(second)
     await owned(first)
     again = await first.claim(a_claim("pixel1"))
-    await late_ones(first)
+    await late_successes(first)
     (account,) = await first.balance()
 
     assert again is None

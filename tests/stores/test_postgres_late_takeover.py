@@ -1,4 +1,4 @@
-"""What can delay a takeover: busy connections, locks of others, the own lease; the log says so."""
+"""Busy connections, locks of others and the own lease can delay a takeover. The log says so."""
 
 import asyncio
 
@@ -96,7 +96,7 @@ async def test_lock_of_a_gateway_that_was_cut_off_does_not_end_the_lease_of_othe
     assert node.ownership.may_send()
 
 
-async def test_lease_is_renewed_while_the_division_is_late(open_node, monkeypatch):
+async def test_lease_is_renewed_while_the_division_of_accounts_is_late(open_node, monkeypatch):
     node = await open_node()
     await node.ownership.refresh()
     began = nodes.boot_time()
@@ -124,7 +124,7 @@ async def test_lease_of_a_fenced_node_is_not_renewed(open_node, end_lease):
     assert not first.ownership.may_send()
 
 
-async def test_log_says_what_the_division_waits_for(watched, other, monkeypatch):
+async def test_log_names_the_lock_that_delays_the_division(watched, other, monkeypatch):
     monkeypatch.setattr(waits, "LONG", 0.05)
     monkeypatch.setattr(waits, "AGAIN", 0.05)
     monkeypatch.setattr(nodes, "LOCK_PATIENCE", 9_000)
@@ -146,7 +146,7 @@ async def test_log_says_what_the_division_waits_for(watched, other, monkeypatch)
     assert any(f"blocked by {holder}" in said and "ownership" in said for said in sessions)
 
 
-async def test_log_says_that_a_transaction_keeps_a_gateway_from_being_replaced(
+async def test_log_names_the_transaction_that_delays_a_takeover(
     watched, open_node, end_lease, other
 ):
     store, monitoring = watched
@@ -166,7 +166,7 @@ async def test_log_says_that_a_transaction_keeps_a_gateway_from_being_replaced(
     assert taken == frozenset(ACCOUNTS.values())
 
 
-async def test_claims_of_a_dead_gateway_are_queued_a_few_leases_at_a_time(
+async def test_claims_of_a_dead_gateway_are_queued_again_in_slices(
     open_node, end_lease, monkeypatch
 ):
     first = await open_node()

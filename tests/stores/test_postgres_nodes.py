@@ -42,7 +42,7 @@ async def test_joining_node_gets_accounts_only_after_they_are_given_up(open_node
     assert others == frozenset()
 
 
-async def test_only_the_owner_claims(open_node):
+async def test_only_the_owner_of_an_account_claims(open_node):
     first, second = [await open_node() for _ in range(2)]
     mine, _ = await balanced(first, second)
     of_mine = next(pixel for pixel, account in ACCOUNTS.items() if account in mine)
@@ -124,7 +124,7 @@ async def test_changed_pauses_and_secrets_have_new_versions_at_all_nodes(open_no
     assert counted == [(0, 0), (1, 0), (2, 0), (3, 0), (3, 1), (3, 2), (3, 3), (3, 3)]
 
 
-async def test_node_polls_often_only_with_other_nodes(open_node, monkeypatch):
+async def test_node_polls_often_only_if_there_are_others(open_node, monkeypatch):
     # However long the database takes: a slow one is asked less often.
     monkeypatch.setattr(nodes.time, "perf_counter", lambda: 0.0)
     first = await open_node()
@@ -154,7 +154,7 @@ async def test_dead_node_is_fenced_and_its_claims_are_sent_by_another_node(open_
     assert await first.claim(a_claim("pixel1")) is None
 
 
-async def test_claim_outlasts_its_lease_while_its_node_lives(open_node):
+async def test_expired_lease_of_a_live_node_stays_claimed(open_node):
     """A tag's run may wait longer than its lease for a setup tag shared with other runs."""
     first, second = [await open_node() for _ in range(2)]
     mine, _ = await balanced(first, second)
@@ -190,10 +190,12 @@ async def test_fenced_node_sends_nothing_before_it_has_joined_again(open_node, e
     assert first.ownership.may_send()
 
 
-async def test_after_an_outage_of_the_database_a_node_lets_the_others_renew_their_leases(
+async def test_node_lets_others_renew_their_leases_after_an_outage(
     open_node, end_lease, monkeypatch
 ):
-    """Otherwise, what X accepted from the other nodes during the outage would be sent again."""
+    """Otherwise, conversions that X accepted from the other nodes during the outage would be sent
+    again.
+    """
     first, second = [await open_node() for _ in range(2)]
     mine, others = await balanced(first, second)
     for store in (first, second):
@@ -236,7 +238,7 @@ async def test_next_refresh_is_due_when_another_node_can_be_fenced(
     assert owned_now < frozenset(ACCOUNTS.values())
 
 
-async def test_leaving_node_hands_over_at_once(open_node):
+async def test_leaving_node_gives_up_its_accounts_at_once(open_node):
     first, second = [await open_node() for _ in range(2)]
     await balanced(first, second)
 
@@ -261,7 +263,7 @@ async def test_lease_in_flight_of_a_live_node_is_not_ended_by_another(open_node)
     assert await second.claim(a_claim("pixel1")) is None
 
 
-async def test_nodes_that_share_out_at_the_same_time_agree(open_node):
+async def test_nodes_that_divide_accounts_at_the_same_time_agree(open_node):
     stores = [await open_node() for _ in range(4)]
 
     for _ in range(10):
@@ -319,7 +321,7 @@ async def test_leader_stays_the_same_until_it_leaves(open_node):
     assert [store.ownership.is_leader for store in stores].count(True) == 1
 
 
-def test_joining_node_moves_only_its_own_share():
+def test_joining_node_takes_only_its_own_share_of_accounts():
     known = frozenset(ACCOUNTS.values())
     before = {account: owner_of(account, [(1, known), (2, known)]) for account in known}
     after = {account: owner_of(account, [(1, known), (2, known), (3, known)]) for account in known}

@@ -89,7 +89,7 @@ async def test_reader_leaves_the_migration_to_the_gateway(postgres_url, monkeypa
         await PostgresReader.open(postgres_url)
 
 
-async def test_opening_leaves_no_other_connections(open_store, other):
+async def test_opening_a_store_leaves_no_other_connections(open_store, other):
     await sessions_of(other, 0)
 
     await open_store()
@@ -131,7 +131,7 @@ async def test_store_without_a_retention_prunes_nothing(open_store):
     assert (await open_store())._upkeep is None  # noqa: SLF001
 
 
-async def test_store_prunes_by_the_clock_of_the_machine_where_it_leads(open_store):
+async def test_store_prunes_by_the_clock_of_the_machine_if_it_leads(open_store):
     store = await open_store(keeping=KEEPING)
 
     upkeep = store._upkeep  # noqa: SLF001
@@ -146,7 +146,7 @@ async def test_store_prunes_by_the_given_clock(open_store):
     assert store._upkeep._now() == NOW  # noqa: SLF001
 
 
-async def test_accepted_weak_settings_are_known_to_the_store_and_its_checks(
+async def test_store_and_checks_know_the_accepted_weak_durability(
     postgres_server, empty_postgres_url
 ):
     name = empty_postgres_url.partition("?")[0].rpartition("/")[2]
@@ -164,7 +164,7 @@ async def test_accepted_weak_settings_are_known_to_the_store_and_its_checks(
 
 
 @pytest.mark.parametrize("is_upgraded", [True, False])
-async def test_only_a_gateway_that_has_migrated_lets_the_others_renew_their_leases_first(
+async def test_gateway_that_migrated_waits_for_leases_of_others(
     open_store, monkeypatch, is_upgraded
 ):
     ran = []

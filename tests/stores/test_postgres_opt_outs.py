@@ -32,7 +32,7 @@ def keys_of(store):
     return person_keys(Identifiers(email="e" * 64), pixel=PIXEL, salt=store.salt)
 
 
-async def test_idle_gateway_follows_opt_outs_of_another_gateway(two):
+async def test_idle_gateway_reads_opt_outs_of_another_gateway(two):
     first, second = two
     keys = keys_of(first)
     listed = [second.lists(keys)]

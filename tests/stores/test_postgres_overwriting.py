@@ -1,4 +1,4 @@
-"""How often erased rows are written again, and with what."""
+"""How often erased rows are overwritten, and with what."""
 
 import os
 
@@ -35,7 +35,7 @@ def session(monkeypatch):
     return Session()
 
 
-def test_rows_become_noise_of_their_length_then_small_then_what_they_were(session):
+def test_rows_are_overwritten_with_random_bytes_then_made_small_then_restored(session):
     erasing = EraseStore(conversions=(1, 2), cuts=(ErasedText(submission=3),))
 
     assert overwrite(session, erasing) == 3
@@ -57,12 +57,12 @@ def test_rows_become_noise_of_their_length_then_small_then_what_they_were(sessio
     ]
 
 
-def test_dedup_rows_are_written_often_enough_to_fill_small_gaps(session):
+def test_rows_of_the_deduplication_report_are_overwritten_often_enough(session):
     assert overwrite(session, EraseStore(dedup_rows=(4, 5))) == 0
     assert session.ran == [("write_dedup_report_again", {"ids": [4, 5]})] * TIMES
 
 
-def test_rows_that_are_gone_need_no_noise(session):
+def test_missing_rows_need_no_random_bytes(session):
     session.rows.clear()
 
     assert overwrite(session, EraseStore(conversions=(1,))) == 0

@@ -11,7 +11,7 @@ from twite.stores.postgres.upkeep import rest_after
     ("took", "busy", "rest"),
     [(0.001, 0.0, 0.05), (0.1, 0.0, 0.9), (0.1, 3_599.0, 0.9), (0.1, 3_600.0, 0.1)],
 )
-def test_pruning_uses_a_tenth_of_the_time_and_half_when_late(took, busy, rest):
+def test_pruning_uses_a_tenth_of_the_time_and_half_when_it_is_late(took, busy, rest):
     assert rest_after(took, busy=busy) == pytest.approx(rest)
 
 

@@ -65,7 +65,7 @@ async def other(postgres_url):
 
 
 @pytest.fixture
-def meanwhile(monkeypatch, other):
+def during(monkeypatch, other):
     """Start another operation after a statement of a unit of work, and run it until it blocks."""
     started = []
     run = PostgresSession.run
@@ -111,11 +111,11 @@ async def claimed(store):
     return await store.claim(a_claim())
 
 
-async def test_delivery_postponed_while_withdrawn_is_counted(open_node, meanwhile):
+async def test_delivery_rescheduled_while_withdrawn_is_counted(open_node, during):
     store = await open_node()
     batch = await claimed(store)
     back = a_settlement(batch, Trigger.POSTPONED, due_at=NOW)
-    started = meanwhile("count_withdrawn", lambda: store.settle(back))
+    started = during("count_withdrawn", lambda: store.settle(back))
 
     await store.move(
         TakeBack(deliveries=[batch.deliveries[0].id], reason="policy", hold=False), now=NOW
@@ -126,11 +126,11 @@ async def test_delivery_postponed_while_withdrawn_is_counted(open_node, meanwhil
     assert account.balance == 0
 
 
-async def test_delivery_given_up_while_discarded_is_counted(open_node, meanwhile):
+async def test_delivery_given_up_while_discarded_is_counted(open_node, during):
     store = await open_node()
     batch = await claimed(store)
     dead = a_settlement(batch, Trigger.GIVEN_UP, reason="refused")
-    started = meanwhile("count_discarded", lambda: store.settle(dead))
+    started = during("count_discarded", lambda: store.settle(dead))
 
     await store.move(Discard(deliveries=[batch.deliveries[0].id], note="no"), now=NOW)
     await asyncio.wait_for(started[0], SOON)
@@ -139,11 +139,11 @@ async def test_delivery_given_up_while_discarded_is_counted(open_node, meanwhile
     assert account.balance == 0
 
 
-async def test_payload_erased_while_resealed_stays_erased(open_node, meanwhile, other):
+async def test_payload_erased_while_it_is_sealed_again_stays_erased(open_node, during, other):
     store = await open_node()
     await store.record(a_submission(an_entry("c1", pixel="tag:crm"), received_at=NOW))
     erasing = EraseStore(conversions=(await other.fetchval("SELECT id FROM outbox"),))
-    started = meanwhile("tag_payloads", lambda: store.erase(erasing, now=NOW))
+    started = during("tag_payloads", lambda: store.erase(erasing, now=NOW))
 
     done = await store.rewrite(lambda _, body: body + b" sealed anew", after=0, limit=9)
     await asyncio.wait_for(started[0], SOON)
@@ -175,14 +175,14 @@ async def edits_of(other):
     return tuple(EditedBody(delivery=id_, event="o8z6k", body=body) for id_, body in rows)
 
 
-async def test_edit_and_a_copy_that_lock_in_different_orders_both_succeed(
-    open_node, meanwhile, other, deadlocks
+async def test_edit_and_a_copy_locking_in_different_orders_succeed(
+    open_node, during, other, deadlocks
 ):
-    """An edit locks a delivery, then its key; the intake of a copy locks them in reverse order."""
+    """An edit locks a delivery, then its key. The intake of a copy locks them in reverse order."""
     editing, accepting = await open_node(), await open_node()
     await editing.record(is_held("c1"))
     copy = of_copies(denied("c1"))
-    started = meanwhile("to_amend", lambda: accepting.record(copy))
+    started = during("to_amend", lambda: accepting.record(copy))
 
     await editing.move(EditBodies(edited=await edits_of(other), note="by ann"), now=NOW)
     await asyncio.wait_for(started[0], SOON)
@@ -193,15 +193,15 @@ async def test_edit_and_a_copy_that_lock_in_different_orders_both_succeed(
     assert len(deadlocks) == 1
 
 
-async def test_copies_and_a_move_that_lock_deliveries_in_different_orders_both_succeed(
-    open_node, meanwhile, other, deadlocks
+async def test_copies_and_a_move_locking_in_different_orders_succeed(
+    open_node, during, other, deadlocks
 ):
     """Intake locks the deliveries in the order of the copies, a move by their ids."""
     accepting, moving = await open_node(), await open_node()
     await accepting.record(is_held("c1", "c2"))
     ids = [row["id"] for row in await other.fetch("SELECT id FROM outbox ORDER BY id")]
     discard = Discard(deliveries=ids, note="no")
-    started = meanwhile("holder", lambda: moving.move(discard, now=NOW))
+    started = during("holder", lambda: moving.move(discard, now=NOW))
 
     await accepting.record(of_copies(denied("c2"), denied("c1", index=1)))
     await asyncio.wait_for(started[0], SOON)
@@ -211,14 +211,14 @@ async def test_copies_and_a_move_that_lock_deliveries_in_different_orders_both_s
     assert len(deadlocks) == 1
 
 
-async def test_edits_and_copies_that_lock_keys_in_different_orders_both_succeed(
-    open_node, meanwhile, other, deadlocks
+async def test_edits_and_copies_locking_in_different_orders_succeed(
+    open_node, during, other, deadlocks
 ):
     """An edit of several deliveries locks keys one by one, intake in sorted order."""
     editing, accepting = await open_node(), await open_node()
     await editing.record(is_held("c1", "c2"))
     copies = of_copies(an_entry("c1"), an_entry("c2", index=1))
-    started = meanwhile("amend_delivery", lambda: accepting.record(copies))
+    started = during("amend_delivery", lambda: accepting.record(copies))
 
     done = await editing.move(EditBodies(edited=await edits_of(other), note="by ann"), now=NOW)
     await asyncio.wait_for(started[0], SOON)
@@ -243,7 +243,7 @@ async def test_claim_does_not_wait_for_deliveries_locked_by_another_transaction(
     assert await asyncio.wait_for(store.claim(a_claim()), SOON) is None
 
 
-async def test_stalled_claim_of_a_node_does_not_stop_the_others(open_node, stalled, other):
+async def test_suspended_claim_of_a_node_does_not_stop_the_others(open_node, stalled, other):
     first, second = await open_node(), await open_node()
     await stalled.execute("""
         SELECT FROM ownership JOIN node ON node.id = ownership.node WHERE account <> '#leader'
@@ -258,7 +258,7 @@ async def test_stalled_claim_of_a_node_does_not_stop_the_others(open_node, stall
     assert await second.ownership.refresh() == frozenset(ACCOUNTS.values())
 
 
-async def test_key_taken_over_while_pruned_stays(open_node, meanwhile, postgres_url):
+async def test_key_taken_over_while_pruned_stays(open_node, during, postgres_url):
     store = await open_node()
     batch = await claimed(store)
     await store.settle(a_settlement(batch, Trigger.DELIVERED))
@@ -274,7 +274,7 @@ async def test_key_taken_over_while_pruned_stays(open_node, meanwhile, postgres_
         taken = await store.claim(a_claim())
         await store.settle(a_settlement(taken, Trigger.DELIVERED))
 
-    started = meanwhile("next_keys", again)
+    started = during("next_keys", again)
     while await database.write(lambda book: pruner.slice(book, now=later, most=500)):
         pass
     await database.close()
@@ -284,7 +284,7 @@ async def test_key_taken_over_while_pruned_stays(open_node, meanwhile, postgres_
     assert copy.duplicates == (0,)
 
 
-async def test_each_node_counts_in_rows_of_its_own(open_node, other):
+async def test_each_node_counts_in_its_own_rows(open_node, other):
     stores = [await open_node() for _ in range(2)]
     for store in stores:
         receipt = str(store.ownership.node)
@@ -293,7 +293,7 @@ async def test_each_node_counts_in_rows_of_its_own(open_node, other):
     assert await other.fetchval("SELECT count(DISTINCT slot) FROM tally") == 2
 
 
-async def test_fence_waits_for_the_longest_request_of_the_node_itself(open_node, other):
+async def test_fence_waits_for_the_longest_request_of_the_node(open_node, other):
     slow, quick = await open_node(joins=False), await open_node()
     await slow.ownership.join(ACCOUNTS, longest_request=60_000)
     was = slow.ownership.node
@@ -306,7 +306,7 @@ async def test_fence_waits_for_the_longest_request_of_the_node_itself(open_node,
     assert await other.fetchval("SELECT count(*) FROM node WHERE id = $1", was) == 0
 
 
-async def test_simultaneous_rejections_of_two_nodes_are_all_kept(open_node, meanwhile):
+async def test_simultaneous_rejections_of_two_nodes_are_all_stored(open_node, during):
     stores = [await open_node() for _ in range(2)]
 
     def a_rejection(conversion_id):
@@ -317,7 +317,7 @@ async def test_simultaneous_rejections_of_two_nodes_are_all_kept(open_node, mean
             a_submission(received_at=NOW, receipt=conversion_id), entries=(), refusals=(refusal,)
         )
 
-    started = meanwhile("rejected_so_far", lambda: stores[1].record(a_rejection("c2")))
+    started = during("rejected_so_far", lambda: stores[1].record(a_rejection("c2")))
     await stores[0].record(a_rejection("c1"))
     await asyncio.wait_for(started[0], SOON)
 
@@ -325,7 +325,7 @@ async def test_simultaneous_rejections_of_two_nodes_are_all_kept(open_node, mean
     assert sorted(rejection.conversion_id for rejection in kept) == ["c1", "c2"]
 
 
-async def test_opt_out_at_another_node_outlives_a_restore_at_the_same_time(open_node, monkeypatch):
+async def test_opt_out_at_another_node_is_kept_during_a_restore(open_node, monkeypatch):
     first, second = await open_node(), await open_node()
     await first.revoke([KEY], now=NOW)
     await first.record(a_submission(an_entry("c1"), received_at=NOW))
@@ -348,7 +348,7 @@ async def test_opt_out_at_another_node_outlives_a_restore_at_the_same_time(open_
     assert first.lists([KEY])
 
 
-async def test_transactions_beyond_the_ids_of_a_second_wait_for_the_next(open_node, other):
+async def test_transactions_beyond_the_ids_of_a_second_wait_for_the_next_second(open_node, other):
     store = await open_node()
     await other.execute("""
         INSERT INTO transaction_mark (id)

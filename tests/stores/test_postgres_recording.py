@@ -121,7 +121,7 @@ async def test_block_used_by_another_session_is_given_up(store, other):
     assert second - first > 2
 
 
-async def test_group_without_conversions_uses_its_transaction_mark(store, other):
+async def test_group_without_conversions_uses_the_mark_of_its_transaction(store, other):
     rejected = RejectedConversion(index=0, pixel=PIXEL, errors=())
     for receipt in ("r1", "r2"):
         empty = a_submission(receipt=receipt, received_at=NOW)
@@ -217,7 +217,7 @@ async def test_smaller_group_does_not_wait_for_a_slow_group(slow_recorder, datab
     assert await asyncio.gather(*first) == [Recorded()] * 3
 
 
-async def test_close_writes_a_smaller_group_at_once(slow_recorder, database, monkeypatch):
+async def test_closing_the_recorder_writes_a_small_group(slow_recorder, database, monkeypatch):
     monkeypatch.setattr(recorder, "COLLECT_FOR", 3_600)
     first = [asyncio.create_task(slow_recorder.submit(submission(f"a{n}"))) for n in range(3)]
     _, slow = await database.begun.get()

@@ -1,4 +1,4 @@
-"""Migrations of a PostgreSQL database: their order, their locks, and their patience."""
+"""Migrations of a PostgreSQL database: their order, their locks, and their time limits."""
 
 import asyncio
 from contextlib import asynccontextmanager
@@ -96,14 +96,14 @@ async def test_older_database_gets_the_missing_migrations_without_gateways(drive
     ]
 
 
-async def test_newest_database_is_not_locked(driver):
+async def test_database_with_the_newest_schema_is_not_locked(driver):
     driver.version = 17
 
     assert await migrate(driver, ADDRESS) is False
     assert driver.ran == FIRST
 
 
-async def test_old_server_is_refused(driver):
+async def test_postgresql_server_that_is_too_old_is_refused(driver):
     driver.major = 13
 
     with pytest.raises(StoreUnusable, match=r"PostgreSQL 13 is too old.* 14 or newer"):
@@ -111,7 +111,7 @@ async def test_old_server_is_refused(driver):
     assert driver.ran == []
 
 
-async def test_newer_database_is_refused(driver):
+async def test_database_with_a_newer_schema_is_refused(driver):
     driver.version = 18
 
     with pytest.raises(StoreUnusable, match=r"\(schema 18; this version supports up to 17\)"):
@@ -137,7 +137,7 @@ async def test_database_that_is_being_copied_is_refused_except_by_the_copy(drive
     assert len(driver.ran) == 5 + 2 * len(MIGRATIONS)
 
 
-async def test_role_without_the_privilege_is_explained(driver):
+async def test_role_without_the_privilege_to_migrate_is_explained(driver):
     driver.denied = "CREATE b"
 
     with pytest.raises(StoreUnusable, match=r"may not create tables \(denied\)"):
@@ -158,7 +158,7 @@ async def test_busy_database_is_migrated_later(driver, clock, error):
     assert driver.ran[:3] == FIRST
 
 
-async def test_migration_gives_up_after_a_minute(driver, clock):
+async def test_migration_ends_without_success_after_a_minute(driver, clock):
     driver.errors = [BUSY] * 9
     task = asyncio.create_task(migrate(driver, ADDRESS))
     await settled()
@@ -186,14 +186,14 @@ async def test_version_of_a_database_is_known_before_its_migration(driver, versi
     assert await present_version(driver, ADDRESS) == (version or 0)
 
 
-async def test_incomplete_copy_is_no_store(driver):
+async def test_incomplete_copy_is_not_a_store(driver):
     driver.version, driver.is_copied = 17, True
 
     with pytest.raises(StoreUnusable, match="an incomplete copy of another store"):
         await present_version(driver, ADDRESS)
 
 
-def test_migrations_have_rising_versions():
+def test_versions_of_migrations_increase():
     found = module.migrations()
 
     assert [version for version, _ in found] == sorted({version for version, _ in found})

@@ -58,7 +58,7 @@ async def execute(url, statement):
         await driver.close()
 
 
-async def test_several_processes_bring_an_empty_database_up_to_date_once(empty_postgres_url):
+async def test_several_processes_migrate_an_empty_database_once(empty_postgres_url):
     stores = await asyncio.gather(
         *(PostgresStore.open(empty_postgres_url, OPTIONS) for _ in range(4))
     )
@@ -102,7 +102,7 @@ async def test_command_does_not_change_the_schema(empty_postgres_url):
         await PostgresReader.open(empty_postgres_url)
 
 
-async def test_role_without_create_rights_gets_an_error(postgres_server, empty_postgres_url):
+async def test_role_that_may_not_create_tables_gets_an_error(postgres_server, empty_postgres_url):
     await execute(empty_postgres_url, "REVOKE CREATE ON SCHEMA public FROM PUBLIC")
     await execute(
         empty_postgres_url,
@@ -119,7 +119,7 @@ async def test_role_without_create_rights_gets_an_error(postgres_server, empty_p
 
 
 @pytest.mark.parametrize("setting", ["fsync", "full_page_writes", "synchronous_commit"])
-async def test_server_that_can_lose_commits_is_refused_unless_that_is_accepted(setting):
+async def test_server_that_can_lose_commits_is_refused_unless_it_is_accepted(setting):
     server = PostgresServer(programs(), **{setting: "off"})
     try:
         url = server.create("ledger")
@@ -132,7 +132,7 @@ async def test_server_that_can_lose_commits_is_refused_unless_that_is_accepted(s
         server.remove()
 
 
-def test_address_never_shows_its_password():
+def test_address_of_the_database_never_shows_its_password():
     for url in (
         "postgresql://twite:p%40ssw0rd@db.example.com:5433/ledger?sslmode=require",
         "postgresql://twite@db.example.com:5433/ledger?password=p@ssw0rd",
@@ -153,7 +153,7 @@ async def test_unreachable_database_is_named_without_its_password():
 
 
 @pytest.mark.parametrize("is_committed", [True, False])
-async def test_commit_without_an_answer_is_looked_up(store, monkeypatch, is_committed):
+async def test_result_of_a_commit_without_a_response_is_requested(store, monkeypatch, is_committed):
     cuts = []
     commit = PostgresConnection.commit
 
@@ -192,7 +192,7 @@ async def test_lost_connections_are_replaced(store, postgres_url):
     assert total(await store.balance()).pending == 2
 
 
-async def test_unresponsive_server_is_given_up(postgres_url, monkeypatch):
+async def test_statement_on_an_unresponsive_server_ends(postgres_url, monkeypatch):
     blocking = await asyncpg.connect(postgres_url)
     async with blocking.transaction():
         await blocking.execute("LOCK TABLE dedup")

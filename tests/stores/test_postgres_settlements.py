@@ -1,4 +1,4 @@
-"""When settlements are retried, reported and recorded late. A test decides what happens."""
+"""When settlements are retried, reported and recorded late. The test decides what happens."""
 
 import asyncio
 from types import SimpleNamespace
@@ -134,7 +134,7 @@ async def settling(settlements, settlement):
     return task
 
 
-async def test_usual_settlement_begins_its_transaction_itself(settlements, database):
+async def test_typical_settlement_begins_its_transaction_itself(settlements, database):
     database.usual = 0
 
     assert await settlements.settle(a_settlement()) == 0
@@ -143,7 +143,7 @@ async def test_usual_settlement_begins_its_transaction_itself(settlements, datab
     assert settlements.accepted() == frozenset()
 
 
-async def test_unusual_settlement_locks_its_batch_first(settlements, database):
+async def test_other_settlement_locks_its_batch_first(settlements, database):
     database.usual, database.late = Unusual(), 1
 
     assert await settlements.settle(a_settlement()) == 1
@@ -152,16 +152,14 @@ async def test_unusual_settlement_locks_its_batch_first(settlements, database):
     assert database.settled == [a_settlement()]
 
 
-async def test_settlement_without_accepted_deliveries_asks_for_no_other_lease(
-    settlements, database
-):
+async def test_settlement_without_accepted_deliveries_checks_no_other_lease(settlements, database):
     await settlements.settle(a_settlement(accepted=(), held=(1,)))
 
     assert database.searched == []
     assert database.settled == [a_settlement(accepted=(), held=(1,))]
 
 
-async def test_settlement_is_retried_while_the_database_is_away(settlements, database, seen, clock):
+async def test_settlement_is_retried_during_an_outage(settlements, database, seen, clock):
     database.errors = [passing(), passing()]
     task = await settling(settlements, a_settlement())
     await clock.end(AGAIN)
@@ -190,7 +188,7 @@ async def test_settlement_that_keeps_failing_is_retried_less_often_and_reported_
     assert seen == [said] * 2
 
 
-async def test_batch_of_a_fenced_node_does_not_wait_for_a_lasting_fault(
+async def test_batch_of_a_fenced_node_does_not_wait_for_its_error(
     settlements, database, lease, clock
 ):
     lease.is_valid = False
@@ -231,9 +229,7 @@ async def test_success_that_another_node_may_repeat_is_recorded_after_its_attemp
     assert database.settled[1:] == [a_settlement(accepted=(2,)), a_settlement(accepted=(4,))]
 
 
-async def test_deliveries_that_another_node_is_sending_are_settled_later_only(
-    settlements, database
-):
+async def test_deliveries_sent_by_another_node_are_settled_later(settlements, database):
     database.elsewhere = {1, 2}
 
     assert await settlements.settle(a_settlement()) == 2

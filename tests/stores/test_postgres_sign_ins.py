@@ -50,7 +50,7 @@ async def gateways(postgres_url):
         await store.close()
 
 
-async def test_failed_sign_ins_count_across_gateways(gateways):
+async def test_failed_sign_ins_count_at_all_gateways(gateways):
     for number in range(5):
         await gateways.sign_in(number, "wrong")
 
@@ -61,7 +61,7 @@ async def test_failed_sign_ins_count_across_gateways(gateways):
     assert isinstance(await gateways.sign_in(1, PASSWORD), LoginSucceeded)
 
 
-async def test_simultaneous_guesses_at_two_gateways_share_one_limit(gateways):
+async def test_simultaneous_wrong_passwords_at_two_gateways_share_one_limit(gateways):
     await asyncio.gather(*(gateways.sign_in(number, f"guess {number}") for number in range(40)))
 
     assert gateways.passwords.verified == 5

@@ -31,7 +31,7 @@ class FirstCondition:
             self.found.set_result(notice)
 
 
-async def test_database_near_its_size_limit_alerts_and_accepts_requests(postgres_url):
+async def test_database_near_its_size_limit_opens_an_alert_and_accepts_requests(postgres_url):
     await (await PostgresStore.open(postgres_url, StoreOptions())).close()
     reads = PostgresReads(Address(postgres_url))
     size = await reads.read(size_of)

@@ -17,7 +17,7 @@ def _soon(monkeypatch):
     monkeypatch.setattr(settlements, "_AGAIN", 0.01)
 
 
-async def test_store_closes_while_it_looks_for_the_result_of_a_commit(open_node, monkeypatch):
+async def test_store_closes_while_it_requests_the_result_of_a_commit(open_node, monkeypatch):
     """The database disappears at the commit of a settlement, and does not come back."""
     store = await open_node()
     batch = await claimed(store, "c1")

@@ -1,4 +1,4 @@
-"""Operations of the store beside a database that a test decides."""
+"""Operations of the store with a database that the test controls."""
 
 import asyncio
 import socket
@@ -135,7 +135,7 @@ async def store(database, seen, upkeep):
     return store
 
 
-def test_new_store_has_no_remarks_and_has_not_failed(store):
+def test_new_store_has_no_warnings_and_has_not_failed(store):
     assert (store.salt, store.notices, store.weak, store.failed.done()) == (b"salt", (), (), False)
 
 
@@ -167,7 +167,7 @@ def test_recorder_reads_the_opt_outs_again_after_the_lease_has_ended(store):
     assert store._recorder.follows_opt_outs == store.ownership.may_send  # noqa: SLF001
 
 
-async def test_usual_claim_needs_no_other_statement(store, database):
+async def test_typical_claim_needs_no_other_statement(store, database):
     database.usual = BATCH, True
 
     assert await store.claim(CLAIM) is BATCH
@@ -175,23 +175,21 @@ async def test_usual_claim_needs_no_other_statement(store, database):
     assert (database.begins, database.done) == ([True], [])
 
 
-async def test_usual_claim_may_find_that_nothing_is_ready(store, database):
+async def test_typical_claim_can_find_that_no_delivery_is_ready(store, database):
     database.usual = None, True
 
     assert await store.claim(CLAIM) is None
     assert len(database.claims) == 1
 
 
-async def test_shared_code_claims_what_the_usual_statement_leaves(store, database, seen):
+async def test_general_code_claims_what_the_typical_statement_leaves(store, database, seen):
     assert await store.claim(CLAIM) is BATCH
     assert database.claims == [(CLAIM, "account of pixel"), CLAIM]
     assert database.done == [("check", "pixel")]
     assert seen == []
 
 
-async def test_usual_statement_that_changed_too_much_is_rolled_back_and_not_tried_again(
-    store, database
-):
+async def test_typical_statement_that_changed_too_much_is_rolled_back(store, database):
     database.usual = Unusual()
 
     assert await store.claim(CLAIM) is BATCH
@@ -282,7 +280,7 @@ async def test_opt_outs_apply_at_once_and_are_read_again(store, database):
     assert database.done == [("revoke", [KEY], NOW), ("restore", [KEY])]
 
 
-async def test_directory_changes_run_one_at_a_time(store, database, monkeypatch):
+async def test_changes_of_users_and_keys_run_one_at_a_time(store, database, monkeypatch):
     changed = []
     monkeypatch.setattr(
         "twite.stores.sql.directory_changes.changed",
@@ -293,7 +291,7 @@ async def test_directory_changes_run_one_at_a_time(store, database, monkeypatch)
     assert changed == [["lock_directory"]]
 
 
-async def test_directory_is_read_from_the_database(store):
+async def test_users_and_keys_are_read_from_the_database(store):
     view, _ = await store.people.user("ada")
 
     assert view.keywords == {"name": "ada"}
@@ -347,7 +345,7 @@ async def test_second_pass_of_an_erasure_only_writes_rows_again(
 
 @pytest.mark.usefixtures("erased")
 @pytest.mark.parametrize("worked", [True, False])
-async def test_erasure_has_ended_only_if_its_vacuum_worked(store, database, worked):
+async def test_erasure_is_complete_only_if_its_vacuum_succeeded(store, database, worked):
     erasing = asyncio.create_task(store.erase(ENDS, now=NOW))
 
     (await database.vacuums.get()).set_result(worked)
@@ -356,7 +354,7 @@ async def test_erasure_has_ended_only_if_its_vacuum_worked(store, database, work
 
 
 @pytest.mark.usefixtures("erased")
-async def test_erasure_has_not_ended_while_its_vacuum_runs(store, database, monkeypatch):
+async def test_erasure_is_incomplete_while_its_vacuum_runs(store, database, monkeypatch):
     monkeypatch.setattr(module, "_VACUUM_WITHIN", 0.01)
 
     ended = [await store.erase(ENDS, now=NOW) for _ in range(2)]

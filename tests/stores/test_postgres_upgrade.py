@@ -138,9 +138,7 @@ async def test_migration_that_waits_for_another_session_lets_gateways_continue(
 
 
 @pytest.mark.usefixtures("newer_version")
-async def test_migration_gives_up_if_another_session_does_not_end(
-    session, empty_postgres_url, monkeypatch
-):
+async def test_migration_ends_if_another_session_does_not(session, empty_postgres_url, monkeypatch):
     monkeypatch.setattr(schema, "_LOCKED_WITHIN", "SET LOCAL lock_timeout = '10ms'")
     monkeypatch.setattr(schema, "_AGAIN", 0.01)
     monkeypatch.setattr(schema, "_PATIENCE", 0.05)
@@ -196,9 +194,7 @@ async def test_gateway_that_has_migrated_lets_the_others_renew_their_leases_firs
     assert accounts is not None
 
 
-async def test_transactions_that_wait_for_a_migration_give_up_and_keep_their_connections(
-    store, session, monkeypatch
-):
+async def test_transactions_that_wait_for_a_migration_end(store, session, monkeypatch):
     """While a session waits for a lock, the server does not notice that its client is gone."""
     monkeypatch.setattr(connection, "UNIT", connection.UNIT.replace("'10s'", "'20ms'"))
     await session.execute("BEGIN; LOCK TABLE schema_version")
@@ -213,7 +209,7 @@ async def test_transactions_that_wait_for_a_migration_give_up_and_keep_their_con
     assert waiting == 0
 
 
-async def test_settlement_outlasts_a_long_migration(store, session, monkeypatch):
+async def test_settlement_is_recorded_after_a_long_migration(store, session, monkeypatch):
     monkeypatch.setattr(connection, "UNIT", connection.UNIT.replace("'10s'", "'20ms'"))
     monkeypatch.setattr(settlements, "_AGAIN", 0.01)
     await store.record(a_submission(an_entry("order-1")))

@@ -1,4 +1,4 @@
-"""Upkeep on PostgreSQL, beside a database whose answers and pauses a test decides."""
+"""Upkeep on PostgreSQL, with a database whose results and pauses the test decides."""
 
 import asyncio
 from types import SimpleNamespace
@@ -110,7 +110,7 @@ def lasting(reason="broken"):
     return error
 
 
-async def test_search_for_old_rows_is_repeated_after_some_seconds(upkeep, database, clock):
+async def test_search_for_rows_to_prune_is_repeated_after_some_seconds(upkeep, database, clock):
     await started(upkeep)
     await clock.end(LOOK_FOR_OLD)
 
@@ -118,7 +118,7 @@ async def test_search_for_old_rows_is_repeated_after_some_seconds(upkeep, databa
     assert LOOK_FOR_OLD in clock.pauses
 
 
-async def test_slices_follow_until_no_row_is_old(upkeep, database, clock):
+async def test_pruning_continues_until_no_row_is_old(upkeep, database, clock):
     database.slices = [7, 7, 0]
     clock.takes = 0.1
 
@@ -130,7 +130,7 @@ async def test_slices_follow_until_no_row_is_old(upkeep, database, clock):
     assert LOOK_FOR_OLD in clock.pauses
 
 
-async def test_rest_is_shorter_an_hour_after_the_first_slice(upkeep, database, clock):
+async def test_pause_of_pruning_is_shorter_an_hour_after_the_first_slice(upkeep, database, clock):
     database.slices = [7, 7, 0, 7]
     clock.takes = 1.0
     await started(upkeep)
@@ -147,7 +147,9 @@ async def test_rest_is_shorter_an_hour_after_the_first_slice(upkeep, database, c
 
 
 @pytest.mark.parametrize("reason", ["no trusted clock", "not the leader", "another node prunes"])
-async def test_nothing_is_pruned(database, recorder, seen, clock, reason):
+async def test_nothing_is_pruned_without_a_clock_or_the_lead(
+    database, recorder, seen, clock, reason
+):
     upkeep = PostgresUpkeep(
         database,
         recorder,
@@ -199,7 +201,7 @@ async def test_failed_pruning_is_reported_until_it_succeeds(upkeep, database, se
     ]
 
 
-async def test_endangered_commits_are_reported_when_that_changes(upkeep, database, seen, clock):
+async def test_weak_durability_is_reported_when_it_changes(upkeep, database, seen, clock):
     settings = [
         ("fsync is off", "full_page_writes is off"),
         ("fsync is off",),
@@ -250,7 +252,7 @@ async def sized(upkeep, database, clock, *sizes):
             await started(upkeep)
 
 
-async def test_alert_opens_near_the_limit_and_resolves_well_below_it(upkeep, database, seen, clock):
+async def test_size_alert_resolves_well_below_the_limit(upkeep, database, seen, clock):
     await sized(upkeep, database, clock, 0.899, 0.9, 0.95, 0.85, 0.849, 0.849, 0.899, 0.9)
 
     said = "The database has {} MiB; at 1000 MiB (store.size_limit), requests get 503"
@@ -262,9 +264,7 @@ async def test_alert_opens_near_the_limit_and_resolves_well_below_it(upkeep, dat
     ]
 
 
-async def test_requests_are_refused_from_the_limit_until_there_is_space(
-    upkeep, database, recorder, seen, clock
-):
+async def test_requests_are_refused_at_the_size_limit(upkeep, database, recorder, seen, clock):
     refusing = []
     for size in (0.999, 1.0, 1.1, 0.99, 0.98, 0.979, 1.0):
         await sized(upkeep, database, clock, size)
@@ -276,7 +276,7 @@ async def test_requests_are_refused_from_the_limit_until_there_is_space(
     ] * 2
 
 
-async def test_upkeep_that_has_not_started_closes(upkeep):
+async def test_upkeep_that_has_not_started_can_be_closed(upkeep):
     await upkeep.close()
 
 
@@ -311,9 +311,7 @@ async def prune_keys(postgres_url, old_keys):
     await database.close()
 
 
-async def test_keys_of_forgotten_conversions_are_deleted_once_a_day(
-    old_keys, prune_keys, monkeypatch
-):
+async def test_keys_of_pruned_conversions_are_deleted_once_a_day(old_keys, prune_keys, monkeypatch):
     monkeypatch.setattr(module, "_KEYS", 3)
     keys = "SELECT key FROM dedup"
     before = len(await old_keys.fetch(keys))
@@ -330,7 +328,7 @@ async def test_keys_of_forgotten_conversions_are_deleted_once_a_day(
     assert await old_keys.fetch(keys) == []
 
 
-async def test_old_marks_of_transactions_are_deleted_between_two_walks(old_keys, prune_keys):
+async def test_old_marks_of_transactions_are_deleted_between_two_searches(old_keys, prune_keys):
     await prune_keys(NOW)
     await old_keys.execute("INSERT INTO transaction_mark VALUES (1), (2), (3)")
 
@@ -339,7 +337,7 @@ async def test_old_marks_of_transactions_are_deleted_between_two_walks(old_keys,
     assert deleted == [2, 1, 0]
 
 
-async def test_walk_reads_each_kept_key_once(old_keys, prune_keys, monkeypatch):
+async def test_search_for_old_keys_reads_each_stored_key_once(old_keys, prune_keys, monkeypatch):
     monkeypatch.setattr(module, "_KEYS", 3)
     await old_keys.execute("UPDATE pruning SET histories = 0")
 

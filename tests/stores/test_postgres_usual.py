@@ -1,4 +1,4 @@
-"""Which claims and settlements the statements for usual ones handle, and which they leave."""
+"""Which claims and settlements the statements for typical ones handle, and which they leave."""
 
 from types import SimpleNamespace
 
@@ -112,7 +112,7 @@ def a_batch(*ids):
     )
 
 
-def test_usual_claim_leases_what_the_statement_has_found(session):
+def test_typical_claim_leases_what_the_statement_has_found(session):
     session.found = [row(1, 2)]
 
     passing = {"passing": frozenset({9, 4}), "passing_events": frozenset("ba")}
@@ -138,7 +138,7 @@ def test_usual_claim_leases_what_the_statement_has_found(session):
 
 
 @pytest.mark.parametrize(("suspects", "crashes"), [(True, QUARANTINED), (False, SUSPECT)])
-def test_deliveries_that_crashed_the_sender_are_left_out(session, suspects, crashes):
+def test_suspects_are_left_to_the_general_code(session, suspects, crashes):
     session.found = [row(1, 2)]
 
     claim(session, suspects=suspects)
@@ -147,7 +147,7 @@ def test_deliveries_that_crashed_the_sender_are_left_out(session, suspects, cras
 
 
 @pytest.mark.parametrize(("largest", "is_tried"), [(50, True), (51, False)])
-def test_large_bodies_are_left_to_the_shared_code(session, largest, is_tried):
+def test_large_bodies_are_left_to_the_general_code(session, largest, is_tried):
     session.largest_body = largest
     session.found = [row(1, 2)]
 
@@ -201,7 +201,7 @@ def test_pixel_is_idle_only_after_a_search_from_the_beginning(session, found, ha
     assert claim(session) == (None, is_answer)
 
 
-def test_deliveries_locked_by_another_transaction_are_left_to_the_shared_code(session):
+def test_deliveries_locked_by_another_transaction_are_left_to_the_general_code(session):
     session.found = [(True, False, EVENT, NAME, LEASE, VERSION, b"", *[None] * 8)]
 
     assert claim(session) == (None, False)
@@ -246,7 +246,7 @@ def test_claim_of_a_person_who_opted_out_is_rolled_back(session):
         ((1, 2), {"passing": frozenset({7})}, {EVENT: (NOW, 9)}),
     ],
 )
-def test_next_claim_continues_behind_a_full_claim_of_all_kinds(session, ids, given, starts):
+def test_next_claim_continues_after_a_full_claim_of_all_kinds(session, ids, given, starts):
     session.claim_starts.claimed("pixel", EVENT, (NOW, 9), took=0.0)
     session.found = [row(*ids)]
 
@@ -255,7 +255,7 @@ def test_next_claim_continues_behind_a_full_claim_of_all_kinds(session, ids, giv
     assert session.claim_starts.of("pixel") == starts
 
 
-def test_start_lasts_longer_after_a_slow_search(session, monkeypatch):
+def test_start_of_claims_is_used_longer_after_a_slow_search(session, monkeypatch):
     times = iter([5.0, 5.5])
     monkeypatch.setattr(module, "time", SimpleNamespace(perf_counter=lambda: next(times)))
     took = []
@@ -355,6 +355,6 @@ def test_settlement_without_deliveries_changes_no_count(session, counted):
     ],
     ids=["no attempt", "postponed", "several results", "a part", "unknown event"],
 )
-def test_other_settlements_are_left_to_the_shared_code(session, settlement):
+def test_other_settlements_are_left_to_the_general_code(session, settlement):
     assert module.settle(session, settlement) is None
     assert session.ran == []

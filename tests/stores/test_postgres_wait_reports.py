@@ -1,4 +1,4 @@
-"""What the log says about a late division of the accounts."""
+"""Log lines about a late division of the accounts."""
 
 import asyncio
 from types import SimpleNamespace
@@ -59,7 +59,7 @@ def reasons(seen):
     return [notice.reason for notice in seen]
 
 
-async def test_long_step_is_reported_again_and_again(waits, seen, clock):
+async def test_long_step_is_reported_repeatedly(waits, seen, clock):
     waits.step = "renewing the lease"
     work = asyncio.get_running_loop().create_future()
     task = asyncio.create_task(waits.watched(work))
@@ -80,11 +80,11 @@ async def test_long_step_is_reported_again_and_again(waits, seen, clock):
     ]
 
 
-def test_new_watch_has_no_step(waits):
+def test_new_report_has_no_step(waits):
     assert waits.step == ""
 
 
-async def test_failed_work_is_not_watched_any_more(waits, clock):
+async def test_failed_step_is_no_longer_reported(waits, clock):
     async def fails():
         raise ConnectionResetError
 
@@ -95,7 +95,7 @@ async def test_failed_work_is_not_watched_any_more(waits, clock):
     assert clock.pauses == []
 
 
-async def test_report_does_without_the_sessions_of_an_unavailable_database(waits, database, seen):
+async def test_report_omits_the_sessions_of_an_unavailable_database(waits, database, seen):
     database.error = LedgerUnavailable(reason="away", retry_after=1)
 
     await waits.report_late(9.0, locked=True)

@@ -82,7 +82,7 @@ async def other_gateway(postgres_url):
     await store.close()
 
 
-async def test_opt_out_during_the_wait_applies(other_gateway, blocked_claim):
+async def test_opt_out_while_a_claim_waits_applies(other_gateway, blocked_claim):
     person = a_conversion("order-1").identifiers
 
     await other_gateway.revoke(person_keys(person, pixel=PIXEL, salt=other_gateway.salt), now=NOW)
@@ -90,7 +90,7 @@ async def test_opt_out_during_the_wait_applies(other_gateway, blocked_claim):
     assert await blocked_claim() is None
 
 
-async def test_pause_during_the_wait_applies(other_gateway, blocked_claim):
+async def test_pause_while_a_claim_waits_applies(other_gateway, blocked_claim):
     await other_gateway.put(
         [Pause(pixel=PIXEL, since=NOW, cause=Cause.USER, reason="paused by hand")]
     )
@@ -98,7 +98,7 @@ async def test_pause_during_the_wait_applies(other_gateway, blocked_claim):
     assert await blocked_claim() is None
 
 
-async def test_without_a_change_the_claim_succeeds(blocked_claim):
+async def test_claim_that_waited_succeeds_without_a_change(blocked_claim):
     assert ids(await blocked_claim()) == ["order-1"]
 
 

@@ -1,4 +1,4 @@
-"""Alert state that only a database can hold."""
+"""Alerts in an SQLite database."""
 
 import sqlite3
 
@@ -32,7 +32,7 @@ async def test_alert_written_by_another_version_is_ignored(tmp_path, change):
     assert found == []
 
 
-async def test_command_reads_alerts_and_hours_beside_the_owner(tmp_path):
+async def test_command_can_read_alerts_while_the_gateway_runs(tmp_path):
     path = str(tmp_path / "twite.db")
     store = await SQLiteStore.open(path)
     await store.put([ALERT])
@@ -49,7 +49,7 @@ async def test_command_reads_alerts_and_hours_beside_the_owner(tmp_path):
     assert found == ([ALERT], [], [])
 
 
-async def test_commits_are_timed(tmp_path):
+async def test_durations_of_commits_are_measured(tmp_path):
     took = []
     store = await SQLiteStore.open(str(tmp_path / "twite.db"), StoreOptions(timed=took.append))
     took.clear()

@@ -1,4 +1,4 @@
-"""Typical claims and settlements on SQLite rewrite no outbox row, with the same results."""
+"""Typical claims and settlements on SQLite rewrite no outbox row, and have the general results."""
 
 import asyncio
 import sqlite3
@@ -93,7 +93,7 @@ async def deliver(store, batch):
     return await settle(store, batch, "delivered", delivered(batch))
 
 
-async def test_usual_batch_rewrites_no_row_of_the_outbox(store, path, statements):
+async def test_typical_batch_rewrites_no_row_of_the_outbox(store, path, statements):
     await record_all(store, "order-1", "order-2")
     statements.clear()
 
@@ -133,7 +133,7 @@ async def test_claimed_delivery_is_shown_as_being_sent(store):
 
 
 @pytest.mark.parametrize("at", [[NOW] * 6, DIFFERENT])
-async def test_claims_continue_behind_each_other(store, at):
+async def test_next_claim_continues_after_the_last(store, at):
     for number in range(6):
         await record(store, f"order-{number}", receipt=f"r{number}", at=at[number])
 
@@ -249,7 +249,7 @@ async def test_sweep_marks_all_leases_and_their_batches_are_settled(store, path)
     assert (await deliver(store, batch), states(path)) == (0, ["queued"])
 
 
-async def test_deliveries_being_sent_are_not_taken_back(store):
+async def test_deliveries_being_sent_are_not_withdrawn(store):
     await record_all(store, "order-1")
     batch = await claim(store)
 
@@ -292,7 +292,7 @@ async def test_claim_and_settlement_succeed_after_a_failure_in_the_same_commit(s
     assert ids(await claim(store)) == ["order-3"]
 
 
-async def test_failing_claim_leaves_the_earlier_batches_claimed(store, monkeypatch):
+async def test_claim_that_fails_leaves_the_earlier_batches_claimed(store, monkeypatch):
     await record_all(store, "order-1", "order-2", "order-3")
     original = outbox.claim
 
@@ -323,7 +323,7 @@ async def test_deleted_delivery_is_reported_as_late(store, path):
     assert states(path) == []
 
 
-async def test_after_a_kill_claimed_deliveries_are_ambiguous(store, path, tmp_path):
+async def test_claimed_deliveries_are_ambiguous_after_a_kill(store, path, tmp_path):
     await record_all(store, "order-1", "order-2")
     await claim(store, limit=1, now=NOW + 7)
     killed = str(tmp_path / "killed.db")
@@ -353,7 +353,7 @@ async def test_delivery_being_sent_is_held_after_a_recovery(store, path, tmp_pat
 
 
 @pytest.mark.parametrize("listed", ["[1;2]", "[1]", "[1,7]", "[]"])
-async def test_damaged_lease_list_holds_all_queued_deliveries(store, path, tmp_path, listed):
+async def test_damaged_list_of_leases_holds_all_queued_deliveries(store, path, tmp_path, listed):
     await record_all(store, "order-1", "order-2", "order-3")
     await claim(store, limit=2)
     killed = str(tmp_path / "killed.db")
@@ -368,7 +368,7 @@ async def test_damaged_lease_list_holds_all_queued_deliveries(store, path, tmp_p
     assert states(killed) == ["held", "held", "held"]
 
 
-async def test_copy_has_the_state_and_the_lease(store, path, tmp_path):
+async def test_copied_store_has_the_state_and_the_lease(store, path, tmp_path):
     await record_all(store, "order-1", "order-2")
     batch = await claim(store, limit=1)
     killed = str(tmp_path / "killed.db")

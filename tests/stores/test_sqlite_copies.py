@@ -70,7 +70,7 @@ async def test_dead_letter_without_another_copy_is_replayed(path, store):
 
 
 @pytest.mark.parametrize("sent", [False, True])
-async def test_dead_letter_with_a_later_copy_needs_confirmation_to_replay(path, store, sent):
+async def test_replay_of_a_dead_letter_with_a_later_copy_needs_confirmation(path, store, sent):
     if sent:
         await deliver(store, "order-1")
     else:
@@ -94,7 +94,7 @@ async def test_dead_letter_with_a_later_copy_needs_confirmation_to_replay(path, 
     await balanced(store)
 
 
-async def test_older_of_two_dead_copies_needs_confirmation_to_replay(path, store):
+async def test_replay_of_the_older_of_two_dead_copies_needs_confirmation(path, store):
     (older,) = await dead_of(path)
     newer = await add_dead_letter(store, "order-1")
 
@@ -104,7 +104,7 @@ async def test_older_of_two_dead_copies_needs_confirmation_to_replay(path, store
     assert [delivery.id for delivery in (await claim(store, now=NOW + 9)).deliveries] == [newer]
 
 
-async def test_console_sees_the_other_copy(store):
+async def test_console_shows_the_other_copy(store):
     await record(store, "order-1", receipt="r2", at=NOW + 1)
     (error_group,) = await store.group(QueryScope())
 
@@ -114,8 +114,8 @@ async def test_console_sees_the_other_copy(store):
     assert len(await histories(store, "order-1")) == 1
 
 
-async def test_key_taken_over_by_an_edit_survives_a_restart(path):
-    """Several copies had the key before: the key log deletes them all."""
+async def test_key_taken_over_by_an_edit_is_kept_over_a_restart(path):
+    """Several copies had the key before: the log of keys deletes them all."""
     store = await SQLiteStore.open(path)
     edited = await add_dead_letter(store, "order-1")
     for number in range(3):

@@ -110,7 +110,7 @@ async def test_delivery_with_a_valid_checksum_is_sent_despite_a_wrong_type(path)
     assert resting == []
 
 
-async def test_claim_is_empty_when_all_deliveries_are_damaged(path):
+async def test_claim_is_empty_if_all_deliveries_are_damaged(path):
     await filled(path)
     change(path, "UPDATE conversion SET body = x'7b7d'")
 
@@ -185,7 +185,7 @@ async def test_log_that_ends_before_commits_is_refused_and_kept(path):
 
 
 @pytest.mark.usefixtures("without_checkpoints")
-async def test_log_cut_by_a_power_loss_is_not_damage(path):
+async def test_log_truncated_by_a_power_loss_is_not_damage(path):
     store = await SQLiteStore.open(path)
     for number in range(5):
         await store.record(a_submission(an_entry(f"order-{number}"), receipt=f"r{number}"))
@@ -204,7 +204,7 @@ async def test_log_cut_by_a_power_loss_is_not_damage(path):
     )
 
 
-async def test_slow_integrity_check_is_abandoned_without_an_error(path, monkeypatch):
+async def test_slow_integrity_check_ends_without_an_error(path, monkeypatch):
     await filled(path, many=200)
     monkeypatch.setattr(opening, "examine", lambda *_, **__: False)
     store = await SQLiteStore.open(path)
@@ -295,7 +295,7 @@ ADRIFT = {
 
 
 @pytest.mark.parametrize("how", ADRIFT)
-async def test_orphaned_conversion_is_damage(path, how):
+async def test_conversion_without_its_submission_is_damage(path, how):
     await filled(path)
     change(path, ADRIFT[how])
 

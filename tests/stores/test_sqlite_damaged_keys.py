@@ -1,4 +1,4 @@
-"""Keys in memory are rebuilt from a long log of dedup keys in which one is damaged."""
+"""Deduplication keys in memory are rebuilt from a long log in which one is damaged."""
 
 import shutil
 

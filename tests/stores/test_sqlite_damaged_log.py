@@ -1,5 +1,5 @@
 # ruff: noqa: ASYNC240 - as in test_sqlite_copies.py
-"""One flipped bit in the log costs at most its page."""
+"""One flipped bit in the write-ahead log loses at most its page."""
 
 import sqlite3
 from contextlib import closing
@@ -41,7 +41,7 @@ def newest(log):
 
 
 @pytest.mark.parametrize("offset", [8, 12, 16, 20], ids=["salt 1", "salt 2", "sum 1", "sum 2"])
-def test_bit_flip_outside_a_page_loses_no_page(log, offset):
+def test_bit_flipped_outside_a_page_loses_no_page(log, offset):
     sound, whole = LogFile(log).sound()
     assert whole
     _, count = newest(log)
@@ -54,7 +54,7 @@ def test_bit_flip_outside_a_page_loses_no_page(log, offset):
 
 
 @pytest.mark.parametrize("offset", [3, 24, 24 + 2_000], ids=["page number", "first", "middle"])
-def test_bit_flip_in_a_page_loses_only_that_page(log, offset):
+def test_bit_flipped_in_a_page_loses_only_that_page(log, offset):
     sound, _ = LogFile(log).sound()
     pages_of, count = newest(log)
 
@@ -76,7 +76,7 @@ def test_frames_of_a_previous_log_are_not_read(log):
     assert LogFile(log + former).sound() == (sound, True)
 
 
-async def test_log_cut_before_the_last_checkpoint_hides_no_database_rows(tmp_path, monkeypatch):
+async def test_log_truncated_before_the_last_checkpoint_hides_no_rows(tmp_path, monkeypatch):
     """The database file contains later commits than the remaining log."""
     checkpoints = "twite.stores.sqlite.engine.checkpoints.Checkpoints"
     monkeypatch.setattr(f"{checkpoints}._move", lambda *_: None)

@@ -1,4 +1,7 @@
-"""No byte of an erased person is left in the files; rejections lose nothing but their data."""
+"""No byte of an erased person is left in the files.
+
+Rejected conversions lose only their personal data.
+"""
 
 import asyncio
 import sqlite3
@@ -44,13 +47,13 @@ async def store(path):
     await store.close()
 
 
-async def test_erased_person_is_listed_as_opted_out(store):
+async def test_erased_person_is_on_the_opt_out_list(store):
     await store.erase(EraseStore(keys=(b"k" * 16,)), now=NOW)
 
     assert store.lists([b"k" * 16])
 
 
-async def test_erasure_is_audited_and_reports_audit_events_naming_the_person(store, path):
+async def test_erasure_is_audited_and_reports_audit_events_that_name_the_person(store, path):
     await store.people.note(
         AuditEvent(at=NOW, who="grace", what="export", subject="ada@shop.example")
     )
@@ -95,7 +98,7 @@ async def test_erasure_reports_an_open_reader_and_blocks_no_writer(store, path, 
     assert (is_empty, holding(path)) == (1, [])
 
 
-async def test_click_id_is_found_as_the_only_identifier(store, path):
+async def test_person_is_found_by_a_click_id_as_the_only_identifier(store, path):
     conversion = Conversion(
         pixel="o8z6j", event="o8z6k", conversion_id="order-1", time=NOW,
         identifiers=Identifiers(click_id=TWCLID),
@@ -107,7 +110,7 @@ async def test_click_id_is_found_as_the_only_identifier(store, path):
     assert found.conversions == [1]
 
 
-async def test_erasure_keeps_row_lengths(store, path):
+async def test_erasure_keeps_the_lengths_of_rows(store, path):
     said = [native("order-1", ADA), native("order-2", BOB)]
     await record(store, entry("order-1", ADA), entry("order-2", BOB, index=1), said=said)
     before = lengths(path)
@@ -144,7 +147,7 @@ async def rejected_ids(store):
     )
 
 
-async def test_erasure_deletes_rejections_and_keeps_their_counts(store, path):
+async def test_erasure_deletes_rejected_conversions_and_keeps_their_counts(store, path):
     await record(
         store,
         entry("order-1", ADA, index=1),
@@ -169,7 +172,7 @@ async def test_erasure_deletes_rejections_and_keeps_their_counts(store, path):
     assert (await look(path)).size == 0
 
 
-async def test_erasure_by_number_spares_a_row_that_replaced_it(store):
+async def test_erasure_by_row_number_does_not_erase_a_row_that_replaced_it(store):
     await record(store, said=[], refusals=(refusal(store, "hers", ADA),))
 
     await store.erase(
@@ -179,7 +182,7 @@ async def test_erasure_by_number_spares_a_row_that_replaced_it(store):
     assert await rejected_ids(store) == ["hers"]
 
 
-async def test_erased_rejection_leaves_no_byte_in_a_file(store, path):
+async def test_erased_rejected_conversion_leaves_no_byte_in_a_file(store, path):
     for part in range(8):
         refused = tuple(
             refusal(

@@ -50,7 +50,7 @@ async def store(path):
     await store.close()
 
 
-async def test_erased_delivered_conversion_keeps_its_state_and_a_digest(store, path):
+async def test_erased_delivered_conversion_keeps_its_state_and_a_hash(store, path):
     await record(store, entry("order-1", ADA), said=[native("order-1", ADA)])
     await settle(store, Trigger.DELIVERED)
 
@@ -104,7 +104,7 @@ async def test_erasure_by_id_skips_a_conversion_in_flight(store):
     assert (await history_of(store, "order-1")).state is State.DELIVERED
 
 
-async def test_erased_conversion_is_still_a_duplicate(store, path):
+async def test_copy_of_an_erased_conversion_is_still_a_duplicate(store, path):
     await record(store, entry("order-1", ADA), said=[native("order-1", ADA)])
     await settle(store, Trigger.DELIVERED)
     await erase(store, path)
@@ -180,7 +180,7 @@ async def test_tag_payload_is_erased_with_its_conversion(store, path):
     assert await claim(store, pixel="tag:crm") is None
 
 
-async def test_tag_only_event_is_found_by_its_public_id(store, path):
+async def test_event_for_a_tag_only_is_found_by_its_public_id(store, path):
     payload = b'{"pixel":"o8z6j","at":1,"sealed":"AAAA"}'
     told = entry("some_event/order/1", ADA, pixel="tag:crm", body=payload)
     await record(store, msgspec.structs.replace(told, called="order/1"), said=[])
@@ -204,7 +204,7 @@ async def test_sealed_payload_is_opened_for_the_search(store, path):
     assert (closed.conversions, found.conversions) == ([], [1])
 
 
-async def test_dedup_rows_keep_their_paths_and_lose_the_id(store, path):
+async def test_rows_of_the_deduplication_report_keep_their_paths_and_lose_the_id(store, path):
     seen = [
         DedupRow(
             pixel="o8z6j", event="o8z6k", conversion_id="order-1", way=way, at=NOW, email_mark=7
@@ -226,7 +226,7 @@ async def test_dedup_rows_keep_their_paths_and_lose_the_id(store, path):
     assert (name[:7], mark) == ("erased-", None)
 
 
-async def test_messages_naming_the_person_are_erased(store, path):
+async def test_messages_that_name_the_person_are_erased(store, path):
     await record(store, entry("order-1", BOB), said=[native("order-1", BOB)])
     await settle(store, Trigger.GIVEN_UP, answer=f'{{"message":"\\u0027{ADA}\\u0027 is wrong"}}')
     await store.put(
@@ -252,7 +252,7 @@ async def test_messages_naming_the_person_are_erased(store, path):
     assert b"ada@" not in kept(path)
 
 
-async def test_ignored_event_name_with_personal_data_is_erased_and_stays_counted(store, path):
+async def test_ignored_event_name_with_personal_data_is_erased_and_still_counted(store, path):
     names = [f"lead of {ADA}", f"form {ADA}", *(f"scroll_{n}" for n in range(90))]
     for at, name in enumerate([*names, *names[:1]]):
         ignored = (Ignored(name=name, reason="not_configured"),)
@@ -286,7 +286,7 @@ async def test_edits_of_the_person_are_erased(store, path):
     assert ADA.encode() not in kept(path)
 
 
-async def test_second_search_finds_nothing(store, path):
+async def test_second_erasure_of_a_person_finds_nothing(store, path):
     await record(
         store,
         entry("order-1", ADA),

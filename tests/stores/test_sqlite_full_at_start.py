@@ -9,7 +9,7 @@ from twite.stores.sqlite.engine.reserve import Reserve
 
 
 @pytest.mark.parametrize(("free", "given_up"), [(4_096, True), (64 * 1024 * 1024, False)])
-def test_reserve_is_given_up_when_the_disk_is_almost_full(tmp_path, monkeypatch, free, given_up):
+def test_reserve_is_deleted_at_the_start_on_a_full_disk(tmp_path, monkeypatch, free, given_up):
     path = str(tmp_path / "twite.db")
     reserve = Reserve(path, 1024 * 1024)
     opening.prepare(path, reserve)

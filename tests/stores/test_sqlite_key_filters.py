@@ -54,7 +54,7 @@ def found(filters, numbers, *, part=PART):
 
 
 @pytest.mark.parametrize("sizes", [[1], [31, 1, 1], [40] * 50, [1_000, 1_500, 3_000]])
-def test_every_key_of_the_table_is_possible_and_few_others_are(book, sizes):
+def test_filter_allows_every_key_of_the_table_and_few_others(book, sizes):
     filters = KeyFilters(book.run)
     many = 0
     for size in sizes:
@@ -81,7 +81,7 @@ def test_bitmap_is_built_from_the_keys_that_an_older_version_wrote(book):
     assert len(found(filters, range(10_000, 11_000))) < 1_000 / 8 * 1.1
 
 
-def test_bitmaps_survive_a_restart(book):
+def test_bitmaps_are_kept_over_a_restart(book):
     filters = KeyFilters(book.run)
     store(book, filters, range(100))
     filters.write()
@@ -105,7 +105,7 @@ def test_bitmaps_survive_a_restart(book):
         "DELETE FROM key_filter",
     ],
 )
-def test_without_its_intact_bitmap_any_key_of_a_part_is_possible(book, damage):
+def test_any_key_of_a_part_without_an_intact_bitmap_is_possible(book, damage):
     filters = KeyFilters(book.run)
     store(book, filters, range(100))
     filters.write()
@@ -119,7 +119,7 @@ def test_without_its_intact_bitmap_any_key_of_a_part_is_possible(book, damage):
     assert found(again, range(200)) == set(range(200))
 
 
-def test_after_a_rollback_all_keys_of_the_table_are_possible(book):
+def test_all_keys_of_the_table_are_possible_after_a_rollback(book):
     filters = KeyFilters(book.run)
     store(book, filters, range(40))
     filters.write()
@@ -218,7 +218,7 @@ def test_bitmap_has_a_size_for_twice_its_keys_and_a_limit(book):
     assert sizes == [64, 128, 2_048, 65_536]
 
 
-def test_deleted_keys_are_gone_from_the_next_bitmap(book):
+def test_deleted_keys_are_absent_from_the_next_bitmap(book):
     filters = KeyFilters(book.run)
     store(book, filters, range(1_000))
     book.connection.execute("DELETE FROM dedup")
@@ -228,7 +228,7 @@ def test_deleted_keys_are_gone_from_the_next_bitmap(book):
     assert len(found(filters, range(1_000))) < 1_000 / 8 * 1.1
 
 
-def test_merge_and_a_takeover_write_their_bits(book):
+def test_moved_and_taken_over_keys_are_written_to_the_bitmap(book):
     """A process that is killed after the commit finds the keys of the table."""
     keys = book.keys
     for number in range(300):

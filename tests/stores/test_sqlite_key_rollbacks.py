@@ -1,4 +1,4 @@
-"""After a rollback, the walk that moves dedup keys continues where the last commit left it."""
+"""After a rollback, the moving of deduplication keys continues where the last commit left it."""
 
 import shutil
 from contextlib import closing
@@ -18,7 +18,7 @@ def book(tmp_path, migrated_file):
         yield OwnerSession(connection, window=DEFAULT_WINDOW, leases=leases_of(1))
 
 
-def test_rollback_of_a_move_leaves_its_keys_for_the_next_one(book):
+def test_keys_of_a_rolled_back_move_are_moved_later(book):
     keys = keys_of(book, fresh=2)
     early, later = key_of(5), key_of(10)
     take(keys, (early, 1), (later, 2))
@@ -35,7 +35,7 @@ def test_rollback_of_a_move_leaves_its_keys_for_the_next_one(book):
     assert keys_of(book).holders([early, later]) == {early: 1, later: 2}
 
 
-def test_walk_continues_after_a_rollback_where_the_last_commit_left_it(book):
+def test_moving_of_keys_continues_after_a_rollback_where_the_last_commit_left_it(book):
     keys = keys_of(book, fresh=0)
     take(keys, (key_of(100), 1))
     keys.committed()

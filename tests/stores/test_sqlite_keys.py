@@ -1,4 +1,4 @@
-"""Dedup keys: memory, log and table agree, and are moved step by step."""
+"""Deduplication keys: memory, log and table agree, and keys are moved step by step."""
 
 import shutil
 from types import SimpleNamespace
@@ -39,7 +39,7 @@ def test_few_keys_stay_in_the_log(book):
     assert (counted(book, "fresh_key"), counted(book, MERGED)) == (100, 0)
 
 
-def test_keys_beyond_memory_are_merged_into_the_table_in_turn(book):
+def test_keys_beyond_the_limit_of_memory_are_moved_to_the_table(book):
     for turn in range(20):
         submit(book, range(turn * 100, turn * 100 + 100), receipt=f"r{turn}")
 
@@ -57,7 +57,7 @@ def test_repeated_key_is_a_duplicate_wherever_it_is_stored(book):
     assert again == tuple(range(2_000))
 
 
-def test_memory_is_rebuilt_from_the_log(book):
+def test_keys_in_memory_are_rebuilt_from_the_log(book):
     for turn in range(20):
         submit(book, range(turn * 100, turn * 100 + 100), receipt=f"r{turn}")
 
@@ -67,7 +67,7 @@ def test_memory_is_rebuilt_from_the_log(book):
     assert submit(anew, range(2_000, 2_100), receipt="more") == ()
 
 
-def test_rollback_returns_keys_and_undoes_merges(book):
+def test_rollback_removes_new_keys_and_undoes_moves(book):
     for turn in range(10):
         submit(book, range(turn * 100, turn * 100 + 100), receipt=f"r{turn}")
     before = counted(book, MERGED), counted(book, "fresh_key")
@@ -85,7 +85,7 @@ def test_rollback_returns_keys_and_undoes_merges(book):
     assert submit(book, range(5_000, 5_300), receipt="new") == ()
 
 
-def test_deleted_holder_holds_no_key():
+def test_deleted_delivery_holds_no_key():
     answers = {
         "merge_round": (0, 0, 0, 0),
         "fresh_keys": (dedup_key("p", "e", "order-1"), "[7]"),
@@ -104,7 +104,7 @@ def test_deleted_holder_holds_no_key():
     assert keys.take(wanted, lambda _wish, _holder, holding: not holding.is_live) == {}
 
 
-def test_rollback_returns_a_key_taken_by_two_copies(book):
+def test_rollback_returns_a_key_taken_over_by_two_copies(book):
     submit(book, range(1), receipt="r1")
     plain, denied = an_entry("order-9"), an_entry("order-9", suppressed="consent_denied: gpc")
     first = an_entry("order-0", suppressed="consent_denied: gpc")
@@ -118,7 +118,7 @@ def test_rollback_returns_a_key_taken_by_two_copies(book):
     assert submit(book, (0, 9), receipt="once more") == (0, 1)
 
 
-def test_forget_removes_only_old_settled_keys_from_memory(book):
+def test_only_old_settled_keys_are_removed_from_memory(book):
     submit(book, range(100), receipt="r1")
     # Deliveries 1 to 60 and 71 to 80 are settled; of the old ones, 61 to 70 are still pending.
     book.connection.execute("DELETE FROM outbox WHERE id <= 60 OR id BETWEEN 71 AND 80")
@@ -140,7 +140,7 @@ def log(book, deliveries, *, merge_round=(0, 0, 0, 0)):
 
 
 @pytest.mark.parametrize("takes", [True, False])
-def test_second_request_for_a_key_in_one_call_contests_the_first(book, takes):
+def test_second_request_for_a_key_in_one_call_is_compared_with_the_first(book, takes):
     keys = keys_of(book)
     held = key_of(7)
 
@@ -151,7 +151,7 @@ def test_second_request_for_a_key_in_one_call_contests_the_first(book, takes):
     assert keys.holders([held, key_of(8), key_of(9)]) == {held: 7 if takes else 5, key_of(8): 6}
 
 
-def test_key_that_a_copy_took_is_its_own_after_a_restart(book):
+def test_copy_holds_the_key_that_it_took_over_after_a_restart(book):
     keys, held = keys_of(book), key_of(7)
     take(keys, (held, 5))
 
@@ -170,7 +170,7 @@ def test_key_that_a_copy_took_is_its_own_after_a_restart(book):
         ((0, 0, 0, 0), {(part, delivery) for part in (5, 10) for delivery in (49, 50, 99, 100)}),
     ],
 )
-def test_only_log_keys_missing_in_the_table_are_read(book, merge_round, in_memory):
+def test_only_keys_of_the_log_that_the_table_lacks_are_read(book, merge_round, in_memory):
     places = [(part, delivery) for part in (5, 10) for delivery in (49, 50, 99, 100)]
     log(
         book,
@@ -195,7 +195,7 @@ def test_full_memory_shrinks_by_two_keys_for_each_new_key(book):
     assert merged == [2, 4, 6, 8, 10]
 
 
-def test_part_with_more_keys_than_owed_is_merged_in_advance(book):
+def test_part_with_more_keys_than_required_is_moved_in_advance(book):
     log(book, {number: key_of(number // 5, number) for number in range(5, 105)})
     keys = keys_of(book, fresh=20)
     merged = []
@@ -208,7 +208,7 @@ def test_part_with_more_keys_than_owed_is_merged_in_advance(book):
     assert merged == [5, 5, 10, 10, 10, 15]
 
 
-def test_log_loses_merged_keys_during_an_eighth_of_a_walk(book):
+def test_log_loses_moved_keys_during_an_eighth_of_a_pass(book):
     merged = {number: key_of(100, number) for number in range(1, 257)}
     fresh = {257 + part: key_of(part) for part in range(44)}
     log(book, merged | fresh, merge_round=(0, 257, 1, 1))
@@ -224,7 +224,7 @@ def test_log_loses_merged_keys_during_an_eighth_of_a_walk(book):
     assert first == [min(1 + 16 * many, 257) for many in range(1, 19)]
 
 
-def test_key_logged_during_a_walk_is_read_after_a_restart(book):
+def test_key_logged_during_a_pass_is_read_after_a_restart(book):
     keys = keys_of(book, fresh=1)
     take(keys, (key_of(0), 5), (key_of(1), 6))
     taken = [key_of(0, 7), key_of(255, 8)]
@@ -246,7 +246,7 @@ def test_memory_is_full_only_beyond_its_size(book):
     assert merged == [*[0] * 10, 1, 2]
 
 
-def test_key_taken_by_two_requests_uses_room_once(book):
+def test_key_taken_by_two_requests_uses_space_once(book):
     keys = keys_of(book, fresh=3)
     merged = []
 
@@ -258,7 +258,7 @@ def test_key_taken_by_two_requests_uses_room_once(book):
     assert [*merged, counted(book, MERGED)] == [0, 0, 1, 2]
 
 
-def test_rollback_frees_only_the_room_of_its_keys(book):
+def test_rollback_frees_only_the_space_of_its_keys(book):
     keys = keys_of(book, fresh=10)
     take(keys, *((key_of(number), 1 + number) for number in range(10)))
     keys.committed()
@@ -273,7 +273,7 @@ def test_rollback_frees_only_the_room_of_its_keys(book):
     assert key_of(100) not in keys.holders([key_of(100)])
 
 
-def test_forgotten_keys_free_only_their_room(book):
+def test_forgotten_keys_free_only_their_space(book):
     keys = keys_of(book, fresh=10)
     take(keys, *((key_of(number), 1 + number) for number in range(10)))
     for part in range(4):
@@ -326,7 +326,7 @@ def test_key_is_held_within_the_window_and_while_its_conversion_is_pending(
 
 
 @pytest.mark.parametrize(("after", "state", "is_live", "_is_recent"), HELD_SINCE)
-def test_unheld_key_is_taken_over(book, after, state, is_live, _is_recent):
+def test_key_that_is_no_longer_held_is_taken_over(book, after, state, is_live, _is_recent):
     delivery, key = hold(book, state)
 
     holder = book.keys.take_over(WantedKey(key, delivery + 1, NOW + after))

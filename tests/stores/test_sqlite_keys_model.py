@@ -1,4 +1,6 @@
-"""Dedup keys against a dict, under random requests, moves, rollbacks, kills, pruning and copies."""
+"""Deduplication keys compared with a dict, under random requests, moves, rollbacks, kills, pruning
+and copies.
+"""
 
 import os
 import shutil
@@ -233,7 +235,7 @@ class Keys(RuleBasedStateMachine):
         shutil.rmtree(self.folder)
 
 
-def test_each_key_has_the_holder_of_a_dict(migrated_file):
+def test_each_key_has_the_holder_of_the_dict(migrated_file):
     Keys.migrated, Keys.reached = migrated_file, set()
 
     run_state_machine_as_test(

@@ -73,7 +73,7 @@ async def deliver(store):
     )
 
 
-async def test_kill_at_any_step_loses_nothing_and_keeps_the_log(path, tmp_path, monkeypatch):
+async def test_kill_at_any_step_loses_no_commit_and_keeps_the_log(path, tmp_path, monkeypatch):
     folder = tmp_path / "killed"
     folder.mkdir()
     copies = Copies(path, folder)
@@ -123,10 +123,10 @@ class Mark:
 
 
 @pytest.mark.parametrize("overtaken", [True, False])
-async def test_epoch_file_says_what_is_durable(path, monkeypatch, overtaken):
+async def test_epoch_file_records_which_commits_are_durable(path, monkeypatch, overtaken):
     """SQLite syncs the database at the end of a checkpoint only if nothing was committed meanwhile.
 
-    It returns the same in both cases. A power cut may lose unsynced pages; if the epoch file
+    It returns the same in both cases. A power loss may lose unsynced pages. If the epoch file
     counted them, the next start would set aside the log that still has them.
     """
     create(path)

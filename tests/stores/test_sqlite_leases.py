@@ -37,7 +37,7 @@ async def test_expired_lease_is_removed_and_others_stay(store, tmp_path):
     assert (ids(again), leases(tmp_path)) == (["order-0"], [held.lease, again.lease])
 
 
-async def test_fully_settled_lease_is_removed_before_it_expires(store, tmp_path):
+async def test_completely_settled_lease_is_removed_before_it_expires(store, tmp_path):
     await record(store, "order-1")
     batch = await claim(store, lease_until=NOW + 10)
     before = leases(tmp_path)
@@ -62,7 +62,7 @@ async def test_leases_of_a_dead_process_are_removed_at_the_start(tmp_path):
     await store.close()
 
 
-async def test_crash_counts_accumulate_until_the_process_survives_a_claim(tmp_path):
+async def test_crash_counts_increase_until_the_process_survives_a_claim(tmp_path):
     path = str(tmp_path / "twite.db")
     store = await SQLiteStore.open(path)
     for number in range(2):

@@ -58,7 +58,7 @@ class Log:
         self.writer.close()
 
 
-async def test_idle_reader_does_not_keep_the_log(path):
+async def test_idle_reader_does_not_keep_the_log_from_shrinking(path):
     log = Log(path)
     reader = await SQLiteReader.open(path)
     await reader.balance()
@@ -72,7 +72,7 @@ async def test_idle_reader_does_not_keep_the_log(path):
     assert log.told == []
 
 
-async def test_endless_reader_is_reported_and_the_log_is_reused_after_it(path):
+async def test_reader_that_never_ends_is_reported_and_the_log_is_reused_after_it(path):
     log = Log(path)
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN")

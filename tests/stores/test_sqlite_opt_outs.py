@@ -1,3 +1,5 @@
+"""The opt-out list in an SQLite store."""
+
 from contextlib import suppress
 
 import msgspec

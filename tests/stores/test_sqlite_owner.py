@@ -1,4 +1,4 @@
-"""One owner, any number of readers; settings, versions, damage."""
+"""A database has one owner and any number of readers. Also: settings, versions, damage."""
 
 import os
 import sqlite3
@@ -37,7 +37,7 @@ def damage(path, statement):
     connection.close()
 
 
-async def test_second_owner_is_refused_with_the_pid_of_the_first(path):
+async def test_second_owner_is_refused_with_the_process_id_of_the_first(path):
     store = await SQLiteStore.open(path)
 
     with pytest.raises(StoreInUse) as refused:
@@ -47,7 +47,7 @@ async def test_second_owner_is_refused_with_the_pid_of_the_first(path):
     await store.close()
 
 
-async def test_another_process_is_refused(path):
+async def test_owner_in_another_process_is_refused(path):
     store = await SQLiteStore.open(path)
     script = (
         "import asyncio, sys\n"
@@ -85,7 +85,7 @@ async def test_symbolic_link_leads_to_the_same_owner(tmp_path, in_folder):
     await store.close()
 
 
-async def test_files_of_a_linked_database_are_beside_the_target(tmp_path):
+async def test_files_of_a_linked_database_are_beside_its_target(tmp_path):
     (tmp_path / "real").mkdir()
     link = tmp_path / "link.db"
     link.symlink_to(tmp_path / "real" / "twite.db")
@@ -124,7 +124,7 @@ async def test_two_deployments_have_different_salts(tmp_path):
     assert store.salt != other.salt
 
 
-async def test_close_is_idempotent(path):
+async def test_store_can_be_closed_twice(path):
     store = await opened_and_closed(path)
 
     await store.close()
@@ -181,7 +181,7 @@ async def test_reader_creates_no_database(path):
     assert not os.path.exists(path)  # noqa: ASYNC240, PTH110 - a check of one name
 
 
-async def test_reader_refuses_a_foreign_database(path):
+async def test_reader_refuses_a_database_of_another_program(path):
     damage(path, "CREATE TABLE other (id)")
 
     with pytest.raises(StoreUnusable, match="version 0"):
@@ -189,7 +189,7 @@ async def test_reader_refuses_a_foreign_database(path):
 
 
 @pytest.mark.parametrize("opening", [SQLiteStore.open, SQLiteReader.open])
-async def test_newer_database_is_refused(path, opening):
+async def test_database_of_a_newer_version_is_refused(path, opening):
     await opened_and_closed(path)
     damage(path, f"PRAGMA user_version = {newest_version() + 1}")
 
@@ -200,7 +200,7 @@ async def test_newer_database_is_refused(path, opening):
     await opened_and_closed(path)
 
 
-async def test_non_database_file_is_refused_and_unchanged(tmp_path):
+async def test_file_that_is_not_a_database_is_refused_and_unchanged(tmp_path):
     file = tmp_path / "notes.txt"
     file.write_text("not a database, but somebody's notes " * 100)
     before = file.read_bytes()
@@ -211,12 +211,12 @@ async def test_non_database_file_is_refused_and_unchanged(tmp_path):
     assert file.read_bytes() == before
 
 
-async def test_missing_folder_is_refused(tmp_path):
+async def test_missing_folder_of_the_database_is_refused(tmp_path):
     with pytest.raises(StoreUnusable, match="folder"):
         await SQLiteStore.open(str(tmp_path / "nowhere" / "twite.db"))
 
 
-async def test_damaged_database_is_refused_after_an_unclean_stop(path):
+async def test_damaged_database_is_refused_after_a_crash(path):
     store = await SQLiteStore.open(path)
     await store.record(
         a_submission(*(an_entry(f"order-{number}", index=number) for number in range(200)))
@@ -232,7 +232,7 @@ async def test_damaged_database_is_refused_after_an_unclean_stop(path):
         await SQLiteStore.open(path)
 
 
-async def test_files_are_accessible_only_to_their_owner(path):
+async def test_database_files_are_accessible_only_to_their_owner(path):
     store = await SQLiteStore.open(path)
 
     modes = {
@@ -244,7 +244,7 @@ async def test_files_are_accessible_only_to_their_owner(path):
     await store.close()
 
 
-def test_settings_make_commits_survive_power_loss(path):
+def test_database_settings_make_commits_durable(path):
     create(path)
 
     connection = connect_writer(path)
@@ -275,14 +275,14 @@ def test_file_without_wal_is_refused(path):
     other.close()
 
 
-def test_old_sqlite_is_refused():
+def test_sqlite_version_that_is_too_old_is_refused():
     refuse_old_sqlite("twite.db", (3, 35, 0))
 
     with pytest.raises(StoreUnusable, match=r"SQLite 3\.34\.1 is too old"):
         refuse_old_sqlite("twite.db", (3, 34, 1))
 
 
-async def test_error_of_a_damaged_file_names_the_remedy(tmp_path):
+async def test_error_of_a_damaged_file_names_the_fix(tmp_path):
     path = tmp_path / "twite.db"
     store = await SQLiteStore.open(str(path))
     await store.record(a_submission(an_entry()))

@@ -124,7 +124,7 @@ async def test_unsettled_conversion_keeps_its_body(path, store):
     assert (later.state, later.sent) == (State.DELIVERED, b"")
 
 
-async def test_pruning_keeps_young_and_pending_keys(path, store):
+async def test_pruning_keeps_recent_and_pending_keys(path, store):
     await record(store, "old")
     await settle(store)
     await record(store, "waits")
@@ -140,7 +140,7 @@ async def test_pruning_keeps_young_and_pending_keys(path, store):
     assert (await record(store, "old", at=later)).duplicates == ()
 
 
-async def test_pruning_removes_all_rows_of_a_copy(path, store):
+async def test_pruning_removes_all_rows_of_a_duplicate(path, store):
     await record(store, "order-1")
     await record(store, "order-1", suppressed="consent_denied: gpc", at=NOW + 1)
     await record(store, "new", at=NOW + 29 * DAY)
@@ -178,7 +178,7 @@ async def test_pruning_removes_all_rows_of_a_history(path, store):
     assert after.balance == 0
 
 
-async def test_keys_are_walked_through_only_once_a_conversion_was_pruned(path, store):
+async def test_keys_are_searched_only_once_a_conversion_was_pruned(path, store):
     for number in range(20):
         await record(store, f"old-{number}")
     await settle(store)
@@ -219,7 +219,7 @@ async def test_repeated_conversion_is_new_after_its_history_is_pruned(path, stor
     assert await record(store, "a", at=NOW + 40 * DAY) == Recorded()
 
 
-async def test_undecided_dead_letter_is_given_up(path, store):
+async def test_dead_letter_without_a_decision_is_suppressed_after_the_retention(path, store):
     await record(store, "bad")
     await settle(store, Trigger.GIVEN_UP)
     await record(store, "new", at=NOW + 21 * DAY)
@@ -235,7 +235,7 @@ async def test_undecided_dead_letter_is_given_up(path, store):
     assert (account.suppressed, account.dead, account.balance) == (1, 0, 0)
 
 
-async def test_ignored_counts_last_as_long_as_histories(path, store):
+async def test_counts_of_ignored_events_are_kept_as_long_as_histories(path, store):
     for at in (NOW, NOW + 2 * DAY):
         ignored = (Ignored(name="scroll", reason="not_configured"),)
         submission = a_submission(receipt=f"r{at}", received_at=at)
@@ -307,7 +307,7 @@ async def deliver_and_close(path, *names, at):
 
 
 @pytest.mark.parametrize("many", [2, 300])
-async def test_future_dated_conversions_are_pruned_with_their_successors(path, store, many):
+async def test_conversions_dated_in_the_future_are_pruned_with_later_ones(path, store, many):
     for number in range(many):
         await record(store, f"future-{number}", at=NOW + 400 * DAY)
     await record(store, "next", at=NOW)
@@ -349,7 +349,7 @@ async def until(holds):
 
 
 @pytest.mark.parametrize("seed", range(12 if os.environ.get("TWITE_TRIAL") else 4))
-async def test_late_decided_conversion_keeps_its_submission(path, store, seed):
+async def test_conversion_decided_late_keeps_its_submission(path, store, seed):
     random = Random(seed)
     keeping = Retention(bodies=3 * DAY, history=14 * DAY, dead=90 * DAY)
     late = 0
@@ -380,7 +380,7 @@ async def test_late_decided_conversion_keeps_its_submission(path, store, seed):
     assert (adrift, left.balance, late > 20) == ([], 0, True)
 
 
-async def test_rejections_are_kept_for_seven_days(path, store):
+async def test_rejected_conversions_are_kept_for_seven_days(path, store):
     for number, at in enumerate((NOW, NOW + DAY, NOW + 2 * DAY)):
         refusal = RejectedConversion(index=0, pixel="o8z6j", errors=(), conversion_id=f"o{number}")
         submission = a_submission(receipt=f"r-{number}", received_at=at)

@@ -1,4 +1,4 @@
-"""An untrusted clock does not age anything."""
+"""Nothing is pruned by a clock that is not trusted."""
 
 import asyncio
 from itertools import count

@@ -1,4 +1,4 @@
-"""The named statements: all are used and have a query plan, and none scans settled rows."""
+"""The named SQL statements: all are used and have a query plan, and none scans settled rows."""
 
 import locale
 import re
@@ -75,20 +75,20 @@ def connection(migrated_file):
         yield connection
 
 
-def test_each_statement_is_used():
+def test_each_sql_statement_is_used():
     code = "".join(file.read_text("utf-8") for file in FOLDER.parent.rglob("*.py"))
 
     assert [name for name in QUERIES if f'"{name}"' not in code] == []
 
 
-def test_each_statement_has_a_comment():
+def test_each_sql_statement_has_a_comment():
     sections = re.split(r"^-- name: ", TEXT, flags=re.MULTILINE)[1:]
 
     assert [said for said in sections if not said.splitlines()[1].startswith("-- ")] == []
     assert len(sections) == len(QUERIES)
 
 
-def test_no_statement_scans_settled_rows(connection):
+def test_no_sql_statement_scans_settled_rows(connection):
     tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_schema")}
 
     walks = {name: _walked(connection, statement) & tables for name, statement in QUERIES.items()}
@@ -113,7 +113,7 @@ def _walked(connection, statement):
     }
 
 
-def test_values_row_is_repeated():
+def test_values_row_of_a_statement_is_repeated():
     statement = rows_of("add_suppressions", 3)
 
     assert statement.endswith("VALUES (?, ?), (?, ?), (?, ?)")

@@ -1,4 +1,4 @@
-"""Recent dedup keys: they have priority over the large table, and move to it part by part."""
+"""Recent deduplication keys override the large table, and move to it part by part."""
 
 import shutil
 
@@ -19,7 +19,7 @@ def book(tmp_path, migrated_file):
     connection.close()
 
 
-def test_an_eighth_of_the_parts_moves_to_the_large_table_in_each_walk(book):
+def test_eighth_of_the_parts_moves_to_the_large_table_in_each_pass(book):
     keys = keys_of(book, fresh=0)
     moved = []
 
@@ -35,7 +35,7 @@ def test_an_eighth_of_the_parts_moves_to_the_large_table_in_each_walk(book):
     assert counted(book, "recent_key") == 256 * 8 - moved[-1]
 
 
-def test_a_restart_does_not_delay_the_move_to_the_large_table(book):
+def test_restart_does_not_delay_the_move_to_the_large_table(book):
     for number in range(8 * 256):
         take(keys_of(book, fresh=0), (key_of(number % 256, number), 1 + number))
 
@@ -43,7 +43,7 @@ def test_a_restart_does_not_delay_the_move_to_the_large_table(book):
     assert parts == set(range(256))
 
 
-def test_the_latest_holder_of_a_key_in_both_tables_holds_it(book):
+def test_latest_holder_of_a_key_in_both_tables_holds_it(book):
     held = key_of(0)
     book.connection.execute("INSERT INTO dedup VALUES (?, 3)", [held])
     keys = keys_of(book, fresh=0)
@@ -60,7 +60,7 @@ def test_the_latest_holder_of_a_key_in_both_tables_holds_it(book):
     assert held not in {key for (key,) in book.connection.execute("SELECT key FROM recent_key")}
 
 
-def test_a_rollback_undoes_a_move_to_the_large_table(book):
+def test_rollback_undoes_a_move_to_the_large_table(book):
     keys = keys_of(book, fresh=0)
     for part in range(7):
         take(keys, (key_of(part), 1 + part))
@@ -81,7 +81,7 @@ def test_a_rollback_undoes_a_move_to_the_large_table(book):
     }
 
 
-def test_forgetting_takes_old_settled_keys_from_the_recent_ones_and_no_others(book):
+def test_only_old_settled_keys_are_removed_from_the_recent_ones(book):
     keys = keys_of(book, fresh=0)
     take(keys, *((key_of(5, number), 1 + number) for number in range(6)))
     book.connection.execute(

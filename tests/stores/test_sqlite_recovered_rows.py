@@ -63,7 +63,7 @@ UNKNOWN = {
 
 
 @pytest.mark.parametrize("how", UNKNOWN)
-async def test_delivery_with_an_unknown_value_is_held_and_counted(path, how):
+async def test_recovered_delivery_with_an_unknown_value_is_held_and_counted(path, how):
     await filled(path)
     set_values(path, 2, UNKNOWN[how])
 
@@ -84,7 +84,7 @@ async def test_delivery_with_an_unknown_value_is_held_and_counted(path, how):
 
 
 @pytest.mark.parametrize("state", ["held", "dead"])
-async def test_delivery_at_rest_with_a_wrong_time_is_held_since_the_recovery(path, state):
+async def test_dead_or_held_delivery_with_a_wrong_time_is_held_since_the_recovery(path, state):
     await filled(path)
     set_values(path, 2, f"state = '{state}', rested_at = {FAR}")
 
@@ -93,7 +93,7 @@ async def test_delivery_at_rest_with_a_wrong_time_is_held_since_the_recovery(pat
     assert (done.pending, done.held, done.unknown, done.dead) == (2, 1, 1, 0)
 
 
-async def test_recovery_finds_no_unknown_values_in_a_sound_file(path):
+async def test_recovery_finds_no_unknown_values_in_an_intact_file(path):
     await filled(path)
     set_values(path, 1, f"state = 'held', rested_at = {NOW}, reason = 'r'")
     set_values(path, 2, f"due_at = {NOW + 1}, attempts = 2, ambiguous_since = {NOW}")
@@ -117,7 +117,7 @@ async def test_deliveries_of_a_lost_account_stay_pending_under_its_number(path):
     assert [account.balance for account in accounts] == [0]
 
 
-def test_store_of_a_development_version_is_refused_and_left_unchanged(path, tmp_path):
+def test_store_of_a_development_version_is_refused_and_unchanged(path, tmp_path):
     asyncio.run(filled(path))
     change(path, "PRAGMA application_id = 0", "PRAGMA user_version = 35")
     was = Path(path).read_bytes()

@@ -1,5 +1,7 @@
 # ruff: noqa: ASYNC240 - the test is about files, and nothing else waits
-"""A restored backup has no files of another database beside it, and a foreign log is detected."""
+"""A restored backup has no files of another database beside it, and the log of another store is
+detected.
+"""
 
 import shutil
 import sqlite3
@@ -96,7 +98,7 @@ async def test_older_copy_beside_a_newer_log_sends_nothing_twice(path, copy, mak
     assert "2 conversions received after" in store.notices[-1]
 
 
-async def test_next_start_reports_nothing(path, copy):
+async def test_next_start_after_a_restore_reports_nothing(path, copy):
     await killed(path, copy, shutil.copyfile)
     shutil.copyfile(copy, path)
     store = await SQLiteStore.open(path)
@@ -111,7 +113,7 @@ async def test_next_start_reports_nothing(path, copy):
     assert (sent, store.notices) == (["new"], ())
 
 
-async def test_log_of_a_killed_owner_is_its_own(path, copy):
+async def test_log_of_a_killed_owner_is_recognized_as_its_own(path, copy):
     await killed(path, copy, backup)
 
     assert read_mark(path).moved > 0
@@ -190,7 +192,7 @@ async def test_log_of_a_newer_copy_is_set_aside_without_a_mark(path, copy):
     assert (again, len(held)) == ([], 50)
 
 
-async def test_older_copy_with_its_own_mark_is_held(path, copy):
+async def test_deliveries_of_an_older_copy_with_its_own_mark_are_held(path, copy):
     await killed(path, copy, shutil.copyfile)
     shutil.copyfile(copy, path)
     before = read_mark(path)
@@ -207,7 +209,7 @@ async def test_older_copy_with_its_own_mark_is_held(path, copy):
     assert "the database was replaced by an older copy" in store.notices[0]
 
 
-async def test_log_with_a_damaged_start_is_not_called_stray(path, copy):
+async def test_log_with_a_damaged_start_is_not_taken_for_that_of_another_store(path, copy):
     await killed(path, copy, shutil.copyfile)
     shutil.copyfile(copy, path)
     Path(f"{path}.epoch").unlink()
@@ -265,7 +267,7 @@ async def test_restored_backup_is_sent_if_nothing_was_sent_since(path, copy):
     assert sent == ["a", "b"]
 
 
-async def test_backup_of_another_store_or_without_a_mark_is_held(path, copy, tmp_path):
+async def test_deliveries_of_a_backup_without_its_mark_are_held(path, copy, tmp_path):
     store = await SQLiteStore.open(path)
     await record(store, "a")
     backup(path, copy)

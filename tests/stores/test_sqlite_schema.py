@@ -1,3 +1,5 @@
+"""The schema of an SQLite database and its migrations."""
+
 import sqlite3
 from contextlib import closing
 
@@ -48,7 +50,7 @@ def test_older_database_gets_the_missing_migration(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("version", [1, 35])
-def test_database_of_a_development_version_is_refused_and_left_unchanged(tmp_path, version):
+def test_database_of_a_development_version_is_refused_and_unchanged(tmp_path, version):
     path = tmp_path / "twite.db"
     with connect(path) as connection:
         connection.execute("CREATE TABLE queue (id INTEGER PRIMARY KEY)")
@@ -66,7 +68,7 @@ def test_database_of_a_development_version_is_refused_and_left_unchanged(tmp_pat
     assert path.read_bytes() == was
 
 
-def test_new_database_is_complete_after_its_first_commit_and_empty_before(tmp_path):
+def test_new_database_is_empty_before_its_first_commit_and_complete_after_it(tmp_path):
     path = tmp_path / "twite.db"
     with connect(path) as connection, connect(path) as reader:
         reader.execute("BEGIN")

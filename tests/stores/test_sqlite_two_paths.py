@@ -1,4 +1,4 @@
-"""One file has one owner, also under another path and after its lock file was deleted."""
+"""A file has one owner, also under another path and after its lock file was deleted."""
 
 import fcntl
 import json
@@ -99,7 +99,7 @@ def can_mount():
 needs_mounts = pytest.mark.skipif(not can_mount(), reason="this user cannot create mounts")
 
 
-async def test_deleted_lock_file_lets_no_second_owner_in(store, path, tmp_path):
+async def test_deleted_lock_file_allows_no_second_owner(store, path, tmp_path):
     backup(path, str(tmp_path / "backup.db"))
     delete_lock(path)
     before = os.stat(path).st_ino  # noqa: PTH116 - in a coroutine
@@ -112,7 +112,7 @@ async def test_deleted_lock_file_lets_no_second_owner_in(store, path, tmp_path):
     assert (await store.record(a_submission(an_entry("order-2"), receipt="r2"))) is not None
 
 
-async def test_deleted_lock_file_keeps_no_command_from_reading(store, path, tmp_path):
+async def test_commands_can_read_after_the_lock_file_was_deleted(store, path, tmp_path):
     delete_lock(path)
 
     found = results(path, tmp_path / "backup.db", "read", "check", "back up")
@@ -132,7 +132,7 @@ async def test_renamed_database_of_a_running_owner_has_no_second_owner(store, pa
 
 
 @needs_mounts
-async def test_file_mounted_by_itself_has_no_second_owner(store, path, tmp_path):
+async def test_file_mounted_at_another_path_has_no_second_owner(store, path, tmp_path):
     backup(path, str(tmp_path / "backup.db"))
     (tmp_path / "other").mkdir()
     there = tmp_path / "other" / "twite.db"
@@ -148,7 +148,7 @@ async def test_file_mounted_by_itself_has_no_second_owner(store, path, tmp_path)
 
 
 @needs_mounts
-async def test_file_mounted_by_itself_is_not_read_beside_its_owner(store, path, tmp_path):
+async def test_file_mounted_at_another_path_is_not_read_while_its_owner_runs(store, path, tmp_path):
     (tmp_path / "other").mkdir()
     there = tmp_path / "other" / "twite.db"
     there.touch()
@@ -207,7 +207,7 @@ def sqlite_lock_of_another(path):
     return int(done.stdout)
 
 
-async def test_refused_owner_and_checks_leave_the_locks_of_sqlite(store, path):
+async def test_refused_owner_and_checks_keep_the_locks_of_sqlite(store, path):
     delete_lock(path)
     with pytest.raises(StoreInUse) as refused:
         OwnerLock.take(path)
@@ -224,7 +224,7 @@ async def test_refused_owner_and_checks_leave_the_locks_of_sqlite(store, path):
     assert sqlite_lock_of_another(path) == os.getpid()
 
 
-async def test_lock_of_the_file_is_apart_from_the_locks_of_sqlite(path):
+async def test_lock_of_the_file_is_separate_from_the_locks_of_sqlite(path):
     await (await SQLiteStore.open(path)).close()
     lock = OwnerLock.take(path)
 
@@ -233,7 +233,7 @@ async def test_lock_of_the_file_is_apart_from_the_locks_of_sqlite(path):
     lock.release()
 
 
-async def test_readers_do_not_drop_the_lock_of_the_file(store, path):
+async def test_readers_do_not_release_the_lock_of_the_file(store, path):
     reader = await SQLiteReader.open(path)
     await reader.close()
     with open(path, "rb") as file:  # noqa: ASYNC230, PTH123 - one page
@@ -251,7 +251,7 @@ async def test_new_database_is_locked_before_it_is_used(path):
     lock.release()
 
 
-def test_lock_byte_is_behind_every_database():
+def test_lock_byte_is_beyond_the_end_of_every_database():
     # SQLite's largest file, and the bytes it locks. [sqlite.org/limits.html]
     assert OwnerLock.BYTE > 281_474_976_710_656 > 0x40000000 + 512
     assert struct.calcsize("q") == 8

@@ -1,4 +1,4 @@
-"""The writer: groups, backpressure, failures."""
+"""The writer of an SQLite store: groups, limits of its queue, failures."""
 
 import asyncio
 import os
@@ -47,7 +47,7 @@ def submission(number, *, entries=1, **changes):
 
 
 @pytest.mark.parametrize("do", ["replay", "discard", "amend"])
-async def test_submission_does_not_wait_for_a_whole_error_group(store, do):
+async def test_submission_does_not_wait_for_a_whole_group(store, do):
     many = 4 * SLICE
     held = [an_entry(f"held-{number}", index=number, held="why") for number in range(many)]
     for at in range(0, many, 10):
@@ -68,7 +68,7 @@ async def test_submission_does_not_wait_for_a_whole_error_group(store, do):
     assert await decided == MoveResult(moved=many)
 
 
-async def test_bad_submission_fails_alone(store):
+async def test_invalid_submission_fails_alone(store):
     # A lone surrogate has no bytes: it cannot be passed to SQLite.
     bad = submission(1, conversion_id="\ud800")
 
@@ -101,7 +101,7 @@ async def test_queue_refuses_only_submissions_of_a_group_that_do_not_fit(store):
     assert await recorded(store, [submission(9)]) == [Recorded()]
 
 
-async def test_failed_submission_leaves_its_keys_free(store):
+async def test_failed_submission_takes_no_keys(store):
     good = submission(1)
     bad = a_submission(
         good.entries[0],
@@ -125,7 +125,7 @@ async def test_receipt_is_unique(store):
     assert total(await store.balance()).received == 1
 
 
-async def test_full_queue_refuses_at_once(store):
+async def test_full_queue_refuses_submissions_at_once(store):
     answers = await asyncio.gather(
         *(store.record(submission(number, entries=5)) for number in range(4)),
         return_exceptions=True,
@@ -136,7 +136,7 @@ async def test_full_queue_refuses_at_once(store):
     assert answers[2].retry_after == 1
 
 
-async def test_refused_submission_is_accepted_after_the_queue_drains(store):
+async def test_refused_submission_is_accepted_when_the_queue_has_room(store):
     await asyncio.gather(
         *(store.record(submission(number, entries=5)) for number in range(4)),
         return_exceptions=True,
@@ -146,7 +146,7 @@ async def test_refused_submission_is_accepted_after_the_queue_drains(store):
     assert total(await store.balance()).received == 15
 
 
-async def test_queued_bytes_are_limited(tmp_path):
+async def test_number_of_queued_bytes_is_limited(tmp_path):
     store = await SQLiteStore.open(str(tmp_path / "bytes.db"), queue_bytes=1_000)
 
     answers = await asyncio.gather(
@@ -158,7 +158,7 @@ async def test_queued_bytes_are_limited(tmp_path):
     await store.close()
 
 
-async def test_oversized_submission_is_accepted_by_an_empty_queue(store):
+async def test_submission_over_the_limit_is_accepted_by_an_empty_queue(store):
     assert await store.record(submission(1, entries=50)) == Recorded()
 
 
@@ -171,7 +171,7 @@ async def test_cancelled_caller_does_not_affect_the_others(store):
     assert total(await store.balance()).received == 2
 
 
-async def test_close_finishes_waiting_submissions(tmp_path):
+async def test_close_waits_for_queued_submissions(tmp_path):
     store = await SQLiteStore.open(str(tmp_path / "close.db"))
     waiting = [asyncio.create_task(store.record(submission(number))) for number in range(20)]
     await asyncio.sleep(0)
@@ -250,7 +250,7 @@ asyncio.run(main())
 """
 
 
-def test_full_disk_is_refused_and_recovered_from(tmp_path):
+def test_full_disk_refuses_submissions_until_there_is_space(tmp_path):
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", DISK_FULL, str(tmp_path / "full.db")],
         env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
@@ -279,7 +279,7 @@ class Untidy:
         raise KeyError("undoing went wrong")
 
 
-async def test_writer_survives_a_failed_rollback():
+async def test_writer_continues_after_a_failed_rollback():
     books = [Untidy(), Untidy()]
     writer = Writer(
         open_session=lambda: books.pop(0),

@@ -1,4 +1,4 @@
-"""twite store copy: the copy contains everything, in the form that its engine needs."""
+"""`twite store copy` copies every row, in the form that the target engine needs."""
 
 import asyncio
 import json
@@ -26,7 +26,7 @@ def path(full_store):
     return full_store
 
 
-def test_table_list_has_all_columns_of_both_engines(path, postgres_url):
+def test_list_of_copied_tables_has_all_columns_of_both_engines(path, postgres_url):
     with closing(sqlite3.connect(path)) as connection:
         of_sqlite = {
             (table, column)
@@ -89,7 +89,7 @@ def test_store_is_unchanged_after_a_copy_to_postgresql_and_back(path, tmp_path, 
     assert not list(tmp_path.glob("back.db.copying*"))
 
 
-def test_key_log_overrides_the_table(path, postgres_url):
+def test_log_of_keys_overrides_the_table(path, postgres_url):
     copy(f"sqlite:{path}", postgres_url)
 
     with closing(sqlite3.connect(path)) as connection:
@@ -196,7 +196,7 @@ def test_counts_of_several_connections_are_added_up(path, tmp_path, postgres_url
 
 
 @pytest.mark.parametrize("is_back", [False, True], ids=["postgresql", "sqlite"])
-def test_claim_of_a_killed_gateway_is_queued_again(path, tmp_path, postgres_url, is_back):
+def test_claim_of_a_killed_gateway_is_queued_in_the_copy(path, tmp_path, postgres_url, is_back):
     with closing(sqlite3.connect(path)) as connection:
         [(claimed,)] = connection.execute("SELECT id FROM outbox WHERE state = 'sending'")
         connection.execute("DELETE FROM denied")
@@ -253,7 +253,7 @@ def test_text_with_nul_is_copied_as_postgresql_stores_it(path, postgres_url):
         ("{url}", "sqlite:to.db", "the database has no tables of Twite"),
     ],
 )
-def test_command_explains_what_is_wrong(  # noqa: PLR0917 - fixtures
+def test_store_copy_command_explains_errors(  # noqa: PLR0917 - fixtures
     path, tmp_path, empty_postgres_url, monkeypatch, capsys, source, target, said
 ):
     monkeypatch.chdir(tmp_path)
@@ -266,7 +266,9 @@ def test_command_explains_what_is_wrong(  # noqa: PLR0917 - fixtures
     assert "p4ssw0rd" not in err
 
 
-def test_command_prints_what_it_copied(path, tmp_path, postgres_url, monkeypatch, capsys):
+def test_store_copy_command_prints_the_number_of_copied_rows(
+    path, tmp_path, postgres_url, monkeypatch, capsys
+):
     monkeypatch.setenv("TWITE_STORE", postgres_url)
     monkeypatch.setattr("twite.cli.store._EVERY", 0)
 

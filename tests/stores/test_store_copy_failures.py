@@ -1,4 +1,4 @@
-"""twite store copy: copies that are interrupted, disturbed or refused."""
+"""`twite store copy`: copies that are interrupted, changed meanwhile or refused."""
 
 import asyncio
 import os
@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from store_copy_stage import asked, content, copied, copy, copy_and_die, joined
+from store_copy_stage import asked, content, copied, copy, copy_and_kill, joined
 
 import second_version
 from twite.domain.errors import OperatorError, StoreInUse, StoreUnusable
@@ -23,7 +23,7 @@ def path(full_store):
     return full_store
 
 
-def test_ids_from_the_future_are_refused(path, postgres_url):
+def test_copy_of_ids_from_the_future_is_refused(path, postgres_url):
     """PostgreSQL's new ids come from its clock, and must be greater than all others."""
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("UPDATE attempt SET id = (1 << 53) - 1 WHERE id = 1")
@@ -46,7 +46,7 @@ def test_killed_copy_continues(  # noqa: PLR0917 - fixtures
         copy(source, postgres_url)
         source, target = postgres_url, f"sqlite:{tmp_path}/back.db"
     for at in (1, 2, 9, 9, 40, 60, 90):
-        assert copy_and_die(source, target, at), at
+        assert copy_and_kill(source, target, at), at
 
     done = copy(source, target)
 
@@ -56,7 +56,7 @@ def test_killed_copy_continues(  # noqa: PLR0917 - fixtures
     assert content(tmp_path / "back.db") == before
 
 
-def test_unrenamed_file_is_copied_again(path, tmp_path, monkeypatch):
+def test_copy_that_was_not_renamed_is_repeated(path, tmp_path, monkeypatch):
     before = content(path)
     target = tmp_path / "back.db"
     rename = Path.replace
@@ -72,8 +72,8 @@ def test_unrenamed_file_is_copied_again(path, tmp_path, monkeypatch):
     assert content(target) == before
 
 
-def test_incomplete_copy_is_no_store(path, postgres_url):
-    assert copy_and_die(f"sqlite:{path}", postgres_url, 9)
+def test_incomplete_copy_is_not_a_store(path, postgres_url):
+    assert copy_and_kill(f"sqlite:{path}", postgres_url, 9)
     engine = ENGINES["postgresql"]
 
     for opening in (
@@ -91,8 +91,8 @@ def test_incomplete_copy_is_no_store(path, postgres_url):
         copy(f"sqlite:{path}", postgres_url)
 
 
-def test_draft_of_another_source_is_not_continued(path, tmp_path):
-    assert copy_and_die(f"sqlite:{path}", f"sqlite:{tmp_path}/to.db", 9)
+def test_incomplete_copy_of_another_source_is_not_continued(path, tmp_path):
+    assert copy_and_kill(f"sqlite:{path}", f"sqlite:{tmp_path}/to.db", 9)
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("UPDATE deployment SET commits = commits + 1")
         connection.commit()
@@ -134,7 +134,7 @@ def test_missing_row_in_the_copy_is_noticed(path, postgres_url):
         copy(f"sqlite:{path}", postgres_url, progress=spoil)
 
 
-def test_source_changed_during_the_copy_is_not_published(path, postgres_url, tmp_path):
+def test_copy_of_a_source_changed_meanwhile_is_not_published(path, postgres_url, tmp_path):
     copy(f"sqlite:{path}", postgres_url)
     change = during_the_copy(postgres_url, "SELECT nextval('id_group')")
 
@@ -143,7 +143,7 @@ def test_source_changed_during_the_copy_is_not_published(path, postgres_url, tmp
     assert not (tmp_path / "back.db").exists()
 
 
-async def test_running_gateway_refuses_the_copy(path, tmp_path, postgres_url):
+async def test_copy_is_refused_while_a_gateway_runs(path, tmp_path, postgres_url):
     owner = await SQLiteStore.open(str(path))
     with pytest.raises(StoreInUse, match=f"in use by process {os.getpid()}"):
         await copied(f"sqlite:{path}", postgres_url)
@@ -229,7 +229,7 @@ def test_source_that_is_an_older_copy_is_refused(path, postgres_url):
         ("default_transaction_read_only = on", "accepts no writes"),
     ],
 )
-def test_weak_or_read_only_server_is_refused(
+def test_weak_or_read_only_target_server_is_refused(
     path, postgres_server, empty_postgres_url, setting, said
 ):
     name = empty_postgres_url.partition("?")[0].rpartition("/")[2]
@@ -239,7 +239,7 @@ def test_weak_or_read_only_server_is_refused(
         copy(f"sqlite:{path}", empty_postgres_url)
 
 
-def test_weak_server_can_be_accepted(path, postgres_server, empty_postgres_url):
+def test_weak_target_server_can_be_accepted(path, postgres_server, empty_postgres_url):
     name = empty_postgres_url.partition("?")[0].rpartition("/")[2]
     postgres_server.psql(f"ALTER DATABASE {name} SET synchronous_commit = off")
 

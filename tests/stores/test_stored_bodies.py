@@ -1,4 +1,4 @@
-"""Bodies of more than 2 kB are compressed; damaged ones do no harm."""
+"""Bodies of more than 2 kB are compressed. Damaged ones do not affect others."""
 
 import hashlib
 import sqlite3
@@ -51,7 +51,7 @@ def put(path, body):
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b"x" * 2_048, LONG, MAGIC, MAGIC + LONG, MAGIC * 9])
-def test_body_is_read_as_it_was_stored(body):
+def test_stored_body_is_read_unchanged(body):
     assert body_of(stored(body)) == body
 
 
@@ -65,7 +65,7 @@ def test_only_bodies_over_2_kb_are_compressed():
 
 @pytest.mark.parametrize("body", [b"{}", LONG, LONG[:2_000], MAGIC])
 @pytest.mark.parametrize("size", [2, 2_100, 3_000, 9_000])
-def test_body_that_fits_fills_its_former_place(body, size):
+def test_body_that_fits_is_written_in_its_former_place(body, size):
     placed = stored_in_place(body, size)
 
     assert body_of(placed).rstrip() == body
@@ -80,7 +80,7 @@ def test_damaged_body_is_returned_as_stored(place):
     assert body_of(bytes(damaged)) in {bytes(damaged), LONG}
 
 
-def test_damaged_body_that_claims_a_terabyte_is_returned_as_stored():
+def test_damaged_body_with_a_declared_size_of_a_terabyte_is_returned_as_stored():
     # A frame header with 8 bytes of content size.
     claims = MAGIC + b"\xe0" + (1 << 40).to_bytes(8, "little") + stored(LONG)[9:]
 
@@ -96,7 +96,7 @@ async def test_large_request_is_compressed_on_the_disk(store, path):
     assert msgspec.json.decode(kept.body) == {"conversions": SAID}
 
 
-async def test_nothing_of_an_erased_persons_compressed_body_is_left(store, path):
+async def test_no_byte_of_an_erased_persons_compressed_body_is_left(store, path):
     await record(store, *ENTRIES, said=SAID)
     before = on_disk(path)
 

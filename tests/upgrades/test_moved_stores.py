@@ -63,7 +63,9 @@ def signed_in(gateway, name, password):
     return urllib.parse.urlsplit(browser.open(request).url).path
 
 
-def test_gateway_continues_with_a_copied_store(folder, written, x_emulator, postgres_url):
+def test_gateway_continues_with_a_store_copied_to_postgresql_and_back(
+    folder, written, x_emulator, postgres_url
+):
     vendor = Vendor()
     assert run(["store", "copy", f"sqlite:{folder}/twite.db", postgres_url]) == 0
     gateway = gateway_in(folder, written, x_emulator, vendor, url=postgres_url)

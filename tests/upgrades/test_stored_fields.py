@@ -1,4 +1,4 @@
-"""Fields of JSON inside rows: stores of earlier releases contain these names."""
+"""JSON in rows keeps its field names: stores of earlier releases contain them."""
 
 import msgspec
 import pytest
@@ -33,5 +33,5 @@ STORED = [
 @pytest.mark.parametrize(
     ("shape", "fields"), STORED, ids=lambda struct: getattr(struct, "__name__", "")
 )
-def test_stored_json_keeps_its_fields(shape, fields):
+def test_stored_json_keeps_its_field_names(shape, fields):
     assert fields <= {field.encode_name for field in msgspec.structs.fields(shape)}

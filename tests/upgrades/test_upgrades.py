@@ -74,11 +74,11 @@ def upgraded(folder, written, monkeypatch, newer):
     return settings_in(folder, x="http://127.0.0.1:1", vendor="http://127.0.0.1:1/in")
 
 
-def test_kept_stores_are_small(release):
+def test_stores_of_releases_in_the_repository_are_small(release):
     assert (release / "store.tar.xz").stat().st_size < LARGEST
 
 
-def test_commands_answer_as_when_the_store_was_written(upgraded, written, capsys):
+def test_commands_print_what_they_printed_when_the_store_was_written(upgraded, written, capsys):
     told = {}
     for name in written.keys() & reports().keys():
         run([*reports()[name], "--config", str(upgraded)])
@@ -89,12 +89,12 @@ def test_commands_answer_as_when_the_store_was_written(upgraded, written, capsys
         assert only(answer, like=written[name]) == without(written[name]), name
 
 
-def test_audit_log_verifies(upgraded, capsys):
+def test_audit_log_of_an_upgraded_store_is_intact(upgraded, capsys):
     assert run(["audit", "verify", "--config", str(upgraded)]) == 0, capsys.readouterr()
 
 
 @pytest.mark.journey
-def test_pending_deliveries_are_sent(folder, written, x_emulator):
+def test_pending_deliveries_of_an_upgraded_store_are_sent(folder, written, x_emulator):
     vendor = Vendor()
     gateway = NewerGateway(
         folder, written["written_at"], x=x_emulator, vendor=vendor.url, note="twite.db.gateway"
@@ -140,7 +140,7 @@ def test_migration_killed_at_any_statement_is_repeated(folder):
     assert at > len(second_version.SQLITE.split(";"))
 
 
-def test_newer_schema_is_refused_and_left_unchanged(folder, capsys):
+def test_store_with_a_newer_schema_is_refused_and_unchanged(folder, capsys):
     config = settings_in(folder, x="http://127.0.0.1:1", vendor="http://127.0.0.1:1/in")
     path, newer = folder / "twite.db", newest_version() + 1
     with closing(sqlite3.connect(path)) as connection:

@@ -30,7 +30,7 @@ ANSWERS = {
 
 
 def x_with(setting, is_bad, answer, *, took=50):
-    """Make X give this answer to each request with a bad conversion."""
+    """Make X give this response to each request with an invalid conversion."""
 
     async def post(outbound):
         setting.transport.sent.append(outbound)

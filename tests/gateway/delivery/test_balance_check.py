@@ -1,3 +1,5 @@
+"""The check of the balance, source by source and pixel by pixel."""
+
 from twite.domain.errors import LedgerUnavailable
 from twite.domain.history import ConversionCounts
 from twite.gateway.delivery.sweeper import BalanceCheck
@@ -20,7 +22,7 @@ def an_audit(*accounts):
     return BalanceCheck(records=Books(*accounts), observer=seen), seen
 
 
-async def test_balanced_accounts_are_not_reported():
+async def test_balance_of_0_is_not_reported():
     audit, seen = an_audit(
         ConversionCounts(source="shop", pixel="p", received=3, delivered=2, pending=1)
     )
@@ -30,7 +32,7 @@ async def test_balanced_accounts_are_not_reported():
     assert seen.notices == []
 
 
-async def test_imbalances_that_cancel_out_are_both_reported():
+async def test_balances_whose_sum_is_0_are_both_reported():
     audit, seen = an_audit(
         ConversionCounts(source="shop", pixel="p", received=3, delivered=2),
         ConversionCounts(source="shop", pixel="q", received=2, delivered=3),
@@ -48,14 +50,14 @@ async def test_imbalances_that_cancel_out_are_both_reported():
     ]
 
 
-async def test_accounts_are_returned():
+async def test_check_of_the_balance_returns_the_accounts():
     account = ConversionCounts(source="shop", pixel="p", received=1, pending=1)
     audit, _ = an_audit(account)
 
     assert await audit.once() == (account,)
 
 
-async def test_unreadable_accounts_are_reported_without_an_error():
+async def test_unreadable_accounts_are_reported_without_an_exception():
     audit, seen = an_audit()
 
     await audit.once()

@@ -1,4 +1,4 @@
-"""Stored credentials: sealed in the store, and in use."""
+"""Stored credentials are sealed in the store and used by the senders."""
 
 import msgspec
 import pytest
@@ -89,7 +89,7 @@ def a_queued_event(number, seal):
     return replace(an_entry(f"order-{number}", pixel=TAG, event="purchase"), body=body)
 
 
-async def test_stored_credentials_are_used_before_the_response():
+async def test_stored_credentials_are_used_before_the_response_to_the_command():
     stage = CredentialStage()
 
     await stage.commands.keep_oauth("o8z6j", KEYS, screen_name="example_ads")
@@ -117,7 +117,7 @@ async def test_credentials_sealed_under_another_name_are_refused():
     assert stage.destinations["o8z6j"] == UNSIGNED
 
 
-async def test_forgotten_credentials_are_no_longer_used():
+async def test_deleted_credentials_are_no_longer_used():
     stage = CredentialStage()
     await stage.commands.keep_oauth("o8z6j", KEYS, screen_name="example_ads")
     await stage.commands.keep_pixel_token("o8z6j", TOKEN)
@@ -130,7 +130,7 @@ async def test_forgotten_credentials_are_no_longer_used():
     assert stage.destinations["o8z6j"] == UNSIGNED
 
 
-async def test_unchanged_credentials_disturb_no_sender():
+async def test_unchanged_credentials_do_not_restart_senders():
     stage = CredentialStage()
     await stage.commands.keep_pixel_token("o8z6j", TOKEN)
 
@@ -139,7 +139,7 @@ async def test_unchanged_credentials_disturb_no_sender():
     assert len(stage.sent_to) == 1
 
 
-async def test_new_key_opens_everything_after_a_rotation():
+async def test_new_secret_key_opens_everything_after_a_rotation():
     stage = CredentialStage()
     await stage.commands.keep_oauth("o8z6j", KEYS, screen_name="example_ads")
     await stage.commands.keep_pixel_token("o8z6j", TOKEN)
@@ -175,7 +175,7 @@ async def test_rotation_is_audited_and_a_rotation_without_a_key_is_not():
     assert await stage.audit_events() == [AUDIT_EVENT]
 
 
-async def test_credential_commands_are_audited():
+async def test_commands_for_credentials_are_audited():
     stage = CredentialStage()
     sealed = AesSeal(FIRST).close("login/o8z6j/pixel_token", TOKEN.token.reveal().encode())
     forget = replace(AUDIT_EVENT, what="connect.forget")
@@ -226,7 +226,7 @@ def another_gateway(stage, *, key=FIRST):
     return other
 
 
-async def test_gateways_follow_each_others_credential_changes():
+async def test_gateways_use_each_others_changed_credentials():
     stage = CredentialStage()
     other = another_gateway(stage)
 
@@ -239,7 +239,7 @@ async def test_gateways_follow_each_others_credential_changes():
     assert (used, other.destinations["o8z6j"]) == (TOKEN, UNSIGNED)
 
 
-async def test_gateway_reads_its_settings_again_after_a_rotation_elsewhere():
+async def test_gateway_reads_its_settings_again_after_a_rotation_at_another():
     stage = CredentialStage(key=SECOND)
     other = another_gateway(stage)
     await stage.commands.keep_pixel_token("o8z6j", TOKEN)
@@ -249,7 +249,7 @@ async def test_gateway_reads_its_settings_again_after_a_rotation_elsewhere():
     assert other.destinations["o8z6j"].credentials == TOKEN
 
 
-async def test_gateway_without_the_rotated_key_reports_it():
+async def test_gateway_without_the_new_key_of_a_rotation_reports_it():
     stage = CredentialStage(key=SECOND)
     other = another_gateway(stage)
     other.next_key = AesSeal(FIRST)

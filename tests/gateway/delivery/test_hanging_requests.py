@@ -1,4 +1,4 @@
-"""Conversions to which X never responds: the others are delivered in the meantime."""
+"""X never responds to some conversions: the others are delivered in the meantime."""
 
 from random import Random
 
@@ -14,7 +14,7 @@ HANGS = 30 * SECOND
 
 
 class X:
-    """Never responds to a request with a bad conversion, nor to any while it is down."""
+    """Never responds to a request with an invalid conversion, nor to any while it is down."""
 
     def __init__(self, setting, *, quick=100):
         self.setting = setting
@@ -38,7 +38,7 @@ class X:
 
 
 @pytest.mark.parametrize(("a_minute", "share"), [(600, 0.02), (120, 0.05)])
-async def test_good_conversions_do_not_wait_for_hanging_requests(a_minute, share):
+async def test_valid_conversions_do_not_wait_for_requests_without_a_response(a_minute, share):
     setting, random, born = Setting(), Random(1), {}
     x = X(setting)
     await setting.run.start()
@@ -82,7 +82,7 @@ async def test_claim_for_all_free_slots_has_one_batch_of_suspects():
 
 
 @pytest.mark.parametrize("quick", [100, 10 * SECOND])
-async def test_slow_or_silent_x_gets_few_extra_requests(quick):
+async def test_slow_or_silent_x_gets_few_additional_requests(quick):
     setting = Setting()
     x = X(setting, quick=quick)
     await setting.record(*[f"good{n}" for n in range(10_000)])

@@ -1,4 +1,4 @@
-"""A conversion or event that X refuses, or that makes X fail, blocks no other."""
+"""A conversion or event that X refuses, or that makes X fail, does not block others."""
 
 import os
 from itertools import product
@@ -25,7 +25,7 @@ FAILURES = [*product(["500", "hang"], [True, False])] if LONG else [("500", True
 
 
 @pytest.mark.parametrize("answer", ANSWERS)
-async def test_failing_event_does_not_stop_another(answer):
+async def test_event_that_fails_does_not_stop_another(answer):
     setting = Setting()
     x_with(setting, lambda conversion: conversion["event_id"] == BAD, ANSWERS[answer])
     await setting.record(*[f"bad{n}" for n in range(MANY_BAD)], event=BAD)
@@ -127,7 +127,7 @@ async def test_html_refusal_of_one_conversion_pauses_no_pixel():
 
 
 @pytest.mark.parametrize(("answer", "others"), FAILURES)
-async def test_conversion_that_x_fails_at_is_found_and_held_after_forty_hours(answer, others):
+async def test_conversion_that_makes_x_fail_is_found_and_held_after_forty_hours(answer, others):
     setting = Setting()
     x_with(setting, lambda conversion: conversion["conversion_id"] == "c317", ANSWERS[answer])
     await setting.record(*[f"c{n}" for n in range(500)])
@@ -215,7 +215,7 @@ async def test_bisection_never_uses_all_slots_of_a_pixel():
 
 
 @pytest.mark.parametrize("answer", ALONE)
-async def test_many_known_culprits_neither_pause_the_pixel_nor_delay_others(answer):
+async def test_many_isolated_conversions_neither_pause_the_pixel_nor_delay_others(answer):
     setting = Setting()
     bad = {f"c{n}" for n in range(500) if n % 20 == 7}
 

@@ -1,4 +1,6 @@
-"""How long workers wait for fuller batches: longer if many wait, and if the process is busy."""
+"""How long workers wait for fuller batches: longer if many workers wait, and if the process is
+busy.
+"""
 
 import pytest
 
@@ -18,15 +20,15 @@ def lingering(count, *lates):
 @pytest.mark.parametrize(
     ("count", "wait"), [(1, 200), (200, 200), (201, 201), (1_999, 1_999), (5_000, LONGEST_LINGER)]
 )
-def test_each_worker_waits_a_millisecond_for_each_that_waits(count, wait):
+def test_worker_waits_a_millisecond_for_each_waiting_worker(count, wait):
     assert lingering(count).wait(200) == wait
 
 
-def test_first_late_timer_after_a_second_counts_whole():
+def test_first_late_timer_after_a_second_counts_fully():
     assert lingering(500, 15).wait(200) == 1_500
 
 
-def test_lateness_is_the_mean_of_about_a_second():
+def test_lateness_of_timers_is_the_mean_of_about_a_second():
     workers = lingering(300, 5, 25)
     whole = workers.wait(200)
     workers.record(5, now=2 * SECOND + SECOND // 4)

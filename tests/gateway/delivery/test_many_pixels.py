@@ -1,4 +1,4 @@
-"""Pixels of a busy process send fewer and fuller requests; otherwise, none is delayed."""
+"""In a busy process, pixels get fewer and fuller requests. Otherwise, none is delayed."""
 
 import asyncio
 
@@ -20,7 +20,7 @@ SECONDS = 4
 
 
 class LateWorkers(LingeringWorkers):
-    """Workers whose timers were late by the same time always."""
+    """Workers whose timers are always late by the same time."""
 
     def __init__(self, late):
         super().__init__()
@@ -46,7 +46,7 @@ def a_setting(pixels, *, late=0):
     return Setting(destinations=destinations, worker_config=worker_config), names
 
 
-async def test_pixels_of_a_busy_process_send_few_requests():
+async def test_pixels_of_a_busy_process_get_few_requests():
     setting, names = a_setting(PIXELS, late=100)
     await setting.run.start()
 
@@ -61,7 +61,7 @@ async def test_pixels_of_a_busy_process_send_few_requests():
 
 
 @pytest.mark.parametrize("late", [0, TOLERATED])
-async def test_many_pixels_do_not_delay_each_other_while_the_process_has_time(late):
+async def test_many_pixels_do_not_delay_each_other_in_a_process_with_time(late):
     setting, names = a_setting(PIXELS, late=late)
     await setting.run.start()
 
@@ -74,7 +74,7 @@ async def test_many_pixels_do_not_delay_each_other_while_the_process_has_time(la
     await setting.run.stop(within=1_000)
 
 
-async def test_quiet_pixel_of_a_busy_process_is_sent_at_once():
+async def test_quiet_pixel_of_a_busy_process_is_sent_to_at_once():
     setting, names = a_setting(PIXELS, late=100)
     await setting.run.start()
 
@@ -85,7 +85,7 @@ async def test_quiet_pixel_of_a_busy_process_is_sent_at_once():
     await setting.run.stop(within=1_000)
 
 
-async def test_one_busy_pixel_sends_five_requests_a_second():
+async def test_busy_pixel_gets_five_requests_a_second():
     setting, names = a_setting(1)
     await setting.run.start()
 
@@ -95,7 +95,7 @@ async def test_one_busy_pixel_sends_five_requests_a_second():
     await setting.run.stop(within=1_000)
 
 
-async def test_stop_does_not_wait_for_lingering_workers():
+async def test_stop_does_not_wait_for_workers_that_collect_a_batch():
     setting, names = a_setting(PIXELS, late=100)
     await setting.run.start()
     await stream(setting, names, every=200)

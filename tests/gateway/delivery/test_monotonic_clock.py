@@ -1,4 +1,4 @@
-"""The clock of rate-limit windows: what moves it, and what does not."""
+"""The clock of rate limit windows: what changes it, and what does not."""
 
 import pytest
 
@@ -17,7 +17,7 @@ START = MovingClock().now()
 
 
 @pytest.mark.parametrize("by", [DAY, -DAY, HOUR, -5 * MINUTE])
-async def test_wall_clock_jumps_do_not_move_the_monotonic_clock(by):
+async def test_jumps_of_the_wall_clock_do_not_change_the_monotonic_clock(by):
     moving = MovingClock()
     steady = MonotonicClock(moving)
 
@@ -27,7 +27,7 @@ async def test_wall_clock_jumps_do_not_move_the_monotonic_clock(by):
     assert steady.now() == START + MINUTE
 
 
-def test_date_of_one_response_sets_the_time_of_x():
+def test_date_header_of_one_response_sets_the_time_of_x():
     steady = MonotonicClock(MovingClock())
 
     told(steady, HOUR, 1)
@@ -45,7 +45,7 @@ def test_difference_of_a_few_seconds_is_ignored(ahead):
     assert (steady.theirs(), steady.offset) == (START, 0)
 
 
-def test_single_deviating_date_is_not_believed():
+def test_single_response_with_another_date_is_ignored():
     steady = MonotonicClock(MovingClock())
     told(steady, 0, 5)
 
@@ -54,7 +54,7 @@ def test_single_deviating_date_is_not_believed():
     assert steady.theirs() == START
 
 
-def test_date_of_a_slow_response_is_ignored():
+def test_date_header_of_a_slow_response_is_ignored():
     steady = MonotonicClock(MovingClock())
 
     told(steady, HOUR, took=20 * SECOND)
@@ -71,7 +71,7 @@ def test_constantly_wrong_clock_is_kept_because_ages_are_differences():
     assert abs(steady.ahead - HOUR) <= SECOND
 
 
-def test_clock_moved_between_two_processes_continues():
+def test_clock_changed_between_two_processes_continues():
     moving = MovingClock()
     moving.jump(DAY)
     steady = MonotonicClock(moving)
@@ -82,7 +82,7 @@ def test_clock_moved_between_two_processes_continues():
     assert abs(steady.now() - START) <= SECOND
 
 
-def test_corrected_clock_is_believed():
+def test_clock_corrected_by_x_is_trusted():
     steady = MonotonicClock(MovingClock())
     steady.resume(latest=START - HOUR, ahead=HOUR)
 
@@ -124,7 +124,7 @@ async def test_only_x_can_confirm_a_clock_after_a_jump_of_days():
     assert (alone, steady.is_trusted) == (False, True)
 
 
-async def test_deviating_response_to_a_jumping_clock_expires_nothing():
+async def test_single_date_of_x_against_a_jumping_clock_expires_no_delivery():
     moving = MovingClock()
     moving.jump(100 * 365 * DAY)
     steady = MonotonicClock(moving)

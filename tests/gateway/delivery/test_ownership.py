@@ -1,4 +1,4 @@
-"""The accounts of a gateway that shares its store: gained, handed over, lost."""
+"""The accounts of a gateway that shares its store: gained, given up, lost."""
 
 import asyncio
 
@@ -12,7 +12,7 @@ from twite.domain.times import SECOND
 from twite.gateway.ports.ownership import SHARE_OUT_EVERY
 
 
-async def test_only_pixels_of_owned_accounts_are_sent(begin):
+async def test_only_pixels_of_owned_accounts_are_sent_to(begin):
     setting = await begin("a")
 
     await setting.record("1", pixel="p1")
@@ -56,7 +56,7 @@ async def test_deliveries_queued_by_another_gateway_are_sent_after_the_next_poll
     assert setting.sent() == [["3"]]
 
 
-async def test_worker_without_work_is_not_called_again_soon(begin):
+async def test_worker_without_deliveries_is_not_woken_again_soon(begin):
     setting = await begin("p3")
     setting.ownership.next_news = 200
     setting.ownership.ready = {"p3"}
@@ -132,7 +132,7 @@ async def test_account_regained_before_it_is_given_up_continues(begin):
     assert setting.gave_up() == ["give up a"]
 
 
-async def test_give_up_is_repeated_until_the_database_accepts_it(begin):
+async def test_giving_up_is_repeated_until_the_database_accepts_it(begin):
     setting = await begin("a")
     setting.ownership.failures = {"give up a": 2}
     setting.ownership.due = frozenset()
@@ -165,7 +165,7 @@ async def test_account_whose_workers_failed_to_start_is_started_later(begin):
     assert (before, failures, setting.sent()) == ([], [], [["3"]])
 
 
-async def test_database_outage_does_not_end_the_sharing(begin):
+async def test_outage_of_the_database_does_not_end_the_sharing(begin):
     setting = await begin()
     setting.ownership.failures = {"refresh": 3}
     setting.ownership.due = frozenset({"p3"})
@@ -177,7 +177,7 @@ async def test_database_outage_does_not_end_the_sharing(begin):
     assert setting.sent() == [["3"]]
 
 
-async def test_gateway_starts_while_another_holds_a_needed_lock():
+async def test_gateway_starts_while_another_holds_a_lock_that_it_needs():
     setting = SharedSetting("p3")
     setting.ownership.failures = {"refresh": 1}
     await setting.record("3", pixel="p3")
@@ -189,7 +189,7 @@ async def test_gateway_starts_while_another_holds_a_needed_lock():
     assert await setting.run.stop(within=1_000)
 
 
-async def test_gateway_rejoins_after_a_lost_lease_when_all_requests_have_ended(begin):
+async def test_gateway_joins_again_after_a_lost_lease_when_all_requests_have_ended(begin):
     setting = await begin("a", "p3")
     setting.answer.clear()
     await setting.record("1", pixel="p1")
@@ -211,7 +211,7 @@ async def test_gateway_rejoins_after_a_lost_lease_when_all_requests_have_ended(b
     assert setting.sent() == [["1"], ["3"]]
 
 
-async def test_new_pixel_is_sent_by_the_owner_of_its_account(begin):
+async def test_new_pixel_is_sent_to_by_the_owner_of_its_account(begin):
     setting = await begin("a")
 
     setting.run.send_to(of_account("a", "p4"))
@@ -224,7 +224,7 @@ async def test_new_pixel_is_sent_by_the_owner_of_its_account(begin):
     assert setting.ownership.known.items() >= {"p4": "a", "p5": "b"}.items()
 
 
-async def test_stop_leaves_after_the_last_request(begin):
+async def test_stopping_gateway_leaves_after_its_last_request(begin):
     setting = await begin("a", "p3")
     setting.answer.clear()
     await setting.record("1", pixel="p1")
@@ -240,7 +240,7 @@ async def test_stop_leaves_after_the_last_request(begin):
     assert await setting.state("1", pixel="p1") == "delivered"
 
 
-async def test_failed_start_leaves(begin):
+async def test_gateway_whose_start_failed_leaves(begin):
     setting = SharedSetting("a")
 
     async def fail(*_):

@@ -1,4 +1,4 @@
-"""One rate limit for all workers of an account, whatever clock and responses do."""
+"""All workers of an account share one rate limit, whatever clock and responses say."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -45,7 +45,7 @@ def slow_claims(setting, ms):
     setting.store.claim = slowly
 
 
-async def test_two_pixels_of_one_account_share_its_limit():
+async def test_two_pixels_of_one_account_share_its_rate_limit():
     two = [
         msgspec.structs.replace(a_destination(pixel, rate=10), account="both")
         for pixel in ("o8z6j", "p2")
@@ -62,7 +62,7 @@ async def test_two_pixels_of_one_account_share_its_limit():
     await setting.run.stop(within=1_000)
 
 
-async def test_rate_window_begins_when_a_request_leaves():
+async def test_rate_limit_window_begins_when_a_request_leaves():
     setting = Setting(destinations=[a_destination(rate=10)], worker_config=WorkerConfig(batch=10))
     left = []
 
@@ -82,7 +82,7 @@ async def test_rate_window_begins_when_a_request_leaves():
     await setting.run.stop(within=1_000)
 
 
-def test_wall_clock_set_forward_gives_no_second_allowance():
+def test_wall_clock_set_forward_does_not_reset_the_rate_limit():
     clock = MovingClock()
     rate_limit = a_quota(clock)
     rate_limit.spend(100)
@@ -103,7 +103,7 @@ async def test_wall_clock_set_back_does_not_extend_the_window():
     assert rate_limit.left() == 100
 
 
-def test_conversions_sent_before_the_start_count():
+def test_conversions_sent_before_the_start_count_towards_the_rate_limit():
     clock = MovingClock()
 
     rate_limit = a_quota(clock, past=[(clock.now() - MINUTE, 30)])
@@ -111,7 +111,7 @@ def test_conversions_sent_before_the_start_count():
     assert rate_limit.left() == 70
 
 
-def test_older_response_does_not_undo_an_exhausted_limit():
+def test_older_response_does_not_undo_an_exhausted_rate_limit():
     clock = MovingClock()
     rate_limit = a_quota(clock)
     rate_limit.obey(left=0, reset=clock.now() + 10 * MINUTE)
@@ -121,7 +121,7 @@ def test_older_response_does_not_undo_an_exhausted_limit():
     assert (rate_limit.left(), rate_limit.wait()) == (0, 10 * MINUTE)
 
 
-async def test_response_after_the_reset_may_grant_more():
+async def test_response_after_the_reset_may_allow_more():
     clock = MovingClock()
     rate_limit = a_quota(clock)
     rate_limit.obey(left=0, reset=clock.now() + MINUTE)
@@ -132,7 +132,7 @@ async def test_response_after_the_reset_may_grant_more():
     assert rate_limit.left() == 7
 
 
-def test_reset_in_another_century_is_not_believed():
+def test_reset_time_in_another_century_is_ignored():
     clock = MovingClock()
     rate_limit = a_quota(clock)
 
@@ -142,7 +142,7 @@ def test_reset_in_another_century_is_not_believed():
     assert (rate_limit.is_closed_by_x, rate_limit.unnoted()) == (False, None)
 
 
-async def test_limit_is_obeyed_by_the_time_of_x_if_the_clock_is_wrong():
+async def test_rate_limit_is_obeyed_by_the_time_of_x_if_the_clock_is_wrong():
     setting = Setting()
     right = setting.clock.now()
     setting.clock.jump(-HOUR)
@@ -159,7 +159,7 @@ async def test_limit_is_obeyed_by_the_time_of_x_if_the_clock_is_wrong():
     await setting.run.stop(within=1_000)
 
 
-async def test_bad_batch_as_large_as_the_limit_does_not_waste_each_window():
+async def test_refused_batch_as_large_as_the_limit_does_not_use_up_each_window():
     setting = Setting(destinations=[a_destination(rate=4)], worker_config=WorkerConfig(batch=4))
     bad = {"c0", "c2"}
 
@@ -182,7 +182,7 @@ async def test_bad_batch_as_large_as_the_limit_does_not_waste_each_window():
     await setting.run.stop(within=1_000)
 
 
-async def test_refused_pixel_is_probed_once_a_minute_despite_store_errors():
+async def test_paused_pixel_is_probed_once_a_minute_despite_store_errors():
     setting = Setting(replies=[refused(UNAUTHORIZED, status=401)] * 100)
     settle = setting.store.settle
     await setting.run.start()
@@ -216,7 +216,7 @@ async def test_earlier_conversions_count_until_their_window_ends():
     assert left == [0, *[60] * 13, 100, 100]
 
 
-async def test_reset_is_recorded_once_by_the_wall_clock():
+async def test_reset_time_is_recorded_once_by_the_wall_clock():
     clock = MovingClock()
     clock.jump(-DAY)
     rate_limit = a_quota(clock)
@@ -251,7 +251,7 @@ async def test_waits_and_resets_are_correct_after_an_hour_of_running():
     assert not quota.is_closed_by_x
 
 
-def test_initially_nothing_is_closed_or_to_be_recorded():
+def test_new_rate_limit_is_open_and_has_nothing_to_record():
     quota = a_quota(MovingClock())
 
     assert (quota.left(), quota.wait(), quota.is_closed_by_x, quota.unnoted()) == (
@@ -259,7 +259,7 @@ def test_initially_nothing_is_closed_or_to_be_recorded():
     )  # fmt: skip
 
 
-async def test_wait_is_exact_to_the_millisecond():
+async def test_wait_for_the_rate_limit_is_exact_to_the_millisecond():
     clock = MovingClock()
     quota = a_quota(clock)
     quota.spend(100)
@@ -270,7 +270,7 @@ async def test_wait_is_exact_to_the_millisecond():
     assert quota.wait() == 0
 
 
-def test_without_any_allowance_the_wait_is_never_zero():
+def test_wait_for_an_exhausted_rate_limit_is_never_zero():
     assert a_quota(MovingClock(), limit=0).wait() == 1
 
 
@@ -285,7 +285,7 @@ def test_reset_of_less_than_a_second_is_not_recorded():
     assert (soon, quota.unnoted()) == (None, clock.now() + SECOND + 1)
 
 
-def test_reset_is_believed_up_to_two_windows_ahead():
+def test_reset_time_is_used_up_to_two_windows_in_the_future():
     clock = MovingClock()
     near, far = a_quota(clock), a_quota(clock)
 
@@ -295,7 +295,7 @@ def test_reset_is_believed_up_to_two_windows_ahead():
     assert (near.left(), near.wait(), far.left()) == (0, 2 * RATE_WINDOW, 100)
 
 
-def test_account_is_open_while_x_leaves_one_conversion():
+def test_account_is_open_while_x_allows_one_conversion():
     clock = MovingClock()
     quota = a_quota(clock)
 
@@ -313,7 +313,7 @@ def exceed(rate_limit, clock, whose=ONE, *, after=10 * MINUTE, names_window=Fals
 
 
 @pytest.mark.parametrize(("spent", "is_closed"), [(90, False), (91, True)])
-def test_429_without_a_window_closes_an_account_that_has_little_left(spent, is_closed):
+def test_status_429_without_a_window_closes_an_account_that_has_little_left(spent, is_closed):
     clock = MovingClock()
     rate_limit = a_quota(clock)
     rate_limit.spend(spent)
@@ -328,9 +328,7 @@ def test_429_without_a_window_closes_an_account_that_has_little_left(spent, is_c
         (50, MINUTE + 1, True), (0, 0, True),
     ],
 )  # fmt: skip
-async def test_429_with_a_window_closes_the_account_unless_x_said_that_much_is_left(
-    left, ago, is_closed
-):
+async def test_status_429_closes_the_account_unless_x_allows_more(left, ago, is_closed):
     clock = MovingClock()
     await clock.advance(HOUR)
     rate_limit = a_quota(clock)
@@ -341,7 +339,7 @@ async def test_429_with_a_window_closes_the_account_unless_x_said_that_much_is_l
     assert exceed(rate_limit, clock, names_window=True) is is_closed
 
 
-async def test_second_limited_event_closes_the_account_until_the_later_reset():
+async def test_second_event_with_a_429_closes_the_account_until_the_later_reset():
     clock = MovingClock()
     await clock.advance(HOUR)
     rate_limit = a_quota(clock)
@@ -353,7 +351,7 @@ async def test_second_limited_event_closes_the_account_until_the_later_reset():
     assert rate_limit.wait() == 10 * MINUTE
 
 
-async def test_event_whose_limit_was_reset_does_not_close_the_account():
+async def test_event_whose_rate_limit_was_reset_does_not_close_the_account():
     clock = MovingClock()
     rate_limit = a_quota(clock)
     exceed(rate_limit, clock, after=MINUTE)

@@ -1,3 +1,5 @@
+"""The meter of a rate limit: how many conversions may be sent now."""
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -6,11 +8,11 @@ from twite.gateway.delivery.rate_limit import Meter
 WINDOW = 900
 
 
-def test_fresh_meter_allows_the_whole_limit():
+def test_new_meter_allows_the_whole_rate_limit():
     assert Meter(limit=100, window=WINDOW).allowance(0) == 100
 
 
-def test_spent_allowance_returns_after_the_window():
+def test_used_allowance_returns_after_the_window():
     meter = Meter(limit=100, window=WINDOW)
     meter.spend(0, 60)
     meter.spend(10, 40)
@@ -21,18 +23,18 @@ def test_spent_allowance_returns_after_the_window():
     assert meter.allowance(WINDOW + 10) == 100
 
 
-def test_conversions_sent_before_the_start_count():
+def test_conversions_sent_before_the_start_count_towards_the_rate_limit():
     meter = Meter(limit=100, window=WINDOW, past=[(500, 30), (100, 50)])
 
     assert meter.allowance(600) == 20
     assert meter.allowance(1_000) == 70
 
 
-def test_more_than_the_limit_in_the_past_allows_nothing():
+def test_meter_with_more_than_the_limit_in_the_past_allows_nothing():
     assert Meter(limit=100, window=WINDOW, past=[(0, 250)]).allowance(1) == 0
 
 
-def test_stricter_limit_of_x_wins():
+def test_stricter_rate_limit_of_x_is_used():
     meter = Meter(limit=100, window=WINDOW)
     meter.obey(left=5, reset=300)
 
@@ -66,42 +68,42 @@ def test_unused_allowance_of_x_does_not_delay_the_next_change():
     assert meter.allowance(WINDOW) == 1
 
 
-def test_reset_is_believed_up_to_two_windows_ahead():
+def test_reset_time_is_used_up_to_two_windows_in_the_future():
     meter = Meter(limit=100, window=WINDOW)
     meter.obey(left=0, reset=2 * WINDOW)
 
     assert (meter.allowance(-1), meter.allowance(0), meter.allowance(1)) == (100, 0, 0)
 
 
-def test_limit_of_x_does_not_raise_the_configured_limit():
+def test_rate_limit_of_x_does_not_raise_the_configured_one():
     meter = Meter(limit=100, window=WINDOW)
     meter.obey(left=1_000, reset=300)
 
     assert meter.allowance(0) == 100
 
 
-def test_negative_limit_of_x_allows_nothing():
+def test_negative_number_of_remaining_conversions_allows_nothing():
     meter = Meter(limit=100, window=WINDOW)
     meter.obey(left=-3, reset=300)
 
     assert meter.allowance(0) == 0
 
 
-def test_reset_in_the_past_is_ignored():
+def test_reset_time_in_the_past_is_ignored():
     meter = Meter(limit=100, window=WINDOW)
     meter.obey(left=0, reset=50)
 
     assert meter.allowance(100) == 100
 
 
-def test_reset_in_the_year_2100_does_not_stop_the_pixel():
+def test_reset_time_in_the_year_2100_does_not_stop_the_pixel():
     meter = Meter(limit=100, window=WINDOW)
     meter.obey(left=0, reset=4_102_444_800_000)
 
     assert meter.allowance(100) == 100
 
 
-def test_clock_set_back_by_a_day_stalls_for_one_window_at_most():
+def test_clock_set_back_by_a_day_delays_by_one_window_at_most():
     meter = Meter(limit=100, window=WINDOW)
     meter.spend(100_000, 100)
 
@@ -117,7 +119,7 @@ def test_past_amounts_dated_in_the_future_count_as_sent_now():
     assert meter.allowance(WINDOW) == 100
 
 
-def test_amount_spent_before_one_dated_in_the_future_does_not_delay_its_return():
+def test_amount_dated_in_the_future_does_not_delay_earlier_ones():
     meter = Meter(limit=100, window=WINDOW, past=[(10**9, 30)])
 
     meter.spend(0, 10)
@@ -129,7 +131,7 @@ def test_amount_spent_before_one_dated_in_the_future_does_not_delay_its_return()
     st.integers(1, 50),
     st.lists(st.tuples(st.integers(0, 400), st.integers(1, 60)), max_size=60),
 )
-def test_no_window_exceeds_the_limit(limit, wishes):
+def test_no_window_exceeds_the_rate_limit(limit, wishes):
     meter, now, sent = Meter(limit=limit, window=WINDOW), 0, []
     for wait, wish in wishes:
         now += wait
@@ -146,7 +148,7 @@ def test_no_window_exceeds_the_limit(limit, wishes):
     st.integers(1, 50),
     st.lists(st.tuples(st.integers(0, 400), st.integers(1, 60)), min_size=1, max_size=40),
 )
-def test_next_change_allows_sending(limit, wishes):
+def test_sending_is_allowed_at_the_next_change(limit, wishes):
     meter, now = Meter(limit=limit, window=WINDOW), 0
     for wait, wish in wishes:
         now += wait

@@ -1,4 +1,4 @@
-"""Limits and pauses after a restart."""
+"""Rate limits and pauses after a restart."""
 
 import pytest
 
@@ -13,7 +13,7 @@ OTHER = Pause(pixel="p2", event="o8z6k", since=5, cause=Cause.EVENT_REFUSED, rea
 
 
 @pytest.mark.parametrize("moved", [0, HOUR, -HOUR])
-async def test_rest_of_a_limit_is_left_after_a_restart(moved):
+async def test_rest_of_a_rate_limit_is_left_after_a_restart(moved):
     setting = Setting(destinations=[a_destination(rate=100)])
     await setting.record(*[f"a{i}" for i in range(60)])
     await setting.run.start()
@@ -54,7 +54,7 @@ async def test_success_after_a_restart_ends_the_pause_of_its_event():
 
 
 @pytest.mark.parametrize("idle", [MINUTE, 20 * MINUTE, 24 * HOUR])
-async def test_window_stored_long_after_the_latest_record_is_still_closed(idle):
+async def test_rate_limit_window_stored_long_after_the_latest_record_is_still_closed(idle):
     setting = Setting()
     await setting.record("a")
     setting.clock.jump(idle)
@@ -112,7 +112,7 @@ async def test_pixel_added_after_a_restart_keeps_its_pause():
     await setting.run.stop(within=1_000)
 
 
-async def test_pixel_that_returns_has_the_rest_of_its_limit():
+async def test_pixel_added_again_has_the_rest_of_its_rate_limit():
     setting = Setting()
     await started_without_p2(setting)
     await setting.record(*[f"a{i}" for i in range(60)], pixel="p2")
@@ -130,7 +130,7 @@ async def test_pixel_that_returns_has_the_rest_of_its_limit():
 @pytest.mark.parametrize(
     "error", [LedgerUnavailable(reason="disk", retry_after=1), RuntimeError("a bug")]
 )
-async def test_pixel_added_while_the_store_fails_is_sent_later(error):
+async def test_pixel_added_while_the_store_fails_is_sent_to_later(error):
     setting = Setting()
     load, results = setting.store.load, [None, error]
 
@@ -150,7 +150,7 @@ async def test_pixel_added_while_the_store_fails_is_sent_later(error):
     await setting.run.stop(within=1_000)
 
 
-async def test_pixel_removed_before_its_worker_starts_is_not_sent():
+async def test_pixel_removed_before_its_worker_starts_is_not_sent_to():
     setting = Setting()
     await setting.record("a", pixel="p2")
     await started_without_p2(setting)

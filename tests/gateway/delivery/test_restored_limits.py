@@ -1,4 +1,4 @@
-"""After a start, earlier conversions and stored windows count, after any time away."""
+"""After a start, earlier conversions and stored windows count towards rate limits."""
 
 import pytest
 
@@ -13,16 +13,16 @@ from twite.gateway.ports.state import RateLimitWindow
 NOW = 1_795_600_000_000
 
 
-def test_first_start_of_a_store_has_no_time_away():
+def test_first_start_of_a_store_follows_no_downtime():
     assert GatewayStart.after(0, now=NOW) == GatewayStart(at=NOW, away=0)
 
 
 @pytest.mark.parametrize(("last", "away"), [(NOW - DAY, DAY), (NOW + 5, 0)])
-def test_time_since_the_last_record_is_time_away(last, away):
+def test_downtime_is_the_time_since_the_last_record(last, away):
     assert GatewayStart.after(last, now=NOW) == GatewayStart(at=NOW, away=away)
 
 
-def test_only_conversions_sent_before_the_start_count_later():
+def test_only_conversions_sent_before_the_start_are_counted_again():
     start = GatewayStart(at=NOW, away=MINUTE)
 
     assert start.later(NOW - 7) == NOW - 7 + MINUTE
@@ -37,7 +37,7 @@ def test_only_conversions_sent_before_the_start_count_later():
         (NOW + 3 * RATE_WINDOW, NOW + 3 * RATE_WINDOW),
     ],
 )
-def test_stored_window_ends_later_but_stays_credible(until, end):
+def test_stored_window_ends_later_but_stays_plausible(until, end):
     assert GatewayStart(at=NOW, away=MINUTE).end(until) == end
 
 
@@ -54,7 +54,7 @@ async def test_restored_window_closes_the_account_and_is_not_stored_again():
     assert rate_limit.unnoted() is None
 
 
-def test_limit_is_shared_once_with_each_added_pixel_of_the_account():
+def test_added_pixel_shares_the_rate_limit_of_its_account():
     rate_limit = RateLimit(limit=100, clock=MovingClock(), past=(), pixels=["p1"])
 
     rate_limit.share(["p1", "p2"])

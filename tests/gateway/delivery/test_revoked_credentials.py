@@ -1,3 +1,5 @@
+"""Revoked credentials pause a pixel and make no delivery dead."""
+
 import os
 
 import pytest
@@ -13,7 +15,7 @@ MANY = 2_000 if os.environ.get("TWITE_TRIAL") == "1" else 600
 
 
 @pytest.mark.parametrize("answer", ALONE)
-async def test_credentials_revoked_for_an_hour_kill_no_delivery(answer):
+async def test_credentials_revoked_for_an_hour_make_no_delivery_dead(answer):
     setting = Setting()
     wrong = [True]
     x_with(setting, lambda _: wrong[0], ANSWERS[answer])
@@ -40,10 +42,8 @@ async def test_credentials_revoked_for_an_hour_kill_no_delivery(answer):
 
 
 @pytest.mark.parametrize("answer", ALONE)
-async def test_credentials_revoked_after_an_outage_do_not_blame_conversions(
-    answer,
-):
-    """A request at which X fails creates suspects; refusals of many suspects prove nothing."""
+async def test_credentials_revoked_after_an_outage_isolate_no_conversion(answer):
+    """A request at which X fails creates suspects. Refusals of many suspects prove nothing."""
     setting = Setting(worker_config=WorkerConfig(batch=50))
     now = [ANSWERS["500"]]
     x_with(setting, lambda conversion: now[0] is not None and conversion["event_id"] == GOOD, None)
@@ -76,7 +76,7 @@ async def test_credentials_revoked_after_an_outage_do_not_blame_conversions(
 
 
 @pytest.mark.parametrize("answer", ALONE)
-async def test_token_revoked_while_culprits_are_known_is_probed_once_a_minute(answer):
+async def test_token_revoked_while_conversions_are_isolated_is_probed_once_a_minute(answer):
     setting = Setting()
     bad = {f"c{n}" for n in range(500) if n % 20 == 7}
     revoked = [False]

@@ -1,4 +1,4 @@
-"""Pixels added while the gateway runs."""
+"""Pixels that are added while the gateway runs."""
 
 import asyncio
 
@@ -99,7 +99,7 @@ async def sending():
     await sending.run.stop(within=1_000)
 
 
-async def test_pixel_added_later_is_sent_with_its_credentials(sending):
+async def test_pixel_added_later_is_sent_to_with_its_credentials(sending):
     sending.run.send_to(tag_credentials("first"))
 
     await sending.submit("order-1", "p9")
@@ -128,7 +128,7 @@ async def test_next_request_is_signed_with_new_credentials(sending):
     assert tokens == ["first", "second"]
 
 
-async def test_removed_pixel_is_sent_again_when_it_returns(sending):
+async def test_removed_pixel_is_sent_to_again_when_it_is_added_again(sending):
     sending.run.send_to(tag_credentials("first"))
     await sending.submit("order-1", "p9")
     await sending.sent(1)
@@ -144,7 +144,7 @@ async def test_removed_pixel_is_sent_again_when_it_returns(sending):
     assert [pixel for pixel, _ in await sending.sent(3)] == ["p9", "o8z6j", "p9"]
 
 
-async def test_pixel_added_by_a_reload_shares_the_limit_of_its_account(sending):
+async def test_pixel_added_by_a_reload_shares_the_rate_limit_of_its_account(sending):
     sending.run.replace([of_account("a", "p1")])
     await sending.submit("first", "p1")
     await sending.sent(1)
@@ -158,7 +158,7 @@ async def test_pixel_added_by_a_reload_shares_the_limit_of_its_account(sending):
     assert [pixel for pixel, _ in await sending.sent(2)] == ["p1", "o8z6j"]
 
 
-async def test_pixel_whose_account_changes_shares_the_limit_of_the_new_account(sending):
+async def test_pixel_whose_account_changes_shares_the_rate_limit_of_the_new_one(sending):
     sending.run.replace([of_account("a", "p1", rate=9), of_account("b", "p2", rate=9)])
     for pixel in ("p1", "p2"):
         await sending.submit(f"first-{pixel}", pixel)

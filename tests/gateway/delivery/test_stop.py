@@ -45,7 +45,7 @@ async def stopped(setting, *, within=5 * SECOND):
     return await stopping
 
 
-async def test_deliveries_claimed_during_a_stop_are_returned_untried():
+async def test_deliveries_claimed_during_a_stop_return_to_the_queue():
     setting = Setting()
     claim = setting.store.claim
 
@@ -66,7 +66,7 @@ async def test_deliveries_claimed_during_a_stop_are_returned_untried():
     assert (history.state, history.attempts) == ("queued", ())
 
 
-async def test_batch_that_cannot_be_returned_at_the_stop_keeps_no_other_batch():
+async def test_batch_that_cannot_return_to_the_queue_does_not_affect_others():
     setting = Setting(worker_config=WorkerConfig(batch=1))
     claim, settle = setting.store.claim_several, setting.store.settle
     failed = []
@@ -94,7 +94,7 @@ async def test_batch_that_cannot_be_returned_at_the_stop_keeps_no_other_batch():
     assert states == ["queued", "queued", "sending"]
 
 
-async def test_request_in_flight_is_answered_before_the_stop_ends():
+async def test_stop_waits_for_the_response_to_a_request_in_flight():
     setting = Setting()
 
     async def post(outbound):
@@ -136,7 +136,7 @@ async def test_running_bisection_ends_with_its_current_request():
     assert {past.ambiguous for past in (await history_of(setting, "c7")).attempts} == {False}
 
 
-async def test_cut_off_bisection_is_ambiguous_only_for_the_request_in_flight():
+async def test_interrupted_bisection_is_ambiguous_only_for_the_request_in_flight():
     setting = Setting()
 
     async def post(outbound):
@@ -157,7 +157,7 @@ async def test_cut_off_bisection_is_ambiguous_only_for_the_request_in_flight():
     assert states == ["sending", "sending", "queued", "queued"]
 
 
-async def after_days_away(setting, *, days=3):
+async def after_days_of_downtime(setting, *, days=3):
     """Let X not answer, and start the next process days later."""
     await setting.run.start()
     await setting.record("a")
@@ -170,7 +170,7 @@ async def after_days_away(setting, *, days=3):
 
 async def test_ambiguous_delivery_is_held_after_days_without_a_gateway():
     setting = Setting(replies=[NoResponse(reason="no answer in time", left=True)])
-    await after_days_away(setting)
+    await after_days_of_downtime(setting)
 
     at_first = (await history_of(setting, "a")).state, await why(setting, "a")
     await setting.clock.advance(10 * MINUTE)
@@ -181,10 +181,10 @@ async def test_ambiguous_delivery_is_held_after_days_without_a_gateway():
     await setting.run.stop(within=1_000)
 
 
-async def test_clock_that_x_contradicts_holds_no_ambiguous_delivery():
+async def test_ambiguous_delivery_is_not_held_by_a_clock_that_x_contradicts():
     setting = Setting(replies=[NoResponse(reason="no answer in time", left=True)])
     right = format_datetime(datetime.fromtimestamp(setting.clock.now() // SECOND, UTC), usegmt=True)
-    await after_days_away(setting)
+    await after_days_of_downtime(setting)
 
     setting.transport.reply(lambda sent: dated(taken(sent), right))
     await setting.record("b")
@@ -196,7 +196,7 @@ async def test_clock_that_x_contradicts_holds_no_ambiguous_delivery():
 
 async def test_unsent_delivery_is_not_held_without_a_trusted_clock():
     setting = Setting(replies=[NoResponse(reason="no connection", left=False)] * 1_000)
-    await after_days_away(setting, days=8)
+    await after_days_of_downtime(setting, days=8)
 
     await setting.clock.advance(10 * MINUTE)
 
@@ -221,7 +221,7 @@ async def test_cautious_pixel_holds_ambiguous_deliveries_at_once(reply):
     await setting.run.stop(within=1_000)
 
 
-async def test_cautious_pixel_holds_deliveries_in_flight_when_the_process_died():
+async def test_cautious_pixel_holds_deliveries_in_flight_after_a_crash():
     setting = Setting(destinations=[CAUTIOUS])
 
     async def post(outbound):
@@ -243,7 +243,7 @@ async def test_cautious_pixel_holds_deliveries_in_flight_when_the_process_died()
     await setting.run.stop(within=1_000)
 
 
-async def test_repeatedly_ended_process_blames_no_delivery():
+async def test_process_that_ends_repeatedly_makes_no_delivery_suspect():
     setting = Setting()
     answers = setting.transport.post
 
@@ -267,7 +267,7 @@ async def test_repeatedly_ended_process_blames_no_delivery():
     await setting.run.stop(within=1_000)
 
 
-async def test_conversion_that_crashes_each_settled_process_is_given_up():
+async def test_conversion_that_crashes_each_process_is_given_up():
     setting = Setting()
 
     async def post(outbound):
@@ -300,7 +300,7 @@ async def test_unsent_delivery_is_retried_by_a_cautious_pixel():
     await setting.run.stop(within=1_000)
 
 
-async def test_delivery_of_a_paused_pixel_says_why_it_waits():
+async def test_queued_delivery_of_a_paused_pixel_states_the_reason():
     setting = Setting(replies=[refused(REVOKED, status=401)] * 9)
     await setting.run.start()
     await setting.record("a")
@@ -312,7 +312,7 @@ async def test_delivery_of_a_paused_pixel_says_why_it_waits():
     await setting.run.stop(within=1_000)
 
 
-async def test_delivery_limited_by_x_says_until_when_it_waits():
+async def test_queued_delivery_states_the_reset_time_of_xs_rate_limit():
     setting = Setting()
     reset = setting.clock.now() // SECOND + 700
     headers = {"x-rate-limit-reset": str(reset)}
@@ -329,7 +329,7 @@ async def test_delivery_limited_by_x_says_until_when_it_waits():
     await setting.run.stop(within=1_000)
 
 
-async def test_delivery_limited_by_the_configuration_says_until_when_it_waits():
+async def test_queued_delivery_states_the_reset_time_of_the_configured_limit():
     setting = Setting(destinations=[a_destination(rate=2)], worker_config=WorkerConfig(linger=0))
     await setting.run.start()
     await setting.record("a", "b")
@@ -344,7 +344,7 @@ async def test_delivery_limited_by_the_configuration_says_until_when_it_waits():
     await setting.run.stop(within=1_000)
 
 
-async def test_delivery_before_its_next_attempt_says_when_it_is():
+async def test_queued_delivery_states_the_time_of_its_next_attempt():
     setting = Setting(replies=[NoResponse(reason="no connection", left=False)] * 99)
     await setting.run.start()
     await setting.record("a")

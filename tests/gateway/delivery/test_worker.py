@@ -1,3 +1,5 @@
+"""A worker sends the deliveries of one pixel."""
+
 import asyncio
 
 from builders import a_destination
@@ -37,7 +39,7 @@ async def test_recorded_deliveries_are_sent_in_one_request():
     assert await setting.run.stop(within=1_000)
 
 
-async def test_events_do_not_share_a_request():
+async def test_different_events_are_sent_in_different_requests():
     setting = Setting()
     await setting.record("a", event="o8z6k")
     await setting.record("b", event="o8z6m")
@@ -105,7 +107,7 @@ async def test_unsent_delivery_may_wait_longer_than_forty_hours():
     await setting.run.stop(within=1_000)
 
 
-async def test_bad_conversion_is_dead_and_the_others_are_delivered():
+async def test_invalid_conversion_is_dead_and_the_others_are_delivered():
     ids = [f"c{i}" for i in range(500)]
     setting = Setting(replies=[unless_bad("c317")] * 40)
     await setting.run.start()
@@ -120,7 +122,7 @@ async def test_bad_conversion_is_dead_and_the_others_are_delivered():
     await setting.run.stop(within=1_000)
 
 
-async def test_dead_letter_keeps_the_message_of_x():
+async def test_dead_letter_has_the_message_of_x():
     setting = Setting(replies=[refused(HASH_ERROR)])
     await setting.run.start()
 
@@ -136,7 +138,7 @@ async def test_dead_letter_keeps_the_message_of_x():
     await setting.run.stop(within=1_000)
 
 
-async def test_identical_refusals_pause_the_pixel_and_kill_no_delivery():
+async def test_equal_refusals_pause_the_pixel_and_make_no_delivery_dead():
     ids = [f"c{i}" for i in range(500)]
     setting = Setting(replies=[refused(NO_IDENTIFIER)] * 2_000)
     await setting.run.start()
@@ -152,7 +154,7 @@ async def test_identical_refusals_pause_the_pixel_and_kill_no_delivery():
     await setting.run.stop(within=1_000)
 
 
-async def test_revoked_token_pauses_the_pixel_and_costs_no_conversion():
+async def test_revoked_token_pauses_the_pixel_and_loses_no_conversion():
     revoked = refused(
         ("UNAUTHORIZED_ACCESS", "This request is not properly authenticated", ""), status=401
     )
@@ -175,7 +177,7 @@ async def test_revoked_token_pauses_the_pixel_and_costs_no_conversion():
     await setting.run.stop(within=1_000)
 
 
-async def test_pause_survives_a_restart_and_is_probed_at_the_start():
+async def test_pause_is_kept_over_a_restart_and_probed_at_the_start():
     revoked = refused(
         ("UNAUTHORIZED_ACCESS", "This request is not properly authenticated", ""), status=401
     )
@@ -287,7 +289,7 @@ async def test_new_conversions_rarely_wake_a_paused_worker():
     await setting.run.stop(within=1_000)
 
 
-async def test_unavailable_x_is_not_asked_for_every_batch_of_a_full_outbox():
+async def test_unavailable_x_is_not_asked_for_every_batch_of_a_full_queue():
     nothing = NoResponse(reason="no connection", left=False)
     setting = Setting(replies=[nothing] * 1_000, worker_config=WorkerConfig(batch=1))
     await setting.record(*[f"c{i}" for i in range(200)])
@@ -331,7 +333,7 @@ async def test_suspects_are_sent_alone_at_once():
     await setting.run.stop(within=1_000)
 
 
-async def test_an_accepted_batch_frees_its_slot_before_it_is_settled():
+async def test_accepted_batch_frees_its_slot_before_it_is_settled():
     setting = Setting(worker_config=WorkerConfig(batch=2, in_flight=1))
     settle, can_settle = setting.store.settle, asyncio.Event()
 

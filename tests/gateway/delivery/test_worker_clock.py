@@ -1,3 +1,5 @@
+"""A worker's times of rate limits and signatures, if a clock is wrong."""
+
 import re
 from datetime import UTC, datetime
 from email.utils import format_datetime
@@ -40,7 +42,7 @@ async def test_rate_limit_waits_for_the_reset_of_x():
     await setting.run.stop(within=1_000)
 
 
-async def test_no_window_of_15_minutes_exceeds_the_limit():
+async def test_no_window_of_15_minutes_exceeds_the_rate_limit():
     setting = Setting(destinations=[a_destination(rate=100)], worker_config=WorkerConfig(batch=30))
     await setting.record(*[f"c{i}" for i in range(350)])
     await setting.run.start()
@@ -57,7 +59,7 @@ async def test_no_window_of_15_minutes_exceeds_the_limit():
 
 
 @pytest.mark.parametrize("moved", [0, HOUR, 24 * HOUR, -24 * HOUR])
-async def test_sent_conversions_count_against_the_limit_after_a_restart(moved):
+async def test_sent_conversions_count_towards_the_rate_limit_after_a_restart(moved):
     setting = Setting(destinations=[a_destination(rate=100)])
     await setting.record(*[f"c{i}" for i in range(150)])
     await setting.run.start()
@@ -74,7 +76,7 @@ async def test_sent_conversions_count_against_the_limit_after_a_restart(moved):
 
 
 @pytest.mark.parametrize("moved", [HOUR, 24 * HOUR, -HOUR])
-async def test_moved_clock_sends_no_request_before_the_reset(moved):
+async def test_changed_clock_sends_no_request_before_the_reset(moved):
     setting = Setting()
     reset = (setting.clock.now() + 10 * MINUTE) // SECOND
     limited = Response(status=429, headers={"x-rate-limit-reset": str(reset)}, body=b"{}")

@@ -1,4 +1,4 @@
-"""A database beside a server that a test decides."""
+"""A database whose server is controlled by the test."""
 
 from types import SimpleNamespace
 

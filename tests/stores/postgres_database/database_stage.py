@@ -1,4 +1,4 @@
-"""A server whose connections, errors and statements a test decides."""
+"""A server whose connections, errors and statements the test decides."""
 
 import asyncpg
 

@@ -1,4 +1,4 @@
-"""Units of work on PostgreSQL: when they are repeated, and what is known of their commits."""
+"""Units of work on PostgreSQL: when they are repeated, and whether their commits took effect."""
 
 import asyncio
 
@@ -44,7 +44,7 @@ async def test_unit_of_work_runs_in_a_session_of_a_connection(database, address,
     assert (notes.timed, notes.committed) == ([0.25, 0.25], [session, session])
 
 
-async def test_usual_unit_of_work_does_not_begin_its_transaction_itself(database):
+async def test_typical_unit_of_work_does_not_begin_its_transaction_itself(database):
     session = await database.write(lambda session: session)
 
     assert session.how == (errors.LOST, False)
@@ -63,7 +63,7 @@ class Blocked:
         return session
 
 
-async def test_reserved_connections_are_free_while_all_others_wait(database, address):
+async def test_reserved_connections_are_free_while_all_others_are_in_use(database, address):
     blocked = Blocked()
     tasks = [asyncio.create_task(database.write(blocked)) for _ in range(2 * MOST_SESSIONS)]
     await settled()
@@ -80,7 +80,7 @@ async def test_reserved_connections_are_free_while_all_others_wait(database, add
     assert database.connections_in_use == 0
 
 
-async def test_place_of_a_lost_connection_is_used_again(database):
+async def test_lost_connection_is_replaced(database):
     blocked = Blocked()
     tasks = [asyncio.create_task(database.write(blocked)) for _ in range(2)]
     await settled()
@@ -95,7 +95,7 @@ async def test_place_of_a_lost_connection_is_used_again(database):
     assert not second.connection.is_open
 
 
-async def test_session_of_a_connection_in_use_outlasts_the_loss_of_another(database):
+async def test_session_in_use_continues_after_the_loss_of_another(database):
     blocked = Blocked()
     task = asyncio.create_task(database.write(blocked))
     await settled()
@@ -145,7 +145,7 @@ async def test_unit_of_work_is_repeated_after_growing_pauses(database, clock):
     assert pauses == [0.05, 0.1, 0.2, 0.4, 0.5, 0.5]
 
 
-async def test_conflict_leaves_the_connection_open(database, address, clock):
+async def test_serialization_conflict_leaves_the_connection_open(database, address, clock):
     task = asyncio.create_task(database.write(raising(CLASH)))
     await settled()
     await clock.end(0.05)
@@ -165,7 +165,7 @@ async def test_strings_with_nul_are_replaced_in_the_second_try(database):
 
 
 @pytest.mark.parametrize("error", [LOST, READ_ONLY])
-async def test_lost_server_ends_all_idle_connections(database, address, error):
+async def test_loss_of_the_server_ends_all_idle_connections(database, address, error):
     reserved = await database.write(lambda session: session, reserved=True)
     usual = await database.write(lambda session: session)
     address.errors = [LOST] * 9
@@ -178,7 +178,7 @@ async def test_lost_server_ends_all_idle_connections(database, address, error):
     assert database._sessions == {}  # noqa: SLF001
 
 
-async def test_session_that_cannot_begin_is_not_kept(database, address, monkeypatch):
+async def test_session_that_cannot_begin_is_closed(database, address, monkeypatch):
     begin = module.PostgresSession.__init__
     failing = [LOST]
 
@@ -193,7 +193,7 @@ async def test_session_that_cannot_begin_is_not_kept(database, address, monkeypa
     assert len(address.opened) == 2
 
 
-async def test_commit_that_the_database_confirms_is_not_repeated(database, address):
+async def test_commit_that_the_database_confirms_later_is_not_repeated(database, address):
     assert await database.write(raising(CommitUnknown(MARK, "result"))) == "result"
 
     lost, asked = address.opened
@@ -220,7 +220,7 @@ async def test_commit_that_the_database_does_not_know_is_repeated(database, addr
     assert session.connection.ran == [("confirm", {"id": MARK})]
 
 
-async def test_result_of_a_commit_is_searched_until_the_server_answers(database, address, clock):
+async def test_result_of_a_commit_is_requested_until_the_server_answers(database, address, clock):
     connect = address.connect
 
     async def connected():
@@ -244,10 +244,8 @@ async def test_result_of_a_commit_is_searched_until_the_server_answers(database,
     assert pauses == [0.05, 0.1, 0.2, 0.5, 1.0, 1.0, 1.0]
 
 
-async def test_result_of_a_commit_is_not_searched_on_a_server_that_accepts_no_writes(
-    database, address, clock
-):
-    """Its connection stays open after a failover."""
+async def test_result_of_a_commit_is_not_requested_from_a_standby(database, address, clock):
+    """The connection stays open after a failover, but the server accepts no writes."""
     connect = address.connect
 
     async def connected():
@@ -265,10 +263,10 @@ async def test_result_of_a_commit_is_not_searched_on_a_server_that_accepts_no_wr
 
 
 @pytest.mark.parametrize(("is_closing", "patience"), [(False, 5.0), (True, module.PATIENCE)])
-async def test_search_for_the_result_of_a_commit_ends(
+async def test_request_for_the_result_of_a_commit_ends(
     database, address, clock, is_closing, patience
 ):
-    """A settlement searches for ever, unless its gateway stops."""
+    """A settlement repeats it without a limit, unless its gateway stops."""
     unit = raising(CommitUnknown(MARK, "result"))
     await database.write(lambda session: session)
     given = FOREVER if is_closing else patience
@@ -291,7 +289,7 @@ async def test_search_for_the_result_of_a_commit_ends(
         await closing
 
 
-async def test_canceled_caller_does_not_cancel_its_unit_of_work(database, notes):
+async def test_cancelled_caller_does_not_cancel_its_unit_of_work(database, notes):
     blocked = Blocked()
     task = asyncio.create_task(database.write(blocked))
     await settled()

@@ -1,4 +1,4 @@
-"""The connections of a process to PostgreSQL, and its views."""
+"""The pool of a process's connections to PostgreSQL, and its views."""
 
 import asyncio
 from contextlib import AsyncExitStack
@@ -44,7 +44,7 @@ async def test_connections_are_opened_on_demand_up_to_the_limit(connections, add
     assert connections.in_use == 1
 
 
-async def test_connection_that_was_lost_is_not_used_again(connections, address):
+async def test_lost_connection_is_not_used_again(connections, address):
     async with connections.lend() as first:
         first.terminate()
     async with connections.lend() as second:
@@ -56,7 +56,7 @@ async def test_connection_that_was_lost_is_not_used_again(connections, address):
     assert address.opened == [first, second, third]
 
 
-async def test_failed_attempt_answers_for_half_a_second(connections, address, clock):
+async def test_failed_attempt_to_connect_is_cached_for_half_a_second(connections, address, clock):
     address.errors = [LOST, REFUSED]
     for elapsed in (0.0, REFUSED_FOR - 0.125, 0.125):
         clock.time += elapsed
@@ -70,7 +70,7 @@ async def test_failed_attempt_answers_for_half_a_second(connections, address, cl
     assert connections.in_use == 0
 
 
-async def test_failed_attempt_does_not_answer_after_another_succeeded(connections, address, clock):
+async def test_failed_attempt_to_connect_is_forgotten_after_a_success(connections, address, clock):
     address.errors = [LOST]
     with pytest.raises(LedgerUnavailable):
         async with connections.lend():
@@ -84,7 +84,7 @@ async def test_failed_attempt_does_not_answer_after_another_succeeded(connection
     assert len(address.opened) == 2
 
 
-async def test_idle_connections_can_be_dropped(connections, address):
+async def test_idle_connections_can_be_closed(connections, address):
     async with connections.lend() as lent:
         async with connections.lend() as idle:
             pass
@@ -96,7 +96,7 @@ async def test_idle_connections_can_be_dropped(connections, address):
     assert len(address.opened) == 3
 
 
-async def test_closing_ends_idle_connections_and_later_the_lent_ones(connections):
+async def test_closing_the_pool_ends_idle_connections_and_later_those_in_use(connections):
     async with connections.lend() as lent:
         async with connections.lend() as idle:
             pass
@@ -110,7 +110,7 @@ async def test_closing_ends_idle_connections_and_later_the_lent_ones(connections
 
 
 @pytest.mark.parametrize(("is_long", "patience"), [(False, 60.0), (True, 600.0)])
-async def test_view_has_a_limit_for_each_statement(reads, is_long, patience):
+async def test_view_has_a_time_limit_for_each_statement(reads, is_long, patience):
     connection = await reads.read(lambda connection: connection, is_long=is_long)
 
     assert (connection.patience, connection.replaces_nul) == (patience, False)
@@ -142,7 +142,7 @@ async def test_view_after_a_loss_uses_no_other_idle_connection(reads, address):
 @pytest.mark.parametrize(
     "errors", [(LOST, LOST), (READ_ONLY, LOST), (NUL, NUL), (REFUSED,)], ids=repr
 )
-async def test_view_that_fails_again_is_unavailable(reads, address, errors):
+async def test_view_that_fails_twice_is_unavailable(reads, address, errors):
     with pytest.raises(LedgerUnavailable) as caught:
         await reads.read(raising(*errors))
 
@@ -168,7 +168,7 @@ async def test_view_with_a_damaged_value_is_not_repeated(reads, address):
     assert not connection.is_open
 
 
-async def test_reads_end_their_connections(reads):
+async def test_pool_for_reading_ends_its_connections(reads):
     connection = await reads.read(lambda connection: connection)
 
     await reads.close()

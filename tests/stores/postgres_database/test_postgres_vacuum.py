@@ -1,4 +1,4 @@
-"""VACUUM after an erasure: it waits for snapshots that may still read the erased rows."""
+"""VACUUM after an erasure waits for snapshots that may still read the erased rows."""
 
 import asyncio
 
@@ -30,7 +30,7 @@ def statements(driver):
     return [name for name, _ in driver.ran]
 
 
-async def test_vacuum_has_worked_if_no_snapshot_is_older(database, driver):
+async def test_vacuum_succeeds_if_no_snapshot_is_older(database, driver):
     assert await database.vacuum() is True
     # The second statement asks for snapshots from before the transaction of the first.
     assert driver.ran == [("SELECT", ()), ("SELECT", ("77",)), ("VACUUM", ())]
@@ -49,7 +49,7 @@ async def test_vacuum_waits_for_older_snapshots(database, driver, clock):
     assert statements(driver)[-1] == "VACUUM"
 
 
-async def test_vacuum_has_not_worked_if_an_older_snapshot_does_not_end(database, driver, clock):
+async def test_vacuum_fails_if_an_older_snapshot_does_not_end(database, driver, clock):
     driver.needed = [True]
     task = asyncio.create_task(database.vacuum())
     await settled()
@@ -66,14 +66,14 @@ async def test_vacuum_has_not_worked_if_an_older_snapshot_does_not_end(database,
 
 
 @pytest.mark.parametrize("error", [LOST, READ_ONLY, REFUSED])
-async def test_vacuum_has_not_worked_if_the_database_refuses_it(database, driver, error):
+async def test_vacuum_fails_if_the_database_refuses_it(database, driver, error):
     driver.error = error
 
     assert await database.vacuum() is False
     assert not driver.is_open
 
 
-async def test_vacuum_has_not_worked_without_a_connection(database, driver, address):
+async def test_vacuum_fails_without_a_connection(database, driver, address):
     address.errors = [LOST]
 
     assert await database.vacuum() is False

@@ -1,4 +1,4 @@
-"""Ownership beside a database that a test decides."""
+"""Ownership with a database that the test controls."""
 
 from types import SimpleNamespace
 

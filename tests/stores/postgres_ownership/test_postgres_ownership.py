@@ -1,4 +1,4 @@
-"""What a node may send and claim, and what it tells the others."""
+"""What a node may send and claim, and what it reports to the others."""
 
 import time
 
@@ -53,7 +53,7 @@ async def test_lease_of_a_new_node_counts_from_before_it_joined(ownership, datab
     assert (before, ownership.may_send()) == (True, False)
 
 
-async def test_joined_node_announces_changed_accounts(joined, database):
+async def test_joined_node_reports_changed_accounts(joined, database):
     await joined.join({"pixel9": "account9"}, longest_request=5_000)
 
     values = {"accounts": '["account9"]', "longest_request": 5_000}
@@ -109,7 +109,7 @@ def test_process_without_workers_needs_no_ownership(ownership, database):
     assert database.ran == []
 
 
-async def test_news_of_idle_pixels(joined, database, clock):
+async def test_changes_are_read_for_idle_pixels(joined, database, clock):
     database.names.opt_outs.version = 4
     database.rows["news"] = [('{"opt_out":4,"pause":2}', '["pixel1"]')]
 
@@ -140,7 +140,7 @@ async def test_changed_opt_outs_are_read(joined, database):
     ("others", "takes", "next_news"),
     [(False, 0.0, 2_000), (True, 0.0, 200), (True, 0.01, 200), (True, 0.1, 1_000)],
 )
-async def test_checks_for_news_use_a_tenth_of_the_time(  # noqa: PLR0917 - fixtures
+async def test_checks_for_changes_use_a_tenth_of_the_time(  # noqa: PLR0917 - fixtures
     joined, database, clock, others, takes, next_news
 ):
     if others:
@@ -154,13 +154,13 @@ async def test_checks_for_news_use_a_tenth_of_the_time(  # noqa: PLR0917 - fixtu
     assert joined.next_news == pytest.approx(next_news, abs=10)
 
 
-async def test_change_is_announced_to_other_nodes(joined, database):
+async def test_change_is_reported_to_other_nodes(joined, database):
     await joined.announce("settings")
 
     assert database.ran == [("note_change", {"what": "settings"})]
 
 
-async def test_accounts_are_given_up(joined, database):
+async def test_accounts_can_be_given_up(joined, database):
     await joined.give_up({"b", "a"})
 
     assert database.ran == [("give_up_accounts", {"accounts": ["a", "b"]})]
@@ -178,7 +178,7 @@ async def test_node_that_leaves_sends_nothing_more(joined, database):
     assert database.reserved[-1] is True
 
 
-async def test_erasure_waits_until_other_gateways_have_read_the_list(joined, database, clock):
+async def test_erasure_waits_until_others_have_read_the_opt_outs(joined, database, clock):
     database.rows |= {"database_time": [(100.0,)], "is_node_behind": [(True,)]}
     task = module.asyncio.create_task(joined.until_others_suppress())
     await settled()
@@ -201,7 +201,7 @@ def test_node_with_the_greatest_weight_owns_an_account():
     assert owner_of("e", nodes) is None
 
 
-def test_time_continues_while_the_machine_sleeps():
+def test_time_of_a_lease_continues_while_the_machine_sleeps():
     before = time.clock_gettime(time.CLOCK_BOOTTIME)
 
     assert before <= module.boot_time() <= before + 60

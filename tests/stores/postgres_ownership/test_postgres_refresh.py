@@ -73,7 +73,7 @@ async def test_conditions_of_other_gateways_have_their_names(joined, database):
     assert joined.reported() is None
 
 
-async def test_next_refresh_is_due_after_two_seconds_from_its_start(joined, database, clock):
+async def test_next_refresh_is_due_two_seconds_after_the_last_one_began(joined, database, clock):
     database.during = lambda: setattr(clock, "time", clock.time + 0.25)
 
     await joined.refresh()
@@ -91,7 +91,7 @@ async def test_next_refresh_is_due_when_a_node_can_be_fenced(joined, database, c
     assert (soon, joined.next_refresh) == (1_500, 50)
 
 
-async def test_lease_is_renewed_early_enough(joined, database, clock):
+async def test_lease_is_renewed_before_it_ends(joined, database, clock):
     await joined.renew()
     renewed = [len(database.values_of("renew_node"))]
     for later in (2 * SHARE_OUT_EVERY - 0.5, 0.5):
@@ -102,7 +102,7 @@ async def test_lease_is_renewed_early_enough(joined, database, clock):
     assert renewed == [1, 1, 2]
 
 
-async def test_process_that_has_not_joined_renews_nothing(ownership, database, clock):
+async def test_process_that_has_not_joined_renews_no_lease(ownership, database, clock):
     clock.time += FOREVER
 
     await ownership.renew()
@@ -213,7 +213,7 @@ async def test_refresh_fails_while_the_database_is_unavailable(joined, database)
         await joined.refresh()
 
 
-async def test_claims_of_dead_nodes_are_queued_until_none_is_left(joined, expired):
+async def test_claims_of_dead_nodes_are_queued_again_until_none_is_left(joined, expired):
     expired.results = [20, 5, 0]
 
     await joined.refresh()
@@ -223,9 +223,7 @@ async def test_claims_of_dead_nodes_are_queued_until_none_is_left(joined, expire
     assert joined.next_refresh == 2_000
 
 
-async def test_accounts_are_looked_after_between_many_claims_of_dead_nodes(
-    joined, database, expired, clock
-):
+async def test_accounts_are_divided_while_claims_are_queued_again(joined, database, expired, clock):
     expired.results = [20] * 9
     database.during = lambda: setattr(clock, "time", clock.time + 0.25)
 
