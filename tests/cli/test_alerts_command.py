@@ -151,7 +151,7 @@ def test_refused_test_message_exits_1_with_the_response(command, shop, chat, sta
     assert len(chat.bodies) == 1
 
 
-def test_message_result_as_json(command, shop, chat):
+def test_result_of_a_test_message_is_printed_as_json(command, shop, chat):
     chat.status = 410
     with_webhook(shop, chat)
 

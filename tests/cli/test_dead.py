@@ -212,7 +212,7 @@ def test_unknown_id_exits_1_and_the_other_deliveries_are_replayed(command, shop)
     assert err == "order-1 is neither dead nor held. twite show order-1 shows its history.\n"
 
 
-def test_replay_result_as_json(command, shop):
+def test_result_of_a_replay_is_printed_as_json(command, shop):
     _, out, _ = command("dead", "replay", "order-2", "order-9", "--config", str(shop), "--json")
 
     told = json.loads(out)

@@ -89,7 +89,7 @@ def test_signals_of_unrelated_purposes_do_not_affect_the_verdict():
         {"region": "Germany"},
     ],
 )
-def test_possibly_misspelt_denial_suppresses(signals):
+def test_possibly_misspelt_denial_suppresses_the_conversion(signals):
     action, reason = decided(signals)
 
     assert (action, reason.split(":")[0]) == (SUPPRESS, "consent_unclear")
@@ -133,7 +133,7 @@ def test_us_signals_without_an_opt_out_send(signals):
 @pytest.mark.parametrize(
     "signals", [{"ad_personalization": "denied"}, {"npa": "1"}, {"gcd": "11l1l1l1q5"}]
 )
-def test_denial_of_personalization_restricts(signals):
+def test_denial_of_personalization_restricts_data_use(signals):
     found = verdict(signals, ALL, policy=ConsentPolicy(), now=MADE)
 
     assert (found.action, found.restricted) == (RESTRICT, True)

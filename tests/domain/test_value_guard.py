@@ -100,7 +100,7 @@ def test_single_large_amounts_change_the_usual_amount_slowly():
     assert _kind([usual_amount], "49.90") is None
 
 
-def test_new_prices_become_usual():
+def test_new_prices_become_usual_amounts():
     usual_amount = _usual_amount([*_orders(300), *_orders(3_000, middle=2_000)])
 
     assert _kind([usual_amount], "2000.00") is None

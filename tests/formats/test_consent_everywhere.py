@@ -139,7 +139,7 @@ def test_denial_at_any_place_of_any_format_suppresses(form):
 
 
 @pytest.mark.parametrize("form", FORMATS)
-def test_grants_do_not_suppress(form):
+def test_granted_consent_signals_do_not_suppress(form):
     read, places = FORMATS[form]
     for place in places:
         for name, _, grants in SIGNALS:

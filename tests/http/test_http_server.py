@@ -61,7 +61,7 @@ async def test_pipelined_requests_are_answered_in_order(stage):
     assert statuses == [202, 200, 202]
 
 
-async def test_responses_have_a_date(stage):
+async def test_responses_have_a_date_header(stage):
     answer = await stage.ask("GET", "/healthz")
 
     assert answer.headers["date"].endswith(" GMT")

@@ -70,7 +70,7 @@ def _is_shown(needle, text):
     return needle in text or needle.lower() in plain.lower()
 
 
-def test_corpus_is_large_enough():
+def test_corpus_has_enough_cases_of_each_class():
     assert sum(map(len, PERSONS.values())) >= 300
     assert sum(map(len, FIELDS["persons"].values())) >= 300
     assert sum(map(len, HARMLESS.values())) >= 20_000

@@ -102,7 +102,7 @@ def test_json_in_a_text_is_one_level_deeper(mask, levels, shown):
 
 
 @pytest.mark.parametrize(("levels", "shown"), [(24, 1), (25, HIDDEN)])
-def test_mappings_count_as_levels(levels, shown):
+def test_mapping_counts_as_a_level_of_nesting(levels, shown):
     tree = 1
     for _ in range(levels):
         tree = {"a": tree}

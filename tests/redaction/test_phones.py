@@ -86,7 +86,7 @@ def test_phone_number_is_found_from_its_first_to_its_last_character(sign):
 
 
 @pytest.mark.parametrize("text", IDS)
-def test_digits_without_a_sign_of_a_phone_number_are_an_id(text):
+def test_digits_without_a_hint_of_a_phone_number_are_an_id(text):
     assert numbers_in(text) == []
 
 

@@ -26,7 +26,7 @@ def packed(text):
         "abcdefghij k.", "020 7946 0059", "éabcde",
     ],
 )  # fmt: skip
-def test_text_without_a_sign_of_personal_data_is_not_searched(text):
+def test_text_without_a_hint_of_personal_data_is_not_searched(text):
     assert not may_hold_a_person(text)
     assert not holds_a_person(text)
 
@@ -39,7 +39,7 @@ def test_text_without_a_sign_of_personal_data_is_not_searched(text):
         "tel 020 7946 0059",
     ],
 )  # fmt: skip
-def test_text_with_a_sign_of_personal_data_is_searched(text):
+def test_text_with_a_hint_of_personal_data_is_searched(text):
     assert may_hold_a_person(text)
 
 

@@ -167,7 +167,7 @@ class ConsoleQueryLaws:
             (ListQuery(reason="no consent"), ["not sent"]),
         ],
     )
-    async def test_filters_find_conversions(
+    async def test_each_filter_finds_its_conversions(
         self, store: Store, look: ListQuery, found: list[str]
     ) -> None:
         await deliver(store, "done")

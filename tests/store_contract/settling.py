@@ -61,7 +61,7 @@ class SettlingLaws:
             (NOW + 1, "delivered", 200),
         ]
 
-    async def test_responses_are_truncated(self, store: Store) -> None:
+    async def test_stored_responses_are_truncated(self, store: Store) -> None:
         await record(store, "order-1")
         batch = await claim(store)
 
@@ -157,7 +157,7 @@ class SettlingLaws:
         assert await record(store, "order-1", receipt="r3") == Recorded(duplicates=(0,))
         await balanced(store)
 
-    async def test_lost_lease_settles_nothing(self, store: Store) -> None:
+    async def test_batch_with_a_lost_lease_is_not_settled(self, store: Store) -> None:
         await record(store, "order-1")
         stale = await claim(store, lease_until=NOW + 10)
         await sweep(store, now=NOW + 11)

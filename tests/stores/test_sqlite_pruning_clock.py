@@ -25,7 +25,9 @@ IN_2100 = 4_102_444_800_000
     [(0, False), (IN_2100, False), (IN_2100, True)],
     ids=["1970", "2100", "2100, trusted"],
 )
-async def test_untrusted_clock_prunes_nothing(tmp_path, machine, is_trusted, monkeypatch):
+async def test_gateway_with_an_untrusted_clock_prunes_nothing(
+    tmp_path, machine, is_trusted, monkeypatch
+):
     # With a trusted clock, this many slices prune everything.
     monkeypatch.setattr(upkeep, "_LOOK_FOR_OLD", 0)
     monkeypatch.setattr(upkeep, "_SHARE", 0)

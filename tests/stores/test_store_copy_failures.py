@@ -34,7 +34,7 @@ def test_copy_of_ids_from_the_future_is_refused(path, postgres_url):
 
 
 @pytest.mark.parametrize("is_back", [False, True], ids=["postgresql", "sqlite"])
-def test_killed_copy_continues(  # noqa: PLR0917 - fixtures
+def test_copy_killed_at_any_step_continues(  # noqa: PLR0917 - fixtures
     path, tmp_path, postgres_url, empty_postgres_url, monkeypatch, is_back
 ):
     before = content(path)

@@ -351,7 +351,7 @@ def test_parts_with_the_same_name_are_renamed():
     assert [imported.name for imported in found.container.tags] == ["A", "A (2)", "A (2) (2)"]
 
 
-def test_unsupported_keys_are_reported():
+def test_unsupported_keys_of_an_export_are_reported():
     made = export(
         folder=[{"name": "F"}, {"name": "G", "novel": 1}],
         zone=[{"zoneId": "1"}],

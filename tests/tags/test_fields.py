@@ -166,7 +166,7 @@ def test_field_is_shown_if_one_of_its_conditions_is_true():
     assert filled["filled"] == "y"
 
 
-def test_unknown_field_is_kept():
+def test_field_that_the_template_lacks_is_kept():
     filled = fill(FIELDS, {"other": 1, "rows": "none"})
 
     assert (filled["other"], filled["rows"]) == (1, "none")

@@ -160,7 +160,7 @@ def test_google_domains_have_their_own_permission():
     assert not matches(found.urls, "https://evilgoogleapis.com/")
 
 
-def test_repeated_permission_permits_both():
+def test_permission_listed_twice_permits_both_values():
     both = policy(
         tuple(
             Grant(permission="send_http", parameters={"allowedUrls": "specific", "urls": [url]})

@@ -110,7 +110,7 @@ def test_truncated_response_is_ambiguous_whatever_its_status(status):
     )
 
 
-def test_status_400_is_about_the_conversions_and_keeps_the_message():
+def test_status_400_concerns_the_conversions_and_keeps_the_message():
     outcome = decoded(400, errors(HASH))
 
     assert outcome == Rejected(
@@ -139,15 +139,15 @@ def test_error_without_a_message_does_not_hide_others():
     ("status", "said"),
     [(400, ("INVALID_PARAMETER", "Conversion count limit is 500", "")), (413, ("X", "m", ""))],
 )
-def test_refusal_of_too_many_conversions_is_about_the_size(status, said):
+def test_refusal_of_too_many_conversions_concerns_the_batch_size(status, said):
     assert decoded(status, errors(said)).scope is RejectionScope.SIZE
 
 
-def test_status_413_without_json_is_about_the_size():
+def test_status_413_without_json_concerns_the_size_of_the_request():
     assert decoded(413, b"<html>").scope is RejectionScope.SIZE
 
 
-def test_status_404_that_names_the_event_is_about_the_event():
+def test_status_404_that_names_the_event_concerns_the_event():
     outcome = decoded(404, errors(FOREIGN, NOT_SET))
 
     assert outcome == Rejected(
@@ -167,7 +167,7 @@ def test_status_404_that_names_the_event_is_about_the_event():
         errors(NOT_SET),
     ],
 )
-def test_status_404_that_names_no_event_is_about_the_pixel(body):
+def test_status_404_that_names_no_event_concerns_the_pixel(body):
     assert decoded(404, body).scope is RejectionScope.PIXEL
 
 
@@ -180,12 +180,12 @@ def test_refusal_without_xs_error_format_has_no_clear_scope(status, body):
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>not you</html>"])
-def test_status_401_is_about_the_pixel_whatever_its_body(body):
+def test_status_401_concerns_the_pixel_whatever_its_body(body):
     assert decoded(401, body).scope is RejectionScope.PIXEL
 
 
 @pytest.mark.parametrize("status", [301, 302, 304, 307, 401, 402, 403, 405, 410, 418, 451])
-def test_errors_about_settings_and_access_are_about_the_pixel(status):
+def test_errors_about_settings_and_access_concern_the_pixel(status):
     assert decoded(status, errors(("C", "m", ""))) == Rejected(
         scope=RejectionScope.PIXEL,
         reason=f"{status} C: m",

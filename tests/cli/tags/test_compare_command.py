@@ -150,7 +150,7 @@ def test_request_that_no_endpoint_can_read_is_reported(command, container, tmp_p
     assert (code, "unread no endpoint reads '/odd'" in out) == (1, True)
 
 
-def test_comparison_as_json(command, container, settings, tmp_path):
+def test_comparison_is_printed_as_json(command, container, settings, tmp_path):
     capture = captured(tmp_path, case(sent=body(value="50.00")))
 
     _, out, _ = command("compare", capture, "--config", settings, "--json")

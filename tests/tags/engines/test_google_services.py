@@ -134,7 +134,7 @@ def test_transaction_whose_callback_fails_is_rolled_back_and_not_repeated():
     assert asked_by(turn) == [("Firestore.rollback", ["t1", {}])]
 
 
-def test_transaction_requires_its_permission():
+def test_firestore_transaction_requires_its_permission():
     assert asked_by(ran(TRANSACTION, grants=())) == []
 
 

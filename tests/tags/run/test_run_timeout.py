@@ -58,7 +58,7 @@ async def stopped_too_late(run_timeout):
                 pass
 
 
-async def test_expired_limit_stays_expired(run_timeout):
+async def test_expired_time_limit_stays_expired(run_timeout):
     with pytest.raises(TimeoutError):
         await stopped_too_late(run_timeout)
 

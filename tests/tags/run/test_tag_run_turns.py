@@ -64,7 +64,7 @@ async def test_responses_resume_their_template_until_it_waits_for_nothing():
     assert stage.run.left
 
 
-async def test_last_reported_outcome_counts():
+async def test_last_outcome_that_a_template_reports_is_used():
     failing = waits_for(a_request(1), outcome=RunResult.FAILURE)
     silent = Stage(main=[failing, turn(outcome=RunResult.SILENT)])
     other = Stage(main=[failing, turn(outcome=RunResult.SUCCESS)])
