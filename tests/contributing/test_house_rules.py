@@ -327,5 +327,5 @@ def test_names_share_a_word_with_their_type():
 
 
 def test_generated_postgresql_statements_are_current():
-    """Here, because a change of a shared statement must not be committed without it."""
+    """`make lint` checks this, because shared statements are committed with their translation."""
     assert GENERATED.read_text("utf-8") == generated(), "run make generate"

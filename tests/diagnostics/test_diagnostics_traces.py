@@ -1,4 +1,4 @@
-"""The check of the collector of traces, on real sockets."""
+"""Diagnostics of the collector of traces, on real sockets."""
 
 import pytest
 

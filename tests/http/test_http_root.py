@@ -12,7 +12,7 @@ LOOPBACK = (ip_network("127.0.0.0/8"),)
 
 
 async def a_console(_scope, _receive, _send):
-    """Only its presence matters."""
+    """A console that only has to exist."""
 
 
 @pytest.fixture

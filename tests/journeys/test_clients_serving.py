@@ -178,7 +178,7 @@ def test_client_request_to_x_is_delivered_by_the_gateway(tmp_path, x_emulator):
 
 @pytest.mark.parametrize("piece", ["x", '"', "ü", "\U0001f600"])
 def test_largest_accepted_request_does_not_put_the_client_on_probation(tmp_path, x_emulator, piece):
-    """Otherwise one unauthenticated request per second would block the client for all others."""
+    """One unauthenticated request per second must not block the client for all others."""
     (tmp_path / "echoes.tpl").write_text(ECHOES)
     gateway = Gateway(tmp_path, x_emulator.url)
     gateway.config.write_text(gateway.config.read_text() + '[[client]]\ntemplate = "echoes.tpl"\n')

@@ -91,7 +91,7 @@ def test_short_name_is_personal_data_only_inside_personal_data():
 
 @pytest.mark.parametrize("name", ["x-ga-js_client_id", "x-ga-ur", "x-ga-dc", "xGaAnythingNew"])
 def test_unknown_field_of_googles_container_is_masked_as_a_token(name):
-    """It may identify a browser."""
+    """Such a field may identify a browser."""
     assert kind_of(name) is FieldKind.TOKEN
 
 

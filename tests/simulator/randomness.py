@@ -4,7 +4,7 @@ from random import Random
 
 
 class TrialChance:
-    """The same seed gives the same numbers; each process has its own."""
+    """Random numbers of a process: the same seed gives the same numbers."""
 
     def __init__(self, seed: str) -> None:
         self._random = Random(seed)

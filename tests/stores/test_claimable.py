@@ -148,7 +148,7 @@ def test_deliveries_that_must_be_skipped_are_read_again_without_these(given):
     ("given", "is_new"), [({}, True), ({"passing": "[9]"}, False), ({"most_bytes": 15}, False)]
 )
 def test_all_new_deliveries_of_the_queue_are_columns(given, is_new):
-    """Only then, a store may remember how far it has claimed."""
+    """After such a claim, a store may remember how far it has claimed."""
     new = [Delivery(id=id_, conversion_id="c", body=b"x" * 10, received_at=0) for id_ in (1, 2)]
     book = Book(*new)
 

@@ -48,7 +48,7 @@ async def test_array_with_a_wrong_value_is_an_error(postgres_url, kind, value):
 
 
 async def test_arrays_are_not_encoded_by_asyncpg(postgres_url, monkeypatch):
-    """Its own codecs look for nested arrays, and query the types on each new connection."""
+    """The codecs of asyncpg look for nested arrays, and query types on each new connection."""
     kinds = []
     array = arrays._array  # noqa: SLF001
 

@@ -43,7 +43,7 @@ def test_search_from_the_beginning_takes_a_tenth_of_the_time(starts, clock, took
 
 
 def test_later_claims_do_not_delay_the_next_search_from_the_beginning(starts, clock):
-    """Otherwise, earlier deliveries would wait as long as there are full claims."""
+    """Earlier deliveries must not wait as long as there are full claims."""
     starts.claimed("pixel", 1, (NOW, 7), took=0.0)
     clock[0] += 0.75
     starts.claimed("pixel", 1, (NOW, 8), took=0.0)

@@ -73,7 +73,7 @@ async def record(store, *conversion_ids, at=NOW):
 
 
 async def waits_for_a_lock(connection):
-    """Return once another transaction waits for a lock of this one."""
+    """Wait until another transaction waits for a lock of this transaction."""
     waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
     async with asyncio.timeout(20):
         while not await connection.fetchval(waiting):  # noqa: ASYNC110 - another process changes it
@@ -184,7 +184,7 @@ async def test_claim_of_nearly_all_rows_changes_no_index(store, postgres_url):
 
 
 async def test_claim_finds_a_delivery_from_the_first_hours_of_1970(store):
-    """The clock of a machine without a clock battery starts there."""
+    """The clock of a machine without a clock battery starts in 1970."""
     await record(store, "order-1", at=1)
     batch = await claim(store)
     await settle(store, batch, "errored", postponed(batch, until=2), at=2, ambiguous=True)

@@ -171,7 +171,7 @@ async def test_nul_is_replaced_like_in_new_rows(open_target, other):
 
 
 async def test_copied_rows_are_durable_at_once(open_target, postgres_server, empty_postgres_url):
-    """Otherwise, a copy that continues after a power failure would have a gap."""
+    """A copy that continues after a power failure must have no gap."""
     name = empty_postgres_url.partition("?")[0].rpartition("/")[2]
     postgres_server.psql(f"ALTER DATABASE {name} SET synchronous_commit = off")
     target = await open_target(url=empty_postgres_url, accept=True)
@@ -179,7 +179,7 @@ async def test_copied_rows_are_durable_at_once(open_target, postgres_server, emp
     commits = []
 
     class Noting:
-        """The driver, which notes how each of its transactions commits."""
+        """A driver that records how each of its transactions commits."""
 
         def __getattr__(self, name):
             return getattr(driver, name)

@@ -1,4 +1,4 @@
-"""Settings of the server that can lose commits are noticed while the gateway runs."""
+"""While the gateway runs, it notices server settings that can lose commits."""
 
 import asyncio
 

@@ -136,7 +136,7 @@ async def test_settlement_that_keeps_failing_is_reported_again_while_it_fails(
 async def test_gateway_joins_again_while_a_settlement_keeps_failing(
     store, failures, open_node, end_lease, database_session
 ):
-    """It ends its batches first. Otherwise, one of them would block sending for all accounts."""
+    """A gateway that joins ends its batches first: one that hangs would block all accounts."""
     batch = await claimed(store)
     other = await open_node()
     await refuse_attempts(database_session)

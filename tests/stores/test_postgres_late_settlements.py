@@ -109,7 +109,7 @@ async def test_success_of_a_fenced_node_is_not_sent_again(open_node, end_lease):
 async def test_late_success_is_recorded_when_no_other_node_is_sending_it(
     open_node, end_lease, outcome, is_usual
 ):
-    """Otherwise the other node's request could reach X after a success was recorded."""
+    """No request may reach X after its success was recorded."""
     first = await open_node()
     batch = await claimed(first, "c1")
     second = await open_node()
@@ -153,7 +153,7 @@ async def test_late_success_is_recorded_at_once_for_deliveries_no_other_node_is_
 
 
 async def test_late_success_is_recorded_after_the_sending_node_died(open_node, end_lease):
-    """Only the node that has the success to record can fence the dead node."""
+    """The node that has a success to record must fence the dead node itself."""
     first = await open_node()
     batch = await claimed(first, "c1")
     second = await open_node()

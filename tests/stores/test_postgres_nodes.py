@@ -193,9 +193,7 @@ async def test_fenced_node_sends_nothing_before_it_has_joined_again(open_node, e
 async def test_node_lets_others_renew_their_leases_after_an_outage(
     open_node, end_lease, monkeypatch
 ):
-    """Otherwise, conversions that X accepted from the other nodes during the outage would be sent
-    again.
-    """
+    """Conversions that X accepted from others during the outage must not be sent again."""
     first, second = [await open_node() for _ in range(2)]
     mine, others = await balanced(first, second)
     for store in (first, second):

@@ -213,7 +213,7 @@ async def test_statement_on_an_unresponsive_server_ends(postgres_url, monkeypatc
 
 
 async def test_success_is_recorded_although_the_connection_is_aborted(postgres_url, monkeypatch):
-    """Like after a suspension: the time limit has passed, and the server has answered, too."""
+    """After a suspension, the time limit has passed, and the server has answered."""
     store = await PostgresStore.open(postgres_url, OPTIONS)
     await record(store, "order-1")
     batch = await claim(store)

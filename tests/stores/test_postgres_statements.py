@@ -16,7 +16,7 @@ from twite.stores.sql.statements import QUERIES
 
 
 async def test_postgresql_accepts_all_statements(postgres_url):
-    """And each returns rows if the generated file says so."""
+    """Each statement returns rows if the generated file says so."""
     driver = await asyncpg.connect(postgres_url)
     try:
         for name, found in STATEMENTS.items():

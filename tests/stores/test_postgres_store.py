@@ -208,7 +208,7 @@ async def test_gateway_claims_nothing_of_an_account_that_it_does_not_own(store, 
 
 
 async def test_damaged_deliveries_of_a_claim_are_reported_once(store, database, seen):
-    """Also if the transaction was tried twice."""
+    """A repeated transaction reports them once, too."""
     database.damaged, database.tries = [4, 5], 2
 
     await store.claim(CLAIM)

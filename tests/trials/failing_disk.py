@@ -64,7 +64,7 @@ class FailingFile(apsw.VFSFile):
 
 
 class FailingConnection(Connection):
-    """Like `Connection`, with the errors of Python's own library."""
+    """A `Connection` that raises the errors of Python's own library."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path, vfs="failing")

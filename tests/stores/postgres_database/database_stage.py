@@ -37,7 +37,7 @@ class Address:
 
 
 class Connection:
-    """Both a driver and a connection: `needed` says how often a snapshot keeps row versions."""
+    """A driver and a connection in one: `needed` says how often a snapshot keeps row versions."""
 
     def __init__(self):
         self.is_open = True

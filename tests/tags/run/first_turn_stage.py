@@ -25,7 +25,7 @@ def a_cookie(name="a"):
 
 
 class FirstStage(Stage):
-    """Also the pool of the first turns, and their observer."""
+    """First turns of tags; plays their engine pool and observer."""
 
     def __init__(self, *, within=5_000, **turns):
         super().__init__(**turns)

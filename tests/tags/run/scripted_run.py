@@ -118,7 +118,7 @@ class Preview:
 
 
 class Stage:
-    """Also the engine pool, its worker, and the observer. `turns` are those of each template."""
+    """A tag run; plays its engine pool, worker and observer. `turns` are those of each template."""
 
     def __init__(self, *answers, clock=None, **turns):
         self.turns = defaultdict(list, {name: [*given] for name, given in turns.items()})

@@ -51,7 +51,7 @@ class Seal:
 
 
 class SenderStage(Stage):
-    """Also the observer of the sender."""
+    """A sender of a tag's batches; plays its observer."""
 
     def __init__(self, *answers, turns=None, seal=None, payload=(), **rule):
         super().__init__(*answers, **(turns or {}))

@@ -218,7 +218,7 @@ async def test_template_cannot_catch_an_out_of_memory_error(stage):
 
 
 async def test_output_over_the_limit_ends_the_run_without_probation(stage):
-    """Otherwise a client that sends a large body could decide when the template may run."""
+    """A client that sends a large body must not decide when the template may run."""
     large = "require('logToConsole')('x'.repeat(data.size)); data.gtmOnSuccess();"
     engines = stage.engines(
         large=large, limits=msgspec.structs.replace(RunLimits(), output=100_000)

@@ -53,7 +53,7 @@ def an_occasion(**more):
 
 
 class Stage:
-    """Also the engine pool, its worker and the observer. The tag fires if `basket` is `full`."""
+    """Intake with tags; plays the engine pool and observer. The tag fires if `basket` is `full`."""
 
     def __init__(self, *turns, grants=GRANTS):
         self.turns, self.clock = [*turns], MovingClock()

@@ -56,7 +56,7 @@ class Calls:
 
 
 class Stage:
-    """Also the observer. `calls` is None if this process does not run the container."""
+    """Calls of a run; plays its observer. `calls` is None if no container runs in this process."""
 
     def __init__(self, *, calls=True, seed=7, trace=None, payload=(), **rule):
         self.calls = Calls() if calls else None
@@ -268,7 +268,7 @@ async def test_tags_that_will_not_run_now_are_not_awaited():
 
 
 async def test_calling_tag_is_not_awaited():
-    """Its run may in turn wait for this one."""
+    """The run of the calling tag may in turn wait for this one."""
     stage = Stage(payload={"call": OWN})
     stage.waits_for("crm", "first")
     await stage.perform()
