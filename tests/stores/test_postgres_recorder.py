@@ -181,7 +181,7 @@ async def test_queue_has_a_limited_number_of_conversions(recorder, database):
 
     for error in (empty, small, full):
         assert isinstance(error, QueueFull)
-        assert str(error.reason) == "too many writes are queued for the database"
+        assert str(error.reason) == "too many writes are queued for the store"
         assert error.retry_after == 1
     assert await results(again) == [stored("5"), stored("6")]
 
@@ -215,7 +215,7 @@ async def test_closed_recorder_refuses_submissions(recorder):
     with pytest.raises(LedgerUnavailable, match="the store is closing") as raised:
         await recorder.submit(submission(0))
 
-    assert raised.value.retry_after == 1
+    assert raised.value.retry_after == 5
 
 
 async def test_recorder_that_never_started_closes(database):
@@ -245,7 +245,7 @@ async def test_recorder_refuses_submissions_for_a_reason(recorder, database):
     [error] = await results(await submitted(recorder, submission(0)))
 
     assert isinstance(error, LedgerUnavailable)
-    assert (error.reason, error.retry_after) == ("the database is read-only", 1)
+    assert (error.reason, error.retry_after) == ("the database is read-only", 5)
     assert database.groups == []
 
 
@@ -276,6 +276,15 @@ async def test_results_of_many_are_reported_together_in_their_order(recorder, da
     [(first, full, last)] = reported
     assert (before, first, last) == ([], stored("0"), stored("2"))
     assert isinstance(full, QueueFull)
+
+
+async def test_failed_callback_keeps_no_other_caller_from_its_result(recorder):
+    faults = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, said: faults.append(said))
+    recorder.submit_soon([submission(0)], lambda _: 1 / 0)
+
+    assert await results(await submitted(recorder, submission(1))) == [stored("1")]
+    assert [type(fault["exception"]) for fault in faults] == [ZeroDivisionError]
 
 
 @pytest.mark.parametrize("error", [ValueError("odd"), lasting(), passing()])

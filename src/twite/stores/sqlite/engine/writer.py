@@ -9,22 +9,21 @@ import asyncio
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from typing import Final, Generic, TypeVar
 
-from twite.domain.errors import LedgerUnavailable, QueueFull, StoreUnusable
-from twite.domain.submission import Recorded, Submission
+from twite.domain.errors import LedgerUnavailable, StoreUnusable
 from twite.stores.sql.intake import record
+from twite.stores.sql.intake_queue import IntakeQueue, Recording, closing, settle
 from twite.stores.sqlite.engine.connection import is_final, is_full
 from twite.stores.sqlite.engine.handover import Handover
 from twite.stores.sqlite.engine.owner_session import OwnerSession
 
 T = TypeVar("T")
 
-_RETRY_AFTER: Final = 1
 _RETRY_AFTER_FAILURE: Final = 5
 # Larger commits are not more efficient, and make every caller wait.
 _MOST_TOGETHER: Final = 2_000
@@ -33,23 +32,6 @@ DISK_FULL: Final = "the disk is full"
 # After this result code, a connection's view of the file cannot be trusted.
 # sqlite.org/rescode.html#ioerr
 _IOERR: Final = 10
-
-
-Results = Sequence[Recorded | Exception]
-
-
-@dataclass(slots=True, eq=False)
-class Recording:
-    """Submissions that wait for their commit. `done` gets the result or the error of each.
-
-    `count` is the number of their conversions, `size` their bytes; both count against the queue's
-    limits.
-    """
-
-    submissions: Sequence[Submission]
-    done: Callable[[Results | None, Exception | None], None]
-    count: int = 0
-    size: int = 0
 
 
 @dataclass(slots=True, eq=False)
@@ -68,11 +50,8 @@ Operation = Recording | Acting[object]
 _Outcome = tuple[Callable[[object, Exception | None], None], object, Exception | None]
 
 
-class Writer:
-    """The writer thread, from `start` to `close`.
-
-    Call the `submit…` methods on the event loop's thread.
-    """
+class Writer(IntakeQueue):
+    """The writer thread, from `start` to `close`."""
 
     def __init__(
         self,
@@ -101,89 +80,25 @@ class Writer:
         self._full = full
         self._failed = failed
         self._timed = timed
-        # Why submissions are refused while other operations continue, or None.
-        self.refusing: str | None = None
         # Why no operation is executed any more, or None.
         self._final: Exception | None = None
         self._turn = turn
-        self._most_conversions = most_conversions
-        self._most_bytes = most_bytes
-        self._loop = asyncio.get_running_loop()
-        self._queue: Handover[Operation | Closing] = Handover(self._loop)
+        self._queue: Handover[Operation | Closing] = Handover(asyncio.get_running_loop())
+        super().__init__(self._queue.put, most_conversions=most_conversions, most_bytes=most_bytes)
         self._thread = threading.Thread(target=self._run, name="twite-writer", daemon=True)
         self._session: OwnerSession | None = None
-        # The counts are used only by the event loop's thread.
-        self._waiting_conversions = 0
-        self._waiting_bytes = 0
-        self._closing = False
 
     def start(self) -> None:
         """Open the connection and start. Raises the errors of the connection."""
         self._session = self._open_session()
         self._thread.start()
 
-    async def submit(self, submission: Submission) -> Recorded:
-        """Commit a submission together with all other waiting changes."""
-        future: asyncio.Future[Recorded] = self._loop.create_future()
-        self.submit_soon([submission], partial(_settle_one, future))
-        return await future
-
-    def submit_soon(
-        self, submissions: Sequence[Submission], done: Callable[[Results], None]
-    ) -> None:
-        """Commit submissions together with other queued operations (see Intake)."""
-        refused: dict[int, Exception] = {}
-        conversions, size = self._waiting_conversions, self._waiting_bytes
-        for place, submission in enumerate(submissions):
-            error = self._admit(submission)
-            if error is not None:
-                refused[place] = error
-        if refused:
-            done = partial(_with_refused, done, refused)
-            submissions = [each for place, each in enumerate(submissions) if place not in refused]
-            if not submissions:
-                done(())
-                return
-        self._queue.put(
-            Recording(
-                submissions,
-                partial(_pass_on, done, len(submissions)),
-                self._waiting_conversions - conversions,
-                self._waiting_bytes - size,
-            )
-        )
-
-    def _admit(self, submission: Submission) -> LedgerUnavailable | QueueFull | None:
-        """Count a submission as waiting, or return why it cannot be queued."""
-        entries = submission.entries
-        count = len(entries) or 1
-        size = len(submission.body)
-        if count == 1 and entries:
-            size += len(entries[0].body)
-        else:
-            size += sum([len(entry.body) for entry in entries])
-        if self._closing:
-            return _closing()
-        if self.refusing is not None:
-            return LedgerUnavailable(reason=self.refusing, retry_after=_RETRY_AFTER_FAILURE)
-        # A submission larger than the limit is accepted if the queue is empty.
-        if self._waiting_conversions and (
-            self._waiting_conversions + count > self._most_conversions
-            or self._waiting_bytes + size > self._most_bytes
-        ):
-            return QueueFull(
-                reason="too many writes are queued for the disk", retry_after=_RETRY_AFTER
-            )
-        self._waiting_conversions += count
-        self._waiting_bytes += size
-        return None
-
     async def submit_act(self, act: Callable[[OwnerSession], T]) -> T:
         """Commit another change together with other queued operations."""
         if self._closing:
-            raise _closing()
+            raise closing()
         future: asyncio.Future[T] = self._loop.create_future()
-        self._queue.put(Acting(act, partial(_settle, future)))
+        self._queue.put(Acting(act, partial(settle, future)))
         return await future
 
     async def close(self) -> None:
@@ -336,54 +251,9 @@ class Writer:
 
     def _resolve(self, group: Sequence[Operation], outcomes: Sequence[_Outcome]) -> None:
         """Deliver the results, on the event loop's thread."""
-        for operation in group:
-            if isinstance(operation, Recording):
-                self._waiting_conversions -= operation.count
-                self._waiting_bytes -= operation.size
+        self._release(each for each in group if isinstance(each, Recording))
         for done, result, error in outcomes:
-            try:
-                done(result, error)
-            except Exception as fault:  # noqa: BLE001 the other callers must get their results
-                message = "a callback of the writer failed"
-                self._loop.call_exception_handler({"message": message, "exception": fault})
-
-
-def _settle(future: asyncio.Future[T], result: T | None, error: Exception | None) -> None:
-    if future.done():
-        return
-    if error is None:
-        future.set_result(result)  # type: ignore[arg-type]  # there is a result or an error
-    else:
-        future.set_exception(error)
-
-
-def _settle_one(future: asyncio.Future[Recorded], results: Results) -> None:
-    (result,) = results
-    if isinstance(result, Exception):
-        _settle(future, None, result)
-    else:
-        _settle(future, result, None)
-
-
-def _pass_on(
-    done: Callable[[Results], None], many: int, results: Results | None, error: Exception | None
-) -> None:
-    """Call `done` with one result or error for each submission."""
-    if error is not None:
-        results = [error] * many
-    done(results or ())
-
-
-def _with_refused(
-    done: Callable[[Results], None], refused: Mapping[int, Exception], results: Results
-) -> None:
-    """Call `done` with the results and, for submissions that were not queued, their errors."""
-    rest = iter(results)
-    done([refused[i] if i in refused else next(rest) for i in range(len(results) + len(refused))])
-
-
-def _closing() -> LedgerUnavailable:
-    return LedgerUnavailable(reason="the store is closing", retry_after=_RETRY_AFTER_FAILURE)
+            self._deliver(done, result, error)
 
 
 def _translated(error: Exception) -> Exception:
