@@ -9,11 +9,11 @@ from typing import Final
 
 from twite.domain.errors import LedgerUnavailable
 from twite.domain.submission import Recorded, Submission
+from twite.stores.intake_queue import IntakeQueue, Recording
 from twite.stores.postgres.database import PostgresDatabase
 from twite.stores.postgres.driver.errors import is_passing
 from twite.stores.postgres.session import PostgresSession
 from twite.stores.sql import intake
-from twite.stores.sql.intake_queue import IntakeQueue, Recording
 
 # While one group is written, the next is collected.
 _WRITERS: Final = 2

@@ -16,8 +16,8 @@ from itertools import islice
 from typing import Final, Generic, TypeVar
 
 from twite.domain.errors import LedgerUnavailable, StoreUnusable
+from twite.stores.intake_queue import IntakeQueue, Recording, closing, settle
 from twite.stores.sql.intake import record
-from twite.stores.sql.intake_queue import IntakeQueue, Recording, closing, settle
 from twite.stores.sqlite.engine.connection import is_final, is_full
 from twite.stores.sqlite.engine.handover import Handover
 from twite.stores.sqlite.engine.owner_session import OwnerSession
