@@ -7,7 +7,7 @@ settlements are measured alone, with the server's CPU time. The figures are medi
     PYTHONPATH=tests python -m bench.fast_paths                          all
     PYTHONPATH=tests python -m bench.fast_paths direct_heads --turns 3   one
 
-`python -m bench.fast_paths --without NAME serve …` runs the gateway without a fast path.
+With `--without NAME`, the other arguments are those of `twite`, run without that fast path.
 """
 
 import argparse
@@ -50,7 +50,6 @@ def _without_direct(self: HttpApplication, *args: Any, **more: Any) -> None:
 INTAKE = {
     "direct": {"twite.http.application.HttpApplication.__init__": _without_direct},
     "direct_heads": {"twite.http.direct_heads.DirectHeads.remember": _nothing},
-    "fast_read": {"twite.formats.native.read.read_fast": _nothing},
     "key_filters": {
         "twite.stores.sqlite.engine.key_filters.KeyFilters.possible": lambda _, wanted: list(wanted)
     },

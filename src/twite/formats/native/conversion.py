@@ -20,7 +20,7 @@ from twite.domain.consent import (
     is_denial,
     stripped,
 )
-from twite.domain.conversion import Content, Conversion, Identifiers, derived_id
+from twite.domain.conversion import Conversion, Identifiers, derived_id
 from twite.domain.destination import Destination, Source
 from twite.domain.fault import Fault, fault
 from twite.domain.secret import Masked
@@ -110,19 +110,19 @@ def read_conversion(native: Native, index: int, context: ReadContext) -> ReadCon
     if native.time is not None:
         at = value_or_fault(moment(native.time, now=context.now, path="time"), faults)
     value, money = money_of(native, faults)
-    contents = contents_of(native, faults)
+    contents, kept = contents_of(native, faults)
     url = None if native.url is None else scrubbed_url(native.url)
     if context.lengthy:
         refuse_long_texts(native, url, faults)
     identity = _identity(native, faults)
     verdict = context.consent(native.consent, identifiers, pixel)
     left = identifiers if verdict is PLAIN else _left(identifiers, verdict)
-    scrubbed = _scrubbed(native, left, url, contents, identity)
-    if verdict is not PLAIN:
-        scrubbed = msgspec.structs.replace(scrubbed, consent=verdict.signals)
+    signals = native.consent if verdict is PLAIN else verdict.signals
+    scrubbed = _scrubbed(native, left, url, kept, identity=identity, signals=signals)
     if not identifiers.suffice:
         faults.append(fault("", "identifier_missing"))
-    flaws = flaws_of(native, identifiers, (*faults, *notes), now=context.now)
+    found = (*faults, *notes) if faults or notes else ()
+    flaws = flaws_of(native, identifiers, found, now=context.now)
     if faults:
         is_denied = (
             bool(identity) and _is_denied(verdict) and _KEY.isdisjoint(map(field_of, faults))
@@ -203,49 +203,35 @@ def _scrubbed(
     native: Native,
     identifiers: Identifiers,
     url: str | None,
-    contents: tuple[Content, ...],
+    contents: list[NativeContent] | None,
+    *,
     identity: str,
+    signals: Mapping[str, str | bool] | None,
 ) -> Native:
     """Return the stored form: no raw personal data, and no match keys if consent is denied."""
-    return msgspec.structs.replace(
-        native,
-        conversion_id=MASK if identity == MASK else native.conversion_id,
-        email=None,
-        phone=None,
-        email_sha256=identifiers.email,
-        phone_sha256=identifiers.phone,
-        twclid=identifiers.click_id,
-        twpid=identifiers.browser_id,
-        ip=identifiers.ip,
-        user_agent=identifiers.user_agent,
-        url=url,
+    # Passed by position, which takes a quarter of the time that names take.
+    return Native(
+        native.event,
+        MASK if identity == MASK else native.conversion_id,
+        native.time,
         # An invalid amount may contain anything.
-        value=native.value if may_be_amount(native.value) else _NULL,
-        description=free_text(native.description),
-        search=free_text(native.search),
-        contents=_contents_kept(native.contents, contents) if contents else native.contents,
+        native.value if may_be_amount(native.value) else _NULL,
+        native.currency,
+        None,
+        identifiers.email,
+        None,
+        identifiers.phone,
+        identifiers.click_id,
+        identifiers.browser_id,
+        identifiers.ip,
+        identifiers.user_agent,
+        url,
+        contents,
+        free_text(native.description),
+        free_text(native.search),
+        signals,  # type: ignore[arg-type]  # encoded alone
+        native.pixel,
     )
-
-
-def _contents_kept(
-    given: list[NativeContent] | None, read: tuple[Content, ...]
-) -> list[NativeContent] | None:
-    if given is None:
-        return None
-    for line, text in zip(given, read, strict=True):
-        if (
-            line.name != text.name
-            or line.type != text.type
-            or (line.id != text.id and type(line.id) is not int)
-            or (line.group != text.group and type(line.group) is not int)
-        ):
-            break
-    else:
-        return given
-    return [
-        msgspec.structs.replace(line, id=text.id, name=text.name, group=text.group, type=text.type)
-        for line, text in zip(given, read, strict=True)
-    ]
 
 
 def may_be_amount(raw: msgspec.Raw) -> bool:
@@ -272,8 +258,11 @@ def _event(native: Native, context: ReadContext, faults: list[Fault]) -> tuple[s
     if not native.event:
         faults.append(fault("event", "event_missing"))
         return pixel, ""
+    event = destination.events.get(native.event)
+    if event is not None:
+        return pixel, event
     name = native.event.strip().lower()
-    event = destination.events.get(native.event) or destination.events.get(name)
+    event = destination.events.get(name)
     if event is not None:
         return pixel, event
     near = _near(name[:_LONGEST_GUESS], tuple(destination.events))

@@ -19,7 +19,6 @@ from twite.formats.native.conversion import (
     read_conversion,
     tell_repeats_apart,
 )
-from twite.formats.native.fast_read import read_fast
 from twite.formats.native.fields import OF_ONE, field_by_field
 from twite.formats.native.values import MAX_TEXT
 from twite.formats.parsed_request import Frame, Many, Native, ParsedRequest
@@ -100,9 +99,22 @@ def read(
         idempotency_key=idempotency_key,
         consent=judge,
         careful=may_hold_control_characters(body),
-        lengthy=len(body) > MAX_TEXT,
+        lengthy=_may_hold_long_texts(body),
     )
     return _read_at_once(body, context, single=single) or _read_apart(body, context, single=single)
+
+
+def _may_hold_long_texts(body: bytes) -> bool:
+    """Return whether a text may be longer than MAX_TEXT. Encoding makes a URL three times as long.
+
+    A third of such a text, without escapes, contains a whole part of the body, without a quote.
+    """
+    if len(body) <= MAX_TEXT:
+        return False
+    part = MAX_TEXT // 6
+    return _BACKSLASH in body or any(
+        body.find(b'"', start, start + part) < 0 for start in range(0, len(body) - part, part)
+    )
 
 
 def _read_at_once(body: bytes, context: ReadContext, *, single: bool) -> ParsedNative | None:
@@ -117,11 +129,13 @@ def _read_at_once(body: bytes, context: ReadContext, *, single: bool) -> ParsedN
     is_complete = _BACKSLASH not in body
     results = []
     for index, item in enumerate(given):
-        result = read_fast(item, index, context)
-        if result is None:
-            result = read_conversion(item, index, context)
-            is_complete = False
-        elif item.twclid is None and result.scrubbed.twclid is not None:
+        result = read_conversion(item, index, context)
+        scrubbed = result.scrubbed
+        if (
+            result.is_faulty
+            or (item.twclid is None and scrubbed.twclid is not None)
+            or scrubbed.contents is not item.contents
+        ):
             is_complete = False
         results.append(result)
     kept = _kept(results, single=single)
@@ -201,7 +215,7 @@ def read_parsed(
     results = []
     for index, (item, repeated, faults) in enumerate(each):
         own = msgspec.structs.replace(context, repeated=repeated, faults=faults)
-        results.append(read_fast(item, index, own) or read_conversion(item, index, own))
+        results.append(read_conversion(item, index, own))
     tell_repeats_apart(results, parsed.conversions, salt=salt, repeated=again)
     kept = _ENCODER.encode({"conversions": [result.scrubbed for result in results]})
     body = _without_persons(kept, results, single=False)

@@ -29,10 +29,17 @@ T = TypeVar("T")
 MAX_TEXT: Final = 4_096
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _OUR_COOKIE: Final = "1."
+# The usual form of an amount.
+_TIDY: Final = re.compile(rb'"((?:0|[1-9][0-9]{0,17})\.[0-9]{2})"')
+_DIGESTS: Final = frozenset({"email_sha256", "phone_sha256"})
+# Longer lines of `contents` are not cached, which limits the size of the cache.
+_LONGEST_LINE: Final = 512
 
 
 def amount_in(raw: msgspec.Raw, *, path: str) -> str | Fault | None:
     """Return an amount as a decimal string; None if absent."""
+    if (tidy := _TIDY.fullmatch(raw)) is not None:
+        return tidy[1].decode()
     text = bytes(raw).decode()
     if text == "null":
         return None
@@ -53,19 +60,28 @@ def is_more(raw: msgspec.Raw, limit: Decimal) -> bool:
 
 
 def refuse_long_texts(native: Native, url: str | None, faults: list[Fault]) -> None:
-    texts: list[tuple[str, object]] = [
-        ("url", url),
-        ("description", native.description),
-        ("search", native.search),
-    ]
+    texts = [("url", url), ("description", native.description), ("search", native.search)]
     for index, line in enumerate(native.contents or ()):
-        texts.extend(
-            (f"contents[{index}].{name}", getattr(line, name))
-            for name in ("id", "name", "group", "type")
-        )
+        if _length(line) > MAX_TEXT:
+            texts += [
+                (f"contents[{index}].{name}", text)
+                for name in ("id", "name", "group", "type")
+                if type(text := getattr(line, name)) is str
+            ]
     for path, text in texts:
-        if isinstance(text, str) and len(text) > MAX_TEXT:
+        if text is not None and len(text) > MAX_TEXT:
             faults.append(fault(path, "text_too_long", f"longer than {MAX_TEXT} characters"))
+
+
+def _length(line: NativeContent) -> int:
+    """Return the length of all texts of a line."""
+    return (
+        len(line.name or "")
+        + len(line.type or "")
+        + len(str(line.id))
+        + len(str(line.group))
+        + len(line.price)
+    )
 
 
 def refuse_control_characters(native: Native, faults: list[Fault]) -> None:
@@ -132,7 +148,7 @@ def _shape(native: Native, path: str) -> str:
     return text if path == "ip" and normalize.is_private_address(text) else shape_of(text)
 
 
-def identifiers_of(
+def identifiers_of(  # noqa: C901 - a branch for each field
     native: Native, *, region: str | None, faults: list[Fault], notes: list[Fault]
 ) -> Identifiers:
     """Read the match keys.
@@ -141,29 +157,44 @@ def identifiers_of(
     typed by a person or sent by a browser, are omitted with a note, and the conversion keeps the
     rest.
     """
-    email = phone = click = browser = ip = agent = None
+    email: str | Fault | None = None
+    phone: str | Fault | None = None
+    click: str | Fault | None = None
+    browser: str | Fault | None = None
+    ip: str | Fault | None = None
+    agent: str | Fault | None = None
     if native.email_sha256 is not None:
-        email = value_or_fault(normalize.digest(native.email_sha256, path="email_sha256"), faults)
+        email = normalize.digest(native.email_sha256, path="email_sha256")
     elif native.email is not None:
-        email = value_or_fault(normalize.email_digest(native.email, path="email"), notes)
+        email = normalize.email_digest(native.email, path="email")
     if native.phone_sha256 is not None:
-        phone = value_or_fault(normalize.digest(native.phone_sha256, path="phone_sha256"), faults)
+        phone = normalize.digest(native.phone_sha256, path="phone_sha256")
     elif native.phone is not None:
-        phone = value_or_fault(
-            normalize.phone_digest(native.phone, region=region, path="phone"), notes
-        )
+        phone = normalize.phone_digest(native.phone, region=region, path="phone")
     if native.twclid is not None:
-        click = value_or_fault(normalize.click_id(native.twclid, path="twclid"), notes)
+        click = normalize.click_id(native.twclid, path="twclid")
+    if native.twpid is not None:
+        browser = normalize.browser_id(native.twpid, path="twpid")
+    if native.ip is not None:
+        ip = normalize.ip_address(native.ip, path="ip")
+    if native.user_agent is not None:
+        agent = user_agent_of(native.user_agent)
+    read = [email, phone, click, browser, ip, agent]
+    if Fault in map(type, read):
+        for place, value in enumerate(read):
+            if isinstance(value, Fault):
+                (faults if value.path in _DIGESTS else notes).append(value)
+                read[place] = None
+        email, phone, click, browser, ip, agent = read
     if click is None and native.url is not None:
         click = normalize.click_id_of_url(native.url)
-    if native.twpid is not None:
-        browser = value_or_fault(normalize.browser_id(native.twpid, path="twpid"), notes)
-    if native.ip is not None:
-        ip = value_or_fault(normalize.ip_address(native.ip, path="ip"), notes)
-    if native.user_agent is not None:
-        agent = value_or_fault(user_agent_of(native.user_agent), notes)
     return Identifiers(
-        click_id=click, email=email, phone=phone, ip=ip, user_agent=agent, browser_id=browser
+        click_id=click,  # type: ignore[arg-type]  # none of them is a fault
+        email=email,  # type: ignore[arg-type]
+        phone=phone,  # type: ignore[arg-type]
+        ip=ip,  # type: ignore[arg-type]
+        user_agent=agent,  # type: ignore[arg-type]
+        browser_id=browser,  # type: ignore[arg-type]
     )
 
 
@@ -186,40 +217,73 @@ def money_of(native: Native, faults: list[Fault]) -> tuple[str | None, str | Non
     return value, money
 
 
-def contents_of(native: Native, faults: list[Fault]) -> tuple[Content, ...]:
+def contents_of(
+    native: Native, faults: list[Fault]
+) -> tuple[tuple[Content, ...], list[NativeContent] | None]:
+    """Return the lines, and their stored form."""
     if not native.contents:
-        return ()
+        return (), native.contents
     contents = []
+    is_same = True
     for index, line in enumerate(native.contents):
-        own: list[Fault] = []
-        contents.append(_content(line, own))
+        values = line.id, line.name, bytes(line.price), line.quantity, line.group, line.type
+        read = _content if _length(line) <= _LONGEST_LINE else _content.__wrapped__
+        content, own, is_unchanged = read(*values)
+        is_same &= is_unchanged
+        contents.append(content)
         for found in own:
             path = f"contents[{index}].{found.path}"
             faults.append(msgspec.structs.replace(found, path=path))
-    return tuple(contents)
+    if is_same:
+        return tuple(contents), native.contents
+    return tuple(contents), [
+        msgspec.structs.replace(line, id=text.id, name=text.name, group=text.group, type=text.type)
+        for line, text in zip(native.contents, contents, strict=True)
+    ]
 
 
-def _content(content: NativeContent, faults: list[Fault]) -> Content:
-    if content.quantity is not None and not 0 < content.quantity < 2**31:
+# Cached, because a shop sells the same products again and again.
+@lru_cache(maxsize=8_192, typed=True)
+def _content(  # noqa: PLR0917 - the key of the cache
+    id_: str | int | None,
+    name: str | None,
+    price: bytes,
+    quantity: int | None,
+    group: str | int | None,
+    kind: str | None,
+) -> tuple[Content, list[Fault], bool]:
+    """Return a line, its faults, and whether its texts are stored unchanged."""
+    faults: list[Fault] = []
+    if quantity is not None and not 0 < quantity < 2**31:
         faults.append(fault("quantity", "not_a_count"))
-    return Content(
-        id=None if content.id is None else free_text(str(content.id)),
-        name=free_text(content.name),
-        price=value_or_fault(amount_in(content.price, path="price"), faults),
-        quantity=content.quantity,
-        group=None if content.group is None else free_text(str(content.group)),
-        type=free_text(content.type),
+    content = Content(
+        id=None if id_ is None else free_text(str(id_)),
+        name=free_text(name),
+        price=value_or_fault(amount_in(msgspec.Raw(price), path="price"), faults),
+        quantity=quantity,
+        group=None if group is None else free_text(str(group)),
+        type=free_text(kind),
     )
+    is_unchanged = (
+        (content.name, content.type) == (name, kind)
+        and (content.id == id_ or type(id_) is int)
+        and (content.group == group or type(group) is int)
+    )
+    return content, faults, is_unchanged
 
 
 def quantity_of(contents: tuple[Content, ...]) -> int | None:
     """Return X's number_items: the sum of quantities, if every line has one."""
-    counts = [content.quantity for content in contents if content.quantity is not None]
-    return sum(counts) if counts and len(counts) == len(contents) else None
+    total = 0
+    for content in contents:
+        if content.quantity is None:
+            return None
+        total += content.quantity
+    return total if contents else None
 
 
 def value_or_fault(read: T | Fault, faults: list[Fault]) -> T | None:
-    if isinstance(read, Fault):
+    if type(read) is Fault:
         faults.append(read)
         return None
-    return read
+    return read  # type: ignore[return-value]  # no fault
