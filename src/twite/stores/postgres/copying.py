@@ -7,6 +7,7 @@ from typing import Any, Final, Self
 
 from twite.domain.errors import StoreUnusable
 from twite.gateway.ports.store_copy import PIECE, CopiedDeployment, CopiedTable, CopyReader, Row
+from twite.stores.postgres.database import PostgresReads
 from twite.stores.postgres.driver.address import Address, connected, explained
 from twite.stores.postgres.driver.connection import without_nul
 from twite.stores.postgres.driver.errors import NUL
@@ -18,8 +19,8 @@ from twite.stores.postgres.schema import (
     present_version,
     version_of,
 )
-from twite.stores.postgres.store import PostgresReader
 from twite.stores.sql.copied_tables import TABLES, quoted
+from twite.stores.sql.queries import SqlReader
 from twite.stores.sql.statements import named
 
 # Queries that add up rows: in these tables, several connections count the same thing in a row each,
@@ -77,7 +78,7 @@ class _PostgresCopySide:
         return CopiedDeployment(**dict(row))
 
     async def open_reader(self) -> CopyReader:
-        return await PostgresReader.of(self._address)
+        return await SqlReader.of(PostgresReads(self._address))
 
     async def close(self) -> None:
         for driver in {self._driver, self._guard}:

@@ -16,12 +16,11 @@ from twite.domain.errors import StoreUnusable
 from twite.domain.submission import Recorded, Submission
 from twite.gateway.ports.events import Moved, Observer
 from twite.gateway.ports.outbox import Claim
-from twite.gateway.ports.privacy import EraseSearch, EraseStore, EraseTraces
+from twite.gateway.ports.privacy import EraseStore
 from twite.gateway.ports.store import StoreOptions
 from twite.stores.postgres import usual
 from twite.stores.postgres.database import PostgresDatabase, PostgresReads
 from twite.stores.postgres.driver.address import Address, opened
-from twite.stores.postgres.driver.connection import PostgresConnection
 from twite.stores.postgres.examine import refuse_weak, weak_settings
 from twite.stores.postgres.keys import OLD
 from twite.stores.postgres.nodes import NotOwner, PostgresOwnership
@@ -33,25 +32,18 @@ from twite.stores.postgres.settlements import Settlements
 from twite.stores.postgres.upkeep import PostgresUpkeep
 from twite.stores.sql import outbox
 from twite.stores.sql.database import UnitOfWork, View
-from twite.stores.sql.directory import SqlDirectoryReader
 from twite.stores.sql.directory_changes import SqlDirectory
-from twite.stores.sql.erase_search import search
 from twite.stores.sql.moves import SqlMoves
 from twite.stores.sql.privacy import SqlPrivacy
-from twite.stores.sql.queries import SqlQueries
-from twite.stores.sql.state import SqlStateReader, SqlStateStore
+from twite.stores.sql.queries import SqlQueries, SqlReader, salt_of
+from twite.stores.sql.state import SqlStateStore
 
 _QUEUE_BYTES: Final = 32 * 1024 * 1024
 _VACUUM_WITHIN: Final = 30.0  # seconds
 
 
-class PostgresReader(SqlQueries, SqlStateReader):
-    """Implements StoreReader."""
-
-    def __init__(self, database: PostgresReads, *, salt: bytes) -> None:
-        self._database: PostgresReads = database
-        self.salt = salt
-        self.people = SqlDirectoryReader(database)
+class PostgresReader(SqlReader):
+    """Reads a database that gateways may be using."""
 
     @classmethod
     async def open(cls, url: str) -> Self:
@@ -72,21 +64,7 @@ class PostgresReader(SqlQueries, SqlStateReader):
                 reason=f"its schema has version {present}, and only the gateway can migrate it",
                 fix="Start the gateway once, then try again",
             )
-        return await cls.of(address)
-
-    @classmethod
-    async def of(cls, address: Address) -> Self:
-        """Open a database of this version of Twite."""
-        database = PostgresReads(address)
-        return cls(database, salt=await database.read(_salt))
-
-    async def close(self) -> None:
-        await self._database.close()
-
-    async def traces(self, wanted: EraseSearch) -> EraseTraces:
-        return await self._database.read(
-            lambda connection: search(connection, wanted), is_long=True
-        )
+        return await cls.of(PostgresReads(address))
 
 
 class _OneAtATime:
@@ -162,7 +140,7 @@ class PostgresStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
                 committed=lambda session: options.counted(session.new_counts()),
             )
             undo.push_async_callback(database.close)
-            salt = await database.read(_salt)
+            salt = await database.read(salt_of)
             await database.write(lambda session: session.opt_outs.refresh())
             recorder = Recorder(
                 database, most_conversions=options.queue_limit, most_bytes=_QUEUE_BYTES
@@ -280,7 +258,3 @@ class PostgresStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
             self._vacuuming = asyncio.create_task(self._database.vacuum())
         done, _ = await asyncio.wait({self._vacuuming}, timeout=_VACUUM_WITHIN)
         return bool(done) and self._vacuuming.result()
-
-
-def _salt(connection: PostgresConnection) -> bytes:
-    return bytes(connection.run("read_deployment").fetchone()[0])

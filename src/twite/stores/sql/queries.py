@@ -1,22 +1,27 @@
 """The Queries port in SQL: each query is a view on a read connection."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Protocol, Self, TypeVar
 
 import msgspec
 
 from twite.domain.history import ConversionCounts, History
 from twite.domain.stats.backlog import BacklogHour
 from twite.gateway.ports import queries as port
+from twite.gateway.ports.privacy import EraseSearch, EraseTraces
 from twite.stores.sql import (
     console_queries,
     deduplication,
+    erase_search,
     moves,
     records,
     rejections,
     tallies,
 )
 from twite.stores.sql.database import ReadsViews, View
+from twite.stores.sql.directory import SqlDirectoryReader
+from twite.stores.sql.state import SqlStateReader
+from twite.stores.sql.statements import SqlConnection, query
 
 T = TypeVar("T")
 
@@ -83,3 +88,35 @@ def _view_of(query: msgspec.Struct) -> View[Any]:
     view = _VIEWS[type(query)]
     values = {name: getattr(query, name) for name in query.__struct_fields__}
     return lambda connection: view(connection, **values)
+
+
+class ReadDatabase(ReadsViews, Protocol):
+    """A database that a process reads, and closes in the end."""
+
+    async def close(self) -> None: ...
+
+
+class SqlReader(SqlQueries, SqlStateReader):
+    """Implements StoreReader. Engines open the database."""
+
+    def __init__(self, database: ReadDatabase, *, salt: bytes) -> None:
+        self._database: ReadDatabase = database
+        self.salt = salt
+        self.people = SqlDirectoryReader(database)
+
+    @classmethod
+    async def of(cls, database: ReadDatabase) -> Self:
+        """Read a database of this version of Twite."""
+        return cls(database, salt=await database.read(salt_of))
+
+    async def close(self) -> None:
+        await self._database.close()
+
+    async def traces(self, wanted: EraseSearch) -> EraseTraces:
+        return await self._database.read(
+            lambda connection: erase_search.search(connection, wanted), is_long=True
+        )
+
+
+def salt_of(connection: SqlConnection) -> bytes:
+    return bytes(connection.execute(query("read_deployment")).fetchone()[0])

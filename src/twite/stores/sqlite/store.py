@@ -14,17 +14,13 @@ from twite.domain.errors import LedgerUnavailable, StoreUnusable
 from twite.domain.submission import Recorded, Submission
 from twite.gateway.ports.events import Moved, Observer, ProblemPlace, ProblemSeen
 from twite.gateway.ports.outbox import Claim
-from twite.gateway.ports.privacy import EraseSearch, EraseTraces
 from twite.gateway.ports.store import StoreOptions
 from twite.stores.sql import outbox
-from twite.stores.sql.directory import SqlDirectoryReader
 from twite.stores.sql.directory_changes import SqlDirectory
-from twite.stores.sql.erase_search import search
 from twite.stores.sql.moves import SqlMoves
 from twite.stores.sql.privacy import SqlPrivacy
-from twite.stores.sql.queries import SqlQueries
-from twite.stores.sql.state import SqlStateReader, SqlStateStore
-from twite.stores.sql.statements import query
+from twite.stores.sql.queries import SqlQueries, SqlReader
+from twite.stores.sql.state import SqlStateStore
 from twite.stores.sqlite.engine.checkpoints import Checkpoints, MarkKeeper
 from twite.stores.sqlite.engine.connection import connect_writer, final, is_final
 from twite.stores.sqlite.engine.database import ReadConnection, SQLiteDatabase
@@ -38,31 +34,13 @@ from twite.stores.sqlite.engine.upkeep import Upkeep, counted_on
 from twite.stores.sqlite.engine.writer import DISK_FULL, Writer
 
 
-class SQLiteReader(SqlQueries, SqlStateReader):
-    """Implements StoreReader."""
-
-    def __init__(self, database: ReadConnection, *, salt: bytes) -> None:
-        self._database: ReadConnection = database
-        self.salt = salt
-        self.people = SqlDirectoryReader(database)
+class SQLiteReader(SqlReader):
+    """Reads a file whose owner may be another process."""
 
     @classmethod
     async def open(cls, path: str) -> Self:
-        """Open for reading.
-
-        Raises StoreUnusable if it is not a database of this version of Twite.
-        """
-        database = await ReadConnection.open(path)
-        salt = await database.read(
-            lambda connection: bytes(connection.execute(query("read_deployment")).fetchone()[0])
-        )
-        return cls(database, salt=salt)
-
-    async def close(self) -> None:
-        await self._database.close()
-
-    async def traces(self, wanted: EraseSearch) -> EraseTraces:
-        return await self._database.read(lambda connection: search(connection, wanted))
+        """Raises StoreUnusable if it is not a database of this version of Twite."""
+        return await cls.of(await ReadConnection.open(path))
 
 
 _MIB: Final = 1024 * 1024
