@@ -17,6 +17,7 @@ from twite.stores.postgres import database, schema
 from twite.stores.postgres import store as module
 from twite.stores.postgres.session import PostgresSession
 from twite.stores.postgres.store import PostgresReader, PostgresStore
+from twite.stores.sql import erase_search
 
 KEEPING = Retention(bodies=DAY, history=DAY, dead=DAY)
 KEY = b"k" * 16
@@ -59,7 +60,7 @@ async def test_search_for_a_person_may_take_longer_than_other_views(reader, monk
         view.execute("SELECT pg_sleep(0.3)").fetchone()
         return given
 
-    monkeypatch.setattr(module, "search", search)
+    monkeypatch.setattr(erase_search, "search", search)
 
     assert await reader.traces(wanted) is wanted
 
