@@ -134,7 +134,9 @@ def test_gateway_delivers_over_tls_to_the_database(tmp_path, x_emulator, tls_fro
 
 @pytest.mark.skipif(PGBOUNCER is None, reason="no pgbouncer: TWITE_TEST_PGBOUNCER=FILE")
 @pytest.mark.parametrize(
-    ("prepared", "options"), [(200, ""), (0, "&statement_cache_size=0")], ids=["kept", "not kept"]
+    ("prepared", "options"),
+    [(200, ""), (0, "&statement_cache_size=0")],
+    ids=["prepared statements", "no prepared statements"],
 )
 def test_gateway_delivers_through_pgbouncer(tmp_path, x_emulator, prepared, options):
     server = PostgresServer(programs())

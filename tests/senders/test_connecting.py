@@ -83,7 +83,7 @@ async def fake_x(certificate):
         ((LOOPBACK,), -1, True),
         ((x509.DNSName("another.example"),), 1, True),
     ],
-    ids=["nobody vouches for it", "expired", "of another host"],
+    ids=["unknown authority", "expired", "of another host"],
 )
 async def test_server_with_an_invalid_certificate_gets_no_request(names, days, trusted, tmp_path):
     path = a_certificate(tmp_path, names=names, days=days)

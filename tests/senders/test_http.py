@@ -164,7 +164,7 @@ async def test_timeout_of_a_request_is_ambiguous():
         b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{}",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n",
     ],
-    ids=["short of its length", "without its last chunk"],
+    ids=["shorter than its length", "without its last chunk"],
 )
 async def test_truncated_response_is_marked_as_truncated(data):
     async with fake_x(saying(data)) as url:

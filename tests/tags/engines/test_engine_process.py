@@ -211,7 +211,7 @@ async def test_turn_that_the_kernel_does_not_end_is_ended_by_the_gateway(server,
         (IN_ONE_STEP, "the run took too much time. A step may use 300 ms "),
         (BOMB, "the run used too much memory. A template may use 16 MiB. "),
     ],
-    ids=["loops", "a long step", "bomb"],
+    ids=["loop", "long step", "memory bomb"],
 )
 async def test_run_over_a_limit_affects_no_other_run_of_its_template(server, hostile, error):
     process = server.process(RunLimits(time=3 if hostile is BOMB else 0.3))

@@ -44,7 +44,7 @@ async def test_step_ends_at_its_limit_although_the_gateway_ignores_the_signal():
 @pytest.mark.parametrize(
     "text",
     ["", "a@shop.example", "Köln 漢字 \U0001f600", "a\0b", "half \ud83d", "x" * 70_000],
-    ids=["empty", "plain", "wide", "NUL", "half a pair", "long"],
+    ids=["empty", "plain", "wide", "NUL", "lone surrogate", "long"],
 )
 async def test_hash_in_a_process_matches_the_local_engine(process, text, encoding):
     code = "return require('sha256Sync')(require('JSON').parse(data.text), data.options)"

@@ -88,7 +88,7 @@ async def test_equal_events_in_one_request_are_new():
         {"repeated": "GA4 page 77, hit 1"},
         {"repeated": "GA4 page 77, hit 1", "conversion_id": "derived"},
     ],
-    ids=["own id", "id at X", "long id", "id with a person", "request", "request at X"],
+    ids=["own id", "id at X", "long id", "id with personal data", "request", "request at X"],
 )
 async def test_repeated_event_is_recognized_also_after_a_restart(said):
     first, again = await keys_of(dispatcher(), seen(**said), seen(**said))
