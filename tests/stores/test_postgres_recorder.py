@@ -110,7 +110,7 @@ async def test_submissions_that_arrive_together_are_committed_together(recorder,
     assert (database.groups, database.begins) == ([["0", "1", "2"]], [True])
 
 
-async def test_next_group_waits_until_it_is_as_large(recorder, database):
+async def test_next_group_waits_until_it_is_as_large_as_the_current_one(recorder, database):
     database.gate.clear()
     await submitted(recorder, submission(0, 3))
     await submitted(recorder, submission(1), submission(2, 0))
@@ -218,13 +218,13 @@ async def test_closed_recorder_refuses_submissions(recorder):
     assert raised.value.retry_after == 5
 
 
-async def test_recorder_that_never_started_closes(database):
+async def test_recorder_that_never_started_can_be_closed(database):
     await Recorder(database, most_conversions=1, most_bytes=1).close()
 
     assert database.groups == []
 
 
-async def test_closing_commits_the_queue(recorder, database):
+async def test_closing_the_recorder_commits_the_queue(recorder, database):
     database.gate.clear()
     tasks = await submitted(recorder, submission(0, 3))
     tasks += await submitted(recorder, submission(1))
@@ -239,7 +239,7 @@ async def test_closing_commits_the_queue(recorder, database):
     assert await results(tasks) == [stored("0"), stored("1")]
 
 
-async def test_recorder_refuses_submissions_for_a_reason(recorder, database):
+async def test_recorder_refuses_submissions_with_a_reason(recorder, database):
     recorder.refusing = "the database is read-only"
 
     [error] = await results(await submitted(recorder, submission(0)))
@@ -250,7 +250,7 @@ async def test_recorder_refuses_submissions_for_a_reason(recorder, database):
 
 
 @pytest.mark.parametrize("error", [None, passing()])
-async def test_canceled_request_disturbs_no_other(recorder, database, error):
+async def test_cancelled_request_does_not_affect_others(recorder, database, error):
     database.gate.clear()
     database.errors = {"0": error} if error else {}
     canceled, other = await submitted(recorder, submission(0), submission(1))
@@ -264,7 +264,7 @@ async def test_canceled_request_disturbs_no_other(recorder, database, error):
     assert await results([other]) == [error or stored("1")]
 
 
-async def test_results_of_many_are_reported_together_in_their_order(recorder, database):
+async def test_results_of_several_submissions_are_reported_together_in_order(recorder, database):
     reported = []
     database.gate.clear()
     recorder.submit_soon([submission(0, 3), submission(1, 20), submission(2)], reported.append)
@@ -296,7 +296,7 @@ async def test_failed_submission_is_tried_once(recorder, database, error):
 
 
 @pytest.mark.parametrize("error", [ValueError("odd"), lasting()])
-async def test_group_that_one_submission_fails_is_committed_one_by_one(recorder, database, error):
+async def test_group_with_an_invalid_submission_is_committed_one_by_one(recorder, database, error):
     database.errors = {"1": error}
     await results(await submitted(recorder, submission(1), submission(3)))
     pair, database.groups, database.begins = database.groups, [], []
@@ -308,7 +308,7 @@ async def test_group_that_one_submission_fails_is_committed_one_by_one(recorder,
     assert database.begins == [True, False, False, False]
 
 
-async def test_group_fails_as_a_whole_while_the_database_is_away(recorder, database):
+async def test_whole_group_fails_while_the_database_is_unavailable(recorder, database):
     database.errors = {"1": (error := passing())}
     tasks = await submitted(recorder, *map(submission, range(3)))
 
@@ -316,7 +316,7 @@ async def test_group_fails_as_a_whole_while_the_database_is_away(recorder, datab
     assert database.groups == [["0", "1", "2"]]
 
 
-async def test_rest_of_a_group_fails_after_three_lasting_failures(recorder, database):
+async def test_rest_of_a_group_fails_after_three_permanent_errors(recorder, database):
     errors = {str(n): lasting() for n in range(1, 6)}
     database.errors = dict(errors)
     tasks = await submitted(recorder, *map(submission, range(6)))
@@ -326,7 +326,7 @@ async def test_rest_of_a_group_fails_after_three_lasting_failures(recorder, data
     assert database.groups[1:] == [["0"], ["1"], ["2"], ["3"]]
 
 
-async def test_errors_of_submissions_do_not_stop_the_rest_of_a_group(recorder, database):
+async def test_errors_of_single_submissions_do_not_stop_the_rest_of_a_group(recorder, database):
     database.errors = {str(n): ValueError("odd") for n in range(5)}
     tasks = await submitted(recorder, *map(submission, range(6)))
 
@@ -334,7 +334,7 @@ async def test_errors_of_submissions_do_not_stop_the_rest_of_a_group(recorder, d
     assert len(database.groups) == 7
 
 
-async def test_rest_of_a_group_fails_once_the_database_is_away(recorder, database):
+async def test_rest_of_a_group_fails_once_the_database_is_unavailable(recorder, database):
     away = passing()
     database.errors = {"0": ValueError("odd"), "1": away}
     tasks = await submitted(recorder, *map(submission, range(4)))
