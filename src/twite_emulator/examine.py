@@ -31,6 +31,11 @@ from twite_emulator.switches import Switches
 from twite_emulator.world import EmulatedEventTag, EmulatedPixel
 
 GTM_PREFIX: Final = "gtm_"  # [doc GTM]
+_TIMES: Final[Mapping[str, Callable[[str, object, Switches], float | Problem]]] = {
+    "conversion_time": time_of,
+    "conversion_timestamp": milliseconds_of,
+}
+_EXTRA_FIELDS: Final = ("restricted_data_use", "search_string", "event_source_url")
 
 
 class ConversionProblem(Struct, frozen=True, kw_only=True):
@@ -147,12 +152,6 @@ def _time_problems(conversion: Mapping[str, object], state: EmulatedState) -> li
     return problems
 
 
-_TIMES: Final[Mapping[str, Callable[[str, object, Switches], float | Problem]]] = {
-    "conversion_time": time_of,
-    "conversion_timestamp": milliseconds_of,
-}
-
-
 def _field_problems(conversion: Mapping[str, object], switches: Switches) -> list[Problem]:
     problems: list[Problem] = []
     for name, value in conversion.items():
@@ -197,7 +196,6 @@ def _contents(name: str, contents: object, switches: Switches) -> list[Problem]:
     return problems
 
 
-_EXTRA_FIELDS: Final = ("restricted_data_use", "search_string", "event_source_url")
 _CHECKS: Final[Mapping[str, Check]] = {
     "conversion_id": text_problems,
     "description": text_problems,

@@ -40,13 +40,11 @@ COULD_NOT_AUTHENTICATE: Final = "Could not authenticate you."  # api.x.com, with
 COULD_NOT_AUTHENTICATE_CODE: Final = 32
 CALLBACK_REFUSED: Final = "Callback URL not approved for this client application."
 CALLBACK_REFUSED_CODE: Final = 415
+JSON_TYPE = "application/json;charset=utf-8"
 
 
 class EmulatorInputError(ValueError):
     """An invalid switch, fault, entry of the world or control request; the text says why."""
-
-
-JSON_TYPE = "application/json;charset=utf-8"
 
 
 class XRequestReceived(Struct, frozen=True, kw_only=True):

@@ -34,6 +34,23 @@ TOP TRY TTD TWD TZS UAH UGX USD UYU UZS VED VES VND VUV WST XAF XCD XCG XOF XPF 
 ZMW ZWG
 """
 CURRENCIES: Final = frozenset(_TEXT.split())
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+# The general page of the Ads API accepts Z, ±HHMM, ±HH:MM and ±HH. [doc FUND timezones]
+_TIME: Final = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?"
+    r"(Z|[+-][0-9]{2}(:?[0-9]{2})?)"
+)
+_STRICT_TIME: Final = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z"
+)
+_DOUBLE: Final = re.compile(r"-?[0-9]{1,300}(\.[0-9]{1,300})?([eE][+-]?[0-9]{1,3})?")
+_WHOLE: Final = re.compile(r"-?[0-9]{1,18}")
+_THREE_CAPITALS: Final = re.compile(r"[A-Z]{3}")
+# X's own entry has an empty parameter. [doc WEB]
+_NONE_GIVEN: Final = Problem(spec.INVALID_PARAMETER, spec.NO_IDENTIFIER, "")
+_HASHED: Final = ("hashed_email", "hashed_phone_number")
+_LOWER_HEX: Final = re.compile(r"[0-9a-f]{64}")
+_ANY_HEX: Final = re.compile(r"[0-9a-fA-F]{64}")
 
 
 def invalid(message: str, parameter: str, value: object = "", **more: object) -> Problem:
@@ -115,27 +132,6 @@ def milliseconds_of(parameter: str, value: object, _switches: Switches) -> float
     if isinstance(value, int) and not isinstance(value, bool):
         return value / 1000
     return invalid(spec.WRONG_TYPE, parameter, value, type="Long")
-
-
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-# The general page of the Ads API accepts Z, ±HHMM, ±HH:MM and ±HH. [doc FUND timezones]
-_TIME: Final = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?"
-    r"(Z|[+-][0-9]{2}(:?[0-9]{2})?)"
-)
-_STRICT_TIME: Final = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z"
-)
-_DOUBLE: Final = re.compile(r"-?[0-9]{1,300}(\.[0-9]{1,300})?([eE][+-]?[0-9]{1,3})?")
-_WHOLE: Final = re.compile(r"-?[0-9]{1,18}")
-_THREE_CAPITALS: Final = re.compile(r"[A-Z]{3}")
-
-
-# X's own entry has an empty parameter. [doc WEB]
-_NONE_GIVEN: Final = Problem(spec.INVALID_PARAMETER, spec.NO_IDENTIFIER, "")
-_HASHED: Final = ("hashed_email", "hashed_phone_number")
-_LOWER_HEX: Final = re.compile(r"[0-9a-f]{64}")
-_ANY_HEX: Final = re.compile(r"[0-9a-fA-F]{64}")
 
 
 def identifier_problems(elements: object, switches: Switches) -> list[Problem]:

@@ -19,6 +19,7 @@ from twite_emulator.state import EmulatedState
 from twite_emulator.world import EmulatedApp, EmulatedToken, EmulatedUser, World
 
 SEVEN: Final = frozenset(spec.OAUTH_PARAMETERS)
+_STAMP_DIGITS: Final = 12
 
 
 class Signed(Struct, frozen=True, kw_only=True):
@@ -161,6 +162,3 @@ def _signature_holds(request: XRequestReceived, parameters: Mapping[str, str], k
         base_string(request, parameters), keys.app.consumer_secret, keys.token_secret
     )
     return hmac.compare_digest(expected.encode(), parameters["oauth_signature"].encode())
-
-
-_STAMP_DIGITS: Final = 12

@@ -31,6 +31,7 @@ _WITHOUT_TOKEN: Final = (SEVEN - {"oauth_token"}) | {"oauth_callback"}
 _WITH_VERIFIER: Final = SEVEN | {"oauth_verifier"}
 _PAGES: Final = ("/oauth/authorize", "/oauth/authenticate")
 _REVOKE: Final = ("/1.1/oauth/invalidate_token", "/1.1/oauth/invalidate_token.json")
+_LETTERS: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
 
 class Pending(Struct, frozen=True, kw_only=True):
@@ -142,9 +143,6 @@ class OAuthFlow:
 
     def _text(self, length: int) -> str:
         return "".join(self._randomness.choices(_LETTERS, k=length))
-
-
-_LETTERS: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
 
 def _revoke(signed: Signed, world: World) -> XAnswer:

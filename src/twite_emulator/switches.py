@@ -13,6 +13,7 @@ from twite_emulator.exchange import EmulatorInputError
 
 Seconds = Annotated[float, Meta(ge=0)]
 Count = Annotated[int, Meta(ge=0)]
+_TRUTHS: Final[Mapping[str, object]] = {"on": True, "off": False}
 
 
 class Switches(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -97,9 +98,6 @@ def parsed(pairs: Iterable[str]) -> Switches:
             raise EmulatorInputError(f"Write a switch as key=value; {pair!r} has no '='")
         changes[key.strip()] = value.strip()
     return changed(Switches(), changes)
-
-
-_TRUTHS: Final[Mapping[str, object]] = {"on": True, "off": False}
 
 
 def _unknown(key: str) -> str:

@@ -18,6 +18,13 @@ Permission = Literal[
     "PARTNER_AUDIENCE_MANAGER",
     "TWEET_COMPOSER",
 ]
+_REFERENCES: Final = (
+    ("pixels", "account", "accounts"),
+    ("events", "pixel", "pixels"),
+    ("tokens", "user", "users"),
+    ("tokens", "app", "apps"),
+)
+_DIGITS: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
 class _Entry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -181,15 +188,6 @@ def _check_references(merged: Mapping[str, Mapping[str, Struct]]) -> None:
                 raise EmulatorInputError(
                     f"{kind} {key!r}: {field} {getattr(entry, field)!r} is not one of the {target}"
                 )
-
-
-_REFERENCES: Final = (
-    ("pixels", "account", "accounts"),
-    ("events", "pixel", "pixels"),
-    ("tokens", "user", "users"),
-    ("tokens", "app", "apps"),
-)
-_DIGITS: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
 def _base36(number: int) -> str:

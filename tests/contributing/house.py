@@ -103,7 +103,8 @@ def figures_of(tree: Path) -> Figures:
     figures["classes"] = f"{classes:,}"
     figures["annotated names"] = f"{annotated:,}"
     figures["… that share no word with their type"] = f"{len(unlike):,}"
-    figures["files with constants after a definition"] = f"{sum(map(has_late, trees.values())):,}"
+    late = sum(bool(late_constants(tree)) for tree in trees.values())
+    figures["files with constants below definitions"] = f"{late:,}"
     figures[f"repeated lines ({REPEATED} or more in a row)"] = f"{repeated_lines(files.values()):,}"
     return figures
 
@@ -174,17 +175,27 @@ def class_name(annotation: ast.expr) -> str | None:
     return None
 
 
-def has_late(tree: ast.Module) -> bool:
-    """Whether a module defines a constant after its first class or function."""
-    defined = False
+def late_constants(tree: ast.Module) -> list[ast.Assign | ast.AnnAssign]:
+    """Return the constants after the first definition of a module that need none of them."""
+    defined: set[str] = set()
+    late: list[ast.Assign | ast.AnnAssign] = []
     for node in tree.body:
-        defined = defined or isinstance(node, _DEFINITIONS)
-        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
-        if defined and any(
-            isinstance(target, ast.Name) and _CONSTANT.fullmatch(target.id) for target in targets
-        ):
-            return True
-    return False
+        names = _assigned(node)
+        if isinstance(node, _DEFINITIONS):
+            defined.add(node.name)
+        elif defined and isinstance(node, ast.Assign | ast.AnnAssign) and node.value:
+            needed = {each.id for each in ast.walk(node) if isinstance(each, ast.Name)}
+            if all(map(_CONSTANT.fullmatch, names)) and not needed & defined:
+                late.append(node)
+            else:
+                defined |= names
+    return late
+
+
+def _assigned(node: ast.stmt) -> set[str]:
+    targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", node)]
+    names = (name for target in targets for name in ast.walk(target))
+    return {name.id for name in names if isinstance(name, ast.Name)}
 
 
 def repeated_lines(texts: Iterable[str]) -> int:

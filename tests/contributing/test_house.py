@@ -42,11 +42,13 @@ class Reader:
     assert annotated == 6
 
 
-def test_constants_after_a_definition_are_late():
-    late = ["class A: pass\nSIZE = 1", "def a(): pass\n_SIZE: int = 1"]
+def test_constants_below_definitions_that_they_do_not_need_are_late():
+    late = ["class A: pass\nSIZE = 1", "def a(): pass\n_SIZE: int = 1\nMORE = _SIZE"]
     early = ["SIZE = 1\nclass A: pass", "class A:\n    SIZE = 1", "def a(): pass\nalias = a"]
+    needing = ["class A: pass\nALL = (A,)\nMORE = ALL", "class A: pass\nONLY: A = make()"]
+    counts = [len(house.late_constants(ast.parse(text))) for text in late + early + needing]
 
-    assert [house.has_late(ast.parse(text)) for text in late + early] == [True] * 2 + [False] * 3
+    assert counts == [1, 2, 0, 0, 0, 0, 0]
 
 
 def test_repeated_lines_are_counted_once_for_each_repetition():

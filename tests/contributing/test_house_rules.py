@@ -12,6 +12,7 @@ from pathlib import Path
 from types import CodeType
 
 import pytest
+from house import late_constants
 
 from postgres_statements import generated
 from twite.stores.postgres.statements import GENERATED
@@ -22,6 +23,8 @@ FILES = sorted((ROOT / "src").rglob("*.py"))
 MAX_FILES = 25
 MAX_LINES = 400
 MAX_ARGUMENTS = 10
+# Files with constants below a class or function that they do not need.
+MOST_FILES_WITH_LATE_CONSTANTS = 34
 
 # Constructors with more than MAX_ARGUMENTS arguments.
 MANY_ARGUMENTS = frozenset(
@@ -324,6 +327,12 @@ def test_names_share_a_word_with_their_type():
     )
 
     assert unlike.total() <= MOST_UNLIKE_NAMES, unlike.most_common(20)
+
+
+def test_constants_stand_at_the_top():
+    late = [str(file.relative_to(ROOT)) for file in FILES if late_constants(tree_of(file))]
+
+    assert len(late) <= MOST_FILES_WITH_LATE_CONSTANTS, late
 
 
 def test_generated_postgresql_statements_are_current():

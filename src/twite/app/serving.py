@@ -24,6 +24,8 @@ from twite.gateway.ports.findings import CheckFinding
 from twite.machine.service_manager import keep_watchdog_quiet, notify, watchdog_seconds
 from twite.machine.system import SystemClock, raise_limit, use_one_arena
 
+_STOPS: Final = (signal.SIGTERM, signal.SIGINT)
+
 
 async def report_unusable(settings: Settings, unusable: StoreUnusable) -> None:
     """Send a message to the webhook, if there is one, at most once a day.
@@ -69,9 +71,6 @@ def _reported_at(note: Path) -> int:
         return note.stat().st_mtime_ns // 1_000_000
     except OSError:
         return 0
-
-
-_STOPS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
 def serve(

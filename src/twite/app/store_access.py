@@ -38,6 +38,7 @@ from twite.machine.system import SystemClock
 from twite.stores.factory import ENGINES
 
 T = TypeVar("T")
+IGNORED_DAYS: Final = 7
 
 
 def engine_of(settings: Settings) -> StoreEngine:
@@ -261,9 +262,6 @@ async def read_forecasts(settings: Settings, reader: StoreReader) -> list[Foreca
         now=now,
         paused=[pause.pixel for pause in await reader.load(Pause) if not pause.event],
     )
-
-
-IGNORED_DAYS: Final = 7
 
 
 async def read_ignored(queries: Queries) -> list[IgnoredTally]:

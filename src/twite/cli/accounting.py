@@ -16,6 +16,8 @@ from twite.domain.times import DAY, spelled
 from twite.gateway.ports.store import StoreReader
 
 _COLUMNS: Final = (*ConversionCounts.__struct_fields__[2:], "balance")
+_MOST_LINES: Final = 20
+_IGNORED_COLUMNS: Final = ("source", "endpoint", "event", "reason", "times")
 
 
 def accounting(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None:
@@ -104,10 +106,6 @@ def _moment(ms: int | None) -> str | None:
 
 def _sums(counts: ConversionCounts) -> dict[str, int]:
     return {name: getattr(counts, name) for name in _COLUMNS}
-
-
-_MOST_LINES: Final = 20
-_IGNORED_COLUMNS: Final = ("source", "endpoint", "event", "reason", "times")
 
 
 def print_ignored(counted: Sequence[IgnoredTally]) -> None:

@@ -15,6 +15,7 @@ from twite.gateway.ports.directory import DirectoryReader
 from twite.redaction.mask_tree import masked_words
 
 _AT_ONCE: Final = 1_000
+_LONGEST: Final = 120
 
 
 class AuditVerdict(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,8 +45,6 @@ async def verified(directory: DirectoryReader, *, head: str | None = None) -> Au
         before, seen = entries[-1].hash, entries[-1].number
     return AuditVerdict(entries=seen, head=before, wrong=None, knows_head=knows)
 
-
-_LONGEST: Final = 120
 
 Limit = Annotated[
     int, typer.Option("--limit", min=1, max=100_000, help="Show at most this many entries")

@@ -37,6 +37,7 @@ Token = Annotated[
     bool,
     typer.Option("--pixel-token", help="Store a pixel token from the prompt or standard input"),
 ]
+_NAMES: Final = {OAUTH: "the OAuth credentials", PIXEL_TOKEN: "the pixel token"}
 
 
 def login(
@@ -162,8 +163,6 @@ def _print_result(settings: Settings, completed: SignInCompleted, *, as_json: bo
         else "twite serve will use the credentials."
     )
 
-
-_NAMES: Final = {OAUTH: "the OAuth credentials", PIXEL_TOKEN: "the pixel token"}
 
 Oauth = Annotated[bool, typer.Option("--oauth", help="Delete only the OAuth credentials")]
 OnlyToken = Annotated[bool, typer.Option("--pixel-token", help="Delete only the pixel token")]

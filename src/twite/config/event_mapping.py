@@ -22,6 +22,14 @@ from twite.domain.errors import SettingsError
 from twite.machine.private_file import replace_file
 
 _BLANK: Final = " \t"
+_ELSEWHERE: Final = ("env:", "file:")
+# Keys of the settings whose values must not be shown.
+_SECRET: Final = frozenset(
+    key.removesuffix(".*").rpartition(".")[2] for key, found in ROOT.settings() if found.is_secret
+) | {"consumer_key", "token"}
+_CONTEXT: Final = 2
+_OF_THIS_RUN: Final = secrets.token_bytes(32)
+_LONE: Final = re.compile(r"(?<!\r)\n")
 
 
 class TomlBlock(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,16 +85,6 @@ def _parsed(text: str) -> Tree | None:
         return tomllib.loads(text)
     except ValueError:
         return None
-
-
-_ELSEWHERE: Final = ("env:", "file:")
-# Keys of the settings whose values must not be shown.
-_SECRET: Final = frozenset(
-    key.removesuffix(".*").rpartition(".")[2] for key, found in ROOT.settings() if found.is_secret
-) | {"consumer_key", "token"}
-_CONTEXT: Final = 2
-_OF_THIS_RUN: Final = secrets.token_bytes(32)
-_LONE: Final = re.compile(r"(?<!\r)\n")
 
 
 class SettingsFileDraft:

@@ -21,6 +21,10 @@ from twite.domain.errors import SettingsError
 from twite.domain.secret import Secret
 from twite.formats.event_data.conversions import IGNORE
 
+# The source name of conversions from requests in X's format.
+_RESERVED: Final = frozenset({"x-api"})
+_SHORTEST_KEY: Final = 16
+
 
 def destinations(
     written: tuple[PixelTable, ...], *, rate: int, emulated: bool = False
@@ -110,11 +114,6 @@ def _oauth_keys(auth: AuthTable, place: str) -> OAuthKeys | None:
         token=auth.token or "",
         token_secret=auth.token_secret or Secret(""),
     )
-
-
-# The source name of conversions from requests in X's format.
-_RESERVED: Final = frozenset({"x-api"})
-_SHORTEST_KEY: Final = 16
 
 
 Pixels = Mapping[str, Collection[str]]

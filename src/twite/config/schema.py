@@ -42,6 +42,34 @@ from twite.domain.secret import Secret
 from twite.domain.stats.value_guard import ValueGuard
 from twite.features import contributed
 
+COOKIE: Final = Table(
+    ClickCookie,
+    {
+        "names": Setting(
+            ["_twite"],
+            "names of the cookies that store the click id",
+            ListOf(Choice(("_twite", "_twclid", "twclid")), distinct="name"),
+        ),
+        "days": Setting(
+            DEFAULT_DAYS, "lifetime of these cookies in days, after the click", Number(1, 400)
+        ),
+        "http_only": Setting(
+            default=False, meaning="whether to hide these cookies from scripts", kind=Flag()
+        ),
+        "client_id": Setting(
+            default=True,
+            meaning="whether responses to Stape's Data Tag store its client id",
+            kind=Flag(),
+        ),
+        "fpid": Setting(
+            "off",
+            "whether responses to GA4 hits set Google's cookie `FPID`, and tags read its client id",
+            Choice(("off", "new", "migrate")),
+        ),
+    },
+)
+FEATURES: Final = tuple(contributed("settings", FeatureTables))
+
 
 class AuthTable(msgspec.Struct, frozen=True, kw_only=True):
     """`pixel_token`, or the four parts of OAuth 1.0a; or both, while a pixel moves to the token."""
@@ -83,34 +111,6 @@ class PixelTable(msgspec.Struct, frozen=True, kw_only=True):
         "resend", "what to do if X may already have a conversion"
     )
     value_guard: ValueGuard = setting("flag", "how to treat unusual amounts")
-
-
-COOKIE: Final = Table(
-    ClickCookie,
-    {
-        "names": Setting(
-            ["_twite"],
-            "names of the cookies that store the click id",
-            ListOf(Choice(("_twite", "_twclid", "twclid")), distinct="name"),
-        ),
-        "days": Setting(
-            DEFAULT_DAYS, "lifetime of these cookies in days, after the click", Number(1, 400)
-        ),
-        "http_only": Setting(
-            default=False, meaning="whether to hide these cookies from scripts", kind=Flag()
-        ),
-        "client_id": Setting(
-            default=True,
-            meaning="whether responses to Stape's Data Tag store its client id",
-            kind=Flag(),
-        ),
-        "fpid": Setting(
-            "off",
-            "whether responses to GA4 hits set Google's cookie `FPID`, and tags read its client id",
-            Choice(("off", "new", "migrate")),
-        ),
-    },
-)
 
 
 def _action(*words: str) -> Choice:
@@ -265,9 +265,6 @@ class SettingsFile(msgspec.Struct, frozen=True, kw_only=True):
         [], "One table for each client that may submit conversions"
     )
     added: tuple[msgspec.Struct, ...] = ()
-
-
-FEATURES: Final = tuple(contributed("settings", FeatureTables))
 
 
 def _file(**tables: Any) -> SettingsFile:  # noqa: ANN401  # the structs of tables

@@ -42,6 +42,9 @@ from twite.domain.errors import SettingsError
 
 FILE: Final = Path("twite.toml")
 FeatureT = TypeVar("FeatureT", bound=FeatureSettings)
+_VARIABLE_PREFIX: Final = "TWITE_"
+_STEP: Final = "__"
+_NUMBER: Final = re.compile(r"[0-9]{1,3}", re.ASCII)
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -189,11 +192,6 @@ def _doubts(file: SettingsFile) -> Iterator[str]:
     hook = file.alerts.webhook
     if hook is not None and values.unprotected(hook.address.reveal()):
         yield "alerts.webhook: alerts would travel unencrypted. Use https"
-
-
-_VARIABLE_PREFIX: Final = "TWITE_"
-_STEP: Final = "__"
-_NUMBER: Final = re.compile(r"[0-9]{1,3}", re.ASCII)
 
 
 def override(tree: Tree, environ: Mapping[str, str]) -> dict[str, str]:

@@ -14,6 +14,16 @@ from twite.domain.secret import Secret
 Tree = dict[str, object]
 
 _WHERE: Final = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
+_REPEATED: Final = re.compile("overwrite|twice|Duplicate|immutable")
+_ELSEWHERE = ("env:", "file:")
+_LONGEST_FILE = 65_536
+IN_CLEAR_TEXT: Final = (
+    "a secret in plain text. Put it into an environment variable or a file, and write "
+    '"env:NAME" or "file:PATH"'
+)
+# A file with more lines was not written by hand, and searching it would be slow.
+_MOST_LINES: Final = 2_000
+_STEP: Final = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
 
 
 def read(path: Path) -> Tree:
@@ -66,9 +76,6 @@ def nearest(name: str, known: Collection[str], *, none: str = "") -> str:
     return f"Available: {', '.join(known)}"
 
 
-_REPEATED: Final = re.compile("overwrite|twice|Duplicate|immutable")
-
-
 def not_toml(path: Path, failure: tomllib.TOMLDecodeError) -> SettingsError:
     where = _WHERE.search(str(failure))
     what = _WHERE.sub("", str(failure))
@@ -83,16 +90,6 @@ def not_toml(path: Path, failure: tomllib.TOMLDecodeError) -> SettingsError:
         else "Put strings in quotes and table names in [brackets]"
     )
     return SettingsError(place=place, message=f"not TOML: {what[:1].lower()}{what[1:]}. {fix}")
-
-
-_ELSEWHERE = ("env:", "file:")
-_LONGEST_FILE = 65_536
-
-
-IN_CLEAR_TEXT: Final = (
-    "a secret in plain text. Put it into an environment variable or a file, and write "
-    '"env:NAME" or "file:PATH"'
-)
 
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
@@ -200,11 +197,6 @@ def present(text: str, place: str, complaint: str, *, lines: bool = False) -> st
             message="contains a control character or a line break. Write it on one line",
         )
     return text
-
-
-# A file with more lines was not written by hand, and searching it would be slow.
-_MOST_LINES: Final = 2_000
-_STEP: Final = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
 
 
 def position(path: Path, place: str) -> tuple[int, int] | None:

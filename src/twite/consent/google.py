@@ -18,6 +18,12 @@ OTHERS: Final = (
 
 _GRANTED: Final = frozenset({"granted", "true", "1", "yes"})
 _DENIED: Final = frozenset({"denied", "false", "0", "no"})
+_YES: Final = frozenset({"1", "true", "yes"})
+_NO: Final = frozenset({"0", "false", "no"})
+_GCS: Final = re.compile(r"G1([01-])[01-]", re.ASCII)
+_NO_ANALYTICS: Final = re.compile(r"G1[01-]0", re.ASCII)
+KINDS: Final = ("ad_storage", "analytics_storage", "ad_user_data", "ad_personalization")
+_GCD: Final = re.compile(r"1.([a-zA-Z]).([a-zA-Z]).([a-zA-Z]).([a-zA-Z]).*", re.ASCII)
 
 
 def decode_word(word: str | bool) -> bool | MalformedSignal:  # noqa: FBT001  the value of a submission
@@ -34,18 +40,11 @@ def granted(signals: Mapping[str, str | bool] | None) -> dict[str, bool]:
     }
 
 
-_YES: Final = frozenset({"1", "true", "yes"})
-_NO: Final = frozenset({"0", "false", "no"})
-
-
 def decode_flag(word: str | bool) -> bool | MalformedSignal:  # noqa: FBT001  the value of a submission
     text = str(word).strip().lower()
     if text in _YES:
         return True
     return False if text in _NO else MalformedSignal(why="neither yes nor no")
-
-
-_GCS: Final = re.compile(r"G1([01-])[01-]", re.ASCII)
 
 
 def decode_gcs(text: str) -> MalformedSignal | bool | None:
@@ -54,9 +53,6 @@ def decode_gcs(text: str) -> MalformedSignal | bool | None:
     if match is None:
         return MalformedSignal(why="not of the form G111")
     return None if match[1] == "-" else match[1] == "1"
-
-
-_NO_ANALYTICS: Final = re.compile(r"G1[01-]0", re.ASCII)
 
 
 def denies_analytics(signals: Mapping[str, str | bool]) -> bool:
@@ -68,10 +64,6 @@ def denies_analytics(signals: Mapping[str, str | bool]) -> bool:
         return True
     states = decode_gcd(str(signals.get("gcd", "")))
     return not isinstance(states, MalformedSignal) and states[1] is GcdValue.DENIED
-
-
-KINDS: Final = ("ad_storage", "analytics_storage", "ad_user_data", "ad_personalization")
-_GCD: Final = re.compile(r"1.([a-zA-Z]).([a-zA-Z]).([a-zA-Z]).([a-zA-Z]).*", re.ASCII)
 
 
 class GcdValue(StrEnum):

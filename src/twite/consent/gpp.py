@@ -20,6 +20,18 @@ from twite.consent.tcf import (
 )
 
 _USP: Final = re.compile(r"1[YN-]([YN-])[YN-]", re.ASCII | re.IGNORECASE)
+# From this section on, a segment with the section's number may precede the core.
+_WITH_HEADER: Final = 24
+_GPC: Final = 1
+EUROPE: Final = 2
+CANADA: Final = 5
+US_PRIVACY: Final = 6
+_TYPE: Final = 3
+_VERSION: Final = 1
+_HIGHEST: Final = 4_095
+_SID: Final = re.compile(r"-?[0-9]{1,4}", re.ASCII)
+_AC: Final = re.compile(r"([12])~([0-9.]*)(?:~dv\.([0-9.]*))?", re.ASCII)
+_BETWEEN: Final = re.compile(r"[\s,;]+")
 
 
 def decode_usp(text: str) -> MalformedSignal | bool | None:
@@ -70,9 +82,6 @@ LAYOUTS: Final[Mapping[int, _Layout]] = MappingProxyType(
         27: _Layout("usri", 16, 18, gpc=False),
     }
 )
-# From this section on, a segment with the section's number may precede the core.
-_WITH_HEADER: Final = 24
-_GPC: Final = 1
 
 
 class UsSection(msgspec.Struct, frozen=True, kw_only=True):
@@ -128,14 +137,6 @@ def _gpc(segments: list[str]) -> bool | None:
     return None
 
 
-EUROPE: Final = 2
-CANADA: Final = 5
-US_PRIVACY: Final = 6
-_TYPE: Final = 3
-_VERSION: Final = 1
-_HIGHEST: Final = 4_095
-_SID: Final = re.compile(r"-?[0-9]{1,4}", re.ASCII)
-
 # A decoded section. Section 6 is a bool (opted out or not), or None if US law does not apply.
 Section = TcString | CanadaString | UsSection | MalformedSignal | bool | None
 
@@ -184,10 +185,6 @@ def _section_ids(bits: Bits) -> tuple[int, ...]:
     if len(ranges) > _HIGHEST:
         raise UnreadableBits("more sections than the standard defines")
     return tuple(ranges)
-
-
-_AC: Final = re.compile(r"([12])~([0-9.]*)(?:~dv\.([0-9.]*))?", re.ASCII)
-_BETWEEN: Final = re.compile(r"[\s,;]+")
 
 
 class Additional(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,17 +10,24 @@ import msgspec
 
 # Real strings are far shorter. Without a limit, a client could make decoding slow.
 LONGEST: Final = 16_384
+_BASE64URL: Final = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
+# A longer Fibonacci code would be a number beyond the largest possible id.
+_LONGEST_CODE: Final = 24
+# In milliseconds. Since 30 September 2023, new strings with a policy older than 4 are invalid;
+# before 21 August 2019, version 2 did not exist.
+_POLICY_4_SINCE: Final = 1_696_032_000_000
+_BEGINNING: Final = 1_566_345_600_000
+_DAY: Final = 86_400_000
+# The widths of the fields up to the publisher's country, in bits. The one before the special
+# features is UseNonStandardTexts. [doc V37]
+_CORE_WIDTHS: Final = (6, 36, 36, 12, 12, 6, 12, 12, 6, 1, 1, 12, 24, 24, 1, 12)
+_CORE_WIDTH: Final = sum(_CORE_WIDTHS)
 
 
 class MalformedSignal(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """`why` describes the error without quoting the text."""
 
     why: str
-
-
-_BASE64URL: Final = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
-# A longer Fibonacci code would be a number beyond the largest possible id.
-_LONGEST_CODE: Final = 24
 
 
 class UnreadableBits(Exception):
@@ -150,13 +157,6 @@ def _vendors(bits: Bits) -> Vendors:
     return Ranges.fixed(bits) if has_ranges else IdBits(highest, bits.take(highest))
 
 
-# In milliseconds. Since 30 September 2023, new strings with a policy older than 4 are invalid;
-# before 21 August 2019, version 2 did not exist.
-_POLICY_4_SINCE: Final = 1_696_032_000_000
-_BEGINNING: Final = 1_566_345_600_000
-_DAY: Final = 86_400_000
-
-
 class Restriction(msgspec.Struct, frozen=True, kw_only=True):
     """A publisher's restriction of a purpose for some vendors.
 
@@ -242,10 +242,6 @@ def doubt(string: TcString, *, now: int) -> str | None:
     return None
 
 
-# The widths of the fields up to the publisher's country, in bits. The one before the special
-# features is UseNonStandardTexts. [doc V37]
-_CORE_WIDTHS: Final = (6, 36, 36, 12, 12, 6, 12, 12, 6, 1, 1, 12, 24, 24, 1, 12)
-_CORE_WIDTH: Final = sum(_CORE_WIDTHS)
 _NO_VENDORS: Final = IdBits(0, 0)
 
 

@@ -64,6 +64,20 @@ HEADERS: Final = {
     "x-frame-options": "DENY",
 }
 _HSTS: Final = "max-age=31536000; includeSubDomains"
+_NO_ADMIN: Final = AccessDenied(
+    403,
+    "Closed until an admin exists",
+    "There is no admin yet, so nobody can sign in. Twite has no default password. Create an admin "
+    "on the machine that runs Twite: twite user add NAME --role admin",
+)
+_SIGNED_OUT: Final = AccessDenied(
+    401,
+    "Signed out",
+    "Your session has ended, so nothing was changed. Sign in and send the form again.",
+)
+_FAULT: Final = AccessDenied(
+    500, "Internal error in Twite", "See the log for details. Nothing else is affected."
+)
 
 
 class Notice(msgspec.Struct, frozen=True):
@@ -300,19 +314,3 @@ class Console:
 
 def _quoted(path: str) -> str:
     return path.replace("%", "%25").replace("?", "%3F").replace("&", "%26").replace("+", "%2B")
-
-
-_NO_ADMIN: Final = AccessDenied(
-    403,
-    "Closed until an admin exists",
-    "There is no admin yet, so nobody can sign in. Twite has no default password. Create an admin "
-    "on the machine that runs Twite: twite user add NAME --role admin",
-)
-_SIGNED_OUT: Final = AccessDenied(
-    401,
-    "Signed out",
-    "Your session has ended, so nothing was changed. Sign in and send the form again.",
-)
-_FAULT: Final = AccessDenied(
-    500, "Internal error in Twite", "See the log for details. Nothing else is affected."
-)

@@ -20,6 +20,9 @@ MOST_FIELDS = 2_000
 # Characters left as they are in a path and its query. All others, such as those in an id from X,
 # are percent-encoded.
 _KEPT = "/?&=%:@+,;~"
+NOT_CONFIRMED: Final = (
+    "Your password is wrong, or there were too many wrong attempts. Nothing was changed."
+)
 
 
 class NavigationGroup(StrEnum):
@@ -188,11 +191,6 @@ class AccountAction(Protocol):
     """A change of users or keys, such as `Accounts.remove` with its other arguments bound."""
 
     async def __call__(self, *, by: str, session_digest: bytes) -> object: ...
-
-
-NOT_CONFIRMED: Final = (
-    "Your password is wrong, or there were too many wrong attempts. Nothing was changed."
-)
 
 
 class Reauthentication:

@@ -22,6 +22,12 @@ _TYPES: Final = {"css": "text/css; charset=utf-8", "js": "text/javascript; chars
 _LONGEST: Final = 200
 _NOTHING: Final = "\N{EN DASH}"
 _HASH_LENGTH: Final = 16
+# Characters that start a formula in a spreadsheet (OWASP ASVS 1.2.10), including full-width ones.
+_FORMULA: Final = frozenset(
+    "=+-@\t\r\n\0\N{FULLWIDTH EQUALS SIGN}\N{FULLWIDTH PLUS SIGN}"
+    "\N{FULLWIDTH HYPHEN-MINUS}\N{FULLWIDTH COMMERCIAL AT}"
+)
+_LONGEST_CELL: Final = 32_767  # the size limit of a spreadsheet cell
 
 
 class StaticFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -157,14 +163,6 @@ def _spelled_out(c: str) -> str:
     if "\ud800" <= c <= "\udfff":
         return "\N{REPLACEMENT CHARACTER}"
     return f"⟨U+{ord(c):04X}⟩"
-
-
-# Characters that start a formula in a spreadsheet (OWASP ASVS 1.2.10), including full-width ones.
-_FORMULA: Final = frozenset(
-    "=+-@\t\r\n\0\N{FULLWIDTH EQUALS SIGN}\N{FULLWIDTH PLUS SIGN}"
-    "\N{FULLWIDTH HYPHEN-MINUS}\N{FULLWIDTH COMMERCIAL AT}"
-)
-_LONGEST_CELL: Final = 32_767  # the size limit of a spreadsheet cell
 
 
 def cell(text: str) -> str:

@@ -12,6 +12,7 @@ from twite.gateway.operations.sealed_payloads import counted
 from twite.gateway.ports.findings import CheckFinding, failed, passed, warning
 
 _OTHERS: Final = 0o077
+_LEAKED: Final = "A leaked former key can decrypt data until you remove it."
 
 
 def configuration(settings: Settings) -> Iterator[CheckFinding]:
@@ -91,9 +92,6 @@ def sources(settings: Settings) -> Iterator[CheckFinding]:
                 "This pixel gets conversions only in X's format, with its own credentials.",
                 f'Add the pixel to a source: pixels = ["{pixel.pixel}"].',
             )
-
-
-_LEAKED: Final = "A leaked former key can decrypt data until you remove it."
 
 
 async def key(settings: Settings) -> AsyncIterator[CheckFinding]:

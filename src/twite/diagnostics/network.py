@@ -23,6 +23,11 @@ from twite.x.spec import OAUTH_WINDOW_SECONDS
 _SECONDS: Final = 10
 _PATIENCE: Final = aiohttp.ClientTimeout(total=_SECONDS)
 _LONGEST: Final = 256 * 1024
+_LITTLE: Final = 30 * SECOND
+_MUCH: Final = OAUTH_WINDOW_SECONDS * SECOND
+_WAITS: Final = "Twite cannot deliver conversions. They stay queued in the store."
+_SHOWN: Final = 3
+OF_X: Final = frozenset({"DNS", "TLS", "X"})  # if one of these checks fails, X is unreachable
 
 
 class ConnectionResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -129,13 +134,6 @@ def _ahead(at: float, date: str | None) -> int | None:
         )
     except (ValueError, TypeError, OverflowError):
         return None
-
-
-_LITTLE: Final = 30 * SECOND
-_MUCH: Final = OAUTH_WINDOW_SECONDS * SECOND
-_WAITS: Final = "Twite cannot deliver conversions. They stay queued in the store."
-_SHOWN: Final = 3
-OF_X: Final = frozenset({"DNS", "TLS", "X"})  # if one of these checks fails, X is unreachable
 
 
 async def network(settings: Settings) -> AsyncIterator[CheckFinding]:

@@ -8,6 +8,8 @@ import msgspec
 
 from twite.domain.times import DAY, MINUTE
 
+REMIND_EVERY: Final = DAY
+
 
 class AlertKind(StrEnum):
     """The kind of an alert. Its value is stable, and names its page in docs/how-to/alerts."""
@@ -139,7 +141,6 @@ RULES: Final[Mapping[AlertKind, AlertRule]] = {
         calm=10 * MINUTE,
     ),
 }
-REMIND_EVERY: Final = DAY
 
 
 class AlertPhase(StrEnum):

@@ -11,17 +11,6 @@ import msgspec
 
 from twite.domain.conversion import Identifiers
 
-
-class ConsentAction(StrEnum):
-    """The treatment of a conversion, from the least to the most strict."""
-
-    SEND = "send"  # unchanged
-    RESTRICT = "restrict"  # with X's `restricted_data_use`
-    STRIP = "strip"  # without some identifiers
-    HOLD = "hold"  # held for a user
-    SUPPRESS = "suppress"  # not sent
-
-
 # The European Economic Area (ISO 3166). Here, in the UK and in Switzerland, no signal means no
 # consent.
 EEA: Final = frozenset(
@@ -31,6 +20,20 @@ EEA: Final = frozenset(
     }
 )  # fmt: skip
 STRICT_REGIONS: Final = EEA | {"GB", "CH"}
+REVOKED: Final = "consent_revoked"
+# X's term for restricting the use of a conversion to purposes such as measurement. [doc RDU]
+RESTRICTED: Final = "restrict_optimization"
+_DENIALS: Final = ("consent_denied", "consent_limited", "consent_unclear", REVOKED)
+
+
+class ConsentAction(StrEnum):
+    """The treatment of a conversion, from the least to the most strict."""
+
+    SEND = "send"  # unchanged
+    RESTRICT = "restrict"  # with X's `restricted_data_use`
+    STRIP = "strip"  # without some identifiers
+    HOLD = "hold"  # held for a user
+    SUPPRESS = "suppress"  # not sent
 
 
 class ConsentPolicy(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,12 +102,6 @@ Judge = Callable[[Mapping[str, str | bool] | None, Identifiers, str], ConsentDec
 
 # No signal, and none is required.
 PLAIN: Final = ConsentDecision()
-REVOKED: Final = "consent_revoked"
-# X's term for restricting the use of a conversion to purposes such as measurement. [doc RDU]
-RESTRICTED: Final = "restrict_optimization"
-
-
-_DENIALS: Final = ("consent_denied", "consent_limited", "consent_unclear", REVOKED)
 
 
 def is_denial(reason: str) -> bool:

@@ -84,6 +84,29 @@ _BROWSER_ID: Final = re.compile(r"tw\.[A-Za-z0-9._-]{1,128}", re.ASCII)
 _OUR_COOKIE: Final = re.compile(r"1\.[0-9]{1,15}\.([A-Za-z0-9_-]{1,512})", re.ASCII)
 _CLICK_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,512}", re.ASCII)
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+# Not Python's `is_private`: that also covers the ranges reserved for documentation.
+_PRIVATE: Final = tuple(
+    ipaddress.ip_network(text)
+    for text in (
+        "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16",
+        "172.16.0.0/12", "192.168.0.0/16", "224.0.0.0/3",
+        "::/127", "fc00::/7", "fe80::/10", "ff00::/8",
+    )
+)  # fmt: skip
+_OCTET: Final = r"(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
+_DOTTED: Final = re.compile(rf"({_OCTET})\.{_OCTET}\.{_OCTET}\.{_OCTET}", re.ASCII)
+# First octets that belong to no private range. The library gives the same result for each address,
+# at fifteen times the cost.
+_PUBLIC_FIRST: Final = frozenset(map(str, range(1, 224))) - {
+    "10",
+    "100",
+    "127",
+    "169",
+    "172",
+    "192",
+}
+# 2000::/3 in the canonical spelling, with all groups. Two groups of zeros are spelled "::".
+_GLOBAL_IPV6: Final = re.compile(r"[23][0-9a-f]{3}(?::(?:0|[1-9a-f][0-9a-f]{0,3})){7}")
 
 
 def email_digest(text: str, *, path: str) -> str | Fault:
@@ -244,31 +267,6 @@ def user_agent(text: str, *, path: str) -> str | Fault:
     ):
         return fault(path, "user_agent_unusable")
     return plain
-
-
-# Not Python's `is_private`: that also covers the ranges reserved for documentation.
-_PRIVATE: Final = tuple(
-    ipaddress.ip_network(text)
-    for text in (
-        "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16",
-        "172.16.0.0/12", "192.168.0.0/16", "224.0.0.0/3",
-        "::/127", "fc00::/7", "fe80::/10", "ff00::/8",
-    )
-)  # fmt: skip
-_OCTET: Final = r"(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
-_DOTTED: Final = re.compile(rf"({_OCTET})\.{_OCTET}\.{_OCTET}\.{_OCTET}", re.ASCII)
-# First octets that belong to no private range. The library gives the same result for each address,
-# at fifteen times the cost.
-_PUBLIC_FIRST: Final = frozenset(map(str, range(1, 224))) - {
-    "10",
-    "100",
-    "127",
-    "169",
-    "172",
-    "192",
-}
-# 2000::/3 in the canonical spelling, with all groups. Two groups of zeros are spelled "::".
-_GLOBAL_IPV6: Final = re.compile(r"[23][0-9a-f]{3}(?::(?:0|[1-9a-f][0-9a-f]{0,3})){7}")
 
 
 @lru_cache(maxsize=16_384)

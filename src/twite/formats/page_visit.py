@@ -14,6 +14,36 @@ from twite.domain.fault import Fault
 from twite.domain.secret import Masked
 from twite.redaction.scrub_text import names_a_person, scrubbed_path
 
+# Words in the names of robots and download tools. Longer lists exist, but need a licence. These
+# words cover most robots, and occur in no real browser. (There is a phone named Cubot.)
+_ROBOT: Final = re.compile(
+    r"(?<!cu)bot(?:\b|[/_ -])|crawl|spider|slurp|headless|phantomjs|lighthouse|pagespeed|gtmetrix|"
+    r"pingdom|facebookexternalhit|mediapartners|scrapy|puppeteer|selenium|playwright|"
+    r"\b(?:curl|wget|python|go-http-client|axios|node-fetch|libwww|httpclient)\b",
+    re.IGNORECASE,
+)
+_LONGEST_AGENT: Final = 512  # browsers send 100 to 250 characters; limits the size of the cache
+# Campaign parameters say where a visit came from. Others may contain names, tokens or addresses.
+KEPT_PARAMETERS: Final = frozenset(
+    {"utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content", "utm_id"}
+)
+# A URL in which only parts of the path, and what follows the path, may have to be removed.
+_SIMPLE: Final = re.compile(r"(https?://[a-z0-9.-]+(?::[0-9]{1,4})?(?:/[^\s?#@%\\]*)?)(?:[?#].*)?")
+# Characters that a host name cannot contain.
+_NO_HOST: Final = re.compile(r"[\s\x00-\x1f]")
+# Longer URLs are not cached, so that a client with long URLs cannot fill the memory.
+_LONGEST_REMEMBERED: Final = 2_048
+OURS: Final = "_twite"  # `1.<milliseconds>.<click id>`
+OF_X: Final = "_twclid"  # X's pixel: JSON, percent-encoded, or raw [seen 3P, doc GTM]
+OF_STAPE: Final = "twclid"  # raw [seen ST]
+NAMES: Final = (OURS, OF_X, OF_STAPE)
+BROWSER_ID: Final = "_twpid"
+_FORM: Final = "1"
+_MOST_COOKIES: Final = 200
+# X's own script writes these next to the click id. [seen 3P]
+_PIXEL_VERSION: Final = "2.3.29"
+_BY_URL: Final = 1
+
 
 class Visitor(Masked, frozen=True, kw_only=True):
     """Facts about the request itself, as opposed to the data in its events.
@@ -41,17 +71,6 @@ class Visitor(Masked, frozen=True, kw_only=True):
 SERVER: Final = Visitor(trusted=True)
 
 
-# Words in the names of robots and download tools. Longer lists exist, but need a licence. These
-# words cover most robots, and occur in no real browser. (There is a phone named Cubot.)
-_ROBOT: Final = re.compile(
-    r"(?<!cu)bot(?:\b|[/_ -])|crawl|spider|slurp|headless|phantomjs|lighthouse|pagespeed|gtmetrix|"
-    r"pingdom|facebookexternalhit|mediapartners|scrapy|puppeteer|selenium|playwright|"
-    r"\b(?:curl|wget|python|go-http-client|axios|node-fetch|libwww|httpclient)\b",
-    re.IGNORECASE,
-)
-_LONGEST_AGENT: Final = 512  # browsers send 100 to 250 characters; limits the size of the cache
-
-
 def is_robot(user_agent: str) -> bool:
     return _is_robot(user_agent[:_LONGEST_AGENT])
 
@@ -59,19 +78,6 @@ def is_robot(user_agent: str) -> bool:
 @lru_cache(maxsize=8_192)
 def _is_robot(user_agent: str) -> bool:
     return _ROBOT.search(user_agent) is not None
-
-
-# Campaign parameters say where a visit came from. Others may contain names, tokens or addresses.
-KEPT_PARAMETERS: Final = frozenset(
-    {"utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content", "utm_id"}
-)
-
-# A URL in which only parts of the path, and what follows the path, may have to be removed.
-_SIMPLE: Final = re.compile(r"(https?://[a-z0-9.-]+(?::[0-9]{1,4})?(?:/[^\s?#@%\\]*)?)(?:[?#].*)?")
-# Characters that a host name cannot contain.
-_NO_HOST: Final = re.compile(r"[\s\x00-\x1f]")
-# Longer URLs are not cached, so that a client with long URLs cannot fill the memory.
-_LONGEST_REMEMBERED: Final = 2_048
 
 
 def scrubbed_url(text: str) -> str | None:
@@ -119,19 +125,6 @@ _scrubbed_once: Final = lru_cache(maxsize=4_096)(_scrubbed)
 def _names_a_person(value: str) -> bool:
     # The plus of a phone number is decoded to a space if it was not escaped.
     return names_a_person(value) or names_a_person(value.replace(" ", "+", 1))
-
-
-OURS: Final = "_twite"  # `1.<milliseconds>.<click id>`
-OF_X: Final = "_twclid"  # X's pixel: JSON, percent-encoded, or raw [seen 3P, doc GTM]
-OF_STAPE: Final = "twclid"  # raw [seen ST]
-NAMES: Final = (OURS, OF_X, OF_STAPE)
-BROWSER_ID: Final = "_twpid"
-
-_FORM: Final = "1"
-_MOST_COOKIES: Final = 200
-# X's own script writes these next to the click id. [seen 3P]
-_PIXEL_VERSION: Final = "2.3.29"
-_BY_URL: Final = 1
 
 
 class Click(Masked, frozen=True, kw_only=True):

@@ -24,6 +24,19 @@ from twite.http.responses import HttpRefusal, HttpResponse, error
 from twite.redaction.secrets import base64_parts
 
 _BEARER: Final = b"bearer "
+MASK: Final = b"***"
+# A shorter key could be an ordinary word. `twite check` warns about short keys.
+_SHORTEST_HIDDEN: Final = 12
+# Up to this many keys are searched for one by one. A search with a pattern lets other threads run,
+# which costs as much as these searches.
+_FEW: Final = 50
+_HINT_MEMORY: Final = 16 * 1024 * 1024  # bytes
+_PLAIN: Final = re.compile(rb"[A-Za-z0-9]+")
+# An encoded letter or digit that needs no encoding.
+_ODDLY_ENCODED: Final = re.compile(rb"(?:%(?:25){0,4}|\\u00)(?:3[0-9]|[46][1-9A-Fa-f]|[57][0-9Aa])")
+_PERCENT, _BACKSLASH = b"%\\"
+_ONE_ALPHABET: Final = bytes.maketrans(b"-_", b"+/")
+_OURS: Final = KEY_PREFIX.encode()
 
 
 class SourceKeys:
@@ -207,27 +220,12 @@ def _unauthorized(code: str, message: str) -> HttpResponse:
     return error(401, code, message, headers=((b"www-authenticate", b'Bearer realm="twite"'),))
 
 
-MASK: Final = b"***"
-# A shorter key could be an ordinary word. `twite check` warns about short keys.
-_SHORTEST_HIDDEN: Final = 12
-# Up to this many keys are searched for one by one. A search with a pattern lets other threads run,
-# which costs as much as these searches.
-_FEW: Final = 50
-_HINT_MEMORY: Final = 16 * 1024 * 1024  # bytes
-_PLAIN: Final = re.compile(rb"[A-Za-z0-9]+")
-# An encoded letter or digit that needs no encoding.
-_ODDLY_ENCODED: Final = re.compile(rb"(?:%(?:25){0,4}|\\u00)(?:3[0-9]|[46][1-9A-Fa-f]|[57][0-9Aa])")
-_PERCENT, _BACKSLASH = b"%\\"
-_ONE_ALPHABET: Final = bytes.maketrans(b"-_", b"+/")
 _NO_KEY: Final = _unauthorized(
     "key_missing", "send the key of a source as Authorization: Bearer <key>"
 )
 WRONG_KEY: Final = _unauthorized(
     "key_wrong", "no source has this key: compare it with [[source]] in twite.toml"
 )
-
-
-_OURS: Final = KEY_PREFIX.encode()
 
 
 class Requester(msgspec.Struct, frozen=True, kw_only=True):

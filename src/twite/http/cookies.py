@@ -25,6 +25,12 @@ from twite.formats.page_visit import OF_X, Click, cookie_value
 from twite.http.addresses import host_of
 from twite.http.origins import PageVisit
 
+# Storing any id on the device needs the same consent as storing a click.
+_SOME_CLICK: Final = Click(id="click")
+# The rules of consent verdicts for which the person has not denied consent.
+_UNDECIDED: Final = frozenset({"missing", "unclear"})
+_CONSOLE: Final = SESSION.encode()
+
 
 def set_cookies(
     click: Click, *, cookie: ClickCookie, domain: str | None, now: int
@@ -114,12 +120,6 @@ def _suffixes() -> PublicSuffixList:
 
 Signals = Mapping[str, str | bool]
 Headers = tuple[tuple[bytes, bytes], ...]
-
-# Storing any id on the device needs the same consent as storing a click.
-_SOME_CLICK: Final = Click(id="click")
-# The rules of consent verdicts for which the person has not denied consent.
-_UNDECIDED: Final = frozenset({"missing", "unclear"})
-_CONSOLE: Final = SESSION.encode()
 
 
 class BrowserCookies(msgspec.Struct, frozen=True, kw_only=True):

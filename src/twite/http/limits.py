@@ -13,6 +13,11 @@ from twite.gateway.rate_limiter import RateLimiter
 from twite.http.addresses import Network, address_of, line_of
 from twite.http.responses import HttpRefusal, again
 
+_BUSY: Final = again(429, "too_busy")
+REFUSALS: Final = 600  # per address and minute; high enough not to delay a page with a wrong key
+# Refusals that anyone can cause: no key, forbidden, no such route, too many requests.
+DELAYED: Final = frozenset({401, 403, 404, 405, 429, 503})
+
 
 class HttpLimits(msgspec.Struct, frozen=True, kw_only=True):
     """Sizes in bytes, times in seconds.
@@ -114,14 +119,6 @@ class AdmissionGate:
     @property
     def is_occupied(self) -> bool:
         return self._inside > 0
-
-
-_BUSY: Final = again(429, "too_busy")
-
-
-REFUSALS: Final = 600  # per address and minute; high enough not to delay a page with a wrong key
-# Refusals that anyone can cause: no key, forbidden, no such route, too many requests.
-DELAYED: Final = frozenset({401, 403, 404, 405, 429, 503})
 
 
 class RefusalThrottle:

@@ -19,6 +19,15 @@ _PREFLIGHT_SECONDS: Final = 7_200  # the longest that Chromium caches a prefligh
 _METHODS: Final = b"GET, POST, OPTIONS"
 _HEADERS: Final = b"content-type"
 _OWN_PORTS: Final = {"http": 80, "https": 443}
+_NO_ORIGIN: Final = error(
+    403, "origin_missing", f"{CODES['origin_missing']}: servers post to /v1/conversions with a key"
+)
+_NO_SUCH_SOURCE: Final = error(
+    403, "source_unclear", "s must be the name of a source that has origins"
+)
+_SHARED: Final = error(
+    403, "source_unclear", "several sources have this origin: name one of them with ?s=<source>"
+)
 
 
 class PageVisit(msgspec.Struct, frozen=True, kw_only=True):
@@ -195,14 +204,3 @@ def _wrong(origin: str) -> HttpResponse:
         f"pages of {shown} may not post to this source: add the origin to the source's origins, "
         f"exactly as the browser sends it",
     )
-
-
-_NO_ORIGIN: Final = error(
-    403, "origin_missing", f"{CODES['origin_missing']}: servers post to /v1/conversions with a key"
-)
-_NO_SUCH_SOURCE: Final = error(
-    403, "source_unclear", "s must be the name of a source that has origins"
-)
-_SHARED: Final = error(
-    403, "source_unclear", "several sources have this origin: name one of them with ?s=<source>"
-)

@@ -26,6 +26,53 @@ _HEADS: Final = {
     status: STATUS_LINE[status] + b"content-type: application/json\r\ncontent-length: "
     for status in (200, 202, 400, 422)
 }
+# The error codes for whole requests, besides the codes of Malformed. The reference page lists them;
+# a test compares the two.
+CODES: Final[dict[str, str]] = {
+    "body_unreadable": "the body cannot be read as JSON in UTF-8",
+    "body_too_large": "the body is too large",
+    "client_failed": "a client template claimed the request, but sent no response",
+    "client_late": "the client template that claimed the request did not respond in time",
+    "code": "the value is not an error code of conversions",
+    "consent_unclear": "the signals contain neither a denial nor a grant",
+    "content_type": "the Content-Type is not JSON",
+    "conversion_unknown": "there is no conversion with this id, or this source may not see it",
+    "days": "the number of days must be between 1 and 14",
+    "encoding_malformed": "the body does not match its Content-Encoding",
+    "encoding_unknown": "unsupported Content-Encoding",
+    "headers_too_large": "the request's headers are too large",
+    "host": "an HTTP/1.1 request has exactly one Host header, which names a host",
+    "http_malformed": "the bytes are not an HTTP/1.1 request",
+    "idempotency_key": "the Idempotency-Key is empty, too long or not printable ASCII",
+    "idempotency_key_reused": "a different request used this Idempotency-Key",
+    "key_missing": "the request contains no key",
+    "key_scope": "the key does not have the scope of this route",
+    "key_wrong": "the key is not in the configuration",
+    "ledger_unavailable": "the commit failed; the request was not stored",
+    "method": "the route does not support this method",
+    "not_ready": "the gateway cannot accept conversions now",
+    "origin_missing": "the request has no Origin or Referer",
+    "origin_wrong": "pages from this origin may not post to this source",
+    "queue_full": "the write queue is full",
+    "route": "the gateway has no route with this path",
+    "secret_key_missing": "no secret key, or not the key that encrypted the credentials",
+    "since": "not a time with a zone, such as 2026-11-24T10:00:00.000Z",
+    "source_unclear": "the request names no source, or a source without origins",
+    "template_paused": "the client template for this request exceeded a limit and is paused",
+    "too_busy": "too many concurrent requests",
+    "too_fast": "too many requests from this address, or from pages of this source",
+    "too_many_connections": "too many open connections",
+    "too_slow": "the request did not arrive in time",
+    "unexpected": "internal error; the request was not stored",
+}
+JSON: Final = (b"content-type", b"application/json")
+JSON_ALONE: Final = (JSON,)
+AGAIN_SECONDS: Final = 1
+_ENCODER: Final = msgspec.json.Encoder()
+# When to try again after a failed read. The process usually ends, and is started again.
+_UNREADABLE_FOR: Final = 5  # seconds
+# A retry would be refused with the same status: the client should drop the request.
+FOR_GOOD: Final = frozenset({400, 409, 413, 415, 422})
 
 
 class Connection(Protocol):
@@ -73,51 +120,6 @@ def head_of(
     """
     rest = b"".join([b"%b: %b\r\n" % header for header in headers])
     return b"%b%d\r\n%b%b\r\n" % (_HEADS[status], length, rest, last)
-
-
-# The error codes for whole requests, besides the codes of Malformed. The reference page lists them;
-# a test compares the two.
-CODES: Final[dict[str, str]] = {
-    "body_unreadable": "the body cannot be read as JSON in UTF-8",
-    "body_too_large": "the body is too large",
-    "client_failed": "a client template claimed the request, but sent no response",
-    "client_late": "the client template that claimed the request did not respond in time",
-    "code": "the value is not an error code of conversions",
-    "consent_unclear": "the signals contain neither a denial nor a grant",
-    "content_type": "the Content-Type is not JSON",
-    "conversion_unknown": "there is no conversion with this id, or this source may not see it",
-    "days": "the number of days must be between 1 and 14",
-    "encoding_malformed": "the body does not match its Content-Encoding",
-    "encoding_unknown": "unsupported Content-Encoding",
-    "headers_too_large": "the request's headers are too large",
-    "host": "an HTTP/1.1 request has exactly one Host header, which names a host",
-    "http_malformed": "the bytes are not an HTTP/1.1 request",
-    "idempotency_key": "the Idempotency-Key is empty, too long or not printable ASCII",
-    "idempotency_key_reused": "a different request used this Idempotency-Key",
-    "key_missing": "the request contains no key",
-    "key_scope": "the key does not have the scope of this route",
-    "key_wrong": "the key is not in the configuration",
-    "ledger_unavailable": "the commit failed; the request was not stored",
-    "method": "the route does not support this method",
-    "not_ready": "the gateway cannot accept conversions now",
-    "origin_missing": "the request has no Origin or Referer",
-    "origin_wrong": "pages from this origin may not post to this source",
-    "queue_full": "the write queue is full",
-    "route": "the gateway has no route with this path",
-    "secret_key_missing": "no secret key, or not the key that encrypted the credentials",
-    "since": "not a time with a zone, such as 2026-11-24T10:00:00.000Z",
-    "source_unclear": "the request names no source, or a source without origins",
-    "template_paused": "the client template for this request exceeded a limit and is paused",
-    "too_busy": "too many concurrent requests",
-    "too_fast": "too many requests from this address, or from pages of this source",
-    "too_many_connections": "too many open connections",
-    "too_slow": "the request did not arrive in time",
-    "unexpected": "internal error; the request was not stored",
-}
-
-JSON: Final = (b"content-type", b"application/json")
-JSON_ALONE: Final = (JSON,)
-AGAIN_SECONDS: Final = 1
 
 
 class HttpResponse(msgspec.Struct, frozen=True, kw_only=True):
@@ -201,14 +203,7 @@ def _length(response: HttpResponse) -> tuple[tuple[bytes, bytes], ...]:
     )
 
 
-_ENCODER: Final = msgspec.json.Encoder()
 NO_ROUTE: Final = error(404, "route", "no such route; /v1/openapi.json lists all routes")
-
-
-# When to try again after a failed read. The process usually ends, and is started again.
-_UNREADABLE_FOR: Final = 5  # seconds
-# A retry would be refused with the same status: the client should drop the request.
-FOR_GOOD: Final = frozenset({400, 409, 413, 415, 422})
 
 
 def answer_to(fault: Exception, *, where: str, observer: Observer) -> HttpResponse:

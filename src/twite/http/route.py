@@ -36,6 +36,11 @@ _PARAMETER: Final = re.compile(r"\\\{(\w+)(:path)?\\\}")
 NO_BODY: Final = 0  # the body is not read
 SMALL_BODY: Final = 64 * 1024
 FULL_BODY: Final = 1 << 62  # only HttpLimits applies; its limit for pages is lower
+SAMPLE_KEY: Final = MappingProxyType({"Authorization": "Bearer a-source-key"})
+_NO_PARAMETERS: Final[Mapping[str, str]] = MappingProxyType({})
+# Stape's hosts and Google's preview use these headers to name the container, its domain and its
+# key. A visitor who set them could choose where other tags send.
+_OF_THE_CONTAINER: Final = "x-gtm-"
 
 
 class HttpRequest(msgspec.Struct):
@@ -106,7 +111,6 @@ async def _source_key(request: HttpRequest) -> Source:
     return request.services.keys.require(request.headers)
 
 
-SAMPLE_KEY: Final = MappingProxyType({"Authorization": "Bearer a-source-key"})
 anyone: Final = RouteAuthentication(check=_anyone)
 source_key: Final = RouteAuthentication(check=_source_key, sample=SAMPLE_KEY)
 
@@ -276,14 +280,6 @@ def _pattern(path: str) -> re.Pattern[str]:
         return f"(?P<{match[1]}>{'.*' if match[2] else '[^/]+'})"
 
     return re.compile(_PARAMETER.sub(group, re.escape(path)), re.DOTALL)
-
-
-_NO_PARAMETERS: Final[Mapping[str, str]] = MappingProxyType({})
-
-
-# Stape's hosts and Google's preview use these headers to name the container, its domain and its
-# key. A visitor who set them could choose where other tags send.
-_OF_THE_CONTAINER: Final = "x-gtm-"
 
 
 def incoming_of(

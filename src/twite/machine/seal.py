@@ -27,6 +27,9 @@ _VERSION: Final = b"\x01"
 _ID_BYTES: Final = 4
 _NONCE_BYTES: Final = 12
 _HEAD: Final = 1 + _ID_BYTES
+# A hash takes 64 MiB and a core for tens of milliseconds, so unauthenticated clients must not be
+# able to start many at once.
+_AT_ONCE: Final = 2
 
 
 class AesSeal:
@@ -98,11 +101,6 @@ def _derived(key: Secret) -> "tuple[bytes, AESGCM]":
 
 def _bound_to(name: str) -> bytes:
     return b"twite\0" + name.encode()
-
-
-# A hash takes 64 MiB and a core for tens of milliseconds, so unauthenticated clients must not be
-# able to start many at once.
-_AT_ONCE: Final = 2
 
 
 class Argon2Passwords:

@@ -21,6 +21,14 @@ except ImportError:  # Windows has no such limit
 
 # CLOCK_BOOTTIME, where it exists, also counts the time that the machine sleeps.
 _SINCE_BOOT: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+_VARIANTS: Final = "89ab"  # the first digits of a UUID's variant (RFC 9562, 4.1)
+# The random bytes of one receipt, and the number of receipts for which bytes are read at once: each
+# read releases the GIL, and the thread that accepts and sends must then wait to get it back.
+_CHANCE: Final = 10
+_AT_ONCE: Final = 256
+SPARE: Final = 256  # for the store, X, tags and clients, the process's own files, and the log
+_FEWEST: Final = 16
+_M_ARENA_MAX: Final = -8  # glibc, malloc.h
 
 
 class SystemClock:
@@ -37,13 +45,6 @@ class SystemClock:
     async def sleep(self, ms: int) -> None:
         """Wait for some milliseconds."""
         await asyncio.sleep(ms / 1_000)
-
-
-_VARIANTS: Final = "89ab"  # the first digits of a UUID's variant (RFC 9562, 4.1)
-# The random bytes of one receipt, and the number of receipts for which bytes are read at once: each
-# read releases the GIL, and the thread that accepts and sends must then wait to get it back.
-_CHANCE: Final = 10
-_AT_ONCE: Final = 256
 
 
 class SystemRandomness:
@@ -111,11 +112,6 @@ def _size(path: Path) -> int:
         return path.stat().st_size
     except FileNotFoundError:
         return 0
-
-
-SPARE: Final = 256  # for the store, X, tags and clients, the process's own files, and the log
-_FEWEST: Final = 16
-_M_ARENA_MAX: Final = -8  # glibc, malloc.h
 
 
 def raise_limit() -> None:

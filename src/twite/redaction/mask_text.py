@@ -20,6 +20,41 @@ _LONGEST: Final = 200
 # hashes and email addresses.
 _ECHOED: Final = re.compile(r"""\(.*\)|".*"|[0-9A-Fa-f]{32,}|\S+@\S+""", re.DOTALL)
 HIDDEN: Final = "…"
+_LONGEST_STEP: Final = 40
+_MOST_DIGITS: Final = 5
+_LONGEST_ID: Final = 256
+_SHORTEST_TOKEN: Final = 20
+_TOKEN_LOOKED_AT: Final = 256
+_FEWEST: Final = 8
+_LONG_HALF: Final = 6
+_AT: Final = re.compile(r"[^@]@[^@]|[^%]%40[^%]")
+_HASH: Final = re.compile(r"(?<![0-9A-Fa-f])[0-9A-Fa-f]{32,}", re.ASCII)
+_NUMBER_IN: Final = re.compile(r"(?<![0-9.])\+?[0-9]{9,19}(?![0-9])", re.ASCII)
+_DAY: Final = re.compile(r"(?:19|20)\d\d-[01]\d-[0-3]\d", re.ASCII)
+_V4: Final = re.compile(r"((?:\d{1,3}\.){3})\d{1,3}", re.ASCII)
+_QUOTED: Final = re.compile(r'[^"\\]*')
+_QUOTED_ONCE: Final = re.compile(r"[^'\\]*")
+_UNQUOTED: Final = re.compile(r"""[^\n"',;&<>{}\[\]]*""")
+_LINE: Final = re.compile(r'[^\n"]*')
+_PIECES: Final = re.compile(
+    r"""
+      (?P<page>[a-z][a-z0-9+.-]{1,15}://[^\s"'<>\\`]+)
+    | (?P<scheme>\b(?:bearer|basic|oauth|token)\ [^\s"',;]{8,})
+    | (?P<named>(?<![A-Za-z0-9_.-])(?P<name>[a-z_][a-z0-9_.-]{0,59})
+        \\{0,3}["']?\s{0,3}[:=]\s{0,3}\\{0,3}["']?)
+    | (?<![0-9A-Za-z.])(?P<v4>(?:\d{1,3}\.){3}\d{1,3})(?![0-9]|\.[0-9])
+    | (?<![0-9A-Za-z:.])(?=[0-9a-f:]{0,39}::|(?:[0-9a-f]{1,4}:){4})(?P<v6>[0-9a-f:]{3,39})
+        (?![0-9A-Za-z:])
+    | (?P<moment>(?:19|20)\d\d-[01]\d-[0-3]\d[t\ ][0-2]\d:[0-5]\d(?::[0-5]\d(?:\.\d{1,9})?)?z?)
+    | (?<![0-9A-Za-z_.])(?P<number>\+?\(?\d(?:[\s().\-/\u00a0\u2010-\u2015]{0,3}\d){7,18})
+        (?![0-9A-Za-z_])
+    | (?P<word>[^\s"'<>,;:()&=?/\\{}\[\]|]+)
+    """,
+    re.VERBOSE | re.IGNORECASE | re.ASCII,
+)
+_ODD: Final = re.compile(r"@|\d{7}|[^ -~]|.{41}")
+_SMALL_NUMBER: Final = re.compile(r"-?\d{1,6}(?:\.\d{1,4})?", re.ASCII)
+_LONGEST_VALUE: Final = 60
 
 
 def masked_text(text: str, *, plain: bool = False) -> str:
@@ -163,40 +198,6 @@ def _is_phone(number: str, *, plain: bool) -> bool:
     return True
 
 
-_LONGEST_STEP: Final = 40
-_MOST_DIGITS: Final = 5
-_LONGEST_ID: Final = 256
-_SHORTEST_TOKEN: Final = 20
-_TOKEN_LOOKED_AT: Final = 256
-_FEWEST: Final = 8
-_LONG_HALF: Final = 6
-_AT: Final = re.compile(r"[^@]@[^@]|[^%]%40[^%]")
-_HASH: Final = re.compile(r"(?<![0-9A-Fa-f])[0-9A-Fa-f]{32,}", re.ASCII)
-_NUMBER_IN: Final = re.compile(r"(?<![0-9.])\+?[0-9]{9,19}(?![0-9])", re.ASCII)
-_DAY: Final = re.compile(r"(?:19|20)\d\d-[01]\d-[0-3]\d", re.ASCII)
-_V4: Final = re.compile(r"((?:\d{1,3}\.){3})\d{1,3}", re.ASCII)
-_QUOTED: Final = re.compile(r'[^"\\]*')
-_QUOTED_ONCE: Final = re.compile(r"[^'\\]*")
-_UNQUOTED: Final = re.compile(r"""[^\n"',;&<>{}\[\]]*""")
-_LINE: Final = re.compile(r'[^\n"]*')
-_PIECES: Final = re.compile(
-    r"""
-      (?P<page>[a-z][a-z0-9+.-]{1,15}://[^\s"'<>\\`]+)
-    | (?P<scheme>\b(?:bearer|basic|oauth|token)\ [^\s"',;]{8,})
-    | (?P<named>(?<![A-Za-z0-9_.-])(?P<name>[a-z_][a-z0-9_.-]{0,59})
-        \\{0,3}["']?\s{0,3}[:=]\s{0,3}\\{0,3}["']?)
-    | (?<![0-9A-Za-z.])(?P<v4>(?:\d{1,3}\.){3}\d{1,3})(?![0-9]|\.[0-9])
-    | (?<![0-9A-Za-z:.])(?=[0-9a-f:]{0,39}::|(?:[0-9a-f]{1,4}:){4})(?P<v6>[0-9a-f:]{3,39})
-        (?![0-9A-Za-z:])
-    | (?P<moment>(?:19|20)\d\d-[01]\d-[0-3]\d[t\ ][0-2]\d:[0-5]\d(?::[0-5]\d(?:\.\d{1,9})?)?z?)
-    | (?<![0-9A-Za-z_.])(?P<number>\+?\(?\d(?:[\s().\-/\u00a0\u2010-\u2015]{0,3}\d){7,18})
-        (?![0-9A-Za-z_])
-    | (?P<word>[^\s"'<>,;:()&=?/\\{}\[\]|]+)
-    """,
-    re.VERBOSE | re.IGNORECASE | re.ASCII,
-)
-
-
 def masked_value(path: str, value: object, *, shown: frozenset[str], salt: bytes) -> str:
     """Return what a comparison shows of a value; `shown` lists fields that the user allows.
 
@@ -222,11 +223,6 @@ def masked_value(path: str, value: object, *, shown: frozenset[str], salt: bytes
 def shown_path(path: str) -> str:
     """Return a path with `***` for keys that may be personal data."""
     return ".".join("***" if _ODD.search(step) else step for step in path.split("."))
-
-
-_ODD: Final = re.compile(r"@|\d{7}|[^ -~]|.{41}")
-_SMALL_NUMBER: Final = re.compile(r"-?\d{1,6}(?:\.\d{1,4})?", re.ASCII)
-_LONGEST_VALUE: Final = 60
 
 
 def without_echoes(text: str) -> str:

@@ -34,6 +34,12 @@ _SHORT_NUMBER: Final = 100_000  # smaller whole numbers, such as counts, are no 
 _SHORT_WORD: Final = 5  # letters and digits
 # Values that are nested deeper are not shown. JSON within a string adds a level.
 _DEEPEST: Final = 24
+_OF_PEOPLE: Final = PERSONS | {FieldKind.DETAIL, FieldKind.PEOPLE}
+_WHOLE_WORDS: Final = re.compile(r"""[\s\S]*[\s"'<>,;()&=?/{}\[\]|]""")
+_DIGEST: Final = re.compile(r"[0-9a-fA-F]{64}", re.ASCII)
+_OPENING: Final = re.compile(r"[{\[]")
+_BEFORE: Final = re.compile(r"""([A-Za-z_][A-Za-z0-9_.-]*)["']?\s{0,3}[:=]\s{0,3}$""")
+_FORM: Final = re.compile(r"\??[^\s=&?#]{1,200}=[^\s&]*(?:&[^\s=&]{1,200}=[^\s&]*)+")
 
 
 def masked_tree(value: object, name: str = "") -> object:
@@ -197,7 +203,6 @@ def _read(text: str) -> object:
         return None
 
 
-_OF_PEOPLE: Final = PERSONS | {FieldKind.DETAIL, FieldKind.PEOPLE}
 _MASKS: Final[Mapping[FieldKind, Callable[[str], str]]] = {
     **dict.fromkeys(_OF_PEOPLE, _person),
     FieldKind.CLICK: _head,
@@ -211,8 +216,3 @@ _MASKS: Final[Mapping[FieldKind, Callable[[str], str]]] = {
     FieldKind.PATH: masked_path,
     FieldKind.PLAIN: lambda text: masked_text(text, plain=True),
 }
-_WHOLE_WORDS: Final = re.compile(r"""[\s\S]*[\s"'<>,;()&=?/{}\[\]|]""")
-_DIGEST: Final = re.compile(r"[0-9a-fA-F]{64}", re.ASCII)
-_OPENING: Final = re.compile(r"[{\[]")
-_BEFORE: Final = re.compile(r"""([A-Za-z_][A-Za-z0-9_.-]*)["']?\s{0,3}[:=]\s{0,3}$""")
-_FORM: Final = re.compile(r"\??[^\s=&?#]{1,200}=[^\s&]*(?:&[^\s=&]{1,200}=[^\s&]*)+")

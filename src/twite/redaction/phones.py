@@ -18,6 +18,70 @@ from twite.redaction.words import NUMBER, PHONE_LABELS, PHONES, SHORT_PHONES, WH
 if TYPE_CHECKING:
     from phonenumbers import PhoneMetadata
 
+_NUMBER_KINDS: Final = (
+    "fixed_line", "mobile", "toll_free", "premium_rate", "shared_cost", "voip", "personal_number",
+    "pager", "uan", "voicemail",
+)  # fmt: skip
+_FEWEST: Final = 7
+_LEAST: Final = 10**6
+_GROUPS_OF_PHONES: Final = 3
+_MOST_AREAS: Final = 50
+_LONGEST_NUMBER: Final = 15
+_LONGEST_RUN: Final = 64
+_FEWEST_WITH_TRUNK, _MOST_WITH_TRUNK = 9, 12
+_LENGTH_IN_AMERICA: Final = 3
+_LOOKED_BACK: Final = 48
+_MOST_PARTS: Final = 3
+_SHORTEST_WORD: Final = 3
+# A plus between digits is a blank in a form: `+44+20+7946+0958`.
+_GAP: Final = (
+    r"(?:[\s()\[\].,:_*~|/\u00b7\u2022\u2010-\u2015\u2212-]{0,5}|\)?\+{1,2}\(?|\+[\u00b7\u2013-]\+)"
+)
+_RUN: Final = re.compile(rf"(?:[(\[]\s?)?\d(?:{_GAP}\d){{6,}}")
+_ALONE: Final = re.compile(rf"\s*\+?(?:[(\[]\s?)?\d(?:{_GAP}\d){{6,14}}\s*")
+_GROUP: Final = re.compile(r"\d+")
+# After a plus, a number with these separators needs no number plan.
+_NARROW: Final = re.compile(r"[(\[]?[1-9](?:[\s+()._/\u2010-\u2015\u2212-]{0,3}\d){7,}")
+# An amount, or the coordinates of a place: `+51.5007, -0.1246`.
+_DECIMALS: Final = re.compile(
+    r"\d{1,3}(?:,?\d{3})*\.\d+(?P<second>[\s,]+[+-]?\d{1,3}\.\d+)*", re.ASCII
+)
+_GLUED: Final = PHONES | SHORT_PHONES | WHOSE
+# Read backwards from the number, because a search for the end of a text takes longer.
+_WIDEST_SIGN: Final = 4  # three blanks and a plus
+_PLUS_REVERSED: Final = re.compile(r"(?P<sign>\s{0,3}\++)(?P<word>[A-Za-z0-9]*)")
+_MARK_OF_LINK: Final = re.compile(r":|wa\.me", re.IGNORECASE)
+_LINK: Final = re.compile(
+    r"""
+    (?<![a-z0-9])(?:
+      (?:tel|sms|smsto|mms|mmsto|callto|facetime|facetime-audio|skype|sip|viber|whatsapp)
+      :(?://)?(?:[a-z]{1,8}/?\?(?:[a-z]{1,8}=[^&\s]{0,12}&)?(?:number|phone|to)=)?
+    | wa\.me/
+    )\+?$
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
+# The signs between a label and its number. After the strong ones, any number is a phone number.
+_SIGNS: Final = " \t\r\n\u00a0\u202f:.=#\uff1a\u2116\"'+-\u2013\u2014"
+_STRONG: Final = frozenset(":.=#\uff1a\u2116")
+_BEFORE_NUMBERS: Final = frozenset(_SIGNS) - {"-"}
+_ENDS_OF_LINKS: Final = frozenset(":/=+")
+_FILLERS: Final = frozenset({"is", "ist", "est", "es", "me", "on", "at", "us", "under", "unter"})
+_LONGEST_LABEL: Final = 32
+_PARTS: Final = re.compile(r"[^\W\d_]+")
+_DAY: Final = re.compile(r"(?:19|20)\d\d[-/.]?[01]\d[-/.]?[0-3]\d(?!\d)", re.ASCII)
+_DOUBLE: Final = re.compile(
+    rf"""
+    0(?<![A-Za-z0-9_]0)(?<!\d[.,-]0)(?:0[\s.+-]{{0,2}}|11[\s.+-]{{1,2}})\(?(?P<code>[1-9]\d{{0,2}})
+    (?!\d){_GAP}\d
+    """,
+    re.VERBOSE,
+)
+_AREA: Final = re.compile(
+    r"[(\[](?<![A-Za-z02-9_)\]].)\s?(?P<area>0\d{0,4}|[2-9]\d\d|[1-9]{2})\s?[)\]]"
+)
+_OF_BRAZIL: Final = re.compile(r"\d\d\s?[)\]]\D{0,3}(?:9\d{4}\D{0,3}\d{4}|\d{4}-\d{4})(?!\d)")
+
 
 def phones_in(text: str) -> Iterator[tuple[int, int]]:
     """Yield the positions of the phone numbers in a text."""
@@ -245,68 +309,3 @@ def _region(country: int, name: str) -> "PhoneMetadata | None":
     if name == "001":
         return PhoneMetadata.metadata_for_nongeo_region(country)
     return PhoneMetadata.metadata_for_region(name)
-
-
-_NUMBER_KINDS: Final = (
-    "fixed_line", "mobile", "toll_free", "premium_rate", "shared_cost", "voip", "personal_number",
-    "pager", "uan", "voicemail",
-)  # fmt: skip
-_FEWEST: Final = 7
-_LEAST: Final = 10**6
-_GROUPS_OF_PHONES: Final = 3
-_MOST_AREAS: Final = 50
-_LONGEST_NUMBER: Final = 15
-_LONGEST_RUN: Final = 64
-_FEWEST_WITH_TRUNK, _MOST_WITH_TRUNK = 9, 12
-_LENGTH_IN_AMERICA: Final = 3
-_LOOKED_BACK: Final = 48
-_MOST_PARTS: Final = 3
-_SHORTEST_WORD: Final = 3
-# A plus between digits is a blank in a form: `+44+20+7946+0958`.
-_GAP: Final = (
-    r"(?:[\s()\[\].,:_*~|/\u00b7\u2022\u2010-\u2015\u2212-]{0,5}|\)?\+{1,2}\(?|\+[\u00b7\u2013-]\+)"
-)
-_RUN: Final = re.compile(rf"(?:[(\[]\s?)?\d(?:{_GAP}\d){{6,}}")
-_ALONE: Final = re.compile(rf"\s*\+?(?:[(\[]\s?)?\d(?:{_GAP}\d){{6,14}}\s*")
-_GROUP: Final = re.compile(r"\d+")
-# After a plus, a number with these separators needs no number plan.
-_NARROW: Final = re.compile(r"[(\[]?[1-9](?:[\s+()._/\u2010-\u2015\u2212-]{0,3}\d){7,}")
-# An amount, or the coordinates of a place: `+51.5007, -0.1246`.
-_DECIMALS: Final = re.compile(
-    r"\d{1,3}(?:,?\d{3})*\.\d+(?P<second>[\s,]+[+-]?\d{1,3}\.\d+)*", re.ASCII
-)
-_GLUED: Final = PHONES | SHORT_PHONES | WHOSE
-# Read backwards from the number, because a search for the end of a text takes longer.
-_WIDEST_SIGN: Final = 4  # three blanks and a plus
-_PLUS_REVERSED: Final = re.compile(r"(?P<sign>\s{0,3}\++)(?P<word>[A-Za-z0-9]*)")
-_MARK_OF_LINK: Final = re.compile(r":|wa\.me", re.IGNORECASE)
-_LINK: Final = re.compile(
-    r"""
-    (?<![a-z0-9])(?:
-      (?:tel|sms|smsto|mms|mmsto|callto|facetime|facetime-audio|skype|sip|viber|whatsapp)
-      :(?://)?(?:[a-z]{1,8}/?\?(?:[a-z]{1,8}=[^&\s]{0,12}&)?(?:number|phone|to)=)?
-    | wa\.me/
-    )\+?$
-    """,
-    re.VERBOSE | re.IGNORECASE,
-)
-# The signs between a label and its number. After the strong ones, any number is a phone number.
-_SIGNS: Final = " \t\r\n\u00a0\u202f:.=#\uff1a\u2116\"'+-\u2013\u2014"
-_STRONG: Final = frozenset(":.=#\uff1a\u2116")
-_BEFORE_NUMBERS: Final = frozenset(_SIGNS) - {"-"}
-_ENDS_OF_LINKS: Final = frozenset(":/=+")
-_FILLERS: Final = frozenset({"is", "ist", "est", "es", "me", "on", "at", "us", "under", "unter"})
-_LONGEST_LABEL: Final = 32
-_PARTS: Final = re.compile(r"[^\W\d_]+")
-_DAY: Final = re.compile(r"(?:19|20)\d\d[-/.]?[01]\d[-/.]?[0-3]\d(?!\d)", re.ASCII)
-_DOUBLE: Final = re.compile(
-    rf"""
-    0(?<![A-Za-z0-9_]0)(?<!\d[.,-]0)(?:0[\s.+-]{{0,2}}|11[\s.+-]{{1,2}})\(?(?P<code>[1-9]\d{{0,2}})
-    (?!\d){_GAP}\d
-    """,
-    re.VERBOSE,
-)
-_AREA: Final = re.compile(
-    r"[(\[](?<![A-Za-z02-9_)\]].)\s?(?P<area>0\d{0,4}|[2-9]\d\d|[1-9]{2})\s?[)\]]"
-)
-_OF_BRAZIL: Final = re.compile(r"\d\d\s?[)\]]\D{0,3}(?:9\d{4}\D{0,3}\d{4}|\d{4}-\d{4})(?!\d)")

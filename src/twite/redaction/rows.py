@@ -8,6 +8,8 @@ from typing import Final
 from twite.redaction import words
 from twite.redaction.vocabulary import LONGEST_NAME, FieldKind, person_in, plain
 
+_LONGEST_ROW: Final = 12
+
 
 def person_in_row(
     row: Mapping[str, object], *, alone: bool = False
@@ -57,7 +59,6 @@ def _known_part_of_row(name: str) -> _RowPart | None:
     return _PARTS_OF_ROWS.get(plain(name))
 
 
-_LONGEST_ROW: Final = 12
 _PARTS_OF_ROWS: Final = {
     **dict.fromkeys(words.ROW_NAMES, _RowPart.NAME),
     **dict.fromkeys(words.ROW_VALUES, _RowPart.VALUE),

@@ -23,6 +23,29 @@ from twite.redaction.vocabulary import FieldContext, person_in
 # Values that mean true or false, for parameters whose name could also be that of a phone number
 # (`mobile`).
 WHETHER: Final = frozenset({"", "0", "1", "true", "false", "yes", "no"})
+_LONGEST_REMEMBERED: Final = 256
+# Each level of nested URLs is searched again.
+_MOST_INSIDE: Final = 2
+_MOST_NESTED: Final = 50
+_NAME: Final = re.compile(
+    r"""(?:^|(?<=[?&;\#\s+=/]))(?P<name>[\w.\[\]-]{1,128})=
+    | "(?P<key>[^"]{1,128})"\s*:\s*\[?\s*"?""",
+    re.VERBOSE,
+)
+_VALUE: Final = re.compile(r"[^?&;#\s]+")
+_JSON_VALUE: Final = re.compile(r'[^"\\,{}\[\]]+')
+_ORIGIN: Final = re.compile(r"https?://[^/?#\s@%&]*/", re.IGNORECASE)
+# A URL, with or without its host.
+_PAGE: Final = re.compile(r"https?://|[/?#]\S", re.IGNORECASE)
+# The parameter in which Stape's web tag encodes a whole event.
+_PACKED: Final = re.compile(r"dt(?:dc|cd)")
+_AT, _PLUS, _PERCENT = b"@+%"
+# A text, or a run of words that may be most keys and names: without capital letters and digits, a
+# word is neither base64 nor a number.
+_TEXT_IN_JSON: Final = re.compile(
+    rb"""(?P<plain>(?:"[a-z_]*"[^"]*+)++) | "(?:[^"\\]|\\.)*" """, re.VERBOSE
+)
+_HINT_IN_JSON: Final = re.compile(rb"@|%(?:25)*(?:40|2[Bb])|\+\s?\(?[1-9]|\xef\xbc\x8b")
 
 
 def without_persons(text: str) -> str:
@@ -195,28 +218,3 @@ def _paired(text: str) -> Iterator[tuple[int, int]]:
         said = value[0].strip()
         if said != MASK and said.lower() not in WHETHER and not ANY_DIGEST.fullmatch(said):
             yield value.span()
-
-
-_LONGEST_REMEMBERED: Final = 256
-# Each level of nested URLs is searched again.
-_MOST_INSIDE: Final = 2
-_MOST_NESTED: Final = 50
-_NAME: Final = re.compile(
-    r"""(?:^|(?<=[?&;\#\s+=/]))(?P<name>[\w.\[\]-]{1,128})=
-    | "(?P<key>[^"]{1,128})"\s*:\s*\[?\s*"?""",
-    re.VERBOSE,
-)
-_VALUE: Final = re.compile(r"[^?&;#\s]+")
-_JSON_VALUE: Final = re.compile(r'[^"\\,{}\[\]]+')
-_ORIGIN: Final = re.compile(r"https?://[^/?#\s@%&]*/", re.IGNORECASE)
-# A URL, with or without its host.
-_PAGE: Final = re.compile(r"https?://|[/?#]\S", re.IGNORECASE)
-# The parameter in which Stape's web tag encodes a whole event.
-_PACKED: Final = re.compile(r"dt(?:dc|cd)")
-_AT, _PLUS, _PERCENT = b"@+%"
-# A text, or a run of words that may be most keys and names: without capital letters and digits, a
-# word is neither base64 nor a number.
-_TEXT_IN_JSON: Final = re.compile(
-    rb"""(?P<plain>(?:"[a-z_]*"[^"]*+)++) | "(?:[^"\\]|\\.)*" """, re.VERBOSE
-)
-_HINT_IN_JSON: Final = re.compile(rb"@|%(?:25)*(?:40|2[Bb])|\+\s?\(?[1-9]|\xef\xbc\x8b")

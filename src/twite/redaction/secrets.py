@@ -22,6 +22,69 @@ from twite.domain.secret import Secret
 from twite.redaction.shapes import MASK, holds_a_person
 from twite.redaction.vocabulary import promises_secret
 
+# References to variables, as in `{{name}}`.
+_NAMES: Final = re.compile(r"\{\{[^{}]+\}\}")
+_CODE: Final = re.compile(r"[A-Za-z0-9+/_=.~|-]{20,}", re.ASCII)
+# A secret access key: its slashes split it into parts that could be names. A key without slashes is
+# recognized by its randomness.
+_OF_AMAZON: Final = re.compile(
+    r"(?<![A-Za-z0-9/+])(?=[A-Za-z0-9]*[/+])(?=[A-Z/+0-9]*[a-z])(?=[a-z/+0-9]*[A-Z])"
+    r"(?=[A-Za-z/+]*\d)[A-Za-z0-9/+]{40}(?![A-Za-z0-9/+=])"
+)
+_SEPARATORS: Final = re.compile(r"[^A-Za-z0-9]+")
+_URL: Final = re.compile(r"https?://[^\s/?#\"'<>\\]*([^\s\"'<>\\]*)", re.IGNORECASE)
+_IN_QUERY: Final = re.compile(r"[?&]([\w.-]+)=([^&#\s\"'<>\\`]+)")
+# In random characters, few parts look like words. Names consist of words, and their digits are
+# adjacent. The bounds were measured on both: the tests generate random texts and list names.
+_LIKE_WORDS: Final = re.compile(r"[A-Z]?[a-z]{3,}|[A-Z]{4,}")
+_VOWEL: Final = re.compile(r"[aeiouyAEIOUY]")
+_SHORTEST: Final = 20
+_SHORTEST_KNOWN: Final = 8
+_SHORTEST_WORDS: Final = 12  # of a secret that lacks digits or letters
+_SHORTEST_ENCODED: Final = 8
+_UNESCAPED: Final = ("", "/", "-_.!~*'()", ";,/?:@&=+$-_.!~*'()#")  # Python's and JavaScript's
+_URL_ALPHABET: Final = bytes.maketrans(b"+/", b"-_")
+_LONG: Final = 40
+_LEAST_ENTROPY: Final = 3.3
+_MOST_FIGURES: Final = 0.75
+_MOST_IN_WORDS: Final = 0.55
+_RUNS_OF_FIGURES: Final = 3
+_MANY_CHANGES: Final = 0.48
+_HARMLESS: Final = re.compile(
+    r"""
+    data:[\w.+/-]+;base64,[A-Za-z0-9+/=]*  # a picture
+    | (?<![0-9A-Za-z])(?<!\bpat-[a-z]{2}\d-)  # a UUID that is not a HubSpot token
+      [0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?![0-9A-Za-z])
+    | \bAW-\d+(?:/[\w-]+)?  # Google Ads: a conversion and its label
+    | \bprojects/[\w-]+/[\w./-]+  # the name of a thing in Google's cloud
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
+_SHAPES: Final = re.compile(
+    r"""
+    -----BEGIN[A-Z ]*PRIVATE\ KEY-----(?:[\s\S]*?-----END[A-Z ]*-----|[\s\S]*)
+    | \beyJ[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]+){0,2}  # a JSON web token
+    | \bEAA[A-Za-z0-9]{16,}  # Meta
+    | (?<!\d)\d{12,20}\|[A-Za-z0-9_-]{20,}  # Meta, of an app
+    | \b(?:sk|pk|rk)_(?:live|test)_[A-Za-z0-9]{8,} | \bwhsec_[A-Za-z0-9]{16,}  # Stripe
+    | \bxox[a-z]-[A-Za-z0-9-]{10,} | \bgh[a-z]_[A-Za-z0-9]{20,} | \bgithub_pat_\w{20,}
+    | \bglpat-[\w-]{16,} | \bshp[a-z]{2}_[0-9a-fA-F]{20,} | \bSG\.[\w-]{16,}\.[\w-]{16,}
+    | \bAIza[\w-]{30,} | \bya29\.[\w-]{16,} | \bGOCSPX-[\w-]{16,}  # Google
+    | \b(?:AKIA|ASIA)[A-Z0-9]{16}\b  # Amazon
+    | \bpat-[a-z]{2}\d-[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}  # HubSpot
+    | \bhooks\.slack\.com/(?:services|workflows|triggers)/[^\s"'<>\\]+
+    | \bdiscord(?:app)?\.com/api/webhooks/[^\s"'<>\\]+
+    | \bhooks\.zapier\.com/hooks/[^\s"'<>\\]+ | \bwebhook\.office\.com/[^\s"'<>\\]+
+    | \bapi\.telegram\.org/bot\d+:[\w-]+
+    | ://[^/?\#\s"'@:]*:[^/?\#\s"'@]+@  # a login in an address
+    | (?i:\b(?:Bearer|Token)[ ]+)(?=\S*\d|\S{24})[\w.~+/=|-]{8,}
+    | (?i:\bBasic[ ]+)(?=\S*(?:\d|[a-z][A-Z]))[\w+/=-]{8,}
+    | (?<![0-9A-Za-z])(?=\d*[a-f])(?=[a-f]*\d)[0-9a-f]{32,}(?![0-9A-Za-z])
+    | (?<![0-9A-Za-z])(?=\d*[A-F])(?=[A-F]*\d)[0-9A-F]{32,}(?![0-9A-Za-z])
+    """,
+    re.VERBOSE,
+)
+
 
 def looks_secret(text: str) -> bool:
     return next(secrets_in(text), None) is not None
@@ -164,67 +227,3 @@ def _in_no_language(code: str) -> bool:
 def _entropy(text: str) -> float:
     counts = Counter(text).values()
     return -sum(count / len(text) * math.log2(count / len(text)) for count in counts)
-
-
-# References to variables, as in `{{name}}`.
-_NAMES: Final = re.compile(r"\{\{[^{}]+\}\}")
-_CODE: Final = re.compile(r"[A-Za-z0-9+/_=.~|-]{20,}", re.ASCII)
-# A secret access key: its slashes split it into parts that could be names. A key without slashes is
-# recognized by its randomness.
-_OF_AMAZON: Final = re.compile(
-    r"(?<![A-Za-z0-9/+])(?=[A-Za-z0-9]*[/+])(?=[A-Z/+0-9]*[a-z])(?=[a-z/+0-9]*[A-Z])"
-    r"(?=[A-Za-z/+]*\d)[A-Za-z0-9/+]{40}(?![A-Za-z0-9/+=])"
-)
-_SEPARATORS: Final = re.compile(r"[^A-Za-z0-9]+")
-_URL: Final = re.compile(r"https?://[^\s/?#\"'<>\\]*([^\s\"'<>\\]*)", re.IGNORECASE)
-_IN_QUERY: Final = re.compile(r"[?&]([\w.-]+)=([^&#\s\"'<>\\`]+)")
-# In random characters, few parts look like words. Names consist of words, and their digits are
-# adjacent. The bounds were measured on both: the tests generate random texts and list names.
-_LIKE_WORDS: Final = re.compile(r"[A-Z]?[a-z]{3,}|[A-Z]{4,}")
-_VOWEL: Final = re.compile(r"[aeiouyAEIOUY]")
-_SHORTEST: Final = 20
-_SHORTEST_KNOWN: Final = 8
-_SHORTEST_WORDS: Final = 12  # of a secret that lacks digits or letters
-_SHORTEST_ENCODED: Final = 8
-_UNESCAPED: Final = ("", "/", "-_.!~*'()", ";,/?:@&=+$-_.!~*'()#")  # Python's and JavaScript's
-_URL_ALPHABET: Final = bytes.maketrans(b"+/", b"-_")
-_LONG: Final = 40
-_LEAST_ENTROPY: Final = 3.3
-_MOST_FIGURES: Final = 0.75
-_MOST_IN_WORDS: Final = 0.55
-_RUNS_OF_FIGURES: Final = 3
-_MANY_CHANGES: Final = 0.48
-_HARMLESS: Final = re.compile(
-    r"""
-    data:[\w.+/-]+;base64,[A-Za-z0-9+/=]*  # a picture
-    | (?<![0-9A-Za-z])(?<!\bpat-[a-z]{2}\d-)  # a UUID that is not a HubSpot token
-      [0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?![0-9A-Za-z])
-    | \bAW-\d+(?:/[\w-]+)?  # Google Ads: a conversion and its label
-    | \bprojects/[\w-]+/[\w./-]+  # the name of a thing in Google's cloud
-    """,
-    re.VERBOSE | re.IGNORECASE,
-)
-_SHAPES: Final = re.compile(
-    r"""
-    -----BEGIN[A-Z ]*PRIVATE\ KEY-----(?:[\s\S]*?-----END[A-Z ]*-----|[\s\S]*)
-    | \beyJ[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]+){0,2}  # a JSON web token
-    | \bEAA[A-Za-z0-9]{16,}  # Meta
-    | (?<!\d)\d{12,20}\|[A-Za-z0-9_-]{20,}  # Meta, of an app
-    | \b(?:sk|pk|rk)_(?:live|test)_[A-Za-z0-9]{8,} | \bwhsec_[A-Za-z0-9]{16,}  # Stripe
-    | \bxox[a-z]-[A-Za-z0-9-]{10,} | \bgh[a-z]_[A-Za-z0-9]{20,} | \bgithub_pat_\w{20,}
-    | \bglpat-[\w-]{16,} | \bshp[a-z]{2}_[0-9a-fA-F]{20,} | \bSG\.[\w-]{16,}\.[\w-]{16,}
-    | \bAIza[\w-]{30,} | \bya29\.[\w-]{16,} | \bGOCSPX-[\w-]{16,}  # Google
-    | \b(?:AKIA|ASIA)[A-Z0-9]{16}\b  # Amazon
-    | \bpat-[a-z]{2}\d-[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}  # HubSpot
-    | \bhooks\.slack\.com/(?:services|workflows|triggers)/[^\s"'<>\\]+
-    | \bdiscord(?:app)?\.com/api/webhooks/[^\s"'<>\\]+
-    | \bhooks\.zapier\.com/hooks/[^\s"'<>\\]+ | \bwebhook\.office\.com/[^\s"'<>\\]+
-    | \bapi\.telegram\.org/bot\d+:[\w-]+
-    | ://[^/?\#\s"'@:]*:[^/?\#\s"'@]+@  # a login in an address
-    | (?i:\b(?:Bearer|Token)[ ]+)(?=\S*\d|\S{24})[\w.~+/=|-]{8,}
-    | (?i:\bBasic[ ]+)(?=\S*(?:\d|[a-z][A-Z]))[\w+/=-]{8,}
-    | (?<![0-9A-Za-z])(?=\d*[a-f])(?=[a-f]*\d)[0-9a-f]{32,}(?![0-9A-Za-z])
-    | (?<![0-9A-Za-z])(?=\d*[A-F])(?=[A-F]*\d)[0-9A-F]{32,}(?![0-9A-Za-z])
-    """,
-    re.VERBOSE,
-)

@@ -21,6 +21,44 @@ ANY_DIGEST: Final = re.compile(r"[0-9a-fA-F]{32,128}|[A-Za-z0-9+/_-]{43}=?", re.
 MOST_READ: Final = 16 * 1024
 # The maximum nesting of escapes.
 MOST_UNQUOTED: Final = 5
+_SIGNS: Final = (b"@", b"+", b"%", b"&")
+_LAST_CODE: Final = 0x10FFFF
+_ESCAPE: Final = re.compile(
+    r"""
+      [\\%]u(?P<code>[0-9A-Fa-f]{4}) | \\x(?P<byte>[0-9A-Fa-f]{2})
+    | \\(?P<sign>["'/\\]) | \\(?P<blank>[bfnrt])
+    | &\#0{0,8}(?P<decimal>[0-9]{1,7});? | &\#[xX]0{0,8}(?P<hex>[0-9A-Fa-f]{1,6});?
+    | &(?P<named>[A-Za-z]{1,24});
+    """,
+    re.VERBOSE,
+)
+_INVISIBLE: Final = re.compile(r"[\u00ad\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
+# No-break blanks around an at sign. Without a limit, the time for many blanks would be quadratic.
+_BLANK_AT: Final = re.compile(r"[\u00a0\u2007\u202f]{0,3}[@\uff20][\u00a0\u2007\u202f]{0,3}")
+# In an item of a GA4 hit, a key directly precedes its value: `pr1=idSKU-1~nmMug`.
+_ITEM_KEY: Final = re.compile(r"(?:~|\bpr[0-9]{1,3}=)(?:[kv][0-9]{1,3}|[a-z][a-z0-9])")
+_ESCAPED_ESCAPE: Final = re.compile(r"(?P<sign>\\)\\+|(?P<and>&)(?:amp;)+")
+_ESCAPED_PERCENT: Final = re.compile(r"%(?:25)+(?=[0-9A-Fa-f]{2})")
+_OTHER_DIGIT: Final = re.compile(r"(?![0-9])\d")
+# An email begins where a word begins. Without the lookbehind, a search would start at each letter,
+# and the time for a long word would be quadratic: a minute for 64 kB. The domain ends in letters:
+# `i7@3.40GHz`, `order@1.2`, `logo@2x.png` and `pkg@1.2/x.js` are not emails.
+_EMAIL: Final = re.compile(
+    r"""
+    (?:"[^"@\n]{1,64}"|(?<![^\s@])[^\s@]*[^\s@/:])@(?!\d(?:\.\d)?x\.(?:png|jpe?g|webp|gif|svg|avif)\b)
+    (?:[^\s@/]+?\.(?=[^\W\d_]{2})|\[)\S*
+    """,
+    re.VERBOSE,
+)
+_BASE64: Final = re.compile(r"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{10,}={0,2}", re.ASCII)
+_SEPARATOR: Final = re.compile(r"[+/_-]+")
+_BREAKS: Final = re.compile(r"[\t\r\n]")
+_SHORT_TEXT: Final = 100
+_SHORTEST: Final = 6  # an email: a@b.co
+_SHORTEST_CODED: Final = 10
+# The form of most ids: a name in lower case, then a number; or a short number alone.
+_PLAIN: Final = re.compile(r"[a-z][a-z_-]*[0-9]*|[0-9]{1,9}")
+_RUN: Final = re.compile(r"[A-Za-z0-9+/_-]{10}")
 
 
 def may_hold_a_person(text: str) -> bool:
@@ -163,43 +201,3 @@ def _spelled_plainly(text: str) -> str:
     text = _INVISIBLE.sub("", unicodedata.normalize("NFKC", text))
     text = text.replace("\u3002", ".").replace("\u2212", "-")
     return _OTHER_DIGIT.sub(lambda found: f"{unicodedata.decimal(found[0])}", text)
-
-
-_SIGNS: Final = (b"@", b"+", b"%", b"&")
-_LAST_CODE: Final = 0x10FFFF
-_ESCAPE: Final = re.compile(
-    r"""
-      [\\%]u(?P<code>[0-9A-Fa-f]{4}) | \\x(?P<byte>[0-9A-Fa-f]{2})
-    | \\(?P<sign>["'/\\]) | \\(?P<blank>[bfnrt])
-    | &\#0{0,8}(?P<decimal>[0-9]{1,7});? | &\#[xX]0{0,8}(?P<hex>[0-9A-Fa-f]{1,6});?
-    | &(?P<named>[A-Za-z]{1,24});
-    """,
-    re.VERBOSE,
-)
-_INVISIBLE: Final = re.compile(r"[\u00ad\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
-# No-break blanks around an at sign. Without a limit, the time for many blanks would be quadratic.
-_BLANK_AT: Final = re.compile(r"[\u00a0\u2007\u202f]{0,3}[@\uff20][\u00a0\u2007\u202f]{0,3}")
-# In an item of a GA4 hit, a key directly precedes its value: `pr1=idSKU-1~nmMug`.
-_ITEM_KEY: Final = re.compile(r"(?:~|\bpr[0-9]{1,3}=)(?:[kv][0-9]{1,3}|[a-z][a-z0-9])")
-_ESCAPED_ESCAPE: Final = re.compile(r"(?P<sign>\\)\\+|(?P<and>&)(?:amp;)+")
-_ESCAPED_PERCENT: Final = re.compile(r"%(?:25)+(?=[0-9A-Fa-f]{2})")
-_OTHER_DIGIT: Final = re.compile(r"(?![0-9])\d")
-# An email begins where a word begins. Without the lookbehind, a search would start at each letter,
-# and the time for a long word would be quadratic: a minute for 64 kB. The domain ends in letters:
-# `i7@3.40GHz`, `order@1.2`, `logo@2x.png` and `pkg@1.2/x.js` are not emails.
-_EMAIL: Final = re.compile(
-    r"""
-    (?:"[^"@\n]{1,64}"|(?<![^\s@])[^\s@]*[^\s@/:])@(?!\d(?:\.\d)?x\.(?:png|jpe?g|webp|gif|svg|avif)\b)
-    (?:[^\s@/]+?\.(?=[^\W\d_]{2})|\[)\S*
-    """,
-    re.VERBOSE,
-)
-_BASE64: Final = re.compile(r"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{10,}={0,2}", re.ASCII)
-_SEPARATOR: Final = re.compile(r"[+/_-]+")
-_BREAKS: Final = re.compile(r"[\t\r\n]")
-_SHORT_TEXT: Final = 100
-_SHORTEST: Final = 6  # an email: a@b.co
-_SHORTEST_CODED: Final = 10
-# The form of most ids: a name in lower case, then a number; or a short number alone.
-_PLAIN: Final = re.compile(r"[a-z][a-z_-]*[0-9]*|[0-9]{1,9}")
-_RUN: Final = re.compile(r"[A-Za-z0-9+/_-]{10}")

@@ -17,6 +17,22 @@ from typing import Final
 
 from twite.redaction import words
 
+# Longer names are cut, because they are cached.
+LONGEST_NAME: Final = 128
+# Prefixes that are removed from one name, because each removal searches through all prefixes.
+_MOST_OWNERS: Final = 3
+# `user_data.email` and `user[email]` have two steps; `Tel.-Nr.` has one.
+_STEPS: Final = re.compile(r"(?<=\w)(?:\.|\]?\[)(?=\w)")
+_HUMP: Final = re.compile(r"([a-z0-9])([A-Z])")
+_PARTS: Final = re.compile(r"[^a-z0-9]+")
+_PARTS_OF_ANY: Final = re.compile(r"[\W_]+")
+_PARTED: Final = re.compile(r"[^A-Za-z0-9]+")
+_WORDS_OF_LABEL: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
+_THINGS: Final = re.compile(r"^(?:line)?(?:items?|products?|contents?|promotions?|impressions?)$")
+# `hashed` before `hash`: a set has another order in each process.
+_HASHES: Final = "|".join(sorted(words.HASHES, key=len, reverse=True))
+_HASHED: Final = re.compile(rf"^(?:{_HASHES})|(?:{_HASHES})$")
+
 
 class FieldKind(StrEnum):
     EMAIL = "email"
@@ -109,21 +125,6 @@ def plain(name: str) -> str:
     return _PARTS_OF_ANY.sub("", unicodedata.normalize("NFKD", name.casefold()))
 
 
-# Longer names are cut, because they are cached.
-LONGEST_NAME: Final = 128
-# Prefixes that are removed from one name, because each removal searches through all prefixes.
-_MOST_OWNERS: Final = 3
-# `user_data.email` and `user[email]` have two steps; `Tel.-Nr.` has one.
-_STEPS: Final = re.compile(r"(?<=\w)(?:\.|\]?\[)(?=\w)")
-_HUMP: Final = re.compile(r"([a-z0-9])([A-Z])")
-_PARTS: Final = re.compile(r"[^a-z0-9]+")
-_PARTS_OF_ANY: Final = re.compile(r"[\W_]+")
-_PARTED: Final = re.compile(r"[^A-Za-z0-9]+")
-_WORDS_OF_LABEL: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
-_THINGS: Final = re.compile(r"^(?:line)?(?:items?|products?|contents?|promotions?|impressions?)$")
-# `hashed` before `hash`: a set has another order in each process.
-_HASHES: Final = "|".join(sorted(words.HASHES, key=len, reverse=True))
-_HASHED: Final = re.compile(rf"^(?:{_HASHES})|(?:{_HASHES})$")
 # The kinds that a part of a name indicates, the most sensitive first.
 _LOOKS: Final = (
     (

@@ -8,6 +8,8 @@ them.
 from collections.abc import Mapping
 from typing import Final
 
+PEOPLE_BEHIND: Final = ("provideddata", "properties", "details", "address", "data", "info")
+
 
 def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
@@ -231,7 +233,6 @@ PEOPLE: Final = _words(
     subscriber buyer shopper visitor
     """
 )
-PEOPLE_BEHIND: Final = ("provideddata", "properties", "details", "address", "data", "info")
 # Objects about a place or a thing, although their names contain a word for people: a list of works
 # is not about people.
 NOT_PEOPLE: Final = _words(

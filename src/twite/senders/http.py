@@ -14,6 +14,9 @@ from twite.domain.times import LATE_TIMER, READING_TIME
 from twite.gateway.ports.ownership import LEASE_IS_OVER
 from twite.gateway.ports.transport import NoResponse, OutboundRequest, Response
 
+# Far larger than any of X's responses. A larger response is not from X.
+_LONGEST_ANSWER: Final = 1024 * 1024
+
 
 class LeaseIsOver(Exception):
     """The lease ended before the first byte was sent, so the request must not be sent."""
@@ -118,8 +121,6 @@ async def response_timeout(seconds: float) -> AsyncIterator[None]:
             timer.cancel()
 
 
-# Far larger than any of X's responses. A larger response is not from X.
-_LONGEST_ANSWER: Final = 1024 * 1024
 _FAILURES: Final = (
     LeaseIsOver,
     aiohttp.ClientError,

@@ -36,6 +36,49 @@ _OWN: Final = frozenset(
     {"host", "content-length", "transfer-encoding", "connection", "upgrade", "te", "trailer",
      "expect", "keep-alive", "proxy-authorization", "proxy-connection"}
 )  # fmt: skip
+NOT_PUBLIC: Final = tuple(
+    map(
+        IPv4Network,
+        (
+            "0.0.0.0/8",  # this host
+            "10.0.0.0/8",  # private
+            "100.64.0.0/10",  # shared by a carrier's customers; clouds serve metadata here
+            "127.0.0.0/8",  # loopback
+            "168.63.129.16/32",  # Azure's host address, reachable from each of its machines
+            "169.254.0.0/16",  # link-local; clouds serve metadata here
+            "172.16.0.0/12",  # private
+            "192.0.0.0/24",  # protocol assignments
+            "192.0.2.0/24",  # documentation
+            "192.88.99.0/24",  # relays of 6to4
+            "192.168.0.0/16",  # private
+            "198.18.0.0/15",  # benchmarks
+            "198.51.100.0/24",  # documentation
+            "203.0.113.0/24",  # documentation
+            "224.0.0.0/4",  # multicast
+            "240.0.0.0/4",  # reserved, broadcast
+        ),
+    )
+)
+# Everything assigned for the internet (RFC 4291), except these.
+_GLOBAL: Final = IPv6Network("2000::/3")
+NOT_PUBLIC_6: Final = tuple(
+    map(
+        IPv6Network,
+        (
+            "2001::/23",  # protocol assignments, Teredo among them
+            "2001:db8::/32",  # documentation
+            "3fff::/20",  # documentation
+        ),
+    )
+)
+# Networks with an embedded IPv4 address, and the number of bits after that address.
+_CARRIES: Final = (
+    (IPv6Network("::ffff:0:0/96"), 0),  # IPv4-mapped
+    (IPv6Network("64:ff9b::/96"), 0),  # NAT64 (RFC 6052)
+    (IPv6Network("2002::/16"), 80),  # 6to4 (RFC 3056)
+)
+_ISATAP: Final = frozenset({0x5EFE, 0x0200_5EFE})  # RFC 5214: the interface id's upper half
+_LOW: Final = (1 << 32) - 1
 
 
 class NotPublic(OSError):
@@ -174,51 +217,6 @@ async def _read(response: aiohttp.ClientResponse) -> Response:
     except (aiohttp.ClientError, OSError, asyncio.IncompleteReadError) as error:
         raise _CutOff(f"the response ({response.status}) could not be read completely") from error
     return response_of(response, body, whole=whole)
-
-
-NOT_PUBLIC: Final = tuple(
-    map(
-        IPv4Network,
-        (
-            "0.0.0.0/8",  # this host
-            "10.0.0.0/8",  # private
-            "100.64.0.0/10",  # shared by a carrier's customers; clouds serve metadata here
-            "127.0.0.0/8",  # loopback
-            "168.63.129.16/32",  # Azure's host address, reachable from each of its machines
-            "169.254.0.0/16",  # link-local; clouds serve metadata here
-            "172.16.0.0/12",  # private
-            "192.0.0.0/24",  # protocol assignments
-            "192.0.2.0/24",  # documentation
-            "192.88.99.0/24",  # relays of 6to4
-            "192.168.0.0/16",  # private
-            "198.18.0.0/15",  # benchmarks
-            "198.51.100.0/24",  # documentation
-            "203.0.113.0/24",  # documentation
-            "224.0.0.0/4",  # multicast
-            "240.0.0.0/4",  # reserved, broadcast
-        ),
-    )
-)
-# Everything assigned for the internet (RFC 4291), except these.
-_GLOBAL: Final = IPv6Network("2000::/3")
-NOT_PUBLIC_6: Final = tuple(
-    map(
-        IPv6Network,
-        (
-            "2001::/23",  # protocol assignments, Teredo among them
-            "2001:db8::/32",  # documentation
-            "3fff::/20",  # documentation
-        ),
-    )
-)
-# Networks with an embedded IPv4 address, and the number of bits after that address.
-_CARRIES: Final = (
-    (IPv6Network("::ffff:0:0/96"), 0),  # IPv4-mapped
-    (IPv6Network("64:ff9b::/96"), 0),  # NAT64 (RFC 6052)
-    (IPv6Network("2002::/16"), 80),  # 6to4 (RFC 3056)
-)
-_ISATAP: Final = frozenset({0x5EFE, 0x0200_5EFE})  # RFC 5214: the interface id's upper half
-_LOW: Final = (1 << 32) - 1
 
 
 def is_public(host: str) -> bool:

@@ -15,6 +15,8 @@ from twite.domain.conversion import Conversion, Identifiers
 from twite.domain.times import spelled
 from twite.x import spec
 
+_ENCODER: Final = msgspec.json.Encoder()
+
 
 class _Identifier(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     twclid: str | None = None
@@ -48,9 +50,6 @@ class _Conversion(msgspec.Struct, frozen=True, omit_defaults=True):
     event_source_url: str | None = None
     contents: Sequence[_Content] | None = None
     restricted_data_use: str | None = None
-
-
-_ENCODER: Final = msgspec.json.Encoder()
 
 
 def conversion_body(conversion: Conversion) -> bytes:

@@ -11,6 +11,7 @@ from twite_emulator.judge import Judge, Received
 from twite_emulator.switches import QUESTIONS, changed
 
 PREFIX: Final = "/_emulator"
+_TRUE: Final = ("1", "true", "yes", "on")
 
 
 def answer_control(request: XRequestReceived, judge: Judge) -> XAnswer:
@@ -143,7 +144,6 @@ ROUTES: Final[Mapping[tuple[str, str], Act]] = {
     ("GET", "clock"): _clock,
     ("POST", "clock"): _shift,
 }
-_TRUE: Final = ("1", "true", "yes", "on")
 
 
 def _decoded(request: XRequestReceived) -> object:

@@ -18,6 +18,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 MAX_BODY: Final = 32 * 1024 * 1024
 TRANSPORT: Final = "twite.transport"
 _NO_BODY: Final = (204, 304)
+_KNOWN: Final = frozenset(status.value for status in HTTPStatus)
 
 
 class OpenProtocol(HttpToolsProtocol):
@@ -132,6 +133,3 @@ class Wire:
 
     def _transport(self) -> asyncio.Transport:
         return cast("asyncio.Transport", self._scope["extensions"][TRANSPORT]["transport"])
-
-
-_KNOWN: Final = frozenset(status.value for status in HTTPStatus)

@@ -41,6 +41,10 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 _SLICE: Final = 10_000  # rows converted to Python values at a time
+_GZIP: Final = b"\x1f\x8b"
+_ZSTD: Final = b"\x28\xb5\x2f\xfd"
+_PARQUET: Final = b"PAR1"
+_PIECE: Final = 1 << 20
 
 
 class ParquetMissing(OperatorError):
@@ -114,12 +118,6 @@ def _number(value: decimal.Decimal) -> str:
         return plain
     decimals = len(plain.rpartition(".")[2])
     return plain + "0" if decimals in {1, 3} else plain
-
-
-_GZIP: Final = b"\x1f\x8b"
-_ZSTD: Final = b"\x28\xb5\x2f\xfd"
-_PARQUET: Final = b"PAR1"
-_PIECE: Final = 1 << 20
 
 
 class OpenedFile(msgspec.Struct, frozen=True, kw_only=True):

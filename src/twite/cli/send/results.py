@@ -27,6 +27,10 @@ from twite.redaction.shapes import MASK
 
 _REPEATS: Final = frozenset({"same_as_earlier", "differs_from_earlier"})
 _LOST: Final = RowFinding(field="", code="answer_lost", message=NOTES["answer_lost"])
+HEADER: Final = ("row", "order", "verdict", "code", "field", "message")
+_START: Final = ",".join(HEADER).encode()
+# Characters that start a formula in a spreadsheet (OWASP ASVS 1.2.10), including full-width ones.
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\0", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
 class RowResultKind(StrEnum):
@@ -158,12 +162,6 @@ class ResultTally(msgspec.Struct, kw_only=True):
 def _code(finding: RowFinding) -> str:
     """Return the code; for values that look like placeholders, with the field, to group them."""
     return f"{finding.code} ({finding.field})" if finding.code == "placeholder" else finding.code
-
-
-HEADER: Final = ("row", "order", "verdict", "code", "field", "message")
-_START: Final = ",".join(HEADER).encode()
-# Characters that start a formula in a spreadsheet (OWASP ASVS 1.2.10), including full-width ones.
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\0", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
 class ReportUnusable(OperatorError):

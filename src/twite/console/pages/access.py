@@ -23,6 +23,14 @@ from twite.gateway.ports.directory import AccountDirectory
 
 _PATH: Final = "/console/users"
 _ADMIN: Final = Role.ADMIN
+_KEYS_PATH: Final = "/console/keys"
+_OPENS: Final = {
+    KeyScope.ACCOUNTING: "the balance",
+    KeyScope.HISTORY: "the history of conversions",
+    KeyScope.DEDUPLICATION: "the deduplication report",
+    KeyScope.METRICS: "the metrics of all pixels",
+}
+_ON_A_PAGE: Final = 50
 
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
@@ -144,15 +152,6 @@ def _role(form: FormData) -> Role:
         raise InvalidAccountChange("choose a role: viewer, operator or admin") from None
 
 
-_KEYS_PATH: Final = "/console/keys"
-_OPENS: Final = {
-    KeyScope.ACCOUNTING: "the balance",
-    KeyScope.HISTORY: "the history of conversions",
-    KeyScope.DEDUPLICATION: "the deduplication report",
-    KeyScope.METRICS: "the metrics of all pixels",
-}
-
-
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class KeysPage:
     """The API keys page: create, list and revoke. A key is shown once."""
@@ -205,9 +204,6 @@ class KeysPage:
         return await self.reauthentication.done(
             request, _KEYS_PATH, act, message="The key was revoked."
         )
-
-
-_ON_A_PAGE: Final = 50
 
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)

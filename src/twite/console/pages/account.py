@@ -20,6 +20,11 @@ from twite.gateway.identity.two_factor import TwoFactor, address_of, fresh_secre
 from twite.gateway.ports.directory import DirectoryReader
 
 _PATH = "/console/account"
+_CODES_PATH: Final = f"{_PATH}/codes"
+_MOST_BEGUN: Final = 64
+_WRONG: Final = (
+    "The name, the password or the code is wrong. For security, the console does not say which."
+)
 
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
@@ -85,10 +90,6 @@ class AccountPage:
         return request.back_to(
             _PATH, message=f"{plural(ended, 'other session was', 'other sessions were')} ended."
         )
-
-
-_CODES_PATH: Final = f"{_PATH}/codes"
-_MOST_BEGUN: Final = 64
 
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
@@ -164,11 +165,6 @@ class CodesPage:
 
 def _in_fours(text: str) -> str:
     return " ".join(text[at : at + 4] for at in range(0, len(text), 4))
-
-
-_WRONG: Final = (
-    "The name, the password or the code is wrong. For security, the console does not say which."
-)
 
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)

@@ -26,6 +26,8 @@ from twite.gateway.x_account.sign_in import DONE, FORGOTTEN, SignInCompleted, XS
 _PATH: Final = "/console/connect"
 _ADMIN: Final = Role.ADMIN
 _NAMES: Final = {OAUTH: "signed-in credentials", PIXEL_TOKEN: "pixel token"}
+_DIAGNOSTICS_PATH: Final = "/console/doctor"
+_ORDER: Final = {"failed": 0, "warning": 1, "passed": 2}
 
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
@@ -147,10 +149,6 @@ def _callback(request: PageRequest) -> str:
 
 def _session(request: PageRequest) -> str:
     return request.within.session.digest.hex()
-
-
-_DIAGNOSTICS_PATH: Final = "/console/doctor"
-_ORDER: Final = {"failed": 0, "warning": 1, "passed": 2}
 
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)

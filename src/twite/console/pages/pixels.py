@@ -24,6 +24,9 @@ from twite.gateway.ports.queries import ByConversionId, Queries
 from twite.gateway.ports.state import RateLimitWindow, StateReader
 
 _PATH: Final = "/console/pixels"
+_TRY_PATH: Final = "/console/pixels/{pixel}/try"
+_FIELDS: Final = ("value", "currency", "email", "phone", "twclid", "ip", "user_agent")
+_UNDER_WAY: Final = {State.QUEUED, State.SENDING}
 
 
 class ShownPixel(msgspec.Struct, frozen=True, kw_only=True):
@@ -132,11 +135,6 @@ def kinds_of(destination: Destination) -> tuple[str, ...]:
     names = {PixelToken: "pixel token", OAuthKeys: "OAuth 1.0a", MissingCredentials: "none yet"}
     first = names[type(destination.credentials)]
     return (first,) if destination.fallback is None else (first, "OAuth 1.0a as fallback")
-
-
-_TRY_PATH: Final = "/console/pixels/{pixel}/try"
-_FIELDS: Final = ("value", "currency", "email", "phone", "twclid", "ip", "user_agent")
-_UNDER_WAY: Final = {State.QUEUED, State.SENDING}
 
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)

@@ -20,6 +20,15 @@ from twite.formats.strict_json import as_fault, decode
 Number = int | float
 
 _NULL: Final = msgspec.Raw(b"null")
+T = TypeVar("T")
+_FIELDS: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_NUMBER: Final[msgspec.json.Decoder[Number | None]] = msgspec.json.Decoder(Number | None)
+_LIST: Final[msgspec.json.Decoder[list[msgspec.Raw] | None]] = msgspec.json.Decoder(
+    list[msgspec.Raw] | None
+)
+_CONSENT: Final[msgspec.json.Decoder[dict[str, object] | None]] = msgspec.json.Decoder(
+    dict[str, object] | None
+)
 
 
 class PixelCall(StrEnum):
@@ -86,23 +95,13 @@ class BeaconMessage(Masked, frozen=True, omit_defaults=True):
     ignored: msgspec.Raw = _NULL
 
 
-T = TypeVar("T")
-
 _ONE: Final = msgspec.json.Decoder(BeaconConversion)
-_FIELDS: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _BY_FIELD: Final[Mapping[str, msgspec.json.Decoder[Any]]] = {
     field.name: msgspec.json.Decoder(field.type)
     for field in msgspec.structs.fields(BeaconConversion)
 }
-_NUMBER: Final[msgspec.json.Decoder[Number | None]] = msgspec.json.Decoder(Number | None)
 _CLICK: Final[msgspec.json.Decoder[BeaconClick | None]] = msgspec.json.Decoder(BeaconClick | None)
-_LIST: Final[msgspec.json.Decoder[list[msgspec.Raw] | None]] = msgspec.json.Decoder(
-    list[msgspec.Raw] | None
-)
 _IGNORED: Final = msgspec.json.Decoder(BeaconIgnored)
-_CONSENT: Final[msgspec.json.Decoder[dict[str, object] | None]] = msgspec.json.Decoder(
-    dict[str, object] | None
-)
 
 
 def conversion_in(raw: msgspec.Raw) -> tuple[BeaconConversion, tuple[Fault, ...]]:

@@ -59,6 +59,13 @@ _UNNAMED: Final = "Data"
 _ACTIONS: Final = (
     "detail", "click", "add", "remove", "checkout", "checkout_option", "purchase", "refund",
 )  # fmt: skip
+CLIENT_COOKIE: Final = "_dcid"
+CLIENT_COOKIE_SECONDS: Final = 63_072_000  # two years
+_SAID: Final = ("client_id", "data_client_id", "_dcid")
+_OF_THE_PAGE: Final = "_dcid_temp"
+_LONGEST: Final = 256
+# encodeURIComponent does not change these characters, nor letters, digits and `_.-~`.
+_PLAIN: Final = "!'()*"
 
 
 def event_of(given: Mapping[str, object], *, client: str = "") -> dict[str, object]:
@@ -130,16 +137,6 @@ def _fill_from_action(event: dict[str, object]) -> None:
     ):  # fmt: skip
         if first_text(field, (place,)):
             event.setdefault(name, field[place])
-
-
-CLIENT_COOKIE: Final = "_dcid"
-CLIENT_COOKIE_SECONDS: Final = 63_072_000  # two years
-
-_SAID: Final = ("client_id", "data_client_id", "_dcid")
-_OF_THE_PAGE: Final = "_dcid_temp"
-_LONGEST: Final = 256
-# encodeURIComponent does not change these characters, nor letters, digits and `_.-~`.
-_PLAIN: Final = "!'()*"
 
 
 def client_id_in(given: Sequence[Event], cookies: Mapping[str, str]) -> str:

@@ -43,6 +43,7 @@ _NO_COOKIES: Final[Mapping[str, str]] = MappingProxyType({})
 _REPEATED: Final = (
     "x-ga-measurement_id", "client_id", "ga_session_id", "x-ga-page_id", "x-ga-request_count",
 )  # fmt: skip
+_ONE_ALPHABET: Final = str.maketrans("-_", "+/")
 
 
 def read(
@@ -154,6 +155,3 @@ def _repeated(event: Mapping[str, object], place: int) -> str | None:
     if first_text(event, ("x-ga-page_id",)) is None or not event.get("x-ga-request_count"):
         return None
     return "\0".join(("DT", *(first_text(event, (key,)) or "" for key in _REPEATED), str(place)))
-
-
-_ONE_ALPHABET: Final = str.maketrans("-_", "+/")

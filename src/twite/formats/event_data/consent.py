@@ -33,25 +33,10 @@ _PASSED_ON: Final = (
 )
 # In event data, this prefix marks parameters of the GA4 hit itself, not of the event (`ep.`).
 _OF_THE_HIT: Final = "x-ga-mp2-"
-
-
-def _spellings(name: str) -> set[str]:
-    """Return the spellings of a name: `us_privacy`, `usPrivacy`, `usprivacy`, `US_PRIVACY`."""
-    first, *rest = name.split("_")
-    camel = first + "".join(map(str.capitalize, rest))
-    return {name, name.upper(), camel, camel.lower(), camel.upper()}
-
-
 # Parameter → signal: the names above, and Google's Consent Mode in a hit [doc].
 SIGNALS: Final = {
     f"{prefix}{place}": name for prefix in ("", _OF_THE_HIT) for place, name in _PASSED_ON
 } | {"x-ga-gcs": "gcs", "x-ga-gcd": "gcd", "x-ga-npa": "npa"}
-_PLACES: Final = SIGNALS | {
-    f"{prefix}{spelled}": name
-    for prefix in ("", _OF_THE_HIT)
-    for place, name in _PASSED_ON
-    for spelled in _spellings(place)
-}
 # Groups of a hit's parameters (`up.`, `sst.`) that may also contain signals.
 _GROUPS: Final = ("x-ga-mp2-user_properties", "x-sst-system_properties")
 # Tables of Google's signals: Stape's Data Tag (true and false, or words), and the Measurement
@@ -85,6 +70,21 @@ _NOTHING: Final[Mapping[str, object]] = MappingProxyType({})
 _LONGEST: Final = 8_192
 _EMPTY: Final = (None, "")
 _DENIED, _UNCLEAR, _FREE = range(3)
+
+
+def _spellings(name: str) -> set[str]:
+    """Return the spellings of a name: `us_privacy`, `usPrivacy`, `usprivacy`, `US_PRIVACY`."""
+    first, *rest = name.split("_")
+    camel = first + "".join(map(str.capitalize, rest))
+    return {name, name.upper(), camel, camel.lower(), camel.upper()}
+
+
+_PLACES: Final = SIGNALS | {
+    f"{prefix}{spelled}": name
+    for prefix in ("", _OF_THE_HIT)
+    for place, name in _PASSED_ON
+    for spelled in _spellings(place)
+}
 
 
 def signals_of(event: Event, *, opted_out: bool) -> dict[str, str | bool]:

@@ -86,6 +86,37 @@ SPELLINGS: Final = (
 )
 
 _NOT_A_LETTER: Final = re.compile(r"[\W_]+")
+_EMAILS: Final = (
+    "email", "email_address", "user_data.email_address", "user_data.email", "userEmail", "mail",
+    "user_data.sha256_email_address", "sha256_email_address", "email_sha256", "hashed_email",
+)  # fmt: skip
+_PHONES: Final = (
+    "phone", "phone_number", "user_data.phone_number", "user_data.phone", "userPhoneNumber",
+    "phoneNumber", "user_data.sha256_phone_number", "sha256_phone_number", "phone_sha256",
+    "hashed_phone_number",
+)  # fmt: skip
+# A SHA-256 digest in base64, either alphabet.
+_BASE64_DIGEST: Final = re.compile(r"[A-Za-z0-9+/_-]{43}=?", re.ASCII)
+_ONE_ALPHABET: Final = str.maketrans("-_", "+/")
+# URLs of Google's Tag Assistant, which shows a page inside its own. [seen TW, DT]
+PREVIEW_PAGE: Final = "https://gtm-msr.appspot.com/"
+_IDS: Final = (
+    "conversion_id", "transaction_id", "ecommerce.transaction_id", "order_id", "orderId",
+    "subscription_id", "lead_id", "event_id", "eventId", "unique_event_id",
+)  # fmt: skip
+_TIMES: Final = (
+    "conversion_time", "conversionTime", "dateISO", "conversion_timestamp", "timestamp_micros",
+)  # fmt: skip
+_PAGES: Final = ("page_location", "pageLocation", "url", "href")
+_SEARCHES: Final = ("search_term", "search_string", "searchTerm")
+_CLICKS: Final = ("twclid", "_twclid", "common_cookie.twclid", "common_cookie._twclid")
+_ADDRESSES: Final = ("ip_override", "ipOverride", "ip", "ip_address")
+_AGENTS: Final = ("user_agent", "userAgent")
+# Reasons that apply only to events whose name is one of the pixel's.
+_MAY_DENY: Final = frozenset({"bot", "value_limit"})
+_ALL_READ: Final[Mapping[int, Fault]] = MappingProxyType({})
+# Seconds, milliseconds or microseconds since the epoch, by the number of digits.
+_STAMP: Final = re.compile(r"[0-9]{10}(?:[0-9]{3}){0,2}", re.ASCII)
 
 
 def our_name(name: str, *, chosen: Mapping[str, str], known: Iterable[str]) -> str | Ignored:
@@ -139,19 +170,6 @@ _SAME: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
 )
 
 
-_EMAILS: Final = (
-    "email", "email_address", "user_data.email_address", "user_data.email", "userEmail", "mail",
-    "user_data.sha256_email_address", "sha256_email_address", "email_sha256", "hashed_email",
-)  # fmt: skip
-_PHONES: Final = (
-    "phone", "phone_number", "user_data.phone_number", "user_data.phone", "userPhoneNumber",
-    "phoneNumber", "user_data.sha256_phone_number", "sha256_phone_number", "phone_sha256",
-    "hashed_phone_number",
-)  # fmt: skip
-# A SHA-256 digest in base64, either alphabet.
-_BASE64_DIGEST: Final = re.compile(r"[A-Za-z0-9+/_-]{43}=?", re.ASCII)
-
-
 def _hexadecimal(text: str | None) -> str | None:
     """Return an email, a phone number or its digest; a base64 digest becomes hexadecimal."""
     if text is None or not _BASE64_DIGEST.fullmatch(text):
@@ -161,30 +179,6 @@ def _hexadecimal(text: str | None) -> str | None:
         return base64.b64decode(f"{plain}=", validate=True).hex()
     except binascii.Error:
         return text
-
-
-_ONE_ALPHABET: Final = str.maketrans("-_", "+/")
-
-# URLs of Google's Tag Assistant, which shows a page inside its own. [seen TW, DT]
-PREVIEW_PAGE: Final = "https://gtm-msr.appspot.com/"
-
-_IDS: Final = (
-    "conversion_id", "transaction_id", "ecommerce.transaction_id", "order_id", "orderId",
-    "subscription_id", "lead_id", "event_id", "eventId", "unique_event_id",
-)  # fmt: skip
-_TIMES: Final = (
-    "conversion_time", "conversionTime", "dateISO", "conversion_timestamp", "timestamp_micros",
-)  # fmt: skip
-_PAGES: Final = ("page_location", "pageLocation", "url", "href")
-_SEARCHES: Final = ("search_term", "search_string", "searchTerm")
-_CLICKS: Final = ("twclid", "_twclid", "common_cookie.twclid", "common_cookie._twclid")
-_ADDRESSES: Final = ("ip_override", "ipOverride", "ip", "ip_address")
-_AGENTS: Final = ("user_agent", "userAgent")
-# Reasons that apply only to events whose name is one of the pixel's.
-_MAY_DENY: Final = frozenset({"bot", "value_limit"})
-_ALL_READ: Final[Mapping[int, Fault]] = MappingProxyType({})
-# Seconds, milliseconds or microseconds since the epoch, by the number of digits.
-_STAMP: Final = re.compile(r"[0-9]{10}(?:[0-9]{3}){0,2}", re.ASCII)
 
 
 class Tagged(Masked, frozen=True, kw_only=True):

@@ -22,6 +22,38 @@ NO_AMOUNT: Final = msgspec.Raw(b"{}")
 # Control characters, and lone surrogates, which cannot be encoded.
 _CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]+")
 _NOTHING: Final = PLACEHOLDERS - {"0"}
+MAX_ITEMS: Final = 200  # Google's limit for one event [doc]
+MAX_ITEMS_IN_ALL: Final = 2_000  # per request, so that no request takes long to read
+_LISTS: Final = ("items", "ecommerce.items", "contents")
+_VALUES: Final = (
+    # Universal Analytics' event value and revenue come first, as in Stape's tag [seen TW].
+    "x-ga-mp1-ev", "x-ga-mp1-tr", "value", "ecommerce.value", "revenue", "e_v",
+)  # fmt: skip
+_CURRENCIES: Final = ("currency", "currencyCode", "ecommerce.currency", "price_currency")
+_PRICES: Final = ("price", "content_price")
+_PRICE: Final = re.compile(rb'"([0-9]{1,18}(?:\.[0-9]{1,18})?)"')
+_COUNT: Final = re.compile(r"[0-9]{1,9}(?:\.0+)?", re.ASCII)
+_LONGEST: Final = 256
+_MOST_NAMES: Final = 64
+# Only so many fields are searched, because a request may have any number of them.
+_MOST_LOOKED_AT: Final = 256
+_MOST_ITEMS: Final = 20
+_KEPT: Final = (
+    "event_name", "conversion_id", "transaction_id", "order_id", "event_id", "unique_event_id",
+    "value", "currency", "conversion_time", "conversion_timestamp", "timestamp_micros",
+    "page_hostname", "engagement_time_msec",
+    "x-ga-protocol_version", "x-ga-measurement_id", "x-ga-gtm_version", "x-ga-page_id",
+    "x-ga-request_count", "x-ga-gcs", "x-ga-gcd", "x-ga-npa", "x-ga-dma", "x-ga-dma_cps",
+    "x-ga-mp1-pa", "x-ga-mp1-tr", "x-ga-mp1-ev",
+)  # fmt: skip
+_PAGES: Final = ("page_location", "page_referrer")
+_ITEM: Final = (
+    "item_id", "id", "item_name", "name", "price", "quantity", "currency", "item_brand",
+    "item_category", "item_variant", "coupon", "discount", "index",
+)  # fmt: skip
+_CONSENT: Final = ("consent_state", "consent")
+# Field names that do not look like a person's name, phone number or address.
+_FIELD: Final = re.compile(r"[A-Za-z_][A-Za-z_.-]{0,39}[0-9]{0,3}", re.ASCII)
 
 
 def value_at(event: Event, place: str) -> object:
@@ -81,20 +113,6 @@ def amount_at(event: Event, places: Iterable[str]) -> msgspec.Raw:
 @lru_cache(maxsize=256)
 def _path(place: str) -> tuple[str, ...]:
     return tuple(place.split("."))
-
-
-MAX_ITEMS: Final = 200  # Google's limit for one event [doc]
-MAX_ITEMS_IN_ALL: Final = 2_000  # per request, so that no request takes long to read
-
-_LISTS: Final = ("items", "ecommerce.items", "contents")
-_VALUES: Final = (
-    # Universal Analytics' event value and revenue come first, as in Stape's tag [seen TW].
-    "x-ga-mp1-ev", "x-ga-mp1-tr", "value", "ecommerce.value", "revenue", "e_v",
-)  # fmt: skip
-_CURRENCIES: Final = ("currency", "currencyCode", "ecommerce.currency", "price_currency")
-_PRICES: Final = ("price", "content_price")
-_PRICE: Final = re.compile(rb'"([0-9]{1,18}(?:\.[0-9]{1,18})?)"')
-_COUNT: Final = re.compile(r"[0-9]{1,9}(?:\.0+)?", re.ASCII)
 
 
 def items_of(event: Event) -> list[Event]:
@@ -160,29 +178,6 @@ def _quantity(item: Event) -> int | None:
     if text is None or not _COUNT.fullmatch(text):
         return None
     return int(text.partition(".")[0]) or None
-
-
-_LONGEST: Final = 256
-_MOST_NAMES: Final = 64
-# Only so many fields are searched, because a request may have any number of them.
-_MOST_LOOKED_AT: Final = 256
-_MOST_ITEMS: Final = 20
-_KEPT: Final = (
-    "event_name", "conversion_id", "transaction_id", "order_id", "event_id", "unique_event_id",
-    "value", "currency", "conversion_time", "conversion_timestamp", "timestamp_micros",
-    "page_hostname", "engagement_time_msec",
-    "x-ga-protocol_version", "x-ga-measurement_id", "x-ga-gtm_version", "x-ga-page_id",
-    "x-ga-request_count", "x-ga-gcs", "x-ga-gcd", "x-ga-npa", "x-ga-dma", "x-ga-dma_cps",
-    "x-ga-mp1-pa", "x-ga-mp1-tr", "x-ga-mp1-ev",
-)  # fmt: skip
-_PAGES: Final = ("page_location", "page_referrer")
-_ITEM: Final = (
-    "item_id", "id", "item_name", "name", "price", "quantity", "currency", "item_brand",
-    "item_category", "item_variant", "coupon", "discount", "index",
-)  # fmt: skip
-_CONSENT: Final = ("consent_state", "consent")
-# Field names that do not look like a person's name, phone number or address.
-_FIELD: Final = re.compile(r"[A-Za-z_][A-Za-z_.-]{0,39}[0-9]{0,3}", re.ASCII)
 
 
 def trace_of(event: Event) -> dict[str, object]:

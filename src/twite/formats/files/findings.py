@@ -46,6 +46,18 @@ NOTES: Final[Mapping[str, str]] = MappingProxyType(
         "time_of_day_missing": "the date has no time of day, so Twite uses noon",
     }
 )
+# A spreadsheet shows 100023000001 as 1.00023E+11 (or 1,00023E+11), and saves that; Java writes
+# 1.00023E11. Without a point or a plus, as in 12E4, the text may really be an id.
+_ROUNDED: Final = re.compile(r"\d(?:[.,]\d+[eE]\+?|[eE]\+)\d{1,3}")
+# An order takes about 200 bytes. The gateway deduplicates repeats that are further apart.
+REMEMBERED: Final = 500_000
+_PERSON: Final = ("email", "email_sha256", "phone", "phone_sha256", "twclid")
+_FIELDS: Final = (
+    "time", "value", "currency", *_PERSON, "ip",
+    "user_agent", "url", "contents", "description", "search", "consent",
+)  # fmt: skip
+_NOTHING: Final = b"\0\0"
+_PHONE_END: Final = 8  # the last digits, which are the same with and without a country code
 
 
 class RowFinding(msgspec.Struct, frozen=True, gc=False):
@@ -76,11 +88,6 @@ class FileRow(Masked, frozen=True, kw_only=True):
     notes: tuple[RowFinding, ...] = ()
 
 
-# A spreadsheet shows 100023000001 as 1.00023E+11 (or 1,00023E+11), and saves that; Java writes
-# 1.00023E11. Without a point or a plus, as in 12E4, the text may really be an id.
-_ROUNDED: Final = re.compile(r"\d(?:[.,]\d+[eE]\+?|[eE]\+)\d{1,3}")
-
-
 def rounded(order: str) -> RowFinding | None:
     """Return the error for an order id in scientific notation, which several orders may share."""
     if not _ROUNDED.fullmatch(order.strip()):
@@ -98,10 +105,6 @@ def shown(text: str) -> str:
         return '"…"'  # a person in the wrong column is still personal data
     kept = "".join(c if c.isprintable() else "?" for c in text[:24])
     return f'"{kept}{"…" if len(text) > 24 else ""}"'
-
-
-# An order takes about 200 bytes. The gateway deduplicates repeats that are further apart.
-REMEMBERED: Final = 500_000
 
 
 class Repeats:
@@ -139,15 +142,6 @@ class Repeats:
         }
         others = [] if _denies(conversion.get("consent")) else _contradictions(pairs)
         return _shared(row, others) if others else _note(row, pairs)
-
-
-_PERSON: Final = ("email", "email_sha256", "phone", "phone_sha256", "twclid")
-_FIELDS: Final = (
-    "time", "value", "currency", *_PERSON, "ip",
-    "user_agent", "url", "contents", "description", "search", "consent",
-)  # fmt: skip
-_NOTHING: Final = b"\0\0"
-_PHONE_END: Final = 8  # the last digits, which are the same with and without a country code
 
 
 def _trace(field: str, value: object) -> bytes:

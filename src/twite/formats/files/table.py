@@ -31,6 +31,46 @@ _ENDINGS: Final[dict[str, Kind]] = {
     "parquet": "parquet",
 }
 _SEPARATORS: Final = ",;\t|"
+# Column names in exports, by field, most reliable first. Case, spaces and punctuation are ignored.
+NAMES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+    {
+        "conversion_id": (
+            "conversion_id", "order_id", "order_number", "order_no", "order", "transaction_id",
+            "transaction", "invoice_number", "lead_id", "event_id", "reference", "id",
+        ),
+        "event": ("event", "event_name", "conversion_event", "conversion_name"),
+        "time": (
+            "time", "conversion_time", "event_time", "created_at", "created", "order_date",
+            "ordered_at", "processed_at", "paid_at", "occurred_at", "purchased_at", "timestamp",
+            "datetime", "date",
+        ),
+        "value": (
+            "value", "conversion_value", "order_value", "total", "order_total", "grand_total",
+            "total_price", "total_amount", "amount", "revenue", "price",
+        ),
+        "currency": ("currency", "currency_code", "order_currency", "price_currency"),
+        "email": (
+            "email", "email_address", "customer_email", "user_email", "contact_email",
+            "billing_email", "mail",
+        ),
+        "email_sha256": ("email_sha256", "sha256_email", "hashed_email", "email_hash"),
+        "phone": (
+            "phone", "phone_number", "customer_phone", "billing_phone", "telephone", "tel",
+            "mobile", "mobile_phone",
+        ),
+        "phone_sha256": ("phone_sha256", "sha256_phone", "hashed_phone", "phone_hash"),
+        "twclid": ("twclid", "x_click_id", "twitter_click_id", "click_id"),
+        "ip": ("ip", "ip_address", "client_ip", "customer_ip", "browser_ip", "remote_ip"),
+        "user_agent": ("user_agent", "browser_user_agent", "client_user_agent", "ua"),
+        "contents": ("contents", "items", "line_items", "products", "basket", "cart"),
+        "url": ("url", "page", "page_url", "page_location", "event_source_url"),
+        "description": ("description",),
+        "search": ("search", "search_string", "search_term"),
+        "consent": ("consent", "ad_storage", "ad_consent", "marketing_consent"),
+        "pixel": ("pixel", "pixel_id"),
+    }
+)  # fmt: skip
+_REST: Final = re.compile(r"[\W_]+")
 
 
 class UnreadableFile(ClientError):
@@ -165,49 +205,6 @@ def _why_not_csv(error: csv.Error, number: int) -> str:
     if "expected after" in text:
         return f'row {number}: a quote inside a quoted cell must be doubled, as in ""'
     return f"row {number}: not CSV ({text})"
-
-
-# Column names in exports, by field, most reliable first. Case, spaces and punctuation are ignored.
-NAMES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
-    {
-        "conversion_id": (
-            "conversion_id", "order_id", "order_number", "order_no", "order", "transaction_id",
-            "transaction", "invoice_number", "lead_id", "event_id", "reference", "id",
-        ),
-        "event": ("event", "event_name", "conversion_event", "conversion_name"),
-        "time": (
-            "time", "conversion_time", "event_time", "created_at", "created", "order_date",
-            "ordered_at", "processed_at", "paid_at", "occurred_at", "purchased_at", "timestamp",
-            "datetime", "date",
-        ),
-        "value": (
-            "value", "conversion_value", "order_value", "total", "order_total", "grand_total",
-            "total_price", "total_amount", "amount", "revenue", "price",
-        ),
-        "currency": ("currency", "currency_code", "order_currency", "price_currency"),
-        "email": (
-            "email", "email_address", "customer_email", "user_email", "contact_email",
-            "billing_email", "mail",
-        ),
-        "email_sha256": ("email_sha256", "sha256_email", "hashed_email", "email_hash"),
-        "phone": (
-            "phone", "phone_number", "customer_phone", "billing_phone", "telephone", "tel",
-            "mobile", "mobile_phone",
-        ),
-        "phone_sha256": ("phone_sha256", "sha256_phone", "hashed_phone", "phone_hash"),
-        "twclid": ("twclid", "x_click_id", "twitter_click_id", "click_id"),
-        "ip": ("ip", "ip_address", "client_ip", "customer_ip", "browser_ip", "remote_ip"),
-        "user_agent": ("user_agent", "browser_user_agent", "client_user_agent", "ua"),
-        "contents": ("contents", "items", "line_items", "products", "basket", "cart"),
-        "url": ("url", "page", "page_url", "page_location", "event_source_url"),
-        "description": ("description",),
-        "search": ("search", "search_string", "search_term"),
-        "consent": ("consent", "ad_storage", "ad_consent", "marketing_consent"),
-        "pixel": ("pixel", "pixel_id"),
-    }
-)  # fmt: skip
-
-_REST: Final = re.compile(r"[\W_]+")
 
 
 class UnknownColumn(Exception):

@@ -48,38 +48,8 @@ NUMBERS: Final = frozenset({"price", "quantity", "discount", "index"})
 
 _OWN_PART: Final = re.compile(r"([kv])([0-9]{1,3})", re.ASCII)
 _NUMBER: Final = re.compile(r"-?[0-9]{1,15}(?:\.[0-9]{1,9})?", re.ASCII)
-
-
-def item_of(text: str) -> dict[str, object]:
-    """Read one item. Parts without a known code are ignored."""
-    item: dict[str, object] = {}
-    names: dict[str, str] = {}
-    values: dict[str, str] = {}
-    for part in text.split("~"):
-        key = CODES.get(part[:2])
-        if key is not None:
-            item[key] = number_of(part[2:]) if key in NUMBERS else part[2:]
-            continue
-        own = _OWN_PART.match(part)
-        if own is not None:
-            (names if own[1] == "k" else values)[own[2]] = part[own.end() :]
-    for place, name in names.items():
-        if name and place in values:
-            item.setdefault(name, values[place])
-    return item
-
-
-def number_of(text: str) -> int | float | str:
-    """Return the text as a number, if possible, else unchanged."""
-    plain = text.strip()
-    if not _NUMBER.fullmatch(plain):
-        return text
-    return float(plain) if "." in plain else int(plain)
-
-
 MAX_EVENTS: Final = 50  # Google accepts 25 in the Measurement Protocol [doc]; its tags send fewer
 MAX_PARAMETERS: Final = 500  # 200 items [doc] and all other parameters
-
 # Parameters that have another name in event data. [doc GDOC, seen D8A]
 NAMED: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -145,6 +115,33 @@ _ITEM: Final = re.compile(r"pr([1-9][0-9]{0,2})", re.ASCII)
 # not read.
 _HASHED: Final = re.compile(r"(?:^|~)(em|pn)[0-9]*\.([A-Za-z0-9_-]{43})=?(?=~|$)", re.ASCII)
 _REPEATED: Final = ("tid", "cid", "sid", "_p", "_s")
+
+
+def item_of(text: str) -> dict[str, object]:
+    """Read one item. Parts without a known code are ignored."""
+    item: dict[str, object] = {}
+    names: dict[str, str] = {}
+    values: dict[str, str] = {}
+    for part in text.split("~"):
+        key = CODES.get(part[:2])
+        if key is not None:
+            item[key] = number_of(part[2:]) if key in NUMBERS else part[2:]
+            continue
+        own = _OWN_PART.match(part)
+        if own is not None:
+            (names if own[1] == "k" else values)[own[2]] = part[own.end() :]
+    for place, name in names.items():
+        if name and place in values:
+            item.setdefault(name, values[place])
+    return item
+
+
+def number_of(text: str) -> int | float | str:
+    """Return the text as a number, if possible, else unchanged."""
+    plain = text.strip()
+    if not _NUMBER.fullmatch(plain):
+        return text
+    return float(plain) if "." in plain else int(plain)
 
 
 def read(query: str, body: bytes) -> Tagged:

@@ -48,6 +48,7 @@ _EXAMPLES: Final[Mapping[str, str]] = {
     "id": '"SKU-1"',
     "price": '"24.95"',
 }
+_TWICE: Final = "the key occurs twice in one object: remove one of them"
 
 
 def field_by_field(raw: bytes) -> tuple[Native, tuple[Fault, ...]]:
@@ -136,9 +137,6 @@ def _object(raw: bytes, path: str, example: str, faults: list[Fault]) -> dict[st
         place = f"{path}.{_shown(wrong.path)}" if path else _shown(wrong.path)
         faults.append(fault(place, "duplicate_key", _TWICE))
         return {name: held for name, held in _OBJECT.decode(raw).items() if name != wrong.path}
-
-
-_TWICE: Final = "the key occurs twice in one object: remove one of them"
 
 
 def _fault(malformed: MalformedRequest, path: str, name: str) -> Fault:

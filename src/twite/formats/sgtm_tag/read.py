@@ -19,6 +19,7 @@ from twite.formats.strict_json import decode, with_replacements, wrong_shape
 # Fields that stay the same when a browser retries a hit and the container runs again.
 REPEATED: Final = ("client_id", "ga_session_id", "x-ga-page_id", "x-ga-request_count")
 _LONGEST_PIXEL: Final = 64
+_DECODER: Final = msgspec.json.Decoder(dict[str, object])
 
 
 class SgtmTagRequest(Masked, frozen=True, kw_only=True):
@@ -48,6 +49,3 @@ def _repeated(event: Mapping[str, object]) -> str | None:
         return None
     name = first_text(event, ("event_name",)) or ""
     return "\0".join(("SGTM", name, *(text or "" for text in texts)))
-
-
-_DECODER: Final = msgspec.json.Decoder(dict[str, object])

@@ -50,6 +50,11 @@ EVERY: Final = MINUTE
 STORE_FAILED_FOR: Final = 15 * SECOND
 # The components that report failed writes.
 _WRITERS: Final = frozenset({ProblemPlace.LEDGER, ProblemPlace.OUTBOX, ProblemPlace.SWEEP})
+# The kinds of changed conditions that only the process itself can detect.
+_OWN: Final = frozenset({AlertKind.TEMPLATE_HUNG})
+_IMMEDIATE_EVENTS: Final = frozenset({Paused, Resumed, ProblemSeen, Misdated, ConditionChanged})
+# The kinds of alerts that are opened by events, not by checks.
+_EVENT_DRIVEN: Final = frozenset(AlertKind).difference(*(row.kinds for row in CHECKS))
 
 
 class EventListener:
@@ -315,10 +320,3 @@ class Monitor:
     def _on_alert(self, alert: Alert, phase: AlertPhase) -> None:
         self._observer.see(Alerted(alert=alert, phase=phase))
         self.on_change()
-
-
-# The kinds of changed conditions that only the process itself can detect.
-_OWN: Final = frozenset({AlertKind.TEMPLATE_HUNG})
-_IMMEDIATE_EVENTS: Final = frozenset({Paused, Resumed, ProblemSeen, Misdated, ConditionChanged})
-# The kinds of alerts that are opened by events, not by checks.
-_EVENT_DRIVEN: Final = frozenset(AlertKind).difference(*(row.kinds for row in CHECKS))

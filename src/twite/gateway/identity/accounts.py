@@ -53,6 +53,33 @@ _WORDS: Final[Mapping[type[Change], str]] = {
 }
 _ID_BYTES: Final = 5
 _KEY_BYTES: Final = 32
+# A password with a lower weight is easy to guess.
+LEAST: Final = 8
+_PIECE: Final = 2
+_SHORTEST_RUN: Final = 3
+# Longest first, so that a prefix does not match before the whole word.
+_COMMON: Final = tuple(
+    sorted(
+        Path(__file__).with_name("common_passwords.txt").read_text("utf-8").split(),
+        key=len,
+        reverse=True,
+    )
+)
+_ROWS: Final = (
+    "abcdefghijklmnopqrstuvwxyz",
+    "01234567890",
+    "qwertyuiop[]",
+    "qwertzuiopü",
+    "azertyuiop",
+    "asdfghjkl;'",
+    "zxcvbnm,./",
+    "yxcvbnm",
+    "!@#$%^&*()",
+)
+_RUNS: Final = tuple(row + "\n" + row[::-1] for row in _ROWS)
+_YEAR: Final = re.compile(r"(?:19|20)\d\d")
+# Common substitutions of letters.
+_PLAIN: Final = str.maketrans("@4031$5!7", "aaoeissit")
 
 
 class CreatedKey(msgspec.Struct, frozen=True, kw_only=True):
@@ -301,35 +328,6 @@ def _nobody(name: str) -> str:
 
 def _sorted(pixels: Iterable[str] | None) -> tuple[str, ...] | None:
     return None if pixels is None else tuple(sorted(set(pixels)))
-
-
-# A password with a lower weight is easy to guess.
-LEAST: Final = 8
-_PIECE: Final = 2
-_SHORTEST_RUN: Final = 3
-# Longest first, so that a prefix does not match before the whole word.
-_COMMON: Final = tuple(
-    sorted(
-        Path(__file__).with_name("common_passwords.txt").read_text("utf-8").split(),
-        key=len,
-        reverse=True,
-    )
-)
-_ROWS: Final = (
-    "abcdefghijklmnopqrstuvwxyz",
-    "01234567890",
-    "qwertyuiop[]",
-    "qwertzuiopü",
-    "azertyuiop",
-    "asdfghjkl;'",
-    "zxcvbnm,./",
-    "yxcvbnm",
-    "!@#$%^&*()",
-)
-_RUNS: Final = tuple(row + "\n" + row[::-1] for row in _ROWS)
-_YEAR: Final = re.compile(r"(?:19|20)\d\d")
-# Common substitutions of letters.
-_PLAIN: Final = str.maketrans("@4031$5!7", "aaoeissit")
 
 
 def weight(password: str) -> int:

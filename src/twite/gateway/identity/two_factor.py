@@ -28,6 +28,12 @@ from twite.gateway.ports.secret_store import CODES, SecretStore
 if TYPE_CHECKING:
     from pyotp import TOTP
 
+PERIOD: Final = 30
+ISSUER: Final = "Twite"
+RECOVERY_CODES: Final = 10
+_ALPHABET: Final = "23456789abcdefghjkmnpqrstuvwxyz"
+_DRIFT: Final = 1  # one step in each direction, for clocks that are slightly wrong
+
 
 class TwoFactor:
     """Turns codes on and off.
@@ -94,13 +100,6 @@ class TwoFactor:
             raise SignedOut
         if result is not Result.DONE:
             raise InvalidAccountChange("two-factor codes are already set up")
-
-
-PERIOD: Final = 30
-ISSUER: Final = "Twite"
-RECOVERY_CODES: Final = 10
-_ALPHABET: Final = "23456789abcdefghjkmnpqrstuvwxyz"
-_DRIFT: Final = 1  # one step in each direction, for clocks that are slightly wrong
 
 
 def fresh_secret() -> Secret:

@@ -31,6 +31,8 @@ HELD_FOR: Final = "value guard"
 # After WELL_KNOWN amounts of an event, Twite learns only one amount in OF_SO_MANY.
 WELL_KNOWN: Final = 500
 OF_SO_MANY: Final = 4
+_NOTHING: Final = (None, None)
+_UNKNOWN: Final = ("", 0.0, 0.0)
 
 
 class ValueGuards:
@@ -152,7 +154,3 @@ class ValueGuards:
             if self._changed:
                 with suppress(LedgerUnavailable):
                     await self.keep(state)
-
-
-_NOTHING: Final = (None, None)
-_UNKNOWN: Final = ("", 0.0, 0.0)

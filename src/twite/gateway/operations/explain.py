@@ -41,6 +41,7 @@ _ABSENT: Final[Mapping[str, str]] = {
 }
 _LEFT_OUT: Final = "left out: unusable, not allowed by consent, or changed by a user"
 _EDITED: Final = "set by a user, see below"
+_OURS: Final = frozenset(name for name, becomes, _ in _NATIVE if name != becomes)
 
 
 class ExplainStep(msgspec.Struct, frozen=True, kw_only=True):
@@ -166,6 +167,3 @@ def _shown(name: str, value: object) -> str:
     shown = masked_tree(value, name)
     text = shown if isinstance(shown, str) else msgspec.json.encode(shown).decode()
     return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}…"
-
-
-_OURS: Final = frozenset(name for name, becomes, _ in _NATIVE if name != becomes)

@@ -9,6 +9,10 @@ from twite.gateway.ingest.value_guard import HELD_FOR
 from twite.gateway.ports.outbox import EditBodies, Move, MoveResult, Moves, Replay
 from twite.gateway.ports.tags import PREFIX
 
+# A tag delivery's id contains the conversion id, possibly with its event before it and the trigger
+# after it.
+_MOST_PARTS = 8
+
 
 class WakingMoves:
     """Moves deliveries, and wakes the workers of requeued ones."""
@@ -25,11 +29,6 @@ class WakingMoves:
         if isinstance(move, Replay | EditBodies):
             self._wake_all()
         return done
-
-
-# A tag delivery's id contains the conversion id, possibly with its event before it and the trigger
-# after it.
-_MOST_PARTS = 8
 
 
 class HeldGroup(NamedTuple):

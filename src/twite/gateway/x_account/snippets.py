@@ -19,6 +19,9 @@ SAMPLE: Final = MappingProxyType(
         "email": "shopper@shop.example",
     }
 )
+_SERVER: Final = (
+    f"On a server, with the key of the source in {KEY}; 202 means that the conversion is on disk."
+)
 
 
 class Snippet(msgspec.Struct, frozen=True, kw_only=True):
@@ -190,9 +193,6 @@ def _sgtm(call: SnippetCall) -> Snippet:
     )
 
 
-_SERVER: Final = (
-    f"On a server, with the key of the source in {KEY}; 202 means that the conversion is on disk."
-)
 MAKERS: Final[Mapping[str, Callable[[SnippetCall], Snippet]]] = MappingProxyType(
     {
         "pixel": _pixel,

@@ -46,6 +46,15 @@ _READS: Final = (
     b"content-type,set-cookie,x-robots-tag,x-gtm-server-preview,x-stape-preview,x-stape-app-version"
 )
 _FORM: Final = re.compile(rb"\s*application/x-www-form-urlencoded\b", re.IGNORECASE)
+_ENCODER: Final = msgspec.json.Encoder()
+_NEVER_KEPT: Final = (b"cache-control", b"no-store")
+_EMPTY: Final = HttpResponse(
+    status=200, body=b"", headers=((b"content-type", b"text/plain"), _NEVER_KEPT)
+)
+_NO_CONTENT: Final = HttpResponse(status=204, body=b"", headers=(_NEVER_KEPT,))
+_IMAGE: Final = HttpResponse(
+    status=200, body=GIF, headers=((b"content-type", b"image/gif"), _NEVER_KEPT)
+)
 
 
 class Named(msgspec.Struct, frozen=True, kw_only=True):
@@ -258,15 +267,6 @@ def _name_of(event: Event, place: int, receipt: AcceptReceipt, now: int) -> Name
     return Named(timestamp=now // SECOND, unique_event_id=own or f"{now}_{digits:09d}")
 
 
-_ENCODER: Final = msgspec.json.Encoder()
-_NEVER_KEPT: Final = (b"cache-control", b"no-store")
-_EMPTY: Final = HttpResponse(
-    status=200, body=b"", headers=((b"content-type", b"text/plain"), _NEVER_KEPT)
-)
-_NO_CONTENT: Final = HttpResponse(status=204, body=b"", headers=(_NEVER_KEPT,))
-_IMAGE: Final = HttpResponse(
-    status=200, body=GIF, headers=((b"content-type", b"image/gif"), _NEVER_KEPT)
-)
 GA4: Final = TagFormat(
     endpoint=Endpoint.GA4,
     read=lambda request, _visitor: ga4.read(request.query_string, request.body),

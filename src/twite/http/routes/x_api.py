@@ -24,6 +24,14 @@ _VERSION_HEADER: Final = spec.CURRENT_VERSION_HEADER.encode()
 # Stape's tags from before June 2026 send no version. [seen TW]
 _DEFAULT_VERSION: Final = b"12"
 _VERSIONS: Final = frozenset(version.encode() for version in spec.VERSIONS)
+_NO_METHOD: Final = 405
+_CODES: Final = {
+    _NO_METHOD: spec.METHOD_NOT_ALLOWED,
+    429: spec.TOO_MANY_REQUESTS,
+    500: spec.INTERNAL_ERROR,
+}
+_ENCODER: Final = msgspec.json.Encoder()
+_DECODER: Final = msgspec.json.Decoder(ErrorBody)
 
 
 class XError(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -244,16 +252,6 @@ def _version_header(request: HttpRequest) -> tuple[bytes, bytes]:
     if named not in _VERSIONS:
         named = request.headers.get(b"x-twitter-api-version", _DEFAULT_VERSION).strip()
     return _VERSION_HEADER, named if named in _VERSIONS else _DEFAULT_VERSION
-
-
-_NO_METHOD: Final = 405
-_CODES: Final = {
-    _NO_METHOD: spec.METHOD_NOT_ALLOWED,
-    429: spec.TOO_MANY_REQUESTS,
-    500: spec.INTERNAL_ERROR,
-}
-_ENCODER: Final = msgspec.json.Encoder()
-_DECODER: Final = msgspec.json.Decoder(ErrorBody)
 
 
 async def _key_in_path(request: HttpRequest) -> Source:

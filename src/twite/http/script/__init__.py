@@ -39,6 +39,12 @@ _ALWAYS: Final = (
 )
 # Characters that JSON allows and inline JavaScript does not.
 _UNSAFE: Final = {ord("<"): "\\u003c", 0x2028: "\\u2028", 0x2029: "\\u2029"}
+_NO_SOURCE: Final = error(
+    404, "route", "s must be the name of a source that has origins: write /twite.js?s=<source>"
+)
+_OTHER_HASH: Final = error(
+    404, "route", "no script has this address: the script's address changes with its content"
+)
 
 
 class ServedScript(msgspec.Struct, frozen=True, kw_only=True):
@@ -180,11 +186,3 @@ def _best(accepted: bytes) -> bytes:
 def _tags(etags: bytes) -> set[bytes]:
     """Return the tags for a weak comparison (RFC 9110, 13.1.2). `*` is not supported."""
     return {tag.strip().removeprefix(b"W/") for tag in etags.split(b",")}
-
-
-_NO_SOURCE: Final = error(
-    404, "route", "s must be the name of a source that has origins: write /twite.js?s=<source>"
-)
-_OTHER_HASH: Final = error(
-    404, "route", "no script has this address: the script's address changes with its content"
-)

@@ -10,6 +10,7 @@ from twite.stores.sql.statements import RunsStatements
 
 # A user may still send a held conversion, so its key stays reserved.
 _PENDING: Final = frozenset({State.QUEUED, State.SENDING, State.HELD})
+OLD: Final = -1  # marks a copy that must be read again
 
 
 class PostgresKeys:
@@ -105,9 +106,6 @@ class PostgresKeys:
                 deliveries=[wish.delivery for wish in wishes],
                 ats=[wish.at for wish in wishes],
             )
-
-
-OLD: Final = -1  # marks a copy that must be read again
 
 
 class OptOutCopy:

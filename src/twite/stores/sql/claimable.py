@@ -8,6 +8,8 @@ import msgspec
 from twite.domain.delivery import Delivery, NewDeliveries, Place, fitting
 from twite.stores.sql.database import WriterSession, checksum
 
+_UNREADABLE: Final = (msgspec.DecodeError, UnicodeError, TypeError)
+
 
 class ClaimableColumns(msgspec.Struct, frozen=True, array_like=True):
     """Columns of ready deliveries.
@@ -26,7 +28,6 @@ class ClaimableColumns(msgspec.Struct, frozen=True, array_like=True):
 
 
 _Columns: Final = msgspec.json.Decoder(ClaimableColumns)
-_UNREADABLE: Final = (msgspec.DecodeError, UnicodeError, TypeError)
 _Sizes: Final = msgspec.json.Decoder(list[int])
 
 

@@ -62,6 +62,16 @@ from twite.stores.sql.directory import (
 from twite.stores.sql.state import delete_secret
 from twite.stores.sql.statements import Cursor
 
+_ANY: Final = 1 << 62
+_UPDATES: Final[Mapping[type[SignInUpdate], str]] = {
+    SessionMoved: "move_session",
+    SessionSeen: "seen_session",
+    SessionEnded: "end_session",
+    SessionsEnded: "end_sessions",
+    StepUsed: "take_step",
+    Rehashed: "rehash",
+}
+
 
 class SqlDirectory(SqlDirectoryReader):
     """Implements Directory."""
@@ -123,17 +133,6 @@ def _reset_failures(session: WriterSession, reset: FailuresReset) -> int:
         gone = session.run("forget_failed_sign_in", key=key, most=1).rowcount
         changed += gone or session.run("subtract_failed_sign_in", key=key).rowcount
     return changed
-
-
-_ANY: Final = 1 << 62
-_UPDATES: Final[Mapping[type[SignInUpdate], str]] = {
-    SessionMoved: "move_session",
-    SessionSeen: "seen_session",
-    SessionEnded: "end_session",
-    SessionsEnded: "end_sessions",
-    StepUsed: "take_step",
-    Rehashed: "rehash",
-}
 
 
 def changed(

@@ -39,6 +39,11 @@ from twite.stores.sql.statements import SqlConnection, as_json, query
 SLICE: Final = 250
 # How many are moved at once if each needs about six statements.
 _EDITED: Final = 50
+_HAS_ANOTHER: Final = "another conversion already has this event and conversion id"
+_NOT_AT_REST: Final = "the conversion is no longer dead or held"
+_MAYBE_SENT: Final = msgspec.json.encode(sorted(MAYBE_SENT)).decode()
+# Tag names never contain U+10FFFF, so it sorts after all of them.
+_TAGS: Final = {"first": PREFIX, "beyond": PREFIX + "\U0010ffff"}
 
 
 class SqlMoves:
@@ -207,15 +212,6 @@ def _edit_body(
     )
     session.run("amend_delivery", delivery=edited.delivery, queue=queue)
     return None
-
-
-_HAS_ANOTHER: Final = "another conversion already has this event and conversion id"
-_NOT_AT_REST: Final = "the conversion is no longer dead or held"
-_MAYBE_SENT: Final = msgspec.json.encode(sorted(MAYBE_SENT)).decode()
-
-
-# Tag names never contain U+10FFFF, so it sorts after all of them.
-_TAGS: Final = {"first": PREFIX, "beyond": PREFIX + "\U0010ffff"}
 
 
 def heads(connection: SqlConnection) -> list[tuple[bytes, int]]:

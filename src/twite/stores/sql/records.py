@@ -18,6 +18,7 @@ from twite.stores.sql.database import checksum, seed_of
 from twite.stores.sql.statements import Cursor, SqlConnection, as_json, query, record_of
 
 MOST_HISTORIES: Final = 1_000
+_UNFIRED_ENCODER: Final = msgspec.json.Encoder()
 
 
 def history(
@@ -237,5 +238,4 @@ def unfired_of(kept: bytes | None, place: int) -> tuple[TagNotFired, ...]:
     )
 
 
-_UNFIRED_ENCODER: Final = msgspec.json.Encoder()
 _UNFIRED_DECODER: Final = msgspec.json.Decoder(_Unfired)

@@ -23,6 +23,23 @@ from twite.stores.sql.directory import note
 from twite.stores.sql.statements import SqlConnection, query, record_of
 
 R = TypeVar("R", bound=StateRecord)
+_KINDS: Final = frozenset(kind.value for kind in AlertKind)
+_NEWS: Final = frozenset({None, *(phase.value for phase in AlertPhase)})
+_PUT: Final[Mapping[type[StateRecord], str]] = {
+    Pause: "add_pause",
+    RateLimitWindow: "add_closure",
+    ClockRecord: "note_ahead",
+    DecisionPolicy: "note_policy",
+    UsualAmount: "keep_norm",
+    Alert: "keep_alert",
+    HourlyTraffic: "note_traffic",
+    SealedSecret: "put_sealed",
+}
+_DELETE: Final[Mapping[type[StateRecord], tuple[str, ...]]] = {
+    Pause: ("remove_pause", "pixel", "event"),
+    Alert: ("forget_alert", "id"),
+    SealedSecret: ("forget_sealed", "name"),
+}
 
 
 class SqlStateReader:
@@ -144,8 +161,6 @@ def _in_order(kind: type[R]) -> Callable[..., R]:
     return lambda *row: record_of(kind, row)
 
 
-_KINDS: Final = frozenset(kind.value for kind in AlertKind)
-_NEWS: Final = frozenset({None, *(phase.value for phase in AlertPhase)})
 _READ: Final[Mapping[type, tuple[str, Callable[..., Any]]]] = {
     Pause: ("pauses", _pause),
     RateLimitWindow: ("closures", _in_order(RateLimitWindow)),
@@ -155,19 +170,4 @@ _READ: Final[Mapping[type, tuple[str, Callable[..., Any]]]] = {
     Alert: ("alerts", _alert),
     HourlyTraffic: ("traffic", _in_order(HourlyTraffic)),
     SealedSecret: ("sealed", _in_order(SealedSecret)),
-}
-_PUT: Final[Mapping[type[StateRecord], str]] = {
-    Pause: "add_pause",
-    RateLimitWindow: "add_closure",
-    ClockRecord: "note_ahead",
-    DecisionPolicy: "note_policy",
-    UsualAmount: "keep_norm",
-    Alert: "keep_alert",
-    HourlyTraffic: "note_traffic",
-    SealedSecret: "put_sealed",
-}
-_DELETE: Final[Mapping[type[StateRecord], tuple[str, ...]]] = {
-    Pause: ("remove_pause", "pixel", "event"),
-    Alert: ("forget_alert", "id"),
-    SealedSecret: ("forget_sealed", "name"),
 }

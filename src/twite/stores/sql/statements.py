@@ -25,6 +25,10 @@ DRAIN: Final = (
     "Send its pending deliveries, or export what you need, with the version of Twite that wrote "
     "it. Then start with a new store"
 )
+# The state of a delivery. SQLite records only in the lease that some deliveries are being sent.
+SHOWN_STATE: Final = """CASE WHEN outbox.id IN (
+    SELECT claimed.value FROM lease CROSS JOIN json_each(lease.deliveries) AS claimed
+    WHERE lease.unmarked) THEN 'sending' ELSE outbox.state END"""
 
 
 class Cursor(Protocol):
@@ -115,10 +119,6 @@ def _bare(body: str) -> str:
     return re.sub("^INSERT", "insert", "\n".join(lines).rstrip(";"))
 
 
-# The state of a delivery. SQLite records only in the lease that some deliveries are being sent.
-SHOWN_STATE: Final = """CASE WHEN outbox.id IN (
-    SELECT claimed.value FROM lease CROSS JOIN json_each(lease.deliveries) AS claimed
-    WHERE lease.unmarked) THEN 'sending' ELSE outbox.state END"""
 QUERIES: Final = named(
     Path(__file__)
     .with_name("queries.sql")

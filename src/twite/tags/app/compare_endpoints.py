@@ -31,6 +31,15 @@ from twite.machine.system import SystemClock
 from twite.tags.compare.capture import CapturedCase
 from twite.tags.container.parts import ReadFields
 
+_SEEN: Final = ("ip_override", "user_agent")
+# As in a deployment without sources.
+_NOBODYS: Final = Source(name="", key=None, pixel="", pixels=frozenset())
+_READS: Final[Mapping[str, ReadFields]] = {
+    "/g/collect": ReadFields.GA4,
+    "/mp/collect": ReadFields.MEASUREMENT_PROTOCOL,
+    "/data": ReadFields.DATA_TAG,
+}
+
 
 class EndpointResult(Masked, frozen=True, kw_only=True):
     """An event as tags see it. It holds personal data: its repr is masked.
@@ -164,13 +173,3 @@ def _origin(page: str) -> str:
     except ValueError:
         return ""
     return f"{parts.scheme}://{parts.netloc}"
-
-
-_SEEN: Final = ("ip_override", "user_agent")
-# As in a deployment without sources.
-_NOBODYS: Final = Source(name="", key=None, pixel="", pixels=frozenset())
-_READS: Final[Mapping[str, ReadFields]] = {
-    "/g/collect": ReadFields.GA4,
-    "/mp/collect": ReadFields.MEASUREMENT_PROTOCOL,
-    "/data": ReadFields.DATA_TAG,
-}

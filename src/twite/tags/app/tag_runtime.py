@@ -38,6 +38,10 @@ from twite.tags.runtime.client_engines import ClientEngines
 from twite.tags.runtime.engine_pool import EnginePool, TemplateStorage
 from twite.tags.template.sandbox import RunLimits
 
+_ESCAPED: Final = 3  # text becomes at most twice as long in JSON, plus some overhead
+_COPIES: Final = 32  # bytes for a character's copies: body as text, parsed, event, effects
+_MOST_MEMORY: Final = 256 * 1024 * 1024
+
 
 class TagRuntime(FeatureRun):
     """Running tags: they fire for accepted events, and each has its own delivery workers."""
@@ -211,11 +215,6 @@ def _event_names(settings: Settings, container_configs: Iterable[ContainerConfig
         for trigger in container_config.container.triggers:
             names |= {condition.right for condition in trigger.when if "{{" not in condition.right}
     return names
-
-
-_ESCAPED: Final = 3  # text becomes at most twice as long in JSON, plus some overhead
-_COPIES: Final = 32  # bytes for a character's copies: body as text, parsed, event, effects
-_MOST_MEMORY: Final = 256 * 1024 * 1024
 
 
 def limits_for(max_body: int) -> RunLimits:

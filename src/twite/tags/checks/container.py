@@ -76,6 +76,10 @@ _PERSONAL: Final[Mapping[str, tuple[Mapping[str, Tree], ...]]] = {
     "street": ({"user_data": {"address": _STREET}}, {"user_data": {"address": [_STREET]}}),
     "date of birth": ({"date_of_birth": "19800102", "user_data": {"date_of_birth": "19800102"}},),
 }
+_STOPS: Final = "The gateway would not start."
+_SEALED: Final = 'container.persons = "sealed"'
+_PERSONS: Final = 'persons = "sealed"'
+_LONGEST = 160
 
 
 def sent_otherwise(
@@ -141,10 +145,6 @@ def _event_of(container: Container, tag: ContainerTag) -> str:
             if is_name and condition.operator is Operator.EQUALS and not condition.negate:
                 return condition.right
     return "purchase"
-
-
-_STOPS: Final = "The gateway would not start."
-_SEALED: Final = 'container.persons = "sealed"'
 
 
 async def container(settings: Settings) -> AsyncIterator[CheckFinding]:
@@ -220,9 +220,6 @@ def _try_out(path: Path, templates: Mapping[str, Template]) -> None:
                 code_check.check(template)
 
 
-_PERSONS: Final = 'persons = "sealed"'
-
-
 def tags(settings: Settings) -> Iterator[CheckFinding]:
     """Check each tag of the settings. Loading them has already checked templates and fields."""
     own = settings.feature(TagSettings).tags
@@ -270,9 +267,6 @@ def read_in_plain_text(
             f"List these cookies and headers in the template's permissions; or set {setting} "
             "to encrypt queued events.",
         )
-
-
-_LONGEST = 160
 
 
 async def google(settings: Settings) -> AsyncIterator[CheckFinding]:

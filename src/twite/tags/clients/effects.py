@@ -24,6 +24,8 @@ from twite.tags.template.effects import HttpEffect, Service
 from twite.tags.template.sandbox import EffectAnswer
 from twite.tags.template.tag_response import tag_responses
 
+_LONGEST: Final = 15_000  # milliseconds, Google's own default
+
 
 class ClientEvents:
     """Runs the container for clients: implements `RunsContainer` of `clients.py`."""
@@ -79,9 +81,6 @@ def _visitor(request: IncomingRequest, *, now: int) -> Visitor:
         opted_out=headers.get("sec-gpc") == "1",
         now=now,
     )
-
-
-_LONGEST: Final = 15_000  # milliseconds, Google's own default
 
 
 class ClientOutbound:

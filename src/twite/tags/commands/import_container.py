@@ -61,6 +61,13 @@ AllowPlainText = Annotated[
 Report = Annotated[
     bool, typer.Option("--report", help="Print the report and write nothing; needs no settings")
 ]
+_WORDS: Final = {
+    Support.RUNS: "run",
+    Support.DIFFERS: "run differently",
+    Support.RESTS: "stay paused, as before",
+    Support.PAUSED: "are paused until you decide",
+    Support.LEFT_OUT: "are left out",
+}
 
 
 def import_container(
@@ -187,12 +194,3 @@ def _print_json(made: ImportDraft, gone: Sequence[str]) -> None:
             ],
         }
     )
-
-
-_WORDS: Final = {
-    Support.RUNS: "run",
-    Support.DIFFERS: "run differently",
-    Support.RESTS: "stay paused, as before",
-    Support.PAUSED: "are paused until you decide",
-    Support.LEFT_OUT: "are left out",
-}

@@ -22,6 +22,8 @@ from twite.domain.errors import OperatorError
 from twite.domain.incoming_request import IncomingRequest
 from twite.domain.json_tree import Tree
 
+_LEAST_MILLISECONDS: Final = 100_000_000_000  # as seconds: the year 5138
+
 
 class CaptureUnusable(OperatorError):
     """An unreadable line of a capture. `line` counts from 1."""
@@ -217,6 +219,3 @@ def _moment(time: str | int, number: int) -> int:
     except (ValueError, OverflowError):
         message = f"the time {time!r} is neither ISO 8601 nor a number"
         raise CaptureUnusable(line=number, message=message) from None
-
-
-_LEAST_MILLISECONDS: Final = 100_000_000_000  # as seconds: the year 5138

@@ -16,6 +16,18 @@ from twite.tags.template.texts import Value, filled, number_of, text_of
 
 _MEMORY: Final = 1024 * 1024  # the most bytes for one compiled pattern with its automaton
 _KEPT: Final = 1024
+_TEXTS: Final[Mapping[Operator, Callable[[str, str], bool]]] = {
+    Operator.EQUALS: str.__eq__,
+    Operator.CONTAINS: str.__contains__,
+    Operator.STARTS_WITH: str.startswith,
+    Operator.ENDS_WITH: str.endswith,
+}
+_NUMBERS: Final[Mapping[Operator, Callable[[float, float], bool]]] = {
+    Operator.GREATER: gt,
+    Operator.GREATER_OR_EQUAL: ge,
+    Operator.LESS: lt,
+    Operator.LESS_OR_EQUAL: le,
+}
 
 
 class Match(Protocol):
@@ -83,17 +95,3 @@ def _fits(condition: Condition, left: Value, right: Value) -> bool:
     if condition.ignore_case:
         text, sought = text.lower(), sought.lower()
     return _TEXTS[condition.operator](text, sought)
-
-
-_TEXTS: Final[Mapping[Operator, Callable[[str, str], bool]]] = {
-    Operator.EQUALS: str.__eq__,
-    Operator.CONTAINS: str.__contains__,
-    Operator.STARTS_WITH: str.startswith,
-    Operator.ENDS_WITH: str.endswith,
-}
-_NUMBERS: Final[Mapping[Operator, Callable[[float, float], bool]]] = {
-    Operator.GREATER: gt,
-    Operator.GREATER_OR_EQUAL: ge,
-    Operator.LESS: lt,
-    Operator.LESS_OR_EQUAL: le,
-}

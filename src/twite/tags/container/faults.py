@@ -23,6 +23,17 @@ from twite.tags.container.parts import (
 from twite.tags.template.template import TemplateKind
 from twite.tags.template.texts import DEEPEST, literal, names_in, number_of
 
+_SHOWN: Final = 20
+_NEEDED: Final[Mapping[VariableSource, str]] = {
+    VariableSource.EVENT_DATA: "key",
+    VariableSource.REQUEST_HEADER: "key",
+    VariableSource.COOKIE: "key",
+    VariableSource.QUERY_PARAMETER: "key",
+    VariableSource.LOOKUP: "input",
+    VariableSource.REGEX_LOOKUP: "input",
+    VariableSource.TEMPLATE: "template",
+}
+
 
 def faults(container: Container) -> Iterator[ContainerUnusable]:
     yield from _twice("tag", container.tags)
@@ -221,15 +232,3 @@ def _enter(
     if name in needs and name not in depth:
         path.append(name)
         todo.append((name, iter(needs[name])))
-
-
-_SHOWN: Final = 20
-_NEEDED: Final[Mapping[VariableSource, str]] = {
-    VariableSource.EVENT_DATA: "key",
-    VariableSource.REQUEST_HEADER: "key",
-    VariableSource.COOKIE: "key",
-    VariableSource.QUERY_PARAMETER: "key",
-    VariableSource.LOOKUP: "input",
-    VariableSource.REGEX_LOOKUP: "input",
-    VariableSource.TEMPLATE: "template",
-}

@@ -41,6 +41,12 @@ from twite.tags.template.fields import fill
 from twite.tags.template.template import Template
 from twite.tags.template.texts import DEEPEST, UNDEFINED, TooLong, text_of
 
+# Fields of `user_data` that Google sends both raw and hashed.
+_HASHED: Final = frozenset({"email_address", "phone_number", "first_name", "last_name"})
+_GRANTED: Final = frozenset({"true", "granted", "1"})
+# `gcs` is `G1<ad_storage><analytics_storage>`.
+_IN_GCS: Final[Mapping[str, int]] = {"ad_storage": 2, "analytics_storage": 3}
+
 
 class PendingTriggers(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Triggers that need a value from another server: they decide later whether the tag fires.
@@ -366,10 +372,3 @@ def _without_hash(event: dict[str, Tree], path: str) -> dict[str, Tree]:
 
 def _order(change: Transformation) -> int:
     return 0 if change.allow else 1 if change.set else 2
-
-
-# Fields of `user_data` that Google sends both raw and hashed.
-_HASHED: Final = frozenset({"email_address", "phone_number", "first_name", "last_name"})
-_GRANTED: Final = frozenset({"true", "granted", "1"})
-# `gcs` is `G1<ad_storage><analytics_storage>`.
-_IN_GCS: Final[Mapping[str, int]] = {"ad_storage": 2, "analytics_storage": 3}

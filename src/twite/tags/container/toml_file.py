@@ -21,6 +21,45 @@ from twite.tags.container.parts import (
     Variable,
 )
 
+_WHERE: Final = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
+_UNKNOWN: Final = re.compile(r"Object contains unknown field `(.*)`")
+_MISSING: Final = re.compile(r"Object missing required field `(.*)`")
+_WRONG: Final = re.compile(r"Expected `(.*)`, got `(.*)`")
+_WRONG_VALUE: Final = re.compile(r"Invalid enum value '(.*)'", re.DOTALL)
+_TYPE_NAMES: Final[Mapping[str, str]] = {
+    "str": "a string",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "array": "a list",
+    "object": "a table",
+    "object | null": "a table",
+}
+_BARE: Final = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
+_COMMENTED: Final = re.compile(r"[\x00-\x08\n-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
+_BELOW: Final = frozenset({"fields", "secrets", "set"})
+_TEMPLATES: Final = "# Templates used by the parts below, and their files."
+_CLIENTS: Final = """\
+# Clients, which claim requests in the order of their priority. A client without a template stands
+# for one of Twite's own formats (`reads`: ga4, measurement_protocol, data_tag)."""
+# Clients, which claim requests in the order of their priority. A client without a template stands
+# for one of Twite's own formats (`reads`: ga4, measurement_protocol, data_tag)."""
+_VARIABLES: Final = """\
+# Variables. In any text below, {{name}} inserts the value of a variable."""
+# Variables. In any text below, {{name}} inserts the value of a variable."""
+_TRIGGERS: Final = """\
+# Triggers. All conditions must hold, and all triggers of `all_of` must match. The trigger
+# "All Events" always exists, and always matches."""
+# Triggers. All conditions must hold, and all triggers of `all_of` must match. The trigger
+# "All Events" always exists, and always matches."""
+_TAGS: Final = """\
+# Tags. One of `triggers` must match, and none of `unless`. `secrets` says where a field's value is
+# stored: "sealed:NAME" (in the store), "env:NAME" or "file:PATH"."""
+# Tags. One of `triggers` must match, and none of `unless`. `secrets` says where a field's value is
+# stored: "sealed:NAME" (in the store), "env:NAME" or "file:PATH"."""
+_CHANGES: Final = """\
+# Transformations change the event that tags see. Triggers see the original event."""
+
 
 class TemplateFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     name: str
@@ -144,20 +183,6 @@ def _some(kind: inspect.Type) -> inspect.Type:
 
 
 _ROOT: Final = inspect.type_info(ContainerFile)
-_WHERE: Final = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
-_UNKNOWN: Final = re.compile(r"Object contains unknown field `(.*)`")
-_MISSING: Final = re.compile(r"Object missing required field `(.*)`")
-_WRONG: Final = re.compile(r"Expected `(.*)`, got `(.*)`")
-_WRONG_VALUE: Final = re.compile(r"Invalid enum value '(.*)'", re.DOTALL)
-_TYPE_NAMES: Final[Mapping[str, str]] = {
-    "str": "a string",
-    "int": "a whole number",
-    "float": "a number",
-    "bool": "true or false",
-    "array": "a list",
-    "object": "a table",
-    "object | null": "a table",
-}
 
 
 def container_text(
@@ -242,22 +267,3 @@ def _text(text: str) -> str:
 
 def _key(text: str) -> str:
     return text if _BARE.fullmatch(text) else _text(text)
-
-
-_BARE: Final = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
-_COMMENTED: Final = re.compile(r"[\x00-\x08\n-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
-_BELOW: Final = frozenset({"fields", "secrets", "set"})
-_TEMPLATES: Final = "# Templates used by the parts below, and their files."
-_CLIENTS: Final = """\
-# Clients, which claim requests in the order of their priority. A client without a template stands
-# for one of Twite's own formats (`reads`: ga4, measurement_protocol, data_tag)."""
-_VARIABLES: Final = """\
-# Variables. In any text below, {{name}} inserts the value of a variable."""
-_TRIGGERS: Final = """\
-# Triggers. All conditions must hold, and all triggers of `all_of` must match. The trigger
-# "All Events" always exists, and always matches."""
-_TAGS: Final = """\
-# Tags. One of `triggers` must match, and none of `unless`. `secrets` says where a field's value is
-# stored: "sealed:NAME" (in the store), "env:NAME" or "file:PATH"."""
-_CHANGES: Final = """\
-# Transformations change the event that tags see. Triggers see the original event."""

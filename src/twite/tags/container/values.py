@@ -17,6 +17,9 @@ from twite.tags.template.fields import fill
 from twite.tags.template.template import Template
 from twite.tags.template.texts import DEEPEST, UNDEFINED, TooLong, Value, filled, number_of, text_of
 
+_MOST_DRAWN: Final = 2_147_483_647
+_SAFE: Final = 1 << 53  # above this, JavaScript's numbers lose integer precision
+
 
 def value_at(event: Mapping[str, Tree], path: str) -> Value:
     if path in event:
@@ -318,8 +321,6 @@ def _of_event(path: str) -> Callable[[EventContext, Container], Value]:
     return lambda occasion, _: value_at(occasion.event, path)
 
 
-_MOST_DRAWN: Final = 2_147_483_647
-_SAFE: Final = 1 << 53  # above this, JavaScript's numbers lose integer precision
 _BUILT_IN: Final[Mapping[VariableSource, Callable[[EventContext, Container], Value]]] = {
     VariableSource.EVENT_NAME: _of_event("event_name"),
     VariableSource.CLIENT_NAME: lambda occasion, _: occasion.client,

@@ -18,6 +18,8 @@ from twite.tags.template.sandbox import Call, EffectAnswer, RunLimits, Turn
 from twite.tags.template.template import Template, TemplateUnusable
 
 _SECTION: Final = "SANDBOXED_JS_FOR_SERVER"
+_JSON: Final = msgspec.json.Encoder()
+_TURN: Final = msgspec.json.Decoder(Turn)
 
 
 @cache
@@ -100,7 +102,3 @@ def answers_text(answers: tuple[EffectAnswer, ...], *, now: int) -> str:
 def read_turn(text: str) -> Turn:
     """Read a turn. Raises msgspec.DecodeError."""
     return _TURN.decode(text)
-
-
-_JSON: Final = msgspec.json.Encoder()
-_TURN: Final = msgspec.json.Decoder(Turn)

@@ -41,6 +41,10 @@ _ID_LENGTH: Final = 20  # as long as Firestore's own ids
 _RUN: Final = 2 * MINUTE
 _PER_MILLISECOND: Final = (1_000.0, 1.0, 0.001)  # for seconds, milliseconds, microseconds
 _TIME_AS_TEXT: Final = re.compile(r"[0-9]{10}(?:[0-9]{3}){0,2}", re.ASCII)
+NOT_CONFIGURED: Final = "not_configured"
+_TIMED_OUT: Final = "timed_out"
+_INSERT: Final = "BigQuery.insert"
+_OPEN: Final = frozenset({"getGoogleScript", "sendEventToGoogleAnalytics"})
 
 
 class InsertIds:
@@ -153,9 +157,6 @@ class Transactions:
             raise RequestNotSent("the transaction is not open")
         return found
 
-
-NOT_CONFIGURED: Final = "not_configured"
-_TIMED_OUT: Final = "timed_out"
 
 GoogleResponse = HttpAnswer | NoResponse | GoogleRequestDenied
 Sends = Callable[[GoogleRequest], Awaitable[GoogleResponse]]
@@ -338,8 +339,6 @@ def _without(came: GoogleResponse) -> GoogleResult:
     return GoogleResult(reason=_TIMED_OUT if late else FAILED)
 
 
-_INSERT: Final = "BigQuery.insert"
-_OPEN: Final = frozenset({"getGoogleScript", "sendEventToGoogleAnalytics"})
 _Act = Callable[[GoogleCalls, _Given], Awaitable[GoogleResult]]
 _ACTS: Final[Mapping[str, _Act]] = {
     _INSERT: GoogleCalls.insert,

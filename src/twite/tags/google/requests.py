@@ -24,6 +24,14 @@ MOST_SCOPES: Final = 64
 
 Found = Secret | NoGoogleToken
 Scopes = tuple[str, ...]
+_APIS: Final = "googleapis.com"
+# Other hosts that Twite's own service calls use. Requests by templates to these hosts stay
+# unchanged.
+_BESIDE: Final = frozenset({"www.google-analytics.com", "www.googletagmanager.com"})
+UNSET: Final = "[google] is not set in the settings"
+_UNAUTHORIZED: Final = 401
+_HEADER: Final = "authorization"
+_MASKED: Final = "***"
 
 
 class _CachedToken(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,12 +92,6 @@ class TokenCache:
         if len(self._kept) >= MOST_SCOPES:
             self._kept.pop(next(iter(self._kept)))
         self._kept[key] = kept
-
-
-_APIS: Final = "googleapis.com"
-# Other hosts that Twite's own service calls use. Requests by templates to these hosts stay
-# unchanged.
-_BESIDE: Final = frozenset({"www.google-analytics.com", "www.googletagmanager.com"})
 
 
 class GoogleEndpoints:
@@ -156,11 +158,6 @@ def _parsed(url: str) -> "URL":
 
     return URL(url)
 
-
-UNSET: Final = "[google] is not set in the settings"
-_UNAUTHORIZED: Final = 401
-_HEADER: Final = "authorization"
-_MASKED: Final = "***"
 
 Sends = Callable[[WebRequest], Awaitable[Response | NoResponse]]
 

@@ -27,6 +27,27 @@ from twite.tags.google_requests.request import (
 _DEEPEST: Final = 20
 _SAFE: Final = (1 << 53) - 1
 _DOCUMENTS: Final = "/documents/"
+SCOPE: Final = "https://www.googleapis.com/auth/datastore"
+NOT_FOUND: Final = "not_found"
+_CONFLICT: Final = frozenset({409})
+DEFAULT_LIMIT: Final = 5
+_MOST: Final = 10_000
+_ROOT: Final = "https://firestore.googleapis.com/v1/"
+_PROJECT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9.:-]{0,127}", re.ASCII)
+_PLAIN_FIELD: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+_OPERATORS: Final = {
+    "<": "LESS_THAN",
+    "<=": "LESS_THAN_OR_EQUAL",
+    "==": "EQUAL",
+    "!=": "NOT_EQUAL",
+    ">": "GREATER_THAN",
+    ">=": "GREATER_THAN_OR_EQUAL",
+    "array-contains": "ARRAY_CONTAINS",
+    "array-contains-any": "ARRAY_CONTAINS_ANY",
+    "in": "IN",
+    "not-in": "NOT_IN",
+}
+_OF_NULL: Final = {"==": "IS_NULL", "!=": "IS_NOT_NULL"}
 
 
 def fields_of(value: Tree) -> dict[str, Tree]:
@@ -126,29 +147,6 @@ _READERS: Final[Mapping[str, Callable[[Tree], Tree]]] = {
     "arrayValue": _array,
     "mapValue": _map,
 }
-
-
-SCOPE: Final = "https://www.googleapis.com/auth/datastore"
-NOT_FOUND: Final = "not_found"
-_CONFLICT: Final = frozenset({409})
-DEFAULT_LIMIT: Final = 5
-_MOST: Final = 10_000
-_ROOT: Final = "https://firestore.googleapis.com/v1/"
-_PROJECT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9.:-]{0,127}", re.ASCII)
-_PLAIN_FIELD: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
-_OPERATORS: Final = {
-    "<": "LESS_THAN",
-    "<=": "LESS_THAN_OR_EQUAL",
-    "==": "EQUAL",
-    "!=": "NOT_EQUAL",
-    ">": "GREATER_THAN",
-    ">=": "GREATER_THAN_OR_EQUAL",
-    "array-contains": "ARRAY_CONTAINS",
-    "array-contains-any": "ARRAY_CONTAINS_ANY",
-    "in": "IN",
-    "not-in": "NOT_IN",
-}
-_OF_NULL: Final = {"==": "IS_NULL", "!=": "IS_NOT_NULL"}
 
 
 class FirestoreWrite(Masked, frozen=True, kw_only=True):

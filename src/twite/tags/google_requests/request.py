@@ -11,6 +11,16 @@ from twite.domain.json_tree import Tree
 
 FAILED: Final = "failed"
 _WORD: Final = re.compile(r"[A-Za-z][A-Za-z_]{0,63}", re.ASCII)
+ANALYTICS: Final = "https://www.google-analytics.com/g/collect"
+# The URLs of scripts, by name. The sandbox has the same list.
+PLACES: Final[Mapping[str, str]] = {
+    "ANALYTICS": "https://www.google-analytics.com/analytics.js",
+    "GTAG": "https://www.googletagmanager.com/gtag/js",
+    "GTM": "https://www.googletagmanager.com/gtm.js",
+}
+_DEBUG_ANALYTICS: Final = "https://www.google-analytics.com/analytics_debug.js"
+_OF_KEEPING: Final = ("cache-control", "expires", "last-modified")
+_LONGEST: Final = 15_000
 
 
 class RequestNotSent(Exception):
@@ -92,18 +102,6 @@ def reason_of(answer: Tree) -> str:
     status = error_of(answer).get("status")
     is_word = isinstance(status, str) and _WORD.fullmatch(status)
     return str(status).lower() if is_word else FAILED
-
-
-ANALYTICS: Final = "https://www.google-analytics.com/g/collect"
-# The URLs of scripts, by name. The sandbox has the same list.
-PLACES: Final[Mapping[str, str]] = {
-    "ANALYTICS": "https://www.google-analytics.com/analytics.js",
-    "GTAG": "https://www.googletagmanager.com/gtag/js",
-    "GTM": "https://www.googletagmanager.com/gtm.js",
-}
-_DEBUG_ANALYTICS: Final = "https://www.google-analytics.com/analytics_debug.js"
-_OF_KEEPING: Final = ("cache-control", "expires", "last-modified")
-_LONGEST: Final = 15_000
 
 
 def script_request(name: Tree, options: Tree) -> GoogleRequest:

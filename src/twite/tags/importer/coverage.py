@@ -13,6 +13,26 @@ import msgspec
 
 from twite.tags.container.parts import Operator, VariableSource
 
+_IN_GOOGLES: Final = "the export does not contain its code: keep it in Google's container"
+_DRAWN: Final = "the number is the same for all tags and attempts of an event"
+_OF_WEB: Final = "supported only in web containers"
+# The id of the trigger that every container has and no export lists.
+ALL_EVENTS_ID: Final = "2147479574"
+OPERATORS: Final[Mapping[str, Operator | None]] = {
+    "EQUALS": Operator.EQUALS,
+    "CONTAINS": Operator.CONTAINS,
+    "STARTS_WITH": Operator.STARTS_WITH,
+    "ENDS_WITH": Operator.ENDS_WITH,
+    "MATCH_REGEX": Operator.MATCHES,
+    "GREATER": Operator.GREATER,
+    "GREATER_OR_EQUALS": Operator.GREATER_OR_EQUAL,
+    "LESS": Operator.LESS,
+    "LESS_OR_EQUALS": Operator.LESS_OR_EQUAL,
+    # Only in web containers, which have a page.
+    "CSS_SELECTOR": None,
+    "URL_MATCHES": None,
+}
+
 
 class Support(StrEnum):
     RUNS = "runs"  # as in Google's container
@@ -42,10 +62,6 @@ def _left_out(shown: str, note: str) -> KnownPart:
 def _differs(shown: str, note: str, source: VariableSource | None = None) -> KnownPart:
     return KnownPart(shown=shown, fit=Support.DIFFERS, note=note, source=source)
 
-
-_IN_GOOGLES: Final = "the export does not contain its code: keep it in Google's container"
-_DRAWN: Final = "the number is the same for all tags and attempts of an event"
-_OF_WEB: Final = "supported only in web containers"
 
 TAGS: Final[Mapping[str, KnownPart]] = {
     "cvt_": _runs("tag of a template"),
@@ -94,22 +110,6 @@ TRIGGERS: Final[Mapping[str, KnownPart]] = {
             "YOU_TUBE_VIDEO",
         )
     },
-}
-# The id of the trigger that every container has and no export lists.
-ALL_EVENTS_ID: Final = "2147479574"
-OPERATORS: Final[Mapping[str, Operator | None]] = {
-    "EQUALS": Operator.EQUALS,
-    "CONTAINS": Operator.CONTAINS,
-    "STARTS_WITH": Operator.STARTS_WITH,
-    "ENDS_WITH": Operator.ENDS_WITH,
-    "MATCH_REGEX": Operator.MATCHES,
-    "GREATER": Operator.GREATER,
-    "GREATER_OR_EQUALS": Operator.GREATER_OR_EQUAL,
-    "LESS": Operator.LESS,
-    "LESS_OR_EQUALS": Operator.LESS_OR_EQUAL,
-    # Only in web containers, which have a page.
-    "CSS_SELECTOR": None,
-    "URL_MATCHES": None,
 }
 VARIABLES: Final[Mapping[str, KnownPart]] = {
     "cvt_": _runs("variable of a template", VariableSource.TEMPLATE),

@@ -13,6 +13,29 @@ from typing import Final
 
 import msgspec
 
+_NONE: Final[Mapping[str, str]] = {}
+_PLACE: Final = ("path", "accountId", "containerId", "workspaceId", "fingerprint", "tagManagerUrl")
+_ONLY_IN_PAGES: Final = (
+    "autoEventFilter",
+    "checkValidation",
+    "continuousTimeMinMilliseconds",
+    "eventName",
+    "horizontalScrollPercentageList",
+    "interval",
+    "intervalSeconds",
+    "limit",
+    "maxTimerLengthSeconds",
+    "selector",
+    "totalTimeMinMilliseconds",
+    "uniqueTriggerId",
+    "verticalScrollPercentageList",
+    "visibilitySelector",
+    "visiblePercentageMax",
+    "visiblePercentageMin",
+    "waitForTags",
+    "waitForTagsTimeout",
+)
+
 
 class KeyTreatment(StrEnum):
     DONE = "done"  # it is imported
@@ -26,10 +49,6 @@ class DocumentedKey(msgspec.Struct, frozen=True):
 
     treatment: KeyTreatment
     reason: str = ""
-
-
-_NONE: Final[Mapping[str, str]] = {}
-_PLACE: Final = ("path", "accountId", "containerId", "workspaceId", "fingerprint", "tagManagerUrl")
 
 
 def _keys(
@@ -70,26 +89,6 @@ _TAG: Final = _keys(
     left_out=dict.fromkeys(
         ("firingRuleId", "blockingRuleId"), "exists only in version 1 of the API"
     ),
-)
-_ONLY_IN_PAGES: Final = (
-    "autoEventFilter",
-    "checkValidation",
-    "continuousTimeMinMilliseconds",
-    "eventName",
-    "horizontalScrollPercentageList",
-    "interval",
-    "intervalSeconds",
-    "limit",
-    "maxTimerLengthSeconds",
-    "selector",
-    "totalTimeMinMilliseconds",
-    "uniqueTriggerId",
-    "verticalScrollPercentageList",
-    "visibilitySelector",
-    "visiblePercentageMax",
-    "visiblePercentageMin",
-    "waitForTags",
-    "waitForTagsTimeout",
 )
 RESOURCES: Final[Mapping[str, Mapping[str, DocumentedKey]]] = {
     "export": _keys("exportFormatVersion", "containerVersion", idle=("exportTime",)),

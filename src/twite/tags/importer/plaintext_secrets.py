@@ -20,6 +20,36 @@ from twite.tags.template.fields import Field, flat
 from twite.tags.template.template import Template
 from twite.tags.template.texts import literals, names_in
 
+LABELS: Final = frozenset({"name", "key", "header", "headerName", "paramName", "field"})
+_PLAIN: Final = re.compile(r"\b(?:Bearer|Basic|Token)\b|[^A-Za-z0-9]+", re.IGNORECASE)
+_MOST_LINES: Final = 20
+_HEAD: Final = re.compile(r"\ufeff?___([A-Z0-9_]+)___\s*")
+_HELP: Final = re.compile(r'"(?:help|valueHint)"\s*:\s*"(?:[^"\\]|\\.)*"')
+_ESCAPE: Final = re.compile(r"\\+u([0-9a-fA-F]{4})")
+_BREAK: Final = re.compile(r"\\+[nrt]")
+# `apiKey = "sesame-1"`: a string of some length, assigned to a name that indicates a secret.
+_ASSIGNED: Final = re.compile(
+    r"""["']?([A-Za-z_$][\w$-]*)["']?\s*[:=]\s*(?P<q>["'])(?!(?P=q))[^\s"']{8,}(?P=q)"""
+)
+_OF_SECRETS: Final = re.compile(
+    r"(?:name|type|url|uri|path|field|param|parameter|header|cookie|id|label|endpoint|method|mode"
+    r"|source|prefix|text|title|key_?path)s?$",
+    re.IGNORECASE,
+)
+_RENAME: Final = "rename it in the tag manager, and import again"
+_SAY: Final = "in the tag manager, move the value to a Constant variable, and import again"
+_INTO_FIELD: Final = (
+    "in the tag manager, turn the value into a template field that the tag sets, and import again"
+)
+_EMPTY_DEFAULT: Final = "remove the default from the template, and set the value in its tag"
+_FIXES: Final[Mapping[str, str]] = {
+    "trigger": "in the tag manager, move the value to a Constant variable, compare with {{that "
+    "variable}}, and import again: Twite stores Constants encrypted",
+    "transformation": "in the tag manager, move the value to a Constant variable, "
+    "refer to it here as {{that variable}}, and import again: "
+    "Twite stores Constants encrypted",
+}
+
 
 def suspected(
     fields: Mapping[str, Tree], forms: tuple[Field, ...], named: frozenset[str]
@@ -58,10 +88,6 @@ def _in_tree(
         for key, child in tree.items():
             here = key in named or promises_secret(key) or (is_labelled and key not in LABELS)
             yield from _in_tree(child, f"{path}.{as_step(key)}", suspect=here, named=named)
-
-
-LABELS: Final = frozenset({"name", "key", "header", "headerName", "paramName", "field"})
-_PLAIN: Final = re.compile(r"\b(?:Bearer|Basic|Token)\b|[^A-Za-z0-9]+", re.IGNORECASE)
 
 
 class PlaintextSecret(msgspec.Struct, frozen=True, kw_only=True):
@@ -204,32 +230,3 @@ def _line_holds_secret(line: str) -> bool:
 def _unescaped(line: str) -> str:
     """Undo the escapes of JSON and JavaScript, because a secret may follow an escape."""
     return _BREAK.sub(" ", _ESCAPE.sub(lambda found: chr(int(found[1], 16)), line))
-
-
-_MOST_LINES: Final = 20
-_HEAD: Final = re.compile(r"\ufeff?___([A-Z0-9_]+)___\s*")
-_HELP: Final = re.compile(r'"(?:help|valueHint)"\s*:\s*"(?:[^"\\]|\\.)*"')
-_ESCAPE: Final = re.compile(r"\\+u([0-9a-fA-F]{4})")
-_BREAK: Final = re.compile(r"\\+[nrt]")
-# `apiKey = "sesame-1"`: a string of some length, assigned to a name that indicates a secret.
-_ASSIGNED: Final = re.compile(
-    r"""["']?([A-Za-z_$][\w$-]*)["']?\s*[:=]\s*(?P<q>["'])(?!(?P=q))[^\s"']{8,}(?P=q)"""
-)
-_OF_SECRETS: Final = re.compile(
-    r"(?:name|type|url|uri|path|field|param|parameter|header|cookie|id|label|endpoint|method|mode"
-    r"|source|prefix|text|title|key_?path)s?$",
-    re.IGNORECASE,
-)
-_RENAME: Final = "rename it in the tag manager, and import again"
-_SAY: Final = "in the tag manager, move the value to a Constant variable, and import again"
-_INTO_FIELD: Final = (
-    "in the tag manager, turn the value into a template field that the tag sets, and import again"
-)
-_EMPTY_DEFAULT: Final = "remove the default from the template, and set the value in its tag"
-_FIXES: Final[Mapping[str, str]] = {
-    "trigger": "in the tag manager, move the value to a Constant variable, compare with {{that "
-    "variable}}, and import again: Twite stores Constants encrypted",
-    "transformation": "in the tag manager, move the value to a Constant variable, "
-    "refer to it here as {{that variable}}, and import again: "
-    "Twite stores Constants encrypted",
-}

@@ -28,6 +28,7 @@ KINDS: Final = (
     "client",
     "transformation",
 )
+_PLAIN: Final = frozenset({"TEMPLATE", "TAG_REFERENCE", "TRIGGER_REFERENCE", "TYPE_UNSPECIFIED"})
 
 
 class LeftOut(Exception):
@@ -173,9 +174,6 @@ def _refuse_depth(tree: Tree) -> None:
             elif isinstance(child, list):
                 below.extend(child)
         level = below
-
-
-_PLAIN: Final = frozenset({"TEMPLATE", "TAG_REFERENCE", "TRIGGER_REFERENCE", "TYPE_UNSPECIFIED"})
 
 
 def values(parameters: Sequence[ExportPart]) -> dict[str, Tree]:

@@ -12,6 +12,10 @@ from twite.tags.importer.coverage import Support
 from twite.tags.importer.documented import RESOURCES, KeyTreatment
 from twite.tags.importer.reading import KINDS, Export, ExportPart, LeftOut, spelled
 
+_KINDS: Final = ("template", "client", "variable", "trigger", "tag", "transformation")
+_PAUSING = frozenset({"tag", "setupTag", "teardownTag", "consentSettings"})
+_UNKNOWN = "this part of an export is not known to Twite"
+
 
 class ReportLine(msgspec.Struct, frozen=True, kw_only=True):
     """The outcome of one part.
@@ -67,9 +71,6 @@ def _shown(line: ReportLine) -> ReportLine:
         word=masked(line.word),
         notes=tuple(masked(note) for note in line.notes),
     )
-
-
-_KINDS: Final = ("template", "client", "variable", "trigger", "tag", "transformation")
 
 
 def unread(resource: str, piece: ExportPart, *, narrows: bool = False) -> list[str]:
@@ -165,9 +166,6 @@ def _twice(parameters: list[ExportPart]) -> Iterator[str]:
             yield f"its parameter {key!r} occurs {keys.count(key)} times; Twite uses the last"
 
 
-_PAUSING = frozenset({"tag", "setupTag", "teardownTag", "consentSettings"})
-
-
 def lines_of_the_rest(export: Export) -> Iterator[ReportLine]:
     """Yield a line for each folder and zone, for unknown parts, and for the container."""
     for key, held in export.beside.items():
@@ -215,6 +213,3 @@ def _of_container(export: Export) -> Iterator[str]:
 
 def _left_out_line(kind: str, name: str, fit: Support, *notes: str) -> ReportLine:
     return ReportLine(kind=kind, name=name, word=kind, fit=fit, notes=notes)
-
-
-_UNKNOWN = "this part of an export is not known to Twite"

@@ -30,6 +30,13 @@ from twite.tags.template.template import Template
 from twite.tags.template.texts import names_in
 
 Part = TypeVar("Part", bound=TemplatedPart)
+_PLAIN: Final = re.compile(r"[^A-Za-z0-9/]+")
+_WORDS: Final = re.compile(r"[^A-Za-z0-9]+")
+_READABLE: Final = 80
+_LONGEST: Final = 12_000  # bytes; encrypted, at most the 16 KiB that a running gateway accepts
+_TOO_LONG: Final = (
+    "it is too long to be sealed: put it into a file, and name that in `secrets` as file:PATH"
+)
 
 
 class ExtractedSecrets(msgspec.Struct, frozen=True, kw_only=True):
@@ -214,12 +221,3 @@ def _cleared(tree: Tree, path: list[str]) -> Tree:
 
 def _digest(place: str) -> str:
     return sha256(place.encode()).hexdigest()[:8]
-
-
-_PLAIN: Final = re.compile(r"[^A-Za-z0-9/]+")
-_WORDS: Final = re.compile(r"[^A-Za-z0-9]+")
-_READABLE: Final = 80
-_LONGEST: Final = 12_000  # bytes; encrypted, at most the 16 KiB that a running gateway accepts
-_TOO_LONG: Final = (
-    "it is too long to be sealed: put it into a file, and name that in `secrets` as file:PATH"
-)

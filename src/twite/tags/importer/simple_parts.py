@@ -46,6 +46,32 @@ from twite.tags.importer.reading import (
 from twite.tags.importer.report import holds, unknown_keys, unread
 from twite.tags.template.texts import literal, number_of
 
+_WHOLE = re.compile(r"-?[0-9]{1,15}", re.ASCII)
+_HIGHEST = 10**15
+_OF_CONDITIONS = frozenset({"arg0", "arg1", "negate", "ignore_case"})
+_DEFAULT = frozenset({"setDefaultValue", "defaultValue"})
+_OF_VARIABLES: Mapping[VariableSource, frozenset[str]] = {
+    VariableSource.CONSTANT: frozenset({"value"}),
+    VariableSource.EVENT_DATA: _DEFAULT | {"keyPath"},
+    VariableSource.REQUEST_HEADER: _DEFAULT | {"headerName"},
+    VariableSource.QUERY_PARAMETER: _DEFAULT | {"queryParamName"},
+    VariableSource.COOKIE: _DEFAULT | {"name", "cookieName", "decodeCookie"},
+    VariableSource.RANDOM: frozenset({"min", "max"}),
+    VariableSource.LOOKUP: _DEFAULT | {"input", "map"},
+    VariableSource.REGEX_LOOKUP: _DEFAULT
+    | {"input", "map", "ignoreCase", "fullMatch", "replaceAfterMatch"},
+}
+_OF_ROWS = frozenset({"key", "value"})
+GROUP = "TRIGGER_GROUP"
+_FILTERS = ("customEventFilter", "filter")
+_CASES = {"NONE": "", "LOWERCASE": "lower", "UPPERCASE": "upper"}
+_INSTEAD = {
+    "convertNullToValue": "null",
+    "convertUndefinedToValue": "undefined",
+    "convertTrueToValue": "true",
+    "convertFalseToValue": "false",
+}
+
 
 def known_or_left_out(table: Mapping[str, KnownPart], word: str) -> KnownPart:
     """Return the table's entry for a type. Raises LeftOut if it is unsupported or unknown."""
@@ -309,30 +335,3 @@ def _format(piece: ExportPart) -> ValueFormat | None:
     if word not in _CASES:
         raise LeftOut(f"it formats its value in a way that is not known ({word})")
     return ValueFormat(case=_CASES[word], instead=instead) if _CASES[word] or instead else None
-
-
-_WHOLE = re.compile(r"-?[0-9]{1,15}", re.ASCII)
-_HIGHEST = 10**15
-_OF_CONDITIONS = frozenset({"arg0", "arg1", "negate", "ignore_case"})
-_DEFAULT = frozenset({"setDefaultValue", "defaultValue"})
-_OF_VARIABLES: Mapping[VariableSource, frozenset[str]] = {
-    VariableSource.CONSTANT: frozenset({"value"}),
-    VariableSource.EVENT_DATA: _DEFAULT | {"keyPath"},
-    VariableSource.REQUEST_HEADER: _DEFAULT | {"headerName"},
-    VariableSource.QUERY_PARAMETER: _DEFAULT | {"queryParamName"},
-    VariableSource.COOKIE: _DEFAULT | {"name", "cookieName", "decodeCookie"},
-    VariableSource.RANDOM: frozenset({"min", "max"}),
-    VariableSource.LOOKUP: _DEFAULT | {"input", "map"},
-    VariableSource.REGEX_LOOKUP: _DEFAULT
-    | {"input", "map", "ignoreCase", "fullMatch", "replaceAfterMatch"},
-}
-_OF_ROWS = frozenset({"key", "value"})
-GROUP = "TRIGGER_GROUP"
-_FILTERS = ("customEventFilter", "filter")
-_CASES = {"NONE": "", "LOWERCASE": "lower", "UPPERCASE": "upper"}
-_INSTEAD = {
-    "convertNullToValue": "null",
-    "convertUndefinedToValue": "undefined",
-    "convertTrueToValue": "true",
-    "convertFalseToValue": "false",
-}

@@ -14,6 +14,15 @@ from twite.tags.template.apis import APIS, ApiSupport
 from twite.tags.template.form import GOOGLE_SERVICES, google_calls, requires
 from twite.tags.template.template import Template, TemplateKind, TemplateUnusable, read_template
 
+_ASKING: Final = (
+    "sendHttpRequest",
+    "sendHttpGet",
+    "BigQuery",
+    "Firestore",
+    "getGoogleScript",
+    "sendEventToGoogleAnalytics",
+)
+
 
 @dataclass(slots=True)
 class AskingVariables:
@@ -52,16 +61,6 @@ class AskingVariables:
 
 def _asks(template: Template) -> bool:
     return any(requires(template, api) for api in _ASKING)
-
-
-_ASKING: Final = (
-    "sendHttpRequest",
-    "sendHttpGet",
-    "BigQuery",
-    "Firestore",
-    "getGoogleScript",
-    "sendEventToGoogleAnalytics",
-)
 
 
 class ExportTemplates:

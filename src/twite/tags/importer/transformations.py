@@ -22,6 +22,32 @@ from twite.tags.importer.reading import (
 from twite.tags.importer.report import holds, unread
 from twite.tags.importer.simple_parts import compared, known_or_left_out
 
+_FLAGS: Final = frozenset({"allTagsExcept", "matchingConditionsEnabled", "booleanExpressionString"})
+_COLUMNS: Final[Mapping[str, frozenset[str]]] = {
+    "excludedParamsTable": frozenset({"excludedParams"}),
+    "allowedParamsTable": frozenset({"allowedParams"}),
+    "augmentEventTable": frozenset({"paramName", "paramValue"}),
+    "affectedTags": frozenset({"tagReference"}),
+    "affectedTagTypes": frozenset({"tagType", "tagTypeExceptions"}),
+    "matchingConditionsTable": frozenset(
+        {"variableName", "variableReference", "expressionType", "expressionValue"}
+    ),
+}
+_NAMING: Final[Mapping[str, str]] = {
+    "excludedParamsTable": "excludedParams",
+    "allowedParamsTable": "allowedParams",
+    "augmentEventTable": "paramName",
+    "affectedTags": "tagReference",
+    "affectedTagTypes": "tagType",
+}
+_SHORT: Final[Mapping[str, str]] = {
+    "EQUAL": "EQUALS",
+    "CONTAIN": "CONTAINS",
+    "START_WITH": "STARTS_WITH",
+    "END_WITH": "ENDS_WITH",
+    "MATCHES_REGEX": "MATCH_REGEX",
+}
+
 
 def transformation(
     piece: ExportPart, name: str, *, tags: Mapping[str, str], templates: Mapping[str, str]
@@ -117,30 +143,3 @@ def _refuse_unknown_keys(held: dict[str, Tree]) -> None:
                 raise LeftOut(f"in its {table} the column {others[0]!r} is not known to Twite")
             if not row or (table in _NAMING and not text_in(row, _NAMING[table])):
                 raise LeftOut(f"a row of its {table} has an empty name")
-
-
-_FLAGS: Final = frozenset({"allTagsExcept", "matchingConditionsEnabled", "booleanExpressionString"})
-_COLUMNS: Final[Mapping[str, frozenset[str]]] = {
-    "excludedParamsTable": frozenset({"excludedParams"}),
-    "allowedParamsTable": frozenset({"allowedParams"}),
-    "augmentEventTable": frozenset({"paramName", "paramValue"}),
-    "affectedTags": frozenset({"tagReference"}),
-    "affectedTagTypes": frozenset({"tagType", "tagTypeExceptions"}),
-    "matchingConditionsTable": frozenset(
-        {"variableName", "variableReference", "expressionType", "expressionValue"}
-    ),
-}
-_NAMING: Final[Mapping[str, str]] = {
-    "excludedParamsTable": "excludedParams",
-    "allowedParamsTable": "allowedParams",
-    "augmentEventTable": "paramName",
-    "affectedTags": "tagReference",
-    "affectedTagTypes": "tagType",
-}
-_SHORT: Final[Mapping[str, str]] = {
-    "EQUAL": "EQUALS",
-    "CONTAIN": "CONTAINS",
-    "START_WITH": "STARTS_WITH",
-    "END_WITH": "ENDS_WITH",
-    "MATCHES_REGEX": "MATCH_REGEX",
-}

@@ -36,6 +36,16 @@ if TYPE_CHECKING:
 
     from twite.domain.json_tree import Tree
 
+T = TypeVar("T")
+MOST_REQUESTS: Final = 100  # per delivery
+TOO_MANY: Final = (
+    f"it made more than {MOST_REQUESTS} requests. Combine requests in the template, or divide them "
+    "among several tags"
+)
+AT_ONCE: Final = 6
+_LONGEST: Final = 15_000  # milliseconds, for a request without a timeout
+_LONGEST_WORDS: Final = 1_500
+
 
 class QueuesForX(Protocol):
     """Queues a template's request to X: see to_x.ToX."""
@@ -64,17 +74,6 @@ class RunContext(msgspec.Struct, frozen=True, kw_only=True):
         if not preview or self.previews is None:
             return None
         return self.previews.trace(preview)
-
-
-T = TypeVar("T")
-MOST_REQUESTS: Final = 100  # per delivery
-TOO_MANY: Final = (
-    f"it made more than {MOST_REQUESTS} requests. Combine requests in the template, or divide them "
-    "among several tags"
-)
-AT_ONCE: Final = 6
-_LONGEST: Final = 15_000  # milliseconds, for a request without a timeout
-_LONGEST_WORDS: Final = 1_500
 
 
 @dataclass(slots=True, eq=False, repr=False)

@@ -21,6 +21,9 @@ from twite.tags.container.plan import PendingTriggers
 from twite.tags.ports.tags import TagCall
 from twite.tags.template.effects import SetCookie
 
+_HALF: Final = re.compile("[\ud800-\udfff]")
+_ENCODER: Final = msgspec.json.Encoder()
+
 
 class PayloadPerson(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A person's identifiers in X's format: see twite.x.encode."""
@@ -161,7 +164,5 @@ def _text(text: str) -> str:
     return _HALF.sub("\ufffd", text)
 
 
-_HALF: Final = re.compile("[\ud800-\udfff]")
-_ENCODER: Final = msgspec.json.Encoder()
 _PAYLOAD: Final = msgspec.json.Decoder(TagPayload)
 _INSIDE: Final = msgspec.json.Decoder(_SealedPart)

@@ -38,6 +38,19 @@ from twite.tags.template.sandbox import Call, ContainerVersion
 from twite.tags.template.template import Template
 
 _HITS: Final = "/g/collect"
+_LATE: Final = (
+    "the call followed a wait for a response. Twite responded to the browser after the template's "
+    "first step"
+)
+_APIS: Final = {
+    SetCookie: "setCookie",
+    Header: "setResponseHeader",
+    Status: "setResponseStatus",
+    Body: "setResponseBody",
+    PixelBody: "setPixelResponse",
+    BrowserPixel: "sendPixelFromBrowser",
+    Respond: "returnResponse",
+}
 
 
 def does_not_run(skipped: SkippedTag) -> str:
@@ -165,18 +178,3 @@ class RunInput(Masked, frozen=True, kw_only=True):
         """Return the events that the template can extract from the request: only this event."""
         is_hit = self.payload.request.path == _HITS
         return [fired.event] if is_hit and "extractEvents" in fired.template.code.text else None
-
-
-_LATE: Final = (
-    "the call followed a wait for a response. Twite responded to the browser after the template's "
-    "first step"
-)
-_APIS: Final = {
-    SetCookie: "setCookie",
-    Header: "setResponseHeader",
-    Status: "setResponseStatus",
-    Body: "setResponseBody",
-    PixelBody: "setPixelResponse",
-    BrowserPixel: "sendPixelFromBrowser",
-    Respond: "returnResponse",
-}

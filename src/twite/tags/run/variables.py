@@ -26,6 +26,9 @@ from twite.tags.template.template import Template
 from twite.tags.template.texts import UNDEFINED, Value
 
 T = TypeVar("T")
+_WAITS = "fetches its value over the network"
+_SLOW = "it often took too long for intake"
+_PASSED = "it exceeded a limit"
 
 
 class PendingVariable(Exception):
@@ -248,8 +251,3 @@ def returned_at_ingest(template: Template, turn: Turn) -> Value:
 
 def name_of(template: Template) -> str:
     return f"variable {template.name}"
-
-
-_WAITS = "fetches its value over the network"
-_SLOW = "it often took too long for intake"
-_PASSED = "it exceeded a limit"

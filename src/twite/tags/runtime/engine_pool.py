@@ -22,6 +22,7 @@ SLOW: Final = 0.005
 AT_ONCE: Final = 8  # turns of proven tags, so that the process is never idle between turns
 _WEIGHT: Final = 0.2  # the weight of the last turn in the average
 _WIDER: Final = 4.0  # times the CPU limit, for proven tags
+MOST_BYTES: Final = 1024 * 1024  # of one template's items, as JSON
 
 
 class _TemplatePace:
@@ -140,9 +141,6 @@ class EnginePool:
         if found is None:
             found = self._paces[tag] = _TemplatePace()
         return found
-
-
-MOST_BYTES: Final = 1024 * 1024  # of one template's items, as JSON
 
 
 class TemplateStorage:

@@ -24,6 +24,9 @@ STORAGE_FULL: Final = (
     "remove items with removeItem or clear"
 )
 MASKED_EVENT: Final = "runContainer masked a secret of the template's fields in the event as ***"
+MOST_A_MINUTE: Final = 100  # lines of one client
+# Longer bodies are not searched for personal data, so none of their text is shown.
+_LONGEST_BODY: Final = 1024 * 1024
 
 
 class TagLogLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,11 +80,6 @@ class TagLog:
         if self._mask is None:
             self._mask = self.mask()
         return self._mask
-
-
-MOST_A_MINUTE: Final = 100  # lines of one client
-# Longer bodies are not searched for personal data, so none of their text is shown.
-_LONGEST_BODY: Final = 1024 * 1024
 
 
 class ClientLines:

@@ -26,6 +26,16 @@ from twite.tags.template.effects import (
 )
 from twite.tags.template.permissions import EVERYTHING, PermissionPolicy
 
+# The name of the container's own project in permissions.
+OWN_PROJECT: Final = "GOOGLE_CLOUD_PROJECT"
+_PLAIN: Final[dict[type[Effect], str]] = {
+    Respond: "return_response",
+    RunContainer: "run_container",
+    AfterEvent: "read_event_metadata",
+    Keep: "access_template_storage",
+    Forget: "access_template_storage",
+}
+
 
 def lacking(effect: AnyEffect, allowed: PermissionPolicy) -> str | None:
     """Return the permission that an effect needs and the template lacks, or None."""
@@ -120,17 +130,6 @@ def _project(service: Service) -> object:
     at = 1 if service.name == "Firestore.read" else 2
     options = service.arguments[at] if at < len(service.arguments) else None
     return (options.get("projectId") if isinstance(options, dict) else None) or OWN_PROJECT
-
-
-# The name of the container's own project in permissions.
-OWN_PROJECT: Final = "GOOGLE_CLOUD_PROJECT"
-_PLAIN: Final[dict[type[Effect], str]] = {
-    Respond: "return_response",
-    RunContainer: "run_container",
-    AfterEvent: "read_event_metadata",
-    Keep: "access_template_storage",
-    Forget: "access_template_storage",
-}
 
 
 def _matches(pattern: str, text: str) -> bool:

@@ -9,6 +9,8 @@ from typing import Final
 
 import msgspec
 
+_SET: Final = "requires `[google]` in the settings"
+
 
 class ApiSupport(StrEnum):
     DONE = "done"
@@ -36,7 +38,6 @@ def _differs(note: str) -> Api:
     return Api(state=ApiSupport.DIFFERS, note=note)
 
 
-_SET: Final = "requires `[google]` in the settings"
 APIS: Final = {
     "BigQuery": _needs(
         "access_bigquery",

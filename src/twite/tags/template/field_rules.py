@@ -26,6 +26,21 @@ from twite.tags.template.texts import names_in, text_of
 
 _NUMBER: Final = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 _MOST_CHOICES: Final = 12
+_RANGES: Final[Mapping[str, tuple[int | None, int | None]]] = {
+    "NUMBER": (None, None),
+    "DECIMAL": (None, None),
+    "NON_NEGATIVE_NUMBER": (0, None),
+    "POSITIVE_NUMBER": (0, None),
+    "PERCENTAGE": (0, 100),
+}
+_SAID: Final[Mapping[str, str]] = {
+    "NON_EMPTY": "must not be empty",
+    "NUMBER": "must be a number",
+    "DECIMAL": "must be a number",
+    "NON_NEGATIVE_NUMBER": "must be 0 or more",
+    "POSITIVE_NUMBER": "must be a number above 0",
+    "PERCENTAGE": "must be a number from 0 to 100, without a percent sign",
+}
 
 
 class FieldRemark(msgspec.Struct, frozen=True):
@@ -198,20 +213,3 @@ def _span(rule: Validator) -> str:
     if most is None:
         return f"at least {least}"
     return f"{least or 0} to {most}" if least != most else f"{most}"
-
-
-_RANGES: Final[Mapping[str, tuple[int | None, int | None]]] = {
-    "NUMBER": (None, None),
-    "DECIMAL": (None, None),
-    "NON_NEGATIVE_NUMBER": (0, None),
-    "POSITIVE_NUMBER": (0, None),
-    "PERCENTAGE": (0, 100),
-}
-_SAID: Final[Mapping[str, str]] = {
-    "NON_EMPTY": "must not be empty",
-    "NUMBER": "must be a number",
-    "DECIMAL": "must be a number",
-    "NON_NEGATIVE_NUMBER": "must be 0 or more",
-    "POSITIVE_NUMBER": "must be a number above 0",
-    "PERCENTAGE": "must be a number from 0 to 100, without a percent sign",
-}

@@ -21,6 +21,8 @@ from twite.tags.template.texts import names_in
 
 # Google services that need an account.
 GOOGLE_SERVICES: Final = ("getGoogleAuth", "BigQuery", "Firestore")
+_SWITCHES: Final = CHOICES | {"CHECKBOX"}
+_MARKUP: Final = re.compile(r"<[^<>]*>")
 
 
 class FormRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -128,7 +130,3 @@ def _all(conditions: tuple[str, ...]) -> str:
 def _plain(text: str) -> str:
     """Return a text of the form without markup and line breaks."""
     return " ".join(_MARKUP.sub("", text).split())
-
-
-_SWITCHES: Final = CHOICES | {"CHECKBOX"}
-_MARKUP: Final = re.compile(r"<[^<>]*>")

@@ -18,6 +18,28 @@ from twite.tags.template.permissions import Grant, policy
 from twite.tags.template.refused import JsToken, TokenKind, tokens
 from twite.tags.template.template import Template, TemplateUnusable
 
+_REFUSED_WORDS: Final = frozenset(
+    {"new", "this", "class", "super", "async", "await", "yield", "with"}
+)
+_UNDOCUMENTED_WORDS: Final = frozenset({"try", "throw", "instanceof"})
+_UNKNOWN_SIGNS: Final = {"...": "spread", "?.": "optional chaining", "??": "`??`", "**": "`**`"}
+_GLOBALS: Final = frozenset(
+    {
+        "Array", "Boolean", "Date", "Error", "JSON", "Map", "Math", "Number", "Object", "Promise",
+        "RegExp", "Set", "String", "Symbol", "URL", "atob", "btoa", "console", "decodeURIComponent",
+        "document", "encodeURIComponent", "eval", "fetch", "globalThis", "isNaN", "parseFloat",
+        "parseInt", "process", "setTimeout", "window",
+    }
+)  # fmt: skip
+_UNLISTED: Final = frozenset(
+    {
+        "at", "charCodeAt", "codePointAt", "endsWith", "entries", "fill", "find", "findIndex",
+        "flat", "flatMap", "includes", "localeCompare", "matchAll", "normalize", "padEnd",
+        "padStart", "repeat", "replaceAll", "startsWith", "substr", "test", "toFixed", "trimEnd",
+        "trimStart",
+    }
+)  # fmt: skip
+
 
 class LintWarning(msgspec.Struct, frozen=True):
     """A warning. `line` is the line in the file, or None; `code` never changes."""
@@ -204,26 +226,3 @@ def _in_brackets(found: Sequence[JsToken], at: int, *, step: int) -> set[str]:
             break
         at += step
     return names
-
-
-_REFUSED_WORDS: Final = frozenset(
-    {"new", "this", "class", "super", "async", "await", "yield", "with"}
-)
-_UNDOCUMENTED_WORDS: Final = frozenset({"try", "throw", "instanceof"})
-_UNKNOWN_SIGNS: Final = {"...": "spread", "?.": "optional chaining", "??": "`??`", "**": "`**`"}
-_GLOBALS: Final = frozenset(
-    {
-        "Array", "Boolean", "Date", "Error", "JSON", "Map", "Math", "Number", "Object", "Promise",
-        "RegExp", "Set", "String", "Symbol", "URL", "atob", "btoa", "console", "decodeURIComponent",
-        "document", "encodeURIComponent", "eval", "fetch", "globalThis", "isNaN", "parseFloat",
-        "parseInt", "process", "setTimeout", "window",
-    }
-)  # fmt: skip
-_UNLISTED: Final = frozenset(
-    {
-        "at", "charCodeAt", "codePointAt", "endsWith", "entries", "fill", "find", "findIndex",
-        "flat", "flatMap", "includes", "localeCompare", "matchAll", "normalize", "padEnd",
-        "padStart", "repeat", "replaceAll", "startsWith", "substr", "test", "toFixed", "trimEnd",
-        "trimStart",
-    }
-)  # fmt: skip

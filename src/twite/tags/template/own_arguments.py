@@ -16,6 +16,16 @@ from typing import Final
 from twite.tags.template.refused import JsToken, TokenKind, tokens
 
 NAME: Final = "arguments"
+# The order of changes at the same place.
+_END: Final = 0
+_BODY: Final = 1
+_HEAD: Final = 2
+_NAME: Final = 3
+_CLOSING: Final = {")": "(", "]": "[", "}": "{"}
+_HEADS: Final = frozenset({"if", "while", "for", "with", "switch", "catch", "return", "typeof"})
+_OPERATORS: Final = frozenset(
+    {"in", "instanceof", "typeof", "delete", "void", "new", "return", "case", "throw", "do", "else"}
+)
 
 
 class _Unbalanced(Exception):
@@ -234,15 +244,3 @@ class _Edits:
         if following is None or following.line == found[end].line:
             return False
         return following.text in {"(", "[", "+", "-", "/"} or following.sort is TokenKind.TEMPLATE
-
-
-# The order of changes at the same place.
-_END: Final = 0
-_BODY: Final = 1
-_HEAD: Final = 2
-_NAME: Final = 3
-_CLOSING: Final = {")": "(", "]": "[", "}": "{"}
-_HEADS: Final = frozenset({"if", "while", "for", "with", "switch", "catch", "return", "typeof"})
-_OPERATORS: Final = frozenset(
-    {"in", "instanceof", "typeof", "delete", "void", "new", "return", "case", "throw", "do", "else"}
-)

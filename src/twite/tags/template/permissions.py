@@ -25,6 +25,10 @@ GOOGLE: Final = (
     "googleadservices.com",
     "doubleclick.net",
 )
+EVERYTHING: Final = ".*"
+ALL: Final = (EVERYTHING,)
+_URL: Final = re.compile(r"(https?)://([^/?#\s\\@]+)([/?#].*)?", re.IGNORECASE)
+_SPECIAL: Final = re.compile(r"[.^$+?()\[\]{}|\\/-]")
 
 
 class Grant(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,10 +73,6 @@ class PermissionPolicy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
     scopes: tuple[str, ...] = ()
     tables: tuple[tuple[str, str, str, str], ...] = ()
     documents: tuple[tuple[str, str, str], ...] = ()
-
-
-EVERYTHING: Final = ".*"
-ALL: Final = (EVERYTHING,)
 
 
 def read_grants(tree: Tree) -> tuple[Grant, ...]:
@@ -305,5 +305,3 @@ READERS: Final[Mapping[str, Callable[[Parameters], Mapping[str, tuple[object, ..
     ),
     "access_firestore": _rows("documents", "allowedOptions", ("projectId", "path", "operation")),
 }
-_URL: Final = re.compile(r"(https?)://([^/?#\s\\@]+)([/?#].*)?", re.IGNORECASE)
-_SPECIAL: Final = re.compile(r"[.^$+?()\[\]{}|\\/-]")

@@ -13,6 +13,36 @@ from typing import Final
 
 import msgspec
 
+_SKIPPED: Final = re.compile(r"\s+|//[^\n\r\u2028\u2029]*|/\*[\s\S]*?\*/")
+_REGEX: Final = re.compile(r"/(?:\\.|\[(?:\\.|[^\]\\\n])*\]|[^/\\\[\n])+/[a-z]*")
+_REGEX_MAY_FOLLOW: Final = frozenset(
+    {"return", "typeof", "case", "in", "of", "delete", "void", "throw", "new", "do", "else"}
+)
+_HEADS: Final = frozenset({"if", "while", "for", "with"})
+_BEFORE_REGEX: Final = frozenset(
+    {"return", "typeof", "case", "in", "delete", "void", "throw", "new", "do", "else"}
+)
+# After these words, a regular expression may begin, unless the words are names.
+_DOUBTFUL: Final = frozenset(
+    {"of", "yield", "await", "instanceof", "extends", "break", "continue", "debugger", "default"}
+)
+_BEFORE_OPERAND: Final = frozenset("([{,;:?!~=+-*/%&|^<>") | {
+    *("...", "=>", "??", "==", "!=", "===", "!==", "&&", "||", "**")
+}
+# A property with that name, and positions where a name may occur.
+_NO_MEMBER: Final = r"(?<![\w$#])(?<!(?<!\.\.)\.)"
+_WORDS: Final = (
+    (
+        re.compile(r"(?<![\w$\\])(?:0[xX][\da-fA-F_]+|0[oObB][\d_]+|\d[\d_]*)n(?![\w$])"),
+        "BigInt is not supported",
+    ),
+    (
+        re.compile(_NO_MEMBER + r"async(?![\w$])\s*(?![\s:=,;)\]}.?&|!<>%^+-]|$)"),
+        "async functions are not supported",
+    ),
+    (re.compile(_NO_MEMBER + r"import(?![\w$])\s*(?![\s:=,;)\]}?]|$)"), "import is not supported"),
+)
+
 
 class TokenKind(StrEnum):
     WORD = "word"
@@ -76,11 +106,6 @@ def _may_begin_regex(before: JsToken | None) -> bool:
     return False
 
 
-_SKIPPED: Final = re.compile(r"\s+|//[^\n\r\u2028\u2029]*|/\*[\s\S]*?\*/")
-_REGEX: Final = re.compile(r"/(?:\\.|\[(?:\\.|[^\]\\\n])*\]|[^/\\\[\n])+/[a-z]*")
-_REGEX_MAY_FOLLOW: Final = frozenset(
-    {"return", "typeof", "case", "in", "of", "delete", "void", "throw", "new", "do", "else"}
-)
 _PATTERNS: Final = (
     (TokenKind.WORD, re.compile(r"[A-Za-z_$][\w$]*")),
     (
@@ -172,29 +197,3 @@ def _divides_after_sign(before: Sequence[JsToken], *, after_head: bool) -> bool 
     if last in {"+", "-"} and before[0] is not before[-1] and before[0].text == last:
         return None
     return False if last in _BEFORE_OPERAND else None
-
-
-_HEADS: Final = frozenset({"if", "while", "for", "with"})
-_BEFORE_REGEX: Final = frozenset(
-    {"return", "typeof", "case", "in", "delete", "void", "throw", "new", "do", "else"}
-)
-# After these words, a regular expression may begin, unless the words are names.
-_DOUBTFUL: Final = frozenset(
-    {"of", "yield", "await", "instanceof", "extends", "break", "continue", "debugger", "default"}
-)
-_BEFORE_OPERAND: Final = frozenset("([{,;:?!~=+-*/%&|^<>") | {
-    *("...", "=>", "??", "==", "!=", "===", "!==", "&&", "||", "**")
-}
-# A property with that name, and positions where a name may occur.
-_NO_MEMBER: Final = r"(?<![\w$#])(?<!(?<!\.\.)\.)"
-_WORDS: Final = (
-    (
-        re.compile(r"(?<![\w$\\])(?:0[xX][\da-fA-F_]+|0[oObB][\d_]+|\d[\d_]*)n(?![\w$])"),
-        "BigInt is not supported",
-    ),
-    (
-        re.compile(_NO_MEMBER + r"async(?![\w$])\s*(?![\s:=,;)\]}.?&|!<>%^+-]|$)"),
-        "async functions are not supported",
-    ),
-    (re.compile(_NO_MEMBER + r"import(?![\w$])\s*(?![\s:=,;)\]}?]|$)"), "import is not supported"),
-)

@@ -17,6 +17,12 @@ from twite.tags.template.fields import Field, read_fields, shown_text, unreadabl
 from twite.tags.template.permissions import Grant, policy, read_grants
 
 Value = TypeVar("Value")
+_TERMS: Final = "TERMS_OF_SERVICE"  # has no effect, and occurs twice in some templates
+_LAST_COMMA: Final = re.compile(r'("(?:[^"\\]|\\.)*")|,(?=\s*[]}])')
+_STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*"')
+_CONTROL: Final = re.compile(r"[\x00-\x1f]")
+_HEAD: Final = re.compile(r"^___([A-Z0-9_]+)___[ \t]*$")
+_BYTE: Final = re.compile(r" ?\(byte (\d+)\)")
 
 
 class TemplateKind(StrEnum):
@@ -206,14 +212,6 @@ def _warnings(parts: Mapping[str, TemplatePart]) -> Iterator[TemplateWarning]:
         for text in _read(parts, "TEMPLATE_PARAMETERS", lambda tree: tuple(unreadable_texts(tree))):
             message = f"TEMPLATE_PARAMETERS: {text} is neither a text nor an object with a text"
             yield TemplateWarning(message=message, line=part.line)
-
-
-_TERMS: Final = "TERMS_OF_SERVICE"  # has no effect, and occurs twice in some templates
-_LAST_COMMA: Final = re.compile(r'("(?:[^"\\]|\\.)*")|,(?=\s*[]}])')
-_STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*"')
-_CONTROL: Final = re.compile(r"[\x00-\x1f]")
-_HEAD: Final = re.compile(r"^___([A-Z0-9_]+)___[ \t]*$")
-_BYTE: Final = re.compile(r" ?\(byte (\d+)\)")
 
 
 class Scenario(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,6 +11,11 @@ from twite.domain.json_tree import Tree
 
 Value: TypeAlias = "Tree | UnsetType"
 UNDEFINED: Final = UNSET
+_SPACES: Final = " \t\n\r\v\f\u00a0\ufeff\u2028\u2029"
+_OF_NUMBERS: Final = frozenset("0123456789+-.eE")
+_NAME: Final = re.compile(r"\{\{([^{}]+)\}\}")
+DEEPEST: Final = 50  # depth of variables that refer to each other
+LONGEST: Final = 1024 * 1024  # characters: texts that contain each other twice grow without limit
 
 
 def text_of(value: Value) -> str:
@@ -67,15 +72,6 @@ def _of_float(value: float) -> str:
     if power and -7 < int(power) < 0:
         return f"{value:.{len(digits.replace('-', '').replace('.', '')) - 1 - int(power)}f}"
     return f"{digits}e{int(power):+d}" if power else digits
-
-
-_SPACES: Final = " \t\n\r\v\f\u00a0\ufeff\u2028\u2029"
-_OF_NUMBERS: Final = frozenset("0123456789+-.eE")
-
-
-_NAME: Final = re.compile(r"\{\{([^{}]+)\}\}")
-DEEPEST: Final = 50  # depth of variables that refer to each other
-LONGEST: Final = 1024 * 1024  # characters: texts that contain each other twice grow without limit
 
 
 class TooLong(Exception):

@@ -24,6 +24,9 @@ from twite.tags.vendors.vendor_checks import (
     values_at,
 )
 
+_REVISION: Final = re.compile(r"\d{4}-\d{2}-\d{2}(\.\w+)?")
+_KLAVIYO_IDS: Final = ("email", "phone_number", "external_id", "anonymous_id", "_kx")
+
 
 def judge_microsoft(request: VendorRequest, person: KnownPerson) -> Iterator[str]:
     yield from bearer_token(request)
@@ -98,7 +101,3 @@ def judge_klaviyo(request: VendorRequest, person: KnownPerson) -> Iterator[str]:
     email = str(user.get("email") or "").strip().lower()
     if person.email and email != person.email.strip().lower():
         yield "email is not the person's email"
-
-
-_REVISION: Final = re.compile(r"\d{4}-\d{2}-\d{2}(\.\w+)?")
-_KLAVIYO_IDS: Final = ("email", "phone_number", "external_id", "anonymous_id", "_kx")

@@ -28,6 +28,17 @@ from twite.tags.vendors.vendor_checks import (
     values_at,
 )
 
+_PINTEREST_EVENTS: Final = frozenset(
+    {"add_payment_info", "add_to_cart", "add_to_wishlist", "app_install", "app_open", "checkout",
+     "contact", "custom", "customize_product", "find_location", "initiate_checkout", "lead",
+     "page_visit", "schedule", "search", "signup", "start_trial", "submit_application", "subscribe",
+     "view_category", "view_content", "watch_video"}
+)  # fmt: skip
+_REDDIT_EVENTS: Final = frozenset(
+    {"PAGE_VISIT", "VIEW_CONTENT", "SEARCH", "ADD_TO_CART", "ADD_TO_WISHLIST", "PURCHASE", "LEAD",
+     "SIGN_UP", "CUSTOM"}
+)  # fmt: skip
+
 
 def judge_x(request: VendorRequest, person: KnownPerson) -> Iterator[str]:
     if not (
@@ -198,15 +209,3 @@ def judge_reddit(request: VendorRequest, person: KnownPerson) -> Iterator[str]:
             given = str(user.get(name) or "")
             if text and given.strip().lower() != text and given != sha256_of(text):
                 yield f"user.{name} is neither the person's nor its hash"
-
-
-_PINTEREST_EVENTS: Final = frozenset(
-    {"add_payment_info", "add_to_cart", "add_to_wishlist", "app_install", "app_open", "checkout",
-     "contact", "custom", "customize_product", "find_location", "initiate_checkout", "lead",
-     "page_visit", "schedule", "search", "signup", "start_trial", "submit_application", "subscribe",
-     "view_category", "view_content", "watch_video"}
-)  # fmt: skip
-_REDDIT_EVENTS: Final = frozenset(
-    {"PAGE_VISIT", "VIEW_CONTENT", "SEARCH", "ADD_TO_CART", "ADD_TO_WISHLIST", "PURCHASE", "LEAD",
-     "SIGN_UP", "CUSTOM"}
-)  # fmt: skip

@@ -8,6 +8,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import parse_qs
 
+# With a country code, which begins with no 0. Vendors differ about the plus.
+_USABLE: Final = re.compile(r"\+?[1-9][0-9]*")
+_DIGEST: Final = re.compile(r"[0-9a-f]{64}")
+
 
 @dataclass(frozen=True)
 class VendorRequest:
@@ -52,10 +56,6 @@ class KnownPerson:
         """
         texts = {*self.phones, *(re.sub(r"\D", "", phone) for phone in self.phones)}
         return {sha256_of(text) for text in texts if text and not _USABLE.fullmatch(text)}
-
-
-# With a country code, which begins with no 0. Vendors differ about the plus.
-_USABLE: Final = re.compile(r"\+?[1-9][0-9]*")
 
 
 def sha256_of(text: str) -> str:
@@ -131,6 +131,3 @@ def bearer_token(request: VendorRequest) -> Iterator[str]:
 
 def query_of(text: str) -> dict[str, str]:
     return {name: values[0] for name, values in parse_qs(text, keep_blank_values=True).items()}
-
-
-_DIGEST: Final = re.compile(r"[0-9a-f]{64}")

@@ -22,6 +22,8 @@ from twite.tags.vendors.social_judges import (
 )
 from twite.tags.vendors.vendor_checks import KnownPerson, VendorRequest
 
+_X_ANSWER: Final = {"request": {}, "data": {"conversions_processed": 1, "debug_id": "stub"}}
+
 
 @dataclass(frozen=True)
 class VendorRules:
@@ -64,7 +66,6 @@ def problems_of(request: VendorRequest, person: KnownPerson) -> list[str]:
     return list(rules.judge(request, person))
 
 
-_X_ANSWER: Final = {"request": {}, "data": {"conversions_processed": 1, "debug_id": "stub"}}
 VENDORS: Final = (
     VendorRules(
         name="X",

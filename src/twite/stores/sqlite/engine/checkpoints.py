@@ -26,6 +26,14 @@ _LINE: Final = (
 _READ: Final = re.compile(
     rb"twite-epoch 1 ([0-9a-f]{16}) ([0-9]{20}) ([0-9]{20}) ([0-9]{20}) ([0-9]{20})\n"
 )
+_EVERY: Final = 0.25  # seconds
+_LOG_LIMIT: Final = 32 * 1024 * 1024
+_REPORTED_FROM: Final = 8
+_PASSES: Final = 4
+# How long to wait for readers, in milliseconds.
+_BUSY: Final = 10
+_AT_THE_END: Final = 10_000
+_UNNOTICED: Final = 0.01  # the longest that a commit may wait, in seconds
 
 
 class StoreMark(msgspec.Struct, frozen=True, kw_only=True):
@@ -146,16 +154,6 @@ class MarkKeeper:
 
 def _spelled(mark: StoreMark) -> bytes:
     return _LINE.format(**msgspec.structs.asdict(mark)).encode("ascii")
-
-
-_EVERY: Final = 0.25  # seconds
-_LOG_LIMIT: Final = 32 * 1024 * 1024
-_REPORTED_FROM: Final = 8
-_PASSES: Final = 4
-# How long to wait for readers, in milliseconds.
-_BUSY: Final = 10
-_AT_THE_END: Final = 10_000
-_UNNOTICED: Final = 0.01  # the longest that a commit may wait, in seconds
 
 
 class Checkpoints:

@@ -21,6 +21,36 @@ _IOERR_FSYNC: Final = _IOERR | (4 << 8)
 _IOERR_DIR_FSYNC: Final = _IOERR | (5 << 8)
 # The log's index, which is a separate file, cannot grow.
 _IOERR_SHMSIZE: Final = _IOERR | (19 << 8)
+# Has multi-row UPSERT, RETURNING, UPDATE FROM, and JSON functions as built by Debian and Python.
+LEAST_SQLITE: Final = (3, 35, 0)
+_BUSY_MS: Final = 10_000
+# Enough for the pages of the dedup table that are used often; the rest is in the system's file
+# cache.
+_WRITER_CACHE_KIB: Final = 8 * 1024
+_LOG_KEPT: Final = 64 * 1024 * 1024
+_READER_CACHE_KIB: Final = 4 * 1024
+# Enough for all statements, including every size of those with a variable number of rows.
+_STATEMENTS: Final = 256
+WRITER_SETTINGS: Final[Mapping[str, tuple[str | int, str | int]]] = {
+    # The pragmas, and the values that the database must report.
+    "journal_mode": ("WAL", "wal"),
+    # A commit survives power loss; NORMAL lost acknowledged rows in 70 of 100 simulated cuts.
+    "synchronous": ("FULL", 2),
+    # Needed on macOS, where a plain fsync leaves data in the disk's cache; no effect elsewhere.
+    "fullfsync": ("ON", 1),
+    "checkpoint_fullfsync": ("ON", 1),
+    # If a reader has made the log grow beyond this, it is truncated when it restarts.
+    "journal_size_limit": (_LOG_KEPT, _LOG_KEPT),
+    # Overwrite deleted data: identifiers must not remain in free pages.
+    "secure_delete": ("ON", 1),
+    # Checkpoints run on a separate thread, because they would delay commits.
+    "wal_autocheckpoint": (0, 0),
+    "foreign_keys": ("OFF", 0),
+    # A CHECK constraint on the state cost 1.5 µs per row. Instead, states come from an enum, and
+    # `examine` checks the file.
+    "ignore_check_constraints": ("ON", 1),
+    "cache_size": (-_WRITER_CACHE_KIB, -_WRITER_CACHE_KIB),
+}
 
 
 def is_damage(error: BaseException) -> bool:
@@ -77,39 +107,6 @@ def final(path: str, error: BaseException) -> StoreUnusable:
 def _code(error: BaseException) -> int:
     code = getattr(error, "sqlite_errorcode", 0)
     return code if isinstance(code, int) else 0
-
-
-# Has multi-row UPSERT, RETURNING, UPDATE FROM, and JSON functions as built by Debian and Python.
-LEAST_SQLITE: Final = (3, 35, 0)
-_BUSY_MS: Final = 10_000
-# Enough for the pages of the dedup table that are used often; the rest is in the system's file
-# cache.
-_WRITER_CACHE_KIB: Final = 8 * 1024
-_LOG_KEPT: Final = 64 * 1024 * 1024
-_READER_CACHE_KIB: Final = 4 * 1024
-# Enough for all statements, including every size of those with a variable number of rows.
-_STATEMENTS: Final = 256
-
-WRITER_SETTINGS: Final[Mapping[str, tuple[str | int, str | int]]] = {
-    # The pragmas, and the values that the database must report.
-    "journal_mode": ("WAL", "wal"),
-    # A commit survives power loss; NORMAL lost acknowledged rows in 70 of 100 simulated cuts.
-    "synchronous": ("FULL", 2),
-    # Needed on macOS, where a plain fsync leaves data in the disk's cache; no effect elsewhere.
-    "fullfsync": ("ON", 1),
-    "checkpoint_fullfsync": ("ON", 1),
-    # If a reader has made the log grow beyond this, it is truncated when it restarts.
-    "journal_size_limit": (_LOG_KEPT, _LOG_KEPT),
-    # Overwrite deleted data: identifiers must not remain in free pages.
-    "secure_delete": ("ON", 1),
-    # Checkpoints run on a separate thread, because they would delay commits.
-    "wal_autocheckpoint": (0, 0),
-    "foreign_keys": ("OFF", 0),
-    # A CHECK constraint on the state cost 1.5 µs per row. Instead, states come from an enum, and
-    # `examine` checks the file.
-    "ignore_check_constraints": ("ON", 1),
-    "cache_size": (-_WRITER_CACHE_KIB, -_WRITER_CACHE_KIB),
-}
 
 
 def create(path: str) -> None:

@@ -37,6 +37,9 @@ _READ_AT_ONCE: Final = 16_384
 _KEYS: Final = struct.Struct("16s").iter_unpack
 _Ids: Final = msgspec.json.Decoder(list[int])
 _Pairs: Final = msgspec.json.Decoder(list[tuple[int, int]])
+_GONE: Final = Holding(is_live=False)
+# A user may still send a held conversion, so its key stays reserved.
+_PENDING: Final = frozenset({State.QUEUED, State.SENDING, State.HELD})
 
 
 class _Row(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -46,9 +49,6 @@ class _Row(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 _Rows: Final = msgspec.json.Decoder(list[_Row])
-_GONE: Final = Holding(is_live=False)
-# A user may still send a held conversion, so its key stays reserved.
-_PENDING: Final = frozenset({State.QUEUED, State.SENDING, State.HELD})
 
 
 class _Round(msgspec.Struct, frozen=True):

@@ -22,6 +22,17 @@ _KEYS: Final = 1_000
 # The pause between two walks through the keys.
 _REST_OF_KEYS: Final = DAY
 _PARTS: Final = 256
+# When the disk has space again, submissions are accepted within this time, in seconds.
+_LOOK_FOR_ROOM: Final = 0.5
+# If the reserve could not be created at the start, one in this many checks tries again.
+_LOOK_FOR_MORE: Final = 40
+_LOOK_FOR_OLD: Final = 5.0
+# The target duration of a slice of pruning. After a slice, the writer is left free for four times
+# as long.
+_SLICE: Final = 0.004
+_SHARE: Final = 4
+_LEAST: Final = 16
+_MOST: Final = 1_000
 
 
 class Pruner(SqlPruner[OwnerSession]):
@@ -57,19 +68,6 @@ class Pruner(SqlPruner[OwnerSession]):
         self._part = 0
         note_place(session, msgspec.structs.replace(place, key=b"", rested_at=now))
         return 0
-
-
-# When the disk has space again, submissions are accepted within this time, in seconds.
-_LOOK_FOR_ROOM: Final = 0.5
-# If the reserve could not be created at the start, one in this many checks tries again.
-_LOOK_FOR_MORE: Final = 40
-_LOOK_FOR_OLD: Final = 5.0
-# The target duration of a slice of pruning. After a slice, the writer is left free for four times
-# as long.
-_SLICE: Final = 0.004
-_SHARE: Final = 4
-_LEAST: Final = 16
-_MOST: Final = 1_000
 
 
 class Upkeep:

@@ -15,6 +15,13 @@ from twite.stores.sqlite.recovery.outbox_rebuild import OutboxRebuild, copy_rows
 from twite.stores.sqlite.recovery.pages import Pages
 from twite.stores.sqlite.recovery.salvage import Salvage
 
+# Tables that are rebuilt from the others, or have no meaning in a new file.
+_NOT_COPIED: Final = frozenset(
+    {"dedup", "fresh_key", "merge_round", "recent_key", "key_filter", "suppression",
+     "lease", "straggler", "deployment", "pruning", "conversion", "outbox", "account"}
+)  # fmt: skip
+_MANY: Final = 10_000
+
 
 def make_keys(new: sqlite3.Connection) -> None:
     """Rebuild the dedup keys from the conversions."""
@@ -56,14 +63,6 @@ def make_balance(new: sqlite3.Connection) -> dict[str, int]:
             (delivered + sum(others), delivered, id_),
         )
     return lost
-
-
-# Tables that are rebuilt from the others, or have no meaning in a new file.
-_NOT_COPIED: Final = frozenset(
-    {"dedup", "fresh_key", "merge_round", "recent_key", "key_filter", "suppression",
-     "lease", "straggler", "deployment", "pruning", "conversion", "outbox", "account"}
-)  # fmt: skip
-_MANY: Final = 10_000
 
 
 class Rebuild:

@@ -32,6 +32,10 @@ To = Annotated[
         "--to", metavar="URL", help="Your own server on this machine, not the fake vendor"
     ),
 ]
+_EMAILS: Final = ("email_address", "email")
+_PHONES: Final = ("phone_number", "phone")
+_E164: Final = re.compile(r"\+[1-9][0-9]{6,14}")
+_DIGEST: Final = re.compile(r"[0-9a-fA-F]{64}")
 
 
 def attempt(
@@ -137,9 +141,3 @@ def _texts(event: dict[str, Tree], names: tuple[str, ...]) -> Iterator[tuple[str
             for text in value if isinstance(value, list) else [value]:
                 if isinstance(text, str) and text:
                     yield f"{prefix}{name}", text
-
-
-_EMAILS: Final = ("email_address", "email")
-_PHONES: Final = ("phone_number", "phone")
-_E164: Final = re.compile(r"\+[1-9][0-9]{6,14}")
-_DIGEST: Final = re.compile(r"[0-9a-fA-F]{64}")

@@ -44,6 +44,8 @@ _TIMER: Final = signal.ITIMER_PROF  # counts CPU time; its signal ends the proce
 _REQUEST: Final = msgspec.msgpack.Decoder(EngineRequest)
 _LIMITS: Final = msgspec.json.Decoder(ContextLimits)
 _LOST: Final = "unknown run: the run has ended, or it exceeded a limit"
+# The fork server evaluates one sandbox, and each process begins with a copy of it.
+_EVALUATED: Final[list[Sandbox]] = []
 
 
 class _Templates:
@@ -116,10 +118,6 @@ def _failed(error: str, *, spent: bool = False) -> str:
 
 def _context(code: str, boot: str, limits: ContextLimits) -> TemplateContext:
     return TemplateContext(code, boot=boot, limits=limits, make=_sandbox)
-
-
-# The fork server evaluates one sandbox, and each process begins with a copy of it.
-_EVALUATED: Final[list[Sandbox]] = []
 
 
 def _sandbox() -> Sandbox:

@@ -11,6 +11,7 @@ import msgspec
 _LENGTH: Final = 4  # bytes
 # Whether the two sides may poll before they sleep. With one core, only one side can run at a time.
 POLLS: Final = sys.platform == "linux" and len(os.sched_getaffinity(0)) > 1
+_ENCODER: Final = msgspec.msgpack.Encoder()
 
 
 class Act(IntEnum):
@@ -79,6 +80,3 @@ def framed(message: EngineRequest | EngineResponse) -> bytes:
     """Return a message with its length."""
     body = _ENCODER.encode(message)
     return len(body).to_bytes(_LENGTH) + body
-
-
-_ENCODER: Final = msgspec.msgpack.Encoder()

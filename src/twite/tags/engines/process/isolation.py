@@ -22,6 +22,28 @@ _FILTER: Final = 2  # SECCOMP_MODE_FILTER
 _NOBODY: Final = 65_534
 INPUT: Final = 0  # the only descriptors left open, both pipes
 OUTPUT: Final = 1
+_MAPPED: Final = [1 << 30]  # bytes of address space, as read by the parent process
+# For each machine: its number (AUDIT_ARCH_…), and its numbers for read write close poll (or ppoll)
+# mmap munmap mremap mprotect madvise brk futex sched_yield clock_gettime gettimeofday getrusage
+# getrandom getpid rt_sigaction rt_sigprocmask rt_sigreturn restart_syscall exit exit_group
+# setitimer.
+_CALLS: Final = {
+    "x86_64": (
+        0xC000003E,
+        "0 1 3 7 9 11 25 10 28 12 202 24 228 96 98 318 39 13 14 15 219 60 231 38",
+    ),
+    "aarch64": (
+        0xC00000B7,
+        "63 64 57 73 222 215 216 226 233 214 98 124 113 169 165 278 172 134 135 139 128 93 94 103",
+    ),
+}
+_LOAD: Final = 0x20  # BPF_LD | BPF_W | BPF_ABS
+_EQUALS: Final = 0x15  # BPF_JMP | BPF_JEQ | BPF_K
+_RETURN: Final = 0x06  # BPF_RET | BPF_K
+_ALLOW: Final = 0x7FFF0000
+_REFUSE: Final = 0x00050000 | errno.EPERM
+_END: Final = 0x80000000  # the whole process
+_LIBC: Final = ctypes.CDLL(None, use_errno=True)
 
 
 def end_with(parent: int) -> None:
@@ -63,35 +85,10 @@ def _limit(kind: int, most: int) -> None:
         resource.setrlimit(kind, (most, most))
 
 
-_MAPPED: Final = [1 << 30]  # bytes of address space, as read by the parent process
-
-
 def read_mapped() -> None:
     """Read the size of the address space, while the process can still open files."""
     with suppress(OSError), open("/proc/self/statm", "rb") as file:  # noqa: PTH123
         _MAPPED[0] = int(file.read().split()[0]) * resource.getpagesize()
-
-
-# For each machine: its number (AUDIT_ARCH_…), and its numbers for read write close poll (or ppoll)
-# mmap munmap mremap mprotect madvise brk futex sched_yield clock_gettime gettimeofday getrusage
-# getrandom getpid rt_sigaction rt_sigprocmask rt_sigreturn restart_syscall exit exit_group
-# setitimer.
-_CALLS: Final = {
-    "x86_64": (
-        0xC000003E,
-        "0 1 3 7 9 11 25 10 28 12 202 24 228 96 98 318 39 13 14 15 219 60 231 38",
-    ),
-    "aarch64": (
-        0xC00000B7,
-        "63 64 57 73 222 215 216 226 233 214 98 124 113 169 165 278 172 134 135 139 128 93 94 103",
-    ),
-}
-_LOAD: Final = 0x20  # BPF_LD | BPF_W | BPF_ABS
-_EQUALS: Final = 0x15  # BPF_JMP | BPF_JEQ | BPF_K
-_RETURN: Final = 0x06  # BPF_RET | BPF_K
-_ALLOW: Final = 0x7FFF0000
-_REFUSE: Final = 0x00050000 | errno.EPERM
-_END: Final = 0x80000000  # the whole process
 
 
 class _Step(ctypes.Structure):
@@ -132,6 +129,3 @@ def filter_calls() -> None:
 def _prctl(option: int, value: int) -> None:
     if sys.platform == "linux":
         _LIBC.prctl(option, value, 0, 0, 0)
-
-
-_LIBC: Final = ctypes.CDLL(None, use_errno=True)

@@ -29,6 +29,28 @@ _COLLECT: Final = """((ArrayBuffer) => (size) => {
   const held = new ArrayBuffer(size);
   return [{}, {}].length;
 })(ArrayBuffer)"""
+_THROWN: Final = msgspec.json.Decoder(tuple[str, str])
+_LINE: Final = re.compile(r"<input>:([0-9]+)")
+_ESCAPES: Final = re.compile(r"\\(?:u(?P<half>d[89a-f][0-9a-f]{2})|.)")
+# Each file may use the files before it; functions are hoisted.
+PARTS: Final = (
+    "natives",
+    "text",
+    "names",
+    "url",
+    "regex",
+    "permissions",
+    "promise",
+    "values",
+    "incoming",
+    "outgoing",
+    "services",
+    "turns",
+)
+# In a trace, lines below the first number belong to the template, lines between the two numbers
+# to the scenario, and the others to the sandbox.
+SCENARIO_LINE: Final = 50_000
+SANDBOX_LINE: Final = 100_000
 
 
 class TurnHead(msgspec.Struct, frozen=True):
@@ -231,31 +253,6 @@ def _placed(error: str) -> tuple[int, str]:
 
 
 _HEAD: Final = msgspec.json.Decoder(TurnHead)
-_THROWN: Final = msgspec.json.Decoder(tuple[str, str])
-
-_LINE: Final = re.compile(r"<input>:([0-9]+)")
-_ESCAPES: Final = re.compile(r"\\(?:u(?P<half>d[89a-f][0-9a-f]{2})|.)")
-
-# Each file may use the files before it; functions are hoisted.
-PARTS: Final = (
-    "natives",
-    "text",
-    "names",
-    "url",
-    "regex",
-    "permissions",
-    "promise",
-    "values",
-    "incoming",
-    "outgoing",
-    "services",
-    "turns",
-)
-
-# In a trace, lines below the first number belong to the template, lines between the two numbers
-# to the scenario, and the others to the sandbox.
-SCENARIO_LINE: Final = 50_000
-SANDBOX_LINE: Final = 100_000
 
 
 @cache

@@ -23,6 +23,8 @@ from twite.tags.template.permissions import policy
 from twite.tags.template.sandbox import Call, EffectAnswer, RunLimits, Turn
 from twite.tags.template.template import Template
 
+_JSON: Final = msgspec.json.Encoder()
+
 
 class QuickJsEngine:
     """Runs one template; see twite.tags.template.sandbox.Engine.
@@ -102,6 +104,3 @@ class QuickJsEngine:
                 self._context.open()
                 return Turn(run=0, error=f"an effect that {permission} does not allow", spent=True)
         return turn
-
-
-_JSON: Final = msgspec.json.Encoder()
