@@ -1,6 +1,6 @@
 """The commands that docs and docstrings quote exist, and so do the files that they name.
 
-`tests/contributing/test_bench.py` parses the arguments of those that measure.
+`tests/contributing/tags/test_bench.py` parses the arguments of those that measure.
 """
 
 import re

@@ -25,7 +25,6 @@ from twite.domain.submission import Endpoint, NotFiredReason
 from twite.formats.beacon.shape import PixelCall
 from twite.gateway.ports.events import ProblemPlace
 from twite.gateway.ports.findings import CheckStatus
-from twite.tags.ports.tags import PersonHandling, RepeatPolicy
 
 SOURCES = Path(__file__).parents[2] / "src/twite"
 
@@ -110,8 +109,6 @@ WORDS = {
     NotFiredReason: "paused consent trigger exception beside unfilled",
     PixelCall: "loaded called blocked absent",
     CheckStatus: "passed warning failed",
-    RepeatPolicy: "at_least_once at_most_once",
-    PersonHandling: "hashed sealed",
 }
 
 

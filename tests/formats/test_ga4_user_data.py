@@ -1,9 +1,6 @@
 """User-provided data of a GA4 hit: nested for tags as in Google's container, and the same for X."""
 
-import hashlib
 import json
-import re
-from pathlib import Path
 
 import pytest
 from tag_cases import DESTINATIONS, a_shop
@@ -11,14 +8,7 @@ from tag_cases import DESTINATIONS, a_shop
 from twite.formats.event_data.conversions import parse_events
 from twite.formats.ga4 import read as ga4
 from twite.formats.page_visit import Visitor
-from twite.tags.engines.quickjs.engine import QuickJsEngine
-from twite.tags.template.effects import HttpEffect
-from twite.tags.template.sandbox import Call
-from twite.tags.template.template import read_template
-from twite.tags.vendors.vendor_checks import KnownPerson, VendorRequest, query_of
-from twite.tags.vendors.vendor_rules import problems_of
 
-TEMPLATES = Path(__file__).parents[1] / "tags/templates"
 NOW = 1_795_600_000_000
 QUERY = "v=2&tid=G-1&cid=1.2&en=purchase&ep.transaction_id=T1&cu=EUR&epn.value=5"
 PERSON = (
@@ -39,19 +29,6 @@ def person_at_x(more):
     )
     (native,) = found.conversions
     return native.email, native.phone
-
-
-def read_by_template(code, more):
-    """Return what a template's code reads from the hit's event data."""
-    text = (TEMPLATES / "crm_post.tpl").read_text()
-    whole = re.sub(
-        r"(?<=___SANDBOXED_JS_FOR_SERVER___\n)(.|\n)*?(?=\n___SERVER_PERMISSIONS___)", code, text
-    )
-    turn = QuickJsEngine(read_template(whole.encode())).start(
-        Call(fields={}, now=NOW, event=event_of(more))
-    )
-    assert turn.error is None, turn.error
-    return turn.returned
 
 
 def test_user_data_with_dotted_names_becomes_an_object():
@@ -122,47 +99,3 @@ def test_hashes_of_a_hit_are_added_to_its_user_data():
 )  # fmt: skip
 def test_conversion_for_x_has_the_same_email_and_phone_as_the_event_data(more, expected):
     assert person_at_x(more) == expected
-
-
-@pytest.mark.parametrize(
-    ("path", "expected"),
-    [
-        ("user_data.email_address", EMAIL),
-        ("user_data.address.city", "London"),
-        ("user_data.address", {"first_name": "Ada", "city": "London"}),
-        ("user_data.nothing", None),
-    ],
-)
-def test_template_can_read_user_data_by_path(path, expected):
-    assert read_by_template(f"return require('getEventData')('{path}');", PERSON) == expected
-
-
-def test_template_can_read_user_data_as_an_object():
-    code = "const user = require('getEventData')('user_data') || {}; return user.email_address;"
-
-    assert read_by_template(code, PERSON) == EMAIL
-
-
-def test_tag_for_meta_sends_the_hashes_of_user_data_in_a_hit():
-    template = read_template((TEMPLATES / "meta_post.tpl").read_bytes())
-
-    turn = QuickJsEngine(template).start(
-        Call(fields={"pixelId": "1", "accessToken": "t"}, now=NOW, event=event_of(PERSON))
-    )
-
-    (sent,) = [effect for effect in turn.effects if isinstance(effect, HttpEffect)]
-    body = json.loads(sent.body)
-    assert body["data"][0]["user_data"]["em"] == hashlib.sha256(EMAIL.encode()).hexdigest()
-    path, _, query = sent.url.removeprefix("https://graph.facebook.com").partition("?")
-    judged = problems_of(
-        VendorRequest(
-            host="graph.facebook.com",
-            method="POST",
-            path=path,
-            query=query_of(query),
-            headers={},
-            body=body,
-        ),
-        KnownPerson(email=EMAIL, phone=PHONE),
-    )
-    assert not [problem for problem in judged if "hash" in problem]

@@ -4,7 +4,6 @@ import asyncio
 import time
 
 import pytest
-from claiming_clients import FakeClients, serving
 from http_stage import StoppedClock
 from pages import SHOP, a_stage
 
@@ -98,15 +97,6 @@ async def test_servers_with_a_source_key_have_no_limit_of_cpu_time(stage):
     answers = await statuses(stage, "/of-servers", b"60", 4, key="a-source-key", headers={})
 
     assert answers == [200] * 4
-
-
-async def test_cpu_time_of_client_templates_is_counted(staged):
-    clients = FakeClients(took=0.06)
-    stage = await staged(**a_stage(MemoryStore()), **serving(clients), browser_rate=RATE)
-
-    answers = [(await stage.ask("GET", "/elsewhere", key=None)).status for _ in range(4)]
-
-    assert (answers, len(clients.asked)) == ([404, 404, 429, 429], 2)
 
 
 async def test_cpu_time_of_other_requests_during_a_wait_is_not_counted():

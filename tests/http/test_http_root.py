@@ -4,7 +4,6 @@ import json
 from ipaddress import ip_network
 
 import pytest
-from claiming_clients import CLAIMED, FakeClients, serving
 from http_stage import Stage
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml;q=0.9"}
@@ -67,9 +66,3 @@ async def test_head_response_to_root_has_no_body(gateway):
     answer = await gateway.ask("HEAD", "/", key=None)
 
     assert (answer.status, answer.body) == (200, b"")
-
-
-async def test_client_template_can_claim_the_root(staged):
-    gateway = await staged(**serving(FakeClients(CLAIMED)))
-
-    assert (await gateway.ask("GET", "/", key=None, headers=BROWSER)).body == CLAIMED.body

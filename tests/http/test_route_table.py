@@ -4,7 +4,6 @@ import asyncio
 import re
 
 import pytest
-from claiming_clients import CLAIMED, FakeClients, serving
 from http_stage import Stage
 from pages import a_shop
 
@@ -94,7 +93,7 @@ async def gateway_of(staged, **said) -> Stage:
         sources=[a_shop()],
         proxy=proxy,
         metrics_key=Secret("metrics-key"),
-        **(serving(None) | said),
+        **said,
     )
 
 
@@ -112,7 +111,7 @@ async def test_every_route_answers_a_valid_request(gateway, route):
 
     errors = answer.json().get("errors", []) if answer.status > 399 else []
     codes = [fault["code"] for fault in errors]
-    if route.path in UNPUBLISHED or route.path == "/twite.{hash}.js":
+    if route.path in UNPUBLISHED | OF_FEATURES | {"/twite.{hash}.js"}:
         assert answer.status == 404
     elif "conversion_id" in route.path:
         assert (answer.status, codes) == (404, ["conversion_unknown"])
@@ -198,17 +197,6 @@ def test_every_route_has_a_constant_metric_label():
     assert [route.path for route in ROUTES if not route.label or "{" in route.label] == []
     with_conversions = {route.endpoint for route in ROUTES} - {None}
     assert with_conversions == set(Endpoint) - {Endpoint.TAG, Endpoint.CLIENT}
-
-
-@EVERY
-async def test_client_templates_are_asked_only_about_paths_that_they_can_claim(staged, route):
-    clients = FakeClients(CLAIMED)
-    stage = await gateway_of(staged, **serving(clients))
-
-    for method in ("GET", "POST", "DELETE"):
-        await stage.ask(method, path_of(route))
-
-    assert len(clients.asked) == (3 if route.claimable else 0)
 
 
 # A custom row.

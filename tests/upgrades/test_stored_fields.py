@@ -8,7 +8,6 @@ from twite.domain.incoming_request import IncomingRequest
 from twite.gateway.ingest.stape_proxy import SealedCredentials
 from twite.gateway.x_account.credential_store import _SignedIn
 from twite.stores.sql.rejections import _StoredRejection
-from twite.tags.run.payload import PayloadPerson, TagPayload
 
 STORED = [
     (_SignedIn, {"consumer_key", "consumer_secret", "token", "token_secret", "screen_name"}),
@@ -21,11 +20,6 @@ STORED = [
         {"endpoint", "receipt", "index", "event", "conversion_id", "faults", "marks"},
     ),
     (MaskedFault, {"path", "code", "message", "value"}),
-    (
-        TagPayload,
-        {"pixel", "at", "identifiers", "event", "request", "client", "granted", "draw", "sealed"},
-    ),
-    (PayloadPerson, {"twclid", "hashed_email", "hashed_phone_number"}),
     (IncomingRequest, {"method", "path", "query", "headers", "body", "remote_address"}),
 ]
 

@@ -13,7 +13,6 @@ from twite.domain.pause import Cause, Pause
 from twite.domain.times import MINUTE, SECOND
 from twite.gateway.delivery.sweeper import LONGEST_REST
 from twite.gateway.ports.queries import AttemptsQuery
-from twite.tags.ports.tags import RepeatPolicy, TagRule
 from worker_bench import Setting
 
 
@@ -43,11 +42,17 @@ class StillWorker:
         pass
 
 
+class Rule(msgspec.Struct, frozen=True, kw_only=True):
+    pixel: str
+    is_cautious: bool = False
+    timeout: int = 30_000
+
+
 class Tags:
     """A factory of workers for the tags with these names."""
 
     def __init__(self, *names, **rule):
-        self.rules = tuple(TagRule(name=name, **rule) for name in names)
+        self.rules = tuple(Rule(pixel=f"tag:{name}", **rule) for name in names)
         self.holding = set()
         self.made = []
         self.workers = {}
@@ -112,7 +117,7 @@ async def test_tags_start_with_their_recent_runs_and_their_pause(start):
 
 
 async def test_leases_and_rules_of_tags_count_in_every_sweep(start):
-    tags = Tags("meta", repeat=RepeatPolicy.AT_MOST_ONCE)
+    tags = Tags("meta", is_cautious=True)
     tags.rules += Tags("snap").rules
     tags.holding.add(7)
 
@@ -141,7 +146,7 @@ async def test_reload_replaces_the_tags(start, before, after):
 
 
 async def test_tags_start_after_the_last_run_of_those_before(start):
-    before, after = Tags("meta"), Tags("meta", repeat=RepeatPolicy.AT_MOST_ONCE)
+    before, after = Tags("meta"), Tags("meta", is_cautious=True)
     before.may_end.clear()
     setting = await start(before)
     before.holding.add(7)

@@ -8,6 +8,7 @@ from twite.domain.conversion import Identifiers
 from twite.domain.delivery import (
     AMBIGUITY_WINDOW,
     MAY_COUNT_TWICE,
+    MAYBE_ARRIVED,
     OLDER_COPY,
     RECOVERED,
     UNKNOWN_COPY,
@@ -16,7 +17,6 @@ from twite.domain.delivery import (
 from twite.domain.history import History, PastAttempt
 from twite.domain.times import HOUR
 from twite.gateway.operations.edit import Edit, apply_edit, doubt
-from twite.tags.run.outcome import AT_MOST_ONCE
 from twite.x.encode import conversion_body
 
 
@@ -161,7 +161,9 @@ def test_delivery_of_a_cautious_tag_without_attempts_needs_no_confirmation():
 
 
 def test_held_run_of_a_tag_that_runs_at_most_once_needs_confirmation():
-    history = msgspec.structs.replace(_history(reason=f"{AT_MOST_ONCE}: 500"), pixel="tag:crm")
+    history = msgspec.structs.replace(
+        _history(reason=f"{MAYBE_ARRIVED}, and the tag runs at most once: 500"), pixel="tag:crm"
+    )
 
     assert doubt(history, now=NOW) is not None
 

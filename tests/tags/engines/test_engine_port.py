@@ -3,9 +3,9 @@
 import inspect
 
 import pytest
+from scripted_tags import ScriptedEngine
 from template_stage import NOW, call, template
 
-from fakes import ScriptedEngine
 from twite.tags.engines.quickjs.engine import QuickJsEngine
 from twite.tags.template.effects import HttpEffect
 from twite.tags.template.sandbox import EffectAnswer, Engine, RunResult, Turn

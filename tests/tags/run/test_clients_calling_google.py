@@ -2,8 +2,9 @@
 
 import msgspec
 import pytest
+from scripted_tags import ScriptedAccount
 
-from fakes import MovingClock, ScriptedAccount, ScriptedWeb
+from fakes import MovingClock, ScriptedWeb
 from twite.gateway.ports.transport import Response as HttpAnswer
 from twite.tags.clients.effects import ClientOutbound
 from twite.tags.google.requests import GoogleClient

@@ -5,9 +5,10 @@ import json
 
 from hypothesis import given
 from hypothesis import strategies as st
+from scripted_tags import ScriptedAccount
 from yarl import URL
 
-from fakes import MovingClock, ScriptedAccount
+from fakes import MovingClock
 from twite.gateway.ports.transport import NoResponse, Response
 from twite.tags.google.calls import GoogleCalls, InsertIds
 from twite.tags.google.requests import GoogleClient, GoogleRequestDenied

@@ -5,8 +5,8 @@ import time
 
 import pytest
 from google_stage import INSERT, Seen, run
+from scripted_tags import ScriptedAccount
 
-from fakes import ScriptedAccount
 from google_double import GoogleDouble
 from twite.tags.run.outbound import MOST_REQUESTS
 from twite.tags.template.sandbox import RunResult

@@ -3,8 +3,9 @@
 import asyncio
 
 import pytest
+from scripted_tags import ScriptedAccount
 
-from fakes import MovingClock, ScriptedAccount, ScriptedWeb
+from fakes import MovingClock, ScriptedWeb
 from twite.domain.secret import Secret
 from twite.domain.times import HOUR, MINUTE, SECOND
 from twite.gateway.ports.transport import NoResponse, Response, WebRequest

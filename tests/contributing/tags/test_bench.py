@@ -10,7 +10,7 @@ import pytest
 
 from twite.tags.engines.quickjs.engine import QuickJsEngine
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 sys.path.append(str(ROOT))
 
 from bench import console, counting, tags  # noqa: E402 - after the path to it

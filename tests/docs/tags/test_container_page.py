@@ -11,7 +11,7 @@ from twite.tags.importer import coverage
 from twite.tags.importer.documented import RESOURCES, KeyTreatment
 from twite.tags.importer.reading import KINDS
 
-PAGE = (Path(__file__).parents[2] / "docs/reference/container.md").read_text()
+PAGE = (Path(__file__).parents[3] / "docs/reference/container.md").read_text()
 TABLES = {
     "Tags": coverage.TAGS,
     "Triggers": coverage.TRIGGERS,

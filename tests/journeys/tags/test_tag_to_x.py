@@ -9,7 +9,7 @@ import pytest
 from gateway_processes import KEY, Gateway, command, wait_for
 from tls_front import TlsFront
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 X = "https://ads-api.x.com/12/measurement/conversions/o8z6j"
 STAPE = "https://own.euw.stape.io/stape-api/some-key/v1/twitter/auth-proxy"
 

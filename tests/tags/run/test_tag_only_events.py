@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
+from local_engines import LocalEngines
 from test_accept import AcceptStage, purchase
 
-from local_engines import LocalEngines
 from twite.machine.system import SystemClock
 from twite.tags.container.parts import (
     Condition,

@@ -2,7 +2,7 @@
 
 A finding names its seed and program. To repeat it alone and reduce it:
 
-    .venv/bin/python tests/trials/hostile_runs.py --seed 7 --only 1234
+    .venv/bin/python tests/trials/tags/hostile_runs.py --seed 7 --only 1234
 """
 
 import os

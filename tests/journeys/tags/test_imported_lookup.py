@@ -11,7 +11,7 @@ from google_double import GoogleDouble, key_file, named
 
 pytestmark = pytest.mark.journey
 
-CRM = Path(__file__).parents[1] / "tags/templates/crm_post.tpl"
+CRM = Path(__file__).parents[2] / "tags/templates/crm_post.tpl"
 VIEW = (
     "/g/collect?v=2&tid=G-1&cid={visitor}&api_secret=journey-key-journey-key-journey&en=page_view"
 )

@@ -14,7 +14,7 @@ from vendor import Vendor
 
 pytestmark = pytest.mark.journey
 
-TEMPLATES = Path(__file__).parents[1] / "tags/templates"
+TEMPLATES = Path(__file__).parents[2] / "tags/templates"
 PAGE = "https://shop.example"
 HOST = "t.shop.example"
 GRANTED = "&gcs=G111"

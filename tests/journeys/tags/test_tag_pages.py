@@ -15,7 +15,7 @@ from gateway_processes import ENVIRONMENT
 
 import fork_server
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PAGES = ROOT / "docs/how-to"
 BLOCK = re.compile(r"^```sh\n(.*?)^```\n(?:\n```text\n(.*?)^```)?", re.MULTILINE | re.DOTALL)
 BASH = shutil.which("bash") or "bash"

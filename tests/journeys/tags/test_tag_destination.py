@@ -10,7 +10,7 @@ import pytest
 from gateway_processes import Gateway, command, wait_for
 from vendor import Vendor
 
-TEMPLATE = Path(__file__).parents[1] / "tags/templates/crm_post.tpl"
+TEMPLATE = Path(__file__).parents[2] / "tags/templates/crm_post.tpl"
 KEY_OF_THE_VENDOR = "key-of-the-vendor-0001"
 EMAIL = "shopper@mail.example"
 NO_TRIGGER = "none of its triggers matches"

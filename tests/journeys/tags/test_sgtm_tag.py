@@ -15,7 +15,7 @@ from twite.tags.template.effects import HttpEffect
 from twite.tags.template.sandbox import Call, EffectAnswer, RunResult, Turn
 from twite.tags.template.template import read_template
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PUBLIC = "https://t.shop.example"
 EMAIL = "e586883b2b4faf78d48300a79e0e15138d664cdf796ffb86e533170a9893eda8"
 PHONE = "40d3f4e02db27d66cf4cfdda506c2c945f115a7955cc8491dda98ce5beabcda0"

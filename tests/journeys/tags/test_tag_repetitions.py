@@ -9,7 +9,7 @@ from test_clients_serving import ECHOES, ask
 from test_tag_destination import KEY_OF_THE_VENDOR, row_of, with_tag
 from vendor import Vendor
 
-TEMPLATES = Path(__file__).parents[1] / "tags/templates"
+TEMPLATES = Path(__file__).parents[2] / "tags/templates"
 VIEW = "/g/collect?v=2&tid=G-1&cid=1.2&en=page_view&api_secret=journey-key-journey-key-journey"
 KEPT = f"{VIEW}&_p=77&_s=1"  # the fields that GA4 repeats when it sends a hit again
 

@@ -26,8 +26,8 @@ HANGS = """{
   }
 }
 """
-TAG = (Path(__file__).parents[1] / "tags/templates/crm_post.tpl").read_text()
-VARIABLE = (Path(__file__).parents[1] / "tags/templates/variable_text.tpl").read_text()
+TAG = (Path(__file__).parents[2] / "tags/templates/crm_post.tpl").read_text()
+VARIABLE = (Path(__file__).parents[2] / "tags/templates/variable_text.tpl").read_text()
 CLIENT = f"""___INFO___
 {{"type": "CLIENT", "displayName": "Hangs"}}
 ___SANDBOXED_JS_FOR_SERVER___

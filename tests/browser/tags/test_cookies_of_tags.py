@@ -11,7 +11,7 @@ from visitor import Visitor
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.journey]
 
-TEMPLATE = Path(__file__).parents[1] / "tags/templates/ad_cookies.tpl"
+TEMPLATE = Path(__file__).parents[2] / "tags/templates/ad_cookies.tpl"
 TAG = """
 [[tag]]
 name = "ads"

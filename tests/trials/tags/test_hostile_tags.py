@@ -21,7 +21,7 @@ KEY = "a-key-of-sixteen-or-more"
 CONVERSIONS = 2_000 if LONG else 100
 EACH = 20
 ROUNDS = 6 if LONG else 1
-TEMPLATE = Path(__file__).parents[1] / "tags/templates/crm_post.tpl"
+TEMPLATE = Path(__file__).parents[2] / "tags/templates/crm_post.tpl"
 HOSTILE = {
     "loops": "while (true) {}",
     "bombs memory": "const all = []; while (true) all.push([all.length, 'xxxxxxxx']);",

@@ -11,7 +11,7 @@ from twite.tags.template.permissions import READERS
 from twite.tags.template.sandbox import RunLimits
 from twite.tags.template.template import read_template
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs/reference/templates.md").read_text()
 
 

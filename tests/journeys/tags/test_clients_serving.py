@@ -13,7 +13,7 @@ from vendor import Vendor
 
 pytestmark = pytest.mark.journey
 
-TEMPLATE = Path(__file__).parents[1] / "tags/templates" / "client_orders.tpl"
+TEMPLATE = Path(__file__).parents[2] / "tags/templates" / "client_orders.tpl"
 HANGS = """___INFO___
 {"type": "CLIENT", "displayName": "Hangs"}
 ___SANDBOXED_JS_FOR_SERVER___

@@ -1,7 +1,7 @@
 """Runs generated hostile templates in engine processes, and counts what they do.
 
-    .venv/bin/python tests/trials/hostile_runs.py --seed 7 --runs 1000000 --each 50 --processes 2
-    .venv/bin/python tests/trials/hostile_runs.py --seed 7 --only 1234   # a program, cut down
+    .venv/bin/python tests/trials/tags/hostile_runs.py --seed 7 --runs 1000000 --each 50
+    .venv/bin/python tests/trials/tags/hostile_runs.py --seed 7 --only 1234   # a program, cut down
 
 This process stands for the gateway: it runs the gateway's side of the engine processes, and must
 survive all their failures. Limits are random, too: often so little memory is left that an
@@ -22,7 +22,7 @@ from random import Random
 from typing import Final
 
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parent / "tags" / "engines")]
+sys.path[:0] = [str(HERE), str(HERE.parents[1] / "tags" / "engines")]
 
 import msgspec  # noqa: E402  after the path
 from hostile_grammar import program, sweep  # noqa: E402

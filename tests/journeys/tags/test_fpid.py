@@ -9,7 +9,7 @@ from vendor import Vendor
 
 pytestmark = pytest.mark.journey
 
-TEMPLATE = Path(__file__).parents[1] / "tags/templates" / "crm_post.tpl"
+TEMPLATE = Path(__file__).parents[2] / "tags/templates" / "crm_post.tpl"
 
 
 def with_tag(folder: Path, x: str, endpoint: str, mode: str) -> Gateway:

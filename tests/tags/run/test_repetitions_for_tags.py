@@ -3,10 +3,10 @@
 import json
 
 import pytest
+from local_engines import LocalEngines
 from test_accept import AcceptStage, purchase
 
 from builders import a_source
-from local_engines import LocalEngines
 from twite.domain.submission import Endpoint
 from twite.formats.event_data.conversions import parse_events
 from twite.formats.ga4 import read as ga4
