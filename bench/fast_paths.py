@@ -127,18 +127,23 @@ def _measure(
         print(f"{name:<16}{figures}", flush=True)
 
 
+def parser() -> argparse.ArgumentParser:
+    asked = argparse.ArgumentParser(description=__doc__)
+    asked.add_argument("names", nargs="*", help="fast paths; all of them by default")
+    asked.add_argument("--turns", type=int, default=5, dest="runs")
+    asked.add_argument("--seconds", type=float, default=3.0)
+    asked.add_argument("--keys", type=int, default=0, help="deduplication keys in the table")
+    asked.add_argument("--without", metavar="NAME", help="run a gateway; must come first")
+    return asked
+
+
 def main(arguments: Sequence[str]) -> int:
     if arguments[:1] == ["--without"]:
         sys.argv = ["twite", *arguments[2:]]
         with without(arguments[1]):
             serve()
         return 0
-    asked = argparse.ArgumentParser(description=__doc__)
-    asked.add_argument("names", nargs="*", help="fast paths; all of them by default")
-    asked.add_argument("--turns", type=int, default=5, dest="runs")
-    asked.add_argument("--seconds", type=float, default=3.0)
-    asked.add_argument("--keys", type=int, default=0, help="deduplication keys in the table")
-    chosen = asked.parse_args(arguments)
+    chosen = parser().parse_args(arguments)
 
     def among(paths: Mapping[str, Replacements]) -> list[str]:
         return [name for name in paths if name in (chosen.names or paths)]
