@@ -29,7 +29,6 @@ MOST_FILES_WITH_LATE_CONSTANTS = 34
 # Constructors with more than MAX_ARGUMENTS arguments.
 MANY_ARGUMENTS = frozenset(
     {
-        "gateway/delivery/batch_sender:BatchSender",
         "gateway/ingest/accept:Accept",
         "tags/clients/clients:Clients",
     }

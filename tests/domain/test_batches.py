@@ -2,14 +2,7 @@
 
 import pytest
 
-from twite.domain.delivery import (
-    Delivery,
-    NewDeliveries,
-    fitting,
-    rank,
-    split_bodies,
-    together,
-)
+from twite.domain.delivery import Delivery, NewDeliveries, fitting, rank, split_bodies, together
 from twite.domain.times import HOUR
 
 

@@ -1,13 +1,6 @@
 import pytest
 
-from twite.domain.delivery import (
-    AMBIGUITY_WINDOW,
-    PATIENCE,
-    TRANSITIONS,
-    State,
-    Trigger,
-    after,
-)
+from twite.domain.delivery import AMBIGUITY_WINDOW, PATIENCE, TRANSITIONS, State, Trigger, after
 from twite.domain.errors import IllegalTransition
 from twite.domain.times import HOUR
 

@@ -8,15 +8,8 @@ import pytest
 
 from twite.domain.alert import AlertKind, AlertPhase
 from twite.domain.consent import ConsentAction
-from twite.domain.delivery import (
-    AttemptOutcome,
-    Delivered,
-    Errored,
-    Rejected,
-    RejectionScope,
-    State,
-    Trigger,
-)
+from twite.domain.delivery import State, Trigger
+from twite.domain.outcome import AttemptOutcome, Delivered, Errored, Rejected, RejectionScope
 from twite.domain.people.users import AuditAction, Change, KeyScope, Result, Role
 from twite.domain.stats.deduplication import DedupPath
 from twite.domain.stats.tally import Counting

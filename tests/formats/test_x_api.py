@@ -5,7 +5,7 @@ import pytest
 from readings import CLICK, read_one_x, read_x, x_conversion
 
 from twite.domain.conversion import Content, Conversion, Identifiers
-from twite.domain.delivery import XComplaint
+from twite.domain.outcome import XComplaint
 from twite.formats.x_api.read import XApiRefusal, XReading
 from twite.x.encode import conversion_body
 

@@ -5,9 +5,9 @@ import pytest
 from http_stage import KEY
 
 from builders import NOW, a_destination
-from twite.domain.delivery import XComplaint
 from twite.domain.destination import OAuthKeys
 from twite.domain.errors import LedgerUnavailable, QueueFull
+from twite.domain.outcome import XComplaint
 from twite.domain.secret import Secret
 from twite.gateway.ingest.receipts import XAcceptReceipt, XAcceptRefusal
 from twite.x.oauth1 import sign

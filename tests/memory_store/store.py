@@ -27,7 +27,6 @@ from twite.domain.delivery import (
     SENDER_STOPPED,
     SUSPECT,
     Attempt,
-    AttemptOutcome,
     Batch,
     Settlement,
     State,
@@ -39,6 +38,7 @@ from twite.domain.delivery import (
 )
 from twite.domain.errors import LedgerUnavailable, QueueFull
 from twite.domain.history import PastAttempt, TagNotFired
+from twite.domain.outcome import AttemptOutcome
 from twite.domain.submission import AcceptedConversion, Recorded, Submission
 from twite.gateway.ports import copies
 from twite.gateway.ports.copies import CopyDecision, Holder, asks, rule

@@ -10,7 +10,7 @@ import pytest
 
 from builders import a_destination, a_submission, an_entry
 from memory_store.store import MemoryStore
-from twite.domain.delivery import Delivered, Errored, Rejected, RejectionScope
+from twite.domain.outcome import Delivered, Errored, Rejected, RejectionScope
 from twite.gateway.delivery.monotonic_clock import MonotonicClock
 from twite.gateway.delivery.runner import DeliveryRunner
 from twite.gateway.delivery.worker import WorkerConfig

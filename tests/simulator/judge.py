@@ -12,11 +12,11 @@ from simulator.checks import CHECKS, OPEN, Finding, duration_text
 from simulator.clock import TrialClock
 from simulator.records import Key, PixelRecord, Request, Truth
 from simulator.store import Span
+from twite.domain.blame.circuit_breaker import PROBE_EVERY
+from twite.domain.blame.judge import MOST_IN_A_ROW
 from twite.domain.delivery import AMBIGUITY_WINDOW, PATIENCE, Batch, Settlement, Trigger
 from twite.domain.destination import RATE_WINDOW, Destination
 from twite.domain.times import HOUR, MINUTE, SECOND
-from twite.gateway.delivery.circuit_breaker import PROBE_EVERY
-from twite.gateway.delivery.settlement import MOST_IN_A_ROW
 from twite.gateway.delivery.worker import WorkerConfig
 from twite.gateway.ports.state import RateLimitWindow
 

@@ -18,9 +18,7 @@ from store_contract.actions import (
     record,
 )
 from twite.domain.conversion import DEFAULT_WINDOW
-from twite.domain.delivery import (
-    State,
-)
+from twite.domain.delivery import State
 from twite.domain.errors import LedgerUnavailable
 from twite.domain.fault import fault
 from twite.domain.history import ConversionCounts, total

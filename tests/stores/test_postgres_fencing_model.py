@@ -10,7 +10,8 @@ import pytest
 from postgres_nodes_stage import ACCOUNTS, NOW, a_claim
 
 from builders import a_submission, an_entry
-from twite.domain.delivery import Attempt, AttemptOutcome, Settlement, Transition, Trigger
+from twite.domain.delivery import Attempt, Settlement, Transition, Trigger
+from twite.domain.outcome import AttemptOutcome
 from twite.gateway.ports.outbox import Replay, SweepRequest, TakeBack
 from twite.stores.postgres import settlements
 

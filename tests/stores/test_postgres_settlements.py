@@ -10,8 +10,9 @@ from background_stage import Seen, pause
 
 from builders import NOW
 from fakes import settled
-from twite.domain.delivery import Attempt, AttemptOutcome, Settlement, Transition, Trigger
+from twite.domain.delivery import Attempt, Settlement, Transition, Trigger
 from twite.domain.errors import LedgerUnavailable
+from twite.domain.outcome import AttemptOutcome
 from twite.gateway.ports.events import ProblemPlace, ProblemSeen
 from twite.stores.postgres import settlements as module
 from twite.stores.postgres.settlements import Settlements

@@ -10,14 +10,7 @@ from background_stage import Seen
 from builders import NOW
 from fakes import settled
 from twite import __version__
-from twite.domain.delivery import (
-    DAMAGED,
-    Batch,
-    IllegalTransition,
-    Settlement,
-    Transition,
-    Trigger,
-)
+from twite.domain.delivery import DAMAGED, Batch, IllegalTransition, Settlement, Transition, Trigger
 from twite.gateway.ports.events import Moved
 from twite.gateway.ports.outbox import Claim
 from twite.gateway.ports.privacy import EraseStore

@@ -11,13 +11,13 @@ from twite.domain.delivery import (
     QUARANTINED,
     SUSPECT,
     Attempt,
-    AttemptOutcome,
     Batch,
     Delivery,
     Settlement,
     Transition,
     Trigger,
 )
+from twite.domain.outcome import AttemptOutcome
 from twite.gateway.ports.outbox import Claim
 from twite.stores.postgres import usual as module
 from twite.stores.postgres.claim_starts import ClaimStarts

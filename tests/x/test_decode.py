@@ -1,10 +1,11 @@
 import json
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twite.domain.delivery import Delivered, Errored, Rejected, RejectionScope, XComplaint
+from twite.domain.outcome import Delivered, Errored, Rejected, RejectionScope, XComplaint
 from twite.domain.times import MINUTE, SECOND
 from twite.x import spec
 from twite.x.decode import DEFAULT_WAIT, LONGEST_WAIT, decode, limit_of, names_window
@@ -117,7 +118,9 @@ def test_status_400_concerns_the_conversions_and_keeps_the_message():
         scope=RejectionScope.CONVERSION,
         reason=f"400 INVALID_PARAMETER: {HASH[1]}",
         status=400,
-        complaints=complaints(HASH),
+        complaints=tuple(
+            msgspec.structs.replace(complaint, echoed="abc") for complaint in complaints(HASH)
+        ),
     )
 
 
@@ -136,11 +139,30 @@ def test_error_without_a_message_does_not_hide_others():
 
 
 @pytest.mark.parametrize(
-    ("status", "said"),
-    [(400, ("INVALID_PARAMETER", "Conversion count limit is 500", "")), (413, ("X", "m", ""))],
+    ("status", "said", "scope"),
+    [
+        (400, ("INVALID_PARAMETER", "Conversion count limit is 500", ""), RejectionScope.COUNT),
+        (413, ("INVALID_PARAMETER", "Conversion count limit is 500", ""), RejectionScope.COUNT),
+        (413, ("X", "m", ""), RejectionScope.SIZE),
+    ],
 )
-def test_refusal_of_too_many_conversions_concerns_the_batch_size(status, said):
-    assert decoded(status, errors(said)).scope is RejectionScope.SIZE
+def test_too_many_conversions_or_bytes_concern_the_request(status, said, scope):
+    assert decoded(status, errors(said)).scope is scope
+
+
+@pytest.mark.parametrize(
+    ("message", "echoed"),
+    [
+        ("hashed_email (abc) is not a valid SHA-256 hash", "abc"),
+        ('Expected Double, got "20" for value', "20"),
+        ("At least one user identifier must be provided", None),
+        ("the hashed_email (abc) is not a valid SHA-256 hash", None),
+    ],
+)
+def test_submitted_value_that_x_repeats_is_known(message, echoed):
+    [complaint] = decoded(400, errors(("INVALID_PARAMETER", message, "p"))).complaints
+
+    assert complaint.echoed == echoed
 
 
 def test_status_413_without_json_concerns_the_size_of_the_request():

@@ -3,9 +3,10 @@
 import msgspec
 import pytest
 
-from twite.domain.delivery import Delivered, Delivery, Errored, Rejected, RejectionScope, Trigger
+from twite.domain.blame.transitions import transitions
+from twite.domain.delivery import Delivery, Trigger
+from twite.domain.outcome import Delivered, Errored, Rejected, RejectionScope
 from twite.domain.times import MINUTE, SECOND
-from twite.gateway.delivery.settlement import transitions
 from twite.x.decode import decode
 
 NOW = 1_795_600_000_000
@@ -22,6 +23,7 @@ def rejected(scope, trigger):
 
 ISOLATE = rejected(RejectionScope.CONVERSION, None)
 SPLIT = rejected(RejectionScope.SIZE, None)
+FEWER = rejected(RejectionScope.COUNT, None)
 HOLD_THE_EVENT = rejected(RejectionScope.EVENT, Trigger.HELD)
 PAUSE_THE_PIXEL = rejected(RejectionScope.PIXEL, Trigger.POSTPONED)
 TRY_ANOTHER = rejected(RejectionScope.UNCLEAR, Trigger.POSTPONED)
@@ -79,7 +81,7 @@ ROWS = [
         "400, Conversion count limit is 500",
         400,
         refusal(("INVALID_PARAMETER", "Conversion count limit is 500", "")),
-        SPLIT,
+        FEWER,
     ),
     ("401, bad signature", 401, refusal(("UNAUTHORIZED_ACCESS", "m", "")), PAUSE_THE_PIXEL),
     ("401, revoked (code 89)", 401, b'{"errors":[{"code":89,"message":"m"}]}', PAUSE_THE_PIXEL),
@@ -139,7 +141,7 @@ def test_each_documented_response_has_its_meaning(status, body, meaning):
     )
     if trigger is not None:
         assert [
-            transition.trigger for transition in transitions(TWO, outcome, now=NOW, randomness=0.5)
+            transition.trigger for transition in transitions(TWO, outcome, now=NOW, jitter=0.5)
         ] == [trigger]
 
 

@@ -12,12 +12,12 @@ from twite.cli import printing
 from twite.cli.options import DEFAULT_CONFIG, Config, Json, Pixel, known_pixel, load
 from twite.cli.rejected import print_rejection, read_rejections
 from twite.config.settings import Settings
+from twite.domain.blame.circuit_breaker import PROBE_EVERY
 from twite.domain.delivery import NO_REQUEST, State
 from twite.domain.history import History, PastAttempt, waiting
 from twite.domain.plural import plural
 from twite.domain.submission import KEPT_FOR, RejectionQuery
 from twite.domain.times import MINUTE, SECOND, spelled
-from twite.gateway.delivery.circuit_breaker import PROBE_EVERY
 from twite.gateway.operations.explain import compact
 from twite.gateway.ports.queries import (
     AttemptsQuery,

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
-from typing import ClassVar, Final, overload
+from typing import Final, overload
 
 import msgspec
 
@@ -29,6 +29,8 @@ QUARANTINED: Final = SUSPECT + 3
 # A sender tries a suspect only after this uptime, because something else may restart the sender
 # repeatedly.
 SETTLED_IN: Final = 10 * SECOND
+# The maximum number of conversions in one request [doc WEB].
+MOST_CONVERSIONS: Final = 500
 # The maximum bytes of conversions in one request, unless a single conversion is larger. X's limit
 # is [unknown]; proxies often have a limit of 1 MiB, the default of nginx.
 MOST_BYTES: Final = 1_000_000
@@ -191,12 +193,6 @@ class NewDeliveries(Sequence[Delivery]):
         return self._built
 
 
-def ids_of(deliveries: Iterable[Delivery]) -> tuple[int, ...]:
-    if isinstance(deliveries, NewDeliveries):
-        return deliveries.ids
-    return tuple([delivery.id for delivery in deliveries])
-
-
 def last_place(deliveries: Sequence[Delivery]) -> Place:
     """Return the place of the last of some deliveries in the queue."""
     if isinstance(deliveries, NewDeliveries):
@@ -215,6 +211,29 @@ def split_bodies(joined: bytes, sizes: Sequence[int]) -> list[memoryview]:
         bodies.append(view[start:end])
         start = end + 1
     return bodies
+
+
+Group = Sequence[Delivery]
+
+
+def ids_of(group: Iterable[Delivery]) -> tuple[int, ...]:
+    if isinstance(group, NewDeliveries):
+        return group.ids
+    return tuple([delivery.id for delivery in group])
+
+
+def received_of(group: Group) -> Sequence[int]:
+    """Return when each delivery was received."""
+    if isinstance(group, NewDeliveries):
+        return group.received_at
+    return [delivery.received_at for delivery in group]
+
+
+def ambiguous_of(group: Group) -> list[int]:
+    """Return, for each delivery that X may already have received, since when that is so."""
+    if isinstance(group, NewDeliveries):
+        return []
+    return [delivery.ambiguous_since for delivery in group if delivery.ambiguous_since is not None]
 
 
 def rank(*, received_at: int, ambiguous_since: int | None) -> int:
@@ -308,60 +327,3 @@ def backoff(*, attempts: int, randomness: float) -> int:
     """
     ceiling = min(LAST_CEILING, FIRST_CEILING << min(max(attempts - 1, 0), _DOUBLINGS))
     return int(ceiling * randomness)
-
-
-class AttemptOutcome(StrEnum):
-    """The outcome as stored, and as named in metrics, log and JSON."""
-
-    DELIVERED = "delivered"
-    ERRORED = "errored"
-    REJECTED = "rejected"
-
-
-class RejectionScope(StrEnum):
-    """The scope of a rejection, from narrow to wide."""
-
-    CONVERSION = "conversion"  # conversions of the request: bisect
-    SIZE = "size"  # the size of the request: split
-    EVENT = "event"  # the event id is not the account's: hold its conversions
-    PIXEL = "pixel"  # credentials, access, route or account: pause the pixel
-    UNCLEAR = "unclear"  # unknown, for example from a proxy in front of X
-
-
-class XComplaint(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One of X's errors: untrusted text, since X echoes submitted values."""
-
-    code: str
-    message: str
-    parameter: str = ""
-
-
-class Delivered(msgspec.Struct, frozen=True, kw_only=True):
-    kind: ClassVar[AttemptOutcome] = AttemptOutcome.DELIVERED
-    debug_id: str
-
-
-class Errored(msgspec.Struct, frozen=True, kw_only=True):
-    """A temporary failure.
-
-    `retry_at` (ms) is the retry time from X's response, if there was one. `status` is None without
-    a response.
-    """
-
-    kind: ClassVar[AttemptOutcome] = AttemptOutcome.ERRORED
-    reason: str
-    ambiguous: bool
-    status: int | None = None
-    retry_at: int | None = None
-    limited: bool = False
-
-
-class Rejected(msgspec.Struct, frozen=True, kw_only=True):
-    kind: ClassVar[AttemptOutcome] = AttemptOutcome.REJECTED
-    scope: RejectionScope
-    reason: str
-    status: int | None = None
-    complaints: tuple[XComplaint, ...] = ()
-
-
-Outcome = Delivered | Errored | Rejected

@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 from typing import Final
 
 from twite.domain.alert import RULES, AlertPhase
-from twite.domain.delivery import AttemptOutcome, Trigger
+from twite.domain.delivery import Trigger
+from twite.domain.outcome import AttemptOutcome
 from twite.domain.pause import Pause
 from twite.domain.times import SECOND
 from twite.gateway.alerts.notifier import page_of

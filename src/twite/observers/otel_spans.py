@@ -32,7 +32,7 @@ from opentelemetry.trace import (
 )
 
 from twite import __version__
-from twite.domain.delivery import AttemptOutcome
+from twite.domain.outcome import AttemptOutcome
 from twite.gateway.ports.tracing import SentRequest, StoredRequest
 from twite.observers.trace_queue import TracePart
 from twite.redaction.mask_text import masked_text

@@ -6,7 +6,8 @@ Response                                               Outcome
 errors, or not JSON
 400 with X's errors                                    Rejected, CONVERSION: X has accepted none
 400 about the event id, which a request has only once  Rejected, EVENT
-400 "Conversion count limit is 500", 413               Rejected, SIZE
+400 "Conversion count limit is 500"                    Rejected, COUNT
+413                                                    Rejected, SIZE
 404, every NOT_FOUND about event_id                    Rejected, EVENT
 401; 404 otherwise, 403, 3xx, other 4xx with X's       Rejected, PIXEL: settings, not conversions
 errors
@@ -19,12 +20,13 @@ According to X's documentation, a request fails as a whole or not at all [doc WE
 without JSON occur; the status then decides [doc FUND].
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
 
-from twite.domain.delivery import Delivered, Errored, Outcome, Rejected, RejectionScope, XComplaint
+from twite.domain.outcome import Delivered, Errored, Outcome, Rejected, RejectionScope, XComplaint
 from twite.domain.times import MINUTE, SECOND
 from twite.x import spec
 
@@ -33,6 +35,10 @@ DEFAULT_WAIT: Final = MINUTE
 # If the reset is later than this, the clock or the header is wrong.
 LONGEST_WAIT: Final = 2 * spec.RATE_WINDOW_SECONDS * SECOND
 _LONGEST_WORDS: Final = 512
+_ECHOES: Final = (
+    re.compile(r"^\w+ \((.*)\) is not a valid SHA-256 hash$", re.DOTALL),
+    re.compile(r'^Expected [^,]*, got "(.*)" for \w+$', re.DOTALL),
+)
 
 
 class ErrorEntry(msgspec.Struct, frozen=True):
@@ -126,10 +132,14 @@ def _success(status: int, body: _Body | None, sent: int) -> Outcome:
 
 
 def _scope(status: int, complaints: tuple[XComplaint, ...]) -> RejectionScope:
-    if status == 413 or any(
-        complaint.message == spec.TOO_MANY_CONVERSIONS for complaint in complaints
-    ):
+    if any(complaint.message == spec.TOO_MANY_CONVERSIONS for complaint in complaints):
+        return RejectionScope.COUNT
+    if status == 413:
         return RejectionScope.SIZE
+    return _scope_of(status, complaints)
+
+
+def _scope_of(status: int, complaints: tuple[XComplaint, ...]) -> RejectionScope:
     if status == 404 and complaints:
         # X reports an unknown event as NOT_FOUND together with INVALID_PARAMETER, both on event_id.
         about = {
@@ -166,9 +176,16 @@ def complaints_of(errors: Sequence[ErrorEntry] | None) -> tuple[XComplaint, ...]
             code=str("" if error.code is None else error.code)[:64],
             message=(error.message or "")[:_LONGEST_WORDS],
             parameter=(error.parameter or "")[:64],
+            echoed=_echoed((error.message or "")[:_LONGEST_WORDS]),
         )
         for error in (errors or ())[:1_000]
     )
+
+
+def _echoed(message: str) -> str | None:
+    """Return the submitted value that X repeats in an error, if it does [doc WEB]."""
+    found = (echo.match(message) for echo in _ECHOES)
+    return next((match.group(1) for match in found if match is not None), None)
 
 
 def _words(status: int, complaints: tuple[XComplaint, ...]) -> str:

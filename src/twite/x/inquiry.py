@@ -18,8 +18,8 @@ from urllib.parse import quote
 
 import msgspec
 
-from twite.domain.delivery import XComplaint
 from twite.domain.destination import OAuthKeys, PixelToken
+from twite.domain.outcome import XComplaint
 from twite.x import spec
 from twite.x.decode import ErrorEntry, complaints_of
 from twite.x.encode import conversions_url

@@ -11,7 +11,7 @@ from memory_store.store import MemoryStore
 from twite.domain.delivery import Batch, Delivery
 from twite.domain.pause import Cause
 from twite.gateway.delivery.batch_sender import BatchSender
-from twite.gateway.delivery.circuit_breaker import CircuitBreaker
+from twite.gateway.delivery.current_evidence import CurrentEvidence
 from twite.gateway.delivery.monotonic_clock import MonotonicClock
 from twite.gateway.delivery.rate_limit import RateLimit
 from twite.gateway.delivery.x_client import XClient
@@ -71,8 +71,13 @@ class Stage:
         self.sent, self.headers = [], []
         clock = self.clock = MonotonicClock(self.wall)
         self.rate_limit = RateLimit(limit=rate, clock=clock, past=(), pixels=[PIXEL])
-        self.breaker = CircuitBreaker(
-            pixel=PIXEL, state=self.store, clock=clock, observer=self, pause=None
+        self.current = CurrentEvidence(
+            pixel=PIXEL,
+            state=self.store,
+            clock=clock,
+            randomness=self,
+            observer=self,
+            is_cautious=cautious,
         )
         self.sender = BatchSender(
             destination=msgspec.structs.replace(a_destination(PIXEL), is_cautious=cautious),
@@ -81,9 +86,8 @@ class Stage:
                 transport=self, clock=clock, randomness=self, api_url="https://x", version="12"
             ),
             rate_limit=self.rate_limit,
-            circuit_breaker=self.breaker,
+            current_evidence=self.current,
             clock=clock,
-            randomness=self,
             observer=self,
             lease=LEASE,
             in_flight=slots,
@@ -111,7 +115,7 @@ class Stage:
             lease=next(self.leases), pixel=PIXEL, event=event, deliveries=deliveries(*ids, **more)
         )
         self.sender.requests.began(batch)
-        self.sender.claimed(batch)
+        self.current.claimed(batch)
         return batch
 
     async def take(self, *ids, event=EVENT, **more):
@@ -147,7 +151,27 @@ class Stage:
         await self.accept_another()
 
     async def pause(self, event=EVENT):
-        await self.sender.pauses.trip(event, Cause.EVENT_REFUSED, "a reason")
+        paused = self.evidence.pause_event(
+            event, Cause.EVENT_REFUSED, "a reason", instant=self.current.instant()
+        )
+        self.current.update(paused)
+        await self.current.write_pauses()
+
+    async def trip(self):
+        pause = self.evidence.pause_for(Cause.CREDENTIALS_REFUSED, "401", now=self.clock.now())
+        tripped = self.evidence.breaker.tripped(pause, self.clock.elapsed())
+        self.current.update(self.evidence.but(breaker=tripped))
+        await self.current.write_pauses()
+
+    @property
+    def evidence(self):
+        return self.current.evidence
+
+    def skipped_events(self):
+        return self.current.skipped_events(self.sender.requests)
+
+    def skipped(self):
+        return self.current.skipped(self.sender.requests)
 
     @property
     def ends(self):

@@ -17,13 +17,13 @@ from batch_sender_stage import (
 )
 
 from builders import a_destination
+from twite.domain.blame.circuit_breaker import PROBE_EVERY
 from twite.domain.delivery import AMBIGUITY_WINDOW
 from twite.domain.destination import PixelToken
-from twite.domain.pause import Cause, Pause
+from twite.domain.pause import Pause
 from twite.domain.secret import Secret
 from twite.domain.times import MINUTE
-from twite.gateway.delivery.circuit_breaker import PROBE_EVERY
-from twite.gateway.delivery.in_flight import SLOW
+from twite.gateway.delivery.requests_in_flight import SLOW
 from twite.x.spec import PIXEL_TOKEN_HEADER
 
 
@@ -34,18 +34,18 @@ async def test_accepted_batch_is_delivered_in_one_request():
     assert stage.ended("delivered") == [1, 2, 3]
     [settlement] = stage.store.settlements
     assert settlement.lease_until == stage.clock.now() + LEASE
-    assert (stage.sender.limits(), stage.sender.passing_events()) == ({}, frozenset())
+    assert (stage.evidence.limits(), stage.skipped_events()) == ({}, frozenset())
 
 
 async def test_new_credentials_are_used_and_probed_at_once():
     stage = Stage()
-    await stage.breaker.trip(Cause.CREDENTIALS_REFUSED, "401")
+    await stage.trip()
     await stage.pause()
-    before = stage.breaker.wait(), stage.sender.passing_events()
+    before = stage.current.wait(), stage.skipped_events()
 
     token = PixelToken(token=Secret("the new one"))
     stage.sender.use(msgspec.structs.replace(a_destination(), credentials=token))
-    after = stage.breaker.wait(), stage.sender.passing_events()
+    after = stage.current.wait(), stage.skipped_events()
     await stage.take(1)
 
     assert (before, after) == ((PROBE_EVERY, {EVENT}), (0, frozenset()))
@@ -68,13 +68,13 @@ async def test_only_a_single_delivery_of_a_paused_event_is_claimed():
     stage = Stage()
     await stage.pause()
 
-    assert (stage.sender.limits(), stage.sender.passing_events()) == ({EVENT: 1}, {EVENT})
+    assert (stage.evidence.limits(), stage.skipped_events()) == ({EVENT: 1}, {EVENT})
 
     await stage.wall.advance(PROBE_EVERY)
 
-    assert (stage.sender.limits(), stage.sender.passing_events()) == ({EVENT: 1}, frozenset())
+    assert (stage.evidence.limits(), stage.skipped_events()) == ({EVENT: 1}, frozenset())
     stage.claim(1)
-    assert stage.sender.passing_events() == {EVENT}
+    assert stage.skipped_events() == {EVENT}
 
 
 async def test_batches_of_an_event_with_many_bad_conversions_are_small():
@@ -82,13 +82,13 @@ async def test_batches_of_an_event_with_many_bad_conversions_are_small():
     stage.refuses(3)
     await stage.take(*range(99))
 
-    assert stage.sender.limits() == {EVENT: 50}
+    assert stage.evidence.limits() == {EVENT: 50}
 
     stage.refuses(-1)
     for _ in range(10):
         await stage.take(*range(1_000, 1_500))
 
-    assert stage.sender.limits() == {}
+    assert stage.evidence.limits() == {}
 
 
 async def test_few_bad_conversions_do_not_limit_batches():
@@ -96,7 +96,7 @@ async def test_few_bad_conversions_do_not_limit_batches():
     stage.refuses(3)
     await stage.take(*range(200))
 
-    assert (stage.ended("given_up"), stage.sender.limits()) == ([3], {})
+    assert (stage.ended("given_up"), stage.evidence.limits()) == ([3], {})
 
 
 async def test_troubled_event_may_not_fill_the_slots():
@@ -104,21 +104,20 @@ async def test_troubled_event_may_not_fill_the_slots():
     await stage.suspect(1)
     stage.claim(7)
 
-    assert stage.sender.troubled_events() == {EVENT}
-    assert stage.sender.passing_events() == {EVENT}
+    assert stage.evidence.suspects.troubled == {EVENT}
+    assert stage.skipped_events() == {EVENT}
 
 
 async def test_failures_are_known_until_x_accepts_a_delivery():
     stage = Stage()
     stage.refuses(answer=FAILED)
     await stage.take(1, 2)
-    sender = stage.sender
-    failing = sender.failing_events(), dict(sender.failed), sender.failed_but_one()
+    failing = stage.evidence.failing, dict(stage.evidence.failed), stage.current.failed_but_one()
     await stage.accept_another()
 
     assert failing == ({EVENT}, {1: EVENT, 2: EVENT}, {1})
-    assert (sender.failing_events(), sender.failed) == (frozenset(), {})
-    assert sender.suspects() == {1, 2}
+    assert (stage.evidence.failing, stage.evidence.failed) == (frozenset(), {})
+    assert stage.evidence.suspects.known() == {1, 2}
 
 
 async def test_after_a_failure_the_next_batch_is_small():
@@ -127,30 +126,30 @@ async def test_after_a_failure_the_next_batch_is_small():
     stage.refuses(answer=SILENT)
     await stage.take(*range(80))
 
-    assert stage.sender.most == 10
+    assert stage.evidence.size.most == 10
 
     await stage.accept_another()
 
-    assert stage.sender.most == 20
+    assert stage.evidence.size.most == 20
 
 
 async def test_requests_refused_for_their_bytes_get_smaller():
     stage = Stage()
-    before = stage.sender.most_bytes
+    before = stage.evidence.size.most_bytes
     stage.answer = lambda ids: LARGE if len(ids) > 1 else None
     await stage.take(1, 2)
 
     assert stage.ended("delivered") == [1, 2]
-    assert (before, stage.sender.most_bytes) == (1_000_000, 50_000)
+    assert (before, stage.evidence.size.most_bytes) == (1_000_000, 50_000)
 
 
 async def test_one_batch_with_suspects_is_in_flight_at_a_time():
     stage = Stage()
     await stage.suspect(1, 2)
-    assert stage.sender.passing() == frozenset()
+    assert stage.skipped() == frozenset()
 
     stage.claim(1)
-    assert stage.sender.passing() == {1, 2}
+    assert stage.skipped() == {1, 2}
 
 
 async def test_suspects_follow_the_unsuspected_deliveries():
@@ -228,7 +227,7 @@ async def test_rest_of_a_batch_is_returned(reason):
             case "stop":
                 stage.sender.stopping = True
             case "trip":
-                await stage.breaker.trip(Cause.CREDENTIALS_REFUSED, "401")
+                await stage.trip()
                 return FAILED
             case "back off":
                 return FAILED
@@ -249,7 +248,7 @@ async def test_suspects_leave_the_slot_to_the_other_deliveries_of_their_event():
     await stage.suspect(1, 2)
 
     def look(ids):
-        full.append(stage.sender.passing_events())
+        full.append(stage.skipped_events())
         return BAD if 3 in ids else None
 
     stage.answer = look
@@ -282,7 +281,7 @@ async def test_pixel_refused_alone_is_tried_again():
     await stage.take(1)
 
     assert stage.ends[1] == ("postponed", 0)
-    assert stage.sender.suspects() == frozenset()
+    assert stage.evidence.suspects.known() == frozenset()
 
 
 async def test_suspect_that_fails_alone_is_isolated():
@@ -317,7 +316,7 @@ async def test_acceptance_ends_the_pause_of_its_event():
     await stage.pause()
     await stage.take(1)
 
-    assert stage.sender.pauses.paused() == frozenset()
+    assert set(stage.evidence.pauses) == frozenset()
     assert await stage.store.load(Pause) == []
     assert [(move.event, move.pixel) for move in stage.store.moves] == [(EVENT, "o8z6j")]
 
@@ -327,7 +326,7 @@ async def test_limit_of_an_event_pauses_it():
     stage.refuses(answer=LIMITED)
     await stage.take(1)
 
-    assert stage.sender.pauses.paused() == {EVENT}
+    assert set(stage.evidence.pauses) == {EVENT}
 
 
 async def test_cautious_pixel_holds_what_x_may_have():
@@ -359,4 +358,4 @@ async def test_other_events_are_troubled_only_by_their_own_requests():
     stage = Stage()
     await stage.suspect(1)
 
-    assert OTHER not in stage.sender.troubled_events()
+    assert OTHER not in stage.evidence.suspects.troubled

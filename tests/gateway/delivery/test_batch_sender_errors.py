@@ -32,7 +32,7 @@ async def test_bug_counts_as_a_crash_of_the_deliveries_in_the_request(attempts):
     wait = 5_000 * 2**attempts * stage.draw
     assert stage.ends == {1: ("expired", wait), 2: ("expired", wait)}
     assert problems(stage) == [("batch", "ZeroDivisionError")]
-    assert stage.sender.suspects() == frozenset()
+    assert stage.evidence.suspects.known() == frozenset()
 
 
 async def test_bug_with_deliveries_of_different_attempts_waits_as_for_the_most():
@@ -62,7 +62,7 @@ async def test_refusal_of_the_pixel_counts_although_the_store_is_unavailable():
     await stage.take(1)
     await stage.take(2)
 
-    assert stage.breaker.is_tripped
+    assert stage.evidence.breaker.is_tripped
     assert problems(stage) == [("outbox", "disk full")] * 2
 
 
@@ -121,4 +121,4 @@ async def test_batch_with_suspects_ends_whatever_happens():
     await stage.take(1)
 
     # Until its batch ends, no other batch may contain suspects.
-    assert 1 not in stage.sender.passing()
+    assert 1 not in stage.skipped()

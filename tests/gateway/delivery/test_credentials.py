@@ -5,8 +5,8 @@ from msgspec.structs import replace
 
 from builders import a_destination, a_destination_with_oauth
 from fakes import MovingClock
-from twite.domain.delivery import Delivered, Errored, Rejected, RejectionScope
 from twite.domain.destination import MissingCredentials, OAuthKeys, PixelToken
+from twite.domain.outcome import Delivered, Errored, Rejected, RejectionScope
 from twite.domain.secret import Secret
 from twite.gateway.delivery.credentials import AGAIN, OAUTH, PIXEL_TOKEN, CredentialChooser, verdict
 from twite.gateway.ports.transport import NoResponse, Response

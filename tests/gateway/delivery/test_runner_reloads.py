@@ -59,8 +59,9 @@ class Tags:
         self.may_end = asyncio.Event()
         self.may_end.set()
 
-    def make_worker(self, pixel, *, past, pause):
-        self.made.append((pixel, past, pause))
+    def make_worker(self, pixel, *, past, pauses):
+        mine = [pause for pause in pauses if (pause.pixel, pause.event) == (pixel, "")]
+        self.made.append((pixel, past, mine))
         worker = self.workers[pixel] = StillWorker(pixel, self.may_end)
         return worker
 
@@ -113,7 +114,7 @@ async def test_tags_start_with_their_recent_runs_and_their_pause(start):
 
     await start(tags, setting)
 
-    assert tags.made == [("tag:meta", runs, pause), ("tag:snap", (), None)]
+    assert tags.made == [("tag:meta", runs, [pause]), ("tag:snap", (), [])]
 
 
 async def test_leases_and_rules_of_tags_count_in_every_sweep(start):
@@ -234,15 +235,17 @@ async def test_trouble_of_the_store_is_known_until_it_ends(start):
 
 async def test_reload_without_a_change_ends_no_pause(start):
     setting = await start(None)
-    breaker = setting.run._workers["o8z6j"].circuit_breaker  # noqa: SLF001
-    await breaker.trip(Cause.CREDENTIALS_REFUSED, "401: not yours")
+    current = setting.run._workers["o8z6j"].current_evidence  # noqa: SLF001
+    pause = current.evidence.pause_for(Cause.CREDENTIALS_REFUSED, "401: not yours", now=1)
+    tripped = current.evidence.breaker.tripped(pause, setting.clock.elapsed())
+    current.update(current.evidence.but(breaker=tripped))
 
     setting.run.replace([a_destination()])
-    unchanged = breaker.wait()
+    unchanged = current.wait()
     credentials = msgspec.structs.replace(a_destination(), credentials="another token")
     setting.run.replace([credentials])
 
-    assert (unchanged, breaker.wait()) == (MINUTE, 0)
+    assert (unchanged, current.wait()) == (MINUTE, 0)
 
 
 async def test_removed_pixel_is_sent_nothing_more(start):

@@ -13,7 +13,7 @@ from builders import a_destination
 from fakes import taken
 from twite.domain.pause import Pause
 from twite.domain.times import MINUTE, SECOND
-from twite.gateway.delivery.in_flight import MOST_AT_ONCE
+from twite.gateway.delivery.requests_in_flight import MOST_AT_ONCE
 from twite.gateway.delivery.worker import WorkerConfig
 from twite.gateway.ports.state import RateLimitWindow
 from twite.gateway.ports.transport import Response

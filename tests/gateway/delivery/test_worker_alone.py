@@ -3,12 +3,12 @@
 import asyncio
 
 import pytest
-from worker_stage import EVENT, PIXEL, Pauses, batch, pause
+from worker_stage import EVENT, PIXEL, batch, pause
 
 from fakes import settled
+from twite.domain.blame.circuit_breaker import PROBE_EVERY
 from twite.domain.errors import LedgerUnavailable
 from twite.domain.times import MINUTE, SECOND
-from twite.gateway.delivery.circuit_breaker import PROBE_EVERY
 from twite.gateway.delivery.worker import IDLE, STORE_PAUSE
 from twite.gateway.ports.events import ProblemPlace, ProblemSeen
 from twite.gateway.ports.state import RateLimitWindow
@@ -40,7 +40,7 @@ async def test_canceled_worker_ends_its_requests_before_it_ends(stage):
 
 
 @pytest.mark.parametrize("closed", [0, MINUTE], ids=["idle", "closed"])
-@pytest.mark.parametrize("change", ["use", "release", "follow", "follow events", "freed"])
+@pytest.mark.parametrize("change", ["use", "release", "follow", "freed"])
 async def test_changes_end_every_wait(stage, change, closed):
     stage.limit.waits = closed
     await stage.start()
@@ -51,13 +51,11 @@ async def test_changes_end_every_wait(stage, change, closed):
         case "release":
             await stage.worker.release()
         case "follow":
-            stage.breaker.is_over = True
-            stage.worker.follow([], (None, {}))
+            stage.current.is_over = True
+            stage.worker.follow([], {})
         case "freed":
             stage.worker.wake()
             stage.handler.requests.freed()
-        case "follow events":
-            stage.worker.follow([], (None, {EVENT: pause(EVENT)}))
     await settled()
 
     assert (before, stage.limit.looks) == (1, 2)
@@ -66,31 +64,18 @@ async def test_changes_end_every_wait(stage, change, closed):
 
 async def test_pauses_without_a_change_do_not_wake_a_worker(stage):
     await stage.start()
-    stage.worker.follow([], (None, {}))
+    stage.worker.follow([], {})
     await settled()
 
     assert stage.limit.looks == 1
 
 
-async def test_pauses_are_followed_and_released_with_those_of_events(stage):
-    pauses = stage.handler.pauses = Pauses()
-    stored = [pause(), pause(EVENT)]
-    stage.breaker.noted = pause()
-    noted = stage.worker.noted()
+async def test_user_pauses_and_resumes_through_this_gateway_or_another(stage):
+    stored, noted = [pause(), pause(EVENT)], {"": pause()}
     stage.worker.follow(stored, noted)
     await stage.worker.release()
-    await stage.worker.hold("ann")
 
-    assert noted == (pause(), {EVENT: pause(EVENT)})
-    assert stage.breaker.calls == [(pause(), pause()), "release", "ann"]
-    assert pauses.calls == [(stored, {EVENT: pause(EVENT)}), "release"]
-
-
-async def test_tag_has_no_pauses_of_events(stage):
-    assert stage.worker.noted() == (None, {})
-    await stage.worker.release()
-
-    assert stage.breaker.calls == ["release"]
+    assert stage.current.calls == [(stored, noted), "release"]
 
 
 @pytest.mark.parametrize(
@@ -129,15 +114,15 @@ async def test_batch_in_flight_holds_its_lease_and_its_slot(stage):
     await stage.start()
 
     assert (stage.worker.holding, stage.handler.requests.free()) == ({1, 2}, 2)
-    assert stage.handler.noted == [1, 2]
+    assert stage.current.claims == [1, 2]
     assert stage.limit.spent == [3, 4]
 
 
 async def test_pixel_paused_by_a_user_is_looked_at_once_a_minute(stage):
-    stage.breaker.by_user = True
+    stage.current.is_by_user = True
     await stage.start()
     await stage.clock.advance(PROBE_EVERY - 1)
-    stage.breaker.by_user = False
+    stage.current.is_by_user = False
     before = list(stage.claims)
     await stage.clock.advance(1)
 
@@ -165,7 +150,7 @@ async def test_worker_called_for_another_process_is_idle_at_its_next_look(stage)
     idle.append(stage.worker.is_idle)
     await stage.clock.advance(IDLE)
     idle.append(stage.worker.is_idle)
-    stage.breaker.by_user = True
+    stage.current.is_by_user = True
     stage.worker.wake()
     await settled()
 

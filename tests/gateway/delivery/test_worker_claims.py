@@ -3,9 +3,10 @@
 import asyncio
 
 import pytest
-from worker_stage import EVENT, PIXEL, Pauses, Stage, batch
+from worker_stage import EVENT, PIXEL, Stage, batch
 
 from fakes import MovingClock, settled
+from twite.domain.blame.rejection_stats import RejectionStats
 from twite.domain.delivery import AMBIGUITY_WINDOW, MOST_BYTES, SETTLED_IN, SUSPECT
 from twite.domain.times import MINUTE, SECOND
 from twite.gateway.delivery.worker import FOREVER, IDLE, STORE_PAUSE, LingeringWorkers
@@ -64,8 +65,8 @@ async def test_stop_waits_for_every_return_although_one_fails(stage):
 
 @pytest.mark.parametrize(("waits", "rest"), [(0, IDLE), (3 * SECOND, 3 * SECOND)])
 async def test_worker_that_only_probes_looks_again_when_a_probe_may_be_due(stage, waits, rest):
-    stage.breaker.probes, stage.handler.pauses = True, Pauses()
-    stage.breaker.wait = lambda: waits
+    stage.current.probes = stage.handler.separates_events = True
+    stage.current.wait = lambda: waits
     await stage.start()
     await stage.clock.advance(rest - 1)
     before = stage.limit.looks
@@ -108,10 +109,15 @@ async def test_claims_stay_within_the_rate_limit(stage, allowed, limit, most):
     assert [(claim.limit, most) for claim, most in stage.claims] == [(limit, most)]
 
 
-@pytest.mark.parametrize("method", ["limits", "passing", "passing_events", "suspects"])
-async def test_one_batch_is_claimed_at_a_time_while_some_are_skipped(stage, method):
-    skipped = {EVENT: 5} if method == "limits" else frozenset({EVENT})
-    setattr(stage.handler, method, lambda: skipped)
+@pytest.mark.parametrize("why", ["limits", "deliveries", "events", "suspects"])
+async def test_one_batch_is_claimed_at_a_time_while_some_are_skipped(stage, why):
+    match why:
+        case "limits":
+            stage.current.believe(stats={EVENT: RejectionStats(size=5)})
+        case "suspects":
+            stage.current.suspect(1)
+        case _:
+            setattr(stage.current, why, frozenset({EVENT}))
     await stage.start()
 
     assert [most for _, most in stage.claims] == [1]
@@ -261,10 +267,9 @@ async def test_worker_without_linger_claims_at_once():
     ],
 )
 async def test_probe_is_a_delivery_that_did_not_fail(stage, failed, suspects, found, skipped):
-    stage.breaker.probes = True
-    stage.handler.failed = dict.fromkeys(failed, EVENT)
-    stage.handler.suspects = lambda: frozenset(suspects)
-    stage.handler.failed_but_one = lambda: frozenset({3})
+    stage.current.probes = True
+    stage.current.believe(failed=dict.fromkeys(failed, EVENT))
+    stage.current.suspect(*suspects)
     stage.handler.gate.clear()
     stage.probes = [batch()] if found else []
     await stage.start()
@@ -274,15 +279,15 @@ async def test_probe_is_a_delivery_that_did_not_fail(stage, failed, suspects, fo
 
 
 async def test_breaker_that_wants_another_delivery_waits_for_it(stage):
-    stage.breaker.probes = stage.breaker.wants_another = True
-    stage.handler.failed = {1: EVENT}
+    stage.current.probes = stage.current.wants_another = True
+    stage.current.believe(failed={1: EVENT})
     await stage.start()
 
     assert stage.skipped == [({1}, NOTHING)]
 
 
 async def test_next_probe_waits_for_the_answer_to_the_last(stage):
-    stage.breaker.probes = True
+    stage.current.probes = True
     stage.handler.gate.clear()
     stage.probes = [batch(1), batch(2)]
     await stage.start()
@@ -295,8 +300,8 @@ async def test_next_probe_waits_for_the_answer_to_the_last(stage):
 
 
 async def test_probe_waits_until_the_breaker_allows_it(stage):
-    stage.breaker.probes, waits = True, [300]
-    stage.breaker.wait = lambda: waits[0]
+    stage.current.probes, waits = True, [300]
+    stage.current.wait = lambda: waits[0]
     stage.probes = [batch()]
     await stage.start()
     waits[0] = 0
@@ -308,11 +313,11 @@ async def test_probe_waits_until_the_breaker_allows_it(stage):
 
 
 async def test_other_events_are_sent_beside_the_probes(stage):
-    stage.breaker.probes, stage.handler.pauses = True, Pauses()
-    stage.breaker.wait = lambda: 2 * IDLE
-    stage.handler.failing_events = lambda: frozenset({EVENT})
-    stage.handler.passing_events = lambda: frozenset({"o8z6m"})
-    stage.handler.suspects = lambda: frozenset({2})
+    stage.current.probes = stage.handler.separates_events = True
+    stage.current.wait = lambda: 2 * IDLE
+    stage.current.believe(failing=frozenset({EVENT}))
+    stage.current.events = frozenset({"o8z6m"})
+    stage.current.suspect(2)
     await stage.start()
     first = list(stage.skipped)
     stage.worker.wake()
@@ -337,9 +342,9 @@ async def test_suspects_of_a_late_start_are_not_claimed_at_once():
 
 
 async def test_worker_without_probes_claims_for_all_events(stage):
-    stage.handler.pauses = Pauses()
-    stage.handler.failing_events = lambda: frozenset({EVENT})
-    stage.breaker.wait = lambda: MINUTE
+    stage.handler.separates_events = True
+    stage.current.believe(failing=frozenset({EVENT}))
+    stage.current.wait = lambda: MINUTE
     await stage.start()
 
     assert (len(stage.claims), stage.skipped) == (1, [])

@@ -2,7 +2,7 @@
 
 from builders import a_destination
 from fakes import ScriptedTransport, SeededRandomness
-from twite.domain.delivery import Errored
+from twite.domain.outcome import Errored
 from twite.gateway.delivery.monotonic_clock import MonotonicClock
 from twite.gateway.delivery.x_client import XClient
 from twite.gateway.ports.ownership import LEASE_IS_OVER

@@ -4,34 +4,30 @@ import asyncio
 
 from builders import NOW
 from fakes import MovingClock, settled
+from twite.domain.blame.batch_size import BatchSize
+from twite.domain.blame.evidence import PixelEvidence
+from twite.domain.blame.suspects import Suspects
 from twite.domain.delivery import Batch, Delivery
 from twite.domain.pause import Cause, Pause
-from twite.gateway.delivery.batch_handler import BatchHandler
-from twite.gateway.delivery.in_flight import RequestsInFlight
-from twite.gateway.delivery.worker import STORE_PAUSE, Worker, WorkerConfig
+from twite.gateway.delivery.requests_in_flight import RequestsInFlight
+from twite.gateway.delivery.worker import STORE_PAUSE, BatchHandler, Worker, WorkerConfig
 
 PIXEL, EVENT = "o8z6j", "o8z6k"
 
 
 class Handler(BatchHandler):
     stopping = False
-    pauses = None
-    most = 400
-    most_bytes = 1 << 20
-    failed = {}  # noqa: RUF012
+    separates_events = False
 
     def __init__(self, clock):
         self.requests = RequestsInFlight(clock=clock, slots=4)
-        self.used, self.noted, self.taken, self.ended, self.returned = [], [], [], [], []
+        self.used, self.taken, self.ended, self.returned = [], [], [], []
         self.gate = asyncio.Event()
         self.gate.set()
         self.error = None
 
     def use(self, destination):
         self.used.append(destination)
-
-    def claimed(self, batch):
-        self.noted.append(batch.lease)
 
     async def take(self, batch):
         self.taken.append(batch.lease)
@@ -50,40 +46,44 @@ class Handler(BatchHandler):
             raise self.error
 
 
-class Breaker:
-    by_user = probes = wants_another = is_over = False
-    noted = None
+class Current:
+    """The current evidence, as a test describes it."""
+
+    is_by_user = probes = wants_another = is_over = False
+    noted = {}  # noqa: RUF012
 
     def __init__(self):
-        self.calls = []
+        self.calls, self.claims = [], []
+        self.events = self.deliveries = frozenset()
+        self.evidence = PixelEvidence(pixel=PIXEL, size=BatchSize(most=400, most_bytes=1 << 20))
 
-    def size_of_probe(self, most):
-        return most
+    def believe(self, **changes):
+        self.evidence = self.evidence.but(**changes)
+
+    def suspect(self, *ids):
+        self.believe(suspects=Suspects(accepted=1, since=dict.fromkeys(ids, 0)))
 
     def wait(self):
         return 0
 
-    async def hold(self, who):
-        self.calls.append(who)
+    def claimed(self, batch):
+        self.claims.append(batch.lease)
 
-    async def release(self):
-        self.calls.append("release")
+    def skipped_events(self, _requests):
+        return self.events
 
-    def follow(self, pause, *, noted):
-        self.calls.append((pause, noted))
-        return self.is_over
+    def skipped(self, _requests):
+        return self.deliveries
 
-
-class Pauses:
-    def __init__(self):
-        self.noted = {EVENT: pause(EVENT)}
-        self.calls = []
+    def failed_but_one(self):
+        return frozenset({3})
 
     async def release(self):
         self.calls.append("release")
 
     def follow(self, stored, *, noted):
-        self.calls.append((list(stored), noted))
+        self.calls.append((stored, noted))
+        return self.is_over
 
 
 class Limit:
@@ -111,7 +111,7 @@ class Stage:
 
     def __init__(self, *, cautious=False, clock=None, **config):
         self.clock = clock or MovingClock()
-        self.handler, self.breaker, self.limit = Handler(self.clock), Breaker(), Limit()
+        self.handler, self.current, self.limit = Handler(self.clock), Current(), Limit()
         self.claims, self.queue, self.stored, self.notices = [], [], [], []
         self.skipped, self.probes = [], []
         self.error = None
@@ -123,7 +123,7 @@ class Stage:
             outbox=self,
             batch_handler=self.handler,
             rate_limit=self.limit,
-            circuit_breaker=self.breaker,
+            current_evidence=self.current,
             clock=self.clock,
             observer=self,
             worker_config=WorkerConfig(**config),

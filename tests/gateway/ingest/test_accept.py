@@ -6,9 +6,9 @@ import pytest
 from builders import NOW, a_destination, a_source
 from fakes import MovingClock, SeededRandomness
 from memory_store.store import MemoryStore
-from twite.domain.delivery import XComplaint
 from twite.domain.errors import LedgerUnavailable, MalformedRequest, NameTaken, QueueFull
 from twite.domain.fault import Fault
+from twite.domain.outcome import XComplaint
 from twite.domain.times import SECOND
 from twite.formats.native.answers import IdentifierWarning
 from twite.gateway.ingest.accept import Accept

@@ -7,7 +7,7 @@ from fakes import MovingClock
 from memory_store.store import MemoryStore
 from twite.domain.delivery import Batch, Delivery
 from twite.domain.errors import LedgerUnavailable
-from twite.gateway.delivery.circuit_breaker import CircuitBreaker
+from twite.gateway.delivery.current_evidence import CurrentEvidence
 from twite.gateway.delivery.monotonic_clock import MonotonicClock
 from twite.gateway.ports.events import Attempted, ProblemSeen
 from twite.gateway.ports.transport import Response
@@ -60,10 +60,14 @@ class SenderStage(Stage):
         self.trials = Probations(elapsed=self.wall.elapsed, observer=self)
         self.seal, self.payload = seal, dict(payload)
         self.rule = TagRule(name="crm", **{"in_flight": 3, "timeout": 5_000} | rule)
-        self.breaker = CircuitBreaker(
-            pixel="tag:crm", state=self.store, clock=self.monotonic, observer=self, pause=None
-        )
         self.draw = 0.5
+        self.current = CurrentEvidence(
+            pixel="tag:crm",
+            state=self.store,
+            clock=self.monotonic,
+            randomness=self,
+            observer=self,
+        )
         self.config = ContainerConfig(container=self.container(), rules={"crm": self.rule})
         self.made = None
 
@@ -84,7 +88,7 @@ class SenderStage(Stage):
                 rule=self.rule,
                 run_context=self.with_more(observer=self),
                 delivery_store=self.store,
-                circuit_breaker=self.breaker,
+                current_evidence=self.current,
                 clock=self.monotonic,
                 randomness=self,
                 observer=self,

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from local_engines import LocalEngines
 
 from builders import a_destination
 from fakes import MovingClock, ScriptedWeb, SeededRandomness
-from local_engines import LocalEngines
 from memory_store.store import MemoryStore
-from twite.domain.delivery import AttemptOutcome
 from twite.domain.destination import Source
 from twite.domain.errors import LedgerUnavailable
 from twite.domain.incoming_request import IncomingRequest
+from twite.domain.outcome import AttemptOutcome
 from twite.domain.secret import Secret
 from twite.domain.submission import Endpoint
 from twite.formats.parsed_request import Native

@@ -8,8 +8,8 @@ import pytest
 from msgspec import structs
 
 from builders import a_destination
-from twite.domain.delivery import XComplaint
 from twite.domain.errors import LedgerUnavailable, QueueFull
+from twite.domain.outcome import XComplaint
 from twite.domain.submission import Endpoint
 from twite.gateway.ingest.receipts import XAcceptReceipt, XAcceptRefusal
 from twite.tags.run.to_x import ToX

@@ -126,12 +126,12 @@ async def test_tag_whose_trigger_does_not_match_has_no_attempt():
 )
 async def test_failed_lookup_is_repeated_until_the_last_attempt(attempts, how):
     stage = Deciding(BUSY, turns={"segment": [waits(), turn(returned="gold")]})
-    stage.breaker.slow_down(None)
+    stage.current.slow_down(None)
     await stage.take(attempts=attempts)
 
     assert [end for _, end, _ in stage.ends] == [how]
     # Deliveries that need no lookup continue.
-    assert not stage.breaker.backs_off
+    assert not stage.current.backs_off
 
 
 async def test_lookup_that_takes_too_long_slows_the_tag_down():
@@ -139,7 +139,7 @@ async def test_lookup_that_takes_too_long_slows_the_tag_down():
     stage.run_context = stage.with_web(Silent())
     await stage.take()
 
-    assert stage.breaker.backs_off
+    assert stage.current.backs_off
 
 
 async def test_run_of_a_preview_is_traced():
@@ -163,7 +163,7 @@ async def test_worker_of_a_tag_has_its_rule(limit, lease):
         observer=stage,
         seal=stage.seal,
     )
-    worker = workers.make_worker(stage.rule.pixel, past=[(NOW, 4)], pause=None)
+    worker = workers.make_worker("tag:crm", past=[(NOW, 4)], pauses=())
     handler = worker.batch_handler
 
     assert workers.rules == (stage.rule,)
@@ -174,5 +174,5 @@ async def test_worker_of_a_tag_has_its_rule(limit, lease):
     assert worker.worker_config.linger == 20
     assert (worker.rate_limit.left(), worker.rate_limit.pixels) == (5, ["tag:crm"])
     assert handler.container_config is stage.config
-    assert handler.circuit_breaker is worker.circuit_breaker
+    assert handler.current_evidence is worker.current_evidence
     assert handler.requests.free() == 2

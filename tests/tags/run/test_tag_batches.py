@@ -69,15 +69,15 @@ async def test_duration_of_a_run_is_recorded():
 
 async def test_more_runs_are_claimed_while_they_stay_within_their_limits():
     stage = SenderStage()
-    sizes = [stage.sender.most]
+    sizes = [stage.sender.current_evidence.evidence.size.most]
     for id_ in range(3):
         await stage.take(id_)
-        sizes.append(stage.sender.most)
+        sizes.append(stage.sender.current_evidence.evidence.size.most)
     stage.turns["main"] = [turn(error="the run took too much time")]
     await stage.take(9)
 
     assert sizes == [1, 2, 3, 3]
-    assert stage.sender.most == 1
+    assert stage.sender.current_evidence.evidence.size.most == 1
 
 
 async def test_number_of_runs_in_progress_is_limited():
@@ -114,7 +114,7 @@ async def test_delivery_of_a_tag_on_probation_waits():
 
     assert rest == 9_500
     assert stage.ends == [(7, "postponed", rest)]
-    assert (stage.order, stage.breaker.wait()) == ([], rest)
+    assert (stage.order, stage.current.wait()) == ([], rest)
 
 
 async def test_tag_that_exceeds_a_limit_starts_its_probation():
@@ -122,8 +122,8 @@ async def test_tag_that_exceeds_a_limit_starts_its_probation():
     await stage.take()
 
     assert stage.runs == [("tag:crm", True)]
-    assert stage.trials.rest("tag crm") == stage.breaker.wait() == 3_800
-    assert stage.breaker.probes
+    assert stage.trials.rest("tag crm") == stage.current.wait() == 3_800
+    assert stage.current.probes
 
 
 async def test_variable_that_exceeds_a_limit_starts_the_probation_of_its_tag():
@@ -140,11 +140,11 @@ async def test_tag_within_its_limits_is_not_slowed_down():
     await stage.take()
 
     assert stage.trials.rest("tag crm") is None
-    assert (stage.breaker.wait(), stage.breaker.probes) == (0, False)
+    assert (stage.current.wait(), stage.current.probes) == (0, False)
 
 
 async def test_sender_starts_with_one_run_at_a_time():
-    breaker = SenderStage().sender.circuit_breaker
+    breaker = SenderStage().sender.current_evidence
 
     assert (breaker.probes, breaker.wait()) == (True, 0)
 
@@ -168,14 +168,14 @@ async def test_delivery_whose_engine_crashed_is_held():
 
 async def test_failed_request_slows_the_tag_down():
     stage = SenderStage(BUSY, turns={"main": [waits(), FAILED]})
-    stage.breaker.slow_down(None)
+    stage.current.slow_down(None)
     await stage.take()
 
     assert stage.ends == [(7, "postponed", 2_500)]
     assert [(each.status, each.reason) for each in stage.attempted] == [
         (503, "the template reported failure (503)")
     ]
-    assert stage.breaker.backs_off
+    assert stage.current.backs_off
 
 
 @pytest.mark.parametrize(
@@ -188,20 +188,20 @@ async def test_failed_request_slows_the_tag_down():
 )
 async def test_response_of_the_vendor_ends_the_back_off(answers, turns):
     stage = SenderStage(*answers, turns={"main": turns})
-    stage.breaker.record_failure(randomness=0.5)
+    stage.current.record_failure()
     await stage.take()
 
-    assert not stage.breaker.backs_off
-    assert not stage.breaker.probes
+    assert not stage.current.backs_off
+    assert not stage.current.probes
 
 
 async def test_run_that_takes_too_long_slows_the_tag_down():
     stage = SenderStage(turns={"main": [waits()]}, timeout=20)
     stage.run_context = stage.with_web(Silent())
-    stage.breaker.slow_down(None)
+    stage.current.slow_down(None)
     await stage.take()
 
-    assert stage.breaker.backs_off
+    assert stage.current.backs_off
 
 
 async def test_tag_that_may_not_run_is_held_without_an_attempt():

@@ -5,14 +5,14 @@ from pathlib import Path
 import msgspec
 import pytest
 from crashing_engines import CRASHED, CrashingEngines
+from local_engines import LocalEngines
 
 from builders import NOW, a_submission, an_entry
 from fakes import MovingClock, ScriptedWeb
-from local_engines import LocalEngines
 from memory_store.store import MemoryStore
 from twite.domain.alert import AlertKind
 from twite.domain.delivery import State
-from twite.gateway.delivery.circuit_breaker import CircuitBreaker
+from twite.gateway.delivery.current_evidence import CurrentEvidence
 from twite.gateway.ports.events import ConditionChanged, ProblemSeen
 from twite.gateway.ports.outbox import Claim, TakeBack
 from twite.gateway.ports.queries import ByConversionId
@@ -70,12 +70,12 @@ class Stage:
             limits=RunLimits(time=BRIEF),
             observer=self.seen,
         )
-        self.circuit_breaker = CircuitBreaker(
+        self.current_evidence = CurrentEvidence(
             pixel=self.rule.pixel,
             state=self.store,
             clock=self.clock,
+            randomness=Chance(),
             observer=self.seen,
-            pause=None,
         )
         code = self.template = msgspec.structs.replace(
             TEMPLATE, code=TemplatePart(text=CODE, line=1)
@@ -96,7 +96,7 @@ class Stage:
                 observer=self.seen,
             ),
             delivery_store=self.store,
-            circuit_breaker=self.circuit_breaker,
+            current_evidence=self.current_evidence,
             clock=self.clock,
             randomness=Chance(),
             observer=self.seen,
@@ -140,7 +140,7 @@ class Stage:
         )
 
     async def rests(self):
-        await self.clock.advance(self.circuit_breaker.wait())
+        await self.clock.advance(self.current_evidence.wait())
 
 
 @pytest.fixture
@@ -154,8 +154,8 @@ async def stage():
 async def test_run_over_a_limit_is_followed_by_a_pause(stage):
     await stage.goes("order-1", hangs=True)
 
-    assert stage.circuit_breaker.wait() > 19 * BRIEF * 1_000 * 0.9
-    assert stage.circuit_breaker.probes
+    assert stage.current_evidence.wait() > 19 * BRIEF * 1_000 * 0.9
+    assert stage.current_evidence.probes
     reason = "the template exceeded a limit: Twite now pauses it after each run"
     assert ProblemSeen(where="tag crm", reason=reason) in stage.seen.notices
 
@@ -189,19 +189,19 @@ async def test_good_runs_end_the_probation_of_a_tag(stage):
 
     for number in range(1, PROVEN + 1):
         await stage.rests()
-        assert stage.circuit_breaker.probes
+        assert stage.current_evidence.probes
         await stage.goes(f"order-{number}")
 
-    assert not stage.circuit_breaker.probes
-    assert stage.circuit_breaker.wait() == 0
+    assert not stage.current_evidence.probes
+    assert stage.current_evidence.wait() == 0
 
 
-async def test_first_run_of_a_tag_is_alone_and_its_success_allows_more(stage):
-    before = stage.circuit_breaker.probes
+async def test_first_run_is_alone_and_its_success_opens_the_worker(stage):
+    before = stage.current_evidence.probes
 
     await stage.goes("order-1")
 
-    assert (before, stage.circuit_breaker.probes) == (True, False)
+    assert (before, stage.current_evidence.probes) == (True, False)
 
 
 async def test_new_tag_delays_only_itself(stage):
@@ -236,7 +236,7 @@ async def test_run_that_crashes_is_held_and_reported(stage):
         for notice in stage.seen.notices
         if type(notice) is ConditionChanged
     ] == [(AlertKind.TEMPLATE_HUNG, "tag crm")]
-    assert stage.circuit_breaker.wait() > 0
+    assert stage.current_evidence.wait() > 0
 
 
 async def test_crash_interrupts_no_run_of_another_template(stage):
@@ -250,14 +250,14 @@ async def test_crash_interrupts_no_run_of_another_template(stage):
     told = await shared.resume("tag:other", waiting.run, answers, now=NOW)
 
     assert (await stage.history("order-20")).attempts
-    assert stage.circuit_breaker.wait() > 0
+    assert stage.current_evidence.wait() > 0
     assert (told.outcome, told.error) == (RunResult.SUCCESS, None)
 
 
 async def test_each_crash_pauses_the_tag_and_the_next_event_runs(stage):
     for number in (1, 2):
         await stage.goes(f"order-{number}", hangs="crashes")
-        assert stage.circuit_breaker.wait() > 19 * BRIEF * 1_000
+        assert stage.current_evidence.wait() > 19 * BRIEF * 1_000
         await stage.rests()
 
     await stage.goes("order-3")

@@ -12,10 +12,10 @@ import msgspec
 
 from twite.domain import normalize
 from twite.domain.conversion import Content, Conversion, Identifiers, amount, currency, derived_id
-from twite.domain.delivery import XComplaint
 from twite.domain.destination import Destination
 from twite.domain.errors import MalformedRequest
 from twite.domain.fault import Fault
+from twite.domain.outcome import XComplaint
 from twite.domain.secret import Masked
 from twite.domain.stats.match_keys import Flaw, digest_flaw, shape_of
 from twite.domain.times import LATEST, moment

@@ -1,65 +1,42 @@
 """Send one claimed batch to X: send requests, bisect a refused batch, settle the deliveries.
 
-A refusal or failure can be the fault of one conversion, of its event or of the pixel. The sender
-tells these cases apart by what else X accepts in the meantime: other conversions of the batch, of
-the event or of the pixel.
+`learn` in `twite.domain.blame` decides what to do after each answer; the sender carries it out.
 """
 
 import asyncio
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext, suppress
 from typing import Final
 
 import msgspec
 
-from twite.domain.delivery import (
-    Batch,
-    Delivered,
-    Delivery,
-    Errored,
-    Outcome,
-    Rejected,
-    Transition,
-    Trigger,
-    backoff,
-)
+from twite.domain.blame.bisect import Bisect
+from twite.domain.blame.judge import REFUSED_ALIKE, Answer
+from twite.domain.blame.learn import BISECT_PAUSE, Actions, Learned, end_bisect, learn, undo
+from twite.domain.blame.transitions import is_too_late
+from twite.domain.delivery import Attempt, Batch, Group, Trigger, backoff, ids_of
 from twite.domain.destination import Destination
 from twite.domain.errors import TransientError
-from twite.domain.pause import Pause
-from twite.domain.times import MINUTE
-from twite.gateway.delivery.bisect import BatchSize, Bisect
-from twite.gateway.delivery.circuit_breaker import CircuitBreaker, EventPauses
-from twite.gateway.delivery.groups import Group, ids_of
-from twite.gateway.delivery.in_flight import SLOW, RequestsInFlight
+from twite.domain.outcome import Delivered, Outcome, Rejected, is_failure
+from twite.gateway.delivery.current_evidence import CurrentEvidence
 from twite.gateway.delivery.monotonic_clock import MonotonicClock
 from twite.gateway.delivery.rate_limit import RateLimit
-from twite.gateway.delivery.rejections import Rejections, RejectionStats
-from twite.gateway.delivery.settlement import (
-    Blame,
-    InFlightBatch,
-    Settler,
-    is_refused,
-    is_too_late,
-    transitions,
-)
-from twite.gateway.delivery.suspects import Suspects, is_failed, is_refused_as_such
+from twite.gateway.delivery.requests_in_flight import SLOW, RequestsInFlight
+from twite.gateway.delivery.settler import InFlightBatch, Settler
 from twite.gateway.delivery.x_client import RequestSender, XClient
 from twite.gateway.ports.events import Observer, ProblemPlace, ProblemSeen
-from twite.gateway.ports.machine import Randomness
-from twite.gateway.ports.outbox import DeliveryStore
-from twite.x import spec
+from twite.gateway.ports.outbox import DeliveryStore, HoldRejected, Recall
 
-# How long deliveries wait that a bisect did not reach, because its budget is per minute.
-BISECT_PAUSE: Final = MINUTE
 _GIVING_BACK: Final = 1  # seconds
 
 
 class BatchSender:
     """Sends and settles the batches of one pixel; several may be in flight at once.
 
-    Its public methods are those of BatchHandler in gateway.delivery.batch_handler.
+    Its public methods are those of BatchHandler in gateway.delivery.worker.
     """
+
+    separates_events = True
 
     def __init__(
         self,
@@ -68,117 +45,37 @@ class BatchSender:
         delivery_store: DeliveryStore,
         x_client: XClient,
         rate_limit: RateLimit,
-        circuit_breaker: CircuitBreaker,
+        current_evidence: CurrentEvidence,
         clock: MonotonicClock,
-        randomness: Randomness,
         observer: Observer,
         lease: int,
         in_flight: int,
-        pauses: Iterable[Pause] = (),
     ) -> None:
-        """`pauses` are the event pauses that are in force at the start."""
-        self._cautious = destination.is_cautious
         self._delivery_store = delivery_store
-        self._circuit_breaker = circuit_breaker
+        self._current = current_evidence
         self._clock = clock
-        self._randomness = randomness
         self._observer = observer
-        self._stats_by_event: dict[str, RejectionStats] = defaultdict(RejectionStats)
         self.requests = RequestsInFlight(clock=clock, slots=in_flight)
-        self._suspects = Suspects(clock=clock, requests=self.requests)
         self._settler = Settler(
-            delivery_store=delivery_store, clock=clock, observer=observer, lease=lease
-        )
-        self._settler.settling = self.requests.settling
-        self.pauses = EventPauses(
-            pixel=destination.pixel,
-            state=delivery_store,
+            delivery_store=delivery_store,
             clock=clock,
             observer=observer,
-            pauses=pauses,
+            lease=lease,
+            settling=self.requests.settling,
         )
         self._request_sender = RequestSender(
             destination=destination,
             x_client=x_client,
             rate_limit=rate_limit,
             settler=self._settler,
-            suspects=self._suspects,
             requests=self.requests,
-            pauses=self.pauses,
             clock=clock,
         )
-        self._blame = Blame(
-            suspects=self._suspects,
-            circuit_breaker=circuit_breaker,
-            pauses=self.pauses,
-            randomness=randomness,
-            cautious=destination.is_cautious,
-        )
-        self._rejections = Rejections(
-            settler=self._settler,
-            pauses=self.pauses,
-            stats_by_event=self._stats_by_event,
-        )
-        # Deliveries (id → event) that a bisect did not reach, from batches that X accepted in part.
-        self._mixed: dict[int, str] = {}
-        self._size = BatchSize()
         self.stopping = False
 
     def use(self, destination: Destination) -> None:
         self._request_sender.use(destination)
-        self._circuit_breaker.half_open()
-        self.pauses.half_open()
-
-    def limits(self) -> Mapping[str, int]:
-        small = {
-            event: rejection_stats.size
-            for event, rejection_stats in self._stats_by_event.items()
-            if rejection_stats.size < spec.MAX_CONVERSIONS
-        }
-        return small | dict.fromkeys(self.pauses.paused(), 1)
-
-    def passing_events(self) -> frozenset[str]:
-        """Return the events that the next claim must skip: paused and full ones."""
-        full = self.requests.full(troubled=self._suspects.troubled(), limited=self.limits())
-        return self.pauses.closed() | full
-
-    def troubled_events(self) -> frozenset[str]:
-        return self._suspects.troubled()
-
-    def failing_events(self) -> frozenset[str]:
-        return frozenset(self._blame.failing)
-
-    @property
-    def most(self) -> int:
-        return self._size.most
-
-    @property
-    def most_bytes(self) -> int:
-        return self._size.most_bytes
-
-    def passing(self) -> frozenset[int]:
-        """Return the deliveries that the next claim must skip: suspects, until their turn.
-
-        A paused event is probed with fresh deliveries, not with isolated ones or the rest of a bad
-        batch.
-        """
-        events = self.pauses.want_others()
-        rest = (id_ for id_, event in self._mixed.items() if event in events)
-        return self._suspects.passing().union(self._suspects.isolated_of(events), rest)
-
-    def suspects(self) -> frozenset[int]:
-        return self._suspects.known()
-
-    @property
-    def failed(self) -> dict[int, str]:
-        return self._blame.failed
-
-    def failed_but_one(self) -> frozenset[int]:
-        return self._blame.failed_but_one()
-
-    def claimed(self, batch: Batch) -> None:
-        self.pauses.probed(batch.event)
-        self._suspects.began(batch)
+        self._current.half_open()
 
     async def take(self, batch: Batch) -> None:
         # If the store fails, sent deliveries stay `sending`: their lease expires, and Twite sends
@@ -196,15 +93,14 @@ class BatchSender:
                         await self._settler.give_back(in_flight.batch, in_flight.rest())
                 raise
             except Exception as error:  # noqa: BLE001  a sent request must be recorded
-                self._observer.see(
-                    ProblemSeen(where=ProblemPlace.BATCH, reason=type(error).__name__)
-                )
-                wait = self._backoff(max(delivery.attempts for delivery in in_flight.group) + 1)
+                self._observer.see(ProblemSeen.of(ProblemPlace.BATCH, error))
+                attempts = max(delivery.attempts for delivery in in_flight.group) + 1
+                wait = backoff(attempts=attempts, randomness=self._current.instant().jitter)
                 await self._settler.settle_fault(in_flight, error, due_at=self._clock.now() + wait)
         except TransientError as error:
-            self._observer.see(ProblemSeen(where=ProblemPlace.OUTBOX, reason=error.reason))
+            self._observer.see(ProblemSeen.of(ProblemPlace.OUTBOX, error))
         finally:
-            self._suspects.ended(batch)
+            self._current.update(self._current.evidence.ended(batch))
 
     async def give_back(self, batch: Batch, deliveries: Sequence[int]) -> None:
         await self._settler.give_back(batch, deliveries)
@@ -212,10 +108,11 @@ class BatchSender:
     async def _send_batch(self, in_flight: InFlightBatch) -> None:
         """Send the unsuspected deliveries, then the suspects, then each isolated delivery alone."""
         batch = in_flight.batch
-        fresh, suspects, isolated = self._suspects.split(batch.deliveries)
+        known = self._current.evidence.suspects
+        fresh, suspects, isolated = known.split(batch.deliveries)
         if suspects:
             # X can take half a minute to fail, so the suspects are sent before isolated deliveries.
-            patient = tuple(filter(self._suspects.was_refused_alone, isolated))
+            patient = tuple(filter(known.was_refused_alone, isolated))
             await self._settler.give_back(
                 batch,
                 [delivery.id for delivery in isolated if delivery not in patient],
@@ -238,9 +135,9 @@ class BatchSender:
 
     async def _may_send(self, in_flight: InFlightBatch, group: Group) -> bool:
         """Whether more of a batch may be sent (not after a slow request); spend the rate limit."""
-        now, breaker = self._clock.now(), self._circuit_breaker
+        now, breaker = self._clock.now(), self._current.evidence.breaker
         is_late = is_too_late(group, now=now) or now - in_flight.at >= SLOW
-        if self.stopping or breaker.is_tripped or breaker.backs_off or is_late:
+        if self.stopping or breaker.is_tripped or self._current.backs_off or is_late:
             return False
         return await self._request_sender.allowed(len(group))
 
@@ -256,145 +153,92 @@ class BatchSender:
 
     async def _send(self, in_flight: InFlightBatch, group: Group) -> None:
         """Send a group that the rate limit already counts; bisect it if X refuses it."""
-        outcome, is_open = await self._try(in_flight, group)
-        if is_open and len(group) > 1:
-            await self._bisect(in_flight, group, outcome)
-            return
-        self._forget_mixed(group)
-        if is_refused_as_such(outcome):
-            if is_open:
-                await self._give_up_or_back_off(in_flight.batch, group[0], outcome)
-        elif is_refused(outcome):
-            await self._rejections.give_up_or_hold(
-                in_flight.batch, [(group[0], outcome)], at_fault=frozenset()
-            )
-        elif isinstance(outcome, Delivered):
-            self._size.landed()
-            self._stats_by_event[in_flight.batch.event].landed(taken=len(group), refused=0)
-        elif is_failed(outcome) and len(group) == 1 and self._suspects.explain(group):
-            self._suspects.found(group[0], event=in_flight.batch.event)
+        _, actions = await self._ask(in_flight, group)
+        if actions.bisect is not None:
+            await self._bisect(in_flight, actions.bisect)
 
-    async def _try(
+    async def _ask(
         self, in_flight: InFlightBatch, group: Group, why: Outcome | None = None
-    ) -> tuple[Outcome, bool]:
-        """Send a group, and settle it unless a bisect has to find which delivery is at fault.
-
-        Returns (outcome, whether a bisect is needed). `why` is the refusal being bisected.
-        """
+    ) -> tuple[Outcome, Actions]:
+        """Send a group, learn from the answer, and act. `why` is the outcome being bisected."""
         event = in_flight.batch.event
         response, outcome = await self._request_sender.ask(in_flight, group)
-        is_open = self._blame.is_open(event, group, outcome, why)
-        decided: tuple[Transition, ...] = ()
-        if not is_open:
-            decided = transitions(
-                group,
-                outcome,
-                now=self._clock.now(),
-                randomness=self._randomness.fraction(),
-                cautious=self._cautious,
-            )
-        await self._request_sender.note_limit(event, outcome)
-        tried = self._request_sender.tried(in_flight, outcome, response)
+        answer = Answer(
+            event=event,
+            group=group,
+            outcome=outcome,
+            why=why,
+            was_hanging=in_flight.was_hanging,
+            is_account_limited=self._request_sender.is_closed_by_x,
+            is_bisected=self.requests.is_bisected(event),
+            may_bisect=self.requests.may_bisect(event),
+        )
+        actions = self._learned(learn(self._current.evidence, answer, self._current.instant()))
+        await self._request_sender.store_window()
+        attempt = self._request_sender.tried(in_flight, outcome, response)
+        await self._act(in_flight.batch, actions, attempt)
+        return outcome, actions
+
+    def _learned(self, learned: Learned) -> Actions:
+        evidence, actions = learned
+        self._current.update(evidence)
+        return actions
+
+    async def _act(self, batch: Batch, actions: Actions, attempt: Attempt | None = None) -> None:
+        """Carry out actions, except for a bisect. Raises LedgerUnavailable."""
+        current = self._current
         try:
-            await self._settler.settle(in_flight.batch, tried, decided)
+            if attempt is not None or actions.transitions:
+                await self._settler.settle(batch, attempt, actions.transitions)
+            if actions.to_hold:
+                hold = HoldRejected(deliveries=actions.to_hold, reason=actions.reason)
+                await self._settler.move(
+                    hold, Trigger.HELD, pixel=batch.pixel, reason=actions.reason
+                )
         except TransientError:
-            # The circuit breaker must know of a refusal even if the store fails.
-            await self._blame.record_outcome(event, group, outcome, is_open=is_open)
+            current.update(undo(current.evidence, batch.event, actions))
+            # A pause of the pixel must be stored even if its deliveries cannot be settled.
+            await current.write_pauses()
             raise
-        await self._blame.record_outcome(event, group, outcome, is_open=is_open)
-        if isinstance(outcome, Delivered):
-            await self._rejections.recall(in_flight.batch)
-        return outcome, is_open
+        try:
+            await current.write_pauses()
+            if actions.recalls:
+                recall = Recall(pixel=batch.pixel, event=batch.event, reason=REFUSED_ALIKE)
+                await self._settler.move(recall, Trigger.RECALLED, pixel=batch.pixel)
+        except TransientError:
+            current.update(undo(current.evidence, batch.event, Actions(recalls=actions.recalls)))
+            raise
 
-    async def _bisect(self, in_flight: InFlightBatch, group: Group, why: Outcome) -> None:
-        batch = in_flight.batch
-        rejection_stats = self._stats_by_event[batch.event]
-        assert isinstance(why, Rejected | Errored)  # noqa: S101  for the type checker
-        self._size.too_many(group, why)
-        # Only one batch of suspects is in flight at a time, so suspects use no slot of their event.
-        suspected = self._suspects.explain(group)
-        is_paused = batch.event in self.pauses.paused()
-        if is_paused or not (suspected or self.requests.may_bisect(batch.event)):
-            at_once = is_paused or self.requests.is_bisected(batch.event)
-            await self._settler.give_back(batch, ids_of(group), wait=0 if at_once else BISECT_PAUSE)
-            return
-        is_known = self._forget_mixed(group) or suspected
-        bisect = Bisect(group, why, rejection_stats.cleared(group))
-        with nullcontext() if suspected else self.requests.bisecting(batch.event):
-            rest = await self._run_bisect(in_flight, bisect, why)
-        rest = (*rest, *bisect.give_up())
-        self._size.too_large(bisect.too_large)
-        if bisect.is_the_account:
-            rejection_stats.doubt_too(ids_of(rest))
-        if bisect.taken:
-            self._mixed.update((delivery.id, batch.event) for delivery in rest)
-        rejection_stats.landed(taken=bisect.taken, refused=len(bisect.refused))
-        as_such = [found for found in bisect.refused if is_refused_as_such(found[1])]
-        judged = [found for found in bisect.refused if not is_refused_as_such(found[1])]
-        at_once = bisect.is_the_account or self.stopping or self._circuit_breaker.is_tripped
-        if as_such and not bisect.taken and not is_known:
-            await self._blame.all_alike(batch.event, as_such)
-            rest, at_once = (*rest, *(delivery for delivery, _ in as_such)), True
-        else:
-            for delivery, refusal in as_such:
-                await self._give_up_or_back_off(batch, delivery, refusal)
-        await self._rejections.settle_bisect(batch, bisect, judged)
-        await self._settler.give_back(batch, ids_of(rest), wait=0 if at_once else BISECT_PAUSE)
-
-    async def _run_bisect(self, in_flight: InFlightBatch, bisect: Bisect, why: Outcome) -> Group:
-        """Send the groups that the bisect returns; return the last one if it was not settled."""
+    async def _bisect(self, in_flight: InFlightBatch, bisect: Bisect) -> None:
         event = in_flight.batch.event
-        while not (
-            self.stopping or self._circuit_breaker.is_tripped or event in self.pauses.paused()
-        ):
-            group = bisect.next()
-            if group is None:
-                break
+        with nullcontext() if bisect.is_suspected else self.requests.bisecting(event):
+            bisect, unsent = await self._run_bisect(in_flight, bisect)
+        evidence, instant = self._current.evidence, self._current.instant()
+        learned = end_bisect(evidence, event, bisect, unsent, instant, at_once=self.stopping)
+        await self._act(in_flight.batch, self._learned(learned))
+
+    async def _run_bisect(self, in_flight: InFlightBatch, bisect: Bisect) -> tuple[Bisect, Group]:
+        """Send the groups of a bisect; return it, and the last group if that was not settled."""
+        while not (self.stopping or self._is_paused(in_flight.batch.event) or bisect.is_over):
+            bisect, group = bisect.next()
             group = await self._still_allowed(in_flight.batch, group)
             if not group:
                 continue
             if is_too_late(group, now=self._clock.now()):
-                return group
+                return bisect, group
             if not await self._request_sender.allowed(len(group)):
-                self._size.limited(len(in_flight.batch.deliveries))
-                return group
-            outcome, is_open = await self._try(in_flight, group, why)
-            if isinstance(outcome, Delivered):
-                bisect.took(group)
-            elif is_open and isinstance(outcome, Rejected):
-                bisect.learn(group, outcome)
-            elif is_failed(outcome) and is_failed(why):
-                bisect.failed(group, outcome)
-                if len(group) == 1:
-                    self._suspects.found(group[0], event=event)
-            else:
-                return group if is_open else ()
-        return ()
+                evidence = self._current.evidence
+                size = evidence.size.limited(len(in_flight.batch.deliveries))
+                self._current.update(evidence.but(size=size))
+                return bisect, group
+            outcome, actions = await self._ask(in_flight, group, bisect.why)
+            is_bad = actions.is_open and isinstance(outcome, Rejected)
+            is_failed = is_failure(outcome) and is_failure(bisect.why)
+            if not (is_bad or is_failed or isinstance(outcome, Delivered)):
+                return bisect, group if actions.is_open else ()
+            bisect = bisect.answered(group, outcome)
+        return bisect, ()
 
-    async def _give_up_or_back_off(
-        self, batch: Batch, delivery: Delivery, refusal: Rejected
-    ) -> None:
-        """Give up a delivery that X keeps refusing while it accepts others; else back off."""
-        if batch.event in self.pauses.paused():
-            await self._rejections.blame_the_event(batch, [(delivery, refusal)])
-            return
-        proven, times = self._suspects.found(delivery, refusal, event=batch.event)
-        if self._suspects.is_certain(proven):
-            dead = Transition(
-                trigger=Trigger.GIVEN_UP, deliveries=(delivery.id,), reason=refusal.reason
-            )
-            await self._settler.settle(batch, None, (dead,))
-        else:
-            await self._settler.give_back(batch, [delivery.id], wait=self._backoff(times))
-
-    def _forget_mixed(self, group: Group) -> bool:
-        """Forget that a bisect did not reach these deliveries; return whether it had missed any."""
-        if not self._mixed:
-            return False
-        known = self._mixed.keys() & ids_of(group)
-        for id_ in known:
-            del self._mixed[id_]
-        return bool(known)
-
-    def _backoff(self, attempts: int) -> int:
-        return backoff(attempts=attempts, randomness=self._randomness.fraction())
+    def _is_paused(self, event: str) -> bool:
+        evidence = self._current.evidence
+        return evidence.breaker.is_tripped or event in evidence.pauses

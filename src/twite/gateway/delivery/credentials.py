@@ -10,8 +10,8 @@ from typing import Final
 
 import msgspec
 
-from twite.domain.delivery import Delivered, Outcome, Rejected, RejectionScope
 from twite.domain.destination import Destination, OAuthKeys
+from twite.domain.outcome import Delivered, Outcome, Rejected, RejectionScope
 from twite.domain.times import MINUTE
 from twite.gateway.ports.events import Observer, Presented
 from twite.gateway.ports.machine import Clock

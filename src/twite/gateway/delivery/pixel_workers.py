@@ -1,13 +1,13 @@
 """Make the workers of pixels and tags."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from twite.domain.destination import Destination
 from twite.domain.pause import Pause
 from twite.gateway.delivery.batch_sender import BatchSender
-from twite.gateway.delivery.circuit_breaker import CircuitBreaker
+from twite.gateway.delivery.current_evidence import CurrentEvidence
 from twite.gateway.delivery.monotonic_clock import MonotonicClock
 from twite.gateway.delivery.rate_limit import RateLimit
 from twite.gateway.delivery.worker import Worker, WorkerConfig
@@ -39,7 +39,7 @@ class TagWorkerFactory(Protocol):
     def rules(self) -> Sequence[WorkerRule]: ...
 
     def make_worker(
-        self, pixel: str, *, past: Sequence[tuple[int, int]], pause: Pause | None
+        self, pixel: str, *, past: Sequence[tuple[int, int]], pauses: Sequence[Pause]
     ) -> Worker:
         """Return the worker of a tag. `past` contains its runs before this start."""
 
@@ -60,43 +60,38 @@ class PixelWorkers:
         self, destination: Destination, rate_limit: RateLimit, pauses: Sequence[Pause]
     ) -> Worker:
         """Return a worker that uses the rate limit of the pixel's account."""
-        circuit_breaker = CircuitBreaker(
+        current_evidence = CurrentEvidence(
             pixel=destination.pixel,
             state=self.outbox,
             clock=self.clock,
+            randomness=self.randomness,
             observer=self.observer,
-            pause=pause_of(pauses, destination.pixel),
+            pauses=pauses,
+            is_cautious=destination.is_cautious,
         )
         batch_handler = BatchSender(
             destination=destination,
             delivery_store=self.outbox,
             x_client=self.x_client,
             rate_limit=rate_limit,
-            circuit_breaker=circuit_breaker,
+            current_evidence=current_evidence,
             clock=self.clock,
-            randomness=self.randomness,
             observer=self.observer,
             lease=self.worker_config.lease,
             in_flight=self.worker_config.in_flight,
-            pauses=[pause for pause in pauses if pause.pixel == destination.pixel and pause.event],
         )
         return Worker(
             pixel=destination.pixel,
             outbox=self.outbox,
             batch_handler=batch_handler,
             rate_limit=rate_limit,
-            circuit_breaker=circuit_breaker,
+            current_evidence=current_evidence,
             clock=self.clock,
             observer=self.observer,
             worker_config=self.worker_config,
             holding=self.holding,
             cautious=destination.is_cautious,
         )
-
-
-def pause_of(pauses: Iterable[Pause], pixel: str) -> Pause | None:
-    """Return the pause of a pixel itself, not of one of its events."""
-    return next((pause for pause in pauses if (pause.pixel, pause.event) == (pixel, "")), None)
 
 
 def auth_of(destination: Destination) -> tuple[object, object]:

@@ -14,11 +14,10 @@ from twite.gateway.delivery.pixel_workers import (
     TagWorkerFactory,
     WorkerRule,
     auth_of,
-    pause_of,
     worker_settings,
 )
 from twite.gateway.delivery.rate_limit import GatewayStart, restored_limits
-from twite.gateway.delivery.shared_store import Listener, StoreFollower
+from twite.gateway.delivery.store_follower import Listener, StoreFollower
 from twite.gateway.delivery.sweeper import Sweeper
 from twite.gateway.delivery.worker import Worker, WorkerConfig
 from twite.gateway.delivery.x_client import XClient
@@ -163,7 +162,7 @@ class DeliveryRunner:
         """
         worker = self._workers.get(pixel)
         if worker is not None:
-            await worker.hold(who)
+            await worker.current_evidence.hold(who)
         elif self._is_elsewhere(pixel):
             await self.outbox.put([pause_by_user(pixel, since=self.clock.now(), who=who)])
             return True
@@ -245,9 +244,7 @@ class DeliveryRunner:
         ]
         if self.tags is not None:
             workers += [
-                self.tags.make_worker(
-                    rule.pixel, past=past.get(rule.pixel, ()), pause=pause_of(pauses, rule.pixel)
-                )
+                self.tags.make_worker(rule.pixel, past=past.get(rule.pixel, ()), pauses=pauses)
                 for rule in self.tags.rules
                 if rule.pixel in accounts
             ]
@@ -270,11 +267,8 @@ class DeliveryRunner:
                 }
                 await self._begin(added, start=self._start)
                 break
-            except TransientError as error:
-                self.observer.see(ProblemSeen(where=ProblemPlace.OUTBOX, reason=error.reason))
-            except Exception as fault:  # noqa: BLE001  a pixel without a worker is never sent
-                reason = type(fault).__name__
-                self.observer.see(ProblemSeen(where=ProblemPlace.OUTBOX, reason=reason))
+            except Exception as error:  # noqa: BLE001  a pixel without a worker is never sent
+                self.observer.see(ProblemSeen.of(ProblemPlace.OUTBOX, error))
             await wait_for_event(self._stopping, self.clock, most=SHARE_OUT_EVERY)
 
     def _run(self, worker: Worker, account: str) -> None:
@@ -305,11 +299,8 @@ class DeliveryRunner:
         """Divide the accounts; return the milliseconds until this should be repeated."""
         try:
             await self._share_out(ownership)
-        except TransientError as error:
-            self.observer.see(ProblemSeen(where=ProblemPlace.OUTBOX, reason=error.reason))
-        except Exception as fault:  # noqa: BLE001  without a lease, nothing is sent
-            reason = type(fault).__name__
-            self.observer.see(ProblemSeen(where=ProblemPlace.OUTBOX, reason=reason))
+        except Exception as error:  # noqa: BLE001  without a lease, nothing is sent
+            self.observer.see(ProblemSeen.of(ProblemPlace.OUTBOX, error))
         else:
             return ownership.next_refresh
         return SHARE_OUT_EVERY
@@ -365,7 +356,7 @@ class DeliveryRunner:
 
     async def _follow_pauses(self) -> None:
         """Apply pauses that users made or ended through another gateway."""
-        noted = [(worker, worker.noted()) for worker in self._workers.values()]
+        noted = [(worker, worker.current_evidence.noted) for worker in self._workers.values()]
         pauses = await self.outbox.load(Pause)
         for worker, before in noted:
             worker.follow(pauses, before)

@@ -81,14 +81,10 @@ class Sweeper:
             try:
                 rest = await self.once()
                 self.problem = None
-            except TransientError as error:
-                self.problem = error.reason
-                self.observer.see(ProblemSeen(where=ProblemPlace.SWEEP, reason=error.reason))
-                rest = LONGEST_REST
-            except Exception as fault:  # noqa: BLE001  without the sweeper, no retry is sent
-                self.observer.see(
-                    ProblemSeen(where=ProblemPlace.SWEEP, reason=type(fault).__name__)
-                )
+            except Exception as error:  # noqa: BLE001  without the sweeper, no retry is sent
+                if isinstance(error, TransientError):
+                    self.problem = error.reason
+                self.observer.see(ProblemSeen.of(ProblemPlace.SWEEP, error))
                 rest = LONGEST_REST
             await wait_for_event(stopping, self.clock, most=rest)
 

@@ -3,18 +3,19 @@
 import asyncio
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 
+from twite.domain.blame.circuit_breaker import PROBE_EVERY
 from twite.domain.delivery import AMBIGUITY_WINDOW, MOST_BYTES, SETTLED_IN, SUSPECT, Batch
 from twite.domain.destination import Destination
 from twite.domain.errors import TransientError
 from twite.domain.pause import Pause
 from twite.domain.times import MINUTE, SECOND
-from twite.gateway.delivery.batch_handler import BatchHandler
-from twite.gateway.delivery.circuit_breaker import PROBE_EVERY, CircuitBreaker
+from twite.gateway.delivery.current_evidence import CurrentEvidence
 from twite.gateway.delivery.rate_limit import RateLimit
+from twite.gateway.delivery.requests_in_flight import RequestsInFlight
 from twite.gateway.ports.events import Observer, ProblemPlace, ProblemSeen
 from twite.gateway.ports.machine import Clock, wait_for_event
 from twite.gateway.ports.outbox import Claim, DeliveryStore
@@ -63,9 +64,9 @@ class LingeringWorkers:
 class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Batch size, concurrency and timing of a worker. Times are milliseconds.
 
-    `linger` is the least wait after a batch that was not full, so that the next batch becomes
-    fuller. With the same `lingering`, many busy workers wait longer, up to LONGEST_LINGER.
-    `lease` must be much longer than the slowest request.
+    `linger` is the least wait after a batch that was not full, so that the next one is fuller. With
+    the same `lingering`, many busy workers wait longer, up to LONGEST_LINGER. `lease` must be much
+    longer than the slowest request.
     """
 
     batch: int = 500
@@ -73,6 +74,26 @@ class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
     linger: int = 200
     lease: int = 3 * MINUTE
     lingering: LingeringWorkers = msgspec.field(default_factory=LingeringWorkers)
+
+
+class BatchHandler(Protocol):
+    """Sends the batches of a worker: to X, or through a tag's template.
+
+    With `separates_events`, other events are sent while the bad ones are probed.
+    """
+
+    stopping: bool
+    separates_events: bool
+    requests: RequestsInFlight
+
+    def use(self, destination: Destination) -> None:
+        del destination
+
+    async def take(self, batch: Batch) -> None:
+        """Send a batch and settle each of its deliveries."""
+
+    async def give_back(self, batch: Batch, deliveries: Sequence[int]) -> None:
+        """Return unsent deliveries to the queue."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
@@ -86,7 +107,7 @@ class Worker:
     outbox: DeliveryStore
     batch_handler: BatchHandler
     rate_limit: RateLimit
-    circuit_breaker: CircuitBreaker
+    current_evidence: CurrentEvidence
     clock: Clock
     observer: Observer
     worker_config: WorkerConfig
@@ -96,13 +117,12 @@ class Worker:
     # The leases of batches that were claimed as probes.
     _probes: set[int] = field(init=False, default_factory=set)
     _news: asyncio.Event = field(init=False, default_factory=asyncio.Event)
-    # Set when a batch is done, and on changes such as a shutdown: ends a wait for the breaker
-    # early.
+    # Set when a batch is done, and on changes such as a shutdown: ends a wait for the breaker.
     _reopened: asyncio.Event = field(init=False, default_factory=asyncio.Event)
     _tasks: set[asyncio.Task[None]] = field(init=False, default_factory=set)
     _stopping: bool = field(init=False, default=False)
     _spent_until: int = field(init=False, default=0)
-    # How many conversions the last claim could have had, before the limits of the handler.
+    # How many conversions the last claim could have had, before the limits of the evidence.
     _opening: int = field(init=False, default=0)
     # Whether the worker waits for conversions, and whether another process has queued some.
     is_idle: bool = field(init=False, default=False)
@@ -111,6 +131,10 @@ class Worker:
     def __post_init__(self) -> None:
         self._began = self.clock.elapsed()
         self.batch_handler.requests.freed = self._reopened.set
+
+    def skipped_events(self) -> frozenset[str]:
+        """Return the events that the next claim must skip: paused and full ones."""
+        return self.current_evidence.skipped_events(self.batch_handler.requests)
 
     def wake(self) -> None:
         self._news.set()
@@ -129,36 +153,19 @@ class Worker:
         # A paused worker ignores ordinary wake-ups, but new credentials may end the pause.
         self._reopened.set()
 
-    async def hold(self, who: str) -> None:
-        """Pause until a user resumes the pixel. Resume after a pause. Raises LedgerUnavailable."""
-        await self.circuit_breaker.hold(who)
-
     async def release(self) -> None:
-        """Raises LedgerUnavailable."""
-        await self.circuit_breaker.release()
-        if self.batch_handler.pauses is not None:
-            await self.batch_handler.pauses.release()
+        """Resume after a pause. Raises LedgerUnavailable."""
+        await self.current_evidence.release()
         self._news.set()
         self._reopened.set()
 
-    def noted(self) -> tuple[Pause | None, Mapping[str, Pause]]:
-        """Return the pauses that are certainly in the store: of the pixel, and of its events."""
-        events = self.batch_handler.pauses
-        return self.circuit_breaker.noted, {} if events is None else events.noted
-
-    def follow(
-        self, stored: Collection[Pause], noted: tuple[Pause | None, Mapping[str, Pause]]
-    ) -> None:
+    def follow(self, stored: Collection[Pause], noted: Mapping[str, Pause]) -> None:
         """Apply pauses that a user made or ended through another gateway on the same store.
 
-        `stored` contains all pauses; `noted` is the result of `noted` before they were read.
+        `stored` contains all pauses; `noted` are those of this worker that were certainly in the
+        store before they were read.
         """
-        whole, of_events = noted
-        keys = {(pause.pixel, pause.event): pause for pause in stored}
-        is_over = self.circuit_breaker.follow(keys.get((self.pixel, "")), noted=whole)
-        if self.batch_handler.pauses is not None:
-            self.batch_handler.pauses.follow(keys.values(), noted=of_events)
-        if is_over or of_events:
+        if self.current_evidence.follow(stored, noted=noted):
             self._news.set()
             self._reopened.set()
 
@@ -186,19 +193,18 @@ class Worker:
     async def _run_once(self) -> None:
         try:
             await self._claim_and_handle()
-        except TransientError as error:
-            self.observer.see(ProblemSeen(where=ProblemPlace.OUTBOX, reason=error.reason))
-            await wait_for_event(self._reopened, self.clock, most=STORE_PAUSE)
         except Exception as error:  # noqa: BLE001  a pixel without its worker is stuck
-            self.observer.see(ProblemSeen(where=ProblemPlace.WORKER, reason=type(error).__name__))
+            is_store = isinstance(error, TransientError)
+            where = ProblemPlace.OUTBOX if is_store else ProblemPlace.WORKER
+            self.observer.see(ProblemSeen.of(where, error))
             await wait_for_event(self._reopened, self.clock, most=STORE_PAUSE)
 
     async def _claim_and_handle(self) -> None:
         """Claim batches and start sending them, or wait until a batch may be due."""
         self._news.clear()
         self._reopened.clear()
-        breaker = self.circuit_breaker
-        closed = PROBE_EVERY if breaker.by_user else min(await self._limit_wait(), IDLE)
+        current = self.current_evidence
+        closed = PROBE_EVERY if current.is_by_user else min(await self._limit_wait(), IDLE)
         batches = () if closed or self._stopping else await self._claim()
         if not batches:
             await self._wait(closed)
@@ -209,19 +215,19 @@ class Worker:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         last = batches[-1]
-        if breaker.probes:
+        if current.probes:
             self._probes.update(batch.lease for batch in batches)
         elif len(last.deliveries) < self._asked_for(last) and not _is_cut(last):
             await self._linger()
 
     async def _wait(self, closed: int) -> None:
         """Wait until a batch may be due. `closed` is the time until anything may be sent."""
-        breaker = self.circuit_breaker
-        if closed or (breaker.probes and self.batch_handler.pauses is None):
-            await wait_for_event(self._reopened, self.clock, most=closed or breaker.wait() or IDLE)
-        elif breaker.probes:
+        current = self.current_evidence
+        if closed or (current.probes and not self.batch_handler.separates_events):
+            await wait_for_event(self._reopened, self.clock, most=closed or current.wait() or IDLE)
+        elif current.probes:
             # Thousands of conversions may arrive for the events that are only probed.
-            await wait_for_event(self._news, self.clock, most=min(breaker.wait() or IDLE, IDLE))
+            await wait_for_event(self._news, self.clock, most=min(current.wait() or IDLE, IDLE))
             if self._news.is_set():
                 await wait_for_event(self._reopened, self.clock, most=LOOK_EVERY)
         elif not any(self._openings()):
@@ -240,15 +246,14 @@ class Worker:
         While X answers badly, each event may send one request. The events that X has answered
         badly are only probed, one request at a time, because each response affects the next.
         """
-        handler, breaker = self.batch_handler, self.circuit_breaker
-        size = self.worker_config.batch
-        if breaker.probes:
-            if handler.pauses is not None:
-                failing = handler.failing_events()
-                yield from handler.requests.openings_beside(size, failing=failing)
-            if self._probes or breaker.wait():
+        requests, current = self.batch_handler.requests, self.current_evidence
+        size, evidence = self.worker_config.batch, current.evidence
+        if current.probes:
+            if self.batch_handler.separates_events:
+                yield from requests.openings_beside(size, failing=evidence.failing)
+            if self._probes or current.wait():
                 return
-        yield from handler.requests.openings(size, troubled=handler.troubled_events())
+        yield from requests.openings(size, troubled=evidence.suspects.troubled)
 
     async def _claim(self) -> Sequence[Batch]:
         async with self.rate_limit.lock:
@@ -261,7 +266,7 @@ class Worker:
                 for batch in batches:
                     self.rate_limit.spend(len(batch.deliveries))
                     self.batch_handler.requests.began(batch)
-                    self.batch_handler.claimed(batch)
+                    self.current_evidence.claimed(batch)
                 return batches
         # Shutdown began while the claim was written.
         failures = await asyncio.gather(*map(self._give_back, batches), return_exceptions=True)
@@ -282,20 +287,21 @@ class Worker:
 
         A half-open breaker probes with a new delivery each time.
         """
-        handler, now = self.batch_handler, self.clock.now()
+        requests, now = self.batch_handler.requests, self.clock.now()
+        evidence = self.current_evidence.evidence
         usual = Claim(
             pixel=self.pixel,
             now=now,
             lease_until=now + self.worker_config.lease,
-            limit=min(self.circuit_breaker.size_of_probe(self.worker_config.batch), handler.most),
+            limit=min(evidence.breaker.size_of_probe(self.worker_config.batch), evidence.size.most),
             ambiguous_after=FOREVER if self.cautious else now - AMBIGUITY_WINDOW,
-            limits=handler.limits(),
-            most_bytes=handler.most_bytes,
-            passing_events=handler.passing_events(),
-            passing=handler.passing(),
+            limits=evidence.limits(),
+            most_bytes=evidence.size.most_bytes,
+            passing_events=self.skipped_events(),
+            passing=self.current_evidence.skipped(requests),
             suspects=self.clock.elapsed() - self._began >= SETTLED_IN,
         )
-        suspects = handler.suspects()
+        suspects = evidence.suspects.known()
         for most, others in self._openings():
             self._opening = most
             claim = msgspec.structs.replace(
@@ -305,13 +311,13 @@ class Worker:
             )
             if others:
                 batch = await self._claim_passing(claim, suspects)
-            elif self.circuit_breaker.probes:
+            elif self.current_evidence.probes:
                 batch = await self._claim_probe(claim, suspects)
             else:
                 # Only usual batches are claimed together, because none of them can take the
                 # others' responses into account, and only one batch of suspects may be in flight.
                 is_usual = not (claim.limits or claim.passing or claim.passing_events or suspects)
-                slots = min(handler.requests.free(), left // claim.limit) if is_usual else 1
+                slots = min(requests.free(), left // claim.limit) if is_usual else 1
                 if batches := await self.outbox.claim_several(claim, most=max(1, slots)):
                     return batches
                 continue
@@ -320,14 +326,15 @@ class Worker:
         return ()
 
     async def _claim_probe(self, claim: Claim, suspects: frozenset[int]) -> Batch | None:
-        failed = self.batch_handler.failed
+        current = self.current_evidence
+        failed = current.evidence.failed
         if not (failed or suspects):
             return await self.outbox.claim(claim)
         # Choose a delivery that was not among the last probes.
         batch = await self._claim_passing(claim, suspects.union(failed)) if failed else None
-        if batch is not None or self.circuit_breaker.wants_another:
+        if batch is not None or current.wants_another:
             return batch
-        passing = suspects.union(self.batch_handler.failed_but_one())
+        passing = suspects.union(current.failed_but_one())
         return await self._claim_passing(claim, passing) or await self.outbox.claim(claim)
 
     async def _claim_passing(self, claim: Claim, deliveries: frozenset[int]) -> Batch | None:
@@ -335,8 +342,9 @@ class Worker:
 
     def _asked_for(self, batch: Batch) -> int:
         """Return the maximum batch size that was in force for its event."""
-        limit = min(self._opening, self.batch_handler.most)
-        return min(limit, self.batch_handler.limits().get(batch.event, limit))
+        evidence = self.current_evidence.evidence
+        limit = min(self._opening, evidence.size.most)
+        return min(limit, evidence.limits().get(batch.event, limit))
 
     async def _limit_wait(self) -> int:
         """Return the milliseconds until the rate limit allows more; a long wait is stored."""
@@ -358,7 +366,7 @@ class Worker:
         try:
             await self.batch_handler.take(batch)
         except Exception as error:  # noqa: BLE001  a bug may cost only this batch its lease
-            self.observer.see(ProblemSeen(where=ProblemPlace.BATCH, reason=type(error).__name__))
+            self.observer.see(ProblemSeen.of(ProblemPlace.BATCH, error))
         finally:
             self.holding.discard(batch.lease)
             self._probes.discard(batch.lease)

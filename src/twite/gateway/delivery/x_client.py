@@ -9,19 +9,16 @@ from typing import Final
 
 import msgspec
 
-from twite.domain.delivery import Attempt, Delivered, Errored, Outcome, Rejected, RejectionScope
+from twite.domain.delivery import Attempt, Group, NewDeliveries, ambiguous_of
 from twite.domain.destination import Destination, MissingCredentials, OAuthKeys, PixelToken
 from twite.domain.errors import TransientError
-from twite.domain.pause import Cause
+from twite.domain.outcome import Delivered, Errored, Outcome, Rejected, RejectionScope
 from twite.domain.times import SECOND
-from twite.gateway.delivery.circuit_breaker import EventPauses
 from twite.gateway.delivery.credentials import CredentialChooser
-from twite.gateway.delivery.groups import Group, ambiguous_of, body_of
-from twite.gateway.delivery.in_flight import RequestsInFlight
 from twite.gateway.delivery.monotonic_clock import NOTICEABLE, MonotonicClock
 from twite.gateway.delivery.rate_limit import RateLimit
-from twite.gateway.delivery.settlement import InFlightBatch, Settler, attempt
-from twite.gateway.delivery.suspects import Suspects, is_failed
+from twite.gateway.delivery.requests_in_flight import RequestsInFlight
+from twite.gateway.delivery.settler import InFlightBatch, Settler, attempt
 from twite.gateway.ports.events import Attempted, ProblemPlace, ProblemSeen
 from twite.gateway.ports.machine import Randomness
 from twite.gateway.ports.state import RateLimitWindow
@@ -36,7 +33,7 @@ from twite.gateway.ports.transport import (
 from twite.redaction.mask_tree import masked_words
 from twite.x import spec
 from twite.x.decode import decode, limit_of, names_window
-from twite.x.encode import conversions_url
+from twite.x.encode import batch_body, conversions_url, joined_body
 from twite.x.oauth1 import sign
 
 # The reason that a pixel without credentials is paused.
@@ -166,14 +163,10 @@ class RequestSender:
         x_client: XClient,
         rate_limit: RateLimit,
         settler: Settler,
-        suspects: Suspects,
         requests: RequestsInFlight,
-        pauses: EventPauses,
         clock: MonotonicClock,
     ) -> None:
-        self._suspects = suspects
         self._requests = requests
-        self._pauses = pauses
         self._observer = settler.observer
         self._credentials = CredentialChooser(destination, clock=clock, observer=self._observer)
         self._delivery_store = settler.delivery_store
@@ -207,7 +200,7 @@ class RequestSender:
     ) -> tuple[Response | NoResponse, Outcome]:
         signed_at = self._clock.theirs()
         response, outcome = await self._send(destination, in_flight, group)
-        if _is_refused_as_such(response, outcome):
+        if _is_unauthorized(response, outcome):
             misdated = self._x_client.was_misdated(destination, response, at=signed_at)
             if misdated and await self._may_resend(in_flight, group):
                 # Retry once, because the clock now knows X's time from this response.
@@ -240,8 +233,7 @@ class RequestSender:
             response, outcome = await self._x_client.send(destination, body, count=len(group))
         if isinstance(outcome, Delivered):
             self._requests.accepted(in_flight.batch.event, sent_at=began)
-        elif is_failed(outcome) and self._requests.was_hanging(sent_at=began):
-            self._suspects.hung(group)
+        in_flight.was_hanging = self._requests.was_hanging(sent_at=began)
         in_flight.left = not isinstance(outcome, Rejected)
         self._note(in_flight, response, outcome, took=self._clock.elapsed() - began)
         if tracing is not None:
@@ -256,34 +248,27 @@ class RequestSender:
             self._rate_limit.spend(count)
             return True
 
-    async def note_limit(self, event: str, outcome: Outcome) -> None:
+    @property
+    def is_closed_by_x(self) -> bool:
+        """Whether X has said that the rate limit of the account is used up."""
+        return self._rate_limit.is_closed_by_x
+
+    async def store_window(self) -> None:
         """Store the rate limit reset from a response, before the response is settled."""
+        until = self._rate_limit.unnoted()
+        if until is None:
+            return
+        reason = "X's rate limit is used up"
+        windows = [
+            RateLimitWindow(pixel=pixel, until=until, reason=reason)
+            for pixel in self._rate_limit.pixels
+        ]
         try:
-            await self._note_window()
-            if isinstance(outcome, Errored) and outcome.limited:
-                await self._note_event_limit(event, outcome)
+            await self._delivery_store.put(windows)
+            self._rate_limit.noted(until)
         except TransientError as error:
             # The limit is in force in memory; the next response causes another attempt to store it.
             self._observer.see(ProblemSeen(where=ProblemPlace.OUTBOX, reason=error.reason))
-
-    async def _note_window(self) -> None:
-        until = self._rate_limit.unnoted()
-        if until is not None:
-            reason = "X's rate limit is used up"
-            await self._delivery_store.put(
-                [
-                    RateLimitWindow(pixel=pixel, until=until, reason=reason)
-                    for pixel in self._rate_limit.pixels
-                ]
-            )
-            self._rate_limit.noted(until)
-
-    async def _note_event_limit(self, event: str, limited: Errored) -> None:
-        """Pause an event until its reset, unless X limits the whole account."""
-        if not self._rate_limit.is_closed_by_x and limited.retry_at is not None:
-            wait = max(0, limited.retry_at - self._clock.now())
-            reason = f"X limits only this event: {limited.reason}"
-            await self._pauses.trip(event, Cause.EVENT_LIMITED, reason, probe_in=wait)
 
     def tried(
         self, in_flight: InFlightBatch, outcome: Outcome, response: Response | NoResponse
@@ -334,7 +319,14 @@ class RequestSender:
             )
 
 
-def _is_refused_as_such(response: Response | NoResponse, outcome: Outcome) -> bool:
+def body_of(group: Group) -> bytes:
+    """Return the body of a request with these deliveries."""
+    if isinstance(group, NewDeliveries):
+        return joined_body(group.bodies, len(group))
+    return batch_body([delivery.body for delivery in group])
+
+
+def _is_unauthorized(response: Response | NoResponse, outcome: Outcome) -> bool:
     return (
         isinstance(response, Response)
         and response.status == HTTPStatus.UNAUTHORIZED

@@ -6,8 +6,8 @@ from typing import Protocol, TypeVar
 import msgspec
 
 from twite.domain.conversion import Conversion
-from twite.domain.delivery import XComplaint
 from twite.domain.destination import Source
+from twite.domain.outcome import XComplaint
 from twite.domain.submission import Ignored, Recorded, RejectedConversion, Submission
 from twite.formats.native.answers import IdentifierWarning, Suppressed
 from twite.formats.native.read import ParsedNative

@@ -12,9 +12,9 @@ from typing import Final, Protocol
 
 import msgspec
 
-from twite.domain.delivery import XComplaint
 from twite.domain.destination import Destination, OAuthKeys, PlainOAuthKeys, Source, in_plain_text
 from twite.domain.errors import LedgerUnavailable, MalformedRequest, TransientError
+from twite.domain.outcome import XComplaint
 from twite.domain.submission import Endpoint
 from twite.domain.times import MINUTE
 from twite.formats.stape import read as stape

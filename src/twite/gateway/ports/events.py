@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, Self
 
 import msgspec
 
 from twite.domain.alert import Alert, AlertKind, AlertPhase
+from twite.domain.errors import TransientError
 from twite.domain.pause import Pause
 from twite.domain.stats.backlog import Forecast
 from twite.gateway.ports.machine import DiskSpace
@@ -199,6 +200,12 @@ class ProblemSeen(GatewayEvent, frozen=True, kw_only=True):
 
     where: str
     reason: str
+
+    @classmethod
+    def of(cls, where: str, error: Exception) -> Self:
+        """Return the notice of an error: its reason if the store or network failed, else a bug."""
+        reason = error.reason if isinstance(error, TransientError) else type(error).__name__
+        return cls(where=where, reason=reason)
 
 
 class ReloadResult(StrEnum):

@@ -17,7 +17,6 @@ from twite.domain.delivery import (
     SUSPECT,
     WAITED_TOO_LONG,
     Attempt,
-    AttemptOutcome,
     Batch,
     Settlement,
     State,
@@ -27,6 +26,7 @@ from twite.domain.delivery import (
     ids_of,
     together,
 )
+from twite.domain.outcome import AttemptOutcome
 from twite.gateway.ports.outbox import Claim, SweepRequest, SweepResult
 from twite.stores.sql.claimable import claimable
 from twite.stores.sql.database import FIRST, WriterSession

@@ -9,17 +9,16 @@ from typing import Final
 
 import msgspec
 
-from twite.domain.delivery import MOST_BYTES, Batch, Delivery, Transition, Trigger
+from twite.domain.delivery import Batch, Delivery, Transition, Trigger
 from twite.domain.errors import NotOpened, TransientError
 from twite.domain.pause import Pause
 from twite.domain.times import SECOND
-from twite.gateway.delivery.batch_handler import BatchHandler
-from twite.gateway.delivery.circuit_breaker import CircuitBreaker
-from twite.gateway.delivery.in_flight import RequestsInFlight
+from twite.gateway.delivery.current_evidence import CurrentEvidence
 from twite.gateway.delivery.monotonic_clock import MonotonicClock
 from twite.gateway.delivery.rate_limit import RateLimit
-from twite.gateway.delivery.settlement import Settler, fault
-from twite.gateway.delivery.worker import Worker, WorkerConfig
+from twite.gateway.delivery.requests_in_flight import RequestsInFlight
+from twite.gateway.delivery.settler import Settler, fault
+from twite.gateway.delivery.worker import BatchHandler, Worker, WorkerConfig
 from twite.gateway.ports.events import Attempted, Observer, ProblemPlace, ProblemSeen
 from twite.gateway.ports.machine import Randomness
 from twite.gateway.ports.outbox import DeliveryStore
@@ -49,7 +48,7 @@ class TagBatchSender(BatchHandler):
     rule: TagRule
     run_context: RunContext
     delivery_store: DeliveryStore
-    circuit_breaker: CircuitBreaker
+    current_evidence: CurrentEvidence
     clock: MonotonicClock
     randomness: Randomness
     observer: Observer
@@ -60,12 +59,8 @@ class TagBatchSender(BatchHandler):
     stopping: bool = field(init=False, default=False)
     _trials: Probations = field(init=False)
     _whose: str = field(init=False)
-    # Few deliveries and one batch at first, so that a tag that hangs delays no other tag.
-    most: int = field(init=False, default=1)
-    most_bytes: int = field(init=False, default=MOST_BYTES)
-    failed: dict[int, str] = field(init=False, default_factory=dict)
+    separates_events: bool = field(init=False, default=False)
     requests: RequestsInFlight = field(init=False)
-    pauses: None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self.requests = RequestsInFlight(clock=self.clock, slots=_BATCHES_AT_ONCE)
@@ -78,7 +73,9 @@ class TagBatchSender(BatchHandler):
         self._slots = asyncio.Semaphore(self.rule.in_flight)
         self._trials = self.run_context.engine_pool.trials
         self._whose = f"tag {self.rule.name}"
-        self.circuit_breaker.slow_down(0)
+        # Few deliveries and one batch at first, so that a tag that hangs delays no other tag.
+        self.current_evidence.limit_batches(1)
+        self.current_evidence.slow_down(0)
 
     async def take(self, batch: Batch) -> None:
         """Run a batch and settle each of its deliveries.
@@ -112,7 +109,7 @@ class TagBatchSender(BatchHandler):
                 if rest := self._trials.begin(self._whose):
                     # The delivery was claimed before another delivery of the batch exceeded a
                     # limit.
-                    self.circuit_breaker.slow_down(rest)
+                    self.current_evidence.slow_down(rest)
                     await self.give_back(batch, [delivery.id], wait=rest)
                     return
                 at = self.clock.now()
@@ -149,7 +146,7 @@ class TagBatchSender(BatchHandler):
             burned = 0.0 if isinstance(tag_run, str) else tag_run.burned
             spent = ran.is_spent or (isinstance(tag_run, TagRun) and tag_run.spent)
             self._trials.end(self._whose, took=burned, spent=spent)
-        self.circuit_breaker.slow_down(self._trials.rest(self._whose))
+        self.current_evidence.slow_down(self._trials.rest(self._whose))
 
     def _tag_run(self, delivery: Delivery) -> TagRun | str:
         """Return the run of the delivery's tag, or the reason why it cannot run."""
@@ -200,7 +197,10 @@ class TagBatchSender(BatchHandler):
         )
         unmade = ran.barred is not None or ran.not_fired is not None
         await self._settler.settle(batch, None if unmade else tried, (transition,))
-        self.most = 1 if ran.passed_a_limit else min(self.rule.in_flight, self.most * 2)
+        most = 2 * self.current_evidence.evidence.size.most
+        self.current_evidence.limit_batches(
+            1 if ran.passed_a_limit else min(self.rule.in_flight, most)
+        )
         if ran.not_fired is not None:
             return
         self.observer.see(
@@ -220,10 +220,10 @@ class TagBatchSender(BatchHandler):
         if ran.undecided and not ran.passed_a_limit:
             return  # deliveries that need no lookup continue
         if ran.succeeded or not (ran.may_pass or ran.passed_a_limit):
-            self.circuit_breaker.record_response()
+            self.current_evidence.record_response()
         else:
             # The tag's other deliveries would also hang, or reach the limits.
-            self.circuit_breaker.record_failure(randomness=self.randomness.fraction())
+            self.current_evidence.record_failure()
 
     async def _count_fault(
         self,
@@ -273,15 +273,16 @@ class TagWorkers:
         self.rules = tuple(rule for _, rule in self._by_pixel.values())
 
     def make_worker(
-        self, pixel: str, *, past: Sequence[tuple[int, int]], pause: Pause | None
+        self, pixel: str, *, past: Sequence[tuple[int, int]], pauses: Sequence[Pause]
     ) -> Worker:
         container_config, rule = self._by_pixel[pixel]
-        circuit_breaker = CircuitBreaker(
+        current_evidence = CurrentEvidence(
             pixel=rule.pixel,
             state=self.delivery_store,
             clock=self.clock,
+            randomness=self.randomness,
             observer=self.observer,
-            pause=pause,
+            pauses=[pause for pause in pauses if not pause.event],
         )
         # Much longer than most runs. A run that waits even longer, for a setup tag that other runs
         # use, does not lose its claim, which is in `holding`: only when a gateway has ended do its
@@ -292,7 +293,7 @@ class TagWorkers:
             rule=rule,
             run_context=self.run_context,
             delivery_store=self.delivery_store,
-            circuit_breaker=circuit_breaker,
+            current_evidence=current_evidence,
             clock=self.clock,
             randomness=self.randomness,
             observer=self.observer,
@@ -304,7 +305,7 @@ class TagWorkers:
             outbox=self.delivery_store,
             batch_handler=batch_handler,
             rate_limit=RateLimit(limit=rule.rate, clock=self.clock, past=past, pixels=[rule.pixel]),
-            circuit_breaker=circuit_breaker,
+            current_evidence=current_evidence,
             clock=self.clock,
             observer=self.observer,
             worker_config=WorkerConfig(

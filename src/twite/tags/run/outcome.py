@@ -24,11 +24,11 @@ from twite.domain.delivery import (
     MAYBE_ARRIVED,
     NO_REQUEST,
     Attempt,
-    AttemptOutcome,
     Transition,
     Trigger,
     backoff,
 )
+from twite.domain.outcome import AttemptOutcome
 from twite.domain.times import SECOND
 from twite.tags.ports.tags import RepeatPolicy, TagRule
 from twite.tags.template.sandbox import RunResult

@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from twite.domain.delivery import XComplaint
 from twite.domain.destination import Destination, Source
 from twite.domain.errors import QueueFull, TransientError
+from twite.domain.outcome import XComplaint
 from twite.domain.submission import Endpoint
 from twite.gateway.ingest.accept import Accept
 from twite.gateway.ingest.receipts import XAcceptReceipt, XAcceptRefusal

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import NoneType
 from typing import Final, NamedTuple
 
-from twite.domain.delivery import AttemptOutcome, State
+from twite.domain.delivery import State
+from twite.domain.outcome import AttemptOutcome
 from twite.stores.sqlite.engine.page_records import TABLE_LEAF, Value
 from twite.stores.sqlite.recovery.pages import INDEX_LEAF, LeafPage, PageRow, Pages
 

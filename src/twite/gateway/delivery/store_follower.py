@@ -37,16 +37,14 @@ class StoreFollower:
             except TransientError:
                 rest = SHARE_OUT_EVERY  # the renewal of the lease reports the error
             except Exception as fault:  # noqa: BLE001  a failure must not end the loop
-                self.observer.see(
-                    ProblemSeen(where=ProblemPlace.OUTBOX, reason=type(fault).__name__)
-                )
+                self.observer.see(ProblemSeen.of(ProblemPlace.OUTBOX, fault))
                 rest = SHARE_OUT_EVERY
             await wait_for_event(stopping, self.clock, most=rest)
 
     async def once(self) -> None:
         """Read the changes, and report them. A listener that failed is called again next time."""
         idle = {
-            pixel: worker.batch_handler.passing_events()
+            pixel: worker.skipped_events()
             for pixel, worker in self.workers.items()
             if worker.is_idle
         }

@@ -3,19 +3,24 @@ from random import Random
 import msgspec
 import pytest
 
+from changing import Changing
 from fakes import conversions_of, refused, taken
-from twite.domain.delivery import Delivery, Rejected, RejectionScope, XComplaint
+from twite.domain.blame.bisect import ALIKE, BUDGET, CONTROLS, Bisect
+from twite.domain.delivery import Delivery
+from twite.domain.outcome import Delivered, Rejected, RejectionScope
 from twite.domain.times import HOUR, MINUTE, SECOND
-from twite.gateway.delivery.bisect import ALIKE, BUDGET, CONTROLS, Bisect
 from twite.gateway.ports.events import Paused
 from twite.gateway.ports.transport import NoResponse
+from twite.x.decode import ErrorEntry, complaints_of
 from worker_bench import Setting
 
 
 def rejected(*complaints, scope=RejectionScope.CONVERSION):
-    said = tuple(
-        XComplaint(code="INVALID_PARAMETER", message=message, parameter=parameter)
-        for message, parameter in complaints
+    said = complaints_of(
+        [
+            ErrorEntry(code="INVALID_PARAMETER", message=message, parameter=parameter)
+            for message, parameter in complaints
+        ]
     )
     return Rejected(scope=scope, reason="400", complaints=said)
 
@@ -50,19 +55,19 @@ class Trial:
 
     def round(self):
         """Bisect the rest once; what this round does not reach is left for the next one."""
-        bisect = Bisect(self.left, self._words(self.left), self.cleared)
+        bisect = Changing(Bisect.of(self.left, self._words(self.left), self.cleared))
         tried = 0
-        while (group := bisect.next()) is not None:
+        while not bisect.is_over:
+            group = bisect.next()
             tried += 1
             assert group
             if self._bad_of(group):
-                bisect.learn(group, self._words(group))
+                bisect.answered(group, self._words(group))
             else:
-                bisect.took(group)
+                bisect.answered(group, Delivered(debug_id=""))
                 self.taken.update(delivery.id for delivery in group)
-        rest = bisect.give_up()
+        rest = bisect.rest
         assert tried <= BUDGET
-        assert bisect.next() is None
         found = [delivery.id for delivery, _ in bisect.refused]
         assert sorted(
             [*found, *(delivery.id for delivery in rest), *self._taken_of(self.left)]
@@ -181,7 +186,7 @@ def test_echoed_value_is_matched_as_spelled_in_json(text):
     body = msgspec.json.encode({"hashed_email": text})
     refusal = rejected((f"hashed_email ({text}) is not a valid SHA-256 hash", "hashed_email"))
 
-    bisect = Bisect(a_batch(100, c42=body), refusal)
+    bisect = Changing(Bisect.of(a_batch(100, c42=body), refusal))
 
     sizes = [len(bisect.next()), len(bisect.next())]
     assert sizes == [99, 1]
@@ -190,7 +195,7 @@ def test_echoed_value_is_matched_as_spelled_in_json(text):
 def test_wrong_type_is_matched_by_its_echo():
     refusal = rejected(('Expected Double, got "20" for value', "value"))
 
-    bisect = Bisect(a_batch(100, c7=b'{"value":"20"}'), refusal)
+    bisect = Changing(Bisect.of(a_batch(100, c7=b'{"value":"20"}'), refusal))
 
     assert [delivery.id for delivery in bisect.next()] == [n for n in range(100) if n != 7]
 
@@ -205,7 +210,7 @@ def test_wrong_type_is_matched_by_its_echo():
     ],
 )
 def test_unmatched_echo_is_bisected(complaint):
-    bisect = Bisect(a_batch(100, c7=b'{"hashed_email":"abc"}'), rejected(complaint))
+    bisect = Changing(Bisect.of(a_batch(100, c7=b'{"hashed_email":"abc"}'), rejected(complaint)))
 
     assert len(bisect.next()) == 50
 
@@ -214,7 +219,7 @@ def test_echo_that_matches_too_many_is_bisected():
     bodies = {f"c{n}": b'{"hashed_email":"abc"}' for n in range(40)}
     refusal = rejected(("hashed_email (abc) is not a valid SHA-256 hash", "hashed_email"))
 
-    assert len(Bisect(a_batch(100, **bodies), refusal).next()) == 50
+    assert len(Bisect.of(a_batch(100, **bodies), refusal).next()[1]) == 50
 
 
 def test_complaint_without_an_echo_makes_the_others_suspect():
@@ -223,11 +228,11 @@ def test_complaint_without_an_echo_makes_the_others_suspect():
         ("At least one user identifier must be provided", ""),
     )
 
-    assert len(Bisect(a_batch(100, c7=b'{"hashed_email":"abc"}'), refusal).next()) == 50
+    assert len(Bisect.of(a_batch(100, c7=b'{"hashed_email":"abc"}'), refusal).next()[1]) == 50
 
 
 def test_oversized_request_is_split():
-    bisect = Bisect(a_batch(9), rejected(scope=RejectionScope.SIZE))
+    bisect = Changing(Bisect.of(a_batch(9), rejected(scope=RejectionScope.SIZE)))
 
     first, second = bisect.next(), bisect.next()
 

@@ -3,8 +3,8 @@
 import pytest
 
 from builders import an_entry
-from twite.domain.delivery import Delivery, NewDeliveries
-from twite.gateway.delivery.groups import ambiguous_of, body_of, ids_of, received_of
+from twite.domain.delivery import Delivery, NewDeliveries, ambiguous_of, ids_of, received_of
+from twite.gateway.delivery.x_client import body_of
 
 BODIES = [b'{"a":1}', b"", b'{"a":[1,2],"b":","}', an_entry("order-4").body]
 DELIVERIES = tuple(

@@ -3,7 +3,7 @@
 import pytest
 from suspects_of_pixel import EVENT, OTHER, Pixel, group
 
-from twite.gateway.delivery.suspects import ROW
+from twite.domain.blame.suspects import ROW
 
 
 @pytest.mark.parametrize(("many", "is_repeated", "is_the_event"), [
@@ -28,7 +28,7 @@ def test_event_is_not_at_fault_while_x_accepts_nothing():
         pixel.note(group(n), event=EVENT)
 
     assert not pixel.is_repeated(EVENT)
-    assert pixel.troubled() == frozenset()
+    assert pixel.troubled == frozenset()
 
 
 def test_bad_requests_between_two_acceptances_count_once():
@@ -53,11 +53,11 @@ def test_event_is_troubled_from_a_bad_request_until_x_accepts_one_of_it():
     pixel = Pixel()
     pixel.accepts_another()
     pixel.note(group(1), event=EVENT)
-    during = pixel.troubled()
+    during = pixel.troubled
 
     pixel.took(group(2), event=EVENT)
 
-    assert (during, pixel.troubled()) == ({EVENT}, frozenset())
+    assert (during, pixel.troubled) == ({EVENT}, frozenset())
 
 
 def test_acceptance_of_an_event_starts_its_row_anew():
@@ -81,7 +81,7 @@ def test_isolated_deliveries_are_no_evidence_about_their_event():
     pixel.refused_alike(group(*range(2 * ROW)), event=EVENT)
 
     assert not pixel.is_repeated(EVENT)
-    assert pixel.troubled() == frozenset()
+    assert pixel.troubled == frozenset()
     assert pixel.is_certain(5)
 
 

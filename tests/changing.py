@@ -1,0 +1,26 @@
+"""Immutable values, used as if they changed."""
+
+
+class Changing:
+    """Keeps the latest value: that which a method of the previous one returned.
+
+    If a method returns a tuple that begins with a value, its other item is the result.
+    """
+
+    def __init__(self, value):
+        self.value = value
+
+    def __getattr__(self, name):
+        found = getattr(self.value, name)
+        return self._keeping(found) if callable(found) else found
+
+    def _keeping(self, method):
+        def call(*args, **options):
+            result = method(*args, **options)
+            if type(result) is type(self.value):
+                self.value = result
+            elif isinstance(result, tuple) and result and type(result[0]) is type(self.value):
+                self.value, result = result
+            return result
+
+        return call
