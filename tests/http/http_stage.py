@@ -84,7 +84,7 @@ class FakeRecords:
         return [history for history in self.histories if events is None or history.event in events]
 
     async def balance(self) -> Sequence[ConversionCounts]:
-        if self.trouble is not None:
+        if self.problem is not None:
             raise self.problem
         return self.kept
 

@@ -54,7 +54,7 @@ class Namespace:
         self.name = f"{NAME}{'ab'[number]}"
         self.database = f"{NET}.{8 * number}"
         self.rest = f"{NET}.{8 * number + 4}"
-        self.trouble = ip("netns", "add", self.name).stderr
+        self.problem = ip("netns", "add", self.name).stderr
         self.links = []
         for net, word in ((self.database, "database"), (self.rest, "rest")):
             link = f"{self.name}{word[0]}"
@@ -66,8 +66,8 @@ class Namespace:
                 ("-n", self.name, "link", "set", "dev", word, "up"),
                 ("link", "set", "dev", link, "up"),
             ):
-                self.trouble += ip(*words).stderr
-        self.trouble += ip("-n", self.name, "link", "set", "dev", "lo", "up").stderr
+                self.problem += ip(*words).stderr
+        self.problem += ip("-n", self.name, "link", "set", "dev", "lo", "up").stderr
 
     def cut(self):
         """Drop all packets from and to the database."""
@@ -146,9 +146,9 @@ def test_gateway_cut_off_from_its_database_sends_no_conversion_of_others(tmp_pat
         for number in range(2):
             namespaces.append(Namespace(number))
             stack.callback(namespaces[-1].remove)
-        trouble = "".join(space.trouble for space in namespaces)
-        if trouble:
-            pytest.skip(f"no network namespaces: {trouble}")
+        problem = "".join(space.problem for space in namespaces)
+        if problem:
+            pytest.skip(f"no network namespaces: {problem}")
         trial = TwoNetworks(stack, tmp_path, namespaces)
         watches = [stack.enter_context(BalanceWatch(gateway)) for gateway in trial.gateways]
         taken_over = []

@@ -76,7 +76,7 @@ class FakeContainer:
     ) -> ContainerRun:
         if self.until is not None:
             await self.until.wait()
-        if self.trouble is not None:
+        if self.problem is not None:
             raise self.problem
         self.came.append((client.name, event, request.path))
         self.ran.set()
