@@ -93,7 +93,7 @@ def accepting(store: SQLiteStore, guards: ValueGuards) -> Accept:
         events={"purchase": "o8z6k"},
     )
     return Accept(
-        ledger=store,
+        intake=store,
         clock=SystemClock(),
         randomness=SystemRandomness(),
         destinations={fill.PIXEL: destination},

@@ -147,7 +147,7 @@ async def queue(path: Path, many: int, first: int) -> None:
     )
     source = Source(name="shop", key=None, pixel=PIXEL, pixels=frozenset({PIXEL}), region="GB")
     accept = Accept(
-        ledger=store,
+        intake=store,
         clock=SystemClock(),
         randomness=SystemRandomness(),
         destinations={PIXEL: destination},

@@ -61,7 +61,7 @@ def pruning(bench: "Bench") -> None:
                     before = max(first, _place(server, name))
                     for word, keeping in (("kept", None), ("pruned", _KEEPING)):
                         seconds = bench.chosen.seconds
-                        options = StoreOptions(keeping=keeping)
+                        options = StoreOptions(retention=keeping)
                         recording = _recorded(server, name, shape, options, seconds=seconds)
                         sample = uvloop.run(recording)
                         bench.samples[f"{word}-{name}-{side}"].append(sample)

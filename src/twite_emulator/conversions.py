@@ -55,7 +55,7 @@ def judge_unchecked(request: XRequestReceived, pixel_id: str, state: EmulatedSta
     except msgspec.MsgspecError:
         problem = Problem(spec.INVALID_PARAMETER, NOT_JSON)
         return XVerdict(answer=refusal(400, problem), pixel=pixel_id, why="not a batch")
-    state.ledger.count_unchecked(pixel_id, number)
+    state.counter.count_unchecked(pixel_id, number)
     document = {
         "request": {"params": {}},
         "data": {"conversions_processed": number, "debug_id": debug_id(state.randomness)},
@@ -121,7 +121,7 @@ class _Case:
     ) -> XVerdict:
         counted = 0
         for finding in good:
-            counted += self._state.ledger.receive(
+            counted += self._state.counter.receive(
                 "api",
                 event=(finding.home, finding.event),
                 conversion_id=finding.conversion_id,

@@ -286,7 +286,7 @@ class _EventTagRoutes(Struct, frozen=True):
         return json_answer(200, {"data": self._shown(tag), "request": {"params": params}})
 
     def _shown(self, tag: EmulatedEventTag) -> dict[str, object]:
-        count = self.state.ledger.events.get((tag.pixel, tag.id))
+        count = self.state.counter.events.get((tag.pixel, tag.id))
         delay = self.state.switches.tracking_delay
         tracked = count is not None and self.state.at >= count.first_at + delay
         return {

@@ -145,7 +145,7 @@ class Judge:
         return EmulatedState(
             world=self.world,
             switches=self.switches,
-            ledger=self.ledger,
+            counter=self.ledger,
             hits=self.hits,
             windows=self.windows,
             nonces=self.nonces,

@@ -21,7 +21,7 @@ def take_hit(request: XRequestReceived, state: EmulatedState) -> XAnswer:
     pairs = dict(request.query_pairs())
     where = _where(pairs.get("txn_id", ""), state)
     if state.hits.is_new(pairs, at=state.at) and where is not None:
-        state.ledger.receive(
+        state.counter.receive(
             "pixel",
             event=where,
             conversion_id=_conversion_id(pairs),

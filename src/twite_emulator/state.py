@@ -128,7 +128,7 @@ class EmulatedState(Struct, frozen=True, kw_only=True):
 
     world: World
     switches: Switches
-    ledger: ConversionCounter
+    counter: ConversionCounter
     hits: Hits
     windows: Windows
     nonces: NonceWindow

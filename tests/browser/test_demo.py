@@ -47,6 +47,6 @@ async def test_demo_order_is_counted_once_and_shown(browser, cast):
 
 def counts_of_the_order(cast: DemoProcesses) -> dict[str, int]:
     """How often X received the order by API and by pixel, and how often X counted it."""
-    events = cast.x.counted(ids=True)["pixels"].get("o8z6j", {}).get("events", {})
+    events = cast.emulator.counted(ids=True)["pixels"].get("o8z6j", {}).get("events", {})
     tally = events.get("o8z6k", {}).get("ids", {}).get("shop-0001", {})
     return {name: tally.get(name, 0) for name in ("api", "pixel", "counted")}

@@ -30,7 +30,7 @@ def with_report(tmp_path):
 async def _record_ids(path, at):
     store = await SQLiteStore.open(path)
     dedup_rows = tuple(
-        DedupRow(pixel=pixel, event="o8z6k", conversion_id=name, way=way, at=at)
+        DedupRow(pixel=pixel, event="o8z6k", conversion_id=name, path=way, at=at)
         for name, ways in WAYS.items()
         for way in ways
         for pixel in ("o8z6j", "other")
@@ -84,7 +84,7 @@ def test_dedup_with_days_beyond_the_retention_is_refused(command, shop):
 async def _record_two_ids(path, at):
     store = await SQLiteStore.open(path)
     dedup_rows = tuple(
-        DedupRow(pixel=pixel, event="o8z6k", conversion_id=name, way=way, at=at, email_mark=7)
+        DedupRow(pixel=pixel, event="o8z6k", conversion_id=name, path=way, at=at, email_mark=7)
         for name, way in (("page-1", DedupPath.PAGE), ("order-1", DedupPath.SERVER))
         for pixel in ("o8z6j", "other")
     )

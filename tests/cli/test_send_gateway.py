@@ -39,7 +39,7 @@ class Stage:
         self.said = []
         self.submitter = Submitter(
             post=self.post,
-            waiting=RetryPatience(
+            patience=RetryPatience(
                 patience=patience,
                 elapsed=lambda: sum(self.waited),
                 sleep=self.sleep,

@@ -114,7 +114,7 @@ async def test_new_format_is_parsed_and_accepted_on_its_own_route():
     store = MemoryStore()
     destinations = {"o8z6j": a_destination("o8z6j")}
     accept = Accept(
-        ledger=store,
+        intake=store,
         clock=MovingClock(NOW),
         randomness=SeededRandomness(),
         destinations=destinations,
@@ -133,11 +133,11 @@ async def test_new_format_is_parsed_and_accepted_on_its_own_route():
     )
     services = GatewayServices(
         accept=accept,
-        records=store,
-        eraser=store,
-        people=store.people,
+        queries=store,
+        privacy=store,
+        directory=store.people,
         moves=store,
-        choose=RecordConsentChoice(opt_outs=store, clock=MovingClock(NOW), salt=b"salt"),
+        record_choice=RecordConsentChoice(privacy=store, clock=MovingClock(NOW), salt=b"salt"),
         clock=MovingClock(NOW),
         sources=[a_source()],
         destinations=destinations,

@@ -80,7 +80,7 @@ EVERY_NOTICE = (
 )
 # The notices of the store's commits, with their labels.
 EVERY_COUNT = tuple(
-    Counted(source="shop", pixel=PIXEL, what=what, word=word, times=1)
+    Counted(source="shop", pixel=PIXEL, counting=what, word=word, times=1)
     for what, word in (
         (Counting.KIT, "63"),
         (Counting.FLAW, "phone_unusable"),

@@ -38,7 +38,7 @@ def a_beacon_body(*conversions, **said):
 
 
 def only_conversion(body, **said):
-    (conversion,) = read(body, seen(**said)).found.conversions
+    (conversion,) = read(body, seen(**said)).parsed.conversions
     return conversion
 
 
@@ -65,7 +65,7 @@ def test_every_field_of_a_conversion_in_a_beacon_is_read():
     beacon = read(body, seen())
 
     assert beacon.pixel_calls == (PixelCall.LOADED,)
-    assert beacon.found.conversions == (
+    assert beacon.parsed.conversions == (
         Native(
             event="purchase",
             conversion_id="order-1001",
@@ -117,7 +117,7 @@ def test_newer_click_of_a_cookie_overrides_an_older_click_of_the_page():
     beacon = read(a_beacon_body({}, click={"id": ID, "at": SENT - 9}), seen(cookies=cookies))
 
     assert beacon.click == Click(id=OTHER, at=NOW - 5)
-    assert beacon.found.conversions[0].twclid == f"1.{NOW - 5}.{OTHER}"
+    assert beacon.parsed.conversions[0].twclid == f"1.{NOW - 5}.{OTHER}"
 
 
 def test_cookies_are_identifiers_of_a_conversion_that_has_none():
@@ -152,7 +152,7 @@ def test_identifiers_of_a_conversion_override_the_cookies():
 def test_strictest_consent_signal_of_page_and_conversion_applies(own, around, consent):
     body = a_beacon_body({"consent": own}, {}, consent=around)
 
-    first, second = read(body, seen()).found.conversions
+    first, second = read(body, seen()).parsed.conversions
 
     assert (first.consent, second.consent) == (consent, around or None)
 
@@ -160,7 +160,7 @@ def test_strictest_consent_signal_of_page_and_conversion_applies(own, around, co
 def test_consent_signals_in_the_image_url_apply():
     said = {"event": "purchase", "us_privacy": "1YYN", "gdpr_consent": "what"}
 
-    (conversion,) = read_image(list(said.items()), seen(opted_out=True)).found.conversions
+    (conversion,) = read_image(list(said.items()), seen(opted_out=True)).parsed.conversions
 
     assert conversion.consent == {"usp": "1YYN", "tcf": "what", "gpc": "1"}
 
@@ -171,7 +171,7 @@ def test_consent_signals_in_the_image_url_apply():
 def test_strictest_of_repeated_signals_in_the_image_url_applies(words):
     said = [("event", "purchase"), ("event", "lead"), *(("ad_storage", word) for word in words)]
 
-    (conversion,) = read_image(said, seen()).found.conversions
+    (conversion,) = read_image(said, seen()).parsed.conversions
 
     assert (conversion.event, conversion.consent) == ("purchase", {"ad_storage": "denied"})
 
@@ -190,7 +190,7 @@ def test_events_that_the_script_omitted_are_ignored_with_their_reason():
         ]
     )
 
-    assert read(body, seen()).found.ignored == (
+    assert read(body, seen()).parsed.ignored == (
         Ignored(name="purchase", reason="bot"),
         Ignored(name="x" * 64, reason="prerender"),
         Ignored(name="mail ***", reason="unsaid"),
@@ -219,8 +219,8 @@ def test_conversions_of_robots_are_ignored(agent, robot):
     found = read(a_beacon_body({}, click={"id": ID}), seen(user_agent=agent))
 
     assert (found.click is None) is robot
-    assert found.found.ignored == ((Ignored(name="purchase", reason="bot"),) if robot else ())
-    assert len(found.found.conversions) == (not robot)
+    assert found.parsed.ignored == ((Ignored(name="purchase", reason="bot"),) if robot else ())
+    assert len(found.parsed.conversions) == (not robot)
 
 
 @pytest.mark.parametrize(
@@ -230,7 +230,7 @@ def test_conversions_of_robots_are_ignored(agent, robot):
 def test_conversion_above_the_value_limit_of_pages_is_ignored(value, kept):
     body = a_beacon_body({"value": value, "currency": "EUR"})
 
-    found = read(body, seen(value_limit=Decimal(500))).found
+    found = read(body, seen(value_limit=Decimal(500))).parsed
 
     assert len(found.conversions) == kept
     assert found.ignored == (() if kept else (Ignored(name="purchase", reason="value_limit"),))
@@ -239,7 +239,7 @@ def test_conversion_above_the_value_limit_of_pages_is_ignored(value, kept):
 def test_value_limit_applies_to_every_spelling_of_an_amount():
     body = rb'{"conversions":[{"event":"purchase","value":" \u0035\u0030\u0031","currency":"EUR"}]}'
 
-    found = read(body, seen(value_limit=Decimal(500))).found
+    found = read(body, seen(value_limit=Decimal(500))).parsed
 
     assert found.ignored == (Ignored(name="purchase", reason="value_limit"),)
 
@@ -287,7 +287,7 @@ def test_field_of_a_wrong_type_is_named_and_only_its_conversion_rejected(given, 
     good = {"event": "purchase", "conversion_id": "order-1"}
     body = msgspec.json.encode({"v": 1, "conversions": [good, given, good]})
 
-    found = read(body, seen()).found
+    found = read(body, seen()).parsed
 
     first, wrong, last = found.conversions
     assert (first.conversion_id, last.conversion_id) == ("order-1", "order-1")
@@ -306,7 +306,7 @@ def test_position_in_an_error_counts_ignored_conversions():
 
     beacon = read(body, seen(value_limit=Decimal(500)))
 
-    assert (beacon.places, len(beacon.found.conversions)) == ((1, 2), 2)
+    assert (beacon.places, len(beacon.parsed.conversions)) == ((1, 2), 2)
 
 
 AROUND = [
@@ -326,14 +326,14 @@ AROUND = [
 def test_wrong_types_outside_the_conversions_reject_none(said, consent):
     beacon = read(a_beacon_body({"conversion_id": "order-1"}, **said), seen())
 
-    (conversion,) = beacon.found.conversions
+    (conversion,) = beacon.parsed.conversions
     assert (conversion.conversion_id, beacon.consent, beacon.click) == ("order-1", consent, None)
 
 
 def test_beacon_can_be_empty():
     beacon = read(b"{}", seen())
 
-    assert (beacon.found.conversions, beacon.found.ignored, beacon.click) == ((), (), None)
+    assert (beacon.parsed.conversions, beacon.parsed.ignored, beacon.click) == ((), (), None)
 
 
 def test_image_request_takes_its_click_id_from_the_page_url():
@@ -341,7 +341,7 @@ def test_image_request_takes_its_click_id_from_the_page_url():
 
     beacon = read_image(list(said.items()), seen(referer=f"https://shop.example/?twclid={ID}"))
 
-    (conversion,) = beacon.found.conversions
+    (conversion,) = beacon.parsed.conversions
     assert (conversion.event, bytes(conversion.value), conversion.time) == (
         "purchase",
         b'"1"',
@@ -371,11 +371,11 @@ def test_any_beacon_body_is_read_or_refused(body):
     with suppress(MalformedRequest):
         beacon = read(body, seen(value_limit=Decimal(1)))
 
-        assert len(beacon.pixel_calls) == len(beacon.found.conversions)
+        assert len(beacon.pixel_calls) == len(beacon.parsed.conversions)
 
 
 @given(query=st.dictionaries(FIELDS | st.text(), st.text()), referer=st.text())
 def test_any_image_request_is_read(query, referer):
     beacon = read_image(list(query.items()), seen(referer=referer))
 
-    assert len(beacon.found.conversions) == 1
+    assert len(beacon.parsed.conversions) == 1

@@ -21,7 +21,7 @@ CANARY = "canary-4f1d"
         XRequest(conversions=[XConversion(description=CANARY)]),
         ReadContext(
             source=a_source(), destinations={}, now=0, salt=CANARY.encode(),
-            idempotency_key=CANARY, consent=lambda *_: PLAIN, careful=False, lengthy=False,
+            idempotency_key=CANARY, judge=lambda *_: PLAIN, careful=False, lengthy=False,
         ),
         read_bytes(
             json.dumps(

@@ -51,7 +51,7 @@ class SignInStage:
             address=XInquiryAddress(api_url=url, oauth_url=url, version="12", app=app),
         )
         self.connect = XSignIn(
-            ask=self.asks,
+            inquiries=self.asks,
             clock=self.clock,
             credential_store=self.logins,
             destinations={pixel.pixel: pixel},

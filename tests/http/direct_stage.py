@@ -81,7 +81,7 @@ class Shop(Stage):
         source = msgspec.structs.replace(a_source(), pixels=frozenset({"o8z6j"}))
         destinations = {"o8z6j": a_destination()}
         accept = Accept(
-            ledger=self.store,
+            intake=self.store,
             clock=StoppedClock(),
             randomness=SeededRandomness(),
             destinations=destinations,

@@ -144,9 +144,7 @@ class Stage:
         self.records = said.pop("records", FakeRecords())
         self.moves = said.pop("moves", FakeMoves())
         self.eraser = FakeEraser()
-        self.choose = RecordConsentChoice(
-            opt_outs=MemoryStore(), clock=StoppedClock(), salt=b"salt"
-        )
+        self.choose = RecordConsentChoice(privacy=MemoryStore(), clock=StoppedClock(), salt=b"salt")
         self.notices = Notices()
         self.why_not_ready: str | None = None
         limits = said.pop("limits", HttpLimits())
@@ -154,11 +152,11 @@ class Stage:
         routes = said.pop("routes", ROUTES)
         services = GatewayServices(
             accept=said.pop("accept", self.accept),
-            records=self.records,
+            queries=self.records,
             moves=self.moves,
-            eraser=self.eraser,
-            people=said.pop("people", MemoryStore().people),
-            choose=said.pop("choose", self.choose),
+            privacy=self.eraser,
+            directory=said.pop("people", MemoryStore().people),
+            record_choice=said.pop("choose", self.choose),
             clock=StoppedClock(),
             sources=said.pop("sources", [a_source()]),
             destinations=said.pop("destinations", {"o8z6j": a_destination()}),

@@ -31,7 +31,7 @@ def a_stage(store: MemoryStore | SQLiteStore, *sources: Source, **said: Any) -> 
     """Return the arguments of a stage."""
     destinations = {"o8z6j": a_destination()}
     accept = Accept(
-        ledger=store,
+        intake=store,
         clock=StoppedClock(),
         randomness=SeededRandomness(),
         destinations=destinations,

@@ -109,7 +109,7 @@ def stage_arguments(*sources: Source) -> tuple[dict[str, Any], KeepingStore]:
         )
     }
     accept = Accept(
-        ledger=store,
+        intake=store,
         clock=StoppedClock(),
         randomness=SeededRandomness(),
         destinations=destinations,

@@ -51,7 +51,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     path = str(tmp_path_factory.mktemp("store") / "twite.db")
     store = asyncio.run_coroutine_threadsafe(SQLiteStore.open(path), loop).result(10)
     accept = Accept(
-        ledger=store,
+        intake=store,
         clock=MovingClock(),
         randomness=SeededRandomness(),
         destinations={"o8z6j": a_destination()},

@@ -26,7 +26,7 @@ async def page(staged, store):
 
 
 async def record(store, *, pixel="o8z6j", at=NOW, receipt="r1", name="x", way=DedupPath.SERVER):
-    seen = DedupRow(pixel=pixel, event="o8z6k", conversion_id=name, way=way, at=at, email_mark=7)
+    seen = DedupRow(pixel=pixel, event="o8z6k", conversion_id=name, path=way, at=at, email_mark=7)
     await store.record(
         Submission(
             receipt=receipt,

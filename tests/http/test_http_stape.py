@@ -57,7 +57,7 @@ def proxies(staged) -> Callable[..., Awaitable[ProxyStage]]:
             destinations=needs["destinations"],
             rate=100,
             sends=SendsToNobody(),
-            records=store,
+            queries=store,
             clock=StoppedClock(),
             observer=SilentObserver(),
             most=1,

@@ -76,7 +76,7 @@ async def gateway(staged) -> Stage:
 async def gateway_of(staged, **said) -> Stage:
     store = StoreWithEmptyReports()
     accept = Accept(
-        ledger=store,
+        intake=store,
         clock=MovingClock(),
         randomness=SeededRandomness(),
         destinations={"o8z6j": a_destination()},

@@ -26,21 +26,21 @@ class InProcessGateway:
         clock = SystemClock()
         destinations = {"o8z6j": a_destination()}
         accept = Accept(
-            ledger=store,
+            intake=store,
             clock=clock,
             randomness=SystemRandomness(),
             destinations=destinations,
             salt=store.salt,
             wake=lambda _pixel: None,
-            opt_outs=store,
+            privacy=store,
         )
         services = GatewayServices(
             accept=accept,
-            records=store,
-            eraser=store,
-            people=store.people,
+            queries=store,
+            privacy=store,
+            directory=store.people,
             moves=store,
-            choose=RecordConsentChoice(opt_outs=store, clock=clock, salt=store.salt),
+            record_choice=RecordConsentChoice(privacy=store, clock=clock, salt=store.salt),
             clock=clock,
             sources=[a_source()],
             destinations=destinations,

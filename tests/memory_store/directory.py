@@ -120,12 +120,13 @@ class MemoryDirectory:
         self._users[user] = msgspec.structs.replace(known, password=now)
         return True
 
-    def _begin(self, session: Session, *, known: User, begun_before: int, seen_before: int) -> bool:
+    def _begin(self, session: Session, *, user: User, begun_before: int, seen_before: int) -> bool:
         for other in list(self._sessions.values()):
             if other.begun_at < begun_before or other.seen_at < seen_before:
                 del self._sessions[other.digest]
-        user = self._users.get(session.user)
-        if user is None or (user.password, user.code_since) != (known.password, known.code_since):
+        stored = self._users.get(session.user)
+        known = None if stored is None else (stored.password, stored.code_since)
+        if known != (user.password, user.code_since):
             return False
         self._sessions[session.digest] = session
         return True

@@ -231,7 +231,7 @@ def test_names_that_are_not_in_the_settings_are_counted_together():
 
 
 def counted(source, what, word, times=1):
-    return Counted(source=source, pixel="o8z6j", what=what, word=word, times=times)
+    return Counted(source=source, pixel="o8z6j", counting=what, word=word, times=times)
 
 
 def test_match_keys_identifier_errors_and_amounts_have_a_limited_number_of_series():

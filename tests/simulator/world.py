@@ -163,7 +163,7 @@ class World:
             worker_config=self._scenario.worker_config,
         )
         accept = Accept(
-            ledger=store,
+            intake=store,
             clock=steady,
             randomness=randomness,
             destinations={
@@ -172,7 +172,7 @@ class World:
             salt=b"trial",
             wake=run.wake,
             observer=self,
-            wall=self.clock,
+            wall_clock=self.clock,
         )
         self.clock.watch()
         self.clock.beat()

@@ -37,7 +37,7 @@ def _seen(
             pixel=pixel,
             event=event,
             conversion_id=conversion_id,
-            way=way,
+            path=way,
             at=at,
             email_mark=email,
             click_mark=click,

@@ -81,7 +81,7 @@ async def join(store: Store, user: User) -> None:
 
 
 async def enter(store: Store, session: Session) -> None:
-    assert await store.people.update(SessionBegun(session=session, known=somebody(session.user)))
+    assert await store.people.update(SessionBegun(session=session, user=somebody(session.user)))
 
 
 class DirectoryLaws:

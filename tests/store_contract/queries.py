@@ -100,7 +100,7 @@ class TallyLaws:
         (matched,) = await store.answer(MatchQuery(scope=EVERYTHING, since=0))
 
         keys = Matching(conversions=1, click=1, email=1, two=1)
-        assert matched == Matched(pixel=PIXEL, event=EVENT, day=NOW // DAY, keys=keys)
+        assert matched == Matched(pixel=PIXEL, event=EVENT, day=NOW // DAY, matching=keys)
 
     async def test_match_keys_add_up_over_sets_and_sources(self, store: Store) -> None:
         for source, key_sets in (("shop", range(64)), ("page", range(0, 64, 3))):
@@ -115,8 +115,9 @@ class TallyLaws:
         (matched,) = await store.answer(MatchQuery(scope=EVERYTHING, since=0))
         (of_one,) = await store.answer(MatchQuery(scope=QueryScope(source="page"), since=0))
 
-        assert matched.keys == matching({key_set: 1 + (key_set % 3 == 0) for key_set in range(64)})
-        assert of_one.keys == matching(dict.fromkeys(range(0, 64, 3), 1))
+        times = {key_set: 1 + (key_set % 3 == 0) for key_set in range(64)}
+        assert matched.matching == matching(times)
+        assert of_one.matching == matching(dict.fromkeys(range(0, 64, 3), 1))
         assert list(await store.answer(MatchQuery(scope=OTHERS, since=0))) == []
         assert list(await store.answer(MatchQuery(scope=EVERYTHING, since=NOW // DAY + 1))) == []
 

@@ -64,7 +64,7 @@ class RejectionLaws:
 
         await store.record(_submission(_refusal("order-2", index=1), entries=(entry,)))
 
-        assert list(await store.answer(RejectionsQuery(wanted=_EVERYTHING))) == [
+        assert list(await store.answer(RejectionsQuery(rejection_query=_EVERYTHING))) == [
             Rejection(
                 at=NOW,
                 source="shop",
@@ -83,7 +83,7 @@ class RejectionLaws:
 
         assert [
             rejection.conversion_id
-            for rejection in await store.answer(RejectionsQuery(wanted=_EVERYTHING))
+            for rejection in await store.answer(RejectionsQuery(rejection_query=_EVERYTHING))
         ] == [
             "order-2",
             "order-1",
@@ -99,7 +99,7 @@ class RejectionLaws:
                 _submission(_refusal(f"order-{number}"), receipt=f"r{number}", at=at)
             )
 
-        found = await store.answer(RejectionsQuery(wanted=RejectionQuery(limit=2)))
+        found = await store.answer(RejectionsQuery(rejection_query=RejectionQuery(limit=2)))
 
         assert [rejection.conversion_id for rejection in found] == ["order-2", "order-1"]
 
@@ -115,7 +115,7 @@ class RejectionLaws:
         async def ids(query: RejectionQuery) -> list[str]:
             return [
                 rejection.conversion_id
-                for rejection in await store.answer(RejectionsQuery(wanted=query))
+                for rejection in await store.answer(RejectionsQuery(rejection_query=query))
             ]
 
         assert await ids(RejectionQuery(since=later)) == ["order-2"]
@@ -132,7 +132,8 @@ class RejectionLaws:
             ids = [f"order-{part * 500 + number}" for number in range(500)]
             await store.record(_submission(*map(_refusal, ids), receipt=f"r{part}", at=NOW + part))
 
-        found = await store.answer(RejectionsQuery(wanted=RejectionQuery(limit=2 * MOST_KEPT)))
+        more = RejectionQuery(limit=2 * MOST_KEPT)
+        found = await store.answer(RejectionsQuery(rejection_query=more))
 
         by_source = {
             name: [rejection for rejection in found if rejection.source == name]

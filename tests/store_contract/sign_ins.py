@@ -73,7 +73,7 @@ class SignInLaws:
         await join(store, somebody())
 
         begun = await store.people.update(
-            SessionBegun(session=a_session(b"1", user=known.name), known=known)
+            SessionBegun(session=a_session(b"1", user=known.name), user=known)
         )
 
         assert not begun
@@ -105,7 +105,7 @@ class SignInLaws:
         await store.people.update(
             SessionBegun(
                 session=a_session(b"3"),
-                known=somebody(),
+                user=somebody(),
                 begun_before=NOW - 50,
                 seen_before=NOW - 5,
             )

@@ -83,7 +83,7 @@ async def look(path, whom=WHOM, *, pixel=None, opened=lambda _tag, body: body, p
     reader = await SQLiteReader.open(path)
     try:
         return await reader.traces(
-            EraseSearch(whom=whom, pixel=pixel, opened=opened, pursued=frozenset(pursued))
+            EraseSearch(subject=whom, pixel=pixel, opened=opened, pursued=frozenset(pursued))
         )
     finally:
         await reader.close()

@@ -48,7 +48,7 @@ async def test_fsync_turned_off_while_the_gateway_runs_opens_and_resolves_the_al
 ):
     monkeypatch.setattr(upkeep, "LOOK_AT_DURABILITY", 0.02)
     monitoring = Watching()
-    options = StoreOptions(keeping=KEEPING, observer=monitoring)
+    options = StoreOptions(retention=KEEPING, observer=monitoring)
     store = await PostgresStore.open(server.url("ledger"), options)
 
     set_fsync(server, "off")
@@ -66,7 +66,7 @@ async def test_accepted_weak_durability_is_not_reported_again(server, monkeypatc
     monkeypatch.setattr(upkeep, "LOOK_AT_DURABILITY", 0.02)
     set_fsync(server, "off")
     monitoring = Watching()
-    options = StoreOptions(keeping=KEEPING, observer=monitoring, accept_weak_durability=True)
+    options = StoreOptions(retention=KEEPING, observer=monitoring, accept_weak_durability=True)
     store = await PostgresStore.open(server.url("ledger"), options)
 
     weak = store.weak

@@ -18,7 +18,7 @@ from twite.stores.postgres.store import PostgresReader, PostgresStore
 from twite.x.encode import conversion_body
 
 ID = "order-of-ada"
-SEARCH = EraseSearch(whom=WHOM, pixel=None, opened=lambda _tag, body: body, pursued=frozenset())
+SEARCH = EraseSearch(subject=WHOM, pixel=None, opened=lambda _tag, body: body, pursued=frozenset())
 
 
 @pytest.fixture

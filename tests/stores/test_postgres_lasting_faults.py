@@ -193,7 +193,7 @@ async def test_pruning_that_keeps_failing_is_reported_once(
     await database_session.execute(REFUSE.format("pruning"))
     keeping = Retention(bodies=1, history=1, dead=1)
 
-    store = await PostgresStore.open(postgres_url, StoreOptions(observer=seen, keeping=keeping))
+    store = await PostgresStore.open(postgres_url, StoreOptions(observer=seen, retention=keeping))
     with suppress(TimeoutError):
         await until(lambda: len(failures) >= 3)
 

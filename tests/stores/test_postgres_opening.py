@@ -54,7 +54,7 @@ async def test_reader_answers_like_the_store(open_store, reader, other):
 
 async def test_search_for_a_person_may_take_longer_than_other_views(reader, monkeypatch):
     monkeypatch.setattr(database, "_READ", 0.1)
-    wanted = EraseSearch(whom=None, pixel=None, opened=None, pursued=frozenset())
+    wanted = EraseSearch(subject=None, pixel=None, opened=None, pursued=frozenset())
 
     def search(view, given):
         view.execute("SELECT pg_sleep(0.3)").fetchone()
@@ -156,7 +156,7 @@ async def test_store_and_checks_know_the_accepted_weak_durability(
         await PostgresStore.open(empty_postgres_url, StoreOptions())
 
     store = await PostgresStore.open(
-        empty_postgres_url, StoreOptions(accept_weak_durability=True, keeping=KEEPING)
+        empty_postgres_url, StoreOptions(accept_weak_durability=True, retention=KEEPING)
     )
     await store.close()
 

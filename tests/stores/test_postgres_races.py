@@ -321,7 +321,7 @@ async def test_simultaneous_rejections_of_two_nodes_are_all_stored(open_node, du
     await stores[0].record(a_rejection("c1"))
     await asyncio.wait_for(started[0], SOON)
 
-    kept = await stores[0].answer(RejectionsQuery(wanted=RejectionQuery()))
+    kept = await stores[0].answer(RejectionsQuery(rejection_query=RejectionQuery()))
     assert sorted(rejection.conversion_id for rejection in kept) == ["c1", "c2"]
 
 

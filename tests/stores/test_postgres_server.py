@@ -382,7 +382,7 @@ async def test_old_rows_are_pruned_and_the_accounts_stay(postgres_url):
     await record(before, "order-2", receipt="r2", at=NOW + 90 * DAY)
     await before.close()
 
-    options = StoreOptions(keeping=KEEPING, now=lambda: NOW + 91 * DAY)
+    options = StoreOptions(retention=KEEPING, now=lambda: NOW + 91 * DAY)
     store = await PostgresStore.open(postgres_url, options)
     while await execute(postgres_url, "SELECT FROM dedup OFFSET 1"):
         pass

@@ -23,7 +23,10 @@ class Gateways:
         self.passwords = PlainPasswords()
         self.replicas = [
             Authentication(
-                people=store.people, passwords=self.passwords, clock=self.clock, secret_store=None
+                directory=store.people,
+                passwords=self.passwords,
+                clock=self.clock,
+                secret_store=None,
             )
             for store in stores
         ]

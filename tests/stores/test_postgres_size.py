@@ -40,7 +40,7 @@ async def test_database_near_its_size_limit_opens_an_alert_and_accepts_requests(
 
     store = await PostgresStore.open(
         postgres_url,
-        StoreOptions(size_limit=size * 100 // 95, keeping=KEEPING, observer=observer),
+        StoreOptions(size_limit=size * 100 // 95, retention=KEEPING, observer=observer),
     )
     await record(store, "order-1")
     change = await asyncio.wait_for(observer.found, 30)
@@ -54,7 +54,7 @@ async def test_database_at_its_size_limit_refuses_requests_and_delivers(postgres
     before = await PostgresStore.open(postgres_url, StoreOptions())
     await record(before, "order-1")
     await before.close()
-    store = await PostgresStore.open(postgres_url, StoreOptions(size_limit=1, keeping=KEEPING))
+    store = await PostgresStore.open(postgres_url, StoreOptions(size_limit=1, retention=KEEPING))
 
     async def repeat():
         for number in count():

@@ -143,7 +143,7 @@ def refusal(store, conversion_id, person, *, index=0):
 async def rejected_ids(store):
     return sorted(
         rejection.conversion_id
-        for rejection in await store.answer(RejectionsQuery(wanted=RejectionQuery()))
+        for rejection in await store.answer(RejectionsQuery(rejection_query=RejectionQuery()))
     )
 
 

@@ -207,7 +207,7 @@ async def test_sealed_payload_is_opened_for_the_search(store, path):
 async def test_rows_of_the_deduplication_report_keep_their_paths_and_lose_the_id(store, path):
     seen = [
         DedupRow(
-            pixel="o8z6j", event="o8z6k", conversion_id="order-1", way=way, at=NOW, email_mark=7
+            pixel="o8z6j", event="o8z6k", conversion_id="order-1", path=way, at=NOW, email_mark=7
         )
         for way in (DedupPath.PIXEL, DedupPath.SERVER)
     ]
@@ -332,7 +332,7 @@ async def test_search_ends_while_new_conversions_of_the_person_arrive(path):
 
     with closing(sqlite3.connect(path)) as connection:
         busy = BusyConnection(connection)
-        found = search(busy, EraseSearch(whom=WHOM, opened=lambda _, body: body))
+        found = search(busy, EraseSearch(subject=WHOM, opened=lambda _, body: body))
 
     assert len(found.conversions) >= 1
     assert busy.searches < 10

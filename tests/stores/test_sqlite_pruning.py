@@ -285,7 +285,7 @@ async def test_pruned_body_is_in_no_file(path):
 
     before = copies()
     await store.close()
-    store = await SQLiteStore.open(path, StoreOptions(keeping=KEEPING))
+    store = await SQLiteStore.open(path, StoreOptions(retention=KEEPING))
     for _ in range(200):
         if copies() <= 2:
             break
@@ -334,7 +334,7 @@ async def test_pruning_error_is_reported_and_pruning_continues(path):
 
     later = NOW + 4 * DAY
     store = await SQLiteStore.open(
-        path, StoreOptions(keeping=KEEPING, now=lambda: later, observer=watching)
+        path, StoreOptions(retention=KEEPING, now=lambda: later, observer=watching)
     )
     await until(lambda: seen)
     await store.close()
@@ -388,6 +388,6 @@ async def test_rejected_conversions_are_kept_for_seven_days(path, store):
 
     prune(path, now=NOW + DAY + KEPT_FOR + 1)
 
-    left = await store.answer(RejectionsQuery(wanted=RejectionQuery()))
+    left = await store.answer(RejectionsQuery(rejection_query=RejectionQuery()))
     assert [rejection.conversion_id for rejection in left] == ["o2"]
     assert total(await store.balance()).rejected == 3

@@ -43,7 +43,7 @@ async def test_gateway_with_an_untrusted_clock_prunes_nothing(
             enough.set()
         return machine if is_trusted else steady.vouched()
 
-    store = await SQLiteStore.open(path, StoreOptions(keeping=KEEPING, now=vouched))
+    store = await SQLiteStore.open(path, StoreOptions(retention=KEEPING, now=vouched))
     await enough.wait()
     recorded = await record(store, "one", at=NOW + HOUR)
     await store.close()

@@ -66,7 +66,7 @@ async def test_many_invalid_requests_use_limited_disk_space(tmp_path, figure):
     path = tmp_path / "twite.db"
     store = await SQLiteStore.open(str(path))
     accept = Accept(
-        ledger=store,
+        intake=store,
         clock=SystemClock(),
         randomness=SystemRandomness(),
         destinations={"o8z6j": a_destination()},
@@ -80,7 +80,7 @@ async def test_many_invalid_requests_use_limited_disk_space(tmp_path, figure):
 
     alone, _ = await response_times(accept, "")
     bad, refused = await response_times(accept, "bad")
-    kept = await store.answer(RejectionsQuery(wanted=RejectionQuery(limit=99_999)))
+    kept = await store.answer(RejectionsQuery(rejection_query=RejectionQuery(limit=99_999)))
     grown = pages(path) - full
     good, taken = await response_times(accept, "good")
     await store.close()

@@ -35,7 +35,7 @@ def test_refusal_is_classified_by_who_must_act(status, body, why):
 
 @pytest.mark.parametrize("why", RefusalReason)
 def test_every_kind_of_refusal_has_a_message_and_a_fix(why):
-    refusal = InquiryRefusal(why=why, status=400, said="INVALID: x")
+    refusal = InquiryRefusal(reason=why, status=400, said="INVALID: x")
 
     error = refused(refusal, about="pixel o8z6j")
 

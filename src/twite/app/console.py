@@ -63,7 +63,7 @@ def insight_pages(
             dry_run=DryRun(
                 destinations=destinations,
                 sources=sources,
-                records=store,
+                queries=store,
                 clock=clock,
                 is_cautious=settings.is_cautious,
             ),
@@ -86,7 +86,7 @@ def console(settings: Settings, services: ConsoleServices) -> Console:
     passwords = services.passwords or Argon2Passwords()
     user_accounts = Accounts(directory=store.people, passwords=passwords, clock=clock)
     authentication = Authentication(
-        people=store.people,
+        directory=store.people,
         passwords=passwords,
         clock=clock,
         secret_store=secret_store,

@@ -103,7 +103,7 @@ async def look(
     async with open_records(settings) as records:
         return await records.traces(
             EraseSearch(
-                whom=request.whom, pixel=request.pixel, opened=opened, pursued=frozenset(pursued)
+                subject=request.whom, pixel=request.pixel, opened=opened, pursued=frozenset(pursued)
             )
         )
 

@@ -91,7 +91,7 @@ class RunningGateway:
 
     @property
     def connect(self) -> XSignIn:
-        return self._parts.connect
+        return self._parts.sign_in
 
     async def begin(self) -> None:
         """Listen and send. Raises LedgerUnavailable, and SettingsError if the address is in use."""
@@ -108,8 +108,8 @@ class RunningGateway:
         if in_use.tag_credentials is not None:
             await in_use.tag_credentials.load()
             self._tasks.append(asyncio.create_task(in_use.tag_credentials.run()))
-        if parts.safe is not None and in_use.settings.server.former_secret_keys:
-            sealing = sealed_anew(parts.safe, parts.store, observer=parts.observer)
+        if parts.vault is not None and in_use.settings.server.former_secret_keys:
+            sealing = sealed_anew(parts.vault, parts.store, observer=parts.observer)
             self._tasks.append(asyncio.create_task(sealing))
         await self._server.start()
         await parts.address.leave(self.url, self.reload_alone)
@@ -231,7 +231,7 @@ class GatewayBuilder:
                 reserve=kept.reserve,
                 size_limit=kept.size_limit,
                 accept_weak_durability=kept.accept_weak_durability,
-                keeping=kept.keeping,
+                retention=kept.keeping,
                 now=self._clock.vouched,
                 observer=self._observer,
                 timed=self._metrics.committed,
@@ -265,20 +265,20 @@ class GatewayBuilder:
             for each in runners:
                 each.wake(pixel)
 
-        tracing = self._observation.tracing
+        tracing = self._observation.trace_queue
         accept = Accept(
-            ledger=store,
+            intake=store,
             clock=self._clock,
             randomness=self._randomness,
             destinations=destinations,
             salt=store.salt,
             wake=wake,
-            opt_outs=store,
+            privacy=store,
             dedup_rows=DedupRowBuilder(
                 pixels=watched(settings.sources()), destinations=destinations, salt=store.salt
             ),
             observer=self._observer,
-            wall=self._wall,
+            wall_clock=self._wall,
             tag_dispatcher=feature_run.dispatcher(),
             traces=None if tracing is None else RequestTraces(tracing),
             guards=guards,
@@ -301,10 +301,10 @@ class GatewayBuilder:
         runner.listeners[SECRETS] = FollowSecrets(logins, tag_credentials, self._observer)
         parts = GatewayParts(
             store=store,
-            safe=safe,
+            vault=safe,
             runner=runner,
             clock=self._clock,
-            wall=self._wall,
+            wall_clock=self._wall,
             observer=self._observer,
             metrics=self._metrics,
             guards=guards,
@@ -313,8 +313,8 @@ class GatewayBuilder:
             address=self._address,
             passwords=passwords,
             examine=examine,
-            logins=logins,
-            connect=shared_sign_in(settings, safe, logins, store=store, clock=self._clock),
+            credential_commands=logins,
+            sign_in=shared_sign_in(settings, safe, logins, store=store, clock=self._clock),
             reload=ReloadCommand(self._address, store.ownership),
         )
         in_use = SettingsInUse.built(
@@ -338,7 +338,7 @@ class GatewayBuilder:
             api_url=x.api_url,
             version=x.api_version,
             may_send=may_send(store),
-            tracing=self._observation.tracing,
+            tracing=self._observation.trace_queue,
         )
         return DeliveryRunner(
             destinations=stored,

@@ -40,10 +40,10 @@ class GatewayParts(msgspec.Struct, frozen=True, kw_only=True):
     """The parts of a running gateway that stay when its settings are reloaded."""
 
     store: Store
-    safe: CredentialVault | None
+    vault: CredentialVault | None
     runner: DeliveryRunner
     clock: MonotonicClock
-    wall: Clock
+    wall_clock: Clock
     observer: Observer
     metrics: Metrics
     guards: ValueGuards
@@ -52,8 +52,8 @@ class GatewayParts(msgspec.Struct, frozen=True, kw_only=True):
     address: GatewayAddress
     passwords: Passwords | None
     examine: Callable[[], AsyncIterator[CheckFinding]] | None
-    logins: CredentialCommands | None
-    connect: XSignIn
+    credential_commands: CredentialCommands | None
+    sign_in: XSignIn
     reload: ReloadCommand
 
 
@@ -90,9 +90,9 @@ class SettingsInUse(msgspec.Struct, frozen=True, kw_only=True):
             store=store,
             runner=runner,
             accept=accept,
-            sign_in=parts.connect,
+            sign_in=parts.sign_in,
             destinations=destinations,
-            secret_store=parts.safe.secret_store if parts.safe else None,
+            secret_store=parts.vault.secret_store if parts.vault else None,
             passwords=parts.passwords,
             examine=parts.examine,
             feature=parts.feature,
@@ -103,21 +103,21 @@ class SettingsInUse(msgspec.Struct, frozen=True, kw_only=True):
         console = OnDemandConsole(lambda: _console(settings, behind))
         services = GatewayServices(
             accept=accept,
-            records=store,
+            queries=store,
             moves=WakingMoves(moves=store, wake_all=runner.wake_all),
-            choose=RecordConsentChoice(opt_outs=store, clock=parts.clock, salt=store.salt),
+            record_choice=RecordConsentChoice(privacy=store, clock=parts.clock, salt=store.salt),
             clock=parts.clock,
             sources=settings.sources(),
             destinations=destinations,
             ready=lambda: accept.problem or runner.problem,
             metrics=parts.metrics.rendered,
             add_up=parts.address.add_up,
-            eraser=store,
-            people=store.people,
-            logins=parts.logins,
+            privacy=store,
+            directory=store.people,
+            credential_commands=parts.credential_commands,
             proxy=StapeProxy(
                 accept=accept,
-                clock=parts.wall,
+                clock=parts.wall_clock,
                 salt=store.salt,
                 destinations=destinations,
                 tag_credentials=tag_credentials,

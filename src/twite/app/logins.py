@@ -119,7 +119,7 @@ def tag_credentials_of(
         destinations=destinations,
         rate=settings.x.rate,
         sends=runner,
-        records=queries,
+        queries=queries,
         clock=clock,
         observer=observer,
     )
@@ -162,7 +162,7 @@ def connect(
 ) -> XSignIn:
     """Return the OAuth sign-in; see XSignIn for `noted_as`."""
     return XSignIn(
-        ask=ask_x(settings),
+        inquiries=ask_x(settings),
         clock=clock,
         credential_store=logins,
         destinations={destination.pixel: destination for destination in settings.destinations()},
@@ -319,7 +319,7 @@ def events_manager(
     `note` writes into the audit log; the default opens the store to do so.
     """
     return EventTagManager(
-        ask=ask_x(settings),
+        inquiries=ask_x(settings),
         destinations=destinations,
         sources=settings.sources(),
         url=settings.server.public_url or f"http://{settings.server.listen}",

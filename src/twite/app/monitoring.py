@@ -130,7 +130,7 @@ class Monitoring:
             new_id=self._randomness.receipt,
         )
         notifier = Notifier(
-            register=monitor.register,
+            alert_store=monitor.register,
             webhook=settings.alerts.webhook,
             transport=self._transport,
             clock=self._clock,

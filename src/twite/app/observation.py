@@ -39,7 +39,7 @@ class Observation:
         )
         self.observer = Several((Log(log), self.metrics, self.listener))
         # None if nothing is traced.
-        self.tracing: TraceQueue | None = None
+        self.trace_queue: TraceQueue | None = None
 
     def start_traces(self, queries: Queries) -> None:
         """Start to export traces, unless the settings or the environment turn this off.
@@ -63,19 +63,19 @@ class Observation:
             return await queries.answer(ReceiptsQuery(deliveries=deliveries))
 
         headers = {name: value.reveal() for name, value in self._traces.headers.items()}
-        self.tracing = TraceQueue(
+        self.trace_queue = TraceQueue(
             one_in=self._traces.one_in,
             spans=OtelSpans(Collector(endpoint=endpoint, headers=headers)),
             receipts=receipts,
             count=self.metrics.traced,
             observer=self.observer,
         )
-        self.tracing.start()
+        self.trace_queue.start()
 
     async def stop(self) -> None:
         """Export the last traces, while the store is still open."""
-        if self.tracing is not None:
-            await self.tracing.stop()
+        if self.trace_queue is not None:
+            await self.trace_queue.stop()
 
 
 def can_trace() -> bool:

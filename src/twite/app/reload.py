@@ -105,7 +105,7 @@ class SettingsReload:
             found = self._without_turned_keys(difference(running, written), written)
             if not found.is_other_x:
                 settings = with_reloaded(running, written)
-                secret_store = parts.safe.secret_store if parts.safe else None
+                secret_store = parts.vault.secret_store if parts.vault else None
                 plan = await parts.feature.plan(settings, secret_store)
                 changes = plan.changes(self.in_use.feature_run.plan, settings)
                 found = _with_changes(found, changes)
@@ -125,7 +125,7 @@ class SettingsReload:
         self, difference: SettingsDifference, written_settings: Settings
     ) -> SettingsDifference:
         """Leave out the secret key if the gateway already uses it, after `twite rotate-key`."""
-        safe, seal = self._parts.safe, vault_seal(written_settings)
+        safe, seal = self._parts.vault, vault_seal(written_settings)
         if safe is None or seal is None or _KEYS.isdisjoint(difference.restart):
             return difference
         if not safe.seal.is_current(seal.close("", b"")):
@@ -140,7 +140,7 @@ class SettingsReload:
             from twite.app.emulated_x import add_pixels  # noqa: PLC0415  # few gateways have it
 
             await asyncio.to_thread(add_pixels, settings)
-        stored = await given(settings, parts.safe.secret_store if parts.safe else None)
+        stored = await given(settings, parts.vault.secret_store if parts.vault else None)
         destinations = {destination.pixel: destination for destination in stored}
         tag_credentials = before.tag_credentials
         if tag_credentials is not None:
@@ -148,7 +148,7 @@ class SettingsReload:
         else:
             tag_credentials = tag_credentials_of(
                 settings,
-                secret_store=parts.safe.secret_store if parts.safe else None,
+                secret_store=parts.vault.secret_store if parts.vault else None,
                 queries=parts.store,
                 destinations=destinations,
                 runner=parts.runner,
@@ -208,11 +208,11 @@ class SettingsReload:
             self._retire(before, parts.runner.replace_tags(workers))
         else:
             feature_run.use(accept, sources)
-        if parts.logins is not None:
-            parts.logins.use(settings.destinations(), destinations)
-        parts.connect.destinations = {pixel.pixel: pixel for pixel in settings.destinations()}
+        if parts.credential_commands is not None:
+            parts.credential_commands.use(settings.destinations(), destinations)
+        parts.sign_in.destinations = {pixel.pixel: pixel for pixel in settings.destinations()}
         parts.runner.listeners[SECRETS] = FollowSecrets(
-            parts.logins, tag_credentials, parts.observer
+            parts.credential_commands, tag_credentials, parts.observer
         )
         if before.tag_credentials is not None:
             before.tag_credentials.replace(destinations)
@@ -244,9 +244,9 @@ class SettingsReload:
             await self._repeated(in_use.tag_credentials.load)
             if old_settings.tag_credentials is None:
                 self._keep(in_use.tag_credentials.run())
-        if parts.logins is not None:
+        if parts.credential_commands is not None:
             # A command may have stored credentials after they were read.
-            await self._repeated(parts.logins.take_up)
+            await self._repeated(parts.credential_commands.take_up)
         policy = PolicyChange(
             sources=in_use.settings.sources(),
             store=parts.store,

@@ -146,14 +146,14 @@ async def still_sealed(settings: Settings) -> UnsealedCounts:
 class RotationResult(msgspec.Struct, frozen=True, kw_only=True):
     """How many secrets are sealed with the current key, and how many payloads were resealed.
 
-    `file` contains the new key, if the command created one. `left` counts secrets and payloads
+    `file` contains the new key, if the command created one. `unsealed` counts secrets and payloads
     still sealed with other keys; `gateway` is the process that owns the store.
     """
 
     secrets: int
     payloads: int
     file: Path | None
-    left: UnsealedCounts
+    unsealed: UnsealedCounts
     gateway: int | None = None
 
 
@@ -189,7 +189,7 @@ async def rotate(settings: Settings, environ: Mapping[str, str], *, by: str) -> 
     _write(former, server.secret_key.reveal())
     _write(file, new_key())
     done = await _sealed(load(settings.path, environ), file, by=by)
-    if not done.left.any:
+    if not done.unsealed.any:
         former.unlink()
     return done
 
@@ -209,7 +209,7 @@ async def _sealed(settings: Settings, file: Path | None, *, by: str) -> Rotation
         secrets=done.secrets,
         payloads=done.payloads,
         file=file,
-        left=await still_sealed(settings),
+        unsealed=await still_sealed(settings),
         gateway=None if owner is None else owner.pid,
     )
 

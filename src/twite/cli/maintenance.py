@@ -178,18 +178,18 @@ def rotate_key(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> Non
                 "secrets": done.secrets,
                 "conversions": done.payloads,
                 "file": None if done.file is None else str(done.file),
-                "left": {"secrets": done.left.secrets, "conversions": done.left.payloads},
-                "missing_keys": done.left.missing_keys,
+                "left": {"secrets": done.unsealed.secrets, "conversions": done.unsealed.payloads},
+                "missing_keys": done.unsealed.missing_keys,
             }
         )
     else:
         _print_rotated(done)
-    if done.left.any:
+    if done.unsealed.any:
         raise typer.Exit(1)
 
 
 def _print_rotated(result: RotationResult) -> None:
-    left = result.left
+    left = result.unsealed
     if result.file is not None:
         printing.say(
             f"Wrote a new key to {result.file}: keep a copy of it"

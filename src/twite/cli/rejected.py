@@ -77,7 +77,7 @@ def rejected(
 
 def read_rejections(settings: Settings, wanted: RejectionQuery) -> Sequence[Rejection]:
     """Read rejections from the store. Raises StoreUnusable."""
-    query = RejectionsQuery(wanted=wanted)
+    query = RejectionsQuery(rejection_query=wanted)
     return read_records(settings, lambda records: records.answer(query))
 
 

@@ -55,12 +55,12 @@ def replay_plan(
     """
     results = _mapped(settings, histories, now=now)
     old = [result for result in results if _is_old(result)]
-    counted = Counter((result.history.event, result.edited.event) for result in old)
+    counted = Counter((result.history.event, result.result.event) for result in old)
     replaced = {result.history.delivery: result for result in old} if current_mapping else {}
     faults = {
-        result.history.delivery: result.edited.fault
+        result.history.delivery: result.result.fault
         for result in results
-        if current_mapping and result.edited.fault is not None
+        if current_mapping and result.result.fault is not None
     }
     sent = [history for history in histories if history.delivery not in faults]
     doubts = [
@@ -78,7 +78,7 @@ def replay_plan(
     return ReplayPlan(
         same=[history for history in sent if history.delivery not in replaced],
         edited=[
-            EditedBody(delivery=delivery, event=result.edited.event, body=result.edited.body)
+            EditedBody(delivery=delivery, event=result.result.event, body=result.result.body)
             for delivery, result in replaced.items()
         ],
         faults=faults,
@@ -105,7 +105,7 @@ def old_events_in_words(plan: ReplayPlan, *, current_mapping: bool) -> list[str]
 
 
 def _is_old(result: DryRunResult) -> bool:
-    return result.edited.fault is None and result.edited.event != result.history.event
+    return result.result.fault is None and result.result.event != result.history.event
 
 
 def _mapped(settings: Settings, histories: Sequence[History], *, now: int) -> list[DryRunResult]:
@@ -116,7 +116,7 @@ def _mapped(settings: Settings, histories: Sequence[History], *, now: int) -> li
         dry_run = DryRun(
             destinations={pixel.pixel: pixel for pixel in settings.destinations()},
             sources=settings.sources(),
-            records=reader,
+            queries=reader,
             clock=SystemClock(),
         )
         return await dry_run.each(own, CURRENT, now=now, scope=QueryScope())

@@ -60,8 +60,8 @@ class ConsentStatus(StrEnum):
 class Statement(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """`by` tells readers where the statement comes from; `signal` is the signal's name."""
 
-    matter: Purpose
-    word: ConsentStatus
+    purpose: Purpose
+    status: ConsentStatus
     by: str
     signal: str
 

@@ -233,13 +233,13 @@ def _shown(
 def _objections(stated: Sequence[Statement], policy: ConsentPolicy) -> Iterator[ConsentDecision]:
     """Yield the action of each statement that is not a grant. The first of the strictest wins."""
     for statement in stated:
-        if statement.word is ConsentStatus.DENIED:
-            action = _of(statement.matter, policy)
+        if statement.status is ConsentStatus.DENIED:
+            action = _of(statement.purpose, policy)
             if action is not ConsentAction.SEND:
                 yield ConsentDecision(
-                    action=action, rule=statement.matter.value, reason=_reason(statement, action)
+                    action=action, rule=statement.purpose.value, reason=_reason(statement, action)
                 )
-        elif statement.word is ConsentStatus.UNCLEAR and policy.unclear is not None:
+        elif statement.status is ConsentStatus.UNCLEAR and policy.unclear is not None:
             yield ConsentDecision(
                 action=policy.unclear, rule="unclear", reason=f"consent_unclear: {statement.by}"
             )
@@ -269,7 +269,7 @@ def _reason(statement: Statement, action: ConsentAction) -> str:
 
 
 def _strip(stated: Sequence[Statement], policy: ConsentPolicy) -> tuple[str, ...]:
-    denied = {statement.matter for statement in stated if statement.word is ConsentStatus.DENIED}
+    denied = {statement.purpose for statement in stated if statement.status is ConsentStatus.DENIED}
     return tuple(
         name
         for matter, names in ((Purpose.STORAGE, OF_STORAGE), (Purpose.USER_DATA, OF_USER_DATA))
@@ -280,8 +280,8 @@ def _strip(stated: Sequence[Statement], policy: ConsentPolicy) -> tuple[str, ...
 
 def _restricted(stated: Sequence[Statement], policy: ConsentPolicy) -> bool:
     return any(
-        statement.word is ConsentStatus.DENIED
-        and _of(statement.matter, policy) is ConsentAction.RESTRICT
+        statement.status is ConsentStatus.DENIED
+        and _of(statement.purpose, policy) is ConsentAction.RESTRICT
         for statement in stated
     )
 
@@ -296,10 +296,10 @@ def _granted(stated: Sequence[Statement]) -> bool:
     about = [
         statement
         for statement in stated
-        if statement.matter in {Purpose.STORAGE, Purpose.USER_DATA}
+        if statement.purpose in {Purpose.STORAGE, Purpose.USER_DATA}
     ]
     for source, group in groupby(about, key=_source):
-        words = [statement.word for statement in group]
+        words = [statement.status for statement in group]
         if source == "gcd":
             return words.count(ConsentStatus.GRANTED) == 2
         if set(words) != {ConsentStatus.BY_DEFAULT}:

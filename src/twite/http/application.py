@@ -55,7 +55,7 @@ class HttpApplication:
         self._services = HttpServices(
             **msgspec.structs.asdict(services) | {"ready": self._why_not_ready},
             keys=keys,
-            authorization=Authorization(keys=keys, api_keys=ApiKeyLookup(services.people)),
+            authorization=Authorization(keys=keys, api_keys=ApiKeyLookup(services.directory)),
             origins=origins,
             script=PageScript(source_named=origins.named, destinations=services.destinations),
             nonces=memory.nonces,

@@ -21,7 +21,7 @@ class Config(uvicorn.Config):
     """uvicorn's settings together with Twite's limits."""
 
     limits: HttpLimits = HttpLimits()
-    crowd: ClosedConnections
+    closed_connections: ClosedConnections
 
 
 class HoldingFlow(FlowControl):
@@ -40,7 +40,7 @@ class ClosingProtocol(HttpToolsProtocol):
     `active` is the request that is running or ran last, `cycle` the request that was received last:
     they differ if a client pipelines requests. `due` is the time (of the loop's clock) at which the
     connection is closed unless there is progress before. `held` is input that is not parsed yet,
-    because earlier requests are not answered. `refusal` is the response to input that is not a
+    because earlier requests are not answered. `response` is the response to input that is not a
     request; it waits for the responses to earlier requests. While `closing`, nothing is parsed.
     """
 
@@ -61,7 +61,7 @@ class ClosingProtocol(HttpToolsProtocol):
         self.active: RequestResponseCycle | None = None
         self.closing = False
         self.held = b""
-        self.refusal: HttpResponse | None = None
+        self.response: HttpResponse | None = None
 
     def connection_made(self, transport: object) -> None:
         super().connection_made(transport)  # type: ignore[arg-type] # asyncio types it too widely
@@ -77,7 +77,7 @@ class ClosingProtocol(HttpToolsProtocol):
 
     def eof_received(self) -> bool | None:  # type: ignore[override] # uvicorn's always closes
         """Keep the connection open while a half-closed client waits for its response."""
-        if self.refusal is None:
+        if self.response is None:
             if self.closing or self.in_headers or self.in_body or not self.is_answering:
                 return None
             self.cycle.keep_alive = False
@@ -117,7 +117,7 @@ class ClosingProtocol(HttpToolsProtocol):
         elif self.pipeline and self.pipeline[0][0] is arriving:
             self.pipeline.popleft()
         if self.is_answering and arriving is not self.active:
-            self.refusal = response
+            self.response = response
             self.closing = True
             self.due = NEVER
             self.hold(b"")

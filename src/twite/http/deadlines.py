@@ -39,7 +39,7 @@ class DeadlineProtocol(ClosingProtocol):
         _loop: object = None,
     ) -> None:
         super().__init__(config, server_state, app_state)
-        self.crowd = config.crowd
+        self.crowd = config.closed_connections
         self.read_by = NEVER
         self.since = 0.0  # when it was opened, or last answered (loop time)
         self.extensions: dict[str, dict[object, object]] = {EXTENSION: {"connection": self}}
@@ -226,8 +226,8 @@ class DeadlineProtocol(ClosingProtocol):
         if self.pipeline:
             cycle, app = self.pipeline.pop()
             self._start_asgi_task(cycle, app)
-        elif self.refusal is not None:
-            self.write(self.refusal)
+        elif self.response is not None:
+            self.write(self.response)
             self.linger()
         elif self.in_body and (self.last or self.expect_100_continue):
             # Refused before the body or `100 Continue`: the client may or may not send the body.

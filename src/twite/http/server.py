@@ -88,7 +88,7 @@ class Server:
             backlog=_BACKLOG,
         )
         self._crowd.is_stopping = False
-        config.limits, config.crowd = self._limits, self._crowd
+        config.limits, config.closed_connections = self._limits, self._crowd
         config.direct = self._collector.direct
         config.load()
         server = uvicorn.Server(config)

@@ -75,24 +75,24 @@ class GatewayServices(msgspec.Struct, frozen=True, kw_only=True):
 
     `ready` returns the reason why requests cannot be accepted now, or None. `metrics` renders the
     Prometheus text, and `add_up` adds the metrics of other processes. `control_token` authenticates
-    `POST /-/desk`, which does not exist without one. `logins` is None if the gateway has no vault
-    key, `proxy` if no route is configured for Stape's auth proxy. `console` serves all paths under
-    /console. `reload` reads the settings again; with True, it only compares them.
+    `POST /-/desk`, which does not exist without one. `credential_commands` is None if the gateway
+    has no vault key, `proxy` if no route is configured for Stape's auth proxy. `console` serves all
+    paths under /console. `reload` reads the settings again; with True, it only compares them.
     """
 
     accept: Accept
-    records: Queries
+    queries: Queries
     moves: Moves
-    choose: RecordConsentChoice
+    record_choice: RecordConsentChoice
     clock: Clock
     sources: tuple[Source, ...]
     destinations: Mapping[str, Destination]
     ready: Callable[[], str | None]
     metrics: Callable[[Iterable[ConversionCounts]], bytes]
-    eraser: Privacy
-    people: AccountDirectory
+    privacy: Privacy
+    directory: AccountDirectory
     add_up: Callable[[bytes], Awaitable[bytes]] | None = None
-    logins: CredentialCommands | None = None
+    credential_commands: CredentialCommands | None = None
     proxy: StapeProxy | None = None
     make_feature: "Callable[[HttpServices, AdmissionGate], HttpFeature] | None" = None
     console: ASGIApp | None = None

@@ -211,7 +211,7 @@ class Metrics:
         """Count a commit's match keys and amounts. Called from the store's thread."""
         resolved = self._resolved
         for count in counted:
-            subject = count.source, count.pixel, count.what, count.word
+            subject = count.source, count.pixel, count.counting, count.word
             places = resolved.get(subject)
             if places is None:
                 if len(resolved) >= _MOST_RESOLVED:

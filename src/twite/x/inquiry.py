@@ -51,7 +51,7 @@ class InquiryRefusal(msgspec.Struct, frozen=True, kw_only=True):
     `status` is 0 if no request was sent; `said` is X's message, which may echo the request.
     """
 
-    why: RefusalReason
+    reason: RefusalReason
     status: int = 0
     said: str = ""
 
@@ -88,7 +88,9 @@ def answered(
     if not 200 <= status < 300:
         return refusal(status, body)
     found = read(body)
-    return InquiryRefusal(why=RefusalReason.UNREADABLE, status=status) if found is None else found
+    return (
+        InquiryRefusal(reason=RefusalReason.UNREADABLE, status=status) if found is None else found
+    )
 
 
 def refusal(status: int, body: bytes) -> InquiryRefusal:
@@ -106,7 +108,7 @@ def refusal(status: int, body: bytes) -> InquiryRefusal:
         why = RefusalReason.NOT_LIKE_THAT
     else:
         why = RefusalReason.UNREADABLE
-    return InquiryRefusal(why=why, status=status, said=words_of(body))
+    return InquiryRefusal(reason=why, status=status, said=words_of(body))
 
 
 def words_of(body: bytes) -> str:
@@ -202,11 +204,11 @@ def read_nothing(
     if status in {200, 400}:
         return True
     found = refusal(status, body)
-    if isinstance(credentials, PixelToken) and found.why in {
+    if isinstance(credentials, PixelToken) and found.reason in {
         RefusalReason.TOKEN_REFUSED,
         RefusalReason.NO_ROLE,
     }:
-        return msgspec.structs.replace(found, why=RefusalReason.PIXEL_TOKEN_REFUSED)
+        return msgspec.structs.replace(found, reason=RefusalReason.PIXEL_TOKEN_REFUSED)
     return found
 
 

@@ -61,7 +61,7 @@ def begun(status: int, body: bytes) -> SignInRequested | InquiryRefusal:
     token, secret = given.get("oauth_token"), given.get("oauth_token_secret")
     # X: "Your app should examine … the response to ensure that oauth_callback_confirmed is true".
     if not token or not secret or given.get("oauth_callback_confirmed") != "true":
-        return InquiryRefusal(why=RefusalReason.UNREADABLE, status=status)
+        return InquiryRefusal(reason=RefusalReason.UNREADABLE, status=status)
     return SignInRequested(token=token, secret=Secret(secret))
 
 
@@ -72,10 +72,10 @@ def page(requested: SignInRequested, *, oauth_url: str) -> str:
 def sent_back(query: str, requested: SignInRequested) -> str | InquiryRefusal:
     given = dict(parse_qsl(query[: 16 * _LONGEST]))
     if given.get("denied") == requested.token:
-        return InquiryRefusal(why=RefusalReason.DENIED)
+        return InquiryRefusal(reason=RefusalReason.DENIED)
     verifier = given.get("oauth_verifier", "")
     if given.get("oauth_token") != requested.token or not 0 < len(verifier) <= _LONGEST:
-        return InquiryRefusal(why=RefusalReason.STRANGER)
+        return InquiryRefusal(reason=RefusalReason.STRANGER)
     return verifier
 
 
@@ -109,7 +109,7 @@ def finished(app: XApp, status: int, body: bytes) -> XCredentials | InquiryRefus
     given = _form(body)
     token, secret = given.get("oauth_token"), given.get("oauth_token_secret")
     if not token or not secret:
-        return InquiryRefusal(why=RefusalReason.UNREADABLE, status=status)
+        return InquiryRefusal(reason=RefusalReason.UNREADABLE, status=status)
     return XCredentials(
         keys=OAuthKeys(
             consumer_key=app.consumer_key,
@@ -136,7 +136,7 @@ def _post(url: str, authorization: str) -> Inquiry:
 
 def _refused(status: int, body: bytes, known: dict[int, RefusalReason]) -> InquiryRefusal:
     return InquiryRefusal(
-        why=known.get(status, RefusalReason.UNREADABLE), status=status, said=words_of(body)
+        reason=known.get(status, RefusalReason.UNREADABLE), status=status, said=words_of(body)
     )
 
 

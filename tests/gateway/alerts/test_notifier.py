@@ -44,7 +44,7 @@ class Stage:
             notify=lambda _alert, _phase: self.notifier.wake(),
         )
         self.notifier = Notifier(
-            register=self.register,
+            alert_store=self.register,
             webhook=Webhook(address=Secret(ADDRESS)) if webhook else None,
             transport=self.transport,
             clock=self.clock,

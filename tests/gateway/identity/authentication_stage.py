@@ -42,7 +42,7 @@ class AuthenticationStage:
             state=self.state, seal=AesSeal(Secret("a-key-that-seals-secrets"))
         )
         self.authentication = Authentication(
-            people=self.people,
+            directory=self.people,
             passwords=self.passwords,
             clock=self.clock,
             secret_store=self.secret_store,

@@ -135,7 +135,7 @@ async def test_change_of_role_or_password_ends_the_sessions(user_accounts, peopl
         user_accounts.remove("ada", by="test"),
     ):
         user = await people.user("ada")
-        await people.update(SessionBegun(session=a_session(), known=user))
+        await people.update(SessionBegun(session=a_session(), user=user))
         await change
         left.append(len(await people.sessions("ada")))
 

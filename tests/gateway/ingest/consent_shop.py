@@ -28,16 +28,16 @@ class Shop:
         self.notices = []
         self.destinations = {pixel: a_destination(pixel) for pixel in ("o8z6j", "p2")}
         self.accept = Accept(
-            ledger=self.store,
+            intake=self.store,
             clock=self.clock,
             randomness=SeededRandomness(seed),
             destinations=self.destinations,
             salt=self.store.salt,
             wake=lambda _pixel: None,
-            opt_outs=self.store,
+            privacy=self.store,
         )
         self.choose = RecordConsentChoice(
-            opt_outs=self.store, clock=self.clock, salt=self.store.salt
+            privacy=self.store, clock=self.clock, salt=self.store.salt
         )
         self.policy(**policy)
 

@@ -29,7 +29,7 @@ class AcceptStage:
         self.may_record = asyncio.Event()
         self.may_record.set()
         self.accept = Accept(
-            ledger=self,
+            intake=self,
             clock=self.clock,
             randomness=SeededRandomness(),
             destinations={pixel: a_destination(pixel) for pixel in ("o8z6j", "p2")},
@@ -312,7 +312,7 @@ async def test_failed_commits_are_reported_once_in_a_while():
 async def test_failed_commit_is_a_problem_for_a_few_seconds():
     clock, store = MovingClock(), MemoryStore()
     accept = Accept(
-        ledger=store,
+        intake=store,
         clock=clock,
         randomness=SeededRandomness(),
         destinations={"o8z6j": a_destination()},

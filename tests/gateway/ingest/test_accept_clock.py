@@ -23,9 +23,9 @@ class AcceptClockStage:
         self.wall = MovingClock()
         self.store = MemoryStore()
         self.accept = Accept(
-            ledger=self.store,
+            intake=self.store,
             clock=MonotonicClock(self.wall),
-            wall=self.wall,
+            wall_clock=self.wall,
             randomness=SeededRandomness(),
             destinations={"o8z6j": a_destination()},
             salt=b"s",

@@ -44,7 +44,7 @@ class GroupStage:
         self.woken, self.notices, self.submissions = [], [], []
         self.answers = dict(answers)
         self.accept = Accept(
-            ledger=self,
+            intake=self,
             clock=MovingClock(NOW),
             randomness=SeededRandomness(),
             destinations=destinations,
@@ -122,7 +122,7 @@ def guards():
 SETTINGS = {
     "plain": {},
     "value guards": {"guards": guards},
-    "opt-outs": {"opt_outs": OptOuts},
+    "opt-outs": {"privacy": OptOuts},
 }
 
 

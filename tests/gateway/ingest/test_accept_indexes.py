@@ -15,7 +15,7 @@ def conversion(order, **more):
 
 def an_accept():
     return Accept(
-        ledger=MemoryStore(),
+        intake=MemoryStore(),
         clock=MovingClock(),
         randomness=SeededRandomness(),
         destinations={"o8z6j": a_destination()},

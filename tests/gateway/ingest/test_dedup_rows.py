@@ -25,14 +25,14 @@ def a_builder(*pixels):
 def a_read(index=0, **said):
     conversion = a_conversion()
     read = ReadConversion(
-        index=index, pixel="o8z6j", scrubbed=Native(event="purchase"), conversion=conversion
+        index=index, pixel="o8z6j", native=Native(event="purchase"), conversion=conversion
     )
     return msgspec.structs.replace(read, **said)
 
 
 def a_refused(**said):
     native = Native(**({"event": "Purchase", "conversion_id": "order-1"} | said))
-    return a_read(scrubbed=native, conversion=None, faults=(fault("", "identifier_missing"),))
+    return a_read(native=native, conversion=None, faults=(fault("", "identifier_missing"),))
 
 
 def a_dedup_row(way, at=NOW, **said):
@@ -40,7 +40,7 @@ def a_dedup_row(way, at=NOW, **said):
         pixel="o8z6j",
         event="o8z6k",
         conversion_id="order-1",
-        way=way,
+        path=way,
         at=at,
         **dict(zip(MARKS, marks(a_conversion(), salt=SALT), strict=True)),
     )
@@ -75,7 +75,7 @@ def test_conversion_is_in_the_report_under_the_path_of_its_route(endpoint, way):
     ],
 )
 def test_pixel_call_of_a_page_is_in_the_report(call, ways):
-    assert [row.way for row in seen(a_read(), pixel_calls=[call])] == ways
+    assert [row.path for row in seen(a_read(), pixel_calls=[call])] == ways
 
 
 def test_pixel_call_has_the_time_of_the_conversion_but_not_in_the_future():
@@ -92,7 +92,7 @@ def test_pixel_call_has_the_time_of_the_conversion_but_not_in_the_future():
 
 @pytest.mark.parametrize("why", [{"suppressed": "consent_denied"}, {"held": "consent_unclear"}])
 def test_suppressed_conversion_is_in_the_report_only_as_a_pixel_call(why):
-    assert [row.way for row in seen(a_read(**why), pixel_calls=[PixelCall.LOADED])] == [
+    assert [row.path for row in seen(a_read(**why), pixel_calls=[PixelCall.LOADED])] == [
         DedupPath.PIXEL
     ]
 

@@ -37,7 +37,7 @@ def of_beacon(shop, visitor, word):
         f'"email":"a@example.com","consent":{{"ad_storage":"{word}"}}}}]}}'
     )
     beacon = read_beacon(body.encode(), visitor)
-    return beacon.found, Endpoint.BEACON, beacon.pixel_calls
+    return beacon.parsed, Endpoint.BEACON, beacon.pixel_calls
 
 
 def of_ga4(shop, visitor, word):

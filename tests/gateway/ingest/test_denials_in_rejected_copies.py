@@ -133,7 +133,7 @@ async def test_denial_of_the_script_without_identifiers_withdraws_the_conversion
         "consent": NO,
         "conversions": [{"event": "purchase", "conversion_id": "order-1"}],
     }
-    found = read_beacon(json.dumps(message).encode(), Visitor(now=NOW)).found
+    found = read_beacon(json.dumps(message).encode(), Visitor(now=NOW)).parsed
 
     await shop.accept.parsed(found, source=shop.source, endpoint=Endpoint.BEACON)
 

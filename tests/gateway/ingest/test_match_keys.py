@@ -139,13 +139,13 @@ async def test_suppressed_conversion_has_no_identifier_errors():
 async def test_conversion_of_an_opted_out_person_has_no_identifier_errors():
     stage = AcceptStage()
     stage.accept = Accept(
-        ledger=stage,
+        intake=stage,
         clock=stage.clock,
         randomness=SeededRandomness(),
         destinations={"o8z6j": a_destination()},
         salt=b"salt",
         wake=stage.woken.append,
-        opt_outs=EverybodyOptedOut(),
+        privacy=EverybodyOptedOut(),
     )
 
     await stage.from_x(for_x(identifiers=[{"twclid": "abc"}, {"hashed_email": sha256(NOTHING)}]))

@@ -81,7 +81,7 @@ class TagCredentialStage:
             destinations=self.destinations,
             rate=100,
             sends=self.sender,
-            records=self.store,
+            queries=self.store,
             clock=self.clock,
             observer=self,
             most=3,

@@ -59,7 +59,7 @@ def _dry_run(clock, glances):
     return DryRun(
         destinations={"o8z6j": a_destination()},
         sources=[a_source()],
-        records=glances,
+        queries=glances,
         clock=clock,
     )
 
@@ -72,7 +72,7 @@ async def test_dry_run_of_many_deliveries_yields_to_other_tasks():
     )
 
     assert len(found) == 10 * AT_ONCE
-    assert {msgspec.json.decode(result.edited.body)["value"] for result in found} == {"49.90"}
+    assert {msgspec.json.decode(result.result.body)["value"] for result in found} == {"49.90"}
     assert clock.breaths == 10
     assert glances.asked == []
 
@@ -88,8 +88,8 @@ async def test_requests_of_many_conversions_are_loaded_together():
     )
 
     assert glances.asked == [4]
-    assert [result.edited.event for result in found] == ["o8z6k", "o8z6m", "o8zzz", "o8zzz"]
-    assert [result.edited.fault for result in found] == [
+    assert [result.result.event for result in found] == ["o8z6k", "o8z6m", "o8zzz", "o8zzz"]
+    assert [result.result.fault for result in found] == [
         None,
         None,
         "the settings define no event 'gone' for this pixel",
@@ -109,5 +109,5 @@ async def test_request_of_several_conversions_is_parsed_once():
 
     # The conversions are large, so the reader yields to other tasks after every few of them.
     assert len(body) > LARGE
-    assert {result.edited.event for result in found} == {"o8z6k"}
+    assert {result.result.event for result in found} == {"o8z6k"}
     assert clock.breaths == 4

@@ -82,7 +82,7 @@ async def test_sign_in_can_be_finished_once(x_emulator):
 def shared(stage):
     """Return the sign-in of another gateway on the same store."""
     return XSignIn(
-        ask=stage.asks,
+        inquiries=stage.asks,
         clock=stage.clock,
         credential_store=stage.logins,
         destinations=stage.connect.destinations,
@@ -238,7 +238,9 @@ async def test_sign_in_requires_an_app(x_emulator):
 
 async def test_sign_in_without_a_secret_key_does_not_begin(x_emulator):
     stage = SignInStage(x_emulator.url)
-    keyless = XSignIn(ask=stage.asks, clock=stage.clock, credential_store=None, destinations={})
+    keyless = XSignIn(
+        inquiries=stage.asks, clock=stage.clock, credential_store=None, destinations={}
+    )
 
     with pytest.raises(SettingsError, match="cannot store any without a key"):
         await keyless.begin("o8z6j")

@@ -4,9 +4,10 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from local_engines import LocalEngines
+
 from builders import a_source
 from fakes import MovingClock, SeededRandomness
-from local_engines import LocalEngines
 from twite.domain.incoming_request import IncomingRequest
 from twite.domain.json_tree import Tree
 from twite.domain.secret import Secret

@@ -118,7 +118,7 @@ class ContainerStage:
         )
         destinations = {"o8z6j": a_destination()}
         self.accept = accept = Accept(
-            ledger=self,
+            intake=self,
             clock=self.clock,
             randomness=SeededRandomness(),
             destinations=destinations,

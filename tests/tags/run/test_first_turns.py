@@ -4,9 +4,9 @@ import asyncio
 
 import msgspec
 import pytest
+from local_engines import LocalEngines, LocalProcess
 
 from fakes import MovingClock
-from local_engines import LocalEngines, LocalProcess
 from twite.gateway.ports.events import FirstTurnEnded, ProblemSeen
 from twite.gateway.ports.request_watch import set_watch
 from twite.machine.system import SystemClock, SystemRandomness

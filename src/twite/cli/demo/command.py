@@ -97,7 +97,9 @@ def _stay(demo: DemoProcesses) -> None:
     printing.say(f"  settings       {demo.config}")
     printing.say(f"  try            twite show ID --config {demo.config}")
     printing.say(f"                 twite rejected --config {demo.config}")
-    printing.say(f"X emulator: {demo.x.url}; received conversions: {demo.x.url}/_emulator/counted")
+    printing.say(
+        f"X emulator: {demo.emulator.url}; conversions: {demo.emulator.url}/_emulator/counted"
+    )
     printing.say("Press Ctrl-C to stop.")
     try:
         demo.wait()
@@ -165,8 +167,8 @@ class EmulatorCounts:
     """Totals of what the emulator received and counted."""
 
     def __init__(self, demo: DemoProcesses) -> None:
-        events = counts_of(demo.x, PIXEL).values()
-        received = msgspec.convert(demo.x.received(), _Received)
+        events = counts_of(demo.emulator, PIXEL).values()
+        received = msgspec.convert(demo.emulator.received(), _Received)
         self.by_api = sum(event.received_api for event in events)
         self.by_pixel = sum(event.received_pixel for event in events)
         self.counted = sum(event.counted for event in events)
@@ -218,14 +220,14 @@ def _judge(
         ("nothing is pending", story.drained),
         ("X received what the gateway reports as delivered", len(sent) == balance["delivered"]),
         ("X counted each conversion once", len(once) == len(counts.ids)),
-        ("X dropped the pixel's copies", counts.by_pixel == len(story.bought.fired)),
+        ("X dropped the pixel's copies", counts.by_pixel == len(story.purchase.fired)),
         (
             "the page and the server used the same id",
-            report["page_and_server"] == len(story.bought.orders),
+            report["page_and_server"] == len(story.purchase.orders),
         ),
         (
             "orders with two ids were found",
-            report["two_ids"] == len(story.bought.renamed),
+            report["two_ids"] == len(story.purchase.renamed),
         ),
     )
     printing.say("")

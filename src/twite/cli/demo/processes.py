@@ -66,16 +66,16 @@ class DemoProcesses:
         with ExitStack() as ends:
             # X documents that it drops duplicates between pixel and API. X does not document
             # duplicates between two API requests: this switch assumes that X drops them, too.
-            self.x: Emulator = ends.enter_context(running_emulator("dedup_scope=all"))
+            self.emulator: Emulator = ends.enter_context(running_emulator("dedup_scope=all"))
             ends.enter_context(self.shop)
             settings = _SETTINGS.format(
-                x=self.x.url, pixel=PIXEL, port=_free_port(), shop=self.shop.url
+                x=self.emulator.url, pixel=PIXEL, port=_free_port(), shop=self.shop.url
             )
             self.config.write_text(settings, encoding="utf-8")
             self.config.chmod(0o600)
             ends.callback(self._end_gateway)
             self._start_gateway()
-            self.shop.open(gateway=self.gateway_url, x=self.x.url, key=KEY)
+            self.shop.open(gateway=self.gateway_url, x=self.emulator.url, key=KEY)
             self._ends = ends.pop_all()
         return self
 

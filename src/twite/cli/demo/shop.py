@@ -157,10 +157,10 @@ class DemoShop:
         self.gateway = ""
         self.x = ""
         self._key = ""
-        shop = self
+        demo_shop = self
 
         class ShopPages(_Pages):
-            of = shop
+            shop = demo_shop
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), ShopPages)
         self._thread = Thread(target=self._server.serve_forever, args=(_LOOK_SECONDS,), daemon=True)
@@ -200,11 +200,11 @@ class DemoShop:
 
 
 class _Pages(BaseHTTPRequestHandler):
-    of: DemoShop
+    shop: DemoShop
 
     def do_GET(self) -> None:
         parts = urlsplit(self.path)
-        shop = self.of
+        shop = self.shop
         match parts.path:
             case "/":
                 self._page(landing(shop.gateway))
@@ -231,7 +231,7 @@ class _Pages(BaseHTTPRequestHandler):
             return
         length = min(int(self.headers.get("Content-Length") or 0), _MOST_BODY)
         form = parse_qs(self.rfile.read(length).decode())
-        order = self.of.sell(form.get("email", ["shopper@mail.internal"])[0])
+        order = self.shop.sell(form.get("email", ["shopper@mail.internal"])[0])
         self.send_response(303)
         self.send_header("Location", f"/thanks?order={order.id}")
         self.send_header("Content-Length", "0")
@@ -244,7 +244,7 @@ class _Pages(BaseHTTPRequestHandler):
         self._send(status, _HTML, text.encode())
 
     def _send(self, status: int, kind: str, body: bytes) -> None:
-        shop = self.of
+        shop = self.shop
         self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))

@@ -103,7 +103,7 @@ def _fire_pixel(demo: DemoProcesses, conversion_id: str) -> None:
         "event": json.dumps({"conversion_id": conversion_id}),
         "version": "2.4.11",
     }
-    send(demo.x.url, "GET", f"/1/i/adsct?{urlencode(parameters)}")
+    send(demo.emulator.url, "GET", f"/1/i/adsct?{urlencode(parameters)}")
 
 
 LIMITED_FOR: Final = 3  # seconds
@@ -123,7 +123,7 @@ _BAD: Final = {
 class DemoStory(msgspec.Struct, frozen=True, kw_only=True):
     """The result of the demo: the purchases, and whether the outbox is empty."""
 
-    bought: Purchase
+    purchase: Purchase
     drained: bool
     report: Path
 
@@ -132,7 +132,7 @@ def play(demo: DemoProcesses, orders: Path) -> DemoStory:
     """Run the demo; return its result."""
     _step(
         "X",
-        f"emulated on {demo.x.url}: validates requests, counts conversions and simulates faults",
+        f"emulated on {demo.emulator.url}: validates requests, counts conversions and fakes faults",
     )
     _step("gateway", f"twite serve on {demo.gateway_url}, with SQLite in {demo.folder}")
     bought = buy(demo, orders)
@@ -155,13 +155,13 @@ def play(demo: DemoProcesses, orders: Path) -> DemoStory:
     drained = _watch(demo)
     if drained:
         _step("gateway", "nothing is pending")
-    return DemoStory(bought=bought, drained=drained, report=report)
+    return DemoStory(purchase=bought, drained=drained, report=report)
 
 
 def _arm(demo: DemoProcesses) -> None:
-    demo.x.fault("status", status=400, body=json.dumps(_BAD), after=1)
-    demo.x.fault("drop_answer", after=4)
-    demo.x.fault("rate_limit", seconds=LIMITED_FOR, after=6)
+    demo.emulator.fault("status", status=400, body=json.dumps(_BAD), after=1)
+    demo.emulator.fault("drop_answer", after=4)
+    demo.emulator.fault("rate_limit", seconds=LIMITED_FOR, after=6)
 
 
 def _send_as_to_x(demo: DemoProcesses) -> None:

@@ -83,7 +83,7 @@ class Submitter:
     """Sends rows and returns the result of each."""
 
     post: SendClient
-    waiting: RetryPatience
+    patience: RetryPatience
 
     async def submit(self, rows: Sequence[FileRow], *, lost: bool = False) -> list[RowResult]:
         """Send rows that have a body, at most as many as fit into one request.
@@ -111,23 +111,23 @@ class Submitter:
 
     async def _answered(self, body: bytes, *, lost: bool) -> tuple[SendResponse, bool]:
         """Send the request until the response is final: neither a temporary error nor lost."""
-        attempts, since = 0, self.waiting.elapsed()
+        attempts, since = 0, self.patience.elapsed()
         while True:
             answer = await self.post(body)
             if isinstance(answer, SendResponse) and answer.status not in _PASSING:
                 if attempts:
-                    self.waiting.say("the gateway accepts conversions again: continuing")
+                    self.patience.say("the gateway accepts conversions again: continuing")
                 return answer, lost
             attempts += 1
             lost = lost or _may_have_arrived(answer)
             reason = _reason(answer)
-            if self.waiting.elapsed() - since >= self.waiting.patience:
-                raise SendStopped(f"{reason}. Twite gave up after {self.waiting.patience:.0f} s")
+            if self.patience.elapsed() - since >= self.patience.patience:
+                raise SendStopped(f"{reason}. Twite gave up after {self.patience.patience:.0f} s")
             asked = answer.retry_after if isinstance(answer, SendResponse) else 0.0
-            ours = backoff(attempts=attempts, randomness=self.waiting.randomness()) / 1_000
+            ours = backoff(attempts=attempts, randomness=self.patience.randomness()) / 1_000
             if attempts == 1:
-                self.waiting.say(f"{reason}: waiting for the gateway (Ctrl-C stops)")
-            await self.waiting.sleep(max(asked, min(ours, LONGEST_WAIT)))
+                self.patience.say(f"{reason}: waiting for the gateway (Ctrl-C stops)")
+            await self.patience.sleep(max(asked, min(ours, LONGEST_WAIT)))
 
 
 def poster(session: aiohttp.ClientSession, *, url: str, key: Secret) -> SendClient:

@@ -132,7 +132,9 @@ def send(
     chosen = dict(_mapped(pair) for pair in mapping or ())
     aim = target(config, to=to, source=source, key_from=key_from)
     wish = SendOptions(
-        reading=RowOptions(event=event, currency=currency, decimal=decimal, zone=_zone(timezone)),
+        row_options=RowOptions(
+            event=event, currency=currency, decimal=decimal, zone=_zone(timezone)
+        ),
         options=options_digest(
             [aim.url, aim.name, event, currency, decimal, timezone, chosen, delimiter]
         ),

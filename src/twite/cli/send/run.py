@@ -135,7 +135,7 @@ class SendOptions(msgspec.Struct, frozen=True, kw_only=True):
     seconds. If `report` is None, each report is written next to its file.
     """
 
-    reading: RowOptions
+    row_options: RowOptions
     options: str
     dry: bool
     restart: bool
@@ -242,7 +242,7 @@ async def _submitted(
     lost = done > 0
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT)) as session:
         submitter = _submitter(options, target, session, reporter)
-        for batch in batches(read_rows(opened, options.reading), skip=done):
+        for batch in batches(read_rows(opened, options.row_options), skip=done):
             sent = [row for row in batch if row.body is not None]
             verdicts = await submitter.submit(sent, lost=lost) if sent else []
             lost = False
@@ -266,7 +266,7 @@ def _submitter(
         )
     return Submitter(
         post=poster(session, url=target.url, key=target.key),
-        waiting=RetryPatience(
+        patience=RetryPatience(
             patience=options.patience,
             elapsed=time.monotonic,
             sleep=asyncio.sleep,

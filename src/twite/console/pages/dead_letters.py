@@ -130,7 +130,7 @@ class DeadLettersPage:
             shown=[_previewed(result) for result in tried[:_PREVIEWED]],
             histories=histories,
             whole=request.form.first("which") == "all",
-            faults=sum(result.edited.fault is not None for result in tried),
+            faults=sum(result.result.fault is not None for result in tried),
             doubtful=[result for result in tried if result.doubt is not None],
             query=_query(error_group),
         )
@@ -167,11 +167,11 @@ class DeadLettersPage:
             edited=[
                 EditedBody(
                     delivery=result.history.delivery,
-                    event=result.edited.event,
-                    body=result.edited.body,
+                    event=result.result.event,
+                    body=result.result.body,
                 )
                 for result in tried
-                if result.edited.fault is None
+                if result.result.fault is None
             ],
             note=f"{request.viewer.name}: {edit.sentence}",
             sure=doubtful,
@@ -180,9 +180,9 @@ class DeadLettersPage:
             (await self.moves.move(bodies, now=request.now, audit_event=audit_event)).refused
         )
         refused |= {
-            result.history.delivery: result.edited.fault
+            result.history.delivery: result.result.fault
             for result in tried
-            if result.edited.fault is not None
+            if result.result.fault is not None
         }
         many = len(tried) - len(refused)
         message = f"{many} queued again with {edit.sentence}, under their conversion ids."
@@ -316,8 +316,8 @@ def _previewed(result: DryRunResult) -> EditPreview:
     return EditPreview(
         history=result.history,
         before=masked(result.history.sent),
-        after=masked(result.edited.body),
-        fault=result.edited.fault,
+        after=masked(result.result.body),
+        fault=result.result.fault,
     )
 
 

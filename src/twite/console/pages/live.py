@@ -164,7 +164,7 @@ class LivePage:
             came = {account.pixel for account in await self.queries.balance()}
             others = sorted(came - self.destinations.keys())
             histories = await self._histories(request.viewer.of(others), named)
-        rejected = RejectionsQuery(wanted=rejections_seen(request, name=named, limit=1))
+        rejected = RejectionsQuery(rejection_query=rejections_seen(request, name=named, limit=1))
         if not histories and len(await self.queries.answer(rejected)):
             return request.back_to(f"{REJECTED}?{urlencode({'id': named})}")
         if not histories:

@@ -96,7 +96,7 @@ class MatchQualityPage:
     ) -> list[EventQuality]:
         grouped: dict[tuple[str, str], dict[int, Matching]] = {}
         for day in found:
-            grouped.setdefault((day.pixel, day.event), {})[day.day] = day.keys
+            grouped.setdefault((day.pixel, day.event), {})[day.day] = day.matching
         made = []
         for (pixel, event), by_day in grouped.items():
             keys = added(by_day.values())

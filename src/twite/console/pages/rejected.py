@@ -46,7 +46,7 @@ class RejectedPage:
     async def _list(self, request: PageRequest) -> Response:
         query = request.query
         wanted = rejections_seen(request, name=query.first("id").strip(), limit=_ON_A_PAGE + 1)
-        found = await self.queries.answer(RejectionsQuery(wanted=wanted))
+        found = await self.queries.answer(RejectionsQuery(rejection_query=wanted))
         return request.page(
             "rejected.html",
             title="Rejected",

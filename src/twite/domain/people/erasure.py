@@ -35,15 +35,15 @@ _ADDRESS: Final = re.compile(rb"[^\s\"'<>(),;:=&?/\\|]+(?:@|%40)[^\s\"'<>(),;:=&
 class ErasureIdentifier(Masked, frozen=True, kw_only=True):
     """One identifier to erase. Its repr is masked.
 
-    `words` are its stored forms and known variants; `texts` are emails in lower case; `person` is
-    the entry for the opt-out list.
+    `words` are its stored forms and known variants; `texts` are emails in lower case; `identifiers`
+    is the entry for the opt-out list.
     """
 
     in_repr = ("kind",)
     kind: str
     words: tuple[str, ...] = ()
     texts: tuple[str, ...] = ()
-    person: Identifiers | None = None
+    identifiers: Identifiers | None = None
     conversion_id: str | None = None
 
 
@@ -94,7 +94,7 @@ def all_of(identifiers: Iterable[ErasureIdentifier]) -> ErasureSubject:
     return ErasureSubject(
         words=frozenset(word.encode() for request in found for word in request.words),
         texts=frozenset(text.encode() for request in found for text in request.texts),
-        persons=tuple(request.person for request in found if request.person is not None),
+        persons=tuple(request.identifiers for request in found if request.identifiers is not None),
         conversion_ids=frozenset(
             request.conversion_id for request in found if request.conversion_id is not None
         ),
@@ -107,14 +107,14 @@ def _email(text: str) -> ErasureIdentifier | Fault:
         return digest
     person = Identifiers(email=digest)
     if _DIGEST.fullmatch(text):
-        return ErasureIdentifier(kind=EMAIL, words=(digest, _sha256(digest)), person=person)
+        return ErasureIdentifier(kind=EMAIL, words=(digest, _sha256(digest)), identifiers=person)
     low = text.lower()
     return ErasureIdentifier(
         kind=EMAIL,
         # Some sources hash without lower-casing first, or hash twice.
         words=(digest, _sha256(digest), _sha256(text)),
         texts=(low, quote(low).lower(), quote(low, safe="@").lower()),
-        person=person,
+        identifiers=person,
     )
 
 
@@ -124,12 +124,12 @@ def _phone(text: str, region: str | None) -> ErasureIdentifier | Fault:
         return digest
     person = Identifiers(phone=digest)
     if _DIGEST.fullmatch(text):
-        return ErasureIdentifier(kind=PHONE, words=(digest, _sha256(digest)), person=person)
+        return ErasureIdentifier(kind=PHONE, words=(digest, _sha256(digest)), identifiers=person)
     number = normalize.e164(text, region)
     digits = number.removeprefix("+")
     # Some sources hash only the digits, and tags may contain the plain number.
     return ErasureIdentifier(
-        kind=PHONE, words=(digest, _sha256(digest), _sha256(digits), digits), person=person
+        kind=PHONE, words=(digest, _sha256(digest), _sha256(digits), digits), identifiers=person
     )
 
 
@@ -141,7 +141,7 @@ def _click(text: str) -> ErasureIdentifier | Fault:
         return fault(
             CLICK, "twclid_unusable", "too short: erasing this click id could also erase other text"
         )
-    return ErasureIdentifier(kind=CLICK, words=(found,), person=Identifiers(click_id=found))
+    return ErasureIdentifier(kind=CLICK, words=(found,), identifiers=Identifiers(click_id=found))
 
 
 def _sha256(text: str) -> str:

@@ -69,7 +69,7 @@ class DedupRow(Masked, frozen=True, kw_only=True, gc=False):
     pixel: str
     event: str
     conversion_id: str
-    way: DedupPath
+    path: DedupPath
     at: int
     email_mark: int | None = None
     phone_mark: int | None = None

@@ -327,7 +327,7 @@ class Matched(msgspec.Struct, frozen=True, kw_only=True):
     pixel: str
     event: str
     day: int
-    keys: Matching
+    matching: Matching
 
 
 @cache

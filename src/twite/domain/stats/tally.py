@@ -37,7 +37,7 @@ class Counting(StrEnum):
 class Counted(msgspec.Struct, frozen=True, kw_only=True):
     source: str
     pixel: str
-    what: Counting
+    counting: Counting
     word: str
     times: int
 

@@ -69,7 +69,7 @@ class Beacon(msgspec.Struct, frozen=True, kw_only=True):
     ignored conversions.
     """
 
-    found: ParsedRequest
+    parsed: ParsedRequest
     pixel_calls: tuple[PixelCall, ...]
     places: tuple[int, ...]
     click: Click | None
@@ -174,7 +174,7 @@ def _sorted(
         places.append(place)
     hit = msgspec.json.encode({"pixel_calls": pixel_calls}) if pixel_calls else None
     return Beacon(
-        found=ParsedRequest(
+        parsed=ParsedRequest(
             conversions=tuple(conversions),
             ignored=tuple(ignored),
             hit=None if hit is None else msgspec.Raw(hit),

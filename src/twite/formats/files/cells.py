@@ -184,7 +184,7 @@ class Moment(msgspec.Struct, frozen=True, kw_only=True):
     """`text` is UTC with milliseconds and `Z`."""
 
     text: str
-    note: RowFinding | None = None
+    finding: RowFinding | None = None
 
 
 def read_moment(cell: str, *, zone: tzinfo | None) -> Moment | RowFinding:
@@ -249,7 +249,7 @@ def _zone(text: str) -> tzinfo:
 
 
 def _moment(at: datetime, finding: RowFinding | None = None) -> Moment:
-    return Moment(text=spelled((at - _EPOCH) // timedelta(milliseconds=1)), note=finding)
+    return Moment(text=spelled((at - _EPOCH) // timedelta(milliseconds=1)), finding=finding)
 
 
 def _notes(at: datetime, zone: tzinfo, dateless: bool) -> RowFinding | None:  # noqa: FBT001

@@ -49,7 +49,7 @@ class Conversions:
     Missing fields are added: the event and currency from the options, and an id from `name_row`.
     """
 
-    reading: RowOptions
+    options: RowOptions
     name_row: Callable[[int], str]
     _repeats: Repeats = field(default_factory=Repeats)
 
@@ -81,11 +81,11 @@ class Conversions:
         added = {}
         if native.conversion_id is None or not str(native.conversion_id).strip():
             added["conversion_id"] = self.name_row(number)
-        if not native.event and self.reading.event is not None:
-            added["event"] = self.reading.event
+        if not native.event and self.options.event is not None:
+            added["event"] = self.options.event
         priced = bytes(native.value) != b"null"
-        if priced and native.currency is None and self.reading.currency is not None:
-            added["currency"] = self.reading.currency
+        if priced and native.currency is None and self.options.currency is not None:
+            added["currency"] = self.options.currency
         return added
 
 

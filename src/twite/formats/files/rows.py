@@ -150,7 +150,7 @@ class Rows:
     """
 
     columns: ColumnMapping
-    reading: RowOptions
+    options: RowOptions
     name_row: Callable[[int], str]
     _repeats: Repeats = dataclasses.field(default_factory=Repeats)
 
@@ -162,9 +162,9 @@ class Rows:
         self._fill(draft, cells)
         order = draft.given.get(_ID) or self.name_row(number)
         draft.conversion["conversion_id"] = order
-        _read_event(draft, self.reading)
+        _read_event(draft, self.options)
         self._read_time(draft)
-        _read_money(draft, self.reading)
+        _read_money(draft, self.options)
         _read_consent(draft)
         draft.conversion.update(
             (field, draft.given[field]) for field in _COPIED if field in draft.given
@@ -201,13 +201,13 @@ class Rows:
             if "time" in self.columns.taken:
                 draft.errors.append(_TIME_MISSING)
             return
-        at = read_moment(draft.given["time"], zone=self.reading.zone)
+        at = read_moment(draft.given["time"], zone=self.options.zone)
         if not isinstance(at, Moment):
             draft.errors.append(at)
             return
         draft.conversion["time"] = at.text
-        if at.note is not None:
-            draft.notes.append(at.note)
+        if at.finding is not None:
+            draft.notes.append(at.finding)
 
 
 class _Draft(msgspec.Struct):

@@ -56,7 +56,7 @@ class ReadContext(Masked, frozen=True, kw_only=True):
     """The context in which a conversion is read.
 
     `careful` says whether its texts may contain control characters, `lengthy` whether a text may be
-    longer than MAX_TEXT; `consent` decides by its signals and identifiers. `repeated` has the
+    longer than MAX_TEXT; `judge` decides by its signals and identifiers. `repeated` has the
     fields that a client repeats in a retry of this conversion, and `faults` the faults already
     known (see ParsedRequest). The context contains a secret: its repr is masked.
     """
@@ -66,7 +66,7 @@ class ReadContext(Masked, frozen=True, kw_only=True):
     now: int
     salt: bytes
     idempotency_key: str | None
-    consent: Judge
+    judge: Judge
     careful: bool
     lengthy: bool
     repeated: str | None = None
@@ -86,7 +86,7 @@ class ReadConversion(msgspec.Struct, frozen=True, kw_only=True):
 
     index: int
     pixel: str
-    scrubbed: Native
+    native: Native
     conversion: Conversion | None
     faults: tuple[Fault, ...] = ()
     suppressed: str | None = None
@@ -115,7 +115,7 @@ def read_conversion(native: Native, index: int, context: ReadContext) -> ReadCon
     if context.lengthy:
         refuse_long_texts(native, url, faults)
     identity = _identity(native, faults)
-    verdict = context.consent(native.consent, identifiers, pixel)
+    verdict = context.judge(native.consent, identifiers, pixel)
     left = identifiers if verdict is PLAIN else _left(identifiers, verdict)
     signals = native.consent if verdict is PLAIN else verdict.signals
     scrubbed = _scrubbed(native, left, url, kept, identity=identity, signals=signals)
@@ -137,7 +137,7 @@ def read_conversion(native: Native, index: int, context: ReadContext) -> ReadCon
         return ReadConversion(
             index=index,
             pixel=pixel,
-            scrubbed=scrubbed,
+            native=scrubbed,
             conversion=bare if is_denied else None,
             faults=(*faults, *notes),
             suppressed=verdict.reason if is_denied else None,
@@ -174,7 +174,7 @@ def read_conversion(native: Native, index: int, context: ReadContext) -> ReadCon
     return ReadConversion(
         index=index,
         pixel=pixel,
-        scrubbed=scrubbed,
+        native=scrubbed,
         conversion=conversion,
         faults=tuple(notes),
         suppressed=verdict.reason if is_suppressed else None,

@@ -97,7 +97,7 @@ def read(
         now=now,
         salt=salt,
         idempotency_key=idempotency_key,
-        consent=judge,
+        judge=judge,
         careful=may_hold_control_characters(body),
         lengthy=_may_hold_long_texts(body),
     )
@@ -130,7 +130,7 @@ def _read_at_once(body: bytes, context: ReadContext, *, single: bool) -> ParsedN
     results = []
     for index, item in enumerate(given):
         result = read_conversion(item, index, context)
-        scrubbed = result.scrubbed
+        scrubbed = result.native
         if (
             result.is_faulty
             or (item.twclid is None and scrubbed.twclid is not None)
@@ -165,7 +165,7 @@ def _read_apart(body: bytes, context: ReadContext, *, single: bool) -> ParsedNat
 
 
 def _kept(results: Sequence[ReadConversion], *, single: bool) -> bytes:
-    scrubbed = [result.scrubbed for result in results]
+    scrubbed = [result.native for result in results]
     return _ENCODER.encode(scrubbed[0] if single else {"conversions": scrubbed})
 
 
@@ -205,7 +205,7 @@ def read_parsed(
         now=now,
         salt=salt,
         idempotency_key=None,
-        consent=judge,
+        judge=judge,
         careful=True,
         lengthy=True,
     )
@@ -217,7 +217,7 @@ def read_parsed(
         own = msgspec.structs.replace(context, repeated=repeated, faults=faults)
         results.append(read_conversion(item, index, own))
     tell_repeats_apart(results, parsed.conversions, salt=salt, repeated=again)
-    kept = _ENCODER.encode({"conversions": [result.scrubbed for result in results]})
+    kept = _ENCODER.encode({"conversions": [result.native for result in results]})
     body = _without_persons(kept, results, single=False)
     if parsed.hit is not None:
         body = b'%b,"hit":%b}' % (body[:-1], scrubbed_json(bytes(parsed.hit), thoroughly=True))
@@ -320,7 +320,7 @@ def _without_persons(kept: bytes, results: Sequence[ReadConversion], *, single: 
     if single or False not in faulty:
         return scrubbed_json(kept, thoroughly=True)
     parts = [
-        scrubbed_json(_ENCODER.encode(result.scrubbed), thoroughly=result.is_faulty)
+        scrubbed_json(_ENCODER.encode(result.native), thoroughly=result.is_faulty)
         for result in results
     ]
     return b'{"conversions":[%b]}' % b",".join(parts)

@@ -163,7 +163,7 @@ class Notifier:
     Without a webhook, every message counts as sent.
     """
 
-    register: AlertStore
+    alert_store: AlertStore
     webhook: Webhook | None
     transport: Transport
     clock: Clock
@@ -193,19 +193,19 @@ class Notifier:
     async def once(self) -> int:
         """Try to send each due message; return the milliseconds until the next is due."""
         waiting: dict[str, tuple[int, int]] = {}
-        for alert in self.register.news():
+        for alert in self.alert_store.news():
             envelope = self._envelope(alert)
             tries, due = self._refused.get(envelope.id, (0, 0))
             if due > self.clock.elapsed():
                 waiting[envelope.id] = (tries, due)
             elif await self._took(alert, envelope):
-                self.register.record_sent(alert)
+                self.alert_store.record_sent(alert)
             else:
                 rest = backoff(attempts=tries + 1, randomness=self.randomness.fraction())
                 again = self.clock.elapsed() + min(LONGEST_REST, max(SECOND, rest))
                 waiting[envelope.id] = (tries + 1, again)
         self._refused = waiting
-        await self.register.save()
+        await self.alert_store.save()
         now = self.clock.elapsed()
         return max(SECOND, min((due - now for _, due in waiting.values()), default=_IDLE))
 

@@ -98,7 +98,7 @@ class Authentication:
     Without a secret store, two-factor authentication is not available.
     """
 
-    people: Directory
+    directory: Directory
     passwords: Passwords
     clock: Clock
     secret_store: SecretStore | None
@@ -111,7 +111,7 @@ class Authentication:
         # Once there is an admin, there is always one: the last admin cannot be removed
         # (Result.LAST).
         if not self._is_open:
-            self._is_open = any(user.is_admin for user in await self.people.users())
+            self._is_open = any(user.is_admin for user in await self.directory.users())
         return self._is_open
 
     async def sign_in(self, attempt: LoginAttempt) -> LoginSucceeded | LoginFailed:
@@ -133,10 +133,10 @@ class Authentication:
             address=attempt.address,
             agent=attempt.agent[:200],
         )
-        begun = await self.people.update(
+        begun = await self.directory.update(
             SessionBegun(
                 session=session,
-                known=user,
+                user=user,
                 begun_before=now - self.times.longest,
                 seen_before=now - self.times.idle,
             )
@@ -146,25 +146,25 @@ class Authentication:
             await self._refused(attempt, at=now)
             return LoginFailed()
         await self._passed(attempt)
-        await self.people.note(
+        await self.directory.note(
             AuditEvent(at=now, who=user.name, what=AuditAction.SIGN_IN, detail=attempt.address)
         )
         return LoginSucceeded(token=Secret(token), viewer=viewer_of(user))
 
     async def inside(self, token: str) -> AuthenticatedSession | None:
         """Return the session of a token; None if it has ended."""
-        session = await self.people.session(digest_of(token))
+        session = await self.directory.session(digest_of(token))
         if session is None:
             return None
         now = self.clock.now()
         times = self.times
-        user = await self.people.user(session.user)
+        user = await self.directory.user(session.user)
         over = now - session.begun_at >= times.longest or now - session.seen_at >= times.idle
         if over or user is None:
-            await self.people.update(SessionEnded(digest=session.digest))
+            await self.directory.update(SessionEnded(digest=session.digest))
             return None
         if now - session.seen_at >= min(_SEEN_EVERY, times.idle // 2):
-            await self.people.update(SessionSeen(digest=session.digest, at=now))
+            await self.directory.update(SessionSeen(digest=session.digest, at=now))
         return AuthenticatedSession(viewer=viewer_of(user), session=session, user=user)
 
     async def confirms(self, session: AuthenticatedSession, password: str, address: str) -> bool:
@@ -180,8 +180,8 @@ class Authentication:
         right = await self.passwords.verify(user.password.reveal(), password)
         if right:
             await self._passed(attempt)
-            now = await self.people.user(user.name)
-            still = await self.people.session(session.session.digest)
+            now = await self.directory.user(user.name)
+            still = await self.directory.session(session.session.digest)
             if now is None or now.password != user.password or still is None:
                 raise SignedOut
         else:
@@ -195,22 +195,22 @@ class Authentication:
         """
         token = secrets.token_urlsafe(_BYTES)
         moved = SessionMoved(digest=session.session.digest, to=digest_of(token))
-        if not await self.people.update(moved):
+        if not await self.directory.update(moved):
             raise SignedOut
         return Secret(token)
 
     async def leave(self, session: AuthenticatedSession) -> None:
-        await self.people.update(SessionEnded(digest=session.session.digest))
-        await self.people.note(
+        await self.directory.update(SessionEnded(digest=session.session.digest))
+        await self.directory.note(
             AuditEvent(at=self.clock.now(), who=session.user.name, what=AuditAction.SIGN_OUT)
         )
 
     async def leave_everywhere(self, session: AuthenticatedSession) -> int:
         """End the other sessions of a user; return how many there were."""
-        ended = await self.people.update(
+        ended = await self.directory.update(
             SessionsEnded(user=session.user.name, but=session.session.digest)
         )
-        await self.people.note(
+        await self.directory.note(
             AuditEvent(
                 at=self.clock.now(),
                 who=session.user.name,
@@ -223,7 +223,7 @@ class Authentication:
     async def _known(self, attempt: LoginAttempt) -> User | None:
         """Return the user with this password and code."""
         fits = NAME.fullmatch(attempt.name) and len(attempt.password) <= _LONGEST_PASSWORD
-        user = await self.people.user(attempt.name) if fits else None
+        user = await self.directory.user(attempt.name) if fits else None
         # Created even if the user is known. Otherwise, the first sign-in with an unknown name would
         # take longer.
         nobodys = await self._nobody()
@@ -243,14 +243,14 @@ class Authentication:
                     step = step_of(Secret(plain.decode()), code, now=self.clock.now())
                     if step is not None:
                         used = StepUsed(user=user.name, step=step)
-                        return bool(await self.people.update(used))
+                        return bool(await self.directory.update(used))
         recovery = RecoveryUsed(user=user.name, code=hash_of(code))
-        return bool(code) and bool(await self.people.update(recovery))
+        return bool(code) and bool(await self.directory.update(recovery))
 
     async def _refused(
         self, attempt: LoginAttempt, *, at: int, what: str = AuditAction.SIGN_IN_REFUSED
     ) -> None:
-        await self.people.note(
+        await self.directory.note(
             AuditEvent(at=at, who=_name(attempt), what=what, detail=attempt.address)
         )
 
@@ -260,7 +260,7 @@ class Authentication:
             return user
         hash_ = Secret(await self.passwords.hash(password))
         anew = Rehashed(user=user.name, was=user.password, now=hash_)
-        if not await self.people.update(anew):
+        if not await self.directory.update(anew):
             return user
         return msgspec.structs.replace(user, password=hash_)
 
@@ -278,14 +278,14 @@ class Authentication:
         """
         limits, now = _limits(attempt), self.clock.now()
         while True:
-            failed = await self.people.failed_sign_ins([limit.key for limit in limits])
+            failed = await self.directory.failed_sign_ins([limit.key for limit in limits])
             wait = longest_wait(limits, failed, now=now)
-            if wait or await self.people.update(SignInTried(limits=limits, at=now)):
+            if wait or await self.directory.update(SignInTried(limits=limits, at=now)):
                 return wait
 
     async def _passed(self, attempt: LoginAttempt) -> None:
         by_both, *others = (limit.key for limit in _limits(attempt))
-        await self.people.update(FailuresReset(key=by_both, others=tuple(others)))
+        await self.directory.update(FailuresReset(key=by_both, others=tuple(others)))
 
 
 def _limits(attempt: LoginAttempt) -> tuple[SignInLimit, ...]:

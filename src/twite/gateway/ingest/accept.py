@@ -58,21 +58,21 @@ X_SOURCE = "x-api"
 class Accept:
     """Accepts requests.
 
-    `wake` is called for each pixel with new deliveries. `wall` gives conversions without a time the
-    current time; `clock` measures intervals. Without `tag_dispatcher`, no tags fire.
+    `wake` is called for each pixel with new deliveries. `wall_clock` gives conversions without a
+    time the current time; `clock` measures intervals. Without `tag_dispatcher`, no tags fire.
     """
 
-    ledger: Intake
+    intake: Intake
     clock: Clock
     randomness: Randomness
     destinations: Mapping[str, Destination]
     salt: bytes
     wake: Callable[[str], None]
-    opt_outs: Privacy | None = None
+    privacy: Privacy | None = None
     dedup_rows: DedupRowBuilder | None = None
     guards: ValueGuards = field(default_factory=ValueGuards)
     observer: Observer = field(default_factory=SilentObserver)
-    wall: Clock | None = None
+    wall_clock: Clock | None = None
     tag_dispatcher: DispatchesTags | None = None
     traces: RequestTraces | None = None
     # After a reload, another object accepts new requests, and shares the recorder with this one.
@@ -80,7 +80,7 @@ class Accept:
     is_replaced: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
-        self._wall = self.wall or self.clock
+        self._wall = self.wall_clock or self.clock
         self._submissions = SubmissionBuilder(
             clock=self.clock,
             randomness=self.randomness,
@@ -90,7 +90,7 @@ class Accept:
             or DedupRowBuilder(destinations=self.destinations, salt=self.salt),
         )
         self._recorder = self.recorder = self.recorder or SubmissionRecorder(
-            ledger=self.ledger, clock=self.clock, wake=self.wake, observer=self.observer
+            intake=self.intake, clock=self.clock, wake=self.wake, observer=self.observer
         )
 
     async def passed(self) -> None:
@@ -177,7 +177,7 @@ class Accept:
             if isinstance(result, Exception):
                 answers.append((request, result))
             elif is_typical(submission, result) and not uncommitted.warnings:
-                (only,) = uncommitted.reading.results
+                (only,) = uncommitted.parsed.results
                 accepted.setdefault(submission.source, []).append(only.conversion)
                 answers.append((request, submission.receipt))
             else:
@@ -339,7 +339,7 @@ class Accept:
 
     def _judge(self, source: Source, now: int, persons: Iterable[Identifiers] = ()) -> Judge:
         """Return a judge of consent; if one of `persons` opted out, this covers all conversions."""
-        if self.opt_outs is None or not self.opt_outs.has_opt_outs():
+        if self.privacy is None or not self.privacy.has_opt_outs():
             return judging(policy=source.consent, now=now, revoked=None)
 
         def revoked(identifiers: Identifiers, pixel: str) -> bool:
@@ -348,9 +348,9 @@ class Accept:
         return judging(policy=source.consent, now=now, revoked=revoked)
 
     def _revoked(self, identifiers: Identifiers, pixel: str) -> bool:
-        if self.opt_outs is None or not self.opt_outs.has_opt_outs():
+        if self.privacy is None or not self.privacy.has_opt_outs():
             return False
-        return self.opt_outs.lists(person_keys(identifiers, pixel=pixel, salt=self.salt))
+        return self.privacy.lists(person_keys(identifiers, pixel=pixel, salt=self.salt))
 
     async def _record(
         self, submission: Submission, fired: Sequence[AcceptedConversion] = ()

@@ -38,11 +38,11 @@ def revokes(signals: Signals, policy: ConsentPolicy, *, now: int) -> bool | None
     None if they do neither, or if a signal is unreadable.
     """
     stated = statements(signals, policy, now=now)
-    deciding = {statement.word for statement in stated if statement.matter in _DECIDING}
+    deciding = {statement.status for statement in stated if statement.purpose in _DECIDING}
     if ConsentStatus.DENIED in deciding:
         return True
     if (
-        any(statement.word is ConsentStatus.UNCLEAR for statement in stated)
+        any(statement.status is ConsentStatus.UNCLEAR for statement in stated)
         or ConsentStatus.GRANTED not in deciding
     ):
         return None
@@ -101,7 +101,7 @@ class UnusableChoice(Exception):
 class RecordConsentChoice:
     """Records choices on the opt-out list, for all pixels of the source that reports them."""
 
-    opt_outs: Privacy
+    privacy: Privacy
     clock: Clock
     salt: bytes
 
@@ -122,9 +122,9 @@ class RecordConsentChoice:
             for key in person_keys(identifiers, pixel=pixel, salt=self.salt)
         ]
         if revoked:
-            await self.opt_outs.revoke(keys, now=now)
+            await self.privacy.revoke(keys, now=now)
         else:
-            await self.opt_outs.restore(keys)
+            await self.privacy.restore(keys)
         return ConsentChoiceResult(revoked=revoked, identifiers=len(keys) // len(source.pixels))
 
 

@@ -70,7 +70,7 @@ class DedupRowBuilder:
             pixel=conversion.pixel,
             event=conversion.event,
             conversion_id=conversion.conversion_id,
-            way=path,
+            path=path,
             at=at,
             email_mark=email,
             phone_mark=phone,
@@ -83,12 +83,12 @@ class DedupRowBuilder:
         if conversion is not None:
             return [self._dedup_row(conversion, path, at=min(conversion.time, now))]
         # The gateway rejected it, for example because it had no identifier: only X's pixel has it.
-        given = read.scrubbed
+        given = read.native
         event = self.destinations[read.pixel].events.get((given.event or "").strip().lower())
         identity = "" if given.conversion_id is None else str(given.conversion_id).strip()
         if event is None or not 0 < len(identity) <= MAX_ID:
             return []
-        return [DedupRow(pixel=read.pixel, event=event, conversion_id=identity, way=path, at=now)]
+        return [DedupRow(pixel=read.pixel, event=event, conversion_id=identity, path=path, at=now)]
 
 
 def watched(sources: Iterable[Source]) -> frozenset[str]:

@@ -84,7 +84,7 @@ Answers = Callable[[Sequence[tuple[PendingRequestT, AcceptReceipt | str | Except
 class UncommittedRequest(msgspec.Struct, frozen=True, kw_only=True):
     """A parsed request as it will be recorded, and the tags that fired for it."""
 
-    reading: ParsedNative
+    parsed: ParsedNative
     submission: Submission
     warnings: tuple[IdentifierWarning, ...]
     firing: FiringResult
@@ -93,7 +93,7 @@ class UncommittedRequest(msgspec.Struct, frozen=True, kw_only=True):
         """Return the conversions that are neither suppressed nor duplicates."""
         return [
             result.conversion
-            for result in self.reading.results
+            for result in self.parsed.results
             if result.conversion is not None
             and result.suppressed is None
             and not (duplicates and result.index in duplicates)

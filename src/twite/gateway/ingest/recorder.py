@@ -22,7 +22,7 @@ Done = Callable[[Sequence[Recorded | Exception]], None]
 class SubmissionRecorder:
     """Commits submissions. `wake` is called for each pixel with new deliveries."""
 
-    ledger: Intake
+    intake: Intake
     clock: Clock
     wake: Callable[[str], None]
     observer: Observer
@@ -75,7 +75,7 @@ class SubmissionRecorder:
         `fired` contains the entries of tags. Raises QueueFull, LedgerUnavailable, NameTaken.
         """
         try:
-            recorded = await self.ledger.record(submission)
+            recorded = await self.intake.record(submission)
         except LedgerUnavailable as error:
             self._note_failure(error)
             raise
@@ -94,7 +94,7 @@ class SubmissionRecorder:
             done(self._noted(submissions, results))
 
         try:
-            self.ledger.record_soon(submissions, committed)
+            self.intake.record_soon(submissions, committed)
         except BaseException:
             self.end(request)
             raise

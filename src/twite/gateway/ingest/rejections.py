@@ -39,7 +39,7 @@ def refusal_of(native: Native, read: ReadConversion, *, salt: bytes) -> Rejected
     identity = "" if native.conversion_id is None else str(native.conversion_id).strip()
     if any(fault.path == "conversion_id" for fault in read.faults):
         identity = masked_value("conversion_id", identity)
-    kept = read.scrubbed
+    kept = read.native
     return RejectedConversion(
         index=read.index,
         pixel=read.pixel,

@@ -70,7 +70,7 @@ class TagCredentials:
     destinations: MutableMapping[str, Destination]
     rate: int
     sends: SendsForPixel
-    records: Queries
+    queries: Queries
     clock: Clock
     observer: Observer
     most: int = MOST_PIXELS
@@ -158,7 +158,7 @@ class TagCredentials:
         idle = [pixel for pixel, used in self._used.items() if used < before]
         if not idle:
             return
-        pending = {waiting.pixel for waiting in await self.records.backlog()}
+        pending = {waiting.pixel for waiting in await self.queries.backlog()}
         for pixel in idle:
             # Check again, because the credentials may have been used while the backlog was read.
             if pixel in pending or self._used.get(pixel, before) >= before:

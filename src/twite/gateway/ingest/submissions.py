@@ -90,7 +90,7 @@ class SubmissionBuilder:
             idempotency=idempotency,
         )
         return UncommittedRequest(
-            reading=parsed, submission=submission, warnings=remarks, firing=firing
+            parsed=parsed, submission=submission, warnings=remarks, firing=firing
         )
 
     def of_x(
@@ -143,7 +143,7 @@ class SubmissionBuilder:
 
     def _learn(self, request: UncommittedRequest, recorded: Recorded) -> tuple[int, ...]:
         """Learn a committed request's amounts; return its duplicates, except those of tags."""
-        results = request.reading.results
+        results = request.parsed.results
         if not results:
             return ()
         duplicates = tuple([index for index in recorded.duplicates if index < len(results)])

@@ -95,7 +95,7 @@ class DryRunResult(msgspec.Struct, frozen=True, kw_only=True):
     """A conversion, its edited form, and why X could count it twice."""
 
     history: History
-    edited: EditResult
+    result: EditResult
     doubt: str | None
 
 
@@ -108,7 +108,7 @@ class DryRun:
 
     destinations: Mapping[str, Destination]
     sources: Iterable[Source]
-    records: Queries
+    queries: Queries
     clock: Clock
     is_cautious: Callable[[str], bool] = lambda _: False
     _sources: dict[str, Source] = field(init=False)
@@ -135,7 +135,7 @@ class DryRun:
             found += [
                 DryRunResult(
                     history=history,
-                    edited=result,
+                    result=result,
                     doubt=self.doubt(history, now=now, changed=result.body != history.sent),
                 )
                 for history, result in zip(some, tried, strict=True)
@@ -147,7 +147,7 @@ class DryRun:
         self, conversions: Sequence[History], edit: Edit, scope: QueryScope
     ) -> AsyncIterator[EditResult]:
         """Yield each edited conversion, with its event as the current settings map it."""
-        found = await self.records.answer(
+        found = await self.queries.answer(
             SubmissionsQuery(deliveries=[history.delivery for history in conversions], scope=scope)
         )
         kept = {submission.delivery: submission for submission in found}

@@ -15,13 +15,13 @@ class SignInUpdate(msgspec.Struct, frozen=True):
 
 
 class SessionBegun(SignInUpdate, frozen=True, kw_only=True):
-    """Store a session if the user's password and codes are still those of `known`.
+    """Store a session if the user's password and codes are still those of `user`.
 
     Sessions that began or were last used before the given times are deleted.
     """
 
     session: Session
-    known: User
+    user: User
     begun_before: int = 0
     seen_before: int = 0
 

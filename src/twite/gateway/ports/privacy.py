@@ -86,7 +86,7 @@ class EraseSearch(msgspec.Struct, frozen=True, kw_only=True):
     if the text that named the person is gone.
     """
 
-    whom: ErasureSubject
+    subject: ErasureSubject
     pixel: str | None = None
     opened: Callable[[str, bytes], bytes]
     pursued: frozenset[int] = frozenset()

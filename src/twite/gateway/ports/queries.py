@@ -221,7 +221,7 @@ class IgnoredQuery(Query[Sequence[IgnoredTally]], frozen=True, kw_only=True):
 class RejectionsQuery(Query[Sequence[Rejection]], frozen=True, kw_only=True):
     """Rejections, latest first."""
 
-    wanted: RejectionQuery
+    rejection_query: RejectionQuery
 
 
 class AttemptsQuery(Query[Mapping[str, Sequence[tuple[int, int]]]], frozen=True, kw_only=True):

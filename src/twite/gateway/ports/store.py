@@ -113,7 +113,7 @@ class StoreOptions(msgspec.Struct, frozen=True, kw_only=True):
     reserve: int = 0
     size_limit: int | None = None
     accept_weak_durability: bool = False
-    keeping: Retention | None = None
+    retention: Retention | None = None
     now: Callable[[], int | None] | None = None
     observer: Observer = SilentObserver()
     timed: Callable[[float], None] = lambda _seconds: None

@@ -125,7 +125,7 @@ class EventTagManager:
     name, event id). `url` is the gateway's URL for servers; `note` writes to the audit log.
     """
 
-    ask: XInquiries
+    inquiries: XInquiries
     destinations: Mapping[str, Destination]
     sources: Sequence[Source]
     url: str
@@ -211,7 +211,7 @@ class EventTagManager:
         await self.note(audit_event)
 
     def _account(self, pixel: str) -> AdsAccount:
-        return account_of(self.ask, self._known(pixel))
+        return account_of(self.inquiries, self._known(pixel))
 
     def _known(self, pixel: str) -> Destination:
         found = self.destinations.get(pixel)

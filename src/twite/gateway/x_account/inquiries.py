@@ -123,7 +123,7 @@ def refused(refusal: InquiryRefusal, *, about: str = "", off: int = 0) -> Refuse
 
     `off` is how many seconds X's clock is ahead of this machine's.
     """
-    fact, fix = _WORDS[refusal.why]
+    fact, fix = _WORDS[refusal.reason]
     reason = fact.format(about=about or "the account", of=f" for {about}" if about else "")
     answer = f"{refusal.status or ''} {refusal.said}".strip()
     if answer:
@@ -133,7 +133,7 @@ def refused(refusal: InquiryRefusal, *, about: str = "", off: int = 0) -> Refuse
             f"This machine's clock differs from X's by {abs(off)} s, so X refuses signatures: "
             "set the clock"
         )
-    return RefusedByX(why=refusal.why, status=refusal.status, reason=reason, fix=fix)
+    return RefusedByX(why=refusal.reason, status=refusal.status, reason=reason, fix=fix)
 
 
 _LONGEST_WAIT: Final = 900  # seconds: X's rate limit windows are not longer than this [doc FUND]
@@ -275,7 +275,9 @@ async def check_access(
         await _take_nothing(inquiries, pixel, credentials)
         return AccessCheck(account=account)
     if not may_manage(roles):
-        wrong = InquiryRefusal(why=RefusalReason.WRONG_ROLE, said=f"{', '.join(roles) or 'none'}")
+        wrong = InquiryRefusal(
+            reason=RefusalReason.WRONG_ROLE, said=f"{', '.join(roles) or 'none'}"
+        )
         raise refused(wrong, about=about)
     return AccessCheck(account=account, roles=roles)
 

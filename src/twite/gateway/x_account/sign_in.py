@@ -71,7 +71,7 @@ class XSignIn:
     `open_sign_ins`, open sign-ins are kept in memory.
     """
 
-    ask: XInquiries
+    inquiries: XInquiries
     clock: Clock
     credential_store: CredentialStore | None
     destinations: Mapping[str, Destination]
@@ -92,9 +92,9 @@ class XSignIn:
         """
         self._must_keep()
         self._must_be_used(pixel, OAUTH)
-        app, oauth_url = self._app(), self.ask.address.oauth_url
+        app, oauth_url = self._app(), self.inquiries.address.oauth_url
         make = partial(sign_in.begin, app, callback, oauth_url=oauth_url)
-        requested = await self.ask.ask(make, sign_in.begun, about=callback or "")
+        requested = await self.inquiries.ask(make, sign_in.begun, about=callback or "")
         await self._open.add(OpenSignIn(requested=requested, pixel=pixel, by=by))
         page = sign_in.page(requested, oauth_url=oauth_url)
         return SignInStarted(page=page, token=requested.token)
@@ -120,7 +120,7 @@ class XSignIn:
         began = await self._begun(token, by)
         digits = "".join(pin.split())
         if not digits.isalnum() or not digits.isascii() or len(digits) > _LONGEST_PIN:
-            raise refused(InquiryRefusal(why=RefusalReason.VERIFIER_REFUSED))
+            raise refused(InquiryRefusal(reason=RefusalReason.VERIFIER_REFUSED))
         return await self._finish(began, digits)
 
     async def paste(self, pixel: str, token: PixelToken) -> SignInCompleted:
@@ -161,8 +161,8 @@ class XSignIn:
 
     async def _revoke(self, keys: OAuthKeys) -> None:
         try:
-            make = partial(sign_in.end, keys, oauth_url=self.ask.address.oauth_url)
-            await self.ask.ask(make, sign_in.ended)
+            make = partial(sign_in.end, keys, oauth_url=self.inquiries.address.oauth_url)
+            await self.inquiries.ask(make, sign_in.ended)
         except RefusedByX as error:
             if error.why != RefusalReason.TOKEN_REFUSED:
                 raise
@@ -171,9 +171,9 @@ class XSignIn:
         credential_store, app = self._must_keep(), self._app()
         # A sign-in can be finished only once, even if it fails.
         await self._open.end(began.requested.token)
-        oauth_url = self.ask.address.oauth_url
+        oauth_url = self.inquiries.address.oauth_url
         make = partial(sign_in.finish, app, began.requested, verifier, oauth_url=oauth_url)
-        who = await self.ask.ask(make, partial(sign_in.finished, app))
+        who = await self.inquiries.ask(make, partial(sign_in.finished, app))
         # Refused credentials are not stored. Nor are they revoked: X may give a user one token for
         # each app (an assumption; X does not say), so the token may be in use elsewhere.
         access = await self._checked(self._known(began.pixel), who.keys)
@@ -189,7 +189,7 @@ class XSignIn:
         self, destination: Destination, credentials: OAuthKeys | PixelToken
     ) -> AccessCheck | None:
         try:
-            return await check_access(self.ask, destination, credentials)
+            return await check_access(self.inquiries, destination, credentials)
         except XUnanswering:
             # Store the credentials although X did not answer: the first delivery will show whether
             # X accepts them.
@@ -199,7 +199,7 @@ class XSignIn:
         """Return the sign-in of the token, if the same session began it and it has not expired."""
         began = await self._open.get(token)
         if began is None or began.by != by:
-            raise refused(InquiryRefusal(why=RefusalReason.STRANGER))
+            raise refused(InquiryRefusal(reason=RefusalReason.STRANGER))
         return began
 
     def _known(self, pixel: str) -> Destination:
@@ -227,7 +227,7 @@ class XSignIn:
         return found
 
     def _app(self) -> XApp:
-        app = self.ask.address.app
+        app = self.inquiries.address.app
         if app is None:
             raise SettingsError(
                 place="x.consumer_key",

@@ -64,7 +64,7 @@ async def answer(request: HttpRequest, visit: PageVisit) -> HttpResponse:
     services, posts = request.services, request.method == "POST"
     seen = visitor_of(request, visit)
     beacon = read(request.body, seen) if posts else read_image(request.query_pairs(), seen)
-    found = beacon.found
+    found = beacon.parsed
     rejected: tuple[RejectedConversion, ...] = ()
     responses: tuple[ResponseAddition, ...] = ()
     if found.conversions or found.ignored:

@@ -78,20 +78,20 @@ async def _of_deliveries(command: ControlCommand, services: HttpServices) -> Con
 async def _of_persons(command: ControlCommand, services: HttpServices) -> int:
     if command.erasing is None:
         raise _wrong("erasing is missing")
-    return await services.eraser.erase(command.erasing, now=services.clock.now())
+    return await services.privacy.erase(command.erasing, now=services.clock.now())
 
 
 async def _of_users(command: ControlCommand, services: HttpServices) -> ControlResult:
     if command.audit_event is None:
         raise _wrong("audit_event is missing")
     if command.do == "note":
-        await services.people.note(command.audit_event)
+        await services.directory.note(command.audit_event)
         return ControlResult(done=1)
     try:
         change = changed(command)
     except msgspec.ValidationError as wrong:
         raise _wrong(str(wrong)) from None
-    result = await services.people.change(change, audit_event=command.audit_event)
+    result = await services.directory.change(change, audit_event=command.audit_event)
     return ControlResult(done=int(result is Result.DONE), result=result)
 
 
@@ -104,7 +104,7 @@ async def _of_settings(command: ControlCommand, services: HttpServices) -> Contr
 
 
 async def _of_the_vault(command: ControlCommand, services: HttpServices) -> ControlResult:
-    logins = services.logins
+    logins = services.credential_commands
     if logins is None:
         raise HttpRefusal(error(409, "secret_key_missing"))
     try:
@@ -161,7 +161,7 @@ this_machine_or_metrics_key: Final = RouteAuthentication(
 
 async def metrics(request: HttpRequest, _caller: None) -> HttpResponse:
     """Answer with the metrics, in Prometheus' format."""
-    page = request.services.metrics(await request.services.records.balance())
+    page = request.services.metrics(await request.services.queries.balance())
     if request.services.add_up is not None:
         page = await request.services.add_up(page)
     return HttpResponse(status=200, body=page, headers=(PROMETHEUS,))

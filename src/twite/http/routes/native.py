@@ -128,7 +128,7 @@ class ChoiceNoted(msgspec.Struct, frozen=True, kw_only=True):
 async def record_choice(request: HttpRequest, source: Source) -> HttpResponse:
     """Record the choice. Raises HttpRefusal, MalformedRequest, LedgerUnavailable."""
     try:
-        chosen = await request.services.choose.note(source=source, body=request.body)
+        chosen = await request.services.record_choice.note(source=source, body=request.body)
     except UnusableChoice as unusable:
         raise HttpRefusal(_refusal(unusable)) from None
     noted = ChoiceNoted(

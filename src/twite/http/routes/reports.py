@@ -129,7 +129,7 @@ async def history(request: HttpRequest, requester: Requester) -> HttpResponse:
     # Without an event, search all events that the pixel ever had, because the mapping in the
     # settings may have changed.
     events = None if event is None else (destination.events.get(event, event),)
-    histories = await services.records.find(
+    histories = await services.queries.find(
         ByConversionId(pixel=pixel, events=events, conversion_id=conversion_id)
     )
     return _shown(histories, requester, now=services.clock.now())
@@ -142,7 +142,7 @@ async def _history_of_tag(
     if requester.source is None and not requester.sees(pixel):
         raise HttpRefusal(_UNKNOWN)
     services, events = request.services, None if event is None else (event,)
-    histories = await services.records.find(
+    histories = await services.queries.find(
         ByConversionId(pixel=pixel, events=events, conversion_id=conversion_id)
     )
     seen = [live for live in histories if requester.source in {None, live.source}]
@@ -168,7 +168,7 @@ def _visible(history: History, requester: Requester, *, now: int) -> HistoryView
 
 async def balance(request: HttpRequest, requester: Requester) -> HttpResponse:
     """Answer with the balance of the source, or of the API key's pixels."""
-    records = request.services.records
+    records = request.services.queries
     accounts = [account for account in await records.balance() if requester.counts(account)]
     since = request.services.clock.now() // DAY - IGNORED_DAYS + 1
     ignored = tuple(
@@ -285,7 +285,7 @@ async def rejections(request: HttpRequest, requester: Requester) -> HttpResponse
         pixels=None if requester.source else requester.pixels,
         limit=MOST_LISTED + 1,
     )
-    found = await request.services.records.answer(RejectionsQuery(wanted=wanted))
+    found = await request.services.queries.answer(RejectionsQuery(rejection_query=wanted))
     listed = RejectionList(
         rejections=tuple(map(rejection_view, found[:MOST_LISTED])), more=len(found) > MOST_LISTED
     )
@@ -334,7 +334,7 @@ async def dedup_report(request: HttpRequest, requester: Requester) -> HttpRespon
     services, days = request.services, request.query().get("days")
     number = DEFAULT_DAYS if days is None else _days(days)
     since = first_moment(services.clock.now(), number)
-    found, pairs = await read_report(services.records, since=since)
+    found, pairs = await read_report(services.queries, since=since)
     report = ways_by(
         [row for row in found if requester.sees(row.pixel)],
         services.destinations,

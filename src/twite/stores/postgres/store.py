@@ -148,11 +148,11 @@ class PostgresStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
             recorder.start()
             undo.pop_all()
         upkeep = None
-        if options.keeping is not None:
+        if options.retention is not None:
             upkeep = PostgresUpkeep(
                 database,
                 recorder,
-                keeping=options.keeping,
+                keeping=options.retention,
                 size_limit=options.size_limit,
                 now=options.now or (lambda: time.time_ns() // 1_000_000),
                 observer=options.observer,

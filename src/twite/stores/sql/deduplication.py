@@ -27,8 +27,8 @@ def add(session: WriterSession, seen: Seen) -> None:
     rows: list[object] = []
     way, word = None, ""
     for row in seen:
-        if row.way is not way:
-            way = row.way
+        if row.path is not way:
+            way = row.path
             word = way.value
         rows += (
             row.at, session.queue(row.pixel, row.event), word, row.conversion_id,

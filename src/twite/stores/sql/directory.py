@@ -91,8 +91,8 @@ def begin(session: WriterSession, begun: SessionBegun) -> bool:
     session.run("end_old_sessions", begun_before=begun.begun_before, seen_before=begun.seen_before)
     kept = session.run(
         "begin_session",
-        password=begun.known.password.reveal(),
-        code_since=begun.known.code_since,
+        password=begun.user.password.reveal(),
+        code_since=begun.user.code_since,
         **msgspec.structs.asdict(begun.session),
     )
     return kept.rowcount > 0

@@ -58,7 +58,7 @@ class Search:
         wanted: EraseSearch,
     ) -> None:
         self._connection = connection
-        self._whom = wanted.whom
+        self._whom = wanted.subject
         self._pixel = wanted.pixel
         self._opened = wanted.opened
         self._pursued = wanted.pursued

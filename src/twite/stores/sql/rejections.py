@@ -71,10 +71,10 @@ def add(session: WriterSession, rejected: Rejected) -> None:
     session.add_rows("add_rejections", rows, 5)
 
 
-def rejections(connection: SqlConnection, *, wanted: RejectionQuery) -> list[Rejection]:
+def rejections(connection: SqlConnection, *, rejection_query: RejectionQuery) -> list[Rejection]:
     """Return the matching rejections, latest first."""
     found: list[Rejection] = []
-    values = {"since": wanted.since, "source": wanted.source}
+    values = {"since": rejection_query.since, "source": rejection_query.source}
     for at, source, pixel, encoded in connection.execute(query("rejections"), values):
         stored = _read(encoded)
         if stored is None:
@@ -90,9 +90,9 @@ def rejections(connection: SqlConnection, *, wanted: RejectionQuery) -> list[Rej
             conversion_id=stored.conversion_id,
             faults=stored.faults,
         )
-        if wanted.wants(rejection):
+        if rejection_query.wants(rejection):
             found.append(rejection)
-            if len(found) >= wanted.limit:
+            if len(found) >= rejection_query.limit:
                 break
     return found
 

@@ -127,7 +127,7 @@ class TallyWriter:
     def new_counts(self, whose: Mapping[int, tuple[str, str]]) -> Sequence[Counted]:
         """Return the counts since the last call; `whose` maps accounts to their names."""
         counted = [
-            Counted(source=source, pixel=pixel, what=what, word=word, times=times)
+            Counted(source=source, pixel=pixel, counting=what, word=word, times=times)
             for (account, what, word), times in self._new_counts.items()
             for source, pixel in (whose[account],)
         ]
@@ -184,7 +184,7 @@ def matched(connection: SqlConnection, *, scope: QueryScope, since: int) -> list
         known = sums.get((pixel, event, day))
         sums[pixel, event, day] = counts if known is None else list(map(add, known, counts))
     return [
-        Matched(pixel=pixel, event=event, day=day, keys=record_of(Matching, counts))
+        Matched(pixel=pixel, event=event, day=day, matching=record_of(Matching, counts))
         for (pixel, event, day), counts in sorted(sums.items())
     ]
 

@@ -115,7 +115,7 @@ class SQLiteStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
             turn = threading.Lock()
             failure: asyncio.Future[StoreUnusable] = asyncio.get_running_loop().create_future()
             failed = partial(_end, failure, path)
-            keeping, monitoring = options.keeping, options.observer
+            keeping, monitoring = options.retention, options.observer
             checkpoints = Checkpoints(
                 path,
                 turn=turn,

@@ -71,7 +71,7 @@ async def _result(
     if command.do == "open":
         if previews.shares_port:
             return PreviewResult(why_not=str(PreviewUnavailable()))
-        await request.services.people.note(audit_event)
+        await request.services.directory.note(audit_event)
         session = previews.open(audit_event.who, sends_nothing=command.sends_nothing)
     else:
         found = previews.named(command.session, who=audit_event.who)
