@@ -30,6 +30,8 @@ KINDS = ("all", "code", "docstring", "comment", "blank")
 LARGEST = 5
 # A repetition has this many equal lines of code, or more.
 REPEATED = 6
+# What a stranger reads as the word.
+ABBREVIATIONS = {"conn": "connection", "ctx": "context", "db": "database"}
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 _CONSTANT = re.compile(r"_?[A-Z][A-Z0-9_]*")
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
@@ -130,8 +132,9 @@ def largest(tree: Path) -> list[tuple[str, int]]:
 
 
 def words(name: str) -> set[str]:
-    """Split a name at case and underscore, without the -s of plurals."""
-    return {word.lower().removesuffix("s") for word in _WORDS.findall(name)}
+    """Split a name at case and underscore, without the -s of plurals and abbreviations."""
+    plain = (word.lower().rstrip("s") for word in _WORDS.findall(name))
+    return {ABBREVIATIONS.get(word, word) for word in plain}
 
 
 def unlike_names(trees: Iterable[ast.Module]) -> tuple[list[tuple[str, str]], int]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import CodeType
 
 import pytest
-from house import late_constants
+from house import late_constants, unlike_names, words
 
 from postgres_statements import generated
 from twite.stores.postgres.statements import GENERATED
@@ -69,8 +69,6 @@ GONE_TEXTS = (
 )
 # Annotated names that share no word with their own-class type, such as `visit: PageRequest`.
 MOST_UNLIKE_NAMES = 462
-# What a stranger reads as the word.
-ABBREVIATIONS = {"conn": "connection", "ctx": "context", "db": "database"}
 
 
 def place_of(path: Path) -> Path:
@@ -254,12 +252,6 @@ def test_names_contain_no_banned_words(name):
     assert found == []
 
 
-def words_of(name: str) -> set[str]:
-    """Return the words of a name, without the plural's s."""
-    words = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+", name)
-    return {ABBREVIATIONS.get(word, word) for each in words for word in {each.lower().rstrip("s")}}
-
-
 def identifiers_of(tree: ast.AST) -> Iterator[str]:
     for node in ast.walk(tree):
         for field in ("id", "arg", "attr", "name"):
@@ -276,7 +268,7 @@ def test_names_contain_no_word_that_the_glossary_replaces():
         f"{place_of(file)}: {name}"
         for file in suspects
         for name in identifiers_of(tree_of(file))
-        if words_of(name) & gone
+        if words(name) & gone
     }
 
     assert found == set()
@@ -296,36 +288,10 @@ def test_texts_contain_no_name_that_the_glossary_replaces():
     assert found == set()
 
 
-def named_type(annotation: ast.expr) -> str:
-    """Return the class of an annotation, without `| None`; "" for any other."""
-    if isinstance(annotation, ast.BinOp):
-        sides = [annotation.left, annotation.right]
-        types = [side for side in sides if not (isinstance(side, ast.Constant) and not side.value)]
-        return named_type(types[0]) if len(types) == 1 else ""
-    if isinstance(annotation, ast.Constant) and isinstance(annotation.value, str):
-        return named_type(ast.parse(annotation.value, mode="eval").body)
-    return getattr(annotation, "id", "") or getattr(annotation, "attr", "")
-
-
-def annotated_names(tree: ast.AST) -> Iterator[tuple[str, str]]:
-    """Yield the names of annotated arguments, variables and attributes with their types."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.arg) and node.annotation is not None:
-            yield node.arg, named_type(node.annotation)
-        elif isinstance(node, ast.AnnAssign):
-            name = getattr(node.target, "id", "") or getattr(node.target, "attr", "")
-            yield name, named_type(node.annotation)
-
-
 def test_names_share_a_word_with_their_type():
-    trees = [tree_of(file) for file in FILES]
-    own = {node.name for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
-    names = [each for tree in trees for each in annotated_names(tree) if each[1] in own]
-    unlike = Counter(
-        f"{name}: {type_}" for name, type_ in names if not words_of(name) & words_of(type_)
-    )
+    unlike, _ = unlike_names(tree_of(file) for file in FILES)
 
-    assert unlike.total() <= MOST_UNLIKE_NAMES, unlike.most_common(20)
+    assert len(unlike) <= MOST_UNLIKE_NAMES, Counter(unlike).most_common(20)
 
 
 def test_constants_stand_at_the_top():
