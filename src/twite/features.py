@@ -13,7 +13,7 @@ from typing import Final, Literal, TypeVar
 FEATURES: Final = ("twite.tags",)
 
 # A kind is what a layer composes; the layer's own class says what a contribution is.
-Kind = Literal["commands", "checks", "settings", "pages", "routes", "gateway"]
+Kind = Literal["commands", "checks", "settings", "routes", "gateway"]
 ContributionT = TypeVar("ContributionT")
 
 
