@@ -13,7 +13,7 @@ from twite.app.control_client import running
 from twite.app.logins import connect_alone
 from twite.cli import printing
 from twite.cli.login import pasted_token
-from twite.cli.options import DEFAULT_CONFIG, Config, Json, event_pairs, load, who
+from twite.cli.options import DEFAULT_CONFIG, Config, EventPairs, Json, event_pairs, load, who
 from twite.config import settings
 from twite.config.settings import Settings
 from twite.config.switch_to_x import switched_to_x
@@ -28,19 +28,13 @@ PixelId = Annotated[
     str | None,
     typer.Option("--pixel", metavar="ID", help=f"The pixel's id, from {_WHERE}"),
 ]
-Event = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--event", metavar="NAME=ID", help="Your name for an event, and X's id; repeatable"
-    ),
-]
 
 
 def connect(
     *,
     config: Config = DEFAULT_CONFIG,
     pixel: PixelId = None,
-    event: Event = None,
+    event: EventPairs = None,
     as_json: Json = False,
 ) -> None:
     """Asks for the ids of your pixel and events, and for the pixel token.

@@ -9,7 +9,7 @@ from typing import Annotated, Final
 import typer
 
 from twite.cli import CONFIG_VARIABLE, printing
-from twite.cli.options import DEFAULT_CONFIG, Json, event_pairs
+from twite.cli.options import DEFAULT_CONFIG, EventPairs, Json, event_pairs
 from twite.config.secret_key import KEY_FILE, VARIABLE, new_key
 from twite.config.template import rendered
 from twite.domain.errors import SettingsError
@@ -23,12 +23,6 @@ Target = Annotated[
 ]
 PixelId = Annotated[
     str, typer.Option("--pixel", metavar="ID", help="The pixel's id, from X's Events Manager")
-]
-Event = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--event", metavar="NAME=ID", help="Your name for an event, and X's id; repeatable"
-    ),
 ]
 PLACEHOLDER = "your-pixel-id"
 _PLACEHOLDER_EVENTS: Final = MappingProxyType({"purchase": "your-event-id"})
@@ -54,7 +48,7 @@ def init(
     *,
     config: Target = DEFAULT_CONFIG,
     pixel: PixelId = PLACEHOLDER,
-    event: Event = None,
+    event: EventPairs = None,
     emulator: BuiltIn = False,
     force: Force = False,
     as_json: Json = False,

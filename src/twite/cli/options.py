@@ -26,6 +26,12 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON")]
 Pixel = Annotated[
     str | None, typer.Option("--pixel", metavar="ID", help="Only this pixel", show_default=False)
 ]
+EventPairs = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--event", metavar="NAME=ID", help="Your name for an event, and X's id; repeatable"
+    ),
+]
 DEFAULT_CONFIG = FILE
 
 
