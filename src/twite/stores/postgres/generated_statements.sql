@@ -1498,9 +1498,6 @@ UPDATE api_key SET revoked_at = $1 WHERE id = $2 AND revoked_at IS NULL
 -- count: rewrite_payload(body, checksum, delivery)
 UPDATE conversion SET body = $1, checksum = $2 WHERE id = $3
 
--- rows: schema_version()
-SELECT max(version) FROM schema_version
-
 -- rows: sealed(first, beyond)
 SELECT name, sealed FROM vault WHERE name >= $1 AND name < $2 ORDER BY name
 

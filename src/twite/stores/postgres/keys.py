@@ -4,12 +4,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 from twite.domain.delivery import Delivery, State
-from twite.stores.sql.database import AT_ONCE, Holding, WantedKey
+from twite.stores.sql.database import AT_ONCE, Holding, WantedKey, holding_of
 from twite.stores.sql.opt_outs import OptOutList
 from twite.stores.sql.statements import RunsStatements
 
-# A user may still send a held conversion, so its key stays reserved.
-_PENDING: Final = frozenset({State.QUEUED, State.SENDING, State.HELD})
 OLD: Final = -1  # marks a copy that must be read again
 
 
@@ -91,12 +89,7 @@ class PostgresKeys:
     def _held(self, row: tuple[int, int, str | None], at: int) -> tuple[int, Holding]:
         delivery, taken_at, word = row
         state = None if word is None else State(word)
-        is_recent = taken_at >= at - self.window
-        return delivery, Holding(
-            is_live=is_recent or state in _PENDING,
-            is_recent=is_recent,
-            state=state,
-        )
+        return delivery, holding_of(state, taken_at=taken_at, since=at - self.window)
 
     def _hand_over(self, wishes: Sequence[WantedKey]) -> None:
         if wishes:

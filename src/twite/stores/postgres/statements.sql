@@ -54,10 +54,6 @@ DELETE FROM dedup WHERE key IN (
 -- The identity of this deployment, for readers that need the salt.
 SELECT salt, epoch, 1, 0, 1 FROM deployment;
 
--- name: schema_version
--- The version of the schema.
-SELECT max(version) FROM schema_version;
-
 -- name: change_version
 -- The current version of a copy.
 SELECT version FROM change WHERE what = :what;

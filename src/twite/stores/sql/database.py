@@ -47,6 +47,16 @@ class Holding(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     state: State | None = None
 
 
+# A user may still send a held conversion, so its key stays reserved.
+_PENDING: Final = frozenset({State.QUEUED, State.SENDING, State.HELD})
+
+
+def holding_of(state: State | None, *, taken_at: int, since: int) -> Holding:
+    """Return how a delivery holds a key that it took at a time; the dedup window began `since`."""
+    is_recent = taken_at >= since
+    return Holding(is_live=is_recent or state in _PENDING, is_recent=is_recent, state=state)
+
+
 # The holder is a delivery of the same transaction, so its state is in the transaction's entry.
 AT_ONCE: Final = Holding(is_live=True)
 

@@ -17,7 +17,7 @@ from typing import Final
 import msgspec
 
 from twite.domain.delivery import State
-from twite.stores.sql.database import AT_ONCE, Holding, WantedKey
+from twite.stores.sql.database import AT_ONCE, Holding, WantedKey, holding_of
 from twite.stores.sql.statements import RunsStatements, as_json
 from twite.stores.sqlite.engine.key_filters import KeyFilters, range_of
 
@@ -38,8 +38,6 @@ _KEYS: Final = struct.Struct("16s").iter_unpack
 _Ids: Final = msgspec.json.Decoder(list[int])
 _Pairs: Final = msgspec.json.Decoder(list[tuple[int, int]])
 _GONE: Final = Holding(is_live=False)
-# A user may still send a held conversion, so its key stays reserved.
-_PENDING: Final = frozenset({State.QUEUED, State.SENDING, State.HELD})
 
 
 class _Row(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -257,12 +255,7 @@ class DedupKeys:
             row = holdings.get(holder)
             if row is None:
                 return _GONE
-            is_recent = row.taken_at >= at - self.window
-            return Holding(
-                is_live=is_recent or row.state in _PENDING,
-                is_recent=is_recent,
-                state=row.state,
-            )
+            return holding_of(row.state, taken_at=row.taken_at, since=at - self.window)
 
         return holding
 
