@@ -21,6 +21,9 @@ from twite.stores.sql.tallies import TallyWriter
 
 T = TypeVar("T")
 
+# A user may still send a held conversion, so its key stays reserved.
+_PENDING: Final = frozenset({State.QUEUED, State.SENDING, State.HELD})
+
 
 # The place before all deliveries of a queue.
 FIRST: Final[Place] = -(1 << 62), 0
@@ -45,10 +48,6 @@ class Holding(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     is_live: bool
     is_recent: bool = False
     state: State | None = None
-
-
-# A user may still send a held conversion, so its key stays reserved.
-_PENDING: Final = frozenset({State.QUEUED, State.SENDING, State.HELD})
 
 
 def holding_of(state: State | None, *, taken_at: int, since: int) -> Holding:
