@@ -12,7 +12,25 @@ from twite.stores.postgres.statements import (
     at_once,
     shared,
 )
+from twite.stores.sql.insertions import ROWS, TallyRow
+from twite.stores.sql.rows import (
+    AccountRow,
+    AttemptedRow,
+    CalledRow,
+    DedupKeyRow,
+    DedupReportRow,
+    IdempotencyKeyRow,
+    QueueRow,
+)
 from twite.stores.sql.statements import QUERIES
+
+# PostgreSQL assigns ids, and counts in another table.
+INSERTED = {
+    AccountRow: ("source", "pixel"),
+    DedupReportRow: DedupReportRow.__struct_fields__[1:],
+    IdempotencyKeyRow: IdempotencyKeyRow.__struct_fields__[1:],
+    QueueRow: ("pixel", "event"),
+}
 
 
 async def test_postgresql_accepts_all_statements(postgres_url):
@@ -20,11 +38,9 @@ async def test_postgresql_accepts_all_statements(postgres_url):
     driver = await asyncpg.connect(postgres_url)
     try:
         for name, found in STATEMENTS.items():
-            is_insertion = "$::" in found.text
-            prepared = await driver.prepare(at_once((name,)) if is_insertion else found.text)
-            values = found.text.count("$") if is_insertion else len(found.names)
-            assert len(prepared.get_parameters()) == values, name
-            assert is_insertion or bool(prepared.get_attributes()) is found.has_rows, name
+            prepared = await driver.prepare(found.text)
+            assert len(prepared.get_parameters()) == len(found.names), name
+            assert bool(prepared.get_attributes()) is found.has_rows, name
     finally:
         await driver.close()
 
@@ -71,13 +87,18 @@ def test_main_verb_of_a_statement_says_whether_it_returns_rows(text, returns):
 
 
 def test_insertions_at_once_have_continuous_parameters():
-    names = ("add_called", "count_flow", "add_called")
-    counts = [STATEMENTS[name].text.count("$") for name in names]
+    assert at_once(((CalledRow, ("delivery", "name")), (AttemptedRow, ("attempt",)))) == (
+        'WITH add_called AS (INSERT INTO "called" AS known ("delivery", "name") '
+        'SELECT unnest($1::bigint[]) AS "delivery", unnest($2::text[]) AS "name"), '
+        'add_attempted AS (INSERT INTO "attempted" AS known ("attempt") '
+        'SELECT unnest($3::bigint[]) AS "attempt") SELECT 1'
+    )
 
-    parts = at_once(names).split(" AS (insert INTO ")[1:]
-    places = [[int(place) for place in re.findall(r"\$(\d+)", part)] for part in parts]
 
-    assert [place for part in places for place in part] == list(range(1, sum(counts) + 1))
-    assert [len(part) for part in places] == counts
-    assert at_once(("add_called",)).startswith("WITH add_called AS (insert INTO called ")
-    assert at_once(("add_called",)).endswith(") SELECT 1")
+async def test_postgresql_accepts_the_insertion_of_each_table(postgres_url):
+    driver = await asyncpg.connect(postgres_url)
+    try:
+        for kind in {*ROWS, TallyRow} - {DedupKeyRow}:
+            await driver.prepare(at_once(((kind, INSERTED.get(kind, kind.__struct_fields__)),)))
+    finally:
+        await driver.close()

@@ -114,9 +114,9 @@ def _walked(connection, statement):
 
 
 def test_values_row_of_a_statement_is_repeated():
-    statement = rows_of("add_suppressions", 3)
+    statement = rows_of("count_accounts", 2)
 
-    assert statement.endswith("VALUES (?, ?), (?, ?), (?, ?)")
+    assert "(VALUES (?, ?, ?, ?, ?, ?), (?, ?, ?, ?, ?, ?)) AS added" in statement
 
 
 def test_statement_without_a_values_row_is_not_repeated():

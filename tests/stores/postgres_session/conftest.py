@@ -70,7 +70,7 @@ def names():
 
 @pytest.fixture
 def connection(monkeypatch, clock):
-    monkeypatch.setattr(module, "at_once", lambda names: names)
+    monkeypatch.setattr(module, "at_once", lambda parts: tuple(kind.table() for kind, _ in parts))
     return Connection()
 
 

@@ -6,6 +6,14 @@ from session_stage import MARK, NODE, SLOT, Lost
 from twite.gateway.ports.ownership import PAUSES, SECRETS
 from twite.stores.postgres.session import CommitUnknown
 from twite.stores.sql.database import seed_of
+from twite.stores.sql.insertions import TallyRow
+from twite.stores.sql.rows import AttemptedRow, CalledRow, OutboxRow, WaitedRow
+
+CALLED = [CalledRow(delivery=1, name="a")]
+
+
+def a_wait(span):
+    return WaitedRow(span=span, at=0, account=1, slot=2, deliveries=1)
 
 
 def test_transaction_begins_with_its_mark_and_returns_the_result_of_its_unit(
@@ -54,11 +62,11 @@ def test_failed_unit_is_rolled_back_and_leaves_nothing(transact, connection, tal
     def unit(session):
         session.account("source", "pixel")
         session.queue("pixel", "event")
-        session.add_rows("add_called", ["a"], 1)
-        session.add_rows("count_delivered", [1, 5], 2)
+        session.add(CALLED)
+        session.count_accounts([TallyRow(account=1, delivered=5)])
         session.run("add_pause")
-        session.add_rows("add_called", ["a"], 1)
-        session.add_rows("add_deliveries", [0, 0, 0, 7], 4)
+        session.add(CALLED)
+        session.add([OutboxRow(id=1, queue=1, account=1, received_at=7)])
         raise ZeroDivisionError
 
     connection.rows |= {"add_account": [[(1,)]], "add_queue": [[(2,)]]}
@@ -196,7 +204,9 @@ def test_statement_whose_units_run_one_at_a_time_is_locked_before(transact, conn
 
 def test_rejections_of_the_same_transaction_are_counted(transact, connection):
     def unit(session):
-        session.add_rows("count_received", [1, 9, 0, 0, 4, 1, 9, 0, 0, 3, 2, 9, 0, 0, 1], 5)
+        session.count_accounts(
+            [TallyRow(account=account, rejected=many) for account, many in ((1, 4), (1, 3), (2, 1))]
+        )
         found = session.run("rejected_so_far", account=1)
         return found.rowcount, found.fetchone()
 
@@ -220,68 +230,75 @@ def test_changes_that_other_gateways_must_read_are_noted_last_and_in_order(trans
 
 def test_rows_are_inserted_together_before_the_next_statement(transact, connection):
     def unit(session):
-        session.add_rows("add_called", ["a", 1, "b", 2], 2)
-        session.add_rows("add_attempts", ["c"], 1)
-        session.add_rows("add_called", [], 2)
+        session.add([CalledRow(delivery=id_, name=name) for id_, name in ((1, "a"), (2, "b"))])
+        session.add([AttemptedRow(delivery=3, attempt=4)])
+        session.add([])
         session.run("queues")
 
     transact(unit)
 
-    assert connection.names()[2:4] == [("add_attempts", "add_called"), "queues"]
-    assert connection.values_of(("add_attempts", "add_called")) == [["c"], ["a", "b"], [1, 2]]
+    assert connection.names()[2:4] == [("attempted", "called"), "queues"]
+    assert connection.values_of(("attempted", "called")) == [[3], [4], [1, 2], ["a", "b"]]
 
 
 def test_rows_of_the_same_table_are_inserted_in_order(transact, connection):
     def unit(session):
-        session.add_rows("add_called", ["a"], 1)
-        session.add_rows("add_called", ["b"], 1)
+        session.add(CALLED)
+        session.add([CalledRow(delivery=2, name="b")])
 
     transact(unit)
 
-    assert connection.ran[2:4] == [(("add_called",), [["a"]]), (("add_called",), [["b"]])]
+    assert connection.ran[2:4] == [(("called",), [[1], ["a"]]), (("called",), [[2], ["b"]])]
 
 
 def test_counts_are_written_last_in_rows_of_the_session(transact, connection):
     def unit(session):
-        session.add_rows("count_flow", [60, 1], 2)
-        session.add_rows("count_received", [5, 10, 1, 2, 3, 6, 20, 0, 0, 0], 5)
-        session.add_rows("count_delivered", [5, 7, 5, 8], 2)
+        session.add([a_wait(60)])
+        session.count_accounts(
+            [
+                TallyRow(account=5, received=10, duplicate=1, suppressed=2, rejected=3),
+                TallyRow(account=6, received=20),
+                TallyRow(account=5, delivered=7),
+                TallyRow(account=5, delivered=8),
+            ]
+        )
         session.run("queues")
 
     transact(unit)
 
-    assert connection.names() == ["BEGIN", "begin", "queues", ("count_flow", "add_tally"), "COMMIT"]
-    assert connection.values_of(("count_flow", "add_tally")) == [
-        [SLOT], [60], [1], [SLOT, SLOT], [5, 6], [10, 20], [15, 0], [1, 0], [2, 0], [3, 0]
+    assert connection.names() == ["BEGIN", "begin", "queues", ("waited", "tally"), "COMMIT"]
+    assert connection.values_of(("waited", "tally")) == [
+        [SLOT], [60], [0], [1], [2], [1],
+        [SLOT, SLOT], [5, 6], [10, 20], [15, 0], [1, 0], [2, 0], [3, 0],
     ]  # fmt: skip
 
 
 def test_counts_of_the_same_kind_do_not_replace_each_other(transact, connection):
     def unit(session):
-        session.add_rows("count_flow", [60, 1], 2)
-        session.add_rows("count_flow", [60, 2], 2)
+        session.add([a_wait(60)])
+        session.add([a_wait(61)])
 
     transact(unit)
 
     assert connection.ran[2:4] == [
-        (("count_flow",), [[SLOT], [60], [1]]),
-        (("count_flow",), [[SLOT], [60], [2]]),
+        (("waited",), [[SLOT], [60], [0], [1], [2], [1]]),
+        (("waited",), [[SLOT], [61], [0], [1], [2], [1]]),
     ]
 
 
 def test_counts_of_conversions_are_not_repeated_with_the_next_counts(transact, connection):
     def unit(session):
-        session.add_rows("count_delivered", [5, 7], 2)
-        session.add_rows("count_flow", [60, 1], 2)
-        session.add_rows("count_flow", [60, 2], 2)
+        session.count_accounts([TallyRow(account=5, delivered=7)])
+        session.add([a_wait(60)])
+        session.add([a_wait(61)])
 
     transact(unit)
 
-    assert connection.names()[2:4] == [("count_flow", "add_tally"), ("count_flow",)]
+    assert connection.names()[2:4] == [("waited", "tally"), ("waited",)]
 
 
 def test_counts_are_written_once(transact, connection):
-    transact(lambda session: session.add_rows("count_delivered", [5, 7], 2))
+    transact(lambda session: session.count_accounts([TallyRow(account=5, delivered=7)]))
     connection.ran.clear()
 
     transact()
@@ -290,9 +307,9 @@ def test_counts_are_written_once(transact, connection):
 
 
 def test_rows_are_inserted_by_a_unit_that_ran_no_statement(transact, connection):
-    transact(lambda session: session.add_rows("add_called", ["a"], 1), begins=True)
+    transact(lambda session: session.add(CALLED), begins=True)
 
-    assert connection.names() == ["BEGIN", "begin", ("add_called",), "COMMIT"]
+    assert connection.names() == ["BEGIN", "begin", ("called",), "COMMIT"]
 
 
 @pytest.fixture
@@ -305,8 +322,9 @@ def ready(names):
 
 def test_claims_find_new_deliveries(transact, ready):
     def unit(session):
-        session.add_rows("add_deliveries", [1, 0, 0, 9, 2, 0, 0, 7], 4)
-        session.add_rows("add_deliveries", [3, 0, 0, 8], 4)
+        for times in ([9, 7], [8]):
+            session.add([OutboxRow(id=at, queue=1, account=1, received_at=at) for at in times])
+        session.add([OutboxRow(id=1, queue=1, account=1, received_at=1, state="held")])
 
     transact(unit)
     transact()

@@ -5,6 +5,7 @@ from session_stage import BLOCK, MARK, NODE, SLOT, Lost
 
 from twite.stores.postgres import session as module
 from twite.stores.postgres.session import CommitUnknown
+from twite.stores.sql.rows import CalledRow
 
 
 def taken(*counts):
@@ -53,14 +54,14 @@ def test_mark_is_written_before_any_other_statement(transact, connection, before
     def unit(session):
         session.next_conversions(3)
         if before == "rows":
-            session.add_rows("add_called", ["a"], 1)
+            session.add([CalledRow(delivery=1, name="a")])
         else:
             session.run("queues")
         session.run("take_keys", keys=[])
 
     transact(unit, begins=True)
 
-    other = ("add_called",) if before == "rows" else "queues"
+    other = ("called",) if before == "rows" else "queues"
     assert connection.names() == ["BEGIN", "begin", other, "take_keys", "COMMIT"]
     assert connection.values_of("begin")["mark"] == MARK + 1
 

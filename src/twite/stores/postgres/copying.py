@@ -19,7 +19,8 @@ from twite.stores.postgres.schema import (
     present_version,
     version_of,
 )
-from twite.stores.sql.copied_tables import TABLES, quoted
+from twite.stores.postgres.statements import SLOTTED
+from twite.stores.sql.insertions import TABLES, quoted
 from twite.stores.sql.queries import SqlReader
 from twite.stores.sql.statements import named
 
@@ -30,9 +31,7 @@ _SUMMED: Final = named(Path(__file__).with_name("copying.sql").read_text("utf-8"
 _READ_AS: Final = {("attempt", "ambiguous"): "ambiguous::int"}
 # Columns that only this engine has. The copy sets them to 0: slot 0 belongs to commands, and no
 # running node has the id 0.
-_MORE_COLUMNS: Final = {
-    "lease": "node", "flow": "slot", "waited": "writer", "matched": "slot", "flaw": "slot",
-}  # fmt: skip
+OWN_COLUMNS: Final = {"lease": "node"} | {kind.table(): own for kind, own in SLOTTED.items()}
 _COUNTS: Final = ("received", "delivered", "duplicate", "suppressed", "rejected")
 _NUMBERED: Final = ("account", "queue", "idempotency_key", "dedup_report")
 _LIVE: Final = "SELECT name FROM node WHERE until > clock_timestamp() ORDER BY id"
@@ -303,6 +302,6 @@ def _records(
         case "attempt":
             place = columns.index("ambiguous")
             rows = [(*row[:place], bool(row[place]), *row[place + 1 :]) for row in rows]
-        case name if name in _MORE_COLUMNS:
-            columns, rows = (*columns, _MORE_COLUMNS[name]), [(*row, 0) for row in rows]
+        case name if name in OWN_COLUMNS:
+            columns, rows = (*columns, OWN_COLUMNS[name]), [(*row, 0) for row in rows]
     yield table.name, columns, rows

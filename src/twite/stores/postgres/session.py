@@ -5,7 +5,6 @@ until another statement may need them, and then sent as one statement: a group o
 only a few round trips.
 """
 
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from time import monotonic
 from typing import Any, Final, TypeVar
@@ -17,8 +16,10 @@ from twite.gateway.ports.ownership import PAUSES, SECRETS
 from twite.stores.postgres.claim_starts import ClaimStarts
 from twite.stores.postgres.driver.connection import PostgresConnection, ResultRows
 from twite.stores.postgres.keys import OptOutCopy, PostgresKeys, PostgresOptOuts
-from twite.stores.postgres.statements import at_once
+from twite.stores.postgres.statements import SLOTTED, at_once
 from twite.stores.sql.database import WriterSession, seed_of
+from twite.stores.sql.insertions import Insertion, TallyRow, insertion
+from twite.stores.sql.rows import OutboxRow, TableRow
 from twite.stores.sql.tallies import TallyWriter
 
 T = TypeVar("T")
@@ -30,18 +31,7 @@ _PLACES: Final = 1 << 11
 # How long a block is used: ids must rise with time.
 BLOCK_FOR: Final = 1.0  # seconds
 _NEVER: Final = 1 << 62
-# These statements count in rows for the connection's slot, to avoid lock conflicts.
-_SLOTTED: Final = frozenset({"count_flow", "count_waited", "count_matched", "count_flaws"})
-# The counts in the rows of `tally`.
-_COUNTED: Final = ("received", "delivered", "duplicate", "suppressed", "rejected")
-_REJECTED: Final = _COUNTED.index("rejected")
-# Rows of these statements begin with the account; then come the counts at these places.
-_COUNTS: Final[Mapping[str, Sequence[int]]] = {
-    "count_received": tuple(
-        map(_COUNTED.index, ("received", "duplicate", "suppressed", "rejected"))
-    ),
-    "count_delivered": (_COUNTED.index("delivered"),),
-}
+_NO_COUNTS: Final = TallyRow(account=0)
 # Units that must run one at a time begin with this lock.
 _LOCKED: Final[Mapping[str, str]] = {
     "last_audit_event": "lock_audit_events",
@@ -123,8 +113,8 @@ class PostgresSession(WriterSession):
         self._names = names
         self.place = place
         self._node = node
-        self._pending: dict[str, list[list[object]]] = {}
-        self._tally: dict[int, list[int]] = defaultdict(lambda: [0] * len(_COUNTED))
+        self._pending: dict[type[TableRow], Insertion] = {}
+        self._tally: dict[int, TallyRow] = {}
         self._new_events: dict[tuple[str, str], int] = {}
         self._new_accounts: dict[tuple[str, str], int] = {}
         self._next = self._end = self._first = 0
@@ -141,7 +131,7 @@ class PostgresSession(WriterSession):
         self.seeds = _Seeds(names.seeds, self._seed)
         self.keys = PostgresKeys(self.run, window=window)
         self.opt_outs = PostgresOptOuts(self.run, names.opt_outs)
-        self.tally = TallyWriter(run=self.run, add_rows=self.add_rows)
+        self.tally = TallyWriter(run=self.run, add=self.add)
 
     @property
     def _slot(self) -> int:
@@ -219,11 +209,7 @@ class PostgresSession(WriterSession):
         if name in _READYING and found.rowcount:
             self._ready_from = 0
         if name == "rejected_so_far":
-            pending = sum(
-                counts[_REJECTED]
-                for account, counts in self._tally.items()
-                if account == values["account"]
-            )
+            pending = self._tally.get(int(str(values["account"])), _NO_COUNTS).rejected
             return ResultRows([(found.fetchone()[0] + pending,)], 1)
         return found
 
@@ -243,30 +229,25 @@ class PostgresSession(WriterSession):
         if not self._is_marked:
             self.run_first("begin")
 
-    def add_rows(self, name: str, rows: Sequence[object], width: int) -> None:
-        """Buffer flattened rows, to insert them together with others."""
+    def add(self, rows: Sequence[TableRow]) -> None:
+        """Buffer rows, to insert them together with others."""
         if not rows:
             return
-        if name in _COUNTS:
-            self._count(rows, width, _COUNTS[name])
-            return
-        if name == "add_deliveries":
-            self._made_ready(rows[3::width])
-        columns: list[list[object]] = [list(rows[place::width]) for place in range(width)]
-        if name in _SLOTTED:
-            columns.insert(0, [self._slot] * len(columns[0]))
-        if name in self._pending:
-            self._flush(counters=name in _SLOTTED)
-        self._pending[name] = columns
+        added = insertion(rows)
+        if added.kind is OutboxRow:
+            self._made_ready(rows)
+        if added.kind in self._pending:
+            self._flush(counters=added.kind in SLOTTED)
+        self._pending[added.kind] = added
 
-    def _made_ready(self, received: Sequence[Any]) -> None:
-        self._ready_from = min(self._ready_from, *received)
+    def _made_ready(self, rows: Sequence[TableRow]) -> None:
+        for row in rows:
+            if isinstance(row, OutboxRow) and row.is_ready:
+                self._ready_from = min(self._ready_from, row.received_at)
 
-    def _count(self, rows: Sequence[Any], width: int, places: Sequence[int]) -> None:
-        for start in range(0, len(rows), width):
-            sums = self._tally[rows[start]]
-            for place, many in zip(places, rows[start + 1 : start + width], strict=True):
-                sums[place] += many
+    def count_accounts(self, rows: Sequence[TallyRow]) -> None:
+        for row in rows:
+            self._tally.setdefault(row.account, TallyRow(account=row.account)).add(row)
 
     def _flush(self, *, counters: bool = False) -> None:
         """Send the buffered rows.
@@ -274,20 +255,25 @@ class PostgresSession(WriterSession):
         Counters are sent only at the end of a transaction, because other transactions wait for
         their rows, and in a fixed order.
         """
-        names = sorted(self._pending if counters else self._pending.keys() - _SLOTTED)
-        pending = {name: self._pending.pop(name) for name in names}
+        kinds = self._pending.keys() if counters else self._pending.keys() - SLOTTED
+        pending = [
+            self._pending.pop(kind) for kind in sorted(kinds, key=lambda kind: kind.__name__)
+        ]
         if counters and self._tally:
             # PostgreSQL executes the last part of a statement first. Moves write to `tally` before
             # anything else, so this statement must do so, too.
-            accounts = list(self._tally)
-            sums = [list(column) for column in zip(*self._tally.values(), strict=True)]
-            pending["add_tally"] = [[self._slot] * len(accounts), list(accounts), *sums]
+            pending.append(insertion(list(self._tally.values())))
             self._tally.clear()
         if not pending:
             return
         self._begin()
-        values = [column for columns in pending.values() for column in columns]
-        self.connection.execute(at_once(tuple(pending)), values)
+        values: list[Sequence[object]] = []
+        for added in pending:
+            if added.kind in SLOTTED:
+                values.append([self._slot] * len(added.values))
+            values += map(list, zip(*added.values, strict=True))
+        text = at_once(tuple([(added.kind, added.columns) for added in pending]))
+        self.connection.execute(text, values)
 
     def _forget(self) -> None:
         self._pending.clear()

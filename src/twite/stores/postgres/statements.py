@@ -1,14 +1,36 @@
 """The named statements in PostgreSQL's dialect, which `make generate` writes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
+from itertools import count
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
+from twite.stores.sql.insertions import TallyRow, conflict_of, quoted
+from twite.stores.sql.rows import FlawRow, FlowRow, MatchedRow, OnConflict, TableRow, WaitedRow
 from twite.stores.sql.statements import QUERIES
 
+_TYPES: Final[Mapping[object, str]] = {
+    int: "bigint",
+    int | None: "bigint",
+    str: "text",
+    str | None: "text",
+    bytes: "bytea",
+    bytes | None: "bytea",
+    bool: "boolean",
+    float: "double precision",
+}
+# Tables in which each connection counts in rows of its own, to avoid lock conflicts, and the column
+# that distinguishes them.
+SLOTTED: Final[Mapping[type[TableRow], str]] = {
+    FlawRow: "slot",
+    FlowRow: "slot",
+    MatchedRow: "slot",
+    TallyRow: "slot",
+    WaitedRow: "writer",
+}
 GENERATED: Final = Path(__file__).with_name("generated_statements.sql")
 
 
@@ -37,11 +59,33 @@ def shared(text: str) -> PostgresStatement:
 
 
 @cache
-def at_once(names: tuple[str, ...]) -> str:
-    """Return one statement for several insertions, with continuous numbering of `$n`."""
-    parts = ", ".join([f"{name} AS ({STATEMENTS[name].text})" for name in names])
-    first, *rest = f"WITH {parts} SELECT 1".split("$")
-    return first + "".join([f"${number}{piece}" for number, piece in enumerate(rest, 1)])
+def at_once(insertions: tuple[tuple[type[TableRow], tuple[str, ...]], ...]) -> str:
+    """Return one statement for several insertions; its values are the arrays of their columns."""
+    number = count(1)
+    parts = [
+        f"add_{kind.table()} AS ({_insertion(kind, columns, number)})"
+        for kind, columns in insertions
+    ]
+    return f"WITH {', '.join(parts)} SELECT 1"
+
+
+def _insertion(kind: type[TableRow], columns: tuple[str, ...], number: Iterator[int]) -> str:
+    keys = columns[: kind.key_columns]
+    types = kind.__annotations__
+    own = SLOTTED.get(kind)
+    if own is not None:
+        columns, types = (own, *columns), types | {own: int}
+    names = quoted(columns)
+    arrays = ", ".join(
+        f"unnest(${next(number)}::{_TYPES[types[column]]}[]) AS {name}"
+        for column, name in zip(columns, names, strict=True)
+    )
+    text = f'INSERT INTO "{kind.table()}" AS known ({", ".join(names)}) SELECT {arrays}'
+    if kind.on_conflict is OnConflict.FAIL:
+        return text
+    # All transactions lock rows in the same order.
+    more_keys = () if own is None else (own,)
+    return f"{text} ORDER BY {', '.join(quoted(keys))}{conflict_of(kind, *more_keys)}"
 
 
 def _read(text: str) -> dict[str, PostgresStatement]:

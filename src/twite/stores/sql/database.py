@@ -1,22 +1,17 @@
 """The database of an engine: a connection for reading, and sessions that write units of work."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol, TypeVar
 from zlib import crc32
 
 import msgspec
 
 from twite.domain.delivery import Delivery, Place, State
+from twite.stores.sql.insertions import TallyRow
 from twite.stores.sql.opt_outs import OptOutList
-from twite.stores.sql.statements import (
-    QUERIES,
-    Cursor,
-    SqlConnection,
-    as_json,
-    rows_of,
-    slices,
-)
+from twite.stores.sql.rows import TableRow
+from twite.stores.sql.statements import QUERIES, Cursor, SqlConnection, as_json
 from twite.stores.sql.tallies import TallyWriter
 
 T = TypeVar("T")
@@ -133,23 +128,13 @@ class WriterSession:
     def run(self, name: str, /, **values: object) -> Cursor:
         return self.connection.execute(QUERIES[name], values)
 
-    def run_rows(
-        self, name: str, rows: Sequence[object], width: int, *rest: object
-    ) -> Iterator[tuple[int, int, Cursor]]:
-        """Run a statement on flattened rows in chunks; yield (start, size, cursor) for each chunk.
+    def add(self, rows: Sequence[TableRow]) -> None:
+        """Insert rows of one table, if there are any."""
+        raise NotImplementedError
 
-        `rest` contains the parameters that follow the rows.
-        """
-        for start, size in slices(len(rows) // width):
-            piece = rows[start * width : (start + size) * width]
-            values = (*piece, *rest) if rest else piece
-            yield start, size, self.connection.execute(rows_of(name, size), values)
-
-    def add_rows(self, name: str, rows: Sequence[object], width: int) -> None:
-        """Insert flattened rows, if there are any."""
-        if rows:
-            for _ in self.run_rows(name, rows, width):
-                pass
+    def count_accounts(self, rows: Sequence[TallyRow]) -> None:
+        """Add to the counts of accounts."""
+        raise NotImplementedError
 
     def is_row_damage(self, error: Exception) -> bool:
         """Return whether a statement failed because it read a damaged row."""

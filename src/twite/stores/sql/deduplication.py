@@ -14,6 +14,7 @@ from twite.domain.stats.deduplication import (
 )
 from twite.domain.times import DAY, MINUTE
 from twite.stores.sql.database import WriterSession
+from twite.stores.sql.rows import DedupReportRow
 from twite.stores.sql.statements import SqlConnection, query, record_of
 
 Seen = list[DedupRow]
@@ -24,17 +25,20 @@ _FORGOTTEN_FOR_EACH: Final = 4
 
 def add(session: WriterSession, seen: Seen) -> None:
     """Write rows inside the running transaction, and delete the oldest."""
-    rows: list[object] = []
-    way, word = None, ""
-    for row in seen:
-        if row.path is not way:
-            way = row.path
-            word = way.value
-        rows += (
-            row.at, session.queue(row.pixel, row.event), word, row.conversion_id,
-            row.email_mark, row.phone_mark, row.click_mark,
-        )  # fmt: skip
-    session.add_rows("add_to_dedup_report", rows, 7)
+    session.add(
+        [
+            DedupReportRow(
+                at=row.at,
+                queue=session.queue(row.pixel, row.event),
+                path=row.path.value,
+                conversion_id=row.conversion_id,
+                email_mark=row.email_mark,
+                phone_mark=row.phone_mark,
+                click_mark=row.click_mark,
+            )
+            for row in seen
+        ]
+    )
     before = max([row.at for row in seen]) - KEPT_FOR
     if before >= session.dedup_report_since + MINUTE:
         limit = _FORGOTTEN_FOR_EACH * len(seen)

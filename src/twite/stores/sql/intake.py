@@ -12,10 +12,19 @@ from twite.gateway.ports.copies import asks
 from twite.stores.sql import deduplication, rejections
 from twite.stores.sql.copies import KeyContest
 from twite.stores.sql.database import WantedKey, WriterSession, checksum
+from twite.stores.sql.insertions import TallyRow
 from twite.stores.sql.records import unfired_kept
+from twite.stores.sql.rows import (
+    CalledRow,
+    ConsentRow,
+    ConversionRow,
+    FlaggedRow,
+    OutboxRow,
+    SubmissionRow,
+    SuppressionRow,
+)
 from twite.stores.sql.stored_bodies import stored
 
-_RECEIVED, _DUPLICATE, _SUPPRESSED, _REJECTED = range(4)
 _NEW: Final = Recorded()
 _CONFLICT: Final = Recorded(conflict=True)
 
@@ -36,14 +45,14 @@ class _Page:
 
     def __init__(self, session: WriterSession) -> None:
         self._session = session
-        self._submissions: list[object] = []
+        self._submissions: list[SubmissionRow] = []
         self._wanted: list[WantedKey] = []
-        self._suppressions: list[object] = []
+        self._suppressions: list[SuppressionRow] = []
         # One row per entry, duplicates included: (id, submission, queue, entry, account, at).
         self._conversions: list[tuple[int, int, int, AcceptedConversion, int, int]] = []
-        self._tally: dict[int, list[int]] = {}
+        self._tally: dict[int, TallyRow] = {}
         # By (source, pixel, event): the account, the queue, and the counts of the account.
-        self._places: dict[tuple[str, str, str], tuple[int, int, list[int]]] = {}
+        self._places: dict[tuple[str, str, str], tuple[int, int, TallyRow]] = {}
         self._ignored = rejections.IgnoredCounts()
         self._dedup_rows = deduplication.Seen()
         self._rejected: rejections.Rejected = {}
@@ -80,29 +89,37 @@ class _Page:
         for refusal in submission.refusals:
             account = session.account(submission.source, refusal.pixel)
             counts = self._counts(account)
-            counts[_RECEIVED] += 1
-            counts[_REJECTED] += 1
+            counts.received += 1
+            counts.rejected += 1
             self._rejected.setdefault(account, []).append((submission, refusal))
         # If a request was rejected as a whole, only the rejections are stored, so a client with
         # only bad requests writes no more than the ring buffer of rejections.
         number = session.next_submission() if entries else 0
         if entries:
-            self._submissions += (
-                number, submission.receipt, submission.source, submission.endpoint.value, at, first,
-                len(entries), stored(submission.body),
-                _places_of(submission.refusals) if submission.refusals else None,
-                unfired_kept(submission) if submission.unfired else None,
-            )  # fmt: skip
+            self._submissions.append(
+                SubmissionRow(
+                    id=number,
+                    receipt=submission.receipt,
+                    source=submission.source,
+                    endpoint=submission.endpoint.value,
+                    received_at=at,
+                    first=first,
+                    entries=len(entries),
+                    body=stored(submission.body),
+                    refusals=_places_of(submission.refusals) if submission.refusals else None,
+                    unfired=unfired_kept(submission) if submission.unfired else None,
+                )
+            )
         source, places = submission.source, self._places
         for id_, entry in enumerate(entries, first):
             place = source, entry.pixel, entry.event
             account, queue, counts = places.get(place) or self._place(*place)
-            counts[_RECEIVED] += 1
+            counts.received += 1
             if entry.suppressed is None or asks(entry):
                 self._wanted.append(WantedKey(entry.key, id_, at))
             if entry.suppressed is not None:
-                counts[_SUPPRESSED] += 1
-                self._suppressions += (entry.key, id_)
+                counts.suppressed += 1
+                self._suppressions.append(SuppressionRow(key=entry.key, delivery=id_))
             self._conversions.append((id_, number, queue, entry, account, at))
         self._firsts.append(first)
         self._taken.append(submission)
@@ -114,45 +131,57 @@ class _Page:
             lambda: {id_: (entry, at) for id_, _, _, entry, _, at in self._conversions},
         )
         duplicates = self._take_keys(contest)
-        conversions: list[object] = []
-        deliveries: list[object] = []
-        held: list[object] = []
-        consents: list[object] = []
-        flagged: list[object] = []
-        called: list[object] = []
+        conversions: list[ConversionRow] = []
+        deliveries: list[OutboxRow] = []
+        consents: list[ConsentRow] = []
+        flagged: list[FlaggedRow] = []
+        called: list[CalledRow] = []
         key_sets, seeds, held_later = session.tally.key_sets, session.seeds, contest.held
         for id_, number, queue, entry, account, at in self._conversions:
             if id_ in duplicates:
-                self._tally[account][_DUPLICATE] += 1
+                self._tally[account].duplicate += 1
                 continue
-            conversions += (
-                id_, number, queue, entry.conversion_id, entry.body, entry.suppressed,
-                checksum(seeds[queue], id_, at, entry.conversion_id.encode(), entry.body),
-            )  # fmt: skip
+            conversion_id, body = entry.conversion_id, entry.body
+            conversions.append(
+                ConversionRow(
+                    id=id_,
+                    submission=number,
+                    queue=queue,
+                    conversion_id=conversion_id,
+                    body=body,
+                    checksum=checksum(seeds[queue], id_, at, conversion_id.encode(), body),
+                    suppressed=entry.suppressed,
+                )
+            )
             why_held = held_later.get(id_, entry.held) if held_later else entry.held
             if why_held is not None:
-                held += (id_, queue, account, at, at, why_held)
+                deliveries.append(
+                    OutboxRow(
+                        id=id_,
+                        queue=queue,
+                        account=account,
+                        received_at=at,
+                        state="held",
+                        rested_at=at,
+                        reason=why_held,
+                    )
+                )
             elif entry.suppressed is None:
-                deliveries += (id_, queue, account, at)
+                deliveries.append(OutboxRow(id=id_, queue=queue, account=account, received_at=at))
             if entry.consent is not None:
-                consents += (id_, entry.consent)
+                consents.append(ConsentRow(delivery=id_, evidence=entry.consent))
             if entry.called is not None:
-                called += (id_, entry.called)
+                called.append(CalledRow(delivery=id_, name=entry.called))
             if entry.flag is not None:
                 flag = entry.flag
-                flagged += (id_, flag.kind, flag.value, flag.currency, flag.usual)
+                flagged.append(FlaggedRow(delivery=id_, **msgspec.structs.asdict(flag)))
                 counting = Counting.FLAGGED if entry.held is None else Counting.HELD
                 session.tally.amounts[account, counting, flag.kind] += 1
             if entry.suppressed is None and entry.key_set is not None:
                 key_sets[at // DAY, account, queue, entry.key_set] += 1
-        session.add_rows("add_submissions", self._submissions, 10)
-        session.add_rows("add_conversions", conversions, 7)
-        session.add_rows("add_deliveries", deliveries, 4)
-        session.add_rows("add_held", held, 6)
-        session.add_rows("add_consents", consents, 2)
-        session.add_rows("add_flagged", flagged, 5)
-        session.add_rows("add_called", called, 2)
-        session.add_rows("add_suppressions", self._suppressions, 2)
+        for rows in (self._submissions, conversions, deliveries, consents, flagged, called,
+                     self._suppressions):  # fmt: skip
+            session.add(rows)
         contest.settle()
         self._count()
         self._add_other_records(duplicates)
@@ -172,11 +201,10 @@ class _Page:
     def _count(self) -> None:
         """Add to the received counts of accounts and of the current minute."""
         session = self._session
-        rows: list[int] = []
-        for account, counts in self._tally.items():
-            rows += (account, *counts)
+        for account, row in self._tally.items():
+            counts = row.received, row.duplicate, row.suppressed, row.rejected
             session.tally.flow(self._at, account, counts)
-        session.add_rows("count_received", rows, 5)
+        session.count_accounts(list(self._tally.values()))
 
     def _tally_flaws(self, duplicates: Mapping[int, int]) -> None:
         """Count the flawed match keys of new and rejected conversions."""
@@ -223,16 +251,16 @@ class _Page:
             for place, (first, submission) in enumerate(zip(self._firsts, self._taken, strict=True))
         ]
 
-    def _place(self, source: str, pixel: str, event: str) -> tuple[int, int, list[int]]:
+    def _place(self, source: str, pixel: str, event: str) -> tuple[int, int, TallyRow]:
         account = self._session.account(source, pixel)
         place = account, self._session.queue(pixel, event), self._counts(account)
         self._places[source, pixel, event] = place
         return place
 
-    def _counts(self, account: int) -> list[int]:
+    def _counts(self, account: int) -> TallyRow:
         counts = self._tally.get(account)
         if counts is None:
-            counts = self._tally[account] = [0, 0, 0, 0]
+            counts = self._tally[account] = TallyRow(account=account)
         return counts
 
 

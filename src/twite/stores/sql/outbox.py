@@ -30,6 +30,7 @@ from twite.domain.outcome import AttemptOutcome
 from twite.gateway.ports.outbox import Claim, SweepRequest, SweepResult
 from twite.stores.sql.claimable import claimable
 from twite.stores.sql.database import FIRST, WriterSession
+from twite.stores.sql.insertions import TallyRow
 from twite.stores.sql.statements import RunsStatements, as_json
 from twite.stores.sql.tallies import GIVEN_UP
 
@@ -258,10 +259,12 @@ def count_delivered(
 
     `received` is their number by account and time of receipt.
     """
-    rows: list[int] = []
-    for account, times in received.items():
-        rows += (account, session.tally.delivered(at, account, times))
-    session.add_rows("count_delivered", rows, 2)
+    session.count_accounts(
+        [
+            TallyRow(account=account, delivered=session.tally.delivered(at, account, times))
+            for account, times in received.items()
+        ]
+    )
 
 
 def _leased(session: WriterSession, wish: Claim, queue: int, batch: Batch) -> Batch:

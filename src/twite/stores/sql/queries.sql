@@ -65,17 +65,6 @@ INSERT INTO queue (id, pixel, event) VALUES (?, ?, ?);
 -- Add a source and pixel.
 INSERT INTO account (id, source, pixel) VALUES (?, ?, ?);
 
--- name: add_submissions
--- Add requests as received.
-INSERT INTO submission (
-  id, receipt, source, endpoint, received_at, first, entries, body, refusals, unfired)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
-
--- name: add_usual_submissions
--- Add requests without refusals, and without tags that did not fire.
-INSERT INTO submission (id, receipt, source, endpoint, received_at, first, entries, body)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?);
-
 -- name: fresh_keys
 -- A part of the log of dedup keys, for the writer's memory: the keys joined, and the deliveries.
 SELECT CAST(group_concat(key, '') AS BLOB), json_group_array(delivery)
@@ -194,46 +183,19 @@ SET bucket = :bucket, began = :began, low = :low, high = :high, walk = :walk;
 -- Delete keys from the log that the table contains.
 DELETE FROM fresh_key WHERE delivery < :before;
 
--- name: add_conversions
--- Add conversions in canonical form.
-INSERT INTO conversion (id, submission, queue, conversion_id, body, suppressed, checksum)
-VALUES (?, ?, ?, ?, ?, ?, ?);
-
--- name: add_usual_conversions
--- Add conversions that are not suppressed.
-INSERT INTO conversion (id, submission, queue, conversion_id, body, checksum)
-VALUES (?, ?, ?, ?, ?, ?);
-
--- name: add_deliveries
--- Add deliveries that are ready to be sent.
-INSERT INTO outbox (id, queue, account, received_at, state)
-VALUES (?, ?, ?, ?, 'queued');
-
--- name: add_held
--- Add deliveries that a user must release before they are sent.
-INSERT INTO outbox (id, queue, account, received_at, rested_at, reason, state)
-VALUES (?, ?, ?, ?, ?, ?, 'held');
-
--- name: add_consents
--- Add consent decisions.
-INSERT INTO consent (delivery, evidence) VALUES (?, ?);
-
--- name: add_suppressions
--- List suppressed conversions by key.
-INSERT INTO suppression (key, delivery) VALUES (?, ?);
-
 -- name: count_repeats
 -- Count duplicates, once for each time that a delivery is listed.
 INSERT INTO repeated (delivery, times)
 SELECT value, count(*) FROM json_each(:deliveries) WHERE true GROUP BY value
 ON CONFLICT (delivery) DO UPDATE SET times = times + excluded.times;
 
--- name: count_received
--- Add to the received counts of accounts.
+-- name: count_accounts
+-- Add to the counts of accounts.
 UPDATE account
-SET received = received + added.column2, duplicate = duplicate + added.column3,
-    suppressed = suppressed + added.column4, rejected = rejected + added.column5
-FROM (VALUES (?, ?, ?, ?, ?)) AS added WHERE account.id = added.column1;
+SET received = received + added.column2, delivered = delivered + added.column3,
+    duplicate = duplicate + added.column4, suppressed = suppressed + added.column5,
+    rejected = rejected + added.column6
+FROM (VALUES (?, ?, ?, ?, ?, ?)) AS added WHERE account.id = added.column1;
 
 -- name: put_sealed
 -- Store a sealed secret, replacing one of the same name.
@@ -471,11 +433,6 @@ GROUP BY account;
 -- name: claimed_at
 -- The time at which the deliveries of a lease were claimed; 0 if the lease has ended.
 SELECT coalesce(max(claimed_at), 0) FROM lease WHERE id = :lease;
-
--- name: count_delivered
--- Add to the delivered counts of accounts.
-UPDATE account SET delivered = delivered + added.column2
-FROM (VALUES (?, ?)) AS added WHERE account.id = added.column1;
 
 -- name: remove_delivered
 -- Remove delivered deliveries from the outbox.
@@ -958,11 +915,6 @@ ON CONFLICT (source, hour) DO UPDATE SET
 -- Delete hours that are too old to describe a source.
 DELETE FROM traffic WHERE source = :source AND hour < :before;
 
--- name: add_to_dedup_report
--- Add conversion ids by path.
-INSERT INTO dedup_report (at, queue, path, conversion_id, email_mark, phone_mark, click_mark)
-VALUES (?, ?, ?, ?, ?, ?, ?);
-
 -- name: forget_dedup_report
 -- Delete the oldest entries of the deduplication report.
 DELETE FROM dedup_report WHERE id IN (
@@ -1081,10 +1033,6 @@ ORDER BY queue.pixel, queue.event, day;
 -- name: rejected_so_far
 -- The total number of rejections of an account.
 SELECT rejected FROM account WHERE id = :account;
-
--- name: add_rejections
--- Add rejections. A new row overwrites the account's oldest if there are too many.
-INSERT OR REPLACE INTO rejection (id, at, nth, account, details) VALUES (?, ?, ?, ?, ?);
 
 -- name: rejections
 -- The rejections since a time, the latest first.
@@ -1408,48 +1356,17 @@ WHERE number > :after ORDER BY number LIMIT :limit;
 DELETE FROM fresh_key
 WHERE key IN (SELECT substr(:keys, entry.key * 16 + 1, 16) FROM json_each(:places) AS entry);
 
--- name: count_flow
--- Add traffic to the counts of its span.
-INSERT INTO flow (span, at, account, received, duplicate, suppressed, rejected, delivered, dead)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (span, at, account) DO UPDATE SET
-  received = received + excluded.received, duplicate = duplicate + excluded.duplicate,
-  suppressed = suppressed + excluded.suppressed, rejected = rejected + excluded.rejected,
-  delivered = delivered + excluded.delivered, dead = dead + excluded.dead;
-
 -- name: forget_flow
 -- Delete old spans.
 DELETE FROM flow WHERE span = :span AND at < :before;
-
--- name: count_waited
--- Add delivery times to the counts of their span.
-INSERT INTO waited (span, at, account, slot, deliveries)
-VALUES (?, ?, ?, ?, ?)
-ON CONFLICT (span, at, account, slot) DO UPDATE SET deliveries = deliveries + excluded.deliveries;
 
 -- name: forget_waited
 -- Delete old spans.
 DELETE FROM waited WHERE span = :span AND at < :before;
 
--- name: count_matched
--- Add match keys of new conversions to the counts of the day.
-INSERT INTO matched (day, account, queue, conversions, click, email, phone, pair, two, one_short)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (day, account, queue) DO UPDATE SET
-  conversions = conversions + excluded.conversions, click = click + excluded.click,
-  email = email + excluded.email, phone = phone + excluded.phone, pair = pair + excluded.pair,
-  two = two + excluded.two, one_short = one_short + excluded.one_short;
-
 -- name: forget_matched
 -- Delete old days.
 DELETE FROM matched WHERE day < :before;
-
--- name: count_flaws
--- Add flaws of match keys to the counts of the day; the latest is the example.
-INSERT INTO flaw (day, account, queue, code, times, wins, shape, delivery)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (day, account, queue, code) DO UPDATE SET
-  times = times + excluded.times, wins = wins + excluded.wins, shape = excluded.shape, delivery = excluded.delivery;
 
 -- name: forget_flaws
 -- Delete old days.
@@ -1494,19 +1411,11 @@ WHERE flaw.day >= :since
   AND (:source IS NULL OR account.source = :source)
 GROUP BY account.pixel, queue.event, flaw.code ORDER BY 4 DESC, 1, 2, 3;
 
--- name: add_called
--- Store the ids that users know for deliveries of tags.
-INSERT INTO called (delivery, name) VALUES (?, ?);
-
 -- name: forget_called
 -- Delete such ids of pruned deliveries.
 DELETE FROM called
 WHERE delivery >= :first AND delivery < :end
   AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.id = called.delivery);
-
--- name: add_flagged
--- Store remarks on unusual amounts.
-INSERT INTO flagged (delivery, kind, value, currency, usual) VALUES (?, ?, ?, ?, ?);
 
 -- name: forget_flagged
 -- Delete remarks on pruned conversions.

@@ -27,6 +27,7 @@ from twite.domain.submission import (
 )
 from twite.domain.times import DAY
 from twite.stores.sql.database import WriterSession
+from twite.stores.sql.rows import RejectionRow
 from twite.stores.sql.statements import SqlConnection, query, record_of
 
 _RING: Final = 1 << 16
@@ -49,13 +50,13 @@ class _StoredRejection(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
 
 def add(session: WriterSession, rejected: Rejected) -> None:
     """Write rejections inside the running transaction. Count them in their accounts before."""
-    rows: list[object] = []
+    rows = []
     for account, some in sorted(rejected.items(), key=itemgetter(0)):
         counted = int(session.run("rejected_so_far", account=account).fetchone()[0])
         latest = some[-MOST_KEPT:]
         for place, (submission, refusal) in enumerate(latest, counted - len(latest)):
             rejection = rejection_of(submission, refusal)
-            row = _StoredRejection(
+            details = _StoredRejection(
                 endpoint=rejection.endpoint,
                 receipt=rejection.receipt,
                 index=rejection.index,
@@ -64,11 +65,16 @@ def add(session: WriterSession, rejected: Rejected) -> None:
                 faults=rejection.faults,
                 marks=refusal.marks,
             )
-            rows += (
-                account * _RING + place % MOST_KEPT, rejection.at, place, account,
-                _ENCODER.encode(row),
-            )  # fmt: skip
-    session.add_rows("add_rejections", rows, 5)
+            rows.append(
+                RejectionRow(
+                    id=account * _RING + place % MOST_KEPT,
+                    at=rejection.at,
+                    nth=place,
+                    account=account,
+                    details=_ENCODER.encode(details),
+                )
+            )
+    session.add(rows)
 
 
 def rejections(connection: SqlConnection, *, rejection_query: RejectionQuery) -> list[Rejection]:
@@ -109,11 +115,9 @@ def kept_rejections(
 
 def drop(session: WriterSession, keys: Collection[str]) -> None:
     """Delete rows, and rewrite the rest, because split pages may contain copies of deleted data."""
-    rows = [
-        row for row in session.run("all_rejections").fetchall() if _key(row[0], row[1]) not in keys
-    ]
+    rows = [RejectionRow(*row) for row in session.run("all_rejections").fetchall()]
     session.run("forget_all_rejections")
-    session.add_rows("add_rejections", [value for row in rows for value in row], 5)
+    session.add([row for row in rows if _key(row.id, row.at) not in keys])
 
 
 def _key(id_: int, at: int) -> str:

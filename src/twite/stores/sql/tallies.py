@@ -1,9 +1,9 @@
 """Tallies: count traffic in memory for one transaction, then write it in a few statements."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import add
-from typing import Final, Protocol
+from typing import Final
 
 from twite.domain.stats.match_keys import FlawCount, Matched, Matching, sums_of
 from twite.domain.stats.tally import (
@@ -18,6 +18,7 @@ from twite.domain.stats.tally import (
 from twite.domain.submission import FlawedIdentifier
 from twite.domain.times import DAY, HOUR, MINUTE
 from twite.gateway.ports.queries import QueryScope
+from twite.stores.sql.rows import FlawRow, FlowRow, MatchedRow, TableRow, WaitedRow
 from twite.stores.sql.statements import (
     RunsStatements,
     SqlConnection,
@@ -30,18 +31,12 @@ RECEIVED, DUPLICATE, SUPPRESSED, REJECTED, DELIVERED, GIVEN_UP = range(6)
 _NONE: Final = (0,) * 6
 
 
-class AddRows(Protocol):
-    """Writes flattened rows."""
-
-    def __call__(self, name: str, rows: Sequence[object], width: int) -> None: ...
-
-
 class TallyWriter:
     """Counts traffic. Used only by the writer's thread, for one transaction at a time."""
 
-    def __init__(self, *, run: RunsStatements, add_rows: AddRows) -> None:
+    def __init__(self, *, run: RunsStatements, add: Callable[[Sequence[TableRow]], None]) -> None:
         self._run = run
-        self._add_rows = add_rows
+        self._add = add
         # By (minute, account); (minute, account, slot); (day, account, queue, match keys or code).
         self._flows: dict[tuple[int, int], list[int]] = {}
         self._waits: dict[tuple[int, int, int], int] = defaultdict(int)
@@ -86,11 +81,19 @@ class TallyWriter:
         if self._flows:
             self._write_flows()
         if self._waits:
-            rows: list[object] = []
-            for (minute, account, slot), many in self._waits.items():
-                for span in KEPT:
-                    rows += (span, minute * MINUTE // span * span, account, slot, many)
-            self._add_rows("count_waited", rows, 5)
+            self._add(
+                [
+                    WaitedRow(
+                        span=span,
+                        at=minute * MINUTE // span * span,
+                        account=account,
+                        slot=slot,
+                        deliveries=many,
+                    )
+                    for (minute, account, slot), many in self._waits.items()
+                    for span in KEPT
+                ]
+            )
         telling = self._telling
         if self.key_sets:
             keys: dict[tuple[int, int, int], list[int]] = {}
@@ -101,14 +104,12 @@ class TallyWriter:
                     counts if known is None else list(map(add, known, counts))
                 )
                 telling[account, Counting.KIT, str(key_set)] += many
-            flat = [part for key, counts in keys.items() for part in (*key, *counts)]
-            self._add_rows("count_matched", flat, 10)
+            self._add([MatchedRow(*key, *counts) for key, counts in keys.items()])
         if self._flaws:
-            parts: list[object] = []
-            for flaw_key, flawed in self._flaws.items():
-                parts += (*flaw_key, *flawed)
-                telling[flaw_key[1], Counting.FLAW, flaw_key[3]] += flawed[0]
-            self._add_rows("count_flaws", parts, 8)
+            flaws = [FlawRow(*key, *flawed) for key, flawed in self._flaws.items()]
+            for flaw in flaws:
+                telling[flaw.account, Counting.FLAW, flaw.code] += flaw.times
+            self._add(flaws)
         for amount, many in self.amounts.items():
             telling[amount] += many
         self._forget()
@@ -142,11 +143,13 @@ class TallyWriter:
         self.amounts.clear()
 
     def _write_flows(self) -> None:
-        rows: list[object] = []
-        for (minute, account), counts in self._flows.items():
-            for span in KEPT:
-                rows += (span, minute * MINUTE // span * span, account, *counts)
-        self._add_rows("count_flow", rows, 9)
+        self._add(
+            [
+                FlowRow(span, minute * MINUTE // span * span, account, *counts)
+                for (minute, account), counts in self._flows.items()
+                for span in KEPT
+            ]
+        )
         hour = max(minute for minute, _ in self._flows) * MINUTE // HOUR
         if hour > self._cleared:
             self._cleared = hour

@@ -100,8 +100,8 @@ CREATE TABLE conversion (
   queue bigint NOT NULL,
   conversion_id text COLLATE "C" NOT NULL,
   body bytea NOT NULL,
-  suppressed text COLLATE "C",
-  checksum bigint
+  checksum bigint,
+  suppressed text COLLATE "C"
 );
 ALTER TABLE conversion ALTER body SET STORAGE EXTERNAL; -- 671 bytes do not shrink
 
@@ -130,7 +130,7 @@ CREATE TABLE outbox (
   queue bigint NOT NULL,
   account bigint NOT NULL,
   received_at bigint NOT NULL,
-  state text COLLATE "C" NOT NULL CHECK (state IN ('queued', 'sending', 'held', 'dead')),
+  state text COLLATE "C" NOT NULL DEFAULT 'queued' CHECK (state IN ('queued', 'sending', 'held', 'dead')),
   due_at bigint,
   attempts bigint NOT NULL DEFAULT 0,
   ambiguous_since bigint,

@@ -21,6 +21,7 @@ from twite.stores.sqlite.engine.checkpoints import (
     write_mark,
 )
 from twite.stores.sqlite.engine.connection import sync_folder
+from twite.stores.sqlite.engine.deployment import DeploymentRow
 from twite.stores.sqlite.engine.page_records import (
     TABLE_LEAF,
     DamagedPage,
@@ -292,11 +293,13 @@ def _progress_in(page: bytes, root: int) -> _Progress | None:
     try:
         size, place = varint(page, place)
         _, place = varint(page, place)
-        _, salt, _, _, _, turn, _, commits, *_ = record_values(page[place : place + size])
-    except (DamagedPage, IndexError, UnicodeDecodeError, ValueError):
+        values = record_values(page[place : place + size])
+        row = dict(zip(DeploymentRow.__struct_fields__, values, strict=False))
+        found = row["salt"], row["turn"], row["commits"]
+    except (DamagedPage, IndexError, KeyError, UnicodeDecodeError):
         return None
-    match salt, turn, commits:
-        case bytes(), int(), int():
+    match found:
+        case bytes(salt), int(turn), int(commits):
             return _Progress(deployment_of(salt), turn, commits, root)
     return None
 

@@ -3,15 +3,20 @@
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import count
-from typing import Any, Final
+from functools import cache
+from itertools import chain, count
+from typing import Final
+
+from msgspec.structs import astuple
 
 from twite.domain.delivery import Delivery, NewDeliveries, Place
 from twite.domain.stats.tally import Counted
 from twite.stores.sql.database import WriterSession, seed_of
+from twite.stores.sql.insertions import TallyRow, conflict_of, insertion, quoted
 from twite.stores.sql.opt_outs import OptOutList
 from twite.stores.sql.outbox import expire
-from twite.stores.sql.statements import QUERIES, Cursor, query
+from twite.stores.sql.rows import OutboxRow, TableRow
+from twite.stores.sql.statements import QUERIES, Cursor, query, rows_of, slices
 from twite.stores.sql.tallies import TallyWriter
 from twite.stores.sqlite.engine.dedup_keys import FRESH_KEYS, DedupKeys
 from twite.stores.sqlite.engine.unmarked_leases import AFFECTED, UnmarkedLeases
@@ -66,7 +71,7 @@ class OwnerSession(WriterSession):
         self.opt_outs.read()
         # Deliveries in flight for which a later copy denied consent.
         self.denied = self._denied()
-        self.tally = TallyWriter(run=self.run, add_rows=self.add_rows)
+        self.tally = TallyWriter(run=self.run, add=self.add)
 
     @property
     def conversions(self) -> int:
@@ -139,12 +144,34 @@ class OwnerSession(WriterSession):
             return super().remove_delivered(lease, deliveries)
         return self.unmarked.remove(lease)
 
-    def add_rows(self, name: str, rows: Sequence[object], width: int) -> None:
-        if name == "add_deliveries" and self.unmarked.places:
-            self.unmarked.mark_if_before(rows[3::width])  # type: ignore[arg-type]  # received_at
-        if rows and name in _BODIES:
-            name, rows, width = _prepared(name, list(rows), width)
-        super().add_rows(name, rows, width)
+    def add(self, rows: Sequence[TableRow]) -> None:
+        if not rows:
+            return
+        added = insertion(rows)
+        if added.kind is OutboxRow and self.unmarked.places:
+            self.unmarked.mark_if_before(
+                row.received_at for row in rows if isinstance(row, OutboxRow) and row.is_ready
+            )
+        width = len(added.columns)
+        values = list(chain.from_iterable(added.values))
+        # For each None and each bytes, the driver looks for an adapter, which takes as long as
+        # writing two columns.
+        for place in _places_of_bytes(added.kind):
+            if place < width:
+                values[place::width] = map(bytearray, values[place::width])
+        for start, size in slices(len(rows)):
+            self.connection.execute(
+                _insertion_of(added.kind, added.columns, size),
+                values[start * width : (start + size) * width],
+            )
+
+    def count_accounts(self, rows: Sequence[TallyRow]) -> None:
+        values = list(chain.from_iterable(map(astuple, rows)))
+        width = len(TallyRow.__struct_fields__)
+        for start, size in slices(len(rows)):
+            self.connection.execute(
+                rows_of("count_accounts", size), values[start * width : (start + size) * width]
+            )
 
     def _denied(self) -> set[int]:
         return {delivery for (delivery,) in self.run("denied")}
@@ -213,23 +240,15 @@ class OwnerSession(WriterSession):
         return next(self._leases)
 
 
-# For each None and each bytes, the driver looks for an adapter, which takes as long as writing two
-# columns. So rows without refusals, tags and suppression have separate statements without these
-# columns, and bodies are passed as bytearray. For each statement: the column of the body, the
-# columns that are usually NULL (the last one first), and the statement without these columns.
-_BODIES: Final[Mapping[str, tuple[int, tuple[int, ...], str]]] = {
-    "add_submissions": (7, (9, 8), "add_usual_submissions"),
-    "add_conversions": (4, (5,), "add_usual_conversions"),
-}
+@cache
+def _places_of_bytes(kind: type[TableRow]) -> list[int]:
+    types = kind.__annotations__
+    return [place for place, name in enumerate(kind.__struct_fields__) if types[name] is bytes]
 
 
-def _prepared(name: str, rows: list[Any], width: int) -> tuple[str, list[Any], int]:
-    """Return the statement, flattened rows and row width that the driver processes fastest."""
-    body, seldom, usual = _BODIES[name]
-    rows[body::width] = map(bytearray, rows[body::width])
-    if any(rows[place::width].count(None) * width < len(rows) for place in seldom):
-        return name, rows, width
-    for place in seldom:
-        del rows[place::width]
-        width -= 1
-    return usual, rows, width
+@cache
+def _insertion_of(kind: type[TableRow], columns: Sequence[str], count: int) -> str:
+    marks = "(" + ", ".join("?" * len(columns)) + ")"
+    # The first word is not in capitals: see `named` in `stores/sql/statements.py`.
+    head = f'insert INTO "{kind.table()}" AS known ({", ".join(quoted(columns))})'
+    return f"{head} VALUES {', '.join([marks] * count)}{conflict_of(kind)}"

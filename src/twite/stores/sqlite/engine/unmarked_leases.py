@@ -16,8 +16,6 @@ from twite.stores.sql.statements import QUERIES, SqlConnection, query
 # Statements that take unmarked leases into account, or concern no delivery under a lease.
 _UNAFFECTED: Final = frozenset(
     {
-        "add_deliveries",
-        "add_held",
         "promote",
         "queue_to_claim",
         "claimable",

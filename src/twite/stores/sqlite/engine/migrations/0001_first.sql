@@ -62,8 +62,8 @@ CREATE TABLE conversion (
   queue INTEGER NOT NULL,
   conversion_id TEXT NOT NULL,
   body BLOB NOT NULL,
-  suppressed TEXT,
-  checksum INTEGER -- NULL if the body was pruned or lost
+  checksum INTEGER, -- NULL if the body was pruned or lost
+  suppressed TEXT
 );
 
 -- The delivery that holds a dedup key: the only table that is written at random. It is written in the
@@ -125,7 +125,7 @@ CREATE TABLE outbox (
   queue INTEGER NOT NULL,
   account INTEGER NOT NULL,
   received_at INTEGER NOT NULL,
-  state TEXT NOT NULL CHECK (state IN ('queued', 'sending', 'held', 'dead')),
+  state TEXT NOT NULL DEFAULT 'queued' CHECK (state IN ('queued', 'sending', 'held', 'dead')),
   due_at INTEGER,          -- queued: not before; NULL is ready
   attempts INTEGER NOT NULL DEFAULT 0,
   ambiguous_since INTEGER, -- X may have it since then
@@ -435,7 +435,7 @@ CREATE TABLE flaw (
   queue INTEGER NOT NULL,
   code TEXT NOT NULL,
   times INTEGER NOT NULL,
-  wins INTEGER NOT NULL DEFAULT 0, -- conversions that would have a second match key without it
+  wins INTEGER NOT NULL, -- conversions that would have a second match key without it
   shape TEXT NOT NULL,
   delivery INTEGER,
   PRIMARY KEY (day, account, queue, code)

@@ -1,0 +1,406 @@
+"""Rows of the stores' tables: one struct per table, with its columns in the order of the schemas.
+
+Insertions, `twite store copy`, recovery and the tests of both schemas use these structs. The
+last columns have the default of the schema. Tables with one row, and tables of a single engine, are
+not here. The order is that in which tables are copied.
+"""
+
+import re
+from enum import Enum
+from typing import ClassVar, Final
+
+import msgspec
+
+_CAPITAL: Final = re.compile(r"(?<!^)(?=[A-Z])")
+
+
+class OnConflict(Enum):
+    """What an insertion does with a row of the same key."""
+
+    FAIL = 0
+    REPLACE = 1
+    ADD = 2  # adds the counts, which are the columns of type int, and replaces the others
+
+
+class TableRow(msgspec.Struct, gc=False):
+    """A row. The first `key_columns` columns are the key of the table."""
+
+    key_columns: ClassVar[int] = 1
+    on_conflict: ClassVar[OnConflict] = OnConflict.FAIL
+    # Whether the database assigns the id, which is the first column.
+    is_numbered: ClassVar[bool] = False
+
+    @classmethod
+    def table(cls) -> str:
+        """Return the name of the table: that of the class in lower case, without Row."""
+        return _CAPITAL.sub("_", cls.__name__.removesuffix("Row")).lower()
+
+
+class QueueRow(TableRow):
+    id: int
+    pixel: str
+    event: str
+
+
+class AccountRow(TableRow):
+    id: int
+    source: str
+    pixel: str
+    received: int = 0
+    delivered: int = 0
+    duplicate: int = 0
+    suppressed: int = 0
+    rejected: int = 0
+
+
+class SubmissionRow(TableRow):
+    id: int
+    receipt: str
+    source: str
+    endpoint: str
+    received_at: int
+    first: int
+    entries: int
+    body: bytes
+    refusals: bytes | None = None
+    unfired: bytes | None = None
+
+
+class ConversionRow(TableRow):
+    id: int
+    submission: int
+    queue: int
+    conversion_id: str
+    body: bytes
+    checksum: int | None
+    suppressed: str | None = None
+
+
+class DedupKeyRow(TableRow):
+    key: bytes
+    delivery: int
+    at: int  # only in PostgreSQL: in SQLite, this is when the conversion was received
+
+    @classmethod
+    def table(cls) -> str:
+        return "dedup"
+
+
+class SuppressionRow(TableRow):
+    key_columns: ClassVar[int] = 2
+
+    key: bytes
+    delivery: int
+
+
+class RepeatedRow(TableRow):
+    delivery: int
+    times: int
+
+
+class OutboxRow(TableRow):
+    id: int
+    queue: int
+    account: int
+    received_at: int
+    state: str = "queued"
+    due_at: int | None = None
+    attempts: int = 0
+    ambiguous_since: int | None = None
+    lease: int | None = None
+    replayed_at: int | None = None
+    rested_at: int | None = None
+    reason: str | None = None
+    crashes: int = 0
+
+    @property
+    def is_ready(self) -> bool:
+        return self.state == "queued" and self.due_at is None
+
+
+class LeaseRow(TableRow):
+    id: int
+    queue: int
+    claimed_at: int
+    until: int
+    open: int
+    deliveries: str
+
+
+class AttemptRow(TableRow):
+    id: int
+    at: int
+    queue: int
+    outcome: str
+    status: int | None
+    answer: str
+    ambiguous: bool
+    size: int
+
+
+class AttemptedRow(TableRow):
+    key_columns: ClassVar[int] = 2
+
+    delivery: int
+    attempt: int
+
+
+class DiscardedRow(TableRow):
+    delivery: int
+    at: int
+    note: str
+    ambiguous_since: int | None = None
+
+
+class ReplacedRow(TableRow):
+    delivery: int
+    by: int
+
+
+class DeniedRow(TableRow):
+    delivery: int
+    at: int
+    reason: str
+
+
+class PauseRow(TableRow):
+    key_columns: ClassVar[int] = 2
+
+    pixel: str
+    event: str
+    since: int
+    cause: str
+    reason: str
+
+
+class ClosureRow(TableRow):
+    pixel: str
+    until: int
+    reason: str
+
+
+class AlertRow(TableRow):
+    id: str
+    kind: str
+    subject: str
+    reason: str
+    opened_at: int
+    said_at: int
+    news: str | None = None
+    resolved_at: int | None = None
+
+
+class TrafficRow(TableRow):
+    key_columns: ClassVar[int] = 2
+
+    source: str
+    hour: int
+    count: int
+    first_at: int
+    last_at: int
+    received: int
+
+
+class StragglerRow(TableRow):
+    delivery: int
+
+
+class IdempotencyKeyRow(TableRow):
+    id: int
+    key: bytes
+    request: bytes
+    at: int
+
+
+class IgnoredRow(TableRow):
+    key_columns: ClassVar[int] = 5
+
+    day: int
+    source: str
+    endpoint: str
+    name: str
+    reason: str
+    times: int
+
+
+class VaultRow(TableRow):
+    name: str
+    sealed: bytes
+
+
+class ConsentRow(TableRow):
+    delivery: int
+    evidence: bytes
+
+
+class OptOutRow(TableRow):
+    key: bytes
+    since: int
+
+
+class ConsentPolicyRow(TableRow):
+    source: str
+    version: str
+
+
+class DedupReportRow(TableRow, kw_only=True):
+    is_numbered: ClassVar[bool] = True
+
+    id: int | None = None
+    at: int
+    queue: int
+    path: str
+    conversion_id: str
+    email_mark: int | None = None
+    phone_mark: int | None = None
+    click_mark: int | None = None
+
+
+class UserRow(TableRow):
+    name: str
+    role: str
+    pixels: str | None
+    password: str
+    created_at: int
+    password_at: int
+    code_since: int | None
+    code_step: int
+    recovery: str
+
+
+class SessionRow(TableRow):
+    digest: bytes
+    user: str
+    begun_at: int
+    seen_at: int
+    address: str
+    agent: str
+
+
+class FailedSignInRow(TableRow):
+    key: bytes
+    times: int
+    at: int
+
+
+class ApiKeyRow(TableRow):
+    id: str
+    name: str
+    digest: bytes
+    scopes: str
+    pixels: str | None
+    created_at: int
+    made_by: str
+    revoked_at: int | None = None
+
+
+class AuditEventRow(TableRow):
+    number: int
+    at: int
+    who: str
+    what: str
+    subject: str
+    detail: str
+    hash: bytes
+
+
+class FlowRow(TableRow):
+    key_columns: ClassVar[int] = 3
+    on_conflict: ClassVar[OnConflict] = OnConflict.ADD
+
+    span: int
+    at: int
+    account: int
+    received: int
+    duplicate: int
+    suppressed: int
+    rejected: int
+    delivered: int
+    dead: int
+
+
+class WaitedRow(TableRow):
+    key_columns: ClassVar[int] = 4
+    on_conflict: ClassVar[OnConflict] = OnConflict.ADD
+
+    span: int
+    at: int
+    account: int
+    slot: int
+    deliveries: int
+
+
+class MatchedRow(TableRow):
+    key_columns: ClassVar[int] = 3
+    on_conflict: ClassVar[OnConflict] = OnConflict.ADD
+
+    day: int
+    account: int
+    queue: int
+    conversions: int
+    click: int
+    email: int
+    phone: int
+    pair: int
+    two: int
+    one_short: int
+
+
+class FlawRow(TableRow):
+    key_columns: ClassVar[int] = 4
+    on_conflict: ClassVar[OnConflict] = OnConflict.ADD
+
+    day: int
+    account: int
+    queue: int
+    code: str
+    times: int
+    wins: int
+    shape: str
+    delivery: int | None = None
+
+
+class NormRow(TableRow):
+    key_columns: ClassVar[int] = 3
+
+    pixel: str
+    event: str
+    currency: str
+    seen: int
+    zeros: int
+    center: float
+    spread: float
+    first: str
+
+
+class FlaggedRow(TableRow):
+    delivery: int
+    kind: str
+    value: str
+    currency: str
+    usual: str
+
+
+class AmendedRow(TableRow):
+    key_columns: ClassVar[int] = 2
+
+    delivery: int
+    at: int
+    queue: int
+    body: bytes
+    note: str
+
+
+class CalledRow(TableRow):
+    delivery: int
+    name: str
+
+
+class RejectionRow(TableRow):
+    on_conflict: ClassVar[OnConflict] = OnConflict.REPLACE
+
+    id: int
+    at: int
+    nth: int
+    account: int
+    details: bytes

@@ -1,0 +1,14 @@
+"""The only row of the table `deployment` in SQLite."""
+
+from twite.stores.sql.rows import TableRow
+
+
+class DeploymentRow(TableRow):
+    id: int
+    salt: bytes
+    epoch: int
+    clean: int
+    ahead: int | None
+    turn: int
+    marked: int
+    commits: int
