@@ -14,7 +14,7 @@ from twite.app.store_access import copy_stores
 from twite.gateway.ports.store import StoreOptions
 from twite.stores.postgres.schema import COPY_LOCK
 from twite.stores.postgres.store import PostgresStore
-from twite.stores.sql.insertions import TABLES
+from twite.stores.sql.rows.insertions import TABLES
 from twite.stores.sqlite import SQLiteStore
 from twite.stores.sqlite.recovery.copying import SQLiteCopySource
 

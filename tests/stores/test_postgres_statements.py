@@ -12,8 +12,8 @@ from twite.stores.postgres.statements import (
     at_once,
     shared,
 )
-from twite.stores.sql.insertions import ROWS, TallyRow
-from twite.stores.sql.rows import (
+from twite.stores.sql.rows.insertions import ROWS, TallyRow
+from twite.stores.sql.rows.tables import (
     AccountRow,
     AttemptedRow,
     CalledRow,

@@ -17,7 +17,7 @@ from twite.domain.submission import Idempotency
 from twite.gateway.ports.outbox import Claim
 from twite.gateway.ports.store import StoreOptions
 from twite.stores.postgres.store import PostgresStore
-from twite.stores.sql.insertions import TABLES
+from twite.stores.sql.rows.insertions import TABLES
 from twite.stores.sqlite import SQLiteStore
 
 

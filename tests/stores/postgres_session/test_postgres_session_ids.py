@@ -5,7 +5,7 @@ from session_stage import BLOCK, MARK, NODE, SLOT, Lost
 
 from twite.stores.postgres import session as module
 from twite.stores.postgres.session import CommitUnknown
-from twite.stores.sql.rows import CalledRow
+from twite.stores.sql.rows.tables import CalledRow
 
 
 def taken(*counts):

@@ -20,8 +20,8 @@ from twite.stores.postgres.schema import (
     version_of,
 )
 from twite.stores.postgres.statements import SLOTTED
-from twite.stores.sql.insertions import TABLES, quoted
 from twite.stores.sql.queries import SqlReader
+from twite.stores.sql.rows.insertions import TABLES, quoted
 from twite.stores.sql.statements import named
 
 # Queries that add up rows: in these tables, several connections count the same thing in a row each,

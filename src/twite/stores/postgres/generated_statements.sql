@@ -715,23 +715,27 @@ WHERE outbox.id >= $1 AND outbox.id < $2 AND outbox.state = 'held'
 
 -- rows: histories(deliveries)
 SELECT
-  conversion.id, queue.pixel, queue.event, conversion.conversion_id,
+  conversion.id AS delivery, queue.pixel AS pixel, queue.event AS event,
+  conversion.conversion_id AS conversion_id,
   CASE
     WHEN outbox.state IS NOT NULL THEN outbox.state
     WHEN discarded.note IS NOT NULL OR conversion.suppressed IS NOT NULL THEN 'suppressed'
     ELSE 'delivered'
-  END,
-  submission.source, submission.receipt, submission.received_at, conversion.body,
-  coalesce(repeated.times, 0),
-  coalesce(outbox.reason, discarded.note, conversion.suppressed),
-  outbox.due_at,
+  END AS state,
+  submission.source AS source, submission.receipt AS receipt,
+  submission.received_at AS received_at, conversion.body AS body,
+  coalesce(repeated.times, 0) AS duplicates,
+  coalesce(outbox.reason, discarded.note, conversion.suppressed) AS reason,
+  outbox.due_at AS due_at,
   (SELECT pause.reason FROM pause
    WHERE pause.pixel = queue.pixel AND pause.event IN ('', queue.event)
      AND outbox.state = 'queued' AND outbox.resting IS NULL
-   ORDER BY pause.event LIMIT 1),
-  closure.reason, coalesce(closure.until, 0),
-  consent.evidence, submission.unfired, conversion.id - submission.first,
-  coalesce(outbox.ambiguous_since, discarded.ambiguous_since), called.name, replaced.by, conversion.checksum
+   ORDER BY pause.event LIMIT 1) AS paused,
+  closure.reason AS spent, coalesce(closure.until, 0) AS spent_until,
+  consent.evidence AS consent, submission.unfired AS unfired,
+  conversion.id - submission.first AS place,
+  coalesce(outbox.ambiguous_since, discarded.ambiguous_since) AS ambiguous_since,
+  called.name AS called, replaced.by AS superseded_by, conversion.checksum AS checksum
 FROM conversion
 JOIN queue ON queue.id = conversion.queue
 JOIN submission ON submission.id = conversion.submission
@@ -1488,7 +1492,8 @@ WHERE straggler.delivery > $1 ORDER BY straggler.delivery LIMIT $2
 SELECT id, received_at, first FROM submission WHERE id >= $1 ORDER BY id LIMIT 1
 
 -- rows: submissions_after(after, limit)
-SELECT id, first, entries, source, body, refusals, unfired
+SELECT id, first, entries, source, body AS body, refusals AS refusals,
+  unfired AS unfired
 FROM submission WHERE id > $1 ORDER BY id LIMIT $2
 
 -- rows: submissions_to_overwrite(ids)
@@ -1499,15 +1504,17 @@ UPDATE failed_sign_in SET times = times - 1 WHERE key = $1
 
 -- rows: summaries(deliveries)
 SELECT
-  conversion.id, submission.received_at, queue.pixel, queue.event,
-  conversion.conversion_id, submission.source, submission.endpoint,
+  conversion.id AS delivery, submission.received_at AS received_at, queue.pixel AS pixel,
+  queue.event AS event, conversion.conversion_id AS conversion_id,
+  submission.source AS source, submission.endpoint AS endpoint,
   CASE
     WHEN outbox.state IS NOT NULL THEN outbox.state
     WHEN discarded.note IS NOT NULL OR conversion.suppressed IS NOT NULL THEN 'suppressed'
     ELSE 'delivered'
-  END,
-  coalesce(outbox.reason, discarded.note, conversion.suppressed),
-  conversion.body, flagged.kind, flagged.value, flagged.currency, flagged.usual
+  END AS state,
+  coalesce(outbox.reason, discarded.note, conversion.suppressed) AS reason,
+  conversion.body AS body, flagged.kind AS kind, flagged.value AS value,
+  flagged.currency AS currency, flagged.usual AS usual
 FROM conversion
 JOIN queue ON queue.id = conversion.queue
 JOIN submission ON submission.id = conversion.submission
@@ -1523,8 +1530,9 @@ WHERE replaced.by = ANY (translate($1, '[]', '{}')::bigint[]) ORDER BY replaced.
 
 -- rows: tag_payloads(after, last, first, beyond)
 SELECT
-  outbox.id, queue.id, queue.pixel, convert_to(conversion.conversion_id, 'UTF8'), outbox.received_at,
-  conversion.body, conversion.checksum
+  outbox.id AS delivery, queue.id AS queue, queue.pixel AS pixel,
+  convert_to(conversion.conversion_id, 'UTF8') AS conversion_id, outbox.received_at AS received_at,
+  conversion.body AS body, conversion.checksum AS checksum
 FROM outbox JOIN queue ON queue.id = outbox.queue JOIN conversion ON conversion.id = outbox.id
 WHERE outbox.id > $1 AND outbox.id <= $2 AND queue.pixel >= $3 AND queue.pixel < $4
 ORDER BY outbox.id

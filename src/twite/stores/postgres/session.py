@@ -18,8 +18,9 @@ from twite.stores.postgres.driver.connection import PostgresConnection, ResultRo
 from twite.stores.postgres.keys import OptOutCopy, PostgresKeys, PostgresOptOuts
 from twite.stores.postgres.statements import SLOTTED, at_once
 from twite.stores.sql.database import WriterSession, seed_of
-from twite.stores.sql.insertions import Insertion, TallyRow, insertion
-from twite.stores.sql.rows import OutboxRow, TableRow
+from twite.stores.sql.rows.insertions import Insertion, TallyRow, insertion
+from twite.stores.sql.rows.table_row import TableRow
+from twite.stores.sql.rows.tables import OutboxRow
 from twite.stores.sql.tallies import TallyWriter
 
 T = TypeVar("T")

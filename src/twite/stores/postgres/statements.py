@@ -8,8 +8,14 @@ from typing import Final
 
 import msgspec
 
-from twite.stores.sql.insertions import TallyRow, conflict_of, quoted
-from twite.stores.sql.rows import FlawRow, FlowRow, MatchedRow, OnConflict, TableRow, WaitedRow
+from twite.stores.sql.rows.insertions import TallyRow, conflict_of, quoted
+from twite.stores.sql.rows.table_row import OnConflict, TableRow
+from twite.stores.sql.rows.tables import (
+    FlawRow,
+    FlowRow,
+    MatchedRow,
+    WaitedRow,
+)
 from twite.stores.sql.statements import QUERIES
 
 _TYPES: Final[Mapping[object, str]] = {

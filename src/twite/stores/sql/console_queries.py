@@ -1,6 +1,7 @@
 """Console queries: lists of conversions, and error groups of dead letters, read by index."""
 
 from collections.abc import Iterator, Sequence
+from typing import ClassVar
 
 import msgspec
 
@@ -20,12 +21,32 @@ from twite.gateway.ports.queries import (
     SummaryPage,
 )
 from twite.stores.sql.records import histories, view
+from twite.stores.sql.rows.query_row import QueryRow
 from twite.stores.sql.statements import SqlConnection, as_json, query
 from twite.stores.sql.stored_bodies import body_of
 from twite.stores.sql.tallies import pixels_of
 
 _UNSETTLED = frozenset({State.QUEUED, State.SENDING, State.HELD, State.DEAD})
 _Refusals = msgspec.json.Decoder(list[RejectedConversion])
+
+
+class SummaryRow(QueryRow):
+    statement: ClassVar[str] = "summaries"
+
+    delivery: int
+    received_at: int
+    pixel: str
+    event: str
+    conversion_id: str
+    source: str
+    endpoint: str
+    state: str
+    reason: str | None
+    body: bytes
+    kind: str | None
+    value: str | None
+    currency: str | None
+    usual: str | None
 
 
 def page(connection: SqlConnection, look: ListQuery) -> SummaryPage:
@@ -195,21 +216,19 @@ def _reasons(connection: SqlConnection, *, state: State, queue: int) -> Iterator
 
 def _summaries(connection: SqlConnection, ids: Sequence[int]) -> Iterator[ConversionSummary]:
     values = {"deliveries": as_json(ids)}
-    for row in connection.execute(query("summaries"), values):
-        (delivery, received_at, pixel, event, conversion_id, source, endpoint, state, reason, body,
-         *flag) = row  # fmt: skip
+    for row in SummaryRow.read(connection, values):
         yield ConversionSummary(
-            delivery=delivery,
-            received_at=received_at,
-            pixel=pixel,
-            event=event,
-            conversion_id=conversion_id,
-            source=source,
-            endpoint=endpoint,
-            state=State(state),
-            reason=reason,
-            body=body,
-            flag=_flag(flag),
+            delivery=row.delivery,
+            received_at=row.received_at,
+            pixel=row.pixel,
+            event=row.event,
+            conversion_id=row.conversion_id,
+            source=row.source,
+            endpoint=row.endpoint,
+            state=State(row.state),
+            reason=row.reason,
+            body=row.body,
+            flag=_flag((row.kind, row.value, row.currency, row.usual)),
         )
 
 

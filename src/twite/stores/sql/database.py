@@ -8,9 +8,9 @@ from zlib import crc32
 import msgspec
 
 from twite.domain.delivery import Delivery, Place, State
-from twite.stores.sql.insertions import TallyRow
 from twite.stores.sql.opt_outs import OptOutList
-from twite.stores.sql.rows import TableRow
+from twite.stores.sql.rows.insertions import TallyRow
+from twite.stores.sql.rows.table_row import TableRow
 from twite.stores.sql.statements import QUERIES, Cursor, SqlConnection, as_json
 from twite.stores.sql.tallies import TallyWriter
 

@@ -14,7 +14,7 @@ from twite.domain.stats.deduplication import (
 )
 from twite.domain.times import DAY, MINUTE
 from twite.stores.sql.database import WriterSession
-from twite.stores.sql.rows import DedupReportRow
+from twite.stores.sql.rows.tables import DedupReportRow
 from twite.stores.sql.statements import SqlConnection, query, record_of
 
 Seen = list[DedupRow]

@@ -12,9 +12,9 @@ from twite.gateway.ports.copies import asks
 from twite.stores.sql import deduplication, rejections
 from twite.stores.sql.copies import KeyContest
 from twite.stores.sql.database import WantedKey, WriterSession, checksum
-from twite.stores.sql.insertions import TallyRow
 from twite.stores.sql.records import unfired_kept
-from twite.stores.sql.rows import (
+from twite.stores.sql.rows.insertions import TallyRow
+from twite.stores.sql.rows.tables import (
     CalledRow,
     ConsentRow,
     ConversionRow,

@@ -30,7 +30,7 @@ from twite.domain.outcome import AttemptOutcome
 from twite.gateway.ports.outbox import Claim, SweepRequest, SweepResult
 from twite.stores.sql.claimable import claimable
 from twite.stores.sql.database import FIRST, WriterSession
-from twite.stores.sql.insertions import TallyRow
+from twite.stores.sql.rows.insertions import TallyRow
 from twite.stores.sql.statements import RunsStatements, as_json
 from twite.stores.sql.tallies import GIVEN_UP
 

@@ -771,23 +771,27 @@ LIMIT 1;
 -- name: histories
 -- Conversions with the complete history of their deliveries.
 SELECT
-  conversion.id, queue.pixel, queue.event, CAST(conversion.conversion_id AS TEXT),
+  conversion.id AS delivery, queue.pixel AS pixel, queue.event AS event,
+  CAST(conversion.conversion_id AS TEXT) AS conversion_id,
   CASE
     WHEN outbox.state IS NOT NULL THEN outbox.shown_state
     WHEN discarded.note IS NOT NULL OR conversion.suppressed IS NOT NULL THEN 'suppressed'
     ELSE 'delivered'
-  END,
-  submission.source, submission.receipt, submission.received_at, CAST(conversion.body AS BLOB),
-  coalesce(repeated.times, 0),
-  coalesce(outbox.reason, discarded.note, conversion.suppressed),
-  outbox.due_at,
+  END AS state,
+  submission.source AS source, submission.receipt AS receipt,
+  submission.received_at AS received_at, CAST(conversion.body AS BLOB) AS body,
+  coalesce(repeated.times, 0) AS duplicates,
+  coalesce(outbox.reason, discarded.note, conversion.suppressed) AS reason,
+  outbox.due_at AS due_at,
   (SELECT pause.reason FROM pause
    WHERE pause.pixel = queue.pixel AND pause.event IN ('', queue.event)
      AND outbox.shown_state = 'queued'
-   ORDER BY pause.event LIMIT 1),
-  closure.reason, coalesce(closure.until, 0),
-  consent.evidence, submission.unfired, conversion.id - submission.first,
-  coalesce(outbox.ambiguous_since, discarded.ambiguous_since), called.name, replaced.by, conversion.checksum
+   ORDER BY pause.event LIMIT 1) AS paused,
+  closure.reason AS spent, coalesce(closure.until, 0) AS spent_until,
+  consent.evidence AS consent, submission.unfired AS unfired,
+  conversion.id - submission.first AS place,
+  coalesce(outbox.ambiguous_since, discarded.ambiguous_since) AS ambiguous_since,
+  called.name AS called, replaced.by AS superseded_by, conversion.checksum AS checksum
 FROM conversion
 JOIN queue ON queue.id = conversion.queue
 JOIN submission ON submission.id = conversion.submission
@@ -1513,15 +1517,17 @@ ORDER BY flagged.delivery DESC LIMIT :limit;
 -- name: summaries
 -- Conversions as rows of a list, the newest first.
 SELECT
-  conversion.id, submission.received_at, queue.pixel, queue.event,
-  CAST(conversion.conversion_id AS TEXT), submission.source, submission.endpoint,
+  conversion.id AS delivery, submission.received_at AS received_at, queue.pixel AS pixel,
+  queue.event AS event, CAST(conversion.conversion_id AS TEXT) AS conversion_id,
+  submission.source AS source, submission.endpoint AS endpoint,
   CASE
     WHEN outbox.state IS NOT NULL THEN outbox.shown_state
     WHEN discarded.note IS NOT NULL OR conversion.suppressed IS NOT NULL THEN 'suppressed'
     ELSE 'delivered'
-  END,
-  coalesce(outbox.reason, discarded.note, conversion.suppressed),
-  CAST(conversion.body AS BLOB), flagged.kind, flagged.value, flagged.currency, flagged.usual
+  END AS state,
+  coalesce(outbox.reason, discarded.note, conversion.suppressed) AS reason,
+  CAST(conversion.body AS BLOB) AS body, flagged.kind AS kind, flagged.value AS value,
+  flagged.currency AS currency, flagged.usual AS usual
 FROM conversion
 JOIN queue ON queue.id = conversion.queue
 JOIN submission ON submission.id = conversion.submission
@@ -1542,8 +1548,9 @@ SELECT count(*), max(id) FROM (SELECT id FROM outbox WHERE id > :after ORDER BY 
 -- name: tag_payloads
 -- Queued tag payloads in a range of deliveries.
 SELECT
-  outbox.id, queue.id, queue.pixel, CAST(conversion.conversion_id AS BLOB), outbox.received_at,
-  CAST(conversion.body AS BLOB), conversion.checksum
+  outbox.id AS delivery, queue.id AS queue, queue.pixel AS pixel,
+  CAST(conversion.conversion_id AS BLOB) AS conversion_id, outbox.received_at AS received_at,
+  CAST(conversion.body AS BLOB) AS body, conversion.checksum AS checksum
 FROM outbox JOIN queue ON queue.id = outbox.queue JOIN conversion ON conversion.id = outbox.id
 WHERE outbox.id > :after AND outbox.id <= :last AND queue.pixel >= :first AND queue.pixel < :beyond
 ORDER BY outbox.id;
@@ -1626,8 +1633,9 @@ ORDER BY outbox.id;
 
 -- name: to_amend
 -- A dead or held conversion before its edit.
-SELECT conversion.queue, queue.pixel, queue.event, CAST(conversion.conversion_id AS TEXT),
-  outbox.received_at, CAST(conversion.body AS BLOB)
+SELECT conversion.queue AS queue, queue.pixel AS pixel, queue.event AS event,
+  CAST(conversion.conversion_id AS TEXT) AS conversion_id, outbox.received_at AS received_at,
+  CAST(conversion.body AS BLOB) AS body
 FROM outbox JOIN conversion ON conversion.id = outbox.id JOIN queue ON queue.id = conversion.queue
 WHERE outbox.id = :delivery AND outbox.state IN ('held', 'dead');
 
@@ -1702,7 +1710,8 @@ WHERE submission.id = :number AND substr(queue.pixel, 1, length(:tag)) = :tag;
 
 -- name: submissions_after
 -- Submissions by id, to search their content.
-SELECT id, first, entries, source, CAST(body AS BLOB), CAST(refusals AS BLOB), CAST(unfired AS BLOB)
+SELECT id, first, entries, source, CAST(body AS BLOB) AS body, CAST(refusals AS BLOB) AS refusals,
+  CAST(unfired AS BLOB) AS unfired
 FROM submission WHERE id > :after ORDER BY id LIMIT :limit;
 
 -- name: dedup_report_after

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Final
+from typing import ClassVar, Final
 
 import msgspec
 
@@ -15,10 +15,38 @@ from twite.domain.times import HOUR, MINUTE
 from twite.gateway.ports.queries import DecidedDelivery
 from twite.stores.sql import copies
 from twite.stores.sql.database import checksum, seed_of
+from twite.stores.sql.rows.query_row import QueryRow
 from twite.stores.sql.statements import Cursor, SqlConnection, as_json, query, record_of
 
 MOST_HISTORIES: Final = 1_000
 _UNFIRED_ENCODER: Final = msgspec.json.Encoder()
+
+
+class HistoryRow(QueryRow):
+    statement: ClassVar[str] = "histories"
+
+    delivery: int
+    pixel: str
+    event: str
+    conversion_id: str
+    state: str
+    source: str
+    receipt: str
+    received_at: int
+    body: bytes
+    duplicates: int
+    reason: str | None
+    due_at: int | None
+    paused: str | None
+    spent: str | None
+    spent_until: int
+    consent: bytes | None
+    unfired: bytes | None
+    place: int
+    ambiguous_since: int | None
+    called: str | None
+    superseded_by: int | None
+    checksum: int | None
 
 
 def history(
@@ -140,39 +168,39 @@ def histories(connection: SqlConnection, deliveries: Sequence[int]) -> list[Hist
     for by, delivery in connection.execute(query("superseded_by"), ids):
         supersedes[by] = (*supersedes.get(by, ()), delivery)
     histories = {}
-    for row in connection.execute(query("histories"), ids).fetchall():
-        (delivery, pixel, event, conversion_id, state, source, receipt, received_at, body, times,
-         reason, due_at, paused, spent, spent_until, evidence, passed, place, since,
-         called, by, total) = row  # fmt: skip
-        name = conversion_id.encode()
-        if total is not None and total != checksum(
-            seed_of(pixel, event), delivery=delivery, received_at=received_at,
-            conversion_id=name, body=body,
-        ):  # fmt: skip
+    for row in HistoryRow.read(connection, ids):
+        delivery, body = row.delivery, row.body
+        if row.checksum is not None and row.checksum != checksum(
+            seed_of(row.pixel, row.event),
+            delivery=delivery,
+            received_at=row.received_at,
+            conversion_id=row.conversion_id.encode(),
+            body=body,
+        ):
             body = b""
         histories[delivery] = History(
             delivery=delivery,
-            pixel=pixel,
-            event=event,
-            conversion_id=conversion_id,
-            state=State(state),
-            source=source,
-            receipt=receipt,
-            received_at=received_at,
-            deadline_at=received_at + PROMISED_WITHIN,
+            pixel=row.pixel,
+            event=row.event,
+            conversion_id=row.conversion_id,
+            state=State(row.state),
+            source=row.source,
+            receipt=row.receipt,
+            received_at=row.received_at,
+            deadline_at=row.received_at + PROMISED_WITHIN,
             sent=body,
             attempts=tuple(attempts.get(delivery, ())),
-            duplicates=times,
-            reason=reason,
-            due_at=due_at,
-            paused=paused,
-            spent=spent,
-            spent_until=spent_until,
-            consent=None if evidence is None else bytes(evidence),
-            not_fired=unfired_of(passed, place),
-            ambiguous_since=since,
-            called=called,
-            superseded_by=by,
+            duplicates=row.duplicates,
+            reason=row.reason,
+            due_at=row.due_at,
+            paused=row.paused,
+            spent=row.spent,
+            spent_until=row.spent_until,
+            consent=None if row.consent is None else bytes(row.consent),
+            not_fired=unfired_of(row.unfired, row.place),
+            ambiguous_since=row.ambiguous_since,
+            called=row.called,
+            superseded_by=row.superseded_by,
             supersedes=supersedes.get(delivery, ()),
             rival=rivals.get(delivery),
         )

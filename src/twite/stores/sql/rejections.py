@@ -27,7 +27,7 @@ from twite.domain.submission import (
 )
 from twite.domain.times import DAY
 from twite.stores.sql.database import WriterSession
-from twite.stores.sql.rows import RejectionRow
+from twite.stores.sql.rows.tables import RejectionRow
 from twite.stores.sql.statements import SqlConnection, query, record_of
 
 _RING: Final = 1 << 16

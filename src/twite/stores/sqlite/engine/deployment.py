@@ -1,6 +1,6 @@
 """The only row of the table `deployment` in SQLite."""
 
-from twite.stores.sql.rows import TableRow
+from twite.stores.sql.rows.table_row import TableRow
 
 
 class DeploymentRow(TableRow):

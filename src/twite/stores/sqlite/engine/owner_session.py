@@ -12,10 +12,11 @@ from msgspec.structs import astuple
 from twite.domain.delivery import Delivery, NewDeliveries, Place
 from twite.domain.stats.tally import Counted
 from twite.stores.sql.database import WriterSession, seed_of
-from twite.stores.sql.insertions import TallyRow, conflict_of, insertion, quoted
 from twite.stores.sql.opt_outs import OptOutList
 from twite.stores.sql.outbox import expire
-from twite.stores.sql.rows import OutboxRow, TableRow
+from twite.stores.sql.rows.insertions import TallyRow, conflict_of, insertion, quoted
+from twite.stores.sql.rows.table_row import TableRow
+from twite.stores.sql.rows.tables import OutboxRow
 from twite.stores.sql.statements import QUERIES, Cursor, query, rows_of, slices
 from twite.stores.sql.tallies import TallyWriter
 from twite.stores.sqlite.engine.dedup_keys import FRESH_KEYS, DedupKeys

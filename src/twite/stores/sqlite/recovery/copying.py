@@ -11,7 +11,7 @@ from typing import Any, Final, Self, TypeVar
 
 from twite.domain.errors import StoreUnusable
 from twite.gateway.ports.store_copy import PIECE, CopiedDeployment, CopiedTable, CopyReader, Row
-from twite.stores.sql.insertions import TABLES, quoted
+from twite.stores.sql.rows.insertions import TABLES, quoted
 from twite.stores.sql.statements import query
 from twite.stores.sqlite.engine.checkpoints import deployment_of
 from twite.stores.sqlite.engine.connection import (

@@ -7,11 +7,12 @@ from typing import Any, ClassVar, Final, NamedTuple
 from msgspec.structs import astuple
 
 from twite.gateway.ports.store_copy import CopiedTable
-from twite.stores.sql import rows as table_rows
-from twite.stores.sql.rows import DedupKeyRow, OnConflict, TableRow
+from twite.stores.sql.rows import tables
+from twite.stores.sql.rows.table_row import OnConflict, TableRow
+from twite.stores.sql.rows.tables import DedupKeyRow
 
 ROWS: Final = tuple(
-    kind for kind in TableRow.__subclasses__() if kind.__module__ == table_rows.__name__
+    kind for kind in TableRow.__subclasses__() if kind.__module__ == tables.__name__
 )
 TABLES: Final = tuple(
     CopiedTable(

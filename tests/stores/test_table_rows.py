@@ -7,8 +7,8 @@ import msgspec
 import pytest
 
 from twite.stores.postgres.copying import OWN_COLUMNS
-from twite.stores.sql.insertions import ROWS, Insertion, insertion
-from twite.stores.sql.rows import (
+from twite.stores.sql.rows.insertions import ROWS, Insertion, insertion
+from twite.stores.sql.rows.tables import (
     AccountRow,
     CalledRow,
     DedupKeyRow,

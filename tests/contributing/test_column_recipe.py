@@ -1,0 +1,101 @@
+"""The recipe "Add a column" in CONTRIBUTING.md, tried with a toy."""
+
+import re
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import asyncpg
+
+from twite.gateway.ports.store_copy import CopiedTable
+from twite.stores.postgres import schema as postgres_schema
+from twite.stores.postgres.schema import Address
+from twite.stores.postgres.statements import at_once
+from twite.stores.sql.rows.insertions import insertion
+from twite.stores.sql.rows.table_row import TableRow
+from twite.stores.sql.rows.tables import ConversionRow as Before
+from twite.stores.sql.rows.tables import SubmissionRow
+from twite.stores.sqlite.engine import schema as sqlite_schema
+from twite.stores.sqlite.engine.owner_session import OwnerSession, leases_of
+from twite.stores.sqlite.recovery.copying import SQLiteCopySource
+
+PAGE = Path(__file__).parents[2] / "CONTRIBUTING.md"
+SQLITE = "ALTER TABLE conversion ADD COLUMN coupon TEXT;"
+POSTGRES = 'ALTER TABLE conversion ADD coupon text COLLATE "C"'
+
+
+class ConversionRow(TableRow):
+    id: int
+    submission: int
+    queue: int
+    conversion_id: str
+    body: bytes
+    checksum: int | None
+    suppressed: str | None = None
+    coupon: str | None = None
+
+
+PLAIN = ConversionRow(
+    id=1, submission=1, queue=1, conversion_id="order-1", body=b"{}", checksum=None
+)
+COUPON = ConversionRow(
+    id=2, submission=1, queue=1, conversion_id="order-2", body=b"{}", checksum=None, coupon="TEN"
+)
+SUBMISSION = SubmissionRow(
+    id=1, receipt="r", source="shop", endpoint="native", received_at=1, first=1, entries=2, body=b""
+)
+
+
+def use(monkeypatch, schema, statements):
+    present = schema.migrations()
+    monkeypatch.setattr(schema, "migrations", lambda: [*present, (2, statements)])
+
+
+def test_example_has_the_columns_of_the_table():
+    assert ConversionRow.__struct_fields__ == (*Before.__struct_fields__, "coupon")
+    assert ConversionRow.table() == Before.table()
+
+
+async def test_new_column_is_inserted_and_copied_in_sqlite(tmp_path, monkeypatch):
+    path = str(tmp_path / "twite.db")
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        sqlite_schema.migrate(connection, path)
+        use(monkeypatch, sqlite_schema, SQLITE)
+        sqlite_schema.migrate(connection, path)
+        session = OwnerSession(connection, window=1, leases=leases_of(1))
+        session.queue("o8z6j", "o8z6k")
+        session.add([SUBMISSION])
+        session.add([PLAIN])
+        session.add([COUPON])
+    table = CopiedTable("conversion", ConversionRow.__struct_fields__, 1, 8)
+
+    source = SQLiteCopySource.open(path)
+    copied = [row async for rows in source.rows(table) for row in rows]
+    await source.close()
+
+    assert [ConversionRow(*row) for row in copied] == [PLAIN, COUPON]
+
+
+async def test_new_column_is_inserted_in_postgresql(empty_postgres_url, monkeypatch):
+    driver = await asyncpg.connect(empty_postgres_url)
+    await postgres_schema.migrate(driver, Address(empty_postgres_url))
+    use(monkeypatch, postgres_schema, POSTGRES)
+    await postgres_schema.migrate(driver, Address(empty_postgres_url))
+    for row in (PLAIN, COUPON):
+        added = insertion([row])
+        text = at_once(((added.kind, added.columns),))
+        await driver.execute(text, *zip(*added.values, strict=True))
+
+    found = await driver.fetch("SELECT * FROM conversion ORDER BY id")
+    await driver.close()
+
+    assert [ConversionRow(*row) for row in found] == [PLAIN, COUPON]
+
+
+def test_recipe_opens_at_most_eight_files():
+    recipe = PAGE.read_text().partition("### Add a column\n")[2].partition("\n### ")[0]
+    named = set(re.findall(r"`((?:src/|tests/|docs/|stores/)[\w/.]+)`", recipe))
+
+    assert len(named) <= 8
+    # A new file in each folder of migrations, and the test.
+    assert {"stores/sql/rows/tables.py", "stores/sql/intake.py", "stores/sql/queries.sql"} <= named
