@@ -17,7 +17,7 @@ from test_hostile_fields import TAG, _command
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.journey]
 
 KEY = "a-source-key-of-some-length"
-TEMPLATE = Path(__file__).parents[1] / "tags/templates/crm_post.tpl"
+TEMPLATE = Path(__file__).parents[2] / "tags/templates/crm_post.tpl"
 HASH = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 PHONE_HASH = "60303ae22b998861bce3b28f33eec1be758a213c86c93c076dbe9f558c11c752"
 # Each occurs at least once in the submissions below.
@@ -85,7 +85,7 @@ async def test_no_page_log_or_command_shows_the_visitors_identifiers(tmp_path):
     async with _echoing() as x:
         with contextlib.redirect_stderr(log):
             stage = ConsoleStage(tmp_path, settings, x=x)
-        await stage.start(people={"ada": PEOPLE["ada"]})
+            await stage.start(people={"ada": PEOPLE["ada"]})
         await _submitted(stage.gateway.url)
         await _refused(stage.gateway.url)
         admin = await stage.signed_in("ada")

@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.journey]
 
 LONG = os.environ.get("TWITE_TRIAL") == "1"
 KEY = "a-source-key-of-some-length"
-TEMPLATE = Path(__file__).parents[1] / "tags/templates/crm_post.tpl"
+TEMPLATE = Path(__file__).parents[2] / "tags/templates/crm_post.tpl"
 CLICK = "23opevjt88psuo13lu8d020qkn"
 PAGE = "https://shop.example/u/{0}/thanks?q={0}&utm_term={0}#{0}"
 # Console pages that list received conversions.
@@ -132,7 +132,7 @@ async def test_no_stored_copy_and_no_page_contains_the_person(tmp_path):
     async with _refusing(sent) as x:
         with contextlib.redirect_stderr(log):
             stage = ConsoleStage(tmp_path, settings + hashed, x=x)
-        await stage.start(people={"ada": PEOPLE["ada"]})
+            await stage.start(people={"ada": PEOPLE["ada"]})
         said, statuses = await _submitted(stage.gateway.url)
         kept = {"answers": "\n".join(said), "metrics": await _metrics(stage)}
         admin = await stage.signed_in("ada")

@@ -29,7 +29,7 @@ pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.journey]
 
 KEY = "a-source-key-of-some-length"
 HEADERS = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
-TEMPLATE = Path(__file__).parents[1] / "tags/templates/crm_post.tpl"
+TEMPLATE = Path(__file__).parents[2] / "tags/templates/crm_post.tpl"
 KINDS = {
     "script": "<script>alert(1)</script>",
     "markup": '"><img src=x onerror=alert(1)>',
@@ -82,9 +82,9 @@ async def day(tmp_path_factory):
     settings = SETTINGS.replace('level = "error"', 'level = "debug"') + TAG
     async with _hostile_outside() as x:
         with contextlib.redirect_stderr(log):
-            # A logger writes to the stderr that existed when it was created.
+            # A logger writes to the stderr that existed when the gateway was started.
             stage = ConsoleStage(folder, settings, x=x)
-        await stage.start(people={"ada": PEOPLE["ada"]})
+            await stage.start(people={"ada": PEOPLE["ada"]})
         day = Day(stage, log)
         async with aiohttp.ClientSession(headers=HEADERS) as http:
             for field in FIELDS:
