@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from twite.domain.errors import LedgerUnavailable, QueueFull
 from twite.domain.submission import Recorded, Submission
@@ -15,6 +15,8 @@ _RETRY_AFTER: Final = 1
 _RETRY_AFTER_FAILURE: Final = 5
 
 Results = Sequence[Recorded | Exception]
+# A callback, its result, and the error if there is no result.
+Outcome = tuple[Callable[[Any, Exception | None], None], object, Exception | None]
 
 
 @dataclass(slots=True, eq=False)
@@ -110,18 +112,14 @@ class IntakeQueue:
             self._waiting_conversions -= recording.count
             self._waiting_bytes -= recording.size
 
-    def _deliver(
-        self,
-        done: Callable[[T | None, Exception | None], None],
-        result: T | None,
-        error: Exception | None,
-    ) -> None:
-        """Call a callback, whose errors must not keep other callers from their results."""
-        try:
-            done(result, error)
-        except Exception as fault:  # noqa: BLE001 - as above
-            message = "a callback of the store failed"
-            self._loop.call_exception_handler({"message": message, "exception": fault})
+    def _deliver(self, outcomes: Iterable[Outcome]) -> None:
+        """Pass each outcome to its callback. The error of a callback must not stop the others."""
+        for done, result, error in outcomes:
+            try:
+                done(result, error)
+            except Exception as fault:  # noqa: BLE001 - as above
+                message = "a callback of the store failed"
+                self._loop.call_exception_handler({"message": message, "exception": fault})
 
 
 def settle(future: asyncio.Future[T], result: T | None, error: Exception | None) -> None:

@@ -112,12 +112,12 @@ class Recorder(IntakeQueue):
             if sum(len(submissions) for submissions, _ in parts) > 1 and _is_of_one(error):
                 await self._commit_each(group)
                 return
-            for recording, _ in group:
-                self._deliver(recording.done, None, error)
+            self._deliver((recording.done, None, error) for recording, _ in group)
             return
-        for recording, _ in group:
-            results = list(islice(recorded, len(recording.submissions)))
-            self._deliver(recording.done, results, None)
+        self._deliver(
+            (recording.done, list(islice(recorded, len(recording.submissions))), None)
+            for recording, _ in group
+        )
 
     async def _commit_each(self, group: Sequence[_Waiting]) -> None:
         """Commit each submission separately, until so many have failed that the rest would, too."""
@@ -137,7 +137,7 @@ class Recorder(IntakeQueue):
                     failed += isinstance(error, LedgerUnavailable)
                     if failed == MOST_FAILED or not _is_of_one(error):
                         final = error
-            self._deliver(recording.done, results, None)
+            self._deliver([(recording.done, results, None)])
 
     def _record(
         self, parts: Sequence[tuple[list[Submission], int]], session: PostgresSession

@@ -16,7 +16,7 @@ from itertools import islice
 from typing import Final, Generic, TypeVar
 
 from twite.domain.errors import LedgerUnavailable, StoreUnusable
-from twite.stores.intake_queue import IntakeQueue, Recording, closing, settle
+from twite.stores.intake_queue import IntakeQueue, Outcome, Recording, closing, settle
 from twite.stores.sql.intake import record
 from twite.stores.sqlite.engine.connection import is_final, is_full
 from twite.stores.sqlite.engine.handover import Handover
@@ -47,7 +47,6 @@ class Closing:
 
 
 Operation = Recording | Acting[object]
-_Outcome = tuple[Callable[[object, Exception | None], None], object, Exception | None]
 
 
 class Writer(IntakeQueue):
@@ -140,7 +139,7 @@ class Writer(IntakeQueue):
                 together += operation.count
         return group, True
 
-    def _outcomes(self, group: Sequence[Operation]) -> list[_Outcome]:
+    def _outcomes(self, group: Sequence[Operation]) -> list[Outcome]:
         """Commit a group. Whatever fails, the callers get a result and the writer continues.
 
         If even the rollback fails, the connection is closed. Then even operations that were already
@@ -156,9 +155,9 @@ class Writer(IntakeQueue):
                 retry_after=_RETRY_AFTER_FAILURE,
             )
             failure.__cause__ = error
-            return [(operation.done, None, failure) for operation in group]  # type: ignore[misc]  # as above
+            return [(operation.done, None, failure) for operation in group]
 
-    def _commit(self, group: Sequence[Operation]) -> list[_Outcome]:
+    def _commit(self, group: Sequence[Operation]) -> list[Outcome]:
         if self._final is not None:
             return self._refused(group, self._final)
         try:
@@ -174,7 +173,7 @@ class Writer(IntakeQueue):
                 return [*self._refused(recordings, error), *(self._commit(rest) if rest else ())]
             return self._one_by_one(group, error)
 
-    def _one_by_one(self, group: Sequence[Operation], error: Exception) -> list[_Outcome]:
+    def _one_by_one(self, group: Sequence[Operation], error: Exception) -> list[Outcome]:
         """Commit the parts of a failed group separately, so that only a faulty one fails."""
         if len(group) > 1:
             return [outcome for operation in group for outcome in self._commit([operation])]
@@ -185,10 +184,10 @@ class Writer(IntakeQueue):
         for submission in operation.submissions:
             ((_, result, failure),) = self._commit([Recording([submission], operation.done)])
             results += [failure] if failure is not None else result  # type: ignore[arg-type]  # a list
-        return [(operation.done, results, None)]  # type: ignore[list-item]  # as above
+        return [(operation.done, results, None)]
 
-    def _refused(self, group: Sequence[Operation], error: Exception) -> list[_Outcome]:
-        return [(operation.done, None, _translated(error)) for operation in group]  # type: ignore[misc]  # as above
+    def _refused(self, group: Sequence[Operation], error: Exception) -> list[Outcome]:
+        return [(operation.done, None, _translated(error)) for operation in group]
 
     def _make_room(self) -> bool:
         """Stop intake, so that stored conversions can be sent; return False if already stopped."""
@@ -203,14 +202,14 @@ class Writer(IntakeQueue):
             self._final = error
             self._loop.call_soon_threadsafe(self._failed, error)
 
-    def _transact(self, group: Sequence[Operation]) -> list[_Outcome]:
+    def _transact(self, group: Sequence[Operation]) -> list[Outcome]:
         if self._session is None:
             self._session = self._open_session()
         session = self._session
         recordings = [operation for operation in group if isinstance(operation, Recording)]
         began = time.perf_counter()
         session.connection.execute("BEGIN IMMEDIATE")
-        outcomes: list[_Outcome] = []
+        outcomes: list[Outcome] = []
         if recordings:
             recorded = iter(
                 record(
@@ -219,7 +218,7 @@ class Writer(IntakeQueue):
                 )
             )
             outcomes += [
-                (operation.done, list(islice(recorded, len(operation.submissions))), None)  # type: ignore[misc]  # as above
+                (operation.done, list(islice(recorded, len(operation.submissions))), None)
                 for operation in recordings
             ]
         outcomes += [
@@ -249,11 +248,10 @@ class Writer(IntakeQueue):
         self._session = None
         session.connection.close()
 
-    def _resolve(self, group: Sequence[Operation], outcomes: Sequence[_Outcome]) -> None:
+    def _resolve(self, group: Sequence[Operation], outcomes: Sequence[Outcome]) -> None:
         """Deliver the results, on the event loop's thread."""
-        self._release(each for each in group if isinstance(each, Recording))
-        for done, result, error in outcomes:
-            self._deliver(done, result, error)
+        self._release([each for each in group if isinstance(each, Recording)])
+        self._deliver(outcomes)
 
 
 def _translated(error: Exception) -> Exception:
