@@ -318,7 +318,7 @@ async def test_only_committed_counts_are_reported(tmp_path):
     await store.close()
 
     assert {
-        (notice.source, notice.pixel, notice.what, notice.word, notice.times) for notice in told
+        (notice.source, notice.pixel, notice.counting, notice.word, notice.times) for notice in told
     } == {
         ("shop", "o8z6j", Counting.KIT, "5", 2),
         ("shop", "o8z6j", Counting.FLAW, "phone_unusable", 1),
