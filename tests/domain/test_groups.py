@@ -1,4 +1,4 @@
-"""Groups: deliveries stored as columns mean the same as single delivery objects."""
+"""Deliveries stored as columns are treated like a list of delivery objects."""
 
 import pytest
 
@@ -37,13 +37,13 @@ def test_functions_accept_columns_as_deliveries(of):
 
 
 @pytest.mark.parametrize("of", [ids_of, body_of, received_of, ambiguous_of, len])
-def test_usual_batch_builds_no_delivery_objects(of, monkeypatch):
+def test_typical_batch_builds_no_delivery_objects(of, monkeypatch):
     monkeypatch.delattr(NewDeliveries, "_all")
 
     of(columns())
 
 
-def test_group_lists_when_x_may_have_received_its_deliveries():
+def test_columns_list_since_when_their_deliveries_are_ambiguous():
     again = Delivery(
         id=9, conversion_id="order-9", body=b"{}", received_at=1_000, ambiguous_since=1_500
     )

@@ -11,7 +11,7 @@ from twite.x import spec
 MANY = alike(LARGE, scope=RejectionScope.COUNT)
 
 
-def test_first_batch_is_as_large_as_x_allows():
+def test_first_batch_has_the_size_that_x_allows():
     assert BatchSize() == BatchSize(most=500, most_bytes=MOST_BYTES, max_by_x=500)
     assert MOST_CONVERSIONS == spec.MAX_CONVERSIONS
 
@@ -23,17 +23,17 @@ def test_first_batch_is_as_large_as_x_allows():
         (LARGE, 80, 500, 500), (BAD, 80, 500, 500), (DELIVERED, 80, 500, 500),
     ],
 )  # fmt: skip
-def test_failure_or_too_many_conversions_make_the_next_batch_smaller(outcome, many, most, max_by_x):
+def test_failure_or_too_large_a_batch_makes_the_next_one_smaller(outcome, many, most, max_by_x):
     size = BatchSize().too_many(group_of(*range(many)), outcome)
 
     assert (size.most, size.max_by_x) == (most, max_by_x)
 
 
-def test_failure_never_enlarges_a_batch():
+def test_failure_never_makes_the_next_batch_larger():
     assert BatchSize(most=3).too_many(group_of(*range(80)), FAILED).most == 3
 
 
-def test_batch_grows_with_each_acceptance_up_to_what_x_allows():
+def test_batch_size_grows_with_each_acceptance_up_to_xs_limit():
     sizes, size = [], BatchSize(most=1, max_by_x=5)
     for _ in range(4):
         size = size.landed()
@@ -43,14 +43,14 @@ def test_batch_grows_with_each_acceptance_up_to_what_x_allows():
 
 
 @pytest.mark.parametrize(("many", "most"), [(500, 250), (3, 1), (1, 1)])
-def test_bisect_beyond_the_rate_limit_halves_the_batch(many, most):
+def test_bisection_beyond_the_rate_limit_halves_the_batch_size(many, most):
     assert BatchSize().limited(many) == BatchSize(most=most)
 
 
 @pytest.mark.parametrize(
     ("smallest", "most_bytes"), [(None, 900), (1_600, 800), (1_900, 900), (10, 50)]
 )
-def test_request_that_x_refuses_for_its_bytes_halves_them(smallest, most_bytes):
+def test_request_that_x_refuses_for_its_bytes_halves_their_limit(smallest, most_bytes):
     size = BatchSize(most_bytes=900_000).too_large(smallest and smallest * 1_000)
 
     assert size == BatchSize(most_bytes=most_bytes * 1_000)
@@ -59,5 +59,5 @@ def test_request_that_x_refuses_for_its_bytes_halves_them(smallest, most_bytes):
 @pytest.mark.parametrize(
     ("outcome", "size"), [(LARGE, 6), (MANY, None), (BAD, None), (FAILED, None)]
 )
-def test_only_a_refusal_for_its_size_shows_which_request_is_too_large(outcome, size):
+def test_only_a_refusal_for_the_size_shows_that_a_request_is_too_large(outcome, size):
     assert bytes_too_large(group_of(1, 2, 3), outcome) == size

@@ -1,3 +1,5 @@
+"""Bisection finds the invalid conversions of a refused batch."""
+
 from random import Random
 
 import msgspec
@@ -41,7 +43,7 @@ def a_batch(size=500, **bodies):
 
 
 class Trial:
-    """A fake X for bisecting: refuses a group with a bad conversion."""
+    """A fake X for bisecting: refuses a batch with an invalid conversion."""
 
     def __init__(self, batch, bad, words=lambda _: NO_IDENTIFIER, cleared=()):
         self.cleared = frozenset(cleared)
@@ -54,7 +56,7 @@ class Trial:
         self.verdicts = 0
 
     def round(self):
-        """Bisect the rest once; what this round does not reach is left for the next one."""
+        """Bisect the rest once. The next round continues with the deliveries that were not sent."""
         bisect = Changing(Bisect.of(self.left, self._words(self.left), self.cleared))
         tried = 0
         while not bisect.is_over:
@@ -100,7 +102,7 @@ class Trial:
 
 @pytest.mark.parametrize("seed", range(12))
 @pytest.mark.parametrize("count", [1, 2, 5, 10, 50, 250, 499, 500])
-def test_all_bad_conversions_are_found_and_no_good_one_refused(count, seed):
+def test_all_invalid_conversions_are_found_and_no_valid_one_refused(count, seed):
     bad = Random(seed).sample(range(500), count)
 
     trial = Trial(a_batch(), bad).until_all_is_known()
@@ -110,7 +112,7 @@ def test_all_bad_conversions_are_found_and_no_good_one_refused(count, seed):
 
 
 @pytest.mark.parametrize("place", [0, 1, 249, 250, 317, 498, 499])
-def test_one_bad_conversion_costs_at_most_19_more_requests(place):
+def test_one_invalid_conversion_causes_at_most_19_more_requests(place):
     trial = Trial(a_batch(), [place])
 
     trial.round()
@@ -121,7 +123,7 @@ def test_one_bad_conversion_costs_at_most_19_more_requests(place):
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_five_bad_conversions_cost_about_as_much_as_bisection_must(seed):
+def test_five_invalid_conversions_cause_few_more_requests_than_necessary(seed):
     trial = Trial(a_batch(), Random(seed).sample(range(500), 5)).until_all_is_known()
 
     assert trial.requests <= 85
@@ -146,7 +148,7 @@ def holding(parameter, values):
     }
 
 
-def test_echoed_value_is_found_with_two_more_requests():
+def test_value_that_x_quotes_is_found_with_two_more_requests():
     values = {317: "abc"}
     trial = Trial(
         a_batch(**holding("hashed_email", values)), values, echoing("hashed_email", values)
@@ -158,7 +160,7 @@ def test_echoed_value_is_found_with_two_more_requests():
     assert trial.requests == 2
 
 
-def test_several_echoed_values_are_found_at_once():
+def test_several_values_that_x_quotes_are_found_at_once():
     values = {3: "abc", 99: "def", 400: "ghi"}
     trial = Trial(
         a_batch(**holding("hashed_email", values)), values, echoing("hashed_email", values)
@@ -170,7 +172,7 @@ def test_several_echoed_values_are_found_at_once():
     assert trial.requests == 4
 
 
-def test_good_conversion_with_the_echoed_value_is_accepted():
+def test_valid_conversion_with_the_quoted_value_is_accepted():
     values = {3: "abc", 99: "abc"}
     trial = Trial(a_batch(**holding("hashed_email", values)), [3], echoing("hashed_email", values))
 
@@ -182,7 +184,7 @@ def test_good_conversion_with_the_echoed_value_is_accepted():
 
 
 @pytest.mark.parametrize("text", ['a"b', "a\\b", "é", "a) is not (b", "<script>", "a\nb"])
-def test_echoed_value_is_matched_as_spelled_in_json(text):
+def test_quoted_value_is_matched_as_spelled_in_json(text):
     body = msgspec.json.encode({"hashed_email": text})
     refusal = rejected((f"hashed_email ({text}) is not a valid SHA-256 hash", "hashed_email"))
 
@@ -192,7 +194,7 @@ def test_echoed_value_is_matched_as_spelled_in_json(text):
     assert sizes == [99, 1]
 
 
-def test_wrong_type_is_matched_by_its_echo():
+def test_value_of_a_wrong_type_is_matched_by_its_quote():
     refusal = rejected(('Expected Double, got "20" for value', "value"))
 
     bisect = Changing(Bisect.of(a_batch(100, c7=b'{"value":"20"}'), refusal))
@@ -209,20 +211,20 @@ def test_wrong_type_is_matched_by_its_echo():
         ("", ""),
     ],
 )
-def test_unmatched_echo_is_bisected(complaint):
+def test_refusal_whose_quote_matches_no_conversion_is_bisected(complaint):
     bisect = Changing(Bisect.of(a_batch(100, c7=b'{"hashed_email":"abc"}'), rejected(complaint)))
 
     assert len(bisect.next()) == 50
 
 
-def test_echo_that_matches_too_many_is_bisected():
+def test_refusal_whose_quote_matches_too_many_is_bisected():
     bodies = {f"c{n}": b'{"hashed_email":"abc"}' for n in range(40)}
     refusal = rejected(("hashed_email (abc) is not a valid SHA-256 hash", "hashed_email"))
 
     assert len(Bisect.of(a_batch(100, **bodies), refusal).next()[1]) == 50
 
 
-def test_complaint_without_an_echo_makes_the_others_suspect():
+def test_error_without_a_quote_makes_the_other_conversions_suspect():
     refusal = rejected(
         ("hashed_email (abc) is not a valid SHA-256 hash", "hashed_email"),
         ("At least one user identifier must be provided", ""),
@@ -231,7 +233,7 @@ def test_complaint_without_an_echo_makes_the_others_suspect():
     assert len(Bisect.of(a_batch(100, c7=b'{"hashed_email":"abc"}'), refusal).next()[1]) == 50
 
 
-def test_oversized_request_is_split():
+def test_request_that_is_too_large_is_split():
     bisect = Changing(Bisect.of(a_batch(9), rejected(scope=RejectionScope.SIZE)))
 
     first, second = bisect.next(), bisect.next()
@@ -239,7 +241,7 @@ def test_oversized_request_is_split():
     assert [len(first), len(second)] == [4, 5]
 
 
-def test_identical_refusals_of_all_blame_the_account():
+def test_equal_refusals_of_all_conversions_are_about_the_account():
     trial = Trial(a_batch(), range(500))
 
     trial.round()
@@ -249,7 +251,7 @@ def test_identical_refusals_of_all_blame_the_account():
     assert len(trial.left) == 500 - ALIKE - CONTROLS
 
 
-def test_different_refusals_of_all_do_not_blame_the_account():
+def test_different_refusals_of_all_conversions_are_not_about_the_account():
     def words(bad):
         name = "hashed_email" if bad[0].id % 2 else "hashed_phone_number"
         return rejected((f"{name} is bad", name))
@@ -262,7 +264,7 @@ def test_different_refusals_of_all_do_not_blame_the_account():
 
 
 @pytest.mark.parametrize("count", [9, 10, 11, 14, 15, 16, 20, 50, 100, 250])
-def test_bad_conversions_in_a_row_do_not_blame_the_account(count):
+def test_several_invalid_conversions_in_a_row_are_not_about_the_account(count):
     trial = Trial(a_batch(), range(count)).until_all_is_known()
 
     assert trial.verdicts == 0
@@ -270,14 +272,14 @@ def test_bad_conversions_in_a_row_do_not_blame_the_account(count):
 
 
 @pytest.mark.parametrize("count", [9, 10, 14, 15, 16, 50, 250])
-def test_fifteen_equal_refusals_since_the_last_success_may_blame_the_account(count):
+def test_fifteen_equal_refusals_since_the_last_success_may_be_about_the_account(count):
     """X may start to refuse everything at some point; successes before that prove nothing."""
     trial = Trial(a_batch(), range(500 - count, 500)).until_all_is_known()
 
     assert bool(trial.verdicts) is (count >= 15)
 
 
-def test_previously_held_conversions_can_all_be_bad():
+def test_conversions_held_before_can_all_be_invalid():
     batch = a_batch(50)
     alone, known = Trial(batch, range(50)), Trial(batch, range(50), cleared=range(50))
 
@@ -287,7 +289,7 @@ def test_previously_held_conversions_can_all_be_bad():
     assert (alone.verdicts, known.verdicts) == (1, 0)
 
 
-def test_fewer_than_ten_equal_refusals_do_not_blame_the_account():
+def test_fewer_than_ten_equal_refusals_are_not_about_the_account():
     trial = Trial(a_batch(9), range(9))
 
     trial.round()
@@ -296,7 +298,7 @@ def test_fewer_than_ten_equal_refusals_do_not_blame_the_account():
     assert sorted(trial.dead) == list(range(9))
 
 
-async def test_cluster_of_bad_conversions_is_held_until_x_accepts_another():
+async def test_many_invalid_conversions_in_a_row_are_held_until_x_accepts_another():
     bad = {f"c{n}" for n in range(450, 500)}
 
     def reply(outbound):
@@ -325,7 +327,7 @@ async def test_cluster_of_bad_conversions_is_held_until_x_accepts_another():
     assert await setting.run.stop(within=1_000)
 
 
-async def test_batch_size_refused_by_x_is_not_repeated():
+async def test_batch_size_that_x_refused_is_not_tried_again():
     def reply(outbound):
         ids = conversions_of(outbound)
         said = ("INVALID_PARAMETER", "Conversion count limit is 500", "")
@@ -380,7 +382,7 @@ async def test_bisection_ends_after_forty_hours():
     assert states & {"queued", "held"}
 
 
-def test_mostly_bad_batch_is_tried_one_by_one():
+def test_batch_with_mostly_invalid_conversions_is_tried_one_by_one():
     bad = Random(1).sample(range(500), 250)
 
     trial = Trial(a_batch(), bad).until_all_is_known()

@@ -26,7 +26,7 @@ from worker_bench import Setting
 NO_IDENTIFIER = ("INVALID_PARAMETER", "At least one user identifier must be provided", "")
 
 
-async def test_refused_probe_is_held_across_a_restart():
+async def test_probe_that_x_refuses_is_held_also_after_a_restart():
     setting = Setting(replies=[refused(NO_IDENTIFIER)] * 1_000)
     await setting.record(*[f"c{i}" for i in range(100)])
     await setting.run.start()
@@ -68,7 +68,7 @@ def test_bisection_starts_if_a_delivery_may_be_at_fault(outcome, ids, why, is_op
 
 
 @pytest.mark.parametrize(("outcome", "ids"), [(NOT_YOU, (1,)), (FAILED, (1, 2))])
-def test_bisection_starts_if_x_has_accepted_others_since(outcome, ids):
+def test_bisection_starts_if_x_accepted_others_since(outcome, ids):
     pixel = Pixel()
     pixel.suspect(1)
 
@@ -83,14 +83,14 @@ def test_refusals_of_a_paused_event_are_bisected():
     assert pixel.opens(NOT_YOU, 1)
 
 
-def test_unclear_refusal_of_a_paused_pixel_is_not_bisected():
+def test_refusal_of_a_paused_pixel_without_a_clear_scope_is_not_bisected():
     pixel = Pixel()
     pixel.trip("why")
 
     assert not pixel.opens(PAGE, 1, 2)
 
 
-def test_refusal_known_to_concern_conversions_is_bisected():
+def test_refusal_that_is_known_to_be_about_conversions_is_bisected():
     pixel = Pixel()
     pixel.refuse_alone(7, NOT_YOU)
 
@@ -115,7 +115,7 @@ def test_failed_deliveries_are_remembered_until_x_accepts_one():
     assert pixel.known(1)
 
 
-def test_accepted_delivery_is_no_suspect():
+def test_delivery_that_x_accepts_is_not_a_suspect():
     pixel = Pixel()
     pixel.suspect(1)
 
@@ -125,7 +125,7 @@ def test_accepted_delivery_is_no_suspect():
 
 
 @pytest.mark.parametrize("outcome", [BAD, UNSENT, LIMITED])
-def test_delivery_is_no_suspect_after_an_answer_that_has_another_cause(outcome):
+def test_delivery_is_not_a_suspect_after_a_response_with_another_cause(outcome):
     pixel = Pixel()
 
     pixel.hears(outcome, 1)
@@ -135,7 +135,7 @@ def test_delivery_is_no_suspect_after_an_answer_that_has_another_cause(outcome):
 
 
 @pytest.mark.parametrize("outcome", [BAD, WRONG_EVENT])
-def test_content_refusal_closes_the_breaker_and_ends_the_back_off(outcome):
+def test_refusal_of_a_conversion_closes_the_breaker_and_ends_the_back_off(outcome):
     pixel = Pixel()
     pixel.trip("401")
     pixel.hears(FAILED, 1)
@@ -170,7 +170,7 @@ def test_rate_limit_does_not_end_the_back_off():
     assert pixel.breaker.probes
 
 
-def test_failure_of_known_suspects_is_no_failure_of_x():
+def test_failure_of_known_suspects_is_not_a_failure_of_x():
     pixel = Pixel()
     pixel.suspect(1)
 
@@ -217,7 +217,7 @@ def test_refusal_that_names_the_pixel_pauses_it(outcome, ids, is_likely):
     assert breaker.wants_another(pixel.now) == (len(ids) == 1)
 
 
-def test_refusal_known_to_concern_conversions_pauses_the_pixel_only_tentatively():
+def test_refusal_that_may_be_about_conversions_pauses_the_pixel_tentatively():
     pixel = Pixel()
     pixel.refuse_alone(7, NOT_YOU)
 
@@ -246,7 +246,7 @@ def test_twenty_different_deliveries_refused_in_a_row_pause_the_pixel():
 @pytest.mark.parametrize(
     ("outcome", "ends"), [(DELIVERED, True), (BAD, True), (FAILED, False), (LIMITED, False)]
 )
-def test_acceptance_or_another_verdict_ends_the_row_of_refusals(outcome, ends):
+def test_acceptance_or_another_response_ends_the_row_of_refusals(outcome, ends):
     pixel = Pixel()
     refused_in_a_row(pixel, MOST_IN_A_ROW - 1)
 
@@ -257,7 +257,7 @@ def test_acceptance_or_another_verdict_ends_the_row_of_refusals(outcome, ends):
 
 
 @pytest.mark.parametrize(("ids", "counts"), [((7,), False), ((7, 8), True), ((8,), True)])
-def test_delivery_refused_alone_before_is_no_evidence(ids, counts):
+def test_delivery_refused_alone_before_is_not_evidence(ids, counts):
     pixel = Pixel()
     pixel.refuse_alone(7, NOT_YOU)
     refused_in_a_row(pixel, MOST_IN_A_ROW - 1, first=20)
@@ -267,7 +267,7 @@ def test_delivery_refused_alone_before_is_no_evidence(ids, counts):
     assert pixel.breaker.is_paused == counts
 
 
-def test_refusals_of_a_paused_event_are_no_evidence():
+def test_refusals_of_a_paused_event_are_not_evidence():
     pixel = Pixel()
     pixel.trip(event=EVENT)
 
@@ -276,7 +276,7 @@ def test_refusals_of_a_paused_event_are_no_evidence():
     assert not pixel.breaker.is_paused
 
 
-def test_deliveries_refused_one_by_one_are_judged_by_the_last_refusal():
+def test_last_refusal_decides_about_deliveries_refused_one_by_one():
     pixel = Pixel()
     pixel.refuse_alone(7, NOT_YOU)
     first, last = group_of(1, 2)
@@ -318,7 +318,7 @@ def test_any_delivery_may_be_retried_if_all_failed_alone():
     assert pixel.fail_but_one() == {2}
 
 
-def test_after_an_acceptance_no_delivery_counts_as_sent_alone():
+def test_acceptance_resets_which_deliveries_were_sent_alone():
     pixel = Pixel()
     pixel.hears(FAILED, 1)
     pixel.hears(DELIVERED, 3)
@@ -342,7 +342,7 @@ def test_batch_refused_alike_beside_accepted_events_pauses_its_event(accepted, i
     assert pixel.breaker.is_paused is not is_the_event
 
 
-def test_refusal_of_a_repeatedly_bad_event_pauses_the_pixel_only_tentatively():
+def test_refusal_of_an_event_that_often_fails_pauses_the_pixel_tentatively():
     pixel = Pixel()
     for number in range(2):
         pixel.accept_another()
@@ -353,7 +353,7 @@ def test_refusal_of_a_repeatedly_bad_event_pauses_the_pixel_only_tentatively():
     assert (pixel.breaker.is_paused, pixel.breaker.pause) == (True, None)
 
 
-def test_events_fail_until_x_accepts_or_judges_one():
+def test_event_is_failing_until_x_accepts_or_refuses_one_of_its_deliveries():
     pixel = Pixel()
     pixel.hears(FAILED, 1)
     pixel.hears(NOT_YOU, 2, event=OTHER)

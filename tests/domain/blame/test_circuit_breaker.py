@@ -1,3 +1,5 @@
+"""The circuit breaker of a pixel: pauses, probes, back-off."""
+
 import pytest
 from paused_pixel import PausedPixel
 
@@ -33,7 +35,7 @@ async def test_retry_interval_is_at_most_a_minute():
     assert pixel.wait() == MINUTE
 
 
-async def test_response_of_x_resets_the_back_off():
+async def test_response_of_x_ends_the_back_off():
     pixel = PausedPixel()
     pixel.fail(0.999)
 
@@ -44,7 +46,7 @@ async def test_response_of_x_resets_the_back_off():
     assert pixel.wait() < 5 * SECOND
 
 
-async def test_slow_down_sends_one_request_at_a_time_after_its_pause():
+async def test_slow_pixel_gets_one_request_at_a_time_after_a_pause():
     clock = MovingClock()
     pixel = PausedPixel(clock)
 
@@ -67,7 +69,7 @@ async def test_user_who_resumes_a_pixel_also_ends_its_back_off():
     assert (pixel.wait(), pixel.probes) == (0, False)
 
 
-async def test_pause_that_was_read_before_it_was_ended_here_stays_ended():
+async def test_pause_that_ended_here_is_not_restored_by_an_earlier_read():
     pixel = PausedPixel()
     await pixel.hold("Anna")
     noted = pixel.noted
@@ -77,7 +79,7 @@ async def test_pause_that_was_read_before_it_was_ended_here_stays_ended():
     assert not pixel.breaker.is_paused
 
 
-async def test_new_credentials_retry_the_only_delivery_at_once():
+async def test_new_credentials_probe_the_only_delivery_at_once():
     pixel = PausedPixel()
     await pixel.doubt("401: not yours", alone=True, is_likely=True)
     before = pixel.wait(), pixel.wants_another
@@ -92,7 +94,7 @@ async def paused_by(store):
     return [pause.reason for pause in await store.load(Pause)]
 
 
-def test_untroubled_pixel_is_sent_full_requests_at_once():
+def test_pixel_without_failures_is_sent_full_requests_at_once():
     pixel = PausedPixel()
 
     assert (pixel.breaker.is_paused, pixel.probes, pixel.breaker.is_tripped, pixel.is_by_user) == (
@@ -102,7 +104,7 @@ def test_untroubled_pixel_is_sent_full_requests_at_once():
     assert (pixel.wait(), pixel.breaker.size_of_probe(500)) == (0, 500)
 
 
-async def test_tripped_pixel_is_probed_with_one_delivery_after_a_minute():
+async def test_paused_pixel_is_probed_with_one_delivery_after_a_minute():
     clock, store = MovingClock(), MemoryStore()
     pixel = PausedPixel(clock, store=store)
     await clock.advance(5)
@@ -128,7 +130,7 @@ async def test_pause_is_reported_and_stored_once_for_each_reason():
     assert store.writes == 3
 
 
-async def test_unstored_pause_is_stored_by_the_next_refusal():
+async def test_pause_that_could_not_be_stored_is_stored_at_the_next_refusal():
     store = FullStore()
     pixel = PausedPixel(store=store)
     store.is_full = True
@@ -144,7 +146,7 @@ async def test_unstored_pause_is_stored_by_the_next_refusal():
     assert pixel.notices == [Paused(pause=pixel.pause)]
 
 
-async def test_undeleted_pause_is_deleted_by_the_next_acceptance():
+async def test_pause_that_could_not_be_deleted_is_deleted_at_the_next_acceptance():
     store = FullStore()
     pixel = PausedPixel(store=store)
     await pixel.trip(REFUSED)
@@ -162,7 +164,7 @@ async def test_undeleted_pause_is_deleted_by_the_next_acceptance():
     assert pixel.notices[1:] == [Resumed(pixel="p")]
 
 
-async def test_doubtful_refusal_is_probed_soon_by_another_delivery():
+async def test_tentative_pause_is_probed_soon_by_another_delivery():
     clock = MovingClock()
     pixel = PausedPixel(clock)
 
@@ -189,7 +191,7 @@ async def test_likely_refusal_pauses_the_pixel_and_lets_its_batches_continue():
     )
 
 
-async def test_second_doubtful_refusal_trips_the_breaker_for_a_minute():
+async def test_second_refusal_during_a_tentative_pause_pauses_for_a_minute():
     clock = MovingClock()
     pixel = PausedPixel(clock)
     await pixel.doubt("502: a page", alone=True, is_likely=False)
@@ -204,7 +206,7 @@ async def test_second_doubtful_refusal_trips_the_breaker_for_a_minute():
     assert pixel.wait() == MINUTE
 
 
-async def test_acceptance_ends_the_doubt():
+async def test_acceptance_ends_a_tentative_pause():
     store = FullStore()
     pixel = PausedPixel(store=store)
     await pixel.doubt("502: a page", alone=False, is_likely=False)
@@ -227,7 +229,7 @@ async def test_each_failure_makes_the_next_request_eight_times_smaller():
     assert sizes == [62, 7, 1, 1]
 
 
-async def test_new_requests_are_forbidden_until_the_back_off_ends():
+async def test_new_requests_are_not_sent_until_the_back_off_ends():
     clock = MovingClock()
     pixel = PausedPixel(clock)
     pixel.fail(0.5)
@@ -242,7 +244,7 @@ async def test_new_requests_are_forbidden_until_the_back_off_ends():
     assert pixel.breaker.size_of_probe(500) == 7
 
 
-async def test_failed_probe_pauses_the_pixel_for_a_minute():
+async def test_probe_that_fails_pauses_the_pixel_for_a_minute():
     clock = MovingClock()
     pixel = PausedPixel(clock)
     await pixel.trip(REFUSED)
@@ -253,7 +255,7 @@ async def test_failed_probe_pauses_the_pixel_for_a_minute():
     assert pixel.wait() == MINUTE
 
 
-async def test_slow_pixel_forbids_new_requests_during_its_pause():
+async def test_slow_pixel_gets_no_new_requests_during_its_pause():
     clock = MovingClock()
     pixel = PausedPixel(clock)
 

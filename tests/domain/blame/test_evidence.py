@@ -1,4 +1,4 @@
-"""Evidence: the pauses in force, and what the next claim may take."""
+"""Evidence about a pixel: its pauses, and the deliveries that the next claim may take."""
 
 import pytest
 from blamed_pixel import EVENT, OTHER, Pixel, group_of
@@ -14,7 +14,7 @@ def a_pause(pixel="p", event="", cause=Cause.EVENT_REFUSED):
     return Pause(pixel=pixel, event=event, since=1, cause=cause, reason="r")
 
 
-def test_start_restores_the_pauses_of_the_pixel_and_probes_at_once():
+def test_evidence_at_the_start_has_the_stored_pauses_and_probes_at_once():
     pauses = [a_pause(), a_pause(event=EVENT), a_pause("q"), a_pause("q", EVENT)]
 
     evidence = PixelEvidence.at_start("p", pauses, elapsed=70, is_cautious=True)
@@ -26,7 +26,7 @@ def test_start_restores_the_pauses_of_the_pixel_and_probes_at_once():
     assert PixelEvidence.at_start("r", pauses, elapsed=70).all_pauses() == {}
 
 
-def test_all_pauses_end_at_a_users_request_and_with_the_back_off():
+def test_user_who_resumes_a_pixel_ends_all_pauses_and_the_back_off():
     pixel = Pixel()
     pixel.trip()
     pixel.trip(event=EVENT)
@@ -51,7 +51,7 @@ def test_new_credentials_probe_the_pixel_and_its_events_at_once():
     assert opened.all_pauses() == pixel.all_pauses()
 
 
-def test_pause_of_an_event_keeps_its_beginning():
+def test_event_pause_keeps_its_beginning():
     pixel = Pixel()
     first = pixel.pause_event(EVENT, Cause.EVENT_REFUSED, "r", instant=pixel.instant)
     pixel.now += 5
@@ -65,7 +65,7 @@ def test_pause_of_an_event_keeps_its_beginning():
     )
 
 
-def test_resumed_event_leaves_the_other_pauses():
+def test_resumed_event_does_not_end_other_pauses():
     pixel = Pixel()
     pixel.trip(event=EVENT)
     pixel.trip(event=OTHER)
@@ -78,7 +78,7 @@ def batch(*ids, event=EVENT, lease=1):
     return Batch(lease=lease, pixel="p", event=event, deliveries=group_of(*ids))
 
 
-def test_claim_is_the_probe_of_its_paused_event():
+def test_claim_of_a_paused_event_is_its_probe():
     pixel = Pixel()
     pixel.trip(event=EVENT)
     other = pixel.claimed(batch(1, event=OTHER), elapsed=pixel.now)
@@ -89,7 +89,7 @@ def test_claim_is_the_probe_of_its_paused_event():
     assert probed.pauses[EVENT].probe_at == pixel.now + MINUTE
 
 
-def test_claim_ends_the_pause_of_an_event_whose_limit_has_passed():
+def test_claim_after_the_reset_of_an_event_ends_its_pause():
     pixel = Pixel()
     limited = EventPause(pause=a_pause(event=EVENT, cause=Cause.EVENT_LIMITED), probe_at=5)
     pixel.evidence = pixel.with_pause(EVENT, limited)
@@ -97,7 +97,7 @@ def test_claim_ends_the_pause_of_an_event_whose_limit_has_passed():
     assert pixel.claimed(batch(1), elapsed=9).pauses == {}
 
 
-def test_claim_of_suspects_is_in_flight_until_it_ends():
+def test_one_batch_of_suspects_is_claimed_until_it_ends():
     pixel = Pixel()
     pixel.suspect(1)
     claimed = pixel.claimed(batch(1, lease=7), elapsed=pixel.now)
@@ -107,7 +107,7 @@ def test_claim_of_suspects_is_in_flight_until_it_ends():
     assert claimed.ended(batch(1, lease=8)).suspects.lease == 7
 
 
-def test_batches_of_paused_and_of_bad_events_are_small():
+def test_paused_events_and_those_with_bad_responses_have_small_batches():
     pixel = Pixel()
     pixel.trip(event=EVENT)
     pixel.become(
@@ -128,9 +128,7 @@ def test_batches_of_paused_and_of_bad_events_are_small():
         (2 * MINUTE, set(), set()),
     ],
 )  # fmt: skip
-def test_paused_event_is_probed_with_deliveries_that_are_not_known_to_be_bad(
-    after, closed, skipped
-):
+def test_paused_event_is_probed_with_deliveries_that_are_not_isolated(after, closed, skipped):
     pixel = Pixel()
     pixel.evidence = pixel.pause_event(EVENT, Cause.EVENT_REFUSED, "r", instant=pixel.instant)
     isolated = pixel.suspects.found(*group_of(2), event=EVENT, elapsed=pixel.now)
@@ -144,7 +142,7 @@ def test_paused_event_is_probed_with_deliveries_that_are_not_known_to_be_bad(
     assert evidence.suspects.skipped_isolated
 
 
-def test_delivery_that_was_not_reached_is_forgotten_once_it_is_sent():
+def test_unsent_rest_of_a_bisection_is_forgotten_once_it_is_sent():
     pixel = Pixel()
     pixel.become(unreached={1: EVENT, 2: EVENT})
 

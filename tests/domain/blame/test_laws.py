@@ -26,7 +26,7 @@ def settled(actions, *triggers):
 
 
 @given(HISTORIES, ANSWERS)
-def test_same_evidence_and_answer_give_the_same_result_and_change_nothing(history, answer):
+def test_learning_is_a_pure_function_of_evidence_and_outcome(history, answer):
     pixel = pixel_after(history)
     before = deepcopy(pixel.evidence)
 
@@ -37,7 +37,7 @@ def test_same_evidence_and_answer_give_the_same_result_and_change_nothing(histor
 
 
 @given(HISTORIES, ANSWERS)
-def test_each_delivery_is_settled_once_or_bisected(history, answer):
+def test_each_delivery_of_a_request_is_settled_once_or_bisected(history, answer):
     pixel = pixel_after(history)
 
     _, actions = learn(pixel.evidence, answer, pixel.instant)
@@ -48,7 +48,7 @@ def test_each_delivery_is_settled_once_or_bisected(history, answer):
 
 
 @given(HISTORIES, GROUPS, st.sampled_from([EVENT, OTHER]))
-def test_acceptance_clears_its_deliveries_its_event_and_the_pixel(history, group, event):
+def test_acceptance_ends_suspicion_of_its_deliveries_event_and_pixel(history, group, event):
     pixel = pixel_after(history)
 
     actions = pixel.hears(DELIVERED, *ids_of(group), event=event)
@@ -62,7 +62,7 @@ def test_acceptance_clears_its_deliveries_its_event_and_the_pixel(history, group
 
 
 @given(HISTORIES, ANSWERS)
-def test_delivery_is_given_up_only_if_x_refused_it_alone(history, answer):
+def test_delivery_is_dead_only_if_x_refused_it_alone(history, answer):
     pixel = pixel_after(history)
 
     _, actions = learn(pixel.evidence, answer, pixel.instant)
@@ -73,7 +73,7 @@ def test_delivery_is_given_up_only_if_x_refused_it_alone(history, answer):
 
 
 @given(st.lists(BAD_ANSWERS, max_size=60), BAD_ANSWERS)
-def test_refusal_without_a_cause_gives_up_nothing_while_x_accepts_nothing(history, answer):
+def test_unclear_refusal_makes_none_dead_while_x_accepts_none(history, answer):
     pixel = pixel_after(history)
 
     _, actions = learn(pixel.evidence, answer, pixel.instant)
@@ -84,7 +84,7 @@ def test_refusal_without_a_cause_gives_up_nothing_while_x_accepts_nothing(histor
 
 
 @given(HISTORIES, GROUPS)
-def test_failure_never_gives_up_and_postpones_or_bisects(history, group):
+def test_failure_of_x_reschedules_or_bisects_and_makes_none_dead(history, group):
     pixel = pixel_after(history)
 
     actions = pixel.hears(FAILED, *ids_of(group))
@@ -93,7 +93,7 @@ def test_failure_never_gives_up_and_postpones_or_bisects(history, group):
 
 
 @given(HISTORIES, ANSWERS)
-def test_cautious_pixel_sends_nothing_again_that_x_may_have(history, answer):
+def test_cautious_pixel_never_resends_an_ambiguous_delivery(history, answer):
     pixel = pixel_after(history, cautious=True)
 
     _, actions = learn(pixel.evidence, answer, pixel.instant)
@@ -104,7 +104,7 @@ def test_cautious_pixel_sends_nothing_again_that_x_may_have(history, answer):
 
 
 @given(HISTORIES, st.lists(ANSWERS, min_size=1, max_size=10))
-def test_no_answer_ends_or_replaces_a_pause_by_a_user(history, later):
+def test_no_response_ends_or_replaces_a_pause_by_a_user(history, later):
     pixel = pixel_after(history)
     pause = pause_by_user("p", since=1, who="ann")
     pixel.evidence = pixel.evidence.hold(pause)
@@ -116,7 +116,7 @@ def test_no_answer_ends_or_replaces_a_pause_by_a_user(history, later):
 
 
 @given(HISTORIES, ANSWERS)
-def test_event_is_at_fault_only_with_an_answer_about_it(history, answer):
+def test_event_is_at_fault_only_after_a_response_about_it(history, answer):
     pixel = pixel_after(history)
     paused = {*pixel.pauses}
 
@@ -128,7 +128,7 @@ def test_event_is_at_fault_only_with_an_answer_about_it(history, answer):
 
 
 @given(HISTORIES, ANSWERS)
-def test_bad_answers_of_x_make_the_next_requests_no_larger(history, answer):
+def test_bad_responses_never_make_the_next_requests_larger(history, answer):
     pixel = pixel_after(history)
 
     evidence, _ = learn(pixel.evidence, answer, pixel.instant)
@@ -145,7 +145,7 @@ def test_bad_answers_of_x_make_the_next_requests_no_larger(history, answer):
     st.sets(st.integers(100, 160)),
     st.integers(0, 70),
 )
-def test_bisect_settles_or_returns_each_delivery_within_its_budget(
+def test_bisection_settles_or_returns_each_delivery_within_its_limit(
     history, many, bad_outcome, bad, stop
 ):
     pixel, group = pixel_after(history), group_of(*range(100, 100 + many))

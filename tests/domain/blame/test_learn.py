@@ -1,4 +1,4 @@
-"""What to do after an answer: settle, hold, recall or bisect."""
+"""The actions after a response: settle, hold, recall or bisect."""
 
 import pytest
 from blamed_pixel import (
@@ -55,11 +55,11 @@ def end(pixel, bisect, *unsent, event=EVENT, at_once=False):
     return actions
 
 
-def test_refused_conversion_is_given_up():
+def test_conversion_that_x_refuses_alone_is_dead():
     assert steps(Pixel().hears(BAD, 1)) == [("given_up", (1,), "400 refused")]
 
 
-def test_fifth_conversion_refused_alike_holds_all_and_pauses_the_event():
+def test_fifth_equal_refusal_holds_all_and_pauses_the_event():
     pixel = Pixel()
     for id_ in range(RUN - 1):
         pixel.hears(BAD, id_)
@@ -75,7 +75,7 @@ def test_fifth_conversion_refused_alike_holds_all_and_pauses_the_event():
     assert paused.probe_at == pixel.now + MINUTE
 
 
-def test_refused_probe_of_a_paused_event_is_held():
+def test_probe_of_a_paused_event_that_x_refuses_is_held():
     pixel = Pixel()
     pixel.trip(event=EVENT)
     pixel.now += 5
@@ -87,14 +87,14 @@ def test_refused_probe_of_a_paused_event_is_held():
     assert pixel.hears(DELIVERED, 2).recalls
 
 
-def test_first_acceptance_recalls_what_the_last_process_held():
+def test_first_acceptance_recalls_deliveries_held_by_the_last_process():
     pixel = Pixel()
 
     assert [pixel.hears(DELIVERED, id_).recalls for id_ in range(2)] == [True, False]
     assert pixel.hears(DELIVERED, 3, event=OTHER).recalls
 
 
-def test_acceptance_makes_batches_grow():
+def test_acceptance_makes_the_next_batch_larger():
     pixel = Pixel()
     pixel.become(size=pixel.size.limited(20))
 
@@ -105,7 +105,7 @@ def test_acceptance_makes_batches_grow():
     assert pixel.stats_of(EVENT).taken == 1
 
 
-def test_limit_of_an_event_pauses_it_until_its_reset():
+def test_rate_limit_of_an_event_pauses_it_until_its_reset():
     pixel, limited = Pixel(), alike(LIMITED, retry_at=1_000_000 + 9 * SECOND)
 
     pixel.hears(limited, 1)
@@ -119,7 +119,7 @@ def test_limit_of_an_event_pauses_it_until_its_reset():
     ("limited", "more"),
     [(LIMITED, {}), (alike(LIMITED, retry_at=2_000_000), {"is_account_limited": True})],
 )
-def test_limit_of_the_account_pauses_no_event(limited, more):
+def test_rate_limit_of_the_account_pauses_no_event(limited, more):
     pixel = Pixel()
 
     pixel.hears(limited, 1, **more)
@@ -127,7 +127,7 @@ def test_limit_of_the_account_pauses_no_event(limited, more):
     assert pixel.pauses == {}
 
 
-def test_limit_whose_reset_has_passed_is_probed_at_once():
+def test_event_whose_rate_limit_has_been_reset_is_probed_at_once():
     pixel = Pixel()
 
     pixel.hears(alike(LIMITED, retry_at=5), 1)
@@ -137,7 +137,7 @@ def test_limit_whose_reset_has_passed_is_probed_at_once():
 
 @pytest.mark.parametrize("was_hanging", [True, False])
 @pytest.mark.parametrize(("outcome", "is_failure"), [(FAILED, True), (LIMITED, False)])
-def test_request_that_hung_while_x_accepted_others_has_a_bad_delivery(
+def test_request_without_a_response_while_x_accepts_others_has_suspects(
     outcome, is_failure, was_hanging
 ):
     pixel = Pixel()
@@ -148,7 +148,7 @@ def test_request_that_hung_while_x_accepted_others_has_a_bad_delivery(
     assert (actions.bisect is not None, pixel.known(1)) == (is_bisected, is_bisected)
 
 
-def test_suspect_that_fails_alone_is_isolated_and_postponed():
+def test_suspect_that_fails_alone_is_isolated_and_rescheduled():
     pixel = Pixel()
     pixel.suspect(1, 2)
 
@@ -157,7 +157,7 @@ def test_suspect_that_fails_alone_is_isolated_and_postponed():
 
 
 @pytest.mark.parametrize(("why", "isolated"), [(FAILED, [1]), (BAD, []), (None, [])])
-def test_failure_of_one_delivery_isolates_it_only_in_the_bisect_of_a_failure(why, isolated):
+def test_single_delivery_is_isolated_only_by_the_bisection_of_a_failure(why, isolated):
     pixel = Pixel()
 
     pixel.hears(FAILED, 1, why=why)
@@ -165,7 +165,7 @@ def test_failure_of_one_delivery_isolates_it_only_in_the_bisect_of_a_failure(why
     assert list(pixel.suspects.isolated) == isolated
 
 
-def test_group_is_not_isolated():
+def test_several_deliveries_are_never_isolated_together():
     pixel = Pixel()
 
     pixel.hears(FAILED, 1, 2, why=FAILED)
@@ -173,7 +173,7 @@ def test_group_is_not_isolated():
     assert pixel.suspects.isolated == {}
 
 
-def test_refused_batch_is_bisected():
+def test_batch_that_x_refuses_is_bisected():
     pixel = Pixel()
 
     actions = pixel.hears(BAD, 1, 2, 3)
@@ -184,7 +184,7 @@ def test_refused_batch_is_bisected():
     assert pixel.hears(BAD, 1, 2, why=BAD) == Actions(is_open=True)
 
 
-def test_bisect_knows_what_was_suspected_cleared_and_not_reached():
+def test_bisection_knows_suspects_cleared_and_unsent_deliveries():
     pixel = Pixel()
     pixel.suspect(1)
     stats = pixel.stats_of(EVENT)
@@ -209,7 +209,7 @@ def test_bisect_knows_what_was_suspected_cleared_and_not_reached():
         ({"may_bisect": True, "is_bisected": True}, None),
     ],
 )
-def test_batch_without_a_slot_for_its_bisect_waits(more, wait):
+def test_batch_without_a_slot_for_its_bisection_waits(more, wait):
     pixel = Pixel()
 
     actions = pixel.hears(BAD, 1, 2, **more)
@@ -218,21 +218,21 @@ def test_batch_without_a_slot_for_its_bisect_waits(more, wait):
     assert (steps(actions), actions.bisect is None) == (ended, wait is not None)
 
 
-def test_suspects_are_bisected_without_a_slot():
+def test_suspects_are_bisected_without_a_free_slot():
     pixel = Pixel()
     pixel.suspect(1)
 
     assert pixel.hears(FAILED, 1, 2, may_bisect=False).bisect is not None
 
 
-def test_batch_of_a_paused_event_is_returned():
+def test_batch_of_a_paused_event_is_returned_to_the_queue():
     pixel = Pixel()
     pixel.trip(event=EVENT)
 
     assert steps(pixel.hears(BAD, 1, 2)) == [("postponed", (1, 2), pixel.now)]
 
 
-def test_batch_that_failed_is_bisected_in_smaller_batches():
+def test_failed_batch_is_bisected_into_smaller_batches():
     pixel = Pixel()
     pixel.suspect(1)
 
@@ -241,7 +241,7 @@ def test_batch_that_failed_is_bisected_in_smaller_batches():
     assert pixel.size.most == 10
 
 
-def test_accepted_part_of_a_batch_shows_that_the_refused_are_at_fault():
+def test_acceptance_of_a_part_shows_that_refused_ones_are_at_fault():
     pixel = Pixel()
 
     actions = bisected(pixel, {3}, BAD, 1, 2, 3, 4)
@@ -251,7 +251,7 @@ def test_accepted_part_of_a_batch_shows_that_the_refused_are_at_fault():
     assert pixel.stats_of(EVENT).run == ()
 
 
-def test_short_row_at_the_end_of_a_bisect_counts_for_the_event():
+def test_refusals_at_the_end_of_a_bisection_count_for_the_event():
     pixel = Pixel()
 
     actions = bisected(pixel, {4}, BAD, 1, 2, 3, 4)
@@ -278,7 +278,7 @@ def test_batch_refused_one_by_one_is_held_and_pauses_its_event():
     assert pixel.stats_of(EVENT).cleared == {*many}
 
 
-def test_few_conversions_refused_one_by_one_are_given_up():
+def test_few_conversions_refused_one_by_one_are_dead():
     pixel = Pixel()
 
     actions = bisected(pixel, {1, 2}, BAD, 1, 2)
@@ -297,7 +297,7 @@ def test_five_conversions_refused_one_by_one_are_held():
     assert set(pixel.pauses) == {EVENT}
 
 
-def test_batch_refused_one_by_one_without_a_cause_blames_the_pixel():
+def test_unclear_refusals_of_a_whole_batch_pause_the_pixel():
     pixel = Pixel()
 
     actions = bisected(pixel, {1, 2}, PAGE, 1, 2)
@@ -308,7 +308,7 @@ def test_batch_refused_one_by_one_without_a_cause_blames_the_pixel():
 
 
 @pytest.mark.parametrize("is_known", [True, False])
-def test_part_refused_without_a_cause_is_isolated_and_backs_off(is_known):
+def test_deliveries_with_unclear_refusals_are_isolated_and_back_off(is_known):
     pixel, bad = Pixel(), {1, 2} if is_known else {2}
 
     actions = bisected(pixel, bad, PAGE, 1, 2, is_known=is_known)
@@ -318,7 +318,7 @@ def test_part_refused_without_a_cause_is_isolated_and_backs_off(is_known):
     assert not pixel.breaker.is_paused
 
 
-def test_several_retries_are_spread():
+def test_retries_of_several_deliveries_are_spread_at_random():
     pixel = Pixel()
     pixel.draw = 0.5
 
@@ -328,7 +328,7 @@ def test_several_retries_are_spread():
     assert waits == [2_500, 589, 3_680]
 
 
-def test_conversion_is_given_up_after_five_refusals_with_acceptances_between():
+def test_conversion_is_dead_after_five_refusals_with_acceptances_between():
     pixel = Pixel()
     ends = []
     for _ in range(5):
@@ -341,7 +341,7 @@ def test_conversion_is_given_up_after_five_refusals_with_acceptances_between():
     assert steps(pixel.hears(NOT_YOU, 1)) == [("given_up", (1,), "401 refused")]
 
 
-def test_rest_of_a_bisect_waits_a_minute_or_is_sent_at_once():
+def test_rest_of_a_bisection_waits_a_minute_or_is_sent_at_once():
     bisect = Bisect.of(group_of(1, 2, 3, 4), BAD)
     pixel = Pixel()
 
@@ -352,7 +352,7 @@ def test_rest_of_a_bisect_waits_a_minute_or_is_sent_at_once():
     assert steps(end(pixel, bisect)) == [("postponed", (3, 4, 1, 2), pixel.now)]
 
 
-def test_rest_of_a_partly_accepted_batch_is_known():
+def test_rest_of_a_partly_accepted_batch_is_remembered():
     bisect, group = Bisect.of(group_of(1, 2, 3, 4), BAD).next()
     pixel = Pixel()
 
@@ -362,7 +362,7 @@ def test_rest_of_a_partly_accepted_batch_is_known():
     assert pixel.stats_of(EVENT).taken == 2
 
 
-def test_too_large_request_without_a_bad_conversion_lowers_the_bytes():
+def test_request_that_is_too_large_lowers_the_limit_of_bytes():
     pixel = Pixel()
     before = pixel.size.most_bytes
 
@@ -371,7 +371,7 @@ def test_too_large_request_without_a_bad_conversion_lowers_the_bytes():
     assert pixel.size.most_bytes == 50_000 < before
 
 
-def test_failed_actions_are_tried_again_later():
+def test_action_that_failed_is_tried_again_later():
     pixel = Pixel()
     pixel.hears(DELIVERED, 1)
     pixel.trip(event=EVENT)

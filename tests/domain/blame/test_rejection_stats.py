@@ -21,7 +21,7 @@ def after(*ids, why=None):
 
 
 @pytest.mark.parametrize(("many", "doubts"), [(RUN - 1, False), (RUN, True)])
-def test_event_is_in_doubt_after_five_refusals_in_a_row(many, doubts):
+def test_event_may_be_at_fault_after_five_refusals_in_a_row(many, doubts):
     stats = after(*range(many))
 
     assert (stats.doubts, stats.run) == (doubts, tuple(range(many)))
@@ -35,7 +35,7 @@ def test_event_is_in_doubt_after_five_refusals_in_a_row(many, doubts):
         (refusal(parameter="p"), (3,)),
     ],
 )
-def test_refusal_of_another_kind_begins_a_new_run(other, run):
+def test_refusal_with_another_reason_begins_a_new_row(other, run):
     stats = after(1, 2)
 
     stats.refuse(*group_of(3), other)
@@ -43,20 +43,20 @@ def test_refusal_of_another_kind_begins_a_new_run(other, run):
     assert stats.run == run
 
 
-def test_delivery_refused_again_counts_once():
+def test_delivery_refused_twice_counts_once():
     assert after(1, 2, 1, 2, 2).run == (1, 2)
     # Only the last five are compared.
     assert after(1, 2, 3, 4, 5, 6, 1).run == (1, 2, 3, 4, 5, 6, 1)
     assert after(1, 2, 3, 4, 5, 1).run == (1, 2, 3, 4, 5)
 
 
-def test_longest_run_is_bounded(monkeypatch):
+def test_length_of_a_row_of_refusals_is_limited(monkeypatch):
     monkeypatch.setattr("twite.domain.blame.rejection_stats._LONGEST_RUN", 3)
 
     assert after(1, 2, 3, 4).run == (1, 2, 3)
 
 
-def test_acceptance_clears_a_doubtful_run_and_what_was_not_sent():
+def test_acceptance_ends_a_row_of_refusals_and_forgets_unsent_ones():
     stats = after(*range(RUN))
     stats.not_sent([7, 8])
     stats.not_sent([9])
@@ -69,7 +69,7 @@ def test_acceptance_clears_a_doubtful_run_and_what_was_not_sent():
     assert stats.run == ()
 
 
-def test_acceptance_clears_nothing_that_was_not_in_doubt():
+def test_acceptance_does_not_end_a_short_row_of_refusals():
     stats = after(*range(RUN - 1))
     stats.not_sent([7])
     stats.took()
@@ -77,7 +77,7 @@ def test_acceptance_clears_nothing_that_was_not_in_doubt():
     assert (stats.cleared, stats.run, stats.unsent) == (frozenset(), (), frozenset())
 
 
-def test_held_deliveries_are_recalled_at_the_first_acceptance_and_after_a_doubt():
+def test_held_deliveries_are_recalled_at_an_acceptance():
     stats = Changing(RejectionStats())
     recalls = [stats.took(), stats.took()]
     for id_ in range(RUN):
@@ -104,7 +104,7 @@ def test_batch_size_grows_with_each_full_success():
     assert sizes == [100, 150, 200, 250, 300, 350, 400, 450, 500, 500, 500, 500]
 
 
-def test_old_results_fade():
+def test_older_results_count_less():
     stats = Changing(RejectionStats())
     stats.landed(taken=0, refused=20)
     stats.landed(taken=500, refused=0)
@@ -114,7 +114,7 @@ def test_old_results_fade():
     assert (half, stats.refused, stats.taken) == ((10, 500), 0, 1_000)
 
 
-def test_batch_that_was_not_full_enlarges_no_batch():
+def test_batch_that_was_not_full_does_not_make_the_next_larger():
     stats = after()
     stats.landed(taken=0, refused=20)
     stats.landed(taken=SMALL - 1, refused=0)
@@ -122,7 +122,7 @@ def test_batch_that_was_not_full_enlarges_no_batch():
     assert stats.size == SMALL
 
 
-def test_event_with_over_1_percent_refusals_uses_small_batches():
+def test_event_with_over_1_percent_refusals_has_small_batches():
     stats = Changing(RejectionStats())
 
     stats.landed(taken=495, refused=5)

@@ -1,4 +1,4 @@
-"""Which event is at fault, if X accepts others."""
+"""Decide which event is at fault, if X accepts others."""
 
 import pytest
 from suspects_of_pixel import EVENT, OTHER, Pixel, group
@@ -49,7 +49,7 @@ def test_bad_requests_of_one_delivery_count_once():
     assert not pixel.is_repeated(EVENT)
 
 
-def test_event_is_troubled_from_a_bad_request_until_x_accepts_one_of_it():
+def test_event_has_bad_responses_until_x_accepts_one_of_its_requests():
     pixel = Pixel()
     pixel.accepts_another()
     pixel.note(group(1), event=EVENT)
@@ -60,7 +60,7 @@ def test_event_is_troubled_from_a_bad_request_until_x_accepts_one_of_it():
     assert (during, pixel.troubled) == ({EVENT}, frozenset())
 
 
-def test_acceptance_of_an_event_starts_its_row_anew():
+def test_acceptance_of_an_event_resets_its_bad_responses():
     pixel = Pixel()
     for n in range(ROW - 1):
         pixel.accepts_another()
@@ -71,7 +71,7 @@ def test_acceptance_of_an_event_starts_its_row_anew():
     assert not pixel.is_repeated(EVENT)
 
 
-def test_isolated_deliveries_are_no_evidence_about_their_event():
+def test_isolated_deliveries_are_not_evidence_about_their_event():
     pixel = Pixel()
     pixel.isolates(*range(2 * ROW))
     for n in range(2 * ROW):
@@ -95,7 +95,7 @@ def test_event_is_at_fault_if_x_refuses_each_of_a_batch_and_accepts_others():
 
 
 @pytest.mark.parametrize("steps", ["", "bad", "other", "bad event other", "other bad"])
-def test_refusals_of_each_are_no_evidence_without_an_acceptance_since_the_first(steps):
+def test_refusals_are_not_evidence_without_an_acceptance_since_the_first(steps):
     pixel = Pixel()
     for step in steps.split():
         match step:

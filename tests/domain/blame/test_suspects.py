@@ -1,4 +1,4 @@
-"""Suspects of one pixel: who is at fault, and who is sent alone when."""
+"""Suspects of one pixel: which deliveries are at fault, and which are sent alone."""
 
 import pytest
 from suspects_of_pixel import EVENT, OTHER, Pixel, delivery, group
@@ -28,7 +28,7 @@ def refusal(status=400, *codes, reason="no"):
     )
 
 
-def test_deliveries_of_a_bad_request_are_at_fault_once_x_accepts_others():
+def test_deliveries_of_a_bad_request_are_suspects_once_x_accepts_others():
     pixel = Pixel()
     pixel.note(group(1, 2), event=EVENT)
     before = pixel.known(), pixel.explain(group(1))
@@ -41,7 +41,7 @@ def test_deliveries_of_a_bad_request_are_at_fault_once_x_accepts_others():
     assert not pixel.explain(group(3, 4))
 
 
-def test_deliveries_of_a_later_bad_request_are_not_yet_at_fault():
+def test_deliveries_of_a_later_bad_request_are_not_yet_suspects():
     pixel = Pixel()
     pixel.accepts_another()
     pixel.note(group(1), event=EVENT)
@@ -59,7 +59,7 @@ def test_second_bad_request_does_not_clear_a_suspect():
     assert pixel.known() == {1}
 
 
-def test_delivery_that_x_accepts_is_no_suspect():
+def test_delivery_that_x_accepts_is_not_a_suspect():
     pixel = Pixel()
     pixel.note(group(1, 2), event=EVENT)
     pixel.took(group(1), event=EVENT)
@@ -67,7 +67,7 @@ def test_delivery_that_x_accepts_is_no_suspect():
     assert pixel.known() == {2}
 
 
-def test_isolated_delivery_that_x_accepts_is_not_isolated():
+def test_isolated_delivery_that_x_accepts_is_no_longer_isolated():
     pixel = Pixel()
     pixel.isolates(1, 2)
     pixel.took(group(1), event=EVENT)
@@ -76,7 +76,7 @@ def test_isolated_delivery_that_x_accepts_is_not_isolated():
     assert pixel.known() == {2}
 
 
-def test_deliveries_of_a_hanging_request_are_at_fault_at_once():
+def test_deliveries_of_a_request_without_a_response_are_suspects_at_once():
     pixel = Pixel()
     pixel.hung(group(1, 2))
 
@@ -88,7 +88,7 @@ def test_deliveries_of_a_hanging_request_are_at_fault_at_once():
     ("bad", "needed"),  # 1 - 0.9 ** bad is the share of bad requests
     [(0, 5), (2, 5), (3, 6), (7, 11)],
 )
-def test_more_refusals_are_needed_if_x_refuses_more_at_random(bad, needed):
+def test_isolation_needs_more_refusals_if_x_refuses_more_at_random(bad, needed):
     pixel = Pixel()
     for n in range(bad):
         pixel.note(group(n), event=EVENT)
@@ -96,7 +96,7 @@ def test_more_refusals_are_needed_if_x_refuses_more_at_random(bad, needed):
     assert [pixel.is_certain(proven) for proven in (needed - 1, needed)] == [False, True]
 
 
-def test_fewer_refusals_are_needed_after_acceptances():
+def test_isolation_needs_fewer_refusals_after_acceptances():
     pixel = Pixel()
     for n in range(3):
         pixel.note(group(n), event=EVENT)
@@ -116,7 +116,7 @@ def test_refusals_are_counted_with_acceptances_between():
     assert found == [(0, 1), (1, 2), (1, 3), (2, 4), (2, 5), (0, 6)]
 
 
-def test_kind_of_refusal_is_about_conversions_after_two_with_an_acceptance_between():
+def test_two_refusals_with_an_acceptance_between_are_about_conversions():
     pixel, bad = Pixel(), delivery(1)
     shown = []
     for _ in range(2):
@@ -129,7 +129,7 @@ def test_kind_of_refusal_is_about_conversions_after_two_with_an_acceptance_betwe
     assert not pixel.is_shown(refusal(400, "A"))
 
 
-def test_failures_show_no_kind_of_refusal():
+def test_failures_do_not_show_what_a_refusal_is_about():
     pixel = Pixel()
     for _ in range(3):
         pixel.accepts_another()
@@ -138,7 +138,7 @@ def test_failures_show_no_kind_of_refusal():
     assert pixel.known() == {1}
 
 
-def test_kind_of_refusal_that_is_about_the_pixel_is_not_about_conversions():
+def test_refusal_that_is_about_the_pixel_is_not_about_conversions():
     pixel = Pixel()
     for _ in range(2):
         pixel.accepts_another()
@@ -200,7 +200,7 @@ def test_ten_isolated_deliveries_are_sent_at_a_time():
     assert [pixel.skips() for _ in range(2)] == [{10, 11}, {8, 9}]
 
 
-def test_delivery_that_left_the_queue_stops_no_isolated_one():
+def test_isolated_delivery_that_left_the_queue_stops_no_other():
     pixel = Pixel()
     pixel.isolates(1, 2, 3)
     pixel.accepts_another()
@@ -244,7 +244,7 @@ def test_one_batch_with_suspects_is_in_flight_at_a_time():
     assert pixel.skips() == frozenset()
 
 
-def test_hanging_batch_with_suspects_does_not_stop_the_next():
+def test_batch_of_suspects_without_a_response_does_not_stop_the_next():
     pixel = Pixel()
     pixel.hung(group(1, 2))
     pixel.began(batch(7, 1))
@@ -270,7 +270,7 @@ def test_batch_without_suspects_stays_whole():
     assert others == [(), ()]
 
 
-def test_oldest_suspects_are_dropped(monkeypatch):
+def test_oldest_suspects_are_forgotten(monkeypatch):
     monkeypatch.setattr(module, "MOST", 3)
     pixel = Pixel()
     pixel.note(group(1, 2), event=EVENT)

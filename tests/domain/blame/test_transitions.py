@@ -26,13 +26,13 @@ def decided(deliveries, outcome, *, jitter=0.5, cautious=False):
     return transitions(deliveries, outcome, now=NOW, jitter=jitter, is_cautious=cautious)
 
 
-def test_accepted_batch_is_delivered():
+def test_deliveries_of_an_accepted_batch_are_delivered():
     assert decided(TWO, Delivered(debug_id="d")) == (
         Transition(trigger=Trigger.DELIVERED, deliveries=(1, 2)),
     )
 
 
-def test_batch_is_postponed_by_its_longest_tried_delivery():
+def test_batch_is_rescheduled_by_its_delivery_with_the_most_attempts():
     outcome = Errored(reason="503", ambiguous=True)
 
     # Delivery 2 has been tried three times: the ceiling for its fourth failure is 40 s.
@@ -116,7 +116,7 @@ def test_due_time_is_never_in_the_past(retry_at, randomness):
         ((None, NOW, NOW - AMBIGUITY_WINDOW - 1), True),
     ],
 )
-def test_delivery_is_too_old_to_resend_after_forty_hours(since, late):
+def test_ambiguous_delivery_is_too_old_to_resend_after_forty_hours(since, late):
     group = [
         Delivery(id=id_, conversion_id="c", body=b"{}", received_at=NOW, ambiguous_since=at)
         for id_, at in enumerate(since)

@@ -61,7 +61,10 @@ class Store(MemoryStore):
 
 
 class Stage:
-    """Also the transport, the randomness and the observer. X takes `takes` for each answer."""
+    """A sender with its transport, randomness and observer in one.
+
+    X takes `takes` for each response.
+    """
 
     def __init__(self, *, cautious=False, rate=60_000, slots=4):
         self.wall, self.store, self.notices = MovingClock(), Store(), []

@@ -12,7 +12,7 @@ REFUSED = "401: not yours"
 
 
 class PausedPixel(CurrentEvidence):
-    """Also the randomness."""
+    """The evidence about a pixel, with its own randomness."""
 
     def __init__(self, clock=None, *, store=None, observer=None, pauses=()):
         self.clock, self.seen, self.draw = clock or MovingClock(), observer or Seen(), 0.5

@@ -1,4 +1,4 @@
-"""A batch sender by itself: what it sends first, what it gives back, and when it stops."""
+"""A batch sender alone: what it sends first, what it returns to the queue, and when it stops."""
 
 import msgspec
 import pytest
@@ -64,7 +64,7 @@ async def test_accepted_batch_frees_its_slot_while_it_is_settled():
     assert free == [2]
 
 
-async def test_only_a_single_delivery_of_a_paused_event_is_claimed():
+async def test_only_one_delivery_of_a_paused_event_is_claimed():
     stage = Stage()
     await stage.pause()
 
@@ -77,7 +77,7 @@ async def test_only_a_single_delivery_of_a_paused_event_is_claimed():
     assert stage.skipped_events() == {EVENT}
 
 
-async def test_batches_of_an_event_with_many_bad_conversions_are_small():
+async def test_event_with_many_invalid_conversions_has_small_batches():
     stage = Stage()
     stage.refuses(3)
     await stage.take(*range(99))
@@ -91,7 +91,7 @@ async def test_batches_of_an_event_with_many_bad_conversions_are_small():
     assert stage.evidence.limits() == {}
 
 
-async def test_few_bad_conversions_do_not_limit_batches():
+async def test_few_invalid_conversions_do_not_limit_batches():
     stage = Stage()
     stage.refuses(3)
     await stage.take(*range(200))
@@ -99,7 +99,7 @@ async def test_few_bad_conversions_do_not_limit_batches():
     assert (stage.ended("given_up"), stage.evidence.limits()) == ([3], {})
 
 
-async def test_troubled_event_may_not_fill_the_slots():
+async def test_event_with_bad_responses_may_not_use_all_slots():
     stage = Stage(slots=2)
     await stage.suspect(1)
     stage.claim(7)
@@ -108,7 +108,7 @@ async def test_troubled_event_may_not_fill_the_slots():
     assert stage.skipped_events() == {EVENT}
 
 
-async def test_failures_are_known_until_x_accepts_a_delivery():
+async def test_failures_are_remembered_until_x_accepts_a_delivery():
     stage = Stage()
     stage.refuses(answer=FAILED)
     await stage.take(1, 2)
@@ -120,7 +120,7 @@ async def test_failures_are_known_until_x_accepts_a_delivery():
     assert stage.evidence.suspects.known() == {1, 2}
 
 
-async def test_after_a_failure_the_next_batch_is_small():
+async def test_batch_after_a_failure_is_small():
     stage = Stage()
     await stage.suspect(*range(80))
     stage.refuses(answer=SILENT)
@@ -133,7 +133,7 @@ async def test_after_a_failure_the_next_batch_is_small():
     assert stage.evidence.size.most == 20
 
 
-async def test_requests_refused_for_their_bytes_get_smaller():
+async def test_requests_refused_for_their_size_get_smaller():
     stage = Stage()
     before = stage.evidence.size.most_bytes
     stage.answer = lambda ids: LARGE if len(ids) > 1 else None
@@ -152,7 +152,7 @@ async def test_one_batch_with_suspects_is_in_flight_at_a_time():
     assert stage.skipped() == {1, 2}
 
 
-async def test_suspects_follow_the_unsuspected_deliveries():
+async def test_suspects_are_sent_after_the_other_deliveries():
     stage = Stage()
     await stage.suspect(1, 3)
 
@@ -168,7 +168,7 @@ async def test_isolated_deliveries_are_sent_one_by_one_at_the_end():
     assert await stage.take(1, 2, 3) == [(3,), (1,), (2,)]
 
 
-async def test_isolated_deliveries_that_may_fail_slowly_wait_for_the_suspects():
+async def test_isolated_deliveries_are_sent_after_the_suspects_if_x_is_slow():
     stage = Stage()
     await stage.isolate(1)
     await stage.isolate(2, answer=PAGE)
@@ -191,7 +191,7 @@ async def test_deliveries_denied_since_the_claim_are_not_sent():
     assert stage.ends[3] == ("postponed", 0)
 
 
-async def test_group_without_allowed_deliveries_is_not_sent():
+async def test_batch_whose_deliveries_were_all_denied_is_not_sent():
     stage = Stage()
     await stage.suspect(1)
     stage.store.denied = {1}
@@ -216,7 +216,7 @@ async def test_suspects_are_not_sent_after_a_slow_request(takes):
 
 
 @pytest.mark.parametrize("reason", ["stop", "trip", "back off", "limit", "too old"])
-async def test_rest_of_a_batch_is_returned(reason):
+async def test_rest_of_a_batch_is_returned_to_the_queue(reason):
     stage = Stage(rate=110)
     await stage.isolate(1)
     await stage.isolate(2)
@@ -243,7 +243,7 @@ async def test_rest_of_a_batch_is_returned(reason):
     assert stage.ended("postponed", 0) == [1, 2]
 
 
-async def test_suspects_leave_the_slot_to_the_other_deliveries_of_their_event():
+async def test_suspects_leave_the_slot_to_other_deliveries_of_their_event():
     stage, full = Stage(slots=2), []
     await stage.suspect(1, 2)
 
@@ -257,7 +257,7 @@ async def test_suspects_leave_the_slot_to_the_other_deliveries_of_their_event():
     assert full == [{EVENT}, frozenset()]
 
 
-async def test_rate_limit_counts_each_request():
+async def test_each_request_counts_towards_the_rate_limit():
     stage = Stage(rate=100)
     await stage.isolate(1)
     left = stage.rate_limit.left()
@@ -266,7 +266,7 @@ async def test_rate_limit_counts_each_request():
     assert stage.rate_limit.left() == left - 1  # the first group is counted with the claim
 
 
-async def test_refused_delivery_is_a_dead_letter():
+async def test_delivery_that_x_refuses_is_a_dead_letter():
     stage = Stage()
     stage.refuses(answer=BAD)
     await stage.take(1)
@@ -275,7 +275,7 @@ async def test_refused_delivery_is_a_dead_letter():
     assert stage.ends[1][1].startswith("400 INVALID_PARAMETER")
 
 
-async def test_pixel_refused_alone_is_tried_again():
+async def test_delivery_refused_for_the_pixel_is_tried_again():
     stage = Stage()
     stage.refuses(answer=NOT_YOU)
     await stage.take(1)
@@ -301,7 +301,7 @@ async def test_delivery_that_fails_once_is_not_isolated():
     assert await stage.take(1, 2) == [(1, 2)]
 
 
-async def test_limited_suspect_is_not_isolated():
+async def test_suspect_that_x_rate_limits_is_not_isolated():
     stage = Stage()
     await stage.suspect(1, 2)
     stage.refuses(answer=LIMITED)
@@ -321,7 +321,7 @@ async def test_acceptance_ends_the_pause_of_its_event():
     assert [(move.event, move.pixel) for move in stage.store.moves] == [(EVENT, "o8z6j")]
 
 
-async def test_limit_of_an_event_pauses_it():
+async def test_rate_limit_of_an_event_pauses_it():
     stage = Stage()
     stage.refuses(answer=LIMITED)
     await stage.take(1)
@@ -329,7 +329,7 @@ async def test_limit_of_an_event_pauses_it():
     assert set(stage.evidence.pauses) == {EVENT}
 
 
-async def test_cautious_pixel_holds_what_x_may_have():
+async def test_cautious_pixel_holds_ambiguous_deliveries():
     stage = Stage(cautious=True)
     stage.refuses(answer=SILENT)
     await stage.take(1, 2)
@@ -346,7 +346,7 @@ async def test_retries_are_spread_at_random():
     assert stage.ends[1] == ("postponed", 1_250)
 
 
-async def test_given_back_deliveries_are_due_at_once():
+async def test_deliveries_returned_to_the_queue_are_due_at_once():
     stage = Stage()
     batch = stage.claim(1, 2)
     await stage.sender.give_back(batch, [2])
@@ -354,7 +354,7 @@ async def test_given_back_deliveries_are_due_at_once():
     assert stage.ends == {2: ("postponed", 0)}
 
 
-async def test_other_events_are_troubled_only_by_their_own_requests():
+async def test_bad_responses_count_only_for_their_own_event():
     stage = Stage()
     await stage.suspect(1)
 

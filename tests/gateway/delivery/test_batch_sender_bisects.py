@@ -1,4 +1,4 @@
-"""A batch sender by itself: which bad batches it bisects, and what becomes of each delivery."""
+"""A batch sender alone: which batches it bisects, and the result of each delivery."""
 
 import asyncio
 
@@ -25,7 +25,7 @@ from twite.domain.times import MINUTE
 UNKNOWN_EVENT = refused(("NOT_FOUND", "no", "event_id"), status=404)
 
 
-async def test_bad_delivery_is_a_dead_letter_and_the_others_are_delivered():
+async def test_invalid_delivery_is_a_dead_letter_and_the_others_are_delivered():
     stage = Stage()
     stage.refuses(3)
 
@@ -35,7 +35,7 @@ async def test_bad_delivery_is_a_dead_letter_and_the_others_are_delivered():
     assert stage.evidence.limits() == {EVENT: 50}
 
 
-async def test_bisect_spends_the_rate_limit():
+async def test_bisection_counts_towards_the_rate_limit():
     stage = Stage(rate=100)
     stage.refuses(3)
     await stage.take(1, 2, 3, 4)
@@ -77,7 +77,7 @@ async def bisecting(stage, *ids, event=EVENT):
 
 
 @pytest.mark.parametrize(("event", "wait"), [(EVENT, 0), (OTHER, MINUTE)])
-async def test_second_bisect_waits_for_the_first(event, wait):
+async def test_second_bisection_waits_for_the_first(event, wait):
     stage = Stage(slots=2)
     stage.refuses(7)
     go, task = await bisecting(stage, 1, 2, event=event)
@@ -92,7 +92,7 @@ async def test_second_bisect_waits_for_the_first(event, wait):
     assert await stage.take(7, 8) == [(7, 8), (7,), (8,)]
 
 
-async def test_suspects_are_bisected_beside_another_bisect():
+async def test_suspects_are_bisected_beside_another_bisection():
     stage = Stage(slots=2)
     await stage.suspect(7, 8)
     stage.refuses(7)
@@ -105,7 +105,7 @@ async def test_suspects_are_bisected_beside_another_bisect():
     await task
 
 
-async def test_another_bisect_may_run_beside_suspects():
+async def test_another_bisection_may_run_beside_suspects():
     stage = Stage(slots=2)
     await stage.suspect(1, 2)
     stage.refuses(7)
@@ -120,7 +120,7 @@ async def test_another_bisect_may_run_beside_suspects():
 
 @pytest.mark.parametrize(("reason", "wait"), [("stop", 0), ("trip", 0), ("pause", MINUTE)])
 @pytest.mark.parametrize("at", [1, 2])
-async def test_bisect_ends_with_its_request(reason, wait, at):
+async def test_bisection_ends_with_its_request(reason, wait, at):
     stage = Stage()
 
     async def end(ids):
@@ -145,7 +145,7 @@ async def test_bisect_ends_with_its_request(reason, wait, at):
     assert stage.ended("postponed", wait) == [1, 2, 3, 4][2 * (at - 1) :]
 
 
-async def test_bisect_stops_at_the_rate_limit_and_the_next_batch_is_half_as_large():
+async def test_bisection_stops_at_the_rate_limit_and_the_next_batch_is_half_as_large():
     stage = Stage(rate=40)
     stage.refuses(63)
 
@@ -154,7 +154,7 @@ async def test_bisect_stops_at_the_rate_limit_and_the_next_batch_is_half_as_larg
     assert (stage.evidence.size.most, stage.rate_limit.left()) == (32, 8)
 
 
-async def test_deliveries_denied_during_a_bisect_are_not_sent():
+async def test_deliveries_denied_during_a_bisection_are_not_sent():
     stage = Stage()
     stage.refuses(4)
     stage.store.denied = {1, 2, 3}
@@ -164,7 +164,7 @@ async def test_deliveries_denied_during_a_bisect_are_not_sent():
     assert stage.ended("given_up") == [4]
 
 
-async def test_deliveries_that_become_too_old_during_a_bisect_are_not_sent():
+async def test_deliveries_that_become_too_old_during_a_bisection_are_not_sent():
     stage = Stage()
     old = stage.clock.now() - AMBIGUITY_WINDOW - 1
     stage.refuses(4)
@@ -174,7 +174,7 @@ async def test_deliveries_that_become_too_old_during_a_bisect_are_not_sent():
 
 
 @pytest.mark.parametrize("answer", [FAILED, UNSENT, LIMITED, UNKNOWN_EVENT, SILENT])
-async def test_bisect_of_refusals_ends_if_x_answers_otherwise(answer):
+async def test_bisection_of_refusals_ends_if_x_answers_otherwise(answer):
     stage = Stage()
     stage.answer = lambda ids: BAD if len(ids) == 4 else answer
 
@@ -185,7 +185,7 @@ async def test_bisect_of_refusals_ends_if_x_answers_otherwise(answer):
 
 
 @pytest.mark.parametrize("answer", [FAILED, SILENT])
-async def test_suspects_that_x_first_refuses_and_then_fails_at_wait_in_the_queue(answer):
+async def test_suspects_that_x_first_refuses_and_then_fails_at_stay_queued(answer):
     stage = Stage()
     await stage.suspect(1, 2, 3, 4)
     stage.store.settlements.clear()
@@ -195,7 +195,7 @@ async def test_suspects_that_x_first_refuses_and_then_fails_at_wait_in_the_queue
     assert stage.ended("postponed", MINUTE) == [1, 2, 3, 4]
 
 
-async def test_failing_deliveries_are_isolated_by_a_bisect():
+async def test_failing_deliveries_are_isolated_by_a_bisection():
     stage = Stage()
     await stage.suspect(1, 2, 3)
     stage.refuses(2, 3, answer=FAILED)
@@ -206,7 +206,7 @@ async def test_failing_deliveries_are_isolated_by_a_bisect():
     assert await stage.take(2, 3, 4, 5) == [(4, 5), (2,), (3,)]
 
 
-async def test_deliveries_of_a_failing_group_are_sent_one_by_one():
+async def test_deliveries_of_a_failing_batch_are_sent_one_by_one():
     stage = Stage()
     await stage.suspect(*range(30))
     stage.refuses(7, answer=FAILED)
@@ -215,7 +215,7 @@ async def test_deliveries_of_a_failing_group_are_sent_one_by_one():
     assert [ids for ids in sent if 7 in ids][1:] == [(5, 6, 7, 8, 9), (7,)]
 
 
-async def test_deliveries_of_a_failing_group_are_not_isolated():
+async def test_deliveries_of_a_failing_batch_are_not_isolated():
     stage = Stage(rate=10)
     many = range(30)
     await stage.suspect(*many)
@@ -225,7 +225,7 @@ async def test_deliveries_of_a_failing_group_are_not_isolated():
     assert await stage.take(5, 6) == [(5, 6)]
 
 
-async def test_conversions_refused_alike_without_an_acceptance_blame_their_event():
+async def test_equal_refusals_without_an_acceptance_pause_their_event():
     stage = Stage()
     many = ALIKE + CONTROLS
     stage.refuses(answer=BAD)
@@ -236,7 +236,7 @@ async def test_conversions_refused_alike_without_an_acceptance_blame_their_event
     assert set(stage.evidence.pauses) == {EVENT}
 
 
-async def test_unsent_conversions_of_a_blamed_event_are_dead_if_refused_again():
+async def test_unsent_conversions_of_a_paused_event_are_dead_if_refused_again():
     stage = Stage()
     stage.refuses(answer=BAD)
     await stage.take(*range(40))
@@ -251,7 +251,7 @@ async def test_unsent_conversions_of_a_blamed_event_are_dead_if_refused_again():
     assert set(stage.evidence.pauses) == frozenset()
 
 
-async def test_unsent_conversions_of_a_bisect_that_blames_no_event_are_evidence():
+async def test_unsent_conversions_of_a_bisection_without_a_cause_are_evidence():
     stage = Stage(rate=24)
     rest = await partly_accepted(stage)
 
@@ -274,7 +274,7 @@ async def partly_accepted(stage):
     return rest
 
 
-async def test_rest_of_a_partly_accepted_batch_is_no_probe():
+async def test_rest_of_a_partly_accepted_batch_is_not_a_probe():
     stage = Stage(rate=24)
     rest = await partly_accepted(stage)
     assert stage.skipped() == frozenset()
@@ -287,7 +287,7 @@ async def test_rest_of_a_partly_accepted_batch_is_no_probe():
     assert stage.skipped() == frozenset()
 
 
-async def test_rest_of_a_partly_accepted_batch_may_be_a_probe_once_it_was_sent():
+async def test_rest_of_a_partly_accepted_batch_may_be_a_probe_after_it_was_sent():
     stage = Stage(rate=24)
     await partly_accepted(stage)
     stage.refuses(answer=FAILED)
@@ -307,7 +307,7 @@ async def test_rest_of_a_batch_without_acceptance_may_be_a_probe():
     assert stage.skipped() == frozenset()
 
 
-async def test_rest_of_a_partly_accepted_batch_that_is_refused_again_blames_no_pixel():
+async def test_rest_of_a_partly_accepted_batch_does_not_pause_the_pixel():
     stage = Stage(rate=24)
     rest = await partly_accepted(stage)
     await stage.wall.advance(15 * MINUTE)
@@ -322,7 +322,7 @@ async def test_rest_of_a_partly_accepted_batch_that_is_refused_again_blames_no_p
 @pytest.mark.parametrize(
     ("answer", "tripped"), [(NOT_YOU, True), (PAGE, False)], ids=["401", "HTML"]
 )
-async def test_batch_refused_as_such_is_returned_at_once(answer, tripped):
+async def test_batch_refused_for_the_pixel_is_returned_to_the_queue_at_once(answer, tripped):
     stage = Stage()
     stage.refuses(answer=answer)
     await stage.take(*range(20))
@@ -332,7 +332,7 @@ async def test_batch_refused_as_such_is_returned_at_once(answer, tripped):
     assert stage.evidence.breaker.is_tripped is tripped or answer is NOT_YOU
 
 
-async def test_delivery_refused_as_such_among_accepted_ones_is_tried_alone_later():
+async def test_delivery_refused_without_a_clear_scope_is_tried_alone_later():
     stage = Stage()
     stage.refuses(3, answer=PAGE)
     await stage.take(1, 2, 3, 4)
@@ -362,7 +362,7 @@ async def test_delivery_that_x_keeps_refusing_is_a_dead_letter():
     assert not stage.evidence.breaker.is_paused
 
 
-async def test_delivery_of_a_paused_event_that_is_refused_as_such_is_held():
+async def test_delivery_of_a_paused_event_refused_without_a_clear_scope_is_held():
     stage = Stage()
     await stage.isolate(3, answer=PAGE)
     await stage.pause()
@@ -374,7 +374,7 @@ async def test_delivery_of_a_paused_event_that_is_refused_as_such_is_held():
     assert why.startswith("all conversions refused alike")
 
 
-async def test_conversions_refused_for_different_reasons_are_judged_by_each():
+async def test_conversions_refused_for_different_reasons_are_judged_separately():
     stage = Stage()
 
     def answer(ids):

@@ -1,4 +1,4 @@
-"""A batch sender by itself: errors of Twite and of the store, and batches that are cut off."""
+"""A batch sender alone: errors of Twite and of the store, and interrupted batches."""
 
 import asyncio
 
@@ -24,7 +24,7 @@ async def unavailable():
 
 
 @pytest.mark.parametrize("attempts", [0, 3])
-async def test_bug_counts_as_a_crash_of_the_deliveries_in_the_request(attempts):
+async def test_internal_error_counts_as_a_crash_of_the_deliveries_in_the_request(attempts):
     stage = Stage()
     stage.answer = lambda _ids: 1 / 0
     await stage.take(1, 2, attempts=attempts)
@@ -35,7 +35,7 @@ async def test_bug_counts_as_a_crash_of_the_deliveries_in_the_request(attempts):
     assert stage.evidence.suspects.known() == frozenset()
 
 
-async def test_bug_with_deliveries_of_different_attempts_waits_as_for_the_most():
+async def test_retry_after_an_internal_error_waits_as_for_the_most_attempts():
     stage = Stage()
     stage.answer = lambda _ids: 1 / 0
     batch = stage.claim(1)
@@ -46,7 +46,7 @@ async def test_bug_with_deliveries_of_different_attempts_waits_as_for_the_most()
     assert stage.ends[1] == ("expired", 20_000)
 
 
-async def test_deliveries_of_an_unavailable_store_stay_claimed():
+async def test_deliveries_stay_leased_if_the_store_is_unavailable():
     stage = Stage()
     stage.store.before = unavailable
     await stage.take(1)
@@ -75,7 +75,7 @@ async def cut_off(stage, batch, *, at):
         await taking
 
 
-async def test_cut_off_batch_is_returned_except_for_its_request_in_flight():
+async def test_interrupted_batch_is_queued_again_except_for_its_request_in_flight():
     stage, hangs = Stage(), asyncio.Event()
     await stage.suspect(2)
 
@@ -93,7 +93,7 @@ async def test_cut_off_batch_is_returned_except_for_its_request_in_flight():
     stage.sender.requests.ended(batch)
 
 
-async def test_cut_off_batch_waits_at_most_a_second_for_the_store(monkeypatch):
+async def test_interrupted_batch_waits_at_most_a_second_for_the_store(monkeypatch):
     stage, hangs, limits = Stage(), asyncio.Event(), []
     timeout = asyncio.timeout
 

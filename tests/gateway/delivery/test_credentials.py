@@ -76,7 +76,7 @@ def test_changed_credentials_forget_earlier_refusals():
     assert stage.order() == [PIXEL_TOKEN, OAUTH]
 
 
-def test_response_to_old_credentials_says_nothing_about_new_ones():
+def test_response_to_old_credentials_does_not_count_for_new_ones():
     stage = ChooserStage()
     stage.credential_chooser.use(replace(BOTH, credentials=PixelToken(token=Secret("another"))))
 
@@ -128,7 +128,7 @@ def test_each_response_is_recorded_and_changes_are_marked():
         ),
     ],
 )
-def test_only_authentication_responses_judge_credentials(came, outcome, expected):
+def test_only_responses_about_authentication_count_for_credentials(came, outcome, expected):
     assert verdict(came, outcome) is expected
 
 
@@ -150,7 +150,7 @@ UNSIGNED = replace(WRITTEN, credentials=MissingCredentials())
         (BOTH, StoredCredentials(oauth=OLD, pixel_token=NEW), NEW, OLD),
     ],
 )
-def test_configured_credentials_override_stored_ones_of_the_same_kind(
+def test_credentials_in_the_settings_override_stored_ones_of_the_same_kind(
     written, login, first, second
 ):
     given = login.given_to(written)

@@ -38,7 +38,7 @@ async def states(setting, *ids):
     return [await setting.state(id_) for id_ in ids]
 
 
-async def test_row_of_equal_refusals_is_held_with_earlier_dead_letters():
+async def test_dead_letters_of_a_row_of_equal_refusals_are_held_later():
     setting = Setting()
     x_that_refuses(setting, lambda _: True)
     await setting.run.start()
@@ -56,7 +56,7 @@ async def test_row_of_equal_refusals_is_held_with_earlier_dead_letters():
     await setting.run.stop(within=1_000)
 
 
-async def test_held_deliveries_are_sent_when_x_accepts_one():
+async def test_deliveries_held_for_equal_refusals_are_sent_when_x_accepts_one():
     setting = Setting()
     wrong = [True]
     x_that_refuses(setting, lambda _: wrong[0])
@@ -73,7 +73,7 @@ async def test_held_deliveries_are_sent_when_x_accepts_one():
     await setting.run.stop(within=1_000)
 
 
-async def test_held_deliveries_are_sent_after_a_restart():
+async def test_deliveries_held_for_equal_refusals_are_sent_after_a_restart():
     setting = Setting()
     wrong = [True]
     x_that_refuses(setting, lambda _: wrong[0])
@@ -115,7 +115,7 @@ async def test_failed_recall_of_held_deliveries_is_repeated():
     await setting.run.stop(within=1_000)
 
 
-async def test_truly_bad_row_is_given_up_the_second_time():
+async def test_invalid_conversions_in_a_row_are_dead_the_second_time():
     setting = Setting()
     x_that_refuses(setting, lambda id_: id_.startswith("bad"))
     await setting.run.start()
@@ -146,7 +146,7 @@ async def test_row_of_refusals_of_one_event_pauses_only_that_event():
     await setting.run.stop(within=1_000)
 
 
-async def test_different_refusals_are_no_row():
+async def test_different_refusals_do_not_pause_the_pixel():
     setting = Setting()
     x_that_refuses(
         setting, lambda _: True, lambda id_: BAD_HASH if int(id_[1:]) % 2 else NO_IDENTIFIER
@@ -160,7 +160,7 @@ async def test_different_refusals_are_no_row():
     await setting.run.stop(within=1_000)
 
 
-async def test_internal_error_quarantines_its_delivery_and_delivers_the_others():
+async def test_internal_error_gives_up_its_delivery_and_delivers_the_others():
     setting = Setting(worker_config=WorkerConfig(linger=0))
 
     async def post(outbound):

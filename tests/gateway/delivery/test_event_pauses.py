@@ -1,4 +1,4 @@
-"""Pauses of single events, and their records in the store."""
+"""Pauses of single events, in memory and in the store."""
 
 import pytest
 from paused_pixel import PausedPixel
@@ -76,7 +76,7 @@ async def test_event_pause_is_reported_and_stored_once_for_each_reason():
     assert list(await store.load(Pause)) == [an_event_pause(reason="500: alike")]
 
 
-async def test_unstored_event_pause_is_stored_by_the_next_refusal():
+async def test_event_pause_that_could_not_be_stored_is_stored_at_the_next_refusal():
     store = FullStore()
     pixel = PausedPixel(store=store)
     store.is_full = True
@@ -92,7 +92,7 @@ async def test_unstored_event_pause_is_stored_by_the_next_refusal():
     assert await paused_by(store) == [REFUSED]
 
 
-async def test_undeleted_event_pause_is_deleted_later():
+async def test_event_pause_that_could_not_be_deleted_is_deleted_later():
     store, seen = FullStore(), Seen()
     pixel = PausedPixel(store=store, observer=seen)
     await pixel.pause_event("one", REFUSED)
@@ -110,7 +110,7 @@ async def test_undeleted_event_pause_is_deleted_later():
     assert seen.notices[1:] == [Resumed(pixel="p", event="one")]
 
 
-async def test_user_ends_all_event_pauses():
+async def test_user_can_end_all_event_pauses():
     store = MemoryStore()
     pixel = PausedPixel(store=store)
     await pixel.pause_event("one", REFUSED)
@@ -136,7 +136,7 @@ async def test_event_pauses_ended_through_another_gateway_end():
     assert seen.notices[2:] == [Resumed(pixel="p", event="one")]
 
 
-async def test_event_pause_made_meanwhile_is_not_ended_by_a_stale_read():
+async def test_event_pause_that_began_meanwhile_is_not_ended_by_an_earlier_read():
     store = MemoryStore()
     pixel = PausedPixel(store=store)
     before = pixel.noted
@@ -148,7 +148,7 @@ async def test_event_pause_made_meanwhile_is_not_ended_by_a_stale_read():
     assert pixel.events() == {"one"}
 
 
-async def test_limit_of_an_event_ends_with_its_first_request_after_the_reset():
+async def test_rate_limit_of_an_event_ends_with_its_first_request_after_the_reset():
     clock, store, seen = MovingClock(), MemoryStore(), Seen()
     pixel = PausedPixel(clock, store=store, observer=seen)
     await pixel.pause_event("one", "429", cause=Cause.EVENT_LIMITED, probe_in=5 * MINUTE)

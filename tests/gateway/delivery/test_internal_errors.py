@@ -1,4 +1,4 @@
-"""An internal error costs a batch its lease, and nothing else."""
+"""An internal error affects only one batch, whose lease expires."""
 
 import asyncio
 import re
@@ -55,7 +55,7 @@ async def test_token_revoked_during_a_bisection_leaves_the_pixel_paused():
     await setting.run.stop(within=1_000)
 
 
-async def test_content_refusal_ends_the_pause():
+async def test_refusal_of_a_conversion_ends_the_pause():
     setting = Setting(replies=[REVOKED, NO_IDENTIFIER])
     await setting.run.start()
 
@@ -68,7 +68,7 @@ async def test_content_refusal_ends_the_pause():
     await setting.run.stop(within=1_000)
 
 
-async def test_cancelled_bisection_does_not_blame_the_account():
+async def test_cancelled_bisection_does_not_pause_the_pixel():
     """Two batches in flight: one opens the breaker, the other is cancelled before it can."""
     setting = Setting(worker_config=WorkerConfig(batch=20, in_flight=2))
     cut = []
@@ -140,7 +140,7 @@ async def test_failed_claim_frees_its_slot():
     await setting.run.stop(within=1_000)
 
 
-async def test_unstorable_pause_is_reported_at_once_and_stored_later():
+async def test_pause_that_cannot_be_stored_is_reported_at_once_and_stored_later():
     setting = Setting(replies=[REVOKED] * 2)
     setting.store.put = failing(setting.store.put, FULL)
     await setting.run.start()
@@ -156,7 +156,7 @@ async def test_unstorable_pause_is_reported_at_once_and_stored_later():
     await setting.run.stop(within=1_000)
 
 
-async def test_undeletable_pause_is_deleted_with_the_next_delivery():
+async def test_pause_that_cannot_be_deleted_is_deleted_with_the_next_delivery():
     setting = Setting(replies=[REVOKED])
     setting.store.delete = failing(setting.store.delete, FULL)
     await setting.run.start()
@@ -171,7 +171,7 @@ async def test_undeletable_pause_is_deleted_with_the_next_delivery():
     await setting.run.stop(within=1_000)
 
 
-async def test_limit_set_while_all_slots_are_taken_is_obeyed():
+async def test_rate_limit_reported_while_all_slots_are_in_use_is_obeyed():
     setting = Setting(worker_config=WorkerConfig(batch=1, in_flight=1))
     reset = (setting.clock.now() + 90 * SECOND) // SECOND
     limited = Response(status=429, headers={"x-rate-limit-reset": str(reset)}, body=b"")
@@ -192,7 +192,7 @@ async def test_limit_set_while_all_slots_are_taken_is_obeyed():
     await setting.run.stop(within=1_000)
 
 
-async def test_batch_waiting_for_a_slot_does_not_use_a_revoked_token():
+async def test_batch_that_waits_for_a_slot_does_not_use_a_revoked_token():
     setting = Setting(worker_config=WorkerConfig(batch=1, in_flight=1))
 
     async def post(outbound):
@@ -234,7 +234,7 @@ async def test_unfinished_request_is_cancelled_before_the_stop_returns():
     assert await setting.state("a") == "sending"
 
 
-async def test_slow_response_does_not_change_the_signature_clock():
+async def test_slow_response_does_not_change_the_clock_of_signatures():
     setting = Setting(destinations=[a_destination_with_oauth()])
     began = setting.clock.now()
     date = format_datetime(datetime.fromtimestamp(began // 1_000 - 4, UTC), usegmt=True)
@@ -276,7 +276,7 @@ async def test_replayed_delivery_is_sent_at_once():
 @pytest.mark.parametrize(
     "date", ["Mon, 01 Jan 99999999999 00:00:00 GMT", "01 Jan 2026 00:00:00 +99999999999999999999"]
 )
-async def test_invalid_date_header_costs_no_delivery(date):
+async def test_invalid_date_header_does_not_change_the_result(date):
     def reply(outbound):
         answer = taken(outbound)
         return Response(status=answer.status, headers={"date": date}, body=answer.body)

@@ -1,4 +1,4 @@
-"""Known culprits block no other conversion of their event, and no good one is given up."""
+"""Isolated conversions do not block others of their event, and no valid one is given up."""
 
 from random import Random
 
@@ -61,7 +61,7 @@ async def minutes(setting, many, ids, *, event, waits):
 
 @pytest.mark.parametrize("answer", ["401", "500"])
 @pytest.mark.parametrize("together", [True, False], ids=["first of all", "spread"])
-async def test_known_culprits_do_not_stop_their_event(answer, together):
+async def test_isolated_conversions_do_not_stop_their_event(answer, together):
     setting, waits = Setting(), []
     bad = [f"c{n}" for n in (range(12) if together else range(7, 100, 8))]
     X(setting, bad, ANSWERS[answer])
@@ -83,7 +83,7 @@ async def test_known_culprits_do_not_stop_their_event(answer, together):
 
 @pytest.mark.parametrize("answer", ["401", "403 in HTML"])
 @pytest.mark.parametrize("first", [0, 260], ids=["start", "end"])
-async def test_adjacent_bad_conversions_are_all_isolated(answer, first):
+async def test_adjacent_invalid_conversions_are_all_isolated(answer, first):
     setting, bad = Setting(), [f"c{n}" for n in range(300)]
     bad = bad[first : first + 40]
     X(setting, bad, ANSWERS[answer])
@@ -101,7 +101,7 @@ async def test_adjacent_bad_conversions_are_all_isolated(answer, first):
     await setting.run.stop(within=1_000)
 
 
-async def test_known_culprits_do_not_probe_their_paused_event():
+async def test_isolated_conversions_do_not_probe_their_paused_event():
     setting, waits = Setting(), []
     x = X(setting, [f"c{n}" for n in range(20)], ANSWERS["500"])
     await setting.record(*[f"c{n}" for n in range(20)], event=EVENT)
@@ -129,7 +129,7 @@ async def test_known_culprits_do_not_probe_their_paused_event():
 
 @pytest.mark.parametrize("answer", ["400", "413"])
 @pytest.mark.parametrize("after", [400, 500, 2_000])
-async def test_nothing_good_is_given_up_when_x_starts_to_refuse_everything(answer, after):
+async def test_no_valid_conversion_is_given_up_when_x_starts_to_refuse_everything(answer, after):
     setting = Setting()
     x = X(setting, ["c123"], ANSWERS[answer])
     await setting.run.start()
@@ -182,7 +182,7 @@ async def test_conversion_denied_meanwhile_is_not_sent_with_the_fallback_credent
 
 
 @pytest.mark.parametrize("share", [0.5, 0.8])
-async def test_random_refusals_give_up_and_hold_nothing(share):
+async def test_random_refusals_give_up_and_hold_no_conversion(share):
     setting, random = Setting(), Random(6)
     page, refuses = Response(status=403, headers={}, body=b"<html>no</html>"), [True]
 

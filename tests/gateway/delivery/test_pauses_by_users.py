@@ -1,4 +1,4 @@
-"""Pauses that users start and end, on this or another gateway."""
+"""Pauses that users start and end, through this gateway or another."""
 
 import asyncio
 
@@ -49,7 +49,7 @@ async def test_responses_in_flight_neither_end_nor_replace_a_users_pause():
     assert [notice.pause.reason for notice in pixel.notices] == [BY_ADA]
 
 
-async def test_nothing_is_sent_during_a_users_pause_although_x_refuses_a_request_in_flight():
+async def test_request_in_flight_that_x_refuses_does_not_end_a_users_pause():
     setting = Setting()
     answers = asyncio.Event()
 
@@ -73,7 +73,7 @@ async def test_nothing_is_sent_during_a_users_pause_although_x_refuses_a_request
     await setting.run.stop(within=1_000)
 
 
-async def test_release_ends_the_pauses_of_events_too():
+async def test_user_who_resumes_a_pixel_also_ends_its_event_pauses():
     setting = Setting()
     await setting.run.start()
     current = setting.run._workers["o8z6j"].current_evidence  # noqa: SLF001 - a probe would end it
@@ -94,7 +94,7 @@ async def test_release_ends_the_pauses_of_events_too():
     await setting.run.stop(within=1_000)
 
 
-async def test_user_ends_any_pause_and_the_next_delivery_is_sent_at_once():
+async def test_user_can_end_any_pause_and_the_next_delivery_is_sent_at_once():
     store = MemoryStore()
     pixel = PausedPixel(store=store)
     await pixel.trip("401: not yours")
@@ -108,7 +108,7 @@ async def test_user_ends_any_pause_and_the_next_delivery_is_sent_at_once():
     )
 
 
-async def test_users_pause_survives_a_restart():
+async def test_pause_by_a_user_is_kept_over_a_restart():
     store = MemoryStore()
     clock = MovingClock()
     before = PausedPixel(clock, store=store)
@@ -120,7 +120,7 @@ async def test_users_pause_survives_a_restart():
     assert (after.is_by_user, after.wait()) == (True, MINUTE)
 
 
-async def test_pause_made_through_another_gateway_survives_a_successful_probe():
+async def test_pause_made_through_another_gateway_is_kept_after_an_accepted_probe():
     store = MemoryStore()
     pixel = PausedPixel(store=store)
     await pixel.trip("401: not yours")
@@ -134,7 +134,7 @@ async def test_pause_made_through_another_gateway_survives_a_successful_probe():
     assert pixel.is_by_user
 
 
-async def test_pause_made_through_another_gateway_survives_a_refusal():
+async def test_pause_made_through_another_gateway_is_kept_after_a_refusal():
     store = MemoryStore()
     pixel = PausedPixel(store=store)
     await store.put([pause_by_user("p", since=1, who="ada")])
@@ -147,7 +147,7 @@ async def test_pause_made_through_another_gateway_survives_a_refusal():
     assert pixel.is_by_user
 
 
-async def test_user_pauses_and_resumes_a_pixel_in_doubt():
+async def test_user_can_pause_and_resume_a_tentatively_paused_pixel():
     store = MemoryStore()
     pixel = PausedPixel(store=store)
     await pixel.doubt("502: a page", alone=True, is_likely=False)
@@ -165,7 +165,7 @@ async def test_user_pauses_and_resumes_a_pixel_in_doubt():
     ]
 
 
-async def test_release_ends_a_doubt_without_a_pause():
+async def test_user_can_end_a_tentative_pause():
     pixel = PausedPixel()
     await pixel.doubt("502: a page", alone=True, is_likely=False)
 
@@ -174,7 +174,7 @@ async def test_release_ends_a_doubt_without_a_pause():
     assert (pixel.breaker.is_paused, pixel.notices) == (False, [])
 
 
-async def test_pause_ended_through_another_gateway_ends_with_the_back_off():
+async def test_pause_ended_through_another_gateway_also_ends_the_back_off():
     store = MemoryStore()
     pixel = PausedPixel(store=store)
     pixel.fail(0.5)
@@ -186,7 +186,7 @@ async def test_pause_ended_through_another_gateway_ends_with_the_back_off():
     assert pixel.notices[1:] == [Resumed(pixel="p")]
 
 
-async def test_follow_without_a_pause_changes_nothing():
+async def test_reading_pauses_of_other_gateways_without_one_changes_nothing():
     pixel = PausedPixel()
 
     assert not pixel.follow([], noted={})
@@ -214,7 +214,7 @@ async def test_pause_whose_deletion_failed_does_not_end_twice():
     assert pixel.notices[1:] == [Resumed(pixel="p")]
 
 
-async def test_only_users_pauses_of_another_gateway_are_followed():
+async def test_only_pauses_by_users_of_another_gateway_are_obeyed():
     pixel = PausedPixel()
     refusal = Pause(pixel="p", since=NOW, cause=Cause.CREDENTIALS_REFUSED, reason=REFUSED)
     by_ada = pause_by_user("p", since=NOW, who="ada")
@@ -228,7 +228,7 @@ async def test_only_users_pauses_of_another_gateway_are_followed():
     assert pixel.notices == [Paused(pause=by_ada)]
 
 
-async def test_users_pause_of_another_gateway_ends_the_doubt():
+async def test_pause_by_a_user_of_another_gateway_replaces_a_tentative_one():
     pixel = PausedPixel()
     await pixel.doubt("502: a page", alone=True, is_likely=False)
 
@@ -237,7 +237,7 @@ async def test_users_pause_of_another_gateway_ends_the_doubt():
     assert (pixel.breaker.is_tripped, pixel.wants_another) == (True, False)
 
 
-async def test_pause_is_not_certainly_stored_while_it_is_written():
+async def test_pause_may_not_be_stored_while_it_is_written():
     written = asyncio.Event()
 
     class SlowStore(MemoryStore):

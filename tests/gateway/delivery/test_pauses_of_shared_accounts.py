@@ -6,7 +6,7 @@ from twite.domain.pause import Cause, Pause, pause_by_user
 from twite.domain.times import SECOND
 
 
-async def test_pixel_of_another_gateway_is_paused_and_released_in_the_store(begin):
+async def test_pixel_of_another_gateway_is_paused_and_resumed_in_the_store(begin):
     setting = await begin("a")
 
     held = await setting.run.hold("p3", who="ann")
@@ -19,7 +19,7 @@ async def test_pixel_of_another_gateway_is_paused_and_released_in_the_store(begi
     assert not await setting.run.hold("unknown", who="ann")
 
 
-async def test_release_through_another_gateway_ends_event_pauses(begin):
+async def test_pixel_resumed_through_another_gateway_has_no_event_pauses(begin):
     setting = await begin("p3")
     other = await begin("a")
     other.run.outbox = setting.store
@@ -41,7 +41,7 @@ async def test_release_through_another_gateway_ends_event_pauses(begin):
     assert not await setting.store.load(Pause)
 
 
-async def test_pause_and_release_through_another_gateway_are_obeyed(begin):
+async def test_pause_and_resume_through_another_gateway_are_obeyed(begin):
     setting = await begin("p3")
     await setting.store.put([pause_by_user("p3", since=setting.clock.now(), who="ann")])
     await setting.shared_out()
@@ -55,7 +55,7 @@ async def test_pause_and_release_through_another_gateway_are_obeyed(begin):
     assert (before, setting.sent()) == ([], [["3"]])
 
 
-async def test_pause_made_meanwhile_is_not_ended_by_a_stale_read(begin):
+async def test_pause_that_began_meanwhile_is_not_ended_by_an_earlier_read(begin):
     setting = await begin("p3")
     load = setting.store.load
     asked, go_on = asyncio.Event(), asyncio.Event()
@@ -78,7 +78,7 @@ async def test_pause_made_meanwhile_is_not_ended_by_a_stale_read(begin):
     assert setting.sent() == []
 
 
-async def test_pixel_gained_while_paused_is_not_sent(begin):
+async def test_pixel_gained_while_paused_is_not_sent_to(begin):
     setting = await begin()
     await setting.run.hold("p3", who="ann")
     await setting.record("3", pixel="p3")

@@ -1,4 +1,4 @@
-"""Slots of a pixel, and the requests that use none."""
+"""Slots of a pixel for requests in flight, and the requests that use none."""
 
 from contextlib import ExitStack
 
@@ -20,7 +20,7 @@ SIZE = 500
 
 
 class Pixel(RequestsInFlight):
-    """The requests of a pixel with four slots, each sent and not answered."""
+    """The requests of a pixel with four slots, each sent and without a response."""
 
     def __init__(self, *, slots=4):
         self.clock = MovingClock()
@@ -58,7 +58,7 @@ def test_nothing_may_be_sent_while_all_slots_are_in_use():
 
 
 @pytest.mark.parametrize(("slots", "may"), [(1, [(SIZE, frozenset({ONE}))]), (2, [])])
-def test_bisect_does_not_take_the_only_slot(slots, may):
+def test_bisection_does_not_use_the_only_slot(slots, may):
     pixel = Pixel(slots=slots)
     pixel.send(ONE, slots)
 
@@ -69,7 +69,7 @@ def test_bisect_does_not_take_the_only_slot(slots, may):
 
 
 @pytest.mark.parametrize(("slots", "may"), [(1, [(SIZE, frozenset({ONE}))]), (2, [])])
-def test_suspects_do_not_take_the_only_slot(slots, may):
+def test_suspects_do_not_use_the_only_slot(slots, may):
     pixel = Pixel(slots=slots)
     for _ in range(slots):
         pixel.yields(pixel.send(ONE))
@@ -101,7 +101,7 @@ async def test_slow_event_may_send_one_conversion_until_it_uses_twice_the_slots(
     assert pixel.full(troubled=NONE, limited=()) == {ONE}
 
 
-async def test_silent_event_takes_no_slot_from_others_once_x_accepts_them():
+async def test_event_without_responses_uses_no_slot_of_events_that_x_accepts():
     pixel = Pixel()
     pixel.send(ONE, 4)
     await pixel.clock.advance(SLOW)
@@ -113,7 +113,7 @@ async def test_silent_event_takes_no_slot_from_others_once_x_accepts_them():
     assert pixel.may() == [(SIZE, {ONE}), (1, {ONE})]
 
 
-async def test_request_does_not_hang_until_a_later_one_is_accepted():
+async def test_request_is_not_slow_until_a_later_one_is_accepted():
     pixel = Pixel()
     pixel.accept(OTHER)
     await pixel.clock.advance(1)
@@ -126,7 +126,7 @@ async def test_request_does_not_hang_until_a_later_one_is_accepted():
     assert (pixel.is_hanging(batch.lease), pixel.free()) == (True, 4)
 
 
-def test_troubled_event_takes_no_slot_from_others():
+def test_event_with_bad_responses_uses_no_slot_of_others():
     pixel = Pixel(slots=1)
     pixel.send(ONE)
 
@@ -134,7 +134,7 @@ def test_troubled_event_takes_no_slot_from_others():
     assert pixel.may(troubled=frozenset({ONE})) == [(SIZE, {ONE})]
 
 
-def test_troubled_events_together_use_half_of_the_slots():
+def test_events_with_bad_responses_use_at_most_half_of_the_slots():
     pixel, troubled = Pixel(), frozenset({ONE, OTHER})
     pixel.send(ONE)
     before = pixel.full(troubled=troubled, limited=())
@@ -143,7 +143,7 @@ def test_troubled_events_together_use_half_of_the_slots():
     assert (before, pixel.full(troubled=troubled, limited=())) == (NONE, troubled)
 
 
-async def test_slow_request_does_not_count_toward_half_of_the_slots():
+async def test_slow_request_does_not_count_towards_half_of_the_slots():
     pixel = Pixel()
     pixel.send(ONE, 2)
     before = pixel.full(troubled=frozenset({ONE}), limited=())
@@ -152,7 +152,7 @@ async def test_slow_request_does_not_count_toward_half_of_the_slots():
     assert (before, pixel.full(troubled=frozenset({ONE}), limited=())) == ({ONE}, NONE)
 
 
-def test_limited_event_uses_half_of_the_slots():
+def test_rate_limited_event_uses_half_of_the_slots():
     pixel = Pixel()
     pixel.send(ONE, 2)
     pixel.send(OTHER)
@@ -168,7 +168,7 @@ def test_batch_of_suspects_uses_no_slot_of_its_event():
     assert pixel.full(troubled=NONE, limited={ONE}) == NONE
 
 
-def test_event_is_bisected_once_at_a_time_and_half_of_the_slots_bisect():
+def test_events_are_bisected_one_at_a_time_in_at_most_half_of_the_slots():
     pixel = Pixel()
     pixel.send(ONE)
     with pixel.bisecting(ONE):
@@ -184,7 +184,7 @@ def test_event_is_bisected_once_at_a_time_and_half_of_the_slots_bisect():
     assert pixel.may_bisect(ONE)
 
 
-async def test_event_that_x_accepts_in_part_leaves_room_for_others():
+async def test_event_that_x_accepts_in_part_leaves_slots_to_others():
     pixel = Pixel()
     pixel.send(ONE, MOST_OF_EVENT)
     await pixel.clock.advance(SLOW)

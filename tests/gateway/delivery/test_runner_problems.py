@@ -43,7 +43,7 @@ async def test_added_pixel_is_tried_again_every_two_seconds(error, reason):
     await setting.run.stop(within=1_000)
 
 
-async def test_pixel_removed_before_its_worker_starts_is_no_trouble():
+async def test_pixel_removed_before_its_worker_starts_is_not_a_problem():
     setting = Setting()
     await setting.run.start()
 
@@ -68,7 +68,7 @@ async def test_failed_division_of_the_accounts_is_reported(begin, error, reason)
     assert problems(setting) == [reason]
 
 
-async def test_bug_in_the_news_of_the_store_is_reported_and_they_are_read_again(begin):
+async def test_internal_error_while_reading_changes_is_reported_and_they_are_read_again(begin):
     setting = await begin("a")
     await setting.clock.advance(setting.ownership.next_news)
     news, setting.ownership.news = setting.ownership.news, failing_news

@@ -117,7 +117,7 @@ async def test_tags_start_with_their_recent_runs_and_their_pause(start):
     assert tags.made == [("tag:meta", runs, [pause]), ("tag:snap", (), [])]
 
 
-async def test_leases_and_rules_of_tags_count_in_every_sweep(start):
+async def test_leases_and_rules_of_tags_are_used_in_every_sweep(start):
     tags = Tags("meta", is_cautious=True)
     tags.rules += Tags("snap").rules
     tags.holding.add(7)
@@ -146,7 +146,7 @@ async def test_reload_replaces_the_tags(start, before, after):
         assert worker.calls == ["wake"]
 
 
-async def test_tags_start_after_the_last_run_of_those_before(start):
+async def test_tags_start_after_the_last_run_of_the_replaced_ones(start):
     before, after = Tags("meta"), Tags("meta", is_cautious=True)
     before.may_end.clear()
     setting = await start(before)
@@ -177,7 +177,7 @@ async def test_tag_is_woken_by_its_name_and_with_all_others(start):
     assert tags.workers["tag:meta"].calls == ["wake", "wake"]
 
 
-async def test_longest_run_of_new_tags_is_told_to_the_other_gateways(start):
+async def test_longest_run_of_new_tags_is_reported_to_the_other_gateways(start):
     setting = await start(Tags("meta", timeout=20 * SECOND), SharedSetting("a"))
     before = setting.ownership.longest_request
 
@@ -217,7 +217,7 @@ async def test_gateway_whose_store_cannot_be_swept_does_not_start():
         await setting.run.start()
 
 
-async def test_trouble_of_the_store_is_known_until_it_ends(start):
+async def test_problem_of_the_store_is_known_until_it_ends(start):
     setting = await start(None)
     sweep = setting.store.sweep
 
@@ -248,7 +248,7 @@ async def test_reload_without_a_change_ends_no_pause(start):
     assert (unchanged, current.wait()) == (MINUTE, 0)
 
 
-async def test_removed_pixel_is_sent_nothing_more(start):
+async def test_removed_pixel_is_no_longer_sent_to(start):
     setting = await start(None)
 
     setting.run.replace([])
@@ -290,7 +290,7 @@ async def test_pixel_changed_before_its_worker_started_starts_once(start):
     assert [destination.pixel for destination in setting.run.destinations] == ["o8z6j", "p2"]
 
 
-async def test_limit_of_an_account_counts_for_its_added_pixel(start):
+async def test_rate_limit_of_an_account_applies_to_its_added_pixel(start):
     setting = await start(None, Setting(destinations=[of_account("a", "p1")]))
 
     setting.run.replace([of_account("a", "p1"), of_account("a", "p2")])
@@ -324,7 +324,7 @@ async def test_changed_pixel_of_another_gateway_does_not_start(start):
 
 
 @pytest.mark.parametrize(("pixel", "is_known"), [("o8z6j", True), ("p9", False)])
-async def test_only_a_known_pixel_is_paused_and_resumed(start, pixel, is_known):
+async def test_only_a_known_pixel_can_be_paused_and_resumed(start, pixel, is_known):
     setting = await start(None)
     kept = Pause(pixel="p9", since=1, cause=Cause.PIXEL_REFUSED, reason="of a removed pixel")
     await setting.store.put([kept])

@@ -1,3 +1,5 @@
+"""Attempts and transitions are recorded together."""
+
 from contextlib import contextmanager
 
 import pytest
@@ -36,7 +38,7 @@ def recorded(outcome, came):
     return attempt(TWO, outcome, came, pixel="o8z6j", event="o8z6k", at=NOW)
 
 
-def test_attempt_records_the_response():
+def test_attempt_contains_the_response():
     answer = Response(status=503, headers={}, body="später".encode())
 
     assert recorded(Errored(reason="503", ambiguous=True), answer) == Attempt(
@@ -73,7 +75,7 @@ def test_every_outcome_has_a_name(outcome, word):
     assert recorded(outcome, Response(status=200, headers={}, body=b"")).outcome == word
 
 
-def test_response_is_truncated_and_decoded_leniently():
+def test_response_is_truncated_and_invalid_bytes_replaced():
     answer = Response(status=400, headers={}, body=b"\xff\xc3" + b"x" * 10_000)
 
     written = recorded(Rejected(scope=RejectionScope.CONVERSION, reason="400"), answer).answer
@@ -87,7 +89,7 @@ def test_attempt_is_ambiguous_only_if_its_error_is():
     assert not recorded(Delivered(debug_id="d"), answer).ambiguous
 
 
-def test_rest_of_a_batch_excludes_the_request_that_left():
+def test_rest_of_a_batch_excludes_the_request_in_flight():
     in_flight = InFlightBatch(BATCH, at=NOW)
     claimed = in_flight.rest()
     in_flight.group = ONE
@@ -189,7 +191,7 @@ async def test_accepted_batch_is_settled_without_slots():
     ]
 
 
-async def test_unsent_deliveries_go_back_to_the_queue_without_an_attempt():
+async def test_unsent_deliveries_return_to_the_queue_without_an_attempt():
     store = Written()
 
     await a_settler(store).give_back(BATCH, [])
@@ -217,7 +219,7 @@ async def test_move_is_reported_if_it_moved_a_delivery(many):
 
 @pytest.mark.parametrize("left", [True, False])
 @pytest.mark.parametrize(("group", "others"), [(ONE, (2,)), (None, ())])
-async def test_bug_counts_as_a_crash_of_the_deliveries_being_sent(left, group, others):
+async def test_internal_error_counts_as_a_crash_of_the_deliveries_being_sent(left, group, others):
     store, in_flight = Written(), InFlightBatch(BATCH, at=NOW - 3)
     in_flight.left = left
     if group:  # else the whole batch, as in its first request

@@ -1,4 +1,4 @@
-"""Streams of two events of a pixel: whatever X answers to one event, the other is delivered.
+"""Two events of a pixel: whatever X answers to one event, the other is delivered.
 
 The bad event's conversions arrive all the time, so that they compete for every free slot.
 """
@@ -38,7 +38,7 @@ def limited(setting, *, seconds, remaining="0"):
 
 
 @pytest.mark.parametrize(("answer", "rate"), CASES)
-async def test_bad_event_delays_no_other(answer, rate, figure):
+async def test_event_with_bad_responses_does_not_delay_another(answer, rate, figure):
     setting = Setting()
     x = X(setting, answer)
     await setting.run.start()
@@ -61,7 +61,7 @@ async def test_bad_event_delays_no_other(answer, rate, figure):
 
 @pytest.mark.parametrize("answer", ["hang", "401", "403 in HTML", "500"])
 @pytest.mark.parametrize(("slots", "took"), [(1, 100), (1, 1_000), (2, 100), (4, 1_000)], ids=str)
-async def test_bad_event_delays_no_other_with_few_slots_or_slow_responses(answer, slots, took):
+async def test_event_with_bad_responses_does_not_delay_another_with_few_slots(answer, slots, took):
     setting = Setting(worker_config=WorkerConfig(in_flight=slots))
     x = X(setting, answer, took=took)
     await setting.run.start()
@@ -82,7 +82,7 @@ class PartlyBadX(X):
 
 @pytest.mark.parametrize("answer", ["400", "413", "401", "403 in HTML", "500", "hang"])
 @pytest.mark.parametrize(("slots", "took"), [(1, 50), (1, 100), (1, 1_000), (2, 100)], ids=str)
-async def test_event_with_bad_conversions_delays_no_other(answer, slots, took, figure):
+async def test_event_with_invalid_conversions_does_not_delay_another(answer, slots, took, figure):
     setting = Setting(worker_config=WorkerConfig(in_flight=slots))
     x = PartlyBadX(setting, answer, took=took)
     await setting.run.start()
@@ -100,7 +100,7 @@ async def test_event_with_bad_conversions_delays_no_other(answer, slots, took, f
 
 
 @pytest.mark.parametrize("many", [5, 12, 24])
-async def test_many_hanging_events_delay_no_other(many, figure):
+async def test_events_without_responses_do_not_delay_another(many, figure):
     setting = Setting()
     events = [f"o8zb{number}" for number in range(many)]
     x = X(setting, "hang", bad=events)
@@ -116,7 +116,7 @@ async def test_many_hanging_events_delay_no_other(many, figure):
 
 
 @pytest.mark.parametrize("answer", ["hang", "401", "403 in HTML", "500", "429"])
-async def test_event_is_sent_at_once_beside_one_that_was_bad_all_along(answer):
+async def test_new_event_is_sent_at_once_beside_a_failing_one(answer):
     setting = Setting()
     x = X(setting, answer)
     await setting.run.start()
@@ -157,7 +157,7 @@ async def test_revoked_credentials_of_several_events_are_probed_once_a_minute(an
 
 
 @pytest.mark.parametrize("answer", ["500", "hang", "reset"])
-async def test_x_that_is_down_gets_few_requests_for_several_events(answer):
+async def test_unavailable_x_gets_few_requests_for_several_events(answer):
     events = [f"o8zb{number}" for number in range(5)]
     setting = Setting()
     x = X(setting, answer, bad=events)
@@ -202,7 +202,7 @@ async def after_an_acceptance(setting, x):
     assert x.accepted == {"first": 1}
 
 
-async def test_rate_limit_that_x_contradicts_for_others_pauses_only_its_event():
+async def test_rate_limit_that_other_responses_contradict_pauses_only_its_event():
     setting = Setting()
     x = LimitingX(setting)
     await after_an_acceptance(setting, x)
@@ -223,7 +223,7 @@ async def test_rate_limit_that_x_contradicts_for_others_pauses_only_its_event():
     await setting.run.stop(within=1_000)
 
 
-async def test_rate_limit_that_leaves_something_pauses_only_its_event():
+async def test_rate_limit_with_a_rest_pauses_only_its_event():
     setting = Setting()
     x = LimitingX(setting, remaining="57000", says=False)
     await setting.run.start()
@@ -237,7 +237,7 @@ async def test_rate_limit_that_leaves_something_pauses_only_its_event():
 
 
 @pytest.mark.parametrize("says", [True, False])
-async def test_used_up_window_that_nothing_contradicts_closes_the_account(says):
+async def test_exhausted_rate_limit_closes_the_account(says):
     setting = Setting()
     x = LimitingX(setting, says=says)
     await after_an_acceptance(setting, x)

@@ -1,4 +1,4 @@
-"""A worker with a scripted queue and handler: when it looks, waits and stops."""
+"""A worker with a scripted queue and handler: when it polls, waits and stops."""
 
 import asyncio
 
@@ -28,7 +28,7 @@ async def test_stopped_worker_waits_for_its_requests_in_flight(stage):
     assert (stage.running.done(), stage.handler.ended) == (True, [1])
 
 
-async def test_canceled_worker_ends_its_requests_before_it_ends(stage):
+async def test_cancelled_worker_ends_its_requests_before_it_ends(stage):
     stage.handler.gate.clear()
     stage.queue = [batch()]
     await stage.start()
@@ -62,7 +62,7 @@ async def test_changes_end_every_wait(stage, change, closed):
     assert stage.handler.used == (["destination"] if change == "use" else [])
 
 
-async def test_pauses_without_a_change_do_not_wake_a_worker(stage):
+async def test_unchanged_pauses_do_not_wake_a_worker(stage):
     await stage.start()
     stage.worker.follow([], {})
     await settled()
@@ -70,7 +70,7 @@ async def test_pauses_without_a_change_do_not_wake_a_worker(stage):
     assert stage.limit.looks == 1
 
 
-async def test_user_pauses_and_resumes_through_this_gateway_or_another(stage):
+async def test_user_can_pause_and_resume_through_any_gateway(stage):
     stored, noted = [pause(), pause(EVENT)], {"": pause()}
     stage.worker.follow(stored, noted)
     await stage.worker.release()
@@ -108,7 +108,7 @@ async def test_failure_of_a_batch_is_reported_and_ends_it(stage):
     assert not stage.worker._tasks  # noqa: SLF001 - otherwise, memory would grow with each batch
 
 
-async def test_batch_in_flight_holds_its_lease_and_its_slot(stage):
+async def test_batch_in_flight_keeps_its_lease_and_its_slot(stage):
     stage.handler.gate.clear()
     stage.queue = [batch(1, 3), batch(2, 4)]
     await stage.start()
@@ -118,7 +118,7 @@ async def test_batch_in_flight_holds_its_lease_and_its_slot(stage):
     assert stage.limit.spent == [3, 4]
 
 
-async def test_pixel_paused_by_a_user_is_looked_at_once_a_minute(stage):
+async def test_pixel_paused_by_a_user_is_polled_once_a_minute(stage):
     stage.current.is_by_user = True
     await stage.start()
     await stage.clock.advance(PROBE_EVERY - 1)
@@ -129,7 +129,7 @@ async def test_pixel_paused_by_a_user_is_looked_at_once_a_minute(stage):
     assert (before, len(stage.claims)) == ([], 1)
 
 
-async def test_idle_worker_looks_after_five_seconds_or_news(stage):
+async def test_idle_worker_polls_after_five_seconds_or_a_change(stage):
     await stage.start()
     await stage.clock.advance(IDLE - 1)
     before = len(stage.claims)
@@ -141,7 +141,7 @@ async def test_idle_worker_looks_after_five_seconds_or_news(stage):
     assert (before, after, len(stage.claims)) == (1, 2, 3)
 
 
-async def test_worker_called_for_another_process_is_idle_at_its_next_look(stage):
+async def test_worker_woken_by_another_process_is_idle_at_its_next_poll(stage):
     idle = [stage.worker.is_idle]
     await stage.start()
     idle.append(stage.worker.is_idle)
@@ -202,7 +202,7 @@ async def test_worker_without_a_free_slot_waits_until_one_is_free(stage):
     assert len(stage.claims) > 1
 
 
-async def test_worker_called_for_another_process_is_idle_after_it_found_something(stage):
+async def test_worker_woken_by_another_process_is_idle_after_it_found_deliveries(stage):
     await stage.start()
     stage.handler.gate.clear()
     stage.queue = [batch(many=400)]
@@ -212,7 +212,7 @@ async def test_worker_called_for_another_process_is_idle_after_it_found_somethin
     assert (stage.handler.taken, stage.worker.is_idle) == ([1], True)
 
 
-async def test_idle_worker_looks_again_after_each_batch(stage):
+async def test_idle_worker_polls_again_after_each_batch(stage):
     stage.handler.gate.clear()
     stage.queue = [batch(many=400)]
     await stage.start()

@@ -1,4 +1,4 @@
-"""A worker with a scripted queue and handler: what it claims, and how long it lingers."""
+"""A worker with a scripted queue and handler: what it claims, and how long it waits for more."""
 
 import asyncio
 
@@ -22,7 +22,7 @@ async def test_nothing_is_claimed_if_the_rate_limit_allows_nothing(stage):
 
 
 @pytest.mark.parametrize("error", [None, ValueError("odd")])
-async def test_batches_claimed_during_a_stop_are_given_back(stage, error):
+async def test_batches_claimed_during_a_stop_return_to_the_queue(stage, error):
     stage.gate.clear()
     stage.handler.error = error
     stage.queue = [batch(1, 2), batch(2)]
@@ -64,7 +64,7 @@ async def test_stop_waits_for_every_return_although_one_fails(stage):
 
 
 @pytest.mark.parametrize(("waits", "rest"), [(0, IDLE), (3 * SECOND, 3 * SECOND)])
-async def test_worker_that_only_probes_looks_again_when_a_probe_may_be_due(stage, waits, rest):
+async def test_worker_that_only_probes_polls_when_a_probe_may_be_due(stage, waits, rest):
     stage.current.probes = stage.handler.separates_events = True
     stage.current.wait = lambda: waits
     await stage.start()
@@ -134,7 +134,7 @@ async def test_one_batch_is_claimed_at_a_time_while_some_are_skipped(stage, why)
         (batch(crashes=SUSPECT - 1), True),
     ],
 )
-async def test_worker_lingers_after_a_batch_that_was_not_full(stage, batch, lingers):
+async def test_worker_waits_after_a_batch_that_was_not_full(stage, batch, lingers):
     stage.queue = [batch]
     await stage.start()
     before = len(stage.claims)
@@ -153,7 +153,7 @@ def lingering(count, late=0):
 
 
 @pytest.mark.parametrize(("others", "wait"), [(0, 200), (199, 200), (200, 201), (2_000, 2_000)])
-async def test_many_workers_linger_longer(others, wait):
+async def test_many_workers_wait_longer(others, wait):
     stage = Stage(lingering=lingering(others))
     await stage.clock.advance(SECOND)
     stage.queue = [batch()]
@@ -171,15 +171,15 @@ async def test_many_workers_linger_longer(others, wait):
 @pytest.mark.parametrize(
     ("late", "wait"), [(0, 300), (5, 300), (10, 600), (15, 900), (20, 1_200), (900, 1_200)]
 )
-def test_workers_linger_longer_if_timers_are_late(late, wait):
+def test_workers_wait_longer_if_timers_are_late(late, wait):
     assert lingering(300, late).wait(200) == wait
 
 
-def test_longest_linger_is_two_seconds():
+def test_longest_wait_for_a_fuller_batch_is_two_seconds():
     assert (lingering(1_000, 100).wait(200), lingering(1_000, 100).wait(3_000)) == (2_000, 3_000)
 
 
-def test_lateness_is_the_mean_of_about_a_second():
+def test_lateness_of_timers_is_the_mean_of_about_a_second():
     workers = LingeringWorkers()
     workers.count = 500
     waits = []
@@ -215,7 +215,7 @@ async def test_worker_notices_that_timers_are_late():
     assert wait == 600
 
 
-async def test_long_linger_ends_when_few_others_are_left():
+async def test_long_wait_ends_when_few_others_are_left():
     stage = Stage(lingering=lingering(1_000))
     stage.queue = [batch()]
     await stage.start()
@@ -228,7 +228,7 @@ async def test_long_linger_ends_when_few_others_are_left():
     await stage.stop()
 
 
-async def test_stop_ends_a_long_linger():
+async def test_stop_ends_a_long_wait():
     stage = Stage(lingering=lingering(1_000))
     stage.queue = [batch()]
     await stage.start()
@@ -238,7 +238,7 @@ async def test_stop_ends_a_long_linger():
     assert stage.running.done()
 
 
-async def test_worker_does_not_linger_after_the_one_conversion_that_it_could_claim(stage):
+async def test_worker_does_not_wait_after_the_one_conversion_that_it_could_claim(stage):
     stage.handler.requests.openings = lambda _size, **_: [(1, NOTHING)]
     stage.queue = [batch()]
     await stage.start()
@@ -247,7 +247,7 @@ async def test_worker_does_not_linger_after_the_one_conversion_that_it_could_cla
     await stage.stop()
 
 
-async def test_worker_without_linger_claims_at_once():
+async def test_worker_without_a_wait_claims_at_once():
     stage = Stage(linger=0, lingering=lingering(1_000))
     stage.queue = [batch()]
     await stage.start()
@@ -278,7 +278,7 @@ async def test_probe_is_a_delivery_that_did_not_fail(stage, failed, suspects, fo
     assert (stage.handler.taken, stage.claims) == ([1] if found else [], [])
 
 
-async def test_breaker_that_wants_another_delivery_waits_for_it(stage):
+async def test_breaker_that_needs_another_delivery_waits_for_it(stage):
     stage.current.probes = stage.current.wants_another = True
     stage.current.believe(failed={1: EVENT})
     await stage.start()
@@ -286,7 +286,7 @@ async def test_breaker_that_wants_another_delivery_waits_for_it(stage):
     assert stage.skipped == [({1}, NOTHING)]
 
 
-async def test_next_probe_waits_for_the_answer_to_the_last(stage):
+async def test_next_probe_waits_for_the_response_to_the_last(stage):
     stage.current.probes = True
     stage.handler.gate.clear()
     stage.probes = [batch(1), batch(2)]
@@ -331,7 +331,7 @@ async def test_other_events_are_sent_beside_the_probes(stage):
     assert (soon, later, len(stage.skipped), stage.claims) == (1, 2, 3, [])
 
 
-async def test_suspects_of_a_late_start_are_not_claimed_at_once():
+async def test_suspects_are_not_claimed_at_once_after_a_late_start():
     clock = MovingClock()
     await clock.advance(SETTLED_IN)
     stage = Stage(clock=clock)

@@ -9,7 +9,7 @@ from twite.gateway.ports.ownership import LEASE_IS_OVER
 from twite.machine.system import SystemClock
 
 
-async def test_gateway_without_its_lease_sends_nothing():
+async def test_gateway_without_its_lease_sends_no_request():
     transport = ScriptedTransport()
     x_client = XClient(
         transport=transport,

@@ -107,7 +107,7 @@ class Limit:
 
 
 class Stage:
-    """Also the outbox and the observer."""
+    """A worker with its outbox and observer."""
 
     def __init__(self, *, cautious=False, clock=None, **config):
         self.clock = clock or MovingClock()
