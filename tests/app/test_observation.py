@@ -49,4 +49,4 @@ def test_environment_variable_otel_sdk_disabled_turns_traces_off(tmp_path, monke
 
     observed.start_traces(None)
 
-    assert observed.tracing is None
+    assert observed.trace_queue is None

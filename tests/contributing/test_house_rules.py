@@ -68,7 +68,7 @@ GONE_TEXTS = (
     *("twite_remarkable_amounts_total", "keep_lives", "twite dedup`", "in clear"),
 )
 # Annotated names that share no word with their own-class type, such as `visit: PageRequest`.
-MOST_UNLIKE_NAMES = 462
+MOST_UNLIKE_NAMES = 140
 
 
 def place_of(path: Path) -> Path:

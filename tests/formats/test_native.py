@@ -215,7 +215,7 @@ def test_click_id_is_read_from_the_page_url():
 
     assert result.conversion.identifiers.click_id == CLICK
     assert result.conversion.url == "https://shop.example/"
-    assert result.scrubbed.twclid == CLICK
+    assert result.native.twclid == CLICK
 
 
 @pytest.mark.parametrize(

@@ -87,7 +87,7 @@ def recorder():
 @pytest.fixture
 async def upkeep(database, recorder, seen, clock):
     upkeep = PostgresUpkeep(
-        database, recorder, keeping=KEEPING, size_limit=LIMIT, now=lambda: NOW, observer=seen
+        database, recorder, retention=KEEPING, size_limit=LIMIT, now=lambda: NOW, observer=seen
     )
     yield upkeep
     async with asyncio.timeout(20):
@@ -153,7 +153,7 @@ async def test_nothing_is_pruned_without_a_clock_or_the_lead(
     upkeep = PostgresUpkeep(
         database,
         recorder,
-        keeping=KEEPING,
+        retention=KEEPING,
         size_limit=LIMIT,
         now=lambda: None if reason == "no trusted clock" else NOW,
         observer=seen,
@@ -171,7 +171,7 @@ async def test_nothing_is_pruned_without_a_clock_or_the_lead(
 
 async def test_size_is_not_checked_without_a_limit(database, recorder, seen, clock):
     upkeep = PostgresUpkeep(
-        database, recorder, keeping=KEEPING, size_limit=None, now=lambda: NOW, observer=seen
+        database, recorder, retention=KEEPING, size_limit=None, now=lambda: NOW, observer=seen
     )
 
     await started(upkeep)

@@ -1,7 +1,8 @@
 """Runs of a tag that calls Google's services, against a local fake."""
 
-from google_double import key_file, named
 from local_engines import LocalEngines
+
+from google_double import key_file, named
 from twite.domain.incoming_request import IncomingRequest
 from twite.machine.system import SystemClock
 from twite.senders.web import PublicWeb
@@ -88,7 +89,7 @@ async def run(
     """Run a tag with this code once; return the result."""
     clock, web = SystemClock(), PublicWeb()
     account = account(double) if account is own_account else account
-    google = GoogleClient(account, clock=clock, places=GoogleEndpoints(double.url))
+    google = GoogleClient(account, clock=clock, endpoints=GoogleEndpoints(double.url))
     engine_pool = EnginePool(LocalEngines(QuickJsEngine), elapsed=clock.elapsed)
     engine_pool.start()
     run_context = RunContext(

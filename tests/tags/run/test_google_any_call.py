@@ -94,7 +94,7 @@ def test_any_call_has_a_defined_result_and_requests_only_google(calls, answers):
     async def perform():
         google = GoogleClient(ScriptedAccount(), clock=MovingClock())
         made = GoogleCalls(
-            google, sends=sends, log_message=lambda _: None, marks=InsertIds(b"", at=1)
+            google, sends=sends, log_message=lambda _: None, ids=InsertIds(b"", at=1)
         )
         services = [Service(id=n, name=name, arguments=given_) for n, (name, given_) in calls]
         return [await made.perform(service) for service in services]

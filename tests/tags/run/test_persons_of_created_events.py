@@ -57,7 +57,7 @@ async def test_event_created_after_an_opt_out_is_sent_to_no_tag(stage):
 
 async def test_conversion_created_after_an_opt_out_is_suppressed(stage):
     stage = stage(RUN + "run({event_name: 'purchase', transaction_id: 'T-1'});")
-    stage.accept.opt_outs, stage.accept.salt = stage.store, b"x" * 16
+    stage.accept.privacy, stage.accept.salt = stage.store, b"x" * 16
     await stage.store.revoke(KEYS, now=1)
 
     await run(stage)

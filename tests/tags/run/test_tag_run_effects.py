@@ -164,7 +164,7 @@ async def test_denied_google_token_is_reported():
 async def test_run_is_recorded_in_a_preview():
     preview = Preview()
     stage = Stage(NoResponse(reason="cut", left=True), main=[waits_for(a_request())])
-    await stage.ran(run={"preview": preview})
+    await stage.ran(run={"trace": preview})
 
     assert preview.noted == [
         ("run", "crm", ["main"]),
@@ -184,6 +184,6 @@ async def test_run_is_recorded_in_a_preview():
 )
 async def test_failed_run_is_recorded_in_a_preview_with_its_reason(made, end):
     preview = Preview()
-    await Stage(main=[made]).ran(run={"preview": preview})
+    await Stage(main=[made]).ran(run={"trace": preview})
 
     assert preview.noted[-1] == ("end", end)

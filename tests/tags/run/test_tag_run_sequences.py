@@ -378,7 +378,7 @@ async def test_effects_after_an_event_that_could_not_be_stored_are_not_performed
 
 async def test_end_of_a_held_run_is_recorded_with_its_reason():
     preview, stage = Preview(), Stage()
-    await stage.ran(container=stage.container(paused=True), run={"preview": preview})
+    await stage.ran(container=stage.container(paused=True), run={"trace": preview})
 
     assert preview.noted[-1] == ("end", "the tag does not run: it is paused")
 
@@ -386,7 +386,7 @@ async def test_end_of_a_held_run_is_recorded_with_its_reason():
 async def test_turn_of_a_setup_tag_is_recorded():
     preview, stage = Preview(), Stage()
     stage.templates["setup"] = template("other")
-    await stage.ran(container=stage.container(setup=False), run={"preview": preview})
+    await stage.ran(container=stage.container(setup=False), run={"trace": preview})
 
     assert [noted for noted in preview.noted if noted[0] == "turn"] == [
         ("turn", "other"),

@@ -137,20 +137,20 @@ def _stop(
     evidence: PixelEvidence,
     event: str,
     group: Sequence[Delivery],
-    refusal: Rejected,
+    rejected: Rejected,
     instant: Instant,
 ) -> PixelEvidence:
     """Pause the event or the pixel until a probe is accepted."""
     evidence = evidence.remember_failed(event, group)
     suspects = evidence.suspects
     if suspects.is_the_event(event):
-        reason = f"{REFUSED_ALIKE}: {refusal.reason}"
+        reason = f"{REFUSED_ALIKE}: {rejected.reason}"
         return evidence.pause_event(event, Cause.EVENT_REFUSED, reason, instant=instant)
-    unclear = refusal.scope is RejectionScope.UNCLEAR or suspects.is_shown(refusal)
-    is_nobody = refusal.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
+    unclear = rejected.scope is RejectionScope.UNCLEAR or suspects.is_shown(rejected)
+    is_nobody = rejected.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
     cause = Cause.CREDENTIALS_REFUSED if is_nobody else Cause.PIXEL_REFUSED
     breaker = evidence.breaker.doubted(
-        evidence.pause_for(cause, refusal.reason, now=instant.now),
+        evidence.pause_for(cause, rejected.reason, now=instant.now),
         alone=len(group) == 1,
         is_likely=not (unclear or suspects.is_repeated(event)),
         elapsed=instant.elapsed,

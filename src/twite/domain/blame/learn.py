@@ -173,10 +173,10 @@ def _isolate(
     evidence: PixelEvidence,
     event: str,
     delivery: Delivery,
-    refusal: Rejected | None,
+    rejected: Rejected | None,
     instant: Instant,
 ) -> PixelEvidence:
-    found = evidence.suspects.found(delivery, refusal, event=event, elapsed=instant.elapsed)
+    found = evidence.suspects.found(delivery, rejected, event=event, elapsed=instant.elapsed)
     return evidence.but(suspects=found)
 
 
@@ -265,10 +265,10 @@ def _blame_event(
 
 
 def _pause_refused_event(
-    evidence: PixelEvidence, event: str, refusal: Rejected, instant: Instant
+    evidence: PixelEvidence, event: str, rejected: Rejected, instant: Instant
 ) -> Learned:
     """Pause the event, and hold those deliveries of the run that are already dead letters."""
-    reason = f"{REFUSED_ALIKE}: {refusal.reason}"
+    reason = f"{REFUSED_ALIKE}: {rejected.reason}"
     run = evidence.stats_of(event).run
     evidence = evidence.pause_event(event, Cause.EVENT_REFUSED, reason, instant=instant)
     return evidence, Actions(to_hold=run, reason=reason)
@@ -281,10 +281,10 @@ def _refuse(evidence: PixelEvidence, event: str, found: Sequence[Refused]) -> Pi
     return evidence.with_stats(event, stats)
 
 
-def _held(ids: tuple[int, ...], refusal: Rejected) -> Transition:
-    reason = f"{REFUSED_ALIKE}: {refusal.reason}"
+def _held(ids: tuple[int, ...], rejected: Rejected) -> Transition:
+    reason = f"{REFUSED_ALIKE}: {rejected.reason}"
     return Transition(trigger=Trigger.HELD, deliveries=ids, reason=reason)
 
 
-def _given_up(delivery: Delivery, refusal: Rejected) -> Transition:
-    return Transition(trigger=Trigger.GIVEN_UP, deliveries=(delivery.id,), reason=refusal.reason)
+def _given_up(delivery: Delivery, rejected: Rejected) -> Transition:
+    return Transition(trigger=Trigger.GIVEN_UP, deliveries=(delivery.id,), reason=rejected.reason)

@@ -65,11 +65,11 @@ class RejectionStats(msgspec.Struct, frozen=True, kw_only=True):
         """
         return msgspec.structs.replace(self, unsent=self.unsent.union(deliveries))
 
-    def refuse(self, delivery: Delivery, refusal: Rejected) -> Self:
+    def refuse(self, delivery: Delivery, rejected: Rejected) -> Self:
         """Record the refusal of one delivery."""
         if delivery.id in self.cleared:
             return self
-        kind = kind_of(refusal.complaints)
+        kind = kind_of(rejected.complaints)
         run = self.run if kind == self.kind else ()
         if len(run) < _LONGEST_RUN and delivery.id not in run[-RUN:]:
             run = (*run, delivery.id)

@@ -127,26 +127,26 @@ class Suspects(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.structs.replace(self, since=self._since(group, self.accepted - 1))
 
     def found(
-        self, delivery: Delivery, refusal: Rejected | None = None, *, event: str, elapsed: int
+        self, delivery: Delivery, rejected: Rejected | None = None, *, event: str, elapsed: int
     ) -> Self:
         """Record that a delivery sent alone failed, or was refused: isolate it."""
         was = self.isolated.get(delivery.id, IsolatedDelivery())
-        proven = 0 if refusal is None else was.proven + (was.last < self.accepted)
-        is_shown = refusal is not None and proven > 1
+        proven = 0 if rejected is None else was.proven + (was.last < self.accepted)
+        is_shown = rejected is not None and proven > 1
         isolated = IsolatedDelivery(
-            event, proven, was.times + 1, self.accepted, was.is_refused or refusal is not None
+            event, proven, was.times + 1, self.accepted, was.is_refused or rejected is not None
         )
         others = _without(self.isolated, (delivery.id,))
         return msgspec.structs.replace(
             self,
             isolated=_newest({**others, delivery.id: isolated}),
-            shown=self.shown | {kind_of(refusal)} if refusal and is_shown else self.shown,
+            shown=self.shown | {kind_of(rejected)} if rejected and is_shown else self.shown,
             retry_at=elapsed + PROBE_EVERY,
         )
 
-    def blamed(self, refusal: Rejected) -> Self:
+    def blamed(self, rejected: Rejected) -> Self:
         """Record that a refusal of this kind concerned the pixel this time."""
-        return msgspec.structs.replace(self, shown=self.shown - {kind_of(refusal)})
+        return msgspec.structs.replace(self, shown=self.shown - {kind_of(rejected)})
 
     def began(self, batch: Batch) -> Self:
         """Record that a batch was claimed."""
@@ -233,9 +233,9 @@ class Suspects(msgspec.Struct, frozen=True, kw_only=True):
         """Whether an event keeps failing while X accepts other events of the pixel."""
         return len(self.rows.get(event, ())) >= ROW
 
-    def is_shown(self, refusal: Rejected) -> bool:
+    def is_shown(self, rejected: Rejected) -> bool:
         """Whether this kind of refusal is known to concern conversions."""
-        return kind_of(refusal) in self.shown
+        return kind_of(rejected) in self.shown
 
     def is_isolated(self, delivery: Delivery) -> bool:
         return delivery.id in self.isolated
@@ -258,8 +258,8 @@ class Suspects(msgspec.Struct, frozen=True, kw_only=True):
         return _newest(since)
 
 
-def kind_of(refusal: Rejected) -> RefusalKind:
-    return refusal.status, frozenset(complaint.code for complaint in refusal.complaints)
+def kind_of(rejected: Rejected) -> RefusalKind:
+    return rejected.status, frozenset(complaint.code for complaint in rejected.complaints)
 
 
 K = TypeVar("K", int, str)

@@ -240,13 +240,13 @@ def _time(at: Number | None, ahead: int | None, now: int) -> str | None:
     return spelled(moment) if now - LONGEST_WAIT <= moment <= now else spelled(now)
 
 
-def _clicks(given: BeaconClick | None, ahead: int | None, visitor: Visitor) -> list[Click]:
-    if given is None or given.id is None:
+def _clicks(beacon_click: BeaconClick | None, ahead: int | None, visitor: Visitor) -> list[Click]:
+    if beacon_click is None or beacon_click.id is None:
         return []
-    at = _whole(given.at or 0)
+    at = _whole(beacon_click.at or 0)
     if at and ahead is not None:
         at = min(at + ahead, visitor.now)
-    click = read_click(given.id, max(0, at))
+    click = read_click(beacon_click.id, max(0, at))
     return [] if click is None else [click]
 
 

@@ -73,14 +73,14 @@ def refuse_long_texts(native: Native, url: str | None, faults: list[Fault]) -> N
             faults.append(fault(path, "text_too_long", f"longer than {MAX_TEXT} characters"))
 
 
-def _length(line: NativeContent) -> int:
+def _length(content: NativeContent) -> int:
     """Return the length of all texts of a line."""
     return (
-        len(line.name or "")
-        + len(line.type or "")
-        + len(str(line.id))
-        + len(str(line.group))
-        + len(line.price)
+        len(content.name or "")
+        + len(content.type or "")
+        + len(str(content.id))
+        + len(str(content.group))
+        + len(content.price)
     )
 
 

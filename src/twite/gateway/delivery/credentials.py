@@ -35,9 +35,9 @@ class CredentialStatus(msgspec.Struct, frozen=True, kw_only=True):
     at: int = 0
 
 
-def goes_first(new: CredentialStatus, *, now: int) -> bool:
+def goes_first(status: CredentialStatus, *, now: int) -> bool:
     """Whether to try the new credential first: yes, unless X refused it recently."""
-    return new.taken is not False or now - new.at >= AGAIN
+    return status.taken is not False or now - status.at >= AGAIN
 
 
 def verdict(response: Response | NoResponse, outcome: Outcome) -> bool | None:
@@ -75,24 +75,31 @@ class CredentialChooser:
         first = goes_first(self._status(new), now=self._clock.elapsed())
         return (new, old) if first else (old, new)
 
-    def record(self, asked: Destination, response: Response | NoResponse, outcome: Outcome) -> bool:
+    def record(
+        self, destination: Destination, response: Response | NoResponse, outcome: Outcome
+    ) -> bool:
         """Record the response; return whether X refused the credential."""
         taken = verdict(response, outcome)
         ours = (self._destination.credentials, self._destination.fallback)
         # Ignore a verdict on credentials that were replaced during the request.
-        if taken is not None and asked.credentials in ours:
-            before = self._status(asked).taken
-            self._standings[_name(asked)] = CredentialStatus(taken=taken, at=self._clock.elapsed())
+        if taken is not None and destination.credentials in ours:
+            before = self._status(destination).taken
+            self._standings[_name(destination)] = CredentialStatus(
+                taken=taken, at=self._clock.elapsed()
+            )
             self._observer.see(
                 Presented(
-                    pixel=asked.pixel, credential=_name(asked), taken=taken, turned=taken != before
+                    pixel=destination.pixel,
+                    credential=_name(destination),
+                    taken=taken,
+                    turned=taken != before,
                 )
             )
         return taken is False
 
-    def _status(self, asked: Destination) -> CredentialStatus:
-        return self._standings.get(_name(asked), CredentialStatus())
+    def _status(self, destination: Destination) -> CredentialStatus:
+        return self._standings.get(_name(destination), CredentialStatus())
 
 
-def _name(asked: Destination) -> str:
-    return OAUTH if isinstance(asked.credentials, OAuthKeys) else PIXEL_TOKEN
+def _name(destination: Destination) -> str:
+    return OAUTH if isinstance(destination.credentials, OAuthKeys) else PIXEL_TOKEN

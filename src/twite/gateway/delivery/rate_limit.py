@@ -219,15 +219,13 @@ class GatewayStart(msgspec.Struct, frozen=True):
 
 
 async def restored_limits(
-    outbox: DeliveryStore, clock: Clock, destinations: Sequence[Destination], *, start: GatewayStart
+    store: DeliveryStore, clock: Clock, destinations: Sequence[Destination], *, start: GatewayStart
 ) -> Mapping[str, RateLimit]:
     """Restore a rate limit per account from earlier sends and the stored end of X's window."""
     now = clock.now()
     away = start.away if now < start.at + RATE_WINDOW else 0
-    spent = await outbox.answer(AttemptsQuery(since=now - away - RATE_WINDOW))
-    closed = {
-        window.pixel: start.end(window.until) for window in await outbox.load(RateLimitWindow)
-    }
+    spent = await store.answer(AttemptsQuery(since=now - away - RATE_WINDOW))
+    closed = {window.pixel: start.end(window.until) for window in await store.load(RateLimitWindow)}
     accounts: dict[str, list[Destination]] = {}
     for destination in destinations:
         accounts.setdefault(destination.meter, []).append(destination)

@@ -100,12 +100,12 @@ class Settler:
     settling: Callable[[Batch], AbstractContextManager[None]] | None = None
 
     async def settle(
-        self, batch: Batch, tried: Attempt | None, decided: tuple[Transition, ...]
+        self, batch: Batch, attempt: Attempt | None, decided: tuple[Transition, ...]
     ) -> None:
         """Write an attempt and transitions together. Raises LedgerUnavailable."""
         settlement = Settlement(
             lease=batch.lease,
-            attempt=tried,
+            attempt=attempt,
             transitions=decided,
             lease_until=self.clock.now() + self.lease,
         )

@@ -253,7 +253,7 @@ class Accept:
 
     async def _keep(
         self,
-        reading: ParsedNative,
+        native: ParsedNative,
         *,
         source: Source,
         endpoint: Endpoint,
@@ -265,7 +265,7 @@ class Accept:
         origin = msgspec.structs.replace(origin, client=origin.client or endpoint.value)
         if (watch := current_watch()) is not None:
             watch.request(origin.request, client=origin.client)
-        entries, refusals, remarks = self._submissions.split(reading, source)
+        entries, refusals, remarks = self._submissions.split(native, source)
         firing, tag_only = NOTHING_FIRED, TagOnlyEvents()
         if self.tag_dispatcher is not None and self.tag_dispatcher.listens_to(source.name):
             request_id = self.randomness.nonce() if idempotency is None else idempotency.key.hex()
@@ -276,22 +276,22 @@ class Accept:
                 now=self._wall.now(),
             )
             firing = await dispatch(
-                tag_events(reading, parsed),
-                first=len(reading.results),
+                tag_events(native, parsed),
+                first=len(native.results),
                 held={entry.index: entry.held for entry in entries if entry.held is not None},
             )
             if parsed is None:
-                after = len(reading.results) + len(firing.fired)
-                tag_only = await tag_only_events(reading, dispatch, first=after)
+                after = len(native.results) + len(firing.fired)
+                tag_only = await tag_only_events(native, dispatch, first=after)
                 refusals = tuple(each for each in refusals if each.index not in tag_only.entries)
-                remarks = (*remarks, *tag_only.warnings(reading))
+                remarks = (*remarks, *tag_only.warnings(native))
                 firing = msgspec.structs.replace(
                     firing,
                     fired=(*firing.fired, *tag_only.fired),
                     unfired=(*firing.unfired, *tag_only.unfired),
                 )
         uncommitted = self._submissions.of_native(
-            reading,
+            native,
             source=source,
             endpoint=endpoint,
             split=(entries, refusals, remarks),

@@ -125,7 +125,7 @@ def with_denials(
     )
 
 
-def tag_events(reading: ParsedNative, parsed: ParsedRequest | None) -> tuple[TagRemark, ...]:
+def tag_events(native: ParsedNative, parsed: ParsedRequest | None) -> tuple[TagRemark, ...]:
     """Return the events for which tags may fire: the parsed events, or the accepted conversions.
 
     No tag fires for a conversion that was added only because it denies consent.
@@ -135,15 +135,15 @@ def tag_events(reading: ParsedNative, parsed: ParsedRequest | None) -> tuple[Tag
             TagRemark(
                 event=as_seen(tag_event),
                 native=in_our_words(tag_event),
-                conversion_id=_id_at(reading, tag_event.conversion),
+                conversion_id=_id_at(native, tag_event.conversion),
                 repeated=tag_event.repeated,
                 index=None
                 if tag_event.conversion is None
-                else reading.results[tag_event.conversion].index,
+                else native.results[tag_event.conversion].index,
             )
             for tag_event in parsed.tag_events
         )
-    wanted = len(reading.results) - (0 if parsed is None else len(parsed.unwanted))
+    wanted = len(native.results) - (0 if parsed is None else len(parsed.unwanted))
     return tuple(
         TagRemark(
             event=event_of(given),
@@ -151,7 +151,7 @@ def tag_events(reading: ParsedNative, parsed: ParsedRequest | None) -> tuple[Tag
             conversion_id=result.conversion.conversion_id,
             index=result.index,
         )
-        for given, result in zip(reading.given[:wanted], reading.results[:wanted], strict=True)
+        for given, result in zip(native.given[:wanted], native.results[:wanted], strict=True)
         if result.conversion is not None
     )
 

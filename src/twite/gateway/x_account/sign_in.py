@@ -167,22 +167,22 @@ class XSignIn:
             if error.why != RefusalReason.TOKEN_REFUSED:
                 raise
 
-    async def _finish(self, began: OpenSignIn, verifier: str) -> SignInCompleted:
+    async def _finish(self, opened: OpenSignIn, verifier: str) -> SignInCompleted:
         credential_store, app = self._must_keep(), self._app()
         # A sign-in can be finished only once, even if it fails.
-        await self._open.end(began.requested.token)
+        await self._open.end(opened.requested.token)
         oauth_url = self.inquiries.address.oauth_url
-        make = partial(sign_in.finish, app, began.requested, verifier, oauth_url=oauth_url)
+        make = partial(sign_in.finish, app, opened.requested, verifier, oauth_url=oauth_url)
         who = await self.inquiries.ask(make, partial(sign_in.finished, app))
         # Refused credentials are not stored. Nor are they revoked: X may give a user one token for
         # each app (an assumption; X does not say), so the token may be in use elsewhere.
-        access = await self._checked(self._known(began.pixel), who.keys)
-        audit_event = self._audit_event(DONE, began.pixel, f"{OAUTH} as @{who.screen_name}")
+        access = await self._checked(self._known(opened.pixel), who.keys)
+        audit_event = self._audit_event(DONE, opened.pixel, f"{OAUTH} as @{who.screen_name}")
         await credential_store.keep_oauth(
-            began.pixel, who.keys, screen_name=who.screen_name, audit_event=audit_event
+            opened.pixel, who.keys, screen_name=who.screen_name, audit_event=audit_event
         )
         return SignInCompleted(
-            pixel=began.pixel, kind=OAUTH, screen_name=who.screen_name, access=access
+            pixel=opened.pixel, kind=OAUTH, screen_name=who.screen_name, access=access
         )
 
     async def _checked(

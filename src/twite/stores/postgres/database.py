@@ -228,14 +228,14 @@ class PostgresDatabase(PostgresReads):
         return asyncio.shield(task)
 
     async def _written(
-        self, work: Callable[[PostgresSession], T], patience: float, pool: Connections
+        self, work: Callable[[PostgresSession], T], patience: float, connections: Connections
     ) -> T:
         replaces_nul = False
         for tries in count(1):
             try:
-                return await self._tried(work, pool, replaces_nul=replaces_nul)
+                return await self._tried(work, connections, replaces_nul=replaces_nul)
             except CommitUnknown as unknown:
-                if await self._is_committed(unknown, patience, pool):
+                if await self._is_committed(unknown, patience, connections):
                     return unknown.result  # type: ignore[return-value]  # of this unit
             except DRIVER_ERRORS as error:
                 # COMMIT was not sent, so nothing was written.
@@ -251,9 +251,9 @@ class PostgresDatabase(PostgresReads):
         raise AssertionError  # the last attempt returns or raises
 
     async def _tried(
-        self, work: Callable[[PostgresSession], T], pool: Connections, *, replaces_nul: bool
+        self, work: Callable[[PostgresSession], T], connections: Connections, *, replaces_nul: bool
     ) -> T:
-        async with pool.lend() as connection:
+        async with connections.lend() as connection:
             connection.replaces_nul = replaces_nul
             session = self._sessions.get(connection)
             began = time.perf_counter()
@@ -292,7 +292,7 @@ class PostgresDatabase(PostgresReads):
         }
 
     async def _is_committed(
-        self, unknown: CommitUnknown, patience: float, pool: Connections
+        self, unknown: CommitUnknown, patience: float, connections: Connections
     ) -> bool:
         """Find out if a COMMIT succeeded. Raises LedgerUnavailable if that stays unknown.
 
@@ -303,7 +303,7 @@ class PostgresDatabase(PostgresReads):
         pause = 0.0
         while True:
             try:
-                async with pool.lend() as connection:
+                async with connections.lend() as connection:
                     return await run_in_greenlet(partial(_looked_up, connection, unknown.mark))
             except (LedgerUnavailable, *DRIVER_ERRORS) as error:
                 self._drop()

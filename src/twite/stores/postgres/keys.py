@@ -60,15 +60,15 @@ class PostgresKeys:
         )
         return late
 
-    def take_over(self, wish: WantedKey) -> int | None:
+    def take_over(self, wanted: WantedKey) -> int | None:
         """See DedupKeyStore.take_over."""
-        values = {"keys": [wish.key], "deliveries": [wish.delivery], "ats": [wish.at]}
+        values = {"keys": [wanted.key], "deliveries": [wanted.delivery], "ats": [wanted.at]}
         if self._run("take_keys", **values).fetchone() is not None:
             return None
-        holder, holding = self._held(self._holdings([wish.key])[wish.key], wish.at)
-        if holder != wish.delivery and holding.is_live:
+        holder, holding = self._held(self._holdings([wanted.key])[wanted.key], wanted.at)
+        if holder != wanted.delivery and holding.is_live:
             return holder
-        self._hand_over([wish])
+        self._hand_over([wanted])
         return None
 
     def holders(self, keys: Sequence[bytes]) -> Mapping[bytes, int]:

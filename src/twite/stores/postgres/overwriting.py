@@ -17,13 +17,13 @@ from twite.stores.postgres.session import PostgresSession
 _SMALL_VERSIONS: Final = 8
 
 
-def overwrite(session: PostgresSession, erasing: EraseStore) -> int:
+def overwrite(session: PostgresSession, erase: EraseStore) -> int:
     """Write erased rows again; return how many. Call it after a VACUUM."""
-    submissions = [erased.submission for erased in erasing.cuts]
-    if erasing.dedup_rows:
+    submissions = [erased.submission for erased in erase.cuts]
+    if erase.dedup_rows:
         for _ in range(_SMALL_VERSIONS):
-            session.run("write_dedup_report_again", ids=list(erasing.dedup_rows))
-    return _overwrite(session, "conversions", list(erasing.conversions)) + _overwrite(
+            session.run("write_dedup_report_again", ids=list(erase.dedup_rows))
+    return _overwrite(session, "conversions", list(erase.conversions)) + _overwrite(
         session, "submissions", submissions
     )
 

@@ -44,8 +44,8 @@ class PostgresEngine:
 
     async def examine(self, place: str) -> StoreExamination:
         """Connect, and check the server's settings. Damage is left to PostgreSQL's own checks."""
-        found: StoreExamination = await _module("examine").examined(place)
-        return found
+        examination: StoreExamination = await _module("examine").examined(place)
+        return examination
 
     def back_up(self, place: str, to: str) -> Backup:  # noqa: ARG002 - see StoreEngine
         _refuse("back up", "Back up the database with pg_dump or your provider's snapshots")

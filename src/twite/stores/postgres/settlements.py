@@ -126,11 +126,11 @@ class Settlements:
             shared = partial(unit, tries_usual=False)
             return await self._database.write(shared, patience=_FOREVER)
 
-    def _report(self, error: LedgerUnavailable) -> None:
+    def _report(self, unavailable: LedgerUnavailable) -> None:
         now = time.monotonic()
         if now - self._reported_at >= _REPORT_EVERY:
             self._reported_at = now
-            reason = f"X's response cannot be recorded: {error.reason}"
+            reason = f"X's response cannot be recorded: {unavailable.reason}"
             self._observer.see(ProblemSeen(where=ProblemPlace.OUTBOX, reason=reason))
 
 

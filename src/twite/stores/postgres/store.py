@@ -152,7 +152,7 @@ class PostgresStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
             upkeep = PostgresUpkeep(
                 database,
                 recorder,
-                keeping=options.retention,
+                retention=options.retention,
                 size_limit=options.size_limit,
                 now=options.now or (lambda: time.time_ns() // 1_000_000),
                 observer=options.observer,
@@ -238,16 +238,16 @@ class PostgresStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
         # already have used the new list.
         self._opted_out_copy.version = OLD
 
-    async def erase(self, erasing: EraseStore, *, now: int) -> int:
+    async def erase(self, erase: EraseStore, *, now: int) -> int:
         """Erase one slice.
 
         If keys are given, return only when all gateways suppress new conversions with these keys.
         Otherwise, a gateway could store one after the search for this person.
         """
-        if erasing.overwrites:
-            return await self._database.write(lambda session: overwrite(session, erasing))
-        done = await super().erase(erasing, now=now)
-        if erasing.keys:
+        if erase.overwrites:
+            return await self._database.write(lambda session: overwrite(session, erase))
+        done = await super().erase(erase, now=now)
+        if erase.keys:
             self._opted_out_copy.version = OLD
             await self.ownership.until_others_suppress()
         return done

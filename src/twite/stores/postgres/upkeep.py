@@ -72,7 +72,7 @@ class PostgresUpkeep:
         database: PostgresDatabase,
         recorder: Recorder,
         *,
-        keeping: Retention,
+        retention: Retention,
         size_limit: int | None,
         now: Callable[[], int | None],
         observer: Observer,
@@ -80,7 +80,7 @@ class PostgresUpkeep:
         """`now` returns the time in milliseconds, or None while no clock is trusted."""
         self._database = database
         self._recorder = recorder
-        self._pruner = PostgresPruner(keeping)
+        self._pruner = PostgresPruner(retention)
         self._size_limit = size_limit
         self._now = now
         self._observer = observer

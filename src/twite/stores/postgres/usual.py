@@ -33,21 +33,21 @@ class Unusual(Exception):
     """Roll back and use the shared code: the statement changed deliveries that it cannot handle."""
 
 
-def claim(session: PostgresSession, wish: Claim, *, account: str) -> tuple[Batch | None, bool]:
+def claim(session: PostgresSession, claim: Claim, *, account: str) -> tuple[Batch | None, bool]:
     """Lease deliveries like `outbox.claim`; return the batch, and whether this result is final.
 
     If it is not final, nothing was claimed, and the shared code must be used. Raises Unusual.
     """
-    if session.largest_body * wish.limit > wish.most_bytes:
+    if session.largest_body * claim.limit > claim.most_bytes:
         return None, False
-    starts = session.claim_starts.of(wish.pixel)
+    starts = session.claim_starts.of(claim.pixel)
     began = time.perf_counter()
-    row = _claimed(session, wish, account, starts)
+    row = _claimed(session, claim, account, starts)
     may_claim, is_due, *_ = row
     if may_claim and is_due:
-        session.run("promote", now=wish.now, limit=MOST_MOVED)
+        session.run("promote", now=claim.now, limit=MOST_MOVED)
         starts = {}
-        row = _claimed(session, wish, account, starts)
+        row = _claimed(session, claim, account, starts)
     may_claim, is_due, event, name, lease, opted_out, bodies, *columns = row
     took = time.perf_counter() - began
     if not may_claim:
@@ -58,14 +58,14 @@ def claim(session: PostgresSession, wish: Claim, *, account: str) -> tuple[Batch
         return None, False  # another transaction has locked all ready deliveries
     columns[-1] = _TRIED.decode(columns[-1] or "[]")
     ready = ClaimableColumns(*columns)
-    found = _sound(session, wish, event, ready, bodies)
-    if found is None or session.opt_outs.among(found, pixel=wish.pixel, version=opted_out):
+    found = _sound(session, claim, event, ready, bodies)
+    if found is None or session.opt_outs.among(found, pixel=claim.pixel, version=opted_out):
         raise Unusual
-    if len(found) < min(wish.limit, wish.limits.get(name, wish.limit)):
-        session.claim_starts.ended(wish.pixel, event)
-    elif wish.suspects and not wish.passing:
-        session.claim_starts.claimed(wish.pixel, event, last_place(found), took=took)
-    return Batch(lease=lease, pixel=wish.pixel, event=name, deliveries=found), True
+    if len(found) < min(claim.limit, claim.limits.get(name, claim.limit)):
+        session.claim_starts.ended(claim.pixel, event)
+    elif claim.suspects and not claim.passing:
+        session.claim_starts.claimed(claim.pixel, event, last_place(found), took=took)
+    return Batch(lease=lease, pixel=claim.pixel, event=name, deliveries=found), True
 
 
 def settle(session: PostgresSession, settlement: Settlement) -> int | None:
@@ -104,32 +104,32 @@ def settle(session: PostgresSession, settlement: Settlement) -> int | None:
 
 
 def _claimed(
-    session: PostgresSession, wish: Claim, account: str, starts: Mapping[int, Place]
+    session: PostgresSession, claim: Claim, account: str, starts: Mapping[int, Place]
 ) -> list[Any]:
     return session.run_first(
         "claim_usual",
         account=account,
-        pixel=wish.pixel,
-        now=wish.now,
-        until=wish.lease_until,
-        ambiguous_after=wish.ambiguous_after,
-        crashes=QUARANTINED if wish.suspects else SUSPECT,
-        passing=sorted(wish.passing),
-        passing_events=sorted(wish.passing_events),
-        limit=wish.limit,
+        pixel=claim.pixel,
+        now=claim.now,
+        until=claim.lease_until,
+        ambiguous_after=claim.ambiguous_after,
+        crashes=QUARANTINED if claim.suspects else SUSPECT,
+        passing=sorted(claim.passing),
+        passing_events=sorted(claim.passing_events),
+        limit=claim.limit,
         starts=msgspec.json.encode(starts).decode(),
-        limits=msgspec.json.encode(wish.limits).decode(),
+        limits=msgspec.json.encode(claim.limits).decode(),
     )
 
 
 def _sound(
-    session: PostgresSession, wish: Claim, event: int, columns: ClaimableColumns, bodies: bytes
+    session: PostgresSession, claim: Claim, event: int, columns: ClaimableColumns, bodies: bytes
 ) -> Sequence[Delivery] | None:
     """Return the deliveries of a claim if all can be sent together."""
     if None in columns.conversion_ids:
         return None  # a conversion is missing
     session.largest_body = max(columns.sizes)
-    if len(bodies) > wish.most_bytes or any(crashes >= SUSPECT for *_, crashes in columns.tried):
+    if len(bodies) > claim.most_bytes or any(crashes >= SUSPECT for *_, crashes in columns.tried):
         return None
     return verified(session.seeds[event], columns, bodies)
 

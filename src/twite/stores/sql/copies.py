@@ -48,21 +48,21 @@ class KeyContest:
         """The entries, loaded on first use, because most groups do not need them."""
         return self._entries_of()
 
-    def __call__(self, wish: WantedKey, holder: int, holding: Holding) -> bool:
+    def __call__(self, wanted: WantedKey, holder: int, holding: Holding) -> bool:
         """Return whether a delivery takes the key of another delivery."""
-        copy, _ = self._entries[wish.delivery]
+        copy, _ = self._entries[wanted.delivery]
         if holding is not AT_ONCE and holder not in self._changed and _stays(copy, holding):
             return False  # the usual case, in which the holder's data need not be read
-        present = self._holder(holder, holding, at=wish.at)
-        ruling = rule(copy, present, at=wish.at)
+        present = self._holder(holder, holding, at=wanted.at)
+        ruling = rule(copy, present, at=wanted.at)
         if ruling.takes or ruling.outcome is not CopyOutcome.STAYS:
-            self._ruled.append((holder, ruling, wish))
+            self._ruled.append((holder, ruling, wanted))
         if ruling.outcome is CopyOutcome.WITHDRAWN and present.state in {*_AT_REST, State.QUEUED}:
             self._changed[holder] = State.SUPPRESSED, ruling.reason
         elif ruling.outcome is CopyOutcome.HELD:
             self._changed[holder] = State.HELD, ruling.reason
         if ruling.held is not None and copy.suppressed is None:
-            self.held[wish.delivery] = ruling.held
+            self.held[wanted.delivery] = ruling.held
         return ruling.takes
 
     def settle(self) -> None:
@@ -123,11 +123,11 @@ class KeyContest:
         )
 
 
-def _stays(copy: AcceptedConversion, holding: Holding) -> bool:
+def _stays(conversion: AcceptedConversion, holding: Holding) -> bool:
     """Return whether a copy is a duplicate, whatever the rest of the holder's data is."""
     is_settled = holding.state not in {*_WAITING, State.DEAD}
-    says_nothing = is_plain(copy) and holding.state is not State.DEAD
-    return holding.is_live and copy.suppressed is None and (says_nothing or is_settled)
+    says_nothing = is_plain(conversion) and holding.state is not State.DEAD
+    return holding.is_live and conversion.suppressed is None and (says_nothing or is_settled)
 
 
 class NamedDelivery(NamedTuple):

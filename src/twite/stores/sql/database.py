@@ -74,7 +74,7 @@ class DedupKeyStore(Protocol):
         """
         ...
 
-    def take_over(self, wish: WantedKey, /) -> int | None:
+    def take_over(self, wanted: WantedKey, /) -> int | None:
         """Assign a key to a stored delivery, or return another delivery that holds it now."""
         ...
 

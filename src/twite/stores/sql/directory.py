@@ -32,8 +32,8 @@ _FOREVER: Final = 1 << 62
 class SqlDirectoryReader:
     """Implements DirectoryReader."""
 
-    def __init__(self, database: ReadsViews) -> None:
-        self._reads = database
+    def __init__(self, reads: ReadsViews) -> None:
+        self._reads = reads
 
     async def user(self, name: str) -> User | None:
         return await self._reads.read(partial(user, name=name))

@@ -211,18 +211,18 @@ def _another_admin(session: WriterSession, name: str) -> bool:
     return bool(session.run("other_admin", user=name).fetchone()[0])
 
 
-def _add(session: WriterSession, added: User) -> bool:
+def _add(session: WriterSession, user: User) -> bool:
     row = session.run(
         "add_user",
-        user=added.name,
-        role=added.role.value,
-        pixels=listed(added.pixels),
-        password=added.password.reveal(),
-        created_at=added.created_at,
-        password_at=added.password_at,
-        code_since=added.code_since,
-        code_step=added.code_step,
-        recovery=listed(added.recovery),
+        user=user.name,
+        role=user.role.value,
+        pixels=listed(user.pixels),
+        password=user.password.reveal(),
+        created_at=user.created_at,
+        password_at=user.password_at,
+        code_since=user.code_since,
+        code_step=user.code_step,
+        recovery=listed(user.recovery),
     )
     return row.rowcount > 0
 

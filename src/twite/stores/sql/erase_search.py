@@ -55,13 +55,13 @@ class Search:
     def __init__(
         self,
         connection: SqlConnection,
-        wanted: EraseSearch,
+        search: EraseSearch,
     ) -> None:
         self._connection = connection
-        self._whom = wanted.subject
-        self._pixel = wanted.pixel
-        self._opened = wanted.opened
-        self._pursued = wanted.pursued
+        self._whom = search.subject
+        self._pixel = search.pixel
+        self._opened = search.opened
+        self._pursued = search.pursued
         self._hits: dict[int, _Hit] = {}
         self._in_progress: set[int] = set()
         # The conversion ids to erase, by source and by pixel.
@@ -249,9 +249,9 @@ class Search:
             after = rows[-1][0]
 
 
-def search(connection: SqlConnection, wanted: EraseSearch) -> EraseTraces:
+def search(connection: SqlConnection, search: EraseSearch) -> EraseTraces:
     """Return the rows and texts that identify the person."""
-    return Search(connection, wanted).run()
+    return Search(connection, search).run()
 
 
 def _spelled(id_: str) -> bytes:

@@ -54,8 +54,8 @@ class SqlMoves:
     async def withdrawn(self, batch: Batch) -> Sequence[int]:
         return await self._database.write(lambda session: outbox.withdrawn(session, batch))
 
-    async def sweep(self, sweeping: SweepRequest) -> SweepResult:
-        return await self._database.write(lambda session: outbox.sweep(session, sweeping))
+    async def sweep(self, sweep: SweepRequest) -> SweepResult:
+        return await self._database.write(lambda session: outbox.sweep(session, sweep))
 
     async def rewrite(self, write: Write, *, after: int, limit: int) -> RewrittenPayloads:
         return await self._database.write(
@@ -71,10 +71,10 @@ class SqlMoves:
             noted = None if place else audit_event
 
             def unit(
-                session: WriterSession, part: Move = part, noted: AuditEvent | None = noted
+                session: WriterSession, part: Move = part, audit_event: AuditEvent | None = noted
             ) -> MoveResult:
-                if noted is not None:
-                    note(session, noted)
+                if audit_event is not None:
+                    note(session, audit_event)
                 return _moved(session, part, now=now)
 
             done = await self._database.write(unit)
@@ -165,14 +165,14 @@ def discard(session: WriterSession, deliveries: Sequence[int], *, now: int, note
     return session.run("remove_discarded", deliveries=ids).rowcount
 
 
-def _edit_bodies(session: WriterSession, move: EditBodies, *, now: int) -> MoveResult:
+def _edit_bodies(session: WriterSession, edit: EditBodies, *, now: int) -> MoveResult:
     """Replace bodies and requeue their deliveries."""
-    sure = frozenset(move.sure)
+    sure = frozenset(edit.sure)
     refused: dict[int, str] = {}
     done: list[int] = []
-    for body in move.edited:
+    for body in edit.edited:
         is_sure = body.delivery in sure
-        why = _edit_body(session, body, now=now, note=move.note, is_sure=is_sure)
+        why = _edit_body(session, body, now=now, note=edit.note, is_sure=is_sure)
         if why is None:
             done.append(body.delivery)
         else:

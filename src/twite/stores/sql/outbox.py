@@ -41,22 +41,22 @@ MOST_MOVED: Final = 10_000
 _Ids: Final = msgspec.json.Decoder(list[int])
 
 
-def claim(session: WriterSession, wish: Claim, *, damaged: list[int]) -> Batch | None:
+def claim(session: WriterSession, claim: Claim, *, damaged: list[int]) -> Batch | None:
     """Lease pending deliveries of one event: the event of the pixel with the oldest delivery.
 
     Damaged deliveries become dead letters, and their ids are added to `damaged`. Deliveries of
     people who revoked consent are not sent.
     """
-    session.run("promote", now=wish.now, limit=MOST_MOVED)
-    crashes = QUARANTINED if wish.suspects else SUSPECT
-    passing = as_json(sorted(wish.passing))
-    passing_events = set(wish.passing_events)
+    session.run("promote", now=claim.now, limit=MOST_MOVED)
+    crashes = QUARANTINED if claim.suspects else SUSPECT
+    passing = as_json(sorted(claim.passing))
+    passing_events = set(claim.passing_events)
     while True:
-        places = session.places(wish.pixel)
+        places = session.places(claim.pixel)
         first = session.run(
             "queue_to_claim",
-            pixel=wish.pixel,
-            ambiguous_after=wish.ambiguous_after,
+            pixel=claim.pixel,
+            ambiguous_after=claim.ambiguous_after,
             crashes=crashes,
             passing=passing,
             passing_events=msgspec.json.encode(sorted(passing_events)).decode(),
@@ -69,29 +69,29 @@ def claim(session: WriterSession, wish: Claim, *, damaged: list[int]) -> Batch |
             session,
             queue=queue,
             place=places.get(queue, FIRST),
-            ambiguous_after=wish.ambiguous_after,
+            ambiguous_after=claim.ambiguous_after,
             crashes=crashes,
             passing=passing,
-            limit=min(wish.limit, wish.limits.get(event, wish.limit)),
-            most_bytes=wish.most_bytes,
+            limit=min(claim.limit, claim.limits.get(event, claim.limit)),
+            most_bytes=claim.most_bytes,
         )
         if unsound:
-            _give_up(session, unsound, now=wish.now)
+            _give_up(session, unsound, now=claim.now)
             damaged += unsound
         if not sound and not unsound:
             passing_events.add(event)  # another transaction has claimed all ready deliveries
-        revoked = set(session.opt_outs.among(sound, pixel=wish.pixel))
+        revoked = set(session.opt_outs.among(sound, pixel=claim.pixel))
         if revoked:
-            withdraw(session.run, list(revoked), now=wish.now)
+            withdraw(session.run, list(revoked), now=claim.now)
             sound = [delivery for delivery in sound if delivery.id not in revoked]
         if sound:
             return _leased(
                 session,
-                wish,
+                claim,
                 queue,
                 Batch(
                     lease=session.next_lease(),
-                    pixel=wish.pixel,
+                    pixel=claim.pixel,
                     event=event,
                     deliveries=together(sound),
                 ),
@@ -143,19 +143,19 @@ def settle(session: WriterSession, settlement: Settlement) -> int:
     return sum(len(transition.deliveries) for transition in settlement.transitions) - settled
 
 
-def sweep(session: WriterSession, time: SweepRequest) -> SweepResult:
+def sweep(session: WriterSession, sweep: SweepRequest) -> SweepResult:
     """Apply the changes that depend on time, at most MOST_MOVED of each kind."""
-    now = time.now
-    expired = expire(session, now=now, furthest=time.furthest, holding=time.holding)
+    now = sweep.now
+    expired = expire(session, now=now, furthest=sweep.furthest, holding=sweep.holding)
     promoted = session.run("promote", now=now, limit=MOST_MOVED).rowcount
-    promoted += session.run("promote_far", furthest=time.furthest, limit=MOST_MOVED).rowcount
+    promoted += session.run("promote_far", furthest=sweep.furthest, limit=MOST_MOVED).rowcount
     doubtful = {"now": now, "reason": MAY_COUNT_TWICE, "limit": MOST_MOVED}
-    held = session.run("hold_ambiguous", before=time.ambiguous_before, **doubtful).rowcount
-    if time.cautious:
-        pixels = msgspec.json.encode(sorted(time.cautious)).decode()
+    held = session.run("hold_ambiguous", before=sweep.ambiguous_before, **doubtful).rowcount
+    if sweep.cautious:
+        pixels = msgspec.json.encode(sorted(sweep.cautious)).decode()
         held += session.run("hold_cautious", pixels=pixels, **doubtful).rowcount
     waited = {
-        "before": time.waiting_before,
+        "before": sweep.waiting_before,
         "now": now,
         "reason": WAITED_TOO_LONG,
         "limit": MOST_MOVED,
@@ -267,7 +267,7 @@ def count_delivered(
     )
 
 
-def _leased(session: WriterSession, wish: Claim, queue: int, batch: Batch) -> Batch:
+def _leased(session: WriterSession, claim: Claim, queue: int, batch: Batch) -> Batch:
     ids = as_json(ids_of(batch.deliveries))
     unmarked = session.leave_unmarked(batch.lease, queue, batch.deliveries)
     if not unmarked:
@@ -276,8 +276,8 @@ def _leased(session: WriterSession, wish: Claim, queue: int, batch: Batch) -> Ba
         "add_lease",
         lease=batch.lease,
         queue=queue,
-        claimed_at=wish.now,
-        until=wish.lease_until,
+        claimed_at=claim.now,
+        until=claim.lease_until,
         open=len(batch.deliveries),
         deliveries=ids,
         unmarked=unmarked,

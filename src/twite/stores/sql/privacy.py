@@ -68,31 +68,31 @@ class SqlPrivacy:
         return done
 
 
-def erase(session: WriterSession, erasing: EraseStore, *, now: int) -> int:
+def erase(session: WriterSession, erase: EraseStore, *, now: int) -> int:
     """Erase one slice; return the number of conversions erased."""
-    if erasing.audit_event is not None:
-        people_rows.note(session, erasing.audit_event)
-    if erasing.keys:
-        session.opt_outs.revoke(erasing.keys, now=now)
-    done = _conversions(session, erasing, now=now) if erasing.conversions else 0
-    for erased in erasing.cuts:
+    if erase.audit_event is not None:
+        people_rows.note(session, erase.audit_event)
+    if erase.keys:
+        session.opt_outs.revoke(erase.keys, now=now)
+    done = _conversions(session, erase, now=now) if erase.conversions else 0
+    for erased in erase.cuts:
         _cut(session, erased)
     salt = bytes(session.run("read_deployment").fetchone()[0])
-    for dedup_row in erasing.dedup_rows:
+    for dedup_row in erase.dedup_rows:
         row = session.run("id_in_dedup_report", entry=dedup_row).fetchone()
         if row is not None and not row[0].startswith(PREFIX):
             session.run(
                 "erase_in_dedup_report", entry=dedup_row, digest=digest_of(row[0], salt=salt)
             )
-    for text in erasing.texts:
+    for text in erase.texts:
         _empty(session, text)
-    gone = {erased.of for erased in erasing.texts if erased.place == "ignored"}
+    gone = {erased.of for erased in erase.texts if erased.place == "ignored"}
     if gone:
         _unname(session, lambda name: digest_of(name, salt=salt) in gone)
-    rejected = {str(erased.of) for erased in erasing.texts if erased.place == "rejection"}
+    rejected = {str(erased.of) for erased in erase.texts if erased.place == "rejection"}
     if rejected:
         rejections.drop(session, rejected)
-    if erasing.anew:
+    if erase.anew:
         # The unused parts of pages that were split during inserts may contain copies.
         session.run("index_anew")
     return done
@@ -104,10 +104,10 @@ def digest_of(conversion_id: str, *, salt: bytes) -> str:
     return f"{PREFIX}{found.hex()[:_DIGITS]}"
 
 
-def _conversions(session: WriterSession, erasing: EraseStore, *, now: int) -> int:
+def _conversions(session: WriterSession, erase: EraseStore, *, now: int) -> int:
     # Deliveries being sent are left out: the sender has them in memory, and they are checked again
     # when the result is recorded.
-    found = session.run("to_erase", deliveries=as_json(erasing.conversions))
+    found = session.run("to_erase", deliveries=as_json(erase.conversions))
     rows = [row for row in found.fetchall() if row[-1] != State.SENDING]
     withdraw(session.run, [row[0] for row in rows], now=now, reason=ERASED)
     salt = bytes(session.run("read_deployment").fetchone()[0])

@@ -46,8 +46,8 @@ class SqlPruner(Generic[B]):
     attempt stay, because new ids continue from them. `Retention` has the retention of each kind.
     """
 
-    def __init__(self, keeping: Retention) -> None:
-        self._keeping = keeping
+    def __init__(self, retention: Retention) -> None:
+        self._keeping = retention
         self._resting: dict[str, int] = {}
         self._straggler = 0
 

@@ -66,8 +66,8 @@ class SqlQueries:
             lambda connection: console_queries.origin(connection, delivery=delivery, scope=scope)
         )
 
-    async def page(self, look: port.ListQuery) -> port.SummaryPage:
-        return await self._database.read(lambda connection: console_queries.page(connection, look))
+    async def page(self, query: port.ListQuery) -> port.SummaryPage:
+        return await self._database.read(lambda connection: console_queries.page(connection, query))
 
     async def group(self, scope: port.QueryScope) -> Sequence[port.ErrorGroup]:
         return await self._database.read(
@@ -112,9 +112,9 @@ class SqlReader(SqlQueries, SqlStateReader):
     async def close(self) -> None:
         await self._database.close()
 
-    async def traces(self, wanted: EraseSearch) -> EraseTraces:
+    async def traces(self, search: EraseSearch) -> EraseTraces:
         return await self._database.read(
-            lambda connection: erase_search.search(connection, wanted), is_long=True
+            lambda connection: erase_search.search(connection, search), is_long=True
         )
 
 

@@ -57,7 +57,7 @@ class SQLiteStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
         *,
         lock: OwnerLock,
         writer: Writer,
-        reader: ReadConnection,
+        connection: ReadConnection,
         checkpoints: Checkpoints,
         upkeep: Upkeep,
         mark: MarkKeeper,
@@ -68,8 +68,8 @@ class SQLiteStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
     ) -> None:
         self._lock = lock
         self._writer = writer
-        self._reader = reader
-        self._database: SQLiteDatabase = SQLiteDatabase(writer=writer, reader=reader)
+        self._reader = connection
+        self._database: SQLiteDatabase = SQLiteDatabase(writer=writer, connection=connection)
         self.people = SqlDirectory(self._database)
         self._checkpoints = checkpoints
         self._forget_old_versions = lambda: checkpoints.emptied(patience=_EMPTY_WITHIN)
@@ -161,7 +161,7 @@ class SQLiteStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
         upkeep = Upkeep(
             writer=writer,
             reserve=room,
-            keeping=keeping,
+            retention=keeping,
             now=options.now or counted_on(),
             pruned=checkpoints.cut,
             observer=monitoring,
@@ -171,7 +171,7 @@ class SQLiteStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
         return cls(
             lock=lock,
             writer=writer,
-            reader=reader,
+            connection=reader,
             checkpoints=checkpoints,
             upkeep=upkeep,
             mark=mark,
@@ -254,11 +254,11 @@ class SQLiteStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
             await asyncio.sleep(_SETTLE_AGAIN)
 
 
-def _passes(error: LedgerUnavailable) -> bool:
+def _passes(unavailable: LedgerUnavailable) -> bool:
     """Return whether a retry may succeed: the disk is full or failing, or the file is locked."""
-    if is_final(error.__cause__):
+    if is_final(unavailable.__cause__):
         return False
-    code = getattr(error.__cause__, "sqlite_errorcode", 0) & 0xFF
+    code = getattr(unavailable.__cause__, "sqlite_errorcode", 0) & 0xFF
     return code in {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_BUSY}
 
 

@@ -122,10 +122,10 @@ class Comparison:
             kept_back=tuple(kept_back),
         )
 
-    def asked_by(self, tag: ContainerTag, occasion: EventContext) -> tuple[HttpEffect, ...]:
+    def asked_by(self, tag: ContainerTag, context: EventContext) -> tuple[HttpEffect, ...]:
         """Return the requests of a tag for an event. Triggers are ignored."""
         run = self._run(())
-        run.tag(tag, occasion, region=None)
+        run.tag(tag, context, region=None)
         return tuple(made.request for made in run.asked)
 
     def _run(self, sent: Sequence[CapturedRequest]) -> "_CaseRun":
@@ -153,7 +153,7 @@ class _CaseRun:
     def tag(
         self,
         tag: ContainerTag,
-        occasion: EventContext,
+        context: EventContext,
         *,
         region: str | None,
         pending: PendingTriggers = DECIDED,
@@ -164,60 +164,60 @@ class _CaseRun:
         """
         if tag.name in self.hashed:
             may = readable(self.container, tag, decides=pending != DECIDED)
-            event = scrubbed_event(occasion.event, region=region, phones=False)
-            occasion = msgspec.structs.replace(
-                occasion,
+            event = scrubbed_event(context.event, region=region, phones=False)
+            context = msgspec.structs.replace(
+                context,
                 event=msgspec.convert(event, dict[str, Tree]),
-                request=kept(occasion.request, may, hashed=True),
+                request=kept(context.request, may, hashed=True),
             )
-        planned = self._planned(only(self.container, tag.name, pending), occasion)
+        planned = self._planned(only(self.container, tag.name, pending), context)
         for fired in planned.fired:
-            self._run(fired, occasion)
+            self._run(fired, context)
         self.failed += [
             (passed.tag, passed.why)
             for passed in planned.passed
             if passed.tag == tag.name and passed.bar not in _NOT_FIRED
         ]
 
-    def _run(self, fired: FiredTag, occasion: EventContext) -> RunResult:
+    def _run(self, fired: FiredTag, context: EventContext) -> RunResult:
         """Run a tag with its setup and teardown tags."""
         tag = fired.tag
         if fired.setup is not None:
-            outcome = self._run(fired.setup, occasion)
+            outcome = self._run(fired.setup, context)
             if tag.setup is not None and tag.setup.needed and outcome is not RunResult.SUCCESS:
                 self.failed.append((tag.name, f"its setup tag {tag.setup.tag!r} did not succeed"))
                 return RunResult.FAILURE
-        last = self._alone(fired, occasion)
+        last = self._alone(fired, context)
         if last.error is not None:
             self.failed.append((tag.name, _kind_of(last)))
         succeeded = last.error is None and last.outcome is RunResult.SUCCESS
         needs = tag.teardown is not None and tag.teardown.needed
         if fired.teardown is not None and (succeeded or not needs):
-            self._run(fired.teardown, occasion)
+            self._run(fired.teardown, context)
         return RunResult.SUCCESS if succeeded else RunResult.FAILURE
 
-    def _alone(self, fired: FiredTag, occasion: EventContext) -> Turn:
+    def _alone(self, fired: FiredTag, context: EventContext) -> Turn:
         call = Call(
             fields=dict(fired.fields),
-            now=occasion.now,
+            now=context.now,
             seed=_SEED,
             event=fired.event,
-            request=occasion.request,
-            client=occasion.client,
+            request=context.request,
+            client=context.client,
             container=self.about,
         )
-        turn, requests = self._to_its_end(fired.template, call, now=occasion.now)
+        turn, requests = self._to_its_end(fired.template, call, now=context.now)
         self.asked += [TagRequest(tag=fired.tag.name, request=request) for request in requests]
         return turn
 
-    def _planned(self, container: Container, occasion: EventContext) -> FiringPlan:
+    def _planned(self, container: Container, context: EventContext) -> FiringPlan:
         """Plan a tag; requests of variables count as sent only if they were captured."""
         known = VariableCache(container=self.about, storage=TemplateStorage())
         while True:
             try:
-                return plan(container, occasion, variables=known)
+                return plan(container, context, variables=known)
             except PendingVariable as awaited:
-                last, requests = self._to_its_end(awaited.template, awaited.call, now=occasion.now)
+                last, requests = self._to_its_end(awaited.template, awaited.call, now=context.now)
                 known.put(awaited, returned(last))
                 name = f"variable {awaited.template.name}"
                 captured = {request.url for request in self.sent}
@@ -267,12 +267,12 @@ class _Engines:
 class _AtIntake:
     """The minimum of an intake turn (see gateway.tags) that variables need."""
 
-    def __init__(self, engines: _Engines, about: sandbox.ContainerVersion) -> None:
+    def __init__(self, engines: _Engines, version: sandbox.ContainerVersion) -> None:
         self._engines = engines
-        self._about = about
+        self._about = version
 
-    def value(self, template: Template, fields: dict[str, Tree], occasion: EventContext) -> Value:
-        call = call_of(template, fields, occasion, about=self._about, storage=TemplateStorage())
+    def value(self, template: Template, fields: dict[str, Tree], context: EventContext) -> Value:
+        call = call_of(template, fields, context, version=self._about, storage=TemplateStorage())
         engine = self._engines.of(template)
         turn = engine.start(call)
         if not turn.done:

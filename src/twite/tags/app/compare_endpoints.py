@@ -66,9 +66,9 @@ class CompareEndpoints:
         sources: Sequence[Source],
         destinations: Mapping[str, Destination],
         *,
-        named: Source | None = None,
+        source: Source | None = None,
     ) -> None:
-        self._sources = tuple(sources) if named is None else (named,)
+        self._sources = tuple(sources) if source is None else (source,)
         self._destinations = destinations
 
     def entered(self, case: CapturedCase) -> list[EndpointResult]:

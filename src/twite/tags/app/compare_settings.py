@@ -90,7 +90,7 @@ def _endpoints(
     return CompareEndpoints(
         [known for known in sources if any(rule.listens_to(known.name) for rule in rules.values())],
         {} if settings is None else {pixel.pixel: pixel for pixel in settings.pixels},
-        named=next((known for known in sources if known.name == source), None),
+        source=next((known for known in sources if known.name == source), None),
     )
 
 

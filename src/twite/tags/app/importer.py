@@ -94,16 +94,16 @@ def draft(
     )
 
 
-def no_more_needed(made: ImportDraft, running: Path | None) -> tuple[str, ...]:
+def no_more_needed(draft: ImportDraft, running: Path | None) -> tuple[str, ...]:
     """Return the sealed secrets to delete.
 
     `running` is the container in the settings: its secrets are kept, because its file may have been
     moved here from another folder.
     """
-    if running is None or running.resolve() == made.path.resolve():
-        return made.left_behind
+    if running is None or running.resolve() == draft.path.resolve():
+        return draft.left_behind
     kept = _sealed_in(_before(running.parent, running.name) or "")
-    return tuple(name for name in made.left_behind if name not in kept)
+    return tuple(name for name in draft.left_behind if name not in kept)
 
 
 def of_persons(container: Container) -> tuple[PersonVariable, ...]:
@@ -115,10 +115,10 @@ def of_persons(container: Container) -> tuple[PersonVariable, ...]:
     )
 
 
-def write(made: ImportDraft) -> None:
+def write(draft: ImportDraft) -> None:
     """Write the files: the templates first, then container.toml. Raises SettingsError."""
-    for name, text in made.files.items():
-        path = made.folder / name
+    for name, text in draft.files.items():
+        path = draft.folder / name
         try:
             _make(path.parent)
             replace_file(path, text.encode())
@@ -150,9 +150,9 @@ def _imported(source: Path, keep: Keep, named: frozenset[str], *, within: str) -
     return found
 
 
-def _refuse_nobodys(found: ImportResult, named: frozenset[str]) -> None:
+def _refuse_nobodys(result: ImportResult, named: frozenset[str]) -> None:
     """Refuse unknown secret names: a misspelling would silently leave a secret in plain text."""
-    nobody = nobodys(found.container, named)
+    nobody = nobodys(result.container, named)
     if nobody:
         raise SettingsError(
             place=f"--secret {nobody[0]}",
@@ -161,15 +161,15 @@ def _refuse_nobodys(found: ImportResult, named: frozenset[str]) -> None:
         )
 
 
-def _files(found: ImportResult) -> dict[str, str]:
-    names = dict(_file_names(found.texts))
-    remarks = [_REMARKS, *(_remark(line) for line in found.lines if line.fit == "left out")]
+def _files(result: ImportResult) -> dict[str, str]:
+    names = dict(_file_names(result.texts))
+    remarks = [_REMARKS, *(_remark(line) for line in result.lines if line.fit == "left out")]
     text = container_text(
-        found.container,
+        result.container,
         [TemplateFile(name=name, file=file) for name, file in names.items()],
         remarks=remarks if len(remarks) > 1 else (),
     )
-    files = {file: found.texts[name] for name, file in names.items()}
+    files = {file: result.texts[name] for name, file in names.items()}
     return {**files, FILE: f"{_MARK}{_digest(text, files)}\n\n{text}"}
 
 
@@ -230,16 +230,16 @@ def _refuse_changed_by_a_person(folder: Path, text: str) -> None:
         )
 
 
-def _changes(folder: Path, new: Container) -> Iterator[ContainerChange]:
+def _changes(folder: Path, new_container: Container) -> Iterator[ContainerChange]:
     try:
         old, _ = read_container(folder / FILE)
     except SettingsError:
         old = Container()
     for kind in ("client", "variable", "trigger", "tag", "transformation"):
         had = {part.name: part for part in getattr(old, f"{kind}s")}
-        has = {part.name: part for part in getattr(new, f"{kind}s")}
+        has = {part.name: part for part in getattr(new_container, f"{kind}s")}
         yield from _differences(kind, had, has)
-    yield from _differences("template", old.templates, new.templates)
+    yield from _differences("template", old.templates, new_container.templates)
 
 
 def _differences(

@@ -140,9 +140,9 @@ class _Lines:
     def __init__(self) -> None:
         self.lines: list[str] = []
 
-    def see(self, notice: GatewayEvent) -> None:
-        if isinstance(notice, TagSaid):
-            self.lines.append(notice.text)
+    def see(self, event: GatewayEvent) -> None:
+        if isinstance(event, TagSaid):
+            self.lines.append(event.text)
 
     def add(self, _tag: str, line: str) -> None:
         """Add a line that Twite logged."""
@@ -152,6 +152,6 @@ class _Lines:
 class _NotToX:
     """Queues no conversion for X, so that the request goes to the local server instead."""
 
-    async def take(self, request: HttpEffect, *, source: str) -> Response | None:
-        del request, source
+    async def take(self, effect: HttpEffect, *, source: str) -> Response | None:
+        del effect, source
         return None

@@ -188,29 +188,29 @@ async def container(settings: Settings) -> AsyncIterator[CheckFinding]:
         yield finding
 
 
-def _of_parts(settings: Settings, rule: TagRule, opened: Container) -> Iterator[CheckFinding]:
-    for name, template in sorted(opened.templates.items()):
+def _of_parts(settings: Settings, rule: TagRule, container: Container) -> Iterator[CheckFinding]:
+    for name, template in sorted(container.templates.items()):
         wanted = {
             api
-            for part in opened.templated
+            for part in container.templated
             if part.template == name
             for api in google_calls(template, part.fields, defaults=part.defaults)
         }
         yield from _without_google(settings, f"the template {name}", wanted)
-    for tag in opened.tags:
-        yield from stape_tag(settings, opened, tag)
-    has_clients = any(client.template for client in opened.clients)
+    for tag in container.tags:
+        yield from stape_tag(settings, container, tag)
+    has_clients = any(client.template for client in container.clients)
     but = ", but not of its client templates" if has_clients else ""
     yield from _redirected(f"all tags of the container{but}", rule, "container.redirect")
     if rule.persons is PersonHandling.HASHED:
-        yield from _hashed(opened)
+        yield from _hashed(container)
 
 
-def _hashed(opened: Container) -> Iterator[CheckFinding]:
-    for tag in opened.tags:
-        yield from read_in_plain_text(opened, tag, setting=_SEALED)
+def _hashed(container: Container) -> Iterator[CheckFinding]:
+    for tag in container.tags:
+        yield from read_in_plain_text(container, tag, setting=_SEALED)
         if tag.triggers and not tag.paused:
-            yield from sent_otherwise(opened, tag, setting=_SEALED)
+            yield from sent_otherwise(container, tag, setting=_SEALED)
 
 
 def _try_out(path: Path, templates: Mapping[str, Template]) -> None:

@@ -108,7 +108,7 @@ class ClientEffects(Protocol):
     """Sends the requests of clients. `log_message` gets messages for the template's author."""
 
     async def fetch(
-        self, request: HttpEffect, *, client: TemplateClient, log_message: Callable[[str], None]
+        self, effect: HttpEffect, *, client: TemplateClient, log_message: Callable[[str], None]
     ) -> EffectAnswer:
         """Send an HTTP request; return the response, or the reason why there is none."""
         ...
@@ -226,12 +226,14 @@ class ClientConversation:
                 self._add(effect)
         return ()
 
-    def _run_container(self, effect: RunContainer) -> tuple[EffectAnswer, ...]:
-        kept = asyncio.ensure_future(self._accepted(effect.event, waits=not self.answered.done()))
-        self._kept.append((effect.id, kept))
-        if effect.on_complete:
-            self._asked.add(asyncio.create_task(_completed(effect.id, kept)))
-        return (EffectAnswer(id=effect.id, phase="start"),) if effect.on_start else ()
+    def _run_container(self, run_container: RunContainer) -> tuple[EffectAnswer, ...]:
+        kept = asyncio.ensure_future(
+            self._accepted(run_container.event, waits=not self.answered.done())
+        )
+        self._kept.append((run_container.id, kept))
+        if run_container.on_complete:
+            self._asked.add(asyncio.create_task(_completed(run_container.id, kept)))
+        return (EffectAnswer(id=run_container.id, phase="start"),) if run_container.on_start else ()
 
     async def _accepted(self, event: Mapping[str, Tree], *, waits: bool) -> ContainerRun:
         given = without_secrets(event, self.client.field_secrets)
@@ -245,15 +247,15 @@ class ClientConversation:
         asked = self.outbound.fetch(effect, client=self.client, log_message=self.log_message)
         return (await asked,)
 
-    async def _after_event(self, effect: AfterEvent) -> tuple[EffectAnswer, ...]:
+    async def _after_event(self, after: AfterEvent) -> tuple[EffectAnswer, ...]:
         """Report the tags that fired. They are only queued: none has run yet."""
-        ran = await self._on_disk(effect.event)
+        ran = await self._on_disk(after.event)
         tags: list[Tree] = [
             {"id": outcome.tag, "status": outcome.status, "executionTime": 0}
             for each in ran
             for outcome in each.tags
         ]
-        return (EffectAnswer(id=effect.id, value={"tags": tags}),)
+        return (EffectAnswer(id=after.id, value={"tags": tags}),)
 
     async def _on_disk(self, event: int = 0) -> list[ContainerRun]:
         """Wait until all events of runContainer, or the event of one effect, are on disk."""
@@ -310,8 +312,8 @@ async def _completed(number: int, kept: Kept) -> tuple[EffectAnswer, ...]:
 class _NoTemplates:
     """Template variables have no value in a client's fields."""
 
-    def value(self, template: Template, fields: dict[str, Tree], occasion: EventContext) -> Value:
-        del template, fields, occasion
+    def value(self, template: Template, fields: dict[str, Tree], context: EventContext) -> Value:
+        del template, fields, context
         return UNDEFINED
 
 

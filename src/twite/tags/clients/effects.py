@@ -95,48 +95,48 @@ class ClientOutbound:
         self._google = google
 
     async def fetch(
-        self, request: HttpEffect, *, client: TemplateClient, log_message: LogMessage
+        self, effect: HttpEffect, *, client: TemplateClient, log_message: LogMessage
     ) -> EffectAnswer:
-        if request.authorization is None:
+        if effect.authorization is None:
             taken = await self._to_x.take(
-                request, source=client.source.name, endpoint=Endpoint.CLIENT
+                effect, source=client.source.name, endpoint=Endpoint.CLIENT
             )
             if taken is not None:
-                return answer_of(request.id, taken)
+                return answer_of(effect.id, taken)
         asked = WebRequest(
-            url=request.url,
-            method=request.method,
-            headers=request.headers,
-            body=(request.body or "").encode("utf-8", "replace"),
-            timeout=min(request.timeout, _LONGEST) or _LONGEST,
+            url=effect.url,
+            method=effect.method,
+            headers=effect.headers,
+            body=(effect.body or "").encode("utf-8", "replace"),
+            timeout=min(effect.timeout, _LONGEST) or _LONGEST,
             allow_hosts=client.allow_hosts,
         )
-        came = await self._google.send(asked, scopes=request.authorization, by=self._web.ask)
+        came = await self._google.send(asked, scopes=effect.authorization, by=self._web.ask)
         if isinstance(came, GoogleRequestDenied):
             log_message(f"getGoogleAuth: {came.why}")
-            return EffectAnswer(id=request.id, reason="failed")
-        if request.authorization is not None:
+            return EffectAnswer(id=effect.id, reason="failed")
+        if effect.authorization is not None:
             _log_no_answer(came, log_message)
-        return answer_of(request.id, came)
+        return answer_of(effect.id, came)
 
     def calls(
         self, *, log_message: LogMessage, mark: bytes
     ) -> Callable[[Service], Awaitable[EffectAnswer]]:
-        async def ask(asking: GoogleRequest) -> GoogleResponse:
+        async def ask(google_request: GoogleRequest) -> GoogleResponse:
             asked = WebRequest(
-                url=asking.url,
-                method=asking.method,
-                headers=asking.headers,
-                body=asking.body,
-                timeout=asking.timeout or _LONGEST,
+                url=google_request.url,
+                method=google_request.method,
+                headers=google_request.headers,
+                body=google_request.body,
+                timeout=google_request.timeout or _LONGEST,
             )
-            scopes = asking.scopes or None
+            scopes = google_request.scopes or None
             came = await self._google.send(asked, scopes=scopes, by=self._web.ask, own=True)
             _log_no_answer(came, log_message)
             return came
 
         return GoogleCalls(
-            self._google, sends=ask, log_message=log_message, marks=InsertIds(mark)
+            self._google, sends=ask, log_message=log_message, ids=InsertIds(mark)
         ).perform
 
 

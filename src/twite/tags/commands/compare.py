@@ -91,8 +91,8 @@ def compare(
         raise typer.Exit(1)
 
 
-def _print(result: ComparisonSummary) -> None:
-    for difference in result.differences:
+def _print(summary: ComparisonSummary) -> None:
+    for difference in summary.differences:
         printing.say(
             printing.styled("different", "yellow"),
             f" {difference.path} of “{difference.tag}”, {plural(difference.times, 'time')}",
@@ -102,20 +102,20 @@ def _print(result: ComparisonSummary) -> None:
             f"    captured {difference.there}, Twite {difference.here} (line {difference.line})"
         )
     for word, counted in (
-        ("missing", result.missing),
-        ("extra", result.extra),
-        ("failed", result.failed),
-        ("unread", result.unread),
-        ("not sent", result.kept_back),
+        ("missing", summary.missing),
+        ("extra", summary.extra),
+        ("failed", summary.failed),
+        ("unread", summary.unread),
+        ("not sent", summary.kept_back),
     ):
         for what, times in counted.items():
             printing.say(printing.styled(word, "bold red"), f" {what}, {plural(times, 'time')}")
-    for path, times in result.ignored.items():
+    for path, times in summary.ignored.items():
         printing.say(printing.styled(f"ignored {path}, {plural(times, 'time')}", "dim"))
-    lost, more = sum(result.missing.values()), sum(result.extra.values())
-    kept = sum(result.kept_back.values())
+    lost, more = sum(summary.missing.values()), sum(summary.extra.values())
+    kept = sum(summary.kept_back.values())
     not_sent = f" Twite did not send {plural(kept, 'event')}." if kept else ""
     printing.say(
-        f"{plural(result.cases, 'case')}. Requests: {result.matched} match, {result.different} "
+        f"{plural(summary.cases, 'case')}. Requests: {summary.matched} match, {summary.different} "
         f"differ, {lost} only in the capture, {more} only in Twite's run.{not_sent}"
     )

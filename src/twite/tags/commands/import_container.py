@@ -116,42 +116,42 @@ def import_container(
         raise typer.Exit(1)
 
 
-def _print(made: ImportDraft, gone: Sequence[str], *, report: bool) -> None:
-    for line in made.found.lines:
+def _print(draft: ImportDraft, gone: Sequence[str], *, report: bool) -> None:
+    for line in draft.found.lines:
         _print_line(line)
-    _print_secrets(made, gone)
-    for reads in of_persons(made.found.container):
+    _print_secrets(draft, gone)
+    for reads in of_persons(draft.found.container):
         printing.say(
             printing.styled("person", "bold"),
             f" variable “{masked(reads.variable)}” {masked(reads.key)}",
         )
-    for change in () if made.is_first else made.changes:
+    for change in () if draft.is_first else draft.changes:
         printing.say(f"{change.what}: {change.kind} “{masked(change.name)}”")
-    if not made.is_first and not made.changes:
+    if not draft.is_first and not draft.changes:
         printing.say("Nothing changed since the last import.")
-    counted = Counter(line.fit for line in made.found.lines)
+    counted = Counter(line.fit for line in draft.found.lines)
     counts = ", ".join(f"{counted[fit]} {_WORDS[fit]}" for fit in Support if counted[fit])
-    count = len(made.found.in_plain_text)
+    count = len(draft.found.in_plain_text)
     more = f"; {plural(count, 'secret')} in plain text" * bool(count)
-    printing.say(f"{made.path}: {counts}{more}.")
+    printing.say(f"{draft.path}: {counts}{more}.")
     if report:
         printing.say("Nothing was written (--report).")
         return
     printing.say("Only you can read the file and its templates (mode 0600).")
-    if made.is_first:
-        printing.say(f'To run the container: [container] file = "{made.path}" in twite.toml.')
+    if draft.is_first:
+        printing.say(f'To run the container: [container] file = "{draft.path}" in twite.toml.')
         printing.say(PERSONS)
-    if any(secret.kept.startswith("env:") for secret in made.found.secrets):
+    if any(secret.kept.startswith("env:") for secret in draft.found.secrets):
         printing.say("Set the variables above in the gateway's environment.")
 
 
-def _print_secrets(made: ImportDraft, gone: Sequence[str]) -> None:
-    for secret in made.found.secrets:
+def _print_secrets(draft: ImportDraft, gone: Sequence[str]) -> None:
+    for secret in draft.found.secrets:
         printing.say(
             printing.styled("secret", "bold"), f" {secret.kind} “{secret.name}” {secret.path}"
         )
         printing.say(f"    stored as {secret.kept}")
-    for left in made.found.in_plain_text:
+    for left in draft.found.in_plain_text:
         named = f" “{left.name}”" if left.name else ""
         printing.say(
             printing.styled("in plain text", "bold red"), f" {left.kind}{named} {left.path}"
@@ -168,12 +168,12 @@ def _print_line(line: ReportLine) -> None:
         printing.say(f"    {note}")
 
 
-def _print_json(made: ImportDraft, gone: Sequence[str]) -> None:
+def _print_json(draft: ImportDraft, gone: Sequence[str]) -> None:
     printing.print_json(
         {
-            "container": str(made.path),
-            "whole": made.found.is_whole,
-            "parts": made.found.lines,
+            "container": str(draft.path),
+            "whole": draft.found.is_whole,
+            "parts": draft.found.lines,
             "secrets": [
                 {
                     "kind": secret.kind,
@@ -181,16 +181,17 @@ def _print_json(made: ImportDraft, gone: Sequence[str]) -> None:
                     "path": secret.path,
                     "kept": secret.kept,
                 }
-                for secret in made.found.secrets
+                for secret in draft.found.secrets
             ],
-            "in_plain_text": made.found.in_plain_text,
+            "in_plain_text": draft.found.in_plain_text,
             "persons": [
                 {"variable": masked(reads.variable), "key": masked(reads.key)}
-                for reads in of_persons(made.found.container)
+                for reads in of_persons(draft.found.container)
             ],
             "forgotten": gone,
             "changes": [
-                msgspec.structs.replace(change, name=masked(change.name)) for change in made.changes
+                msgspec.structs.replace(change, name=masked(change.name))
+                for change in draft.changes
             ],
         }
     )

@@ -155,21 +155,21 @@ def _form(text: str) -> dict[str, Tree]:
     return {key: found[0] if len(found) == 1 else [*found] for key, found in pairs.items()}
 
 
-def _is_ignored(found: Difference, ignore: Sequence[str]) -> bool:
-    if isinstance(found.here, str) and STAND_IN in found.here:
+def _is_ignored(difference: Difference, ignore: Sequence[str]) -> bool:
+    if isinstance(difference.here, str) and STAND_IN in difference.here:
         return True
-    return any(fnmatchcase(found.path, wanted) for wanted in ignore)
+    return any(fnmatchcase(difference.path, wanted) for wanted in ignore)
 
 
-def _pair(there: _Parts, here: _Parts, tag: str, ignore: Sequence[str]) -> ComparedPair:
+def _pair(other_parts: _Parts, own_parts: _Parts, tag: str, ignore: Sequence[str]) -> ComparedPair:
     found = [
-        *_differences(there.query, here.query, "query"),
-        *_headers(there.headers, here.headers),
-        *_differences(there.body, here.body, "body"),
+        *_differences(other_parts.query, own_parts.query, "query"),
+        *_headers(other_parts.headers, own_parts.headers),
+        *_differences(other_parts.body, own_parts.body, "body"),
     ]
     ignored = [difference for difference in found if _is_ignored(difference, ignore)]
     return ComparedPair(
-        url=there.place,
+        url=other_parts.place,
         tag=tag,
         differences=tuple(difference for difference in found if difference not in ignored),
         ignored=tuple(difference.path for difference in ignored),

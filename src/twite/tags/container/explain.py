@@ -36,10 +36,10 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     triggers: tuple[ExplainedTrigger, ...] = ()
 
 
-def explained(container: Container, occasion: EventContext, variables: Variables) -> Explanation:
+def explained(container: Container, context: EventContext, variables: Variables) -> Explanation:
     """Evaluate every variable and trigger of a container."""
-    client = client_name(container, occasion.client)
-    values = Values(container, msgspec.structs.replace(occasion, client=client), variables)
+    client = client_name(container, context.client)
+    values = Values(container, msgspec.structs.replace(context, client=client), variables)
     verdicts: dict[str, ExplainedTrigger] = {}
     triggers = {trigger.name: trigger for trigger in container.triggers}
 
@@ -73,7 +73,7 @@ def _trigger(
     decides, or else the last part.
     """
     name, decided, left = trigger.name, "it has no condition", ""
-    undecided: ExplainedTrigger | None = None
+    explained: ExplainedTrigger | None = None
     if trigger.all_of:
         decided, left = f"all of {', '.join(trigger.all_of)} match", "they match"
     for other in trigger.all_of:
@@ -83,7 +83,7 @@ def _trigger(
             return ExplainedTrigger(name=name, matches=False, decided=decided, left=left)
         if found is None:
             left = f"? ({other} needs a lookup)"
-            undecided = ExplainedTrigger(name=name, matches=None, decided=decided, left=left)
+            explained = ExplainedTrigger(name=name, matches=None, decided=decided, left=left)
     for condition in trigger.when:
         decided = spelled_out(condition)
         try:
@@ -92,10 +92,10 @@ def _trigger(
                 return ExplainedTrigger(name=name, matches=False, decided=decided, left=left)
         except LookupNeeded as why:
             left = f"? ({why})"
-            undecided = ExplainedTrigger(name=name, matches=None, decided=decided, left=left)
+            explained = ExplainedTrigger(name=name, matches=None, decided=decided, left=left)
         except (Unfilled, TooLong) as why:
             return ExplainedTrigger(name=name, matches=False, decided=decided, left=f"? ({why})")
-    return undecided or ExplainedTrigger(name=name, matches=True, decided=decided, left=left)
+    return explained or ExplainedTrigger(name=name, matches=True, decided=decided, left=left)
 
 
 def spelled_out(condition: Condition) -> str:

@@ -138,14 +138,16 @@ class _FaultSearch:
             yield ContainerUnusable(f"{place}.template", message)
         yield from self._at_names(names_in(dict(part.fields)), f"{place}.fields")
 
-    def at_transformation(self, change: Transformation, place: str) -> Iterator[ContainerUnusable]:
-        yield from self.at_conditions(change.when, f"{place}.when")
-        yield from self._at_names(names_in(dict(change.set)), f"{place}.set")
-        if sum(map(bool, (change.exclude, change.allow, change.set))) != 1:
+    def at_transformation(
+        self, transformation: Transformation, place: str
+    ) -> Iterator[ContainerUnusable]:
+        yield from self.at_conditions(transformation.when, f"{place}.when")
+        yield from self._at_names(names_in(dict(transformation.set)), f"{place}.set")
+        if sum(map(bool, (transformation.exclude, transformation.allow, transformation.set))) != 1:
             yield ContainerUnusable(place, "must have exactly one of exclude, allow or set")
         for key, names, known in (
-            ("tags", change.tags, self._tags),
-            ("templates", change.templates, self._kinds),
+            ("tags", transformation.tags, self._tags),
+            ("templates", transformation.templates, self._kinds),
         ):
             for at, name in enumerate(names):
                 if name not in known:

@@ -96,7 +96,7 @@ class FiringPlan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def plan(
-    container: Container, occasion: EventContext, *, variables: Variables, filled: bool = True
+    container: Container, context: EventContext, *, variables: Variables, filled: bool = True
 ) -> FiringPlan:
     """Decide for each tag whether it fires.
 
@@ -105,10 +105,10 @@ def plan(
     run. If a trigger needs a value from another server, and no other trigger decides, its tag is
     returned as fired, with `pending`.
     """
-    client = client_name(container, occasion.client)
-    if client != occasion.client:
-        occasion = msgspec.structs.replace(occasion, client=client)
-    decide = _Planner(container, occasion, variables, filled=filled)
+    client = client_name(container, context.client)
+    if client != context.client:
+        context = msgspec.structs.replace(context, client=client)
+    decide = _Planner(container, context, variables, filled=filled)
     fired: list[FiredTag] = []
     passed: list[SkippedTag] = []
     for tag in sorted(container.tags, key=lambda each: -each.priority):
@@ -165,20 +165,20 @@ def client_name(container: Container, client: str) -> str:
 class _NotFired(Exception):
     """The tag does not fire; the text says why."""
 
-    def __init__(self, why: str, bar: NotFiredReason) -> None:
+    def __init__(self, why: str, reason: NotFiredReason) -> None:
         super().__init__(why)
-        self.bar = bar
+        self.bar = reason
 
 
 class _Planner:
     def __init__(
-        self, container: Container, occasion: EventContext, variables: Variables, *, filled: bool
+        self, container: Container, context: EventContext, variables: Variables, *, filled: bool
     ) -> None:
         self._fills = filled
         self._container = container
-        self._occasion = occasion
+        self._occasion = context
         self._variables = variables
-        self._values = Values(container, occasion, variables)
+        self._values = Values(container, context, variables)
         self._tags = {tag.name: tag for tag in container.tags}
         self._triggers = {trigger.name: trigger for trigger in container.triggers}
         self._fitting: dict[str, bool | None] = {ALL_EVENTS: True}
@@ -289,22 +289,22 @@ class _Planner:
         )
 
     def _beside(
-        self, beside: SequencedTag | None, chain: tuple[str, ...], *, stops: bool = True
+        self, sequenced: SequencedTag | None, chain: tuple[str, ...], *, stops: bool = True
     ) -> FiredTag | None:
         """Return a setup or teardown tag, without its own triggers and exceptions.
 
         If the tag is needed and does not run, the main tag does not run either, if `stops`.
         """
-        if beside is None:
+        if sequenced is None:
             return None
-        tag = self._tags.get(beside.tag)
-        if tag is None or beside.tag in chain or len(chain) > DEEPEST:
-            raise _NotFired(f"the tag {beside.tag!r} cannot run with it", NotFiredReason.BESIDE)
+        tag = self._tags.get(sequenced.tag)
+        if tag is None or sequenced.tag in chain or len(chain) > DEEPEST:
+            raise _NotFired(f"the tag {sequenced.tag!r} cannot run with it", NotFiredReason.BESIDE)
         kept_back = self._rests(tag) or self._lacks_consent(tag)
         if kept_back is None:
             return self._filled(tag, "", beside=chain)
-        if stops and beside.needed:
-            why = f"the tag {beside.tag!r}, which it needs, does not run: {kept_back}"
+        if stops and sequenced.needed:
+            why = f"the tag {sequenced.tag!r}, which it needs, does not run: {kept_back}"
             raise _NotFired(why, NotFiredReason.BESIDE)
         return None
 
@@ -327,16 +327,18 @@ class _Planner:
             self._seen[key] = event, values
         return self._seen[key]
 
-    def _changed(self, event: dict[str, Tree], change: Transformation) -> dict[str, Tree]:
-        if change.allow:
-            return only_paths(event, change.allow)
-        for path, tree in change.set.items():
+    def _changed(self, event: dict[str, Tree], transformation: Transformation) -> dict[str, Tree]:
+        if transformation.allow:
+            return only_paths(event, transformation.allow)
+        for path, tree in transformation.set.items():
             value = self._values.filled(tree)
-            event = _without_hash(event, path) if _hash_of(path) not in change.set else event
+            event = (
+                _without_hash(event, path) if _hash_of(path) not in transformation.set else event
+            )
             event = (
                 without_path(event, path) if value is UNDEFINED else with_value(event, path, value)
             )
-        for path in change.exclude:
+        for path in transformation.exclude:
             event = without_path(_without_hash(event, path), path)
         return event
 
@@ -352,11 +354,11 @@ class _Planner:
         return place is not None and gcs.startswith("G1") and gcs[place : place + 1] == "1"
 
 
-def _is_for(change: Transformation, tag: ContainerTag) -> bool:
-    if not change.tags and not change.templates:
+def _is_for(transformation: Transformation, tag: ContainerTag) -> bool:
+    if not transformation.tags and not transformation.templates:
         return True
-    named = tag.name in change.tags or tag.template in change.templates
-    return named is not change.others
+    named = tag.name in transformation.tags or tag.template in transformation.templates
+    return named is not transformation.others
 
 
 def _hash_of(path: str) -> str:
@@ -370,5 +372,5 @@ def _without_hash(event: dict[str, Tree], path: str) -> dict[str, Tree]:
     return without_path(event, hashed) if hashed else event
 
 
-def _order(change: Transformation) -> int:
-    return 0 if change.allow else 1 if change.set else 2
+def _order(transformation: Transformation) -> int:
+    return 0 if transformation.allow else 1 if transformation.set else 2

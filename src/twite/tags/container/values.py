@@ -100,10 +100,10 @@ class EventContext(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Variables(Protocol):
-    def value(self, template: Template, fields: dict[str, Tree], occasion: EventContext) -> Value:
+    def value(self, template: Template, fields: dict[str, Tree], context: EventContext) -> Value:
         """Return the template's result; UNDEFINED if it returned nothing or failed.
 
-        `occasion.draw` is derived for this variable.
+        `context.draw` is derived for this variable.
         """
 
 
@@ -116,10 +116,10 @@ class LookupNeeded(Unfilled):
 
 
 class Values:
-    def __init__(self, container: Container, occasion: EventContext, variables: Variables) -> None:
+    def __init__(self, container: Container, context: EventContext, variables: Variables) -> None:
         self._container = container
         self._known = {variable.name: variable for variable in container.variables}
-        self._occasion = occasion
+        self._occasion = context
         self._variables = variables
         self._had: dict[str, Value] = {}
         self._open: list[str] = []
@@ -238,13 +238,13 @@ class Values:
         occasion = msgspec.structs.replace(self._occasion, draw=self._draw(variable))
         return self._variables.value(template, fields, occasion)
 
-    def _formatted(self, form: ValueFormat, value: Value) -> Value:
+    def _formatted(self, value_format: ValueFormat, value: Value) -> Value:
         is_word = value is UNDEFINED or value is None or isinstance(value, bool)
         word = text_of(value) if is_word else ""
-        if word in form.instead:
-            return self.filled(form.instead[word])
-        if isinstance(value, str) and form.case:
-            return value.lower() if form.case == "lower" else value.upper()
+        if word in value_format.instead:
+            return self.filled(value_format.instead[word])
+        if isinstance(value, str) and value_format.case:
+            return value.lower() if value_format.case == "lower" else value.upper()
         return value
 
 
@@ -281,37 +281,37 @@ def _cookie(request: IncomingRequest, name: str, *, decode: bool) -> Value:
     return UNDEFINED
 
 
-def _put(found: Match, text: str) -> str:
-    groups = found.groups()
+def _put(match: Match, text: str) -> str:
+    groups = match.groups()
 
     def group(sign: re.Match[str]) -> str:
         which = int(sign[1])
-        return (found.group(which) or "") if which <= len(groups) else sign[0]
+        return (match.group(which) or "") if which <= len(groups) else sign[0]
 
     return re.sub(r"\$(\d{1,2})", group, text)
 
 
-def _page(occasion: EventContext) -> SplitResult | None:
-    url = value_at(occasion.event, "page_location")
+def _page(context: EventContext) -> SplitResult | None:
+    url = value_at(context.event, "page_location")
     try:
         return urlsplit(url) if isinstance(url, str) else None
     except ValueError:
         return None
 
 
-def _page_path(occasion: EventContext, _: Container) -> Value:
-    page = _page(occasion)
+def _page_path(context: EventContext, _: Container) -> Value:
+    page = _page(context)
     return UNDEFINED if page is None else page.path or "/"
 
 
-def _page_hostname(occasion: EventContext, _: Container) -> Value:
-    page = _page(occasion)
+def _page_hostname(context: EventContext, _: Container) -> Value:
+    page = _page(context)
     return UNDEFINED if page is None or page.hostname is None else page.hostname
 
 
-def _region(occasion: EventContext, _: Container) -> Value:
-    country = value_at(occasion.event, "event_location.country")
-    region = value_at(occasion.event, "event_location.region")
+def _region(context: EventContext, _: Container) -> Value:
+    country = value_at(context.event, "event_location.country")
+    region = value_at(context.event, "event_location.region")
     if not isinstance(country, str):
         return UNDEFINED
     return f"{country}-{region}" if isinstance(region, str) and region else country

@@ -167,12 +167,12 @@ class GoogleCalls:
     """Performs the Google calls of one run. `sends` sends a request."""
 
     def __init__(
-        self, google: GoogleClient, *, sends: Sends, log_message: LogMessage, marks: InsertIds
+        self, google: GoogleClient, *, sends: Sends, log_message: LogMessage, ids: InsertIds
     ) -> None:
         self._google = google
         self._sends = sends
         self._log_message = log_message
-        self._marks = marks
+        self._marks = ids
         self._transactions = Transactions(self._ask)
 
     async def perform(self, service: Service) -> EffectAnswer:
@@ -289,9 +289,9 @@ class GoogleCalls:
         return analytics_result(came.status, came.headers)
 
     async def _ask(
-        self, asking: GoogleRequest, read: Callable[[int, bytes], GoogleResult]
+        self, google_request: GoogleRequest, read: Callable[[int, bytes], GoogleResult]
     ) -> GoogleResult:
-        came = await self._sends(asking)
+        came = await self._sends(google_request)
         if not isinstance(came, HttpAnswer) or not came.whole:
             return _without(came)
         return read(came.status, came.body)

@@ -133,8 +133,8 @@ class _TokenTransport:
 class _Asking:
     """The transport that google-auth calls in its thread. `status` is that of the last response."""
 
-    def __init__(self, way: _TokenTransport, loop: asyncio.AbstractEventLoop) -> None:
-        self._way = way
+    def __init__(self, transport: _TokenTransport, loop: asyncio.AbstractEventLoop) -> None:
+        self._way = transport
         self._loop = loop
         self.status: int | None = None
 

@@ -42,8 +42,8 @@ class _CachedToken(msgspec.Struct, frozen=True, kw_only=True):
 class TokenCache:
     """A cache with one token for each set of scopes, renewed shortly before it expires."""
 
-    def __init__(self, account: GoogleTokenSource, *, clock: Clock) -> None:
-        self._account = account
+    def __init__(self, token_source: GoogleTokenSource, *, clock: Clock) -> None:
+        self._account = token_source
         self._clock = clock
         self._kept: dict[Scopes, _CachedToken] = {}
         self._asking: dict[Scopes, asyncio.Task[Found]] = {}
@@ -87,11 +87,11 @@ class TokenCache:
         self._keep(key, _CachedToken(found=came.text, until=now + lifetime))
         return came.text
 
-    def _keep(self, key: Scopes, kept: _CachedToken) -> None:
+    def _keep(self, key: Scopes, token: _CachedToken) -> None:
         self._kept.pop(key, None)
         if len(self._kept) >= MOST_SCOPES:
             self._kept.pop(next(iter(self._kept)))
-        self._kept[key] = kept
+        self._kept[key] = token
 
 
 class GoogleEndpoints:
@@ -118,13 +118,13 @@ class GoogleEndpoints:
             moved = f"{origin}{instead.raw_path}{moved.removeprefix(origin)}"
         return moved
 
-    def redirected(self, asked: WebRequest, *, own: bool) -> WebRequest:
+    def redirected(self, request: WebRequest, *, own: bool) -> WebRequest:
         """Return a request to the new address. The host of `api_url` may have a private address."""
-        url = self.of(asked.url, own=own)
-        if self._instead is None or url == asked.url:
-            return asked
-        hosts = asked.allow_hosts | {self._instead.raw_host or ""}
-        return msgspec.structs.replace(asked, url=url, allow_hosts=hosts)
+        url = self.of(request.url, own=own)
+        if self._instead is None or url == request.url:
+            return request
+        hosts = request.allow_hosts | {self._instead.raw_host or ""}
+        return msgspec.structs.replace(request, url=url, allow_hosts=hosts)
 
 
 def may_carry(url: str) -> bool:
@@ -176,14 +176,14 @@ class GoogleClient:
 
     def __init__(
         self,
-        account: GoogleTokenSource | None = None,
+        token_source: GoogleTokenSource | None = None,
         *,
         clock: Clock,
-        places: GoogleEndpoints | None = None,
+        endpoints: GoogleEndpoints | None = None,
     ) -> None:
-        self._account = account
-        self._tokens = None if account is None else TokenCache(account, clock=clock)
-        self._places = places or GoogleEndpoints()
+        self._account = token_source
+        self._tokens = None if token_source is None else TokenCache(token_source, clock=clock)
+        self._places = endpoints or GoogleEndpoints()
 
     @property
     def is_set(self) -> bool:
@@ -194,14 +194,14 @@ class GoogleClient:
         return None if self._account is None else await self._account.project()
 
     async def send(
-        self, asked: WebRequest, *, scopes: Scopes | None, by: Sends, own: bool = False
+        self, request: WebRequest, *, scopes: Scopes | None, by: Sends, own: bool = False
     ) -> Response | NoResponse | GoogleRequestDenied:
         """Send a request, with a token if `scopes` is given.
 
         `own` is whether a Google service call makes the request. If Google refuses the token, the
         request is repeated once with a new token. Tokens are sent only to Google.
         """
-        there = self._places.redirected(asked, own=own)
+        there = self._places.redirected(request, own=own)
         if scopes is None:
             return await by(there)
         if self._tokens is None:
@@ -211,24 +211,24 @@ class GoogleClient:
                 why="the call requests no scope, or does not use the value that getGoogleAuth "
                 "returned"
             )
-        if not may_carry(asked.url):
+        if not may_carry(request.url):
             return GoogleRequestDenied(
                 why="a Google token is sent only to https://*.googleapis.com"
             )
         return await self._with_token(there, self._tokens, scopes, by)
 
     async def _with_token(
-        self, asked: WebRequest, tokens: TokenCache, scopes: Scopes, by: Sends
+        self, request: WebRequest, tokens: TokenCache, scopes: Scopes, by: Sends
     ) -> Response | NoResponse:
         token = await tokens.of(scopes)
-        came = await _carrying(asked, token, by)
+        came = await _carrying(request, token, by)
         if (
             isinstance(came, Response)
             and came.status == _UNAUTHORIZED
             and isinstance(token, Secret)
         ):
             tokens.forget(scopes, token)
-            came = await _carrying(asked, await tokens.of(scopes), by)
+            came = await _carrying(request, await tokens.of(scopes), by)
         return came
 
     async def stop(self) -> None:
@@ -236,20 +236,20 @@ class GoogleClient:
             await self._tokens.stop()
 
 
-async def _carrying(asked: WebRequest, token: Found, by: Sends) -> Response | NoResponse:
+async def _carrying(request: WebRequest, token: Found, by: Sends) -> Response | NoResponse:
     if isinstance(token, NoGoogleToken):
         return NoResponse(reason=f"no token from Google: {token.reason}", left=False)
     text = token.reveal()
     # Overrides a header of this name from the template.
-    headers = {name: value for name, value in asked.headers.items() if name.lower() != _HEADER}
+    headers = {name: value for name, value in request.headers.items() if name.lower() != _HEADER}
     headers[_HEADER] = f"Bearer {text}"
-    came = await by(msgspec.structs.replace(asked, headers=headers))
+    came = await by(msgspec.structs.replace(request, headers=headers))
     return came if isinstance(came, NoResponse) else _without(text, came)
 
 
-def _without(token: str, came: Response) -> Response:
+def _without(token: str, response: Response) -> Response:
     """Mask the token in a response, because templates can read and log the response."""
-    headers = {name: text.replace(token, _MASKED) for name, text in came.headers.items()}
-    cookies = tuple(text.replace(token, _MASKED) for text in came.cookies)
-    body = came.body.replace(token.encode(), _MASKED.encode())
-    return msgspec.structs.replace(came, headers=headers, cookies=cookies, body=body)
+    headers = {name: text.replace(token, _MASKED) for name, text in response.headers.items()}
+    cookies = tuple(text.replace(token, _MASKED) for text in response.cookies)
+    body = response.body.replace(token.encode(), _MASKED.encode())
+    return msgspec.structs.replace(response, headers=headers, cookies=cookies, body=body)

@@ -158,11 +158,11 @@ class _Import:
             self._report.left_out("variable", name, word, reason)
         return {name: made for name, (made, _, _) in read.items()}
 
-    def _variable(self, kind: str, piece: ExportPart, name: str) -> tuple[Variable, list[str]]:
+    def _variable(self, kind: str, part: ExportPart, name: str) -> tuple[Variable, list[str]]:
         if kind == "builtInVariable":
-            return simple_parts.built_in(piece, name)
-        template = self._templates.named_by(piece.word, TemplateKind.VARIABLE)
-        return simple_parts.variable(piece, name, template)
+            return simple_parts.built_in(part, name)
+        template = self._templates.named_by(part.word, TemplateKind.VARIABLE)
+        return simple_parts.variable(part, name, template)
 
     def _read_triggers(
         self, variables: frozenset[str], asking: AskingVariables
@@ -254,12 +254,12 @@ class _Import:
         return free
 
 
-def _lists(piece: ExportPart) -> list[str]:
+def _lists(part: ExportPart) -> list[str]:
     """Return the ids of the triggers that a trigger group lists; [] for other triggers."""
-    if spelled(piece.word) != simple_parts.GROUP:
+    if spelled(part.word) != simple_parts.GROUP:
         return []
     with suppress(LeftOut):
-        return simple_parts.group_ids(piece)
+        return simple_parts.group_ids(part)
     return []
 
 

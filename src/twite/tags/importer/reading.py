@@ -116,9 +116,9 @@ def spelled(word: str) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", word).upper()
 
 
-def _export(version: ExportPart, whole: Mapping[str, Tree]) -> Export:
+def _export(part: ExportPart, whole: Mapping[str, Tree]) -> Export:
     about = ExportPart(
-        place="container", tree=_mapping(version.tree.get("container", {}), "container")
+        place="container", tree=_mapping(part.tree.get("container", {}), "container")
     )
     contexts = about.texts("usageContext")
     if contexts and "SERVER" not in [spelled(context) for context in contexts]:
@@ -127,15 +127,13 @@ def _export(version: ExportPart, whole: Mapping[str, Tree]) -> Export:
             f"this is a container for {', '.join(contexts)}; Twite runs server containers",
         )
     return Export(
-        name=about.text("name") or version.text("name"),
+        name=about.text("name") or part.text("name"),
         public_id=about.text("publicId"),
-        container_id=version.text("containerId"),
-        version=version.text("containerVersionId") or "1",
-        parts={key: tuple(_pieces(version.tree.get(key), key)) for key in KINDS},
+        container_id=part.text("containerId"),
+        version=part.text("containerVersionId") or "1",
+        parts={key: tuple(_pieces(part.tree.get(key), key)) for key in KINDS},
         about=about,
-        beside={
-            key: held for key, held in version.tree.items() if key not in {*KINDS, "container"}
-        },
+        beside={key: held for key, held in part.tree.items() if key not in {*KINDS, "container"}},
         outside={key: held for key, held in whole.items() if key != "containerVersion"},
     )
 
@@ -181,41 +179,41 @@ def values(parameters: Sequence[ExportPart]) -> dict[str, Tree]:
     return {key: tree for key, tree in read.items() if tree is not UNDEFINED}
 
 
-def value(parameter: ExportPart) -> Value:
+def value(part: ExportPart) -> Value:
     """Return one parameter's value. Raises ContainerUnusable."""
-    word = spelled(parameter.text("type"))
+    word = spelled(part.text("type"))
     if word == "LIST":
         # In a list, an undefined value must keep its position, so it becomes an empty text.
-        items = [value(piece) for piece in parameter.pieces("list")]
+        items = [value(piece) for piece in part.pieces("list")]
         return ["" if item is UNDEFINED else item for item in items]
     if word == "MAP":
-        return dict(values(parameter.pieces("map")))
-    held = parameter.tree.get("value")
+        return dict(values(part.pieces("map")))
+    held = part.tree.get("value")
     if held is None:
         return UNDEFINED
-    text = parameter.text("value")
-    return _plain(word, text, parameter)
+    text = part.text("value")
+    return _plain(word, text, part)
 
 
-def _plain(word: str, text: str, parameter: ExportPart) -> Tree:
+def _plain(word: str, text: str, part: ExportPart) -> Tree:
     if word == "BOOLEAN":
         # A parameter with a variable as its value has the type TEMPLATE in most exports, and
         # another type in some.
         return text == "true" if text in {"true", "false"} else text
     if word == "INTEGER":
-        return _whole(text, parameter)
+        return _whole(text, part)
     if word in _PLAIN:
         return text
     message = f"the type {word!r} of a parameter is not known"
-    raise ContainerUnusable(f"{parameter.place}.type", message)
+    raise ContainerUnusable(f"{part.place}.type", message)
 
 
-def _whole(text: str, parameter: ExportPart) -> Tree:
+def _whole(text: str, part: ExportPart) -> Tree:
     if "{{" in text:
         return text
     digits = text.strip().removeprefix("-")
     if not (digits.isascii() and digits.isdigit()) or len(digits) > len("9007199254740991"):
-        raise ContainerUnusable(f"{parameter.place}.value", "an INTEGER was expected")
+        raise ContainerUnusable(f"{part.place}.value", "an INTEGER was expected")
     return int(text)
 
 

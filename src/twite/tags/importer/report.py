@@ -41,15 +41,17 @@ class ImportReport:
         name: str,
         word: str,
         *,
-        fit: Support = Support.RUNS,
+        support: Support = Support.RUNS,
         notes: Sequence[str] = (),
     ) -> None:
-        if notes and fit is Support.RUNS:
-            fit = Support.DIFFERS
-        self._lines.append(ReportLine(kind=kind, name=name, word=word, fit=fit, notes=tuple(notes)))
+        if notes and support is Support.RUNS:
+            support = Support.DIFFERS
+        self._lines.append(
+            ReportLine(kind=kind, name=name, word=word, fit=support, notes=tuple(notes))
+        )
 
     def left_out(self, kind: str, name: str, word: str, why: str) -> None:
-        self.add(kind, name, word, fit=Support.LEFT_OUT, notes=[why])
+        self.add(kind, name, word, support=Support.LEFT_OUT, notes=[why])
 
     def extend(self, lines: Iterable[ReportLine]) -> None:
         self._lines += lines
@@ -73,16 +75,16 @@ def _shown(line: ReportLine) -> ReportLine:
     )
 
 
-def unread(resource: str, piece: ExportPart, *, narrows: bool = False) -> list[str]:
+def unread(resource: str, part: ExportPart, *, narrows: bool = False) -> list[str]:
     """Return notes on keys of a part, and of its parameters, that are not imported.
 
     `narrows` is for parts in which any key may restrict firing: such a part is left out if it has
     an unknown key. Raises LeftOut.
     """
-    notes = list(_keys_of(resource, piece, narrows=narrows))
-    for parameter in piece.pieces("parameter"):
+    notes = list(_keys_of(resource, part, narrows=narrows))
+    for parameter in part.pieces("parameter"):
         notes += _of_parameter(parameter, narrows=narrows)
-    notes += _twice(piece.pieces("parameter"))
+    notes += _twice(part.pieces("parameter"))
     return list(dict.fromkeys(notes))
 
 
@@ -110,8 +112,8 @@ def holds(tree: Tree) -> bool:
     return tree not in (None, "", "false", False)
 
 
-def _keys_of(resource: str, piece: ExportPart, *, narrows: bool) -> Iterator[str]:
-    for key, held in piece.tree.items():
+def _keys_of(resource: str, part: ExportPart, *, narrows: bool) -> Iterator[str]:
+    for key, held in part.tree.items():
         found = RESOURCES[resource].get(key)
         if not holds(held) or (found is None and resource in _PAUSING):
             continue
@@ -141,18 +143,18 @@ def _paused_by(resource: str, tree: Mapping[str, Tree]) -> Iterator[str]:
             yield f"its key {key!r} is not known to Twite, and may affect when it fires"
 
 
-def _of_parameter(piece: ExportPart, *, narrows: bool) -> Iterator[str]:
-    name = piece.text("key") or "(in a list)"
-    for key in unknown_keys("parameter", piece.tree):
+def _of_parameter(part: ExportPart, *, narrows: bool) -> Iterator[str]:
+    name = part.text("key") or "(in a list)"
+    for key in unknown_keys("parameter", part.tree):
         note = f"in its parameter {name!r} the key {key!r} is not known to Twite, and is not kept"
         yield _reported(note, narrows=narrows)
-    word = spelled(piece.text("type"))
+    word = spelled(part.text("type"))
     own = {"LIST": "list", "MAP": "map"}.get(word, "value")
     for key in ("value", "list", "map"):
-        if key != own and holds(piece.tree.get(key)):
+        if key != own and holds(part.tree.get(key)):
             note = f"its parameter {name!r} of type {word} also has a {key}, which is not kept"
             yield _reported(note, narrows=narrows)
-    below = piece.pieces(own) if own != "value" else []
+    below = part.pieces(own) if own != "value" else []
     for parameter in below:
         yield from _of_parameter(parameter, narrows=narrows)
     if own == "map":
@@ -211,5 +213,5 @@ def _of_container(export: Export) -> Iterator[str]:
         yield f"its key {key!r} is not known to Twite, and is not kept"
 
 
-def _left_out_line(kind: str, name: str, fit: Support, *notes: str) -> ReportLine:
-    return ReportLine(kind=kind, name=name, word=kind, fit=fit, notes=notes)
+def _left_out_line(kind: str, name: str, support: Support, *notes: str) -> ReportLine:
+    return ReportLine(kind=kind, name=name, word=kind, fit=support, notes=notes)

@@ -83,15 +83,15 @@ def known_or_left_out(table: Mapping[str, KnownPart], word: str) -> KnownPart:
     return found
 
 
-def condition(piece: ExportPart) -> Condition:
+def condition(part: ExportPart) -> Condition:
     """Read a condition. Raises LeftOut for an unsupported operator or an unknown key."""
-    held = values(piece.pieces("parameter"))
-    unread("condition", piece, narrows=True)
+    held = values(part.pieces("parameter"))
+    unread("condition", part, narrows=True)
     others = sorted(key for key in set(held) - _OF_CONDITIONS if holds(held[key]))
     if others:
         raise LeftOut(f"a condition has a parameter {others[0]!r}, which is not known to Twite")
     return compared(
-        spelled(piece.word),
+        spelled(part.word),
         text_in(held, "arg0"),
         text_in(held, "arg1"),
         negate=flag_in(held, "negate"),
@@ -118,9 +118,9 @@ def trigger(
     return ContainerTrigger(name=name, all_of=all_of, when=tuple(when)), _with(found.note, notes)
 
 
-def group_ids(piece: ExportPart) -> list[str]:
+def group_ids(part: ExportPart) -> list[str]:
     """Return the ids of the triggers that a group lists. Raises LeftOut."""
-    held = values(piece.pieces("parameter"))
+    held = values(part.pieces("parameter"))
     ids = held.pop("triggerIds", [])
     if any(map(holds, held.values())):
         raise LeftOut(f"it has a parameter {next(iter(held))!r}, which is not known to Twite")
@@ -130,9 +130,9 @@ def group_ids(piece: ExportPart) -> list[str]:
 
 
 def _group(
-    piece: ExportPart, names: Mapping[str, str], missing: Mapping[str, str]
+    part: ExportPart, names: Mapping[str, str], missing: Mapping[str, str]
 ) -> tuple[str, ...]:
-    ids = group_ids(piece)
+    ids = group_ids(part)
     for id_ in ids:
         if id_ not in names:
             raise LeftOut(f"it lists the trigger {missing.get(id_, id_)!r}, which is left out")
@@ -146,18 +146,18 @@ def _group(
     return tuple(names[id_] for id_ in ids)
 
 
-def variable(piece: ExportPart, name: str, template: str) -> tuple[Variable, list[str]]:
-    found = known_or_left_out(VARIABLES, piece.word)
-    held = values(piece.pieces("parameter"))
-    is_lookup = piece.word == firestore_lookup.WORD
+def variable(part: ExportPart, name: str, template: str) -> tuple[Variable, list[str]]:
+    found = known_or_left_out(VARIABLES, part.word)
+    held = values(part.pieces("parameter"))
+    is_lookup = part.word == firestore_lookup.WORD
     if is_lookup:
         made = _template_of(name, template, firestore_lookup.fields_of(held), _default(held))
     else:
         made = _variable(found.source or VariableSource.CONSTANT, name, held, template)
-    form = _format(piece)
+    form = _format(part)
     if form is not None:
         made = msgspec.structs.replace(made, format=form)
-    notes = unread("variable", piece)
+    notes = unread("variable", part)
     if is_lookup:
         notes += _unknown_keys(held, firestore_lookup.KNOWN | _DEFAULT)
     elif not template:
@@ -169,19 +169,19 @@ def variable(piece: ExportPart, name: str, template: str) -> tuple[Variable, lis
     return made, _with(found.note, notes)
 
 
-def built_in(piece: ExportPart, name: str) -> tuple[Variable, list[str]]:
-    word = spelled(piece.word)
+def built_in(part: ExportPart, name: str) -> tuple[Variable, list[str]]:
+    word = spelled(part.word)
     found = known_or_left_out(BUILT_INS, word)
     made = Variable(name=name, type=found.source or VariableSource.CONSTANT)
-    return made, _with(found.note, unread("builtInVariable", piece))
+    return made, _with(found.note, unread("builtInVariable", part))
 
 
-def client(piece: ExportPart, name: str, template: str) -> tuple[ContainerClient, list[str]]:
-    found = known_or_left_out(CLIENTS, piece.word)
-    held = values(piece.pieces("parameter"))
-    reads = ReadFields.MEASUREMENT_PROTOCOL if piece.word == "mpaw_client" else ReadFields.GA4
-    rank, notes = priority(piece)
-    notes += unread("client", piece, narrows=True)
+def client(part: ExportPart, name: str, template: str) -> tuple[ContainerClient, list[str]]:
+    found = known_or_left_out(CLIENTS, part.word)
+    held = values(part.pieces("parameter"))
+    reads = ReadFields.MEASUREMENT_PROTOCOL if part.word == "mpaw_client" else ReadFields.GA4
+    rank, notes = priority(part)
+    notes += unread("client", part, narrows=True)
     made = ContainerClient(name=name, reads=reads, priority=rank)
     if template:
         made = msgspec.structs.replace(made, template=template, fields=held, defaults=False)
@@ -191,9 +191,9 @@ def client(piece: ExportPart, name: str, template: str) -> tuple[ContainerClient
     return made, _with(found.note, notes)
 
 
-def priority(piece: ExportPart) -> tuple[int, list[str]]:
-    held = piece.tree.get("priority")
-    given = held if not isinstance(held, dict) else value(_inner(piece, "priority", held))
+def priority(part: ExportPart) -> tuple[int, list[str]]:
+    held = part.tree.get("priority")
+    given = held if not isinstance(held, dict) else value(_inner(part, "priority", held))
     if isinstance(given, str) and _WHOLE.fullmatch(given.strip()):
         return int(given), []
     if isinstance(given, int) and not isinstance(given, bool) and abs(given) < _HIGHEST:
@@ -213,8 +213,8 @@ def _unknown_keys(held: Mapping[str, Tree], known_here: frozenset[str]) -> list[
     ]
 
 
-def _inner(piece: ExportPart, key: str, tree: dict[str, Tree]) -> ExportPart:
-    return ExportPart(place=f"{piece.place}.{key}", tree=tree)
+def _inner(part: ExportPart, key: str, tree: dict[str, Tree]) -> ExportPart:
+    return ExportPart(place=f"{part.place}.{key}", tree=tree)
 
 
 def compared(
@@ -316,8 +316,8 @@ def _table(source: VariableSource, name: str, held: dict[str, Tree], default: Tr
     )
 
 
-def _format(piece: ExportPart) -> ValueFormat | None:
-    tree = piece.tree.get("formatValue")
+def _format(part: ExportPart) -> ValueFormat | None:
+    tree = part.tree.get("formatValue")
     if not holds(tree):
         return None
     unknown = unknown_keys("formatValue", tree) if isinstance(tree, dict) else ["no object"]
@@ -329,7 +329,7 @@ def _format(piece: ExportPart) -> ValueFormat | None:
         if isinstance(held, dict):
             # If there is no value, the variable is set to undefined in Google's container, and to
             # "" here.
-            put = value(_inner(piece, f"formatValue.{key}", held))
+            put = value(_inner(part, f"formatValue.{key}", held))
             instead[word] = put if isinstance(put, str | int | float | bool) else ""
     word = spelled(str(tree.get("caseConversionType") or "NONE"))
     if word not in _CASES:

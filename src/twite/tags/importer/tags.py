@@ -48,24 +48,24 @@ class ImportedTag(msgspec.Struct, frozen=True, kw_only=True):
     held: tuple[str, ...] = ()
 
 
-def read_tag(piece: ExportPart, name: str, here: ImportContext) -> ImportedTag:
+def read_tag(part: ExportPart, name: str, context: ImportContext) -> ImportedTag:
     """Return the tag, with notes on differences. Raises LeftOut."""
-    known_or_left_out(TAGS, piece.word)
-    template = here.template_of(piece.word, TemplateKind.TAG)
-    fields = values(piece.pieces("parameter"))
-    refuse_unknown(names_in(dict(fields)), here.variables)
-    notes = unread("tag", piece)
-    triggers = _triggers(piece, here, notes)
-    firing, differs = _firing(piece)
-    rank, no_rank = priority(piece)
-    paused = holds(piece.tree.get("paused"))
-    starts_at, no_start = _moment(piece, "scheduleStartMs")
-    ends_at, no_end = _moment(piece, "scheduleEndMs")
+    known_or_left_out(TAGS, part.word)
+    template = context.template_of(part.word, TemplateKind.TAG)
+    fields = values(part.pieces("parameter"))
+    refuse_unknown(names_in(dict(fields)), context.variables)
+    notes = unread("tag", part)
+    triggers = _triggers(part, context, notes)
+    firing, differs = _firing(part)
+    rank, no_rank = priority(part)
+    paused = holds(part.tree.get("paused"))
+    starts_at, no_start = _moment(part, "scheduleStartMs")
+    ends_at, no_end = _moment(part, "scheduleEndMs")
     tag = ContainerTag(
         name=name,
         template=template,
         triggers=triggers,
-        unless=_exceptions(piece, here),
+        unless=_exceptions(part, context),
         fields=fields,
         defaults=False,
         firing=firing,
@@ -73,24 +73,24 @@ def read_tag(piece: ExportPart, name: str, here: ImportContext) -> ImportedTag:
         paused=paused,
         starts_at=starts_at,
         ends_at=ends_at,
-        setup=_beside(piece, "setupTag", "stopOnSetupFailure"),
-        teardown=_beside(piece, "teardownTag", "stopTeardownOnFailure"),
-        consent=_consent(piece),
+        setup=_beside(part, "setupTag", "stopOnSetupFailure"),
+        teardown=_beside(part, "teardownTag", "stopTeardownOnFailure"),
+        consent=_consent(part),
     )
     notes += [*differs, *no_rank]
     return ImportedTag(
-        tag=tag, word=piece.word, notes=tuple(notes), held=(*held_back(piece), *no_start, *no_end)
+        tag=tag, word=part.word, notes=tuple(notes), held=(*held_back(part), *no_start, *no_end)
     )
 
 
 def read_tags(
-    pieces: Sequence[tuple[str, ExportPart]], here: ImportContext, report: ImportReport
+    pieces: Sequence[tuple[str, ExportPart]], context: ImportContext, report: ImportReport
 ) -> dict[str, ImportedTag]:
     """Return the tags that can run in Twite, by name; report the others."""
     read: dict[str, ImportedTag] = {}
     for name, piece in pieces:
         try:
-            read[name] = _renamed(read_tag(piece, name, here), piece.text("name"))
+            read[name] = _renamed(read_tag(piece, name, context), piece.text("name"))
         except LeftOut as why:
             report.left_out("tag", name, piece.word, str(why))
     while True:
@@ -149,7 +149,7 @@ def reported_tags(
         if fit is Support.RUNS and not tag.tag.triggers and name not in beside:
             fit = Support.RESTS
             notes.append("it has no trigger, so it never fires, in Google's container or here")
-        report.add("tag", name, tag.word, fit=fit, notes=notes)
+        report.add("tag", name, tag.word, support=fit, notes=notes)
     return tuple(tags)
 
 
@@ -203,8 +203,8 @@ def _without_beside(
     return msgspec.structs.replace(imported, tag=tag, notes=(*imported.notes, *notes))
 
 
-def _triggers(piece: ExportPart, here: ImportContext, notes: list[str]) -> tuple[str, ...]:
-    names, missing = _named(piece, "firingTriggerId", here)
+def _triggers(part: ExportPart, context: ImportContext, notes: list[str]) -> tuple[str, ...]:
+    names, missing = _named(part, "firingTriggerId", context)
     if missing and not names:
         raise LeftOut(f"its trigger {missing[0]!r} is left out")
     notes += [
@@ -214,8 +214,8 @@ def _triggers(piece: ExportPart, here: ImportContext, notes: list[str]) -> tuple
     return names
 
 
-def _exceptions(piece: ExportPart, here: ImportContext) -> tuple[str, ...]:
-    names, missing = _named(piece, "blockingTriggerId", here)
+def _exceptions(part: ExportPart, context: ImportContext) -> tuple[str, ...]:
+    names, missing = _named(part, "blockingTriggerId", context)
     if missing:
         # Without the exception, the tag would also fire when it must not.
         raise LeftOut(
@@ -226,22 +226,22 @@ def _exceptions(piece: ExportPart, here: ImportContext) -> tuple[str, ...]:
 
 
 def _named(
-    piece: ExportPart, key: str, here: ImportContext
+    part: ExportPart, key: str, context: ImportContext
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the names of the triggers of a tag, and of those that are left out."""
     names, missing = [], []
-    for id_ in piece.texts(key):
+    for id_ in part.texts(key):
         if id_ == ALL_EVENTS_ID:
             names.append(ALL_EVENTS)
-        elif id_ in here.triggers:
-            names.append(here.triggers[id_].name)
+        elif id_ in context.triggers:
+            names.append(context.triggers[id_].name)
         else:
-            missing.append(here.missing_triggers.get(id_, id_))
+            missing.append(context.missing_triggers.get(id_, id_))
     return tuple(names), tuple(missing)
 
 
-def _firing(piece: ExportPart) -> tuple[Firing, list[str]]:
-    word = spelled(piece.text("tagFiringOption"))
+def _firing(part: ExportPart) -> tuple[Firing, list[str]]:
+    word = spelled(part.text("tagFiringOption"))
     if word == "UNLIMITED":
         return Firing.EACH_TRIGGER, []
     if word in {"", "ONCE_PER_EVENT", "TAG_FIRING_OPTION_UNSPECIFIED"}:
@@ -253,9 +253,9 @@ def _firing(piece: ExportPart) -> tuple[Firing, list[str]]:
     raise LeftOut(f"its firing option {word!r} is not known to Twite")
 
 
-def _moment(piece: ExportPart, key: str) -> tuple[int | None, list[str]]:
+def _moment(part: ExportPart, key: str) -> tuple[int | None, list[str]]:
     """Return a time in milliseconds, or why the tag is held: the time is invalid."""
-    held = piece.tree.get(key)
+    held = part.tree.get(key)
     if not holds(held):
         return None, []
     text = str(held).strip() if isinstance(held, str | int) else ""
@@ -264,8 +264,8 @@ def _moment(piece: ExportPart, key: str) -> tuple[int | None, list[str]]:
     return None, [f"its {key} is not a time in milliseconds: review the tag, then unpause it"]
 
 
-def _beside(piece: ExportPart, key: str, needed: str) -> SequencedTag | None:
-    found = piece.pieces(key)
+def _beside(part: ExportPart, key: str, needed: str) -> SequencedTag | None:
+    found = part.pieces(key)
     if not found:
         return None
     if len(found) > 1:
@@ -274,8 +274,8 @@ def _beside(piece: ExportPart, key: str, needed: str) -> SequencedTag | None:
     return SequencedTag(tag=name, needed=is_set(found[0].tree.get(needed)))
 
 
-def _consent(piece: ExportPart) -> tuple[str, ...]:
-    settings = piece.tree.get("consentSettings")
+def _consent(part: ExportPart) -> tuple[str, ...]:
+    settings = part.tree.get("consentSettings")
     if not isinstance(settings, dict):
         if holds(settings):
             raise LeftOut("its consentSettings is not an object")
@@ -286,7 +286,7 @@ def _consent(piece: ExportPart) -> tuple[str, ...]:
     if status != "NEEDED":
         raise LeftOut(f"its consent status {status!r} is not known to Twite")
     held = settings.get("consentType")
-    place = f"{piece.place}.consentSettings.consentType"
+    place = f"{part.place}.consentSettings.consentType"
     wanted = value(ExportPart(place=place, tree=held)) if isinstance(held, dict) else []
     listed = wanted if isinstance(wanted, list) else []
     names = [name for name in listed if isinstance(name, str) and name]

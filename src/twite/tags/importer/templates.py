@@ -130,15 +130,15 @@ class ExportTemplates:
             raise LeftOut(f"its template {name!r} is a {actual} template")
         return name
 
-    def _words_of(self, piece: ExportPart) -> Iterator[str]:
-        yield f"cvt_{self._export.container_id}_{piece.text('templateId')}"
-        id_ = _gallery(piece).get("galleryTemplateId")
+    def _words_of(self, part: ExportPart) -> Iterator[str]:
+        yield f"cvt_{self._export.container_id}_{part.text('templateId')}"
+        id_ = _gallery(part).get("galleryTemplateId")
         if isinstance(id_, str):
             yield f"cvt_{id_}"
 
 
-def _gallery(piece: ExportPart) -> dict[str, Tree]:
-    found = piece.tree.get("galleryReference")
+def _gallery(part: ExportPart) -> dict[str, Tree]:
+    found = part.tree.get("galleryReference")
     return found if isinstance(found, dict) else {}
 
 

@@ -50,12 +50,12 @@ _SHORT: Final[Mapping[str, str]] = {
 
 
 def transformation(
-    piece: ExportPart, name: str, *, tags: Mapping[str, str], templates: Mapping[str, str]
+    part: ExportPart, name: str, *, tags: Mapping[str, str], templates: Mapping[str, str]
 ) -> tuple[Transformation, list[str]]:
     """Read a transformation. `tags` and `templates` map the export's names and types to Twite's."""
-    known_or_left_out(TRANSFORMATIONS, piece.word)
-    notes = unread("transformation", piece, narrows=True)
-    held = values(piece.pieces("parameter"))
+    known_or_left_out(TRANSFORMATIONS, part.word)
+    notes = unread("transformation", part, narrows=True)
+    held = values(part.pieces("parameter"))
     _refuse_unknown_keys(held)
     named = [text_in(row, "tagReference") for row in rows_in(held, "affectedTags")]
     types = rows_in(held, "affectedTagTypes")
@@ -90,11 +90,11 @@ def transformation(
 
 
 def concerned(
-    piece: ExportPart, *, tags: Mapping[str, str], templates: Mapping[str, str]
+    part: ExportPart, *, tags: Mapping[str, str], templates: Mapping[str, str]
 ) -> tuple[str, ...]:
     """Return the tags that a transformation may apply to; `tags` maps names to their templates."""
     try:
-        held = values(piece.pieces("parameter"))
+        held = values(part.pieces("parameter"))
         named = {text_in(row, "tagReference") for row in rows_in(held, "affectedTags")}
         words = [text_in(row, "tagType") for row in rows_in(held, "affectedTagTypes")]
     except LeftOut:  # its tags cannot be read

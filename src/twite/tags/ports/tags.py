@@ -78,21 +78,21 @@ class TagRule(msgspec.Struct, frozen=True, kw_only=True):
         """Whether ambiguous runs are held for a user."""
         return self.repeat is RepeatPolicy.AT_MOST_ONCE
 
-    def names_host_of(self, asked: WebRequest) -> bool:
+    def names_host_of(self, request: WebRequest) -> bool:
         """Return whether `redirect` has the request's own host, not only `*`."""
-        return bool(self.redirect) and urlsplit(asked.url).hostname in self.redirect
+        return bool(self.redirect) and urlsplit(request.url).hostname in self.redirect
 
-    def redirected(self, asked: WebRequest) -> WebRequest | None:
+    def redirected(self, request: WebRequest) -> WebRequest | None:
         """Return the request to the local server that replaces its host; None if there is none."""
-        parts = urlsplit(asked.url) if self.redirect else None
+        parts = urlsplit(request.url) if self.redirect else None
         host = "" if parts is None else parts.hostname or ""
         local = self.redirect.get(host, self.redirect.get(ANY_HOST)) if host else None
         if parts is None or local is None:
             return None
         return msgspec.structs.replace(
-            asked,
+            request,
             url=local + urlunsplit(("", "", parts.path or "/", parts.query, "")),
-            headers={**asked.headers, FORWARDED_HOST: host},
+            headers={**request.headers, FORWARDED_HOST: host},
             allow_hosts=frozenset({urlsplit(local).hostname or ""}),
         )
 

@@ -108,14 +108,14 @@ class RequestTrace:
 
     def __init__(
         self,
-        seen: PreviewedRequest,
+        previewed: PreviewedRequest,
         *,
         id_: str,
         changed: Callable[[], None],
         handling: Callable[[], bool],
         dry_run: Callable[[str, bytes, "RequestTrace"], None] | None = None,
     ) -> None:
-        self.seen = seen
+        self.seen = previewed
         self.id = id_
         self.handling = handling
         self._changed = changed

@@ -65,9 +65,9 @@ async def answer(request: HttpRequest, _caller: None) -> HttpResponse:
 
 
 async def _result(
-    command: PreviewCommand, request: HttpRequest, feature: TagRequests
+    command: PreviewCommand, request: HttpRequest, requests: TagRequests
 ) -> PreviewResult:
-    previews, audit_event = feature.previews, command.audit_event
+    previews, audit_event = requests.previews, command.audit_event
     if command.do == "open":
         if previews.shares_port:
             return PreviewResult(why_not=str(PreviewUnavailable()))

@@ -71,12 +71,12 @@ class TagRequests:
 
     def with_additions(
         self,
-        answer: HttpResponse,
+        response: HttpResponse,
         additions: Sequence[ResponseAddition],
         browser_cookies: BrowserCookies,
     ) -> HttpResponse:
         responses = tag_responses(additions)
-        return with_tags(answer, responses, browser_cookies, self._services.observer)
+        return with_tags(response, responses, browser_cookies, self._services.observer)
 
     async def _claimed(
         self, clients: ClientRoute, scope: Scope, receive: Receive, respond: Respond, where: str

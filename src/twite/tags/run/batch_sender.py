@@ -138,13 +138,13 @@ class TagBatchSender(BatchHandler):
             self.observer.see(ProblemSeen(where=ProblemPlace.TAG, reason=type(error).__name__))
             await self._count_fault(batch, delivery, error, tag_run, at=at)
 
-    def _record_cost(self, tag_run: TagRun | str, ran: RunOutcome) -> None:
+    def _record_cost(self, tag_run: TagRun | str, run_outcome: RunOutcome) -> None:
         """Record the cost of a run, and slow down a tag that exceeded a limit."""
         if not isinstance(tag_run, str) and tag_run.lost is not None:
             self._trials.lose(self._whose, tag_run.lost)
         else:
             burned = 0.0 if isinstance(tag_run, str) else tag_run.burned
-            spent = ran.is_spent or (isinstance(tag_run, TagRun) and tag_run.spent)
+            spent = run_outcome.is_spent or (isinstance(tag_run, TagRun) and tag_run.spent)
             self._trials.end(self._whose, took=burned, spent=spent)
         self.current_evidence.slow_down(self._trials.rest(self._whose))
 
@@ -164,7 +164,7 @@ class TagBatchSender(BatchHandler):
             container_config=self.container_config,
             rule=self.rule,
             payload=payload,
-            preview=self.run_context.trace(payload.preview),
+            trace=self.run_context.trace(payload.preview),
             last_try=delivery.attempts + 1 >= MOST_LOOK_UPS,
             on_fired=lambda: self._record_decision(delivery),
             seed=payload.seed or int.from_bytes(seed) or 1,
@@ -184,24 +184,24 @@ class TagBatchSender(BatchHandler):
         await self.delivery_store.rewrite(write, after=delivery.id - 1, limit=1)
 
     async def _settle(
-        self, batch: Batch, delivery: Delivery, ran: RunOutcome, *, at: int, took: int
+        self, batch: Batch, delivery: Delivery, run_outcome: RunOutcome, *, at: int, took: int
     ) -> None:
-        tried = attempt_of(ran, delivery.id, pixel=batch.pixel, event=batch.event, at=at)
+        tried = attempt_of(run_outcome, delivery.id, pixel=batch.pixel, event=batch.event, at=at)
         transition = transition_of(
-            ran,
+            run_outcome,
             delivery.id,
             rule=self.rule,
             tries=delivery.attempts + 1,
             now=self.clock.now(),
             randomness=self.randomness.fraction(),
         )
-        unmade = ran.barred is not None or ran.not_fired is not None
+        unmade = run_outcome.barred is not None or run_outcome.not_fired is not None
         await self._settler.settle(batch, None if unmade else tried, (transition,))
         most = 2 * self.current_evidence.evidence.size.most
         self.current_evidence.limit_batches(
-            1 if ran.passed_a_limit else min(self.rule.in_flight, most)
+            1 if run_outcome.passed_a_limit else min(self.rule.in_flight, most)
         )
-        if ran.not_fired is not None:
+        if run_outcome.not_fired is not None:
             return
         self.observer.see(
             Attempted(
@@ -211,15 +211,15 @@ class TagBatchSender(BatchHandler):
                 status=tried.status,
                 conversions=1,
                 took=took,
-                reason="" if ran.succeeded else ran.barred or ran.reason,
+                reason="" if run_outcome.succeeded else run_outcome.barred or run_outcome.reason,
                 ambiguous=tried.ambiguous,
                 again=int(delivery.ambiguous_since is not None),
             )
         )
-        self.run_context.engine_pool.record_run(self.rule.pixel, is_spent=ran.is_spent)
-        if ran.undecided and not ran.passed_a_limit:
+        self.run_context.engine_pool.record_run(self.rule.pixel, is_spent=run_outcome.is_spent)
+        if run_outcome.undecided and not run_outcome.passed_a_limit:
             return  # deliveries that need no lookup continue
-        if ran.succeeded or not (ran.may_pass or ran.passed_a_limit):
+        if run_outcome.succeeded or not (run_outcome.may_pass or run_outcome.passed_a_limit):
             self.current_evidence.record_response()
         else:
             # The tag's other deliveries would also hang, or reach the limits.

@@ -229,13 +229,13 @@ class TagDispatcher:
     async def _planned(
         self,
         container_config: ContainerConfig,
-        occasion: EventContext,
+        context: EventContext,
         source: str,
-        known: VariableCache,
+        variables: VariableCache,
     ) -> FiringPlan:
         if not any(rule.listens_to(source) for rule in container_config.rules.values()):
             return FiringPlan()
-        return await self._ingest.planned(container_config, occasion, known)
+        return await self._ingest.planned(container_config, context, variables)
 
     def _entry(
         self,
@@ -335,19 +335,19 @@ def _as_read(payload: TagPayload, rule: TagRule, *, pixels: bool) -> TagPayload:
 
 
 def _held_with(
-    entry: AcceptedConversion, held: Mapping[int, str], index: int | None
+    conversion: AcceptedConversion, held: Mapping[int, str], index: int | None
 ) -> AcceptedConversion:
     reason = None if index is None else held.get(index)
-    if reason is None or entry.suppressed is not None or entry.held is not None:
-        return entry
-    return structs.replace(entry, held=reason)
+    if reason is None or conversion.suppressed is not None or conversion.held is not None:
+        return conversion
+    return structs.replace(conversion, held=reason)
 
 
 def _with_rules(
-    planned: FiringPlan, container_config: ContainerConfig, source: str
+    plan: FiringPlan, container_config: ContainerConfig, source: str
 ) -> list[tuple[FiredTag, TagRule]]:
     found = []
-    for fired in planned.fired:
+    for fired in plan.fired:
         rule = container_config.rules.get(fired.tag.name)
         if rule is not None and rule.listens_to(source):
             found.append((fired, rule))
@@ -355,10 +355,10 @@ def _with_rules(
 
 
 def _without_fire(
-    planned: FiringPlan, container_config: ContainerConfig, source: str, *, index: int | None
+    plan: FiringPlan, container_config: ContainerConfig, source: str, *, index: int | None
 ) -> list[UnfiredTags]:
     found = []
-    for passed in planned.passed:
+    for passed in plan.passed:
         rule = container_config.rules.get(passed.tag)
         if rule is not None and rule.listens_to(source):
             found.append(UnfiredTags(tag=rule.pixel, bar=passed.bar, why=passed.why, index=index))

@@ -29,10 +29,10 @@ _ANSWER: Final = Response(
 class _DryRunWeb:
     """Answers requests instead of sending them, those to X like all others."""
 
-    async def ask(self, asked: WebRequest) -> Response:  # noqa: ARG002 - see Web
+    async def ask(self, request: WebRequest) -> Response:  # noqa: ARG002 - see Web
         return _ANSWER
 
-    async def take(self, request: HttpEffect, *, source: str) -> None:
+    async def take(self, effect: HttpEffect, *, source: str) -> None:
         """Queue nothing for X."""
 
 
@@ -88,5 +88,5 @@ class DryRuns:
             rule=rule,
             payload=payload,
             seed=payload.seed or payload.draw or 1,
-            preview=trace,
+            trace=trace,
         ).run()

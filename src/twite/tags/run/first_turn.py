@@ -76,12 +76,12 @@ class FirstTurns:
                 responses[index] = response
         return responses
 
-    async def _ended(self, given: RunInput, *, until: float) -> tuple[str, TagResponse | None]:
-        tag = given.rule.pixel
-        if not self.within or tag in self.late or not self._may_run(given.rule):
+    async def _ended(self, run_input: RunInput, *, until: float) -> tuple[str, TagResponse | None]:
+        tag = run_input.rule.pixel
+        if not self.within or tag in self.late or not self._may_run(run_input.rule):
             return "skipped", None
         began: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        task = asyncio.create_task(self._run(given, until=until, began=began))
+        task = asyncio.create_task(self._run(run_input, until=until, began=began))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         await self._wait(task, began, until=until)
@@ -123,12 +123,12 @@ class FirstTurns:
         return trials.rest(whose) is None and trials.has_cpu_time(f"{whose}, first turn")
 
     async def _run(
-        self, given: RunInput, *, until: float, began: "asyncio.Future[None]"
+        self, run_input: RunInput, *, until: float, began: "asyncio.Future[None]"
     ) -> _Effects | None:
         """Return the effects; None if nothing ran."""
         loop = asyncio.get_running_loop()
-        trials, whose = self.engine_pool.trials, f"tag {given.rule.name}"
-        worker = self.engine_pool.worker(given.rule.pixel)
+        trials, whose = self.engine_pool.trials, f"tag {run_input.rule.name}"
+        worker = self.engine_pool.worker(run_input.rule.pixel)
 
         def may_begin() -> bool:
             # Other turns may have used up the time.
@@ -137,7 +137,7 @@ class FirstTurns:
             began.set_result(None)
             return True
 
-        first = _FirstTurn(given, worker, self.storage, may_begin=may_begin)
+        first = _FirstTurn(run_input, worker, self.storage, may_begin=may_begin)
         effects: _Effects | None = None
         try:
             effects = await first.run()
@@ -168,23 +168,23 @@ async def prepare_first_turns(
                 await asyncio.sleep(0)  # requests come first
 
 
-def after_first_turn(payload: TagPayload, given: RunInput, response: TagResponse) -> TagPayload:
+def after_first_turn(payload: TagPayload, run_input: RunInput, response: TagResponse) -> TagPayload:
     """Return the payload of the durable run, which repeats the first turn."""
     return msgspec.structs.replace(
         payload,
-        seed=given.seed,
+        seed=run_input.seed,
         cookies=tuple(cookie_mark(cookie) for cookie in response.cookies),
-        pixels=given.payload.pixels,
+        pixels=run_input.payload.pixels,
     )
 
 
 def _record(
-    trace: RequestTrace, given: RunInput, result: str, response: TagResponse | None
+    trace: RequestTrace, run_input: RunInput, result: str, response: TagResponse | None
 ) -> None:
     """Record a first turn for a preview."""
-    secrets = (secret.reveal() for secret in given.rule.secrets)
-    mask = LineMask(secrets, given.payload.event)
-    recorder = trace.run(f"{given.rule.name}, before the response", mask, given.templates)
+    secrets = (secret.reveal() for secret in run_input.rule.secrets)
+    mask = LineMask(secrets, run_input.payload.event)
+    recorder = trace.run(f"{run_input.rule.name}, before the response", mask, run_input.templates)
     if response is not None:
         recorder.effects((*response.cookies, *response.headers))
         recorder.effects(BrowserPixel(url=url) for url in response.pixels)
@@ -204,18 +204,18 @@ class _FirstTurn:
 
     def __init__(
         self,
-        given: RunInput,
+        run_input: RunInput,
         worker: EngineWorker,
         storage: TemplateStorage,
         *,
         may_begin: Callable[[], bool],
     ) -> None:
-        self._given = given
+        self._given = run_input
         self._worker = worker
         self._storage = storage
         self._may_begin = may_begin
         # Under a separate name, because the tag's deliveries wait in the queue of its own name.
-        self._whose = f"{given.rule.pixel}, first turn"
+        self._whose = f"{run_input.rule.pixel}, first turn"
         self._effects: list[tuple[Template, AnyEffect]] = []
         self._listened: set[str] = set()
         self.begun = self.spent = False

@@ -50,7 +50,7 @@ _LONGEST_WORDS: Final = 1_500
 class QueuesForX(Protocol):
     """Queues a template's request to X: see to_x.ToX."""
 
-    async def take(self, request: HttpEffect, *, source: str) -> HttpAnswer | None: ...
+    async def take(self, effect: HttpEffect, *, source: str) -> HttpAnswer | None: ...
 
 
 class RunContext(msgspec.Struct, frozen=True, kw_only=True):
@@ -132,19 +132,19 @@ class TagOutbound:
         local = self.rule.redirected(asked)
 
         async def send(
-            leaving: "_OutboundAttempt",
+            attempt: "_OutboundAttempt",
         ) -> HttpAnswer | NoResponse | GoogleRequestDenied:
             # A redirect of all other hosts does not apply to conversions for X that Twite delivers:
             # X would get those of the source a second time.
             if effect.authorization is None and not self.rule.names_host_of(asked):
                 to_x = self.run_context.to_x.take(effect, source=self.rule.pixel)
-                taken = await leaving.out(to_x)
+                taken = await attempt.out(to_x)
                 if taken is not None:
                     return taken
             if local is not None:
-                return await leaving.out(self.run_context.web.ask(local))
+                return await attempt.out(self.run_context.web.ask(local))
             return await self.run_context.google.send(
-                asked, scopes=effect.authorization, by=self._by(leaving)
+                asked, scopes=effect.authorization, by=self._by(attempt)
             )
 
         response = await self._out(send)
@@ -153,30 +153,32 @@ class TagOutbound:
             return EffectAnswer(id=effect.id, reason="failed")
         return answer_of(effect.id, response)
 
-    async def call(self, effect: Service) -> EffectAnswer:
+    async def call(self, service: Service) -> EffectAnswer:
         if self._calls is None:
             self._calls = GoogleCalls(
                 self.run_context.google,
                 sends=self._ask,
                 log_message=self.lines.say,
-                marks=self.marks(),
+                ids=self.marks(),
             )
-        return await self._calls.perform(effect)
+        return await self._calls.perform(service)
 
-    async def _ask(self, asking: GoogleRequest) -> HttpAnswer | NoResponse | GoogleRequestDenied:
+    async def _ask(
+        self, google_request: GoogleRequest
+    ) -> HttpAnswer | NoResponse | GoogleRequestDenied:
         asked = WebRequest(
-            url=asking.url,
-            method=asking.method,
-            headers=asking.headers,
-            body=asking.body,
-            timeout=max(1, min(asking.timeout or _LONGEST, self.rule.timeout)),
+            url=google_request.url,
+            method=google_request.method,
+            headers=google_request.headers,
+            body=google_request.body,
+            timeout=max(1, min(google_request.timeout or _LONGEST, self.rule.timeout)),
             may_send=self.run_context.may_send,
         )
         return await self._out(
             lambda leaving: self.run_context.google.send(
-                asked, scopes=asking.scopes or None, by=self._by(leaving), own=True
+                asked, scopes=google_request.scopes or None, by=self._by(leaving), own=True
             ),
-            asking=asking,
+            google_request=google_request,
         )
 
     async def _out(
@@ -185,7 +187,7 @@ class TagOutbound:
             ["_OutboundAttempt"], Awaitable[HttpAnswer | NoResponse | GoogleRequestDenied]
         ],
         *,
-        asking: GoogleRequest | None = None,
+        google_request: GoogleRequest | None = None,
     ) -> HttpAnswer | NoResponse | GoogleRequestDenied:
         counts = not self._looks_up
         async with self._slots:
@@ -198,12 +200,12 @@ class TagOutbound:
                 raise
             # A request that was denied a token is not an attempt: it would be denied again.
             if not isinstance(response, GoogleRequestDenied):
-                self.tried.append(self._trial(response, asking, counts=counts))
+                self.tried.append(self._trial(response, google_request, counts=counts))
             return response
 
-    def _by(self, leaving: "_OutboundAttempt") -> Sends:
-        async def send(asked: WebRequest) -> HttpAnswer | NoResponse:
-            return await leaving.out(self.run_context.web.ask(asked))
+    def _by(self, attempt: "_OutboundAttempt") -> Sends:
+        async def send(request: WebRequest) -> HttpAnswer | NoResponse:
+            return await attempt.out(self.run_context.web.ask(request))
 
         return send
 
@@ -211,19 +213,25 @@ class TagOutbound:
         self._in_progress += more
 
     def _trial(
-        self, response: HttpAnswer | NoResponse, asking: GoogleRequest | None, *, counts: bool
+        self,
+        response: HttpAnswer | NoResponse,
+        google_request: GoogleRequest | None,
+        *,
+        counts: bool,
     ) -> RequestOutcome:
         if isinstance(response, NoResponse):
             words = self.mask.over(response.reason, most=_LONGEST_WORDS)
             return RequestOutcome(status=None, words=words, left=counts and response.left)
-        quiet = asking is not None and not asking.is_recorded and response.status < 400
+        quiet = (
+            google_request is not None and not google_request.is_recorded and response.status < 400
+        )
         text = "" if quiet else response.body[:_LONGEST_WORDS].decode("utf-8", "replace")
         named = response.headers.get("retry-after", "")
         return RequestOutcome(
             status=response.status,
             words=self.mask.over(text, most=_LONGEST_WORDS),
             left=counts,
-            passing=asking is not None and response.status in asking.passing,
+            passing=google_request is not None and response.status in google_request.passing,
             retry_after=int(named) * 1_000 if named.isdecimal() and len(named) < 9 else None,
         )
 

@@ -151,16 +151,23 @@ def timed_out(timeout: int) -> str:
     )
 
 
-def attempt_of(ran: RunOutcome, delivery: int, *, pixel: str, event: str, at: int) -> Attempt:
+def attempt_of(
+    run_outcome: RunOutcome, delivery: int, *, pixel: str, event: str, at: int
+) -> Attempt:
     last = next(
-        (request for request in reversed(ran.tried) if request.is_refused or request.may_pass), None
+        (
+            request
+            for request in reversed(run_outcome.tried)
+            if request.is_refused or request.may_pass
+        ),
+        None,
     )
-    last = last or (ran.tried[-1] if ran.tried else None)
-    words = [] if ran.tried else [NO_REQUEST]
-    words += ran.notes
-    words += [] if ran.succeeded else [ran.reason]
+    last = last or (run_outcome.tried[-1] if run_outcome.tried else None)
+    words = [] if run_outcome.tried else [NO_REQUEST]
+    words += run_outcome.notes
+    words += [] if run_outcome.succeeded else [run_outcome.reason]
     words += [last.words] if last is not None and last.words else []
-    outcome = _outcome_of(ran)
+    outcome = _outcome_of(run_outcome)
     return Attempt(
         at=at,
         pixel=pixel,
@@ -169,54 +176,66 @@ def attempt_of(ran: RunOutcome, delivery: int, *, pixel: str, event: str, at: in
         deliveries=(delivery,),
         status=None if last is None else last.status,
         answer=": ".join(words)[:ANSWER_LIMIT],
-        ambiguous=outcome is AttemptOutcome.ERRORED and ran.left,
+        ambiguous=outcome is AttemptOutcome.ERRORED and run_outcome.left,
     )
 
 
 def transition_of(
-    ran: RunOutcome, delivery: int, *, rule: TagRule, tries: int, now: int, randomness: float
+    run_outcome: RunOutcome,
+    delivery: int,
+    *,
+    rule: TagRule,
+    tries: int,
+    now: int,
+    randomness: float,
 ) -> Transition:
     """Return the transition of a delivery after `tries` attempts, including this one."""
     ids = (delivery,)
-    final = _final(ran, rule=rule, tries=tries)
+    final = _final(run_outcome, rule=rule, tries=tries)
     if final is not None:
         trigger, reason = final
         return Transition(trigger=trigger, deliveries=ids, reason=reason)
     wait = backoff(attempts=tries, randomness=randomness)
-    named = max((request.retry_after or 0 for request in ran.tried), default=0)
+    named = max((request.retry_after or 0 for request in run_outcome.tried), default=0)
     due = now + max(wait, min(named, LAST_CEILING))
-    return Transition(trigger=Trigger.POSTPONED, deliveries=ids, due_at=due, reason=ran.reason)
+    return Transition(
+        trigger=Trigger.POSTPONED, deliveries=ids, due_at=due, reason=run_outcome.reason
+    )
 
 
-def _final(ran: RunOutcome, *, rule: TagRule, tries: int) -> tuple[Trigger, str | None] | None:
+def _final(
+    run_outcome: RunOutcome, *, rule: TagRule, tries: int
+) -> tuple[Trigger, str | None] | None:
     """Return the trigger and reason that end the delivery's attempts; None to retry."""
-    at_most_once = rule.repeat is RepeatPolicy.AT_MOST_ONCE and ran.left
+    at_most_once = rule.repeat is RepeatPolicy.AT_MOST_ONCE and run_outcome.left
     found: tuple[Trigger, str | None] | None = None
-    if ran.not_fired is not None:
-        found = Trigger.NOT_FIRED, ran.reason
-    elif ran.barred is not None or ran.lost:
+    if run_outcome.not_fired is not None:
+        found = Trigger.NOT_FIRED, run_outcome.reason
+    elif run_outcome.barred is not None or run_outcome.lost:
         # Another run would probably end another engine process.
-        found = Trigger.HELD, ran.barred or ran.reason
-    elif ran.undecided:
+        found = Trigger.HELD, run_outcome.barred or run_outcome.reason
+    elif run_outcome.undecided:
         if tries >= MOST_LOOK_UPS:
-            found = Trigger.NOT_FIRED, f"{NOT_FIRED}: {ran.reason}"
-    elif ran.succeeded:
+            found = Trigger.NOT_FIRED, f"{NOT_FIRED}: {run_outcome.reason}"
+    elif run_outcome.succeeded:
         found = Trigger.DELIVERED, None
-    elif at_most_once and not _is_refused(ran):
-        found = Trigger.HELD, f"{AT_MOST_ONCE}: {ran.reason}"
-    elif at_most_once or (tries >= MOST_TRIES and not ran.may_pass):
-        found = Trigger.GIVEN_UP, ran.reason
+    elif at_most_once and not _is_refused(run_outcome):
+        found = Trigger.HELD, f"{AT_MOST_ONCE}: {run_outcome.reason}"
+    elif at_most_once or (tries >= MOST_TRIES and not run_outcome.may_pass):
+        found = Trigger.GIVEN_UP, run_outcome.reason
     return found
 
 
-def _outcome_of(ran: RunOutcome) -> AttemptOutcome:
-    if ran.succeeded:
+def _outcome_of(run_outcome: RunOutcome) -> AttemptOutcome:
+    if run_outcome.succeeded:
         return AttemptOutcome.DELIVERED
-    return AttemptOutcome.REJECTED if _is_refused(ran) else AttemptOutcome.ERRORED
+    return AttemptOutcome.REJECTED if _is_refused(run_outcome) else AttemptOutcome.ERRORED
 
 
-def _is_refused(ran: RunOutcome) -> bool:
+def _is_refused(run_outcome: RunOutcome) -> bool:
     """Whether no failed request may succeed on a retry, and at least one was refused."""
     return (
-        ran.error is None and not ran.may_pass and any(request.is_refused for request in ran.tried)
+        run_outcome.error is None
+        and not run_outcome.may_pass
+        and any(request.is_refused for request in run_outcome.tried)
     )

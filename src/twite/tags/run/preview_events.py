@@ -33,20 +33,20 @@ class PreviewedTagEvent:
     async def record(
         self,
         container_config: ContainerConfig,
-        planned: FiringPlan,
-        occasion: EventContext,
-        known: VariableCache,
+        plan: FiringPlan,
+        context: EventContext,
+        variables: VariableCache,
     ) -> None:
         """Record the variables, triggers and verdicts of one container."""
         seen = self._seen
         if seen is None:
             return
         rules = container_config.rules
-        explanation = await self.ingest.explained(container_config, occasion, known)
+        explanation = await self.ingest.explained(container_config, context, variables)
         self.trace.explain(
-            seen, explanation, LineMask(secrets_of([container_config]), occasion.event)
+            seen, explanation, LineMask(secrets_of([container_config]), context.event)
         )
-        for fired in planned.fired:
+        for fired in plan.fired:
             rule, name = rules.get(fired.tag.name), fired.tag.name
             if rule is None:
                 continue
@@ -55,7 +55,7 @@ class PreviewedTagEvent:
             if listens and fired.pending is not None:
                 why = "its run decides, because a trigger needs a value from another server"
             self.trace.tag(seen, name, why, fires=listens)
-        for passed in planned.passed:
+        for passed in plan.passed:
             if passed.tag in rules:
                 self.trace.tag(seen, passed.tag, passed.why, fires=False)
 

@@ -108,16 +108,16 @@ def templates_before_response(
     )
 
 
-def kept(request: IncomingRequest, may: ReadableRequest, *, hashed: bool) -> IncomingRequest:
+def kept(request: IncomingRequest, readable: ReadableRequest, *, hashed: bool) -> IncomingRequest:
     """Return the part of a request to store; with `hashed`, without personal data.
 
     Hashed payloads are stored unencrypted, so with `hashed` a cookie or header is stored only if a
     permission names it.
     """
-    may_cookies = _named(may.cookies) if hashed else may.cookies
-    may_headers = may.headers
+    may_cookies = _named(readable.cookies) if hashed else readable.cookies
+    may_headers = readable.headers
     if hashed:
-        may_headers = _named(may.headers) + (_PLAIN if "headers" in may.unnamed else ())
+        may_headers = _named(readable.headers) + (_PLAIN if "headers" in readable.unnamed else ())
     cookies = [
         cooky for cooky in _cookies(request) if matches(may_cookies, cooky.partition("=")[0])
     ]
@@ -131,7 +131,7 @@ def kept(request: IncomingRequest, may: ReadableRequest, *, hashed: bool) -> Inc
         for pair in request.query.split("&")
         if pair
         and _parameter(pair) not in _SECRET_PARAMETERS
-        and matches(may.query, _parameter(pair))
+        and matches(readable.query, _parameter(pair))
     )
     if hashed:
         cookies = [cooky for cooky in cookies if not names_a_person(cooky)]
@@ -146,12 +146,12 @@ def kept(request: IncomingRequest, may: ReadableRequest, *, hashed: bool) -> Inc
     path = scrubbed_address(request.path) if hashed else request.path
     return IncomingRequest(
         method=request.method,
-        path=path if "path" in may.parts else "/",
+        path=path if "path" in readable.parts else "/",
         query=query,
         headers=tuple(headers),
         # A body may contain personal data anywhere.
-        body=request.body if "body" in may.parts and not hashed else None,
-        remote_address=request.remote_address if "remote_address" in may.parts else "",
+        body=request.body if "body" in readable.parts and not hashed else None,
+        remote_address=request.remote_address if "remote_address" in readable.parts else "",
     )
 
 

@@ -66,23 +66,25 @@ class RunCalls:
     _expected: list[TagCall] = field(init=False, default_factory=list)
     _seen: Counter[bytes] = field(init=False, default_factory=Counter)
 
-    async def perform(self, effect: RunContainer, run: TemplateRun) -> None:
+    async def perform(self, run_container: RunContainer, run: TemplateRun) -> None:
         """Create the event, and call back. If the event cannot be stored, the run fails."""
-        created = await self._created(effect)
+        created = await self._created(run_container)
         if created is None:
             run.error = "the event of runContainer could not be stored"
             return
-        self._events[run, effect.id] = created
-        if effect.on_start:
-            run.tasks.add(asyncio.create_task(answered(EffectAnswer(id=effect.id, phase="start"))))
-        if effect.on_complete:
-            run.tasks.add(asyncio.create_task(self._completed(effect.id, created)))
+        self._events[run, run_container.id] = created
+        if run_container.on_start:
+            run.tasks.add(
+                asyncio.create_task(answered(EffectAnswer(id=run_container.id, phase="start")))
+            )
+        if run_container.on_complete:
+            run.tasks.add(asyncio.create_task(self._completed(run_container.id, created)))
 
-    def after_event(self, effect: AfterEvent, run: TemplateRun) -> bool:
+    def after_event(self, after: AfterEvent, run: TemplateRun) -> bool:
         """Call back when a created event's tags have ended; False if the event is the run's own."""
-        created = self._events.get((run, effect.event))
+        created = self._events.get((run, after.event))
         if created is not None:
-            run.tasks.add(asyncio.create_task(self._completed(effect.id, created)))
+            run.tasks.add(asyncio.create_task(self._completed(after.id, created)))
         return created is not None
 
     def close(self) -> None:
@@ -91,12 +93,12 @@ class RunCalls:
             for call in self._expected:
                 self.run_context.container_calls.forget(call)
 
-    async def _created(self, effect: RunContainer) -> CreatedEvent | None:
-        event: Mapping[str, Tree] = effect.event
+    async def _created(self, run_container: RunContainer) -> CreatedEvent | None:
+        event: Mapping[str, Tree] = run_container.event
         is_too_large = len(_ENCODER.encode(event)) > MOST_BYTES
         if not is_too_large:
             event = without_secrets(event, self.rule.field_secrets)
-        if event is not effect.event:
+        if event is not run_container.event:
             self.lines.say_once(MASKED_EVENT)
         calls, call = self.run_context.container_calls, self._call(event)
         if calls is None:

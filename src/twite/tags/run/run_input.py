@@ -95,10 +95,10 @@ class RunInput(Masked, frozen=True, kw_only=True):
         planned = self._planned(variables, DECIDED, filled=True)
         return planned.fired[0] if planned.fired else does_not_run(self._skipped(planned))
 
-    def _skipped(self, planned: FiringPlan) -> SkippedTag:
+    def _skipped(self, plan: FiringPlan) -> SkippedTag:
         name = self.rule.name
         gone = SkippedTag(name, "it is no longer configured", NotFiredReason.PAUSED)
-        return next((passed for passed in planned.passed if passed.tag == name), gone)
+        return next((passed for passed in plan.passed if passed.tag == name), gone)
 
     def _planned(
         self, variables: Variables, pending: PendingTriggers, *, filled: bool

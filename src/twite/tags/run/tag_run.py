@@ -68,7 +68,7 @@ class TagRun:
         rule: TagRule,
         payload: TagPayload,
         seed: int,
-        preview: RequestTrace | None = None,
+        trace: RequestTrace | None = None,
         last_try: bool = True,
         on_fired: Callable[[], Awaitable[object]] | None = None,
     ) -> None:
@@ -92,7 +92,7 @@ class TagRun:
         self._timeout = RunTimeout(run_context.clock, self._runs)
         self._mask = LineMask((secret.reveal() for secret in rule.secrets), payload.event)
         templates = self._input.templates
-        self._recorder = None if preview is None else preview.run(rule.name, self._mask, templates)
+        self._recorder = None if trace is None else trace.run(rule.name, self._mask, templates)
         self._lines = TagLog(lambda: self._mask, self._log_line)
         self._way_out = TagOutbound(
             run_context, rule=rule, mask=self._mask, lines=self._lines, marks=self._marks
@@ -104,7 +104,7 @@ class TagRun:
             seed=seed,
             lines=self._lines,
             mask=self._mask,
-            trace=preview,
+            trace=trace,
         )
 
     @property
@@ -178,11 +178,11 @@ class TagRun:
             return RunOutcome(tried=tried, not_fired=skipped.why)
         return RunOutcome(barred=does_not_run(skipped))
 
-    async def _run(self, planned: FiredTag) -> tuple[RunResult, str | None]:
-        outcome, error = await self._with_beside(planned)
+    async def _run(self, fired: FiredTag) -> tuple[RunResult, str | None]:
+        outcome, error = await self._with_beside(fired)
         for run in self._runs:
             # For templates that requested a call after all tags have run.
-            self._report_end(run, planned, outcome)
+            self._report_end(run, fired, outcome)
         while any(not run.is_over for run in self._runs):
             await self._step()
         # Effects that were requested before an error are performed.
@@ -197,13 +197,13 @@ class TagRun:
             except PendingVariable as awaited:
                 self._variables.put(awaited, await self._asked_for(awaited))
 
-    async def _asked_for(self, awaited: PendingVariable) -> Value:
+    async def _asked_for(self, pending: PendingVariable) -> Value:
         """Run a variable's template, and perform its requests, until it returns a value."""
         with self._way_out.looking_up():
-            run = TemplateRun(awaited.template, began=self._run_context.clock.elapsed())
+            run = TemplateRun(pending.template, began=self._run_context.clock.elapsed())
             self._runs.append(run)
-            whose, template = self._rule.pixel, awaited.template
-            turn = await self._timed(self._worker.start(whose, template, awaited.call))
+            whose, template = self._rule.pixel, pending.template
+            turn = await self._timed(self._worker.start(whose, template, pending.call))
             self.spent = self.spent or turn.spent
             await self._follow(run, turn)
             while not run.is_over:
@@ -332,7 +332,7 @@ class TagRun:
                 if not self._run_context.storage.change(run.template, effect):
                     self._lines.say(STORAGE_FULL)
             case MessageEffect(type=kind, content=content):
-                await self._deliver(kind, content, by=run)
+                await self._deliver(kind, content, template_run=run)
             case AfterEvent(id=id_):
                 if not self._calls.after_event(effect, run):
                     run.after.append(id_)
@@ -346,16 +346,16 @@ class TagRun:
         if line is not None:
             self._lines.say_once(line)
 
-    async def _deliver(self, kind: str, content: Tree, *, by: TemplateRun) -> None:
+    async def _deliver(self, kind: str, content: Tree, *, template_run: TemplateRun) -> None:
         """Deliver a message to the runs of this delivery that listen for it."""
         for run in self._runs:
-            if run is not by and kind in run.listening and run.error is None:
+            if run is not template_run and kind in run.listening and run.error is None:
                 await self._resume(run, (EffectAnswer(id=0, type=kind, value=content),))
 
-    def _report_end(self, run: TemplateRun, fired: FiredTag, outcome: RunResult) -> None:
+    def _report_end(self, run: TemplateRun, fired: FiredTag, result: RunResult) -> None:
         tag: dict[str, Tree] = {
             "id": fired.tag.name,
-            "status": "success" if outcome is RunResult.SUCCESS else "failure",
+            "status": "success" if result is RunResult.SUCCESS else "failure",
             "executionTime": self._run_context.clock.elapsed() - self._began,
         }
         for id_ in run.after:

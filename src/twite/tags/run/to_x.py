@@ -54,7 +54,7 @@ class ToX:
         )
 
     async def take(
-        self, request: HttpEffect, *, source: str, endpoint: Endpoint = Endpoint.TAG
+        self, effect: HttpEffect, *, source: str, endpoint: Endpoint = Endpoint.TAG
     ) -> Response | None:
         """Accept a request for a configured pixel; None for any other request.
 
@@ -62,7 +62,7 @@ class ToX:
         the original request.
         """
         try:
-            taken = await self._taken(request, source=source, endpoint=endpoint)
+            taken = await self._taken(effect, source=source, endpoint=endpoint)
         except XAcceptRefusal as refused:
             return _refused(refused.status, refused.complaints)
         except QueueFull:
@@ -78,13 +78,13 @@ class ToX:
         return _answer(200, {"request": {"params": {"account_id": account}}, "data": data})
 
     async def _taken(
-        self, request: HttpEffect, *, source: str, endpoint: Endpoint
+        self, effect: HttpEffect, *, source: str, endpoint: Endpoint
     ) -> tuple[XAcceptReceipt, str | None] | None:
         """Accept a request; return the receipt, and the account that X's response would name."""
-        if request.method != "POST":
+        if effect.method != "POST":
             return None
-        parts = urlsplit(request.url)
-        body = (request.body or "").encode("utf-8", "replace")
+        parts = urlsplit(effect.url)
+        body = (effect.body or "").encode("utf-8", "replace")
         found = _CONVERSIONS.fullmatch(parts.path)
         if found is not None and (parts.hostname in _HOSTS or parts.netloc == self._api):
             destination = self.destinations.get(found[1])

@@ -53,40 +53,40 @@ class VariableCache:
         self._values: dict[bytes, Value] = {}
         self._unfilled: dict[bytes, Unfilled] = {}
 
-    def put(self, awaited: PendingVariable, value: Value) -> None:
-        self._values[awaited.place] = value
+    def put(self, pending: PendingVariable, value: Value) -> None:
+        self._values[pending.place] = value
 
-    def put_unfilled(self, awaited: PendingVariable, why: Unfilled) -> None:
+    def put_unfilled(self, pending: PendingVariable, unfilled: Unfilled) -> None:
         """Store the reason why a variable has no value, for later plans."""
-        self._unfilled[awaited.place] = why
+        self._unfilled[pending.place] = unfilled
 
-    def value(self, template: Template, fields: dict[str, Tree], occasion: EventContext) -> Value:
+    def value(self, template: Template, fields: dict[str, Tree], context: EventContext) -> Value:
         """Return the value from the template. Raises PendingVariable until it is known."""
-        place = _place(template, fields, occasion)
+        place = _place(template, fields, context)
         if place in self._values:
             return self._values[place]
         if place in self._unfilled:
             raise self._unfilled[place]
-        call = call_of(template, fields, occasion, about=self._container, storage=self._storage)
+        call = call_of(template, fields, context, version=self._container, storage=self._storage)
         raise PendingVariable(template, call, place=place)
 
 
 def call_of(
     template: Template,
     fields: dict[str, Tree],
-    occasion: EventContext,
+    context: EventContext,
     *,
-    about: ContainerVersion,
+    version: ContainerVersion,
     storage: TemplateStorage,
 ) -> Call:
     return Call(
         fields=fields,
-        now=occasion.now,
-        seed=occasion.draw,
-        event=dict(occasion.event),
-        request=occasion.request,
-        container=about,
-        client=occasion.client,
+        now=context.now,
+        seed=context.draw,
+        event=dict(context.event),
+        request=context.request,
+        container=version,
+        client=context.client,
         storage=storage.of(template),
     )
 
@@ -95,10 +95,10 @@ def returned(turn: Turn) -> Value:
     return UNDEFINED if turn.error is not None or turn.returned is None else turn.returned
 
 
-def _place(template: Template, fields: dict[str, Tree], occasion: EventContext) -> bytes:
+def _place(template: Template, fields: dict[str, Tree], context: EventContext) -> bytes:
     """Return a value's key. It includes the event, which transformations may change for a tag."""
     return msgspec.json.encode(
-        [id(template), fields, dict(occasion.event), occasion.draw], order="sorted"
+        [id(template), fields, dict(context.event), context.draw], order="sorted"
     )
 
 
@@ -125,39 +125,39 @@ class IngestEvaluation:
         return VariableCache(container=about, storage=self._storage)
 
     async def planned(
-        self, container_config: ContainerConfig, occasion: EventContext, known: VariableCache
+        self, container_config: ContainerConfig, context: EventContext, variables: VariableCache
     ) -> FiringPlan:
         """Return which tags fire. The code of templates runs in an engine process."""
         container = container_config.container
         return await self._with_values(
             container_config,
-            occasion,
-            known,
-            lambda: plan(container, occasion, variables=known, filled=False),
+            context,
+            variables,
+            lambda: plan(container, context, variables=variables, filled=False),
         )
 
     async def explained(
-        self, container_config: ContainerConfig, occasion: EventContext, known: VariableCache
+        self, container_config: ContainerConfig, context: EventContext, variables: VariableCache
     ) -> Explanation:
         """Return the values of all variables, and the verdicts of all triggers.
 
-        `known` has the values that `planned` has evaluated. The others are evaluated here, without
-        storing items or logging.
+        `variables` has the values that `planned` has evaluated. The others are evaluated here,
+        without storing items or logging.
         """
         container = container_config.container
         return await self._with_values(
             container_config,
-            occasion,
-            known,
-            lambda: explained(container, occasion, known),
+            context,
+            variables,
+            lambda: explained(container, context, variables),
             performs=False,
         )
 
     async def _with_values(
         self,
         container_config: ContainerConfig,
-        occasion: EventContext,
-        known: VariableCache,
+        context: EventContext,
+        variables: VariableCache,
         act: Callable[[], T],
         *,
         performs: bool = True,
@@ -171,14 +171,14 @@ class IngestEvaluation:
                     turn = await self._turn(awaited)
                     value = returned_at_ingest(awaited.template, turn)
                     if performs:
-                        self._perform(awaited.template, turn, container_config, occasion)
-                    known.put(awaited, value)
+                        self._perform(awaited.template, turn, container_config, context)
+                    variables.put(awaited, value)
                 except Unfilled as unfilled:
-                    known.put_unfilled(awaited, unfilled)
+                    variables.put_unfilled(awaited, unfilled)
 
-    async def _turn(self, awaited: PendingVariable) -> Turn:
+    async def _turn(self, pending: PendingVariable) -> Turn:
         """Run a variable's template. Raises Unfilled if it may not run now."""
-        template, whose = awaited.template, name_of(awaited.template)
+        template, whose = pending.template, name_of(pending.template)
         trials, worker = self._engine_pool.trials, self._engine_pool.ingest_worker
         begun = False
 
@@ -192,7 +192,7 @@ class IngestEvaluation:
 
         took, spent = 0.0, False
         try:
-            turn = await worker.start(whose, template, awaited.call, gate=gate)
+            turn = await worker.start(whose, template, pending.call, gate=gate)
             took, spent = turn.took, turn.spent
         except EngineLost as lost:
             begun = False
@@ -213,13 +213,13 @@ class IngestEvaluation:
         template: Template,
         turn: Turn,
         container_config: ContainerConfig,
-        occasion: EventContext,
+        context: EventContext,
     ) -> None:
         """Log lines, and store items unless this is a preview that sends nothing."""
         if turn.error is None and not turn.effects:
             return
         secrets = [secret for rule in container_config.rules.values() for secret in rule.secrets]
-        lines = self._lines.of(name_of(template), occasion.request, secrets, occasion.event)
+        lines = self._lines.of(name_of(template), context.request, secrets, context.event)
         policy = self._engine_pool.policy(template)
         # The engine process is not trusted, so permissions for effects are checked here, too.
         allowed = tuple(effect for effect in turn.effects if lacking(effect, policy) is None)

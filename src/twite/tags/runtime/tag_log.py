@@ -109,7 +109,7 @@ class ClientLines:
 class RunLines:
     def __init__(
         self,
-        pace: "_LineBudget",
+        budget: "_LineBudget",
         request: IncomingRequest,
         secrets: Iterable[Secret],
         events: Iterable[object],
@@ -117,7 +117,7 @@ class RunLines:
         self._request = request
         self._secrets = secrets
         self._events: list[object] = [*events]
-        self._lines = TagLog(self.mask, pace.write, room=pace.has_room)
+        self._lines = TagLog(self.mask, budget.write, room=budget.has_room)
 
     def log_turn(self, turn: Turn) -> None:
         """Log the lines that a turn wrote. Missing permissions are reported elsewhere."""

@@ -124,9 +124,9 @@ def with_secrets(
     return whole
 
 
-def _placed(path: Path, error: ContainerUnusable) -> SettingsError:
-    place = f"{path}: {error.place}" if error.place else str(path)
-    return SettingsError(place=place, message=error.message)
+def _placed(path: Path, unusable: ContainerUnusable) -> SettingsError:
+    place = f"{path}: {unusable.place}" if unusable.place else str(path)
+    return SettingsError(place=place, message=unusable.message)
 
 
 def clients(
@@ -246,17 +246,17 @@ def with_those_of(
 
 
 def _client(
-    written: ClientTable, template: Template, *, place: str, sources: Sequence[Source]
+    table: ClientTable, template: Template, *, place: str, sources: Sequence[Source]
 ) -> "tuple[TemplateClient, list[str]]":
     from twite.tags.clients.conversation import TemplateClient  # noqa: PLC0415  # see above
 
     if template.kind is not TemplateKind.CLIENT:
         raise SettingsError(
             place=f"{place}.template",
-            message=f"{written.template} is not a client template: its INFO section has the "
+            message=f"{table.template} is not a client template: its INFO section has the "
             f"type {template.kind.value}. Only CLIENT templates can claim requests",
         )
-    remarks = remarks_on(template.fields, written.fields)
+    remarks = remarks_on(template.fields, table.fields)
     wrong = [
         SettingsError(place=f"{place}.fields.{remark.field}", message=remark.message)
         for remark in remarks
@@ -266,12 +266,12 @@ def _client(
         raise combined(wrong)
     doubts = [f"{place}.fields.{remark.field}: {remark.message}" for remark in remarks]
     client = TemplateClient(
-        name=written.name or template.name or written.template,
+        name=table.name or template.name or table.template,
         template=template,
-        source=_source(written.source, sources, f"{place}.source"),
-        fields=fill(template.fields, written.fields),
-        priority=written.priority,
-        allow_hosts=written.allow_hosts,
+        source=_source(table.source, sources, f"{place}.source"),
+        fields=fill(template.fields, table.fields),
+        priority=table.priority,
+        allow_hosts=table.allow_hosts,
     )
     return client, doubts
 

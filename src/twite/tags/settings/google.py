@@ -90,4 +90,6 @@ GOOGLE: Final = Table(
 
 
 def google_of(settings: GoogleSettings, clock: Clock) -> GoogleClient:
-    return GoogleClient(settings.account(), clock=clock, places=GoogleEndpoints(settings.api_url))
+    return GoogleClient(
+        settings.account(), clock=clock, endpoints=GoogleEndpoints(settings.api_url)
+    )

@@ -95,12 +95,12 @@ class TagSettings(FeatureSettings, frozen=True, kw_only=True):
         return msgspec.structs.replace(written, google=self.google)
 
 
-def tag_settings(written: TagTables, basis: SettingsBasis) -> TagSettings:
+def tag_settings(tables: TagTables, basis: SettingsBasis) -> TagSettings:
     """Make the settings of the tables. Raises SettingsError."""
-    warnings = _warnings(written.google)
-    written = _with_persons(written, basis)
-    if not written.tag and not written.client and written.container.file is None:
-        return TagSettings(google=written.google, warnings=warnings)
+    warnings = _warnings(tables.google)
+    tables = _with_persons(tables, basis)
+    if not tables.tag and not tables.client and tables.container.file is None:
+        return TagSettings(google=tables.google, warnings=warnings)
     # Most gateways have neither tags nor client templates.
     from twite.tags.settings.containers import clients  # noqa: PLC0415
     from twite.tags.settings.tags import container_config, imported  # noqa: PLC0415
@@ -112,12 +112,12 @@ def tag_settings(written: TagTables, basis: SettingsBasis) -> TagSettings:
     if basis.sources is not None:
         with wrong.collect():
             claimants, doubts = clients(
-                written.client, folder=reader.folder, sources=basis.sources, hidden=reader.hidden
+                tables.client, folder=reader.folder, sources=basis.sources, hidden=reader.hidden
             )
             warnings += doubts
     with wrong.collect():
         tags, doubts = container_config(
-            written.tag,
+            tables.tag,
             folder=reader.folder,
             sources=basis.names,
             hidden=reader.hidden,
@@ -125,10 +125,10 @@ def tag_settings(written: TagTables, basis: SettingsBasis) -> TagSettings:
         )
         warnings += doubts
     with wrong.collect():
-        container = imported(written.container, folder=reader.folder, sources=basis.names)
+        container = imported(tables.container, folder=reader.folder, sources=basis.names)
     wrong.raise_any()
     return TagSettings(
-        google=written.google, clients=claimants, tags=tags, imported=container, warnings=warnings
+        google=tables.google, clients=claimants, tags=tags, imported=container, warnings=warnings
     )
 
 
@@ -138,13 +138,13 @@ def _warnings(google: GoogleSettings) -> tuple[str, ...]:
     return ()
 
 
-def _with_persons(written: TagTables, basis: SettingsBasis) -> TagTables:
+def _with_persons(tables: TagTables, basis: SettingsBasis) -> TagTables:
     """Set the default of `persons`: "sealed" if there is a key.
 
     Raises SettingsError if a table asks for encryption, and there is no key.
     """
-    container = written.container
-    asked = [(table.persons, f"tag[{index}]") for index, table in enumerate(written.tag)]
+    container = tables.container
+    asked = [(table.persons, f"tag[{index}]") for index, table in enumerate(tables.tag)]
     for persons, place in (*asked, (container.persons, "container")):
         if persons is PersonHandling.SEALED and not basis.has_key and basis.reader.credentials:
             from twite.config.secret_key import VARIABLE  # noqa: PLC0415  # it imports the schema
@@ -156,10 +156,9 @@ def _with_persons(written: TagTables, basis: SettingsBasis) -> TagTables:
             )
     default = PersonHandling.SEALED if basis.has_key else PersonHandling.HASHED
     return msgspec.structs.replace(
-        written,
+        tables,
         tag=tuple(
-            msgspec.structs.replace(table, persons=table.persons or default)
-            for table in written.tag
+            msgspec.structs.replace(table, persons=table.persons or default) for table in tables.tag
         ),
         container=msgspec.structs.replace(container, persons=container.persons or default),
     )

@@ -116,20 +116,20 @@ def container_config(
 
 
 def imported(
-    written: ContainerTable, *, folder: Path, sources: Sequence[str]
+    table: ContainerTable, *, folder: Path, sources: Sequence[str]
 ) -> ImportedContainer | None:
     """Return the settings of the container; None without a container."""
-    if written.file is None:
+    if table.file is None:
         return None
     return ImportedContainer(
-        path=folder / written.file,
-        rule=_rule(written, "container", sources),
-        client_source=written.client_source,
+        path=folder / table.file,
+        rule=_rule(table, "container", sources),
+        client_source=table.client_source,
     )
 
 
 async def company_of(
-    found: ImportedContainer,
+    imported: ImportedContainer,
     *,
     environ: Mapping[str, str],
     secret_store: SecretStore | None,
@@ -139,20 +139,20 @@ async def company_of(
 
     Raises SettingsError, NotOpened.
     """
-    closed = load_container(found.path)
+    closed = load_container(imported.path)
     sealed = await sealed_secrets(secret_store)
-    container = with_secrets(closed, path=found.path, environ=environ, sealed=sealed)
+    container = with_secrets(closed, path=imported.path, environ=environ, sealed=sealed)
     secrets = tuple(Secret(text) for text in sorted(set(hidden(container))))
     both = {tag.name for tag in container.tags} & set(taken)
     if both:
         raise SettingsError(
-            place=str(found.path),
+            place=str(imported.path),
             message=f"a [[tag]] and a tag of the container are both named {min(both)!r}. "
             "Rename one of them: each name is a destination",
         )
     rules = {
         tag.name: msgspec.structs.replace(
-            found.rule, name=tag.name, secrets=secrets, field_secrets=secrets
+            imported.rule, name=tag.name, secrets=secrets, field_secrets=secrets
         )
         for tag in container.tags
         if tag.triggers

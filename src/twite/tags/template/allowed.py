@@ -37,27 +37,27 @@ _PLAIN: Final[dict[type[Effect], str]] = {
 }
 
 
-def lacking(effect: AnyEffect, allowed: PermissionPolicy) -> str | None:
+def lacking(effect: AnyEffect, policy: PermissionPolicy) -> str | None:
     """Return the permission that an effect needs and the template lacks, or None."""
     match effect:
         case HttpEffect():
-            needed, held = _request_allowed(effect, allowed)
+            needed, held = _request_allowed(effect, policy)
         case BrowserPixel():
-            needed, held = "send_pixel_from_browser", matches(allowed.pixels, effect.url)
+            needed, held = "send_pixel_from_browser", matches(policy.pixels, effect.url)
         case SetCookie():
-            needed, held = "set_cookies", _cookie_allowed(effect, allowed)
+            needed, held = "set_cookies", _cookie_allowed(effect, policy)
         case Status() | Body() | Header() | PixelBody():
-            needed, held = "access_response", _response_allowed(effect, allowed)
+            needed, held = "access_response", _response_allowed(effect, policy)
         case MessageEffect():
-            types = tuple(kind for kind, action in allowed.messages if action != "listen")
+            types = tuple(kind for kind, action in policy.messages if action != "listen")
             needed, held = "use_message", matches(types, effect.type)
         case LogEffect():
-            needed, held = "logging", bool(allowed.logging or effect.denied or effect.own)
+            needed, held = "logging", bool(policy.logging or effect.denied or effect.own)
         case Service():
-            needed, held = _service_allowed(effect, allowed)
+            needed, held = _service_allowed(effect, policy)
         case _:
             needed = _PLAIN.get(type(effect), "")
-            held = not needed or needed in allowed.plain
+            held = not needed or needed in policy.plain
     return None if held else needed
 
 
@@ -72,25 +72,25 @@ def row_allowed(rows: Iterable[tuple[str, ...]], place: tuple[object, ...]) -> b
     )
 
 
-def _request_allowed(request: HttpEffect, allowed: PermissionPolicy) -> tuple[str, bool]:
-    scopes = request.authorization or ()
-    if not all(matches(allowed.scopes, scope) for scope in scopes):
+def _request_allowed(effect: HttpEffect, policy: PermissionPolicy) -> tuple[str, bool]:
+    scopes = effect.authorization or ()
+    if not all(matches(policy.scopes, scope) for scope in scopes):
         return "use_google_credentials", False
-    return "send_http", matches(allowed.urls, request.url)
+    return "send_http", matches(policy.urls, effect.url)
 
 
-def _response_allowed(part: Status | Body | Header | PixelBody, allowed: PermissionPolicy) -> bool:
+def _response_allowed(part: Status | Body | Header | PixelBody, policy: PermissionPolicy) -> bool:
     match part:
         case Status():
-            return "status" in allowed.response
+            return "status" in policy.response
         case Body():
-            return "body" in allowed.response
+            return "body" in policy.response
         case Header():
-            return matches(allowed.response_headers, part.name)
-    return {"status", "body"} <= set(allowed.response) and bool(allowed.response_headers)
+            return matches(policy.response_headers, part.name)
+    return {"status", "body"} <= set(policy.response) and bool(policy.response_headers)
 
 
-def _cookie_allowed(cookie: SetCookie, allowed: PermissionPolicy) -> bool:
+def _cookie_allowed(cookie: SetCookie, policy: PermissionPolicy) -> bool:
     is_session = cookie.expires is None and cookie.max_age is None
     return any(
         _matches(rule.name, cookie.name)
@@ -98,11 +98,11 @@ def _cookie_allowed(cookie: SetCookie, allowed: PermissionPolicy) -> bool:
         and _matches(rule.path, cookie.path or "")
         and rule.secure in {None, cookie.secure}
         and rule.session in {None, is_session}
-        for rule in allowed.set_cookies
+        for rule in policy.set_cookies
     )
 
 
-def _service_allowed(service: Service, allowed: PermissionPolicy) -> tuple[str, bool]:
+def _service_allowed(service: Service, policy: PermissionPolicy) -> tuple[str, bool]:
     """Return the permission that a call needs, and whether it has it. Unknown calls do not."""
     first = service.arguments[0] if service.arguments else None
     match service.name, first:
@@ -112,17 +112,17 @@ def _service_allowed(service: Service, allowed: PermissionPolicy) -> tuple[str, 
             "tableId": str() as table,
         }:
             whole = (project or OWN_PROJECT, dataset, table, "write")
-            return "access_bigquery", row_allowed(allowed.tables, whole)
+            return "access_bigquery", row_allowed(policy.tables, whole)
         case (("Firestore.read" | "Firestore.query" | "Firestore.write"), str() as path):
             operation = "write" if service.name == "Firestore.write" else "read"
             place = (_project(service), path, operation)
-            return "access_firestore", row_allowed(allowed.documents, place)
+            return "access_firestore", row_allowed(policy.documents, place)
         case (("Firestore.begin" | "Firestore.commit" | "Firestore.rollback"), _):
-            return "access_firestore", bool(allowed.documents)
+            return "access_firestore", bool(policy.documents)
         case "getGoogleScript", str() as script:
-            return "send_http", matches(allowed.urls, PLACES.get(script, PLACES["GTM"]))
+            return "send_http", matches(policy.urls, PLACES.get(script, PLACES["GTM"]))
         case "sendEventToGoogleAnalytics", _:
-            return "send_http", matches(allowed.urls, ANALYTICS)
+            return "send_http", matches(policy.urls, ANALYTICS)
     return service.name, False
 
 

@@ -96,8 +96,8 @@ def _wrong(field: Field, value: Tree, scope: _Scope) -> Iterator[str]:
             yield rule.message or _rule_text(rule)
 
 
-def _wrong_rows(table: Field, rows: list[Tree], scope: _Scope) -> Iterator[str]:
-    columns = {column.name: column for column in table.columns}
+def _wrong_rows(field: Field, rows: list[Tree], scope: _Scope) -> Iterator[str]:
+    columns = {column.name: column for column in field.columns}
     first: dict[tuple[str, str], int] = {}
     for number, row in enumerate(rows, start=1):
         if not isinstance(row, dict):
@@ -107,7 +107,7 @@ def _wrong_rows(table: Field, rows: list[Tree], scope: _Scope) -> Iterator[str]:
         for name in row:
             if name not in columns and not any(names_in(name)):
                 yield f"row {number} has {name!r}, which is not a column: {', '.join(columns)}"
-        yield from _wrong_cells(table.columns, number, row, scope.within(row))
+        yield from _wrong_cells(field.columns, number, row, scope.within(row))
         for name, column in columns.items():
             cell = row.get(name)
             if not column.unique or cell in (None, "") or any(names_in(cell)):
@@ -156,60 +156,62 @@ def _listed(field: Field) -> str:
     return ", ".join(found[:_MOST_CHOICES]) + more
 
 
-def _keeps(rule: Validator, value: Tree) -> bool:
+def _keeps(validator: Validator, value: Tree) -> bool:
     if value in (None, "", []):
-        return rule.type != "NON_EMPTY"
-    match rule.type:
-        case "REGEX" if rule.arguments and not isinstance(value, list):
+        return validator.type != "NON_EMPTY"
+    match validator.type:
+        case "REGEX" if validator.arguments and not isinstance(value, list):
             try:
-                return re.fullmatch(rule.arguments[0], text_of(value)) is not None
+                return re.fullmatch(validator.arguments[0], text_of(value)) is not None
             except re.error:  # the pattern is valid in RE2 but not in Python
                 return True
         case "STRING_LENGTH" if isinstance(value, str):
-            return _is_within(len(value), rule)
+            return _is_within(len(value), validator)
         case "TABLE_ROW_COUNT" if isinstance(value, list):
-            return _is_within(len(value), rule)
-    return rule.type not in _RANGES or _is_number(value, rule)
+            return _is_within(len(value), validator)
+    return validator.type not in _RANGES or _is_number(value, validator)
 
 
-def _is_number(value: Tree, rule: Validator) -> bool:
+def _is_number(value: Tree, validator: Validator) -> bool:
     if isinstance(value, str):
         number = float(value) if _NUMBER.fullmatch(value) else None
     else:
         number = value if isinstance(value, int | float) and not isinstance(value, bool) else None
-    least, most = _RANGES[rule.type]
+    least, most = _RANGES[validator.type]
     return (
         number is not None
         and (least is None or number >= least)
         and (most is None or number <= most)
-        and not (rule.type == "POSITIVE_NUMBER" and number == 0)
+        and not (validator.type == "POSITIVE_NUMBER" and number == 0)
     )
 
 
-def _is_within(count: int, rule: Validator) -> bool:
-    least, most = _bounds(rule)
+def _is_within(count: int, validator: Validator) -> bool:
+    least, most = _bounds(validator)
     return (least is None or count >= least) and (most is None or count <= most)
 
 
-def _bounds(rule: Validator) -> tuple[int | None, int | None]:
-    numbers = [int(argument) if argument.isdecimal() else None for argument in rule.arguments[:2]]
+def _bounds(validator: Validator) -> tuple[int | None, int | None]:
+    numbers = [
+        int(argument) if argument.isdecimal() else None for argument in validator.arguments[:2]
+    ]
     least, most = (*numbers, None, None)[:2]
     return least, most
 
 
-def _rule_text(rule: Validator) -> str:
-    match rule.type:
+def _rule_text(validator: Validator) -> str:
+    match validator.type:
         case "REGEX":
-            return f"must match {rule.arguments[0]}"
+            return f"must match {validator.arguments[0]}"
         case "STRING_LENGTH":
-            return f"must have {_span(rule)} characters"
+            return f"must have {_span(validator)} characters"
         case "TABLE_ROW_COUNT":
-            return f"must have {_span(rule)} rows"
-    return _SAID[rule.type]
+            return f"must have {_span(validator)} rows"
+    return _SAID[validator.type]
 
 
-def _span(rule: Validator) -> str:
-    least, most = _bounds(rule)
+def _span(validator: Validator) -> str:
+    least, most = _bounds(validator)
     if most is None:
         return f"at least {least}"
     return f"{least or 0} to {most}" if least != most else f"{most}"

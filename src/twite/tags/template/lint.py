@@ -49,9 +49,9 @@ class LintWarning(msgspec.Struct, frozen=True):
     line: int | None = None
 
 
-def syntax_warning(error: TemplateUnusable) -> LintWarning:
+def syntax_warning(unusable: TemplateUnusable) -> LintWarning:
     """Return the warning about a section that cannot be read."""
-    return LintWarning("syntax", f"{error.section}: {error.message}", error.line)
+    return LintWarning("syntax", f"{unusable.section}: {unusable.message}", unusable.line)
 
 
 def lint(template: Template) -> tuple[LintWarning, ...]:

@@ -142,17 +142,17 @@ def _end_of_expression(found: Sequence[JsToken], at: int, pairs: dict[int, int])
     return last
 
 
-def _begins_statement(before: JsToken, after: JsToken) -> bool:
+def _begins_statement(previous_token: JsToken, token: JsToken) -> bool:
     """Return whether a line break between two tokens ends a statement."""
-    if after.line == before.line + before.text.count("\n"):
+    if token.line == previous_token.line + previous_token.text.count("\n"):
         return False
-    if before.sort is TokenKind.SIGN and before.text not in {")", "]", "}"}:
+    if previous_token.sort is TokenKind.SIGN and previous_token.text not in {")", "]", "}"}:
         return False
-    if before.sort is TokenKind.WORD and before.text in _OPERATORS:
+    if previous_token.sort is TokenKind.WORD and previous_token.text in _OPERATORS:
         return False
-    if after.sort is TokenKind.SIGN:
-        return after.text in {"{", "!", "~"}
-    return after.sort is not TokenKind.TEMPLATE and after.text not in {"in", "instanceof"}
+    if token.sort is TokenKind.SIGN:
+        return token.text in {"{", "!", "~"}
+    return token.sort is not TokenKind.TEMPLATE and token.text not in {"in", "instanceof"}
 
 
 def _is_use(found: Sequence[JsToken], at: int, pairs: dict[int, int]) -> bool:

@@ -69,22 +69,22 @@ class JsToken(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 def tokens(code: str) -> Iterator[JsToken]:
     """Yield the tokens, without spaces and comments; an unknown character is a separate token."""
     at, line = 0, 1
-    before: JsToken | None = None
+    previous_token: JsToken | None = None
     while at < len(code):
         found = _SKIPPED.match(code, at)
         if found is not None:
             line += found[0].count("\n")
             at = found.end()
             continue
-        sort, text = _next(code, at, before)
-        before = JsToken(sort=sort, text=text, line=line, at=at)
-        yield before
+        sort, text = _next(code, at, previous_token)
+        previous_token = JsToken(sort=sort, text=text, line=line, at=at)
+        yield previous_token
         line += text.count("\n")
         at += len(text)
 
 
-def _next(code: str, at: int, before: JsToken | None) -> tuple[TokenKind, str]:
-    if code[at] == "/" and _may_begin_regex(before):
+def _next(code: str, at: int, previous_token: JsToken | None) -> tuple[TokenKind, str]:
+    if code[at] == "/" and _may_begin_regex(previous_token):
         found = _REGEX.match(code, at)
         if found is not None:
             return TokenKind.REGEX, found[0]
@@ -95,14 +95,14 @@ def _next(code: str, at: int, before: JsToken | None) -> tuple[TokenKind, str]:
     return TokenKind.SIGN, code[at]
 
 
-def _may_begin_regex(before: JsToken | None) -> bool:
-    if before is None:
+def _may_begin_regex(previous_token: JsToken | None) -> bool:
+    if previous_token is None:
         return True
-    match before.sort:
+    match previous_token.sort:
         case TokenKind.WORD:
-            return before.text in _REGEX_MAY_FOLLOW
+            return previous_token.text in _REGEX_MAY_FOLLOW
         case TokenKind.SIGN:
-            return before.text not in {")", "]", "}"}
+            return previous_token.text not in {")", "]", "}"}
     return False
 
 

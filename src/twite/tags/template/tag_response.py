@@ -127,14 +127,16 @@ def beneath(response: ClientResponse, tags: ClientResponse) -> ClientResponse:
     )
 
 
-def _with(whole: ClientResponse, effect: SetCookie | Header, site: ResponseSite) -> ClientResponse:
+def _with(
+    response: ClientResponse, effect: SetCookie | Header, site: ResponseSite
+) -> ClientResponse:
     if isinstance(effect, SetCookie):
         if effect.name in site.reserved:
-            return whole  # the gateway stores it itself
+            return response  # the gateway stores it itself
         effect = _first_party(effect, site)
     elif effect.name in _OWN_NAMES or effect.name.startswith(_OWN_HEADERS):
         raise InvalidResponse(f"a tag cannot set the header {effect.name}")
-    found = added(whole, effect, site=site.site)
+    found = added(response, effect, site=site.site)
     if len(found.cookies) > MOST_COOKIES:
         raise InvalidResponse(f"more than {MOST_COOKIES} cookies in one response")
     return found

@@ -44,6 +44,6 @@ def is_passing(error: BaseException | None) -> bool:
     return error is None or isinstance(error, (*LOST, *READ_ONLY, *busy))
 
 
-def is_lock_timeout(error: LedgerUnavailable) -> bool:
+def is_lock_timeout(unavailable: LedgerUnavailable) -> bool:
     """Whether a transaction of another session kept a lock for too long."""
-    return isinstance(error.__cause__, asyncpg.LockNotAvailableError)
+    return isinstance(unavailable.__cause__, asyncpg.LockNotAvailableError)

@@ -89,9 +89,9 @@ def _refuse_older(present: int, path: str) -> None:
 class SQLiteDatabase:
     """Implements Database."""
 
-    def __init__(self, *, writer: Writer, reader: ReadConnection) -> None:
+    def __init__(self, *, writer: Writer, connection: ReadConnection) -> None:
         self._writer = writer
-        self._reader = reader
+        self._reader = connection
 
     async def read(self, view: View[T], *, is_long: bool = False) -> T:
         return await self._reader.read(view, is_long=is_long)

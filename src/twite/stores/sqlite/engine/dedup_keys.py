@@ -135,22 +135,22 @@ class DedupKeys:
         wanted = [WantedKey(key, place, 0) for place, key in enumerate(keys)]
         return {keys[place]: holder for place, holder in self._candidates(wanted).items()}
 
-    def take_over(self, wish: WantedKey) -> int | None:
+    def take_over(self, wanted: WantedKey) -> int | None:
         """Assign a key to a stored delivery; return the current holder, if there is one.
 
         The key is written to the table at once, because the log is only for new deliveries.
         `finish` removes former holders from the log.
         """
-        candidates = self._candidates([wish])
-        holder = candidates.get(wish.delivery, wish.delivery)
-        if holder != wish.delivery and self._holdings(candidates)(holder, wish.at).is_live:
+        candidates = self._candidates([wanted])
+        holder = candidates.get(wanted.delivery, wanted.delivery)
+        if holder != wanted.delivery and self._holdings(candidates)(holder, wanted.at).is_live:
             return holder
-        self._taken_over.append(wish.key)
-        self._run("merge_keys", keys=wish.key, deliveries=as_json([wish.delivery]))
-        self.filters.add(wish.key[0], wish.key)
-        present = self._buckets[wish.key[0]].get(wish.key)
+        self._taken_over.append(wanted.key)
+        self._run("merge_keys", keys=wanted.key, deliveries=as_json([wanted.delivery]))
+        self.filters.add(wanted.key[0], wanted.key)
+        present = self._buckets[wanted.key[0]].get(wanted.key)
         if present is not None:
-            self._put(wish.key, wish.delivery, present)
+            self._put(wanted.key, wanted.delivery, present)
         return None
 
     def finish(self) -> None:

@@ -224,31 +224,34 @@ def _stray_log(database: str) -> _StrayLog | None:
 
 
 def _compared(
-    file: "_Progress", first: "_Progress | None", last: "_Progress | None", mark: StoreMark | None
+    progress: "_Progress",
+    first: "_Progress | None",
+    last: "_Progress | None",
+    mark: StoreMark | None,
 ) -> _StrayLog | None:
     """Compare the commit numbers: a database's own log continues where its file ends.
 
     `first` and `last` are the first and the last commit of the log.
     """
-    if first is not None and first.deployment != file.deployment:
+    if first is not None and first.deployment != progress.deployment:
         return _StrayLog("the log next to the database belongs to a different store", 0)
     turn = 0 if last is None else last.turn
     missing = None
-    if mark is not None and mark.deployment == file.deployment and mark.moved > file.turn:
-        missing = f"{mark.moved - file.turn} steps"
-    elif first is not None and first.commits > file.commits + 1:
-        missing = f"{first.commits - file.commits - 1} commits"
+    if mark is not None and mark.deployment == progress.deployment and mark.moved > progress.turn:
+        missing = f"{mark.moved - progress.turn} steps"
+    elif first is not None and first.commits > progress.commits + 1:
+        missing = f"{first.commits - progress.commits - 1} commits"
     if missing is not None:
         why = (
             "the database was replaced by an older copy, but the log next to it is from the "
             f"previous database. {missing} are missing from both"
         )
         return _StrayLog(why, turn)
-    if last is None or last.commits >= file.commits:
+    if last is None or last.commits >= progress.commits:
         return None
     why = (
         "the log next to the database is older than the database: "
-        f"{plural(file.commits - last.commits, 'commit is', 'commits are')} missing from it"
+        f"{plural(progress.commits - last.commits, 'commit is', 'commits are')} missing from it"
     )
     return _StrayLog(why, turn, is_older=True)
 

@@ -162,17 +162,17 @@ def _opened(path: str, stray: str | None) -> OpenedStore:
     return OpenedStore(salt=salt, mark=begun, notices=tuple(restored))
 
 
-def _doubt(path: str, here: StoreMark, left: StoreMark | None) -> _Doubt | None:
+def _doubt(path: str, own_mark: StoreMark, left_mark: StoreMark | None) -> _Doubt | None:
     name = mark_path(path).name
-    if left is None:
+    if left_mark is None:
         return _Doubt(
             reason=UNKNOWN_COPY,
             found=f"{name} is missing or unreadable: Twite cannot know which deliveries were sent",
         )
-    if left.deployment != here.deployment:
+    if left_mark.deployment != own_mark.deployment:
         return _Doubt(reason=UNKNOWN_COPY, found=f"{name} belongs to another store")
-    if left.turn > here.turn:
-        missing = left.turn - here.turn
+    if left_mark.turn > own_mark.turn:
+        missing = left_mark.turn - own_mark.turn
         return _Doubt(
             reason=OLDER_COPY,
             found=f"the database is an older copy. It lacks {later_steps(missing)}",

@@ -38,8 +38,8 @@ _MOST: Final = 1_000
 class Pruner(SqlPruner[OwnerSession]):
     """Prunes on the writer's thread."""
 
-    def __init__(self, keeping: Retention) -> None:
-        super().__init__(keeping)
+    def __init__(self, retention: Retention) -> None:
+        super().__init__(retention)
         self._part = 0
 
     def _keys(self, session: OwnerSession, now: int, most: int) -> int:
@@ -78,19 +78,19 @@ class Upkeep:
         *,
         writer: Writer,
         reserve: Reserve,
-        keeping: Retention | None,
+        retention: Retention | None,
         now: Callable[[], int | None],
         pruned: Callable[[], None],
         observer: Observer,
     ) -> None:
-        """Without `keeping`, nothing is pruned; `pruned` is called when pruning has finished.
+        """Without `retention`, nothing is pruned; `pruned` is called when pruning has finished.
 
         `now` returns the time (ms) from which ages are calculated, or None while the clock is not
         trusted: a machine whose clock starts in 1970 or 2100 must not prune by it.
         """
         self._writer = writer
         self._reserve = reserve
-        self._pruner = None if keeping is None else Pruner(keeping)
+        self._pruner = None if retention is None else Pruner(retention)
         self._now = now
         self._pruned = pruned
         self._observer = observer

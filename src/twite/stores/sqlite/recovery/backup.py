@@ -86,7 +86,7 @@ def _refuse(path: str, target: Path) -> None:
         )
 
 
-def _copy(source: sqlite3.Connection, draft: Path) -> None:
+def _copy(connection: sqlite3.Connection, draft: Path) -> None:
     pieces = 0
 
     def breathe(_status: int, _left: int, _all: int) -> None:
@@ -101,10 +101,10 @@ def _copy(source: sqlite3.Connection, draft: Path) -> None:
         with closing(sqlite3.connect(draft, isolation_level=None)) as copy:
             copy.execute("PRAGMA synchronous = OFF")
             # Without a transaction, each commit by the owner would restart the copy.
-            source.execute("BEGIN")
-            source.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-            source.backup(copy, pages=_PAGES, progress=breathe)
-            source.execute("COMMIT")
+            connection.execute("BEGIN")
+            connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+            connection.backup(copy, pages=_PAGES, progress=breathe)
+            connection.execute("COMMIT")
             # The backup is a single file that needs no log.
             copy.execute("PRAGMA journal_mode = DELETE").fetchone()
     finally:

@@ -35,7 +35,7 @@ class OutboxRebuild:
         *,
         pages: Pages,
         salvage: Salvage,
-        new: sqlite3.Connection,
+        connection: sqlite3.Connection,
         dead: set[int],
         received: Mapping[int, int],
         is_older: bool,
@@ -47,13 +47,13 @@ class OutboxRebuild:
         """
         self._pages = pages
         self._salvage = salvage
-        self._new = new
+        self._new = connection
         self._dead = dead
         self._received = received
         self._is_older = is_older
         self._now = now
         self._latest = max([now, *received.values()]) + PATIENCE
-        self._queues: dict[int, int] = dict(new.execute("SELECT id, queue FROM conversion"))
+        self._queues: dict[int, int] = dict(connection.execute("SELECT id, queue FROM conversion"))
         self._unknown: set[int] = set()
 
     def run(self) -> RebuiltOutbox:
@@ -171,10 +171,10 @@ def _is_count(value: object) -> bool:
     return isinstance(value, int) and value >= 0
 
 
-def create_lost_accounts(new: sqlite3.Connection) -> None:
+def create_lost_accounts(connection: sqlite3.Connection) -> None:
     """Create the accounts whose rows are lost although they have deliveries."""
     # The number that most of an account's deliveries have is the right one.
-    new.execute(
+    connection.execute(
         "INSERT OR IGNORE INTO account (id, source, pixel) SELECT outbox.account, "
         "coalesce(submission.source, 'recovered'), queue.pixel FROM outbox "
         "JOIN conversion ON conversion.id = outbox.id JOIN queue ON queue.id = outbox.queue "
@@ -184,10 +184,10 @@ def create_lost_accounts(new: sqlite3.Connection) -> None:
     )
 
 
-def hold_strays(new: sqlite3.Connection, *, now: int) -> set[int]:
+def hold_strays(connection: sqlite3.Connection, *, now: int) -> set[int]:
     """Hold the deliveries of accounts that never existed, give them theirs, and return them."""
-    found = {id_ for (id_,) in new.execute(f"SELECT id FROM outbox WHERE {_STRAY}")}  # noqa: S608 constant
-    new.execute(
+    found = {id_ for (id_,) in connection.execute(f"SELECT id FROM outbox WHERE {_STRAY}")}  # noqa: S608 constant
+    connection.execute(
         "UPDATE outbox SET state = 'held', due_at = NULL, reason = ?, rested_at = ?, account = "  # noqa: S608 - as above
         "(SELECT account.id FROM account JOIN conversion ON conversion.id = outbox.id "
         "JOIN submission ON submission.id = conversion.submission "
@@ -199,11 +199,11 @@ def hold_strays(new: sqlite3.Connection, *, now: int) -> set[int]:
     return found
 
 
-def put_where_they_belong(new: sqlite3.Connection) -> None:
+def put_where_they_belong(connection: sqlite3.Connection) -> None:
     """Assign each conversion to its submission, by the conversion's number."""
-    new.execute("CREATE INDEX by_first ON submission (first, entries)")
+    connection.execute("CREATE INDEX by_first ON submission (first, entries)")
     # If two submissions begin at the same number, the first had no conversions.
-    new.execute(
+    connection.execute(
         "UPDATE conversion SET submission = coalesce("
         "(SELECT CASE WHEN conversion.id < whose.first + whose.entries THEN whose.id END "
         "FROM submission AS whose WHERE whose.first <= conversion.id "
@@ -212,12 +212,12 @@ def put_where_they_belong(new: sqlite3.Connection) -> None:
         "WHERE NOT EXISTS (SELECT 1 FROM submission AS said WHERE said.id = conversion.submission "
         "AND conversion.id >= said.first AND conversion.id < said.first + said.entries)"
     )
-    new.execute("DROP INDEX by_first")
+    connection.execute("DROP INDEX by_first")
 
 
-def stand_in_for_submissions(new: sqlite3.Connection, *, now: int) -> None:
+def stand_in_for_submissions(connection: sqlite3.Connection, *, now: int) -> None:
     """Create a placeholder for each lost submission whose conversions survive."""
-    new.execute(
+    connection.execute(
         "INSERT INTO submission (id, receipt, source, endpoint, received_at, first, entries, body) "
         "SELECT conversion.submission, 'recovered-' || conversion.submission, "
         "coalesce(max(account.source), 'recovered'), 'native', "
@@ -231,14 +231,14 @@ def stand_in_for_submissions(new: sqlite3.Connection, *, now: int) -> None:
     )
 
 
-def hold_the_missing(new: sqlite3.Connection, *, now: int) -> None:
+def hold_the_missing(connection: sqlite3.Connection, *, now: int) -> None:
     """Hold conversions that may have been sent."""
-    new.execute(
+    connection.execute(
         "INSERT INTO account (source, pixel) SELECT DISTINCT submission.source, queue.pixel "
         "FROM conversion JOIN submission ON submission.id = conversion.submission "
         "JOIN queue ON queue.id = conversion.queue WHERE true ON CONFLICT DO NOTHING"
     )
-    new.execute(
+    connection.execute(
         "INSERT INTO outbox (id, queue, account, received_at, state, rested_at, reason) "
         "SELECT conversion.id, conversion.queue, account.id, submission.received_at, 'held', ?, ? "
         "FROM conversion JOIN submission ON submission.id = conversion.submission "
@@ -253,18 +253,20 @@ def hold_the_missing(new: sqlite3.Connection, *, now: int) -> None:
     )
 
 
-def copy_rows(new: sqlite3.Connection, table: str, rows: Iterable[Mapping[str, object]]) -> int:
+def copy_rows(
+    connection: sqlite3.Connection, table: str, rows: Iterable[Mapping[str, object]]
+) -> int:
     """Insert rows, and return how many. Duplicates and rows that the table rejects are left out."""
     count = f"SELECT count(*) FROM {table}"  # noqa: S608 own table
-    before = new.execute(count).fetchone()[0]
+    before = connection.execute(count).fetchone()[0]
     for values in rows:
         names = ", ".join(values)
         marks = ", ".join("?" * len(values))
         try:
-            new.execute(
+            connection.execute(
                 f"INSERT OR IGNORE INTO {table} ({names}) VALUES ({marks})",  # noqa: S608 own columns
                 tuple(values.values()),
             )
         except (sqlite3.Error, OverflowError):
             continue
-    return int(new.execute(count).fetchone()[0]) - int(before)
+    return int(connection.execute(count).fetchone()[0]) - int(before)

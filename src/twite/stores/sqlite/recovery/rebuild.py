@@ -23,11 +23,11 @@ _NOT_COPIED: Final = frozenset(
 _MANY: Final = 10_000
 
 
-def make_keys(new: sqlite3.Connection) -> None:
+def make_keys(connection: sqlite3.Connection) -> None:
     """Rebuild the dedup keys from the conversions."""
     taken: dict[bytes, int] = {}
     shown: set[tuple[bytes, int]] = set()
-    for id_, pixel, event, conversion_id, suppressed in new.execute(
+    for id_, pixel, event, conversion_id, suppressed in connection.execute(
         "SELECT conversion.id, pixel, event, conversion_id, suppressed "
         "FROM conversion JOIN queue ON queue.id = queue ORDER BY conversion.id"
     ):
@@ -39,14 +39,14 @@ def make_keys(new: sqlite3.Connection) -> None:
             if before is not None:
                 shown.add((key, before))
             taken[key] = id_
-    new.executemany("INSERT INTO dedup (key, delivery) VALUES (?, ?)", sorted(taken.items()))
-    new.executemany("INSERT INTO suppression (key, delivery) VALUES (?, ?)", sorted(shown))
+    connection.executemany("INSERT INTO dedup (key, delivery) VALUES (?, ?)", sorted(taken.items()))
+    connection.executemany("INSERT INTO suppression (key, delivery) VALUES (?, ?)", sorted(shown))
 
 
-def make_balance(new: sqlite3.Connection) -> dict[str, int]:
+def make_balance(connection: sqlite3.Connection) -> dict[str, int]:
     """Balance the accounts; return the lost conversions by account."""
     lost: dict[str, int] = {}
-    for row in new.execute(
+    for row in connection.execute(
         "SELECT id, source, pixel, received, delivered, duplicate, suppressed, rejected, "
         "(SELECT count(*) FROM outbox WHERE outbox.account = account.id) FROM account"
     ).fetchall():
@@ -58,7 +58,7 @@ def make_balance(new: sqlite3.Connection) -> dict[str, int]:
             delivered = max(0, delivered + missing)
         elif missing:
             lost[f"{source} → {pixel or 'no pixel'}"] = missing
-        new.execute(
+        connection.execute(
             "UPDATE account SET received = ?, delivered = ? WHERE id = ?",
             (delivered + sum(others), delivered, id_),
         )
@@ -72,14 +72,14 @@ class Rebuild:
         self,
         path: str,
         pages: Pages,
-        new: sqlite3.Connection,
+        connection: sqlite3.Connection,
         known: Sequence[tuple[str, str]],
     ) -> None:
         self._path = path
         self._pages = pages
-        self._new = new
+        self._new = connection
         self._known = known
-        self._salvage = Salvage(pages, new)
+        self._salvage = Salvage(pages, connection)
         self._rows: dict[str, int] = {}
         self._now = time.time_ns() // 1_000_000
 
@@ -97,7 +97,7 @@ class Rebuild:
         outbox = OutboxRebuild(
             pages=self._pages,
             salvage=self._salvage,
-            new=self._new,
+            connection=self._new,
             dead=dead,
             received=self._received(),
             is_older=self._older,

@@ -78,14 +78,14 @@ def _saved(path: str, target: str, known: Sequence[tuple[str, str]]) -> Recovere
     return done
 
 
-def _newest(pages: Pages, new: sqlite3.Connection) -> Pages:
+def _newest(pages: Pages, connection: sqlite3.Connection) -> Pages:
     """Ignore the log if it is truncated, and the database file already contains later commits."""
     alone = pages.without_log()
-    return alone if _commits(alone, new) > _commits(pages, new) else pages
+    return alone if _commits(alone, connection) > _commits(pages, connection) else pages
 
 
-def _commits(pages: Pages, new: sqlite3.Connection) -> int:
-    row = next(iter(Salvage(pages, new).rows("deployment")), None)
+def _commits(pages: Pages, connection: sqlite3.Connection) -> int:
+    row = next(iter(Salvage(pages, connection).rows("deployment")), None)
     commits = None if row is None else row.values.get("commits")
     return commits if isinstance(commits, int) else 0
 
@@ -95,11 +95,11 @@ def _refuse(target: str, problem: str) -> None:
         raise StoreUnusable(path=target, reason=problem, fix="Check its disk")
 
 
-def _mark(new: sqlite3.Connection) -> StoreMark:
-    salt, epoch, _, turn, _ = new.execute(query("read_deployment")).fetchone()
+def _mark(connection: sqlite3.Connection) -> StoreMark:
+    salt, epoch, _, turn, _ = connection.execute(query("read_deployment")).fetchone()
     return StoreMark(
         deployment=deployment_of(salt),
         epoch=epoch,
         turn=turn,
-        conversions=new.execute(query("last_ids")).fetchone()[1],
+        conversions=connection.execute(query("last_ids")).fetchone()[1],
     )

@@ -29,12 +29,12 @@ class SalvagedRow(NamedTuple):
 class Salvage:
     """Reads the tables of a damaged database, using the schema of a new one."""
 
-    def __init__(self, pages: Pages, new: sqlite3.Connection) -> None:
-        """`new` is a database with the newest schema, and is used only for the schema."""
+    def __init__(self, pages: Pages, connection: sqlite3.Connection) -> None:
+        """`connection` is a database with the newest schema, and is used only for the schema."""
         self._pages = pages
         self._columns = {
-            name: _stored(new, name)
-            for (name,) in new.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")
+            name: _stored(connection, name)
+            for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")
         }
         self._trees = {}
         reached = {1} | pages.free()
@@ -103,12 +103,12 @@ class _Columns(NamedTuple):
     rowid: str | None
 
 
-def _stored(new: sqlite3.Connection, table: str) -> _Columns:
-    columns = new.execute(f"PRAGMA table_xinfo({table})").fetchall()
+def _stored(connection: sqlite3.Connection, table: str) -> _Columns:
+    columns = connection.execute(f"PRAGMA table_xinfo({table})").fetchall()
     kept: list[tuple[str, str, int]] = [
         (name, kind, key) for _, name, kind, _, _, key, hidden in columns if not hidden
     ]
-    sql = new.execute("SELECT sql FROM sqlite_schema WHERE name = ?", (table,)).fetchone()[0]
+    sql = connection.execute("SELECT sql FROM sqlite_schema WHERE name = ?", (table,)).fetchone()[0]
     if "WITHOUT ROWID" in sql:
         keys = [name for _, name in sorted((key, name) for name, _, key in kept if key)]
         return _Columns((*keys, *(name for name, _, key in kept if not key)), None)

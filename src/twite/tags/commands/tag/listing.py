@@ -98,5 +98,5 @@ def _print_verdict(verdict: FileVerdict) -> None:
         )
 
 
-def _tests(known: PublicTemplate) -> str:
-    return f"{known.passed} of {known.tests} passed" if known.tests else "no tests"
+def _tests(template: PublicTemplate) -> str:
+    return f"{template.passed} of {template.tests} passed" if template.tests else "no tests"

@@ -63,14 +63,14 @@ class QuickJsProcess:
 
     def __init__(
         self,
-        server: Spawns,
+        spawns: Spawns,
         *,
         limits: RunLimits,
         keys: Mapping[str, str],
         memory: EngineMemory | None = None,
         idle: float = IDLE,
     ) -> None:
-        self._server = server
+        self._server = spawns
         self._limits = limits
         self._idle = idle
         self._total = memory or EngineMemory()
