@@ -48,6 +48,10 @@ ANY_ROLE: Final[tuple[str, ...]] = get_args(Permission)
 _LIST: Final = re.compile(r"/(?:11|12)/accounts")
 _ONE: Final = re.compile(r"/(?:11|12)/accounts/([^/]+)")
 _ACCESS: Final = re.compile(r"/(?:11|12)/accounts/([^/]+)/authenticated_user_access")
+CONVERSIONS: Final = re.compile(r"/(?:11|12)/measurement/conversions/([^/]+)")
+_ADS: Final = re.compile(r"/(?:11|12)/accounts(?:/.*)?")
+_PIXEL_HITS: Final = ("/1/i/adsct", "/i/adsct")
+MAX_BODY_BYTES = 64 * 1024 * 1024  # total size of all stored bodies
 
 
 def answer_accounts(request: XRequestReceived, caller: Caller, world: World) -> XAnswer | None:
@@ -86,11 +90,6 @@ def _shown(account: EmulatedAccount) -> dict[str, object]:
         "approval_status": "ACCEPTED",
         "deleted": False,
     }
-
-
-CONVERSIONS: Final = re.compile(r"/(?:11|12)/measurement/conversions/([^/]+)")
-_ADS: Final = re.compile(r"/(?:11|12)/accounts(?:/.*)?")
-_PIXEL_HITS: Final = ("/1/i/adsct", "/i/adsct")
 
 
 class Judge:
@@ -182,9 +181,6 @@ def _ads(request: XRequestReceived, state: EmulatedState) -> XVerdict:
 
 def _is_sandbox(request: XRequestReceived) -> bool:
     return request.headers.get("host", "").lower().startswith("ads-api-sandbox.")
-
-
-MAX_BODY_BYTES = 64 * 1024 * 1024  # total size of all stored bodies
 
 
 class Received(Struct, kw_only=True):

@@ -35,6 +35,15 @@ _RECEIPT: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IG
 
 
 ByPixel = Mapping[str, Sequence[tuple[int, int]]]  # (time, conversions) of each request
+_RECENT: Final = 5 * MINUTE
+_LONGEST_ANSWER: Final = 300
+_LONGEST_EVIDENCE: Final = 2_000
+_STYLES: Final = {
+    State.DELIVERED: "green",
+    State.HELD: "bold yellow",
+    State.DEAD: "bold red",
+    State.SUPPRESSED: "dim",
+}
 
 
 def show(
@@ -151,17 +160,6 @@ def _stalled(settings: Settings, histories: Sequence[History], *, now: int) -> d
         for pixel, attempts in tried.items()
         if attempts and not delivered.get(pixel)
     }
-
-
-_RECENT: Final = 5 * MINUTE
-_LONGEST_ANSWER: Final = 300
-_LONGEST_EVIDENCE: Final = 2_000
-_STYLES: Final = {
-    State.DELIVERED: "green",
-    State.HELD: "bold yellow",
-    State.DEAD: "bold red",
-    State.SUPPRESSED: "dim",
-}
 
 
 class ShownHistory(HistoryView, frozen=True, kw_only=True, omit_defaults=True):

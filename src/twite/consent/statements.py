@@ -40,6 +40,9 @@ from twite.domain.consent import ConsentPolicy
 Signals = Mapping[str, str | bool]
 
 _LONGEST_NAME: Final = 24
+_REGION: Final = re.compile(r"([A-Z]{2})(?:-[A-Z0-9]{1,3})?", re.ASCII)
+# Codes that the European Union uses instead of those of ISO 3166.
+_ALIASES: Final = MappingProxyType({"UK": "GB", "EL": "GR"})
 
 
 class Purpose(StrEnum):
@@ -311,9 +314,6 @@ def _unclear(signal: str, by: str = "") -> Statement:
     return Statement(Purpose.ANY, ConsentStatus.UNCLEAR, by or signal, signal)
 
 
-_REGION: Final = re.compile(r"([A-Z]{2})(?:-[A-Z0-9]{1,3})?", re.ASCII)
-# Codes that the European Union uses instead of those of ISO 3166.
-_ALIASES: Final = MappingProxyType({"UK": "GB", "EL": "GR"})
 _MATTERS: Final = MappingProxyType(
     {
         "ad_storage": Purpose.STORAGE,

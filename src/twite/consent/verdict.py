@@ -45,6 +45,18 @@ from twite.redaction.scrub_text import without_persons
 _HASHED: Final = frozenset({"tcf", "gpp", "ac", "vendors"})
 _LONGEST_KEPT: Final = 32
 _MOST_SIGNALS: Final = 32
+_ENCODER: Final = msgspec.json.Encoder()
+# The identifiers that each denial strips. A click id is stored on the device; email, phone number,
+# address and user agent are user data.
+OF_STORAGE: Final = ("click_id", "browser_id")
+OF_USER_DATA: Final = ("email", "phone", "ip", "user_agent")
+# Many conversions share signals, so their verdicts are cached: words, and TC strings, which are the
+# same for all persons who make the same choices on the same day. Longer signals are not cached.
+_LONGEST_CACHED: Final = 2_048
+_STRICTER: Final = {action: rank for rank, action in enumerate(ConsentAction)}
+# What Twite reads from these signals depends on the policy. They cannot be read again under a new
+# policy, because only their hashes are stored.
+_OF_THE_IAB: Final = frozenset({"tcf", "gpp tcfeu", "gpp", "ac", "vendors"})
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -92,20 +104,7 @@ def _hash(text: str) -> str:
     return f"sha256:{hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()}"
 
 
-_ENCODER: Final = msgspec.json.Encoder()
 _DECODER: Final = msgspec.json.Decoder(Evidence)
-
-
-# The identifiers that each denial strips. A click id is stored on the device; email, phone number,
-# address and user agent are user data.
-OF_STORAGE: Final = ("click_id", "browser_id")
-OF_USER_DATA: Final = ("email", "phone", "ip", "user_agent")
-
-# Many conversions share signals, so their verdicts are cached: words, and TC strings, which are the
-# same for all persons who make the same choices on the same day. Longer signals are not cached.
-_LONGEST_CACHED: Final = 2_048
-
-_STRICTER: Final = {action: rank for rank, action in enumerate(ConsentAction)}
 
 
 def verdict(
@@ -312,9 +311,6 @@ def _source(statement: Statement) -> str:
     return "words" if statement.signal in DECIDING else statement.signal
 
 
-# What Twite reads from these signals depends on the policy. They cannot be read again under a new
-# policy, because only their hashes are stored.
-_OF_THE_IAB: Final = frozenset({"tcf", "gpp tcfeu", "gpp", "ac", "vendors"})
 _NOTHING: Final = Evidence(action="send", rule="nothing_said", policy="")
 
 

@@ -26,6 +26,11 @@ from twite.http.script import PageScript
 from twite.http.services import GatewayServices, HttpServices, HttpSettings
 from twite.x import spec
 
+# Seconds between two responses that need no store: about a tenth of the event loop's time.
+SPACE: Final = 0.001
+# The longest wait: even with many visitors, a page gets the script only this much later.
+LONGEST: Final = 0.05
+
 
 class HttpApplication:
     """The gateway's ASGI application."""
@@ -189,12 +194,6 @@ class RequestMemory:
         )
         self.throttle = RefusalThrottle(clock=clock, trusted_proxies=settings.trusted_proxies)
         self.cheap = CheapRequests((self.gate, self.page_gate, self.feature_gate))
-
-
-# Seconds between two responses that need no store: about a tenth of the event loop's time.
-SPACE: Final = 0.001
-# The longest wait: even with many visitors, a page gets the script only this much later.
-LONGEST: Final = 0.05
 
 
 class CheapRequests:

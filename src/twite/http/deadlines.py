@@ -21,6 +21,13 @@ from twite.http.responses import EXTENSION, again, error
 # contain thousands of requests, whose objects are many times as large.
 _SLICE: Final = 1_024
 _CHUNK_LINE: Final = 12  # of a chunk besides its data: up to 8 digits, and two line ends
+_HEADERS_TOO_LARGE: Final = error(431, "headers_too_large")
+_MALFORMED: Final = error(400, "http_malformed")
+_TOO_MANY: Final = again(503, "too_many_connections")
+_TOO_SLOW: Final = error(408, "too_slow")
+_WRONG_HOST: Final = error(400, "host")
+# A name, an IPv4 or a bracketed IPv6 address, and a port (RFC 3986, 3.2.2); it may be empty.
+_HOST: Final = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[\w.~%!$&'()*+,;=-]*)(:[0-9]*)?")
 
 
 class DeadlineProtocol(ClosingProtocol):
@@ -322,12 +329,3 @@ class DeadlineProtocol(ClosingProtocol):
     def timeout_keep_alive_handler(self) -> Never:
         """Uvicorn's own timer is never set."""
         raise NotImplementedError
-
-
-_HEADERS_TOO_LARGE: Final = error(431, "headers_too_large")
-_MALFORMED: Final = error(400, "http_malformed")
-_TOO_MANY: Final = again(503, "too_many_connections")
-_TOO_SLOW: Final = error(408, "too_slow")
-_WRONG_HOST: Final = error(400, "host")
-# A name, an IPv4 or a bracketed IPv6 address, and a port (RFC 3986, 3.2.2); it may be empty.
-_HOST: Final = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[\w.~%!$&'()*+,;=-]*)(:[0-9]*)?")

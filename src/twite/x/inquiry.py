@@ -27,6 +27,7 @@ from twite.x.oauth1 import sign
 
 _LONGEST_WORDS: Final = 512
 _T = TypeVar("_T")
+_NOTHING: Final = b'{"conversions":[]}'
 
 
 class RefusalReason(StrEnum):
@@ -135,9 +136,6 @@ def decoded(body: bytes, kind: type[_T]) -> _T | None:
         return msgspec.json.decode(body, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-
-
-_NOTHING: Final = b'{"conversions":[]}'
 
 
 class AdsAccountAccess(msgspec.Struct, frozen=True, kw_only=True):

@@ -33,6 +33,18 @@ Orders = Annotated[
         help="A file of orders to send instead, with the same columns",
     ),
 ]
+# The gateway and `twite send` reject rows with different error codes.
+_REASONS: Final = {**CODES, **findings.ERRORS}
+_STATES: Final = ("delivered", "duplicate", "suppressed", "rejected", "dead", "held", "pending")
+_MEANINGS: Final = {
+    "delivered": "accepted by X",
+    "duplicate": "the same conversion again; not sent",
+    "suppressed": "deliberately not sent",
+    "rejected": "rejected at intake, with a reason",
+    "dead": "refused by X; not retried",
+    "held": "waiting for your decision",
+    "pending": "waiting to be sent",
+}
 
 
 def demo(*, stay: Stay = False, orders: Orders = None) -> None:
@@ -105,20 +117,6 @@ def _stay(demo: DemoProcesses) -> None:
         demo.wait()
     except KeyboardInterrupt:
         printing.say("")
-
-
-# The gateway and `twite send` reject rows with different error codes.
-_REASONS: Final = {**CODES, **findings.ERRORS}
-_STATES: Final = ("delivered", "duplicate", "suppressed", "rejected", "dead", "held", "pending")
-_MEANINGS: Final = {
-    "delivered": "accepted by X",
-    "duplicate": "the same conversion again; not sent",
-    "suppressed": "deliberately not sent",
-    "rejected": "rejected at intake, with a reason",
-    "dead": "refused by X; not retried",
-    "held": "waiting for your decision",
-    "pending": "waiting to be sent",
-}
 
 
 def print_summary(demo: DemoProcesses, story: DemoStory) -> bool:

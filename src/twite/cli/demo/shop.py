@@ -40,6 +40,11 @@ _NAV: Final = (
     '<nav><a href="/">Shop</a><a href="/mug">Mug</a><a href="/deduplication">Deduplication '
     "report</a></nav>"
 )
+_HTML: Final = "text/html; charset=utf-8"
+_SCRIPT: Final = "text/javascript; charset=utf-8"
+_MOST_BODY: Final = 10_000
+_LOOK_SECONDS: Final = 0.05  # how often the server checks whether it must stop
+_PRICE: Final = "24.95"
 
 
 def landing(gateway: str) -> str:
@@ -114,13 +119,6 @@ def _page(title: str, text: str, *, scripts: str = "", head: str = "", body: str
         f"{head}<style>{_STYLE}</style></head><body {body}>{_NAV}<h1>{escape(title)}</h1>{text}"
         f"{scripts}</body></html>"
     )
-
-
-_HTML: Final = "text/html; charset=utf-8"
-_SCRIPT: Final = "text/javascript; charset=utf-8"
-_MOST_BODY: Final = 10_000
-_LOOK_SECONDS: Final = 0.05  # how often the server checks whether it must stop
-_PRICE: Final = "24.95"
 
 
 class ShopOrder(msgspec.Struct, frozen=True, kw_only=True):

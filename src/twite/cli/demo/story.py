@@ -24,6 +24,18 @@ BUYERS: Final = 40
 BLOCKED: Final = 4
 RENAMED: Final = 2
 _AGENT: Final = "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0"
+LIMITED_FOR: Final = 3  # seconds
+_DRAINED_WITHIN: Final = 90  # seconds
+_BAD: Final = {
+    "errors": [
+        {
+            "code": "INVALID_PARAMETER",
+            "message": "At least one user identifier must be provided",
+            "parameter": "",
+        }
+    ],
+    "request": {"params": {"account_id": "18ce54d4x5t"}},
+}
 
 
 class Purchase(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,20 +116,6 @@ def _fire_pixel(demo: DemoProcesses, conversion_id: str) -> None:
         "version": "2.4.11",
     }
     send(demo.emulator.url, "GET", f"/1/i/adsct?{urlencode(parameters)}")
-
-
-LIMITED_FOR: Final = 3  # seconds
-_DRAINED_WITHIN: Final = 90  # seconds
-_BAD: Final = {
-    "errors": [
-        {
-            "code": "INVALID_PARAMETER",
-            "message": "At least one user identifier must be provided",
-            "parameter": "",
-        }
-    ],
-    "request": {"params": {"account_id": "18ce54d4x5t"}},
-}
 
 
 class DemoStory(msgspec.Struct, frozen=True, kw_only=True):

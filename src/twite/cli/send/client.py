@@ -43,6 +43,7 @@ _RECEIPTED: Final = frozenset({202, 422})
 _TOO_LARGE: Final = 413
 _DIVISIBLE: Final = frozenset({400, _TOO_LARGE})
 _PASSING: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
+_EVERYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 — to connect to, not to listen on
 
 
 class SendStopped(OperatorError):
@@ -224,9 +225,6 @@ def _detail(body: bytes, form: str) -> str:
 
 def _seconds(text: str) -> float:
     return float(min(int(text), 3_600)) if text.isascii() and text.isdecimal() else 0.0
-
-
-_EVERYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 — to connect to, not to listen on
 
 
 class NoKey(OperatorError):

@@ -46,6 +46,8 @@ from twite.formats.native import read as native
 from twite.formats.native.answers import IdentifierWarning, NativeReceipt, RejectedItem, Suppressed
 from twite.formats.native.conversion import ReadConversion
 
+_AGAIN: Final = "Run the same command again to continue"
+
 
 class SendDryRun:
     """Validates rows like the gateway, and sends nothing. Finds duplicates only within the file."""
@@ -223,9 +225,6 @@ def _send(opened: OpenedFile, options: SendOptions, target: SendTarget, report: 
         except KeyboardInterrupt:
             notifier.say(f"stopped after {plural(report.state.done, 'row')}. {_AGAIN}")
             raise
-
-
-_AGAIN: Final = "Run the same command again to continue"
 
 
 async def _submitted(

@@ -20,6 +20,23 @@ from twite.gateway.ports.queries import FlawsQuery, MatchQuery, Queries
 
 PATH: Final = "/console/match-keys"
 DAYS: Final = (7, 30, 90)
+_NONE: Final = Matching()
+DEDUP_PATH: Final = "/console/deduplication"
+# Counting takes seconds in a large store, so the page shows the last result, and counts again if
+# the result is older than this.
+_OLD_AFTER: Final = 5 * MINUTE
+_WORTH_WAITING: Final = 0.05
+_TONES: Final = {
+    "both": "ok",
+    "pixel_only": "warn",
+    "server_only": "wait",
+    "blocked": "none",
+    "page_and_server": "ok",
+    "two_ids": "bad",
+    "late": "bad",
+}
+# These three counts are disjoint; the others are subsets of them.
+_APART: Final = ("both", "pixel_only", "server_only")
 
 
 class DayQuality(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,9 +139,6 @@ def _trend(by_day: Mapping[int, Matching], days: Mapping[int, str]) -> tuple[Day
     )
 
 
-_NONE: Final = Matching()
-
-
 def _flaws(counts: Sequence[FlawCount], *, whole: int) -> list[FlawShare]:
     """Sum flaws by code; the most useful to fix come first."""
     grouped: dict[str, list[FlawCount]] = {}
@@ -147,24 +161,6 @@ def _flaws(counts: Sequence[FlawCount], *, whole: int) -> list[FlawShare]:
             )
         )
     return sorted(made, key=lambda row: (-row.gain, -row.times))
-
-
-DEDUP_PATH: Final = "/console/deduplication"
-# Counting takes seconds in a large store, so the page shows the last result, and counts again if
-# the result is older than this.
-_OLD_AFTER: Final = 5 * MINUTE
-_WORTH_WAITING: Final = 0.05
-_TONES: Final = {
-    "both": "ok",
-    "pixel_only": "warn",
-    "server_only": "wait",
-    "blocked": "none",
-    "page_and_server": "ok",
-    "two_ids": "bad",
-    "late": "bad",
-}
-# These three counts are disjoint; the others are subsets of them.
-_APART: Final = ("both", "pixel_only", "server_only")
 
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)

@@ -25,6 +25,10 @@ from twite.gateway.ports.state import StateReader
 PATH: Final = "/console/rejected"
 _ON_A_PAGE: Final = 200
 _FILTERS: Final = ("id", "code", "source", "pixel")
+AMOUNTS_PATH: Final = "/console/value-guards"
+_AMOUNT_FILTERS: Final = ("pixel", "reason")
+_AMOUNTS_ON_A_PAGE: Final = 50
+_MOST_USUAL_AMOUNTS: Final = 200
 
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
@@ -72,12 +76,6 @@ def rejections_seen(request: PageRequest, *, name: str, limit: int) -> Rejection
         pixels=scope.seen,
         limit=limit,
     )
-
-
-AMOUNTS_PATH: Final = "/console/value-guards"
-_AMOUNT_FILTERS: Final = ("pixel", "reason")
-_AMOUNTS_ON_A_PAGE: Final = 50
-_MOST_USUAL_AMOUNTS: Final = 200
 
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)

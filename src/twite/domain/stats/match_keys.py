@@ -21,41 +21,6 @@ STALE_AFTER: Final = 30 * DAY
 # The maximum length of a stored shape.
 LONGEST_SHAPE: Final = 48
 _DIGEST_DIGITS: Final = 64
-
-
-class MatchKeys(IntFlag):
-    """The identifiers that a conversion contains."""
-
-    CLICK = 1
-    EMAIL = 2
-    PHONE = 4
-    IP = 8
-    AGENT = 16
-    BROWSER = 32
-
-
-PAIR: Final = MatchKeys.IP | MatchKeys.AGENT
-# The keys by which X can match alone. IP and user agent count only together. [doc WEB]
-KEYS: Final[Mapping[str, MatchKeys]] = {
-    "click id": MatchKeys.CLICK,
-    "email": MatchKeys.EMAIL,
-    "phone": MatchKeys.PHONE,
-    "IP and user agent": PAIR,
-}
-
-# Field name, as any endpoint spells it → match key.
-_FIELDS: Final[Mapping[str, MatchKeys]] = {
-    "twclid": MatchKeys.CLICK,
-    "email": MatchKeys.EMAIL,
-    "email_sha256": MatchKeys.EMAIL,
-    "hashed_email": MatchKeys.EMAIL,
-    "phone": MatchKeys.PHONE,
-    "phone_sha256": MatchKeys.PHONE,
-    "hashed_phone_number": MatchKeys.PHONE,
-    "ip": MatchKeys.IP,
-    "user_agent": MatchKeys.AGENT,
-}
-
 DOUBLE: Final = "double_hash"
 PLACEHOLDER: Final = "email_placeholder"
 # Flaws that leave a hash that X accepts but that matches nobody.
@@ -67,7 +32,6 @@ MENDABLE: Final = frozenset(
         "phone_needs_region", "phone_unusable", "twclid_unusable", "user_agent_unusable",
     }
 )  # fmt: skip
-
 # Code → (meaning, remedy).
 FLAWS: Final[Mapping[str, tuple[str, str]]] = {
     "click_stale": (
@@ -125,7 +89,6 @@ FLAWS: Final[Mapping[str, tuple[str, str]]] = {
         "send the browser's User-Agent, not your server's",
     ),
 }
-
 _NOBODY: Final = frozenset(
     {
         "admin", "anonymous", "anon", "customer", "donotreply", "do-not-reply", "dummy", "fake",
@@ -140,6 +103,50 @@ _RESERVED_ENDS: Final = (
     *(f".example.{name}" for name in ("com", "net", "org", "edu")),
 )
 _KEPT_SIGNS: Final = "@.+()-_ "
+# Hashes of common placeholders.
+_USUAL_HOSTS: Final = ("example.com", "example.org", "example.net", "test.com", "localhost")
+_OF_PLACEHOLDERS: Final = frozenset(
+    hashlib.sha256(text.encode()).hexdigest()
+    for text in (
+        *(word for word in PLACEHOLDERS if word),
+        *(f"{name}@{host}" for name in _NOBODY for host in _USUAL_HOSTS),
+    )
+)
+_OF_NOTHING: Final = hashlib.sha256(b"").hexdigest()
+
+
+class MatchKeys(IntFlag):
+    """The identifiers that a conversion contains."""
+
+    CLICK = 1
+    EMAIL = 2
+    PHONE = 4
+    IP = 8
+    AGENT = 16
+    BROWSER = 32
+
+
+PAIR: Final = MatchKeys.IP | MatchKeys.AGENT
+# The keys by which X can match alone. IP and user agent count only together. [doc WEB]
+KEYS: Final[Mapping[str, MatchKeys]] = {
+    "click id": MatchKeys.CLICK,
+    "email": MatchKeys.EMAIL,
+    "phone": MatchKeys.PHONE,
+    "IP and user agent": PAIR,
+}
+
+# Field name, as any endpoint spells it → match key.
+_FIELDS: Final[Mapping[str, MatchKeys]] = {
+    "twclid": MatchKeys.CLICK,
+    "email": MatchKeys.EMAIL,
+    "email_sha256": MatchKeys.EMAIL,
+    "hashed_email": MatchKeys.EMAIL,
+    "phone": MatchKeys.PHONE,
+    "phone_sha256": MatchKeys.PHONE,
+    "hashed_phone_number": MatchKeys.PHONE,
+    "ip": MatchKeys.IP,
+    "user_agent": MatchKeys.AGENT,
+}
 
 
 def _drawn(c: str) -> str:
@@ -273,17 +280,7 @@ def _twice(text: str) -> str:
 
 
 _DOUBLE_OF_NOTHING: Final = frozenset(map(_twice, PLACEHOLDERS))
-# Hashes of common placeholders.
-_USUAL_HOSTS: Final = ("example.com", "example.org", "example.net", "test.com", "localhost")
-_OF_PLACEHOLDERS: Final = frozenset(
-    hashlib.sha256(text.encode()).hexdigest()
-    for text in (
-        *(word for word in PLACEHOLDERS if word),
-        *(f"{name}@{host}" for name in _NOBODY for host in _USUAL_HOSTS),
-    )
-)
 
-_OF_NOTHING: Final = hashlib.sha256(b"").hexdigest()
 _PHONES_OF_NOBODY: Final = _DOUBLE_OF_NOTHING | {_OF_NOTHING}
 _EMAILS_OF_NOBODY: Final = _PHONES_OF_NOBODY | _OF_PLACEHOLDERS
 

@@ -31,6 +31,21 @@ _MARKED: Final = re.compile(r"(?=.{3,40}$)[0-9]{1,18}(?:[.,][0-9]{1,18})+", re.A
 _POINTED: Final = re.compile(r"[0-9]{1,18}\.[0-9]{1,18}", re.ASCII)
 _SPACES: Final = re.compile(r"(?<=[0-9])[ \u00a0\u2009\u202f'\u2019](?=[0-9]{3}(?![0-9]))")
 _THREE: Final = 3
+_MOMENT: Final = re.compile(
+    r"(?:(?P<year>\d{4})([-/.])(?P<month>\d{1,2})\2(?P<day>\d{1,2})"
+    r"|(?P<day2>\d{1,2})\.(?P<month2>\d{1,2})\.(?P<year2>\d{4}))"
+    r"(?:(?:[Tt]|,?\s+)(?P<hour>\d{1,2}):(?P<minute>\d{2})"
+    r"(?::(?P<second>\d{2})(?:[.,](?P<part>\d{1,9}))?)?"
+    r"(?:\s?(?P<zone>[Zz]|UTC|GMT|[+-]\d{2}(?::?\d{2})?))?)?",
+    re.ASCII,
+)
+# For times from 2001 to 2286, the number of digits determines the unit.
+_SECONDS_DIGITS: Final = 10
+_MILLISECONDS_DIGITS: Final = 13
+_EPOCH_TEXT: Final = re.compile(r"(\d{10}|\d{13}|\d{16})(?:\.(\d{1,9}))?", re.ASCII)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_NOON: Final = 12
+_SLASHED: Final = re.compile(r"\d{1,2}[/-]\d{1,2}[/-]\d{2,4}.*", re.ASCII)
 
 
 class Amount(msgspec.Struct, frozen=True, kw_only=True):
@@ -161,23 +176,6 @@ def _ungrouped(number: str) -> str | None:
     if len(marks) != 1 or not 0 < len(first) <= _THREE or not sizes_fit:
         return None
     return "".join(groups)
-
-
-_MOMENT: Final = re.compile(
-    r"(?:(?P<year>\d{4})([-/.])(?P<month>\d{1,2})\2(?P<day>\d{1,2})"
-    r"|(?P<day2>\d{1,2})\.(?P<month2>\d{1,2})\.(?P<year2>\d{4}))"
-    r"(?:(?:[Tt]|,?\s+)(?P<hour>\d{1,2}):(?P<minute>\d{2})"
-    r"(?::(?P<second>\d{2})(?:[.,](?P<part>\d{1,9}))?)?"
-    r"(?:\s?(?P<zone>[Zz]|UTC|GMT|[+-]\d{2}(?::?\d{2})?))?)?",
-    re.ASCII,
-)
-# For times from 2001 to 2286, the number of digits determines the unit.
-_SECONDS_DIGITS: Final = 10
-_MILLISECONDS_DIGITS: Final = 13
-_EPOCH_TEXT: Final = re.compile(r"(\d{10}|\d{13}|\d{16})(?:\.(\d{1,9}))?", re.ASCII)
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_NOON: Final = 12
-_SLASHED: Final = re.compile(r"\d{1,2}[/-]\d{1,2}[/-]\d{2,4}.*", re.ASCII)
 
 
 class Moment(msgspec.Struct, frozen=True, kw_only=True):

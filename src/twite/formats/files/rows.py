@@ -37,6 +37,36 @@ _FIELDS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     }
 )
 _LINES: Final = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
+# "0" and "false" are placeholders in personal data, but not in amounts and consent.
+_EMPTY: Final = PLACEHOLDERS - {"0", "false"}
+_ID: Final = "conversion_id"
+_IDENTIFYING: Final = frozenset(
+    {_ID, "email", "email_sha256", "phone", "phone_sha256", "twclid", "ip", "user_agent"}
+)
+_LITERAL: Final = frozenset({"description", "search", "consent"})
+_YES: Final = frozenset({"granted", "grant", "true", "1", "yes", "y", "opt-in", "accepted"})
+_NO: Final = frozenset({"denied", "deny", "false", "0", "no", "n", "opt-out", "rejected"})
+_ENCODER: Final = msgspec.json.Encoder()
+_COPIED: Final = (
+    "email", "email_sha256", "phone", "phone_sha256", "twclid", "ip", "user_agent", "url",
+    "description", "search", "pixel",
+)  # fmt: skip
+_ITEMS_UNREAD: Final = RowFinding("contents", "items_unread", NOTES["items_unread"])
+_EVENT_MISSING: Final = RowFinding(
+    "event", "event_missing", "the row has no event: use --event NAME for such rows"
+)
+_TIME_MISSING: Final = RowFinding(
+    "time", "time_missing", "the row has no time, but other rows do: add its time"
+)
+_CONSENT_UNREADABLE: Final = RowFinding(
+    "consent", "consent_unreadable", 'neither yes nor no: write "granted" or "denied"'
+)
+_CURRENCY_MISSING: Final = RowFinding(
+    "currency",
+    "currency_missing",
+    "an amount without a currency would be counted in US dollars: use --currency for such rows, as "
+    "in --currency EUR",
+)
 
 
 def read_items(cell: str, *, currency: str | None, decimal: Decimal | None) -> list[Content] | None:
@@ -120,18 +150,6 @@ def _text(raw: msgspec.Raw | None) -> str | None:
     if written.startswith('"'):
         return msgspec.json.decode(written, type=str).strip() or None
     return written if re.fullmatch(r"-?\d+(\.\d+)?", written, re.ASCII) else None
-
-
-# "0" and "false" are placeholders in personal data, but not in amounts and consent.
-_EMPTY: Final = PLACEHOLDERS - {"0", "false"}
-_ID: Final = "conversion_id"
-_IDENTIFYING: Final = frozenset(
-    {_ID, "email", "email_sha256", "phone", "phone_sha256", "twclid", "ip", "user_agent"}
-)
-_LITERAL: Final = frozenset({"description", "search", "consent"})
-_YES: Final = frozenset({"granted", "grant", "true", "1", "yes", "y", "opt-in", "accepted"})
-_NO: Final = frozenset({"denied", "deny", "false", "0", "no", "n", "opt-out", "rejected"})
-_ENCODER: Final = msgspec.json.Encoder()
 
 
 class RowOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -264,28 +282,6 @@ def _read_consent(draft: _Draft) -> None:
         draft.conversion["consent"] = {"ad_storage": "granted" if answer in _YES else "denied"}
     elif answer not in PLACEHOLDERS:
         draft.errors.append(_CONSENT_UNREADABLE)
-
-
-_COPIED: Final = (
-    "email", "email_sha256", "phone", "phone_sha256", "twclid", "ip", "user_agent", "url",
-    "description", "search", "pixel",
-)  # fmt: skip
-_ITEMS_UNREAD: Final = RowFinding("contents", "items_unread", NOTES["items_unread"])
-_EVENT_MISSING: Final = RowFinding(
-    "event", "event_missing", "the row has no event: use --event NAME for such rows"
-)
-_TIME_MISSING: Final = RowFinding(
-    "time", "time_missing", "the row has no time, but other rows do: add its time"
-)
-_CONSENT_UNREADABLE: Final = RowFinding(
-    "consent", "consent_unreadable", 'neither yes nor no: write "granted" or "denied"'
-)
-_CURRENCY_MISSING: Final = RowFinding(
-    "currency",
-    "currency_missing",
-    "an amount without a currency would be counted in US dollars: use --currency for such rows, as "
-    "in --currency EUR",
-)
 
 
 def _currency(cell: str | None) -> tuple[str | None, RowFinding | None]:

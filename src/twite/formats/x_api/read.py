@@ -25,6 +25,12 @@ from twite.redaction.scrub_text import free_text, names_a_person, scrubbed_json,
 from twite.redaction.shapes import MASK
 from twite.x import spec
 
+_EVENT: Final = re.compile(r"(?:tw-([0-9a-z]+)-)?([0-9a-z]{1,32})", re.ASCII)
+_EVENT_NAME: Final = re.compile(r"gtm_[\x21-\x7e]{1,120}", re.ASCII)
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_ENCODER: Final = msgspec.json.Encoder(order="deterministic")
+_MAX_ID: Final = 256
+
 
 class XIdentifier(Masked, frozen=True, omit_defaults=True):
     twclid: str | None = None
@@ -63,13 +69,6 @@ class XConversion(Masked, frozen=True, omit_defaults=True):
 
 class XRequest(msgspec.Struct, frozen=True, omit_defaults=True):
     conversions: list[XConversion]
-
-
-_EVENT: Final = re.compile(r"(?:tw-([0-9a-z]+)-)?([0-9a-z]{1,32})", re.ASCII)
-_EVENT_NAME: Final = re.compile(r"gtm_[\x21-\x7e]{1,120}", re.ASCII)
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-_ENCODER: Final = msgspec.json.Encoder(order="deterministic")
-_MAX_ID: Final = 256
 
 
 class XApiRefusal(msgspec.Struct, frozen=True, kw_only=True):

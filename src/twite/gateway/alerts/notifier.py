@@ -30,6 +30,8 @@ _TEST: Final = "test"
 _PAGES: Final = "docs/how-to/alerts"
 # Replaces the characters with which a text could create links, or mention everyone in a chat.
 _HARMLESS: Final = str.maketrans({"<": "(", ">": ")", "@": "(at)"})
+LONGEST_REST: Final = 5 * MINUTE
+_IDLE: Final = MINUTE
 
 
 class AlertMessage(msgspec.Struct, frozen=True, kw_only=True):
@@ -143,10 +145,6 @@ def _key(secret: Secret) -> bytes:
     if text.startswith(_PREFIX) and not unreadable(secret):
         return base64.b64decode(text.removeprefix(_PREFIX), validate=True)
     return text.encode()
-
-
-LONGEST_REST: Final = 5 * MINUTE
-_IDLE: Final = MINUTE
 
 
 class Webhook(msgspec.Struct, frozen=True, kw_only=True):

@@ -20,6 +20,11 @@ from twite.gateway.ports.queries import KeptSubmission, Queries, QueryScope, Sub
 
 NOT_KEPT: Final = "the conversion's request is no longer stored"
 NO_NAME: Final = "the request has X's own event id, which the settings do not map"
+# Work for about 2 ms, then pause for 2 ms.
+AT_ONCE: Final = 50
+BREATH: Final = 2
+# Decoding a submission of this size (bytes) takes about a millisecond.
+LARGE: Final = 128 * 1024
 
 
 class MappedEvent(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,13 +87,6 @@ def _at(many: object, place: int) -> object:
 def _text(tree: object, name: str) -> str:
     found = tree.get(name) if isinstance(tree, Mapping) else None
     return found if isinstance(found, str) else ""
-
-
-# Work for about 2 ms, then pause for 2 ms.
-AT_ONCE: Final = 50
-BREATH: Final = 2
-# Decoding a submission of this size (bytes) takes about a millisecond.
-LARGE: Final = 128 * 1024
 
 
 class DryRunResult(msgspec.Struct, frozen=True, kw_only=True):

@@ -37,6 +37,9 @@ from twite.x.inquiry import (
 )
 
 APPLY_AT: Final = "help.x.com/en/forms/xdev/conversion-api-request"  # [doc FUND, CM]
+_ROLES: Final = " or ".join(spec.MANAGING_ROLES)
+_LONGEST_WAIT: Final = 900  # seconds: X's rate limit windows are not longer than this [doc FUND]
+_T = TypeVar("_T")
 
 
 class RejectionMessage(NamedTuple):
@@ -49,7 +52,6 @@ class RejectionMessage(NamedTuple):
     fix: str
 
 
-_ROLES: Final = " or ".join(spec.MANAGING_ROLES)
 _WORDS: Final = MappingProxyType(
     {
         RefusalReason.APP_UNKNOWN: RejectionMessage(
@@ -134,10 +136,6 @@ def refused(refusal: InquiryRefusal, *, about: str = "", off: int = 0) -> Refuse
             "set the clock"
         )
     return RefusedByX(why=refusal.reason, status=refusal.status, reason=reason, fix=fix)
-
-
-_LONGEST_WAIT: Final = 900  # seconds: X's rate limit windows are not longer than this [doc FUND]
-_T = TypeVar("_T")
 
 
 class Inquiries(Protocol):

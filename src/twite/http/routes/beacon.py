@@ -26,6 +26,7 @@ GIF: Final = b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7
 _NEVER_KEPT: Final = (b"cache-control", b"no-store")
 _IMAGE: Final = ((b"content-type", b"image/gif"), _NEVER_KEPT)
 _FINAL: Final = (VERDICT, (b"access-control-expose-headers", VERDICT[0]))
+_ENCODER: Final = msgspec.json.Encoder()
 
 
 class SomeRejected(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,6 +119,3 @@ def _response(
     )
     body = _ENCODER.encode(SomeRejected(rejected=rejected))
     return HttpResponse(status=200, body=body, headers=(JSON, *headers))
-
-
-_ENCODER: Final = msgspec.json.Encoder()

@@ -24,6 +24,18 @@ from twite.http.responses import CODES, NO_ROUTE, HttpRefusal, HttpResponse, err
 from twite.http.route import HttpRequest, RouteAuthentication
 from twite.http.services import HttpServices
 
+_ENCODER: Final = msgspec.json.Encoder()
+PROMETHEUS: Final = (b"content-type", b"text/plain; version=1.0.0; charset=utf-8")
+_OK: Final = HttpResponse(status=200, body=b'{"status":"ok"}')
+_METRICS_CLOSED: Final = error(
+    401,
+    "key_wrong",
+    "send server.metrics_key as Authorization: Bearer <key>. Only this machine can read the "
+    "metrics without a key: as localhost, and not through a proxy. With server.public_url or "
+    "server.trusted_proxies, these requests must use server.local_listen",
+    headers=((b"www-authenticate", b'Bearer realm="twite"'),),
+)
+
 
 async def _control_token(request: HttpRequest) -> None:
     """Require the gateway's token. Raises HttpRefusal (404, as if the route did not exist)."""
@@ -124,12 +136,6 @@ async def _of_the_vault(command: ControlCommand, services: HttpServices) -> Cont
     return ControlResult(done=1)
 
 
-_ENCODER: Final = msgspec.json.Encoder()
-
-
-PROMETHEUS: Final = (b"content-type", b"text/plain; version=1.0.0; charset=utf-8")
-
-
 async def healthz(_request: HttpRequest, _caller: None) -> HttpResponse:
     """Respond with 200 while the event loop runs."""
     return _OK
@@ -185,14 +191,3 @@ async def _has_key(request: HttpRequest) -> bool:
     if configured is not None and configured.matches(offered.decode("latin-1")):
         return True
     return await request.services.authorization.may_see_metrics(request.headers)
-
-
-_OK: Final = HttpResponse(status=200, body=b'{"status":"ok"}')
-_METRICS_CLOSED: Final = error(
-    401,
-    "key_wrong",
-    "send server.metrics_key as Authorization: Bearer <key>. Only this machine can read the "
-    "metrics without a key: as localhost, and not through a proxy. With server.public_url or "
-    "server.trusted_proxies, these requests must use server.local_listen",
-    headers=((b"www-authenticate", b'Bearer realm="twite"'),),
-)

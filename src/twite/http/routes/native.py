@@ -21,6 +21,17 @@ from twite.http.responses import CODES, HttpRefusal, HttpResponse, error
 from twite.http.route import HttpRequest, visitor_of
 
 _IDEMPOTENCY_KEY: Final = re.compile(rb"[\x20-\x7e]{1,255}")
+_BAD_IDEMPOTENCY_KEY: Final = error(
+    400,
+    "idempotency_key",
+    "Idempotency-Key must have 1 to 255 characters of printable ASCII",
+)
+_ENCODER: Final = msgspec.json.Encoder()
+# No character of a receipt's id needs escaping in JSON, so the id can be inserted as it is.
+_TYPICAL: Final = _ENCODER.encode(
+    NativeReceipt(receipt="*", accepted=1, duplicates=0, suppressed=0, rejected=())
+).split(b"*")
+_NO_PIXEL: Final = error(422, "pixel_unknown", fault.CODES["pixel_unknown"], path="pixel")
 
 
 async def answer(request: HttpRequest, source: Source) -> HttpResponse:
@@ -87,18 +98,6 @@ def typical_body(receipt: str) -> bytes:
     return b"%b%b%b" % (_TYPICAL[0], receipt.encode(), _TYPICAL[1])
 
 
-_BAD_IDEMPOTENCY_KEY: Final = error(
-    400,
-    "idempotency_key",
-    "Idempotency-Key must have 1 to 255 characters of printable ASCII",
-)
-_ENCODER: Final = msgspec.json.Encoder()
-# No character of a receipt's id needs escaping in JSON, so the id can be inserted as it is.
-_TYPICAL: Final = _ENCODER.encode(
-    NativeReceipt(receipt="*", accepted=1, duplicates=0, suppressed=0, rejected=())
-).split(b"*")
-
-
 def read_sgtm(request: HttpRequest, source: Source) -> ParsedRequest:
     """Read the tag's event. Raises HttpRefusal (422) and MalformedRequest."""
     sent = sgtm.read(request.body)
@@ -113,9 +112,6 @@ def read_sgtm(request: HttpRequest, source: Source) -> ParsedRequest:
         repeated=sent.tagged.repeated,
         pixel=sent.pixel,
     )
-
-
-_NO_PIXEL: Final = error(422, "pixel_unknown", fault.CODES["pixel_unknown"], path="pixel")
 
 
 class ChoiceNoted(msgspec.Struct, frozen=True, kw_only=True):

@@ -24,6 +24,14 @@ from twite.http.responses import HttpRefusal, HttpResponse, error
 from twite.http.route import HttpRequest
 
 IGNORED_DAYS: Final = 7
+_UNKNOWN: Final = error(404, "conversion_unknown")
+_ENCODER: Final = msgspec.json.Encoder()
+# the maximum number of rejections in one response, which lists the latest first
+MOST_LISTED: Final = 1_000
+_NUMBER: Final = re.compile(r"[0-9]{1,3}", re.ASCII)
+_WRONG_DAYS: Final = error(
+    400, "days", f"days must be a whole number from 1 to {MOST_DAYS}", path="days"
+)
 
 
 class AttemptView(msgspec.Struct, frozen=True, kw_only=True):
@@ -236,14 +244,6 @@ def history_view(
     )
 
 
-_UNKNOWN: Final = error(404, "conversion_unknown")
-_ENCODER: Final = msgspec.json.Encoder()
-
-
-# the maximum number of rejections in one response, which lists the latest first
-MOST_LISTED: Final = 1_000
-
-
 class RejectionView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One rejected conversion. `at` is RFC 3339 in UTC; `index` its place in the request.
 
@@ -323,9 +323,6 @@ def _code(text: str | None) -> str | None:
     return text
 
 
-_NUMBER: Final = re.compile(r"[0-9]{1,3}", re.ASCII)
-
-
 async def dedup_report(request: HttpRequest, requester: Requester) -> HttpResponse:
     """Answer with the deduplication report of the visible pixels.
 
@@ -349,8 +346,3 @@ def _days(text: str) -> int:
     if not 1 <= number <= MOST_DAYS:
         raise HttpRefusal(_WRONG_DAYS)
     return number
-
-
-_WRONG_DAYS: Final = error(
-    400, "days", f"days must be a whole number from 1 to {MOST_DAYS}", path="days"
-)

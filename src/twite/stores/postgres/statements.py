@@ -38,6 +38,7 @@ SLOTTED: Final[Mapping[type[TableRow], str]] = {
     WaitedRow: "writer",
 }
 GENERATED: Final = Path(__file__).with_name("generated_statements.sql")
+_NAMES: Final = {text: name for name, text in QUERIES.items()}
 
 
 class PostgresStatement(msgspec.Struct, frozen=True):
@@ -107,4 +108,3 @@ def _read(text: str) -> dict[str, PostgresStatement]:
 
 
 STATEMENTS: Final = _read(GENERATED.read_text("utf-8"))
-_NAMES: Final = {text: name for name, text in QUERIES.items()}

@@ -34,6 +34,7 @@ _RING: Final = 1 << 16
 
 # By account, in order of arrival.
 Rejected = dict[int, list[tuple[Submission, RejectedConversion]]]
+_ENCODER: Final = msgspec.json.Encoder()
 
 
 class _StoredRejection(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -132,7 +133,6 @@ def _read(encoded: bytes) -> _StoredRejection | None:
         return None
 
 
-_ENCODER: Final = msgspec.json.Encoder()
 _DECODER: Final = msgspec.json.Decoder(_StoredRejection)
 
 
