@@ -65,7 +65,7 @@ async def test_store_is_closed_if_its_credentials_cannot_be_read(tmp_path, monke
     assert await is_free(settings)
 
 
-async def test_stopped_gateway_leaves_the_store_to_others(tmp_path):
+async def test_stopped_gateway_closes_the_store_for_the_next_one(tmp_path):
     settings = settings_in(tmp_path)
     gateway = await start_gateway(settings)
 
@@ -73,7 +73,7 @@ async def test_stopped_gateway_leaves_the_store_to_others(tmp_path):
     assert await is_free(settings)
 
 
-async def test_gateway_that_starts_or_stops_refuses_to_reload(tmp_path):
+async def test_gateway_refuses_to_reload_while_it_starts_or_stops(tmp_path):
     async def reload(*, dry_run):
         assert dry_run
         return ReloadReport(result=ReloadResult.UNCHANGED)

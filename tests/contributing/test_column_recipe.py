@@ -51,12 +51,12 @@ def use(monkeypatch, schema, statements):
     monkeypatch.setattr(schema, "migrations", lambda: [*present, (2, statements)])
 
 
-def test_example_has_the_columns_of_the_table():
+def test_example_of_the_recipe_has_the_columns_of_the_table():
     assert ConversionRow.__struct_fields__ == (*Before.__struct_fields__, "coupon")
     assert ConversionRow.table() == Before.table()
 
 
-async def test_new_column_is_inserted_and_copied_in_sqlite(tmp_path, monkeypatch):
+async def test_column_of_the_recipe_is_inserted_and_copied_in_sqlite(tmp_path, monkeypatch):
     path = str(tmp_path / "twite.db")
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         sqlite_schema.migrate(connection, path)
@@ -76,7 +76,7 @@ async def test_new_column_is_inserted_and_copied_in_sqlite(tmp_path, monkeypatch
     assert [ConversionRow(*row) for row in copied] == [PLAIN, COUPON]
 
 
-async def test_new_column_is_inserted_in_postgresql(empty_postgres_url, monkeypatch):
+async def test_column_of_the_recipe_is_inserted_in_postgresql(empty_postgres_url, monkeypatch):
     driver = await asyncpg.connect(empty_postgres_url)
     await postgres_schema.migrate(driver, Address(empty_postgres_url))
     use(monkeypatch, postgres_schema, POSTGRES)
@@ -92,7 +92,7 @@ async def test_new_column_is_inserted_in_postgresql(empty_postgres_url, monkeypa
     assert [ConversionRow(*row) for row in found] == [PLAIN, COUPON]
 
 
-def test_recipe_opens_at_most_eight_files():
+def test_column_recipe_changes_at_most_eight_files():
     recipe = PAGE.read_text().partition("### Add a column\n")[2].partition("\n### ")[0]
     named = set(re.findall(r"`((?:src/|tests/|docs/|stores/)[\w/.]+)`", recipe))
 

@@ -42,7 +42,7 @@ class Reader:
     assert annotated == 6
 
 
-def test_constants_below_definitions_that_they_do_not_need_are_late():
+def test_constants_after_a_definition_are_counted():
     late = ["class A: pass\nSIZE = 1", "def a(): pass\n_SIZE: int = 1\nMORE = _SIZE"]
     early = ["SIZE = 1\nclass A: pass", "class A:\n    SIZE = 1", "def a(): pass\nalias = a"]
     needing = ["class A: pass\nALL = (A,)\nMORE = ALL", "class A: pass\nONLY: A = make()"]

@@ -274,6 +274,17 @@ def test_names_contain_no_word_that_the_glossary_replaces():
     assert found == set()
 
 
+def test_names_of_tests_contain_no_word_that_the_glossary_replaces():
+    found = {
+        f"{file.relative_to(ROOT)}: {name}"
+        for file in (ROOT / "tests").rglob("*.py")
+        for name in re.findall(r"\bdef (test_\w+)", text_of(file))
+        if not {*name.split("_")}.isdisjoint(GONE_WORDS)
+    }
+
+    assert found == set()
+
+
 def test_texts_contain_no_name_that_the_glossary_replaces():
     suffixes = {".py", ".md", ".json", ".yaml", ".yml", ".html", ".sql", ".toml"}
     found = {
@@ -294,7 +305,7 @@ def test_names_share_a_word_with_their_type():
     assert len(unlike) <= MOST_UNLIKE_NAMES, Counter(unlike).most_common(20)
 
 
-def test_constants_stand_at_the_top():
+def test_constants_are_defined_at_the_top_of_their_file():
     late = [str(file.relative_to(ROOT)) for file in FILES if late_constants(tree_of(file))]
 
     assert len(late) <= MOST_FILES_WITH_LATE_CONSTANTS, late

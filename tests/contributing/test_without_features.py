@@ -86,7 +86,7 @@ def python(rest, *arguments):
     )
 
 
-def test_every_module_of_the_rest_can_be_imported(rest):
+def test_every_module_can_be_imported_without_the_features(rest):
     done = python(rest, "-c", IMPORT_ALL, str(rest))
 
     assert (done.returncode, done.stderr) == (0, "")
@@ -95,7 +95,7 @@ def test_every_module_of_the_rest_can_be_imported(rest):
     assert [name for name in imported if name.startswith(FEATURES)] == []
 
 
-def test_help_lists_no_command_of_a_feature(rest):
+def test_help_lists_no_command_of_a_removed_feature(rest):
     done = python(rest, "-m", "twite", "--help")
 
     assert (done.returncode, done.stderr) == (0, "")
@@ -103,7 +103,7 @@ def test_help_lists_no_command_of_a_feature(rest):
     assert "Server tags" not in done.stdout
 
 
-def test_tables_of_a_feature_are_unknown_keys(rest, tmp_path):
+def test_settings_of_a_removed_feature_are_unknown_keys(rest, tmp_path):
     config = tmp_path / "twite.toml"
     config.write_text(SETTINGS.format(x="https://ads-api.x.com") + '[[tag]]\nname = "crm"\n')
 
@@ -113,9 +113,7 @@ def test_tables_of_a_feature_are_unknown_keys(rest, tmp_path):
     assert "tag: unknown key" in done.stderr
 
 
-def test_gateway_of_the_rest_delivers_a_conversion_and_passes_its_checks(
-    rest, tmp_path, x_emulator
-):
+def test_gateway_without_the_features_delivers_a_conversion(rest, tmp_path, x_emulator):
     config = tmp_path / "twite.toml"
     config.write_text(SETTINGS.format(x=x_emulator.url))
     config.chmod(0o600)
@@ -144,7 +142,7 @@ def test_gateway_of_the_rest_delivers_a_conversion_and_passes_its_checks(
 
 
 @pytest.mark.skipif(not LONG, reason="a trial: TWITE_TRIAL=1")
-def test_tests_of_the_rest_pass(rest):
+def test_tests_pass_without_the_features(rest):
     done = python(rest, "-m", "pytest", "-q", "tests", "--ignore", "tests/trials")
 
     assert done.returncode == 0, done.stdout[-20_000:]

@@ -27,16 +27,16 @@ def quoted(pattern):
 
 
 @pytest.mark.parametrize(("target", "trials"), quoted(MAKE))
-def test_quoted_target_of_make_exists(target, trials):
+def test_documented_make_target_exists(target, trials):
     assert target in TARGETS
     assert trials is None or trials == "FILE" or (ROOT / trials).exists()
 
 
 @pytest.mark.parametrize("file", [file for (file,) in quoted(PYTHON)])
-def test_quoted_file_of_a_python_command_exists(file):
+def test_file_in_a_documented_python_command_exists(file):
     assert (ROOT / file).exists()
 
 
-def test_quoted_commands_are_found():
+def test_documented_commands_are_found():
     assert {("lint", None), ("torture", "tests/trials/test_poison.py")} <= set(quoted(MAKE))
     assert ("tests/upgrades/write_store.py",) in quoted(PYTHON)

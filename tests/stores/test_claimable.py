@@ -136,7 +136,7 @@ def test_intact_deliveries_are_read_together():
 
 
 @pytest.mark.parametrize("given", [{"crashes": 2}, {"ambiguous_after": 6}])
-def test_deliveries_that_must_be_skipped_are_read_again_without_these(given):
+def test_skipped_deliveries_are_left_out_of_a_second_reading(given):
     skipped = SECOND if "crashes" in given else FIRST
     book = Book(FIRST, SECOND, THIRD)
 
@@ -147,7 +147,7 @@ def test_deliveries_that_must_be_skipped_are_read_again_without_these(given):
 @pytest.mark.parametrize(
     ("given", "is_new"), [({}, True), ({"passing": "[9]"}, False), ({"most_bytes": 15}, False)]
 )
-def test_all_new_deliveries_of_the_queue_are_columns(given, is_new):
+def test_new_deliveries_are_returned_as_columns(given, is_new):
     """After such a claim, a store may remember how far it has claimed."""
     new = [Delivery(id=id_, conversion_id="c", body=b"x" * 10, received_at=0) for id_ in (1, 2)]
     book = Book(*new)

@@ -278,7 +278,7 @@ async def test_results_of_several_submissions_are_reported_together_in_order(rec
     assert isinstance(full, QueueFull)
 
 
-async def test_failed_callback_keeps_no_other_caller_from_its_result(recorder):
+async def test_failed_callback_does_not_affect_other_callers(recorder):
     faults = []
     asyncio.get_running_loop().set_exception_handler(lambda _, said: faults.append(said))
     recorder.submit_soon([submission(0)], lambda _: 1 / 0)

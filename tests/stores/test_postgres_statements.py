@@ -59,7 +59,7 @@ def test_parameter_has_one_number_in_a_statement():
     assert STATEMENTS["claim_usual"].names.count("node") == 1
 
 
-def test_own_statement_replaces_the_shared_one():
+def test_postgresql_statement_replaces_the_shared_one():
     assert "FOR UPDATE" not in QUERIES["to_cut"]
     assert STATEMENTS["to_cut"].text.endswith(" FROM submission WHERE id = $1 FOR UPDATE")
 
@@ -86,7 +86,7 @@ def test_main_verb_of_a_statement_says_whether_it_returns_rows(text, returns):
     assert has_rows(text) is returns
 
 
-def test_insertions_at_once_have_continuous_parameters():
+def test_several_insertions_in_a_statement_have_consecutive_parameters():
     assert at_once(((CalledRow, ("delivery", "name")), (AttemptedRow, ("attempt",)))) == (
         'WITH add_called AS (INSERT INTO "called" AS known ("delivery", "name") '
         'SELECT unnest($1::bigint[]) AS "delivery", unnest($2::text[]) AS "name"), '

@@ -16,12 +16,12 @@ from twite.stores.sqlite.engine.schema import new_database
 KINDS = [HistoryRow, SummaryRow]
 
 
-def test_all_rows_of_statements_are_compared():
+def test_every_result_struct_is_compared_with_its_statement():
     assert QueryRow.__subclasses__() == KINDS
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_fields_are_the_columns_in_sqlite(kind):
+def test_result_struct_has_the_columns_of_its_statement_in_sqlite(kind):
     text = query(kind.statement)
     values = dict.fromkeys(re.findall(r":(\w+)", text), "[]")
 
@@ -32,7 +32,7 @@ def test_fields_are_the_columns_in_sqlite(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_fields_are_the_columns_in_postgresql(kind, postgres_url):
+async def test_result_struct_has_the_columns_of_its_statement_in_postgresql(kind, postgres_url):
     driver = await asyncpg.connect(postgres_url)
     prepared = await driver.prepare(STATEMENTS[kind.statement].text)
     columns = prepared.get_attributes()

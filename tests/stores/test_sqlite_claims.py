@@ -148,7 +148,7 @@ async def test_next_claim_continues_after_the_last(store, at):
     ]
 
 
-async def test_skipped_delivery_is_claimed_by_the_next_claim_that_does_not_skip_it(store):
+async def test_skipped_delivery_is_claimed_by_a_later_claim(store):
     await record_all(store, "order-1", "order-2", "order-3")
     claiming = Claim(pixel=PIXEL, now=NOW, lease_until=NOW + MINUTE, limit=1, ambiguous_after=0)
 

@@ -58,7 +58,7 @@ def in_sqlite(connection, kind):
 
 
 @pytest.mark.parametrize("kind", [*ROWS, DeploymentRow], ids=lambda kind: kind.table())
-def test_row_has_the_columns_of_sqlite_in_order(kind):
+def test_row_struct_has_the_columns_of_sqlite_in_order(kind):
     with closing(new_database()) as connection:
         found = in_sqlite(connection, kind)
 
@@ -72,7 +72,7 @@ def test_row_has_the_columns_of_sqlite_in_order(kind):
     assert list(found.items()) == list(expected.items())
 
 
-async def test_rows_have_the_columns_of_postgresql_in_order(postgres_url):
+async def test_row_structs_have_the_columns_of_postgresql_in_order(postgres_url):
     driver = await asyncpg.connect(postgres_url)
     try:
         for kind in ROWS:
@@ -94,7 +94,7 @@ async def test_rows_have_the_columns_of_postgresql_in_order(postgres_url):
 
 
 @pytest.mark.parametrize("kind", ROWS, ids=lambda kind: kind.table())
-def test_defaults_are_those_of_sqlite(kind):
+def test_defaults_of_row_structs_are_those_of_sqlite(kind):
     with closing(new_database()) as connection:
         columns = connection.execute(f'PRAGMA table_info("{kind.table()}")').fetchall()
         found = {
@@ -112,7 +112,7 @@ def test_defaults_are_those_of_sqlite(kind):
     } == found
 
 
-def test_last_columns_are_left_out_if_all_rows_have_their_defaults():
+def test_last_columns_with_their_defaults_are_not_inserted():
     ready = [OutboxRow(id=id_, queue=2, account=3, received_at=4) for id_ in (1, 5)]
 
     assert insertion(ready) == Insertion(
@@ -130,13 +130,13 @@ def test_all_columns_are_inserted_if_a_row_has_another_value():
     assert [value[4] for value in added.values] == ["held", "queued"]
 
 
-def test_assigned_id_is_left_out():
+def test_id_that_the_database_assigns_is_not_inserted():
     row = DedupReportRow(at=1, queue=2, path="pixel", conversion_id="order-1")
 
     assert insertion([row]).columns == DedupReportRow.__struct_fields__[1:]
 
 
-def test_table_is_named_like_its_row():
+def test_table_has_the_name_of_its_row_struct():
     assert {kind.table() for kind in (CalledRow, DedupReportRow, DedupKeyRow)} == {
         "called",
         "dedup_report",

@@ -10,7 +10,7 @@ def names_of(shape):
     return {field.encode_name for field in msgspec.structs.fields(shape)}
 
 
-def test_stored_payload_keeps_its_fields():
+def test_stored_tag_payload_keeps_its_field_names():
     assert names_of(TagPayload) >= {
         "pixel", "at", "identifiers", "event", "request", "client", "granted", "draw", "sealed",
     }  # fmt: skip

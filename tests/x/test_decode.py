@@ -146,7 +146,7 @@ def test_error_without_a_message_does_not_hide_others():
         (413, ("X", "m", ""), RejectionScope.SIZE),
     ],
 )
-def test_too_many_conversions_or_bytes_concern_the_request(status, said, scope):
+def test_refusal_of_too_many_conversions_or_bytes_names_the_size(status, said, scope):
     assert decoded(status, errors(said)).scope is scope
 
 
@@ -159,7 +159,7 @@ def test_too_many_conversions_or_bytes_concern_the_request(status, said, scope):
         ("the hashed_email (abc) is not a valid SHA-256 hash", None),
     ],
 )
-def test_submitted_value_that_x_repeats_is_known(message, echoed):
+def test_value_that_x_quotes_in_an_error_is_read(message, echoed):
     [complaint] = decoded(400, errors(("INVALID_PARAMETER", message, "p"))).complaints
 
     assert complaint.echoed == echoed

@@ -1,4 +1,4 @@
-"""The statements of a transaction on PostgreSQL: their order, and the rows they send."""
+"""The statements of a transaction on PostgreSQL: their order, and the rows that they send."""
 
 import pytest
 from session_stage import MARK, NODE, SLOT, Lost
@@ -16,23 +16,21 @@ def a_wait(span):
     return WaitedRow(span=span, at=0, account=1, slot=2, deliveries=1)
 
 
-def test_transaction_begins_with_its_mark_and_returns_the_result_of_its_unit(
-    transact, connection, tally
-):
+def test_transaction_begins_with_its_mark_and_returns_the_result(transact, connection, tally):
     assert transact(lambda session: session.mark) == 2 * MARK
     assert connection.names() == ["BEGIN", "begin", "COMMIT"]
     assert connection.values_of("begin") == {"node": NODE, "mark": None}
     assert tally == ["write", "committed", "clear"]
 
 
-def test_first_statement_of_a_unit_may_begin_the_transaction(transact, connection):
+def test_first_statement_of_a_unit_of_work_can_begin_the_transaction(transact, connection):
     transact(lambda session: session.run_first("claim_usual", limit=9), begins=True)
 
     assert connection.names() == ["BEGIN", "claim_usual", "COMMIT"]
     assert connection.values_of("claim_usual") == {"limit": 9, "node": NODE, "mark": None}
 
 
-def test_statement_that_begins_returns_its_row_without_the_mark(transact):
+def test_statement_that_begins_the_transaction_returns_its_row_without_the_mark(transact):
     def unit(session):
         row = session.run_first("claim_usual")
         return row, session.mark
@@ -40,7 +38,7 @@ def test_statement_that_begins_returns_its_row_without_the_mark(transact):
     assert transact(unit, begins=True) == (["more"], 2 * MARK)
 
 
-def test_later_statement_of_a_unit_that_begins_the_transaction_does_it_once(transact, connection):
+def test_only_the_first_statement_begins_the_transaction(transact, connection):
     def unit(session):
         for _ in range(2):
             session.run("queues")
@@ -52,13 +50,13 @@ def test_later_statement_of_a_unit_that_begins_the_transaction_does_it_once(tran
     assert connection.values_of("claim_usual")["mark"] is None
 
 
-def test_each_statement_knows_the_node_and_its_slot(transact, connection):
+def test_each_statement_has_the_node_and_its_slot(transact, connection):
     transact(lambda session: session.run("expire", now=5))
 
     assert connection.values_of("expire") == {"now": 5, "slot": SLOT, "node": NODE}
 
 
-def test_failed_unit_is_rolled_back_and_leaves_nothing(transact, connection, tally, names):
+def test_failed_unit_of_work_is_rolled_back_without_traces(transact, connection, tally, names):
     def unit(session):
         session.account("source", "pixel")
         session.queue("pixel", "event")
@@ -179,7 +177,7 @@ def test_seed_that_the_process_knows_is_not_read(session, transact, connection, 
     assert connection.names() == ["BEGIN", "begin", "COMMIT"]
 
 
-def test_queues_are_all_ids_of_events(transact, connection):
+def test_queues_have_the_ids_of_their_events(transact, connection):
     connection.rows["queues"] = [[(1, "a", "b"), (2, "a", "c")]]
 
     assert transact(lambda session: session.queues()) == [1, 2]
@@ -194,7 +192,7 @@ def test_queues_are_all_ids_of_events(transact, connection):
         ("ignored", "lock_ignored"),
     ],
 )
-def test_statement_whose_units_run_one_at_a_time_is_locked_before(transact, connection, name, lock):
+def test_statements_that_run_one_at_a_time_are_locked_before(transact, connection, name, lock):
     connection.rows["rejected_so_far"] = [[(0,)]]
 
     transact(lambda session: session.run(name, account=1))
@@ -202,7 +200,7 @@ def test_statement_whose_units_run_one_at_a_time_is_locked_before(transact, conn
     assert connection.names() == ["BEGIN", "begin", lock, name, "COMMIT"]
 
 
-def test_rejections_of_the_same_transaction_are_counted(transact, connection):
+def test_rejected_conversions_of_one_transaction_are_counted(transact, connection):
     def unit(session):
         session.count_accounts(
             [TallyRow(account=account, rejected=many) for account, many in ((1, 4), (1, 3), (2, 1))]
@@ -215,7 +213,7 @@ def test_rejections_of_the_same_transaction_are_counted(transact, connection):
     assert transact(unit) == (1, (17,))
 
 
-def test_changes_that_other_gateways_must_read_are_noted_last_and_in_order(transact, connection):
+def test_changes_for_other_gateways_are_written_last_and_in_order(transact, connection):
     def unit(session):
         for name in ("put_sealed", "remove_pause", "add_pause"):
             session.run(name)
@@ -306,7 +304,7 @@ def test_counts_are_written_once(transact, connection):
     assert connection.names() == ["BEGIN", "begin", "COMMIT"]
 
 
-def test_rows_are_inserted_by_a_unit_that_ran_no_statement(transact, connection):
+def test_rows_are_inserted_by_a_unit_of_work_without_a_statement(transact, connection):
     transact(lambda session: session.add(CALLED), begins=True)
 
     assert connection.names() == ["BEGIN", "begin", ("called",), "COMMIT"]
@@ -340,7 +338,7 @@ def test_claims_find_new_deliveries(transact, ready):
         ("queues", 1, 1 << 62),
     ],
 )
-def test_claims_find_deliveries_that_are_ready_again(  # noqa: PLR0917 - fixtures
+def test_claims_find_deliveries_that_are_queued_again(  # noqa: PLR0917 - fixtures
     transact, connection, ready, name, rows, expected
 ):
     connection.rows[name] = [[(1,)] * rows]
@@ -371,7 +369,7 @@ def test_deliveries_with_denied_consent_can_be_replaced(transact, connection):
     assert "denied" not in connection.names()
 
 
-def test_keys_are_those_of_the_transaction(session, transact, connection):
+def test_deduplication_keys_are_those_of_the_transaction(session, transact, connection):
     connection.rows["lock_keys"] = [[(b"key", 4)]]
 
     assert transact(lambda session: session.keys.holders([b"key"])) == {b"key": 4}

@@ -77,7 +77,7 @@ def test_keys_are_taken_with_a_mark_once(transact, connection):
     assert connection.names() == ["BEGIN", "take_first_keys", "take_keys", "COMMIT"]
 
 
-def test_keys_without_a_mark_begin_the_transaction_first(transact, connection):
+def test_transaction_without_a_mark_begins_before_its_keys(transact, connection):
     transact(lambda session: session.run("take_keys", keys=[]), begins=True)
 
     assert connection.names() == ["BEGIN", "begin", "take_keys", "COMMIT"]
