@@ -40,7 +40,7 @@ SUBJECTS = 1_000 if LONG else 12
 OTHERS = 20_000 if LONG else 100
 REST = 0 if LONG else 0.02  # seconds between two requests of other people
 SWITCHES = ("rate_limit=1000000000", "dedup_scope=all", "log_bodies=0")
-TEMPLATE = Path(__file__).parents[1] / "tags/templates/crm_post.tpl"
+TEMPLATE = Path(__file__).parents[2] / "tags/templates/crm_post.tpl"
 PAGE = "https://shop.example"
 # Every value of a subject, and no other, matches one of these. Each begins with literal text, which
 # a search finds quickly.
