@@ -122,7 +122,7 @@ async def test_only_the_leader_opens_alerts_for_all_pixels(gateways):
     assert [alert.subject for alert in await store.load(Alert)] == ["o8z6j"]
 
 
-async def test_former_leader_stops_checking_alerts_once(gateways):
+async def test_gateway_that_lost_the_lead_stops_its_monitor_once(gateways):
     clock, _, [(leads, recorded, _), (_, idle, _)] = gateways
     leads.is_leader = True
     await clock.advance(5 * SECOND)

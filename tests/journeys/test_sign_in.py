@@ -52,7 +52,7 @@ def test_sign_in_with_a_callback_needs_no_pin_and_no_gateway(x_emulator, tmp_pat
         assert gateway.drained()["delivered"] == 1
 
 
-def test_sign_in_result_as_json(x_emulator, tmp_path):
+def test_result_of_a_sign_in_is_printed_as_json(x_emulator, tmp_path):
     code, out, _ = log_in(Unsigned(tmp_path, x_emulator.url), "--json")
 
     assert (code, json.loads(out)) == (

@@ -16,6 +16,6 @@ async def test_free_space_and_file_sizes_are_measured(tmp_path):
     assert space.free > 0
 
 
-async def test_missing_folder_is_an_os_error(tmp_path):
+async def test_free_space_of_a_missing_folder_is_an_error(tmp_path):
     with pytest.raises(OSError, match="No such file"):
         await SystemDisk(tmp_path / "gone", {}).space()

@@ -39,7 +39,7 @@ def test_word_that_does_not_look_random_is_not_a_secret(word):
     assert not looks_secret(word)
 
 
-def test_secrets_and_personal_data_are_confidential():
+def test_secret_or_personal_data_in_a_word_is_recognized():
     assert is_confidential("sk_live_4eC39HqLyjWDarjtT1zdp7dc")
     assert is_confidential("anna@shop.alt")
     assert not is_confidential("mug")

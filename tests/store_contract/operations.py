@@ -251,7 +251,7 @@ class OperationLaws:
 
         assert found == [refused, by_user, by_user, later]
 
-    async def test_only_the_stored_pause_is_deleted(self, store: Store) -> None:
+    async def test_deletion_of_a_pause_that_has_changed_has_no_effect(self, store: Store) -> None:
         first = Pause(pixel=PIXEL, event=EVENT, since=NOW, cause=Cause.EVENT_REFUSED, reason="401")
         second = msgspec.structs.replace(first, reason="403")
         third = msgspec.structs.replace(first, since=NOW + 1)

@@ -181,7 +181,7 @@ class ConsoleQueryLaws:
 
         assert _named(sight.summaries) == found
 
-    async def test_list_after_a_conversion_has_only_newer_ones(self, store: Store) -> None:
+    async def test_conversion_list_can_be_limited_to_newer_ones(self, store: Store) -> None:
         await record(store, "order-1")
         latest = (await store.page(ListQuery())).latest
         await record(store, "order-2", receipt="r2")

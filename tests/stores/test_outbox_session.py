@@ -123,7 +123,7 @@ def test_settled_delivery_is_no_longer_watched_for_a_denial(session):
     assert session.denied == set()
 
 
-def test_lease_without_deliveries_records_no_attempt(session):
+def test_attempt_is_not_recorded_if_the_lease_has_no_deliveries(session):
     claim(session, A_CLAIM, damaged=[])
     session.connection.execute("DELETE FROM outbox")
 

@@ -138,7 +138,9 @@ async def test_migration_that_waits_for_another_session_lets_gateways_continue(
 
 
 @pytest.mark.usefixtures("newer_version")
-async def test_migration_ends_if_another_session_does_not(session, empty_postgres_url, monkeypatch):
+async def test_migration_gives_up_if_another_session_does_not_end(
+    session, empty_postgres_url, monkeypatch
+):
     monkeypatch.setattr(schema, "_LOCKED_WITHIN", "SET LOCAL lock_timeout = '10ms'")
     monkeypatch.setattr(schema, "_AGAIN", 0.01)
     monkeypatch.setattr(schema, "_PATIENCE", 0.05)

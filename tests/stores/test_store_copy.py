@@ -89,7 +89,7 @@ def test_store_is_unchanged_after_a_copy_to_postgresql_and_back(path, tmp_path, 
     assert not list(tmp_path.glob("back.db.copying*"))
 
 
-def test_log_of_keys_overrides_the_table(path, postgres_url):
+def test_newer_key_in_the_log_overrides_the_table(path, postgres_url):
     copy(f"sqlite:{path}", postgres_url)
 
     with closing(sqlite3.connect(path)) as connection:

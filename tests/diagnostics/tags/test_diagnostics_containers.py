@@ -152,7 +152,7 @@ async def test_redirect_is_reported_not_to_apply_to_client_templates(folder):
     assert ("warning", f"{place}: {said}") in await findings(folder)
 
 
-async def test_tag_that_runs_the_container_is_reported_with_tags_that_read_its_data(folder):
+async def test_tag_that_creates_events_is_reported_with_tags_that_read_them(folder):
     calls = (
         """[{"instance": {"key": {"publicId": "run_container", "versionId": "1"}, "param": []}}]"""
     )

@@ -142,7 +142,7 @@ def test_paused_event_is_probed_with_deliveries_that_are_not_isolated(after, clo
     assert evidence.suspects.skipped_isolated
 
 
-def test_unsent_rest_of_a_bisection_is_forgotten_once_it_is_sent():
+def test_unsent_delivery_of_a_bisection_is_forgotten_when_sent():
     pixel = Pixel()
     pixel.become(unreached={1: EVENT, 2: EVENT})
 

@@ -200,7 +200,7 @@ def test_ten_isolated_deliveries_are_sent_at_a_time():
     assert [pixel.skips() for _ in range(2)] == [{10, 11}, {8, 9}]
 
 
-def test_isolated_delivery_that_left_the_queue_stops_no_other():
+def test_discarded_isolated_delivery_does_not_block_others():
     pixel = Pixel()
     pixel.isolates(1, 2, 3)
     pixel.accepts_another()

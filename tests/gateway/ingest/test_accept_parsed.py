@@ -25,7 +25,7 @@ def signed_up(**fields):
     return Native(**{"event": "sign_up", "twclid": "abc"} | fields)
 
 
-async def test_ignored_events_are_counted_by_reason_with_the_commit():
+async def test_ignored_events_are_counted_by_reason_after_the_commit():
     stage = AcceptStage()
 
     receipt = await found(stage, ParsedRequest(ignored=(SCROLL, SCROLL, BOT)))

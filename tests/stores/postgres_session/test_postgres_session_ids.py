@@ -138,7 +138,7 @@ def test_attempt_has_an_id_of_its_own(transact):
     ]
 
 
-def test_lease_has_the_number_of_the_database(transact, connection):
+def test_number_of_a_lease_comes_from_the_database(transact, connection):
     connection.rows["next_lease"] = [[(12,)]]
 
     assert transact(lambda session: session.next_lease()) == 12

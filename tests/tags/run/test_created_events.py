@@ -89,7 +89,7 @@ def test_created_event_needs_a_source_in_the_settings():
     )
 
 
-def test_limit_of_events_created_by_one_event_ignores_repetitions():
+def test_repetitions_do_not_count_towards_the_limit_of_created_events():
     calls = calls_of(Accept())
     created = [calls.denied(a_call(f"c-{n}"), a_payload()) for n in range(MOST_CREATED)]
 
