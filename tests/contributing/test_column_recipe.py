@@ -82,9 +82,9 @@ async def test_column_of_the_recipe_is_inserted_in_postgresql(empty_postgres_url
     use(monkeypatch, postgres_schema, POSTGRES)
     await postgres_schema.migrate(driver, Address(empty_postgres_url))
     for row in (PLAIN, COUPON):
-        added = insertion([row])
-        text = at_once(((added.kind, added.columns),))
-        await driver.execute(text, *zip(*added.values, strict=True))
+        columns, values = insertion([row])
+        text = at_once(((ConversionRow, columns),))
+        await driver.execute(text, *zip(*values, strict=True))
 
     found = await driver.fetch("SELECT * FROM conversion ORDER BY id")
     await driver.close()

@@ -234,12 +234,12 @@ class PostgresSession(WriterSession):
         """Buffer rows, to insert them together with others."""
         if not rows:
             return
-        added = insertion(rows)
-        if added.kind is OutboxRow:
+        kind = type(rows[0])
+        if kind is OutboxRow:
             self._made_ready(rows)
-        if added.kind in self._pending:
-            self._flush(counters=added.kind in SLOTTED)
-        self._pending[added.kind] = added
+        if kind in self._pending:
+            self._flush(counters=kind in SLOTTED)
+        self._pending[kind] = insertion(rows)
 
     def _made_ready(self, rows: Sequence[TableRow]) -> None:
         for row in rows:
@@ -257,23 +257,23 @@ class PostgresSession(WriterSession):
         their rows, and in a fixed order.
         """
         kinds = self._pending.keys() if counters else self._pending.keys() - SLOTTED
-        pending = [
-            self._pending.pop(kind) for kind in sorted(kinds, key=lambda kind: kind.__name__)
-        ]
+        pending = {
+            kind: self._pending.pop(kind) for kind in sorted(kinds, key=lambda kind: kind.__name__)
+        }
         if counters and self._tally:
             # PostgreSQL executes the last part of a statement first. Moves write to `tally` before
             # anything else, so this statement must do so, too.
-            pending.append(insertion(list(self._tally.values())))
+            pending[TallyRow] = insertion(list(self._tally.values()))
             self._tally.clear()
         if not pending:
             return
         self._begin()
         values: list[Sequence[object]] = []
-        for added in pending:
-            if added.kind in SLOTTED:
-                values.append([self._slot] * len(added.values))
-            values += map(list, zip(*added.values, strict=True))
-        text = at_once(tuple([(added.kind, added.columns) for added in pending]))
+        for kind, (_, rows) in pending.items():
+            if kind in SLOTTED:
+                values.append([self._slot] * len(rows))
+            values += map(list, zip(*rows, strict=True))
+        text = at_once(tuple([(kind, columns) for kind, (columns, _) in pending.items()]))
         self.connection.execute(text, values)
 
     def _forget(self) -> None:

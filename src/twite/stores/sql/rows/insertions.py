@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from functools import cache
-from typing import Any, ClassVar, Final, NamedTuple
+from typing import Any, ClassVar, Final
 
 from msgspec.structs import astuple
 
@@ -46,32 +46,38 @@ class TallyRow(TableRow):
         self.rejected += other.rejected
 
 
-class Insertion(NamedTuple):
-    """The values of rows of one table, without the last columns if all rows have their defaults."""
-
-    kind: type[TableRow]
-    columns: tuple[str, ...]
-    values: list[tuple[Any, ...]]
+# The columns of an insertion, and the values of its rows.
+Insertion = tuple[tuple[str, ...], list[tuple[Any, ...]]]
 
 
 def insertion(rows: Sequence[TableRow]) -> Insertion:
-    """Return the insertion of some rows of one table, at least one."""
-    kind = type(rows[0])
-    columns, required, usual, defaults = _columns_of(kind)
+    """Return the insertion of some rows of one table, at least one.
+
+    The last columns are left out if all rows have their defaults.
+    """
+    columns, required, usual, defaults = _columns_of(type(rows[0]))
     values = list(map(astuple, rows))
-    if kind.is_numbered:
-        return Insertion(kind, columns[1:], [value[1:] for value in values])
-    if defaults and not [value for value in values if value[required:] != defaults]:
-        return Insertion(kind, usual, [value[:required] for value in values])
-    return Insertion(kind, columns, values)
+    if required is None:
+        return usual, [value[1:] for value in values]
+    if not defaults:
+        return columns, values
+    for value in values:
+        if value[required:] != defaults:
+            return columns, values
+    return usual, [value[:required] for value in values]
 
 
 @cache
 def _columns_of(
     kind: type[TableRow],
-) -> tuple[tuple[str, ...], int, tuple[str, ...], tuple[object, ...]]:
-    """Return all columns, how many have no default, these, and the defaults of the others."""
+) -> tuple[tuple[str, ...], int | None, tuple[str, ...], tuple[object, ...]]:
+    """Return all columns, how many have no default, these, and the defaults of the others.
+
+    If the database assigns the id, return None as the number, and the other columns.
+    """
     columns, defaults = kind.__struct_fields__, kind.__struct_defaults__
+    if kind.is_numbered:
+        return columns, None, columns[1:], ()
     required = len(columns) - len(defaults)
     return columns, required, columns[:required], defaults
 

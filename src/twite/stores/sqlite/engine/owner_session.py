@@ -148,22 +148,21 @@ class OwnerSession(WriterSession):
     def add(self, rows: Sequence[TableRow]) -> None:
         if not rows:
             return
-        added = insertion(rows)
-        if added.kind is OutboxRow and self.unmarked.places:
+        kind = type(rows[0])
+        if kind is OutboxRow and self.unmarked.places:
             self.unmarked.mark_if_before(
                 row.received_at for row in rows if isinstance(row, OutboxRow) and row.is_ready
             )
-        width = len(added.columns)
-        values = list(chain.from_iterable(added.values))
+        columns, added = insertion(rows)
+        width = len(columns)
+        values = list(chain.from_iterable(added))
         # For each None and each bytes, the driver looks for an adapter, which takes as long as
         # writing two columns.
-        for place in _places_of_bytes(added.kind):
-            if place < width:
-                values[place::width] = map(bytearray, values[place::width])
+        for place in _places_of_bytes(kind, columns):
+            values[place::width] = map(bytearray, values[place::width])
         for start, size in slices(len(rows)):
             self.connection.execute(
-                _insertion_of(added.kind, added.columns, size),
-                values[start * width : (start + size) * width],
+                _insertion_of(kind, columns, size), values[start * width : (start + size) * width]
             )
 
     def count_accounts(self, rows: Sequence[TallyRow]) -> None:
@@ -242,9 +241,9 @@ class OwnerSession(WriterSession):
 
 
 @cache
-def _places_of_bytes(kind: type[TableRow]) -> list[int]:
+def _places_of_bytes(kind: type[TableRow], columns: Sequence[str]) -> list[int]:
     types = kind.__annotations__
-    return [place for place, name in enumerate(kind.__struct_fields__) if types[name] is bytes]
+    return [place for place, name in enumerate(columns) if types[name] is bytes]
 
 
 @cache
