@@ -154,16 +154,14 @@ class RunningFeature:
             await run.stop()
 
 
-class GatewayFeature:
-    """Begins a feature in a gateway."""
+class GatewayFeature(msgspec.Struct, frozen=True):
+    """Begins a feature in a gateway, before the store opens."""
 
-    def begin(self, basis: FeatureBasis) -> RunningFeature:
-        """Begin before the store opens."""
-        del basis
-        return RunningFeature()
+    begin: Callable[[FeatureBasis], RunningFeature]
 
 
-def gateway_feature() -> GatewayFeature:
-    """Return the feature of this installation. There is at most one."""
-    (feature,) = [*contributed("gateway", GatewayFeature)] or [GatewayFeature()]
-    return feature
+def begin_feature(basis: FeatureBasis) -> RunningFeature:
+    """Begin the feature of this installation. There is at most one."""
+    begins = [feature.begin for feature in contributed("gateway", GatewayFeature)]
+    (begin,) = begins or [lambda _basis: RunningFeature()]
+    return begin(basis)

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 from typing import Final
 
 from twite.app.console_services import OnDemandConsole
-from twite.app.feature import FeatureBasis, RunBasis, RunningFeature, gateway_feature
+from twite.app.feature import FeatureBasis, RunBasis, RunningFeature, begin_feature
 from twite.app.http_clients import OnDemandTransport
 from twite.app.http_parts import GatewayParts, SettingsInUse, server_of
 from twite.app.logins import (
@@ -188,7 +188,7 @@ class GatewayBuilder:
     ) -> RunningGateway:
         """Return a gateway that does not listen yet."""
         # The feature begins while the store opens.
-        feature = gateway_feature().begin(
+        feature = begin_feature(
             FeatureBasis(
                 settings=self._settings,
                 clock=self._clock,

@@ -140,11 +140,4 @@ class IdleTags(FeatureRun):
         self._previews.dry_run = None
 
 
-class TagGatewayFeature(GatewayFeature):
-    """Begins tags in a gateway."""
-
-    def begin(self, basis: FeatureBasis) -> TagFeature:
-        return TagFeature(basis)
-
-
-GATEWAY: Final = TagGatewayFeature()
+GATEWAY: Final = GatewayFeature(begin=TagFeature)
