@@ -63,7 +63,7 @@ async def test_missing_folder_of_the_store_fails(tmp_path):
     ]
 
 
-async def test_paused_pixel_is_red_with_the_reason_of_x(tmp_path):
+async def test_paused_pixel_fails_with_the_reason_of_x(tmp_path):
     settings = read(tmp_path)
     owned = await SQLiteStore.open(str(settings.store.path))
     await owned.put(
@@ -89,7 +89,7 @@ async def test_paused_pixel_is_red_with_the_reason_of_x(tmp_path):
     )
 
 
-async def test_balance_other_than_0_is_red_with_source_and_pixel(tmp_path):
+async def test_balance_other_than_0_fails_with_source_and_pixel(tmp_path):
     settings = read(tmp_path)
     owned = await SQLiteStore.open(str(settings.store.path))
     await owned.record(a_submission(an_entry()))

@@ -20,7 +20,7 @@ async def test_settings_without_a_webhook_are_a_warning(tmp_path):
     assert (finding.status, finding.found) == (CheckStatus.WARNING, "no webhook is configured")
 
 
-async def test_open_alerts_are_red_or_amber_with_their_pages(tmp_path):
+async def test_open_alerts_are_failures_or_warnings_with_their_pages(tmp_path):
     settings = read(tmp_path, f'{GOOD}\n[alerts]\nwebhook = "env:HOOK"\n', {"HOOK": "https://a.b"})
     store = await SQLiteStore.open(str(settings.store.path))
     await store.put([PAUSED, HELD, OVER])

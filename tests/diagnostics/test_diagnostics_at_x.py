@@ -148,7 +148,7 @@ async def test_deleted_event_fails_and_an_active_one_passes(tmp_path, x_emulator
     assert told[1].endswith("“purchase” was deleted at X")
 
 
-async def test_secret_that_is_too_short_is_amber_and_not_shown(tmp_path, x_emulator):
+async def test_secret_that_is_too_short_is_a_warning_and_not_shown(tmp_path, x_emulator):
     auth = OAUTH.replace(CONSUMER_SECRET, "cut-off")
 
     findings = await found(tmp_path, x_emulator.url, auth=auth)

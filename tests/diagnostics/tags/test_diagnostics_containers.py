@@ -27,7 +27,7 @@ async def findings(folder):
     return [(str(finding.status), finding.found) async for finding in container(settings)]
 
 
-async def test_valid_container_is_green_with_its_number_of_tags(folder):
+async def test_valid_container_passes_with_its_number_of_tags(folder):
     assert await findings(folder) == [
         ("passed", "container.toml: 1 tag can fire, 1 secret is available"),
         (
@@ -86,7 +86,7 @@ async def test_tag_with_access_to_all_cookies_in_plain_text_is_reported(folder, 
     ) in found or (persons == "sealed")
 
 
-async def test_secret_with_an_unknown_variable_is_red_and_not_shown(folder, monkeypatch):
+async def test_secret_with_an_unknown_variable_fails_and_is_not_shown(folder, monkeypatch):
     monkeypatch.setenv("TOKEN", "s3cret {{Nobody}}")
 
     [(status, found)] = await findings(folder)
