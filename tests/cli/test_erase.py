@@ -7,8 +7,8 @@ import pytest
 CLICK = "23opevjt88psuo13lu8d020qkn"
 FOUND = {
     "conversions": {"o8z6j": {"dead": 1, "delivered": 1, "held": 1, "queued": 1}},
-    "tag_letters": 0,
-    "unopened_letters": 0,
+    "tag_events": 0,
+    "unopened_tag_events": 0,
     "submissions": 5,
     "dedup_rows": 0,
     "texts": 0,

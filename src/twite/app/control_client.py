@@ -160,12 +160,12 @@ class GatewayClient:
 
     async def reseal_payloads(self) -> int:
         """Make the gateway reseal queued tag payloads."""
-        letters, last = 0, 0
+        resealed, last = 0, 0
         while True:
-            some = await self._ask(ControlCommand(do="reseal_letters", after=last))
-            letters += some.done
+            some = await self._ask(ControlCommand(do="reseal_payloads", after=last))
+            resealed += some.done
             if some.last is None:
-                return letters
+                return resealed
             last = some.last
 
     async def erase(self, erase: EraseStore, *, now: int) -> int:

@@ -75,7 +75,7 @@ class EraseRequest(msgspec.Struct, frozen=True, kw_only=True):
         return all_of(self.asked)
 
 
-class TagPayloadReader:
+class PayloadReader:
     """Opens queued tag payloads. `unopened` counts those that cannot be opened."""
 
     def __init__(self, settings: Settings) -> None:

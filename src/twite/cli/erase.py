@@ -8,7 +8,7 @@ from typing import Annotated, Final
 
 import typer
 
-from twite.app.erase import EraseRequest, EraseResult, TagPayloadReader, erase, look
+from twite.app.erase import EraseRequest, EraseResult, PayloadReader, erase, look
 from twite.app.store_access import engine_of
 from twite.cli import printing
 from twite.cli.options import DEFAULT_CONFIG, Config, Json, known_pixel, load, who
@@ -118,21 +118,21 @@ def erase_persons(
         returns=may_return,
         who=who(),
     )
-    letters = TagPayloadReader(settings)
-    found = asyncio.run(look(settings, wish, opened=letters.opened))
+    payloads = PayloadReader(settings)
+    found = asyncio.run(look(settings, wish, opened=payloads.opened))
     if dry_run:
-        _print_result(wish, found, letters, result=None, as_json=as_json)
+        _print_result(wish, found, payloads, result=None, as_json=as_json)
         return
     if not yes:
-        _print_result(wish, found, letters, result=None, as_json=False)
+        _print_result(wish, found, payloads, result=None, as_json=False)
         can_ask = file != _STDIN and sys.stdin.isatty()
         if not can_ask or not typer.confirm("Erase this data permanently?", err=True):
             printing.complain("Nothing was erased. Use --yes to erase without confirmation.")
             raise typer.Exit(1)
     done = asyncio.run(
-        erase(settings, wish, found, opened=letters.opened, report=printing.complain)
+        erase(settings, wish, found, opened=payloads.opened, report=printing.complain)
     )
-    _print_result(wish, found, letters, result=done, as_json=as_json)
+    _print_result(wish, found, payloads, result=done, as_json=as_json)
     if not done.is_log_empty and not as_json:
         printing.complain(_OLD_ON_SERVER if engine_of(settings).is_server else _OLD_IN_LOG)
     if done.left or not done.is_log_empty:
@@ -185,7 +185,7 @@ def _read(
 def _print_result(
     request: EraseRequest,
     traces: EraseTraces,
-    payloads: TagPayloadReader,
+    payloads: PayloadReader,
     *,
     result: EraseResult | None,
     as_json: bool,
@@ -197,8 +197,8 @@ def _print_result(
                 "dry_run": result is None,
                 "found": {
                     "conversions": traces.states,
-                    "tag_letters": traces.payloads,
-                    "unopened_letters": len(payloads.unopened),
+                    "tag_events": traces.payloads,
+                    "unopened_tag_events": len(payloads.unopened),
                     "submissions": len(traces.cuts),
                     "dedup_rows": len(traces.dedup_rows),
                     "texts": len(traces.texts),
@@ -230,7 +230,7 @@ def _print_result(
     )
 
 
-def _would(request: EraseRequest, traces: EraseTraces, payloads: TagPayloadReader) -> None:
+def _would(request: EraseRequest, traces: EraseTraces, payloads: PayloadReader) -> None:
     total = sum(sum(states.values()) for states in traces.states.values())
     printing.say(f"Identifiers: {len(request.asked)}. Found:")
     printing.say(f"  conversions  {total}")

@@ -377,7 +377,7 @@ def test_no_file_of_the_gateway_contains_an_erased_person(tmp_path, figure):
     assert looked == found
     expected = {"delivered": 5 * SUBJECTS, "queued": 2 * SUBJECTS, "sending": 0}
     assert found["conversions"][PIXEL] == expected
-    assert found["tag_letters"] == 3 * SUBJECTS
+    assert found["tag_events"] == 3 * SUBJECTS
     assert min(sum(before.values()), sum(put_back.values())) > 20 * SUBJECTS
     assert at_work == at_rest == in_the_end == {}, (told, AROUND)
     assert (restored.returncode, restored.stderr) == (0, "")

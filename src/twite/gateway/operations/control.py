@@ -24,12 +24,11 @@ class ControlCommand(
     `note` is the reason for discarding; `sure` lists deliveries to resend although X may have them.
     `edit` replaces the events and bodies of `edited`, and queues them; the histories keep `note`.
     For the vault, `keep` stores `sealed` (base64) under a `name`, `forget` removes it, `reseal`
-    reads the key again and seals all secrets with it, and `reseal_letters` reseals some of the
+    reads the key again and seals all secrets with it, and `reseal_payloads` reseals some of the
     queued tag payloads after the delivery `after`. `audit_event` is written to the audit log.
     `erase` is one slice of an erasure. For users and API keys, `change` makes a change, and `note`
-    only writes the audit event. Passwords and keys are already hashed.
-    `reload` reads the
-    settings again; with `dry_run`, it only compares them.
+    only writes the audit event. Passwords and keys are already hashed. `reload` reads the settings
+    again; with `dry_run`, it only compares them.
     """
 
     do: Literal[
@@ -39,7 +38,7 @@ class ControlCommand(
         "keep",
         "forget",
         "reseal",
-        "reseal_letters",
+        "reseal_payloads",
         "erase",
         "change",
         "note",

@@ -122,7 +122,7 @@ async def _of_the_vault(command: ControlCommand, services: HttpServices) -> Cont
     try:
         if command.do == "reseal":
             return ControlResult(done=await logins.reseal(audit_event=command.audit_event))
-        if command.do == "reseal_letters":
+        if command.do == "reseal_payloads":
             some = await logins.reseal_payloads(after=command.after)
             return ControlResult(done=some.payloads, last=some.last)
         if not command.name.startswith((PREFIX, CONTAINER)):
