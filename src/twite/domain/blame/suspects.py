@@ -37,6 +37,7 @@ ROW: Final = 5
 # The status and codes of a refusal, without echoed values.
 RefusalKind = tuple[int | None, frozenset[str]]
 V = TypeVar("V")
+K = TypeVar("K", int, str)
 
 
 class IsolatedDelivery(msgspec.Struct, frozen=True):
@@ -260,9 +261,6 @@ class Suspects(msgspec.Struct, frozen=True, kw_only=True):
 
 def kind_of(rejected: Rejected) -> RefusalKind:
     return rejected.status, frozenset(complaint.code for complaint in rejected.complaints)
-
-
-K = TypeVar("K", int, str)
 
 
 def _without(remembered: Mapping[K, V], keys: Iterable[K]) -> Mapping[K, V]:

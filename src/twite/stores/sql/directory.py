@@ -27,6 +27,7 @@ from twite.stores.sql.statements import SqlConnection, query
 T = TypeVar("T")
 
 _FOREVER: Final = 1 << 62
+_SCOPES: Final = frozenset(scope.value for scope in KeyScope)
 
 
 class SqlDirectoryReader:
@@ -180,6 +181,3 @@ def listed(names: Iterable[str] | None) -> str | None:
 
 def _names(text: str | None) -> tuple[str, ...] | None:
     return None if text is None else msgspec.json.decode(text, type=tuple[str, ...])
-
-
-_SCOPES: Final = frozenset(scope.value for scope in KeyScope)

@@ -33,6 +33,11 @@ from twite.stores.sqlite.engine.unmarked_leases import VanishedDelivery
 from twite.stores.sqlite.engine.upkeep import Upkeep, counted_on
 from twite.stores.sqlite.engine.writer import DISK_FULL, Writer
 
+_MIB: Final = 1024 * 1024
+_SETTLE_AGAIN: Final = 0.5  # seconds
+_EMPTY_WITHIN: Final = 30.0
+_DEFAULT: Final = StoreOptions()
+
 
 class SQLiteReader(SqlReader):
     """Reads a file whose owner may be another process."""
@@ -41,12 +46,6 @@ class SQLiteReader(SqlReader):
     async def open(cls, path: str) -> Self:
         """Raises StoreUnusable if it is not a database of this version of Twite."""
         return await cls.of(await ReadConnection.open(path))
-
-
-_MIB: Final = 1024 * 1024
-_SETTLE_AGAIN: Final = 0.5  # seconds
-_EMPTY_WITHIN: Final = 30.0
-_DEFAULT: Final = StoreOptions()
 
 
 class SQLiteStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):

@@ -15,6 +15,7 @@ from twite.tags.routes.tag_requests import TagRequests
 
 PATH: Final = "/-/tag-previews"
 PreviewAction = Literal["open", "read", "close"]
+_ENCODER: Final = msgspec.json.Encoder()
 
 
 class PreviewCommand(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -46,9 +47,6 @@ class PreviewResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
 
     state: PreviewState | None = None
     why_not: str = ""
-
-
-_ENCODER: Final = msgspec.json.Encoder()
 
 
 async def answer(request: HttpRequest, _caller: None) -> HttpResponse:

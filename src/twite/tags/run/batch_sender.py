@@ -38,6 +38,9 @@ from twite.tags.runtime.probation import Probations
 _GIVING_BACK: Final = 1  # seconds
 # The number of batches of a tag in flight.
 _BATCHES_AT_ONCE: Final = 2
+# Runs are claimed alone or in small groups, so a full batch is not worth waiting for.
+_LINGER: Final = 20
+_SHORTEST_LEASE: Final = 60 * SECOND
 
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
@@ -243,11 +246,6 @@ class TagBatchSender(BatchHandler):
         )
         with suppress(TransientError):
             await self._settler.settle(batch, tried, (blamed,))
-
-
-# Runs are claimed alone or in small groups, so a full batch is not worth waiting for.
-_LINGER: Final = 20
-_SHORTEST_LEASE: Final = 60 * SECOND
 
 
 @dataclass(slots=True, eq=False, repr=False)

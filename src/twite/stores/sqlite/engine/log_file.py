@@ -36,6 +36,13 @@ _MAGIC: Final = 0x377F0682
 _MASK: Final = 0xFFFFFFFF
 # This many consecutive frames of another log mark the end of this one; fewer count as damage.
 _MOST_FOREIGN: Final = 3
+# The format versions for writing and reading: 1 is a rollback journal, 2 a log.
+# [sqlite.org/fileformat2.html#file_format_version_numbers]
+_FORMAT: Final = slice(18, 20)
+_NEVER_LOGGED: Final = b"\x01\x01"
+# The header of a leaf page: kind, free block, rows, content, fragments, and the offset of the first
+# row.
+_LEAF: Final = struct.Struct(">BHHHBH")
 
 
 class LogFrame(NamedTuple):
@@ -171,15 +178,6 @@ def log_of(database: str) -> LogFile | None:
             return LogFile(mmap(file.fileno(), size, access=ACCESS_READ))
     except FileNotFoundError:
         return None
-
-
-# The format versions for writing and reading: 1 is a rollback journal, 2 a log.
-# [sqlite.org/fileformat2.html#file_format_version_numbers]
-_FORMAT: Final = slice(18, 20)
-_NEVER_LOGGED: Final = b"\x01\x01"
-# The header of a leaf page: kind, free block, rows, content, fragments, and the offset of the first
-# row.
-_LEAF: Final = struct.Struct(">BHHHBH")
 
 
 class _StrayLog(NamedTuple):
