@@ -50,6 +50,7 @@ def _without_direct(self: HttpApplication, *args: Any, **more: Any) -> None:
 INTAKE = {
     "direct": {"twite.http.application.HttpApplication.__init__": _without_direct},
     "direct_heads": {"twite.http.direct_heads.DirectHeads.remember": _nothing},
+    "read_typical": {"twite.formats.native.read.read_typical": _nothing},
     "key_filters": {
         "twite.stores.sqlite.engine.key_filters.KeyFilters.possible": lambda _, wanted: list(wanted)
     },

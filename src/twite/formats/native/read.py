@@ -130,12 +130,7 @@ def _read_at_once(body: bytes, context: ReadContext, *, single: bool) -> ParsedN
     results = []
     for index, item in enumerate(given):
         result = read_conversion(item, index, context)
-        scrubbed = result.native
-        if (
-            result.is_faulty
-            or (item.twclid is None and scrubbed.twclid is not None)
-            or scrubbed.contents is not item.contents
-        ):
+        if is_complete and _may_add_texts(item, result):
             is_complete = False
         results.append(result)
     kept = _kept(results, single=single)
@@ -183,6 +178,43 @@ def _parsed(
         results=tuple(results),
         body=_without_persons(kept, results, single=single),
         given=tuple(given),
+    )
+
+
+def read_typical(body: bytes, context: ReadContext) -> ParsedNative | None:
+    """Read a request with one usual conversion as `read` does; None for any other request.
+
+    `context` must be neither careful nor lengthy.
+    """
+    if len(body) > MAX_TEXT or may_hold_control_characters(body):
+        return None
+    try:
+        given = _ONE.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    # An id that is missing depends on the idempotency key.
+    if given.consent is not None or not str(given.conversion_id or "").strip():
+        return None
+    result = read_conversion(given, 0, context)
+    kept = _ENCODER.encode(result.native)
+    if (
+        result.faults
+        or result.suppressed is not None
+        or result.held is not None
+        or _may_add_texts(given, result)
+        or kept.count(b'"') != body.count(b'"')
+    ):
+        return None
+    return ParsedNative(results=(result,), body=scrubbed_json(kept), given=(given,))
+
+
+def _may_add_texts(given: Native, result: ReadConversion) -> bool:
+    """Return whether the stored form may have a text that the request does not have."""
+    scrubbed = result.native
+    return (
+        result.is_faulty
+        or (given.twclid is None and scrubbed.twclid is not None)
+        or scrubbed.contents is not given.contents
     )
 
 

@@ -20,6 +20,7 @@ from twite.domain.submission import (
 )
 from twite.formats.beacon.shape import PixelCall
 from twite.formats.native import read as native
+from twite.formats.native.conversion import ReadContext
 from twite.formats.native.read import ParsedNative
 from twite.formats.parsed_request import ParsedRequest
 from twite.formats.x_api import read as x_api
@@ -28,6 +29,7 @@ from twite.gateway.ingest.entries import is_typical, tag_events, with_denials
 from twite.gateway.ingest.receipts import (
     AcceptReceipt,
     Answers,
+    PendingRequest,
     PendingRequestT,
     UncommittedRequest,
     XAcceptReceipt,
@@ -38,6 +40,7 @@ from twite.gateway.ingest.request_traces import RequestTraces
 from twite.gateway.ingest.submissions import (
     NOTHING_FIRED,
     SubmissionBuilder,
+    TypicalContext,
 )
 from twite.gateway.ingest.tag_only import TagOnlyEvents, tag_only_events
 from twite.gateway.ingest.value_guard import ValueGuards
@@ -50,6 +53,8 @@ from twite.gateway.ports.tags import DispatchesTags, EventOrigin
 from twite.gateway.ports.tracing import trace_parent
 
 NO_ORIGIN: Final = EventOrigin()
+# A parsed request, its idempotency, and its context if it is a single usual conversion.
+_Reading = tuple[ParsedNative, Idempotency | None, TypicalContext | None]
 # Clients of X's conversion route use the pixel's own credentials and have no source.
 X_SOURCE = "x-api"
 
@@ -138,20 +143,22 @@ class Accept:
         # Each of the two steps is done for all requests before the next step. Alternating between
         # them takes a quarter longer, because the CPU caches hold the code and data of only one
         # step.
-        readings: list[tuple[PendingRequestT, ParsedNative, Idempotency | None]] = []
+        contexts: dict[str, TypicalContext] = {}
+        readings: list[tuple[PendingRequestT, _Reading]] = []
         for request in requests:
             try:
-                read = self._read(request.source, request.body, request.idempotency_key)
+                readings.append((request, self._read_soon(request, contexts)))
             except Exception as fault:  # noqa: BLE001 - the caller handles it
                 done([(request, fault)])
-            else:
-                readings.append((request, *read))
         group: list[tuple[PendingRequestT, UncommittedRequest]] = []
-        for request, reading, name in readings:
+        for request, (reading, name, context) in readings:
             try:
-                uncommitted = self._submissions.of_native(
-                    reading, source=request.source, endpoint=Endpoint.NATIVE, idempotency=name
-                )
+                if context is not None:
+                    uncommitted = self._submissions.of_typical(reading, context, idempotency=name)
+                else:
+                    uncommitted = self._submissions.of_native(
+                        reading, source=request.source, endpoint=Endpoint.NATIVE, idempotency=name
+                    )
             except Exception as fault:  # noqa: BLE001 - as above
                 done([(request, fault)])
             else:
@@ -162,6 +169,31 @@ class Accept:
                 [uncommitted.submission for _, uncommitted in group],
                 partial(self._recorded, group, done, began),
             )
+
+    def _read_soon(self, request: PendingRequest, contexts: dict[str, TypicalContext]) -> _Reading:
+        """Read a request. `contexts` caches the group's contexts by source."""
+        source, key = request.source, request.idempotency_key
+        context = contexts.get(source.name)
+        if context is None:
+            now = self._wall.now()
+            context = contexts[source.name] = TypicalContext(
+                reading=ReadContext(
+                    source=source,
+                    destinations=self.destinations,
+                    now=now,
+                    salt=self.salt,
+                    idempotency_key=None,
+                    judge=self._judge(source, now),
+                    careful=False,
+                    lengthy=False,
+                ),
+                look=self.guards.look(source.name),
+                received_at=self.clock.now(),
+            )
+        reading = native.read_typical(request.body, context.reading)
+        if reading is None:
+            return *self._read(source, request.body, key), None
+        return reading, self._named(request.body, source, key), context
 
     def _recorded(
         self,

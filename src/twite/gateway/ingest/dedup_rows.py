@@ -57,6 +57,12 @@ class DedupRowBuilder:
                 seen += self._pixel_call(result, given, now=now)
         return tuple(seen)
 
+    def of_server(self, conversion: Conversion, *, now: int) -> tuple[DedupRow, ...]:
+        """Return the row of a conversion that came from a server and is sent."""
+        if conversion.pixel not in self.pixels:
+            return ()
+        return (self._dedup_row(conversion, DedupPath.SERVER, at=now),)
+
     def of_x(self, conversions: Iterable[Conversion], *, now: int) -> tuple[DedupRow, ...]:
         return tuple(
             self._dedup_row(conversion, DedupPath.SERVER, at=now)

@@ -6,6 +6,7 @@ from typing import Final
 
 from twite.domain.destination import Source
 from twite.domain.submission import (
+    AcceptedConversion,
     Endpoint,
     FlawedIdentifier,
     Idempotency,
@@ -14,11 +15,15 @@ from twite.domain.submission import (
     Submission,
 )
 from twite.formats.beacon.shape import PixelCall
+from twite.formats.native.conversion import ReadContext
 from twite.formats.native.read import ParsedNative
+from twite.formats.native.values import digests_of
 from twite.formats.x_api.read import XReading
 from twite.gateway.ingest.dedup_rows import DedupRowBuilder
 from twite.gateway.ingest.entries import (
+    Look,
     SplitResults,
+    entry_of,
     of_x,
     split_results,
 )
@@ -37,6 +42,15 @@ from twite.gateway.ports.request_watch import sends_nothing
 from twite.gateway.ports.tags import FiringResult
 
 NOTHING_FIRED: Final = FiringResult()
+
+
+@dataclass(slots=True, kw_only=True, eq=False, repr=False)
+class TypicalContext:
+    """The data that all requests of one source in a group share."""
+
+    reading: ReadContext
+    look: Look
+    received_at: int
 
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
@@ -91,6 +105,43 @@ class SubmissionBuilder:
         )
         return UncommittedRequest(
             parsed=parsed, submission=submission, warnings=remarks, firing=firing
+        )
+
+    def of_typical(
+        self,
+        parsed: ParsedNative,
+        context: TypicalContext,
+        *,
+        idempotency: Idempotency | None,
+    ) -> UncommittedRequest:
+        """Do the same as `of_native` for a reading from `read_typical`."""
+        (result,) = parsed.results
+        conversion = result.conversion
+        if conversion is None:
+            raise ValueError("the conversion of a typical request was refused")
+        entries: tuple[AcceptedConversion, ...] = (
+            entry_of(conversion, 0, context.look, consent=result.evidence),
+        )
+        if result.flaws:
+            flaws = flawed(parsed.results) + self._double_hashes.among(matchable(parsed))
+        else:
+            (given,) = parsed.given
+            flaws = self._double_hashes.among(((0, conversion, *digests_of(given)),))
+        if flaws:
+            entries, flaws = weigh_match_keys(entries, flaws, of_nobody=flaws)
+        submission = Submission(
+            receipt=self.randomness.receipt(),
+            source=context.reading.source.name,
+            endpoint=Endpoint.NATIVE,
+            received_at=context.received_at,
+            body=parsed.body,
+            entries=entries,
+            dedup_rows=self.dedup_rows.of_server(conversion, now=context.received_at),
+            flaws=flaws,
+            idempotency=idempotency,
+        )
+        return UncommittedRequest(
+            parsed=parsed, submission=submission, warnings=(), firing=NOTHING_FIRED
         )
 
     def of_x(
