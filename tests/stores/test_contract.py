@@ -71,7 +71,8 @@ def test_every_message_of_a_port_has_a_contract_test(nodes):
 
 def test_contributing_lists_the_ports_and_their_methods():
     ports = (Intake, Outbox, Queries, StateStore, Directory, Privacy)
-    rows = re.findall(r"^\| `(\w+)` \| (`.+`) \|$", CONTRIBUTING.read_text(), re.MULTILINE)
+    table = CONTRIBUTING.read_text().partition("| store port | methods |")[2]
+    rows = re.findall(r"^\| `(\w+)` \| (`.+`) \|$", table, re.MULTILINE)
 
     documented = {port: set(re.findall(r"\w+", methods)) for port, methods in rows}
 

@@ -133,7 +133,7 @@ async def test_store_without_a_retention_prunes_nothing(open_store):
 
 
 async def test_store_prunes_by_the_clock_of_the_machine_if_it_leads(open_store):
-    store = await open_store(keeping=KEEPING)
+    store = await open_store(retention=KEEPING)
 
     upkeep = store._upkeep  # noqa: SLF001
     assert abs(upkeep._now() - time.time() * 1_000) < MINUTE  # noqa: SLF001
@@ -142,7 +142,7 @@ async def test_store_prunes_by_the_clock_of_the_machine_if_it_leads(open_store):
 
 
 async def test_store_prunes_by_the_given_clock(open_store):
-    store = await open_store(keeping=KEEPING, now=lambda: NOW)
+    store = await open_store(retention=KEEPING, now=lambda: NOW)
 
     assert store._upkeep._now() == NOW  # noqa: SLF001
 
