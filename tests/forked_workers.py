@@ -152,8 +152,8 @@ class _Run:
         if worker.running is not None:
             item = self.session.items[worker.running]
             where, location = item.nodeid, item.location
-        told = f"the worker ended with status {status} in this test"
-        report = pytest.TestReport(where, location, {}, "failed", told, "call")
+        reported = f"the worker ended with status {status} in this test"
+        report = pytest.TestReport(where, location, {}, "failed", reported, "call")
         self.config.hook.pytest_runtest_logreport(report=report)
         if worker.given:
             self.files.left.insert(0, (worker.folder or "", worker.given))

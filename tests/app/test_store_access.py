@@ -148,11 +148,11 @@ async def test_unusable_response_of_the_gateway_is_reported(settings, status, bo
 
     async with a_gateway(answer) as url:
         write_gateway_file(settings, url)
-        with pytest.raises(LedgerUnavailable) as told:
+        with pytest.raises(LedgerUnavailable) as reported:
             async with open_operations(settings) as operations:
                 await operations.move(Replay(deliveries=[1]), now=0)
 
-    assert told.value.reason == (
+    assert reported.value.reason == (
         f"the gateway at {url} owns the store and {why}. Check the gateway's log, or stop the "
         f"gateway and try again"
     )

@@ -23,10 +23,10 @@ class Workers:
         self.pipes = []
 
     def start(self):
-        ready, told = os.pipe()
+        ready, reported = os.pipe()
         self.supervisor._starting[ready] = 0  # noqa: SLF001
         self.supervisor._started += 1  # noqa: SLF001
-        self.pipes.append(told)
+        self.pipes.append(reported)
 
     def end(self, number, *, ready):
         if ready:

@@ -126,11 +126,11 @@ async def test_unusual_amounts_are_shown_with_the_usual_amount(page, shop):
 
     rows = await page.locator("tbody").first.locator("tr").all_inner_texts()
 
-    told = {re.search(r"order-\d+", row)[0]: row for row in rows}
-    assert "minor units" in told["order-1300"]
-    assert "zero" in told["order-1301"]
-    assert "outlier" in told["order-1302"]
-    assert "currency" in told["order-1303"]
+    reported = {re.search(r"order-\d+", row)[0]: row for row in rows}
+    assert "minor units" in reported["order-1300"]
+    assert "zero" in reported["order-1301"]
+    assert "outlier" in reported["order-1302"]
+    assert "currency" in reported["order-1303"]
 
 
 async def test_dead_letter_can_be_edited_and_replayed_by_keyboard(page, shop):

@@ -224,10 +224,10 @@ async def test_page_without_https_sends_no_hashed_identifiers(
     [sent] = [
         conversion for conversion in site.sent() if conversion["conversion_id"] == "order-plain"
     ]
-    told = {name for identifier in sent["identifiers"] for name in identifier}
+    reported = {name for identifier in sent["identifiers"] for name in identifier}
     assert (offered, kept) == ([False, False, False], TWCLID)
-    assert "twclid" in told
-    assert not told & {"hashed_email", "hashed_phone_number"}
+    assert "twclid" in reported
+    assert not reported & {"hashed_email", "hashed_phone_number"}
 
 
 async def test_settings_made_after_the_script_loaded_are_used(visitor, site):

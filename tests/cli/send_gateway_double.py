@@ -52,7 +52,7 @@ class GatewayDouble:
 
 @contextmanager
 def double() -> Iterator[GatewayDouble]:
-    told = GatewayDouble()
+    reported = GatewayDouble()
 
     class Answering(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -60,8 +60,8 @@ def double() -> Iterator[GatewayDouble]:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             conversions = json.loads(body)["conversions"]
-            told.requests.append(conversions)
-            answer = told.script.pop(0) if told.script else told.judge(conversions)
+            reported.requests.append(conversions)
+            answer = reported.script.pop(0) if reported.script else reported.judge(conversions)
             if answer is None:
                 self.close_connection = True
                 return
@@ -70,7 +70,7 @@ def double() -> Iterator[GatewayDouble]:
                 status, said = 401, {"errors": [{"path": "", "code": "key", "message": "wrong"}]}
             written = json.dumps(said).encode()
             self.send_response(status)
-            for name, value in told.headers.items():
+            for name, value in reported.headers.items():
                 self.send_header(name, value)
             self.send_header("Content-Length", str(len(written)))
             self.end_headers()
@@ -80,11 +80,11 @@ def double() -> Iterator[GatewayDouble]:
             """Stay silent."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Answering) as server:
-        told.url = f"http://127.0.0.1:{server.server_port}"
+        reported.url = f"http://127.0.0.1:{server.server_port}"
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:
-            yield told
+            yield reported
         finally:
             server.shutdown()
             thread.join()

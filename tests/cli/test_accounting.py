@@ -36,9 +36,9 @@ def test_accounting_as_json_matches_the_http_response(command, shop):
     code, out, _ = command("accounting", "--config", str(shop), "--json")
 
     assert code == 0
-    told = json.loads(out)
-    del told["forecast"]
-    assert told == {**sums, "by": [{"source": "shop", "pixel": "o8z6j", **sums}]}
+    reported = json.loads(out)
+    del reported["forecast"]
+    assert reported == {**sums, "by": [{"source": "shop", "pixel": "o8z6j", **sums}]}
 
 
 def test_accounting_prints_pending_conversions_in_a_separate_table(command, shop):

@@ -103,7 +103,7 @@ def test_secrets_in_plain_text_in_a_readable_file_are_a_warning(command, tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("shift", "auth", "told"),
+    ("shift", "auth", "reported"),
     [
         (-400, "token", "warning  clock: this machine's clock is 400 s ahead of X's"),
         (400, "oauth", "failed   clock: this machine's clock is 400 s behind X's"),
@@ -111,7 +111,7 @@ def test_secrets_in_plain_text_in_a_readable_file_are_a_warning(command, tmp_pat
     ],
 )
 def test_wrong_clock_of_the_machine_is_reported(
-    command, tmp_path, x_emulator, *, shift, auth, told
+    command, tmp_path, x_emulator, *, shift, auth, reported
 ):
     x_emulator.clock(shift)
     path = settings_in(tmp_path, x_emulator.url)
@@ -125,7 +125,7 @@ def test_wrong_clock_of_the_machine_is_reported(
 
     # The clock may be off by half a second of rounding, plus the duration of the test.
     near = re.sub(r"(39\d|40\d|5\d|6\d) s", f"{abs(shift)} s", out)
-    assert [line for line in near.splitlines() if " clock: " in line] == [told]
+    assert [line for line in near.splitlines() if " clock: " in line] == [reported]
 
 
 def test_dead_letters_are_a_warning_and_the_balance_passes(command, tmp_path):
@@ -155,8 +155,8 @@ def test_address_in_use_fails(command, tmp_path):
 
         _, out, _ = command("check", "--config", str(path))
 
-    told = [line for line in lines_of(out, "failed") if line.startswith("address")]
-    assert told == [f"address: cannot listen on {listen} (address already in use)"]
+    reported = [line for line in lines_of(out, "failed") if line.startswith("address")]
+    assert reported == [f"address: cannot listen on {listen} (address already in use)"]
 
 
 def test_public_address_that_browsers_refuse_fails(command, tmp_path):
@@ -179,9 +179,9 @@ def test_check_prints_findings_as_json(command, tmp_path):
 
     code, out, _ = command("check", "--config", str(path), "--json")
 
-    told = json.loads(out)
-    assert (code, told["ok"]) == (1, False)
-    assert [finding for finding in told["findings"] if finding["status"] == "failed"] == [
+    reported = json.loads(out)
+    assert (code, reported["ok"]) == (1, False)
+    assert [finding for finding in reported["findings"] if finding["status"] == "failed"] == [
         {
             "topic": "X",
             "status": "failed",

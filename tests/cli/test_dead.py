@@ -139,14 +139,14 @@ def test_dry_run_lists_possible_duplicates(command, ambiguous_long_ago):
     words = ("replay", "--all", "--held", "--dry-run", "--config", str(shop))
 
     code, out, err = command("dead", *words)
-    told = json.loads(command("dead", *words, "--json")[1])
+    reported = json.loads(command("dead", *words, "--json")[1])
 
     assert code == 0
     assert out.endswith("2 deliveries would be queued again (1 held).\n")
     assert (
         err == doubt + "X could count 1 conversion twice. Use --may-count-twice to send anyway.\n"
     )
-    assert [history["delivery"] for history in told["may_count_twice"]] == [3]
+    assert [history["delivery"] for history in reported["may_count_twice"]] == [3]
 
 
 def test_discard_of_a_possible_duplicate_needs_no_confirmation(command, ambiguous_long_ago):
@@ -215,8 +215,8 @@ def test_unknown_id_exits_1_and_the_other_deliveries_are_replayed(command, shop)
 def test_result_of_a_replay_is_printed_as_json(command, shop):
     _, out, _ = command("dead", "replay", "order-2", "order-9", "--config", str(shop), "--json")
 
-    told = json.loads(out)
-    assert told | {"chosen": [history["conversion_id"] for history in told["chosen"]]} == {
+    reported = json.loads(out)
+    assert reported | {"chosen": [history["conversion_id"] for history in reported["chosen"]]} == {
         "do": "replay",
         "dry_run": False,
         "chosen": ["order-2"],

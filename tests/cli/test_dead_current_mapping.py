@@ -123,10 +123,10 @@ def test_edit_is_refused_if_another_conversion_has_the_new_event_and_id(command,
     words = ("dead", "replay", "--all", "--current-mapping", "--config", str(shop), "--json")
     code, out, _ = command(*words)
 
-    told = json.loads(out)
-    assert (code, told["done"]) == (1, 0)
-    assert told["old_events"] == [{"event": OLD, "now": "o8z6k", "deliveries": 1}]
-    (why,) = told["refused"]
+    reported = json.loads(out)
+    assert (code, reported["done"]) == (1, 0)
+    assert reported["old_events"] == [{"event": OLD, "now": "o8z6k", "deliveries": 1}]
+    (why,) = reported["refused"]
     assert "already has this event and conversion id" in why["why"]
 
 

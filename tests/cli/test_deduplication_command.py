@@ -55,16 +55,16 @@ def test_dedup_report_as_json_matches_the_http_response(command, with_report):
 
     code, out, _ = command("deduplication", "--config", str(settings), "--json")
 
-    told = json.loads(out)
+    reported = json.loads(out)
     each = dict.fromkeys(COUNTS, 0) | dict.fromkeys(
         ["both", "pixel_only", "server_only", "blocked"], 1
     )
     assert code == 0
-    assert told["by"] == [
+    assert reported["by"] == [
         each | {"pixel": "o8z6j", "event": "o8z6k", "name": "purchase", "day": day},
         each | {"pixel": "other", "event": "o8z6k", "name": None, "day": day},
     ]
-    assert (told["both"], told["blocked"]) == (2, 2)
+    assert (reported["both"], reported["blocked"]) == (2, 2)
 
 
 def test_empty_dedup_report_explains_what_to_do(command, shop):
@@ -98,14 +98,14 @@ def test_orders_with_two_conversion_ids_are_listed(command, tmp_path):
     asked = ("deduplication", "--config", str(settings_in(tmp_path)), "--pixel", "o8z6j")
 
     _, table, _ = command(*asked)
-    told = json.loads(command(*asked, "--json")[1])
+    reported = json.loads(command(*asked, "--json")[1])
 
     day = day_of(at // DAY)
     assert "Orders with two ids" in table
     assert [day, "o8z6j", "purchase", "page-1", "order-1"] in [
         line.replace("│", " ").split() for line in table.splitlines()
     ]
-    assert told["pairs"] == [
+    assert reported["pairs"] == [
         {"pixel": "o8z6j", "event": "o8z6k", "name": "purchase", "day": day,
          "page_id": "page-1", "server_id": "order-1"}
     ]  # fmt: skip

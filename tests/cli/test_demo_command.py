@@ -60,9 +60,9 @@ def test_demo_ends_with_a_balance_of_0(demo, orders):
 def test_demo_with_stay_prints_the_link_and_password_of_the_console(demo):
     with demo("--stay") as process:
         try:
-            told = until("Ctrl-C", process.stdout)
-            link = re.search(r"(http://127\.0\.0\.1:\d+)/console", told)[0]
-            user = re.search(r"user +(\S+), password +(\S+)", told).groups()
+            reported = until("Ctrl-C", process.stdout)
+            link = re.search(r"(http://127\.0\.0\.1:\d+)/console", reported)[0]
+            user = re.search(r"user +(\S+), password +(\S+)", reported).groups()
             pages = signed_in(link, *user)
             matching = pages(f"{link}/match-keys")
         finally:
@@ -76,8 +76,8 @@ def test_demo_with_stay_prints_the_link_and_password_of_the_console(demo):
 
 def test_sigterm_ends_all_processes_of_the_demo_and_removes_its_files(demo, tmp_path):
     with demo("--stay", TMPDIR=str(tmp_path)) as process:
-        told = until("Ctrl-C", process.stdout)
-        addresses = re.findall(r"127\.0\.0\.1:(\d+)", told)
+        reported = until("Ctrl-C", process.stdout)
+        addresses = re.findall(r"127\.0\.0\.1:(\d+)", reported)
         process.terminate()
         process.communicate(timeout=30)
 
@@ -92,12 +92,12 @@ def is_open(port):
 
 
 def until(word, lines):
-    told = ""
+    reported = ""
     for line in lines:
-        told += line
+        reported += line
         if word in line:
-            return told
-    raise AssertionError(told)
+            return reported
+    raise AssertionError(reported)
 
 
 def signed_in(link, name, password):

@@ -18,12 +18,12 @@ REPORT = {"since": "2026-11-25", "both": 3, "two_ids": 1, "by": [], "advice": {"
 class FakeGateway(BaseHTTPRequestHandler):
     """Records POST requests; answers with a deduplication report."""
 
-    told: list
+    reported: list
 
     def do_POST(self):
         length = int(self.headers["Content-Length"])
         key = self.headers["Authorization"]
-        self.told.append((self.path, key, json.loads(self.rfile.read(length))))
+        self.reported.append((self.path, key, json.loads(self.rfile.read(length))))
         self._answer(202, b"{}")
 
     def do_GET(self):
@@ -40,16 +40,16 @@ class FakeGateway(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def told():
+def reported():
     return []
 
 
 @pytest.fixture
-def gateway(told):
+def gateway(reported):
     class Gateway(FakeGateway):
         pass
 
-    Gateway.told = told
+    Gateway.reported = reported
     server = HTTPServer(("127.0.0.1", 0), Gateway)
     thread = Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
@@ -85,12 +85,12 @@ def test_each_page_loads_the_script_and_its_policy_allows_it(shop, gateway, path
     assert "<script>" not in page
 
 
-def test_order_is_sent_by_server_and_page_with_one_id(shop, told):
+def test_order_is_sent_by_server_and_page_with_one_id(shop, reported):
     status, headers, _ = ask(shop, "/order", form="email=shopper%40example.com")
 
     _, _, page = ask(shop, headers["Location"])
     assert (status, headers["Location"]) == (303, "/thanks?order=shop-0001")
-    assert told == [
+    assert reported == [
         (
             "/v1/conversions",
             "Bearer a-key",

@@ -33,8 +33,8 @@ def listed(tmp_path):
 
 def states(command, shop):
     _, out, _ = command("accounting", "--config", str(shop), "--json")
-    told = json.loads(out)
-    return {name: told[name] for name in ("delivered", "suppressed", "dead", "held", "pending")}
+    reported = json.loads(out)
+    return {name: reported[name] for name in ("delivered", "suppressed", "dead", "held", "pending")}
 
 
 BEFORE = {"delivered": 1, "suppressed": 0, "dead": 1, "held": 1, "pending": 1}
@@ -44,9 +44,9 @@ def test_dry_run_lists_what_would_be_erased_and_changes_nothing(erase, command, 
     code, out, err = erase("--file", listed(f"click: {CLICK}\n"), "--dry-run", "--json")
 
     assert (code, err) == (0, "")
-    told = json.loads(out)
-    assert told["found"]["conversions"] == FOUND["conversions"]
-    assert (told["identifiers"], told["dry_run"], told["done"]) == (1, True, None)
+    reported = json.loads(out)
+    assert reported["found"]["conversions"] == FOUND["conversions"]
+    assert (reported["identifiers"], reported["dry_run"], reported["done"]) == (1, True, None)
     assert states(command, shop) == BEFORE
 
 

@@ -63,10 +63,11 @@ def test_rejections_are_a_table_with_reasons(command, refused):
 def test_rejections_as_json_match_the_http_response(command, refused, words, ids):
     code, out, _ = command("rejected", "--json", *words, "--config", str(refused))
 
-    told = json.loads(out)
-    assert (code, [rejection["conversion_id"] for rejection in told]) == (0, ids)
+    reported = json.loads(out)
+    assert (code, [rejection["conversion_id"] for rejection in reported]) == (0, ids)
     assert all(
-        rejection["errors"][0].keys() == {"path", "code", "message", "value"} for rejection in told
+        rejection["errors"][0].keys() == {"path", "code", "message", "value"}
+        for rejection in reported
     )
 
 

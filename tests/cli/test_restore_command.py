@@ -13,7 +13,7 @@ def test_backup_is_restored_with_a_summary(tmp_path):
     twite("backup", str(copy), "--config", str(path))
 
     code, out, err = twite("restore", str(copy), "--config", str(path))
-    told = json.loads(twite("restore", str(copy), "--config", str(path), "--json")[1])
+    reported = json.loads(twite("restore", str(copy), "--config", str(path), "--json")[1])
 
     assert code == 0
     assert f"restored from {copy}" in out
@@ -21,7 +21,7 @@ def test_backup_is_restored_with_a_summary(tmp_path):
     assert "0 conversions were received after the backup" in out
     assert "twite.db.replaced-" in out
     assert "The backup does not contain later erasures, opt-outs" in err
-    assert (told["pending"], told["sent"], told["why"]) == (1, True, None)
+    assert (reported["pending"], reported["sent"], reported["why"]) == (1, True, None)
     former = [path for path in tmp_path.glob("twite.db.replaced-*") if path.name[-4:-3] != "-"]
     assert len(former) == 2
     assert twite("show", "order-1", "--config", str(path))[0] == 0

@@ -58,9 +58,9 @@ def test_wrong_alert_setting_is_explained(tmp_path, lines, said):
 
 @pytest.mark.parametrize("secret", ["T0-very-secret", "u:very-secret@"])
 def test_wrong_webhook_url_is_not_shown(tmp_path, secret):
-    told = complaint_about(tmp_path, f'webhook = "https//{secret}chat.example"')
+    reported = complaint_about(tmp_path, f'webhook = "https//{secret}chat.example"')
 
-    assert "very-secret" not in told
+    assert "very-secret" not in reported
 
 
 def test_webhook_in_plain_text_or_over_http_is_a_warning(tmp_path):

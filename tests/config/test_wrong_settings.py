@@ -242,17 +242,17 @@ def test_invalid_toml_is_explained_with_its_line(tmp_path, text, sentence):
     path = tmp_path / "twite.toml"
     path.write_bytes(text)
 
-    with pytest.raises(SettingsError) as told:
+    with pytest.raises(SettingsError) as reported:
         load(path, {})
 
-    assert str(told.value) == sentence.format(path=path)
+    assert str(reported.value) == sentence.format(path=path)
 
 
 def test_missing_settings_file_is_explained_with_a_fix(tmp_path):
-    with pytest.raises(SettingsError) as told:
+    with pytest.raises(SettingsError) as reported:
         load(tmp_path / "twite.toml", {})
 
-    assert str(told.value) == (
+    assert str(reported.value) == (
         f"{tmp_path}/twite.toml: the file does not exist. `twite init` creates it; --config "
         "selects another"
     )

@@ -143,18 +143,18 @@ def expected_verdict(said, policy):
     named = {actions[matter] for matter, _ in found}
     strip = tuple(
         name
-        for matter, names in (("storage", DEVICE), ("user_data", TOLD))
+        for matter, names in (("storage", DEVICE), ("user_data", REPORTED))
         if actions[matter] is ConsentAction.STRIP and matter in {signal for signal, _ in found}
         for name in names
     )
-    if strip == DEVICE + TOLD:
+    if strip == DEVICE + REPORTED:
         return ConsentAction.SUPPRESS, "nothing_left", reason, (), False
     return action, rule, reason, strip, ConsentAction.RESTRICT in named
 
 
 # What a denial of storage, or of user data, removes if the policy is to strip.
 DEVICE = ("click_id", "browser_id")
-TOLD = ("email", "phone", "ip", "user_agent")
+REPORTED = ("email", "phone", "ip", "user_agent")
 
 
 # All combinations with the default policy. With other policies every eleventh combination, which
@@ -167,9 +167,9 @@ def differences(policy, every=1):
     for signals, combination in islice(combinations(), 0, None, every):
         asked = policy(required=combination[-1] == "a source that asks")
         found = verdict(signals, PERSON, policy=asked, now=MADE)
-        told = found.action, found.rule, found.reason, found.strip, found.restricted
-        if told != expected_verdict(combination, asked) or not evidence_matches(found, signals):
-            wrong.append((combination, told, expected_verdict(combination, asked)))
+        reported = found.action, found.rule, found.reason, found.strip, found.restricted
+        if reported != expected_verdict(combination, asked) or not evidence_matches(found, signals):
+            wrong.append((combination, reported, expected_verdict(combination, asked)))
     return wrong
 
 
@@ -179,8 +179,8 @@ def evidence_matches(found, signals):
         return found is PLAIN
     kept = read_evidence(found.evidence)
     said = kept.action, kept.rule, kept.reason, kept.strip, kept.restricted
-    told = found.action, found.rule, found.reason, found.strip, found.restricted
-    return said == told and kept.signals.keys() == signals.keys()
+    reported = found.action, found.rule, found.reason, found.strip, found.restricted
+    return said == reported and kept.signals.keys() == signals.keys()
 
 
 def test_default_policy_decides_every_combination_of_signals_by_the_rules():

@@ -155,7 +155,7 @@ async def test_every_route_that_changes_something_requires_the_form_token(stage,
             answer = await ada.ask("POST", route.path, body=body, headers={"Origin": ada.url})
             refused.append((route.path, answer.status, "Form expired" in answer.text))
 
-    assert {(status, told) for _, status, told in refused} == {(403, True)}
+    assert {(status, reported) for _, status, reported in refused} == {(403, True)}
     assert (await ada.get("/console/account")).status == 200
 
 

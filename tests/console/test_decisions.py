@@ -107,7 +107,7 @@ async def audited(stage):
     """Return who did what, newest last, without sign-ins."""
     async with open_records(stage.settings) as records:
         entries = await records.people.audit(limit=1_000)
-    told = [
+    reported = [
         (
             entry.audit_event.who,
             entry.audit_event.what,
@@ -116,7 +116,7 @@ async def audited(stage):
         )
         for entry in entries
     ]
-    return [entry for entry in reversed(told) if entry[1] != "sign_in"]
+    return [entry for entry in reversed(reported) if entry[1] != "sign_in"]
 
 
 async def message(person, path):
@@ -129,14 +129,14 @@ async def test_expired_ambiguous_delivery_is_replayed_only_with_confirmation(wit
     fields = DOUBTFUL | {"which": "all"}
 
     ambiguous = await olga.post(f"{DEAD}/replay", fields)
-    told = await message(olga, ambiguous.location)
+    reported = await message(olga, ambiguous.location)
     wrong = await olga.post(f"{DEAD}/replay", fields | {"may_count_twice": "no"})
     still = await delivery_states(with_held_deliveries)
     preview = (await olga.post(f"{DEAD}/preview", fields)).text
     before = await audited(with_held_deliveries)
     sure = await olga.post(f"{DEAD}/replay", fields | {"may_count_twice": "yes"})
 
-    assert "Nothing was sent: X may already have 2 of them" in told
+    assert "Nothing was sent: X may already have 2 of them" in reported
     assert wrong.location == ambiguous.location
     assert {"doubtful-1", "doubtful-2"} <= still.keys()
     assert 'name="may_count_twice" value="yes" required' in preview
@@ -168,12 +168,12 @@ async def test_at_most_once_delivery_is_replayed_only_with_confirmation(with_hel
 
     page = (await olga.get(shown)).text
     ambiguous = await olga.post(f"{DEAD}/replay", fields)
-    told = await message(olga, ambiguous.location)
+    reported = await message(olga, ambiguous.location)
     still = await delivery_states(with_held_deliveries)
     sure = await olga.post(f"{DEAD}/replay", fields | {"may_count_twice": "yes"})
 
     assert "Twite repeats the request only if you confirm" in page
-    assert "Nothing was sent: X may already have 1 of them" in told
+    assert "Nothing was sent: X may already have 1 of them" in reported
     assert "at-most-once" in still
     assert sure.location == DEAD
     assert "at-most-once" not in await delivery_states(with_held_deliveries)
@@ -216,7 +216,7 @@ async def test_note_in_the_audit_log_contains_no_personal_data(with_held_deliver
 
 @pytest.mark.parametrize("do", ["preview", "replay"])
 @pytest.mark.parametrize(
-    ("edit", "told"),
+    ("edit", "reported"),
     [
         ({"event_to": "o8zzz"}, "o8zzz is not an event of o8z6j"),
         ({"divide": "7"}, "Unknown change"),
@@ -224,14 +224,14 @@ async def test_note_in_the_audit_log_contains_no_personal_data(with_held_deliver
     ],
 )
 async def test_edit_of_an_outdated_page_is_refused_and_sends_nothing(
-    with_held_deliveries, do, edit, told
+    with_held_deliveries, do, edit, reported
 ):
     olga = await with_held_deliveries.signed_in("olga")
 
     answer = await olga.post(f"{DEAD}/{do}", error_group("gone", **edit))
 
     assert answer.status == 409
-    assert told in answer.text
+    assert reported in answer.text
     assert "order gone" in await delivery_states(with_held_deliveries)
 
 

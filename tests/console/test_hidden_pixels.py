@@ -147,7 +147,7 @@ async def test_admin_sees_the_data_that_is_hidden_from_others(agency, numbers):
 async def test_no_route_shows_data_of_a_hidden_pixel(agency, numbers, name):
     visitor = await agency.signed_in(name)
 
-    told = []
+    reported = []
     for route in agency.routes:
         if route.path == "/console/sign-out":
             continue
@@ -158,15 +158,15 @@ async def test_no_route_shows_data_of_a_hidden_pixel(agency, numbers, name):
             else:
                 fields = foreign | {"delivery": numbers["rival-order-2"], "which": "all"}
                 answer = await visitor.post(path, fields)
-            told += [
+            reported += [
                 (route.method, path, word)
                 for word in HIDDEN
                 if word in answer.text + answer.location
             ]
             if answer.status >= 500:
-                told.append((route.method, path, answer.status))
+                reported.append((route.method, path, answer.status))
 
-    assert told == []
+    assert reported == []
 
 
 @pytest.mark.parametrize("name", ["vic", "olga"])

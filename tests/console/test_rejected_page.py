@@ -21,11 +21,11 @@ async def stage(tmp_path_factory):
     negative = {"event": "purchase", "email": PERSON, "value": "-5.00", "currency": "EUR"}
     async with aiohttp.ClientSession() as http:
         for key, name in ((OURS, "ours"), (THEIRS, "theirs")):
-            told = {"conversions": [bad | {"conversion_id": f"{name}-1"},
+            reported = {"conversions": [bad | {"conversion_id": f"{name}-1"},
                                     negative | {"conversion_id": f"{name}-2"}]}  # fmt: skip
             headers = {"Authorization": f"Bearer {key}"}
             url = f"{stage.gateway.url}/v1/conversions"
-            async with http.post(url, json=told, headers=headers) as answer:
+            async with http.post(url, json=reported, headers=headers) as answer:
                 assert answer.status == 422
     yield stage
     await stage.stop()

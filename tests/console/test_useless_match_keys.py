@@ -50,5 +50,7 @@ async def test_useless_hashes_are_not_counted_as_match_keys(tmp_path):
     assert "phone 0.0 %" in text
     assert re.findall(r"up to \+\S+ %", text) == ["up to +2.2 %"]
     assert re.search(r"2 the value was probably hashed twice.*?up to \+2\.2 %", text)
-    told = re.findall(r'^twite_match_keys_total\{.*key="(\w+)".*\} (\S+)$', metrics, re.MULTILINE)
-    assert sorted(told) == [("click_id", "1.0"), ("email", "4.0")]
+    reported = re.findall(
+        r'^twite_match_keys_total\{.*key="(\w+)".*\} (\S+)$', metrics, re.MULTILINE
+    )
+    assert sorted(reported) == [("click_id", "1.0"), ("email", "4.0")]

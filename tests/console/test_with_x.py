@@ -81,8 +81,8 @@ async def audit_events(stage):
     """Return who did what, oldest first."""
     async with open_records(stage.settings) as records:
         entries = await records.people.audit(limit=1_000)
-    told = [entry.audit_event for entry in reversed(entries)]
-    return [(entry.who, entry.what, entry.subject, entry.detail) for entry in told]
+    reported = [entry.audit_event for entry in reversed(entries)]
+    return [(entry.who, entry.what, entry.subject, entry.detail) for entry in reported]
 
 
 async def message_on(person, path):
@@ -213,14 +213,14 @@ async def test_connecting_x_and_forgetting_its_credentials_are_audited(stage, ad
     await ada.post("/console/connect/o9a7k/paste", {"token": "not-a-token-of-x"})
     await ada.post("/console/connect/o9a7k/forget", {"kind": "oauth", "own": PASSWORD})
 
-    told = (await audit_events(stage))[before:]
-    assert [(who, what, subject) for who, what, subject, _ in told] == [
+    reported = (await audit_events(stage))[before:]
+    assert [(who, what, subject) for who, what, subject, _ in reported] == [
         ("ada", "connect.begin", "o9a7k"),
         ("ada", "connect.done", "o9a7k"),
         ("ada", "connect.paste", "o9a7k"),
         ("ada", "connect.forget", "o9a7k"),
     ]
-    assert "not-a-token-of-x" not in str(told)
+    assert "not-a-token-of-x" not in str(reported)
 
 
 async def test_callback_in_another_session_does_not_connect_the_pixel(stage, ada):

@@ -57,7 +57,7 @@ async def test_roles_and_events_are_read_with_oauth(tmp_path, x_emulator):
 
 
 @pytest.mark.parametrize(
-    ("world", "told"),
+    ("world", "reported"),
     [
         (
             {"users": [{"id": USER, "roles": {ACCOUNT: ["ANALYST"]}}]},
@@ -80,13 +80,13 @@ async def test_roles_and_events_are_read_with_oauth(tmp_path, x_emulator):
         ),
     ],
 )
-async def test_credentials_that_x_refuses_fail(tmp_path, x_emulator, world, told):
+async def test_credentials_that_x_refuses_fail(tmp_path, x_emulator, world, reported):
     x_emulator.add(**world)
 
     findings = await found(tmp_path, x_emulator.url)
 
     assert [status for status, *_ in findings] == [CheckStatus.FAILED]
-    assert told in findings[0][2]
+    assert reported in findings[0][2]
 
 
 async def test_pixel_token_of_another_pixel_fails(tmp_path, x_emulator):
@@ -143,9 +143,9 @@ async def test_deleted_event_fails_and_an_active_one_passes(tmp_path, x_emulator
 
     findings = await found(tmp_path, x_emulator.url, text)
 
-    told = [finding[2] for finding in findings if finding[1] == "events"]
-    assert told[0] == "pixel o8z6j: lead and sign_up are the same event, o8z6m"
-    assert told[1].endswith("“purchase” was deleted at X")
+    reported = [finding[2] for finding in findings if finding[1] == "events"]
+    assert reported[0] == "pixel o8z6j: lead and sign_up are the same event, o8z6m"
+    assert reported[1].endswith("“purchase” was deleted at X")
 
 
 async def test_secret_that_is_too_short_is_a_warning_and_not_shown(tmp_path, x_emulator):

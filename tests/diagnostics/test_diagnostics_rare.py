@@ -46,7 +46,7 @@ async def odd_x_server(answers):
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode()
                 path = head.split()[1].partition("?")[0]
-                found = [told for end, told in answers.items() if path.endswith(end)]
+                found = [reported for end, reported in answers.items() if path.endswith(end)]
                 status, document = found[0] if found else (503, {})
                 body = json.dumps(document).encode() if not head.startswith("HEAD") else b""
                 line = f"HTTP/1.1 {status} Said\r\nContent-Length: {len(body)}\r\n\r\n"

@@ -93,5 +93,5 @@ def test_every_option_is_documented(name):
 def test_every_subcommand_is_documented(command):
     below = get_command(application(command)).commands[command].commands
 
-    told = section_of(command)
-    assert [name for name in below if f"`twite {command} {name}" not in told] == []
+    reported = section_of(command)
+    assert [name for name in below if f"`twite {command} {name}" not in reported] == []

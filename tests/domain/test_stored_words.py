@@ -67,7 +67,7 @@ def test_no_enum_derives_its_values_from_member_names():
 
 
 def test_no_serialized_union_is_tagged_by_class_names():
-    told = [
+    reported = [
         f"{path}: {found.name}"
         for path, found in classes_with_stored_words("tag=True")
         for given in found.keywords
@@ -76,7 +76,7 @@ def test_no_serialized_union_is_tagged_by_class_names():
         and given.value.value is True
     ]
 
-    assert told == []
+    assert reported == []
 
 
 # Stored, in settings, or in answers and metrics. Words may be added, but never changed.

@@ -65,8 +65,8 @@ def test_control_route_counted_includes_unchecked_conversions():
 
     _, document = ask(judge, "GET", "counted")
 
-    told = (document["unchecked"], document["pixels"]["o8z6j"]["unchecked"])
-    assert told == (2, 2)
+    reported = (document["unchecked"], document["pixels"]["o8z6j"]["unchecked"])
+    assert reported == (2, 2)
 
 
 def test_emulated_clock_can_be_shifted_and_read():
@@ -84,8 +84,8 @@ def test_switches_can_be_changed_and_are_listed_with_their_questions():
     ask(judge, "PATCH", "switches", {"strict_time": "on"})
     _, document = ask(judge, "GET", "switches")
 
-    told = (document["switches"]["strict_time"], "strict_time" in document["questions"])
-    assert told == (True, True)
+    reported = (document["switches"]["strict_time"], "strict_time" in document["questions"])
+    assert reported == (True, True)
 
 
 def test_accounts_pixels_and_events_can_be_changed_and_read():

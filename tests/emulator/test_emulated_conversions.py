@@ -221,8 +221,8 @@ def test_switch_partial_success_counts_valid_conversions_and_lists_errors():
 
     status, document = answer_of(judge, a_conversion(), a_conversion(event_id="o8z6j"))
 
-    told = (document["data"]["conversions_processed"], len(document["errors"]), counted(judge))
-    assert (status, told) == (200, (1, 1, 1))
+    reported = (document["data"]["conversions_processed"], len(document["errors"]), counted(judge))
+    assert (status, reported) == (200, (1, 1, 1))
 
 
 def test_unchecked_conversions_are_only_counted():

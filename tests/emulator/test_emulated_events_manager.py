@@ -47,8 +47,8 @@ def test_accounts_of_a_user_are_listed():
 def test_account_is_returned_by_its_id():
     status, document = ask(a_judge(), "GET", f"/12/accounts/{ACCOUNT}")
 
-    told = (document["data"]["name"], document["data"]["approval_status"], document["request"])
-    assert (status, told) == (
+    reported = (document["data"]["name"], document["data"]["approval_status"], document["request"])
+    assert (status, reported) == (
         200,
         ("Example Shop", "ACCEPTED", {"params": {"account_id": ACCOUNT}}),
     )

@@ -118,9 +118,9 @@ def test_conversion_with_an_empty_response_is_counted(x_emulator):
 def test_processed_fault_sends_a_wrong_number(x_emulator, processed):
     x_emulator.fault("wrong_processed", processed=processed)
 
-    told = json.loads(send(x_emulator)[2])["data"]["conversions_processed"]
+    reported = json.loads(send(x_emulator)[2])["data"]["conversions_processed"]
 
-    assert (told, counted(x_emulator)) == (processed, 1)
+    assert (reported, counted(x_emulator)) == (processed, 1)
 
 
 def test_processed_fault_can_omit_the_number(x_emulator):

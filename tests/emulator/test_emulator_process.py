@@ -23,8 +23,8 @@ from twite_emulator.process import EmulatorError, running_emulator
 def test_conversion_sent_to_the_process_is_counted_once(x_emulator):
     status, headers, body = send(x_emulator)
 
-    told = json.loads(body)["data"]["conversions_processed"]
-    assert (status, told, headers["x-current-api-version"]) == (200, 1, "12")
+    reported = json.loads(body)["data"]["conversions_processed"]
+    assert (status, reported, headers["x-current-api-version"]) == (200, 1, "12")
     assert counted(x_emulator) == 1
 
 
@@ -161,8 +161,8 @@ def test_unchecked_requests_are_counted_and_not_logged():
 
         received, counts = emulator.received(), emulator.counted()
 
-    told = (received["requests"], received["conversions"], received["entries"])
-    assert (status, told, counts["unchecked"]) == (200, (1, 1, []), 1)
+    reported = (received["requests"], received["conversions"], received["entries"])
+    assert (status, reported, counts["unchecked"]) == (200, (1, 1, []), 1)
 
 
 def test_accounts_pixels_and_events_are_read_from_a_file(tmp_path):

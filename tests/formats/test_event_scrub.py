@@ -48,14 +48,14 @@ def test_hash_in_event_data_is_unchanged():
 
 @pytest.mark.parametrize("row", ROWS, ids=json.dumps)
 def test_row_of_name_and_value_is_scrubbed_by_its_name(row):
-    told = [{"name": "Color", "value": "Red"}, row]
+    reported = [{"name": "Color", "value": "Red"}, row]
     for event in (
-        {"note_attributes": told},
-        {"custom": {"fields": told}},
-        {"items": [{"item_name": "Mug", "properties": told}]},
-        {"user_data": {"custom_fields": told}},
-        {"note_attributes": json.dumps(told)},
-        {"custom": {"packed": json.dumps({"fields": json.dumps(told)})}},
+        {"note_attributes": reported},
+        {"custom": {"fields": reported}},
+        {"items": [{"item_name": "Mug", "properties": reported}]},
+        {"user_data": {"custom_fields": reported}},
+        {"note_attributes": json.dumps(reported)},
+        {"custom": {"packed": json.dumps({"fields": json.dumps(reported)})}},
     ):
         kept = f"{scrubbed_event(event, region='GB')}"
         assert found_in(kept.encode()) == []

@@ -128,11 +128,11 @@ class FakeEraser:
     """`told` lists the slices of erasures in order. The log is always empty."""
 
     def __init__(self) -> None:
-        self.told: list[EraseStore] = []
+        self.reported: list[EraseStore] = []
 
     async def erase(self, erasing: EraseStore, *, now: int) -> int:
         del now
-        self.told.append(erasing)
+        self.reported.append(erasing)
         return 1 if erasing.ends else len(erasing.conversions)
 
 

@@ -63,7 +63,7 @@ async def test_control_route_erases_by_ids_and_keys(stage):
     answer = await stage.ask("POST", "/-/desk", order, key=CONTROL_TOKEN)
 
     assert (answer.status, answer.json()) == (200, {"done": 2})
-    assert stage.eraser.told == [EraseStore(conversions=(4, 7), keys=(bytes(16),))]
+    assert stage.eraser.reported == [EraseStore(conversions=(4, 7), keys=(bytes(16),))]
 
 
 async def test_control_route_changes_users_and_writes_the_audit_log(staged):

@@ -9,9 +9,9 @@ async def test_data_tag_event_is_answered_with_time_and_id(api):
         "POST", "/data?v=2&event=purchase", body, headers={"Content-Type": "text/plain"}
     )
 
-    told = response.json()
-    assert (response.status, told["timestamp"]) == (200, NOW // 1_000)
-    assert told["unique_event_id"].startswith(f"{NOW}_")
+    reported = response.json()
+    assert (response.status, reported["timestamp"]) == (200, NOW // 1_000)
+    assert reported["unique_event_id"].startswith(f"{NOW}_")
     assert [conversion["conversion_id"] for conversion in await api.sent()] == ["T-1"]
 
 

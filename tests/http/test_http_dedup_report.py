@@ -78,9 +78,12 @@ async def test_deduplication_report_lists_orders_with_two_ids_of_its_own_pixels(
         )
         await record(store, pixel=pixel, name=f"order-{pixel}", receipt=f"s-{pixel}")
 
-    told = (await page.ask("GET", "/v1/deduplication")).json()
+    reported = (await page.ask("GET", "/v1/deduplication")).json()
 
-    assert (told["two_ids"], [(pair["page_id"], pair["server_id"]) for pair in told["pairs"]]) == (
+    assert (
+        reported["two_ids"],
+        [(pair["page_id"], pair["server_id"]) for pair in reported["pairs"]],
+    ) == (
         1,
         [("page-o8z6j", "order-o8z6j")],
     )

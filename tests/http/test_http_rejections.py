@@ -30,10 +30,10 @@ async def test_list_of_rejections_has_code_path_value_and_reason(page):
 
     answer = await page.ask("GET", "/v1/rejections")
 
-    (told,) = answer.json()["rejections"]
+    (reported,) = answer.json()["rejections"]
     assert (answer.status, answer.json()["more"], submitted.status) == (200, False, 422)
-    assert told.pop("at")
-    assert told == {
+    assert reported.pop("at")
+    assert reported == {
         "source": "shop",
         "pixel": "o8z6j",
         "endpoint": "native",

@@ -9,7 +9,7 @@ from twite.domain.secret import Secret
 
 
 def a_history(event: str = "o8z6k", **said) -> History:
-    told = {
+    reported = {
         "delivery": 1,
         "pixel": "o8z6j",
         "event": event,
@@ -22,7 +22,7 @@ def a_history(event: str = "o8z6k", **said) -> History:
         "sent": b'{"event_id":"o8z6k","value":"49.90"}',
         "attempts": (),
     }
-    return History(**(told | said))
+    return History(**(reported | said))
 
 
 async def test_history_lists_each_attempt(stage):

@@ -87,7 +87,7 @@ def test_exported_container_is_imported_runs_and_delivers(tmp_path, x_emulator):
         tags = {name: row_of(gateway, f"tag:{name}") for name in ("X purchase", "X sign-up")}
         # These are counted under the names of the tags, which the source's key cannot read.
         wait_for(lambda: len(conversions_at(x_emulator)) == 3)
-        told = json.loads(command(gateway, "accounting", "--json").stdout)
+        reported = json.loads(command(gateway, "accounting", "--json").stdout)
 
     conversions = conversions_at(x_emulator)
     assert done.returncode == 0, done.stderr
@@ -97,7 +97,7 @@ def test_exported_container_is_imported_runs_and_delivers(tmp_path, x_emulator):
     assert conversions["new-1"]["event_id"] == "o8z6m"
     assert balance["balance"] == 0
     assert (tags["X purchase"]["delivered"], tags["X sign-up"]["delivered"]) == (2, 1)
-    assert sum(row["delivered"] for row in told["by"] if row["pixel"] == PIXEL) == 3
+    assert sum(row["delivered"] for row in reported["by"] if row["pixel"] == PIXEL) == 3
     everything = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
     assert [secret for secret in SECRETS if secret.encode() in everything] == []
     assert not any(secret in str(ENVIRONMENT) for secret in SECRETS)

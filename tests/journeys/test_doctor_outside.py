@@ -115,6 +115,6 @@ def test_active_event_shows_the_time_of_its_last_conversion(x_emulator, tmp_path
 
         done = command(gateway, "check", "--json")
 
-    told = [found for status, found in statuses(done, "events") if status == "passed"]
-    assert re.search(r"purchase → o8z6k .*; tracking, last conversion at \d{4}-", told[0])
-    assert told[1].endswith("X has tracked no conversion of it yet")
+    reported = [found for status, found in statuses(done, "events") if status == "passed"]
+    assert re.search(r"purchase → o8z6k .*; tracking, last conversion at \d{4}-", reported[0])
+    assert reported[1].endswith("X has tracked no conversion of it yet")

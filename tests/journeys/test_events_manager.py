@@ -96,9 +96,9 @@ def test_snippet_whose_conversion_is_refused_fails_with_the_gateways_message(x_e
             kind: run_snippet(gateway, kind, key="not-the-key-of-the-shop") for kind in kinds
         }
 
-    told = {kind: run.stdout + run.stderr for kind, run in refused.items()}
+    reported = {kind: run.stdout + run.stderr for kind, run in refused.items()}
     assert [kind for kind, run in refused.items() if run.returncode == 0] == []
-    assert [kind for kind, words in told.items() if "401" not in words] == []
+    assert [kind for kind, words in reported.items() if "401" not in words] == []
 
 
 def test_canary_conversion_of_twite_check_reaches_x_and_its_response_is_shown(x_emulator, tmp_path):

@@ -188,11 +188,11 @@ def test_alert_is_logged_with_its_page(capsys, phase, says, level):
 
 
 def test_failed_webhook_message_is_logged(capsys):
-    told = WebhookTried(
+    reported = WebhookTried(
         kind=AlertKind.PIXEL_PAUSED, phase=AlertPhase.OPENED, refused="answered 404"
     )
 
-    line = lines(capsys, told)[0]
+    line = lines(capsys, reported)[0]
 
     assert (line["event"], line["reason"], line["level"]) == (
         "webhook failed",

@@ -20,7 +20,7 @@ def nested(levels, value="Mug", *, around=lambda value: {"a": value}):
     return value
 
 
-def told(event):
+def reported(event):
     return sorted({*telling(event)})
 
 
@@ -55,7 +55,7 @@ def test_only_short_lists_of_fields_are_cached(many, length, is_remembered):
     known = mask_line._known_fields  # noqa: SLF001
     known.cache_clear()
 
-    assert told({f"x{n:0{length - 1}}": 1 for n in range(many)}) == []
+    assert reported({f"x{n:0{length - 1}}": 1 for n in range(many)}) == []
     assert known.cache_info().currsize == is_remembered
 
 
@@ -132,7 +132,7 @@ def test_long_line_is_masked_in_pieces_of_similar_length(length, pieces):
     ],
 )
 def test_texts_of_fields_with_personal_data_are_known(event, texts):
-    assert told(event) == texts
+    assert reported(event) == texts
 
 
 @pytest.mark.parametrize(
@@ -145,5 +145,5 @@ def test_texts_of_fields_with_personal_data_are_known(event, texts):
     ids=["objects", "lists", "JSON in a text"],
 )
 def test_all_texts_of_a_very_deep_event_are_known(within, deepest):
-    assert told(within(deepest)) == []
-    assert told(within(deepest + 1)) == ["Mug"]
+    assert reported(within(deepest)) == []
+    assert reported(within(deepest + 1)) == ["Mug"]

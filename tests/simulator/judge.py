@@ -163,7 +163,7 @@ class Judge:
         if len(request.keys) == 1:
             truth.refused_alone = request.span
 
-    def told_reset(self, request: Request, at: int) -> None:
+    def reported_reset(self, request: Request, at: int) -> None:
         """Observe that the gateway learns when X's limit resets (elapsed)."""
         self._resets[self._meters[request.pixel]] = at, self._clock.elapsed(), request.span
 
@@ -275,9 +275,9 @@ class Judge:
 
     def _check_pace(self, request: Request) -> None:
         meter = self._meters[request.pixel]
-        reset, told_at, span = self._resets.get(meter, (0, 0, None))
+        reset, reported_at, span = self._resets.get(meter, (0, 0, None))
         # Deliveries claimed before the response count as in flight.
-        if request.at < reset - SECOND and request.at > told_at + SECOND:
+        if request.at < reset - SECOND and request.at > reported_at + SECOND:
             if span is request.span:
                 check = "not_before_reset"
             else:

@@ -249,7 +249,7 @@ class SimulatedX:
         )
         reset = came.headers.get(spec.ACCOUNT_RATE_RESET)
         if reset is not None:
-            self._judge.told_reset(request, int(reset) * SECOND - START)
+            self._judge.reported_reset(request, int(reset) * SECOND - START)
 
 
 _STATUS: Final = {RequestFault.REVOKED: 401, RequestFault.FORBIDDEN: 403, RequestFault.MOVED: 302}

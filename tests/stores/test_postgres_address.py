@@ -176,20 +176,22 @@ async def test_one_of_two_hosts_must_answer_soon(asked):
 
 
 @pytest.mark.parametrize(
-    ("errors", "told"),
+    ("errors", "reported"),
     [
         ((STANDBY, ConnectionRefusedError(), TimeoutError()), 1),
         ((ConnectionRefusedError(), STANDBY, TimeoutError()), 0),
         ((STANDBY, STANDBY, asyncpg.CannotConnectNowError()), 2),
     ],
 )
-async def test_error_of_several_hosts_is_the_first_that_is_not_of_a_standby(asked, errors, told):
+async def test_error_of_several_hosts_is_the_first_that_is_not_of_a_standby(
+    asked, errors, reported
+):
     asked.answers = dict(zip("abc", errors, strict=True))
 
     with pytest.raises((*LOST, *READ_ONLY, asyncpg.PostgresError)) as caught:
         await Address(SEVERAL).connect()
 
-    assert caught.value is errors[told]
+    assert caught.value is errors[reported]
 
 
 async def test_channel_binding_is_refused_only_if_it_is_required(asked):

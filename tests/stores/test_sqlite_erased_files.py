@@ -89,12 +89,12 @@ async def test_erasure_reports_an_open_reader_and_blocks_no_writer(store, path, 
         for number in range(3):
             await record(store, entry(f"new-{number}", BOB), said=[], receipt=f"new-{number}")
         is_over = ending.done()
-        told = await ending
+        reported = await ending
         left = holding(path)
 
     is_empty = await store.erase(EraseStore(ends=True), now=NOW)
 
-    assert (is_over, told, "twite.db-wal" in left) == (False, 0, True)
+    assert (is_over, reported, "twite.db-wal" in left) == (False, 0, True)
     assert (is_empty, holding(path)) == (1, [])
 
 

@@ -182,8 +182,8 @@ async def test_tag_payload_is_erased_with_its_conversion(store, path):
 
 async def test_event_for_a_tag_only_is_found_by_its_public_id(store, path):
     payload = b'{"pixel":"o8z6j","at":1,"sealed":"AAAA"}'
-    told = entry("some_event/order/1", ADA, pixel="tag:crm", body=payload)
-    await record(store, msgspec.structs.replace(told, called="order/1"), said=[])
+    reported = entry("some_event/order/1", ADA, pixel="tag:crm", body=payload)
+    await record(store, msgspec.structs.replace(reported, called="order/1"), said=[])
     whom = all_of([asked(CONVERSION_ID, "order/1", region=None)])
 
     found = await erase(store, path, whom=whom)

@@ -99,10 +99,10 @@ async def test_kill_at_any_step_loses_no_commit_and_keeps_the_log(path, tmp_path
         assert stray_log(copy) is None, name
         killed = await SQLiteStore.open(copy)
         received = sum(account.received for account in await killed.balance())
-        told = killed.notices
+        reported = killed.notices
         await killed.close()
         assert received >= acknowledged, name
-        assert told == (), name
+        assert reported == (), name
     assert {"after-_outcomes", "after-_wal_checkpoint", "before-moved", "after-moved"} <= steps
 
 
@@ -112,11 +112,11 @@ class Mark:
     turn = 7
 
     def __init__(self):
-        self.told = []
+        self.reported = []
         self.synced = Event()
 
     def moved(self, turn):
-        self.told.append(turn)
+        self.reported.append(turn)
 
     def sync(self):
         self.synced.set()
@@ -145,8 +145,8 @@ async def test_epoch_file_records_which_commits_are_durable(path, monkeypatch, o
     checkpoints.start()
     checkpoints.wake()
     await asyncio.to_thread(mark.synced.wait, 60)
-    told = list(mark.told)
+    reported = list(mark.reported)
 
     await asyncio.to_thread(checkpoints.close)
     writer.close()
-    assert told == ([] if overtaken else [7])
+    assert reported == ([] if overtaken else [7])

@@ -33,9 +33,9 @@ class Log:
         migrate(self.writer, path)
         self.writer.execute("CREATE TABLE filling (id INTEGER PRIMARY KEY, text BLOB)")
         self.turn = threading.Lock()
-        self.told = []
+        self.reported = []
         self.checkpoints = Checkpoints(
-            path, turn=self.turn, log_limit=LIMIT, grown=self.told.append
+            path, turn=self.turn, log_limit=LIMIT, grown=self.reported.append
         )
         self.checkpoints.start()
 
@@ -69,7 +69,7 @@ async def test_idle_reader_does_not_keep_the_log_from_shrinking(path):
     await reader.close()
     await log.close()
     assert largest < SLACK * LIMIT
-    assert log.told == []
+    assert log.reported == []
 
 
 async def test_reader_that_never_ends_is_reported_and_the_log_is_reused_after_it(path):
@@ -79,12 +79,12 @@ async def test_reader_that_never_ends_is_reported_and_the_log_is_reused_after_it
         other.execute("SELECT count(*) FROM filling").fetchone()
         held = await log.fill(100)
         await asyncio.sleep(0.5)
-    told = list(log.told)
+    reported = list(log.reported)
 
     after = await log.fill(64)
 
     await log.close()
     assert held > 8 * LIMIT
-    assert len(told) >= 1
+    assert len(reported) >= 1
     # It no longer grows: its content is overwritten.
     assert after <= held + 4 * LIMIT

@@ -303,8 +303,10 @@ async def test_writer_continues_after_a_failed_rollback():
 
 
 async def test_only_committed_counts_are_reported(tmp_path):
-    told = []
-    store = await SQLiteStore.open(str(tmp_path / "twite.db"), StoreOptions(counted=told.extend))
+    reported = []
+    store = await SQLiteStore.open(
+        str(tmp_path / "twite.db"), StoreOptions(counted=reported.extend)
+    )
     flaw = FlawedIdentifier(
         index=0, pixel="o8z6j", event="o8z6k", flaw=Flaw(code="phone_unusable", path="phone")
     )
@@ -318,7 +320,8 @@ async def test_only_committed_counts_are_reported(tmp_path):
     await store.close()
 
     assert {
-        (notice.source, notice.pixel, notice.counting, notice.word, notice.times) for notice in told
+        (notice.source, notice.pixel, notice.counting, notice.word, notice.times)
+        for notice in reported
     } == {
         ("shop", "o8z6j", Counting.KIT, "5", 2),
         ("shop", "o8z6j", Counting.FLAW, "phone_unusable", 1),

@@ -142,7 +142,7 @@ def test_copied_store_continues_with_new_ids(path, tmp_path, postgres_url, is_ba
         store = await opened()
         assert await new_conversion(store, "before") == ((0,), (0,))
         try:
-            told = await new_conversion(store)
+            reported = await new_conversion(store)
             name = Idempotency(key=b"k", said=b"s")
             named = a_submission(an_entry("named", pixel="o9new"), receipt="r-name")
             await store.record(replace(named, idempotency=name))
@@ -154,12 +154,12 @@ def test_copied_store_continues_with_new_ids(path, tmp_path, postgres_url, is_ba
                 pixel="o9new", now=NOW, lease_until=NOW + 60_000, limit=9, ambiguous_after=0
             )
             batch = await store.claim(claim)
-            return told, conflict.conflict, batch, await store.balance()
+            return reported, conflict.conflict, batch, await store.balance()
         finally:
             await store.close()
 
-    told, conflict, batch, balance = asyncio.run(go_on())
-    assert told == ((), (0,))
+    reported, conflict, batch, balance = asyncio.run(go_on())
+    assert reported == ((), (0,))
     assert conflict
     assert batch.deliveries
     assert {count.balance for count in balance} == {0}
@@ -275,11 +275,11 @@ def test_store_copy_command_prints_the_number_of_copied_rows(
     code = run(["store", "copy", f"sqlite:{path}", "env:TWITE_STORE"])
     output = capsys.readouterr()
     as_json = run(["store", "copy", "env:TWITE_STORE", f"sqlite:{tmp_path}/back.db", "--json"])
-    told = json.loads(capsys.readouterr().out)
+    reported = json.loads(capsys.readouterr().out)
 
     assert (code, as_json) == (0, 0)
     assert "rows of 40 tables, all equal" in output.out
     assert "Copied 1 of 1 rows of the table lease" in output.err
     assert "Compared 1 of 1 rows of the table lease" in output.err
     assert "Do not start a gateway on the old store again" in output.err
-    assert told["rows"]["conversion"] == told["conversions"] == told["histories"]
+    assert reported["rows"]["conversion"] == reported["conversions"] == reported["histories"]

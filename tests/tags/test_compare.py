@@ -232,7 +232,7 @@ def test_differences_at_one_path_are_reported_once_with_a_count():
     found = compared([tag_request('{"value": 1}')], [sent('{"value": 2}')], ())
     other = compared([tag_request('{"value": 1}')], [sent('{"value": 3}')], ())
 
-    told = summed(
+    reported = summed(
         [
             ShownDifference(line=1, compared=found),
             ShownDifference(line=2, compared=other),
@@ -241,6 +241,6 @@ def test_differences_at_one_path_are_reported_once_with_a_count():
         lambda _, value: str(value),
     )
 
-    (group,) = told.differences
+    (group,) = reported.differences
     assert (group.path, group.times, group.line, group.there) == ("body.value", 2, 1, "2")
-    assert (told.cases, told.different, told.is_alike) == (3, 2, False)
+    assert (reported.cases, reported.different, reported.is_alike) == (3, 2, False)

@@ -46,8 +46,10 @@ def test_report_contains_every_part_of_an_export_once(seed):
 
     lines = import_of(tree).lines
 
-    told = Counter((line.kind, exported_name(line.name)) for line in lines if line.kind != "notes")
-    assert told == parts_of(tree)
+    reported = Counter(
+        (line.kind, exported_name(line.name)) for line in lines if line.kind != "notes"
+    )
+    assert reported == parts_of(tree)
 
 
 @given(seed=SEEDS)

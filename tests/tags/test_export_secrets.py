@@ -277,12 +277,12 @@ def test_secret_as_the_default_of_a_field_is_reported(default, where):
     assert comparable(found) == [("template", "T1", where)]
 
 
-@pytest.mark.parametrize(("gallery", "told"), [({}, 0), ({"isModified": True}, 1)])
-def test_default_of_a_public_gallery_template_is_not_a_secret(gallery, told):
+@pytest.mark.parametrize(("gallery", "reported"), [({}, 0), ({"isModified": True}, 1)])
+def test_default_of_a_public_gallery_template_is_not_a_secret(gallery, reported):
     field = {"type": "TEXT", "name": "apiToken", "defaultValue": SECRET}
     made = template(1, fields=[field]) | {"galleryReference": {"owner": "somebody", **gallery}}
 
-    assert len(import_of(templates=[made]).in_plain_text) == told
+    assert len(import_of(templates=[made]).in_plain_text) == reported
 
 
 def test_text_with_a_variable_and_a_secret_is_sealed_completely():

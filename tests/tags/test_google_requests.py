@@ -103,7 +103,7 @@ def test_firestore_document_is_requested_by_its_full_name():
 
 
 @pytest.mark.parametrize(
-    ("status", "answer", "told"),
+    ("status", "answer", "reported"),
     [
         (
             200,
@@ -118,8 +118,8 @@ def test_firestore_document_is_requested_by_its_full_name():
         (200, {}, GoogleResult(reason="failed")),
     ],
 )
-def test_response_with_a_firestore_document_is_read(status, answer, told):
-    assert firestore.read_result(status, encoded(answer)) == told
+def test_response_with_a_firestore_document_is_read(status, answer, reported):
+    assert firestore.read_result(status, encoded(answer)) == reported
 
 
 @pytest.mark.parametrize(
@@ -283,7 +283,7 @@ def test_invalid_bigquery_table_is_refused(table):
 
 
 @pytest.mark.parametrize(
-    ("status", "answer", "told"),
+    ("status", "answer", "reported"),
     [
         (200, {"kind": "x"}, GoogleResult()),
         (200, {"insertErrors": []}, GoogleResult()),
@@ -313,8 +313,8 @@ def test_invalid_bigquery_table_is_refused(table):
         (200, "", GoogleResult(reason="failed", value=[{"reason": "failed"}])),
     ],
 )
-def test_response_to_a_bigquery_insert_is_read(status, answer, told):
-    assert bigquery.insert_result(status, encoded(answer), [{"a": 1}, {"a": 2}]) == told
+def test_response_to_a_bigquery_insert_is_read(status, answer, reported):
+    assert bigquery.insert_result(status, encoded(answer), [{"a": 1}, {"a": 2}]) == reported
 
 
 @pytest.mark.parametrize(
@@ -348,9 +348,9 @@ def test_timeout_of_a_google_script_is_limited(given_, meant):
 def test_response_with_a_google_script_is_read():
     headers = {"cache-control": "max-age=900", "expires": "x", "server": "y"}
 
-    told = script_result(200, headers, b"// a")
+    reported = script_result(200, headers, b"// a")
 
-    assert told == GoogleResult(
+    assert reported == GoogleResult(
         value={"script": "// a", "metadata": {"cache-control": "max-age=900", "expires": "x"}}
     )
     assert script_result(404, {}, b"") == GoogleResult(reason="failed")

@@ -56,7 +56,7 @@ class Verdict(msgspec.Struct):
     how: str
     refused: bool = False
     unhelpful: bool = False
-    told: bool = False
+    reported: bool = False
     altered: int = 0
     again: int = 0
     missing: int = 0
@@ -68,7 +68,7 @@ class Verdict(msgspec.Struct):
     @property
     def silent(self) -> bool:
         """Whether conversions are lost without a report."""
-        return bool(self.missing) and not (self.refused or self.told)
+        return bool(self.missing) and not (self.refused or self.reported)
 
 
 def make(folder: Path, checkpoint: str) -> Truth:
@@ -276,7 +276,7 @@ def judge(source: Path, folder: Path, truth: Truth, seed: int) -> Verdict:
 async def _sent(path: str, verdict: Verdict) -> list[tuple[str, bytes]]:
     """Send everything that can be claimed. Raises StoreUnusable if it fails permanently."""
     store = await SQLiteStore.open(path, fresh_keys=64)
-    verdict.told = verdict.told or bool(store.notices)
+    verdict.reported = verdict.reported or bool(store.notices)
     sent = []
     try:
         while True:
@@ -311,11 +311,11 @@ async def _count_missing(path: str, truth: Truth, verdict: Verdict) -> None:
             verdict.missing += not histories
     except (LedgerUnavailable, StoreUnusable):
         # The connection that reads reports the damage.
-        verdict.told = True
+        verdict.reported = True
     finally:
         await store.close()
     # The balance is checked each minute: a remainder raises an alert.
-    verdict.told = verdict.told or bool(verdict.balance)
+    verdict.reported = verdict.reported or bool(verdict.balance)
 
 
 def _count_saved(path: Path, intact: Mapping[str, set[int]], verdict: Verdict) -> None:

@@ -73,8 +73,8 @@ class FailingConnection(Connection):
         try:
             return super().execute(statement, values)
         except apsw.Error as error:
-            told = sqlite3.OperationalError(str(error))
-            told.sqlite_errorcode = getattr(error, "extendedresult", 0) or getattr(
+            reported = sqlite3.OperationalError(str(error))
+            reported.sqlite_errorcode = getattr(error, "extendedresult", 0) or getattr(
                 error, "result", 0
             )
-            raise told from error
+            raise reported from error

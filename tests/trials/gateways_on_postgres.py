@@ -367,16 +367,16 @@ class Trial:
         def from_success(times):
             return ", ".join(f"{time - success:+.3f}" for time in times)
 
-        told = [f"{pixel} arrived {from_success(arrivals)}; stops"]
-        told += [
+        reported = [f"{pixel} arrived {from_success(arrivals)}; stops"]
+        reported += [
             f"{number}: {from_success(times)}"
             for number, *times in self.stops
             if abs(times[1] - success) < 30
         ]
         for line in attempts.splitlines():
             outcome, answer, at, committed = line.split("|")
-            told.append(f"{outcome} {answer!r} {from_success([float(at), float(committed)])}")
-        return "; ".join(told)
+            reported.append(f"{outcome} {answer!r} {from_success([float(at), float(committed)])}")
+        return "; ".join(reported)
 
     def drained(self):
         wait_for(

@@ -238,7 +238,7 @@ class Life:
 
         def act() -> None:
             recorded = record(self._book, submissions)
-            for submission, told in zip(submissions, recorded, strict=True):
+            for submission, reported in zip(submissions, recorded, strict=True):
                 duplicates = []
                 for entry in submission.entries:
                     name = (entry.event, entry.conversion_id)
@@ -246,8 +246,8 @@ class Life:
                         duplicates.append(entry.index)
                     elif entry.suppressed is None:
                         self._taken.add(name)
-                if told.duplicates != tuple(duplicates):
-                    raise Broken(f"{told.duplicates} are duplicates, and not {duplicates}")
+                if reported.duplicates != tuple(duplicates):
+                    raise Broken(f"{reported.duplicates} are duplicates, and not {duplicates}")
 
         return act
 

@@ -169,8 +169,8 @@ async def test_x_gets_one_body_of_all_copies_and_none_after_a_denial(kind, tmp_p
         counts += trial.counts
         wrong += [(seed, *mistake) for mistake in trial.wrong]
     assert wrong == []
-    told = ", ".join(f"{many} {what}" for what, many in sorted(counts.items()))
-    figure(f"copies on {kind}", f"{SEEDS} seeds: {told}; 0 with two bodies, 0 after a denial")
+    reported = ", ".join(f"{many} {what}" for what, many in sorted(counts.items()))
+    figure(f"copies on {kind}", f"{SEEDS} seeds: {reported}; 0 with two bodies, 0 after a denial")
 
 
 async def stored(trial):

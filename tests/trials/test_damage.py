@@ -47,19 +47,23 @@ def test_damaged_conversion_is_reported_and_never_sent(tmp_path, seeds, figure):
     unbalanced = [verdict.seed for verdict in verdicts if verdict.refused and verdict.balance]
     untouched, saved = sum(v.untouched for v in verdicts), sum(v.saved for v in verdicts)
     tally = Counter(
-        (verdict.how, "refused" if verdict.refused else "told" if verdict.told else "no harm")
+        (
+            verdict.how,
+            "refused" if verdict.refused else "reported" if verdict.reported else "no harm",
+        )
         for verdict in verdicts
     )
     print(f"\n{len(verdicts)} damages: {dict(tally)}; {saved:,} of {untouched:,} rows saved")
     assert (altered, silent, again, unbalanced, unhelpful) == ([], [], [], [], [])
     assert saved == untouched
-    refused, told = (
-        sum(getattr(verdict, name) for verdict in verdicts) for name in ("refused", "told")
+    refused, reported = (
+        sum(getattr(verdict, name) for verdict in verdicts) for name in ("refused", "reported")
     )
     figure(
         "flipped bits and cut files",
-        f"{len(verdicts):,} damages, {refused:,} refused at the start, {told:,} told of later; 0 "
-        f"altered bodies sent, 0 sent again, 0 gone in silence; {saved:,} of {untouched:,} rows on "
+        f"{len(verdicts):,} damages, {refused:,} refused at the start, {reported:,} reported "
+        f"later; 0 altered bodies sent, 0 sent again, 0 gone in silence; {saved:,} of "
+        f"{untouched:,} rows on "
         "pages that were not touched saved",
     )
 

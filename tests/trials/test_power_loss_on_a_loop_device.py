@@ -134,9 +134,9 @@ def control(*, synchronous):
         time.sleep(1.5)
         process.kill()
         with loop_device.power_cut(image) as left:
-            told = [int(line) for line in process.stdout if line.endswith("\n")]
+            reported = [int(line) for line in process.stdout if line.endswith("\n")]
             # Rows committed but not yet reported may be there, too.
-            return max(0, told[-1] - rows_in(left / "control.db"))
+            return max(0, reported[-1] - rows_in(left / "control.db"))
 
 
 def rows_in(database):

@@ -41,14 +41,14 @@ def body(name, *, bad=False, many=1):
 async def response_times(accept, flood):
     """Submit valid conversions one by one during floods; return their times in ms."""
     over = asyncio.Event()
-    told = []
+    reported = []
 
     async def floods(number):
         part = 0
         while not over.is_set():
             part += 1
             text = body(f"{flood}-{number}-{part}", bad=flood == "bad", many=IN_ONE)
-            told.append(await accept.native(source=a_source(), body=text))
+            reported.append(await accept.native(source=a_source(), body=text))
 
     running = [asyncio.create_task(floods(number)) for number in range(FLOODS)] if flood else []
     took = []
@@ -59,7 +59,7 @@ async def response_times(accept, flood):
         await asyncio.sleep(0.005)
     over.set()
     await asyncio.gather(*running)
-    return sorted(took), sum(len(receipt.rejected) + receipt.accepted for receipt in told)
+    return sorted(took), sum(len(receipt.rejected) + receipt.accepted for receipt in reported)
 
 
 async def test_many_invalid_requests_use_limited_disk_space(tmp_path, figure):

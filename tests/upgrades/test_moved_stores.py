@@ -107,4 +107,6 @@ def test_gateway_continues_with_a_store_copied_to_postgresql_and_back(
 def sent(x):
     """Return how often X received each conversion of the pixel."""
     events = x.counted()["pixels"]["o8z6j"]["events"]
-    return {id_: told["api"] for event in events.values() for id_, told in event["ids"].items()}
+    return {
+        id_: reported["api"] for event in events.values() for id_, reported in event["ids"].items()
+    }

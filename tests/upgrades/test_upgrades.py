@@ -79,13 +79,13 @@ def test_stores_of_releases_in_the_repository_are_small(release):
 
 
 def test_commands_print_what_they_printed_when_the_store_was_written(upgraded, written, capsys):
-    told = {}
+    reported = {}
     for name in written.keys() & reports().keys():
         run([*reports()[name], "--config", str(upgraded)])
-        told[name] = json.loads(capsys.readouterr().out)
+        reported[name] = json.loads(capsys.readouterr().out)
 
-    assert told.keys() == written.keys() - {"written_at", "schema"}
-    for name, answer in told.items():
+    assert reported.keys() == written.keys() - {"written_at", "schema"}
+    for name, answer in reported.items():
         assert only(answer, like=written[name]) == without(written[name]), name
 
 
@@ -112,7 +112,7 @@ def test_pending_deliveries_of_an_upgraded_store_are_sent(folder, written, x_emu
     assert after["delivered"] == before["delivered"] + before["pending"]
     assert (after["pending"], after["balance"]) == (0, 0)
     assert vendor.came == 1
-    assert {event: set(told["ids"]) for event, told in came["o8z6j"]["events"].items()} == {
+    assert {event: set(reported["ids"]) for event, reported in came["o8z6j"]["events"].items()} == {
         "o8z6k": {"doubt-1", "waits-1", "waits-2"},
         "o8z6m": {"tagged-2"},
     }

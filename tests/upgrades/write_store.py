@@ -275,14 +275,14 @@ def expected(config: Path) -> dict[str, object]:
 
     Missing commands are left out.
     """
-    told: dict[str, object] = {"written_at": time.time_ns() // 1_000_000}
+    reported: dict[str, object] = {"written_at": time.time_ns() // 1_000_000}
     for name, arguments in reports().items():
         ran = twite(config, *arguments)
         if ran.stdout.strip():
-            told[name] = json.loads(ran.stdout)
+            reported[name] = json.loads(ran.stdout)
         else:
             print(f"no {name}: {ran.stderr.strip()[:200]}")
-    return told
+    return reported
 
 
 def packed(folder: Path) -> bytes:
@@ -318,11 +318,11 @@ def write(target: Path, tell: Callable[[str], None] = print) -> None:
         store = packed(folder)
         with closing(sqlite3.connect(folder / "twite.db")) as connection:
             schema = connection.execute("PRAGMA user_version").fetchone()[0]
-        told = expected(config) | {"schema": schema}
+        reported = expected(config) | {"schema": schema}
     vendor.close()
     target.mkdir(parents=True, exist_ok=True)
     (target / "store.tar.xz").write_bytes(store)
-    text = json.dumps(told, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+    text = json.dumps(reported, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
     (target / "expected.json").write_text(text, "utf-8")
     tell(f"{target}: {len(store):,} bytes")
 

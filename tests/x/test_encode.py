@@ -140,9 +140,9 @@ def test_every_identifier_object_is_sufficient_and_none_is_lost(given):
         strong = {"twclid", "hashed_email", "hashed_phone_number"} & element.keys()
         assert strong or {"ip_address", "user_agent"} <= element.keys()
         assert all(element.values())
-    told = sorted(text for element in layout for text in element.values())
+    reported = sorted(text for element in layout for text in element.values())
     known = sorted(text for text in given.values() if text is not None)
-    assert told == (known if identifiers.suffice else [])
+    assert reported == (known if identifiers.suffice else [])
 
 
 @given(st.text(max_size=50), st.text(max_size=50))

@@ -90,6 +90,6 @@ async def test_process_with_the_http_listener_does_not_load_the_template_engine(
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
     )
-    told, _ = await ran.communicate()
+    reported, _ = await ran.communicate()
 
-    assert told == b"False False\n"
+    assert reported == b"False False\n"

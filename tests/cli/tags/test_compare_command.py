@@ -155,10 +155,10 @@ def test_comparison_is_printed_as_json(command, container, settings, tmp_path):
 
     _, out, _ = command("compare", capture, "--config", settings, "--json")
 
-    told = json.loads(out)
-    assert (told["cases"], told["different"]) == (1, 1)
-    assert told["differences"][0]["path"] == "body.conversions.0.value"
-    assert "Large orders twice: GET https://warehouse.example/large" in told["extra"]
+    reported = json.loads(out)
+    assert (reported["cases"], reported["different"]) == (1, 1)
+    assert reported["differences"][0]["path"] == "body.conversions.0.value"
+    assert "Large orders twice: GET https://warehouse.example/large" in reported["extra"]
 
 
 @pytest.mark.parametrize(
@@ -313,7 +313,7 @@ def hit(query="", *, event=None, headers=None):
 )
 def test_event_that_the_gateway_does_not_send_does_not_match(compare_at_endpoints, came, reason):
     code, out, _ = compare_at_endpoints(came)
-    _, told, _ = compare_at_endpoints(came, "--json")
+    _, reported, _ = compare_at_endpoints(came, "--json")
 
     assert code == 1
     assert f"not sent {reason}, 1 time" in out
@@ -321,7 +321,7 @@ def test_event_that_the_gateway_does_not_send_does_not_match(compare_at_endpoint
         "1 case. Requests: 0 match, 0 differ, 0 only in the capture, 0 only in Twite's run. "
         "Twite did not send 1 event."
     )
-    assert json.loads(told)["kept_back"] == {reason: 1}
+    assert json.loads(reported)["kept_back"] == {reason: 1}
 
 
 @pytest.mark.parametrize(

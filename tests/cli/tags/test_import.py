@@ -338,9 +338,9 @@ def test_variables_that_read_personal_data_are_reported(command, tmp_path):
 
     arguments = ("import", changed(tmp_path, change), "--report")
     _, said, _ = command(*arguments)
-    _, told, _ = command(*arguments, "--json")
+    _, reported, _ = command(*arguments, "--json")
 
     assert "person variable “Currency” user_data.customer_name" in said
-    assert json.loads(told)["persons"] == [
+    assert json.loads(reported)["persons"] == [
         {"variable": "Currency", "key": "user_data.customer_name"}
     ]

@@ -57,9 +57,9 @@ def test_request_refused_by_the_vendor_is_explained_and_exits_1(command, fields,
 def test_tag_try_prints_its_result_as_json(command):
     code, out, _ = tried(command, "--json", fields={"keepPlus": True})
 
-    told = json.loads(out)
-    assert (code, told["outcome"], told["error"]) == (1, "failure", None)
-    (request,) = told["requests"]
+    reported = json.loads(out)
+    assert (code, reported["outcome"], reported["error"]) == (1, "failure", None)
+    (request,) = reported["requests"]
     assert (request["vendor"], request["status"]) == ("Meta", 400)
     assert request["problems"] == ["ph is not the hash of the person's phone"]
     assert request["body"]["data"][0]["event_id"] == "order-1"

@@ -108,11 +108,11 @@ async def test_interrupted_response_to_a_client_template_is_a_failure(tmp_path):
         [NoResponse(reason="the response (200) could not be read completely", left=True)]
     )
 
-    told = await outbound(web).fetch(
+    reported = await outbound(web).fetch(
         HttpEffect(id=1, url="https://a.example/", method="GET"), client=client, log_message=print
     )
 
-    assert told == EffectAnswer(id=1, reason="failed")
+    assert reported == EffectAnswer(id=1, reason="failed")
 
 
 def test_template_file_beside_the_settings_is_found(tmp_path):

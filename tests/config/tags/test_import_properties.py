@@ -57,13 +57,13 @@ def test_imported_container_loads_and_passes_the_checks(seed):
         findings = asyncio.run(found_by(settings))
 
     there = {kind: {part.name for part in getattr(loaded, f"{kind}s")} for kind in KINDS}
-    told = {
+    reported = {
         kind: {
             line.name for line in made.found.lines if line.kind == kind and line.fit != "left out"
         }
         for kind in ("template", *KINDS)
     }
-    assert {"template": set(loaded.templates), **there} == told
+    assert {"template": set(loaded.templates), **there} == reported
     assert [finding for finding in findings if str(finding.status) == "failed"] == []
 
 

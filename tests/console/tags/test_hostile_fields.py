@@ -167,12 +167,12 @@ async def test_export_of_hostile_fields_contains_no_formula(day, admin):
 
 async def test_commands_escape_hostile_text(day):
     config = day.stage.folder / "twite.toml"
-    told = [
+    reported = [
         await asyncio.to_thread(_command, config, *args)
         for args in (["dead", "list"], ["dead", "list", "--json"], ["show", "field-url-script"])
     ]
 
-    for text in told:
+    for text in reported:
         assert all(c.isprintable() or c == "\n" for c in text)
         assert len(text) < 2_000_000
 

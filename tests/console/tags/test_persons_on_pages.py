@@ -104,10 +104,10 @@ async def test_no_page_log_or_command_shows_the_visitors_identifiers(tmp_path):
         ]
         export = await admin.post("/console/live/export", {})
         ids = ("by-native", "by-hash", "by-ga4", "by-mp", "by-data-tag", "by-x")
-        told = [
+        reported = [
             await asyncio.to_thread(_command, tmp_path / "twite.toml", "show", id_) for id_ in ids
         ]
-        told.append(
+        reported.append(
             await asyncio.to_thread(_command, tmp_path / "twite.toml", "dead", "list", "--json")
         )
         await stage.stop()
@@ -116,11 +116,11 @@ async def test_no_page_log_or_command_shows_the_visitors_identifiers(tmp_path):
         f"page {number}": page.text for number, page in enumerate((*listed, *histories, *others))
     }
     shown |= {f"heap {number}": page.text for number, page in enumerate(error_groups)}
-    shown |= {f"command {number}": text for number, text in enumerate(told)}
+    shown |= {f"command {number}": text for number, text in enumerate(reported)}
     shown |= {"export": export.text, "log": log.getvalue()}
     assert len(histories) >= 11
     assert [(where, what) for where, text in shown.items() for what in _found(text)] == []
-    assert all(f"{id_}  event" in text for id_, text in zip(ids, told, strict=False))
+    assert all(f"{id_}  event" in text for id_, text in zip(ids, reported, strict=False))
 
 
 def _found(text):

@@ -59,7 +59,7 @@ class Stage:
         )
         self.register.take([reading])
 
-    def told(self):
+    def reported(self):
         bodies = [json.loads(outbound.body) for outbound in self.transport.sent]
         return [(body["event"], body["subject"]) for body in bodies]
 
@@ -86,7 +86,7 @@ async def test_alert_is_sent_to_the_webhook_once(running):
     await settled()
     await stage.clock.advance(10 * MINUTE)
 
-    assert stage.told() == [("opened", "o8z6j")]
+    assert stage.reported() == [("opened", "o8z6j")]
     assert stage.transport.sent[0].url == ADDRESS
     assert stage.seen.notices == [
         WebhookTried(kind=AlertKind.CONVERSIONS_HELD, phase=AlertPhase.OPENED)
@@ -144,7 +144,7 @@ async def test_refused_message_does_not_delay_others(running):
     await settled()
 
     assert [new.subject for new in stage.register.news()] == ["bad"]
-    assert stage.told() == [("opened", "bad"), ("opened", "good")]
+    assert stage.reported() == [("opened", "bad"), ("opened", "good")]
 
 
 async def test_resolution_is_sent_even_if_the_opening_was_not(running):
@@ -156,7 +156,7 @@ async def test_resolution_is_sent_even_if_the_opening_was_not(running):
     stage.read(bad=False)
     await settled()
 
-    assert stage.told() == [("opened", "o8z6j"), ("resolved", "o8z6j")]
+    assert stage.reported() == [("opened", "o8z6j"), ("resolved", "o8z6j")]
     assert list(await stage.alarms.load(Alert)) == []
 
 
@@ -170,7 +170,7 @@ async def test_unsent_message_is_sent_after_the_next_start(running):
     running(after)
     await settled()
 
-    assert after.told() == [("opened", "o8z6j")]
+    assert after.reported() == [("opened", "o8z6j")]
     assert (
         after.transport.sent[0].headers["webhook-id"]
         == stage.transport.sent[0].headers["webhook-id"]

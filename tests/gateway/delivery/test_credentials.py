@@ -36,7 +36,7 @@ class ChooserStage:
             for destination in self.credential_chooser.order()
         ]
 
-    def told(self, kind: str, came, outcome) -> bool:
+    def reported(self, kind: str, came, outcome) -> bool:
         credentials = OLD if kind == OAUTH else NEW
         asked = replace(BOTH, credentials=credentials, fallback=None)
         return self.credential_chooser.record(asked, came, outcome)
@@ -53,14 +53,14 @@ def test_pixel_with_one_kind_of_credentials_has_no_fallback():
 def test_refused_new_credentials_become_the_fallback_for_a_while():
     stage = ChooserStage()
 
-    refused = stage.told(PIXEL_TOKEN, REFUSED, NOT_KNOWN)
+    refused = stage.reported(PIXEL_TOKEN, REFUSED, NOT_KNOWN)
 
     assert (refused, stage.order()) == (True, [OAUTH, PIXEL_TOKEN])
 
 
 async def test_refused_new_credentials_are_tried_again_later():
     stage = ChooserStage()
-    stage.told(PIXEL_TOKEN, REFUSED, NOT_KNOWN)
+    stage.reported(PIXEL_TOKEN, REFUSED, NOT_KNOWN)
 
     await stage.clock.advance(AGAIN)
 
@@ -69,7 +69,7 @@ async def test_refused_new_credentials_are_tried_again_later():
 
 def test_changed_credentials_forget_earlier_refusals():
     stage = ChooserStage()
-    stage.told(PIXEL_TOKEN, REFUSED, NOT_KNOWN)
+    stage.reported(PIXEL_TOKEN, REFUSED, NOT_KNOWN)
 
     stage.credential_chooser.use(replace(BOTH, credentials=PixelToken(token=Secret("another"))))
 
@@ -80,7 +80,7 @@ def test_response_to_old_credentials_does_not_count_for_new_ones():
     stage = ChooserStage()
     stage.credential_chooser.use(replace(BOTH, credentials=PixelToken(token=Secret("another"))))
 
-    stage.told(PIXEL_TOKEN, REFUSED, NOT_KNOWN)
+    stage.reported(PIXEL_TOKEN, REFUSED, NOT_KNOWN)
 
     assert (stage.order(), stage.seen) == ([PIXEL_TOKEN, OAUTH], [])
 
@@ -89,7 +89,7 @@ def test_each_response_is_recorded_and_changes_are_marked():
     stage = ChooserStage()
 
     for came, outcome in ((TAKEN, DELIVERED), (TAKEN, DELIVERED), (REFUSED, NOT_KNOWN)):
-        stage.told(PIXEL_TOKEN, came, outcome)
+        stage.reported(PIXEL_TOKEN, came, outcome)
 
     assert [(notice.taken, notice.turned) for notice in stage.seen] == [
         (True, True),

@@ -7,7 +7,7 @@ from twite.domain.times import DAY, HOUR, MINUTE, SECOND
 from twite.gateway.delivery.monotonic_clock import MonotonicClock
 
 
-def told(clock, ahead, times=3, *, took=100):
+def reported(clock, ahead, times=3, *, took=100):
     """Report X's time `times` times; X is `ahead` of the clock with which the machine started."""
     for _ in range(times):
         clock.observe((START + ahead) // SECOND * SECOND, took=took)
@@ -30,7 +30,7 @@ async def test_jumps_of_the_wall_clock_do_not_change_the_monotonic_clock(by):
 def test_date_header_of_one_response_sets_the_time_of_x():
     steady = MonotonicClock(MovingClock())
 
-    told(steady, HOUR, 1)
+    reported(steady, HOUR, 1)
 
     assert abs(steady.theirs() - START - HOUR) <= SECOND
     assert steady.now() == START
@@ -40,16 +40,16 @@ def test_date_header_of_one_response_sets_the_time_of_x():
 def test_difference_of_a_few_seconds_is_ignored(ahead):
     steady = MonotonicClock(MovingClock())
 
-    told(steady, ahead)
+    reported(steady, ahead)
 
     assert (steady.theirs(), steady.offset) == (START, 0)
 
 
 def test_single_response_with_another_date_is_ignored():
     steady = MonotonicClock(MovingClock())
-    told(steady, 0, 5)
+    reported(steady, 0, 5)
 
-    told(steady, DAY, 1)
+    reported(steady, DAY, 1)
 
     assert steady.theirs() == START
 
@@ -57,7 +57,7 @@ def test_single_response_with_another_date_is_ignored():
 def test_date_header_of_a_slow_response_is_ignored():
     steady = MonotonicClock(MovingClock())
 
-    told(steady, HOUR, took=20 * SECOND)
+    reported(steady, HOUR, took=20 * SECOND)
 
     assert steady.theirs() == START
 
@@ -65,7 +65,7 @@ def test_date_header_of_a_slow_response_is_ignored():
 def test_constantly_wrong_clock_is_kept_because_ages_are_differences():
     steady = MonotonicClock(MovingClock())
 
-    told(steady, HOUR)
+    reported(steady, HOUR)
 
     assert steady.now() == START
     assert abs(steady.ahead - HOUR) <= SECOND
@@ -77,7 +77,7 @@ def test_clock_changed_between_two_processes_continues():
     steady = MonotonicClock(moving)
     steady.resume(latest=START - MINUTE, ahead=0)
 
-    told(steady, 0)
+    reported(steady, 0)
 
     assert abs(steady.now() - START) <= SECOND
 
@@ -86,7 +86,7 @@ def test_clock_corrected_by_x_is_trusted():
     steady = MonotonicClock(MovingClock())
     steady.resume(latest=START - HOUR, ahead=HOUR)
 
-    told(steady, 0)
+    reported(steady, 0)
 
     assert (steady.now(), steady.ahead) == (START, 0)
 
@@ -104,7 +104,7 @@ def test_clock_is_never_before_the_latest_record():
 async def test_clock_is_trusted_after_a_response_or_minutes_of_silence():
     moving = MovingClock()
     answered, silent = MonotonicClock(moving), MonotonicClock(moving)
-    told(answered, 0, 1)
+    reported(answered, 0, 1)
 
     at_first = (answered.is_trusted, silent.is_trusted)
     await moving.advance(5 * MINUTE)
@@ -119,7 +119,7 @@ async def test_only_x_can_confirm_a_clock_after_a_jump_of_days():
     await moving.advance(HOUR)
 
     alone = steady.is_trusted
-    told(steady, 0)
+    reported(steady, 0)
 
     assert (alone, steady.is_trusted) == (False, True)
 
@@ -130,9 +130,9 @@ async def test_single_date_of_x_against_a_jumping_clock_expires_no_delivery():
     steady = MonotonicClock(moving)
     steady.resume(latest=START - MINUTE, ahead=0)
 
-    told(steady, 0, 2)
+    reported(steady, 0, 2)
     before = (steady.is_trusted, steady.vouched())
-    told(steady, 0, 1)
+    reported(steady, 0, 1)
 
     assert before == (False, None)
     assert steady.is_trusted

@@ -223,10 +223,10 @@ async def test_reset_time_is_recorded_once_by_the_wall_clock():
     reset = clock.now() + 10 * MINUTE
 
     rate_limit.obey(left=0, reset=reset)
-    told = (rate_limit.unnoted(), rate_limit.wait())
+    reported = (rate_limit.unnoted(), rate_limit.wait())
     rate_limit.noted(reset)
 
-    assert told == (reset, 10 * MINUTE)
+    assert reported == (reset, 10 * MINUTE)
     assert rate_limit.unnoted() is None
     later = reset + MINUTE
     rate_limit.obey(left=0, reset=later)

@@ -375,8 +375,8 @@ async def test_large_clock_offset_is_reported_once():
         await setting.clock.advance(SECOND // 4)
     await setting.clock.advance(20 * SECOND)
 
-    told = [notice for notice in setting.seen.notices if isinstance(notice, Misdated)]
-    assert [abs(notice.offset - 10 * MINUTE) <= 2 * SECOND for notice in told] == [True]
+    reported = [notice for notice in setting.seen.notices if isinstance(notice, Misdated)]
+    assert [abs(notice.offset - 10 * MINUTE) <= 2 * SECOND for notice in reported] == [True]
     assert right - setting.clock.now() > 9 * MINUTE
     await setting.run.stop(within=1_000)
 

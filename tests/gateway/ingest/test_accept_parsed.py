@@ -68,9 +68,9 @@ async def test_rejection_on_any_route_has_its_reason(endpoint):
         endpoint=endpoint,
     )
 
-    [told] = stage.notices
-    assert (told.endpoint, told.rejected) == (endpoint.value, 2)
-    assert told.codes == {"event_unknown": 1, "wrong_type": 1}
+    [reported] = stage.notices
+    assert (reported.endpoint, reported.rejected) == (endpoint.value, 2)
+    assert reported.codes == {"event_unknown": 1, "wrong_type": 1}
 
 
 async def test_ignored_event_beside_a_conversion_does_not_change_the_balance():

@@ -245,10 +245,10 @@ def test_googles_names_that_look_like_tokens_are_shown_without_values():
     sent = {"user_data": {"sha256_email_address": "ab" * 32, "sha256_street": "Kings Road"}}
     sent |= {"x-ga-mp2-user_properties": {"tier": "gold"}}
 
-    told = masked_tree(sent)
+    reported = masked_tree(sent)
 
-    assert told["user_data"] == {"sha256_email_address": "abababab…", "sha256_street": "***"}
-    assert told["x-ga-mp2-user_properties"] == {"tier": "***"}
+    assert reported["user_data"] == {"sha256_email_address": "abababab…", "sha256_street": "***"}
+    assert reported["x-ga-mp2-user_properties"] == {"tier": "***"}
 
 
 def test_harmless_url_parameters_are_shown():
@@ -284,7 +284,7 @@ def test_long_text_is_not_truncated_within_a_secret():
 
 def _leaks(body, secret):
     """Return those ways of showing a body that reveal a secret."""
-    told = msgspec.json.encode(body)
+    reported = msgspec.json.encode(body)
     history = History(
         delivery=7,
         pixel="o8z6j",
@@ -295,13 +295,13 @@ def _leaks(body, secret):
         receipt="r1",
         received_at=NOW,
         deadline_at=NOW,
-        sent=told,
+        sent=reported,
         attempts=(),
     )
-    origin = ConversionOrigin(history=history, endpoint="native", body=told, place=0)
+    origin = ConversionOrigin(history=history, endpoint="native", body=reported, place=0)
     shown = {
-        "page": masked(told),
-        "show": compact(told).decode(),
+        "page": masked(reported),
+        "show": compact(reported).decode(),
         "steps": "".join(f"{step.came} {step.sent}" for step in steps(origin)),
     }
     return [where for where, text in shown.items() if secret in text]

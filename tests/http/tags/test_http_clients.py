@@ -163,8 +163,8 @@ async def test_internal_error_is_reported_without_the_requested_path(staged: Sta
     reply = await stage.ask("GET", "/shopper@example.com")
 
     assert reply.status == 500
-    [told] = [notice for notice in stage.notices.seen if isinstance(notice, ProblemSeen)]
-    assert told.where == "a client's route"
+    [reported] = [notice for notice in stage.notices.seen if isinstance(notice, ProblemSeen)]
+    assert reported.where == "a client's route"
 
 
 async def test_body_over_the_limit_is_413_before_a_client_template_is_asked(staged: Staged):

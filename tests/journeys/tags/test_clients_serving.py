@@ -72,9 +72,9 @@ def ask(gateway: Gateway, path: str, body: str | bytes | None = None, **headers:
     said = {"Host": "t.shop.example", **{name.replace("_", "-"): v for name, v in headers.items()}}
     line.request("POST", path, body=body, headers=said)
     answer = line.getresponse()
-    told = answer.status, answer.headers.get("set-cookie"), answer.read()
+    reported = answer.status, answer.headers.get("set-cookie"), answer.read()
     line.close()
-    return told
+    return reported
 
 
 def test_claimed_request_becomes_conversions_and_gets_the_templates_response(tmp_path, x_emulator):
@@ -260,7 +260,8 @@ def test_client_template_can_request_its_own_host_log_and_read_pending_tags(tmp_
             log = gateway.log()
 
     tags = [
-        [(load["id"], load["status"]) for load in json.loads(told[2])] for told in (first, again)
+        [(load["id"], load["status"]) for load in json.loads(reported[2])]
+        for reported in (first, again)
     ]
     assert tags == [[("crm", "queued")], [("crm", "duplicate")]]
     assert "the stock of *** says 200" in log

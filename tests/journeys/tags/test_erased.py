@@ -354,7 +354,7 @@ def test_no_file_of_the_gateway_contains_an_erased_person(tmp_path, figure):
         gateway.stop()
         at_rest = found_in(tmp_path, numbers)
         # The older copy contains all subjects again, and the opt-out list removes them.
-        told = dict(AROUND)
+        reported = dict(AROUND)
         (tmp_path / "twite.db").write_bytes(older)
         put_back = found_in(tmp_path, numbers)
         AROUND.clear()
@@ -379,7 +379,7 @@ def test_no_file_of_the_gateway_contains_an_erased_person(tmp_path, figure):
     assert found["conversions"][PIXEL] == expected
     assert found["tag_events"] == 3 * SUBJECTS
     assert min(sum(before.values()), sum(put_back.values())) > 20 * SUBJECTS
-    assert at_work == at_rest == in_the_end == {}, (told, AROUND)
+    assert at_work == at_rest == in_the_end == {}, (reported, AROUND)
     assert (restored.returncode, restored.stderr) == (0, "")
     assert json.loads((tmp_path / "history.json").read_text())[0]["state"] == "delivered"
     # None of their waiting conversions reached X.

@@ -181,8 +181,8 @@ def test_no_route_writes_a_source_key_to_disk_or_log_or_passes_it_to_a_tag(tmp_p
         with_tag(tmp_path, x_emulator.url, vendor, events="[]") as gateway,
     ):
         for way, (path, said, shown) in WAYS.items():
-            told = json.dumps(said).replace("{}", way) if said is not None else ""
-            body = None if said == "" else told.encode()
+            reported = json.dumps(said).replace("{}", way) if said is not None else ""
+            body = None if said == "" else reported.encode()
             headers = {"Content-Type": "application/json"} | (
                 {"Authorization": shown} if shown else {}
             )

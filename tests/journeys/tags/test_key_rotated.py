@@ -103,9 +103,11 @@ def test_payloads_queued_before_a_rotation_of_the_key_file_are_delivered(tmp_pat
             gateway.drained()
             rest = held_and_dead(gateway)
 
-    told = f"Wrote a new key to {tmp_path}/twite.secret: keep a copy of it, and delete the old key."
-    assert rotated.stdout == f"{told}\nEncrypted with it: 1 tag event.\n"
-    assert again.stdout == f"{told}\nEncrypted with it: 2 tag events.\n"
+    reported = (
+        f"Wrote a new key to {tmp_path}/twite.secret: keep a copy of it, and delete the old key."
+    )
+    assert rotated.stdout == f"{reported}\nEncrypted with it: 1 tag event.\n"
+    assert again.stdout == f"{reported}\nEncrypted with it: 2 tag events.\n"
     assert (rotated.returncode, again.returncode, found) == (0, 0, [])
     assert not (tmp_path / "twite.secret.former").exists()
     assert (rest, events_at_vendor(vendor)) == ((0, 0), {("order-1", EMAIL), ("order-2", EMAIL)})
@@ -229,7 +231,7 @@ def test_payload_with_a_missing_key_does_not_stop_the_rotation(tmp_path, x_emula
         rotated = command(gateway, "rotate-key")
 
     found_key = r"encrypted with the key [0-9a-f]{8}, which is not configured: 1 tag event"
-    told_key = r"Encrypted with the key [0-9a-f]{8}, which is not configured: 1 tag event"
+    reported_key = r"Encrypted with the key [0-9a-f]{8}, which is not configured: 1 tag event"
     assert (len(found), rotated.returncode) == (1, 0)
     assert re.fullmatch(found_key, found[0])
-    assert re.match(told_key, rotated.stderr)
+    assert re.match(reported_key, rotated.stderr)

@@ -145,12 +145,12 @@ def test_preview_shows_the_created_event_and_its_tags(tmp_path, x_emulator, send
 
 
 def test_created_event_is_delivered_after_a_kill(tmp_path, x_emulator):
-    told = "(bind) => log('start of ' + bind(get)('event_id'))"
+    reported = "(bind) => log('start of ' + bind(get)('event_id'))"
     sends = "() => send('https://caller.example/', {method: 'POST'}, JSON.stringify({started: id}))"
     vendor = Vendor(lambda count: None if count == 0 else 200)
     with vendor, with_container(tmp_path, x_emulator.url, vendor.url) as gateway:
         gateway.stop()
-        (tmp_path / "caller.tpl").write_text(CALLER.replace(told, sends))
+        (tmp_path / "caller.tpl").write_text(CALLER.replace(reported, sends))
         # No tag fires for the created event; otherwise, its tag would send first.
         (tmp_path / "container.toml").write_text(CONTAINER.replace('"sign_up"', '"nothing"'))
         gateway.start()

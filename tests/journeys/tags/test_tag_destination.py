@@ -179,8 +179,8 @@ def test_consent_is_checked_for_the_source_and_for_the_tag(tmp_path, x_emulator,
         gateway.drained()
         found = [row for row in rows(gateway) if row["pixel"] == "tag:crm"]
 
-    told = {name: row[name] for row in found for name in counted}
-    assert told == counted
+    reported = {name: row[name] for row in found for name in counted}
+    assert reported == counted
     assert vendor.count() == counted.get("delivered", 0)
 
 

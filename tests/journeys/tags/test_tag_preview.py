@@ -137,9 +137,9 @@ def test_preview_session_shows_only_requests_with_its_token(tmp_path, x_emulator
     assert "set_cookies" in run["permissions"]
     assert any(cookie.startswith("_adp=…") for cookie in seen["cookies"])
     assert vendor.count() == 2
-    told = json.dumps(seen)
+    reported = json.dumps(seen)
     for secret in (PERSON, preview.token):
-        assert secret not in told
+        assert secret not in reported
         assert secret.encode() not in written
         assert secret not in log
 

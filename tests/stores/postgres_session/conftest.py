@@ -92,11 +92,11 @@ def transact(session):
 @pytest.fixture
 def tally(session):
     """Counts nothing, and notes what the session tells it."""
-    told = []
+    reported = []
     session.tally = SimpleNamespace(
-        write=lambda: told.append("write"),
-        committed=lambda: told.append("committed"),
-        clear=lambda: told.append("clear"),
+        write=lambda: reported.append("write"),
+        committed=lambda: reported.append("committed"),
+        clear=lambda: reported.append("clear"),
         new_counts=lambda whose: whose,
     )
-    return told
+    return reported

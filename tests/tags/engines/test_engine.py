@@ -102,9 +102,9 @@ def test_response_to_a_lost_run_reaches_no_later_run():
     engine.start(call(fields={"bad": True}))
     later = engine.start(call())
 
-    told = engine.resume(lost.run, (EffectAnswer(id=1, status=200),), now=NOW)
+    reported = engine.resume(lost.run, (EffectAnswer(id=1, status=200),), now=NOW)
 
-    assert told.error is not None
+    assert reported.error is not None
     assert engine.resume(later.run, (), now=NOW).waiting == (1,)
 
 

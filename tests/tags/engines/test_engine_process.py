@@ -149,8 +149,8 @@ async def test_engine_processes_and_fork_server_end_with_the_gateway(server, pro
     died = await asyncio.create_subprocess_exec(
         sys.executable, "-c", script, cwd=Path(__file__).parent, stdout=asyncio.subprocess.PIPE
     )
-    told, _ = await died.communicate()
-    pids = [int(pid) for pid in told.split()]
+    reported, _ = await died.communicate()
+    pids = [int(pid) for pid in reported.split()]
     assert len(pids) == 2
     await until(lambda: not any(_runs(pid) for pid in pids))
 
@@ -240,7 +240,7 @@ async def test_earlier_turns_are_repeated_in_a_new_process_without_their_effects
     };
     send('https://a.example/0', next);
     """
-    told = []
+    reported = []
     for dies in (False, True):
         turn = await process.start(template(code), call(seed=7))
         for status in (1, 2, 3):
@@ -250,11 +250,11 @@ async def test_earlier_turns_are_repeated_in_a_new_process_without_their_effects
                 await until(lambda gone=gone: process.pid != gone)
             answers = (EffectAnswer(id=turn.waiting[0], status=status),)
             turn = await process.resume(turn.run, answers, now=NOW + status)
-        told.append((turn.outcome, turn.effects))
+        reported.append((turn.outcome, turn.effects))
 
-    assert told[0] == told[1]
-    assert told[0][0] is RunResult.SUCCESS
-    assert len(told[0][1]) == 1  # only the message about the connection: no request was made
+    assert reported[0] == reported[1]
+    assert reported[0][0] is RunResult.SUCCESS
+    assert len(reported[0][1]) == 1  # only the message about the connection: no request was made
 
 
 async def test_memory_left_by_earlier_runs_does_not_end_a_run(server):
@@ -289,14 +289,14 @@ async def test_simultaneous_runs_get_their_own_responses(process):
     calls = [call(fields={"at": at}) for at in range(50)]
 
     turns = await asyncio.gather(*(process.start(ECHOES, said) for said in calls))
-    told = await asyncio.gather(
+    reported = await asyncio.gather(
         *(
             process.resume(turn.run, (EffectAnswer(id=1, status=at),), now=NOW)
             for at, turn in enumerate(turns)
         )
     )
 
-    assert {turn.outcome for turn in told} == {RunResult.SUCCESS}
+    assert {turn.outcome for turn in reported} == {RunResult.SUCCESS}
 
 
 async def test_run_that_has_ended_is_not_resumed(process):

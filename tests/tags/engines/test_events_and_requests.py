@@ -111,11 +111,11 @@ def test_missing_parts_of_a_request_are_undefined_or_empty():
 
 
 def test_container_version_is_returned():
-    told = returned(
+    reported = returned(
         "return require('getContainerVersion')();", container=ContainerVersion(debug_mode=True)
     )
 
-    assert told == {
+    assert reported == {
         "containerId": "GTM-TWITE",
         "debugMode": True,
         "environmentName": "Live",

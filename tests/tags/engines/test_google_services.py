@@ -104,8 +104,8 @@ def test_conflicting_transaction_is_started_again():
     ]
 
 
-@pytest.mark.parametrize(("conflicts", "told"), [(2, "id-1"), (3, "aborted")])
-def test_transaction_is_tried_three_times(conflicts, told):
+@pytest.mark.parametrize(("conflicts", "reported"), [(2, "id-1"), (3, "aborted")])
+def test_transaction_is_tried_three_times(conflicts, reported):
     engine = QuickJsEngine(template(TRANSACTION))
     turn = engine.start(call())
     began = 0
@@ -121,7 +121,7 @@ def test_transaction_is_tried_three_times(conflicts, told):
         )
         turn = engine.resume(turn.run, (answer,), now=NOW)
 
-    assert (began, turn.effects) == (3, (LogEffect(text=told),))
+    assert (began, turn.effects) == (3, (LogEffect(text=reported),))
 
 
 def test_transaction_whose_callback_fails_is_rolled_back_and_not_repeated():

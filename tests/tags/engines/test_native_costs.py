@@ -100,14 +100,14 @@ def test_limited_replace_has_the_result_of_the_native_one(method):
         for sought in SOUGHT
         for given in GIVEN
     ]
-    told = "".join(
+    reported = "".join(
         f"try {{ all.push({text}); }} catch (error) {{ all.push(error.name); }}\n" for text in texts
     )
     native = quickjs.Context().eval(
-        f"(() => {{ const all = [];\n{told}return JSON.stringify(all); }})()"
+        f"(() => {{ const all = [];\n{reported}return JSON.stringify(all); }})()"
     )
     engine = QuickJsEngine(
-        template(f"const all = [];\n{told}return require('JSON').stringify(all);")
+        template(f"const all = [];\n{reported}return require('JSON').stringify(all);")
     )
 
     turn = engine.start(call())

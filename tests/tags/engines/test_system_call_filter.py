@@ -46,6 +46,6 @@ async def test_compromised_process_can_do_nothing_outside():
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
     )
-    told, _ = await ran.communicate()
+    reported, _ = await ran.communicate()
 
-    assert told == b"100\n"  # 100, plus a bit for each action that succeeded
+    assert reported == b"100\n"  # 100, plus a bit for each action that succeeded

@@ -134,9 +134,9 @@ def test_preview_session_contains_no_personal_data_and_no_secret(previews):
     recorder.answers([EffectAnswer(id=1, status=200, body=f"thanks {EMAIL}")])
     recorder.end("success")
 
-    told = msgspec.json.encode(session.requests).decode()
+    reported = msgspec.json.encode(session.requests).decode()
     for hidden in (EMAIL, "Adalbert", "key-of-the-vendor", "a-visitor-id"):
-        assert hidden not in told
+        assert hidden not in reported
     kinds = [line.kind for line in session.requests[0].runs[0].lines]
     assert kinds == ["request", "log", "cookie", "answer"]
 

@@ -113,13 +113,13 @@ async def test_runs_in_different_processes_have_unique_ids_and_their_own_respons
     engines = stage.engines(echoes=ECHOES, processes=3)
 
     turns = await asyncio.gather(*(engines.start("echoes", call(at=at)) for at in range(9)))
-    told = [
+    reported = [
         await engines.resume("echoes", turn.run, (EffectAnswer(id=1, status=at),), now=NOW)
         for at, turn in enumerate(turns)
     ]
 
     assert len({turn.run for turn in turns}) == 9
-    assert {turn.outcome for turn in told} == {RunResult.SUCCESS}
+    assert {turn.outcome for turn in reported} == {RunResult.SUCCESS}
 
 
 async def test_runs_above_the_queue_limit_are_refused(stage):

@@ -343,8 +343,8 @@ async def test_start_and_end_of_a_clients_probation_are_reported_once(staged):
         await stage.clock.advance(60_000)
         await stage.ask("/in")
 
-    told = [notice.reason for notice in stage.notices.seen if "pauses it" in notice.reason]
-    assert [reason.partition(":")[0] for reason in told] == [
+    reported = [notice.reason for notice in stage.notices.seen if "pauses it" in notice.reason]
+    assert [reason.partition(":")[0] for reason in reported] == [
         "the template exceeded a limit",
         "the template had enough successful runs",
     ]

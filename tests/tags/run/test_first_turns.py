@@ -167,9 +167,9 @@ async def test_event_callback_runs_if_the_tag_reported_its_outcome(stage):
     )
     stage = stage()
 
-    told, silent = await stage.run(code + "data.gtmOnSuccess();"), await stage.run(code + WAITS)
+    reported, silent = await stage.run(code + "data.gtmOnSuccess();"), await stage.run(code + WAITS)
 
-    assert (told, silent) == ({"status": "success"}, {})
+    assert (reported, silent) == ({"status": "success"}, {})
 
 
 @pytest.mark.parametrize("code", ["throw 'no';", "for (;;) {}", "this is not JavaScript"])

@@ -100,9 +100,9 @@ def test_any_call_has_a_defined_result_and_requests_only_google(calls, answers):
         return [await made.perform(service) for service in services]
 
     calls = list(enumerate(calls, 1))
-    told = asyncio.run(perform())
+    reported = asyncio.run(perform())
 
-    assert [row.id for row in told] == [number for number, _ in calls]
+    assert [row.id for row in reported] == [number for number, _ in calls]
     for request in asked:
         url = URL(request.url)
         assert (url.scheme, url.host in HOSTS, url.user) == ("https", True, None)

@@ -52,9 +52,9 @@ def test_enough_good_runs_in_a_row_end_the_probation():
     hung(trial)
     moments = range(5_000, 5_000 + 100 * PROVEN, 100)
 
-    told = [ran_well(trial, now=at) for at in moments]
+    reported = [ran_well(trial, now=at) for at in moments]
 
-    assert told == [None] * (PROVEN - 1) + [False]
+    assert reported == [None] * (PROVEN - 1) + [False]
     assert trial.wait(moments[-1]) == 0
 
 
@@ -65,9 +65,9 @@ def test_exceeded_limit_during_probation_restarts_it():
         ran_well(trial, now=5_000 + 100 * number)
     hung(trial, now=10_000)
 
-    told = [ran_well(trial, now=20_000 + 100 * number) for number in range(PROVEN)]
+    reported = [ran_well(trial, now=20_000 + 100 * number) for number in range(PROVEN)]
 
-    assert told.index(False) == PROVEN - 1
+    assert reported.index(False) == PROVEN - 1
 
 
 def test_good_runs_before_an_exceeded_limit_do_not_count():

@@ -247,11 +247,11 @@ async def test_crash_interrupts_no_run_of_another_template(stage):
 
     await stage.goes("order-20", hangs="in one step")
     answers = (EffectAnswer(id=1, status=200),)
-    told = await shared.resume("tag:other", waiting.run, answers, now=NOW)
+    reported = await shared.resume("tag:other", waiting.run, answers, now=NOW)
 
     assert (await stage.history("order-20")).attempts
     assert stage.current_evidence.wait() > 0
-    assert (told.outcome, told.error) == (RunResult.SUCCESS, None)
+    assert (reported.outcome, reported.error) == (RunResult.SUCCESS, None)
 
 
 async def test_each_crash_pauses_the_tag_and_the_next_event_runs(stage):

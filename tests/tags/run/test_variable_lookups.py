@@ -7,10 +7,10 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from local_engines import LocalEngines
 
 from builders import NOW
 from fakes import ScriptedWeb
-from local_engines import LocalEngines
 from twite.domain.delivery import Trigger as Ended
 from twite.gateway.ports.transport import NoResponse, Response
 from twite.machine.system import SystemClock
@@ -203,8 +203,8 @@ async def test_failed_lookup_is_reported_and_the_tag_runs_without_the_value():
     ran = await stage.run(container(LOOKUP.replace("return answer.body", "return answer.no.body")))
 
     assert ran.succeeded
-    [told] = [line for line in stage.said if "TypeError" in line]
-    assert told.startswith("unhandled promise rejection: ")
+    [reported] = [line for line in stage.said if "TypeError" in line]
+    assert reported.startswith("unhandled promise rejection: ")
     assert stage.urls[-1] == "https://vendor.example/undefined"
 
 
@@ -276,8 +276,8 @@ async def test_error_of_a_variable_is_reported():
     ran = await stage.run(container("return data.no.such;"))
 
     assert ran.succeeded
-    [told] = [line for line in stage.said if "variable" in line]
-    assert told.startswith("the variable template 'It' failed: TypeError")
+    [reported] = [line for line in stage.said if "variable" in line]
+    assert reported.startswith("the variable template 'It' failed: TypeError")
 
 
 async def test_random_number_is_separate_for_each_event_and_variable():

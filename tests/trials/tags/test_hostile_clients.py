@@ -129,16 +129,16 @@ async def test_client_template_that_loops_does_not_slow_down_intake(tmp_path, x_
 
     alone, calm, loops = (statistics.median(paces[path]) for path in paths)
     calm_share, loops_share = (shares(paces[path], paces[None]) for path in paths[1:])
-    told = answers["/loops"]
+    reported = answers["/loops"]
     figure(
         "beside a client that loops",
         f"{loops:,.0f} conversions a second beside two connections that ask for endless loops "
         f"without a pause, {calm:,.0f} beside two that ask a harmless one, {alone:,.0f} alone: "
-        f"{loops_share:.2f} and {calm_share:.2f}, {ROUNDS} rounds; the loops were answered {told}",
+        f"{loops_share:.2f} and {calm_share:.2f}, {ROUNDS} rounds; the loops received {reported}",
     )
     # A template that exceeded a limit pauses: hardly any requests ran.
-    assert told.get(502, 0) <= 2 + ROUNDS * (2 + ONSET + SECONDS)
-    assert told.get(503, 0) > 0
+    assert reported.get(502, 0) <= 2 + ROUNDS * (2 + ONSET + SECONDS)
+    assert reported.get(503, 0) > 0
     # The harmless ones were not answered faster than the refusal limit per address.
     assert sum(answers["/calm"].values()) <= 5 * REFUSALS
     if LONG:
