@@ -3,11 +3,19 @@
 import re
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from types import NoneType
 from typing import Final, NamedTuple
 
 from twite.domain.delivery import State
 from twite.domain.outcome import AttemptOutcome
+from twite.stores.sql.rows.table_row import TableRow
+from twite.stores.sql.rows.tables import (
+    AccountRow,
+    AttemptRow,
+    ConversionRow,
+    OutboxRow,
+    QueueRow,
+    SubmissionRow,
+)
 from twite.stores.sqlite.engine.page_records import TABLE_LEAF, Value
 from twite.stores.sqlite.recovery.pages import INDEX_LEAF, LeafPage, PageRow, Pages
 
@@ -17,6 +25,7 @@ _OUTCOMES: Final = frozenset(AttemptOutcome)
 _RECEIPT: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
 # Delivery numbers are below this, times in milliseconds above.
 _MOMENTS: Final = 1_000_000_000_000
+_LONGEST: Final = 128  # characters of the name of an event
 
 
 class SalvagedRow(NamedTuple):
@@ -127,12 +136,28 @@ def _named(columns: _Columns, row: PageRow) -> dict[str, Value] | None:
 
 
 def _like(
-    least: int, *kinds: type, also: Callable[[Sequence[Value]], bool] = lambda _values: True
+    kind: type[TableRow],
+    until: str,
+    last: str,
+    *,
+    also: Callable[[Mapping[str, Value]], bool] = lambda _row: True,
 ) -> Callable[[Sequence[Value]], bool]:
-    """Return a test for rows: the minimum number of values, and the types of the first values."""
+    """Return a test for rows: the columns up to `until` have their types, and `last` is there.
+
+    The first column is the rowid, which SQLite stores elsewhere.
+    """
+    columns = kind.__struct_fields__
+    typed = columns[1 : columns.index(until) + 1]
+    least = columns.index(last) + 1
 
     def looks(values: Sequence[Value]) -> bool:
-        return len(values) >= least and all(map(isinstance, values, kinds)) and also(values)
+        row = dict(zip(columns, values, strict=False))
+        return (
+            least <= len(values) <= len(columns)
+            and values[0] is None
+            and all(isinstance(row[name], kind.__annotations__[name]) for name in typed)
+            and also(row)
+        )
 
     return looks
 
@@ -145,21 +170,19 @@ def _attempted(values: Sequence[Value]) -> bool:
 
 
 # What rows of a table look like, to recognize them on a page that no root leads to. Rows of other
-# tables are not guessed. A pattern has the original columns of its table: columns that were added
-# later may follow, and `_named` rejects rows with too many.
+# tables are not guessed. A pattern ends with the last column of the first schema: columns that were
+# added later may follow, and `_named` rejects rows with too many.
 LOOKS: Final[Mapping[str, Callable[[Sequence[Value]], bool]]] = {
     "submission": _like(
-        9, NoneType, str, str, str, int, int, int, bytes,
-        also=lambda values: bool(_RECEIPT.fullmatch(str(values[1]))),
+        SubmissionRow,
+        "body",
+        "unfired",
+        also=lambda row: bool(_RECEIPT.fullmatch(str(row["receipt"]))),
     ),
-    "conversion": _like(6, NoneType, int, int, str, bytes),
-    "outbox": _like(
-        12, NoneType, int, int, int, str, also=lambda values: values[4] in UNSETTLED
-    ),
-    "attempt": _like(8, NoneType, int, int, str, also=lambda values: values[3] in _OUTCOMES),
+    "conversion": _like(ConversionRow, "body", "suppressed"),
+    "outbox": _like(OutboxRow, "state", "crashes", also=lambda row: row["state"] in UNSETTLED),
+    "attempt": _like(AttemptRow, "outcome", "size", also=lambda row: row["outcome"] in _OUTCOMES),
     "attempted": _attempted,
-    "account": _like(8, NoneType, str, str, int, int, int, int, int),
-    "queue": _like(
-        3, NoneType, str, str, also=lambda values: len(values) == 3 and len(str(values[2])) < 128
-    ),
-}  # fmt: skip
+    "account": _like(AccountRow, "rejected", "rejected"),
+    "queue": _like(QueueRow, "event", "event", also=lambda row: len(str(row["event"])) < _LONGEST),
+}
