@@ -27,7 +27,8 @@ import aiohttp
 import msgspec
 
 from bench import agency, fill
-from twite.app.gateway import RunningGateway, start_gateway
+from twite.app.gateway import RunningGateway
+from twite.app.gateway_builder import start_gateway
 from twite.app.store_access import open_staff
 from twite.config.settings import load
 from twite.domain.people.users import Role

@@ -4,8 +4,8 @@ import socket
 
 import pytest
 
-from twite.app import gateway as module
-from twite.app.gateway import start_gateway
+from twite.app import gateway_builder as module
+from twite.app.gateway_builder import start_gateway
 from twite.app.reload_command import ReloadCommand
 from twite.app.store_access import open_store
 from twite.app.workers import GatewayAddress

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from command_stage import ENVIRONMENT, settings_in
 
-from twite.app.gateway import start_gateway
+from twite.app.gateway_builder import start_gateway
 from twite.cli.options import who
 from twite.config.settings import load
 from twite.domain.plural import plural

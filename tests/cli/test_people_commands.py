@@ -13,7 +13,7 @@ from command_stage import ENVIRONMENT, settings_in
 from command_stage import twite as run_apart
 
 import fork_server
-from twite.app.gateway import start_gateway
+from twite.app.gateway_builder import start_gateway
 from twite.config.settings import load
 
 PASSWORD = "a sentence that does well"

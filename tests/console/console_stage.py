@@ -12,7 +12,8 @@ import aiohttp
 import msgspec
 
 from fakes import PlainPasswords
-from twite.app.gateway import RunningGateway, start_gateway
+from twite.app.gateway import RunningGateway
+from twite.app.gateway_builder import start_gateway
 from twite.app.store_access import open_staff
 from twite.config.settings import load
 from twite.console.page import PageRoute

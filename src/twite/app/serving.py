@@ -11,7 +11,8 @@ from typing import Final
 
 import uvloop
 
-from twite.app.gateway import RunningGateway, start_gateway
+from twite.app.gateway import RunningGateway
+from twite.app.gateway_builder import start_gateway
 from twite.app.http_clients import OnDemandTransport
 from twite.app.monitoring import WEBHOOK_TIMEOUT
 from twite.app.workers import WorkerPlace

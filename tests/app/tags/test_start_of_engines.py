@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-import twite.app.gateway
-from twite.app.gateway import start_gateway
+import twite.app.gateway_builder
+from twite.app.gateway_builder import start_gateway
 from twite.config.settings import load
 from twite.domain.errors import StoreInUse
 
@@ -51,7 +51,7 @@ async def test_fork_server_starts_before_the_store_and_ends_with_it(
     (tmp_path / "twite.toml").write_text(SETTINGS + more)
     (tmp_path / "ads.tpl").write_text((TEMPLATES / "ad_cookies.tpl").read_text())
     store, before = UsedStore(), children()
-    monkeypatch.setattr(twite.app.gateway, "engine_of", lambda _: store)
+    monkeypatch.setattr(twite.app.gateway_builder, "engine_of", lambda _: store)
 
     with pytest.raises(StoreInUse):
         await start_gateway(load(tmp_path / "twite.toml", environ={}))
@@ -63,7 +63,7 @@ async def test_fork_server_starts_before_the_store_and_ends_with_it(
 LISTENS = """
 import asyncio, sys
 from pathlib import Path
-from twite.app.gateway import start_gateway
+from twite.app.gateway_builder import start_gateway
 from twite.config.settings import load
 
 async def listen() -> None:

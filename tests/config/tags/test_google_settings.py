@@ -220,7 +220,7 @@ async def test_template_that_does_not_call_google_needs_no_account(tmp_path, kin
 
 def test_commands_without_google_do_not_import_its_library(tmp_path):
     code = (
-        "import sys, twite.app.gateway, twite.config.settings as s, pathlib, os;"
+        "import sys, twite.app.gateway_builder, twite.config.settings as s, pathlib, os;"
         f"s.load(pathlib.Path({str(tmp_path / 'twite.toml')!r}), os.environ);"
         "sys.exit('google.auth' in sys.modules)"
     )
