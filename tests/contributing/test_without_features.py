@@ -1,7 +1,8 @@
 """The gateway works without its optional features: a copy without their folders.
 
 In its long form (TWITE_TRIAL=1), the tests that need no feature run there, too, except those of the
-whole project: its documentation, its packages and the rules for its code.
+whole project: its documentation, its packages, the rules for its code, and stores with tags that
+earlier versions wrote.
 """
 
 import json
@@ -20,7 +21,8 @@ ROOT = Path(__file__).parents[2]
 LONG = os.environ.get("TWITE_TRIAL") == "1"
 NOT_COPIED = shutil.ignore_patterns(".*", "__pycache__", "site", "dist")
 OF_THE_WHOLE = (
-    "docs", "contributing", "packaging", "trials", "console/test_pages_are_documented.py",
+    "docs", "contributing", "packaging", "trials", "upgrades",
+    "console/test_pages_are_documented.py",
 )  # fmt: skip
 NAMES = {feature.rpartition(".")[2] for feature in FEATURES}
 KEY = "a-key-that-nobody-will-guess"

@@ -92,14 +92,3 @@ def test_several_workers_on_sqlite_are_refused_with_a_fix(tmp_path, x_emulator):
     assert refused.returncode == 1
     assert "--workers" in refused.stderr
     assert "PostgreSQL" in refused.stderr
-
-
-def test_preview_session_is_refused_with_several_workers(tmp_path, x_emulator, postgres_url):
-    """If the session sends nothing, the other process would still send what reaches it."""
-    with WorkersGateway(tmp_path, x_emulator.url, postgres_url) as gateway:
-        refused = command(gateway, "tag", "preview", "--send-nothing")
-        trail = command(gateway, "audit", "--json")
-
-    assert refused.returncode != 0
-    assert "Start the gateway with workers = 1" in " ".join(refused.stderr.split())
-    assert "tag.preview" not in trail.stdout
