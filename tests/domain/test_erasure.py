@@ -41,7 +41,7 @@ def identifiers_of(*given, region="GB"):
     ],
 )
 def test_person_is_recognized_in_any_spelling(kind, text, person):
-    assert asked(kind, text, region="GB").person == person
+    assert asked(kind, text, region="GB").identifiers == person
 
 
 def test_conversion_id_does_not_identify_a_person():
