@@ -54,7 +54,7 @@ def with_tag(folder: Path, *, x: str) -> ConsoleStage:
 
 async def preview(stage: ConsoleStage) -> None:
     """Open a preview session for ada, and send an order in it."""
-    session = stage.gateway.previews.open("ada", sends_nothing=True)
+    session = stage.gateway.feature.previews.open("ada", sends_nothing=True)
     headers = {
         "Authorization": f"Bearer {KEY}",
         "X-Gtm-Server-Preview": session.token.reveal(),

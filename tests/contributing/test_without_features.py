@@ -22,7 +22,7 @@ LONG = os.environ.get("TWITE_TRIAL") == "1"
 NOT_COPIED = shutil.ignore_patterns(".*", "__pycache__", "site", "dist")
 OF_THE_WHOLE = (
     "docs", "contributing", "packaging", "trials", "upgrades",
-    "console/test_pages_are_documented.py",
+    "console/test_pages_are_documented.py", "browser/test_console.py",
 )  # fmt: skip
 NAMES = {feature.rpartition(".")[2] for feature in FEATURES}
 KEY = "a-key-that-nobody-will-guess"

@@ -10,7 +10,7 @@ from gateway_processes import ENVIRONMENT, KEY, PIXEL, Gateway, command, wait_fo
 
 from twite_emulator.process import Emulator
 
-EXPORT = Path(__file__).parents[1] / "tags/containers/shop.json"
+EXPORT = Path(__file__).parents[2] / "tags/containers/shop.json"
 SECRETS = ("px_2f7Qm9Zr4Tb8Lw1Kc6Vn3Hd5", "px_8Yw2Rt6Kq1Nf4Jd9Gs3Bx7Mc", "wh_5Tq8Zn2Xc7Vb1Lm4Kp9Rd")
 TWCLID = "23opevjt88psuo13lu8d020qkn"
 CLICK = {"ep__twclid": TWCLID}
