@@ -173,8 +173,10 @@ def _waited(batch: Batch, transition: Transition, *, now: int) -> dict[int, int]
     """Count the deliveries that X accepted, by the milliseconds since their receipt."""
     if transition.trigger is not Trigger.DELIVERED:
         return {}
-    ids = frozenset(transition.deliveries)
-    taken = [delivery for delivery in batch.deliveries if delivery.id in ids]
+    taken = batch.deliveries
+    if len(transition.deliveries) < len(taken):
+        ids = frozenset(transition.deliveries)
+        taken = [delivery for delivery in taken if delivery.id in ids]
     waited: dict[int, int] = {}
     for received_at, many in Counter(received_of(taken)).items():
         milliseconds = max(0, now - received_at)
