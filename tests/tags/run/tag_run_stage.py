@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import msgspec
+from local_engines import LocalEngines
 
 from fakes import ScriptedWeb
-from local_engines import LocalEngines
 from twite.domain.secret import Secret
 from twite.machine.system import SystemClock
 from twite.tags.container.parts import (

@@ -1,10 +1,10 @@
 """Tag deliveries have a unique id, and the conversion id by which users search for them."""
 
 import pytest
+from local_engines import LocalEngines
 from test_variables_at_ingest import NOW, TEMPLATE
 
 from builders import a_source, a_submission
-from local_engines import LocalEngines
 from memory_store.store import MemoryStore
 from twite.formats.parsed_request import Native
 from twite.gateway.ports.queries import ByConversionId

@@ -1,11 +1,11 @@
 """Random seeds of first turns, which run before their deliveries have an id."""
 
 import pytest
+from local_engines import LocalEngines
 from test_first_turns import RANDOM, template
 from test_variables_at_ingest import NOW
 
 from builders import a_source
-from local_engines import LocalEngines
 from memory_store.store import MemoryStore
 from twite.formats.parsed_request import Native
 from twite.gateway.ports.tags import BrowserWait, EventOrigin, TagRemark

@@ -4,10 +4,10 @@ import asyncio
 
 import msgspec
 import pytest
+from local_engines import LocalEngines, LocalProcess
 from test_first_turns import Seen, template
 
 from builders import a_source
-from local_engines import LocalEngines, LocalProcess
 from memory_store.store import MemoryStore
 from twite.formats.parsed_request import Native
 from twite.gateway.ports.tags import BrowserWait, EventOrigin, TagRemark

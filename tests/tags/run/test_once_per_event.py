@@ -3,12 +3,12 @@
 import asyncio
 
 import pytest
+from local_engines import LocalEngines
 from msgspec import structs
 from test_variable_lookups import NotForX, Seen, body, template
 
 from builders import NOW, a_source
 from fakes import ScriptedWeb
-from local_engines import LocalEngines
 from memory_store.store import MemoryStore
 from twite.formats.parsed_request import Native
 from twite.gateway.ports.tags import EventOrigin, TagRemark

@@ -4,11 +4,11 @@ import asyncio
 
 import msgspec
 import pytest
+from local_engines import LocalEngines
 from test_variable_lookups import Stage, body, container, template
 
 from builders import NOW, a_source
 from fakes import ScriptedWeb
-from local_engines import LocalEngines
 from memory_store.store import MemoryStore
 from twite.domain.delivery import Trigger
 from twite.domain.incoming_request import IncomingRequest

@@ -4,10 +4,10 @@ from uuid import uuid4
 
 import pytest
 from dispatcher_stage import origin_of
+from local_engines import LocalEngines
 from test_variables_at_ingest import NOW, TEMPLATE
 
 from builders import a_source
-from local_engines import LocalEngines
 from memory_store.store import MemoryStore
 from twite.formats.parsed_request import Native
 from twite.gateway.ports.tags import TagRemark

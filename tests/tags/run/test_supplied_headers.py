@@ -3,10 +3,10 @@
 import msgspec
 import pytest
 from client_stage import ClientStage
+from local_engines import LocalEngines
 from test_variables_at_ingest import NOW, TEMPLATE
 
 from builders import a_source
-from local_engines import LocalEngines
 from memory_store.store import MemoryStore
 from twite.domain.incoming_request import IncomingRequest
 from twite.domain.secret import Secret

@@ -4,9 +4,9 @@ import asyncio
 from urllib.parse import urlsplit
 
 import pytest
+from local_engines import LocalEngines, LocalProcess
 from tag_run_stage import SECRET, SEND, Skipping, Stage
 
-from local_engines import LocalEngines, LocalProcess
 from twite.domain.incoming_request import IncomingRequest
 from twite.domain.secret import Secret
 from twite.gateway.ports.ownership import LEASE_IS_OVER

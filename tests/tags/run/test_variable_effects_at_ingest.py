@@ -2,11 +2,11 @@
 
 import msgspec
 import pytest
+from local_engines import LocalEngines
 from test_variable_lookups import Seen, container
 
 from builders import NOW
 from fakes import MovingClock
-from local_engines import LocalEngines
 from twite.domain.secret import Secret
 from twite.gateway.ports.request_watch import set_watch
 from twite.machine.system import SystemClock, SystemRandomness
