@@ -12,11 +12,12 @@ class Changing:
 
     def __getattr__(self, name):
         found = getattr(self.value, name)
-        return self._keeping(found) if callable(found) else found
+        return self._keeping(name) if callable(found) else found
 
-    def _keeping(self, method):
+    def _keeping(self, name):
         def call(*args, **options):
-            result = method(*args, **options)
+            # Only now, because an argument may have changed the value.
+            result = getattr(self.value, name)(*args, **options)
             if type(result) is type(self.value):
                 self.value = result
             elif isinstance(result, tuple) and result and type(result[0]) is type(self.value):

@@ -14,12 +14,13 @@ from blamed_pixel import (
     UNSENT,
     WRONG_EVENT,
     Pixel,
+    alike,
     group_of,
 )
 
 from fakes import refused
 from twite.domain.blame.judge import MOST_IN_A_ROW
-from twite.domain.pause import Pause
+from twite.domain.pause import Cause, Pause
 from twite.domain.times import MINUTE, SECOND
 from worker_bench import Setting
 
@@ -362,3 +363,20 @@ def test_event_is_failing_until_x_accepts_or_refuses_one_of_its_deliveries():
     pixel.hears(BAD, 3, event="third")
 
     assert (before, pixel.failing) == ({EVENT, OTHER}, set())
+
+
+@pytest.mark.parametrize(
+    ("status", "cause"),
+    [
+        (401, Cause.CREDENTIALS_REFUSED),
+        (403, Cause.CREDENTIALS_REFUSED),
+        (404, Cause.PIXEL_REFUSED),
+        (None, Cause.PIXEL_REFUSED),
+    ],
+)
+def test_status_of_a_refusal_says_whether_the_credentials_are_refused(status, cause):
+    pixel = Pixel()
+
+    pixel.hears(alike(NOT_YOU, status=status), 1)
+
+    assert pixel.breaker.pause.cause is cause
