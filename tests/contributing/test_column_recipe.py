@@ -6,6 +6,7 @@ from contextlib import closing
 from pathlib import Path
 
 import asyncpg
+import msgspec
 
 from twite.gateway.ports.store_copy import CopiedTable
 from twite.stores.postgres import schema as postgres_schema
@@ -24,17 +25,20 @@ SQLITE = "ALTER TABLE conversion ADD COLUMN coupon TEXT;"
 POSTGRES = 'ALTER TABLE conversion ADD coupon text COLLATE "C"'
 
 
-class ConversionRow(TableRow):
-    id: int
-    submission: int
-    queue: int
-    conversion_id: str
-    body: bytes
-    checksum: int | None
-    suppressed: str | None = None
-    coupon: str | None = None
-
-
+# The table's struct with one more field.
+ConversionRow = msgspec.defstruct(
+    "ConversionRow",
+    [
+        *(
+            (each.name, each.type, each.default)
+            if each.default is not msgspec.NODEFAULT
+            else (each.name, each.type)
+            for each in msgspec.structs.fields(Before)
+        ),
+        ("coupon", str | None, None),
+    ],
+    bases=(TableRow,),
+)
 PLAIN = ConversionRow(
     id=1, submission=1, queue=1, conversion_id="order-1", body=b"{}", checksum=None
 )
@@ -48,7 +52,7 @@ SUBMISSION = SubmissionRow(
 
 def use(monkeypatch, schema, statements):
     present = schema.migrations()
-    monkeypatch.setattr(schema, "migrations", lambda: [*present, (2, statements)])
+    monkeypatch.setattr(schema, "migrations", lambda: [*present, (present[-1][0] + 1, statements)])
 
 
 def test_example_of_the_recipe_has_the_columns_of_the_table():

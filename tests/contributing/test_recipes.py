@@ -6,13 +6,11 @@ from enum import StrEnum
 from ipaddress import ip_network
 from pathlib import Path
 
-import msgspec
 import pytest
 
-from builders import NOW, a_destination, a_source
-from fakes import MovingClock, SeededRandomness
+from builders import NOW, a_destination
+from fakes import MovingClock
 from memory_store.store import MemoryStore
-from raw_http import parse_response, request, say
 from store_contract.claiming import ClaimLaws
 from store_contract.recording import BalanceLaws, RecordingLaws
 from store_contract.settling import SettlingLaws
@@ -22,24 +20,15 @@ from twite.console.application import Console
 from twite.console.page import NavigationGroup, PageLocation, PageRoute
 from twite.console.request_checks import RequestChecks
 from twite.domain.alert import RULES, AlertKind, AlertPhase, AlertRule
-from twite.domain.errors import MalformedRequest
 from twite.domain.people.users import Role, Session, User, Viewer
 from twite.domain.secret import Secret
-from twite.formats.parsed_request import Native, ParsedRequest
 from twite.gateway.alerts import alert_store, monitor
 from twite.gateway.alerts.alert_store import CheckResult
 from twite.gateway.alerts.checks import AlertCheck, Thresholds
 from twite.gateway.identity.authentication import AuthenticatedSession
-from twite.gateway.ingest.accept import Accept
-from twite.gateway.ingest.consent_choice import RecordConsentChoice
 from twite.gateway.ports.events import Alerted, SilentObserver
 from twite.gateway.ports.findings import warning
 from twite.gateway.ports.outbox import Discard
-from twite.gateway.ports.queries import ByConversionId
-from twite.http import GatewayServices, HttpApplication, Server
-from twite.http.route import FULL_BODY, Route, source_key
-from twite.http.route_table import ROUTES
-from twite.http.routes.native import taking
 from twite.stores.factory import ENGINES
 from written import ENVIRONMENT, GOOD, read, write
 
@@ -80,90 +69,6 @@ def test_every_name_in_contributing_is_in_the_code():
 
     assert len(named) > 10
     assert named - set(re.findall(r"\w+", code)) == set()
-
-
-# Add a format.
-
-
-class CouponOrder(msgspec.Struct):
-    order: str
-    total: str
-    mail: str
-
-
-class ToyEndpoint(StrEnum):
-    COUPONS = "coupons"
-
-
-def read_coupon(body: bytes) -> ParsedRequest:
-    try:
-        order = msgspec.json.decode(body, type=CouponOrder)
-    except msgspec.DecodeError as error:
-        raise MalformedRequest(code="wrong_shape", path="", message=str(error)) from None
-    conversion = Native(
-        event="purchase",
-        conversion_id=order.order,
-        value=msgspec.Raw(msgspec.json.encode(order.total)),
-        currency="EUR",
-        email=order.mail,
-    )
-    return ParsedRequest(conversions=(conversion,))
-
-
-async def test_new_format_is_parsed_and_accepted_on_its_own_route():
-    store = MemoryStore()
-    destinations = {"o8z6j": a_destination("o8z6j")}
-    accept = Accept(
-        intake=store,
-        clock=MovingClock(NOW),
-        randomness=SeededRandomness(),
-        destinations=destinations,
-        salt=b"salt",
-        wake=lambda _pixel: None,
-    )
-    row = Route(
-        path="/coupons",
-        methods=("POST",),
-        label="/coupons",
-        authenticate=source_key,
-        answer=taking(ToyEndpoint.COUPONS, lambda request, _source: read_coupon(request.body)),
-        body=FULL_BODY,
-        takes_json=True,
-        endpoint=ToyEndpoint.COUPONS,
-    )
-    services = GatewayServices(
-        accept=accept,
-        queries=store,
-        privacy=store,
-        directory=store.people,
-        moves=store,
-        record_choice=RecordConsentChoice(privacy=store, clock=MovingClock(NOW), salt=b"salt"),
-        clock=MovingClock(NOW),
-        sources=[a_source()],
-        destinations=destinations,
-        ready=lambda: None,
-        metrics=lambda _accounts: b"",
-    )
-    application = HttpApplication(services, routes=(*ROUTES, row))
-    server = Server(application, host="127.0.0.1", port=0)
-    await server.start()
-    order = b'{"order": "order-1", "total": "49.90", "mail": "shopper@example.com"}'
-    key = {"Authorization": "Bearer a-source-key"}
-
-    refused = parse_response(await say(server.port, request("POST", "/coupons", order, {})))
-    unreadable = parse_response(
-        await say(server.port, request("POST", "/coupons", b'{"order": 1}', key))
-    )
-    answer = parse_response(await say(server.port, request("POST", "/coupons", order, key)))
-    await server.stop()
-
-    assert (refused.status, unreadable.status, answer.status) == (401, 400, 202)
-    assert (answer.json()["accepted"], answer.json()["rejected"]) == (1, [])
-    (history,) = await store.find(
-        ByConversionId(pixel="o8z6j", events=["o8z6k"], conversion_id="order-1")
-    )
-    assert b"49.90" in history.sent
-    assert b"shopper" not in history.sent
 
 
 # Add a store.

@@ -91,9 +91,9 @@ class RouteAuthentication(msgspec.Struct, Generic[CallerT], frozen=True, kw_only
     """How a route recognizes its caller before the body is read.
 
     `check` returns the caller, or raises HttpRefusal with the status `refused`. `verify` raises
-    HttpRefusal if a signature in the headers does not fit the body as received: with webhooks, only
-    the body proves the caller. `sample` are the headers of an admitted request in the tests of all
-    rows.
+    HttpRefusal if a signature in the headers does not fit the decompressed body: with webhooks,
+    only the body proves the caller. `sample` are the headers of an admitted request in the tests
+    of all rows.
     """
 
     check: Callable[[HttpRequest], Awaitable[CallerT]]

@@ -12,9 +12,11 @@ errors, or not JSON
 401; 404 otherwise, 403, 3xx, other 4xx with X's       Rejected, PIXEL: settings, not conversions
 errors
 400 and these without X's errors (an HTML page)        Rejected, UNCLEAR: perhaps a firewall
-408, 423                                               Errored, ambiguous (undocumented)
+408, 423                                               Errored, ambiguous (undocumented); waits for
+                                                       Retry-After
 429                                                    Errored, not processed; waits for the reset
-5xx, a truncated response Errored, ambiguous: a proxy may have given up after X had done the work
+5xx, a truncated response                              Errored, ambiguous: a proxy may have given
+                                                       up after X had done the work
 
 According to X's documentation, a request fails as a whole or not at all [doc WEB]. Error responses
 without JSON occur; the status then decides [doc FUND].
