@@ -30,7 +30,7 @@ def a_body(*codes):
     ],
 )
 def test_refusal_is_classified_by_who_must_act(status, body, why):
-    assert refusal(status, body).why is why
+    assert refusal(status, body).reason is why
 
 
 @pytest.mark.parametrize("why", RefusalReason)
