@@ -49,4 +49,4 @@ def test_any_consent_signals_have_a_verdict(given_signals):
 def test_random_consent_string_is_never_consent(text):
     said = statements({"tcf": f"CQ{text}"}, ConsentPolicy(), now=MADE)
 
-    assert all(statement.word is not ConsentStatus.GRANTED for statement in said)
+    assert all(statement.status is not ConsentStatus.GRANTED for statement in said)

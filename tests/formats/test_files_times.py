@@ -57,7 +57,7 @@ def test_adjusted_time_of_a_row_is_noted(cell, text, code):
     moment = read_moment(cell, zone=LONDON)
 
     assert moment.text == text
-    assert moment.note.code == code
+    assert moment.finding.code == code
 
 
 @pytest.mark.parametrize(

@@ -105,7 +105,7 @@ def test_conversion_with_too_many_contents_is_rejected_alone():
     usual = {"event": "purchase", "contents": [{}] * MAX_ITEMS_IN_ALL}
     body = msgspec.json.encode({"conversions": [large, usual]})
 
-    found = beacon.read(body, Visitor(now=NOW)).found
+    found = beacon.read(body, Visitor(now=NOW)).parsed
 
     assert [len(conversion.contents or ()) for conversion in found.conversions] == [
         0,

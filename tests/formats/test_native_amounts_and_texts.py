@@ -152,7 +152,7 @@ def test_email_in_free_text_is_masked():
 
     assert result.conversion.description == "for *** thanks"
     assert result.conversion.search == "***"
-    assert "bob" not in json.dumps(result.scrubbed.description)
+    assert "bob" not in json.dumps(result.native.description)
 
 
 def test_email_in_contents_is_masked():

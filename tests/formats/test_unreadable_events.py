@@ -77,7 +77,7 @@ def an_order(order, more=""):
 
 
 def test_lone_surrogate_in_a_beacon_is_replaced():
-    found = of_a_page(an_order("A", f',"contents":[{{"name":{CUT}}}]'), an_order("B")).found
+    found = of_a_page(an_order("A", f',"contents":[{{"name":{CUT}}}]'), an_order("B")).parsed
 
     first, last = found.conversions
     assert [line.name for line in first.contents] == ["Mug \ufffd"]
@@ -108,7 +108,7 @@ def test_duplicate_key_in_a_beacon_rejects_only_its_conversion():
         an_order("B", ',"contents":[{"id":1,"id":2}]'),
         an_order("C", ',"event":5'),
         an_order("D"),
-    ).found
+    ).parsed
 
     assert [conversion.conversion_id for conversion in found.conversions] == [None, "B", None, "D"]
     assert [[(fault.path, fault.code) for fault in each] for each in found.faults] == [
@@ -124,7 +124,7 @@ def test_duplicate_key_beside_an_unknown_field_rejects_only_its_conversion():
 
     read = of_a_page(*orders, around=',"new":"x"')
 
-    assert [conversion.conversion_id for conversion in read.found.conversions] == [None, "B"]
+    assert [conversion.conversion_id for conversion in read.parsed.conversions] == [None, "B"]
 
 
 def test_duplicate_consent_key_in_a_beacon_is_not_consent():

@@ -43,6 +43,10 @@ class Remembering(dict):
         self.asked.add(name)
         return super().get(name, default)
 
+    def __contains__(self, name):
+        self.asked.add(name)
+        return super().__contains__(name)
+
 
 def fields_the_endpoint_reads():
     """Return the paths of the leaves, dotted if nested."""
