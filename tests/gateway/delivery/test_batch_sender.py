@@ -257,6 +257,38 @@ async def test_suspects_leave_the_slot_to_other_deliveries_of_their_event():
     assert full == [{EVENT}, frozenset()]
 
 
+async def test_suspects_leave_the_only_slot_to_another_event():
+    stage, openings = Stage(slots=1), []
+    await stage.suspect(1, 2)
+    stage.refuses(-1)
+    await stage.take(3)
+
+    def look(_ids):
+        openings.extend(stage.sender.requests.openings(500, troubled=frozenset()))
+
+    stage.answer = look
+
+    assert await stage.take(1, 2) == [(1, 2)]
+    assert openings == [(500, {EVENT})]
+
+
+@pytest.mark.parametrize("answer", [NOT_YOU, FAILED])
+async def test_bisection_of_suspects_goes_on_while_the_pixel_is_paused_only_tentatively(answer):
+    stage = Stage()
+    await stage.suspect(1, 2)
+
+    async def while_sending(ids):
+        if ids == (1,):
+            await stage.take(9, event=OTHER)
+        return NOT_YOU if ids == (9,) else answer
+
+    stage.answer = while_sending
+
+    assert await stage.take(1, 2) == [(1, 2), (1,), (9,), (2,)]
+    assert stage.evidence.breaker.pause is not None
+    assert not stage.evidence.breaker.is_tripped
+
+
 async def test_each_request_counts_towards_the_rate_limit():
     stage = Stage(rate=100)
     await stage.isolate(1)
