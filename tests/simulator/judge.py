@@ -87,7 +87,11 @@ class Judge:
     def leaves(self, span: Span, pixel: str, copies: list[tuple[Key, bytes]]) -> Request:
         """Observe that a request leaves the gateway."""
         now = self._clock.elapsed()
-        request = Request(span=span, pixel=pixel, keys=tuple(key for key, _ in copies), at=now)
+        keys = tuple(key for key, _ in copies)
+        since = [self.truths[key].suspect_since for key in keys]
+        accepted = self._pixels[pixel].taken_at
+        is_suspected = all(moment is not None and moment < accepted for moment in since)
+        request = Request(span=span, pixel=pixel, keys=keys, at=now, is_suspected=is_suspected)
         self.requests += 1
         self.copies += len(copies)
         self._check_shape(request)
@@ -257,7 +261,9 @@ class Judge:
         # Bad events use no slots of the others, and all together use at most twice the slots.
         healthy = [sent for sent in counted if not self._is_bad(sent)]
         slots = self._worker_config.in_flight
-        is_over = len(healthy) > slots or len(counted) > 2 * slots
+        # Nor does a batch of suspects hold the only slot, because it may need many requests.
+        yields = slots == 1 and any(sent.is_suspected for sent in healthy if sent is not request)
+        is_over = len(healthy) - yields > slots or len(counted) > 2 * slots
         if is_over or len(flying) >= MOST_IN_FLIGHT:
             self.fail("in_flight", f"{len(counted)} of {len(flying) + 1} for {request.pixel}")
 

@@ -35,12 +35,16 @@ class Truth:
 
 @dataclass(kw_only=True, eq=False)
 class Request:
-    """One request, from when it left."""
+    """One request, from when it left.
+
+    `is_suspected`: X had accepted others since each of its conversions failed or was refused.
+    """
 
     span: Span
     pixel: str
     keys: tuple[Key, ...]
     at: int
+    is_suspected: bool = False
     over: bool = False
 
     @property
