@@ -35,8 +35,8 @@ def test_repeated_key_rejects_only_its_conversion(twice):
 
 @pytest.mark.parametrize(("length", "cached"), [(500, 1), (501, 0)])
 def test_only_short_contents_are_cached(length, cached):
-    values._content.cache_clear()  # noqa: SLF001 - the cache has no other use
+    values._lines.clear()  # noqa: SLF001 - the cache has no other use
 
     read_bytes(json.dumps(ORDER | {"contents": [{"name": "x" * length}]}).encode())
 
-    assert values._content.cache_info().currsize == cached  # noqa: SLF001 - as above
+    assert len(values._lines) == cached  # noqa: SLF001 - as above

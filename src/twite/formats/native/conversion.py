@@ -46,8 +46,6 @@ _LONGEST_GUESS: Final = 64  # a longer key is not a misspelling
 
 _ENCODER: Final = msgspec.json.Encoder(order="deterministic")
 _NOBODY: Final = Identifiers()
-_NULL: Final = msgspec.Raw(b"null")
-_IN_NO_AMOUNT: Final = frozenset(b"@+ /")
 # The fields of the dedup key.
 _KEY: Final = frozenset({"pixel", "event", "conversion_id"})
 
@@ -109,7 +107,7 @@ def read_conversion(native: Native, index: int, context: ReadContext) -> ReadCon
     at = None
     if native.time is not None:
         at = value_or_fault(moment(native.time, now=context.now, path="time"), faults)
-    value, money = money_of(native, faults)
+    value, money, raw_amount = money_of(native, faults)
     contents, kept = contents_of(native, faults)
     url = None if native.url is None else scrubbed_url(native.url)
     if context.lengthy:
@@ -118,7 +116,9 @@ def read_conversion(native: Native, index: int, context: ReadContext) -> ReadCon
     verdict = context.judge(native.consent, identifiers, pixel)
     left = identifiers if verdict is PLAIN else _left(identifiers, verdict)
     signals = native.consent if verdict is PLAIN else verdict.signals
-    scrubbed = _scrubbed(native, left, url, kept, identity=identity, signals=signals)
+    scrubbed = _scrubbed(
+        native, left, url, kept, raw_amount=raw_amount, identity=identity, signals=signals
+    )
     if not identifiers.suffice:
         faults.append(fault("", "identifier_missing"))
     found = (*faults, *notes) if faults or notes else ()
@@ -139,7 +139,7 @@ def read_conversion(native: Native, index: int, context: ReadContext) -> ReadCon
             pixel=pixel,
             native=scrubbed,
             conversion=bare if is_denied else None,
-            faults=(*faults, *notes),
+            faults=found,
             suppressed=verdict.reason if is_denied else None,
             evidence=verdict.evidence if is_denied else None,
             event=event,
@@ -176,7 +176,7 @@ def read_conversion(native: Native, index: int, context: ReadContext) -> ReadCon
         pixel=pixel,
         native=scrubbed,
         conversion=conversion,
-        faults=tuple(notes),
+        faults=found,
         suppressed=verdict.reason if is_suppressed else None,
         held=verdict.reason if verdict.action is ConsentAction.HOLD else None,
         evidence=verdict.evidence,
@@ -205,6 +205,7 @@ def _scrubbed(
     url: str | None,
     contents: list[NativeContent] | None,
     *,
+    raw_amount: msgspec.Raw,
     identity: str,
     signals: Mapping[str, str | bool] | None,
 ) -> Native:
@@ -214,8 +215,7 @@ def _scrubbed(
         native.event,
         MASK if identity == MASK else native.conversion_id,
         native.time,
-        # An invalid amount may contain anything.
-        native.value if may_be_amount(native.value) else _NULL,
+        raw_amount,
         native.currency,
         None,
         identifiers.email,
@@ -232,11 +232,6 @@ def _scrubbed(
         signals,  # type: ignore[arg-type]  # encoded alone
         native.pixel,
     )
-
-
-def may_be_amount(raw: msgspec.Raw) -> bool:
-    """Whether a value can be nothing but an amount, valid or not."""
-    return len(raw) < 32 and _IN_NO_AMOUNT.isdisjoint(bytes(raw))
 
 
 def _identity(native: Native, faults: list[Fault]) -> str:

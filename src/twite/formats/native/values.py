@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from twite.domain import normalize
-from twite.domain.conversion import Content, Identifiers, amount, currency
+from twite.domain.conversion import CURRENCIES, Content, Identifiers, amount, currency
 from twite.domain.fault import Fault, fault
 from twite.domain.stats.match_keys import (
     FLAWS,
@@ -32,14 +32,26 @@ _OUR_COOKIE: Final = "1."
 # The usual form of an amount.
 _TIDY: Final = re.compile(rb'"((?:0|[1-9][0-9]{0,17})\.[0-9]{2})"')
 _DIGESTS: Final = frozenset({"email_sha256", "phone_sha256"})
+_NULL: Final = msgspec.Raw(b"null")
+_IN_NO_AMOUNT: Final = frozenset(b"@+ /")
 # Longer lines of `contents` are not cached, which limits the size of the cache.
 _LONGEST_LINE: Final = 512
+_MOST_LINES: Final = 8_192
+# The fields of a line of `contents`, in the order of its struct.
+_LineValues = tuple[str | int | None, str | None, bytes, int | None, str | int | None, str | None]
+# A line, its faults, and whether its texts are stored unchanged.
+_ReadLine = tuple[Content, list[Fault], bool]
+# Cached, because a shop sells the same products again and again.
+_lines: dict[_LineValues, _ReadLine] = {}
 
 
 def amount_in(raw: msgspec.Raw, *, path: str) -> str | Fault | None:
     """Return an amount as a decimal string; None if absent."""
-    if (tidy := _TIDY.fullmatch(raw)) is not None:
-        return tidy[1].decode()
+    tidy = _TIDY.fullmatch(raw)
+    return _untidy_amount(raw, path=path) if tidy is None else tidy[1].decode()
+
+
+def _untidy_amount(raw: msgspec.Raw, *, path: str) -> str | Fault | None:
     text = bytes(raw).decode()
     if text == "null":
         return None
@@ -179,8 +191,15 @@ def identifiers_of(  # noqa: C901 - a branch for each field
         ip = normalize.ip_address(native.ip, path="ip")
     if native.user_agent is not None:
         agent = user_agent_of(native.user_agent)
-    read = [email, phone, click, browser, ip, agent]
-    if Fault in map(type, read):
+    if (
+        type(email) is Fault
+        or type(phone) is Fault
+        or type(click) is Fault
+        or type(browser) is Fault
+        or type(ip) is Fault
+        or type(agent) is Fault
+    ):
+        read = [email, phone, click, browser, ip, agent]
         for place, value in enumerate(read):
             if isinstance(value, Fault):
                 (faults if value.path in _DIGESTS else notes).append(value)
@@ -207,14 +226,27 @@ def user_agent_of(text: str) -> str | Fault:
     return fault("user_agent", "user_agent_unusable") if is_bad else read
 
 
-def money_of(native: Native, faults: list[Fault]) -> tuple[str | None, str | None]:
-    value = value_or_fault(amount_in(native.value, path="value"), faults)
-    money = None
-    if native.currency is not None:
-        money = value_or_fault(currency(native.currency, path="currency"), faults)
-    elif value is not None:
-        faults.append(fault("currency", "currency_missing"))
-    return value, money
+def money_of(native: Native, faults: list[Fault]) -> tuple[str | None, str | None, msgspec.Raw]:
+    """Return the amount, the currency, and the stored form of the amount."""
+    raw, money = native.value, native.currency
+    value: str | None
+    if (tidy := _TIDY.fullmatch(raw)) is not None:
+        value = tidy[1].decode()
+    else:
+        value = value_or_fault(_untidy_amount(raw, path="value"), faults)
+        # An invalid amount may contain anything.
+        raw = raw if may_be_amount(raw) else _NULL
+    if money is None:
+        if value is not None:
+            faults.append(fault("currency", "currency_missing"))
+    elif money not in CURRENCIES:
+        money = value_or_fault(currency(money, path="currency"), faults)
+    return value, money, raw
+
+
+def may_be_amount(raw: msgspec.Raw) -> bool:
+    """Whether a value can be nothing but an amount, valid or not."""
+    return len(raw) < 32 and _IN_NO_AMOUNT.isdisjoint(bytes(raw))
 
 
 def contents_of(
@@ -227,8 +259,7 @@ def contents_of(
     is_same = True
     for index, line in enumerate(native.contents):
         values = line.id, line.name, bytes(line.price), line.quantity, line.group, line.type
-        read = _content if _length(line) <= _LONGEST_LINE else _content.__wrapped__
-        content, own, is_unchanged = read(*values)
+        content, own, is_unchanged = _lines.get(values) or _read_line(line, values)
         is_same &= is_unchanged
         contents.append(content)
         for found in own:
@@ -242,17 +273,8 @@ def contents_of(
     ]
 
 
-# Cached, because a shop sells the same products again and again.
-@lru_cache(maxsize=8_192, typed=True)
-def _content(  # noqa: PLR0917 - the key of the cache
-    id_: str | int | None,
-    name: str | None,
-    price: bytes,
-    quantity: int | None,
-    group: str | int | None,
-    kind: str | None,
-) -> tuple[Content, list[Fault], bool]:
-    """Return a line, its faults, and whether its texts are stored unchanged."""
+def _read_line(native_content: NativeContent, values: _LineValues) -> _ReadLine:
+    id_, name, price, quantity, group, kind = values
     faults: list[Fault] = []
     if quantity is not None and not 0 < quantity < 2**31:
         faults.append(fault("quantity", "not_a_count"))
@@ -269,7 +291,12 @@ def _content(  # noqa: PLR0917 - the key of the cache
         and (content.id == id_ or type(id_) is int)
         and (content.group == group or type(group) is int)
     )
-    return content, faults, is_unchanged
+    read = content, faults, is_unchanged
+    if _length(native_content) <= _LONGEST_LINE:
+        if len(_lines) >= _MOST_LINES:
+            _lines.clear()
+        _lines[values] = read
+    return read
 
 
 def quantity_of(contents: tuple[Content, ...]) -> int | None:

@@ -201,5 +201,5 @@ def checksum(seed: int, delivery: int, received_at: int, conversion_id: bytes, b
     The CRC-32 also covers the delivery's number and queue, so it detects misplaced rows. It detects
     every single flipped bit, and misses one in four billion other changes.
     """
-    begin = (seed ^ delivery ^ received_at) & 0xFFFFFFFF
-    return crc32(body, crc32(conversion_id + b"\0", begin))
+    # Only the lower 32 bits of the start value matter.
+    return crc32(body, crc32(conversion_id + b"\0", seed ^ delivery ^ received_at))

@@ -141,17 +141,11 @@ class _Page:
             if id_ in duplicates:
                 self._tally[account].duplicate += 1
                 continue
-            conversion_id, body = entry.conversion_id, entry.body
+            name, body = entry.conversion_id, entry.body
+            total = checksum(seeds[queue], id_, at, name.encode(), body)
+            # Passed by position, which takes a third of the time that names take.
             conversions.append(
-                ConversionRow(
-                    id=id_,
-                    submission=number,
-                    queue=queue,
-                    conversion_id=conversion_id,
-                    body=body,
-                    checksum=checksum(seeds[queue], id_, at, conversion_id.encode(), body),
-                    suppressed=entry.suppressed,
-                )
+                ConversionRow(id_, number, queue, name, body, total, entry.suppressed)
             )
             why_held = held_later.get(id_, entry.held) if held_later else entry.held
             if why_held is not None:
@@ -167,7 +161,7 @@ class _Page:
                     )
                 )
             elif entry.suppressed is None:
-                deliveries.append(OutboxRow(id=id_, queue=queue, account=account, received_at=at))
+                deliveries.append(OutboxRow(id_, queue, account, at))
             if entry.consent is not None:
                 consents.append(ConsentRow(delivery=id_, evidence=entry.consent))
             if entry.called is not None:

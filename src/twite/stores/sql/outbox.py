@@ -319,12 +319,13 @@ def _write_attempt(
     add_attempt(
         session, attempt, queue=session.queue(attempt.pixel, attempt.event), deliveries=sent
     )
-    delivered = {
-        delivery
-        for transition in transitions
-        if transition.trigger is Trigger.DELIVERED
-        for delivery in transition.deliveries
-    }
+    delivered = set[int]().union(
+        *(
+            transition.deliveries
+            for transition in transitions
+            if transition.trigger is Trigger.DELIVERED
+        )
+    )
     if not delivered.issuperset(attempt.deliveries):
         session.run(
             "mark_attempted",

@@ -1,7 +1,8 @@
 """Insertions: rows of a table by column, and the parts of their statements that engines share."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
+from operator import itemgetter
 from typing import Any, ClassVar, Final
 
 from msgspec.structs import astuple
@@ -48,6 +49,8 @@ class TallyRow(TableRow):
 
 # The columns of an insertion, and the values of its rows.
 Insertion = tuple[tuple[str, ...], list[tuple[Any, ...]]]
+# Takes a part of the values of a row.
+_Part = Callable[[tuple[Any, ...]], tuple[Any, ...]]
 
 
 def insertion(rows: Sequence[TableRow]) -> Insertion:
@@ -55,31 +58,26 @@ def insertion(rows: Sequence[TableRow]) -> Insertion:
 
     The last columns are left out if all rows have their defaults.
     """
-    columns, required, usual, defaults = _columns_of(type(rows[0]))
+    columns, usual, take_usual, take_rest, defaults = _columns_of(type(rows[0]))
     values = list(map(astuple, rows))
-    if required is None:
-        return usual, [value[1:] for value in values]
-    if not defaults:
+    if list(map(take_rest, values)).count(defaults) < len(values):
         return columns, values
-    for value in values:
-        if value[required:] != defaults:
-            return columns, values
-    return usual, [value[:required] for value in values]
+    return usual, list(map(take_usual, values))
 
 
 @cache
 def _columns_of(
     kind: type[TableRow],
-) -> tuple[tuple[str, ...], int | None, tuple[str, ...], tuple[object, ...]]:
-    """Return all columns, how many have no default, these, and the defaults of the others.
+) -> tuple[tuple[str, ...], tuple[str, ...], _Part, _Part, tuple[object, ...]]:
+    """Return all columns, the usual ones, functions that take these and the rest, and the defaults.
 
-    If the database assigns the id, return None as the number, and the other columns.
+    The usual columns have no default. If the database assigns the id, they are all others.
     """
     columns, defaults = kind.__struct_fields__, kind.__struct_defaults__
+    usual, rest = slice(len(columns) - len(defaults)), slice(len(columns) - len(defaults), None)
     if kind.is_numbered:
-        return columns, None, columns[1:], ()
-    required = len(columns) - len(defaults)
-    return columns, required, columns[:required], defaults
+        usual, rest, defaults = slice(1, None), slice(0), ()
+    return columns, columns[usual], itemgetter(usual), itemgetter(rest), defaults
 
 
 @cache
