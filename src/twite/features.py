@@ -19,12 +19,20 @@ ContributionT = TypeVar("ContributionT")
 
 @cache
 def _places(kind: Kind) -> tuple[str, ...]:
-    present = [feature for feature in FEATURES if find_spec(feature) is not None]
     return tuple(
         place
-        for feature in present
+        for feature in FEATURES
+        if _is_present(feature)
         for place in import_module(f"{feature}.contributions").CONTRIBUTIONS.get(kind, ())
     )
+
+
+def _is_present(feature: str) -> bool:
+    """Return whether the feature has its file, not only a folder that was left over."""
+    try:
+        return find_spec(f"{feature}.contributions") is not None
+    except ModuleNotFoundError:
+        return False
 
 
 def contributed(kind: Kind, contract: type[ContributionT]) -> Iterator[ContributionT]:

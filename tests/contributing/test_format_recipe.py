@@ -6,6 +6,7 @@ from enum import StrEnum
 from hashlib import sha256
 
 import msgspec
+import pytest
 
 from builders import NOW, a_destination, a_source
 from fakes import MovingClock, SeededRandomness
@@ -165,3 +166,21 @@ async def test_signed_webhook_is_accepted_if_the_signature_fits_the_body():
     ] * 4
     assert (answer.status, answer.json()["accepted"]) == (202, 1)
     assert b"49.90" in await sent_of(store)
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "POST"])
+@pytest.mark.parametrize("endpoint", [None, ToyEndpoint.COUPONS])
+async def test_signature_is_verified_with_every_method(method, endpoint):
+    def refuse(_source, _headers, _body):
+        raise HttpRefusal(WRONG_KEY)
+
+    open_to_all = msgspec.structs.replace(
+        row("/coupons/{source}", RouteAuthentication(check=signer, verify=refuse)),
+        methods=(),
+        takes_json=False,
+        endpoint=endpoint,
+    )
+
+    [answer] = await served(MemoryStore(), open_to_all, request(method, "/coupons/shop", b"", {}))
+
+    assert answer.status == 401

@@ -7,6 +7,8 @@ import pytest
 
 import second_version
 from twite.domain.errors import StoreUnusable
+from twite.stores.sqlite import SQLiteStore
+from twite.stores.sqlite.engine.examine import examine
 from twite.stores.sqlite.engine.schema import (
     migrate,
     migrations,
@@ -66,6 +68,24 @@ def test_database_of_a_development_version_is_refused_and_unchanged(tmp_path, ve
         "with a new store"
     )
     assert path.read_bytes() == was
+
+
+@pytest.mark.parametrize("version", [35, 99])
+async def test_store_with_the_tables_of_another_version_is_refused_by_its_version(
+    tmp_path, version
+):
+    path = tmp_path / "twite.db"
+    await (await SQLiteStore.open(str(path))).close()
+    with connect(path) as connection:
+        connection.execute("ALTER TABLE queue RENAME TO stream")
+        connection.execute(f"PRAGMA user_version = {version}")
+        if version == 35:
+            connection.execute("PRAGMA application_id = 0")
+
+    with pytest.raises(StoreUnusable, match=r"a (development|newer) version of Twite wrote it"):
+        await SQLiteStore.open(str(path))
+    with pytest.raises(StoreUnusable, match=r"a (development|newer) version of Twite wrote it"):
+        examine(str(path), seconds=None)
 
 
 def test_new_database_is_empty_before_its_first_commit_and_complete_after_it(tmp_path):

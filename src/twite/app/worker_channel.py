@@ -87,9 +87,14 @@ class WorkerChannel:
         )
 
     async def _ask(self, question: WorkerQuestion, *, within: float) -> dict[Path, bytes]:
+        """Return the answers of the other workers, without those that have ended."""
         others = sorted(found for found in self._folder.glob("*.sock") if found != self._own)
         answers = await asyncio.gather(*(_answer(other, question, within) for other in others))
-        return dict(zip(others, answers, strict=True))
+        return {
+            other: answer
+            for other, answer in zip(others, answers, strict=True)
+            if answer is not None
+        }
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError):
@@ -104,11 +109,14 @@ class WorkerChannel:
         writer.close()
 
 
-async def _answer(where: Path, question: WorkerQuestion, within: float) -> bytes:
-    """Return a worker's answer; nothing if it has ended or does not answer in time."""
+async def _answer(where: Path, question: WorkerQuestion, within: float) -> bytes | None:
+    """Return a worker's answer; b"" if it does not answer in time, None if it has ended."""
     with suppress(OSError, TimeoutError):
         async with asyncio.timeout(within):
-            reader, writer = await asyncio.open_unix_connection(where)
+            try:
+                reader, writer = await asyncio.open_unix_connection(where)
+            except (ConnectionRefusedError, FileNotFoundError):
+                return None  # a worker that was killed leaves its socket
             try:
                 writer.write(f"{question}\n".encode())
                 return await reader.read(-1)
@@ -118,7 +126,7 @@ async def _answer(where: Path, question: WorkerQuestion, within: float) -> bytes
 
 
 def _report(where: Path, answer: bytes) -> ReloadReport:
-    """Read a report. A worker that has just ended will start with the new settings."""
+    """Read a report. The one that replaces a worker which has ended starts with new settings."""
     try:
         return msgspec.json.decode(answer, type=ReloadReport)
     except msgspec.DecodeError:

@@ -216,15 +216,14 @@ async def _admitted(route: Route[CallerT], request: HttpRequest, caller: CallerT
     if route.endpoint is None:
         if has_body:
             request.body = await read_body(request.headers, request.receive, limit)
-            _verify(route, request, caller, request.body)
+        _verify(route, request, caller, request.body)
         return await _answered(route, request, caller)
     gate = services.page_gate if is_page else services.gate
     weight = gate.enter(request.headers)
     try:
-        if has_body:
-            body = await read_body(request.headers, request.receive, limit)
-            _verify(route, request, caller, body)
-            request.body = services.keys.without(body)
+        body = await read_body(request.headers, request.receive, limit) if has_body else b""
+        _verify(route, request, caller, body)
+        request.body = services.keys.without(body) if body else body
         return await _answered(route, request, caller)
     finally:
         gate.leave(weight)

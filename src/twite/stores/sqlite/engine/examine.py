@@ -12,6 +12,7 @@ from twite.domain.plural import plural
 from twite.stores.sql.statements import query
 from twite.stores.sqlite.engine.connection import connect_reader, damaged
 from twite.stores.sqlite.engine.log_file import log_of
+from twite.stores.sqlite.engine.schema import present_version
 
 # Unsent deliveries and the balance are checked first.
 _FIRST: Final = ("deployment", "queue", "account", "lease", "pause", "outbox")
@@ -26,7 +27,8 @@ def examine(path: str, *, seconds: float | None, owned: bool = False) -> bool:
     """Check for damage; return whether the check could be completed in time.
 
     With `owned`, the log is skipped, because its owner changes it. If the file or its log is
-    damaged, raises StoreUnusable, which says what to do.
+    damaged, or of a version that this one does not read, raises StoreUnusable, which says what to
+    do.
     """
     if Path(path).stat().st_size == 0:
         if log_of(path) is not None:
@@ -42,6 +44,8 @@ def examine(path: str, *, seconds: float | None, owned: bool = False) -> bool:
         try:
             if not owned:
                 _refuse_a_cut_log(connection, path, files)
+            # The statements below know only the tables of this version.
+            present_version(connection, path)
             tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_schema")}
             for table in _FIRST:
                 if table in tables:
