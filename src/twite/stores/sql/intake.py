@@ -141,11 +141,17 @@ class _Page:
             if id_ in duplicates:
                 self._tally[account].duplicate += 1
                 continue
-            name, body = entry.conversion_id, entry.body
-            total = checksum(seeds[queue], id_, at, name.encode(), body)
-            # Passed by position, which takes a third of the time that names take.
+            conversion_id, body = entry.conversion_id, entry.body
             conversions.append(
-                ConversionRow(id_, number, queue, name, body, total, entry.suppressed)
+                ConversionRow(
+                    id=id_,
+                    submission=number,
+                    queue=queue,
+                    conversion_id=conversion_id,
+                    body=body,
+                    checksum=checksum(seeds[queue], id_, at, conversion_id.encode(), body),
+                    suppressed=entry.suppressed,
+                )
             )
             why_held = held_later.get(id_, entry.held) if held_later else entry.held
             if why_held is not None:
@@ -161,7 +167,7 @@ class _Page:
                     )
                 )
             elif entry.suppressed is None:
-                deliveries.append(OutboxRow(id_, queue, account, at))
+                deliveries.append(OutboxRow(id=id_, queue=queue, account=account, received_at=at))
             if entry.consent is not None:
                 consents.append(ConsentRow(delivery=id_, evidence=entry.consent))
             if entry.called is not None:
