@@ -2,7 +2,9 @@
 
 import asyncio
 import os
+import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
@@ -102,5 +104,8 @@ async def test_many_invalid_requests_use_limited_disk_space(tmp_path, figure):
 
 
 def pages(path: Path) -> int:
-    """Return the used bytes of the database and its log."""
-    return sum(file.stat().st_size for file in path.parent.iterdir() if "-wal" not in file.name)
+    """Return the bytes of the database's pages, with those that are still in its log."""
+    with closing(sqlite3.connect(path)) as connection:
+        [(count,)] = connection.execute("PRAGMA page_count")
+        [(size,)] = connection.execute("PRAGMA page_size")
+    return count * size
