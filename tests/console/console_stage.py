@@ -1,7 +1,6 @@
 """A gateway with its console, as `twite serve` assembles it, and simulated browsers."""
 
 import re
-import socket
 from collections.abc import Mapping, Sequence
 from functools import partial
 from http.cookies import SimpleCookie
@@ -12,6 +11,7 @@ import aiohttp
 import msgspec
 
 from fakes import PlainPasswords
+from free_port import free_port
 from twite.app.gateway import RunningGateway
 from twite.app.gateway_builder import start_gateway
 from twite.app.store_access import open_staff
@@ -157,7 +157,7 @@ class ConsoleStage:
     ) -> None:
         self.folder = folder
         path = folder / "twite.toml"
-        local = str(_free_port())
+        local = str(free_port())
         values = {"secret": "a-key-that-seals-secrets", "x": "http://127.0.0.1:9", "local": local}
         values |= said
         path.write_text(settings.format_map(values))
@@ -211,12 +211,6 @@ class ConsoleStage:
         visitor = self.browser()
         assert (await visitor.sign_in(name)).status == 303
         return visitor
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as held:
-        port: int = held.getsockname()[1]
-    return port
 
 
 def form_token(page: str) -> str:

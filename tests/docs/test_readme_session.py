@@ -4,7 +4,6 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import fork_server
+from free_port import free_port
 
 ROOT = Path(__file__).parents[2]
 PORT = "8080"
@@ -23,12 +23,6 @@ def session() -> str:
     """Return the first block of commands under "Quick start"."""
     page = (ROOT / "README.md").read_text("utf-8")
     return re.search(r"^## Quick start$.*?^```sh\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)[1]
-
-
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return taken.getsockname()[1]
 
 
 @pytest.fixture

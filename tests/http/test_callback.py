@@ -5,13 +5,13 @@ import socket
 
 import pytest
 
+from free_port import free_port
 from twite.domain.errors import SettingsError
 from twite.http.callback import Callback
 
 
 def an_address() -> str:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return f"http://127.0.0.1:{free.getsockname()[1]}/x/callback"
+    return f"http://127.0.0.1:{free_port()}/x/callback"
 
 
 async def send_line(address: str, line: str) -> str:

@@ -2,19 +2,17 @@
 
 import http.client
 import os
-import random
 import shutil
 import signal
-import socket
 import ssl
 import subprocess
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import ClassVar, Self
 
 from tls_front import certify
 
+from free_port import free_port
 from gateway_process import wait_for
 
 FOLDER = Path(__file__).parents[2] / "deploy/proxies"
@@ -26,14 +24,6 @@ VISITOR, STRANGER = "127.8.9.2", "127.7.7.7"
 def installed(program: str) -> str | None:
     """Return the path of a program. Debian's nginx and HAProxy are not in every user's PATH."""
     return shutil.which(program, path=f"{os.environ.get('PATH', '')}:/usr/sbin")
-
-
-def free_port() -> int:
-    """Return a port that no outgoing connection gets before a program listens there."""
-    while True:
-        port = random.randrange(20_000, 32_000)
-        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
-            return port
 
 
 def changed(text: str, changes: Mapping[str, str]) -> str:

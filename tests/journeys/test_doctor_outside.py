@@ -2,7 +2,6 @@
 
 import json
 import re
-import socket
 import subprocess
 import sys
 
@@ -10,6 +9,8 @@ import pytest
 from gateway_processes import ENVIRONMENT, KEY, Gateway, command
 from signing_in import OAUTH
 from tls_front import TlsFront
+
+from free_port import free_port
 
 pytestmark = pytest.mark.journey
 
@@ -20,12 +21,6 @@ def x_front(x_emulator, tmp_path):
     folder.mkdir()
     with TlsFront(folder, int(x_emulator.url.rpartition(":")[2])) as front:
         yield front
-
-
-def free_port():
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return taken.getsockname()[1]
 
 
 def check(gateway, *authorities):

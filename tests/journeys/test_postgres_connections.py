@@ -2,12 +2,12 @@
 
 import os
 import shutil
-import socket
 
 import pytest
 from gateway_processes import PostgresGateway, wait_for
 from tls_front import TlsFront, certify
 
+from free_port import free_port
 from postgres_server import PostgresServer, programs
 from store_contract.actions import record
 from twite.domain.errors import StoreUnusable
@@ -68,9 +68,7 @@ class DatabaseFront(TlsFront):
 @pytest.fixture
 def tls_front(tmp_path):
     """The front of a server with the database `ledger`."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     server = PostgresServer(programs(), listen_addresses="127.0.0.1", port=str(port))
     server.create("ledger")
     with DatabaseFront(tmp_path, port) as front:

@@ -9,7 +9,9 @@ from urllib.parse import urlencode
 
 import pytest
 from gateway_processes import KEY, PIXEL, Gateway, PostgresGateway, command, wait_for
-from proxies import PROXIES, SITE, STRANGER, VISITOR, free_port, installed
+from proxies import PROXIES, SITE, STRANGER, VISITOR, installed
+
+from free_port import free_port
 
 pytestmark = pytest.mark.journey
 

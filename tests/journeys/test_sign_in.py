@@ -3,12 +3,13 @@
 import contextlib
 import getpass
 import json
-import socket
 import sqlite3
 
 import pytest
 from gateway_processes import TOKEN, command, wait_for
 from signing_in import OAUTH, Unsigned, log_in
+
+from free_port import free_port
 
 pytestmark = pytest.mark.journey
 
@@ -39,8 +40,7 @@ def test_pixel_without_credentials_delivers_after_the_sign_in(x_emulator, tmp_pa
 
 
 def test_sign_in_with_a_callback_needs_no_pin_and_no_gateway(x_emulator, tmp_path):
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        callback = f"http://127.0.0.1:{free.getsockname()[1]}/x/callback"
+    callback = f"http://127.0.0.1:{free_port()}/x/callback"
     x_emulator.add(apps=[{"id": "3213", "callbacks": [callback]}])
     gateway = Unsigned(tmp_path, x_emulator.url)
 

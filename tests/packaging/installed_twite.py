@@ -2,11 +2,12 @@
 
 import json
 import os
-import socket
 import subprocess
 import time
 import urllib.request
 from pathlib import Path
+
+from free_port import free_port
 
 ROOT = Path(__file__).parents[2]
 SECONDS = 120
@@ -27,13 +28,6 @@ def built_packages() -> Path:
     return folder
 
 
-def free_ports() -> tuple[int, int]:
-    with socket.socket() as first, socket.socket() as second:
-        first.bind(("127.0.0.1", 0))
-        second.bind(("127.0.0.1", 0))
-        return first.getsockname()[1], second.getsockname()[1]
-
-
 class InstalledTwite:
     """A command that runs `twite`, and a folder for its settings."""
 
@@ -41,7 +35,7 @@ class InstalledTwite:
         self.command = command
         self.folder = folder
         folder.mkdir(exist_ok=True)
-        port, x_port = free_ports()
+        port, x_port = free_port(), free_port()
         self.url = f"http://127.0.0.1:{port}"
         self.environment = {
             "HOME": str(folder),

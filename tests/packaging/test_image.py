@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import urllib.request
 from contextlib import ExitStack
@@ -14,6 +13,7 @@ import pytest
 import yaml
 from image_runtime import DOCKERFILE, USER, BuiltImage, missing
 
+from free_port import free_port
 from gateway_process import wait_for
 from postgres_server import PostgresServer, programs
 
@@ -31,12 +31,6 @@ def image():
     built = BuiltImage()
     yield built
     built.remove()
-
-
-def free_port():
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return taken.getsockname()[1]
 
 
 def answer(url, key=None, body=None):

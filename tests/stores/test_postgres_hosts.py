@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from free_port import free_port
 from postgres_server import PostgresServer, programs
 from store_contract.actions import record
 from twite.domain.errors import StoreUnusable
@@ -89,9 +90,7 @@ async def test_host_that_answered_is_tried_first(postgres_url):
 @pytest.fixture
 def tcp_url():
     """The URL of a database that is reached over TCP."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     server = PostgresServer(programs(), listen_addresses="127.0.0.1", port=str(port))
     server.create("ledger")
     yield f"postgresql://twite@127.0.0.1:{port}/ledger"

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import random
 import subprocess
 import time
 from itertools import pairwise
@@ -12,6 +11,7 @@ import pytest
 from gateway_processes import KEY, PIXEL, Gateway, command
 from newer_gateway import NewerVersion
 
+from free_port import free_port
 from gateway_process import GatewayError
 from twite_emulator.process import running_emulator
 
@@ -200,11 +200,6 @@ def held_ids(gateway):
 
 def at_x(x):
     return x.counted()["pixels"][PIXEL]["events"]["o8z6k"]["ids"]
-
-
-def free_port():
-    """Return a port that no outgoing connection gets while the gateway does not run."""
-    return random.randrange(20_000, 32_000)
 
 
 def replay_what_x_lacks(trial, x):

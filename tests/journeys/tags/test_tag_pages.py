@@ -5,7 +5,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 from gateway_processes import ENVIRONMENT
 
 import fork_server
+from free_port import free_port
 
 ROOT = Path(__file__).parents[3]
 PAGES = ROOT / "docs/how-to"
@@ -27,14 +27,6 @@ pytestmark = pytest.mark.journey
 def blocks(page):
     """Return each command with the output that the page shows; "" if it shows none."""
     return BLOCK.findall((PAGES / page).read_text())
-
-
-def free_ports(count):
-    taken = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [str(socket_.getsockname()[1]) for socket_ in taken]
-    for socket_ in taken:
-        socket_.close()
-    return ports
 
 
 @pytest.fixture
@@ -74,7 +66,7 @@ def typed(tmp_path, tmp_path_factory):
 
 def test_commands_of_the_page_lead_from_an_empty_folder_to_a_delivery(typed, tmp_path):
     script = "\n".join(typed for typed, _ in blocks("run-a-tag-template.md"))
-    ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
+    ports = {port: str(free_port()) for port in PORTS}
     script = re.sub(r"\b(8080|9090|9000)\b", lambda found: ports[found[1]], script)
     script = f"set -e\nexport TWITE_SERVER__LISTEN=127.0.0.1:{ports['8080']}\n{script}"
 
