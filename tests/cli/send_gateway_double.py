@@ -4,6 +4,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 Answer = tuple[int, dict]
@@ -90,7 +91,9 @@ def double() -> Iterator[GatewayDouble]:
             thread.join()
 
 
-ROW = "{id},2026-11-22T06:00:52Z,{event},{total},EUR,{email}"
+# Recent, because the gateway's memory of duplicates ends.
+YESTERDAY = (datetime.now(UTC) - timedelta(days=1)).isoformat(timespec="seconds")
+ROW = "{id},{time},{event},{total},EUR,{email}"
 HEADER = "order_id,created_at,event,total,currency,email"
 SETTINGS = """
 [[pixel]]
@@ -112,6 +115,7 @@ def rows(count, **cells):
 
 def row(**cells):
     usual = {"id": "o-1", "event": "purchase", "total": "1.00", "email": "a@example.com"}
+    usual["time"] = YESTERDAY
     return ROW.format_map(usual | cells)
 
 

@@ -312,6 +312,7 @@ def test_send_prints_its_result_as_json(place, gateway, capsys):
                 "duplicates": 0,
                 "suppressed": 0,
                 "held": 0,
+                "skipped": 0,
                 "rejected": 1,
                 "not_sent": 0,
                 "rejected_by": [

@@ -25,7 +25,7 @@ def verdicts(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "twite.toml").write_text(SETTINGS)
     (tmp_path / "orders.csv").write_bytes((EXAMPLES / "orders.csv").read_bytes())
-    run(["send", "orders.csv", "--dry-run"])
+    run(["send", "orders.csv", "--dry-run", "--older", "send"])
     with Path("orders.csv.dry-run.csv").open(encoding="utf-8-sig", newline="") as file:
         return list(csv.DictReader(file))
 

@@ -4,11 +4,13 @@ import pytest
 from twite.formats.files.json_rows import Conversions, elements
 from twite.formats.files.rows import RowOptions
 from twite.formats.files.table import (
+    NAMES,
     Separated,
     UnreadableFile,
     cells,
     encoding_of,
     kind_of,
+    recognise,
     row_id,
     separator_of,
 )
@@ -118,7 +120,8 @@ def test_file_with_json_of_another_structure_is_refused(body):
 
 
 def conversions(**said):
-    return Conversions(RowOptions(**said), name_row=lambda number: f"row-{number}")
+    known = recognise(list(NAMES), {})
+    return Conversions(known, RowOptions(**said), name_row=lambda number: f"row-{number}")
 
 
 def test_native_conversion_in_a_file_is_unchanged():

@@ -142,9 +142,9 @@ def play(demo: DemoProcesses, orders: Path) -> DemoStory:
     _arm(demo)
     _step("X", "will refuse one batch, lose one response and limit the rate once")
     report = demo.folder / "report.csv"
-    _step("shop", f"twite send {orders.name}")
+    _step("shop", f"twite send {orders.name} --older send")
     printing.say("")
-    demo.twite("send", str(orders), "--report", str(report), "--yes")
+    demo.twite("send", str(orders), "--report", str(report), "--older", "send", "--yes")
     printing.say("")
     _send_as_to_x(demo)
     _step("a script", "posts 3 sign-ups in X's own format; only the host has changed")

@@ -21,6 +21,7 @@ from twite.cli.options import load
 from twite.cli.send.results import RowResult, judge, within
 from twite.config.settings import Settings
 from twite.config.values import HostPort
+from twite.domain.conversion import DEFAULT_WINDOW
 from twite.domain.delivery import backoff
 from twite.domain.destination import Destination, Source
 from twite.domain.errors import OperatorError
@@ -234,13 +235,15 @@ class NoKey(OperatorError):
 class SendTarget(msgspec.Struct, frozen=True, kw_only=True):
     """The gateway to send to.
 
-    `source` and `destinations` are None if only address and key are known.
+    `source` and `destinations` are None if only address and key are known. `dedup_window` is in
+    milliseconds.
     """
 
     url: str
     key: Secret
     source: Source | None = None
     destinations: Mapping[str, Destination] | None = None
+    dedup_window: int = DEFAULT_WINDOW
 
     @property
     def name(self) -> str:
@@ -270,6 +273,7 @@ def target(config: Path, *, to: str | None, source: str | None, key_from: str | 
         key=found.key,
         source=found,
         destinations={destination.pixel: destination for destination in settings.destinations()},
+        dedup_window=settings.store.dedup_window,
     )
 
 

@@ -1,8 +1,11 @@
 """`twite send`: send conversions from files."""
 
+import sys
+import time
+from collections.abc import Sequence
 from datetime import tzinfo
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 from zoneinfo import ZoneInfo
 
 import typer
@@ -16,9 +19,13 @@ from twite.cli.send.results import RowResultKind, options_digest
 from twite.cli.send.run import SendOptions, perform
 from twite.domain.conversion import currency as known_currency
 from twite.domain.fault import Fault
+from twite.domain.times import DAY
 from twite.formats.files.cells import Decimal
+from twite.formats.files.findings import RowAge, remembered_age
 from twite.formats.files.rows import RowOptions
 from twite.formats.files.table import NAMES, UnknownColumn
+
+OlderRows = Literal["send", "skip"]
 
 _PATIENCE: Final = 600  # seconds
 
@@ -116,6 +123,13 @@ def send(
             min=0, metavar="SECONDS", help="Give up if the gateway accepts nothing for this long"
         ),
     ] = _PATIENCE,
+    older: Annotated[
+        OlderRows | None,
+        typer.Option(
+            show_default=False,
+            help="What to do with rows that are older than the gateway's memory of duplicates",
+        ),
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation")] = False,
     config: Config = DEFAULT_CONFIG,
     as_json: Json = False,
@@ -133,10 +147,14 @@ def send(
     aim = target(config, to=to, source=source, key_from=key_from)
     wish = SendOptions(
         row_options=RowOptions(
-            event=event, currency=currency, decimal=decimal, zone=_zone(timezone)
+            event=event,
+            currency=currency,
+            decimal=decimal,
+            zone=_zone(timezone),
+            age=_age(older, aim.dedup_window),
         ),
         options=options_digest(
-            [aim.url, aim.name, event, currency, decimal, timezone, chosen, delimiter]
+            [aim.url, aim.name, event, currency, decimal, timezone, chosen, delimiter, older]
         ),
         dry=dry_run,
         restart=restart,
@@ -147,7 +165,8 @@ def send(
     )
     # Read all files first: nothing is sent if one cannot be read.
     separator = None if delimiter is None else _separator(delimiter)
-    opened = [_examined(file, chosen, event, separator) for file in files]
+    can_ask = not yes and sys.stdin.isatty() and sys.stderr.isatty()
+    opened = [_examined(file, chosen, event, separator, can_ask=can_ask) for file in files]
     done = [perform(file, wish, aim) for file in opened]
     if as_json:
         results = [
@@ -168,6 +187,14 @@ def _require_sense(
         raise typer.BadParameter("works with one file only", param_hint="--report")
     if dry and key_from is not None:
         raise typer.BadParameter("needs no key: remove --key-from", param_hint="--dry-run")
+
+
+def _age(older: OlderRows | None, dedup_window: int) -> RowAge | None:
+    if older == "send":
+        return None
+    age = remembered_age(dedup_window)
+    oldest = time.time_ns() // 1_000_000 - age
+    return RowAge(oldest=oldest, days=age // DAY, is_skipped=older == "skip")
 
 
 def _mapped(pair: str) -> tuple[str, str]:
@@ -202,7 +229,12 @@ def _separator(given: str) -> str:
 
 
 def _examined(
-    file: Path, chosen: dict[str, str], event: str | None, delimiter: str | None
+    file: Path,
+    chosen: dict[str, str],
+    event: str | None,
+    delimiter: str | None,
+    *,
+    can_ask: bool,
 ) -> OpenedFile:
     try:
         opened = examine(file, chosen, delimiter=delimiter)
@@ -213,15 +245,29 @@ def _examined(
             f"{file.name} is not a CSV file and has no separator",
             param_hint="--delimiter",
         )
-    if opened.columns is None and chosen:
-        raise typer.BadParameter(
-            f"{file.name} is in Twite's own JSON format, which has no columns to map",
-            param_hint="--map",
-        )
-    if opened.columns is not None and "event" not in opened.columns.taken and event is None:
+    if opened.columns.header and "event" not in opened.columns.taken and event is None:
         raise typer.BadParameter(
             f"{file.name} has no event column. Give the event, as in --event purchase, or its "
             f"column, as in --map event=COLUMN",
             param_hint="--event",
         )
+    if opened.unmapped_times:
+        chosen = chosen | {"time": _time_column(file.name, opened.unmapped_times, can_ask=can_ask)}
+        return _examined(file, chosen, event, delimiter, can_ask=can_ask)
     return opened
+
+
+def _time_column(file: str, names: Sequence[str], *, can_ask: bool) -> str:
+    """Ask which column is the time; "" for none. Raises BadParameter if nobody can be asked."""
+    if not can_ask:
+        likely = " or ".join(f'--map time="{name}"' for name in names[:3])
+        raise typer.BadParameter(
+            f"{file} has no known time column, and unused columns look like times. Use {likely}, "
+            "or --map time= to send every row with the current time",
+            param_hint="--map",
+        )
+    for name in names:
+        question = f'{file}: is the column "{printing.safe(name)}" the time of the conversions?'
+        if typer.confirm(question, default=True, err=True):
+            return name
+    return ""

@@ -8,7 +8,7 @@ import gzip
 import hashlib
 import io
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -18,8 +18,9 @@ import msgspec
 import zstandard
 
 from twite.domain.errors import ClientError, OperatorError
+from twite.formats.files.date_columns import unmapped_times
 from twite.formats.files.findings import FileRow
-from twite.formats.files.json_rows import Conversions, elements
+from twite.formats.files.json_rows import Conversions, elements, key_cells, keys_of
 from twite.formats.files.rows import RowOptions, Rows
 from twite.formats.files.table import (
     MAX_CELL,
@@ -124,7 +125,7 @@ class OpenedFile(msgspec.Struct, frozen=True, kw_only=True):
     """A file that was read to its end without an error.
 
     `size` and `digest` (SHA-256) describe the decompressed content; `rows` counts the rows that are
-    not blank. `columns` is None for JSON.
+    not blank. `unmapped_times` are the unused columns that look like times, if no column is one.
     """
 
     path: Path
@@ -133,7 +134,8 @@ class OpenedFile(msgspec.Struct, frozen=True, kw_only=True):
     digest: bytes
     encoding: str = "utf-8"
     separated: Separated = Separated(by=",")
-    columns: ColumnMapping | None = None
+    columns: ColumnMapping = ColumnMapping(header=(), taken={}, ignored=())
+    unmapped_times: tuple[str, ...] = ()
     rows: int = 0
     table: ParquetTable | None = None
 
@@ -157,15 +159,14 @@ def examine(path: Path, chosen: Mapping[str, str], *, delimiter: str | None = No
 def read_rows(opened: OpenedFile, options: RowOptions) -> Iterator[FileRow]:
     """Yield the rows that are not blank, in order."""
     name_row = partial(row_id, opened.digest)
-    if opened.columns is not None:
-        rows = Rows(opened.columns, options, name_row=name_row)
-        table = opened.table.rows() if opened.table else _cells(opened)
-        for number, row in table:
-            yield rows.read(number, row)
-    else:
-        conversions = Conversions(options, name_row=name_row)
+    if opened.kind in {"json", "jsonl"}:
+        conversions = Conversions(opened.columns, options, name_row=name_row)
         for number, written in _written(opened):
             yield conversions.read(number, written)
+    else:
+        rows = Rows(opened.columns, options, name_row=name_row)
+        for number, row in _table(opened):
+            yield rows.read(number, row)
 
 
 def _examined(path: Path, chosen: Mapping[str, str], delimiter: str | None) -> OpenedFile:
@@ -183,16 +184,32 @@ def _examined(path: Path, chosen: Mapping[str, str], delimiter: str | None) -> O
                     "Parquet files are compressed internally: decompress the file first"
                 )
         table = open_table(path)
-        return msgspec.structs.replace(
-            opened, table=table, rows=table.height, columns=recognise(table.header, chosen)
-        )
+        opened = msgspec.structs.replace(opened, table=table, rows=table.height)
+        return _mapped(opened, table.header, chosen)
     opened = msgspec.structs.replace(opened, encoding=encoding_of(start))
     _require_text(opened)
     if kind == "csv":
         return _with_columns(opened, start, chosen, delimiter)
     if kind == "json" and elements(_whole(opened)) is None:
         opened = msgspec.structs.replace(opened, kind="jsonl")
-    return msgspec.structs.replace(opened, rows=sum(1 for _ in _written(opened)))
+    opened = msgspec.structs.replace(opened, rows=sum(1 for _ in _written(opened)))
+    return _mapped(opened, keys_of(written for _, written in _written(opened)), chosen)
+
+
+def _mapped(opened: OpenedFile, header: Sequence[str], chosen: Mapping[str, str]) -> OpenedFile:
+    columns = recognise(header, chosen)
+    opened = msgspec.structs.replace(opened, columns=columns)
+    if "time" in chosen:
+        return opened
+    if opened.kind in {"json", "jsonl"}:
+        rows: Iterable[Sequence[str]] = key_cells((raw for _, raw in _written(opened)), columns)
+    else:
+        rows = (row for _, row in _table(opened))
+    return msgspec.structs.replace(opened, unmapped_times=unmapped_times(columns, rows))
+
+
+def _table(opened: OpenedFile) -> Iterator[tuple[int, list[str]]]:
+    return opened.table.rows() if opened.table else _cells(opened)
 
 
 def _with_columns(
@@ -204,9 +221,8 @@ def _with_columns(
     # The header is the first row that is not blank.
     everything = _cells(opened, header=True)
     _, header = next(everything)
-    columns = recognise(header, chosen)
     rows = sum(1 for _ in everything)
-    return msgspec.structs.replace(opened, columns=columns, rows=rows)
+    return _mapped(msgspec.structs.replace(opened, rows=rows), header, chosen)
 
 
 def _cells(opened: OpenedFile, *, header: bool = False) -> Iterator[tuple[int, list[str]]]:

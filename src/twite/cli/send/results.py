@@ -40,6 +40,7 @@ class RowResultKind(StrEnum):
     DUPLICATE = "duplicate"
     SUPPRESSED = "suppressed"
     HELD = "held"
+    SKIPPED = "skipped"
     REJECTED = "rejected"
 
 
@@ -66,11 +67,11 @@ def _finding(fault: ReportedFault) -> RowFinding:
 
 
 def refused(row: FileRow) -> RowResult:
-    """Return the result of a row that was not sent because it could not be read."""
+    """Return the result of a row that was not sent: it could not be read, or is too old."""
     return RowResult(
         number=row.number,
         order=row.order,
-        kind=RowResultKind.REJECTED,
+        kind=RowResultKind.SKIPPED if row.skipped else RowResultKind.REJECTED,
         errors=row.errors,
         notes=row.notes,
     )

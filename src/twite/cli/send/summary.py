@@ -14,6 +14,8 @@ from twite.cli import printing
 from twite.cli.send.files import OpenedFile
 from twite.cli.send.results import ResultReason, ResultTally, RowResultKind
 from twite.domain.plural import plural
+from twite.redaction.scrub_text import names_a_person
+from twite.redaction.shapes import MASK
 
 _STRONG: Final = ("twclid", "email", "email_sha256", "phone", "phone_sha256")
 # Names of amount columns, in the languages that exports often use.
@@ -30,6 +32,7 @@ _WORDS: Final = {
     RowResultKind.DUPLICATE: "duplicates",
     RowResultKind.SUPPRESSED: "suppressed (no consent)",
     RowResultKind.HELD: "held (for your decision)",
+    RowResultKind.SKIPPED: "skipped (too old)",
     RowResultKind.REJECTED: "rejected",
 }
 _KINDS: Final = {"csv": "CSV", "json": "JSON", "jsonl": "JSON Lines", "parquet": "Parquet"}
@@ -53,23 +56,26 @@ def announce(opened: OpenedFile) -> None:
     if opened.kind != "parquet":
         details.append(opened.encoding.upper().removesuffix("-SIG"))
     printing.complain(f"{opened.path.name}: {', '.join(details)}")
-    if opened.columns is None:
-        return
     named = opened.columns.named()
     width = max((len(name) for _, name in named), default=0)
     for field, name in named:
         printing.complain(f"  {name:<{width}}  → {field}")
     if opened.columns.ignored:
         printing.complain(
-            f"  ignored: {', '.join(name or '(no name)' for name in opened.columns.ignored)}"
+            f"  ignored: {', '.join(name or '(no name)' for name in _ignored(opened))}"
         )
     for warning in doubts(opened):
         printing.complain(f"  note: {warning}")
 
 
+def _ignored(opened: OpenedFile) -> list[str]:
+    """Return the unused columns. A key of a JSON object may be an email."""
+    return [MASK if names_a_person(name) else name for name in opened.columns.ignored]
+
+
 def doubts(opened: OpenedFile) -> Iterator[str]:
     """Yield warnings about the columns, before anything is sent."""
-    taken = opened.columns.taken if opened.columns is not None else {}
+    taken = opened.columns.taken
     if not taken:
         return
     if "time" not in taken:
@@ -83,7 +89,7 @@ def doubts(opened: OpenedFile) -> Iterator[str]:
             "use a column, add --map conversion_id=COLUMN"
         )
     if "value" not in taken:
-        yield _no_amount(() if opened.columns is None else opened.columns.ignored)
+        yield _no_amount(opened.columns.ignored)
     if not any(field in taken for field in _STRONG) and not {"ip", "user_agent"} <= taken.keys():
         yield (
             "no identifier column: every row will be rejected. To use a column, add --map "
@@ -148,12 +154,13 @@ def as_json(opened: OpenedFile, tally: ResultTally, report: Path) -> dict[str, o
         "duplicates": tally.of(RowResultKind.DUPLICATE),
         "suppressed": tally.of(RowResultKind.SUPPRESSED),
         "held": tally.of(RowResultKind.HELD),
+        "skipped": tally.of(RowResultKind.SKIPPED),
         "rejected": tally.of(RowResultKind.REJECTED),
         "not_sent": opened.rows - tally.rows,
         "rejected_by": _listed(tally.errors),
         "notes": _listed(tally.notes),
-        "columns": {} if columns is None else dict(columns.named()),
-        "ignored": [] if columns is None else list(columns.ignored),
+        "columns": dict(columns.named()),
+        "ignored": _ignored(opened),
         "column_notes": list(doubts(opened)),
         "report": str(report),
     }

@@ -12,8 +12,9 @@ import msgspec
 
 from twite.domain.conversion import dedup_key
 from twite.domain.fault import Fault
+from twite.domain.plural import plural
 from twite.domain.secret import Masked
-from twite.domain.times import LATEST, moment
+from twite.domain.times import FUTURE_TOLERANCE, LATEST, moment
 from twite.redaction.scrub_text import names_a_person
 
 # Codes that only files have. All other codes are those of the gateway: domain.fault.CODES, and the
@@ -27,6 +28,7 @@ ERRORS: Final[Mapping[str, str]] = MappingProxyType(
         "currency_conflict": "the currency next to the amount differs from the currency column",
         "id_rounded": "the id is in scientific notation, because a spreadsheet rounded it",
         "id_shared": "an earlier row has this id and event, but a different person, time or value",
+        "older_than_memory": "the gateway may have forgotten that it received the row before",
         "time_missing": "the row has no time, but other rows do",
         "too_large": "the row is too large for a request",
         "not_sent": "the gateway refused the whole request, and a retry would not help",
@@ -40,6 +42,7 @@ NOTES: Final[Mapping[str, str]] = MappingProxyType(
         "currency_read": "the currency was in the cell of the amount",
         "differs_from_earlier": "an earlier row has the same id and event, but different content",
         "items_unread": "the items could not be read: the conversion is sent without them",
+        "older_skipped": "the row is older than the gateway's memory of duplicates",
         "placeholder": "the cell contains a placeholder, which Twite treats as empty",
         "same_as_earlier": "an earlier row has the same id and event",
         "suppressed": "the gateway will not send the conversion; the message gives the reason",
@@ -76,8 +79,8 @@ class FileRow(Masked, frozen=True, kw_only=True):
     """One row after reading.
 
     `number` is the row number in a spreadsheet; `order` is the conversion id, given or generated.
-    `body` is a native conversion as JSON, None if there are `errors`. It holds personal data: its
-    repr is masked.
+    `body` is a native conversion as JSON, None if there are `errors`, or if the row is `skipped`
+    because of its age. It holds personal data: its repr is masked.
     """
 
     in_repr = ("number", "errors", "notes")
@@ -86,6 +89,45 @@ class FileRow(Masked, frozen=True, kw_only=True):
     body: bytes | None
     errors: tuple[RowFinding, ...] = ()
     notes: tuple[RowFinding, ...] = ()
+    skipped: bool = False
+
+
+def remembered_age(dedup_window: int) -> int:
+    """Return up to which age (ms) the gateway remembers a row that it received before.
+
+    The gateway counts from the receipt, which a row's time may follow by the tolerance for wrong
+    time zones.
+    """
+    return dedup_window - FUTURE_TOLERANCE
+
+
+class RowAge(msgspec.Struct, frozen=True, kw_only=True):
+    """What happens to a row that is older than `oldest` (ms since 1970).
+
+    The gateway remembers for `days` what it received: if an older row comes again, X could count it
+    twice. Such a row is skipped or refused.
+    """
+
+    oldest: int
+    days: int
+    is_skipped: bool = False
+
+    def see(self, conversion: Mapping[str, object]) -> RowFinding | None:
+        """Return an error or a note about a conversion that is too old.
+
+        A row that denies consent is never too old, because the denial must reach the gateway.
+        """
+        at = moment(str(conversion.get("time", "")), now=LATEST, path="time")
+        if isinstance(at, Fault) or at >= self.oldest or _denies(conversion.get("consent")):
+            return None
+        message = (
+            f"older than {plural(self.days, 'day')}: the gateway would not notice if it received "
+            "this order before. Use --older send if it did not, or --older skip to leave it out"
+        )
+        if self.is_skipped:
+            message = f"older than {plural(self.days, 'day')}, left out"
+            return RowFinding("time", "older_skipped", message)
+        return RowFinding("time", "older_than_memory", message)
 
 
 def rounded(order: str) -> RowFinding | None:

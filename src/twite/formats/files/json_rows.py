@@ -1,15 +1,21 @@
-"""JSON files: conversions in the native format, sent unchanged."""
+"""JSON files: conversions in the native format.
 
-from collections.abc import Callable
+Keys are columns: a key with another known name, or that `--map` names, is renamed, and a key that
+stands for no field is left out. A conversion that needs neither is sent unchanged.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Final
 
 import msgspec
 
 from twite.domain.errors import MalformedRequest
+from twite.formats.files.cells import Moment, read_moment
 from twite.formats.files.findings import ERRORS, FileRow, Repeats, RowFinding, rounded
 from twite.formats.files.rows import RowOptions
-from twite.formats.files.table import UnreadableFile
+from twite.formats.files.table import NAMES, ColumnMapping, UnreadableFile
 from twite.formats.native.fields import OF_ONE, field_by_field
 from twite.formats.parsed_request import Native
 from twite.formats.strict_json import decode
@@ -17,6 +23,11 @@ from twite.formats.strict_json import decode
 _NATIVE: Final = msgspec.json.Decoder(Native)
 _RAWS: Final = msgspec.json.Decoder(list[msgspec.Raw])
 _WRAPPED: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_WORD: Final[msgspec.json.Decoder[str | int]] = msgspec.json.Decoder(str | int)
+# A file with more keys has data as keys.
+_MOST_KEYS: Final = 1_000
+# Native fields that are not columns.
+_UNMAPPED: Final = frozenset(Native.__struct_fields__) - NAMES.keys()
 
 
 def elements(body: bytes) -> list[msgspec.Raw] | None:
@@ -42,13 +53,47 @@ def elements(body: bytes) -> list[msgspec.Raw] | None:
         raise UnreadableFile(f"not JSON: {error}") from None
 
 
-@dataclass(slots=True)
+def keys_of(conversions: Iterable[bytes]) -> tuple[str, ...]:
+    """Return the keys of all conversions, in the order of their first use."""
+    keys: dict[str, None] = {}
+    for written in conversions:
+        if len(keys) < _MOST_KEYS:
+            keys.update(dict.fromkeys(_keys(written)))
+    return tuple(key for key in keys if key not in _UNMAPPED)
+
+
+def key_cells(conversions: Iterable[bytes], columns: ColumnMapping) -> Iterator[tuple[str, ...]]:
+    """Yield the texts and whole numbers of each conversion as the cells of a row."""
+    for written in conversions:
+        try:
+            values = _WRAPPED.decode(written)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            continue
+        yield tuple(_cell(values.get(name)) for name in columns.header)
+
+
+def _keys(written: bytes) -> Iterable[str]:
+    try:
+        return _WRAPPED.decode(written)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return ()  # a rejected row
+
+
+def _cell(raw: msgspec.Raw | None) -> str:
+    try:
+        return "" if raw is None else str(_WORD.decode(raw))
+    except msgspec.DecodeError:
+        return ""
+
+
+@dataclass
 class Conversions:
     """Reads conversions in the native format, and returns them unchanged if their shape is right.
 
     Missing fields are added: the event and currency from the options, and an id from `name_row`.
     """
 
+    columns: ColumnMapping
     options: RowOptions
     name_row: Callable[[int], str]
     _repeats: Repeats = field(default_factory=Repeats)
@@ -57,6 +102,10 @@ class Conversions:
         text = written.strip()
         if not text.startswith(b"{"):
             return _refused(number, "wrong_type", "", "not a JSON object")
+        try:
+            text = self._renamed(text)
+        except MalformedRequest as error:
+            return _refused(number, error.code, error.path, error.message)
         try:
             native = decode(_NATIVE, text)
         except MalformedRequest as error:
@@ -72,10 +121,46 @@ class Conversions:
         spelled = {field: getattr(native, field) for field in Native.__struct_fields__} | added
         spelled["value"] = bytes(native.value)
         found = rounded(order) or self._repeats.see(number, spelled)
-        findings = () if found is None else (found,)
-        if found is not None and found.code in ERRORS:
-            return FileRow(number=number, order=order, body=None, errors=findings)
-        return FileRow(number=number, order=order, body=_with(added, text), notes=findings)
+        age = self.options.age
+        old = None if age is None else age.see(spelled)
+        findings = tuple(finding for finding in (found, old) if finding is not None)
+        errors = tuple(finding for finding in findings if finding.code in ERRORS)
+        notes = tuple(finding for finding in findings if finding.code not in ERRORS)
+        skipped = old is not None and age is not None and age.is_skipped and not errors
+        body = None if errors or skipped else _with(added, text)
+        return FileRow(
+            number=number, order=order, body=body, errors=errors, notes=notes, skipped=skipped
+        )
+
+    @cached_property
+    def _fields(self) -> Mapping[str, str]:
+        """The field of each key that stands for one."""
+        named = {name: field for field, name in self.columns.named()}
+        return {name: name for name in _UNMAPPED} | named
+
+    @cached_property
+    def _is_plain(self) -> bool:
+        """Whether every key of the file is the field of its name."""
+        return all(self._fields.get(name) == name for name in self.columns.header)
+
+    def _renamed(self, text: bytes) -> bytes:
+        """Give the keys the names of their fields, and leave out the other keys."""
+        if self._is_plain:
+            return text
+        values = decode(_WRAPPED, text)
+        fields = self._fields
+        if all(fields.get(name) == name for name in values):
+            return text
+        kept = {fields[name]: raw for name, raw in values.items() if name in fields}
+        if "time" in kept and "time" not in values:
+            kept["time"] = self._time(kept["time"])
+        return msgspec.json.encode(kept)
+
+    def _time(self, raw: msgspec.Raw) -> msgspec.Raw:
+        """Read a time of another system as in a CSV file; a text that is no time stays."""
+        cell = _cell(raw)
+        at = read_moment(cell, zone=self.options.zone) if cell else None
+        return msgspec.Raw(msgspec.json.encode(at.text)) if isinstance(at, Moment) else raw
 
     def _added(self, native: Native, number: int) -> dict[str, str]:
         added = {}

@@ -16,7 +16,15 @@ import msgspec
 from twite.domain.conversion import currency
 from twite.domain.normalize import PLACEHOLDERS
 from twite.formats.files.cells import Amount, Decimal, Moment, read_amount, read_moment
-from twite.formats.files.findings import ERRORS, NOTES, FileRow, Repeats, RowFinding, rounded
+from twite.formats.files.findings import (
+    ERRORS,
+    NOTES,
+    FileRow,
+    Repeats,
+    RowAge,
+    RowFinding,
+    rounded,
+)
 from twite.formats.files.table import ColumnMapping
 
 Content = dict[str, str | int]
@@ -153,10 +161,13 @@ def _text(raw: msgspec.Raw | None) -> str | None:
 
 
 class RowOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """How rows are read. Without `age`, rows may have any age."""
+
     event: str | None = None
     currency: str | None = None
     decimal: Decimal | None = None
     zone: tzinfo | None = None
+    age: RowAge | None = None
 
 
 @dataclasses.dataclass(slots=True)
@@ -191,15 +202,17 @@ class Rows:
         if wrong_id is not None:
             draft.errors.append(wrong_id)
         if not draft.errors:
-            repeat = self._repeats.see(number, draft.conversion)
-            if repeat is not None:
-                (draft.errors if repeat.code in ERRORS else draft.notes).append(repeat)
+            draft.add(self._repeats.see(number, draft.conversion))
+        old = None if self.options.age is None else self.options.age.see(draft.conversion)
+        draft.add(old)
+        skipped = old is not None and self.options.age is not None and self.options.age.is_skipped
         return FileRow(
             number=number,
             order=order,
-            body=None if draft.errors else _ENCODER.encode(draft.conversion),
+            body=None if draft.errors or skipped else _ENCODER.encode(draft.conversion),
             errors=tuple(draft.errors),
             notes=tuple(draft.notes),
+            skipped=skipped and not draft.errors,
         )
 
     def _fill(self, draft: "_Draft", cells: Sequence[str]) -> None:
@@ -233,6 +246,10 @@ class _Draft(msgspec.Struct):
     conversion: dict[str, object] = {}
     errors: list[RowFinding] = []
     notes: list[RowFinding] = []
+
+    def add(self, finding: RowFinding | None) -> None:
+        if finding is not None:
+            (self.errors if finding.code in ERRORS else self.notes).append(finding)
 
 
 def _read_event(draft: _Draft, options: RowOptions) -> None:
