@@ -4,6 +4,7 @@ from twite.domain.alert import Alert, AlertKind, AlertPhase
 from twite.domain.pause import Cause, Pause
 from twite.domain.stats.backlog import Forecast
 from twite.domain.stats.tally import Counted, Counting
+from twite.domain.webhook_delivery import DeliveryVerdict, WebhookDelivery
 from twite.gateway.ports.events import (
     Accepted,
     Alerted,
@@ -12,6 +13,7 @@ from twite.gateway.ports.events import (
     FirstTurnEnded,
     IgnoredSome,
     Judged,
+    WebhookAnswered,
     Misdated,
     MonitorChecked,
     Moved,
@@ -50,6 +52,15 @@ EVERY_NOTICE = (
     TagSaid(tag="tag:crm", text="hello"),
     TurnedAway(source="shop", endpoint="beacon", code="not_json"),
     IgnoredSome(source="shop", endpoint="ga4", reasons={"unnamed": 1}),
+    WebhookAnswered(
+        delivery=WebhookDelivery(
+            webhook="orders",
+            at=0,
+            message="customers/data_request",
+            verdict=DeliveryVerdict.IGNORED,
+            reason="privacy_request",
+        )
+    ),
     Judged(source="shop", verdicts={("suppress", "storage"): 1}),
     Attempted(
         pixel=PIXEL,

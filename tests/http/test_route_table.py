@@ -3,6 +3,7 @@
 import asyncio
 import re
 
+import msgspec
 import pytest
 from http_stage import Stage
 from pages import a_shop
@@ -12,6 +13,7 @@ from fakes import MovingClock, SeededRandomness
 from memory_store.store import MemoryStore
 from openapi_document import document
 from raw_http import parse_response, request
+from shopify_orders import shopify
 from twite.domain.destination import Source
 from twite.domain.secret import Secret
 from twite.domain.submission import Endpoint
@@ -38,6 +40,7 @@ PARAMETERS = {
     "conversion_id": "order-1001",
     "source_key": KEY,
     "rest": "elsewhere",
+    "name": "shop",
 }
 # Rows without documentation: the rest of a prefix, and the console's pages.
 UNPUBLISHED = {
@@ -75,6 +78,7 @@ async def gateway(staged) -> Stage:
 
 async def gateway_of(staged, **said) -> Stage:
     store = StoreWithEmptyReports()
+    a_webhook = msgspec.structs.replace(shopify(), secrets=(Secret("a-webhook-secret"),))
     accept = Accept(
         intake=store,
         clock=MovingClock(),
@@ -91,6 +95,7 @@ async def gateway_of(staged, **said) -> Stage:
         records=store,
         moves=store,
         sources=[a_shop()],
+        webhooks=(a_webhook,),
         proxy=proxy,
         metrics_key=Secret("metrics-key"),
         **said,

@@ -108,6 +108,7 @@ class SettingsInUse(msgspec.Struct, frozen=True, kw_only=True):
             record_choice=RecordConsentChoice(privacy=store, clock=parts.clock, salt=store.salt),
             clock=parts.clock,
             sources=settings.sources(),
+            webhooks=settings.webhooks,
             destinations=destinations,
             ready=lambda: accept.problem or runner.problem,
             metrics=parts.metrics.rendered,

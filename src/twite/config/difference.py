@@ -1,7 +1,7 @@
 """Compare the settings in use with those of the file: what a reload changes, and what it cannot."""
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Final, Literal, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 import msgspec
 
@@ -15,6 +15,7 @@ from twite.domain.destination import (
     PixelToken,
     Source,
 )
+from twite.formats.webhook_kind import IncomingWebhook, WebhookKind
 from twite.gateway.alerts.notifier import Webhook
 
 # Tables of the file that a gateway reads only when it starts.
@@ -24,6 +25,7 @@ _OTHER_X: Final = frozenset({"x.emulator", "x.api_url", "x.oauth_url"})
 # Attributes whose key in the file has another name.
 _KEYS: Final[Mapping[str, str]] = {
     "server.secret_key_file": "server.secret_key",
+    "secrets": "secret",
 }
 _PIXEL_KEYS: Final[Mapping[str, str]] = {
     "credentials": "auth",
@@ -32,8 +34,10 @@ _PIXEL_KEYS: Final[Mapping[str, str]] = {
 }
 _CONSENT: Final = "consent"
 # Structs that are the value of one key, and a struct whose fields are keys of the table around it.
-_VALUES: Final = (HostPort, StoreUrl, Webhook, PixelToken, OAuthKeys, MissingCredentials)
-_INLINE: Final = frozenset({"thresholds"})
+_VALUES: Final = (
+    HostPort, StoreUrl, Webhook, PixelToken, OAuthKeys, MissingCredentials, WebhookKind,
+)  # fmt: skip
+_INLINE: Final = frozenset({"thresholds", "options"})
 ItemT = TypeVar("ItemT")
 
 
@@ -100,6 +104,7 @@ def with_reloaded(running_settings: Settings, written_settings: Settings) -> Set
             )
             for source in written_settings.submitters
         ),
+        webhooks=written_settings.webhooks,
         features=tuple(
             before.reloaded(after)
             for before, after in zip(
@@ -113,6 +118,7 @@ def _changes(running_settings: Settings, new_settings: Settings) -> Iterator[Set
     before, after = running_settings, new_settings
     yield from _of_table("pixel", _pixels(before), _pixels(after), keys=_pixel_keys)
     yield from _of_table("source", _sources(before), _sources(after), keys=_source_keys)
+    yield from _of_table("webhook", _webhooks(before), _webhooks(after), keys=_webhook_keys)
     for feature, written in zip(before.features, after.features, strict=True):
         changed = written.items()
         for table, items in feature.items().items():
@@ -125,6 +131,10 @@ def _pixels(settings: Settings) -> dict[str, Destination]:
 
 def _sources(settings: Settings) -> dict[str, Source]:
     return {source.name: source for source in settings.sources()}
+
+
+def _webhooks(settings: Settings) -> dict[str, IncomingWebhook[Any]]:
+    return {webhook.name: webhook for webhook in settings.webhooks}
 
 
 def _of_table(
@@ -160,6 +170,12 @@ def _source_keys(old_source: Source, new_source: Source) -> tuple[str, ...]:
         else:
             keys.append(_CONSENT if below == "required" else f"consent_policy.{below}")
     return tuple(keys)
+
+
+def _webhook_keys(
+    old_webhook: IncomingWebhook[Any], new_webhook: IncomingWebhook[Any]
+) -> tuple[str, ...]:
+    return tuple(_differing(old_webhook, new_webhook))
 
 
 def _differing(before: object, after: object, place: str = "") -> Iterator[str]:

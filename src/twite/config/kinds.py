@@ -9,7 +9,7 @@ from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, ClassVar, Final, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, ClassVar, Final, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -19,6 +19,7 @@ from twite.config.toml import Reader, nearest, present
 from twite.domain.errors import SettingsError
 from twite.domain.secret import Secret
 
+_NO_LIMIT: Final = 2**53
 REQUIRED: Final = object()  # the default of a key that must be written
 
 
@@ -275,8 +276,12 @@ class Table(Kind, frozen=True):
 
 
 def table(made: type[msgspec.Struct]) -> Table:
-    """Return the table of a struct whose fields are settings."""
-    types = get_type_hints(made)
+    """Return the table of a struct whose fields are settings.
+
+    A struct of a lower layer annotates its fields instead, with a `msgspec.Meta` that has the
+    meaning, and for numbers the bounds.
+    """
+    types = get_type_hints(made, include_extras=True)
     fields = {}
     for field in msgspec.structs.fields(made):
         described = field.default_factory
@@ -284,7 +289,25 @@ def table(made: type[msgspec.Struct]) -> Table:
             if described.kind is _OF_ITS_TYPE:
                 described = msgspec.structs.replace(described, kind=_kind_of(types[field.name]))
             fields[field.name] = described
+        elif get_origin(types[field.name]) is Annotated:
+            fields[field.name] = _annotated(field, types[field.name])
     return Table(made, fields)
+
+
+def _annotated(field: msgspec.structs.FieldInfo, hint: Any) -> Setting:  # noqa: ANN401  # any type
+    default = field.default
+    if field.default_factory is not msgspec.NODEFAULT:
+        default = field.default_factory()
+    elif default is msgspec.NODEFAULT:
+        default = REQUIRED
+    bare, meta = get_args(hint)
+    if bare is int:
+        kind: Kind = Number(meta.ge or 0, _NO_LIMIT if meta.le is None else meta.le)
+    else:
+        kind = _kind_of(bare)
+    if isinstance(default, tuple):
+        default = list(default)
+    return Setting(default, meta.description, kind)
 
 
 def _kind_of(hint: Any) -> Kind:  # noqa: ANN401  # any type

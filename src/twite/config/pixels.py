@@ -120,17 +120,24 @@ Pixels = Mapping[str, Collection[str]]
 
 
 def sources(
-    written: tuple[SourceTable, ...], *, pixels: Pixels, can_restrict: bool = True
+    written: tuple[SourceTable, ...],
+    *,
+    pixels: Pixels,
+    can_restrict: bool = True,
+    with_webhooks: Collection[str] = (),
 ) -> tuple[Source, ...]:
     """Check every source against the pixels and their event names, and return the sources.
 
-    `can_restrict` says whether X supports restricted use.
+    `can_restrict` says whether X supports restricted use; `with_webhooks` are the sources of
+    webhooks, which need no key.
     """
     made = []
     wrong = CollectedErrors()
     for index, source in enumerate(written):
         with wrong.collect():
-            made.append(_source(source, f"source[{index}]", pixels, can_restrict=can_restrict))
+            place = f"source[{index}]"
+            _require_sender(source, place, with_webhooks)
+            made.append(_source(source, place, pixels, can_restrict=can_restrict))
     with wrong.collect():
         values.differ([source.name for source in written], "source[{}].name", "source")
     wrong.raise_any()
@@ -145,18 +152,21 @@ def weak_keys(made: tuple[Source, ...]) -> Iterator[str]:
             yield f"source[{index}].key: short enough to guess. `twite init` creates a safe key"
 
 
+def _require_sender(table: SourceTable, place: str, with_webhooks: Collection[str]) -> None:
+    if table.key is None and not table.origins and table.name not in with_webhooks:
+        raise SettingsError(
+            place=place,
+            message="has neither a key nor origins, so no client could send conversions. "
+            'Set key = "env:NAME" for servers, or origins for browsers, or add a [[webhook]]',
+        )
+
+
 def _source(table: SourceTable, place: str, pixels: Pixels, *, can_restrict: bool) -> Source:
     name = table.name
     if name in _RESERVED:
         raise SettingsError(
             place=f"{place}.name",
             message=f"{name!r} is reserved for requests in X's format. Choose another name",
-        )
-    if table.key is None and not table.origins:
-        raise SettingsError(
-            place=place,
-            message="has neither a key nor origins, so no client could send conversions. "
-            'Set key = "env:NAME" for servers, or origins for browsers',
         )
     if table.key is not None and not table.key.reveal().isascii():
         raise SettingsError(

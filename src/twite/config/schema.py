@@ -21,6 +21,7 @@ from twite.config.kinds import (
     Number,
     Setting,
     Table,
+    Tables,
     Text,
     setting,
     table,
@@ -35,6 +36,7 @@ from twite.config.server_tables import (
     XSettings,
 )
 from twite.config.trace_table import TraceSettings
+from twite.config.webhooks import WEBHOOK, WrittenWebhook
 from twite.domain.consent import EEA, ConsentAction, ConsentPolicy
 from twite.domain.destination import DEFAULT_DAYS, ClickCookie
 from twite.domain.errors import SettingsError
@@ -263,6 +265,11 @@ class SettingsFile(msgspec.Struct, frozen=True, kw_only=True):
     pixel: tuple[PixelTable, ...] = setting([], "One table for each pixel")
     source: tuple[SourceTable, ...] = setting(
         [], "One table for each client that may submit conversions"
+    )
+    webhook: tuple[WrittenWebhook, ...] = setting(
+        [],
+        "One table for each shop or payment service that posts to `/webhooks/NAME`",
+        Tables(WEBHOOK),
     )
     added: tuple[msgspec.Struct, ...] = ()
 

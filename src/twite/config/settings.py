@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -37,8 +37,10 @@ from twite.config.server_tables import (
 from twite.config.store_url import refuse_shared_file
 from twite.config.toml import Reader, Tree, nearest, scalar
 from twite.config.trace_table import TraceSettings
+from twite.config.webhooks import webhooks
 from twite.domain.destination import Destination, Source
 from twite.domain.errors import SettingsError
+from twite.formats.webhook_kind import IncomingWebhook
 
 FILE: Final = Path("twite.toml")
 FeatureT = TypeVar("FeatureT", bound=FeatureSettings)
@@ -58,6 +60,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     log: LogSettings
     pixels: tuple[Destination, ...]
     submitters: tuple[Source, ...]
+    webhooks: tuple[IncomingWebhook[Any], ...] = ()
     console: ConsoleSettings
     traces: TraceSettings = TraceSettings()
     features: tuple[FeatureSettings, ...] = ()
@@ -137,13 +140,17 @@ def _checked(file: SettingsFile, path: Path, reader: Reader, kept_in: Path | Non
     place = msgspec.structs.replace(store, path=Path(os.path.realpath(local_folder / store.path)))
     wrong = CollectedErrors()
     submitters = None
+    hooks: tuple[IncomingWebhook[Any], ...] = ()
     with wrong.collect():
         pixels = destinations(file.pixel, rate=file.x.rate, emulated=file.x.emulator is not None)
+        events = {pixel.pixel: pixel.events for pixel in pixels}
         submitters = sources(
             file.source,
-            pixels={pixel.pixel: pixel.events for pixel in pixels},
+            pixels=events,
             can_restrict=file.x.restricted_data_use == "conversion",
+            with_webhooks={webhook.source for webhook in file.webhook},
         )
+        hooks = webhooks(file.webhook, sources=submitters, pixels=events)
     basis = SettingsBasis(
         reader=reader,
         names=tuple(table.name for table in file.source),
@@ -167,6 +174,7 @@ def _checked(file: SettingsFile, path: Path, reader: Reader, kept_in: Path | Non
         traces=file.traces,
         pixels=pixels,
         submitters=submitters,
+        webhooks=hooks,
         features=tuple(features),
         warnings=(
             *reader.warnings,

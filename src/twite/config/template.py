@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from twite.config.kinds import Choice, Kind, Setting, Table, Tables
+from twite.config.kinds import REQUIRED, Choice, Kind, Setting, Table, Tables
 from twite.config.schema import FEATURES, ROOT
 from twite.config.secret_key import KEY_FILE
 
@@ -85,8 +85,9 @@ def _keys(kind: Kind, table: str, prefix: str, written: Mapping[str, str]) -> It
             yield f"{prefix}{name} = {value}"
         if value is None or setting.example is not None:
             shown = setting.default if setting.example is None else setting.example
-            if toml_value(shown) != value:
-                yield f"# {prefix}{name} = {toml_value(shown)}"
+            text = setting.kind.example if shown is REQUIRED else toml_value(shown)
+            if text != value:
+                yield f"# {prefix}{name} = {text}"
 
 
 def _meaning(setting: Setting) -> str:

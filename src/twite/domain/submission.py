@@ -36,6 +36,7 @@ class Endpoint(StrEnum):
     DATA_TAG = "data_tag"  # /data, from Stape's Data Tag
     SGTM = "sgtm"  # POST /v1/sgtm, from Twite's tag in a server container
     STAPE = "stape"  # POST /stape-api/{key}/v1/twitter/auth-proxy
+    WEBHOOK = "webhook"  # POST /webhooks/{name}
     TAG = "tag"  # a tag template in Twite that sends to X, or creates an event
     CLIENT = "client"  # a client template in Twite that ran the container
 

@@ -24,6 +24,7 @@ from twite.http.route_table import ROUTES
 from twite.http.routes import native
 from twite.http.script import PageScript
 from twite.http.services import GatewayServices, HttpServices, HttpSettings
+from twite.http.webhook_call import WebhookSources
 from twite.x import spec
 
 # Seconds between two responses that need no store: about a tenth of the event loop's time.
@@ -66,6 +67,8 @@ class HttpApplication:
             nonces=memory.nonces,
             gate=memory.gate,
             page_gate=memory.page_gate,
+            signature_gate=memory.signature_gate,
+            webhook_sources=WebhookSources.of(services.webhooks, services.sources),
             front=settings.front,
             settings=settings,
             limits=limits,
@@ -188,12 +191,14 @@ class RequestMemory:
         self.nonces = NonceMemory(seconds=2 * spec.OAUTH_WINDOW_SECONDS)
         self.gate = AdmissionGate(requests=limits.requests, size=limits.bodies, largest=limits.body)
         # Requests without a key have separate gates, so that they cannot block requests with a key.
-        self.page_gate, self.feature_gate = (
+        self.page_gate, self.feature_gate, self.signature_gate = (
             AdmissionGate(requests=limits.page_requests, size=limits.page_bodies, largest=largest)
-            for largest in (limits.page_body, limits.body)
+            for largest in (limits.page_body, limits.body, limits.body)
         )
         self.throttle = RefusalThrottle(clock=clock, trusted_proxies=settings.trusted_proxies)
-        self.cheap = CheapRequests((self.gate, self.page_gate, self.feature_gate))
+        self.cheap = CheapRequests(
+            (self.gate, self.page_gate, self.feature_gate, self.signature_gate)
+        )
 
 
 class CheapRequests:

@@ -59,11 +59,14 @@ CODES: Final[dict[str, str]] = {
     "since": "not a time with a zone, such as 2026-11-24T10:00:00.000Z",
     "source_unclear": "the request names no source, or a source without origins",
     "template_paused": "the client template for this request exceeded a limit and is paused",
+    "signature_late": "the signature is genuine, but its time is too far from now",
+    "signature_wrong": "no secret of this webhook fits the signature and the body",
     "too_busy": "too many concurrent requests",
     "too_fast": "too many requests from this address, or from pages of this source",
     "too_many_connections": "too many open connections",
     "too_slow": "the request did not arrive in time",
     "unexpected": "internal error; the request was not stored",
+    "webhook_unknown": "no [[webhook]] has this name",
 }
 JSON: Final = (b"content-type", b"application/json")
 JSON_ALONE: Final = (JSON,)

@@ -24,6 +24,7 @@ from twite.http.bodies import read_body, require_json
 from twite.http.origins import PageVisit
 from twite.http.responses import FOR_GOOD, ClientGone, HttpRefusal, HttpResponse, answer_to, error
 from twite.http.services import HttpServices, HttpSettings
+from twite.http.webhook_call import WebhookCall
 
 # The caller: a source, a visitor of a page, or a requester. None for a public route.
 CallerT = TypeVar("CallerT")
@@ -218,7 +219,10 @@ async def _admitted(route: Route[CallerT], request: HttpRequest, caller: CallerT
             request.body = await read_body(request.headers, request.receive, limit)
         _verify(route, request, caller, request.body)
         return await _answered(route, request, caller)
-    gate = services.page_gate if is_page else services.gate
+    if route.authenticate.verify is not None:
+        gate = services.signature_gate
+    else:
+        gate = services.page_gate if is_page else services.gate
     weight = gate.enter(request.headers)
     try:
         body = await read_body(request.headers, request.receive, limit) if has_body else b""
@@ -252,7 +256,7 @@ def report_refusal(
 ) -> None:
     """Report a request that was refused as a whole, because nothing else of it is stored."""
     if response.status in FOR_GOOD:
-        source = caller.source if isinstance(caller, PageVisit) else caller
+        source = caller.source if isinstance(caller, PageVisit | WebhookCall) else caller
         name = source.name if isinstance(source, Source) else X_SOURCE
         observer.see(TurnedAway(source=name, endpoint=endpoint.value, code=response.code))
 

@@ -34,6 +34,7 @@ from twite.http.routes import (
     reports,
     root,
     tags,
+    webhooks,
     x_api,
 )
 from twite.x import spec
@@ -230,6 +231,17 @@ ROUTES: Final[tuple[Route[Any], ...]] = (
         operations={"post": "stape_auth_proxy"},
     ),
     _rest_of_x("/stape-api/"),
+    Route(
+        path=webhooks.PATH,
+        methods=("POST",),
+        label=webhooks.LABEL,
+        authenticate=webhooks.signature,
+        answer=webhooks.answer,
+        body=FULL_BODY,
+        endpoint=Endpoint.WEBHOOK,
+        refused=webhooks.in_webhook_shape,
+        operations={"post": "webhook"},
+    ),
     Route(
         path=CONTROL_PATH,
         methods=("POST",),

@@ -1,6 +1,7 @@
 """The parts of the gateway that routes use."""
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import msgspec
 from starlette.types import ASGIApp
@@ -9,6 +10,7 @@ from twite.domain.destination import Destination, Source
 from twite.domain.history import ConversionCounts
 from twite.domain.loopback import is_own_name
 from twite.domain.secret import Secret
+from twite.formats.webhook_kind import IncomingWebhook
 from twite.gateway.ingest.accept import Accept
 from twite.gateway.ingest.consent_choice import RecordConsentChoice
 from twite.gateway.ingest.stape_proxy import StapeProxy
@@ -29,6 +31,7 @@ from twite.http.limits import AdmissionGate, HttpLimits
 from twite.http.origins import Origins
 from twite.http.responses import HttpResponse
 from twite.http.script import PageScript
+from twite.http.webhook_call import WebhookSources
 
 
 class HttpSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,6 +94,7 @@ class GatewayServices(msgspec.Struct, frozen=True, kw_only=True):
     metrics: Callable[[Iterable[ConversionCounts]], bytes]
     privacy: Privacy
     directory: AccountDirectory
+    webhooks: tuple[IncomingWebhook[Any], ...] = ()
     add_up: Callable[[bytes], Awaitable[bytes]] | None = None
     credential_commands: CredentialCommands | None = None
     proxy: StapeProxy | None = None
@@ -105,7 +109,8 @@ class GatewayServices(msgspec.Struct, frozen=True, kw_only=True):
 class HttpServices(GatewayServices, frozen=True, kw_only=True):
     """The services of routes.
 
-    `gate` is for requests with a key, `page_gate` for browser requests.
+    `gate` is for requests with a key, `page_gate` for browser requests, and `signature_gate` for
+    requests that only their signature proves.
     """
 
     keys: SourceKeys
@@ -115,6 +120,8 @@ class HttpServices(GatewayServices, frozen=True, kw_only=True):
     nonces: NonceMemory
     gate: AdmissionGate
     page_gate: AdmissionGate
+    signature_gate: AdmissionGate
+    webhook_sources: WebhookSources
     front: Front
     settings: HttpSettings
     limits: HttpLimits

@@ -14,6 +14,7 @@ from twite.domain.delivery import Trigger
 from twite.domain.outcome import AttemptOutcome
 from twite.domain.pause import Pause
 from twite.domain.times import SECOND
+from twite.formats.webhook_kind import REASONS, IgnoredReason
 from twite.gateway.alerts.notifier import page_of
 from twite.gateway.ports.events import (
     Accepted,
@@ -31,6 +32,7 @@ from twite.gateway.ports.events import (
     Resumed,
     TagSaid,
     TurnedAway,
+    WebhookAnswered,
     WebhookTried,
 )
 from twite.observers.line_output import LineOutput
@@ -59,6 +61,8 @@ _PRESENTED: Final = {
 }
 # Key: whether the message is Twite's own.
 _SAID: Final = {False: "template message", True: "sandbox message"}
+# Ignored messages that someone must deal with.
+_TO_FIX: Final = frozenset({IgnoredReason.NO_DATA, IgnoredReason.PRIVACY_REQUEST})
 _TAKEN: Final = frozenset({ReloadResult.RELOADED, ReloadResult.UNCHANGED})
 _RELOADED: Final = {
     ReloadResult.RELOADED: "settings reloaded",
@@ -207,14 +211,27 @@ class Log:
                 self._say("info", "the system clock agrees with X")
             case Alerted():
                 self._see_alerted(event)
-            case WebhookTried(refused=str() as reason):
-                self._say(
-                    "warning", "webhook failed", alert=event.kind, reason=without_echoes(reason)
-                )
+            case WebhookTried() | WebhookAnswered():
+                self._see_webhook(event)
             case Reloaded():
                 self._see_reloaded(event)
             case _:
                 pass
+
+    def _see_webhook(self, event: WebhookTried | WebhookAnswered) -> None:
+        match event:
+            case WebhookTried(refused=str() as reason):
+                self._say(
+                    "warning", "webhook failed", alert=event.kind, reason=without_echoes(reason)
+                )
+            case WebhookAnswered(delivery=delivery) if delivery.reason in _TO_FIX:
+                self._say(
+                    "warning",
+                    "webhook message ignored",
+                    webhook=delivery.webhook,
+                    message=delivery.message,
+                    reason=REASONS[IgnoredReason(delivery.reason)],
+                )
 
     def _see_reloaded(self, reloaded: Reloaded) -> None:
         level = "info" if reloaded.result in _TAKEN else "error"

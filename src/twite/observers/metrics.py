@@ -35,6 +35,7 @@ from twite.gateway.ports.events import (
     TagPassed,
     TagSaid,
     TurnedAway,
+    WebhookAnswered,
     WebhookTried,
 )
 from twite.observers.series import COUNTERS, GAUGES, Histogram, Series
@@ -182,10 +183,8 @@ class Metrics:
                 still = phase is not AlertPhase.RESOLVED
                 self._set("twite_alert_open", alert.kind.value, alert.subject, to=still)
                 self._count("twite_alerts_total", alert.kind.value, phase.value)
-            case WebhookTried(refused=refused):
-                self._count(
-                    "twite_webhook_messages_total", "taken" if refused is None else "failed"
-                )
+            case WebhookTried() | WebhookAnswered():
+                self._see_webhook(event)
             case IgnoredSome(source=source, endpoint=endpoint, reasons=reasons):
                 for reason, times in reasons.items():
                     self._count("twite_ignored_total", source, endpoint, reason, times=times)
@@ -194,6 +193,16 @@ class Metrics:
                     self._count("twite_consent_total", source, action, rule, times=times)
             case MonitorChecked() | MonitorStopped():
                 self._see_looked(event)
+
+    def _see_webhook(self, event: WebhookTried | WebhookAnswered) -> None:
+        if isinstance(event, WebhookTried):
+            outcome = "taken" if event.refused is None else "failed"
+            self._count("twite_webhook_messages_total", outcome)
+            return
+        delivery = event.delivery
+        self._count(
+            "twite_webhook_deliveries_total", delivery.webhook, delivery.verdict, delivery.reason
+        )
 
     def lost_log_line(self) -> None:
         """Count a line that the log could not write."""

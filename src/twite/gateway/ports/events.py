@@ -10,6 +10,7 @@ from twite.domain.alert import Alert, AlertKind, AlertPhase
 from twite.domain.errors import TransientError
 from twite.domain.pause import Pause
 from twite.domain.stats.backlog import Forecast
+from twite.domain.webhook_delivery import WebhookDelivery
 from twite.gateway.ports.machine import DiskSpace
 
 
@@ -99,6 +100,12 @@ class IgnoredSome(GatewayEvent, frozen=True, kw_only=True):
     source: str
     endpoint: str
     reasons: Mapping[str, int]
+
+
+class WebhookAnswered(GatewayEvent, frozen=True, kw_only=True):
+    """A request to a webhook was answered."""
+
+    delivery: WebhookDelivery
 
 
 class Judged(GatewayEvent, frozen=True, kw_only=True):

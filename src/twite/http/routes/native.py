@@ -68,8 +68,13 @@ def taking(
     return answer
 
 
-def receipt_response(receipt: AcceptReceipt, *, ignored: int = 0) -> HttpResponse:
-    """Return the response; `ignored` counts events that are not conversions of the source."""
+def receipt_response(
+    receipt: AcceptReceipt, *, ignored: int = 0, status: int | None = None
+) -> HttpResponse:
+    """Return the response; `ignored` counts events that are not conversions of the source.
+
+    Without a `status`, it says whether anything was taken.
+    """
     body = _ENCODER.encode(
         NativeReceipt(
             receipt=receipt.receipt,
@@ -90,7 +95,7 @@ def receipt_response(receipt: AcceptReceipt, *, ignored: int = 0) -> HttpRespons
         )
     )
     taken = receipt.accepted or receipt.duplicates or receipt.suppressed or receipt.held or ignored
-    return HttpResponse(status=202 if taken else 422, body=body)
+    return HttpResponse(status=status or (202 if taken else 422), body=body)
 
 
 def typical_body(receipt: str) -> bytes:

@@ -1,0 +1,183 @@
+"""`[[webhook]]`: the keys of all kinds, and the webhooks made of the tables.
+
+The keys of a kind are the fields of its `options`: see `option` in `formats/webhook_kind.py`.
+"""
+
+import re
+from collections.abc import Collection, Mapping
+from typing import Any, ClassVar, Final
+
+import msgspec
+
+from twite.config import toml, values
+from twite.config.collected_errors import CollectedErrors
+from twite.config.kinds import (
+    REQUIRED,
+    Choice,
+    ListOf,
+    SecretText,
+    Setting,
+    Table,
+    Text,
+    table,
+)
+from twite.config.toml import Reader
+from twite.domain.destination import Source
+from twite.domain.errors import SettingsError
+from twite.domain.secret import Secret
+from twite.formats.webhook_kind import IncomingWebhook, WebhookKind
+from twite.formats.webhook_kinds import KINDS
+
+_NAME: Final = re.compile(r"[A-Za-z0-9._-]+", re.ASCII)
+
+
+class WrittenWebhook(msgspec.Struct, frozen=True, kw_only=True):
+    """A table `[[webhook]]` as read. `options` has the keys of its kind."""
+
+    name: str
+    kind: str
+    secrets: tuple[Secret, ...]
+    source: str
+    event: str
+    options: Mapping[str, object]
+
+
+class SecretTexts(ListOf, frozen=True):
+    """A secret, or a list of secrets. A text in an environment variable is a secret, not TOML."""
+
+    is_text: ClassVar[bool] = True
+
+    def read(self, value: object, place: str, reader: Reader) -> object:
+        if isinstance(value, str):
+            return (self.item.read(value, place, reader),)
+        found = super().read(value, place, reader)
+        if not found:
+            raise SettingsError(place=place, message="is empty. Write the sender's secret into it")
+        return found
+
+
+def _name(text: str, place: str) -> str:
+    if not _NAME.fullmatch(values.name(text, place, "a webhook")):
+        raise SettingsError(
+            place=place,
+            message=f"{text!r} is not a part of a URL. Write letters, digits, hyphens, dots and "
+            "underscores",
+        )
+    return text
+
+
+def _written(
+    *, name: str, kind: str, secret: tuple[Secret, ...], source: str, event: str, **options: object
+) -> WrittenWebhook:
+    return WrittenWebhook(
+        name=name, kind=kind, secrets=secret, source=source, event=event, options=options
+    )
+
+
+_COMMON: Final[Mapping[str, Setting]] = {
+    "name": Setting(
+        REQUIRED,
+        "name of the webhook, and the end of its URL: `/webhooks/NAME`",
+        Text(_name),
+        "shop",
+    ),
+    "kind": Setting(REQUIRED, "what sends the messages", Choice(tuple(KINDS)), "shopify"),
+    "secret": Setting(
+        REQUIRED,
+        "the sender's secret, or a list of secrets while one is rotated",
+        SecretTexts(SecretText()),
+        "env:SHOPIFY_SECRET",
+    ),
+    "source": Setting(REQUIRED, "the source to which the conversions belong", Text(), "shop"),
+    "event": Setting("purchase", "your name for the event", Text()),
+}
+
+
+def _tables() -> Mapping[str, Table]:
+    return {
+        name: Table(_written, {**_COMMON, **table(kind.options).fields})
+        for name, kind in KINDS.items()
+    }
+
+
+class WebhookTable(Table, frozen=True):
+    """The keys of a `[[webhook]]`: `fields` has those of all kinds, `kinds` those of each."""
+
+    kinds: Mapping[str, Table]
+
+    def read(self, value: object, place: str, reader: Reader) -> object:
+        named = value.get("kind") if isinstance(value, dict) else None
+        try:
+            kind = self.kinds.get(str(reader.resolved(named, place)))
+        except SettingsError:
+            kind = None
+        # Without a known kind, this table reports what is wrong with it.
+        return (
+            super().read(value, place, reader) if kind is None else kind.read(value, place, reader)
+        )
+
+
+_KINDS: Final = _tables()
+WEBHOOK: Final = WebhookTable(
+    _written,
+    {name: field for kind in _KINDS.values() for name, field in kind.fields.items()},
+    _KINDS,
+)
+
+
+def webhooks(
+    written: tuple[WrittenWebhook, ...],
+    *,
+    sources: tuple[Source, ...],
+    pixels: Mapping[str, Collection[str]],
+) -> tuple[IncomingWebhook[Any], ...]:
+    """Check every webhook against the sources and their events, and return the webhooks."""
+    made = []
+    wrong = CollectedErrors()
+    by_name = {source.name: source for source in sources}
+    for index, webhook in enumerate(written):
+        with wrong.collect():
+            made.append(_webhook(webhook, f"webhook[{index}]", by_name, pixels))
+    with wrong.collect():
+        values.differ([webhook.name for webhook in written], "webhook[{}].name", "webhook")
+    wrong.raise_any()
+    return tuple(made)
+
+
+def _webhook(
+    written: WrittenWebhook,
+    place: str,
+    sources: Mapping[str, Source],
+    pixels: Mapping[str, Collection[str]],
+) -> IncomingWebhook[Any]:
+    wrong = CollectedErrors()
+    source = sources.get(written.source)
+    with wrong.collect():
+        if source is None:
+            known = toml.nearest(
+                written.source, sources, none="There is no [[source]] yet. Add one"
+            )
+            raise SettingsError(
+                place=f"{place}.source",
+                message=f"{written.source!r} is not the name of a [[source]]. {known}",
+            )
+        if written.event not in pixels[source.pixel]:
+            known = toml.nearest(written.event, pixels[source.pixel])
+            raise SettingsError(
+                place=f"{place}.event",
+                message=f"{written.event!r} is not an event of the source's pixel. {known}",
+            )
+    kind: WebhookKind[Any] = KINDS[written.kind]
+    options = kind.options(**written.options)
+    for option_fault in kind.check(options):
+        with wrong.collect():
+            raise SettingsError(place=f"{place}.{option_fault.key}", message=option_fault.message)
+    wrong.raise_any()
+    return IncomingWebhook(
+        name=written.name,
+        kind=kind,
+        secrets=written.secrets,
+        source=written.source,
+        event=written.event,
+        options=options,
+    )

@@ -1,0 +1,35 @@
+"""Deliveries of webhooks: what became of each message, without personal data."""
+
+from enum import StrEnum
+
+import msgspec
+
+
+class DeliveryVerdict(StrEnum):
+    """The values are stored: never change one."""
+
+    ACCEPTED = "accepted"
+    DUPLICATE = "duplicate"
+    SUPPRESSED = "suppressed"
+    HELD = "held"
+    REJECTED = "rejected"
+    IGNORED = "ignored"  # genuine, but no conversion
+    ERASED = "erased"
+    REFUSED = "refused"  # no genuine signature, or too large: nothing was read
+    FAILED = "failed"  # not stored: the sender tries again
+
+
+class WebhookDelivery(msgspec.Struct, frozen=True, kw_only=True):
+    """The latest of `times` equal deliveries in a row. `at` is in milliseconds.
+
+    `message` is its name, such as `orders/paid`; "" if it was not read. `reason` is a code, "" if
+    there is nothing to explain. `receipt` leads to the conversion, if there is one.
+    """
+
+    webhook: str
+    at: int
+    message: str
+    verdict: DeliveryVerdict
+    reason: str = ""
+    receipt: str = ""
+    times: int = 1

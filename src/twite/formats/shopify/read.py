@@ -1,0 +1,239 @@
+"""Shopify's webhooks: orders to purchases, and the privacy webhooks.
+
+Fields, headers and their sources: shopify.dev, docs/apps/build/webhooks and the `order` resource
+of the Admin API. [guess] marks what no documentation says.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Final, Literal
+
+import msgspec
+
+from twite.domain.fault import Fault, fault
+from twite.domain.normalize import click_id_of_url, e164
+from twite.domain.people.erasure import CONVERSION_ID, EMAIL, PHONE, ErasureIdentifier, asked
+from twite.formats.event_data.values import (
+    NULL,
+    amount_at,
+    content_of,
+    first_text,
+    text_of,
+    value_at,
+)
+from twite.formats.parsed_request import Event, Native, NativeContent, ParsedRequest
+from twite.formats.webhook_kind import (
+    IgnoredReason,
+    IncomingWebhook,
+    SignatureVerdict,
+    WebhookMessage,
+    WebhookReading,
+    consent_signals,
+    exact_object,
+    ignoring,
+    is_any,
+    option,
+    signed_base64,
+)
+
+# The cart attributes that the theme snippet in `shopify/` writes.
+CLICK_ATTRIBUTE: Final = "_twite_click"
+CONSENT_ATTRIBUTE: Final = "_twite_consent"
+
+# Deliveries of the Events product have the same headers without "X-". Shopify's library looks for
+# these first [seen shopify-app-js].
+_SIGNATURE: Final = ("shopify-hmac-sha256", "x-shopify-hmac-sha256")
+_TOPIC: Final = ("shopify-topic", "x-shopify-topic")
+# On test notifications [guess].
+_TEST: Final = ("shopify-test", "x-shopify-test")
+_OTHER_TOPICS: Final[Mapping[str, IgnoredReason]] = {
+    "refunds/create": IgnoredReason.REFUND,
+    "orders/cancelled": IgnoredReason.CANCELLATION,
+    "customers/data_request": IgnoredReason.PRIVACY_REQUEST,
+    "shop/redact": IgnoredReason.PRIVACY_REQUEST,
+}
+_REDACT: Final = "customers/redact"
+# The gateway of test orders [seen].
+_BOGUS: Final = "bogus"
+# The beginning of `source_name` [guess] → the reason, and the word in `also`.
+_CHANNELS: Final = (
+    ("subscription_contract", IgnoredReason.RENEWAL, "renewals"),
+    ("pos", IgnoredReason.POINT_OF_SALE, "point_of_sale"),
+    ("shopify_draft_order", IgnoredReason.DRAFT, "drafts"),
+)
+_MOST_ITEMS: Final = 200
+_MOST_ORDERS: Final = 1_000
+
+
+class ShopifyOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """The keys of a `[[webhook]]` of the kind `shopify`."""
+
+    topic: Annotated[
+        Literal["orders/paid", "orders/create"], option("the topic whose orders are conversions")
+    ] = "orders/paid"
+    conversion_id: Annotated[
+        Literal["id", "order_number", "name", "confirmation_number"],
+        option("the field of the order that is the conversion id; the pixel must send the same"),
+    ] = "id"
+    money: Annotated[
+        Literal["shop", "presentment"],
+        option("whether amounts are in the shop's currency or in the one that the buyer saw"),
+    ] = "shop"
+    also: Annotated[
+        tuple[Literal["renewals", "point_of_sale", "drafts"], ...],
+        option("what is sent besides orders of the web"),
+    ] = ()
+    ignored_channels: Annotated[
+        tuple[str, ...], option("values of `source_name` whose orders are not sent")
+    ] = ()
+
+
+ShopifyWebhook = IncomingWebhook[ShopifyOptions]
+
+
+def verify(message: WebhookMessage, webhook: ShopifyWebhook, now: int) -> SignatureVerdict:
+    """Compare the signature of the body; it contains no time."""
+    del now
+    given = message.header(*_SIGNATURE).encode("latin-1")
+    expected = [signed_base64(secret, message.body) for secret in webhook.secrets]
+    return SignatureVerdict.GENUINE if is_any(given, expected) else SignatureVerdict.WRONG
+
+
+def read(message: WebhookMessage, webhook: ShopifyWebhook) -> WebhookReading:
+    """Read a delivery. Raises MalformedRequest."""
+    options = webhook.options
+    topic = message.header(*_TOPIC).lower()
+    if topic == _REDACT:
+        return ignoring(topic, IgnoredReason.ERASURE, _person(exact_object(message.body), options))
+    if topic != options.topic:
+        return ignoring(topic, _OTHER_TOPICS.get(topic, IgnoredReason.OTHER_MESSAGE))
+    order = exact_object(message.body)
+    is_test = message.header(*_TEST).lower() == "true" or _is_test(order)
+    reason = IgnoredReason.TEST if is_test else _left_out(order, options)
+    if reason is not None:
+        return ignoring(topic, reason)
+    conversion, faults = _conversion(order, webhook)
+    return WebhookReading(
+        name=topic, parsed=ParsedRequest(conversions=(conversion,), faults=(faults,))
+    )
+
+
+def _is_test(order: Event) -> bool:
+    gateways = order.get("payment_gateway_names")
+    names = gateways if isinstance(gateways, list) else []
+    return order.get("test") is True or any(
+        (text_of(name) or "").lower() == _BOGUS for name in names
+    )
+
+
+def _left_out(order: Event, options: ShopifyOptions) -> IgnoredReason | None:
+    """Return why an order is no conversion, or None."""
+    channel = (first_text(order, ("source_name",)) or "").lower()
+    if channel in {name.lower() for name in options.ignored_channels}:
+        return IgnoredReason.CHANNEL
+    for beginning, reason, word in _CHANNELS:
+        if channel.startswith(beginning) and word not in options.also:
+            return reason
+    return None if order.get("cancelled_at") is None else IgnoredReason.CANCELLATION
+
+
+def _conversion(order: Event, webhook: ShopifyWebhook) -> tuple[Native, tuple[Fault, ...]]:
+    options = webhook.options
+    faults = []
+    identity = first_text(order, (options.conversion_id,))
+    if identity is None:
+        faults.append(
+            fault(
+                "conversion_id",
+                "wrong_type",
+                f"the order has no {options.conversion_id}, which conversion_id names",
+            )
+        )
+    amount, currency = (
+        ("total_price", "currency")
+        if options.money == "shop"
+        else (
+            "total_price_set.presentment_money.amount",
+            "total_price_set.presentment_money.currency_code",
+        )
+    )
+    value = amount_at(order, (amount,))
+    if value == NULL:
+        faults.append(fault("value", "not_an_amount", f"the order has no {amount}"))
+    attributes = _attributes(order)
+    click = attributes.get(CLICK_ATTRIBUTE) or click_id_of_url(
+        first_text(order, ("landing_site",)) or ""
+    )
+    native = Native(
+        event=webhook.event,
+        conversion_id=identity,
+        time=first_text(order, ("processed_at", "created_at")),
+        value=value,
+        currency=first_text(order, (currency,)),
+        email=first_text(order, ("email", "contact_email", "customer.email")),
+        phone=_phone(order),
+        twclid=click,
+        ip=first_text(order, ("browser_ip", "client_details.browser_ip")),
+        user_agent=first_text(order, ("client_details.user_agent",)),
+        contents=_contents(order) or None,
+        consent=consent_signals(attributes.get(CONSENT_ATTRIBUTE, "")),
+    )
+    return native, tuple(faults)
+
+
+def _attributes(order: Event) -> dict[str, str]:
+    """Return the cart attributes: "set on a cart carry over to the resulting order" [doc]."""
+    given = order.get("note_attributes")
+    return {
+        name: text
+        for row in (given if isinstance(given, list) else [])
+        if isinstance(row, Mapping)
+        and isinstance(name := row.get("name"), str)
+        and (text := text_of(row.get("value")))
+    }
+
+
+def _phone(order: Event) -> str | None:
+    """Return the phone number, in E.164 if the address names the country."""
+    phone = first_text(
+        order, ("phone", "customer.phone", "billing_address.phone", "shipping_address.phone")
+    )
+    country = first_text(order, ("billing_address.country_code", "shipping_address.country_code"))
+    if phone is None or country is None:
+        return phone
+    number = e164(phone, country.upper())
+    return number if number.startswith("+") else phone
+
+
+def _contents(order: Event) -> list[NativeContent]:
+    lines = order.get("line_items")
+    given = lines[:_MOST_ITEMS] if isinstance(lines, list) else []
+    return [_content(line) for line in given if isinstance(line, Mapping)]
+
+
+def _content(line: Event) -> NativeContent:
+    """Return a line; prices are in the shop's currency, as text or as a number [seen both]."""
+    known = content_of(line)
+    return msgspec.structs.replace(
+        known,
+        id=first_text(line, ("sku", "variant_id", "product_id")),
+        name=first_text(line, ("title", "name")),
+        group=first_text(line, ("product_id",)),
+        type=None,
+    )
+
+
+def _person(request: Event, options: ShopifyOptions) -> tuple[ErasureIdentifier, ...]:
+    """Return the identifiers of `customers/redact` that can be searched for [seen]."""
+
+    def found() -> Iterator[ErasureIdentifier | Fault]:
+        for kind, place in ((EMAIL, "customer.email"), (PHONE, "customer.phone")):
+            text = text_of(value_at(request, place))
+            if text:
+                yield asked(kind, text, region=None)
+        orders = request.get("orders_to_redact")
+        if options.conversion_id == "id" and isinstance(orders, list):
+            for order in orders[:_MOST_ORDERS]:
+                if text := text_of(order):
+                    yield asked(CONVERSION_ID, text, region=None)
+
+    return tuple(each for each in found() if isinstance(each, ErasureIdentifier))

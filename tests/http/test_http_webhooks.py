@@ -1,0 +1,229 @@
+"""`POST /webhooks/{name}`: signatures, answers, and what is stored."""
+
+import asyncio
+import json
+
+import pytest
+
+from builders import NOW, a_destination, a_source
+from fakes import MovingClock, SeededRandomness
+from memory_store.store import MemoryStore
+from shopify_orders import order_with, shopify, signed
+from twite.domain.errors import LedgerUnavailable
+from twite.gateway.ingest.accept import Accept
+from twite.gateway.ports.events import TurnedAway, WebhookAnswered
+from twite.gateway.ports.queries import ByConversionId, IgnoredQuery
+from twite.http import HttpLimits
+
+ORDER = order_with(processed_at=None, created_at=None)
+ID = "820982911946154508"
+
+
+class FullStore(MemoryStore):
+    async def record(self, submission):
+        del submission
+        raise LedgerUnavailable(reason="the disk is full", retry_after=1)
+
+
+class StoreOfSubmissions(MemoryStore):
+    def __init__(self):
+        super().__init__()
+        self.submissions = []
+
+    async def record(self, submission):
+        self.submissions.append(submission)
+        return await super().record(submission)
+
+
+@pytest.fixture
+def store():
+    return StoreOfSubmissions()
+
+
+@pytest.fixture
+def at(staged, store):
+    async def start(store=store, **said):
+        accept = Accept(
+            intake=store,
+            clock=MovingClock(NOW),
+            randomness=SeededRandomness(),
+            destinations={"o8z6j": a_destination()},
+            salt=b"salt",
+            wake=lambda _pixel: None,
+        )
+        said = {"webhooks": (shopify(),), "sources": [a_source()]} | said
+        return await staged(accept=accept, records=store, moves=store, **said)
+
+    return start
+
+
+def send(stage, body, *, path="/webhooks/shop", headers=None, **said):
+    headers = signed(body, **said) if headers is None else headers
+    return stage.ask("POST", path, body, key=None, headers=headers)
+
+
+async def until_occupied(gate):
+    while not gate.is_occupied:  # noqa: ASYNC110 - the server changes it
+        await asyncio.sleep(0)
+
+
+async def sent_of(store):
+    found = await store.find(ByConversionId(pixel="o8z6j", events=["o8z6k"], conversion_id=ID))
+    return [json.loads(history.sent) for history in found]
+
+
+def verdicts(stage):
+    seen = [each.delivery for each in stage.notices.seen if isinstance(each, WebhookAnswered)]
+    return [(each.webhook, each.message, each.verdict, each.reason) for each in seen]
+
+
+async def test_signed_order_is_200_and_stored(at, store):
+    stage = await at()
+
+    answer = await send(stage, ORDER)
+
+    assert (answer.status, answer.json()["accepted"]) == (200, 1)
+    (sent,) = await sent_of(store)
+    assert (sent["conversion_id"], sent["value"], sent["price_currency"]) == (ID, "403.00", "USD")
+    assert verdicts(stage) == [("shop", "orders/paid", "accepted", "")]
+
+
+async def test_headers_without_x_are_read(at):
+    answer = await send(await at(), ORDER, prefix="")
+
+    assert (answer.status, answer.json()["accepted"]) == (200, 1)
+
+
+async def test_repeated_order_is_200_and_a_duplicate(at):
+    stage = await at()
+
+    answers = [await send(stage, ORDER) for _ in range(2)]
+
+    assert [answer.status for answer in answers] == [200, 200]
+    assert [answer.json()["duplicates"] for answer in answers] == [0, 1]
+    assert [verdict for *_, verdict, _ in verdicts(stage)] == ["accepted", "duplicate"]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"X-Shopify-Topic": "orders/paid", "X-Shopify-Hmac-SHA256": "ö"},
+        signed(ORDER, secret="push"),
+        signed(ORDER + b" "),
+    ],
+)
+async def test_wrong_signature_is_401_and_stores_nothing(at, store, headers):
+    stage = await at()
+
+    answer = await send(stage, ORDER, headers=headers)
+
+    assert (answer.status, answer.json()["errors"][0]["code"]) == (401, "signature_wrong")
+    assert await store.balance() == []
+    assert verdicts(stage) == [("shop", "", "refused", "signature_wrong")]
+
+
+async def test_unknown_name_is_404(at):
+    answer = await send(await at(), ORDER, path="/webhooks/nothing")
+
+    assert (answer.status, answer.json()["errors"][0]["code"]) == (404, "webhook_unknown")
+
+
+@pytest.mark.parametrize(
+    ("body", "topic", "reason"),
+    [
+        (order_with(test=True), "orders/paid", "test"),
+        (order_with(source_name="subscription_contract"), "orders/paid", "renewal"),
+        (order_with(), "refunds/create", "refund"),
+        (order_with(), "orders/cancelled", "cancellation"),
+        (order_with(), "products/update", "other_message"),
+        (b"{}", "customers/data_request", "privacy_request"),
+    ],
+)
+async def test_message_without_a_conversion_is_200_and_counted(at, store, body, topic, reason):
+    stage = await at()
+
+    answer = await send(stage, body, topic=topic)
+
+    assert (answer.status, answer.json()["ignored"]) == (200, 1)
+    tallies = await store.answer(IgnoredQuery(since=0))
+    assert [(each.source, each.endpoint, each.name, each.reason) for each in tallies] == [
+        ("shop", "webhook", topic, reason)
+    ]
+    assert await sent_of(store) == []
+    assert verdicts(stage) == [("shop", topic, "ignored", reason)]
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (order_with(currency="XXY"), "currency_unknown"),
+        (order_with(total_price=None), "not_an_amount"),
+        (order_with(id=None), "wrong_type"),
+        (b"[]", "wrong_type"),
+        (b"not JSON", "wrong_type"),
+    ],
+)
+async def test_bad_conversion_in_a_genuine_message_is_200_and_rejected(at, store, body, code):
+    stage = await at()
+
+    answer = await send(stage, body)
+
+    assert (answer.status, answer.json()["accepted"]) == (200, 0)
+    (submission,) = store.submissions
+    (refusal,) = submission.refusals
+    assert (submission.source, submission.endpoint) == ("shop", "webhook")
+    assert code in [fault.code for fault in refusal.faults]
+    assert [verdict for *_, verdict, _ in verdicts(stage)] == ["rejected"]
+
+
+async def test_order_that_cannot_be_committed_is_503(at):
+    stage = await at(FullStore())
+
+    answer = await send(stage, ORDER)
+
+    assert (answer.status, answer.headers["retry-after"]) == (503, "1")
+    assert verdicts(stage) == [("shop", "", "failed", "ledger_unavailable")]
+
+
+async def test_large_body_is_refused_for_the_source_of_the_webhook(at, store):
+    stage = await at(limits=HttpLimits(body=1_000))
+
+    answer = await send(stage, order_with(note="x" * 1_000))
+
+    assert answer.status == 413
+    assert await store.balance() == []
+    assert TurnedAway(source="shop", endpoint="webhook", code="body_too_large") in (
+        stage.notices.seen
+    )
+
+
+async def test_denied_consent_in_the_cart_is_obeyed(at, store):
+    attributes = [{"name": "_twite_consent", "value": "denied"}]
+    stage = await at()
+
+    answer = await send(stage, order_with(note_attributes=attributes))
+
+    assert (answer.status, answer.json()["suppressed"]) == (200, 1)
+    assert verdicts(stage) == [("shop", "orders/paid", "suppressed", "")]
+
+
+async def test_rest_of_the_path_is_not_part_of_the_name(at):
+    answer = await send(await at(), ORDER, path="/webhooks/shop/a-secret")
+
+    assert answer.status == 200
+
+
+async def test_waiting_webhooks_leave_room_for_requests_with_a_key(at):
+    stage = await at(limits=HttpLimits(page_requests=1, requests=1))
+    head = b"POST /webhooks/shop HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n{"
+
+    async with stage.line() as waiting:
+        waiting[1].write(head)
+        await until_occupied(stage.collector.memory.signature_gate)
+        refused = await send(stage, ORDER)
+        submitted = await stage.submit(
+            b'{"event":"purchase","twclid":"23opevjt88psuo13lu8d020qkn"}'
+        )
+
+    assert (refused.status, submitted.status) == (429, 202)
