@@ -13,7 +13,6 @@ from twite.gateway.ports.events import (
     FirstTurnEnded,
     IgnoredSome,
     Judged,
-    WebhookAnswered,
     Misdated,
     MonitorChecked,
     Moved,
@@ -26,6 +25,7 @@ from twite.gateway.ports.events import (
     TagPassed,
     TagSaid,
     TurnedAway,
+    WebhookAnswered,
     WebhookTried,
 )
 from twite.gateway.ports.machine import DiskSpace
