@@ -71,6 +71,35 @@ def test_every_name_in_contributing_is_in_the_code():
     assert named - set(re.findall(r"\w+", code)) == set()
 
 
+RECIPES = dict(re.findall(r"^### (Add .+)\n((?:(?!##).*\n)+)", PAGE.read_text(), re.MULTILINE))
+
+
+def test_recipes_are_those_of_the_page():
+    assert {"Add a format", "Add a column", "Add an answer of X"} <= set(RECIPES)
+    assert len(RECIPES) == PAGE.read_text().count("\n### ")
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_recipe_needs_at_most_eight_files(recipe):
+    # An indented item is one of several choices.
+    choices = re.findall(r"^   - .+(?:\n     .+)*", RECIPES[recipe], re.MULTILINE)
+    steps = RECIPES[recipe]
+    for choice in choices:
+        steps = steps.replace(choice, "")
+
+    most = max((files_in(choice) for choice in choices), key=len, default=set())
+    needed = files_in(steps) | most
+
+    assert 3 <= len(needed) <= 8, sorted(needed)
+
+
+def files_in(text):
+    """Return the files that a text names alone in a code span, not in a command."""
+    named = re.findall(r"`([a-z_]+/[\w./-]+\.\w+)`", text)
+    found = [place / name for name in named for place in (ROOT, SRC) if (place / name).is_file()]
+    return {str(path.relative_to(ROOT)) for path in found}
+
+
 # Add a store.
 
 

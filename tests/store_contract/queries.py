@@ -17,10 +17,11 @@ from store_contract.actions import (
 )
 from store_contract.error_groups import ErrorGroupLaws
 from twite.domain.delivery import State
+from twite.domain.history import History
 from twite.domain.stats.match_keys import Flaw, FlawCount, Matched, Matching, MatchKeys
 from twite.domain.stats.tally import KEPT, DeliveryTimes, FlowCounts, slot_of
 from twite.domain.stats.value_guard import UsualAmount, ValueFlag
-from twite.domain.submission import FlawedIdentifier
+from twite.domain.submission import AcceptedConversion, FlawedIdentifier
 from twite.domain.times import DAY, HOUR, MINUTE
 from twite.gateway.ports.queries import (
     ConversionSummary,
@@ -270,6 +271,27 @@ class ConsoleQueryLaws:
         await store.put([learnt])
 
         assert list(await store.load(UsualAmount)) == [learnt]
+
+    async def test_history_has_each_field_of_the_accepted_conversion(self, store: Store) -> None:
+        types = {
+            field.name: field.type
+            for field in msgspec.structs.fields(AcceptedConversion)
+            if field.name in History.__struct_fields__
+        }
+        values = {
+            **{name: f"a-{name}" for name, type_ in types.items() if type_ == str | None},
+            **{name: name.encode() for name, type_ in types.items() if type_ == bytes | None},
+            **{name: 7 for name, type_ in types.items() if type_ == int | None},
+        }
+        entry = msgspec.structs.replace(an_entry("order-1"), **values)
+        await store.record(a_submission(entry))
+
+        (history,) = await histories(store, "order-1")
+
+        assert {"called", "consent"} <= {*values}
+        assert {name: getattr(history, name) for name in types} == {
+            name: getattr(entry, name) for name in types
+        }
 
 
 class QueryLaws(TallyLaws, ConsoleQueryLaws, ErrorGroupLaws):

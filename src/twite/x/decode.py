@@ -43,6 +43,25 @@ _ECHOES: Final = (
 )
 
 
+class RetriedStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """An error after which Twite sends the conversions again.
+
+    `ambiguous`: X may have processed the request. `limited`: the rate limit is used up.
+    """
+
+    ambiguous: bool
+    limited: bool = False
+
+
+# These say nothing about the conversions. All other statuses below 500 are rejections.
+RETRIED: Final = {
+    408: RetriedStatus(ambiguous=True),
+    423: RetriedStatus(ambiguous=True),
+    429: RetriedStatus(ambiguous=False, limited=True),
+}
+_SERVER_ERROR: Final = RetriedStatus(ambiguous=True)
+
+
 class ErrorEntry(msgspec.Struct, frozen=True):
     code: str | int | None = ""
     message: str | None = ""
@@ -79,17 +98,15 @@ def decode(
         return _success(status, read, sent)
     complaints = complaints_of(None if read is None else read.errors)
     words = _words(status, complaints)
-    if status == 429:
+    retried = _retried(status)
+    if retried is not None:
+        wait = _reset if retried.limited else _retry_after
         return Errored(
             reason=words,
-            ambiguous=False,
+            ambiguous=retried.ambiguous,
             status=status,
-            limited=True,
-            retry_at=_reset(headers, now),
-        )
-    if is_ambiguous(status):
-        return Errored(
-            reason=words, ambiguous=True, status=status, retry_at=_retry_after(headers, now)
+            limited=retried.limited,
+            retry_at=wait(headers, now),
         )
     return Rejected(
         scope=_scope(status, complaints), reason=words, status=status, complaints=complaints
@@ -98,7 +115,12 @@ def decode(
 
 def is_ambiguous(status: int) -> bool:
     """Whether X may have processed the request although it responded with this error."""
-    return status in {408, 423} or status >= 500
+    retried = _retried(status)
+    return retried is not None and retried.ambiguous
+
+
+def _retried(status: int) -> RetriedStatus | None:
+    return RETRIED.get(status, _SERVER_ERROR if status >= 500 else None)
 
 
 def limit_of(headers: Mapping[str, str]) -> tuple[int, int] | None:
