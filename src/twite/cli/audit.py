@@ -7,7 +7,7 @@ import typer
 
 from twite.app.store_access import read_records
 from twite.cli import printing
-from twite.cli.options import DEFAULT_CONFIG, Config, Json, load
+from twite.cli.options import DEFAULT_CONFIG, Config, Json, load, option
 from twite.domain.people.users import NO_HASH, AuditEntry, first_wrong
 from twite.domain.plural import plural
 from twite.domain.times import spelled
@@ -49,10 +49,7 @@ async def verified(directory: DirectoryReader, *, head: str | None = None) -> Au
 Limit = Annotated[
     int, typer.Option("--limit", min=1, max=100_000, help="Show at most this many entries")
 ]
-Head = Annotated[
-    str | None,
-    typer.Option("--head", metavar="HASH", help="A hash that the chain must contain"),
-]
+Head = Annotated[str | None, option("--head", "HASH", "A hash that the chain must contain")]
 
 
 audit = typer.Typer(help="Example: `twite audit verify`", no_args_is_help=True)

@@ -9,7 +9,7 @@ from typing import Annotated, Final
 import typer
 
 from twite.cli import printing
-from twite.cli.options import DEFAULT_CONFIG, Config, Json, Pixel
+from twite.cli.options import DEFAULT_CONFIG, Config, Json, Pixel, option
 from twite.diagnostics import (
     CheckFinding,
     CheckStatus,
@@ -20,19 +20,11 @@ from twite.diagnostics import (
 )
 from twite.domain.plural import plural
 
-Canary = Annotated[
-    str | None,
-    typer.Option(
-        "--canary", metavar="EVENT", help="Send one conversion of this event", show_default=False
-    ),
-]
+Canary = Annotated[str | None, option("--canary", "EVENT", "Send one conversion of this event")]
 Site = Annotated[
     str | None,
-    typer.Option(
-        "--site",
-        metavar="URL",
-        help="Open this page in a browser instead, and check its script and X's pixel",
-        show_default=False,
+    option(
+        "--site", "URL", "Open this page in a browser instead, and check its script and X's pixel"
     ),
 ]
 GrantConsent = Annotated[

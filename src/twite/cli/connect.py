@@ -13,7 +13,16 @@ from twite.app.control_client import running
 from twite.app.logins import connect_alone
 from twite.cli import printing
 from twite.cli.login import pasted_token
-from twite.cli.options import DEFAULT_CONFIG, Config, EventPairs, Json, event_pairs, load, who
+from twite.cli.options import (
+    DEFAULT_CONFIG,
+    Config,
+    EventPairs,
+    Json,
+    event_pairs,
+    load,
+    option,
+    who,
+)
 from twite.config import settings
 from twite.config.settings import Settings
 from twite.config.switch_to_x import switched_to_x
@@ -24,10 +33,7 @@ from twite.machine.private_file import replace_file
 
 _WHERE: Final = "X's Events Manager"
 
-PixelId = Annotated[
-    str | None,
-    typer.Option("--pixel", metavar="ID", help=f"The pixel's id, from {_WHERE}"),
-]
+PixelId = Annotated[str | None, option("--pixel", "ID", f"The pixel's id, from {_WHERE}")]
 
 
 def connect(

@@ -17,6 +17,7 @@ from twite.cli.options import (
     Pixel,
     known_pixel,
     load,
+    option,
     time_given,
     who,
 )
@@ -68,18 +69,8 @@ Note = Annotated[str, typer.Option("--note", help="The reason, stored with the c
 Limit = Annotated[
     int, typer.Option("--limit", min=1, max=_MOST, help="Show at most this many conversions")
 ]
-Since = Annotated[
-    str | None,
-    typer.Option(
-        "--since", metavar="TIME", show_default=False, help="Only those dead or held since then"
-    ),
-]
-Until = Annotated[
-    str | None,
-    typer.Option(
-        "--until", metavar="TIME", show_default=False, help="Only those dead or held before then"
-    ),
-]
+Since = Annotated[str | None, option("--since", "TIME", "Only those dead or held since then")]
+Until = Annotated[str | None, option("--until", "TIME", "Only those dead or held before then")]
 
 
 class DeadLetterCommand(msgspec.Struct, frozen=True, kw_only=True):

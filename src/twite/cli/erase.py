@@ -11,7 +11,7 @@ import typer
 from twite.app.erase import EraseRequest, EraseResult, PayloadReader, erase, look
 from twite.app.store_access import engine_of
 from twite.cli import printing
-from twite.cli.options import DEFAULT_CONFIG, Config, Json, known_pixel, load, who
+from twite.cli.options import DEFAULT_CONFIG, Config, Json, known_pixel, load, option, who
 from twite.config import values
 from twite.config.settings import Settings
 from twite.domain.fault import Fault
@@ -40,35 +40,21 @@ _OLD_ON_SERVER: Final = (
 )
 
 Emails = Annotated[
-    list[str] | None,
-    typer.Option("--email", metavar="EMAIL", help="An email or its SHA-256; repeatable"),
+    list[str] | None, option("--email", "EMAIL", "An email or its SHA-256; repeatable")
 ]
 Phones = Annotated[
-    list[str] | None,
-    typer.Option("--phone", metavar="PHONE", help="A phone number or its SHA-256; repeatable"),
+    list[str] | None, option("--phone", "PHONE", "A phone number or its SHA-256; repeatable")
 ]
-Clicks = Annotated[
-    list[str] | None, typer.Option("--click", metavar="TWCLID", help="A click id; repeatable")
-]
-Ids = Annotated[
-    list[str] | None,
-    typer.Option("--conversion-id", metavar="ID", help="A conversion id; repeatable"),
-]
+Clicks = Annotated[list[str] | None, option("--click", "TWCLID", "A click id; repeatable")]
+Ids = Annotated[list[str] | None, option("--conversion-id", "ID", "A conversion id; repeatable")]
 File = Annotated[
     Path | None,
-    typer.Option(
-        "--file", metavar="FILE", help="A file with lines such as `email: …`; - for standard input"
-    ),
+    option("--file", "FILE", "A file with lines such as `email: …`; - for standard input"),
 ]
 Region = Annotated[
-    str | None,
-    typer.Option(
-        "--region", metavar="CC", help="The country of phone numbers without a country code"
-    ),
+    str | None, option("--region", "CC", "The country of phone numbers without a country code")
 ]
-OfPixel = Annotated[
-    str | None, typer.Option("--pixel", metavar="ID", help="Limit conversion ids to this pixel")
-]
+OfPixel = Annotated[str | None, option("--pixel", "ID", "Limit conversion ids to this pixel")]
 Returns = Annotated[
     bool,
     typer.Option("--may-return", help="Do not suppress later conversions with these identifiers"),

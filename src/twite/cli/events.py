@@ -11,7 +11,7 @@ import typer
 
 from twite.app.logins import events_manager, stored
 from twite.cli import printing
-from twite.cli.options import DEFAULT_CONFIG, Config, Json, Pixel, load, one_pixel, who
+from twite.cli.options import DEFAULT_CONFIG, Config, Json, Pixel, load, one_pixel, option, who
 from twite.domain.errors import EventRefused
 from twite.gateway.x_account.event_tags import EventTagManager, SettingsDraft
 from twite.gateway.x_account.snippets import MAKERS
@@ -19,9 +19,7 @@ from twite.x.event_tags import SHOWN_AS, EventTag, EventTagChange
 
 Event = Annotated[str, typer.Argument(metavar="EVENT", help="Your name for the event, or X's id")]
 Title = Annotated[str, typer.Argument(metavar="NAME", help="The name that X shows")]
-Type = Annotated[
-    str | None, typer.Option("--type", metavar="TYPE", help="X's type of event", show_default=False)
-]
+Type = Annotated[str | None, option("--type", "TYPE", "X's type of event")]
 Click = Annotated[
     int | None,
     typer.Option("--click-window", metavar="DAYS", help="Days after a click: 1, 7, 14 or 30"),
@@ -36,12 +34,9 @@ Retargeting = Annotated[
         "--retargeting/--no-retargeting", help="Allow X to build audiences from the event"
     ),
 ]
-NewName = Annotated[
-    str | None, typer.Option("--name", metavar="NAME", help="The new name", show_default=False)
-]
+NewName = Annotated[str | None, option("--name", "NAME", "The new name")]
 As = Annotated[
-    str | None,
-    typer.Option("--as", metavar="OURS", help="Your name for the event, written to the settings"),
+    str | None, option("--as", "OURS", "Your name for the event, written to the settings")
 ]
 Which = Annotated[
     str,
@@ -282,10 +277,7 @@ def _row(tag: EventTag, names: Sequence[str]) -> tuple[str, ...]:
 
 
 Ours = Annotated[str, typer.Argument(metavar="EVENT", help="Your name for the event")]
-For = Annotated[
-    str | None,
-    typer.Option("--for", metavar="KIND", help=f"One of {', '.join(MAKERS)}", show_default=False),
-]
+For = Annotated[str | None, option("--for", "KIND", f"One of {', '.join(MAKERS)}")]
 ServersOnly = Annotated[bool, typer.Option("--server-only", help="Only snippets for servers")]
 
 

@@ -10,7 +10,7 @@ import typer
 from twite.app.control_client import running
 from twite.app.logins import connect_alone
 from twite.cli import printing
-from twite.cli.options import DEFAULT_CONFIG, Config, Json, Pixel, load, one_pixel, who
+from twite.cli.options import DEFAULT_CONFIG, Config, Json, Pixel, load, one_pixel, option, who
 from twite.config.settings import Settings
 from twite.domain.destination import PixelToken
 from twite.domain.errors import SettingsError
@@ -25,12 +25,7 @@ _LONGEST: Final = 4_096
 
 Back = Annotated[
     str | None,
-    typer.Option(
-        "--callback",
-        metavar="URL",
-        help="Receive X's redirect at this local address instead of a PIN",
-        show_default=False,
-    ),
+    option("--callback", "URL", "Receive X's redirect at this local address instead of a PIN"),
 ]
 Pin = Annotated[bool, typer.Option("--pin", help="Prompt for the PIN that X shows (default)")]
 Token = Annotated[

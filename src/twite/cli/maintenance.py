@@ -12,7 +12,7 @@ from twite.app.control_client import reload_gateway
 from twite.app.sealing import RotationResult, rotate
 from twite.app.store_access import back_up, recover_store, restore_store
 from twite.cli import printing
-from twite.cli.options import DEFAULT_CONFIG, Config, Json, load, who
+from twite.cli.options import DEFAULT_CONFIG, Config, Json, load, option, who
 from twite.config.collected_errors import located
 from twite.domain.errors import SettingsError
 from twite.domain.plural import plural
@@ -108,8 +108,7 @@ def recover(
     ] = None,
     *,
     to: Annotated[
-        Path | None,
-        typer.Option("--to", metavar="NEW", help="The new file; default: replace the damaged one"),
+        Path | None, option("--to", "NEW", "The new file; default: replace the damaged one")
     ] = None,
     config: Config = DEFAULT_CONFIG,
     as_json: Json = False,

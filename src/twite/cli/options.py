@@ -6,7 +6,7 @@ import signal
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -16,6 +16,12 @@ from twite.config.settings import FILE, Settings
 from twite.domain.fault import Fault
 from twite.domain.times import SECOND, moment
 
+
+def option(flag: str, metavar: str, sentence: str) -> Any:  # noqa: ANN401  # as typer.Option
+    """Return an option with a value, whose default is not shown."""
+    return typer.Option(flag, metavar=metavar, help=sentence, show_default=False)
+
+
 Config = Annotated[
     Path,
     typer.Option(
@@ -23,14 +29,9 @@ Config = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON")]
-Pixel = Annotated[
-    str | None, typer.Option("--pixel", metavar="ID", help="Only this pixel", show_default=False)
-]
+Pixel = Annotated[str | None, option("--pixel", "ID", "Only this pixel")]
 EventPairs = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--event", metavar="NAME=ID", help="Your name for an event, and X's id; repeatable"
-    ),
+    list[str] | None, option("--event", "NAME=ID", "Your name for an event, and X's id; repeatable")
 ]
 DEFAULT_CONFIG = FILE
 

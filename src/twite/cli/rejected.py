@@ -7,7 +7,7 @@ import typer
 
 from twite.app.store_access import read_records
 from twite.cli import printing
-from twite.cli.options import DEFAULT_CONFIG, Config, Json, load, time_given
+from twite.cli.options import DEFAULT_CONFIG, Config, Json, load, option, time_given
 from twite.config.settings import Settings
 from twite.domain.fault import CODES
 from twite.domain.submission import KEPT_FOR, Rejection, RejectionQuery
@@ -19,22 +19,10 @@ from twite.machine.system import SystemClock
 _COLUMNS: Final = ("at", "source", "conversion id", "code", "path", "value", "reason")
 
 Since = Annotated[
-    str | None,
-    typer.Option(
-        "--since",
-        metavar="TIME",
-        show_default=False,
-        help="Only conversions rejected since this day or time",
-    ),
+    str | None, option("--since", "TIME", "Only conversions rejected since this day or time")
 ]
-Code = Annotated[
-    str | None,
-    typer.Option("--code", metavar="CODE", show_default=False, help="Only this error code"),
-]
-Source = Annotated[
-    str | None,
-    typer.Option("--source", metavar="NAME", show_default=False, help="Only this source"),
-]
+Code = Annotated[str | None, option("--code", "CODE", "Only this error code")]
+Source = Annotated[str | None, option("--source", "NAME", "Only this source")]
 Limit = Annotated[
     int,
     typer.Option(

@@ -10,7 +10,7 @@ import typer
 
 from twite.app.store_access import open_staff, read_records
 from twite.cli import printing
-from twite.cli.options import DEFAULT_CONFIG, Config, Json, load, who
+from twite.cli.options import DEFAULT_CONFIG, Config, Json, load, option, who
 from twite.config.settings import Settings
 from twite.domain.errors import InvalidAccountChange
 from twite.domain.people.users import ApiKey, KeyScope, Role, User
@@ -25,10 +25,7 @@ T = TypeVar("T")
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The user's name")]
 AsRole = Annotated[Role, typer.Option("--role", help="What the user may do")]
-Pixels = Annotated[
-    list[str] | None,
-    typer.Option("--pixel", metavar="ID", help="Show only this pixel; repeatable"),
-]
+Pixels = Annotated[list[str] | None, option("--pixel", "ID", "Show only this pixel; repeatable")]
 Stdin = Annotated[
     bool, typer.Option("--password-stdin", help="Read the password from standard input")
 ]

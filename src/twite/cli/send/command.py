@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import typer
 
 from twite.cli import printing
-from twite.cli.options import DEFAULT_CONFIG, Config, Json
+from twite.cli.options import DEFAULT_CONFIG, Config, Json, option
 from twite.cli.send import summary as send_summary
 from twite.cli.send.client import target
 from twite.cli.send.files import OpenedFile, examine
@@ -42,24 +42,17 @@ def send(
     *,
     mapping: Annotated[
         list[str] | None,
-        typer.Option(
+        option(
             "--map",
-            metavar="OURS=COLUMN",
-            help="Read one of Twite's fields from a column; OURS= leaves it empty",
-            show_default=False,
+            "OURS=COLUMN",
+            "Read one of Twite's fields from a column; OURS= leaves it empty",
         ),
     ] = None,
     event: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME", show_default=False, help="The event of rows that name no event"
-        ),
+        str | None, option("--event", "NAME", "The event of rows that name no event")
     ] = None,
     currency: Annotated[
-        str | None,
-        typer.Option(
-            metavar="CODE", show_default=False, help="The currency of amounts without a currency"
-        ),
+        str | None, option("--currency", "CODE", "The currency of amounts without a currency")
     ] = None,
     decimal: Annotated[
         Decimal | None,
@@ -67,52 +60,30 @@ def send(
     ] = None,
     delimiter: Annotated[
         str | None,
-        typer.Option(
-            metavar="CHAR",
-            show_default=False,
-            help="The CSV separator, such as ';' or tab; default: detected",
-        ),
+        option("--delimiter", "CHAR", "The CSV separator, such as ';' or tab; default: detected"),
     ] = None,
     timezone: Annotated[
         str | None,
-        typer.Option(
-            metavar="ZONE",
-            show_default=False,
-            help="The time zone of times without a zone, such as Europe/London",
+        option(
+            "--timezone", "ZONE", "The time zone of times without a zone, such as Europe/London"
         ),
     ] = None,
     source: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME", show_default=False, help="The source to send as, from the settings"
-        ),
+        str | None, option("--source", "NAME", "The source to send as, from the settings")
     ] = None,
     to: Annotated[
-        str | None,
-        typer.Option(
-            metavar="URL",
-            show_default=False,
-            help="The gateway's address; default: from the settings",
-        ),
+        str | None, option("--to", "URL", "The gateway's address; default: from the settings")
     ] = None,
     key_from: Annotated[
         str | None,
-        typer.Option(
-            metavar="PLACE",
-            show_default=False,
-            help="With --to: the API key, as env:NAME or file:PATH",
-        ),
+        option("--key-from", "PLACE", "With --to: the API key, as env:NAME or file:PATH"),
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check every row without sending")
     ] = False,
     report: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE",
-            show_default=False,
-            help="Where to write the report; default: FILE.report.csv",
-        ),
+        option("--report", "FILE", "Where to write the report; default: FILE.report.csv"),
     ] = None,
     restart: Annotated[
         bool, typer.Option("--restart", help="Start at the first row, ignoring an earlier run")
