@@ -11,7 +11,7 @@ import msgspec
 
 from twite.gateway.ports.machine import DiskSpace
 from twite.gateway.ports.ownership import LEASE_IS_OVER
-from twite.gateway.ports.transport import NoResponse, OutboundRequest, Response, WebRequest
+from twite.gateway.ports.transport import NoResponse, OutboundRequest, Response
 
 
 class MovingClock:
@@ -140,14 +140,14 @@ def refused(*errors: tuple[str, str, str], status: int = 400) -> Response:
 class ScriptedWeb:
     """Returns the scripted answers in order, then 200 for everything; records the requests.
 
-    See twite.gateway.ports.transport.Web.
+    See twite.tags.ports.web.Web.
     """
 
     def __init__(self, answers: Iterable[Response | NoResponse] = ()) -> None:
         self._answers = list(answers)
-        self.asked: list[WebRequest] = []
+        self.asked = []
 
-    async def ask(self, asked: WebRequest) -> Response | NoResponse:
+    async def ask(self, asked) -> Response | NoResponse:
         """Record the request and return the next answer, unless it may not be sent."""
         if not asked.may_send():
             return NoResponse(reason=LEASE_IS_OVER, left=False)

@@ -10,9 +10,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from twite.gateway.ports.ownership import LEASE_IS_OVER
-from twite.gateway.ports.transport import NoResponse, OutboundRequest, Response, WebRequest
+from twite.gateway.ports.transport import NoResponse, OutboundRequest, Response
 from twite.senders.http import HttpTransport
-from twite.senders.web import PublicWeb
 
 ACCEPTED = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 
@@ -88,21 +87,6 @@ async def to_x(url, may_send):
         await transport.stop()
 
 
-async def for_a_template(url, may_send):
-    web = PublicWeb()
-    here = frozenset({"127.0.0.1"})
-    try:
-        return await web.ask(
-            WebRequest(
-                url=url, method="POST", body=b"{}", timeout=2_000, allow_hosts=here,
-                may_send=may_send,
-            )
-        )  # fmt: skip
-    finally:
-        await web.stop()
-
-
-@pytest.mark.parametrize("ask", [to_x, for_a_template])
 @pytest.mark.parametrize(
     "checks",
     [
@@ -110,7 +94,7 @@ async def for_a_template(url, may_send):
         pytest.param([True, False], id="between the headers and the first byte"),
     ],
 )
-async def test_request_whose_lease_ends_before_its_first_byte_was_not_sent(ask, checks):
+async def test_request_whose_lease_ends_before_its_first_byte_was_not_sent(checks):
     received = asyncio.get_running_loop().create_future()
 
     async def serve(reader, writer):
@@ -120,7 +104,7 @@ async def test_request_whose_lease_ends_before_its_first_byte_was_not_sent(ask, 
     left = iter(checks)
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
         host, port = server.sockets[0].getsockname()
-        response = await ask(f"http://{host}:{port}/", lambda: next(left))
+        response = await to_x(f"http://{host}:{port}/", lambda: next(left))
 
         assert response == NoResponse(reason=LEASE_IS_OVER, left=False)
         assert await received == b""  # it was connected
@@ -261,7 +245,6 @@ async def block_until_the_timeout(x):
     time.sleep(2.5)  # noqa: ASYNC251 - the loop must stand still
 
 
-@pytest.mark.parametrize("ask", [to_x, for_a_template])
 async def test_responses_that_arrived_while_the_process_was_stopped_are_used(ask):
     x = ThreadedX(4, parts=(ACCEPTED[:-2], ACCEPTED[-2:]))
     asked = [asyncio.create_task(ask(x.url, lambda: True)) for _ in range(4)]
@@ -273,7 +256,6 @@ async def test_responses_that_arrived_while_the_process_was_stopped_are_used(ask
     assert [answer.status for answer in came] == [200] * 4
 
 
-@pytest.mark.parametrize("ask", [to_x, for_a_template])
 async def test_request_without_a_response_fails_soon_after_the_process_was_stopped(ask):
     x = ThreadedX(1, parts=())
     asked = asyncio.create_task(ask(x.url, lambda: True))

@@ -4,7 +4,6 @@ import json
 
 import pytest
 
-from twite.redaction.mask_text import masked_value, shown_path
 from twite.tags.compare.capture import CapturedRequest, CaptureUnusable, read_cases
 from twite.tags.compare.comparison import (
     STAND_IN,
@@ -14,6 +13,7 @@ from twite.tags.compare.comparison import (
     compared,
     summed,
 )
+from twite.tags.redaction.shown_values import masked_value, shown_path
 from twite.tags.template.effects import HttpEffect
 
 URL = "https://ads.example/v1/events"

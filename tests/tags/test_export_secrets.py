@@ -9,10 +9,10 @@ from container_parts import planned
 from export_parts import CODE, HEAD, boolean, import_of, table, tag, template, text
 from secret_cases import OTHERS, SECRETS
 
-from twite.redaction.secrets import looks_secret, masked, secrets_in
 from twite.redaction.vocabulary import promises_secret
 from twite.tags.container.parts import VariableSource
 from twite.tags.container.secrets import hidden, opened
+from twite.tags.redaction.secrets import looks_secret, masked, secrets_in
 
 
 def secrets_of(found):

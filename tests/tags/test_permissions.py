@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from twite.domain.json_tree import WrongShape
+from twite.tags.json_tree import WrongShape
 from twite.tags.template.allowed import lacking, matches
 from twite.tags.template.effects import (
     AfterEvent,

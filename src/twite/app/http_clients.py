@@ -4,11 +4,10 @@ import asyncio
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from twite.gateway.ports.transport import NoResponse, OutboundRequest, Response, WebRequest
+from twite.gateway.ports.transport import NoResponse, OutboundRequest, Response
 
 if TYPE_CHECKING:
     from twite.senders.http import HttpTransport
-    from twite.senders.web import PublicWeb
 
 
 class OnDemandTransport:
@@ -35,7 +34,8 @@ class OnDemandTransport:
             await self._transport.stop()
 
     async def _opened(self) -> "HttpTransport":
-        await _imported("twite.senders.http")
+        # On another thread, so that the event loop is not blocked.
+        await asyncio.to_thread(import_module, "twite.senders.http")
         from twite.senders.http import HttpTransport  # noqa: PLC0415  # imported by now
 
         async with self._opening:
@@ -46,32 +46,3 @@ class OnDemandTransport:
                 await transport.start()
                 self._transport = transport
             return self._transport
-
-
-class OnDemandWeb:
-    """Implements Web by PublicWeb."""
-
-    def __init__(self) -> None:
-        self._web: PublicWeb | None = None
-
-    async def ask(self, request: WebRequest) -> Response | NoResponse:
-        """See Web."""
-        if self._web is None:
-            await _imported("twite.senders.web")
-        return await self._opened().ask(request)
-
-    def _opened(self) -> "PublicWeb":
-        from twite.senders.web import PublicWeb  # noqa: PLC0415  # imported by now
-
-        self._web = self._web or PublicWeb()
-        return self._web
-
-    async def stop(self) -> None:
-        """Close the pools."""
-        if self._web is not None:
-            await self._web.stop()
-
-
-async def _imported(name: str) -> None:
-    """Import a module on another thread, so that the event loop is not blocked."""
-    await asyncio.to_thread(import_module, name)

@@ -21,7 +21,7 @@ from twite.domain.people.users import KeyScope
 from twite.gateway.identity.accounts import KEY_PREFIX
 from twite.gateway.identity.authentication import ApiKeyLookup
 from twite.http.responses import HttpRefusal, HttpResponse, error
-from twite.redaction.secrets import base64_parts
+from twite.redaction.shapes import base64_parts
 
 _BEARER: Final = b"bearer "
 MASK: Final = b"***"

@@ -6,14 +6,12 @@ harmless. The time is proportional to the length of the text.
 """
 
 import re
-from hashlib import sha256
 from typing import Final
 from urllib.parse import unquote_plus
 
 from twite.redaction.scrub_text import without_persons
 from twite.redaction.shapes import MASK, holds_a_person
 from twite.redaction.vocabulary import FieldKind, is_harmless_parameter, kind_of
-from twite.redaction.words import HARMLESS_FIELDS
 
 _LONGEST: Final = 200
 # Echoed values, from the first quotation mark or bracket to the last (a value may contain others),
@@ -52,9 +50,6 @@ _PIECES: Final = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE | re.ASCII,
 )
-_ODD: Final = re.compile(r"@|\d{7}|[^ -~]|.{41}")
-_SMALL_NUMBER: Final = re.compile(r"-?\d{1,6}(?:\.\d{1,4})?", re.ASCII)
-_LONGEST_VALUE: Final = 60
 
 
 def masked_text(text: str, *, plain: bool = False) -> str:
@@ -196,33 +191,6 @@ def _is_phone(number: str, *, plain: bool) -> bool:
         # Amounts are shown. Two long numbers, as in Google's browser ids, are hidden.
         return len(whole) >= _LONG_HALF and len(part) >= _LONG_HALF
     return True
-
-
-def masked_value(path: str, value: object, *, shown: frozenset[str], salt: bytes) -> str:
-    """Return what a comparison shows of a value; `shown` lists fields that the user allows.
-
-    Numbers of up to six digits, and texts of fields without personal data, are shown. Other texts
-    are replaced by their length and a few digits of a hash, so that equal texts look the same.
-    """
-    if value is None or isinstance(value, bool):
-        return "null" if value is None else f"{value}".lower()
-    if isinstance(value, dict | list):
-        kind = "object" if isinstance(value, dict) else "list"
-        return f"<{kind} of {len(value)}>"
-    name = next((step for step in reversed(path.split(".")) if not step.isdigit()), path)
-    text = value if isinstance(value, str) else repr(value)
-    quoted = f'"{value}"' if isinstance(value, str) else text
-    if name in HARMLESS_FIELDS | shown and len(text) <= _LONGEST_VALUE:
-        return quoted
-    if _SMALL_NUMBER.fullmatch(text):
-        return quoted
-    digest = sha256(salt + text.encode("utf-8", "surrogatepass")).hexdigest()[:4]
-    return f"<{len(text)} characters, {digest}>"
-
-
-def shown_path(path: str) -> str:
-    """Return a path with `***` for keys that may be personal data."""
-    return ".".join("***" if _ODD.search(step) else step for step in path.split("."))
 
 
 def without_echoes(text: str) -> str:

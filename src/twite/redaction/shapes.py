@@ -4,6 +4,7 @@ A text is searched at most twice: unchanged, and decoded by `reading`. Both take
 to its length. Texts longer than MOST_READ are not searched.
 """
 
+import base64
 import binascii
 import re
 import unicodedata
@@ -21,6 +22,7 @@ ANY_DIGEST: Final = re.compile(r"[0-9a-fA-F]{32,128}|[A-Za-z0-9+/_-]{43}=?", re.
 MOST_READ: Final = 16 * 1024
 # The maximum nesting of escapes.
 MOST_UNQUOTED: Final = 5
+_URL_ALPHABET: Final = bytes.maketrans(b"+/", b"-_")
 _SIGNS: Final = (b"@", b"+", b"%", b"&")
 _LAST_CODE: Final = 0x10FFFF
 _ESCAPE: Final = re.compile(
@@ -201,3 +203,19 @@ def _spelled_plainly(text: str) -> str:
     text = _INVISIBLE.sub("", unicodedata.normalize("NFKC", text))
     text = text.replace("\u3002", ".").replace("\u2212", "-")
     return _OTHER_DIGIT.sub(lambda found: f"{unicodedata.decimal(found[0])}", text)
+
+
+def base64_parts(secret: bytes) -> set[bytes]:
+    """Return the parts of a secret that its base64 form always contains, in either alphabet.
+
+    base64 encodes groups of three bytes, so there are three forms: the secret may begin at each
+    position of a group. The letters at its ends are left out, because they also depend on the
+    neighboring text.
+    """
+    texts = set()
+    for before in range(3):
+        packed = base64.b64encode(bytes(before) + secret)
+        # Only the letters that depend on nothing but the secret: four letters encode three bytes.
+        shown = packed[(4 * before + 2) // 3 : 4 * (before + len(secret)) // 3]
+        texts |= {shown, shown.translate(_URL_ALPHABET)}
+    return texts

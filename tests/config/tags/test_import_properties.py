@@ -13,9 +13,9 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from any_export import AnyExport
-from twite.app.sealing import keep_secrets, sealing_key
 from twite.config.settings import load
 from twite.domain.errors import SettingsError
+from twite.tags.app.container_secrets import keep_secrets, sealing_key
 from twite.tags.app.importer import draft, write
 from twite.tags.checks.container import container
 from twite.tags.settings.containers import SEALED, load_container

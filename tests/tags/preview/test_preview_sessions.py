@@ -6,7 +6,6 @@ import pytest
 from fakes import MovingClock
 from twite.domain.incoming_request import IncomingRequest
 from twite.machine.system import SystemRandomness
-from twite.redaction.mask_line import LineMask
 from twite.tags.preview.sessions import (
     LASTS,
     MOST_REQUESTS,
@@ -15,6 +14,7 @@ from twite.tags.preview.sessions import (
     PreviewUnavailable,
 )
 from twite.tags.preview.trace import MOST_EVENTS, MOST_LINES, MOST_RUNS, MOST_TEXT
+from twite.tags.redaction.mask_line import LineMask
 from twite.tags.template.effects import HttpEffect, LogEffect, SetCookie
 from twite.tags.template.sandbox import EffectAnswer, Turn
 

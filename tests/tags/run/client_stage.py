@@ -9,13 +9,13 @@ from local_engines import LocalEngines
 from builders import a_source
 from fakes import MovingClock, SeededRandomness
 from twite.domain.incoming_request import IncomingRequest
-from twite.domain.json_tree import Tree
 from twite.domain.secret import Secret
 from twite.gateway.ports.events import GatewayEvent
 from twite.http.cookies import registrable_domain
 from twite.tags.clients.clients import Clients
 from twite.tags.clients.conversation import ClientEffects, TemplateClient
 from twite.tags.engines.quickjs.engine import QuickJsEngine
+from twite.tags.json_tree import Tree
 from twite.tags.ports.engines import EngineProcesses
 from twite.tags.ports.tags import ContainerRun
 from twite.tags.runtime.client_engines import ClientEngines

@@ -5,7 +5,6 @@ from local_engines import LocalEngines
 from google_double import key_file, named
 from twite.domain.incoming_request import IncomingRequest
 from twite.machine.system import SystemClock
-from twite.senders.web import PublicWeb
 from twite.tags.container.parts import Container, ContainerTag
 from twite.tags.engines.quickjs.engine import QuickJsEngine
 from twite.tags.google.google_account import GoogleAccount
@@ -16,6 +15,7 @@ from twite.tags.run.outbound import RunContext
 from twite.tags.run.payload import TagPayload
 from twite.tags.run.tag_run import TagRun
 from twite.tags.runtime.engine_pool import EnginePool, TemplateStorage
+from twite.tags.runtime.public_web import PublicWeb
 from twite.tags.template.permissions import Grant
 from twite.tags.template.template import Template, TemplateKind, TemplatePart
 

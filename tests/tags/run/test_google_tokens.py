@@ -8,7 +8,7 @@ from scripted_tags import ScriptedAccount
 from fakes import MovingClock, ScriptedWeb
 from twite.domain.secret import Secret
 from twite.domain.times import HOUR, MINUTE, SECOND
-from twite.gateway.ports.transport import NoResponse, Response, WebRequest
+from twite.gateway.ports.transport import NoResponse, Response
 from twite.tags.google.requests import (
     AHEAD,
     MOST_SCOPES,
@@ -20,6 +20,7 @@ from twite.tags.google.requests import (
     may_carry,
 )
 from twite.tags.ports.google import GoogleToken, NoGoogleToken
+from twite.tags.ports.web import WebRequest
 
 SCOPES = ("a",)
 OK = Response(status=200, headers={}, body=b"{}")

@@ -11,8 +11,8 @@ from twite.domain.errors import LedgerUnavailable, MalformedRequest
 from twite.domain.secret import Secret
 from twite.formats.event_data.conversions import REASONS, UNKNOWN_TO_X
 from twite.gateway.ports.tags import TagOutcome
-from twite.redaction.mask_line import LineMask
 from twite.tags.ports.tags import TagCall, TagRule
+from twite.tags.redaction.mask_line import LineMask
 from twite.tags.run import run_calls
 from twite.tags.run.container_calls import EndedTags
 from twite.tags.run.outbound import TemplateRun

@@ -11,9 +11,9 @@ from twite.domain.incoming_request import IncomingRequest
 from twite.domain.secret import Secret
 from twite.gateway.ports.ownership import LEASE_IS_OVER
 from twite.gateway.ports.transport import NoResponse, Response
-from twite.redaction.mask_line import LineMask
 from twite.tags.engines.quickjs.engine import QuickJsEngine
 from twite.tags.ports.tags import completed
+from twite.tags.redaction.mask_line import LineMask
 from twite.tags.run.outbound import MOST_REQUESTS
 from twite.tags.runtime.tag_log import STORAGE_FULL
 from twite.tags.template.effects import HttpEffect, RunContainer

@@ -8,7 +8,6 @@ from typing import Final
 import msgspec
 
 from twite.domain.errors import MalformedRequest
-from twite.domain.json_tree import Tree
 from twite.domain.submission import NotFiredReason
 from twite.redaction.scrub_event import scrubbed_event
 from twite.tags.app.compare_endpoints import CompareEndpoints, reads_of
@@ -30,6 +29,7 @@ from twite.tags.container.plan import (
     plan,
 )
 from twite.tags.container.values import EventContext
+from twite.tags.json_tree import Tree
 from twite.tags.ports.tags import ContainerConfig, PersonHandling
 from twite.tags.run.readable_request import kept, readable
 from twite.tags.run.variables import (

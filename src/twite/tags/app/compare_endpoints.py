@@ -16,7 +16,6 @@ from twite.domain.consent import ConsentAction
 from twite.domain.destination import Destination, Source
 from twite.domain.errors import MalformedRequest
 from twite.domain.incoming_request import IncomingRequest
-from twite.domain.json_tree import Tree
 from twite.domain.secret import Masked
 from twite.formats.data_tag import read as data_tag
 from twite.formats.event_data.conversions import as_seen, in_our_words, parse_events
@@ -30,6 +29,7 @@ from twite.gateway.ports.tags import policy_for
 from twite.machine.system import SystemClock
 from twite.tags.compare.capture import CapturedCase
 from twite.tags.container.parts import ReadFields
+from twite.tags.json_tree import Tree
 
 _SEEN: Final = ("ip_override", "user_agent")
 # As in a deployment without sources.

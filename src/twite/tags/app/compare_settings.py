@@ -9,7 +9,6 @@ from twite.config.secret_key import seal_of
 from twite.config.settings import Settings, load
 from twite.domain.errors import SettingsError
 from twite.gateway.ports.secret_store import SecretStore
-from twite.redaction.mask_line import texts_in
 from twite.tags.app.compare import Comparison
 from twite.tags.app.compare_endpoints import CompareEndpoints
 from twite.tags.compare.capture import CapturedCase, CaptureUnusable, read_cases
@@ -19,6 +18,7 @@ from twite.tags.compare.comparison import (
 from twite.tags.container.parts import Container
 from twite.tags.container.secrets import opened
 from twite.tags.ports.tags import ContainerConfig, TagRule
+from twite.tags.redaction.mask_line import texts_in
 from twite.tags.settings.containers import load_container, sealed_secrets, secret_reader
 from twite.tags.settings.tag_settings import TagSettings
 

@@ -17,7 +17,6 @@ import msgspec
 from twite.domain.errors import SettingsError
 from twite.gateway.ports.secret_store import CONTAINER
 from twite.machine.private_file import replace_file
-from twite.redaction.secrets import masked
 from twite.redaction.vocabulary import person_in
 from twite.tags.container.parts import Container, ContainerUnusable, VariableSource
 from twite.tags.container.toml_file import TemplateFile, container_text
@@ -26,6 +25,7 @@ from twite.tags.importer.importing import ImportResult, imported
 from twite.tags.importer.reading import LARGEST, read_export
 from twite.tags.importer.report import ReportLine
 from twite.tags.importer.secrets_out import nobodys, sealed_name, variable_name
+from twite.tags.redaction.secrets import masked
 from twite.tags.settings.containers import SEALED, read_container
 
 Keep = Literal["sealed", "env"]

@@ -11,7 +11,6 @@ from typing import Final
 import msgspec
 
 from twite.app.feature import FeatureBasis, FeaturePlan, FeatureRun, MakeHttpFeature, RunBasis
-from twite.app.http_clients import OnDemandWeb
 from twite.app.store_access import may_send
 from twite.config.settings import Settings
 from twite.domain.destination import Destination, Source
@@ -36,6 +35,7 @@ from twite.tags.run.outbound import RunContext
 from twite.tags.run.to_x import ToX
 from twite.tags.runtime.client_engines import ClientEngines
 from twite.tags.runtime.engine_pool import EnginePool, TemplateStorage
+from twite.tags.runtime.on_demand_web import OnDemandWeb
 from twite.tags.template.sandbox import RunLimits
 
 _ESCAPED: Final = 3  # text becomes at most twice as long in JSON, plus some overhead

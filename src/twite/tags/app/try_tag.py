@@ -12,16 +12,15 @@ from twite.config.server_tables import StapeHeaders
 from twite.config.toml import IN_CLEAR_TEXT
 from twite.domain.errors import SettingsError
 from twite.domain.incoming_request import IncomingRequest
-from twite.domain.json_tree import Tree
 from twite.domain.secret import Secret
 from twite.domain.times import SECOND
 from twite.gateway.ports.events import GatewayEvent, TagSaid
 from twite.gateway.ports.transport import Response
 from twite.http.cookies import registrable_domain
 from twite.machine.system import SystemClock
-from twite.senders.web import PublicWeb
 from twite.tags.engines.process.engine_server import EngineServer
 from twite.tags.google.requests import GoogleClient
+from twite.tags.json_tree import Tree
 from twite.tags.ports.tags import ANY_HOST
 from twite.tags.run.first_turn import FirstTurns, after_first_turn
 from twite.tags.run.outbound import RunContext
@@ -30,6 +29,7 @@ from twite.tags.run.payload import TagPayload
 from twite.tags.run.run_input import RunInput
 from twite.tags.run.tag_run import TagRun
 from twite.tags.runtime.engine_pool import EnginePool, TemplateStorage
+from twite.tags.runtime.public_web import PublicWeb
 from twite.tags.settings.tables import TagTable
 from twite.tags.settings.tags import container_config
 from twite.tags.template.effects import HttpEffect

@@ -12,7 +12,6 @@ from typing import Final
 from twite.config.settings import Settings
 from twite.domain.errors import NotOpened, SettingsError
 from twite.domain.incoming_request import IncomingRequest
-from twite.domain.json_tree import Tree
 from twite.domain.plural import plural
 from twite.gateway.ports.findings import CheckFinding, failed, passed, warning
 from twite.tags.app.compare import Comparison
@@ -25,6 +24,7 @@ from twite.tags.container.secrets import places
 from twite.tags.container.values import EventContext
 from twite.tags.engines.process.code_check import CodeCheck
 from twite.tags.google_requests.bigquery import SCOPE
+from twite.tags.json_tree import Tree
 from twite.tags.ports.google import NoGoogleToken
 from twite.tags.ports.tags import PersonHandling, TagRule
 from twite.tags.run.readable_request import (

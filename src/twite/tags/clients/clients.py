@@ -15,7 +15,6 @@ import msgspec
 
 from twite.domain.errors import ClientFailed, MalformedRequest, TemplatePaused, TemplatesBusy
 from twite.domain.incoming_request import IncomingRequest
-from twite.domain.json_tree import Tree
 from twite.domain.times import MINUTE, SECOND
 from twite.formats.ga4 import read as ga4
 from twite.gateway.ports.events import ClientSaid, Observer, ProblemSeen, SilentObserver
@@ -28,6 +27,7 @@ from twite.tags.clients.conversation import (
     in_short,
 )
 from twite.tags.container.values import Unfilled
+from twite.tags.json_tree import Tree
 from twite.tags.ports.tags import completed
 from twite.tags.preview.trace import current
 from twite.tags.runtime.client_engines import ClientEngines

@@ -15,13 +15,13 @@ from typing import Protocol
 from twite.domain.destination import Source
 from twite.domain.errors import ClientFailed
 from twite.domain.incoming_request import IncomingRequest
-from twite.domain.json_tree import Tree
 from twite.domain.secret import Masked, Secret
-from twite.redaction.secrets import without_secrets
 from twite.tags.container import parts
 from twite.tags.container.values import EventContext, Values, given_fields
+from twite.tags.json_tree import Tree
 from twite.tags.ports.tags import ContainerRun, SuppliedHeaders
 from twite.tags.preview.trace import RunRecorder, current
+from twite.tags.redaction.secrets import without_secrets
 from twite.tags.runtime.client_engines import ClientEngines
 from twite.tags.runtime.engine_pool import TemplateStorage
 from twite.tags.runtime.tag_log import MASKED_EVENT, STORAGE_FULL, RunLines

@@ -5,19 +5,20 @@ from typing import Final
 
 from twite.domain.destination import Destination
 from twite.domain.incoming_request import IncomingRequest
-from twite.domain.json_tree import Tree
 from twite.domain.submission import Endpoint
 from twite.formats.event_data.conversions import parse_events
 from twite.formats.page_visit import Visitor, cookies_of
 from twite.gateway.ingest.accept import Accept
 from twite.gateway.ports.machine import Clock
 from twite.gateway.ports.tags import BrowserWait, EventOrigin
-from twite.gateway.ports.transport import NoResponse, Web, WebRequest
+from twite.gateway.ports.transport import NoResponse
 from twite.tags.clients.conversation import TemplateClient
 from twite.tags.google.calls import GoogleCalls, GoogleResponse, InsertIds, LogMessage
 from twite.tags.google.requests import GoogleClient, GoogleRequestDenied
 from twite.tags.google_requests.request import GoogleRequest
+from twite.tags.json_tree import Tree
 from twite.tags.ports.tags import ContainerRun
+from twite.tags.ports.web import Web, WebRequest
 from twite.tags.run.outbound import answer_of
 from twite.tags.run.to_x import ToX
 from twite.tags.template.effects import HttpEffect, Service

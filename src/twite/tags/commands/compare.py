@@ -12,9 +12,9 @@ import typer
 from twite.cli import printing
 from twite.cli.options import DEFAULT_CONFIG, Config, Json
 from twite.domain.plural import plural
-from twite.redaction.mask_text import masked_value
 from twite.tags.app.compare_settings import read_capture, shadow_of
 from twite.tags.compare.comparison import VOLATILE, ComparisonSummary, summed
+from twite.tags.redaction.shown_values import masked_value
 
 Files = Annotated[list[Path], typer.Argument(metavar="FILE…", help="Captures, as JSON Lines")]
 Which = Annotated[

@@ -9,14 +9,14 @@ from typing import Annotated, Final
 import msgspec
 import typer
 
-from twite.app.sealing import forget_secrets, keep_secrets, sealing_key
 from twite.cli import printing
 from twite.cli.options import DEFAULT_CONFIG, Config, Json, load, who
 from twite.domain.plural import plural
-from twite.redaction.secrets import masked
+from twite.tags.app.container_secrets import forget_secrets, keep_secrets, sealing_key
 from twite.tags.app.importer import ImportDraft, Keep, draft, no_more_needed, of_persons, write
 from twite.tags.importer.coverage import Support
 from twite.tags.importer.report import ReportLine
+from twite.tags.redaction.secrets import masked
 from twite.tags.settings.containers import SEALED
 from twite.tags.settings.tag_settings import TagSettings
 

@@ -20,7 +20,7 @@ import msgspec
 
 from twite.domain.errors import OperatorError
 from twite.domain.incoming_request import IncomingRequest
-from twite.domain.json_tree import Tree
+from twite.tags.json_tree import Tree
 
 _LEAST_MILLISECONDS: Final = 100_000_000_000  # as seconds: the year 5138
 

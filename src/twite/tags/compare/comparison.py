@@ -13,10 +13,10 @@ from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 import msgspec
 
-from twite.domain.json_tree import Tree
-from twite.redaction.mask_text import shown_path
-from twite.redaction.secrets import is_confidential
 from twite.tags.compare.capture import CapturedRequest
+from twite.tags.json_tree import Tree
+from twite.tags.redaction.secrets import is_confidential
+from twite.tags.redaction.shown_values import shown_path
 from twite.tags.template.effects import HttpEffect
 
 # Random or time-dependent parameters: their differences are only counted.

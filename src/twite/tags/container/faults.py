@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
-from twite.domain.json_tree import Tree
 from twite.tags.container.conditions import regex_error
 from twite.tags.container.parts import (
     ALL_EVENTS,
@@ -20,6 +19,7 @@ from twite.tags.container.parts import (
     Variable,
     VariableSource,
 )
+from twite.tags.json_tree import Tree
 from twite.tags.template.template import TemplateKind
 from twite.tags.template.texts import DEEPEST, literal, names_in, number_of
 

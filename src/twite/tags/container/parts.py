@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from twite.domain.errors import OperatorError
-from twite.domain.json_tree import Tree
+from twite.tags.json_tree import Tree
 from twite.tags.template.template import Template
 
 ALL_EVENTS: Final = "All Events"  # every container has this trigger, which always fires

@@ -12,7 +12,6 @@ from typing import Final
 
 import msgspec
 
-from twite.domain.json_tree import Tree
 from twite.domain.submission import NotFiredReason
 from twite.domain.times import spelled
 from twite.tags.container.conditions import holds
@@ -37,6 +36,7 @@ from twite.tags.container.values import (
     with_value,
     without_path,
 )
+from twite.tags.json_tree import Tree
 from twite.tags.template.fields import fill
 from twite.tags.template.template import Template
 from twite.tags.template.texts import DEEPEST, UNDEFINED, TooLong, text_of

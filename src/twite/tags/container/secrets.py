@@ -12,7 +12,6 @@ from typing import TypeVar
 
 import msgspec
 
-from twite.domain.json_tree import Tree, as_mapping
 from twite.tags.container.parts import (
     Container,
     ContainerUnusable,
@@ -21,6 +20,7 @@ from twite.tags.container.parts import (
     Variable,
     VariableSource,
 )
+from twite.tags.json_tree import Tree, as_mapping
 from twite.tags.template.texts import literals
 
 Part = TypeVar("Part", bound=TemplatedPart)

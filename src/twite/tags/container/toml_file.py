@@ -10,7 +10,6 @@ from typing import Final
 import msgspec
 from msgspec import inspect
 
-from twite.domain.json_tree import Tree
 from twite.tags.container.parts import (
     Container,
     ContainerClient,
@@ -20,6 +19,7 @@ from twite.tags.container.parts import (
     Transformation,
     Variable,
 )
+from twite.tags.json_tree import Tree
 
 _WHERE: Final = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 _UNKNOWN: Final = re.compile(r"Object contains unknown field `(.*)`")

@@ -10,9 +10,9 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 import msgspec
 
 from twite.domain.incoming_request import IncomingRequest
-from twite.domain.json_tree import Tree
 from twite.tags.container.conditions import Match, regex_match
 from twite.tags.container.parts import EVENT, Container, ValueFormat, Variable, VariableSource
+from twite.tags.json_tree import Tree
 from twite.tags.template.fields import fill
 from twite.tags.template.template import Template
 from twite.tags.template.texts import DEEPEST, UNDEFINED, TooLong, Value, filled, number_of, text_of

@@ -13,11 +13,10 @@ from typing import Final
 
 import msgspec
 
-from twite.domain.json_tree import Tree
 from twite.domain.times import MINUTE, SECOND
-from twite.formats.ga4.write import hit_of
 from twite.gateway.ports.transport import NoResponse
 from twite.gateway.ports.transport import Response as HttpAnswer
+from twite.tags.google.ga4_hit import hit_of
 from twite.tags.google.requests import UNSET, GoogleClient, GoogleRequestDenied
 from twite.tags.google_requests import bigquery, firestore
 from twite.tags.google_requests.firestore import FirestoreWrite
@@ -31,6 +30,7 @@ from twite.tags.google_requests.request import (
     script_request,
     script_result,
 )
+from twite.tags.json_tree import Tree
 from twite.tags.template.allowed import OWN_PROJECT
 from twite.tags.template.effects import Service
 from twite.tags.template.sandbox import EffectAnswer

@@ -9,8 +9,9 @@ import msgspec
 from twite.domain.secret import Secret
 from twite.domain.times import MINUTE, SECOND
 from twite.gateway.ports.machine import Clock
-from twite.gateway.ports.transport import NoResponse, Response, WebRequest
+from twite.gateway.ports.transport import NoResponse, Response
 from twite.tags.ports.google import GoogleTokenSource, NoGoogleToken
+from twite.tags.ports.web import WebRequest
 
 if TYPE_CHECKING:
     from yarl import URL

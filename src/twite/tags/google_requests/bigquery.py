@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Final
 from urllib.parse import quote
 
-from twite.domain.json_tree import Tree
 from twite.tags.google_requests.request import (
     FAILED,
     GoogleRequest,
@@ -17,6 +16,7 @@ from twite.tags.google_requests.request import (
     posted,
     tree_of,
 )
+from twite.tags.json_tree import Tree
 
 SCOPE: Final = "https://www.googleapis.com/auth/bigquery.insertdata"
 _ROOT: Final = "https://bigquery.googleapis.com/bigquery/v2/"

@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping
 from typing import Final
 from urllib.parse import quote
 
-from twite.domain.json_tree import Tree
 from twite.domain.secret import Masked
 from twite.tags.google_requests.request import (
     FAILED,
@@ -22,6 +21,7 @@ from twite.tags.google_requests.request import (
     reason_of,
     tree_of,
 )
+from twite.tags.json_tree import Tree
 
 # Google accepts 20 levels. [doc]
 _DEEPEST: Final = 20

@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from twite.domain.json_tree import Tree
+from twite.tags.json_tree import Tree
 
 FAILED: Final = "failed"
 _WORD: Final = re.compile(r"[A-Za-z][A-Za-z_]{0,63}", re.ASCII)

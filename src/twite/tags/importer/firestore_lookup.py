@@ -8,8 +8,8 @@ only the labels of the form are public, so several names are read [guess].
 
 from typing import Final
 
-from twite.domain.json_tree import Tree
 from twite.tags.importer.reading import LeftOut, flag_in, rows_in, text_in
+from twite.tags.json_tree import Tree
 
 WORD: Final = "fs"
 NAME: Final = "Firestore Lookup"

@@ -11,11 +11,11 @@ from typing import Final
 
 import msgspec
 
-from twite.domain.json_tree import Tree
-from twite.redaction.secrets import looks_secret, masked
 from twite.redaction.vocabulary import promises_secret
 from twite.tags.container.parts import Container
 from twite.tags.container.secrets import as_step
+from twite.tags.json_tree import Tree
+from twite.tags.redaction.secrets import looks_secret, masked
 from twite.tags.template.fields import Field, flat
 from twite.tags.template.template import Template
 from twite.tags.template.texts import literals, names_in

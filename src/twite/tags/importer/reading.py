@@ -9,8 +9,8 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from twite.domain.json_tree import Tree, WrongShape, as_list, as_mapping, as_text
 from twite.tags.container.parts import ContainerUnusable
+from twite.tags.json_tree import Tree, WrongShape, as_list, as_mapping, as_text
 from twite.tags.template.texts import UNDEFINED, Value
 
 Shape = TypeVar("Shape")

@@ -5,12 +5,12 @@ from typing import Final
 
 import msgspec
 
-from twite.domain.json_tree import Tree
 from twite.domain.plural import plural
-from twite.redaction.secrets import masked
 from twite.tags.importer.coverage import Support
 from twite.tags.importer.documented import RESOURCES, KeyTreatment
 from twite.tags.importer.reading import KINDS, Export, ExportPart, LeftOut, spelled
+from twite.tags.json_tree import Tree
+from twite.tags.redaction.secrets import masked
 
 _KINDS: Final = ("template", "client", "variable", "trigger", "tag", "transformation")
 _PAUSING = frozenset({"tag", "setupTag", "teardownTag", "consentSettings"})

@@ -7,9 +7,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from twite.domain.json_tree import Tree, as_list, as_mapping, as_text
 from twite.domain.secret import Secret
-from twite.redaction.secrets import masked
 from twite.redaction.vocabulary import promises_secret
 from twite.tags.container.parts import (
     Container,
@@ -25,6 +23,8 @@ from twite.tags.importer.plaintext_secrets import (
     is_secret,
     suspected,
 )
+from twite.tags.json_tree import Tree, as_list, as_mapping, as_text
+from twite.tags.redaction.secrets import masked
 from twite.tags.template.fields import Field
 from twite.tags.template.template import Template
 from twite.tags.template.texts import names_in

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 
 import msgspec
 
-from twite.domain.json_tree import Tree
 from twite.tags.container.conditions import regex_error
 from twite.tags.container.parts import (
     Condition,
@@ -44,6 +43,7 @@ from twite.tags.importer.reading import (
     values,
 )
 from twite.tags.importer.report import holds, unknown_keys, unread
+from twite.tags.json_tree import Tree
 from twite.tags.template.texts import literal, number_of
 
 _WHOLE = re.compile(r"-?[0-9]{1,15}", re.ASCII)

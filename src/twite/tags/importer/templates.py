@@ -4,12 +4,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from twite.domain.json_tree import Tree
 from twite.tags.container.faults import needed_by
 from twite.tags.container.parts import Container, TemplatedPart, Variable, VariableSource
 from twite.tags.importer import firestore_lookup
 from twite.tags.importer.reading import Export, ExportPart, LeftOut
 from twite.tags.importer.report import ImportReport, holds, unknown_keys, unread
+from twite.tags.json_tree import Tree
 from twite.tags.template.apis import APIS, ApiSupport
 from twite.tags.template.form import GOOGLE_SERVICES, google_calls, requires
 from twite.tags.template.template import Template, TemplateKind, TemplateUnusable, read_template

@@ -7,7 +7,6 @@ tags it applies to, when it applies, or which data it removes.
 from collections.abc import Mapping
 from typing import Final
 
-from twite.domain.json_tree import Tree
 from twite.tags.container.parts import Condition, Transformation
 from twite.tags.importer.coverage import TRANSFORMATIONS
 from twite.tags.importer.reading import (
@@ -21,6 +20,7 @@ from twite.tags.importer.reading import (
 )
 from twite.tags.importer.report import holds, unread
 from twite.tags.importer.simple_parts import compared, known_or_left_out
+from twite.tags.json_tree import Tree
 
 _FLAGS: Final = frozenset({"allTagsExcept", "matchingConditionsEnabled", "booleanExpressionString"})
 _COLUMNS: Final[Mapping[str, frozenset[str]]] = {

@@ -12,8 +12,8 @@ from twite.domain.incoming_request import IncomingRequest
 from twite.domain.secret import Secret
 from twite.domain.times import SECOND
 from twite.gateway.ports.tags import PREFIX, EventOrigin, TagOutcome
-from twite.gateway.ports.transport import WebRequest
 from twite.tags.container.parts import Container
+from twite.tags.ports.web import WebRequest
 from twite.tags.template.tag_response import TagResponse
 
 ANY_HOST: Final = "*"

@@ -14,9 +14,9 @@ from twite.domain.incoming_request import IncomingRequest
 from twite.domain.submission import AcceptedConversion
 from twite.gateway.ports.request_watch import current_watch
 from twite.gateway.ports.tags import PREFIX
-from twite.redaction.mask_line import LineMask
 from twite.redaction.mask_text import network
 from twite.redaction.mask_tree import masked_tree, masked_words
+from twite.tags.redaction.mask_line import LineMask
 from twite.tags.template.effects import (
     AnyEffect,
     BrowserPixel,

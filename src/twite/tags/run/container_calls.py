@@ -17,7 +17,6 @@ import msgspec
 from twite.consent.google import decode_word
 from twite.consent.tcf import MalformedSignal
 from twite.domain.destination import Destination, Source
-from twite.domain.json_tree import Tree
 from twite.domain.submission import Endpoint
 from twite.domain.times import SECOND, spelled
 from twite.formats.event_data.consent import signals_of, strictest
@@ -27,6 +26,7 @@ from twite.formats.parsed_request import ParsedRequest
 from twite.gateway.ingest.accept import Accept
 from twite.gateway.ingest.receipts import AcceptReceipt
 from twite.gateway.ports.request_watch import set_watch
+from twite.tags.json_tree import Tree
 from twite.tags.ports.tags import CreatedEventOrigin, TagCall
 from twite.tags.preview.trace import RequestTrace
 from twite.tags.run.payload import TagPayload, persons_in

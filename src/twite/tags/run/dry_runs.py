@@ -9,9 +9,10 @@ import msgspec
 from twite.domain.errors import NotOpened
 from twite.gateway.ports.events import SilentObserver
 from twite.gateway.ports.secret_store import Seal
-from twite.gateway.ports.transport import Response, WebRequest
+from twite.gateway.ports.transport import Response
 from twite.tags.google.requests import GoogleClient
 from twite.tags.ports.tags import ContainerConfig, TagRule, rules_of
+from twite.tags.ports.web import WebRequest
 from twite.tags.preview.trace import RequestTrace
 from twite.tags.run.once_per_event import OncePerEvent
 from twite.tags.run.outbound import RunContext

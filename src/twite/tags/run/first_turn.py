@@ -16,11 +16,11 @@ import msgspec
 
 from twite.domain.times import SECOND
 from twite.gateway.ports.events import FirstTurnEnded, Observer, ProblemPlace, ProblemSeen
-from twite.redaction.mask_line import LineMask
 from twite.tags.container.plan import FiredTag
 from twite.tags.ports.engines import EngineLost
 from twite.tags.ports.tags import ContainerConfig, TagRule
 from twite.tags.preview.trace import RequestTrace, current
+from twite.tags.redaction.mask_line import LineMask
 from twite.tags.run.payload import TagPayload, cookie_mark
 from twite.tags.run.readable_request import may_respond, templates_before_response
 from twite.tags.run.run_input import RunInput
@@ -34,7 +34,7 @@ from twite.tags.template.tag_response import TagResponse, response_of
 from twite.tags.template.template import Template, TemplateUnusable
 
 if TYPE_CHECKING:
-    from twite.domain.json_tree import Tree
+    from twite.tags.json_tree import Tree
 
 WITHIN: Final = 50  # milliseconds, for each tag of a request
 # The browser waits for all tags of a request at most this many times as long.

@@ -13,15 +13,16 @@ import msgspec
 
 from twite.gateway.ports.events import Observer
 from twite.gateway.ports.machine import Clock
-from twite.gateway.ports.transport import NoResponse, Web, WebRequest, always
+from twite.gateway.ports.transport import NoResponse, always
 from twite.gateway.ports.transport import Response as HttpAnswer
-from twite.redaction.mask_line import LineMask
 from twite.tags.google.calls import GoogleCalls, InsertIds
 from twite.tags.google.requests import GoogleClient, GoogleRequestDenied, Sends
 from twite.tags.google_requests.request import GoogleRequest
 from twite.tags.ports.tags import TagRule
+from twite.tags.ports.web import Web, WebRequest
 from twite.tags.preview.sessions import PreviewSessions
 from twite.tags.preview.trace import RequestTrace
+from twite.tags.redaction.mask_line import LineMask
 from twite.tags.run.container_calls import ContainerCalls
 from twite.tags.run.once_per_event import OncePerEvent
 from twite.tags.run.outcome import RequestOutcome
@@ -34,7 +35,7 @@ from twite.tags.template.template import Template
 if TYPE_CHECKING:
     from asyncio import Task
 
-    from twite.domain.json_tree import Tree
+    from twite.tags.json_tree import Tree
 
 T = TypeVar("T")
 MOST_REQUESTS: Final = 100  # per delivery

@@ -15,9 +15,9 @@ import msgspec
 
 from twite.domain.conversion import Identifiers
 from twite.domain.incoming_request import IncomingRequest
-from twite.domain.json_tree import Tree
 from twite.gateway.ports.secret_store import Seal
 from twite.tags.container.plan import PendingTriggers
+from twite.tags.json_tree import Tree
 from twite.tags.ports.tags import TagCall
 from twite.tags.template.effects import SetCookie
 

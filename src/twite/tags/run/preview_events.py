@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 
-from twite.redaction.mask_line import LineMask
 from twite.tags.container.plan import FiringPlan
 from twite.tags.container.values import EventContext
 from twite.tags.ports.tags import ContainerConfig, rules_of
 from twite.tags.preview.trace import PreviewEvent, RequestTrace
+from twite.tags.redaction.mask_line import LineMask
 from twite.tags.run.parsed_event import ParsedTagEvent
 from twite.tags.run.variables import IngestEvaluation, VariableCache
 

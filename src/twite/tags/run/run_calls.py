@@ -13,11 +13,11 @@ from twite.domain.times import SECOND
 from twite.formats.event_data.conversions import REASONS, UNKNOWN_TO_X
 from twite.gateway.ports.events import ContainerCalled
 from twite.gateway.ports.tags import TagOutcome
-from twite.redaction.mask_line import LineMask
 from twite.redaction.scrub_text import free_text
-from twite.redaction.secrets import without_secrets
 from twite.tags.ports.tags import TagCall, TagRule
 from twite.tags.preview.trace import RequestTrace
+from twite.tags.redaction.mask_line import LineMask
+from twite.tags.redaction.secrets import without_secrets
 from twite.tags.run.container_calls import WAITS, EndedTags
 from twite.tags.run.outbound import RunContext, TemplateRun
 from twite.tags.run.outcome import RequestOutcome
@@ -29,7 +29,7 @@ from twite.tags.template.sandbox import EffectAnswer
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from twite.domain.json_tree import Tree
+    from twite.tags.json_tree import Tree
 
 _NOT_HERE: Final = "runContainer was ignored: this command does not run the container"
 _MOST_NOTES: Final = 5

@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from hashlib import blake2b
 from typing import Final
 
-from twite.domain.json_tree import Tree
 from twite.domain.secret import Masked
 from twite.domain.submission import NotFiredReason
 from twite.tags.container.parts import Firing
@@ -19,6 +18,7 @@ from twite.tags.container.plan import (
     plan,
 )
 from twite.tags.container.values import EventContext, Variables
+from twite.tags.json_tree import Tree
 from twite.tags.ports.tags import ContainerConfig, TagRule
 from twite.tags.run.once_per_event import TagOfEvent
 from twite.tags.run.payload import TagPayload, cookie_mark

@@ -14,15 +14,15 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from twite.domain.json_tree import Tree
 from twite.domain.submission import NotFiredReason
 from twite.gateway.ports.events import TagSaid
-from twite.redaction.mask_line import LineMask
 from twite.tags.container.plan import FiredTag, PendingTriggers
 from twite.tags.google.calls import InsertIds
+from twite.tags.json_tree import Tree
 from twite.tags.ports.engines import EngineLost
 from twite.tags.ports.tags import ContainerConfig, TagRule
 from twite.tags.preview.trace import RequestTrace
+from twite.tags.redaction.mask_line import LineMask
 from twite.tags.run.outbound import TOO_MANY, RunContext, TagOutbound, TemplateRun
 from twite.tags.run.outcome import RunOutcome, timed_out
 from twite.tags.run.payload import TagPayload

@@ -9,12 +9,12 @@ from typing import TypeVar
 import msgspec
 from msgspec import structs
 
-from twite.domain.json_tree import Tree
 from twite.gateway.ports.events import Observer, TagSaid
 from twite.gateway.ports.request_watch import sends_nothing
 from twite.tags.container.explain import Explanation, explained
 from twite.tags.container.plan import FiringPlan, plan
 from twite.tags.container.values import EventContext, LookupNeeded, Unfilled
+from twite.tags.json_tree import Tree
 from twite.tags.ports.engines import EngineLost
 from twite.tags.ports.tags import ContainerConfig
 from twite.tags.runtime.engine_pool import EnginePool, TemplateStorage

@@ -5,8 +5,8 @@ from typing import Final
 
 import msgspec
 
-from twite.domain.json_tree import Tree
 from twite.gateway.ports.events import Observer, SilentObserver
+from twite.tags.json_tree import Tree
 from twite.tags.ports.engines import EngineProcesses
 from twite.tags.runtime.engine_worker import EngineWorker
 from twite.tags.runtime.probation import Probations

@@ -12,8 +12,8 @@ from twite.domain.plural import plural
 from twite.domain.secret import Secret
 from twite.domain.times import MINUTE
 from twite.formats.page_visit import cookies_of
-from twite.redaction.mask_line import LineMask, telling
 from twite.redaction.vocabulary import FieldContext
+from twite.tags.redaction.mask_line import LineMask, telling
 from twite.tags.template.effects import LogEffect, RunContainer
 from twite.tags.template.sandbox import Turn
 

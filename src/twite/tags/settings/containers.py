@@ -11,17 +11,17 @@ from twite.config.secret_key import VARIABLE
 from twite.config.toml import IN_CLEAR_TEXT, Reader
 from twite.domain.destination import Source
 from twite.domain.errors import SettingsError
-from twite.domain.json_tree import Tree
 from twite.domain.secret import Secret
 from twite.gateway.ports.secret_store import CONTAINER, SecretStore
-from twite.redaction.mask_line import texts_in
-from twite.redaction.secrets import masked
 from twite.tags.container.faults import faults
 from twite.tags.container.parts import Container, ContainerUnusable
 from twite.tags.container.secrets import hidden as hidden_in
 from twite.tags.container.secrets import opened
 from twite.tags.engines.process.code_check import CodeCheck
 from twite.tags.importer.plaintext_secrets import is_secret, suspected
+from twite.tags.json_tree import Tree
+from twite.tags.redaction.mask_line import texts_in
+from twite.tags.redaction.secrets import masked
 from twite.tags.settings.tables import ClientTable
 from twite.tags.settings.templates import checked_template, load_template
 from twite.tags.template.field_rules import remarks_on

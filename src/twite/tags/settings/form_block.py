@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from twite.config.template import toml_key, toml_value
-from twite.domain.json_tree import Tree
 from twite.redaction.vocabulary import promises_secret
+from twite.tags.json_tree import Tree
 from twite.tags.template.fields import TABLES, shown, values_of
 from twite.tags.template.form import FormRow, form_rows
 from twite.tags.template.template import Template, TemplateKind

@@ -10,12 +10,12 @@ from twite.config import toml, values
 from twite.config.collected_errors import CollectedErrors, combined
 from twite.consent.google import DECIDING, OTHERS
 from twite.domain.errors import SettingsError
-from twite.domain.json_tree import Tree
 from twite.domain.secret import Secret
 from twite.gateway.ports.secret_store import SecretStore
 from twite.tags.container import parts
 from twite.tags.container.secrets import hidden
 from twite.tags.engines.process.code_check import CodeCheck
+from twite.tags.json_tree import Tree
 from twite.tags.ports.tags import ContainerConfig, ImportedContainer, PersonHandling, TagRule
 from twite.tags.settings.containers import (
     load_container,

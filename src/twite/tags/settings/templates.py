@@ -11,8 +11,8 @@ import msgspec
 
 from twite.domain.errors import SettingsError
 from twite.domain.incoming_request import IncomingRequest
-from twite.domain.json_tree import Tree
 from twite.tags.engines.process.code_check import CodeCheck
+from twite.tags.json_tree import Tree
 from twite.tags.template.effects import AfterEvent, AnyEffect, RunContainer
 from twite.tags.template.sandbox import Call, EffectAnswer, RunResult, Turn
 from twite.tags.template.template import (

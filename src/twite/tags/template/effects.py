@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from twite.domain.json_tree import Tree
+from twite.tags.json_tree import Tree
 
 
 class Effect(msgspec.Struct, frozen=True, kw_only=True, tag_field="effect", omit_defaults=True):

@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from twite.domain.json_tree import Tree
+from twite.tags.json_tree import Tree
 from twite.tags.template.fields import (
     CHOICES,
     TABLES,

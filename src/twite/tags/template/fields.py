@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from twite.domain.json_tree import Tree, as_list, as_mapping, as_text
+from twite.tags.json_tree import Tree, as_list, as_mapping, as_text
 
 HOLDS_NOTHING: Final = frozenset({"GROUP", "LABEL"})
 TABLES: Final = frozenset({"SIMPLE_TABLE", "PARAM_TABLE"})

@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from twite.domain.json_tree import as_list, as_mapping, as_text
+from twite.tags.json_tree import as_list, as_mapping, as_text
 from twite.tags.template.allowed import matches
 from twite.tags.template.apis import APIS
 from twite.tags.template.fields import flat

@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from twite.domain.json_tree import Tree, WrongShape, as_list, as_mapping, as_text
+from twite.tags.json_tree import Tree, WrongShape, as_list, as_mapping, as_text
 
 # Google's own domains, which `allowGoogleDomains` adds. The list is not published; these are the
 # domains that Google's own tags call.

@@ -11,7 +11,7 @@ from typing import Protocol
 import msgspec
 
 from twite.domain.incoming_request import IncomingRequest
-from twite.domain.json_tree import Tree
+from twite.tags.json_tree import Tree
 from twite.tags.template.effects import AnyEffect
 
 

@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from twite.domain.errors import OperatorError
-from twite.domain.json_tree import Tree, WrongShape, as_list, as_mapping, as_text
+from twite.tags.json_tree import Tree, WrongShape, as_list, as_mapping, as_text
 from twite.tags.template.fields import Field, read_fields, shown_text, unreadable_texts
 from twite.tags.template.permissions import Grant, policy, read_grants
 

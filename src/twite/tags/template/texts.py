@@ -7,7 +7,7 @@ from typing import Final, TypeAlias
 
 from msgspec import UNSET, UnsetType
 
-from twite.domain.json_tree import Tree
+from twite.tags.json_tree import Tree
 
 Value: TypeAlias = "Tree | UnsetType"
 UNDEFINED: Final = UNSET

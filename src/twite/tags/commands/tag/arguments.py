@@ -7,7 +7,7 @@ import msgspec
 import typer
 
 from twite.cli import printing
-from twite.domain.json_tree import Tree
+from twite.tags.json_tree import Tree
 
 Shape = TypeVar("Shape")
 

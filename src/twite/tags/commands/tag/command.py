@@ -8,7 +8,6 @@ import typer
 
 from twite.cli import printing
 from twite.cli.options import Json
-from twite.domain.json_tree import Tree
 from twite.domain.plural import plural
 from twite.tags.commands.tag.arguments import (
     Answer,
@@ -25,6 +24,7 @@ from twite.tags.commands.tag.listing import listed
 from twite.tags.commands.tag.preview import preview
 from twite.tags.commands.tag.scenarios import scenarios
 from twite.tags.compare.capture import WrittenRequest
+from twite.tags.json_tree import Tree
 from twite.tags.settings.form_block import form_block
 from twite.tags.settings.templates import load_template, run_template, syntax_errors
 from twite.tags.template.effects import AnyEffect

@@ -7,7 +7,7 @@ from urllib.parse import quote, quote_plus
 import pytest
 
 from twite.domain.secret import Secret
-from twite.redaction.secrets import spellings, without_secrets
+from twite.tags.redaction.secrets import spellings, without_secrets
 
 KEY = 'key "of" the vendör'
 SPELLED = {

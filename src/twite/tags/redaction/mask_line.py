@@ -9,7 +9,6 @@ from typing import Final, NamedTuple
 from twite.redaction.mask_text import HIDDEN
 from twite.redaction.mask_tree import masked_words
 from twite.redaction.rows import row_of
-from twite.redaction.secrets import spellings
 from twite.redaction.shapes import MASK
 from twite.redaction.vocabulary import (
     LONGEST_NAME,
@@ -18,6 +17,7 @@ from twite.redaction.vocabulary import (
     kind_of,
     kind_of_name,
 )
+from twite.tags.redaction.secrets import spellings
 
 _SHORTEST: Final = 4  # masking shorter texts would garble most lines
 _LONGEST: Final = 1_000  # longer texts are split, and each piece is masked

@@ -4,8 +4,9 @@ import json
 
 import pytest
 
-from twite.redaction import mask_line
-from twite.redaction.mask_line import LineMask, telling
+from canaries import EMAIL_FIELDS, NAME, NAME_FIELDS, PHONE_FIELDS, ROWS, found_in
+from twite.tags.redaction import mask_line
+from twite.tags.redaction.mask_line import LineMask, telling
 
 LOOKED_AT = 16 * 1024
 
@@ -147,3 +148,22 @@ def test_texts_of_fields_with_personal_data_are_known(event, texts):
 def test_all_texts_of_a_very_deep_event_are_known(within, deepest):
     assert reported(within(deepest)) == []
     assert reported(within(deepest + 1)) == ["Mug"]
+
+
+def test_value_of_a_field_with_personal_data_is_in_no_log_line():
+    for name in (*EMAIL_FIELDS, *PHONE_FIELDS, *NAME_FIELDS):
+        line = LineMask([], {name: NAME}).over(f"it says {NAME.lower()} here", most=300)
+        assert NAME.lower() not in line.lower(), name
+
+
+@pytest.mark.parametrize("row", ROWS, ids=repr)
+def test_value_of_a_row_with_personal_data_is_in_no_log_line(row):
+    [said] = (value for key, value in row.items() if "alue" in key or "answer" in key)
+    texts = (
+        said if isinstance(said, list) else [*said.values()] if isinstance(said, dict) else [said]
+    )
+
+    for held in (row, {"form": {"rows": [row]}}):
+        assert (
+            found_in(LineMask([], held).over(f"it says {texts[0]} here", most=300).encode()) == []
+        )

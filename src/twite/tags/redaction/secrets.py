@@ -4,7 +4,6 @@
 streams, UUIDs, images and long event names do not count.
 """
 
-import base64
 import json
 import math
 import re
@@ -17,10 +16,10 @@ from urllib.parse import quote, quote_plus
 
 import msgspec
 
-from twite.domain.json_tree import Tree
 from twite.domain.secret import Secret
-from twite.redaction.shapes import MASK, holds_a_person
+from twite.redaction.shapes import MASK, base64_parts, holds_a_person
 from twite.redaction.vocabulary import promises_secret
+from twite.tags.json_tree import Tree
 
 # References to variables, as in `{{name}}`.
 _NAMES: Final = re.compile(r"\{\{[^{}]+\}\}")
@@ -43,7 +42,6 @@ _SHORTEST_KNOWN: Final = 8
 _SHORTEST_WORDS: Final = 12  # of a secret that lacks digits or letters
 _SHORTEST_ENCODED: Final = 8
 _UNESCAPED: Final = ("", "/", "-_.!~*'()", ";,/?:@&=+$-_.!~*'()#")  # Python's and JavaScript's
-_URL_ALPHABET: Final = bytes.maketrans(b"+/", b"-_")
 _LONG: Final = 40
 _LEAST_ENTROPY: Final = 3.3
 _MOST_FIGURES: Final = 0.75
@@ -161,22 +159,6 @@ def spellings(secret: str) -> frozenset[str]:
         *(part.decode() for part in base64_parts(raw)),
     ]
     return frozenset((secret, *(text for text in texts if len(text) >= _SHORTEST_ENCODED)))
-
-
-def base64_parts(secret: bytes) -> set[bytes]:
-    """Return the parts of a secret that its base64 form always contains, in either alphabet.
-
-    base64 encodes groups of three bytes, so there are three forms: the secret may begin at each
-    position of a group. The letters at its ends are left out, because they also depend on the
-    neighboring text.
-    """
-    texts = set()
-    for before in range(3):
-        packed = base64.b64encode(bytes(before) + secret)
-        # Only the letters that depend on nothing but the secret: four letters encode three bytes.
-        shown = packed[(4 * before + 2) // 3 : 4 * (before + len(secret)) // 3]
-        texts |= {shown, shown.translate(_URL_ALPHABET)}
-    return texts
 
 
 def _is_key(text: str) -> bool:

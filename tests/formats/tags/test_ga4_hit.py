@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl
 import pytest
 
 from twite.formats.ga4 import read as ga4
-from twite.formats.ga4.write import hit_of
+from twite.tags.google.ga4_hit import hit_of
 
 EVENT = {
     "x-ga-protocol_version": "2",

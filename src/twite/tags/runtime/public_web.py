@@ -19,7 +19,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from twite.gateway.ports.ownership import LEASE_IS_OVER
-from twite.gateway.ports.transport import NoResponse, Response, WebRequest
+from twite.gateway.ports.transport import NoResponse, Response
 from twite.senders.http import (
     LeaseIsOver,
     Leaving,
@@ -28,6 +28,7 @@ from twite.senders.http import (
     response_timeout,
     watching_what_leaves,
 )
+from twite.tags.ports.web import WebRequest
 
 LONGEST_ANSWER: Final = 1024 * 1024
 _CONNECT: Final = 5.0  # seconds

@@ -10,8 +10,10 @@ from aiohttp import web
 from aiohttp.abc import AbstractResolver
 from yarl import URL
 
-from twite.gateway.ports.transport import NoResponse, Response, WebRequest
-from twite.senders.web import LONGEST_ANSWER, PublicWeb, is_public
+from twite.gateway.ports.ownership import LEASE_IS_OVER
+from twite.gateway.ports.transport import NoResponse, Response
+from twite.tags.ports.web import WebRequest
+from twite.tags.runtime.public_web import LONGEST_ANSWER, PublicWeb, is_public
 
 HERE = frozenset({"127.0.0.1"})
 HOSTS = [
@@ -272,3 +274,32 @@ async def test_request_whose_connection_timed_out_was_not_sent(outbound):
             socket_.close()
 
     assert came == NoResponse(reason="no answer in time", left=False)
+
+
+@pytest.mark.parametrize(
+    "checks",
+    [
+        pytest.param([False], id="while it connects"),
+        pytest.param([True, False], id="between the headers and the first byte"),
+    ],
+)
+async def test_request_of_a_template_whose_lease_ends_before_its_first_byte_was_not_sent(checks):
+    received = asyncio.get_running_loop().create_future()
+
+    async def serve(reader, writer):
+        received.set_result(await reader.read())
+        writer.close()
+
+    left, out = iter(checks), PublicWeb()
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        host, port = server.sockets[0].getsockname()
+        response = await out.ask(
+            WebRequest(
+                url=f"http://{host}:{port}/", method="POST", body=b"{}", timeout=2_000,
+                allow_hosts=HERE, may_send=lambda: next(left),
+            )
+        )  # fmt: skip
+        await out.stop()
+
+        assert response == NoResponse(reason=LEASE_IS_OVER, left=False)
+        assert await received == b""  # it was connected

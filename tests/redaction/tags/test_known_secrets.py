@@ -7,8 +7,8 @@ from urllib.parse import quote, quote_plus
 import pytest
 
 from twite.domain.secret import Secret
-from twite.redaction.mask_line import LineMask
-from twite.redaction.secrets import without_secrets
+from twite.tags.redaction.mask_line import LineMask
+from twite.tags.redaction.secrets import without_secrets
 
 KEY = 'key "of" the vendör'
 SECRETS = (Secret(KEY), Secret(f"{KEY}-2"), Secret("short"), Secret("123456789012345"))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from twite.redaction.secrets import is_confidential, looks_secret, masked
+from twite.tags.redaction.secrets import is_confidential, looks_secret, masked
 
 RANDOM = {
     "three runs of digits": "abcdefgh12ijklmno34pqrst56uv",

@@ -1,0 +1,1 @@
+"""Mask secrets and personal data in what tags log, and find secrets in containers."""
