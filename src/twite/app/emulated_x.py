@@ -33,9 +33,7 @@ def emulated_x(settings: Settings) -> Iterator[None]:
             emulator.add(**world)
             yield
     except EmulatorError as error:
-        raise SettingsError(
-            place="x.emulator", message=f"the emulator did not start: {error}"
-        ) from None
+        raise SettingsError("x.emulator", f"the emulator did not start: {error}") from None
 
 
 def add_pixels(settings: Settings) -> None:

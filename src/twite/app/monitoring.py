@@ -211,9 +211,8 @@ async def send_trial(settings: Settings) -> Response | NoResponse:
     webhook = settings.alerts.webhook
     if webhook is None:
         raise SettingsError(
-            place="alerts.webhook",
-            message="is missing or cannot be read. Set webhook = "
-            '"https://…" or "env:NAME" under [alerts]',
+            "alerts.webhook",
+            'is missing or cannot be read. Set webhook = "https://…" or "env:NAME" under [alerts]',
         )
     clock, transport = SystemClock(), OnDemandTransport(timeout=WEBHOOK_TIMEOUT, connections=1)
     message = trial(id_=SystemRandomness().receipt(), now=clock.now(), gateway=settings.known_as)

@@ -51,8 +51,8 @@ class Observation:
             return
         if not can_trace():
             raise SettingsError(
-                place="traces.endpoint",
-                message="traces need packages that are not installed. Install "
+                "traces.endpoint",
+                "traces need packages that are not installed. Install "
                 "requirements/otel.txt (the extra `otel`), or remove the table [traces]",
             )
         # Imported only here: few gateways have traces, and the packages are an extra.

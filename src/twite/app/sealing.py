@@ -113,16 +113,15 @@ async def rotate(settings: Settings, environ: Mapping[str, str], *, by: str) -> 
     server = settings.server
     if server.secret_key is None:
         raise SettingsError(
-            place="server.secret_key",
-            message="is missing, so there are no encrypted secrets to rotate. twite init creates "
-            "a key",
+            "server.secret_key",
+            "is missing, so there are no encrypted secrets to rotate. twite init creates a key",
         )
     file = server.secret_key_file
     if file is None:
         if not server.former_secret_keys:
             raise SettingsError(
-                place="server.secret_key",
-                message=f"is not in a file, so no command can change it. Set a new key there "
+                "server.secret_key",
+                f"is not in a file, so no command can change it. Set a new key there "
                 f"({VARIABLE}, or wherever the key is set), add the old key to "
                 f"server.former_secret_keys, and restart the gateway or run this command again",
             )
@@ -166,5 +165,5 @@ def _write(path: Path, key: str) -> None:
         replace_file(path, f"{key}\n".encode())
     except OSError as failure:
         raise SettingsError(
-            place=str(path), message=f"cannot be written ({failure.strerror}). Nothing was changed"
+            str(path), f"cannot be written ({failure.strerror}). Nothing was changed"
         ) from None

@@ -65,10 +65,9 @@ async def open_records(settings: Settings) -> AsyncIterator[StoreReader]:
     """Open the store for reading, whether or not a gateway runs. Raises StoreUnusable."""
     if not settings.store.exists:
         raise StoreUnusable(
-            path=settings.store.shown,
-            reason="the database does not exist yet",
-            fix="twite serve creates it. If the gateway has run, check that store.url names its "
-            "file",
+            settings.store.shown,
+            "the database does not exist yet",
+            "twite serve creates it. If the gateway has run, check that store.url names its file",
         )
     reader = await engine_of(settings).open_reader(settings.store.place)
     try:

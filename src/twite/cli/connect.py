@@ -54,13 +54,12 @@ def connect(
     found = load(config, credentials=True)
     if found.x.emulator is None:
         raise SettingsError(
-            place=str(config),
-            message="already sends to X. Use twite login to change the credentials of a pixel",
+            str(config), "already sends to X. Use twite login to change the credentials of a pixel"
         )
     if len(found.destinations()) != 1:
         raise SettingsError(
-            place=str(config),
-            message="does not have exactly one [[pixel]]. Remove x.emulator and correct the ids by "
+            str(config),
+            "does not have exactly one [[pixel]]. Remove x.emulator and correct the ids by "
             "hand, and store each token with twite login --pixel-token",
         )
     (old,) = found.destinations()
@@ -81,8 +80,8 @@ def connect(
         checked = asyncio.run(connect_alone(switched, by=who()).paste(chosen, token)).access
         if checked is None:
             raise SettingsError(
-                place=str(config),
-                message=f"is unchanged, because {switched.x.api_url} did not answer the check of "
+                str(config),
+                f"is unchanged, because {switched.x.api_url} did not answer the check of "
                 "the token. Check the connection to X, and run the command again",
             )
         replace_file(config, text.encode(), mode=config.stat().st_mode & 0o777)

@@ -77,8 +77,7 @@ def init(
     )
     if config.exists() and not force:
         raise SettingsError(
-            place=str(config),
-            message="already exists. Use --force to overwrite it and keep the key",
+            str(config), "already exists. Use --force to overwrite it and keep the key"
         )
     made_key = not key_file.exists()
     if made_key:
@@ -136,6 +135,5 @@ def _write(path: Path, text: str) -> None:
         replace_file(path, text.encode())
     except OSError as failure:
         raise SettingsError(
-            place=str(path),
-            message=f"cannot be written ({failure.strerror}). Choose another file with --config",
+            str(path), f"cannot be written ({failure.strerror}). Choose another file with --config"
         ) from None

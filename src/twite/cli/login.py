@@ -86,8 +86,7 @@ async def _by_callback(
         query = await callback.query(begun.token, seconds=PATIENCE / SECOND)
     if query is None:
         raise SettingsError(
-            place="--callback",
-            message="X did not redirect the browser in time. Run the command again",
+            "--callback", "X did not redirect the browser in time. Run the command again"
         )
     return await sign_in.finish_by_callback(query)
 
@@ -114,8 +113,8 @@ def pasted_token(*, as_json: bool) -> str:
             else "paste the token"
         )
         raise SettingsError(
-            place="the pixel token",
-            message=f"is empty or malformed: {where}. X creates it in Events Manager: the pixel, "
+            "the pixel token",
+            f"is empty or malformed: {where}. X creates it in Events Manager: the pixel, "
             f"Install Pixel, Manual, Conversion API, Generate access token",
         )
     return token

@@ -38,7 +38,7 @@ class CollectedErrors:
 def combined(errors: Iterable[SettingsError]) -> SettingsError:
     """Return one error for all; there is at least one."""
     first, *others = errors
-    return SettingsError(place=first.place, message=first.message, others=tuple(others))
+    return SettingsError(first.place, first.message, others=tuple(others))
 
 
 def located(path: Path, error: SettingsError) -> tuple[str, ...]:

@@ -137,17 +137,15 @@ class SettingsFileDraft:
         """
         if _read(self._path) != (self._before, self._bom):
             raise SettingsError(
-                place=str(self._path),
-                message="was changed in the meantime, so Twite wrote nothing. "
-                "Review the change again",
+                str(self._path),
+                "was changed in the meantime, so Twite wrote nothing. Review the change again",
             )
         try:
             mode = self._path.stat().st_mode & 0o777
             replace_file(self._path, self._bom + self.text.encode(), mode=mode)
         except OSError as failure:
             raise SettingsError(
-                place=str(self._path),
-                message=f"cannot be written ({failure.strerror}). Add the line by hand",
+                str(self._path), f"cannot be written ({failure.strerror}). Add the line by hand"
             ) from None
 
     def _mapped(self, found: Sequence[TomlBlock]) -> str:
@@ -155,8 +153,8 @@ class SettingsFileDraft:
         place = _place_of_events(found, self.pixel)
         if place is None:
             raise SettingsError(
-                place=str(self._path),
-                message=f"the pixel {self.pixel!r} is not defined in this file (does an "
+                str(self._path),
+                f"the pixel {self.pixel!r} is not defined in this file (does an "
                 "environment variable define it?). Add the event where the pixel is "
                 "defined",
             )
@@ -176,8 +174,8 @@ class SettingsFileDraft:
         except (TOMLKitError, tomllib.TOMLDecodeError):
             pass
         raise SettingsError(
-            place=str(self._path),
-            message=f"Twite cannot edit the events of {self.pixel} in this notation. Add "
+            str(self._path),
+            f"Twite cannot edit the events of {self.pixel} in this notation. Add "
             f"{self.name} by hand, with the id {self.event}",
         )
 
@@ -196,7 +194,7 @@ def _read(path: Path) -> tuple[str, bytes]:
         return held.removeprefix(bom).decode(), bom if marked else b""
     except (OSError, UnicodeDecodeError) as failure:
         why = getattr(failure, "strerror", None) or "not UTF-8 text"
-        raise SettingsError(place=str(path), message=f"cannot be read ({why})") from None
+        raise SettingsError(str(path), f"cannot be read ({why})") from None
 
 
 def _blocks(path: Path, text: str) -> tuple[TomlBlock, ...]:
@@ -205,9 +203,7 @@ def _blocks(path: Path, text: str) -> tuple[TomlBlock, ...]:
     except tomllib.TOMLDecodeError as failure:
         raise toml.not_toml(path, failure) from None
     except (ValueError, RecursionError):
-        raise SettingsError(
-            place=str(path), message="cannot be read (twite check shows the line)"
-        ) from None
+        raise SettingsError(str(path), "cannot be read (twite check shows the line)") from None
 
 
 def _place_of_events(found: Sequence[TomlBlock], pixel: str) -> int | None:

@@ -37,8 +37,7 @@ class Kind(msgspec.Struct, frozen=True):
     def wrong(self, value: object, place: str) -> SettingsError:
         """Return an error that gives both types, but not the value, which may be secret."""
         return SettingsError(
-            place=place,
-            message=f"must be {self.name}, not {_type_of(value)}. Write it as {self.example}",
+            place, f"must be {self.name}, not {_type_of(value)}. Write it as {self.example}"
         )
 
 
@@ -104,7 +103,7 @@ class Choice(Kind, frozen=True):
             raise self.wrong(word, place)
         if word not in self.words:
             known = nearest(word, sorted(self.words))
-            raise SettingsError(place=place, message=f"{word!r} is not known. {known}")
+            raise SettingsError(place, f"{word!r} is not known. {known}")
         return self.make(word)
 
 
@@ -123,7 +122,7 @@ class Number(Kind, frozen=True):
             raise self.wrong(number, place)
         if not self.least <= number <= self.most:
             bounds = f"Write a number from {self.least} to {self.most}"
-            raise SettingsError(place=place, message=f"{number} is out of range. {bounds}")
+            raise SettingsError(place, f"{number} is out of range. {bounds}")
         return number
 
 
@@ -167,7 +166,7 @@ class Anything(Kind, frozen=True):
         if isinstance(value, bool | int | float | str):
             return reader.secret_text(value, place)
         raise SettingsError(
-            place=place, message="is a date or time, which templates do not support. Write a string"
+            place, "is a date or time, which templates do not support. Write a string"
         )
 
 
@@ -246,8 +245,7 @@ class Table(Kind, frozen=True):
                     read[key] = field.kind.read(value[key], _below(place, key), reader)
                 elif field.default is REQUIRED:
                     raise SettingsError(
-                        place=_below(place, key),
-                        message=f"is missing. Set {key} = {field.kind.example}",
+                        _below(place, key), f"is missing. Set {key} = {field.kind.example}"
                     )
                 else:
                     read[key] = field()
@@ -256,9 +254,7 @@ class Table(Kind, frozen=True):
 
     def _refuse_unknown(self, key: str, place: str) -> None:
         if key not in self.fields:
-            raise SettingsError(
-                place=_below(place, key), message=f"unknown key. {nearest(key, self.fields)}"
-            )
+            raise SettingsError(_below(place, key), f"unknown key. {nearest(key, self.fields)}")
 
     def settings(self, place: str = "") -> Iterator[tuple[str, Setting]]:
         """Yield each key that holds a value, such as `server.listen` or `pixel[].auth.token`.

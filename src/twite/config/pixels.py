@@ -48,8 +48,8 @@ def _destination(table: PixelTable, place: str, rate: int) -> Destination:
     pixel = table.id
     if not table.events:
         raise SettingsError(
-            place=f"{place}.events",
-            message="is empty. Map each of your event names to X's event id, for example "
+            f"{place}.events",
+            "is empty. Map each of your event names to X's event id, for example "
             '{ purchase = "o8z6k" }',
         )
     for name in table.events:
@@ -86,8 +86,8 @@ def _credentials(auth: AuthTable | None, place: str) -> tuple[Credentials, OAuth
         return PixelToken(token=auth.pixel_token), keys
     if keys is None:
         raise SettingsError(
-            place=place,
-            message='contains no credentials. Write { pixel_token = "env:X_PIXEL_TOKEN" }, '
+            place,
+            'contains no credentials. Write { pixel_token = "env:X_PIXEL_TOKEN" }, '
             "or the four parts of OAuth 1.0a; or leave auth out and sign in with "
             "twite login",
         )
@@ -105,9 +105,7 @@ def _oauth_keys(auth: AuthTable, place: str) -> OAuthKeys | None:
     if len(missing) == len(parts):
         return None
     if missing:
-        raise SettingsError(
-            place=f"{place}.{missing[0]}", message="is missing: OAuth 1.0a needs all four parts"
-        )
+        raise SettingsError(f"{place}.{missing[0]}", "is missing: OAuth 1.0a needs all four parts")
     return OAuthKeys(
         consumer_key=auth.consumer_key or "",
         consumer_secret=auth.consumer_secret or Secret(""),
@@ -155,8 +153,8 @@ def weak_keys(made: tuple[Source, ...]) -> Iterator[str]:
 def _require_sender(table: SourceTable, place: str, with_webhooks: Collection[str]) -> None:
     if table.key is None and not table.origins and table.name not in with_webhooks:
         raise SettingsError(
-            place=place,
-            message="has neither a key nor origins, so no client could send conversions. "
+            place,
+            "has neither a key nor origins, so no client could send conversions. "
             'Set key = "env:NAME" for servers, or origins for browsers, or add a [[webhook]]',
         )
 
@@ -165,13 +163,10 @@ def _source(table: SourceTable, place: str, pixels: Pixels, *, can_restrict: boo
     name = table.name
     if name in _RESERVED:
         raise SettingsError(
-            place=f"{place}.name",
-            message=f"{name!r} is reserved for requests in X's format. Choose another name",
+            f"{place}.name", f"{name!r} is reserved for requests in X's format. Choose another name"
         )
     if table.key is not None and not table.key.reveal().isascii():
-        raise SettingsError(
-            place=f"{place}.key", message="must be ASCII, to fit into an HTTP header"
-        )
+        raise SettingsError(f"{place}.key", "must be ASCII, to fit into an HTTP header")
     named = {"pixel": table.pixel} | {
         f"pixels[{index}]": pixel for index, pixel in enumerate(table.pixels)
     }
@@ -179,7 +174,7 @@ def _source(table: SourceTable, place: str, pixels: Pixels, *, can_restrict: boo
         if pixel not in pixels:
             known = toml.nearest(pixel, pixels, none="There is no [[pixel]] yet. Add one")
             raise SettingsError(
-                place=f"{place}.{key}", message=f"{pixel!r} is not the id of a [[pixel]]. {known}"
+                f"{place}.{key}", f"{pixel!r} is not the id of a [[pixel]]. {known}"
             )
     return Source(
         name=name,
@@ -208,8 +203,8 @@ def _events(written: Mapping[str, str], place: str, known: Collection[str]) -> d
     for name, target in written.items():
         if target != IGNORE and target not in known:
             raise SettingsError(
-                place=f"{place}.{name}",
-                message=f"{target!r} is not an event of the source's pixel. "
+                f"{place}.{name}",
+                f"{target!r} is not an event of the source's pixel. "
                 + toml.nearest(target, [*known, IGNORE]),
             )
     return {name.strip().lower(): target for name, target in written.items()}
@@ -221,6 +216,6 @@ def _differ_in_key(sources: tuple[Source, ...]) -> None:
         for other in sources[:index]:
             if source.key and source.key == other.key:
                 raise SettingsError(
-                    place=f"source[{index}].key",
-                    message=f"source {other.name!r} has the same key. Give each source its own key",
+                    f"source[{index}].key",
+                    f"source {other.name!r} has the same key. Give each source its own key",
                 )

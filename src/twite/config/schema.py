@@ -127,8 +127,7 @@ def _regions(text: str, place: str) -> frozenset[str]:
 def _required_purposes(purposes: tuple[int, ...], place: str) -> tuple[int, ...]:
     if not purposes:
         raise SettingsError(
-            place=place,
-            message="without a purpose, every TC string would count as consent. Write [1, 7]",
+            place, "without a purpose, every TC string would count as consent. Write [1, 7]"
         )
     return purposes
 

@@ -50,9 +50,7 @@ def with_former_key(written: SettingsFile, file: Path | None) -> SettingsFile:
     try:
         key = Secret(former.read_text("utf-8").strip())
     except (OSError, UnicodeDecodeError):
-        raise SettingsError(
-            place=str(former), message="cannot be read. Check the file's permissions"
-        ) from None
+        raise SettingsError(str(former), "cannot be read. Check the file's permissions") from None
     server = written.server
     known = (*server.former_secret_keys, key)
     return msgspec.structs.replace(
@@ -70,22 +68,22 @@ def refuse_unsealed(file: SettingsFile) -> None:
     for key, place in keys:
         if key is not None and len(key.reveal()) < _SHORTEST:
             raise SettingsError(
-                place=place,
-                message=f"must have at least {_SHORTEST} characters, or it could be guessed. "
+                place,
+                f"must have at least {_SHORTEST} characters, or it could be guessed. "
                 "`openssl rand -base64 32` creates a safe key",
             )
     for index, source in enumerate(file.source):
         if source.stape_credentials != "configured" and server.secret_key is None:
             raise SettingsError(
-                place=f"source[{index}].stape_credentials",
-                message="credentials are stored encrypted, but there is no key. Set "
+                f"source[{index}].stape_credentials",
+                "credentials are stored encrypted, but there is no key. Set "
                 f'server.secret_key = "env:{VARIABLE}"',
             )
     for index, pixel in enumerate(file.pixel):
         if pixel.auth is None and server.secret_key is None:
             raise SettingsError(
-                place=f"pixel[{index}].auth",
-                message="is missing, and without a key no credentials can be stored. Write { "
+                f"pixel[{index}].auth",
+                "is missing, and without a key no credentials can be stored. Write { "
                 'pixel_token = "env:X_PIXEL_TOKEN" }; or set server.secret_key, '
                 "and sign in with twite login",
             )

@@ -294,9 +294,8 @@ class XSettings(msgspec.Struct, frozen=True, kw_only=True):
         if (self.consumer_key is None) != (self.consumer_secret is None):
             missing = "consumer_key" if self.consumer_key is None else "consumer_secret"
             raise SettingsError(
-                place=f"x.{missing}",
-                message="is missing: an app has a key and a secret. Copy both from X's "
-                "developer console",
+                f"x.{missing}",
+                "is missing: an app has a key and a secret. Copy both from X's developer console",
             )
 
     @property
@@ -344,8 +343,8 @@ class AlertSettings(msgspec.Struct, frozen=True, kw_only=True):
 def _alerts(*, webhook: Secret | None, secret: Secret | None, **thresholds: int) -> AlertSettings:
     if secret and unreadable(secret):
         raise SettingsError(
-            place="alerts.secret",
-            message="starts with whsec_, but the rest is not base64. Copy it again, or choose a "
+            "alerts.secret",
+            "starts with whsec_, but the rest is not base64. Copy it again, or choose a "
             "secret that does not start with whsec_",
         )
     if webhook:

@@ -128,7 +128,7 @@ def _with_variable(error: SettingsError, overridden: Mapping[str, str]) -> Setti
     if error.place not in overridden:
         return error
     place = f"{error.place} (set by {overridden[error.place]})"
-    return SettingsError(place=place, message=error.message)
+    return SettingsError(place, error.message)
 
 
 def _checked(file: SettingsFile, path: Path, reader: Reader, kept_in: Path | None) -> Settings:
@@ -256,9 +256,7 @@ def _index(node: list[object], step: str, name: str) -> int:
     index = int(step)
     if index > len(node):
         raise SettingsError(
-            place=name,
-            message=f"the next table has the number {len(node)}. Number tables from 0, without "
-            "gaps",
+            name, f"the next table has the number {len(node)}. Number tables from 0, without gaps"
         )
     if index == len(node):
         node.append({})
@@ -268,7 +266,7 @@ def _index(node: list[object], step: str, name: str) -> int:
 def _no_setting(name: str) -> SettingsError:
     digits = re.search(r"__(\d+)__", name)
     known = [variable(key, digits[1] if digits else "0") for key, _ in ROOT.settings()]
-    return SettingsError(place=name, message=f"does not match a setting. {nearest(name, known)}")
+    return SettingsError(name, f"does not match a setting. {nearest(name, known)}")
 
 
 def _read_by_file(node: object) -> list[str]:

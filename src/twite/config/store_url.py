@@ -27,8 +27,8 @@ def read_store_url(text: str, place: str) -> StoreUrl:
     engine = "postgresql" if engine == "postgres" else engine  # the scheme that many providers use
     if engine not in ENGINES or not name:
         raise SettingsError(
-            place=place,
-            message='Twite does not support this store. Write "sqlite:" and a path, such as '
+            place,
+            'Twite does not support this store. Write "sqlite:" and a path, such as '
             '"sqlite:twite.db", or a URL, such as "postgresql://twite@db.example.com/twite"',
         )
     if ENGINES[engine].is_server:
@@ -36,8 +36,8 @@ def read_store_url(text: str, place: str) -> StoreUrl:
         # An @ here is part of a password that contains a slash.
         if not name.startswith("//") or not database or "@" in database:
             raise SettingsError(
-                place=place,
-                message="is not the URL of a database. Write "
+                place,
+                "is not the URL of a database. Write "
                 f"{engine}://USER:PASSWORD@HOST/DATABASE, and encode special characters in the "
                 "password: %2F for a slash",
             )
@@ -46,9 +46,7 @@ def read_store_url(text: str, place: str) -> StoreUrl:
     name = name.removeprefix("//") if name.startswith("///") else name
     if ":memory:" in name:
         raise SettingsError(
-            place=place,
-            message="a store in memory would lose acknowledged conversions. Write the path of a "
-            "file",
+            place, "a store in memory would lose acknowledged conversions. Write the path of a file"
         )
     return StoreUrl(engine=engine, path=Path(name))
 
@@ -57,7 +55,7 @@ def refuse_shared_file(store: StoreUrl, processes: int, place: str) -> None:
     """Raise SettingsError if several processes would share a SQLite file."""
     if processes > 1 and store.server is None:
         raise SettingsError(
-            place=place,
-            message=f"{processes} processes cannot share a SQLite file. Set store.url to a "
+            place,
+            f"{processes} processes cannot share a SQLite file. Set store.url to a "
             "PostgreSQL database, or run one process",
         )

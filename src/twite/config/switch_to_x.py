@@ -37,8 +37,8 @@ def switched_to_x(
     except (TOMLKitError, tomllib.TOMLDecodeError):
         pass
     raise SettingsError(
-        place=str(path),
-        message=f"Twite cannot edit this notation. Remove x.emulator, set the id of the pixel and "
+        str(path),
+        f"Twite cannot edit this notation. Remove x.emulator, set the id of the pixel and "
         f"its events by hand, and store the token with twite login --pixel {pixel} --pixel-token",
     )
 

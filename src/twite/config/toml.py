@@ -33,29 +33,24 @@ def read(path: Path) -> Tree:
         return tomllib.loads(text)
     except FileNotFoundError:
         raise SettingsError(
-            place=str(path),
-            message="the file does not exist. `twite init` creates it; --config selects another",
+            str(path), "the file does not exist. `twite init` creates it; --config selects another"
         ) from None
     except OSError as failure:
-        raise SettingsError(
-            place=str(path), message=f"cannot be read: {failure.strerror or failure}"
-        ) from None
+        raise SettingsError(str(path), f"cannot be read: {failure.strerror or failure}") from None
     except UnicodeDecodeError as failure:
         line = failure.object[: failure.start].count(b"\n") + 1
         raise SettingsError(
-            place=f"{path}, line {line}", message="not UTF-8 text. Save the file as UTF-8"
+            f"{path}, line {line}", "not UTF-8 text. Save the file as UTF-8"
         ) from None
     except tomllib.TOMLDecodeError as failure:
         raise not_toml(path, failure) from None
     except ValueError:
         # Python rejects numbers of more than 4,300 digits, and tomllib passes its error on.
         raise SettingsError(
-            place=str(path), message="contains a number with too many digits. Shorten it"
+            str(path), "contains a number with too many digits. Shorten it"
         ) from None
     except RecursionError:
-        raise SettingsError(
-            place=str(path), message="nested too deeply. Flatten the tables"
-        ) from None
+        raise SettingsError(str(path), "nested too deeply. Flatten the tables") from None
 
 
 def scalar(text: str) -> object:
@@ -89,7 +84,7 @@ def not_toml(path: Path, failure: tomllib.TOMLDecodeError) -> SettingsError:
         if _REPEATED.search(what)
         else "Put strings in quotes and table names in [brackets]"
     )
-    return SettingsError(place=place, message=f"not TOML: {what[:1].lower()}{what[1:]}. {fix}")
+    return SettingsError(place, f"not TOML: {what[:1].lower()}{what[1:]}. {fix}")
 
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
@@ -152,9 +147,8 @@ class Reader:
         if way == "env":
             if name not in self.environ:
                 raise SettingsError(
-                    place=place,
-                    message=f"the environment variable {name!r} is not set. Set it before "
-                    "you start Twite",
+                    place,
+                    f"the environment variable {name!r} is not set. Set it before you start Twite",
                 )
             text = self.environ[name].strip()
         else:
@@ -172,14 +166,13 @@ class Reader:
         except (OSError, ValueError) as failure:
             why = getattr(failure, "strerror", None) or "not UTF-8 text"
             raise SettingsError(
-                place=place,
-                message=f"the file {name!r} cannot be read ({why}). Check its permissions "
+                place,
+                f"the file {name!r} cannot be read ({why}). Check its permissions "
                 "and the path, which is relative to the settings file",
             ) from None
         if len(held) > _LONGEST_FILE:
             raise SettingsError(
-                place=place,
-                message=f"the file {name!r} is larger than 64 KiB. It must contain only the value",
+                place, f"the file {name!r} is larger than 64 KiB. It must contain only the value"
             )
         return text
 
@@ -190,11 +183,10 @@ def present(text: str, place: str, complaint: str, *, lines: bool = False) -> st
     Raises SettingsError if the text is empty, or if it has several lines and `lines` is False.
     """
     if not text:
-        raise SettingsError(place=place, message=complaint)
+        raise SettingsError(place, complaint)
     if not text.isprintable() and not lines:
         raise SettingsError(
-            place=place,
-            message="contains a control character or a line break. Write it on one line",
+            place, "contains a control character or a line break. Write it on one line"
         )
     return text
 

@@ -51,14 +51,14 @@ def address(text: str, place: str) -> HostPort:
     host, colon, port = text.rpartition(":")
     fix = 'Write the host and port, such as "127.0.0.1:8080" or "[::1]:8080"'
     if not colon or not _PORT.fullmatch(port) or int(port) > _LAST_PORT:
-        raise SettingsError(place=place, message=f"{text!r} has no valid port. {fix}")
+        raise SettingsError(place, f"{text!r} has no valid port. {fix}")
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]
         good = _is_ip(host)
     else:
         good = _HOST.fullmatch(host) is not None
     if not good:
-        raise SettingsError(place=place, message=f"{text!r} has no host. {fix}")
+        raise SettingsError(place, f"{text!r} has no host. {fix}")
     return HostPort(host=host, port=int(port))
 
 
@@ -67,8 +67,7 @@ def local_address(text: str, place: str) -> HostPort:
     local = address(text, place)
     if not local.port or not is_own_name(f"[{local.host}]" if ":" in local.host else local.host):
         raise SettingsError(
-            place=place,
-            message='must be a loopback address with its own port, such as "127.0.0.1:8081"',
+            place, 'must be a loopback address with its own port, such as "127.0.0.1:8081"'
         )
     return local
 
@@ -78,9 +77,7 @@ def local_url(text: str, place: str) -> str:
     scheme, _, rest = text.rstrip("/").partition("://")
     fix = 'Write the URL of a server on this machine, such as "http://127.0.0.1:9000"'
     if scheme != "http" or "/" in rest or "@" in rest:
-        raise SettingsError(
-            place=place, message=f"{text!r} is not an http URL without a path. {fix}"
-        )
+        raise SettingsError(place, f"{text!r} is not an http URL without a path. {fix}")
     local_address(rest, place)
     return f"http://{rest}"
 
@@ -90,15 +87,13 @@ def duration(text: str, place: str, *, least: int, most: int) -> int:
     match = _DURATION.fullmatch(text)
     if match is None:
         raise SettingsError(
-            place=place,
-            message=f'{text!r} is not a duration. Write a whole number and ms, s, m, h or d: "15s"',
+            place, f'{text!r} is not a duration. Write a whole number and ms, s, m, h or d: "15s"'
         )
     ms = int(match[1]) * _UNITS[match[2]]
     if not least <= ms <= most:
         raise SettingsError(
-            place=place,
-            message=f"{text!r} is out of range. "
-            f"Write {duration_text(least)} to {duration_text(most)}",
+            place,
+            f"{text!r} is out of range. Write {duration_text(least)} to {duration_text(most)}",
         )
     return ms
 
@@ -114,15 +109,13 @@ def size(text: str, place: str, *, least: int, most: int) -> int:
     match = _SIZE.fullmatch(text)
     if match is None:
         raise SettingsError(
-            place=place,
-            message=f"{text!r} is not a size. "
-            'Write a whole number and B, KiB, MiB, GiB or TiB: "1MiB"',
+            place,
+            f'{text!r} is not a size. Write a whole number and B, KiB, MiB, GiB or TiB: "1MiB"',
         )
     amount = int(match[1]) * _SIZES[match[2].upper()]
     if not least <= amount <= most:
         raise SettingsError(
-            place=place,
-            message=f"{text!r} is out of range. Write {_size_text(least)} to {_size_text(most)}",
+            place, f"{text!r} is out of range. Write {_size_text(least)} to {_size_text(most)}"
         )
     return amount
 
@@ -140,15 +133,12 @@ def url(text: str, place: str) -> str:
     fix = 'Write a URL such as "https://t.shop.example"'
     parts = _split(text)
     if parts is None or parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise SettingsError(place=place, message=f"not an http or https URL. {fix}")
+        raise SettingsError(place, f"not an http or https URL. {fix}")
     if parts.username is not None or parts.password is not None:
-        raise SettingsError(
-            place=place, message=f"the URL contains a user name or a password. {fix}"
-        )
+        raise SettingsError(place, f"the URL contains a user name or a password. {fix}")
     if parts.query or parts.fragment:
         raise SettingsError(
-            place=place,
-            message=f"{text!r} has a query or a fragment. Remove everything after the path",
+            place, f"{text!r} has a query or a fragment. Remove everything after the path"
         )
     return text.rstrip("/")
 
@@ -158,8 +148,8 @@ def https_url(text: str, place: str) -> str:
     read = url(text, place)
     if not read.startswith("https:"):
         raise SettingsError(
-            place=place,
-            message="passwords would travel unencrypted. Write the HTTPS URL of your proxy; "
+            place,
+            "passwords would travel unencrypted. Write the HTTPS URL of your proxy; "
             "on this machine, the console is also available at localhost",
         )
     return read
@@ -171,11 +161,9 @@ def webhook(secret: Secret, place: str) -> None:
     parts = _split(text)
     fix = 'Write the full URL, such as "https://hooks.chat.example/T0/B0/x"'
     if parts is None or parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise SettingsError(place=place, message=f"not an http or https URL. {fix}")
+        raise SettingsError(place, f"not an http or https URL. {fix}")
     if parts.username is not None or parts.password is not None or parts.fragment:
-        raise SettingsError(
-            place=place, message=f"the URL contains a user name, a password or a fragment. {fix}"
-        )
+        raise SettingsError(place, f"the URL contains a user name, a password or a fragment. {fix}")
 
 
 def unprotected(address_of_x: str) -> bool:
@@ -193,24 +181,21 @@ def origin(text: str, place: str) -> str:
     """Read an origin as browsers send it: scheme, host, and any port that is not the default."""
     if text == "*":
         raise SettingsError(
-            place=place,
-            message="'*' would let any web page send conversions. List each origin, such as "
+            place,
+            "'*' would let any web page send conversions. List each origin, such as "
             '"https://shop.example"',
         )
     parts = _split(text)
     if parts is None or parts.scheme not in {"http", "https"} or not parts.hostname:
         raise SettingsError(
-            place=place,
-            message=f'{text!r} is not an origin. Write scheme and host: "https://shop.example"',
+            place, f'{text!r} is not an origin. Write scheme and host: "https://shop.example"'
         )
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     own_port = {"http": 80, "https": 443}[parts.scheme]
     port = "" if parts.port in {None, own_port} else f":{parts.port}"
     sent = f"{parts.scheme}://{host}{port}"
     if text != sent:
-        raise SettingsError(
-            place=place, message=f"{text!r} is not the form that browsers send. Write {sent!r}"
-        )
+        raise SettingsError(place, f"{text!r} is not the form that browsers send. Write {sent!r}")
     return sent
 
 
@@ -224,13 +209,13 @@ def network(text: str, place: str) -> Network:
         meant = ipaddress.ip_network(text, strict=False)
     except ValueError:
         raise SettingsError(
-            place=place,
-            message=f"{text!r} is not a network. Write an address and a prefix length, "
+            place,
+            f"{text!r} is not a network. Write an address and a prefix length, "
             'such as "10.0.0.0/8" or "127.0.0.1/32"',
         ) from None
     raise SettingsError(
-        place=place,
-        message=f"{text!r} has bits set beyond its prefix. Write {str(meant)!r} for the "
+        place,
+        f"{text!r} has bits set beyond its prefix. Write {str(meant)!r} for the "
         f"network, or {text.partition('/')[0]!r} for the single address",
     )
 
@@ -239,8 +224,8 @@ def container_header(text: str, place: str) -> str:
     """Read the name of an `x-gtm-…` header."""
     if not _CONTAINER_HEADER.fullmatch(text):
         raise SettingsError(
-            place=place,
-            message=f"{text!r} is not the name of an x-gtm header. Write it in lower case, "
+            place,
+            f"{text!r} is not the name of an x-gtm header. Write it in lower case, "
             'such as "x-gtm-identifier"',
         )
     return text
@@ -250,8 +235,8 @@ def x_id(text: str, place: str, what: str) -> str:
     """Read an X id: digits and lower-case letters."""
     if _X_ID.fullmatch(text) is None:
         raise SettingsError(
-            place=place,
-            message=f"{text!r} is not {what}. X's ids consist of digits and lowercase "
+            place,
+            f"{text!r} is not {what}. X's ids consist of digits and lowercase "
             'letters, such as "o8z6j"; copy the id from Events Manager',
         )
     return text
@@ -266,22 +251,22 @@ def event_id(text: str, place: str, *, pixel: str) -> str:
     if long is not None:
         if long[1] != pixel:
             raise SettingsError(
-                place=place,
-                message=f"{text!r} is an event of the pixel {long[1]!r}, not of {pixel!r}. "
+                place,
+                f"{text!r} is an event of the pixel {long[1]!r}, not of {pixel!r}. "
                 "Copy the event id from this pixel's events in Events Manager",
             )
         found = long[2]
     if _X_ID.fullmatch(found) is None:
         raise SettingsError(
-            place=place,
-            message=f"{text!r} is not an event id. Write it as Events Manager shows it: "
+            place,
+            f"{text!r} is not an event id. Write it as Events Manager shows it: "
             f'"o8z6k" or "tw-{pixel}-o8z6k"',
         )
     if found == pixel:
         # X: "event_id (…) is not a single event tag (SET)". [doc WEB]
         raise SettingsError(
-            place=place,
-            message=f"{text!r} is the pixel's own id, which X refuses as an event. "
+            place,
+            f"{text!r} is the pixel's own id, which X refuses as an event. "
             "Copy the id of the event from Events Manager",
         )
     return found
@@ -297,7 +282,7 @@ def region(text: str, place: str) -> str:
         if meant in PHONE_REGIONS
         else "Write a two-letter country code of ISO 3166, such as 'GB'"
     )
-    raise SettingsError(place=place, message=f"{text!r} is not a region. {fix}")
+    raise SettingsError(place, f"{text!r} is not a region. {fix}")
 
 
 def worth(text: str, place: str) -> Decimal:
@@ -305,8 +290,8 @@ def worth(text: str, place: str) -> Decimal:
     read = amount(text, path=place)
     if not isinstance(read, str):
         raise SettingsError(
-            place=place,
-            message=f"{text!r} is not an amount. Write a string with a decimal point, such as "
+            place,
+            f"{text!r} is not an amount. Write a string with a decimal point, such as "
             '"500" or "499.90", in the currency of the conversion',
         )
     return Decimal(read)
@@ -316,8 +301,8 @@ def name(text: str, place: str, what: str) -> str:
     """Check a name chosen by the user."""
     if not text or len(text) > _LONGEST_NAME or not text.isprintable() or text != text.strip():
         raise SettingsError(
-            place=place,
-            message=f"{text[:_LONGEST_NAME]!r} is not a valid name for {what}. Write 1 to "
+            place,
+            f"{text[:_LONGEST_NAME]!r} is not a valid name for {what}. Write 1 to "
             f"{_LONGEST_NAME} printable characters, without spaces around them",
         )
     return text
@@ -328,8 +313,8 @@ def differ(names: list[str], place: str, what: str) -> None:
     for index, name in enumerate(names):
         if name in names[:index]:
             raise SettingsError(
-                place=place.format(index),
-                message=f"{name!r} is already the {what} at {place.format(names.index(name))}. "
+                place.format(index),
+                f"{name!r} is already the {what} at {place.format(names.index(name))}. "
                 "Remove or rename one",
             )
 

@@ -52,15 +52,15 @@ class SecretTexts(ListOf, frozen=True):
             return (self.item.read(value, place, reader),)
         found = super().read(value, place, reader)
         if not found:
-            raise SettingsError(place=place, message="is empty. Write the sender's secret into it")
+            raise SettingsError(place, "is empty. Write the sender's secret into it")
         return found
 
 
 def _name(text: str, place: str) -> str:
     if not _NAME.fullmatch(values.name(text, place, "a webhook")):
         raise SettingsError(
-            place=place,
-            message=f"{text!r} is not a part of a URL. Write letters, digits, hyphens, dots and "
+            place,
+            f"{text!r} is not a part of a URL. Write letters, digits, hyphens, dots and "
             "underscores",
         )
     return text
@@ -158,20 +158,19 @@ def _webhook(
                 written.source, sources, none="There is no [[source]] yet. Add one"
             )
             raise SettingsError(
-                place=f"{place}.source",
-                message=f"{written.source!r} is not the name of a [[source]]. {known}",
+                f"{place}.source", f"{written.source!r} is not the name of a [[source]]. {known}"
             )
         if written.event not in pixels[source.pixel]:
             known = toml.nearest(written.event, pixels[source.pixel])
             raise SettingsError(
-                place=f"{place}.event",
-                message=f"{written.event!r} is not an event of the source's pixel. {known}",
+                f"{place}.event",
+                f"{written.event!r} is not an event of the source's pixel. {known}",
             )
     kind: WebhookKind[Any] = KINDS[written.kind]
     options = kind.options(**written.options)
     for option_fault in kind.check(options):
         with wrong.collect():
-            raise SettingsError(place=f"{place}.{option_fault.key}", message=option_fault.message)
+            raise SettingsError(f"{place}.{option_fault.key}", option_fault.message)
     wrong.raise_any()
     return IncomingWebhook(
         name=written.name,

@@ -122,21 +122,20 @@ def sender(settings: Settings, test: TestConversion) -> tuple[Source, str]:
     ]
     if len(known) != 1:
         there = ", ".join(destination.pixel for destination in settings.destinations())
-        raise SettingsError(place="--pixel", message=f"choose a pixel. The settings have: {there}")
+        raise SettingsError("--pixel", f"choose a pixel. The settings have: {there}")
     pixel = known[0]
     if test.event not in pixel.events:
         raise SettingsError(
-            place="--canary",
-            message=f"pixel {pixel.pixel} has no event {test.event!r}. Its events: "
+            "--canary",
+            f"pixel {pixel.pixel} has no event {test.event!r}. Its events: "
             f"{', '.join(pixel.events)}",
         )
     for source in settings.sources():
         if source.key is not None and pixel.pixel in source.pixels:
             return source, pixel.pixel
     raise SettingsError(
-        place="--canary",
-        message=f"no source with a key may submit to pixel {pixel.pixel}. Add a key to a "
-        "[[source]]",
+        "--canary",
+        f"no source with a key may submit to pixel {pixel.pixel}. Add a key to a [[source]]",
     )
 
 

@@ -133,8 +133,8 @@ async def visit(test: SiteTest, *, find: Callable[[str], ModuleType] = import_mo
         module: Any = find("playwright.async_api")
     except ImportError:
         raise SettingsError(
-            place="--site",
-            message="this needs the package playwright, which is not installed in twite's "
+            "--site",
+            "this needs the package playwright, which is not installed in twite's "
             f"environment: run `{sys.executable} -m pip install playwright`",
         ) from None
     async with module.async_playwright() as playwright:
@@ -151,8 +151,8 @@ async def visit(test: SiteTest, *, find: Callable[[str], ModuleType] = import_mo
             )
         except module.Error as error:
             raise SettingsError(
-                place="--site",
-                message=f"no browser starts ({str(error).splitlines()[0]}). Install Chromium, or "
+                "--site",
+                f"no browser starts ({str(error).splitlines()[0]}). Install Chromium, or "
                 "name its program in the variable TWITE_CHROMIUM",
             ) from None
         try:

@@ -51,7 +51,7 @@ class SettingsError(OperatorError):
     """
 
     def __init__(
-        self, *, place: str, message: str, others: "tuple[SettingsError, ...]" = ()
+        self, place: str, message: str, *, others: "tuple[SettingsError, ...]" = ()
     ) -> None:
         own = f"{place}: {message}" if place else message
         super().__init__("\n".join([own, *map(str, others)]))
@@ -62,7 +62,7 @@ class SettingsError(OperatorError):
     @property
     def each(self) -> "tuple[SettingsError, ...]":
         """The errors one by one."""
-        return (SettingsError(place=self.place, message=self.message), *self.others)
+        return (SettingsError(self.place, self.message), *self.others)
 
 
 class StoreInUse(OperatorError):
@@ -80,7 +80,7 @@ class StoreInUse(OperatorError):
 class StoreUnusable(OperatorError):
     """The database cannot be opened. `fix` says what to do."""
 
-    def __init__(self, *, path: str, reason: str, fix: str) -> None:
+    def __init__(self, path: str, reason: str, fix: str) -> None:
         super().__init__(f"{path}: {reason}. {fix}")
         self.path = path
         self.reason = reason

@@ -32,8 +32,8 @@ class Callback:
         parts = urlsplit(address)
         if parts.scheme != "http" or parts.hostname not in LOOPBACK or not parts.port:
             raise SettingsError(
-                place="--callback",
-                message=f"{address!r} is not an address of this machine. Use one with a port, as "
+                "--callback",
+                f"{address!r} is not an address of this machine. Use one with a port, as "
                 "in http://127.0.0.1:8765/x/callback, "
                 "and add it to the app's callback URLs at X",
             )
@@ -50,8 +50,8 @@ class Callback:
             )
         except OSError as failure:
             raise SettingsError(
-                place="--callback",
-                message=f"cannot listen on {self.address} ({failure.strerror}). Choose another "
+                "--callback",
+                f"cannot listen on {self.address} ({failure.strerror}). Choose another "
                 f"port, here and in the app's callback URLs at X, or sign in with a PIN",
             ) from None
         return self

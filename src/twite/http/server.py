@@ -182,8 +182,8 @@ def listening_socket(
         )
     except (OSError, OverflowError) as error:
         raise SettingsError(
-            place=place,
-            message=f"cannot listen on {host}:{port} ({_reason(error)}). "
+            place,
+            f"cannot listen on {host}:{port} ({_reason(error)}). "
             "Stop the process that listens there, or choose another address",
         ) from None
     # Accepted sockets inherit TCP_NODELAY. asyncio does not set it on a listener that it did not

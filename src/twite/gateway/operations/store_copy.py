@@ -73,9 +73,9 @@ async def copy_store(
         pending = await _compared_answers(source, target, sample)
         if await source.state() != state:
             raise StoreUnusable(
-                path=source.shown,
-                reason="the store was changed during the copy",
-                fix="Stop all gateways and commands that use it, and copy into a new database",
+                source.shown,
+                "the store was changed during the copy",
+                "Stop all gateways and commands that use it, and copy into a new database",
             )
         await target.publish()
     return StoreCopied(
@@ -181,6 +181,4 @@ def _text(origin: ConversionOrigin | None) -> str:
 
 
 def _differ(side: CopySide, where: str) -> StoreUnusable:
-    return StoreUnusable(
-        path=side.shown, reason=f"the copy differs from its source ({where})", fix=FIX
-    )
+    return StoreUnusable(side.shown, f"the copy differs from its source ({where})", FIX)

@@ -169,8 +169,7 @@ class EventTagManager:
         if tag is None or tag.deleted:
             why = "was deleted" if tag is not None else "does not exist in the ads account"
             raise SettingsError(
-                place=event,
-                message=f"the event {id_} {why}. Run twite events list to see the events",
+                event, f"the event {id_} {why}. Run twite events list to see the events"
             )
         return tag
 
@@ -187,8 +186,8 @@ class EventTagManager:
         known = self._known(pixel)
         if name not in known.events:
             raise SettingsError(
-                place=name,
-                message=f"is not an event of pixel {pixel} in the settings. Its events: "
+                name,
+                f"is not an event of pixel {pixel} in the settings. Its events: "
                 f"{', '.join(known.events)}",
             )
         feeds = (
@@ -216,7 +215,7 @@ class EventTagManager:
     def _known(self, pixel: str) -> Destination:
         found = self.destinations.get(pixel)
         if found is None:
-            raise SettingsError(place="pixel", message=f"there is no pixel {pixel!r}")
+            raise SettingsError("pixel", f"there is no pixel {pixel!r}")
         return found
 
 
@@ -229,14 +228,14 @@ def account_of(inquiries: XInquiries, destination: Destination) -> AdsAccount:
     keys = oauth_keys(destination)
     if keys is None:
         raise SettingsError(
-            place=f"the auth of pixel {pixel}",
-            message="OAuth 1.0a is missing, which X requires to manage events. Sign in with "
+            f"the auth of pixel {pixel}",
+            "OAuth 1.0a is missing, which X requires to manage events. Sign in with "
             f"twite login --pixel {pixel}, or use X's Events Manager",
         )
     if destination.account is None:
         raise SettingsError(
-            place=f"the account of pixel {pixel}",
-            message="is missing: X's events belong to an ads account. Set account = "
+            f"the account of pixel {pixel}",
+            "is missing: X's events belong to an ads account. Set account = "
             '"18ce54d4x5t" with the account\'s id; twite check lists the accounts',
         )
     return AdsAccount(inquiries=inquiries, keys=keys, account=destination.account)

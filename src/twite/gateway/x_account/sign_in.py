@@ -205,7 +205,7 @@ class XSignIn:
     def _known(self, pixel: str) -> Destination:
         found = self.destinations.get(pixel)
         if found is None:
-            raise SettingsError(place="pixel", message=f"there is no pixel {pixel!r}")
+            raise SettingsError("pixel", f"there is no pixel {pixel!r}")
         return found
 
     def _must_be_used(self, pixel: str, kind: str) -> Destination:
@@ -214,14 +214,14 @@ class XSignIn:
         sort = OAuthKeys if kind == OAUTH else PixelToken
         if kind == PIXEL_TOKEN and found.credentials == emulator_token(pixel):
             raise SettingsError(
-                place=f"pixel {pixel}",
-                message="needs no pixel token, because the settings send to the emulator, which "
+                f"pixel {pixel}",
+                "needs no pixel token, because the settings send to the emulator, which "
                 "has its own. To store X's token, first remove x.emulator from the settings",
             )
         if any(isinstance(credential, sort) for credential in (found.credentials, found.fallback)):
             raise SettingsError(
-                place=f"the auth of pixel {pixel}",
-                message=f"contains {_NAMES[kind]}, which overrides stored credentials. "
+                f"the auth of pixel {pixel}",
+                f"contains {_NAMES[kind]}, which overrides stored credentials. "
                 "Remove it from the settings, restart the gateway, and try again",
             )
         return found
@@ -230,8 +230,8 @@ class XSignIn:
         app = self.inquiries.address.app
         if app is None:
             raise SettingsError(
-                place="x.consumer_key",
-                message="is missing: users sign in through your own app. Set x.consumer_key "
+                "x.consumer_key",
+                "is missing: users sign in through your own app. Set x.consumer_key "
                 "and x.consumer_secret to the values from X's developer console",
             )
         return app
@@ -239,8 +239,8 @@ class XSignIn:
     def _must_keep(self) -> CredentialStore:
         if self.credential_store is None:
             raise SettingsError(
-                place="server.secret_key",
-                message="is missing: Twite encrypts stored credentials, and cannot store any "
+                "server.secret_key",
+                "is missing: Twite encrypts stored credentials, and cannot store any "
                 'without a key. Set server.secret_key = "file:twite.secret" '
                 "(twite init creates the file), or set TWITE_SECRET_KEY",
             )

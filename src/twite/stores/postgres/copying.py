@@ -153,19 +153,19 @@ class PostgresCopyTarget(_PostgresCopySide):
             return
         if begun is not None:
             raise StoreUnusable(
-                path=self.shown,
-                reason="the database contains an incomplete copy of another store, of an earlier "
+                self.shown,
+                "the database contains an incomplete copy of another store, of an earlier "
                 "state of this store, or by another version of Twite",
-                fix="Create a new database, and copy into that one",
+                "Create a new database, and copy into that one",
             )
         async with driver.transaction():
             await migrate(driver, address, is_copy=True)
             for table in TABLES:
                 if await driver.fetchval(f'SELECT EXISTS (SELECT FROM "{table.name}")'):  # noqa: S608 own table
                     raise StoreUnusable(
-                        path=self.shown,
-                        reason=f"the database is not empty: the table {table.name} has rows",
-                        fix="Create a new database, and copy into that one",
+                        self.shown,
+                        f"the database is not empty: the table {table.name} has rows",
+                        "Create a new database, and copy into that one",
                     )
             await driver.execute("CREATE TABLE store_copy (state text NOT NULL)")
             await driver.execute("INSERT INTO store_copy VALUES ($1)", mark)
@@ -201,9 +201,9 @@ class PostgresCopyTarget(_PostgresCopySide):
         with self._explained():
             if await driver.fetchval(_HIGHEST_ID) >= await driver.fetchval(_NEXT_ID):
                 raise StoreUnusable(
-                    path=self.shown,
-                    reason="the server's clock is behind the ids in the copied store",
-                    fix="Correct the clock of the database server, then run the command again",
+                    self.shown,
+                    "the server's clock is behind the ids in the copied store",
+                    "Correct the clock of the database server, then run the command again",
                 )
             async with driver.transaction():
                 await driver.execute(
@@ -246,16 +246,16 @@ async def _exclude(guard: Any, address: Address, *, has_tables: bool) -> None:  
         await guard.execute("LOCK TABLE node IN SHARE MODE")
     if not await guard.fetchval(f"SELECT pg_try_advisory_xact_lock({COPY_LOCK})"):
         raise StoreUnusable(
-            path=address.shown,
-            reason="another twite store copy is using this database, or a gateway is starting",
-            fix="Wait until the copy is complete, or stop the gateway",
+            address.shown,
+            "another twite store copy is using this database, or a gateway is starting",
+            "Wait until the copy is complete, or stop the gateway",
         )
     running = [name for (name,) in await guard.fetch(_LIVE)] if has_tables else []
     if running:
         raise StoreUnusable(
-            path=address.shown,
-            reason=f"a gateway is using this database ({', '.join(running)})",
-            fix="Stop all its gateways, then run the command again. Twite treats a killed "
+            address.shown,
+            f"a gateway is using this database ({', '.join(running)})",
+            "Stop all its gateways, then run the command again. Twite treats a killed "
             "gateway as running for another 8 seconds",
         )
 
@@ -264,15 +264,15 @@ def _refuse_older(present: int, address: Address) -> None:
     """Raise StoreUnusable if the database is new or has an older version than this code."""
     if present == 0:
         raise StoreUnusable(
-            path=address.shown,
-            reason="the database has no tables of Twite",
-            fix="Give the URL of the database that the gateway uses",
+            address.shown,
+            "the database has no tables of Twite",
+            "Give the URL of the database that the gateway uses",
         )
     if present < newest_version():
         raise StoreUnusable(
-            path=address.shown,
-            reason=f"its schema has version {present}, and only the gateway can migrate it",
-            fix="Start the gateway on it once, stop the gateway, then run the command again",
+            address.shown,
+            f"its schema has version {present}, and only the gateway can migrate it",
+            "Start the gateway on it once, stop the gateway, then run the command again",
         )
 
 

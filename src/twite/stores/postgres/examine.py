@@ -78,9 +78,9 @@ def refuse_weak(weak: tuple[str, ...], address: Address, *, is_accepted: bool) -
     """Raise StoreUnusable if a server can lose acknowledged commits, unless that is accepted."""
     if weak and not is_accepted:
         raise StoreUnusable(
-            path=address.shown,
-            reason="; ".join(weak),
-            fix="Turn the setting on, or set store.accept_weak_durability = true",
+            address.shown,
+            "; ".join(weak),
+            "Turn the setting on, or set store.accept_weak_durability = true",
         )
 
 

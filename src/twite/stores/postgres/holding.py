@@ -27,9 +27,9 @@ async def hold_pending(url: str) -> int:
     async with opened(address) as driver:
         if not await present_version(driver, address):
             raise StoreUnusable(
-                path=address.shown,
-                reason="the database contains no store",
-                fix="Restore the backup with pg_restore first",
+                address.shown,
+                "the database contains no store",
+                "Restore the backup with pg_restore first",
             )
         await _wait_for_expiry(driver, address)
         return await _held(driver, address)
@@ -52,9 +52,9 @@ async def _refuse_gateways(driver: "asyncpg.Connection[Any]", address: Address) 
     names = [row[0] for row in await driver.fetch(_GATEWAYS)]
     if names:
         raise StoreUnusable(
-            path=address.shown,
-            reason=f"gateways use the database ({', '.join(names)})",
-            fix="Stop them, and run the command again",
+            address.shown,
+            f"gateways use the database ({', '.join(names)})",
+            "Stop them, and run the command again",
         )
 
 

@@ -74,9 +74,7 @@ class PostgresEngine:
 
 
 def _refuse(what: str, fix: str) -> NoReturn:
-    raise StoreUnusable(
-        path="store.url", reason=f"Twite does not {what} a PostgreSQL database", fix=fix
-    )
+    raise StoreUnusable("store.url", f"Twite does not {what} a PostgreSQL database", fix)
 
 
 def _module(name: str) -> Any:  # noqa: ANN401 - a module
@@ -84,8 +82,8 @@ def _module(name: str) -> Any:  # noqa: ANN401 - a module
     missing = [needed for needed in _NEEDED if find_spec(needed) is None]
     if missing:
         raise StoreUnusable(
-            path="store.url",
-            reason=f"PostgreSQL needs packages that are not installed: {', '.join(missing)}",
-            fix="Run pip install --no-deps --require-hashes -r requirements/run.txt",
+            "store.url",
+            f"PostgreSQL needs packages that are not installed: {', '.join(missing)}",
+            "Run pip install --no-deps --require-hashes -r requirements/run.txt",
         )
     return import_module(f"twite.stores.postgres.{name}")

@@ -53,9 +53,9 @@ async def migrate(
     major = driver.get_server_version().major
     if major < OLDEST:
         raise StoreUnusable(
-            path=address.shown,
-            reason=f"PostgreSQL {major} is too old",
-            fix=f"Twite needs PostgreSQL {OLDEST} or newer",
+            address.shown,
+            f"PostgreSQL {major} is too old",
+            f"Twite needs PostgreSQL {OLDEST} or newer",
         )
     until = time.monotonic() + _PATIENCE
     while True:
@@ -65,10 +65,9 @@ async def migrate(
         except (asyncpg.LockNotAvailableError, asyncpg.TransactionRollbackError) as error:
             if time.monotonic() > until:
                 raise StoreUnusable(
-                    path=address.shown,
-                    reason=f"other sessions use its tables ({address.reason(error)})",
-                    fix="Wait until backups with pg_dump and long queries have ended, then start "
-                    "again",
+                    address.shown,
+                    f"other sessions use its tables ({address.reason(error)})",
+                    "Wait until backups with pg_dump and long queries have ended, then start again",
                 ) from error
         await asyncio.sleep(_AGAIN)
 
@@ -79,9 +78,9 @@ async def _migrate(driver: "asyncpg.Connection[Any]", address: Address, *, is_co
     await driver.execute(_LOCK)
     if not is_copy and not await driver.fetchval(_SHARED):
         raise StoreUnusable(
-            path=address.shown,
-            reason="twite store copy is using this database",
-            fix="Wait until the copy is complete",
+            address.shown,
+            "twite store copy is using this database",
+            "Wait until the copy is complete",
         )
     present = await present_version(driver, address)
     missing = [entry for entry in migrations() if entry[0] > present]
@@ -93,9 +92,9 @@ async def _migrate(driver: "asyncpg.Connection[Any]", address: Address, *, is_co
             await driver.execute(statements)
         except asyncpg.InsufficientPrivilegeError as error:
             raise StoreUnusable(
-                path=address.shown,
-                reason=f"the role may not create tables ({address.reason(error)})",
-                fix="Make the role the owner of the database, or grant CREATE on its schema",
+                address.shown,
+                f"the role may not create tables ({address.reason(error)})",
+                "Make the role the owner of the database, or grant CREATE on its schema",
             ) from error
         await driver.execute("INSERT INTO schema_version (version) VALUES ($1)", version)
     return bool(missing and present)
@@ -110,22 +109,20 @@ async def present_version(driver: "asyncpg.Connection[Any]", address: Address) -
     present, newest = await version_of(driver), newest_version()
     if present and await driver.fetchval(_IS_DEVELOPMENT):
         raise StoreUnusable(
-            path=address.shown,
-            reason=f"a development version of Twite wrote it (schema {present})",
-            fix=DRAIN,
+            address.shown, f"a development version of Twite wrote it (schema {present})", DRAIN
         )
     if present > newest:
         raise StoreUnusable(
-            path=address.shown,
-            reason=f"a newer version of Twite uses it (schema {present}; this version supports up "
+            address.shown,
+            f"a newer version of Twite uses it (schema {present}; this version supports up "
             f"to {newest})",
-            fix="Start the newer version",
+            "Start the newer version",
         )
     if await driver.fetchval("SELECT to_regclass('store_copy') IS NOT NULL"):
         raise StoreUnusable(
-            path=address.shown,
-            reason="the database is an incomplete copy of another store",
-            fix="Run the same twite store copy command again: it continues the copy",
+            address.shown,
+            "the database is an incomplete copy of another store",
+            "Run the same twite store copy command again: it continues the copy",
         )
     return present
 

@@ -54,15 +54,15 @@ class PostgresReader(SqlReader):
             present = await present_version(driver, address)
         if not present:
             raise StoreUnusable(
-                path=address.shown,
-                reason="the database contains no store yet",
-                fix="Check store.url, or start the gateway: it creates the tables",
+                address.shown,
+                "the database contains no store yet",
+                "Check store.url, or start the gateway: it creates the tables",
             )
         if present < newest_version():
             raise StoreUnusable(
-                path=address.shown,
-                reason=f"its schema has version {present}, and only the gateway can migrate it",
-                fix="Start the gateway once, then try again",
+                address.shown,
+                f"its schema has version {present}, and only the gateway can migrate it",
+                "Start the gateway once, then try again",
             )
         return await cls.of(PostgresReads(address))
 

@@ -52,9 +52,9 @@ class SQLiteEngine:
 
     async def hold_pending(self, place: str) -> int:
         raise StoreUnusable(
-            path=place,
-            reason="a gateway itself holds what an older SQLite database may have sent",
-            fix="Run twite restore, and start the gateway",
+            place,
+            "a gateway itself holds what an older SQLite database may have sent",
+            "Run twite restore, and start the gateway",
         )
 
     def recover(self, place: str, to: str | None, known: Sequence[tuple[str, str]]) -> Recovered:

@@ -30,9 +30,9 @@ def read_capture(path: Path) -> tuple[CapturedCase, ...]:
             return read_cases(file)
     except OSError as error:
         message = f"cannot be read ({error.strerror})"
-        raise SettingsError(place=str(path), message=message) from None
+        raise SettingsError(str(path), message) from None
     except CaptureUnusable as error:
-        raise SettingsError(place=f"{path}, line {error.line}", message=error.message) from None
+        raise SettingsError(f"{path}, line {error.line}", error.message) from None
 
 
 async def shadow_of(
@@ -52,9 +52,8 @@ async def shadow_of(
         tags = tag_settings.tags
         if tags is None:
             raise SettingsError(
-                place="container.file",
-                message="neither a container nor a [[tag]] is configured. Set one, or use "
-                "--container",
+                "container.file",
+                "neither a container nor a [[tag]] is configured. Set one, or use --container",
             )
         fields = [dict(tag.fields) for tag in tags.container.tags]
         lacking_here = list(texts_in(fields)).count(STAND_IN)
@@ -86,7 +85,7 @@ def _endpoints(
     sources = () if settings is None else settings.submitters
     if source is not None and source not in {known.name for known in sources}:
         there = ", ".join(known.name for known in sources) or "none"
-        raise SettingsError(place="--source", message=f"no source {source!r}. Available: {there}")
+        raise SettingsError("--source", f"no source {source!r}. Available: {there}")
     return CompareEndpoints(
         [known for known in sources if any(rule.listens_to(known.name) for rule in rules.values())],
         {} if settings is None else {pixel.pixel: pixel for pixel in settings.pixels},

@@ -20,8 +20,8 @@ def sealing_key(settings: Settings) -> Seal:
     seal = seal_of(key or None, settings.server.former_secret_keys)
     if seal is None:
         raise SettingsError(
-            place="server.secret_key",
-            message="there are secrets to store, and no key to encrypt them with. Create a key "
+            "server.secret_key",
+            "there are secrets to store, and no key to encrypt them with. Create a key "
             f"with `openssl rand -base64 32`, set it as {VARIABLE}, and write secret_key = "
             f'"env:{VARIABLE}" into [server]; '
             "or use --secrets env, and set the variables yourself",

@@ -124,7 +124,7 @@ def write(draft: ImportDraft) -> None:
             replace_file(path, text.encode())
         except OSError as error:
             message = f"cannot be written ({error.strerror}). Choose another folder with --out"
-            raise SettingsError(place=str(path), message=message) from None
+            raise SettingsError(str(path), message) from None
 
 
 def _imported(source: Path, keep: Keep, named: frozenset[str], *, within: str) -> ImportResult:
@@ -141,11 +141,11 @@ def _imported(source: Path, keep: Keep, named: frozenset[str], *, within: str) -
             found = imported(export, named=named, place_of=place_of, try_out=code_check.check)
     except OSError as error:
         message = f"cannot be read ({error.strerror})"
-        raise SettingsError(place=str(source), message=message) from None
+        raise SettingsError(str(source), message) from None
     except ContainerUnusable as error:
         place = f"{source}: {error.place}" if error.place else str(source)
         # Anything in the export may be a secret.
-        raise SettingsError(place=masked(place), message=masked(error.message)) from None
+        raise SettingsError(masked(place), masked(error.message)) from None
     _refuse_nobodys(found, named)
     return found
 
@@ -155,8 +155,8 @@ def _refuse_nobodys(result: ImportResult, named: frozenset[str]) -> None:
     nobody = nobodys(result.container, named)
     if nobody:
         raise SettingsError(
-            place=f"--secret {nobody[0]}",
-            message="no field, row or variable of the container has this name. Write a field, "
+            f"--secret {nobody[0]}",
+            "no field, row or variable of the container has this name. Write a field, "
             "TAG.FIELD, or a variable, as the tag manager spells it",
         )
 
@@ -209,8 +209,7 @@ def _before(folder: Path, name: str = FILE) -> str | None:
         return None
     except (OSError, UnicodeDecodeError):
         raise SettingsError(
-            place=str(path),
-            message="exists and cannot be read as text. Choose another folder with --out",
+            str(path), "exists and cannot be read as text. Choose another folder with --out"
         ) from None
 
 
@@ -224,8 +223,8 @@ def _refuse_changed_by_a_person(folder: Path, text: str) -> None:
             files[name] = ""
     if head != f"{_MARK}{_digest(rest, files)}":
         raise SettingsError(
-            place=str(folder / FILE),
-            message="this file, or a template next to it, was changed since the last `twite "
+            str(folder / FILE),
+            "this file, or a template next to it, was changed since the last `twite "
             "import`. Use --overwrite to replace the changes, or --out to choose another folder",
         )
 

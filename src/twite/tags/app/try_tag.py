@@ -70,11 +70,10 @@ async def try_tag(
         config, warnings = container_config((table,), folder=Path(), sources=())
     except SettingsError as error:
         raise combined(
-            SettingsError(place=_without_table(each.place), message=each.message)
-            for each in error.each
+            SettingsError(_without_table(each.place), each.message) for each in error.each
         ) from None
     if config is None:
-        raise SettingsError(place=str(path), message="is not a tag")
+        raise SettingsError(str(path), "is not a tag")
     config = msgspec.structs.replace(config, headers=_STAPE_HEADERS.headers)
     clock, web, seen, storage = SystemClock(), PublicWeb(), _Lines(), TemplateStorage()
     pool = EnginePool(EngineServer(), elapsed=clock.elapsed)

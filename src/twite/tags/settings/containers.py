@@ -55,17 +55,17 @@ def read_container(path: Path) -> "tuple[Container, tuple[TemplateFile, ...]]":
         container, files = container_of_toml(path.read_bytes().decode("utf-8-sig"))
     except OSError as error:
         raise SettingsError(
-            place=str(path),
-            message=f"cannot be read ({error.strerror}). `twite import` creates the file; "
+            str(path),
+            f"cannot be read ({error.strerror}). `twite import` creates the file; "
             "container.file in twite.toml gives its path",
         ) from None
     except UnicodeDecodeError:
-        raise SettingsError(place=str(path), message="not UTF-8 text") from None
+        raise SettingsError(str(path), "not UTF-8 text") from None
     except ContainerUnusable as error:
         raise _placed(path, error) from None
     templates = {file.name: load_template(path.parent / file.file) for file in files}
     if len(templates) != len(files):
-        raise SettingsError(place=f"{path}: template", message="two templates have the same name")
+        raise SettingsError(f"{path}: template", "two templates have the same name")
     return msgspec.structs.replace(container, templates=templates), files
 
 
@@ -85,16 +85,15 @@ def secret_reader(
         if not kept.startswith(SEALED):
             if not kept.startswith(("env:", "file:")):
                 raise SettingsError(
-                    place=f"{path}: secrets",
-                    message='a secret must be a reference: "sealed:NAME", "env:NAME" or '
-                    '"file:PATH"',
+                    f"{path}: secrets",
+                    'a secret must be a reference: "sealed:NAME", "env:NAME" or "file:PATH"',
                 )
             return reader.elsewhere(kept, f"{path}: secrets")
         name = kept.removeprefix(SEALED)
         if name not in sealed:
             raise SettingsError(
-                place=f"{path}: secrets",
-                message=f"the store has no secret {name!r}. Run `twite import` (with the "
+                f"{path}: secrets",
+                f"the store has no secret {name!r}. Run `twite import` (with the "
                 f"same {VARIABLE} as here) to store it",
             )
         return sealed[name]
@@ -117,8 +116,8 @@ def with_secrets(
     wrong = next(faults(whole), None) if next(faults(container), None) is None else None
     if wrong is not None:
         raise SettingsError(
-            place=f"{path}: {wrong.place}",
-            message="the inserted secret refers to an unknown variable, or is not a valid regular "
+            f"{path}: {wrong.place}",
+            "the inserted secret refers to an unknown variable, or is not a valid regular "
             "expression",
         )
     return whole
@@ -126,7 +125,7 @@ def with_secrets(
 
 def _placed(path: Path, unusable: ContainerUnusable) -> SettingsError:
     place = f"{path}: {unusable.place}" if unusable.place else str(path)
-    return SettingsError(place=place, message=unusable.message)
+    return SettingsError(place, unusable.message)
 
 
 def clients(
@@ -152,9 +151,8 @@ def clients(
                 client, doubts = _client(table, template, place=place, sources=sources)
                 if client.name in {other.name for other in made}:
                     raise SettingsError(
-                        place=f"{place}.name",
-                        message=f"another client is already named {client.name!r}. "
-                        "Choose a different name",
+                        f"{place}.name",
+                        f"another client is already named {client.name!r}. Choose a different name",
                     )
                 written_out, clear = plaintext_secrets(
                     template, table.fields, f"{place}.fields", hidden=hidden
@@ -224,8 +222,8 @@ def with_those_of(
                 continue
             if client.name in {other.name for other in found}:
                 raise SettingsError(
-                    place="client",
-                    message="a [[client]] and a client of the container are both named "
+                    "client",
+                    "a [[client]] and a client of the container are both named "
                     f"{client.name!r}. Rename one of them",
                 )
             found.append(
@@ -252,13 +250,13 @@ def _client(
 
     if template.kind is not TemplateKind.CLIENT:
         raise SettingsError(
-            place=f"{place}.template",
-            message=f"{table.template} is not a client template: its INFO section has the "
+            f"{place}.template",
+            f"{table.template} is not a client template: its INFO section has the "
             f"type {template.kind.value}. Only CLIENT templates can claim requests",
         )
     remarks = remarks_on(template.fields, table.fields)
     wrong = [
-        SettingsError(place=f"{place}.fields.{remark.field}", message=remark.message)
+        SettingsError(f"{place}.fields.{remark.field}", remark.message)
         for remark in remarks
         if not remark.doubt
     ]
@@ -282,13 +280,13 @@ def _source(name: str | None, sources: Sequence[Source], place: str) -> Source:
         if len(sources) == 1:
             return sources[0]
         raise SettingsError(
-            place=place,
-            message="is missing, and there is more than one source. Set it to the source "
+            place,
+            "is missing, and there is more than one source. Set it to the source "
             f"of these events, one of: {', '.join(source.name for source in sources)}"
             if sources
             else "is missing, and there is no [[source]]. Add the source of these events",
         )
     found = next((source for source in sources if source.name == name), None)
     if found is None:
-        raise SettingsError(place=place, message=f"{name!r} is not a source")
+        raise SettingsError(place, f"{name!r} is not a source")
     return found

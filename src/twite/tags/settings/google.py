@@ -52,7 +52,7 @@ def _google_settings(
     """Read `[google]`. An unreadable key counts as no key; an invalid key is never shown."""
     if credentials is None:
         if project is not None:
-            raise SettingsError(place="google.credentials", message=f"is missing. {_FIX}")
+            raise SettingsError("google.credentials", f"is missing. {_FIX}")
         return GoogleSettings(api_url=api_url)
     text = credentials.reveal()
     if not text or text == METADATA:
@@ -60,7 +60,7 @@ def _google_settings(
     try:
         key = read_key(text)
     except WrongKey as wrong:
-        raise SettingsError(place="google.credentials", message=f"{wrong}. {_FIX}") from None
+        raise SettingsError("google.credentials", f"{wrong}. {_FIX}") from None
     return GoogleSettings(key=key, project=project, api_url=api_url)
 
 

@@ -150,8 +150,8 @@ def _with_persons(tables: TagTables, basis: SettingsBasis) -> TagTables:
             from twite.config.secret_key import VARIABLE  # noqa: PLC0415  # it imports the schema
 
             raise SettingsError(
-                place=f"{place}.persons",
-                message="personal data is stored encrypted, but there is no key. Set "
+                f"{place}.persons",
+                "personal data is stored encrypted, but there is no key. Set "
                 f'server.secret_key = "env:{VARIABLE}", or persons = "hashed"',
             )
     default = PersonHandling.SEALED if basis.has_key else PersonHandling.HASHED

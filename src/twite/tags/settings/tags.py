@@ -146,8 +146,8 @@ async def company_of(
     both = {tag.name for tag in container.tags} & set(taken)
     if both:
         raise SettingsError(
-            place=str(imported.path),
-            message=f"a [[tag]] and a tag of the container are both named {min(both)!r}. "
+            str(imported.path),
+            f"a [[tag]] and a tag of the container are both named {min(both)!r}. "
             "Rename one of them: each name is a destination",
         )
     rules = {
@@ -164,8 +164,8 @@ def _template(path: Path, place: str, code_check: CodeCheck | None) -> Template:
     template = load_template(path) if code_check is None else checked_template(path, code_check)
     if template.kind is not TemplateKind.TAG:
         raise SettingsError(
-            place=place,
-            message=f"{path.name} is not a tag template: its INFO section has the type "
+            place,
+            f"{path.name} is not a tag template: its INFO section has the type "
             f"{template.kind.value}. Only TAG templates can receive events",
         )
     return template
@@ -187,7 +187,7 @@ def _fitting(template: Template, given: Mapping[str, Tree], place: str) -> list[
             )
         else:
             message = f"{remark.message}. {template.name or 'The template'} requires it"
-            wrong.append(SettingsError(place=f"{place}.{remark.field}", message=message))
+            wrong.append(SettingsError(f"{place}.{remark.field}", message))
     if wrong:
         raise combined(wrong)
     return warnings
@@ -226,9 +226,7 @@ def _rule(written: TagTable | ContainerTable, place: str, sources: Sequence[str]
     for index, name in enumerate(written.sources):
         if name not in sources:
             known = toml.nearest(name, sources, none="There is no [[source]] yet. Add one")
-            raise SettingsError(
-                place=f"{place}.sources[{index}]", message=f"{name!r} is not a source. {known}"
-            )
+            raise SettingsError(f"{place}.sources[{index}]", f"{name!r} is not a source. {known}")
     return TagRule(
         name="",
         sources=frozenset(written.sources) if written.sources else None,
@@ -244,7 +242,4 @@ def _rule(written: TagTable | ContainerTable, place: str, sources: Sequence[str]
 def _signal(name: str, place: str) -> str:
     if name in _SIGNALS:
         return name
-    raise SettingsError(
-        place=place,
-        message=f"{name!r} is not a consent signal. {toml.nearest(name, _SIGNALS)}",
-    )
+    raise SettingsError(place, f"{name!r} is not a consent signal. {toml.nearest(name, _SIGNALS)}")

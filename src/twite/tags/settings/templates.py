@@ -34,7 +34,7 @@ def load_template(path: Path) -> Template:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise SettingsError(place=str(path), message=f"cannot be read ({error.strerror})") from None
+        raise SettingsError(str(path), f"cannot be read ({error.strerror})") from None
     with placed(path):
         return read_template(content)
 
@@ -61,7 +61,7 @@ def placed(path: Path) -> Iterator[None]:
         yield
     except TemplateUnusable as error:
         message = f"{error.section}: {error.message}" if error.section else error.message
-        raise SettingsError(place=f"{path}, line {error.line}", message=message) from None
+        raise SettingsError(f"{path}, line {error.line}", message) from None
 
 
 def syntax_errors(template: Template) -> Iterator[TemplateUnusable]:

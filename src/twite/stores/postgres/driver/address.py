@@ -242,17 +242,17 @@ async def connected(address: Address) -> "asyncpg.Connection[Any]":
         driver = await address.connect()
     except (*DRIVER_ERRORS, ValueError) as error:
         raise StoreUnusable(
-            path=address.shown,
-            reason=address.reason(error),
-            fix="Check store.url, and that the database runs and accepts this role",
+            address.shown,
+            address.reason(error),
+            "Check store.url, and that the database runs and accepts this role",
         ) from error
     encoding = driver.get_settings().server_encoding
     if encoding not in _ENCODINGS:
         driver.terminate()
         raise StoreUnusable(
-            path=address.shown,
-            reason=f"the database has the encoding {encoding}, which lacks most characters",
-            fix="Create the database with ENCODING 'UTF8' TEMPLATE template0",
+            address.shown,
+            f"the database has the encoding {encoding}, which lacks most characters",
+            "Create the database with ENCODING 'UTF8' TEMPLATE template0",
         )
     return driver
 
@@ -265,7 +265,7 @@ def explained(address: Address, *, fix: str, failed: str = "") -> Iterator[None]
     except DRIVER_ERRORS as error:
         reason = address.reason(error)
         raise StoreUnusable(
-            path=address.shown, reason=f"{failed} ({reason})" if failed else reason, fix=fix
+            address.shown, f"{failed} ({reason})" if failed else reason, fix
         ) from error
 
 

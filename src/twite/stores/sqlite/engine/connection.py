@@ -87,7 +87,7 @@ def is_final(error: BaseException | None) -> bool:
 
 
 def damaged(path: str, error: object) -> StoreUnusable:
-    return StoreUnusable(path=path, reason=f"it is damaged ({error})", fix=FIX)
+    return StoreUnusable(path, f"it is damaged ({error})", FIX)
 
 
 def final(path: str, error: BaseException) -> StoreUnusable:
@@ -97,10 +97,9 @@ def final(path: str, error: BaseException) -> StoreUnusable:
     if (_code(error) & 0xFF) in {_CORRUPT, _NOTADB}:
         return damaged(path, error)
     return StoreUnusable(
-        path=path,
-        reason=f"the disk did not confirm a write ({error})",
-        fix="Check the disk and the system log, then start Twite again. Twite checks the file "
-        "first",
+        path,
+        f"the disk did not confirm a write ({error})",
+        "Check the disk and the system log, then start Twite again. Twite checks the file first",
     )
 
 
@@ -116,9 +115,7 @@ def create(path: str) -> None:
         sync_folder(path)
     except OSError as error:
         raise StoreUnusable(
-            path=path,
-            reason=f"it cannot be opened ({error.strerror})",
-            fix="The folder must exist and be writable",
+            path, f"it cannot be opened ({error.strerror})", "The folder must exist and be writable"
         ) from error
 
 
@@ -148,9 +145,7 @@ def connect_writer(path: str, *, patience: int = _BUSY_MS) -> sqlite3.Connection
         if is_damage(error):
             raise damaged(path, error) from error
         raise StoreUnusable(
-            path=path,
-            reason=str(error),
-            fix="Check the file and its folder, or choose another path",
+            path, str(error), "Check the file and its folder, or choose another path"
         ) from error
     except StoreUnusable:
         connection.close()
@@ -180,12 +175,12 @@ def connect_reader(path: str) -> sqlite3.Connection:
             raise damaged(path, error) from error
         if is_full(error):
             raise StoreUnusable(
-                path=path, reason="the disk is full", fix="Free space on it, and try again"
+                path, "the disk is full", "Free space on it, and try again"
             ) from error
         raise StoreUnusable(
-            path=path,
-            reason=str(error),
-            fix="Choose a Twite database. If this is one, twite recover saves the undamaged rows",
+            path,
+            str(error),
+            "Choose a Twite database. If this is one, twite recover saves the undamaged rows",
         ) from error
     return connection
 
@@ -198,18 +193,18 @@ def refuse_old_sqlite(path: str, version: tuple[int, int, int]) -> None:
     """Raise StoreUnusable when SQLite is older than 3.35."""
     if version < LEAST_SQLITE:
         raise StoreUnusable(
-            path=path,
-            reason=f"SQLite {'.'.join(map(str, version))} is too old",
-            fix="Use a Python built with SQLite 3.35 or newer",
+            path,
+            f"SQLite {'.'.join(map(str, version))} is too old",
+            "Use a Python built with SQLite 3.35 or newer",
         )
 
 
 def _refuse_other(path: str, name: str, expected: str | int, answer: str | int) -> None:
     if answer != expected:
         raise StoreUnusable(
-            path=path,
-            reason=f"SQLite leaves {name} at {answer}, but Twite needs {expected}",
-            fix="Use a file on a local disk",
+            path,
+            f"SQLite leaves {name} at {answer}, but Twite needs {expected}",
+            "Use a file on a local disk",
         )
 
 
@@ -225,6 +220,4 @@ def _connect(path: str, uri: str, patience: int) -> sqlite3.Connection:
             cached_statements=_STATEMENTS,
         )
     except sqlite3.Error as error:
-        raise StoreUnusable(
-            path=path, reason=str(error), fix="The file must exist and be readable"
-        ) from error
+        raise StoreUnusable(path, str(error), "The file must exist and be readable") from error

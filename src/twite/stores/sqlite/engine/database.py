@@ -80,9 +80,9 @@ def _connect(path: str) -> sqlite3.Connection:
 def _refuse_older(present: int, path: str) -> None:
     if present < newest_version():
         raise StoreUnusable(
-            path=path,
-            reason=f"its schema has version {present}, and only the gateway can migrate it",
-            fix="Start the gateway once, then try again",
+            path,
+            f"its schema has version {present}, and only the gateway can migrate it",
+            "Start the gateway once, then try again",
         )
 
 

@@ -70,9 +70,9 @@ class OwnerLock:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise StoreUnusable(
-                path=database,
-                reason=f"its lock file cannot be opened ({error.strerror})",
-                fix="The folder must exist and be writable",
+                database,
+                f"its lock file cannot be opened ({error.strerror})",
+                "The folder must exist and be writable",
             ) from error
         lock = cls(descriptor)
         try:
@@ -103,9 +103,9 @@ class OwnerLock:
             self._database = os.open(database, os.O_RDWR | os.O_CLOEXEC)
         except OSError as error:
             raise StoreUnusable(
-                path=database,
-                reason=f"it cannot be opened ({error.strerror})",
-                fix="This user must be able to read and write it",
+                database,
+                f"it cannot be opened ({error.strerror})",
+                "This user must be able to read and write it",
             ) from error
         try:
             fcntl.fcntl(self._database, fcntl.F_OFD_SETLK, _lock(fcntl.F_WRLCK, self.BYTE))
@@ -148,9 +148,9 @@ def refuse_other_path(database: str) -> None:
         return
     if _is_locked(database, OwnerLock.BYTE) and not _is_owned_here(database):
         raise StoreUnusable(
-            path=database,
-            reason="a process uses this file under another path, and its write-ahead log is there",
-            fix="Use the same path as that process. In a container, mount the folder of the "
+            database,
+            "a process uses this file under another path, and its write-ahead log is there",
+            "Use the same path as that process. In a container, mount the folder of the "
             "database, not the file",
         )
 
@@ -165,16 +165,16 @@ def refuse_second_name(database: str) -> None:
     names = _names(Path(database))
     if names > 1:
         raise StoreUnusable(
-            path=database,
-            reason=f"the file has {names} hard links, and SQLite writes a log for each name",
-            fix="Remove the other hard links. To list all, run: find / -xdev -samefile FILE",
+            database,
+            f"the file has {names} hard links, and SQLite writes a log for each name",
+            "Remove the other hard links. To list all, run: find / -xdev -samefile FILE",
         )
     if os.fsencode(database) in _mount_points():
         raise StoreUnusable(
-            path=database,
-            reason="the file is mounted by itself, and its write-ahead log and its lock would be "
+            database,
+            "the file is mounted by itself, and its write-ahead log and its lock would be "
             "outside the mount",
-            fix="Mount the folder of the database, not the file",
+            "Mount the folder of the database, not the file",
         )
 
 

@@ -89,16 +89,10 @@ def prepare(path: str, reserve: Reserve) -> OpenedStore:
 
 def _unusable(path: str, error: Exception) -> StoreUnusable:
     if is_full(error):
-        return StoreUnusable(
-            path=path, reason="the disk is full", fix="Free space on it, and start again"
-        )
+        return StoreUnusable(path, "the disk is full", "Free space on it, and start again")
     if is_damage(error):
         return damaged(path, error)
-    return StoreUnusable(
-        path=path,
-        reason=f"it cannot be opened ({error})",
-        fix="Check the disk, and start again",
-    )
+    return StoreUnusable(path, f"it cannot be opened ({error})", "Check the disk, and start again")
 
 
 def _prepared(path: str, stray: str | None) -> OpenedStore:

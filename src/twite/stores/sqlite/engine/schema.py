@@ -37,10 +37,10 @@ def present_version(connection: sqlite3.Connection, path: str) -> int:
     refuse_development(present, connection.execute("PRAGMA application_id").fetchone()[0], path)
     if present > newest:
         raise StoreUnusable(
-            path=path,
-            reason=f"a newer version of Twite wrote it (schema {present}; this version supports up "
+            path,
+            f"a newer version of Twite wrote it (schema {present}; this version supports up "
             f"to {newest})",
-            fix="Start the newer version, or restore a backup from this version",
+            "Start the newer version, or restore a backup from this version",
         )
     return present
 
@@ -49,9 +49,7 @@ def refuse_development(version: int, application: int, path: str) -> None:
     """Raise StoreUnusable if the header of a database is that of a development version."""
     if application == 0 and 0 < version <= _LAST_DEVELOPMENT:
         raise StoreUnusable(
-            path=path,
-            reason=f"a development version of Twite wrote it (schema {version})",
-            fix=DRAIN,
+            path, f"a development version of Twite wrote it (schema {version})", DRAIN
         )
 
 
@@ -107,9 +105,9 @@ def _upgrade(connection: sqlite3.Connection, path: str, present: int) -> None:
 
 def _failed(path: str, version: int, error: sqlite3.Error) -> StoreUnusable:
     return StoreUnusable(
-        path=path,
-        reason=f"migration {version} failed ({error})",
-        fix="Nothing was changed: free some space or restore the file, then start again",
+        path,
+        f"migration {version} failed ({error})",
+        "Nothing was changed: free some space or restore the file, then start again",
     )
 
 

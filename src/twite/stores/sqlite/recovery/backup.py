@@ -53,7 +53,7 @@ def backup(path: str, to: str) -> Backup:
         sync_folder(target)
     except (OSError, sqlite3.Error) as error:
         raise StoreUnusable(
-            path=to, reason=f"the copy failed ({error})", fix="Check both disks, and try again"
+            to, f"the copy failed ({error})", "Check both disks, and try again"
         ) from error
     finally:
         draft.unlink(missing_ok=True)
@@ -63,26 +63,20 @@ def backup(path: str, to: str) -> Backup:
 def _refuse(path: str, target: Path) -> None:
     """Detect errors now that would otherwise appear only after a long copy."""
     if not Path(path).is_file():
-        raise StoreUnusable(
-            path=path, reason="the database does not exist", fix="Give the path of the database"
-        )
+        raise StoreUnusable(path, "the database does not exist", "Give the path of the database")
     refuse_other_path(path)
     if target.exists():
         raise StoreUnusable(
-            path=str(target),
-            reason="the file already exists",
-            fix="Choose a file that does not exist",
+            str(target), "the file already exists", "Choose a file that does not exist"
         )
     if not target.resolve().parent.is_dir():
-        raise StoreUnusable(
-            path=str(target), reason="its folder does not exist", fix="Create the folder first"
-        )
+        raise StoreUnusable(str(target), "its folder does not exist", "Create the folder first")
     size = Path(path).stat().st_size
     if shutil.disk_usage(target.resolve().parent).free < size:
         raise StoreUnusable(
-            path=str(target),
-            reason=f"there is not enough space for {size >> 20} MiB",
-            fix="Free some space, or choose a file on another disk",
+            str(target),
+            f"there is not enough space for {size >> 20} MiB",
+            "Free some space, or choose a file on another disk",
         )
 
 
@@ -125,14 +119,10 @@ def restore(database: str, source: str) -> Restored:
     """
     database = os.path.realpath(database)
     if not Path(source).is_file():
-        raise StoreUnusable(
-            path=source, reason="the file does not exist", fix="Give the path of the backup"
-        )
+        raise StoreUnusable(source, "the file does not exist", "Give the path of the backup")
     if os.path.realpath(source) == database:
         raise StoreUnusable(
-            path=source,
-            reason="this is the database itself, not a backup",
-            fix="Give the path of a backup",
+            source, "this is the database itself, not a backup", "Give the path of a backup"
         )
     draft = f"{database}.restoring"
     lock = OwnerLock.take(database)
@@ -150,9 +140,9 @@ def restore(database: str, source: str) -> Restored:
             raise
     except OSError as error:
         raise StoreUnusable(
-            path=database,
-            reason=f"the backup cannot replace the database ({error.strerror})",
-            fix="Check the folder and its disk, and try again",
+            database,
+            f"the backup cannot replace the database ({error.strerror})",
+            "Check the folder and its disk, and try again",
         ) from error
     finally:
         lock.release()
@@ -167,9 +157,7 @@ def _look(draft: str, source: str, mark: StoreMark | None) -> Restored:
         with closing(connect_reader(draft)) as copy:
             if present_version(copy, source) == 0:
                 raise StoreUnusable(
-                    path=source,
-                    reason="the file is not a Twite database",
-                    fix="Give the path of a backup",
+                    source, "the file is not a Twite database", "Give the path of a backup"
                 )
             salt, turn = copy.execute("SELECT salt, turn FROM deployment").fetchone()
             conversions = copy.execute(query("last_ids")).fetchone()[1]

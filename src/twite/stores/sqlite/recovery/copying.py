@@ -94,9 +94,7 @@ class SQLiteCopySource:
         path = os.path.realpath(path)
         if not Path(path).is_file() or not Path(path).stat().st_size:
             raise StoreUnusable(
-                path=path,
-                reason="the database does not exist",
-                fix="Give the path of the database",
+                path, "the database does not exist", "Give the path of the database"
             )
         lock = OwnerLock.take(path)
         try:
@@ -154,9 +152,9 @@ class SQLiteCopySource:
             if is_damage(error):
                 raise damaged(self._file, error) from error
             raise StoreUnusable(
-                path=self.shown,
-                reason="the disk is full" if is_full(error) else str(error),
-                fix="Check the disk, then run the same command again: the copy continues",
+                self.shown,
+                "the disk is full" if is_full(error) else str(error),
+                "Check the disk, then run the same command again: the copy continues",
             ) from error
 
 
@@ -253,7 +251,7 @@ class SQLiteCopyTarget(SQLiteCopySource):
         execute = self._connection.execute
         problem = execute("PRAGMA quick_check(1)").fetchone()[0]
         if problem != "ok":
-            raise StoreUnusable(path=self._file, reason=problem, fix="Check its disk")
+            raise StoreUnusable(self._file, problem, "Check its disk")
         execute("DROP TABLE store_copy")
         execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         self._connection.close()
@@ -278,13 +276,9 @@ def _refuse(path: str) -> None:
     except sqlite3.Error as error:
         if is_damage(error):
             raise damaged(path, error) from error
-        raise StoreUnusable(path=path, reason=str(error), fix="Check the file") from error
+        raise StoreUnusable(path, str(error), "Check the file") from error
     if present == 0:
-        raise StoreUnusable(
-            path=path,
-            reason="the file is not a Twite database",
-            fix=_GIVE,
-        )
+        raise StoreUnusable(path, "the file is not a Twite database", _GIVE)
     if present < newest_version():
         raise _not_as_it_is(
             path, f"its schema has version {present}, and only the gateway can migrate it"
@@ -299,17 +293,15 @@ def _refuse_existing(path: str) -> None:
     # An empty log is left by commands that only read.
     if Path(path).exists() or (log.exists() and log.stat().st_size):
         raise StoreUnusable(
-            path=path,
-            reason="the file or its write-ahead log already exists",
-            fix="Choose a file that does not exist",
+            path,
+            "the file or its write-ahead log already exists",
+            "Choose a file that does not exist",
         )
 
 
 def _not_as_it_is(path: str, reason: str) -> StoreUnusable:
     return StoreUnusable(
-        path=path,
-        reason=reason,
-        fix="Start the gateway on it once, stop the gateway, then run the command again",
+        path, reason, "Start the gateway on it once, stop the gateway, then run the command again"
     )
 
 
@@ -343,10 +335,10 @@ def _begin(connection: sqlite3.Connection, draft: str, state: str) -> None:
     connection.execute("COMMIT")
     if found is not None and found[0] != state:
         raise StoreUnusable(
-            path=draft,
-            reason="the file contains an incomplete copy of another store, or of an earlier state "
+            draft,
+            "the file contains an incomplete copy of another store, or of an earlier state "
             "of this store",
-            fix="Delete the file, then run the command again: the copy starts over",
+            "Delete the file, then run the command again: the copy starts over",
         )
 
 

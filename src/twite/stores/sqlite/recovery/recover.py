@@ -32,14 +32,10 @@ def recover(path: str, to: str | None, *, known: Sequence[tuple[str, str]] = ())
     for there in (target, f"{target}-wal"):
         if Path(there).exists():
             raise StoreUnusable(
-                path=there,
-                reason="the file already exists",
-                fix="Choose a file that does not exist",
+                there, "the file already exists", "Choose a file that does not exist"
             )
     if not Path(path).is_file():
-        raise StoreUnusable(
-            path=path, reason="the file does not exist", fix="Give the path of the database"
-        )
+        raise StoreUnusable(path, "the file does not exist", "Give the path of the database")
     lock = OwnerLock.take(path)
     try:
         set_stray_log_aside(path, also_older=False)
@@ -92,7 +88,7 @@ def _commits(pages: Pages, connection: sqlite3.Connection) -> int:
 
 def _refuse(target: str, problem: str) -> None:
     if problem != "ok":
-        raise StoreUnusable(path=target, reason=problem, fix="Check its disk")
+        raise StoreUnusable(target, problem, "Check its disk")
 
 
 def _mark(connection: sqlite3.Connection) -> StoreMark:
