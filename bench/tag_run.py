@@ -21,12 +21,13 @@ import uvloop
 from bench.tags import CALL, in_node
 from bench.tags import template as typical
 from twite.domain.secret import Secret
-from twite.gateway.ports.transport import NoResponse, Response, WebRequest
+from twite.gateway.ports.transport import NoResponse, Response
 from twite.machine.system import SystemClock
 from twite.tags.container.parts import Container, ContainerTag
 from twite.tags.engines.process.engine_server import EngineServer
 from twite.tags.google.requests import GoogleClient
 from twite.tags.ports.tags import ContainerConfig, TagRule
+from twite.tags.ports.web import WebRequest
 from twite.tags.run.outbound import RunContext
 from twite.tags.run.outcome import attempt_of
 from twite.tags.run.payload import TagPayload

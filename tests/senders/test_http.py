@@ -2,18 +2,14 @@
 
 import asyncio
 import contextlib
-import socket
-import threading
-import time
 from collections.abc import AsyncIterator
 
 import pytest
+from threaded_x import ACCEPTED, ThreadedX, block_until_the_timeout
 
 from twite.gateway.ports.ownership import LEASE_IS_OVER
 from twite.gateway.ports.transport import NoResponse, OutboundRequest, Response
 from twite.senders.http import HttpTransport
-
-ACCEPTED = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 
 
 @contextlib.asynccontextmanager
@@ -198,56 +194,9 @@ def test_repr_of_a_request_hides_credentials():
     assert "person" not in repr(outbound)
 
 
-class ThreadedX:
-    """An X in its own thread: it answers while the event loop of the test is blocked."""
-
-    def __init__(self, requests, *, parts=(ACCEPTED,)):
-        self.parts = parts
-        self.received, self.answered = threading.Event(), threading.Event()
-        self.may_answer = threading.Event()
-        self._expected, self._left = requests, requests
-        self._lock = threading.Lock()
-        self._socket = socket.create_server(("127.0.0.1", 0))
-        self.url = "http://{}:{}/".format(*self._socket.getsockname())
-        threading.Thread(target=self._serve, args=(requests,), daemon=True).start()
-
-    def _serve(self, requests):
-        for _ in range(requests):
-            connection, _ = self._socket.accept()
-            threading.Thread(target=self._answer, args=(connection,), daemon=True).start()
-
-    def _answer(self, connection):
-        with connection:
-            while not connection.recv(65_536).endswith(b"{}"):
-                pass
-            with self._lock:
-                self._expected -= 1
-                if not self._expected:
-                    self.received.set()
-            self.may_answer.wait(10)
-            for part in self.parts:
-                connection.sendall(part)
-            with self._lock:
-                self._left -= 1
-                if not self._left:
-                    self.answered.set()
-            connection.recv(1)
-
-    def close(self):
-        self._socket.close()
-
-
-async def block_until_the_timeout(x):
-    """Run nothing in this thread, as after SIGSTOP, until the timeout of 2 s has passed."""
-    await asyncio.to_thread(x.received.wait, 10)
-    x.may_answer.set()
-    x.answered.wait(5)
-    time.sleep(2.5)  # noqa: ASYNC251 - the loop must stand still
-
-
-async def test_responses_that_arrived_while_the_process_was_stopped_are_used(ask):
+async def test_responses_that_arrived_while_the_process_was_stopped_are_used():
     x = ThreadedX(4, parts=(ACCEPTED[:-2], ACCEPTED[-2:]))
-    asked = [asyncio.create_task(ask(x.url, lambda: True)) for _ in range(4)]
+    asked = [asyncio.create_task(to_x(x.url, lambda: True)) for _ in range(4)]
 
     await block_until_the_timeout(x)
 
@@ -256,9 +205,9 @@ async def test_responses_that_arrived_while_the_process_was_stopped_are_used(ask
     assert [answer.status for answer in came] == [200] * 4
 
 
-async def test_request_without_a_response_fails_soon_after_the_process_was_stopped(ask):
+async def test_request_without_a_response_fails_soon_after_the_process_was_stopped():
     x = ThreadedX(1, parts=())
-    asked = asyncio.create_task(ask(x.url, lambda: True))
+    asked = asyncio.create_task(to_x(x.url, lambda: True))
 
     await block_until_the_timeout(x)
 

@@ -1,12 +1,12 @@
 """Wire the console: its pages, the services they use, and its access rules."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
-from twite.app.console_services import ConsoleServices
+from twite.app.gateway_parts import GatewayParts
 from twite.app.logins import events_manager
 from twite.config.settings import Settings
 from twite.console.application import Console
-from twite.console.page import Page, Reauthentication
+from twite.console.page import Reauthentication
 from twite.console.pages.access import AuditPage, KeysPage, UsersPage
 from twite.console.pages.account import AccountPage, CodesPage, SignInPage
 from twite.console.pages.connect import ConnectPage, DiagnosticsPage
@@ -23,38 +23,48 @@ from twite.domain.destination import Destination
 from twite.gateway.identity.accounts import Accounts
 from twite.gateway.identity.authentication import Authentication, SessionTimes
 from twite.gateway.identity.two_factor import TwoFactor
-from twite.gateway.ingest.accept import X_SOURCE
+from twite.gateway.ingest.accept import X_SOURCE, Accept
 from twite.gateway.ingest.dedup_rows import watched
 from twite.gateway.operations.dry_run import DryRun
-from twite.gateway.operations.moves import WakingMoves
-from twite.gateway.ports.machine import Clock
-from twite.gateway.ports.store import Store
+from twite.http.addresses import Front
 from twite.machine.seal import Argon2Passwords
 
 
-def insight_pages(
+def console(
     settings: Settings,
-    *,
-    store: Store,
+    parts: GatewayParts,
+    accept: Accept,
     destinations: Mapping[str, Destination],
-    wake_all: Callable[[], None],
-    clock: Clock,
-) -> tuple[Page, ...]:
-    """Return the pages about conversions, in the order of the navigation."""
-    sources, names = settings.sources(), EventNames(destinations)
-    return (
+    front: Front,
+) -> Console:
+    """Return the console, with every page."""
+    store, clock, names = parts.store, parts.clock, EventNames(destinations)
+    passwords = parts.passwords or Argon2Passwords()
+    user_accounts = Accounts(directory=store.people, passwords=passwords, clock=clock)
+    authentication = Authentication(
+        directory=store.people,
+        passwords=passwords,
+        clock=clock,
+        secret_store=parts.secret_store,
+        times=SessionTimes(idle=settings.console.idle, longest=settings.console.session),
+    )
+    confirming = Reauthentication(authentication)
+    pixels = [destination.pixel for destination in settings.destinations()]
+    sources = settings.sources()
+    source_names = [source.name for source in sources]
+    added = parts.feature.pages(settings)
+    # In the order of the navigation.
+    pages = (
         OverviewPage(destinations=destinations, queries=store, state=store),
         LivePage(
             destinations=destinations,
-            sources=[*(source.name for source in sources), X_SOURCE],
+            sources=[*source_names, X_SOURCE],
             watched=watched(sources),
             queries=store,
             clock=clock,
             names=names,
         ),
-        RejectedPage(
-            destinations=destinations, sources=[source.name for source in sources], queries=store
-        ),
+        RejectedPage(destinations=destinations, sources=source_names, queries=store),
         MatchQualityPage(destinations=destinations, queries=store, names=names),
         DedupReportPage(queries=store, names=names),
         DeadLettersPage(
@@ -67,7 +77,7 @@ def insight_pages(
                 clock=clock,
                 is_cautious=settings.is_cautious,
             ),
-            moves=WakingMoves(moves=store, wake_all=wake_all),
+            moves=parts.moves,
             names=names,
         ),
         AmountsPage(
@@ -77,46 +87,18 @@ def insight_pages(
             state=store,
             names=names,
         ),
-    )
-
-
-def console(settings: Settings, services: ConsoleServices) -> Console:
-    """Return the console, with every page."""
-    store, secret_store, clock = services.store, services.secret_store, services.clock
-    passwords = services.passwords or Argon2Passwords()
-    user_accounts = Accounts(directory=store.people, passwords=passwords, clock=clock)
-    authentication = Authentication(
-        directory=store.people,
-        passwords=passwords,
-        clock=clock,
-        secret_store=secret_store,
-        times=SessionTimes(idle=settings.console.idle, longest=settings.console.session),
-    )
-    confirming = Reauthentication(authentication)
-    pixels = [destination.pixel for destination in settings.destinations()]
-    destinations, sources = services.destinations, settings.sources()
-    added = services.feature.pages(settings)
-    # In the order of the navigation.
-    pages = (
-        *insight_pages(
-            settings,
-            store=store,
-            destinations=destinations,
-            wake_all=services.runner.wake_all,
-            clock=clock,
-        ),
         PixelsPage(
             destinations=destinations,
             sources=sources,
             queries=store,
             state=store,
-            runner=services.runner,
+            runner=parts.runner,
         ),
         TestConversionPage(
-            accept=services.accept, queries=store, destinations=destinations, sources=sources
+            accept=accept, queries=store, destinations=destinations, sources=sources
         ),
         ConnectPage(
-            sign_in=services.sign_in,
+            sign_in=parts.sign_in,
             destinations=destinations,
             written=settings.destinations(),
             reauthentication=confirming,
@@ -126,7 +108,7 @@ def console(settings: Settings, services: ConsoleServices) -> Console:
             destinations=destinations,
         ),
         *added.pages,
-        *(() if services.examine is None else (DiagnosticsPage(examine=services.examine),)),
+        *(() if parts.examine is None else (DiagnosticsPage(examine=parts.examine),)),
         UsersPage(user_accounts=user_accounts, reauthentication=confirming, pixels=pixels),
         KeysPage(user_accounts=user_accounts, reauthentication=confirming, pixels=pixels),
         AuditPage(directory=store.people),
@@ -138,8 +120,8 @@ def console(settings: Settings, services: ConsoleServices) -> Console:
         ),
         CodesPage(
             second_factor=None
-            if secret_store is None
-            else TwoFactor(directory=store.people, secret_store=secret_store, clock=clock),
+            if parts.secret_store is None
+            else TwoFactor(directory=store.people, secret_store=parts.secret_store, clock=clock),
             authentication=authentication,
         ),
         SignInPage(authentication=authentication),
@@ -148,14 +130,14 @@ def console(settings: Settings, services: ConsoleServices) -> Console:
         pages=pages,
         folders=added.folders,
         checks=RequestChecks(
-            client_of=services.front.client,
+            client_of=front.client,
             networks=settings.console.networks,
             url=settings.console.url or settings.server.public_url,
         ),
         authentication=authentication,
         directory=store.people,
         clock=clock,
-        observer=services.observer,
+        observer=parts.observer,
         known_as=settings.known_as,
         emulated=settings.x.emulator is not None,
     )

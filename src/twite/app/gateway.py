@@ -5,9 +5,9 @@ import sys
 from contextlib import AsyncExitStack
 from typing import Final
 
-from twite.app.console_services import OnDemandConsole
 from twite.app.feature import RunningFeature
-from twite.app.http_parts import GatewayParts
+from twite.app.gateway_parts import GatewayParts
+from twite.app.http_parts import OnDemandConsole
 from twite.app.monitoring import Monitoring
 from twite.app.reload import SettingsReload
 from twite.app.sealing import sealed_anew

@@ -5,8 +5,9 @@ from contextlib import AsyncExitStack
 
 from twite.app.feature import FeatureBasis, RunBasis, RunningFeature, begin_feature
 from twite.app.gateway import RunningGateway
+from twite.app.gateway_parts import GatewayParts
 from twite.app.http_clients import OnDemandTransport
-from twite.app.http_parts import GatewayParts, SettingsInUse, server_of
+from twite.app.http_parts import SettingsInUse, server_of
 from twite.app.logins import (
     FollowSecrets,
     credential_vault,

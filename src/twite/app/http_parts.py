@@ -1,60 +1,53 @@
 """Build what answers requests from the settings: at the start, and again at each reload."""
 
-from collections.abc import AsyncIterator, Callable
+import asyncio
+import threading
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
+from starlette.types import Receive, Scope, Send
 
-from twite.app.console_services import ConsoleServices, OnDemandConsole
-from twite.app.feature import FeatureRun, RunBasis, RunningFeature
-from twite.app.logins import CredentialVault
-from twite.app.reload_command import ReloadCommand
+from twite.app.feature import FeatureRun
+from twite.app.gateway_parts import GatewayParts
 from twite.app.workers import GatewayAddress
 from twite.config.settings import Settings
 from twite.domain.destination import Destination
 from twite.domain.times import SECOND
-from twite.gateway.delivery.monotonic_clock import MonotonicClock
-from twite.gateway.delivery.runner import DeliveryRunner
 from twite.gateway.ingest.accept import Accept
 from twite.gateway.ingest.consent_choice import RecordConsentChoice
 from twite.gateway.ingest.stape_proxy import StapeProxy, TagCredentials
-from twite.gateway.ingest.value_guard import ValueGuards
-from twite.gateway.operations.moves import WakingMoves
-from twite.gateway.ports.directory import Passwords
-from twite.gateway.ports.events import Observer
-from twite.gateway.ports.findings import CheckFinding
-from twite.gateway.ports.machine import Clock
-from twite.gateway.ports.store import Store
-from twite.gateway.x_account.credential_store import CredentialCommands
-from twite.gateway.x_account.sign_in import XSignIn
 from twite.http import GatewayServices, HttpApplication, HttpLimits, HttpSettings, Server
+from twite.http.addresses import Front
 from twite.http.application import RequestMemory
 from twite.machine.system import room_for_connections
-from twite.observers.metrics import Metrics
 
 if TYPE_CHECKING:
     from twite.console.application import Console
 
 
-class GatewayParts(msgspec.Struct, frozen=True, kw_only=True):
-    """The parts of a running gateway that stay when its settings are reloaded."""
+class OnDemandConsole:
+    """Loads the console on another thread, so that the event loop continues meanwhile."""
 
-    store: Store
-    vault: CredentialVault | None
-    runner: DeliveryRunner
-    clock: MonotonicClock
-    wall_clock: Clock
-    observer: Observer
-    metrics: Metrics
-    guards: ValueGuards
-    feature: RunningFeature
-    run_basis: RunBasis
-    address: GatewayAddress
-    passwords: Passwords | None
-    examine: Callable[[], AsyncIterator[CheckFinding]] | None
-    credential_commands: CredentialCommands | None
-    sign_in: XSignIn
-    reload: ReloadCommand
+    def __init__(self, load: "Callable[[], Console]") -> None:
+        """`load` imports the console and builds it."""
+        self._load = load
+        self._console: Console | None = None
+        self._opening = threading.Lock()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        console = self._console
+        if console is None:
+            console = await asyncio.to_thread(self.opened)
+        await console(scope, receive, send)
+
+    def opened(self) -> "Console":
+        """Return the console. The first call loads it."""
+        with self._opening:
+            if self._console is None:
+                self._console = self._load()
+            return self._console
 
 
 class SettingsInUse(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,32 +78,20 @@ class SettingsInUse(msgspec.Struct, frozen=True, kw_only=True):
         `memory` is that of the application before a reload.
         """
         settings_of_http = http_settings(settings)
-        store, runner = parts.store, parts.runner
-        behind = ConsoleServices(
-            store=store,
-            runner=runner,
-            accept=accept,
-            sign_in=parts.sign_in,
-            destinations=destinations,
-            secret_store=parts.vault.secret_store if parts.vault else None,
-            passwords=parts.passwords,
-            examine=parts.examine,
-            feature=parts.feature,
-            front=settings_of_http.front,
-            clock=parts.clock,
-            observer=parts.observer,
+        store = parts.store
+        console = OnDemandConsole(
+            partial(_console, settings, parts, accept, destinations, settings_of_http.front)
         )
-        console = OnDemandConsole(lambda: _console(settings, behind))
         services = GatewayServices(
             accept=accept,
             queries=store,
-            moves=WakingMoves(moves=store, wake_all=runner.wake_all),
+            moves=parts.moves,
             record_choice=RecordConsentChoice(privacy=store, clock=parts.clock, salt=store.salt),
             clock=parts.clock,
             sources=settings.sources(),
             webhooks=settings.webhooks,
             destinations=destinations,
-            ready=lambda: accept.problem or runner.problem,
+            ready=lambda: accept.problem or parts.runner.problem,
             metrics=parts.metrics.rendered,
             add_up=parts.address.add_up,
             privacy=store,
@@ -176,7 +157,13 @@ def http_settings(settings: Settings) -> HttpSettings:
     )
 
 
-def _console(settings: Settings, services: ConsoleServices) -> "Console":
+def _console(
+    settings: Settings,
+    parts: GatewayParts,
+    accept: Accept,
+    destinations: Mapping[str, Destination],
+    front: Front,
+) -> "Console":
     from twite.app.console import console  # noqa: PLC0415  # few starts need the console
 
-    return console(settings, services)
+    return console(settings, parts, accept, destinations, front)

@@ -15,7 +15,8 @@ from typing import Final
 import msgspec
 
 from twite.app.feature import FeaturePlan, FeatureRun
-from twite.app.http_parts import GatewayParts, SettingsInUse
+from twite.app.gateway_parts import GatewayParts
+from twite.app.http_parts import SettingsInUse
 from twite.app.logins import FollowSecrets, given, tag_credentials_of, vault_seal
 from twite.app.monitoring import Monitoring
 from twite.config.collected_errors import located
@@ -105,8 +106,7 @@ class SettingsReload:
             found = self._without_turned_keys(difference(running, written), written)
             if not found.is_other_x:
                 settings = with_reloaded(running, written)
-                secret_store = parts.vault.secret_store if parts.vault else None
-                plan = await parts.feature.plan(settings, secret_store)
+                plan = await parts.feature.plan(settings, parts.secret_store)
                 changes = plan.changes(self.in_use.feature_run.plan, settings)
                 found = _with_changes(found, changes)
                 if found.changes and not dry_run:
@@ -140,7 +140,7 @@ class SettingsReload:
             from twite.app.emulated_x import add_pixels  # noqa: PLC0415  # few gateways have it
 
             await asyncio.to_thread(add_pixels, settings)
-        stored = await given(settings, parts.vault.secret_store if parts.vault else None)
+        stored = await given(settings, parts.secret_store)
         destinations = {destination.pixel: destination for destination in stored}
         tag_credentials = before.tag_credentials
         if tag_credentials is not None:
@@ -148,7 +148,7 @@ class SettingsReload:
         else:
             tag_credentials = tag_credentials_of(
                 settings,
-                secret_store=parts.vault.secret_store if parts.vault else None,
+                secret_store=parts.secret_store,
                 queries=parts.store,
                 destinations=destinations,
                 runner=parts.runner,

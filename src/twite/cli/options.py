@@ -16,6 +16,8 @@ from twite.config.settings import FILE, Settings
 from twite.domain.fault import Fault
 from twite.domain.times import SECOND, moment
 
+DEFAULT_CONFIG = FILE
+
 
 def option(flag: str, metavar: str, sentence: str) -> Any:  # noqa: ANN401  # as typer.Option
     """Return an option with a value, whose default is not shown."""
@@ -33,7 +35,6 @@ Pixel = Annotated[str | None, option("--pixel", "ID", "Only this pixel")]
 EventPairs = Annotated[
     list[str] | None, option("--event", "NAME=ID", "Your name for an event, and X's id; repeatable")
 ]
-DEFAULT_CONFIG = FILE
 
 
 def load(config: Path, *, credentials: bool = False) -> Settings:

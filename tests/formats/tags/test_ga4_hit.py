@@ -106,7 +106,7 @@ def test_event_without_a_measurement_id_or_name_cannot_be_encoded(event):
 
 
 def test_every_hit_of_the_test_cases_can_be_encoded_and_read():
-    cases = json.loads((Path(__file__).parent / "cases/ga4.json").read_text())
+    cases = json.loads((Path(__file__).parents[1] / "cases/ga4.json").read_text())
     seen = 0
     for case in cases:
         for event in _events(case):

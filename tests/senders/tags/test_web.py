@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 from aiohttp.abc import AbstractResolver
+from threaded_x import ACCEPTED, ThreadedX, block_until_the_timeout
 from yarl import URL
 
 from twite.gateway.ports.ownership import LEASE_IS_OVER
@@ -88,6 +89,10 @@ async def outbound():
     out = PublicWeb()
     yield out
     await out.stop()
+
+
+def with_body(url: str, **said) -> WebRequest:
+    return WebRequest(url=url, method="POST", body=b"{}", timeout=2_000, allow_hosts=HERE, **said)
 
 
 def request_to(url: str, *, allow_hosts: frozenset[str] = HERE, timeout: int = 2_000) -> WebRequest:
@@ -293,13 +298,32 @@ async def test_request_of_a_template_whose_lease_ends_before_its_first_byte_was_
     left, out = iter(checks), PublicWeb()
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
         host, port = server.sockets[0].getsockname()
-        response = await out.ask(
-            WebRequest(
-                url=f"http://{host}:{port}/", method="POST", body=b"{}", timeout=2_000,
-                allow_hosts=HERE, may_send=lambda: next(left),
-            )
-        )  # fmt: skip
+        response = await out.ask(with_body(f"http://{host}:{port}/", may_send=lambda: next(left)))
         await out.stop()
 
         assert response == NoResponse(reason=LEASE_IS_OVER, left=False)
         assert await received == b""  # it was connected
+
+
+async def test_responses_to_templates_that_arrived_while_the_process_was_stopped_are_used():
+    x, out = ThreadedX(4, parts=(ACCEPTED[:-2], ACCEPTED[-2:])), PublicWeb()
+    asked = [asyncio.create_task(out.ask(with_body(x.url))) for _ in range(4)]
+
+    await block_until_the_timeout(x)
+
+    came = await asyncio.gather(*asked)
+    x.close()
+    await out.stop()
+    assert [answer.status for answer in came] == [200] * 4
+
+
+async def test_request_of_a_template_without_a_response_fails_soon_after_the_process_was_stopped():
+    x, out = ThreadedX(1, parts=()), PublicWeb()
+    asked = asyncio.create_task(out.ask(with_body(x.url)))
+
+    await block_until_the_timeout(x)
+
+    came = await asked
+    x.close()
+    await out.stop()
+    assert came == NoResponse(reason="no answer in time", left=True)

@@ -1,0 +1,57 @@
+"""The parts of a running gateway that stay when its settings are reloaded."""
+
+from collections.abc import AsyncIterator, Callable
+
+import msgspec
+
+from twite.app.feature import RunBasis, RunningFeature
+from twite.app.logins import CredentialVault
+from twite.app.reload_command import ReloadCommand
+from twite.app.workers import GatewayAddress
+from twite.gateway.delivery.monotonic_clock import MonotonicClock
+from twite.gateway.delivery.runner import DeliveryRunner
+from twite.gateway.ingest.value_guard import ValueGuards
+from twite.gateway.operations.moves import WakingMoves
+from twite.gateway.ports.directory import Passwords
+from twite.gateway.ports.events import Observer
+from twite.gateway.ports.findings import CheckFinding
+from twite.gateway.ports.machine import Clock
+from twite.gateway.ports.secret_store import SecretStore
+from twite.gateway.ports.store import Store
+from twite.gateway.x_account.credential_store import CredentialCommands
+from twite.gateway.x_account.sign_in import XSignIn
+from twite.observers.metrics import Metrics
+
+
+class GatewayParts(msgspec.Struct, frozen=True, kw_only=True):
+    """See above.
+
+    `passwords` hashes passwords; None for Argon2id.
+    """
+
+    store: Store
+    vault: CredentialVault | None
+    runner: DeliveryRunner
+    clock: MonotonicClock
+    wall_clock: Clock
+    observer: Observer
+    metrics: Metrics
+    guards: ValueGuards
+    feature: RunningFeature
+    run_basis: RunBasis
+    address: GatewayAddress
+    passwords: Passwords | None
+    examine: Callable[[], AsyncIterator[CheckFinding]] | None
+    credential_commands: CredentialCommands | None
+    sign_in: XSignIn
+    reload: ReloadCommand
+
+    @property
+    def secret_store(self) -> SecretStore | None:
+        """The secrets in the store; None without a key."""
+        return self.vault.secret_store if self.vault else None
+
+    @property
+    def moves(self) -> WakingMoves:
+        """Moves deliveries, and wakes their workers."""
+        return WakingMoves(moves=self.store, wake_all=self.runner.wake_all)
