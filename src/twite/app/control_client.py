@@ -253,7 +253,6 @@ def _command(move: Replay | Discard, some: tuple[int, ...]) -> ControlCommand:
 
 
 def _edits(edit: EditBodies) -> list[ControlCommand]:
-    starts = range(0, len(edit.edited), _BODIES_IN_ONE_REQUEST)
     return [
         ControlCommand(
             do="edit",
@@ -261,7 +260,7 @@ def _edits(edit: EditBodies) -> list[ControlCommand]:
             note=edit.note,
             sure=tuple(edit.sure),
         )
-        for at in starts
+        for at in range(0, len(edit.edited), _BODIES_IN_ONE_REQUEST)
     ]
 
 

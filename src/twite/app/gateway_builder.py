@@ -54,8 +54,7 @@ async def start_gateway(
     console has no diagnostics page. `worker` is for one of several processes that share a port.
     Raises StoreInUse, StoreUnusable, and SettingsError if the address cannot be bound.
     """
-    builder = GatewayBuilder(settings, worker)
-    gateway = await builder.built(passwords, examine)
+    gateway = await GatewayBuilder(settings, worker).built(passwords, examine)
     try:
         await gateway.begin()
     except BaseException:
@@ -154,8 +153,7 @@ class GatewayBuilder:
         stored = await given(settings, secret_store)
         destinations = {destination.pixel: destination for destination in stored}
         run_basis = RunBasis(store=store, seal=safe.seal if safe else None, metrics=self._metrics)
-        plan = await feature.plan(settings, secret_store)
-        feature_run = feature.run(plan, settings, run_basis)
+        feature_run = feature.run(await feature.plan(settings, secret_store), settings, run_basis)
         runners: list[DeliveryRunner] = []
 
         def wake(pixel: str) -> None:

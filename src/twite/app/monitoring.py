@@ -183,8 +183,7 @@ def report_opened(store: Store, observer: Observer) -> None:
         for sentence in sentences:
             observer.see(ProblemSeen(where=ProblemPlace.STORE, reason=sentence))
         if sentences:
-            reason = "; ".join(sentences)
-            observer.see(ConditionChanged(kind=kind, subject=STORE, reason=reason))
+            observer.see(ConditionChanged(kind=kind, subject=STORE, reason="; ".join(sentences)))
 
 
 def disk_of(path: Path) -> SystemDisk:

@@ -107,8 +107,7 @@ class SettingsReload:
             if not found.is_other_x:
                 settings = with_reloaded(running, written)
                 plan = await parts.feature.plan(settings, parts.secret_store)
-                changes = plan.changes(self.in_use.feature_run.plan, settings)
-                found = _with_changes(found, changes)
+                found = _with_changes(found, plan.changes(self.in_use.feature_run.plan, settings))
                 if found.changes and not dry_run:
                     await self._use(settings, plan)
                     parts.address.mark_reloaded()

@@ -64,13 +64,12 @@ def connect(
         )
     (old,) = found.destinations()
     chosen = pixel or _asked("Pixel id", option="--pixel")
-    events = event_pairs(event or []) or _asked_events(old.events)
     text = switched_to_x(
         config.read_text(encoding="utf-8"),
         path=config,
         old_pixel=old.pixel,
         pixel=chosen,
-        events=events,
+        events=event_pairs(event or []) or _asked_events(old.events),
     )
     draft = config.with_name(f".{config.name}.connect")
     try:

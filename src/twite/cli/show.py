@@ -66,8 +66,7 @@ def show(
     stalled = _stalled(found, histories, now=now)
     since = now - KEPT_FOR
     pixels = None if pixel is None else frozenset({pixel})
-    wanted = RejectionQuery(name=name, pixels=pixels, since=since)
-    refused = read_rejections(found, wanted)
+    refused = read_rejections(found, RejectionQuery(name=name, pixels=pixels, since=since))
     if as_json:
         rejections = [
             {"state": "rejected", **msgspec.to_builtins(rejection_view(rejection))}

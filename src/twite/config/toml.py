@@ -29,8 +29,7 @@ _STEP: Final = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
 def read(path: Path) -> Tree:
     """Read the file. Raises SettingsError with line and column if it is not TOML."""
     try:
-        text = path.read_bytes().decode("utf-8-sig")
-        return tomllib.loads(text)
+        return tomllib.loads(path.read_bytes().decode("utf-8-sig"))
     except FileNotFoundError:
         raise SettingsError(
             str(path), "the file does not exist. `twite init` creates it; --config selects another"

@@ -259,9 +259,8 @@ class Console:
         for (pattern, _, convertors), route in self._paths:
             match = pattern.match(path)
             if match and route.method == method:
-                parts = match.groupdict()
                 request.scope["path_params"] = {
-                    key: convertors[key].convert(value) for key, value in parts.items()
+                    key: convertors[key].convert(value) for key, value in match.groupdict().items()
                 }
                 return route
             allowed = allowed or match is not None

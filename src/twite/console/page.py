@@ -154,8 +154,7 @@ class PageRequest:
 
     def page(self, template: str, *, status: int = 200, **values: object) -> Response:
         """Respond with a page. Every template needs a `title`."""
-        drawn = self.context.draw(self, template, values)
-        return Response(drawn, status, media_type="text/html")
+        return Response(self.context.draw(self, template, values), status, media_type="text/html")
 
     def back_to(self, path: str, *, message: str = "", bad: bool = False) -> Response:
         """Redirect to a page of the console, which shows the message."""

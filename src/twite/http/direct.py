@@ -236,8 +236,7 @@ class DirectIntake:
                 request.response_started = request.response_complete = True
                 request.protocol.on_response_complete()
             except Exception as fault:  # noqa: BLE001 the others must get their answers
-                message = "a response failed"
-                context = {"message": message, "exception": fault}
+                context = {"message": "a response failed", "exception": fault}
                 request.protocol.loop.call_exception_handler(context)
 
     def _answer_one(self, request: DirectRequest, outcome: AcceptReceipt | Exception) -> None:

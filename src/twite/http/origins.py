@@ -97,8 +97,7 @@ class Origins:
         `name` is the source that the request names; without it the origin must belong to one
         source.
         """
-        headers = dict(scope["headers"])
-        origin = page_origin(headers)
+        origin = page_origin(dict(scope["headers"]))
         if origin is None:
             raise HttpRefusal(_NO_ORIGIN)
         source = self._source(origin, name)

@@ -84,10 +84,9 @@ def scrubbed_address(text: str, *, inside: int = 0) -> str:
         return text
     whole, hashed, fragment = text.partition("#")
     before, mark, query = whole.partition("?")
-    asked = query.split("&") if len(query) <= MOST_READ else []
     read = [
         _parameter(part, inside if place < _MOST_NESTED else _MOST_INSIDE)
-        for place, part in enumerate(asked)
+        for place, part in enumerate(query.split("&") if len(query) <= MOST_READ else [])
     ]
     parameters = [parameter for parameter in read if parameter is not None]
     tail = f"#{fragment}" if hashed and not names_a_person(fragment) else ""

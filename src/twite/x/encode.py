@@ -138,14 +138,13 @@ def persons_of(body: bytes) -> tuple[Identifiers, ...]:
 
     Raises msgspec.DecodeError for other bodies.
     """
-    found = _DECODER.decode(body)
     return tuple(
         Identifiers(
             click_id=identifier.twclid,
             email=identifier.hashed_email,
             phone=identifier.hashed_phone_number,
         )
-        for identifier in found.identifiers
+        for identifier in _DECODER.decode(body).identifiers
     )
 
 

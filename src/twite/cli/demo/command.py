@@ -128,10 +128,9 @@ def print_summary(demo: DemoProcesses, story: DemoStory) -> bool:
     rows += [(state, balance[state], _MEANINGS[state]) for state in _STATES]
     rows.append(("balance", balance["balance"], "must be 0"))
     printing.print_table(("", "conversions", ""), rows, title="Conversions at the gateway")
-    refusals = _refusals(story)
     printing.print_table(
         ("code", "rows", ""),
-        [(code, many, _REASONS.get(code, "")) for code, many in refusals.most_common()],
+        [(code, many, _REASONS.get(code, "")) for code, many in _refusals(story).most_common()],
         title="Rejected rows by reason (gateway and twite send)",
     )
     printing.print_table(

@@ -209,8 +209,7 @@ class _Pages(BaseHTTPRequestHandler):
             case "/mug":
                 self._page(mug(shop.gateway))
             case "/thanks":
-                wanted = parse_qs(parts.query).get("order", [""])[0]
-                order = shop.orders.get(wanted)
+                order = shop.orders.get(parse_qs(parts.query).get("order", [""])[0])
                 if order is None:
                     self._page(unknown(), status=404)
                     return

@@ -101,8 +101,7 @@ class Submitter:
         if answer.status not in _DIVISIBLE:
             raise SendStopped(_why_stopped(answer))
         if len(rows) == 1:
-            errors = _errors_of(answer)
-            rejected = (RejectedItem(index=0, errors=errors),)
+            rejected = (RejectedItem(index=0, errors=_errors_of(answer)),)
             refusal = NativeReceipt(
                 receipt="", accepted=0, duplicates=0, suppressed=0, rejected=rejected
             )

@@ -63,9 +63,8 @@ class SendDryRun:
     async def submit(self, rows: list[FileRow], *, lost: bool = False) -> list[RowResult]:
         """Validate rows that have a body."""
         del lost
-        body = b'{"conversions":[' + b",".join(row.body or b"null" for row in rows) + b"]}"
         reading = native.read(
-            body,
+            b'{"conversions":[' + b",".join(row.body or b"null" for row in rows) + b"]}",
             source=self._source,
             destinations=self._destinations,
             now=self._now,

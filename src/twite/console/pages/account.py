@@ -60,8 +60,7 @@ class AccountPage:
         new = form.first("new")
         if new != form.first("again"):
             return request.back_to(_PATH, message="The two new passwords do not match.", bad=True)
-        right = await self.authentication.confirms(inside, form.first("password"), request.address)
-        if not right:
+        if not await self.authentication.confirms(inside, form.first("password"), request.address):
             message = "The current password is wrong, or there were too many wrong attempts."
             return request.back_to(_PATH, message=message, bad=True)
         try:

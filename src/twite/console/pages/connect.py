@@ -84,8 +84,7 @@ class ConnectPage:
 
     async def _called_back(self, request: PageRequest) -> Response:
         """X redirects the browser here. The request token must belong to the session."""
-        query = request.request.url.query
-        done = self.sign_in.finish_by_callback(query, by=_session(request))
+        done = self.sign_in.finish_by_callback(request.request.url.query, by=_session(request))
         return await self._connected(request, done)
 
     async def _pin(self, request: PageRequest) -> Response:

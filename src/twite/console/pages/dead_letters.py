@@ -70,13 +70,12 @@ class DeadLettersPage:
 
     async def _list(self, request: PageRequest) -> Response:
         scope = scope_of(request)
-        found = await self.queries.group(scope)
         return request.page(
             "dead_letters.html",
             title="Dead letters and held",
             error_groups=[
                 (error_group, self.names(error_group.pixel, error_group.event), _query(error_group))
-                for error_group in found
+                for error_group in await self.queries.group(scope)
             ],
             counted=COUNTED,
             tones=TONES,

@@ -157,8 +157,7 @@ class LivePage:
         The search covers all events that a pixel ever had, because `events` may have changed since.
         If no configured pixel has the id, it also covers pixels that are no longer configured.
         """
-        own = request.viewer.of(self.destinations)
-        histories = await self._histories(own, named)
+        histories = await self._histories(request.viewer.of(self.destinations), named)
         if not histories:
             # Tags, and pixels that are no longer configured.
             came = {account.pixel for account in await self.queries.balance()}

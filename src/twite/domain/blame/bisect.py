@@ -114,8 +114,7 @@ class Bisect(msgspec.Struct, frozen=True, kw_only=True):
         if self._likely_fails(group):
             others += _one_by_one(group)
             group = others.pop()
-        bisect = msgspec.structs.replace(self, stack=tuple(others), tries=self.tries + 1)
-        return bisect, group
+        return msgspec.structs.replace(self, stack=tuple(others), tries=self.tries + 1), group
 
     def answered(self, group: Group, outcome: Outcome) -> Self:
         """Record what X answered to a group. A refused or failed group is split.

@@ -199,8 +199,7 @@ class PixelEvidence(msgspec.Struct, frozen=True, kw_only=True):
         together = [id_ for id_ in self.failed if id_ not in self.failed_alone]
         if not together:
             return self.but(failed={}, failed_alone=frozenset()), frozenset()
-        retried = together[int(draw * len(together))]
-        return self, frozenset(self.failed) - {retried}
+        return self, frozenset(self.failed) - {together[int(draw * len(together))]}
 
     # What one answer says
 

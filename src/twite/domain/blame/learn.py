@@ -156,8 +156,7 @@ def _begin_bisect(
     # Only one batch of suspects is in flight at a time, so suspects use no slot of their event.
     if is_paused or not (is_known or answer.may_bisect):
         wait = 0 if is_paused or answer.is_bisected else BISECT_PAUSE
-        back = postponed(ids_of(group), instant.now + wait)
-        return evidence, Actions(transitions=(back,))
+        return evidence, Actions(transitions=(postponed(ids_of(group), instant.now + wait),))
     evidence, was_unreached = evidence.reach(group)
     bisect = Bisect.of(
         group,
@@ -258,8 +257,7 @@ def _blame_event(
     actions = Actions(transitions=(held,))
     if event in evidence.pauses:
         reason = f"{REFUSED_ALIKE}: {found[0][1].reason}"
-        paused = evidence.pause_event(event, Cause.EVENT_REFUSED, reason, instant=instant)
-        return paused, actions
+        return evidence.pause_event(event, Cause.EVENT_REFUSED, reason, instant=instant), actions
     evidence, later = _pause_refused_event(evidence, event, found[0][1], instant)
     return evidence, actions.then(later)
 

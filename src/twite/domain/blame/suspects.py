@@ -106,10 +106,9 @@ class Suspects(msgspec.Struct, frozen=True, kw_only=True):
         )
         if self.bad_at.get(event, 0) >= self.accepted:
             return noted
-        row = self.rows.get(event, frozenset()) | {group[0].id}
         return msgspec.structs.replace(
             noted,
-            rows={**self.rows, event: row},
+            rows={**self.rows, event: self.rows.get(event, frozenset()) | {group[0].id}},
             bad_at={**self.bad_at, event: self.accepted},
         )
 
@@ -137,10 +136,9 @@ class Suspects(msgspec.Struct, frozen=True, kw_only=True):
         isolated = IsolatedDelivery(
             event, proven, was.times + 1, self.accepted, was.is_refused or rejected is not None
         )
-        others = _without(self.isolated, (delivery.id,))
         return msgspec.structs.replace(
             self,
-            isolated=_newest({**others, delivery.id: isolated}),
+            isolated=_newest({**_without(self.isolated, (delivery.id,)), delivery.id: isolated}),
             shown=self.shown | {kind_of(rejected)} if rejected and is_shown else self.shown,
             retry_at=elapsed + PROBE_EVERY,
         )

@@ -125,8 +125,7 @@ def _phone(text: str, region: str | None) -> ErasureIdentifier | Fault:
     person = Identifiers(phone=digest)
     if _DIGEST.fullmatch(text):
         return ErasureIdentifier(kind=PHONE, words=(digest, _sha256(digest)), identifiers=person)
-    number = normalize.e164(text, region)
-    digits = number.removeprefix("+")
+    digits = normalize.e164(text, region).removeprefix("+")
     # Some sources hash only the digits, and tags may contain the plain number.
     return ErasureIdentifier(
         kind=PHONE, words=(digest, _sha256(digest), _sha256(digits), digits), identifiers=person

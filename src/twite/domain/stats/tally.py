@@ -78,8 +78,7 @@ def first_of(slot: int) -> int:
 
 def quantile(slots: Mapping[int, int], part: float) -> int | None:
     """Return the middle of the slot that contains a quantile; None if there are no values."""
-    whole = sum(slots.values())
-    left = part * whole
+    left = part * sum(slots.values())
     for slot, many in sorted(slots.items()):
         left -= many
         if left <= 0 and many:

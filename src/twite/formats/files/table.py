@@ -85,8 +85,7 @@ def kind_of(name: str, start: bytes) -> Kind:
         raise UnreadableFile(
             "this is a zip file or an Excel workbook: save the sheet as CSV (UTF-8), or unpack it"
         )
-    plain = re.sub(r"\.(gz|gzip|zst|zstd)$", "", name.lower())
-    ending = plain.rpartition(".")[2]
+    ending = re.sub(r"\.(gz|gzip|zst|zstd)$", "", name.lower()).rpartition(".")[2]
     if ending in _ENDINGS and _ENDINGS[ending] != "parquet":
         return _ENDINGS[ending]
     if ending == "parquet":

@@ -127,8 +127,7 @@ class EventListener:
         ]
 
     def _own(self) -> list[CheckResult]:
-        own = self._of_changes(is_own=True)
-        return [self._of_commits(), of_clock(self._offset), *own]
+        return [self._of_commits(), of_clock(self._offset), *self._of_changes(is_own=True)]
 
     def _of_changes(self, *, is_own: bool) -> list[CheckResult]:
         return [
@@ -294,8 +293,7 @@ class Monitor:
             received[account.source] = received.get(account.source, 0) + account.received
         try:
             hours = await self._known_hours()
-            latest = {source: some[-1] for source, some in hours.items()}
-            changed = noted(latest, received, now=now)
+            changed = noted({source: some[-1] for source, some in hours.items()}, received, now=now)
             if changed:
                 await self._state.put(changed)
         except TwiteError as error:

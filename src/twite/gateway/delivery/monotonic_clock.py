@@ -74,8 +74,7 @@ class MonotonicClock:
     @property
     def offset(self) -> int:
         """How far X's clock is ahead of the machine's (ms); 0 if unknown or within noise."""
-        machine = self._clock.now() - self._clock.elapsed()
-        return self._apart(machine)
+        return self._apart(self._clock.now() - self._clock.elapsed())
 
     def theirs(self) -> int:
         """Return X's time, if known; otherwise this clock's."""

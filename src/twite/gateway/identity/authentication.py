@@ -259,8 +259,7 @@ class Authentication:
         if self.passwords.is_current(user.password.reveal()):
             return user
         hash_ = Secret(await self.passwords.hash(password))
-        anew = Rehashed(user=user.name, was=user.password, now=hash_)
-        if not await self.directory.update(anew):
+        if not await self.directory.update(Rehashed(user=user.name, was=user.password, now=hash_)):
             return user
         return msgspec.structs.replace(user, password=hash_)
 

@@ -116,8 +116,7 @@ class DryRun:
 
     def doubt(self, history: History, *, now: int, changed: bool = False) -> str | None:
         """Return why X could count the conversion twice: see edit.doubt."""
-        is_cautious = self.is_cautious(history.pixel)
-        return doubt(history, now=now, changed=changed, is_cautious=is_cautious)
+        return doubt(history, now=now, changed=changed, is_cautious=self.is_cautious(history.pixel))
 
     async def each(
         self, conversions: Sequence[History], edit: Edit, *, now: int, scope: QueryScope

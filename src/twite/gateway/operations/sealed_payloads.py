@@ -106,8 +106,7 @@ class Resealing:
 
 def counted(*, secrets: int = 0, payloads: int = 0) -> str:
     parts = [(secrets, "secret"), (payloads, "tag event")]
-    counts = [plural(many, word) for many, word in parts if many]
-    return " and ".join(counts) or "nothing"
+    return " and ".join([plural(many, word) for many, word in parts if many]) or "nothing"
 
 
 def left(

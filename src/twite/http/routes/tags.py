@@ -152,8 +152,7 @@ def taking(
         cookies = browser.of_click(click_of(tagged.events, visitor))
         if tag_format.keeps_client:
             cookies += browser.of_client(tagged.client)
-        headers = (*answer.headers, *cookies, *fpid_cookies)
-        return msgspec.structs.replace(answer, headers=headers)
+        return msgspec.structs.replace(answer, headers=(*answer.headers, *cookies, *fpid_cookies))
 
     return answer
 

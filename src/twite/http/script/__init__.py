@@ -146,8 +146,7 @@ def settings_line(source: Source, destination: Destination) -> str:
         "http_only": source.cookie.http_only,
     }
     kept = {name: value for name, value in fields.items() if value != DEFAULTS.get(name, ...)}
-    text = msgspec.json.encode(kept).decode().translate(_UNSAFE)
-    return f"self.twiteSettings={text};"
+    return f"self.twiteSettings={msgspec.json.encode(kept).decode().translate(_UNSAFE)};"
 
 
 def _phone(region: str | None) -> list[str] | None:

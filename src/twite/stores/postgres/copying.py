@@ -130,8 +130,7 @@ class PostgresCopyTarget(_PostgresCopySide):
         try:
             target._driver = await connected(address)
             with target._explained():
-                weak = await weak_settings(guard)
-                refuse_weak(weak, address, is_accepted=accept_weak_durability)
+                refuse_weak(await weak_settings(guard), address, is_accepted=accept_weak_durability)
                 await target._begin(state)
         except BaseException:
             await target.close()

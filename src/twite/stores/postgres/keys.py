@@ -78,8 +78,7 @@ class PostgresKeys:
         """
         if not keys:
             return {}
-        found = self._run("lock_keys", keys=sorted(set(keys)))
-        return dict(found)
+        return dict(self._run("lock_keys", keys=sorted(set(keys))))
 
     def _holdings(self, keys: Sequence[bytes]) -> Mapping[bytes, tuple[int, int, str | None]]:
         if not keys:

@@ -277,8 +277,7 @@ class PostgresOwnership:
         due = {account for account in known if owner_of(account, nodes) == self.node}
         mine = frozenset(due | {LEADER})
         session.run("take_accounts", accounts=sorted(mine))
-        owned = frozenset(account for (account,) in session.run("own_accounts"))
-        return owned, mine
+        return frozenset(account for (account,) in session.run("own_accounts")), mine
 
 
 def _requeued(session: PostgresSession) -> int:

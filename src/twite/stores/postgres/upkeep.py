@@ -53,8 +53,7 @@ class PostgresPruner(SqlPruner[PostgresSession]):
             return session.run("forget_marks", limit=most).rowcount
         row = session.run("first_kept", histories=place.histories).fetchone()
         before = 0 if row is None else row[0]
-        after = place.key or bytes(16)
-        rows = session.run("next_keys", after=after, limit=_KEYS).fetchall()
+        rows = session.run("next_keys", after=place.key or bytes(16), limit=_KEYS).fetchall()
         old = [key for key, delivery in rows if delivery < before]
         if old:
             session.run("forget_keys", keys=old, before=before)

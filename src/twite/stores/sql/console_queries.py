@@ -215,8 +215,7 @@ def _reasons(connection: SqlConnection, *, state: State, queue: int) -> Iterator
 
 
 def _summaries(connection: SqlConnection, ids: Sequence[int]) -> Iterator[ConversionSummary]:
-    values = {"deliveries": as_json(ids)}
-    for row in SummaryRow.read(connection, values):
+    for row in SummaryRow.read(connection, {"deliveries": as_json(ids)}):
         yield ConversionSummary(
             delivery=row.delivery,
             received_at=row.received_at,

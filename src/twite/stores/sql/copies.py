@@ -77,8 +77,7 @@ class KeyContest:
                 if run("deny", delivery=holder, now=wish.at, reason=ruling.reason).rowcount:
                     self._session.denied.add(holder)
             elif ruling.outcome is CopyOutcome.HELD:
-                ids = as_json([holder])
-                run("hold_queued", deliveries=ids, now=wish.at, reason=ruling.reason)
+                run("hold_queued", deliveries=as_json([holder]), now=wish.at, reason=ruling.reason)
 
     def _holder(self, delivery: int, holding: Holding, *, at: int) -> Holder:
         """Return the holder as it is after the effects of earlier copies in the group."""

@@ -31,8 +31,7 @@ def body_of(stored: bytes) -> bytes:
     if not stored.startswith(_MAGIC):
         return stored
     try:
-        size = zstandard.get_frame_parameters(stored).content_size
-        if size > _MOST_BYTES:
+        if zstandard.get_frame_parameters(stored).content_size > _MOST_BYTES:
             return stored
         # What follows the compressed body is filling, and is ignored.
         return zstandard.ZstdDecompressor().decompress(stored)

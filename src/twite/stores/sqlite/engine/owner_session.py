@@ -186,8 +186,7 @@ class OwnerSession(WriterSession):
             (source, pixel): id_ for id_, source, pixel in execute(query("account_names"))
         }
         self._whose = {id_: names for names, id_ in self._accounts.items()}
-        ids = execute(query("last_ids")).fetchone()
-        self._submission, self._conversion, self._attempt = ids
+        self._submission, self._conversion, self._attempt = execute(query("last_ids")).fetchone()
         self.seeds = {id_: seed_of(pixel, event) for (pixel, event), id_ in self._queues.items()}
         (self.turn,) = execute(query("read_turn")).fetchone()
 

@@ -60,8 +60,7 @@ class Pruner(SqlPruner[OwnerSession]):
         rows = session.run("next_keys", after=place.key, limit=_KEYS).fetchall()
         old = [key for key, delivery in rows if delivery < before]
         if old:
-            places = as_json(range(len(old)))
-            session.run("forget_keys", keys=b"".join(old), places=places)
+            session.run("forget_keys", keys=b"".join(old), places=as_json(range(len(old))))
         if len(rows) == _KEYS:
             note_place(session, msgspec.structs.replace(place, key=rows[-1][0]))
             return _KEYS
