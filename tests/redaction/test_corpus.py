@@ -15,7 +15,6 @@ from phonenumbers import PhoneNumberFormat, PhoneNumberType
 
 from twite.formats.page_visit import scrubbed_url
 from twite.redaction.mask_text import masked_text
-from twite.redaction.scrub_event import scrubbed_event
 from twite.redaction.scrub_text import (
     free_text,
     names_a_person,
@@ -43,11 +42,6 @@ WAYS = {
     "a rejected conversion": lambda text: scrubbed_json(
         msgspec.json.encode({"a": [text]}), thoroughly=True
     ).decode(),
-    "a tag's event": lambda text: json.dumps(scrubbed_event({"x": text}, region=None)),
-    "a key of an event": lambda text: json.dumps(scrubbed_event({text: 1}, region=None)),
-    "JSON in a text": lambda text: json.dumps(
-        scrubbed_event({"x": json.dumps({"y": [text]})}, region=None)
-    ),
     "a parameter": lambda text: scrubbed_address(
         f"https://shop.example/?a=1&x={quote(text, safe='')}"
     ),

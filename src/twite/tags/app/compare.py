@@ -9,7 +9,6 @@ import msgspec
 
 from twite.domain.errors import MalformedRequest
 from twite.domain.submission import NotFiredReason
-from twite.redaction.scrub_event import scrubbed_event
 from twite.tags.app.compare_endpoints import CompareEndpoints, reads_of
 from twite.tags.compare.capture import CapturedCase, CapturedRequest
 from twite.tags.compare.comparison import (
@@ -31,6 +30,7 @@ from twite.tags.container.plan import (
 from twite.tags.container.values import EventContext
 from twite.tags.json_tree import Tree
 from twite.tags.ports.tags import ContainerConfig, PersonHandling
+from twite.tags.redaction.scrub_event import scrubbed_event
 from twite.tags.run.readable_request import kept, readable
 from twite.tags.run.variables import (
     PendingVariable,

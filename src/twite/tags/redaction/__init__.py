@@ -1,1 +1,1 @@
-"""Mask secrets and personal data in what tags log, and find secrets in containers."""
+"""Scrub events for tags, mask what tags log, and find secrets in containers."""

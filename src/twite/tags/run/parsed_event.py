@@ -14,9 +14,9 @@ from twite.domain.destination import Source
 from twite.formats.native.conversion import MAX_ID
 from twite.formats.native.values import identifiers_of
 from twite.gateway.ports.tags import TagRemark, policy_for
-from twite.redaction.scrub_event import scrubbed_event
 from twite.redaction.scrub_text import names_a_person, without_persons
 from twite.tags.container.values import EventContext
+from twite.tags.redaction.scrub_event import scrubbed_event
 
 # All unknown event names share this name, because the store has a row for each name.
 OTHER: Final = "other"

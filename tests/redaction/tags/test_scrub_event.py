@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 import pytest
 
-from twite.redaction.scrub_event import scrubbed_event
+from twite.tags.redaction.scrub_event import scrubbed_event
 
 EMAIL = "anna@shop.alt"
 DIGEST = sha256(EMAIL.encode()).hexdigest()

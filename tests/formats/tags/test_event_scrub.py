@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from any_event import EVENTS
 from canaries import HARMLESS_ROWS, ROWS, found_in
 from twite.redaction.mask_tree import masked_tree
-from twite.redaction.scrub_event import scrubbed_event
 from twite.redaction.scrub_text import without_persons
+from twite.tags.redaction.scrub_event import scrubbed_event
 
 EMAIL = hashlib.sha256(b"shopper@mail.example").hexdigest()
 ANN = hashlib.sha256(b"ann").hexdigest()
