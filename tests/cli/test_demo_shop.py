@@ -124,7 +124,7 @@ def test_email_of_a_customer_cannot_inject_html(shop):
 
     _, _, page = ask(shop, headers["Location"])
 
-    assert 'data-email="&quot;&gt;&lt;script&gt;"' in page
+    assert 'data-email="&#34;&gt;&lt;script&gt;"' in page
 
 
 @pytest.mark.parametrize("path", ["/thanks", "/thanks?order=other", "/favicon.ico"])

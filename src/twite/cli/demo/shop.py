@@ -8,116 +8,34 @@ import http.client
 import json
 from collections.abc import Mapping
 from contextlib import closing
-from html import escape
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from threading import Thread
 from types import MappingProxyType
 from typing import Final, Self
 from urllib.parse import parse_qs, urlsplit
 
 import msgspec
+from jinja2 import Environment, FileSystemLoader
+from markupsafe import Markup
 
-# The script is a separate file, because the shop's Content-Security-Policy forbids inline scripts.
-# The first line queues calls until twite.js has loaded, which loads X's pixel from the emulator.
-_SHOP_JS: Final = """\
-window.twite = window.twite || function () { (twite.q = twite.q || []).push(arguments); };
-twite('config', {pixel_url: %s});
-const order = document.body.dataset;
-if (order.id) {
-  twite('purchase', {
-    conversion_id: order.id, value: order.value, currency: order.currency, email: order.email,
-    contents: [{id: 'MUG-1', name: 'Mug', price: order.value, quantity: 1}],
-  });
-}
-"""
-_STYLE: Final = """\
-body{font:16px/1.5 system-ui,sans-serif;max-width:44rem;margin:3rem auto;padding:0 1rem;color:#222}
-a,button{color:#0b57d0}button{font:inherit;padding:.4rem 1rem}table{border-collapse:collapse}
-td,th{border:1px solid #ccc;padding:.3rem .7rem;text-align:left}
-nav{margin-bottom:2rem}nav a{margin-right:1rem}
-"""
-_NAV: Final = (
-    '<nav><a href="/">Shop</a><a href="/mug">Mug</a><a href="/deduplication">Deduplication '
-    "report</a></nav>"
-)
 _HTML: Final = "text/html; charset=utf-8"
 _SCRIPT: Final = "text/javascript; charset=utf-8"
 _MOST_BODY: Final = 10_000
 _LOOK_SECONDS: Final = 0.05  # how often the server checks whether it must stop
 _PRICE: Final = "24.95"
+_TEMPLATES: Final = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True)
+_TITLES: Final = {
+    "/": "A small shop",
+    "/mug": "Mug, EUR 24.95",
+    "/thanks": "Thank you",
+    "/deduplication": "Deduplication report",
+}
 
 
-def landing(gateway: str) -> str:
-    """Return the landing page of an advertisement."""
-    return _page(
-        "A small shop",
-        "<p>An advertisement on X would lead here with a click id, such as "
-        '<a href="/?twclid=2-demo3k9x0abcd1efgh2ijkl3">this link</a>.</p>'
-        '<p><a href="/mug">View the mug</a></p>',
-        scripts=_scripts(gateway),
-    )
-
-
-def mug(gateway: str) -> str:
-    """Return the page of the shop's only product."""
-    return _page(
-        "Mug, EUR 24.95",
-        '<form method="post" action="/order"><p><label>Email <input name="email" type="email" '
-        'value="shopper@mail.internal" required></label></p><button>Buy it</button></form>',
-        scripts=_scripts(gateway),
-    )
-
-
-def thanks(gateway: str, order: Mapping[str, str]) -> str:
-    """Return the page after the order, which reports the order through the script."""
-    attributes = " ".join(f'data-{name}="{escape(value)}"' for name, value in order.items())
-    return _page(
-        "Thank you",
-        f"<p>Your order is {escape(order['id'])}. The shop's server has sent the order to the "
-        "gateway. This page sends it again, to the gateway and to X's pixel, with the same id. "
-        "Reload the page: X still counts the order once.</p>"
-        '<p><a href="/deduplication">Deduplication report</a></p>',
-        scripts=_scripts(gateway),
-        body=attributes,
-    )
-
-
-def deduplication(report: Mapping[str, object]) -> str:
-    """Return a page with today's deduplication report, refreshed every two seconds."""
-    advice = report["advice"]
-    names = [name for name in report if name not in {"since", "by", "advice"}]
-    rows = "".join(
-        f"<tr><td>{escape(name.replace('_', ' '))}</td><td>{escape(str(report[name]))}</td>"
-        f"<td>{escape(advice.get(name, '') if isinstance(advice, dict) else '')}</td></tr>"
-        for name in names
-    )
-    return _page(
-        "Deduplication report",
-        f"<table><tr><th>today</th><th>ids</th><th></th></tr>{rows}</table>",
-        head='<meta http-equiv="refresh" content="2">',
-    )
-
-
-def unknown() -> str:
-    return _page("Page not found", "")
-
-
-def _scripts(gateway: str) -> str:
-    return (
-        '<script src="/shop.js"></script>'
-        f'<script async src="{escape(gateway)}/twite.js?s=shop"></script>'
-    )
-
-
-def shop_script(x: str) -> str:
-    return _SHOP_JS % json.dumps(f"{x}/uwt.js")
-
-
-def _page(title: str, text: str, *, scripts: str = "", head: str = "", body: str = "") -> str:
-    return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
-        f"{head}<style>{_STYLE}</style></head><body {body}>{_NAV}<h1>{escape(title)}</h1>{text}"
-        f"{scripts}</body></html>"
+def _page(path: str, **values: object) -> str:
+    return _TEMPLATES.get_template("shop.html").render(
+        path=path, title=_TITLES.get(path, "Page not found"), **values
     )
 
 
@@ -203,28 +121,25 @@ class _Pages(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         parts = urlsplit(self.path)
         shop = self.shop
+        order = shop.orders.get(parse_qs(parts.query).get("order", [""])[0])
         match parts.path:
-            case "/":
-                self._page(landing(shop.gateway))
-            case "/mug":
-                self._page(mug(shop.gateway))
-            case "/thanks":
-                order = shop.orders.get(parse_qs(parts.query).get("order", [""])[0])
-                if order is None:
-                    self._page(unknown(), status=404)
-                    return
-                self._page(thanks(shop.gateway, msgspec.structs.asdict(order)))
+            case "/" | "/mug":
+                self._page(parts.path)
+            case "/thanks" if order is not None:
+                self._page(parts.path, order=msgspec.structs.asdict(order))
             case "/deduplication":
                 report = send(shop.gateway, "GET", "/v1/deduplication?days=1", headers=shop.headers)
-                self._page(deduplication(json.loads(report)))
+                self._page(parts.path, report=json.loads(report))
             case "/shop.js":
-                self._send(200, _SCRIPT, shop_script(shop.x).encode())
+                script = _TEMPLATES.get_template("shop.js")
+                pixel_url = Markup(json.dumps(f"{shop.x}/uwt.js"))  # noqa: S704  JavaScript
+                self._send(200, _SCRIPT, script.render(pixel_url=pixel_url))
             case _:
-                self._page(unknown(), status=404)
+                self._page("", status=404)
 
     def do_POST(self) -> None:
         if urlsplit(self.path).path != "/order":
-            self._page(unknown(), status=404)
+            self._page("", status=404)
             return
         length = min(int(self.headers.get("Content-Length") or 0), _MOST_BODY)
         form = parse_qs(self.rfile.read(length).decode())
@@ -237,11 +152,11 @@ class _Pages(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002  as in the base class
         """Log nothing: the demo prints its own lines."""
 
-    def _page(self, text: str, status: int = 200) -> None:
-        self._send(status, _HTML, text.encode())
+    def _page(self, path: str, status: int = 200, **values: object) -> None:
+        self._send(status, _HTML, _page(path, gateway=self.shop.gateway, **values))
 
-    def _send(self, status: int, kind: str, body: bytes) -> None:
-        shop = self.shop
+    def _send(self, status: int, kind: str, text: str) -> None:
+        shop, body = self.shop, text.encode()
         self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
