@@ -5,7 +5,7 @@ import os
 import socket
 import ssl
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Final
@@ -50,16 +50,18 @@ class TlsResult(msgspec.Struct, frozen=True, kw_only=True):
     until: int
 
 
-async def reach(url: str, *, method: str = "HEAD") -> ConnectionResult | str:
+async def reach(
+    url: str, *, method: str = "HEAD", headers: Mapping[str, str] | None = None
+) -> ConnectionResult | str:
     """Send one request; return the response, or the error.
 
-    It follows no redirect and sends no credentials.
+    It follows no redirect, and sends no cookies.
     """
     begun = time.time()
     try:
         async with (
             aiohttp.ClientSession(timeout=_PATIENCE, cookie_jar=aiohttp.DummyCookieJar()) as http,
-            http.request(method, url, allow_redirects=False) as answer,
+            http.request(method, url, headers=headers, allow_redirects=False) as answer,
         ):
             middle = (begun + time.time()) / 2
             return ConnectionResult(

@@ -3,14 +3,11 @@
 from collections.abc import AsyncIterator
 from http import HTTPStatus
 
-import aiohttp
-
 from twite.app.observation import can_trace
 from twite.config.settings import Settings
-from twite.diagnostics.network import failure_of
+from twite.diagnostics.network import reach
 from twite.gateway.ports.findings import CheckFinding, failed, passed, warning
 
-_PATIENCE = aiohttp.ClientTimeout(total=5)
 _EFFECT = "No traces are recorded. Conversions are sent as usual."
 
 
@@ -29,7 +26,10 @@ async def traces(settings: Settings) -> AsyncIterator[CheckFinding]:
         return
     path = "/v1/traces"
     url = endpoint if endpoint.endswith(path) else f"{endpoint}{path}"
-    answer = await _status(url, {k: v.reveal() for k, v in settings.traces.headers.items()})
+    headers = {name: value.reveal() for name, value in settings.traces.headers.items()}
+    headers["Content-Type"] = "application/x-protobuf"
+    found = await reach(url, method="POST", headers=headers)  # a request of OTLP without spans
+    answer = found if isinstance(found, str) else found.status
     if isinstance(answer, str):
         yield warning(
             "traces",
@@ -54,20 +54,3 @@ async def traces(settings: Settings) -> AsyncIterator[CheckFinding]:
         )
     else:
         yield passed("traces", f"the collector at {url} accepts spans")
-
-
-async def _status(url: str, headers: dict[str, str]) -> int | str:
-    """Return the status of the answer, or the error."""
-    try:
-        async with (
-            aiohttp.ClientSession(timeout=_PATIENCE, cookie_jar=aiohttp.DummyCookieJar()) as http,
-            http.post(
-                url,
-                data=b"",  # a request of OTLP without spans
-                headers={"Content-Type": "application/x-protobuf"} | headers,
-                allow_redirects=False,
-            ) as answer,
-        ):
-            return answer.status
-    except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as failure:
-        return failure_of(failure)
