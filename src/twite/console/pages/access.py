@@ -214,15 +214,8 @@ class AuditPage:
 
     @property
     def routes(self) -> Sequence[PageRoute]:
-        return (
-            PageRoute(
-                "GET",
-                "/console/audit",
-                self._list,
-                role=Role.ADMIN,
-                location=PageLocation("Audit", NavigationGroup.ACCESS),
-            ),
-        )
+        place = PageLocation("Audit", NavigationGroup.ACCESS)
+        return (PageRoute("GET", "/console/audit", self._list, role=Role.ADMIN, location=place),)
 
     async def _list(self, request: PageRequest) -> Response:
         before = request.query.number("before")

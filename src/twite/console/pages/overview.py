@@ -79,11 +79,8 @@ class OverviewPage:
 
     @property
     def routes(self) -> Sequence[PageRoute]:
-        return (
-            PageRoute(
-                "GET", PATH, self._show, location=PageLocation("Overview", NavigationGroup.LOOK)
-            ),
-        )
+        place = PageLocation("Overview", NavigationGroup.LOOK)
+        return (PageRoute("GET", PATH, self._show, location=place),)
 
     async def _show(self, request: PageRequest) -> Response:
         scope = scope_of(request)

@@ -80,11 +80,8 @@ class MatchQualityPage:
 
     @property
     def routes(self) -> Sequence[PageRoute]:
-        return (
-            PageRoute(
-                "GET", PATH, self._show, location=PageLocation("Match keys", NavigationGroup.LOOK)
-            ),
-        )
+        place = PageLocation("Match keys", NavigationGroup.LOOK)
+        return (PageRoute("GET", PATH, self._show, location=place),)
 
     async def _show(self, request: PageRequest) -> Response:
         scope = scope_of(request)
@@ -176,14 +173,8 @@ class DedupReportPage:
 
     @property
     def routes(self) -> Sequence[PageRoute]:
-        return (
-            PageRoute(
-                "GET",
-                DEDUP_PATH,
-                self._show,
-                location=PageLocation("Deduplication report", NavigationGroup.LOOK),
-            ),
-        )
+        place = PageLocation("Deduplication report", NavigationGroup.LOOK)
+        return (PageRoute("GET", DEDUP_PATH, self._show, location=place),)
 
     async def _show(self, request: PageRequest) -> Response:
         await self._look_again(request.now)

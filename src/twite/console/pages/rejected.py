@@ -41,11 +41,8 @@ class RejectedPage:
 
     @property
     def routes(self) -> Sequence[PageRoute]:
-        return (
-            PageRoute(
-                "GET", PATH, self._list, location=PageLocation("Rejected", NavigationGroup.LOOK)
-            ),
-        )
+        place = PageLocation("Rejected", NavigationGroup.LOOK)
+        return (PageRoute("GET", PATH, self._list, location=place),)
 
     async def _list(self, request: PageRequest) -> Response:
         query = request.query
@@ -90,14 +87,8 @@ class AmountsPage:
 
     @property
     def routes(self) -> Sequence[PageRoute]:
-        return (
-            PageRoute(
-                "GET",
-                AMOUNTS_PATH,
-                self._show,
-                location=PageLocation("Value guards", NavigationGroup.MEND),
-            ),
-        )
+        place = PageLocation("Value guards", NavigationGroup.MEND)
+        return (PageRoute("GET", AMOUNTS_PATH, self._show, location=place),)
 
     async def _show(self, request: PageRequest) -> Response:
         look = look_of(request, request.query, limit=_AMOUNTS_ON_A_PAGE)
