@@ -85,7 +85,7 @@ async def test_column_of_the_recipe_is_inserted_in_postgresql(empty_postgres_url
     for row in (PLAIN, COUPON):
         columns, values = insertion([row])
         text = at_once(((ConversionRow, columns),))
-        await driver.execute(text, *zip(*values, strict=True))
+        await driver.execute(text, *([value] for value in values))
 
     found = await driver.fetch("SELECT * FROM conversion ORDER BY id")
     await driver.close()

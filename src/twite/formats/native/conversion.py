@@ -31,13 +31,12 @@ from twite.formats.native.values import (
     flaws_of,
     identifiers_of,
     money_of,
-    quantity_of,
     refuse_control_characters,
     refuse_long_texts,
     value_or_fault,
 )
 from twite.formats.page_visit import scrubbed_url
-from twite.formats.parsed_request import Native, NativeContent
+from twite.formats.parsed_request import Native
 from twite.redaction.scrub_text import free_text, names_a_person
 from twite.redaction.shapes import MASK
 
@@ -108,16 +107,40 @@ def read_conversion(native: Native, index: int, context: ReadContext) -> ReadCon
     if native.time is not None:
         at = value_or_fault(moment(native.time, now=context.now, path="time"), faults)
     value, money, raw_amount = money_of(native, faults)
-    contents, kept = contents_of(native, faults)
+    contents, kept, quantity = contents_of(native, faults)
     url = None if native.url is None else scrubbed_url(native.url)
     if context.lengthy:
         refuse_long_texts(native, url, faults)
     identity = _identity(native, faults)
     verdict = context.judge(native.consent, identifiers, pixel)
-    left = identifiers if verdict is PLAIN else _left(identifiers, verdict)
-    signals = native.consent if verdict is PLAIN else verdict.signals
-    scrubbed = _scrubbed(
-        native, left, url, kept, raw_amount=raw_amount, identity=identity, signals=signals
+    signals: Mapping[str, str | bool] | None = native.consent
+    left, suppressed, held = identifiers, None, None
+    if verdict is not PLAIN:
+        left, signals = _left(identifiers, verdict), verdict.signals
+        suppressed = verdict.reason if verdict.action is ConsentAction.SUPPRESS else None
+        held = verdict.reason if verdict.action is ConsentAction.HOLD else None
+    # The stored form: no raw personal data, and no match keys if consent is denied. Passed by
+    # position, which takes a quarter of the time that names take.
+    scrubbed = Native(
+        native.event,
+        MASK if identity == MASK else native.conversion_id,
+        native.time,
+        raw_amount,
+        native.currency,
+        None,
+        left.email,
+        None,
+        left.phone,
+        left.click_id,
+        left.browser_id,
+        left.ip,
+        left.user_agent,
+        url,
+        kept,
+        None if native.description is None else free_text(native.description),
+        None if native.search is None else free_text(native.search),
+        signals,  # type: ignore[arg-type]  # encoded alone
+        native.pixel,
     )
     if not identifiers.suffice:
         faults.append(fault("", "identifier_missing"))
@@ -125,7 +148,9 @@ def read_conversion(native: Native, index: int, context: ReadContext) -> ReadCon
     flaws = flaws_of(native, identifiers, found, now=context.now)
     if faults:
         is_denied = (
-            bool(identity) and _is_denied(verdict) and _KEY.isdisjoint(map(field_of, faults))
+            bool(identity)
+            and is_denial(suppressed or "")
+            and _KEY.isdisjoint(map(field_of, faults))
         )
         bare = Conversion(
             pixel=pixel,
@@ -140,7 +165,7 @@ def read_conversion(native: Native, index: int, context: ReadContext) -> ReadCon
             native=scrubbed,
             conversion=bare if is_denied else None,
             faults=found,
-            suppressed=verdict.reason if is_denied else None,
+            suppressed=suppressed if is_denied else None,
             evidence=verdict.evidence if is_denied else None,
             event=event,
             flaws=() if is_denied else flaws,
@@ -155,7 +180,7 @@ def read_conversion(native: Native, index: int, context: ReadContext) -> ReadCon
         identifiers=identifiers,
         value=value,
         currency=money,
-        quantity=quantity_of(contents),
+        quantity=quantity,
         description=scrubbed.description,
         search=scrubbed.search,
         url=url,
@@ -170,23 +195,18 @@ def read_conversion(native: Native, index: int, context: ReadContext) -> ReadCon
             identifiers=left,
             restricted_data_use=RESTRICTED if verdict.restricted else None,
         )
-    is_suppressed = verdict.action is ConsentAction.SUPPRESS
     return ReadConversion(
         index=index,
         pixel=pixel,
         native=scrubbed,
         conversion=conversion,
         faults=found,
-        suppressed=verdict.reason if is_suppressed else None,
-        held=verdict.reason if verdict.action is ConsentAction.HOLD else None,
+        suppressed=suppressed,
+        held=held,
         evidence=verdict.evidence,
         event=event,
-        flaws=() if is_suppressed else flaws,
+        flaws=flaws if suppressed is None else (),
     )
-
-
-def _is_denied(decision: ConsentDecision) -> bool:
-    return decision.action is ConsentAction.SUPPRESS and is_denial(decision.reason or "")
 
 
 def field_of(fault: Fault) -> str:
@@ -197,41 +217,6 @@ def _left(identifiers: Identifiers, decision: ConsentDecision) -> Identifiers:
     if decision.action is ConsentAction.SUPPRESS:
         return _NOBODY
     return stripped(identifiers, decision.strip)
-
-
-def _scrubbed(
-    native: Native,
-    identifiers: Identifiers,
-    url: str | None,
-    contents: list[NativeContent] | None,
-    *,
-    raw_amount: msgspec.Raw,
-    identity: str,
-    signals: Mapping[str, str | bool] | None,
-) -> Native:
-    """Return the stored form: no raw personal data, and no match keys if consent is denied."""
-    # Passed by position, which takes a quarter of the time that names take.
-    return Native(
-        native.event,
-        MASK if identity == MASK else native.conversion_id,
-        native.time,
-        raw_amount,
-        native.currency,
-        None,
-        identifiers.email,
-        None,
-        identifiers.phone,
-        identifiers.click_id,
-        identifiers.browser_id,
-        identifiers.ip,
-        identifiers.user_agent,
-        url,
-        contents,
-        free_text(native.description),
-        free_text(native.search),
-        signals,  # type: ignore[arg-type]  # encoded alone
-        native.pixel,
-    )
 
 
 def _identity(native: Native, faults: list[Fault]) -> str:

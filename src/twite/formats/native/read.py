@@ -107,14 +107,18 @@ def read(
 def _may_hold_long_texts(body: bytes) -> bool:
     """Return whether a text may be longer than MAX_TEXT. Encoding makes a URL three times as long.
 
-    A third of such a text, without escapes, contains a whole part of the body, without a quote.
+    So a long text without escapes has a third of these bytes, without a quote.
     """
     if len(body) <= MAX_TEXT:
         return False
-    part = MAX_TEXT // 6
-    return _BACKSLASH in body or any(
-        body.find(b'"', start, start + part) < 0 for start in range(0, len(body) - part, part)
-    )
+    if _BACKSLASH in body:
+        return True
+    start, longest = 0, MAX_TEXT // 3
+    while start + longest < len(body):
+        start = body.rfind(b'"', start, start + longest) + 1
+        if start == 0:
+            return True
+    return False
 
 
 def _read_at_once(body: bytes, context: ReadContext, *, single: bool) -> ParsedNative | None:

@@ -251,26 +251,32 @@ def may_be_amount(raw: msgspec.Raw) -> bool:
 
 def contents_of(
     native: Native, faults: list[Fault]
-) -> tuple[tuple[Content, ...], list[NativeContent] | None]:
-    """Return the lines, and their stored form."""
+) -> tuple[tuple[Content, ...], list[NativeContent] | None, int | None]:
+    """Return the lines, their stored form, and X's number_items.
+
+    This is the sum of quantities, if every line has one.
+    """
     if not native.contents:
-        return (), native.contents
+        return (), native.contents, None
     contents = []
     is_same = True
+    total: int | None = 0
     for index, line in enumerate(native.contents):
         values = line.id, line.name, bytes(line.price), line.quantity, line.group, line.type
         content, own, is_unchanged = _lines.get(values) or _read_line(line, values)
-        is_same &= is_unchanged
         contents.append(content)
+        is_same &= is_unchanged
+        total = None if total is None or line.quantity is None else total + line.quantity
         for found in own:
             path = f"contents[{index}].{found.path}"
             faults.append(msgspec.structs.replace(found, path=path))
     if is_same:
-        return tuple(contents), native.contents
-    return tuple(contents), [
+        return tuple(contents), native.contents, total
+    kept = [
         msgspec.structs.replace(line, id=text.id, name=text.name, group=text.group, type=text.type)
         for line, text in zip(native.contents, contents, strict=True)
     ]
+    return tuple(contents), kept, total
 
 
 def _read_line(native_content: NativeContent, values: _LineValues) -> _ReadLine:
@@ -297,16 +303,6 @@ def _read_line(native_content: NativeContent, values: _LineValues) -> _ReadLine:
             _lines.clear()
         _lines[values] = read
     return read
-
-
-def quantity_of(contents: tuple[Content, ...]) -> int | None:
-    """Return X's number_items: the sum of quantities, if every line has one."""
-    total = 0
-    for content in contents:
-        if content.quantity is None:
-            return None
-        total += content.quantity
-    return total if contents else None
 
 
 def value_or_fault(read: T | Fault, faults: list[Fault]) -> T | None:

@@ -269,10 +269,11 @@ class PostgresSession(WriterSession):
             return
         self._begin()
         values: list[Sequence[object]] = []
-        for kind, (_, rows) in pending.items():
+        for kind, (columns, added) in pending.items():
+            width = len(columns)
             if kind in SLOTTED:
-                values.append([self._slot] * len(rows))
-            values += map(list, zip(*rows, strict=True))
+                values.append([self._slot] * (len(added) // width))
+            values += [added[place::width] for place in range(width)]
         text = at_once(tuple([(kind, columns) for kind, (columns, _) in pending.items()]))
         self.connection.execute(text, values)
 

@@ -4,6 +4,7 @@ A compressed body begins with the magic number of Zstandard, and no other body d
 is compressed, whatever its size.
 """
 
+import threading
 from typing import Final
 
 import zstandard
@@ -23,7 +24,7 @@ def stored(body: bytes) -> bytes:
     """Return the bytes to store."""
     if len(body) <= _COMPRESSED_FROM and not body.startswith(_MAGIC):
         return body
-    return _compressed(body, _LEVEL)
+    return _COMPRESSORS.usual.compress(body)
 
 
 def body_of(stored: bytes) -> bytes:
@@ -47,9 +48,19 @@ def stored_in_place(body: bytes, size: int) -> bytes:
     """
     if len(body) <= size and not body.startswith(_MAGIC):
         return body.ljust(size)
-    return _compressed(body, _LEVEL_OF_ERASED).ljust(size, b"\0")
+    return _compressor(_LEVEL_OF_ERASED).compress(body).ljust(size, b"\0")
 
 
-def _compressed(body: bytes, level: int) -> bytes:
+def _compressor(level: int) -> zstandard.ZstdCompressor:
     # The checksum recognizes a damaged body.
-    return zstandard.ZstdCompressor(level=level, write_checksum=True).compress(body)
+    return zstandard.ZstdCompressor(level=level, write_checksum=True)
+
+
+class _Compressors(threading.local):
+    """The compressor of each thread. To create one takes longer than to compress a request."""
+
+    def __init__(self) -> None:
+        self.usual = _compressor(_LEVEL)
+
+
+_COMPRESSORS: Final = _Compressors()

@@ -1,8 +1,8 @@
 """Insertions: rows of a table by column, and the parts of their statements that engines share."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache
-from operator import itemgetter
+from itertools import chain
 from typing import Any, ClassVar, Final
 
 from msgspec.structs import astuple
@@ -47,37 +47,32 @@ class TallyRow(TableRow):
         self.rejected += other.rejected
 
 
-# The columns of an insertion, and the values of its rows.
-Insertion = tuple[tuple[str, ...], list[tuple[Any, ...]]]
-# Takes a part of the values of a row.
-_Part = Callable[[tuple[Any, ...]], tuple[Any, ...]]
+# The columns of an insertion, and the values of its rows, one row after the other.
+Insertion = tuple[tuple[str, ...], list[Any]]
 
 
 def insertion(rows: Sequence[TableRow]) -> Insertion:
     """Return the insertion of some rows of one table, at least one.
 
-    The last columns are left out if all rows have their defaults.
+    The last columns are left out if all rows have their defaults, and the first one if the database
+    assigns the id.
     """
-    columns, usual, take_usual, take_rest, defaults = _columns_of(type(rows[0]))
-    values = list(map(astuple, rows))
-    if list(map(take_rest, values)).count(defaults) < len(values):
-        return columns, values
-    return usual, list(map(take_usual, values))
-
-
-@cache
-def _columns_of(
-    kind: type[TableRow],
-) -> tuple[tuple[str, ...], tuple[str, ...], _Part, _Part, tuple[object, ...]]:
-    """Return all columns, the usual ones, functions that take these and the rest, and the defaults.
-
-    The usual columns have no default. If the database assigns the id, they are all others.
-    """
+    kind = type(rows[0])
     columns, defaults = kind.__struct_fields__, kind.__struct_defaults__
-    usual, rest = slice(len(columns) - len(defaults)), slice(len(columns) - len(defaults), None)
+    values: list[Any] = list(chain.from_iterable(map(astuple, rows)))
+    width = len(columns)
     if kind.is_numbered:
-        usual, rest, defaults = slice(1, None), slice(0), ()
-    return columns, columns[usual], itemgetter(usual), itemgetter(rest), defaults
+        del values[::width]
+        return columns[1:], values
+    usual = width - len(defaults)
+    if any(
+        values[place::width].count(default) < len(rows)
+        for place, default in enumerate(defaults, usual)
+    ):
+        return columns, values
+    for place in reversed(range(usual, width)):
+        del values[place :: place + 1]
+    return columns[:usual], values
 
 
 @cache

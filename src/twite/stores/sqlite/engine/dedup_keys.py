@@ -11,7 +11,7 @@ keys that are in no table.
 """
 
 import struct
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -94,16 +94,15 @@ class DedupKeys:
         after a move would be missing from memory.
         """
         candidates = self._candidates(wanted)
-        keys = [wish.key for wish in wanted]
-        if not candidates and len(set(keys)) == len(keys):
+        new = dict.fromkeys([wish.key for wish in wanted])
+        if not candidates and len(new) == len(wanted):
             # The usual case: all are new.
-            before, buckets = self._before, self._buckets
+            self._before = new | self._before
+            buckets = self._buckets
             for wish in wanted:
-                key = wish.key
-                before.setdefault(key, None)
-                buckets[key[0]][key] = wish.delivery
-            self._count += len(keys)
-            self._log(keys, wanted)
+                buckets[wish.key[0]][wish.key] = wish.delivery
+            self._count += len(new)
+            self._log(new, wanted)
             return {}
         holdings = self._holdings(candidates)
         first = wanted[0].delivery
@@ -125,7 +124,7 @@ class DedupKeys:
         self._log([wish.key for wish in logged], logged)
         return late
 
-    def _log(self, keys: Sequence[bytes], logged: Sequence[WantedKey]) -> None:
+    def _log(self, keys: Iterable[bytes], logged: Sequence[WantedKey]) -> None:
         """Append keys to the log."""
         deliveries = as_json([wish.delivery for wish in logged])
         self._run("log_keys", keys=b"".join(keys), deliveries=deliveries)

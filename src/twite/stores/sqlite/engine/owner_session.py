@@ -153,17 +153,13 @@ class OwnerSession(WriterSession):
             self.unmarked.mark_if_before(
                 row.received_at for row in rows if isinstance(row, OutboxRow) and row.is_ready
             )
-        columns, added = insertion(rows)
-        width = len(columns)
-        values = list(chain.from_iterable(added))
-        # For each None and each bytes, the driver looks for an adapter, which takes as long as
-        # writing two columns.
-        for place in _places_of_bytes(kind, columns):
-            values[place::width] = map(bytearray, values[place::width])
         for start, size in slices(len(rows)):
-            self.connection.execute(
-                _insertion_of(kind, columns, size), values[start * width : (start + size) * width]
-            )
+            columns, values = insertion(rows[start : start + size])
+            # For each None and each bytes, the driver looks for an adapter, which takes as long as
+            # writing two columns.
+            for place in _places_of_bytes(kind, columns):
+                values[place :: len(columns)] = map(bytearray, values[place :: len(columns)])
+            self.connection.execute(_insertion_of(kind, columns, size), values)
 
     def count_accounts(self, rows: Sequence[TallyRow]) -> None:
         values = list(chain.from_iterable(map(astuple, rows)))
