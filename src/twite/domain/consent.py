@@ -48,6 +48,8 @@ class ConsentPolicy(msgspec.Struct, frozen=True, kw_only=True):
     personalization is denied. `tcf_vendor_id`, `ac_provider_id` and `cmp_vendor` identify X in
     three vendor lists; a list is not checked if its id is None. If `can_restrict` is False, because
     X may not read `restricted_data_use`, conversions to restrict are not sent.
+    `segment_categories` are the consent categories of Segment's API that mean advertising; without
+    them, every category counts.
     """
 
     required: bool = False
@@ -64,6 +66,7 @@ class ConsentPolicy(msgspec.Struct, frozen=True, kw_only=True):
     ac_provider_id: int | None = None
     cmp_vendor: str | None = None
     can_restrict: bool = True
+    segment_categories: tuple[str, ...] = ()
 
 
 @lru_cache(maxsize=256)

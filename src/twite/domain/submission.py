@@ -37,6 +37,7 @@ class Endpoint(StrEnum):
     SGTM = "sgtm"  # POST /v1/sgtm, from Twite's tag in a server container
     STAPE = "stape"  # POST /stape-api/{key}/v1/twitter/auth-proxy
     WEBHOOK = "webhook"  # POST /webhooks/{name}
+    SEGMENT = "segment"  # POST /v1/track, /v1/batch, …: SDKs of Segment and RudderStack
     TAG = "tag"  # a tag template in Twite that sends to X, or creates an event
     CLIENT = "client"  # a client template in Twite that ran the container
 
