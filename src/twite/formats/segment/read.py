@@ -8,6 +8,7 @@ The batch's `context` and `integrations` apply to each of its calls. The body ma
 describes a person.
 """
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -51,6 +52,8 @@ CALLS: Final = {
 }  # fmt: skip
 # Up to this length, a decimal number keeps all its digits as a float.
 _EXACT: Final = 16
+# A string as a whole, so that no match begins inside it; or a constant that is not JSON.
+_NO_NUMBER: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|(-?(?:NaN|Infinity))', re.DOTALL)
 _FRAME: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _EACH: Final = msgspec.json.Decoder(list[msgspec.Raw])
 _NO_CALLS: Final = msgspec.Raw(b"null")
@@ -90,7 +93,7 @@ def read(body: bytes, *, call: str, call_context: CallContext) -> SegmentRequest
     Raises MalformedRequest if the body is not JSON or has no calls. A call that cannot be read does
     not affect the others.
     """
-    body = with_replacements(body)
+    body = _with_texts_for_nan(with_replacements(body))
     frame = decode(_FRAME, body, frame=True)
     given = [msgspec.Raw(body)]
     if call == BATCH:
@@ -124,6 +127,16 @@ def read(body: bytes, *, call: str, call_context: CallContext) -> SegmentRequest
         ),
         identified=persons,
     )
+
+
+def _with_texts_for_nan(body: bytes) -> bytes:
+    """Return JSON with texts in place of NaN and Infinity, which Python's SDKs send. [ran]
+
+    So such a value costs only its own call.
+    """
+    if b"NaN" not in body and b"Infinity" not in body:
+        return body
+    return _NO_NUMBER.sub(lambda found: b'"%b"' % found[1] if found[1] else found[0], body)
 
 
 def _persons(
