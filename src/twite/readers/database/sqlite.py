@@ -73,10 +73,10 @@ class SqliteRows:
         # A sync reads in changing threads, one after the other.
         return sqlite3.connect(f"{self._uri}?mode={mode}", uri=True, check_same_thread=False)
 
-    def _fetched(self, found: sqlite3.Cursor) -> Iterator[Sequence[object]]:
+    def _fetched(self, cursor: sqlite3.Cursor) -> Iterator[Sequence[object]]:
         while True:
             with self._explained():
-                rows = found.fetchmany(FETCHED_AT_ONCE)
+                rows = cursor.fetchmany(FETCHED_AT_ONCE)
             if not rows:
                 return
             yield from rows
@@ -89,5 +89,5 @@ def _mark(_place: int) -> str:
     return "?"
 
 
-def _header(found: sqlite3.Cursor) -> tuple[str, ...]:
-    return tuple(column[0] for column in found.description)
+def _header(cursor: sqlite3.Cursor) -> tuple[str, ...]:
+    return tuple(column[0] for column in cursor.description)
