@@ -9,6 +9,7 @@ from typing import Final
 
 import msgspec
 
+from twite.domain.cause import DeliveryCause
 from twite.domain.conversion import Identifiers
 
 # The European Economic Area (ISO 3166). Here, in the UK and in Switzerland, no signal means no
@@ -20,10 +21,9 @@ EEA: Final = frozenset(
     }
 )  # fmt: skip
 STRICT_REGIONS: Final = EEA | {"GB", "CH"}
-REVOKED: Final = "consent_revoked"
+REVOKED: Final = DeliveryCause.CONSENT_REVOKED.value
 # X's term for restricting the use of a conversion to purposes such as measurement. [doc RDU]
 RESTRICTED: Final = "restrict_optimization"
-_DENIALS: Final = ("consent_denied", "consent_limited", "consent_unclear", REVOKED)
 
 
 class ConsentAction(StrEnum):
@@ -93,6 +93,7 @@ class ConsentDecision(msgspec.Struct, frozen=True, kw_only=True):
 
     action: ConsentAction = ConsentAction.SEND
     rule: str = "nothing_said"
+    cause: DeliveryCause | None = None
     reason: str | None = None
     strip: tuple[str, ...] = ()
     restricted: bool = False
@@ -105,14 +106,6 @@ Judge = Callable[[Mapping[str, str | bool] | None, Identifiers, str], ConsentDec
 
 # No signal, and none is required.
 PLAIN: Final = ConsentDecision()
-
-
-def is_denial(reason: str) -> bool:
-    """Return whether a reason is a possible denial. Missing consent is not a denial.
-
-    A denial applies to all copies of the conversion.
-    """
-    return reason.startswith(_DENIALS)
 
 
 def person_keys(identifiers: Identifiers, *, pixel: str, salt: bytes) -> tuple[bytes, ...]:
