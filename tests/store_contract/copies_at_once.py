@@ -44,7 +44,7 @@ def copy_of(kind: str, name: str, *, index: int = 0) -> AcceptedConversion:
         "unclear": an_entry(name, held=_UNCLEAR, cause=DeliveryCause.CONSENT_UNCLEAR),
         "guarded": an_entry(name, held="why"),
         "denied": denied(name),
-        "silent": denied(name, reason=MISSING),
+        "silent": denied(name, cause=MISSING),
     }[kind]
     return msgspec.structs.replace(entry, index=index)
 
