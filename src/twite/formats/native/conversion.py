@@ -121,7 +121,7 @@ def read_conversion(native: Native, index: int, context: ReadContext) -> ReadCon
         left, signals = _left(identifiers, verdict), verdict.signals
         suppressed = verdict.reason if verdict.action is ConsentAction.SUPPRESS else None
         held = verdict.reason if verdict.action is ConsentAction.HOLD else None
-        cause = None if suppressed is held else verdict.cause
+        cause = verdict.cause if suppressed or held else None
     # The stored form: no raw personal data, and no match keys if consent is denied. Passed by
     # position, which takes a quarter of the time that names take.
     scrubbed = Native(
