@@ -32,6 +32,10 @@ _KEYS: Final[Mapping[type[StateRecord], Callable[[Any], Any]]] = {
 }
 
 
+def _name(key: str | tuple[str, ...]) -> str:
+    return key if isinstance(key, str) else key[0]
+
+
 class MemoryState:
     """Implements StateStore. Audit events recorded with a change are listed here."""
 
@@ -41,7 +45,7 @@ class MemoryState:
 
     async def load(self, kind: type[R], *, prefix: str = "") -> Sequence[R]:
         kept = self._kept[kind]
-        found = [kept[key] for key in sorted(kept) if not prefix or key.startswith(prefix)]
+        found = [kept[key] for key in sorted(kept) if not prefix or _name(key).startswith(prefix)]
         if kind is ClockRecord:
             found = [self._clock_record(found[0].ahead if found else None)]
         elif kind is Alert:

@@ -154,6 +154,16 @@ class AlarmLaws:
             _an_hour(5, source="till"),
         ]
 
+    async def test_hourly_traffic_is_found_by_the_beginning_of_its_source(
+        self, store: Store
+    ) -> None:
+        names = ("/webhooks/shop", "/webhooks/woo", "shop", "woo")
+        await store.put([_an_hour(1, source=name) for name in names])
+
+        found = await store.load(HourlyTraffic, prefix="/webhooks/")
+
+        assert [traffic.source for traffic in found] == ["/webhooks/shop", "/webhooks/woo"]
+
     async def test_old_hourly_traffic_is_deleted(self, store: Store) -> None:
         await store.put([_an_hour(1), _an_hour(2), _an_hour(1, source="till")])
 

@@ -90,6 +90,7 @@ class SettingsInUse(msgspec.Struct, frozen=True, kw_only=True):
             clock=parts.clock,
             sources=settings.sources(),
             webhooks=settings.webhooks,
+            dedup_window=settings.store.dedup_window,
             destinations=destinations,
             ready=lambda: accept.problem or parts.runner.problem,
             metrics=parts.metrics.rendered,

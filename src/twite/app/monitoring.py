@@ -1,7 +1,7 @@
 """Wire the alerts (monitor, alert store, webhook) and the value guards."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final, Self
@@ -10,12 +10,13 @@ from twite.app.http_clients import OnDemandTransport
 from twite.app.store_access import StateOnDemand, open_records
 from twite.config.settings import Settings
 from twite.domain.alert import Alert, AlertKind
+from twite.domain.destination import Destination
 from twite.domain.errors import LedgerUnavailable, SettingsError
 from twite.domain.pause import Pause
 from twite.domain.stats.value_guard import UsualAmount
 from twite.domain.times import SECOND
 from twite.gateway.alerts.checks import STORE
-from twite.gateway.alerts.monitor import EventListener, Monitor
+from twite.gateway.alerts.monitor import EVERY, EventListener, Monitor
 from twite.gateway.alerts.notifier import Notifier, post, trial
 from twite.gateway.delivery.sweeper import BalanceCheck
 from twite.gateway.ingest.accept import X_SOURCE
@@ -68,6 +69,7 @@ class Monitoring:
         self._monitor: Monitor | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._leading: list[asyncio.Task[None]] = []
+        self._counts_due = 0
 
     async def start(self) -> None:
         """Run the monitor now, and then every minute."""
@@ -80,7 +82,7 @@ class Monitoring:
         """Monitor the pixels and sources of reloaded settings."""
         self._settings = settings
         if self._monitor is not None:
-            self._monitor.watch(settings.destinations(), _sources_of(settings))
+            self._monitor.watch(*_watched(settings))
 
     async def stop(self) -> None:
         """Stop, after a final check of the balance.
@@ -100,6 +102,7 @@ class Monitoring:
                 if self._tasks:
                     await _ended(self._tasks)
                     self._observer.see(MonitorStopped())
+                await self._store_webhook_counts()
             elif not self._tasks:
                 # Another gateway may have changed the alerts, so they are loaded again.
                 await self._begin()
@@ -109,6 +112,14 @@ class Monitoring:
                     self._listener.follow(await self._store.load(Pause))
             await self._clock.sleep(_LOOK_FOR_THE_LEAD)
 
+    async def _store_webhook_counts(self) -> None:
+        """Store this gateway's deliveries, once a minute, so that the leader sees them."""
+        now = self._clock.now()
+        if self._settings.webhooks and now >= self._counts_due:
+            self._counts_due = now + EVERY
+            with suppress(LedgerUnavailable):  # they are stored later
+                await self._listener.webhook_counts.store(self._store, now=now)
+
     async def _begin(self) -> None:
         settings = self._settings
         ownership = self._store.ownership
@@ -116,6 +127,7 @@ class Monitoring:
         if ownership is not None:
             state = _LeadersState(self._store, ownership)
             self._listener.follow_gateways(ownership.reported(), name=ownership.name)
+        destinations, sources, webhooks = _watched(settings)
         monitor = self._monitor = Monitor(
             listener=self._listener,
             queries=self._store,
@@ -124,11 +136,12 @@ class Monitoring:
             disk=None if settings.store.url.server else disk_of(settings.store.path),
             clock=self._clock,
             observer=self._observer,
-            destinations=settings.destinations(),
-            sources=_sources_of(settings),
+            destinations=destinations,
+            sources=sources,
             thresholds=settings.alerts.thresholds,
             new_id=self._randomness.receipt,
         )
+        monitor.watch(destinations, sources, webhooks)
         notifier = Notifier(
             alert_store=monitor.register,
             webhook=settings.alerts.webhook,
@@ -143,8 +156,12 @@ class Monitoring:
         self._tasks += [asyncio.create_task(monitor.run()), asyncio.create_task(notifier.run())]
 
 
-def _sources_of(settings: Settings) -> tuple[str, ...]:
-    return (*(source.name for source in settings.sources()), X_SOURCE)
+def _watched(
+    settings: Settings,
+) -> tuple[Sequence[Destination], Collection[str], Collection[str]]:
+    """Return the pixels, sources and webhooks to monitor."""
+    sources = (*(source.name for source in settings.sources()), X_SOURCE)
+    return settings.destinations(), sources, [webhook.name for webhook in settings.webhooks]
 
 
 class _LeadersState(StateOnDemand):

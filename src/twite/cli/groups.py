@@ -22,6 +22,7 @@ _OWN: Final[Mapping[str, Mapping[str, str]]] = {
     },
     "Conversions": {
         "send": "Send conversions from JSON, JSON Lines, CSV or Parquet files",
+        "sync": "Fetch conversions that a sender has not delivered",
         "show": "Show the history of a conversion, attempt by attempt",
         "rejected": "List conversions rejected at intake, with the reasons",
         "dead": "List, replay or discard dead letters and held conversions",
@@ -57,6 +58,7 @@ _PLACES: Final = {
     "rotate-key": "twite.cli.maintenance:rotate_key",
     "reload": "twite.cli.maintenance:reload",
     "send": "twite.cli.send.command:send",
+    "sync": "twite.cli.sync.command:sync",
     "demo": "twite.cli.demo.command:demo",
     "serve": "twite.cli.serve.command:serve",
 }

@@ -21,6 +21,7 @@ class AlertKind(StrEnum):
     CONVERSIONS_HELD = "conversions_held"  # about a pixel: a user must decide
     DEADLINE_RISK = "deadline_risk"  # about a pixel: conversions miss the 48-hour deadline
     SOURCE_SILENT = "source_silent"  # about a source: unusually long without conversions
+    WEBHOOK_SILENT = "webhook_silent"  # about a webhook: unusually long without messages
     BALANCE_RESIDUE = "balance_residue"  # about a source and pixel: conversions are unaccounted for
     STORE_FAILING = "store_failing"  # commits fail: Twite responds to submissions with 503
     # The database is damaged, or cannot be opened: the gateway has ended.
@@ -96,6 +97,11 @@ RULES: Final[Mapping[AlertKind, AlertRule]] = {
     AlertKind.SOURCE_SILENT: AlertRule(
         title="a source has stopped sending",
         fix="Check whether the site, tag or consent banner has changed. Place a test order.",
+        urgent=True,
+    ),
+    AlertKind.WEBHOOK_SILENT: AlertRule(
+        title="a webhook has stopped delivering",
+        fix="Check whether the sender has disabled the webhook. Then fetch missed orders.",
         urgent=True,
     ),
     AlertKind.BALANCE_RESIDUE: AlertRule(

@@ -9,7 +9,6 @@ from typing import Final
 
 import msgspec
 
-from twite.domain.cause import DeliveryCause
 from twite.domain.conversion import Identifiers
 
 # The European Economic Area (ISO 3166). Here, in the UK and in Switzerland, no signal means no
@@ -21,9 +20,10 @@ EEA: Final = frozenset(
     }
 )  # fmt: skip
 STRICT_REGIONS: Final = EEA | {"GB", "CH"}
-REVOKED: Final = DeliveryCause.CONSENT_REVOKED.value
+REVOKED: Final = "consent_revoked"
 # X's term for restricting the use of a conversion to purposes such as measurement. [doc RDU]
 RESTRICTED: Final = "restrict_optimization"
+_DENIALS: Final = ("consent_denied", "consent_limited", "consent_unclear", REVOKED)
 
 
 class ConsentAction(StrEnum):
@@ -48,8 +48,6 @@ class ConsentPolicy(msgspec.Struct, frozen=True, kw_only=True):
     personalization is denied. `tcf_vendor_id`, `ac_provider_id` and `cmp_vendor` identify X in
     three vendor lists; a list is not checked if its id is None. If `can_restrict` is False, because
     X may not read `restricted_data_use`, conversions to restrict are not sent.
-    `segment_categories` are the consent categories of Segment's API that mean advertising; without
-    them, every category counts.
     """
 
     required: bool = False
@@ -66,7 +64,6 @@ class ConsentPolicy(msgspec.Struct, frozen=True, kw_only=True):
     ac_provider_id: int | None = None
     cmp_vendor: str | None = None
     can_restrict: bool = True
-    segment_categories: tuple[str, ...] = ()
 
 
 @lru_cache(maxsize=256)
@@ -93,7 +90,6 @@ class ConsentDecision(msgspec.Struct, frozen=True, kw_only=True):
 
     action: ConsentAction = ConsentAction.SEND
     rule: str = "nothing_said"
-    cause: DeliveryCause | None = None
     reason: str | None = None
     strip: tuple[str, ...] = ()
     restricted: bool = False
@@ -106,6 +102,14 @@ Judge = Callable[[Mapping[str, str | bool] | None, Identifiers, str], ConsentDec
 
 # No signal, and none is required.
 PLAIN: Final = ConsentDecision()
+
+
+def is_denial(reason: str) -> bool:
+    """Return whether a reason is a possible denial. Missing consent is not a denial.
+
+    A denial applies to all copies of the conversion.
+    """
+    return reason.startswith(_DENIALS)
 
 
 def person_keys(identifiers: Identifiers, *, pixel: str, salt: bytes) -> tuple[bytes, ...]:

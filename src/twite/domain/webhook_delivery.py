@@ -1,8 +1,12 @@
 """Deliveries of webhooks: what became of each message, without personal data."""
 
 from enum import StrEnum
+from typing import Final
 
 import msgspec
+
+# The name of messages that `twite sync` submits in place of the sender.
+CATCH_UP: Final = "sync"
 
 
 class DeliveryVerdict(StrEnum):

@@ -255,7 +255,7 @@ def each_by_itself(
         try:
             tables.append(read(part))
         except MalformedRequest as wrong:
-            path = joined(within.format(place), wrong.path)
+            path = _joined(within.format(place), wrong.path)
             first_malformed = first_malformed or MalformedRequest(
                 code=wrong.code, path=path, message=wrong.message
             )
@@ -278,8 +278,7 @@ def wrong_shape(path: str, message: str) -> MalformedRequest:
     return MalformedRequest(code="wrong_shape", path=path, message=message)
 
 
-def joined(path: str, inside: str) -> str:
-    """Return the path of a part inside another."""
+def _joined(path: str, inside: str) -> str:
     dot = "." if path and inside and not inside.startswith("[") else ""
     return f"{path}{dot}{inside}"
 

@@ -27,12 +27,12 @@ import msgspec
 from twite.domain.people.erasure import ErasureIdentifier
 from twite.domain.secret import Masked, Secret
 from twite.domain.submission import Ignored
+from twite.domain.times import moment
+from twite.formats.event_data.conversions import ignored_as
 from twite.formats.parsed_request import UNREADABLE, ParsedRequest
 from twite.formats.strict_json import decode, with_replacements, wrong_shape
 
 OptionsT = TypeVar("OptionsT", bound=msgspec.Struct)
-# What a name of a message may have in metrics, the store and the console.
-LONGEST_NAME: Final = 64
 # Whole numbers stay exact, and other numbers stay the text that the sender wrote.
 _EXACT: Final = msgspec.json.Decoder(object, float_hook=str)
 
@@ -59,6 +59,8 @@ class IgnoredReason(StrEnum):
     OTHER_MESSAGE = "other_message"
     NO_DATA = "no_data"
     PRIVACY_REQUEST = "privacy_request"
+    OTHER_ACCOUNT = "other_account"
+    TOO_OLD = "too_old"
     ERASURE = "erasure"
 
 
@@ -77,6 +79,8 @@ REASONS: Final[Mapping[IgnoredReason, str]] = MappingProxyType(
         IgnoredReason.OTHER_MESSAGE: "not the message that this webhook sends as a conversion",
         IgnoredReason.NO_DATA: "a message without the data of its object: choose full payloads",
         IgnoredReason.PRIVACY_REQUEST: "a privacy request that the merchant must answer",
+        IgnoredReason.OTHER_ACCOUNT: "of a connected account that the settings do not name",
+        IgnoredReason.TOO_OLD: "paid before the deduplication window, so it could count twice",
         IgnoredReason.ERASURE: "a person whose data the sender asked to erase",
     }
 )
@@ -128,8 +132,31 @@ def ignoring(
 
 
 def shown_name(name: str) -> str:
-    """Return the name of a message as it is stored: printable, of limited length."""
-    return "".join(c if c.isprintable() else "?" for c in name[:LONGEST_NAME]) or "unnamed"
+    """Return the name of a message as it is stored: one line, short, without personal data.
+
+    A sender's name is text like any other: WooCommerce does not even sign its topic.
+    """
+    return ignored_as(name, "").name or "unnamed"
+
+
+def without_old(reading: WebhookReading, *, oldest: int, now: int) -> WebhookReading:
+    """Return the reading without conversions before `oldest` (ms), which it ignores."""
+    parsed = reading.parsed
+    times = [
+        None if native.time is None else moment(native.time, now=now, path="time")
+        for native in parsed.conversions
+    ]
+    kept = [n for n, at in enumerate(times) if not (isinstance(at, int) and at < oldest)]
+    if len(kept) == len(times):
+        return reading
+    old = Ignored(name=reading.name, reason=IgnoredReason.TOO_OLD)
+    left = msgspec.structs.replace(
+        parsed,
+        conversions=tuple([parsed.conversions[n] for n in kept]),
+        faults=tuple([parsed.faults[n] for n in kept]) if parsed.faults else (),
+        ignored=(*parsed.ignored, *[old] * (len(times) - len(kept))),
+    )
+    return msgspec.structs.replace(reading, parsed=left)
 
 
 class OptionFault(msgspec.Struct, frozen=True, kw_only=True):
@@ -144,7 +171,9 @@ class WebhookKind(msgspec.Struct, Generic[OptionsT], frozen=True, kw_only=True):
 
     The fields of `options` are annotated by `option`. `verify` gets the time in milliseconds.
     `read` gets only genuine messages; it raises MalformedRequest for a body that it cannot read,
-    and nothing else. The sample is a message with one conversion, of `shopper@example.com`.
+    and nothing else. If `ignores_old`, conversions before the deduplication window are ignored,
+    because the sender repeats messages about them at any later time. The sample is a message with
+    one conversion, of `shopper@example.com`.
     """
 
     name: str
@@ -153,6 +182,7 @@ class WebhookKind(msgspec.Struct, Generic[OptionsT], frozen=True, kw_only=True):
     read: Callable[[WebhookMessage, "IncomingWebhook[OptionsT]"], WebhookReading]
     sample: Callable[["IncomingWebhook[OptionsT]", int], WebhookMessage]
     check: Callable[[OptionsT], Iterator[OptionFault]] = lambda _options: iter(())
+    ignores_old: bool = False
 
 
 class IncomingWebhook(Masked, Generic[OptionsT], frozen=True, kw_only=True):

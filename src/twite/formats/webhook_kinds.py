@@ -7,7 +7,16 @@ from twite.formats.shopify.read import ShopifyOptions
 from twite.formats.shopify.read import read as read_shopify
 from twite.formats.shopify.read import verify as verify_shopify
 from twite.formats.shopify.sample import sample as shopify_sample
+from twite.formats.stripe.read import StripeOptions
+from twite.formats.stripe.read import read as read_stripe
+from twite.formats.stripe.read import verify as verify_stripe
+from twite.formats.stripe.sample import sample as stripe_sample
 from twite.formats.webhook_kind import WebhookKind
+from twite.formats.woocommerce.read import WooCommerceOptions
+from twite.formats.woocommerce.read import check as check_woocommerce
+from twite.formats.woocommerce.read import read as read_woocommerce
+from twite.formats.woocommerce.read import verify as verify_woocommerce
+from twite.formats.woocommerce.sample import sample as woocommerce_sample
 
 KINDS: Final[Mapping[str, WebhookKind[Any]]] = {
     kind.name: kind
@@ -18,6 +27,25 @@ KINDS: Final[Mapping[str, WebhookKind[Any]]] = {
             verify=verify_shopify,
             read=read_shopify,
             sample=shopify_sample,
+        ),
+        WebhookKind(
+            name="stripe",
+            options=StripeOptions,
+            verify=verify_stripe,
+            read=read_stripe,
+            sample=stripe_sample,
+            # The dashboard resends events for weeks.
+            ignores_old=True,
+        ),
+        WebhookKind(
+            name="woocommerce",
+            options=WooCommerceOptions,
+            verify=verify_woocommerce,
+            read=read_woocommerce,
+            sample=woocommerce_sample,
+            check=check_woocommerce,
+            # An order is sent again after each change, for years.
+            ignores_old=True,
         ),
     )
 }

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 from starlette.types import ASGIApp
 
+from twite.domain.conversion import DEFAULT_WINDOW
 from twite.domain.destination import Destination, Source
 from twite.domain.history import ConversionCounts
 from twite.domain.loopback import is_own_name
@@ -95,6 +96,7 @@ class GatewayServices(msgspec.Struct, frozen=True, kw_only=True):
     privacy: Privacy
     directory: AccountDirectory
     webhooks: tuple[IncomingWebhook[Any], ...] = ()
+    dedup_window: int = DEFAULT_WINDOW  # in milliseconds
     add_up: Callable[[bytes], Awaitable[bytes]] | None = None
     credential_commands: CredentialCommands | None = None
     proxy: StapeProxy | None = None

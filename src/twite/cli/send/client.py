@@ -93,7 +93,7 @@ class Submitter:
         `lost` is whether an earlier response about these rows was lost. Raises SendStopped.
         """
         bodies = [row.body for row in rows if row.body is not None]
-        answer, lost = await self._answered(_OPEN + b",".join(bodies) + _CLOSE, lost=lost)
+        answer, lost = await self.answered(_OPEN + b",".join(bodies) + _CLOSE, lost=lost)
         if answer.status in _RECEIPTED:
             receipted = decoded(answer.body, NativeReceipt)
             if receipted is not None and within(receipted, len(rows)):
@@ -110,8 +110,11 @@ class Submitter:
         first = await self.submit(rows[:middle], lost=lost)
         return first + await self.submit(rows[middle:], lost=lost)
 
-    async def _answered(self, body: bytes, *, lost: bool) -> tuple[SendResponse, bool]:
-        """Send the request until the response is final: neither a temporary error nor lost."""
+    async def answered(self, body: bytes, *, lost: bool) -> tuple[SendResponse, bool]:
+        """Send the request until the response is final: neither a temporary error nor lost.
+
+        Raises SendStopped.
+        """
         attempts, since = 0, self.patience.elapsed()
         while True:
             answer = await self.post(body)
@@ -137,11 +140,22 @@ def poster(session: aiohttp.ClientSession, *, url: str, key: Secret) -> SendClie
         "Authorization": f"Bearer {key.reveal()}",
         "Content-Type": "application/json",
     }
+    return posting(session, url=url, path=PATH, headers_of=lambda _body: headers)
+
+
+def posting(
+    session: aiohttp.ClientSession,
+    *,
+    url: str,
+    path: str,
+    headers_of: Callable[[bytes], Mapping[str, str]],
+) -> SendClient:
+    """Return a client that posts to a path of a gateway, with headers for each body."""
 
     async def post(body: bytes) -> SendResponse | SendNoResponse:
         try:
             async with session.post(
-                url + PATH, data=body, headers=headers, allow_redirects=False
+                url + path, data=body, headers=headers_of(body), allow_redirects=False
             ) as response:
                 return SendResponse(
                     status=response.status,
@@ -268,7 +282,7 @@ def target(config: Path, *, to: str | None, source: str | None, key_from: str | 
             f"{settings.path} describes, or use --to and --key-from env:NAME"
         )
     return SendTarget(
-        url=_address(settings.server.listen) if to is None else _url(to),
+        url=gateway_url(settings, to),
         key=found.key,
         source=found,
         destinations={destination.pixel: destination for destination in settings.destinations()},
@@ -299,6 +313,11 @@ def _address(listen: HostPort) -> str:
         )
     host = _EVERYWHERE.get(listen.host, listen.host)
     return f"http://{HostPort(host=host, port=listen.port)}"
+
+
+def gateway_url(settings: Settings, to: str | None) -> str:
+    """Return the gateway's URL: `--to`, or where the settings let it listen."""
+    return _address(settings.server.listen) if to is None else _url(to)
 
 
 def _url(text: str) -> str:

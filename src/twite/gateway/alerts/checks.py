@@ -40,23 +40,26 @@ class Thresholds(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CheckContext(msgspec.Struct, frozen=True, kw_only=True):
-    """What checks need besides their facts: time (ms), configured pixels and sources, limits."""
+    """What checks need besides their facts: time (ms), what is configured, limits."""
 
     now: int
     pixels: Sequence[str]
     sources: Sequence[str]
     thresholds: Thresholds
+    webhooks: Sequence[str] = ()
 
 
 class CheckFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What the monitor read for one run. A part that could not be read is None.
 
-    `silences` has an entry for each source, which is None if the source has too little history.
+    `silences` has an entry for each source, and `webhook_silences` for each webhook; it is None if
+    there is too little history.
     """
 
     accounts: Sequence[ConversionCounts] | None = None
     forecasts: Sequence[Forecast] | None = None
     silences: Sequence[Silence | None] | None = None
+    webhook_silences: Sequence[Silence | None] | None = None
     space: DiskSpace | None = None
 
 
@@ -206,19 +209,28 @@ def of_gateways(
 
 def of_silences(silences: Iterable[Silence | None], context: CheckContext) -> Iterator[CheckResult]:
     """Return check results for unusually long silences. Sources with little history are unknown."""
-    for source, silence in zip(context.sources, silences, strict=True):
+    return _of_silences(AlertKind.SOURCE_SILENT, "conversions", context.sources, silences)
+
+
+def of_webhooks(silences: Iterable[Silence | None], context: CheckContext) -> Iterator[CheckResult]:
+    """Return check results for webhooks, as `of_silences` does for sources."""
+    return _of_silences(AlertKind.WEBHOOK_SILENT, "messages", context.webhooks, silences)
+
+
+def _of_silences(
+    kind: AlertKind, what: str, subjects: Sequence[str], silences: Iterable[Silence | None]
+) -> Iterator[CheckResult]:
+    for subject, silence in zip(subjects, silences, strict=True):
         if silence is None:
-            yield CheckResult(kind=AlertKind.SOURCE_SILENT, subject=source, bad=None)
+            yield CheckResult(kind=kind, subject=subject, bad=None)
             continue
         reason = (
-            f"No conversions for {_length(silence.lasts)}; gaps of up to "
+            f"No {what} for {_length(silence.lasts)}; gaps of up to "
             f"{_length(silence.usual)} are usual"
         )
         if silence.expected:
-            reason += f". A week ago, {silence.expected} conversions arrived in the same hours"
-        yield CheckResult(
-            kind=AlertKind.SOURCE_SILENT, subject=source, bad=silence.unusual, reason=reason
-        )
+            reason += f". A week ago, {silence.expected} {what} arrived in the same hours"
+        yield CheckResult(kind=kind, subject=subject, bad=silence.unusual, reason=reason)
 
 
 def _length(ms: int) -> str:
@@ -236,5 +248,8 @@ CHECKS: Final = (
     ),
     AlertCheck(fact="forecasts", check=of_forecasts, kinds=frozenset({AlertKind.DEADLINE_RISK})),
     AlertCheck(fact="silences", check=of_silences, kinds=frozenset({AlertKind.SOURCE_SILENT})),
+    AlertCheck(
+        fact="webhook_silences", check=of_webhooks, kinds=frozenset({AlertKind.WEBHOOK_SILENT})
+    ),
     AlertCheck(fact="space", check=of_space, kinds=frozenset({AlertKind.DISK_NEARLY_FULL})),
 )

@@ -27,6 +27,7 @@ from twite.gateway.alerts.checks import (
     of_pauses,
 )
 from twite.gateway.alerts.forecast import LOOK_BACK, forecasts
+from twite.gateway.alerts.webhook_traffic import WebhookCounts
 from twite.gateway.delivery.sweeper import BalanceCheck
 from twite.gateway.ports.events import (
     Alerted,
@@ -39,6 +40,7 @@ from twite.gateway.ports.events import (
     ProblemPlace,
     ProblemSeen,
     Resumed,
+    WebhookAnswered,
 )
 from twite.gateway.ports.machine import Clock, Disk, DiskSpace, wait_for_event
 from twite.gateway.ports.ownership import GatewayCondition
@@ -68,6 +70,7 @@ class EventListener:
         self.pauses: dict[tuple[str, str], Pause] = {}
         self.warned: dict[tuple[AlertKind, str], ConditionChanged] = {}
         self.news = asyncio.Event()
+        self.webhook_counts = WebhookCounts()
         # What the other gateways on the store report; None if there is no other gateway.
         self._others: Sequence[GatewayCondition] | None = None
         self._name = ""
@@ -76,6 +79,8 @@ class EventListener:
         """Record an event that matters for alerts, and wake the monitor."""
         if type(notice) not in _IMMEDIATE_EVENTS:
             # Most events do not matter here: every request causes one.
+            if type(notice) is WebhookAnswered:
+                self.webhook_counts.add(notice.delivery)
             return
         match notice:
             case Paused(pause=pause):
@@ -183,11 +188,17 @@ class Monitor:
         self.on_change: Callable[[], None] = lambda: None
         self.register = AlertStore(state=state, clock=clock, new_id=new_id, notify=self._on_alert)
 
-    def watch(self, destinations: Sequence[Destination], sources: Collection[str]) -> None:
-        """Check these pixels and sources from now on."""
+    def watch(
+        self,
+        destinations: Sequence[Destination],
+        sources: Collection[str],
+        webhooks: Collection[str] = (),
+    ) -> None:
+        """Check these pixels, sources and webhooks from now on."""
         self._destinations = tuple(destinations)
         self._pixels = tuple(destination.pixel for destination in destinations)
         self._sources = tuple(sources)
+        self._webhooks = tuple(webhooks)
 
     async def start(self) -> None:
         """Load the alerts and pauses of the last process, and run all checks."""
@@ -241,9 +252,14 @@ class Monitor:
             forecasts=expected,
             space=space,
             silences=None if accounts is None else await self._silences(accounts, now),
+            webhook_silences=await self._webhook_silences(now),
         )
         context = CheckContext(
-            now=now, pixels=self._pixels, sources=self._sources, thresholds=self._thresholds
+            now=now,
+            pixels=self._pixels,
+            sources=self._sources,
+            webhooks=self._webhooks,
+            thresholds=self._thresholds,
         )
         for row in CHECKS:
             fact = getattr(facts, row.fact)
@@ -306,6 +322,17 @@ class Monitor:
         return [
             silence(hours.get(source, ()), now=now, since=self._began) for source in self._sources
         ]
+
+    async def _webhook_silences(self, now: int) -> list[Silence | None] | None:
+        """Record the deliveries since the last check, and return the silence of each webhook."""
+        if not self._webhooks:
+            return []
+        try:
+            hours = await self._listener.webhook_counts.store(self._state, now=now)
+        except TwiteError as error:
+            self._observer.see(ProblemSeen(where=ProblemPlace.ALERTS, reason=str(error)))
+            return None
+        return [silence(hours.get(name, ()), now=now, since=self._began) for name in self._webhooks]
 
     async def _known_hours(self) -> dict[str, list[HourlyTraffic]]:
         if self._hours is None:

@@ -8,7 +8,7 @@ The key of each kind:
 - DecisionPolicy: source
 - UsualAmount: pixel, event and currency
 - Alert: id
-- HourlyTraffic: source and hour
+- HourlyTraffic: source, or `/webhooks/` and the name of a webhook; and hour
 - SealedSecret: name
 """
 

@@ -12,6 +12,7 @@ from twite.domain.fault import Fault
 from twite.domain.incoming_request import IncomingRequest
 from twite.domain.secret import Secret
 from twite.domain.submission import Endpoint
+from twite.domain.times import HOUR
 from twite.domain.webhook_delivery import DeliveryVerdict, WebhookDelivery
 from twite.formats.parsed_request import Native, ParsedRequest
 from twite.formats.strict_json import as_fault
@@ -20,6 +21,7 @@ from twite.formats.webhook_kind import (
     WebhookMessage,
     WebhookReading,
     signed_base64,
+    without_old,
 )
 from twite.gateway.ingest.receipts import AcceptReceipt
 from twite.gateway.ports.events import WebhookAnswered
@@ -38,6 +40,8 @@ _REFUSALS: Final = {
 }
 # WooCommerce's admin shows an error for any other status.
 _PONG: Final = HttpResponse(status=200, body=b"{}")
+# The sender's clock may be ahead, and its conversion then seem newer than its deduplication key.
+_CLOCKS_DIFFER: Final = HOUR
 # A message that was signed by "a-webhook-secret", for the tests of all routes.
 _SAMPLE: Final = signed_base64(Secret("a-webhook-secret"), b"{}").decode()
 
@@ -87,6 +91,9 @@ async def answer(request: HttpRequest, call: WebhookCall) -> HttpResponse:
         reading = webhook.kind.read(_message(call, request.headers, request.body), webhook)
     except MalformedRequest as malformed:
         reading = _unreadable(call, as_fault(malformed, malformed.path))
+    if webhook.kind.ignores_old:
+        oldest = call.at - request.services.dedup_window + _CLOCKS_DIFFER
+        reading = without_old(reading, oldest=oldest, now=call.at)
     # Tags see neither the headers nor the path, which may contain a secret.
     seen = IncomingRequest(method=request.method, path=f"/webhooks/{webhook.name}")
     receipt = await request.services.accept.parsed(

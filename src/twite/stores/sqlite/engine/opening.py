@@ -8,7 +8,6 @@ from typing import Final
 
 import msgspec
 
-from twite.domain.cause import DeliveryCause
 from twite.domain.delivery import OLDER_COPY, UNKNOWN_COPY
 from twite.domain.errors import StoreUnusable
 from twite.stores.sql.statements import query
@@ -177,7 +176,6 @@ def _doubt(path: str, own_mark: StoreMark, left_mark: StoreMark | None) -> _Doub
 
 def _hold(connection: sqlite3.Connection, reason: str) -> int:
     now = time.time_ns() // 1_000_000
-    why = {"cause": DeliveryCause.STORE_RESTORED, "reason": reason}
-    held = connection.execute(query("hold_pending"), {**why, "now": now}).rowcount
+    held = connection.execute(query("hold_pending"), {"reason": reason, "now": now}).rowcount
     connection.execute(query("drop_leases"))
     return held

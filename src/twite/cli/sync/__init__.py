@@ -1,0 +1,1 @@
+"""`twite sync`: fetch what a sender has not delivered."""
