@@ -57,7 +57,7 @@ if __name__ == "__main__":
             shorten(int(seconds))
         elif word == "--pause":
             rest = float(seconds)
-        else:
+        elif word == "--no-fence":
             PostgresOwnership.may_send = lambda _: True
     pause(rest)
     main()
