@@ -65,7 +65,11 @@ def settle(path: Path, many: int, *, shops: int = 1) -> None:
     db.create_function("source_of", 1, source_of, deterministic=True)
     queue = "1" if shops == 1 else "1 + 2 * ((i + 99) / 100 % :shops) + i % 2"
     for table, columns, where in (
-        ("conversion", f"i, (i + 99) / 100, {queue}, 'old-' || i, randomblob(620), NULL, NULL", ""),
+        (
+            "conversion (id, submission, queue, conversion_id, body)",
+            f"i, (i + 99) / 100, {queue}, 'old-' || i, randomblob(620)",
+            "",
+        ),
         (
             """submission
             (id, receipt, source, endpoint, received_at, first, entries, body, refusals)""",

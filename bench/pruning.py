@@ -30,8 +30,9 @@ INSERT INTO queue (pixel, event) VALUES ('{pixel}', 'o8z6k');
 INSERT INTO submission SELECT {first} + i * {each}, 'old-' || i, 'shop', 'native', {at},
   {first} + i * {each}, {each}, CASE WHEN {gone} THEN '' ELSE convert_to(repeat('x', 20000), 'UTF8')
   END FROM generate_series(0, {many} / {each} - 1) AS i;
-INSERT INTO conversion SELECT {first} + i, {first} + i - i % {each}, (SELECT max(id) FROM queue),
-  'old-' || i, CASE WHEN {gone} THEN '' ELSE convert_to(repeat('x', 300), 'UTF8') END, NULL, 0
+INSERT INTO conversion (id, submission, queue, conversion_id, body, checksum)
+SELECT {first} + i, {first} + i - i % {each}, (SELECT max(id) FROM queue), 'old-' || i,
+  CASE WHEN {gone} THEN '' ELSE convert_to(repeat('x', 300), 'UTF8') END, 0
   FROM generate_series(0, {many} - 1) AS i;
 INSERT INTO attempt SELECT {first} + i, {at}, (SELECT max(id) FROM queue), 'delivered', 200, '',
   false, 500 FROM generate_series(0, {many} / 500) AS i;

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from twite.domain.cause import DeliveryCause
 from twite.domain.conversion import Conversion, Identifiers, dedup_key
 from twite.domain.destination import Destination, OAuthKeys, PixelToken, Source
 from twite.domain.secret import Secret
@@ -70,6 +71,7 @@ def an_entry(
     index: int = 0,
     suppressed: str | None = None,
     held: str | None = None,
+    cause: DeliveryCause | None = None,
     called: str | None = None,
 ) -> AcceptedConversion:
     conversion = a_conversion(conversion_id, pixel=pixel, event=event)
@@ -82,6 +84,7 @@ def an_entry(
         body=conversion_body(conversion),
         suppressed=suppressed,
         held=held,
+        cause=cause,
         called=called,
     )
 

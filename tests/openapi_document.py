@@ -22,6 +22,7 @@ from twite.http.route_table import ROUTES
 from twite.http.routes.beacon import SomeRejected
 from twite.http.routes.native import ChoiceNoted
 from twite.http.routes.reports import BalanceBy, HistoryView, RejectionList
+from twite.http.routes.segment import SegmentError, SegmentSuccess
 from twite.http.routes.x_api import XErrors, XSuccess
 
 Json = dict[str, Any]
@@ -43,6 +44,8 @@ _BODIES: Final = (
     NativeReceipt,
     PathCountsBy,
     RejectionList,
+    SegmentError,
+    SegmentSuccess,
     SomeRejected,
     XErrors,
     XSuccess,
@@ -95,6 +98,9 @@ def _responses(written: Json) -> Iterator[tuple[str, Json]]:
     for status, response in written.items():
         if status == "errors":
             yield from _errors({str(each): _written()["errors"][str(each)] for each in response})
+        elif status == "segment_errors":
+            reasons = {str(each): _written()["errors"][str(each)] for each in response}
+            yield from _errors(reasons, "SegmentError")
         elif status == "x_errors":
             yield from _errors(response, "XErrors", {"x-current-api-version": _header("string")})
         else:

@@ -1,62 +1,47 @@
 import datetime as dt
 import decimal
-from pathlib import Path
-from types import SimpleNamespace
+import sys
 
+import polars as pl
 import pytest
 
-from twite.cli.send.files import ParquetMissing, ParquetTable, as_text, open_table
 from twite.domain.errors import ClientError
 from twite.formats.files.cells import read_amount
+from twite.formats.files.values import as_text
+from twite.readers.input_file import local_file
+from twite.readers.parquet import ParquetMissing, ParquetTable
 
 
-class Frame:
-    """A few rows as polars returns them."""
-
-    def __init__(self, columns, rows):
-        self.columns = columns
-        self.height = len(rows)
-        self._rows = rows
-
-    def iter_slices(self, n_rows):
-        assert n_rows > 0
-        return iter([Frame(self.columns, self._rows[:1]), Frame(self.columns, self._rows[1:])])
-
-    def rows(self):
-        return self._rows
-
-
-def test_missing_polars_is_explained():
+def test_missing_polars_is_explained(tmp_path):
     def nowhere(name):
         raise ImportError(name)
 
     with pytest.raises(ParquetMissing, match=r"-m pip install polars`") as caught:
-        open_table(Path("orders.parquet"), nowhere)
+        ParquetTable(local_file(tmp_path / "orders.parquet"), nowhere)
 
     # This project does not own the name on PyPI: another owner could run code on users' machines.
     assert "install twite" not in str(caught.value)
     assert "install 'twite" not in str(caught.value)
 
 
-def test_unreadable_parquet_file_reports_the_first_line_of_the_error():
-    class PolarsError(Exception):
-        pass
+def test_unreadable_parquet_file_reports_the_first_line_of_the_error(tmp_path):
+    file = tmp_path / "orders.parquet"
+    file.write_bytes(b"PAR1" + b"x" * 99)
 
-    def refuse(path, *, glob):
-        raise PolarsError("out of specification\nbacktrace …")
-
-    polars = SimpleNamespace(
-        read_parquet=refuse, exceptions=SimpleNamespace(PolarsError=PolarsError)
-    )
-
-    with pytest.raises(ClientError, match=r"orders\.parquet: .*: out of specification$"):
-        open_table(Path("orders.parquet"), lambda _: polars)
+    with pytest.raises(ClientError, match=r"orders\.parquet: cannot be read as Parquet: [^\n]+$"):
+        ParquetTable(local_file(file))
 
 
-def test_rows_are_numbered_across_slices_of_a_parquet_file():
-    table = ParquetTable(Frame(["order_id", "total"], [("o-1", 1.5), ("o-2", None), ("o-3", 2)]))
+def test_rows_of_a_parquet_file_are_numbered_across_batches(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys.modules[ParquetTable.__module__], "_BATCH", 2)
+    file = tmp_path / "orders [1].parquet"
+    rows = {"order_id": ["o-1", "o-2", "o-3"], "total": [1.5, None, 2.0]}
+    pl.DataFrame(rows).write_parquet(file)
 
-    assert list(table.rows()) == [(1, ["o-1", "1.50"]), (2, ["o-2", ""]), (3, ["o-3", "2"])]
+    table = ParquetTable(local_file(file))
+
+    assert (table.header, table.height) == (("order_id", "total"), 3)
+    assert list(table.rows()) == [(1, ["o-1", "1.50"]), (2, ["o-2", ""]), (3, ["o-3", "2.00"])]
 
 
 @pytest.mark.parametrize(

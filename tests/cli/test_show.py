@@ -6,6 +6,7 @@ from command_stage import HOSTILE, RECEIPT
 
 from builders import NOW
 from twite.cli.show import history_as_json, print_history
+from twite.domain.cause import DeliveryCause
 from twite.domain.delivery import NO_REQUEST, State
 from twite.domain.history import History, PastAttempt, TagNotFired
 from twite.http.routes.reports import HistoryView
@@ -119,6 +120,7 @@ def test_show_json_has_the_keys_of_the_http_response_and_the_delivery():
         deadline_at=1,
         sent=b"{}",
         attempts=(),
+        cause=DeliveryCause.REFUSED,
         reason="why",
         due_at=2,
         consent=b"{}",

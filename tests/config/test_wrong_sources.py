@@ -88,6 +88,30 @@ CHANGES = [
             'Write scheme and host: "https://shop.example"'
         ),
     ),
+    (
+        'key = "env:TWITE_SHOP_KEY"\norigins = ["https://shop.example"]',
+        'key = "env:TWITE_SHOP_KEY"\nwrite_key = "shop-pages"',
+        (
+            "source[0].write_key: is for pages, and the source has no origins. Add the origins of "
+            "the pages"
+        ),
+    ),
+    (
+        'pixel = "o8z6j"\n',
+        'pixel = "o8z6j"\nwrite_key = "shop pages"\n',
+        (
+            "source[0].write_key: is not a write key. Write 1 to 64 letters, digits, dots, "
+            "hyphens, underscores"
+        ),
+    ),
+    (
+        'pixel = "o8z6j"\n',
+        'pixel = "o8z6j"\nwrite_key = "env:TWITE_SHOP_KEY"\n',
+        (
+            "source[0].write_key: is the secret key of source 'shop', and pages show it to "
+            "everyone. Choose another text"
+        ),
+    ),
     ('"GB"', '"UK"', "source[0].region: 'UK' is not a region. Write 'GB'"),
     (
         '"GB"',
@@ -120,6 +144,15 @@ def test_wrong_source_setting_is_explained(tmp_path, right, wrong, sentence):
     assert GOOD.count(right) >= 1
 
     assert complaint(tmp_path, GOOD.replace(right, wrong, 1)) == sentence
+
+
+def test_two_sources_with_the_same_write_key_are_an_error(tmp_path):
+    text = GOOD.replace("[[source]]", '[[source]]\nwrite_key = "pages"')
+    other = '[[source]]\nname = "blog"\norigins = ["https://a.example"]\npixel = "o8z6j"\n'
+
+    assert complaint(tmp_path, f'{text}{other}write_key = "pages"') == (
+        "source[0].write_key: source 'blog' has the same write_key. Give each its own"
+    )
 
 
 def test_two_sources_with_the_same_key_are_an_error(tmp_path):

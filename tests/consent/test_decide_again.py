@@ -5,6 +5,7 @@ import pytest
 from iab_strings import MADE, tc_core
 
 from twite.consent.verdict import decide_again, read_evidence, verdict
+from twite.domain.cause import DeliveryCause
 from twite.domain.consent import ConsentAction, ConsentDecision, ConsentPolicy, policy_version
 from twite.domain.conversion import Identifiers
 
@@ -29,7 +30,10 @@ def test_conversion_without_evidence_is_suppressed_only_if_consent_is_required()
 
 def test_conversion_with_unreadable_evidence_is_held():
     assert decide_again(b"{", ConsentPolicy()) == ConsentDecision(
-        action=HOLD, rule="unclear", reason="consent_unclear: the evidence"
+        action=HOLD,
+        rule="unclear",
+        cause=DeliveryCause.CONSENT_UNCLEAR,
+        reason="consent_unclear: the evidence",
     )
 
 

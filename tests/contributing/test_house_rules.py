@@ -65,6 +65,17 @@ GONE_TEXTS = (
     *("ledger_full", "vault_closed", "template_rests", "twite_troubles_total", "/v1/overlap"),
     *("twite_remarkable_amounts_total", "keep_lives", "twite dedup`", "in clear"),
 )
+# Methods and SQL that take a text apart.
+PARSING = frozenset(
+    {
+        *("startswith", "endswith", "removeprefix", "removesuffix", "split", "rsplit"),
+        *("partition", "rpartition", "find", "index", "count"),
+    }
+)
+PARSING_SQL = re.compile(
+    r"(?:substr|instr|starts_with|position)\([^)]*reason|reason\s+(?:NOT\s+)?(?:I?LIKE|GLOB|~)",
+    re.IGNORECASE,
+)
 # Annotated names that share no word with their own-class type, such as `visit: PageRequest`.
 MOST_UNLIKE_NAMES = 135
 
@@ -295,6 +306,43 @@ def test_texts_contain_no_name_that_the_glossary_replaces():
     }
 
     assert found == set()
+
+
+def is_reason(node: ast.AST) -> bool:
+    """Return whether an expression is a reason, also as in `(row.reason or "")`."""
+    if isinstance(node, ast.BoolOp):
+        return any(map(is_reason, node.values))
+    return getattr(node, "attr", getattr(node, "id", "")).endswith("reason")
+
+
+def parses_a_reason(node: ast.AST) -> bool:
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+        return node.func.attr in PARSING and is_reason(node.func.value)
+    if not isinstance(node, ast.Compare):
+        return False
+    sides = [node.left, *node.comparators]
+    return any(map(is_reason, sides)) and any(
+        isinstance(side, ast.JoinedStr) or (isinstance(side, ast.Constant) and side.value)
+        for side in sides
+    )
+
+
+def test_no_code_reads_the_text_of_a_reason():
+    """A cause, a status or a code is compared instead: sentences are only shown."""
+    found = [
+        f"{place_of(file)}:{node.lineno}"
+        for file in FILES
+        if "reason" in text_of(file)
+        for node in ast.walk(tree_of(file))
+        if parses_a_reason(node)
+    ]
+    found += [
+        f"{place_of(file)}: {match[0]}"
+        for file in SRC.rglob("*.sql")
+        for match in PARSING_SQL.finditer(text_of(file))
+    ]
+
+    assert found == []
 
 
 def test_names_share_a_word_with_their_type():

@@ -5,16 +5,21 @@ import contextlib
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
 from test_diagnostics_at_x import OAUTH, TOKEN
 from test_rotation import FIRST, IN_A_FILE, settings_with_credentials
 
+from builders import a_submission
 from twite.diagnostics import CheckStatus
 from twite.diagnostics.access import access
-from twite.diagnostics.configuration import key
+from twite.diagnostics.configuration import key, source_keys
 from twite.diagnostics.endpoint import public_address
 from twite.diagnostics.network import network
 from twite.diagnostics.store import disk, store
+from twite.domain.submission import Ignored
+from twite.formats.event_data.conversions import KEY_IN_PAGE
+from twite.machine.system import SystemClock
 from twite.stores.sqlite import SQLiteStore
 from written import GOOD, read
 
@@ -215,6 +220,27 @@ async def test_store_that_may_be_an_older_copy_is_a_warning(tmp_path):
     assert [meaning for status, _, meaning in found if status is CheckStatus.WARNING] == [
         "The next start holds all pending deliveries, because they may have been sent."
     ]
+
+
+@pytest.mark.parametrize("reason", [KEY_IN_PAGE, "not_configured"])
+async def test_secret_key_in_the_requests_of_pages_is_a_warning(tmp_path, reason):
+    settings = read(tmp_path)
+    submission = msgspec.structs.replace(
+        a_submission(received_at=SystemClock().now()),
+        ignored=(Ignored(name="source key", reason=reason),),
+    )
+    opened = await SQLiteStore.open(str(settings.store.path))
+    await opened.record(submission)
+    await opened.close()
+
+    found = [finding.found async for finding in source_keys(settings)]
+
+    warned = ["pages sent the secret key of the source shop within the last seven days"]
+    assert found == (warned if reason == KEY_IN_PAGE else [])
+
+
+async def test_key_in_pages_is_not_checked_without_a_store(tmp_path):
+    assert [finding async for finding in source_keys(read(tmp_path))] == []
 
 
 @pytest.mark.skipif(

@@ -65,8 +65,8 @@ def test_documented_call_from_a_server_is_printed_by_twite_events_snippet(kind):
     assert block(CALLS, LANGUAGES[kind]).strip() == printed.strip()
 
 
-def test_orders_exported_by_the_documented_query_are_accepted_by_send(tmp_path):
-    with sqlite3.connect(":memory:") as database:
+def test_documented_query_is_accepted_by_send(tmp_path):
+    with sqlite3.connect(tmp_path / "shop.db") as database:
         database.execute(
             "CREATE TABLE orders(number, paid_at, total, currency, email, phone, x_click_id,"
             " ad_consent)"
@@ -75,20 +75,18 @@ def test_orders_exported_by_the_documented_query_are_accepted_by_send(tmp_path):
         database.execute(
             "INSERT INTO orders VALUES (?, ?, ?, ?, ?, ?, ?, false)", ("S-1002", *ORDER[1:])
         )
-        rows = database.execute(block(DATABASE, "sql"))
-        with (tmp_path / "orders.csv").open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow([column[0] for column in rows.description])
-            writer.writerows(rows)
+    database.close()
+    (tmp_path / "orders.sql").write_text(block(DATABASE, "sql"))
 
     twite = [sys.executable, "-m", "twite"]
-    for command in (["init", "--emulator"], ["send", "orders.csv", "--dry-run"]):
+    query = ["send", "--query", "file:orders.sql", "sqlite:///shop.db"]
+    for command in (["init", "--emulator"], [*query, "--dry-run", "--older", "send"]):
         done = subprocess.run(
             [*twite, *command], cwd=tmp_path, capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, done.stderr
 
-    report = (tmp_path / "orders.csv.dry-run.csv").read_text("utf-8-sig")
+    report = (tmp_path / "query.dry-run.csv").read_text("utf-8-sig")
     verdicts = {row["order"]: row["verdict"] for row in csv.DictReader(report.splitlines())}
     assert verdicts == {"S-1001": "ready", "S-1002": "suppressed"}
 

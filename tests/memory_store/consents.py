@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from memory_store.directory import MemoryDirectory
 from memory_store.row import MemoryRow, take_out
+from twite.domain.cause import DeliveryCause
 from twite.domain.consent import REVOKED, person_keys
 from twite.domain.delivery import State, Trigger
 from twite.gateway.ports.queries import DecidedDelivery
@@ -55,7 +56,7 @@ class MemoryConsents:
         listed = (
             [row for row in rows if self.lists(self._keys_of(row))] if self.has_opt_outs() else []
         )
-        self._withdraw(listed, reason=REVOKED, now=now)
+        self._withdraw(listed, cause=DeliveryCause.CONSENT_REVOKED, reason=REVOKED, now=now)
         return [row for row in rows if row.state is State.QUEUED]
 
     def _keys_of(self, row: MemoryRow) -> list[bytes]:
@@ -66,14 +67,16 @@ class MemoryConsents:
             for key in person_keys(person, pixel=pixel, salt=self.salt)
         ]
 
-    def _withdraw(self, rows: Iterable[MemoryRow], *, reason: str, now: int) -> int:
+    def _withdraw(
+        self, rows: Iterable[MemoryRow], *, cause: DeliveryCause | None, reason: str, now: int
+    ) -> int:
         withdrawn = 0
         for row in rows:
             if row.state not in {State.QUEUED, State.HELD, State.DEAD}:
                 continue
             queued = row.state is State.QUEUED
             trigger = Trigger.WITHDRAWN if queued else Trigger.DISCARDED
-            take_out(row, trigger, reason=reason, at=now)
+            take_out(row, trigger, cause=cause, reason=reason, at=now)
             self._counted[row.source, row.entry.pixel]["suppressed"] += 1
             withdrawn += 1
         return withdrawn

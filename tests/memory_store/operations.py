@@ -8,6 +8,7 @@ import msgspec
 
 from memory_store.directory import MemoryDirectory
 from memory_store.row import MemoryRow, requeue, take_out, with_hold_groups
+from twite.domain.cause import DeliveryCause
 from twite.domain.delivery import State, Trigger, after
 from twite.domain.history import Rival
 from twite.domain.people.users import AuditEvent
@@ -20,6 +21,7 @@ from twite.gateway.ports.outbox import (
     Recall,
     Replay,
     RewrittenPayloads,
+    TakeBack,
     Write,
 )
 from twite.gateway.ports.tags import PREFIX
@@ -50,13 +52,9 @@ class MemoryOperations:
             case HoldRejected():
                 moved = self._hold_rejected(move.deliveries, reason=move.reason, now=now)
             case Recall():
-                moved = self._recall(
-                    pixel=move.pixel, event=move.event, reason=move.reason, now=now
-                )
+                moved = self._recall(pixel=move.pixel, event=move.event, now=now)
             case _:
-                moved = self._take_back(
-                    move.deliveries, reason=move.reason, now=now, hold=move.hold
-                )
+                moved = self._take_back(move, now=now)
         return MoveResult(moved=moved)
 
     def _replay(self, deliveries: Sequence[int], *, now: int, sure: Collection[int]) -> int:
@@ -72,7 +70,7 @@ class MemoryOperations:
     def _discard(self, deliveries: Sequence[int], *, now: int, note: str) -> int:
         rows = self._at_rest(deliveries)
         for row in rows:
-            take_out(row, Trigger.DISCARDED, reason=note, at=now)
+            take_out(row, Trigger.DISCARDED, cause=DeliveryCause.DISCARDED, reason=note, at=now)
             self._counted[row.source, row.entry.pixel]["suppressed"] += 1
         return len(rows)
 
@@ -83,34 +81,38 @@ class MemoryOperations:
             if row.state is State.DEAD
         ]
         for row in rows:
-            take_out(row, Trigger.HELD, reason=reason, at=now)
+            cause = DeliveryCause.REFUSED_ALIKE
+            take_out(row, Trigger.HELD, cause=cause, reason=reason, at=now)
         return len(rows)
 
-    def _recall(self, *, pixel: str, event: str, reason: str, now: int) -> int:
+    def _recall(self, *, pixel: str, event: str, now: int) -> int:
         rows = [
             row
             for row in self._rows.values()
             if row.state is State.HELD
             and (row.entry.pixel, row.entry.event) == (pixel, event)
-            and (row.reason or "").startswith(reason)
+            and row.cause is DeliveryCause.REFUSED_ALIKE
             and row.replayed_at is None
         ]
         for row in rows:
             row.state = after(row.state, Trigger.RECALLED)
-            row.reason = row.due_at = None
+            row.cause = row.reason = row.due_at = None
             row.replayed_at = now
         return len(rows)
 
-    def _take_back(self, deliveries: Sequence[int], *, reason: str, now: int, hold: bool) -> int:
-        rows = [self._rows[id_] for id_ in set(deliveries) if id_ in self._rows]
-        if hold:
+    def _take_back(self, move: TakeBack, *, now: int) -> int:
+        cause, reason = move.cause, move.reason
+        rows = [self._rows[id_] for id_ in set(move.deliveries) if id_ in self._rows]
+        if move.hold:
             queued = [row for row in rows if row.state is State.QUEUED]
             for row in queued:
-                take_out(row, Trigger.HELD, reason=reason, at=now)
+                take_out(row, Trigger.HELD, cause=cause, reason=reason, at=now)
             return len(queued)
-        return self._withdraw(rows, reason=reason, now=now)
+        return self._withdraw(rows, cause=cause, reason=reason, now=now)
 
-    def _withdraw(self, rows: Iterable[MemoryRow], *, reason: str, now: int) -> int:
+    def _withdraw(
+        self, rows: Iterable[MemoryRow], *, cause: DeliveryCause | None, reason: str, now: int
+    ) -> int:
         raise NotImplementedError
 
     def _other_copy(self, row: MemoryRow) -> Rival | None:

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from twite.domain.cause import MAYBE_SENT, DeliveryCause
 from twite.domain.delivery import (
     MAY_COUNT_TWICE,
-    MAYBE_SENT,
     PROMISED_WITHIN,
     SUSPECT,
     WAITED_TOO_LONG,
@@ -19,7 +19,10 @@ from twite.domain.history import History, PastAttempt, TagNotFired
 from twite.domain.pause import Pause
 from twite.domain.submission import AcceptedConversion
 from twite.gateway.operations.moves import HeldGroup, alike
+from twite.gateway.ports.copies import CopyDecision
 from twite.gateway.ports.state import RateLimitWindow
+
+Overdue = tuple[DeliveryCause, str]
 
 
 @dataclass(kw_only=True)
@@ -32,6 +35,7 @@ class MemoryRow:
     receipt: str
     received_at: int
     state: State
+    cause: DeliveryCause | None = None
     reason: str | None = None
     due_at: int | None = None
     lease: int | None = None
@@ -45,7 +49,7 @@ class MemoryRow:
     # The later copy that has taken over the key; and why not to retry if the attempt in flight
     # fails.
     superseded_by: int | None = None
-    denied: str | None = None
+    denied: CopyDecision | None = None
     attempts: list[PastAttempt] = field(default_factory=list)
 
 
@@ -53,20 +57,27 @@ def rank_of(row: MemoryRow) -> int:
     return rank(received_at=row.received_at, ambiguous_since=row.ambiguous_since)
 
 
-def overdue(row: MemoryRow, ambiguous_before: int, waiting_before: int) -> str | None:
+def overdue(row: MemoryRow, ambiguous_before: int, waiting_before: int) -> Overdue | None:
     """Return why a queued delivery must be held, or None."""
     if row.ambiguous_since is not None and row.ambiguous_since < ambiguous_before:
-        return MAY_COUNT_TWICE
+        return DeliveryCause.MAY_COUNT_TWICE, MAY_COUNT_TWICE
     replayed_at = row.received_at if row.replayed_at is None else row.replayed_at
     if max(row.received_at, replayed_at) < waiting_before:
-        return WAITED_TOO_LONG
+        return DeliveryCause.WAITED_TOO_LONG, WAITED_TOO_LONG
     return None
 
 
-def take_out(row: MemoryRow, trigger: Trigger, *, reason: str | None, at: int) -> None:
+def take_out(
+    row: MemoryRow,
+    trigger: Trigger,
+    *,
+    cause: DeliveryCause | None,
+    reason: str | None,
+    at: int,
+) -> None:
     """Move the delivery to a state in which it is not sent."""
     row.state = after(row.state, trigger)
-    row.reason = reason
+    row.cause, row.reason = cause, reason
     row.rested_at = at
     row.due_at = None
 
@@ -74,10 +85,10 @@ def take_out(row: MemoryRow, trigger: Trigger, *, reason: str | None, at: int) -
 def requeue(row: MemoryRow, *, now: int, is_sure: bool) -> None:
     """Queue the delivery again, at a user's request."""
     since = row.ambiguous_since
-    if since is None and row.reason in MAYBE_SENT:
+    if since is None and row.cause in MAYBE_SENT:
         since = row.received_at
     row.state = after(row.state, Trigger.REPLAYED)
-    row.reason = row.due_at = None
+    row.cause = row.reason = row.due_at = None
     row.ambiguous_since = None if is_sure else since
     row.replayed_at = now
     row.crashes = min(row.crashes, SUSPECT)
@@ -116,6 +127,7 @@ def history_of(
         sent=row.entry.body,
         attempts=tuple(row.attempts),
         duplicates=row.duplicates,
+        cause=row.cause,
         reason=row.reason,
         due_at=row.due_at,
         paused=None if pause is None else pause.reason,
@@ -140,7 +152,7 @@ def with_hold_groups(rows: Mapping[int, MemoryRow], deliveries: set[int]) -> lis
 
 
 def _held(row: MemoryRow) -> HeldGroup:
-    return HeldGroup(row.id, row.entry.pixel, row.entry.conversion_id, row.reason or "")
+    return HeldGroup(row.id, row.entry.pixel, row.entry.conversion_id, row.cause)
 
 
 def crashed(crashes: int, *, alone: bool) -> int:

@@ -18,6 +18,7 @@ from memory_store.operations import MemoryOperations
 from memory_store.queries import MemoryQueries
 from memory_store.row import MemoryRow, crashed, delivery_of, overdue, rank_of, take_out
 from memory_store.state import MemoryState
+from twite.domain.cause import DeliveryCause
 from twite.domain.conversion import DEFAULT_WINDOW
 from twite.domain.delivery import (
     ANSWER_LIMIT,
@@ -112,8 +113,7 @@ class MemoryStore(
         if self._other_by_that_name(submission):
             return Recorded(conflict=True)
         self._note(submission)
-        duplicates = []
-        held = []
+        duplicates, held = [], []
         at = submission.received_at
         for entry in submission.entries:
             counted = self._counted[submission.source, entry.pixel]
@@ -127,7 +127,8 @@ class MemoryStore(
                 continue
             if ruling.held is not None and entry.suppressed is None:
                 held.append(entry.index)
-                entry = msgspec.structs.replace(entry, held=ruling.held)  # noqa: PLW2901
+                why = {"held": ruling.held, "cause": ruling.held_cause}
+                entry = msgspec.structs.replace(entry, **why)  # noqa: PLW2901
             row = self._add(submission, entry)
             if original is not None:
                 original.superseded_by = row.id
@@ -210,9 +211,8 @@ class MemoryStore(
             after(State.SENDING, transition.trigger)
         attempt = settlement.attempt
         lease = self._leases.get(settlement.lease)
-        at = lease.claimed_at if lease else 0
+        at = attempt.at if attempt else lease.claimed_at if lease else 0
         if attempt is not None:
-            at = attempt.at
             survived = all(
                 transition.trigger is not Trigger.EXPIRED for transition in settlement.transitions
             )
@@ -238,11 +238,11 @@ class MemoryStore(
             if row.due_at is not None and not now < row.due_at <= sweeping.furthest:
                 row.due_at = None
                 promoted += 1
-            reason = overdue(row, sweeping.ambiguous_before, sweeping.waiting_before)
+            why = overdue(row, sweeping.ambiguous_before, sweeping.waiting_before)
             if row.ambiguous_since is not None and row.entry.pixel in sweeping.cautious:
-                reason = MAY_COUNT_TWICE
-            if reason is not None:
-                take_out(row, Trigger.HELD, reason=reason, at=now)
+                why = DeliveryCause.MAY_COUNT_TWICE, MAY_COUNT_TWICE
+            if why is not None:
+                take_out(row, Trigger.HELD, cause=why[0], reason=why[1], at=now)
                 held += 1
         due = [row.due_at for row in self._in(State.QUEUED) if row.due_at is not None]
         return SweepResult(
@@ -262,6 +262,7 @@ class MemoryStore(
             received_at=row.received_at,
             body=row.entry.body,
             evidence=row.entry.consent,
+            cause=row.cause,
             reason=row.reason,
             is_ambiguous=row.ambiguous_since is not None,
         )
@@ -270,17 +271,17 @@ class MemoryStore(
     def _meet_copy(self, row: MemoryRow, ruling: CopyDecision, *, at: int) -> None:
         """Apply the effect of a copy to the former holder of the key."""
         if ruling.outcome is copies.CopyOutcome.HELD and row.state is State.QUEUED:
-            take_out(row, Trigger.HELD, reason=ruling.reason, at=at)
+            take_out(row, Trigger.HELD, cause=ruling.cause, reason=ruling.reason, at=at)
         elif ruling.outcome is copies.CopyOutcome.WITHDRAWN and row.state is State.SENDING:
-            row.denied = row.denied or ruling.reason
+            row.denied = row.denied or ruling
         elif ruling.outcome is copies.CopyOutcome.WITHDRAWN:
-            self._withdraw([row], reason=ruling.reason, now=at)
+            self._withdraw([row], cause=ruling.cause, reason=ruling.reason, now=at)
 
     def _withdraw_denied(self) -> None:
         """Suppress deliveries that were opted out in flight."""
         for row in self._in(State.QUEUED, *_RESTING):
-            if row.denied is not None:
-                self._withdraw([row], reason=row.denied, now=row.received_at)
+            if (ruling := row.denied) is not None:
+                self._withdraw([row], cause=ruling.cause, reason=ruling.reason, now=row.received_at)
 
     def _add(self, submission: Submission, entry: AcceptedConversion) -> MemoryRow:
         self._last_id += 1
@@ -295,6 +296,7 @@ class MemoryStore(
             receipt=submission.receipt,
             received_at=submission.received_at,
             state=State.HELD if held else state,
+            cause=entry.cause,
             reason=entry.held or entry.suppressed,
             rested_at=submission.received_at if held else 0,
             not_fired=tuple(
@@ -345,11 +347,11 @@ class MemoryStore(
             row.state = after(row.state, transition.trigger)
             row.ambiguous_since = None
             self._counted[row.source, row.entry.pixel]["delivered"] += 1
-        elif transition.trigger in {Trigger.HELD, Trigger.GIVEN_UP}:
-            take_out(row, transition.trigger, reason=transition.reason, at=at)
-        elif transition.trigger is Trigger.NOT_FIRED:
-            take_out(row, transition.trigger, reason=transition.reason, at=at)
-            self._counted[row.source, row.entry.pixel]["suppressed"] += 1
+        elif transition.trigger in {Trigger.HELD, Trigger.GIVEN_UP, Trigger.NOT_FIRED}:
+            cause, reason = transition.cause, transition.reason
+            take_out(row, transition.trigger, cause=cause, reason=reason, at=at)
+            if transition.trigger is Trigger.NOT_FIRED:
+                self._counted[row.source, row.entry.pixel]["suppressed"] += 1
         else:
             row.state = after(row.state, transition.trigger)
             row.due_at = transition.due_at
@@ -359,7 +361,8 @@ class MemoryStore(
         """Make deliveries with too many crashes dead letters."""
         if row.crashes >= QUARANTINED:
             row.state, row.lease = State.SENDING, None
-            take_out(row, Trigger.GIVEN_UP, reason=SENDER_DIED_OF_IT, at=at)
+            why = {"cause": DeliveryCause.SENDER_STOPPED, "reason": SENDER_DIED_OF_IT}
+            take_out(row, Trigger.GIVEN_UP, **why, at=at)
 
     def _expire(
         self,

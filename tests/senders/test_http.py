@@ -135,7 +135,7 @@ async def test_timeout_of_a_request_is_ambiguous():
     async with fake_x(silence) as url:
         came = await posted(url, within=200)
 
-    assert came == NoResponse(reason="no answer in time", left=True)
+    assert came == NoResponse(reason="no answer in time", left=True, is_late=True)
 
 
 @pytest.mark.parametrize(
@@ -213,7 +213,7 @@ async def test_request_without_a_response_fails_soon_after_the_process_was_stopp
 
     came = await asked
     x.close()
-    assert came == NoResponse(reason="no answer in time", left=True)
+    assert came == NoResponse(reason="no answer in time", left=True, is_late=True)
 
 
 async def test_response_that_is_incomplete_at_the_timeout_is_truncated():

@@ -41,7 +41,7 @@ async def inquire(reply: bytes, *, cut: bool = False, within: int = 2_000):
 @pytest.mark.parametrize(
     ("reply", "cut", "expected"),
     [
-        (b"", False, NoResponse(reason="no answer in time", left=True)),
+        (b"", False, NoResponse(reason="no answer in time", left=True, is_late=True)),
         (b"", True, NoResponse(reason="connection lost: ServerDisconnectedError", left=True)),
         (
             b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n{}",

@@ -10,6 +10,7 @@ from twite.domain.times import SECOND
 CHECKS: Final = {
     "balance": "received = delivered + … at every sample",
     "nothing_lost": "what was acknowledged ends in exactly one visible state",
+    "cause": "what is held, dead or suppressed has a cause",
     "delivered_is_at_x": "what is called delivered, X has taken",
     "drained": "once the trouble is over, nothing stays queued or in flight",
     "same_body": "every request holds a conversion in the same bytes, unless it was corrected",

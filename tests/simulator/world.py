@@ -1,7 +1,7 @@
 """The world of one trial: gateway processes on one store, clients, X, and time."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from builders import a_source
@@ -16,7 +16,7 @@ from simulator.x import SimulatedX, SpanTransport
 from twite.domain.delivery import State
 from twite.domain.destination import RATE_WINDOW
 from twite.domain.errors import TransientError
-from twite.domain.history import total
+from twite.domain.history import History, total
 from twite.domain.times import HOUR, MINUTE, SECOND
 from twite.gateway.delivery.monotonic_clock import MonotonicClock
 from twite.gateway.delivery.runner import DeliveryRunner
@@ -30,6 +30,7 @@ _ALL: Final = 100_000
 _TIGHT: Final = 1_000
 _CANCELLING: Final = 20
 _STOP_WITHIN: Final = 60 * SECOND
+_WITH_CAUSE: Final = frozenset({State.HELD, State.DEAD, State.SUPPRESSED})
 
 
 class World:
@@ -242,6 +243,7 @@ class World:
         histories = await self._store_data.do(
             lambda store: store.find(AtRest(pixel=None, limit=_ALL))
         )
+        self._require_causes(histories)
         held = [live for live in histories if live.state is State.HELD]
         for letter in held:
             self.judge.replayed((letter.pixel, letter.event, letter.conversion_id))
@@ -308,10 +310,16 @@ class World:
                 ByConversionId(pixel=pixel, events=[event], conversion_id=conversion_id)
             )
         )
+        self._require_causes(histories)
         # A copy whose key has moved to a later copy is marked; only the later one counts for the
         # conversion. A repeated denial is recorded again.
         states = [live.state for live in histories if live.superseded_by is None]
         return states[:1] if set(states) == {State.SUPPRESSED} else states
+
+    def _require_causes(self, histories: Sequence[History]) -> None:
+        for history in histories:
+            if history.state in _WITH_CAUSE and history.cause is None:
+                self.judge.fail("cause", f"{history.conversion_id} is {history.state}")
 
     def _unexpected(self, loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
         del loop

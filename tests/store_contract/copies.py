@@ -21,6 +21,7 @@ from store_contract.actions import (
     sweep,
 )
 from twite.consent.verdict import verdict
+from twite.domain.cause import DeliveryCause
 from twite.domain.consent import ConsentDecision, ConsentPolicy
 from twite.domain.conversion import DEFAULT_WINDOW
 from twite.domain.delivery import State
@@ -34,7 +35,7 @@ from twite.gateway.ports.queries import ByReceipt
 from twite.gateway.ports.store import Store
 
 DENIED: Final = "consent_denied: ad_storage"
-MISSING: Final = "consent_missing"
+MISSING: Final = DeliveryCause.CONSENT_MISSING
 DUPLICATE: Final = Recorded(duplicates=(0,))
 
 
@@ -52,10 +53,13 @@ def at_time(ms: int) -> AcceptedConversion:
 
 
 def denied(
-    conversion_id: str = "order-1", *, index: int = 0, reason: str = DENIED
+    conversion_id: str = "order-1",
+    *,
+    index: int = 0,
+    cause: DeliveryCause = DeliveryCause.CONSENT_DENIED,
 ) -> AcceptedConversion:
     """Return the same conversion, with a denial of consent."""
-    return an_entry(conversion_id, suppressed=reason, index=index)
+    return an_entry(conversion_id, suppressed=DENIED, cause=cause, index=index)
 
 
 def decided(**signals: str) -> ConsentDecision:
@@ -253,10 +257,10 @@ class CopyLaws:
 
     async def test_copy_without_consent_signals_is_not_a_denial(self, store: Store) -> None:
         await record(store, "order-1")
-        silent = denied(reason=MISSING)
+        silent = denied(cause=MISSING)
 
         await resubmit(store, silent)
-        await store.record(a_submission(denied("order-2", reason=MISSING), receipt="r3"))
+        await store.record(a_submission(denied("order-2", cause=MISSING), receipt="r3"))
         await record(store, "order-2", receipt="r4")
 
         assert sorted(ids(await claim(store))) == ["order-1", "order-2"]
@@ -363,7 +367,10 @@ class CopyLaws:
     async def test_copy_that_is_held_holds_the_queued_conversion(self, store: Store) -> None:
         await record(store, "order-1")
 
-        recorded = await resubmit(store, an_entry("order-1", held="consent_unclear: gcd"))
+        recorded = await resubmit(
+            store,
+            an_entry("order-1", held="consent_unclear: gcd", cause=DeliveryCause.CONSENT_UNCLEAR),
+        )
 
         assert recorded == DUPLICATE
         assert await copies_of(store) == [("r1", State.HELD, by_later("consent_unclear: gcd"))]

@@ -17,6 +17,7 @@ from store_contract.actions import (
     settle,
 )
 from store_contract.copies import MISSING, corrected, decided, denied, restricted
+from twite.domain.cause import DeliveryCause
 from twite.domain.conversion import DEFAULT_WINDOW
 from twite.domain.delivery import State
 from twite.domain.submission import AcceptedConversion
@@ -40,10 +41,10 @@ def copy_of(kind: str, name: str, *, index: int = 0) -> AcceptedConversion:
         "limited": msgspec.structs.replace(
             corrected(name), consent=decided(ad_user_data="denied").evidence
         ),
-        "unclear": an_entry(name, held=_UNCLEAR),
+        "unclear": an_entry(name, held=_UNCLEAR, cause=DeliveryCause.CONSENT_UNCLEAR),
         "guarded": an_entry(name, held="why"),
         "denied": denied(name),
-        "silent": denied(name, reason=MISSING),
+        "silent": denied(name, cause=MISSING),
     }[kind]
     return msgspec.structs.replace(entry, index=index)
 

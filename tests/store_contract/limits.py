@@ -15,6 +15,7 @@ from store_contract.actions import (
     settle,
     sweep,
 )
+from twite.domain.cause import DeliveryCause
 from twite.domain.delivery import (
     MAY_COUNT_TWICE,
     QUARANTINED,
@@ -34,8 +35,8 @@ def expired(*deliveries: int, until: int = NOW) -> Transition:
     return Transition(trigger=Trigger.EXPIRED, deliveries=deliveries, due_at=until)
 
 
-def held(*deliveries: int, reason: str) -> Transition:
-    return Transition(trigger=Trigger.HELD, deliveries=deliveries, reason=reason)
+def held(*deliveries: int, cause: DeliveryCause, reason: str) -> Transition:
+    return Transition(trigger=Trigger.HELD, deliveries=deliveries, cause=cause, reason=reason)
 
 
 class LimitLaws:
@@ -157,34 +158,36 @@ class DoubtLaws:
         ).moved
 
         (history,) = await histories(store, "order-1")
-        assert (done, history.state, history.reason) == (1, State.HELD, "refused alike")
+        cause = DeliveryCause.REFUSED_ALIKE
+        assert (done, history.state, history.cause) == (1, State.HELD, cause)
+        assert history.reason == "refused alike"
 
-    async def test_delivery_held_for_its_pixel_is_recalled_once(self, store: Store) -> None:
+    async def test_delivery_refused_like_others_is_recalled_once(self, store: Store) -> None:
         await record(store, "order-1")
         recalled = []
         for _ in range(2):
             batch = await claim(store)
-            transition = held(batch.deliveries[0].id, reason="refused alike: 400")
-            await settle(store, batch, "rejected", transition)
-            recalled.append(
-                (
-                    await store.move(
-                        Recall(pixel=PIXEL, event=EVENT, reason="refused alike"), now=NOW
-                    )
-                ).moved
+            transition = held(
+                batch.deliveries[0].id, cause=DeliveryCause.REFUSED_ALIKE, reason="in any words"
             )
+            await settle(store, batch, "rejected", transition)
+            done = await store.move(Recall(pixel=PIXEL, event=EVENT), now=NOW)
+            recalled.append(done.moved)
 
         (history,) = await histories(store, "order-1")
         assert (recalled, history.state) == ([1, 0], State.HELD)
 
-    async def test_delivery_held_for_another_reason_is_not_recalled(self, store: Store) -> None:
+    async def test_delivery_held_for_another_cause_is_not_recalled(self, store: Store) -> None:
         await record(store, "order-1")
         batch = await claim(store)
-        await settle(store, batch, "rejected", held(batch.deliveries[0].id, reason="404"))
+        other = held(
+            batch.deliveries[0].id,
+            cause=DeliveryCause.EVENT_UNKNOWN,
+            reason="all conversions refused alike: 404",
+        )
+        await settle(store, batch, "rejected", other)
 
-        done = (
-            await store.move(Recall(pixel=PIXEL, event=EVENT, reason="refused alike"), now=NOW)
-        ).moved
+        done = (await store.move(Recall(pixel=PIXEL, event=EVENT), now=NOW)).moved
 
         (history,) = await histories(store, "order-1")
         assert (done, history.state) == (0, State.HELD)

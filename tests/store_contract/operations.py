@@ -21,6 +21,7 @@ from store_contract.actions import (
     sweep,
 )
 from store_contract.copies import restricted
+from twite.domain.cause import DeliveryCause
 from twite.domain.delivery import MAY_COUNT_TWICE, State
 from twite.domain.history import ConversionCounts
 from twite.domain.pause import Cause, Pause
@@ -206,13 +207,13 @@ class OperationLaws:
 
     async def _held_for_its_amount(self, store: Store) -> dict[str, int]:
         """Return the held deliveries of two orders and their tags, and one more, by id."""
-        reason = "value guard: 100 times the usual"
+        unusual = {"held": "100 times the usual", "cause": DeliveryCause.AMOUNT_MINOR_UNITS}
         named = (
             (PIXEL, "order-1"), (PIXEL, "order-11"), ("tag:crm", "order-1"),
             ("tag:ads", "purchase/order-1/click"), ("tag:crm", "other/order-11"),
         )  # fmt: skip
         entries = [
-            msgspec.structs.replace(an_entry(name, pixel=pixel, index=index), held=reason)
+            msgspec.structs.replace(an_entry(name, pixel=pixel, index=index), **unusual)
             for index, (pixel, name) in enumerate(named)
         ]
         apart = msgspec.structs.replace(an_entry("apart", index=5), held="consent")

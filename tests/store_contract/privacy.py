@@ -19,6 +19,7 @@ from store_contract.actions import (
     record,
     settle,
 )
+from twite.domain.cause import DeliveryCause
 from twite.domain.consent import REVOKED, person_keys
 from twite.domain.delivery import State
 from twite.domain.errors import LedgerUnavailable
@@ -125,6 +126,7 @@ def held(conversion_id: str, *, consent: bytes | None = None) -> AcceptedConvers
         conversion_id=conversion_id,
         body=entry.body,
         held="consent_unclear: gcd",
+        cause=DeliveryCause.CONSENT_UNCLEAR,
         consent=consent,
     )
 
@@ -258,6 +260,7 @@ class ConsentLaws:
             await store.move(
                 TakeBack(
                     deliveries=[dead, queued.delivery, 999_999],
+                    cause=DeliveryCause.CONSENT_MISSING,
                     reason="consent_missing",
                     hold=False,
                 ),
@@ -282,7 +285,10 @@ class ConsentLaws:
         done = (
             await store.move(
                 TakeBack(
-                    deliveries=[dead, queued.delivery], reason="consent_unclear: tcf", hold=True
+                    deliveries=[dead, queued.delivery],
+                    cause=DeliveryCause.CONSENT_UNCLEAR,
+                    reason="consent_unclear: tcf",
+                    hold=True,
                 ),
                 now=NOW,
             )
@@ -301,7 +307,13 @@ class ConsentLaws:
         done = [
             (
                 await store.move(
-                    TakeBack(deliveries=which, reason="consent_missing", hold=hold), now=NOW
+                    TakeBack(
+                        deliveries=which,
+                        cause=DeliveryCause.CONSENT_UNCLEAR,
+                        reason="unclear",
+                        hold=hold,
+                    ),
+                    now=NOW,
                 )
             ).moved
             for hold in (True, False)

@@ -32,7 +32,8 @@ INSERT INTO dedup SELECT key, 1 FROM fresh_key ORDER BY delivery DESC LIMIT 1;
 INSERT INTO dedup VALUES (x'00112233445566778899aabbccddeeff', 987654), (x'ff', 2);
 UPDATE dedup SET key = x'ffeeddccbbaa99887766554433221100' WHERE key = x'ff';
 INSERT INTO replaced VALUES (1, 2);
-INSERT INTO denied SELECT id, received_at, 'consent' FROM outbox WHERE state = 'sending';
+INSERT INTO denied
+SELECT id, received_at, 'consent', 'consent_denied' FROM outbox WHERE state = 'sending';
 INSERT INTO closure VALUES ('o8z6j', 1795791979667, 'limit reached');
 INSERT INTO straggler VALUES (3);
 INSERT INTO traffic VALUES ('shop', 498831, 3, 1795791979667, 1795791979668, 3);

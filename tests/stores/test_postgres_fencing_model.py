@@ -10,6 +10,7 @@ import pytest
 from postgres_nodes_stage import ACCOUNTS, NOW, a_claim
 
 from builders import a_submission, an_entry
+from twite.domain.cause import DeliveryCause
 from twite.domain.delivery import Attempt, Settlement, Transition, Trigger
 from twite.domain.outcome import AttemptOutcome
 from twite.gateway.ports.outbox import Replay, SweepRequest, TakeBack
@@ -147,7 +148,15 @@ class Model:
             case 1:
                 await node.store.move(Replay(deliveries=ids, sure=ids), now=NOW)
             case 2:
-                await node.store.move(TakeBack(deliveries=ids, reason="held", hold=True), now=NOW)
+                await node.store.move(
+                    TakeBack(
+                        deliveries=ids,
+                        cause=DeliveryCause.CONSENT_UNCLEAR,
+                        reason="held",
+                        hold=True,
+                    ),
+                    now=NOW,
+                )
             case _:
                 await node.store.sweep(
                     SweepRequest(

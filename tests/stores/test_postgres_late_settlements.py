@@ -7,13 +7,14 @@ import pytest
 from postgres_nodes_stage import ACCOUNTS, NOW, a_claim, owned, settled
 
 from builders import a_submission, an_entry
+from twite.domain.cause import DeliveryCause
 from twite.domain.delivery import Attempt, State, Transition, Trigger
 from twite.domain.outcome import AttemptOutcome
 from twite.gateway.ports.outbox import Replay, SweepRequest, TakeBack
 from twite.gateway.ports.queries import ByConversionId
 from twite.stores.postgres import settlements
 
-HELD = TakeBack(deliveries=(), reason="a user held it", hold=True)
+HELD = TakeBack(deliveries=(), cause=DeliveryCause.CONSENT_UNCLEAR, reason="a policy", hold=True)
 
 
 @pytest.fixture(autouse=True)

@@ -8,6 +8,7 @@ import pytest
 
 from builders import a_submission, an_entry
 from store_contract.copies import denied
+from twite.domain.cause import DeliveryCause
 from twite.domain.delivery import Settlement, Transition, Trigger
 from twite.domain.submission import RejectedConversion, RejectionQuery
 from twite.domain.times import DAY
@@ -118,7 +119,13 @@ async def test_delivery_rescheduled_while_withdrawn_is_counted(open_node, during
     started = during("count_withdrawn", lambda: store.settle(back))
 
     await store.move(
-        TakeBack(deliveries=[batch.deliveries[0].id], reason="policy", hold=False), now=NOW
+        TakeBack(
+            deliveries=[batch.deliveries[0].id],
+            cause=DeliveryCause.CONSENT_UNCLEAR,
+            reason="policy",
+            hold=False,
+        ),
+        now=NOW,
     )
     await asyncio.wait_for(started[0], SOON)
 

@@ -20,6 +20,7 @@ from store_contract.actions import (
     settle,
     sweep,
 )
+from twite.domain.cause import DeliveryCause
 from twite.domain.delivery import NewDeliveries, State
 from twite.domain.errors import StoreUnusable
 from twite.domain.times import MINUTE
@@ -253,7 +254,12 @@ async def test_deliveries_being_sent_are_not_withdrawn(store):
     await record_all(store, "order-1")
     batch = await claim(store)
 
-    move = TakeBack(deliveries=[batch.deliveries[0].id], reason="no", hold=False)
+    move = TakeBack(
+        deliveries=[batch.deliveries[0].id],
+        cause=DeliveryCause.CONSENT_UNCLEAR,
+        reason="no",
+        hold=False,
+    )
     moved = await store.move(move, now=NOW)
 
     assert (moved.moved, await shown(store, "order-1")) == (0, [State.SENDING])
@@ -263,7 +269,12 @@ async def test_replayed_delivery_is_claimed_before_later_deliveries(store):
     for number in range(3):
         await record(store, f"order-{number}", receipt=f"r{number}", at=NOW + number)
     dead = await claim(store, limit=1)
-    hold = TakeBack(deliveries=[dead.deliveries[0].id], reason="no", hold=True)
+    hold = TakeBack(
+        deliveries=[dead.deliveries[0].id],
+        cause=DeliveryCause.CONSENT_UNCLEAR,
+        reason="no",
+        hold=True,
+    )
     await settle(store, dead, "errored", postponed(dead, until=NOW))
     await store.move(hold, now=NOW)
     await claim(store, limit=1)

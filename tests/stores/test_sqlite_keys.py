@@ -7,6 +7,7 @@ import pytest
 from keys_stage import MERGED, counted, key_of, keys_of, take
 
 from builders import NOW, a_submission, an_entry
+from twite.domain.cause import DeliveryCause
 from twite.domain.conversion import DEFAULT_WINDOW, dedup_key
 from twite.domain.delivery import State
 from twite.stores.sql.database import AT_ONCE, Holding, WantedKey
@@ -14,6 +15,8 @@ from twite.stores.sql.intake import record
 from twite.stores.sqlite.engine.connection import connect_writer
 from twite.stores.sqlite.engine.dedup_keys import DedupKeys
 from twite.stores.sqlite.engine.owner_session import OwnerSession, leases_of
+
+DENIED = {"suppressed": "gpc", "cause": DeliveryCause.CONSENT_DENIED}
 
 
 @pytest.fixture
@@ -106,8 +109,8 @@ def test_deleted_delivery_holds_no_key():
 
 def test_rollback_returns_a_key_taken_over_by_two_copies(book):
     submit(book, range(1), receipt="r1")
-    plain, denied = an_entry("order-9"), an_entry("order-9", suppressed="consent_denied: gpc")
-    first = an_entry("order-0", suppressed="consent_denied: gpc")
+    plain, denied = an_entry("order-9"), an_entry("order-9", **DENIED)
+    first = an_entry("order-0", **DENIED)
     book.connection.execute("BEGIN IMMEDIATE")
     record(book, [a_submission(plain, denied, first, receipt="vain")])
 

@@ -17,6 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from builders import NOW, a_conversion, a_submission, an_entry
 from killed_files import copy_killed
 from memory_store.store import MemoryStore
+from twite.domain.cause import DeliveryCause
 from twite.domain.consent import person_keys
 from twite.domain.delivery import Attempt, Settlement, Transition, Trigger
 from twite.domain.history import total
@@ -226,7 +227,7 @@ class Ledgers(RuleBasedStateMachine):
 
     @rule(event=st.sampled_from(EVENTS))
     def recall(self, event):
-        recall = Recall(pixel="o8z6j", event=event, reason="because")
+        recall = Recall(pixel="o8z6j", event=event)
 
         ours = self.run(self.store.move(recall, now=self.now))
         theirs = self.run(self.model.move(recall, now=self.now))
@@ -255,7 +256,12 @@ class Ledgers(RuleBasedStateMachine):
         done, same = (
             self.run(
                 store.move(
-                    TakeBack(deliveries=[history.delivery], reason="because", hold=hold),
+                    TakeBack(
+                        deliveries=[history.delivery],
+                        cause=DeliveryCause.REFUSED_ALIKE,
+                        reason="because",
+                        hold=hold,
+                    ),
                     now=self.now,
                 )
             )

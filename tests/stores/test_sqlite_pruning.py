@@ -13,6 +13,7 @@ import msgspec
 import pytest
 
 from builders import NOW, a_submission, an_entry
+from twite.domain.cause import DeliveryCause
 from twite.domain.delivery import Attempt, Settlement, State, Transition, Trigger
 from twite.domain.history import total
 from twite.domain.submission import (
@@ -34,6 +35,8 @@ from twite.stores.sqlite.engine.upkeep import Pruner
 
 KEEPING = Retention(bodies=72 * HOUR, history=30 * DAY, dead=20 * DAY)
 
+DENIED = DeliveryCause.CONSENT_DENIED
+
 
 @pytest.fixture
 def path(tmp_path):
@@ -47,8 +50,8 @@ async def store(path):
     await store.close()
 
 
-async def record(store, name, *, at=NOW, suppressed=None, called=None):
-    entry = an_entry(name, suppressed=suppressed, called=called)
+async def record(store, name, *, at=NOW, suppressed=None, cause=None, called=None):
+    entry = an_entry(name, suppressed=suppressed, cause=cause, called=called)
     return await store.record(a_submission(entry, receipt=f"r-{name}-{at}", received_at=at))
 
 
@@ -142,7 +145,7 @@ async def test_pruning_keeps_recent_and_pending_keys(path, store):
 
 async def test_pruning_removes_all_rows_of_a_duplicate(path, store):
     await record(store, "order-1")
-    await record(store, "order-1", suppressed="consent_denied: gpc", at=NOW + 1)
+    await record(store, "order-1", suppressed="gpc", cause=DENIED, at=NOW + 1)
     await record(store, "new", at=NOW + 29 * DAY)
 
     prune(path, now=NOW + 31 * DAY)

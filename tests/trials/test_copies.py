@@ -23,6 +23,7 @@ from store_contract.actions import (
     sweep,
 )
 from store_contract.copies import DENIED, decided
+from twite.domain.cause import DeliveryCause
 from twite.domain.delivery import State
 from twite.domain.times import HOUR, MINUTE
 from twite.gateway.operations.edit import doubt
@@ -85,11 +86,17 @@ class CopyTrial:
         kind = self.randomness.choice(self.kinds)
         entry = an_entry(name, index=index)
         if kind == "denied":
-            return msgspec.structs.replace(entry, suppressed=DENIED)
+            return msgspec.structs.replace(
+                entry, suppressed=DENIED, cause=DeliveryCause.CONSENT_DENIED
+            )
         if kind == "silent":
-            return msgspec.structs.replace(entry, suppressed="consent_missing")
+            return msgspec.structs.replace(
+                entry, suppressed="consent_missing", cause=DeliveryCause.CONSENT_MISSING
+            )
         if kind == "unclear":
-            return msgspec.structs.replace(entry, held="consent_unclear: gcd")
+            return msgspec.structs.replace(
+                entry, held="consent_unclear: gcd", cause=DeliveryCause.CONSENT_UNCLEAR
+            )
         number = 0 if kind == "plain" else self.randomness.randrange(1, 4)
         body = entry.body.replace(b"{", b'{"value":"%d.00",' % number, 1)
         if kind == "limited otherwise":

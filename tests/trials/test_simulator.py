@@ -171,6 +171,14 @@ class StoreWithoutBalance(MemoryStore):
         ]
 
 
+class StoreWithoutCauses(MemoryStore):
+    """A store that loses the causes."""
+
+    async def find(self, selection):
+        found = await super().find(selection)
+        return [msgspec.structs.replace(history, cause=None) for history in found]
+
+
 @pytest.mark.parametrize(
     ("store", "scenario", "check"),
     [
@@ -183,6 +191,7 @@ class StoreWithoutBalance(MemoryStore):
             marks=pytest.mark.skipif(not LONG, reason="a trial: two virtual days"),
         ),
         (StoreWithoutBalance, Scenario, "balance"),
+        (StoreWithoutCauses, Scenario, "cause"),
     ],
 )
 def test_simulator_detects_a_store_that_breaks_a_guarantee(store, scenario, check):

@@ -167,6 +167,11 @@ def _source(table: SourceTable, place: str, pixels: Pixels, *, can_restrict: boo
         )
     if table.key is not None and not table.key.reveal().isascii():
         raise SettingsError(f"{place}.key", "must be ASCII, to fit into an HTTP header")
+    if table.write_key is not None and not table.origins:
+        raise SettingsError(
+            f"{place}.write_key",
+            "is for pages, and the source has no origins. Add the origins of the pages",
+        )
     named = {"pixel": table.pixel} | {
         f"pixels[{index}]": pixel for index, pixel in enumerate(table.pixels)
     }
@@ -182,6 +187,7 @@ def _source(table: SourceTable, place: str, pixels: Pixels, *, can_restrict: boo
         pixel=table.pixel,
         pixels=frozenset(named.values()),
         origins=table.origins,
+        write_key=table.write_key,
         consent=msgspec.structs.replace(
             table.consent_policy,
             required=table.consent == "required",
@@ -218,4 +224,19 @@ def _differ_in_key(sources: tuple[Source, ...]) -> None:
                 raise SettingsError(
                     f"source[{index}].key",
                     f"source {other.name!r} has the same key. Give each source its own key",
+                )
+    for index, source in enumerate(sources):
+        if source.write_key is None:
+            continue
+        for other in sources:
+            if other.key and other.key.reveal() == source.write_key:
+                raise SettingsError(
+                    f"source[{index}].write_key",
+                    f"is the secret key of source {other.name!r}, and pages show it to "
+                    "everyone. Choose another text",
+                )
+            if other is not source and other.write_key == source.write_key:
+                raise SettingsError(
+                    f"source[{index}].write_key",
+                    f"source {other.name!r} has the same write_key. Give each its own",
                 )

@@ -191,6 +191,12 @@ CONSENT_POLICY: Final = Table(
             example=1234,
         ),
         "cmp_vendor": Setting(None, "your consent platform's name for X", Text(), example="x"),
+        "segment_categories": Setting(
+            [],
+            "the consent categories of Segment's API that mean advertising",
+            ListOf(Text(), distinct="category"),
+            example=["advertising"],
+        ),
     },
 )
 
@@ -210,6 +216,12 @@ class SourceTable(msgspec.Struct, frozen=True, kw_only=True):
         "origins of pages that may post without a key",
         ListOf(Text(values.origin)),
         example=["https://shop.example"],
+    )
+    write_key: str | None = setting(
+        None,
+        "a second key, which is public: for Segment's SDKs in pages",
+        Text(values.write_key),
+        example="shop-pages",
     )
     pixels: tuple[str, ...] = setting(
         [], "additional pixels that the source's conversions may name"

@@ -30,6 +30,7 @@ _X_ID: Final = re.compile(r"[0-9a-z]{1,32}", re.ASCII)
 _LONG_EVENT: Final = re.compile(r"tw-([0-9a-z]{1,32})-([0-9a-z]{1,32})", re.ASCII)
 _NAMED_EVENT: Final = re.compile(r"gtm_[0-9a-z_]{1,96}", re.ASCII)
 _LONGEST_NAME: Final = 64
+_WRITE_KEY: Final = re.compile(r"[0-9A-Za-z_.-]{1,64}", re.ASCII)
 _PORT: Final = re.compile(r"[0-9]{1,5}", re.ASCII)
 _LAST_PORT: Final = 65_535
 _HOST: Final = re.compile(r"[0-9A-Za-z]([0-9A-Za-z._-]{0,251}[0-9A-Za-z])?", re.ASCII)
@@ -304,6 +305,16 @@ def name(text: str, place: str, what: str) -> str:
             place,
             f"{text[:_LONGEST_NAME]!r} is not a valid name for {what}. Write 1 to "
             f"{_LONGEST_NAME} printable characters, without spaces around them",
+        )
+    return text
+
+
+def write_key(text: str, place: str) -> str:
+    """Check a public key, which pages put into the path of a URL."""
+    if not _WRITE_KEY.fullmatch(text):
+        raise SettingsError(
+            place,
+            "is not a write key. Write 1 to 64 letters, digits, dots, hyphens, underscores",
         )
     return text
 

@@ -27,6 +27,7 @@ from twite.consent.statements import (
     normal,
     statements,
 )
+from twite.domain.cause import DeliveryCause
 from twite.domain.consent import (
     PLAIN,
     REVOKED,
@@ -123,7 +124,12 @@ def verdict(
         return PLAIN
     given = signals or {}
     if revoked:
-        no = ConsentDecision(action=ConsentAction.SUPPRESS, rule="revoked", reason=REVOKED)
+        no = ConsentDecision(
+            action=ConsentAction.SUPPRESS,
+            rule="revoked",
+            cause=DeliveryCause.CONSENT_REVOKED,
+            reason=REVOKED,
+        )
         return _shown(no, given, policy, now)
     if _is_cached(given):
         # The date of a TC string has no time of day, so the current one does not matter.
@@ -131,9 +137,7 @@ def verdict(
     else:
         found = _of_all(given, policy, now)
     if found.strip and not stripped(identifiers, found.strip).suffice:
-        bare = ConsentDecision(
-            action=ConsentAction.SUPPRESS, rule="nothing_left", reason=found.reason
-        )
+        bare = _not_sent(found, rule="nothing_left")
         return _shown(bare, given, policy, now)
     return found
 
@@ -168,15 +172,16 @@ def decide(stated: Sequence[Statement], policy: ConsentPolicy, *, strict: bool) 
     if (found is None or found.action not in {ConsentAction.SUPPRESS, ConsentAction.HOLD}) and (
         strict and not _granted(stated)
     ):
-        found = ConsentDecision(action=policy.missing, rule="missing", reason="consent_missing")
+        cause = DeliveryCause.CONSENT_MISSING
+        found = ConsentDecision(
+            action=policy.missing, rule="missing", cause=cause, reason=cause.value
+        )
     if found is None:
         return ConsentDecision(rule="granted" if _granted(stated) else "nothing_denied")
     if found.action is ConsentAction.SUPPRESS:
         return found
     if restricted and not policy.can_restrict:
-        return ConsentDecision(
-            action=ConsentAction.SUPPRESS, rule="cannot_restrict", reason=found.reason
-        )
+        return _not_sent(found, rule="cannot_restrict")
     return msgspec.structs.replace(found, strip=strip, restricted=restricted)
 
 
@@ -235,13 +240,9 @@ def _objections(stated: Sequence[Statement], policy: ConsentPolicy) -> Iterator[
         if statement.status is ConsentStatus.DENIED:
             action = _of(statement.purpose, policy)
             if action is not ConsentAction.SEND:
-                yield ConsentDecision(
-                    action=action, rule=statement.purpose.value, reason=_reason(statement, action)
-                )
+                yield _objection(statement, action, rule=statement.purpose.value)
         elif statement.status is ConsentStatus.UNCLEAR and policy.unclear is not None:
-            yield ConsentDecision(
-                action=policy.unclear, rule="unclear", reason=f"consent_unclear: {statement.by}"
-            )
+            yield _objection(statement, policy.unclear, rule="unclear")
 
 
 def _of(purpose: Purpose, policy: ConsentPolicy) -> ConsentAction:
@@ -258,13 +259,21 @@ def _of(purpose: Purpose, policy: ConsentPolicy) -> ConsentAction:
             return ConsentAction.SUPPRESS
 
 
-def _reason(statement: Statement, action: ConsentAction) -> str:
-    code = (
-        "consent_limited"
-        if action in {ConsentAction.RESTRICT, ConsentAction.STRIP}
-        else "consent_denied"
+def _objection(statement: Statement, action: ConsentAction, *, rule: str) -> ConsentDecision:
+    cause = DeliveryCause.CONSENT_DENIED
+    if statement.status is ConsentStatus.UNCLEAR:
+        cause = DeliveryCause.CONSENT_UNCLEAR
+    elif action in {ConsentAction.RESTRICT, ConsentAction.STRIP}:
+        cause = DeliveryCause.CONSENT_LIMITED
+    return ConsentDecision(
+        action=action, rule=rule, cause=cause, reason=f"{cause.value}: {statement.by}"
     )
-    return f"{code}: {statement.by}"
+
+
+def _not_sent(decision: ConsentDecision, *, rule: str) -> ConsentDecision:
+    return ConsentDecision(
+        action=ConsentAction.SUPPRESS, rule=rule, cause=decision.cause, reason=decision.reason
+    )
 
 
 def _strip(stated: Sequence[Statement], policy: ConsentPolicy) -> tuple[str, ...]:
@@ -325,7 +334,10 @@ def decide_again(kept: bytes | None, policy: ConsentPolicy) -> ConsentDecision |
         before = _NOTHING if kept is None else read_evidence(kept)
     except msgspec.DecodeError:
         return ConsentDecision(
-            action=ConsentAction.HOLD, rule="unclear", reason="consent_unclear: the evidence"
+            action=ConsentAction.HOLD,
+            rule="unclear",
+            cause=DeliveryCause.CONSENT_UNCLEAR,
+            reason="consent_unclear: the evidence",
         )
     if before.policy == policy_version(policy):
         return None

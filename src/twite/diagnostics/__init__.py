@@ -10,7 +10,7 @@ from twite.config.settings import Settings, load
 from twite.config.toml import position
 from twite.diagnostics.access import access
 from twite.diagnostics.canary import TestConversion, canary
-from twite.diagnostics.configuration import configuration, key, pixels, sources
+from twite.diagnostics.configuration import configuration, key, pixels, source_keys, sources
 from twite.diagnostics.endpoint import pages, public_address
 from twite.diagnostics.feature_checks import Check, FeatureChecks
 from twite.diagnostics.network import OF_X, network
@@ -27,7 +27,7 @@ __all__ = ["CheckFinding", "CheckStatus", "SiteTest", "TestConversion", "examine
 # The checks, in the order of the report. These read the settings alone; those of features follow.
 SETTINGS_CHECKS: Final = (pixels, sources)
 # These also read files, the store and the network, after those of features.
-CHECKS: Final = (alerts, store, key, traces, network)
+CHECKS: Final = (alerts, store, source_keys, key, traces, network)
 
 
 async def examine(

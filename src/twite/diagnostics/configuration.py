@@ -5,9 +5,11 @@ from itertools import chain
 from typing import Final
 
 from twite.app.sealing import still_sealed
+from twite.app.store_access import open_records, read_ignored
 from twite.config.secret_key import former_key_file
 from twite.config.settings import Settings
 from twite.domain.errors import StoreUnusable, TransientError
+from twite.formats.event_data.conversions import KEY_IN_PAGE
 from twite.gateway.operations.sealed_payloads import counted
 from twite.gateway.ports.findings import CheckFinding, failed, passed, warning
 
@@ -92,6 +94,22 @@ def sources(settings: Settings) -> Iterator[CheckFinding]:
                 "This pixel gets conversions only in X's format, with its own credentials.",
                 f'Add the pixel to a source: pixels = ["{pixel.pixel}"].',
             )
+
+
+async def source_keys(settings: Settings) -> AsyncIterator[CheckFinding]:
+    """Report sources whose secret key was in the request of a page."""
+    try:
+        async with open_records(settings) as reader:
+            tallies = await read_ignored(reader)
+    except (StoreUnusable, TransientError):
+        return  # the check of the store reports why
+    for name in sorted({tally.source for tally in tallies if tally.reason == KEY_IN_PAGE}):
+        yield warning(
+            "sources",
+            f"pages sent the secret key of the source {name} within the last seven days",
+            "Everyone who opens the page can read the key, and send conversions as your server.",
+            "Give the source a write_key, use it in the pages, and replace the key.",
+        )
 
 
 async def key(settings: Settings) -> AsyncIterator[CheckFinding]:

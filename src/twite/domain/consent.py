@@ -9,6 +9,7 @@ from typing import Final
 
 import msgspec
 
+from twite.domain.cause import DeliveryCause
 from twite.domain.conversion import Identifiers
 
 # The European Economic Area (ISO 3166). Here, in the UK and in Switzerland, no signal means no
@@ -20,10 +21,9 @@ EEA: Final = frozenset(
     }
 )  # fmt: skip
 STRICT_REGIONS: Final = EEA | {"GB", "CH"}
-REVOKED: Final = "consent_revoked"
+REVOKED: Final = DeliveryCause.CONSENT_REVOKED.value
 # X's term for restricting the use of a conversion to purposes such as measurement. [doc RDU]
 RESTRICTED: Final = "restrict_optimization"
-_DENIALS: Final = ("consent_denied", "consent_limited", "consent_unclear", REVOKED)
 
 
 class ConsentAction(StrEnum):
@@ -48,6 +48,8 @@ class ConsentPolicy(msgspec.Struct, frozen=True, kw_only=True):
     personalization is denied. `tcf_vendor_id`, `ac_provider_id` and `cmp_vendor` identify X in
     three vendor lists; a list is not checked if its id is None. If `can_restrict` is False, because
     X may not read `restricted_data_use`, conversions to restrict are not sent.
+    `segment_categories` are the consent categories of Segment's API that mean advertising; without
+    them, every category counts.
     """
 
     required: bool = False
@@ -64,6 +66,7 @@ class ConsentPolicy(msgspec.Struct, frozen=True, kw_only=True):
     ac_provider_id: int | None = None
     cmp_vendor: str | None = None
     can_restrict: bool = True
+    segment_categories: tuple[str, ...] = ()
 
 
 @lru_cache(maxsize=256)
@@ -90,6 +93,7 @@ class ConsentDecision(msgspec.Struct, frozen=True, kw_only=True):
 
     action: ConsentAction = ConsentAction.SEND
     rule: str = "nothing_said"
+    cause: DeliveryCause | None = None
     reason: str | None = None
     strip: tuple[str, ...] = ()
     restricted: bool = False
@@ -102,14 +106,6 @@ Judge = Callable[[Mapping[str, str | bool] | None, Identifiers, str], ConsentDec
 
 # No signal, and none is required.
 PLAIN: Final = ConsentDecision()
-
-
-def is_denial(reason: str) -> bool:
-    """Return whether a reason is a possible denial. Missing consent is not a denial.
-
-    A denial applies to all copies of the conversion.
-    """
-    return reason.startswith(_DENIALS)
 
 
 def person_keys(identifiers: Identifiers, *, pixel: str, salt: bytes) -> tuple[bytes, ...]:

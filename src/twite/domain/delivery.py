@@ -8,6 +8,7 @@ from typing import Final, overload
 
 import msgspec
 
+from twite.domain.cause import DeliveryCause
 from twite.domain.errors import IllegalTransition
 from twite.domain.secret import Masked
 from twite.domain.times import DAY, HOUR, MINUTE, SECOND
@@ -41,15 +42,13 @@ ANSWER_LIMIT: Final = 2_048
 NO_REQUEST: Final = "it made no request"
 
 # Reasons, shown to users, why a store holds a delivery or lets a lease expire.
-MAYBE_ARRIVED: Final = "it may have arrived already"  # the prefix of reasons of held deliveries
+MAYBE_ARRIVED: Final = "it may have arrived already"
 MAY_COUNT_TWICE: Final = f"{MAYBE_ARRIVED}: sending it again could count it twice"
 WAITED_TOO_LONG: Final = "it has waited too long to be sent"
 SENDER_STOPPED: Final = "the sender stopped before it knew the answer"
 OLDER_COPY: Final = "the store is an older copy of itself: it may have been sent since"
 UNKNOWN_COPY: Final = "the store may be an older copy of itself: it may have been sent since"
 RECOVERED: Final = "the store was damaged: it may have been sent already"
-# X may have deliveries held for these reasons, even if no attempt is recorded.
-MAYBE_SENT: Final = frozenset({OLDER_COPY, UNKNOWN_COPY, RECOVERED})
 DAMAGED: Final = "it is damaged in the store, so it is not sent"
 SENDER_DIED_OF_IT: Final = "the sender failed three times while it sent this one alone"
 
@@ -298,13 +297,14 @@ class Attempt(Masked, frozen=True, kw_only=True):
 class Transition(msgspec.Struct, frozen=True, kw_only=True):
     """A state change of some deliveries.
 
-    POSTPONED and EXPIRED have a `due_at`; HELD, GIVEN_UP and NOT_FIRED have a `reason`. EXPIRED
-    increases the crash count.
+    POSTPONED and EXPIRED have a `due_at`; HELD, GIVEN_UP and NOT_FIRED have a `cause` and a
+    `reason`. EXPIRED increases the crash count.
     """
 
     trigger: Trigger
     deliveries: tuple[int, ...]
     due_at: int | None = None
+    cause: DeliveryCause | None = None
     reason: str | None = None
 
 

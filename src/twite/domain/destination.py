@@ -121,6 +121,7 @@ class ClickCookie(msgspec.Struct, frozen=True, kw_only=True):
 class Source(msgspec.Struct, frozen=True, kw_only=True):
     """A client that may submit conversions: its key, its origins and the pixels it may submit for.
 
+    `write_key` is a second key, which is public: with it, a request counts as one of its pages.
     `region` (ISO 3166, such as "GB") applies to phone numbers without a country code. Conversions
     may name any of `pixels`; `pixel` is the default. `events` maps a tag's event names (lower-case)
     to Twite's event names or `ignore`. The credentials in requests from Stape's tags are replaced
@@ -138,6 +139,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     pixel: str
     pixels: frozenset[str]
     origins: tuple[str, ...] = ()
+    write_key: str | None = None
     consent: ConsentPolicy = ConsentPolicy()
     region: str | None = None
     events: Mapping[str, str] = msgspec.field(default_factory=dict)

@@ -5,6 +5,7 @@ from typing import Final
 
 import msgspec
 
+from twite.domain.cause import DeliveryCause
 from twite.domain.delivery import AMBIGUITY_WINDOW, NO_REQUEST, State
 from twite.domain.secret import Masked
 from twite.domain.times import spelled
@@ -49,10 +50,10 @@ class Rival(msgspec.Struct, frozen=True, kw_only=True):
 class History(Masked, frozen=True, kw_only=True):
     """The history of one conversion. Times are milliseconds since the epoch.
 
-    `sent` is the body sent to X (JSON), empty after pruning; `reason` says why it is held, dead or
-    suppressed; `duplicates` counts repeats; `paused` is why its pixel is paused; `spent` is the
-    rate limit that is used up until `spent_until`; `consent` is the stored decision (JSON); X may
-    have received it at `ambiguous_since` or later; `called` is the source's own id for it;
+    `sent` is the body sent to X (JSON), empty after pruning; `cause` and `reason` say why it is
+    held, dead or suppressed; `duplicates` counts repeats; `paused` is why its pixel is paused;
+    `spent` is the rate limit that is used up until `spent_until`; `consent` is the stored decision
+    (JSON); X may have received it at `ambiguous_since` or later; `called` is the source's own id;
     `superseded_by` is the later copy with the same dedup key, `supersedes` are the earlier ones;
     `rival` is another copy that sending this one would duplicate.
     """
@@ -70,6 +71,7 @@ class History(Masked, frozen=True, kw_only=True):
     sent: bytes
     attempts: tuple[PastAttempt, ...]
     duplicates: int = 0
+    cause: DeliveryCause | None = None
     reason: str | None = None
     due_at: int | None = None
     paused: str | None = None

@@ -6,6 +6,7 @@ from typing import Final
 
 import msgspec
 
+from twite.domain.cause import DeliveryCause
 from twite.domain.fault import Fault, MaskedFault
 from twite.domain.secret import Masked
 from twite.domain.stats.deduplication import DedupRow
@@ -37,6 +38,7 @@ class Endpoint(StrEnum):
     SGTM = "sgtm"  # POST /v1/sgtm, from Twite's tag in a server container
     STAPE = "stape"  # POST /stape-api/{key}/v1/twitter/auth-proxy
     WEBHOOK = "webhook"  # POST /webhooks/{name}
+    SEGMENT = "segment"  # POST /v1/track, /v1/batch, …: SDKs of Segment and RudderStack
     TAG = "tag"  # a tag template in Twite that sends to X, or creates an event
     CLIENT = "client"  # a client template in Twite that ran the container
 
@@ -77,9 +79,10 @@ class AcceptedConversion(Masked, frozen=True, kw_only=True, gc=False):
     """One accepted conversion, ready for the store.
 
     `key` is the dedup key (16 bytes); `body` the JSON for X; `suppressed` why it is not sent,
-    `held` why it needs a user's decision; `consent` the stored decision (JSON); `index` its place
-    in the submission. `key_set` are its match keys, None if X does not match it; `flag` says what
-    is unusual about its amount; `called` is the source's own id for it, if different.
+    `held` why it needs a user's decision, and `cause` either as a value; `consent` the stored
+    decision (JSON); `index` its place in the submission. `key_set` are its match keys, None if X
+    does not match it; `flag` says what is unusual about its amount; `called` is the source's own id
+    for it, if different.
     """
 
     in_repr = ("index", "pixel", "event", "conversion_id")
@@ -91,6 +94,7 @@ class AcceptedConversion(Masked, frozen=True, kw_only=True, gc=False):
     body: bytes
     suppressed: str | None = None
     held: str | None = None
+    cause: DeliveryCause | None = None
     consent: bytes | None = None
     key_set: int | None = None
     flag: ValueFlag | None = None

@@ -255,7 +255,7 @@ def each_by_itself(
         try:
             tables.append(read(part))
         except MalformedRequest as wrong:
-            path = _joined(within.format(place), wrong.path)
+            path = joined(within.format(place), wrong.path)
             first_malformed = first_malformed or MalformedRequest(
                 code=wrong.code, path=path, message=wrong.message
             )
@@ -278,7 +278,8 @@ def wrong_shape(path: str, message: str) -> MalformedRequest:
     return MalformedRequest(code="wrong_shape", path=path, message=message)
 
 
-def _joined(path: str, inside: str) -> str:
+def joined(path: str, inside: str) -> str:
+    """Return the path of a part inside another."""
     dot = "." if path and inside and not inside.startswith("[") else ""
     return f"{path}{dot}{inside}"
 

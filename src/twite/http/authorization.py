@@ -49,11 +49,14 @@ class SourceKeys:
     def __init__(self, sources: Iterable[Source]) -> None:
         self._pepper = secrets.token_bytes(32)
         self._sources: dict[bytes, Source] = {}
+        self._by_write_key: dict[bytes, Source] = {}
         # Each key with those of its parts that no encoding changes, the longest first.
         self._spelled: list[tuple[tuple[bytes, ...], bytes]] = []
         self._packed: list[tuple[tuple[bytes, ...], bytes]] = []
         lengths = []
         for source in sources:
+            if source.write_key is not None:
+                self._by_write_key[source.write_key.encode()] = source
             if source.key is None:
                 continue
             key = source.key.reveal().encode()
@@ -73,11 +76,15 @@ class SourceKeys:
     def find(self, key: bytes) -> Source | None:
         return self._sources.get(blake2b(key, digest_size=32, key=self._pepper).digest())
 
+    def with_write_key(self, key: bytes) -> Source | None:
+        """Return the source with this public key, which only pages use."""
+        return self._by_write_key.get(key)
+
     def require(self, headers: Mapping[bytes, bytes]) -> Source:
         """Return the source of `Authorization: Bearer <key>`. Raises HttpRefusal (401)."""
         key = bearer(headers)
         if key is None:
-            raise HttpRefusal(_NO_KEY)
+            raise HttpRefusal(NO_KEY)
         source = self.find(key)
         if source is None:
             raise HttpRefusal(WRONG_KEY)
@@ -216,11 +223,22 @@ def bearer(headers: Mapping[bytes, bytes]) -> bytes | None:
     return given[7:].strip() or None
 
 
+def basic_user(headers: Mapping[bytes, bytes]) -> bytes | None:
+    """Return the user name of an `Authorization: Basic` header."""
+    given = headers.get(b"authorization", b"")
+    if given[:6].lower() != b"basic ":
+        return None
+    try:
+        return base64.b64decode(given[6:].strip(), validate=True).partition(b":")[0] or None
+    except binascii.Error:
+        return None
+
+
 def _unauthorized(code: str, message: str) -> HttpResponse:
     return error(401, code, message, headers=((b"www-authenticate", b'Bearer realm="twite"'),))
 
 
-_NO_KEY: Final = _unauthorized(
+NO_KEY: Final = _unauthorized(
     "key_missing", "send the key of a source as Authorization: Bearer <key>"
 )
 WRONG_KEY: Final = _unauthorized(

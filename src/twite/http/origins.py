@@ -34,11 +34,13 @@ class PageVisit(msgspec.Struct, frozen=True, kw_only=True):
     """A browser's request, and the source to which its page may post.
 
     `address` is the visitor's address, according to trusted proxies; None if unknown.
+    `has_secret_key` is whether the request contained the source's `key`, which pages must not know.
     """
 
     source: Source
     origin: str
     address: str | None
+    has_secret_key: bool = False
 
     def answered(self, response: HttpResponse) -> HttpResponse:
         """Return the response with CORS headers, so that the page can read it."""

@@ -5,7 +5,7 @@ metric labels, the OpenAPI document, the paths that client templates may claim a
 handling of usual requests are derived from the table. All rows have the same time limit.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, Final
 
 from twite.domain.destination import Destination, Source
@@ -33,6 +33,7 @@ from twite.http.routes import (
     native,
     reports,
     root,
+    segment,
     tags,
     webhooks,
     x_api,
@@ -110,6 +111,54 @@ def _x_route(version: str) -> Route[Destination]:
         endpoint=Endpoint.X_API,
         refused=x_api.in_x_shape,
         operations={"post": f"conversions_v{version}"},
+    )
+
+
+def _segment_routes(prefix: str) -> Iterator[Route[Source | PageVisit]]:
+    """Yield the rows of Segment's API, with the short paths of analytics.js."""
+    for call, letter in segment.CALLS.items():
+        answer = segment.taking(call)
+        yield _segment_route(f"{prefix}/{call}", f"/v1/{call}", answer)
+        yield _segment_route(f"{prefix}/{letter}", f"/v1/{call}", answer)
+    yield Route(
+        path=f"{prefix}/m",
+        methods=("POST", "OPTIONS"),
+        label="/v1/m",
+        authenticate=segment.page_or_server,
+        answer=segment.discard,
+        refused=segment.refused,
+        preflight=segment.preflight,
+    )
+    yield Route(
+        path=f"{prefix}/projects/{{source_key}}/settings",
+        methods=_READ,
+        label="/v1/projects",
+        authenticate=segment.key_in_path,
+        answer=segment.project,
+        refused=segment.refused,
+        operations={"get": "segment_project"} if prefix == "/v1" else {},
+    )
+
+
+def _segment_route(
+    path: str,
+    label: str,
+    answer: Callable[[HttpRequest, Source | PageVisit], Awaitable[HttpResponse]],
+) -> Route[Source | PageVisit]:
+    call = path.rpartition("/")[2]
+    return Route(
+        path=path,
+        methods=("POST", "OPTIONS"),
+        label=label,
+        authenticate=segment.page_or_server,
+        answer=answer,
+        body=segment.MAX_BODY,
+        endpoint=Endpoint.SEGMENT,
+        refused=segment.refused,
+        preflight=segment.preflight,
+        operations={"post": f"segment_{call}", "options": f"segment_{call}_preflight"}
+        if path == label
+        else {},
     )
 
 
@@ -231,6 +280,17 @@ ROUTES: Final[tuple[Route[Any], ...]] = (
         operations={"post": "stape_auth_proxy"},
     ),
     _rest_of_x("/stape-api/"),
+    *_segment_routes("/v1"),
+    *_segment_routes("/segment/v1"),
+    Route(
+        path="/sourceConfig/",
+        methods=("GET", "OPTIONS"),
+        label="/sourceConfig/",
+        authenticate=segment.page_or_server,
+        answer=segment.source_config,
+        refused=segment.refused,
+        preflight=segment.preflight,
+    ),
     Route(
         path=webhooks.PATH,
         methods=("POST",),

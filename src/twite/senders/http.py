@@ -204,5 +204,5 @@ def no_answer(error: Exception, *, left: bool) -> NoResponse:
     if not left:
         return NoResponse(reason=f"no connection: {type(error).__name__}", left=False)
     if isinstance(error, TimeoutError) and not isinstance(error, aiohttp.ClientError):
-        return NoResponse(reason="no answer in time", left=True)
+        return NoResponse(reason="no answer in time", left=True, is_late=True)
     return NoResponse(reason=f"connection lost: {type(error).__name__}", left=True)

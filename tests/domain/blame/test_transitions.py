@@ -3,6 +3,7 @@
 import pytest
 
 from twite.domain.blame.transitions import is_too_late, transitions
+from twite.domain.cause import DeliveryCause
 from twite.domain.delivery import (
     AMBIGUITY_WINDOW,
     LAST_CEILING,
@@ -51,7 +52,14 @@ def test_cautious_pixel_holds_only_deliveries_x_may_have_received():
     held = decided(TWO, doubtful, cautious=True)
     tried_again = decided(TWO, sure, cautious=True)
 
-    assert held == (Transition(trigger=Trigger.HELD, deliveries=(1, 2), reason=MAY_COUNT_TWICE),)
+    assert held == (
+        Transition(
+            trigger=Trigger.HELD,
+            deliveries=(1, 2),
+            cause=DeliveryCause.MAY_COUNT_TWICE,
+            reason=MAY_COUNT_TWICE,
+        ),
+    )
     assert tried_again == decided(TWO, sure) != held
     assert tried_again[0].trigger is Trigger.POSTPONED
     assert transitions(TWO, doubtful, now=NOW, jitter=0.5)[0].trigger is Trigger.POSTPONED
@@ -84,7 +92,12 @@ def test_delivery_with_a_wrong_event_is_held():
     outcome = Rejected(scope=RejectionScope.EVENT, reason="404")
 
     assert decided(TWO, outcome) == (
-        Transition(trigger=Trigger.HELD, deliveries=(1, 2), reason="404"),
+        Transition(
+            trigger=Trigger.HELD,
+            deliveries=(1, 2),
+            cause=DeliveryCause.EVENT_UNKNOWN,
+            reason="404",
+        ),
     )
 
 
@@ -95,7 +108,12 @@ def test_conversion_refused_alone_is_dead_with_the_message_of_x(scope):
     )
 
     assert decided(ONE, outcome) == (
-        Transition(trigger=Trigger.GIVEN_UP, deliveries=(1,), reason="400 C: m"),
+        Transition(
+            trigger=Trigger.GIVEN_UP,
+            deliveries=(1,),
+            cause=DeliveryCause.REFUSED,
+            reason="400 C: m",
+        ),
     )
 
 

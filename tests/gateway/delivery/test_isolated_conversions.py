@@ -7,6 +7,7 @@ import pytest
 
 from builders import a_destination, a_submission, an_entry
 from fakes import conversions_of, refused, taken
+from twite.domain.cause import DeliveryCause
 from twite.domain.destination import OAuthKeys
 from twite.domain.pause import Pause
 from twite.domain.secret import Secret
@@ -165,7 +166,7 @@ async def test_conversion_denied_meanwhile_is_not_sent_with_the_fallback_credent
         await setting.clock.sleep(100)
         if len(setting.transport.sent) > 1:
             return taken(outbound)
-        denial = an_entry("c1", suppressed="consent_denied: ad_storage")
+        denial = an_entry("c1", suppressed="no consent", cause=DeliveryCause.CONSENT_DENIED)
         await setting.store.record(a_submission(denial, receipt="denial"))
         return ANSWERS["401"]
 

@@ -8,6 +8,7 @@ from answers_of_x import ALONE, ANSWERS, BAD, GOOD, x_with
 
 from builders import a_conversion, a_submission, an_entry
 from fakes import conversions_of, refused, taken
+from twite.domain.cause import DeliveryCause
 from twite.domain.consent import person_keys
 from twite.domain.pause import Pause
 from twite.domain.times import HOUR, MINUTE, SECOND
@@ -260,7 +261,7 @@ async def test_conversion_denied_during_a_bisection_is_not_sent_again(answer, op
             keys = person_keys(person, pixel="o8z6j", salt=setting.store.salt)
             await setting.store.revoke(keys, now=setting.steady.now())
         else:
-            entry = an_entry("c450", suppressed=DENIED)
+            entry = an_entry("c450", suppressed=DENIED, cause=DeliveryCause.CONSENT_DENIED)
             await setting.store.record(a_submission(entry, receipt="denial"))
 
     async def post(outbound):

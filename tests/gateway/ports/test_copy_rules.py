@@ -5,6 +5,7 @@ import pytest
 
 from builders import NOW, an_entry
 from twite.consent.verdict import Evidence
+from twite.domain.cause import DeliveryCause
 from twite.domain.delivery import State
 from twite.domain.times import HOUR, MINUTE, spelled
 from twite.gateway.ports.copies import (
@@ -48,16 +49,24 @@ def result_of(copy, *, at=NOW + 1, **holder):
     return rule(copy, Holder(**fields), at=at)
 
 
-def withdrawn(reason, *, takes=True, held=None):
-    return CopyDecision(takes=takes, outcome=CopyOutcome.WITHDRAWN, reason=reason, held=held)
+def withdrawn(reason, *, cause=DeliveryCause.SUPERSEDED, takes=True, held=None, held_cause=None):
+    return CopyDecision(
+        takes=takes,
+        outcome=CopyOutcome.WITHDRAWN,
+        cause=cause,
+        reason=reason,
+        held=held,
+        held_cause=held_cause,
+    )
 
 
 @pytest.mark.parametrize("is_live", [True, False])
 @pytest.mark.parametrize("state", State)
 def test_denied_copy_withdraws_the_earlier_conversion(state, is_live):
-    found = result_of(a_copy(suppressed=DENIED), state=state, is_live=is_live)
+    cause = DeliveryCause.CONSENT_DENIED
+    found = result_of(a_copy(suppressed=DENIED, cause=cause), state=state, is_live=is_live)
 
-    assert found == withdrawn(f"{DENIED}, according to a later copy")
+    assert found == withdrawn(f"{DENIED}, according to a later copy", cause=cause)
 
 
 @pytest.mark.parametrize("state", [state for state in State if state is not State.DEAD])
@@ -93,7 +102,7 @@ def test_copy_with_another_body_corrects_a_dead_letter():
 def test_correction_of_an_ambiguous_dead_letter_is_held():
     found = result_of(a_copy(body=b"{}"), state=State.DEAD, is_ambiguous=True)
 
-    assert found == withdrawn(CORRECTED, held=OTHER_BODY)
+    assert found == withdrawn(CORRECTED, held=OTHER_BODY, held_cause=DeliveryCause.MAY_COUNT_TWICE)
 
 
 def test_dead_tag_delivery_is_not_corrected():
@@ -113,9 +122,12 @@ def test_correction_has_at_least_the_restrictions_of_the_dead_letter(limits, cor
 
 @pytest.mark.parametrize("state", [State.QUEUED, State.HELD])
 def test_copy_with_more_restrictions_replaces_an_unsent_conversion(state):
-    found = result_of(a_copy(consent=evidence("ip")), state=state, reason="by a user")
+    unclear = DeliveryCause.CONSENT_UNCLEAR
+    found = result_of(
+        a_copy(consent=evidence("ip")), state=state, cause=unclear, reason="by a user"
+    )
 
-    assert found == withdrawn(LIMITED, held="by a user")
+    assert found == withdrawn(LIMITED, held="by a user", held_cause=unclear)
 
 
 @pytest.mark.parametrize(
@@ -125,13 +137,15 @@ def test_copy_with_more_restrictions_replaces_an_unsent_conversion(state):
 def test_more_restrictions_withdraw_a_conversion_that_cannot_be_replaced(holder):
     found = result_of(a_copy(consent=evidence("ip")), **holder)
 
-    assert found == withdrawn(by_later(LIMITS), takes=False)
+    assert found == withdrawn(by_later(LIMITS), cause=DeliveryCause.CONSENT_LIMITED, takes=False)
 
 
 def test_restrictions_without_a_reason_have_a_general_reason():
     found = result_of(a_copy(consent=evidence("ip", reason=None)), state=State.SENDING)
 
-    assert found == withdrawn(by_later("consent_limited"), takes=False)
+    assert found == withdrawn(
+        by_later("consent_limited"), cause=DeliveryCause.CONSENT_LIMITED, takes=False
+    )
 
 
 @pytest.mark.parametrize("limits", [(), ("ip",)])
@@ -140,24 +154,24 @@ def test_copy_with_as_many_restrictions_or_fewer_is_a_duplicate(limits):
 
 
 def test_copy_held_for_its_consent_holds_a_queued_conversion():
-    reason = "consent_unclear: gcd"
+    cause = DeliveryCause.CONSENT_UNCLEAR
 
-    assert result_of(a_copy(held=reason)) == CopyDecision(
-        takes=False, outcome=CopyOutcome.HELD, reason=by_later(reason)
+    assert result_of(a_copy(held="its consent", cause=cause)) == CopyDecision(
+        takes=False, outcome=CopyOutcome.HELD, cause=cause, reason=by_later("its consent")
     )
 
 
 @pytest.mark.parametrize(
-    ("held", "state"),
+    ("cause", "state"),
     [
-        ("value guard: unusual", State.QUEUED),
-        ("consent_unclear: gcd", State.HELD),
-        ("consent_unclear: gcd", State.SENDING),
-        ("consent_unclear: gcd", State.DEAD),
+        (DeliveryCause.AMOUNT_ZERO, State.QUEUED),
+        (DeliveryCause.CONSENT_UNCLEAR, State.HELD),
+        (DeliveryCause.CONSENT_UNCLEAR, State.SENDING),
+        (DeliveryCause.CONSENT_UNCLEAR, State.DEAD),
     ],
 )
-def test_copy_held_for_another_reason_is_a_duplicate(held, state):
-    assert result_of(a_copy(held=held), state=state) == DUPLICATE
+def test_copy_held_for_another_cause_is_a_duplicate(cause, state):
+    assert result_of(a_copy(held="consent_unclear: gcd", cause=cause), state=state) == DUPLICATE
 
 
 def body_at(time):
@@ -187,11 +201,16 @@ def test_each_body_is_compared_without_its_own_time_of_receipt():
 
 
 @pytest.mark.parametrize(
-    ("suppressed", "asked"),
-    [(None, True), (DENIED, True), ("consent_revoked", True), ("consent_missing", False)],
+    ("cause", "asked"),
+    [
+        (DeliveryCause.CONSENT_DENIED, True),
+        (DeliveryCause.CONSENT_REVOKED, True),
+        (DeliveryCause.CONSENT_MISSING, False),
+    ],
 )
-def test_key_of_a_conversion_without_consent_evidence_is_not_computed(suppressed, asked):
-    assert asks(a_copy(suppressed=suppressed)) == asked
+def test_key_of_a_suppressed_conversion_is_taken_only_for_a_denial(cause, asked):
+    assert asks(a_copy())
+    assert asks(a_copy(suppressed=DENIED, cause=cause)) == asked
 
 
 def test_plain_copy_has_no_consent_hold_and_no_suppression():

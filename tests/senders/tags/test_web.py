@@ -222,13 +222,13 @@ async def test_truncated_response_is_a_failure_and_ambiguous(answer, outbound):
 async def test_response_that_stalls_times_out(served, outbound):
     came = await outbound.ask(request_to(f"{served}/half", timeout=300))
 
-    assert came == NoResponse(reason="no answer in time", left=True)
+    assert came == NoResponse(reason="no answer in time", left=True, is_late=True)
 
 
 async def test_timeout_of_a_request_is_ambiguous(served, outbound):
     came = await outbound.ask(request_to(f"{served}/never", timeout=200))
 
-    assert came == NoResponse(reason="no answer in time", left=True)
+    assert came == NoResponse(reason="no answer in time", left=True, is_late=True)
 
 
 async def test_request_whose_name_lookup_timed_out_was_not_sent():
@@ -241,7 +241,7 @@ async def test_request_whose_name_lookup_timed_out_was_not_sent():
     came = await out.ask(request_to("http://slow.example/in", timeout=200))
     await out.stop()
 
-    assert came == NoResponse(reason="no answer in time", left=False)
+    assert came == NoResponse(reason="no answer in time", left=False, is_late=True)
 
 
 async def test_request_that_cannot_be_encoded_was_not_sent(served, outbound):
@@ -278,7 +278,7 @@ async def test_request_whose_connection_timed_out_was_not_sent(outbound):
         for socket_ in waiting:
             socket_.close()
 
-    assert came == NoResponse(reason="no answer in time", left=False)
+    assert came == NoResponse(reason="no answer in time", left=False, is_late=True)
 
 
 @pytest.mark.parametrize(
@@ -326,4 +326,4 @@ async def test_request_of_a_template_without_a_response_fails_soon_after_the_pro
     came = await asked
     x.close()
     await out.stop()
-    assert came == NoResponse(reason="no answer in time", left=True)
+    assert came == NoResponse(reason="no answer in time", left=True, is_late=True)

@@ -14,7 +14,7 @@ from dispatcher_stage import (
     a_tag,
 )
 
-from builders import NOW
+from builders import NOW, an_entry
 from twite.domain.consent import ConsentPolicy
 from twite.domain.conversion import Identifiers
 from twite.domain.incoming_request import IncomingRequest
@@ -137,7 +137,9 @@ async def test_consent_decides_whether_a_tag_event_is_sent(
 )
 async def test_tags_of_a_held_conversion_are_held(index, consent, held):
     remark = a_remark(index=index, consent=consent)
-    [entry] = await Stage().dispatch(remark, held={2: "a value guard"}, consent=HOLDS)
+    [entry] = await Stage().dispatch(
+        remark, held={2: an_entry(held="a value guard")}, consent=HOLDS
+    )
 
     assert entry.held == held
 

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 from dispatcher_stage import CALL, COOKIE, COOKIES, HOLDS, UNCLEAR, Stage, a_remark, a_tag
 
+from builders import an_entry
 from twite.domain.incoming_request import IncomingRequest
 from twite.gateway.ports.tags import BrowserWait
 from twite.tags.container.parts import (
@@ -110,7 +111,7 @@ async def test_delivery_without_a_first_turn_has_no_seed():
     [
         {"waits": False},
         {"grants": ()},
-        {"held": {2: "a value guard"}},
+        {"held": {2: an_entry(held="a value guard")}},
         {"consent": HOLDS},
     ],
 )

@@ -73,7 +73,7 @@ ANSWERS = (
         st.booleans(),
     )
     | st.builds(
-        lambda left: NoResponse(reason="no answer in time" if left else "no connection", left=left),
+        lambda left: NoResponse(reason="no answer", left=left, is_late=left),
         st.booleans(),
     )
     | st.just(GoogleRequestDenied(why="not set"))

@@ -190,7 +190,7 @@ async def test_pending_trigger_that_does_not_match_ends_as_not_fired(pending, wh
     assert (ended.trigger, ended.reason) == (Trigger.NOT_FIRED, f"the tag did not fire: {why}")
 
 
-LATE = NoResponse(reason="no answer in time", left=True)
+LATE = NoResponse(reason="no answer in time", left=True, is_late=True)
 
 
 @pytest.mark.parametrize("repeat", RepeatPolicy)

@@ -285,7 +285,7 @@ def test_template_gets_all_cookies_and_the_text_of_a_response():
 
 
 def test_late_response_times_out():
-    late = answer_of(7, NoResponse(reason="no answer in time", left=True))
+    late = answer_of(7, NoResponse(reason="no answer in time", left=True, is_late=True))
 
     assert (late.id, late.reason) == (7, "timed_out")
 

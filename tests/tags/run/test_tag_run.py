@@ -33,7 +33,7 @@ async def test_response_resumes_the_template():
 
 
 async def test_request_without_a_response_is_reported_and_ambiguous():
-    stage = Stage(NoResponse(reason="no answer in time", left=True))
+    stage = Stage(NoResponse(reason="no answer in time", left=True, is_late=True))
 
     ran = await stage.run(SEND + "send('https://a.example/').catch(data.gtmOnFailure);")
 

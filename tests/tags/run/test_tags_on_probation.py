@@ -11,6 +11,7 @@ from builders import NOW, a_submission, an_entry
 from fakes import MovingClock, ScriptedWeb
 from memory_store.store import MemoryStore
 from twite.domain.alert import AlertKind
+from twite.domain.cause import DeliveryCause
 from twite.domain.delivery import State
 from twite.gateway.delivery.current_evidence import CurrentEvidence
 from twite.gateway.ports.events import ConditionChanged, ProblemSeen
@@ -136,7 +137,13 @@ class Stage:
         """Discard a delivery that would hang again."""
         history = await self.history(name)
         await self.store.move(
-            TakeBack(deliveries=[history.delivery], reason="withdrawn", hold=False), now=NOW
+            TakeBack(
+                deliveries=[history.delivery],
+                cause=DeliveryCause.CONSENT_UNCLEAR,
+                reason="withdrawn",
+                hold=False,
+            ),
+            now=NOW,
         )
 
     async def rests(self):

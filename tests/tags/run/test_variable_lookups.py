@@ -185,7 +185,7 @@ async def test_transformation_changes_the_request_of_a_variable():
 
 @pytest.mark.parametrize(
     "answer",
-    [body("none", status=404), NoResponse(reason="no answer in time", left=True)],
+    [body("none", status=404), NoResponse(reason="no answer in time", left=True, is_late=True)],
     ids=["refused", "late"],
 )
 async def test_tag_runs_without_the_value_of_a_failed_lookup(answer):

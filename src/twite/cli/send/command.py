@@ -1,8 +1,7 @@
-"""`twite send`: send conversions from files."""
+"""`twite send`: send conversions from files, object storage and queries."""
 
 import sys
 import time
-from collections.abc import Sequence
 from datetime import tzinfo
 from pathlib import Path
 from typing import Annotated, Final, Literal
@@ -14,7 +13,7 @@ from twite.cli import printing
 from twite.cli.options import DEFAULT_CONFIG, Config, Json, option
 from twite.cli.send import summary as send_summary
 from twite.cli.send.client import target
-from twite.cli.send.files import OpenedFile, examine
+from twite.cli.send.inputs import InputOptions, open_database_query, open_files
 from twite.cli.send.results import RowResultKind, options_digest
 from twite.cli.send.run import SendOptions, perform
 from twite.domain.conversion import currency as known_currency
@@ -23,7 +22,7 @@ from twite.domain.times import DAY
 from twite.formats.files.cells import Decimal
 from twite.formats.files.findings import RowAge, remembered_age
 from twite.formats.files.rows import RowOptions
-from twite.formats.files.table import NAMES, UnknownColumn
+from twite.formats.files.table import NAMES
 
 OlderRows = Literal["send", "skip"]
 
@@ -32,14 +31,21 @@ _PATIENCE: Final = 600  # seconds
 
 def send(
     files: Annotated[
-        list[Path],
+        list[str],
         typer.Argument(
             metavar="FILE…",
-            help="JSON, JSON Lines, CSV or Parquet; also .gz and .zst",
+            help="JSON, JSON Lines, CSV or Parquet, also .gz and .zst; s3://, gs:// or az://; - is "
+            "standard input; with --query, the database's URL",
             show_default=False,
         ),
     ],
     *,
+    query: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SQL", show_default=False, help="Send the rows of a query, or of file:PATH"
+        ),
+    ] = None,
     mapping: Annotated[
         list[str] | None,
         option(
@@ -81,6 +87,16 @@ def send(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check every row without sending")
     ] = False,
+    preview: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=1_000,
+            metavar="ROWS",
+            show_default=False,
+            help="Check the first rows, print their results, and send nothing",
+        ),
+    ] = None,
     report: Annotated[
         Path | None,
         option("--report", "FILE", "Where to write the report; default: FILE.report.csv"),
@@ -109,7 +125,11 @@ def send(
 
     Example: `twite send orders.csv --event purchase --timezone Europe/London`
     """
-    _require_sense(files, report, key_from, dry=dry_run)
+    _require_sense(files, report, key_from, dry=dry_run or preview is not None)
+    if query is not None and (len(files) != 1 or delimiter is not None):
+        raise typer.BadParameter(
+            "needs one database's URL, and no --delimiter", param_hint="--query"
+        )
     if currency is not None and isinstance(known_currency(currency, path=""), Fault):
         raise typer.BadParameter(
             "not an ISO 4217 currency code, such as EUR", param_hint="--currency"
@@ -128,31 +148,35 @@ def send(
             [aim.url, aim.name, event, currency, decimal, timezone, chosen, delimiter, older]
         ),
         dry=dry_run,
+        preview=preview,
         restart=restart,
         agreed=yes,
         patience=wait,
         quiet=as_json,
         report=report,
     )
-    # Read all files first: nothing is sent if one cannot be read.
-    separator = None if delimiter is None else _separator(delimiter)
-    can_ask = not yes and sys.stdin.isatty() and sys.stderr.isatty()
-    opened = [_examined(file, chosen, event, separator, can_ask=can_ask) for file in files]
-    done = [perform(file, wish, aim) for file in opened]
+    inputs = InputOptions(
+        chosen=chosen,
+        event=event,
+        delimiter=None if delimiter is None else _separator(delimiter),
+        can_ask=not yes and sys.stdin.isatty() and sys.stderr.isatty(),
+    )
+    if query is None:
+        done = [perform(opened, wish, aim) for opened in open_files(files, inputs)]
+    else:
+        with open_database_query(query, files[0], inputs) as opened:
+            done = [perform(opened, wish, aim)]
     if as_json:
         results = [
             send_summary.as_json(result.opened, result.tally, result.report) for result in done
         ]
         printing.print_json({"dry_run": dry_run, "files": results})
-    if any(
-        result.tally.of(RowResultKind.REJECTED) or result.tally.rows < result.opened.rows
-        for result in done
-    ):
+    if any(result.tally.of(RowResultKind.REJECTED) or not result.is_finished for result in done):
         raise typer.Exit(1)
 
 
 def _require_sense(
-    files: list[Path], report: Path | None, key_from: str | None, *, dry: bool
+    files: list[str], report: Path | None, key_from: str | None, *, dry: bool
 ) -> None:
     if report is not None and len(files) > 1:
         raise typer.BadParameter("works with one file only", param_hint="--report")
@@ -197,48 +221,3 @@ def _separator(given: str) -> str:
             param_hint="--delimiter",
         )
     return mark
-
-
-def _examined(
-    file: Path,
-    chosen: dict[str, str],
-    event: str | None,
-    delimiter: str | None,
-    *,
-    can_ask: bool,
-) -> OpenedFile:
-    try:
-        opened = examine(file, chosen, delimiter=delimiter)
-    except UnknownColumn as error:
-        raise typer.BadParameter(f"{file.name}: {error.message}", param_hint="--map") from None
-    if delimiter is not None and opened.kind != "csv":
-        raise typer.BadParameter(
-            f"{file.name} is not a CSV file and has no separator",
-            param_hint="--delimiter",
-        )
-    if opened.columns.header and "event" not in opened.columns.taken and event is None:
-        raise typer.BadParameter(
-            f"{file.name} has no event column. Give the event, as in --event purchase, or its "
-            f"column, as in --map event=COLUMN",
-            param_hint="--event",
-        )
-    if opened.unmapped_times:
-        chosen = chosen | {"time": _time_column(file.name, opened.unmapped_times, can_ask=can_ask)}
-        return _examined(file, chosen, event, delimiter, can_ask=can_ask)
-    return opened
-
-
-def _time_column(file: str, names: Sequence[str], *, can_ask: bool) -> str:
-    """Ask which column is the time; "" for none. Raises BadParameter if nobody can be asked."""
-    if not can_ask:
-        likely = " or ".join(f'--map time="{name}"' for name in names[:3])
-        raise typer.BadParameter(
-            f"{file} has no known time column, and unused columns look like times. Use {likely}, "
-            "or --map time= to send every row with the current time",
-            param_hint="--map",
-        )
-    for name in names:
-        question = f'{file}: is the column "{printing.safe(name)}" the time of the conversions?'
-        if typer.confirm(question, default=True, err=True):
-            return name
-    return ""

@@ -265,7 +265,7 @@ def open_report(path: Path, state: ReportState, *, source: Path, overwrite: bool
     """
     try:
         if path.exists():
-            if path.samefile(source):
+            if source.exists() and path.samefile(source):
                 raise ClientError(f"{path} is the file to send. Choose another path with --report")
             with path.open("rb") as there:
                 start = there.read(len(_START) + 3).removeprefix(b"\xef\xbb\xbf")

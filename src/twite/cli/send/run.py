@@ -1,10 +1,11 @@
-"""Send one file: confirm, continue where an earlier run stopped, write the report."""
+"""Send one file or query: confirm, continue where an earlier run stopped, write the report."""
 
 import asyncio
 import random
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -23,7 +24,6 @@ from twite.cli.send.client import (
     fits,
     poster,
 )
-from twite.cli.send.files import OpenedFile, read_rows
 from twite.cli.send.results import (
     ReportState,
     ResultTally,
@@ -45,6 +45,7 @@ from twite.formats.files.rows import RowOptions
 from twite.formats.native import read as native
 from twite.formats.native.answers import IdentifierWarning, NativeReceipt, RejectedItem, Suppressed
 from twite.formats.native.conversion import ReadConversion
+from twite.readers.files import OpenedInput, read_rows
 
 _AGAIN: Final = "Run the same command again to continue"
 
@@ -133,12 +134,14 @@ class SendOptions(msgspec.Struct, frozen=True, kw_only=True):
     """The options of a run.
 
     `options` is a digest of all options that affect what is sent, and where. `patience` is in
-    seconds. If `report` is None, each report is written next to its file.
+    seconds. If `report` is None, each report is written next to its file. `preview` is a number of
+    rows to check only.
     """
 
     row_options: RowOptions
     options: str
     dry: bool
+    preview: int | None
     restart: bool
     agreed: bool
     patience: float
@@ -149,26 +152,30 @@ class SendOptions(msgspec.Struct, frozen=True, kw_only=True):
 class SendResult(msgspec.Struct, frozen=True, kw_only=True):
     """The result of a run. `report` is None if nothing was written."""
 
-    opened: OpenedFile
+    opened: OpenedInput
     tally: ResultTally
     report: Path
+    is_finished: bool
 
 
-def perform(opened: OpenedFile, options: SendOptions, target: SendTarget) -> SendResult:
+def perform(opened: OpenedInput, options: SendOptions, target: SendTarget) -> SendResult:
     """Confirm, send, write the report and print a summary."""
     ending = "dry-run" if options.dry else "report"
-    path = options.report or opened.path.with_name(f"{opened.path.name}.{ending}.csv")
+    place = opened.report_path
+    path = options.report or place.with_name(f"{place.name}.{ending}.csv")
     if not options.quiet:
         send_summary.announce(opened)
+    if options.preview is not None:
+        return _previewed(opened, options, target, path)
     state = _state(opened, options, path)
     if state.finished:
         printing.complain(
-            f"{opened.path.name} was already sent; these are its verdicts. Use --restart to "
+            f"{opened.name} was already sent; these are its verdicts. Use --restart to "
             "send the file again"
         )
     else:
         _ask(opened, options, target, state)
-        report = open_report(path, state, source=opened.path, overwrite=options.agreed)
+        report = open_report(path, state, source=opened.report_path, overwrite=options.agreed)
         try:
             _send(opened, options, target, report)
         finally:
@@ -177,20 +184,37 @@ def perform(opened: OpenedFile, options: SendOptions, target: SendTarget) -> Sen
             state_path(path).unlink(missing_ok=True)
     if not options.quiet:
         send_summary.summarise(opened, state.tally, path, dry=options.dry)
-    return SendResult(opened=opened, tally=state.tally, report=path)
+    return SendResult(opened=opened, tally=state.tally, report=path, is_finished=state.finished)
 
 
-def _state(opened: OpenedFile, options: SendOptions, report: Path) -> ReportState:
+def _previewed(
+    opened: OpenedInput, options: SendOptions, target: SendTarget, path: Path
+) -> SendResult:
+    """Check the first rows, and print the result of each."""
+    check = _dry_run(target)
+    tally, shown = ResultTally(), []
+    rows = islice(read_rows(opened, options.row_options), options.preview)
+    for batch in batches(rows, skip=0):
+        for result in asyncio.run(_judged(batch, check)):
+            tally.add(result)
+            shown.append(result)
+    if not options.quiet:
+        send_summary.preview(opened, shown)
+    return SendResult(opened=opened, tally=tally, report=path, is_finished=True)
+
+
+def _state(opened: OpenedInput, options: SendOptions, report: Path) -> ReportState:
     """Return the progress of an earlier run with the same file and options, or a new progress."""
     fresh = ReportState(size=opened.size, sha256=opened.digest.hex(), options=options.options)
-    if options.restart or options.dry:
+    # A query is sent from the start: its rows may have changed. Sent ones count as duplicates.
+    if options.restart or options.dry or opened.rows is None:
         return fresh
     earlier = earlier_run(report, size=fresh.size, sha256=fresh.sha256)
     if earlier is None or (earlier.finished and earlier.options != options.options):
         return fresh
     if earlier.options != options.options:
         raise ClientError(
-            f"{opened.path.name}: an earlier run with different options stopped after "
+            f"{opened.name}: an earlier run with different options stopped after "
             f"{plural(earlier.done, 'row')}. Use the same options to continue, or --restart to "
             "send all rows: rows that the gateway already has then count as duplicates"
         )
@@ -201,21 +225,23 @@ def _state(opened: OpenedFile, options: SendOptions, report: Path) -> ReportStat
     return earlier
 
 
-def _ask(opened: OpenedFile, options: SendOptions, target: SendTarget, state: ReportState) -> None:
+def _ask(opened: OpenedInput, options: SendOptions, target: SendTarget, state: ReportState) -> None:
     if options.agreed or options.dry or not (sys.stdin.isatty() and sys.stderr.isatty()):
         return
-    rest = opened.rows - state.done
+    rest = "all rows" if opened.rows is None else plural(opened.rows - state.done, "row")
     as_whom = f" as {target.name}" if target.name else ""
     typer.confirm(
-        f"Send {plural(rest, 'row')} to {printing.safe(target.url)}{as_whom}?",
+        f"Send {rest} to {printing.safe(target.url)}{as_whom}?",
         default=True,
         abort=True,
         err=True,
     )
 
 
-def _send(opened: OpenedFile, options: SendOptions, target: SendTarget, report: SendReport) -> None:
-    with send_summary.telling(opened.path.name, opened.rows) as notifier:
+def _send(
+    opened: OpenedInput, options: SendOptions, target: SendTarget, report: SendReport
+) -> None:
+    with send_summary.telling(opened.name, opened.rows) as notifier:
         try:
             asyncio.run(_submitted(opened, options, target, report, notifier))
         except SendStopped as error:
@@ -227,7 +253,7 @@ def _send(opened: OpenedFile, options: SendOptions, target: SendTarget, report: 
 
 
 async def _submitted(
-    opened: OpenedFile,
+    opened: OpenedInput,
     options: SendOptions,
     target: SendTarget,
     report: SendReport,
@@ -241,13 +267,20 @@ async def _submitted(
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT)) as session:
         submitter = _submitter(options, target, session, reporter)
         for batch in batches(read_rows(opened, options.row_options), skip=done):
-            sent = [row for row in batch if row.body is not None]
-            verdicts = await submitter.submit(sent, lost=lost) if sent else []
+            report.write(await _judged(batch, submitter, lost=lost))
             lost = False
-            judged = {verdict.number: verdict for verdict in verdicts}
-            report.write(judged.get(row.number) or refused(row) for row in batch)
             reporter.advance(report.state.done)
     report.finish()
+
+
+async def _judged(
+    batch: list[FileRow], submitter: Submitter | SendDryRun, *, lost: bool = False
+) -> list[RowResult]:
+    """Submit the rows that can be sent, and return the result of each row."""
+    sent = [row for row in batch if row.body is not None]
+    results = await submitter.submit(sent, lost=lost) if sent else []
+    judged = {result.number: result for result in results}
+    return [judged.get(row.number) or refused(row) for row in batch]
 
 
 def _submitter(
@@ -256,12 +289,8 @@ def _submitter(
     session: aiohttp.ClientSession,
     reporter: send_summary.ProgressReporter,
 ) -> Submitter | SendDryRun:
-    if options.dry and target.source is not None:
-        return SendDryRun(
-            source=target.source,
-            destinations=target.destinations or {},
-            now=time.time_ns() // 1_000_000,
-        )
+    if options.dry:
+        return _dry_run(target)
     return Submitter(
         post=poster(session, url=target.url, key=target.key),
         patience=RetryPatience(
@@ -271,4 +300,13 @@ def _submitter(
             randomness=random.random,
             say=reporter.say,
         ),
+    )
+
+
+def _dry_run(target: SendTarget) -> SendDryRun:
+    assert target.source is not None  # noqa: S101  # --key-from is refused: for the type checker
+    return SendDryRun(
+        source=target.source,
+        destinations=target.destinations or {},
+        now=time.time_ns() // 1_000_000,
     )

@@ -11,9 +11,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from twite.cli import printing
-from twite.cli.send.files import OpenedFile
-from twite.cli.send.results import ResultReason, ResultTally, RowResultKind
+from twite.cli.send.results import ResultReason, ResultTally, RowResult, RowResultKind
 from twite.domain.plural import plural
+from twite.readers.files import OpenedInput
 from twite.redaction.scrub_text import names_a_person
 from twite.redaction.shapes import MASK
 
@@ -35,7 +35,13 @@ _WORDS: Final = {
     RowResultKind.SKIPPED: "skipped (too old)",
     RowResultKind.REJECTED: "rejected",
 }
-_KINDS: Final = {"csv": "CSV", "json": "JSON", "jsonl": "JSON Lines", "parquet": "Parquet"}
+_KINDS: Final = {
+    "csv": "CSV",
+    "json": "JSON",
+    "jsonl": "JSON Lines",
+    "parquet": "Parquet",
+    "query": "query",
+}
 _SEPARATORS: Final = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "pipes"}
 
 
@@ -47,15 +53,16 @@ class ProgressReporter(Protocol):
     def say(self, sentence: str) -> None: ...
 
 
-def announce(opened: OpenedFile) -> None:
+def announce(opened: OpenedInput) -> None:
     """Print the format of the file, the mapping of columns, and missing columns."""
-    details = [_KINDS[opened.kind], plural(opened.rows, "row")]
+    details = [_KINDS[opened.kind]]
+    details.append(opened.location if opened.rows is None else plural(opened.rows, "row"))
     if opened.kind == "csv":
         by = _SEPARATORS.get(opened.separated.by, repr(opened.separated.by))
         details.append(f"separated by {by}")
-    if opened.kind != "parquet":
+    if opened.kind not in {"parquet", "query"}:
         details.append(opened.encoding.upper().removesuffix("-SIG"))
-    printing.complain(f"{opened.path.name}: {', '.join(details)}")
+    printing.complain(f"{opened.name}: {', '.join(details)}")
     named = opened.columns.named()
     width = max((len(name) for _, name in named), default=0)
     for field, name in named:
@@ -68,12 +75,12 @@ def announce(opened: OpenedFile) -> None:
         printing.complain(f"  note: {warning}")
 
 
-def _ignored(opened: OpenedFile) -> list[str]:
+def _ignored(opened: OpenedInput) -> list[str]:
     """Return the unused columns. A key of a JSON object may be an email."""
     return [MASK if names_a_person(name) else name for name in opened.columns.ignored]
 
 
-def doubts(opened: OpenedFile) -> Iterator[str]:
+def doubts(opened: OpenedInput) -> Iterator[str]:
     """Yield warnings about the columns, before anything is sent."""
     taken = opened.columns.taken
     if not taken:
@@ -108,7 +115,7 @@ def _no_amount(ignored: Sequence[str]) -> str:
 
 
 @contextmanager
-def telling(name: str, rows: int) -> Iterator[ProgressReporter]:
+def telling(name: str, rows: int | None) -> Iterator[ProgressReporter]:
     """Show progress on standard error: a bar on a terminal, otherwise an occasional line."""
     console = Console(stderr=True, markup=False, emoji=False, highlight=False)
     if not console.is_terminal:
@@ -126,28 +133,40 @@ def telling(name: str, rows: int) -> Iterator[ProgressReporter]:
         yield _Bar(bar, printing.safe(name), rows)
 
 
-def summarise(opened: OpenedFile, tally: ResultTally, report: Path, *, dry: bool) -> None:
+def preview(opened: OpenedInput, results: Sequence[RowResult]) -> None:
+    """Print the result of each checked row."""
+    printing.say("Preview: nothing was sent.")
+    rows: list[list[str | int]] = []
+    for result in results:
+        first = next(iter((*result.errors, *result.notes)), None)
+        order = MASK if names_a_person(result.order) else result.order
+        rows.append([result.number, order, str(result.kind), first.message if first else ""])
+    printing.print_table([opened.name, "order", "verdict", "message"], rows)
+
+
+def summarise(opened: OpenedInput, tally: ResultTally, report: Path, *, dry: bool) -> None:
     """Print the totals of verdicts, reasons and notes, each with the number of an example row."""
     rows: list[list[str | int]] = [
         [_WORDS[kind], tally.of(kind)] for kind in RowResultKind if tally.of(kind)
     ]
-    if tally.rows < opened.rows:
-        rows.append(["not sent yet", opened.rows - tally.rows])
-    rows.append(["all rows", opened.rows])
+    known = tally.rows if opened.rows is None else opened.rows
+    if tally.rows < known:
+        rows.append(["not sent yet", known - tally.rows])
+    rows.append(["all rows", known])
     if dry:
         printing.say("Dry run: nothing was sent. Duplicates were searched only within the file.")
-    printing.print_table([opened.path.name, "rows"], rows)
+    printing.print_table([opened.name, "rows"], rows)
     _reasons("rejected because", tally.errors)
     _reasons("notes", tally.notes)
     printing.say(f"Every row and its verdict: {report}")
 
 
-def as_json(opened: OpenedFile, tally: ResultTally, report: Path) -> dict[str, object]:
+def as_json(opened: OpenedInput, tally: ResultTally, report: Path) -> dict[str, object]:
     columns = opened.columns
     return {
-        "file": str(opened.path),
+        "file": opened.location,
         "format": opened.kind,
-        "rows": opened.rows,
+        "rows": tally.rows if opened.rows is None else opened.rows,
         "accepted": tally.of(
             RowResultKind.ACCEPTED, RowResultKind.ACCEPTED_WITH_NOTES, RowResultKind.READY
         ),
@@ -156,7 +175,7 @@ def as_json(opened: OpenedFile, tally: ResultTally, report: Path) -> dict[str, o
         "held": tally.of(RowResultKind.HELD),
         "skipped": tally.of(RowResultKind.SKIPPED),
         "rejected": tally.of(RowResultKind.REJECTED),
-        "not_sent": opened.rows - tally.rows,
+        "not_sent": None if opened.rows is None else opened.rows - tally.rows,
         "rejected_by": _listed(tally.errors),
         "notes": _listed(tally.notes),
         "columns": dict(columns.named()),
@@ -167,22 +186,22 @@ def as_json(opened: OpenedFile, tally: ResultTally, report: Path) -> dict[str, o
 
 
 class _Lines:
-    def __init__(self, name: str, rows: int) -> None:
+    def __init__(self, name: str, rows: int | None) -> None:
         self._name = name
         self._rows = rows
         self._said = time.monotonic()
 
     def advance(self, done: int) -> None:
-        if time.monotonic() - self._said >= _EVERY and done < self._rows:
+        if time.monotonic() - self._said >= _EVERY and done != self._rows:
             self._said = time.monotonic()
-            self.say(f"{done:,} of {plural(self._rows, 'row')}")
+            self.say(plural(done, "row") if self._rows is None else f"{done:,} of {self._rows:,}")
 
     def say(self, sentence: str) -> None:
         printing.complain(f"{self._name}: {sentence}")
 
 
 class _Bar:
-    def __init__(self, bar: Progress, name: str, rows: int) -> None:
+    def __init__(self, bar: Progress, name: str, rows: int | None) -> None:
         self._bar = bar
         self._task = bar.add_task(name, total=rows)
 

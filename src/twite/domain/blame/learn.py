@@ -13,8 +13,8 @@ import msgspec
 from twite.domain.blame.bisect import Bisect, Refused
 from twite.domain.blame.evidence import Instant, PixelEvidence
 from twite.domain.blame.judge import REFUSED_ALIKE, Answer, blame_pixel, is_open, judge
-from twite.domain.blame.transitions import postponed, transitions
-from twite.domain.delivery import Delivery, Group, Transition, Trigger, backoff, ids_of
+from twite.domain.blame.transitions import given_up, postponed, refused_alike, transitions
+from twite.domain.delivery import Delivery, Group, Transition, backoff, ids_of
 from twite.domain.outcome import (
     Delivered,
     Errored,
@@ -190,7 +190,7 @@ def _give_up_or_back_off(
         evidence = _isolate(evidence, event, delivery, refusal, instant)
         isolated = evidence.suspects.isolated[delivery.id]
         if evidence.suspects.is_certain(isolated.proven):
-            decided.append(_given_up(delivery, refusal))
+            decided.append(given_up((delivery.id,), refusal.reason))
             continue
         jitter = (instant.jitter + place * _GOLDEN) % 1
         wait = backoff(attempts=isolated.times, randomness=jitter)
@@ -219,7 +219,9 @@ def _give_up_or_hold(
             is_in_doubt |= stats.doubts
     doubtful = set(stats.run) - at_fault if stats.doubts else set()
     decided = tuple(
-        _held((delivery.id,), refusal) if delivery.id in doubtful else _given_up(delivery, refusal)
+        _held((delivery.id,), refusal)
+        if delivery.id in doubtful
+        else given_up((delivery.id,), refusal.reason)
         for delivery, refusal in found
     )
     evidence, actions = evidence.with_stats(event, stats), Actions(transitions=decided)
@@ -280,9 +282,4 @@ def _refuse(evidence: PixelEvidence, event: str, found: Sequence[Refused]) -> Pi
 
 
 def _held(ids: tuple[int, ...], rejected: Rejected) -> Transition:
-    reason = f"{REFUSED_ALIKE}: {rejected.reason}"
-    return Transition(trigger=Trigger.HELD, deliveries=ids, reason=reason)
-
-
-def _given_up(delivery: Delivery, rejected: Rejected) -> Transition:
-    return Transition(trigger=Trigger.GIVEN_UP, deliveries=(delivery.id,), reason=rejected.reason)
+    return refused_alike(ids, f"{REFUSED_ALIKE}: {rejected.reason}")

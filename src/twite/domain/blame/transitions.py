@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
+from twite.domain.cause import DeliveryCause
 from twite.domain.delivery import (
     AMBIGUITY_WINDOW,
     LAST_CEILING,
@@ -40,7 +41,7 @@ def transitions(
         case Delivered():
             transition = Transition(trigger=Trigger.DELIVERED, deliveries=ids)
         case Errored(ambiguous=True) if is_cautious:
-            transition = Transition(trigger=Trigger.HELD, deliveries=ids, reason=MAY_COUNT_TWICE)
+            transition = _ended(Trigger.HELD, ids, DeliveryCause.MAY_COUNT_TWICE, MAY_COUNT_TWICE)
         case Errored(reason=reason, retry_at=retry_at):
             tries = max(delivery.attempts for delivery in deliveries) + 1
             due = now + (wait := backoff(attempts=tries, randomness=jitter))
@@ -54,15 +55,26 @@ def transitions(
             # These deliveries are not at fault: they wait until the circuit breaker closes.
             transition = postponed(ids, now, reason)
         case Rejected(scope=RejectionScope.EVENT, reason=reason):
-            transition = Transition(trigger=Trigger.HELD, deliveries=ids, reason=reason)
+            transition = _ended(Trigger.HELD, ids, DeliveryCause.EVENT_UNKNOWN, reason)
         case _:
-            reason = outcome.reason
-            transition = Transition(trigger=Trigger.GIVEN_UP, deliveries=ids, reason=reason)
+            transition = given_up(ids, outcome.reason)
     return (transition,)
 
 
 def postponed(ids: tuple[int, ...], due_at: int, reason: str | None = None) -> Transition:
     return Transition(trigger=Trigger.POSTPONED, deliveries=ids, due_at=due_at, reason=reason)
+
+
+def given_up(ids: tuple[int, ...], reason: str) -> Transition:
+    return _ended(Trigger.GIVEN_UP, ids, DeliveryCause.REFUSED, reason)
+
+
+def refused_alike(ids: tuple[int, ...], reason: str) -> Transition:
+    return _ended(Trigger.HELD, ids, DeliveryCause.REFUSED_ALIKE, reason)
+
+
+def _ended(trigger: Trigger, ids: tuple[int, ...], cause: DeliveryCause, reason: str) -> Transition:
+    return Transition(trigger=trigger, deliveries=ids, cause=cause, reason=reason)
 
 
 def is_too_late(group: Group, *, now: int) -> bool:

@@ -47,9 +47,13 @@ from twite.formats.strict_json import refuse_more
 from twite.redaction.scrub_text import free_text
 
 IGNORE: Final = "ignore"
+# The field with the usual name of an event that its format calls otherwise: Segment's "Order
+# Completed" is a `purchase`.
+STANDARD: Final = "standard_event"
 MAX_NAME: Final = 64
 _LONGEST_NAME: Final = 256
 
+KEY_IN_PAGE: Final = "key_in_page"
 # Reasons to ignore an event, with their meaning. The reference page lists them.
 REASONS: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -60,6 +64,8 @@ REASONS: Final[Mapping[str, str]] = MappingProxyType(
         "bot": "the event comes from a bot or an automated browser",
         "value_limit": "the amount is above the source's `browser_value_limit`. "
         "Send the conversion from a server",
+        KEY_IN_PAGE: "a page's request contained the source's secret key. Give pages the "
+        "source's `write_key`",
     }
 )
 
@@ -119,11 +125,14 @@ _ALL_READ: Final[Mapping[int, Fault]] = MappingProxyType({})
 _STAMP: Final = re.compile(r"[0-9]{10}(?:[0-9]{3}){0,2}", re.ASCII)
 
 
-def our_name(name: str, *, chosen: Mapping[str, str], known: Iterable[str]) -> str | Ignored:
+def our_name(
+    name: str, *, chosen: Mapping[str, str], known: Iterable[str], standard: str | None = None
+) -> str | Ignored:
     """Return the name among `known` for a tag's event, or the reason why it has none.
 
     The source's own mapping, `chosen`, has priority. Otherwise the pixel's event matches if it has
-    this name, a name that differs only in capitals, spaces and hyphens, or a synonym.
+    this name, a name that differs only in capitals, spaces and hyphens, or a synonym. `standard` is
+    what the name means in its format (see STANDARD).
     """
     plain = name.strip().lower()
     if not plain:
@@ -139,7 +148,8 @@ def our_name(name: str, *, chosen: Mapping[str, str], known: Iterable[str]) -> s
     squashed = {_squashed(name): name for name in names}
     # Longer names are not cached, which limits the size of the cache.
     own = _squashed(plain) if len(plain) <= _LONGEST_NAME else plain
-    for spelling in (own, *_SAME.get(own, ())):
+    meant = _SAME.get(_squashed(standard), ()) if standard else ()
+    for spelling in (own, *_SAME.get(own, ()), *meant):
         if spelling in squashed:
             return squashed[spelling]
     return ignored_as(name, "not_configured")
@@ -240,7 +250,12 @@ def parse_events(
         if isinstance(name, Ignored):
             if name.reason in _MAY_DENY:
                 stated = first_text(event, ("event_name",)) or ""
-                own = our_name(stated, chosen=source.events, known=known)
+                own = our_name(
+                    stated,
+                    chosen=source.events,
+                    known=known,
+                    standard=first_text(event, (STANDARD,)),
+                )
                 denier = _conversion(event, str(own), visitor, pixel)
                 if denier.consent:
                     unwanted.append((len(ignored), denier))
@@ -311,7 +326,8 @@ def _named(
     name = first_text(event, ("event_name",)) or ""
     if (first_text(event, _PAGES) or "").startswith(PREVIEW_PAGE):
         return ignored_as(name, "preview")
-    found = our_name(name, chosen=source.events, known=known)
+    standard = first_text(event, (STANDARD,))
+    found = our_name(name, chosen=source.events, known=known, standard=standard)
     # X does not get ignored events, but tags may fire for them, with the same data.
     for_nobody = isinstance(found, Ignored) and found.reason not in UNKNOWN_TO_X
     if for_nobody:

@@ -39,7 +39,8 @@ _MOST_NAMES: Final = 64
 _MOST_LOOKED_AT: Final = 256
 _MOST_ITEMS: Final = 20
 _KEPT: Final = (
-    "event_name", "conversion_id", "transaction_id", "order_id", "event_id", "unique_event_id",
+    "event_name", "standard_event", "left_out",
+    "conversion_id", "transaction_id", "order_id", "event_id", "unique_event_id",
     "value", "currency", "conversion_time", "conversion_timestamp", "timestamp_micros",
     "page_hostname", "engagement_time_msec",
     "x-ga-protocol_version", "x-ga-measurement_id", "x-ga-gtm_version", "x-ga-page_id",

@@ -21,6 +21,7 @@ from twite.redaction.scrub_text import names_a_person
 # codes for a request of the wrong shape.
 ERRORS: Final[Mapping[str, str]] = MappingProxyType(
     {
+        "amount_inexact": "the amount is a floating-point number, which may have lost digits",
         "amount_ambiguous": "the amount has a separator that may mark decimals or thousands",
         "cells_missing": "the row has fewer cells than the header",
         "cells_too_many": "the row has more cells than the header",

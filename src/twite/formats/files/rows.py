@@ -26,6 +26,7 @@ from twite.formats.files.findings import (
     rounded,
 )
 from twite.formats.files.table import ColumnMapping
+from twite.formats.files.values import FloatCell
 
 Content = dict[str, str | int]
 
@@ -68,6 +69,12 @@ _TIME_MISSING: Final = RowFinding(
 )
 _CONSENT_UNREADABLE: Final = RowFinding(
     "consent", "consent_unreadable", 'neither yes nor no: write "granted" or "denied"'
+)
+_AMOUNT_INEXACT: Final = RowFinding(
+    "value",
+    "amount_inexact",
+    "the query returns this amount as a floating-point number: cast it to DECIMAL, or in SQLite "
+    "use printf('%.2f', …)",
 )
 _CURRENCY_MISSING: Final = RowFinding(
     "currency",
@@ -220,6 +227,8 @@ class Rows:
             text = cells[place].strip()
             if not text:
                 continue
+            if field == "value" and isinstance(cells[place], FloatCell):
+                draft.errors.append(_AMOUNT_INEXACT)
             empty = PLACEHOLDERS if field in _IDENTIFYING else _EMPTY
             if text.lower() in empty and field not in _LITERAL:
                 message = f'"{text}" means an unknown value: treated as empty'

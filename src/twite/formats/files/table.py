@@ -16,7 +16,7 @@ import msgspec
 from twite.domain.conversion import derived_id
 from twite.domain.errors import ClientError
 
-Kind = Literal["csv", "json", "jsonl", "parquet"]
+Kind = Literal["csv", "json", "jsonl", "parquet", "query"]
 
 SAMPLE: Final = 65_536  # bytes at the start of a file that are enough to detect its kind
 MAX_CELL: Final = 131_072  # characters; a longer cell is caused by a quote that was never closed

@@ -11,13 +11,13 @@ from typing import Final
 
 import msgspec
 
+from twite.domain.cause import DENIALS, DeliveryCause
 from twite.domain.consent import (
     PLAIN,
     RESTRICTED,
     ConsentAction,
     ConsentDecision,
     Judge,
-    is_denial,
     stripped,
 )
 from twite.domain.conversion import Conversion, Identifiers, derived_id
@@ -76,7 +76,8 @@ class ReadConversion(msgspec.Struct, frozen=True, kw_only=True):
     If `is_faulty`, `faults` are the reasons why it is not sent; otherwise they are notes on omitted
     identifiers. `conversion` is None if it is faulty, unless consent is denied and the dedup key is
     readable: then it is suppressed, so that the denial applies to its copies. `suppressed` is the
-    reason not to send it; `held` the reason why a user must decide, if any; `evidence` is the
+    reason not to send it; `held` the reason why a user must decide, if any, and `cause`
+    either as a value; `evidence` is the
     stored record of the consent verdict, as JSON. `event` is X's id, "" if it has none; `flaws` are
     the flaws of its match keys.
     """
@@ -88,6 +89,7 @@ class ReadConversion(msgspec.Struct, frozen=True, kw_only=True):
     faults: tuple[Fault, ...] = ()
     suppressed: str | None = None
     held: str | None = None
+    cause: DeliveryCause | None = None
     evidence: bytes | None = None
     event: str = ""
     flaws: tuple[Flaw, ...] = ()
@@ -114,11 +116,12 @@ def read_conversion(native: Native, index: int, context: ReadContext) -> ReadCon
     identity = _identity(native, faults)
     verdict = context.judge(native.consent, identifiers, pixel)
     signals: Mapping[str, str | bool] | None = native.consent
-    left, suppressed, held = identifiers, None, None
+    left, suppressed, held, cause = identifiers, None, None, None
     if verdict is not PLAIN:
         left, signals = _left(identifiers, verdict), verdict.signals
         suppressed = verdict.reason if verdict.action is ConsentAction.SUPPRESS else None
         held = verdict.reason if verdict.action is ConsentAction.HOLD else None
+        cause = verdict.cause if suppressed or held else None
     # The stored form: no raw personal data, and no match keys if consent is denied. Passed by
     # position, which takes a quarter of the time that names take.
     scrubbed = Native(
@@ -149,7 +152,8 @@ def read_conversion(native: Native, index: int, context: ReadContext) -> ReadCon
     if faults:
         is_denied = (
             bool(identity)
-            and is_denial(suppressed or "")
+            and suppressed is not None
+            and cause in DENIALS
             and _KEY.isdisjoint(map(field_of, faults))
         )
         bare = Conversion(
@@ -166,6 +170,7 @@ def read_conversion(native: Native, index: int, context: ReadContext) -> ReadCon
             conversion=bare if is_denied else None,
             faults=found,
             suppressed=suppressed if is_denied else None,
+            cause=cause if is_denied else None,
             evidence=verdict.evidence if is_denied else None,
             event=event,
             flaws=() if is_denied else flaws,
@@ -203,6 +208,7 @@ def read_conversion(native: Native, index: int, context: ReadContext) -> ReadCon
         faults=found,
         suppressed=suppressed,
         held=held,
+        cause=cause,
         evidence=verdict.evidence,
         event=event,
         flaws=flaws if suppressed is None else (),

@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from twite.domain.blame.bisect import Bisect
-from twite.domain.blame.judge import REFUSED_ALIKE, Answer
+from twite.domain.blame.judge import Answer
 from twite.domain.blame.learn import BISECT_PAUSE, Actions, Learned, end_bisect, learn, undo
 from twite.domain.blame.transitions import is_too_late
 from twite.domain.delivery import Attempt, Batch, Group, Trigger, backoff, ids_of
@@ -203,7 +203,7 @@ class BatchSender:
         try:
             await current.write_pauses()
             if actions.recalls:
-                recall = Recall(pixel=batch.pixel, event=batch.event, reason=REFUSED_ALIKE)
+                recall = Recall(pixel=batch.pixel, event=batch.event)
                 await self._settler.move(recall, Trigger.RECALLED, pixel=batch.pixel)
         except TransientError:
             current.update(undo(current.evidence, batch.event, Actions(recalls=actions.recalls)))

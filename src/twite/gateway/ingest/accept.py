@@ -310,7 +310,7 @@ class Accept:
             firing = await dispatch(
                 tag_events(native, parsed),
                 first=len(native.results),
-                held={entry.index: entry.held for entry in entries if entry.held is not None},
+                held={entry.index: entry for entry in entries if entry.held is not None},
             )
             if parsed is None:
                 after = len(native.results) + len(firing.fired)

@@ -9,6 +9,7 @@ import msgspec
 
 from twite.consent.statements import ConsentStatus, Purpose, Signals, statements
 from twite.consent.verdict import decide_again
+from twite.domain.cause import DeliveryCause
 from twite.domain.consent import ConsentAction, ConsentPolicy, person_keys, policy_version
 from twite.domain.conversion import Identifiers
 from twite.domain.destination import Source
@@ -169,15 +170,16 @@ class PolicyChange:
             if not undelivered:
                 break
             after = undelivered[-1].delivery
-            taken_back: defaultdict[tuple[str, bool], list[int]] = defaultdict(list)
+            taken_back = defaultdict[tuple[DeliveryCause, str, bool], list[int]](list)
             for delivery in undelivered:
                 is_tags = delivery.pixel.startswith(PREFIX)
                 found = decide_again(delivery.evidence, for_tags if is_tags else source.consent)
                 if found is not None:
                     hold = found.action is ConsentAction.HOLD
-                    taken_back[found.reason or found.rule, hold].append(delivery.delivery)
-            for (reason, hold), deliveries in taken_back.items():
-                move = TakeBack(deliveries=deliveries, reason=reason, hold=hold)
+                    cause = found.cause or DeliveryCause.CONSENT_DENIED
+                    taken_back[cause, found.reason or found.rule, hold].append(delivery.delivery)
+            for (cause, reason, hold), deliveries in taken_back.items():
+                move = TakeBack(deliveries=deliveries, cause=cause, reason=reason, hold=hold)
                 taken += (await self.store.move(move, now=self.clock.now())).moved
         if taken:
             policy = f"the consent policy of source {source.name} has changed"

@@ -6,6 +6,7 @@ from typing import Final
 
 import msgspec
 
+from twite.domain.cause import DeliveryCause
 from twite.domain.consent import REVOKED
 from twite.domain.conversion import Conversion, Identifiers, dedup_key
 from twite.domain.stats.match_keys import key_set_of
@@ -69,6 +70,7 @@ def split_results(parsed: ParsedNative, *, look: Look, salt: bytes) -> SplitResu
                 look,
                 suppressed=result.suppressed,
                 held=result.held,
+                cause=result.cause,
                 consent=result.evidence,
             )
         )
@@ -92,6 +94,7 @@ def of_x(
             index,
             look,
             suppressed=REVOKED if is_revoked else None,
+            cause=DeliveryCause.CONSENT_REVOKED if is_revoked else None,
         )
         for index, (conversion, is_revoked) in enumerate(zip(conversions, revoked, strict=True))
     )
@@ -293,11 +296,14 @@ def entry_of(
     *,
     suppressed: str | None = None,
     held: str | None = None,
+    cause: DeliveryCause | None = None,
     consent: bytes | None = None,
 ) -> AcceptedConversion:
     """Return the entry of a conversion; `look` checks its amount."""
     # A suppressed conversion needs no second reason, so its amount is not checked.
     flag, unusual = look(conversion) if suppressed is None else _PASSED
+    if unusual is not None and held is None and flag is not None:
+        held, cause = unusual, DeliveryCause(f"amount_{flag.kind}")
     pixel, event, identity = conversion.pixel, conversion.event, conversion.conversion_id
     return AcceptedConversion(
         index=index,
@@ -307,7 +313,8 @@ def entry_of(
         conversion_id=identity,
         body=conversion_body(conversion),
         suppressed=suppressed,
-        held=None if suppressed is not None else held or unusual,
+        held=None if suppressed is not None else held,
+        cause=cause,
         consent=consent,
         key_set=key_set_of(conversion.identifiers),
         flag=flag,

@@ -17,7 +17,7 @@ Status = Literal["accepted", "duplicate", "held", "suppressed"]
 
 class Dispatch(Protocol):
     def __call__(
-        self, remarks: Sequence[TagRemark], *, first: int, held: Mapping[int, str]
+        self, remarks: Sequence[TagRemark], *, first: int, held: Mapping[int, AcceptedConversion]
     ) -> Awaitable[FiringResult]: ...
 
 

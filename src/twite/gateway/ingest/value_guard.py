@@ -27,7 +27,6 @@ from twite.gateway.ports.state import StateStore
 KEEP_EVERY: Final = 30 * SECOND
 # Clients of X's conversion route may name any event, so the number of remembered events is limited.
 MOST_USUAL_AMOUNTS: Final = 10_000
-HELD_FOR: Final = "value guard"
 # After WELL_KNOWN amounts of an event, Twite learns only one amount in OF_SO_MANY.
 WELL_KNOWN: Final = 500
 OF_SO_MANY: Final = 4
@@ -90,7 +89,7 @@ class ValueGuards:
             flag = unusual_amount(own, value=conversion.value, currency=conversion.currency)
             if flag is None or guard is not ValueGuard.HOLD:
                 return flag, None
-            return flag, f"{HELD_FOR}: {MEANING[UnusualAmount(flag.kind)][0]}"
+            return flag, f"value guard: {MEANING[UnusualAmount(flag.kind)][0]}"
 
         return look
 

@@ -13,7 +13,7 @@ import msgspec
 from twite.domain.destination import Destination, Source
 from twite.domain.history import History
 from twite.domain.submission import Ignored
-from twite.formats.event_data.conversions import REASONS, our_name
+from twite.formats.event_data.conversions import REASONS, STANDARD, our_name
 from twite.gateway.operations.edit import Edit, EditResult, apply_edit, doubt
 from twite.gateway.ports.machine import Clock
 from twite.gateway.ports.queries import KeptSubmission, Queries, QueryScope, SubmissionsQuery
@@ -57,12 +57,12 @@ def event_today(
     """
     if destination is None:
         return MappedEvent(fault=f"pixel {pixel} is no longer in the settings")
-    named, traced = _names(tree, place)
+    named, traced, standard = _names(tree, place)
     if not named:
         return MappedEvent(fault=NO_NAME)
     if traced:
         chosen = {} if source is None else source.events
-        found = our_name(traced, chosen=chosen, known=destination.events)
+        found = our_name(traced, chosen=chosen, known=destination.events, standard=standard)
         if isinstance(found, Ignored):
             return MappedEvent(fault=f"{found.name}: {REASONS[found.reason]}")
         named = found
@@ -72,12 +72,13 @@ def event_today(
     return MappedEvent(event=event)
 
 
-def _names(tree: object, place: int) -> tuple[str, str]:
-    """Return (native event name, tag event name) from a submission; "" for none."""
+def _names(tree: object, place: int) -> tuple[str, str, str]:
+    """Return a submission's native event name, its tag event name and what that means, or ""."""
     several = tree.get("conversions", tree) if isinstance(tree, dict) else tree
     traces = tree.get("hit") if isinstance(tree, dict) else None
     own = _at(several, place) if isinstance(several, list) else several
-    return _text(own, "event"), _text(_at(traces, place), "event_name")
+    traced = _at(traces, place)
+    return _text(own, "event"), _text(traced, "event_name"), _text(traced, STANDARD)
 
 
 def _at(many: object, place: int) -> object:

@@ -8,8 +8,9 @@ from typing import Final
 
 import msgspec
 
+from twite.domain.cause import MAYBE_SENT, DeliveryCause
 from twite.domain.conversion import amount, currency
-from twite.domain.delivery import AMBIGUITY_WINDOW, MAYBE_ARRIVED, MAYBE_SENT
+from twite.domain.delivery import AMBIGUITY_WINDOW
 from twite.domain.fault import Fault
 from twite.domain.history import History
 from twite.domain.secret import Masked
@@ -114,7 +115,7 @@ def doubt(
             f"{history.rival.state}"
         )
     first = _ambiguous_since(history)
-    is_held_for_it = (history.reason or "").startswith(MAYBE_ARRIVED)
+    is_held_for_it = history.cause is DeliveryCause.MAY_COUNT_TWICE
     if first is None and not is_held_for_it:
         return None
     is_tags = history.pixel.startswith(PREFIX)
@@ -137,7 +138,7 @@ def _ambiguous_since(history: History) -> int | None:
     known = [attempt.at for attempt in history.attempts if attempt.ambiguous]
     if history.ambiguous_since is not None:
         known.append(history.ambiguous_since)
-    if not known and history.reason in MAYBE_SENT:
+    if not known and history.cause in MAYBE_SENT:
         # No attempt is recorded, but the first one cannot be earlier than the receipt.
         return history.received_at
     return min(known, default=None)

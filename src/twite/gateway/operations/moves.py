@@ -4,8 +4,8 @@ from collections.abc import Callable, Collection, Sequence
 from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
+from twite.domain.cause import UNUSUAL_AMOUNTS
 from twite.domain.people.users import AuditEvent
-from twite.gateway.ingest.value_guard import HELD_FOR
 from twite.gateway.ports.outbox import EditBodies, Move, MoveResult, Moves, Replay
 from twite.gateway.ports.tags import PREFIX
 
@@ -37,16 +37,16 @@ class HeldGroup(NamedTuple):
     delivery: int
     pixel: str
     conversion_id: str
-    reason: str
+    cause: str | None
 
 
 def alike(chosen: Collection[int], held: Sequence[HeldGroup]) -> list[int]:
     """Return the ids of all deliveries in the groups of the chosen ones."""
-    remarked = [delivery for delivery in held if delivery.reason.startswith(HELD_FOR)]
+    remarked = [delivery for delivery in held if delivery.cause in UNUSUAL_AMOUNTS]
     roots = {
         delivery.conversion_id for delivery in remarked if not delivery.pixel.startswith(PREFIX)
     }
-    found = {delivery.delivery: (delivery.reason, _root(delivery, roots)) for delivery in remarked}
+    found = {delivery.delivery: (delivery.cause, _root(delivery, roots)) for delivery in remarked}
     meant = {found[id_] for id_ in chosen if id_ in found}
     return [id_ for id_, root in found.items() if root in meant]
 

@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from twite.consent.verdict import Evidence, read_evidence
-from twite.domain.consent import is_denial
+from twite.domain.cause import CONSENT_CAUSES, DENIALS, DeliveryCause
 from twite.domain.delivery import MAYBE_ARRIVED, State
 from twite.domain.fault import Fault
 from twite.domain.submission import AcceptedConversion
@@ -41,6 +41,7 @@ class Holder(msgspec.Struct, frozen=True, kw_only=True):
     received_at: int
     body: bytes = b""
     evidence: bytes | None = None
+    cause: DeliveryCause | None = None
     reason: str | None = None
     is_ambiguous: bool = False
 
@@ -56,13 +57,16 @@ class CopyOutcome(StrEnum):
 class CopyDecision(msgspec.Struct, frozen=True, kw_only=True):
     """If `takes` is true, the copy is stored and gets the key; otherwise it is a duplicate.
 
-    `outcome` and `reason` apply to the holder; `held` is why the copy is held.
+    `outcome`, `cause` and `reason` apply to the holder; `held` and `held_cause` are why the copy is
+    held.
     """
 
     takes: bool
     outcome: CopyOutcome = CopyOutcome.STAYS
+    cause: DeliveryCause | None = None
     reason: str = ""
     held: str | None = None
+    held_cause: DeliveryCause | None = None
 
 
 _DUPLICATE: Final = CopyDecision(takes=False)
@@ -73,15 +77,13 @@ def rule(conversion: AcceptedConversion, holder: Holder, *, at: int) -> CopyDeci
     """Decide about a copy (received at `at`) of a conversion that is already recorded."""
     if conversion.suppressed is not None:
         return CopyDecision(
-            takes=True, outcome=CopyOutcome.WITHDRAWN, reason=by_later(conversion.suppressed)
+            takes=True,
+            outcome=CopyOutcome.WITHDRAWN,
+            cause=conversion.cause,
+            reason=by_later(conversion.suppressed),
         )
     if not holder.is_live:
-        is_dead = holder.state is State.DEAD
-        return (
-            CopyDecision(takes=True, outcome=CopyOutcome.WITHDRAWN, reason=RENEWED)
-            if is_dead
-            else _NEW
-        )
+        return _superseded(RENEWED) if holder.state is State.DEAD else _NEW
     if holder.state in {State.DELIVERED, State.SUPPRESSED}:
         return _DUPLICATE
     return _corrected(conversion, holder, at=at) or _allowing_less(conversion, holder) or _DUPLICATE
@@ -99,8 +101,9 @@ def _corrected(conversion: AcceptedConversion, holder: Holder, *, at: int) -> Co
     ):
         return None
     # X may have received it, so it is sent again only unchanged, with the same id.
-    held = OTHER_BODY if holder.is_ambiguous else None
-    return CopyDecision(takes=True, outcome=CopyOutcome.WITHDRAWN, reason=CORRECTED, held=held)
+    if holder.is_ambiguous:
+        return _superseded(CORRECTED, held=OTHER_BODY, held_cause=DeliveryCause.MAY_COUNT_TWICE)
+    return _superseded(CORRECTED)
 
 
 def _allowing_less(conversion: AcceptedConversion, holder: Holder) -> CopyDecision | None:
@@ -109,18 +112,35 @@ def _allowing_less(conversion: AcceptedConversion, holder: Holder) -> CopyDecisi
     if not mine <= theirs:
         is_waiting = holder.state in {State.QUEUED, State.HELD}
         if is_waiting and mine >= theirs and not holder.is_ambiguous:
-            return CopyDecision(
-                takes=True, outcome=CopyOutcome.WITHDRAWN, reason=LIMITED, held=holder.reason
-            )
-        reason = _decided(conversion.consent).reason or "consent_limited"
-        return CopyDecision(takes=False, outcome=CopyOutcome.WITHDRAWN, reason=by_later(reason))
+            return _superseded(LIMITED, held=holder.reason, held_cause=holder.cause)
+        cause = DeliveryCause.CONSENT_LIMITED
+        reason = by_later(_decided(conversion.consent).reason or cause.value)
+        return CopyDecision(takes=False, outcome=CopyOutcome.WITHDRAWN, cause=cause, reason=reason)
     if (
         holder.state is State.QUEUED
         and conversion.held is not None
-        and conversion.held.startswith("consent_")
+        and conversion.cause in CONSENT_CAUSES
     ):
-        return CopyDecision(takes=False, outcome=CopyOutcome.HELD, reason=by_later(conversion.held))
+        return CopyDecision(
+            takes=False,
+            outcome=CopyOutcome.HELD,
+            cause=conversion.cause,
+            reason=by_later(conversion.held),
+        )
     return None
+
+
+def _superseded(
+    reason: str, *, held: str | None = None, held_cause: DeliveryCause | None = None
+) -> CopyDecision:
+    return CopyDecision(
+        takes=True,
+        outcome=CopyOutcome.WITHDRAWN,
+        cause=DeliveryCause.SUPERSEDED,
+        reason=reason,
+        held=held,
+        held_cause=held_cause,
+    )
 
 
 def said(body: bytes, *, at: int) -> bytes:
@@ -142,7 +162,7 @@ def asks(conversion: AcceptedConversion) -> bool:
 
     Missing consent is not a denial.
     """
-    return conversion.suppressed is None or is_denial(conversion.suppressed)
+    return conversion.suppressed is None or conversion.cause in DENIALS
 
 
 def is_plain(conversion: AcceptedConversion) -> bool:

@@ -5,6 +5,7 @@ from typing import Protocol
 
 import msgspec
 
+from twite.domain.cause import DeliveryCause
 from twite.domain.delivery import MOST_BYTES, Batch, Settlement
 from twite.domain.people.users import AuditEvent
 from twite.domain.secret import Masked
@@ -98,27 +99,27 @@ class EditBodies(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HoldRejected(msgspec.Struct, frozen=True, kw_only=True):
-    """Hold the given deliveries that are dead."""
+    """Hold the given deliveries that are dead, because X has refused others alike since."""
 
     deliveries: Sequence[int]
     reason: str
 
 
 class Recall(msgspec.Struct, frozen=True, kw_only=True):
-    """Queue deliveries held for a reason that begins with `reason`, each once.
+    """Queue deliveries that are held because X refused others alike, each once.
 
     Deliveries replayed or recalled before stay held.
     """
 
     pixel: str
     event: str
-    reason: str
 
 
 class TakeBack(msgspec.Struct, frozen=True, kw_only=True):
     """Suppress unsent deliveries; with `hold`, hold the queued ones instead."""
 
     deliveries: Sequence[int]
+    cause: DeliveryCause
     reason: str
     hold: bool
 

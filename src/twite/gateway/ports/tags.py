@@ -102,7 +102,7 @@ class DispatchesTags(Protocol):
         origin: EventOrigin,
         now: int,
         first: int,
-        held: Mapping[int, str],
+        held: Mapping[int, AcceptedConversion],
     ) -> FiringResult:
         """Return an entry for each tag that fires for each event; indexes start at `first`.
 

@@ -24,10 +24,14 @@ class Response(Masked, frozen=True, kw_only=True):
 
 
 class NoResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """There was no response. `left` is whether the request may have reached X."""
+    """There was no response. `left` is whether the request may have reached X.
+
+    `is_late` is whether the time for a response has passed.
+    """
 
     reason: str
     left: bool
+    is_late: bool = False
 
 
 def always() -> bool:

@@ -6,6 +6,7 @@ from typing import Final
 
 import msgspec
 
+from twite.domain.cause import DeliveryCause
 from twite.domain.delivery import State
 from twite.domain.fault import CODES, Fault, MaskedFault
 from twite.domain.history import ConversionCounts, History, total, waiting
@@ -57,11 +58,11 @@ class TagView(msgspec.Struct, frozen=True, kw_only=True):
 class HistoryView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The delivery history of one conversion. Times are RFC 3339 in UTC.
 
-    `sent` is the conversion as X receives it, with hashed identifiers; `reason` says why it is
-    held, dead or suppressed; `due_at` is the time of the next attempt; `waiting` says why a queued
-    one is not sent now; `duplicates` counts its duplicates; `consent` is the consent verdict, if
-    signals were given or needed; `not_fired` are the tags that did not fire; `others` are its other
-    copies, and the histories of other events under the same id.
+    `sent` is the conversion as X receives it, with hashed identifiers; `cause` and `reason` say
+    why it is held, dead or suppressed; `due_at` is the time of the next attempt; `waiting` says why
+    a queued one is not sent now; `duplicates` counts its duplicates; `consent` is the consent
+    verdict, if signals were given or needed; `not_fired` are the tags that did not fire; `others`
+    are its other copies, and the histories of other events under the same id.
     """
 
     pixel: str
@@ -75,6 +76,7 @@ class HistoryView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     sent: msgspec.Raw
     attempts: tuple[AttemptView, ...]
     duplicates: int
+    cause: DeliveryCause | None = None
     reason: str | None = None
     due_at: str | None = None
     waiting: str | None = None
@@ -232,6 +234,7 @@ def history_view(
             for attempt in history.attempts
         ),
         duplicates=history.duplicates,
+        cause=history.cause,
         reason=history.reason,
         due_at=None if history.due_at is None else spelled(history.due_at),
         consent=None if history.consent is None else msgspec.Raw(history.consent),

@@ -16,12 +16,18 @@ import msgspec
 from twite.consent.verdict import judging
 from twite.domain.destination import Destination, Source
 from twite.domain.errors import MalformedRequest
-from twite.domain.submission import Endpoint
+from twite.domain.submission import Endpoint, Ignored
 from twite.domain.times import SECOND
 from twite.formats.data_tag import read as data_tag
 from twite.formats.data_tag.event import new_client_id
 from twite.formats.event_data.consent import signals_of
-from twite.formats.event_data.conversions import REASONS, Tagged, click_of, parse_events
+from twite.formats.event_data.conversions import (
+    KEY_IN_PAGE,
+    REASONS,
+    Tagged,
+    click_of,
+    parse_events,
+)
 from twite.formats.event_data.values import first_text
 from twite.formats.ga4 import client_cookie as fpid
 from twite.formats.ga4 import read as ga4
@@ -47,6 +53,8 @@ _READS: Final = (
 )
 _FORM: Final = re.compile(rb"\s*application/x-www-form-urlencoded\b", re.IGNORECASE)
 _ENCODER: Final = msgspec.json.Encoder()
+# Counted for each request of a page with the source's secret key; twite check warns about it.
+_KEY_IN_PAGE: Final = Ignored(name="source key", reason=KEY_IN_PAGE)
 _NEVER_KEPT: Final = (b"cache-control", b"no-store")
 _EMPTY: Final = HttpResponse(
     status=200, body=b"", headers=((b"content-type", b"text/plain"), _NEVER_KEPT)
@@ -67,13 +75,15 @@ class Named(msgspec.Struct, frozen=True, kw_only=True):
 class TagFormat(msgspec.Struct, frozen=True, kw_only=True):
     """A tag format: functions that read a request and build the response.
 
-    `reply` also receives the time. `keeps_client` is whether the client id is stored in a cookie.
+    `reply` also receives the time. `keeps_client` is whether the client id is stored in a cookie,
+    `refuses` whether the response to a request is 422 if nothing of it was accepted.
     """
 
     endpoint: Endpoint
-    read: Callable[[HttpRequest, Visitor], Tagged]
+    read: Callable[[HttpRequest, Visitor, Source], Tagged]
     reply: Callable[[HttpRequest, AcceptReceipt, Tagged, int], HttpResponse]
     keeps_client: bool = False
+    refuses: bool = True
 
 
 async def _page_or_key(request: HttpRequest) -> Source | PageVisit:
@@ -107,12 +117,12 @@ def preflight(request: HttpRequest) -> HttpResponse:
 def taking(
     tag_format: TagFormat,
 ) -> Callable[[HttpRequest, Source | PageVisit], Awaitable[HttpResponse]]:
-    """Return a handler for events of a format. It answers 422 if nothing was accepted."""
+    """Return a handler for events of a format."""
 
     async def answer(request: HttpRequest, caller: Source | PageVisit) -> HttpResponse:
         source, visit = _whose(caller)
         visitor = visitor_of(request, visit)
-        tagged = tag_format.read(request, visitor)
+        tagged = tag_format.read(request, visitor, source)
         tagged, fpid_cookies = _with_fpid(request, visit, tag_format, tagged, visitor)
         found = parse_events(
             tagged.events,
@@ -122,6 +132,8 @@ def taking(
             repeated=tagged.repeated,
             unread=tagged.unread,
         )
+        if visit is not None and visit.has_secret_key:
+            found = msgspec.structs.replace(found, ignored=(*found.ignored, _KEY_IN_PAGE))
         seen = incoming_of(
             request.scope,
             request.body,
@@ -141,7 +153,7 @@ def taking(
             ),
         )
         taken = receipt.accepted or receipt.duplicates or receipt.suppressed or receipt.held
-        if receipt.rejected and not taken:
+        if tag_format.refuses and receipt.rejected and not taken:
             answer = _refused(receipt)
         else:
             answer = tag_format.reply(request, receipt, tagged, visitor.now)
@@ -179,14 +191,14 @@ def _named(request: HttpRequest, query: Mapping[str, str]) -> str | None:
     return name if name and request.services.origins.named(name) else None
 
 
-def _read_measurement_protocol(request: HttpRequest, _visitor: Visitor) -> Tagged:
+def _read_measurement_protocol(request: HttpRequest, _visitor: Visitor, _source: Source) -> Tagged:
     measurement = request.query().get("measurement_id", "")
     return measurement_protocol.read(
         request.body, query=request.query_string, measurement=measurement
     )
 
 
-def _read_data_tag(request: HttpRequest, visitor: Visitor) -> Tagged:
+def _read_data_tag(request: HttpRequest, visitor: Visitor, _source: Source) -> Tagged:
     # The client id that Twite creates for a browser without one of Stape's Data Tag.
     made = new_client_id(now=visitor.now, digits=_nine_digits())
     return data_tag.read(
@@ -268,7 +280,7 @@ def _name_of(event: Event, place: int, receipt: AcceptReceipt, now: int) -> Name
 
 GA4: Final = TagFormat(
     endpoint=Endpoint.GA4,
-    read=lambda request, _visitor: ga4.read(request.query_string, request.body),
+    read=lambda request, *_: ga4.read(request.query_string, request.body),
     reply=lambda *_: _EMPTY,
 )
 MEASUREMENT_PROTOCOL: Final = TagFormat(

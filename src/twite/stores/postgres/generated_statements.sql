@@ -447,12 +447,13 @@ WHERE submission.receipt = $1 ORDER BY conversion.id LIMIT $2
 SELECT denied.delivery FROM denied JOIN outbox ON outbox.id = denied.delivery
 
 -- rows: denied_at_rest(deliveries)
-SELECT denied.delivery, denied.at, denied.reason FROM denied JOIN outbox ON outbox.id = denied.delivery
+SELECT denied.delivery, denied.at, denied.reason, denied.cause
+FROM denied JOIN outbox ON outbox.id = denied.delivery
 WHERE denied.delivery = ANY (translate($1, '[]', '{}')::bigint[]) AND outbox.state <> 'sending'
 
--- count: deny(now, reason, delivery)
-insert INTO denied (delivery, at, reason)
-SELECT id, $1, $2 FROM outbox WHERE id = $3 AND state = 'sending'
+-- count: deny(now, reason, cause, delivery)
+insert INTO denied (delivery, at, reason, cause)
+SELECT id, $1, $2, $3 FROM outbox WHERE id = $4 AND state = 'sending'
 ON CONFLICT DO NOTHING
 
 -- count: drop_lease(lease)
@@ -709,7 +710,7 @@ FROM unnest($1::uuid[], $2::bigint[], $3::bigint[]) AS taken (key, delivery, at)
 WHERE dedup.key = taken.key
 
 -- rows: held_of_submission(first, end)
-SELECT outbox.id, queue.pixel, conversion.conversion_id, outbox.reason
+SELECT outbox.id, queue.pixel, conversion.conversion_id, outbox.cause
 FROM outbox JOIN conversion ON conversion.id = outbox.id JOIN queue ON queue.id = outbox.queue
 WHERE outbox.id >= $1 AND outbox.id < $2 AND outbox.state = 'held'
 
@@ -726,6 +727,7 @@ SELECT
   submission.received_at AS received_at, conversion.body AS body,
   coalesce(repeated.times, 0) AS duplicates,
   coalesce(outbox.reason, discarded.note, conversion.suppressed) AS reason,
+  coalesce(outbox.cause, discarded.cause, conversion.cause) AS cause,
   outbox.due_at AS due_at,
   (SELECT pause.reason FROM pause
    WHERE pause.pixel = queue.pixel AND pause.event IN ('', queue.event)
@@ -748,57 +750,58 @@ LEFT JOIN called ON called.delivery = conversion.id
 LEFT JOIN replaced ON replaced.delivery = conversion.id
 WHERE conversion.id = ANY (translate($1, '[]', '{}')::bigint[])
 
--- count: hold_ambiguous(reason, now, before, limit)
-UPDATE outbox SET state = 'held', due_at = NULL, reason = $1, rested_at = $2
+-- count: hold_ambiguous(cause, reason, now, before, limit)
+UPDATE outbox SET state = 'held', due_at = NULL, cause = $1, reason = $2, rested_at = $3
 WHERE id IN (
   SELECT id FROM outbox
-  WHERE state = 'queued' AND resting IS NULL AND ambiguous_since IS NOT NULL AND ambiguous_since < $3
-  LIMIT $4 FOR UPDATE SKIP LOCKED)
+  WHERE state = 'queued' AND resting IS NULL AND ambiguous_since IS NOT NULL AND ambiguous_since < $4
+  LIMIT $5 FOR UPDATE SKIP LOCKED)
 
--- count: hold_cautious(reason, now, pixels, limit)
-UPDATE outbox SET state = 'held', due_at = NULL, reason = $1, rested_at = $2
+-- count: hold_cautious(cause, reason, now, pixels, limit)
+UPDATE outbox SET state = 'held', due_at = NULL, cause = $1, reason = $2, rested_at = $3
 WHERE id IN (
   SELECT outbox.id FROM outbox JOIN queue ON queue.id = outbox.queue
   WHERE outbox.state = 'queued' AND outbox.resting IS NULL AND outbox.ambiguous_since IS NOT NULL
-    AND queue.pixel IN (SELECT json_array_elements_text($3::json))
-  LIMIT $4 FOR UPDATE OF outbox SKIP LOCKED)
+    AND queue.pixel IN (SELECT json_array_elements_text($4::json))
+  LIMIT $5 FOR UPDATE OF outbox SKIP LOCKED)
 
--- count: hold_in_doubt(reason, now, deliveries)
-UPDATE outbox SET state = 'held', reason = $1, rested_at = $2
+-- count: hold_in_doubt(cause, reason, now, deliveries)
+UPDATE outbox SET state = 'held', cause = $1, reason = $2, rested_at = $3
 WHERE id IN (
   SELECT id FROM outbox
-  WHERE id = ANY (translate($3, '[]', '{}')::bigint[]) AND state = 'dead'
+  WHERE id = ANY (translate($4, '[]', '{}')::bigint[]) AND state = 'dead'
   ORDER BY id FOR UPDATE)
 
--- count: hold_pending(reason, now)
-UPDATE outbox SET state = 'held', lease = NULL, due_at = NULL, reason = $1, rested_at = $2
+-- count: hold_pending(cause, reason, now)
+UPDATE outbox
+SET state = 'held', lease = NULL, due_at = NULL, cause = $1, reason = $2, rested_at = $3
 WHERE state IN ('queued', 'sending')
 
--- count: hold_queued(reason, now, deliveries)
-UPDATE outbox SET state = 'held', due_at = NULL, reason = $1, rested_at = $2
+-- count: hold_queued(cause, reason, now, deliveries)
+UPDATE outbox SET state = 'held', due_at = NULL, cause = $1, reason = $2, rested_at = $3
 WHERE id IN (
   SELECT id FROM outbox
-  WHERE id = ANY (translate($3, '[]', '{}')::bigint[]) AND state = 'queued' AND resting IS NULL
+  WHERE id = ANY (translate($4, '[]', '{}')::bigint[]) AND state = 'queued' AND resting IS NULL
   ORDER BY id FOR UPDATE)
 
--- count: hold_ready(reason, now, queue, before, limit)
-UPDATE outbox SET state = 'held', reason = $1, rested_at = $2
+-- count: hold_ready(cause, reason, now, queue, before, limit)
+UPDATE outbox SET state = 'held', cause = $1, reason = $2, rested_at = $3
 WHERE id IN (
   SELECT id FROM outbox
-  WHERE queue = $3 AND state = 'queued' AND resting IS NULL AND due_at IS NULL AND rank < $4
-    AND received_at < $4 AND (replayed_at IS NULL OR replayed_at < $4)
+  WHERE queue = $4 AND state = 'queued' AND resting IS NULL AND due_at IS NULL AND rank < $5
+    AND received_at < $5 AND (replayed_at IS NULL OR replayed_at < $5)
+  LIMIT $6 FOR UPDATE SKIP LOCKED)
+
+-- count: hold_waiting(cause, reason, now, before, limit)
+UPDATE outbox SET state = 'held', due_at = NULL, cause = $1, reason = $2, rested_at = $3
+WHERE id IN (
+  SELECT id FROM outbox
+  WHERE state = 'queued' AND resting IS NULL AND due_at IS NOT NULL AND received_at < $4
+    AND (replayed_at IS NULL OR replayed_at < $4)
   LIMIT $5 FOR UPDATE SKIP LOCKED)
 
--- count: hold_waiting(reason, now, before, limit)
-UPDATE outbox SET state = 'held', due_at = NULL, reason = $1, rested_at = $2
-WHERE id IN (
-  SELECT id FROM outbox
-  WHERE state = 'queued' AND resting IS NULL AND due_at IS NOT NULL AND received_at < $3
-    AND (replayed_at IS NULL OR replayed_at < $3)
-  LIMIT $4 FOR UPDATE SKIP LOCKED)
-
 -- rows: holder(delivery)
-SELECT conversion.body, consent.evidence, waiting.reason,
+SELECT conversion.body, consent.evidence, waiting.cause, waiting.reason,
   conversion.suppressed IS NOT NULL OR discarded.delivery IS NOT NULL, submission.received_at,
   waiting.state, waiting.ambiguous_since IS NOT NULL
 FROM conversion JOIN submission ON submission.id = conversion.submission
@@ -1107,10 +1110,10 @@ ON CONFLICT (delivery, at) DO UPDATE SET queue = excluded.queue, body = excluded
 insert INTO change AS known (what, version) VALUES ($1, 1)
 ON CONFLICT (what) DO UPDATE SET version = known.version + 1
 
--- count: note_discarded(now, note, deliveries)
-insert INTO discarded (delivery, at, note, ambiguous_since)
-SELECT id, $1, $2, ambiguous_since FROM outbox
-WHERE id = ANY (translate($3, '[]', '{}')::bigint[]) AND state IN ('held', 'dead') AND resting IS NOT NULL
+-- count: note_discarded(now, note, cause, deliveries)
+insert INTO discarded (delivery, at, note, ambiguous_since, cause)
+SELECT id, $1, $2, ambiguous_since, $3 FROM outbox
+WHERE id = ANY (translate($4, '[]', '{}')::bigint[]) AND state IN ('held', 'dead') AND resting IS NOT NULL
 
 -- count: note_policy(source, version)
 insert INTO consent_policy (source, version) VALUES ($1, $2)
@@ -1125,10 +1128,10 @@ VALUES ($1, $2, $3, $4, $5, $6)
 ON CONFLICT (source, hour) DO UPDATE SET
   count = excluded.count, last_at = excluded.last_at, received = excluded.received
 
--- count: note_withdrawn(now, note, deliveries)
-insert INTO discarded (delivery, at, note, ambiguous_since)
-SELECT id, $1, $2, ambiguous_since FROM outbox
-WHERE id = ANY (translate($3, '[]', '{}')::bigint[]) AND state IN ('queued', 'held', 'dead')
+-- count: note_withdrawn(now, note, cause, deliveries)
+insert INTO discarded (delivery, at, note, ambiguous_since, cause)
+SELECT id, $1, $2, ambiguous_since, $3 FROM outbox
+WHERE id = ANY (translate($4, '[]', '{}')::bigint[]) AND state IN ('queued', 'held', 'dead')
 
 -- rows: notes_after(after, limit)
 SELECT delivery, convert_to(note, 'UTF8') FROM discarded
@@ -1276,13 +1279,14 @@ FROM (
 -- rows: reasons_after(after, limit)
 SELECT id, convert_to(coalesce(reason, ''), 'UTF8') FROM outbox WHERE id > $1 ORDER BY id LIMIT $2
 
--- count: recall(now, queue, reason)
+-- count: recall(now, queue, cause)
 UPDATE outbox
-SET state = 'queued', due_at = NULL, replayed_at = $1, rested_at = NULL, reason = NULL
+SET state = 'queued', due_at = NULL, replayed_at = $1, rested_at = NULL, cause = NULL,
+    reason = NULL
 WHERE id IN (
   SELECT id FROM outbox
   WHERE resting = 'held' AND queue = $2 AND replayed_at IS NULL
-    AND starts_with(reason, $3)
+    AND cause = $3
   ORDER BY id FOR UPDATE)
 
 -- rows: receipts(deliveries)
@@ -1301,12 +1305,12 @@ SELECT at, source, pixel, details FROM rejection JOIN account ON account.id = re
 WHERE at >= $1 AND ($2::text IS NULL OR source = $2)
 ORDER BY at DESC, account.id DESC, nth DESC
 
--- rows: remarked(deliveries, reason)
+-- rows: remarked(deliveries, causes)
 SELECT DISTINCT submission.first, submission.first + submission.entries
 FROM outbox JOIN conversion ON conversion.id = outbox.id
 JOIN submission ON submission.id = conversion.submission
 WHERE outbox.id = ANY (translate($1, '[]', '{}')::bigint[]) AND outbox.state = 'held'
-  AND substr(outbox.reason, 1, length($2)) = $2
+  AND outbox.cause IN (SELECT json_array_elements_text($2::json))
 
 -- count: remove_delivered(deliveries, lease)
 DELETE FROM outbox
@@ -1342,11 +1346,12 @@ WHERE id = $3 RETURNING id
 
 -- count: replay(now, sure, maybe_sent, deliveries)
 UPDATE outbox
-SET state = 'queued', due_at = NULL, replayed_at = $1, rested_at = NULL, reason = NULL,
+SET state = 'queued', due_at = NULL, replayed_at = $1, rested_at = NULL, cause = NULL,
+    reason = NULL,
     crashes = least(crashes, 2),
     ambiguous_since = CASE
       WHEN id = ANY (translate($2, '[]', '{}')::bigint[]) THEN NULL
-      WHEN reason IN (SELECT json_array_elements_text($3::json))
+      WHEN cause IN (SELECT json_array_elements_text($3::json))
         THEN coalesce(ambiguous_since, received_at)
       ELSE ambiguous_since END
 WHERE id IN (
@@ -1360,11 +1365,11 @@ SELECT request FROM idempotency_key WHERE key = $1 AND at >= $2
 -- count: reseal(sealed, name, was)
 UPDATE vault SET sealed = $1 WHERE name = $2 AND sealed = $3
 
--- count: rest(state, reason, at, lease, deliveries)
+-- count: rest(state, cause, reason, at, lease, deliveries)
 UPDATE outbox
-SET state = $1, lease = NULL, reason = $2,
-    rested_at = coalesce($3, (SELECT claimed_at FROM lease WHERE lease.id = $4))
-WHERE id = ANY (translate($5, '[]', '{}')::bigint[]) AND lease = $4 AND state = 'sending'
+SET state = $1, lease = NULL, cause = $2, reason = $3,
+    rested_at = coalesce($4, (SELECT claimed_at FROM lease WHERE lease.id = $5))
+WHERE id = ANY (translate($6, '[]', '{}')::bigint[]) AND lease = $5 AND state = 'sending'
 
 -- rows: rested_long(before, limit)
 SELECT coalesce(json_agg(id), '[]')::text, count(*) FROM (

@@ -4,6 +4,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Any, Final
 
+from twite.domain.cause import DeliveryCause
 from twite.domain.delivery import UNKNOWN_COPY
 from twite.domain.errors import StoreUnusable
 from twite.stores.postgres.driver.address import Address, opened
@@ -60,7 +61,8 @@ async def _refuse_gateways(driver: "asyncpg.Connection[Any]", address: Address) 
 
 async def _held(driver: "asyncpg.Connection[Any]", address: Address) -> int:
     hold = STATEMENTS["hold_pending"]
-    values = hold.values({"reason": UNKNOWN_COPY, "now": time.time_ns() // 1_000_000})
+    why = {"cause": DeliveryCause.STORE_RESTORED, "reason": UNKNOWN_COPY}
+    values = hold.values({**why, "now": time.time_ns() // 1_000_000})
     async with driver.transaction():
         await driver.execute(_ALONE)
         await _refuse_gateways(driver, address)

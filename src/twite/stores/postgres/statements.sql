@@ -154,7 +154,7 @@ WHERE dedup.key = taken.key;
 
 -- name: holder
 -- See the shared statement. The delivery is locked, so it cannot be claimed or settled meanwhile.
-SELECT conversion.body, consent.evidence, waiting.reason,
+SELECT conversion.body, consent.evidence, waiting.cause, waiting.reason,
   conversion.suppressed IS NOT NULL OR discarded.delivery IS NOT NULL, submission.received_at,
   waiting.state, waiting.ambiguous_since IS NOT NULL
 FROM conversion JOIN submission ON submission.id = conversion.submission
@@ -175,8 +175,8 @@ INSERT INTO suppression (key, delivery) VALUES (:key, :delivery) ON CONFLICT DO 
 
 -- name: deny
 -- Record that a delivery in flight must not be retried. `holder` has locked it.
-INSERT INTO denied (delivery, at, reason)
-SELECT id, :now, :reason FROM outbox WHERE id = :delivery AND state = 'sending'
+INSERT INTO denied (delivery, at, reason, cause)
+SELECT id, :now, :reason, :cause FROM outbox WHERE id = :delivery AND state = 'sending'
 ON CONFLICT DO NOTHING;
 
 -- name: count_repeats
@@ -469,7 +469,7 @@ WHERE id = ANY (translate(:deliveries, '[]', '{}')::bigint[]) AND lease = :lease
 
 -- name: hold_ambiguous
 -- Hold ambiguous deliveries that could count twice if they were sent again.
-UPDATE outbox SET state = 'held', due_at = NULL, reason = :reason, rested_at = :now
+UPDATE outbox SET state = 'held', due_at = NULL, cause = :cause, reason = :reason, rested_at = :now
 WHERE id IN (
   SELECT id FROM outbox
   WHERE state = 'queued' AND ambiguous_since IS NOT NULL AND ambiguous_since < :before
@@ -477,7 +477,7 @@ WHERE id IN (
 
 -- name: hold_cautious
 -- Hold ambiguous deliveries of cautious pixels.
-UPDATE outbox SET state = 'held', due_at = NULL, reason = :reason, rested_at = :now
+UPDATE outbox SET state = 'held', due_at = NULL, cause = :cause, reason = :reason, rested_at = :now
 WHERE id IN (
   SELECT outbox.id FROM outbox JOIN queue ON queue.id = outbox.queue
   WHERE outbox.state = 'queued' AND outbox.ambiguous_since IS NOT NULL
@@ -486,7 +486,7 @@ WHERE id IN (
 
 -- name: hold_ready
 -- Hold ready deliveries of one queue that waited too long.
-UPDATE outbox SET state = 'held', reason = :reason, rested_at = :now
+UPDATE outbox SET state = 'held', cause = :cause, reason = :reason, rested_at = :now
 WHERE id IN (
   SELECT id FROM outbox
   WHERE queue = :queue AND state = 'queued' AND due_at IS NULL AND rank < :before
@@ -495,7 +495,7 @@ WHERE id IN (
 
 -- name: hold_waiting
 -- Hold postponed deliveries that waited too long.
-UPDATE outbox SET state = 'held', due_at = NULL, reason = :reason, rested_at = :now
+UPDATE outbox SET state = 'held', due_at = NULL, cause = :cause, reason = :reason, rested_at = :now
 WHERE id IN (
   SELECT id FROM outbox
   WHERE state = 'queued' AND due_at IS NOT NULL AND received_at < :before
@@ -513,20 +513,21 @@ SELECT
 
 -- name: hold_in_doubt
 -- Hold dead letters that may not be at fault.
-UPDATE outbox SET state = 'held', reason = :reason, rested_at = :now
+UPDATE outbox SET state = 'held', cause = :cause, reason = :reason, rested_at = :now
 WHERE id IN (
   SELECT id FROM outbox
   WHERE id = ANY (translate(:deliveries, '[]', '{}')::bigint[]) AND state = 'dead'
   ORDER BY id FOR UPDATE);
 
 -- name: recall
--- Requeue deliveries that were held for one of Twite's own reasons, each once.
+-- Requeue deliveries that were held for a cause, each once.
 UPDATE outbox
-SET state = 'queued', due_at = NULL, replayed_at = :now, rested_at = NULL, reason = NULL
+SET state = 'queued', due_at = NULL, replayed_at = :now, rested_at = NULL, cause = NULL,
+    reason = NULL
 WHERE id IN (
   SELECT id FROM outbox
   WHERE state IN ('held', 'dead') AND state = 'held' AND queue = :queue AND replayed_at IS NULL
-    AND starts_with(reason, :reason)
+    AND cause = :cause
   ORDER BY id FOR UPDATE);
 
 -- name: replay
@@ -534,11 +535,12 @@ WHERE id IN (
 -- many crashes of the sender (2 is SUSPECT), they are sent alone.
 -- Without a recorded attempt, a delivery is ambiguous since its receipt.
 UPDATE outbox
-SET state = 'queued', due_at = NULL, replayed_at = :now, rested_at = NULL, reason = NULL,
+SET state = 'queued', due_at = NULL, replayed_at = :now, rested_at = NULL, cause = NULL,
+    reason = NULL,
     crashes = least(crashes, 2),
     ambiguous_since = CASE
       WHEN id = ANY (translate(:sure, '[]', '{}')::bigint[]) THEN NULL
-      WHEN reason IN (SELECT json_array_elements_text(:maybe_sent::json))
+      WHEN cause IN (SELECT json_array_elements_text(:maybe_sent::json))
         THEN coalesce(ambiguous_since, received_at)
       ELSE ambiguous_since END
 WHERE id IN (
@@ -571,7 +573,7 @@ ON CONFLICT (account, slot) DO UPDATE SET suppressed = known.suppressed + exclud
 
 -- name: hold_queued
 -- Hold queued deliveries for a user.
-UPDATE outbox SET state = 'held', due_at = NULL, reason = :reason, rested_at = :now
+UPDATE outbox SET state = 'held', due_at = NULL, cause = :cause, reason = :reason, rested_at = :now
 WHERE id IN (
   SELECT id FROM outbox
   WHERE id = ANY (translate(:deliveries, '[]', '{}')::bigint[]) AND state = 'queued'

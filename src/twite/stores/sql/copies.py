@@ -6,14 +6,15 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from twite.domain.cause import DeliveryCause
 from twite.domain.conversion import dedup_key
 from twite.domain.delivery import State
 from twite.domain.history import Rival
 from twite.domain.submission import AcceptedConversion
 from twite.gateway.ports.copies import CopyDecision, CopyOutcome, Holder, is_plain, rule
 from twite.stores.sql.database import AT_ONCE, Holding, WantedKey, WriterSession
-from twite.stores.sql.outbox import withdraw
 from twite.stores.sql.statements import RunsStatements, SqlConnection, as_json, query
+from twite.stores.sql.withdrawals import hold_queued, withdraw
 
 MOST_COPIES: Final = 1_000
 # The states in which a copy can still affect a queued delivery.
@@ -36,12 +37,12 @@ class KeyContest:
         """`entries` returns the entries of the group by delivery, with the times of receipt."""
         self._session = session
         self._entries_of = entries
-        # Why copies are held, by delivery.
-        self.held: dict[int, str] = {}
+        # Why copies are held (cause and reason), by delivery.
+        self.held: dict[int, tuple[DeliveryCause | None, str]] = {}
         # (former holder of the key, the decision about it, the copy)
         self._ruled: list[tuple[int, CopyDecision, WantedKey]] = []
-        # State and reason of the deliveries that a copy of this group withdrew or holds.
-        self._changed: dict[int, tuple[State, str]] = {}
+        # State and decision of the deliveries that a copy of this group withdrew or holds.
+        self._changed: dict[int, tuple[State, CopyDecision]] = {}
 
     @cached_property
     def _entries(self) -> Mapping[int, tuple[AcceptedConversion, int]]:
@@ -58,26 +59,27 @@ class KeyContest:
         if ruling.takes or ruling.outcome is not CopyOutcome.STAYS:
             self._ruled.append((holder, ruling, wanted))
         if ruling.outcome is CopyOutcome.WITHDRAWN and present.state in {*_AT_REST, State.QUEUED}:
-            self._changed[holder] = State.SUPPRESSED, ruling.reason
+            self._changed[holder] = State.SUPPRESSED, ruling
         elif ruling.outcome is CopyOutcome.HELD:
-            self._changed[holder] = State.HELD, ruling.reason
+            self._changed[holder] = State.HELD, ruling
         if ruling.held is not None and copy.suppressed is None:
-            self.held[wanted.delivery] = ruling.held
+            self.held[wanted.delivery] = ruling.held_cause, ruling.held
         return ruling.takes
 
     def settle(self) -> None:
         """Apply the decisions to the former holders of the keys."""
         run = self._session.run
         for holder, ruling, wish in self._ruled:
+            cause, reason = ruling.cause, ruling.reason
             if ruling.takes:
                 run("add_replaced", delivery=holder, by=wish.delivery)
                 run("show_replaced", key=wish.key, delivery=holder)
             if ruling.outcome is CopyOutcome.WITHDRAWN:
-                withdraw(run, [holder], now=wish.at, reason=ruling.reason)
-                if run("deny", delivery=holder, now=wish.at, reason=ruling.reason).rowcount:
+                withdraw(run, [holder], now=wish.at, cause=cause, reason=reason)
+                if run("deny", delivery=holder, now=wish.at, cause=cause, reason=reason).rowcount:
                     self._session.denied.add(holder)
             elif ruling.outcome is CopyOutcome.HELD:
-                run("hold_queued", deliveries=as_json([holder]), now=wish.at, reason=ruling.reason)
+                hold_queued(run, [holder], now=wish.at, cause=cause, reason=reason)
 
     def _holder(self, delivery: int, holding: Holding, *, at: int) -> Holder:
         """Return the holder as it is after the effects of earlier copies in the group."""
@@ -86,9 +88,13 @@ class KeyContest:
             is_recent = before.received_at >= at - self._session.keys.window
         else:
             before, is_recent = self._of_before(delivery, holding, at=at), holding.is_recent
-        state, reason = self._changed.get(delivery, (before.state, before.reason))
+        state, ruling = self._changed.get(delivery, (before.state, before))
         return msgspec.structs.replace(
-            before, state=state, reason=reason, is_live=state in _WAITING or is_recent
+            before,
+            state=state,
+            cause=ruling.cause,
+            reason=ruling.reason,
+            is_live=state in _WAITING or is_recent,
         )
 
     def _of_before(self, delivery: int, holding: Holding, *, at: int) -> Holder:
@@ -96,7 +102,7 @@ class KeyContest:
         if row is None:
             return Holder(state=State.DELIVERED, is_live=holding.is_live, received_at=at)
         # Check the state again: other nodes may have changed it since the keys were read.
-        body, evidence, reason, is_suppressed, received_at, state, is_ambiguous = row
+        body, evidence, cause, reason, is_suppressed, received_at, state, is_ambiguous = row
         settled = State.SUPPRESSED if is_suppressed else State.DELIVERED
         return Holder(
             state=settled if state is None else State(state),
@@ -104,13 +110,14 @@ class KeyContest:
             received_at=received_at,
             body=body,
             evidence=evidence,
+            cause=None if cause is None else DeliveryCause(cause),
             reason=reason,
             is_ambiguous=bool(is_ambiguous),
         )
 
     def _of_this_group(self, delivery: int) -> Holder:
         entry, received_at = self._entries[delivery]
-        reason = self.held.get(delivery, entry.held)
+        cause, reason = self.held.get(delivery, (entry.cause, entry.held))
         waits = State.QUEUED if reason is None else State.HELD
         return Holder(
             state=waits if entry.suppressed is None else State.SUPPRESSED,
@@ -118,6 +125,7 @@ class KeyContest:
             received_at=received_at,
             body=entry.body,
             evidence=entry.consent,
+            cause=cause,
             reason=reason,
         )
 

@@ -1,6 +1,6 @@
 """Intake: write all queued submissions with a few statements."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -151,9 +151,10 @@ class _Page:
                     body=body,
                     checksum=checksum(seeds[queue], id_, at, conversion_id.encode(), body),
                     suppressed=entry.suppressed,
+                    cause=entry.suppressed and entry.cause,
                 )
             )
-            why_held = held_later.get(id_, entry.held) if held_later else entry.held
+            cause, why_held = held_later.get(id_) or (entry.cause, entry.held)
             if why_held is not None:
                 deliveries.append(
                     OutboxRow(
@@ -164,6 +165,7 @@ class _Page:
                         state="held",
                         rested_at=at,
                         reason=why_held,
+                        cause=cause,
                     )
                 )
             elif entry.suppressed is None:
@@ -230,7 +232,7 @@ class _Page:
             self._session.run("count_repeats", deliveries=originals)
         return late
 
-    def _recorded(self, duplicates: Mapping[int, int], held: Mapping[int, str]) -> list[Recorded]:
+    def _recorded(self, duplicates: Mapping[int, int], held: Collection[int]) -> list[Recorded]:
         if not duplicates and not held and not self._conflicts:
             return [_NEW] * len(self._taken)
         return [

@@ -7,11 +7,11 @@ from typing import Final
 
 import msgspec
 
+from twite.domain.cause import MAYBE_SENT, UNUSUAL_AMOUNTS, DeliveryCause
 from twite.domain.conversion import dedup_key
-from twite.domain.delivery import MAYBE_SENT, Batch
+from twite.domain.delivery import Batch
 from twite.domain.history import Rival
 from twite.domain.people.users import AuditEvent
-from twite.gateway.ingest.value_guard import HELD_FOR
 from twite.gateway.operations.moves import HeldGroup, alike
 from twite.gateway.ports.outbox import (
     Discard,
@@ -25,15 +25,14 @@ from twite.gateway.ports.outbox import (
     RewrittenPayloads,
     SweepRequest,
     SweepResult,
-    TakeBack,
     Write,
 )
 from twite.gateway.ports.tags import PREFIX
 from twite.stores.sql import copies, outbox
 from twite.stores.sql.database import Database, WantedKey, WriterSession, checksum
 from twite.stores.sql.directory import note
-from twite.stores.sql.outbox import withdraw
 from twite.stores.sql.statements import SqlConnection, as_json, query
+from twite.stores.sql.withdrawals import hold_queued, withdraw, withdrawn
 
 # How many deliveries one statement moves, which takes the writer a few milliseconds.
 SLICE: Final = 250
@@ -42,6 +41,7 @@ _EDITED: Final = 50
 _HAS_ANOTHER: Final = "another conversion already has this event and conversion id"
 _NOT_AT_REST: Final = "the conversion is no longer dead or held"
 _MAYBE_SENT: Final = msgspec.json.encode(sorted(MAYBE_SENT)).decode()
+_UNUSUAL_AMOUNTS: Final = msgspec.json.encode(sorted(UNUSUAL_AMOUNTS)).decode()
 # Tag names never contain U+10FFFF, so it sorts after all of them.
 _TAGS: Final = {"first": PREFIX, "beyond": PREFIX + "\U0010ffff"}
 
@@ -52,7 +52,7 @@ class SqlMoves:
     _database: Database
 
     async def withdrawn(self, batch: Batch) -> Sequence[int]:
-        return await self._database.write(lambda session: outbox.withdrawn(session, batch))
+        return await self._database.write(lambda session: withdrawn(session, batch))
 
     async def sweep(self, sweep: SweepRequest) -> SweepResult:
         return await self._database.write(lambda session: outbox.sweep(session, sweep))
@@ -106,18 +106,18 @@ def _moved(session: WriterSession, move: Move, *, now: int) -> MoveResult:
             moved = discard(session, deliveries, now=now, note=move.note)
         case HoldRejected():
             ids = as_json(move.deliveries)
+            cause = DeliveryCause.REFUSED_ALIKE
             moved = session.run(
-                "hold_in_doubt", deliveries=ids, reason=move.reason, now=now
+                "hold_in_doubt", deliveries=ids, cause=cause, reason=move.reason, now=now
             ).rowcount
         case Recall():
-            moved = session.run(
-                "recall", queue=session.queue(move.pixel, move.event), reason=move.reason, now=now
-            ).rowcount
-        case TakeBack(hold=True):
-            ids = as_json(move.deliveries)
-            moved = session.run("hold_queued", deliveries=ids, now=now, reason=move.reason).rowcount
+            queue, cause = session.queue(move.pixel, move.event), DeliveryCause.REFUSED_ALIKE
+            moved = session.run("recall", queue=queue, cause=cause, now=now).rowcount
         case _:
-            moved = withdraw(session.run, move.deliveries, now=now, reason=move.reason)
+            take_back = hold_queued if move.hold else withdraw
+            moved = take_back(
+                session.run, move.deliveries, now=now, cause=move.cause, reason=move.reason
+            )
     return MoveResult(moved=moved)
 
 
@@ -126,7 +126,7 @@ def with_companions(session: WriterSession, deliveries: Sequence[int]) -> list[i
     chosen = set(deliveries)
     found = list(deliveries)
     for first, end in session.run(
-        "remarked", deliveries=as_json(deliveries), reason=HELD_FOR
+        "remarked", deliveries=as_json(deliveries), causes=_UNUSUAL_AMOUNTS
     ).fetchall():
         held = [HeldGroup(*row) for row in session.run("held_of_submission", first=first, end=end)]
         found += [delivery for delivery in alike(chosen, held) if delivery not in chosen]
@@ -161,7 +161,8 @@ def discard(session: WriterSession, deliveries: Sequence[int], *, now: int, note
     """Suppress dead or held deliveries; return their number."""
     ids = as_json(deliveries)
     session.run("count_discarded", deliveries=ids)
-    session.run("note_discarded", deliveries=ids, now=now, note=note)
+    cause = DeliveryCause.DISCARDED
+    session.run("note_discarded", deliveries=ids, now=now, cause=cause, note=note)
     return session.run("remove_discarded", deliveries=ids).rowcount
 
 

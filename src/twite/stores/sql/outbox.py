@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from twite.domain.consent import REVOKED
+from twite.domain.cause import DeliveryCause
 from twite.domain.delivery import (
     ANSWER_LIMIT,
     DAMAGED,
@@ -31,8 +31,9 @@ from twite.gateway.ports.outbox import Claim, SweepRequest, SweepResult
 from twite.stores.sql.claimable import claimable
 from twite.stores.sql.database import FIRST, WriterSession
 from twite.stores.sql.rows.insertions import TallyRow
-from twite.stores.sql.statements import RunsStatements, as_json
+from twite.stores.sql.statements import as_json
 from twite.stores.sql.tallies import GIVEN_UP
+from twite.stores.sql.withdrawals import withdraw, withdraw_denied
 
 # The maximum number of deliveries that one transaction moves when many are due at once, so that
 # other commits are not held up.
@@ -98,13 +99,6 @@ def claim(session: WriterSession, claim: Claim, *, damaged: list[int]) -> Batch 
             )
 
 
-def withdrawn(session: WriterSession, batch: Batch) -> list[int]:
-    """Return the deliveries of a batch in flight whose consent was withdrawn since the claim."""
-    listed = set(session.opt_outs.among(batch.deliveries, pixel=batch.pixel))
-    gone = listed | session.denied
-    return [delivery.id for delivery in batch.deliveries if delivery.id in gone]
-
-
 def check(settlement: Settlement) -> None:
     """Raise IllegalTransition for a transition that a delivery being sent cannot make."""
     for transition in settlement.transitions:
@@ -149,7 +143,12 @@ def sweep(session: WriterSession, sweep: SweepRequest) -> SweepResult:
     expired = expire(session, now=now, furthest=sweep.furthest, holding=sweep.holding)
     promoted = session.run("promote", now=now, limit=MOST_MOVED).rowcount
     promoted += session.run("promote_far", furthest=sweep.furthest, limit=MOST_MOVED).rowcount
-    doubtful = {"now": now, "reason": MAY_COUNT_TWICE, "limit": MOST_MOVED}
+    doubtful = {
+        "now": now,
+        "cause": DeliveryCause.MAY_COUNT_TWICE,
+        "reason": MAY_COUNT_TWICE,
+        "limit": MOST_MOVED,
+    }
     held = session.run("hold_ambiguous", before=sweep.ambiguous_before, **doubtful).rowcount
     if sweep.cautious:
         pixels = msgspec.json.encode(sorted(sweep.cautious)).decode()
@@ -157,6 +156,7 @@ def sweep(session: WriterSession, sweep: SweepRequest) -> SweepResult:
     waited = {
         "before": sweep.waiting_before,
         "now": now,
+        "cause": DeliveryCause.WAITED_TOO_LONG,
         "reason": WAITED_TOO_LONG,
         "limit": MOST_MOVED,
     }
@@ -221,26 +221,6 @@ def expire(
     return freed
 
 
-def withdraw(
-    run: RunsStatements, deliveries: Sequence[int], *, now: int, reason: str = REVOKED
-) -> int:
-    """Suppress deliveries that are not in flight; return their number."""
-    ids = msgspec.json.encode(deliveries).decode()
-    run("count_withdrawn", deliveries=ids)
-    run("note_withdrawn", deliveries=ids, now=now, note=reason)
-    return run("remove_withdrawn", deliveries=ids).rowcount
-
-
-def withdraw_denied(session: WriterSession) -> None:
-    """Suppress deliveries that were opted out while in flight, unless X accepted them."""
-    if not session.denied:
-        return
-    rows = session.run("denied_at_rest", deliveries=as_json(sorted(session.denied))).fetchall()
-    for delivery, at, reason in rows:
-        withdraw(session.run, [delivery], now=at, reason=reason)
-    session.denied = session.denied.intersection(id_ for (id_,) in session.run("denied"))
-
-
 def _counted_at(session: WriterSession, settlement: Settlement) -> int:
     """Return the time of the latest attempt; if there was none, the time of the claim."""
     if settlement.attempt is not None:
@@ -291,7 +271,10 @@ def _give_up(session: WriterSession, damaged: Sequence[int], *, now: int) -> Non
     lease, ids = session.next_lease(), as_json(damaged)
     session.run("mark_sending", lease=lease, deliveries=ids)
     state = after(State.SENDING, Trigger.GIVEN_UP).value
-    session.run("rest", lease=lease, deliveries=ids, state=state, reason=DAMAGED, at=now)
+    cause = DeliveryCause.DAMAGED
+    session.run(
+        "rest", lease=lease, deliveries=ids, state=state, cause=cause, reason=DAMAGED, at=now
+    )
 
 
 def add_attempt(session: WriterSession, attempt: Attempt, *, queue: int, deliveries: str) -> None:
@@ -354,12 +337,16 @@ def _move(session: WriterSession, transition: Transition, *, lease: int, at: int
         left, _ = session.run("still_under", lease=lease, deliveries=ids).fetchone()
         session.run("postpone", lease=lease, deliveries=left, due_at=None)
         now = _claimed_at(session, lease) if at is None else at
-        return withdraw(session.run, _Ids.decode(left), now=now, reason=transition.reason or "")
+        reason = transition.reason or ""
+        return withdraw(
+            session.run, _Ids.decode(left), now=now, cause=transition.cause, reason=reason
+        )
     return session.run(
         "rest",
         lease=lease,
         deliveries=ids,
         state=state.value,
+        cause=transition.cause,
         reason=transition.reason or "",
         at=at,
     ).rowcount
@@ -381,6 +368,7 @@ def _count_crashes(
         lease=lease,
         deliveries=found,
         state=State.DEAD.value,
+        cause=DeliveryCause.SENDER_STOPPED,
         reason=SENDER_DIED_OF_IT,
         at=at,
     )

@@ -11,6 +11,7 @@ from typing import Final
 
 import msgspec
 
+from twite.domain.cause import DeliveryCause
 from twite.domain.conversion import dedup_key
 from twite.domain.delivery import State
 from twite.gateway.operations.erase import ERASED, GONE, PREFIX, cut
@@ -18,9 +19,9 @@ from twite.gateway.ports.privacy import ErasedText, EraseStore, Place, SearchTex
 from twite.stores.sql import directory as people_rows
 from twite.stores.sql import rejections
 from twite.stores.sql.database import Database, WriterSession, checksum
-from twite.stores.sql.outbox import withdraw
 from twite.stores.sql.statements import as_json
 from twite.stores.sql.stored_bodies import body_of, stored_in_place
+from twite.stores.sql.withdrawals import withdraw
 
 _DIGITS: Final = 24
 _EMPTIED: Final[Mapping[Place, str]] = {
@@ -109,7 +110,8 @@ def _conversions(session: WriterSession, erase: EraseStore, *, now: int) -> int:
     # when the result is recorded.
     found = session.run("to_erase", deliveries=as_json(erase.conversions))
     rows = [row for row in found.fetchall() if row[-1] != State.SENDING]
-    withdraw(session.run, [row[0] for row in rows], now=now, reason=ERASED)
+    ids = [row[0] for row in rows]
+    withdraw(session.run, ids, now=now, cause=DeliveryCause.ERASED, reason=ERASED)
     salt = bytes(session.run("read_deployment").fetchone()[0])
     for id_, queue, pixel, event, name, _suppressed, received_at, size, _ in rows:
         # Remove it now: pruning would search for the erased name.

@@ -17,7 +17,8 @@ UPDATE deployment SET epoch = :epoch, turn = :turn, clean = 0, marked = 1;
 
 -- name: hold_pending
 -- Hold pending deliveries, because it is unknown which of them were sent.
-UPDATE outbox SET state = 'held', lease = NULL, due_at = NULL, reason = :reason, rested_at = :now
+UPDATE outbox
+SET state = 'held', lease = NULL, due_at = NULL, cause = :cause, reason = :reason, rested_at = :now
 WHERE state IN ('queued', 'sending');
 
 -- name: drop_leases
@@ -97,7 +98,7 @@ WHERE conversion.id IN (SELECT value FROM json_each(:deliveries));
 -- name: holder
 -- For one holder of a key: its body, its consent decision, why it is held, whether it is not sent,
 -- its time of receipt, its state in the outbox, and whether X may have it.
-SELECT CAST(conversion.body AS BLOB), consent.evidence, outbox.reason,
+SELECT CAST(conversion.body AS BLOB), consent.evidence, outbox.cause, outbox.reason,
   conversion.suppressed IS NOT NULL OR discarded.delivery IS NOT NULL, submission.received_at,
   outbox.state, outbox.ambiguous_since IS NOT NULL
 FROM conversion JOIN submission ON submission.id = conversion.submission
@@ -116,16 +117,17 @@ INSERT OR IGNORE INTO suppression (key, delivery) VALUES (:key, :delivery);
 
 -- name: deny
 -- Record that a delivery in flight must not be retried.
-INSERT OR IGNORE INTO denied (delivery, at, reason)
-SELECT id, :now, :reason FROM outbox WHERE id = :delivery AND state = 'sending';
+INSERT OR IGNORE INTO denied (delivery, at, reason, cause)
+SELECT id, :now, :reason, :cause FROM outbox WHERE id = :delivery AND state = 'sending';
 
 -- name: denied
 -- Deliveries that were denied in flight and are not settled.
 SELECT denied.delivery FROM denied JOIN outbox ON outbox.id = denied.delivery;
 
 -- name: denied_at_rest
--- Those of the given deliveries that are no longer in flight, with the time and the reason.
-SELECT denied.delivery, denied.at, denied.reason FROM denied JOIN outbox ON outbox.id = denied.delivery
+-- Those of the given deliveries that are no longer in flight: when and why they were denied.
+SELECT denied.delivery, denied.at, denied.reason, denied.cause
+FROM denied JOIN outbox ON outbox.id = denied.delivery
 WHERE denied.delivery IN (SELECT value FROM json_each(:deliveries)) AND outbox.state <> 'sending';
 
 -- name: merge_keys
@@ -471,7 +473,7 @@ WHERE id IN (SELECT value FROM json_each(:deliveries)) AND lease = :lease AND st
 -- Hold deliveries or make them dead letters, with the reason, at the time of the attempt or of the
 -- claim.
 UPDATE outbox
-SET state = :state, lease = NULL, reason = :reason,
+SET state = :state, lease = NULL, cause = :cause, reason = :reason,
     rested_at = coalesce(:at, (SELECT claimed_at FROM lease WHERE lease.id = :lease))
 WHERE id IN (SELECT value FROM json_each(:deliveries)) AND lease = :lease AND state = 'sending';
 
@@ -491,7 +493,7 @@ DELETE FROM lease WHERE id = :lease;
 
 -- name: hold_ambiguous
 -- Hold ambiguous deliveries that could count twice if they were sent again.
-UPDATE outbox SET state = 'held', due_at = NULL, reason = :reason, rested_at = :now
+UPDATE outbox SET state = 'held', due_at = NULL, cause = :cause, reason = :reason, rested_at = :now
 WHERE id IN (
   SELECT id FROM outbox INDEXED BY ambiguous
   WHERE state = 'queued' AND ambiguous_since IS NOT NULL AND ambiguous_since < :before
@@ -499,7 +501,7 @@ WHERE id IN (
 
 -- name: hold_cautious
 -- Hold ambiguous deliveries of cautious pixels.
-UPDATE outbox SET state = 'held', due_at = NULL, reason = :reason, rested_at = :now
+UPDATE outbox SET state = 'held', due_at = NULL, cause = :cause, reason = :reason, rested_at = :now
 WHERE id IN (
   SELECT outbox.id FROM outbox INDEXED BY ambiguous JOIN queue ON queue.id = outbox.queue
   WHERE outbox.state = 'queued' AND outbox.ambiguous_since IS NOT NULL
@@ -508,7 +510,7 @@ WHERE id IN (
 
 -- name: hold_ready
 -- Hold ready deliveries of one queue that waited too long.
-UPDATE outbox SET state = 'held', reason = :reason, rested_at = :now
+UPDATE outbox SET state = 'held', cause = :cause, reason = :reason, rested_at = :now
 WHERE id IN (
   SELECT id FROM outbox INDEXED BY ready
   WHERE queue = :queue AND state = 'queued' AND due_at IS NULL AND rank < :before
@@ -517,7 +519,7 @@ WHERE id IN (
 
 -- name: hold_waiting
 -- Hold postponed deliveries that waited too long.
-UPDATE outbox SET state = 'held', due_at = NULL, reason = :reason, rested_at = :now
+UPDATE outbox SET state = 'held', due_at = NULL, cause = :cause, reason = :reason, rested_at = :now
 WHERE id IN (
   SELECT id FROM outbox INDEXED BY aging
   WHERE state = 'queued' AND due_at IS NOT NULL AND received_at < :before
@@ -576,17 +578,18 @@ UPDATE deployment SET ahead = :ahead;
 
 -- name: hold_in_doubt
 -- Hold dead letters that may not be at fault.
-UPDATE outbox SET state = 'held', reason = :reason, rested_at = :now
+UPDATE outbox SET state = 'held', cause = :cause, reason = :reason, rested_at = :now
 WHERE id IN (SELECT value FROM json_each(:deliveries)) AND state = 'dead';
 
 -- name: recall
--- Requeue deliveries that were held for one of Twite's own reasons, each once.
+-- Requeue deliveries that were held for a cause, each once.
 UPDATE outbox
-SET state = 'queued', due_at = NULL, replayed_at = :now, rested_at = NULL, reason = NULL
+SET state = 'queued', due_at = NULL, replayed_at = :now, rested_at = NULL, cause = NULL,
+    reason = NULL
 WHERE id IN (
   SELECT id FROM outbox INDEXED BY resting
   WHERE state IN ('held', 'dead') AND state = 'held' AND queue = :queue AND replayed_at IS NULL
-    AND substr(reason, 1, length(:reason)) = :reason);
+    AND cause = :cause);
 
 -- name: spent
 -- The number of conversions of each attempt since a time.
@@ -595,16 +598,16 @@ FROM attempt INDEXED BY attempt_at JOIN queue ON queue.id = attempt.queue
 WHERE attempt.at >= :since ORDER BY attempt.at, attempt.id;
 
 -- name: remarked
--- The submissions of those of the given deliveries that are held for their amounts.
+-- The submissions of those of the given deliveries that are held for these causes.
 SELECT DISTINCT submission.first, submission.first + submission.entries
 FROM outbox JOIN conversion ON conversion.id = outbox.id
 JOIN submission ON submission.id = conversion.submission
 WHERE outbox.id IN (SELECT value FROM json_each(:deliveries)) AND outbox.state = 'held'
-  AND substr(outbox.reason, 1, length(:reason)) = :reason;
+  AND outbox.cause IN (SELECT value FROM json_each(:causes));
 
 -- name: held_of_submission
 -- The held deliveries of a submission.
-SELECT outbox.id, queue.pixel, CAST(conversion.conversion_id AS TEXT), outbox.reason
+SELECT outbox.id, queue.pixel, CAST(conversion.conversion_id AS TEXT), outbox.cause
 FROM outbox JOIN conversion ON conversion.id = outbox.id JOIN queue ON queue.id = outbox.queue
 WHERE outbox.id >= :first AND outbox.id < :end AND outbox.state = 'held';
 
@@ -613,11 +616,11 @@ WHERE outbox.id >= :first AND outbox.id < :end AND outbox.state = 'held';
 -- many crashes of the sender (2 is SUSPECT), they are sent alone.
 -- Without a recorded attempt, a delivery is ambiguous since its receipt.
 UPDATE outbox
-SET state = 'queued', due_at = NULL, replayed_at = :now, rested_at = NULL, reason = NULL,
-    crashes = min(crashes, 2),
+SET state = 'queued', due_at = NULL, replayed_at = :now, rested_at = NULL, cause = NULL,
+    reason = NULL, crashes = min(crashes, 2),
     ambiguous_since = CASE
       WHEN id IN (SELECT value FROM json_each(:sure)) THEN NULL
-      WHEN reason IN (SELECT value FROM json_each(:maybe_sent))
+      WHEN cause IN (SELECT value FROM json_each(:maybe_sent))
         THEN coalesce(ambiguous_since, received_at)
       ELSE ambiguous_since END
 WHERE id IN (SELECT value FROM json_each(:deliveries)) AND state IN ('held', 'dead');
@@ -633,8 +636,8 @@ WHERE given_up.account = account.id;
 
 -- name: note_discarded
 -- Store the reason of discarded deliveries.
-INSERT INTO discarded (delivery, at, note, ambiguous_since)
-SELECT id, :now, :note, ambiguous_since FROM outbox
+INSERT INTO discarded (delivery, at, note, ambiguous_since, cause)
+SELECT id, :now, :note, ambiguous_since, :cause FROM outbox
 WHERE id IN (SELECT value FROM json_each(:deliveries)) AND state IN ('held', 'dead');
 
 -- name: remove_discarded
@@ -674,7 +677,7 @@ ORDER BY outbox.id LIMIT :limit;
 
 -- name: hold_queued
 -- Hold queued deliveries for a user.
-UPDATE outbox SET state = 'held', due_at = NULL, reason = :reason, rested_at = :now
+UPDATE outbox SET state = 'held', due_at = NULL, cause = :cause, reason = :reason, rested_at = :now
 WHERE id IN (SELECT value FROM json_each(:deliveries)) AND state = 'queued';
 
 -- name: count_withdrawn
@@ -688,8 +691,8 @@ WHERE withdrawn.account = account.id;
 
 -- name: note_withdrawn
 -- Store why deliveries are not sent.
-INSERT INTO discarded (delivery, at, note, ambiguous_since)
-SELECT id, :now, :note, ambiguous_since FROM outbox
+INSERT INTO discarded (delivery, at, note, ambiguous_since, cause)
+SELECT id, :now, :note, ambiguous_since, :cause FROM outbox
 WHERE id IN (SELECT value FROM json_each(:deliveries)) AND state IN ('queued', 'held', 'dead');
 
 -- name: remove_withdrawn
@@ -782,6 +785,7 @@ SELECT
   submission.received_at AS received_at, CAST(conversion.body AS BLOB) AS body,
   coalesce(repeated.times, 0) AS duplicates,
   coalesce(outbox.reason, discarded.note, conversion.suppressed) AS reason,
+  coalesce(outbox.cause, discarded.cause, conversion.cause) AS cause,
   outbox.due_at AS due_at,
   (SELECT pause.reason FROM pause
    WHERE pause.pixel = queue.pixel AND pause.event IN ('', queue.event)

@@ -6,6 +6,7 @@ from typing import ClassVar, Final
 
 import msgspec
 
+from twite.domain.cause import DeliveryCause
 from twite.domain.conversion import dedup_key
 from twite.domain.delivery import PROMISED_WITHIN, State
 from twite.domain.history import ConversionCounts, History, PastAttempt, Rival, TagNotFired
@@ -36,6 +37,7 @@ class HistoryRow(QueryRow):
     body: bytes
     duplicates: int
     reason: str | None
+    cause: str | None
     due_at: int | None
     paused: str | None
     spent: str | None
@@ -191,6 +193,7 @@ def histories(connection: SqlConnection, deliveries: Sequence[int]) -> list[Hist
             sent=body,
             attempts=tuple(attempts.get(delivery, ())),
             duplicates=row.duplicates,
+            cause=None if row.cause is None else DeliveryCause(row.cause),
             reason=row.reason,
             due_at=row.due_at,
             paused=row.paused,

@@ -335,7 +335,7 @@ def _without(came: GoogleResponse) -> GoogleResult:
     """Return the result of a call that got no response, or an incomplete one."""
     if isinstance(came, GoogleRequestDenied):
         return GoogleResult(reason=NOT_CONFIGURED)
-    late = isinstance(came, NoResponse) and came.reason == "no answer in time"
+    late = isinstance(came, NoResponse) and came.is_late
     return GoogleResult(reason=_TIMED_OUT if late else FAILED)
 
 

@@ -149,7 +149,7 @@ class TagDispatcher:
         origin: EventOrigin,
         now: int,
         first: int,
-        held: Mapping[int, str],
+        held: Mapping[int, AcceptedConversion],
     ) -> FiringResult:
         """Return an entry for each tag that fires for each event; indexes start at `first`.
 
@@ -260,6 +260,7 @@ class TagDispatcher:
             # id.
             identity = f"{identity}/{call.id}"
         sent = not parsed.is_suppressed
+        is_held = verdict.action is ConsentAction.HOLD
         seal = self.seal if rule.persons is PersonHandling.SEALED and sent else None
         return AcceptedConversion(
             index=index,
@@ -269,7 +270,8 @@ class TagDispatcher:
             conversion_id=identity,
             body=written(payload, name=rule.pixel, seal=seal),
             suppressed=None if sent else verdict.reason,
-            held=verdict.reason if verdict.action is ConsentAction.HOLD else None,
+            held=verdict.reason if is_held else None,
+            cause=verdict.cause if is_held or not sent else None,
             consent=verdict.evidence,
             called=None if identity == called else called,
         )
@@ -335,12 +337,12 @@ def _as_read(payload: TagPayload, rule: TagRule, *, pixels: bool) -> TagPayload:
 
 
 def _held_with(
-    conversion: AcceptedConversion, held: Mapping[int, str], index: int | None
+    conversion: AcceptedConversion, held: Mapping[int, AcceptedConversion], index: int | None
 ) -> AcceptedConversion:
-    reason = None if index is None else held.get(index)
-    if reason is None or conversion.suppressed is not None or conversion.held is not None:
+    found = None if index is None else held.get(index)
+    if found is None or conversion.suppressed is not None or conversion.held is not None:
         return conversion
-    return structs.replace(conversion, held=reason)
+    return structs.replace(conversion, held=found.held, cause=found.cause)
 
 
 def _with_rules(

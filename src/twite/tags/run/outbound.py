@@ -278,8 +278,7 @@ class TemplateRun:
 def answer_of(id_: int, response: HttpAnswer | NoResponse) -> EffectAnswer:
     """Return the result that a template receives for its request."""
     if isinstance(response, NoResponse):
-        late = response.reason == "no answer in time"
-        return EffectAnswer(id=id_, reason="timed_out" if late else "failed")
+        return EffectAnswer(id=id_, reason="timed_out" if response.is_late else "failed")
     headers: dict[str, str | list[str]] = dict(response.headers)
     if response.cookies:
         headers["set-cookie"] = list(

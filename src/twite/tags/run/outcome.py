@@ -18,6 +18,7 @@ from typing import Final
 
 import msgspec
 
+from twite.domain.cause import DeliveryCause
 from twite.domain.delivery import (
     ANSWER_LIMIT,
     LAST_CEILING,
@@ -45,6 +46,7 @@ _LIMIT: Final = (*_SPENT, _TOO_LONG, "more than ", "it made more than ")
 NOT_FIRED: Final = "the tag did not fire"
 AT_MOST_ONCE: Final = f"{MAYBE_ARRIVED}, and the tag runs at most once"
 _PASSING: Final = frozenset({408, 425, 429})
+_End = tuple[Trigger, DeliveryCause | None, str | None]
 
 
 class RequestOutcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -193,8 +195,8 @@ def transition_of(
     ids = (delivery,)
     final = _final(run_outcome, rule=rule, tries=tries)
     if final is not None:
-        trigger, reason = final
-        return Transition(trigger=trigger, deliveries=ids, reason=reason)
+        trigger, cause, reason = final
+        return Transition(trigger=trigger, deliveries=ids, cause=cause, reason=reason)
     wait = backoff(attempts=tries, randomness=randomness)
     named = max((request.retry_after or 0 for request in run_outcome.tried), default=0)
     due = now + max(wait, min(named, LAST_CEILING))
@@ -203,26 +205,27 @@ def transition_of(
     )
 
 
-def _final(
-    run_outcome: RunOutcome, *, rule: TagRule, tries: int
-) -> tuple[Trigger, str | None] | None:
-    """Return the trigger and reason that end the delivery's attempts; None to retry."""
+def _final(run_outcome: RunOutcome, *, rule: TagRule, tries: int) -> _End | None:
+    """Return how the delivery's attempts end; None to retry."""
     at_most_once = rule.repeat is RepeatPolicy.AT_MOST_ONCE and run_outcome.left
-    found: tuple[Trigger, str | None] | None = None
+    found: _End | None = None
     if run_outcome.not_fired is not None:
-        found = Trigger.NOT_FIRED, run_outcome.reason
+        found = Trigger.NOT_FIRED, DeliveryCause.NOT_FIRED, run_outcome.reason
     elif run_outcome.barred is not None or run_outcome.lost:
         # Another run would probably end another engine process.
-        found = Trigger.HELD, run_outcome.barred or run_outcome.reason
+        reason = run_outcome.barred or run_outcome.reason
+        found = Trigger.HELD, DeliveryCause.FAILED, reason
     elif run_outcome.undecided:
         if tries >= MOST_LOOK_UPS:
-            found = Trigger.NOT_FIRED, f"{NOT_FIRED}: {run_outcome.reason}"
+            reason = f"{NOT_FIRED}: {run_outcome.reason}"
+            found = Trigger.NOT_FIRED, DeliveryCause.NOT_FIRED, reason
     elif run_outcome.succeeded:
-        found = Trigger.DELIVERED, None
+        found = Trigger.DELIVERED, None, None
     elif at_most_once and not _is_refused(run_outcome):
-        found = Trigger.HELD, f"{AT_MOST_ONCE}: {run_outcome.reason}"
+        reason = f"{AT_MOST_ONCE}: {run_outcome.reason}"
+        found = Trigger.HELD, DeliveryCause.MAY_COUNT_TWICE, reason
     elif at_most_once or (tries >= MOST_TRIES and not run_outcome.may_pass):
-        found = Trigger.GIVEN_UP, run_outcome.reason
+        found = Trigger.GIVEN_UP, DeliveryCause.FAILED, run_outcome.reason
     return found
 
 

@@ -134,7 +134,12 @@ class PublicWeb:
         except (LeaseIsOver, aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
             if leaving.is_lease_over:
                 return NoResponse(reason=LEASE_IS_OVER, left=False)
-            return NoResponse(reason=_why(error, left=leaving.began), left=leaving.began)
+            return NoResponse(
+                reason=_why(error, left=leaving.began),
+                left=leaving.began,
+                # Templates get "timed_out" for every time limit, as in Google's container.
+                is_late=isinstance(error, TimeoutError),
+            )
 
     def _session(self, allow_hosts: frozenset[str]) -> aiohttp.ClientSession:
         found = self._sessions.get(allow_hosts)
@@ -194,7 +199,6 @@ def _as_connected(hosts: Iterable[str]) -> frozenset[str]:
 
 def _why(error: Exception, *, left: bool) -> str:
     if isinstance(error, TimeoutError):
-        # Templates get "timed_out" for every time limit, as in Google's container.
         return "no answer in time"
     if isinstance(error, NotPublic | _CutOff):
         return str(error)

@@ -101,7 +101,8 @@ CREATE TABLE conversion (
   conversion_id text COLLATE "C" NOT NULL,
   body bytea NOT NULL,
   checksum bigint,
-  suppressed text COLLATE "C"
+  suppressed text COLLATE "C",
+  cause text COLLATE "C"
 );
 ALTER TABLE conversion ALTER body SET STORAGE EXTERNAL; -- 671 bytes do not shrink
 
@@ -139,6 +140,7 @@ CREATE TABLE outbox (
   rested_at bigint,
   reason text COLLATE "C",
   crashes bigint NOT NULL DEFAULT 0,
+  cause text COLLATE "C",
   rank bigint GENERATED ALWAYS AS (least(received_at, ambiguous_since - 28800000)) STORED,
   resting text COLLATE "C"
     GENERATED ALWAYS AS (CASE WHEN state IN ('held', 'dead') THEN state END) STORED
@@ -186,7 +188,8 @@ CREATE TABLE discarded (
   delivery bigint PRIMARY KEY,
   at bigint NOT NULL,
   note text COLLATE "C" NOT NULL,
-  ambiguous_since bigint
+  ambiguous_since bigint,
+  cause text COLLATE "C"
 );
 
 CREATE TABLE replaced (
@@ -198,7 +201,8 @@ CREATE INDEX replaced_by ON replaced (by);
 CREATE TABLE denied (
   delivery bigint PRIMARY KEY,
   at bigint NOT NULL,
-  reason text COLLATE "C" NOT NULL
+  reason text COLLATE "C" NOT NULL,
+  cause text COLLATE "C"
 );
 
 CREATE TABLE pause (

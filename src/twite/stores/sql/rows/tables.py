@@ -48,6 +48,7 @@ class ConversionRow(TableRow):
     body: bytes
     checksum: int | None
     suppressed: str | None = None
+    cause: str | None = None
 
 
 class DedupKeyRow(TableRow):
@@ -86,6 +87,7 @@ class OutboxRow(TableRow):
     rested_at: int | None = None
     reason: str | None = None
     crashes: int = 0
+    cause: str | None = None
 
     @property
     def is_ready(self) -> bool:
@@ -124,6 +126,7 @@ class DiscardedRow(TableRow):
     at: int
     note: str
     ambiguous_since: int | None = None
+    cause: str | None = None
 
 
 class ReplacedRow(TableRow):
@@ -135,6 +138,7 @@ class DeniedRow(TableRow):
     delivery: int
     at: int
     reason: str
+    cause: str | None = None
 
 
 class PauseRow(TableRow):

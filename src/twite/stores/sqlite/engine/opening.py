@@ -8,6 +8,7 @@ from typing import Final
 
 import msgspec
 
+from twite.domain.cause import DeliveryCause
 from twite.domain.delivery import OLDER_COPY, UNKNOWN_COPY
 from twite.domain.errors import StoreUnusable
 from twite.stores.sql.statements import query
@@ -176,6 +177,7 @@ def _doubt(path: str, own_mark: StoreMark, left_mark: StoreMark | None) -> _Doub
 
 def _hold(connection: sqlite3.Connection, reason: str) -> int:
     now = time.time_ns() // 1_000_000
-    held = connection.execute(query("hold_pending"), {"reason": reason, "now": now}).rowcount
+    why = {"cause": DeliveryCause.STORE_RESTORED, "reason": reason}
+    held = connection.execute(query("hold_pending"), {**why, "now": now}).rowcount
     connection.execute(query("drop_leases"))
     return held

@@ -6,12 +6,14 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from twite.domain.cause import DeliveryCause
 from twite.domain.delivery import DAMAGED, PATIENCE, RECOVERED
 from twite.stores.sql.statements import as_json
 from twite.stores.sqlite.recovery.pages import Pages
 from twite.stores.sqlite.recovery.salvage import UNSETTLED, Salvage, SalvagedRow
 
 _IDS: Final = msgspec.json.Decoder(list[int])
+_CAUSES: Final = frozenset({None, *DeliveryCause})
 _COUNTS: Final = ("attempts", "crashes")
 _STRAY: Final = "account NOT IN (SELECT id FROM account)"
 _OPTIONAL_TIMES: Final = ("due_at", "ambiguous_since", "replayed_at", "rested_at")
@@ -91,7 +93,8 @@ class OutboxRebuild:
         held = {
             id_
             for (id_,) in execute(
-                "SELECT id FROM outbox WHERE state = 'held' AND reason = ?", (RECOVERED,)
+                "SELECT id FROM outbox WHERE state = 'held' AND cause = ?",
+                (DeliveryCause.STORE_RECOVERED,),
             )
         }
         return RebuiltOutbox(held=len(held), unknown=len(held & self._unknown))
@@ -126,13 +129,13 @@ class OutboxRebuild:
         assert isinstance(delivery, int)  # noqa: S101 checked by the caller
         values = {**row.values, "lease": None} | self._corrected(delivery, row.values)
         if delivery in self._dead:
-            return values | self._at_rest("dead", DAMAGED)
+            return values | self._at_rest("dead", DeliveryCause.DAMAGED, DAMAGED)
         if (
             delivery in self._unknown
             or values["state"] == "sending"
             or (values["state"] == "queued" and not (row.sure and sure))
         ):
-            return values | self._at_rest("held", RECOVERED)
+            return values | self._at_rest("held", DeliveryCause.STORE_RECOVERED, RECOVERED)
         return values
 
     def _corrected(self, delivery: int, values: Mapping[str, object]) -> dict[str, object]:
@@ -151,6 +154,8 @@ class OutboxRebuild:
             corrected["received_at"] = self._received.get(delivery, self._now)
         if not isinstance(values.get("reason"), str | None):
             corrected["reason"] = RECOVERED
+        if values.get("cause") not in _CAUSES:
+            corrected["cause"] = DeliveryCause.STORE_RECOVERED
         if not isinstance(values.get("account"), int):
             corrected["account"] = 0
         # The queue of the conversion has been verified with its checksum.
@@ -163,8 +168,9 @@ class OutboxRebuild:
     def _is_time(self, value: object) -> bool:
         return isinstance(value, int) and 0 < value <= self._latest
 
-    def _at_rest(self, state: str, reason: str) -> dict[str, object]:
-        return {"state": state, "reason": reason, "due_at": None, "rested_at": self._now}
+    def _at_rest(self, state: str, cause: DeliveryCause, reason: str) -> dict[str, object]:
+        why = {"cause": cause.value, "reason": reason}
+        return {"state": state, **why, "due_at": None, "rested_at": self._now}
 
 
 def _is_count(value: object) -> bool:
@@ -188,13 +194,14 @@ def hold_strays(connection: sqlite3.Connection, *, now: int) -> set[int]:
     """Hold the deliveries of accounts that never existed, give them theirs, and return them."""
     found = {id_ for (id_,) in connection.execute(f"SELECT id FROM outbox WHERE {_STRAY}")}  # noqa: S608 constant
     connection.execute(
-        "UPDATE outbox SET state = 'held', due_at = NULL, reason = ?, rested_at = ?, account = "  # noqa: S608 - as above
+        "UPDATE outbox SET state = 'held', due_at = NULL, cause = ?, reason = ?, rested_at = ?, "  # noqa: S608 - as above
+        "account = "
         "(SELECT account.id FROM account JOIN conversion ON conversion.id = outbox.id "
         "JOIN submission ON submission.id = conversion.submission "
         "JOIN queue ON queue.id = outbox.queue "
         "WHERE account.source = submission.source AND account.pixel = queue.pixel) "
         f"WHERE {_STRAY}",
-        (RECOVERED, now),
+        (DeliveryCause.STORE_RECOVERED, RECOVERED, now),
     )
     return found
 
@@ -239,8 +246,9 @@ def hold_the_missing(connection: sqlite3.Connection, *, now: int) -> None:
         "JOIN queue ON queue.id = conversion.queue WHERE true ON CONFLICT DO NOTHING"
     )
     connection.execute(
-        "INSERT INTO outbox (id, queue, account, received_at, state, rested_at, reason) "
-        "SELECT conversion.id, conversion.queue, account.id, submission.received_at, 'held', ?, ? "
+        "INSERT INTO outbox (id, queue, account, received_at, state, rested_at, reason, cause) "
+        "SELECT conversion.id, conversion.queue, account.id, submission.received_at, 'held', "
+        "?, ?, ? "
         "FROM conversion JOIN submission ON submission.id = conversion.submission "
         "JOIN queue ON queue.id = conversion.queue "
         "JOIN account ON account.source = submission.source AND account.pixel = queue.pixel "
@@ -249,7 +257,7 @@ def hold_the_missing(connection: sqlite3.Connection, *, now: int) -> None:
         "AND conversion.id NOT IN (SELECT delivery FROM discarded) "
         "AND conversion.id NOT IN (SELECT delivery FROM attempted "
         "JOIN attempt ON attempt.id = attempt WHERE outcome = 'delivered')",
-        (now, RECOVERED),
+        (now, RECOVERED, DeliveryCause.STORE_RECOVERED),
     )
 
 

@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from twite.domain.consent import is_denial
+from twite.domain.cause import DENIALS
 from twite.domain.conversion import dedup_key
 from twite.gateway.ports.store import Recovered
 from twite.stores.sql.database import checksum, seed_of
@@ -27,14 +27,14 @@ def make_keys(connection: sqlite3.Connection) -> None:
     """Rebuild the dedup keys from the conversions."""
     taken: dict[bytes, int] = {}
     shown: set[tuple[bytes, int]] = set()
-    for id_, pixel, event, conversion_id, suppressed in connection.execute(
-        "SELECT conversion.id, pixel, event, conversion_id, suppressed "
+    for id_, pixel, event, conversion_id, suppressed, cause in connection.execute(
+        "SELECT conversion.id, pixel, event, conversion_id, suppressed, cause "
         "FROM conversion JOIN queue ON queue.id = queue ORDER BY conversion.id"
     ):
         key = dedup_key(pixel, event, conversion_id)
         if suppressed is not None:
             shown.add((key, id_))
-        if suppressed is None or is_denial(suppressed):
+        if suppressed is None or cause in DENIALS:
             before = taken.get(key)
             if before is not None:
                 shown.add((key, before))

@@ -54,8 +54,8 @@ CREATE TABLE submission (
   unfired BLOB   -- JSON, if any: [[tag, reason, [place from `first` on, …]], …]
 );
 
--- A conversion; its delivery has the same id. Append-only. `suppressed` is why it is not sent; the
--- checksum is that of twite.stores.sql.database.
+-- A conversion; its delivery has the same id. Append-only. `suppressed` is why it is not sent, `cause`
+-- the same as a value of twite.domain.cause; the checksum is that of twite.stores.sql.database.
 CREATE TABLE conversion (
   id INTEGER PRIMARY KEY,
   submission INTEGER NOT NULL,
@@ -63,7 +63,8 @@ CREATE TABLE conversion (
   conversion_id TEXT NOT NULL,
   body BLOB NOT NULL,
   checksum INTEGER, -- NULL if the body was pruned or lost
-  suppressed TEXT
+  suppressed TEXT,
+  cause TEXT
 );
 
 -- The delivery that holds a dedup key: the only table that is written at random. It is written in the
@@ -134,6 +135,7 @@ CREATE TABLE outbox (
   rested_at INTEGER,       -- held or dead since
   reason TEXT,             -- why it is held or dead
   crashes INTEGER NOT NULL DEFAULT 0, -- how often the sender failed with it
+  cause TEXT,              -- as `reason`: a value of twite.domain.cause
   rank INTEGER             -- its deadline less 48 h: twite.domain.delivery.rank
     AS (CASE WHEN ambiguous_since - 28800000 < received_at THEN ambiguous_since - 28800000
         ELSE received_at END) VIRTUAL
@@ -184,7 +186,8 @@ CREATE TABLE discarded (
   delivery INTEGER PRIMARY KEY,
   at INTEGER NOT NULL,
   note TEXT NOT NULL,
-  ambiguous_since INTEGER
+  ambiguous_since INTEGER,
+  cause TEXT
 );
 
 -- Copies of a conversion that lost their dedup key to a later copy of the same pixel, event and
@@ -199,7 +202,8 @@ CREATE INDEX replaced_by ON replaced (by);
 CREATE TABLE denied (
   delivery INTEGER PRIMARY KEY,
   at INTEGER NOT NULL,
-  reason TEXT NOT NULL
+  reason TEXT NOT NULL,
+  cause TEXT
 );
 
 -- Pauses of pixels (the event is '') and of events.

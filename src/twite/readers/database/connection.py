@@ -1,0 +1,149 @@
+"""What is the same in every database: pages of a query, the write-back table, errors.
+
+All calls block. Queries run in read-only transactions, except on databases that have none.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Final, Protocol
+
+import msgspec
+
+from twite.domain.errors import OperatorError
+from twite.domain.secret import Secret
+from twite.redaction.mask_text import masked_text
+
+FETCHED_AT_ONCE: Final = 500  # rows
+# The columns of a write-back table.
+WRITTEN: Final = ("sync", "conversion_id", "verdict", "code", "message", "at")
+
+
+class DatabaseUnusable(OperatorError):
+    """A database cannot be read, or refuses a query. The message has no values and no password."""
+
+
+class PageQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of a query's rows, ordered by the columns `cursor` and `key`.
+
+    `after` holds the values of the last row before the page; None for the first page. With
+    `newest`, the page is the last row alone.
+    """
+
+    sql: str
+    cursor: str
+    key: str
+    after: tuple[object, object] | None
+    limit: int
+    newest: bool = False
+
+
+class QueryRows(msgspec.Struct, frozen=True, kw_only=True):
+    header: tuple[str, ...]
+    rows: Sequence[Sequence[object]]
+
+
+class WrittenRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of a write-back table. `at` is UTC in ISO 8601.
+
+    With `is_kept`, a row that the table already has for the conversion stays.
+    """
+
+    sync: str
+    conversion_id: str
+    verdict: str
+    code: str
+    message: str
+    at: str
+    is_kept: bool = False
+
+
+class RowDatabase(Protocol):
+    """A connection to a database. Every method raises DatabaseUnusable."""
+
+    def stream(self, sql: str) -> tuple[tuple[str, ...], Iterator[Sequence[object]]]:
+        """Return the names of the columns, and the rows, of which few are in memory."""
+
+    def page(self, query: PageQuery) -> QueryRows:
+        """Return a page of rows."""
+
+    def write(self, table: str, rows: Sequence[WrittenRow]) -> None:
+        """Write rows into a write-back table, in one transaction."""
+
+    def close(self) -> None: ...
+
+
+def without_end(sql: str) -> str:
+    """Return a query without the semicolon that ends it."""
+    return sql.strip().rstrip(";").rstrip()
+
+
+def page_sql(query: PageQuery, quote: Callable[[str], str], mark: Callable[[int], str]) -> str:
+    """Return the statement for a page. `mark` returns the placeholder of a parameter, from 1.
+
+    A row whose cursor is NULL is left out: it has no place in the order.
+    """
+    cursor, key = f"q.{quote(query.cursor)}", f"q.{quote(query.key)}"
+    down = " DESC" if query.newest else ""
+    after = "" if query.after is None else f" AND ({cursor}, {key}) > ({mark(1)}, {mark(2)})"
+    return (
+        f"SELECT q.* FROM (\n{without_end(query.sql)}\n) AS q WHERE {cursor} IS NOT NULL{after} "  # noqa: S608  # the operator's query
+        f"ORDER BY {cursor}{down}, {key}{down} LIMIT {query.limit}"
+    )
+
+
+def double_quoted(name: str) -> str:
+    """Quote a name as in standard SQL; of `schema.table`, each part."""
+    return '"{}"'.format(name.replace('"', '""'))
+
+
+def lookup(table: str, mark: Callable[[int], str]) -> str:
+    """Return the statement that finds a conversion in a write-back table."""
+    return f"SELECT verdict FROM {table}{_of(mark)}"  # noqa: S608  # a quoted name
+
+
+def replacement(
+    row: WrittenRow, table: str, mark: Callable[[int], str]
+) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Return the statements that write a row, with their parameters."""
+    columns = ", ".join(WRITTEN)
+    marks = ", ".join(mark(place) for place in range(1, len(WRITTEN) + 1))
+    return (
+        (f"DELETE FROM {table}{_of(mark)}", (row.sync, row.conversion_id)),  # noqa: S608  # as above
+        (
+            f"INSERT INTO {table} ({columns}) VALUES ({marks})",  # noqa: S608  # as above
+            tuple(getattr(row, name) for name in WRITTEN),
+        ),
+    )
+
+
+def _of(mark: Callable[[int], str]) -> str:
+    return f" WHERE sync = {mark(1)} AND conversion_id = {mark(2)}"
+
+
+@contextmanager
+def explained(
+    place: str, kinds: tuple[type[BaseException], ...], secret_url: Secret
+) -> Iterator[None]:
+    """Turn a driver's errors into DatabaseUnusable, without values of rows and the password."""
+    try:
+        yield
+    except kinds as error:
+        said = (str(error).strip() or type(error).__name__).splitlines()[0]
+        password = _password(secret_url.reveal())
+        said = said.replace(password, "***") if password else said
+        raise DatabaseUnusable(f"{place}: {masked_text(said)}") from None
+
+
+def shown_place(url: str) -> str:
+    """Return the address of a database for messages: without the password and the options."""
+    scheme, mark, rest = url.partition("://")
+    netloc, slash, path = rest.partition("/")
+    user, at, hosts = netloc.rpartition("@")
+    name = user.partition(":")[0]
+    path = path.partition("?")[0]
+    return f"{scheme}{mark}{name}{at}{hosts.partition('?')[0]}{slash}{path}"
+
+
+def _password(url: str) -> str:
+    netloc = url.partition("://")[2].partition("/")[0]
+    return netloc.rpartition("@")[0].partition(":")[2]

@@ -1,0 +1,69 @@
+"""Parquet files, through polars, a batch of rows at a time."""
+
+import sys
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+from twite.domain.errors import ClientError, OperatorError
+from twite.formats.files.values import as_text
+from twite.readers.input_file import InputFile
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+_BATCH: Final = 10_000  # rows
+
+
+class ParquetMissing(OperatorError):
+    """The optional package that reads Parquet is not installed."""
+
+
+class ParquetTable:
+    """The rows of a Parquet file. `header` contains the column names; `height` counts the rows."""
+
+    def __init__(
+        self, file: InputFile, find: "Callable[[str], ModuleType]" = import_module
+    ) -> None:
+        """Raises ParquetMissing, and ClientError if the file is not Parquet."""
+        try:
+            # It has no types of its own that matter here.
+            self._polars: Any = find("polars")
+        except ImportError:
+            raise ParquetMissing(
+                "Parquet needs the package polars, which is not installed in twite's environment: "
+                f"run `{sys.executable} -m pip install polars`, or save the table as CSV or JSON "
+                "Lines"
+            ) from None
+        self._file = file
+        self._content = b""
+        if not file.is_local:
+            # polars would read an object itself, with its own credentials.
+            with file.open() as stream:
+                self._content = stream.read()
+        try:
+            frame = self._scanned()
+            self.header: tuple[str, ...] = tuple(frame.collect_schema().names())
+            self.height: int = frame.select(self._polars.len()).collect().item()
+        except (OSError, self._polars.exceptions.PolarsError) as error:
+            raise self._unreadable(error) from None
+
+    def rows(self) -> Iterator[tuple[int, list[str]]]:
+        """Yield (row number from 1, cells)."""
+        number = 0
+        try:
+            for batch in self._scanned().collect_batches(chunk_size=_BATCH, maintain_order=True):
+                for row in batch.rows():
+                    number += 1
+                    yield number, [as_text(value) for value in row]
+        except self._polars.exceptions.PolarsError as error:
+            raise self._unreadable(error) from None
+
+    def _scanned(self) -> Any:  # noqa: ANN401  # polars.LazyFrame
+        if self._file.is_local:
+            return self._polars.scan_parquet(self._file.path, glob=False)
+        return self._polars.scan_parquet(self._content)
+
+    def _unreadable(self, error: Exception) -> ClientError:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        return ClientError(f"{self._file.location}: cannot be read as Parquet: {reason}")
