@@ -54,6 +54,7 @@ EVERY_NOTICE = (
     IgnoredSome(source="shop", endpoint="ga4", reasons={"unnamed": 1}),
     WebhookAnswered(
         delivery=WebhookDelivery(
+            id="1",
             webhook="orders",
             at=0,
             message="customers/data_request",

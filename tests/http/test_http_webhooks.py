@@ -11,6 +11,7 @@ from memory_store.store import MemoryStore
 from shopify_orders import order_with, shopify, signed
 from twite.domain.errors import LedgerUnavailable
 from twite.gateway.ingest.accept import Accept
+from twite.gateway.ingest.webhook_log import WebhookLog
 from twite.gateway.ports.events import TurnedAway, WebhookAnswered
 from twite.gateway.ports.queries import ByConversionId, IgnoredQuery
 from twite.http import HttpLimits
@@ -40,8 +41,15 @@ def store():
     return StoreOfSubmissions()
 
 
+class LateNotices:
+    """Passes notices to the stage, which exists later than the log."""
+
+    def see(self, notice):
+        self.stage.notices.see(notice)
+
+
 @pytest.fixture
-def at(staged, store):
+async def at(staged, store):
     async def start(store=store, **said):
         accept = Accept(
             intake=store,
@@ -51,10 +59,19 @@ def at(staged, store):
             salt=b"salt",
             wake=lambda _pixel: None,
         )
-        said = {"webhooks": (shopify(),), "sources": [a_source()]} | said
-        return await staged(accept=accept, records=store, moves=store, **said)
+        log = WebhookLog(
+            state=store, clock=MovingClock(NOW), randomness=SeededRandomness(), observer=noticed
+        )
+        logs.append(log)
+        said = {"webhooks": (shopify(),), "sources": [a_source()], "webhook_log": log} | said
+        stage = await staged(accept=accept, records=store, moves=store, **said)
+        noticed.stage = stage
+        return stage
 
-    return start
+    noticed, logs = LateNotices(), []
+    yield start
+    for log in logs:
+        await log.stop()
 
 
 def send(stage, body, *, path="/webhooks/shop", headers=None, **said):
@@ -227,3 +244,41 @@ async def test_waiting_webhooks_leave_room_for_requests_with_a_key(at):
         )
 
     assert (refused.status, submitted.status) == (429, 202)
+
+
+REDACT = json.dumps(
+    {"customer": {"email": "john@example.com"}, "orders_to_redact": [299938]}
+).encode()
+
+
+async def test_redaction_is_200_once_the_person_is_erased(at, store):
+    erased = []
+
+    async def erase(webhook, asked):
+        erased.append((webhook, [each.kind for each in asked]))
+
+    stage = await at(erase_person=erase)
+
+    answer = await send(stage, REDACT, topic="customers/redact")
+
+    assert (answer.status, erased) == (200, [("shop", ["email", "conversion_id"])])
+    assert verdicts(stage) == [("shop", "customers/redact", "erased", "erasure")]
+
+
+async def test_redaction_that_is_not_finished_is_503(at, store):
+    async def erase(webhook, asked):
+        del webhook, asked
+        raise LedgerUnavailable(reason="the erasure is still running", retry_after=60_000)
+
+    stage = await at(erase_person=erase)
+
+    answer = await send(stage, REDACT, topic="customers/redact")
+
+    assert answer.status == 503
+    assert store.submissions == []
+
+
+async def test_redaction_with_a_wrong_signature_is_401_and_erases_nobody(at):
+    answer = await send(await at(), REDACT, topic="customers/redact", secret="push")
+
+    assert answer.status == 401

@@ -9,6 +9,7 @@ from twite.domain.pause import Cause, Pause
 from twite.domain.people.users import AuditEvent
 from twite.domain.stats.traffic import KEPT_HOURS, HourlyTraffic
 from twite.domain.stats.value_guard import UsualAmount
+from twite.domain.webhook_delivery import MOST_DELIVERIES, WebhookDelivery
 from twite.gateway.ports.state import (
     ClockRecord,
     DecisionPolicy,
@@ -29,11 +30,20 @@ _KEYS: Final[Mapping[type[StateRecord], Callable[[Any], Any]]] = {
     Alert: lambda alert: alert.id,
     HourlyTraffic: lambda traffic: (traffic.source, traffic.hour),
     SealedSecret: lambda secret: secret.name,
+    WebhookDelivery: lambda delivery: delivery.id,
 }
 
 
 def _name(key: str | tuple[str, ...]) -> str:
     return key if isinstance(key, str) else key[0]
+
+
+def _forget_deliveries(kept: dict[str, WebhookDelivery], webhook: str) -> None:
+    """Forget all deliveries of a webhook but the latest."""
+    of_it = [delivery for delivery in kept.values() if delivery.webhook == webhook]
+    of_it.sort(key=lambda delivery: (delivery.at, delivery.id))
+    for old in of_it[:-MOST_DELIVERIES]:
+        del kept[old.id]
 
 
 class MemoryState:
@@ -50,6 +60,8 @@ class MemoryState:
             found = [self._clock_record(found[0].ahead if found else None)]
         elif kind is Alert:
             found.sort(key=lambda alert: (alert.opened_at, alert.id))
+        elif kind is WebhookDelivery:
+            found.sort(key=lambda delivery: (delivery.at, delivery.id))
         return cast("list[R]", found)
 
     async def put(
@@ -71,6 +83,8 @@ class MemoryState:
                 for source, hour in list(kept):
                     if source == record.source and hour < record.hour - KEPT_HOURS:
                         del kept[source, hour]
+            if isinstance(record, WebhookDelivery):
+                _forget_deliveries(kept, record.webhook)
             for key_ in gone:
                 kept.pop(key_, None)
         if audit_event is not None:

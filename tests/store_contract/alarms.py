@@ -19,6 +19,7 @@ from twite.domain.delivery import Settlement, Transition, Trigger
 from twite.domain.stats.backlog import BacklogHour
 from twite.domain.stats.traffic import KEPT_HOURS, HourlyTraffic
 from twite.domain.times import HOUR, MINUTE
+from twite.domain.webhook_delivery import DeliveryVerdict, WebhookDelivery
 from twite.gateway.ports.queries import DeliveredQuery
 from twite.gateway.ports.store import Store
 
@@ -36,6 +37,18 @@ def _an_hour(hour: int, **more: object) -> HourlyTraffic:
     at = hour * HOUR
     traffic = HourlyTraffic(source="shop", hour=hour, count=1, first_at=at, last_at=at, received=1)
     return msgspec.structs.replace(traffic, **more)
+
+
+def _a_delivery(place: int, **more: object) -> WebhookDelivery:
+    delivery = WebhookDelivery(
+        id=f"{place:04}",
+        webhook="shop",
+        at=NOW,
+        message="orders/paid",
+        verdict=DeliveryVerdict.IGNORED,
+        reason="test",
+    )
+    return msgspec.structs.replace(delivery, **more)
 
 
 class AlarmLaws:
@@ -163,6 +176,23 @@ class AlarmLaws:
         found = await store.load(HourlyTraffic, prefix="/webhooks/")
 
         assert [traffic.source for traffic in found] == ["/webhooks/shop", "/webhooks/woo"]
+
+    async def test_repeated_webhook_delivery_is_counted_in_its_place(self, store: Store) -> None:
+        first, again = _a_delivery(1), _a_delivery(1, at=NOW + 5, times=3)
+        await store.put([first, _a_delivery(2, at=NOW + 1)])
+
+        await store.put([again])
+
+        assert list(await store.load(WebhookDelivery)) == [_a_delivery(2, at=NOW + 1), again]
+
+    async def test_only_the_latest_deliveries_of_each_webhook_are_kept(self, store: Store) -> None:
+        await store.put([_a_delivery(0, webhook="other")])
+        await store.put([_a_delivery(place, at=NOW + place) for place in range(60, 0, -1)])
+
+        kept = await store.load(WebhookDelivery)
+
+        assert [each.at - NOW for each in kept if each.webhook == "shop"] == list(range(11, 61))
+        assert [each.webhook for each in kept].count("other") == 1
 
     async def test_old_hourly_traffic_is_deleted(self, store: Store) -> None:
         await store.put([_an_hour(1), _an_hour(2), _an_hour(1, source="till")])

@@ -10,7 +10,7 @@ import hashlib
 import hmac
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from typing import Final, TypeVar
 
 import msgspec
@@ -25,6 +25,7 @@ from twite.domain.people.users import AuditAction, AuditEvent
 from twite.domain.plural import plural
 from twite.gateway.operations import sealed_payloads
 from twite.gateway.ports.privacy import EraseSearch, EraseStore, EraseTraces
+from twite.gateway.ports.store import Store
 from twite.gateway.ports.tags import PREFIX as TAG
 
 T = TypeVar("T")
@@ -116,8 +117,9 @@ async def erase(
     opened: Opened,
     report: Callable[[str], None] = lambda _said: None,
     patience: float = _PATIENCE,
+    store: Store | None = None,
 ) -> EraseResult:
-    """Erase until nothing is found.
+    """Erase until nothing is found. `store` is that of this process, if it is open.
 
     Raises StoreUnusable, StoreInUse, LedgerUnavailable: finished slices stay erased, and the next
     call continues.
@@ -127,7 +129,7 @@ async def erase(
         pixels = {account.pixel for account in await records.balance()}
     keys = () if request.returns else _keys(settings, request, salt=salt, pixels=pixels)
     counts = {"conversions": 0, "submissions": 0, "dedup_rows": 0, "texts": 0}
-    async with _owner(settings) as owner:
+    async with _owner(settings, store) as owner:
         for at in range(0, len(keys), _KEYS):
             await owner(EraseStore(keys=keys[at : at + _KEYS]))
         await owner(EraseStore(audit_event=_audit_event(request, first_traces, salt=salt)))
@@ -164,9 +166,11 @@ async def erase(
 
 
 @asynccontextmanager
-async def _owner(settings: Settings) -> AsyncIterator[Callable[[EraseStore], Awaitable[int]]]:
+async def _owner(
+    settings: Settings, store: Store | None
+) -> AsyncIterator[Callable[[EraseStore], Awaitable[int]]]:
     """Yield a function: the store's owner erases a slice, then other writers get a pause."""
-    async with open_operations(settings) as operations:
+    async with nullcontext(store) if store else open_operations(settings) as operations:
 
         async def do(erase: EraseStore) -> int:
             began = time.monotonic()

@@ -21,6 +21,7 @@ from twite.app.observation import Observation
 from twite.app.reload import SettingsReload
 from twite.app.reload_command import ReloadCommand
 from twite.app.store_access import engine_of, may_send
+from twite.app.webhook_erasure import WebhookErasure
 from twite.app.workers import GatewayAddress, WorkerPlace
 from twite.config.settings import Settings
 from twite.domain.destination import Destination
@@ -34,6 +35,7 @@ from twite.gateway.ingest.accept import Accept
 from twite.gateway.ingest.dedup_rows import DedupRowBuilder, watched
 from twite.gateway.ingest.request_traces import RequestTraces
 from twite.gateway.ingest.value_guard import ValueGuards
+from twite.gateway.ingest.webhook_log import WebhookLog
 from twite.gateway.ports.directory import Passwords
 from twite.gateway.ports.findings import CheckFinding
 from twite.gateway.ports.ownership import SECRETS
@@ -109,6 +111,8 @@ class GatewayBuilder:
             parts, in_use = await self._connected(
                 store, feature, guard_setup.guards, passwords=passwords, examine=examine
             )
+            opened.push_async_callback(parts.webhook_log.stop)
+            opened.push_async_callback(parts.webhook_erasure.stop)
             monitoring = self._monitoring(store)
             opened.push_async_callback(monitoring.stop)
             server = server_of(in_use, self._address)
@@ -211,6 +215,13 @@ class GatewayBuilder:
             credential_commands=logins,
             sign_in=shared_sign_in(settings, safe, logins, store=store, clock=self._clock),
             reload=ReloadCommand(self._address, store.ownership),
+            webhook_log=WebhookLog(
+                state=store,
+                clock=self._clock,
+                randomness=self._randomness,
+                observer=self._observer,
+            ),
+            webhook_erasure=WebhookErasure(store),
         )
         in_use = SettingsInUse.built(
             settings,

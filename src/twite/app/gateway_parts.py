@@ -7,10 +7,12 @@ import msgspec
 from twite.app.feature import RunBasis, RunningFeature
 from twite.app.logins import CredentialVault
 from twite.app.reload_command import ReloadCommand
+from twite.app.webhook_erasure import WebhookErasure
 from twite.app.workers import GatewayAddress
 from twite.gateway.delivery.monotonic_clock import MonotonicClock
 from twite.gateway.delivery.runner import DeliveryRunner
 from twite.gateway.ingest.value_guard import ValueGuards
+from twite.gateway.ingest.webhook_log import WebhookLog
 from twite.gateway.operations.moves import WakingMoves
 from twite.gateway.ports.directory import Passwords
 from twite.gateway.ports.events import Observer
@@ -45,6 +47,8 @@ class GatewayParts(msgspec.Struct, frozen=True, kw_only=True):
     credential_commands: CredentialCommands | None
     sign_in: XSignIn
     reload: ReloadCommand
+    webhook_log: WebhookLog
+    webhook_erasure: WebhookErasure
 
     @property
     def secret_store(self) -> SecretStore | None:

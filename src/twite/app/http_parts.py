@@ -91,6 +91,8 @@ class SettingsInUse(msgspec.Struct, frozen=True, kw_only=True):
             sources=settings.sources(),
             webhooks=settings.webhooks,
             dedup_window=settings.store.dedup_window,
+            webhook_log=parts.webhook_log,
+            erase_person=partial(parts.webhook_erasure.erase, settings),
             destinations=destinations,
             ready=lambda: accept.problem or parts.runner.problem,
             metrics=parts.metrics.rendered,

@@ -7,6 +7,8 @@ import msgspec
 
 # The name of messages that `twite sync` submits in place of the sender.
 CATCH_UP: Final = "sync"
+# How many deliveries of each webhook are kept.
+MOST_DELIVERIES: Final = 50
 
 
 class DeliveryVerdict(StrEnum):
@@ -24,12 +26,14 @@ class DeliveryVerdict(StrEnum):
 
 
 class WebhookDelivery(msgspec.Struct, frozen=True, kw_only=True):
-    """The latest of `times` equal deliveries in a row. `at` is in milliseconds.
+    """A delivery, or the latest of `times` equal ones. `at` is in milliseconds.
 
-    `message` is its name, such as `orders/paid`; "" if it was not read. `reason` is a code, "" if
-    there is nothing to explain. `receipt` leads to the conversion, if there is one.
+    `id` is that of the first, in order of time. `message` is its name, such as `orders/paid`; "" if
+    it was not read. `reason` is a code, "" if there is nothing to explain. `receipt` leads to the
+    conversion, if there is one.
     """
 
+    id: str
     webhook: str
     at: int
     message: str

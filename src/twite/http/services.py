@@ -10,11 +10,13 @@ from twite.domain.conversion import DEFAULT_WINDOW
 from twite.domain.destination import Destination, Source
 from twite.domain.history import ConversionCounts
 from twite.domain.loopback import is_own_name
+from twite.domain.people.erasure import ErasureIdentifier
 from twite.domain.secret import Secret
 from twite.formats.webhook_kind import IncomingWebhook
 from twite.gateway.ingest.accept import Accept
 from twite.gateway.ingest.consent_choice import RecordConsentChoice
 from twite.gateway.ingest.stape_proxy import StapeProxy
+from twite.gateway.ingest.webhook_log import WebhookLog
 from twite.gateway.operations.control import ReloadReport
 from twite.gateway.ports.directory import AccountDirectory
 from twite.gateway.ports.events import Observer, SilentObserver
@@ -81,7 +83,8 @@ class GatewayServices(msgspec.Struct, frozen=True, kw_only=True):
     Prometheus text, and `add_up` adds the metrics of other processes. `control_token` authenticates
     `POST /-/desk`, which does not exist without one. `credential_commands` is None if the gateway
     has no vault key, `proxy` if no route is configured for Stape's auth proxy. `console` serves all
-    paths under /console. `reload` reads the settings again; with True, it only compares them.
+    paths under /console. `erase_person` erases whom the sender of a webhook names. `reload` reads
+    the settings again; with True, it only compares them.
     """
 
     accept: Accept
@@ -97,6 +100,8 @@ class GatewayServices(msgspec.Struct, frozen=True, kw_only=True):
     directory: AccountDirectory
     webhooks: tuple[IncomingWebhook[Any], ...] = ()
     dedup_window: int = DEFAULT_WINDOW  # in milliseconds
+    webhook_log: WebhookLog | None = None
+    erase_person: Callable[[str, Sequence[ErasureIdentifier]], Awaitable[None]] | None = None
     add_up: Callable[[bytes], Awaitable[bytes]] | None = None
     credential_commands: CredentialCommands | None = None
     proxy: StapeProxy | None = None

@@ -14,6 +14,7 @@ from twite.domain.delivery import Trigger
 from twite.domain.outcome import AttemptOutcome
 from twite.domain.pause import Pause
 from twite.domain.times import SECOND
+from twite.domain.webhook_delivery import DeliveryVerdict
 from twite.formats.webhook_kind import REASONS, IgnoredReason
 from twite.gateway.alerts.notifier import page_of
 from twite.gateway.ports.events import (
@@ -223,6 +224,12 @@ class Log:
             case WebhookTried(refused=str() as reason):
                 self._say(
                     "warning", "webhook failed", alert=event.kind, reason=without_echoes(reason)
+                )
+            case WebhookAnswered(delivery=delivery) if (
+                delivery.verdict is DeliveryVerdict.REFUSED and delivery.times == 1
+            ):
+                self._say(
+                    "warning", "webhook refused", webhook=delivery.webhook, code=delivery.reason
                 )
             case WebhookAnswered(delivery=delivery) if delivery.reason in _TO_FIX:
                 self._say(

@@ -14,7 +14,7 @@ from twite.gateway.ports.events import WebhookAnswered
 
 def delivered(stage, webhook, verdict=DeliveryVerdict.IGNORED, message="order.updated"):
     delivery = WebhookDelivery(
-        webhook=webhook, at=stage.clock.now(), message=message, verdict=verdict
+        id="1", webhook=webhook, at=stage.clock.now(), message=message, verdict=verdict
     )
     stage.observer.see(WebhookAnswered(delivery=delivery))
 
@@ -68,7 +68,7 @@ async def test_deliveries_to_another_gateway_are_a_life_sign():
     other = EventListener(stage.clock)
     for _ in range(3):
         delivery = WebhookDelivery(
-            webhook="woo", at=0, message="order.updated", verdict=DeliveryVerdict.ACCEPTED
+            id="1", webhook="woo", at=0, message="order.updated", verdict=DeliveryVerdict.ACCEPTED
         )
         other.see(WebhookAnswered(delivery=delivery))
         await other.webhook_counts.store(stage.store, now=stage.clock.now())

@@ -10,6 +10,7 @@ The key of each kind:
 - Alert: id
 - HourlyTraffic: source, or `/webhooks/` and the name of a webhook; and hour
 - SealedSecret: name
+- WebhookDelivery: id
 """
 
 from collections.abc import Sequence
@@ -23,6 +24,7 @@ from twite.domain.people.users import AuditEvent
 from twite.domain.secret import Masked
 from twite.domain.stats.traffic import HourlyTraffic
 from twite.domain.stats.value_guard import UsualAmount
+from twite.domain.webhook_delivery import WebhookDelivery
 
 
 class RateLimitWindow(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,6 +71,7 @@ StateRecord = (
     | Alert
     | HourlyTraffic
     | SealedSecret
+    | WebhookDelivery
 )
 StateKey = str | tuple[str, str] | Pause
 R = TypeVar("R", bound=StateRecord)
@@ -80,7 +83,8 @@ class StateReader(Protocol):
     async def load(self, kind: type[R], *, prefix: str = "") -> Sequence[R]:
         """Return the records of a kind whose keys begin with the prefix, ordered by key.
 
-        Alerts are ordered by the time they were opened. Raises LedgerUnavailable.
+        Alerts are ordered by the time they were opened, deliveries by their time. Raises
+        LedgerUnavailable.
         """
 
 
@@ -99,7 +103,8 @@ class StateStore(StateReader, Protocol):
 
         With `old_secret`, a secret is stored only if the stored one equals it (compare and set). A
         pause by a user is replaced only by another pause by a user. Traffic that is more than
-        KEPT_HOURS older than the source's newest traffic is deleted. Raises LedgerUnavailable.
+        KEPT_HOURS older than the source's newest traffic is deleted, as are all deliveries of a
+        webhook but the latest MOST_DELIVERIES. Raises LedgerUnavailable.
         """
 
     async def delete(

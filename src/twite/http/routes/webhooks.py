@@ -13,7 +13,7 @@ from twite.domain.incoming_request import IncomingRequest
 from twite.domain.secret import Secret
 from twite.domain.submission import Endpoint
 from twite.domain.times import HOUR
-from twite.domain.webhook_delivery import DeliveryVerdict, WebhookDelivery
+from twite.domain.webhook_delivery import DeliveryVerdict
 from twite.formats.parsed_request import Native, ParsedRequest
 from twite.formats.strict_json import as_fault
 from twite.formats.webhook_kind import (
@@ -24,7 +24,6 @@ from twite.formats.webhook_kind import (
     without_old,
 )
 from twite.gateway.ingest.receipts import AcceptReceipt
-from twite.gateway.ports.events import WebhookAnswered
 from twite.gateway.ports.tags import EventOrigin
 from twite.http.responses import HttpRefusal, HttpResponse, answer_to, error
 from twite.http.route import HttpRequest, RouteAuthentication
@@ -85,12 +84,17 @@ signature: Final = RouteAuthentication(
 
 
 async def answer(request: HttpRequest, call: WebhookCall) -> HttpResponse:
-    """Store what a genuine message says. Raises QueueFull, LedgerUnavailable."""
+    """Store what a genuine message says.
+
+    Raises HttpRefusal, QueueFull, LedgerUnavailable and StoreUnusable.
+    """
     webhook = call.webhook
     try:
         reading = webhook.kind.read(_message(call, request.headers, request.body), webhook)
     except MalformedRequest as malformed:
         reading = _unreadable(call, as_fault(malformed, malformed.path))
+    if reading.erase:
+        await _erase(request, call, reading)
     if webhook.kind.ignores_old:
         oldest = call.at - request.services.dedup_window + _CLOCKS_DIFFER
         reading = without_old(reading, oldest=oldest, now=call.at)
@@ -103,6 +107,8 @@ async def answer(request: HttpRequest, call: WebhookCall) -> HttpResponse:
         origin=EventOrigin(request=seen),
     )
     verdict, reason = verdict_of(receipt)
+    if reading.erase:
+        verdict = DeliveryVerdict.ERASED
     _note(request, call, verdict, reason, message=reading.name, receipt=receipt.receipt)
     return receipt_response(receipt, ignored=len(receipt.ignored), status=200)
 
@@ -134,6 +140,14 @@ def verdict_of(receipt: AcceptReceipt) -> tuple[DeliveryVerdict, str]:
     return DeliveryVerdict.IGNORED, receipt.ignored[0].reason if receipt.ignored else ""
 
 
+async def _erase(request: HttpRequest, call: WebhookCall, reading: WebhookReading) -> None:
+    """Erase a person. Raises LedgerUnavailable while that takes longer than the sender waits."""
+    erase = request.services.erase_person
+    if erase is None:
+        raise HttpRefusal(error(503, "not_ready"))
+    await erase(call.webhook.name, reading.erase)
+
+
 def _unreadable(call: WebhookCall, fault: Fault) -> WebhookReading:
     """Return a rejected conversion, so that the message is visible, and nothing else waits."""
     conversion = Native(event=call.webhook.event)
@@ -151,12 +165,6 @@ def _note(
     message: str = "",
     receipt: str = "",
 ) -> None:
-    delivery = WebhookDelivery(
-        webhook=call.webhook.name,
-        at=call.at,
-        message=message,
-        verdict=verdict,
-        reason=reason,
-        receipt=receipt,
-    )
-    request.services.observer.see(WebhookAnswered(delivery=delivery))
+    log = request.services.webhook_log
+    if log is not None:
+        log.note(call.webhook.name, verdict, reason=reason, message=message, receipt=receipt)

@@ -696,6 +696,10 @@ DELETE FROM traffic WHERE source = $1 AND hour < $2
 -- count: forget_waited(span, before)
 DELETE FROM waited WHERE span = $1 AND at < $2
 
+-- count: forget_webhook_deliveries(webhook, most)
+DELETE FROM webhook_delivery WHERE webhook = $1 AND id NOT IN (
+  SELECT id FROM webhook_delivery WHERE webhook = $1 ORDER BY at DESC, id DESC LIMIT $2)
+
 -- rows: get_submissions(submissions)
 SELECT id, body, refusals FROM submission
 WHERE id = ANY (translate($1, '[]', '{}')::bigint[])
@@ -1127,6 +1131,11 @@ insert INTO traffic (source, hour, count, first_at, last_at, received)
 VALUES ($1, $2, $3, $4, $5, $6)
 ON CONFLICT (source, hour) DO UPDATE SET
   count = excluded.count, last_at = excluded.last_at, received = excluded.received
+
+-- count: note_webhook_delivery(id, webhook, at, message, verdict, reason, receipt, times)
+insert INTO webhook_delivery (id, webhook, at, message, verdict, reason, receipt, times)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+ON CONFLICT (id) DO UPDATE SET at = excluded.at, times = excluded.times
 
 -- count: note_withdrawn(now, note, cause, deliveries)
 insert INTO discarded (delivery, at, note, ambiguous_since, cause)
@@ -1657,6 +1666,10 @@ WHERE waited.span = $1 AND waited.at >= $2
   AND ($3::text IS NULL OR account.pixel IN (SELECT json_array_elements_text($3::json)))
   AND ($4::text IS NULL OR account.source = $4)
 GROUP BY waited.at, waited.slot ORDER BY waited.at, waited.slot
+
+-- rows: webhook_deliveries()
+SELECT id, webhook, at, message, verdict, reason, receipt, times FROM webhook_delivery
+ORDER BY at, id
 
 -- rows: where_copies_are(deliveries)
 SELECT conversion.id, outbox.state,

@@ -924,6 +924,22 @@ ON CONFLICT (source, hour) DO UPDATE SET
 -- Delete hours that are too old to describe a source.
 DELETE FROM traffic WHERE source = :source AND hour < :before;
 
+-- name: webhook_deliveries
+-- The latest deliveries of all webhooks.
+SELECT id, webhook, at, message, verdict, reason, receipt, times FROM webhook_delivery
+ORDER BY at, id;
+
+-- name: note_webhook_delivery
+-- Store a delivery of a webhook, or count it again.
+INSERT INTO webhook_delivery (id, webhook, at, message, verdict, reason, receipt, times)
+VALUES (:id, :webhook, :at, :message, :verdict, :reason, :receipt, :times)
+ON CONFLICT (id) DO UPDATE SET at = excluded.at, times = excluded.times;
+
+-- name: forget_webhook_deliveries
+-- Delete all deliveries of a webhook but the latest.
+DELETE FROM webhook_delivery WHERE webhook = :webhook AND id NOT IN (
+  SELECT id FROM webhook_delivery WHERE webhook = :webhook ORDER BY at DESC, id DESC LIMIT :most);
+
 -- name: forget_dedup_report
 -- Delete the oldest entries of the deduplication report.
 DELETE FROM dedup_report WHERE id IN (

@@ -1,6 +1,7 @@
 """The State port in SQL: each kind of record has statements to read, write and delete it."""
 
 from collections.abc import Callable, Mapping, Sequence
+from enum import StrEnum
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -10,6 +11,7 @@ from twite.domain.pause import Cause, Pause
 from twite.domain.people.users import AuditEvent
 from twite.domain.stats.traffic import KEPT_HOURS, HourlyTraffic
 from twite.domain.stats.value_guard import UsualAmount
+from twite.domain.webhook_delivery import MOST_DELIVERIES, DeliveryVerdict, WebhookDelivery
 from twite.gateway.ports.state import (
     ClockRecord,
     DecisionPolicy,
@@ -24,6 +26,7 @@ from twite.stores.sql.statements import SqlConnection, query, record_of
 
 R = TypeVar("R", bound=StateRecord)
 _KINDS: Final = frozenset(kind.value for kind in AlertKind)
+_VERDICTS: Final = frozenset(verdict.value for verdict in DeliveryVerdict)
 _NEWS: Final = frozenset({None, *(phase.value for phase in AlertPhase)})
 _PUT: Final[Mapping[type[StateRecord], str]] = {
     Pause: "add_pause",
@@ -34,6 +37,7 @@ _PUT: Final[Mapping[type[StateRecord], str]] = {
     Alert: "keep_alert",
     HourlyTraffic: "note_traffic",
     SealedSecret: "put_sealed",
+    WebhookDelivery: "note_webhook_delivery",
 }
 _DELETE: Final[Mapping[type[StateRecord], tuple[str, ...]]] = {
     Pause: ("remove_pause", "pixel", "event"),
@@ -103,6 +107,8 @@ def _put(session: WriterSession, record: StateRecord, *, old_secret: SealedSecre
     session.run(_PUT[type(record)], **values)
     if isinstance(record, HourlyTraffic):
         session.run("forget_traffic", source=record.source, before=record.hour - KEPT_HOURS)
+    if isinstance(record, WebhookDelivery):
+        session.run("forget_webhook_deliveries", webhook=record.webhook, most=MOST_DELIVERIES)
 
 
 def _delete(session: WriterSession, kind: type[StateRecord], keys: Sequence[StateKey]) -> None:
@@ -126,7 +132,7 @@ def _values(record: StateRecord) -> dict[str, object]:
 
 def _plain(value: object) -> object:
     """Return the stored form of a field."""
-    if isinstance(value, AlertKind | AlertPhase | Cause):
+    if isinstance(value, StrEnum):
         return value.value
     return msgspec.json.encode(value).decode() if isinstance(value, tuple) else value
 
@@ -157,6 +163,15 @@ def _pause(pixel: str, since: int, cause: str, reason: str, event: str) -> Pause
     return Pause(pixel=pixel, since=since, cause=Cause(cause), reason=reason, event=event)
 
 
+def _webhook_delivery(*row: Any) -> WebhookDelivery | None:  # noqa: ANN401 - a row of the database
+    """Return a delivery; None if only another version of Twite knows its verdict."""
+    id_, webhook, at, message, verdict, *rest = row
+    if verdict not in _VERDICTS:
+        return None
+    values = (id_, webhook, at, message, DeliveryVerdict(verdict), *rest)
+    return record_of(WebhookDelivery, values)
+
+
 def _in_order(kind: type[R]) -> Callable[..., R]:
     return lambda *row: record_of(kind, row)
 
@@ -170,4 +185,5 @@ _READ: Final[Mapping[type, tuple[str, Callable[..., Any]]]] = {
     Alert: ("alerts", _alert),
     HourlyTraffic: ("traffic", _in_order(HourlyTraffic)),
     SealedSecret: ("sealed", _in_order(SealedSecret)),
+    WebhookDelivery: ("webhook_deliveries", _webhook_delivery),
 }

@@ -241,6 +241,17 @@ CREATE TABLE traffic (
   PRIMARY KEY (source, hour)
 );
 
+CREATE TABLE webhook_delivery (
+  id text COLLATE "C" PRIMARY KEY,
+  webhook text COLLATE "C" NOT NULL,
+  at bigint NOT NULL,
+  message text COLLATE "C" NOT NULL,
+  verdict text COLLATE "C" NOT NULL,
+  reason text COLLATE "C" NOT NULL,
+  receipt text COLLATE "C" NOT NULL,
+  times bigint NOT NULL
+);
+
 CREATE TABLE straggler (
   delivery bigint PRIMARY KEY
 );

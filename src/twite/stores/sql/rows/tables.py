@@ -179,6 +179,17 @@ class TrafficRow(TableRow):
     received: int
 
 
+class WebhookDeliveryRow(TableRow):
+    id: str
+    webhook: str
+    at: int
+    message: str
+    verdict: str
+    reason: str
+    receipt: str
+    times: int
+
+
 class StragglerRow(TableRow):
     delivery: int
 

@@ -246,6 +246,18 @@ CREATE TABLE traffic (
   PRIMARY KEY (source, hour)
 ) WITHOUT ROWID;
 
+-- The latest deliveries of each webhook: twite.domain.webhook_delivery.
+CREATE TABLE webhook_delivery (
+  id TEXT PRIMARY KEY,
+  webhook TEXT NOT NULL,
+  at INTEGER NOT NULL,
+  message TEXT NOT NULL,
+  verdict TEXT NOT NULL,
+  reason TEXT NOT NULL,
+  receipt TEXT NOT NULL,
+  times INTEGER NOT NULL
+) WITHOUT ROWID;
+
 -- One row: how far pruning has come.
 CREATE TABLE pruning (
   id INTEGER PRIMARY KEY CHECK (id = 1),
