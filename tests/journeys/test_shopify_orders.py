@@ -135,7 +135,7 @@ def test_redaction_erases_the_customer_before_it_is_answered(gateway):
     erased = command(gateway, "show", str(ORDER["id"])).stdout
     assert erased.startswith("erased-")
     assert "MUG-1" not in erased
-    assert "webhook orders" in command(gateway, "audit").stdout
+    assert "webhook orders" in command(gateway, "audit", "list").stdout
     again, answer = send(gateway, order(id=7))
     assert (again, answer["suppressed"]) == (200, 1)
 
@@ -161,7 +161,7 @@ def test_no_file_or_output_contains_a_person_or_the_secret(gateway, tmp_path, x_
         command(gateway, "show", str(ORDER["id"]), "--json"),
         command(gateway, "rejected", "--json"),
         command(gateway, "accounting"),
-        command(gateway, "audit"),
+        command(gateway, "audit", "list"),
         command(gateway, "check"),
     ]
     metrics = gateway.get("/metrics")
