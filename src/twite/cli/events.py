@@ -14,7 +14,7 @@ from twite.cli import printing
 from twite.cli.options import DEFAULT_CONFIG, Config, Json, Pixel, load, one_pixel, option, who
 from twite.domain.errors import EventRefused
 from twite.gateway.x_account.event_tags import EventTagManager, SettingsDraft
-from twite.gateway.x_account.snippets import MAKERS
+from twite.gateway.x_account.snippets import KINDS
 from twite.x.event_tags import SHOWN_AS, EventTag, EventTagChange
 
 Event = Annotated[str, typer.Argument(metavar="EVENT", help="Your name for the event, or X's id")]
@@ -277,7 +277,7 @@ def _row(tag: EventTag, names: Sequence[str]) -> tuple[str, ...]:
 
 
 Ours = Annotated[str, typer.Argument(metavar="EVENT", help="Your name for the event")]
-For = Annotated[str | None, option("--for", "KIND", f"One of {', '.join(MAKERS)}")]
+For = Annotated[str | None, option("--for", "KIND", f"One of {', '.join(KINDS)}")]
 ServersOnly = Annotated[bool, typer.Option("--server-only", help="Only snippets for servers")]
 
 
@@ -299,8 +299,8 @@ def snippet(
 
     Example: `twite events snippet purchase --for python`
     """
-    if kind is not None and kind not in MAKERS:
-        raise typer.BadParameter(f"must be one of {', '.join(MAKERS)}", param_hint="--for")
+    if kind is not None and kind not in KINDS:
+        raise typer.BadParameter(f"must be one of {', '.join(KINDS)}", param_hint="--for")
     found = load(config)
     pixels = {destination.pixel: destination for destination in found.destinations()}
     manager = events_manager(found, pixels)

@@ -1,10 +1,12 @@
 """Code snippets that send an event: from a page, a server (four languages), or a Google tag.
 
-Snippets for servers read the key of the source from the environment (KEY).
+Their templates are in `code`. Snippets for servers read the key of the source from the environment
+(KEY).
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
@@ -22,6 +24,30 @@ SAMPLE: Final = MappingProxyType(
 _SERVER: Final = (
     f"On a server, with the key of the source in {KEY}; 202 means that the conversion is on disk."
 )
+_PIXEL: Final = "In the page, after X's base code (Events Manager, Install Pixel)."
+_SCRIPT: Final = (
+    "In the page, instead of the call to X's pixel. The script reports to X's pixel and to the "
+    "gateway with the same id."
+)
+_SGTM: Final = (
+    "Fields of the tag twite-tag.tpl in Google's server container; leave its other fields "
+    "unchanged."
+)
+# Title, description and file extension, by kind.
+KINDS: Final[Mapping[str, tuple[str, str, str]]] = {
+    "pixel": (
+        "X's pixel",
+        "In the page, after X's base code (Events Manager, Install Pixel).",
+        "js",
+    ),
+    "script": ("our script", _SCRIPT, "js"),
+    "curl": ("curl", _SERVER, "sh"),
+    "python": ("Python", _SERVER, "py"),
+    "node": ("Node", f"{_SERVER} Node 18 or newer.", "mjs"),
+    "php": ("PHP", _SERVER, "php"),
+    "sgtm": ("Google's server tag", _SGTM, "txt"),
+}
+_OF_PAGES: Final = frozenset({"pixel", "script"})
 
 
 class Snippet(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,159 +81,30 @@ class SnippetCall(msgspec.Struct, frozen=True, kw_only=True):
 
 def snippets(call: SnippetCall, *, server_only: bool = False) -> tuple[Snippet, ...]:
     """Return all snippets; with `server_only`, those for pages are omitted."""
+    from jinja2 import Environment, FileSystemLoader  # noqa: PLC0415  # few starts need it
+
+    templates = Environment(
+        loader=FileSystemLoader(Path(__file__).with_name("code")),
+        autoescape=False,  # noqa: S701  # the filters escape for each language
+        trim_blocks=True,
+        keep_trailing_newline=True,
+    )
+    templates.filters |= {"json": json.dumps, "js": _js, "shell": _shell, "php": _php}
+    address = f"{call.url.rstrip('/')}/v1/conversions"
+    tag = f"tw-{call.pixel}-{call.event}"
     return tuple(
-        make(call)
-        for kind, make in MAKERS.items()
-        if not (server_only and kind in {"pixel", "script"})
+        Snippet(
+            kind=kind,
+            title=title,
+            description=description,
+            text=templates.get_template(f"{kind}.txt").render(
+                call=call, address=address, tag=tag, key=KEY
+            ),
+            suffix=suffix,
+        )
+        for kind, (title, description, suffix) in KINDS.items()
+        if not (server_only and kind in _OF_PAGES)
     )
-
-
-def _pixel(call: SnippetCall) -> Snippet:
-    event = f"tw-{call.pixel}-{call.event}"
-    text = f"""twq('event', {_js(event)}, {{
-  value: 49.90,
-  currency: 'EUR',
-  conversion_id: 'order-1001', // the id that your server sends, too: X drops the second copy
-  email_address: 'shopper@shop.example',
-}});
-"""
-    description = "In the page, after X's base code (Events Manager, Install Pixel)."
-    return Snippet(kind="pixel", title="X's pixel", description=description, text=text, suffix="js")
-
-
-def _script(call: SnippetCall) -> Snippet:
-    text = f"""twite({_js(call.name)}, {{
-  order_id: 'order-1001',
-  value: 49.90,
-  currency: 'EUR',
-  email: 'shopper@shop.example',
-}});
-"""
-    description = (
-        "In the page, instead of the call to X's pixel. The script reports to X's pixel and to the "
-        "gateway with the same id."
-    )
-    return Snippet(
-        kind="script", title="our script", description=description, text=text, suffix="js"
-    )
-
-
-def _curl(call: SnippetCall) -> Snippet:
-    body = _shell(json.dumps(call.body))
-    text = f"""curl --fail-with-body --silent --show-error {_shell(_address(call))} \\
-  --header "Authorization: Bearer ${KEY}" \\
-  --header 'Content-Type: application/json' \\
-  --data {body}
-"""
-    return Snippet(kind="curl", title="curl", description=_SERVER, text=text, suffix="sh")
-
-
-def _python(call: SnippetCall) -> Snippet:
-    rows = "".join(f"    {json.dumps(k)}: {json.dumps(v)},\n" for k, v in call.body.items())
-    text = f"""import json
-import os
-import urllib.error
-import urllib.request
-
-conversion = {{
-{rows}}}
-request = urllib.request.Request(
-    {json.dumps(_address(call))},
-    data=json.dumps(conversion).encode(),
-    headers={{
-        "Authorization": f"Bearer {{os.environ['{KEY}']}}",
-        "Content-Type": "application/json",
-    }},
-)
-try:
-    with urllib.request.urlopen(request, timeout=10) as answer:
-        print(answer.read().decode())
-except urllib.error.HTTPError as refusal:
-    raise SystemExit(f"{{refusal.code}} {{refusal.read().decode()}}")
-"""
-    return Snippet(kind="python", title="Python", description=_SERVER, text=text, suffix="py")
-
-
-def _node(call: SnippetCall) -> Snippet:
-    rows = "".join(f"  {k}: {_js(v)},\n" for k, v in call.body.items())
-    text = f"""const conversion = {{
-{rows}}};
-const answer = await fetch({_js(_address(call))}, {{
-  method: 'POST',
-  headers: {{
-    'Authorization': `Bearer ${{process.env.{KEY}}}`,
-    'Content-Type': 'application/json',
-  }},
-  body: JSON.stringify(conversion),
-  signal: AbortSignal.timeout(10_000),
-}});
-if (!answer.ok) throw new Error(`${{answer.status}} ${{await answer.text()}}`);
-console.log(await answer.text());
-"""
-    description = f"{_SERVER} Node 18 or newer."
-    return Snippet(kind="node", title="Node", description=description, text=text, suffix="mjs")
-
-
-def _php(call: SnippetCall) -> Snippet:
-    rows = "".join(f"    {_php_text(k)} => {_php_text(v)},\n" for k, v in call.body.items())
-    text = f"""<?php
-$conversion = [
-{rows}];
-$stream = fopen({_php_text(_address(call))}, 'r', false, stream_context_create([
-    'http' => [
-        'method' => 'POST',
-        'header' => [
-            'Authorization: Bearer ' . getenv('{KEY}'),
-            'Content-Type: application/json',
-        ],
-        'content' => json_encode($conversion),
-        'timeout' => 10,
-        'ignore_errors' => true,
-    ],
-]));
-if ($stream === false) throw new Exception('no answer');
-$answer = stream_get_contents($stream);
-$status = stream_get_meta_data($stream)['wrapper_data'][0];
-if (!preg_match('/ 2\\d\\d /', "$status ")) throw new Exception("$status $answer");
-echo $answer, PHP_EOL;
-"""
-    return Snippet(kind="php", title="PHP", description=_SERVER, text=text, suffix="php")
-
-
-def _sgtm(call: SnippetCall) -> Snippet:
-    rows = {
-        "Gateway address": call.url,
-        "Source key": f"the key of the source, the value of {KEY} above",
-        "Pixel": call.pixel if call.names_pixel else "(empty)",
-        "Which event is it?": "Always the same",
-        "Event": call.name,
-    }
-    width = max(map(len, rows))
-    text = "".join(f"{name:<{width}}  {value}\n" for name, value in rows.items())
-    description = (
-        "Fields of the tag twite-tag.tpl in Google's server container; leave its other fields "
-        "unchanged."
-    )
-    return Snippet(
-        kind="sgtm", title="Google's server tag", description=description, text=text, suffix="txt"
-    )
-
-
-MAKERS: Final[Mapping[str, Callable[[SnippetCall], Snippet]]] = MappingProxyType(
-    {
-        "pixel": _pixel,
-        "script": _script,
-        "curl": _curl,
-        "python": _python,
-        "node": _node,
-        "php": _php,
-        "sgtm": _sgtm,
-    }
-)
-
-
-def _address(call: SnippetCall) -> str:
-    return f"{call.url.rstrip('/')}/v1/conversions"
 
 
 def _js(text: str) -> str:
@@ -221,6 +118,6 @@ def _shell(text: str) -> str:
     return f"'{quoted}'"
 
 
-def _php_text(text: str) -> str:
+def _php(text: str) -> str:
     quoted = text.replace("\\", "\\\\").replace("'", "\\'")
     return f"'{quoted}'"
