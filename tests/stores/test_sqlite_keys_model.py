@@ -27,7 +27,7 @@ from twite.stores.sql.statements import as_json, query
 from twite.stores.sqlite.engine import key_filters
 from twite.stores.sqlite.engine.connection import connect_writer
 from twite.stores.sqlite.engine.owner_session import OwnerSession, leases_of
-from twite.stores.sqlite.recovery.copying import _COUNT_KEYS, _KEYS
+from twite.stores.sqlite.recovery.copying import COPIED_KEYS, COUNT_KEYS
 
 # The ends of the key space, and neighbors that move to the large table in different walks.
 PARTS = [0, 1, 31, 32, 128, 255]
@@ -212,8 +212,8 @@ class Keys(RuleBasedStateMachine):
             new.execute("UPDATE merge_round SET bucket = 0, began = ?1, low = ?1, high = ?1", (at,))
 
     def copied(self):
-        rows = self.book.connection.execute(_KEYS, {"after": b""}).fetchall()
-        (many,) = self.book.connection.execute(_COUNT_KEYS).fetchone()
+        rows = self.book.connection.execute(COPIED_KEYS, {"after": b""}).fetchall()
+        (many,) = self.book.connection.execute(COUNT_KEYS).fetchone()
         assert len(rows) == many
         return {key: delivery for key, delivery, _ in rows}
 

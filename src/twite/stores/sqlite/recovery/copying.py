@@ -12,7 +12,7 @@ from typing import Any, Final, Self, TypeVar
 from twite.domain.errors import StoreUnusable
 from twite.gateway.ports.store_copy import PIECE, CopiedDeployment, CopiedTable, CopyReader, Row
 from twite.stores.sql.rows.insertions import TABLES, quoted
-from twite.stores.sql.statements import query
+from twite.stores.sql.statements import named, query
 from twite.stores.sqlite.engine.checkpoints import deployment_of
 from twite.stores.sqlite.engine.connection import (
     connect_reader,
@@ -34,33 +34,9 @@ T = TypeVar("T")
 
 _GIVE: Final = "Give the path of the database that the gateway uses"
 
-# The log of keys has priority over the tables, as in `DedupKeys`.
-_HELD_KEYS: Final = """
-WITH fresh AS (
-  SELECT key, max(delivery) AS delivery FROM fresh_key CROSS JOIN merge_round
-  WHERE delivery >= began
-    OR (delivery >= high AND bucket > 0
-      AND hex(substr(key, 1, 1)) >= printf('%02X', bucket))
-  GROUP BY key),
-merged AS (
-  SELECT key, delivery FROM recent_key
-  UNION ALL
-  SELECT key, delivery FROM dedup WHERE key NOT IN (SELECT key FROM recent_key))
-"""
-_TAKEN_AT: Final = """coalesce((
-  SELECT received_at FROM conversion JOIN submission ON submission.id = conversion.submission
-  WHERE conversion.id = delivery), 0)"""
-_KEYS: Final = f"""{_HELD_KEYS}
-SELECT key, delivery, {_TAKEN_AT} FROM fresh WHERE key > :after
-UNION ALL
-SELECT key, delivery, {_TAKEN_AT} FROM merged
-WHERE key > :after AND key NOT IN (SELECT key FROM fresh)
-ORDER BY key
-"""  # noqa: S608 - constants
-_COUNT_KEYS: Final = f"""{_HELD_KEYS}
-SELECT (SELECT count(*) FROM fresh)
-  + (SELECT count(*) FROM merged WHERE key NOT IN (SELECT key FROM fresh))
-"""  # noqa: S608 - constants
+_SQL: Final = named(Path(__file__).with_name("copying.sql").read_text("utf-8"))
+COPIED_KEYS: Final = f"{_SQL['held_keys']} {_SQL['keys'].replace('taken_at', _SQL['taken_at'])}"
+COUNT_KEYS: Final = f"{_SQL['held_keys']} {_SQL['count_keys']}"
 
 # Only in SQLite can a delivery be in flight while its state says otherwise: its lease shows it.
 _UNMARKED: Final = "FROM lease CROSS JOIN json_each(lease.deliveries) AS claimed WHERE unmarked"
@@ -111,13 +87,13 @@ class SQLiteCopySource:
 
     async def count(self, table: CopiedTable) -> int:
         counting = f'SELECT count(*) FROM "{table.name}"'  # noqa: S608 own table
-        found = await self._asked(_COUNT_KEYS if table.name == "dedup" else counting)
+        found = await self._asked(COUNT_KEYS if table.name == "dedup" else counting)
         return int(found[0][0])
 
     async def rows(self, table: CopiedTable, after: Row | None = None) -> AsyncIterator[list[Row]]:
         if table.name == "dedup":
             values: Any = {"after": b"" if after is None else after[0]}
-            cursor = await self._ran(lambda: self._connection.execute(_KEYS, values))
+            cursor = await self._ran(lambda: self._connection.execute(COPIED_KEYS, values))
         else:
             statement = _reading(table, is_continued=after is not None)
             cursor = await self._ran(lambda: self._connection.execute(statement, after or ()))

@@ -2,20 +2,21 @@
 
 import sqlite3
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Final, NamedTuple
 
 import msgspec
 
 from twite.domain.cause import DeliveryCause
 from twite.domain.delivery import DAMAGED, PATIENCE, RECOVERED
-from twite.stores.sql.statements import as_json
+from twite.stores.sql.statements import as_json, named
 from twite.stores.sqlite.recovery.pages import Pages
 from twite.stores.sqlite.recovery.salvage import UNSETTLED, Salvage, SalvagedRow
 
 _IDS: Final = msgspec.json.Decoder(list[int])
 _CAUSES: Final = frozenset({None, *DeliveryCause})
 _COUNTS: Final = ("attempts", "crashes")
-_STRAY: Final = "account NOT IN (SELECT id FROM account)"
+_STATEMENTS: Final = named(Path(__file__).with_name("outbox_rebuild.sql").read_text("utf-8"))
 _OPTIONAL_TIMES: Final = ("due_at", "ambiguous_since", "replayed_at", "rested_at")
 
 
@@ -60,7 +61,6 @@ class OutboxRebuild:
 
     def run(self) -> RebuiltOutbox:
         """Fill the table. Deliveries that may have been sent are held."""
-        execute = self._new.execute
         best: dict[int, SalvagedRow] = {}
         for row in self._salvage.rows("outbox"):
             delivery = row.values.get("id")
@@ -74,29 +74,26 @@ class OutboxRebuild:
             values, is_sure = best[delivery]
             best[delivery] = SalvagedRow({**values, "state": "sending"}, sure=is_sure)
         copy_rows(self._new, "outbox", (self._unsettled(row, sure=sure) for row in best.values()))
-        # A row that cannot be reached from the root may be left over from a delivery settled long
-        # ago.
-        ambiguous = as_json(id_ for id_, row in best.items() if not row.sure)
-        execute(
-            "DELETE FROM outbox WHERE id IN (SELECT value FROM json_each(?)) "
-            "AND id IN (SELECT delivery FROM attempted "
-            "JOIN attempt ON attempt.id = attempt WHERE outcome = 'delivered')",
-            (ambiguous,),
-        )
-        execute("DELETE FROM outbox WHERE id NOT IN (SELECT id FROM conversion)")
-        put_where_they_belong(self._new)
-        stand_in_for_submissions(self._new, now=self._now)
-        create_lost_accounts(self._new)
-        if self._is_older or not self._salvage.whole("outbox"):
-            hold_the_missing(self._new, now=self._now)
-        self._unknown |= hold_strays(self._new, now=self._now)
-        held = {
-            id_
-            for (id_,) in execute(
-                "SELECT id FROM outbox WHERE state = 'held' AND cause = ?",
-                (DeliveryCause.STORE_RECOVERED,),
-            )
+        values = {
+            "ambiguous": as_json(id_ for id_, row in best.items() if not row.sure),
+            "now": self._now,
+            "cause": DeliveryCause.STORE_RECOVERED,
+            "reason": RECOVERED,
         }
+
+        def run(*names: str) -> set[int]:
+            """Run statements; return the ids that the last one returns."""
+            for name in names[:-1]:
+                self._new.execute(_STATEMENTS[name], values)
+            return {id_ for (id_,) in self._new.execute(_STATEMENTS[names[-1]], values)}
+
+        run("remove_delivered", "remove_without_conversion")
+        run("index_submissions", "put_where_they_belong", "drop_index")
+        run("stand_in_for_submissions", "create_lost_accounts")
+        if self._is_older or not self._salvage.whole("outbox"):
+            run("create_missing_accounts", "hold_the_missing")
+        self._unknown |= run("strays")
+        held = run("hold_strays", "held")
         return RebuiltOutbox(held=len(held), unknown=len(held & self._unknown))
 
     def _leased(self, outbox: Mapping[int, SalvagedRow]) -> set[int] | None:
@@ -175,90 +172,6 @@ class OutboxRebuild:
 
 def _is_count(value: object) -> bool:
     return isinstance(value, int) and value >= 0
-
-
-def create_lost_accounts(connection: sqlite3.Connection) -> None:
-    """Create the accounts whose rows are lost although they have deliveries."""
-    # The number that most of an account's deliveries have is the right one.
-    connection.execute(
-        "INSERT OR IGNORE INTO account (id, source, pixel) SELECT outbox.account, "
-        "coalesce(submission.source, 'recovered'), queue.pixel FROM outbox "
-        "JOIN conversion ON conversion.id = outbox.id JOIN queue ON queue.id = outbox.queue "
-        "LEFT JOIN submission ON submission.id = conversion.submission "
-        "WHERE outbox.account NOT IN (SELECT id FROM account) "
-        "GROUP BY 1, 2, 3 ORDER BY count(*) DESC"
-    )
-
-
-def hold_strays(connection: sqlite3.Connection, *, now: int) -> set[int]:
-    """Hold the deliveries of accounts that never existed, give them theirs, and return them."""
-    found = {id_ for (id_,) in connection.execute(f"SELECT id FROM outbox WHERE {_STRAY}")}  # noqa: S608 constant
-    connection.execute(
-        "UPDATE outbox SET state = 'held', due_at = NULL, cause = ?, reason = ?, rested_at = ?, "  # noqa: S608 - as above
-        "account = "
-        "(SELECT account.id FROM account JOIN conversion ON conversion.id = outbox.id "
-        "JOIN submission ON submission.id = conversion.submission "
-        "JOIN queue ON queue.id = outbox.queue "
-        "WHERE account.source = submission.source AND account.pixel = queue.pixel) "
-        f"WHERE {_STRAY}",
-        (DeliveryCause.STORE_RECOVERED, RECOVERED, now),
-    )
-    return found
-
-
-def put_where_they_belong(connection: sqlite3.Connection) -> None:
-    """Assign each conversion to its submission, by the conversion's number."""
-    connection.execute("CREATE INDEX by_first ON submission (first, entries)")
-    # If two submissions begin at the same number, the first had no conversions.
-    connection.execute(
-        "UPDATE conversion SET submission = coalesce("
-        "(SELECT CASE WHEN conversion.id < whose.first + whose.entries THEN whose.id END "
-        "FROM submission AS whose WHERE whose.first <= conversion.id "
-        "ORDER BY whose.first DESC, whose.entries DESC LIMIT 1), "
-        "CASE WHEN submission IN (SELECT id FROM submission) THEN -id ELSE submission END) "
-        "WHERE NOT EXISTS (SELECT 1 FROM submission AS said WHERE said.id = conversion.submission "
-        "AND conversion.id >= said.first AND conversion.id < said.first + said.entries)"
-    )
-    connection.execute("DROP INDEX by_first")
-
-
-def stand_in_for_submissions(connection: sqlite3.Connection, *, now: int) -> None:
-    """Create a placeholder for each lost submission whose conversions survive."""
-    connection.execute(
-        "INSERT INTO submission (id, receipt, source, endpoint, received_at, first, entries, body) "
-        "SELECT conversion.submission, 'recovered-' || conversion.submission, "
-        "coalesce(max(account.source), 'recovered'), 'native', "
-        "coalesce(min(outbox.received_at), ?), min(conversion.id), "
-        "max(conversion.id) - min(conversion.id) + 1, x'' "
-        "FROM conversion LEFT JOIN outbox ON outbox.id = conversion.id "
-        "LEFT JOIN account ON account.id = outbox.account "
-        "WHERE conversion.submission NOT IN (SELECT id FROM submission) "
-        "GROUP BY conversion.submission",
-        (now,),
-    )
-
-
-def hold_the_missing(connection: sqlite3.Connection, *, now: int) -> None:
-    """Hold conversions that may have been sent."""
-    connection.execute(
-        "INSERT INTO account (source, pixel) SELECT DISTINCT submission.source, queue.pixel "
-        "FROM conversion JOIN submission ON submission.id = conversion.submission "
-        "JOIN queue ON queue.id = conversion.queue WHERE true ON CONFLICT DO NOTHING"
-    )
-    connection.execute(
-        "INSERT INTO outbox (id, queue, account, received_at, state, rested_at, reason, cause) "
-        "SELECT conversion.id, conversion.queue, account.id, submission.received_at, 'held', "
-        "?, ?, ? "
-        "FROM conversion JOIN submission ON submission.id = conversion.submission "
-        "JOIN queue ON queue.id = conversion.queue "
-        "JOIN account ON account.source = submission.source AND account.pixel = queue.pixel "
-        "WHERE conversion.suppressed IS NULL AND length(conversion.body) > 0 "
-        "AND conversion.id NOT IN (SELECT id FROM outbox) "
-        "AND conversion.id NOT IN (SELECT delivery FROM discarded) "
-        "AND conversion.id NOT IN (SELECT delivery FROM attempted "
-        "JOIN attempt ON attempt.id = attempt WHERE outcome = 'delivered')",
-        (now, RECOVERED, DeliveryCause.STORE_RECOVERED),
-    )
 
 
 def copy_rows(
