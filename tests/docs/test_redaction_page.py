@@ -8,10 +8,11 @@ import pytest
 from twite.redaction import words
 from twite.redaction.shapes import holds_a_person
 from twite.redaction.vocabulary import person_in
+from words_of_persons import OF_PERSONS
 
 PAGE = (Path(__file__).parents[2] / "docs/reference/redaction.md").read_text("utf-8")
 LISTS = {
-    **words.OF_PERSONS,
+    **OF_PERSONS,
     "whose": words.WHOSE | words.BESIDE,
     "people": words.PEOPLE,
     "tokens": words.TOKENS | words.CLICKS,

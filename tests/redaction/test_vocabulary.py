@@ -20,6 +20,7 @@ from twite.redaction.vocabulary import (
     plain,
     promises_secret,
 )
+from words_of_persons import OF_PERSONS
 
 FIELDS = [
     *((name, FieldKind.EMAIL) for name in EMAIL_FIELDS),
@@ -45,7 +46,7 @@ def test_fields_with_personal_data_are_masked():
 
 def test_every_word_for_personal_data_is_masked():
     masked = PERSONS | {FieldKind.DETAIL, FieldKind.PEOPLE}
-    said = sorted(set().union(*words.OF_PERSONS.values()) - OF_THINGS)
+    said = sorted(set().union(*OF_PERSONS.values()) - OF_THINGS)
 
     assert [word for word in said if kind_of(word) not in masked] == []
 

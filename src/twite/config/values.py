@@ -73,16 +73,6 @@ def local_address(text: str, place: str) -> HostPort:
     return local
 
 
-def local_url(text: str, place: str) -> str:
-    """Read a URL of this machine without a path, such as "http://127.0.0.1:9000"."""
-    scheme, _, rest = text.rstrip("/").partition("://")
-    fix = 'Write the URL of a server on this machine, such as "http://127.0.0.1:9000"'
-    if scheme != "http" or "/" in rest or "@" in rest:
-        raise SettingsError(place, f"{text!r} is not an http URL without a path. {fix}")
-    local_address(rest, place)
-    return f"http://{rest}"
-
-
 def duration(text: str, place: str, *, least: int, most: int) -> int:
     """Read "500ms", "15s", "10m", "48h" or "7d" into milliseconds between two bounds."""
     match = _DURATION.fullmatch(text)

@@ -33,13 +33,6 @@ def decode_word(word: str | bool) -> bool | MalformedSignal:  # noqa: FBT001  th
     return False if text in _DENIED else MalformedSignal(why="neither granted nor denied")
 
 
-def granted(signals: Mapping[str, str | bool] | None) -> dict[str, bool]:
-    names = (*DECIDING, *OTHERS)
-    return {
-        name: decode_word(word) is True for name, word in (signals or {}).items() if name in names
-    }
-
-
 def decode_flag(word: str | bool) -> bool | MalformedSignal:  # noqa: FBT001  the value of a submission
     text = str(word).strip().lower()
     if text in _YES:

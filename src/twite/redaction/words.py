@@ -5,7 +5,6 @@ those of X's larger markets. `vocabulary` uses the words, and docs/reference/red
 them.
 """
 
-from collections.abc import Mapping
 from typing import Final
 
 PEOPLE_BEHIND: Final = ("provideddata", "properties", "details", "address", "data", "info")
@@ -330,18 +329,3 @@ HARMLESS_PARAMETERS: Final = _words(
     utm_campaign utm_content utm_medium utm_source utm_term v value variant version
     """
 )
-# Fields of a tag's request whose values identify nobody.
-HARMLESS_FIELDS: Final = _words(
-    """
-    action_source content_type content-type currency event event_id event_name event_type method
-    price_currency type value version
-    """
-)
-
-# The words for personal data, as the docs list them.
-OF_PERSONS: Final[Mapping[str, frozenset[str]]] = {
-    "email": EMAILS | SHORT_EMAILS,
-    "phone": PHONES | SHORT_PHONES,
-    "name": NAMES | SHORT_NAMES | NAMES_OF_THINGS,
-    "detail": DETAILS,
-}

@@ -63,30 +63,6 @@ CURRENT_VERSION_HEADER: Final = "x-current-api-version"
 
 # --- the body ------------------------------------------------------------------------------------
 
-CONVERSION_FIELDS: Final = (
-    "conversion_time",  # [doc WEB] ISO 8601 with a zone
-    "conversion_timestamp",  # [seen OFF, ST] Unix milliseconds, the alternative
-    "event_id",  # [doc WEB] base-36, or tw-{pixel}-{event}
-    "event_name",  # [doc GTM] gtm_… only
-    "identifiers",  # [doc WEB]
-    "conversion_id",  # [doc WEB]
-    "value",  # [doc WEB] a double, sent as a string with decimals
-    "price_currency",  # [doc WEB] ISO 4217
-    "number_items",  # [doc WEB] integer > 0
-    "description",  # [doc WEB]
-    "search_string",  # [seen ST]
-    "event_source_url",  # [doc WEB prose]
-    "contents",  # [doc WEB]
-    "restricted_data_use",  # [doc RDU for the name, guess for the place]
-)
-IDENTIFIER_FIELDS: Final = (
-    "twclid",
-    "hashed_email",
-    "hashed_phone_number",
-    "ip_address",
-    "user_agent",
-    "twpid",  # [guess] only other senders name this key
-)
 RESTRICTED_DATA_USE: Final = ("restrict_optimization", "off")  # [doc RDU]
 
 # --- responses ------------------------------------------------------------------------------
@@ -101,7 +77,6 @@ UNAUTHORIZED_CLIENT_APPLICATION: Final = "UNAUTHORIZED_CLIENT_APPLICATION"
 TOO_MANY_REQUESTS: Final = "TOO_MANY_REQUESTS"
 INTERNAL_ERROR: Final = "INTERNAL_ERROR"
 SERVICE_UNAVAILABLE: Final = "SERVICE_UNAVAILABLE"
-OVER_CAPACITY: Final = "OVER_CAPACITY"
 WEB_EVENT_TAG_NOT_FOUND: Final = "WEB_EVENT_TAG_NOT_FOUND"
 
 # The exact messages, [doc WEB] unless noted. Words in braces are replaced, for example by the

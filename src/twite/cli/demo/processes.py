@@ -19,29 +19,7 @@ KEY: Final = "demo-source-key-demo-source-key"
 PIXEL: Final = "o8z6j"
 TOKEN: Final = "emulator-pixel-token-o8z6j"  # noqa: S105  invented, and valid only at the emulator
 
-# Small batches, so that a demo with few conversions sends several requests.
-_SETTINGS: Final = """\
-[server]
-listen = "127.0.0.1:{port}"
-[store]
-url = "sqlite:twite.db"
-[x]
-api_url = "{x}"
-batch = 100
-[log]
-level = "error"
-[[pixel]]
-id = "{pixel}"
-account = "18ce54d4x5t"
-auth = {{ pixel_token = "env:DEMO_PIXEL_TOKEN" }}
-events = {{ purchase = "o8z6k", sign_up = "o8z6m" }}
-[[source]]
-name = "shop"
-key = "env:DEMO_SHOP_KEY"
-origins = ["{shop}"]
-pixel = "{pixel}"
-x_pixel = "load"
-"""
+_SETTINGS: Final = Path(__file__).with_name("demo.toml")
 _ENVIRONMENT: Final = {
     # Without variables that override settings.
     **{name: text for name, text in os.environ.items() if not name.startswith("TWITE_")},
@@ -68,7 +46,7 @@ class DemoProcesses:
             # duplicates between two API requests: this switch assumes that X drops them, too.
             self.emulator: Emulator = ends.enter_context(running_emulator("dedup_scope=all"))
             ends.enter_context(self.shop)
-            settings = _SETTINGS.format(
+            settings = _SETTINGS.read_text("utf-8").format(
                 x=self.emulator.url, pixel=PIXEL, port=_free_port(), shop=self.shop.url
             )
             self.config.write_text(settings, encoding="utf-8")

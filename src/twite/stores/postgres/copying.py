@@ -22,7 +22,7 @@ from twite.stores.postgres.schema import (
 from twite.stores.postgres.statements import SLOTTED
 from twite.stores.sql.queries import SqlReader
 from twite.stores.sql.rows.insertions import TABLES, quoted
-from twite.stores.sql.statements import named
+from twite.stores.sql.statements import START_ONCE, named, refuse_older
 
 # Queries that add up rows: in these tables, several connections count the same thing in a row each,
 # where other engines have one row.
@@ -267,12 +267,7 @@ def _refuse_older(present: int, address: Address) -> None:
             "the database has no tables of Twite",
             "Give the URL of the database that the gateway uses",
         )
-    if present < newest_version():
-        raise StoreUnusable(
-            address.shown,
-            f"its schema has version {present}, and only the gateway can migrate it",
-            "Start the gateway on it once, stop the gateway, then run the command again",
-        )
+    refuse_older(present, newest_version(), address.shown, fix=START_ONCE)
 
 
 def _relation(table: CopiedTable) -> str:

@@ -37,6 +37,7 @@ from twite.stores.sql.moves import SqlMoves
 from twite.stores.sql.privacy import SqlPrivacy
 from twite.stores.sql.queries import SqlQueries, SqlReader, salt_of
 from twite.stores.sql.state import SqlStateStore
+from twite.stores.sql.statements import refuse_older
 
 _QUEUE_BYTES: Final = 32 * 1024 * 1024
 _VACUUM_WITHIN: Final = 30.0  # seconds
@@ -58,12 +59,7 @@ class PostgresReader(SqlReader):
                 "the database contains no store yet",
                 "Check store.url, or start the gateway: it creates the tables",
             )
-        if present < newest_version():
-            raise StoreUnusable(
-                address.shown,
-                f"its schema has version {present}, and only the gateway can migrate it",
-                "Start the gateway once, then try again",
-            )
+        refuse_older(present, newest_version(), address.shown)
         return await cls.of(PostgresReads(address))
 
 

@@ -8,6 +8,8 @@ from typing import Any, Final, Protocol, TypeVar
 
 import msgspec
 
+from twite.domain.errors import StoreUnusable
+
 T = TypeVar("T", bound=msgspec.Struct)
 
 _NAME: Final = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
@@ -25,6 +27,8 @@ DRAIN: Final = (
     "Send its pending deliveries, or export what you need, with the version of Twite that wrote "
     "it. Then start with a new store"
 )
+# What to do about a store that a command cannot use as it is.
+START_ONCE: Final = "Start the gateway on it once, stop the gateway, then run the command again"
 # The state of a delivery. SQLite records only in the lease that some deliveries are being sent.
 SHOWN_STATE: Final = """CASE WHEN outbox.id IN (
     SELECT claimed.value FROM lease CROSS JOIN json_each(lease.deliveries) AS claimed
@@ -70,6 +74,15 @@ def numbered(folder: Path) -> list[tuple[int, str]]:
     if len(dict(found)) != len(found):
         raise ValueError("two migrations have the same number")
     return found
+
+
+def refuse_older(
+    present: int, newest: int, place: str, *, fix: str = "Start the gateway once, then try again"
+) -> None:
+    """Raise StoreUnusable for a store whose schema is older than this version's."""
+    if present < newest:
+        reason = f"its schema has version {present}, and only the gateway can migrate it"
+        raise StoreUnusable(place, reason, fix)
 
 
 def query(name: str) -> str:

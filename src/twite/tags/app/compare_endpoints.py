@@ -10,7 +10,6 @@ from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
-from twite.consent.google import granted
 from twite.consent.verdict import judging
 from twite.domain.consent import ConsentAction
 from twite.domain.destination import Destination, Source
@@ -30,6 +29,7 @@ from twite.machine.system import SystemClock
 from twite.tags.compare.capture import CapturedCase
 from twite.tags.container.parts import ReadFields
 from twite.tags.json_tree import Tree
+from twite.tags.run.consent_signals import granted
 
 _SEEN: Final = ("ip_override", "user_agent")
 # As in a deployment without sources.

@@ -4,8 +4,24 @@ import re
 from hashlib import sha256
 from typing import Final
 
-from twite.redaction.words import HARMLESS_FIELDS
-
+# Fields of a request whose values identify nobody.
+_HARMLESS: Final = frozenset(
+    [
+        "action_source",
+        "content-type",
+        "content_type",
+        "currency",
+        "event",
+        "event_id",
+        "event_name",
+        "event_type",
+        "method",
+        "price_currency",
+        "type",
+        "value",
+        "version",
+    ]
+)
 _ODD: Final = re.compile(r"@|\d{7}|[^ -~]|.{41}")
 _SMALL_NUMBER: Final = re.compile(r"-?\d{1,6}(?:\.\d{1,4})?", re.ASCII)
 _LONGEST_VALUE: Final = 60
@@ -25,7 +41,7 @@ def masked_value(path: str, value: object, *, shown: frozenset[str], salt: bytes
     name = next((step for step in reversed(path.split(".")) if not step.isdigit()), path)
     text = value if isinstance(value, str) else repr(value)
     quoted = f'"{value}"' if isinstance(value, str) else text
-    if name in HARMLESS_FIELDS | shown and len(text) <= _LONGEST_VALUE:
+    if name in _HARMLESS | shown and len(text) <= _LONGEST_VALUE:
         return quoted
     if _SMALL_NUMBER.fullmatch(text):
         return quoted

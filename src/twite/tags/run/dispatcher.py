@@ -13,7 +13,6 @@ from typing import Final, NamedTuple
 
 from msgspec import structs
 
-from twite.consent.google import granted
 from twite.domain.consent import ConsentAction, person_keys
 from twite.domain.conversion import Identifiers, dedup_key
 from twite.domain.destination import Source
@@ -35,6 +34,7 @@ from twite.tags.ports.tags import (
     rules_of,
 )
 from twite.tags.preview.trace import current
+from twite.tags.run.consent_signals import granted
 from twite.tags.run.first_turn import WITHIN, FirstTurns, after_first_turn
 from twite.tags.run.parsed_event import OTHER, ParsedTagEvent
 from twite.tags.run.payload import TagPayload, payload_persons, read, written

@@ -8,6 +8,7 @@ import msgspec
 
 from twite.config import values
 from twite.config.kinds import REQUIRED, ListOf, MapOf, Number, Text, duration, setting
+from twite.domain.errors import SettingsError
 from twite.domain.times import MINUTE, SECOND
 from twite.tags.container.parts import Operator
 from twite.tags.ports.tags import PersonHandling, RepeatPolicy
@@ -19,6 +20,16 @@ _REDIRECT_EXAMPLE: Final = {"graph.facebook.com": "http://127.0.0.1:9000"}
 _HOSTS: Final = ListOf(
     Text(), lambda hosts, _: frozenset(host.strip("[]").lower() for host in hosts)
 )
+
+
+def local_url(text: str, place: str) -> str:
+    """Read a URL of this machine without a path, such as "http://127.0.0.1:9000"."""
+    scheme, _, rest = text.rstrip("/").partition("://")
+    fix = 'Write the URL of a server on this machine, such as "http://127.0.0.1:9000"'
+    if scheme != "http" or "/" in rest or "@" in rest:
+        raise SettingsError(place, f"{text!r} is not an http URL without a path. {fix}")
+    values.local_address(rest, place)
+    return f"http://{rest}"
 
 
 class ContainerTable(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,7 +54,7 @@ class ContainerTable(msgspec.Struct, frozen=True, kw_only=True):
     redirect: Mapping[str, str] = setting(
         {},
         "`tag[].redirect` for all tags in the container, not for its client templates",
-        MapOf(Text(values.local_url)),
+        MapOf(Text(local_url)),
         example=_REDIRECT_EXAMPLE,
     )
 
@@ -107,7 +118,7 @@ class TagTable(msgspec.Struct, frozen=True, kw_only=True):
     redirect: Mapping[str, str] = setting(
         {},
         "for tests, a table from host to the URL of a server on this machine",
-        MapOf(Text(values.local_url)),
+        MapOf(Text(local_url)),
         example=_REDIRECT_EXAMPLE,
     )
 

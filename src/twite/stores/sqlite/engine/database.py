@@ -8,6 +8,7 @@ from typing import Self, TypeVar
 
 from twite.domain.errors import LedgerUnavailable, StoreUnusable
 from twite.stores.sql.database import UnitOfWork, View
+from twite.stores.sql.statements import refuse_older
 from twite.stores.sqlite.engine.connection import connect_reader, damaged, is_damage
 from twite.stores.sqlite.engine.schema import newest_version, present_version
 from twite.stores.sqlite.engine.writer import Writer
@@ -68,22 +69,13 @@ def _apart(path: str, what: Callable[[sqlite3.Connection], T]) -> T:
 def _connect(path: str) -> sqlite3.Connection:
     connection = connect_reader(path)
     try:
-        _refuse_older(present_version(connection, path), path)
+        refuse_older(present_version(connection, path), newest_version(), path)
     except (StoreUnusable, sqlite3.DatabaseError) as error:
         connection.close()
         if is_damage(error):
             raise damaged(path, error) from error
         raise
     return connection
-
-
-def _refuse_older(present: int, path: str) -> None:
-    if present < newest_version():
-        raise StoreUnusable(
-            path,
-            f"its schema has version {present}, and only the gateway can migrate it",
-            "Start the gateway once, then try again",
-        )
 
 
 class SQLiteDatabase:

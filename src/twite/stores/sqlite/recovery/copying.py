@@ -12,7 +12,7 @@ from typing import Any, Final, Self, TypeVar
 from twite.domain.errors import StoreUnusable
 from twite.gateway.ports.store_copy import PIECE, CopiedDeployment, CopiedTable, CopyReader, Row
 from twite.stores.sql.rows.insertions import TABLES, quoted
-from twite.stores.sql.statements import named, query
+from twite.stores.sql.statements import START_ONCE, named, query, refuse_older
 from twite.stores.sqlite.engine.checkpoints import deployment_of
 from twite.stores.sqlite.engine.connection import (
     connect_reader,
@@ -241,7 +241,7 @@ def _refuse(path: str) -> None:
     """Raise StoreUnusable for a store whose state is in doubt."""
     stray = stray_log(path)
     if stray is not None:
-        raise _not_as_it_is(path, stray)
+        raise StoreUnusable(path, stray, START_ONCE)
     try:
         examine(path, seconds=None)
         connection = connect_reader(path)
@@ -255,13 +255,10 @@ def _refuse(path: str) -> None:
         raise StoreUnusable(path, str(error), "Check the file") from error
     if present == 0:
         raise StoreUnusable(path, "the file is not a Twite database", _GIVE)
-    if present < newest_version():
-        raise _not_as_it_is(
-            path, f"its schema has version {present}, and only the gateway can migrate it"
-        )
+    refuse_older(present, newest_version(), path, fix=START_ONCE)
     older = older_copy(path)
     if older is not None:
-        raise _not_as_it_is(path, older)
+        raise StoreUnusable(path, older, START_ONCE)
 
 
 def _refuse_existing(path: str) -> None:
@@ -273,12 +270,6 @@ def _refuse_existing(path: str) -> None:
             "the file or its write-ahead log already exists",
             "Choose a file that does not exist",
         )
-
-
-def _not_as_it_is(path: str, reason: str) -> StoreUnusable:
-    return StoreUnusable(
-        path, reason, "Start the gateway on it once, stop the gateway, then run the command again"
-    )
 
 
 def _draft_of(path: str) -> str:

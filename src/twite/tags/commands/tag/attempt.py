@@ -9,7 +9,6 @@ import typer
 
 from twite.cli import printing
 from twite.cli.options import Json
-from twite.config.values import local_url as local_url_of
 from twite.tags.app.try_tag import TagTrial, try_tag
 from twite.tags.commands.tag.arguments import (
     Event,
@@ -22,6 +21,7 @@ from twite.tags.commands.tag.arguments import (
 )
 from twite.tags.compare.capture import WrittenRequest
 from twite.tags.json_tree import Tree
+from twite.tags.settings.tables import local_url as local_url_of
 from twite.tags.settings.templates import load_template
 from twite.tags.vendors.vendor_checks import KnownPerson
 from twite.tags.vendors.vendors import FakeVendor
