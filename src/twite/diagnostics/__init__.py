@@ -18,6 +18,7 @@ from twite.diagnostics.site import site
 from twite.diagnostics.site_visit import SiteTest
 from twite.diagnostics.store import alerts, store
 from twite.diagnostics.traces import traces
+from twite.diagnostics.webhooks import webhook_messages, webhooks
 from twite.domain.errors import SettingsError
 from twite.features import contributed
 from twite.gateway.ports.findings import CheckFinding, CheckStatus, failed
@@ -25,9 +26,9 @@ from twite.gateway.ports.findings import CheckFinding, CheckStatus, failed
 __all__ = ["CheckFinding", "CheckStatus", "SiteTest", "TestConversion", "examine", "examine_site"]
 
 # The checks, in the order of the report. These read the settings alone; those of features follow.
-SETTINGS_CHECKS: Final = (pixels, sources)
+SETTINGS_CHECKS: Final = (pixels, sources, webhooks)
 # These also read files, the store and the network, after those of features.
-CHECKS: Final = (alerts, store, source_keys, key, traces, network)
+CHECKS: Final = (alerts, store, source_keys, webhook_messages, key, traces, network)
 
 
 async def examine(

@@ -77,7 +77,8 @@ REASONS: Final[Mapping[IgnoredReason, str]] = MappingProxyType(
         IgnoredReason.POINT_OF_SALE: "a sale in a store, not on the web",
         IgnoredReason.CHANNEL: "an order of a channel that the settings leave out",
         IgnoredReason.OTHER_MESSAGE: "not the message that this webhook sends as a conversion",
-        IgnoredReason.NO_DATA: "a message without the data of its object: choose full payloads",
+        IgnoredReason.NO_DATA: "a message without the data of its object: choose full payloads (at "
+        "Stripe: snapshot)",
         IgnoredReason.PRIVACY_REQUEST: "a privacy request that the merchant must answer",
         IgnoredReason.OTHER_ACCOUNT: "of a connected account that the settings do not name",
         IgnoredReason.TOO_OLD: "paid before the deduplication window, so it could count twice",

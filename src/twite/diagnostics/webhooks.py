@@ -1,0 +1,59 @@
+"""Diagnostics of `[[webhook]]`: settings that lose payments, and messages without data."""
+
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+
+from twite.app.store_access import open_records, read_ignored
+from twite.config.settings import Settings
+from twite.domain.errors import StoreUnusable, TransientError
+from twite.domain.plural import plural
+from twite.domain.submission import Endpoint
+from twite.formats.webhook_kind import IgnoredReason
+from twite.gateway.ports.findings import CheckFinding, passed, warning
+
+
+def webhooks(settings: Settings) -> Iterator[CheckFinding]:
+    """Check the settings of each webhook."""
+    for webhook in settings.webhooks:
+        name, kind = webhook.name, webhook.kind.name
+        yield passed("webhooks", f"{name}: {kind} at /webhooks/{name} → source {webhook.source}")
+        if kind == "woocommerce" and webhook.options.shop_url is None:
+            yield warning(
+                "webhooks",
+                f"the webhook {name} has no shop_url",
+                "WooCommerce never repeats a failed delivery, and twite sync cannot fetch it.",
+                "Set shop_url, consumer_key and consumer_secret, and run twite sync woocommerce "
+                "every hour.",
+            )
+        secrets = [secret.reveal() for secret in webhook.secrets if secret]
+        if kind == "stripe" and not all(text.startswith("whsec_") for text in secrets):
+            yield warning(
+                "webhooks",
+                f"a secret of the webhook {name} does not begin with whsec_",
+                "It is not a signing secret of Stripe, so its messages get 401.",
+                "Copy the endpoint's signing secret from Stripe's dashboard, with its prefix.",
+            )
+
+
+async def webhook_messages(settings: Settings) -> AsyncIterator[CheckFinding]:
+    """Report messages that had no data, so that no payment could be read from them."""
+    if not settings.webhooks:
+        return
+    try:
+        async with open_records(settings) as reader:
+            tallies = await read_ignored(reader)
+    except (StoreUnusable, TransientError):
+        return  # the check of the store reports why
+    empty: Counter[tuple[str, str]] = Counter()
+    for tally in tallies:
+        if (tally.endpoint, tally.reason) == (Endpoint.WEBHOOK, IgnoredReason.NO_DATA):
+            empty[tally.source, tally.name] += tally.times
+    for (source, name), times in sorted(empty.items()):
+        yield warning(
+            "webhooks",
+            f"{plural(times, 'message')} {name} for the source {source} had no data within the "
+            "last seven days",
+            "Payments in these messages are not sent to X.",
+            'Choose full payloads: at Stripe, the payload style "Snapshot"; at WooCommerce, the '
+            'topic "Order updated".',
+        )
