@@ -17,6 +17,7 @@ from twite.gateway.ports.state import (
     SealedSecret,
     StateKey,
     StateRecord,
+    SyncRecord,
 )
 
 R = TypeVar("R", bound=StateRecord)
@@ -31,6 +32,7 @@ _KEYS: Final[Mapping[type[StateRecord], Callable[[Any], Any]]] = {
     HourlyTraffic: lambda traffic: (traffic.source, traffic.hour),
     SealedSecret: lambda secret: secret.name,
     WebhookDelivery: lambda delivery: delivery.id,
+    SyncRecord: lambda record: record.name,
 }
 
 

@@ -1,4 +1,4 @@
-"""Store contract: forecasts, alerts and the traffic of sources."""
+"""Store contract: forecasts, alerts, the traffic of sources, and the state of syncs."""
 
 import msgspec
 
@@ -21,6 +21,7 @@ from twite.domain.stats.traffic import KEPT_HOURS, HourlyTraffic
 from twite.domain.times import HOUR, MINUTE
 from twite.domain.webhook_delivery import DeliveryVerdict, WebhookDelivery
 from twite.gateway.ports.queries import DeliveredQuery
+from twite.gateway.ports.state import SyncRecord
 from twite.gateway.ports.store import Store
 
 _HOUR = NOW // HOUR
@@ -204,3 +205,16 @@ class AlarmLaws:
             ("shop", 2 + KEPT_HOURS),
             ("till", 1),
         ]
+
+    async def test_state_of_a_sync_is_replaced_and_deleted(self, store: Store) -> None:
+        await store.put([SyncRecord(name="orders/", state="{}")])
+        await store.put([SyncRecord(name="orders/b.csv", state="1")])
+        await store.put([SyncRecord(name="orders-old/", state="{}")])
+
+        await store.put([SyncRecord(name="orders/", state="[]")], gone=["orders/b.csv"])
+
+        assert await store.load(SyncRecord, prefix="orders/") == [
+            SyncRecord(name="orders/", state="[]")
+        ]
+        await store.delete(SyncRecord, "orders-old/")
+        assert len(await store.load(SyncRecord)) == 1

@@ -44,6 +44,7 @@ INSERT INTO called SELECT id, 'order-' || id FROM conversion LIMIT 3;
 INSERT INTO idempotency_key VALUES (7, x'0a', x'0b', 1795791979667);
 UPDATE attempt SET answer = answer || 'ü€' WHERE id = 1;
 UPDATE pruning SET bodies = 1, histories = 1;
+INSERT INTO sync_state VALUES ('orders/', '{}');
 UPDATE deployment SET ahead = -250;
 """
 

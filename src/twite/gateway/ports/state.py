@@ -11,6 +11,7 @@ The key of each kind:
 - HourlyTraffic: source, or `/webhooks/` and the name of a webhook; and hour
 - SealedSecret: name
 - WebhookDelivery: id
+- SyncRecord: name
 """
 
 from collections.abc import Sequence
@@ -62,6 +63,13 @@ class SealedSecret(Masked, frozen=True, kw_only=True):
     sealed: bytes
 
 
+class SyncRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a `[[sync]]` is, as JSON: `name/`, or one of its objects: `name/path`."""
+
+    name: str
+    state: str
+
+
 StateRecord = (
     Pause
     | RateLimitWindow
@@ -72,6 +80,7 @@ StateRecord = (
     | HourlyTraffic
     | SealedSecret
     | WebhookDelivery
+    | SyncRecord
 )
 StateKey = str | tuple[str, str] | Pause
 R = TypeVar("R", bound=StateRecord)

@@ -690,6 +690,9 @@ WHERE id > $1 AND id <= $2 AND NOT EXISTS (
 -- count: forget_suppression(key, delivery)
 DELETE FROM suppression WHERE key = $1 AND delivery = $2
 
+-- count: forget_sync_state(name)
+DELETE FROM sync_state WHERE name = $1
+
 -- count: forget_traffic(source, before)
 DELETE FROM traffic WHERE source = $1 AND hour < $2
 
@@ -1232,6 +1235,10 @@ ON CONFLICT (day, source, endpoint, name, reason) DO UPDATE SET times = ignored.
 insert INTO vault (name, sealed) VALUES ($1, $2)
 ON CONFLICT (name) DO UPDATE SET sealed = excluded.sealed
 
+-- count: put_sync_state(name, state)
+insert INTO sync_state (name, state) VALUES ($1, $2)
+ON CONFLICT (name) DO UPDATE SET state = excluded.state
+
 -- rows: quarantined(deliveries, lease, limit)
 SELECT coalesce(json_agg(id), '[]')::text, count(*) FROM outbox
 WHERE id = ANY (translate($1, '[]', '{}')::bigint[]) AND lease = $2
@@ -1541,6 +1548,9 @@ ORDER BY conversion.id DESC
 -- rows: superseded_by(deliveries)
 SELECT replaced.by, replaced.delivery FROM replaced
 WHERE replaced.by = ANY (translate($1, '[]', '{}')::bigint[]) ORDER BY replaced.delivery
+
+-- rows: sync_states(first, beyond)
+SELECT name, state FROM sync_state WHERE name >= $1 AND name < $2 ORDER BY name
 
 -- rows: tag_payloads(after, last, first, beyond)
 SELECT

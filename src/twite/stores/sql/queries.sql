@@ -216,6 +216,18 @@ DELETE FROM vault WHERE name = :name;
 -- The sealed secrets in a range of names.
 SELECT name, sealed FROM vault WHERE name >= :first AND name < :beyond ORDER BY name;
 
+-- name: put_sync_state
+-- Store how far a [[sync]] is.
+INSERT INTO sync_state (name, state) VALUES (:name, :state)
+ON CONFLICT (name) DO UPDATE SET state = excluded.state;
+
+-- name: forget_sync_state
+DELETE FROM sync_state WHERE name = :name;
+
+-- name: sync_states
+-- The states in a range of names.
+SELECT name, state FROM sync_state WHERE name >= :first AND name < :beyond ORDER BY name;
+
 -- name: count_ignored
 -- Count ignored items, under :other if a day has too many names.
 INSERT INTO ignored (day, source, endpoint, name, reason, times)

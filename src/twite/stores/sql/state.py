@@ -19,6 +19,7 @@ from twite.gateway.ports.state import (
     SealedSecret,
     StateKey,
     StateRecord,
+    SyncRecord,
 )
 from twite.stores.sql.database import Database, ReadsViews, WriterSession
 from twite.stores.sql.directory import note
@@ -38,11 +39,13 @@ _PUT: Final[Mapping[type[StateRecord], str]] = {
     HourlyTraffic: "note_traffic",
     SealedSecret: "put_sealed",
     WebhookDelivery: "note_webhook_delivery",
+    SyncRecord: "put_sync_state",
 }
 _DELETE: Final[Mapping[type[StateRecord], tuple[str, ...]]] = {
     Pause: ("remove_pause", "pixel", "event"),
     Alert: ("forget_alert", "id"),
     SealedSecret: ("forget_sealed", "name"),
+    SyncRecord: ("forget_sync_state", "name"),
 }
 
 
@@ -186,4 +189,5 @@ _READ: Final[Mapping[type, tuple[str, Callable[..., Any]]]] = {
     HourlyTraffic: ("traffic", _in_order(HourlyTraffic)),
     SealedSecret: ("sealed", _in_order(SealedSecret)),
     WebhookDelivery: ("webhook_deliveries", _webhook_delivery),
+    SyncRecord: ("sync_states", _in_order(SyncRecord)),
 }

@@ -288,6 +288,12 @@ CREATE TABLE vault (
   sealed bytea NOT NULL
 );
 
+-- How far each [[sync]] is, and the objects that it has sent. The state is JSON, without persons.
+CREATE TABLE sync_state (
+  name text COLLATE "C" PRIMARY KEY,
+  state text NOT NULL
+);
+
 CREATE TABLE consent (
   delivery bigint PRIMARY KEY,
   evidence bytea NOT NULL

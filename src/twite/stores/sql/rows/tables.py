@@ -212,6 +212,11 @@ class IgnoredRow(TableRow):
     times: int
 
 
+class SyncStateRow(TableRow):
+    name: str
+    state: str
+
+
 class VaultRow(TableRow):
     name: str
     sealed: bytes

@@ -309,6 +309,12 @@ CREATE TABLE vault (
   sealed BLOB NOT NULL
 ) WITHOUT ROWID;
 
+-- How far each [[sync]] is, and the objects that it has sent. The state is JSON, without persons.
+CREATE TABLE sync_state (
+  name TEXT PRIMARY KEY,
+  state TEXT NOT NULL
+) WITHOUT ROWID;
+
 -- Decisions about consent, if there was any signal: JSON without identifiers; strings of the IAB are
 -- hashed. Append-only.
 CREATE TABLE consent (
