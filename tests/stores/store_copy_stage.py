@@ -45,6 +45,7 @@ INSERT INTO idempotency_key VALUES (7, x'0a', x'0b', 1795791979667);
 UPDATE attempt SET answer = answer || 'ü€' WHERE id = 1;
 UPDATE pruning SET bodies = 1, histories = 1;
 INSERT INTO sync_state VALUES ('orders/', '{}');
+INSERT INTO webhook_delivery VALUES ('d1', 'shop', 1, 'orders/paid', 'accepted', '', 'r1', 1);
 UPDATE deployment SET ahead = -250;
 """
 
