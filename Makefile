@@ -35,9 +35,11 @@ $(RUN_STAMP): requirements/run.txt pyproject.toml | $(VENV)/pyvenv.cfg
 	@chmod +x $(BIN)/twite
 	@touch $@
 
-$(DEV_STAMP): requirements/dev.txt $(RUN_STAMP)
+# Segment's SDK for Python exists twice: an older version, which many shops run, is in a folder of its own.
+$(DEV_STAMP): requirements/dev.txt requirements/sdk.txt $(RUN_STAMP)
 	@echo "Setting up the tools of the tests (once) …"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary :all: --no-deps --require-hashes -r requirements/dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary :all: --no-deps --require-hashes --upgrade --target $(VENV)/sdk -r requirements/sdk.txt
 	@touch $@
 
 demo: $(RUN_STAMP)  ## run a gateway, an X emulator and a small shop on loopback: about 1,000 orders
@@ -139,7 +141,7 @@ dist: $(DEV_STAMP)  ## build the wheel, twite.pyz and the Debian package into di
 	@$(BIN)/python deploy/packages $(ARGS)
 
 lock: $(DEV_STAMP)  ## resolve the requirement files again
-	@for set in "run pyproject.toml --extra postgres" "otel pyproject.toml --extra postgres --extra otel -c requirements/run.txt" "sql pyproject.toml --extra postgres --extra sql -c requirements/run.txt" "storage pyproject.toml --extra postgres --extra storage -c requirements/run.txt" "dev pyproject.toml --extra postgres --extra otel --extra parquet --extra sql --extra storage requirements/dev.in -c requirements/run.txt" "build requirements/build.in -c requirements/dev.txt" "bench requirements/bench.in" "docs requirements/docs.in"; do \
+	@for set in "run pyproject.toml --extra postgres" "otel pyproject.toml --extra postgres --extra otel -c requirements/run.txt" "sql pyproject.toml --extra postgres --extra sql -c requirements/run.txt" "storage pyproject.toml --extra postgres --extra storage -c requirements/run.txt" "dev pyproject.toml --extra postgres --extra otel --extra parquet --extra sql --extra storage requirements/dev.in -c requirements/run.txt" "build requirements/build.in -c requirements/dev.txt" "sdk requirements/sdk.in" "bench requirements/bench.in" "docs requirements/docs.in"; do \
 		set -- $$set; out=$$1; shift; \
 		$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
 			--no-emit-index-url --no-emit-find-links --no-header "$$@" -o requirements/$$out.txt; done
