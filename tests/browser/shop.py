@@ -34,6 +34,7 @@ X_STUB = """
 SOURCES = """
 [[source]]
 name = "page"
+write_key = "page-key"
 origins = ["{origin}", "{plain}"]
 pixel = "o8z6j"
 region = "GB"
