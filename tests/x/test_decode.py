@@ -8,7 +8,14 @@ from hypothesis import strategies as st
 from twite.domain.outcome import Delivered, Errored, Rejected, RejectionScope, XComplaint
 from twite.domain.times import MINUTE, SECOND
 from twite.x import spec
-from twite.x.decode import DEFAULT_WAIT, LONGEST_WAIT, decode, limit_of, names_window
+from twite.x.decode import (
+    DEFAULT_WAIT,
+    LONGEST_WAIT,
+    decode,
+    is_ambiguous,
+    limit_of,
+    names_window,
+)
 
 NOW = 1_795_600_000_000
 UNCOUNTED = Errored(
@@ -219,6 +226,12 @@ def test_errors_about_settings_and_access_concern_the_pixel(status):
 @pytest.mark.parametrize("status", [408, 423, 500, 502, 503, 504, 599])
 def test_request_that_x_may_have_processed_is_ambiguous(status):
     assert decoded(status, b"<html>") == Errored(reason=f"{status}", ambiguous=True, status=status)
+    assert is_ambiguous(status)
+
+
+@pytest.mark.parametrize("status", [400, 404, 429])
+def test_refused_or_limited_request_is_not_ambiguous(status):
+    assert not is_ambiguous(status)
 
 
 def test_status_503_is_retried_at_its_retry_after():
