@@ -5,8 +5,6 @@ import re
 import sqlite3
 import subprocess
 import sys
-import threading
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -89,38 +87,3 @@ def test_documented_query_is_accepted_by_send(tmp_path):
     report = (tmp_path / "query.dry-run.csv").read_text("utf-8-sig")
     verdicts = {row["order"]: row["verdict"] for row in csv.DictReader(report.splitlines())}
     assert verdicts == {"S-1001": "ready", "S-1002": "suppressed"}
-
-
-def test_documented_python_call_prints_why_the_gateway_refused_the_conversion():
-    refusal = b'{"errors": [{"code": "wrong_shape"}]}'
-
-    class Refusing(BaseHTTPRequestHandler):
-        def do_POST(self):
-            self.rfile.read(int(self.headers["content-length"]))
-            self.send_response(422)
-            self.end_headers()
-            self.wfile.write(refusal)
-
-        def log_message(self, *_said):
-            pass
-
-    server = HTTPServer(("127.0.0.1", 0), Refusing)
-    thread = threading.Thread(target=server.handle_request)
-    thread.start()
-    url = f"http://127.0.0.1:{server.server_port}"
-    call = SnippetCall(name="purchase", event="o8z6k", pixel="o8z6j", url=url)
-    (text,) = [snippet.text for snippet in snippets(call) if snippet.kind == "python"]
-
-    done = subprocess.run(
-        [sys.executable, "-c", text],
-        capture_output=True,
-        text=True,
-        env={"TWITE_KEY": "a-key", "NO_PROXY": "127.0.0.1"},
-        timeout=30,
-        check=False,
-    )
-    thread.join()
-    server.server_close()
-
-    assert done.returncode == 1
-    assert done.stderr == f"422 {refusal.decode()}\n"

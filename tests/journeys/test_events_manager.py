@@ -2,9 +2,11 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from gateway_processes import ENVIRONMENT, KEY, command
@@ -12,6 +14,9 @@ from signing_in import Unsigned, log_in
 
 pytestmark = pytest.mark.journey
 
+CLIENTS = Path(__file__).parents[2] / "clients"
+PACKAGE = "javascript/node"
+TSC = CLIENTS.parent / ".node/node_modules/.bin/tsc"
 TOOLS = {
     "curl": ["sh"],
     "python": [sys.executable],
@@ -21,7 +26,20 @@ TOOLS = {
 
 
 def tool_is_there(kind: str) -> bool:
+    if kind == "node" and not TSC.exists():
+        return False
     return shutil.which("curl" if kind == "curl" else TOOLS[kind][0]) is not None
+
+
+def install_clients(folder):
+    """Put the clients where a file in the folder finds them."""
+    (folder / "Twite.php").write_bytes((CLIENTS / "php/Twite.php").read_bytes())
+    package = folder / "node_modules/@twite/node"
+    package.mkdir(parents=True, exist_ok=True)
+    (package / "package.json").write_bytes((CLIENTS / PACKAGE / "package.json").read_bytes())
+    if TSC.exists():
+        build = [TSC, "-p", CLIENTS / PACKAGE, "--outDir", package / "dist"]
+        subprocess.run(build, check=True)
 
 
 def test_created_and_mapped_event_receives_a_conversion(x_emulator, tmp_path):
@@ -48,15 +66,19 @@ def test_created_and_mapped_event_receives_a_conversion(x_emulator, tmp_path):
 
 
 def run_snippet(gateway, kind, *, key=KEY):
-    """Run the snippet for an event as if copied into a file."""
+    """Run the snippet for an event as if copied into a file, with the clients installed."""
+    if not (gateway.folder / "Twite.php").exists():
+        install_clients(gateway.folder)
     call = json.loads(
         command(gateway, "events", "snippet", "purchase", "--for", kind, "--json").stdout
     )[0]
     file = gateway.folder / f"call.{call['suffix']}"
     file.write_text(call["text"])
+    paths = {"PATH": os.environ["PATH"], "PYTHONPATH": str(CLIENTS / "python/src")}
     return subprocess.run(
         [*TOOLS[kind], str(file)],
-        env=ENVIRONMENT | {"TWITE_KEY": key, "PATH": os.environ["PATH"]},
+        env=ENVIRONMENT | paths | {"TWITE_KEY": key},
+        cwd=gateway.folder,
         capture_output=True,
         text=True,
         check=False,
@@ -82,7 +104,7 @@ def test_printed_snippet_sends_a_conversion(x_emulator, tmp_path, kind):
         done = run_snippet(gateway, kind)
 
         assert (done.returncode, done.stderr) == (0, "")
-        assert json.loads(done.stdout)["accepted"] == 1
+        assert re.search(r'accepted"?: ?1\b', done.stdout)
         assert gateway.drained()["delivered"] == 1
         assert gateway.get("/v1/conversions/o8z6j/order-1001")[1]["state"] == "delivered"
 

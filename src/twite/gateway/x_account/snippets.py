@@ -42,9 +42,9 @@ KINDS: Final[Mapping[str, tuple[str, str, str]]] = {
     ),
     "script": ("our script", _SCRIPT, "js"),
     "curl": ("curl", _SERVER, "sh"),
-    "python": ("Python", _SERVER, "py"),
-    "node": ("Node", f"{_SERVER} Node 18 or newer.", "mjs"),
-    "php": ("PHP", _SERVER, "php"),
+    "python": ("Python", f"{_SERVER} With the client in `clients/python`.", "py"),
+    "node": ("Node", f"{_SERVER} With the client in `clients/javascript/node`.", "mjs"),
+    "php": ("PHP", f"{_SERVER} With the client `clients/php/Twite.php`, one file.", "php"),
     "sgtm": ("Google's server tag", _SGTM, "txt"),
 }
 _OF_PAGES: Final = frozenset({"pixel", "script"})
