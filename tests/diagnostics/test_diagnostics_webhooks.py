@@ -19,11 +19,13 @@ kind = "stripe"
 secret = "env:STRIPE_SECRET"
 source = "shop"
 """
+INVOICES = STRIPE.replace('"stripe"', '"invoices"', 1) + 'payment = "invoice"\n'
 WOO = """
 [[webhook]]
 name = "woo"
 kind = "woocommerce"
 secret = "woo-secret"
+paid_since = "2026-12-01T00:00:00Z"
 source = "shop"
 """
 KEYS = """
@@ -48,6 +50,12 @@ def warnings(settings):
         (STRIPE + WOO + KEYS, "whsec_1", []),
         (STRIPE, "sk_live_1", ["a secret of the webhook stripe does not begin with whsec_"]),
         (WOO, "", ["the webhook woo has no shop_url"]),
+        (
+            STRIPE + INVOICES,
+            "whsec_1",
+            ["the webhooks stripe and invoices read different objects"],
+        ),
+        (STRIPE + INVOICES.replace("invoice", "checkout_session"), "whsec_1", []),
     ],
 )
 def test_settings_that_lose_payments_are_warnings(tmp_path, text, written, expected):

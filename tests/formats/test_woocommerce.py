@@ -7,9 +7,10 @@ import pytest
 from builders import NOW
 from formats.webhook_builders import a_message, a_webhook, reason_of
 from twite.domain.errors import MalformedRequest
+from twite.domain.secret import Secret
 from twite.formats.webhook_kind import SignatureVerdict
 from twite.formats.webhook_kinds import KINDS
-from twite.formats.woocommerce.read import check, read, verify
+from twite.formats.woocommerce.read import WooCommerceOptions, check, read, verify
 from twite.formats.woocommerce.sample import sample
 
 WOO = KINDS["woocommerce"]
@@ -20,6 +21,12 @@ STORED = "wc secret&amp;key"
 SIGNATURE = "LaSRGsTfHWC5SED/244AJcqukqIdVDQxyoFQ1EcSMns="
 WITH_ENTITIES = "TSPpmbI7HkJQorDRC2SSGlkF9y1+6Ieq0V2u2tLhXpY="
 
+SETTINGS = {
+    "paid_since": "2026-12-01T00:00:00Z",
+    "shop_url": "https://shop.example",
+    "consumer_key": "ck_1",
+    "consumer_secret": Secret("cs_1"),
+}
 ORDER = {
     "id": 820982911946154508,
     "number": "WC-1017",
@@ -240,11 +247,38 @@ def test_repr_of_a_reading_shows_no_person():
     assert "shopper" not in repr(reading(ORDER))
 
 
-@pytest.mark.parametrize("statuses", [[], ["wc-processing"]])
-def test_settings_name_statuses_as_the_api_does(statuses):
-    (wrong,) = check(a_webhook(WOO, statuses=statuses).options)
+def test_order_that_was_paid_before_the_webhook_was_the_only_sender_is_ignored():
+    earlier, later = "2026-11-25T09:06:40Z", "2026-11-25T10:06:41+01:00"
 
-    assert wrong.key == "statuses"
+    assert conversion(ORDER, paid_since=earlier).conversion_id
+    assert reason_of(reading(ORDER, paid_since=later)) == "too_old"
+
+
+@pytest.mark.parametrize(
+    ("change", "key"),
+    [
+        ({"paid_since": None}, "paid_since"),
+        ({"paid_since": "2026-12-01"}, "paid_since"),
+        ({"statuses": []}, "statuses"),
+        ({"statuses": ["wc-processing"]}, "statuses"),
+        ({"shop_url": None}, "shop_url"),
+        ({"consumer_secret": None}, "shop_url"),
+        ({"shop_url": "http://shop.example"}, "shop_url"),
+        ({"shop_url": "https://user@shop.example"}, "shop_url"),
+        ({"shop_url": "https://shop.example?x=1"}, "shop_url"),
+        ({"shop_url": "https://[shop"}, "shop_url"),
+        ({"shop_url": "ftp://127.0.0.1"}, "shop_url"),
+    ],
+)
+def test_wrong_settings_are_named(change, key):
+    (wrong,) = check(WooCommerceOptions(**SETTINGS | change))
+
+    assert wrong.key == key
+
+
+@pytest.mark.parametrize("url", ["https://shop.example/blog", "http://127.0.0.1:8080"])
+def test_shop_is_reached_by_https_or_on_this_machine(url):
+    assert list(check(WooCommerceOptions(**SETTINGS | {"shop_url": url}))) == []
 
 
 def test_sample_is_a_genuine_message_with_one_conversion():

@@ -23,6 +23,7 @@ source = "shop"
 name = "woo"
 kind = "woocommerce"
 secret = "{WOO_SECRET}"
+paid_since = "2026-01-01T00:00:00Z"
 source = "shop"
 """
 

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
+from itertools import combinations
 
 from twite.app.store_access import open_records, read_ignored
 from twite.config.settings import Settings
@@ -32,6 +33,22 @@ def webhooks(settings: Settings) -> Iterator[CheckFinding]:
                 f"a secret of the webhook {name} does not begin with whsec_",
                 "It is not a signing secret of Stripe, so its messages get 401.",
                 "Copy the endpoint's signing secret from Stripe's dashboard, with its prefix.",
+            )
+    yield from _of_stripe(settings)
+
+
+def _of_stripe(settings: Settings) -> Iterator[CheckFinding]:
+    """Report two webhooks that read different objects of the same payments."""
+    pixels = {source.name: source.pixel for source in settings.submitters}
+    of_stripe = [webhook for webhook in settings.webhooks if webhook.kind.name == "stripe"]
+    for first, second in combinations(of_stripe, 2):
+        is_same = (pixels[first.source], first.event) == (pixels[second.source], second.event)
+        if is_same and first.options.payment != second.options.payment:
+            yield warning(
+                "webhooks",
+                f"the webhooks {first.name} and {second.name} read different objects",
+                "If both are of one Stripe account, each payment counts twice.",
+                "Keep one of them, and choose its payment.",
             )
 
 

@@ -81,7 +81,8 @@ REASONS: Final[Mapping[IgnoredReason, str]] = MappingProxyType(
         "Stripe: snapshot)",
         IgnoredReason.PRIVACY_REQUEST: "a privacy request that the merchant must answer",
         IgnoredReason.OTHER_ACCOUNT: "of a connected account that the settings do not name",
-        IgnoredReason.TOO_OLD: "paid before the deduplication window, so it could count twice",
+        IgnoredReason.TOO_OLD: "paid before the deduplication window or `paid_since`, so it could "
+        "count twice",
         IgnoredReason.ERASURE: "a person whose data the sender asked to erase",
     }
 )

@@ -25,11 +25,13 @@ from twite.cli.sync.cursor import SyncCursor
 from twite.cli.sync.shop import ShopAccess, changed_orders
 from twite.config.settings import Settings
 from twite.domain.errors import OperatorError
+from twite.domain.fault import Fault
 from twite.domain.plural import plural
 from twite.domain.times import SECOND
 from twite.domain.webhook_delivery import CATCH_UP
 from twite.formats.native.answers import NativeReceipt
 from twite.formats.webhook_kind import IncomingWebhook
+from twite.formats.woocommerce.read import read_time
 from twite.formats.woocommerce.sample import signed_order
 
 sync = typer.Typer(help="Example: `twite sync woocommerce`, once an hour", no_args_is_help=True)
@@ -103,7 +105,9 @@ def woocommerce(
     access = _access(webhook)
     cursor = SyncCursor.beside(settings.store.path, webhook.name, access.url)
     is_first = cursor.at is None
-    start = int(time.time()) * SECOND - settings.store.dedup_window
+    oldest = int(time.time()) * SECOND - settings.store.dedup_window
+    since = read_time(webhook.options.paid_since)
+    start = oldest if isinstance(since, Fault) else max(oldest, since)
     tally = asyncio.run(
         _catch_up(webhook, access, cursor, start=start, to=gateway_url(settings, to), wait=wait)
     )

@@ -16,8 +16,8 @@ class _Saved(msgspec.Struct, frozen=True, kw_only=True):
 class SyncCursor:
     """`at` is in milliseconds, None before the first run, and after a change of the shop.
 
-    Without its file, a sync begins at the deduplication window again, which is slower but submits
-    no order twice.
+    Without its file, a sync begins at `paid_since`, or at the deduplication window, which is slower
+    but submits no order twice.
     """
 
     def __init__(self, path: Path, shop: str) -> None:

@@ -19,6 +19,7 @@ from twite.domain.fault import Fault, fault
 from twite.domain.loopback import is_own_name
 from twite.domain.normalize import e164
 from twite.domain.secret import Secret
+from twite.domain.times import LATEST, moment
 from twite.formats.event_data.values import NULL, amount_at, content_of, first_text, text_of
 from twite.formats.parsed_request import Event, Native, NativeContent, ParsedRequest
 from twite.formats.webhook_kind import (
@@ -68,6 +69,13 @@ _PRICE: Final = re.compile(r"[0-9]{1,18}(?:\.[0-9]{1,20})?", re.ASCII)
 class WooCommerceOptions(msgspec.Struct, frozen=True, kw_only=True):
     """The keys of a `[[webhook]]` of the kind `woocommerce`."""
 
+    paid_since: Annotated[
+        str | None,
+        option(
+            "from when on no other sender reports orders, such as `2026-12-01T00:00:00Z`; orders "
+            "that were paid before are ignored"
+        ),
+    ] = None
     conversion_id: Annotated[
         Literal["id", "number", "order_key"],
         option("the field of the order that is the conversion id; the pixel must send the same"),
@@ -90,6 +98,17 @@ class WooCommerceOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 def check(options: WooCommerceOptions) -> Iterator[OptionFault]:
     """Yield what is wrong with the options."""
+    since = read_time(options.paid_since or "")
+    if isinstance(since, Fault):
+        # Without it, orders that another sender has reported would count again when they change.
+        is_missing = options.paid_since is None
+        yield OptionFault(
+            key="paid_since",
+            message="is missing. Write the time when this webhook becomes the only sender of "
+            "orders, such as 2026-12-01T00:00:00Z"
+            if is_missing
+            else since.message,
+        )
     if options.shop_url is not None and not _is_protected(options.shop_url):
         yield OptionFault(
             key="shop_url",
@@ -108,6 +127,11 @@ def check(options: WooCommerceOptions) -> Iterator[OptionFault]:
                 key="statuses",
                 message=f"{status!r} is the name in the database: write {status[3:]!r}",
             )
+
+
+def read_time(text: str) -> int | Fault:
+    """Return a time with a zone in milliseconds."""
+    return moment(text, now=LATEST, path="time")
 
 
 def _is_protected(url: str) -> bool:
@@ -167,8 +191,12 @@ def _reason(
         return IgnoredReason.TEST
     if status not in options.statuses:
         return _REASONS.get(status, IgnoredReason.UNPAID)
-    if paid_at(order) is None:
+    paid = paid_at(order)
+    if paid is None:
         return IgnoredReason.UNPAID
+    at, since = read_time(paid), read_time(options.paid_since or "")
+    if isinstance(at, int) and isinstance(since, int) and at < since:
+        return IgnoredReason.TOO_OLD
     # `created_via` is "subscription" for renewals. [guess]
     is_renewal = metadata.get(_RENEWAL) or order.get("created_via") == "subscription"
     return IgnoredReason.RENEWAL if is_renewal and not options.renewals else None
