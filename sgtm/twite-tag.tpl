@@ -503,8 +503,8 @@ function send(event) {
       if (answer.statusCode >= 200 && answer.statusCode < 300) data.gtmOnSuccess();
       else data.gtmOnFailure();
     })
-    .catch(function (trouble) {
-      say(event.event_name + ' was not answered: ' + (trouble && trouble.reason || 'unknown'));
+    .catch(function (error) {
+      say(event.event_name + ' was not answered: ' + (error && error.reason || 'unknown'));
       data.gtmOnFailure();
     });
 }

@@ -33,9 +33,9 @@ Answer = Callable[[web.Request], object]
 
 @asynccontextmanager
 async def a_gateway(answer: Answer) -> AsyncIterator[str]:
-    """Serve the control route `POST /-/desk` on loopback."""
+    """Serve the control route `POST /-/control` on loopback."""
     app = web.Application()
-    app.router.add_post("/-/desk", answer)
+    app.router.add_post("/-/control", answer)
     runner = web.AppRunner(app)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)

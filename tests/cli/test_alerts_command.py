@@ -16,8 +16,8 @@ HELD = Alert(
     subject="o8z6j",
     reason="3 conversions are held",
     opened_at=NOW,
-    said_at=NOW,
-    news=None,
+    reported_at=NOW,
+    unsent_phase=None,
 )
 OVER = Alert(
     id="b",
@@ -25,8 +25,8 @@ OVER = Alert(
     subject="o8z6j",
     reason="12 conversions are dead",
     opened_at=NOW,
-    said_at=NOW,
-    news=AlertPhase.RESOLVED,
+    reported_at=NOW,
+    unsent_phase=AlertPhase.RESOLVED,
     resolved_at=NOW + 1,
 )
 

@@ -314,7 +314,7 @@ def _silent(subject):
         subject=subject,
         reason="the secret reason of an alert",
         opened_at=1,
-        said_at=1,
+        reported_at=1,
     )
 
 

@@ -196,7 +196,7 @@ async def test_user_commands_require_the_control_token(stage):
 
     for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "Bearer "}):
         answer = await stranger.ask(
-            "POST", "/-/desk", body=order, headers={"Origin": stranger.url} | headers
+            "POST", "/-/control", body=order, headers={"Origin": stranger.url} | headers
         )
         assert answer.status == 404
 

@@ -8,10 +8,15 @@ from twite.stores.sqlite import SQLiteStore
 from written import GOOD, read
 
 PAUSED = Alert(
-    id="a", kind=AlertKind.PIXEL_PAUSED, subject="o8z6j", reason="404", opened_at=NOW, said_at=NOW
+    id="a",
+    kind=AlertKind.PIXEL_PAUSED,
+    subject="o8z6j",
+    reason="404",
+    opened_at=NOW,
+    reported_at=NOW,
 )
 HELD = msgspec.structs.replace(PAUSED, id="b", kind=AlertKind.CONVERSIONS_HELD, reason="3 are held")
-OVER = msgspec.structs.replace(PAUSED, id="c", news=AlertPhase.RESOLVED, resolved_at=NOW)
+OVER = msgspec.structs.replace(PAUSED, id="c", unsent_phase=AlertPhase.RESOLVED, resolved_at=NOW)
 
 
 async def test_settings_without_a_webhook_are_a_warning(tmp_path):

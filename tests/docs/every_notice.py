@@ -32,7 +32,7 @@ from twite.gateway.ports.machine import DiskSpace
 
 PIXEL = "o8z6j"
 ALERT = Alert(
-    id="a", kind=AlertKind.PIXEL_PAUSED, subject=PIXEL, reason="404", opened_at=1, said_at=1
+    id="a", kind=AlertKind.PIXEL_PAUSED, subject=PIXEL, reason="404", opened_at=1, reported_at=1
 )
 EVERY_NOTICE = (
     Reloaded(result=ReloadResult.RELOADED),
@@ -46,7 +46,7 @@ EVERY_NOTICE = (
         codes={"event_unknown": 1},
     ),
     TagFired(tag="tag:crm", source="shop", verdict="accepted"),
-    TagPassed(tag="tag:crm", source="shop", bar="consent", times=1),
+    TagPassed(tag="tag:crm", source="shop", reason="consent", times=1),
     FirstTurnEnded(tag="tag:crm", result="in_time"),
     ContainerCalled(tag="tag:crm", result="accepted"),
     TagSaid(tag="tag:crm", text="hello"),

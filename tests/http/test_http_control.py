@@ -13,7 +13,7 @@ from twite.gateway.ports.privacy import EraseStore
 
 async def test_control_route_replays_with_its_token(stage):
     answer = await stage.ask(
-        "POST", "/-/desk", b'{"do":"replay","deliveries":[4,7]}', key=CONTROL_TOKEN
+        "POST", "/-/control", b'{"do":"replay","deliveries":[4,7]}', key=CONTROL_TOKEN
     )
 
     assert (answer.status, answer.json()) == (200, {"done": 2})
@@ -28,7 +28,7 @@ async def test_control_route_records_the_user_and_the_confirmed_deliveries(stage
     written = msgspec.to_builtins(audit_event)
     order = {"do": do, "deliveries": [4, 7], "sure": [7], "audit_event": written}
 
-    answer = await stage.ask("POST", "/-/desk", msgspec.json.encode(order), key=CONTROL_TOKEN)
+    answer = await stage.ask("POST", "/-/control", msgspec.json.encode(order), key=CONTROL_TOKEN)
 
     assert answer.status == 200
     assert stage.moves.audit_events == [audit_event]
@@ -37,7 +37,10 @@ async def test_control_route_records_the_user_and_the_confirmed_deliveries(stage
 
 async def test_control_route_discards_with_the_note_as_reason(stage):
     answer = await stage.ask(
-        "POST", "/-/desk", b'{"do":"discard","deliveries":[4],"note":"a test"}', key=CONTROL_TOKEN
+        "POST",
+        "/-/control",
+        b'{"do":"discard","deliveries":[4],"note":"a test"}',
+        key=CONTROL_TOKEN,
     )
 
     assert (answer.status, answer.json()) == (200, {"done": 1})
@@ -48,7 +51,7 @@ async def test_control_route_edits_deliveries_and_reports_refusals(stage):
     edited = EditedBody(delivery=4, event="o8z6k", body=b'{"event_id": "o8z6k"}')
     order = ControlCommand(do="edit", edited=(edited,), note="ada: event as currently mapped")
 
-    answer = await stage.ask("POST", "/-/desk", msgspec.json.encode(order), key=CONTROL_TOKEN)
+    answer = await stage.ask("POST", "/-/control", msgspec.json.encode(order), key=CONTROL_TOKEN)
 
     assert (answer.status, answer.json()) == (
         200,
@@ -60,7 +63,7 @@ async def test_control_route_edits_deliveries_and_reports_refusals(stage):
 async def test_control_route_erases_by_ids_and_keys(stage):
     order = b'{"do":"erase","erasing":{"conversions":[4,7],"keys":["AAAAAAAAAAAAAAAAAAAAAA=="]}}'
 
-    answer = await stage.ask("POST", "/-/desk", order, key=CONTROL_TOKEN)
+    answer = await stage.ask("POST", "/-/control", order, key=CONTROL_TOKEN)
 
     assert (answer.status, answer.json()) == (200, {"done": 2})
     assert stage.eraser.reported == [EraseStore(conversions=(4, 7), keys=(bytes(16),))]
@@ -77,7 +80,7 @@ async def test_control_route_changes_users_and_writes_the_audit_log(staged):
     note = msgspec.json.encode(ControlCommand(do="note", audit_event=audit_event))
 
     orders = (add, add, note)
-    answers = [await stage.ask("POST", "/-/desk", order, key=CONTROL_TOKEN) for order in orders]
+    answers = [await stage.ask("POST", "/-/control", order, key=CONTROL_TOKEN) for order in orders]
 
     assert [answer.json() for answer in answers] == [
         {"done": 1, "result": "done"},
@@ -93,7 +96,7 @@ async def test_control_route_changes_users_and_writes_the_audit_log(staged):
 
 @pytest.mark.parametrize("key", [None, "wrong", "a-source-key", "\xe9"])
 async def test_control_route_without_its_token_is_404(stage, key):
-    answer = await stage.ask("POST", "/-/desk", b'{"do":"replay","deliveries":[4]}', key=key)
+    answer = await stage.ask("POST", "/-/control", b'{"do":"replay","deliveries":[4]}', key=key)
 
     assert answer.status == 404
     assert answer.faults() == [("", "route")]
@@ -103,7 +106,7 @@ async def test_control_route_without_its_token_is_404(stage, key):
 async def test_gateway_without_a_control_token_has_no_control_route(staged):
     stage = await staged(control_token=None)
 
-    answer = await stage.ask("POST", "/-/desk", b"{}", key="None")
+    answer = await stage.ask("POST", "/-/control", b"{}", key="None")
 
     assert answer.status == 404
 
@@ -128,7 +131,7 @@ async def test_gateway_without_a_control_token_has_no_control_route(staged):
     ],
 )
 async def test_malformed_control_request_is_400(stage, order):
-    answer = await stage.ask("POST", "/-/desk", order, key=CONTROL_TOKEN)
+    answer = await stage.ask("POST", "/-/control", order, key=CONTROL_TOKEN)
 
     assert answer.status == 400
     assert answer.faults() == [("", "wrong_shape")]

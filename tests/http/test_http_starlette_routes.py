@@ -204,7 +204,7 @@ async def test_unknown_route_is_404_as_json(stage, path):
         ("PUT", "/v1/conversions", {"POST"}),
         ("DELETE", "/v1/conversions/o8z6j/order-1001", {"GET", "HEAD"}),
         ("POST", "/v1/accounting", {"GET", "HEAD"}),
-        ("GET", "/-/desk", {"POST"}),
+        ("GET", "/-/control", {"POST"}),
     ],
 )
 async def test_wrong_method_is_405_with_the_allowed_methods(stage, method, path, allowed):

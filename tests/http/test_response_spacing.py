@@ -55,7 +55,7 @@ def test_responses_are_not_delayed_after_the_submission(cheap, admission):
     assert waits(cheap, 7.0) == [0.0]
 
 
-@pytest.mark.parametrize("path", ["/v1/conversions", "/t", "/v1/consent", "/-/desk"])
+@pytest.mark.parametrize("path", ["/v1/conversions", "/t", "/v1/consent", "/-/control"])
 def test_submissions_and_commands_are_not_delayed(cheap, admission, path):
     admission.enter({b"content-length": b"1"})
 

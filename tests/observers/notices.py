@@ -5,7 +5,7 @@ from twite.gateway.ports.events import (
 )
 
 ALERT = Alert(
-    id="a", kind=AlertKind.PIXEL_PAUSED, subject="o8z6j", reason="404", opened_at=1, said_at=1
+    id="a", kind=AlertKind.PIXEL_PAUSED, subject="o8z6j", reason="404", opened_at=1, reported_at=1
 )
 
 

@@ -29,7 +29,12 @@ _HOUR = NOW // HOUR
 
 def _an_alert(id_: str = "a", **more: object) -> Alert:
     alert = Alert(
-        id=id_, kind=AlertKind.PIXEL_PAUSED, subject=PIXEL, reason="404", opened_at=NOW, said_at=NOW
+        id=id_,
+        kind=AlertKind.PIXEL_PAUSED,
+        subject=PIXEL,
+        reason="404",
+        opened_at=NOW,
+        reported_at=NOW,
     )
     return msgspec.structs.replace(alert, **more)
 
@@ -144,13 +149,13 @@ class AlarmLaws:
     async def test_alert_is_replaced_by_its_id(self, store: Store) -> None:
         await store.put([_an_alert(), _an_alert("b", opened_at=NOW - 1)])
 
-        reported = _an_alert(news=None, reason="403", said_at=NOW + 1)
+        reported = _an_alert(unsent_phase=None, reason="403", reported_at=NOW + 1)
         await store.put([reported], gone=["b", "unknown"])
 
         assert list(await store.load(Alert)) == [reported]
 
     async def test_resolved_alert_is_stored_until_it_is_reported(self, store: Store) -> None:
-        over = _an_alert(news=AlertPhase.RESOLVED, resolved_at=NOW + 1)
+        over = _an_alert(unsent_phase=AlertPhase.RESOLVED, resolved_at=NOW + 1)
 
         await store.put([over])
 

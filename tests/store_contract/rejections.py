@@ -262,4 +262,4 @@ class IgnoringLaws:
 
 
 def _unfired(tag: str, index: int | None) -> UnfiredTags:
-    return UnfiredTags(tag=tag, bar="consent", why="consent ad_storage", index=index)
+    return UnfiredTags(tag=tag, reason="consent", why="consent ad_storage", index=index)

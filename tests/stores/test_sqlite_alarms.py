@@ -11,11 +11,16 @@ from twite.gateway.ports.store import StoreOptions
 from twite.stores.sqlite import SQLiteReader, SQLiteStore
 
 ALERT = Alert(
-    id="a", kind=AlertKind.PIXEL_PAUSED, subject="o8z6j", reason="404", opened_at=NOW, said_at=NOW
+    id="a",
+    kind=AlertKind.PIXEL_PAUSED,
+    subject="o8z6j",
+    reason="404",
+    opened_at=NOW,
+    reported_at=NOW,
 )
 
 
-@pytest.mark.parametrize("change", ["kind = 'moon_full'", "news = 'sung'"])
+@pytest.mark.parametrize("change", ["kind = 'moon_full'", "unsent_phase = 'sung'"])
 async def test_alert_written_by_another_version_is_ignored(tmp_path, change):
     path = str(tmp_path / "twite.db")
     store = await SQLiteStore.open(path)

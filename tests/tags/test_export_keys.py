@@ -268,6 +268,6 @@ def test_exception_of_all_events_blocks_a_tag():
 
     planned = plan(found.container, EventContext(event={"event_name": "x"}, now=1), variables=None)
 
-    assert [(passed.tag, passed.bar) for passed in planned.passed] == [
+    assert [(passed.tag, passed.reason) for passed in planned.passed] == [
         ("Tag", NotFiredReason.EXCEPTION)
     ]

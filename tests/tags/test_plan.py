@@ -237,7 +237,7 @@ NOW = 1_764_000_000_000  # of the occasion
 def test_tag_fires_within_its_schedule(span, why):
     found = planned(container(tag("Post", **span)))
 
-    assert [(passed.why, passed.bar) for passed in found.passed] == (
+    assert [(passed.why, passed.reason) for passed in found.passed] == (
         [(why, NotFiredReason.PAUSED)] if why else []
     )
     assert names(found) == ([] if why else ["Post"])

@@ -47,7 +47,7 @@ async def report_unusable(settings: Settings, unusable: StoreUnusable) -> None:
         subject=STORE,
         reason=reason,
         opened_at=now,
-        said_at=now,
+        reported_at=now,
     )
     transport = OnDemandTransport(timeout=WEBHOOK_TIMEOUT, connections=1)
     try:

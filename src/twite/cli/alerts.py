@@ -38,7 +38,7 @@ def listed(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None:
         _print(still)
     else:
         printing.say("No open alerts.")
-    if any(alert.news for alert in alerts) and found.alerts.webhook is not None:
+    if any(alert.unsent_phase for alert in alerts) and found.alerts.webhook is not None:
         printing.complain("The webhook has not accepted all messages yet. Run twite alerts test.")
     if still:
         raise typer.Exit(1)
@@ -90,7 +90,7 @@ def _as_json(alert: Alert) -> dict[str, object]:
         "subject": alert.subject,
         "reason": alert.reason,
         "opened_at": spelled(alert.opened_at),
-        "reported": alert.news is None,
+        "reported": alert.unsent_phase is None,
         "help": page_of(alert.kind),
     }
 

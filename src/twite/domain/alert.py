@@ -158,9 +158,9 @@ class AlertPhase(StrEnum):
 class Alert(msgspec.Struct, frozen=True, kw_only=True):
     """An open or resolved alert about a pixel, a source, or the store. Times are in milliseconds.
 
-    `reason` contains no text from X's responses. `said_at` is the time of the last notification;
-    `news` is the message that the webhook has not received yet. `resolved_at` is None while the
-    alert is open.
+    `reason` contains no text from X's responses. `reported_at` is the time of the last
+    notification; `unsent_phase` is what the webhook has not received yet. `resolved_at` is None
+    while the alert is open.
     """
 
     id: str
@@ -168,8 +168,8 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     subject: str
     reason: str
     opened_at: int
-    said_at: int
-    news: AlertPhase | None = AlertPhase.OPENED
+    reported_at: int
+    unsent_phase: AlertPhase | None = AlertPhase.OPENED
     resolved_at: int | None = None
 
     @property

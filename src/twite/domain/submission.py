@@ -65,12 +65,12 @@ class NotFiredReason(StrEnum):
 class UnfiredTags(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A tag that received an event and did not fire.
 
-    `tag` is the pixel of its deliveries; `bar` is the reason as a code, `why` completes "did not
-    fire:". `index` is the conversion's place in the submission; with None, the tag is only counted.
+    `tag` is the pixel of its deliveries; `why` completes "did not fire:".
+    `index` is the conversion's place in the submission; with None, the tag is only counted.
     """
 
     tag: str
-    bar: NotFiredReason
+    reason: NotFiredReason
     why: str
     index: int | None = None
 
@@ -243,4 +243,4 @@ def named(submission: Submission) -> Iterator[tuple[str, str]]:
     for ignored in submission.ignored:
         yield ignored.name, ignored.reason
     for tag in submission.unfired:
-        yield tag.tag, f"{NOT_FIRED}{tag.bar}"
+        yield tag.tag, f"{NOT_FIRED}{tag.reason}"

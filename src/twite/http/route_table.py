@@ -309,7 +309,7 @@ ROUTES: Final[tuple[Route[Any], ...]] = (
         authenticate=control.control_token,
         answer=control.answer,
         body=FULL_BODY,
-        operations={"post": "desk"},
+        operations={"post": "control"},
     ),
     *contributed("routes", Route),
     Route(

@@ -81,10 +81,10 @@ class GatewayServices(msgspec.Struct, frozen=True, kw_only=True):
 
     `ready` returns the reason why requests cannot be accepted now, or None. `metrics` renders the
     Prometheus text, and `add_up` adds the metrics of other processes. `control_token` authenticates
-    `POST /-/desk`, which does not exist without one. `credential_commands` is None if the gateway
-    has no vault key, `proxy` if no route is configured for Stape's auth proxy. `console` serves all
-    paths under /console. `erase_person` erases whom the sender of a webhook names. `reload` reads
-    the settings again; with True, it only compares them.
+    `POST /-/control`, which does not exist without one. `credential_commands` is None if the
+    gateway has no vault key, `proxy` if no route is configured for Stape's auth proxy. `console`
+    serves all paths under /console. `erase_person` erases whom the sender of a webhook names.
+    `reload` reads the settings again; with True, it only compares them.
     """
 
     accept: Accept

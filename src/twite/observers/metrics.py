@@ -152,8 +152,8 @@ class Metrics:
         elif isinstance(notice, TagSaid):
             self._count("twite_tag_log_lines_total", pixel)
         elif isinstance(notice, TagPassed):
-            bar, times = notice.bar, notice.times
-            self._count("twite_tag_not_fired_total", pixel, notice.source, bar, times=times)
+            reason, times = notice.reason, notice.times
+            self._count("twite_tag_not_fired_total", pixel, notice.source, reason, times=times)
         else:
             self._count("twite_tag_firings_total", pixel, notice.source, notice.verdict)
 

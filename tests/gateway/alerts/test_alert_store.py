@@ -89,7 +89,7 @@ async def test_failed_check_opens_one_alert_and_reports_it_once():
             subject=PIXEL,
             reason="4 are held",
             opened_at=stage.clock.now(),
-            said_at=stage.clock.now(),
+            reported_at=stage.clock.now(),
         )
     ]
 
@@ -219,7 +219,7 @@ async def test_alerts_and_unsent_messages_are_stored_over_a_restart():
     await after.register.load()
 
     assert [alert.subject for alert in after.register.alerts()] == [PIXEL]
-    assert [(new.subject, new.news) for new in after.register.news()] == [
+    assert [(new.subject, new.unsent_phase) for new in after.register.unsent()] == [
         (PIXEL, AlertPhase.OPENED),
         ("other", AlertPhase.RESOLVED),
     ]
@@ -243,12 +243,12 @@ async def test_sent_message_and_resolved_alert_are_deleted():
     stage.read(bad=True, subject="other")
     stage.read(bad=False, subject="other")
 
-    for alert in stage.register.news():
+    for alert in stage.register.unsent():
         stage.register.record_sent(alert)
     await stage.register.save()
 
-    assert stage.register.news() == []
-    assert [(alert.subject, alert.news) for alert in await stage.alarms.load(Alert)] == [
+    assert stage.register.unsent() == []
+    assert [(alert.subject, alert.unsent_phase) for alert in await stage.alarms.load(Alert)] == [
         (PIXEL, None)
     ]
 
@@ -256,12 +256,12 @@ async def test_sent_message_and_resolved_alert_are_deleted():
 async def test_message_created_while_another_is_sent_stays_pending():
     stage = Stage()
     stage.read(bad=True)
-    [opened] = stage.register.news()
+    [opened] = stage.register.unsent()
 
     stage.read(bad=False)
     stage.register.record_sent(opened)
 
-    assert [new.news for new in stage.register.news()] == [AlertPhase.RESOLVED]
+    assert [new.unsent_phase for new in stage.register.unsent()] == [AlertPhase.RESOLVED]
 
 
 async def test_unsent_opening_message_does_not_become_a_reminder():
@@ -271,7 +271,7 @@ async def test_unsent_opening_message_does_not_become_a_reminder():
     await stage.later(DAY)
     stage.read(bad=True)
 
-    assert [new.news for new in stage.register.news()] == [AlertPhase.OPENED]
+    assert [new.unsent_phase for new in stage.register.unsent()] == [AlertPhase.OPENED]
 
 
 async def test_store_failure_does_not_prevent_an_alert():
@@ -318,14 +318,14 @@ async def test_alert_changed_during_a_failed_write_is_written():
     alarms = FailingAlarms()
     stage = Stage(alarms)
     stage.read(bad=True)
-    [alert] = stage.register.news()
+    [alert] = stage.register.unsent()
     alarms.meanwhile = lambda: stage.register.record_sent(alert)
     await stage.register.save()
 
     alarms.failing = False
     await stage.register.save()
 
-    assert list(await alarms.load(Alert)) == [msgspec.structs.replace(alert, news=None)]
+    assert list(await alarms.load(Alert)) == [msgspec.structs.replace(alert, unsent_phase=None)]
 
 
 async def test_late_failure_of_a_write_does_not_undo_a_later_write():
@@ -335,7 +335,7 @@ async def test_late_failure_of_a_write_does_not_undo_a_later_write():
     slow = asyncio.create_task(stage.register.save())
     await asyncio.sleep(0)
 
-    [alert] = stage.register.news()
+    [alert] = stage.register.unsent()
     stage.register.record_sent(alert)
     later = asyncio.create_task(stage.register.save())
     await asyncio.sleep(0)
@@ -343,7 +343,7 @@ async def test_late_failure_of_a_write_does_not_undo_a_later_write():
     await asyncio.gather(slow, later)
     await stage.register.save()
 
-    assert [alert.news for alert in await alarms.load(Alert)] == [None]
+    assert [alert.unsent_phase for alert in await alarms.load(Alert)] == [None]
 
 
 async def test_stored_alert_has_the_current_reason():

@@ -115,7 +115,7 @@ async def test_failed_message_is_repeated_with_the_same_id(running, refusal, why
     assert stage.seen.notices[0] == WebhookTried(
         kind=AlertKind.CONVERSIONS_HELD, phase=AlertPhase.OPENED, refused=why
     )
-    assert stage.register.news() == []
+    assert stage.register.unsent() == []
 
 
 async def test_unavailable_webhook_is_called_at_growing_intervals(running):
@@ -143,7 +143,7 @@ async def test_refused_message_does_not_delay_others(running):
     stage.read(bad=True, subject="good")
     await settled()
 
-    assert [new.subject for new in stage.register.news()] == ["bad"]
+    assert [new.subject for new in stage.register.unsent()] == ["bad"]
     assert stage.reported() == [("opened", "bad"), ("opened", "good")]
 
 
@@ -185,7 +185,7 @@ async def test_messages_are_not_queued_without_a_webhook(running):
 
     await stage.notifier.once()
 
-    assert (stage.register.news(), stage.seen.notices) == ([], [])
+    assert (stage.register.unsent(), stage.seen.notices) == ([], [])
     assert [alert.subject for alert in await stage.alarms.load(Alert)] == ["o8z6j"]
 
 

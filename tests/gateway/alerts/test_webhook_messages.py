@@ -22,7 +22,7 @@ ALERT = Alert(
     subject="o8z6j",
     reason="X's response: 401 UNAUTHORIZED_ACCESS",
     opened_at=1_795_600_000_000,
-    said_at=1_795_600_000_000,
+    reported_at=1_795_600_000_000,
 )
 
 
@@ -102,7 +102,7 @@ def test_each_webhook_message_has_its_own_stable_id():
     def ids(alert):
         return [enveloped(alert, phase, gateway="g").id for phase in AlertPhase]
 
-    later = msgspec.structs.replace(ALERT, said_at=ALERT.said_at + 86_400_000)
+    later = msgspec.structs.replace(ALERT, reported_at=ALERT.reported_at + 86_400_000)
 
     assert ids(ALERT) == ids(ALERT)
     assert len({*ids(ALERT), *ids(later)}) == 4

@@ -327,7 +327,7 @@ async def test_passing_credentials_are_checked_again_after_errors():
     looking.cancel()
 
     assert (stage.notices, stage.sender.left) == (
-        [ProblemSeen(where="lent credentials", reason="the disk is full")],
+        [ProblemSeen(where="tag credentials", reason="the disk is full")],
         ["p9"],
     )
 

@@ -96,7 +96,7 @@ async def test_request_that_no_client_template_claims_is_404(staged: Staged):
         "/twite.js",
         "/console",
         "/console/sign-in",
-        "/-/desk",
+        "/-/control",
         "/healthz",
         "/readyz",
         "/metrics",

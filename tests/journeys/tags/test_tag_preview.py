@@ -185,7 +185,7 @@ def test_unknown_preview_token_is_ignored(tmp_path, x_emulator):
 def test_preview_session_requires_the_control_token(tmp_path, x_emulator):
     with Vendor() as vendor, with_cookies(tmp_path, x_emulator.url, vendor.url) as gateway:
         body = json.dumps({"do": "preview_open", "audit_event": {"at": 1, "who": "a", "what": "x"}})
-        request = urllib.request.Request(gateway.url + "/-/desk", data=body.encode())
+        request = urllib.request.Request(gateway.url + "/-/control", data=body.encode())
         with pytest.raises(urllib.error.HTTPError) as refused:
             urllib.request.urlopen(request, timeout=10)
 

@@ -74,7 +74,7 @@ async def test_each_tag_of_the_source_that_does_not_fire_has_a_reason():
     await stage.dispatch(a_remark(index=7))
 
     [unfired] = stage.result.unfired
-    assert (unfired.tag, unfired.bar, unfired.why, unfired.index) == (
+    assert (unfired.tag, unfired.reason, unfired.why, unfired.index) == (
         "tag:crm", "paused", "it is paused", 7,
     )  # fmt: skip
     assert [entry.pixel for entry in stage.result.fired] == ["tag:fires"]

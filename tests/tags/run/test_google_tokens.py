@@ -216,10 +216,10 @@ async def test_only_requests_with_credentials_are_denied_without_settings():
     web = ScriptedWeb()
     google = GoogleClient(clock=MovingClock())
 
-    barred = await google.send(request_to(), scopes=SCOPES, by=web.ask)
+    denied = await google.send(request_to(), scopes=SCOPES, by=web.ask)
     came = await google.send(request_to("https://a.example/"), scopes=None, by=web.ask)
 
-    assert barred == GoogleRequestDenied(why="[google] is not set in the settings")
+    assert denied == GoogleRequestDenied(why="[google] is not set in the settings")
     assert came == Response(status=200, headers={}, body=b"{}")
 
 

@@ -79,7 +79,7 @@ async def fired(made, event="purchase", **given):
     finally:
         await engine_pool.stop()
     payloads = [read(entry.body, name="tag:crm") for entry in result.fired]
-    return payloads, [(tag.bar, tag.why) for tag in result.unfired]
+    return payloads, [(tag.reason, tag.why) for tag in result.unfired]
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ async def test_trigger_that_needs_a_lookup_is_decided_by_the_run(tag, pending):
 
 
 @pytest.mark.parametrize(
-    ("tag", "bar"),
+    ("tag", "reason"),
     [
         ({"triggers": ("neither",)}, "trigger"),
         ({"triggers": ("gold",), "unless": ("bought",)}, "exception"),
@@ -112,10 +112,10 @@ async def test_trigger_that_needs_a_lookup_is_decided_by_the_run(tag, pending):
         ({"triggers": ("gold",), "paused": True}, "paused"),
     ],
 )
-async def test_tag_does_not_wait_for_a_lookup_that_cannot_change_the_decision(tag, bar):
+async def test_tag_does_not_wait_for_a_lookup_that_cannot_change_the_decision(tag, reason):
     payloads, unfired = await fired(with_tag(**tag))
 
-    assert (payloads, [bar for bar, _ in unfired]) == ([], [bar])
+    assert (payloads, [why for why, _ in unfired]) == ([], [reason])
 
 
 async def test_every_pending_trigger_has_a_delivery_if_the_tag_fires_for_each():
@@ -249,7 +249,7 @@ async def test_lookup_that_times_out_is_repeated_and_then_does_not_fire():
 async def test_pending_trigger_that_was_removed_holds_the_tag():
     ran, _ = await run(Stage(), triggers=("platinum",))
 
-    assert ran.barred == "the container no longer has its trigger 'platinum'"
+    assert ran.not_run == "the container no longer has its trigger 'platinum'"
 
 
 async def test_fields_of_a_tag_use_the_lookup_of_the_trigger():

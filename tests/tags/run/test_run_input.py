@@ -124,7 +124,7 @@ def test_payload_with_a_removed_trigger_names_it(triggers, unless, unknown):
 
 
 @pytest.mark.parametrize(
-    ("triggers", "unless", "bar"),
+    ("triggers", "unless", "reason"),
     [
         (("saw", "bought"), (), None),
         (("saw",), (), NotFiredReason.TRIGGER),
@@ -133,10 +133,10 @@ def test_payload_with_a_removed_trigger_names_it(triggers, unless, unknown):
         ((), ("saw",), None),
     ],
 )
-def test_pending_triggers_of_a_payload_are_decided(triggers, unless, bar):
+def test_pending_triggers_of_a_payload_are_decided(triggers, unless, reason):
     skipped = an_input().decide(PendingTriggers(triggers=triggers, unless=unless), None)
 
-    assert (skipped and skipped.bar) == bar
+    assert (skipped and skipped.reason) == reason
 
 
 def test_fields_are_evaluated_only_for_the_run():

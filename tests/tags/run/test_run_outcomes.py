@@ -106,7 +106,7 @@ def test_attempt_of_a_run_without_requests_says_so(ran, answer):
 
 def test_paused_tag_is_held_with_the_reason():
     held = transition(
-        RunOutcome(barred="the tag does not run: it is paused"), RepeatPolicy.AT_LEAST_ONCE
+        RunOutcome(not_run="the tag does not run: it is paused"), RepeatPolicy.AT_LEAST_ONCE
     )
 
     assert (held.trigger, held.reason) == (HELD, "the tag does not run: it is paused")

@@ -78,7 +78,7 @@ async def test_tag_whose_pending_trigger_does_not_match_does_not_run(triggers, u
     stage = PendingStage(segment=[waits_for(a_request()), turn(returned="silver")])
     ran = await stage.decided(triggers=triggers, unless=unless)
 
-    assert (ran.not_fired, ran.barred, stage.stored) == (why, None, [])
+    assert (ran.not_fired, ran.not_run, stage.stored) == (why, None, [])
     assert "main" not in stage.order
     assert len(ran.tried) == (triggers == ("gold",))
     assert ran.undecided is False
@@ -88,14 +88,14 @@ async def test_tag_that_may_no_longer_run_is_held():
     stage = PendingStage(segment=[turn(returned="gold")])
     ran = await stage.decided(made=stage.container(paused=True))
 
-    assert (ran.barred, ran.not_fired) == ("the tag does not run: it is paused", None)
+    assert (ran.not_run, ran.not_fired) == ("the tag does not run: it is paused", None)
     assert stage.order == []
 
 
 async def test_tag_with_a_removed_trigger_is_held():
     ran = await PendingStage().decided(triggers=("platinum",))
 
-    assert ran.barred == "the container no longer has its trigger 'platinum'"
+    assert ran.not_run == "the container no longer has its trigger 'platinum'"
 
 
 async def test_tag_whose_trigger_cannot_be_evaluated_is_held():
@@ -105,7 +105,7 @@ async def test_tag_whose_trigger_cannot_be_evaluated_is_held():
     stage.triggers = (ContainerTrigger(name="gold", when=(loop,)),)
     ran = await stage.decided(made=stage.container())
 
-    assert (ran.barred or "").startswith("the tag does not run: circular dependency of variables")
+    assert (ran.not_run or "").startswith("the tag does not run: circular dependency of variables")
     assert stage.order == []
 
 
@@ -137,7 +137,7 @@ async def test_tag_that_may_not_run_now_is_held():
     stage = Stage()
     ran = await stage.ran(container=stage.container(paused=True))
 
-    assert (ran.barred, stage.order) == ("the tag does not run: it is paused", [])
+    assert (ran.not_run, stage.order) == ("the tag does not run: it is paused", [])
 
 
 @pytest.mark.parametrize("needed", [True, False])

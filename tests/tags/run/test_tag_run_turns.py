@@ -115,7 +115,7 @@ async def test_delivery_whose_template_cannot_run_is_held():
     stage = Stage(main=[TemplateUnusable("", 7, "unexpected token")])
     ran = await stage.ran()
 
-    assert ran.barred == "the template cannot be run: line 7: unexpected token"
+    assert ran.not_run == "the template cannot be run: line 7: unexpected token"
     assert stage.ended == []
 
 

@@ -104,7 +104,7 @@ class Stage:
             held={},
         )
         fired = {tag.pixel for tag in firing_result.fired}
-        return fired, {tag.tag: (tag.bar, tag.why) for tag in firing_result.unfired}
+        return fired, {tag.tag: (tag.reason, tag.why) for tag in firing_result.unfired}
 
 
 @pytest.fixture

@@ -76,10 +76,12 @@ class AlertStore:
         """Return the open alerts, oldest first."""
         return sorted(self._open.values(), key=lambda alert: (alert.opened_at, alert.id))
 
-    def news(self) -> list[Alert]:
+    def unsent(self) -> list[Alert]:
         """Return the alerts to send to the webhook, oldest change first."""
         alerts = [*self._open.values(), *self._unsent_resolved.values()]
-        return sorted((alert for alert in alerts if alert.news), key=lambda alert: alert.said_at)
+        return sorted(
+            (alert for alert in alerts if alert.unsent_phase), key=lambda alert: alert.reported_at
+        )
 
     def take(self, readings: Iterable[CheckResult], *, whole: Collection[AlertKind] = ()) -> None:
         """Process check results.
@@ -100,12 +102,16 @@ class AlertStore:
         if self._unsent_resolved.get(alert.id) == alert:
             del self._unsent_resolved[alert.id]
             self._forget(alert.id)
-        elif (now := self._open.get(alert.key)) is not None and (now.id, now.news, now.said_at) == (
+        elif (now := self._open.get(alert.key)) is not None and (
+            now.id,
+            now.unsent_phase,
+            now.reported_at,
+        ) == (
             alert.id,
-            alert.news,
-            alert.said_at,
+            alert.unsent_phase,
+            alert.reported_at,
         ):
-            self._keep(msgspec.structs.replace(now, news=None))
+            self._keep(msgspec.structs.replace(now, unsent_phase=None))
 
     async def save(self) -> None:
         """Store changed alerts. After a failure they are stored with the next change."""
@@ -154,7 +160,7 @@ class AlertStore:
             subject=result.subject,
             reason=result.reason,
             opened_at=now,
-            said_at=now,
+            reported_at=now,
         )
         self._keep(alert)
         self.notify(alert, AlertPhase.OPENED)
@@ -165,15 +171,17 @@ class AlertStore:
             alert = msgspec.structs.replace(alert, reason=result.reason)
             self._keep(alert)
         now = self.clock.now()
-        if now - alert.said_at >= REMIND_EVERY:
-            news = AlertPhase.OPENED if alert.news is AlertPhase.OPENED else AlertPhase.STILL_OPEN
-            self._keep(msgspec.structs.replace(alert, said_at=now, news=news))
+        if now - alert.reported_at >= REMIND_EVERY:
+            phase = AlertPhase.STILL_OPEN
+            if alert.unsent_phase is AlertPhase.OPENED:
+                phase = AlertPhase.OPENED
+            self._keep(msgspec.structs.replace(alert, reported_at=now, unsent_phase=phase))
             self.notify(alert, AlertPhase.STILL_OPEN)
 
     def _end(self, alert: Alert) -> None:
         now = self.clock.now()
         over = msgspec.structs.replace(
-            alert, resolved_at=now, said_at=now, news=AlertPhase.RESOLVED
+            alert, resolved_at=now, reported_at=now, unsent_phase=AlertPhase.RESOLVED
         )
         del self._open[alert.key]
         self._good_since.pop(alert.key, None)

@@ -69,7 +69,7 @@ class EventListener:
         # (pixel, event) → pause; `event` is "" if the pixel itself is paused.
         self.pauses: dict[tuple[str, str], Pause] = {}
         self.warned: dict[tuple[AlertKind, str], ConditionChanged] = {}
-        self.news = asyncio.Event()
+        self.changed = asyncio.Event()
         self.webhook_counts = WebhookCounts()
         # What the other gateways on the store report; None if there is no other gateway.
         self._others: Sequence[GatewayCondition] | None = None
@@ -95,20 +95,20 @@ class EventListener:
                 self.warned[change.kind, change.subject] = change
             case _:
                 return
-        self.news.set()
+        self.changed.set()
 
     def follow(self, pauses: Sequence[Pause]) -> None:
         """Replace the pauses with those in the store, to which other gateways write, too."""
         stored = {(pause.pixel, pause.event): pause for pause in pauses}
         if stored != self.pauses:
             self.pauses = stored
-            self.news.set()
+            self.changed.set()
 
     def follow_gateways(self, others: Sequence[GatewayCondition] | None, *, name: str) -> None:
         """Replace the conditions of other gateways; `name` is the name of this gateway."""
         if (others, name) != (self._others, self._name):
             self._others, self._name = others, name
-            self.news.set()
+            self.changed.set()
 
     def conditions(self) -> list[GatewayCondition]:
         """Return the conditions that only this gateway can detect."""
@@ -212,7 +212,7 @@ class Monitor:
             if pause.pixel in self._pixels:
                 self._observer.see(Paused(pause=pause))
         await self._safely(self.look)
-        if self.register.news():
+        if self.register.unsent():
             self.on_change()
 
     async def run(self) -> None:
@@ -230,11 +230,11 @@ class Monitor:
 
     async def _follow_events(self) -> None:
         while True:
-            await wait_for_event(self._listener.news, self._clock, most=EVERY)
+            await wait_for_event(self._listener.changed, self._clock, most=EVERY)
             await self._safely(self.check_events)
 
     async def check_events(self) -> None:
-        self._listener.news.clear()
+        self._listener.changed.clear()
         whole = (
             _EVENT_DRIVEN
             if self._disk is not None

@@ -86,11 +86,13 @@ def enveloped(alert: Alert, phase: AlertPhase, *, gateway: str) -> Envelope:
         id=alert.id,
         opened_at=spelled(alert.opened_at),
         resolved_at=None if alert.resolved_at is None else spelled(alert.resolved_at),
-        timestamp=spelled(alert.said_at),
+        timestamp=spelled(alert.reported_at),
         gateway=gateway,
         help=page_of(alert.kind),
     )
-    id_ = f"{alert.id}.{phase}" + (f".{alert.said_at}" if phase is AlertPhase.STILL_OPEN else "")
+    id_ = f"{alert.id}.{phase}" + (
+        f".{alert.reported_at}" if phase is AlertPhase.STILL_OPEN else ""
+    )
     return Envelope(id=id_, body=msgspec.json.encode(message))
 
 
@@ -191,7 +193,7 @@ class Notifier:
     async def once(self) -> int:
         """Try to send each due message; return the milliseconds until the next is due."""
         waiting: dict[str, tuple[int, int]] = {}
-        for alert in self.alert_store.news():
+        for alert in self.alert_store.unsent():
             envelope = self._envelope(alert)
             tries, due = self._refused.get(envelope.id, (0, 0))
             if due > self.clock.elapsed():
@@ -208,17 +210,17 @@ class Notifier:
         return max(SECOND, min((due - now for _, due in waiting.values()), default=_IDLE))
 
     async def _took(self, alert: Alert, envelope: Envelope) -> bool:
-        if self.webhook is None or alert.news is None:
+        if self.webhook is None or alert.unsent_phase is None:
             return True
         response = await post(self.webhook, envelope, transport=self.transport, clock=self.clock)
         refused = why_not(response)
-        self.observer.see(WebhookTried(kind=alert.kind, phase=alert.news, refused=refused))
+        self.observer.see(WebhookTried(kind=alert.kind, phase=alert.unsent_phase, refused=refused))
         return refused is None
 
     def _envelope(self, alert: Alert) -> Envelope:
-        if alert.news is None:
+        if alert.unsent_phase is None:
             raise ValueError("this alert has nothing to report")
-        return enveloped(alert, alert.news, gateway=self.gateway)
+        return enveloped(alert, alert.unsent_phase, gateway=self.gateway)
 
 
 async def post(

@@ -262,9 +262,9 @@ def notices_of(
         verdict = "duplicates" if entry.index in duplicates else verdict
         yield TagFired(tag=entry.pixel, source=submission.source, verdict=verdict)
     if submission.unfired:
-        unfired = Counter((tag.tag, tag.bar) for tag in submission.unfired)
-        for (tag, bar), times in unfired.items():
-            yield TagPassed(tag=tag, source=submission.source, bar=bar, times=times)
+        unfired = Counter((tag.tag, tag.reason) for tag in submission.unfired)
+        for (tag, reason), times in unfired.items():
+            yield TagPassed(tag=tag, source=submission.source, reason=reason, times=times)
     if own and (verdicts := judged(own)):
         yield Judged(source=submission.source, verdicts=verdicts)
     if submission.ignored:

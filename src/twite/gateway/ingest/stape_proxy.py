@@ -146,7 +146,7 @@ class TagCredentials:
                 await self.forget_settled()
             except TransientError as problem:
                 self.observer.see(
-                    ProblemSeen(where=ProblemPlace.LENT_CREDENTIALS, reason=problem.reason)
+                    ProblemSeen(where=ProblemPlace.TAG_CREDENTIALS, reason=problem.reason)
                 )
 
     async def forget_settled(self) -> None:

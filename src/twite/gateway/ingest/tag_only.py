@@ -77,7 +77,7 @@ async def tag_only_events(parsed: ParsedNative, dispatch: Dispatch, *, first: in
             continue
         remark = TagRemark(event=event_of(given), native=given, index=result.index)
         firing = await dispatch([remark], first=first + sum(map(len, entries.values())), held={})
-        needs_consent = any(tag.bar == NotFiredReason.CONSENT for tag in firing.unfired)
+        needs_consent = any(tag.reason == NotFiredReason.CONSENT for tag in firing.unfired)
         if firing.fired or needs_consent:
             entries[result.index] = firing.fired
             unfired += firing.unfired

@@ -10,7 +10,7 @@ from twite.gateway.ports.events import ReloadResult
 from twite.gateway.ports.outbox import EditedBody
 from twite.gateway.ports.privacy import EraseStore
 
-PATH: Final = "/-/desk"
+PATH: Final = "/-/control"
 Delivery = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 Name = Annotated[str, msgspec.Meta(max_length=128)]
 Sealed = Annotated[bytes, msgspec.Meta(max_length=16_384)]

@@ -45,11 +45,11 @@ class TagFired(GatewayEvent, frozen=True, kw_only=True):
 
 
 class TagPassed(GatewayEvent, frozen=True, kw_only=True):
-    """A tag did not fire for some events. `times` is their number, `bar` the reason."""
+    """A tag did not fire for some events. `times` is their number."""
 
     tag: str
     source: str
-    bar: str
+    reason: str
     times: int
 
 
@@ -189,7 +189,7 @@ class ProblemPlace(StrEnum):
     BATCH = "batch"
     WORKER = "worker"
     LEDGER = "ledger"
-    LENT_CREDENTIALS = "lent credentials"
+    TAG_CREDENTIALS = "tag credentials"
     LOG = "log"
     ALERTS = "alerts"
     OUTBOX = "outbox"

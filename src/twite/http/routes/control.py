@@ -1,6 +1,6 @@
-"""`POST /-/desk`, `/healthz`, `/readyz`, `/metrics`, `/v1/openapi.json`: for the operator.
+"""`POST /-/control`, `/healthz`, `/readyz`, `/metrics`, `/v1/openapi.json`: for the operator.
 
-Commands on this machine use `/-/desk` to control the running gateway.
+Commands on this machine use `/-/control` to control the running gateway.
 """
 
 from functools import cache

@@ -75,7 +75,7 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8,
 ON CONFLICT (name) DO NOTHING
 
 -- rows: alerts()
-SELECT id, kind, subject, reason, opened_at, said_at, news, resolved_at
+SELECT id, kind, subject, reason, opened_at, reported_at, unsent_phase, resolved_at
 FROM alert ORDER BY opened_at, id
 
 -- rows: all_rejections()
@@ -887,11 +887,11 @@ VALUES ($1, $2, $3, $4,
   clock_timestamp() + make_interval(secs => $5::float8))
 RETURNING id
 
--- count: keep_alert(id, kind, subject, reason, opened_at, said_at, news, resolved_at)
-insert INTO alert (id, kind, subject, reason, opened_at, said_at, news, resolved_at)
+-- count: keep_alert(id, kind, subject, reason, opened_at, reported_at, unsent_phase, resolved_at)
+insert INTO alert (id, kind, subject, reason, opened_at, reported_at, unsent_phase, resolved_at)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
-ON CONFLICT (id) DO UPDATE SET reason = excluded.reason, said_at = excluded.said_at,
-  news = excluded.news, resolved_at = excluded.resolved_at
+ON CONFLICT (id) DO UPDATE SET reason = excluded.reason, reported_at = excluded.reported_at,
+  unsent_phase = excluded.unsent_phase, resolved_at = excluded.resolved_at
 
 -- count: keep_api_key(id, called, digest, scopes, pixels, created_at, made_by, revoked_at)
 insert INTO api_key (id, name, digest, scopes, pixels, created_at, made_by, revoked_at)

@@ -906,15 +906,15 @@ WHERE attempt.at >= :since AND attempt.outcome = 'delivered' GROUP BY 1, 2 ORDER
 
 -- name: alerts
 -- Alerts that are open, or resolved and not sent to the webhook yet.
-SELECT id, kind, subject, reason, opened_at, said_at, news, resolved_at
+SELECT id, kind, subject, reason, opened_at, reported_at, unsent_phase, resolved_at
 FROM alert ORDER BY opened_at, id;
 
 -- name: keep_alert
 -- Store an alert.
-INSERT INTO alert (id, kind, subject, reason, opened_at, said_at, news, resolved_at)
-VALUES (:id, :kind, :subject, :reason, :opened_at, :said_at, :news, :resolved_at)
-ON CONFLICT (id) DO UPDATE SET reason = excluded.reason, said_at = excluded.said_at,
-  news = excluded.news, resolved_at = excluded.resolved_at;
+INSERT INTO alert (id, kind, subject, reason, opened_at, reported_at, unsent_phase, resolved_at)
+VALUES (:id, :kind, :subject, :reason, :opened_at, :reported_at, :unsent_phase, :resolved_at)
+ON CONFLICT (id) DO UPDATE SET reason = excluded.reason, reported_at = excluded.reported_at,
+  unsent_phase = excluded.unsent_phase, resolved_at = excluded.resolved_at;
 
 -- name: forget_alert
 -- Delete a resolved alert that was sent to the webhook.

@@ -23,12 +23,13 @@ from twite.gateway.ports.state import (
 )
 from twite.stores.sql.database import Database, ReadsViews, WriterSession
 from twite.stores.sql.directory import note
+from twite.stores.sql.rows.tables import AlertRow
 from twite.stores.sql.statements import SqlConnection, query, record_of
 
 R = TypeVar("R", bound=StateRecord)
 _KINDS: Final = frozenset(kind.value for kind in AlertKind)
 _VERDICTS: Final = frozenset(verdict.value for verdict in DeliveryVerdict)
-_NEWS: Final = frozenset({None, *(phase.value for phase in AlertPhase)})
+_PHASES: Final = frozenset({None, *(phase.value for phase in AlertPhase)})
 _PUT: Final[Mapping[type[StateRecord], str]] = {
     Pause: "add_pause",
     RateLimitWindow: "add_closure",
@@ -142,19 +143,12 @@ def _plain(value: object) -> object:
 
 def _alert(*row: Any) -> Alert | None:  # noqa: ANN401 - a row of the database
     """Return an alert; None if only another version of Twite knows its kind."""
-    id_, kind, subject, reason, opened_at, said_at, news, resolved_at = row
-    if kind not in _KINDS or news not in _NEWS:
+    alert = AlertRow(*row)
+    kind, phase = alert.kind, alert.unsent_phase
+    if kind not in _KINDS or phase not in _PHASES:
         return None
-    return Alert(
-        id=id_,
-        kind=AlertKind(kind),
-        subject=subject,
-        reason=reason,
-        opened_at=opened_at,
-        said_at=said_at,
-        news=None if news is None else AlertPhase(news),
-        resolved_at=resolved_at,
-    )
+    read = {"kind": AlertKind(kind), "unsent_phase": phase and AlertPhase(phase)}
+    return Alert(**msgspec.structs.asdict(alert) | read)
 
 
 def _usual_amount(*row: Any) -> UsualAmount:  # noqa: ANN401 - a row of the database

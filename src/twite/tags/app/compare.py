@@ -109,7 +109,7 @@ class Comparison:
             run.failed += [
                 (passed.tag, passed.why)
                 for passed in planned.passed
-                if passed.bar is NotFiredReason.UNFILLED and (not tags or passed.tag in tags)
+                if passed.reason is NotFiredReason.UNFILLED and (not tags or passed.tag in tags)
             ]
             for fired in wanted:
                 pending = fired.pending or DECIDED
@@ -176,7 +176,7 @@ class _CaseRun:
         self.failed += [
             (passed.tag, passed.why)
             for passed in planned.passed
-            if passed.tag == tag.name and passed.bar not in _NOT_FIRED
+            if passed.tag == tag.name and passed.reason not in _NOT_FIRED
         ]
 
     def _run(self, fired: FiredTag, context: EventContext) -> RunResult:

@@ -85,7 +85,7 @@ class FiredTag(msgspec.Struct, frozen=True, kw_only=True):
 class SkippedTag(msgspec.Struct, frozen=True):
     tag: str
     why: str
-    bar: NotFiredReason
+    reason: NotFiredReason
 
 
 class FiringPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,7 +115,7 @@ def plan(
         try:
             fired += decide.fired(tag)
         except _NotFired as passes:
-            passed.append(SkippedTag(tag.name, str(passes), passes.bar))
+            passed.append(SkippedTag(tag.name, str(passes), passes.reason))
         except Unfilled as why:
             passed.append(SkippedTag(tag.name, str(why), NotFiredReason.UNFILLED))
         except TooLong:
@@ -167,7 +167,7 @@ class _NotFired(Exception):
 
     def __init__(self, why: str, reason: NotFiredReason) -> None:
         super().__init__(why)
-        self.bar = reason
+        self.reason = reason
 
 
 class _Planner:

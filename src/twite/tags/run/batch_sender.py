@@ -121,7 +121,7 @@ class TagBatchSender(BatchHandler):
                 try:
                     tag_run = self._tag_run(delivery)
                     ran = (
-                        RunOutcome(barred=tag_run)
+                        RunOutcome(not_run=tag_run)
                         if isinstance(tag_run, str)
                         else await tag_run.run()
                     )
@@ -198,7 +198,7 @@ class TagBatchSender(BatchHandler):
             now=self.clock.now(),
             randomness=self.randomness.fraction(),
         )
-        unmade = run_outcome.barred is not None or run_outcome.not_fired is not None
+        unmade = run_outcome.not_run is not None or run_outcome.not_fired is not None
         await self._settler.settle(batch, None if unmade else tried, (transition,))
         most = 2 * self.current_evidence.evidence.size.most
         self.current_evidence.limit_batches(
@@ -214,7 +214,7 @@ class TagBatchSender(BatchHandler):
                 status=tried.status,
                 conversions=1,
                 took=took,
-                reason="" if run_outcome.succeeded else run_outcome.barred or run_outcome.reason,
+                reason="" if run_outcome.succeeded else run_outcome.not_run or run_outcome.reason,
                 ambiguous=tried.ambiguous,
                 again=int(delivery.ambiguous_since is not None),
             )

@@ -363,5 +363,7 @@ def _without_fire(
     for passed in plan.passed:
         rule = container_config.rules.get(passed.tag)
         if rule is not None and rule.listens_to(source):
-            found.append(UnfiredTags(tag=rule.pixel, bar=passed.bar, why=passed.why, index=index))
+            found.append(
+                UnfiredTags(tag=rule.pixel, reason=passed.reason, why=passed.why, index=index)
+            )
     return found

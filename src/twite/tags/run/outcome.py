@@ -77,7 +77,7 @@ class RequestOutcome(msgspec.Struct, frozen=True, kw_only=True):
 class RunOutcome(msgspec.Struct, frozen=True, kw_only=True):
     """The outcome of a run.
 
-    `error` is the thrown error, or the exceeded limit. `barred` is why the tag did not run: a user
+    `error` is the thrown error, or the exceeded limit. `not_run` is why the tag did not run: a user
     must fix that. `lost` is whether the engine process ended during one of the run's turns. `notes`
     are added to the attempt's record. `not_fired` is why pending triggers did not fire the tag;
     `undecided` is whether they are still to be evaluated.
@@ -86,7 +86,7 @@ class RunOutcome(msgspec.Struct, frozen=True, kw_only=True):
     outcome: RunResult = RunResult.SILENT
     error: str | None = None
     tried: tuple[RequestOutcome, ...] = ()
-    barred: str | None = None
+    not_run: str | None = None
     lost: bool = False
     notes: tuple[str, ...] = ()
     not_fired: str | None = None
@@ -211,9 +211,9 @@ def _final(run_outcome: RunOutcome, *, rule: TagRule, tries: int) -> _End | None
     found: _End | None = None
     if run_outcome.not_fired is not None:
         found = Trigger.NOT_FIRED, DeliveryCause.NOT_FIRED, run_outcome.reason
-    elif run_outcome.barred is not None or run_outcome.lost:
+    elif run_outcome.not_run is not None or run_outcome.lost:
         # Another run would probably end another engine process.
-        reason = run_outcome.barred or run_outcome.reason
+        reason = run_outcome.not_run or run_outcome.reason
         found = Trigger.HELD, DeliveryCause.FAILED, reason
     elif run_outcome.undecided:
         if tries >= MOST_LOOK_UPS:

@@ -122,7 +122,7 @@ class TagRun:
         if calls is not None:
             calls.end(self._payload.call, self._rule.name, succeeded=ran.succeeded)
         if self._recorder is not None:
-            self._recorder.end("success" if ran.succeeded else ran.barred or ran.reason)
+            self._recorder.end("success" if ran.succeeded else ran.not_run or ran.reason)
         return ran
 
     async def _to_the_end(self) -> RunOutcome:
@@ -142,10 +142,10 @@ class TagRun:
                             return undone
                     planned = await self._filled(self._input.plan)
                     if isinstance(planned, str):
-                        return RunOutcome(barred=planned)
+                        return RunOutcome(not_run=planned)
                     outcome, error = await self._run(planned)
         except TemplateUnusable as unusable:
-            return RunOutcome(barred=f"the template cannot be run: {unusable}")
+            return RunOutcome(not_run=f"the template cannot be run: {unusable}")
         except EngineLost as lost:
             self.lost, error = lost, str(lost)
         finally:
@@ -164,7 +164,7 @@ class TagRun:
         """Evaluate the pending triggers; None if the tag fires."""
         unknown = self._input.unknown_trigger(pending)
         if unknown is not None:
-            return RunOutcome(barred=f"the container no longer has its trigger {unknown!r}")
+            return RunOutcome(not_run=f"the container no longer has its trigger {unknown!r}")
         skipped = await self._filled(lambda known: self._input.decide(pending, known))
         tried = tuple(self._way_out.tried)
         if not self._last_try and any(request.may_pass for request in tried):
@@ -174,9 +174,9 @@ class TagRun:
                 await self._on_fired()
             self._pending = None
             return None
-        if skipped.bar in _NOT_FIRED:
+        if skipped.reason in _NOT_FIRED:
             return RunOutcome(tried=tried, not_fired=skipped.why)
-        return RunOutcome(barred=does_not_run(skipped))
+        return RunOutcome(not_run=does_not_run(skipped))
 
     async def _run(self, fired: FiredTag) -> tuple[RunResult, str | None]:
         outcome, error = await self._with_beside(fired)

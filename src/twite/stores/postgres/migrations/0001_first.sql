@@ -226,8 +226,8 @@ CREATE TABLE alert (
   subject text COLLATE "C" NOT NULL,
   reason text COLLATE "C" NOT NULL,
   opened_at bigint NOT NULL,
-  said_at bigint NOT NULL,
-  news text COLLATE "C",
+  reported_at bigint NOT NULL,
+  unsent_phase text COLLATE "C",
   resolved_at bigint
 );
 

@@ -163,8 +163,8 @@ class AlertRow(TableRow):
     subject: str
     reason: str
     opened_at: int
-    said_at: int
-    news: str | None = None
+    reported_at: int
+    unsent_phase: str | None = None
     resolved_at: int | None = None
 
 

@@ -70,7 +70,7 @@ def attempt(
     for warning in (*trial.warnings, *_warnings_about_phones(happened)):
         printing.complain(warning)
     outcome = trial.outcome
-    error = outcome.barred or outcome.error
+    error = outcome.not_run or outcome.error
     if as_json:
         printing.print_json(
             {
@@ -109,7 +109,7 @@ def _print_trial(vendor: FakeVendor, trial: TagTrial) -> None:
         printing.say(f"cookie: {name}={value}")
     for line in trial.lines:
         printing.say(f"log: {line}")
-    error = trial.outcome.barred or trial.outcome.error
+    error = trial.outcome.not_run or trial.outcome.error
     if error:
         complain(error)
     printing.say(f"outcome: {trial.outcome.outcome}")

@@ -230,8 +230,8 @@ CREATE TABLE alert (
   subject TEXT NOT NULL,     -- a pixel, a source, or the store
   reason TEXT NOT NULL,
   opened_at INTEGER NOT NULL,
-  said_at INTEGER NOT NULL,  -- when it was last reported
-  news TEXT,                 -- what the webhook has not taken yet
+  reported_at INTEGER NOT NULL,
+  unsent_phase TEXT,           -- the phase that the webhook has not taken yet
   resolved_at INTEGER        -- NULL while it is open
 ) WITHOUT ROWID;
 
