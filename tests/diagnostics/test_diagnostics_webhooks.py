@@ -3,9 +3,10 @@
 import msgspec
 import pytest
 
-from builders import a_submission
+from builders import a_submission, an_entry
 from twite.diagnostics import CheckStatus, examine
-from twite.diagnostics.webhooks import webhook_messages, webhooks
+from twite.diagnostics.webhooks import webhook_ids, webhook_messages, webhooks
+from twite.domain.stats.deduplication import DedupPath, DedupRow
 from twite.domain.submission import Endpoint, Ignored
 from twite.machine.system import SystemClock
 from twite.stores.sqlite import SQLiteStore
@@ -47,7 +48,14 @@ def warnings(settings):
 @pytest.mark.parametrize(
     ("text", "written", "expected"),
     [
-        (STRIPE + WOO + KEYS, "whsec_1", []),
+        (STRIPE, "whsec_1", []),
+        (WOO + KEYS, "", []),
+        (
+            STRIPE + WOO + KEYS,
+            "whsec_1",
+            ["the webhooks stripe and woo send the same event"],
+        ),
+        (STRIPE + WOO + KEYS + 'event = "sign_up"\n', "whsec_1", []),
         (STRIPE, "sk_live_1", ["a secret of the webhook stripe does not begin with whsec_"]),
         (WOO, "", ["the webhook woo has no shop_url"]),
         (
@@ -86,11 +94,61 @@ async def test_messages_without_data_are_a_warning(tmp_path, endpoint, reason, e
     assert [each.found async for each in webhook_messages(settings)] == expected
 
 
+async def ids_found(tmp_path, *, pixel, server, page=(), mark=None):
+    """Return the findings if pages reported ids for X's pixel, and others came from a server."""
+    settings = settings_with(tmp_path, STRIPE)
+    opened = await SQLiteStore.open(str(settings.store.path))
+    paths = {DedupPath.PIXEL: pixel, DedupPath.SERVER: server, DedupPath.PAGE: page}
+    rows = tuple(
+        DedupRow(
+            pixel="o8z6j",
+            event="o8z6k",
+            conversion_id=name,
+            path=path,
+            at=SystemClock().now(),
+            email_mark=mark,
+        )
+        for path, names in paths.items()
+        for name in names
+    )
+    entries = [an_entry(name) for name in server]
+    submission = a_submission(*entries, received_at=SystemClock().now())
+    await opened.record(msgspec.structs.replace(submission, dedup_rows=rows))
+    await opened.close()
+    return [each.found async for each in webhook_ids(settings)]
+
+
+async def test_ids_of_the_pixel_that_never_come_are_a_warning(tmp_path):
+    found = await ids_found(
+        tmp_path,
+        pixel=[f"cart-{number}" for number in range(20)],
+        server=[f"order-{number}" for number in range(20)],
+    )
+
+    (warning,) = found
+    assert warning.startswith("X's pixel o8z6j got 20 ids of the event purchase within seven days")
+    assert warning.endswith("and 0 of them came to Twite")
+
+
+@pytest.mark.parametrize(("pixel", "server"), [(20, 18), (19, 0), (0, 20)])
+async def test_ids_that_agree_or_are_few_are_no_warning(tmp_path, pixel, server):
+    ids = [f"order-{number}" for number in range(20)]
+
+    assert await ids_found(tmp_path, pixel=ids[:pixel], server=ids[:server]) == []
+
+
+async def test_order_with_two_ids_is_a_warning(tmp_path):
+    found = await ids_found(tmp_path, pixel=["a-1"], page=["a-1"], server=["1"], mark=7)
+
+    assert found == ["1 order of the event purchase had two ids within seven days"]
+
+
 async def test_messages_are_not_checked_without_a_store_or_a_webhook(tmp_path):
     with_webhook = [each async for each in webhook_messages(settings_with(tmp_path, STRIPE))]
     without = [each async for each in webhook_messages(settings_with(tmp_path, ""))]
+    ids = [each async for each in webhook_ids(settings_with(tmp_path, STRIPE))]
 
-    assert (with_webhook, without) == ([], [])
+    assert (with_webhook, without, ids) == ([], [], [])
 
 
 async def test_report_names_each_webhook(tmp_path):

@@ -3,14 +3,23 @@
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from itertools import combinations
+from typing import Final
 
 from twite.app.store_access import open_records, read_ignored
 from twite.config.settings import Settings
 from twite.domain.errors import StoreUnusable, TransientError
 from twite.domain.plural import plural
+from twite.domain.stats.deduplication import total
 from twite.domain.submission import Endpoint
 from twite.formats.webhook_kind import IgnoredReason
+from twite.gateway.operations.dedup_report import DEFAULT_DAYS, first_moment
 from twite.gateway.ports.findings import CheckFinding, passed, warning
+from twite.gateway.ports.queries import DedupQuery
+from twite.machine.system import SystemClock
+
+# How many ids of the pixel are enough to judge by, and which part of them may be too small.
+_ENOUGH: Final = 20
+_FEW: Final = 0.05
 
 
 def webhooks(settings: Settings) -> Iterator[CheckFinding]:
@@ -35,6 +44,7 @@ def webhooks(settings: Settings) -> Iterator[CheckFinding]:
                 "Copy the endpoint's signing secret from Stripe's dashboard, with its prefix.",
             )
     yield from _of_stripe(settings)
+    yield from _same_events(settings)
 
 
 def _of_stripe(settings: Settings) -> Iterator[CheckFinding]:
@@ -49,6 +59,67 @@ def _of_stripe(settings: Settings) -> Iterator[CheckFinding]:
                 f"the webhooks {first.name} and {second.name} read different objects",
                 "If both are of one Stripe account, each payment counts twice.",
                 "Keep one of them, and choose its payment.",
+            )
+
+
+def _same_events(settings: Settings) -> Iterator[CheckFinding]:
+    """Report webhooks of two senders that may report the same order: one sender per event."""
+    pixels = {source.name: source.pixel for source in settings.sources()}
+    for first, second in combinations(settings.webhooks, 2):
+        is_same = (pixels[first.source], first.event) == (pixels[second.source], second.event)
+        if is_same and first.kind.name != second.kind.name:
+            yield warning(
+                "webhooks",
+                f"the webhooks {first.name} and {second.name} send the same event",
+                "X counts an order twice if both report it, unless both use the same conversion "
+                "id.",
+                "Let one of them report each order, for example the shop, and not the payment "
+                "service.",
+            )
+
+
+async def webhook_ids(settings: Settings) -> AsyncIterator[CheckFinding]:
+    """Compare the conversion ids of webhooks with those that pages report for X's pixel."""
+    pixels = {source.name: source.pixel for source in settings.sources()}
+    sent = {(pixels[webhook.source], webhook.event) for webhook in settings.webhooks}
+    if not sent:
+        return
+    since = first_moment(SystemClock().now(), DEFAULT_DAYS)
+    try:
+        async with open_records(settings) as reader:
+            reports = await reader.answer(DedupQuery(since=since))
+    except (StoreUnusable, TransientError):
+        return  # as below
+    names = {
+        (destination.pixel, id_): name
+        for destination in settings.destinations()
+        for name, id_ in destination.events.items()
+    }
+    for pixel, event in sorted(sent):
+        sums = total(
+            report
+            for report in reports
+            if report.pixel == pixel and names.get((pixel, report.event)) == event
+        )
+        known = sums.both + sums.pixel_only
+        if known >= _ENOUGH and sums.both < known * _FEW:
+            yield warning(
+                "webhooks",
+                f"X's pixel {pixel} got {known} ids of the event {event} within seven days, and "
+                f"{sums.both} of them came to Twite",
+                "X counts these orders twice: the webhook sends other ids, or another sender "
+                "reports to X's API.",
+                "Make conversion_id the id that the page sends. Switch off other plugins or apps "
+                "that send to X's API: one API sender per event.",
+            )
+        elif sums.two_ids:
+            yield warning(
+                "webhooks",
+                f"{plural(sums.two_ids, 'order')} of the event {event} had two ids within seven "
+                "days",
+                "X counts these orders twice.",
+                "Make conversion_id the id that the page sends. twite deduplication lists the "
+                "orders.",
             )
 
 

@@ -29,7 +29,8 @@ MOST_REPORTS: Final = 20
 ADVICE: Final[Mapping[str, str]] = {
     "both": "correct: X received two copies with the same id, and drops one",
     "pixel_only": "the gateway has nothing to send: the conversion was refused or suppressed, "
-    "or never arrived. Give it an email or a click id, or let your server submit it",
+    "or never arrived. Give it an email or a click id, or let your server submit it. If another "
+    "plugin or app reports these to X's API, switch it off: one API sender per event",
     "server_only": (
         "X's pixel did not send these. This is correct for conversions without a page, "
         "such as telephone orders; otherwise put the script on the page. If the page has the "
