@@ -10,7 +10,9 @@ from twite.app.monitoring import Monitoring
 from twite.config.settings import load
 from twite.domain.alert import Alert, AlertKind, AlertPhase
 from twite.domain.pause import Cause, Pause
+from twite.domain.stats.traffic import HourlyTraffic
 from twite.domain.times import MINUTE, SECOND
+from twite.domain.webhook_delivery import DeliveryVerdict, WebhookDelivery
 from twite.gateway.alerts.monitor import EventListener
 from twite.gateway.ports.events import (
     Alerted,
@@ -19,6 +21,7 @@ from twite.gateway.ports.events import (
     MonitorStopped,
     ProblemPlace,
     ProblemSeen,
+    WebhookAnswered,
 )
 from twite.observers import Several
 
@@ -87,6 +90,7 @@ async def gateways(tmp_path, monkeypatch):
         'events = { purchase = "o8z6k" }\n'
         '[[source]]\nname = "shop"\nkey = "a-key-of-the-source-shop"\npixel = "o8z6j"\n'
         'region = "GB"\n'
+        '[[webhook]]\nname = "orders"\nkind = "shopify"\nsecret = "a-secret"\nsource = "shop"\n'
     )
     monkeypatch.setattr(monitoring_module, "disk_of", lambda _: SetDisk())
     settings = load(config, {})
@@ -208,3 +212,21 @@ async def test_leader_without_its_lease_opens_an_alert_but_does_not_store_it(gat
     assert [alert.kind for alert in recorded.alerts] == [AlertKind.STORE_FAILING]
     assert without == []
     assert [alert.kind for alert in await store.load(Alert)] == [AlertKind.STORE_FAILING]
+
+
+async def test_each_gateway_stores_its_deliveries_of_webhooks_for_the_leader(gateways):
+    clock, store, [(_, idle, _), (leads, recorded, _)] = gateways
+    leads.is_leader = True
+    delivery = WebhookDelivery(
+        id="", webhook="orders", at=0, message="orders/paid", verdict=DeliveryVerdict.ACCEPTED
+    )
+    await clock.advance(5 * SECOND)
+
+    counts = []
+    for gateway in (recorded, idle, idle):
+        gateway.tell(WebhookAnswered(delivery=delivery))
+        await clock.advance(2 * MINUTE)
+        (hour,) = await store.load(HourlyTraffic, prefix="/webhooks/orders")
+        counts.append(hour.count)
+
+    assert counts == [1, 2, 3]
