@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import uvloop
 
-from bench.orders import bodies
+from bench.orders import bodies, route_of
 
 _PREPARED = 4_000
 _TAKEN = (b"HTTP/1.1 200", b"HTTP/1.1 201", b"HTTP/1.1 202", b"HTTP/1.1 204")
@@ -66,7 +66,7 @@ class Run:
         self, host: str, key: str, *, each: int, seconds: float, first: int, shape: str
     ) -> None:
         self.head = (
-            f"POST /v1/conversions HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {key}\r\n"
+            f"POST {route_of(shape)[0]} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {key}\r\n"
             "Content-Type: application/json\r\nContent-Length: "
         ).encode()
         self.each = each

@@ -86,6 +86,36 @@ def _repeated(order: dict[str, object], number: int) -> None:
     order["conversion_id"] = f"bench-repeated-{number % 1_000}"
 
 
+def _of_segment(order: dict[str, object], number: int) -> None:
+    """Change an order to the same order as a call of Segment's SDK for servers."""
+    line = order["contents"][0]  # type: ignore[index]
+    call = {
+        "type": "track",
+        "event": "Order Completed",
+        "userId": f"user-{number}",
+        "messageId": f"message-{number}",
+        "timestamp": order["time"],
+        "properties": {
+            "order_id": order["conversion_id"],
+            "total": 49.90,
+            "currency": "EUR",
+            "products": [
+                {"product_id": line["id"], "name": line["name"], "price": 24.95, "quantity": 2}
+            ],
+        },
+        "context": {
+            "ip": order["ip"],
+            "userAgent": order["user_agent"],
+            "page": {"url": f"{order['url']}?twclid={CLICK_ID}"},
+            "traits": {"email": order["email"], "phone": order["phone"]},
+            "library": {"name": "analytics-python", "version": "2.4.0"},
+        },
+        "integrations": {},
+    }
+    order.clear()
+    order.update(call)
+
+
 # What an order of this shape has, where the usual one has it not.
 SHAPES: Mapping[str, Change] = {
     "usual": _unchanged,
@@ -95,21 +125,30 @@ SHAPES: Mapping[str, Change] = {
     "duplicates": _repeated,
     "pixels-100": _of_pixels(100),
     "pixels-500": _of_pixels(500),
+    "segment": _of_segment,
     "tags-1": _unchanged,
     "tags-10": _unchanged,
 }
 
 
+# The path and the name of the list, of shapes that are no native conversions.
+_ROUTES: Mapping[str, tuple[str, str]] = {"segment": ("/v1/batch", "batch")}
+
+
+def route_of(shape: str) -> tuple[str, str]:
+    return _ROUTES.get(shape, ("/v1/conversions", "conversions"))
+
+
 def bodies(first: int, requests: int, each: int, shape: str = "usual") -> Iterator[bytes]:
     """Yield request bodies. A conversion id is used once, unless the shape repeats it."""
-    change = SHAPES[shape]
+    change, (_, listed) = SHAPES[shape], route_of(shape)
     for request in range(requests):
         start = first + request * each
         orders = []
         for number in range(start, start + each):
             orders.append(order(number))
             change(orders[-1], number)
-        yield json.dumps(orders[0] if each == 1 else {"conversions": orders}).encode()
+        yield json.dumps(orders[0] if each == 1 else {listed: orders}).encode()
 
 
 def batch_for_x(many: int) -> list[dict[str, object]]:

@@ -1,9 +1,9 @@
 """What other shapes of input cost: CPU time from the request until X has it, of the usual shape.
 
 Each shape is measured in requests of 100, beside the usual one: with rejected conversions, TC
-strings of 900 vendors, repeated conversions, hundreds of pixels, and tags. A request to X is for
-one pixel, so hundreds of pixels need more requests. The column `client` is what a bare loop of the
-HTTP client takes for as many requests of the same size.
+strings of 900 vendors, repeated conversions, hundreds of pixels, calls of Segment's API, and tags.
+A request to X is for one pixel, so hundreds of pixels need more requests. The column `client` is
+what a bare loop of the HTTP client takes for as many requests of the same size.
 """
 
 import sqlite3

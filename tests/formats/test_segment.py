@@ -43,6 +43,36 @@ def test_completed_order_becomes_a_purchase():
     assert (item.id, item.name, item.price, item.type) == ("P-1", "Mug", "24.95", "kitchen")
 
 
+def test_webhook_of_posthog_in_the_shape_of_a_track_becomes_a_purchase():
+    person = {"email": "shopper@shop.example", "$initial_utm_source": "x"}
+    properties = {
+        "order_id": "O-1", "total": 49.9, "currency": "EUR", "$lib": "web", "$ip": "203.0.113.9",
+        "$current_url": f"https://shop.example/thanks?twclid={CLICK}", "$set": {"plan": "a"},
+    }  # fmt: skip
+    body = {
+        "event": "order completed",
+        "messageId": "018f5e7a-2b3c-7000-8000-000000000001",
+        "userId": "user-7",
+        "timestamp": spelled(NOW - MINUTE),
+        "properties": properties,
+        "person": {"id": "p-1", "properties": person},
+        "context": {
+            "traits": person,
+            "ip": properties["$ip"],
+            "userAgent": None,
+            "page": {"url": properties["$current_url"]},
+        },
+    }
+
+    _, (result,) = read_all(body, call="track")
+
+    conversion = result.conversion
+    assert (conversion.event, conversion.conversion_id) == ("o8z6a", "O-1")
+    assert (conversion.value, conversion.time) == ("49.90", NOW - MINUTE)
+    assert (conversion.identifiers.click_id, conversion.identifiers.ip) == (CLICK, "203.0.113.9")
+    assert conversion.identifiers.email is not None
+
+
 @pytest.mark.parametrize("name", STANDARD_NAMES)
 def test_standard_name_becomes_the_pixels_event(name):
     found, _ = read_all(batch(order(event=name.title())))

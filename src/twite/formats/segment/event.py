@@ -14,7 +14,7 @@
 Other properties keep their names. [doc SG]
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Final
 
@@ -27,6 +27,7 @@ from twite.formats.event_data.values import NULL, amount_at, first_text, text_of
 from twite.formats.native.values import amount_in
 from twite.formats.parsed_request import Event
 from twite.formats.segment.consent import is_denied, signals_of_call
+from twite.formats.segment.persons import IdentifiedPerson, PersonIndex
 from twite.formats.strict_json import wrong_shape
 
 # Segment's names for the events of X's pixel: version 2 of its e-commerce specification, and
@@ -74,15 +75,6 @@ class CallContext(Masked, frozen=True, kw_only=True):
     sent_at: str | None = None
 
 
-class IdentifiedPerson(Masked, frozen=True, kw_only=True):
-    """What a call says about a person: an `identify`, with the ids that later calls repeat."""
-
-    user_id: str | None
-    anonymous_id: str | None
-    email: str | None = None
-    phone: str | None = None
-
-
 def table_in(call: Event, name: str) -> Event:
     """Return an object in a call; {} if it is missing. Raises MalformedRequest."""
     given = call.get(name)
@@ -108,9 +100,9 @@ def identified(call: Event, call_context: CallContext) -> IdentifiedPerson | Non
 
 
 def event_of(
-    call: Event, name: str, call_context: CallContext, persons: Sequence[IdentifiedPerson]
+    call: Event, name: str, call_context: CallContext, persons: PersonIndex
 ) -> dict[str, object]:
-    """Return the event data of a call. `persons` are those of the request, in its order.
+    """Return the event data of a call. `persons` are those of the request.
 
     Raises MalformedRequest.
     """
@@ -120,11 +112,10 @@ def event_of(
     user = text_of(call.get("userId")) or None
     anonymous = text_of(call.get("anonymousId")) or None
     said = (properties, _inner(call, "traits"), _inner(context, "traits"))
-    known = [person for person in reversed(persons) if _is_same(person, user, anonymous)]
+    email, phone = persons.found(user, anonymous)
     person = {
-        "email_address": _first("email", said)
-        or next(filter(None, (p.email for p in known)), None),
-        "phone_number": _first("phone", said) or next(filter(None, (p.phone for p in known)), None),
+        "email_address": _first("email", said) or email,
+        "phone_number": _first("phone", said) or phone,
     }
     searched = click_id_of_url(text_of(page.get("search")) or "")
     items, left_out = _items(properties)
@@ -178,16 +169,6 @@ def _inner(table: Event, name: str) -> Event:
 
 def _first(name: str, tables: Iterable[Event]) -> str | None:
     return next((text for table in tables if (text := first_text(table, (name,)))), None)
-
-
-def _is_same(person: IdentifiedPerson, user: str | None, anonymous: str | None) -> bool:
-    """Return whether an identified person made a call.
-
-    Persons who share a browser share its anonymous id, so another user id decides.
-    """
-    if user is not None and person.user_id is not None:
-        return user == person.user_id
-    return anonymous is not None and anonymous == person.anonymous_id
 
 
 def _time(call: Event, call_context: CallContext) -> str | None:

@@ -21,12 +21,12 @@ from twite.formats.event_data.values import MAX_ITEMS_IN_ALL, items_of, text_of
 from twite.formats.parsed_request import Event
 from twite.formats.segment.event import (
     CallContext,
-    IdentifiedPerson,
     event_of,
     identified,
     table_in,
     without_items,
 )
+from twite.formats.segment.persons import IdentifiedPerson, PersonIndex
 from twite.formats.strict_json import (
     as_fault,
     decode,
@@ -120,7 +120,8 @@ def read(body: bytes, *, call: str, call_context: CallContext) -> SegmentRequest
 
     each(given, _call)
     persons = tuple(_persons(events, call, call_context))
-    each(events, lambda given: event_of(given, _name(given, call), call_context, persons))
+    index = PersonIndex(persons)
+    each(events, lambda given: event_of(given, _name(given, call), call_context, index))
     return SegmentRequest(
         tagged=Tagged(
             events=_with_fewer_items(events), repeated=(None,) * len(events), unread=unread
