@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 ROOT = Path(__file__).parents[2]
-OUTSIDE = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "sgtm/README.md")
+OUTSIDE = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "gtm-web/README.md", "sgtm/README.md")
 INDEX = "docs/README.md"
 LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s]+)\)")
 FENCE = re.compile(r"^( *)```.*?^\1```$", re.DOTALL | re.MULTILINE)
@@ -24,7 +24,8 @@ def page_paths() -> list[str]:
 def site_path(path: str) -> str:
     """Return where a file of the repository is in the site; docs/README.md is the front page."""
     if path in OUTSIDE:
-        return {"README.md": "about.md", "sgtm/README.md": "sgtm-tag.md"}.get(path, path.lower())
+        names = {"README.md": "about.md", "gtm-web/README.md": "gtm-tag.md"}
+        return (names | {"sgtm/README.md": "sgtm-tag.md"}).get(path, path.lower())
     moved = PurePosixPath(path.removeprefix("docs/"))
     return str(moved.with_name("index.md") if moved.name == "README.md" else moved)
 
