@@ -136,6 +136,8 @@ def test_bad_messages_are_answered_and_nothing_is_lost(tmp_path, x_emulator):
         gateway.drained()
         balance, ignored = gateway.balance(), reasons(gateway)
         rejected = json.loads(command(gateway, "rejected", "--json").stdout)
+        checked = command(gateway, "check").stdout
+        log = gateway.log()
 
     statuses = {name: status for name, (status, _) in answers.items()}
     refused = {"wrong secret": 401, "replay": 401, "woo wrong": 401, "huge": 413}
@@ -147,6 +149,8 @@ def test_bad_messages_are_answered_and_nothing_is_lost(tmp_path, x_emulator):
         ("order.updated", "test"): 1,
         ("order.updated", "refund"): 1,
     }
+    assert "choose full payloads (at Stripe: snapshot)" in log
+    assert 'at Stripe, the payload style "Snapshot"' in " ".join(checked.split())
     codes = [row["errors"][0]["code"] for row in rejected]
     assert sorted(codes) == sorted(
         ["not_an_amount"] * 2 + ["currency_unknown"] * 2 + ["wrong_type"]
