@@ -189,7 +189,12 @@ async def test_without_the_privacy_api_nothing_is_stored_or_written(visitor, sit
 def deliver(site, attributes):
     """Send the order as Shopify does, with the attributes of its cart."""
     rows = [{"name": name, "value": value} for name, value in attributes.items()]
-    order = ORDER | {"note_attributes": rows, "processed_at": None, "created_at": None}
+    order = ORDER | {
+        "note_attributes": rows,
+        "processed_at": None,
+        "created_at": None,
+        "updated_at": None,
+    }
     body = json.dumps(order | {"landing_site": "/"}).encode()
     signature = base64.b64encode(hmac.digest(b"hush", body, "sha256")).decode()
     headers = {"X-Shopify-Topic": "orders/paid", "X-Shopify-Hmac-SHA256": signature}

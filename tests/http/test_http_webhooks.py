@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from datetime import UTC, datetime
 
 import pytest
 
@@ -10,13 +11,14 @@ from fakes import MovingClock, SeededRandomness
 from memory_store.store import MemoryStore
 from shopify_orders import order_with, shopify, signed
 from twite.domain.errors import LedgerUnavailable
+from twite.domain.times import DAY
 from twite.gateway.ingest.accept import Accept
 from twite.gateway.ingest.webhook_log import WebhookLog
 from twite.gateway.ports.events import TurnedAway, WebhookAnswered
 from twite.gateway.ports.queries import ByConversionId, IgnoredQuery
 from twite.http import HttpLimits
 
-ORDER = order_with(processed_at=None, created_at=None)
+ORDER = order_with(processed_at=None, created_at=None, updated_at=None)
 ID = "820982911946154508"
 
 
@@ -268,13 +270,13 @@ async def test_redaction_is_200_once_the_person_is_erased(at, store):
 async def test_redaction_that_is_not_finished_is_503(at, store):
     async def erase(webhook, asked):
         del webhook, asked
-        raise LedgerUnavailable(reason="the erasure is still running", retry_after=60_000)
+        raise LedgerUnavailable(reason="the erasure is still running", retry_after=60)
 
     stage = await at(erase_person=erase)
 
     answer = await send(stage, REDACT, topic="customers/redact")
 
-    assert answer.status == 503
+    assert (answer.status, answer.headers["retry-after"]) == (503, "60")
     assert store.submissions == []
 
 
@@ -282,3 +284,20 @@ async def test_redaction_with_a_wrong_signature_is_401_and_erases_nobody(at):
     answer = await send(await at(), REDACT, topic="customers/redact", secret="push")
 
     assert answer.status == 401
+
+
+async def test_replay_after_the_deduplication_window_is_ignored(at, store):
+    stage = await at()
+    days = [iso(NOW - age * DAY) for age in (6, 8)]
+
+    answers = [
+        await send(stage, order_with(id=place, updated_at=made, processed_at=iso(NOW - 30 * DAY)))
+        for place, made in enumerate(days, 1)
+    ]
+
+    assert [answer.json()["accepted"] for answer in answers] == [1, 0]
+    assert verdicts(stage)[1:] == [("shop", "orders/paid", "ignored", "too_old")]
+
+
+def iso(ms):
+    return datetime.fromtimestamp(ms / 1_000, UTC).isoformat()

@@ -47,7 +47,7 @@ def order(**changed):
         ],
         "landing_site": f"/?mail={EMAIL}",
     }
-    return ORDER | persons | {"processed_at": at, "created_at": at} | changed
+    return ORDER | persons | {"processed_at": at, "created_at": at, "updated_at": at} | changed
 
 
 def send(gateway, sent, topic="orders/paid", *, secret=SECRET, path="/webhooks/orders"):

@@ -10,12 +10,11 @@ from twite.app.erase import EraseRequest, PayloadReader, erase, look
 from twite.config.settings import Settings
 from twite.domain.errors import LedgerUnavailable
 from twite.domain.people.erasure import ErasureIdentifier
-from twite.domain.times import SECOND
 from twite.gateway.ports.store import Store
 
 # Shopify waits five seconds for the response [seen].
 _WAIT: Final = 3.0
-_AGAIN: Final = 60 * SECOND
+_AGAIN: Final = 60  # seconds
 # Further erasures wait until the sender repeats its message.
 _MOST_RUNNING: Final = 100
 _MOST_DONE: Final = 1_000

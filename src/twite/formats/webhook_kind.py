@@ -115,13 +115,15 @@ class WebhookReading(Masked, frozen=True, kw_only=True):
 
     `name` is the kind of message, such as `orders/paid`, without personal data. `parsed` has the
     conversions, with every consent signal, or why there are none (`ignoring`). `erase` are the
-    identifiers of a person whose data the sender asks to erase.
+    identifiers of a person whose data the sender asks to erase. `made_at` is when the sender made
+    the message, if its signed body says so and the times of its conversions may be much earlier.
     """
 
     in_repr = ("name",)
     name: str
     parsed: ParsedRequest = ParsedRequest()
     erase: tuple[ErasureIdentifier, ...] = ()
+    made_at: str | None = None
 
 
 def ignoring(
@@ -144,10 +146,8 @@ def shown_name(name: str) -> str:
 def without_old(reading: WebhookReading, *, oldest: int, now: int) -> WebhookReading:
     """Return the reading without conversions before `oldest` (ms), which it ignores."""
     parsed = reading.parsed
-    times = [
-        None if native.time is None else moment(native.time, now=now, path="time")
-        for native in parsed.conversions
-    ]
+    texts = [reading.made_at or native.time for native in parsed.conversions]
+    times = [None if text is None else moment(text, now=now, path="time") for text in texts]
     kept = [n for n, at in enumerate(times) if not (isinstance(at, int) and at < oldest)]
     if len(kept) == len(times):
         return reading

@@ -113,7 +113,10 @@ def read(message: WebhookMessage, webhook: ShopifyWebhook) -> WebhookReading:
         return ignoring(topic, reason)
     conversion, faults = _conversion(order, webhook)
     return WebhookReading(
-        name=topic, parsed=ParsedRequest(conversions=(conversion,), faults=(faults,))
+        name=topic,
+        parsed=ParsedRequest(conversions=(conversion,), faults=(faults,)),
+        # A payment updates the order. It may be paid weeks after it was created.
+        made_at=first_text(order, ("updated_at",)),
     )
 
 

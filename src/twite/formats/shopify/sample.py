@@ -22,6 +22,7 @@ def sample(webhook: ShopifyWebhook, now: int) -> WebhookMessage:
         "source_name": "web",
         "financial_status": "paid",
         "processed_at": spelled(now),
+        "updated_at": spelled(now),
         "currency": "EUR",
         "total_price": "49.90",
         "total_price_set": {"shop_money": _MONEY, "presentment_money": _MONEY},
