@@ -152,7 +152,8 @@ def _segment_route(
         label=label,
         authenticate=segment.page_or_server,
         answer=answer,
-        body=segment.MAX_BODY,
+        # Segment allows 500 KB. RudderStack allows 4,000 KB, and its SDK drops a refused batch.
+        body=FULL_BODY,
         endpoint=Endpoint.SEGMENT,
         refused=segment.refused,
         preflight=segment.preflight,

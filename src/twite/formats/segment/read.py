@@ -43,7 +43,6 @@ T = TypeVar("T")
 
 MAX_CALLS: Final = 2_500  # Segment's limit for a batch [doc SG]
 MAX_CALL: Final = 32 * 1024  # bytes: Segment's limit for a call [doc SG]
-MAX_BODY: Final = 500 * 1024  # bytes: Segment's limit for a batch [doc SG]
 BATCH: Final = "batch"
 # The calls, with the event_call-letter routes of analytics.js. [seen SGN]
 CALLS: Final = {

@@ -34,7 +34,6 @@ _ASKED: Final = re.compile(rb"[A-Za-z0-9, -]{1,512}")
 _ENCODER: Final = msgspec.json.Encoder()
 _DECODER: Final = msgspec.json.Decoder(ErrorBody)
 _KEY: Final = "writeKey"
-MAX_BODY: Final = segment.MAX_BODY
 CALLS: Final = segment.CALLS
 
 
@@ -132,7 +131,7 @@ async def _read_early(request: HttpRequest) -> bytes:
     """
     services = request.services
     is_page = b"origin" in request.headers
-    limit = min(segment.MAX_BODY, services.limits.page_body if is_page else services.limits.body)
+    limit = services.limits.page_body if is_page else services.limits.body
     declared = request.headers.get(b"content-length")
     is_open = declared is None or b"content-encoding" in request.headers
     weight = limit if is_open else min(int(declared or 0), limit)
