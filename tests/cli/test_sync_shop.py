@@ -12,6 +12,7 @@ from twite.domain.errors import OperatorError
 from twite.domain.secret import Secret
 
 BEGIN = datetime(2026, 11, 25, 9, 0, tzinfo=UTC)
+ONE = b'[{"id": 1, "date_modified_gmt": "2026-11-25T09:00:01"}]'
 UNSORTED = b"""[{"id": 1, "date_modified_gmt": "2026-11-25T09:00:09"},
                 {"id": 2, "date_modified_gmt": "2026-11-25T09:00:08"}]"""
 SINCE = int(BEGIN.timestamp()) * 1_000
@@ -86,6 +87,14 @@ async def test_order_stays_as_the_shop_wrote_it(shop):
     assert b'"total": 1.10' in order.body
 
 
+async def test_order_without_a_time_of_change_is_read(shop):
+    shop.answer = 200, {}, b'[{"id": 1}, {"id": 2, "date_modified_gmt": null}]'
+
+    found = await read(shop)
+
+    assert [(order.id, order.changed_at) for order in found] == [(1, SINCE), (2, SINCE)]
+
+
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
 async def test_key_is_not_sent_to_the_address_of_a_redirect(shop, status):
     with shop_double() as other:
@@ -107,8 +116,8 @@ async def test_key_is_not_sent_to_the_address_of_a_redirect(shop, status):
         ((429, {}, b""), "answered with 429"),
         ((200, {}, b"<html>Back soon</html>"), "did not return a list of orders"),
         ((200, {}, b'{"code": "x"}'), "did not return a list of orders"),
-        ((200, {}, b'[{"id": 1}]'), "did not return a list of orders"),
-        ((200, {}, b'[{"id": 1, "date_modified_gmt": null}]'), "did not return a list of orders"),
+        ((200, {}, b'[{"total": 1}]'), "did not return a list of orders"),
+        ((200, {"X-WP-TotalPages": "9"}, ONE), "the same page of orders again"),
         ((200, {}, b"[" * 10_000), "did not return a list of orders"),
         ((200, {}, UNSORTED), "does not sort"),
     ],

@@ -111,6 +111,18 @@ def test_rejected_order_is_exit_1_and_named_by_the_gateway(gateway, shop):
     assert [row["conversion_id"] for row in rejected] == ["1"]
 
 
+def test_order_that_is_too_large_does_not_stop_the_others(gateway, shop, x_emulator):
+    large = an_order(1, utc(60), customer_note="x" * 1_200_000)
+    shop.orders = [large, an_order(2, utc(50))]
+
+    done = sync(gateway)
+    gateway.drained()
+
+    assert (done.returncode, counts(done)) == (1, {"orders": 2, "accepted": 1, "rejected": 1})
+    assert "order 1 is too large" in done.stderr
+    assert counted(x_emulator) == {"2": 1}
+
+
 def test_command_explains_what_is_wrong(gateway, shop):
     shop.orders = [an_order(1, utc(60))]
     unknown = command(gateway, "sync", "woocommerce", "other")

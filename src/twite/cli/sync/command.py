@@ -22,7 +22,7 @@ from twite.cli.send.client import (
     posting,
 )
 from twite.cli.sync.cursor import SyncCursor
-from twite.cli.sync.shop import ShopAccess, changed_orders
+from twite.cli.sync.shop import ChangedOrder, ShopAccess, changed_orders
 from twite.config.settings import Settings
 from twite.domain.errors import OperatorError
 from twite.domain.fault import Fault
@@ -37,6 +37,8 @@ from twite.formats.woocommerce.sample import signed_order
 sync = typer.Typer(help="Example: `twite sync woocommerce`, once an hour", no_args_is_help=True)
 
 _KIND: Final = "woocommerce"
+# An order of this size would stop every later run, too.
+_TOO_LARGE: Final = 413
 _WHY: Final = {
     401: "the gateway refuses the signature: it has another secret. Run twite reload",
     404: "the gateway has no webhook of this name. Run twite reload, or check --to",
@@ -176,7 +178,12 @@ async def _catch_up(
         since = start if cursor.at is None else cursor.at
         async for orders in changed_orders(session, access, since=since):
             for order in orders:
-                tally.add(await _submit(submitter, order.body))
+                receipt = await _submit(submitter, order)
+                if receipt is not None:
+                    tally.add(receipt)
+                else:
+                    tally.orders += 1
+                    tally.rejected += 1
             if orders:
                 # The orders are durable, so the next run may begin after them.
                 cursor.move(orders[-1].changed_at - SECOND)
@@ -191,8 +198,12 @@ def _posting(session: aiohttp.ClientSession, webhook: IncomingWebhook[Any], to: 
     return posting(session, url=to, path=f"/webhooks/{webhook.name}", headers_of=headers_of)
 
 
-async def _submit(submitter: Submitter, order: bytes) -> NativeReceipt:
-    answer, _ = await submitter.answered(order, lost=False)
+async def _submit(submitter: Submitter, order: ChangedOrder) -> NativeReceipt | None:
+    """Submit an order; None if the gateway refuses it alone. Raises SendStopped."""
+    answer, _ = await submitter.answered(order.body, lost=False)
+    if answer.status == _TOO_LARGE:
+        printing.complain(f"order {order.id} is too large for the gateway")
+        return None
     receipt = decoded(answer.body, NativeReceipt) if answer.status == 200 else None
     if receipt is None:
         why = _WHY.get(answer.status) or f"the gateway answered with {answer.status}. Check --to"
