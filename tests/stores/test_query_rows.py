@@ -6,36 +6,83 @@ from contextlib import closing
 import asyncpg
 import pytest
 
+from twite.domain.history import ConversionCounts
+from twite.domain.stats.traffic import HourlyTraffic
+from twite.domain.submission import IgnoredTally
+from twite.gateway.ports.state import DecisionPolicy, RateLimitWindow, SealedSecret
 from twite.stores.postgres.statements import STATEMENTS
-from twite.stores.sql.console_queries import SummaryRow
+from twite.stores.sql.console_queries import OriginRow, SubmissionFromRow, SummaryRow
+from twite.stores.sql.copies import HolderRow
+from twite.stores.sql.privacy import ToEraseRow
+from twite.stores.sql.pruning import NextSubmissionsRow, PruningPlace
 from twite.stores.sql.records import HistoryRow
 from twite.stores.sql.rows.query_row import QueryRow
+from twite.stores.sql.rows.tables import (
+    AlertRow,
+    ApiKeyRow,
+    AuditEventRow,
+    NormRow,
+    RejectionRow,
+    SessionRow,
+    UserRow,
+)
 from twite.stores.sql.statements import query
 from twite.stores.sqlite.engine.schema import new_database
 
-KINDS = [HistoryRow, SummaryRow]
+QUERY_ROWS = [
+    HistoryRow,
+    HolderRow,
+    NextSubmissionsRow,
+    OriginRow,
+    SubmissionFromRow,
+    SummaryRow,
+    ToEraseRow,
+]
+# Statements whose rows are read as rows of a table, or as records of the domain.
+STRUCTS = {
+    "accounts": ConversionCounts,
+    "alerts": AlertRow,
+    "all_rejections": RejectionRow,
+    "api_key": ApiKeyRow,
+    "api_keys": ApiKeyRow,
+    "audit_events_after": AuditEventRow,
+    "audit_events_before": AuditEventRow,
+    "closures": RateLimitWindow,
+    "ignored": IgnoredTally,
+    "norms": NormRow,
+    "policies": DecisionPolicy,
+    "pruning": PruningPlace,
+    "sealed": SealedSecret,
+    "session": SessionRow,
+    "sessions": SessionRow,
+    "traffic": HourlyTraffic,
+    "user": UserRow,
+    "users": UserRow,
+} | {kind.statement: kind for kind in QUERY_ROWS}
 
 
 def test_every_result_struct_is_compared_with_its_statement():
-    assert QueryRow.__subclasses__() == KINDS
+    assert set(QueryRow.__subclasses__()) == set(QUERY_ROWS)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_result_struct_has_the_columns_of_its_statement_in_sqlite(kind):
-    text = query(kind.statement)
-    values = dict.fromkeys(re.findall(r":(\w+)", text), "[]")
+@pytest.mark.parametrize("statement", STRUCTS)
+def test_result_struct_has_the_columns_of_its_statement_in_sqlite(statement):
+    text = query(statement)
+    values = dict.fromkeys(re.findall(r":(\w+)", text), 1)
 
     with closing(new_database()) as connection:
         columns = connection.execute(text, values).description
 
-    assert tuple(name for name, *_ in columns) == kind.__struct_fields__
+    assert tuple(name for name, *_ in columns) == STRUCTS[statement].__struct_fields__
 
 
-@pytest.mark.parametrize("kind", KINDS)
-async def test_result_struct_has_the_columns_of_its_statement_in_postgresql(kind, postgres_url):
+@pytest.mark.parametrize("statement", STRUCTS)
+async def test_result_struct_has_the_columns_of_its_statement_in_postgresql(
+    statement, postgres_url
+):
     driver = await asyncpg.connect(postgres_url)
-    prepared = await driver.prepare(STATEMENTS[kind.statement].text)
+    prepared = await driver.prepare(STATEMENTS[statement].text)
     columns = prepared.get_attributes()
     await driver.close()
 
-    assert tuple(column.name for column in columns) == kind.__struct_fields__
+    assert tuple(column.name for column in columns) == STRUCTS[statement].__struct_fields__

@@ -22,7 +22,8 @@ from twite.stores.postgres.schema import (
 from twite.stores.postgres.statements import SLOTTED
 from twite.stores.sql.queries import SqlReader
 from twite.stores.sql.rows.insertions import TABLES, quoted
-from twite.stores.sql.statements import START_ONCE, named, refuse_older
+from twite.stores.sql.rows.tables import AccountRow
+from twite.stores.sql.statements import START_ONCE, named, record_of, refuse_older
 
 # Queries that add up rows: in these tables, several connections count the same thing in a row each,
 # where other engines have one row.
@@ -289,9 +290,14 @@ def _records(
     columns = table.columns
     match table.name:
         case "account":
-            yield "account", columns[:3], [row[:3] for row in rows]
-            columns, rows = ("account", *_COUNTS, "slot"), [(row[0], *row[3:], 0) for row in rows]
-            yield "tally", columns, rows
+            accounts = [record_of(AccountRow, row) for row in rows]
+            named = [(account.id, account.source, account.pixel) for account in accounts]
+            yield "account", ("id", "source", "pixel"), named
+            counts = [
+                (account.id, *(getattr(account, name) for name in _COUNTS), 0)
+                for account in accounts
+            ]
+            yield "tally", ("account", *_COUNTS, "slot"), counts
             return
         case "attempt":
             place = columns.index("ambiguous")

@@ -6,9 +6,10 @@ SELECT source, pixel FROM account
 
 -- rows: accounts()
 SELECT account.source, account.pixel,
-  coalesce(counted.received, 0), coalesce(counted.delivered, 0), coalesce(counted.duplicate, 0),
-  coalesce(counted.suppressed, 0), coalesce(counted.rejected, 0),
-  coalesce(live.dead, 0), coalesce(live.held, 0), coalesce(live.pending, 0)
+  coalesce(counted.received, 0) AS received, coalesce(counted.delivered, 0) AS delivered,
+  coalesce(counted.duplicate, 0) AS duplicate, coalesce(counted.suppressed, 0) AS suppressed,
+  coalesce(counted.rejected, 0) AS rejected, coalesce(live.dead, 0) AS dead,
+  coalesce(live.held, 0) AS held, coalesce(live.pending, 0) AS pending
 FROM account LEFT JOIN (
   SELECT account, sum(received)::bigint AS received, sum(delivered)::bigint AS delivered,
     sum(duplicate)::bigint AS duplicate, sum(suppressed)::bigint AS suppressed,
@@ -809,8 +810,8 @@ WHERE id IN (
 
 -- rows: holder(delivery)
 SELECT conversion.body, consent.evidence, waiting.cause, waiting.reason,
-  conversion.suppressed IS NOT NULL OR discarded.delivery IS NOT NULL, submission.received_at,
-  waiting.state, waiting.ambiguous_since IS NOT NULL
+  conversion.suppressed IS NOT NULL OR discarded.delivery IS NOT NULL AS is_suppressed,
+  submission.received_at, waiting.state, waiting.ambiguous_since IS NOT NULL AS is_ambiguous
 FROM conversion JOIN submission ON submission.id = conversion.submission
 LEFT JOIN (SELECT * FROM outbox WHERE id = $1 FOR UPDATE) AS waiting
   ON waiting.id = conversion.id
@@ -1160,8 +1161,9 @@ WHERE conversion.id >= $1 AND conversion.id < $2
 SELECT key FROM opt_out
 
 -- rows: origin(delivery)
-SELECT submission.endpoint, submission.body, submission.refusals,
-  conversion.id - submission.first, flagged.kind, flagged.value, flagged.currency, flagged.usual
+SELECT submission.endpoint, submission.body AS body, submission.refusals,
+  conversion.id - submission.first AS nth, flagged.kind, flagged.value, flagged.currency,
+  flagged.usual
 FROM conversion JOIN submission ON submission.id = conversion.submission
 LEFT JOIN flagged ON flagged.delivery = conversion.id
 WHERE conversion.id = $1
@@ -1638,7 +1640,7 @@ SELECT body, refusals, unfired FROM submission WHERE id = $1 FOR UPDATE
 
 -- rows: to_erase(deliveries)
 SELECT conversion.id, conversion.queue, queue.pixel, queue.event, conversion.conversion_id,
-  conversion.suppressed, submission.received_at, length(conversion.body), waiting.state
+  submission.received_at, length(conversion.body) AS size, waiting.state
 FROM conversion
 JOIN queue ON queue.id = conversion.queue
 JOIN submission ON submission.id = conversion.submission

@@ -155,8 +155,8 @@ WHERE dedup.key = taken.key;
 -- name: holder
 -- See the shared statement. The delivery is locked, so it cannot be claimed or settled meanwhile.
 SELECT conversion.body, consent.evidence, waiting.cause, waiting.reason,
-  conversion.suppressed IS NOT NULL OR discarded.delivery IS NOT NULL, submission.received_at,
-  waiting.state, waiting.ambiguous_since IS NOT NULL
+  conversion.suppressed IS NOT NULL OR discarded.delivery IS NOT NULL AS is_suppressed,
+  submission.received_at, waiting.state, waiting.ambiguous_since IS NOT NULL AS is_ambiguous
 FROM conversion JOIN submission ON submission.id = conversion.submission
 LEFT JOIN (SELECT * FROM outbox WHERE id = :delivery FOR UPDATE) AS waiting
   ON waiting.id = conversion.id
@@ -600,7 +600,7 @@ ON CONFLICT (delivery, at) DO UPDATE SET queue = excluded.queue, body = excluded
 -- name: to_erase
 -- The conversions to erase, as stored; deliveries in the outbox are locked.
 SELECT conversion.id, conversion.queue, queue.pixel, queue.event, conversion.conversion_id,
-  conversion.suppressed, submission.received_at, length(conversion.body), waiting.state
+  submission.received_at, length(conversion.body) AS size, waiting.state
 FROM conversion
 JOIN queue ON queue.id = conversion.queue
 JOIN submission ON submission.id = conversion.submission
@@ -630,9 +630,10 @@ ORDER BY place, suppression.delivery DESC LIMIT :limit;
 -- name: accounts
 -- The counts of all accounts, plus the deliveries in the outbox. One statement reads one snapshot.
 SELECT account.source, account.pixel,
-  coalesce(counted.received, 0), coalesce(counted.delivered, 0), coalesce(counted.duplicate, 0),
-  coalesce(counted.suppressed, 0), coalesce(counted.rejected, 0),
-  coalesce(live.dead, 0), coalesce(live.held, 0), coalesce(live.pending, 0)
+  coalesce(counted.received, 0) AS received, coalesce(counted.delivered, 0) AS delivered,
+  coalesce(counted.duplicate, 0) AS duplicate, coalesce(counted.suppressed, 0) AS suppressed,
+  coalesce(counted.rejected, 0) AS rejected, coalesce(live.dead, 0) AS dead,
+  coalesce(live.held, 0) AS held, coalesce(live.pending, 0) AS pending
 FROM account LEFT JOIN (
   SELECT account, sum(received)::bigint AS received, sum(delivered)::bigint AS delivered,
     sum(duplicate)::bigint AS duplicate, sum(suppressed)::bigint AS suppressed,

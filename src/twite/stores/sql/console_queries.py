@@ -84,6 +84,27 @@ def page(connection: SqlConnection, look: ListQuery) -> SummaryPage:
         )
 
 
+class SubmissionFromRow(QueryRow):
+    statement: ClassVar[str] = "submission_from"
+
+    id: int
+    received_at: int
+    first: int
+
+
+class OriginRow(QueryRow):
+    statement: ClassVar[str] = "origin"
+
+    endpoint: str
+    body: bytes
+    refusals: bytes | None
+    nth: int
+    kind: str | None
+    value: str | None
+    currency: str | None
+    usual: str | None
+
+
 def number_at(connection: SqlConnection, *, at: int) -> int:
     """Return the number of the first conversion that was received at or after a time.
 
@@ -95,12 +116,12 @@ def number_at(connection: SqlConnection, *, at: int) -> int:
         first = connection.execute(query("latest")).fetchone()[0] + 1
         while low < high:
             middle = (low + high) // 2
-            row = connection.execute(query("submission_from"), {"number": middle}).fetchone()
-            if row is None or row[1] >= at:
-                high = middle
-                first = first if row is None else row[2]
+            rows = SubmissionFromRow.read(connection, {"number": middle})
+            if rows and rows[0].received_at < at:
+                low = rows[0].id + 1
             else:
-                low = row[0] + 1
+                high = middle
+                first = rows[0].first if rows else first
         return int(first)
 
 
@@ -109,16 +130,16 @@ def origin(
 ) -> ConversionOrigin | None:
     with view(connection):
         found = histories(connection, [delivery])
-        row = connection.execute(query("origin"), {"delivery": delivery}).fetchone()
-        if not found or row is None or not scope.shows(found[0].pixel):
+        rows = OriginRow.read(connection, {"delivery": delivery})
+        if not found or not rows or not scope.shows(found[0].pixel):
             return None
-        endpoint, body, refusals, nth, *flag = row
+        row = rows[0]
         return ConversionOrigin(
             history=found[0],
-            endpoint=endpoint,
-            body=body_of(body),
-            place=_place(nth, refusals),
-            flag=_flag(flag),
+            endpoint=row.endpoint,
+            body=body_of(row.body),
+            place=_place(row.nth, row.refusals),
+            flag=_flag(row),
             amended=tuple(connection.execute(query("amended"), {"delivery": delivery}).fetchall()),
         )
 
@@ -227,15 +248,16 @@ def _summaries(connection: SqlConnection, ids: Sequence[int]) -> Iterator[Conver
             state=State(row.state),
             reason=row.reason,
             body=row.body,
-            flag=_flag((row.kind, row.value, row.currency, row.usual)),
+            flag=_flag(row),
         )
 
 
-def _flag(row: Sequence[str | None]) -> ValueFlag | None:
-    kind, value, currency, usual = row
-    if kind is None:
+def _flag(row: SummaryRow | OriginRow) -> ValueFlag | None:
+    if row.kind is None:
         return None
-    return ValueFlag(kind=kind, value=value or "", currency=currency or "", usual=usual or "")
+    return ValueFlag(
+        kind=row.kind, value=row.value or "", currency=row.currency or "", usual=row.usual or ""
+    )
 
 
 def _place(nth: int, refusals: bytes | str | None) -> int:

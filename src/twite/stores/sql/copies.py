@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import Final, NamedTuple
+from typing import ClassVar, Final, NamedTuple
 
 import msgspec
 
@@ -13,6 +13,7 @@ from twite.domain.history import Rival
 from twite.domain.submission import AcceptedConversion
 from twite.gateway.ports.copies import CopyDecision, CopyOutcome, Holder, is_plain, rule
 from twite.stores.sql.database import AT_ONCE, Holding, WantedKey, WriterSession
+from twite.stores.sql.rows.query_row import QueryRow
 from twite.stores.sql.statements import RunsStatements, SqlConnection, as_json, query
 from twite.stores.sql.withdrawals import hold_queued, withdraw
 
@@ -20,6 +21,19 @@ MOST_COPIES: Final = 1_000
 # The states in which a copy can still affect a queued delivery.
 _WAITING: Final = frozenset({State.QUEUED, State.SENDING, State.HELD})
 _AT_REST: Final = frozenset({State.HELD, State.DEAD})
+
+
+class HolderRow(QueryRow):
+    statement: ClassVar[str] = "holder"
+
+    body: bytes
+    evidence: bytes | None
+    cause: str | None
+    reason: str | None
+    is_suppressed: bool
+    received_at: int
+    state: str | None
+    is_ambiguous: bool
 
 
 class KeyContest:
@@ -98,21 +112,21 @@ class KeyContest:
         )
 
     def _of_before(self, delivery: int, holding: Holding, *, at: int) -> Holder:
-        row = self._session.run("holder", delivery=delivery).fetchone()
-        if row is None:
+        rows = HolderRow.of(self._session.run("holder", delivery=delivery))
+        if not rows:
             return Holder(state=State.DELIVERED, is_live=holding.is_live, received_at=at)
         # Check the state again: other nodes may have changed it since the keys were read.
-        body, evidence, cause, reason, is_suppressed, received_at, state, is_ambiguous = row
-        settled = State.SUPPRESSED if is_suppressed else State.DELIVERED
+        row = rows[0]
+        settled = State.SUPPRESSED if row.is_suppressed else State.DELIVERED
         return Holder(
-            state=settled if state is None else State(state),
+            state=settled if row.state is None else State(row.state),
             is_live=holding.is_live,
-            received_at=received_at,
-            body=body,
-            evidence=evidence,
-            cause=None if cause is None else DeliveryCause(cause),
-            reason=reason,
-            is_ambiguous=bool(is_ambiguous),
+            received_at=row.received_at,
+            body=row.body,
+            evidence=row.evidence,
+            cause=None if row.cause is None else DeliveryCause(row.cause),
+            reason=row.reason,
+            is_ambiguous=bool(row.is_ambiguous),
         )
 
     def _of_this_group(self, delivery: int) -> Holder:

@@ -22,9 +22,11 @@ from twite.domain.people.users import (
 from twite.domain.secret import Secret
 from twite.gateway.ports.directory import SessionBegun
 from twite.stores.sql.database import ReadsViews, WriterSession
+from twite.stores.sql.rows.tables import ApiKeyRow, AuditEventRow, SessionRow, UserRow
 from twite.stores.sql.statements import SqlConnection, query
 
 T = TypeVar("T")
+Row = tuple[Any, ...]
 
 _FOREVER: Final = 1 << 62
 _SCOPES: Final = frozenset(scope.value for scope in KeyScope)
@@ -66,7 +68,7 @@ class SqlDirectoryReader:
         before = _FOREVER if before is None else before
         return await self._rows("audit_events_before", _entry, before=before, limit=limit)
 
-    async def _rows(self, name: str, read: Callable[[Any], T], /, **values: object) -> list[T]:
+    async def _rows(self, name: str, read: Callable[[Row], T], /, **values: object) -> list[T]:
         return await self._reads.read(
             lambda connection: [read(row) for row in connection.execute(query(name), values)]
         )
@@ -129,49 +131,33 @@ def note(session: WriterSession, audit_event: AuditEvent) -> None:
     )
 
 
-def _user(row: tuple[str, str, str | None, str, int, int, int | None, int, str]) -> User:
-    name, role, pixels, password, created_at, password_at, code_since, code_step, recovery = row
-    return User(
-        name=name,
-        role=Role(role),
-        password=Secret(password),
-        created_at=created_at,
-        password_at=password_at,
-        pixels=_names(pixels),
-        code_since=code_since,
-        code_step=code_step,
-        recovery=_names(recovery) or (),
-    )
+def _user(row: Row) -> User:
+    user = UserRow(*row)
+    read = {
+        "role": Role(user.role),
+        "password": Secret(user.password),
+        "pixels": _names(user.pixels),
+        "recovery": _names(user.recovery) or (),
+    }
+    return User(**msgspec.structs.asdict(user) | read)
 
 
-def _session(row: tuple[bytes, str, int, int, str, str]) -> Session:
-    digest, name, begun_at, seen_at, address, agent = row
-    return Session(
-        digest=digest, user=name, begun_at=begun_at, seen_at=seen_at, address=address, agent=agent
-    )
+def _session(row: Row) -> Session:
+    return Session(**msgspec.structs.asdict(SessionRow(*row)))
 
 
-def _api_key(row: tuple[str, str, bytes, str, str | None, int, str, int | None]) -> ApiKey:
+def _api_key(row: Row) -> ApiKey:
     """Read an API key. A scope that this version does not know grants nothing."""
-    id_, name, digest, scopes, pixels, created_at, made_by, revoked_at = row
-    return ApiKey(
-        id=id_,
-        name=name,
-        digest=digest,
-        scopes=frozenset(
-            KeyScope(scope) for scope in msgspec.json.decode(scopes) if scope in _SCOPES
-        ),
-        created_at=created_at,
-        made_by=made_by,
-        pixels=_names(pixels),
-        revoked_at=revoked_at,
-    )
+    api_key = ApiKeyRow(*row)
+    scopes = _SCOPES.intersection(msgspec.json.decode(api_key.scopes))
+    read = {"scopes": frozenset(map(KeyScope, scopes)), "pixels": _names(api_key.pixels)}
+    return ApiKey(**msgspec.structs.asdict(api_key) | read)
 
 
-def _entry(row: tuple[int, int, str, str, str, str, bytes]) -> AuditEntry:
-    number, at, who, what, subject, detail, hash_ = row
-    audit_event = AuditEvent(at=at, who=who, what=what, subject=subject, detail=detail)
-    return AuditEntry(number=number, audit_event=audit_event, hash=hash_)
+def _entry(row: Row) -> AuditEntry:
+    read = msgspec.structs.asdict(AuditEventRow(*row))
+    number, hash_ = read.pop("number"), read.pop("hash")
+    return AuditEntry(number=number, audit_event=AuditEvent(**read), hash=hash_)
 
 
 def listed(names: Iterable[str] | None) -> str | None:

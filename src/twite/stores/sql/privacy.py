@@ -7,7 +7,7 @@ counts as a duplicate.
 
 import hmac
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Final
+from typing import ClassVar, Final
 
 import msgspec
 
@@ -19,6 +19,7 @@ from twite.gateway.ports.privacy import ErasedText, EraseStore, Place, SearchTex
 from twite.stores.sql import directory as people_rows
 from twite.stores.sql import rejections
 from twite.stores.sql.database import Database, WriterSession, checksum
+from twite.stores.sql.rows.query_row import QueryRow
 from twite.stores.sql.statements import as_json
 from twite.stores.sql.stored_bodies import body_of, stored_in_place
 from twite.stores.sql.withdrawals import withdraw
@@ -32,6 +33,19 @@ _EMPTIED: Final[Mapping[Place, str]] = {
     "pause": "empty_pause",
     "closure": "empty_closure",
 }
+
+
+class ToEraseRow(QueryRow):
+    statement: ClassVar[str] = "to_erase"
+
+    id: int
+    queue: int
+    pixel: str
+    event: str
+    conversion_id: str
+    received_at: int
+    size: int
+    state: str | None
 
 
 class SqlPrivacy:
@@ -108,19 +122,20 @@ def digest_of(conversion_id: str, *, salt: bytes) -> str:
 def _conversions(session: WriterSession, erase: EraseStore, *, now: int) -> int:
     # Deliveries being sent are left out: the sender has them in memory, and they are checked again
     # when the result is recorded.
-    found = session.run("to_erase", deliveries=as_json(erase.conversions))
-    rows = [row for row in found.fetchall() if row[-1] != State.SENDING]
-    ids = [row[0] for row in rows]
+    found = ToEraseRow.of(session.run("to_erase", deliveries=as_json(erase.conversions)))
+    rows = [row for row in found if row.state != State.SENDING]
+    ids = [row.id for row in rows]
     withdraw(session.run, ids, now=now, cause=DeliveryCause.ERASED, reason=ERASED)
     salt = bytes(session.run("read_deployment").fetchone()[0])
-    for id_, queue, pixel, event, name, _suppressed, received_at, size, _ in rows:
+    for row in rows:
+        id_, name, size = row.id, row.conversion_id, row.size
         # Remove it now: pruning would search for the erased name.
-        session.run("forget_suppression", key=dedup_key(pixel, event, name), delivery=id_)
+        session.run("forget_suppression", key=dedup_key(row.pixel, row.event, name), delivery=id_)
         named = name if name.startswith(PREFIX) else digest_of(name, salt=salt)
         room = size and size + len(name.encode()) - len(named)
         body = b"{}".ljust(room) if room > 0 else b""
         sum_ = checksum(
-            session.seeds[queue], delivery=id_, received_at=received_at,
+            session.seeds[row.queue], delivery=id_, received_at=row.received_at,
             conversion_id=named.encode(), body=body,
         )  # fmt: skip
         session.run("erase_conversion", delivery=id_, digest=named, body=body, checksum=sum_)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import takewhile
-from typing import Final, Generic, TypeVar
+from typing import ClassVar, Final, Generic, TypeVar
 
 import msgspec
 
@@ -12,6 +12,7 @@ from twite.domain.times import DAY, HOUR, MINUTE
 from twite.gateway.ports.store import Retention
 from twite.stores.sql.database import WriterSession
 from twite.stores.sql.moves import discard
+from twite.stores.sql.rows.query_row import QueryRow
 from twite.stores.sql.statements import record_of
 
 B = TypeVar("B", bound=WriterSession)
@@ -24,8 +25,15 @@ _REST: Final = MINUTE
 _AHEAD: Final = DAY
 
 _Ids: Final = msgspec.json.Decoder(list[int])
-# (submission, its first conversion, number of conversions, time of receipt)
-Row = tuple[int, int, int, int]
+
+
+class NextSubmissionsRow(QueryRow):
+    statement: ClassVar[str] = "next_submissions"
+
+    id: int
+    first: int
+    entries: int
+    received_at: int
 
 
 class PruningPlace(msgspec.Struct, frozen=True, kw_only=True):
@@ -142,28 +150,32 @@ def _old(
     session: WriterSession, *, after: int, now: int, keep: int, most: int
 ) -> tuple[int, int, int] | None:
     """Return (last submission, first conversion, end of conversions) of a slice, or None."""
-    rows = session.run("next_submissions", after=after, limit=_SUBMISSIONS).fetchall()
+    found = session.run("next_submissions", after=after, limit=_SUBMISSIONS)
+    rows = NextSubmissionsRow.of(found)
     taken = 0
     last = None
-    for id_, first, entries, _ in _past(session, rows, now=now, keep=keep):
-        if last is not None and taken + entries > most:
+    for row in _past(session, rows, now=now, keep=keep):
+        if last is not None and taken + row.entries > most:
             break
-        taken += entries
-        last = id_, first + entries
-    return None if last is None else (last[0], rows[0][1], last[1])
+        taken += row.entries
+        last = row
+    return None if last is None else (last.id, rows[0].first, last.first + last.entries)
 
 
-def _past(session: WriterSession, rows: Sequence[Row], *, now: int, keep: int) -> Sequence[Row]:
+def _past(
+    session: WriterSession, rows: Sequence[NextSubmissionsRow], *, now: int, keep: int
+) -> Sequence[NextSubmissionsRow]:
     """Return the old rows, up to the first row that is not old.
 
     A row whose time comes from a wrong clock is treated like the next row with a plausible time.
     """
-    old = list(takewhile(lambda row: row[3] < now - keep or row[3] > now + _AHEAD, rows))
-    if old and old[-1][3] > now + _AHEAD:
-        after = {"after": old[-1][0], "latest": now + _AHEAD}
+    latest = now + _AHEAD
+    old = list(takewhile(lambda row: not now - keep <= row.received_at <= latest, rows))
+    if old and old[-1].received_at > latest:
+        after = {"after": old[-1].id, "latest": latest}
         following = session.run("next_credible", **after).fetchone()
         if following is None or following[0] >= now - keep:
-            while old and old[-1][3] > now + _AHEAD:
+            while old and old[-1].received_at > latest:
                 old.pop()
     return old
 

@@ -98,9 +98,9 @@ WHERE conversion.id IN (SELECT value FROM json_each(:deliveries));
 -- name: holder
 -- For one holder of a key: its body, its consent decision, why it is held, whether it is not sent,
 -- its time of receipt, its state in the outbox, and whether X may have it.
-SELECT CAST(conversion.body AS BLOB), consent.evidence, outbox.cause, outbox.reason,
-  conversion.suppressed IS NOT NULL OR discarded.delivery IS NOT NULL, submission.received_at,
-  outbox.state, outbox.ambiguous_since IS NOT NULL
+SELECT CAST(conversion.body AS BLOB) AS body, consent.evidence, outbox.cause, outbox.reason,
+  conversion.suppressed IS NOT NULL OR discarded.delivery IS NOT NULL AS is_suppressed,
+  submission.received_at, outbox.state, outbox.ambiguous_since IS NOT NULL AS is_ambiguous
 FROM conversion JOIN submission ON submission.id = conversion.submission
 LEFT JOIN consent ON consent.delivery = conversion.id
 LEFT JOIN outbox ON outbox.id = conversion.id
@@ -838,7 +838,8 @@ ORDER BY attempted.delivery, attempt.id;
 -- fewer columns are sorted by account, the faster. The others are found with their index.
 SELECT
   account.source, account.pixel, received, delivered, duplicate, suppressed, rejected,
-  coalesce(resting.dead, 0), coalesce(resting.held, 0), coalesce(live.pending, 0)
+  coalesce(resting.dead, 0) AS dead, coalesce(resting.held, 0) AS held,
+  coalesce(live.pending, 0) AS pending
 FROM account
 LEFT JOIN (
   SELECT account, count(*) AS pending
@@ -1608,8 +1609,9 @@ SELECT coalesce(max(id), 0) FROM submission;
 
 -- name: origin
 -- The submission of a conversion, and the remark on its amount.
-SELECT submission.endpoint, CAST(submission.body AS BLOB), submission.refusals,
-  conversion.id - submission.first, flagged.kind, flagged.value, flagged.currency, flagged.usual
+SELECT submission.endpoint, CAST(submission.body AS BLOB) AS body, submission.refusals,
+  conversion.id - submission.first AS nth, flagged.kind, flagged.value, flagged.currency,
+  flagged.usual
 FROM conversion JOIN submission ON submission.id = conversion.submission
 LEFT JOIN flagged ON flagged.delivery = conversion.id
 WHERE conversion.id = :delivery;
@@ -1793,8 +1795,8 @@ WHERE number > :after ORDER BY number LIMIT :limit;
 -- name: to_erase
 -- The conversions to erase, as stored.
 SELECT conversion.id, conversion.queue, queue.pixel, queue.event,
-  CAST(conversion.conversion_id AS TEXT), conversion.suppressed, submission.received_at,
-  length(CAST(conversion.body AS BLOB)), outbox.state
+  CAST(conversion.conversion_id AS TEXT) AS conversion_id, submission.received_at,
+  length(CAST(conversion.body AS BLOB)) AS size, outbox.state
 FROM conversion
 JOIN queue ON queue.id = conversion.queue
 JOIN submission ON submission.id = conversion.submission

@@ -5,7 +5,7 @@ from typing import ClassVar, Self
 
 import msgspec
 
-from twite.stores.sql.statements import SqlConnection, query
+from twite.stores.sql.statements import Cursor, SqlConnection, query
 
 
 class QueryRow(msgspec.Struct, gc=False):
@@ -18,4 +18,9 @@ class QueryRow(msgspec.Struct, gc=False):
 
     @classmethod
     def read(cls, connection: SqlConnection, values: Mapping[str, object]) -> list[Self]:
-        return [cls(*row) for row in connection.execute(query(cls.statement), values).fetchall()]
+        return cls.of(connection.execute(query(cls.statement), values))
+
+    @classmethod
+    def of(cls, cursor: Cursor) -> list[Self]:
+        """Return the rows of the statement, which the caller has executed."""
+        return [cls(*row) for row in cursor.fetchall()]
