@@ -343,7 +343,7 @@ def test_event_without_a_whole_amount_is_a_visible_reject(amount):
     assert parsed.conversions[0].conversion_id == "cs_live_a1"
 
 
-@pytest.mark.parametrize("created", [None, "2026-11-25", -1, 10**30, True and 1.5])
+@pytest.mark.parametrize("created", [None, "2026-11-25", -1, 10**30, 1.5])
 def test_event_without_a_usable_time_counts_from_its_arrival(created):
     assert conversion(event(created=created)).time is None
 
