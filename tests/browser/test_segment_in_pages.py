@@ -1,6 +1,7 @@
 """analytics.js and RudderStack's SDK, unmodified, in pages of the shop."""
 
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from visitor import AGENT, TWCLID, until
@@ -8,9 +9,11 @@ from visitor import AGENT, TWCLID, until
 from twite.domain.normalize import email_digest
 
 PACKAGES = Path(__file__).parents[2] / ".node/node_modules"
+RUDDERSTACK = PACKAGES / "@rudderstack/analytics-js/dist/npm/modern/bundled/umd/index.js"
 SDKS = {
     "analytics.js": PACKAGES / "@segment/analytics-next/dist/umd/index.js",
-    "rudderstack": PACKAGES / "@rudderstack/analytics-js/dist/npm/modern/bundled/umd/index.js",
+    "rudderstack": RUDDERSTACK,
+    "rudderstack, useBeacon": RUDDERSTACK,
 }
 LOAD = {
     "analytics.js": """
@@ -19,6 +22,10 @@ LOAD = {
     "rudderstack": """
       window.analytics = new rudderanalytics.RudderAnalytics();
       analytics.load('{key}', '{url}', {{configUrl: '{url}'}})""",
+    "rudderstack, useBeacon": """
+      window.analytics = new rudderanalytics.RudderAnalytics();
+      analytics.load('{key}', '{url}', {{configUrl: '{url}', useBeacon: true,
+        beaconQueueOptions: {{flushQueueInterval: 200}}}})""",
 }
 BUY = """
   analytics.track('Order Completed', {{order_id: '{order}', total: 49.9, currency: 'EUR',
@@ -58,7 +65,7 @@ async def test_order_of_a_page_reaches_x_with_click_id_and_user_agent(visitor, s
     assert sent["identifiers"][0] == {"twclid": TWCLID, "user_agent": AGENT}
     # RudderStack's SDK repeats the traits in each call; Segment's does not.
     digest = email_digest("shopper@shop.example", path="")
-    assert ({"hashed_email": digest} in sent["identifiers"]) == (sdk == "rudderstack")
+    assert ({"hashed_email": digest} in sent["identifiers"]) == (sdk != "analytics.js")
     assert visitor.errors == []
 
 
@@ -68,3 +75,5 @@ async def test_calls_of_a_page_go_only_to_the_gateway(visitor, site, sdk):
     await until(lambda: site.counted(f"only-{sdk}")["api"] == 1)
 
     assert visitor.origins == {site.shop.origin, site.gateway_url}
+    paths = {urlsplit(request.url).path for request in visitor.requests}
+    assert ("/beacon/v1/batch" in paths) == ("useBeacon" in sdk)

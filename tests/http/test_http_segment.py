@@ -13,6 +13,7 @@ from twite.domain.secret import Secret
 from twite.formats.segment.read import CALLS
 from twite.gateway.ports.events import TurnedAway
 from twite.http import HttpLimits
+from twite.http.authorization import basic_user
 
 PUBLIC = "shop-pages"
 OTHER = "https://other.example"
@@ -55,6 +56,13 @@ async def test_every_call_is_answered_on_its_paths(api, prefix, path):
     assert response.headers["content-type"] == "application/json"
     sends = path in {"track", "t", "batch", "b"}
     assert [sent["conversion_id"] for sent in await api.sent()] == ["O-1"] * sends
+
+
+def test_header_of_the_sdks_names_the_key_as_user():
+    header = b"Basic dHdpdGVfd3JpdGVfa2V5Og=="
+
+    assert basic_user({b"authorization": header}) == b"twite_write_key"
+    assert basic("twite_write_key") == {"Authorization": header.decode()}
 
 
 @pytest.mark.parametrize(
@@ -343,54 +351,3 @@ async def test_click_of_a_page_is_stored_in_a_cookie(api):
     )
 
     assert CLICK in response.headers["set-cookie"]
-
-
-@pytest.mark.parametrize("prefix", ["/v1", "/segment/v1"])
-@pytest.mark.parametrize(
-    ("public_url", "protocol", "host"),
-    [(None, "http", "127.0.0.1"), ("https://t.shop.example/", "https", "t.shop.example")],
-)
-async def test_settings_of_analytics_js_name_this_gateway(
-    make_api, prefix, public_url, protocol, host
-):
-    api = await make_api(a_shop(write_key=PUBLIC), public_url=public_url)
-
-    response = await api.of_page(
-        "GET", f"{prefix}/projects/{PUBLIC}/settings", headers={"Host": "127.0.0.1"}
-    )
-
-    assert response.status == 200
-    assert response.headers["access-control-allow-origin"] == PAGE
-    assert response.json()["integrations"] == {
-        "Segment.io": {"apiKey": PUBLIC, "apiHost": f"{host}{prefix}", "protocol": protocol}
-    }
-
-
-async def test_settings_need_a_key_and_an_origin_of_its_source(api):
-    path = "/v1/projects/{}/settings"
-
-    answers = [
-        await api.of_page("GET", path.format("wrong")),
-        await api.of_page("GET", path.format(PUBLIC), origin=OTHER),
-        await api.of_server("GET", path.format(PUBLIC)),
-    ]
-
-    assert [outcome(answer) for answer in answers] == [
-        (401, "key_wrong"),
-        (403, "origin_wrong"),
-        (403, "origin_missing"),
-    ]
-
-
-async def test_settings_of_rudderstack_name_the_source(api):
-    response = await api.of_page("GET", f"/sourceConfig/?p=npm&writeKey={PUBLIC}")
-
-    source = response.json()["source"]
-    assert (source["id"], source["enabled"], source["destinations"]) == ("shop", True, [])
-
-
-async def test_metrics_of_analytics_js_are_discarded(api):
-    response = await api.of_page("POST", "/v1/m", b'{"series": []}')
-
-    assert (response.status, response.body) == SUCCESS
-    assert api.store.kept == []

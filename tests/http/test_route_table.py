@@ -55,7 +55,8 @@ UNPUBLISHED = {
 UNLISTED = {
     route.path
     for route in ROUTES
-    if route.path.startswith("/segment/") or re.fullmatch("/v1/.|/sourceConfig/", route.path)
+    if route.path.startswith("/segment/")
+    or re.fullmatch("/v1/.|/beacon/.*|/sourceConfig/", route.path)
 }
 OF_FEATURES = {route.path for route in contributed("routes", Route)}
 EVERY = pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.path)

@@ -283,6 +283,7 @@ ROUTES: Final[tuple[Route[Any], ...]] = (
     _rest_of_x("/stape-api/"),
     *_segment_routes("/v1"),
     *_segment_routes("/segment/v1"),
+    _segment_route("/beacon/v1/batch", "/v1/batch", segment.taking("batch")),
     Route(
         path="/sourceConfig/",
         methods=("GET", "OPTIONS"),
