@@ -135,7 +135,7 @@ def test_secrets_under_custom_keys_are_masked_in_the_diff(tmp_path):
 [[pixel]]
 id = "o8z6j"
 events.purchase = "o8z6k"
-[server.hmac_keys]
+[templates.hmac_keys]
 partner = "a-key-of-a-partner"
 """
 

@@ -179,7 +179,7 @@ def _webhook_keys(
 
 
 def _differing(before: object, after: object, place: str = "") -> Iterator[str]:
-    """Yield the keys whose values differ, such as `server.stape.identifier`.
+    """Yield the keys whose values differ, such as `log.level`.
 
     Two structs of one type differ in some of their fields; any other values differ as a whole.
     """

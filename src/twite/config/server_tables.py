@@ -3,7 +3,6 @@
 After reading, durations are in milliseconds and sizes in bytes.
 """
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, Literal
 from urllib.parse import urlsplit
@@ -21,7 +20,6 @@ from twite.config.kinds import (
     duration,
     setting,
     size,
-    table,
 )
 from twite.config.store_url import StoreUrl, read_store_url
 from twite.config.values import HostPort, Network
@@ -39,35 +37,6 @@ _URL: Final = Text(values.url)
 _NETWORKS: Final = ListOf(Text(values.network))
 _SECRET: Final = SecretText()
 _KEPT: Final = duration(DAY, 3_650 * DAY)
-
-
-class StapeHeaders(msgspec.Struct, frozen=True, kw_only=True):
-    """The table `[server.stape]`: headers that Stape's hosts add to each request."""
-
-    identifier: str | None = setting(
-        None,
-        "value of `x-gtm-identifier` for tags, triggers and clients, if their request has "
-        "none of the three `x-gtm-…` headers",
-        example="twite",
-    )
-    default_domain: str | None = setting(
-        None,
-        "value of `x-gtm-default-domain` for the same requests",
-        example="stape.io",
-    )
-    api_key: Secret | None = setting(
-        None, "value of `x-gtm-api-key` for the same requests", example="env:STAPE_API_KEY"
-    )
-
-    @property
-    def headers(self) -> tuple[tuple[str, Secret], ...]:
-        """Return the headers that are set, by name."""
-        named = (
-            ("x-gtm-identifier", self.identifier and Secret(self.identifier)),
-            ("x-gtm-default-domain", self.default_domain and Secret(self.default_domain)),
-            ("x-gtm-api-key", self.api_key),
-        )
-        return tuple((name, value) for name, value in named if value)
 
 
 class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,7 +71,6 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
         ListOf(Text(values.container_header)),
         example=["x-gtm-identifier", "x-gtm-default-domain", "x-gtm-api-key"],
     )
-    stape: StapeHeaders = setting({}, "", table(StapeHeaders))
     max_body: int = setting(
         "1MiB", "maximum size of a request body after decompression", size(1 << 10, 64 << 20)
     )
@@ -119,23 +87,12 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
         "maximum number of requests per minute from one IP address to the endpoints that pages use",
         Number(1, 1_000_000),
     )
-    tag_response_wait: int = setting(
-        "50ms",
-        "how long a browser waits for each tag that sets cookies or response headers",
-        duration(0, 5 * SECOND),
-    )
-    engine_memory: int = setting(
-        "4GiB", "maximum memory of all engine processes together", size(512 << 20, 1 << 40)
-    )
     secret_key: Secret | None = setting(
         None,
         "encrypts stored credentials (`twite login`, Stape's tag) and queued tag events",
     )
     former_secret_keys: tuple[Secret, ...] = setting(
         [], "previous keys; at each start, Twite re-encrypts the data encrypted with them"
-    )
-    hmac_keys: Mapping[str, Secret] = setting(
-        {}, "keys for `hmacSha256` in templates, as a table from key id to secret"
     )
     # The file of the key, if any: twite rotate-key writes a new key there.
     secret_key_file: Path | None = None

@@ -25,7 +25,7 @@ fields = {{ endpoint = "{vendor}" }}
 async def test_browser_keeps_a_cookie_set_by_a_tag_over_three_events(browser, site, tmp_path):
     shutil.copy(TEMPLATE, tmp_path / "ads.tpl")
     with Vendor() as vendor:
-        wait = {"[server]": '[server]\ntag_response_wait = "5s"'}
+        wait = {"[server]": '[templates]\nresponse_wait = "5s"\n[server]'}
         extra = TAG.format(vendor=vendor.url)
         with running_site(tmp_path, site.shop, site.emulator, extra=extra, changes=wait) as own:
             own.shop.page("/", "")

@@ -23,7 +23,7 @@ secret_key = "a-key-that-seals-things"
 %s
 """
 STAPE = """
-[server.stape]
+[templates.stape]
 identifier = "twite"
 default_domain = "%s"
 api_key = "local"
@@ -60,7 +60,7 @@ def test_headers_for_the_stape_tag_are_reported_with_their_source(tmp_path, serv
 
 
 def test_missing_headers_for_the_stape_tag_are_named(tmp_path):
-    partly = '[server.stape]\nidentifier = "twite"\n'
+    partly = '[templates.stape]\nidentifier = "twite"\n'
 
     assert findings_of(tmp_path, PIXEL, partly) == [("warning", MISSING)]
 

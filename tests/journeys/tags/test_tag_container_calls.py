@@ -205,7 +205,7 @@ key = "x-gtm-identifier"
 def test_client_template_and_trigger_can_read_the_configured_headers(tmp_path, x_emulator):
     person = '{ left = "{{_event}}", operator = "equals", right = "sign_up" }'
     own = '{ left = "{{Identifier}}", operator = "equals", right = "own" }'
-    stape = '[server.stape]\nidentifier = "own"\ndefault_domain = "stape.io"\n[store]'
+    stape = '[templates.stape]\nidentifier = "own"\ndefault_domain = "stape.io"\n[store]'
     with Vendor() as vendor, with_container(tmp_path, x_emulator.url, vendor.url) as gateway:
         gateway.stop()
         (tmp_path / "client.tpl").write_text(CLIENT)

@@ -20,7 +20,8 @@ HOST = "t.shop.example"
 GRANTED = "&gcs=G111"
 CLICK = "23opevjt88psuo13lu8d020qkn"
 # Generous, so that the test passes on a busy machine.
-PATIENT = 'tag_response_wait = "5s"'
+PATIENT = "5s"
+METRICS_KEY = "metrics-key-metrics-key"
 
 
 class Browser:
@@ -75,14 +76,15 @@ class Browser:
 
 
 def with_cookies(
-    folder: Path, x: str, endpoint: str, *, server: str = PATIENT, fields: str = "", code: str = ""
+    folder: Path, x: str, endpoint: str, *, wait: str = PATIENT, fields: str = "", code: str = ""
 ) -> Gateway:
     """Return a gateway with a tag that keeps cookies; `code` is put before the template's code."""
     text = (TEMPLATES / "ad_cookies.tpl").read_text()
     start = "___SANDBOXED_JS_FOR_SERVER___\n\n"
     (folder / "ads.tpl").write_text(text.replace(start, start + code))
     gateway = Gateway(folder, x)
-    settings = gateway.config.read_text().replace("[server]", f"[server]\n{server}")
+    own = f'[templates]\nresponse_wait = "{wait}"\n[server]\nmetrics_key = "{METRICS_KEY}"'
+    settings = gateway.config.read_text().replace("[server]", own)
     settings = settings.replace("region =", f'origins = ["{PAGE}"]\nregion =')
     gateway.config.write_text(
         settings
@@ -163,10 +165,9 @@ SLOW = "let n = 0;\nfor (let i = 0; i < 3000000; i++) n += i;\n"
 
 @pytest.mark.parametrize(("wait", "code"), [("10ms", SLOW), ("0ms", "")])
 def test_tag_that_is_late_or_not_awaited_sets_no_cookie(tmp_path, x_emulator, wait, code):
-    server = f'tag_response_wait = "{wait}"\nmetrics_key = "metrics-key-metrics-key"'
     with (
         Vendor() as vendor,
-        with_cookies(tmp_path, x_emulator.url, vendor.url, server=server, code=code) as gateway,
+        with_cookies(tmp_path, x_emulator.url, vendor.url, wait=wait, code=code) as gateway,
     ):
         browser = Browser(gateway)
         began = time.monotonic()

@@ -380,7 +380,7 @@ def test_tag_can_sign_with_a_configured_key_that_it_cannot_read(tmp_path, x_emul
         gateway = Gateway(tmp_path, x_emulator.url)
         (tmp_path / "signs.tpl").write_text(SIGNS)
         text = gateway.config.read_text().replace(
-            "[server]", '[server]\nhmac_keys = { shop = "file:hmac.key" }'
+            "[server]", '[templates]\nhmac_keys = { shop = "file:hmac.key" }\n[server]'
         )
         gateway.config.write_text(
             text + '[[tag]]\nname = "signs"\ntemplate = "signs.tpl"\nconsent = []\n'

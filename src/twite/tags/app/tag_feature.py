@@ -55,11 +55,11 @@ class TagFeature(RunningFeature):
             # Few gateways have tags.
             from twite.tags.engines.process.engine_server import EngineServer  # noqa: PLC0415
 
-            server = settings.server
+            templates = settings.feature(TagSettings).templates
             # The signing keys for templates, by id. A template's permissions select its keys.
-            keys = {id_: key.reveal() for id_, key in server.hmac_keys.items()}
+            keys = {id_: key.reveal() for id_, key in templates.hmac_keys.items()}
             self._engines = EngineServer(
-                keys=keys, memory=server.engine_memory, observer=self.basis.observer
+                keys=keys, memory=templates.engine_memory, observer=self.basis.observer
             )
             self._engines.start()
         return self._engines

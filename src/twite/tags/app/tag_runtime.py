@@ -36,6 +36,7 @@ from twite.tags.run.to_x import ToX
 from twite.tags.runtime.client_engines import ClientEngines
 from twite.tags.runtime.engine_pool import EnginePool, TemplateStorage
 from twite.tags.runtime.on_demand_web import OnDemandWeb
+from twite.tags.settings.tag_settings import TagSettings
 from twite.tags.template.sandbox import RunLimits
 
 _ESCAPED: Final = 3  # text becomes at most twice as long in JSON, plus some overhead
@@ -133,12 +134,12 @@ class TagRuntime(FeatureRun):
             known=_event_names(self._settings, self.container_configs),
             storage=self._storage,
             observer=self._observer,
-            first_turn_within=self._settings.server.tag_response_wait,
+            first_turn_within=self._settings.feature(TagSettings).templates.response_wait,
         )
 
     def serve(self, accept: Accept, destinations: Mapping[str, Destination]) -> None:
         """Let client templates claim requests, and load templates of tags that set cookies."""
-        if self._settings.server.tag_response_wait:
+        if self._settings.feature(TagSettings).templates.response_wait:
             self._preparing = asyncio.create_task(
                 prepare_first_turns(self._engine_pool, self.container_configs)
             )

@@ -35,7 +35,7 @@ async def companies_of(
                 tag_settings.imported, environ=os.environ, secret_store=secret_store, taken=taken
             )
         )
-    headers = settings.server.stape.headers
+    headers = tag_settings.templates.stape.headers
     return tuple(_with_headers(container_config, headers) for container_config in found)
 
 
@@ -52,10 +52,10 @@ def clients_of(
 ) -> "tuple[TemplateClient, ...]":
     """Return the client templates of the settings, and of their containers.
 
-    The headers of `server.stape` are added to requests that have none. Raises SettingsError.
+    The headers of `templates.stape` are added to requests that have none. Raises SettingsError.
     """
-    tag_settings, headers = settings.feature(TagSettings), settings.server.stape.headers
-    imported = tag_settings.imported
+    tag_settings = settings.feature(TagSettings)
+    headers, imported = tag_settings.templates.stape.headers, tag_settings.imported
     clients = with_those_of(
         tag_settings.clients,
         (container_config.container for container_config in container_configs),

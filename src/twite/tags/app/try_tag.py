@@ -8,7 +8,6 @@ from urllib.parse import urlsplit
 import msgspec
 
 from twite.config.collected_errors import combined
-from twite.config.server_tables import StapeHeaders
 from twite.config.toml import IN_CLEAR_TEXT
 from twite.domain.errors import SettingsError
 from twite.domain.incoming_request import IncomingRequest
@@ -30,13 +29,13 @@ from twite.tags.run.run_input import RunInput
 from twite.tags.run.tag_run import TagRun
 from twite.tags.runtime.engine_pool import EnginePool, TemplateStorage
 from twite.tags.runtime.public_web import PublicWeb
-from twite.tags.settings.tables import TagTable
+from twite.tags.settings.tables import StapeHeaders, TagTable
 from twite.tags.settings.tags import container_config
 from twite.tags.template.effects import HttpEffect
 from twite.tags.template.tag_response import ResponseSite, joined
 
 _NAME = "try"
-# As in [server.stape]: Stape's X tag in OAuth mode builds its address from these.
+# As in [templates.stape]: Stape's X tag in OAuth mode builds its address from these.
 _STAPE_HEADERS = StapeHeaders(identifier="try", default_domain="stape.io", api_key=Secret("key"))
 _WITHIN = 5 * SECOND  # the first step includes the start of the engine process
 

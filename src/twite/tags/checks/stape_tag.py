@@ -6,6 +6,7 @@ from typing import Final
 from twite.config.settings import Settings
 from twite.gateway.ports.findings import CheckFinding, passed, warning
 from twite.tags.container.parts import Container, ContainerTag
+from twite.tags.settings.tag_settings import TagSettings
 from twite.tags.template.allowed import matches
 from twite.tags.template.fields import fill
 from twite.tags.template.permissions import policy
@@ -23,7 +24,8 @@ def stape_tag(
     fields = fill(template.fields, tag.fields)
     if fields.get("authMethod") == "accessToken":
         return
-    given = {name: value.reveal() for name, value in settings.server.stape.headers}
+    stape = settings.feature(TagSettings).templates.stape
+    given = {name: value.reveal() for name, value in stape.headers}
     proxied = settings.server.container_headers if settings.server.trusted_proxies else ()
     missing = [name for name in _HEADERS if name not in given and name not in proxied]
     if missing:
@@ -31,7 +33,7 @@ def stape_tag(
             "tags",
             f"{tag.name}: Stape's X tag uses OAuth, but no setting provides {', '.join(missing)}",
             "The address of the tag's request is incomplete, and its deliveries fail.",
-            'Set [server.stape], or set authMethod = "accessToken" in the tag.',
+            'Set [templates.stape], or set authMethod = "accessToken" in the tag.',
         )
         return
     address = f"https://{given.get(_HEADERS[0], '')}.{given.get(_HEADERS[1], '')}/stape-api/"
@@ -42,7 +44,7 @@ def stape_tag(
             "tags",
             f"{tag.name}: the template's permissions do not allow requests to {address}",
             "The tag cannot send its request, and its deliveries fail.",
-            'Set server.stape.default_domain to a domain that they allow, such as "stape.io".',
+            'Set templates.stape.default_domain to a domain that they allow, such as "stape.io".',
         )
         return
     pixel = fields.get("pixelId")

@@ -1,4 +1,4 @@
-"""The tables `[[tag]]`, `[[client]]`, `[container]` and `[google]` of `twite.toml`."""
+"""The tables that this package adds to `twite.toml`, such as `[[tag]]` and `[container]`."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -7,8 +7,19 @@ from typing import Any, Final
 import msgspec
 
 from twite.config import values
-from twite.config.kinds import REQUIRED, ListOf, MapOf, Number, Text, duration, setting
+from twite.config.kinds import (
+    REQUIRED,
+    ListOf,
+    MapOf,
+    Number,
+    Text,
+    duration,
+    setting,
+    size,
+    table,
+)
 from twite.domain.errors import SettingsError
+from twite.domain.secret import Secret
 from twite.domain.times import MINUTE, SECOND
 from twite.tags.container.parts import Operator
 from twite.tags.ports.tags import PersonHandling, RepeatPolicy
@@ -142,11 +153,60 @@ class ClientTable(msgspec.Struct, frozen=True, kw_only=True):
     allow_hosts: frozenset[str] = setting([], "hosts that may have private addresses", _HOSTS)
 
 
+class StapeHeaders(msgspec.Struct, frozen=True, kw_only=True):
+    """The table `[templates.stape]`: headers that Stape's hosts add to each request."""
+
+    identifier: str | None = setting(
+        None,
+        "value of `x-gtm-identifier` for tags, triggers and clients, if their request has "
+        "none of the three `x-gtm-…` headers",
+        example="twite",
+    )
+    default_domain: str | None = setting(
+        None,
+        "value of `x-gtm-default-domain` for the same requests",
+        example="stape.io",
+    )
+    api_key: Secret | None = setting(
+        None, "value of `x-gtm-api-key` for the same requests", example="env:STAPE_API_KEY"
+    )
+
+    @property
+    def headers(self) -> tuple[tuple[str, Secret], ...]:
+        """Return the headers that are set, by name."""
+        named = (
+            ("x-gtm-identifier", self.identifier and Secret(self.identifier)),
+            ("x-gtm-default-domain", self.default_domain and Secret(self.default_domain)),
+            ("x-gtm-api-key", self.api_key),
+        )
+        return tuple((name, value) for name, value in named if value)
+
+
+class TemplateSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """The table `[templates]`: what tag and client templates share."""
+
+    response_wait: int = setting(
+        "50ms",
+        "how long a browser waits for each tag that sets cookies or response headers",
+        duration(0, 5 * SECOND),
+    )
+    engine_memory: int = setting(
+        "4GiB", "maximum memory of all engine processes together", size(512 << 20, 1 << 40)
+    )
+    hmac_keys: Mapping[str, Secret] = setting(
+        {}, "keys for `hmacSha256`, as a table from key id to secret"
+    )
+    stape: StapeHeaders = setting({}, "", table(StapeHeaders))
+
+
 class TagTables(msgspec.Struct, frozen=True, kw_only=True):
     """The tables that this package adds to `twite.toml`."""
 
     google: GoogleSettings = setting(
         {}, "The account for templates that call BigQuery, Firestore or getGoogleAuth", GOOGLE
+    )
+    templates: TemplateSettings = setting(
+        {}, "What tag and client templates share", table(TemplateSettings)
     )
     tag: tuple[TagTable, ...] = setting(
         [], "One table for each tag template that receives events in addition to the pixels"

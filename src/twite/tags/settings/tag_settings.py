@@ -12,7 +12,7 @@ from twite.domain.errors import SettingsError
 from twite.gateway.ports.tags import PREFIX
 from twite.tags.ports.tags import ContainerConfig, ImportedContainer, PersonHandling
 from twite.tags.settings.google import GoogleSettings
-from twite.tags.settings.tables import TagTables
+from twite.tags.settings.tables import TagTables, TemplateSettings
 
 if TYPE_CHECKING:
     from twite.tags.clients.conversation import TemplateClient
@@ -22,6 +22,7 @@ class TagSettings(FeatureSettings, frozen=True, kw_only=True):
     """`tags` are the tags of `twite.toml`; `imported` has the settings of the container's tags."""
 
     google: GoogleSettings = GoogleSettings()
+    templates: TemplateSettings = TemplateSettings()
     clients: "tuple[TemplateClient, ...]" = ()
     tags: ContainerConfig | None = None
     imported: ImportedContainer | None = None
@@ -49,9 +50,12 @@ class TagSettings(FeatureSettings, frozen=True, kw_only=True):
         return rule is not None and rule.is_cautious
 
     def at_start(self) -> Mapping[str, object]:
-        """Return `[google]`, whose account is used as long as the gateway runs."""
-        google = self.google
-        return {
+        """Return `[google]` and `[templates]`, which are used as long as the gateway runs."""
+        google, templates = self.google, self.templates
+        own = {
+            f"templates.{key}": value for key, value in msgspec.structs.asdict(templates).items()
+        }
+        return own | {
             "google.credentials": (google.key, google.is_machine),
             "google.project": google.project,
             "google.api_url": google.api_url,
@@ -91,8 +95,8 @@ class TagSettings(FeatureSettings, frozen=True, kw_only=True):
         }
 
     def reloaded(self, written: Self) -> Self:
-        """Return the written settings with the account in use."""
-        return msgspec.structs.replace(written, google=self.google)
+        """Return the written settings with the account and the shared settings in use."""
+        return msgspec.structs.replace(written, google=self.google, templates=self.templates)
 
 
 def tag_settings(tables: TagTables, basis: SettingsBasis) -> TagSettings:
@@ -100,7 +104,7 @@ def tag_settings(tables: TagTables, basis: SettingsBasis) -> TagSettings:
     warnings = _warnings(tables.google)
     tables = _with_persons(tables, basis)
     if not tables.tag and not tables.client and tables.container.file is None:
-        return TagSettings(google=tables.google, warnings=warnings)
+        return TagSettings(google=tables.google, templates=tables.templates, warnings=warnings)
     # Most gateways have neither tags nor client templates.
     from twite.tags.settings.containers import clients  # noqa: PLC0415
     from twite.tags.settings.tags import container_config, imported  # noqa: PLC0415
@@ -128,7 +132,12 @@ def tag_settings(tables: TagTables, basis: SettingsBasis) -> TagSettings:
         container = imported(tables.container, folder=reader.folder, sources=basis.names)
     wrong.raise_any()
     return TagSettings(
-        google=tables.google, clients=claimants, tags=tags, imported=container, warnings=warnings
+        google=tables.google,
+        templates=tables.templates,
+        clients=claimants,
+        tags=tags,
+        imported=container,
+        warnings=warnings,
     )
 
 
@@ -167,6 +176,6 @@ def _with_persons(tables: TagTables, basis: SettingsBasis) -> TagTables:
 TABLES: Final = FeatureTables(
     tables=TagTables,
     read=tag_settings,
-    before={"google": "alerts"},
-    commented=frozenset({"google", "container"}),
+    before={"google": "alerts", "templates": "alerts"},
+    commented=frozenset({"google", "templates", "container"}),
 )

@@ -105,7 +105,7 @@ APIS: Final = {
     "getTimestampMillis": _differs("the time does not advance during a step"),
     "getType": _NONE,
     "hasMessageListener": _needs("use_message"),
-    "hmacSha256": _needs("use_custom_private_keys", "uses the keys of server.hmac_keys"),
+    "hmacSha256": _needs("use_custom_private_keys", "uses the keys of templates.hmac_keys"),
     "isRequestMpv1": _NONE,
     "isRequestMpv2": _NONE,
     "logToConsole": _needs("logging", "writes objects as JSON"),
