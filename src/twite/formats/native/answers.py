@@ -58,6 +58,6 @@ class ErrorDetail(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class ErrorBody(msgspec.Struct, frozen=True, kw_only=True):
-    """The body of every response with a status of 400 or above, except on routes in X's format."""
+    """The body of responses with a status of 400 or above, except in the format of X or Segment."""
 
     errors: tuple[ErrorDetail, ...]
