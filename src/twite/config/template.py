@@ -85,7 +85,7 @@ def _keys(kind: Kind, table: str, prefix: str, written: Mapping[str, str]) -> It
             yield f"{prefix}{name} = {value}"
         if value is None or setting.example is not None:
             shown = setting.default if setting.example is None else setting.example
-            text = setting.kind.example if shown is REQUIRED else toml_value(shown)
+            text = setting.kind.example if shown in (REQUIRED, None) else toml_value(shown)
             if text != value:
                 yield f"# {prefix}{name} = {text}"
 
