@@ -2,6 +2,7 @@
 
 import hashlib
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -48,6 +49,15 @@ def put(path, body):
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("UPDATE submission SET body = ?", (body,))
         connection.commit()
+
+
+def test_several_threads_compress_bodies_at_once():
+    bodies = [b"%d" % number * 100_000 for number in range(16)]
+
+    with ThreadPoolExecutor(8) as threads:
+        kept = list(threads.map(stored, bodies * 8))
+
+    assert [body_of(body) for body in kept] == bodies * 8
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b"x" * 2_048, LONG, MAGIC, MAGIC + LONG, MAGIC * 9])

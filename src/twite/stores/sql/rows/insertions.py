@@ -65,11 +65,9 @@ def insertion(rows: Sequence[TableRow]) -> Insertion:
         del values[::width]
         return columns[1:], values
     usual = width - len(defaults)
-    if any(
-        values[place::width].count(default) < len(rows)
-        for place, default in enumerate(defaults, usual)
-    ):
-        return columns, values
+    for place, default in enumerate(defaults, usual):
+        if values[place::width].count(default) < len(rows):
+            return columns, values
     for place in reversed(range(usual, width)):
         del values[place :: place + 1]
     return columns[:usual], values
