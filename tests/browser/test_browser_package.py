@@ -43,3 +43,17 @@ async def test_page_loads_the_script_and_sends_calls_from_before_and_after(visit
 
     assert made == "order-b2"
     assert await visitor.does("document.querySelectorAll('script[src*=\"twite.js\"]').length") == 1
+
+
+async def test_script_sends_to_the_configured_path(visitor, site, package):
+    site.shop.file("/twite-browser.js", package)
+    page = f"""
+      import {{load}} from '/twite-browser.js';
+      const send = load({{src: '{site.gateway_url}/twite.js', source: 'page'}});
+      send('config', {{beacon: 's7', consent: 'optional'}});
+      send('purchase', {{order_id: 'order-b3', email: 'shopper@shop.example'}});
+    """
+    site.shop.page("/", f"<script type='module'>{page}</script>")
+
+    async with visitor.page.expect_request(f"{site.gateway_url}/s7?s=page"):
+        await visitor.goes_to("/")

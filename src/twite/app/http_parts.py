@@ -151,6 +151,8 @@ def http_settings(settings: Settings) -> HttpSettings:
         container_headers=server.container_headers,
         local_port=None if local is None else local.port,
         browser_rate=server.browser_rate,
+        script_path=server.script_path,
+        beacon_path=server.beacon_path,
         metrics_key=server.metrics_key,
         limits=HttpLimits(
             connections=room_for_connections(HttpLimits().connections),

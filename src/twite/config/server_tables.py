@@ -3,6 +3,7 @@
 After reading, durations are in milliseconds and sizes in bytes.
 """
 
+from functools import partial
 from pathlib import Path
 from typing import Final, Literal
 from urllib.parse import urlsplit
@@ -86,6 +87,14 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
         600,
         "maximum number of requests per minute from one IP address to the endpoints that pages use",
         Number(1, 1_000_000),
+    )
+    script_path: str = setting(
+        "/twite.js",
+        "another path of the script, if something blocks this one",
+        Text(partial(values.page_path, suffix=".js")),
+    )
+    beacon_path: str = setting(
+        "/t", "another path to which the script sends conversions", Text(values.page_path)
     )
     secret_key: Secret | None = setting(
         None,

@@ -23,6 +23,12 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _UNITS: Final = {"ms": 1, "s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY}
 _SIZES: Final = {"": 1, "B": 1, "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30, "TIB": 1 << 40}
+_PAGE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
+# The first parts of the paths in the table of routes.
+TAKEN_PATHS: Final = frozenset(
+    {"11", "12", "console", "data", "debug", "g", "healthz", "metrics", "mp", "readyz"}
+    | {"segment", "sourceConfig", "stape-api", "v1", "webhooks"}
+)
 _DURATION: Final = re.compile(r"([0-9]{1,9}) ?(ms|s|m|h|d)", re.ASCII)
 _SIZE: Final = re.compile(r"([0-9]{1,12}) ?(|B|KIB|MIB|GIB|TIB)", re.ASCII | re.IGNORECASE)
 _CONTAINER_HEADER: Final = re.compile(r"x-gtm-[a-z0-9-]{1,64}", re.ASCII)
@@ -71,6 +77,23 @@ def local_address(text: str, place: str) -> HostPort:
             place, 'must be a loopback address with its own port, such as "127.0.0.1:8081"'
         )
     return local
+
+
+def page_path(text: str, place: str, *, suffix: str = "") -> str:
+    """Read a path of one part that pages use, such as "/twite.js" (suffix ".js") or "/t".
+
+    It may not be the path of another endpoint.
+    """
+    name = text.removeprefix("/").removesuffix(suffix)
+    if text != f"/{name}{suffix}" or not _PAGE_NAME.fullmatch(name):
+        raise SettingsError(
+            place,
+            f'{text!r} is not usable. Write "/", 1 to 40 letters, digits, "-" or "_"'
+            + (f', and "{suffix}"' if suffix else ""),
+        )
+    if name in TAKEN_PATHS:
+        raise SettingsError(place, f"{text!r} is the path of another endpoint. Choose another one")
+    return text
 
 
 def duration(text: str, place: str, *, least: int, most: int) -> int:

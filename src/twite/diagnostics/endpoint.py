@@ -15,7 +15,6 @@ from twite.gateway.ports.findings import CheckFinding, failed, passed, warning
 from twite.http.addresses import host_of
 from twite.http.cookies import cookie_domain
 
-_SCRIPT: Final = "/twite.js"
 # A gateway refuses a request without a key at this path, with this realm.
 _OURS: Final = "/v1/accounting"
 _REALM: Final = 'realm="twite"'
@@ -59,7 +58,8 @@ async def public_address(settings: Settings) -> AsyncIterator[CheckFinding]:
             yield finding
     for source in reached:
         # The script is requested as a page would; without a source for pages, there is none.
-        yield await _script(f"{public.rstrip('/')}{_SCRIPT}?s={quote(source.name)}")
+        script = f"{public.rstrip('/')}{settings.server.script_path}"
+        yield await _script(f"{script}?s={quote(source.name)}")
     if not reached:
         yield await _servers(f"{public.rstrip('/')}{_OURS}")
 
@@ -94,7 +94,7 @@ async def _script(url: str) -> CheckFinding:
         f"{url}: {why}",
         "Pages cannot load the script, so Twite gets no click ids and no conversions from "
         "browsers.",
-        "Forward /twite.js and /t from the proxy to the gateway.",
+        "Forward the paths of the script and its beacon (/twite.js, /t) to the gateway.",
     )
 
 

@@ -42,7 +42,9 @@ async def site(
     if test.event is not None:
         conversion = TestConversion(event=test.event, pixel=pixel)
         sender(settings, conversion)
-    visited = await visit(test)
+    server = settings.server
+    paths = {server.script_path: "script", server.beacon_path: "beacon"}
+    visited = await visit(msgspec.structs.replace(test, paths=paths))
     for finding in findings(visited, settings, test):
         yield finding
     # With 200 instead, the gateway has rejected the conversion.
@@ -92,7 +94,7 @@ def _script(visit: SiteVisit, settings: Settings) -> Iterator[CheckFinding]:
     if not scripts:
         yield failed(
             "site script",
-            "the page does not load /twite.js",
+            f"the page does not load {settings.server.script_path}",
             "Twite gets no click ids and no conversions from this page.",
             f"Add the script's tag to the <head> of every page: see {_PAGE_HOW_TO}.",
         )
@@ -104,7 +106,7 @@ def _script(visit: SiteVisit, settings: Settings) -> Iterator[CheckFinding]:
             "site script",
             f"{script.place} cannot be loaded: {script.failure or script.status or 'no response'}",
             "Twite gets no click ids and no conversions from this page.",
-            "Check the address in the page's tag, and that the proxy forwards /twite.js and /t.",
+            "Check the address in the page's tag, and that the proxy forwards the script's paths.",
         )
     elif not visit.state.runs:
         yield failed(

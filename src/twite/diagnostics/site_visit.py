@@ -7,7 +7,7 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from importlib import import_module
 from types import ModuleType
@@ -69,11 +69,13 @@ class SiteTest(msgspec.Struct, frozen=True, kw_only=True):
     """The page to open.
 
     `event` is the event to fire there, if any. `grants` says whether to grant consent before.
+    `paths` are the paths of the script and of its beacon, with their kinds.
     """
 
     url: str
     event: str | None = None
     grants: bool = False
+    paths: Mapping[str, str] = {}
 
 
 class SiteRequest(msgspec.Struct, kw_only=True):
@@ -169,7 +171,7 @@ async def _visited(browser: "Browser", test: SiteTest, failing: type[Exception])
     await context.add_init_script(_WATCH)
     page = await context.new_page()
     found = SiteVisit()
-    _observe(page, found, failing)
+    _observe(page, found, test.paths, failing)
     try:
         response = await page.goto(test.url, timeout=_OPENING, wait_until="domcontentloaded")
     except failing as error:
@@ -236,13 +238,17 @@ async def _convert(scripts: _Scripts, visit: SiteVisit, test: SiteTest, event: s
             break
 
 
-def _observe(page: "Page", visit: SiteVisit, failing: type[Exception]) -> None:
+def _observe(
+    page: "Page", visit: SiteVisit, paths: Mapping[str, str], failing: type[Exception]
+) -> None:
     """Note the requests that concern Twite and X's pixel, as they begin and end."""
     noted: dict[Request, SiteRequest] = {}
 
     def begun(request: "Request") -> None:
         path = urlsplit(request.url).path
-        kind = next((kind for kind, pattern in _KINDS.items() if pattern.fullmatch(path)), None)
+        kind = paths.get(path) or next(
+            (kind for kind, pattern in _KINDS.items() if pattern.fullmatch(path)), None
+        )
         if kind is None or (kind == "beacon" and request.method != "POST"):
             return
         sent = (request.post_data or "") if kind == "beacon" else ""

@@ -22,7 +22,7 @@ from twite.http.responses import NO_ROUTE, ClientGone, HttpResponse, send_answer
 from twite.http.route import NO_BODY, HttpRequest, Route, RouteFinder, answered
 from twite.http.route_table import ROUTES
 from twite.http.routes import native
-from twite.http.script import PageScript
+from twite.http.script import BEACON_PATH, PATH, PageScript
 from twite.http.services import GatewayServices, HttpServices, HttpSettings
 from twite.http.webhook_call import WebhookSources
 from twite.x import spec
@@ -63,7 +63,11 @@ class HttpApplication:
             keys=keys,
             authorization=Authorization(keys=keys, api_keys=ApiKeyLookup(services.directory)),
             origins=origins,
-            script=PageScript(source_named=origins.named, destinations=services.destinations),
+            script=PageScript(
+                source_named=origins.named,
+                destinations=services.destinations,
+                beacon_path=settings.beacon_path,
+            ),
             nonces=memory.nonces,
             gate=memory.gate,
             page_gate=memory.page_gate,
@@ -78,6 +82,7 @@ class HttpApplication:
             feature = services.make_feature(self._services, memory.feature_gate)
             self._services = msgspec.structs.replace(self._services, feature=feature)
         self._routes = RouteFinder(routes)
+        self._moved = {settings.script_path: PATH, settings.beacon_path: BEACON_PATH}
         self._patience = memory.throttle
         self._cheap = memory.cheap
         # None: all requests are handled by the ordinary routes.
@@ -122,6 +127,8 @@ class HttpApplication:
             self._drained.set()
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] in self._moved:
+            scope = {**scope, "path": self._moved[scope["path"]]}
         route, parameters = self._routes.find(scope["path"])
         console = self._given.console
         if route is not None and route.label is ProblemPlace.CONSOLE and console is not None:

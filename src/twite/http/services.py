@@ -33,7 +33,7 @@ from twite.http.feature import HttpFeature
 from twite.http.limits import AdmissionGate, HttpLimits
 from twite.http.origins import Origins
 from twite.http.responses import HttpResponse
-from twite.http.script import PageScript
+from twite.http.script import BEACON_PATH, PATH, PageScript
 from twite.http.webhook_call import WebhookSources
 
 
@@ -54,6 +54,8 @@ class HttpSettings(msgspec.Struct, frozen=True, kw_only=True):
     container_headers: tuple[str, ...] = ()
     local_port: int | None = None
     browser_rate: int = 600
+    script_path: str = PATH
+    beacon_path: str = BEACON_PATH
     metrics_key: Secret | None = None
     limits: HttpLimits = HttpLimits()
 

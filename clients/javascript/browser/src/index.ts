@@ -45,6 +45,7 @@ export interface ScriptSettings {
   phone?: readonly [string, string];
   cookie_days?: number;
   http_only?: boolean;
+  beacon?: string;
 }
 
 /** What follows the name in a call. */

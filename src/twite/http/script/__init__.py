@@ -14,6 +14,7 @@ from twite.domain.destination import Destination, Source
 from twite.http.responses import HttpRefusal, HttpResponse, error
 
 PATH: Final = "/twite.js"
+BEACON_PATH: Final = "/t"
 PREFIX: Final = "/twite."
 
 # Defaults of the script's settings.
@@ -24,6 +25,7 @@ DEFAULTS: Final[Mapping[str, object]] = MappingProxyType(
         "phone": None,
         "cookie_days": 90,
         "http_only": False,
+        "beacon": "t",
     }
 )
 
@@ -78,8 +80,10 @@ class PageScript:
         *,
         source_named: Callable[[str], Source | None],
         destinations: Mapping[str, Destination],
+        beacon_path: str = BEACON_PATH,
     ) -> None:
         self._source_named = source_named
+        self._beacon = beacon_path.removeprefix("/")
         self._destinations = destinations
         self._alone: tuple[str, bytes] | None = None
         self._served: dict[str, ServedScript] = {}
@@ -106,7 +110,7 @@ class PageScript:
             raise HttpRefusal(_NO_SOURCE)
         if name not in self._served:
             _, script = self._script()
-            line = settings_line(source, self._destinations[source.pixel])
+            line = settings_line(source, self._destinations[source.pixel], self._beacon)
             self._served[name] = _served(line.encode() + b"\n" + script, _FIVE_MINUTES)
         return self._served[name]
 
@@ -123,7 +127,7 @@ class PageScript:
         return self._alone
 
 
-def settings_line(source: Source, destination: Destination) -> str:
+def settings_line(source: Source, destination: Destination, beacon: str = "t") -> str:
     """Return the settings of a source for the script, as one line of JavaScript.
 
     Settings equal to the script's defaults are omitted.
@@ -144,6 +148,7 @@ def settings_line(source: Source, destination: Destination) -> str:
         "phone": _phone(source.region),
         "cookie_days": source.cookie.days,
         "http_only": source.cookie.http_only,
+        "beacon": beacon,
     }
     kept = {name: value for name, value in fields.items() if value != DEFAULTS.get(name, ...)}
     return f"self.twiteSettings={msgspec.json.encode(kept).decode().translate(_UNSAFE)};"

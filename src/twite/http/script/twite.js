@@ -31,7 +31,8 @@ const ROBOT = /(^|[^u])bot|crawl|spider|headless|lighthouse/i;
 const settings = {
   events: {},
   pixel_url: 'https://static.ads-twitter.com/uwt.js',
-  cookie_days: 90
+  cookie_days: 90,
+  beacon: 't'
 };
 
 // ---- The page. No error of this script may reach the page's error handlers.
@@ -466,7 +467,7 @@ const keep = (entry) => {
 };
 
 const post = (more, forGood) => {
-  const target = new URL('t?s=' + settings.source, settings.gateway || tag.src);
+  const target = new URL(settings.beacon + '?s=' + settings.source, settings.gateway || tag.src);
   const message = JSON.stringify({v: 1, sent: Date.now(), ...more});
   if (forGood && nav.sendBeacon && nav.sendBeacon(target, message)) return;
   // Browsers wait for a response as long as the connection is open, which would block the other
