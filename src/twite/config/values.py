@@ -26,7 +26,7 @@ _SIZES: Final = {"": 1, "B": 1, "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30, 
 _PAGE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
 # The first parts of the paths in the table of routes.
 TAKEN_PATHS: Final = frozenset(
-    {"11", "12", "console", "data", "debug", "g", "healthz", "metrics", "mp", "readyz"}
+    {"11", "12", "beacon", "console", "data", "debug", "g", "healthz", "metrics", "mp", "readyz"}
     | {"segment", "sourceConfig", "stape-api", "v1", "webhooks"}
 )
 _DURATION: Final = re.compile(r"([0-9]{1,9}) ?(ms|s|m|h|d)", re.ASCII)
