@@ -77,6 +77,47 @@ async def test_longer_erasure_goes_on_and_the_repetition_gets_its_result(
     assert "order-1" not in await found(store)
 
 
+async def repeated(erasure, settings, slow, monkeypatch, *, first_waits):
+    """Ask for the same erasure until it is done; return how many erasures began."""
+    may_end, begun = slow
+    if first_waits:
+        with pytest.raises(LedgerUnavailable):
+            await erasure.erase(settings, "orders", person())
+    monkeypatch.setattr(webhook_erasure, "_WAIT", 30)
+    may_end.set()
+    await erasure.erase(settings, "orders", person())
+    return len(begun)
+
+
+@pytest.mark.parametrize("first_waits", [False, True])
+async def test_later_request_for_the_same_person_erases_again(
+    store, settings, slow, monkeypatch, first_waits
+):
+    erasure = WebhookErasure(store)
+    assert await repeated(erasure, settings, slow, monkeypatch, first_waits=first_waits) == 1
+
+    await erasure.erase(settings, "orders", person())
+
+    assert len(slow[1]) == 2
+
+
+async def test_result_that_nobody_fetched_is_not_kept_for_a_later_request(
+    store, settings, slow, monkeypatch
+):
+    may_end, begun = slow
+    monkeypatch.setattr(webhook_erasure, "_REPEATED_WITHIN", 0)
+    erasure, others = WebhookErasure(store), asyncio.all_tasks()
+    with pytest.raises(LedgerUnavailable):
+        await erasure.erase(settings, "orders", person())
+    may_end.set()
+    await asyncio.wait(asyncio.all_tasks() - others)
+
+    monkeypatch.setattr(webhook_erasure, "_WAIT", 30)
+    await erasure.erase(settings, "orders", person())
+
+    assert len(begun) == 2
+
+
 async def test_failed_erasure_is_repeated(store, settings, monkeypatch):
     erasure = WebhookErasure(store)
     look = webhook_erasure.look

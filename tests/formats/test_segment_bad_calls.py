@@ -69,7 +69,7 @@ def test_body_without_calls_is_malformed(body, call):
         (b'{"writeKey": null}', None),
         (b"[]", None),
         (b"{", None),
-        (b'{"writeKey": "\\ud800"}', None),
+        (b'{"writeKey": "\\ud800"}', "\ufffd"),
     ],
 )
 def test_write_key_is_read_from_the_top_of_the_body(body, expected):

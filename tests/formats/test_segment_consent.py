@@ -148,6 +148,13 @@ def test_call_without_preferences_says_nothing_about_consent(context):
 
 
 @pytest.mark.parametrize(
+    "consent", [{"ad_storage": "denied"}, {"categories": {"ads": False}}, "denied", False]
+)
+def test_consent_in_another_shape_may_be_a_denial(consent):
+    assert signals_of(order(context={"consent": consent})) == UNCLEAR
+
+
+@pytest.mark.parametrize(
     ("managed", "named", "expected"),
     [
         ({"deniedConsentIds": ["ads"], "allowedConsentIds": []}, (), DENIED),
@@ -178,6 +185,8 @@ def test_consent_management_of_rudderstack_is_obeyed(managed, named, expected):
         ({"All": True}, None),
         ({}, None),
         ("none", UNCLEAR),
+        (False, UNCLEAR),
+        ([], UNCLEAR),
     ],
 )
 def test_integrations_are_obeyed(integrations, expected):

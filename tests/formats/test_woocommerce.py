@@ -146,6 +146,25 @@ def test_snippet_of_the_docs_leaves_click_and_consent_as_metadata():
     assert native.consent == {"ad_storage": "denied", "ad_user_data": "denied"}
 
 
+@pytest.mark.parametrize(
+    "rows",
+    [["granted", "denied"], ["denied", "granted"], [False], [["denied"]], [{"ads": "denied"}]],
+)
+def test_consent_that_is_contradictory_or_no_text_may_be_a_denial(rows):
+    metadata = [{"key": "_twite_consent", "value": value} for value in rows]
+
+    signals = conversion(ORDER | {"meta_data": metadata}).consent
+
+    assert signals not in (None, {"ad_storage": "granted", "ad_user_data": "granted"})
+
+
+@pytest.mark.parametrize("value", ["", None])
+def test_empty_consent_is_none(value):
+    metadata = [{"key": "_twite_consent", "value": value}]
+
+    assert conversion(ORDER | {"meta_data": metadata}).consent is None
+
+
 def test_order_without_a_browser_has_the_one_of_its_attribution():
     order = with_metadata(_wc_order_attribution_user_agent="Mozilla/6.0")
 

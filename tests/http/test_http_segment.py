@@ -257,6 +257,16 @@ async def test_bad_call_in_a_batch_is_a_visible_reject(api):
     assert [refusal.errors[0].path for refusal in kept.refusals] == ["batch[1]", "value"]
 
 
+@pytest.mark.parametrize("value", [b"NaN", b"-Infinity", b'"\\ud800"', b'"\xff"'])
+async def test_value_that_is_not_json_does_not_hide_the_key_in_the_body(api, value):
+    body = encoded({"batch": [ORDER], "writeKey": KEY, "note": 7}).replace(b"7}", value + b"}")
+
+    response = await api.of_server("POST", "/v1/batch", body)
+
+    assert (response.status, response.body) == SUCCESS
+    assert len(await api.sent()) == 1
+
+
 async def test_only_calls_that_are_all_rejected_are_answered_with_success(api):
     response = await api.of_server("POST", "/v1/batch", encoded({"batch": [5]}), key=KEY)
 

@@ -4,6 +4,7 @@ import asyncio
 import secrets
 from collections.abc import Sequence
 from hashlib import blake2b
+from time import monotonic
 from typing import Final
 
 from twite.app.erase import EraseRequest, PayloadReader, erase, look
@@ -15,6 +16,8 @@ from twite.gateway.ports.store import Store
 # Shopify waits five seconds for the response [seen].
 _WAIT: Final = 3.0
 _AGAIN: Final = 60  # seconds
+# Shopify tries again for four hours [doc]. Afterwards, a request is a new one.
+_REPEATED_WITHIN: Final = 5 * 3_600  # seconds
 # Further erasures wait until the sender repeats its message.
 _MOST_RUNNING: Final = 100
 _MOST_DONE: Final = 1_000
@@ -32,7 +35,9 @@ class WebhookErasure:
         self._key = secrets.token_bytes(16)
         self._turn = asyncio.Lock()
         self._running: dict[bytes, asyncio.Task[bool]] = {}
-        self._done: dict[bytes, None] = {}
+        # Whose sender was told to try again, and when the erasure succeeded.
+        self._awaited: set[bytes] = set()
+        self._done: dict[bytes, float] = {}
 
     async def erase(
         self, settings: Settings, webhook: str, asked: Sequence[ErasureIdentifier]
@@ -45,7 +50,8 @@ class WebhookErasure:
             asked=tuple(asked), pixel=None, returns=False, who=f"webhook {webhook}"
         )
         name = self._name(request)
-        if name in self._done:
+        done_at = self._done.pop(name, None)
+        if done_at is not None and monotonic() - done_at < _REPEATED_WITHIN:
             return
         task = self._running.get(name)
         if task is None:
@@ -54,6 +60,9 @@ class WebhookErasure:
             task = self._running[name] = asyncio.create_task(self._erased(settings, request))
             task.add_done_callback(lambda ended: self._end(name, ended))
         done, _ = await asyncio.wait([task], timeout=_WAIT)
+        if not done:
+            self._awaited.add(name)
+        self._done.pop(name, None)
         if not done or not task.result():
             raise LedgerUnavailable(reason="the erasure is still running", retry_after=_AGAIN)
 
@@ -73,8 +82,10 @@ class WebhookErasure:
 
     def _end(self, name: bytes, ended: asyncio.Task[bool]) -> None:
         self._running.pop(name, None)
-        if not ended.cancelled() and ended.exception() is None and ended.result():
-            self._done[name] = None
+        is_awaited = name in self._awaited
+        self._awaited.discard(name)
+        if is_awaited and not ended.cancelled() and ended.exception() is None and ended.result():
+            self._done[name] = monotonic()
             if len(self._done) > _MOST_DONE:
                 del self._done[next(iter(self._done))]
 

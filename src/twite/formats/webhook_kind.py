@@ -236,15 +236,20 @@ def exact_object(body: bytes) -> dict[str, object]:
     return found
 
 
-def consent_signals(text: str) -> dict[str, str | bool] | None:
+def consent_signals(*values: object) -> dict[str, str | bool] | None:
     """Return the signals of a text that a page has left for the webhook, None if it is empty.
 
     `granted` and `denied` are for storage and user data; other texts are pairs, such as
-    `ad_storage=granted,ad_user_data=denied`. What cannot be read may be a denial.
+    `ad_storage=granted,ad_user_data=denied`. What cannot be read may be a denial, and so may two
+    different values.
     """
-    plain = text.strip()
-    if not plain:
+    given = [value for value in values if value is not None and value != ""]
+    texts = {value.strip() for value in given if isinstance(value, str)}
+    if not given or texts == {""}:
         return None
+    if len(texts) != 1 or not all(isinstance(value, str) for value in given):
+        return {"ad_storage": UNREADABLE}
+    [plain] = texts
     if plain.lower() in {"granted", "denied"}:
         return dict.fromkeys(("ad_storage", "ad_user_data"), plain.lower())
     signals: dict[str, str | bool] = {}

@@ -45,6 +45,8 @@ def _stated(
         if isinstance(consent, Mapping):
             if "categoryPreferences" in consent:
                 yield _of_categories(consent["categoryPreferences"], named)
+            elif consent:
+                yield _UNCLEAR
         elif consent is not None:
             yield _UNCLEAR
         managed = context.get("consentManagement")

@@ -155,10 +155,10 @@ def _signals(call: Event, context: Event, call_context: CallContext) -> dict[str
     integrations: object = call.get("integrations")
     if isinstance(integrations, Mapping) and call_context.integrations:
         integrations = {**call_context.integrations, **integrations}
+    if integrations is None:
+        integrations = call_context.integrations
     contexts = [each for each in (call_context.context, context) if each]
-    return signals_of_call(
-        contexts, integrations or call_context.integrations, named=call_context.named
-    )
+    return signals_of_call(contexts, integrations, named=call_context.named)
 
 
 def _inner(table: Event, name: str) -> Event:

@@ -162,10 +162,8 @@ def _conversion(order: Event, webhook: ShopifyWebhook) -> tuple[Native, tuple[Fa
     value = amount_at(order, (amount,))
     if value == NULL:
         faults.append(fault("value", "not_an_amount", f"the order has no {amount}"))
-    attributes = _attributes(order)
-    click = attributes.get(CLICK_ATTRIBUTE) or click_id_of_url(
-        first_text(order, ("landing_site",)) or ""
-    )
+    clicks = [text for value in _attribute(order, CLICK_ATTRIBUTE) if (text := text_of(value))]
+    landing = first_text(order, ("landing_site",)) or ""
     native = Native(
         event=webhook.event,
         conversion_id=identity,
@@ -174,25 +172,23 @@ def _conversion(order: Event, webhook: ShopifyWebhook) -> tuple[Native, tuple[Fa
         currency=first_text(order, (currency,)),
         email=first_text(order, ("email", "contact_email", "customer.email")),
         phone=_phone(order),
-        twclid=click,
+        twclid=clicks[0] if clicks else click_id_of_url(landing),
         ip=first_text(order, ("browser_ip", "client_details.browser_ip")),
         user_agent=first_text(order, ("client_details.user_agent",)),
         contents=_contents(order) or None,
-        consent=consent_signals(attributes.get(CONSENT_ATTRIBUTE, "")),
+        consent=consent_signals(*_attribute(order, CONSENT_ATTRIBUTE)),
     )
     return native, tuple(faults)
 
 
-def _attributes(order: Event) -> dict[str, str]:
-    """Return the cart attributes: "set on a cart carry over to the resulting order" [doc]."""
+def _attribute(order: Event, name: str) -> list[object]:
+    """Return a cart attribute: "set on a cart carry over to the resulting order" [doc]."""
     given = order.get("note_attributes")
-    return {
-        name: text
+    return [
+        row.get("value")
         for row in (given if isinstance(given, list) else [])
-        if isinstance(row, Mapping)
-        and isinstance(name := row.get("name"), str)
-        and (text := text_of(row.get("value")))
-    }
+        if isinstance(row, Mapping) and row.get("name") == name
+    ]
 
 
 def _phone(order: Event) -> str | None:

@@ -201,7 +201,9 @@ def _conversion(
         ip=first_text(metadata, ("twite_ip",)),
         user_agent=first_text(metadata, ("twite_user_agent",)),
         url=first_text(metadata, ("twite_url",)),
-        consent=consent_signals(first_text(metadata, ("twite_consent",)) or ""),
+        consent=consent_signals(
+            *[value_at(payment, f"{place}.twite_consent") for place in _METADATA]
+        ),
     )
     return native, faults
 

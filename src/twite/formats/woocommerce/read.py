@@ -234,7 +234,7 @@ def _conversion(
         user_agent=first_text(order, ("customer_user_agent",)) or metadata.get(_BROWSER),
         url=metadata.get(_LANDING),
         contents=_contents(order, currency or "") or None,
-        consent=consent_signals(metadata.get(CONSENT, "")),
+        consent=consent_signals(*_values(order, CONSENT)),
     )
     return native, tuple(faults)
 
@@ -242,13 +242,21 @@ def _conversion(
 def _metadata(order: Event) -> dict[str, str]:
     """Return the texts of `meta_data`; the first of a name counts, as in WordPress."""
     found: dict[str, str] = {}
-    rows = order.get("meta_data")
-    for row in rows if isinstance(rows, list) else ():
-        if isinstance(row, Mapping):
-            name, text = text_of(row.get("key")), text_of(row.get("value"))
-            if name and text:
-                found.setdefault(name, text)
+    for row in _rows(order):
+        name, text = text_of(row.get("key")), text_of(row.get("value"))
+        if name and text:
+            found.setdefault(name, text)
     return found
+
+
+def _values(order: Event, name: str) -> list[object]:
+    """Return all values of a name, whatever they are."""
+    return [row.get("value") for row in _rows(order) if row.get("key") == name]
+
+
+def _rows(order: Event) -> list[Event]:
+    rows = order.get("meta_data")
+    return [row for row in (rows if isinstance(rows, list) else ()) if isinstance(row, Mapping)]
 
 
 def _phone(order: Event) -> str | None:
