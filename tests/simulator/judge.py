@@ -307,6 +307,8 @@ class Judge:
             return  # the first refusal may be about one conversion; a second one decides
         if request.event not in pixel.refused_events and len(request.keys) == 1:
             return  # one request of each event shows whether X refuses the pixel
+        if request.is_suspected and len(pixel.refused) <= MOST_IN_A_ROW:
+            return  # a batch of suspects goes on, because their refusals do not count
         since = request.at - pixel.refused_at
         # Deliveries claimed before the refusal was stored may still leave.
         if _GOING < since < PROBE_EVERY - SECOND or (since > _GOING and len(request.keys) > 1):

@@ -270,9 +270,12 @@ class World:
             await self._settle_up()
 
     def _patience(self) -> int:
-        """Return how long draining may take, by the tightest limit and X's last reset."""
+        """Return how long draining may take, by the tightest limit and X's last reset.
+
+        Bisects send conversions more than once.
+        """
         tightest = min(destination.rate for destination in self._scenario.destinations)
-        return HOUR + RATE_WINDOW * (2 + len(self.judge.truths) // tightest)
+        return HOUR + RATE_WINDOW * (2 + 2 * len(self.judge.truths) // tightest)
 
     async def _weigh(self) -> int:
         """Check the balance and the pixel without faults; return the number pending."""

@@ -48,9 +48,10 @@ def test_no_scenario_of_a_seed_breaks_a_guarantee(chunk, figure):
     )
 
 
-@pytest.mark.skipif(not LONG, reason="a trial: test_no_story_breaks_a_promise plays an hour")
-def test_days_of_virtual_time_break_no_guarantee():
-    played = play(3, days=10)
+@pytest.mark.skipif(not LONG, reason="a trial: another test plays three quarters of an hour")
+@pytest.mark.parametrize(("seed", "days"), [(3, 10), (196, 2), (376, 0.03)])
+def test_days_of_virtual_time_break_no_guarantee(seed, days):
+    played = play(seed, days=days)
 
     assert broken(played) == []
 
