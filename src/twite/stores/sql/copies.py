@@ -51,8 +51,8 @@ class KeyContest:
         """`entries` returns the entries of the group by delivery, with the times of receipt."""
         self._session = session
         self._entries_of = entries
-        # Why copies are held (cause and reason), by delivery.
-        self.held: dict[int, tuple[DeliveryCause | None, str]] = {}
+        # The copies that are held, by delivery.
+        self.held: dict[int, AcceptedConversion] = {}
         # (former holder of the key, the decision about it, the copy)
         self._ruled: list[tuple[int, CopyDecision, WantedKey]] = []
         # State and decision of the deliveries that a copy of this group withdrew or holds.
@@ -77,7 +77,9 @@ class KeyContest:
         elif ruling.outcome is CopyOutcome.HELD:
             self._changed[holder] = State.HELD, ruling
         if ruling.held is not None and copy.suppressed is None:
-            self.held[wanted.delivery] = ruling.held_cause, ruling.held
+            self.held[wanted.delivery] = msgspec.structs.replace(
+                copy, held=ruling.held, cause=ruling.held_cause
+            )
         return ruling.takes
 
     def settle(self) -> None:
@@ -131,16 +133,16 @@ class KeyContest:
 
     def _of_this_group(self, delivery: int) -> Holder:
         entry, received_at = self._entries[delivery]
-        cause, reason = self.held.get(delivery, (entry.cause, entry.held))
-        waits = State.QUEUED if reason is None else State.HELD
+        entry = self.held.get(delivery, entry)
+        waits = State.QUEUED if entry.held is None else State.HELD
         return Holder(
             state=waits if entry.suppressed is None else State.SUPPRESSED,
             is_live=True,
             received_at=received_at,
             body=entry.body,
             evidence=entry.consent,
-            cause=cause,
-            reason=reason,
+            cause=entry.cause,
+            reason=entry.held,
         )
 
 

@@ -154,8 +154,8 @@ class _Page:
                     cause=entry.suppressed and entry.cause,
                 )
             )
-            cause, why_held = held_later.get(id_) or (entry.cause, entry.held)
-            if why_held is not None:
+            copy = held_later.get(id_, entry) if held_later else entry
+            if copy.held is not None:
                 deliveries.append(
                     OutboxRow(
                         id=id_,
@@ -164,8 +164,8 @@ class _Page:
                         received_at=at,
                         state="held",
                         rested_at=at,
-                        reason=why_held,
-                        cause=cause,
+                        reason=copy.held,
+                        cause=copy.cause,
                     )
                 )
             elif entry.suppressed is None:
