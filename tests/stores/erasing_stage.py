@@ -10,6 +10,7 @@ import msgspec
 from builders import NOW
 from twite.domain.conversion import Conversion, Identifiers, dedup_key
 from twite.domain.delivery import Attempt, Settlement, Transition
+from twite.domain.joins import JoinKind, KnownIdentifier, mark_of
 from twite.domain.people.erasure import EMAIL, all_of, asked
 from twite.domain.submission import AcceptedConversion, Endpoint, Submission
 from twite.gateway.ports.outbox import Claim
@@ -56,6 +57,14 @@ async def record(store, *entries, said, receipt="r-1", source="shop", **more):
     return await store.record(submission)
 
 
+def known_of(key, person):
+    """Return what an event says about a visitor."""
+    return KnownIdentifier(
+        key=key, mark=mark_of(b"", JoinKind.EMAIL, person, ""), kind=JoinKind.EMAIL, value=person,
+        whose="", at=NOW, seen_at=NOW, origin="identify",
+    )  # fmt: skip
+
+
 async def claim(store, pixel="o8z6j"):
     return await store.claim(
         Claim(pixel=pixel, now=NOW, lease_until=NOW + 60_000, limit=500, ambiguous_after=0)
@@ -95,6 +104,7 @@ async def erase(store, path, whom=WHOM, **narrower):
         conversions=tuple(found.conversions),
         cuts=tuple(found.cuts),
         dedup_rows=tuple(found.dedup_rows),
+        known=tuple(found.known),
         texts=tuple(found.texts),
     )
     await store.erase(erasing, now=NOW)

@@ -4,7 +4,7 @@ import random
 
 import asyncpg
 import pytest
-from erasing_stage import ADA, TWCLID, WHOM, claim, entry, native, record, settle
+from erasing_stage import ADA, TWCLID, WHOM, claim, entry, known_of, native, record, settle
 
 from builders import NOW
 from postgres_server import PostgresServer, programs
@@ -58,7 +58,11 @@ async def filled(store):
             click = TWCLID if is_hers else f"2{chance.getrandbits(100):025x}"
             entries.append(entry(name, None, index=index, body=body_of(name, person, click)))
             said.append(native(name, person) | {"twclid": click})
-        await record(store, *entries, said=said, receipt=f"r-{request}")
+        known = [
+            known_of(f"{chance.getrandbits(128):032x}", ADA if is_hers else f"{request:064x}")
+            for is_hers in people
+        ]
+        await record(store, *entries, said=said, receipt=f"r-{request}", known=tuple(known))
         if request == 30:
             await settle(store, Trigger.DELIVERED, batch=await claim(store))
 
@@ -90,6 +94,7 @@ async def erased(server, store):
         conversions=tuple(found.conversions),
         cuts=tuple(found.cuts),
         dedup_rows=tuple(found.dedup_rows),
+        known=tuple(found.known),
         texts=tuple(found.texts),
     )
     await store.erase(erasing, now=NOW)
@@ -101,6 +106,7 @@ async def erased(server, store):
         conversions=tuple(found.conversions),
         cuts=tuple(found.cuts),
         dedup_rows=tuple(found.dedup_rows),
+        known=tuple(found.known),
         overwrites=True,
     )
 
@@ -114,7 +120,7 @@ async def test_files_contain_nothing_of_the_person_after_the_second_pass(server,
     written = await store.erase(again, now=NOW)
     is_vacuumed = await store.erase(EraseStore(ends=True), now=NOW)
 
-    assert {"conversion", "submission"} <= before.keys()
+    assert {"conversion", "submission", "known_identifier"} <= before.keys()
     # VACUUM alone leaves some of the bytes.
     assert "conversion" in freed
     assert written == len(again.conversions) + len(again.cuts) > 0

@@ -11,7 +11,9 @@ from twite.stores.postgres.store import PostgresStore
 
 ENDS = EraseStore(ends=True)
 # Tables with texts of requests, or names that their senders choose.
-HOLD_PERSONS = {"submission", "conversion", "dedup_report", "attempt", "rejection", "ignored"}
+HOLD_PERSONS = {
+    "submission", "conversion", "dedup_report", "known_identifier", "attempt", "rejection", "ignored",
+}  # fmt: skip
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from twite.stores.sql.rows.tables import (
     DedupKeyRow,
     DedupReportRow,
     IdempotencyKeyRow,
+    KnownIdentifierRow,
     QueueRow,
 )
 from twite.stores.sql.statements import QUERIES
@@ -28,6 +29,7 @@ from twite.stores.sql.statements import QUERIES
 INSERTED = {
     AccountRow: ("source", "pixel"),
     DedupReportRow: DedupReportRow.__struct_fields__[1:],
+    KnownIdentifierRow: KnownIdentifierRow.__struct_fields__[1:],
     IdempotencyKeyRow: IdempotencyKeyRow.__struct_fields__[1:],
     QueueRow: ("pixel", "event"),
 }

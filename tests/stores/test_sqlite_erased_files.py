@@ -16,6 +16,7 @@ from erasing_stage import (
     entry,
     erase,
     holding,
+    known_of,
     look,
     native,
     record,
@@ -25,6 +26,7 @@ from builders import NOW
 from twite.domain.conversion import Conversion, Identifiers
 from twite.domain.fault import fault
 from twite.domain.history import total
+from twite.domain.joins import JoinKind, mark_of
 from twite.domain.people.erasure import CLICK, all_of, asked
 from twite.domain.people.users import AuditEvent
 from twite.domain.submission import RejectedConversion, RejectionQuery
@@ -202,3 +204,23 @@ async def test_erased_rejected_conversion_leaves_no_byte_in_a_file(store, path):
     files = b"".join(file.read_bytes() for file in Path(path).parent.iterdir())
     assert b"his-7-0" in files
     assert b"hers-" not in files
+
+
+async def test_erased_knowledge_of_visitors_leaves_no_byte_in_a_file(store, path):
+    for part in range(60):
+        known = tuple(
+            known_of(
+                mark_of(b"", JoinKind.LINK, f"{part} {number}", ""), BOB if number % 9 else ADA
+            )
+            for number in range(20)
+        )
+        await record(store, said=[], receipt=f"r-{part}", known=known)
+
+    found = await look(path)
+    await store.erase(EraseStore(known=tuple(found.known)), now=NOW)
+    await store.erase(EraseStore(ends=True), now=NOW)
+
+    files = b"".join(file.read_bytes() for file in Path(path).parent.iterdir())
+    assert len(found.known) == 180
+    assert BOB.encode() in files
+    assert ADA.encode() not in files

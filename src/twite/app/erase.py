@@ -143,6 +143,7 @@ async def erase(
             erased.conversions += found.conversions
             erased.cuts += found.cuts
             erased.dedup_rows += found.dedup_rows
+            erased.known += found.known
             counts["submissions"] += len(found.cuts)
             counts["dedup_rows"] += len(found.dedup_rows)
             counts["texts"] += len(found.texts)
@@ -185,6 +186,7 @@ async def _owner(
 def _slices(traces: EraseTraces) -> Iterator[EraseStore]:
     yield from (EraseStore(cuts=some) for some in _some(traces.cuts, _CUTS))
     yield from (EraseStore(dedup_rows=some) for some in _some(traces.dedup_rows, _SLICE))
+    yield from (EraseStore(known=some) for some in _some(traces.known, _SLICE))
     yield from (EraseStore(texts=some) for some in _some(traces.texts, _SLICE))
     # Conversions come last: after an interruption, they lead to the data that remains.
     yield from (EraseStore(conversions=some) for some in _some(traces.conversions, _SLICE))

@@ -7,6 +7,7 @@ import msgspec
 
 from twite.domain.cause import DeliveryCause
 from twite.domain.delivery import AMBIGUITY_WINDOW, NO_REQUEST, State
+from twite.domain.joins import GainedIdentifier
 from twite.domain.secret import Masked
 from twite.domain.times import spelled
 
@@ -55,7 +56,8 @@ class History(Masked, frozen=True, kw_only=True):
     `spent` is the rate limit that is used up until `spent_until`; `consent` is the stored decision
     (JSON); X may have received it at `ambiguous_since` or later; `called` is the source's own id;
     `superseded_by` is the later copy with the same dedup key, `supersedes` are the earlier ones;
-    `rival` is another copy that sending this one would duplicate.
+    `rival` is another copy that sending this one would duplicate; `gained` are the identifiers that
+    other events of the visitor added, for which it waits while `is_joining`.
     """
 
     in_repr = ("pixel", "event", "conversion_id", "state")
@@ -84,9 +86,11 @@ class History(Masked, frozen=True, kw_only=True):
     superseded_by: int | None = None
     supersedes: tuple[int, ...] = ()
     rival: Rival | None = None
+    gained: tuple[GainedIdentifier, ...] = ()
+    is_joining: bool = False
 
 
-def waiting(history: History, *, now: int) -> str | None:
+def waiting(history: History, *, now: int) -> str | None:  # noqa: PLR0911  a reason each
     """Return why a queued conversion is not sent now; None if it is next in the queue.
 
     `now` is in ms.
@@ -100,7 +104,10 @@ def waiting(history: History, *, now: int) -> str | None:
     if history.spent is not None and history.spent_until > now:
         return f"{history.spent}, until {spelled(history.spent_until)}"
     if history.due_at is not None and history.due_at > now:
-        return f"the next attempt is at {spelled(history.due_at)}"
+        until = spelled(history.due_at)
+        if history.is_joining:
+            return f"it waits for identifiers of the visitor, until {until}"
+        return f"the next attempt is at {until}"
     return None
 
 

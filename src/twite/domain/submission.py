@@ -8,6 +8,7 @@ import msgspec
 
 from twite.domain.cause import DeliveryCause
 from twite.domain.fault import Fault, MaskedFault
+from twite.domain.joins import JoinRequest, KnownIdentifier
 from twite.domain.secret import Masked
 from twite.domain.stats.deduplication import DedupRow
 from twite.domain.stats.match_keys import Flaw
@@ -82,7 +83,7 @@ class AcceptedConversion(Masked, frozen=True, kw_only=True, gc=False):
     `held` why it needs a user's decision, and `cause` either as a value; `consent` the stored
     decision (JSON); `index` its place in the submission. `key_set` are its match keys, None if X
     does not match it; `flag` says what is unusual about its amount; `called` is the source's own id
-    for it, if different.
+    for it, if different; `join` says for which identifiers it waits.
     """
 
     in_repr = ("index", "pixel", "event", "conversion_id")
@@ -99,6 +100,7 @@ class AcceptedConversion(Masked, frozen=True, kw_only=True, gc=False):
     key_set: int | None = None
     flag: ValueFlag | None = None
     called: str | None = None
+    join: JoinRequest | None = None
 
 
 class FlawedIdentifier(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -140,7 +142,8 @@ class Idempotency(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class Submission(Masked, frozen=True, kw_only=True):
     """A request as committed, in one transaction.
 
-    `received_at` is in milliseconds; `body` is the JSON received, with email and phone hashed.
+    `received_at` is in milliseconds; `body` is the JSON received, with email and phone hashed;
+    `known` is what its events say about visitors, for conversions that wait.
     """
 
     in_repr = ("receipt", "source", "entries", "refusals")
@@ -156,6 +159,7 @@ class Submission(Masked, frozen=True, kw_only=True):
     flaws: tuple[FlawedIdentifier, ...] = ()
     unfired: tuple[UnfiredTags, ...] = ()
     idempotency: Idempotency | None = None
+    known: tuple[KnownIdentifier, ...] = ()
 
 
 class Recorded(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,8 +6,8 @@ bare event id; identifiers in the layout of X's own sample, in which every eleme
 person by itself (the live API has refused elements with only an IP address [seen SW]).
 """
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -16,6 +16,7 @@ from twite.domain.times import spelled
 from twite.x import spec
 
 _ENCODER: Final = msgspec.json.Encoder()
+T = TypeVar("T")
 
 
 class _Identifier(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -148,6 +149,38 @@ def persons_of(body: bytes) -> tuple[Identifiers, ...]:
     )
 
 
+def completed(
+    body: bytes, gaps: Callable[[Identifiers], tuple[Identifiers, T]]
+) -> tuple[bytes, Identifiers, T] | None:
+    """Fill the gaps in the identifiers of a body from `encode`.
+
+    `gaps` takes the body's identifiers and returns more, and where they come from. Identifiers of
+    the body are never replaced. Returns the new body and the result of `gaps`, or None if nothing
+    is added or the body is unreadable.
+    """
+    try:
+        rendered = _COMPLETE.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    own = Identifiers(
+        **{
+            name: next(filter(None, (getattr(each, key) for each in rendered.identifiers)), None)
+            for name, key in _KEYS.items()
+        }
+    )
+    more, sources = gaps(own)
+    added = {
+        name: getattr(more, name)
+        for name in _KEYS
+        if getattr(own, name) is None and getattr(more, name) is not None
+    }
+    if not added:
+        return None
+    identifiers = _identifiers(msgspec.structs.replace(own, **added))
+    whole = msgspec.structs.replace(rendered, identifiers=identifiers)
+    return _ENCODER.encode(whole), Identifiers(**added), sources
+
+
 def pixel_of(body: bytes, *, otherwise: str) -> str:
     """Return the pixel whose opt-out list applies to a body.
 
@@ -160,5 +193,14 @@ def pixel_of(body: bytes, *, otherwise: str) -> str:
         return otherwise
 
 
+_KEYS: Final = {
+    "click_id": "twclid",
+    "email": "hashed_email",
+    "phone": "hashed_phone_number",
+    "ip": "ip_address",
+    "user_agent": "user_agent",
+    "browser_id": "twpid",
+}
+_COMPLETE: Final = msgspec.json.Decoder(_Conversion)
 _PLACED: Final = msgspec.json.Decoder(_Placed)
 _DECODER: Final = msgspec.json.Decoder(_RenderedConversion)

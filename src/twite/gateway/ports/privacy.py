@@ -37,6 +37,8 @@ class SearchText(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 class EraseStore(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One slice of an erasure. Deliveries in flight are left for a later slice.
 
+    `known` are rows of what is known of visitors.
+
     `keys` are added to the opt-out list, and `audit_event` to the audit log. `anew` rebuilds the
     index of dedup_rows; `ends` deletes older versions of the erased data: it empties the
     write-ahead log, or vacuums the tables. With `overwrites`, which follows `ends`, a store that
@@ -47,6 +49,7 @@ class EraseStore(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     conversions: tuple[Number, ...] = ()
     cuts: tuple[ErasedText, ...] = ()
     dedup_rows: tuple[Number, ...] = ()
+    known: tuple[Number, ...] = ()
     texts: tuple[SearchText, ...] = ()
     keys: tuple[bytes, ...] = ()
     audit_event: AuditEvent | None = None
@@ -65,6 +68,7 @@ class EraseTraces(msgspec.Struct, kw_only=True):
     conversions: list[int] = []
     cuts: list[ErasedText] = []
     dedup_rows: list[int] = []
+    known: list[int] = []
     texts: list[SearchText] = []
     states: dict[str, dict[str, int]] = {}
     payloads: int = 0
@@ -74,7 +78,7 @@ class EraseTraces(msgspec.Struct, kw_only=True):
     @property
     def size(self) -> int:
         """The number of items to erase or wait for."""
-        named = len(self.cuts) + len(self.dedup_rows) + len(self.texts)
+        named = len(self.cuts) + len(self.dedup_rows) + len(self.known) + len(self.texts)
         return len(self.conversions) + len(self.in_progress) + named
 
 

@@ -7,6 +7,7 @@ import msgspec
 
 from twite.domain.delivery import State
 from twite.domain.history import ConversionCounts, History
+from twite.domain.joins import JoinCount
 from twite.domain.secret import Masked
 from twite.domain.stats.backlog import BacklogHour
 from twite.domain.stats.deduplication import DedupReport, PixelReport, TwoIds
@@ -258,6 +259,12 @@ class PixelReportsQuery(Query[Sequence[PixelReport]], frozen=True, kw_only=True)
     pixel: str
     event: str
     conversion_id: str
+
+
+class JoinsQuery(Query[Sequence[JoinCount]], frozen=True, kw_only=True):
+    """What conversions gained that were joined since a time (ms)."""
+
+    since: int
 
 
 class SubmissionsQuery(Query[Sequence[KeptSubmission]], frozen=True, kw_only=True):

@@ -34,7 +34,7 @@ _READ_AS: Final = {("attempt", "ambiguous"): "ambiguous::int"}
 # running node has the id 0.
 OWN_COLUMNS: Final = {"lease": "node"} | {kind.table(): own for kind, own in SLOTTED.items()}
 _COUNTS: Final = ("received", "delivered", "duplicate", "suppressed", "rejected")
-_NUMBERED: Final = ("account", "queue", "idempotency_key", "dedup_report")
+_NUMBERED: Final = ("account", "queue", "idempotency_key", "dedup_report", "known_identifier")
 _LIVE: Final = "SELECT name FROM node WHERE until > clock_timestamp() ORDER BY id"
 _DEPLOYMENT: Final = "SELECT salt, epoch, ahead, bodies, histories FROM deployment, pruning"
 _NEXT_ID: Final = (

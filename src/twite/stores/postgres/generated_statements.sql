@@ -542,6 +542,12 @@ DELETE FROM node WHERE id IN (
 -- count: fill_conversions(noise, ids)
 UPDATE conversion SET body = substr($1::bytea, 1, length(body)) WHERE id = ANY ($2::bigint[])
 
+-- count: fill_known(length, rows)
+insert INTO known_identifier (key, mark, kind, value, whose, at, seen_at, origin)
+SELECT md5(random()::text), left(md5(random()::text), 24), 'erased',
+  repeat(md5(random()::text), $1::bigint::integer), '', 0, 0, ''
+FROM generate_series(1, $2::bigint)
+
 -- count: fill_submissions(noise, ids)
 UPDATE submission SET body = substr($1::bytea, 1, length(body)) WHERE id = ANY ($2::bigint[])
 
@@ -626,6 +632,9 @@ DELETE FROM discarded WHERE delivery >= $1 AND delivery < $2
 -- count: forget_failed_sign_in(key, most)
 DELETE FROM failed_sign_in WHERE key = $1 AND times <= $2
 
+-- count: forget_filled_known()
+DELETE FROM known_identifier WHERE kind = 'erased'
+
 -- count: forget_flagged(first, end)
 DELETE FROM flagged
 WHERE delivery >= $1 AND delivery < $2
@@ -641,14 +650,26 @@ DELETE FROM flow WHERE span = $1 AND at < $2
 DELETE FROM idempotency_key WHERE id IN (
   SELECT id FROM idempotency_key WHERE at < $1 ORDER BY at LIMIT 8 FOR UPDATE SKIP LOCKED)
 
+-- count: forget_identifiers(keys)
+DELETE FROM known_identifier
+WHERE key IN (SELECT json_array_elements_text($1::json)) AND kind IN ('twclid', 'email', 'phone')
+
 -- count: forget_ignored(before)
 DELETE FROM ignored WHERE day < $1
+
+-- count: forget_joined(first, end)
+DELETE FROM joined
+WHERE delivery >= $1 AND delivery < $2
+  AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.id = joined.delivery)
 
 -- count: forget_keys(keys, before)
 DELETE FROM dedup WHERE key IN (
   SELECT key FROM dedup WHERE key = ANY ($1::uuid[]) AND delivery < $2
     AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.id = dedup.delivery)
   ORDER BY key FOR UPDATE SKIP LOCKED)
+
+-- count: forget_known(deliveries)
+DELETE FROM known_identifier WHERE id = ANY (translate($1, '[]', '{}')::bigint[])
 
 -- count: forget_marks(limit)
 DELETE FROM transaction_mark WHERE id IN (
@@ -662,6 +683,14 @@ DELETE FROM matched WHERE day < $1
 -- count: forget_old_failed_sign_ins(before, most)
 DELETE FROM failed_sign_in WHERE at <= $1
   OR at < (SELECT at FROM failed_sign_in ORDER BY at DESC LIMIT 1 OFFSET $2)
+
+-- count: forget_old_known(kind, before, most, limit)
+DELETE FROM known_identifier WHERE id IN (
+  SELECT id FROM known_identifier AS old
+  WHERE old.kind = $1 AND (old.seen_at < $2 OR old.seen_at < (
+    SELECT newer.seen_at FROM known_identifier AS newer WHERE newer.kind = $1
+    ORDER BY newer.seen_at DESC LIMIT 1 OFFSET $3))
+  LIMIT $4)
 
 -- count: forget_rejections(before, limit)
 DELETE FROM rejection WHERE id IN (SELECT id FROM rejection WHERE at < $1 LIMIT $2)
@@ -745,7 +774,9 @@ SELECT
   consent.evidence AS consent, submission.unfired AS unfired,
   conversion.id - submission.first AS place,
   coalesce(outbox.ambiguous_since, discarded.ambiguous_since) AS ambiguous_since,
-  called.name AS called, replaced.by AS superseded_by, conversion.checksum AS checksum
+  called.name AS called, replaced.by AS superseded_by, conversion.checksum AS checksum,
+  joined.gained AS gained,
+  outbox.due_at IS NOT NULL AND joined.joined_at IS NULL AND joined.delivery IS NOT NULL AS is_joining
 FROM conversion
 JOIN queue ON queue.id = conversion.queue
 JOIN submission ON submission.id = conversion.submission
@@ -756,6 +787,7 @@ LEFT JOIN closure ON closure.pixel = queue.pixel AND outbox.state = 'queued' AND
 LEFT JOIN consent ON consent.delivery = conversion.id
 LEFT JOIN called ON called.delivery = conversion.id
 LEFT JOIN replaced ON replaced.delivery = conversion.id
+LEFT JOIN joined ON joined.delivery = conversion.id
 WHERE conversion.id = ANY (translate($1, '[]', '{}')::bigint[])
 
 -- count: hold_ambiguous(cause, reason, now, before, limit)
@@ -860,6 +892,13 @@ SELECT queue.pixel, queue.event, page_id, server_id, first_at
 FROM paired JOIN queue ON queue.id = paired.queue
 ORDER BY first_at DESC, page_id LIMIT $3
 
+-- rows: ids_known_of_keys(keys)
+SELECT id FROM known_identifier
+WHERE kind <> 'denied'
+  AND (key IN (SELECT json_array_elements_text($1::json))
+    OR (kind = 'link' AND value IN (SELECT json_array_elements_text($1::json))))
+ORDER BY id
+
 -- rows: ids_of_called(name, pixel, limit)
 SELECT queue.event, conversion.conversion_id
 FROM called
@@ -882,11 +921,24 @@ SELECT 1
 SELECT EXISTS (SELECT FROM node
   WHERE id <> $1 AND until > clock_timestamp() AND until <= to_timestamp($2::float8))
 
+-- rows: join_counts(since)
+SELECT submission.source, queue.pixel, joined.kinds, count(*)
+FROM joined
+JOIN conversion ON conversion.id = joined.delivery
+JOIN queue ON queue.id = conversion.queue
+JOIN submission ON submission.id = conversion.submission
+WHERE joined.joined_at >= $1
+GROUP BY submission.source, queue.pixel, joined.kinds
+ORDER BY submission.source, queue.pixel, joined.kinds
+
 -- rows: join_nodes(name, version, accounts, longest_request, lease)
 insert INTO node (name, version, accounts, longest_request, until)
 VALUES ($1, $2, $3, $4,
   clock_timestamp() + make_interval(secs => $5::float8))
 RETURNING id
+
+-- rows: joined_keys(deliveries)
+SELECT keys FROM joined WHERE delivery = ANY (translate($1, '[]', '{}')::bigint[])
 
 -- count: keep_alert(id, kind, subject, reason, opened_at, reported_at, unsent_phase, resolved_at)
 insert INTO alert (id, kind, subject, reason, opened_at, reported_at, unsent_phase, resolved_at)
@@ -916,8 +968,28 @@ SELECT id FROM outbox WHERE id >= $1 AND id < $2 ON CONFLICT DO NOTHING
 SELECT rejection.id, at, source, details
 FROM rejection JOIN account ON account.id = rejection.account
 
+-- count: know(facts, most)
+insert INTO known_identifier AS known (key, mark, kind, value, whose, at, seen_at, origin)
+SELECT fact ->> 0, fact ->> 1, fact ->> 2, fact ->> 3, fact ->> 4, (fact ->> 5)::bigint,
+  (fact ->> 6)::bigint, fact ->> 7
+FROM json_array_elements($1::json) AS fact
+WHERE (SELECT count(*) FROM known_identifier AS same WHERE same.key = fact ->> 0) < $2
+  OR EXISTS (
+    SELECT FROM known_identifier AS same WHERE same.key = fact ->> 0 AND same.mark = fact ->> 1)
+ORDER BY 1, 2
+ON CONFLICT (key, mark) DO UPDATE
+SET seen_at = greatest(known.seen_at, excluded.seen_at), at = least(known.at, excluded.at),
+  origin = CASE WHEN excluded.at < known.at THEN excluded.origin ELSE known.origin END
+
 -- count: know_accounts(accounts, longest_request, node)
 UPDATE node SET accounts = $1, longest_request = $2 WHERE id = $3
+
+-- rows: known_after(after, limit)
+SELECT id, key, value FROM known_identifier WHERE id > $1 ORDER BY id LIMIT $2
+
+-- rows: known_of_keys(keys)
+SELECT key, mark, kind, value, whose, at, seen_at, origin FROM known_identifier
+WHERE key IN (SELECT json_array_elements_text($1::json))
 
 -- rows: lapsed_leases(node, now, furthest)
 SELECT id, queue, claimed_at, deliveries FROM lease
@@ -1123,6 +1195,13 @@ insert INTO discarded (delivery, at, note, ambiguous_since, cause)
 SELECT id, $1, $2, ambiguous_since, $3 FROM outbox
 WHERE id = ANY (translate($4, '[]', '{}')::bigint[]) AND state IN ('held', 'dead') AND resting IS NOT NULL
 
+-- count: note_joined(at, kinds, gained, delivery)
+UPDATE joined SET joined_at = $1, kinds = $2, gained = $3 WHERE delivery = $4
+
+-- count: note_nothing_joined(at, deliveries)
+UPDATE joined SET joined_at = $1
+WHERE delivery = ANY (translate($2, '[]', '{}')::bigint[]) AND joined_at IS NULL
+
 -- count: note_policy(source, version)
 insert INTO consent_policy (source, version) VALUES ($1, $2)
 ON CONFLICT (source) DO UPDATE SET version = excluded.version
@@ -1211,18 +1290,20 @@ SELECT source, version FROM consent_policy ORDER BY source
 UPDATE outbox SET state = 'queued', lease = NULL, due_at = $1
 WHERE id = ANY (translate($2, '[]', '{}')::bigint[]) AND lease = $3 AND state = 'sending'
 
--- count: promote(now, limit)
+-- rows: promote(now, limit)
 UPDATE outbox SET due_at = NULL
 WHERE id IN (
   SELECT id FROM outbox
   WHERE state = 'queued' AND resting IS NULL AND due_at IS NOT NULL AND due_at <= $1
   ORDER BY due_at LIMIT $2 FOR UPDATE SKIP LOCKED)
+RETURNING id, attempts
 
 -- count: promote_far(furthest, limit)
 UPDATE outbox SET due_at = NULL
 WHERE id IN (
   SELECT id FROM outbox
   WHERE state = 'queued' AND resting IS NULL AND due_at IS NOT NULL AND due_at > $1
+    AND (attempts > 0 OR due_at > $1 + 21600000)
   LIMIT $2 FOR UPDATE SKIP LOCKED)
 
 -- rows: pruning()
@@ -1670,6 +1751,16 @@ FROM "user" ORDER BY name
 
 -- rows: wait_briefly(within)
 SELECT set_config('lock_timeout', $1::bigint::text, true)
+
+-- rows: waiting_joins(deliveries)
+SELECT joined.delivery, joined.keys, joined.whose, joined.since, conversion.queue, queue.pixel,
+  conversion.conversion_id, conversion.body, submission.received_at
+FROM joined
+JOIN conversion ON conversion.id = joined.delivery
+JOIN queue ON queue.id = conversion.queue
+JOIN submission ON submission.id = conversion.submission
+WHERE joined.delivery = ANY (translate($1, '[]', '{}')::bigint[]) AND joined.joined_at IS NULL
+ORDER BY joined.delivery
 
 -- rows: waits(span, since, pixels, source)
 SELECT waited.at, waited.slot, sum(waited.deliveries)::bigint

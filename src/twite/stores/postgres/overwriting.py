@@ -23,6 +23,11 @@ def overwrite(session: PostgresSession, erase: EraseStore) -> int:
     if erase.dedup_rows:
         for _ in range(_SMALL_VERSIONS):
             session.run("write_dedup_report_again", ids=list(erase.dedup_rows))
+    if erase.known:
+        # These rows are deleted: others of about the same length use their places, and are deleted.
+        for length in range(2, -1, -1):
+            session.run("fill_known", rows=_SMALL_VERSIONS * len(erase.known), length=length)
+        session.run("forget_filled_known")
     return _overwrite(session, "conversions", list(erase.conversions)) + _overwrite(
         session, "submissions", submissions
     )

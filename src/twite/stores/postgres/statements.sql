@@ -203,6 +203,31 @@ INSERT INTO ignored (day, source, endpoint, name, reason, times)
 VALUES (:day, :source, :endpoint, :called, :reason, :times)
 ON CONFLICT (day, source, endpoint, name, reason) DO UPDATE SET times = ignored.times + excluded.times;
 
+-- name: know
+-- Store what events say about visitors, up to a number of rows of each key.
+INSERT INTO known_identifier AS known (key, mark, kind, value, whose, at, seen_at, origin)
+SELECT fact ->> 0, fact ->> 1, fact ->> 2, fact ->> 3, fact ->> 4, (fact ->> 5)::bigint,
+  (fact ->> 6)::bigint, fact ->> 7
+FROM json_array_elements(:facts::json) AS fact
+WHERE (SELECT count(*) FROM known_identifier AS same WHERE same.key = fact ->> 0) < :most
+  OR EXISTS (
+    SELECT FROM known_identifier AS same WHERE same.key = fact ->> 0 AND same.mark = fact ->> 1)
+ORDER BY 1, 2
+ON CONFLICT (key, mark) DO UPDATE
+SET seen_at = greatest(known.seen_at, excluded.seen_at), at = least(known.at, excluded.at),
+  origin = CASE WHEN excluded.at < known.at THEN excluded.origin ELSE known.origin END;
+
+-- name: fill_known
+-- Write noise to the places of erased rows.
+INSERT INTO known_identifier (key, mark, kind, value, whose, at, seen_at, origin)
+SELECT md5(random()::text), left(md5(random()::text), 24), 'erased',
+  repeat(md5(random()::text), :length::bigint::integer), '', 0, 0, ''
+FROM generate_series(1, :rows::bigint);
+
+-- name: forget_filled_known
+-- Delete this noise.
+DELETE FROM known_identifier WHERE kind = 'erased';
+
 -- name: forget_idempotency_keys
 -- Delete the oldest idempotency keys, a few at a time.
 DELETE FROM idempotency_key WHERE id IN (
@@ -219,14 +244,17 @@ UPDATE outbox SET due_at = NULL
 WHERE id IN (
   SELECT id FROM outbox
   WHERE state = 'queued' AND due_at IS NOT NULL AND due_at <= :now
-  ORDER BY due_at LIMIT :limit FOR UPDATE SKIP LOCKED);
+  ORDER BY due_at LIMIT :limit FOR UPDATE SKIP LOCKED)
+RETURNING id, attempts;
 
 -- name: promote_far
--- Make deliveries ready whose due time is too far ahead, because another clock set it.
+-- Make deliveries ready whose due time is too far ahead, because another clock set it. Those that were
+-- never tried may wait for identifiers, for up to 6 hours.
 UPDATE outbox SET due_at = NULL
 WHERE id IN (
   SELECT id FROM outbox
   WHERE state = 'queued' AND due_at IS NOT NULL AND due_at > :furthest
+    AND (attempts > 0 OR due_at > :furthest + 21600000)
   LIMIT :limit FOR UPDATE SKIP LOCKED);
 
 -- name: claim_usual

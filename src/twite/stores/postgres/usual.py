@@ -24,7 +24,7 @@ from twite.domain.delivery import (
 from twite.gateway.ports.outbox import Claim
 from twite.stores.postgres.session import PostgresSession
 from twite.stores.sql.claimable import ClaimableColumns, verified
-from twite.stores.sql.outbox import MOST_MOVED, count_delivered
+from twite.stores.sql.outbox import count_delivered, promote
 
 _TRIED: Final = msgspec.json.Decoder(list[tuple[int, int, int | None, int]])
 
@@ -45,7 +45,7 @@ def claim(session: PostgresSession, claim: Claim, *, account: str) -> tuple[Batc
     row = _claimed(session, claim, account, starts)
     may_claim, is_due, *_ = row
     if may_claim and is_due:
-        session.run("promote", now=claim.now, limit=MOST_MOVED)
+        promote(session, now=claim.now)
         starts = {}
         row = _claimed(session, claim, account, starts)
     may_claim, is_due, event, name, lease, opted_out, bodies, *columns = row

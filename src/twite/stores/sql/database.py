@@ -125,6 +125,10 @@ class WriterSession:
         self.run("remove_delivered", lease=lease, deliveries=ids)
         return {account: Counter(_Ids.decode(times)) for account, times in taken}
 
+    def promote(self, *, now: int, limit: int) -> Sequence[tuple[int, int]]:
+        """Make postponed deliveries ready that are due; return their ids and attempts."""
+        return self.run("promote", now=now, limit=limit).fetchall()
+
     def run(self, name: str, /, **values: object) -> Cursor:
         return self.connection.execute(QUERIES[name], values)
 

@@ -89,6 +89,7 @@ class Search:
             conversions=sorted(self._hits.keys() - self._in_progress),
             cuts=list(self._cuts.values()),
             dedup_rows=list(self._dedup_rows()),
+            known=self._known(),
             texts=[*self._texts(), *self._rejections()],
             in_progress=sorted(self._in_progress),
             audit_events=sum(1 for _ in self._audit_events()),
@@ -192,6 +193,22 @@ class Search:
             is_named = name in self._whom.conversion_ids and self._pixel in {None, pixel}
             if is_named or name in self._of_pixel.get(pixel, ()):
                 yield id_
+
+    def _known(self) -> list[int]:
+        """Find what is known of the visitors: by their identifiers, and by their conversions."""
+        keys = {
+            key
+            for _, key, value in self._pages("known_after", size=_PAGE)
+            if value.encode() in self._whom.words
+        }
+        for start in range(0, len(self._hits), _BODIES):
+            some = as_json(list(self._hits)[start : start + _BODIES])
+            for (joined,) in self._connection.execute(query("joined_keys"), {"deliveries": some}):
+                keys.update(joined.split())
+        if not keys:
+            return []
+        values = {"keys": as_json(sorted(keys))}
+        return [id_ for (id_,) in self._connection.execute(query("ids_known_of_keys"), values)]
 
     def _texts(self) -> Iterator[SearchText]:
         seen: set[tuple[Place, int | str]] = set()

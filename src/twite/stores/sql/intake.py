@@ -5,11 +5,12 @@ from typing import Final
 
 import msgspec
 
+from twite.domain.joins import JoinRequest, KnownIdentifier
 from twite.domain.stats.tally import Counting
 from twite.domain.submission import AcceptedConversion, Recorded, RejectedConversion, Submission
 from twite.domain.times import DAY
 from twite.gateway.ports.copies import asks
-from twite.stores.sql import deduplication, rejections
+from twite.stores.sql import deduplication, joins, rejections
 from twite.stores.sql.copies import KeyContest
 from twite.stores.sql.database import WantedKey, WriterSession, checksum
 from twite.stores.sql.records import unfired_kept
@@ -19,6 +20,7 @@ from twite.stores.sql.rows.tables import (
     ConsentRow,
     ConversionRow,
     FlaggedRow,
+    JoinedRow,
     OutboxRow,
     SubmissionRow,
     SuppressionRow,
@@ -58,6 +60,7 @@ class _Page:
         self._rejected: rejections.Rejected = {}
         # Submissions with flawed match keys, each after the id of its first entry.
         self._flawed: list[tuple[int, Submission]] = []
+        self._known: list[KnownIdentifier] = []
         self._at = 0  # the latest time of receipt
         # The submissions, and the first id of each.
         self._firsts: list[int] = []
@@ -76,6 +79,7 @@ class _Page:
         self._dedup_rows += submission.dedup_rows
         if submission.ignored or submission.unfired:
             rejections.count_ignored(self._ignored, submission)
+        self._known += submission.known
         if not entries and not submission.refusals:
             # Such a submission cannot be queried later, so no row is written.
             self._firsts.append(0)
@@ -136,6 +140,7 @@ class _Page:
         consents: list[ConsentRow] = []
         flagged: list[FlaggedRow] = []
         called: list[CalledRow] = []
+        waiting: list[JoinedRow] = []
         key_sets, seeds, held_later = session.tally.key_sets, session.seeds, contest.held
         for id_, number, queue, entry, account, at in self._conversions:
             if id_ in duplicates:
@@ -169,7 +174,10 @@ class _Page:
                     )
                 )
             elif entry.suppressed is None:
-                deliveries.append(OutboxRow(id=id_, queue=queue, account=account, received_at=at))
+                wait = None if entry.join is None else _wait_for(id_, entry.join, at, waiting)
+                deliveries.append(
+                    OutboxRow(id=id_, queue=queue, account=account, received_at=at, due_at=wait)
+                )
             if entry.consent is not None:
                 consents.append(ConsentRow(delivery=id_, evidence=entry.consent))
             if entry.called is not None:
@@ -181,7 +189,7 @@ class _Page:
                 session.tally.amounts[account, counting, flag.kind] += 1
             if entry.suppressed is None and entry.key_set is not None:
                 key_sets[at // DAY, account, queue, entry.key_set] += 1
-        for rows in (self._submissions, conversions, deliveries, consents, flagged, called,
+        for rows in (self._submissions, conversions, deliveries, consents, flagged, called, waiting,
                      self._suppressions):  # fmt: skip
             session.add(rows)
         contest.settle()
@@ -193,6 +201,8 @@ class _Page:
         """Write the records that are neither conversions nor deliveries."""
         if self._ignored:
             rejections.add_ignored(self._session, self._ignored)
+        if self._known:
+            joins.know(self._session, self._known)
         if self._dedup_rows:
             deduplication.add(self._session, self._dedup_rows)
         if self._rejected:
@@ -264,6 +274,13 @@ class _Page:
         if counts is None:
             counts = self._tally[account] = TallyRow(account=account)
         return counts
+
+
+def _wait_for(delivery: int, join: JoinRequest, at: int, waiting: list[JoinedRow]) -> int:
+    """Add the row of a conversion that waits, and return when it is due."""
+    keys = " ".join(join.keys)
+    waiting.append(JoinedRow(delivery=delivery, keys=keys, whose=join.whose, since=at - join.wait))
+    return at + join.wait
 
 
 def _places_of(refusals: Sequence[RejectedConversion]) -> bytes:

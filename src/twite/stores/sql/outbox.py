@@ -28,6 +28,7 @@ from twite.domain.delivery import (
 )
 from twite.domain.outcome import AttemptOutcome
 from twite.gateway.ports.outbox import Claim, SweepRequest, SweepResult
+from twite.stores.sql import joins
 from twite.stores.sql.claimable import claimable
 from twite.stores.sql.database import FIRST, WriterSession
 from twite.stores.sql.rows.insertions import TallyRow
@@ -48,7 +49,7 @@ def claim(session: WriterSession, claim: Claim, *, damaged: list[int]) -> Batch 
     Damaged deliveries become dead letters, and their ids are added to `damaged`. Deliveries of
     people who revoked consent are not sent.
     """
-    session.run("promote", now=claim.now, limit=MOST_MOVED)
+    promote(session, now=claim.now)
     crashes = QUARANTINED if claim.suspects else SUSPECT
     passing = as_json(sorted(claim.passing))
     passing_events = set(claim.passing_events)
@@ -99,6 +100,17 @@ def claim(session: WriterSession, claim: Claim, *, damaged: list[int]) -> Batch 
             )
 
 
+def promote(session: WriterSession, *, now: int) -> int:
+    """Make postponed deliveries ready when they are due; return their number.
+
+    Those that waited for identifiers are joined.
+    """
+    ready = session.promote(now=now, limit=MOST_MOVED)
+    if ready:
+        joins.join(session, ready, now=now)
+    return len(ready)
+
+
 def check(settlement: Settlement) -> None:
     """Raise IllegalTransition for a transition that a delivery being sent cannot make."""
     for transition in settlement.transitions:
@@ -141,7 +153,7 @@ def sweep(session: WriterSession, sweep: SweepRequest) -> SweepResult:
     """Apply the changes that depend on time, at most MOST_MOVED of each kind."""
     now = sweep.now
     expired = expire(session, now=now, furthest=sweep.furthest, holding=sweep.holding)
-    promoted = session.run("promote", now=now, limit=MOST_MOVED).rowcount
+    promoted = promote(session, now=now)
     promoted += session.run("promote_far", furthest=sweep.furthest, limit=MOST_MOVED).rowcount
     doubtful = {
         "now": now,

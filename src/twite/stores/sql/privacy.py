@@ -101,6 +101,7 @@ def erase(session: WriterSession, erase: EraseStore, *, now: int) -> int:
             )
     for text in erase.texts:
         _empty(session, text)
+    session.run("forget_known", deliveries=as_json(erase.known))
     gone = {erased.of for erased in erase.texts if erased.place == "ignored"}
     if gone:
         _unname(session, lambda name: digest_of(name, salt=salt) in gone)
@@ -143,6 +144,7 @@ def _conversions(session: WriterSession, erase: EraseStore, *, now: int) -> int:
         span = {"first": id_, "end": id_ + 1}
         session.run("forget_flagged", **span)
         session.run("forget_called", **span)
+        session.run("forget_joined", **span)
     if rows:
         session.moved()
     return len(rows)

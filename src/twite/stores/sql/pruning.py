@@ -10,6 +10,7 @@ from twite.domain.conversion import dedup_key
 from twite.domain.submission import KEPT_FOR
 from twite.domain.times import DAY, HOUR, MINUTE
 from twite.gateway.ports.store import Retention
+from twite.stores.sql import joins
 from twite.stores.sql.database import WriterSession
 from twite.stores.sql.moves import discard
 from twite.stores.sql.rows.query_row import QueryRow
@@ -69,6 +70,7 @@ class SqlPruner(Generic[B]):
             self._attempts,
             self._ignored,
             self._rejections,
+            self._known,
             self._keys,
         )
         for step in steps:
@@ -141,6 +143,9 @@ class SqlPruner(Generic[B]):
     def _rejections(self, session: B, now: int, most: int) -> int:
         return session.run("forget_rejections", before=now - KEPT_FOR, limit=most).rowcount
 
+    def _known(self, session: B, now: int, most: int) -> int:
+        return joins.forget_old(session, now=now, most=most)
+
     def _keys(self, session: B, now: int, most: int) -> int:
         """Delete the dedup keys of pruned conversions; return the amount, 0 for none."""
         raise NotImplementedError
@@ -197,6 +202,7 @@ def _forget(session: WriterSession, *, first: int, end: int) -> None:
         "forget_denied",
         "forget_flagged",
         "forget_called",
+        "forget_joined",
         "forget_amended",
         "forget_conversions",
     ):

@@ -283,14 +283,17 @@ UPDATE outbox SET due_at = NULL
 WHERE id IN (
   SELECT id FROM outbox INDEXED BY waiting
   WHERE state = 'queued' AND due_at IS NOT NULL AND due_at <= :now
-  ORDER BY due_at LIMIT :limit);
+  ORDER BY due_at LIMIT :limit)
+RETURNING id, attempts;
 
 -- name: promote_far
--- Make deliveries ready whose due time is too far ahead, because another clock set it.
+-- Make deliveries ready whose due time is too far ahead, because another clock set it. Those that were
+-- never tried may wait for identifiers, for up to 6 hours.
 UPDATE outbox SET due_at = NULL
 WHERE id IN (
   SELECT id FROM outbox INDEXED BY waiting
   WHERE state = 'queued' AND due_at IS NOT NULL AND due_at > :furthest
+    AND (attempts > 0 OR due_at > :furthest + 21600000)
   LIMIT :limit);
 
 -- name: queue_to_claim
@@ -807,7 +810,9 @@ SELECT
   consent.evidence AS consent, submission.unfired AS unfired,
   conversion.id - submission.first AS place,
   coalesce(outbox.ambiguous_since, discarded.ambiguous_since) AS ambiguous_since,
-  called.name AS called, replaced.by AS superseded_by, conversion.checksum AS checksum
+  called.name AS called, replaced.by AS superseded_by, conversion.checksum AS checksum,
+  joined.gained AS gained,
+  outbox.due_at IS NOT NULL AND joined.joined_at IS NULL AND joined.delivery IS NOT NULL AS is_joining
 FROM conversion
 JOIN queue ON queue.id = conversion.queue
 JOIN submission ON submission.id = conversion.submission
@@ -818,6 +823,7 @@ LEFT JOIN closure ON closure.pixel = queue.pixel AND outbox.shown_state = 'queue
 LEFT JOIN consent ON consent.delivery = conversion.id
 LEFT JOIN called ON called.delivery = conversion.id
 LEFT JOIN replaced ON replaced.delivery = conversion.id
+LEFT JOIN joined ON joined.delivery = conversion.id
 WHERE conversion.id IN (SELECT value FROM json_each(:deliveries));
 
 -- name: superseded_by
@@ -1448,6 +1454,99 @@ WHERE flaw.day >= :since
   AND (:pixels IS NULL OR account.pixel IN (SELECT value FROM json_each(:pixels)))
   AND (:source IS NULL OR account.source = :source)
 GROUP BY account.pixel, queue.event, flaw.code ORDER BY 4 DESC, 1, 2, 3;
+
+-- name: know
+-- Store what events say about visitors, up to a number of rows of each key.
+INSERT INTO known_identifier (key, mark, kind, value, whose, at, seen_at, origin)
+SELECT json_extract(fact.value, '$[0]'), json_extract(fact.value, '$[1]'),
+  json_extract(fact.value, '$[2]'), json_extract(fact.value, '$[3]'),
+  json_extract(fact.value, '$[4]'), json_extract(fact.value, '$[5]'),
+  json_extract(fact.value, '$[6]'), json_extract(fact.value, '$[7]')
+FROM json_each(:facts) AS fact
+WHERE (SELECT count(*) FROM known_identifier AS same
+       WHERE same.key = json_extract(fact.value, '$[0]')) < :most
+  OR EXISTS (SELECT 1 FROM known_identifier AS same
+    WHERE same.key = json_extract(fact.value, '$[0]')
+      AND same.mark = json_extract(fact.value, '$[1]'))
+ON CONFLICT (key, mark) DO UPDATE
+SET seen_at = max(seen_at, excluded.seen_at), at = min(at, excluded.at),
+  origin = CASE WHEN excluded.at < at THEN excluded.origin ELSE origin END;
+
+-- name: known_of_keys
+-- What is known of visitors.
+SELECT key, mark, kind, value, whose, at, seen_at, origin FROM known_identifier
+WHERE key IN (SELECT value FROM json_each(:keys));
+
+-- name: known_after
+-- Identifiers of visitors by id, to search them.
+SELECT id, key, value FROM known_identifier WHERE id > :after ORDER BY id LIMIT :limit;
+
+-- name: ids_known_of_keys
+-- The rows of visitors, and those that link to them. Denials stay.
+SELECT id FROM known_identifier
+WHERE kind <> 'denied'
+  AND (key IN (SELECT value FROM json_each(:keys))
+    OR (kind = 'link' AND value IN (SELECT value FROM json_each(:keys))))
+ORDER BY id;
+
+-- name: forget_known
+-- Erase what is known of visitors.
+DELETE FROM known_identifier WHERE id IN (SELECT value FROM json_each(:deliveries));
+
+-- name: forget_identifiers
+-- Delete the identifiers of visitors who denied consent.
+DELETE FROM known_identifier
+WHERE key IN (SELECT value FROM json_each(:keys)) AND kind IN ('twclid', 'email', 'phone');
+
+-- name: forget_old_known
+-- Delete what was last seen long ago, and the oldest beyond a number.
+DELETE FROM known_identifier WHERE id IN (
+  SELECT id FROM known_identifier AS old
+  WHERE old.kind = :kind AND (old.seen_at < :before OR old.seen_at < (
+    SELECT newer.seen_at FROM known_identifier AS newer WHERE newer.kind = :kind
+    ORDER BY newer.seen_at DESC LIMIT 1 OFFSET :most))
+  LIMIT :limit);
+
+-- name: waiting_joins
+-- Those of the given conversions that wait for identifiers.
+SELECT joined.delivery, joined.keys, joined.whose, joined.since, conversion.queue, queue.pixel,
+  CAST(conversion.conversion_id AS TEXT), CAST(conversion.body AS BLOB), submission.received_at
+FROM joined
+JOIN conversion ON conversion.id = joined.delivery
+JOIN queue ON queue.id = conversion.queue
+JOIN submission ON submission.id = conversion.submission
+WHERE joined.delivery IN (SELECT value FROM json_each(:deliveries)) AND joined.joined_at IS NULL
+ORDER BY joined.delivery;
+
+-- name: note_joined
+-- Record what a conversion gained.
+UPDATE joined SET joined_at = :at, kinds = :kinds, gained = :gained WHERE delivery = :delivery;
+
+-- name: note_nothing_joined
+-- Record that conversions gained nothing.
+UPDATE joined SET joined_at = :at
+WHERE delivery IN (SELECT value FROM json_each(:deliveries)) AND joined_at IS NULL;
+
+-- name: join_counts
+-- How many conversions waited since a time, and which identifiers they gained.
+SELECT submission.source, queue.pixel, joined.kinds, count(*)
+FROM joined
+JOIN conversion ON conversion.id = joined.delivery
+JOIN queue ON queue.id = conversion.queue
+JOIN submission ON submission.id = conversion.submission
+WHERE joined.joined_at >= :since
+GROUP BY submission.source, queue.pixel, joined.kinds
+ORDER BY submission.source, queue.pixel, joined.kinds;
+
+-- name: joined_keys
+-- The keys of conversions that wait or waited.
+SELECT keys FROM joined WHERE delivery IN (SELECT value FROM json_each(:deliveries));
+
+-- name: forget_joined
+-- Delete what pruned deliveries gained.
+DELETE FROM joined
+WHERE delivery >= :first AND delivery < :end
+  AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.id = joined.delivery);
 
 -- name: forget_called
 -- Delete such ids of pruned deliveries.

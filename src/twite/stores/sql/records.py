@@ -16,6 +16,7 @@ from twite.domain.times import HOUR, MINUTE
 from twite.gateway.ports.queries import DecidedDelivery
 from twite.stores.sql import copies
 from twite.stores.sql.database import checksum, seed_of
+from twite.stores.sql.joins import gained_of
 from twite.stores.sql.rows.query_row import QueryRow
 from twite.stores.sql.statements import Cursor, SqlConnection, as_json, query, record_of
 
@@ -49,6 +50,8 @@ class HistoryRow(QueryRow):
     called: str | None
     superseded_by: int | None
     checksum: int | None
+    gained: str | None
+    is_joining: bool
 
 
 def history(
@@ -206,6 +209,8 @@ def histories(connection: SqlConnection, deliveries: Sequence[int]) -> list[Hist
             superseded_by=row.superseded_by,
             supersedes=supersedes.get(delivery, ()),
             rival=rivals.get(delivery),
+            gained=gained_of(row.gained),
+            is_joining=bool(row.is_joining),
         )
     return [histories[delivery] for delivery in deliveries if delivery in histories]
 

@@ -452,6 +452,30 @@ CREATE TABLE called (
 );
 CREATE INDEX so_called ON called (name, delivery);
 
+CREATE TABLE known_identifier (
+  id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  key text COLLATE "C" NOT NULL,
+  mark text COLLATE "C" NOT NULL,
+  kind text COLLATE "C" NOT NULL,
+  value text COLLATE "C" NOT NULL,
+  whose text COLLATE "C" NOT NULL,
+  at bigint NOT NULL,
+  seen_at bigint NOT NULL,
+  origin text COLLATE "C" NOT NULL
+);
+CREATE UNIQUE INDEX known_of_key ON known_identifier (key, mark);
+CREATE INDEX known_since ON known_identifier (kind, seen_at);
+
+CREATE TABLE joined (
+  delivery bigint PRIMARY KEY,
+  keys text COLLATE "C" NOT NULL,
+  whose text COLLATE "C" NOT NULL,
+  since bigint NOT NULL,
+  joined_at bigint,
+  kinds text COLLATE "C" NOT NULL DEFAULT '',
+  gained text COLLATE "C" NOT NULL DEFAULT '[]'
+);
+
 CREATE TABLE rejection (
   id bigint PRIMARY KEY,
   at bigint NOT NULL,

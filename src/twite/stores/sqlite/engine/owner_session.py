@@ -120,10 +120,13 @@ class OwnerSession(WriterSession):
         """Run a statement. If it reads states, mark all leases before."""
         if name in AFFECTED and self.unmarked:
             self.unmarked.prepare(name, values)
-        found = self.connection.execute(QUERIES[name], values)
-        if name == "promote" and found.rowcount:
+        return self.connection.execute(QUERIES[name], values)
+
+    def promote(self, *, now: int, limit: int) -> Sequence[tuple[int, int]]:
+        ready = super().promote(now=now, limit=limit)
+        if ready:
             self.unmarked.mark()  # these deliveries may be before a place
-        return found
+        return ready
 
     def places(self, pixel: str) -> Mapping[int, Place]:
         unmarked = self.unmarked

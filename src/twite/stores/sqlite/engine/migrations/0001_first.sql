@@ -502,3 +502,31 @@ CREATE TABLE called (
   name TEXT NOT NULL
 );
 CREATE INDEX so_called ON called (name, delivery);
+
+-- What events say about visitors, for conversions that wait: twite.domain.joins. Keys are keyed hashes,
+-- so no index contains an identifier.
+CREATE TABLE known_identifier (
+  id INTEGER PRIMARY KEY,
+  key TEXT NOT NULL,
+  mark TEXT NOT NULL,      -- of the kind, the value and `whose`
+  kind TEXT NOT NULL,
+  value TEXT NOT NULL,
+  whose TEXT NOT NULL,
+  at INTEGER NOT NULL,
+  seen_at INTEGER NOT NULL,
+  origin TEXT NOT NULL
+);
+CREATE UNIQUE INDEX known_of_key ON known_identifier (key, mark);
+CREATE INDEX known_since ON known_identifier (kind, seen_at);
+
+-- Conversions that waited: the keys of their visitor, joined by blanks, and what they gained (JSON,
+-- without the identifiers). A row is deleted with its conversion.
+CREATE TABLE joined (
+  delivery INTEGER PRIMARY KEY,
+  keys TEXT NOT NULL,
+  whose TEXT NOT NULL,
+  since INTEGER NOT NULL,  -- emails and phones count from here
+  joined_at INTEGER,       -- NULL: it still waits
+  kinds TEXT NOT NULL DEFAULT '',
+  gained TEXT NOT NULL DEFAULT '[]'
+);
