@@ -45,6 +45,8 @@ INSERT INTO idempotency_key VALUES (7, x'0a', x'0b', 1795791979667);
 UPDATE attempt SET answer = answer || 'ü€' WHERE id = 1;
 UPDATE pruning SET bodies = 1, histories = 1;
 INSERT INTO sync_state VALUES ('orders/', '{}');
+INSERT INTO known_identifier VALUES (3, 'k', 'm', 'twclid', 'v', '', 1, 2, 'page');
+INSERT INTO joined VALUES (1, 'k', '', 1, 2, 'twclid', '[]');
 INSERT INTO webhook_delivery VALUES ('d1', 'shop', 1, 'orders/paid', 'accepted', '', 'r1', 1);
 UPDATE deployment SET ahead = -250;
 """

@@ -12,7 +12,8 @@ from twite.stores.postgres.store import PostgresStore
 ENDS = EraseStore(ends=True)
 # Tables with texts of requests, or names that their senders choose.
 HOLD_PERSONS = {
-    "submission", "conversion", "dedup_report", "known_identifier", "attempt", "rejection", "ignored",
+    "submission", "conversion", "dedup_report", "known_identifier", "attempt", "rejection",
+    "ignored",
 }  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from twite.stores.postgres.statements import (
     shared,
 )
 from twite.stores.sql.rows.insertions import ROWS, TallyRow
+from twite.stores.sql.rows.join_tables import KnownIdentifierRow
 from twite.stores.sql.rows.tables import (
     AccountRow,
     AttemptedRow,
@@ -20,7 +21,6 @@ from twite.stores.sql.rows.tables import (
     DedupKeyRow,
     DedupReportRow,
     IdempotencyKeyRow,
-    KnownIdentifierRow,
     QueueRow,
 )
 from twite.stores.sql.statements import QUERIES

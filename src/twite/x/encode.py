@@ -17,6 +17,15 @@ from twite.x import spec
 
 _ENCODER: Final = msgspec.json.Encoder()
 T = TypeVar("T")
+# Our name of an identifier → X's.
+_KEYS: Final = {
+    "click_id": "twclid",
+    "email": "hashed_email",
+    "phone": "hashed_phone_number",
+    "ip": "ip_address",
+    "user_agent": "user_agent",
+    "browser_id": "twpid",
+}
 
 
 class _Identifier(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -193,14 +202,6 @@ def pixel_of(body: bytes, *, otherwise: str) -> str:
         return otherwise
 
 
-_KEYS: Final = {
-    "click_id": "twclid",
-    "email": "hashed_email",
-    "phone": "hashed_phone_number",
-    "ip": "ip_address",
-    "user_agent": "user_agent",
-    "browser_id": "twpid",
-}
 _COMPLETE: Final = msgspec.json.Decoder(_Conversion)
 _PLACED: Final = msgspec.json.Decoder(_Placed)
 _DECODER: Final = msgspec.json.Decoder(_RenderedConversion)

@@ -6,13 +6,11 @@ before, and its body never changes after.
 
 from collections import defaultdict
 from collections.abc import Sequence
-from functools import partial
 from typing import Final
 
 import msgspec
 
 from twite.domain.consent import person_keys
-from twite.domain.conversion import Identifiers
 from twite.domain.joins import (
     KEPT,
     MOST_OF_KEY,
@@ -21,16 +19,14 @@ from twite.domain.joins import (
     JoinCount,
     JoinKind,
     KnownIdentifier,
-    gained,
 )
+from twite.gateway.ingest.joined_bodies import STEPS, joined_body
 from twite.stores.sql.database import WriterSession, checksum
 from twite.stores.sql.statements import RunsStatements, SqlConnection, as_json, query
 from twite.stores.sql.withdrawals import withdraw
-from twite.x.encode import completed
 
-# How many conversions are joined together, and how far links are followed.
+# How many conversions are joined together.
 _TOGETHER: Final = 500
-_STEPS: Final = 2
 _ENCODER: Final = msgspec.json.Encoder()
 _GAINED: Final = msgspec.json.Decoder(tuple[GainedIdentifier, ...])
 
@@ -88,7 +84,14 @@ def _join(session: WriterSession, joins: Sequence[_WaitingJoin], *, now: int) ->
     known = _known_of(session.run, {key for each in joins for key in each.keys.split()})
     salt = bytes(session.run("read_deployment").fetchone()[0])
     for each in joins:
-        found = completed(bytes(each.body), partial(_gained, known, each))
+        found = joined_body(
+            bytes(each.body),
+            known,
+            each.keys.split(),
+            whose=each.whose,
+            since=each.since,
+            received_at=each.received_at,
+        )
         if found is None:
             continue
         body, identifiers, sources = found
@@ -116,33 +119,10 @@ def _join(session: WriterSession, joins: Sequence[_WaitingJoin], *, now: int) ->
     session.run("note_nothing_joined", at=now, deliveries=as_json(each.delivery for each in joins))
 
 
-def _gained(
-    known: _Known, join: _WaitingJoin, own: Identifiers
-) -> tuple[Identifiers, tuple[GainedIdentifier, ...]]:
-    return gained(
-        [row for key in _linked(known, join.keys.split()) for row in known.get(key, ())],
-        own=own,
-        whose=join.whose,
-        since=join.since,
-        received_at=join.received_at,
-    )
-
-
-def _linked(known: _Known, keys: Sequence[str]) -> set[str]:
-    """Return these keys, and those that they are linked to."""
-    found = newest = set(keys)
-    for _ in range(_STEPS):
-        newest = {
-            row.value for key in newest for row in known.get(key, ()) if row.kind is JoinKind.LINK
-        } - found
-        found = found | newest
-    return found
-
-
 def _known_of(run: RunsStatements, keys: set[str]) -> _Known:
     """Return what is known under these keys, and under those that they are linked to."""
     known: _Known = defaultdict(list)
-    for _ in range(1 + _STEPS):
+    for _ in range(1 + STEPS):
         rows = run("known_of_keys", keys=as_json(sorted(keys))).fetchall() if keys else []
         for key, mark, kind, value, whose, at, seen_at, origin in rows:
             known[key].append(

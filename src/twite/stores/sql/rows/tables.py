@@ -390,30 +390,6 @@ class CalledRow(TableRow):
     name: str
 
 
-class KnownIdentifierRow(TableRow, kw_only=True):
-    is_numbered: ClassVar[bool] = True
-
-    id: int | None = None
-    key: str
-    mark: str
-    kind: str
-    value: str
-    whose: str
-    at: int
-    seen_at: int
-    origin: str
-
-
-class JoinedRow(TableRow):
-    delivery: int
-    keys: str
-    whose: str
-    since: int
-    joined_at: int | None = None
-    kinds: str = ""
-    gained: str = "[]"
-
-
 class RejectionRow(TableRow):
     on_conflict: ClassVar[OnConflict] = OnConflict.REPLACE
 
