@@ -49,21 +49,21 @@ class WebhookLog:
     ) -> None:
         """Note what became of a message."""
         at, alike = self.clock.now(), (webhook, verdict, reason)
-        delivery = WebhookDelivery(
-            id=self.randomness.receipt(),
-            webhook=webhook,
-            at=at,
-            message=message,
-            verdict=verdict,
-            reason=reason,
-            receipt=receipt,
-        )
+        began, before = self._merged.get(alike, (at, None))
+        if before is not None and at - began < _MERGED_FOR:
+            delivery = msgspec.structs.replace(before, at=at, times=before.times + 1)
+        else:
+            began = at
+            delivery = WebhookDelivery(
+                id=self.randomness.receipt(),
+                webhook=webhook,
+                at=at,
+                message=message,
+                verdict=verdict,
+                reason=reason,
+                receipt=receipt,
+            )
         if verdict in _MERGED:
-            began, before = self._merged.get(alike, (at, None))
-            if before is not None and at - began < _MERGED_FOR:
-                delivery = msgspec.structs.replace(before, at=at, times=before.times + 1)
-            else:
-                began = at
             self._merged[alike] = began, delivery
         unsaved = self._unsaved.setdefault(webhook, {})
         unsaved[delivery.id] = delivery
