@@ -5,7 +5,7 @@ import time
 from datetime import UTC, datetime
 
 import pytest
-from gateway_processes import Gateway, command
+from gateway_processes import Gateway, PostgresGateway, command
 from signed_senders import say
 
 from canaries import EMAIL, NAME, PHONE, found_in
@@ -178,3 +178,25 @@ def test_no_file_or_output_contains_a_person_or_the_secret(gateway, tmp_path, x_
     assert {name: found for name, held in kept.items() if (found := found_in(held))} == {}
     assert [name for name, held in kept.items() if SECRET.encode() in held] == []
     assert "privacy request" in log
+
+
+def test_workers_on_postgresql_share_webhooks_and_erase(tmp_path, x_emulator, postgres_url):
+    gateway = PostgresGateway(tmp_path, x_emulator.url, postgres_url, extra="workers = 2")
+    gateway.config.write_text(gateway.config.read_text() + WEBHOOK)
+    redact = {"customer": {"email": EMAIL}, "orders_to_redact": [ORDER["id"]]}
+    with gateway:
+        said = [send(gateway, order()) for _ in range(6)]
+        gateway.drained()
+        kept = command(gateway, "show", str(ORDER["id"])).stdout
+        # An erasure that takes longer than Shopify waits is finished when it repeats the message.
+        redacted = [503]
+        while redacted[-1] == 503:
+            redacted.append(send(gateway, redact, "customers/redact")[0])
+        erased = command(gateway, "show", str(ORDER["id"])).stdout
+
+    assert [status for status, _ in said] == [200] * 6
+    assert redacted[-1] == 200
+    assert sum(answer["accepted"] for _, answer in said) == 1
+    assert ids_at_x(x_emulator) == [str(ORDER["id"])]
+    assert "MUG-1" in kept
+    assert "MUG-1" not in erased
