@@ -13,12 +13,20 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from bench import fill, latency, postgres, pruning, raw, shapes
+from bench.load import WRONG
 from bench.orders import batch_for_x
 from bench.rig import Rig, fresh
 from bench.sample import Sample
 from bench.servers import ROOT, ServerProcess, UsesCpu, connects, free_port, python, wait_for
 
-FLOODED: tuple[str, ...] = ("/healthz", "/twite.js?s=page")
+FLOODED: tuple[str, ...] = ("/healthz", "/twite.js?s=page", *WRONG)
+_WEBHOOK = """
+[[webhook]]
+name = "orders"
+kind = "shopify"
+secret = "env:TWITE_BENCH_KEY"
+source = "shop"
+"""
 _FLOODING, _FLOODED_CLIENTS = 2, 4
 # A server rests if it uses less CPU than this between two looks, in seconds.
 _RESTING, _LOOK_SECONDS, _MOST_LOOKS = 0.02, 0.25, 40
@@ -105,7 +113,7 @@ class Bench:
     def flood(self) -> None:
         shape = (1, _FLOODED_CLIENTS)
         for _ in self.runs("submissions next to floods of cheap requests"):
-            with Rig(self.folder, store=self.store(), sending=False) as rig:
+            with Rig(self.folder, store=self.store(), sending=False, extra=_WEBHOOK) as rig:
                 for path in ("", *FLOODED):
                     floods = python(
                         "-m", "bench.load", "flood", rig.url, path, str(_FLOODING)

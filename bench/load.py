@@ -4,7 +4,7 @@ It runs in a process of its own and does as little as it can, so that the server
 measured. Every answer must be a 200, 201, 202 or 204: any other voids the run.
 
     python -m bench.load URL KEY CONNECTIONS EACH SECONDS FIRST [SHAPE]
-    python -m bench.load flood URL PATH CONNECTIONS     GET the path without a pause, until killed
+    python -m bench.load flood URL PATH CONNECTIONS     request it without a pause, until killed
 """
 
 import asyncio
@@ -12,6 +12,7 @@ import json
 import sys
 import time
 from itertools import count
+from typing import Final
 from urllib.parse import urlsplit
 
 import uvloop
@@ -119,6 +120,13 @@ class Run:
             self.done.set_exception(RuntimeError(f"the run is void: {why!r}"))
 
 
+# Headers of requests with a wrong secret.
+WRONG: Final = {
+    "/webhooks/orders": f"X-Shopify-Hmac-SHA256: {'A' * 43}=",
+    "/v1/batch": "Authorization: Basic d3Jvbmc6",
+}
+
+
 class Flood(asyncio.Protocol):
     """Asks for a page again as soon as it has come."""
 
@@ -141,9 +149,18 @@ class Flood(asyncio.Protocol):
             self.transport.write(self.request)
 
 
+def flooding(path: str, host: str) -> bytes:
+    """Return a request for a page, or one that is refused because its secret is wrong."""
+    if path not in WRONG:
+        return f"GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()
+    body = b'{"id": 1, "batch": [], "note": "%b"}' % (b"x" * 4_000)
+    head = f"POST {path} HTTP/1.1\r\nHost: {host}\r\n{WRONG[path]}\r\n"
+    return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+
+
 async def flood(url: str, path: str, connections: int) -> None:
     parts = urlsplit(url)
-    request = f"GET {path} HTTP/1.1\r\nHost: {parts.netloc}\r\n\r\n".encode()
+    request = flooding(path, parts.netloc)
     for _ in range(connections):
         await asyncio.get_running_loop().create_connection(
             lambda: Flood(request), parts.hostname, parts.port

@@ -6,6 +6,7 @@ import sys
 
 from bench import latency, postgres, shapes
 from bench.figures import FLOODED, Bench
+from bench.load import WRONG
 from bench.sample import Sample, median
 
 _HEAD = f"  {'':<46}{'clock':>8}{'CPU':>8}   must reach (aim)"
@@ -85,7 +86,8 @@ def _floods(found: dict[str, Sample]) -> list[str]:
     for path in FLOODED:
         if f"flood{path}" in found:
             name = f"next to two floods of {path.partition('?')[0]}, of alone"
-            lines += _ratio(name, found[f"flood{path}"], found["flood"], "clock 0.80")
+            target = "clock 0.95" if path in WRONG else "clock 0.80"
+            lines += _ratio(name, found[f"flood{path}"], found["flood"], target)
     return lines
 
 
