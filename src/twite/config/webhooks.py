@@ -120,7 +120,12 @@ class WebhookTable(Table, frozen=True):
 _KINDS: Final = _tables()
 WEBHOOK: Final = WebhookTable(
     _written,
-    {name: field for kind in _KINDS.values() for name, field in kind.fields.items()},
+    # In the order of the kinds. If several have a key, the first one describes it.
+    {
+        name: field
+        for kind in (*_KINDS.values(), *reversed(tuple(_KINDS.values())))
+        for name, field in kind.fields.items()
+    },
     _KINDS,
 )
 
