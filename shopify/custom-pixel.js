@@ -26,8 +26,6 @@ function conversionOf(checkout) {
   const lines = checkout.lineItems || [];
   const conversion = {
     conversion_id: idOf(checkout),
-    value: Number(checkout.totalPrice && checkout.totalPrice.amount),
-    currency: checkout.currencyCode,
     num_items: lines.reduce((sum, line) => sum + (line.quantity || 0), 0),
     contents: lines.map((line) => ({
       content_id: (line.variant && (line.variant.sku || line.variant.id)) || undefined,
@@ -36,6 +34,11 @@ function conversionOf(checkout) {
       num_items: line.quantity
     }))
   };
+  const value = Number(checkout.totalPrice && checkout.totalPrice.amount);
+  if (checkout.totalPrice && Number.isFinite(value)) {
+    conversion.value = value;
+    conversion.currency = checkout.currencyCode;
+  }
   if (checkout.email) conversion.email_address = checkout.email;
   if (checkout.phone) conversion.phone_number = checkout.phone;
   return conversion;

@@ -106,6 +106,15 @@ async def test_consent_on_the_page_sends_the_waiting_checkout(visitor, site):
     await until(lambda: site.counted(ID)["pixel"] == 1)
 
 
+async def test_checkout_without_a_total_has_no_value(visitor, site):
+    await opened(visitor, site)
+    await completed(visitor, CHECKOUT | {"totalPrice": None, "lineItems": []})
+    await until(lambda: site.counted(ID)["pixel"] == 1)
+
+    (event, *_) = site.hits()
+    assert {"value", "currency"}.isdisjoint(event)
+
+
 async def test_checkout_without_an_order_is_not_sent(visitor, site):
     await opened(visitor, site)
     await completed(visitor, CHECKOUT | {"order": None})

@@ -175,6 +175,11 @@ def test_channels_other_than_the_web_are_sent_only_if_configured(channel, reason
     assert conversion(body, also=(word,)).conversion_id == "820982911946154508"
 
 
+@pytest.mark.parametrize("channel", ["web", "poshmark", "580111", None])
+def test_other_channels_are_sent(channel):
+    assert conversion(order_with(source_name=channel)).conversion_id == "820982911946154508"
+
+
 def test_ignored_channels_are_not_sent():
     webhook = shopify(ignored_channels=("580111",))
 

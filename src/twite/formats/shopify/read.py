@@ -54,12 +54,13 @@ _OTHER_TOPICS: Final[Mapping[str, IgnoredReason]] = {
 _REDACT: Final = "customers/redact"
 # The gateway of test orders [seen].
 _BOGUS: Final = "bogus"
-# The beginning of `source_name` [guess] → the reason, and the word in `also`.
-_CHANNELS: Final = (
-    ("subscription_contract", IgnoredReason.RENEWAL, "renewals"),
-    ("pos", IgnoredReason.POINT_OF_SALE, "point_of_sale"),
-    ("shopify_draft_order", IgnoredReason.DRAFT, "drafts"),
-)
+# `source_name` [guess] → the reason, and the word in `also`. Renewals only begin like this.
+_RENEWAL: Final = "subscription_contract"
+_CHANNELS: Final[Mapping[str, tuple[IgnoredReason, str]]] = {
+    _RENEWAL: (IgnoredReason.RENEWAL, "renewals"),
+    "pos": (IgnoredReason.POINT_OF_SALE, "point_of_sale"),
+    "shopify_draft_order": (IgnoredReason.DRAFT, "drafts"),
+}
 _MOST_ITEMS: Final = 200
 _MOST_ORDERS: Final = 1_000
 
@@ -133,9 +134,9 @@ def _left_out(order: Event, options: ShopifyOptions) -> IgnoredReason | None:
     channel = (first_text(order, ("source_name",)) or "").lower()
     if channel in {name.lower() for name in options.ignored_channels}:
         return IgnoredReason.CHANNEL
-    for beginning, reason, word in _CHANNELS:
-        if channel.startswith(beginning) and word not in options.also:
-            return reason
+    known = _CHANNELS.get(_RENEWAL if channel.startswith(_RENEWAL) else channel)
+    if known is not None and known[1] not in options.also:
+        return known[0]
     return None if order.get("cancelled_at") is None else IgnoredReason.CANCELLATION
 
 
