@@ -9,10 +9,10 @@ from twite.cli.send.client import (
     SendResponse,
     SendStopped,
     Submitter,
-    fits,
 )
-from twite.cli.send.results import RowResultKind
 from twite.formats.files.findings import FileRow, RowFinding
+from twite.formats.files.requests import fits
+from twite.formats.files.results import RowResultKind
 
 REPEAT = RowFinding(field="conversion_id", code="same_as_earlier", message="as row 1")
 

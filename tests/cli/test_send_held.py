@@ -1,6 +1,6 @@
 from twite.cli.send.client import decoded
-from twite.cli.send.results import RowResultKind, judge, within
 from twite.formats.files.findings import FileRow
+from twite.formats.files.results import RowResultKind, judge, within
 from twite.formats.native.answers import NativeReceipt
 
 

@@ -7,9 +7,6 @@ import pytest
 from twite.cli.send.results import (
     HEADER,
     ReportState,
-    ResultTally,
-    RowResult,
-    RowResultKind,
     SendReport,
     earlier_run,
     open_report,
@@ -17,6 +14,7 @@ from twite.cli.send.results import (
 )
 from twite.domain.errors import ClientError
 from twite.formats.files.findings import RowFinding
+from twite.formats.files.results import ResultTally, RowResult, RowResultKind
 
 
 def state():

@@ -18,7 +18,6 @@ import msgspec
 import typer
 
 from twite.cli.options import load
-from twite.cli.send.results import RowResult, judge, within
 from twite.config.settings import Settings
 from twite.config.values import HostPort
 from twite.domain.conversion import DEFAULT_WINDOW
@@ -28,18 +27,16 @@ from twite.domain.errors import OperatorError
 from twite.domain.fault import ReportedFault
 from twite.domain.secret import Secret
 from twite.formats.files.findings import ERRORS, FileRow
+from twite.formats.files.requests import request_body
+from twite.formats.files.results import RowResult, judge, within
 from twite.formats.native.answers import ErrorBody, NativeReceipt, RejectedItem
 
 T = TypeVar("T")
 
-MAX_ROWS: Final = 500
-MAX_BYTES: Final = 900_000
 LONGEST_WAIT: Final = 30.0  # seconds
 TIMEOUT: Final = 60.0  # seconds
 PATH: Final = "/v1/conversions"
 
-_OPEN: Final = b'{"conversions":['
-_CLOSE: Final = b"]}"
 _RECEIPTED: Final = frozenset({202, 422})
 _TOO_LARGE: Final = 413
 _DIVISIBLE: Final = frozenset({400, _TOO_LARGE})
@@ -92,8 +89,7 @@ class Submitter:
 
         `lost` is whether an earlier response about these rows was lost. Raises SendStopped.
         """
-        bodies = [row.body for row in rows if row.body is not None]
-        answer, lost = await self.answered(_OPEN + b",".join(bodies) + _CLOSE, lost=lost)
+        answer, lost = await self.answered(request_body(rows), lost=lost)
         if answer.status in _RECEIPTED:
             receipted = decoded(answer.body, NativeReceipt)
             if receipted is not None and within(receipted, len(rows)):
@@ -171,11 +167,6 @@ def posting(
             return SendNoResponse(reason=reason, lost=True)
 
     return post
-
-
-def fits(rows: int, size: int) -> bool:
-    """Whether this number of rows with this total size in bytes fits into one request."""
-    return rows <= MAX_ROWS and size + rows + len(_OPEN) + len(_CLOSE) <= MAX_BYTES
 
 
 def decoded(body: bytes, shape: type[T]) -> T | None:

@@ -14,13 +14,14 @@ from twite.cli.options import DEFAULT_CONFIG, Config, Json, option
 from twite.cli.send import summary as send_summary
 from twite.cli.send.client import target
 from twite.cli.send.inputs import InputOptions, open_database_query, open_files
-from twite.cli.send.results import RowResultKind, options_digest
+from twite.cli.send.results import options_digest
 from twite.cli.send.run import SendOptions, perform
 from twite.domain.conversion import currency as known_currency
 from twite.domain.fault import Fault
 from twite.domain.times import DAY
 from twite.formats.files.cells import Decimal
 from twite.formats.files.findings import RowAge, remembered_age
+from twite.formats.files.results import RowResultKind
 from twite.formats.files.rows import RowOptions
 from twite.formats.files.table import NAMES
 

@@ -4,7 +4,7 @@ import asyncio
 import random
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -21,26 +21,17 @@ from twite.cli.send.client import (
     SendStopped,
     SendTarget,
     Submitter,
-    fits,
     poster,
 )
-from twite.cli.send.results import (
-    ReportState,
-    ResultTally,
-    RowResult,
-    SendReport,
-    earlier_run,
-    judge,
-    open_report,
-    refused,
-    state_path,
-)
+from twite.cli.send.results import ReportState, SendReport, earlier_run, open_report, state_path
 from twite.consent.verdict import judging
 from twite.domain.conversion import dedup_key
 from twite.domain.destination import Destination, Source
 from twite.domain.errors import ClientError
 from twite.domain.plural import plural
 from twite.formats.files.findings import FileRow
+from twite.formats.files.requests import batches
+from twite.formats.files.results import ResultTally, RowResult, judge, refused
 from twite.formats.files.rows import RowOptions
 from twite.formats.native import read as native
 from twite.formats.native.answers import IdentifierWarning, NativeReceipt, RejectedItem, Suppressed
@@ -108,26 +99,6 @@ class SendDryRun:
         known = key in self._seen
         self._seen.add(key)
         return known
-
-
-def batches(rows: Iterator[FileRow], *, skip: int) -> Iterator[list[FileRow]]:
-    """Split rows into batches that fit into one request.
-
-    The first `skip` rows are read but not returned, because later rows may duplicate them.
-    """
-    batch: list[FileRow] = []
-    size = 0
-    for place, row in enumerate(rows):
-        if place < skip:
-            continue
-        length = len(row.body or b"")
-        if batch and not fits(len(batch) + 1, size + length):
-            yield batch
-            batch, size = [], 0
-        batch.append(row)
-        size += length
-    if batch:
-        yield batch
 
 
 class SendOptions(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from twite.cli import printing
-from twite.cli.send.results import ResultReason, ResultTally, RowResult, RowResultKind
 from twite.domain.plural import plural
+from twite.formats.files.results import ResultReason, ResultTally, RowResult, RowResultKind
 from twite.readers.files import OpenedInput
 from twite.redaction.scrub_text import names_a_person
 from twite.redaction.shapes import MASK
