@@ -40,7 +40,8 @@ CHANGES = [
         "",
         (
             "source[0]: has neither a key nor origins, so no client could send conversions. "
-            'Set key = "env:NAME" for servers, or origins for browsers, or add a [[webhook]]'
+            'Set key = "env:NAME" for servers, or origins for browsers, or add a [[webhook]] or a '
+            "[[sync]]"
         ),
     ),
     (

@@ -18,6 +18,7 @@ from twite.gateway.operations.control import (
     ControlCommand,
     ControlResult,
     ReloadReport,
+    SyncReport,
 )
 from twite.gateway.ports.outbox import Discard, EditBodies, MoveResult, Replay
 from twite.gateway.ports.privacy import EraseStore
@@ -103,8 +104,9 @@ async def client_of(reachable: Reachable) -> AsyncIterator["GatewayClient"]:
         yield GatewayClient(http, reachable)
 
 
-async def reload_gateway(settings: Settings, *, dry_run: bool) -> ReloadReport:
-    """Make the running gateway of this machine reload its settings. Raises LedgerUnavailable."""
+@asynccontextmanager
+async def running_gateway(settings: Settings) -> AsyncIterator["GatewayClient"]:
+    """Return a client for the running gateway of this machine. Raises LedgerUnavailable."""
     found = running(settings.store.gateway_file)
     if found is None:
         raise LedgerUnavailable(
@@ -113,6 +115,12 @@ async def reload_gateway(settings: Settings, *, dry_run: bool) -> ReloadReport:
             retry_after=1,
         )
     async with client_of(found) as client:
+        yield client
+
+
+async def reload_gateway(settings: Settings, *, dry_run: bool) -> ReloadReport:
+    """Make the running gateway of this machine reload its settings. Raises LedgerUnavailable."""
+    async with running_gateway(settings) as client:
         return await client.reload(dry_run=dry_run)
 
 
@@ -188,6 +196,13 @@ class GatewayClient:
     async def reload(self, *, dry_run: bool) -> ReloadReport:
         """Make the gateway reload its settings; in a dry run, only compare them."""
         report = (await self._ask(ControlCommand(do="reload", dry_run=dry_run))).reload
+        if report is None:
+            raise self._refused("did not report a result")
+        return report
+
+    async def sync(self, name: str) -> SyncReport:
+        """Make the gateway run a sync, or a part of it."""
+        report = (await self._ask(ControlCommand(do="sync", name=name))).sync
         if report is None:
             raise self._refused("did not report a result")
         return report

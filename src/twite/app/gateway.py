@@ -11,6 +11,7 @@ from twite.app.http_parts import OnDemandConsole
 from twite.app.monitoring import Monitoring
 from twite.app.reload import SettingsReload
 from twite.app.sealing import sealed_anew
+from twite.app.sync.schedule import SyncSchedule
 from twite.domain.errors import StoreUnusable
 from twite.domain.times import SECOND
 from twite.gateway.ingest.consent_choice import PolicyChange
@@ -45,6 +46,9 @@ class RunningGateway:
         self._monitoring = monitoring
         self._opened = opened
         self._tasks: list[asyncio.Task[None]] = []
+        self._syncs = SyncSchedule(
+            parts.store, parts.clock, parts.observer, in_use=lambda: self._reload.in_use
+        )
 
     @property
     def url(self) -> str:
@@ -80,6 +84,8 @@ class RunningGateway:
         await self._server.start()
         await parts.address.leave(self.url, self.reload_alone)
         parts.reload.begin(self._reload.run)
+        parts.run_sync.begin(self._syncs.run_now)
+        self._syncs.start()
         if parts.address.is_reloaded:  # perhaps while this worker started
             await self._reload.run(is_quiet=True)
         sys.setswitchinterval(_TURN)
@@ -102,6 +108,7 @@ class RunningGateway:
         parts.reload.end()
         async with self._opened:
             await self._reload.stop()
+            await self._syncs.stop()
             await self._server.stop()
             await parts.feature.stop_serving()
             finished = await parts.runner.stop(within=STOP_WITHIN)

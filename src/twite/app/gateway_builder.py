@@ -21,6 +21,7 @@ from twite.app.observation import Observation
 from twite.app.reload import SettingsReload
 from twite.app.reload_command import ReloadCommand
 from twite.app.store_access import engine_of, may_send
+from twite.app.sync_command import SyncCommand
 from twite.app.webhook_erasure import WebhookErasure
 from twite.app.workers import GatewayAddress, WorkerPlace
 from twite.config.settings import Settings
@@ -215,6 +216,7 @@ class GatewayBuilder:
             credential_commands=logins,
             sign_in=shared_sign_in(settings, safe, logins, store=store, clock=self._clock),
             reload=ReloadCommand(self._address, store.ownership),
+            run_sync=SyncCommand(),
             webhook_log=WebhookLog(
                 state=store,
                 clock=self._clock,

@@ -7,6 +7,7 @@ import msgspec
 from twite.app.feature import RunBasis, RunningFeature
 from twite.app.logins import CredentialVault
 from twite.app.reload_command import ReloadCommand
+from twite.app.sync_command import SyncCommand
 from twite.app.webhook_erasure import WebhookErasure
 from twite.app.workers import GatewayAddress
 from twite.gateway.delivery.monotonic_clock import MonotonicClock
@@ -47,6 +48,7 @@ class GatewayParts(msgspec.Struct, frozen=True, kw_only=True):
     credential_commands: CredentialCommands | None
     sign_in: XSignIn
     reload: ReloadCommand
+    run_sync: SyncCommand
     webhook_log: WebhookLog
     webhook_erasure: WebhookErasure
 

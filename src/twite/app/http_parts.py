@@ -112,6 +112,7 @@ class SettingsInUse(msgspec.Struct, frozen=True, kw_only=True):
             is_traced=accept.traces is not None,
             control_token=parts.address.token,
             reload=parts.reload,
+            run_sync=parts.run_sync,
             observer=parts.observer,
         )
         return cls(

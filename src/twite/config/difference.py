@@ -7,6 +7,7 @@ import msgspec
 
 from twite.config.settings import Settings
 from twite.config.store_url import StoreUrl
+from twite.config.syncs import SyncSettings
 from twite.config.values import HostPort
 from twite.domain.destination import (
     Destination,
@@ -26,6 +27,7 @@ _OTHER_X: Final = frozenset({"x.emulator", "x.api_url", "x.oauth_url"})
 _KEYS: Final[Mapping[str, str]] = {
     "server.secret_key_file": "server.secret_key",
     "secrets": "secret",
+    "zone": "timezone",
 }
 _PIXEL_KEYS: Final[Mapping[str, str]] = {
     "credentials": "auth",
@@ -37,7 +39,7 @@ _CONSENT: Final = "consent"
 _VALUES: Final = (
     HostPort, StoreUrl, Webhook, PixelToken, OAuthKeys, MissingCredentials, WebhookKind,
 )  # fmt: skip
-_INLINE: Final = frozenset({"thresholds", "options"})
+_INLINE: Final = frozenset({"thresholds", "options", "rows"})
 ItemT = TypeVar("ItemT")
 
 
@@ -105,6 +107,7 @@ def with_reloaded(running_settings: Settings, written_settings: Settings) -> Set
             for source in written_settings.submitters
         ),
         webhooks=written_settings.webhooks,
+        syncs=written_settings.syncs,
         features=tuple(
             before.reloaded(after)
             for before, after in zip(
@@ -119,6 +122,7 @@ def _changes(running_settings: Settings, new_settings: Settings) -> Iterator[Set
     yield from _of_table("pixel", _pixels(before), _pixels(after), keys=_pixel_keys)
     yield from _of_table("source", _sources(before), _sources(after), keys=_source_keys)
     yield from _of_table("webhook", _webhooks(before), _webhooks(after), keys=_webhook_keys)
+    yield from _of_table("sync", _syncs(before), _syncs(after), keys=_sync_keys)
     for feature, written in zip(before.features, after.features, strict=True):
         changed = written.items()
         for table, items in feature.items().items():
@@ -135,6 +139,10 @@ def _sources(settings: Settings) -> dict[str, Source]:
 
 def _webhooks(settings: Settings) -> dict[str, IncomingWebhook[Any]]:
     return {webhook.name: webhook for webhook in settings.webhooks}
+
+
+def _syncs(settings: Settings) -> dict[str, SyncSettings]:
+    return {sync.name: sync for sync in settings.syncs}
 
 
 def _of_table(
@@ -176,6 +184,10 @@ def _webhook_keys(
     old_webhook: IncomingWebhook[Any], new_webhook: IncomingWebhook[Any]
 ) -> tuple[str, ...]:
     return tuple(_differing(old_webhook, new_webhook))
+
+
+def _sync_keys(old_sync: SyncSettings, new_sync: SyncSettings) -> tuple[str, ...]:
+    return tuple(_differing(old_sync, new_sync))
 
 
 def _differing(before: object, after: object, place: str = "") -> Iterator[str]:

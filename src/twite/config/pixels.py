@@ -122,19 +122,19 @@ def sources(
     *,
     pixels: Pixels,
     can_restrict: bool = True,
-    with_webhooks: Collection[str] = (),
+    without_clients: Collection[str] = (),
 ) -> tuple[Source, ...]:
     """Check every source against the pixels and their event names, and return the sources.
 
-    `can_restrict` says whether X supports restricted use; `with_webhooks` are the sources of
-    webhooks, which need no key.
+    `can_restrict` says whether X supports restricted use; `without_clients` are the
+    sources of webhooks and syncs, which need no key.
     """
     made = []
     wrong = CollectedErrors()
     for index, source in enumerate(written):
         with wrong.collect():
             place = f"source[{index}]"
-            _require_sender(source, place, with_webhooks)
+            _require_sender(source, place, without_clients)
             made.append(_source(source, place, pixels, can_restrict=can_restrict))
     with wrong.collect():
         values.differ([source.name for source in written], "source[{}].name", "source")
@@ -150,12 +150,13 @@ def weak_keys(made: tuple[Source, ...]) -> Iterator[str]:
             yield f"source[{index}].key: short enough to guess. `twite init` creates a safe key"
 
 
-def _require_sender(table: SourceTable, place: str, with_webhooks: Collection[str]) -> None:
-    if table.key is None and not table.origins and table.name not in with_webhooks:
+def _require_sender(table: SourceTable, place: str, without_clients: Collection[str]) -> None:
+    if table.key is None and not table.origins and table.name not in without_clients:
         raise SettingsError(
             place,
             "has neither a key nor origins, so no client could send conversions. "
-            'Set key = "env:NAME" for servers, or origins for browsers, or add a [[webhook]]',
+            'Set key = "env:NAME" for servers, or origins for browsers, or add a [[webhook]] or a '
+            "[[sync]]",
         )
 
 

@@ -35,6 +35,7 @@ from twite.config.server_tables import (
     StoreSettings,
     XSettings,
 )
+from twite.config.syncs import SyncTable
 from twite.config.trace_table import TraceSettings
 from twite.config.webhooks import WEBHOOK, WrittenWebhook
 from twite.domain.consent import EEA, ConsentAction, ConsentPolicy
@@ -281,6 +282,9 @@ class SettingsFile(msgspec.Struct, frozen=True, kw_only=True):
         [],
         "One table for each shop or payment service that posts to `/webhooks/NAME`",
         Tables(WEBHOOK),
+    )
+    sync: tuple[SyncTable, ...] = setting(
+        [], "One table for each database query or object storage whose new rows Twite sends"
     )
     added: tuple[msgspec.Struct, ...] = ()
 

@@ -35,6 +35,7 @@ from twite.config.server_tables import (
     XSettings,
 )
 from twite.config.store_url import refuse_shared_file
+from twite.config.syncs import SyncSettings, syncs
 from twite.config.toml import Reader, Tree, nearest, scalar
 from twite.config.trace_table import TraceSettings
 from twite.config.webhooks import webhooks
@@ -61,6 +62,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     pixels: tuple[Destination, ...]
     submitters: tuple[Source, ...]
     webhooks: tuple[IncomingWebhook[Any], ...] = ()
+    syncs: tuple[SyncSettings, ...] = ()
     console: ConsoleSettings
     traces: TraceSettings = TraceSettings()
     features: tuple[FeatureSettings, ...] = ()
@@ -141,6 +143,7 @@ def _checked(file: SettingsFile, path: Path, reader: Reader, kept_in: Path | Non
     wrong = CollectedErrors()
     submitters = None
     hooks: tuple[IncomingWebhook[Any], ...] = ()
+    synced: tuple[SyncSettings, ...] = ()
     with wrong.collect():
         pixels = destinations(file.pixel, rate=file.x.rate, emulated=file.x.emulator is not None)
         events = {pixel.pixel: pixel.events for pixel in pixels}
@@ -148,9 +151,13 @@ def _checked(file: SettingsFile, path: Path, reader: Reader, kept_in: Path | Non
             file.source,
             pixels=events,
             can_restrict=file.x.restricted_data_use == "conversion",
-            with_webhooks={webhook.source for webhook in file.webhook},
+            without_clients={webhook.source for webhook in file.webhook}
+            | {sync.source for sync in file.sync},
         )
-        hooks = webhooks(file.webhook, sources=submitters, pixels=events)
+        with wrong.collect():
+            hooks = webhooks(file.webhook, sources=submitters, pixels=events)
+        with wrong.collect():
+            synced = syncs(file.sync, sources=submitters, pixels=events)
     basis = SettingsBasis(
         reader=reader,
         names=tuple(table.name for table in file.source),
@@ -175,6 +182,7 @@ def _checked(file: SettingsFile, path: Path, reader: Reader, kept_in: Path | Non
         pixels=pixels,
         submitters=submitters,
         webhooks=hooks,
+        syncs=synced,
         features=tuple(features),
         warnings=(
             *reader.warnings,

@@ -17,7 +17,7 @@ from twite.gateway.ingest.accept import Accept
 from twite.gateway.ingest.consent_choice import RecordConsentChoice
 from twite.gateway.ingest.stape_proxy import StapeProxy
 from twite.gateway.ingest.webhook_log import WebhookLog
-from twite.gateway.operations.control import ReloadReport
+from twite.gateway.operations.control import ReloadReport, SyncReport
 from twite.gateway.ports.directory import AccountDirectory
 from twite.gateway.ports.events import Observer, SilentObserver
 from twite.gateway.ports.machine import Clock
@@ -86,7 +86,8 @@ class GatewayServices(msgspec.Struct, frozen=True, kw_only=True):
     `POST /-/control`, which does not exist without one. `credential_commands` is None if the
     gateway has no vault key, `proxy` if no route is configured for Stape's auth proxy. `console`
     serves all paths under /console. `erase_person` erases whom the sender of a webhook names.
-    `reload` reads the settings again; with True, it only compares them.
+    `reload` reads the settings again; with True, it only compares them. `run_sync` runs a
+    `[[sync]]` by its name.
     """
 
     accept: Accept
@@ -112,6 +113,7 @@ class GatewayServices(msgspec.Struct, frozen=True, kw_only=True):
     is_traced: bool = False
     control_token: Secret | None = None
     reload: Callable[[bool], Awaitable[ReloadReport]] | None = None
+    run_sync: Callable[[str], Awaitable[SyncReport]] | None = None
     observer: Observer = SilentObserver()
 
 

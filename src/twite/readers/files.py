@@ -5,7 +5,7 @@ import csv
 import gzip
 import hashlib
 import io
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Final, Protocol, cast
@@ -114,9 +114,17 @@ def with_columns(
     return msgspec.structs.replace(opened, unmapped_times=unmapped_times(columns, rows))
 
 
-def read_rows(opened: OpenedInput, options: RowOptions) -> Iterator[FileRow]:
-    """Yield the rows that are not blank, in order."""
-    name_row = partial(row_id, opened.digest)
+def read_rows(
+    opened: OpenedInput, options: RowOptions, *, derives_ids: bool = True
+) -> Iterator[FileRow]:
+    """Yield the rows that are not blank, in order.
+
+    Without `derives_ids`, a row without an id is refused: in another version of the file, it would
+    have another one. The same is true for a query.
+    """
+    name_row: Callable[[int], str | None] = partial(row_id, opened.digest)
+    if opened.kind == "query" or not derives_ids:
+        name_row = _no_id
     if opened.kind in {"json", "jsonl"}:
         conversions = Conversions(opened.columns, options, name_row=name_row)
         for number, written in _written(opened):
@@ -125,6 +133,10 @@ def read_rows(opened: OpenedInput, options: RowOptions) -> Iterator[FileRow]:
         rows = Rows(opened.columns, options, name_row=name_row)
         for number, row in _table(opened):
             yield rows.read(number, row)
+
+
+def _no_id(_number: int) -> None:
+    return None
 
 
 def _examined(file: InputFile, chosen: Mapping[str, str], delimiter: str | None) -> OpenedInput:

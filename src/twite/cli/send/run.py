@@ -4,7 +4,6 @@ import asyncio
 import random
 import sys
 import time
-from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -13,6 +12,7 @@ import aiohttp
 import msgspec
 import typer
 
+from twite.app.row_check import RowCheck
 from twite.cli import printing
 from twite.cli.send import summary as send_summary
 from twite.cli.send.client import (
@@ -24,81 +24,15 @@ from twite.cli.send.client import (
     poster,
 )
 from twite.cli.send.results import ReportState, SendReport, earlier_run, open_report, state_path
-from twite.consent.verdict import judging
-from twite.domain.conversion import dedup_key
-from twite.domain.destination import Destination, Source
 from twite.domain.errors import ClientError
 from twite.domain.plural import plural
 from twite.formats.files.findings import FileRow
 from twite.formats.files.requests import batches
-from twite.formats.files.results import ResultTally, RowResult, judge, refused
+from twite.formats.files.results import ResultTally, RowResult, refused
 from twite.formats.files.rows import RowOptions
-from twite.formats.native import read as native
-from twite.formats.native.answers import IdentifierWarning, NativeReceipt, RejectedItem, Suppressed
-from twite.formats.native.conversion import ReadConversion
 from twite.readers.files import OpenedInput, read_rows
 
 _AGAIN: Final = "Run the same command again to continue"
-
-
-class SendDryRun:
-    """Validates rows like the gateway, and sends nothing. Finds duplicates only within the file."""
-
-    def __init__(
-        self, *, source: Source, destinations: Mapping[str, Destination], now: int
-    ) -> None:
-        self._source = source
-        self._destinations = destinations
-        self._now = now
-        self._seen: set[bytes] = set()
-
-    async def submit(self, rows: list[FileRow], *, lost: bool = False) -> list[RowResult]:
-        """Validate rows that have a body."""
-        del lost
-        reading = native.read(
-            b'{"conversions":[' + b",".join(row.body or b"null" for row in rows) + b"]}",
-            source=self._source,
-            destinations=self._destinations,
-            now=self._now,
-            salt=b"",
-            idempotency_key=None,
-            judge=judging(policy=self._source.consent, now=self._now),
-        )
-        results = reading.results
-        read = [result for result in results if result.conversion is not None]
-        suppressed = [result for result in read if result.suppressed]
-        answer = NativeReceipt(
-            receipt="",
-            accepted=0,
-            duplicates=0,
-            suppressed=0,
-            rejected=tuple(
-                RejectedItem(index=result.index, errors=result.faults)
-                for result in results
-                if result.conversion is None
-            ),
-            warnings=tuple(
-                IdentifierWarning(index=result.index, warnings=result.faults) for result in read
-            ),
-            duplicate_indexes=tuple(result.index for result in results if self._again(result)),
-            suppressed_indexes=tuple(result.index for result in suppressed),
-            held_indexes=tuple(result.index for result in results if result.held),
-            suppressed_reasons=tuple(
-                Suppressed(index=result.index, reason=result.suppressed or "")
-                for result in suppressed
-            ),
-        )
-        return judge(rows, answer, dry=True)
-
-    def _again(self, read: ReadConversion) -> bool:
-        """Whether an earlier row has the same dedup key. Suppressed rows reserve no key."""
-        conversion = read.conversion
-        if conversion is None or read.suppressed:
-            return False
-        key = dedup_key(conversion.pixel, conversion.event, conversion.conversion_id)
-        known = key in self._seen
-        self._seen.add(key)
-        return known
 
 
 class SendOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -245,7 +179,7 @@ async def _submitted(
 
 
 async def _judged(
-    batch: list[FileRow], submitter: Submitter | SendDryRun, *, lost: bool = False
+    batch: list[FileRow], submitter: Submitter | RowCheck, *, lost: bool = False
 ) -> list[RowResult]:
     """Submit the rows that can be sent, and return the result of each row."""
     sent = [row for row in batch if row.body is not None]
@@ -259,7 +193,7 @@ def _submitter(
     target: SendTarget,
     session: aiohttp.ClientSession,
     reporter: send_summary.ProgressReporter,
-) -> Submitter | SendDryRun:
+) -> Submitter | RowCheck:
     if options.dry:
         return _dry_run(target)
     return Submitter(
@@ -274,9 +208,9 @@ def _submitter(
     )
 
 
-def _dry_run(target: SendTarget) -> SendDryRun:
+def _dry_run(target: SendTarget) -> RowCheck:
     assert target.source is not None  # noqa: S101  # --key-from is refused: for the type checker
-    return SendDryRun(
+    return RowCheck(
         source=target.source,
         destinations=target.destinations or {},
         now=time.time_ns() // 1_000_000,

@@ -1,4 +1,4 @@
-"""`twite sync`: fetch conversions that a sender has not delivered."""
+"""`twite sync`: run a `[[sync]]`, or fetch orders that a shop has not delivered."""
 
 import asyncio
 import random
@@ -22,6 +22,7 @@ from twite.cli.send.client import (
     posting,
 )
 from twite.cli.sync.cursor import SyncCursor
+from twite.cli.sync.group import SyncGroup, list_syncs, run_sync
 from twite.cli.sync.shop import ChangedOrder, ShopAccess, changed_orders
 from twite.config.settings import Settings
 from twite.domain.errors import OperatorError
@@ -34,7 +35,13 @@ from twite.formats.webhook_kind import IncomingWebhook
 from twite.formats.woocommerce.read import read_time
 from twite.formats.woocommerce.sample import signed_order
 
-sync = typer.Typer(help="Example: `twite sync woocommerce`, once an hour", no_args_is_help=True)
+sync = typer.Typer(
+    help="Example: `twite sync orders`, for a [[sync]] of this name",
+    no_args_is_help=True,
+    cls=SyncGroup,
+)
+sync.command("run", hidden=True)(run_sync)
+sync.command("list")(list_syncs)
 
 _KIND: Final = "woocommerce"
 # An order of this size would stop every later run, too.

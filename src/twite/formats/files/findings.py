@@ -27,6 +27,7 @@ ERRORS: Final[Mapping[str, str]] = MappingProxyType(
         "cells_too_many": "the row has more cells than the header",
         "consent_unreadable": "the consent cell contains neither yes nor no",
         "currency_conflict": "the currency next to the amount differs from the currency column",
+        "id_missing": "the row has no id, so that it could not be recognized when it comes again",
         "id_rounded": "the id is in scientific notation, because a spreadsheet rounded it",
         "id_shared": "an earlier row has this id and event, but a different person, time or value",
         "older_than_memory": "the gateway may have forgotten that it received the row before",

@@ -14,7 +14,7 @@ import msgspec
 from twite.domain.errors import MalformedRequest
 from twite.formats.files.cells import Moment, read_moment
 from twite.formats.files.findings import ERRORS, FileRow, Repeats, RowFinding, rounded
-from twite.formats.files.rows import RowOptions
+from twite.formats.files.rows import ID_MISSING, RowOptions
 from twite.formats.files.table import NAMES, ColumnMapping, UnreadableFile
 from twite.formats.native.fields import OF_ONE, field_by_field
 from twite.formats.parsed_request import Native
@@ -95,7 +95,7 @@ class Conversions:
 
     columns: ColumnMapping
     options: RowOptions
-    name_row: Callable[[int], str]
+    name_row: Callable[[int], str | None]
     _repeats: Repeats = field(default_factory=Repeats)
 
     def read(self, number: int, written: bytes) -> FileRow:
@@ -117,6 +117,8 @@ class Conversions:
                 return FileRow(number=number, order="", body=None, errors=wrong)
             return _refused(number, error.code, error.path, error.message)
         added = self._added(native, number)
+        if added is None:
+            return FileRow(number=number, order="", body=None, errors=(ID_MISSING,))
         order = str(added.get("conversion_id") or native.conversion_id)
         spelled = {field: getattr(native, field) for field in Native.__struct_fields__} | added
         spelled["value"] = bytes(native.value)
@@ -162,10 +164,13 @@ class Conversions:
         at = read_moment(cell, zone=self.options.zone) if cell else None
         return msgspec.Raw(msgspec.json.encode(at.text)) if isinstance(at, Moment) else raw
 
-    def _added(self, native: Native, number: int) -> dict[str, str]:
+    def _added(self, native: Native, number: int) -> dict[str, str] | None:
         added = {}
         if native.conversion_id is None or not str(native.conversion_id).strip():
-            added["conversion_id"] = self.name_row(number)
+            name = self.name_row(number)
+            if name is None:
+                return None
+            added["conversion_id"] = name
         if not native.event and self.options.event is not None:
             added["event"] = self.options.event
         priced = bytes(native.value) != b"null"

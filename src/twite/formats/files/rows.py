@@ -70,6 +70,9 @@ _TIME_MISSING: Final = RowFinding(
 _CONSENT_UNREADABLE: Final = RowFinding(
     "consent", "consent_unreadable", 'neither yes nor no: write "granted" or "denied"'
 )
+ID_MISSING: Final = RowFinding(
+    "conversion_id", "id_missing", "the row has no order id: leave such rows out"
+)
 _AMOUNT_INEXACT: Final = RowFinding(
     "value",
     "amount_inexact",
@@ -182,12 +185,12 @@ class Rows:
     """Reads the rows of one table, in order. `name_row` generates an id for a row without one.
 
     The id must depend only on the file's bytes and the row's index, so that a resent row has the
-    same id.
+    same id. Without an id, the row is refused.
     """
 
     columns: ColumnMapping
     options: RowOptions
-    name_row: Callable[[int], str]
+    name_row: Callable[[int], str | None]
     _repeats: Repeats = dataclasses.field(default_factory=Repeats)
 
     def read(self, number: int, cells: Sequence[str]) -> FileRow:
@@ -197,6 +200,9 @@ class Rows:
         draft = _Draft()
         self._fill(draft, cells)
         order = draft.given.get(_ID) or self.name_row(number)
+        if order is None:
+            draft.errors.append(ID_MISSING)
+            order = ""
         draft.conversion["conversion_id"] = order
         _read_event(draft, self.options)
         self._read_time(draft)

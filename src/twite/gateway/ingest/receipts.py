@@ -9,7 +9,7 @@ from twite.domain.conversion import Conversion
 from twite.domain.destination import Source
 from twite.domain.outcome import XComplaint
 from twite.domain.submission import Ignored, Recorded, RejectedConversion, Submission
-from twite.formats.native.answers import IdentifierWarning, Suppressed
+from twite.formats.native.answers import IdentifierWarning, NativeReceipt, RejectedItem, Suppressed
 from twite.formats.native.read import ParsedNative
 from twite.gateway.ingest.entries import (
     held_indexes,
@@ -41,6 +41,26 @@ class AcceptReceipt(msgspec.Struct, frozen=True, kw_only=True):
     tags: tuple[TagOutcome, ...] = ()
     responses: tuple[ResponseAddition, ...] = ()
     ignored: tuple[Ignored, ...] = ()
+
+    def as_native(self, *, ignored: int = 0) -> NativeReceipt:
+        """Return the receipt in the native format."""
+        return NativeReceipt(
+            receipt=self.receipt,
+            accepted=self.accepted,
+            duplicates=self.duplicates,
+            suppressed=self.suppressed,
+            rejected=tuple(
+                RejectedItem(index=refusal.index, errors=refusal.errors)
+                for refusal in self.rejected
+            ),
+            warnings=self.warnings,
+            duplicate_indexes=self.duplicate_indexes,
+            suppressed_indexes=self.suppressed_indexes,
+            held=self.held,
+            held_indexes=self.held_indexes,
+            suppressed_reasons=self.suppressed_reasons,
+            ignored=ignored,
+        )
 
 
 class XAcceptReceipt(msgspec.Struct, frozen=True, kw_only=True):

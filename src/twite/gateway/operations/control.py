@@ -28,7 +28,7 @@ class ControlCommand(
     queued tag payloads after the delivery `after`. `audit_event` is written to the audit log.
     `erase` is one slice of an erasure. For users and API keys, `change` makes a change, and `note`
     only writes the audit event. Passwords and keys are already hashed. `reload` reads the settings
-    again; with `dry_run`, it only compares them.
+    again; with `dry_run`, it only compares them. `sync` runs the `[[sync]]` of a `name`, or a part.
     """
 
     do: Literal[
@@ -43,6 +43,7 @@ class ControlCommand(
         "change",
         "note",
         "reload",
+        "sync",
     ]
     deliveries: tuple[Delivery, ...] | None = None
     note: str = ""
@@ -80,12 +81,26 @@ class ReloadReport(msgspec.Struct, frozen=True, kw_only=True):
     processes: int = 1
 
 
+class SyncReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run of a `[[sync]]` did. If it is not done, ask for the rest.
+
+    `refused` are some rows that were not accepted: conversion id, verdict, code and message.
+    """
+
+    rows: int = 0
+    files: int = 0
+    verdicts: dict[str, int] = {}
+    refused: tuple[dict[str, str], ...] = ()
+    error: str = ""
+    is_done: bool = True
+
+
 class ControlResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The number of changed deliveries or secrets, and why edits of deliveries were refused.
 
     `last` is where the next slice continues; None after the last slice. For an erasure see
     gateway.operations. `result` is the result of a change of users or API keys. `reload` is the
-    report of a reload.
+    report of a reload, `sync` that of a run of a sync.
     """
 
     done: int
@@ -93,6 +108,7 @@ class ControlResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     last: int | None = None
     result: Result | None = None
     reload: ReloadReport | None = None
+    sync: SyncReport | None = None
 
 
 def changed(command: ControlCommand) -> Change:

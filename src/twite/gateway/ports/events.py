@@ -196,6 +196,7 @@ class ProblemPlace(StrEnum):
     PRUNING = "pruning"
     STORE = "store"
     SWEEP = "sweep"
+    SYNC = "sync"
     TAG = "tag"
     TRACES = "traces"
     VAULT = "vault"

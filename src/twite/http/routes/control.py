@@ -63,6 +63,8 @@ async def answer(request: HttpRequest, _caller: None) -> HttpResponse:
         done = await _of_users(order, request.services)
     elif order.do == "reload":
         done = await _of_settings(order, request.services)
+    elif order.do == "sync":
+        done = await _of_a_sync(order, request.services)
     else:
         done = await _of_the_vault(order, request.services)
     return HttpResponse(status=200, body=_ENCODER.encode(done))
@@ -113,6 +115,13 @@ async def _of_settings(command: ControlCommand, services: HttpServices) -> Contr
         raise _wrong("this gateway cannot reload its settings")
     report = await services.reload(command.dry_run)
     return ControlResult(done=len(report.changes), reload=report)
+
+
+async def _of_a_sync(command: ControlCommand, services: HttpServices) -> ControlResult:
+    if services.run_sync is None:
+        raise _wrong("this gateway runs no syncs")
+    report = await services.run_sync(command.name)
+    return ControlResult(done=report.rows, sync=report)
 
 
 async def _of_the_vault(command: ControlCommand, services: HttpServices) -> ControlResult:

@@ -11,7 +11,7 @@ from twite.domain.destination import Source
 from twite.domain.incoming_request import IncomingRequest
 from twite.domain.submission import Endpoint
 from twite.formats.event_data.conversions import parse_events
-from twite.formats.native.answers import ErrorBody, ErrorDetail, NativeReceipt, RejectedItem
+from twite.formats.native.answers import ErrorBody, ErrorDetail, NativeReceipt
 from twite.formats.parsed_request import ParsedRequest
 from twite.formats.sgtm_tag import read as sgtm
 from twite.gateway.ingest.consent_choice import UnusableChoice
@@ -75,25 +75,7 @@ def receipt_response(
 
     Without a `status`, it says whether anything was taken.
     """
-    body = _ENCODER.encode(
-        NativeReceipt(
-            receipt=receipt.receipt,
-            accepted=receipt.accepted,
-            duplicates=receipt.duplicates,
-            suppressed=receipt.suppressed,
-            rejected=tuple(
-                RejectedItem(index=refusal.index, errors=refusal.errors)
-                for refusal in receipt.rejected
-            ),
-            warnings=receipt.warnings,
-            duplicate_indexes=receipt.duplicate_indexes,
-            suppressed_indexes=receipt.suppressed_indexes,
-            held=receipt.held,
-            held_indexes=receipt.held_indexes,
-            suppressed_reasons=receipt.suppressed_reasons,
-            ignored=ignored,
-        )
-    )
+    body = _ENCODER.encode(receipt.as_native(ignored=ignored))
     taken = receipt.accepted or receipt.duplicates or receipt.suppressed or receipt.held or ignored
     return HttpResponse(status=status or (202 if taken else 422), body=body)
 

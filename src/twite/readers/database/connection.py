@@ -3,7 +3,8 @@
 All calls block. Queries run in read-only transactions, except on databases that have none.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+import socket
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Final, Protocol
 
@@ -14,6 +15,11 @@ from twite.domain.secret import Secret
 from twite.redaction.mask_text import masked_text
 
 FETCHED_AT_ONCE: Final = 500  # rows
+_NETWORK: Final[Mapping[type[OSError], str]] = {
+    ConnectionRefusedError: "the server refuses connections",
+    TimeoutError: "the server does not answer",
+    socket.gaierror: "the host name does not resolve",
+}
 # The columns of a write-back table.
 WRITTEN: Final = ("sync", "conversion_id", "verdict", "code", "message", "at")
 
@@ -128,7 +134,10 @@ def explained(
     try:
         yield
     except kinds as error:
-        said = (str(error).strip() or type(error).__name__).splitlines()[0]
+        said = next(
+            (reason for kind, reason in _NETWORK.items() if isinstance(error, kind)),
+            (str(error).strip() or type(error).__name__).splitlines()[0],
+        )
         password = _password(secret_url.reveal())
         said = said.replace(password, "***") if password else said
         raise DatabaseUnusable(f"{place}: {masked_text(said)}") from None

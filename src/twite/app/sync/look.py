@@ -1,0 +1,86 @@
+"""What the next run of a sync would do, for `twite sync NAME --dry-run`."""
+
+import asyncio
+import time
+
+import msgspec
+
+from twite.app.row_check import RowCheck
+from twite.app.store_access import open_records
+from twite.app.sync.run import query_rows, row_options
+from twite.app.sync.state import RefusedRow, SyncState, load_objects, load_state, refused_row
+from twite.config.settings import Settings
+from twite.config.syncs import SyncSettings
+from twite.formats.files.results import refused
+from twite.readers.database.connection import PageQuery
+from twite.readers.database.open import open_database
+from twite.readers.object_storage import ObjectStorage
+
+SHOWN = 20
+
+
+class NextRows(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the next run would begin, and its first rows or files."""
+
+    start: str
+    rows: tuple[RefusedRow, ...] = ()
+    files: tuple[str, ...] = ()
+
+
+async def next_rows(settings: Settings, sync: SyncSettings) -> NextRows:
+    """Read the next rows and judge them as the gateway would. Raises OperatorError, ClientError."""
+    state, known = SyncState(), {}
+    if settings.store.exists:
+        async with open_records(settings) as records:
+            state = await load_state(records, sync.name)
+            known = await load_objects(records, sync.name)
+    if not state.has_begun and not sync.history:
+        return NextRows(
+            start="The first run sends nothing: it only remembers what is there already. With "
+            "history = true, it sends everything."
+        )
+    if sync.is_storage:
+        objects = await asyncio.to_thread(lambda: ObjectStorage(sync.url.reveal()).objects())
+        fresh = [
+            stored.path
+            for stored in objects
+            if (old := known.get(stored.path)) is None
+            or (old.etag, old.size) != (stored.etag, stored.size)
+        ]
+        return NextRows(start=f"New files: {len(fresh)}", files=tuple(fresh[:SHOWN]))
+    return await _judged(settings, sync, state)
+
+
+async def _judged(settings: Settings, sync: SyncSettings, state: SyncState) -> NextRows:
+    now = time.time_ns() // 1_000_000
+    recent = {row.position for row in state.progress.recent}
+    database = open_database(sync.url)
+    try:
+        page = database.page(
+            PageQuery(
+                sql=sync.query,
+                cursor=sync.cursor,
+                key=sync.key,
+                after=None if state.progress.low is None else state.progress.low.values,
+                limit=SHOWN + len(recent),
+            )
+        )
+    finally:
+        database.close()
+    options = row_options(
+        sync,
+        caught_up_at=state.caught_up_at,
+        now=now,
+        dedup_window=settings.store.dedup_window,
+    )
+    rows = query_rows(sync, options, page, seen=recent, now=now)[:SHOWN]
+    source = next(each for each in settings.sources() if each.name == sync.source)
+    destinations = {each.pixel: each for each in settings.destinations()}
+    check = RowCheck(source=source, destinations=destinations, now=now)
+    sent = [row for row in rows if row.body is not None]
+    judged = {result.number: result for result in await check.submit(sent)} if sent else {}
+    results = [judged.get(row.number) or refused(row) for row in rows]
+    return NextRows(
+        start=f"The next rows, at most {SHOWN}:",
+        rows=tuple(refused_row(result) for result in results),
+    )

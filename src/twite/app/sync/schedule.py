@@ -1,0 +1,155 @@
+"""Run each `[[sync]]` by its interval, and when a command asks for it.
+
+On PostgreSQL, only the leader of the gateways runs them by the interval.
+"""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final
+
+import msgspec
+
+from twite.app.http_parts import SettingsInUse
+from twite.app.store_access import may_send
+from twite.app.sync.objects import ObjectRun
+from twite.app.sync.run import QueryRun, SyncBasis
+from twite.app.sync.state import SyncRun, load_state
+from twite.app.sync.submit import SyncTarget
+from twite.config.syncs import SyncSettings
+from twite.domain.errors import LedgerUnavailable, TwiteError
+from twite.domain.times import SECOND
+from twite.gateway.operations.control import SyncReport
+from twite.gateway.ports.events import Observer, ProblemPlace, ProblemSeen
+from twite.gateway.ports.machine import Clock
+from twite.gateway.ports.store import Store
+
+_LOOK: Final = SECOND
+# A command waits for a part of a run, and asks for the next one.
+COMMAND_WITHIN: Final = 20 * SECOND
+_BUSY: Final = "the sync is running already. `twite sync list` shows its result"
+_UNKNOWN: Final = "no [[sync]] has this name. Run twite reload if it is new"
+
+
+class SyncSchedule:
+    """Runs syncs, from `start` to `stop`. Each sync has at most one run at a time."""
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        observer: Observer,
+        *,
+        in_use: Callable[[], SettingsInUse],
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._observer = observer
+        self._in_use = in_use
+        self._running: dict[str, asyncio.Lock] = {}
+        # When each sync is due (ms), as far as this process knows.
+        self._due: dict[str, int] = {}
+        self._task: asyncio.Task[None] | None = None
+        self._runs: set[asyncio.Task[object]] = set()
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._look())
+
+    async def stop(self) -> None:
+        """End all runs. What they have submitted is durable, and comes again if need be."""
+        tasks = [*self._runs, *([] if self._task is None else [self._task])]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    async def run_now(self, name: str) -> SyncReport:
+        """Run a sync for a command, or a part of it. Raises LedgerUnavailable."""
+        sync = self._sync(name)
+        if sync is None:
+            return SyncReport(error=_UNKNOWN)
+        lock = self._running.get(name)
+        if lock is not None and lock.locked():
+            return SyncReport(error=_BUSY)
+        end = self._clock.elapsed() + COMMAND_WITHIN
+        run = await self._run(sync, until=lambda: self._clock.elapsed() > end)
+        return SyncReport(
+            rows=run.rows,
+            files=run.files,
+            verdicts=run.verdicts,
+            refused=tuple(msgspec.to_builtins(row) for row in run.refused),
+            error=run.error,
+            is_done=run.is_done or bool(run.error),
+        )
+
+    async def _look(self) -> None:
+        while True:
+            for sync in self._in_use().settings.syncs if self._leads() else ():
+                lock = self._running.get(sync.name)
+                if lock is None or not lock.locked():
+                    with suppress(LedgerUnavailable):  # the workers report the failure
+                        if await self._is_due(sync):
+                            self._begin(sync)
+            await self._clock.sleep(_LOOK)
+
+    def _leads(self) -> bool:
+        ownership = self._store.ownership
+        return ownership is None or ownership.is_leader
+
+    async def _is_due(self, sync: SyncSettings) -> bool:
+        now = self._clock.now()
+        if self._due.get(sync.name, 0) > now:
+            return False
+        # Another gateway may have run it meanwhile.
+        last = (await load_state(self._store, sync.name)).last_run
+        due = 0 if last is None or not last.is_done else last.at + sync.interval
+        # A clock that was ahead does not delay a run by more than its interval.
+        self._due[sync.name] = min(due, now + sync.interval)
+        return due <= now or due > now + sync.interval
+
+    def _begin(self, sync: SyncSettings) -> None:
+        task: asyncio.Task[object] = asyncio.create_task(self._run(sync, until=lambda: False))
+        self._runs.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[object]) -> None:
+        self._runs.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            # The run itself reports what an operator can change: this is a bug, or the store.
+            assert isinstance(error, Exception)  # noqa: S101  # others end the process
+            self._observer.see(ProblemSeen.of(ProblemPlace.SYNC, error))
+
+    async def _run(self, sync: SyncSettings, *, until: Callable[[], bool]) -> SyncRun:
+        async with self._running.setdefault(sync.name, asyncio.Lock()):
+            run = SyncRun(at=self._clock.now())
+            self._due[sync.name] = run.at + sync.interval
+            state = await load_state(self._store, sync.name)
+            runner = (ObjectRun if sync.is_storage else QueryRun)(sync, self._basis())
+            try:
+                await runner.run(state, run, until=until)
+            except TwiteError as error:
+                run.error = str(error)
+                self._observer.see(
+                    ProblemSeen(where=ProblemPlace.SYNC, reason=f"{sync.name}: {error}")
+                )
+            state = await load_state(self._store, sync.name)
+            state = msgspec.structs.replace(state, last_run=run)
+            await self._store.put([state.record(sync.name)])
+            return run
+
+    def _basis(self) -> SyncBasis:
+        return SyncBasis(
+            state=self._store,
+            clock=self._clock,
+            find_target=self._target,
+            dedup_window=self._in_use().settings.store.dedup_window,
+            may_write=may_send(self._store),
+        )
+
+    def _target(self, name: str) -> SyncTarget:
+        in_use = self._in_use()
+        source = next(each for each in in_use.settings.sources() if each.name == name)
+        return SyncTarget(accept=in_use.accept, source=source)
+
+    def _sync(self, name: str) -> SyncSettings | None:
+        return next((each for each in self._in_use().settings.syncs if each.name == name), None)

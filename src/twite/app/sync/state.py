@@ -1,0 +1,102 @@
+"""What is stored about a sync: how far it is, and what its last run did."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from twite.app.sync.positions import QueryProgress
+from twite.formats.files.results import RowResult, RowResultKind
+from twite.gateway.ports.state import StateReader, SyncRecord
+from twite.redaction.scrub_text import names_a_person
+from twite.redaction.shapes import MASK
+
+_MOST_SHOWN: Final = 20
+
+
+class RefusedRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A row and its result. The message never repeats an identifier."""
+
+    conversion_id: str
+    verdict: str
+    code: str
+    message: str
+
+
+class SyncRun(msgspec.Struct, kw_only=True):
+    """A run: its totals by verdict, and some rows that were not accepted.
+
+    `files` counts the files of object storage. `is_done` is False if there are more rows.
+    """
+
+    at: int
+    rows: int = 0
+    files: int = 0
+    verdicts: dict[str, int] = msgspec.field(default_factory=dict)
+    refused: list[RefusedRow] = msgspec.field(default_factory=list)
+    error: str = ""
+    is_done: bool = True
+
+    def add(self, results: Sequence[RowResult]) -> None:
+        for result in results:
+            self.rows += 1
+            self.verdicts[result.kind] = self.verdicts.get(result.kind, 0) + 1
+            if result.kind is RowResultKind.REJECTED and len(self.refused) < _MOST_SHOWN:
+                self.refused.append(refused_row(result))
+
+
+def refused_row(result: RowResult) -> RefusedRow:
+    first = next(iter((*result.errors, *result.notes)), None)
+    return RefusedRow(
+        conversion_id=MASK if names_a_person(result.order) else result.order,
+        verdict=result.kind,
+        code=first.code if first else "",
+        message=first.message if first else "",
+    )
+
+
+class SyncState(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a sync is.
+
+    `caught_up_at` is the start (ms) of the last run that read everything, None before the first.
+    `has_begun` is whether a run has decided where to begin.
+    """
+
+    has_begun: bool = False
+    progress: QueryProgress = QueryProgress()
+    caught_up_at: int | None = None
+    last_run: SyncRun | None = None
+
+    def record(self, name: str) -> SyncRecord:
+        return SyncRecord(name=f"{name}/", state=msgspec.json.encode(self).decode())
+
+
+class SentObject(msgspec.Struct, frozen=True, kw_only=True):
+    """An object that was sent, or was there at the first run. `at` is in ms."""
+
+    etag: str
+    size: int
+    at: int
+    rows: int = 0
+
+    def record(self, name: str, path: str) -> SyncRecord:
+        return SyncRecord(name=f"{name}/{path}", state=msgspec.json.encode(self).decode())
+
+
+async def load_state(reader: StateReader, name: str) -> SyncState:
+    """Return the state of a sync. Raises LedgerUnavailable."""
+    own = f"{name}/"
+    for record in await reader.load(SyncRecord, prefix=own):
+        if record.name == own:
+            return msgspec.json.decode(record.state, type=SyncState)
+    return SyncState()
+
+
+async def load_objects(reader: StateReader, name: str) -> dict[str, SentObject]:
+    """Return the objects of a sync by path. Raises LedgerUnavailable."""
+    own = f"{name}/"
+    return {
+        record.name.removeprefix(own): msgspec.json.decode(record.state, type=SentObject)
+        for record in await reader.load(SyncRecord, prefix=own)
+        if record.name != own
+    }

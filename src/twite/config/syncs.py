@@ -1,0 +1,241 @@
+"""`[[sync]]`: queries and object storage whose new rows the gateway sends by itself."""
+
+import re
+from collections.abc import Collection, Mapping
+from datetime import tzinfo
+from typing import Final, Literal
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from twite.config import toml, values
+from twite.config.collected_errors import CollectedErrors
+from twite.config.kinds import REQUIRED, Choice, SecretText, Text, duration, setting
+from twite.config.toml import Reader
+from twite.domain.conversion import currency
+from twite.domain.destination import Source
+from twite.domain.errors import SettingsError
+from twite.domain.fault import Fault
+from twite.domain.secret import Secret
+from twite.domain.times import DAY, SECOND
+from twite.formats.files.cells import Decimal
+from twite.formats.files.rows import RowOptions
+from twite.formats.files.table import NAMES
+
+STORAGE: Final = frozenset({"s3", "gs", "az"})
+# Names of subcommands of `twite sync`.
+_RESERVED: Final = frozenset({"list", "run", "woocommerce"})
+_NAME: Final = re.compile(r"[A-Za-z0-9._-]+", re.ASCII)
+_TABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)?", re.ASCII)
+
+
+class _Url(SecretText, frozen=True):
+    """The URL of a database or of objects. Only one with a password is a secret."""
+
+    def read(self, value: object, place: str, reader: Reader) -> Secret:
+        if isinstance(value, str) and "://" in value and "@" not in value:
+            return Secret(value)
+        return super().read(value, place, reader)
+
+
+def _name(text: str, place: str) -> str:
+    if not _NAME.fullmatch(values.name(text, place, "a sync")) or text in _RESERVED:
+        raise SettingsError(
+            place,
+            f"{text!r} cannot be the name of a sync. Write letters, digits, hyphens, dots and "
+            f"underscores, but not {', '.join(sorted(_RESERVED))}",
+        )
+    return text
+
+
+def _zone(text: str, place: str) -> tzinfo:
+    try:
+        return ZoneInfo(text)
+    except (OSError, ValueError, KeyError):
+        raise SettingsError(
+            place, f"{text!r} is not a time zone. Write a name such as Europe/London or UTC"
+        ) from None
+
+
+def _currency(text: str, place: str) -> str:
+    found = currency(text, path="")
+    if isinstance(found, Fault):
+        raise SettingsError(place, f"{text!r} is not an ISO 4217 currency code, such as EUR")
+    return found
+
+
+def _table(text: str, place: str) -> str:
+    if not _TABLE.fullmatch(text):
+        raise SettingsError(place, f"{text!r} is not the name of a table, such as twite_sent")
+    return text
+
+
+class SyncTable(msgspec.Struct, frozen=True, kw_only=True):
+    """The table `[[sync]]`."""
+
+    name: str = setting(REQUIRED, "name of the sync, for `twite sync NAME`", Text(_name))
+    source: str = setting(REQUIRED, "the source to which the conversions belong")
+    url: Secret = setting(
+        REQUIRED,
+        "the database's URL, or that of objects: `s3://`, `gs://`, `az://`",
+        _Url(),
+        example="env:DATABASE_URL",
+    )
+    query: Secret | None = setting(
+        None,
+        "the query, or `file:PATH`",
+        SecretText(lines=True),
+        example="file:orders.sql",
+    )
+    cursor: str | None = setting(
+        None, "a column of the query that only grows, such as a time", example="updated_at"
+    )
+    key: str | None = setting(
+        None, "a column of the query that is different in each row", example="conversion_id"
+    )
+    interval: int = setting(
+        "5m", "how often Twite looks for new rows", duration(10 * SECOND, 7 * DAY)
+    )
+    overlap: int = setting(
+        "5m",
+        "how long Twite looks back, for transactions that commit late",
+        duration(0, DAY),
+    )
+    history: bool = setting(
+        default=False, meaning="whether the first run sends what is there already"
+    )
+    older: Literal["skip", "send"] = setting(
+        "skip", "what to do with rows that the gateway may have forgotten"
+    )
+    event: str | None = setting(None, "the event of rows that name none", example="purchase")
+    currency: str | None = setting(
+        None, "the currency of amounts without one", Text(_currency), example="EUR"
+    )
+    decimal: Decimal | None = setting(
+        None,
+        "the decimal separator, for amounts such as 1,234",
+        Choice(("comma", "point")),
+        example="comma",
+    )
+    timezone: tzinfo | None = setting(
+        None, "the time zone of times without one", Text(_zone), example="Europe/London"
+    )
+    map: Mapping[str, str] = setting(
+        {}, "Twite's field → your column", example={"email": "Contact", "url": ""}
+    )
+    write_back: str | None = setting(
+        None, "a table of the database for the result of each row", Text(_table), "twite_sent"
+    )
+
+
+class SyncSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """A checked `[[sync]]`. `query`, `cursor` and `key` are "" for objects."""
+
+    name: str
+    source: str
+    url: Secret
+    query: str
+    cursor: str
+    key: str
+    interval: int
+    overlap: int
+    history: bool
+    older: Literal["skip", "send"]
+    rows: RowOptions
+    map: Mapping[str, str]
+    write_back: str | None
+
+    @property
+    def is_storage(self) -> bool:
+        return is_storage_url(self.url)
+
+
+def is_storage_url(secret_url: Secret) -> bool:
+    return urlsplit(secret_url.reveal()).scheme in STORAGE
+
+
+def syncs(
+    written: tuple[SyncTable, ...],
+    *,
+    sources: tuple[Source, ...],
+    pixels: Mapping[str, Collection[str]],
+) -> tuple[SyncSettings, ...]:
+    """Check every sync against the sources and their events, and return the syncs."""
+    made = []
+    wrong = CollectedErrors()
+    by_name = {source.name: source for source in sources}
+    for index, sync in enumerate(written):
+        with wrong.collect():
+            made.append(_sync(sync, f"sync[{index}]", by_name, pixels))
+    with wrong.collect():
+        values.differ([sync.name for sync in written], "sync[{}].name", "sync")
+    wrong.raise_any()
+    return tuple(made)
+
+
+def _sync(
+    table: SyncTable,
+    place: str,
+    sources: Mapping[str, Source],
+    pixels: Mapping[str, Collection[str]],
+) -> SyncSettings:
+    wrong = CollectedErrors()
+    source = sources.get(table.source)
+    with wrong.collect():
+        if source is None:
+            known = toml.nearest(table.source, sources, none="There is no [[source]] yet. Add one")
+            raise SettingsError(
+                f"{place}.source", f"{table.source!r} is not the name of a [[source]]. {known}"
+            )
+        events = pixels[source.pixel]
+        if table.event is not None and table.event not in events:
+            known = toml.nearest(table.event, events)
+            raise SettingsError(
+                f"{place}.event", f"{table.event!r} is not an event of the source's pixel. {known}"
+            )
+    for field in table.map:
+        with wrong.collect():
+            if field not in NAMES:
+                known = toml.nearest(field, NAMES)
+                raise SettingsError(
+                    f"{place}.map", f"{field!r} is not a field of a conversion. {known}"
+                )
+    for key in ("query", "cursor", "key", "write_back"):
+        with wrong.collect():
+            _require_for_kind(table, key, place)
+    wrong.raise_any()
+    return SyncSettings(
+        name=table.name,
+        source=table.source,
+        url=table.url,
+        query="" if table.query is None else table.query.reveal(),
+        cursor=table.cursor or "",
+        key=table.key or "",
+        interval=table.interval,
+        overlap=table.overlap,
+        history=table.history,
+        older=table.older,
+        rows=RowOptions(
+            event=table.event,
+            currency=table.currency,
+            decimal=table.decimal,
+            zone=table.timezone,
+        ),
+        map=table.map,
+        write_back=table.write_back,
+    )
+
+
+def _require_for_kind(table: SyncTable, key: str, place: str) -> None:
+    """Require a query for a database, and none for objects."""
+    is_given = getattr(table, key) is not None
+    if not table.url.reveal():
+        return  # it cannot be read here
+    if is_storage_url(table.url):
+        if is_given:
+            raise SettingsError(f"{place}.{key}", "is for databases, and url names objects")
+    elif not is_given and key != "write_back":
+        raise SettingsError(
+            f"{place}.{key}", f"is missing: a database needs a query with a cursor and a {key}"
+        )

@@ -1,0 +1,116 @@
+"""A sync of a database into a double of the gateway's intake, which remembers ids."""
+
+import json
+import sqlite3
+from datetime import UTC, datetime
+from types import SimpleNamespace
+
+import msgspec
+
+from fakes import MovingClock
+from memory_store.state import MemoryState
+from twite.app.sync.run import QueryRun, SyncBasis
+from twite.app.sync.state import SyncRun, load_state
+from twite.app.sync.submit import SyncTarget
+from twite.config.syncs import SyncSettings
+from twite.domain.secret import Secret
+from twite.domain.times import DAY, MINUTE
+from twite.formats.files.rows import RowOptions
+from twite.gateway.ingest.receipts import AcceptReceipt
+
+NOW = int(datetime(2026, 11, 30, 12, tzinfo=UTC).timestamp()) * 1_000
+QUERY = "SELECT id AS conversion_id, at AS time, changed, total AS value FROM orders"
+
+
+def at(ms):
+    """Return a time as the shop's database has it."""
+    return datetime.fromtimestamp(ms / 1_000, UTC).isoformat(timespec="seconds")
+
+
+class Intake:
+    """Accepts conversions; `sent` lists the new ones. `fails` raises in the next calls."""
+
+    def __init__(self):
+        self.sent: list[str] = []
+        self.calls = 0
+        self.fails: list[Exception] = []
+
+    async def native(self, *, source, body):
+        assert source.name == "shop"
+        self.calls += 1
+        if self.fails:
+            raise self.fails.pop(0)
+        ids = [each["conversion_id"] for each in json.loads(body)["conversions"]]
+        again = tuple(index for index, id_ in enumerate(ids) if id_ in self.sent)
+        self.sent += [id_ for id_ in ids if id_ not in self.sent]
+        return AcceptReceipt(
+            receipt="r",
+            accepted=len(ids) - len(again),
+            duplicates=len(again),
+            suppressed=0,
+            duplicate_indexes=again,
+        )
+
+
+class SyncStage:
+    """A shop with a SQLite file, and a sync of its orders."""
+
+    def __init__(self, folder, **settings):
+        self.path = folder / "shop.db"
+        self.intake = Intake()
+        self.state = MemoryState()
+        self.clock = MovingClock(NOW)
+        self.owned = True
+        defaults = {"event": "purchase", "currency": "EUR"}
+        self.sync = SyncSettings(
+            **{
+                "name": "orders",
+                "source": "shop",
+                "url": Secret(f"sqlite:///{self.path}"),
+                "query": QUERY,
+                "cursor": "changed",
+                "key": "conversion_id",
+                "interval": 5 * MINUTE,
+                "overlap": 5 * MINUTE,
+                "history": True,
+                "older": "skip",
+                "rows": RowOptions(**defaults),
+                "map": {},
+                "write_back": None,
+            }
+            | settings
+        )
+
+    def execute(self, *statements):
+        with sqlite3.connect(self.path) as database:
+            for statement in statements:
+                database.execute(*statement if isinstance(statement, tuple) else (statement,))
+        database.close()
+
+    def create(self):
+        self.execute("CREATE TABLE orders(id TEXT, at TEXT, changed, total TEXT)")
+
+    def order(self, id_, changed=None, *, time=None, total="1.00"):
+        """Insert or change an order; by default, it was made and changed now."""
+        now = self.clock.now()
+        values = id_, at(now if time is None else time), changed or at(now), total
+        self.execute(
+            ("DELETE FROM orders WHERE id = ?", (id_,)),
+            ("INSERT INTO orders VALUES (?, ?, ?, ?)", values),
+        )
+
+    async def run(self, *, until=lambda: False, **settings):
+        """Run the sync once; return the run."""
+        sync = msgspec.structs.replace(self.sync, **settings)
+        run = SyncRun(at=self.clock.now())
+        basis = SyncBasis(
+            state=self.state,
+            clock=self.clock,
+            find_target=lambda _name: SyncTarget(
+                accept=self.intake, source=SimpleNamespace(name="shop")
+            ),
+            dedup_window=7 * DAY,
+            may_write=lambda: self.owned,
+        )
+        await QueryRun(sync, basis).run(await load_state(self.state, "orders"), run, until=until)
+        return run
