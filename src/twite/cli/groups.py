@@ -21,8 +21,8 @@ _OWN: Final[Mapping[str, Mapping[str, str]]] = {
         "events": "Manage X's events, and print code that sends them",
     },
     "Conversions": {
-        "send": "Send conversions from JSON, JSON Lines, CSV or Parquet files",
-        "sync": "Fetch conversions that a sender has not delivered",
+        "send": "Send conversions from files, object storage or a query",
+        "sync": "Run a [[sync]], or fetch what a shop has not delivered",
         "show": "Show the history of a conversion, attempt by attempt",
         "rejected": "List conversions rejected at intake, with the reasons",
         "dead": "List, replay or discard dead letters and held conversions",

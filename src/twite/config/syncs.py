@@ -39,6 +39,15 @@ class _Url(SecretText, frozen=True):
         return super().read(value, place, reader)
 
 
+class _Query(SecretText, frozen=True):
+    """A query, which is no secret, or `env:NAME` or `file:PATH`."""
+
+    def read(self, value: object, place: str, reader: Reader) -> Secret:
+        if isinstance(value, str) and value.strip() and not value.startswith(("env:", "file:")):
+            return Secret(value)
+        return super().read(value, place, reader)
+
+
 def _name(text: str, place: str) -> str:
     if not _NAME.fullmatch(values.name(text, place, "a sync")) or text in _RESERVED:
         raise SettingsError(
@@ -85,7 +94,7 @@ class SyncTable(msgspec.Struct, frozen=True, kw_only=True):
     query: Secret | None = setting(
         None,
         "the query, or `file:PATH`",
-        SecretText(lines=True),
+        _Query(lines=True),
         example="file:orders.sql",
     )
     cursor: str | None = setting(
@@ -97,7 +106,7 @@ class SyncTable(msgspec.Struct, frozen=True, kw_only=True):
     interval: int = setting(
         "5m", "how often Twite looks for new rows", duration(10 * SECOND, 7 * DAY)
     )
-    overlap: int = setting(
+    look_back: int = setting(
         "5m",
         "how long Twite looks back, for transactions that commit late",
         duration(0, DAY),
@@ -139,7 +148,7 @@ class SyncSettings(msgspec.Struct, frozen=True, kw_only=True):
     cursor: str
     key: str
     interval: int
-    overlap: int
+    look_back: int
     history: bool
     older: Literal["skip", "send"]
     rows: RowOptions
@@ -213,7 +222,7 @@ def _sync(
         cursor=table.cursor or "",
         key=table.key or "",
         interval=table.interval,
-        overlap=table.overlap,
+        look_back=table.look_back,
         history=table.history,
         older=table.older,
         rows=RowOptions(
@@ -237,5 +246,5 @@ def _require_for_kind(table: SyncTable, key: str, place: str) -> None:
             raise SettingsError(f"{place}.{key}", "is for databases, and url names objects")
     elif not is_given and key != "write_back":
         raise SettingsError(
-            f"{place}.{key}", f"is missing: a database needs a query with a cursor and a {key}"
+            f"{place}.{key}", "is missing: a database needs a query with a cursor and a key"
         )

@@ -71,7 +71,7 @@ class SyncStage:
                 "cursor": "changed",
                 "key": "conversion_id",
                 "interval": 5 * MINUTE,
-                "overlap": 5 * MINUTE,
+                "look_back": 5 * MINUTE,
                 "history": True,
                 "older": "skip",
                 "rows": RowOptions(**defaults),

@@ -74,7 +74,7 @@ async def test_rows_within_the_overlap_are_not_submitted_again(shop):
     assert runs == [0] * 8
     assert shop.intake.calls == 1
     progress = (await load_state(shop.state, "orders")).progress
-    assert (progress.low.key, progress.recent) == ("str:one", ())
+    assert (progress.position.key, progress.recent) == ("str:one", ())
 
 
 async def test_changed_order_comes_again_as_a_duplicate(shop):

@@ -61,7 +61,7 @@ async def _judged(settings: Settings, sync: SyncSettings, state: SyncState) -> N
                 sql=sync.query,
                 cursor=sync.cursor,
                 key=sync.key,
-                after=None if state.progress.low is None else state.progress.low.values,
+                after=None if state.progress.position is None else state.progress.position.values,
                 limit=SHOWN + len(recent),
             )
         )

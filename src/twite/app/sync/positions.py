@@ -1,6 +1,6 @@
 """Positions in the rows of a query: the values of the cursor and the key, as texts that last.
 
-A run reads the rows after the *low* position. Rows that were read within the overlap are
+A run reads the rows after the stored position. Rows that were read within the time that it looks back are
 remembered, and skipped: so a transaction that commits late, with an earlier cursor, is still found.
 """
 
@@ -18,7 +18,7 @@ from twite.domain.times import FUTURE_TOLERANCE
 from twite.formats.files.cells import Moment, read_moment
 from twite.redaction.scrub_text import names_a_person
 
-# Rows that are remembered, however long the overlap is.
+# Rows that are remembered, however long a sync looks back.
 MOST_RECENT: Final = 4_000
 
 _READ: Final[Mapping[str, Callable[[str], object]]] = MappingProxyType(
@@ -58,20 +58,20 @@ class ReadRow(msgspec.Struct, frozen=True, array_like=True):
 
 
 class QueryProgress(msgspec.Struct, frozen=True, kw_only=True):
-    """`low` is the last row that is no longer read; `recent` are the rows read after it."""
+    """`position` is that of the last row that is no longer read; `recent` are the rows read after it."""
 
-    low: RowPosition | None = None
+    position: RowPosition | None = None
     recent: tuple[ReadRow, ...] = ()
 
     def trimmed(self, *, before: int) -> "QueryProgress":
-        """Move the low position past the rows that were read before a time."""
+        """Move the position past the rows that were read before a time."""
         last = max(
             (place for place, row in enumerate(self.recent, 1) if row.at < before), default=0
         )
         last = max(last, len(self.recent) - MOST_RECENT)
         if not last:
             return self
-        return QueryProgress(low=self.recent[last - 1].position, recent=self.recent[last:])
+        return QueryProgress(position=self.recent[last - 1].position, recent=self.recent[last:])
 
 
 def position_of(cursor: object, key: object, *, now: int, column: str) -> RowPosition:

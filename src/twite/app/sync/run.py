@@ -31,7 +31,7 @@ from twite.formats.files.table import ColumnMapping, UnknownColumn, recognise
 from twite.formats.files.values import as_cell
 from twite.gateway.ports.machine import Clock
 from twite.gateway.ports.state import StateStore
-from twite.readers.database.connection import PageQuery, QueryRows, RowDatabase, WrittenRow
+from twite.readers.database.connection import PageQuery, QueryPage, RowDatabase, WrittenRow
 from twite.readers.database.open import open_database
 
 PAGE: Final = 500  # rows
@@ -117,7 +117,7 @@ class QueryRun:
         begun = msgspec.structs.replace(
             state,
             has_begun=True,
-            progress=QueryProgress(low=low),
+            progress=QueryProgress(position=low),
             caught_up_at=None if self._sync.history else run.at,
         )
         return await self._stored(begun)
@@ -134,7 +134,7 @@ class QueryRun:
         reader = _RowReader(self._sync, options)
         earlier = {row.position: row for row in state.progress.recent}
         read: list[ReadRow] = []
-        low = after = state.progress.low
+        low = after = state.progress.position
         while True:
             page = await self._page(database, after, limit=PAGE)
             positions = self._positions(page)
@@ -147,15 +147,15 @@ class QueryRun:
             now = self._basis.clock.now()
             read += [earlier.get(each) or ReadRow(now, each) for each in found]
             is_last = len(page.rows) < PAGE and positions.error is None
-            # Rows of earlier runs that this run has not reached do not move the low position.
+            # Rows of earlier runs that this run has not reached do not move the position.
             rest = () if is_last else without(state.progress.recent, read)
-            progress = QueryProgress(low=low, recent=tuple(read)).trimmed(
-                before=now - self._sync.overlap
+            progress = QueryProgress(position=low, recent=tuple(read)).trimmed(
+                before=now - self._sync.look_back
             )
-            low, read = progress.low, list(progress.recent)
+            low, read = progress.position, list(progress.recent)
             state = msgspec.structs.replace(
                 state,
-                progress=QueryProgress(low=low, recent=(*read, *rest)),
+                progress=QueryProgress(position=low, recent=(*read, *rest)),
                 caught_up_at=run.at if is_last else state.caught_up_at,
             )
             if rows or is_last:
@@ -176,7 +176,7 @@ class QueryRun:
         *,
         limit: int,
         newest: bool = False,
-    ) -> QueryRows:
+    ) -> QueryPage:
         query = PageQuery(
             sql=self._sync.query,
             cursor=self._sync.cursor,
@@ -187,7 +187,7 @@ class QueryRun:
         )
         return await asyncio.to_thread(database.page, query)
 
-    def _positions(self, page: QueryRows) -> "_Positions":
+    def _positions(self, page: QueryPage) -> "_Positions":
         """Return the positions of the rows, up to the first that has none."""
         cursor, key = (page.header.index(name) for name in (self._sync.cursor, self._sync.key))
         now = self._basis.clock.now()
@@ -232,7 +232,7 @@ class _RowReader:
         self._number = 0
 
     def read(
-        self, page: QueryRows, places: Sequence[int], *, is_strict: bool = True
+        self, page: QueryPage, places: Sequence[int], *, is_strict: bool = True
     ) -> list[FileRow]:
         """Read the rows at some places of a page.
 
@@ -259,7 +259,7 @@ class _RowReader:
 def query_rows(
     sync: SyncSettings,
     options: RowOptions,
-    page: QueryRows,
+    page: QueryPage,
     *,
     seen: Collection[RowPosition],
     now: int,

@@ -43,7 +43,7 @@ class PageQuery(msgspec.Struct, frozen=True, kw_only=True):
     newest: bool = False
 
 
-class QueryRows(msgspec.Struct, frozen=True, kw_only=True):
+class QueryPage(msgspec.Struct, frozen=True, kw_only=True):
     header: tuple[str, ...]
     rows: Sequence[Sequence[object]]
 
@@ -69,7 +69,7 @@ class RowDatabase(Protocol):
     def stream(self, sql: str) -> tuple[tuple[str, ...], Iterator[Sequence[object]]]:
         """Return the names of the columns, and the rows, of which few are in memory."""
 
-    def page(self, query: PageQuery) -> QueryRows:
+    def page(self, query: PageQuery) -> QueryPage:
         """Return a page of rows."""
 
     def write(self, table: str, rows: Sequence[WrittenRow]) -> None:

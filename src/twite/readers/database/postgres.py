@@ -12,7 +12,7 @@ from twite.readers.database.connection import (
     FETCHED_AT_ONCE,
     DatabaseUnusable,
     PageQuery,
-    QueryRows,
+    QueryPage,
     WrittenRow,
     double_quoted,
     explained,
@@ -53,7 +53,7 @@ class PostgresRows:
         header, cursor = self._run(self._begin(without_end(sql)))
         return header, self._fetched(cursor)
 
-    def page(self, query: PageQuery) -> QueryRows:
+    def page(self, query: PageQuery) -> QueryPage:
         return self._run(self._page(page_sql(query, double_quoted, _mark), query.after or ()))
 
     def write(self, table: str, rows: Sequence[WrittenRow]) -> None:
@@ -107,12 +107,12 @@ class PostgresRows:
         while rows := self._run(cursor.fetch(FETCHED_AT_ONCE)):
             yield from (tuple(row.values()) for row in rows)
 
-    async def _page(self, sql: str, after: Sequence[object]) -> QueryRows:
+    async def _page(self, sql: str, after: Sequence[object]) -> QueryPage:
         async with self._connection.transaction(readonly=True):
             statement = await self._connection.prepare(sql)
             header = tuple(column.name for column in statement.get_attributes())
             rows = await statement.fetch(*after)
-        return QueryRows(header=header, rows=[tuple(row.values()) for row in rows])
+        return QueryPage(header=header, rows=[tuple(row.values()) for row in rows])
 
     async def _write(self, table: str, rows: Sequence[WrittenRow]) -> None:
         async with self._connection.transaction():

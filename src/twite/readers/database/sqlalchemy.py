@@ -10,7 +10,7 @@ from twite.readers.database.connection import (
     FETCHED_AT_ONCE,
     DatabaseUnusable,
     PageQuery,
-    QueryRows,
+    QueryPage,
     WrittenRow,
     explained,
     lookup,
@@ -49,7 +49,7 @@ class SqlAlchemyRows:
             raise DatabaseUnusable(f"{self._place}: the statement returns no rows: use a SELECT")
         return tuple(found.keys()), self._fetched(found)
 
-    def page(self, query: PageQuery) -> QueryRows:
+    def page(self, query: PageQuery) -> QueryPage:
         sql = self._sql
         quote = self._engine.dialect.identifier_preparer.quote
         cursor, key = (sql.literal_column(f"q.{quote(name)}") for name in (query.cursor, query.key))
@@ -74,7 +74,7 @@ class SqlAlchemyRows:
             found = self._connection.execute(statement.order_by(*order))
             rows = [tuple(row) for row in found]
             self._connection.rollback()  # the next page must see later commits
-            return QueryRows(header=tuple(found.keys()), rows=rows)
+            return QueryPage(header=tuple(found.keys()), rows=rows)
 
     def write(self, table: str, rows: Sequence[WrittenRow]) -> None:
         quote = self._engine.dialect.identifier_preparer.quote

@@ -11,7 +11,7 @@ from twite.readers.database.connection import (
     FETCHED_AT_ONCE,
     DatabaseUnusable,
     PageQuery,
-    QueryRows,
+    QueryPage,
     WrittenRow,
     double_quoted,
     explained,
@@ -46,11 +46,11 @@ class SqliteRows:
             raise DatabaseUnusable(f"{self._place}: the statement returns no rows: use a SELECT")
         return _header(found), self._fetched(found)
 
-    def page(self, query: PageQuery) -> QueryRows:
+    def page(self, query: PageQuery) -> QueryPage:
         sql = page_sql(query, double_quoted, _mark)
         with self._explained():
             found = self._reading.execute(sql, query.after or ())
-            return QueryRows(header=_header(found), rows=found.fetchall())
+            return QueryPage(header=_header(found), rows=found.fetchall())
 
     def write(self, table: str, rows: Sequence[WrittenRow]) -> None:
         name = ".".join(map(double_quoted, table.split(".")))
