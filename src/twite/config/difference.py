@@ -28,6 +28,7 @@ _KEYS: Final[Mapping[str, str]] = {
     "server.secret_key_file": "server.secret_key",
     "secrets": "secret",
     "zone": "timezone",
+    "secret_url": "url",
 }
 _PIXEL_KEYS: Final[Mapping[str, str]] = {
     "credentials": "auth",

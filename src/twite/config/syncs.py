@@ -143,7 +143,7 @@ class SyncSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     source: str
-    url: Secret
+    secret_url: Secret
     query: str
     cursor: str
     key: str
@@ -157,7 +157,7 @@ class SyncSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_storage(self) -> bool:
-        return is_storage_url(self.url)
+        return is_storage_url(self.secret_url)
 
 
 def is_storage_url(secret_url: Secret) -> bool:
@@ -217,7 +217,7 @@ def _sync(
     return SyncSettings(
         name=table.name,
         source=table.source,
-        url=table.url,
+        secret_url=table.url,
         query="" if table.query is None else table.query.reveal(),
         cursor=table.cursor or "",
         key=table.key or "",

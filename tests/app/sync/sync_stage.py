@@ -66,7 +66,7 @@ class SyncStage:
             **{
                 "name": "orders",
                 "source": "shop",
-                "url": Secret(f"sqlite:///{self.path}"),
+                "secret_url": Secret(f"sqlite:///{self.path}"),
                 "query": QUERY,
                 "cursor": "changed",
                 "key": "conversion_id",

@@ -48,7 +48,7 @@ async def test_rows_with_equal_cursors_are_read_across_pages(shop):
     assert shop.intake.calls == 3
 
 
-async def test_row_that_is_committed_late_is_found_within_the_overlap(shop):
+async def test_row_that_is_committed_late_is_found(shop):
     await shop.run()
     shop.order("first", changed=at(NOW + 10 * SECOND))
     await shop.run()
@@ -61,7 +61,7 @@ async def test_row_that_is_committed_late_is_found_within_the_overlap(shop):
     assert shop.intake.sent == ["first", "late"]
 
 
-async def test_rows_within_the_overlap_are_not_submitted_again(shop):
+async def test_rows_read_a_while_ago_are_not_submitted_again(shop):
     await shop.run()
     shop.order("one")
     await shop.run()
@@ -337,7 +337,7 @@ async def test_other_databases_have_the_same_pages_and_results(shop):
     )
     query = shop.sync.query + " WHERE total <> '10:30'"
     shop.sync = msgspec.structs.replace(
-        shop.sync, url=url, query=query, write_back="twite_sent", history=False
+        shop.sync, secret_url=url, query=query, write_back="twite_sent", history=False
     )
     shop.order("old")
     await shop.run()

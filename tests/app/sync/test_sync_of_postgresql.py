@@ -32,7 +32,9 @@ async def database(empty_postgres_url):
 def shop(tmp_path, empty_postgres_url):
     stage = SyncStage(tmp_path)
     query = f"SELECT {COLUMNS} FROM orders -- all of them"  # noqa: S608
-    stage.sync = msgspec.structs.replace(stage.sync, url=Secret(empty_postgres_url), query=query)
+    stage.sync = msgspec.structs.replace(
+        stage.sync, secret_url=Secret(empty_postgres_url), query=query
+    )
     return stage
 
 

@@ -40,7 +40,7 @@ async def next_rows(settings: Settings, sync: SyncSettings) -> NextRows:
             "history = true, it sends everything."
         )
     if sync.is_storage:
-        objects = await asyncio.to_thread(lambda: ObjectStorage(sync.url.reveal()).objects())
+        objects = await asyncio.to_thread(lambda: ObjectStorage(sync.secret_url.reveal()).objects())
         fresh = [
             stored.path
             for stored in objects
@@ -54,7 +54,7 @@ async def next_rows(settings: Settings, sync: SyncSettings) -> NextRows:
 async def _judged(settings: Settings, sync: SyncSettings, state: SyncState) -> NextRows:
     now = time.time_ns() // 1_000_000
     recent = {row.position for row in state.progress.recent}
-    database = open_database(sync.url)
+    database = open_database(sync.secret_url)
     try:
         page = database.page(
             PageQuery(

@@ -31,7 +31,7 @@ class ObjectRun:
 
         A file that cannot be read stops no other file, and is tried again in the next run.
         """
-        storage = await asyncio.to_thread(ObjectStorage, self._sync.url.reveal())
+        storage = await asyncio.to_thread(ObjectStorage, self._sync.secret_url.reveal())
         objects = await asyncio.to_thread(storage.objects)
         known = await load_objects(self._basis.state, self._sync.name)
         if not state.has_begun and not self._sync.history:

@@ -1,6 +1,6 @@
 """Positions in the rows of a query: the values of the cursor and the key, as texts that last.
 
-A run reads the rows after the stored position. Rows that were read within the time that it looks back are
+A run reads the rows after the stored position. Rows that were read a short while ago are
 remembered, and skipped: so a transaction that commits late, with an earlier cursor, is still found.
 """
 
@@ -58,7 +58,7 @@ class ReadRow(msgspec.Struct, frozen=True, array_like=True):
 
 
 class QueryProgress(msgspec.Struct, frozen=True, kw_only=True):
-    """`position` is that of the last row that is no longer read; `recent` are the rows read after it."""
+    """`position` is that of the last row that is no longer read; `recent` are later rows."""
 
     position: RowPosition | None = None
     recent: tuple[ReadRow, ...] = ()

@@ -95,7 +95,7 @@ class QueryRun:
 
     async def run(self, state: SyncState, run: SyncRun, *, until: Callable[[], bool]) -> SyncState:
         """Submit new rows, page by page, until `until` is true. Returns the new state."""
-        database = await asyncio.to_thread(open_database, self._sync.url)
+        database = await asyncio.to_thread(open_database, self._sync.secret_url)
         try:
             if not state.has_begun:
                 state = await self._begun(database, state, run)
@@ -111,8 +111,8 @@ class QueryRun:
         if not self._sync.history:
             newest = await self._page(database, None, limit=1, newest=True)
             positions = self._positions(newest)
-            if positions.error is not None:
-                raise positions.error
+            if positions.unusable is not None:
+                raise positions.unusable
             low = positions.found[0] if positions.found else None
         begun = msgspec.structs.replace(
             state,
@@ -146,7 +146,7 @@ class QueryRun:
             run.add(results)
             now = self._basis.clock.now()
             read += [earlier.get(each) or ReadRow(now, each) for each in found]
-            is_last = len(page.rows) < PAGE and positions.error is None
+            is_last = len(page.rows) < PAGE and positions.unusable is None
             # Rows of earlier runs that this run has not reached do not move the position.
             rest = () if is_last else without(state.progress.recent, read)
             progress = QueryProgress(position=low, recent=tuple(read)).trimmed(
@@ -160,8 +160,8 @@ class QueryRun:
             )
             if rows or is_last:
                 state = await self._stored(state)
-            if positions.error is not None:
-                raise positions.error
+            if positions.unusable is not None:
+                raise positions.unusable
             if is_last:
                 return state
             if rows and until():
@@ -172,7 +172,7 @@ class QueryRun:
     async def _page(
         self,
         database: RowDatabase,
-        after: RowPosition | None,
+        position: RowPosition | None,
         *,
         limit: int,
         newest: bool = False,
@@ -181,7 +181,7 @@ class QueryRun:
             sql=self._sync.query,
             cursor=self._sync.cursor,
             key=self._sync.key,
-            after=None if after is None else after.values,
+            after=None if position is None else position.values,
             limit=limit,
             newest=newest,
         )
@@ -219,7 +219,7 @@ class _Positions(msgspec.Struct, frozen=True):
     """The positions of the first rows of a page, and why the next row has none."""
 
     found: list[RowPosition]
-    error: UnusableCursor | None = None
+    unusable: UnusableCursor | None = None
 
 
 class _RowReader:
