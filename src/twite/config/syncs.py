@@ -39,13 +39,13 @@ class _Url(SecretText, frozen=True):
         return super().read(value, place, reader)
 
 
-class _Query(SecretText, frozen=True):
-    """A query, which is no secret, or `env:NAME` or `file:PATH`."""
+class _Query(Text, frozen=True):
+    """A query of several lines, or `env:NAME` or `file:PATH`."""
 
-    def read(self, value: object, place: str, reader: Reader) -> Secret:
-        if isinstance(value, str) and value.strip() and not value.startswith(("env:", "file:")):
-            return Secret(value)
-        return super().read(value, place, reader)
+    def read(self, value: object, place: str, reader: Reader) -> object:
+        if isinstance(value, str) and value.startswith(("env:", "file:")):
+            return reader.secret(value, place, lines=True).reveal()
+        return value if isinstance(value, str) and value else super().read(value, place, reader)
 
 
 def _name(text: str, place: str) -> str:
@@ -91,10 +91,10 @@ class SyncTable(msgspec.Struct, frozen=True, kw_only=True):
         _Url(),
         example="env:DATABASE_URL",
     )
-    query: Secret | None = setting(
+    query: str | None = setting(
         None,
         "the query, or `file:PATH`",
-        _Query(lines=True),
+        _Query(),
         example="file:orders.sql",
     )
     cursor: str | None = setting(
@@ -218,7 +218,7 @@ def _sync(
         name=table.name,
         source=table.source,
         secret_url=table.url,
-        query="" if table.query is None else table.query.reveal(),
+        query=table.query or "",
         cursor=table.cursor or "",
         key=table.key or "",
         interval=table.interval,

@@ -27,7 +27,7 @@ class NextRows(msgspec.Struct, frozen=True, kw_only=True):
     files: tuple[str, ...] = ()
 
 
-async def next_rows(settings: Settings, sync: SyncSettings) -> NextRows:
+async def read_next_rows(settings: Settings, sync: SyncSettings) -> NextRows:
     """Read the next rows and judge them as the gateway would. Raises OperatorError, ClientError."""
     state, known = SyncState(), {}
     if settings.store.exists:

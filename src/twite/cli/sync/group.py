@@ -9,7 +9,7 @@ from typer.core import TyperGroup
 
 from twite.app.control_client import running_gateway
 from twite.app.store_access import open_records
-from twite.app.sync.look import NextRows, next_rows
+from twite.app.sync.look import NextRows, read_next_rows
 from twite.app.sync.state import SyncState, load_state
 from twite.cli import printing
 from twite.cli.options import DEFAULT_CONFIG, Config, Json, load
@@ -48,7 +48,7 @@ def run_sync(
     settings = load(config)
     sync = _named(settings, name)
     if dry_run:
-        _print_next(asyncio.run(next_rows(settings, sync)), as_json=as_json)
+        _print_next(asyncio.run(read_next_rows(settings, sync)), as_json=as_json)
         return
     report = asyncio.run(_whole_run(settings, sync))
     if as_json:
@@ -139,18 +139,18 @@ def _print_report(report: SyncReport) -> None:
         printing.complain(report.error)
 
 
-def _print_next(found: NextRows, *, as_json: bool) -> None:
+def _print_next(next_rows: NextRows, *, as_json: bool) -> None:
     if as_json:
-        printing.print_json(found)
+        printing.print_json(next_rows)
         return
     printing.say("Dry run: nothing was sent.")
-    printing.say(found.start)
-    if found.files:
-        printing.print_table(["file"], [[file] for file in found.files])
-    elif found.rows:
+    printing.say(next_rows.start)
+    if next_rows.files:
+        printing.print_table(["file"], [[file] for file in next_rows.files])
+    elif next_rows.rows:
         printing.print_table(
             ["conversion id", "verdict", "message"],
-            [[row.conversion_id, row.verdict, row.message] for row in found.rows],
+            [[row.conversion_id, row.verdict, row.message] for row in next_rows.rows],
         )
 
 
