@@ -26,8 +26,8 @@ PARTS: Final[Mapping[str, str]] = {
     "delivery": "1",
     "session": "latest",
 }
-# The callback from X, and a stream.
-ASIDE: Final = {"/console/connect/callback", "/console/live/new"}
+# The callback from X, a stream, and a page that needs a link: test_signing_in opens it.
+ASIDE: Final = {"/console/connect/callback", "/console/live/new", "/console/link/{token}"}
 # Text that must have no effect wherever it is shown.
 HOSTILE: Final = (
     "\"'><img src=x onerror=alert(1)><script>alert(2)</script>{{7*7}}\u202egnp.exe =1+1"

@@ -180,6 +180,18 @@ def test_passwords_and_api_keys_are_not_in_the_store(tmp_path, audited, twite):
     assert b"$argon2id$v=19$m=65536,t=3,p=4$" in held
 
 
+def test_link_is_printed_and_not_stored(tmp_path, audited, twite):
+    code, out, err = twite("user", "link", "ada")
+    as_json = json.loads(twite("user", "link", "ada", "--json")[1])
+
+    held = b"".join(file.read_bytes() for file in tmp_path.glob("twite.db*"))
+    address, _, token = out.strip().rpartition("/")
+    assert (code, len(token), address.endswith("/console/link")) == (0, 43, True)
+    assert "within 15 minutes" in err
+    assert as_json["link"].startswith(address)
+    assert token.encode() not in held
+
+
 def test_audit_verify_accepts_an_intact_log_and_prints_its_last_hash(audited, twite):
     code, out, _ = twite("audit", "verify", "--json")
 

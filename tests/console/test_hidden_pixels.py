@@ -327,7 +327,7 @@ def _parameters(numbers):
 
 
 def _with_parameters(path, asked):
-    parts = {"name": "ada", "id": "k1", "session": "latest"} | {
+    parts = {"name": "ada", "id": "k1", "session": "latest", "token": "unknown"} | {
         "delivery": "1",
         "pixel": "o8z6j",
         "event": "o8z6k",

@@ -14,6 +14,8 @@ NAMES = {Role.VIEWER: "vic", Role.OPERATOR: "olga", Role.ADMIN: "ada"}
 OPEN = {
     ("GET", "/console/sign-in"),
     ("POST", "/console/sign-in"),
+    ("GET", "/console/link/{token}"),
+    ("POST", "/console/link/{token}"),
     ("POST", "/console/theme"),
 }
 # Admin-only routes; adding or removing one needs a decision here.

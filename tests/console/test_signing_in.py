@@ -85,6 +85,35 @@ async def test_second_sign_in_ends_the_previous_session(stage):
     assert (await other.get("/console/account")).status == 303
 
 
+async def link_of(stage, name):
+    async with open_staff(stage.settings) as user_accounts:
+        return f"/console/link/{(await user_accounts.make_link(name, by='test')).reveal()}"
+
+
+async def test_link_signs_in_once_after_a_confirmation(stage):
+    link, visitor = await link_of(stage, "olga"), stage.browser()
+
+    asked = [await visitor.get(link) for _ in range(2)]
+    opened = await visitor.post(link)
+    again = [await stage.browser().get(link), await stage.browser().post(link)]
+
+    assert [page.status for page in asked] == [200, 200]
+    assert "signs you in as <strong>olga</strong>, once" in asked[0].text
+    assert (opened.status, opened.location) == (303, "/console")
+    assert (await visitor.get("/console/account")).status == 200
+    assert [page.status for page in again] == [403, 403]
+    assert "works once and only for a short time" in again[0].text
+
+
+async def test_link_signs_nobody_in_from_another_site(stage):
+    link = await link_of(stage, "olga")
+
+    refused = await stage.browser().post(link, headers={"Origin": "https://evil.example"})
+    opened = await stage.browser().post(link)
+
+    assert (refused.status, opened.status) == (403, 303)
+
+
 async def test_sign_out_ends_the_session_on_the_server(stage):
     visitor = await stage.signed_in("olga")
     token = visitor.cookies["twite"]

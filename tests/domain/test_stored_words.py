@@ -39,7 +39,7 @@ def test_user_changes_keep_their_names_on_the_control_channel():
 
     assert tags == {
         *("Added", "Removed", "Allowed", "PasswordGiven"),
-        *("CodesBegun", "CodesEnded", "KeyMade", "KeyRevoked"),
+        *("CodesBegun", "CodesEnded", "KeyMade", "KeyRevoked", "LinkMade"),
     }
     assert all(msgspec.inspect.type_info(kind).tag_field == "type" for kind in Change.__args__)
 
@@ -118,7 +118,7 @@ def test_audit_actions_keep_their_values():
         *("connect.done", "connect.forget", "event.create", "event.update", "event.delete"),
         *("event.map", "pixel.pause", "pixel.resume", "conversion.test", "replay", "discard"),
         *("erase", "export", "doctor", "container.keep_secrets", "container.forget_secrets"),
-        *("secret_key.rotate", "tag.preview"),
+        *("secret_key.rotate", "tag.preview", "user.link"),
     }
 
 

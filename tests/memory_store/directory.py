@@ -21,6 +21,7 @@ from twite.domain.people.users import (
     ChangeOfOne,
     KeyMade,
     KeyRevoked,
+    LinkMade,
     PasswordSet,
     Result,
     Session,
@@ -220,6 +221,9 @@ class MemoryDirectory:
                 if known is None or known.revoked_at is not None:
                     return Result.GONE
                 self._api_keys[id_] = msgspec.structs.replace(known, revoked_at=at)
+            case LinkMade(session=session, user=user):
+                if not self._begin(session, user=user, begun_before=0, seen_before=0):
+                    return Result.OTHERWISE
             case _:
                 return self._of_one(change)
         return Result.DONE

@@ -13,6 +13,7 @@ from twite.domain.people.users import (
     KeyMade,
     KeyRevoked,
     KeyScope,
+    LinkMade,
     PasswordSet,
     Result,
     Role,
@@ -208,6 +209,25 @@ class DirectoryLaws:
         await store.people.change(change, audit_event=AUDIT_EVENT)
 
         assert [session.digest for session in await store.people.sessions("ada")] == left
+
+    async def test_link_is_kept_as_a_session_with_its_audit_event(self, store: Store) -> None:
+        await join(store, somebody())
+
+        made = LinkMade(session=a_session(b"1"), user=somebody())
+        result = await store.people.change(made, audit_event=AUDIT_EVENT)
+
+        assert result is Result.DONE
+        assert await store.people.session(b"1") == a_session(b"1")
+
+    async def test_link_of_a_user_with_another_password_is_not_kept(self, store: Store) -> None:
+        await join(store, somebody())
+        other = msgspec.structs.replace(somebody(), password=Secret("$other"))
+
+        made = LinkMade(session=a_session(b"1"), user=other)
+        result = await store.people.change(made, audit_event=AUDIT_EVENT)
+
+        assert result is Result.OTHERWISE
+        assert await store.people.session(b"1") is None
 
     async def test_expired_session_cannot_make_changes(self, store: Store) -> None:
         await join(store, somebody())

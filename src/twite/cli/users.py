@@ -14,8 +14,9 @@ from twite.cli.options import DEFAULT_CONFIG, Config, Json, load, option, who
 from twite.config.settings import Settings
 from twite.domain.errors import InvalidAccountChange
 from twite.domain.people.users import ApiKey, KeyScope, Role, User
-from twite.domain.times import spelled
+from twite.domain.times import MINUTE, spelled
 from twite.gateway.identity.accounts import SHORTEST, Accounts, seen
+from twite.gateway.identity.authentication import LINK_TIME
 
 NO_ADMIN: Final = (
     "There is no admin yet, so nobody can use the console. Create one: twite user add NAME --role "
@@ -131,6 +132,22 @@ def totp(name: Name, *, config: Config = DEFAULT_CONFIG) -> None:
     """
     _manage(load(config), lambda accounts: accounts.drop_codes(name, by=who()))
     printing.say(f"{name} now signs in without a code, and can set up a new one in the console.")
+
+
+@user.command("link")
+def link(name: Name, *, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None:
+    """Print a link that signs a user in once, within 15 minutes.
+
+    Example: `twite user link ada`
+    """
+    settings = load(config)
+    token = _manage(settings, lambda accounts: accounts.make_link(name, by=who()))
+    url = f"{settings.console_url}/link/{token.reveal()}"
+    if as_json:
+        printing.print_json({"link": url})
+        return
+    printing.complain(f"It signs in as {name}, once, within {LINK_TIME // MINUTE} minutes.")
+    printing.say(url)
 
 
 @user.command("remove")

@@ -9,7 +9,14 @@ import segno
 from starlette.responses import Response
 
 from twite.console.page import PageRequest, PageRoute, Reauthentication
-from twite.console.request_checks import Themes, forget_token, inside, keep_theme, keep_token
+from twite.console.request_checks import (
+    AccessDenied,
+    Themes,
+    forget_token,
+    inside,
+    keep_theme,
+    keep_token,
+)
 from twite.domain.errors import InvalidAccountChange
 from twite.domain.people.users import Role
 from twite.domain.plural import plural
@@ -21,7 +28,14 @@ from twite.gateway.ports.directory import DirectoryReader
 
 _PATH = "/console/account"
 _CODES_PATH: Final = f"{_PATH}/codes"
+LINK: Final = "/console/link"
 _MOST_BEGUN: Final = 64
+_USED_LINK: Final = AccessDenied(
+    403,
+    "This link no longer works",
+    "A sign-in link works once and only for a short time. Ask for a new one, which twite user link "
+    "prints, or sign in with your password.",
+)
 _WRONG: Final = (
     "The name, the password or the code is wrong. For security, the console does not say which."
 )
@@ -176,6 +190,8 @@ class SignInPage:
             PageRoute("GET", "/console", self._home),
             PageRoute("GET", "/console/sign-in", self._asked, role=None),
             PageRoute("POST", "/console/sign-in", self._tried, role=None),
+            PageRoute("GET", f"{LINK}/{{token}}", self._linked, role=None),
+            PageRoute("POST", f"{LINK}/{{token}}", self._opened, role=None),
             PageRoute("POST", "/console/sign-out", self._left, role=Role.VIEWER),
             PageRoute("POST", "/console/theme", self._themed, role=None),
         )
@@ -210,11 +226,31 @@ class SignInPage:
                 name=attempt.name[:64],
                 wrong=wrong,
             )
+        return await self._signed_in(request, result, there)
+
+    async def _linked(self, request: PageRequest) -> Response:
+        """Ask before a link signs in: a preview of the link in a chat must not use it up."""
+        user = await self.authentication.user_of_link(request.part("token"))
+        if user is None:
+            raise _USED_LINK
+        return request.page("account/link.html", title="Sign in", name=user.name)
+
+    async def _opened(self, request: PageRequest) -> Response:
+        result = await self.authentication.use_link(
+            request.part("token"),
+            address=request.address,
+            agent=request.request.headers.get("user-agent", ""),
+        )
+        if not isinstance(result, LoginSucceeded):
+            raise _USED_LINK
+        return await self._signed_in(request, result, "/console")
+
+    async def _signed_in(self, request: PageRequest, login: LoginSucceeded, there: str) -> Response:
         # An earlier session of the browser ends, so that its token cannot be used any more.
         if request.session is not None:
             await self.authentication.leave(request.session)
         response = request.back_to(there)
-        keep_token(response, request.host.session_cookie, result.token.reveal(), host=request.host)
+        keep_token(response, request.host.session_cookie, login.token.reveal(), host=request.host)
         return response
 
     async def _left(self, request: PageRequest) -> Response:

@@ -137,6 +137,7 @@ class AuditAction(StrEnum):
     USER_ADD = "user.add"
     USER_CODES_OFF = "user.codes_off"
     USER_CODES_ON = "user.codes_on"
+    USER_LINK = "user.link"
     USER_PASSWORD = "user.password"  # noqa: S105  a name
     USER_REMOVE = "user.remove"
     USER_ROLE = "user.role"
@@ -258,8 +259,19 @@ class KeyRevoked(msgspec.Struct, frozen=True, kw_only=True, tag="KeyRevoked"):
     at: int
 
 
+class LinkMade(msgspec.Struct, frozen=True, kw_only=True, tag="LinkMade"):
+    """Keep a sign-in link, if the user's password and codes are still those of `user`.
+
+    The link is kept as a session that nobody uses yet: it ends with the user's sessions. Its digest
+    is that of the link, so that no cookie can name it.
+    """
+
+    session: Session
+    user: User
+
+
 ChangeOfOne = UserRemoved | UserAllowed | PasswordSet | TwoFactorEnabled | TwoFactorDisabled
-Change = UserAdded | ChangeOfOne | KeyMade | KeyRevoked
+Change = UserAdded | ChangeOfOne | KeyMade | KeyRevoked | LinkMade
 
 
 class Result(StrEnum):

@@ -23,9 +23,11 @@ from twite.domain.people.users import (
     KeyMade,
     KeyRevoked,
     KeyScope,
+    LinkMade,
     PasswordSet,
     Result,
     Role,
+    Session,
     TwoFactorDisabled,
     User,
     UserAdded,
@@ -33,7 +35,7 @@ from twite.domain.people.users import (
     UserRemoved,
 )
 from twite.domain.secret import Secret
-from twite.gateway.identity.authentication import digest_of
+from twite.gateway.identity.authentication import digest_of, link_digest_of
 from twite.gateway.ports.directory import AccountDirectory, Passwords
 from twite.gateway.ports.machine import Clock
 
@@ -50,7 +52,9 @@ _WORDS: Final[Mapping[type[Change], str]] = {
     UserRemoved: AuditAction.USER_REMOVE,
     KeyMade: AuditAction.KEY_ADD,
     KeyRevoked: AuditAction.KEY_REVOKE,
+    LinkMade: AuditAction.USER_LINK,
 }
+UNUSED_LINK: Final = "sign-in link, not used yet"
 _ID_BYTES: Final = 5
 _KEY_BYTES: Final = 32
 # A password with a lower weight is easy to guess.
@@ -186,6 +190,31 @@ class Accounts:
 
     async def remove(self, name: str, *, by: str, session_digest: bytes = b"") -> None:
         await self._change(UserRemoved(name=name), name, by=by, session_digest=session_digest)
+
+    async def make_link(self, name: str, *, by: str) -> Secret:
+        """Return a token that signs the user in once, for LINK_TIME: only its digest is kept.
+
+        The link would bypass sign-in codes, so users with codes have none.
+        """
+        user = await self._people.user(name)
+        if user is None:
+            raise InvalidAccountChange(_nobody(name))
+        if user.code_since is not None:
+            raise InvalidAccountChange(
+                f"{name} signs in with a code, which a link would bypass: sign in with the "
+                "password and the code"
+            )
+        token, now = secrets.token_urlsafe(_KEY_BYTES), self._clock.now()
+        link = Session(
+            digest=link_digest_of(token),
+            user=name,
+            begun_at=now,
+            seen_at=now,
+            address="",
+            agent=UNUSED_LINK,
+        )
+        await self._change(LinkMade(session=link, user=user), name, by=by, session_digest=b"")
+        return Secret(token)
 
     async def make_key(
         self,

@@ -49,6 +49,8 @@ from twite.gateway.ports.secret_store import CODES, SecretStore
 _LONGEST_PASSWORD: Final = 1_024
 _BYTES: Final = 32  # 256 bits
 _SEEN_EVERY: Final = MINUTE
+# A link is usually opened at once. It travels through a terminal or a chat, so it ends soon.
+LINK_TIME: Final = 15 * MINUTE
 
 
 class SessionTimes(msgspec.Struct, frozen=True, kw_only=True):
@@ -124,14 +126,57 @@ class Authentication:
             await self._refused(attempt, at=now)
             return LoginFailed()
         user = await self._rehashed(user, attempt.password)
-        token = secrets.token_urlsafe(_BYTES)
+        begun = await self._begin(user, address=attempt.address, agent=attempt.agent)
+        if isinstance(begun, LoginFailed):
+            # While the hash was computed, the user was removed or got another password.
+            await self._refused(attempt, at=now)
+            return begun
+        await self._passed(attempt)
+        await self.directory.note(
+            AuditEvent(at=now, who=user.name, what=AuditAction.SIGN_IN, detail=attempt.address)
+        )
+        return begun
+
+    async def user_of_link(self, token: str) -> User | None:
+        """Return the user whom a link signs in; None if it was used, has expired or is unknown."""
+        link = await self.directory.session(link_digest_of(token))
+        if link is None or self.clock.now() - link.begun_at >= LINK_TIME:
+            return None
+        user = await self.directory.user(link.user)
+        return None if user is None or user.code_since is not None else user
+
+    async def use_link(
+        self, token: str, *, address: str, agent: str
+    ) -> LoginSucceeded | LoginFailed:
+        """Sign a user in by a link, once: of concurrent uses, only one removes the link."""
+        user = await self.user_of_link(token)
+        if user is None or not await self.directory.update(
+            SessionEnded(digest=link_digest_of(token))
+        ):
+            return LoginFailed()
+        begun = await self._begin(user, address=address, agent=agent)
+        what = (
+            AuditAction.SIGN_IN
+            if isinstance(begun, LoginSucceeded)
+            else AuditAction.SIGN_IN_REFUSED
+        )
+        await self.directory.note(
+            AuditEvent(
+                at=self.clock.now(), who=user.name, what=what, detail=f"{address}, by a link"
+            )
+        )
+        return begun
+
+    async def _begin(self, user: User, *, address: str, agent: str) -> LoginSucceeded | LoginFailed:
+        """Begin a session, if the user still exists with this password."""
+        token, now = secrets.token_urlsafe(_BYTES), self.clock.now()
         session = Session(
             digest=digest_of(token),
             user=user.name,
             begun_at=now,
             seen_at=now,
-            address=attempt.address,
-            agent=attempt.agent[:200],
+            address=address,
+            agent=agent[:200],
         )
         begun = await self.directory.update(
             SessionBegun(
@@ -142,13 +187,7 @@ class Authentication:
             )
         )
         if not begun:
-            # While the hash was computed, the user was removed or got another password.
-            await self._refused(attempt, at=now)
             return LoginFailed()
-        await self._passed(attempt)
-        await self.directory.note(
-            AuditEvent(at=now, who=user.name, what=AuditAction.SIGN_IN, detail=attempt.address)
-        )
         return LoginSucceeded(token=Secret(token), viewer=viewer_of(user))
 
     async def inside(self, token: str) -> AuthenticatedSession | None:
@@ -300,6 +339,11 @@ def _limits(attempt: LoginAttempt) -> tuple[SignInLimit, ...]:
 def digest_of(token: str) -> bytes:
     """Return the digest to store for a token or API key: random values need no slow hash."""
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+
+
+def link_digest_of(token: str) -> bytes:
+    """Return the digest of a sign-in link, which is never that of a session's token."""
+    return digest_of(f"link {token}")
 
 
 def viewer_of(user: User) -> Viewer:

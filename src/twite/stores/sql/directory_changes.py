@@ -22,6 +22,7 @@ from twite.domain.people.users import (
     ChangeOfOne,
     KeyMade,
     KeyRevoked,
+    LinkMade,
     PasswordSet,
     Result,
     TwoFactorDisabled,
@@ -157,6 +158,9 @@ def _made(session: WriterSession, change: Change) -> Result:
         case KeyRevoked():
             revoked = session.run("revoke_api_key", id=change.id, at=change.at).rowcount > 0
             return Result.DONE if revoked else Result.GONE
+        case LinkMade():
+            begun = SessionBegun(session=change.session, user=change.user)
+            return Result.DONE if begin(session, begun) else Result.OTHERWISE
         case _:
             return _of_one(session, change)
 
