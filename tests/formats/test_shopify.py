@@ -139,6 +139,20 @@ def test_unreadable_consent_is_never_a_grant(said, signals):
     assert conversion(order_with(note_attributes=attributes)).consent == signals
 
 
+@pytest.mark.parametrize("rows", [["granted", "denied"], ["denied", "granted"], [False], [["no"]]])
+def test_consent_that_is_contradictory_or_no_text_may_be_a_denial(rows):
+    attributes = [{"name": "_twite_consent", "value": value} for value in rows]
+
+    native = conversion(order_with(note_attributes=attributes))
+
+    assert native.consent == {"ad_storage": "unreadable"}
+
+
+@pytest.mark.parametrize("no", [False, None, "false", "", 0])
+def test_order_that_is_no_test_is_a_conversion(no):
+    assert conversion(order_with(test=no)).conversion_id == "820982911946154508"
+
+
 @pytest.mark.parametrize(
     "landing",
     ["/", None, "/wallets/checkouts.json", "/?utm_source=x"],
@@ -151,8 +165,13 @@ def test_landing_page_without_click_id_gives_none(landing):
     ("body", "more"),
     [
         (order_with(test=True), {}),
+        (order_with(test="true"), {}),
+        (order_with(test=1), {}),
         (order_with(payment_gateway_names=["Bogus"]), {}),
+        (order_with(payment_gateway_names=["visa", "(for testing) Bogus Gateway"]), {}),
+        (order_with(payment_gateway_names="bogus"), {}),
         (order_with(), {"X-Shopify-Test": "true"}),
+        (order_with(), {"X-Shopify-Test": "1"}),
     ],
 )
 def test_test_orders_are_ignored(body, more):

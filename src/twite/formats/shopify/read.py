@@ -52,7 +52,9 @@ _OTHER_TOPICS: Final[Mapping[str, IgnoredReason]] = {
     "shop/redact": IgnoredReason.PRIVACY_REQUEST,
 }
 _REDACT: Final = "customers/redact"
-# The gateway of test orders [seen].
+# Everything else in these places marks a test.
+_NO: Final = frozenset({"", "false", "0"})
+# The gateway of test orders [seen]; the admin calls it "(for testing) Bogus Gateway" [guess].
 _BOGUS: Final = "bogus"
 # `source_name` [guess] → the reason, and the word in `also`. Renewals only begin like this.
 _RENEWAL: Final = "subscription_contract"
@@ -108,7 +110,7 @@ def read(message: WebhookMessage, webhook: ShopifyWebhook) -> WebhookReading:
     if topic != options.topic:
         return ignoring(topic, _OTHER_TOPICS.get(topic, IgnoredReason.OTHER_MESSAGE))
     order = exact_object(message.body)
-    is_test = message.header(*_TEST).lower() == "true" or _is_test(order)
+    is_test = message.header(*_TEST).lower() not in _NO or _is_test(order)
     reason = IgnoredReason.TEST if is_test else _left_out(order, options)
     if reason is not None:
         return ignoring(topic, reason)
@@ -122,10 +124,11 @@ def read(message: WebhookMessage, webhook: ShopifyWebhook) -> WebhookReading:
 
 
 def _is_test(order: Event) -> bool:
-    gateways = order.get("payment_gateway_names")
-    names = gateways if isinstance(gateways, list) else []
-    return order.get("test") is True or any(
-        (text_of(name) or "").lower() == _BOGUS for name in names
+    given = order.get("payment_gateway_names")
+    names = given if isinstance(given, list) else [given]
+    mark = order.get("test")
+    return (mark is not None and str(mark).lower() not in _NO) or any(
+        _BOGUS in (text_of(name) or "").lower() for name in names
     )
 
 
