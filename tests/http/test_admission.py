@@ -1,3 +1,5 @@
+import asyncio
+
 import pytest
 
 from twite.http.limits import AdmissionGate
@@ -51,3 +53,57 @@ def test_body_of_unknown_size_counts_as_the_largest(headers):
 
 def test_single_request_is_admitted_whatever_its_size():
     assert AdmissionGate(requests=9, size=10, largest=70).enter(headers_of_body(70)) == 70
+
+
+async def admitted(gate, arrival, *, weight=60):
+    gate.enter_first(weight)
+    try:
+        return await gate.arrived(weight, arrival.wait())
+    finally:
+        gate.leave(weight)
+
+
+async def test_newer_request_takes_the_place_of_the_one_whose_body_arrives_for_longest():
+    gate = AdmissionGate(requests=2, size=1_000, largest=100)
+    bodies = [asyncio.Event() for _ in range(4)]
+    requests = []
+    for body in bodies:
+        requests.append(asyncio.create_task(admitted(gate, body)))
+        await asyncio.sleep(0)
+    for body in bodies:
+        body.set()
+
+    ended = await asyncio.gather(*requests, return_exceptions=True)
+
+    statuses = [each.answer.status if isinstance(each, HttpRefusal) else 200 for each in ended]
+    assert statuses == [429, 429, 200, 200]
+    assert not gate.is_occupied
+    assert gate.admits(1_000)
+
+
+async def test_request_whose_body_has_arrived_keeps_its_place():
+    gate = AdmissionGate(requests=1, size=1_000, largest=100)
+    arrived = asyncio.Event()
+    arrived.set()
+    gate.enter_first(60)
+    await gate.arrived(60, arrived.wait())
+
+    with pytest.raises(HttpRefusal):
+        gate.enter_first(60)
+
+    gate.leave(60)
+    assert not gate.is_occupied
+
+
+async def test_failure_while_a_body_arrives_is_passed_on():
+    async def fail():
+        raise TimeoutError("the client")
+
+    gate = AdmissionGate(requests=1, size=1_000, largest=100)
+    gate.enter_first(60)
+
+    with pytest.raises(TimeoutError, match="the client"):
+        await gate.arrived(60, fail())
+
+    gate.leave(60)
+    assert not gate.is_occupied

@@ -1,5 +1,6 @@
 """Segment's API on a real socket: keys, origins, limits, responses."""
 
+import asyncio
 import base64
 import gzip
 import json
@@ -361,3 +362,19 @@ async def test_click_of_a_page_is_stored_in_a_cookie(api):
     )
 
     assert CLICK in response.headers["set-cookie"]
+
+
+async def test_slow_bodies_keep_no_request_out_that_has_its_key_in_the_body(make_api):
+    api = await make_api(limits=HttpLimits(page_requests=1))
+    head = b"POST /v1/batch HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n{"
+
+    async with api.stage.line() as waiting:
+        waiting[1].write(head)
+        while not api.stage.collector.memory.signature_gate.is_occupied:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        body = encoded({"batch": [ORDER], "writeKey": KEY})
+        response = await api.of_server("POST", "/v1/batch", body)
+        refused = await waiting[0].readline()
+
+    assert (response.status, response.body) == SUCCESS
+    assert refused.startswith(b"HTTP/1.1 429")

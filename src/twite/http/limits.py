@@ -1,6 +1,7 @@
 """Limits of the HTTP layer: sizes, timeouts, concurrent requests, and delays after refusals."""
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import Awaitable, Mapping, Sequence
 from typing import Final, final
 
 import msgspec
@@ -75,11 +76,11 @@ class ClosedConnections:
 class AdmissionGate:
     """Admits up to `requests` concurrent requests with `size` bytes in total.
 
-    Otherwise raises HttpRefusal (429). Only authenticated requests enter, so that others cannot
-    fill the gate. A compressed body counts as `largest`, because its inflated size is not known.
+    Otherwise raises HttpRefusal (429). Requests without a key have gates of their own. A compressed
+    body counts as `largest`, because its inflated size is not known.
     """
 
-    __slots__ = ("_inside", "_largest", "_requests", "_size", "_weight")
+    __slots__ = ("_arriving", "_inside", "_largest", "_requests", "_size", "_weight")
 
     def __init__(self, *, requests: int, size: int, largest: int) -> None:
         self._requests = requests
@@ -87,6 +88,8 @@ class AdmissionGate:
         self._largest = largest
         self._inside = 0
         self._weight = 0
+        # Bodies that `arrived` waits for, with their weights, in order of arrival.
+        self._arriving: dict[asyncio.Timeout, int] = {}
 
     def weigh(self, headers: Mapping[bytes, bytes]) -> int:
         """Return the weight of a request."""
@@ -111,6 +114,39 @@ class AdmissionGate:
         if not self.admits(weight):
             raise HttpRefusal(_BUSY)
         return weight
+
+    def enter_first(self, weight: int) -> None:
+        """Admit a request, in place of those whose bodies have been arriving for longest.
+
+        So slow senders without a key cannot keep others out. Raises HttpRefusal (429).
+        """
+        while not self.admits(weight):
+            if not self._arriving:
+                raise HttpRefusal(_BUSY)
+            oldest = next(iter(self._arriving))
+            self.leave(self._arriving.pop(oldest))
+            oldest.reschedule(0)
+
+    async def arrived(self, weight: int, body: Awaitable[bytes]) -> bytes:
+        """Wait for the body of an admitted request. Raises HttpRefusal (429) if it lost its place.
+
+        The caller must still call `leave`.
+        """
+        place = asyncio.timeout(None)
+        try:
+            async with place:
+                self._arriving[place] = weight
+                try:
+                    return await body
+                finally:
+                    has_left = self._arriving.pop(place, None) is None
+                    if has_left:
+                        self._inside += 1
+                        self._weight += weight
+        except TimeoutError:
+            if not place.expired():
+                raise
+            raise HttpRefusal(_BUSY) from None
 
     def leave(self, weight: int) -> None:
         self._inside -= 1

@@ -219,13 +219,19 @@ async def _admitted(route: Route[CallerT], request: HttpRequest, caller: CallerT
             request.body = await read_body(request.headers, request.receive, limit)
         _verify(route, request, caller, request.body)
         return await _answered(route, request, caller)
-    if route.authenticate.verify is not None:
+    is_signed = route.authenticate.verify is not None
+    if is_signed:
         gate = services.signature_gate
+        weight = gate.weigh(request.headers)
+        gate.enter_first(weight)
     else:
         gate = services.page_gate if is_page else services.gate
-    weight = gate.enter(request.headers)
+        weight = gate.enter(request.headers)
     try:
-        body = await read_body(request.headers, request.receive, limit) if has_body else b""
+        body = b""
+        if has_body:
+            reading = read_body(request.headers, request.receive, limit)
+            body = await (gate.arrived(weight, reading) if is_signed else reading)
         _verify(route, request, caller, body)
         request.body = services.keys.without(body) if body else body
         return await _answered(route, request, caller)

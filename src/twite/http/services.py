@@ -121,7 +121,7 @@ class HttpServices(GatewayServices, frozen=True, kw_only=True):
     """The services of routes.
 
     `gate` is for requests with a key, `page_gate` for browser requests, and `signature_gate` for
-    requests that only their signature proves.
+    requests that only their body proves.
     """
 
     keys: SourceKeys

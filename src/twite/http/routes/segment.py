@@ -23,7 +23,7 @@ from twite.formats.segment.event import CallContext
 from twite.http.authorization import NO_KEY, WRONG_KEY, basic_user, bearer
 from twite.http.bodies import read_body
 from twite.http.origins import PageVisit, allowing, page_origin
-from twite.http.responses import HttpRefusal, HttpResponse, again, error
+from twite.http.responses import HttpRefusal, HttpResponse, error
 from twite.http.route import HttpRequest, RouteAuthentication, in_our_shape
 from twite.http.routes import tags
 
@@ -127,7 +127,7 @@ def _key_in_head(request: HttpRequest) -> bytes | None:
 async def _read_early(request: HttpRequest) -> bytes:
     """Read the body of a request without a key in its head.
 
-    Anyone can send it, so it is limited together with the requests of pages.
+    Anyone can send it, so it is limited together with other requests without a key.
     """
     services = request.services
     is_page = b"origin" in request.headers
@@ -135,12 +135,12 @@ async def _read_early(request: HttpRequest) -> bytes:
     declared = request.headers.get(b"content-length")
     is_open = declared is None or b"content-encoding" in request.headers
     weight = limit if is_open else min(int(declared or 0), limit)
-    if not services.page_gate.admits(weight):
-        raise HttpRefusal(again(429, "too_busy"))
+    gate = services.page_gate if is_page else services.signature_gate
+    gate.enter_first(weight)
     try:
-        return await read_body(request.headers, request.receive, limit)
+        return await gate.arrived(weight, read_body(request.headers, request.receive, limit))
     finally:
-        services.page_gate.leave(weight)
+        gate.leave(weight)
 
 
 def _received(body: bytes) -> Receive:
