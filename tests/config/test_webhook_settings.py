@@ -143,3 +143,79 @@ def test_secret_is_not_shown(tmp_path):
 
 def test_every_reason_has_a_meaning():
     assert set(REASONS) == set(IgnoredReason)
+
+
+MAPPED = """
+[[webhook]]
+name = "orders"
+kind = "generic"
+secret = "env:SHOPIFY_SECRET"
+source = "shop"
+signature = { header = "X-Sig", tolerance = 60 }
+map = { conversion_id = "data.id", value = "data.total" }
+"""
+
+
+def test_mapping_and_signature_of_a_generic_webhook_are_read(tmp_path):
+    options = written(tmp_path, MAPPED).options
+
+    assert options.map == {"conversion_id": "data.id", "value": "data.total"}
+    assert (options.signature.header, options.signature.tolerance) == ("X-Sig", 60)
+    assert (options.authentication, options.message) == ("signature", "type")
+
+
+def test_wrong_expressions_are_reported_with_their_place(tmp_path):
+    text = MAPPED.replace("data.total", "data[").replace('"X-Sig"', '"X Sig"')
+
+    found = complaints(tmp_path, text + 'when = "a b"\n')
+
+    assert [text.partition(". Write names")[0] for text in found] == [
+        "webhook[0].map.value: ends too early. Complete the expression",
+        "webhook[0].when: is not JMESPath: unexpected 'b' at column 3",
+        "webhook[0].signature.header: 'X Sig' is no name of a header. Correct it",
+    ]
+
+
+PRESET = """
+[[webhook]]
+name = "crm"
+kind = "hubspot"
+secret = "env:SHOPIFY_SECRET"
+source = "shop"
+"""
+
+
+def test_preset_has_its_settings(tmp_path):
+    options = written(tmp_path, PRESET).options
+
+    assert options.signature.header == "X-HubSpot-Signature-v3"
+    assert options.map["email"] == "properties.email.value || email"
+
+
+def test_settings_have_priority_over_those_of_a_preset_key_by_key(tmp_path):
+    own = 'map = { email = "mail" }\nsignature = { tolerance = 60 }\nmessage = "kind"\n'
+
+    options = written(tmp_path, PRESET + own).options
+
+    assert (options.map["email"], options.map["value"]) == (
+        "mail",
+        "properties.amount.value || amount",
+    )
+    assert (options.signature.tolerance, options.signature.encoding) == (60, "base64")
+    assert options.message == "kind"
+
+
+def test_event_of_a_preset_must_be_an_event_of_the_pixel(tmp_path):
+    text = PRESET.replace("hubspot", "google_lead_form")
+
+    assert complaints(tmp_path, text)[0].startswith("webhook[0].event: 'lead' is not an event")
+    assert written(tmp_path, text + 'event = "sign_up"\n').event == "sign_up"
+
+
+def test_reload_names_the_changed_keys_of_a_mapping(tmp_path):
+    running = read(tmp_path, GOOD + MAPPED, ENVIRON)
+    changed = MAPPED.replace("data.total", "data.sum").replace("60", "90")
+
+    found = difference(running, read(tmp_path, GOOD + changed, ENVIRON))
+
+    assert list(map(str, found.changes)) == ["webhook orders changed: map, signature.tolerance"]

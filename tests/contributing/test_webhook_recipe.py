@@ -56,8 +56,8 @@ def read_order(message, webhook):
     return WebhookReading(name="order", parsed=ParsedRequest(conversions=(conversion,)))
 
 
-def sample(webhook, now):
-    del now
+def sample(webhook, now, url):
+    del now, url
     headers = {SIGNATURE.encode(): signature_of(webhook.secrets[0], ORDER)}
     return WebhookMessage(headers=headers, body=ORDER)
 
@@ -116,6 +116,6 @@ async def test_new_webhook_kind_refuses_other_signatures(webhook):
 
 
 def test_sample_of_a_new_webhook_kind_is_genuine(webhook):
-    message = webhook.kind.sample(webhook, NOW)
+    message = webhook.kind.sample(webhook, NOW, "")
 
     assert webhook.kind.verify(message, webhook, NOW) is SignatureVerdict.GENUINE

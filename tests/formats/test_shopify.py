@@ -287,7 +287,7 @@ def test_any_json_is_read_or_malformed(tree, topic):
 
 def test_sample_is_genuine_and_a_purchase():
     webhook = shopify()
-    sample = webhook.kind.sample(webhook, NOW)
+    sample = webhook.kind.sample(webhook, NOW, "")
 
     assert verify(sample, webhook, NOW) is SignatureVerdict.GENUINE
     (native,) = read(sample, webhook).parsed.conversions

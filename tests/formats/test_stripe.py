@@ -361,7 +361,7 @@ def test_repr_of_a_reading_shows_no_person():
 @pytest.mark.parametrize("payment", ["checkout_session", "payment_intent", "invoice"])
 def test_sample_is_a_genuine_message_with_one_conversion(payment):
     webhook = a_webhook(STRIPE, payment=payment)
-    message = sample(webhook, NOW)
+    message = sample(webhook, NOW, "")
 
     assert verify(message, webhook, NOW) is SignatureVerdict.GENUINE
     assert len(read(message, webhook).parsed.conversions) == 1

@@ -302,7 +302,7 @@ def test_shop_is_reached_by_https_or_on_this_machine(url):
 
 def test_sample_is_a_genuine_message_with_one_conversion():
     webhook = a_webhook(WOO, SHOWN)
-    message = sample(webhook, NOW)
+    message = sample(webhook, NOW, "")
 
     assert verify(message, webhook, NOW) is SignatureVerdict.GENUINE
     assert len(read(message, webhook).parsed.conversions) == 1

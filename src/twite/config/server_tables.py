@@ -29,8 +29,9 @@ from twite.domain.destination import DEFAULT_RATE, XApp
 from twite.domain.errors import SettingsError
 from twite.domain.secret import Secret
 from twite.domain.times import DAY, HOUR, MINUTE, SECOND
+from twite.formats.standard.signature import is_unreadable
 from twite.gateway.alerts.checks import Thresholds
-from twite.gateway.alerts.notifier import Webhook, unreadable
+from twite.gateway.alerts.notifier import Webhook
 from twite.gateway.ports.store import Retention
 from twite.x.spec import API_URL, MAX_CONVERSIONS, OAUTH_URL, VERSION
 
@@ -307,7 +308,7 @@ class AlertSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _alerts(*, webhook: Secret | None, secret: Secret | None, **thresholds: int) -> AlertSettings:
-    if secret and unreadable(secret):
+    if secret and is_unreadable(secret):
         raise SettingsError(
             "alerts.secret",
             "starts with whsec_, but the rest is not base64. Copy it again, or choose a "

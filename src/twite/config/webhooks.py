@@ -108,13 +108,24 @@ class WebhookTable(Table, frozen=True):
     def read(self, value: object, place: str, reader: Reader) -> object:
         named = value.get("kind") if isinstance(value, dict) else None
         try:
-            kind = self.kinds.get(str(reader.resolved(named, place)))
+            named = reader.resolved(named, place)
+            kind = self.kinds.get(str(named))
         except SettingsError:
             kind = None
-        # Without a known kind, this table reports what is wrong with it.
-        return (
-            super().read(value, place, reader) if kind is None else kind.read(value, place, reader)
-        )
+        if kind is None or not isinstance(value, dict):
+            # Without a known kind, this table reports what is wrong with it.
+            return super().read(value, place, reader)
+        return kind.read(_joined(KINDS[str(named)].preset, value), place, reader)
+
+
+def _joined(preset: Mapping[str, object], written: Mapping[str, object]) -> dict[str, object]:
+    """Return a table with the preset's values where the file has none."""
+    joined = {**preset, **written}
+    for key, own in preset.items():
+        given = written.get(key)
+        if isinstance(own, Mapping) and isinstance(given, Mapping):
+            joined[key] = _joined(own, given)
+    return joined
 
 
 _KINDS: Final = _tables()

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from itertools import combinations
-from typing import Final
+from typing import Any, Final
 
 from twite.app.store_access import open_records, read_ignored
 from twite.config.settings import Settings
@@ -11,12 +11,16 @@ from twite.domain.errors import StoreUnusable, TransientError
 from twite.domain.plural import plural
 from twite.domain.stats.deduplication import total
 from twite.domain.submission import Endpoint
-from twite.formats.webhook_kind import IgnoredReason
+from twite.formats.generic.read import GenericOptions
+from twite.formats.standard.read import StandardOptions
+from twite.formats.standard.signature import is_unreadable
+from twite.formats.webhook_kind import IgnoredReason, IncomingWebhook
 from twite.gateway.operations.dedup_report import DEFAULT_DAYS, first_moment
-from twite.gateway.ports.findings import CheckFinding, passed, warning
+from twite.gateway.ports.findings import CheckFinding, failed, passed, warning
 from twite.gateway.ports.queries import DedupQuery
 from twite.machine.system import SystemClock
 
+_SHORTEST_IN_PATH: Final = 16
 # How many ids of the pixel are enough to judge by, and which part of them may be too small.
 _ENOUGH: Final = 20
 _FEW: Final = 0.05
@@ -43,8 +47,40 @@ def webhooks(settings: Settings) -> Iterator[CheckFinding]:
                 "It is not a signing secret of Stripe, so its messages get 401.",
                 "Copy the endpoint's signing secret from Stripe's dashboard, with its prefix.",
             )
+        yield from _of_mapped(settings, webhook)
     yield from _of_stripe(settings)
     yield from _same_events(settings)
+
+
+def _of_mapped(settings: Settings, webhook: IncomingWebhook[Any]) -> Iterator[CheckFinding]:
+    """Report settings of the kinds `standard` and `generic` that admit nobody, or anybody."""
+    name, options = webhook.name, webhook.options
+    if isinstance(options, StandardOptions) and any(map(is_unreadable, webhook.secrets)):
+        yield failed(
+            "webhooks",
+            f"a secret of the webhook {name} begins with whsec_, but the rest is not base64",
+            "The sender signs with another key, so its messages get 401.",
+            "Copy the secret from the sender again.",
+        )
+    if not isinstance(options, GenericOptions):
+        return
+    if options.authentication == "path":
+        secrets = [secret.reveal() for secret in webhook.secrets if secret]
+        if any(len(text) < _SHORTEST_IN_PATH for text in secrets):
+            yield warning(
+                "webhooks",
+                f"a secret of the webhook {name} is short",
+                "Anyone who guesses the URL can send conversions.",
+                "Use a longer one: openssl rand -hex 32.",
+            )
+    signature = options.signature
+    if signature is not None and "{url}" in signature.signed and not settings.server.public_url:
+        yield failed(
+            "webhooks",
+            f"the webhook {name} needs server.public_url",
+            "The signature covers the URL, which Twite does not know, so messages get 401.",
+            "Set public_url to the address to which the sender posts.",
+        )
 
 
 def _of_stripe(settings: Settings) -> Iterator[CheckFinding]:

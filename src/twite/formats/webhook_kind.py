@@ -175,16 +175,18 @@ class WebhookKind(msgspec.Struct, Generic[OptionsT], frozen=True, kw_only=True):
     `read` gets only genuine messages; it raises MalformedRequest for a body that it cannot read,
     and nothing else. If `ignores_old`, conversions before the deduplication window are ignored,
     because the sender repeats messages about them at any later time. The sample is a message with
-    one conversion, of `shopper@example.com`.
+    one conversion, of `shopper@example.com`, at a time in milliseconds, for the webhook at a URL.
+    `preset` are keys of `[[webhook]]` that have these values unless the file has others.
     """
 
     name: str
     options: type[OptionsT]
     verify: Callable[[WebhookMessage, "IncomingWebhook[OptionsT]", int], SignatureVerdict]
     read: Callable[[WebhookMessage, "IncomingWebhook[OptionsT]"], WebhookReading]
-    sample: Callable[["IncomingWebhook[OptionsT]", int], WebhookMessage]
+    sample: Callable[["IncomingWebhook[OptionsT]", int, str], WebhookMessage]
     check: Callable[[OptionsT], Iterator[OptionFault]] = lambda _options: iter(())
     ignores_old: bool = False
+    preset: Mapping[str, object] = MappingProxyType({})
 
 
 class IncomingWebhook(Masked, Generic[OptionsT], frozen=True, kw_only=True):

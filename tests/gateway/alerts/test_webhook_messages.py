@@ -8,7 +8,8 @@ import pytest
 
 from twite.domain.alert import Alert, AlertKind, AlertPhase
 from twite.domain.secret import Secret
-from twite.gateway.alerts.notifier import Envelope, enveloped, headers, trial, unreadable
+from twite.formats.standard.signature import is_unreadable
+from twite.gateway.alerts.notifier import Envelope, enveloped, headers, trial
 
 # The example of the Standard Webhooks libraries.
 SECRET = Secret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
@@ -58,7 +59,7 @@ def test_custom_webhook_secret_is_used_unchanged():
     ],
 )
 def test_base64_webhook_secret_must_be_valid(text, bad):
-    assert unreadable(Secret(text)) is bad
+    assert is_unreadable(Secret(text)) is bad
 
 
 def test_webhook_message_has_text_reason_start_and_help():

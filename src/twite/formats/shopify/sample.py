@@ -11,8 +11,9 @@ from twite.formats.webhook_kind import WebhookMessage, signed_base64
 _MONEY: Final = {"amount": "49.90", "currency_code": "EUR"}
 
 
-def sample(webhook: ShopifyWebhook, now: int) -> WebhookMessage:
+def sample(webhook: ShopifyWebhook, now: int, url: str) -> WebhookMessage:
     """Return an order of one mug, paid now."""
+    del url  # is not signed
     order = {
         "id": 820982911946154508,
         "order_number": 1017,

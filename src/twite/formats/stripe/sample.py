@@ -7,8 +7,9 @@ from twite.formats.stripe.read import AMOUNTS, PAYMENTS, SIGNATURE, StripeWebhoo
 from twite.formats.webhook_kind import WebhookMessage
 
 
-def sample(webhook: StripeWebhook, now: int) -> WebhookMessage:
+def sample(webhook: StripeWebhook, now: int, url: str) -> WebhookMessage:
     """Return an event about a payment of 49.90 EUR, paid now."""
+    del url  # is not signed
     payment = webhook.options.payment
     body = msgspec.json.encode(
         {

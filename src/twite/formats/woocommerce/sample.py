@@ -26,8 +26,9 @@ def signed_order(
     return WebhookMessage(headers=headers, body=order)
 
 
-def sample(webhook: WooCommerceWebhook, now: int) -> WebhookMessage:
+def sample(webhook: WooCommerceWebhook, now: int, url: str) -> WebhookMessage:
     """Return an order of two mugs, paid now."""
+    del url  # is not signed
     moment = spelled(now)[:19]
     order = {
         "id": 1017,

@@ -6,10 +6,6 @@ arrive twice, with the same `webhook-id`.
 """
 
 import asyncio
-import base64
-import binascii
-import hashlib
-import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -20,12 +16,12 @@ from twite.domain.alert import RULES, Alert, AlertKind, AlertPhase
 from twite.domain.delivery import backoff
 from twite.domain.secret import Secret
 from twite.domain.times import MINUTE, SECOND, spelled
+from twite.formats.standard.signature import signature_of
 from twite.gateway.alerts.alert_store import AlertStore
 from twite.gateway.ports.events import Observer, ProblemPlace, ProblemSeen, WebhookTried
 from twite.gateway.ports.machine import Clock, Randomness, wait_for_event
 from twite.gateway.ports.transport import NoResponse, OutboundRequest, Response, Transport
 
-_PREFIX: Final = "whsec_"
 _TEST: Final = "test"
 _PAGES: Final = "docs/how-to/alerts"
 # Replaces the characters with which a text could create links, or mention everyone in a chat.
@@ -124,29 +120,11 @@ def headers(envelope: Envelope, *, now: int, secret: Secret | None) -> Mapping[s
         "webhook-timestamp": stamp,
     }
     if secret:
-        signed = b".".join((envelope.id.encode(), stamp.encode(), envelope.body))
-        digest = hmac.new(_key(secret), signed, hashlib.sha256).digest()
-        fields["webhook-signature"] = f"v1,{base64.b64encode(digest).decode()}"
+        signature = signature_of(
+            secret, id_=envelope.id.encode(), stamp=stamp.encode(), body=envelope.body
+        )
+        fields["webhook-signature"] = f"v1,{signature.decode()}"
     return fields
-
-
-def unreadable(secret: Secret) -> bool:
-    """Whether a secret has the prefix for base64, but is not valid base64."""
-    text = secret.reveal()
-    if not text.startswith(_PREFIX):
-        return False
-    try:
-        return not base64.b64decode(text.removeprefix(_PREFIX), validate=True)
-    except binascii.Error:
-        return True
-
-
-def _key(secret: Secret) -> bytes:
-    """Return the key: decoded from base64 if the secret begins with `whsec_`, else unchanged."""
-    text = secret.reveal()
-    if text.startswith(_PREFIX) and not unreadable(secret):
-        return base64.b64decode(text.removeprefix(_PREFIX), validate=True)
-    return text.encode()
 
 
 class Webhook(msgspec.Struct, frozen=True, kw_only=True):
