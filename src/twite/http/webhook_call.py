@@ -6,16 +6,20 @@ from typing import Any
 import msgspec
 
 from twite.domain.destination import Source
+from twite.domain.secret import Masked
 from twite.formats.webhook_kind import IncomingWebhook
 
 
-class WebhookCall(msgspec.Struct, frozen=True, kw_only=True):
+class WebhookCall(Masked, frozen=True, kw_only=True):
     """The caller of the route. Only the signature proves it, once the body is read.
+
+    The path may contain a secret: its repr is masked.
 
     `at` is the time in milliseconds; `url` is the public URL of the request, `rest` the part of the
     path after the webhook's name.
     """
 
+    in_repr = ("webhook",)
     webhook: IncomingWebhook[Any]
     source: Source
     at: int

@@ -7,16 +7,19 @@ bad one: senders repeat a refused message for days, or give up the webhook.
 from collections.abc import Mapping
 from typing import Final
 
+import msgspec
+
 from twite.domain.errors import MalformedRequest
 from twite.domain.fault import Fault
 from twite.domain.incoming_request import IncomingRequest
 from twite.domain.secret import Secret
-from twite.domain.submission import Endpoint
+from twite.domain.submission import Endpoint, Ignored
 from twite.domain.times import HOUR
 from twite.domain.webhook_delivery import DeliveryVerdict
 from twite.formats.parsed_request import Native, ParsedRequest
 from twite.formats.strict_json import as_fault
 from twite.formats.webhook_kind import (
+    IgnoredReason,
     SignatureVerdict,
     WebhookMessage,
     WebhookReading,
@@ -24,6 +27,7 @@ from twite.formats.webhook_kind import (
     without_old,
 )
 from twite.gateway.ingest.receipts import AcceptReceipt
+from twite.gateway.ingest.webhook_preview import TEST_HEADER, preview
 from twite.gateway.ports.tags import EventOrigin
 from twite.http.responses import HttpRefusal, HttpResponse, answer_to, error
 from twite.http.route import HttpRequest, RouteAuthentication
@@ -93,11 +97,15 @@ async def answer(request: HttpRequest, call: WebhookCall) -> HttpResponse:
         reading = webhook.kind.read(_message(call, request.headers, request.body), webhook)
     except MalformedRequest as malformed:
         reading = _unreadable(call, as_fault(malformed, malformed.path))
-    if reading.erase:
+    is_test = TEST_HEADER.encode() in request.headers
+    if reading.erase and not is_test:
         await _erase(request, call, reading)
     if webhook.kind.ignores_old:
         oldest = call.at - request.services.dedup_window + _CLOCKS_DIFFER
         reading = without_old(reading, oldest=oldest, now=call.at)
+    previewed = reading
+    if is_test:
+        reading = _as_test(reading)
     # Tags see neither the headers nor the path, which may contain a secret.
     seen = IncomingRequest(method=request.method, path=f"/webhooks/{webhook.name}")
     receipt = await request.services.accept.parsed(
@@ -110,6 +118,8 @@ async def answer(request: HttpRequest, call: WebhookCall) -> HttpResponse:
     if reading.erase:
         verdict = DeliveryVerdict.ERASED
     _note(request, call, verdict, reason, message=reading.name, receipt=receipt.receipt)
+    if is_test:
+        return HttpResponse(status=200, body=_preview(request, call, previewed))
     return receipt_response(receipt, ignored=len(receipt.ignored), status=200)
 
 
@@ -146,6 +156,20 @@ async def _erase(request: HttpRequest, call: WebhookCall, reading: WebhookReadin
     if erase is None:
         raise HttpRefusal(error(503, "not_ready"))
     await erase(call.webhook.name, reading.erase)
+
+
+def _as_test(reading: WebhookReading) -> WebhookReading:
+    """Return a reading whose conversions are counted as tests, so that none is sent."""
+    parsed = reading.parsed
+    test = Ignored(name=reading.name or "unnamed", reason=IgnoredReason.TEST)
+    ignored = (*parsed.ignored, *[test] * len(parsed.conversions))
+    return WebhookReading(name=reading.name, parsed=ParsedRequest(ignored=ignored))
+
+
+def _preview(request: HttpRequest, call: WebhookCall, reading: WebhookReading) -> bytes:
+    services = request.services
+    found = preview(reading, source=call.source, destinations=services.destinations, now=call.at)
+    return msgspec.json.encode(found)
 
 
 def _unreadable(call: WebhookCall, fault: Fault) -> WebhookReading:

@@ -1,0 +1,99 @@
+"""Preview of a webhook's message: what it would become, masked, without storing or sending it."""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from twite.consent.verdict import judging
+from twite.domain.destination import Destination, Source
+from twite.formats.native.answers import ErrorDetail
+from twite.formats.native.conversion import ReadConversion
+from twite.formats.native.read import read_parsed
+from twite.formats.webhook_kind import REASONS, IgnoredReason, WebhookReading
+from twite.redaction.mask_tree import masked_tree
+from twite.redaction.scrub_text import scrubbed_json
+
+# With this header, a message that is genuine becomes a preview in place of a conversion.
+TEST_HEADER = "x-twite-test"
+
+
+class PreviewedConversion(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A conversion, and whether it would be `accepted`, `suppressed`, `held` or `rejected`.
+
+    `conversion` is in the native format, masked. If it is rejected, `errors` say why; otherwise
+    they are notes on what is left out.
+    """
+
+    verdict: str
+    conversion: Mapping[str, object]
+    reason: str = ""
+    errors: tuple[ErrorDetail, ...] = ()
+
+
+class IgnoredMessage(msgspec.Struct, frozen=True, kw_only=True):
+    name: str
+    reason: str
+    meaning: str
+
+
+class WebhookPreview(msgspec.Struct, frozen=True, kw_only=True):
+    """What a message would become. `message` is its name."""
+
+    message: str
+    conversions: tuple[PreviewedConversion, ...] = ()
+    ignored: tuple[IgnoredMessage, ...] = ()
+    erased_identifiers: int = 0
+
+    @property
+    def has_errors(self) -> bool:
+        return any(each.verdict == "rejected" for each in self.conversions)
+
+
+def preview(
+    reading: WebhookReading,
+    *,
+    source: Source,
+    destinations: Mapping[str, Destination],
+    now: int,
+) -> WebhookPreview:
+    """Return what a reading would become. `now` is in milliseconds. It knows no opt-outs."""
+    parsed = read_parsed(
+        reading.parsed,
+        source=source,
+        destinations=destinations,
+        now=now,
+        salt=b"",
+        judge=judging(policy=source.consent, now=now, revoked=None),
+    )
+    return WebhookPreview(
+        message=reading.name,
+        conversions=tuple(map(_previewed, parsed.results)),
+        ignored=tuple(
+            IgnoredMessage(
+                name=each.name, reason=each.reason, meaning=REASONS[IgnoredReason(each.reason)]
+            )
+            for each in reading.parsed.ignored
+        ),
+        erased_identifiers=len(reading.erase),
+    )
+
+
+def _previewed(result: ReadConversion) -> PreviewedConversion:
+    scrubbed = scrubbed_json(msgspec.json.encode(result.native), thoroughly=True)
+    masked = masked_tree(msgspec.json.decode(scrubbed))
+    verdict, reason = "accepted", ""
+    if result.suppressed is not None:
+        verdict, reason = "suppressed", result.suppressed
+    elif result.is_faulty:
+        verdict = "rejected"
+    elif result.held is not None:
+        verdict, reason = "held", result.held
+    return PreviewedConversion(
+        verdict=verdict,
+        conversion=masked if isinstance(masked, Mapping) else {},
+        reason=reason,
+        errors=tuple(
+            ErrorDetail(path=each.path, code=each.code, message=each.message)
+            for each in result.faults
+        ),
+    )
