@@ -183,32 +183,36 @@ async def _sent(message: WebhookMessage, *, url: str, path: str) -> WebhookPrevi
     return found
 
 
-def _show(found: WebhookPreview, *, as_json: bool) -> None:
+def _show(webhook_preview: WebhookPreview, *, as_json: bool) -> None:
     if as_json:
-        printing.print_json(found)
+        printing.print_json(webhook_preview)
     else:
-        _print(found)
-    if found.has_errors:
+        _print(webhook_preview)
+    if webhook_preview.has_errors:
         raise typer.Exit(1)
 
 
-def _print(found: WebhookPreview) -> None:
-    name = printing.safe(found.message or "unnamed")
-    printing.say(f"Message {name}: {plural(len(found.conversions), 'conversion')}")
-    for each in found.conversions:
+def _print(webhook_preview: WebhookPreview) -> None:
+    name = printing.safe(webhook_preview.message or "unnamed")
+    printing.say(f"Message {name}: {plural(len(webhook_preview.conversions), 'conversion')}")
+    for each in webhook_preview.conversions:
         _print_conversion(each)
-    for ignored in found.ignored:
+    for ignored in webhook_preview.ignored:
         printing.say(f"  ignored ({ignored.reason}): {ignored.meaning}")
-    if found.erased_identifiers:
-        printing.say(f"  erases a person by {plural(found.erased_identifiers, 'identifier')}")
+    if webhook_preview.erased_identifiers:
+        printing.say(
+            f"  erases a person by {plural(webhook_preview.erased_identifiers, 'identifier')}"
+        )
 
 
-def _print_conversion(each: PreviewedConversion) -> None:
-    verdict = printing.styled(each.verdict, _STYLES.get(each.verdict, "bold"))
-    printing.say("  ", verdict, f": {printing.safe(each.reason)}" if each.reason else "")
-    for name, value in each.conversion.items():
+def _print_conversion(conversion: PreviewedConversion) -> None:
+    verdict = printing.styled(conversion.verdict, _STYLES.get(conversion.verdict, "bold"))
+    printing.say(
+        "  ", verdict, f": {printing.safe(conversion.reason)}" if conversion.reason else ""
+    )
+    for name, value in conversion.conversion.items():
         text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
         printing.say(f"    {name:<14} {printing.safe(text)}")
-    for error in each.errors:
+    for error in conversion.errors:
         printing.say(f"    {error.code:<14} {error.path or 'the whole message'}")
         printing.say(f"    {'':<14} {printing.safe(error.message)}")

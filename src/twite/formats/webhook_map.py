@@ -49,6 +49,7 @@ _NOT_TEXTS: Final = frozenset({"conversion_id", "time", "value", "contents", "co
 _LEAST_MS: Final = 100_000_000_000
 _MOST_DIGITS: Final = 15
 _NO_AMOUNT: Final = PLACEHOLDERS - {"0"}
+_REASONS: Final = tuple(reason.value for reason in IgnoredReason)
 
 
 class MappedOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,9 +107,6 @@ def check_map(options: MappedOptions) -> Iterator[OptionFault]:
         if given is not None:
             yield from _expression_faults(name, given)
     yield from _expression_faults("message", options.message)
-
-
-_REASONS: Final = tuple(reason.value for reason in IgnoredReason)
 
 
 def _unknown(name: str, known: tuple[str, ...]) -> str:

@@ -78,22 +78,22 @@ def preview(
     )
 
 
-def _previewed(result: ReadConversion) -> PreviewedConversion:
-    scrubbed = scrubbed_json(msgspec.json.encode(result.native), thoroughly=True)
+def _previewed(conversion: ReadConversion) -> PreviewedConversion:
+    scrubbed = scrubbed_json(msgspec.json.encode(conversion.native), thoroughly=True)
     masked = masked_tree(msgspec.json.decode(scrubbed))
     verdict, reason = "accepted", ""
-    if result.suppressed is not None:
-        verdict, reason = "suppressed", result.suppressed
-    elif result.is_faulty:
+    if conversion.suppressed is not None:
+        verdict, reason = "suppressed", conversion.suppressed
+    elif conversion.is_faulty:
         verdict = "rejected"
-    elif result.held is not None:
-        verdict, reason = "held", result.held
+    elif conversion.held is not None:
+        verdict, reason = "held", conversion.held
     return PreviewedConversion(
         verdict=verdict,
         conversion=masked if isinstance(masked, Mapping) else {},
         reason=reason,
         errors=tuple(
             ErrorDetail(path=each.path, code=each.code, message=each.message)
-            for each in result.faults
+            for each in conversion.faults
         ),
     )
