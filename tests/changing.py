@@ -4,7 +4,8 @@
 class Changing:
     """Keeps the latest value: that which a method of the previous one returned.
 
-    If a method returns a tuple that begins with a value, its other item is the result.
+    If a method returns a tuple that begins with a value, its other item is the result. A method that
+    returns nothing would change nothing here, so it fails.
     """
 
     def __init__(self, value):
@@ -18,6 +19,7 @@ class Changing:
         def call(*args, **options):
             # Only now, because an argument may have changed the value.
             result = getattr(self.value, name)(*args, **options)
+            assert result is not None, f"{name} returned no value"
             if type(result) is type(self.value):
                 self.value = result
             elif isinstance(result, tuple) and result and type(result[0]) is type(self.value):

@@ -52,6 +52,31 @@ def test_bisect_of_a_failure_ends_after_ten_failed_groups_in_a_row():
     assert answer_all(bisect, FAILED) == STUCK
 
 
+def test_both_deliveries_of_a_failed_pair_are_sent_alone():
+    bisect = Changing(alike(bisecting(FAILED, 2).value, stack=(group_of(1, 2),)))
+
+    bisect.answered(bisect.next(), FAILED)
+
+    assert [ids_of(bisect.next()), ids_of(bisect.next())] == [(1,), (2,)]
+    assert bisect.is_over
+
+
+def test_bisect_of_a_failed_batch_may_send_more_requests_than_one_of_a_refused_batch():
+    bisect = bisecting(FAILED, 100)
+    while not bisect.is_over:
+        group = bisect.next()
+        bisect.answered(group, FAILED if len(group) > 1 else DELIVERED)
+
+    assert (bisect.tries, bisect.taken) == (110, 100)
+
+
+def test_delivery_that_fails_alone_is_not_sent_again():
+    bisect = bisecting(FAILED, 3)
+
+    assert answer_all(bisect, FAILED) == 3
+    assert (bisect.failed_alone, bisect.rest) == (3, ())
+
+
 def test_group_that_probably_fails_is_sent_one_by_one():
     bisect = bisecting(FAILED, 100)
     bisect.answered(bisect.next(), FAILED)
@@ -71,6 +96,12 @@ def test_group_probably_fails_if_one_of_its_ten_deliveries_in_ten_did(failed, si
     assert len(bisect.next()) == size
 
 
+def test_one_failure_among_many_results_does_not_make_a_group_fail():
+    bisect = Changing(alike(bisecting(FAILED, 100).value, taken=99, failed_alone=1))
+
+    assert len(bisect.next()) == 10
+
+
 def test_few_results_say_nothing_about_a_group():
     bisect = Changing(alike(bisecting(FAILED, 100).value, taken=6, failed_alone=1))
     assert len(bisect.next()) == 10
@@ -88,6 +119,17 @@ def test_account_is_at_fault_after_many_equal_refusals_in_a_row(why, tries):
     answer_all(bisect, why)
 
     assert (bisect.is_the_account, len(bisect.refused)) == (True, tries)
+
+
+def test_all_deliveries_are_controls_if_few_are_left():
+    last, *row = group_of(*range(100, 100 + ALIKE))
+    refused = tuple((delivery, BAD) for delivery in row)
+    rest = group_of(*range(CONTROLS))
+    bisect = Changing(alike(bisecting(BAD, 0).value, stack=(rest,), row=refused))
+
+    bisect.answered((last,), BAD)
+
+    assert [len(bisect.next()) for _ in range(CONTROLS)] == [1] * CONTROLS
 
 
 @pytest.mark.parametrize(("why", "is_the_account"), [(BAD, True), (PAGE, False)])
@@ -122,6 +164,13 @@ def test_smallest_request_that_is_too_large_counts_unless_a_conversion_is_bad(ou
         bisect.answered(group_of(1), BAD)
 
     assert bisect.too_large == too_large
+
+
+def test_size_of_a_group_that_is_refused_for_its_content_does_not_count():
+    bisect = bisecting(LARGE, 4)
+    bisect.answered(bisect.next(), BAD)
+
+    assert bisect.too_large == 8
 
 
 def with_values(many, values):
@@ -168,9 +217,12 @@ def test_delivery_whose_value_x_repeats_is_sent_alone(many, values, complaints, 
     assert len(bisect.next()) == first
 
 
-@pytest.mark.parametrize(("taken", "sizes"), [(17, [4]), (16, [1])])
-def test_mostly_bad_batch_is_sent_one_by_one(taken, sizes):
-    refused = tuple((delivery, BAD) for delivery in group_of(*range(100, 107)))
+@pytest.mark.parametrize(
+    ("taken", "bad", "sizes"),
+    [(17, 7, [4]), (16, 7, [1]), (7, 3, [4]), (1, 7, [1]), (0, 7, [4])],
+)
+def test_mostly_bad_batch_is_sent_one_by_one(taken, bad, sizes):
+    refused = tuple((delivery, BAD) for delivery in group_of(*range(100, 100 + bad)))
     bisect = Changing(alike(Bisect.of(group_of(*range(16)), BAD), taken=taken, refused=refused))
     bisect.answered(bisect.next(), BAD)
 

@@ -28,6 +28,10 @@ def refusal(status=400, *codes, reason="no"):
     )
 
 
+def test_there_are_no_suspects_at_first():
+    assert Pixel().known() == frozenset()
+
+
 def test_deliveries_of_a_bad_request_are_suspects_once_x_accepts_others():
     pixel = Pixel()
     pixel.note(group(1, 2), event=EVENT)
