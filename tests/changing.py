@@ -4,8 +4,8 @@
 class Changing:
     """Keeps the latest value: that which a method of the previous one returned.
 
-    If a method returns a tuple that begins with a value, its other item is the result. A method that
-    returns nothing would change nothing here, so it fails.
+    If a method returns a tuple that begins with a value, its other item is the result. If it
+    returns nothing, it fails: it would change nothing here.
     """
 
     def __init__(self, value):

@@ -2,10 +2,8 @@
 
 import asyncio
 import os
-import sqlite3
 import subprocess
 import sys
-import threading
 
 import msgspec
 import pytest
@@ -24,7 +22,6 @@ from twite.gateway.ports.store import StoreOptions
 from twite.stores.sql.moves import SLICE
 from twite.stores.sqlite import SQLiteStore
 from twite.stores.sqlite.engine.owner_session import OwnerSession
-from twite.stores.sqlite.engine.writer import Writer
 
 
 @pytest.fixture
@@ -261,45 +258,6 @@ def test_full_disk_refuses_submissions_until_there_is_space(tmp_path):
     )
 
     assert (done.stdout, done.stderr) == ("recovered\n", "")
-
-
-class Untidy:
-    """A session whose rollback fails, too."""
-
-    def __init__(self):
-        self.connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-
-    def finish(self):
-        pass
-
-    def committed(self):
-        pass
-
-    def rolled_back(self):
-        raise KeyError("undoing went wrong")
-
-
-async def test_writer_continues_after_a_failed_rollback():
-    books = [Untidy(), Untidy()]
-    writer = Writer(
-        open_session=lambda: books.pop(0),
-        committed=lambda: None,
-        turn=threading.Lock(),
-        most_conversions=10,
-        most_bytes=1_000,
-    )
-    writer.start()
-
-    answers = [
-        (await asyncio.gather(writer.submit_act(lambda _session: 1 / 0), return_exceptions=True))[
-            0
-        ],
-        await writer.submit_act(lambda _session: "written"),
-    ]
-
-    await writer.close()
-    assert isinstance(answers[0], LedgerUnavailable)
-    assert answers[1] == "written"
 
 
 async def test_only_committed_counts_are_reported(tmp_path):

@@ -1,8 +1,8 @@
 """Writer thread: commits all waiting changes together (group commit).
 
 The caller gets the result of an operation only after the COMMIT that contains it. A failed group is
-rolled back, and its operations are then tried one by one, so that only the faulty one fails. A
-failed operation changes nothing.
+rolled back, and its operations are then tried one by one, so that only the faulty one fails. If the
+disk fails, a few are tried. A failed operation changes nothing.
 """
 
 import asyncio
@@ -32,6 +32,9 @@ DISK_FULL: Final = "the disk is full"
 # After this result code, a connection's view of the file cannot be trusted.
 # sqlite.org/rescode.html#ioerr
 _IOERR: Final = 10
+# After this many I/O errors in a row, the rest of a group fails, too: after each error, opening the
+# connection again takes a while, and its callers wait.
+_MOST_IO_ERRORS: Final = 3
 
 
 @dataclass(slots=True, eq=False)
@@ -81,6 +84,8 @@ class Writer(IntakeQueue):
         self._timed = timed
         # Why no operation is executed any more, or None.
         self._final: Exception | None = None
+        # The I/O errors since the group began, or since a part of it was committed.
+        self._io_errors: list[Exception] = []
         self._turn = turn
         self._queue: Handover[Operation | Closing] = Handover(asyncio.get_running_loop())
         super().__init__(self._queue.put, most_conversions=most_conversions, most_bytes=most_bytes)
@@ -146,6 +151,7 @@ class Writer(IntakeQueue):
         committed one by one are reported as failed; a submission that is repeated because of this
         counts as a duplicate.
         """
+        self._io_errors.clear()
         try:
             return self._commit(group)
         except Exception as error:  # noqa: BLE001 if the writer ended, all callers would wait forever
@@ -160,9 +166,13 @@ class Writer(IntakeQueue):
     def _commit(self, group: Sequence[Operation]) -> list[Outcome]:
         if self._final is not None:
             return self._refused(group, self._final)
+        if len(self._io_errors) >= _MOST_IO_ERRORS:
+            return self._refused(group, self._io_errors[-1])
         try:
-            return self._transact(group)
+            outcomes = self._transact(group)
         except Exception as error:  # noqa: BLE001 - the error goes to its caller, and must not end the writer
+            if _is_io_error(error):
+                self._io_errors.append(error)
             self._undo(error)
             if is_final(error):
                 self._end(error)
@@ -172,6 +182,8 @@ class Writer(IntakeQueue):
                 rest = [change for change in group if not isinstance(change, Recording)]
                 return [*self._refused(recordings, error), *(self._commit(rest) if rest else ())]
             return self._one_by_one(group, error)
+        self._io_errors.clear()
+        return outcomes
 
     def _one_by_one(self, group: Sequence[Operation], error: Exception) -> list[Outcome]:
         """Commit the parts of a failed group separately, so that only a faulty one fails."""
@@ -240,7 +252,7 @@ class Writer(IntakeQueue):
         try:
             if session.connection.in_transaction:
                 session.connection.execute("ROLLBACK")
-            if getattr(error, "sqlite_errorcode", 0) & 0xFF != _IOERR:
+            if not _is_io_error(error):
                 session.rolled_back()
                 return
         except sqlite3.Error:
@@ -252,6 +264,10 @@ class Writer(IntakeQueue):
         """Deliver the results, on the event loop's thread."""
         self._release([each for each in group if isinstance(each, Recording)])
         self._deliver(outcomes)
+
+
+def _is_io_error(error: Exception) -> bool:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF == _IOERR
 
 
 def _translated(error: Exception) -> Exception:
