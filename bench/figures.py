@@ -28,6 +28,8 @@ secret = "env:TWITE_BENCH_KEY"
 source = "shop"
 """
 _FLOODING, _FLOODED_CLIENTS = 2, 4
+# The first 600 refusals of an address in a minute are not delayed; the others are measured.
+_REFUSED_SECONDS = 3.0
 # A server rests if it uses less CPU than this between two looks, in seconds.
 _RESTING, _LOOK_SECONDS, _MOST_LOOKS = 0.02, 0.25, 40
 _SINGLE, _HUNDRED = (1, 64), (100, 16)  # conversions a request, connections
@@ -119,6 +121,8 @@ class Bench:
                         "-m", "bench.load", "flood", rig.url, path, str(_FLOODING)
                     ) if path else None  # fmt: skip
                     try:
+                        if path in WRONG:
+                            time.sleep(_REFUSED_SECONDS)
                         self.samples[f"flood{path}"].append(
                             self.under_load(rig.gateway, rig.url, *shape)
                         )

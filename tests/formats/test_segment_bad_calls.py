@@ -69,7 +69,10 @@ def test_body_without_calls_is_malformed(body, call):
         (b'{"writeKey": null}', None),
         (b"[]", None),
         (b"{", None),
-        (b'{"writeKey": "\\ud800"}', "\ufffd"),
+        (b'{"writeKey": "\\ud800"}', None),
+        (b'{"x": NaN, "writeKey": "NaN"}', None),
+        (b'{"x": [-Infinity, NaN, "\\ud800", "\\uDFFF", "\\\\ud800"], "writeKey": "a"}', "a"),
+        (b'{"x": "NaN", "writeKey": "aNaN"}', "aNaN"),
     ],
 )
 def test_write_key_is_read_from_the_top_of_the_body(body, expected):
