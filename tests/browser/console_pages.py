@@ -43,13 +43,24 @@ events = ["purchase"]
 when = [{{ field = "currency", operator = "equals", value = "GBP" }}]
 fields = {{ endpoint = "https://ads.example/events", currency = "{{{{{{{{currency}}}}}}}}" }}
 """
+# A webhook that needs no signature, so that the content of its page is easily sent.
+WEBHOOK: Final = """
+[[webhook]]
+name = "crm"
+kind = "generic"
+secret = "a-secret-in-the-path"
+source = "shop"
+authentication = "path"
+ignore = {{ refund = "type == 'order.refunded'" }}
+map = {{ conversion_id = "id", value = "total", currency = "'EUR'", email = "mail" }}
+"""
 TEMPLATE: Final = Path(__file__).parents[1] / "tags/templates/ad_cookies.tpl"
 
 
 def with_tag(folder: Path, *, x: str) -> ConsoleStage:
     """Return a gateway with a tag that fires for `preview`."""
     shutil.copy(TEMPLATE, folder / "ads.tpl")
-    return ConsoleStage(folder, SETTINGS + TAG, x=x)
+    return ConsoleStage(folder, SETTINGS + TAG + WEBHOOK, x=x)
 
 
 async def preview(stage: ConsoleStage) -> None:
@@ -115,6 +126,25 @@ async def busy(stage: ConsoleStage) -> None:
                     return
             await asyncio.sleep(0.1)
     raise AssertionError("the orders do not land")
+
+
+async def deliver(stage: ConsoleStage) -> None:
+    """Send messages to the webhook: conversions, a refund, and requests with a wrong secret."""
+    order: dict[str, object] = {"type": "order.paid", "total": 49.90, "mail": "a@shop.example"}
+    messages: list[tuple[str, dict[str, object]]] = [
+        ("a-wrong-secret", order),
+        ("a-wrong-secret", order),
+        ("a-secret-in-the-path", order | {"id": "crm-1"}),
+        ("a-secret-in-the-path", order | {"id": "crm-1"}),
+        ("a-secret-in-the-path", order | {"type": "order.refunded", "id": "crm-1"}),
+        ("a-secret-in-the-path", order | {"id": "crm-2", "total": None}),
+        ("a-secret-in-the-path", order | {"type": HOSTILE, "id": "crm-3"}),
+    ]
+    async with aiohttp.ClientSession() as http:
+        for secret, message in messages:
+            url = f"{stage.gateway.url}/webhooks/crm/{secret}"
+            async with http.post(url, json=message) as answer:
+                assert answer.status in {200, 401}
 
 
 def pages_of(stage: ConsoleStage) -> list[str]:

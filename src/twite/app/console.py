@@ -17,6 +17,7 @@ from twite.console.pages.overview import OverviewPage
 from twite.console.pages.pixels import PixelsPage, TestConversionPage
 from twite.console.pages.quality import DedupReportPage, MatchQualityPage
 from twite.console.pages.rejected import AmountsPage, RejectedPage
+from twite.console.pages.webhooks import WebhooksPage
 from twite.console.request_checks import RequestChecks
 from twite.console.scope import EventNames
 from twite.domain.destination import Destination
@@ -65,6 +66,7 @@ def console(
             names=names,
         ),
         RejectedPage(destinations=destinations, sources=source_names, queries=store),
+        WebhooksPage(webhooks=settings.webhooks, sources=sources, state=store),
         MatchQualityPage(destinations=destinations, queries=store, names=names),
         DedupReportPage(queries=store, names=names),
         DeadLettersPage(
