@@ -16,11 +16,13 @@ class ScriptedGateway:
     """Answers each request by the next part of a script, and keeps the requests and their times.
 
     An answer is an object of `attempts` in clients/vectors.json. Without one, a request gets 202.
+    With `keep`, the connection stays open.
     """
 
     def __init__(self, answers: list[dict[str, Any]]) -> None:
         self.requests: list[tuple[dict[str, str], bytes]] = []
         self.times: list[float] = []
+        self.connections: list[object] = []
         self.ended = threading.Event()
         gateway = self
 
@@ -30,6 +32,7 @@ class ScriptedGateway:
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 gateway.times.append(time.monotonic())
+                gateway.connections.append(self.client_address)
                 gateway.requests.append((dict(self.headers), body))
                 gateway.respond(self, answers.pop(0) if answers else {"status": 202}, body)
 
@@ -40,7 +43,7 @@ class ScriptedGateway:
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
 
     def respond(self, handler: BaseHTTPRequestHandler, answer: dict[str, Any], body: bytes) -> None:
-        handler.close_connection = True
+        handler.close_connection = "keep" not in answer
         if "close" in answer:
             handler.connection.shutdown(socket.SHUT_RDWR)
             return
@@ -53,7 +56,8 @@ class ScriptedGateway:
             if key in answer:
                 handler.send_header(name, answer[key])
         handler.send_header("Content-Length", str(len(text)))
-        handler.send_header("Connection", "close")
+        if handler.close_connection:
+            handler.send_header("Connection", "close")
         handler.end_headers()
         handler.wfile.write(text)
 

@@ -250,6 +250,25 @@ def test_flush_raises_what_no_callback_took():
         buffer.close()
 
 
+def test_forked_child_does_not_share_the_parents_connection():
+    with ScriptedGateway([{"status": 202, "keep": True}] * 3) as gateway:
+        twite = Twite(gateway.url, KEY)
+        twite.send(ORDER)
+        child = os.fork()
+        if child == 0:
+            try:
+                twite.send(ORDER)
+                os._exit(0)
+            except BaseException:  # noqa: BLE001 - the child must not return into the test
+                os._exit(2)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        twite.send(ORDER)
+        twite.close()
+
+    before, of_child, after = gateway.connections
+    assert (before == after, before == of_child) == (True, False)
+
+
 def test_buffer_of_a_forked_child_sends_only_the_childs_conversions():
     with ScriptedGateway([]) as gateway:
         buffer = Buffer(Twite(gateway.url, KEY), interval=60)

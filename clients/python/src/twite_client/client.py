@@ -1,5 +1,6 @@
 """The synchronous client."""
 
+import os
 import time
 from collections.abc import Sequence
 from typing import Self
@@ -21,7 +22,11 @@ class Twite:
 
     def __init__(self, url: str, key: str, *, timeout: float = 10.0, attempts: int = 5) -> None:
         self._settings = Settings(url, key, timeout, attempts).checked()
+        self._connect()
+
+    def _connect(self) -> None:
         self._pool = urllib3.PoolManager(retries=False, maxsize=10)
+        self._pid = os.getpid()
 
     def send(self, conversion: Conversion, *, idempotency_key: str | None = None) -> Receipt:
         """Send a conversion; return once it is on the gateway's disk.
@@ -63,6 +68,9 @@ class Twite:
         self.close()
 
     def _receipt(self, request: Request) -> Receipt:
+        if self._pid != os.getpid():
+            # After a fork, both processes would read from the same connections.
+            self._connect()
         while True:
             try:
                 response = self._pool.request(
