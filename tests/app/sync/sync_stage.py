@@ -81,6 +81,18 @@ class SyncStage:
             | settings
         )
 
+    @property
+    def basis(self):
+        return SyncBasis(
+            state=self.state,
+            clock=self.clock,
+            find_target=lambda _name: SyncTarget(
+                accept=self.intake, source=SimpleNamespace(name="shop")
+            ),
+            dedup_window=7 * DAY,
+            may_write=lambda: self.owned,
+        )
+
     def execute(self, *statements):
         with sqlite3.connect(self.path) as database:
             for statement in statements:
@@ -103,14 +115,7 @@ class SyncStage:
         """Run the sync once; return the run."""
         sync = msgspec.structs.replace(self.sync, **settings)
         run = SyncRun(at=self.clock.now())
-        basis = SyncBasis(
-            state=self.state,
-            clock=self.clock,
-            find_target=lambda _name: SyncTarget(
-                accept=self.intake, source=SimpleNamespace(name="shop")
-            ),
-            dedup_window=7 * DAY,
-            may_write=lambda: self.owned,
+        await QueryRun(sync, self.basis).run(
+            await load_state(self.state, "orders"), run, until=until
         )
-        await QueryRun(sync, basis).run(await load_state(self.state, "orders"), run, until=until)
         return run

@@ -287,7 +287,6 @@ async def test_single_wrong_row_is_rejected_and_shown(shop):
     ],
 )
 async def test_query_whose_rows_could_not_be_sent_once_is_refused(shop, query, sentence):
-    await shop.run()
     shop.order("one")
 
     with pytest.raises(ClientError, match=sentence):
@@ -349,3 +348,10 @@ async def test_other_databases_have_the_same_pages_and_results(shop):
 
     assert (first.rows, second.rows) == (3, 0)
     assert shop.intake.sent == ["o-0", "o-1", "o-2"]
+
+
+async def test_other_cursor_needs_another_name(shop):
+    await shop.run()
+
+    with pytest.raises(ClientError, match="Give the sync another name"):
+        await shop.run(cursor="time")

@@ -61,7 +61,8 @@ class ObjectRun:
                 continue
             run.files += 1
             await self._keep(stored, rows=rows)
-        if run.is_done and not wrong:
+        # A file that cannot be read for a week must not let later exports repeat old orders.
+        if run.is_done:
             state = msgspec.structs.replace(state, caught_up_at=run.at)
         self._require_lease()
         await self._basis.state.put([state.record(self._sync.name)])

@@ -7,7 +7,7 @@ remembered, and skipped: so a transaction that commits late, with an earlier cur
 import datetime as dt
 import decimal
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final
 
@@ -125,9 +125,3 @@ def _moment(value: object) -> int | None:
         value = dt.datetime(value.year, value.month, value.day, tzinfo=dt.UTC)
     aware = value if value.tzinfo is not None else value.replace(tzinfo=dt.UTC)
     return (aware - _EPOCH) // dt.timedelta(milliseconds=1)
-
-
-def without(rows: Sequence[ReadRow], read: Sequence[ReadRow]) -> tuple[ReadRow, ...]:
-    """Return the rows that were not read again."""
-    known = {row.position for row in read}
-    return tuple(row for row in rows if row.position not in known)

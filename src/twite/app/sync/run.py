@@ -16,7 +16,6 @@ from twite.app.sync.positions import (
     RowPosition,
     UnusableCursor,
     position_of,
-    without,
 )
 from twite.app.sync.state import SyncRun, SyncState
 from twite.app.sync.submit import FindTarget, submit
@@ -95,6 +94,13 @@ class QueryRun:
 
     async def run(self, state: SyncState, run: SyncRun, *, until: Callable[[], bool]) -> SyncState:
         """Submit new rows, page by page, until `until` is true. Returns the new state."""
+        order = (self._sync.cursor, self._sync.key)
+        if state.order not in {None, order}:
+            raise ClientError(
+                "the cursor or the key has changed, and the position is of "
+                f"{', '.join(state.order or ())}. Give the sync another name, to begin at the "
+                "newest row"
+            )
         database = await asyncio.to_thread(open_database, self._sync.secret_url)
         try:
             if not state.has_begun:
@@ -117,6 +123,7 @@ class QueryRun:
         begun = msgspec.structs.replace(
             state,
             has_begun=True,
+            order=(self._sync.cursor, self._sync.key),
             progress=QueryProgress(position=low),
             caught_up_at=None if self._sync.history else run.at,
         )
@@ -147,15 +154,13 @@ class QueryRun:
             now = self._basis.clock.now()
             read += [earlier.get(each) or ReadRow(now, each) for each in found]
             is_last = len(page.rows) < PAGE and positions.unusable is None
-            # Rows of earlier runs that this run has not reached do not move the position.
-            rest = () if is_last else without(state.progress.recent, read)
             progress = QueryProgress(position=low, recent=tuple(read)).trimmed(
                 before=now - self._sync.look_back
             )
             low, read = progress.position, list(progress.recent)
             state = msgspec.structs.replace(
                 state,
-                progress=QueryProgress(position=low, recent=(*read, *rest)),
+                progress=progress,
                 caught_up_at=run.at if is_last else state.caught_up_at,
             )
             if rows or is_last:

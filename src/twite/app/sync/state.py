@@ -59,10 +59,12 @@ class SyncState(msgspec.Struct, frozen=True, kw_only=True):
     """How far a sync is.
 
     `caught_up_at` is the start (ms) of the last run that read everything, None before the first.
-    `has_begun` is whether a run has decided where to begin.
+    `has_begun` is whether a run has decided where to begin. `order` has the columns of the
+    positions: cursor and key.
     """
 
     has_begun: bool = False
+    order: tuple[str, str] | None = None
     progress: QueryProgress = QueryProgress()
     caught_up_at: int | None = None
     last_run: SyncRun | None = None
