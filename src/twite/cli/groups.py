@@ -28,6 +28,7 @@ _OWN: Final[Mapping[str, Mapping[str, str]]] = {
         "rejected": "List conversions rejected at intake, with the reasons",
         "dead": "List, replay or discard dead letters and held conversions",
         "deduplication": "Compare conversion ids sent by X's pixel and the gateway",
+        "joins": "Show what conversions gained by waiting for identifiers",
     },
     "Operations": {
         "reload": "Make the running gateway use changed settings",

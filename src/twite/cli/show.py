@@ -27,7 +27,7 @@ from twite.gateway.ports.queries import (
 )
 from twite.gateway.ports.store import StoreReader
 from twite.gateway.ports.tags import PREFIX
-from twite.http.routes.reports import HistoryView, history_view, rejection_view
+from twite.http.routes.reports import HistoryView, gained_views, history_view, rejection_view
 from twite.machine.system import SystemClock
 from twite.redaction.mask_tree import masked_words
 
@@ -219,6 +219,12 @@ def print_history(history: History, *, now: int, stalled: str | None = None) -> 
     printing.say(f"  duplicates   {history.duplicates}")
     printing.say(f"  delivery     {history.delivery}")
     _print_copies(history)
+    for gained in gained_views(history):
+        aged = "" if gained.age is None else f": {gained.age}"
+        printing.say(
+            f"  gained       {gained.identifier} from {_safe(gained.origin)}, "
+            f"known since {gained.at}{aged}"
+        )
     body = compact(history.sent).decode() if history.sent else "no longer kept, or damaged"
     if history.consent is not None:
         shown = printing.safe(compact(history.consent).decode(), longest=_LONGEST_EVIDENCE)

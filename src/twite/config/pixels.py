@@ -1,6 +1,6 @@
 """`[[pixel]]` and `[[source]]`: build the destinations and the sources."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Final
 
 import msgspec
@@ -140,7 +140,16 @@ def sources(
         values.differ([source.name for source in written], "source[{}].name", "source")
     wrong.raise_any()
     _differ_in_key(tuple(made))
-    return tuple(made)
+    return _joined(made)
+
+
+def _joined(made: Iterable[Source]) -> tuple[Source, ...]:
+    """Tell each source for which of its pixels a source waits."""
+    sources = tuple(made)
+    waiting = frozenset[str]().union(*(source.pixels for source in sources if source.wait))
+    return tuple(
+        msgspec.structs.replace(source, joined_pixels=source.pixels & waiting) for source in sources
+    )
 
 
 def weak_keys(made: tuple[Source, ...]) -> Iterator[str]:
@@ -202,6 +211,7 @@ def _source(table: SourceTable, place: str, pixels: Pixels, *, can_restrict: boo
         x_pixel=table.x_pixel,
         value_guard=table.value_guard,
         stape_credentials=table.stape_credentials,
+        wait=table.wait,
     )
 
 

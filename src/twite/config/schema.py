@@ -23,6 +23,7 @@ from twite.config.kinds import (
     Table,
     Tables,
     Text,
+    duration,
     setting,
     table,
 )
@@ -41,6 +42,7 @@ from twite.config.webhooks import WEBHOOK, WrittenWebhook
 from twite.domain.consent import EEA, ConsentAction, ConsentPolicy
 from twite.domain.destination import DEFAULT_DAYS, ClickCookie
 from twite.domain.errors import SettingsError
+from twite.domain.joins import LONGEST_WAIT
 from twite.domain.secret import Secret
 from twite.domain.stats.value_guard import ValueGuard
 from twite.features import contributed
@@ -251,6 +253,12 @@ class SourceTable(msgspec.Struct, frozen=True, kw_only=True):
         "maximum number of requests per hour from all pages of the source",
         Number(1, 1_000_000_000),
         example=100_000,
+    )
+    wait: int = setting(
+        "0s",
+        "how long conversions wait for identifiers from other events of the visitor, up to 6 hours",
+        duration(0, LONGEST_WAIT),
+        example="10m",
     )
     x_pixel: Literal["use", "load", "off"] = setting("use", "whether the script calls X's pixel")
     value_guard: ValueGuard | None = setting(

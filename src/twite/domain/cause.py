@@ -33,6 +33,7 @@ class DeliveryCause(StrEnum):
     NOT_FIRED = "not_fired"  # a value that was looked up did not match a trigger of the tag
     SUPERSEDED = "superseded"  # by a later copy of the same conversion
     DISCARDED = "discarded"  # by a user
+    IDENTIFIER_MISSING = "identifier_missing"  # after its wait: X needs one
     ERASED = "erased"  # the person's data was removed
 
 

@@ -132,6 +132,8 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     `browser_rate` is the number of requests per hour that all pages together may send. `x_pixel`
     says when the script also sends conversions with X's pixel: if the page loaded it (`use`), after
     loading it (`load`), or never (`off`).
+
+    Conversions wait for `wait` milliseconds for identifiers from other events of the visitor.
     """
 
     name: str
@@ -149,6 +151,9 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     x_pixel: str = "use"
     value_guard: ValueGuard | None = None  # None: the pixel's setting
     stape_credentials: str = "configured"
+    wait: int = 0
+    # The pixels for which this or another source waits.
+    joined_pixels: frozenset[str] = frozenset()
 
     @property
     def consent_required(self) -> bool:

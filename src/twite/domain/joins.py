@@ -30,6 +30,8 @@ PERSON_KEPT: Final = 2 * LONGEST_WAIT
 MOST_OF_KEY: Final = 32
 MOST_OF_KIND: Final = 1_000_000
 MAX_ID: Final = 256
+# Why a conversion is suppressed after its wait.
+NOTHING_KNOWN: Final = "identifier_missing: none became known while it waited, and X needs one"
 
 
 class JoinKind(StrEnum):

@@ -24,7 +24,10 @@ class NativeContent(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omi
 
 
 class Native(Masked, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """One conversion as submitted. It holds personal data: its repr is masked."""
+    """One conversion as submitted. It holds personal data: its repr is masked.
+
+    `user_id` and `visitor_id` lead to other events of the same visitor. They are never stored.
+    """
 
     event: str | None = None
     conversion_id: str | int | None = None
@@ -45,6 +48,8 @@ class Native(Masked, frozen=True, forbid_unknown_fields=True, omit_defaults=True
     search: str | None = None
     consent: dict[str, str | bool] | None = None
     pixel: str | None = None
+    user_id: str | int | None = None
+    visitor_id: str | int | None = None
 
 
 class Many(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

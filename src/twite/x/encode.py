@@ -7,11 +7,12 @@ person by itself (the live API has refused elements with only an IP address [see
 """
 
 from collections.abc import Callable, Sequence
-from typing import Final, TypeVar
+from typing import Final, Generic, TypeVar
 
 import msgspec
 
 from twite.domain.conversion import Conversion, Identifiers
+from twite.domain.secret import Masked
 from twite.domain.times import spelled
 from twite.x import spec
 
@@ -158,14 +159,26 @@ def persons_of(body: bytes) -> tuple[Identifiers, ...]:
     )
 
 
+class CompletedBody(Masked, Generic[T], frozen=True, kw_only=True):
+    """A body with the identifiers that were `added`, and their `origins`.
+
+    `suffices` is whether X accepts its identifiers.
+    """
+
+    in_repr = ("origins", "suffices")
+    body: bytes
+    added: Identifiers
+    origins: T
+    suffices: bool
+
+
 def completed(
     body: bytes, gaps: Callable[[Identifiers], tuple[Identifiers, T]]
-) -> tuple[bytes, Identifiers, T] | None:
-    """Fill the gaps in the identifiers of a body from `encode`.
+) -> CompletedBody[T] | None:
+    """Fill the gaps in the identifiers of a body from `encode`; return None if it is unreadable.
 
     `gaps` takes the body's identifiers and returns more, and where they come from. Identifiers of
-    the body are never replaced. Returns the new body and the result of `gaps`, or None if nothing
-    is added or the body is unreadable.
+    the body are never replaced.
     """
     try:
         rendered = _COMPLETE.decode(body)
@@ -177,17 +190,19 @@ def completed(
             for name, key in _KEYS.items()
         }
     )
-    more, sources = gaps(own)
+    more, origins = gaps(own)
     added = {
         name: getattr(more, name)
         for name in _KEYS
         if getattr(own, name) is None and getattr(more, name) is not None
     }
-    if not added:
-        return None
-    identifiers = _identifiers(msgspec.structs.replace(own, **added))
-    whole = msgspec.structs.replace(rendered, identifiers=identifiers)
-    return _ENCODER.encode(whole), Identifiers(**added), sources
+    whole = msgspec.structs.replace(own, **added)
+    if added:
+        rendered = msgspec.structs.replace(rendered, identifiers=_identifiers(whole))
+        body = _ENCODER.encode(rendered)
+    return CompletedBody(
+        body=body, added=Identifiers(**added), origins=origins, suffices=whole.suffice
+    )
 
 
 def pixel_of(body: bytes, *, otherwise: str) -> str:

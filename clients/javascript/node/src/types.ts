@@ -34,6 +34,8 @@ export interface Conversion {
   search?: string;
   consent?: Readonly<Record<string, string | boolean>>;
   pixel?: string;
+  user_id?: string | number;
+  visitor_id?: string | number;
 }
 
 /** One fault of a conversion: the field, a code of docs/reference/error-codes.md, and a text. */

@@ -46,6 +46,8 @@ class Conversion(TypedDict, total=False):
     search: str
     consent: Mapping[str, str | bool]
     pixel: str
+    user_id: str | int
+    visitor_id: str | int
 
 
 @dataclass(frozen=True, slots=True)

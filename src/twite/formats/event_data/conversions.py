@@ -118,6 +118,8 @@ _SEARCHES: Final = ("search_term", "search_string", "searchTerm")
 _CLICKS: Final = ("twclid", "_twclid", "common_cookie.twclid", "common_cookie._twclid")
 _ADDRESSES: Final = ("ip_override", "ipOverride", "ip", "ip_address")
 _AGENTS: Final = ("user_agent", "userAgent")
+_USERS: Final = ("user_id", "userId")
+_VISITORS: Final = ("client_id", "clientId", "visitor_id")
 # Reasons that apply only to events whose name is one of the pixel's.
 _MAY_DENY: Final = frozenset({"bot", "value_limit"})
 _ALL_READ: Final[Mapping[int, Fault]] = MappingProxyType({})
@@ -365,6 +367,8 @@ def _conversion(event: Event, name: str, visitor: Visitor, pixel: str | None) ->
         consent=consent or None,
         twpid=first_text(event, (BROWSER_ID,)) or visitor.cookies.get(BROWSER_ID),
         pixel=pixel,
+        user_id=first_text(event, _USERS),
+        visitor_id=first_text(event, _VISITORS),
     )
 
 

@@ -145,7 +145,7 @@ def read_conversion(native: Native, index: int, context: ReadContext) -> ReadCon
         signals,  # type: ignore[arg-type]  # encoded alone
         native.pixel,
     )
-    if not identifiers.suffice:
+    if not identifiers.suffice and not _may_gain(native, context.source, identity):
         faults.append(fault("", "identifier_missing"))
     found = (*faults, *notes) if faults or notes else ()
     flaws = flaws_of(native, identifiers, found, now=context.now)
@@ -171,7 +171,7 @@ def read_conversion(native: Native, index: int, context: ReadContext) -> ReadCon
             faults=found,
             suppressed=suppressed if is_denied else None,
             cause=cause if is_denied else None,
-            evidence=verdict.evidence if is_denied else None,
+            evidence=verdict.evidence,
             event=event,
             flaws=() if is_denied else flaws,
             is_faulty=True,
@@ -213,6 +213,11 @@ def read_conversion(native: Native, index: int, context: ReadContext) -> ReadCon
         event=event,
         flaws=flaws if suppressed is None else (),
     )
+
+
+def _may_gain(native: Native, source: Source, identity: str) -> bool:
+    """Return whether a conversion without identifiers waits for those of its visitor."""
+    return source.wait > 0 and bool(identity or native.user_id or native.visitor_id)
 
 
 def field_of(fault: Fault) -> str:

@@ -26,6 +26,7 @@ from twite.formats.parsed_request import ParsedRequest
 from twite.formats.x_api import read as x_api
 from twite.gateway.ingest.dedup_rows import DedupRowBuilder
 from twite.gateway.ingest.entries import is_typical, tag_events, with_denials
+from twite.gateway.ingest.joined_events import join_events, read_others
 from twite.gateway.ingest.receipts import (
     AcceptReceipt,
     Answers,
@@ -126,9 +127,9 @@ class Accept:
     def takes_directly(self, source: Source) -> bool:
         """Return whether `native_soon` may accept a source's requests.
 
-        That is so until a reload replaces this object, if no tag can fire for them.
+        That is so until a reload replaces this object, if no tag can fire and nothing is joined.
         """
-        if self.is_replaced:
+        if self.is_replaced or source.joined_pixels:
             return False
         return self.tag_dispatcher is None or not self.tag_dispatcher.listens_to(source.name)
 
@@ -141,8 +142,7 @@ class Accept:
         may be called several times, and before this method returns.
         """
         # Each of the two steps is done for all requests before the next step. Alternating between
-        # them takes a quarter longer, because the CPU caches hold the code and data of only one
-        # step.
+        # them takes a quarter longer: the CPU caches hold the code and data of only one step.
         contexts: dict[str, TypicalContext] = {}
         readings: list[tuple[PendingRequestT, _Reading]] = []
         for request in requests:
@@ -255,8 +255,7 @@ class Accept:
         """Accept a request that was parsed from another format.
 
         `pixel_calls` says what X's pixel in the page did; `origin` is passed to tags. Ignored items
-        are counted in the same commit. Raises QueueFull, LedgerUnavailable; nothing is stored
-        then.
+        are counted in the same commit. Raises QueueFull, LedgerUnavailable: nothing is stored.
         """
         now = self._wall.now()
         read = partial(
@@ -279,6 +278,7 @@ class Accept:
                 parsed=parsed,
                 pixel_calls=pixel_calls,
                 origin=origin,
+                others=read_others(parsed, read) if source.joined_pixels else None,
             )
         finally:
             self._recorder.end(ongoing)
@@ -293,11 +293,15 @@ class Accept:
         pixel_calls: Sequence[PixelCall] = (),
         idempotency: Idempotency | None = None,
         origin: EventOrigin = NO_ORIGIN,
+        others: ParsedNative | None = None,
     ) -> AcceptReceipt:
         origin = msgspec.structs.replace(origin, client=origin.client or endpoint.value)
         if (watch := current_watch()) is not None:
             watch.request(origin.request, client=origin.client)
         entries, refusals, remarks = self._submissions.split(native, source)
+        entries, known = join_events(
+            entries, native, others, source, self.salt, now=self.clock.now()
+        )
         firing, tag_only = NOTHING_FIRED, TagOnlyEvents()
         if self.tag_dispatcher is not None and self.tag_dispatcher.listens_to(source.name):
             request_id = self.randomness.nonce() if idempotency is None else idempotency.key.hex()
@@ -331,6 +335,7 @@ class Accept:
             pixel_calls=pixel_calls,
             idempotency=idempotency,
             firing=firing,
+            known=known,
         )
         done = await self._record(uncommitted.submission, firing.fired)
         return tag_only.counted_in(self._submissions.receipt(uncommitted, done), done)
@@ -347,16 +352,12 @@ class Accept:
 
         Raises XAcceptRefusal if X would refuse the request, QueueFull, LedgerUnavailable.
         """
-        now = self.clock.now()
         reading = x_api.read(body, destination=destination, salt=self.salt)
         if isinstance(reading, x_api.XApiRefusal):
             raise XAcceptRefusal(status=reading.status, complaints=reading.complaints)
-        revoked = [
-            self._revoked(conversion.identifiers, conversion.pixel)
-            for conversion in reading.conversions
-        ]
+        revoked = [self._revoked(each.identifiers, each.pixel) for each in reading.conversions]
         submission = self._submissions.of_x(
-            reading, revoked=revoked, source=source, endpoint=endpoint, now=now
+            reading, revoked=revoked, source=source, endpoint=endpoint, now=self.clock.now()
         )
         duplicates = (await self._record(submission)).duplicates
         self.guards.learn(

@@ -6,7 +6,7 @@ from typing import Final
 
 from twite.domain.conversion import Identifiers
 from twite.domain.joins import GainedIdentifier, JoinKind, KnownIdentifier, gained
-from twite.x.encode import completed
+from twite.x.encode import CompletedBody, completed
 
 # How many links are followed from the keys of a conversion: an order leads to its visitor, and the
 # visitor to the user.
@@ -17,8 +17,8 @@ Known = Mapping[str, Sequence[KnownIdentifier]]  # by key
 
 def joined_body(
     body: bytes, known: Known, keys: Sequence[str], *, whose: str, since: int, received_at: int
-) -> tuple[bytes, Identifiers, tuple[GainedIdentifier, ...]] | None:
-    """Return the new body, the added identifiers and their origins; None if nothing is added.
+) -> CompletedBody[tuple[GainedIdentifier, ...]] | None:
+    """Return a body with the identifiers that are known, and their origins; None if unreadable.
 
     `keys`, `whose`, `since` and `received_at` are those of the conversion.
     """
@@ -28,13 +28,13 @@ def joined_body(
 
 def _gaps(
     rows: Sequence[KnownIdentifier],
-    own: Identifiers,
+    identifiers: Identifiers,
     *,
     whose: str,
     since: int,
     received_at: int,
 ) -> tuple[Identifiers, tuple[GainedIdentifier, ...]]:
-    return gained(rows, own=own, whose=whose, since=since, received_at=received_at)
+    return gained(rows, own=identifiers, whose=whose, since=since, received_at=received_at)
 
 
 def _linked(known: Known, keys: Sequence[str]) -> set[str]:

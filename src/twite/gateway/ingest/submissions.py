@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from twite.domain.destination import Source
+from twite.domain.joins import KnownIdentifier
 from twite.domain.submission import (
     AcceptedConversion,
     Endpoint,
@@ -79,6 +80,7 @@ class SubmissionBuilder:
         pixel_calls: Sequence[PixelCall] = (),
         idempotency: Idempotency | None = None,
         firing: FiringResult = NOTHING_FIRED,
+        known: tuple[KnownIdentifier, ...] = (),
     ) -> UncommittedRequest:
         """Return the request as it will be recorded; `split` is the output of `split`, if known."""
         entries, refusals, remarks = split or self.split(parsed, source)
@@ -102,6 +104,7 @@ class SubmissionBuilder:
             flaws=flaws,
             unfired=firing.unfired,
             idempotency=idempotency,
+            known=known,
         )
         return UncommittedRequest(
             parsed=parsed, submission=submission, warnings=remarks, firing=firing

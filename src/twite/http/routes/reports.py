@@ -10,6 +10,7 @@ from twite.domain.cause import DeliveryCause
 from twite.domain.delivery import State
 from twite.domain.fault import CODES, Fault, MaskedFault
 from twite.domain.history import ConversionCounts, History, total, waiting
+from twite.domain.joins import JoinKind, age_of
 from twite.domain.stats.deduplication import MOST_DAYS
 from twite.domain.submission import KEPT_FOR, Rejection, RejectionQuery
 from twite.domain.times import DAY, moment, spelled
@@ -55,14 +56,41 @@ class TagView(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
+class GainedView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An identifier that another event of the visitor added.
+
+    `origin` is the name of this event, `at` when the identifier was first known; `age` is that of a
+    click, with the windows of X that include it.
+    """
+
+    identifier: str
+    origin: str
+    at: str
+    age: str | None = None
+
+
+def gained_views(history: History) -> tuple[GainedView, ...]:
+    """Return what a conversion gained, with the age of a click when the conversion arrived."""
+    return tuple(
+        GainedView(
+            identifier=each.identifier,
+            origin=each.origin,
+            at=spelled(each.at),
+            age=age_of(each.at, history.received_at) if each.identifier == JoinKind.CLICK else None,
+        )
+        for each in history.gained
+    )
+
+
 class HistoryView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The delivery history of one conversion. Times are RFC 3339 in UTC.
 
     `sent` is the conversion as X receives it, with hashed identifiers; `cause` and `reason` say
     why it is held, dead or suppressed; `due_at` is the time of the next attempt; `waiting` says why
     a queued one is not sent now; `duplicates` counts its duplicates; `consent` is the consent
-    verdict, if signals were given or needed; `not_fired` are the tags that did not fire; `others`
-    are its other copies, and the histories of other events under the same id.
+    verdict, if signals were given or needed; `not_fired` are the tags that did not fire; `gained`
+    are the identifiers that it gained while it waited; `others` are its other copies, and the
+    histories of other events under the same id.
     """
 
     pixel: str
@@ -82,6 +110,7 @@ class HistoryView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     waiting: str | None = None
     consent: msgspec.Raw | None = None
     not_fired: tuple[TagView, ...] = ()
+    gained: tuple[GainedView, ...] = ()
     others: tuple["HistoryView", ...] = ()
 
 
@@ -244,6 +273,7 @@ def history_view(
             for firing in history.not_fired
             if shows(firing.tag)
         ),
+        gained=gained_views(history),
     )
 
 

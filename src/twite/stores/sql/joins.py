@@ -10,11 +10,13 @@ from typing import Final
 
 import msgspec
 
+from twite.domain.cause import DeliveryCause
 from twite.domain.consent import person_keys
 from twite.domain.joins import (
     KEPT,
     MOST_OF_KEY,
     MOST_OF_KIND,
+    NOTHING_KNOWN,
     GainedIdentifier,
     JoinCount,
     JoinKind,
@@ -70,7 +72,8 @@ def know(session: WriterSession, known: Sequence[KnownIdentifier]) -> None:
 def join(session: WriterSession, ready: Sequence[tuple[int, int]], *, now: int) -> None:
     """Fill the gaps of conversions that became ready; `ready` has ids and numbers of attempts.
 
-    If a joined person is on the opt-out list, the conversion is suppressed instead.
+    If a joined person is on the opt-out list, or X needs an identifier and none became known, the
+    conversion is suppressed.
     """
     fresh = [delivery for delivery, attempts in ready if not attempts]
     for start in range(0, len(fresh), _TOGETHER):
@@ -94,29 +97,38 @@ def _join(session: WriterSession, joins: Sequence[_WaitingJoin], *, now: int) ->
         )
         if found is None:
             continue
-        body, identifiers, sources = found
-        keys = person_keys(identifiers, pixel=each.pixel, salt=salt)
+        keys = person_keys(found.added, pixel=each.pixel, salt=salt)
         if not session.opt_outs.keys.isdisjoint(keys):
             withdraw(session.run, [each.delivery], now=now)
-            continue
-        sum_ = checksum(
-            session.seeds[each.queue],
-            each.delivery,
-            each.received_at,
-            each.conversion_id.encode(),
-            body,
-        )
-        session.run(
-            "amend_conversion", delivery=each.delivery, queue=each.queue, body=body, checksum=sum_
-        )
-        session.run(
-            "note_joined",
-            delivery=each.delivery,
-            at=now,
-            kinds=" ".join(source.identifier for source in sources),
-            gained=_ENCODER.encode(sources).decode(),
-        )
+        elif not found.suffices:
+            cause = DeliveryCause.IDENTIFIER_MISSING
+            withdraw(session.run, [each.delivery], now=now, cause=cause, reason=NOTHING_KNOWN)
+        elif found.origins:
+            _complete(session, each, found.body, found.origins, now=now)
     session.run("note_nothing_joined", at=now, deliveries=as_json(each.delivery for each in joins))
+
+
+def _complete(
+    session: WriterSession,
+    join: _WaitingJoin,
+    body: bytes,
+    origins: Sequence[GainedIdentifier],
+    *,
+    now: int,
+) -> None:
+    """Store a completed body, and what was added."""
+    delivery = join.delivery
+    sum_ = checksum(
+        session.seeds[join.queue], delivery, join.received_at, join.conversion_id.encode(), body
+    )
+    session.run("amend_conversion", delivery=delivery, queue=join.queue, body=body, checksum=sum_)
+    session.run(
+        "note_joined",
+        delivery=delivery,
+        at=now,
+        kinds=" ".join(origin.identifier for origin in origins),
+        gained=_ENCODER.encode(origins).decode(),
+    )
 
 
 def _known_of(run: RunsStatements, keys: set[str]) -> _Known:

@@ -1,0 +1,193 @@
+"""What the events of a request say about visitors, and which conversions wait for more.
+
+| key | of |
+|---|---|
+| visitor | `visitor_id`: Segment's `anonymousId`, the client id of GA4 and of Stape's Data Tag |
+| user | `user_id` |
+| order | the conversion id that the sender stated |
+
+The keys of one event are linked, so a click of an unknown visitor serves an order of a known user.
+Only events whose consent verdict is to send say anything. A denial is stored, too.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final
+
+import msgspec
+
+from twite.domain.destination import Source
+from twite.domain.joins import (
+    MAX_ID,
+    JoinKind,
+    JoinRequest,
+    KnownIdentifier,
+    join_key,
+    mark_of,
+)
+from twite.domain.submission import AcceptedConversion
+from twite.formats.event_data.conversions import ignored_as, in_our_words
+from twite.formats.native.conversion import ReadConversion
+from twite.formats.native.read import ParsedNative
+from twite.formats.page_visit import read_click
+from twite.formats.parsed_request import Native, ParsedRequest
+from twite.redaction.shapes import MASK
+
+# Digits of a time in milliseconds.
+_MILLISECONDS: Final = 13
+# Texts in place of an id, which would join strangers.
+_NOBODY: Final = frozenset(
+    {
+        "", "0", "-1", "(not set)", "anonymous", "false", "guest", "n/a", "nan", "nil", "none",
+        "null", "true", "undefined", "unknown", "00000000-0000-0000-0000-000000000000",
+    }
+)  # fmt: skip
+
+
+class _Verdict(msgspec.Struct, frozen=True):
+    action: str
+    rule: str
+
+
+_VERDICT: Final = msgspec.json.Decoder(_Verdict)
+_AGREED: Final = _Verdict(action="send", rule="")
+
+
+def join_events(
+    entries: Sequence[AcceptedConversion],
+    native: ParsedNative,
+    others: ParsedNative | None,
+    source: Source,
+    salt: bytes,
+    *,
+    now: int,
+) -> tuple[tuple[AcceptedConversion, ...], tuple[KnownIdentifier, ...]]:
+    """Return the entries, of which some wait, and what the events say about visitors.
+
+    `others` are events that are no conversions; `now` is the time of receipt.
+    """
+    if not source.joined_pixels:
+        return tuple(entries), ()
+    known: list[KnownIdentifier] = []
+    requests: dict[int, JoinRequest] = {}
+    for parsed in (native, others):
+        if parsed is None:
+            continue
+        for given, result in zip(parsed.given, parsed.results, strict=True):
+            if result.pixel not in source.joined_pixels:
+                continue
+            keys = _keys(given, result, salt=salt, is_conversion=parsed is native)
+            known += _known(given, result, keys, salt=salt, now=now)
+            if parsed is native and _waits(result):
+                requests[result.index] = JoinRequest(
+                    # Without keys, nothing is joined.
+                    keys=tuple(keys.values()) if _agrees(result) else (),
+                    whose=keys.get("user", ""),
+                    wait=source.wait,
+                )
+    return (
+        tuple(
+            msgspec.structs.replace(entry, join=requests[entry.index])
+            if source.wait
+            and entry.index in requests
+            and entry.suppressed is None
+            and entry.held is None
+            else entry
+            for entry in entries
+        ),
+        tuple(known),
+    )
+
+
+def read_others(
+    parsed: ParsedRequest, read: Callable[[ParsedRequest], ParsedNative]
+) -> ParsedNative | None:
+    """Read the events of a request that are no conversions, such as page views; None if none."""
+    others = tuple(
+        in_our_words(tag_event)
+        for tag_event in parsed.tag_events
+        if tag_event.conversion is None and tag_event.repeated is None
+    )
+    return read(ParsedRequest(conversions=others)) if others else None
+
+
+def _keys(
+    native: Native, read_conversion: ReadConversion, *, salt: bytes, is_conversion: bool
+) -> dict[str, str]:
+    """Return the keys of an event by their kind."""
+    # An event that is no conversion often has an id of its own instead of an order's.
+    order = read_conversion.native.conversion_id if is_conversion else None
+    names = {
+        "visitor": _name(native.visitor_id),
+        "user": _name(native.user_id),
+        "order": None if order == MASK else _name(order),
+    }
+    return {
+        kind: join_key(salt, read_conversion.pixel, kind, name)
+        for kind, name in names.items()
+        if name is not None
+    }
+
+
+def _name(given: str | int | None) -> str | None:
+    text = "" if given is None else str(given).strip()
+    return None if text.lower() in _NOBODY or len(text) > MAX_ID else text
+
+
+def _known(
+    native: Native, read_conversion: ReadConversion, keys: dict[str, str], *, salt: bytes, now: int
+) -> Iterator[KnownIdentifier]:
+    verdict = _verdict_of(read_conversion)
+    whose = keys.get("user", "")
+    origin = ignored_as(native.event or "", "").name
+    at = now if read_conversion.conversion is None else min(read_conversion.conversion.time, now)
+
+    def row(key: str, kind: JoinKind, value: str, at: int = at) -> KnownIdentifier:
+        mark = mark_of(salt, kind, value, whose)
+        return KnownIdentifier(
+            key=key, mark=mark, kind=kind, value=value, whose=whose,
+            at=at, seen_at=now, origin=origin,
+        )  # fmt: skip
+
+    if verdict.action != "send":
+        if verdict.rule != "missing":
+            yield from (row(key, JoinKind.DENIED, "") for key in keys.values())
+        return
+    kept = read_conversion.native
+    click = read_click(kept.twclid or "")
+    clicked_at = min(_clicked_at(native) or at, now)
+    for key in keys.values():
+        if click is not None:
+            yield row(key, JoinKind.CLICK, click.id, clicked_at)
+        if kept.email_sha256 is not None:
+            yield row(key, JoinKind.EMAIL, kept.email_sha256)
+        if kept.phone_sha256 is not None:
+            yield row(key, JoinKind.PHONE, kept.phone_sha256)
+        yield from (row(key, JoinKind.LINK, other) for other in keys.values() if other != key)
+
+
+def _clicked_at(native: Native) -> int:
+    """Return when the click was first seen, if the value of a cookie says so; else 0."""
+    form, _, rest = (native.twclid or "").partition(".")
+    at = rest.partition(".")[0]
+    return int(at) if form and at.isascii() and at.isdigit() and len(at) == _MILLISECONDS else 0
+
+
+def _verdict_of(read_conversion: ReadConversion) -> _Verdict:
+    evidence = read_conversion.evidence
+    return _AGREED if evidence is None else _VERDICT.decode(evidence)
+
+
+def _agrees(read_conversion: ReadConversion) -> bool:
+    """Return whether the consent verdict is to send a conversion unchanged."""
+    return _verdict_of(read_conversion).action == "send"
+
+
+def _waits(read_conversion: ReadConversion) -> bool:
+    """Return whether a conversion may gain something."""
+    if read_conversion.conversion is None:
+        return False
+    own = read_conversion.conversion.identifiers
+    return not own.suffice or (
+        _agrees(read_conversion)
+        and (own.click_id is None or own.email is None or own.phone is None)
+    )
