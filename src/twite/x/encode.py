@@ -160,14 +160,14 @@ def persons_of(body: bytes) -> tuple[Identifiers, ...]:
 
 
 class CompletedBody(Masked, Generic[T], frozen=True, kw_only=True):
-    """A body with the identifiers that were `added`, and their `origins`.
+    """A body with the identifiers that were added, and their `origins`.
 
     `suffices` is whether X accepts its identifiers.
     """
 
     in_repr = ("origins", "suffices")
     body: bytes
-    added: Identifiers
+    added_identifiers: Identifiers
     origins: T
     suffices: bool
 
@@ -201,7 +201,7 @@ def completed(
         rendered = msgspec.structs.replace(rendered, identifiers=_identifiers(whole))
         body = _ENCODER.encode(rendered)
     return CompletedBody(
-        body=body, added=Identifiers(**added), origins=origins, suffices=whole.suffice
+        body=body, added_identifiers=Identifiers(**added), origins=origins, suffices=whole.suffice
     )
 
 

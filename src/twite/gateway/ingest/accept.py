@@ -278,7 +278,7 @@ class Accept:
                 parsed=parsed,
                 pixel_calls=pixel_calls,
                 origin=origin,
-                others=read_others(parsed, read) if source.joined_pixels else None,
+                other_native=read_others(parsed, read) if source.joined_pixels else None,
             )
         finally:
             self._recorder.end(ongoing)
@@ -293,14 +293,14 @@ class Accept:
         pixel_calls: Sequence[PixelCall] = (),
         idempotency: Idempotency | None = None,
         origin: EventOrigin = NO_ORIGIN,
-        others: ParsedNative | None = None,
+        other_native: ParsedNative | None = None,
     ) -> AcceptReceipt:
         origin = msgspec.structs.replace(origin, client=origin.client or endpoint.value)
         if (watch := current_watch()) is not None:
             watch.request(origin.request, client=origin.client)
         entries, refusals, remarks = self._submissions.split(native, source)
         entries, known = join_events(
-            entries, native, others, source, self.salt, now=self.clock.now()
+            entries, native, other_native, source, self.salt, now=self.clock.now()
         )
         firing, tag_only = NOTHING_FIRED, TagOnlyEvents()
         if self.tag_dispatcher is not None and self.tag_dispatcher.listens_to(source.name):

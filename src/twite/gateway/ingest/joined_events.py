@@ -55,7 +55,7 @@ _AGREED: Final = _Verdict(action="send", rule="")
 def join_events(
     entries: Sequence[AcceptedConversion],
     native: ParsedNative,
-    others: ParsedNative | None,
+    other_native: ParsedNative | None,
     source: Source,
     salt: bytes,
     *,
@@ -63,13 +63,13 @@ def join_events(
 ) -> tuple[tuple[AcceptedConversion, ...], tuple[KnownIdentifier, ...]]:
     """Return the entries, of which some wait, and what the events say about visitors.
 
-    `others` are events that are no conversions; `now` is the time of receipt.
+    `other_native` are events that are no conversions; `now` is the time of receipt.
     """
     if not source.joined_pixels:
         return tuple(entries), ()
     known: list[KnownIdentifier] = []
     requests: dict[int, JoinRequest] = {}
-    for parsed in (native, others):
+    for parsed in (native, other_native):
         if parsed is None:
             continue
         for given, result in zip(parsed.given, parsed.results, strict=True):
@@ -102,12 +102,12 @@ def read_others(
     parsed: ParsedRequest, read: Callable[[ParsedRequest], ParsedNative]
 ) -> ParsedNative | None:
     """Read the events of a request that are no conversions, such as page views; None if none."""
-    others = tuple(
+    other_native = tuple(
         in_our_words(tag_event)
         for tag_event in parsed.tag_events
         if tag_event.conversion is None and tag_event.repeated is None
     )
-    return read(ParsedRequest(conversions=others)) if others else None
+    return read(ParsedRequest(conversions=other_native)) if other_native else None
 
 
 def _keys(

@@ -97,7 +97,7 @@ def _join(session: WriterSession, joins: Sequence[_WaitingJoin], *, now: int) ->
         )
         if found is None:
             continue
-        keys = person_keys(found.added, pixel=each.pixel, salt=salt)
+        keys = person_keys(found.added_identifiers, pixel=each.pixel, salt=salt)
         if not session.opt_outs.keys.isdisjoint(keys):
             withdraw(session.run, [each.delivery], now=now)
         elif not found.suffices:
