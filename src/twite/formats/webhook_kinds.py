@@ -38,6 +38,8 @@ _STANDARD: Final = WebhookKind(
     read=read_standard,
     sample=standard_sample,
     check=check_map,
+    # Some senders report an order again after each change, at any later time.
+    ignores_old=True,
 )
 _GENERIC: Final = WebhookKind(
     name="generic",
@@ -46,6 +48,7 @@ _GENERIC: Final = WebhookKind(
     read=read_generic,
     sample=generic_sample,
     check=check_generic,
+    ignores_old=True,  # as above; without a signed time, replays stay genuine, too
 )
 
 KINDS: Final[Mapping[str, WebhookKind[Any]]] = {
