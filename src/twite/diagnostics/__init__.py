@@ -17,6 +17,7 @@ from twite.diagnostics.network import OF_X, network
 from twite.diagnostics.site import site
 from twite.diagnostics.site_visit import SiteTest
 from twite.diagnostics.store import alerts, store
+from twite.diagnostics.syncs import syncs
 from twite.diagnostics.traces import traces
 from twite.diagnostics.webhooks import webhook_ids, webhook_messages, webhooks
 from twite.domain.errors import SettingsError
@@ -28,7 +29,17 @@ __all__ = ["CheckFinding", "CheckStatus", "SiteTest", "TestConversion", "examine
 # The checks, in the order of the report. These read the settings alone; those of features follow.
 SETTINGS_CHECKS: Final = (pixels, sources, webhooks)
 # These also read files, the store and the network, after those of features.
-CHECKS: Final = (alerts, store, source_keys, webhook_messages, webhook_ids, key, traces, network)
+CHECKS: Final = (
+    alerts,
+    store,
+    source_keys,
+    webhook_messages,
+    webhook_ids,
+    syncs,
+    key,
+    traces,
+    network,
+)
 
 
 async def examine(

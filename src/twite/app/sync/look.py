@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from typing import Final
 
 import msgspec
 
@@ -16,7 +17,11 @@ from twite.readers.database.connection import PageQuery
 from twite.readers.database.open import open_database
 from twite.readers.object_storage import ObjectStorage
 
-SHOWN = 20
+SHOWN: Final = 20
+_FIRST: Final = (
+    "The first run sends nothing: it only remembers what is there already. With history = true, it "
+    "sends everything."
+)
 
 
 class NextRows(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,21 +39,20 @@ async def read_next_rows(settings: Settings, sync: SyncSettings) -> NextRows:
         async with open_records(settings) as records:
             state = await load_state(records, sync.name)
             known = await load_objects(records, sync.name)
-    if not state.has_begun and not sync.history:
-        return NextRows(
-            start="The first run sends nothing: it only remembers what is there already. With "
-            "history = true, it sends everything."
-        )
+    skips_all = not state.has_begun and not sync.history
     if sync.is_storage:
-        objects = await asyncio.to_thread(lambda: ObjectStorage(sync.secret_url.reveal()).objects())
+        storage = await asyncio.to_thread(ObjectStorage, sync.secret_url.reveal())
+        objects = await asyncio.to_thread(storage.objects)
         fresh = [
             stored.path
             for stored in objects
             if (old := known.get(stored.path)) is None
             or (old.etag, old.size) != (stored.etag, stored.size)
         ]
-        return NextRows(start=f"New files: {len(fresh)}", files=tuple(fresh[:SHOWN]))
-    return await _judged(settings, sync, state)
+        found = NextRows(start=f"New files: {len(fresh)}", files=tuple(fresh[:SHOWN]))
+    else:
+        found = await _judged(settings, sync, state)
+    return NextRows(start=_FIRST) if skips_all else found
 
 
 async def _judged(settings: Settings, sync: SyncSettings, state: SyncState) -> NextRows:

@@ -1,0 +1,59 @@
+"""Diagnostics of `[[sync]]`: unreachable sources, failed runs, and a second sender of an event."""
+
+from collections.abc import AsyncIterator, Iterator
+
+from twite.app.store_access import open_records
+from twite.app.sync.look import read_next_rows
+from twite.app.sync.state import SyncState, load_state
+from twite.config.settings import Settings
+from twite.config.syncs import SyncSettings
+from twite.domain.errors import TwiteError
+from twite.gateway.ports.findings import CheckFinding, failed, passed, warning
+
+
+async def syncs(settings: Settings) -> AsyncIterator[CheckFinding]:
+    """Read the next rows of each sync, and report an error of its last run."""
+    for sync in settings.syncs:
+        try:
+            await read_next_rows(settings, sync)
+            run = (await _state(settings, sync)).last_run
+        except TwiteError as error:
+            yield failed(
+                "syncs",
+                f"{sync.name}: {error}",
+                "The sync sends nothing.",
+                "Correct the table [[sync]] or its source, then run twite sync NAME --dry-run.",
+            )
+            continue
+        if run is not None and run.error:
+            yield warning(
+                "syncs",
+                f"the last run of {sync.name} failed: {run.error}",
+                "Its rows wait, and are not lost.",
+                "Correct the cause, then run twite sync NAME.",
+            )
+        else:
+            yield passed("syncs", f"{sync.name}: readable → source {sync.source}")
+    for finding in _same_events(settings):
+        yield finding
+
+
+async def _state(settings: Settings, sync: SyncSettings) -> SyncState:
+    if not settings.store.exists:
+        return SyncState()
+    async with open_records(settings) as records:
+        return await load_state(records, sync.name)
+
+
+def _same_events(settings: Settings) -> Iterator[CheckFinding]:
+    pixels = {source.name: source.pixel for source in settings.sources()}
+    for sync in settings.syncs:
+        for webhook in settings.webhooks:
+            same_pixel = pixels[sync.source] == pixels[webhook.source]
+            if same_pixel and sync.rows.event in {None, webhook.event}:
+                yield warning(
+                    "syncs",
+                    f"the sync {sync.name} and the webhook {webhook.name} may send the same event",
+                    "If their conversion ids differ, X counts each order twice.",
+                    "Let only one of them send the event, or make their conversion ids equal.",
+                )
