@@ -55,6 +55,12 @@ def warnings(settings):
             "whsec_1",
             ["the webhooks stripe and woo send the same event"],
         ),
+        (
+            WOO + KEYS + WOO.replace('"woo"', '"again"') + KEYS + 'conversion_id = "number"\n',
+            "",
+            ["the webhooks woo and again send the same event"],
+        ),
+        (WOO + KEYS + WOO.replace('"woo"', '"again"') + KEYS, "", []),
         (STRIPE + WOO + KEYS + 'event = "sign_up"\n', "whsec_1", []),
         (STRIPE, "sk_live_1", ["a secret of the webhook stripe does not begin with whsec_"]),
         (WOO, "", ["the webhook woo has no shop_url"]),

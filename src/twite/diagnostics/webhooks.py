@@ -99,11 +99,12 @@ def _of_stripe(settings: Settings) -> Iterator[CheckFinding]:
 
 
 def _same_events(settings: Settings) -> Iterator[CheckFinding]:
-    """Report webhooks of two senders that may report the same order: one sender per event."""
+    """Report webhooks that may report the same order by different ids: one sender per event."""
     pixels = {source.name: source.pixel for source in settings.sources()}
     for first, second in combinations(settings.webhooks, 2):
         is_same = (pixels[first.source], first.event) == (pixels[second.source], second.event)
-        if is_same and first.kind.name != second.kind.name:
+        ids = [getattr(each.options, "conversion_id", "") for each in (first, second)]
+        if is_same and (first.kind.name != second.kind.name or ids[0] != ids[1]):
             yield warning(
                 "webhooks",
                 f"the webhooks {first.name} and {second.name} send the same event",
