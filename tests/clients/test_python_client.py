@@ -241,6 +241,40 @@ def test_buffer_continues_after_a_failed_batch_and_a_callback_that_raises():
     assert failed == [(1, WrongKeyError)]
 
 
+def test_buffer_reports_only_conversions_that_were_not_sent_as_failed(monkeypatch):
+    monkeypatch.setattr(request_module, "MAX_BYTES", 200)
+    orders = [ORDER | {"conversion_id": f"order-{number}"} for number in range(5)]
+    stored, failed = [], []
+
+    with ScriptedGateway([{"status": 202}, {"status": 401}]) as gateway:
+        buffer = Buffer(
+            Twite(gateway.url, KEY),
+            on_receipt=lambda batch, _receipt: stored.extend(batch),
+            on_error=lambda batch, _error: failed.extend(batch),
+        )
+        for order in orders:
+            buffer.add(order)
+        assert buffer.flush(30)
+        buffer.close()
+
+    assert stored == json.loads(gateway.requests[0][1])["conversions"]
+    assert stored + failed == orders
+    assert stored
+
+
+def test_buffered_conversion_does_not_change_afterwards():
+    line = {"id": "SKU-1", "price": "24.95"}
+    with ScriptedGateway([]) as gateway, Twite(gateway.url, KEY) as twite:
+        buffer = Buffer(twite, interval=60)
+        buffer.add(ORDER | {"contents": [line]})
+        line["price"] = object()
+        assert buffer.flush(30)
+        buffer.close()
+
+    ((_headers, body),) = gateway.requests
+    assert json.loads(body)["conversions"][0]["contents"] == [{"id": "SKU-1", "price": "24.95"}]
+
+
 def test_flush_raises_what_no_callback_took():
     with ScriptedGateway([{"status": 401}]) as gateway:
         buffer = Buffer(Twite(gateway.url, KEY))

@@ -37,7 +37,7 @@ class AsyncTwite:
             try:
                 receipt = receipt.joined(await self._receipt(request), first)
             except TwiteError as error:
-                error.receipt = receipt
+                error.receipt, error.sent = receipt, first
                 raise
         return receipt
 

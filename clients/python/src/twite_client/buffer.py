@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from typing import Final
 
 from twite_client.client import Twite
@@ -59,7 +60,7 @@ class Buffer:
                 raise BufferFullError("the buffer is closed")
             if len(self._waiting) >= self._size:
                 raise BufferFullError(f"the buffer holds {self._size} conversions")
-            self._waiting.append(conversion.copy())
+            self._waiting.append(deepcopy(conversion))
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="twite-buffer", daemon=True)
                 self._thread.start()
@@ -125,8 +126,10 @@ class Buffer:
         try:
             receipt = self._client.send_many(batch)
         except TwiteError as error:
+            if error.sent and self._on_receipt is not None:
+                self._on_receipt(batch[: error.sent], error.receipt)
             if self._on_error is not None:
-                self._on_error(batch, error)
+                self._on_error(batch[error.sent :], error)
             else:
                 self._error = self._error or error
         else:

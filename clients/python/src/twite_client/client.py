@@ -53,7 +53,7 @@ class Twite:
             try:
                 receipt = receipt.joined(self._receipt(request), first)
             except TwiteError as error:
-                error.receipt = receipt
+                error.receipt, error.sent = receipt, first
                 raise
         return receipt
 

@@ -9,10 +9,11 @@ class TwiteError(Exception):
     """The gateway did not store what was passed.
 
     `receipt` has the verdicts of earlier requests of the same call: `send_many` sends 1,000
-    conversions a request.
+    conversions a request. `sent` is how many conversions these requests had.
     """
 
     receipt: Receipt = Receipt()
+    sent: int = 0
 
 
 class RequestRefusedError(TwiteError):
