@@ -164,3 +164,50 @@ async def test_report_names_each_webhook(tmp_path):
     report = [each.found async for each in examine(settings.path, environ)]
 
     assert "stripe: stripe at /webhooks/stripe → source shop" in report
+
+
+MAPPED = """
+[[webhook]]
+name = "crm"
+kind = "{kind}"
+secret = "{secret}"
+source = "shop"
+{more}
+map = {{ conversion_id = "id" }}
+"""
+LONG = "a-secret-of-thirty-two-characters"
+BY_PATH = 'authentication = "path"'
+
+
+@pytest.mark.parametrize(
+    ("kind", "secret", "more", "expected"),
+    [
+        ("standard", "whsec_c2VjcmV0", "", []),
+        ("standard", "any text", "", []),
+        (
+            "standard",
+            "whsec_no base64",
+            "",
+            ["a secret of the webhook crm begins with whsec_, but the rest is not base64"],
+        ),
+        ("generic", LONG, BY_PATH, []),
+        ("generic", "short", BY_PATH, ["a secret of the webhook crm is short"]),
+        ("generic", "short", 'signature = { header = "X-Sig" }', []),
+        ("hubspot", "a-client-secret", "", []),
+    ],
+)
+def test_settings_that_admit_nobody_or_anybody_are_reported(tmp_path, kind, secret, more, expected):
+    settings = read(tmp_path, GOOD + MAPPED.format(kind=kind, secret=secret, more=more))
+
+    found = list(webhooks(settings))
+
+    assert [each.found for each in found if each.status is not CheckStatus.PASSED] == expected
+
+
+def test_signature_of_the_url_needs_the_public_url(tmp_path):
+    text = GOOD.replace('public_url = "https://t.shop.example"\n', "")
+    settings = read(tmp_path, text + MAPPED.format(kind="hubspot", secret=LONG, more=""))
+
+    found = [each for each in webhooks(settings) if each.status is CheckStatus.FAILED]
+
+    assert [each.found for each in found] == ["the webhook crm needs server.public_url"]

@@ -343,6 +343,7 @@ def test_wrong_mappings_are_refused_by_place(options, complaints):
         {},
         {"when": "type == 'order.paid' && data.paid"},
         {"when": "'order.paid' == type", "minor_units": True},
+        {"when": "version == `1.5`"},
         {
             "each": "data.orders[]",
             "map": {"conversion_id": "id", "email": "who[0].email || mail"},

@@ -137,6 +137,20 @@ async def test_secret_in_the_path_is_in_no_notice_record_or_answer(at, store, bo
     assert SECRET not in repr(stage.notices.seen) + str(answer.body) + repr(store.__dict__)
 
 
+async def test_old_message_that_its_sender_repeats_is_ignored(at, store):
+    timed = a_webhook(
+        KINDS["generic"], SECRET, name="crm", authentication="path", map=MAP | {"time": "paid_at"}
+    )
+    old = json.dumps(ORDER | {"paid_at": "2020-01-01T00:00:00Z"}).encode()
+
+    stage = await at(timed)
+    answer = await send(stage, old)
+
+    assert answer.status == 200
+    assert await sent_of(store) == []
+    assert verdicts(stage) == [("order.paid", "ignored", "too_old")]
+
+
 async def test_percent_encoded_secret_is_read(at):
     answer = await send(await at(by_path()), rest="/a%2Dlong-secret-in-the-path")
 

@@ -232,6 +232,10 @@ def test_no_file_or_output_contains_a_person_or_a_secret(tmp_path, x_emulator):
             by_path(gateway, EMAIL.encode()),
             by_path(gateway, order([EMAIL], currency=EMAIL)),
             say(gateway, f"/webhooks/nothing/{PATH_SECRET}", b"{}", {}),
+            say(gateway, f"/webhooks/path/{PATH_SECRET}", b"{}", {"Content-Encoding": "other"}),
+            say(gateway, f"/webhooks/path/{PATH_SECRET}", b"{}", {"X": "y" * 100_000}),
+            say(gateway, f"/webhooks/path/{PATH_SECRET}", b"{}", {}, version="7.x"),
+            say(gateway, f"/webhooks/path/{PATH_SECRET}\x01", b"{}", {}),
         ]
         gateway.drained()
         outputs = [

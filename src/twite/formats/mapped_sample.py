@@ -23,6 +23,7 @@ _VALUES: Final[Mapping[str, object]] = {
     "consent": "granted",
 }
 _MOST_LINES: Final = 20
+_ENCODER: Final = msgspec.json.Encoder(decimal_format="number")
 
 
 def sample_body(options: MappedOptions, now: int) -> bytes:
@@ -32,17 +33,17 @@ def sample_body(options: MappedOptions, now: int) -> bytes:
         values["value"] = 4990
         values["contents"] = [{**line, "price": 2495} for line in _LINES]
     item: object = {}
-    # The shortest expressions last: they overwrite, as `event` does what `event.id` needs.
     for name, text in options.map.items():
         if name in values:
             item = _put(compiled(text).tree, item, values[name])
     if options.when is not None:
         item = _satisfied(compiled(options.when).tree, item)
-    if compiled(options.message).of(item) is None:
-        item = _put(compiled(options.message).tree, item, "order.paid")
+    name = compiled(options.message).tree
+    if _at(name, item) is None:
+        item = _put(name, item, "order.paid")
     if options.each is not None:
         item = _put(compiled(options.each).tree, {}, [item])
-    return msgspec.json.encode(item)
+    return _ENCODER.encode(item)
 
 
 def _put(node: Node, here: object, value: object) -> object:
