@@ -38,9 +38,9 @@ def sample_body(options: MappedOptions, now: int) -> bytes:
             item = _put(compiled(text).tree, item, values[name])
     if options.when is not None:
         item = _satisfied(compiled(options.when).tree, item)
-    name = compiled(options.message).tree
-    if _at(name, item) is None:
-        item = _put(name, item, "order.paid")
+    message = compiled(options.message).tree
+    if _at(message, item) is None:
+        item = _put(message, item, "order.paid")
     if options.each is not None:
         item = _put(compiled(options.each).tree, {}, [item])
     return _ENCODER.encode(item)
