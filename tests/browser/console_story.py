@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 
 import aiohttp
-from console_pages import KEY, ConsoleStage, deliver
+from console_pages import KEY, ConsoleStage
 
 from twite.domain.times import DAY, spelled
 
@@ -23,7 +23,6 @@ REFUSED = 4
 async def play_story(stage: ConsoleStage) -> None:
     """Run the story, and wait until nothing is pending."""
     url = stage.gateway.url
-    await deliver(stage)
     async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {KEY}"}) as http:
         for several in (
             *_typical(),

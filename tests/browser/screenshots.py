@@ -12,7 +12,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parent))
 
-from console_pages import ASIDE, PARTS, ConsoleStage, busy, sign_in, with_tag
+from console_pages import ASIDE, PARTS, ConsoleStage, busy, deliver, sign_in, with_tag
 from console_story import SWITCHES, play_story
 from playwright.async_api import Browser, async_playwright
 
@@ -37,6 +37,7 @@ async def draw(*, ending: str = "webp") -> dict[str, bytes]:
         stage = with_tag(Path(scratch), x=emulator.url)
         await stage.start()
         await busy(stage)
+        await deliver(stage)
         await play_story(stage)
         async with async_playwright() as playwright:
             browser = await playwright.chromium.launch(
