@@ -264,8 +264,21 @@ def test_redaction_names_the_customer_and_the_orders():
     assert [each.reason for each in reading.parsed.ignored] == ["erasure"]
 
 
-def test_redaction_without_identifiers_erases_nobody():
-    assert read(message(b'{"customer": {}}', "customers/redact"), shopify()).erase == ()
+@pytest.mark.parametrize(
+    ("customer", "kinds"),
+    [
+        ({}, []),
+        ({"phone": "555-625-1199"}, []),
+        ({"email": "a@b.example", "phone": "1"}, ["email"]),
+    ],
+)
+def test_redaction_that_cannot_be_read_is_left_to_the_merchant(customer, kinds):
+    body = json.dumps({"customer": customer}).encode()
+
+    reading = read(message(body, "customers/redact"), shopify())
+
+    assert [each.kind for each in reading.erase] == kinds
+    assert [each.reason for each in reading.parsed.ignored] == ["privacy_request"]
 
 
 @given(

@@ -106,7 +106,7 @@ def read(message: WebhookMessage, webhook: ShopifyWebhook) -> WebhookReading:
     options = webhook.options
     topic = message.header(*_TOPIC).lower()
     if topic == _REDACT:
-        return ignoring(topic, IgnoredReason.ERASURE, _person(exact_object(message.body), options))
+        return _erasure(topic, exact_object(message.body), options)
     if topic != options.topic:
         return ignoring(topic, _OTHER_TOPICS.get(topic, IgnoredReason.OTHER_MESSAGE))
     order = exact_object(message.body)
@@ -225,18 +225,25 @@ def _content(line: Event) -> NativeContent:
     )
 
 
-def _person(request: Event, options: ShopifyOptions) -> tuple[ErasureIdentifier, ...]:
-    """Return the identifiers of `customers/redact` that can be searched for [seen]."""
+def _erasure(topic: str, request: Event, options: ShopifyOptions) -> WebhookReading:
+    """Read `customers/redact`: the identifiers that can be searched for [seen].
 
-    def found() -> Iterator[ErasureIdentifier | Fault]:
-        for kind, place in ((EMAIL, "customer.email"), (PHONE, "customer.phone")):
-            text = text_of(value_at(request, place))
-            if text:
-                yield asked(kind, text, region=None)
-        orders = request.get("orders_to_redact")
-        if options.conversion_id == "id" and isinstance(orders, list):
-            for order in orders[:_MOST_ORDERS]:
-                if text := text_of(order):
-                    yield asked(CONVERSION_ID, text, region=None)
+    Without any, or with a phone number without its country, the merchant must erase the person.
+    """
+    found = list(_asked(request, options))
+    person = tuple(each for each in found if isinstance(each, ErasureIdentifier))
+    is_whole = bool(person) and len(person) == len(found)
+    reason = IgnoredReason.ERASURE if is_whole else IgnoredReason.PRIVACY_REQUEST
+    return ignoring(topic, reason, person)
 
-    return tuple(each for each in found() if isinstance(each, ErasureIdentifier))
+
+def _asked(request: Event, options: ShopifyOptions) -> Iterator[ErasureIdentifier | Fault]:
+    for kind, place in ((EMAIL, "customer.email"), (PHONE, "customer.phone")):
+        text = text_of(value_at(request, place))
+        if text:
+            yield asked(kind, text, region=None)
+    orders = request.get("orders_to_redact")
+    if options.conversion_id == "id" and isinstance(orders, list):
+        for order in orders[:_MOST_ORDERS]:
+            if text := text_of(order):
+                yield asked(CONVERSION_ID, text, region=None)
