@@ -175,6 +175,7 @@ def test_literal_null_leaves_a_field_out():
         (1795514400, "2026-11-24T10:00:00.000Z"),
         (1795514400123, "2026-11-24T10:00:00.123Z"),
         ("1795514400123", "2026-11-24T10:00:00.123Z"),
+        (1795514400.5, "2026-11-24T10:00:00.500Z"),
     ],
 )
 def test_times_may_be_unix_times(written, read):
@@ -183,7 +184,7 @@ def test_times_may_be_unix_times(written, read):
     assert spelled(only(reading_of(order, **with_map(time="at")))[0].time) == read
 
 
-@pytest.mark.parametrize("written", ["2026-11-24T10:00:00", "today", 10**30, 1.5])
+@pytest.mark.parametrize("written", ["2026-11-24T10:00:00", "today", 10**30, -1])
 def test_times_without_a_zone_are_faults(written):
     order = changed("order.total", 1) | {"at": written}
 

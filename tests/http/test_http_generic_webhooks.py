@@ -10,6 +10,7 @@ from builders import NOW, a_destination, a_source
 from fakes import MovingClock, SeededRandomness
 from formats.webhook_builders import a_webhook
 from memory_store.store import MemoryStore
+from twite.formats.generic.presets import HUBSPOT
 from twite.formats.webhook_kinds import KINDS
 from twite.gateway.ingest.accept import Accept
 from twite.gateway.ingest.webhook_log import WebhookLog
@@ -220,3 +221,22 @@ async def test_test_of_a_redaction_erases_nobody(at):
 
     assert (answer.status, erased) == (200, [])
     assert answer.json()["erased_identifiers"] == 1
+
+
+async def test_signature_of_the_public_url_is_verified(at):
+    hubspot = a_webhook(KINDS["hubspot"], "client-secret", name="crm", **HUBSPOT | {"map": MAP})
+    url = "https://t.shop.example/webhooks/crm?x=1"
+    signed = f"POST{url}".encode() + BODY + str(NOW).encode()
+    digest = hmac.digest(b"client-secret", signed, "sha256")
+    headers = {
+        "X-HubSpot-Signature-v3": base64.b64encode(digest).decode(),
+        "X-HubSpot-Request-Timestamp": str(NOW),
+    }
+    stage = await at(hubspot, public_url="https://t.shop.example")
+
+    answers = [
+        await send(stage, rest="?x=1", headers=headers),
+        await send(stage, rest="?x=2", headers=headers),
+    ]
+
+    assert [answer.status for answer in answers] == [200, 401]

@@ -8,6 +8,7 @@ An expression that fails, or yields a list or an object where a text is needed, 
 conversion alone.
 """
 
+import re
 from collections.abc import Collection, Iterator, Mapping
 from decimal import Decimal
 from difflib import get_close_matches
@@ -46,6 +47,7 @@ from twite.formats.webhook_kind import (
 FIELDS: Final = tuple(name for name in Native.__struct_fields__ if name not in {"event", "pixel"})
 _NOT_TEXTS: Final = frozenset({"conversion_id", "time", "value", "contents", "consent"})
 # A Unix time in seconds has ten digits until the year 2286, one in milliseconds has thirteen.
+_UNIX_TIME: Final = re.compile(r"[0-9]{1,15}(?:\.[0-9]{1,9})?", re.ASCII)
 _LEAST_MS: Final = 100_000_000_000
 _MOST_DIGITS: Final = 15
 _NO_AMOUNT: Final = PLACEHOLDERS - {"0"}
@@ -268,12 +270,12 @@ class _ItemReader:
         return found
 
     def time(self) -> str | None:
-        """Return the time. A whole number is a Unix time, in seconds or milliseconds."""
+        """Return the time. A number is a Unix time, in seconds or milliseconds."""
         found = self.text("time")
-        if found is None or not (found.isascii() and found.isdecimal()):
+        if found is None or not _UNIX_TIME.fullmatch(found):
             return found
-        number = int(found) if len(found) <= _MOST_DIGITS else LATEST + 1
-        ms = number if number >= _LEAST_MS else number * SECOND
+        number = Decimal(found)
+        ms = int(number if number >= _LEAST_MS else number * SECOND)
         return spelled(ms) if ms <= LATEST else found
 
     def value(self, currency: str | None) -> msgspec.Raw:

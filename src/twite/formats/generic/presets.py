@@ -1,7 +1,11 @@
 """Presets: settings of `[[webhook]]` for senders without a format of their own.
 
 A preset is a row of settings. A `[[webhook]]` of this kind has these values, unless the file has
-others; tables such as `map` are joined key by key. Sources: docs/how-to/receive-generic-webhooks.md
+others; tables such as `map` are joined key by key.
+
+To add a preset, write it here with its source, add a row to `KINDS`, show it in
+docs/how-to/receive-generic-webhooks.md and docs/reference/webhooks.md, name the kind in
+docs/reference/configuration.md, and test a message in tests/formats/test_messages_of_presets.py.
 """
 
 from collections.abc import Mapping
