@@ -7,6 +7,7 @@ import pytest
 from twite.app.sync.state import SyncRun, SyncState
 from twite.diagnostics import CheckStatus
 from twite.diagnostics.syncs import syncs
+from twite.gateway.ports.state import ALL_PAUSED, SyncRecord
 from twite.stores.sqlite import SQLiteStore
 from written import GOOD, read
 
@@ -77,3 +78,17 @@ async def test_sync_and_webhook_of_one_event_are_a_warning(tmp_path, database):
     sentence = "the sync orders and the webhook stripe may send the same event"
     assert both[1:] == [(CheckStatus.WARNING, sentence)]
     assert len(other) == 1
+
+
+async def test_sync_of_a_restored_store_is_paused(tmp_path, database):
+    store = await SQLiteStore.open(tmp_path / "twite.db")
+    await store.put([SyncRecord(name=ALL_PAUSED, state="1")])
+    await store.put([SyncState(has_begun=True, resumed="0").record("orders")])
+    paused = await found(tmp_path, SYNC.format(path=database))
+
+    await store.put([SyncState(has_begun=True, resumed="1").record("orders")])
+    await store.close()
+
+    sentence = "orders is paused, because the store is an older copy"
+    assert paused == [(CheckStatus.WARNING, sentence)]
+    assert (await found(tmp_path, SYNC.format(path=database)))[0][0] is CheckStatus.PASSED

@@ -138,6 +138,7 @@ def test_gateway_syncs_by_its_interval(tmp_path, shop, x_emulator):
     assert counted(x_emulator) == {"o-1": 1, "o-2": 1}
 
 
+@pytest.mark.timeout(3_000 if os.environ.get("TWITE_TRIAL") else 300)
 def test_killed_gateways_lose_and_repeat_nothing(tmp_path, shop, x_emulator, figure):
     chance = random.Random(7)
     shop.add(600)
@@ -154,6 +155,7 @@ def test_killed_gateways_lose_and_repeat_nothing(tmp_path, shop, x_emulator, fig
         # Most runs take less than half a second.
         time.sleep(chance.random() * 0.8)
         gateway.kill()
+        asked.kill()
         asked.wait()
     with gateway:
         wait_for(lambda: command(gateway, "sync", "orders").returncode == 0 or None, gateway.ended)
@@ -267,3 +269,28 @@ event = "purchase"
     assert (first["files"], first["rows"]) == (0, 0)
     assert second["verdicts"] == {"duplicate": 1, "accepted": 1}
     assert counted(x_emulator) == {"two": 1, "three": 1}
+
+
+def test_sync_of_a_restored_store_repeats_nothing_until_a_command_says_so(
+    tmp_path, shop, x_emulator
+):
+    gateway = with_sync(Gateway(tmp_path, x_emulator.url), shop.url, "history = true")
+    with gateway:
+        began(gateway)
+        command(gateway, "backup", str(tmp_path / "backup.db"))
+        shop.add(2)
+        command(gateway, "sync", "orders")
+        settled(gateway, 2)
+        gateway.stop()
+        restored = command(gateway, "restore", str(tmp_path / "backup.db"))
+        gateway.start()
+        shop.add()
+        waiting = json.loads(command(gateway, "sync", "list", "--json").stdout)
+        before = counted(x_emulator)
+        resumed = command(gateway, "sync", "orders", "--json")
+        gateway.drained()
+
+    assert restored.returncode == 0, restored.stderr
+    assert waiting[0]["is_paused"]
+    assert before == {"o-1": 1, "o-2": 1}
+    assert json.loads(resumed.stdout)["verdicts"] == {"accepted": 3}

@@ -138,6 +138,7 @@ async def test_no_gateway_starts_until_the_deliveries_are_held(driver):
         holding._GATEWAYS,  # noqa: SLF001
         STATEMENTS["hold_pending"].text,
         STATEMENTS["drop_leases"].text,
+        STATEMENTS["pause_syncs"].text,
     ]
     assert driver.ended == ["closed"]
 

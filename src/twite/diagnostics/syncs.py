@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Iterator
 
 from twite.app.store_access import open_records
 from twite.app.sync.look import read_next_rows
-from twite.app.sync.state import SyncState, load_state
+from twite.app.sync.state import SyncState, load_pause, load_state
 from twite.config.settings import Settings
 from twite.config.syncs import SyncSettings
 from twite.domain.errors import TwiteError
@@ -16,7 +16,7 @@ async def syncs(settings: Settings) -> AsyncIterator[CheckFinding]:
     for sync in settings.syncs:
         try:
             await read_next_rows(settings, sync)
-            run = (await _state(settings, sync)).last_run
+            state, pause = await _state(settings, sync)
         except TwiteError as error:
             yield failed(
                 "syncs",
@@ -25,7 +25,16 @@ async def syncs(settings: Settings) -> AsyncIterator[CheckFinding]:
                 "Correct the table [[sync]] or its source, then run twite sync NAME --dry-run.",
             )
             continue
-        if run is not None and run.error:
+        run = state.last_run
+        if pause:
+            yield warning(
+                "syncs",
+                f"{sync.name} is paused, because the store is an older copy",
+                "Rows that were sent since the copy was made would be sent again.",
+                "Run twite sync NAME to send them, or give the sync another name to begin at the "
+                "newest row.",
+            )
+        elif run is not None and run.error:
             yield warning(
                 "syncs",
                 f"the last run of {sync.name} failed: {run.error}",
@@ -38,11 +47,13 @@ async def syncs(settings: Settings) -> AsyncIterator[CheckFinding]:
         yield finding
 
 
-async def _state(settings: Settings, sync: SyncSettings) -> SyncState:
+async def _state(settings: Settings, sync: SyncSettings) -> tuple[SyncState, str]:
+    """Return the state and the pause of a sync."""
     if not settings.store.exists:
-        return SyncState()
+        return SyncState(), ""
     async with open_records(settings) as records:
-        return await load_state(records, sync.name)
+        state = await load_state(records, sync.name)
+        return state, await load_pause(records, state)
 
 
 def _same_events(settings: Settings) -> Iterator[CheckFinding]:

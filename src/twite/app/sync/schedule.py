@@ -14,7 +14,7 @@ from twite.app.http_parts import SettingsInUse
 from twite.app.store_access import may_send
 from twite.app.sync.objects import ObjectRun
 from twite.app.sync.run import QueryRun, SyncBasis
-from twite.app.sync.state import SyncRun, load_state
+from twite.app.sync.state import SyncRun, load_pause, load_state
 from twite.app.sync.submit import SyncTarget
 from twite.config.syncs import SyncSettings
 from twite.domain.errors import LedgerUnavailable, TwiteError
@@ -25,6 +25,7 @@ from twite.gateway.ports.machine import Clock
 from twite.gateway.ports.store import Store
 
 _LOOK: Final = SECOND
+_LOOK_AT_PAUSED: Final = 10 * SECOND
 # A command waits for a part of a run, and asks for the next one.
 COMMAND_WITHIN: Final = 20 * SECOND
 _BUSY: Final = "the sync is running already. `twite sync list` shows its result"
@@ -72,7 +73,7 @@ class SyncSchedule:
         if lock is not None and lock.locked():
             return SyncReport(error=_BUSY)
         end = self._clock.elapsed() + COMMAND_WITHIN
-        run = await self._run(sync, until=lambda: self._clock.elapsed() > end)
+        run = await self._run(sync, until=lambda: self._clock.elapsed() > end, resumes=True)
         return SyncReport(
             rows=run.rows,
             files=run.files,
@@ -101,7 +102,11 @@ class SyncSchedule:
         if self._due.get(sync.name, 0) > now:
             return False
         # Another gateway may have run it meanwhile.
-        last = (await load_state(self._store, sync.name)).last_run
+        state = await load_state(self._store, sync.name)
+        if await load_pause(self._store, state):
+            self._due[sync.name] = now + _LOOK_AT_PAUSED
+            return False
+        last = state.last_run
         due = 0 if last is None or not last.is_done else last.at + sync.interval
         # A clock that was ahead does not delay a run by more than its interval.
         self._due[sync.name] = min(due, now + sync.interval)
@@ -119,11 +124,16 @@ class SyncSchedule:
             assert isinstance(error, Exception)  # noqa: S101  # others end the process
             self._observer.see(ProblemSeen.of(ProblemPlace.SYNC, error))
 
-    async def _run(self, sync: SyncSettings, *, until: Callable[[], bool]) -> SyncRun:
+    async def _run(
+        self, sync: SyncSettings, *, until: Callable[[], bool], resumes: bool = False
+    ) -> SyncRun:
         async with self._running.setdefault(sync.name, asyncio.Lock()):
             run = SyncRun(at=self._clock.now())
             self._due[sync.name] = run.at + sync.interval
             state = await load_state(self._store, sync.name)
+            pause = await load_pause(self._store, state) if resumes else ""
+            if pause:
+                state = msgspec.structs.replace(state, resumed=pause)
             runner = (ObjectRun if sync.is_storage else QueryRun)(sync, self._basis())
             try:
                 await runner.run(state, run, until=until)

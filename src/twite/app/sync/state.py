@@ -7,11 +7,15 @@ import msgspec
 
 from twite.app.sync.positions import QueryProgress
 from twite.formats.files.results import RowResult, RowResultKind
-from twite.gateway.ports.state import StateReader, SyncRecord
+from twite.gateway.ports.state import ALL_PAUSED, StateReader, SyncRecord
 from twite.redaction.scrub_text import names_a_person
 from twite.redaction.shapes import MASK
 
 _MOST_SHOWN: Final = 20
+PAUSED: Final = (
+    "paused: the store is an older copy, so rows since the copy may have been sent. "
+    "`twite sync NAME` continues"
+)
 
 
 class RefusedRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,7 +64,7 @@ class SyncState(msgspec.Struct, frozen=True, kw_only=True):
 
     `caught_up_at` is the start (ms) of the last run that read everything, None before the first.
     `has_begun` is whether a run has decided where to begin. `order` has the columns of the
-    positions: cursor and key.
+    positions: cursor and key. `resumed` is the pause after which a command ran the sync.
     """
 
     has_begun: bool = False
@@ -68,6 +72,7 @@ class SyncState(msgspec.Struct, frozen=True, kw_only=True):
     progress: QueryProgress = QueryProgress()
     caught_up_at: int | None = None
     last_run: SyncRun | None = None
+    resumed: str = ""
 
     def record(self, name: str) -> SyncRecord:
         return SyncRecord(name=f"{name}/", state=msgspec.json.encode(self).decode())
@@ -83,6 +88,16 @@ class SentObject(msgspec.Struct, frozen=True, kw_only=True):
 
     def record(self, name: str, path: str) -> SyncRecord:
         return SyncRecord(name=f"{name}/{path}", state=msgspec.json.encode(self).decode())
+
+
+async def load_pause(reader: StateReader, state: SyncState) -> str:
+    """Return the pause of a sync, "" for none.
+
+    After the store was replaced with an older copy, a sync would send again what it had sent since.
+    """
+    records = await reader.load(SyncRecord, prefix=ALL_PAUSED)
+    pause = records[0].state if records else ""
+    return "" if pause == state.resumed else pause
 
 
 async def load_state(reader: StateReader, name: str) -> SyncState:

@@ -10,7 +10,7 @@ from typer.core import TyperGroup
 from twite.app.control_client import running_gateway
 from twite.app.store_access import open_records
 from twite.app.sync.look import NextRows, read_next_rows
-from twite.app.sync.state import SyncState, load_state
+from twite.app.sync.state import PAUSED, SyncState, load_pause, load_state
 from twite.cli import printing
 from twite.cli.options import DEFAULT_CONFIG, Config, Json, load
 from twite.config.settings import Settings
@@ -69,15 +69,22 @@ def list_syncs(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> Non
     if as_json:
         printing.print_json(
             [
-                {"name": name, "caught_up_at": state.caught_up_at, "last_run": state.last_run}
-                for name, state in states
+                {
+                    "name": name,
+                    "caught_up_at": state.caught_up_at,
+                    "last_run": state.last_run,
+                    "is_paused": bool(pause),
+                }
+                for name, state, pause in states
             ]
         )
         return
     rows: list[list[str | int]] = []
-    for name, state in states:
+    for name, state, pause in states:
         run = state.last_run
-        if run is None:
+        if pause:
+            rows.append([name, "" if run is None else spelled(run.at), "", PAUSED])
+        elif run is None:
             rows.append([name, "", "", "has not run yet"])
         else:
             rows.append([name, spelled(run.at), run.rows, run.error or _counts(run.verdicts)])
@@ -106,11 +113,16 @@ async def _whole_run(settings: Settings, sync: SyncSettings) -> SyncReport:
             printing.complain(f"{sync.name}: {plural(total.rows, 'row')}")
 
 
-async def _states(settings: Settings) -> list[tuple[str, SyncState]]:
+async def _states(settings: Settings) -> list[tuple[str, SyncState, str]]:
+    """Return the name, state and pause of each sync."""
     if not settings.store.exists:
-        return [(sync.name, SyncState()) for sync in settings.syncs]
+        return [(sync.name, SyncState(), "") for sync in settings.syncs]
+    found = []
     async with open_records(settings) as records:
-        return [(sync.name, await load_state(records, sync.name)) for sync in settings.syncs]
+        for sync in settings.syncs:
+            state = await load_state(records, sync.name)
+            found.append((sync.name, state, await load_pause(records, state)))
+    return found
 
 
 def _named(settings: Settings, name: str) -> SyncSettings:

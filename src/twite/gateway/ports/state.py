@@ -15,7 +15,7 @@ The key of each kind:
 """
 
 from collections.abc import Sequence
-from typing import Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
 import msgspec
 
@@ -26,6 +26,9 @@ from twite.domain.secret import Masked
 from twite.domain.stats.traffic import HourlyTraffic
 from twite.domain.stats.value_guard import UsualAmount
 from twite.domain.webhook_delivery import WebhookDelivery
+
+# The name of the record that pauses all syncs.
+ALL_PAUSED: Final = "!"
 
 
 class RateLimitWindow(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,7 +67,10 @@ class SealedSecret(Masked, frozen=True, kw_only=True):
 
 
 class SyncRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """How far a `[[sync]]` is, as JSON: `name/`, or one of its objects: `name/path`."""
+    """How far a `[[sync]]` is, as JSON: `name/`, or one of its objects: `name/path`.
+
+    The store itself writes ALL_PAUSED, with the time, when it holds all pending deliveries.
+    """
 
     name: str
     state: str

@@ -1257,6 +1257,10 @@ SELECT count(*), max(id) FROM (
 -- rows: own_accounts(node)
 SELECT account FROM ownership WHERE node = $1
 
+-- count: pause_syncs(now)
+insert INTO sync_state (name, state) VALUES ('!', $1)
+ON CONFLICT (name) DO UPDATE SET state = excluded.state
+
 -- rows: pause_texts()
 SELECT pixel, convert_to(reason, 'UTF8') FROM pause
 

@@ -62,10 +62,13 @@ async def _refuse_gateways(driver: "asyncpg.Connection[Any]", address: Address) 
 async def _held(driver: "asyncpg.Connection[Any]", address: Address) -> int:
     hold = STATEMENTS["hold_pending"]
     why = {"cause": DeliveryCause.STORE_RESTORED, "reason": UNKNOWN_COPY}
-    values = hold.values({**why, "now": time.time_ns() // 1_000_000})
+    now = time.time_ns() // 1_000_000
+    values = hold.values({**why, "now": now})
+    pause = STATEMENTS["pause_syncs"]
     async with driver.transaction():
         await driver.execute(_ALONE)
         await _refuse_gateways(driver, address)
         done = await driver.execute(hold.text, *values)
         await driver.execute(STATEMENTS["drop_leases"].text)
+        await driver.execute(pause.text, *pause.values({"now": str(now)}))
     return int(done.rpartition(" ")[2])  # such as "UPDATE 12"

@@ -221,6 +221,11 @@ SELECT name, sealed FROM vault WHERE name >= :first AND name < :beyond ORDER BY 
 INSERT INTO sync_state (name, state) VALUES (:name, :state)
 ON CONFLICT (name) DO UPDATE SET state = excluded.state;
 
+-- name: pause_syncs
+-- Pause all syncs, because it is unknown which rows were sent since the copy was made.
+INSERT INTO sync_state (name, state) VALUES ('!', :now)
+ON CONFLICT (name) DO UPDATE SET state = excluded.state;
+
 -- name: forget_sync_state
 DELETE FROM sync_state WHERE name = :name;
 

@@ -180,4 +180,5 @@ def _hold(connection: sqlite3.Connection, reason: str) -> int:
     why = {"cause": DeliveryCause.STORE_RESTORED, "reason": reason}
     held = connection.execute(query("hold_pending"), {**why, "now": now}).rowcount
     connection.execute(query("drop_leases"))
+    connection.execute(query("pause_syncs"), {"now": str(now)})
     return held
