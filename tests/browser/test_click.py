@@ -176,3 +176,28 @@ async def test_purchase_is_counted_once_with_cookies_blocked(playwright_, chromi
         found = site.counted("order-blocked"), await visitor.context.cookies()
 
     assert found == ({"api": 1, "pixel": 1, "counted": 1}, [])
+
+
+async def test_click_ids_of_other_networks_are_kept_if_the_source_says_so(visitor, site):
+    site.shop.page("/", "", head=site.tag(data_click_ids='["gclid","ttclid"]'))
+
+    await visitor.goes_to("/?gclid=Cj0-a_1&ttclid=E.C.P.x&fbclid=IwAR1")
+    await visitor.wait_until_idle()
+
+    assert await visitor.cookies() == {"_twite_gclid": "Cj0-a_1", "_twite_ttclid": "E.C.P.x"}
+    assert visitor.beacons() == []
+
+
+async def test_click_ids_of_other_networks_follow_consent(visitor, site):
+    site.shop.page("/", "", head=site.tag(data_consent="required", data_click_ids='["gclid"]'))
+
+    await visitor.goes_to("/?gclid=Cj0-a_1")
+    await visitor.wait_until_idle()
+    before = await visitor.cookies()
+    await visitor.does("twite('consent', {ad_storage: 'granted', ad_user_data: 'granted'})")
+    await visitor.wait_until_idle()
+    granted = await visitor.cookies()
+    await visitor.does("twite('consent', {ad_storage: 'denied'})")
+    await visitor.wait_until_idle()
+
+    assert (before, granted, await visitor.cookies()) == ({}, {"_twite_gclid": "Cj0-a_1"}, {})

@@ -9,6 +9,7 @@ from twite.cli.show import history_as_json, print_history
 from twite.domain.cause import DeliveryCause
 from twite.domain.delivery import NO_REQUEST, State
 from twite.domain.history import History, PastAttempt, TagNotFired
+from twite.domain.joins import GainedIdentifier
 from twite.http.routes.reports import HistoryView
 
 BODY = (
@@ -125,6 +126,7 @@ def test_show_json_has_the_keys_of_the_http_response_and_the_delivery():
         due_at=2,
         consent=b"{}",
         not_fired=(TagNotFired(tag="tag:crm", why="consent ad_storage"),),
+        gained=(GainedIdentifier(identifier="twclid", origin="page_view", at=0),),
     )
 
     shown = json.loads(msgspec.json.encode(history_as_json(history)))

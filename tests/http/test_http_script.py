@@ -132,3 +132,9 @@ def test_region_of_the_source_sets_the_phone_prefix():
 
     assert '"phone":["39",""]' in of_italy
     assert "phone" not in of_nowhere
+
+
+def test_script_gets_the_click_ids_that_its_source_keeps():
+    source = a_shop(keep_click_ids=("gclid", "fbclid"))
+
+    assert '"click_ids":["gclid","fbclid"]' in settings_line(source, a_destination())

@@ -212,6 +212,7 @@ def _source(table: SourceTable, place: str, pixels: Pixels, *, can_restrict: boo
         value_guard=table.value_guard,
         stape_credentials=table.stape_credentials,
         wait=table.wait,
+        keep_click_ids=table.keep_click_ids,
     )
 
 

@@ -260,6 +260,12 @@ class SourceTable(msgspec.Struct, frozen=True, kw_only=True):
         duration(0, LONGEST_WAIT),
         example="10m",
     )
+    keep_click_ids: tuple[str, ...] = setting(
+        [],
+        "click ids of other networks that the script keeps in cookies, for tags",
+        ListOf(Text(values.click_parameter), distinct="parameter"),
+        example=["gclid", "fbclid"],
+    )
     x_pixel: Literal["use", "load", "off"] = setting("use", "whether the script calls X's pixel")
     value_guard: ValueGuard | None = setting(
         None, "overrides the pixel's `value_guard` for this source", example="flag"

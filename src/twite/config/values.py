@@ -36,6 +36,7 @@ _X_ID: Final = re.compile(r"[0-9a-z]{1,32}", re.ASCII)
 _LONG_EVENT: Final = re.compile(r"tw-([0-9a-z]{1,32})-([0-9a-z]{1,32})", re.ASCII)
 _NAMED_EVENT: Final = re.compile(r"gtm_[0-9a-z_]{1,96}", re.ASCII)
 _LONGEST_NAME: Final = 64
+_PARAMETER: Final = re.compile(r"[a-z][a-z0-9_]{1,31}", re.ASCII)
 _WRITE_KEY: Final = re.compile(r"[0-9A-Za-z_.-]{1,64}", re.ASCII)
 _PORT: Final = re.compile(r"[0-9]{1,5}", re.ASCII)
 _LAST_PORT: Final = 65_535
@@ -318,6 +319,17 @@ def name(text: str, place: str, what: str) -> str:
             place,
             f"{text[:_LONGEST_NAME]!r} is not a valid name for {what}. Write 1 to "
             f"{_LONGEST_NAME} printable characters, without spaces around them",
+        )
+    return text
+
+
+def click_parameter(text: str, place: str) -> str:
+    """Read the name of a URL parameter with a click id of another network."""
+    if text == "twclid" or not _PARAMETER.fullmatch(text):
+        raise SettingsError(
+            place,
+            f'{text!r} is not the name of a parameter of another network, such as "gclid". '
+            "Twite keeps twclid itself",
         )
     return text
 

@@ -134,6 +134,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     loading it (`load`), or never (`off`).
 
     Conversions wait for `wait` milliseconds for identifiers from other events of the visitor.
+    `keep_click_ids` are parameters with click ids of other networks, which the script keeps.
     """
 
     name: str
@@ -152,6 +153,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     value_guard: ValueGuard | None = None  # None: the pixel's setting
     stape_credentials: str = "configured"
     wait: int = 0
+    keep_click_ids: tuple[str, ...] = ()
     # The pixels for which this or another source waits.
     joined_pixels: frozenset[str] = frozenset()
 

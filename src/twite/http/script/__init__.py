@@ -26,6 +26,7 @@ DEFAULTS: Final[Mapping[str, object]] = MappingProxyType(
         "cookie_days": 90,
         "http_only": False,
         "beacon": "t",
+        "click_ids": None,
     }
 )
 
@@ -148,6 +149,7 @@ def settings_line(source: Source, destination: Destination, beacon: str = "t") -
         "phone": _phone(source.region),
         "cookie_days": source.cookie.days,
         "http_only": source.cookie.http_only,
+        "click_ids": source.keep_click_ids or None,
         "beacon": beacon,
     }
     kept = {name: value for name, value in fields.items() if value != DEFAULTS.get(name, ...)}

@@ -109,13 +109,13 @@ const queued = () => Object.keys(box).filter((key) => /^twite:\d{13}/.test(key.r
 
 const readCookie = quietly((called) => ('; ' + d.cookie).split('; ' + called + '=')[1].split(';')[0]);
 
-const setCookie = (value) => {
-  const rest = '_twite=' + value + ';path=/;samesite=lax;max-age=' + (value ? settings.cookie_days * 86400 : 0) + (w.isSecureContext ? ';secure' : '');
+const setCookie = (called, value) => {
+  const rest = called + '=' + value + ';path=/;samesite=lax;max-age=' + (value ? settings.cookie_days * 86400 : 0) + (w.isSecureContext ? ';secure' : '');
   const labels = place.hostname.split('.');
   // The widest domain that the browser accepts: it refuses public suffixes.
   for (let n = 2; n <= labels.length; n++) {
     d.cookie = rest + ';domain=' + labels.slice(-n).join('.');
-    if (readCookie('_twite') === value) return;
+    if (readCookie(called) === value) return;
   }
   d.cookie = rest;
 };
@@ -125,9 +125,16 @@ const setCookie = (value) => {
 let landed;
 let unsentClick;
 let sentId;
+// Click ids of other networks, by the name of the parameter.
+const otherClicks = {};
 
 const look = (old) => {
-  const id = new URL(place.href).searchParams.get('twclid');
+  const query = new URL(place).searchParams;
+  for (const called of settings.click_ids || '') {
+    // These click ids may contain points.
+    if (/^[\w.-]+$/.test(query.get(called) || '')) otherClicks[called] = query.get(called);
+  }
+  const id = query.get('twclid');
   if (!CLICK.test(id) || (landed && landed.id === id)) return;
   // A URL that was opened before is not a new click.
   landed = {id: id, at: old ? 0 : Date.now()};
@@ -157,13 +164,14 @@ const newest = () => {
 };
 
 const keepClick = () => {
+  for (const called in otherClicks) setCookie('_twite_' + called, otherClicks[called]);
   const click = newest();
   const value = click && written(click);
   if (!click || box['twite.click'] === value || sentId === click.id) return;
   sentId = click.id;
   // The gateway's response sets the cookie again, because cookies of scripts have a shorter
   // lifetime.
-  if (!settings.http_only) setCookie(value);
+  if (!settings.http_only) setCookie('_twite', value);
   unsentClick = click;
 };
 
@@ -280,7 +288,8 @@ const withdraw = () => {
   // A conversion that waits for the pixel's copy is not stored again.
   mine.length = 0;
   Object.keys(box).forEach((key) => { if (/^twite[.:]/.test(key)) delete box[key]; });
-  if (readCookie('_twite')) setCookie('');
+  if (readCookie('_twite')) setCookie('_twite', '');
+  for (const called of settings.click_ids || '') setCookie('_twite_' + called, '');
   // The gateway deletes cookies that scripts cannot read.
   if (kept) quietly(post)({consent: signals()});
 };
