@@ -7,7 +7,7 @@ import time
 
 import pytest
 from gateway_processes import Gateway, command
-from signed_senders import say
+from signed_senders import say, with_webhooks
 
 from canaries import EMAIL, NAME, PHONE, found_in
 
@@ -193,6 +193,18 @@ def test_signed_sample_shows_its_conversion_and_never_reaches_x(gateway, x_emula
     counted = json.loads(command(gateway, "accounting", "--json").stdout)
     assert [(row["name"], row["reason"]) for row in counted["ignored"]] == [("order.paid", "test")]
     assert gateway.balance()["received"] == 0
+    assert at_x(x_emulator) == []
+
+
+@pytest.mark.parametrize("name", ["stripe", "woo"])
+def test_samples_of_other_kinds_never_reach_x(tmp_path, x_emulator, name):
+    with with_webhooks(Gateway(tmp_path, x_emulator.url)) as gateway:
+        done = command(gateway, "webhook", "test", name, "--json")
+        balance = gateway.balance()
+
+    (shown,) = json.loads(done.stdout)["conversions"]
+    assert (done.returncode, shown["verdict"], shown["errors"]) == (0, "accepted", [])
+    assert balance["received"] == 0
     assert at_x(x_emulator) == []
 
 

@@ -17,7 +17,7 @@ from twite.redaction.scrub_text import scrubbed_json
 TEST_HEADER = "x-twite-test"
 
 
-class PreviewedConversion(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class PreviewedConversion(msgspec.Struct, frozen=True, kw_only=True):
     """A conversion, and whether it would be `accepted`, `suppressed`, `held` or `rejected`.
 
     `conversion` is in the native format, masked. If it is rejected, `errors` say why; otherwise
