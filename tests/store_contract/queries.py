@@ -21,7 +21,7 @@ from twite.domain.history import History
 from twite.domain.stats.match_keys import Flaw, FlawCount, Matched, Matching, MatchKeys
 from twite.domain.stats.tally import KEPT, DeliveryTimes, FlowCounts, slot_of
 from twite.domain.stats.value_guard import UsualAmount, ValueFlag
-from twite.domain.submission import AcceptedConversion, FlawedIdentifier
+from twite.domain.submission import AcceptedConversion, FlawedIdentifier, RejectedConversion
 from twite.domain.times import DAY, HOUR, MINUTE
 from twite.gateway.ports.queries import (
     ConversionSummary,
@@ -211,6 +211,21 @@ class ConsoleQueryLaws:
         assert (origin.history, origin.endpoint, origin.place) == (history, "native", 1)
         assert origin.body == b'{"conversions":[]}'
         assert await store.get(history.delivery, OTHERS) is None
+
+    async def test_place_of_a_conversion_counts_the_rejected_ones_before_it(
+        self, store: Store
+    ) -> None:
+        refusals = tuple(
+            RejectedConversion(index=index, pixel="", errors=()) for index in (0, 1, 3)
+        )
+        submission = a_submission(an_entry("order-2", index=2), an_entry("order-4", index=4))
+        await store.record(msgspec.structs.replace(submission, refusals=refusals))
+
+        (history,) = await histories(store, "order-4")
+        origin = await store.get(history.delivery, EVERYTHING)
+
+        assert origin is not None
+        assert origin.place == 4
 
     async def test_original_request_of_many_is_returned_once(self, store: Store) -> None:
         both = a_submission(an_entry("order-0"), an_entry("order-1", index=1))

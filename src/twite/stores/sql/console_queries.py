@@ -8,7 +8,6 @@ import msgspec
 from twite.domain.delivery import State
 from twite.domain.history import History
 from twite.domain.stats.value_guard import ValueFlag
-from twite.domain.submission import RejectedConversion
 from twite.gateway.ports.queries import (
     COUNTED,
     LOOKED_THROUGH,
@@ -27,7 +26,15 @@ from twite.stores.sql.stored_bodies import body_of
 from twite.stores.sql.tallies import pixels_of
 
 _UNSETTLED = frozenset({State.QUEUED, State.SENDING, State.HELD, State.DEAD})
-_Refusals = msgspec.json.Decoder(list[RejectedConversion])
+
+
+class _RefusedPlace(msgspec.Struct):
+    """What intake stores of a rejected conversion beside its request."""
+
+    index: int
+
+
+_Refusals = msgspec.json.Decoder(list[_RefusedPlace])
 
 
 class SummaryRow(QueryRow):
