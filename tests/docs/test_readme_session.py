@@ -36,6 +36,18 @@ def checkout(tmp_path):
     return tmp_path
 
 
+def test_demo_output_in_the_readme_is_that_of_the_tutorial():
+    readme = (ROOT / "README.md").read_text("utf-8")
+    tutorial = (ROOT / "docs/tutorial/first-conversion.md").read_text("utf-8")
+    start = "```console\n$ make demo ARGS=--stay"
+
+    lines = readme.split(start)[1].split("```")[0].splitlines()[1:]
+    whole = tutorial.split(start)[1].split("```")[0].splitlines()
+
+    assert len(lines) > 5
+    assert [line for line in lines if line not in {*whole, "…"}] == []
+
+
 def test_session_in_the_readme_works_as_pasted(checkout):
     port = str(free_port())
     text = session()

@@ -107,9 +107,10 @@ def time_given(option: str, given: str | None, now: int) -> int | None:
     return read
 
 
-def interrupt_on_sigterm() -> None:
-    """Let SIGTERM raise KeyboardInterrupt, so that the command ends its processes as on Ctrl-C."""
-    signal.signal(signal.SIGTERM, _interrupt)
+def interrupt_on(*signals: signal.Signals) -> None:
+    """Let signals raise KeyboardInterrupt, so that the command ends its processes as on Ctrl-C."""
+    for number in signals:
+        signal.signal(number, _interrupt)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

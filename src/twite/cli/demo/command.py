@@ -2,18 +2,22 @@
 
 import csv
 import re
+import signal
 import tempfile
 from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Final
 
 import msgspec
 import typer
+from rich.console import Console
 
 from twite.cli import printing
 from twite.cli.demo.processes import PIXEL, DemoProcesses
 from twite.cli.demo.story import DemoStory, play
-from twite.cli.options import interrupt_on_sigterm
+from twite.cli.options import interrupt_on
 from twite.domain.fault import CODES
 from twite.formats.files import findings
 from twite_emulator.process import counts_of
@@ -21,8 +25,9 @@ from twite_emulator.process import counts_of
 _RESERVED_HOST: Final = re.compile(r"(@(?:\w+\.)?example(?:\.(?:com|net|org))?)\b", re.IGNORECASE)
 
 Stay = Annotated[
-    bool, typer.Option("--stay", help="Keep running, and print the addresses and a login")
+    bool, typer.Option("--stay", help="Keep running, and print what to open, with a sign-in link")
 ]
+Verbose = Annotated[bool, typer.Option("--verbose", help="Print each step and all tables")]
 Orders = Annotated[
     Path | None,
     typer.Option(
@@ -47,29 +52,59 @@ _MEANINGS: Final = {
 }
 
 
-def demo(*, stay: Stay = False, orders: Orders = None) -> None:
+def demo(*, stay: Stay = False, orders: Orders = None, verbose: Verbose = False) -> None:
     """Exit code 0 when the balance is zero and X counted each delivered conversion once.
 
     Example: `twite demo --stay`
     """
-    interrupt_on_sigterm()
+    # A closed terminal sends SIGHUP, which a gateway takes for a reload.
+    interrupt_on(signal.SIGTERM, signal.SIGHUP)
     with (
         tempfile.TemporaryDirectory(prefix="twite-demo-") as folder,
         DemoProcesses(Path(folder)) as cast,
+        _uninterrupted_end(),
     ):
-        printing.say(printing.styled("Twite demo", "bold"), ": all parts run on loopback")
-        printing.say("")
+        printing.say(
+            printing.styled("Twite demo", "bold"),
+            ": a gateway, an emulator of X and a small shop, all on this machine",
+        )
         chosen = orders or with_mailboxes(example_orders(), Path(folder))
-        story: DemoStory = play(cast, chosen)
-        good = print_summary(cast, story)
+        with _steps(verbose=verbose) as step:
+            story = play(cast, chosen, step)
+        outcome = DemoOutcome(cast, story)
+        if verbose:
+            print_tables(outcome)
+        good = print_summary(outcome)
+        printing.say("")
         if stay:
-            _stay(cast)
+            _stay(outcome)
         else:
-            printing.say("")
             printing.say(
-                "The demo has ended and its files have been deleted. Use --stay to keep it running."
+                "To look at these conversions in the console and to buy something in the shop: "
+                "twite demo --stay"
             )
+            printing.say("In a checkout: make demo ARGS=--stay. This demo has removed its files.")
     raise typer.Exit(0 if good else 1)
+
+
+@contextmanager
+def _uninterrupted_end() -> Iterator[None]:
+    """At the end of the block, ignore further signals: they would leave processes behind."""
+    try:
+        yield
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+
+
+@contextmanager
+def _steps(*, verbose: bool) -> Iterator[Callable[[str], None]]:
+    """Print each step, or show the present one on a terminal."""
+    if verbose:
+        yield printing.say
+        return
+    with Console().status("Starting") as status:
+        yield status.update
 
 
 def example_orders() -> Path:
@@ -97,21 +132,22 @@ def with_mailboxes(orders: Path, folder: Path) -> Path:
     return copy
 
 
-def _stay(demo: DemoProcesses) -> None:
-    name, password = demo.add_user()
-    printing.say("")
-    printing.say(printing.styled("The console", "bold"), f": {demo.gateway_url}/console")
-    printing.say(f"  sign in as     user {name}, password {password}")
-    printing.say("")
-    printing.say(f"The gateway is still running: {demo.gateway_url}")
-    printing.say(f"Buy something in a browser: {demo.shop.url}/?twclid=2-demo3k9x0abcd1efgh2ijkl3")
-    printing.say(f"  then see the deduplication report: {demo.shop.url}/deduplication")
-    printing.say(f"  settings       {demo.config}")
-    printing.say(f"  try            twite show ID --config {demo.config}")
-    printing.say(f"                 twite rejected --config {demo.config}")
+def _stay(outcome: "DemoOutcome") -> None:
+    """Print what to open, and wait for the end of the gateway or a signal."""
+    demo = outcome.demo
+    user = demo.add_user()
+    console = f"{demo.gateway_url}/console"
     printing.say(
-        f"X emulator: {demo.emulator.url}; conversions: {demo.emulator.url}/_emulator/counted"
+        printing.styled("Open this link", "bold"), ": it signs you in once, within 15 minutes"
     )
+    printing.say(f"  {user.link}")
+    printing.say("Then look at")
+    for path, story in outcome.stories():
+        printing.say(f"  {console}{path:<20} {story}")
+    printing.say(f"Buy something: {demo.shop.url}/?twclid=2-demo3k9x0abcd1efgh2ijkl3")
+    printing.say(f"What X counted: {demo.emulator.url}/_emulator/counted")
+    printing.say(f"Commands: twite show ID --config {demo.config}")
+    printing.say(f"Sign in later: user {user.name}, password {user.password}")
     printing.say("Press Ctrl-C to stop.")
     try:
         demo.wait()
@@ -119,10 +155,22 @@ def _stay(demo: DemoProcesses) -> None:
         printing.say("")
 
 
-def print_summary(demo: DemoProcesses, story: DemoStory) -> bool:
-    """Print the final tables; return whether all counts agree."""
-    balance = demo.balance()
-    counted = EmulatorCounts(demo)
+def print_summary(outcome: "DemoOutcome") -> bool:
+    """Print the balance and the checks; return whether all counts agree."""
+    balance = outcome.balance
+    states = ", ".join(f"{balance[state]} {state}" for state in _STATES if balance[state])
+    printing.say("")
+    printing.say(f"{balance['received']} conversions received: {states}")
+    checks = outcome.checks()
+    for claim, holds in checks:
+        mark = printing.styled("yes", "green") if holds else printing.styled("NO ", "bold red")
+        printing.say("  ", mark, "  ", claim)
+    return all(holds for _, holds in checks)
+
+
+def print_tables(outcome: "DemoOutcome") -> None:
+    """Print what the console shows: balance, rejected rows, X's counts, a history, the report."""
+    balance, counted, demo = outcome.balance, outcome.counted, outcome.demo
     printing.say("")
     rows: list[tuple[str, int, str]] = [("received", balance["received"], "")]
     rows += [(state, balance[state], _MEANINGS[state]) for state in _STATES]
@@ -130,7 +178,10 @@ def print_summary(demo: DemoProcesses, story: DemoStory) -> bool:
     printing.print_table(("", "conversions", ""), rows, title="Conversions at the gateway")
     printing.print_table(
         ("code", "rows", ""),
-        [(code, many, _REASONS.get(code, "")) for code, many in _refusals(story).most_common()],
+        [
+            (code, many, _REASONS.get(code, ""))
+            for code, many in _refusals(outcome.story).most_common()
+        ],
         title="Rejected rows by reason (gateway and twite send)",
     )
     printing.print_table(
@@ -148,11 +199,10 @@ def print_summary(demo: DemoProcesses, story: DemoStory) -> bool:
         ],
         title="Conversions at X",
     )
-    _print_history(demo, counted)
-    printing.say("")
-    printing.say(printing.styled("Deduplication report", "bold"), " twite deduplication --days 1")
+    if outcome.resent is not None:
+        demo.twite("show", outcome.resent)
     demo.twite("deduplication", "--days", "1")
-    return _judge(balance, counted, demo.deduplication(), story)
+    printing.say(demo.log())
 
 
 class _Received(msgspec.Struct, frozen=True):
@@ -193,42 +243,62 @@ def _refusals(story: DemoStory) -> Counter[str]:
     return Counter(nothing if nothing in codes else codes[0] for codes in rows.values())
 
 
-def _print_history(demo: DemoProcesses, counts: EmulatorCounts) -> None:
-    """Show the history of a conversion whose response was lost."""
-    again = next((id_ for id_, tally in counts.ids.items() if tally.api > 1), None)
-    if again is not None:
-        printing.say(
-            printing.styled("A conversion whose response was lost", "bold"), f": twite show {again}"
+class DemoOutcome:
+    """The counts of the gateway and of X after the demo."""
+
+    def __init__(self, demo: DemoProcesses, story: DemoStory) -> None:
+        self.demo = demo
+        self.story = story
+        self.balance = demo.balance()
+        self.counted = EmulatorCounts(demo)
+        self.report = demo.deduplication()
+        ids = self.counted.ids.items()
+        # A conversion whose response was lost. Later ones are resent after bisects, too.
+        self.resent = next((id_ for id_, tally in ids if tally.api > 1), None)
+
+    def stories(self) -> Sequence[tuple[str, str]]:
+        """Return the console's paths that show something, each with what there is to see."""
+        balance, two_ids = self.balance, self.report["two_ids"]
+        pages = (
+            ("", balance["received"], "the open alerts, the balance, and the time to delivery"),
+            (
+                "/dead",
+                balance["dead"] + balance["held"],
+                (
+                    f"{balance['dead']} orders that X refused, and {balance['held']} leads "
+                    "held because X does not know the event"
+                ),
+            ),
+            (
+                "/rejected",
+                balance["rejected"],
+                f"{balance['rejected']} conversions that the gateway rejected, with reasons",
+            ),
+            ("/deduplication", two_ids, f"{two_ids} orders with two ids: X counts each twice"),
+            (
+                f"/live?id={self.resent}",
+                self.resent is not None,
+                "an order that was sent again, because X's response was lost",
+            ),
         )
-        demo.twite("show", again)
+        return [(path, story) for path, has_some, story in pages if has_some]
 
-
-def _judge(
-    balance: dict[str, int],
-    counts: EmulatorCounts,
-    report: dict[str, int],
-    story: DemoStory,
-) -> bool:
-    """Print whether the gateway's and X's counts agree; return True if all do."""
-    once = [id_ for id_, tally in counts.ids.items() if tally.counted == 1]
-    sent = [id_ for id_, tally in counts.ids.items() if tally.api]
-    checks = (
-        ("every conversion is accounted for: the balance is 0", balance["balance"] == 0),
-        ("nothing is pending", story.drained),
-        ("X received what the gateway reports as delivered", len(sent) == balance["delivered"]),
-        ("X counted each conversion once", len(once) == len(counts.ids)),
-        ("X dropped the pixel's copies", counts.by_pixel == len(story.purchase.fired)),
-        (
-            "the page and the server used the same id",
-            report["page_and_server"] == len(story.purchase.orders),
-        ),
-        (
-            "orders with two ids were found",
-            report["two_ids"] == len(story.purchase.renamed),
-        ),
-    )
-    printing.say("")
-    for claim, holds in checks:
-        mark = printing.styled("yes", "green") if holds else printing.styled("NO ", "bold red")
-        printing.say("  ", mark, "  ", claim)
-    return all(holds for _, holds in checks)
+    def checks(self) -> Sequence[tuple[str, bool]]:
+        """Return whether the gateway's and X's counts agree, claim by claim."""
+        balance, counts, story = self.balance, self.counted, self.story
+        purchase = story.purchase
+        once = [id_ for id_, tally in counts.ids.items() if tally.counted == 1]
+        sent = [id_ for id_, tally in counts.ids.items() if tally.api]
+        return (
+            ("every conversion is accounted for: the balance is 0", balance["balance"] == 0),
+            ("nothing is pending", story.drained),
+            ("X received what the gateway reports as delivered", len(sent) == balance["delivered"]),
+            ("X counted each conversion once", len(once) == len(counts.ids)),
+            ("X dropped the pixel's copies", counts.by_pixel == len(purchase.fired)),
+            ("X refused only the orders that it should", balance["dead"] == len(story.refused)),
+            (
+                "the page and the server used the same id",
+                self.report["page_and_server"] == len(purchase.orders),
+            ),
+            ("orders with two ids were found", self.report["two_ids"] == len(purchase.renamed)),
+        )

@@ -2,17 +2,18 @@
 
 import json
 import os
+import re
 import secrets
 import socket
 import subprocess
 import sys
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Final, Self
 
-import typer
-
-from twite.cli.demo.shop import DemoShop, send
+from twite.cli.demo.shop import DemoFailed, DemoShop, send
+from twite.domain.secret import Masked
 from twite_emulator.process import Emulator, running_emulator
 
 KEY: Final = "demo-source-key-demo-source-key"
@@ -27,6 +28,16 @@ _ENVIRONMENT: Final = {
     "DEMO_SHOP_KEY": KEY,
 }
 _READY_SECONDS: Final = 30
+_FRAME: Final = re.compile("[─│╭╮╰╯]+")  # around a usage error
+
+
+class DemoUser(Masked, frozen=True, kw_only=True):
+    """The console's user, and a link that signs in once."""
+
+    in_repr = ("name",)
+    name: str
+    password: str
+    link: str
 
 
 class DemoProcesses:
@@ -34,6 +45,7 @@ class DemoProcesses:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._log = folder / "gateway.log"
         self.config = folder / "twite.toml"
         self.gateway_url = ""
         self.shop = DemoShop()
@@ -61,9 +73,14 @@ class DemoProcesses:
         self._ends.close()
 
     def _end_gateway(self) -> None:
-        if self._gateway is not None:
-            self._gateway.terminate()
+        if self._gateway is None:
+            return
+        self._gateway.terminate()
+        try:
             self._gateway.communicate(timeout=_READY_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._gateway.kill()
+            self._gateway.communicate()
 
     def twite(
         self, *arguments: str, quiet: bool = False, stdin: str | None = None
@@ -78,16 +95,19 @@ class DemoProcesses:
             env=_ENVIRONMENT,
         )
 
-    def add_user(self) -> tuple[str, str]:
-        """Add a console admin for the duration of the demo; return name and password."""
+    def done(self, *command: str, stdin: str | None = None) -> str:
+        """Run a command; return its output. Raises DemoFailed."""
+        ran = self.twite(*command, quiet=True, stdin=stdin)
+        if ran.returncode:
+            raise failed(command, ran)
+        return ran.stdout
+
+    def add_user(self) -> DemoUser:
+        """Add a console admin for the duration of the demo."""
         name, password = "demo", secrets.token_urlsafe(12)
-        added = self.twite(
-            "user", "add", name, "--role", "admin", "--password-stdin", quiet=True, stdin=password
-        )
-        if added.returncode:
-            sys.stderr.write(added.stderr)
-            raise typer.Exit(1)
-        return name, password
+        self.done("user", "add", name, "--role", "admin", "--password-stdin", stdin=password)
+        link = json.loads(self.done("user", "link", name, "--json"))["link"]
+        return DemoUser(name=name, password=password, link=link)
 
     def deduplication(self) -> dict[str, int]:
         """Return how many conversion ids were sent today by each path: pixel, gateway or both."""
@@ -98,7 +118,7 @@ class DemoProcesses:
         return self._counts("accounting")
 
     def _counts(self, *command: str) -> dict[str, int]:
-        counts: dict[str, int] = json.loads(self.twite(*command, "--json", quiet=True).stdout)
+        counts: dict[str, int] = json.loads(self.done(*command, "--json"))
         return counts
 
     def pending(self) -> object:
@@ -107,24 +127,36 @@ class DemoProcesses:
         found = send(self.gateway_url, "GET", "/v1/accounting", headers=self.shop.headers)
         return json.loads(found)["pending"] or self.balance()["pending"]
 
+    def log(self) -> str:
+        """Return what the gateway has logged: warnings and errors."""
+        return self._log.read_text("utf-8", errors="replace").strip()
+
     def wait(self) -> None:
         """Wait until the gateway ends. It ends only after a signal or a failure."""
         if self._gateway is not None:
             self._gateway.wait()
 
     def _start_gateway(self) -> None:
-        process = subprocess.Popen(  # noqa: S603  as above
-            [sys.executable, "-m", "twite", "serve", "--json", "--config", str(self.config)],
-            text=True,
-            stdout=subprocess.PIPE,
-            env=_ENVIRONMENT,
-        )
+        with self._log.open("wb") as log:
+            process = subprocess.Popen(  # noqa: S603  as above
+                [sys.executable, "-m", "twite", "serve", "--json", "--config", str(self.config)],
+                text=True,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env=_ENVIRONMENT,
+            )
         self._gateway = process
         line = process.stdout.readline() if process.stdout else ""
         if not line:
             process.wait(_READY_SECONDS)
-            raise typer.Exit(1)
+            raise DemoFailed(f"the gateway did not start: {self.log()}")
         self.gateway_url = json.loads(line)["url"]
+
+
+def failed(command: Sequence[str], ran: subprocess.CompletedProcess[str]) -> DemoFailed:
+    """Return the error of a command that failed, with its own explanation."""
+    said = " ".join(_FRAME.sub(" ", ran.stderr).split()) or f"exit code {ran.returncode}"
+    return DemoFailed(f"the demo stopped, because twite {command[0]} failed: {said}")
 
 
 def _free_port() -> int:

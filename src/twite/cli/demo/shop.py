@@ -6,8 +6,9 @@ production: the gateway knows only the shop's origin.
 
 import http.client
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
+from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -18,6 +19,8 @@ from urllib.parse import parse_qs, urlsplit
 import msgspec
 from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
+
+from twite.domain.errors import TwiteError
 
 _HTML: Final = "text/html; charset=utf-8"
 _SCRIPT: Final = "text/javascript; charset=utf-8"
@@ -39,6 +42,10 @@ def _page(path: str, **values: object) -> str:
     )
 
 
+class DemoFailed(TwiteError):
+    """A step of the demo failed, so that its counts would mean nothing."""
+
+
 class ShopOrder(msgspec.Struct, frozen=True, kw_only=True):
     """An order. Its repr masks the email."""
 
@@ -58,11 +65,22 @@ def send(
     body: object = None,
     headers: Mapping[str, str] = MappingProxyType({}),
 ) -> bytes:
-    """Send a request with a JSON body, if any; return the body of the response."""
+    """Send a request with a JSON body, if any; return the body of the response.
+
+    Raises DemoFailed if the request is refused.
+    """
     kind = {"Content-Type": "application/json"}
     with closing(http.client.HTTPConnection(urlsplit(url).netloc, timeout=30)) as connection:
         connection.request(method, path, json.dumps(body) if body else None, {**kind, **headers})
-        return connection.getresponse().read()
+        response = connection.getresponse()
+        answer = response.read()
+    if response.status >= HTTPStatus.BAD_REQUEST:
+        text = answer.decode(errors="replace")
+        raise DemoFailed(
+            f"the demo stopped, because {url} refused {method} {path.partition('?')[0]}: "
+            f"{response.status} {text[:300]}"
+        )
+    return answer
 
 
 class DemoShop:
@@ -119,6 +137,18 @@ class _Pages(BaseHTTPRequestHandler):
     shop: DemoShop
 
     def do_GET(self) -> None:
+        self._answered(self._get)
+
+    def do_POST(self) -> None:
+        self._answered(self._post)
+
+    def _answered(self, answer: Callable[[], None]) -> None:
+        try:
+            answer()
+        except (DemoFailed, OSError):
+            self._page("", status=502)
+
+    def _get(self) -> None:
         parts = urlsplit(self.path)
         shop = self.shop
         order = shop.orders.get(parse_qs(parts.query).get("order", [""])[0])
@@ -137,7 +167,7 @@ class _Pages(BaseHTTPRequestHandler):
             case _:
                 self._page("", status=404)
 
-    def do_POST(self) -> None:
+    def _post(self) -> None:
         if urlsplit(self.path).path != "/order":
             self._page("", status=404)
             return
