@@ -6,10 +6,11 @@ import json
 import time
 
 import pytest
-from gateway_processes import Gateway, command
+from gateway_processes import Gateway, command, wait_for
 from signed_senders import say, with_webhooks
 
 from canaries import EMAIL, NAME, PHONE, found_in
+from otlp_receiver import otlp_receiver
 
 pytestmark = pytest.mark.journey
 
@@ -278,3 +279,21 @@ def test_no_file_or_output_contains_a_person_or_a_secret(tmp_path, x_emulator):
         for spelled in (text, base64.b64encode(f"pipedrive:{text}".encode()).decode())
     ]
     assert [name for name, held in kept.items() if any(text in held for text in secrets)] == []
+
+
+def test_no_trace_contains_a_person_or_a_secret(tmp_path, x_emulator):
+    made = Gateway(tmp_path, x_emulator.url)
+    with otlp_receiver() as receiver:
+        traces = f'\n[traces]\nendpoint = "{receiver.url}"\n'
+        made.config.write_text(made.config.read_text() + SETTINGS + traces)
+        with made as gateway:
+            by_path(gateway, order(1), secret="other")
+            by_path(gateway, order(2, total=None), query=f"?mail={EMAIL}")
+            assert [way(gateway, order(at))[0] for at, way in enumerate(WAYS)] == [200] * 4
+            gateway.drained()
+            wait_for(lambda: any(span.name == "send" for span in receiver.spans))
+            gateway.stop()
+
+    sent = b"".join(receiver.bodies)
+    assert found_in(sent) == []
+    assert [text for text in SECRETS if text.encode() in sent] == []
