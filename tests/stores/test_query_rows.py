@@ -19,13 +19,10 @@ from twite.stores.sql.records import HistoryRow
 from twite.stores.sql.rows.query_row import QueryRow
 from twite.stores.sql.rows.tables import (
     AlertRow,
-    ApiKeyRow,
-    AuditEventRow,
     NormRow,
     RejectionRow,
-    SessionRow,
-    UserRow,
 )
+from twite.stores.sql.rows.user_tables import ApiKeyRow, AuditEventRow, SessionRow, UserRow
 from twite.stores.sql.statements import query
 from twite.stores.sqlite.engine.schema import new_database
 

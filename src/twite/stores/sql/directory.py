@@ -22,7 +22,7 @@ from twite.domain.people.users import (
 from twite.domain.secret import Secret
 from twite.gateway.ports.directory import SessionBegun
 from twite.stores.sql.database import ReadsViews, WriterSession
-from twite.stores.sql.rows.tables import ApiKeyRow, AuditEventRow, SessionRow, UserRow
+from twite.stores.sql.rows.user_tables import ApiKeyRow, AuditEventRow, SessionRow, UserRow
 from twite.stores.sql.statements import SqlConnection, query
 
 T = TypeVar("T")

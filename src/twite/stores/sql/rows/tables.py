@@ -250,54 +250,6 @@ class DedupReportRow(TableRow, kw_only=True):
     click_mark: int | None = None
 
 
-class UserRow(TableRow):
-    name: str
-    role: str
-    pixels: str | None
-    password: str
-    created_at: int
-    password_at: int
-    code_since: int | None
-    code_step: int
-    recovery: str
-
-
-class SessionRow(TableRow):
-    digest: bytes
-    user: str
-    begun_at: int
-    seen_at: int
-    address: str
-    agent: str
-
-
-class FailedSignInRow(TableRow):
-    key: bytes
-    times: int
-    at: int
-
-
-class ApiKeyRow(TableRow):
-    id: str
-    name: str
-    digest: bytes
-    scopes: str
-    pixels: str | None
-    created_at: int
-    made_by: str
-    revoked_at: int | None = None
-
-
-class AuditEventRow(TableRow):
-    number: int
-    at: int
-    who: str
-    what: str
-    subject: str
-    detail: str
-    hash: bytes
-
-
 class FlowRow(TableRow):
     key_columns: ClassVar[int] = 3
     on_conflict: ClassVar[OnConflict] = OnConflict.ADD
