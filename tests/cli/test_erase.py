@@ -11,6 +11,7 @@ FOUND = {
     "unopened_tag_events": 0,
     "submissions": 5,
     "dedup_rows": 0,
+    "visitor_rows": 0,
     "texts": 0,
     "audit_lines": 0,
 }
@@ -61,6 +62,7 @@ def test_dry_run_is_printed_as_text(erase):
         "  tag events   0 (included in the conversions)\n"
         "  requests     1\n"
         "  report rows  0\n"
+        "  visitor rows 0\n"
         "  other texts  0\n"
     )
 

@@ -82,3 +82,16 @@ def test_history_shows_the_origin_and_the_age_of_a_click(command, with_joins):
     assert aged in " ".join(out.split())
     (gained,) = json.loads(as_json)[0]["gained"]
     assert (gained["identifier"], gained["origin"], gained["age"]) == ("twclid", "page_view", aged)
+
+
+def test_erase_deletes_what_is_known_of_a_visitor(command, with_joins):
+    erase = ("erase", "--config", str(with_joins), "--click", CLICK, "--json")
+
+    _, before, _ = command(*erase, "--dry-run")
+    code, _, err = command(*erase, "--yes")
+    _, after, _ = command(*erase, "--dry-run")
+
+    assert (code, err) == (0, "")
+    found = json.loads(before)["found"]
+    assert (found["visitor_rows"], found["conversions"]) == (1, {"o8z6j": {"queued": 1}})
+    assert json.loads(after)["found"]["visitor_rows"] == 0

@@ -187,6 +187,7 @@ def _print_result(
                     "unopened_tag_events": len(payloads.unopened),
                     "submissions": len(traces.cuts),
                     "dedup_rows": len(traces.dedup_rows),
+                    "visitor_rows": len(traces.known),
                     "texts": len(traces.texts),
                     "audit_lines": traces.audit_events,
                 },
@@ -226,6 +227,7 @@ def _would(request: EraseRequest, traces: EraseTraces, payloads: PayloadReader) 
     printing.say(f"  tag events   {traces.payloads} (included in the conversions)")
     printing.say(f"  requests     {len(traces.cuts)}")
     printing.say(f"  report rows  {len(traces.dedup_rows)}")
+    printing.say(f"  visitor rows {len(traces.known)}")
     printing.say(f"  other texts  {len(traces.texts)}")
     if payloads.unopened:
         printing.complain(

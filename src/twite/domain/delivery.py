@@ -132,8 +132,8 @@ def after(state: State, trigger: Trigger) -> State:
 class Delivery(Masked, frozen=True, kw_only=True, gc=False):
     """One conversion to be sent to one pixel, as claimed by a worker.
 
-    Times are milliseconds since the epoch. `body` is the body sent to X, rendered once and never
-    changed; `attempts` counts the tries before this one; `ambiguous_since` is when X may first have
+    Times are milliseconds since the epoch. `body` is the body sent to X, never changed once it is
+    ready; `attempts` counts the tries before this one; `ambiguous_since` is when X may first have
     received it without a known result; `crashes` is the count of the sender's failures (see
     `crashed`).
     """
