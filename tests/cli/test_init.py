@@ -205,9 +205,15 @@ def shown_keys(node, place=""):
     """Yield the keys of a tree in the schema's notation."""
     for key, value in node.items():
         inner = f"{place}.{key}" if place else key
-        if key in {"events", "fields", "headers", "hmac_keys", "map", "redirect"} and isinstance(
-            value, dict
-        ):
+        if key in {
+            "events",
+            "fields",
+            "headers",
+            "hmac_keys",
+            "ignore",
+            "map",
+            "redirect",
+        } and isinstance(value, dict):
             yield f"{inner}.*"
         elif isinstance(value, dict):
             yield from shown_keys(value, inner)

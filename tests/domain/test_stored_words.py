@@ -125,6 +125,6 @@ def test_audit_actions_keep_their_values():
 def test_problem_metric_keeps_its_labels():
     assert {place.value for place in ProblemPlace} == {
         *("audit", "balance", "batch", "connections", "consent", "console", "engines", "ledger"),
-        *("alerts", "tag credentials", "log", "outbox", "pruning", "store", "sweep", "tag"),
-        *("traces", "vault", "webhook", "worker", "X's route"),
+        *("alerts", "tag credentials", "log", "outbox", "pruning", "store", "sweep", "sync"),
+        *("tag", "traces", "vault", "webhook", "worker", "X's route"),
     }

@@ -62,6 +62,11 @@ WALKS = {
     "ignored_names": {"ignored"},
     # The log of recent dedup keys, read after a key got another delivery: 196,608 rows at most.
     "forget_taken_over": {"fresh_key"},
+    # At most 50 for each webhook.
+    "webhook_deliveries": {"webhook_delivery"},
+    "forget_webhook_deliveries": {"webhook_delivery"},
+    # A command counts the conversions that waited.
+    "join_counts": {"joined"},
     # At most 5,000 for each account.
     "kept_rejections": {"rejection"},
     "all_rejections": {"rejection"},

@@ -102,7 +102,7 @@ def send_sample(
     config: Config = DEFAULT_CONFIG,
     as_json: Json = False,
 ) -> None:
-    """Send a signed sample to the running gateway, and print what it becomes.
+    """Send a signed sample to the gateway, and print the result.
 
     The gateway counts the sample as an ignored test, and never sends it to X. Exits with 1 if the
     gateway refuses the sample, or rejects its conversion.

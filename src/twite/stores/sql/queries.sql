@@ -227,6 +227,7 @@ INSERT INTO sync_state (name, state) VALUES ('!', :now)
 ON CONFLICT (name) DO UPDATE SET state = excluded.state;
 
 -- name: forget_sync_state
+-- Delete the state of one name.
 DELETE FROM sync_state WHERE name = :name;
 
 -- name: sync_states
