@@ -33,3 +33,10 @@ def test_every_parameter_of_a_conversion_is_documented():
     documented = first_cells("### A conversion's parameters")
 
     assert documented == read
+
+
+def test_debugger_knows_every_documented_parameter():
+    debugger = (ROOT / "src/twite/http/script/debug.js").read_text("utf-8")
+    fields = debugger.split("const FIELDS = [")[1].split("]")[0]
+
+    assert set(re.findall(r"'(\w+)'", fields)) == first_cells("### A conversion's parameters")

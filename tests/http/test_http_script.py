@@ -41,6 +41,48 @@ async def test_script_contains_the_settings_of_its_source(page):
     assert "set-cookie" not in answer.headers
 
 
+@pytest.mark.parametrize(
+    ("query", "headers"),
+    [
+        ("?s=shop&debug=1", {}),
+        ("?s=shop", {"Referer": "http://localhost:3000/"}),
+        ("?s=shop", {"Referer": "http://127.0.0.1/cart"}),
+    ],
+)
+async def test_page_that_debugs_gets_the_debugger_before_the_same_script(page, query, headers):
+    usual = await page.ask("GET", "/twite.js?s=shop", key=None)
+
+    answer = await page.ask("GET", f"/twite.js{query}", key=None, headers=headers)
+
+    line, script = usual.body.split(b"\n", 1)
+    assert answer.body.startswith(line + b"\n// ")
+    assert b"did you mean" in answer.body
+    assert answer.body.endswith(script)
+    assert answer.headers["cache-control"] == "no-store"
+    assert b"did you mean" not in usual.body
+
+
+@pytest.mark.parametrize(
+    "referer", ["https://shop.example/?next=http://localhost/", "https://localhost.example/", ""]
+)
+async def test_other_pages_do_not_get_the_debugger(page, referer):
+    usual = await page.ask("GET", "/twite.js?s=shop", key=None)
+
+    answer = await page.ask("GET", "/twite.js?s=shop", key=None, headers={"Referer": referer})
+
+    assert answer.body == usual.body
+
+
+async def test_versioned_script_keeps_its_content_on_the_developers_machine(page):
+    whole = await page.ask("GET", "/twite.js?s=shop", key=None)
+    script = whole.body.split(b"\n", 1)[1]
+    path = f"/twite.{hashlib.sha256(script).hexdigest()[:16]}.js?debug=1"
+
+    answer = await page.ask("GET", path, key=None, headers={"Referer": "http://localhost/"})
+
+    assert answer.body == script
+
+
 async def test_script_without_settings_has_its_content_hash_in_the_url(page):
     whole = await page.ask("GET", "/twite.js?s=shop", key=None)
     script = whole.body.split(b"\n", 1)[1]

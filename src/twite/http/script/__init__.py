@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -32,6 +33,9 @@ DEFAULTS: Final[Mapping[str, object]] = MappingProxyType(
 
 _HASH_DIGITS: Final = 16
 _FIVE_MINUTES: Final = (b"cache-control", b"public, max-age=300")
+# A page on the developer's machine must get it, and no cache may give it to other pages.
+_NEVER: Final = (b"cache-control", b"no-store")
+_LOCAL_PAGE: Final = re.compile(rb"https?://(?:localhost|127\.0\.0\.1|\[::1\])(?::\d+)?(?:/|$)")
 _FOR_EVER: Final = (b"cache-control", b"public, max-age=31536000, immutable")
 _ALWAYS: Final = (
     (b"content-type", b"text/javascript; charset=utf-8"),
@@ -100,20 +104,26 @@ class PageScript:
     ) -> HttpResponse:
         """Answer with the script. Raises HttpRefusal (404). The server sends no body for HEAD."""
         if path == PATH:
-            return self._of_source(query.get("s", "")).answer(headers)
+            is_debugged = "debug" in query or _LOCAL_PAGE.match(headers.get(b"referer", b""))
+            name = query.get("s", "")
+            return self._of_source(name, is_debugged=bool(is_debugged)).answer(headers)
         if path == self.path:
             return self._by_itself().answer(headers)
         raise HttpRefusal(_OTHER_HASH)
 
-    def _of_source(self, name: str) -> ServedScript:
+    def _of_source(self, name: str, *, is_debugged: bool) -> ServedScript:
         source = self._source_named(name)
         if source is None:
             raise HttpRefusal(_NO_SOURCE)
-        if name not in self._served:
+        key = f"{name}?debug" if is_debugged else name  # no source has a "?" in its name
+        if key not in self._served:
             _, script = self._script()
-            line = settings_line(source, self._destinations[source.pixel], self._beacon)
-            self._served[name] = _served(line.encode() + b"\n" + script, _FIVE_MINUTES)
-        return self._served[name]
+            line = settings_line(source, self._destinations[source.pixel], self._beacon).encode()
+            if is_debugged:
+                script = Path(__file__).with_name("debug.js").read_bytes() + script
+            kept = _NEVER if is_debugged else _FIVE_MINUTES
+            self._served[key] = _served(line + b"\n" + script, kept)
+        return self._served[key]
 
     def _by_itself(self) -> ServedScript:
         # "" is free for the script without settings, because no source has an empty name.

@@ -1,0 +1,127 @@
+// Served before twite.js to pages that debug it: docs/reference/script.md. It prints verdicts to the
+// browser's console: names of fields, ids and states, and no personal data. It changes no call.
+(function (w) {
+const settings = w.twiteSettings;
+const early = Array.from((w.twite && w.twite.q) || []);
+if (w.twite && w.twite.runs) return;
+
+const FIELDS = [
+  'conversion_id', 'order_id', 'transaction_id', 'value', 'currency', 'email', 'phone', 'email_sha256',
+  'phone_sha256', 'contents', 'description', 'search', 'twclid'
+];
+const LINES = ['id', 'name', 'price', 'quantity', 'group', 'type'];
+const CONSENT = ['ad_storage', 'ad_user_data', 'ad_personalization', 'analytics_storage'];
+
+const events = Object.keys(settings.events);
+const info = (text) => console.info('[twite] ' + text);
+const warn = (text) => console.warn('[twite] ' + text);
+
+// The number of letters to insert, remove, replace, or swap with the next.
+const distance = (one, other) => {
+  const rows = [];
+  for (let i = 0; i <= one.length; i++) {
+    rows[i] = [i];
+    for (let j = 1; j <= other.length; j++) {
+      rows[i][j] = i ? Math.min(
+        rows[i - 1][j] + 1,
+        rows[i][j - 1] + 1,
+        rows[i - 1][j - 1] + (one[i - 1] !== other[j - 1]),
+        i > 1 && j > 1 && one[i - 1] === other[j - 2] && one[i - 2] === other[j - 1] ? rows[i - 2][j - 2] + 1 : 1 / 0
+      ) : j;
+    }
+  }
+  return rows[one.length][other.length];
+};
+
+const nearest = (word, known) => {
+  const [best] = known.map((name) => [distance(word.toLowerCase(), name), name])
+    .filter(([far, name]) => far <= Math.max(1, name.length / 3)).sort(([one], [other]) => one - other);
+  return best ? ': did you mean ' + best[1] + '?' : '';
+};
+
+const unknown = (given, known, where) => Object.keys({...given})
+  .filter((name) => !known.includes(name))
+  .forEach((name) => warn('unknown field ' + name + where + nearest(name, known)));
+
+const judge = (event, given) => {
+  if (typeof event !== 'string') return warn('the event must be a name, such as purchase');
+  if (events[0] && !events.includes(event)) {
+    warn(event + ' is no event of this source' + (nearest(event, events) || '. Its events: ' + events.join(', ')));
+  }
+  if (given && typeof given !== 'object') return warn(event + ': the second argument must be an object');
+  unknown(given, FIELDS, '');
+  const fields = {...given};
+  [].concat(fields.contents || []).forEach((line) => unknown(line, LINES, ' in contents'));
+  if (fields.value !== undefined && !(+fields.value >= 0)) warn(event + ': value is not an amount');
+  if (fields.value && !/^[A-Z]{3}$/.test(fields.currency)) warn(event + ': value needs a currency of ISO 4217, such as EUR');
+  if (!fields.conversion_id && !fields.order_id && !fields.transaction_id) {
+    warn(event + ' has no order_id, so the server cannot send the same id');
+  }
+  info(event + ' with ' + (Object.keys(fields).join(', ') || 'no fields'));
+};
+
+const print = (called, given, ...made) => {
+  if (called === 'consent') {
+    unknown(given, CONSENT, ' in consent');
+    info('consent: ' + told(given));
+  } else if (called !== 'config') {
+    judge(called, given);
+    const [id] = made;
+    if (id) info(called + ' has the id ' + id);
+    else if (made.length) info(called + ' waits for consent, or the browser is automated: nothing is stored or sent');
+  }
+  const mark = new RegExp('^twite:(' + settings.source + ':)?\\d{13}');
+  try {
+    info('queue: ' + Object.keys(localStorage).filter((key) => mark.test(key)).length + ' waiting');
+  } catch (e) {
+    info('queue: the browser blocks its storage');
+  }
+};
+
+const told = (signals) => Object.keys({...signals}).map((name) => name + '=' + signals[name]).join(', ') || 'no signal';
+
+// ---- The messages to the gateway, and its answers.
+
+const sent = (target, body) => {
+  const message = new URL(target, location).searchParams.get('s') === settings.source && JSON.parse(body);
+  if (!message || message.v !== 1) return;
+  info('sent, consent: ' + told(message.consent));
+  const ids = (message.conversions || []).map((one) => one.event + ' ' + one.conversion_id);
+  return (message.click ? ['the click id'] : []).concat(ids).join(', ') || 'a notice';
+};
+
+const quietly = (f) => (...given) => {
+  try {
+    return f(...given);
+  } catch (e) {}
+};
+
+const fetched = w.fetch;
+w.fetch = function (target, options) {
+  const asking = fetched.apply(this, arguments);
+  const what = quietly(sent)(target, options && options.body);
+  if (what) {
+    asking.then(
+      (answer) => {
+        if (answer.status === 200) warn(what + ': rejected, see the response in the Network tab');
+        else (answer.headers.get('twite-verdict') ? info : warn)(what + ': status ' + answer.status);
+      },
+      () => warn(what + ': no answer, so it stays in the queue')
+    );
+  }
+  return asking;
+};
+
+// After twite.js has run: it follows in the same file.
+Promise.resolve().then(() => {
+  const twite = w.twite;
+  info('debugging source ' + settings.source + ', consent ' + settings.consent + ', events: ' + (events.join(', ') || 'none'));
+  early.forEach((call) => quietly(print)(...call));
+  w.twite = function (called, given) {
+    const made = twite.apply(this, arguments);
+    quietly(print)(called, given, made);
+    return made;
+  };
+  w.twite.runs = true;
+});
+})(window);

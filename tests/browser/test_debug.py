@@ -1,0 +1,80 @@
+"""The script's debugger in Chromium: what it prints to the console, and what it leaves alone."""
+
+import pytest
+from visitor import TWCLID, bought, until
+
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.journey]
+
+ONCE = {"api": 1, "pixel": 0, "counted": 1}
+
+
+def printed_by(visitor) -> list[str]:
+    lines: list[str] = []
+    visitor.page.on("console", lambda message: lines.append(message.text))
+    return lines
+
+
+def debug_tag(site) -> str:
+    return site.tag(data_pixel="off").replace("twite.js?s=page", "twite.js?s=page&debug=1")
+
+
+async def test_debugger_names_misspelt_events_and_fields(visitor, site):
+    call = "<script>twite('purchse', {order_id: 'd0', value: 1, curency: 'EUR'})</script>"
+    site.shop.page("/", call, head=debug_tag(site))
+    lines = printed_by(visitor)
+
+    await visitor.goes_to("/")
+    await visitor.does("twite('purchase', {order_id: 'd1', contents: [{pric: 1}], foo: 1})")
+    await until(lambda: any("foo" in line for line in lines))
+
+    assert "[twite] purchse is no event of this source: did you mean purchase?" in lines
+    assert "[twite] unknown field curency: did you mean currency?" in lines
+    assert "[twite] unknown field pric in contents: did you mean price?" in lines
+    assert "[twite] unknown field foo" in lines
+
+
+async def test_debugged_conversion_is_sent_once_and_its_answer_is_printed(visitor, site):
+    site.shop.page("/", "", head=debug_tag(site), content_security_policy=policy(site))
+    lines = printed_by(visitor)
+
+    await visitor.goes_to(f"/?twclid={TWCLID}")
+    await visitor.does(bought("order-debug"))
+    await until(lambda: site.counted("order-debug") == ONCE)
+    answer = "purchase order-debug: status 204"
+    await until(lambda: any(answer in line for line in lines))
+
+    assert "[twite] purchase has the id order-debug" in lines
+    assert any(line.startswith("[twite] sent, consent: ") for line in lines)
+    assert any(line.startswith("[twite] queue: ") for line in lines)
+    assert not [line for line in lines if "hopper@" in line or "7946" in line]
+    assert not [line for line in lines if "Content Security Policy" in line]
+
+
+async def test_conversion_without_consent_is_said_to_wait(visitor, site):
+    tag = site.tag("asking").replace("twite.js?s=asking", "twite.js?s=asking&debug=1")
+    site.shop.page("/", "", head=tag)
+    lines = printed_by(visitor)
+
+    await visitor.goes_to("/")
+    await visitor.does("twite('purchase', {order_id: 'd3'})")
+    await until(lambda: any("waits for consent" in line for line in lines))
+
+    assert visitor.beacons() == []
+
+
+async def test_page_without_the_debugger_prints_nothing(visitor, site):
+    site.shop.page("/", "", head=site.tag(data_pixel="off"))
+    lines = printed_by(visitor)
+
+    await visitor.goes_to("/")
+    await visitor.does("twite('purchse', {order_id: 'd4', curency: 'EUR'})")
+    await visitor.sends()
+
+    assert [line for line in lines if "[twite]" in line] == []
+
+
+def policy(site) -> str:
+    return (
+        f"default-src 'none'; script-src 'unsafe-inline' {site.gateway_url}; "
+        f"connect-src {site.gateway_url}; require-trusted-types-for 'script'"
+    )
