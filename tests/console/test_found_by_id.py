@@ -1,10 +1,13 @@
 """The search of the Live page finds a user's conversions of any event by id."""
 
+import msgspec
 import pytest
 import pytest_asyncio
 from console_stage import ConsoleStage
 
-from builders import a_submission, an_entry
+from builders import NOW, a_submission, an_entry
+from twite.domain.joins import JoinKind, JoinRequest, KnownIdentifier
+from twite.gateway.ports.outbox import SweepRequest
 from twite.stores.sqlite import SQLiteStore
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -16,6 +19,15 @@ KEPT = {"order-77": ("o8z6j", "o8z6k"), "lead-77": ("o8z6j", "o8z6z"), "own-77":
 ELSEWHERE = {"old-77": ("o9old", "o9olk"), "tag-77": ("tag:crm", "purchase")}
 
 
+WAITED = msgspec.structs.replace(
+    an_entry("waited-77"), join=JoinRequest(keys=("k",), whose="", wait=1)
+)
+PHONE = KnownIdentifier(
+    key="k", mark="m", kind=JoinKind.PHONE, value="0" * 64, whose="",
+    at=NOW, seen_at=NOW, origin="identify",
+)  # fmt: skip
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def stage(tmp_path_factory):
     stage = ConsoleStage(tmp_path_factory.mktemp("found"))
@@ -25,6 +37,9 @@ async def stage(tmp_path_factory):
         await store.record(a_submission(entry, receipt=f"r-{name}"))
     both = (an_entry("both-77"), an_entry("both-77", pixel="tag:crm", event="purchase", index=1))
     await store.record(a_submission(*both, receipt="r-both"))
+    await store.record(a_submission(WAITED, receipt="r-waited"))
+    await store.record(msgspec.structs.replace(a_submission(receipt="r-known"), known=(PHONE,)))
+    await store.sweep(SweepRequest(now=NOW + 1, ambiguous_before=0, waiting_before=0))
     await store.close()
     await stage.start()
     yield stage
@@ -69,3 +84,11 @@ async def test_conversion_of_a_pixel_that_the_user_may_see_is_found_by_id(stage)
     found = await client.get("/console/live?id=own-77")
 
     assert found.location.startswith("/console/live/")
+
+
+async def test_history_shows_what_a_conversion_gained_while_it_waited(stage):
+    vic = await stage.signed_in("vic")
+
+    found = await vic.get((await vic.get("/console/live?id=waited-77")).location)
+
+    assert "phone from identify, known since" in found.text
