@@ -78,7 +78,6 @@ def test_changed_tables_are_named_with_their_keys(tmp_path, old, new, change):
         ("[x]", '[console]\nidle = "20m"\n[x]', "console.idle"),
         ("[x]", '[log]\nlevel = "debug"\n[x]', "log.level"),
         ("[x]", '[traces]\nendpoint = "http://127.0.0.1:4318"\n[x]', "traces.endpoint"),
-        ("[x]", '[templates.stape]\nidentifier = "a"\n[x]', "templates.stape"),
     ],
 )
 def test_key_that_is_only_read_at_start_needs_a_restart(tmp_path, old, new, key):
