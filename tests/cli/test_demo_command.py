@@ -82,7 +82,7 @@ def test_demo_with_stay_prints_what_to_open_and_signs_in_by_a_link(demo):
     assert len(reported.splitlines()) <= MOST_LINES
     assert [line for line in shown(reported) if line not in documented()] == []
     assert set(documented()) == set(shown(reported))
-    assert "X limits only this event" in pages["/console"]
+    assert "held" in pages["/console"]
     assert "does not belong to provided account" in pages["/console/dead"]
     assert "At least one user identifier" in pages["/console/dead"]
     assert "currency_unknown" in pages["/console/rejected"]

@@ -228,7 +228,7 @@ def test_serve_prints_the_console_url_and_the_command_for_its_first_user(tmp_pat
     )  # fmt: skip
     second, with_user = started()
 
-    hint = "needs a first user: twite user add NAME --role admin"
+    hint = f"needs a first user: twite user add NAME --role admin --config {path}"
     assert f"console   {first}/console" in without_user
     assert without_user[without_user.index(f"console   {first}/console") + 1] == hint
     assert added.returncode == 0

@@ -260,7 +260,7 @@ class DemoOutcome:
         """Return the console's paths that show something, each with what there is to see."""
         balance, two_ids = self.balance, self.report["two_ids"]
         pages = (
-            ("", balance["received"], "the open alerts, the balance, and the time to delivery"),
+            ("", balance["received"], "the balance and delivery times; within a minute, an alert"),
             (
                 "/dead",
                 balance["dead"] + balance["held"],

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 from twite.cli.printing import safe
 from twite.config.server_tables import LogSettings
-from twite.config.settings import Settings
+from twite.config.settings import FILE, Settings
 from twite.domain.errors import TwiteError
 from twite.observers.library_log import raised
 from twite.observers.line_output import LineOutput
@@ -91,7 +91,8 @@ class ServeNotices:
             self.say("            twite connect switches to X")
         self.say(f"  console   {console}")
         if not has_admin:
-            self.say("            needs a first user: twite user add NAME --role admin")
+            named = "" if settings.path == FILE else f" --config {settings.path}"
+            self.say(f"            needs a first user: twite user add NAME --role admin{named}")
         self.say("  stops     on Ctrl-C or SIGTERM, after in-flight requests have finished")
 
 
