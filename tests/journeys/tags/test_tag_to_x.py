@@ -83,9 +83,8 @@ def test_stapes_tag_in_oauth_mode_uses_the_configured_headers(tmp_path, x_emulat
         {"pixelId": "o8z6j"},
     )
     text = gateway.config.read_text()
-    assert "[server]" in text
     stape = f'{{ identifier = "twite", default_domain = "{domain}", api_key = "local" }}'
-    gateway.config.write_text(text.replace("[server]", f"[server]\nstape = {stape}", 1))
+    gateway.config.write_text(f"{text}\n[templates]\nstape = {stape}\n")
     with gateway:
         gateway.post(bought(1))
         wait_for(lambda: all_done(gateway, 3), seconds=30)
