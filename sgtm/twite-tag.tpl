@@ -402,7 +402,7 @@ const PLAIN = TIMES.concat([
   'currency', 'currencyCode', 'ecommerce.currency', 'price_currency', 'items', 'ecommerce.items', 'contents',
   'search_term', 'search_string', 'searchTerm', 'description',
   'ip_override', 'ipOverride', 'ip', 'ip_address', 'user_agent', 'userAgent',
-  'client_id', 'ga_session_id', 'x-ga-page_id', 'x-ga-request_count',
+  'client_id', 'clientId', 'visitor_id', 'user_id', 'userId', 'ga_session_id', 'x-ga-page_id', 'x-ga-request_count',
   'x-ga-gcs', 'x-ga-gcd', 'x-ga-npa', 'usPrivacy', 'usprivacy', 'US_PRIVACY',
   'x-ga-ur', 'event_location', 'user_location.country_id'
 ], SIGNALS, [
@@ -1062,6 +1062,22 @@ ___SERVER_PERMISSIONS___
               {
                 "type": 1,
                 "string": "client_id"
+              },
+              {
+                "type": 1,
+                "string": "clientId"
+              },
+              {
+                "type": 1,
+                "string": "visitor_id"
+              },
+              {
+                "type": 1,
+                "string": "user_id"
+              },
+              {
+                "type": 1,
+                "string": "userId"
               },
               {
                 "type": 1,
@@ -1776,11 +1792,11 @@ scenarios:
 - name: Only what the gateway reads is sent, and the pixel where one is named
   code: |-
     event.client_hints = { platform: 'x' };
-    event.user_id = 'u1';
+    event.crm_id = 'u1';
     fields.pixel = 'o8z6j';
     runCode(fields);
     assertThat(sent.body.event.client_hints).isUndefined();
-    assertThat(sent.body.event.user_id).isUndefined();
+    assertThat(sent.body.event.crm_id).isUndefined();
     assertThat(sent.body.pixel).isEqualTo('o8z6j');
     assertThat(sent.body.version).isEqualTo('1.0.0');
 - name: Pages are sent without their queries

@@ -28,20 +28,20 @@ async def test_page_loads_the_script_and_sends_calls_from_before_and_after(visit
       import {{load}} from '/twite-browser.js';
       window.send = load({{src: '{site.gateway_url}/twite.js', source: 'page'}});
       send('config', {{consent: 'optional'}});
-      send('purchase', {{order_id: 'order-b1', value: 49.9, currency: 'EUR',
+      send('purchase', {{order_id: 'order-m1', value: 49.9, currency: 'EUR',
         email: 'shopper@shop.example'}});
       window.again = load({{src: '{site.gateway_url}/twite.js', source: 'page'}});
     """
     site.shop.page("/", f"<script type='module'>{page}</script>")
 
     await visitor.goes_to("/")
-    await until(lambda: site.counted("order-b1")["api"] == 1)
+    await until(lambda: site.counted("order-m1")["api"] == 1)
     made = await visitor.does(
-        "send('purchase', {order_id: 'order-b2', email: 'shopper@shop.example'})"
+        "send('purchase', {order_id: 'order-m2', email: 'shopper@shop.example'})"
     )
-    await until(lambda: site.counted("order-b2")["api"] == 1)
+    await until(lambda: site.counted("order-m2")["api"] == 1)
 
-    assert made == "order-b2"
+    assert made == "order-m2"
     assert await visitor.does("document.querySelectorAll('script[src*=\"twite.js\"]').length") == 1
 
 
@@ -51,7 +51,7 @@ async def test_script_sends_to_the_configured_path(visitor, site, package):
       import {{load}} from '/twite-browser.js';
       const send = load({{src: '{site.gateway_url}/twite.js', source: 'page'}});
       send('config', {{beacon: 's7', consent: 'optional'}});
-      send('purchase', {{order_id: 'order-b3', email: 'shopper@shop.example'}});
+      send('purchase', {{order_id: 'order-m3', email: 'shopper@shop.example'}});
     """
     site.shop.page("/", f"<script type='module'>{page}</script>")
 

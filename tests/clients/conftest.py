@@ -12,4 +12,3 @@ from twite_client import pytest_plugin  # noqa: E402 - it is not installed
 
 pytest_plugin.TestGateway.popen = fork_server.Popen
 twite_gateway = pytest_plugin.twite_gateway
-twite_gateway_process = pytest_plugin.twite_gateway_process

@@ -105,19 +105,12 @@ class TestGateway:
         return pending
 
 
-@pytest.fixture(scope="session")
-def twite_gateway_process(
-    x_emulator_process: "Emulator", tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[TestGateway]:
-    """The session's gateway, a process on a free port of this machine."""
-    gateway = TestGateway(tmp_path_factory.mktemp("twite"), x_emulator_process)
+@pytest.fixture
+def twite_gateway(x_emulator: "Emulator", tmp_path: Path) -> Iterator[TestGateway]:
+    """A gateway of this test alone, so that it knows no order of another test."""
+    folder = tmp_path / "twite"
+    folder.mkdir()
+    gateway = TestGateway(folder, x_emulator)
     gateway.start()
     yield gateway
     gateway.stop()
-
-
-@pytest.fixture
-def twite_gateway(twite_gateway_process: TestGateway, x_emulator: "Emulator") -> TestGateway:
-    """The session's gateway, and an emulator of X that has received nothing in this test."""
-    twite_gateway_process.x = x_emulator
-    return twite_gateway_process
