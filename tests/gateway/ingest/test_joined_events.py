@@ -190,7 +190,13 @@ async def test_other_sources_of_the_pixel_are_kept_and_do_not_wait(shop):
     assert await shop.sent() == [{"twclid": CLICK, "hashed_email": SHA}]
 
 
-@pytest.mark.parametrize("nobody", ["0", "null", " guest ", "undefined", "x" * 257, ""])
+@pytest.mark.parametrize(
+    "nobody",
+    [
+        *("0", "null", " guest ", "undefined", "x" * 257, ""),
+        *("-", "(none)", "{{user_id}}", "${u}"),
+    ],
+)
 async def test_placeholder_ids_join_no_strangers(shop, nobody):
     await shop.call(IDENTIFY | {"userId": nobody, "anonymousId": nobody})
     await shop.order(user_id=nobody, phone="+44 20 7946 0958")

@@ -24,6 +24,7 @@ from twite.domain.joins import (
     join_key,
     mark_of,
 )
+from twite.domain.normalize import PLACEHOLDERS
 from twite.domain.submission import AcceptedConversion
 from twite.formats.event_data.conversions import ignored_as, in_our_words
 from twite.formats.native.conversion import ReadConversion
@@ -35,12 +36,11 @@ from twite.redaction.shapes import MASK
 # Digits of a time in milliseconds.
 _MILLISECONDS: Final = 13
 # Texts in place of an id, which would join strangers.
-_NOBODY: Final = frozenset(
-    {
-        "", "0", "-1", "(not set)", "anonymous", "false", "guest", "n/a", "nan", "nil", "none",
-        "null", "true", "undefined", "unknown", "00000000-0000-0000-0000-000000000000",
-    }
-)  # fmt: skip
+_NOBODY: Final = PLACEHOLDERS | {
+    "-1", "anonymous", "guest", "guest_user", "true", "00000000-0000-0000-0000-000000000000",
+}  # fmt: skip
+# Of a variable that a template did not replace.
+_VARIABLES: Final = ("{{", "${")
 
 
 class _Verdict(msgspec.Struct, frozen=True):
@@ -130,7 +130,9 @@ def _keys(
 
 def _name(given: str | int | None) -> str | None:
     text = "" if given is None else str(given).strip()
-    return None if text.lower() in _NOBODY or len(text) > MAX_ID else text
+    if text.lower() in _NOBODY or any(mark in text for mark in _VARIABLES):
+        return None
+    return None if len(text) > MAX_ID else text
 
 
 def _known(

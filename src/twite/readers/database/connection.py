@@ -3,10 +3,12 @@
 All calls block. Queries run in read-only transactions, except on databases that have none.
 """
 
+import re
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Final, Protocol
+from urllib.parse import unquote
 
 import msgspec
 
@@ -20,6 +22,8 @@ _NETWORK: Final[Mapping[type[OSError], str]] = {
     TimeoutError: "the server does not answer",
     socket.gaierror: "the host name does not resolve",
 }
+# An option of the URL.
+_PASSWORD: Final = re.compile(r"[?&]password=([^&]+)")
 # The columns of a write-back table.
 WRITTEN: Final = ("sync", "conversion_id", "verdict", "code", "message", "at")
 
@@ -138,21 +142,23 @@ def explained(
             (reason for kind, reason in _NETWORK.items() if isinstance(error, kind)),
             (str(error).strip() or type(error).__name__).splitlines()[0],
         )
-        password = _password(secret_url.reveal())
-        said = said.replace(password, "***") if password else said
+        for secret in _secrets(secret_url.reveal()):
+            said = said.replace(secret, "***")
         raise DatabaseUnusable(f"{place}: {masked_text(said)}") from None
 
 
 def shown_place(url: str) -> str:
     """Return the address of a database for messages: without the password and the options."""
     scheme, mark, rest = url.partition("://")
-    netloc, slash, path = rest.partition("/")
-    user, at, hosts = netloc.rpartition("@")
-    name = user.partition(":")[0]
-    path = path.partition("?")[0]
-    return f"{scheme}{mark}{name}{at}{hosts.partition('?')[0]}{slash}{path}"
+    # A password may contain each of these characters, so the last "@" ends it.
+    person, at, hosts = rest.rpartition("@")
+    name = re.split(r"[:/?]", person)[0]
+    return f"{scheme}{mark}{name}{at}{hosts.partition('?')[0]}"
 
 
-def _password(url: str) -> str:
-    netloc = url.partition("://")[2].partition("/")[0]
-    return netloc.rpartition("@")[0].partition(":")[2]
+def _secrets(url: str) -> list[str]:
+    """Return the spellings of the URL's passwords, the longest first."""
+    rest = url.partition("://")[2]
+    raw = [rest.rpartition("@")[0].partition(":")[2], *_PASSWORD.findall(rest)]
+    spellings = {text for password in raw for text in (password, unquote(password)) if text}
+    return sorted(spellings, key=len, reverse=True)
