@@ -224,7 +224,7 @@ def refused(
 ) -> HttpResponse:
     """Return the response to an exception in the form that the SDKs read.
 
-    A page may read it, whoever it is: analytics.js repeats a request whose response it cannot read.
+    Any page may read it: analytics.js repeats a request whose response it cannot read.
     """
     answer = in_our_shape(request, caller, fault, where)
     first = _DECODER.decode(answer.body).errors[0]
