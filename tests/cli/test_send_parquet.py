@@ -4,10 +4,12 @@ import sys
 
 import polars as pl
 import pytest
+from send_gateway_double import YESTERDAY
 
+from twite.cli import run
 from twite.domain.errors import ClientError
 from twite.formats.files.cells import read_amount
-from twite.formats.files.values import as_text
+from twite.formats.files.values import as_cell
 from twite.readers.input_file import local_file
 from twite.readers.parquet import ParquetMissing, ParquetTable
 
@@ -51,19 +53,68 @@ def test_rows_of_a_parquet_file_are_numbered_across_batches(tmp_path, monkeypatc
         (True, "true"),
         (12.5, "12.50"),
         (1.234, "1.2340"),
-        (float("nan"), ""),
         (1e21, "1000000000000000000000"),
         (decimal.Decimal("1.234"), "1.2340"),
         (dt.datetime(2026, 11, 22, 6, tzinfo=dt.UTC), "2026-11-22T06:00:00+00:00"),
         (dt.datetime(2026, 11, 22, 6), "2026-11-22T06:00:00"),  # noqa: DTZ001 — Parquet has naive times
         (dt.date(2026, 11, 22), "2026-11-22"),
         (b"o-1", "o-1"),
+        (b"\xa0\xee", "a0ee"),
+        (memoryview(b"o-1"), "o-1"),
+        (decimal.Decimal("NaN"), "NaN"),
+        (decimal.Decimal("-Infinity"), "-Infinity"),
         ([{"sku": "CAP-7", "qty": 2}], '[{"sku":"CAP-7","qty":2}]'),
+        ([{"price": 24.950000762939453, "qty": 2.0}], '[{"price":null,"qty":2}]'),
     ],
 )
 def test_parquet_values_are_formatted_as_in_csv(value, text):
-    assert as_text(value) == text
+    assert as_cell(value) == text
 
 
 def test_amount_with_three_decimals_is_not_read_as_thousands():
-    assert read_amount(as_text(1.234), currency="EUR", decimal=None).text == "1.2340"
+    assert read_amount(as_cell(1.234), currency="EUR", decimal=None).text == "1.2340"
+
+
+ORDER = {
+    "order_id": "o-1", "event": "purchase", "total": decimal.Decimal("49.90"), "currency": "EUR",
+    "email": "a@example.com", "created_at": YESTERDAY, "phone": None, "user_id": None,
+}  # fmt: skip
+
+
+def sent(place, *rows, **schema):
+    frame = pl.DataFrame([ORDER | row for row in rows], schema_overrides=schema)
+    frame.write_parquet(place / "orders.parquet")
+    return run(["send", "orders.parquet", "--yes"])
+
+
+@pytest.mark.parametrize(
+    ("column", "number"),
+    [("total", 49.9), ("order_id", 1001.0), ("phone", 447911123456.0), ("user_id", 7.0)],
+)
+def test_column_of_floating_point_numbers_refuses_the_file(
+    place, gateway, capsys, *, column, number
+):
+    assert sent(place, {column: number}, **{column: pl.Float64}) == 1
+    text = " ".join(capsys.readouterr().err.split())
+    assert f'the column "{column}" has floating-point numbers' in text
+    assert gateway.requests == []
+
+
+def test_exact_columns_of_a_parquet_file_are_sent(place, gateway):
+    assert sent(place, {"phone": "+447911123456", "user_id": 7}) == 0
+    (conversion,) = gateway.sent
+    assert (conversion["value"], conversion["user_id"]) == ("49.90", "7")
+
+
+def test_floating_point_number_after_the_first_rows_rejects_its_row(place, gateway):
+    rows = [{"order_id": f"o-{number}", "total": None} for number in range(600)]
+    rows.append({"order_id": "o-inexact", "total": 0.1})
+    rows.append({"order_id": "o-nan", "total": float("nan")})
+
+    assert sent(place, *rows, total=pl.Float64) == 1
+    report = (place / "orders.parquet.report.csv").read_text("utf-8-sig")
+    rejected = [line for line in report.splitlines() if ",rejected," in line]
+    assert [line.split(",")[1:4] for line in rejected] == [
+        ["o-inexact", "rejected", "number_inexact"],
+        ["o-nan", "rejected", "number_inexact"],
+    ]

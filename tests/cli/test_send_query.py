@@ -88,6 +88,7 @@ def test_query_and_url_can_be_in_a_file_and_a_variable(place, gateway, database,
     [
         ("SELECT at AS time, total FROM orders", "has no column with the order id"),
         (f"{QUERY.replace('total', 'price')} FROM orders", "printf('%.2f', price) AS price"),
+        (f"{QUERY.replace('id AS', 'price AS')} FROM orders", 'the column "order_id" has floating'),
         (f"{QUERY} FROM nowhere", "no such table: nowhere"),
         ("DELETE FROM orders RETURNING id AS order_id", "attempt to write a readonly database"),
     ],
@@ -110,7 +111,7 @@ def test_single_inexact_amount_of_a_query_is_rejected_alone(place, gateway, data
 
     assert run(["send", "--query", rows, database, "--yes"]) == 1
     assert [line for line in report() if line[1] != "accepted"] == [
-        ("599", "rejected", "amount_inexact")
+        ("599", "rejected", "number_inexact")
     ]
     assert len(gateway.sent) == 599
 
@@ -166,12 +167,13 @@ def test_amounts_of_postgresql_have_all_digits(place, gateway, postgres, amount,
     assert gateway.sent[0]["conversion_id"] == "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"
 
 
-def test_amount_that_is_not_a_number_is_noted_as_in_a_file(place, gateway, postgres):
-    query = "SELECT id AS order_id, at AS time, 'NaN'::numeric AS total, email FROM orders"
+@pytest.mark.parametrize("amount", ["NaN", "Infinity"])
+def test_amount_that_is_not_a_number_rejects_its_row(place, gateway, postgres, *, amount):
+    query = f"SELECT id AS order_id, at AS time, '{amount}'::numeric AS total, email FROM orders"  # noqa: S608
 
-    assert run(["send", "--query", query, postgres, "--event", "purchase"]) == 0
-    assert report() == [("9007199254740993", "accepted_with_notes", "placeholder")]
-    assert "value" not in gateway.sent[0]
+    assert run(["send", "--query", query, postgres, "--event", "purchase"]) == 1
+    assert report() == [("9007199254740993", "rejected", "not_an_amount")]
+    assert gateway.requests == []
 
 
 @pytest.mark.parametrize(

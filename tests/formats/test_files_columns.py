@@ -17,6 +17,13 @@ def test_column_names_are_recognized_in_any_case_and_with_spaces_or_underscores(
     }
 
 
+def test_ids_of_the_user_and_the_visitor_are_recognized_for_joins():
+    assert columns_of(["user_id", "anonymousId"]) == {
+        "user_id": "user_id",
+        "visitor_id": "anonymousId",
+    }
+
+
 def test_most_specific_column_for_a_field_is_used():
     columns = recognise(["date", "created_at", "id", "order_id", "colour"], {})
 

@@ -7,6 +7,7 @@ import hashlib
 import io
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, Final, Protocol, cast
 
@@ -14,7 +15,7 @@ import msgspec
 import zstandard
 
 from twite.domain.errors import ClientError
-from twite.formats.files.date_columns import unmapped_times
+from twite.formats.files.date_columns import EXAMINED, unmapped_times
 from twite.formats.files.findings import FileRow
 from twite.formats.files.json_rows import Conversions, elements, key_cells, keys_of
 from twite.formats.files.rows import RowOptions, Rows
@@ -33,6 +34,7 @@ from twite.formats.files.table import (
     row_id,
     separator_of,
 )
+from twite.formats.files.values import inexact_column
 from twite.readers.input_file import InputFile
 from twite.readers.parquet import ParquetTable
 
@@ -43,7 +45,12 @@ _PIECE: Final = 1 << 20
 
 
 class RowTable(Protocol):
-    """A table whose rows have typed values, such as the result of a query."""
+    """A table whose rows have typed values, such as the result of a query.
+
+    `exact` says how to make a column of amounts exact; `{}` stands for its name.
+    """
+
+    exact: str
 
     @property
     def header(self) -> tuple[str, ...]:
@@ -102,9 +109,11 @@ def examine(
 def with_columns(
     opened: OpenedInput, header: Sequence[str], chosen: Mapping[str, str]
 ) -> OpenedInput:
-    """Map the columns of a table. Raises UnknownColumn."""
+    """Map the columns of a table. Raises UnknownColumn, and ClientError for inexact columns."""
     columns = recognise(header, chosen)
     opened = msgspec.structs.replace(opened, columns=columns)
+    if opened.table is not None:
+        _require_exact(opened.table, columns)
     if "time" in chosen:
         return opened
     if opened.kind in {"json", "jsonl"}:
@@ -133,6 +142,18 @@ def read_rows(
         rows = Rows(opened.columns, options, name_row=name_row)
         for number, row in _table(opened):
             yield rows.read(number, row)
+
+
+def _require_exact(table: RowTable, columns: ColumnMapping) -> None:
+    found = inexact_column(columns, (row for _, row in islice(table.rows(), EXAMINED)))
+    if found is None:
+        return
+    field, column = found
+    fix = table.exact if field == "value" else "Make it a column of whole numbers or texts"
+    raise UnreadableFile(
+        f'the column "{column}" has floating-point numbers, which may have lost digits. '
+        f"{fix.replace('{}', column)}"
+    )
 
 
 def _no_id(_number: int) -> None:

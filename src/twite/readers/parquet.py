@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 from twite.domain.errors import ClientError, OperatorError
-from twite.formats.files.values import as_text
+from twite.formats.files.values import as_cell
 from twite.readers.input_file import InputFile
 
 if TYPE_CHECKING:
@@ -21,6 +21,8 @@ class ParquetMissing(OperatorError):
 
 class ParquetTable:
     """The rows of a Parquet file. `header` contains the column names; `height` counts the rows."""
+
+    exact = "Save it as decimal(12, 2) or as text"
 
     def __init__(
         self, file: InputFile, find: "Callable[[str], ModuleType]" = import_module
@@ -55,7 +57,7 @@ class ParquetTable:
             for batch in self._scanned().collect_batches(chunk_size=_BATCH, maintain_order=True):
                 for row in batch.rows():
                     number += 1
-                    yield number, [as_text(value) for value in row]
+                    yield number, [as_cell(value) for value in row]
         except self._polars.exceptions.PolarsError as error:
             raise self._unreadable(error) from None
 

@@ -259,7 +259,7 @@ async def test_position_waits_if_no_new_row_can_be_read(shop):
     )
     wrong = shop.sync.query.replace("FROM orders", "FROM seen")
 
-    with pytest.raises(ClientError, match="amount_inexact") as caught:
+    with pytest.raises(ClientError, match="number_inexact") as caught:
         await shop.run(query=wrong)
     run = await shop.run()
 

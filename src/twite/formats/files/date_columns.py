@@ -10,7 +10,7 @@ from twite.formats.files.cells import Moment, read_moment
 from twite.formats.files.table import ColumnMapping
 
 # How many rows are examined.
-EXAMINED: Final = 100
+EXAMINED: Final = 500
 _SLASHED: Final = re.compile(r"\d{1,2}[/-]\d{1,2}[/-]\d{2,4}\b.*", re.ASCII)
 _DIGITS: Final = re.compile(r"\d+(?:\.\d+)?", re.ASCII)
 # Names of columns whose numbers are times since 1970, or of a spreadsheet.

@@ -21,7 +21,6 @@ from twite.redaction.scrub_text import names_a_person
 # codes for a request of the wrong shape.
 ERRORS: Final[Mapping[str, str]] = MappingProxyType(
     {
-        "amount_inexact": "the amount is a floating-point number, which may have lost digits",
         "amount_ambiguous": "the amount has a separator that may mark decimals or thousands",
         "cells_missing": "the row has fewer cells than the header",
         "cells_too_many": "the row has more cells than the header",
@@ -33,6 +32,7 @@ ERRORS: Final[Mapping[str, str]] = MappingProxyType(
         "older_than_memory": "the gateway may have forgotten that it received the row before",
         "time_missing": "the row has no time, but other rows do",
         "too_large": "the row is too large for a request",
+        "number_inexact": "the cell is a floating-point number, which may have lost digits",
         "not_sent": "the gateway refused the whole request, and a retry would not help",
     }
 )

@@ -48,9 +48,22 @@ _FIELDS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
 _LINES: Final = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
 # "0" and "false" are placeholders in personal data, but not in amounts and consent.
 _EMPTY: Final = PLACEHOLDERS - {"0", "false"}
+# A calculation that failed is not an order without an amount.
+_EMPTY_AMOUNT: Final = _EMPTY - {"nan"}
 _ID: Final = "conversion_id"
 _IDENTIFYING: Final = frozenset(
-    {_ID, "email", "email_sha256", "phone", "phone_sha256", "twclid", "ip", "user_agent"}
+    {
+        _ID,
+        "email",
+        "email_sha256",
+        "phone",
+        "phone_sha256",
+        "twclid",
+        "ip",
+        "user_agent",
+        "user_id",
+        "visitor_id",
+    }
 )
 _LITERAL: Final = frozenset({"description", "search", "consent"})
 _YES: Final = frozenset({"granted", "grant", "true", "1", "yes", "y", "opt-in", "accepted"})
@@ -58,7 +71,7 @@ _NO: Final = frozenset({"denied", "deny", "false", "0", "no", "n", "opt-out", "r
 _ENCODER: Final = msgspec.json.Encoder()
 _COPIED: Final = (
     "email", "email_sha256", "phone", "phone_sha256", "twclid", "ip", "user_agent", "url",
-    "description", "search", "pixel",
+    "description", "search", "pixel", "user_id", "visitor_id",
 )  # fmt: skip
 _ITEMS_UNREAD: Final = RowFinding("contents", "items_unread", NOTES["items_unread"])
 _EVENT_MISSING: Final = RowFinding(
@@ -73,11 +86,9 @@ _CONSENT_UNREADABLE: Final = RowFinding(
 ID_MISSING: Final = RowFinding(
     "conversion_id", "id_missing", "the row has no order id: leave such rows out"
 )
-_AMOUNT_INEXACT: Final = RowFinding(
-    "value",
-    "amount_inexact",
-    "the query returns this amount as a floating-point number: cast it to DECIMAL, or in SQLite "
-    "use printf('%.2f', …)",
+_NUMBER_INEXACT: Final = (
+    "a floating-point number, which may have lost digits: make it a decimal number, a whole number "
+    "or text"
 )
 _CURRENCY_MISSING: Final = RowFinding(
     "currency",
@@ -233,12 +244,13 @@ class Rows:
             text = cells[place].strip()
             if not text:
                 continue
-            if field == "value" and isinstance(cells[place], FloatCell):
-                draft.errors.append(_AMOUNT_INEXACT)
-            empty = PLACEHOLDERS if field in _IDENTIFYING else _EMPTY
+            empty = _EMPTY_AMOUNT if field == "value" else _EMPTY
+            empty = PLACEHOLDERS if field in _IDENTIFYING else empty
             if text.lower() in empty and field not in _LITERAL:
                 message = f'"{text}" means an unknown value: treated as empty'
                 draft.notes.append(RowFinding(field, "placeholder", message))
+            elif field != "time" and isinstance(cells[place], FloatCell):
+                draft.errors.append(RowFinding(field, "number_inexact", _NUMBER_INEXACT))
             else:
                 draft.given[field] = text
 

@@ -68,6 +68,8 @@ NAMES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "search": ("search", "search_string", "search_term"),
         "consent": ("consent", "ad_storage", "ad_consent", "marketing_consent"),
         "pixel": ("pixel", "pixel_id"),
+        "user_id": ("user_id",),
+        "visitor_id": ("visitor_id", "anonymous_id"),
     }
 )  # fmt: skip
 _REST: Final = re.compile(r"[\W_]+")

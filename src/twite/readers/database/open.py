@@ -8,7 +8,7 @@ from typing import Final
 
 from twite.domain.errors import ClientError
 from twite.domain.secret import Secret
-from twite.formats.files.values import FloatCell, as_cell
+from twite.formats.files.values import as_cell
 from twite.readers.database.connection import (
     FETCHED_AT_ONCE,
     DatabaseUnusable,
@@ -22,6 +22,7 @@ from twite.readers.files import OpenedInput, with_columns
 
 _FLOAT_FIXES: Final[Mapping[str, str]] = {
     "postgresql": "CAST({} AS numeric(12,2))",
+    "postgres": "CAST({} AS numeric(12,2))",
     "sqlite": "printf('%.2f', {})",
 }
 
@@ -43,7 +44,8 @@ def open_database(secret_url: Secret) -> RowDatabase:
 class QueryTable:
     """The rows of a query, which can be read once. Some rows are in memory, to look at before."""
 
-    def __init__(self, database: RowDatabase, sql: str) -> None:
+    def __init__(self, database: RowDatabase, sql: str, *, exact: str) -> None:
+        self.exact = exact
         header, rows = database.stream(sql)
         self.header = header
         self._rows = iter(rows)
@@ -65,7 +67,7 @@ def open_query(
     Raises DatabaseUnusable, UnknownColumn, and ClientError for a query that could not be repeated
     safely: without ids, or with inexact amounts.
     """
-    table = QueryTable(database, sql)
+    table = QueryTable(database, sql, exact=_exact(secret_url))
     location = shown_place(secret_url.reveal())
     opened = OpenedInput(
         name="query",
@@ -83,17 +85,11 @@ def open_query(
             "counting orders twice. Name the column conversion_id, or use --map "
             "conversion_id=COLUMN"
         )
-    place = taken.get("value")
-    if place is not None and any(isinstance(row[place], FloatCell) for row in table.first):
-        raise ClientError(inexact_amounts(table.header[place], secret_url))
     return opened
 
 
-def inexact_amounts(column: str, secret_url: Secret) -> str:
-    """Say that a column of amounts has floating-point numbers, and how to fix the query."""
-    scheme = secret_url.reveal().partition(":")[0].replace("postgres:", "postgresql")
-    fix = _FLOAT_FIXES.get(scheme, "CAST({} AS DECIMAL(12,2))").format(column)
-    return (
-        f'the column "{column}" has floating-point numbers, which do not hold amounts exactly. '
-        f"Write {fix} AS {column} in the query"
-    )
+def _exact(secret_url: Secret) -> str:
+    """Return how to write an exact column in a query."""
+    scheme = secret_url.reveal().partition(":")[0]
+    fix = _FLOAT_FIXES.get(scheme, "CAST({} AS DECIMAL(12,2))")
+    return f"Write {fix} AS {{}} in the query"
