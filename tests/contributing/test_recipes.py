@@ -147,7 +147,7 @@ class CouponsPage:
 
     @property
     def routes(self):
-        place = PageLocation("Coupons", NavigationGroup.LOOK)
+        place = PageLocation("Coupons", NavigationGroup.CONVERSIONS)
         return (PageRoute("GET", "/console/coupons", self._show, location=place),)
 
     async def _show(self, request):

@@ -14,7 +14,7 @@ A page is a class in `pages`, with one or more templates of its own:
         def routes(self) -> Sequence[PageRoute]:
             return (
                 PageRoute("GET", "/console/audit", self._list, role=Role.ADMIN,
-                      place=PageLocation("Audit", NavigationGroup.ACCESS)),
+                      location=PageLocation("Audit", NavigationGroup.ACCESS)),
             )
 
         async def _list(self, request: PageRequest) -> Response:

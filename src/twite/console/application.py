@@ -162,6 +162,7 @@ class Console:
             "form_token": form_token(request.token),
             "said": self._said.pop(request.token, []),
             "now": request.now,
+            "zone": request.zone,
             "known_as": self._known_as,
         }
         return self._templates.draw(template, frame | dict(values))

@@ -6,12 +6,13 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final, Protocol
 from urllib.parse import parse_qsl, quote
+from zoneinfo import ZoneInfo
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from twite.console.request_checks import AccessDenied, AllowedHost, keep_token
+from twite.console.request_checks import AccessDenied, AllowedHost, keep_token, zone_of
 from twite.domain.errors import InvalidAccountChange
 from twite.domain.people.users import AuditEvent, Role, Viewer
 from twite.gateway.identity.authentication import AuthenticatedSession, Authentication
@@ -26,8 +27,8 @@ NOT_CONFIRMED: Final = (
 
 
 class NavigationGroup(StrEnum):
-    LOOK = "Conversions"
-    MEND = "Needs attention"
+    CONVERSIONS = "Conversions"
+    QUALITY = "Quality"
     SET_UP = "Set up"
     ACCESS = "Access"
 
@@ -126,8 +127,10 @@ class PageRequest:
     token: str
     context: PageContext
     query: FormData = field(init=False)
+    zone: ZoneInfo = field(init=False)  # the viewer's
 
     def __post_init__(self) -> None:
+        self.zone = zone_of(self.request)
         self.query = FormData(self.request.url.query)
 
     @property

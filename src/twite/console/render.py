@@ -4,8 +4,10 @@ import csv
 import hashlib
 import io
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Final
+from zoneinfo import ZoneInfo
 
 import msgspec
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -91,9 +93,17 @@ class PageTemplates:
         return self._environment.get_template(template).render(values)
 
 
-def moment(ms: int | None) -> str:
-    """Format a time to the second, in UTC; None becomes a dash."""
-    return _NOTHING if ms is None else spelled(ms)[:19].replace("T", " ")
+def moment(ms: int | None, zone: ZoneInfo | None = None) -> str:
+    """Format a time to the second, in a zone or UTC; None becomes a dash."""
+    if ms is None:
+        return _NOTHING
+    utc = spelled(ms)[:19]
+    if zone is None or zone.key == "UTC":
+        return utc.replace("T", " ")
+    try:
+        return f"{datetime.fromisoformat(f'{utc}Z').astimezone(zone):%Y-%m-%d %H:%M:%S}"
+    except OverflowError:  # next to the first or the last year
+        return utc.replace("T", " ")
 
 
 def shown(text: object, longest: int = _LONGEST) -> str:

@@ -5,9 +5,11 @@ import hmac
 import re
 import secrets
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Final
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
 
 import msgspec
 from starlette.requests import Request
@@ -15,7 +17,7 @@ from starlette.responses import Response
 from starlette.types import Scope
 
 from twite.domain.loopback import is_own_name
-from twite.domain.people.console_cookies import HOST_BOUND, SESSION, THEME, VISITOR
+from twite.domain.people.console_cookies import HOST_BOUND, SESSION, THEME, VISITOR, ZONE
 
 Network = IPv4Network | IPv6Network
 Themes: Final = ("auto", "light", "dark")
@@ -25,6 +27,10 @@ _TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
 _INSIDE: Final = re.compile(
     r"/console(?:/(?!(?:\.|%2[eE]){1,2}(?:[/?]|$))[\w.~%@:+-]+)*/?(?:\?[\w.~%&=@:+/-]*)?",
     re.ASCII,
+)
+# The form of names in the tz database, such as America/Argentina/Ushuaia or Etc/GMT+5.
+_ZONE_NAME: Final = re.compile(
+    r"[A-Za-z][A-Za-z0-9_+-]{0,31}(?:/[A-Za-z0-9_+-]{1,31}){0,2}", re.ASCII
 )
 _YEAR_SECONDS: Final = 365 * 86_400
 
@@ -183,6 +189,20 @@ def keep_theme(response: Response, theme: str, *, host: AllowedHost) -> None:
         httponly=True,
         samesite="lax",
     )
+
+
+def zone_of(request: Request) -> ZoneInfo:
+    """Return the time zone of the browser, from the cookie that the script sets; otherwise UTC."""
+    name = request.cookies.get(ZONE, "")
+    return _zone(name) if _ZONE_NAME.fullmatch(name) else _zone("UTC")
+
+
+@lru_cache(maxsize=1024)
+def _zone(name: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except (OSError, ValueError, KeyError):
+        return ZoneInfo("UTC")
 
 
 def inside(path: str) -> str:

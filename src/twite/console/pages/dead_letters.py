@@ -59,7 +59,7 @@ class DeadLettersPage:
 
     @property
     def routes(self) -> Sequence[PageRoute]:
-        place = PageLocation("Dead letters and held", NavigationGroup.MEND)
+        place = PageLocation("Dead letters and held", NavigationGroup.CONVERSIONS)
         return (
             PageRoute("GET", PATH, self._list, location=place),
             PageRoute("GET", f"{PATH}/group", self._error_group),

@@ -114,7 +114,9 @@ class LivePage:
     @property
     def routes(self) -> Sequence[PageRoute]:
         return (
-            PageRoute("GET", PATH, self._list, location=PageLocation("Live", NavigationGroup.LOOK)),
+            PageRoute(
+                "GET", PATH, self._list, location=PageLocation("Live", NavigationGroup.CONVERSIONS)
+            ),
             PageRoute("GET", f"{PATH}/new", self._new),
             PageRoute("POST", f"{PATH}/export", self._export, role=Role.OPERATOR),
             PageRoute("GET", f"{PATH}/{{delivery}}", self._history),

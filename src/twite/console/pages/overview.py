@@ -79,7 +79,7 @@ class OverviewPage:
 
     @property
     def routes(self) -> Sequence[PageRoute]:
-        place = PageLocation("Overview", NavigationGroup.LOOK)
+        place = PageLocation("Overview", NavigationGroup.CONVERSIONS)
         return (PageRoute("GET", PATH, self._show, location=place),)
 
     async def _show(self, request: PageRequest) -> Response:

@@ -80,7 +80,7 @@ class MatchQualityPage:
 
     @property
     def routes(self) -> Sequence[PageRoute]:
-        place = PageLocation("Match keys", NavigationGroup.LOOK)
+        place = PageLocation("Match keys", NavigationGroup.QUALITY)
         return (PageRoute("GET", PATH, self._show, location=place),)
 
     async def _show(self, request: PageRequest) -> Response:
@@ -173,7 +173,7 @@ class DedupReportPage:
 
     @property
     def routes(self) -> Sequence[PageRoute]:
-        place = PageLocation("Deduplication report", NavigationGroup.LOOK)
+        place = PageLocation("Deduplication report", NavigationGroup.QUALITY)
         return (PageRoute("GET", DEDUP_PATH, self._show, location=place),)
 
     async def _show(self, request: PageRequest) -> Response:

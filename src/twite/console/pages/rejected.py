@@ -41,7 +41,7 @@ class RejectedPage:
 
     @property
     def routes(self) -> Sequence[PageRoute]:
-        place = PageLocation("Rejected", NavigationGroup.LOOK)
+        place = PageLocation("Rejected", NavigationGroup.CONVERSIONS)
         return (PageRoute("GET", PATH, self._list, location=place),)
 
     async def _list(self, request: PageRequest) -> Response:
@@ -87,7 +87,7 @@ class AmountsPage:
 
     @property
     def routes(self) -> Sequence[PageRoute]:
-        place = PageLocation("Value guards", NavigationGroup.MEND)
+        place = PageLocation("Value guards", NavigationGroup.CONVERSIONS)
         return (PageRoute("GET", AMOUNTS_PATH, self._show, location=place),)
 
     async def _show(self, request: PageRequest) -> Response:

@@ -62,7 +62,7 @@ class WebhooksPage:
 
     @property
     def routes(self) -> Sequence[PageRoute]:
-        place = PageLocation("Webhooks", NavigationGroup.LOOK)
+        place = PageLocation("Webhooks", NavigationGroup.SET_UP)
         return (PageRoute("GET", PATH, self._show, location=place),)
 
     async def _show(self, request: PageRequest) -> Response:

@@ -1,6 +1,13 @@
 // Conveniences. The console also works without this script.
 "use strict";
 
+// The browser's time zone. The next page shows times in it.
+{
+  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC";
+  const secure = location.protocol === "https:" ? "; secure" : "";
+  document.cookie = `twite-zone=${zone}; path=/console; max-age=31536000; samesite=lax${secure}`;
+}
+
 // The navigation on narrow screens.
 const menu = document.querySelector("button.menu");
 const navigation = document.getElementById("navigation");

@@ -5,6 +5,7 @@ from typing import Final
 SESSION: Final = "twite"
 VISITOR: Final = "twite-visitor"
 THEME: Final = "twite-theme"
+ZONE: Final = "twite-zone"  # the browser's time zone, which the console's script sets
 HOST_BOUND: Final = "__Host-"  # browsers accept these names only over https, from the host itself
 
 _PREFIXES: Final = (SESSION, f"{HOST_BOUND}{SESSION}".lower())
