@@ -3,6 +3,8 @@
     application   checks a request (address, host, session, origin, role) and calls its page
     page          a page: its routes, its place in the navigation, and its requests
     render        templates, and the functions that they may call
+    table_view    tables: their columns, and the order and filters that a URL chooses
+    time_range    time ranges in the viewer's zone, such as last week
     charts        the geometry of charts: turns numbers into coordinates, nothing else
 
 A page is a class in `pages`, with one or more templates of its own:
@@ -32,6 +34,8 @@ routes, and the browser tests then include it. Rules for pages:
   `gateway/operations/dry_run.py`.
 - **Templates** extend `layout.html`, import macros from `parts.html`, and get plain values. Jinja
   escapes untrusted text; `|shown` (one line) and `|lines` cut it and show invisible characters.
+- **Tables** are written with the macro of `table.html`, which documents itself. Others are not
+  legible on a phone. `parts.when(ms)` shows a time in the viewer's zone.
 - **No inline script or style**: the content security policy forbids both. Charts are SVG with
   attributes, or `<meter>`; scripts go to `static/console.js`, and pages must work without them.
 """

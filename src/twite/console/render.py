@@ -14,6 +14,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import Response
 
 from twite.console import charts as figures
+from twite.console.table_view import Column
+from twite.console.time_range import RANGES, minute_of
 from twite.domain.people.users import Role
 from twite.domain.times import DAY, HOUR, MINUTE, SECOND, spelled
 from twite.redaction.mask_tree import masked_words
@@ -81,12 +83,15 @@ class PageTemplates:
             "ago": ago,
             "lasting": lasting,
             "percent": percent,
+            "minute": minute_of,
         }
         self._environment.globals |= {
             "static": {name: STATIC + file.name for name, file in static.items()},
             "Role": Role,
             "emulated": emulated,
             "figures": figures,
+            "column": Column,
+            "ranges": RANGES,
         }
 
     def draw(self, template: str, values: Mapping[str, object]) -> str:

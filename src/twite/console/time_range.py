@@ -66,6 +66,11 @@ class TimeRange(msgspec.Struct, frozen=True, kw_only=True):
         return urlencode([pair for pair in typed if pair[1]], safe=":")
 
 
+def minute_of(ms: int | None, zone: ZoneInfo) -> str:
+    """Return a time as a field of a form takes it, such as 2026-11-25T10:30; "" for None."""
+    return "" if ms is None else f"{local(ms, zone):%Y-%m-%dT%H:%M}"
+
+
 def local(ms: int, zone: ZoneInfo) -> datetime:
     """Return a time in a zone. Raises OverflowError for years outside 1 to 9999."""
     return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=ms)).astimezone(zone)

@@ -1,9 +1,9 @@
 """Users, API keys, and the audit log."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from starlette.responses import Response
 
@@ -16,6 +16,7 @@ from twite.console.page import (
     Reauthentication,
 )
 from twite.console.request_checks import AccessDenied
+from twite.console.table_view import table_view
 from twite.domain.errors import InvalidAccountChange
 from twite.domain.people.users import NAME, KeyScope, Role, User
 from twite.gateway.identity.accounts import SHORTEST, Accounts
@@ -31,6 +32,11 @@ _OPENS: Final = {
     KeyScope.METRICS: "the metrics of all pixels",
 }
 _ON_A_PAGE: Final = 50
+_ORDERS: Final[Mapping[str, Callable[[User], Any]]] = {
+    "name": lambda user: user.name,
+    "role": lambda user: user.role,
+    "since": lambda user: user.created_at,
+}
 
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
@@ -55,10 +61,12 @@ class UsersPage:
         )
 
     async def _list(self, request: PageRequest) -> Response:
+        view = table_view(request, sorts=tuple(_ORDERS), sort="name")
         return request.page(
             "access/users.html",
             title="Users",
-            users=await self.user_accounts.users(),
+            users=view.sorted(await self.user_accounts.users(), _ORDERS),
+            view=view,
             pixels=self.pixels,
             shortest=SHORTEST,
         )

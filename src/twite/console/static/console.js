@@ -20,6 +20,18 @@ if (menu && navigation) {
   });
 }
 
+// Filters are folded on narrow screens, where they would fill the page.
+if (window.matchMedia("(max-width: 52rem)").matches) {
+  for (const fold of document.querySelectorAll("details[data-fold]")) fold.open = false;
+}
+
+// A named time range and its limits exclude each other: <select data-clears="names of fields">.
+for (const select of document.querySelectorAll("select[data-clears]")) {
+  const limits = select.dataset.clears.split(" ").map((name) => select.form.elements[name]);
+  select.addEventListener("change", () => limits.forEach((field) => { field.value = ""; }));
+  for (const field of limits) field.addEventListener("input", () => { select.value = ""; });
+}
+
 // "Select all" of a table: <input type="checkbox" data-all="name">.
 for (const all of document.querySelectorAll("input[data-all]")) {
   all.addEventListener("change", () => {

@@ -1,0 +1,142 @@
+"""Tables of pages: their columns, and the sort order, columns and filters that a URL chooses."""
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any, Final, TypeVar
+from urllib.parse import urlencode
+
+import msgspec
+
+from twite.console.page import PageRequest
+from twite.console.time_range import FIELDS, TimeRange
+
+SORT: Final = "sort"  # a key of a column, after a hyphen for descending order
+COLUMN: Final = "column"  # given once for each chosen column
+
+Row = TypeVar("Row")
+
+
+class Column(msgspec.Struct, frozen=True):
+    """A column of the macro `table`. Templates write `column("Value", value_cell, number=true)`.
+
+    `cell` is a macro that gets the row. `key` names the column in URLs and totals; by default, it
+    is the title in lower case with hyphens. A column that is not `shown` appears if it is chosen.
+    `main` is the headline of a row's card on a phone. `kind` is a class: nowrap, wide, or id.
+    """
+
+    title: str
+    cell: Callable[..., str]
+    key: str = ""
+    number: bool = False
+    shown: bool = True
+    main: bool = False
+    kind: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.key:
+            msgspec.structs.force_setattr(self, "key", "-".join(self.title.lower().split()))
+
+
+class FilterChip(msgspec.Struct, frozen=True, kw_only=True):
+    """An active filter, and the URL of the page without it."""
+
+    title: str
+    text: str
+    url: str
+
+
+class TableView(msgspec.Struct, frozen=True, kw_only=True):
+    """How a URL asks for a table. `fields` are the page's parameters, without the place in a list.
+
+    `sorts` are the keys of the columns by which the page can sort.
+    """
+
+    path: str
+    fields: tuple[tuple[str, str], ...] = ()
+    sorts: tuple[str, ...] = ()
+    sort: str = ""
+    is_descending: bool = False
+    chosen: tuple[str, ...] = ()
+    chips: tuple[FilterChip, ...] = ()
+
+    def columns(self, every: Sequence[Column]) -> list[Column]:
+        """Return the chosen columns in the page's order; those shown by default if none is."""
+        found = [column for column in every if column.key in self.chosen]
+        return found or [column for column in every if column.shown]
+
+    def sorted(self, rows: Iterable[Row], keys: Mapping[str, Callable[[Row], Any]]) -> list[Row]:
+        """Return all rows of a table in its order, by functions of the columns' keys."""
+        return sorted(rows, key=keys[self.sort], reverse=self.is_descending)
+
+    def sort_url(self, key: str, *, number: bool = False) -> str:
+        """Return the URL that sorts by a column; by the sorted one, in the other direction.
+
+        Numbers begin with the largest.
+        """
+        is_descending = not self.is_descending if key == self.sort else number
+        return self.url(SORT, added=[(SORT, f"-{key}" if is_descending else key)])
+
+    def direction(self, key: str) -> str:
+        """Return the value of aria-sort."""
+        if key != self.sort:
+            return "none"
+        return "descending" if self.is_descending else "ascending"
+
+    def kept(self, *names: str) -> list[tuple[str, str]]:
+        """Return the parameters except some, for the hidden fields of a form."""
+        return [pair for pair in self.fields if pair[0] not in names]
+
+    def url(self, *without: str, added: Sequence[tuple[str, str]] = ()) -> str:
+        """Return the URL without some parameters, and with the added ones."""
+        fields = [*self.kept(*without), *added]
+        return f"{self.path}?{urlencode(fields, safe=':')}" if fields else self.path
+
+    @property
+    def query(self) -> str:
+        return urlencode(self.fields)
+
+    @property
+    def clear_url(self) -> str:
+        """The URL without filters."""
+        return self.url(*{name for name, _ in self.fields} - {SORT, COLUMN})
+
+
+def table_view(
+    request: PageRequest,
+    *,
+    filters: Sequence[tuple[str, str, str]] = (),
+    time_range: TimeRange | None = None,
+    sorts: Collection[str] = (),
+    sort: str = "",
+) -> TableView:
+    """Read how the query string asks for a table.
+
+    `filters` are (parameter, title, text) of the filters that the page knows; those without text
+    are not active. `sorts` are the columns that can be sorted, and `sort` the order by default,
+    such as `-received`. Unknown columns are ignored.
+    """
+    asked = request.query.first(SORT)
+    order = asked if asked.removeprefix("-") in sorts else sort
+    fields = [(name, request.query.first(name)) for name, _, text in filters if text]
+    if time_range is not None:
+        fields += [
+            (name, request.query.first(name)) for name in FIELDS if request.query.first(name)
+        ]
+    fields += [(SORT, asked)] if order == asked and asked else []
+    chosen = tuple(dict.fromkeys(request.query.all(COLUMN)))[:64]
+    fields += [(COLUMN, key) for key in chosen]
+    view = TableView(
+        path=request.request.url.path,
+        fields=tuple(fields),
+        sorts=tuple(sorts),
+        sort=order.removeprefix("-"),
+        is_descending=order.startswith("-"),
+        chosen=chosen,
+    )
+    chips = [
+        FilterChip(title=title, text=text, url=view.url(name))
+        for name, title, text in filters
+        if text
+    ]
+    if time_range is not None and any(name in FIELDS for name, _ in fields):
+        chips.append(FilterChip(title="Time", text=time_range.title, url=view.url(*FIELDS)))
+    return msgspec.structs.replace(view, chips=tuple(chips))
