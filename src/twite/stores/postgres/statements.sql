@@ -116,7 +116,8 @@ SELECT id FROM new UNION ALL SELECT id FROM queue WHERE pixel = :pixel AND event
 -- name: add_account
 -- Add a source and pixel; no row if another transaction has just added them.
 WITH new AS (
-  INSERT INTO account (source, pixel) VALUES (:source, :pixel) ON CONFLICT DO NOTHING RETURNING id)
+  INSERT INTO account (source, pixel, since) VALUES (:source, :pixel, :since)
+  ON CONFLICT DO NOTHING RETURNING id)
 SELECT id FROM new UNION ALL SELECT id FROM account WHERE source = :source AND pixel = :pixel LIMIT 1;
 
 -- name: take_keys
