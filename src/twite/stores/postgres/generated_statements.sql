@@ -675,7 +675,7 @@ DELETE FROM idempotency_key WHERE id IN (
 
 -- count: forget_identifiers(keys)
 DELETE FROM known_identifier
-WHERE key IN (SELECT json_array_elements_text($1::json)) AND kind IN ('twclid', 'email', 'phone')
+WHERE key IN (SELECT json_array_elements_text($1::json)) AND kind IN ('twclid', 'email', 'phone', 'person')
 
 -- count: forget_ignored(before)
 DELETE FROM ignored WHERE day < $1
@@ -994,14 +994,11 @@ SELECT id FROM outbox WHERE id >= $1 AND id < $2 ON CONFLICT DO NOTHING
 SELECT rejection.id, at, source, details
 FROM rejection JOIN account ON account.id = rejection.account
 
--- count: know(facts, most)
+-- count: know(facts)
 insert INTO known_identifier AS known (key, mark, kind, value, whose, at, seen_at, origin)
 SELECT fact ->> 0, fact ->> 1, fact ->> 2, fact ->> 3, fact ->> 4, (fact ->> 5)::bigint,
   (fact ->> 6)::bigint, fact ->> 7
 FROM json_array_elements($1::json) AS fact
-WHERE (SELECT count(*) FROM known_identifier AS same WHERE same.key = fact ->> 0) < $2
-  OR EXISTS (
-    SELECT FROM known_identifier AS same WHERE same.key = fact ->> 0 AND same.mark = fact ->> 1)
 ORDER BY 1, 2
 ON CONFLICT (key, mark) DO UPDATE
 SET seen_at = greatest(known.seen_at, excluded.seen_at), at = least(known.at, excluded.at),
@@ -1778,6 +1775,13 @@ WHERE conversion.id = ANY (translate($1, '[]', '{}')::bigint[])
 -- rows: traffic(first, beyond)
 SELECT source, hour, count, first_at, last_at, received FROM traffic
 WHERE source >= $1 AND source < $2 ORDER BY source, hour
+
+-- count: trim_known(keys, most)
+DELETE FROM known_identifier WHERE id IN (
+  SELECT id FROM (
+    SELECT id, row_number() OVER (PARTITION BY key, kind ORDER BY seen_at DESC, id DESC) AS place
+    FROM known_identifier WHERE key IN (SELECT json_array_elements_text($1::json))) AS placed
+  WHERE place > $2)
 
 -- rows: try_to_prune()
 SELECT pg_try_advisory_xact_lock(7459, 0)

@@ -1511,21 +1511,25 @@ WHERE flaw.day >= :since
 GROUP BY account.pixel, queue.event, flaw.code ORDER BY 4 DESC, 1, 2, 3;
 
 -- name: know
--- Store what events say about visitors, up to a number of rows of each key.
+-- Store what events say about visitors.
 INSERT INTO known_identifier (key, mark, kind, value, whose, at, seen_at, origin)
 SELECT json_extract(fact.value, '$[0]'), json_extract(fact.value, '$[1]'),
   json_extract(fact.value, '$[2]'), json_extract(fact.value, '$[3]'),
   json_extract(fact.value, '$[4]'), json_extract(fact.value, '$[5]'),
   json_extract(fact.value, '$[6]'), json_extract(fact.value, '$[7]')
 FROM json_each(:facts) AS fact
-WHERE (SELECT count(*) FROM known_identifier AS same
-       WHERE same.key = json_extract(fact.value, '$[0]')) < :most
-  OR EXISTS (SELECT 1 FROM known_identifier AS same
-    WHERE same.key = json_extract(fact.value, '$[0]')
-      AND same.mark = json_extract(fact.value, '$[1]'))
+WHERE true
 ON CONFLICT (key, mark) DO UPDATE
 SET seen_at = max(seen_at, excluded.seen_at), at = min(at, excluded.at),
   origin = CASE WHEN excluded.at < at THEN excluded.origin ELSE origin END;
+
+-- name: trim_known
+-- Delete the oldest rows of each kind beyond a number.
+DELETE FROM known_identifier WHERE id IN (
+  SELECT id FROM (
+    SELECT id, row_number() OVER (PARTITION BY key, kind ORDER BY seen_at DESC, id DESC) AS place
+    FROM known_identifier WHERE key IN (SELECT value FROM json_each(:keys))) AS placed
+  WHERE place > :most);
 
 -- name: known_of_keys
 -- What is known of visitors.
@@ -1551,7 +1555,7 @@ DELETE FROM known_identifier WHERE id IN (SELECT value FROM json_each(:deliverie
 -- name: forget_identifiers
 -- Delete the identifiers of visitors who denied consent.
 DELETE FROM known_identifier
-WHERE key IN (SELECT value FROM json_each(:keys)) AND kind IN ('twclid', 'email', 'phone');
+WHERE key IN (SELECT value FROM json_each(:keys)) AND kind IN ('twclid', 'email', 'phone', 'person');
 
 -- name: forget_old_known
 -- Delete what was last seen long ago, and the oldest beyond a number.
