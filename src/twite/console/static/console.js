@@ -32,6 +32,22 @@ for (const select of document.querySelectorAll("select[data-clears]")) {
   for (const field of limits) field.addEventListener("input", () => { select.value = ""; });
 }
 
+// The steps of a chart are one stop of the Tab key; arrow keys move between them.
+for (const plot of document.querySelectorAll(".time-chart .plot")) {
+  const steps = [...plot.querySelectorAll("a.step")];
+  steps.forEach((step, index) => {
+    step.setAttribute("tabindex", index ? "-1" : "0");
+    step.addEventListener("keydown", (event) => {
+      const to = { ArrowLeft: index - 1, ArrowRight: index + 1, Home: 0, End: steps.length - 1 }[event.key];
+      if (!steps[to]) return;
+      event.preventDefault();
+      step.setAttribute("tabindex", "-1");
+      steps[to].setAttribute("tabindex", "0");
+      steps[to].focus();
+    });
+  });
+}
+
 // "Select all" of a table: <input type="checkbox" data-all="name">.
 for (const all of document.querySelectorAll("input[data-all]")) {
   all.addEventListener("change", () => {

@@ -25,7 +25,6 @@ class AccountRow(TableRow):
     duplicate: int = 0
     suppressed: int = 0
     rejected: int = 0
-    since: int = 0
 
 
 class SubmissionRow(TableRow):
@@ -167,19 +166,6 @@ class AlertRow(TableRow):
     reported_at: int
     unsent_phase: str | None = None
     resolved_at: int | None = None
-
-
-class AcknowledgementRow(TableRow):
-    alert: str
-    at: int
-    who: str
-
-
-class MuteRow(TableRow):
-    subject: str
-    until: int
-    at: int
-    who: str
 
 
 class TrafficRow(TableRow):

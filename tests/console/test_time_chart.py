@@ -1,0 +1,149 @@
+"""Charts over time: values become positions, with round ticks and labels of the local clock."""
+
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from twite.console.render import FOLDER, PageTemplates
+from twite.console.time_chart import (
+    HEIGHT,
+    ChartKind,
+    ChartLine,
+    ChartSeries,
+    ChartStep,
+    Unit,
+    time_chart,
+)
+from twite.domain.times import DAY, HOUR, MINUTE, SECOND
+
+BERLIN = ZoneInfo("Europe/Berlin")
+NOON = round(datetime(2026, 11, 25, 12, tzinfo=UTC).timestamp() * 1000)
+DAY_START = NOON - 12 * HOUR
+BOTH = (ChartSeries("delivered", "ok"), ChartSeries("refused", "bad"))
+
+
+def drawn(values, *, each=HOUR, at=NOON, unit=Unit.COUNT, kind=ChartKind.COLUMNS, zone="UTC"):
+    steps = [
+        ChartStep(at=at + index * each, until=at + (index + 1) * each, values=two, url=f"/{index}")
+        for index, two in enumerate(values)
+    ]
+    return time_chart(steps, series=BOTH, kind=kind, unit=unit, zone=ZoneInfo(zone))
+
+
+@pytest.mark.parametrize(
+    ("highest", "unit", "ticks"),
+    [
+        (0, Unit.COUNT, ["0", "1"]),
+        (1, Unit.COUNT, ["0", "1"]),
+        (7, Unit.COUNT, ["0", "2", "4", "6", "8"]),
+        (93, Unit.COUNT, ["0", "50", "100"]),
+        (1_234_567, Unit.COUNT, ["0", "500,000", "1,000,000", "1,500,000"]),
+        (700, Unit.DURATION, ["0 ms", "200 ms", "400 ms", "600 ms", "800 ms"]),
+        (100 * SECOND, Unit.DURATION, ["0 ms", "30 s", "1 min", "1 min 30 s", "2 min"]),
+        (36 * HOUR, Unit.DURATION, ["0 ms", "12 h", "1 d", "1 d 12 h"]),
+        (0.03, Unit.SHARE, ["0.0 %", "25.0 %", "50.0 %", "75.0 %", "100.0 %"]),
+    ],
+)
+def test_ticks_are_round_numbers_up_to_the_highest_value(highest, unit, ticks):
+    chart = drawn([(highest, None)], unit=unit, kind=ChartKind.LINES)
+
+    texts = [tick.text.replace("\xa0", " ") for tick in chart.ticks]
+    assert [text.replace("\N{NARROW NO-BREAK SPACE}", "," if unit is Unit.COUNT else " ")
+            for text in texts] == ticks  # fmt: skip
+    assert (chart.ticks[0].y, chart.ticks[-1].y) == (HEIGHT, 0)
+
+
+def test_parts_of_a_column_are_stacked_and_reach_its_tick():
+    first, second = drawn([(6, 2), (4, 0)]).steps
+
+    assert [(mark.tone, mark.y, mark.height) for mark in first.marks] == [
+        ("ok", 50, 150),
+        ("bad", 0, 50),
+    ]
+    assert [mark.height for mark in second.marks] == [100]
+
+
+def test_one_of_a_million_stays_visible():
+    chart = drawn([(1_000_000, 0), (0, 1)])
+
+    assert chart.steps[1].marks[0].height >= 1
+
+
+def test_line_has_a_gap_where_there_is_no_value():
+    chart = drawn([(4, None), (2, None), (None, None), (4, 1)], kind=ChartKind.LINES)
+
+    assert chart.lines == (ChartLine(tone="ok", x1=12.5, y1=0.0, x2=37.5, y2=100.0),)
+    assert [len(step.marks) for step in chart.steps] == [1, 1, 0, 2]
+
+
+def test_each_step_says_its_time_and_values_and_is_a_link():
+    step = drawn([(1200, 3)], zone="Europe/Berlin").steps[0]
+
+    said = step.text.replace("\N{NARROW NO-BREAK SPACE}", ",")
+    assert said == "25 Nov, 13:00 to 14:00: 1,200 delivered, 3 refused"
+    assert step.url == "/0"
+
+
+def labels_of(chart):
+    return [label.text for label in chart.labels]
+
+
+def test_labels_are_round_times_of_the_viewers_clock():
+    # Kathmandu is 5:45 ahead of UTC, so no hour of UTC begins at a round time there.
+    day = [(1, 0)] * 24
+
+    assert labels_of(drawn(day, at=DAY_START)) == [
+        *("25 Nov", "03:00", "06:00", "09:00", "12:00", "15:00", "18:00", "21:00")
+    ]
+    assert labels_of(drawn(day, at=DAY_START, zone="Asia/Kathmandu")) == [
+        *("06:00", "09:00", "12:00", "15:00", "18:00", "21:00", "26 Nov", "03:00")
+    ]
+
+
+def test_labels_of_a_week_are_days_and_those_of_a_quarter_mondays():
+    week = drawn([(1, 0)] * 28, each=6 * HOUR, at=DAY_START, zone="Europe/Berlin")
+    weeks = drawn([(1, 0)] * 50, each=DAY, at=DAY_START)
+
+    assert labels_of(week) == [
+        *("26 Nov", "27 Nov", "28 Nov", "29 Nov", "30 Nov", "1 Dec", "2 Dec")
+    ]
+    assert labels_of(weeks) == [
+        f"{day.day} {day:%b}"
+        for day in (datetime(2026, 11, 30, tzinfo=UTC) + timedelta(days=7 * i) for i in range(7))
+    ]
+
+
+@pytest.mark.parametrize("steps", range(1, 130, 7))
+@pytest.mark.parametrize("each", [MINUTE, 15 * MINUTE, HOUR, 6 * HOUR, DAY])
+def test_labels_are_few_on_a_wide_screen_and_fewer_on_a_phone(steps, each):
+    labels = drawn([(1, 0)] * steps, each=each, zone="Europe/Berlin").labels
+
+    assert len(labels) <= 9
+    assert sum(not label.is_minor for label in labels) <= 5
+
+
+def test_days_counted_by_utc_are_named_by_utc():
+    chart = drawn([(1, 0)] * 3, each=DAY, at=DAY_START, zone="Europe/Berlin")
+
+    assert chart.zone == "UTC"
+    assert [step.name for step in chart.steps] == ["25 Nov", "26 Nov", "27 Nov"]
+
+
+def test_chart_without_steps_is_empty():
+    chart = drawn([])
+
+    assert (chart.steps, chart.labels, [tick.text for tick in chart.ticks]) == ((), (), ["0", "1"])
+
+
+def test_page_has_a_link_for_each_step_and_the_same_numbers_as_a_table(tmp_path):
+    (tmp_path / "templates").mkdir()
+    (tmp_path / "templates/page.html").write_text(
+        '{% import "chart.html" as charts with context %}{{ charts.chart(chart, "Orders <b>") }}'
+    )
+    page = PageTemplates((FOLDER, tmp_path), {}).draw("page.html", {"chart": drawn([(3, 1)])})
+
+    assert 'aria-label="Orders &lt;b&gt;"' in page
+    assert '<a href="/0" class="step" aria-label="25 Nov, 12:00 to 13:00: 3 delivered, 1' in page
+    assert '<td role="cell" data-label="Refused" class="right"><div>1</div></td>' in page
+    assert "Time, UTC" in page
