@@ -31,7 +31,9 @@ def with_joins(tmp_path):
 async def _joined(path, now):
     store = await SQLiteStore.open(path)
     own = Identifiers(email="0" * 64)
-    body = conversion_body(msgspec.structs.replace(a_conversion(), identifiers=own))
+    body = conversion_body(
+        msgspec.structs.replace(a_conversion(), identifiers=own, time=now - WAIT)
+    )
     for name, keys in (("order-1", (KEY,)), ("order-2", ())):
         entry = msgspec.structs.replace(
             an_entry(name), body=body, join=JoinRequest(keys=keys, whose="", wait=WAIT)

@@ -338,3 +338,16 @@ def test_send_prints_its_result_as_json(place, gateway, capsys):
             }
         ],
     }
+
+
+def test_rows_without_an_id_keep_their_ids_when_the_file_grows(place, gateway):
+    lines = [row(id="", email=f"{number}@example.com") for number in range(3)]
+    file = written(place / "orders.csv", [*lines, lines[0]])
+    run(["send", file, "--yes"])
+    written(place / "orders.csv", [row(id="", email="new@example.com"), *lines, lines[0]])
+
+    assert run(["send", file, "--yes"]) == 0
+    assert len(set(ids(gateway.sent))) == 5
+    verdicts = Path(f"{file}.report.csv").read_text("utf-8-sig")
+    assert verdicts.count(",duplicate,") == 4
+    assert verdicts.count("row_repeated") == 1

@@ -1,6 +1,7 @@
 import msgspec
 import pytest
 
+from twite.formats.files.findings import RowIds
 from twite.formats.files.json_rows import Conversions, elements
 from twite.formats.files.rows import RowOptions
 from twite.formats.files.table import (
@@ -11,7 +12,6 @@ from twite.formats.files.table import (
     encoding_of,
     kind_of,
     recognise,
-    row_id,
     separator_of,
 )
 
@@ -121,7 +121,7 @@ def test_file_with_json_of_another_structure_is_refused(body):
 
 def conversions(**said):
     known = recognise(list(NAMES), {})
-    return Conversions(known, RowOptions(**said), name_row=lambda number: f"row-{number}")
+    return Conversions(known, RowOptions(**said), ids=RowIds())
 
 
 def test_native_conversion_in_a_file_is_unchanged():
@@ -133,9 +133,10 @@ def test_native_conversion_in_a_file_is_unchanged():
 def test_missing_fields_are_added_and_numbers_keep_their_digits():
     row = conversions(event="purchase", currency="EUR").read(3, b'{"value": 49.90, "event": ""}')
 
-    assert row.order == "row-3"
+    assert len(row.order) == 26
     assert row.body == (
-        b'{"conversion_id":"row-3","event":"purchase","currency":"EUR","value":49.90}'
+        b'{"conversion_id":"%b","event":"purchase","currency":"EUR","value":49.90}'
+        % row.order.encode()
     )
 
 
@@ -185,13 +186,16 @@ def test_repeated_conversion_in_a_json_file_is_noted():
     assert [note.code for note in reader.read(2, written).notes] == ["same_as_earlier"]
 
 
-def test_derived_id_of_a_row_depends_on_file_content_and_position():
-    digest, other = b"a" * 32, b"b" * 32
+def test_derived_id_depends_on_the_content_of_the_row_and_on_equal_rows_before_it():
+    first, again = RowIds(), RowIds()
 
-    ids = {row_id(digest, 2), row_id(digest, 3), row_id(other, 2)}
+    ids = [first.see(content) for content in (b"a", b"b", b"a")]
 
-    assert len(ids) == 3
-    assert row_id(digest, 2) in ids
+    assert len({name for name, _ in ids}) == 3
+    assert [again.see(content) for content in (b"c", b"a", b"a", b"b")][1:] == [
+        ids[0], ids[2], ids[1],
+    ]  # fmt: skip
+    assert [note and note.code for _, note in ids] == [None, None, "row_repeated"]
 
 
 def test_non_ascii_text_in_json_lines_is_unchanged():

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from twite.domain.fault import CODES
-from twite.formats.files.findings import ERRORS, NOTES
+from twite.formats.files.findings import ERRORS, NOTES, RowIds
 from twite.formats.files.rows import RowOptions, Rows
 from twite.formats.files.table import recognise
 
@@ -20,7 +20,7 @@ GOOD = {
 
 
 def reader(header=HEADER, **said):
-    return Rows(recognise(header, {}), RowOptions(**said), name_row=lambda number: f"row-{number}")
+    return Rows(recognise(header, {}), RowOptions(**said), ids=RowIds())
 
 
 def read(*, said=None, **cells):
@@ -67,8 +67,8 @@ def test_placeholder_as_a_click_id_is_empty_and_noted(placeholder):
 def test_placeholder_as_an_order_id_is_replaced_by_the_id_of_the_row():
     row = read(order_id="null")
 
-    assert row.order == "row-2"
-    assert conversion(row)["conversion_id"] == "row-2"
+    assert conversion(row)["conversion_id"] == row.order == read(order_id="null").order
+    assert len(row.order) == 26
 
 
 def test_total_of_zero_is_not_a_placeholder():

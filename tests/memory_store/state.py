@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar, cast
 
-from twite.domain.alert import Alert
+from twite.domain.alert import Acknowledgement, Alert, Mute
 from twite.domain.pause import Cause, Pause
 from twite.domain.people.users import AuditEvent
 from twite.domain.stats.traffic import KEPT_HOURS, HourlyTraffic
@@ -29,6 +29,8 @@ _KEYS: Final[Mapping[type[StateRecord], Callable[[Any], Any]]] = {
     DecisionPolicy: lambda policy: policy.source,
     UsualAmount: lambda amount: (amount.pixel, amount.event, amount.currency),
     Alert: lambda alert: alert.id,
+    Acknowledgement: lambda acknowledgement: acknowledgement.alert,
+    Mute: lambda mute: mute.subject,
     HourlyTraffic: lambda traffic: (traffic.source, traffic.hour),
     SealedSecret: lambda secret: secret.name,
     WebhookDelivery: lambda delivery: delivery.id,
@@ -77,6 +79,7 @@ class MemoryState:
         for record in records:
             kept, key = self._kept[type(record)], _KEYS[type(record)](record)
             is_free = old_secret is None or kept.get(key) == old_secret
+            is_free = is_free and not (isinstance(record, Acknowledgement) and key in kept)
             if isinstance(record, Pause) and key in kept and kept[key].cause is Cause.USER:
                 is_free = record.cause is Cause.USER
             if is_free:

@@ -14,7 +14,7 @@ from store_contract.actions import (
     settle,
     sweep,
 )
-from twite.domain.alert import Alert, AlertKind, AlertPhase
+from twite.domain.alert import Acknowledgement, Alert, AlertKind, AlertPhase, Mute
 from twite.domain.delivery import Settlement, Transition, Trigger
 from twite.domain.stats.backlog import BacklogHour
 from twite.domain.stats.traffic import KEPT_HOURS, HourlyTraffic
@@ -154,7 +154,32 @@ class AlarmLaws:
 
         assert list(await store.load(Alert)) == [reported]
 
-    async def test_resolved_alert_is_stored_until_it_is_reported(self, store: Store) -> None:
+    async def test_first_acknowledgement_of_an_alert_stays(self, store: Store) -> None:
+        first = Acknowledgement(alert="a", at=NOW, who="olga")
+        other = Acknowledgement(alert="b", at=NOW, who="ada")
+        await store.put([first, other])
+
+        await store.put([Acknowledgement(alert="a", at=NOW + 1, who="ada")])
+        await store.delete(Acknowledgement, "b")
+
+        assert list(await store.load(Acknowledgement)) == [first]
+
+    async def test_mute_is_replaced_and_found_by_the_beginning_of_its_subject(
+        self, store: Store
+    ) -> None:
+        mutes = [
+            Mute(subject=name, until=NOW + 9, at=NOW, who="olga")
+            for name in ("alert/pixel_paused/a", "alert/pixel_paused/b", "problem/a")
+        ]
+        await store.put(mutes)
+
+        longer = msgspec.structs.replace(mutes[0], until=NOW + 99, at=NOW + 1, who="ada")
+        await store.put([longer], gone=["alert/pixel_paused/b"])
+
+        assert list(await store.load(Mute, prefix="alert/")) == [longer]
+        assert list(await store.load(Mute)) == [longer, mutes[2]]
+
+    async def test_resolved_alert_is_stored(self, store: Store) -> None:
         over = _an_alert(unsent_phase=AlertPhase.RESOLVED, resolved_at=NOW + 1)
 
         await store.put([over])

@@ -1,7 +1,7 @@
 """Store contract: conversions that wait for identifiers of their visitor."""
 
 import hashlib
-from itertools import permutations
+from itertools import pairwise, permutations
 
 import msgspec
 
@@ -20,20 +20,22 @@ from twite.domain.consent import REVOKED, person_keys
 from twite.domain.conversion import Identifiers
 from twite.domain.delivery import State
 from twite.domain.joins import (
+    MOST_LINKED,
+    MOST_OF_KEY,
     GainedIdentifier,
     JoinCount,
     JoinKind,
     JoinRequest,
+    KeyKind,
     KnownIdentifier,
     join_key,
     mark_of,
 )
-from twite.domain.people.erasure import CLICK, EMAIL, ErasureIdentifier, all_of, asked
 from twite.domain.submission import AcceptedConversion, Submission
-from twite.gateway.ports.privacy import EraseSearch, EraseStore, EraseTraces
 from twite.gateway.ports.queries import JoinsQuery
 from twite.gateway.ports.store import Store
-from twite.stores.sql import erase_search
+from twite.stores.sql.joins import read_linked
+from twite.stores.sql.statements import query
 from twite.x.encode import conversion_body
 
 WAIT = 60_000
@@ -47,11 +49,16 @@ def digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def key_of(kind: str, name: str) -> str:
-    return join_key(SALT, PIXEL, kind, name)
+def visitor_of(name: str) -> str:
+    return join_key(SALT, PIXEL, KeyKind.VISITOR, name)
 
 
-VISITOR, USER = key_of("visitor", "v-1"), key_of("user", "u-1")
+def user_of(name: str) -> str:
+    return join_key(SALT, PIXEL, KeyKind.USER, name)
+
+
+VISITOR, USER = visitor_of("v-1"), user_of("u-1")
+ORDER = join_key(SALT, PIXEL, KeyKind.ORDER, "order-1")
 
 
 def fact(
@@ -90,10 +97,11 @@ def waiting(
     own: Identifiers | None = None,
     keys: tuple[str, ...] = (VISITOR,),
     whose: str = "",
+    at: int = NOW,
 ) -> AcceptedConversion:
     """Return a conversion that waits for identifiers."""
     own = own or Identifiers(click_id=CLICK_ID)
-    conversion = msgspec.structs.replace(a_conversion(conversion_id), identifiers=own)
+    conversion = msgspec.structs.replace(a_conversion(conversion_id), identifiers=own, time=at)
     return msgspec.structs.replace(
         an_entry(conversion_id),
         body=conversion_body(conversion),
@@ -121,18 +129,15 @@ async def sent(store: Store, *, now: int = NOW + WAIT) -> dict[str, str]:
     return identifiers_in(delivery.body)
 
 
-async def traces(store: Store, search: EraseSearch) -> EraseTraces:
-    """Search a store as a reader does."""
+async def known_of(store: Store, key: str) -> list[KnownIdentifier]:
+    """Return what is stored under a key."""
     database = store._database  # type: ignore[attr-defined]  # noqa: SLF001
-    found = await database.read(lambda connection: erase_search.search(connection, search))
-    assert isinstance(found, EraseTraces)
-    return found
-
-
-def search_of(kind: str, text: str) -> EraseSearch:
-    identifier = asked(kind, text, region=None)
-    assert isinstance(identifier, ErasureIdentifier)
-    return EraseSearch(subject=all_of([identifier]), opened=lambda _tag, body: body)
+    found = await database.read(
+        lambda connection: read_linked(
+            lambda name, /, **values: connection.execute(query(name), values), [[key]], most=1
+        )
+    )
+    return list(found[key])
 
 
 class JoinLaws:
@@ -189,7 +194,7 @@ class JoinLaws:
 
     async def test_order_of_arrival_does_not_matter(self, store: Store) -> None:
         for number, order in enumerate(permutations(range(3))):
-            visitor, user = key_of("visitor", f"v-{number}"), key_of("user", f"u-{number}")
+            visitor, user = visitor_of(f"v-{number}"), user_of(f"u-{number}")
             name = f"order-{number}"
             events = (
                 a_submission(waiting(name, keys=(user,), whose=user), receipt=f"r-{number}"),
@@ -236,12 +241,11 @@ class JoinLaws:
         assert await claim_or_none(store, now=NOW + 2 * WAIT) is None
 
     async def test_identifiers_of_a_duplicate_fill_gaps(self, store: Store) -> None:
-        order = key_of("order", "order-1")
         own = Identifiers(email=digest(MAIL))
-        await store.record(a_submission(waiting(own=own, keys=(order,))))
+        await store.record(a_submission(waiting(own=own, keys=(ORDER,))))
         copy = a_submission(an_entry("order-1"), receipt="r2", received_at=NOW + 1)
         await store.record(
-            msgspec.structs.replace(copy, known=(fact(JoinKind.CLICK, CLICK_ID, key=order),))
+            msgspec.structs.replace(copy, known=(fact(JoinKind.CLICK, CLICK_ID, key=ORDER),))
         )
 
         assert await sent(store) == {"twclid": CLICK_ID, "hashed_email": digest(MAIL)}
@@ -252,15 +256,16 @@ class JoinLaws:
             knowing(fact(JoinKind.CLICK, CLICK_ID), fact(JoinKind.EMAIL, digest(MAIL)), *links())
         )
         own = Identifiers(phone=digest("+1"))
-        await store.record(
-            a_submission(waiting(own=own, keys=(USER,), whose=USER), received_at=NOW + weeks)
-        )
+        order = waiting(own=own, keys=(USER,), whose=USER, at=NOW + weeks)
+        await store.record(a_submission(order, received_at=NOW + weeks))
 
         found = await sent(store, now=NOW + weeks + WAIT)
 
         (history,) = await histories(store, "order-1")
         assert found == {"twclid": CLICK_ID, "hashed_phone_number": digest("+1")}
-        assert history.gained == (GainedIdentifier(identifier="twclid", origin="identify", at=NOW),)
+        assert history.gained == (
+            GainedIdentifier(identifier="twclid", origin="identify", at=NOW, age=weeks),
+        )
 
     async def test_newest_click_before_the_conversion_counts(self, store: Store) -> None:
         own = Identifiers(email=digest(MAIL))
@@ -276,7 +281,7 @@ class JoinLaws:
         assert (await sent(store))["twclid"] == OTHER_CLICK
 
     async def test_users_of_one_browser_are_not_mixed(self, store: Store) -> None:
-        other = key_of("user", "u-2")
+        other = user_of("u-2")
         await store.record(
             knowing(
                 fact(JoinKind.EMAIL, digest("one@example.com"), whose=USER),
@@ -316,41 +321,53 @@ class JoinLaws:
         assert digest(MAIL).encode() not in history.sent
         assert whole.suppressed == 1
 
-    async def test_erasure_removes_what_is_known_of_the_visitor(self, store: Store) -> None:
-        own = Identifiers(phone=digest("+1"))
-        await store.record(a_submission(waiting(own=own, keys=(USER,), whose=USER)))
-        await store.record(
-            knowing(fact(JoinKind.CLICK, CLICK_ID), fact(JoinKind.EMAIL, digest(MAIL)), *links())
-        )
-        search = search_of(EMAIL, MAIL)
-
-        before = await traces(store, search)
-        await store.erase(EraseStore(known=tuple(before.known)), now=NOW)
-        after = await traces(store, search)
-
-        assert (len(before.known), after.known) == (4, [])
-        assert await sent(store) == {"hashed_phone_number": digest("+1")}
-
-    async def test_erasure_of_a_conversion_removes_what_it_waited_for(self, store: Store) -> None:
-        await store.record(a_submission(waiting()))
-        await store.record(knowing(fact(JoinKind.EMAIL, digest(MAIL))))
-        search = search_of(CLICK, CLICK_ID)
-
-        found = await traces(store, search)
-        await store.erase(EraseStore(known=tuple(found.known)), now=NOW)
-        await store.erase(EraseStore(conversions=tuple(found.conversions)), now=NOW)
-
-        assert (len(found.known), len(found.conversions)) == (1, 1)
-        assert (await traces(store, search)).size == 0
-        assert await claim_or_none(store, now=NOW + WAIT) is None
-
-    async def test_rows_of_one_visitor_are_limited(self, store: Store) -> None:
-        many = [fact(JoinKind.EMAIL, digest(f"{number}")) for number in range(100)]
+    async def test_rows_of_one_visitor_are_limited_by_kind_and_the_latest_stay(
+        self, store: Store
+    ) -> None:
         for start in range(0, 100, 10):
-            await store.record(knowing(*many[start : start + 10], receipt=f"k{start}"))
-        await store.record(a_submission(waiting()))
+            clicks = [
+                fact(JoinKind.CLICK, f"c{number:02}", at=NOW - 99 + number, seen_at=NOW + number)
+                for number in range(start, start + 10)
+            ]
+            mails = [fact(JoinKind.LINK, f"v{number}") for number in range(start, start + 10)]
+            await store.record(knowing(*clicks, *mails, receipt=f"k{start}"))
+        await store.record(knowing(fact(JoinKind.EMAIL, digest(MAIL)), receipt="last"))
+        await store.record(a_submission(waiting(own=Identifiers(phone=digest("+1")))))
 
-        assert "hashed_email" in await sent(store)
+        found = await sent(store)
+
+        assert (found["twclid"], found["hashed_email"]) == ("c99", digest(MAIL))
+        kept = [row.kind for row in await known_of(store, VISITOR)]
+        assert {kind: kept.count(kind) for kind in kept} == {
+            JoinKind.CLICK: MOST_OF_KEY, JoinKind.LINK: MOST_OF_KEY, JoinKind.EMAIL: 1,
+        }  # fmt: skip
+
+    async def test_denial_forgets_identifiers_under_all_linked_keys(self, store: Store) -> None:
+        chain = [visitor_of(f"chain-{number}") for number in range(9)]
+        for key, other in pairwise(chain):
+            await store.record(
+                knowing(
+                    fact(JoinKind.LINK, other, key=key),
+                    fact(JoinKind.LINK, key, key=other),
+                    fact(JoinKind.CLICK, CLICK_ID, key=other),
+                    receipt=key,
+                )
+            )
+        await store.record(knowing(fact(JoinKind.DENIED, key=chain[0])))
+
+        left = [await known_of(store, key) for key in chain]
+
+        assert {row.kind for rows in left for row in rows} == {JoinKind.LINK, JoinKind.DENIED}
+
+    async def test_keys_of_a_crowd_join_nothing(self, store: Store) -> None:
+        crowd = [USER, *(visitor_of(f"crowd-{number}") for number in range(MOST_LINKED))]
+        await store.record(
+            knowing(*(fact(JoinKind.LINK, other, key=key) for key, other in pairwise(crowd)))
+        )
+        await store.record(knowing(fact(JoinKind.EMAIL, digest(MAIL), key=USER, whose=USER)))
+        await store.record(a_submission(waiting(keys=(USER,), whose=USER)))
+
+        assert await sent(store) == {"twclid": CLICK_ID}
 
     async def test_joins_are_counted_by_source_and_identifier(self, store: Store) -> None:
         await store.record(a_submission(waiting("a")))

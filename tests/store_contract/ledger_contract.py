@@ -6,6 +6,7 @@ from store_contract.copies import CopyLaws
 from store_contract.copies_at_once import CopiesAtOnceLaws
 from store_contract.deduplication import DedupLaws
 from store_contract.directory import DirectoryLaws
+from store_contract.joined_erasure import JoinedErasureLaws
 from store_contract.joining import JoinLaws
 from store_contract.limits import ClockLaws, CrashLaws, DoubtLaws, LimitLaws
 from store_contract.operations import OperationLaws
@@ -42,5 +43,7 @@ class OutboxContract(
     """The contract of the in-memory store. It has no reports, console queries, edits or erasure."""
 
 
-class LedgerContract(OutboxContract, RejectionLaws, DedupLaws, QueryLaws, PrivacyLaws, JoinLaws):
+class LedgerContract(
+    OutboxContract, RejectionLaws, DedupLaws, QueryLaws, PrivacyLaws, JoinLaws, JoinedErasureLaws
+):
     """The whole store contract."""

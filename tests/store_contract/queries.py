@@ -18,16 +18,19 @@ from store_contract.actions import (
 from store_contract.error_groups import ErrorGroupLaws
 from twite.domain.delivery import State
 from twite.domain.history import History
-from twite.domain.stats.match_keys import Flaw, FlawCount, Matched, Matching, MatchKeys
+from twite.domain.stats.match_keys import Flaw, FlawCount, Matched, Matching, MatchKeys, added
 from twite.domain.stats.tally import KEPT, DeliveryTimes, FlowCounts, slot_of
 from twite.domain.stats.value_guard import UsualAmount, ValueFlag
 from twite.domain.submission import AcceptedConversion, FlawedIdentifier, RejectedConversion
 from twite.domain.times import DAY, HOUR, MINUTE
 from twite.gateway.ports.queries import (
     ConversionSummary,
+    CountedSinceQuery,
     FlawsQuery,
+    FlowsByPixelQuery,
     FlowsQuery,
     ListQuery,
+    MatchByPixelQuery,
     MatchQuery,
     NumberAtQuery,
     QueryScope,
@@ -81,6 +84,30 @@ class TallyLaws:
 
         assert flow.received == 1
 
+    async def test_flows_are_found_by_pixel(self, store: Store) -> None:
+        await record(store, "order-1")
+        await record(store, "order-1", receipt="r2")
+        await record(store, "order-2", receipt="r3", pixel="p2")
+
+        found = await store.answer(FlowsByPixelQuery(span=HOUR, since=NOW // HOUR * HOUR))
+
+        at = NOW // HOUR * HOUR
+        assert found == {
+            PIXEL: FlowCounts(at=at, received=2, duplicate=1),
+            "p2": FlowCounts(at=at, received=1),
+        }
+        assert await store.answer(FlowsByPixelQuery(span=HOUR, since=at + HOUR)) == {}
+
+    async def test_counts_begin_with_the_first_conversion(self, store: Store) -> None:
+        assert await store.answer(CountedSinceQuery(scope=EVERYTHING)) is None
+        await record(store, "order-1", at=NOW + 5)
+        await record(store, "order-2", receipt="r2", pixel="p2", at=NOW + 9)
+        await record(store, "order-3", receipt="r3", at=NOW + 12)
+
+        assert await store.answer(CountedSinceQuery(scope=EVERYTHING)) == NOW + 5
+        assert await store.answer(CountedSinceQuery(scope=OTHERS)) == NOW + 9
+        assert await store.answer(CountedSinceQuery(scope=QueryScope(source="gone"))) is None
+
     async def test_delivery_times_are_counted(self, store: Store) -> None:
         await record(store, "order-1")
         batch = await claim(store)
@@ -101,9 +128,11 @@ class TallyLaws:
         (matched,) = await store.answer(MatchQuery(scope=EVERYTHING, since=0))
 
         keys = Matching(conversions=1, click=1, email=1, two=1)
-        assert matched == Matched(pixel=PIXEL, event=EVENT, day=NOW // DAY, matching=keys)
+        assert matched == Matched(
+            source="shop", pixel=PIXEL, event=EVENT, day=NOW // DAY, matching=keys
+        )
 
-    async def test_match_keys_add_up_over_sets_and_sources(self, store: Store) -> None:
+    async def test_match_keys_add_up_over_sets_by_source(self, store: Store) -> None:
         for source, key_sets in (("shop", range(64)), ("page", range(0, 64, 3))):
             entries = [
                 msgspec.structs.replace(
@@ -113,12 +142,17 @@ class TallyLaws:
             ]
             await store.record(a_submission(*entries, receipt=source, source=source))
 
-        (matched,) = await store.answer(MatchQuery(scope=EVERYTHING, since=0))
+        both = await store.answer(MatchQuery(scope=EVERYTHING, since=0))
         (of_one,) = await store.answer(MatchQuery(scope=QueryScope(source="page"), since=0))
+        by_pixel = await store.answer(MatchByPixelQuery(since=0))
 
         times = {key_set: 1 + (key_set % 3 == 0) for key_set in range(64)}
-        assert matched.matching == matching(times)
+        assert by_pixel == {PIXEL: matching(times)}
+        assert [of.source for of in both] == ["page", "shop"]
+        assert added(of.matching for of in both) == matching(times)
+        assert of_one == both[0]
         assert of_one.matching == matching(dict.fromkeys(range(0, 64, 3), 1))
+        assert await store.answer(MatchByPixelQuery(since=NOW // DAY + 1)) == {}
         assert list(await store.answer(MatchQuery(scope=OTHERS, since=0))) == []
         assert list(await store.answer(MatchQuery(scope=EVERYTHING, since=NOW // DAY + 1))) == []
 

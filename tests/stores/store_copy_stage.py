@@ -44,6 +44,8 @@ INSERT INTO called SELECT id, 'order-' || id FROM conversion LIMIT 3;
 INSERT INTO idempotency_key VALUES (7, x'0a', x'0b', 1795791979667);
 UPDATE attempt SET answer = answer || 'ü€' WHERE id = 1;
 UPDATE pruning SET bodies = 1, histories = 1;
+INSERT INTO acknowledgement VALUES ('a1', 1, 'olga');
+INSERT INTO mute VALUES ('alert/pixel_paused/o8z6j', 2, 1, 'olga');
 INSERT INTO sync_state VALUES ('orders/', '{}');
 INSERT INTO known_identifier VALUES (3, 'k', 'm', 'twclid', 'v', '', 1, 2, 'page');
 INSERT INTO joined VALUES (1, 'k', '', 1, 2, 'twclid', '[]');

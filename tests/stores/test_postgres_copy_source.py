@@ -58,12 +58,13 @@ async def test_rows_continue_after_a_key_of_several_columns(open_source, other):
 
 async def test_rows_of_several_connections_are_added_up(open_source, other):
     await other.execute("""
-        INSERT INTO account (id, source, pixel) OVERRIDING SYSTEM VALUE VALUES (7, 'a', 'b');
+        INSERT INTO account (id, source, pixel, since)
+        OVERRIDING SYSTEM VALUE VALUES (7, 'a', 'b', 9);
         INSERT INTO tally (account, slot, received, delivered, duplicate, suppressed, rejected)
         VALUES (7, 0, 1, 2, 3, 4, 5), (7, 1, 10, 0, 0, 0, 0)""")
     source = await open_source()
 
-    assert await pieces(source, "account") == [[(7, "a", "b", 11, 2, 3, 4, 5)]]
+    assert await pieces(source, "account") == [[(7, "a", "b", 11, 2, 3, 4, 5, 9)]]
     assert await source.count(table("account")) == 1
 
 

@@ -130,7 +130,7 @@ async def test_last_key_of_a_table_is_the_greatest(open_target):
 async def test_rows_are_stored_in_the_form_of_this_engine(open_target, other):
     target = await open_target()
     rows = {
-        "account": (7, "a", "b", 1, 2, 3, 4, 5),
+        "account": (7, "a", "b", 1, 2, 3, 4, 5, 6),
         "attempt": (1, 2, 3, "errored", 500, "said", 1, 4),
         "flow": (60, 2, 7, 1, 2, 3, 4, 5, 6),
         "straggler": (3,),
@@ -142,7 +142,7 @@ async def test_rows_are_stored_in_the_form_of_this_engine(open_target, other):
     found = [
         tuple(await other.fetchrow(statement))
         for statement in (
-            "SELECT id, source, pixel FROM account",
+            "SELECT id, source, pixel, since FROM account",
             "SELECT account, slot, received, delivered, duplicate, suppressed, rejected FROM tally",
             "SELECT * FROM attempt",
             "SELECT slot, span, at, account, received, duplicate FROM flow",
@@ -150,7 +150,7 @@ async def test_rows_are_stored_in_the_form_of_this_engine(open_target, other):
         )
     ]
     assert found == [
-        (7, "a", "b"),
+        (7, "a", "b", 6),
         (7, 0, 1, 2, 3, 4, 5),
         (1, 2, 3, "errored", 500, "said", True, 4),
         (0, 60, 2, 7, 1, 2),
@@ -205,7 +205,7 @@ async def test_published_copy_is_a_store_with_new_ids_and_numbers(open_target, p
     await other.execute("SELECT setval('lease_number', 77)")
     target = await open_target()
     await target.add(table("queue"), [(5, "o8z6j", "o8z6k")])
-    await target.add(table("account"), [(6, "another", "o8z6j", 0, 0, 0, 0, 0)])
+    await target.add(table("account"), [(6, "another", "o8z6j", 0, 0, 0, 0, 0, 1)])
     await target.add(table("lease"), [(9, 5, 1, 2, 1, "[]")])
     await target.complete(DEPLOYMENT)
     await target.publish()

@@ -1,6 +1,7 @@
 """Alerts: kinds, rules (when an alert opens and resolves), and the alert itself."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import Final
 
@@ -9,6 +10,11 @@ import msgspec
 from twite.domain.times import DAY, MINUTE
 
 REMIND_EVERY: Final = DAY
+# The most resolved alerts that are kept, and for how long.
+MOST_RESOLVED: Final = 500
+RESOLVED_KEPT_FOR: Final = 90 * DAY
+# Numbers in a reason are no part of the cause: they change while it lasts.
+_NUMBERS: Final = re.compile(r"\d+")
 
 
 class AlertKind(StrEnum):
@@ -42,13 +48,15 @@ class AlertRule(msgspec.Struct, frozen=True, kw_only=True):
     because an installation does not contain the pages.
 
     `urgent`: conversions are refused, delayed or at risk now. `about_pixel`: the subject is the id
-    of a pixel. The alert opens after the condition has held for `opens_after`, and resolves `calm`
-    after its end.
+    of a pixel. `quotes_cause`: the reason says what X or a user decided, so that alerts with
+    different reasons have different causes. The alert opens after the condition has held for
+    `opens_after`, and resolves `calm` after its end.
     """
 
     title: str
     fix: str
     about_pixel: bool = False
+    quotes_cause: bool = False
     urgent: bool = False
     opens_after: int = 0
     calm: int = 0
@@ -59,6 +67,7 @@ RULES: Final[Mapping[AlertKind, AlertRule]] = {
         title="X refuses the credentials",
         fix="twite check tests each credential. Replace a refused one, and run twite reload.",
         about_pixel=True,
+        quotes_cause=True,
         urgent=True,
         calm=5 * MINUTE,
     ),
@@ -66,6 +75,7 @@ RULES: Final[Mapping[AlertKind, AlertRule]] = {
         title="the pixel is paused",
         fix="Compare the reason, the pixel's id and the user's role with Events Manager.",
         about_pixel=True,
+        quotes_cause=True,
         urgent=True,
         calm=5 * MINUTE,
     ),
@@ -176,3 +186,58 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     def key(self) -> tuple[AlertKind, str]:
         """At most one alert is open for each key."""
         return self.kind, self.subject
+
+
+class Acknowledgement(msgspec.Struct, frozen=True, kw_only=True):
+    """A user takes care of an open alert: its reminders stop."""
+
+    alert: str
+    at: int
+    who: str
+
+
+class Mute(msgspec.Struct, frozen=True, kw_only=True):
+    """Nothing is reported about a subject until a time (ms), such as `mute_subject` of an alert."""
+
+    subject: str
+    until: int
+    at: int
+    who: str
+
+
+def mute_subject(kind: AlertKind, subject: str) -> str:
+    return f"alert/{kind}/{subject}"
+
+
+class AlertCause(msgspec.Struct, frozen=True, kw_only=True):
+    """The alerts with one cause, oldest first; at least one."""
+
+    kind: AlertKind
+    alerts: Sequence[Alert]
+
+    @property
+    def first(self) -> Alert:
+        return self.alerts[0]
+
+    @property
+    def subjects(self) -> Sequence[str]:
+        return [alert.subject for alert in self.alerts]
+
+
+def by_cause(alerts: Iterable[Alert]) -> list[AlertCause]:
+    """Group alerts by cause: urgent ones first, then those with the most subjects."""
+    groups: dict[tuple[AlertKind, str], list[Alert]] = {}
+    for alert in sorted(alerts, key=lambda alert: (alert.opened_at, alert.id)):
+        reason = ""
+        if RULES[alert.kind].quotes_cause:
+            reason = _NUMBERS.sub("#", alert.reason.replace(alert.subject, "*"))
+        groups.setdefault((alert.kind, reason), []).append(alert)
+    causes = [AlertCause(kind=kind, alerts=some) for (kind, _), some in groups.items()]
+    return sorted(
+        causes,
+        key=lambda cause: (
+            not RULES[cause.kind].urgent,
+            -len(cause.alerts),
+            cause.first.opened_at,
+        ),
+    )

@@ -1,13 +1,23 @@
 """Joins: what other events of a visitor say, to fill the gaps of a conversion before it is sent.
 
-A visitor has keys: hashes of the visitor id, the user id and the order id that an event names. Each
+A visitor has keys: hashes of the visitor id, the user id and the order that an event names. Each
 event that names one stores its identifiers under them, and links the keys to each other. When a
-conversion has waited, the identifiers under its keys, and under keys linked to them, fill its gaps.
+conversion has waited, identifiers fill its gaps:
+
+| identifier | fills the gaps of conversions |
+|---|---|
+| of an event with a user id | of the same user |
+| of another copy of an order | of this order |
+| a click in a browser | in the same browser, or of its user |
+| an email or phone without a user id | without a user id, in the same browser |
+
+The last two do not hold for a browser that another user has used, too. A denial under any linked
+key counts: nothing that was known before is joined.
 """
 
 import hashlib
 import hmac
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import Final
 
@@ -26,12 +36,23 @@ CLICK_KEPT: Final = 90 * DAY
 CLICK_WINDOWS: Final = (1, 7, 14, 30, 60, 90)
 # Emails and phones are joined up to a wait before and after a conversion.
 PERSON_KEPT: Final = 2 * LONGEST_WAIT
-# The most rows that are kept under one key, and of one kind in all.
+# The most rows that are kept of one kind, under one key and in all.
 MOST_OF_KEY: Final = 32
 MOST_OF_KIND: Final = 1_000_000
+# More linked keys than one person has, such as those of a placeholder id: nothing is joined.
+MOST_LINKED: Final = 100
 MAX_ID: Final = 256
 # Why a conversion is suppressed after its wait.
 NOTHING_KNOWN: Final = "identifier_missing: none became known while it waited, and X needs one"
+
+
+class KeyKind(StrEnum):
+    """What a key is of. Its letter begins the key."""
+
+    VISITOR = "v"
+    USER = "u"
+    ORDER = "o"  # an event and its conversion id, like the dedup key
+    PERSON = "p"  # an email or phone
 
 
 class JoinKind(StrEnum):
@@ -41,6 +62,7 @@ class JoinKind(StrEnum):
     EMAIL = "email"
     PHONE = "phone"
     LINK = "link"  # another key of the same visitor
+    PERSON = "person"  # the key of an email or phone, by which an erasure finds the click
     DENIED = "denied"  # the visitor denied consent
 
 
@@ -50,7 +72,13 @@ KEPT: Final = {
     JoinKind.EMAIL: PERSON_KEPT,
     JoinKind.PHONE: PERSON_KEPT,
     JoinKind.LINK: CLICK_KEPT,
-    JoinKind.DENIED: PERSON_KEPT,
+    JoinKind.PERSON: CLICK_KEPT,
+    JoinKind.DENIED: CLICK_KEPT,
+}
+_IDENTIFIERS: Final = {
+    "click_id": JoinKind.CLICK,
+    "email": JoinKind.EMAIL,
+    "phone": JoinKind.PHONE,
 }
 
 
@@ -59,8 +87,8 @@ class KnownIdentifier(Masked, frozen=True, kw_only=True, gc=False):
 
     `key` is the visitor's key, `whose` the key of the user id in the same event, or "". `value` is
     a click id, a SHA-256 digest of an email or phone, or another key; `mark` identifies kind, value
-    and `whose`. `at` is when it was first known, `seen_at` when it arrived; `origin` is the name of
-    the event that said it.
+    and `whose`. A denial has neither, so that a key has one. `at` is when it was first known,
+    `seen_at` when it arrived; `origin` is the name of the event that said it.
     """
 
     in_repr = ("kind", "at", "origin")
@@ -83,11 +111,15 @@ class JoinRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class GainedIdentifier(msgspec.Struct, frozen=True, kw_only=True):
-    """An identifier that a conversion gained: from which event, and when that was known."""
+    """An identifier that a conversion gained: from which event, and when that was known.
+
+    `age` is the time from then to the conversion, 0 if it became known later.
+    """
 
     identifier: str
     origin: str
     at: int
+    age: int = 0
 
 
 class JoinCount(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,13 +131,13 @@ class JoinCount(msgspec.Struct, frozen=True, kw_only=True):
     conversions: int
 
 
-def join_key(salt: bytes, pixel: str, kind: str, name: str) -> str:
-    """Return the key of a visitor, user or order of a pixel: 32 hexadecimal digits.
+def join_key(salt: bytes, pixel: str, kind: KeyKind, name: str) -> str:
+    """Return the key of a visitor, user, order or person of a pixel: a letter and 32 digits.
 
     Without the deployment's salt, nobody can find the name by trying names.
     """
     text = f"join\0{pixel}\0{kind}\0{name}".encode("utf-8", "surrogatepass")
-    return hmac.digest(salt, text, "sha256")[:16].hex()
+    return f"{kind}{hmac.digest(salt, text, 'sha256')[:16].hex()}"
 
 
 def mark_of(salt: bytes, kind: JoinKind, value: str, whose: str) -> str:
@@ -114,58 +146,115 @@ def mark_of(salt: bytes, kind: JoinKind, value: str, whose: str) -> str:
     return hashlib.blake2b(text, key=salt, digest_size=12).hexdigest()
 
 
+Known = Mapping[str, Sequence[KnownIdentifier]]  # by key
+
+
+def linked(known: Known, keys: Iterable[str]) -> set[str]:
+    """Return these keys, and all that they are linked to, over any number of links."""
+    found = newest = set(keys)
+    while newest:
+        newest = {other for key in newest for other in _links(known, key)} - found
+        found = found | newest
+    return found
+
+
 def gained(
-    known: Iterable[KnownIdentifier], *, own: Identifiers, whose: str, since: int, received_at: int
+    known: Known, *, own: Identifiers, keys: Collection[str], whose: str, since: int, at: int
 ) -> tuple[Identifiers, tuple[GainedIdentifier, ...]]:
     """Return the identifiers that fill the gaps of a conversion, and where they come from.
 
-    `own` are the conversion's identifiers, which are never replaced; `whose` is the key of its user
-    id, or "". An email or phone counts if it arrived at `since` or later, and the latest counts; a
-    click counts up to CLICK_KEPT, and the latest before the conversion counts. The order in which
-    events arrived does not matter.
+    `own` are the conversion's identifiers, which are never replaced; `keys` are its keys, `whose`
+    is that of its user id, or "", and `at` is its own time. An email or phone counts if it arrived
+    at `since` or later, and the latest counts; a click counts up to CLICK_KEPT before the
+    conversion, and the latest counts. The order in which events arrived does not matter.
     """
-    about = _about(list(known), whose)
-    if any(row.kind is JoinKind.DENIED and row.seen_at >= since for row in about):
+    every = linked(known, keys)
+    denied_at = max(
+        (row.seen_at for row in _rows(known, every) if row.kind is JoinKind.DENIED), default=0
+    )
+    if len(every) > MOST_LINKED or denied_at >= since:
         return Identifiers(), ()
-    latest = [row for row in about if row.seen_at >= since]
-    found = {
-        "email": _last([row for row in latest if row.kind is JoinKind.EMAIL and own.email is None]),
-        "phone": _last([row for row in latest if row.kind is JoinKind.PHONE and own.phone is None]),
-        "click_id": max(
-            (
-                row
-                for row in about
-                if row.kind is JoinKind.CLICK
-                and own.click_id is None
-                and row.at >= received_at - CLICK_KEPT
-            ),
-            key=lambda row: (row.at <= received_at, row.at, row.value),
-            default=None,
-        ),
+    fitting = [row for row in _given(known, keys, whose, at=at) if row.seen_at > denied_at]
+    rows = {
+        name: row
+        for name, kind in _IDENTIFIERS.items()
+        if getattr(own, name) is None
+        and (row := _latest([row for row in fitting if row.kind is kind], since=since, at=at))
     }
-    rows = {name: row for name, row in found.items() if row is not None}
     return Identifiers(**{name: row.value for name, row in rows.items()}), tuple(
-        GainedIdentifier(identifier=row.kind.value, origin=row.origin, at=row.at)
+        GainedIdentifier(
+            identifier=row.kind.value, origin=row.origin, at=row.at, age=max(0, at - row.at)
+        )
         for row in rows.values()
     )
 
 
-def _about(known: Sequence[KnownIdentifier], whose: str) -> list[KnownIdentifier]:
-    """Return what is known of the same person: persons who share a browser have other user ids."""
-    users = {row.whose for row in known if row.whose}
-    if not whose and len(users) > 1:
-        # It is unknown which of these users it is. A denial of one may be that of this person.
-        return [row for row in known if not row.whose or row.kind is JoinKind.DENIED]
-    return [row for row in known if not whose or not row.whose or row.whose == whose]
+def _rows(known: Known, keys: Iterable[str]) -> Iterator[KnownIdentifier]:
+    return (row for key in keys for row in known.get(key, ()))
 
 
-def _last(rows: Sequence[KnownIdentifier]) -> KnownIdentifier | None:
-    return max(rows, key=lambda row: (row.seen_at, row.value), default=None)
+def _links(known: Known, key: str) -> Iterator[str]:
+    return (row.value for row in known.get(key, ()) if row.kind is JoinKind.LINK)
 
 
-def age_of(click_at: int, conversion_at: int) -> str:
+def _is(kind: KeyKind, key: str) -> bool:
+    return key.startswith(kind)
+
+
+def _given(
+    known: Known, keys: Collection[str], whose: str, *, at: int
+) -> Iterator[KnownIdentifier]:
+    """Yield what is known of the person of a conversion: the table above."""
+    # Another copy of the order may name the user.
+    buyers = _users(_rows(known, [key for key in keys if _is(KeyKind.ORDER, key)]))
+    if not whose and len(buyers) == 1:
+        (whose,) = buyers
+    near = {*keys, *([whose] if whose else ())}
+    near |= {
+        other
+        for key in near
+        if not (_is(KeyKind.VISITOR, key) or _is_shared(known, key, whose))
+        for other in _links(known, key)
+        if _is(KeyKind.VISITOR, other)
+    }
+    for key in near:
+        is_shared, is_order = _is_shared(known, key, whose), _is(KeyKind.ORDER, key)
+        for row in known.get(key, ()):
+            is_same = row.whose == whose
+            is_near = is_same or is_order or row.kind is JoinKind.CLICK
+            if not ((is_same and whose) or (is_near and not is_shared)):
+                continue
+            if is_order and row.kind is JoinKind.CLICK and row.at > at:
+                # The copy that names the click came later, but the click did not.
+                yield msgspec.structs.replace(row, at=at)
+            else:
+                yield row
+
+
+def _is_shared(known: Known, key: str, whose: str) -> bool:
+    """Return whether somebody other than the user `whose`, or than one user, has a key."""
+    users = _users(known.get(key, ()))
+    return bool(users - {whose}) if whose else len(users) > 1
+
+
+def _users(rows: Iterable[KnownIdentifier]) -> set[str]:
+    return {row.whose for row in rows if row.whose}
+
+
+def _latest(rows: Sequence[KnownIdentifier], *, since: int, at: int) -> KnownIdentifier | None:
+    """Return the click, email or phone that counts."""
+    if rows and rows[0].kind is JoinKind.CLICK:
+        clicks = [row for row in rows if at - CLICK_KEPT <= row.at <= at]
+        return max(clicks, key=lambda row: (row.at, row.value), default=None)
+    if len({row.value for row in rows}) >= MOST_OF_KEY:
+        return None  # the id is a placeholder of many persons
+    persons = [row for row in rows if row.seen_at >= since]
+    return max(persons, key=lambda row: (row.seen_at, row.value, row.at), default=None)
+
+
+def age_of(gained: GainedIdentifier) -> str:
     """Return the age of a click at its conversion, and the windows of X that include it."""
-    age = max(0, conversion_at - click_at)
+    age = gained.age
     days = age // DAY
     within = [str(window) for window in CLICK_WINDOWS if age <= window * DAY]
     aged = f"{days} days" if days != 1 else "1 day"

@@ -5,8 +5,7 @@ import csv
 import gzip
 import hashlib
 import io
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, Final, Protocol, cast
@@ -16,7 +15,7 @@ import zstandard
 
 from twite.domain.errors import ClientError
 from twite.formats.files.date_columns import EXAMINED, unmapped_times
-from twite.formats.files.findings import FileRow
+from twite.formats.files.findings import FileRow, RowIds
 from twite.formats.files.json_rows import Conversions, elements, key_cells, keys_of
 from twite.formats.files.rows import RowOptions, Rows
 from twite.formats.files.table import (
@@ -31,7 +30,6 @@ from twite.formats.files.table import (
     kind_of,
     not_text,
     recognise,
-    row_id,
     separator_of,
 )
 from twite.formats.files.values import inexact_column
@@ -128,18 +126,16 @@ def read_rows(
 ) -> Iterator[FileRow]:
     """Yield the rows that are not blank, in order.
 
-    Without `derives_ids`, a row without an id is refused: in another version of the file, it would
-    have another one. The same is true for a query.
+    Without `derives_ids`, a row without an id is refused: if it is edited later, it would get
+    another id. The same is true for a query.
     """
-    name_row: Callable[[int], str | None] = partial(row_id, opened.digest)
-    if opened.kind == "query" or not derives_ids:
-        name_row = _no_id
+    ids = RowIds() if derives_ids and opened.kind != "query" else None
     if opened.kind in {"json", "jsonl"}:
-        conversions = Conversions(opened.columns, options, name_row=name_row)
+        conversions = Conversions(opened.columns, options, ids=ids)
         for number, written in _written(opened):
             yield conversions.read(number, written)
     else:
-        rows = Rows(opened.columns, options, name_row=name_row)
+        rows = Rows(opened.columns, options, ids=ids)
         for number, row in _table(opened):
             yield rows.read(number, row)
 
@@ -154,10 +150,6 @@ def _require_exact(table: RowTable, columns: ColumnMapping) -> None:
         f'the column "{column}" has floating-point numbers, which may have lost digits. '
         f"{fix.replace('{}', column)}"
     )
-
-
-def _no_id(_number: int) -> None:
-    return None
 
 
 def _examined(file: InputFile, chosen: Mapping[str, str], delimiter: str | None) -> OpenedInput:

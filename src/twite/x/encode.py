@@ -12,8 +12,9 @@ from typing import Final, Generic, TypeVar
 import msgspec
 
 from twite.domain.conversion import Conversion, Identifiers
+from twite.domain.fault import Fault
 from twite.domain.secret import Masked
-from twite.domain.times import spelled
+from twite.domain.times import LATEST, moment, spelled
 from twite.x import spec
 
 _ENCODER: Final = msgspec.json.Encoder()
@@ -173,16 +174,19 @@ class CompletedBody(Masked, Generic[T], frozen=True, kw_only=True):
 
 
 def completed(
-    body: bytes, gaps: Callable[[Identifiers], tuple[Identifiers, T]]
+    body: bytes, gaps: Callable[[Identifiers, int], tuple[Identifiers, T]]
 ) -> CompletedBody[T] | None:
     """Fill the gaps in the identifiers of a body from `encode`; return None if it is unreadable.
 
-    `gaps` takes the body's identifiers and returns more, and where they come from. Identifiers of
-    the body are never replaced.
+    `gaps` takes the identifiers and the time of the conversion, and returns more identifiers, and
+    where they come from. Identifiers of the body are never replaced.
     """
     try:
         rendered = _COMPLETE.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    at = moment(rendered.conversion_time, now=LATEST, path="")
+    if isinstance(at, Fault):
         return None
     own = Identifiers(
         **{
@@ -190,7 +194,7 @@ def completed(
             for name, key in _KEYS.items()
         }
     )
-    more, origins = gaps(own)
+    more, origins = gaps(own, at)
     added = {
         name: getattr(more, name)
         for name in _KEYS

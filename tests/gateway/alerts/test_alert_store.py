@@ -6,7 +6,15 @@ import pytest
 
 from fakes import MovingClock
 from memory_store.store import MemoryStore
-from twite.domain.alert import RULES, Alert, AlertKind, AlertPhase
+from twite.domain.alert import (
+    MOST_RESOLVED,
+    RESOLVED_KEPT_FOR,
+    RULES,
+    Acknowledgement,
+    Alert,
+    AlertKind,
+    AlertPhase,
+)
 from twite.domain.errors import LedgerUnavailable
 from twite.domain.times import DAY, MINUTE
 from twite.gateway.alerts.alert_store import MOST_UNSENT, AlertStore, CheckResult
@@ -237,7 +245,7 @@ async def test_alert_open_before_a_restart_is_not_opened_again():
     assert after.said == []
 
 
-async def test_sent_message_and_resolved_alert_are_deleted():
+async def test_resolved_alert_is_kept_in_the_history_after_its_message():
     stage = Stage()
     stage.read(bad=True)
     stage.read(bad=True, subject="other")
@@ -248,9 +256,10 @@ async def test_sent_message_and_resolved_alert_are_deleted():
     await stage.register.save()
 
     assert stage.register.unsent() == []
-    assert [(alert.subject, alert.unsent_phase) for alert in await stage.alarms.load(Alert)] == [
-        (PIXEL, None)
-    ]
+    assert [
+        (alert.subject, alert.unsent_phase, alert.resolved_at is None)
+        for alert in await stage.alarms.load(Alert)
+    ] == [(PIXEL, None, True), ("other", None, False)]
 
 
 async def test_message_created_while_another_is_sent_stays_pending():
@@ -357,12 +366,31 @@ async def test_stored_alert_has_the_current_reason():
     assert [alert.reason for alert in await stage.alarms.load(Alert)] == ["500 are held"]
 
 
-async def test_number_of_unsent_alerts_in_the_store_is_limited():
+async def test_numbers_of_unsent_and_of_resolved_alerts_are_limited():
     stage = Stage()
 
-    for _ in range(MOST_UNSENT + 50):
+    for _ in range(MOST_RESOLVED + 50):
         stage.read(bad=True)
         stage.read(bad=False)
     await stage.register.save()
 
-    assert len(await stage.alarms.load(Alert)) == MOST_UNSENT
+    kept = await stage.alarms.load(Alert)
+    assert len(kept) == MOST_RESOLVED
+    assert sum(alert.unsent_phase is not None for alert in kept) == MOST_UNSENT
+    assert len(stage.register.unsent()) == MOST_UNSENT
+
+
+async def test_resolved_alert_is_deleted_after_its_time_with_its_acknowledgement():
+    stage = Stage()
+    stage.read(bad=True)
+    stage.read(bad=False)
+    await stage.alarms.put([Acknowledgement(alert="alert-1", at=stage.clock.now(), who="olga")])
+    await stage.register.save()
+
+    await stage.later(RESOLVED_KEPT_FOR + 1)
+    stage.read(bad=True, subject="other")
+    stage.read(bad=False, subject="other")
+    await stage.register.save()
+
+    assert [alert.subject for alert in await stage.alarms.load(Alert)] == ["other"]
+    assert list(await stage.alarms.load(Acknowledgement)) == []

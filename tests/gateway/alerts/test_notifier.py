@@ -157,7 +157,7 @@ async def test_resolution_is_sent_even_if_the_opening_was_not(running):
     await settled()
 
     assert stage.reported() == [("opened", "o8z6j"), ("resolved", "o8z6j")]
-    assert list(await stage.alarms.load(Alert)) == []
+    assert [alert.unsent_phase for alert in await stage.alarms.load(Alert)] == [None]
 
 
 async def test_unsent_message_is_sent_after_the_next_start(running):
@@ -186,7 +186,11 @@ async def test_messages_are_not_queued_without_a_webhook(running):
     await stage.notifier.once()
 
     assert (stage.register.unsent(), stage.seen.notices) == ([], [])
-    assert [alert.subject for alert in await stage.alarms.load(Alert)] == ["o8z6j"]
+    kept = await stage.alarms.load(Alert)
+    assert [(alert.subject, alert.resolved_at is None) for alert in kept] == [
+        ("o8z6j", True),
+        ("other", False),
+    ]
 
 
 def test_repr_of_a_webhook_hides_its_url():

@@ -11,6 +11,7 @@ from fakes import MovingClock, SeededRandomness
 from twite.domain.delivery import State
 from twite.domain.joins import LONGEST_WAIT, NOTHING_KNOWN
 from twite.domain.submission import Endpoint
+from twite.domain.times import DAY, HOUR, spelled
 from twite.formats.event_data.conversions import parse_events
 from twite.formats.page_visit import SERVER
 from twite.formats.segment import read as segment
@@ -18,6 +19,7 @@ from twite.formats.segment.event import CallContext
 from twite.gateway.ingest.accept import Accept
 from twite.gateway.ports.outbox import Claim
 from twite.gateway.ports.queries import ByConversionId
+from twite.http.routes.reports import gained_views
 from twite.stores.sqlite import SQLiteStore
 
 PIXEL = "o8z6j"
@@ -38,6 +40,7 @@ IDENTIFY = {
     "messageId": "m-2",
     "traits": {"email": MAIL},
 }
+IDENTIFY_USER = {key: value for key, value in IDENTIFY.items() if key != "anonymousId"}
 ORDER = {
     "event": "purchase",
     "conversion_id": "order-1",
@@ -45,6 +48,7 @@ ORDER = {
     "value": "49.90",
     "currency": "EUR",
 }
+PHONE = "+44 20 7946 0958"
 DENIED = {"context": {"consent": {"categoryPreferences": {"ads": False}}}}
 
 
@@ -80,18 +84,17 @@ class Shop:
         body = json.dumps(ORDER | changes).encode()
         return await self.accept.native(source=self.source, body=body)
 
-    async def sent(self, now=NOW + WAIT):
-        """Return the identifiers of each conversion that is ready."""
-        batch = await self.store.claim(
-            Claim(pixel=PIXEL, now=now, lease_until=now + 1, limit=9, ambiguous_after=0)
-        )
+    async def sent(self, now=None):
+        """Return the identifiers of each conversion that is ready, by default after the wait."""
+        now = self.clock.now() + WAIT if now is None else now
+        bodies = []
+        while batch := await self.store.claim(
+            Claim(pixel=PIXEL, now=now, lease_until=now + 1, limit=99, ambiguous_after=0)
+        ):
+            bodies += [msgspec.json.decode(delivery.body) for delivery in batch.deliveries]
         return [
-            {
-                name: value
-                for element in msgspec.json.decode(delivery.body)["identifiers"]
-                for name, value in element.items()
-            }
-            for delivery in (batch.deliveries if batch else ())
+            {name: value for element in body["identifiers"] for name, value in element.items()}
+            for body in bodies
         ]
 
     async def history(self, name="order-1"):
@@ -168,6 +171,163 @@ async def test_denied_identify_joins_nothing_in_any_order(shop, late):
 
     (sent,) = await shop.sent()
     assert sent.keys() == {"hashed_email"}
+
+
+async def test_denial_forgets_the_person_under_linked_keys(shop):
+    await shop.call(LANDED, IDENTIFY)
+    shop.clock.jump(WAIT + 1)
+    await shop.call(IDENTIFY_USER, **DENIED)
+    shop.clock.jump(WAIT + 1)
+    await shop.order(user_id=None, visitor_id="b-1", phone=PHONE)
+
+    (sent,) = await shop.sent()
+    assert sent.keys() == {"hashed_phone_number"}
+
+
+async def test_nothing_from_before_a_denial_is_joined_if_the_keys_are_linked_later(shop):
+    await shop.call(LANDED)
+    shop.clock.jump(1)
+    await shop.call(IDENTIFY_USER, **DENIED)
+    shop.clock.jump(2 * LONGEST_WAIT + 1)
+    await shop.call(IDENTIFY)
+    await shop.order(phone=PHONE)
+
+    (sent,) = await shop.sent()
+    assert sent.keys() == {"hashed_phone_number", "hashed_email"}
+
+
+async def test_person_who_agrees_again_after_a_denial_is_joined(shop):
+    await shop.call(LANDED, IDENTIFY, **DENIED)
+    shop.clock.jump(WAIT + 1)
+    await shop.call(LANDED, IDENTIFY)
+    await shop.order()
+
+    assert await shop.sent() == [{"twclid": CLICK, "hashed_email": SHA}]
+
+
+async def test_denial_is_stored_under_a_key_with_many_rows(shop):
+    for number in range(40):
+        await shop.call(IDENTIFY | {"anonymousId": f"b-{number}"})
+    await shop.call(IDENTIFY_USER, **DENIED)
+    await shop.call(LANDED, IDENTIFY)
+    await shop.order(phone=PHONE)
+
+    (sent,) = await shop.sent()
+    assert sent.keys() == {"hashed_phone_number"}
+
+
+async def test_latest_browser_of_a_user_with_many_orders_is_linked(shop):
+    for number in range(40):
+        await shop.order(conversion_id=f"old-{number}", email=MAIL)
+    await shop.sent()
+    shop.clock.jump(WAIT + 1)
+    await shop.call(LANDED, IDENTIFY)
+    await shop.order()
+
+    assert await shop.sent() == [{"twclid": CLICK, "hashed_email": SHA}]
+
+
+async def test_events_with_the_same_id_are_not_one_order(shop):
+    await shop.order(event="sign_up", email=MAIL, twclid=CLICK, user_id=None)
+    await shop.order(phone=PHONE, user_id=None)
+
+    assert {"hashed_phone_number"} in [sent.keys() for sent in await shop.sent()]
+
+
+async def test_lead_and_purchase_of_one_user_are_joined(shop):
+    await shop.order(event="sign_up", conversion_id="lead-1", email=MAIL, twclid=CLICK)
+    await shop.order()
+
+    assert {"twclid": CLICK, "hashed_email": SHA} in await shop.sent()
+
+
+GUEST = "guest@example.com"
+
+
+@pytest.mark.parametrize("first", ["guest", "user"])
+async def test_guest_and_user_of_one_browser_exchange_no_email(shop, first):
+    guest = {"visitor_id": "b-1", "user_id": None, "conversion_id": "guest"}
+    user = {"visitor_id": "b-1", "conversion_id": "user"}
+    steps = [
+        lambda: shop.order(**guest, email=GUEST),
+        lambda: shop.order(**user, phone=PHONE),
+    ]
+    if first == "user":
+        steps = [
+            lambda: shop.order(**user, email=MAIL),
+            lambda: shop.order(**guest, phone=PHONE),
+        ]
+    for step in steps:
+        await step()
+
+    for sent in await shop.sent():
+        assert len(sent) == 1
+
+
+async def test_browser_of_two_users_gives_neither_what_a_guest_said(shop):
+    guest = {"visitor_id": "b-1", "user_id": None, "email": GUEST, "twclid": CLICK}
+    await shop.order(**guest, conversion_id="guest")
+    await shop.call(IDENTIFY | {"userId": "other", "traits": {}})
+    await shop.order(visitor_id="b-1", phone=PHONE)
+    await shop.order(visitor_id="b-1", user_id=None, phone=PHONE, conversion_id="guest-2")
+
+    alone = {"hashed_phone_number"}
+    assert [sent.keys() for sent in await shop.sent()][1:] == [alone, alone]
+
+
+async def test_other_user_of_a_second_browser_gets_nothing(shop):
+    await shop.call(LANDED, IDENTIFY)
+    await shop.call(IDENTIFY | {"anonymousId": "b-2"})
+    await shop.call(IDENTIFY | {"anonymousId": "b-2", "userId": "other", "traits": {}})
+    await shop.order(user_id="other", visitor_id="b-2", phone=PHONE)
+
+    (sent,) = await shop.sent()
+    assert sent.keys() == {"hashed_phone_number"}
+
+
+async def test_page_copy_of_a_users_order_gains_the_users_identifiers(shop):
+    await shop.call(LANDED, IDENTIFY)
+    await shop.order(user_id=None, phone=PHONE)
+    await shop.order()
+
+    (sent,) = await shop.sent()
+    assert sent.keys() == {"twclid", "hashed_email", "hashed_phone_number"}
+
+
+async def test_placeholder_user_of_many_persons_gives_nobody_an_email(shop):
+    for number in range(40):
+        traits = {"email": f"p{number}@example.com"}
+        await shop.call(IDENTIFY | {"anonymousId": f"b-{number}", "traits": traits})
+    await shop.order(phone=PHONE)
+
+    (sent,) = await shop.sent()
+    assert "hashed_email" not in sent
+
+
+async def test_click_after_the_conversions_own_time_does_not_count(shop):
+    await shop.order(phone=PHONE, time=spelled(NOW - HOUR))
+    await shop.call(LANDED, IDENTIFY)
+
+    (sent,) = await shop.sent()
+    assert sent.keys() == {"hashed_email", "hashed_phone_number"}
+
+
+async def test_click_has_its_age_at_the_conversions_own_time(shop):
+    await shop.call(LANDED, IDENTIFY)
+    shop.clock.jump(2 * DAY)
+    await shop.order(time=spelled(NOW + DAY))
+    await shop.sent(now=NOW + 2 * DAY + WAIT)
+
+    (gained,) = gained_views(await shop.history())
+    assert gained.age == "1 day old, within X's click windows of 1, 7, 14, 30, 60, 90 days"
+
+
+async def test_click_of_a_later_copy_of_the_order_counts(shop):
+    await shop.order(phone=PHONE)
+    shop.clock.jump(WAIT // 2)
+    await shop.order(user_id=None, twclid=CLICK)
+
+    assert (await shop.sent())[0]["twclid"] == CLICK
 
 
 async def test_restricted_conversion_joins_nothing(shop):

@@ -58,7 +58,7 @@ def test_each_statement_has_the_node_and_its_slot(transact, connection):
 
 def test_failed_unit_of_work_is_rolled_back_without_traces(transact, connection, tally, names):
     def unit(session):
-        session.account("source", "pixel")
+        session.account("source", "pixel", since=1)
         session.queue("pixel", "event")
         session.add(CALLED)
         session.count_accounts([TallyRow(account=1, delivered=5)])
@@ -97,7 +97,7 @@ def test_lost_connection_is_not_rolled_back(transact, connection):
 
 def test_result_of_a_lost_commit_is_unknown(transact, connection, tally, names):
     def unit(session):
-        session.account("source", "pixel")
+        session.account("source", "pixel", since=1)
         return "result"
 
     connection.rows["add_account"] = [[(1,)]]
@@ -114,7 +114,7 @@ def test_result_of_a_lost_commit_is_unknown(transact, connection, tally, names):
 
 def test_refused_commit_leaves_nothing(transact, connection, tally, names):
     def unit(session):
-        session.account("source", "pixel")
+        session.account("source", "pixel", since=1)
 
     connection.rows["add_account"] = [[(1,)]]
     connection.errors["COMMIT"] = ZeroDivisionError()
@@ -128,7 +128,7 @@ def test_refused_commit_leaves_nothing(transact, connection, tally, names):
 
 def test_committed_names_are_known_to_all_sessions(session, transact, connection, names, tally):
     def unit(session):
-        return session.account("source", "pixel"), session.queue("pixel", "event")
+        return session.account("source", "pixel", since=1), session.queue("pixel", "event")
 
     connection.rows |= {"add_account": [[(5,)]], "add_queue": [[(6,)]]}
     ids = [transact(unit), transact(unit)]
@@ -145,7 +145,8 @@ def test_committed_names_are_known_to_all_sessions(session, transact, connection
 def test_name_is_added_once_in_a_transaction(transact, connection):
     def unit(session):
         return [
-            (session.account("source", "pixel"), session.queue("pixel", "event")) for _ in range(2)
+            (session.account("source", "pixel", since=1), session.queue("pixel", "event"))
+            for _ in range(2)
         ]
 
     connection.rows |= {"add_account": [[(5,)]], "add_queue": [[(6,)]]}
@@ -157,7 +158,7 @@ def test_name_is_added_once_in_a_transaction(transact, connection):
 def test_name_that_another_transaction_has_just_added_is_read(transact, connection):
     connection.rows["add_account"] = [[], [(5,)]]
 
-    assert transact(lambda session: session.account("source", "pixel")) == 5
+    assert transact(lambda session: session.account("source", "pixel", since=1)) == 5
     assert connection.names().count("add_account") == 2
 
 

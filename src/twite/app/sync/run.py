@@ -250,7 +250,7 @@ class _RowReader:
                 raise ClientError(f"map: {error.message}") from None
             require_columns(columns, self._sync)
             # A row without an id could not be recognized when it comes again.
-            self._rows = Rows(columns, self._options, name_row=lambda _number: None)
+            self._rows = Rows(columns, self._options, ids=None)
         found = []
         for place in places:
             self._number += 1

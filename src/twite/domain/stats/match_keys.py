@@ -313,14 +313,20 @@ class Matching(msgspec.Struct, frozen=True, kw_only=True):
     one_short: int = 0  # conversions with exactly one key
 
     @property
+    def covered(self) -> int:
+        """The conversions with at least one key."""
+        return self.two + self.one_short
+
+    @property
     def share(self) -> float:
         """The share with two keys or more, from 0 to 1."""
         return self.two / self.conversions if self.conversions else 0.0
 
 
 class Matched(msgspec.Struct, frozen=True, kw_only=True):
-    """The match keys of an event's conversions on one day (days since 1970)."""
+    """The match keys of a source's conversions of one event on one day (days since 1970)."""
 
+    source: str
     pixel: str
     event: str
     day: int

@@ -4,13 +4,14 @@ import re
 from collections import OrderedDict
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
+from hashlib import sha256
 from types import MappingProxyType
 from typing import Final
 from zlib import crc32
 
 import msgspec
 
-from twite.domain.conversion import dedup_key
+from twite.domain.conversion import dedup_key, derived_id
 from twite.domain.fault import Fault
 from twite.domain.plural import plural
 from twite.domain.secret import Masked
@@ -46,6 +47,7 @@ NOTES: Final[Mapping[str, str]] = MappingProxyType(
         "items_unread": "the items could not be read: the conversion is sent without them",
         "older_skipped": "the row is older than the gateway's memory of duplicates",
         "placeholder": "the cell contains a placeholder, which Twite treats as empty",
+        "row_repeated": "an earlier row is equal; without an order id, each is an order of its own",
         "same_as_earlier": "an earlier row has the same id and event",
         "suppressed": "the gateway will not send the conversion; the message gives the reason",
         "time_of_day_missing": "the date has no time of day, so Twite uses noon",
@@ -186,6 +188,29 @@ class Repeats:
         }
         others = [] if _denies(conversion.get("consent")) else _contradictions(pairs)
         return _shared(row, others) if others else _note(row, pairs)
+
+
+class RowIds:
+    """Derives the ids of rows without one, so that a row has the same id in a longer file.
+
+    The id depends on the row's content, and on the number of equal rows before it.
+    """
+
+    def __init__(self, *, remembered: int = REMEMBERED) -> None:
+        self._remembered = remembered
+        self._seen: OrderedDict[bytes, int] = OrderedDict()
+
+    def see(self, content: bytes) -> tuple[str, RowFinding | None]:
+        """Return the id of a row, and a note if an earlier row is equal."""
+        key = sha256(content).digest()
+        before = self._seen.get(key, 0)
+        self._seen[key] = before + 1
+        if len(self._seen) > self._remembered:
+            self._seen.popitem(last=False)
+        name = derived_id(salt=key, scope="file", repeated=str(before).encode())
+        if not before:
+            return name, None
+        return name, RowFinding("conversion_id", "row_repeated", NOTES["row_repeated"])
 
 
 def _trace(field: str, value: object) -> bytes:

@@ -4,7 +4,7 @@ Keys are columns: a key with another known name, or that `--map` names, is renam
 stands for no field is left out. A conversion that needs neither is sent unchanged.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final
@@ -13,7 +13,14 @@ import msgspec
 
 from twite.domain.errors import MalformedRequest
 from twite.formats.files.cells import Moment, read_moment
-from twite.formats.files.findings import ERRORS, FileRow, Repeats, RowFinding, rounded
+from twite.formats.files.findings import (
+    ERRORS,
+    FileRow,
+    Repeats,
+    RowFinding,
+    RowIds,
+    rounded,
+)
 from twite.formats.files.rows import ID_MISSING, RowOptions
 from twite.formats.files.table import NAMES, ColumnMapping, UnreadableFile
 from twite.formats.native.fields import OF_ONE, field_by_field
@@ -90,12 +97,12 @@ def _cell(raw: msgspec.Raw | None) -> str:
 class Conversions:
     """Reads conversions in the native format, and returns them unchanged if their shape is right.
 
-    Missing fields are added: the event and currency from the options, and an id from `name_row`.
+    Missing fields are added: the event and currency from the options, and an id from `ids`.
     """
 
     columns: ColumnMapping
     options: RowOptions
-    name_row: Callable[[int], str | None]
+    ids: RowIds | None
     _repeats: Repeats = field(default_factory=Repeats)
 
     def read(self, number: int, written: bytes) -> FileRow:
@@ -116,16 +123,19 @@ class Conversions:
                 )
                 return FileRow(number=number, order="", body=None, errors=wrong)
             return _refused(number, error.code, error.path, error.message)
-        added = self._added(native, number)
-        if added is None:
-            return FileRow(number=number, order="", body=None, errors=(ID_MISSING,))
+        added, repeated = self._added(native), None
+        if native.conversion_id is None or not str(native.conversion_id).strip():
+            if self.ids is None:
+                return FileRow(number=number, order="", body=None, errors=(ID_MISSING,))
+            name, repeated = self.ids.see(written.strip())
+            added = {"conversion_id": name} | added
         order = str(added.get("conversion_id") or native.conversion_id)
         spelled = {field: getattr(native, field) for field in Native.__struct_fields__} | added
         spelled["value"] = bytes(native.value)
         found = rounded(order) or self._repeats.see(number, spelled)
         age = self.options.age
         old = None if age is None else age.see(spelled)
-        findings = tuple(finding for finding in (found, old) if finding is not None)
+        findings = tuple(finding for finding in (repeated, found, old) if finding is not None)
         errors = tuple(finding for finding in findings if finding.code in ERRORS)
         notes = tuple(finding for finding in findings if finding.code not in ERRORS)
         skipped = old is not None and age is not None and age.is_skipped and not errors
@@ -164,13 +174,8 @@ class Conversions:
         at = read_moment(cell, zone=self.options.zone) if cell else None
         return msgspec.Raw(msgspec.json.encode(at.text)) if isinstance(at, Moment) else raw
 
-    def _added(self, native: Native, number: int) -> dict[str, str] | None:
+    def _added(self, native: Native) -> dict[str, str]:
         added = {}
-        if native.conversion_id is None or not str(native.conversion_id).strip():
-            name = self.name_row(number)
-            if name is None:
-                return None
-            added["conversion_id"] = name
         if not native.event and self.options.event is not None:
             added["event"] = self.options.event
         priced = bytes(native.value) != b"null"

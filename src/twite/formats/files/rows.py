@@ -6,7 +6,7 @@ whether an identifier is usable, and reports that in its response.
 
 import dataclasses
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import tzinfo
 from types import MappingProxyType
 from typing import Final
@@ -23,6 +23,7 @@ from twite.formats.files.findings import (
     Repeats,
     RowAge,
     RowFinding,
+    RowIds,
     rounded,
 )
 from twite.formats.files.table import ColumnMapping
@@ -193,15 +194,14 @@ class RowOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclasses.dataclass(slots=True)
 class Rows:
-    """Reads the rows of one table, in order. `name_row` generates an id for a row without one.
+    """Reads the rows of one table, in order.
 
-    The id must depend only on the file's bytes and the row's index, so that a resent row has the
-    same id. Without an id, the row is refused.
+    `ids` derives the id of a row without one. With None, such a row is refused.
     """
 
     columns: ColumnMapping
     options: RowOptions
-    name_row: Callable[[int], str | None]
+    ids: RowIds | None
     _repeats: Repeats = dataclasses.field(default_factory=Repeats)
 
     def read(self, number: int, cells: Sequence[str]) -> FileRow:
@@ -210,10 +210,9 @@ class Rows:
             return FileRow(number=number, order="", body=None, errors=(wrong,))
         draft = _Draft()
         self._fill(draft, cells)
-        order = draft.given.get(_ID) or self.name_row(number)
-        if order is None:
-            draft.errors.append(ID_MISSING)
-            order = ""
+        order = draft.given.get(_ID, "")
+        if not order:
+            order = self._derived_id(draft, cells)
         draft.conversion["conversion_id"] = order
         _read_event(draft, self.options)
         self._read_time(draft)
@@ -238,6 +237,14 @@ class Rows:
             notes=tuple(draft.notes),
             skipped=skipped and not draft.errors,
         )
+
+    def _derived_id(self, draft: "_Draft", cells: Sequence[str]) -> str:
+        if self.ids is None:
+            draft.errors.append(ID_MISSING)
+            return ""
+        name, note = self.ids.see(_ENCODER.encode([cell.strip() for cell in cells]))
+        draft.add(note)
+        return name
 
     def _fill(self, draft: "_Draft", cells: Sequence[str]) -> None:
         for field, place in self.columns.taken.items():

@@ -13,7 +13,6 @@ from typing import Final, Literal
 
 import msgspec
 
-from twite.domain.conversion import derived_id
 from twite.domain.errors import ClientError
 
 Kind = Literal["csv", "json", "jsonl", "parquet", "query"]
@@ -173,15 +172,6 @@ def cells(lines: Iterable[str], separated: Separated) -> Iterator[tuple[int, lis
             raise UnreadableFile(_why_not_csv(error, number)) from None
         if any(cell.strip() for cell in row):
             yield number, row
-
-
-def row_id(digest: bytes, number: int) -> str:
-    """Return a conversion id for a row without one.
-
-    The id is derived from the file's SHA-256 and the row's index, so that a resent row has the same
-    id.
-    """
-    return derived_id(salt=digest, scope="file", repeated=str(number).encode())
 
 
 def _widths(sample: str, separator: str) -> list[int]:

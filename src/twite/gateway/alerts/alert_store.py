@@ -3,23 +3,37 @@
 At most one alert is open for each kind and subject. It opens when the results have been bad for the
 time `opens_after` of its rule, and resolves when they have been good for the time `calm`. An
 unknown result changes nothing. If a write fails, it is repeated with the next change.
+
+Acknowledged alerts are not repeated. Muted ones are not reported until the mute ends, except that
+an alert that was reported before is also reported as resolved.
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 import msgspec
 
-from twite.domain.alert import REMIND_EVERY, RULES, Alert, AlertKind, AlertPhase
+from twite.domain.alert import (
+    MOST_RESOLVED,
+    REMIND_EVERY,
+    RESOLVED_KEPT_FOR,
+    RULES,
+    Acknowledgement,
+    Alert,
+    AlertKind,
+    AlertPhase,
+    Mute,
+    mute_subject,
+)
 from twite.domain.errors import TwiteError
 from twite.gateway.ports.machine import Clock
 from twite.gateway.ports.state import StateStore
 
 Key = tuple[AlertKind, str]
 
-# The most resolved alerts that are kept while the webhook cannot be reached.
+# The most resolved alerts that are reported after the webhook could not be reached.
 MOST_UNSENT: Final = 100
 
 
@@ -52,7 +66,9 @@ class AlertStore:
     new_id: Callable[[], str]
     notify: Callable[[Alert, AlertPhase], None]
     _open: dict[Key, Alert] = field(init=False, default_factory=dict)
-    _unsent_resolved: dict[str, Alert] = field(init=False, default_factory=dict)
+    _resolved: dict[str, Alert] = field(init=False, default_factory=dict)
+    _acknowledged: frozenset[str] = field(init=False, default=frozenset())
+    _muted_until: Mapping[str, int] = field(init=False, default_factory=dict)
     # Since when results have been bad, or good, without a break (monotonic).
     _bad_since: dict[Key, int] = field(init=False, default_factory=dict)
     _good_since: dict[Key, int] = field(init=False, default_factory=dict)
@@ -69,8 +85,16 @@ class AlertStore:
                     self._unsaved.pop(new.id, None)
                 self._open[alert.key] = alert
             else:
-                self._unsent_resolved[alert.id] = alert
+                self._resolved[alert.id] = alert
+        await self.load_replies()
         self._is_loaded = True
+
+    async def load_replies(self) -> None:
+        """Load what users replied: acknowledgements and mutes. Raises LedgerUnavailable."""
+        acknowledged = await self.state.load(Acknowledgement)
+        muted = await self.state.load(Mute)
+        self._acknowledged = frozenset(reply.alert for reply in acknowledged)
+        self._muted_until = {mute.subject: mute.until for mute in muted}
 
     def alerts(self) -> list[Alert]:
         """Return the open alerts, oldest first."""
@@ -78,7 +102,10 @@ class AlertStore:
 
     def unsent(self) -> list[Alert]:
         """Return the alerts to send to the webhook, oldest change first."""
-        alerts = [*self._open.values(), *self._unsent_resolved.values()]
+        alerts = [
+            *(alert for alert in self._open.values() if not self._is_quiet(alert)),
+            *self._resolved.values(),
+        ]
         return sorted(
             (alert for alert in alerts if alert.unsent_phase), key=lambda alert: alert.reported_at
         )
@@ -99,9 +126,8 @@ class AlertStore:
 
     def record_sent(self, alert: Alert) -> None:
         """Record that the webhook accepted a message, unless its alert has changed since."""
-        if self._unsent_resolved.get(alert.id) == alert:
-            del self._unsent_resolved[alert.id]
-            self._forget(alert.id)
+        if self._resolved.get(alert.id) == alert:
+            self._keep_resolved(msgspec.structs.replace(alert, unsent_phase=None))
         elif (now := self._open.get(alert.key)) is not None and (
             now.id,
             now.unsent_phase,
@@ -132,6 +158,8 @@ class AlertStore:
                     await self.state.put(alerts, gone=gone)
                 else:
                     await self.state.delete(Alert, *gone)
+                if gone:
+                    await self.state.delete(Acknowledgement, *gone)
             except TwiteError:
                 self._gone.update(gone)
                 self._unsaved = {alert.id: alert for alert in alerts} | self._unsaved
@@ -171,7 +199,7 @@ class AlertStore:
             alert = msgspec.structs.replace(alert, reason=result.reason)
             self._keep(alert)
         now = self.clock.now()
-        if now - alert.reported_at >= REMIND_EVERY:
+        if now - alert.reported_at >= REMIND_EVERY and not self._is_quiet(alert):
             phase = AlertPhase.STILL_OPEN
             if alert.unsent_phase is AlertPhase.OPENED:
                 phase = AlertPhase.OPENED
@@ -180,23 +208,41 @@ class AlertStore:
 
     def _end(self, alert: Alert) -> None:
         now = self.clock.now()
+        was_reported = alert.unsent_phase is not AlertPhase.OPENED
         over = msgspec.structs.replace(
-            alert, resolved_at=now, reported_at=now, unsent_phase=AlertPhase.RESOLVED
+            alert,
+            resolved_at=now,
+            reported_at=now,
+            unsent_phase=AlertPhase.RESOLVED if was_reported or not self._is_muted(alert) else None,
         )
         del self._open[alert.key]
         self._good_since.pop(alert.key, None)
-        self._unsent_resolved[over.id] = over
-        self._unsaved[over.id] = over
-        while len(self._unsent_resolved) > MOST_UNSENT:
-            oldest = next(iter(self._unsent_resolved))
-            del self._unsent_resolved[oldest]
-            self._forget(oldest)
+        self._keep_resolved(over)
+        unsent = [old for old in self._resolved.values() if old.unsent_phase]
+        for old in unsent[:-MOST_UNSENT]:
+            self._keep_resolved(msgspec.structs.replace(old, unsent_phase=None))
+        self._forget_old(now)
         self.notify(over, AlertPhase.RESOLVED)
+
+    def _is_muted(self, alert: Alert) -> bool:
+        return self._muted_until.get(mute_subject(*alert.key), 0) > self.clock.now()
+
+    def _is_quiet(self, alert: Alert) -> bool:
+        return alert.id in self._acknowledged or self._is_muted(alert)
 
     def _keep(self, alert: Alert) -> None:
         self._open[alert.key] = alert
         self._unsaved[alert.id] = alert
 
-    def _forget(self, id_: str) -> None:
-        self._unsaved.pop(id_, None)
-        self._gone.add(id_)
+    def _keep_resolved(self, alert: Alert) -> None:
+        self._resolved[alert.id] = alert
+        self._unsaved[alert.id] = alert
+
+    def _forget_old(self, now: int) -> None:
+        """Forget resolved alerts that are too old, or too many."""
+        latest = sorted(self._resolved.values(), key=lambda alert: alert.resolved_at or 0)
+        for place, alert in enumerate(reversed(latest)):
+            if place >= MOST_RESOLVED or now - (alert.resolved_at or 0) > RESOLVED_KEPT_FOR:
+                del self._resolved[alert.id]
+                self._unsaved.pop(alert.id, None)
+                self._gone.add(alert.id)

@@ -245,6 +245,7 @@ class Monitor:
 
     async def look(self) -> None:
         now = self._clock.now()
+        await self._load_replies()
         accounts = await self._balance.once()
         expected, space = await self._forecasts(now), await self._space()
         facts = CheckFacts(
@@ -274,6 +275,12 @@ class Monitor:
                 space=space,
             )
         )
+
+    async def _load_replies(self) -> None:
+        try:
+            await self.register.load_replies()
+        except TwiteError as error:
+            self._observer.see(ProblemSeen(where=ProblemPlace.ALERTS, reason=str(error)))
 
     async def _safely(self, act: Callable[[], Awaitable[None]]) -> None:
         try:

@@ -4,10 +4,11 @@
 |---|---|
 | visitor | `visitor_id`: Segment's `anonymousId`, the client id of GA4 and of Stape's Data Tag |
 | user | `user_id` |
-| order | the conversion id that the sender stated |
+| order | X's event, and the conversion id that the sender stated |
 
 The keys of one event are linked, so a click of an unknown visitor serves an order of a known user.
-Only events whose consent verdict is to send say anything. A denial is stored, too.
+Only events whose consent verdict is to send say anything. A denial is stored, too. The id of an
+order belongs to its event, like the dedup key: a sign-up "7" and a purchase "7" are two orders.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -16,16 +17,19 @@ from typing import Final
 import msgspec
 
 from twite.domain.destination import Source
+from twite.domain.fault import Fault
 from twite.domain.joins import (
     MAX_ID,
     JoinKind,
     JoinRequest,
+    KeyKind,
     KnownIdentifier,
     join_key,
     mark_of,
 )
 from twite.domain.normalize import PLACEHOLDERS
 from twite.domain.submission import AcceptedConversion
+from twite.domain.times import moment
 from twite.formats.event_data.conversions import ignored_as, in_our_words
 from twite.formats.native.conversion import ReadConversion
 from twite.formats.native.read import ParsedNative
@@ -81,7 +85,7 @@ def join_events(
                 requests[result.index] = JoinRequest(
                     # Without keys, nothing is joined.
                     keys=tuple(keys.values()) if _agrees(result) else (),
-                    whose=keys.get("user", ""),
+                    whose=keys.get(KeyKind.USER, ""),
                     wait=source.wait,
                 )
     return (
@@ -112,15 +116,18 @@ def read_others(
 
 def _keys(
     native: Native, read_conversion: ReadConversion, *, salt: bytes, is_conversion: bool
-) -> dict[str, str]:
+) -> dict[KeyKind, str]:
     """Return the keys of an event by their kind."""
     # An event that is no conversion often has an id of its own instead of an order's.
-    order = read_conversion.native.conversion_id if is_conversion else None
+    event = read_conversion.event if is_conversion else ""
+    order = read_conversion.native.conversion_id
     names = {
-        "visitor": _name(native.visitor_id),
-        "user": _name(native.user_id),
-        "order": None if order == MASK else _name(order),
+        KeyKind.VISITOR: _name(native.visitor_id),
+        KeyKind.USER: _name(native.user_id),
+        KeyKind.ORDER: _name(order) if event and order != MASK else None,
     }
+    if names[KeyKind.ORDER] is not None:
+        names[KeyKind.ORDER] = f"{event}\0{names[KeyKind.ORDER]}"
     return {
         kind: join_key(salt, read_conversion.pixel, kind, name)
         for kind, name in names.items()
@@ -136,14 +143,19 @@ def _name(given: str | int | None) -> str | None:
 
 
 def _known(
-    native: Native, read_conversion: ReadConversion, keys: dict[str, str], *, salt: bytes, now: int
+    native: Native,
+    read_conversion: ReadConversion,
+    keys: dict[KeyKind, str],
+    *,
+    salt: bytes,
+    now: int,
 ) -> Iterator[KnownIdentifier]:
     verdict = _verdict_of(read_conversion)
-    whose = keys.get("user", "")
     origin = ignored_as(native.event or "", "").name
-    at = now if read_conversion.conversion is None else min(read_conversion.conversion.time, now)
+    kept = read_conversion.native
+    at = min(_time_of(read_conversion, now=now), now)
 
-    def row(key: str, kind: JoinKind, value: str, at: int = at) -> KnownIdentifier:
+    def row(key: str, kind: JoinKind, value: str, whose: str, at: int = at) -> KnownIdentifier:
         mark = mark_of(salt, kind, value, whose)
         return KnownIdentifier(
             key=key, mark=mark, kind=kind, value=value, whose=whose,
@@ -152,19 +164,31 @@ def _known(
 
     if verdict.action != "send":
         if verdict.rule != "missing":
-            yield from (row(key, JoinKind.DENIED, "") for key in keys.values())
+            yield from (row(key, JoinKind.DENIED, "", "") for key in keys.values())
         return
-    kept = read_conversion.native
+    whose = keys.get(KeyKind.USER, "")
     click = read_click(kept.twclid or "")
     clicked_at = min(_clicked_at(native) or at, now)
+    persons = ((JoinKind.EMAIL, kept.email_sha256), (JoinKind.PHONE, kept.phone_sha256))
     for key in keys.values():
         if click is not None:
-            yield row(key, JoinKind.CLICK, click.id, clicked_at)
-        if kept.email_sha256 is not None:
-            yield row(key, JoinKind.EMAIL, kept.email_sha256)
-        if kept.phone_sha256 is not None:
-            yield row(key, JoinKind.PHONE, kept.phone_sha256)
-        yield from (row(key, JoinKind.LINK, other) for other in keys.values() if other != key)
+            yield row(key, JoinKind.CLICK, click.id, whose, clicked_at)
+        for kind, digest in persons:
+            if digest is not None:
+                yield row(key, kind, digest, whose)
+                person = join_key(salt, read_conversion.pixel, KeyKind.PERSON, digest)
+                yield row(key, JoinKind.PERSON, person, whose)
+        yield from (
+            row(key, JoinKind.LINK, other, whose) for other in keys.values() if other != key
+        )
+
+
+def _time_of(read_conversion: ReadConversion, *, now: int) -> int:
+    """Return when an event happened; now if it does not say so."""
+    if read_conversion.conversion is not None:
+        return read_conversion.conversion.time
+    found = moment(read_conversion.native.time or "", now=now, path="")
+    return now if isinstance(found, Fault) else found
 
 
 def _clicked_at(native: Native) -> int:

@@ -11,7 +11,7 @@ from twite.domain.joins import JoinCount
 from twite.domain.secret import Masked
 from twite.domain.stats.backlog import BacklogHour
 from twite.domain.stats.deduplication import DedupReport, PixelReport, TwoIds
-from twite.domain.stats.match_keys import FlawCount, Matched
+from twite.domain.stats.match_keys import FlawCount, Matched, Matching
 from twite.domain.stats.tally import DeliveryTimes, FlowCounts
 from twite.domain.stats.value_guard import ValueFlag
 from twite.domain.submission import IgnoredTally, Rejection, RejectionQuery
@@ -191,6 +191,19 @@ class FlowsQuery(Query[Sequence[FlowCounts]], frozen=True, kw_only=True):
     since: int
 
 
+class FlowsByPixelQuery(Query[Mapping[str, FlowCounts]], frozen=True, kw_only=True):
+    """Traffic since a time by pixel, from the sums of a span."""
+
+    span: int
+    since: int
+
+
+class CountedSinceQuery(Query[int | None], frozen=True, kw_only=True):
+    """When the first conversion counted by `balance` arrived (ms)."""
+
+    scope: QueryScope
+
+
 class WaitsQuery(Query[Sequence[DeliveryTimes]], frozen=True, kw_only=True):
     """Delivery times of accepted deliveries, by span (ms)."""
 
@@ -200,9 +213,15 @@ class WaitsQuery(Query[Sequence[DeliveryTimes]], frozen=True, kw_only=True):
 
 
 class MatchQuery(Query[Sequence[Matched]], frozen=True, kw_only=True):
-    """Match keys by pixel, event and day, since a day (days since 1970)."""
+    """Match keys by source, pixel, event and day, since a day (days since 1970)."""
 
     scope: QueryScope
+    since: int
+
+
+class MatchByPixelQuery(Query[Mapping[str, Matching]], frozen=True, kw_only=True):
+    """Match keys since a day, by pixel."""
+
     since: int
 
 

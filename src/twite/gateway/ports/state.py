@@ -8,6 +8,8 @@ The key of each kind:
 - DecisionPolicy: source
 - UsualAmount: pixel, event and currency
 - Alert: id
+- Acknowledgement: id of the alert
+- Mute: subject
 - HourlyTraffic: source, or `/webhooks/` and the name of a webhook; and hour
 - SealedSecret: name
 - WebhookDelivery: id
@@ -19,7 +21,7 @@ from typing import Final, Protocol, TypeVar
 
 import msgspec
 
-from twite.domain.alert import Alert
+from twite.domain.alert import Acknowledgement, Alert, Mute
 from twite.domain.pause import Pause
 from twite.domain.people.users import AuditEvent
 from twite.domain.secret import Masked
@@ -83,6 +85,8 @@ StateRecord = (
     | DecisionPolicy
     | UsualAmount
     | Alert
+    | Acknowledgement
+    | Mute
     | HourlyTraffic
     | SealedSecret
     | WebhookDelivery
@@ -119,13 +123,14 @@ class StateStore(StateReader, Protocol):
         With `old_secret`, a secret is stored only if the stored one equals it (compare and set). A
         pause by a user is replaced only by another pause by a user. Traffic that is more than
         KEPT_HOURS older than the source's newest traffic is deleted, as are all deliveries of a
-        webhook but the latest MOST_DELIVERIES. Raises LedgerUnavailable.
+        webhook but the latest MOST_DELIVERIES. The first acknowledgement of an alert stays. Raises
+        LedgerUnavailable.
         """
 
     async def delete(
         self, kind: type[StateRecord], *keys: StateKey, audit_event: AuditEvent | None = None
     ) -> None:
-        """Delete pauses, alerts or secrets, if they exist. Raises LedgerUnavailable.
+        """Delete pauses, alerts, mutes or secrets, if they exist. Raises LedgerUnavailable.
 
         If a key is a Pause, the stored pause is deleted only if it is equal.
         """

@@ -70,13 +70,13 @@ class GainedView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def gained_views(history: History) -> tuple[GainedView, ...]:
-    """Return what a conversion gained, with the age of a click when the conversion arrived."""
+    """Return what a conversion gained, with the age of a click at the conversion's time."""
     return tuple(
         GainedView(
             identifier=each.identifier,
             origin=each.origin,
             at=spelled(each.at),
-            age=age_of(each.at, history.received_at) if each.identifier == JoinKind.CLICK else None,
+            age=age_of(each) if each.identifier == JoinKind.CLICK else None,
         )
         for each in history.gained
     )

@@ -291,8 +291,10 @@ def _records(
     match table.name:
         case "account":
             accounts = [record_of(AccountRow, row) for row in rows]
-            named = [(account.id, account.source, account.pixel) for account in accounts]
-            yield "account", ("id", "source", "pixel"), named
+            named = [
+                (account.id, account.source, account.pixel, account.since) for account in accounts
+            ]
+            yield "account", ("id", "source", "pixel", "since"), named
             counts = [
                 (account.id, *(getattr(account, name) for name in _COUNTS), 0)
                 for account in accounts

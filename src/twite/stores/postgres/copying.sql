@@ -6,7 +6,7 @@ SELECT account.id, source, pixel, coalesce(sum(received), 0)::bigint AS received
   coalesce(sum(delivered), 0)::bigint AS delivered,
   coalesce(sum(duplicate), 0)::bigint AS duplicate,
   coalesce(sum(suppressed), 0)::bigint AS suppressed,
-  coalesce(sum(rejected), 0)::bigint AS rejected
+  coalesce(sum(rejected), 0)::bigint AS rejected, since
 FROM account LEFT JOIN tally ON tally.account = account.id
 GROUP BY account.id;
 

@@ -23,9 +23,17 @@ LEFT JOIN (
   FROM outbox GROUP BY account) AS live ON live.account = account.id
 ORDER BY account.source, account.pixel
 
--- rows: add_account(source, pixel)
+-- count: acknowledge(alert, at, who)
+insert INTO acknowledgement (alert, at, who) VALUES ($1, $2, $3)
+ON CONFLICT (alert) DO NOTHING
+
+-- rows: acknowledgements()
+SELECT alert, at, who FROM acknowledgement ORDER BY alert
+
+-- rows: add_account(source, pixel, since)
 WITH new AS (
-  INSERT INTO account (source, pixel) VALUES ($1, $2) ON CONFLICT DO NOTHING RETURNING id)
+  INSERT INTO account (source, pixel, since) VALUES ($1, $2, $3)
+  ON CONFLICT DO NOTHING RETURNING id)
 SELECT id FROM new UNION ALL SELECT id FROM account WHERE source = $1 AND pixel = $2 LIMIT 1
 
 -- count: add_attempt(attempt, at, queue, outcome, status, answer, ambiguous, size)
@@ -368,6 +376,11 @@ INSERT INTO tally AS known (account, slot, suppressed)
   GROUP BY account ORDER BY account
 ON CONFLICT (account, slot) DO UPDATE SET suppressed = known.suppressed + excluded.suppressed
 
+-- rows: counted_since(pixels, source)
+SELECT min(since) FROM account
+WHERE since > 0 AND ($1::text IS NULL OR pixel IN (SELECT json_array_elements_text($1::json)))
+  AND ($2::text IS NULL OR source = $2)
+
 -- count: cut_submission(body, refusals, unfired, submission)
 UPDATE submission SET body = $1, refusals = $2, unfired = $3 WHERE id = $4
 
@@ -578,6 +591,16 @@ WHERE flow.span = $1 AND flow.at >= $2
   AND ($4::text IS NULL OR account.source = $4)
 GROUP BY flow.at ORDER BY flow.at
 
+-- rows: flows_by_pixel(span, since)
+SELECT account.pixel, min(flow.at), sum(flow.received)::bigint, sum(flow.duplicate)::bigint, sum(flow.suppressed)::bigint,
+  sum(flow.rejected)::bigint, sum(flow.delivered)::bigint, sum(flow.dead)::bigint
+FROM flow JOIN account ON account.id = flow.account
+WHERE flow.span = $1 AND flow.at >= $2
+GROUP BY account.pixel ORDER BY account.pixel
+
+-- count: forget_acknowledgement(alert)
+DELETE FROM acknowledgement WHERE alert = $1
+
 -- count: forget_alert(id)
 DELETE FROM alert WHERE id = $1
 
@@ -652,7 +675,7 @@ DELETE FROM idempotency_key WHERE id IN (
 
 -- count: forget_identifiers(keys)
 DELETE FROM known_identifier
-WHERE key IN (SELECT json_array_elements_text($1::json)) AND kind IN ('twclid', 'email', 'phone')
+WHERE key IN (SELECT json_array_elements_text($1::json)) AND kind IN ('twclid', 'email', 'phone', 'person')
 
 -- count: forget_ignored(before)
 DELETE FROM ignored WHERE day < $1
@@ -679,6 +702,9 @@ DELETE FROM transaction_mark WHERE id IN (
 
 -- count: forget_matched(before)
 DELETE FROM matched WHERE day < $1
+
+-- count: forget_mute(subject)
+DELETE FROM mute WHERE subject = $1
 
 -- count: forget_old_failed_sign_ins(before, most)
 DELETE FROM failed_sign_in WHERE at <= $1
@@ -968,14 +994,11 @@ SELECT id FROM outbox WHERE id >= $1 AND id < $2 ON CONFLICT DO NOTHING
 SELECT rejection.id, at, source, details
 FROM rejection JOIN account ON account.id = rejection.account
 
--- count: know(facts, most)
+-- count: know(facts)
 insert INTO known_identifier AS known (key, mark, kind, value, whose, at, seen_at, origin)
 SELECT fact ->> 0, fact ->> 1, fact ->> 2, fact ->> 3, fact ->> 4, (fact ->> 5)::bigint,
   (fact ->> 6)::bigint, fact ->> 7
 FROM json_array_elements($1::json) AS fact
-WHERE (SELECT count(*) FROM known_identifier AS same WHERE same.key = fact ->> 0) < $2
-  OR EXISTS (
-    SELECT FROM known_identifier AS same WHERE same.key = fact ->> 0 AND same.mark = fact ->> 1)
 ORDER BY 1, 2
 ON CONFLICT (key, mark) DO UPDATE
 SET seen_at = greatest(known.seen_at, excluded.seen_at), at = least(known.at, excluded.at),
@@ -1069,13 +1092,20 @@ UPDATE outbox SET state = 'sending', lease = $1
 WHERE id = ANY (translate($2, '[]', '{}')::bigint[])
 
 -- rows: matched(since, pixels, source)
-SELECT queue.pixel, queue.event, matched.day, matched.conversions, matched.click, matched.email,
-  matched.phone, matched.pair, matched.two, matched.one_short
+SELECT account.source, queue.pixel, queue.event, matched.day, matched.conversions, matched.click,
+  matched.email, matched.phone, matched.pair, matched.two, matched.one_short
 FROM matched JOIN queue ON queue.id = matched.queue
 JOIN account ON account.id = matched.account
 WHERE matched.day >= $1
   AND ($2::text IS NULL OR queue.pixel IN (SELECT json_array_elements_text($2::json)))
   AND ($3::text IS NULL OR account.source = $3)
+
+-- rows: matched_by_pixel(since)
+SELECT queue.pixel, sum(matched.conversions)::bigint, sum(matched.click)::bigint, sum(matched.email)::bigint,
+  sum(matched.phone)::bigint, sum(matched.pair)::bigint, sum(matched.two)::bigint, sum(matched.one_short)::bigint
+FROM matched JOIN queue ON queue.id = matched.queue
+WHERE matched.day >= $1
+GROUP BY queue.pixel ORDER BY queue.pixel
 
 -- rows: measure_error_group(state, queue, reason, limit)
 SELECT count(*), min(rested_at), max(rested_at), bool_or(ambiguous_since IS NOT NULL) FROM (
@@ -1089,6 +1119,10 @@ SELECT greatest(extract(epoch FROM clock_timestamp())::bigint - 1767225600, 0) <
 
 -- count: move_session(to, digest)
 UPDATE session SET digest = $1 WHERE digest = $2
+
+-- rows: mutes(first, beyond)
+SELECT subject, until, at, who FROM mute
+WHERE subject >= $1 AND subject < $2 ORDER BY subject
 
 -- rows: names_of(deliveries)
 SELECT conversion.id, queue.pixel, queue.event, conversion.conversion_id, outbox.received_at
@@ -1317,6 +1351,10 @@ SELECT bodies, histories, key, rested_at FROM pruning
 insert INTO ignored (day, source, endpoint, name, reason, times)
 VALUES ($1, $2, $3, $4, $5, $6)
 ON CONFLICT (day, source, endpoint, name, reason) DO UPDATE SET times = ignored.times + excluded.times
+
+-- count: put_mute(subject, until, at, who)
+insert INTO mute (subject, until, at, who) VALUES ($1, $2, $3, $4)
+ON CONFLICT (subject) DO UPDATE SET until = excluded.until, at = excluded.at, who = excluded.who
 
 -- count: put_sealed(name, sealed)
 insert INTO vault (name, sealed) VALUES ($1, $2)
@@ -1737,6 +1775,13 @@ WHERE conversion.id = ANY (translate($1, '[]', '{}')::bigint[])
 -- rows: traffic(first, beyond)
 SELECT source, hour, count, first_at, last_at, received FROM traffic
 WHERE source >= $1 AND source < $2 ORDER BY source, hour
+
+-- count: trim_known(keys, most)
+DELETE FROM known_identifier WHERE id IN (
+  SELECT id FROM (
+    SELECT id, row_number() OVER (PARTITION BY key, kind ORDER BY seen_at DESC, id DESC) AS place
+    FROM known_identifier WHERE key IN (SELECT json_array_elements_text($1::json))) AS placed
+  WHERE place > $2)
 
 -- rows: try_to_prune()
 SELECT pg_try_advisory_xact_lock(7459, 0)

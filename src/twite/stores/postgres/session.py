@@ -320,11 +320,11 @@ class PostgresSession(WriterSession):
     def queues(self) -> Sequence[int]:
         return [id_ for id_, _, _ in self.run("queues")]
 
-    def account(self, source: str, pixel: str) -> int:
+    def account(self, source: str, pixel: str, *, since: int) -> int:
         pair = source, pixel
         id_ = self._names.accounts.get(pair) or self._new_accounts.get(pair)
         if id_ is None:
-            id_ = self._added("add_account", source=source, pixel=pixel)
+            id_ = self._added("add_account", source=source, pixel=pixel, since=since)
             self._new_accounts[pair] = id_
         return id_
 

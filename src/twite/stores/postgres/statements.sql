@@ -116,7 +116,8 @@ SELECT id FROM new UNION ALL SELECT id FROM queue WHERE pixel = :pixel AND event
 -- name: add_account
 -- Add a source and pixel; no row if another transaction has just added them.
 WITH new AS (
-  INSERT INTO account (source, pixel) VALUES (:source, :pixel) ON CONFLICT DO NOTHING RETURNING id)
+  INSERT INTO account (source, pixel, since) VALUES (:source, :pixel, :since)
+  ON CONFLICT DO NOTHING RETURNING id)
 SELECT id FROM new UNION ALL SELECT id FROM account WHERE source = :source AND pixel = :pixel LIMIT 1;
 
 -- name: take_keys
@@ -204,14 +205,11 @@ VALUES (:day, :source, :endpoint, :called, :reason, :times)
 ON CONFLICT (day, source, endpoint, name, reason) DO UPDATE SET times = ignored.times + excluded.times;
 
 -- name: know
--- Store what events say about visitors, up to a number of rows of each key.
+-- Store what events say about visitors.
 INSERT INTO known_identifier AS known (key, mark, kind, value, whose, at, seen_at, origin)
 SELECT fact ->> 0, fact ->> 1, fact ->> 2, fact ->> 3, fact ->> 4, (fact ->> 5)::bigint,
   (fact ->> 6)::bigint, fact ->> 7
 FROM json_array_elements(:facts::json) AS fact
-WHERE (SELECT count(*) FROM known_identifier AS same WHERE same.key = fact ->> 0) < :most
-  OR EXISTS (
-    SELECT FROM known_identifier AS same WHERE same.key = fact ->> 0 AND same.mark = fact ->> 1)
 ORDER BY 1, 2
 ON CONFLICT (key, mark) DO UPDATE
 SET seen_at = greatest(known.seen_at, excluded.seen_at), at = least(known.at, excluded.at),

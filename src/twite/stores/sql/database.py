@@ -152,7 +152,7 @@ class WriterSession:
         """Return all (pixel, event) ids."""
         raise NotImplementedError
 
-    def account(self, source: str, pixel: str) -> int:
+    def account(self, source: str, pixel: str, *, since: int) -> int:
         """Return the id of a source's account with a pixel; assign one if it is new."""
         raise NotImplementedError
 

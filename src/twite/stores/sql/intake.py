@@ -91,7 +91,7 @@ class _Page:
         if submission.flaws:
             self._flawed.append((first, submission))
         for refusal in submission.refusals:
-            account = session.account(submission.source, refusal.pixel)
+            account = session.account(submission.source, refusal.pixel, since=self._at)
             counts = self._counts(account)
             counts.received += 1
             counts.rejected += 1
@@ -228,7 +228,7 @@ class _Page:
                 delivery = ids.get(flaw.index)
                 if delivery in duplicates:
                     continue
-                account = session.account(submission.source, flaw.pixel)
+                account = session.account(submission.source, flaw.pixel, since=self._at)
                 queue = session.queue(flaw.pixel, flaw.event) if flaw.event else 0
                 session.tally.flaw(day, account, queue, flaw, delivery)
 
@@ -264,7 +264,7 @@ class _Page:
         ]
 
     def _place(self, source: str, pixel: str, event: str) -> tuple[int, int, TallyRow]:
-        account = self._session.account(source, pixel)
+        account = self._session.account(source, pixel, since=self._at)
         place = account, self._session.queue(pixel, event), self._counts(account)
         self._places[source, pixel, event] = place
         return place

@@ -4,8 +4,7 @@ A conversion is joined in the transaction that makes it ready, and only then: no
 before, and its body never changes after.
 """
 
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 import msgspec
@@ -14,6 +13,7 @@ from twite.domain.cause import DeliveryCause
 from twite.domain.consent import person_keys
 from twite.domain.joins import (
     KEPT,
+    MOST_LINKED,
     MOST_OF_KEY,
     MOST_OF_KIND,
     NOTHING_KNOWN,
@@ -21,8 +21,9 @@ from twite.domain.joins import (
     JoinCount,
     JoinKind,
     KnownIdentifier,
+    linked,
 )
-from twite.gateway.ingest.joined_bodies import STEPS, joined_body
+from twite.gateway.ingest.joined_bodies import joined_body
 from twite.stores.sql.database import WriterSession, checksum
 from twite.stores.sql.statements import RunsStatements, SqlConnection, as_json, query
 from twite.stores.sql.withdrawals import withdraw
@@ -31,8 +32,6 @@ from twite.stores.sql.withdrawals import withdraw
 _TOGETHER: Final = 500
 _ENCODER: Final = msgspec.json.Encoder()
 _GAINED: Final = msgspec.json.Decoder(tuple[GainedIdentifier, ...])
-
-_Known = dict[str, list[KnownIdentifier]]
 
 
 class _WaitingJoin(msgspec.Struct, frozen=True):
@@ -50,23 +49,28 @@ class _WaitingJoin(msgspec.Struct, frozen=True):
 
 
 def know(session: WriterSession, known: Sequence[KnownIdentifier]) -> None:
-    """Store what events say about visitors. A denial deletes their identifiers."""
-    # The same row must not occur twice in one statement: the first of the earliest counts.
+    """Store what events say about visitors. A denial deletes their identifiers under all keys."""
+    # The same row must not occur twice in one statement.
     rows: dict[tuple[str, str], KnownIdentifier] = {}
     for row in known:
-        same = rows.setdefault((row.key, row.mark), row)
-        if row.at < same.at:
-            rows[row.key, row.mark] = row
+        same = rows.get((row.key, row.mark), row)
+        first = same if same.at <= row.at else row
+        rows[row.key, row.mark] = msgspec.structs.replace(
+            first, seen_at=max(same.seen_at, row.seen_at)
+        )
     facts = _ENCODER.encode(
         [
             (row.key, row.mark, row.kind, row.value, row.whose, row.at, row.seen_at, row.origin)
             for row in rows.values()
         ]
     ).decode()
-    session.run("know", facts=facts, most=MOST_OF_KEY)
-    denied = sorted({row.key for row in known if row.kind is JoinKind.DENIED})
+    session.run("know", facts=facts)
+    session.run("trim_known", keys=as_json(sorted({row.key for row in known})), most=MOST_OF_KEY)
+    denied = {row.key for row in known if row.kind is JoinKind.DENIED}
     if denied:
-        session.run("forget_identifiers", keys=as_json(denied))
+        read = read_linked(session.run, [[key] for key in denied])
+        keys = denied.union(*(linked(read, [key]) for key in denied))
+        session.run("forget_identifiers", keys=as_json(sorted(keys)))
 
 
 def join(session: WriterSession, ready: Sequence[tuple[int, int]], *, now: int) -> None:
@@ -84,7 +88,7 @@ def join(session: WriterSession, ready: Sequence[tuple[int, int]], *, now: int) 
 
 
 def _join(session: WriterSession, joins: Sequence[_WaitingJoin], *, now: int) -> None:
-    known = _known_of(session.run, {key for each in joins for key in each.keys.split()})
+    known = read_linked(session.run, [each.keys.split() for each in joins])
     salt = bytes(session.run("read_deployment").fetchone()[0])
     for each in joins:
         found = joined_body(
@@ -93,7 +97,6 @@ def _join(session: WriterSession, joins: Sequence[_WaitingJoin], *, now: int) ->
             each.keys.split(),
             whose=each.whose,
             since=each.since,
-            received_at=each.received_at,
         )
         if found is None:
             continue
@@ -131,20 +134,29 @@ def _complete(
     )
 
 
-def _known_of(run: RunsStatements, keys: set[str]) -> _Known:
-    """Return what is known under these keys, and under those that they are linked to."""
-    known: _Known = defaultdict(list)
-    for _ in range(1 + STEPS):
-        rows = run("known_of_keys", keys=as_json(sorted(keys))).fetchall() if keys else []
-        for key, mark, kind, value, whose, at, seen_at, origin in rows:
+def read_linked(
+    run: RunsStatements, starts: Sequence[Collection[str]], *, most: int = MOST_LINKED
+) -> dict[str, list[KnownIdentifier]]:
+    """Return what is known under keys, and under all that they are linked to, by key.
+
+    From each start, links are followed until there are more than `most` keys.
+    """
+    known: dict[str, list[KnownIdentifier]] = {}
+    while True:
+        groups = [linked(known, keys) for keys in starts]
+        unread = {key for group in groups if len(group) <= most for key in group} - known.keys()
+        if not unread:
+            return known
+        known.update((key, []) for key in unread)
+        for key, mark, kind, value, whose, at, seen_at, origin in run(
+            "known_of_keys", keys=as_json(sorted(unread))
+        ).fetchall():
             known[key].append(
                 KnownIdentifier(
                     key=key, mark=mark, kind=JoinKind(kind), value=value, whose=whose,
                     at=at, seen_at=seen_at, origin=origin,
                 )
             )  # fmt: skip
-        keys = {row[3] for row in rows if row[2] == JoinKind.LINK} - known.keys()
-    return known
 
 
 def forget_old(session: WriterSession, *, now: int, most: int) -> int:

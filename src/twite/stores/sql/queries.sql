@@ -64,7 +64,7 @@ INSERT INTO queue (id, pixel, event) VALUES (?, ?, ?);
 
 -- name: add_account
 -- Add a source and pixel.
-INSERT INTO account (id, source, pixel) VALUES (?, ?, ?);
+INSERT INTO account (id, source, pixel, since) VALUES (?, ?, ?, ?);
 
 -- name: fresh_keys
 -- A part of the log of dedup keys, for the writer's memory: the keys joined, and the deliveries.
@@ -918,7 +918,7 @@ FROM attempt INDEXED BY attempt_at JOIN queue ON queue.id = attempt.queue
 WHERE attempt.at >= :since AND attempt.outcome = 'delivered' GROUP BY 1, 2 ORDER BY 1, 2;
 
 -- name: alerts
--- Alerts that are open, or resolved and not sent to the webhook yet.
+-- Open alerts, and the latest resolved ones.
 SELECT id, kind, subject, reason, opened_at, reported_at, unsent_phase, resolved_at
 FROM alert ORDER BY opened_at, id;
 
@@ -930,8 +930,35 @@ ON CONFLICT (id) DO UPDATE SET reason = excluded.reason, reported_at = excluded.
   unsent_phase = excluded.unsent_phase, resolved_at = excluded.resolved_at;
 
 -- name: forget_alert
--- Delete a resolved alert that was sent to the webhook.
+-- Delete a resolved alert.
 DELETE FROM alert WHERE id = :id;
+
+-- name: acknowledge
+-- Store who acknowledged an alert first.
+INSERT INTO acknowledgement (alert, at, who) VALUES (:alert, :at, :who)
+ON CONFLICT (alert) DO NOTHING;
+
+-- name: forget_acknowledgement
+-- Delete the acknowledgement of an alert.
+DELETE FROM acknowledgement WHERE alert = :alert;
+
+-- name: acknowledgements
+-- All acknowledgements.
+SELECT alert, at, who FROM acknowledgement ORDER BY alert;
+
+-- name: put_mute
+-- Mute a subject until a time.
+INSERT INTO mute (subject, until, at, who) VALUES (:subject, :until, :at, :who)
+ON CONFLICT (subject) DO UPDATE SET until = excluded.until, at = excluded.at, who = excluded.who;
+
+-- name: forget_mute
+-- End a mute.
+DELETE FROM mute WHERE subject = :subject;
+
+-- name: mutes
+-- The mutes in a range of subjects.
+SELECT subject, until, at, who FROM mute
+WHERE subject >= :first AND subject < :beyond ORDER BY subject;
 
 -- name: traffic
 -- The hours with traffic in a range of sources.
@@ -1432,6 +1459,20 @@ WHERE flow.span = :span AND flow.at >= :since
   AND (:source IS NULL OR account.source = :source)
 GROUP BY flow.at ORDER BY flow.at;
 
+-- name: flows_by_pixel
+-- Traffic since a time, by pixel.
+SELECT account.pixel, min(flow.at), sum(flow.received), sum(flow.duplicate), sum(flow.suppressed),
+  sum(flow.rejected), sum(flow.delivered), sum(flow.dead)
+FROM flow CROSS JOIN account ON account.id = flow.account
+WHERE flow.span = :span AND flow.at >= :since
+GROUP BY account.pixel ORDER BY account.pixel;
+
+-- name: counted_since
+-- When the first conversion of visible accounts arrived.
+SELECT min(since) FROM account
+WHERE since > 0 AND (:pixels IS NULL OR pixel IN (SELECT value FROM json_each(:pixels)))
+  AND (:source IS NULL OR source = :source);
+
 -- name: waits
 -- Delivery times, by span and slot.
 SELECT waited.at, waited.slot, sum(waited.deliveries)
@@ -1443,13 +1484,21 @@ GROUP BY waited.at, waited.slot ORDER BY waited.at, waited.slot;
 
 -- name: matched
 -- Match keys of new conversions, by day, account and queue.
-SELECT queue.pixel, queue.event, matched.day, matched.conversions, matched.click, matched.email,
-  matched.phone, matched.pair, matched.two, matched.one_short
+SELECT account.source, queue.pixel, queue.event, matched.day, matched.conversions, matched.click,
+  matched.email, matched.phone, matched.pair, matched.two, matched.one_short
 FROM matched CROSS JOIN queue ON queue.id = matched.queue
 CROSS JOIN account ON account.id = matched.account
 WHERE matched.day >= :since
   AND (:pixels IS NULL OR queue.pixel IN (SELECT value FROM json_each(:pixels)))
   AND (:source IS NULL OR account.source = :source);
+
+-- name: matched_by_pixel
+-- Match keys of new conversions since a day, by pixel.
+SELECT queue.pixel, sum(matched.conversions), sum(matched.click), sum(matched.email),
+  sum(matched.phone), sum(matched.pair), sum(matched.two), sum(matched.one_short)
+FROM matched CROSS JOIN queue ON queue.id = matched.queue
+WHERE matched.day >= :since
+GROUP BY queue.pixel ORDER BY queue.pixel;
 
 -- name: flaws
 -- Flaws of match keys, by event; shape and delivery are from the latest day.
@@ -1462,21 +1511,25 @@ WHERE flaw.day >= :since
 GROUP BY account.pixel, queue.event, flaw.code ORDER BY 4 DESC, 1, 2, 3;
 
 -- name: know
--- Store what events say about visitors, up to a number of rows of each key.
+-- Store what events say about visitors.
 INSERT INTO known_identifier (key, mark, kind, value, whose, at, seen_at, origin)
 SELECT json_extract(fact.value, '$[0]'), json_extract(fact.value, '$[1]'),
   json_extract(fact.value, '$[2]'), json_extract(fact.value, '$[3]'),
   json_extract(fact.value, '$[4]'), json_extract(fact.value, '$[5]'),
   json_extract(fact.value, '$[6]'), json_extract(fact.value, '$[7]')
 FROM json_each(:facts) AS fact
-WHERE (SELECT count(*) FROM known_identifier AS same
-       WHERE same.key = json_extract(fact.value, '$[0]')) < :most
-  OR EXISTS (SELECT 1 FROM known_identifier AS same
-    WHERE same.key = json_extract(fact.value, '$[0]')
-      AND same.mark = json_extract(fact.value, '$[1]'))
+WHERE true
 ON CONFLICT (key, mark) DO UPDATE
 SET seen_at = max(seen_at, excluded.seen_at), at = min(at, excluded.at),
   origin = CASE WHEN excluded.at < at THEN excluded.origin ELSE origin END;
+
+-- name: trim_known
+-- Delete the oldest rows of each kind beyond a number.
+DELETE FROM known_identifier WHERE id IN (
+  SELECT id FROM (
+    SELECT id, row_number() OVER (PARTITION BY key, kind ORDER BY seen_at DESC, id DESC) AS place
+    FROM known_identifier WHERE key IN (SELECT value FROM json_each(:keys))) AS placed
+  WHERE place > :most);
 
 -- name: known_of_keys
 -- What is known of visitors.
@@ -1502,7 +1555,7 @@ DELETE FROM known_identifier WHERE id IN (SELECT value FROM json_each(:deliverie
 -- name: forget_identifiers
 -- Delete the identifiers of visitors who denied consent.
 DELETE FROM known_identifier
-WHERE key IN (SELECT value FROM json_each(:keys)) AND kind IN ('twclid', 'email', 'phone');
+WHERE key IN (SELECT value FROM json_each(:keys)) AND kind IN ('twclid', 'email', 'phone', 'person');
 
 -- name: forget_old_known
 -- Delete what was last seen long ago, and the oldest beyond a number.

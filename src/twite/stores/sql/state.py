@@ -6,7 +6,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from twite.domain.alert import Alert, AlertKind, AlertPhase
+from twite.domain.alert import Acknowledgement, Alert, AlertKind, AlertPhase, Mute
 from twite.domain.pause import Cause, Pause
 from twite.domain.people.users import AuditEvent
 from twite.domain.stats.traffic import KEPT_HOURS, HourlyTraffic
@@ -37,6 +37,8 @@ _PUT: Final[Mapping[type[StateRecord], str]] = {
     DecisionPolicy: "note_policy",
     UsualAmount: "keep_norm",
     Alert: "keep_alert",
+    Acknowledgement: "acknowledge",
+    Mute: "put_mute",
     HourlyTraffic: "note_traffic",
     SealedSecret: "put_sealed",
     WebhookDelivery: "note_webhook_delivery",
@@ -45,6 +47,8 @@ _PUT: Final[Mapping[type[StateRecord], str]] = {
 _DELETE: Final[Mapping[type[StateRecord], tuple[str, ...]]] = {
     Pause: ("remove_pause", "pixel", "event"),
     Alert: ("forget_alert", "id"),
+    Acknowledgement: ("forget_acknowledgement", "alert"),
+    Mute: ("forget_mute", "subject"),
     SealedSecret: ("forget_sealed", "name"),
     SyncRecord: ("forget_sync_state", "name"),
 }
@@ -180,6 +184,8 @@ _READ: Final[Mapping[type, tuple[str, Callable[..., Any]]]] = {
     DecisionPolicy: ("policies", _in_order(DecisionPolicy)),
     UsualAmount: ("norms", _usual_amount),
     Alert: ("alerts", _alert),
+    Acknowledgement: ("acknowledgements", _in_order(Acknowledgement)),
+    Mute: ("mutes", _in_order(Mute)),
     HourlyTraffic: ("traffic", _in_order(HourlyTraffic)),
     SealedSecret: ("sealed", _in_order(SealedSecret)),
     WebhookDelivery: ("webhook_deliveries", _webhook_delivery),

@@ -175,6 +175,18 @@ def flows(
     return [record_of(FlowCounts, row) for row in connection.execute(query("flows"), values)]
 
 
+def flows_by_pixel(connection: SqlConnection, *, span: int, since: int) -> dict[str, FlowCounts]:
+    """Return the traffic since a time, by pixel. `at` is the first span with traffic."""
+    rows = connection.execute(query("flows_by_pixel"), {"span": span, "since": since})
+    return {pixel: record_of(FlowCounts, counts) for pixel, *counts in rows}
+
+
+def counted_since(connection: SqlConnection, *, scope: QueryScope) -> int | None:
+    """Return when the first conversion of the accounts arrived."""
+    since: int | None = connection.execute(query("counted_since"), _scoped(scope)).fetchone()[0]
+    return since
+
+
 def waits(
     connection: SqlConnection, *, scope: QueryScope, span: int, since: int
 ) -> list[DeliveryTimes]:
@@ -186,16 +198,20 @@ def waits(
 
 
 def matched(connection: SqlConnection, *, scope: QueryScope, since: int) -> list[Matched]:
-    """Return the match keys by event and day, since a day."""
-    sums: dict[tuple[str, str, int], list[int]] = {}
+    """Return the match keys by source, event and day, since a day."""
     values = _scoped(scope) | {"since": since}
-    for pixel, event, day, *counts in connection.execute(query("matched"), values):
-        known = sums.get((pixel, event, day))
-        sums[pixel, event, day] = counts if known is None else list(map(add, known, counts))
+    rows = sorted(connection.execute(query("matched"), values))
     return [
-        Matched(pixel=pixel, event=event, day=day, matching=record_of(Matching, counts))
-        for (pixel, event, day), counts in sorted(sums.items())
+        Matched(
+            source=source, pixel=pixel, event=event, day=day, matching=record_of(Matching, counts)
+        )
+        for source, pixel, event, day, *counts in rows
     ]
+
+
+def matched_by_pixel(connection: SqlConnection, *, since: int) -> dict[str, Matching]:
+    rows = connection.execute(query("matched_by_pixel"), {"since": since})
+    return {pixel: record_of(Matching, counts) for pixel, *counts in rows}
 
 
 def flaws(connection: SqlConnection, *, scope: QueryScope, since: int) -> list[FlawCount]:

@@ -58,6 +58,7 @@ CREATE TABLE account (
   id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   source text COLLATE "C" NOT NULL,
   pixel text COLLATE "C" NOT NULL,
+  since bigint NOT NULL DEFAULT 0,
   UNIQUE (source, pixel)
 );
 
@@ -229,6 +230,19 @@ CREATE TABLE alert (
   reported_at bigint NOT NULL,
   unsent_phase text COLLATE "C",
   resolved_at bigint
+);
+
+CREATE TABLE acknowledgement (
+  alert text COLLATE "C" PRIMARY KEY,
+  at bigint NOT NULL,
+  who text COLLATE "C" NOT NULL
+);
+
+CREATE TABLE mute (
+  subject text COLLATE "C" PRIMARY KEY,
+  until bigint NOT NULL,
+  at bigint NOT NULL,
+  who text COLLATE "C" NOT NULL
 );
 
 CREATE TABLE traffic (

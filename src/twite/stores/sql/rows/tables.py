@@ -25,6 +25,7 @@ class AccountRow(TableRow):
     duplicate: int = 0
     suppressed: int = 0
     rejected: int = 0
+    since: int = 0
 
 
 class SubmissionRow(TableRow):
@@ -166,6 +167,19 @@ class AlertRow(TableRow):
     reported_at: int
     unsent_phase: str | None = None
     resolved_at: int | None = None
+
+
+class AcknowledgementRow(TableRow):
+    alert: str
+    at: int
+    who: str
+
+
+class MuteRow(TableRow):
+    subject: str
+    until: int
+    at: int
+    who: str
 
 
 class TrafficRow(TableRow):

@@ -209,12 +209,12 @@ class OwnerSession(WriterSession):
         """Return all (pixel, event) ids."""
         return tuple(self._queues.values())
 
-    def account(self, source: str, pixel: str) -> int:
+    def account(self, source: str, pixel: str, *, since: int) -> int:
         """Return the id of a source's account with a pixel; assign one if it is new."""
         id_ = self._accounts.get((source, pixel))
         if id_ is None:
             id_ = max(self._accounts.values(), default=0) + 1
-            self.connection.execute(query("add_account"), (id_, source, pixel))
+            self.connection.execute(query("add_account"), (id_, source, pixel, since))
             self._accounts[source, pixel] = id_
             self._whose[id_] = source, pixel
         return id_

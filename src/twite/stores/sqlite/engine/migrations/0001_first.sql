@@ -28,6 +28,7 @@ CREATE TABLE account (
   duplicate INTEGER NOT NULL DEFAULT 0,
   suppressed INTEGER NOT NULL DEFAULT 0,
   rejected INTEGER NOT NULL DEFAULT 0,
+  since INTEGER NOT NULL DEFAULT 0, -- when its first conversion arrived
   UNIQUE (source, pixel)
 );
 
@@ -223,7 +224,7 @@ CREATE TABLE closure (
   reason TEXT NOT NULL
 ) WITHOUT ROWID;
 
--- Open alerts, and resolved ones that were not yet reported.
+-- Open alerts, and the latest resolved ones.
 CREATE TABLE alert (
   id TEXT PRIMARY KEY,
   kind TEXT NOT NULL,
@@ -233,6 +234,21 @@ CREATE TABLE alert (
   reported_at INTEGER NOT NULL,
   unsent_phase TEXT,           -- the phase that the webhook has not taken yet
   resolved_at INTEGER        -- NULL while it is open
+) WITHOUT ROWID;
+
+-- Alerts that a user has acknowledged.
+CREATE TABLE acknowledgement (
+  alert TEXT PRIMARY KEY,
+  at INTEGER NOT NULL,
+  who TEXT NOT NULL
+) WITHOUT ROWID;
+
+-- Subjects about which nothing is reported until a time: twite.gateway.ports.state.Mute.
+CREATE TABLE mute (
+  subject TEXT PRIMARY KEY,
+  until INTEGER NOT NULL,
+  at INTEGER NOT NULL,
+  who TEXT NOT NULL
 ) WITHOUT ROWID;
 
 -- The hours in which conversions arrived from a source: its usual silence is derived from them.
