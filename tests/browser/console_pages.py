@@ -26,8 +26,13 @@ PARTS: Final[Mapping[str, str]] = {
     "delivery": "1",
     "session": "latest",
 }
-# The callback from X, a stream, and a page that needs a link: test_signing_in opens it.
-ASIDE: Final = {"/console/connect/callback", "/console/live/new", "/console/link/{token}"}
+# The callback from X, streams, and a page that needs a link: test_signing_in opens it.
+ASIDE: Final = {
+    "/console/connect/callback",
+    "/console/changes",
+    "/console/tag-preview/{session}/changes",
+    "/console/link/{token}",
+}
 # Text that must have no effect wherever it is shown.
 HOSTILE: Final = (
     "\"'><img src=x onerror=alert(1)><script>alert(2)</script>{{7*7}}\u202egnp.exe =1+1"

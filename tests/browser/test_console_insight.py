@@ -70,7 +70,7 @@ async def test_chart_shows_received_and_delivered_conversions(page, shop, span):
 
 
 async def test_conversion_list_can_be_filtered(page, shop):
-    await page.goto(at(shop, "/live"))
+    await page.goto(at(shop, "/conversions"))
     await page.select_option("select[name=state]", "dead")
     await page.click("button:has-text('Apply')")
 
@@ -79,21 +79,8 @@ async def test_conversion_list_can_be_filtered(page, shop):
     assert sorted(ids) == [f"order-{1400 + number}" for number in range(REFUSED)]
 
 
-async def test_new_conversions_appear_in_the_list_until_it_is_paused(page, shop):
-    await page.goto(at(shop, "/live?event=o8z6m"))
-    await page.wait_for_selector("text=New conversions appear automatically.")
-    await _post(page, shop, "member-new")
-    await page.wait_for_selector("tr.fresh >> text=member-new")
-
-    await page.click("#pause")
-    await _post(page, shop, "member-later")
-    await page.wait_for_timeout(1_500)
-
-    assert await page.locator("text=member-later").count() == 0
-
-
 async def test_history_shows_all_steps_from_the_submission_to_the_response_of_x(page, shop):
-    await page.goto(at(shop, "/live"))
+    await page.goto(at(shop, "/conversions"))
     await page.fill("input[name=id]", "order-1000")
     await page.keyboard.press("Enter")
     await page.wait_for_selector("h1:has-text('order-1000')")
@@ -180,7 +167,7 @@ async def test_discard_requires_a_note_and_is_recorded_with_it(browser, shop):
 
 @pytest.mark.parametrize("text", [SCRIPT, FORMULA, IMAGE, f"order{BIDI}"])
 async def test_hostile_conversion_ids_are_escaped_on_every_page(page, shop, text):
-    await page.goto(at(shop, "/live"))
+    await page.goto(at(shop, "/conversions"))
     await page.fill("input[name=id]", text)
     await page.keyboard.press("Enter")
     await page.wait_for_selector("h2:has-text('At X')")
@@ -194,7 +181,7 @@ async def test_hostile_conversion_ids_are_escaped_on_every_page(page, shop, text
 
 
 async def test_export_contains_no_formula_and_is_audited(page, shop):
-    await page.goto(at(shop, "/live"))
+    await page.goto(at(shop, "/conversions"))
     async with page.expect_download() as coming:
         await page.click("text=Export as CSV")
     path = await (await coming.value).path()
@@ -219,13 +206,3 @@ async def _tab_to(page, selector, text=""):
         ):
             return
     raise AssertionError(f"the keyboard does not reach {selector} {text}")
-
-
-async def _post(page, shop, conversion_id):
-    body = {"event": "sign_up", "conversion_id": conversion_id, "email": "new@shop.de"}
-    answer = await page.request.post(
-        f"{shop.gateway.url}/v1/conversions",
-        data=body,
-        headers={"Authorization": "Bearer a-source-key-of-some-length"},
-    )
-    assert answer.status == 202

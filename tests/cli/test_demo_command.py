@@ -87,7 +87,7 @@ def test_demo_with_stay_prints_what_to_open_and_signs_in_by_a_link(demo):
     assert "At least one user identifier" in pages["/console/dead"]
     assert "currency_unknown" in pages["/console/rejected"]
     assert "page-4" in pages["/console/deduplication"]
-    [resent] = [page for path, page in pages.items() if path.startswith("/console/live")]
+    [resent] = [page for path, page in pages.items() if path.startswith("/console/conversions")]
     assert "ServerDisconnectedError" in resent
     assert shares_of(matching).get("email", 0) > 60, matching
     assert "email_placeholder" not in matching

@@ -51,7 +51,7 @@ async def test_dead_letters_are_replayed_with_the_corrected_mapping(tmp_path):
         ]
         await _until(after, delivered=2)
         events = emulator.counted()["pixels"]["o8z6j"]["events"]
-        history = await admin.get((await admin.get("/console/live?id=order-2")).location)
+        history = await admin.get((await admin.get("/console/conversions?id=order-2")).location)
         await after.stop()
 
     assert len(error_groups) == 2

@@ -50,9 +50,9 @@ async def stage(tmp_path_factory):
 async def test_conversion_is_found_by_id_whether_its_event_is_mapped_or_not(stage, name):
     vic = await stage.signed_in("vic")
 
-    found = await vic.get(f"/console/live?id={name}")
+    found = await vic.get(f"/console/conversions?id={name}")
 
-    assert found.location.startswith("/console/live/")
+    assert found.location.startswith("/console/conversions/")
     assert f"<h1>{name}" in (await vic.get(found.location)).text
 
 
@@ -60,7 +60,7 @@ async def test_conversion_is_found_by_id_whether_its_event_is_mapped_or_not(stag
 async def test_conversion_of_another_pixel_is_not_found_by_id(stage, name):
     client = await stage.signed_in("client")
 
-    answers = [await client.get(f"/console/live?id={id_}") for id_ in (name, "nothing-7")]
+    answers = [await client.get(f"/console/conversions?id={id_}") for id_ in (name, "nothing-7")]
 
     assert [answer.status for answer in answers] == [303, 303]
     locations = [
@@ -73,7 +73,7 @@ async def test_conversion_of_another_pixel_is_not_found_by_id(stage, name):
 async def test_pixel_conversion_is_preferred_over_its_tag_delivery(stage):
     vic = await stage.signed_in("vic")
 
-    found = await vic.get("/console/live?id=both-77")
+    found = await vic.get("/console/conversions?id=both-77")
 
     assert "of pixel <code>o8z6j</code>" in (await vic.get(found.location)).text
 
@@ -81,14 +81,14 @@ async def test_pixel_conversion_is_preferred_over_its_tag_delivery(stage):
 async def test_conversion_of_a_pixel_that_the_user_may_see_is_found_by_id(stage):
     client = await stage.signed_in("client")
 
-    found = await client.get("/console/live?id=own-77")
+    found = await client.get("/console/conversions?id=own-77")
 
-    assert found.location.startswith("/console/live/")
+    assert found.location.startswith("/console/conversions/")
 
 
 async def test_history_shows_what_a_conversion_gained_while_it_waited(stage):
     vic = await stage.signed_in("vic")
 
-    found = await vic.get((await vic.get("/console/live?id=waited-77")).location)
+    found = await vic.get((await vic.get("/console/conversions?id=waited-77")).location)
 
     assert "phone from identify, known since" in found.text

@@ -10,7 +10,7 @@ from twite.observers.log import LineLogger
 
 pytestmark = pytest.mark.asyncio
 
-SIGNED_IN = ("/console/live", "/console/dead", "/console/dead/group", "/console/audit")
+SIGNED_IN = ("/console/conversions", "/console/dead", "/console/dead/group", "/console/audit")
 ASKED = ("id", "pixel", "event", "state", "reason", "before", "at")
 HOSTILE = (
     "<script>alert(1)</script>",

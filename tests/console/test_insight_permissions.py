@@ -15,7 +15,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 OURS = "a-source-key-of-some-length"
 THEIRS = "another-source-key-of-some-length"
 PATHS = (
-    *("", "/live", "/live/new", "/rejected", "/match-keys", "/deduplication", "/dead"),
+    *("", "/conversions", "/rejected", "/match-keys", "/deduplication", "/dead"),
     "/value-guards",
 )
 # Traces of the other pixel: ids, source, pixel and event.
@@ -51,14 +51,14 @@ async def test_conversions_of_hidden_pixels_are_on_no_page(both, path):
 async def test_filter_cannot_show_a_hidden_pixel(both, query):
     client = await both.signed_in("client")
 
-    page = await client.get(f"/console/live?{query}")
+    page = await client.get(f"/console/conversions?{query}")
 
     assert "secret-order-" not in page.text
 
 
 async def test_history_of_a_conversion_of_a_hidden_pixel_is_404(both):
     admin, client = await both.signed_in("ada"), await both.signed_in("client")
-    found = await admin.get("/console/live?id=secret-order-0")
+    found = await admin.get("/console/conversions?id=secret-order-0")
 
     assert (await admin.get(found.location)).status == 200
     assert (await client.get(found.location)).status == 404
@@ -74,8 +74,8 @@ async def test_operator_of_one_pixel_cannot_decide_about_another(both):
     }
 
     # Add to the form the number of a delivery from another error group.
-    listed = await operator.get("/console/live?state=dead&pixel=o8z6j")
-    number = listed.text.split('<td class="id"><a href="/console/live/')[1].split('"')[0]
+    listed = await operator.get("/console/conversions?state=dead&pixel=o8z6j")
+    number = listed.text.split('<td class="id"><a href="/console/conversions/')[1].split('"')[0]
     answer = await operator.post("/console/dead/replay", {**error_group, "delivery": number})
 
     assert answer.status == 409
@@ -85,18 +85,8 @@ async def test_operator_of_one_pixel_cannot_decide_about_another(both):
 async def test_viewer_can_neither_replay_nor_export(both):
     viewer = await both.signed_in("vic")
 
-    for path in ("/console/dead/replay", "/console/dead/discard", "/console/live/export"):
+    for path in ("/console/dead/replay", "/console/dead/discard", "/console/conversions/export"):
         assert (await viewer.post(path, {"state": "dead"})).status == 403
-
-
-async def test_new_conversions_are_streamed_as_json_lines(both):
-    admin = await both.signed_in("ada")
-
-    answer = await admin.get("/console/live/new?after=0")
-
-    (line,) = [line for line in answer.text.splitlines() if line.startswith("data: ")]
-    assert answer.headers["content-type"].startswith("text/event-stream")
-    assert {"secret-order-0", "their-order-0"} <= {load["id"] for load in json.loads(line[6:])}
 
 
 async def test_metrics_and_match_keys_page_show_the_same_errors(both):

@@ -8,10 +8,11 @@ import pytest
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 FOLDER = Path(__file__).parents[2] / "docs/reference"
-# Not visible pages: X redirects browsers to one of them; the other is a stream.
+# Not visible pages: X redirects browsers to one of them; the others are streams.
 ASIDE = {
     "/console/connect/callback",
-    "/console/live/new",
+    "/console/changes",
+    "/console/tag-preview/{session}/changes",
 }
 
 

@@ -52,7 +52,7 @@ async def reported(tmp_path_factory):
 )
 async def test_history_shows_what_the_page_reported_to_the_pixel(reported, conversion_id, sentence):
     admin = await reported.signed_in("ada")
-    found = await admin.get(f"/console/live?id={conversion_id}")
+    found = await admin.get(f"/console/conversions?id={conversion_id}")
 
     page = await admin.get(found.location)
 

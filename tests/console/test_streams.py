@@ -8,7 +8,7 @@ from console_stage import ConsoleStage
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twite.console.pages.live import EACH, MOST, Streams
+from twite.console.pages.changes import EACH, MOST, Streams
 
 MADE_WAY = b"retry: 15000"
 
@@ -73,6 +73,6 @@ async def small_console(tmp_path):
 def _stream(http, visitor):
     cookies = "; ".join(f"{name}={value}" for name, value in visitor.cookies.items())
     return http.get(
-        f"{visitor.url}/console/live/new?after=0",
+        f"{visitor.url}/console/changes",
         headers={"Cookie": cookies, "Accept": "text/event-stream"},
     )

@@ -9,10 +9,12 @@ from twite.console.application import Console
 from twite.console.page import Reauthentication
 from twite.console.pages.access import AuditPage, KeysPage, UsersPage
 from twite.console.pages.account import AccountPage, CodesPage, SignInPage
+from twite.console.pages.changes import ChangesPage
 from twite.console.pages.connect import ConnectPage, DiagnosticsPage
+from twite.console.pages.conversion import ConversionPage
+from twite.console.pages.conversions import ConversionsPage
 from twite.console.pages.dead_letters import DeadLettersPage
 from twite.console.pages.events import EventsPage
-from twite.console.pages.live import LivePage
 from twite.console.pages.overview import OverviewPage
 from twite.console.pages.pixels import PixelsPage, TestConversionPage
 from twite.console.pages.quality import DedupReportPage, MatchQualityPage
@@ -57,14 +59,14 @@ def console(
     # In the order of the navigation.
     pages = (
         OverviewPage(destinations=destinations, queries=store, state=store),
-        LivePage(
+        ConversionsPage(
             destinations=destinations,
             sources=[*source_names, X_SOURCE],
-            watched=watched(sources),
             queries=store,
-            clock=clock,
             names=names,
         ),
+        ConversionPage(watched=watched(sources), queries=store, names=names),
+        ChangesPage(queries=store, clock=clock),
         RejectedPage(destinations=destinations, sources=source_names, queries=store),
         WebhooksPage(webhooks=settings.webhooks, sources=sources, state=store),
         MatchQualityPage(destinations=destinations, queries=store, names=names),

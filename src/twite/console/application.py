@@ -154,13 +154,15 @@ class Console:
 
     def draw(self, request: PageRequest, template: str, values: Mapping[str, object]) -> str:
         viewer = request.session.viewer if request.session is not None else None
+        # A page that loads itself again leaves the notices to the page that the user opens.
+        is_background = "x-twite-live" in request.request.headers
         frame = {
             "viewer": viewer,
             "navigation": self._navigation(viewer),
             "here": request.request.url.path,
             "theme": theme_of(request.request),
             "form_token": form_token(request.token),
-            "said": self._said.pop(request.token, []),
+            "said": [] if is_background else self._said.pop(request.token, []),
             "now": request.now,
             "zone": request.zone,
             "known_as": self._known_as,

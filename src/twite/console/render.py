@@ -45,7 +45,8 @@ class StaticFile(msgspec.Struct, frozen=True, kw_only=True):
 def static_files(folders: Sequence[Path]) -> dict[str, StaticFile]:
     """Return the files in `static` below the folders, by the names that templates use."""
     found = {}
-    for entry in (file for folder in folders for file in (folder / "static").iterdir()):
+    present = [folder / "static" for folder in folders if (folder / "static").is_dir()]
+    for entry in (file for folder in present for file in folder.iterdir()):
         stem, _, ending = entry.name.rpartition(".")
         if ending in _TYPES:
             body = entry.read_bytes()
@@ -92,6 +93,9 @@ class PageTemplates:
             "figures": figures,
             "column": Column,
             "ranges": RANGES,
+            # A page's template sets these: whether it keeps itself current, and whether it waits.
+            "live": False,
+            "waiting": False,
         }
 
     def draw(self, template: str, values: Mapping[str, object]) -> str:

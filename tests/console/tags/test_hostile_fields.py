@@ -52,7 +52,7 @@ TAGGED = (
 )  # fmt: skip
 FIELDS = [f"native {field}" for field in (*NATIVE, *NESTED)] + [f"mp {field}" for field in TAGGED]
 PAGES = (
-    "", "/live", "/live?state=dead", "/live?state=held", "/live/new?after=0", "/dead",
+    "", "/conversions", "/conversions?state=dead", "/conversions?state=held", "/dead",
     "/match-keys", "/value-guards", "/deduplication", "/audit", "/pixels", "/pixels/o8z6j",
     "/doctor",
 )  # fmt: skip
@@ -108,8 +108,8 @@ async def test_hostile_field_is_escaped_in_every_history(day, admin, field):
         # The text is refused with a message of bounded size, or accepted and found.
         assert len(answer) < 20_000
         if status < 300:
-            found = await admin.get(f"/console/live?{urlencode({'id': conversion_id})}")
-            shown += [await admin.get(found.location)] if "/live/" in found.location else []
+            found = await admin.get(f"/console/conversions?{urlencode({'id': conversion_id})}")
+            shown += [await admin.get(found.location)] if "/conversions/" in found.location else []
         else:
             assert status in {400, 413, 422}
 
@@ -130,10 +130,10 @@ async def test_page_with_all_hostile_fields_is_escaped_and_bounded(day, admin, p
 
 
 async def test_tag_histories_and_responses_are_escaped_and_bounded(day, admin):
-    listed = (await admin.get("/console/live?pixel=tag:crm")).text
-    numbers = re.findall(r'href="/console/live/(\d+)"', listed)
+    listed = (await admin.get("/console/conversions?pixel=tag:crm")).text
+    numbers = re.findall(r'href="/console/conversions/(\d+)"', listed)
 
-    histories = [await admin.get(f"/console/live/{number}") for number in numbers]
+    histories = [await admin.get(f"/console/conversions/{number}") for number in numbers]
 
     assert len(histories) > 10
     assert [_faults(history.text) for history in histories] == [[]] * len(histories)
@@ -156,7 +156,7 @@ async def test_error_groups_and_replay_previews_are_escaped_and_bounded(day, adm
 
 
 async def test_export_of_hostile_fields_contains_no_formula(day, admin):
-    export = await admin.post("/console/live/export", {})
+    export = await admin.post("/console/conversions/export", {})
 
     rows = list(csv.reader(io.StringIO(export.text, newline="")))
     assert len(rows) > 50

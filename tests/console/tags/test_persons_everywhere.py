@@ -27,7 +27,7 @@ TEMPLATE = Path(__file__).parents[2] / "tags/templates/crm_post.tpl"
 CLICK = "23opevjt88psuo13lu8d020qkn"
 PAGE = "https://shop.example/u/{0}/thanks?q={0}&utm_term={0}#{0}"
 # Console pages that list received conversions.
-SHOWN = ("", "/live", "/live?state=dead", "/live/new?after=0", "/dead", "/match-keys", "/audit",
+SHOWN = ("", "/conversions", "/conversions?state=dead", "/dead", "/match-keys", "/audit",
          "/value-guards", "/deduplication", "/pixels", "/pixels/o8z6j")  # fmt: skip
 
 
@@ -138,10 +138,10 @@ async def test_no_stored_copy_and_no_page_contains_the_person(tmp_path):
         admin = await stage.signed_in("ada")
         for path in SHOWN:
             kept[f"page {path}"] = (await admin.get(f"/console{path}")).text
-        numbers = set(re.findall(r'href="/console/live/(\d+)"', "".join(kept.values())))
+        numbers = set(re.findall(r'href="/console/conversions/(\d+)"', "".join(kept.values())))
         for number in sorted(numbers)[:60]:
-            kept[f"life {number}"] = (await admin.get(f"/console/live/{number}")).text
-        kept["export"] = (await admin.post("/console/live/export", {})).text
+            kept[f"life {number}"] = (await admin.get(f"/console/conversions/{number}")).text
+        kept["export"] = (await admin.post("/console/conversions/export", {})).text
         for args in (["dead", "list", "--json"], ["show", "native-0", "--json"], ["rejected"]):
             kept[f"twite {args}"] = await asyncio.to_thread(
                 _command, tmp_path / "twite.toml", *args

@@ -89,20 +89,20 @@ async def test_no_page_log_or_command_shows_the_visitors_identifiers(tmp_path):
         await _submitted(stage.gateway.url)
         await _refused(stage.gateway.url)
         admin = await stage.signed_in("ada")
-        listed = [await admin.get(f"/console/live{query}") for query in ("", "?pixel=tag:crm")]
+        listed = [await admin.get(f"/console/conversions{query}") for query in ("", "?pixel=tag:crm")]
         numbers = set(
-            re.findall(r'href="/console/live/(\d+)"', "".join(page.text for page in listed))
+            re.findall(r'href="/console/conversions/(\d+)"', "".join(page.text for page in listed))
         )
-        histories = [await admin.get(f"/console/live/{number}") for number in sorted(numbers)]
+        histories = [await admin.get(f"/console/conversions/{number}") for number in sorted(numbers)]
         others = [
             await admin.get(f"/console{path}")
-            for path in ("", "/dead", "/match-keys", "/value-guards", "/audit", "/live/new?after=0")
+            for path in ("", "/dead", "/match-keys", "/value-guards", "/audit")
         ]
         error_groups = [
             await admin.get(f"/console/dead/group?{query.replace('&amp;', '&')}")
             for query in re.findall(r'/dead/group\?([^"]+)"', others[1].text)
         ]
-        export = await admin.post("/console/live/export", {})
+        export = await admin.post("/console/conversions/export", {})
         ids = ("by-native", "by-hash", "by-ga4", "by-mp", "by-data-tag", "by-x")
         reported = [
             await asyncio.to_thread(_command, tmp_path / "twite.toml", "show", id_) for id_ in ids

@@ -176,7 +176,7 @@ class OverviewPage:
                 tone="bad",
                 title=f"{plural(forecast.misses, 'conversion')} of {forecast.pixel} will be late",
                 sentence="At the current rate, these conversions will miss X's 48-hour deadline.",
-                path=f"/console/live?state=queued&pixel={forecast.pixel}",
+                path=f"/console/conversions?state=queued&pixel={forecast.pixel}",
             )
             for forecast in expected
             if forecast.misses

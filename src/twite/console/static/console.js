@@ -49,29 +49,26 @@ for (const plot of document.querySelectorAll(".time-chart .plot")) {
 }
 
 // "Select all" of a table: <input type="checkbox" data-all="name">.
-for (const all of document.querySelectorAll("input[data-all]")) {
-  all.addEventListener("change", () => {
-    for (const one of document.getElementsByName(all.dataset.all)) one.checked = all.checked;
-  });
-}
+document.addEventListener("change", (event) => {
+  const all = event.target.closest("input[data-all]");
+  if (all) for (const one of document.getElementsByName(all.dataset.all)) one.checked = all.checked;
+});
 
-// Ask before an action that cannot be undone: <button data-ask="…?">.
-for (const button of document.querySelectorAll("button[data-ask]")) {
-  button.addEventListener("click", (event) => {
-    if (!window.confirm(button.dataset.ask)) event.preventDefault();
-  });
-}
-
-// Copy the text of another element: <button data-copy="id" hidden>.
-for (const button of document.querySelectorAll("button[data-copy]")) {
-  button.hidden = !navigator.clipboard;
-  button.addEventListener("click", async () => {
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest("button");
+  if (!button) return;
+  // Ask before an action that cannot be undone: <button data-ask="…?">.
+  if (button.dataset.ask && !window.confirm(button.dataset.ask)) event.preventDefault();
+  // Copy the text of another element: <button data-copy="id" hidden>.
+  if (button.dataset.copy) {
     await navigator.clipboard.writeText(document.getElementById(button.dataset.copy).textContent);
     button.textContent = "Copied";
-  });
-}
+  }
+});
 
-// Reload an operation in progress: <div data-reload="milliseconds">.
-for (const waiting of document.querySelectorAll("[data-reload]")) {
-  window.setTimeout(() => window.location.reload(), Number(waiting.dataset.reload));
+// Buttons that need this script are hidden until now. A page that was loaded again hides them, too.
+function show() {
+  for (const button of document.querySelectorAll("button[data-copy]")) button.hidden = !navigator.clipboard;
 }
+document.addEventListener("morphed", show);
+show();

@@ -79,6 +79,7 @@ class TagFeature(RunningFeature):
         host = host_of(settings.server.public_url or "")
         page = TagPreviewPage(
             previews=self.previews,
+            clock=self.basis.clock,
             site=(registrable_domain(host) or "") if host else "",
             shared=engine_of(settings).is_server,
         )

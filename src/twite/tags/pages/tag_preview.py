@@ -1,15 +1,17 @@
 """Tag preview: the sessions of a user, and the requests of one session."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from starlette.responses import Response
 
 from twite.console.page import NavigationGroup, PageLocation, PageRequest, PageRoute
+from twite.console.pages.changes import ChangeStreams
 from twite.console.request_checks import AccessDenied
 from twite.domain.people.users import AuditAction, Role
+from twite.gateway.ports.machine import Clock
 from twite.tags.preview.sessions import (
     COOKIE,
     HEADER,
@@ -35,8 +37,13 @@ class TagPreviewPage:
     """
 
     previews: PreviewSessions
+    clock: Clock
     site: str = ""
     shared: bool = False
+    _streams: ChangeStreams = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._streams = ChangeStreams(self.clock)
 
     @property
     def routes(self) -> Sequence[PageRoute]:
@@ -45,6 +52,7 @@ class TagPreviewPage:
             PageRoute("GET", PATH, self._list, role=_ROLE, location=place),
             PageRoute("POST", PATH, self._open, role=_ROLE),
             PageRoute("GET", _ONE, self._one, role=_ROLE),
+            PageRoute("GET", f"{_ONE}/changes", self._changes, role=_ROLE),
             PageRoute("POST", f"{_ONE}/close", self._close, role=_ROLE),
         )
 
@@ -78,6 +86,16 @@ class TagPreviewPage:
             others=OTHERS if self.shared else "",
             most=MOST_REQUESTS,
         )
+
+    async def _changes(self, request: PageRequest) -> Response:
+        session = self._session(request)
+
+        async def version() -> str:
+            # Another version, so that the page notices the end of its session.
+            known = self.previews.named(session.id, who=request.viewer.name)
+            return "ended" if known is None else str(known.version)
+
+        return self._streams.answer(request, version)
 
     async def _close(self, request: PageRequest) -> Response:
         self.previews.close(self._session(request))

@@ -1,0 +1,153 @@
+"""The list of conversions: filters, the search for one, and the export."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlencode
+
+import msgspec
+from starlette.responses import Response
+
+from twite.console.page import NavigationGroup, PageLocation, PageRequest, PageRoute
+from twite.console.pages.rejected import PATH as REJECTED
+from twite.console.pages.rejected import rejections_seen
+from twite.console.render import masked as masked_reason
+from twite.console.render import moment, shown, table
+from twite.console.scope import TONES, EventNames, asked_again, look_of, worth_of
+from twite.domain.delivery import State
+from twite.domain.destination import Destination
+from twite.domain.history import History
+from twite.domain.people.users import AuditAction, Role
+from twite.domain.times import moment as read_moment
+from twite.gateway.ports.queries import (
+    ByConversionId,
+    ConversionSummary,
+    NumberAtQuery,
+    Queries,
+    RejectionsQuery,
+)
+from twite.redaction.mask_tree import masked_words
+
+PATH: Final = "/console/conversions"
+FILTERS: Final = ("pixel", "source", "event", "state", "reason")
+_ON_A_PAGE: Final = 50
+_EXPORTED: Final = 10_000
+
+
+@dataclass(slots=True, kw_only=True, eq=False, repr=False)
+class ConversionsPage:
+    """The latest conversions, with filters."""
+
+    destinations: Mapping[str, Destination]
+    sources: Sequence[str]
+    queries: Queries
+    names: EventNames
+
+    @property
+    def routes(self) -> Sequence[PageRoute]:
+        location = PageLocation("Conversions", NavigationGroup.CONVERSIONS)
+        return (
+            PageRoute("GET", PATH, self._list, location=location),
+            PageRoute("POST", f"{PATH}/export", self._export, role=Role.OPERATOR),
+        )
+
+    async def _list(self, request: PageRequest) -> Response:
+        query = request.query
+        named = query.first("id").strip()
+        if named:
+            return await self._found(request, named)
+        look = look_of(request, query, limit=_ON_A_PAGE)
+        at = (
+            read_moment(f"{query.first('at')}Z", now=request.now, path="at")
+            if query.first("at")
+            else 0
+        )
+        if look.before is None and isinstance(at, int) and at:
+            before = await self.queries.answer(NumberAtQuery(at=at))
+            look = msgspec.structs.replace(look, before=before)
+        listing = await self.queries.page(look)
+        return request.page(
+            "conversions.html",
+            title="Conversions",
+            lines=[self._line(summary) for summary in listing.summaries],
+            back_to=listing.back_to,
+            is_first=look.before is None,
+            query=asked_again(query, FILTERS),
+            chosen={name: query.first(name) for name in FILTERS},
+            pixels=request.viewer.of(self.destinations),
+            sources=self.sources if request.viewer.pixels is None else (),
+            events=self.names.all(request),
+            states=[state.value for state in State],
+        )
+
+    async def _found(self, request: PageRequest, named: str) -> Response:
+        """Redirect to the conversion with an id, or the latest one if several events share the id.
+
+        The search covers all events that a pixel ever had, because `events` may have changed since.
+        If no configured pixel has the id, it also covers pixels that are no longer configured.
+        """
+        histories = await self._histories(request.viewer.of(self.destinations), named)
+        if not histories:
+            # Tags, and pixels that are no longer configured.
+            came = {account.pixel for account in await self.queries.balance()}
+            others = sorted(came - self.destinations.keys())
+            histories = await self._histories(request.viewer.of(others), named)
+        rejected = RejectionsQuery(rejection_query=rejections_seen(request, name=named, limit=1))
+        if not histories and len(await self.queries.answer(rejected)):
+            return request.back_to(f"{REJECTED}?{urlencode({'id': named})}")
+        if not histories:
+            sentence = f"No stored conversion has the id {shown(named, 80)}."
+            return request.back_to(PATH, message=sentence, bad=True)
+        latest = max(histories, key=lambda history: history.received_at)
+        return request.back_to(f"{PATH}/{latest.delivery}")
+
+    async def _histories(self, pixels: Iterable[str], named: str) -> list[History]:
+        return [
+            history
+            for pixel in pixels
+            for history in await self.queries.find(
+                ByConversionId(pixel=pixel, events=None, conversion_id=named)
+            )
+        ]
+
+    async def _export(self, request: PageRequest) -> Response:
+        form = request.form
+        await request.note(AuditAction.EXPORT, "conversions", asked_again(form, FILTERS))
+        found: list[ConversionSummary] = []
+        look = look_of(request, form, limit=1_000)
+        while len(found) < _EXPORTED:
+            listing = await self.queries.page(look)
+            found += listing.summaries
+            if listing.back_to is None:
+                break
+            look = msgspec.structs.replace(look, before=listing.back_to)
+        head = ("number", "received_at", "pixel", "event", "name", "conversion_id", "source")
+        return table(
+            "conversions",
+            (*head, "endpoint", "state", "reason", "value"),
+            [
+                (
+                    str(summary.delivery), moment(summary.received_at), summary.pixel,
+                    summary.event, self.names(summary.pixel, summary.event),
+                    summary.conversion_id, summary.source, summary.endpoint,
+                    summary.state.value, masked_words(summary.reason or ""), worth_of(summary.body),
+                )
+                for summary in found
+            ],
+        )  # fmt: skip
+
+    def _line(self, summary: ConversionSummary) -> dict[str, str]:
+        """Return one conversion as text; each part is safe to display."""
+        return {
+            "number": str(summary.delivery),
+            "at": moment(summary.received_at)[5:],
+            "pixel": shown(summary.pixel, 40),
+            "event": shown(self.names(summary.pixel, summary.event) or summary.event, 40),
+            "id": shown(summary.conversion_id, 60),
+            "source": shown(summary.source, 40),
+            "state": summary.state.value,
+            "tone": TONES[summary.state],
+            "reason": masked_reason(summary.reason or "", 90),
+            "worth": shown(worth_of(summary.body), 40),
+            "flag": "" if summary.flag is None else summary.flag.kind.replace("_", " "),
+        }

@@ -1,0 +1,219 @@
+"""Pages of the console that keep themselves current, in a real browser."""
+
+import asyncio
+
+import pytest
+import pytest_asyncio
+from console_pages import KEY, ConsoleStage, sign_in
+
+from twite_emulator.process import running_emulator
+
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.journey]
+
+CONVERSIONS = "/console/conversions"
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def stage(chromium, tmp_path_factory):
+    with running_emulator() as emulator:
+        stage = ConsoleStage(tmp_path_factory.mktemp("live"), x=emulator.url)
+        await stage.start()
+        yield stage
+        await stage.stop()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def page(browser, stage):
+    """A page of ada's, whose scripts report no error."""
+    context = await browser.new_context()
+    page = await context.new_page()
+    wrong = []
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
+    await sign_in(page, stage.url)
+    yield page
+    await context.close()
+    assert [text for text in wrong if "Trusted" in text or "Content Security" in text] == []
+
+
+async def test_posted_conversion_arrives_and_turns_delivered_without_reloading(page, stage):
+    await page.goto(f"{stage.url}{CONVERSIONS}")
+    await page.wait_for_selector("[data-state=connected]")
+    await page.evaluate("window.sameDocument = true")
+
+    await post(page, stage, "order-arrives")
+    row = page.locator("tr", has_text="order-arrives")
+    await row.wait_for()
+    await row.locator("text=delivered").wait_for()
+
+    assert await page.evaluate("window.sameDocument")
+    assert await row.count() == 1
+
+
+async def test_page_of_a_conversion_turns_delivered_without_reloading(page, stage):
+    await page.goto(f"{stage.url}/console/pixels/o8z6j")
+    await page.click("text=Pause")
+    await post(page, stage, "order-turns")
+    await page.goto(f"{stage.url}{CONVERSIONS}?id=order-turns")
+    await page.wait_for_selector("[data-state=connected]")
+    waiting = await page.inner_text("main")
+    other = await page.context.new_page()
+    await other.goto(f"{stage.url}/console/pixels/o8z6j")
+    await other.click("button:has-text('Resume')")
+
+    await page.wait_for_selector("main .badge:has-text('delivered')")
+
+    assert "queued" in waiting
+    # Nothing changes any more, so the page no longer listens.
+    await page.wait_for_selector("[data-state=settled]")
+
+
+async def test_focus_and_typed_text_survive_a_change(page, stage):
+    await post(page, stage, "order-focus")
+    await page.goto(f"{stage.url}{CONVERSIONS}")
+    await page.wait_for_selector("[data-state=connected]")
+    await page.locator("input[type=search]").first.fill("order-typed")
+    link = page.locator("a", has_text="order-focus").first
+    await link.focus()
+
+    await post(page, stage, "order-while-focused")
+    await page.locator("tr", has_text="order-while-focused").wait_for()
+
+    assert await page.evaluate("document.activeElement.textContent") == "order-focus"
+    assert await page.locator("input[type=search]").first.input_value() == "order-typed"
+
+
+async def test_paused_page_changes_only_after_it_is_resumed(page, stage):
+    await page.goto(f"{stage.url}{CONVERSIONS}")
+    await page.wait_for_selector("[data-state=connected]")
+    await page.locator("#live [role=switch]").focus()
+    await page.keyboard.press("Space")
+    paused = await page.inner_text("#live [role=status]")
+    asked = requests(page)
+    await post(page, stage, "order-while-paused")
+    # Another page shows it: the store has changed.
+    other = await page.context.new_page()
+    await other.goto(f"{stage.url}{CONVERSIONS}")
+    await other.locator("tr", has_text="order-while-paused").wait_for()
+    before = (list(asked), await page.locator("tr", has_text="order-while-paused").count())
+
+    await page.keyboard.press("Space")
+    await page.locator("tr", has_text="order-while-paused").wait_for()
+
+    assert (paused, before) == ("Paused", ([], 0))
+
+
+async def test_hidden_tab_asks_for_nothing_until_it_is_shown(page, stage):
+    await page.goto(f"{stage.url}{CONVERSIONS}")
+    await page.wait_for_selector("[data-state=connected]")
+    await page.wait_for_function("performance.getEntriesByType('resource').length > 3")
+    await show(page, hidden=True)
+    asked = requests(page)
+    await post(page, stage, "order-while-hidden")
+    other = await page.context.new_page()
+    await other.goto(f"{stage.url}{CONVERSIONS}")
+    await other.locator("tr", has_text="order-while-hidden").wait_for()
+    # Longer than a second, after which an open stream would say that the store has changed.
+    await asyncio.sleep(1.5)
+    before = list(asked)
+
+    await show(page, hidden=False)
+    await page.locator("tr", has_text="order-while-hidden").wait_for()
+
+    assert before == []
+    assert len(asked) >= 2
+
+
+async def test_page_says_that_the_user_is_signed_out_and_stops(browser, stage):
+    context = await browser.new_context()
+    page, other = await context.new_page(), await context.new_page()
+    await sign_in(page, stage.url)
+    await page.goto(f"{stage.url}{CONVERSIONS}")
+    await page.wait_for_selector("[data-state=connected]")
+    await other.goto(f"{stage.url}/console/account")
+    await other.click("text=Sign out")
+    await post(page, stage, "order-after-sign-out")
+
+    await page.wait_for_selector("[data-state=signed-out]")
+    said = await page.inner_text("#live")
+    asked = requests(page)
+    await asyncio.sleep(1.5)
+    await page.click("#live a")
+    await page.wait_for_selector("#password")
+    to_sign_in = list(asked)
+
+    await context.close()
+    assert "Signed out. This page no longer changes. Sign in" in said
+    assert [path for path in to_sign_in if "changes" in path] == []
+
+
+async def test_interruption_is_shown_until_the_gateway_answers_again(page, stage):
+    await page.route("**/console/changes", lambda route: route.abort())
+    await page.goto(f"{stage.url}{CONVERSIONS}")
+    await page.wait_for_selector("[data-state=reconnecting]")
+
+    await page.unroute("**/console/changes")
+
+    await page.wait_for_selector("[data-state=connected]")
+
+
+async def test_tag_preview_shows_new_requests_and_keeps_open_parts_open(browser, tmp_path):
+    from console_pages import preview, with_tag  # noqa: PLC0415
+
+    with running_emulator() as emulator:
+        stage = with_tag(tmp_path, x=emulator.url)
+        await stage.start()
+        context = await browser.new_context()
+        page = await context.new_page()
+        await sign_in(page, stage.url)
+        await preview(stage)
+        await page.goto(f"{stage.url}/console/tag-preview/latest")
+        await page.wait_for_selector("[data-state=connected]")
+        await page.locator("summary", has_text="Request and response").first.click()
+        before = await page.locator("section.previewed").count()
+        session = stage.gateway.feature.previews.named("latest", who="ada")
+        await page.request.post(
+            f"{stage.gateway.url}/v1/conversions",
+            data={"event": "purchase", "conversion_id": "order-seen", "currency": "GBP"},
+            headers={
+                "Authorization": f"Bearer {KEY}",
+                "X-Gtm-Server-Preview": session.token.reveal(),
+            },
+        )
+        await page.wait_for_function(
+            "count => document.querySelectorAll('section.previewed').length > count", arg=before
+        )
+        still_open = await page.locator("details[open]").count()
+        stage.gateway.feature.previews.close(session)
+        await page.wait_for_selector("[data-state=ended]")
+        await context.close()
+        await stage.stop()
+
+    assert still_open == 1
+
+
+def requests(page):
+    """Return the paths that a page requests from now on."""
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+    return asked
+
+
+async def show(page, *, hidden):
+    """Hide or show the tab, as the browser reports it."""
+    await page.evaluate(
+        """hidden => {
+            Object.defineProperty(document, "hidden", { configurable: true, value: hidden });
+            document.dispatchEvent(new Event("visibilitychange"));
+        }""",
+        hidden,
+    )
+
+
+async def post(page, stage, conversion_id):
+    answer = await page.request.post(
+        f"{stage.gateway.url}/v1/conversions",
+        data={"event": "purchase", "conversion_id": conversion_id, "email": "a@shop.example"},
+        headers={"Authorization": f"Bearer {KEY}"},
+    )
+    assert answer.status == 202
