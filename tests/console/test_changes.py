@@ -78,7 +78,7 @@ async def test_version_does_not_change_for_pixels_that_the_viewer_does_not_see(q
     await clock.advance(1_000)
     after = [await versions.of(scope) for scope in (other, own)]
 
-    assert [one == two for one, two in zip(before, after, strict=True)] == [True, False]
+    assert [old == new for old, new in zip(before, after, strict=True)] == [True, False]
 
 
 async def test_version_changes_every_minute(queries):
@@ -93,12 +93,15 @@ async def test_version_changes_every_minute(queries):
 
 async def test_new_conversion_is_a_change_for_those_who_see_its_pixel(stage):
     ada, client = await stage.signed_in("ada"), await stage.signed_in("client")
-    async with aiohttp.ClientSession(headers=EVENTS) as http:
-        async with _stream(http, ada) as sees, _stream(http, client) as does_not:
-            first = [await _event(stream) for stream in (sees, does_not)]
-            await _post(stage, "order-1")
-            second = await _event(sees)
-            for_client = await does_not.content.read()
+    async with (
+        aiohttp.ClientSession(headers=EVENTS) as http,
+        _stream(http, ada) as sees,
+        _stream(http, client) as does_not,
+    ):
+        first = [await _event(stream) for stream in (sees, does_not)]
+        await _post(stage, "order-1")
+        second = await _event(sees)
+        for_client = await does_not.content.read()
 
     assert first[0]["data"] == second["data"] == "changed"
     assert first[0]["id"] != second["id"]

@@ -1,7 +1,6 @@
 """The pages about conversions show only what the user may see."""
 
 import asyncio
-import json
 
 import aiohttp
 import pytest

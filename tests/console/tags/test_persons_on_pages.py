@@ -89,11 +89,15 @@ async def test_no_page_log_or_command_shows_the_visitors_identifiers(tmp_path):
         await _submitted(stage.gateway.url)
         await _refused(stage.gateway.url)
         admin = await stage.signed_in("ada")
-        listed = [await admin.get(f"/console/conversions{query}") for query in ("", "?pixel=tag:crm")]
+        listed = [
+            await admin.get(f"/console/conversions{query}") for query in ("", "?pixel=tag:crm")
+        ]
         numbers = set(
             re.findall(r'href="/console/conversions/(\d+)"', "".join(page.text for page in listed))
         )
-        histories = [await admin.get(f"/console/conversions/{number}") for number in sorted(numbers)]
+        histories = [
+            await admin.get(f"/console/conversions/{number}") for number in sorted(numbers)
+        ]
         others = [
             await admin.get(f"/console{path}")
             for path in ("", "/dead", "/match-keys", "/value-guards", "/audit")
