@@ -14,7 +14,7 @@ import yaml
 
 from twite import __version__
 from twite.domain.fault import CODES
-from twite.formats.native.answers import ErrorBody, NativeReceipt
+from twite.formats.native.answers import ErrorBody, NativeReceipt, SourceInfo
 from twite.gateway.ingest.consent_choice import ConsentChoice
 from twite.gateway.operations.control import ControlCommand, ControlResult
 from twite.gateway.operations.dedup_report import PathCountsBy
@@ -47,6 +47,7 @@ _BODIES: Final = (
     SegmentError,
     SegmentSuccess,
     SomeRejected,
+    SourceInfo,
     XErrors,
     XSuccess,
 )

@@ -22,6 +22,7 @@ class GatewayDouble:
         self.headers: dict[str, str] = {}
         self.judge: Callable[[list[dict]], Answer] = self.usual
         self.url = ""
+        self.dedup_window = 7 * 86_400  # seconds
         self._seen: set[tuple[str, str]] = set()
 
     @property
@@ -58,6 +59,11 @@ def double() -> Iterator[GatewayDouble]:
     class Answering(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
+        def do_GET(self) -> None:
+            about = {"source": "shop", "dedup_window": reported.dedup_window}
+            known = self.path == "/v1/source"
+            self._answer(200 if known else 404, about if known else {})
+
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             conversions = json.loads(body)["conversions"]
@@ -66,7 +72,9 @@ def double() -> Iterator[GatewayDouble]:
             if answer is None:
                 self.close_connection = True
                 return
-            status, said = answer
+            self._answer(*answer)
+
+        def _answer(self, status: int, said: dict) -> None:
             if self.headers["Authorization"] != f"Bearer {KEY}":
                 status, said = 401, {"errors": [{"path": "", "code": "key", "message": "wrong"}]}
             written = json.dumps(said).encode()

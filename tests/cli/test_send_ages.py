@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from send_gateway_double import ids, row, written
+from send_gateway_double import KEY, ids, row, written
 
 from twite.cli import run
 
@@ -23,6 +23,36 @@ def report(path):
 
 def said(capsys):
     return " ".join(re.sub("[│╭╮╰╯─]", " ", capsys.readouterr().err).split())
+
+
+@pytest.mark.parametrize(
+    ("days", "line"),
+    [
+        (2, ("o-1", "rejected", "older_than_memory")),
+        (7, ("o-1", "accepted", "")),
+    ],
+)
+def test_gateway_elsewhere_says_how_long_it_detects_duplicates(
+    place, gateway, monkeypatch, *, days, line
+):
+    monkeypatch.setenv("THE_KEY", KEY)
+    gateway.dedup_window = days * 86_400
+    orders = written(place / "orders.csv", [row(time=ago(days=3))])
+
+    run(["send", orders, "--to", gateway.url, "--key-from", "env:THE_KEY", "--yes"])
+
+    assert report(orders) == [line]
+
+
+def test_gateway_elsewhere_that_knows_no_such_key_gets_no_conversions(
+    place, gateway, monkeypatch, capsys
+):
+    monkeypatch.setenv("THE_KEY", "another-key-that-is-long")
+    orders = written(place / "orders.csv", [row()])
+
+    assert run(["send", orders, "--to", gateway.url, "--key-from", "env:THE_KEY"]) == 1
+    assert "the gateway does not know this key" in said(capsys)
+    assert gateway.requests == []
 
 
 CELLS = [

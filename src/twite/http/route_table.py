@@ -198,6 +198,7 @@ ROUTES: Final[tuple[Route[Any], ...]] = (
         takes_json=True,
         operations={"post": "consent"},
     ),
+    _read_route("/v1/source", native.describe_source, "source", source_key),
     *map(_x_route, spec.VERSIONS),
     *(_rest_of_x(f"/{version}/") for version in spec.VERSIONS),
     Route(

@@ -6,9 +6,13 @@
 401, 404, …           stop: a retry would fail again
 """
 
+import asyncio
 import os
+import random
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Final, TypeVar
 from urllib.parse import urlsplit
@@ -20,22 +24,23 @@ import typer
 from twite.cli.options import load
 from twite.config.settings import Settings
 from twite.config.values import HostPort
-from twite.domain.conversion import DEFAULT_WINDOW
 from twite.domain.delivery import backoff
 from twite.domain.destination import Destination, Source
 from twite.domain.errors import OperatorError
 from twite.domain.fault import ReportedFault
 from twite.domain.secret import Secret
+from twite.domain.times import SECOND
 from twite.formats.files.findings import ERRORS, FileRow
 from twite.formats.files.requests import request_body
 from twite.formats.files.results import RowResult, judge, within
-from twite.formats.native.answers import ErrorBody, NativeReceipt, RejectedItem
+from twite.formats.native.answers import ErrorBody, NativeReceipt, RejectedItem, SourceInfo
 
 T = TypeVar("T")
 
 LONGEST_WAIT: Final = 30.0  # seconds
 TIMEOUT: Final = 60.0  # seconds
 PATH: Final = "/v1/conversions"
+_ABOUT: Final = "/v1/source"
 
 _RECEIPTED: Final = frozenset({202, 422})
 _TOO_LARGE: Final = 413
@@ -75,6 +80,17 @@ class RetryPatience(msgspec.Struct, frozen=True, kw_only=True):
     sleep: Callable[[float], Awaitable[None]]
     randomness: Callable[[], float]
     say: Callable[[str], None]
+
+
+def retry_patience(patience: float, say: Callable[[str], None]) -> RetryPatience:
+    """Return the settings of a command that waits on the real clock."""
+    return RetryPatience(
+        patience=patience,
+        elapsed=time.monotonic,
+        sleep=asyncio.sleep,
+        randomness=random.random,
+        say=say,
+    )
 
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
@@ -145,13 +161,14 @@ def posting(
     url: str,
     path: str,
     headers_of: Callable[[bytes], Mapping[str, str]],
+    method: str = "POST",
 ) -> SendClient:
     """Return a client that posts to a path of a gateway, with headers for each body."""
 
     async def post(body: bytes) -> SendResponse | SendNoResponse:
         try:
-            async with session.post(
-                url + path, data=body, headers=headers_of(body), allow_redirects=False
+            async with session.request(
+                method, url + path, data=body, headers=headers_of(body), allow_redirects=False
             ) as response:
                 return SendResponse(
                     status=response.status,
@@ -193,18 +210,18 @@ def _errors_of(response: SendResponse) -> tuple[ReportedFault, ...]:
     )
 
 
-def _why_stopped(response: SendResponse) -> str:
+def _why_stopped(response: SendResponse, request: str = f"POST {PATH}") -> str:
     causes = {
         401: "the gateway does not know this key. Use the key of a [[source]], and restart the "
         "gateway after you change a key",
         403: "this key may not submit conversions. Use the key of a [[source]]",
-        404: f"POST {PATH} returned 404, so this is not a gateway. Check --to",
-        405: f"POST {PATH} returned 405, so this is not a gateway. Check --to",
+        404: f"{request} returned 404, so this is not a gateway. Check --to",
+        405: f"{request} returned 405, so this is not a gateway. Check --to",
     }
     if response.status in causes:
         return causes[response.status]
     return (
-        f"the gateway returned {response.status}, which POST {PATH} never returns"
+        f"the gateway returned {response.status}, which {request} never returns"
         f"{_detail(response.body, ' ({})')}. "
         "Check --to and the proxy"
     )
@@ -239,19 +256,36 @@ class NoKey(OperatorError):
 class SendTarget(msgspec.Struct, frozen=True, kw_only=True):
     """The gateway to send to.
 
-    `source` and `destinations` are None if only address and key are known. `dedup_window` is in
-    milliseconds.
+    `source`, `destinations` and `dedup_window` (ms) are None if only address and key are known.
     """
 
     url: str
     key: Secret
     source: Source | None = None
     destinations: Mapping[str, Destination] | None = None
-    dedup_window: int = DEFAULT_WINDOW
+    dedup_window: int | None = None
 
     @property
     def name(self) -> str:
         return self.source.name if self.source is not None else ""
+
+
+async def read_dedup_window(send_target: SendTarget, patience: RetryPatience) -> int:
+    """Ask a gateway how long it detects duplicates, in milliseconds. Raises SendStopped."""
+    headers = {"Authorization": f"Bearer {send_target.key.reveal()}"}
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT)) as session:
+        get = posting(
+            session,
+            url=send_target.url,
+            path=_ABOUT,
+            headers_of=lambda _body: headers,
+            method="GET",
+        )
+        answer, _ = await Submitter(post=get, patience=patience).answered(b"", lost=False)
+    info = decoded(answer.body, SourceInfo) if answer.status == HTTPStatus.OK else None
+    if info is None:
+        raise SendStopped(_why_stopped(answer, f"GET {_ABOUT}"))
+    return info.dedup_window * SECOND
 
 
 def target(config: Path, *, to: str | None, source: str | None, key_from: str | None) -> SendTarget:

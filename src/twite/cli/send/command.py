@@ -1,5 +1,6 @@
 """`twite send`: send conversions from files, object storage and queries."""
 
+import asyncio
 import sys
 import time
 from datetime import tzinfo
@@ -12,7 +13,7 @@ import typer
 from twite.cli import printing
 from twite.cli.options import DEFAULT_CONFIG, Config, Json, option
 from twite.cli.send import summary as send_summary
-from twite.cli.send.client import target
+from twite.cli.send.client import SendTarget, read_dedup_window, retry_patience, target
 from twite.cli.send.inputs import InputOptions, open_database_query, open_files
 from twite.cli.send.results import options_digest
 from twite.cli.send.run import SendOptions, perform
@@ -143,7 +144,7 @@ def send(
             currency=currency,
             decimal=decimal,
             zone=_zone(timezone),
-            age=_age(older, aim.dedup_window),
+            age=_age(older, aim, wait),
         ),
         options=options_digest(
             [aim.url, aim.name, event, currency, decimal, timezone, chosen, delimiter, older]
@@ -185,10 +186,14 @@ def _require_sense(
         raise typer.BadParameter("needs no key: remove --key-from", param_hint="--dry-run")
 
 
-def _age(older: OlderRows | None, dedup_window: int) -> RowAge | None:
+def _age(older: OlderRows | None, send_target: SendTarget, patience: float) -> RowAge | None:
     if older == "send":
         return None
-    age = remembered_age(dedup_window)
+    window = send_target.dedup_window
+    if window is None:
+        asking = retry_patience(patience, say=printing.complain)
+        window = asyncio.run(read_dedup_window(send_target, asking))
+    age = remembered_age(window)
     oldest = time.time_ns() // 1_000_000 - age
     return RowAge(oldest=oldest, days=age // DAY, is_skipped=older == "skip")
 

@@ -1,7 +1,6 @@
 """Send one file or query: confirm, continue where an earlier run stopped, write the report."""
 
 import asyncio
-import random
 import sys
 import time
 from itertools import islice
@@ -17,11 +16,11 @@ from twite.cli import printing
 from twite.cli.send import summary as send_summary
 from twite.cli.send.client import (
     TIMEOUT,
-    RetryPatience,
     SendStopped,
     SendTarget,
     Submitter,
     poster,
+    retry_patience,
 )
 from twite.cli.send.results import ReportState, SendReport, earlier_run, open_report, state_path
 from twite.domain.errors import ClientError
@@ -198,13 +197,7 @@ def _submitter(
         return _dry_run(target)
     return Submitter(
         post=poster(session, url=target.url, key=target.key),
-        patience=RetryPatience(
-            patience=options.patience,
-            elapsed=time.monotonic,
-            sleep=asyncio.sleep,
-            randomness=random.random,
-            say=reporter.say,
-        ),
+        patience=retry_patience(options.patience, say=reporter.say),
     )
 
 

@@ -1,7 +1,6 @@
 """`twite sync`: run a `[[sync]]`, or fetch orders that a shop has not delivered."""
 
 import asyncio
-import random
 import time
 from typing import Annotated, Any, Final
 
@@ -13,13 +12,13 @@ from twite.cli import printing
 from twite.cli.options import DEFAULT_CONFIG, Config, Json, load
 from twite.cli.send.client import (
     TIMEOUT,
-    RetryPatience,
     SendClient,
     SendStopped,
     Submitter,
     decoded,
     gateway_url,
     posting,
+    retry_patience,
 )
 from twite.cli.sync.cursor import SyncCursor
 from twite.cli.sync.group import SyncGroup, list_syncs, run_sync
@@ -174,13 +173,7 @@ async def _catch_up(
     async with aiohttp.ClientSession(
         timeout=timeout, cookie_jar=aiohttp.DummyCookieJar()
     ) as session:
-        patience = RetryPatience(
-            patience=wait,
-            elapsed=time.monotonic,
-            sleep=asyncio.sleep,
-            randomness=random.random,
-            say=printing.complain,
-        )
+        patience = retry_patience(wait, say=printing.complain)
         submitter = Submitter(post=_posting(session, webhook, to), patience=patience)
         since = start if cursor.at is None else cursor.at
         async for orders in changed_orders(session, access, since=since):

@@ -49,6 +49,13 @@ class NativeReceipt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     ignored: int = 0
 
 
+class SourceInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """The source of a key. `dedup_window` is how long duplicates are detected, in seconds."""
+
+    source: str
+    dedup_window: int
+
+
 class ErrorDetail(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One error in a request. `path` is the place in the body, "" for the whole body."""
 

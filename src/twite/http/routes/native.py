@@ -1,4 +1,4 @@
-"""`POST /v1/conversions`, `/v1/sgtm`, `/v1/consent`: for servers with a source key."""
+"""`POST /v1/conversions`, `/v1/sgtm`, `/v1/consent`, `GET /v1/source`: with a source key."""
 
 import re
 from collections.abc import Awaitable, Callable
@@ -10,8 +10,9 @@ from twite.domain import fault
 from twite.domain.destination import Source
 from twite.domain.incoming_request import IncomingRequest
 from twite.domain.submission import Endpoint
+from twite.domain.times import SECOND
 from twite.formats.event_data.conversions import parse_events
-from twite.formats.native.answers import ErrorBody, ErrorDetail, NativeReceipt
+from twite.formats.native.answers import ErrorBody, ErrorDetail, NativeReceipt, SourceInfo
 from twite.formats.parsed_request import ParsedRequest
 from twite.formats.sgtm_tag import read as sgtm
 from twite.gateway.ingest.consent_choice import UnusableChoice
@@ -106,6 +107,12 @@ class ChoiceNoted(msgspec.Struct, frozen=True, kw_only=True):
 
     consent: Literal["granted", "revoked"]
     identifiers: int
+
+
+async def describe_source(request: HttpRequest, source: Source) -> HttpResponse:
+    """Answer with the key's source, and with how long duplicates are detected."""
+    info = SourceInfo(source=source.name, dedup_window=request.services.dedup_window // SECOND)
+    return HttpResponse(status=200, body=_ENCODER.encode(info))
 
 
 async def record_choice(request: HttpRequest, source: Source) -> HttpResponse:
