@@ -4,6 +4,7 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
+from urllib.parse import unquote
 
 import msgspec
 from starlette.requests import ClientDisconnect, Request
@@ -87,6 +88,20 @@ class Notice(msgspec.Struct, frozen=True):
     bad: bool
 
 
+class TypedForm(msgspec.Struct, frozen=True):
+    """A form that was refused. Its fields are shown again, except secrets."""
+
+    path: str = ""
+    form: FormData = FormData("")
+
+    def __call__(self, action: str) -> FormData:
+        """Return what was typed into the form with this action; no fields for other forms."""
+        return self.form if unquote(action) == self.path else FormData("")
+
+
+_NOTHING_TYPED: Final = TypedForm()
+
+
 class Console:
     """An ASGI application for paths under /console.
 
@@ -120,6 +135,7 @@ class Console:
         self._served = {file.name: file for file in self._static.values()}
         self._templates = PageTemplates((FOLDER, *folders), self._static, emulated=emulated)
         self._said: OrderedDict[str, list[Notice]] = OrderedDict()
+        self._typed: OrderedDict[str, TypedForm] = OrderedDict()
         self._refusals = RateLimiter(size=1, per=_NOTED_EVERY)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -150,7 +166,7 @@ class Console:
             response.headers["strict-transport-security"] = _HSTS
         await response(scope, receive, send)
 
-    # The methods below are the services that pages use; see page.Surroundings.
+    # The methods below are the services that pages use; see page.PageContext.
 
     def draw(self, request: PageRequest, template: str, values: Mapping[str, object]) -> str:
         viewer = request.session.viewer if request.session is not None else None
@@ -163,6 +179,9 @@ class Console:
             "theme": theme_of(request.request),
             "form_token": form_token(request.token),
             "said": [] if is_background else self._said.pop(request.token, []),
+            "typed": _NOTHING_TYPED
+            if is_background
+            else self._typed.pop(request.token, _NOTHING_TYPED),
             "now": request.now,
             "zone": request.zone,
             "known_as": self._known_as,
@@ -175,6 +194,12 @@ class Console:
         del notices[:-_MOST_AT_ONCE]
         if len(self._said) > _MOST_SAID:
             self._said.popitem(last=False)
+
+    def keep(self, request: PageRequest) -> None:
+        form = request.form.without_secrets()
+        self._typed[request.token] = TypedForm(request.request.scope["path"], form)
+        if len(self._typed) > _MOST_SAID:
+            self._typed.popitem(last=False)
 
     async def note(self, audit_event: AuditEvent) -> None:
         await self._trail.note(audit_event)

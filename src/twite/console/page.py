@@ -21,6 +21,11 @@ MOST_FIELDS = 2_000
 # Characters left as they are in a path and its query. All others, such as those in an id from X,
 # are percent-encoded.
 _KEPT = "/?&=%:@+,;~"
+# The names of fields with passwords, codes and credentials.
+_SECRET_FIELDS: Final = frozenset(
+    {"form_token", "own", "new", "again", "password", "code", "pin", "token", "secret"}
+)
+_MOST_KEPT: Final = 1 << 14  # characters
 NOT_CONFIRMED: Final = (
     "Your password is wrong, or there were too many wrong attempts. Nothing was changed."
 )
@@ -79,6 +84,17 @@ class FormData:
                 "was changed. Send fewer fields.",
             ) from None
 
+    def __bool__(self) -> bool:
+        return bool(self._fields)
+
+    def without_secrets(self) -> "FormData":
+        """Return the fields that a page may show again; no fields if they are long."""
+        kept = FormData("")
+        fields = [(name, value) for name, value in self._fields if name not in _SECRET_FIELDS]
+        if sum(len(value) for _, value in fields) <= _MOST_KEPT:
+            kept._fields = fields
+        return kept
+
     def first(self, name: str, default: str = "") -> str:
         return next((value for key, value in self._fields if key == name), default)
 
@@ -106,6 +122,10 @@ class PageContext(Protocol):
 
     def say(self, request: "PageRequest", sentence: str, *, bad: bool) -> None:
         """Show a message on the next page."""
+        ...
+
+    def keep(self, request: "PageRequest") -> None:
+        """Fill the request's form on the next page with what was typed."""
         ...
 
     async def note(self, audit_event: AuditEvent) -> None:
@@ -160,9 +180,15 @@ class PageRequest:
         return Response(self.context.draw(self, template, values), status, media_type="text/html")
 
     def back_to(self, path: str, *, message: str = "", bad: bool = False) -> Response:
-        """Redirect to a page of the console, which shows the message."""
+        """Redirect to a page of the console, which shows the message.
+
+        If it is `bad`, the page's form keeps what was typed, except secrets. See `typed` in
+        `templates/parts.html`.
+        """
         if message:
             self.context.say(self, message, bad=bad)
+        if bad:
+            self.context.keep(self)
         return Response(status_code=303, headers={"location": quote(path, safe=_KEPT)})
 
     async def note(self, what: str, subject: str = "", detail: str = "") -> None:
