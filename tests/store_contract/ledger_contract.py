@@ -14,6 +14,7 @@ from store_contract.privacy import ConsentLaws, PrivacyLaws
 from store_contract.queries import QueryLaws
 from store_contract.recording import BalanceLaws, RecordingLaws
 from store_contract.rejections import IgnoringLaws, RejectionLaws
+from store_contract.replays import ReplayLaws
 from store_contract.sealing import SecretRecordLaws, TagPayloadLaws
 from store_contract.settling import SettlingLaws, SweepLaws
 from store_contract.sign_ins import SignInLaws
@@ -44,6 +45,13 @@ class OutboxContract(
 
 
 class LedgerContract(
-    OutboxContract, RejectionLaws, DedupLaws, QueryLaws, PrivacyLaws, JoinLaws, JoinedErasureLaws
+    OutboxContract,
+    RejectionLaws,
+    DedupLaws,
+    QueryLaws,
+    PrivacyLaws,
+    JoinLaws,
+    JoinedErasureLaws,
+    ReplayLaws,
 ):
     """The whole store contract."""

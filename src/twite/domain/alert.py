@@ -197,12 +197,16 @@ class Acknowledgement(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Mute(msgspec.Struct, frozen=True, kw_only=True):
-    """Nothing is reported about a subject until a time (ms), such as `mute_subject` of an alert."""
+    """Nothing is reported about a subject until a time (ms), such as `mute_subject` of an alert.
+
+    `note` is why.
+    """
 
     subject: str
     until: int
     at: int
     who: str
+    note: str = ""
 
 
 def mute_subject(kind: AlertKind, subject: str) -> str:

@@ -299,6 +299,12 @@ class ReceiptsQuery(Query[Mapping[int, str]], frozen=True, kw_only=True):
     deliveries: Sequence[int]
 
 
+class StatesQuery(Query[Mapping[State, int]], frozen=True, kw_only=True):
+    """The number of the given conversions by state."""
+
+    deliveries: Sequence[int]
+
+
 class NumberAtQuery(Query[int], frozen=True, kw_only=True):
     """The approximate first number of the conversions received since a time."""
 

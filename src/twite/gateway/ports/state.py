@@ -14,6 +14,8 @@ The key of each kind:
 - SealedSecret: name
 - WebhookDelivery: id
 - SyncRecord: name
+- ReplayBatch: id
+- ReplayPart: batch and place
 """
 
 from collections.abc import Sequence
@@ -24,6 +26,7 @@ import msgspec
 from twite.domain.alert import Acknowledgement, Alert, Mute
 from twite.domain.pause import Pause
 from twite.domain.people.users import AuditEvent
+from twite.domain.replay_batch import ReplayBatch, ReplayPart
 from twite.domain.secret import Masked
 from twite.domain.stats.traffic import HourlyTraffic
 from twite.domain.stats.value_guard import UsualAmount
@@ -91,6 +94,8 @@ StateRecord = (
     | SealedSecret
     | WebhookDelivery
     | SyncRecord
+    | ReplayBatch
+    | ReplayPart
 )
 StateKey = str | tuple[str, str] | Pause
 R = TypeVar("R", bound=StateRecord)
@@ -123,8 +128,8 @@ class StateStore(StateReader, Protocol):
         With `old_secret`, a secret is stored only if the stored one equals it (compare and set). A
         pause by a user is replaced only by another pause by a user. Traffic that is more than
         KEPT_HOURS older than the source's newest traffic is deleted, as are all deliveries of a
-        webhook but the latest MOST_DELIVERIES. The first acknowledgement of an alert stays. Raises
-        LedgerUnavailable.
+        webhook but the latest MOST_DELIVERIES, expired mutes, and replays that began more than
+        KEPT_FOR ago. The first acknowledgement of an alert stays. Raises LedgerUnavailable.
         """
 
     async def delete(

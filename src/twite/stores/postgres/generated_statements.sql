@@ -652,6 +652,9 @@ WHERE delivery >= $1 AND delivery < $2
 -- count: forget_discarded(first, end)
 DELETE FROM discarded WHERE delivery >= $1 AND delivery < $2
 
+-- count: forget_expired_mutes(now)
+DELETE FROM mute WHERE until <= $1
+
 -- count: forget_failed_sign_in(key, most)
 DELETE FROM failed_sign_in WHERE key = $1 AND times <= $2
 
@@ -730,6 +733,12 @@ WHERE delivery >= $1 AND delivery < $2
 DELETE FROM replaced
 WHERE delivery >= $1 AND delivery < $2
   AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.id = replaced.delivery)
+
+-- count: forget_replay_batches(before)
+DELETE FROM replay_batch WHERE at < $1
+
+-- count: forget_replay_parts(before)
+DELETE FROM replay_part WHERE batch IN (SELECT id FROM replay_batch WHERE at < $1)
 
 -- count: forget_sealed(name)
 DELETE FROM vault WHERE name = $1
@@ -1121,7 +1130,7 @@ SELECT greatest(extract(epoch FROM clock_timestamp())::bigint - 1767225600, 0) <
 UPDATE session SET digest = $1 WHERE digest = $2
 
 -- rows: mutes(first, beyond)
-SELECT subject, until, at, who FROM mute
+SELECT subject, until, at, who, note FROM mute
 WHERE subject >= $1 AND subject < $2 ORDER BY subject
 
 -- rows: names_of(deliveries)
@@ -1352,9 +1361,30 @@ insert INTO ignored (day, source, endpoint, name, reason, times)
 VALUES ($1, $2, $3, $4, $5, $6)
 ON CONFLICT (day, source, endpoint, name, reason) DO UPDATE SET times = ignored.times + excluded.times
 
--- count: put_mute(subject, until, at, who)
-insert INTO mute (subject, until, at, who) VALUES ($1, $2, $3, $4)
-ON CONFLICT (subject) DO UPDATE SET until = excluded.until, at = excluded.at, who = excluded.who
+-- count: put_mute(subject, until, at, who, note)
+insert INTO mute (subject, until, at, who, note) VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (subject) DO UPDATE SET until = excluded.until, at = excluded.at, who = excluded.who,
+  note = excluded.note
+
+-- count: put_replay_batch(id, at, who, pixel, event, reason, edit, confirmed_at, total, parts, done, moved, ended_at, cancelled_by, taken_back)
+insert INTO replay_batch (id, at, who, pixel, event, reason, edit, confirmed_at, total, parts, done,
+  moved, ended_at, cancelled_by, taken_back)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11,
+  $12, $13, $14, $15)
+ON CONFLICT (id) DO UPDATE SET
+  done = CASE WHEN replay_batch.done > excluded.done THEN replay_batch.done ELSE excluded.done END,
+  moved = CASE WHEN replay_batch.moved > excluded.moved THEN replay_batch.moved
+    ELSE excluded.moved END,
+  ended_at = coalesce(replay_batch.ended_at, excluded.ended_at),
+  cancelled_by = CASE WHEN replay_batch.cancelled_by <> '' THEN replay_batch.cancelled_by
+    ELSE excluded.cancelled_by END,
+  taken_back = CASE WHEN replay_batch.taken_back > excluded.taken_back THEN replay_batch.taken_back
+    ELSE excluded.taken_back END
+
+-- count: put_replay_part(batch, place, cause, reason, deliveries, refused)
+insert INTO replay_part (batch, place, cause, reason, deliveries, refused)
+VALUES ($1, $2, $3, $4, $5, $6)
+ON CONFLICT (batch, place) DO UPDATE SET refused = excluded.refused
 
 -- count: put_sealed(name, sealed)
 insert INTO vault (name, sealed) VALUES ($1, $2)
@@ -1500,6 +1530,15 @@ WHERE id IN (
   WHERE id = ANY (translate($4, '[]', '{}')::bigint[]) AND state IN ('held', 'dead') AND resting IS NOT NULL
   ORDER BY id FOR UPDATE)
 
+-- rows: replay_batches(first, beyond)
+SELECT id, at, who, pixel, event, reason, edit, confirmed_at, total, parts, done, moved, ended_at,
+  cancelled_by, taken_back
+FROM replay_batch WHERE id >= $1 AND id < $2 ORDER BY id
+
+-- rows: replay_parts(first, beyond)
+SELECT batch, place, cause, reason, deliveries, refused FROM replay_part
+WHERE batch >= $1 AND batch < $2 ORDER BY batch, place
+
 -- rows: request_of_key(key, before)
 SELECT request FROM idempotency_key WHERE key = $1 AND at >= $2
 
@@ -1614,6 +1653,19 @@ LEFT JOIN consent ON consent.delivery = outbox.id
 WHERE outbox.id > $1 AND outbox.state IN ('queued', 'held', 'dead')
   AND account.source = $2
 ORDER BY outbox.id LIMIT $3
+
+-- rows: states_of(deliveries)
+SELECT
+  CASE
+    WHEN outbox.state IS NOT NULL THEN outbox.state
+    WHEN discarded.note IS NOT NULL OR conversion.suppressed IS NOT NULL THEN 'suppressed'
+    ELSE 'delivered'
+  END AS state, count(*) AS deliveries
+FROM conversion
+LEFT JOIN outbox ON outbox.id = conversion.id
+LEFT JOIN discarded ON discarded.delivery = conversion.id
+WHERE conversion.id = ANY (translate($1, '[]', '{}')::bigint[])
+GROUP BY 1
 
 -- rows: still_under(deliveries, lease)
 SELECT coalesce(json_agg(id), '[]')::text, count(*) FROM (

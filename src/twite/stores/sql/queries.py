@@ -50,6 +50,7 @@ _VIEWS: Final[Mapping[type, Callable[..., Any]]] = {
     port.JoinsQuery: joins.join_counts,
     port.SubmissionsQuery: console_queries.kept,
     port.ReceiptsQuery: records.receipts,
+    port.StatesQuery: records.states,
     port.NumberAtQuery: console_queries.number_at,
     port.UndeliveredQuery: records.undelivered,
     port.PayloadHeadsQuery: moves.heads,

@@ -234,6 +234,61 @@ DELETE FROM sync_state WHERE name = :name;
 -- The states in a range of names.
 SELECT name, state FROM sync_state WHERE name >= :first AND name < :beyond ORDER BY name;
 
+-- name: put_replay_batch
+-- Store a replay, or its progress. What has ended, or was cancelled, stays so.
+INSERT INTO replay_batch (id, at, who, pixel, event, reason, edit, confirmed_at, total, parts, done,
+  moved, ended_at, cancelled_by, taken_back)
+VALUES (:id, :at, :who, :pixel, :event, :reason, :edit, :confirmed_at, :total, :parts, :done,
+  :moved, :ended_at, :cancelled_by, :taken_back)
+ON CONFLICT (id) DO UPDATE SET
+  done = CASE WHEN replay_batch.done > excluded.done THEN replay_batch.done ELSE excluded.done END,
+  moved = CASE WHEN replay_batch.moved > excluded.moved THEN replay_batch.moved
+    ELSE excluded.moved END,
+  ended_at = coalesce(replay_batch.ended_at, excluded.ended_at),
+  cancelled_by = CASE WHEN replay_batch.cancelled_by <> '' THEN replay_batch.cancelled_by
+    ELSE excluded.cancelled_by END,
+  taken_back = CASE WHEN replay_batch.taken_back > excluded.taken_back THEN replay_batch.taken_back
+    ELSE excluded.taken_back END;
+
+-- name: forget_replay_parts
+-- Delete the parts of old replays.
+DELETE FROM replay_part WHERE batch IN (SELECT id FROM replay_batch WHERE at < :before);
+
+-- name: forget_replay_batches
+-- Delete old replays.
+DELETE FROM replay_batch WHERE at < :before;
+
+-- name: replay_batches
+-- The replays in a range of ids.
+SELECT id, at, who, pixel, event, reason, edit, confirmed_at, total, parts, done, moved, ended_at,
+  cancelled_by, taken_back
+FROM replay_batch WHERE id >= :first AND id < :beyond ORDER BY id;
+
+-- name: put_replay_part
+-- Store a part of a replay, or why some of its deliveries were not changed.
+INSERT INTO replay_part (batch, place, cause, reason, deliveries, refused)
+VALUES (:batch, :place, :cause, :reason, :deliveries, :refused)
+ON CONFLICT (batch, place) DO UPDATE SET refused = excluded.refused;
+
+-- name: replay_parts
+-- The parts of replays in a range of ids.
+SELECT batch, place, cause, reason, deliveries, refused FROM replay_part
+WHERE batch >= :first AND batch < :beyond ORDER BY batch, place;
+
+-- name: states_of
+-- The number of conversions by state, of the given ones.
+SELECT
+  CASE
+    WHEN outbox.state IS NOT NULL THEN outbox.shown_state
+    WHEN discarded.note IS NOT NULL OR conversion.suppressed IS NOT NULL THEN 'suppressed'
+    ELSE 'delivered'
+  END AS state, count(*) AS deliveries
+FROM conversion
+LEFT JOIN outbox ON outbox.id = conversion.id
+LEFT JOIN discarded ON discarded.delivery = conversion.id
+WHERE conversion.id IN (SELECT value FROM json_each(:deliveries))
+GROUP BY 1;
+
 -- name: count_ignored
 -- Count ignored items, under :other if a day has too many names.
 INSERT INTO ignored (day, source, endpoint, name, reason, times)
@@ -948,8 +1003,13 @@ SELECT alert, at, who FROM acknowledgement ORDER BY alert;
 
 -- name: put_mute
 -- Mute a subject until a time.
-INSERT INTO mute (subject, until, at, who) VALUES (:subject, :until, :at, :who)
-ON CONFLICT (subject) DO UPDATE SET until = excluded.until, at = excluded.at, who = excluded.who;
+INSERT INTO mute (subject, until, at, who, note) VALUES (:subject, :until, :at, :who, :note)
+ON CONFLICT (subject) DO UPDATE SET until = excluded.until, at = excluded.at, who = excluded.who,
+  note = excluded.note;
+
+-- name: forget_expired_mutes
+-- Delete mutes whose time has passed.
+DELETE FROM mute WHERE until <= :now;
 
 -- name: forget_mute
 -- End a mute.
@@ -957,7 +1017,7 @@ DELETE FROM mute WHERE subject = :subject;
 
 -- name: mutes
 -- The mutes in a range of subjects.
-SELECT subject, until, at, who FROM mute
+SELECT subject, until, at, who, note FROM mute
 WHERE subject >= :first AND subject < :beyond ORDER BY subject;
 
 -- name: traffic

@@ -246,6 +246,12 @@ def receipts(connection: SqlConnection, *, deliveries: Sequence[int]) -> dict[in
     return dict(found.fetchall())
 
 
+def states(connection: SqlConnection, *, deliveries: Sequence[int]) -> dict[State, int]:
+    """Return the number of conversions by state."""
+    found = connection.execute(query("states_of"), {"deliveries": as_json(deliveries)})
+    return {State(state): count for state, count in found.fetchall()}
+
+
 # Tag, reason, and the positions of the stored conversions, counting from the first.
 _Unfired = list[tuple[str, str, list[int]]]
 

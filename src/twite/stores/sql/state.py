@@ -9,6 +9,7 @@ import msgspec
 from twite.domain.alert import Acknowledgement, Alert, AlertKind, AlertPhase, Mute
 from twite.domain.pause import Cause, Pause
 from twite.domain.people.users import AuditEvent
+from twite.domain.replay_batch import KEPT_FOR, ReplayBatch, ReplayPart
 from twite.domain.stats.traffic import KEPT_HOURS, HourlyTraffic
 from twite.domain.stats.value_guard import UsualAmount
 from twite.domain.webhook_delivery import MOST_DELIVERIES, DeliveryVerdict, WebhookDelivery
@@ -43,6 +44,8 @@ _PUT: Final[Mapping[type[StateRecord], str]] = {
     SealedSecret: "put_sealed",
     WebhookDelivery: "note_webhook_delivery",
     SyncRecord: "put_sync_state",
+    ReplayBatch: "put_replay_batch",
+    ReplayPart: "put_replay_part",
 }
 _DELETE: Final[Mapping[type[StateRecord], tuple[str, ...]]] = {
     Pause: ("remove_pause", "pixel", "event"),
@@ -117,6 +120,11 @@ def _put(session: WriterSession, record: StateRecord, *, old_secret: SealedSecre
         session.run("forget_traffic", source=record.source, before=record.hour - KEPT_HOURS)
     if isinstance(record, WebhookDelivery):
         session.run("forget_webhook_deliveries", webhook=record.webhook, most=MOST_DELIVERIES)
+    if isinstance(record, Mute):
+        session.run("forget_expired_mutes", now=record.at)
+    if isinstance(record, ReplayBatch):
+        session.run("forget_replay_parts", before=record.at - KEPT_FOR)
+        session.run("forget_replay_batches", before=record.at - KEPT_FOR)
 
 
 def _delete(session: WriterSession, kind: type[StateRecord], keys: Sequence[StateKey]) -> None:
@@ -173,6 +181,13 @@ def _webhook_delivery(*row: Any) -> WebhookDelivery | None:  # noqa: ANN401 - a 
     return record_of(WebhookDelivery, values)
 
 
+def _replay_part(*row: Any) -> ReplayPart:  # noqa: ANN401 - a row of the database
+    *values, deliveries, refused = row
+    deliveries = msgspec.json.decode(deliveries, type=tuple[int, ...])
+    refused = msgspec.json.decode(refused, type=tuple[tuple[int, str], ...])
+    return record_of(ReplayPart, (*values, deliveries, refused))
+
+
 def _in_order(kind: type[R]) -> Callable[..., R]:
     return lambda *row: record_of(kind, row)
 
@@ -190,4 +205,6 @@ _READ: Final[Mapping[type, tuple[str, Callable[..., Any]]]] = {
     SealedSecret: ("sealed", _in_order(SealedSecret)),
     WebhookDelivery: ("webhook_deliveries", _webhook_delivery),
     SyncRecord: ("sync_states", _in_order(SyncRecord)),
+    ReplayBatch: ("replay_batches", _in_order(ReplayBatch)),
+    ReplayPart: ("replay_parts", _replay_part),
 }

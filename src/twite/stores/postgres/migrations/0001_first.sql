@@ -242,7 +242,8 @@ CREATE TABLE mute (
   subject text COLLATE "C" PRIMARY KEY,
   until bigint NOT NULL,
   at bigint NOT NULL,
-  who text COLLATE "C" NOT NULL
+  who text COLLATE "C" NOT NULL,
+  note text COLLATE "C" NOT NULL DEFAULT ''
 );
 
 CREATE TABLE traffic (
@@ -306,6 +307,34 @@ CREATE TABLE vault (
 CREATE TABLE sync_state (
   name text COLLATE "C" PRIMARY KEY,
   state text NOT NULL
+);
+
+CREATE TABLE replay_batch (
+  id text COLLATE "C" PRIMARY KEY,
+  at bigint NOT NULL,
+  who text COLLATE "C" NOT NULL,
+  pixel text COLLATE "C" NOT NULL,
+  event text COLLATE "C" NOT NULL,
+  reason text COLLATE "C" NOT NULL,
+  edit text COLLATE "C" NOT NULL,
+  confirmed_at bigint,
+  total bigint NOT NULL,
+  parts bigint NOT NULL,
+  done bigint NOT NULL,
+  moved bigint NOT NULL,
+  ended_at bigint,
+  cancelled_by text COLLATE "C" NOT NULL,
+  taken_back bigint NOT NULL
+);
+
+CREATE TABLE replay_part (
+  batch text COLLATE "C" NOT NULL,
+  place bigint NOT NULL,
+  cause text COLLATE "C",
+  reason text COLLATE "C" NOT NULL,
+  deliveries text COLLATE "C" NOT NULL,
+  refused text COLLATE "C" NOT NULL,
+  PRIMARY KEY (batch, place)
 );
 
 CREATE TABLE consent (

@@ -180,6 +180,7 @@ class MuteRow(TableRow):
     until: int
     at: int
     who: str
+    note: str = ""
 
 
 class TrafficRow(TableRow):
@@ -229,6 +230,35 @@ class IgnoredRow(TableRow):
 class SyncStateRow(TableRow):
     name: str
     state: str
+
+
+class ReplayBatchRow(TableRow):
+    id: str
+    at: int
+    who: str
+    pixel: str
+    event: str
+    reason: str
+    edit: str
+    confirmed_at: int | None
+    total: int
+    parts: int
+    done: int
+    moved: int
+    ended_at: int | None
+    cancelled_by: str
+    taken_back: int
+
+
+class ReplayPartRow(TableRow):
+    key_columns: ClassVar[int] = 2
+
+    batch: str
+    place: int
+    cause: str | None
+    reason: str
+    deliveries: str
+    refused: str
 
 
 class VaultRow(TableRow):

@@ -248,7 +248,8 @@ CREATE TABLE mute (
   subject TEXT PRIMARY KEY,
   until INTEGER NOT NULL,
   at INTEGER NOT NULL,
-  who TEXT NOT NULL
+  who TEXT NOT NULL,
+  note TEXT NOT NULL DEFAULT ''
 ) WITHOUT ROWID;
 
 -- The hours in which conversions arrived from a source: its usual silence is derived from them.
@@ -329,6 +330,34 @@ CREATE TABLE vault (
 CREATE TABLE sync_state (
   name TEXT PRIMARY KEY,
   state TEXT NOT NULL
+) WITHOUT ROWID;
+
+-- Replays that users started, and their deliveries in parts: twite.domain.replay_batch.
+CREATE TABLE replay_batch (
+  id TEXT PRIMARY KEY,
+  at INTEGER NOT NULL,
+  who TEXT NOT NULL,
+  pixel TEXT NOT NULL,          -- '' if there are several
+  event TEXT NOT NULL,
+  reason TEXT NOT NULL,
+  edit TEXT NOT NULL,           -- JSON
+  confirmed_at INTEGER,         -- that X may count some twice
+  total INTEGER NOT NULL,
+  parts INTEGER NOT NULL,
+  done INTEGER NOT NULL,        -- how many parts
+  moved INTEGER NOT NULL,
+  ended_at INTEGER,
+  cancelled_by TEXT NOT NULL,
+  taken_back INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE replay_part (
+  batch TEXT NOT NULL,
+  place INTEGER NOT NULL,
+  cause TEXT,
+  reason TEXT NOT NULL,
+  deliveries TEXT NOT NULL,     -- JSON
+  refused TEXT NOT NULL,        -- JSON: [[delivery, why], ...]
+  PRIMARY KEY (batch, place)
 ) WITHOUT ROWID;
 
 -- Decisions about consent, if there was any signal: JSON without identifiers; strings of the IAB are

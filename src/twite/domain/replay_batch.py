@@ -1,0 +1,66 @@
+"""Replays that users start: a batch of dead and held deliveries, which Twite works off in parts."""
+
+import msgspec
+
+from twite.domain.times import DAY
+
+# The deliveries of a part: moving them takes the store a few milliseconds.
+PART = 250
+KEPT_FOR = 30 * DAY
+
+
+class ReplayBatch(msgspec.Struct, frozen=True, kw_only=True):
+    """A replay that `who` started at a time (`at`, ms), and its progress.
+
+    `pixel`, `event` and `reason` are those of the problem, "" if there are several; `edit` is an
+    Edit of `gateway.operations.edit` as JSON; `confirmed_at` is when the user confirmed that X may
+    count some of them twice. `done` of its `parts` are worked off: `moved`
+    deliveries were queued. A cancelled replay has `taken_back` those that were not sent.
+    """
+
+    id: str
+    at: int
+    who: str
+    pixel: str
+    event: str
+    reason: str
+    edit: str
+    confirmed_at: int | None
+    total: int
+    parts: int
+    done: int = 0
+    moved: int = 0
+    ended_at: int | None = None
+    cancelled_by: str = ""
+    taken_back: int = 0
+
+
+class ReplayPart(msgspec.Struct, frozen=True, kw_only=True):
+    """A part of a replay. Its deliveries were dead or held for the same cause and reason.
+
+    `refused` has (delivery, why) of those that were not changed.
+    """
+
+    batch: str
+    place: int
+    cause: str | None
+    reason: str
+    deliveries: tuple[int, ...]
+    refused: tuple[tuple[int, str], ...] = ()
+
+
+class ReplayProgress(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the deliveries of a replay are. `left` are not queued yet; `unchanged` cannot be."""
+
+    left: int = 0
+    queued: int = 0
+    delivered: int = 0
+    refused: int = 0
+    held: int = 0
+    suppressed: int = 0
+    unchanged: int = 0
+    taken_back: int = 0
+
+    @property
+    def is_settled(self) -> bool:
+        return not (self.left or self.queued)
