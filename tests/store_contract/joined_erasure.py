@@ -1,23 +1,37 @@
 """Store contract: an erasure finds what is known of the person's visitors."""
 
-from builders import NOW, a_submission
-from store_contract.actions import claim_or_none
+import msgspec
+
+from builders import NOW, a_submission, an_entry
+from store_contract.actions import PIXEL, claim_or_none
 from store_contract.joining import (
     CLICK_ID,
     MAIL,
+    OTHER_CLICK,
     USER,
+    VISITOR,
     WAIT,
     digest,
     fact,
     knowing,
+    known_of,
     links,
     sent,
+    user_of,
     waiting,
 )
 from twite.domain.conversion import Identifiers
-from twite.domain.joins import JoinKind
-from twite.domain.people.erasure import CLICK, EMAIL, ErasureIdentifier, all_of, asked
+from twite.domain.joins import JoinKind, KeyKind, join_key
+from twite.domain.people.erasure import (
+    CLICK,
+    CONVERSION_ID,
+    EMAIL,
+    ErasureIdentifier,
+    all_of,
+    asked,
+)
 from twite.gateway.ports.privacy import EraseSearch, EraseStore, EraseTraces
+from twite.gateway.ports.state import ALL_PAUSED, SyncRecord
 from twite.gateway.ports.store import Store
 from twite.stores.sql import erase_search
 
@@ -64,3 +78,59 @@ class JoinedErasureLaws:
         assert (len(found.known), len(found.conversions)) == (1, 1)
         assert (await traces(store, search)).size == 0
         assert await claim_or_none(store, now=NOW + WAIT) is None
+
+    async def test_erasure_by_email_follows_links_to_the_click(self, store: Store) -> None:
+        other = user_of("u-2")
+        await store.record(
+            knowing(
+                fact(JoinKind.CLICK, CLICK_ID),
+                fact(JoinKind.EMAIL, digest(MAIL), key=USER, whose=USER),
+                fact(JoinKind.CLICK, OTHER_CLICK, key=other, whose=other),
+                *links(),
+            )
+        )
+
+        found = await traces(store, search_of(EMAIL, MAIL))
+        await store.erase(EraseStore(known=tuple(found.known)), now=NOW)
+
+        assert (await known_of(store, USER), await known_of(store, VISITOR)) == ([], [])
+        assert [row.value for row in await known_of(store, other)] == [OTHER_CLICK]
+
+    async def test_erasure_by_email_finds_the_click_weeks_after_the_email(
+        self, store: Store
+    ) -> None:
+        person = join_key(store.salt, PIXEL, KeyKind.PERSON, digest(MAIL))
+        # Erasures look at the pixels of stored conversions.
+        await store.record(a_submission(an_entry("order-9")))
+        await store.record(
+            knowing(
+                fact(JoinKind.CLICK, CLICK_ID),
+                fact(JoinKind.PERSON, person, key=USER, whose=USER),
+                *links(),
+            )
+        )
+
+        found = await traces(store, search_of(EMAIL, MAIL))
+        await store.erase(EraseStore(known=tuple(found.known)), now=NOW)
+
+        assert (await known_of(store, USER), await known_of(store, VISITOR)) == ([], [])
+
+    async def test_erasure_by_order_id_removes_the_refused_row_of_a_sync(
+        self, store: Store
+    ) -> None:
+        def states(*names: str) -> list[SyncRecord]:
+            refused = [{"conversion_id": name, "verdict": "rejected"} for name in names]
+            state = {"has_begun": True, "last_run": {"at": NOW, "refused": refused}}
+            return [SyncRecord(name="orders/", state=msgspec.json.encode(state).decode())]
+
+        paused = SyncRecord(name=ALL_PAUSED, state=str(NOW))
+        await store.put([*states("order-1", "order-2"), paused])
+
+        other = await traces(store, search_of(CONVERSION_ID, "order-3"))
+        found = await traces(store, search_of(CONVERSION_ID, "order-1"))
+        await store.erase(EraseStore(texts=tuple(found.texts)), now=NOW)
+
+        assert (other.size, found.size) == (0, 1)
+        (left,) = await store.load(SyncRecord, prefix="orders/")
+        assert msgspec.json.decode(left.state) == msgspec.json.decode(states()[0].state)
+        assert (await traces(store, search_of(CONVERSION_ID, "order-1"))).size == 0

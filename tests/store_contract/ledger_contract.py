@@ -7,6 +7,7 @@ from store_contract.copies_at_once import CopiesAtOnceLaws
 from store_contract.deduplication import DedupLaws
 from store_contract.directory import DirectoryLaws
 from store_contract.joined_erasure import JoinedErasureLaws
+from store_contract.joined_moves import JoinedMoveLaws
 from store_contract.joining import JoinLaws
 from store_contract.limits import ClockLaws, CrashLaws, DoubtLaws, LimitLaws
 from store_contract.operations import OperationLaws
@@ -53,5 +54,6 @@ class LedgerContract(
     JoinLaws,
     JoinedErasureLaws,
     ReplayLaws,
+    JoinedMoveLaws,
 ):
     """The whole store contract."""

@@ -91,10 +91,7 @@ def join_events(
     return (
         tuple(
             msgspec.structs.replace(entry, join=requests[entry.index])
-            if source.wait
-            and entry.index in requests
-            and entry.suppressed is None
-            and entry.held is None
+            if source.wait and entry.index in requests and entry.suppressed is None
             else entry
             for entry in entries
         ),

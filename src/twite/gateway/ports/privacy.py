@@ -10,7 +10,9 @@ from twite.domain.people.users import AuditEvent
 
 # A row id.
 Number = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
-Place = Literal["answer", "reason", "note", "amended", "pause", "closure", "ignored", "rejection"]
+Place = Literal[
+    "answer", "reason", "note", "amended", "pause", "closure", "ignored", "rejection", "sync"
+]
 
 
 class ErasedText(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -24,7 +26,7 @@ class ErasedText(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class SearchText(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A text that names a person: its place, and the delivery, attempt or pixel it belongs to.
+    """A text that names a person: its place, and the delivery, attempt, pixel or sync of it.
 
     An ignored event is identified by a digest of its name, and a rejection by its id and time,
     because its row may be reused.

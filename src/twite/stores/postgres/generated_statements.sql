@@ -504,6 +504,10 @@ UPDATE pause SET reason = $1 WHERE pixel = $2
 -- count: empty_reason(gone, of)
 UPDATE outbox SET reason = $1 WHERE id = $2
 
+-- count: empty_refused_rows(of)
+UPDATE sync_state
+SET state = jsonb_set(state::jsonb, '{last_run,refused}', '[]')::text WHERE name = $1
+
 -- count: empty_submissions(after, last)
 UPDATE submission SET body = ''::bytea, refusals = NULL WHERE id > $1 AND id <= $2
 
@@ -1345,13 +1349,14 @@ WHERE id IN (
   ORDER BY due_at LIMIT $2 FOR UPDATE SKIP LOCKED)
 RETURNING id, attempts
 
--- count: promote_far(furthest, limit)
+-- rows: promote_far(furthest, limit)
 UPDATE outbox SET due_at = NULL
 WHERE id IN (
   SELECT id FROM outbox
   WHERE state = 'queued' AND resting IS NULL AND due_at IS NOT NULL AND due_at > $1
     AND (attempts > 0 OR due_at > $1 + 21600000)
   LIMIT $2 FOR UPDATE SKIP LOCKED)
+RETURNING id, attempts
 
 -- rows: pruning()
 SELECT bodies, histories, key, rested_at FROM pruning
@@ -1860,7 +1865,10 @@ FROM joined
 JOIN conversion ON conversion.id = joined.delivery
 JOIN queue ON queue.id = conversion.queue
 JOIN submission ON submission.id = conversion.submission
+JOIN outbox ON outbox.id = joined.delivery
 WHERE joined.delivery = ANY (translate($1, '[]', '{}')::bigint[]) AND joined.joined_at IS NULL
+  AND outbox.state = 'queued' AND outbox.resting IS NULL AND outbox.due_at IS NULL AND outbox.attempts = 0
+  AND outbox.ambiguous_since IS NULL
 ORDER BY joined.delivery
 
 -- rows: waits(span, since, pixels, source)

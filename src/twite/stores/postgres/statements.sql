@@ -198,6 +198,11 @@ VALUES (:day, :source, :endpoint, CASE
   THEN :called ELSE :other END, :reason, :times)
 ON CONFLICT (day, source, endpoint, name, reason) DO UPDATE SET times = ignored.times + excluded.times;
 
+-- name: empty_refused_rows
+-- Erase the refused rows that the last run of a sync shows.
+UPDATE sync_state
+SET state = jsonb_set(state::jsonb, '{last_run,refused}', '[]')::text WHERE name = :of;
+
 -- name: put_ignored
 -- Add a count of ignored items to the row of the same name.
 INSERT INTO ignored (day, source, endpoint, name, reason, times)
@@ -253,7 +258,8 @@ WHERE id IN (
   SELECT id FROM outbox
   WHERE state = 'queued' AND due_at IS NOT NULL AND due_at > :furthest
     AND (attempts > 0 OR due_at > :furthest + 21600000)
-  LIMIT :limit FOR UPDATE SKIP LOCKED);
+  LIMIT :limit FOR UPDATE SKIP LOCKED)
+RETURNING id, attempts;
 
 -- name: claim_usual
 -- Begin a transaction, and claim the ready deliveries of one event, if nothing about them is unusual.

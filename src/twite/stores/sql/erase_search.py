@@ -5,6 +5,7 @@ from being reset.
 """
 
 import re
+import sys
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Final
@@ -12,10 +13,13 @@ from typing import Final
 import msgspec
 
 from twite.domain.delivery import State
+from twite.domain.joins import KeyKind, join_key
 from twite.gateway.ingest.rejections import marks
 from twite.gateway.operations.erase import GONE, PREFIX, named_places
 from twite.gateway.ports.privacy import ErasedText, EraseSearch, EraseTraces, Place, SearchText
+from twite.gateway.ports.state import ALL_PAUSED
 from twite.gateway.ports.tags import PREFIX as TAG
+from twite.stores.sql.joins import read_linked
 from twite.stores.sql.privacy import digest_of
 from twite.stores.sql.rejections import kept_rejections
 from twite.stores.sql.statements import SqlConnection, as_json, query
@@ -47,6 +51,23 @@ class _Hit(msgspec.Struct, frozen=True):
     state: str
     source: str
     called: str | None = None
+
+
+class _RefusedRow(msgspec.Struct):
+    conversion_id: str
+
+
+class _SyncRun(msgspec.Struct):
+    refused: tuple[_RefusedRow, ...] = ()
+
+
+class _SyncState(msgspec.Struct):
+    """What a search reads of the state of a sync: twite.app.sync.state."""
+
+    last_run: _SyncRun | None = None
+
+
+_SYNC: Final = msgspec.json.Decoder(_SyncState)
 
 
 class Search:
@@ -90,7 +111,7 @@ class Search:
             cuts=list(self._cuts.values()),
             dedup_rows=list(self._dedup_rows()),
             known=self._known(),
-            texts=[*self._texts(), *self._rejections()],
+            texts=[*self._texts(), *self._rejections(), *self._syncs()],
             in_progress=sorted(self._in_progress),
             audit_events=sum(1 for _ in self._audit_events()),
             payloads=sum(hit.pixel.startswith(TAG) for hit in self._hits.values()),
@@ -195,20 +216,27 @@ class Search:
                 yield id_
 
     def _known(self) -> list[int]:
-        """Find what is known of the visitors: by their identifiers, and by their conversions."""
-        keys = {
-            key
-            for _, key, value in self._pages("known_after", size=_PAGE)
-            if value.encode() in self._whom.words
-        }
+        """Find what is known of the visitors: by their identifiers, and by their conversions.
+
+        Emails and phones are kept for a shorter time than clicks, but their keys are not.
+        """
+        run = self._connection.execute
+        salt = bytes(run(query("read_deployment")).fetchone()[0])
+        words = {word.decode() for word in self._whom.words}
+        pixels = {pixel for _, pixel in run(query("account_sources"))}
+        words |= {join_key(salt, pixel, KeyKind.PERSON, word) for pixel in pixels for word in words}
+        keys = {key for _, key, value in self._pages("known_after", size=_PAGE) if value in words}
         for start in range(0, len(self._hits), _BODIES):
             some = as_json(list(self._hits)[start : start + _BODIES])
-            for (joined,) in self._connection.execute(query("joined_keys"), {"deliveries": some}):
+            for (joined,) in run(query("joined_keys"), {"deliveries": some}):
                 keys.update(joined.split())
         if not keys:
             return []
-        values = {"keys": as_json(sorted(keys))}
-        return [id_ for (id_,) in self._connection.execute(query("ids_known_of_keys"), values)]
+        found = read_linked(
+            lambda name, /, **values: run(query(name), values), [keys], most=sys.maxsize
+        )
+        values = {"keys": as_json(sorted(found))}
+        return [id_ for (id_,) in run(query("ids_known_of_keys"), values)]
 
     def _texts(self) -> Iterator[SearchText]:
         seen: set[tuple[Place, int | str]] = set()
@@ -236,6 +264,16 @@ class Search:
                 or self._whom.named_in_any(text)
             ):
                 yield SearchText(place="rejection", of=key)
+
+    def _syncs(self) -> Iterator[SearchText]:
+        """Find syncs whose last run shows refused rows with the erased ids."""
+        ids = self._whom.conversion_ids.union(*self._of_source.values())
+        every = {"first": "", "beyond": "\U0010ffff"}
+        for name, state in self._connection.execute(query("sync_states"), every):
+            if name != ALL_PAUSED:
+                last_run = _SYNC.decode(state).last_run
+                if last_run and any(row.conversion_id in ids for row in last_run.refused):
+                    yield SearchText(place="sync", of=name)
 
     def _all_texts(self) -> Iterator[tuple[Place, int | str, bytes]]:
         for place, statement in _TEXTS:

@@ -160,6 +160,7 @@ class _Page:
                 )
             )
             copy = held_later.get(id_, entry) if held_later else entry
+            wait = _wait_for(id_, entry.join, at, waiting)
             if copy.held is not None:
                 deliveries.append(
                     OutboxRow(
@@ -174,7 +175,6 @@ class _Page:
                     )
                 )
             elif entry.suppressed is None:
-                wait = None if entry.join is None else _wait_for(id_, entry.join, at, waiting)
                 deliveries.append(
                     OutboxRow(id=id_, queue=queue, account=account, received_at=at, due_at=wait)
                 )
@@ -276,8 +276,12 @@ class _Page:
         return counts
 
 
-def _wait_for(delivery: int, join: JoinRequest, at: int, waiting: list[JoinedRow]) -> int:
-    """Add the row of a conversion that waits, and return when it is due."""
+def _wait_for(
+    delivery: int, join: JoinRequest | None, at: int, waiting: list[JoinedRow]
+) -> int | None:
+    """Add the row of a conversion that waits, and return when it is due; None if it does not."""
+    if join is None:
+        return None
     keys = " ".join(join.keys)
     waiting.append(JoinedRow(delivery=delivery, keys=keys, whose=join.whose, since=at - join.wait))
     return at + join.wait

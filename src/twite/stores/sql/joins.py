@@ -76,6 +76,8 @@ def know(session: WriterSession, known: Sequence[KnownIdentifier]) -> None:
 def join(session: WriterSession, ready: Sequence[tuple[int, int]], *, now: int) -> None:
     """Fill the gaps of conversions that became ready; `ready` has ids and numbers of attempts.
 
+    A conversion is joined once, and only if it was never sent, so others may be among them.
+
     If a joined person is on the opt-out list, or X needs an identifier and none became known, the
     conversion is suppressed.
     """

@@ -28,7 +28,7 @@ from twite.gateway.ports.outbox import (
     Write,
 )
 from twite.gateway.ports.tags import PREFIX
-from twite.stores.sql import copies, outbox
+from twite.stores.sql import copies, joins, outbox
 from twite.stores.sql.database import Database, WantedKey, WriterSession, checksum
 from twite.stores.sql.directory import note
 from twite.stores.sql.statements import SqlConnection, as_json, query
@@ -140,13 +140,16 @@ def replay(
     known = frozenset(sure)
     rivals = rivals_of(session, [delivery for delivery in deliveries if delivery not in known])
     deliveries = [delivery for delivery in deliveries if delivery not in rivals]
-    return session.run(
+    replayed = session.run(
         "replay",
         deliveries=as_json(deliveries),
         now=now,
         sure=as_json([delivery for delivery in deliveries if delivery in known]),
         maybe_sent=_MAYBE_SENT,
     ).rowcount
+    # Those that were held before their wait ended are ready now.
+    joins.join(session, [(delivery, 0) for delivery in deliveries], now=now)
+    return replayed
 
 
 def rivals_of(session: WriterSession, deliveries: Sequence[int]) -> Mapping[int, Rival]:

@@ -154,7 +154,9 @@ def sweep(session: WriterSession, sweep: SweepRequest) -> SweepResult:
     now = sweep.now
     expired = expire(session, now=now, furthest=sweep.furthest, holding=sweep.holding)
     promoted = promote(session, now=now)
-    promoted += session.run("promote_far", furthest=sweep.furthest, limit=MOST_MOVED).rowcount
+    far = session.run("promote_far", furthest=sweep.furthest, limit=MOST_MOVED).fetchall()
+    joins.join(session, far, now=now)
+    promoted += len(far)
     doubtful = {
         "now": now,
         "cause": DeliveryCause.MAY_COUNT_TWICE,

@@ -32,6 +32,7 @@ _EMPTIED: Final[Mapping[Place, str]] = {
     "amended": "empty_amended_text",
     "pause": "empty_pause",
     "closure": "empty_closure",
+    "sync": "empty_refused_rows",
 }
 
 

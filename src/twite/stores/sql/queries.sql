@@ -230,6 +230,10 @@ ON CONFLICT (name) DO UPDATE SET state = excluded.state;
 -- Delete the state of one name.
 DELETE FROM sync_state WHERE name = :name;
 
+-- name: empty_refused_rows
+-- Erase the refused rows that the last run of a sync shows.
+UPDATE sync_state SET state = json_set(state, '$.last_run.refused', json('[]')) WHERE name = :of;
+
 -- name: sync_states
 -- The states in a range of names.
 SELECT name, state FROM sync_state WHERE name >= :first AND name < :beyond ORDER BY name;
@@ -355,7 +359,8 @@ WHERE id IN (
   SELECT id FROM outbox INDEXED BY waiting
   WHERE state = 'queued' AND due_at IS NOT NULL AND due_at > :furthest
     AND (attempts > 0 OR due_at > :furthest + 21600000)
-  LIMIT :limit);
+  LIMIT :limit)
+RETURNING id, attempts;
 
 -- name: queue_to_claim
 -- The queue of a pixel whose first ready delivery has the earliest deadline. `places` has, by queue, the
@@ -1627,14 +1632,17 @@ DELETE FROM known_identifier WHERE id IN (
   LIMIT :limit);
 
 -- name: waiting_joins
--- Those of the given conversions that wait for identifiers.
+-- Those of the given conversions that wait for identifiers, are ready, and were never sent.
 SELECT joined.delivery, joined.keys, joined.whose, joined.since, conversion.queue, queue.pixel,
   CAST(conversion.conversion_id AS TEXT), CAST(conversion.body AS BLOB), submission.received_at
 FROM joined
 JOIN conversion ON conversion.id = joined.delivery
 JOIN queue ON queue.id = conversion.queue
 JOIN submission ON submission.id = conversion.submission
+JOIN outbox ON outbox.id = joined.delivery
 WHERE joined.delivery IN (SELECT value FROM json_each(:deliveries)) AND joined.joined_at IS NULL
+  AND outbox.state = 'queued' AND outbox.due_at IS NULL AND outbox.attempts = 0
+  AND outbox.ambiguous_since IS NULL
 ORDER BY joined.delivery;
 
 -- name: note_joined
