@@ -17,6 +17,7 @@ from twite.gateway.operations.control import (
     PATH,
     ControlCommand,
     ControlResult,
+    PositionChoice,
     ReloadReport,
     SyncReport,
 )
@@ -200,9 +201,10 @@ class GatewayClient:
             raise self._refused("did not report a result")
         return report
 
-    async def sync(self, name: str) -> SyncReport:
+    async def sync(self, name: str, position: PositionChoice | None = None) -> SyncReport:
         """Make the gateway run a sync, or a part of it."""
-        report = (await self._ask(ControlCommand(do="sync", name=name))).sync
+        command = ControlCommand(do="sync", name=name, position=position)
+        report = (await self._ask(command)).sync
         if report is None:
             raise self._refused("did not report a result")
         return report

@@ -2,9 +2,9 @@
 
 from collections.abc import Awaitable, Callable
 
-from twite.gateway.operations.control import SyncReport
+from twite.gateway.operations.control import PositionChoice, SyncReport
 
-RunNow = Callable[[str], Awaitable[SyncReport]]
+RunNow = Callable[[str, PositionChoice | None], Awaitable[SyncReport]]
 
 
 class SyncCommand:
@@ -16,11 +16,11 @@ class SyncCommand:
     def begin(self, run: RunNow) -> None:
         self._run = run
 
-    async def __call__(self, name: str) -> SyncReport:
+    async def __call__(self, name: str, position: PositionChoice | None) -> SyncReport:
         """Run the sync, or a part of it. Raises LedgerUnavailable."""
-        return await self._run(name)
+        return await self._run(name, position)
 
 
-async def _not_running(name: str) -> SyncReport:
-    del name
+async def _not_running(name: str, position: PositionChoice | None) -> SyncReport:
+    del name, position
     return SyncReport(error="the gateway is starting or stopping")

@@ -17,7 +17,7 @@ from twite.gateway.ingest.accept import Accept
 from twite.gateway.ingest.consent_choice import RecordConsentChoice
 from twite.gateway.ingest.stape_proxy import StapeProxy
 from twite.gateway.ingest.webhook_log import WebhookLog
-from twite.gateway.operations.control import ReloadReport, SyncReport
+from twite.gateway.operations.control import PositionChoice, ReloadReport, SyncReport
 from twite.gateway.ports.directory import AccountDirectory
 from twite.gateway.ports.events import Observer, SilentObserver
 from twite.gateway.ports.machine import Clock
@@ -113,7 +113,7 @@ class GatewayServices(msgspec.Struct, frozen=True, kw_only=True):
     is_traced: bool = False
     control_token: Secret | None = None
     reload: Callable[[bool], Awaitable[ReloadReport]] | None = None
-    run_sync: Callable[[str], Awaitable[SyncReport]] | None = None
+    run_sync: Callable[[str, PositionChoice | None], Awaitable[SyncReport]] | None = None
     observer: Observer = SilentObserver()
 
 

@@ -28,10 +28,14 @@ def at(ms):
 
 
 class Intake:
-    """Accepts conversions; `sent` lists the new ones. `fails` raises in the next calls."""
+    """Accepts conversions. `sent` lists the new ones, `received` all, also after `forget`.
+
+    `fails` raises in the next calls.
+    """
 
     def __init__(self):
         self.sent: list[str] = []
+        self.received: list[str] = []
         self.calls = 0
         self.fails: list[Exception] = []
 
@@ -41,6 +45,7 @@ class Intake:
         if self.fails:
             raise self.fails.pop(0)
         ids = [each["conversion_id"] for each in json.loads(body)["conversions"]]
+        self.received += ids
         again = tuple(index for index, id_ in enumerate(ids) if id_ in self.sent)
         self.sent += [id_ for id_ in ids if id_ not in self.sent]
         return AcceptReceipt(
@@ -50,6 +55,10 @@ class Intake:
             suppressed=0,
             duplicate_indexes=again,
         )
+
+    def forget(self):
+        """Forget everything, as the gateway does after its deduplication window."""
+        self.sent.clear()
 
 
 class SyncStage:

@@ -9,12 +9,13 @@ from sync_stage import NOW, SyncStage, at
 
 from twite.app.sync import objects
 from twite.app.sync.objects import ObjectRun
-from twite.app.sync.state import SyncRun, load_objects, load_state
-from twite.domain.errors import ClientError
+from twite.app.sync.state import SyncRun, decide_position, load_objects, load_state
+from twite.domain.errors import TwiteError
 from twite.domain.secret import Secret
 from twite.domain.times import DAY
+from twite.gateway.operations.control import PositionChoice
 from twite.readers.input_file import InputFile
-from twite.readers.object_storage import StoredObject
+from twite.readers.object_storage import StorageUnusable, StoredObject
 
 
 class Bucket:
@@ -22,6 +23,7 @@ class Bucket:
 
     def __init__(self):
         self.files = {}
+        self.forbidden = set()
 
     def put(self, path, *rows):
         text = "conversion_id,time,value\n" + "\n".join(rows)
@@ -36,6 +38,8 @@ class Bucket:
 
     def file(self, stored):
         content = self.files[stored.path][1]
+        if stored.path in self.forbidden:
+            raise StorageUnusable("access was denied")
         return InputFile(
             name=stored.path,
             location=stored.path,
@@ -69,7 +73,7 @@ async def run(shop, *, until=lambda: False):
     state = await load_state(shop.state, "orders")
     try:
         await ObjectRun(shop.sync, shop.basis).run(state, found, until=until)
-    except ClientError as error:
+    except TwiteError as error:
         found.error = str(error)
     return found
 
@@ -118,6 +122,32 @@ async def test_deleted_objects_are_forgotten(shop, bucket):
     await run(shop)
 
     assert await load_objects(shop.state, "orders") == {}
+
+
+async def test_object_that_may_not_be_read_stops_no_other(shop, bucket):
+    for name in ("1.csv", "2.csv", "3.csv"):
+        bucket.put(name, order(name[0]))
+    bucket.forbidden.add("1.csv")
+
+    result = await run(shop)
+    bucket.forbidden.clear()
+    again = await run(shop)
+
+    assert (result.files, result.error) == (2, "1.csv: access was denied")
+    assert (again.files, shop.intake.sent) == (1, ["2", "3", "1"])
+
+
+async def test_other_bucket_stops_the_run_until_a_command_decides(shop, bucket):
+    bucket.put("1.csv", order("a"))
+    await run(shop)
+    shop.sync = msgspec.structs.replace(shop.sync, secret_url=Secret("s3://other/"))
+
+    stopped = await run(shop)
+    await decide_position(shop.state, shop.sync, PositionChoice.RESET)
+    again = await run(shop)
+
+    assert stopped.error.startswith("url has changed")
+    assert (again.error, again.files) == ("", 1)
 
 
 async def test_row_without_an_id_is_rejected(shop, bucket):

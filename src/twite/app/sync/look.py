@@ -9,7 +9,14 @@ import msgspec
 from twite.app.row_check import RowCheck
 from twite.app.store_access import open_records
 from twite.app.sync.run import query_rows, row_options
-from twite.app.sync.state import RefusedRow, SyncState, load_objects, load_state, refused_row
+from twite.app.sync.state import (
+    RefusedRow,
+    SyncState,
+    load_objects,
+    load_state,
+    refused_row,
+    require_same_origin,
+)
 from twite.config.settings import Settings
 from twite.config.syncs import SyncSettings
 from twite.formats.files.results import refused
@@ -56,6 +63,7 @@ async def read_next_rows(settings: Settings, sync: SyncSettings) -> NextRows:
 
 
 async def _judged(settings: Settings, sync: SyncSettings, state: SyncState) -> NextRows:
+    require_same_origin(state, sync)
     now = time.time_ns() // 1_000_000
     recent = {row.position for row in state.progress.recent}
     database = open_database(sync.secret_url)
@@ -77,7 +85,7 @@ async def _judged(settings: Settings, sync: SyncSettings, state: SyncState) -> N
         now=now,
         dedup_window=settings.store.dedup_window,
     )
-    rows = query_rows(sync, options, page, seen=recent, now=now)[:SHOWN]
+    rows = query_rows(sync, options, page, seen=recent)[:SHOWN]
     source = next(each for each in settings.sources() if each.name == sync.source)
     destinations = {each.pixel: each for each in settings.destinations()}
     check = RowCheck(source=source, destinations=destinations, now=now)

@@ -7,7 +7,14 @@ from itertools import islice
 import msgspec
 
 from twite.app.sync.run import PAGE, NotOwned, SyncBasis, require_columns, row_options
-from twite.app.sync.state import SentObject, SyncRun, SyncState, load_objects
+from twite.app.sync.state import (
+    SentObject,
+    SyncOrigin,
+    SyncRun,
+    SyncState,
+    load_objects,
+    require_same_origin,
+)
 from twite.app.sync.submit import submit
 from twite.config.syncs import SyncSettings
 from twite.domain.errors import ClientError
@@ -16,7 +23,7 @@ from twite.formats.files.rows import RowOptions
 from twite.formats.files.table import UnknownColumn
 from twite.gateway.ports.state import SyncRecord
 from twite.readers.files import OpenedInput, examine, read_rows
-from twite.readers.object_storage import ObjectStorage, StoredObject
+from twite.readers.object_storage import ObjectStorage, StorageUnusable, StoredObject
 
 
 class ObjectRun:
@@ -31,6 +38,7 @@ class ObjectRun:
 
         A file that cannot be read stops no other file, and is tried again in the next run.
         """
+        require_same_origin(state, self._sync)
         storage = await asyncio.to_thread(ObjectStorage, self._sync.secret_url.reveal())
         objects = await asyncio.to_thread(storage.objects)
         known = await load_objects(self._basis.state, self._sync.name)
@@ -38,7 +46,7 @@ class ObjectRun:
             for stored in objects:
                 await self._keep(stored, rows=0)
             known = await load_objects(self._basis.state, self._sync.name)
-        state = msgspec.structs.replace(state, has_begun=True)
+        state = msgspec.structs.replace(state, has_begun=True, origin=SyncOrigin.of(self._sync))
         await self._forget(known.keys() - {stored.path for stored in objects})
         options = row_options(
             self._sync,
@@ -56,7 +64,7 @@ class ObjectRun:
                 break
             try:
                 rows = await self._sent(storage, stored, options, run)
-            except (ClientError, UnknownColumn) as error:
+            except (ClientError, UnknownColumn, StorageUnusable) as error:
                 wrong.append(f"{stored.path}: {getattr(error, 'message', error)}")
                 continue
             run.files += 1

@@ -1,25 +1,27 @@
 """Positions in the rows of a query: the values of the cursor and the key, as texts that last.
 
-A run reads the rows after the stored position. Rows that were read a short while ago are
-remembered, and skipped: so a transaction that commits late, with an earlier cursor, is still found.
+A run reads the rows after the stored position. The position moves past a row some time after the
+row was read, and after its cursor: until then, the row is remembered, and skipped. So a transaction
+that commits late, with an earlier cursor, is still found, and a row with a wrong time hides no
+other.
 """
 
 import datetime as dt
 import decimal
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
 import msgspec
 
+from twite.app.sync.cursor_times import settled_at
 from twite.domain.errors import ClientError
-from twite.domain.times import FUTURE_TOLERANCE
-from twite.formats.files.cells import Moment, read_moment
 from twite.redaction.scrub_text import names_a_person
 
-# Rows that are remembered, however long a sync looks back.
+# Rows that are remembered. Of rows whose cursors are later than now, more are remembered.
 MOST_RECENT: Final = 4_000
+MOST_AHEAD: Final = 20_000
 
 _READ: Final[Mapping[str, Callable[[str], object]]] = MappingProxyType(
     {
@@ -31,7 +33,9 @@ _READ: Final[Mapping[str, Callable[[str], object]]] = MappingProxyType(
         "date": dt.date.fromisoformat,
     }
 )
-_EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_SAME: Final = "two rows have the same cursor and key: choose a key that is different in each row"
+# A number later than now may be no time.
+_NUMBERS: Final = ("int:", "decimal:")
 
 
 class UnusableCursor(ClientError):
@@ -51,7 +55,7 @@ class RowPosition(msgspec.Struct, frozen=True, array_like=True):
 
 
 class ReadRow(msgspec.Struct, frozen=True, array_like=True):
-    """A row that was read at a time (ms)."""
+    """A row that was read. `at` (ms) is when, or the time of its cursor if that is later."""
 
     at: int
     position: RowPosition
@@ -63,18 +67,65 @@ class QueryProgress(msgspec.Struct, frozen=True, kw_only=True):
     position: RowPosition | None = None
     recent: tuple[ReadRow, ...] = ()
 
-    def trimmed(self, *, before: int) -> "QueryProgress":
-        """Move the position past the rows that were read before a time."""
-        last = max(
-            (place for place, row in enumerate(self.recent, 1) if row.at < before), default=0
-        )
-        last = max(last, len(self.recent) - MOST_RECENT)
+    def trimmed(self, *, now: int, look_back: int) -> "QueryProgress":
+        """Move the position past the rows that were read before. Raises UnusableCursor."""
+        last = 0
+        spare = len(self.recent) - MOST_RECENT
+        for place, row in enumerate(self.recent, 1):
+            may_go = row.at <= now or row.position.cursor.startswith(_NUMBERS)
+            if row.at < now - look_back or (place <= spare and may_go):
+                last = place
+        if len(self.recent) - last > MOST_AHEAD:
+            raise UnusableCursor(
+                f"more than {MOST_AHEAD:,} rows have a cursor that is later than now. Correct "
+                "them, or set timezone if the cursor is a local time"
+            )
         if not last:
             return self
         return QueryProgress(position=self.recent[last - 1].position, recent=self.recent[last:])
 
 
-def position_of(cursor: object, key: object, *, now: int, column: str) -> RowPosition:
+class ReadPositions(msgspec.Struct, frozen=True, kw_only=True):
+    """The rows of a page, up to the first that has no position, and why it has none."""
+
+    found: list[ReadRow]
+    unusable: UnusableCursor | None = None
+
+
+def column_places(header: Sequence[str], *columns: str) -> tuple[int, ...]:
+    """Return the places of columns, whose names may differ in case. Raises ClientError."""
+    places = []
+    for column in columns:
+        found = [place for place, name in enumerate(header) if name == column] or [
+            place for place, name in enumerate(header) if name.casefold() == column.casefold()
+        ]
+        if len(found) != 1:
+            raise ClientError(
+                f'the query has {"no" if not found else "more than one"} column "{column}". '
+                f"Its columns: {', '.join(header)}"
+            )
+        places += found
+    return tuple(places)
+
+
+def read_positions(
+    rows: Sequence[Sequence[object]], places: tuple[int, ...], *, now: int, zone: dt.tzinfo | None
+) -> ReadPositions:
+    """Return the positions of rows whose cursor and key are at the two places."""
+    found: list[ReadRow] = []
+    cursor, key = places
+    for row in rows:
+        try:
+            position = position_of(row[cursor], row[key])
+        except UnusableCursor as error:
+            return ReadPositions(found=found, unusable=error)
+        if found and found[-1].position == position:
+            return ReadPositions(found=found, unusable=UnusableCursor(_SAME))
+        found.append(ReadRow(max(now, settled_at(row[cursor], zone)), position))
+    return ReadPositions(found=found)
+
+
+def position_of(cursor: object, key: object) -> RowPosition:
     """Return the position of a row. Raises UnusableCursor."""
     if key is None:
         raise UnusableCursor(
@@ -83,12 +134,6 @@ def position_of(cursor: object, key: object, *, now: int, column: str) -> RowPos
     text = _text(key, "key")
     if names_a_person(str(key)):
         raise UnusableCursor("the key contains personal data: choose the order id")
-    at = _moment(cursor)
-    if at is not None and at > now + FUTURE_TOLERANCE:
-        raise UnusableCursor(
-            f'the cursor "{column}" of a row is in the future, and rows before it would be lost: '
-            "correct the row, or leave it out of the query"
-        )
     return RowPosition(cursor=_text(cursor, "cursor"), key=text)
 
 
@@ -110,18 +155,3 @@ def _text(value: object, what: str) -> str:
 def _value(text: str) -> object:
     name, _, rest = text.partition(":")
     return _READ[name](rest)
-
-
-def _moment(value: object) -> int | None:
-    """Return the time of a cursor in ms, if it is one."""
-    if isinstance(value, str):
-        at = read_moment(value, zone=dt.UTC)
-        if not isinstance(at, Moment):
-            return None
-        value = dt.datetime.fromisoformat(at.text)
-    if not isinstance(value, dt.date):
-        return None
-    if not isinstance(value, dt.datetime):
-        value = dt.datetime(value.year, value.month, value.day, tzinfo=dt.UTC)
-    aware = value if value.tzinfo is not None else value.replace(tzinfo=dt.UTC)
-    return (aware - _EPOCH) // dt.timedelta(milliseconds=1)

@@ -11,26 +11,30 @@ from typing import Final
 import msgspec
 
 from twite.app.sync.positions import (
+    MOST_RECENT,
     QueryProgress,
+    ReadPositions,
     ReadRow,
     RowPosition,
     UnusableCursor,
+    column_places,
     position_of,
+    read_positions,
 )
-from twite.app.sync.state import SyncRun, SyncState
+from twite.app.sync.state import SyncOrigin, SyncRun, SyncState, require_same_origin
 from twite.app.sync.submit import FindTarget, submit
+from twite.app.sync.write_back import WriteBack
 from twite.config.syncs import SyncSettings
 from twite.domain.errors import ClientError
 from twite.domain.plural import plural
-from twite.domain.times import DAY, spelled
+from twite.domain.times import DAY
 from twite.formats.files.findings import FileRow, RowAge, remembered_age
-from twite.formats.files.results import RowResult, RowResultKind
 from twite.formats.files.rows import RowOptions, Rows
 from twite.formats.files.table import ColumnMapping, UnknownColumn, recognise
 from twite.formats.files.values import as_cell
 from twite.gateway.ports.machine import Clock
-from twite.gateway.ports.state import StateStore
-from twite.readers.database.connection import PageQuery, QueryPage, RowDatabase, WrittenRow
+from twite.gateway.ports.state import StateStore, SyncRecord
+from twite.readers.database.connection import PageQuery, QueryPage, RowDatabase
 from twite.readers.database.open import open_database
 
 PAGE: Final = 500  # rows
@@ -94,43 +98,54 @@ class QueryRun:
 
     async def run(self, state: SyncState, run: SyncRun, *, until: Callable[[], bool]) -> SyncState:
         """Submit new rows, page by page, until `until` is true. Returns the new state."""
-        order = (self._sync.cursor, self._sync.key)
-        if state.order not in {None, order}:
-            raise ClientError(
-                "the cursor or the key has changed, and the position is of "
-                f"{', '.join(state.order or ())}. Give the sync another name, to begin at the "
-                "newest row"
-            )
+        require_same_origin(state, self._sync)
         database = await asyncio.to_thread(open_database, self._sync.secret_url)
         try:
             if not state.has_begun:
                 state = await self._begun(database, state, run)
                 if not self._sync.history:
                     return state
-            return await self._continued(database, state, run, until)
+            write_back = None
+            if self._sync.write_back is not None:
+                name, table = self._sync.name, self._sync.write_back
+                write_back = WriteBack(name, table, database, at=run.at)
+                await write_back.catch_up(self._basis.state)
+            state = await self._continued(database, write_back, state, run, until)
         finally:
             await asyncio.to_thread(database.close)
+        if write_back is not None and write_back.unusable is not None:
+            raise write_back.unusable
+        return state
 
     async def _begun(self, database: RowDatabase, state: SyncState, run: SyncRun) -> SyncState:
-        """Decide where the first run begins: at the newest row, or with `history` at the first."""
-        low = None
+        """Decide where the first run begins: at the newest rows, or with `history` at the first."""
+        progress = QueryProgress()
         if not self._sync.history:
-            newest = await self._page(database, None, limit=1, newest=True)
-            positions = self._positions(newest)
+            newest = await self._page(database, None, limit=MOST_RECENT, newest=True)
+            positions = self._positions(newest.header, list(reversed(newest.rows)))
             if positions.unusable is not None:
                 raise positions.unusable
-            low = positions.found[0] if positions.found else None
+            # Among the newest rows, one that is committed late is still found.
+            progress = QueryProgress(recent=tuple(positions.found))
+            if len(newest.rows) == MOST_RECENT:
+                oldest, *later = positions.found
+                progress = QueryProgress(position=oldest.position, recent=tuple(later))
         begun = msgspec.structs.replace(
             state,
             has_begun=True,
-            order=(self._sync.cursor, self._sync.key),
-            progress=QueryProgress(position=low),
+            origin=SyncOrigin.of(self._sync),
+            progress=progress,
             caught_up_at=None if self._sync.history else run.at,
         )
         return await self._stored(begun)
 
     async def _continued(
-        self, database: RowDatabase, state: SyncState, run: SyncRun, until: Callable[[], bool]
+        self,
+        database: RowDatabase,
+        write_back: WriteBack | None,
+        state: SyncState,
+        run: SyncRun,
+        until: Callable[[], bool],
     ) -> SyncState:
         options = row_options(
             self._sync,
@@ -141,21 +156,34 @@ class QueryRun:
         reader = _RowReader(self._sync, options)
         earlier = {row.position: row for row in state.progress.recent}
         read: list[ReadRow] = []
+        on_last_page: frozenset[RowPosition] = frozenset()
         low = after = state.progress.position
         while True:
-            page = await self._page(database, after, limit=PAGE)
-            positions = self._positions(page)
-            found = positions.found
-            fresh = [place for place, each in enumerate(found) if each not in earlier]
+            if write_back is not None:
+                write_back.require_room()
+            # A page repeats the end of the last one: the database may consider several keys equal.
+            limit = PAGE + bool(on_last_page)
+            page = await self._page(database, after, limit=limit, repeats=bool(on_last_page))
+            positions = self._positions(page.header, page.rows)
+            places = [
+                place
+                for place, row in enumerate(positions.found)
+                if row.position not in on_last_page
+            ]
+            found = [positions.found[place] for place in places]
+            is_last = len(page.rows) < limit and positions.unusable is None
+            if not found and not is_last and positions.unusable is None:
+                raise UnusableCursor(
+                    "the database considers too many keys equal: choose another column for key"
+                )
+            fresh = [place for place in places if positions.found[place].position not in earlier]
             rows = await asyncio.to_thread(reader.read, page, fresh)
             results = await submit(rows, self._basis.find_target(self._sync.source))
-            await self._written_back(database, results)
             run.add(results)
             now = self._basis.clock.now()
-            read += [earlier.get(each) or ReadRow(now, each) for each in found]
-            is_last = len(page.rows) < PAGE and positions.unusable is None
+            read += [earlier.get(row.position, row) for row in found]
             progress = QueryProgress(position=low, recent=tuple(read)).trimmed(
-                before=now - self._sync.look_back
+                now=now, look_back=self._sync.look_back
             )
             low, read = progress.position, list(progress.recent)
             state = msgspec.structs.replace(
@@ -163,7 +191,11 @@ class QueryRun:
                 progress=progress,
                 caught_up_at=run.at if is_last else state.caught_up_at,
             )
-            if rows or is_last:
+            if rows and write_back is not None:
+                written = write_back.record(results)
+                state = await self._stored(state, written)
+                await write_back.write(self._basis.state, written)
+            elif rows or is_last:
                 state = await self._stored(state)
             if positions.unusable is not None:
                 raise positions.unusable
@@ -172,7 +204,8 @@ class QueryRun:
             if rows and until():
                 run.is_done = False
                 return state
-            after = found[-1]
+            after = positions.found[-1].position
+            on_last_page = frozenset(row.position for row in positions.found)
 
     async def _page(
         self,
@@ -180,6 +213,7 @@ class QueryRun:
         position: RowPosition | None,
         *,
         limit: int,
+        repeats: bool = False,
         newest: bool = False,
     ) -> QueryPage:
         query = PageQuery(
@@ -188,43 +222,21 @@ class QueryRun:
             key=self._sync.key,
             after=None if position is None else position.values,
             limit=limit,
+            includes_after=repeats,
             newest=newest,
         )
         return await asyncio.to_thread(database.page, query)
 
-    def _positions(self, page: QueryPage) -> "_Positions":
-        """Return the positions of the rows, up to the first that has none."""
-        cursor, key = (page.header.index(name) for name in (self._sync.cursor, self._sync.key))
-        now = self._basis.clock.now()
-        found: list[RowPosition] = []
-        for row in page.rows:
-            try:
-                each = position_of(row[cursor], row[key], now=now, column=self._sync.cursor)
-            except UnusableCursor as error:
-                return _Positions(found, error)
-            found.append(each)
-        return _Positions(found)
+    def _positions(self, header: Sequence[str], rows: Sequence[Sequence[object]]) -> ReadPositions:
+        places = column_places(header, self._sync.cursor, self._sync.key)
+        now, zone = self._basis.clock.now(), self._sync.rows.zone
+        return read_positions(rows, places, now=now, zone=zone)
 
-    async def _written_back(self, database: RowDatabase, results: Sequence[RowResult]) -> None:
-        table = self._sync.write_back
-        if table is None or not results:
-            return
-        at = spelled(self._basis.clock.now())
-        rows = [_written(self._sync.name, result, at) for result in results]
-        await asyncio.to_thread(database.write, table, rows)
-
-    async def _stored(self, state: SyncState) -> SyncState:
+    async def _stored(self, state: SyncState, *records: SyncRecord) -> SyncState:
         if not self._basis.may_write():
             raise NotOwned
-        await self._basis.state.put([state.record(self._sync.name)])
+        await self._basis.state.put([state.record(self._sync.name), *records])
         return state
-
-
-class _Positions(msgspec.Struct, frozen=True):
-    """The positions of the first rows of a page, and why the next row has none."""
-
-    found: list[RowPosition]
-    unusable: UnusableCursor | None = None
 
 
 class _RowReader:
@@ -262,19 +274,14 @@ class _RowReader:
 
 
 def query_rows(
-    sync: SyncSettings,
-    options: RowOptions,
-    page: QueryPage,
-    *,
-    seen: Collection[RowPosition],
-    now: int,
+    sync: SyncSettings, options: RowOptions, page: QueryPage, *, seen: Collection[RowPosition]
 ) -> list[FileRow]:
     """Read the rows of a page that were not seen before. Raises ClientError."""
-    cursor, key = (page.header.index(name) for name in (sync.cursor, sync.key))
+    cursor, key = column_places(page.header, sync.cursor, sync.key)
     fresh = [
         place
         for place, row in enumerate(page.rows)
-        if position_of(row[cursor], row[key], now=now, column=sync.cursor) not in seen
+        if position_of(row[cursor], row[key]) not in seen
     ]
     return _RowReader(sync, options).read(page, fresh, is_strict=False)
 
@@ -285,17 +292,4 @@ def _none_readable(rows: Sequence[FileRow]) -> str:
     return (
         f"Twite cannot read any of {plural(len(rows), 'new row')}, and waits until one is correct. "
         f"{first.code}: {first.message}"
-    )
-
-
-def _written(sync: str, result: RowResult, at: str) -> WrittenRow:
-    first = next(iter((*result.errors, *result.notes)), None)
-    return WrittenRow(
-        sync=sync,
-        conversion_id=result.order,
-        verdict=result.kind,
-        code=first.code if first else "",
-        message=first.message if first else "",
-        at=at,
-        is_kept=result.kind is RowResultKind.DUPLICATE,
     )

@@ -14,12 +14,12 @@ from twite.app.http_parts import SettingsInUse
 from twite.app.store_access import may_send
 from twite.app.sync.objects import ObjectRun
 from twite.app.sync.run import QueryRun, SyncBasis
-from twite.app.sync.state import SyncRun, load_pause, load_state
+from twite.app.sync.state import SyncRun, decide_position, load_pause, load_state
 from twite.app.sync.submit import SyncTarget
 from twite.config.syncs import SyncSettings
 from twite.domain.errors import LedgerUnavailable, TwiteError
 from twite.domain.times import SECOND
-from twite.gateway.operations.control import SyncReport
+from twite.gateway.operations.control import PositionChoice, SyncReport
 from twite.gateway.ports.events import Observer, ProblemPlace, ProblemSeen
 from twite.gateway.ports.machine import Clock
 from twite.gateway.ports.store import Store
@@ -64,7 +64,7 @@ class SyncSchedule:
         if tasks:
             await asyncio.wait(tasks)
 
-    async def run_now(self, name: str) -> SyncReport:
+    async def run_now(self, name: str, position: PositionChoice | None = None) -> SyncReport:
         """Run a sync for a command, or a part of it. Raises LedgerUnavailable."""
         sync = self._sync(name)
         if sync is None:
@@ -73,7 +73,9 @@ class SyncSchedule:
         if lock is not None and lock.locked():
             return SyncReport(error=_BUSY)
         end = self._clock.elapsed() + COMMAND_WITHIN
-        run = await self._run(sync, until=lambda: self._clock.elapsed() > end, resumes=True)
+        run = await self._run(
+            sync, until=lambda: self._clock.elapsed() > end, resumes=True, position=position
+        )
         return SyncReport(
             rows=run.rows,
             files=run.files,
@@ -125,11 +127,18 @@ class SyncSchedule:
             self._observer.see(ProblemSeen.of(ProblemPlace.SYNC, error))
 
     async def _run(
-        self, sync: SyncSettings, *, until: Callable[[], bool], resumes: bool = False
+        self,
+        sync: SyncSettings,
+        *,
+        until: Callable[[], bool],
+        resumes: bool = False,
+        position: PositionChoice | None = None,
     ) -> SyncRun:
         async with self._running.setdefault(sync.name, asyncio.Lock()):
             run = SyncRun(at=self._clock.now())
             self._due[sync.name] = run.at + sync.interval
+            if position is not None:
+                await decide_position(self._store, sync, position)
             state = await load_state(self._store, sync.name)
             pause = await load_pause(self._store, state) if resumes else ""
             if pause:

@@ -1,17 +1,24 @@
 """What is stored about a sync: how far it is, and what its last run did."""
 
+import hashlib
 from collections.abc import Sequence
 from typing import Final
 
 import msgspec
 
 from twite.app.sync.positions import QueryProgress
+from twite.config.syncs import SyncSettings
+from twite.domain.errors import ClientError
 from twite.formats.files.results import RowResult, RowResultKind
-from twite.gateway.ports.state import ALL_PAUSED, StateReader, SyncRecord
+from twite.gateway.operations.control import PositionChoice
+from twite.gateway.ports.state import ALL_PAUSED, StateReader, StateStore, SyncRecord
+from twite.readers.database.connection import shown_place, without_end
 from twite.redaction.scrub_text import names_a_person
 from twite.redaction.shapes import MASK
 
 _MOST_SHOWN: Final = 20
+_KEEP: Final = "`twite sync {} --position keep` to continue after the position"
+_RESET: Final = "`twite sync {} --position reset` to begin as a new sync"
 PAUSED: Final = (
     "paused: the store is an older copy, so rows since the copy may have been sent. "
     "`twite sync NAME` continues"
@@ -59,16 +66,47 @@ def refused_row(result: RowResult) -> RefusedRow:
     )
 
 
+class SyncOrigin(msgspec.Struct, frozen=True, kw_only=True):
+    """What a sync reads, to notice when its position is of something else.
+
+    `url` has no password and no options; `query` is a digest, without the spaces.
+    """
+
+    url: str
+    query: str = ""
+    cursor: str = ""
+    key: str = ""
+
+    @classmethod
+    def of(cls, sync: SyncSettings) -> "SyncOrigin":
+        url = shown_place(sync.secret_url.reveal())
+        if sync.is_storage:
+            return cls(url=url)
+        words = " ".join(without_end(sync.query).split())
+        return cls(
+            url=url,
+            query=hashlib.sha256(words.encode()).hexdigest(),
+            cursor=sync.cursor,
+            key=sync.key,
+        )
+
+    def changed(self, origin: "SyncOrigin") -> list[str]:
+        """Return the keys of the settings that differ."""
+        return [
+            name for name in self.__struct_fields__ if getattr(self, name) != getattr(origin, name)
+        ]
+
+
 class SyncState(msgspec.Struct, frozen=True, kw_only=True):
     """How far a sync is.
 
     `caught_up_at` is the start (ms) of the last run that read everything, None before the first.
-    `has_begun` is whether a run has decided where to begin. `order` has the columns of the
-    positions: cursor and key. `resumed` is the pause after which a command ran the sync.
+    `has_begun` is whether a run has decided where to begin, in `origin`. `resumed` is the pause
+    after which a command ran the sync.
     """
 
     has_begun: bool = False
-    order: tuple[str, str] | None = None
+    origin: SyncOrigin | None = None
     progress: QueryProgress = QueryProgress()
     caught_up_at: int | None = None
     last_run: SyncRun | None = None
@@ -88,6 +126,32 @@ class SentObject(msgspec.Struct, frozen=True, kw_only=True):
 
     def record(self, name: str, path: str) -> SyncRecord:
         return SyncRecord(name=f"{name}/{path}", state=msgspec.json.encode(self).decode())
+
+
+def require_same_origin(state: SyncState, sync: SyncSettings) -> None:
+    """Raise ClientError if the position is of another source, query or order."""
+    changed = [] if state.origin is None else state.origin.changed(SyncOrigin.of(sync))
+    if changed:
+        verb = "has" if len(changed) == 1 else "have"
+        keep = "" if {"cursor", "key"} & set(changed) else f"{_KEEP.format(sync.name)}, or "
+        raise ClientError(
+            f"{' and '.join(changed)} {verb} changed, so the stored position may hide rows. Run "
+            f"{keep}{_RESET.format(sync.name)}"
+        )
+
+
+async def decide_position(store: StateStore, sync: SyncSettings, choice: PositionChoice) -> None:
+    """Keep the position for a changed source or query, or forget it. Raises LedgerUnavailable."""
+    state = await load_state(store, sync.name)
+    if choice is PositionChoice.KEEP:
+        kept = SyncOrigin.of(sync)
+        if state.origin is not None and not {"cursor", "key"} & set(state.origin.changed(kept)):
+            await store.put([msgspec.structs.replace(state, origin=kept).record(sync.name)])
+        return
+    own = f"{sync.name}/"
+    objects = [record.name for record in await store.load(SyncRecord, prefix=own)]
+    await store.delete(SyncRecord, *(name for name in objects if name != own))
+    await store.put([SyncState(resumed=state.resumed).record(sync.name)])
 
 
 async def load_pause(reader: StateReader, state: SyncState) -> str:

@@ -18,7 +18,7 @@ from twite.config.syncs import SyncSettings
 from twite.config.toml import nearest
 from twite.domain.plural import plural
 from twite.domain.times import spelled
-from twite.gateway.operations.control import SyncReport
+from twite.gateway.operations.control import PositionChoice, SyncReport
 
 _RUN = "run"
 
@@ -38,6 +38,14 @@ def run_sync(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check the next rows, and send nothing")
     ] = False,
+    position: Annotated[
+        PositionChoice | None,
+        typer.Option(
+            show_default=False,
+            help="After a change of url or query: keep the stored position, or reset it, to begin "
+            "as a new sync",
+        ),
+    ] = None,
     config: Config = DEFAULT_CONFIG,
     as_json: Json = False,
 ) -> None:
@@ -50,7 +58,7 @@ def run_sync(
     if dry_run:
         _print_next(asyncio.run(read_next_rows(settings, sync)), as_json=as_json)
         return
-    report = asyncio.run(_whole_run(settings, sync))
+    report = asyncio.run(_whole_run(settings, sync, position))
     if as_json:
         printing.print_json(report)
     else:
@@ -91,12 +99,15 @@ def list_syncs(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> Non
     printing.print_table(["sync", "last run", "rows", "result"], rows)
 
 
-async def _whole_run(settings: Settings, sync: SyncSettings) -> SyncReport:
+async def _whole_run(
+    settings: Settings, sync: SyncSettings, position: PositionChoice | None
+) -> SyncReport:
     """Ask the gateway for parts of the run until it is done. Raises LedgerUnavailable."""
     total = SyncReport()
     async with running_gateway(settings) as gateway:
         while True:
-            part = await gateway.sync(sync.name)
+            part = await gateway.sync(sync.name, position)
+            position = None
             verdicts = {
                 kind: total.verdicts.get(kind, 0) + part.verdicts.get(kind, 0)
                 for kind in total.verdicts | part.verdicts

@@ -1,5 +1,6 @@
 """The messages that commands on this machine exchange with the running gateway."""
 
+from enum import StrEnum
 from typing import Annotated, Any, Final, Literal, Self
 
 import msgspec
@@ -16,6 +17,13 @@ Name = Annotated[str, msgspec.Meta(max_length=128)]
 Sealed = Annotated[bytes, msgspec.Meta(max_length=16_384)]
 
 
+class PositionChoice(StrEnum):
+    """What becomes of the position of a sync that reads something else now."""
+
+    KEEP = "keep"
+    RESET = "reset"
+
+
 class ControlCommand(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
 ):
@@ -28,7 +36,8 @@ class ControlCommand(
     queued tag payloads after the delivery `after`. `audit_event` is written to the audit log.
     `erase` is one slice of an erasure. For users and API keys, `change` makes a change, and `note`
     only writes the audit event. Passwords and keys are already hashed. `reload` reads the settings
-    again; with `dry_run`, it only compares them. `sync` runs the `[[sync]]` of a `name`, or a part.
+    again; with `dry_run`, it only compares them. `sync` runs the `[[sync]]` of a `name`, or a part,
+    after it has done with its position what `position` says.
     """
 
     do: Literal[
@@ -56,6 +65,7 @@ class ControlCommand(
     erasing: EraseStore | None = None
     change: dict[str, Any] | None = None
     dry_run: bool = False
+    position: PositionChoice | None = None
 
     @classmethod
     def changing(cls, change: Change, *, audit_event: AuditEvent) -> Self:

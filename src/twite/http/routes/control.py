@@ -120,7 +120,7 @@ async def _of_settings(command: ControlCommand, services: HttpServices) -> Contr
 async def _of_a_sync(command: ControlCommand, services: HttpServices) -> ControlResult:
     if services.run_sync is None:
         raise _wrong("this gateway runs no syncs")
-    report = await services.run_sync(command.name)
+    report = await services.run_sync(command.name, command.position)
     return ControlResult(done=report.rows, sync=report)
 
 

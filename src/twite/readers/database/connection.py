@@ -36,7 +36,8 @@ class PageQuery(msgspec.Struct, frozen=True, kw_only=True):
     """A page of a query's rows, ordered by the columns `cursor` and `key`.
 
     `after` holds the values of the last row before the page; None for the first page. With
-    `newest`, the page is the last row alone.
+    `includes_after`, the page begins with the rows that the database considers equal to it. With
+    `newest`, the page has the last rows, in the reverse order.
     """
 
     sql: str
@@ -44,6 +45,7 @@ class PageQuery(msgspec.Struct, frozen=True, kw_only=True):
     key: str
     after: tuple[object, object] | None
     limit: int
+    includes_after: bool = False
     newest: bool = False
 
 
@@ -94,7 +96,8 @@ def page_sql(query: PageQuery, quote: Callable[[str], str], mark: Callable[[int]
     """
     cursor, key = f"q.{quote(query.cursor)}", f"q.{quote(query.key)}"
     down = " DESC" if query.newest else ""
-    after = "" if query.after is None else f" AND ({cursor}, {key}) > ({mark(1)}, {mark(2)})"
+    more = ">=" if query.includes_after else ">"
+    after = "" if query.after is None else f" AND ({cursor}, {key}) {more} ({mark(1)}, {mark(2)})"
     return (
         f"SELECT q.* FROM (\n{without_end(query.sql)}\n) AS q WHERE {cursor} IS NOT NULL{after} "  # noqa: S608  # the operator's query
         f"ORDER BY {cursor}{down}, {key}{down} LIMIT {query.limit}"

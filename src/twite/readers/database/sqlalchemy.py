@@ -63,11 +63,10 @@ class SqlAlchemyRows:
         )
         if query.after is not None:
             last, last_key = query.after
+            mark = sql.literal(last_key)
+            later = key >= mark if query.includes_after else key > mark
             statement = statement.where(
-                sql.or_(
-                    cursor > sql.literal(last),
-                    sql.and_(cursor == sql.literal(last), key > sql.literal(last_key)),
-                )
+                sql.or_(cursor > sql.literal(last), sql.and_(cursor == sql.literal(last), later))
             )
         order = (cursor.desc(), key.desc()) if query.newest else (cursor, key)
         with self._explained():
