@@ -38,5 +38,5 @@ routes, and the browser tests then include it. Rules for pages:
 - **Tables** are written with the macro of `table.html`, which documents itself. Others are not
   legible on a phone. `parts.when(ms)` shows a time in the viewer's zone.
 - **No inline script or style**: the content security policy forbids both. Charts are SVG with
-  attributes, or `<meter>`; scripts go to `static/console.js`, and pages must work without them.
+  attributes; scripts go to `static/console.js`, and pages must work without them.
 """

@@ -7,10 +7,11 @@ from typing import Final
 from urllib.parse import unquote
 
 import msgspec
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import compile_path
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from twite.console.page import FormData, NavigationGroup, Page, PageRequest, PageRoute
 from twite.console.render import FOLDER, STATIC, PageTemplates, StaticFile, static_files
@@ -40,6 +41,7 @@ ROOT: Final = "/console"
 LOGIN: Final = f"{ROOT}/sign-in"
 MOST_FORM: Final = 1 << 20
 _MOST_SAID: Final = 256
+_LEAST_COMPRESSED: Final = 1_000  # bytes
 _MOST_AT_ONCE: Final = 8
 # The same attempt is logged at most once in this period, so that repetitions do not fill the log.
 _NOTED_EVERY: Final = 10 * MINUTE
@@ -164,7 +166,10 @@ class Console:
             response.headers.setdefault(key, value)
         if host is not None and host.is_secure:
             response.headers["strict-transport-security"] = _HSTS
-        await response(scope, receive, send)
+        answer: ASGIApp = response
+        if _may_compress(request):
+            answer = GZipMiddleware(response, minimum_size=_LEAST_COMPRESSED, compresslevel=6)
+        await answer(scope, receive, send)
 
     # The methods below are the services that pages use; see page.PageContext.
 
@@ -341,3 +346,14 @@ class Console:
 
 def _quoted(path: str) -> str:
     return path.replace("%", "%25").replace("?", "%3F").replace("&", "%26").replace("+", "%2B")
+
+
+def _may_compress(request: Request) -> bool:
+    """Return whether no other site can cause and compare requests of this kind.
+
+    Pages contain secrets, such as the form token, beside text from the URL. Another site that makes
+    the browser open them with chosen texts could read a secret from the compressed sizes (BREACH).
+    So pages are compressed only if the browser says that the console or the user opened them.
+    """
+    origin = request.headers.get("sec-fetch-site")
+    return origin in {"same-origin", "none"} or request.url.path.startswith(STATIC)
