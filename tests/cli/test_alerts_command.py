@@ -3,10 +3,11 @@ import json
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
+import msgspec
 import pytest
 
 from builders import NOW
-from twite.domain.alert import Alert, AlertKind, AlertPhase
+from twite.domain.alert import Acknowledgement, Alert, AlertKind, AlertPhase, Mute, mute_subject
 from twite.domain.times import spelled
 from twite.stores.sqlite import SQLiteStore
 
@@ -65,10 +66,11 @@ def with_webhook(path, chat, secret="", *, port=None):
     return path
 
 
-def store_alerts(path, *alerts):
+def store_alerts(path, *alerts, replies=()):
     async def keep():
         store = await SQLiteStore.open(str(path.parent / "twite.db"))
-        await store.put(alerts)
+        for records in (alerts, *([reply] for reply in replies)):
+            await store.put(records)
         await store.close()
 
     asyncio.run(keep())
@@ -86,6 +88,7 @@ def test_open_alerts_are_a_table_and_exit_1(command, shop):
         "o8z6j",
         spelled(NOW),
         "3 conversions are held",
+        "",
     ]
     assert out.endswith(
         "conversions_held: Run twite dead list, then twite dead replay ID or twite dead discard "
@@ -107,6 +110,8 @@ def test_open_alerts_are_printed_as_json(command, shop):
             "reason": "3 conversions are held",
             "opened_at": spelled(NOW),
             "reported": True,
+            "acknowledged_by": None,
+            "muted_until": None,
             "help": "docs/how-to/alerts/conversions_held.md",
         }
     ]
@@ -182,3 +187,32 @@ def test_message_needs_no_x_credentials(command, shop, chat, monkeypatch):
     monkeypatch.delenv("X_PIXEL_TOKEN")
 
     assert command("alerts", "test", "--config", str(shop))[0] == 0
+
+
+def test_listed_alert_says_who_acknowledged_it_and_until_when_it_is_muted(command, shop, chat):
+    with_webhook(shop, chat)
+    until = 4_102_444_800_000  # 2100
+    unsent = msgspec.structs.replace(HELD, unsent_phase=AlertPhase.OPENED)
+    subject = mute_subject(*HELD.key)
+    replies = [
+        Acknowledgement(alert="a", at=NOW, who="olga"),
+        Mute(subject=subject, until=until, at=NOW, who="ada"),
+    ]
+    store_alerts(shop, unsent, replies=replies)
+
+    code, out, err = command("alerts", "list", "--config", str(shop))
+    _, as_json, _ = command("alerts", "list", "--json", "--config", str(shop))
+
+    assert (code, err) == (1, "")
+    assert "acknowledged by olga, muted until 2100-01-01" in " ".join(out.split())
+    [alert] = json.loads(as_json)
+    assert (alert["acknowledged_by"], alert["muted_until"]) == ("olga", spelled(until))
+
+
+def test_ended_mute_is_not_listed(command, shop):
+    mute = Mute(subject=mute_subject(*HELD.key), until=NOW, at=0, who="ada")
+    store_alerts(shop, HELD, replies=[mute])
+
+    _, as_json, _ = command("alerts", "list", "--json", "--config", str(shop))
+
+    assert json.loads(as_json)[0]["muted_until"] is None

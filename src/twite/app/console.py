@@ -1,14 +1,17 @@
 """Wire the console: its pages, the services they use, and its access rules."""
 
 from collections.abc import Mapping
+from functools import partial
 
 from twite.app.gateway_parts import GatewayParts
 from twite.app.logins import events_manager
+from twite.app.monitoring import send_trial
 from twite.config.settings import Settings
 from twite.console.application import Console
 from twite.console.page import Reauthentication
 from twite.console.pages.access import AuditPage, KeysPage, UsersPage
 from twite.console.pages.account import AccountPage, CodesPage, SignInPage
+from twite.console.pages.alerts import AlertsPage
 from twite.console.pages.changes import ChangesPage
 from twite.console.pages.connect import ConnectPage, DiagnosticsPage
 from twite.console.pages.conversion import ConversionPage
@@ -71,6 +74,11 @@ def console(
         WebhooksPage(webhooks=settings.webhooks, sources=sources, state=store),
         MatchQualityPage(destinations=destinations, queries=store, names=names),
         DedupReportPage(queries=store, names=names),
+        AlertsPage(
+            state=store,
+            pixels=destinations.keys(),
+            send_test=None if settings.alerts.webhook is None else partial(send_trial, settings),
+        ),
         DeadLettersPage(
             destinations=destinations,
             queries=store,

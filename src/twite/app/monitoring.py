@@ -9,12 +9,13 @@ from typing import Final, Self
 from twite.app.http_clients import OnDemandTransport
 from twite.app.store_access import StateOnDemand, open_records
 from twite.config.settings import Settings
-from twite.domain.alert import Alert, AlertKind
+from twite.domain.alert import Alert, AlertKind, AlertReplies
 from twite.domain.destination import Destination
 from twite.domain.errors import LedgerUnavailable, SettingsError
 from twite.domain.pause import Pause
 from twite.domain.stats.value_guard import UsualAmount
 from twite.domain.times import SECOND
+from twite.gateway.alerts.alert_store import read_replies
 from twite.gateway.alerts.checks import STORE
 from twite.gateway.alerts.monitor import EVERY, EventListener, Monitor
 from twite.gateway.alerts.notifier import Notifier, post, trial
@@ -210,13 +211,13 @@ def disk_of(path: Path) -> SystemDisk:
     )
 
 
-async def read_alerts(settings: Settings) -> list[Alert]:
-    """Return the open alerts, and resolved ones that the webhook has not received yet.
+async def read_alerts(settings: Settings) -> tuple[list[Alert], AlertReplies]:
+    """Return the open alerts and the latest resolved ones, and what users replied to them.
 
     Raises StoreUnusable.
     """
     async with open_records(settings) as records:
-        return list(await records.load(Alert))
+        return list(await records.load(Alert)), await read_replies(records)
 
 
 async def send_trial(settings: Settings) -> Response | NoResponse:

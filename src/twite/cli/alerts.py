@@ -9,10 +9,11 @@ import typer
 from twite.app.monitoring import read_alerts, send_trial
 from twite.cli import printing
 from twite.cli.options import DEFAULT_CONFIG, Config, Json, load
-from twite.domain.alert import RULES, Alert
+from twite.domain.alert import RULES, Alert, AlertReplies
 from twite.domain.times import spelled
 from twite.gateway.alerts.notifier import page_of, what_to_do, why_not
 from twite.gateway.ports.transport import NoResponse, Response
+from twite.machine.system import SystemClock
 
 _SHOWN: Final = 200
 
@@ -25,20 +26,24 @@ alerts = typer.Typer(
 
 @alerts.command("list")
 def listed(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None:
-    """List open alerts, oldest first. Exits with 1 if an alert is open.
+    """List open alerts, oldest first, and who takes care of them. Exits with 1 if one is open.
 
     Example: `twite alerts list --json`
     """
     found = load(config)
-    alerts = asyncio.run(read_alerts(found))
+    alerts, replies = asyncio.run(read_alerts(found))
+    now = SystemClock().now()
     still = [alert for alert in alerts if alert.resolved_at is None]
     if as_json:
-        printing.print_json([_as_json(alert) for alert in still])
+        printing.print_json([_as_json(alert, replies, now=now) for alert in still])
     elif still:
-        _print(still)
+        _print(still, replies, now=now)
     else:
         printing.say("No open alerts.")
-    if any(alert.unsent_phase for alert in alerts) and found.alerts.webhook is not None:
+    unsent = [
+        alert for alert in alerts if alert.unsent_phase and not _reply(alert, replies, now=now)
+    ]
+    if unsent and found.alerts.webhook is not None:
         printing.complain("The webhook has not accepted all messages yet. Run twite alerts test.")
     if still:
         raise typer.Exit(1)
@@ -71,11 +76,17 @@ def _listed_by_default(context: typer.Context) -> None:
         listed()
 
 
-def _print(alerts: Sequence[Alert]) -> None:
+def _print(alerts: Sequence[Alert], replies: AlertReplies, *, now: int) -> None:
     printing.print_table(
-        ["alert", "subject", "since", "reason"],
+        ["alert", "subject", "since", "reason", "reply"],
         [
-            [alert.kind.value, alert.subject, spelled(alert.opened_at), alert.reason]
+            [
+                alert.kind.value,
+                alert.subject,
+                spelled(alert.opened_at),
+                alert.reason,
+                _reply(alert, replies, now=now),
+            ]
             for alert in alerts
         ],
     )
@@ -83,7 +94,15 @@ def _print(alerts: Sequence[Alert]) -> None:
         printing.say(f"{kind}: {what_to_do(kind)}")
 
 
-def _as_json(alert: Alert) -> dict[str, object]:
+def _reply(alert: Alert, replies: AlertReplies, *, now: int) -> str:
+    """Return who acknowledged an alert, and until when it is muted."""
+    acknowledged, mute = replies.acknowledgement(alert), replies.mute(alert, now=now)
+    words = [f"acknowledged by {acknowledged.who}"] if acknowledged else []
+    return ", ".join([*words, *([f"muted until {spelled(mute.until)}"] if mute else [])])
+
+
+def _as_json(alert: Alert, replies: AlertReplies, *, now: int) -> dict[str, object]:
+    acknowledged, mute = replies.acknowledgement(alert), replies.mute(alert, now=now)
     return {
         "code": alert.kind,
         "severity": "critical" if RULES[alert.kind].urgent else "warning",
@@ -91,6 +110,8 @@ def _as_json(alert: Alert) -> dict[str, object]:
         "reason": alert.reason,
         "opened_at": spelled(alert.opened_at),
         "reported": alert.unsent_phase is None,
+        "acknowledged_by": acknowledged and acknowledged.who,
+        "muted_until": mute and spelled(mute.until),
         "help": page_of(alert.kind),
     }
 

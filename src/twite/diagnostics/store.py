@@ -237,7 +237,7 @@ async def alerts(settings: Settings) -> AsyncIterator[CheckFinding]:
     else:
         yield passed("alerts", "alerts are sent to a webhook; test it with twite alerts test")
     try:
-        found = await read_alerts(settings) if settings.store.exists else []
+        found = (await read_alerts(settings))[0] if settings.store.exists else []
     except TwiteError:
         # The check of the store reports why.
         return

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
-from typing import Final
+from typing import Final, Self
 
 import msgspec
 
@@ -13,6 +13,8 @@ REMIND_EVERY: Final = DAY
 # The most resolved alerts that are kept, and for how long.
 MOST_RESOLVED: Final = 500
 RESOLVED_KEPT_FOR: Final = 90 * DAY
+# The mutes of alerts begin with this.
+MUTED: Final = "alert/"
 # Numbers in a reason are no part of the cause: they change while it lasts.
 _NUMBERS: Final = re.compile(r"\d+")
 
@@ -209,8 +211,30 @@ class Mute(msgspec.Struct, frozen=True, kw_only=True):
     note: str = ""
 
 
+class AlertReplies(msgspec.Struct, frozen=True, kw_only=True):
+    """What users replied to alerts: acknowledgements by alert, and mutes by their subject."""
+
+    acknowledgements: Mapping[str, Acknowledgement] = {}
+    mutes: Mapping[str, Mute] = {}
+
+    @classmethod
+    def of(cls, acknowledgements: Iterable[Acknowledgement], mutes: Iterable[Mute]) -> Self:
+        return cls(
+            acknowledgements={reply.alert: reply for reply in acknowledgements},
+            mutes={mute.subject: mute for mute in mutes},
+        )
+
+    def acknowledgement(self, alert: Alert) -> Acknowledgement | None:
+        return self.acknowledgements.get(alert.id)
+
+    def mute(self, alert: Alert, *, now: int) -> Mute | None:
+        """Return the mute of an alert, unless it has ended."""
+        mute = self.mutes.get(mute_subject(*alert.key))
+        return mute if mute is not None and mute.until > now else None
+
+
 def mute_subject(kind: AlertKind, subject: str) -> str:
-    return f"alert/{kind}/{subject}"
+    return f"{MUTED}{kind}/{subject}"
 
 
 class AlertCause(msgspec.Struct, frozen=True, kw_only=True):

@@ -31,10 +31,10 @@ class FailingAlarms:
         self.store = MemoryStore()
         self.meanwhile = lambda: None
 
-    async def load(self, kind):
+    async def load(self, kind, *, prefix=""):
         if self.unreadable:
             raise LedgerUnavailable(reason="the database is down", retry_after=1)
-        return await self.store.load(kind)
+        return await self.store.load(kind, prefix=prefix)
 
     async def put(self, records, *, gone=()):
         self.meanwhile()

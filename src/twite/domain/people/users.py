@@ -106,6 +106,9 @@ class Viewer(msgspec.Struct, frozen=True, kw_only=True):
 class AuditAction(StrEnum):
     """The actions in the audit log. Values are stored permanently: never change or reuse one."""
 
+    ALERT_ACKNOWLEDGE = "alert.acknowledge"
+    ALERT_MUTE = "alert.mute"
+    ALERT_TEST = "alert.test"
     CONFIRM_REFUSED = "confirm.refused"
     CONNECT_BEGIN = "connect.begin"
     CONNECT_DONE = "connect.done"

@@ -9,7 +9,7 @@ an alert that was reported before is also reported as resolved.
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -17,6 +17,7 @@ import msgspec
 
 from twite.domain.alert import (
     MOST_RESOLVED,
+    MUTED,
     REMIND_EVERY,
     RESOLVED_KEPT_FOR,
     RULES,
@@ -24,12 +25,12 @@ from twite.domain.alert import (
     Alert,
     AlertKind,
     AlertPhase,
+    AlertReplies,
     Mute,
-    mute_subject,
 )
 from twite.domain.errors import TwiteError
 from twite.gateway.ports.machine import Clock
-from twite.gateway.ports.state import StateStore
+from twite.gateway.ports.state import StateReader, StateStore
 
 Key = tuple[AlertKind, str]
 
@@ -53,6 +54,11 @@ class CheckResult(msgspec.Struct, frozen=True, kw_only=True):
         return self.kind, self.subject
 
 
+async def read_replies(state: StateReader) -> AlertReplies:
+    """Read what users replied to alerts. Raises LedgerUnavailable."""
+    return AlertReplies.of(await state.load(Acknowledgement), await state.load(Mute, prefix=MUTED))
+
+
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class AlertStore:
     """Holds the alerts in memory, and saves them in the store.
@@ -67,8 +73,7 @@ class AlertStore:
     notify: Callable[[Alert, AlertPhase], None]
     _open: dict[Key, Alert] = field(init=False, default_factory=dict)
     _resolved: dict[str, Alert] = field(init=False, default_factory=dict)
-    _acknowledged: frozenset[str] = field(init=False, default=frozenset())
-    _muted_until: Mapping[str, int] = field(init=False, default_factory=dict)
+    _replies: AlertReplies = field(init=False, default=AlertReplies())
     # Since when results have been bad, or good, without a break (monotonic).
     _bad_since: dict[Key, int] = field(init=False, default_factory=dict)
     _good_since: dict[Key, int] = field(init=False, default_factory=dict)
@@ -91,10 +96,7 @@ class AlertStore:
 
     async def load_replies(self) -> None:
         """Load what users replied: acknowledgements and mutes. Raises LedgerUnavailable."""
-        acknowledged = await self.state.load(Acknowledgement)
-        muted = await self.state.load(Mute)
-        self._acknowledged = frozenset(reply.alert for reply in acknowledged)
-        self._muted_until = {mute.subject: mute.until for mute in muted}
+        self._replies = await read_replies(self.state)
 
     def alerts(self) -> list[Alert]:
         """Return the open alerts, oldest first."""
@@ -225,10 +227,10 @@ class AlertStore:
         self.notify(over, AlertPhase.RESOLVED)
 
     def _is_muted(self, alert: Alert) -> bool:
-        return self._muted_until.get(mute_subject(*alert.key), 0) > self.clock.now()
+        return self._replies.mute(alert, now=self.clock.now()) is not None
 
     def _is_quiet(self, alert: Alert) -> bool:
-        return alert.id in self._acknowledged or self._is_muted(alert)
+        return self._replies.acknowledgement(alert) is not None or self._is_muted(alert)
 
     def _keep(self, alert: Alert) -> None:
         self._open[alert.key] = alert

@@ -23,6 +23,7 @@ from twite.redaction.mask_text import without_echoes
 
 STORE: Final = "store"
 CLOCK: Final = "clock"
+NO_PIXEL: Final = "none"
 # `twite check` has the same limit. A wrong clock affects the times of received conversions, but not
 # signatures, which use X's time.
 CLOCK_OFF: Final = 30 * SECOND
@@ -129,7 +130,7 @@ def of_accounts(
     for account in accounts:
         yield CheckResult(
             kind=AlertKind.BALANCE_RESIDUE,
-            subject=f"{account.source}/{account.pixel or 'none'}",
+            subject=f"{account.source}/{account.pixel or NO_PIXEL}",
             bad=account.balance != 0,
             reason=f"{account.balance} of {account.received} conversions are unaccounted for",
         )

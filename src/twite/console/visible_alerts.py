@@ -1,0 +1,155 @@
+"""The open alerts that a viewer sees, by cause, with remedies and links to what they affect."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Final
+from urllib.parse import quote, urlencode
+
+import msgspec
+
+from twite.domain.alert import (
+    RULES,
+    Acknowledgement,
+    Alert,
+    AlertCause,
+    AlertKind,
+    AlertReplies,
+    AlertRule,
+    Mute,
+    by_cause,
+)
+from twite.domain.plural import plural
+from twite.gateway.alerts.checks import NO_PIXEL
+from twite.gateway.alerts.notifier import page_of
+
+PATH: Final = "/console/alerts"
+# The state of the conversions that an alert about a pixel affects.
+_STATES: Final[Mapping[AlertKind, str]] = {
+    AlertKind.DEAD_LETTERS: "dead",
+    AlertKind.CONVERSIONS_HELD: "held",
+    AlertKind.DEADLINE_RISK: "queued",
+}
+# What other alerts are about: the page, and the name of many.
+_SUBJECTS: Final[Mapping[AlertKind, tuple[str, str]]] = {
+    AlertKind.SOURCE_SILENT: ("/console/sources/{}", "source"),
+    AlertKind.WEBHOOK_SILENT: ("/console/webhooks", "webhook"),
+    AlertKind.TEMPLATE_HUNG: ("/console/tag-preview", "template"),
+}
+
+
+class ShownAlert(msgspec.Struct, frozen=True, kw_only=True):
+    """One subject of a cause. `path` lists what the alert affects; "" if no page can."""
+
+    alert: Alert
+    path: str
+    acknowledgement: Acknowledgement | None
+    mute: Mute | None
+
+
+class ShownCause(msgspec.Struct, frozen=True, kw_only=True):
+    """The open alerts with one cause. `anchor` is its id on the alerts page."""
+
+    cause: AlertCause
+    title: str
+    reason: str
+    alerts: Sequence[ShownAlert]
+
+    @property
+    def rule(self) -> AlertRule:
+        return RULES[self.cause.kind]
+
+    @property
+    def tone(self) -> str:
+        return "bad" if self.rule.urgent else "warn"
+
+    @property
+    def anchor(self) -> str:
+        return f"alert-{self.cause.first.id}"
+
+    @property
+    def path(self) -> str:
+        return f"{PATH}#{self.anchor}"
+
+    @property
+    def page(self) -> str:
+        """The page in the documentation."""
+        return page_of(self.cause.kind)
+
+    @property
+    def ids(self) -> str:
+        return " ".join(shown.alert.id for shown in self.alerts)
+
+    @property
+    def is_acknowledged(self) -> bool:
+        return all(shown.acknowledgement for shown in self.alerts)
+
+    @property
+    def muted_until(self) -> int | None:
+        """Until when all its subjects are muted."""
+        ends = [shown.mute.until for shown in self.alerts if shown.mute]
+        return min(ends) if len(ends) == len(self.alerts) else None
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether a user has taken care of all its subjects."""
+        return all(shown.acknowledgement or shown.mute for shown in self.alerts)
+
+
+def visible(alerts: Iterable[Alert], seen: Collection[str] | None) -> list[Alert]:
+    """Return the alerts about the pixels that are `seen`; None sees all alerts.
+
+    The kind, not the name, shows what an alert is about: a source may be named like a pixel.
+    """
+    return [
+        alert
+        for alert in alerts
+        if seen is None or (RULES[alert.kind].about_pixel and alert.subject in seen)
+    ]
+
+
+def shown_causes(
+    alerts: Iterable[Alert], replies: AlertReplies, *, pixels: Collection[str], now: int
+) -> list[ShownCause]:
+    """Return open alerts by cause. Those that users have taken care of come last."""
+    causes = [
+        ShownCause(
+            cause=cause,
+            title=_title(cause),
+            reason=cause.first.reason,
+            alerts=[
+                ShownAlert(
+                    alert=alert,
+                    path=affected_path(alert, pixels),
+                    acknowledgement=replies.acknowledgement(alert),
+                    mute=replies.mute(alert, now=now),
+                )
+                for alert in cause.alerts
+            ],
+        )
+        for cause in by_cause(alerts)
+    ]
+    return sorted(causes, key=lambda cause: cause.is_quiet)
+
+
+def affected_path(alert: Alert, pixels: Collection[str]) -> str:
+    """Return the page about what an alert affects; "" for the store, the disk and the clock."""
+    kind, subject = alert.kind, alert.subject
+    if kind in _STATES:
+        return f"/console/conversions?{urlencode({'state': _STATES[kind], 'pixel': subject})}"
+    if kind is AlertKind.BALANCE_RESIDUE:
+        source, _, pixel = subject.rpartition("/")
+        place = {"source": source} | ({} if pixel == NO_PIXEL else {"pixel": pixel})
+        return f"/console/conversions?{urlencode(place)}"
+    if RULES[kind].about_pixel:
+        return f"/console/pixels/{quote(subject, safe='')}" if subject in pixels else ""
+    if kind in _SUBJECTS:
+        return _SUBJECTS[kind][0].format(quote(subject, safe=""))
+    return ""
+
+
+def _title(cause: AlertCause) -> str:
+    title, kind = RULES[cause.kind].title, cause.kind
+    many = len(cause.alerts)
+    if many == 1:
+        return f"{cause.first.subject}: {title}"
+    what = "pixel" if RULES[kind].about_pixel else _SUBJECTS.get(kind, ("", "subject"))[1]
+    return f"{plural(many, what)}: {title}"

@@ -1,0 +1,244 @@
+"""The alerts page: open alerts by cause, their history, and replies to them."""
+
+import html
+import re
+import time
+
+import pytest
+import pytest_asyncio
+from aiohttp import web
+from console_stage import SETTINGS, ConsoleStage
+
+from twite.domain.alert import Acknowledgement, Alert, AlertKind, Mute
+from twite.domain.people.users import Role
+from twite.domain.times import DAY, HOUR
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+NOW = time.time_ns() // 1_000_000
+PIXELS = [f"q{number}" for number in range(17)]
+REFUSED = AlertKind.CREDENTIALS_REFUSED
+# What only users who see all pixels may know.
+OF_OTHERS = ("o8z6j", "17 pixels", "the clock", "a source has stopped")
+
+
+def an_alert(id_, kind, subject, *, reason="it failed", opened_at=NOW - HOUR, resolved_at=None):
+    return Alert(
+        id=id_,
+        kind=kind,
+        subject=subject,
+        reason=reason,
+        opened_at=opened_at,
+        reported_at=opened_at,
+        unsent_phase=None,
+        resolved_at=resolved_at,
+    )
+
+
+ALERTS = [
+    *(
+        an_alert(f"r{pixel}", REFUSED, pixel, reason=f"X's response: 401: token of {pixel} expired")
+        for pixel in PIXELS
+    ),
+    an_alert("held", AlertKind.CONVERSIONS_HELD, "o8z6j", reason="3 conversions are held"),
+    an_alert("client", AlertKind.CONVERSIONS_HELD, "o6dkt", reason="1 conversion is held"),
+    an_alert("silent", AlertKind.SOURCE_SILENT, "shop"),
+    an_alert("clock", AlertKind.CLOCK_WRONG, "clock"),
+    *(
+        an_alert(
+            f"past{number}",
+            AlertKind.PIXEL_PAUSED,
+            "o8z6j" if number else "o6dkt",
+            opened_at=NOW - (number + 2) * DAY,
+            resolved_at=NOW - (number + 1) * DAY,
+        )
+        for number in range(60)
+    ),
+]
+
+
+class Receiver:
+    """A webhook that counts its messages and answers with a text."""
+
+    def __init__(self, status, text):
+        self.received = []
+        self._answer = status, text
+
+    async def __aenter__(self):
+        async def answer(request):
+            self.received.append(await request.json())
+            return web.Response(status=self._answer[0], text=self._answer[1])
+
+        app = web.Application()
+        app.router.add_post("/hook", answer)
+        self._runner = web.AppRunner(app)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        await site.start()
+        self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}/hook"
+        return self
+
+    async def __aexit__(self, *error):
+        await self._runner.cleanup()
+
+
+def store_of(stage):
+    return stage.gateway._parts.store  # noqa: SLF001 - the monitor would resolve earlier alerts
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def stage(tmp_path):
+    stage = ConsoleStage(tmp_path)
+    await stage.start()
+    await store_of(stage).put(ALERTS)
+    yield stage
+    await stage.stop()
+
+
+def text_of(page):
+    return re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]+>", " ", page)))
+
+
+async def opened(stage, name, path="/console/alerts"):
+    page = await (await stage.signed_in(name)).get(path)
+    assert page.status == 200
+    return page.text
+
+
+def ids_of(page, title):
+    """Return the ids in the forms of the cause with a title."""
+    cause = page.split(title, 1)[1]
+    return re.search(r'name="alerts" value="([^"]+)"', cause)[1]
+
+
+async def test_alerts_with_one_cause_are_shown_once_with_cause_remedy_and_affected(stage):
+    page = await opened(stage, "ada")
+    text = text_of(page)
+
+    assert "17 pixels: X refuses the credentials" in text
+    assert text.count("X refuses the credentials") == 1
+    assert "Cause X's response: 401: token of q0 expired" in text
+    assert "Remedy twite check tests each credential." in text
+    assert "17 subjects" in text
+    assert 'href="/console/conversions?state=held&amp;pixel=o8z6j"' in page
+    assert 'href="/console/sources/shop"' in page
+    assert len(ids_of(page, "17 pixels: X refuses").split()) == 17
+
+
+async def test_history_has_the_latest_resolved_alerts_by_pages(stage):
+    first = await opened(stage, "ada")
+    older = re.search(r'href="(/console/alerts\?before=\d+)"', first)[1]
+    second = text_of(await opened(stage, "ada", older))
+
+    assert text_of(first).count("pixel_paused") == 20
+    assert second.count("pixel_paused") == 20
+
+
+async def test_client_sees_only_the_alerts_of_its_pixels(stage):
+    page = text_of(await opened(stage, "client"))
+
+    assert "o6dkt: conversions are held" in page
+    assert page.count("pixel_paused") == 1
+    assert [word for word in (*OF_OTHERS, *PIXELS) if word in page] == []
+
+
+async def test_viewer_cannot_reply(stage):
+    page = await opened(stage, "vic")
+    viewer = await stage.signed_in("vic")
+
+    answers = [
+        (await viewer.post(f"/console/alerts/{what}", {"alerts": "held", "for": "1h"})).status
+        for what in ("acknowledge", "mute", "test")
+    ]
+
+    assert "/console/alerts/mute" not in page
+    assert answers == [403, 403, 403]
+
+
+async def test_acknowledged_cause_stays_visible_with_who_and_is_audited(stage):
+    olga = await stage.signed_in("olga")
+    ids = ids_of((await olga.get("/console/alerts")).text, "17 pixels: X refuses")
+
+    answer = await olga.post("/console/alerts/acknowledge", {"alerts": ids})
+
+    text = text_of((await olga.get("/console/alerts")).text)
+    assert answer.status == 303
+    assert "Acknowledged. Reminders stop until the alert is resolved." in text
+    assert re.search(r"17 pixels: X refuses the credentials.* acknowledged by olga", text)
+    assert len(await store_of(stage).load(Acknowledgement)) == 17
+    [audited] = [
+        entry.audit_event
+        for entry in await store_of(stage).people.audit(limit=9)
+        if entry.audit_event.what == "alert.acknowledge"
+    ]
+    assert (audited.who, audited.subject) == ("olga", "credentials_refused")
+
+
+async def test_mute_lasts_until_its_time_or_until_it_is_ended(stage):
+    olga = await stage.signed_in("olga")
+
+    await olga.post("/console/alerts/mute", {"alerts": "held", "for": "8h"})
+    muted = text_of((await olga.get("/console/alerts")).text)
+    [mute] = await store_of(stage).load(Mute)
+    await olga.post("/console/alerts/mute", {"alerts": "held", "for": "8h", "end": "1"})
+
+    assert "Muted for 8 hours." in muted
+    assert re.search(r"2 pixels: conversions are held.* partly muted until .* by olga", muted)
+    assert mute.subject == "alert/conversions_held/o8z6j"
+    assert 7 * HOUR < mute.until - NOW < 9 * HOUR
+    assert list(await store_of(stage).load(Mute)) == []
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"alerts": "held", "for": "a while"},
+        {"alerts": "held"},
+        {"alerts": "past3", "for": "1h"},
+        {"alerts": "", "for": "1h"},
+        {"alerts": "unknown", "for": "1h"},
+    ],
+)
+async def test_mute_of_nothing_or_for_no_time_changes_nothing(stage, fields):
+    olga = await stage.signed_in("olga")
+
+    await olga.post("/console/alerts/mute", fields)
+
+    assert "Nothing was changed" in (await olga.get("/console/alerts")).text
+    assert list(await store_of(stage).load(Mute)) == []
+
+
+async def test_operator_of_one_pixel_cannot_reply_to_alerts_about_others(tmp_path):
+    stage = ConsoleStage(tmp_path)
+    await stage.start(people={"cleo": (Role.OPERATOR, ["o6dkt"]), "ada": (Role.ADMIN, None)})
+    await store_of(stage).put(ALERTS)
+    cleo = await stage.signed_in("cleo")
+
+    await cleo.post("/console/alerts/acknowledge", {"alerts": "held client clock"})
+    await cleo.post("/console/alerts/test")
+    page = (await cleo.get("/console/alerts")).text
+
+    replied = [reply.alert for reply in await store_of(stage).load(Acknowledgement)]
+    await stage.stop()
+    assert replied == ["client"]
+    assert "Send a test" not in page
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [(200, "accepted the test message: 200 fine"), (404, "did not accept the test message: 404")],
+)
+async def test_test_message_shows_the_answer_of_the_webhook(tmp_path, status, said):
+    async with Receiver(status, "fine") as receiver:
+        settings = SETTINGS + f'[alerts]\nwebhook = "{receiver.url}"\n'
+        stage = ConsoleStage(tmp_path, settings)
+        await stage.start()
+        olga = await stage.signed_in("olga")
+        assert "Send a test to the webhook" in (await olga.get("/console/alerts")).text
+
+        await olga.post("/console/alerts/test")
+        text = text_of((await olga.get("/console/alerts")).text)
+
+        await stage.stop()
+        assert f"The webhook {said}" in text
+        assert [message["event"] for message in receiver.received] == ["test"]
