@@ -105,8 +105,12 @@ class MemoryQueries:
             found += [id_ for id_ in reversed(same) if id_ != holder]
         return [self._history(self._rows[id_]) for id_ in found]
 
-    def _find_submission(self, receipt: str) -> Sequence[History]:
-        brought = [row for row in self._rows.values() if row.receipt == receipt]
+    def _find_submission(self, receipt: str, conversion_id: str | None) -> Sequence[History]:
+        brought = [
+            row
+            for row in self._rows.values()
+            if row.receipt == receipt and conversion_id in {None, row.entry.conversion_id}
+        ]
         return [self._history(row) for row in brought[:_MOST_HISTORIES]]
 
     async def balance(self) -> Sequence[ConversionCounts]:

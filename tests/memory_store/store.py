@@ -331,6 +331,7 @@ class MemoryStore(
             status=attempt.status,
             answer=attempt.answer[:ANSWER_LIMIT],
             ambiguous=attempt.ambiguous,
+            size=len(attempt.deliveries),
         )
         for row in self._named(attempt.deliveries):
             row.attempts.append(past)
@@ -390,8 +391,7 @@ class MemoryStore(
                 )
                 self._try(attempt, lease=number, survived=not died)
             for row in freed:
-                row.state = after(row.state, Trigger.EXPIRED)
-                row.lease = None
+                row.state, row.lease = after(row.state, Trigger.EXPIRED), None
                 if died:
                     row.crashes = crashed(row.crashes, alone=len(freed) == 1)
                     self._quarantine(row, at=lease.claimed_at)

@@ -271,8 +271,10 @@ class RecordingLaws:
         )
 
         brought = await store.find(ByReceipt(receipt="r2"))
+        named = await store.find(ByReceipt(receipt="r2", conversion_id="order-3"))
 
         assert [history.conversion_id for history in brought] == ["order-2", "order-3"]
+        assert [history.conversion_id for history in named] == ["order-3"]
 
     async def test_unknown_receipt_or_conversion_has_no_history(self, store: Store) -> None:
         await record(store, "order-1")

@@ -47,6 +47,16 @@ class SettlingLaws:
         )
         assert await claim_or_none(store, now=FAR) is None
 
+    async def test_attempt_has_the_number_of_conversions_in_its_request(self, store: Store) -> None:
+        await record(store, "order-1")
+        await record(store, "order-2", receipt="r2")
+        both = await claim(store)
+        await settle(store, both, "delivered", delivered(both))
+
+        (history,) = await histories(store, "order-2")
+
+        assert [attempt.size for attempt in history.attempts] == [2]
+
     async def test_attempts_are_recorded_in_order(self, store: Store) -> None:
         await record(store, "order-1")
         first = await claim(store)

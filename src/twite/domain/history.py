@@ -19,7 +19,10 @@ TOO_OLD_TO_RESEND: Final = (
 
 
 class PastAttempt(Masked, frozen=True, kw_only=True):
-    """One attempt. `at` is in milliseconds; `answer` is untrusted text from X."""
+    """One attempt. `at` is in milliseconds; `answer` is untrusted text from X.
+
+    `size` is the number of conversions in the request.
+    """
 
     in_repr = ("at", "outcome", "status")
     at: int
@@ -27,6 +30,7 @@ class PastAttempt(Masked, frozen=True, kw_only=True):
     status: int | None
     answer: str
     ambiguous: bool = False
+    size: int = 1
 
     @property
     def is_without_request(self) -> bool:

@@ -146,9 +146,10 @@ class ByConversionId(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ByReceipt(msgspec.Struct, frozen=True, kw_only=True):
-    """The deliveries of a submission, at most 1,000."""
+    """The deliveries of a submission, at most 1,000, or only those of one conversion id."""
 
     receipt: str
+    conversion_id: str | None = None
 
 
 class AtRest(msgspec.Struct, frozen=True, kw_only=True):

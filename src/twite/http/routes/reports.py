@@ -259,7 +259,13 @@ def history_view(
         deadline_at=spelled(history.deadline_at),
         sent=msgspec.Raw(history.sent or b"null"),
         attempts=tuple(
-            AttemptView(**msgspec.structs.asdict(attempt) | {"at": spelled(attempt.at)})
+            AttemptView(
+                at=spelled(attempt.at),
+                outcome=attempt.outcome,
+                status=attempt.status,
+                answer=attempt.answer,
+                ambiguous=attempt.ambiguous,
+            )
             for attempt in history.attempts
         ),
         duplicates=history.duplicates,

@@ -121,7 +121,7 @@ FROM api_key ORDER BY created_at DESC, id
 
 -- rows: attempts_of(deliveries)
 SELECT attempted.delivery, attempt.at, attempt.outcome, attempt.status, attempt.answer,
-  attempt.ambiguous
+  attempt.ambiguous, attempt.size
 FROM attempted JOIN attempt ON attempt.id = attempted.attempt
 WHERE attempted.delivery = ANY (translate($1, '[]', '{}')::bigint[])
 ORDER BY attempted.delivery, attempt.id
@@ -451,11 +451,13 @@ FROM (
 LEFT JOIN dedup ON dedup.key = entry.key
 ORDER BY place
 
--- rows: deliveries_of_receipt(receipt, limit)
+-- rows: deliveries_of_receipt(receipt, conversion_id, limit)
 SELECT conversion.id FROM submission
 JOIN conversion ON conversion.id >= submission.first
   AND conversion.id < submission.first + submission.entries
-WHERE submission.receipt = $1 ORDER BY conversion.id LIMIT $2
+WHERE submission.receipt = $1
+  AND ($2::text IS NULL OR conversion.conversion_id = $2)
+ORDER BY conversion.id LIMIT $3
 
 -- rows: denied()
 SELECT denied.delivery FROM denied JOIN outbox ON outbox.id = denied.delivery

@@ -829,11 +829,13 @@ WHERE called.name = :name AND queue.pixel = :pixel
 ORDER BY called.delivery DESC LIMIT :limit;
 
 -- name: deliveries_of_receipt
--- The conversion ids of a submission; duplicates have no conversion.
+-- The deliveries of a submission, or those of one conversion id; duplicates have no conversion.
 SELECT conversion.id FROM submission
 JOIN conversion ON conversion.id >= submission.first
   AND conversion.id < submission.first + submission.entries
-WHERE submission.receipt = :receipt ORDER BY conversion.id LIMIT :limit;
+WHERE submission.receipt = :receipt
+  AND (:conversion_id IS NULL OR CAST(conversion.conversion_id AS TEXT) = :conversion_id)
+ORDER BY conversion.id LIMIT :limit;
 
 -- name: resting_deliveries
 -- Dead and held deliveries, the latest first.
@@ -900,7 +902,7 @@ WHERE replaced.by IN (SELECT value FROM json_each(:deliveries)) ORDER BY replace
 -- name: attempts_of
 -- The attempts of these deliveries, in the order of writing.
 SELECT attempted.delivery, attempt.at, attempt.outcome, attempt.status, attempt.answer,
-  attempt.ambiguous
+  attempt.ambiguous, attempt.size
 FROM attempted JOIN attempt ON attempt.id = attempted.attempt
 WHERE attempted.delivery IN (SELECT value FROM json_each(:deliveries))
 ORDER BY attempted.delivery, attempt.id;

@@ -88,12 +88,11 @@ def history(
         return histories(connection, list(dict.fromkeys(delivery for _, delivery in ordered)))
 
 
-def submission(connection: SqlConnection, receipt: str) -> list[History]:
-    """Return the histories of a submission's conversions."""
+def submission(connection: SqlConnection, receipt: str, conversion_id: str | None) -> list[History]:
+    """Return the histories of a submission's conversions, or of those with an id."""
+    chosen = {"receipt": receipt, "conversion_id": conversion_id, "limit": MOST_HISTORIES}
     with view(connection):
-        found = connection.execute(
-            query("deliveries_of_receipt"), {"receipt": receipt, "limit": MOST_HISTORIES}
-        ).fetchall()
+        found = connection.execute(query("deliveries_of_receipt"), chosen).fetchall()
         return histories(connection, [delivery for (delivery,) in found])
 
 
@@ -231,10 +230,15 @@ def _rivals(connection: SqlConnection, deliveries: Sequence[int]) -> dict[int, R
 def _attempts(connection: SqlConnection, ids: Mapping[str, str]) -> dict[int, list[PastAttempt]]:
     attempts: dict[int, list[PastAttempt]] = {}
     for row in connection.execute(query("attempts_of"), ids).fetchall():
-        delivery, at, outcome, status, answer, ambiguous = row
+        delivery, at, outcome, status, answer, ambiguous, size = row
         attempts.setdefault(delivery, []).append(
             PastAttempt(
-                at=at, outcome=outcome, status=status, answer=answer, ambiguous=bool(ambiguous)
+                at=at,
+                outcome=outcome,
+                status=status,
+                answer=answer,
+                ambiguous=bool(ambiguous),
+                size=size,
             )
         )
     return attempts
