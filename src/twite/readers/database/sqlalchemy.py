@@ -53,8 +53,8 @@ class SqlAlchemyRows:
         sql = self._sql
         quote = self._engine.dialect.identifier_preparer.quote
         cursor, key = (sql.literal_column(f"q.{quote(name)}") for name in (query.cursor, query.key))
-        # A colon would be a parameter.
-        inner = without_end(query.sql).replace("\\", "\\\\").replace(":", "\\:")
+        # A colon would be a parameter. No other character needs a backslash.
+        inner = without_end(query.sql).replace(":", "\\:")
         statement = (
             sql.select(sql.literal_column("q.*"))
             .select_from(sql.text(f"(\n{inner}\n) q"))
