@@ -340,6 +340,21 @@ def test_send_prints_its_result_as_json(place, gateway, capsys):
     }
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("orders.json", b'[{"event": "purchase"}]'), ("orders.json", b'{"event": "a"}\n{}')],
+)
+def test_json_file_that_is_too_large_for_memory_is_refused_with_a_fix(
+    place, gateway, capsys, monkeypatch, *, name, content
+):
+    monkeypatch.setattr("twite.readers.files.MOST_IN_MEMORY", len(content) - 1)
+    (place / name).write_bytes(content)
+
+    assert run(["send", name, "--yes"]) == 1
+    assert "write one conversion per line (JSON Lines)" in " ".join(capsys.readouterr().err.split())
+    assert gateway.requests == []
+
+
 def test_rows_without_an_id_keep_their_ids_when_the_file_grows(place, gateway):
     lines = [row(id="", email=f"{number}@example.com") for number in range(3)]
     file = written(place / "orders.csv", [*lines, lines[0]])

@@ -1,6 +1,8 @@
 import datetime as dt
 import decimal
 import sys
+from io import BytesIO
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -10,8 +12,21 @@ from twite.cli import run
 from twite.domain.errors import ClientError
 from twite.formats.files.cells import read_amount
 from twite.formats.files.values import as_cell
-from twite.readers.input_file import local_file
+from twite.readers.input_file import InputFile, local_file
 from twite.readers.parquet import ParquetMissing, ParquetTable
+
+
+def test_parquet_object_that_is_too_large_for_memory_is_refused_with_a_fix(monkeypatch):
+    monkeypatch.setattr("twite.readers.parquet.MOST_IN_MEMORY", 4)
+    stored = InputFile(
+        name="a.parquet",
+        location="s3://b/a.parquet",
+        path=Path("a"),
+        open=lambda: BytesIO(b"PAR1x"),
+    )
+
+    with pytest.raises(ClientError, match=r"s3://b/a\.parquet: larger than .* download it"):
+        ParquetTable(stored)
 
 
 def test_missing_polars_is_explained(tmp_path):

@@ -33,7 +33,7 @@ from twite.formats.files.table import (
     separator_of,
 )
 from twite.formats.files.values import inexact_column
-from twite.readers.input_file import InputFile
+from twite.readers.input_file import MOST_IN_MEMORY, InputFile
 from twite.readers.parquet import ParquetTable
 
 _GZIP: Final = b"\x1f\x8b"
@@ -177,6 +177,11 @@ def _examined(file: InputFile, chosen: Mapping[str, str], delimiter: str | None)
         table = ParquetTable(file)
         opened = msgspec.structs.replace(opened, table=table, rows=table.height)
         return with_columns(opened, table.header, chosen)
+    if kind == "json" and size > MOST_IN_MEMORY:
+        raise UnreadableFile(
+            f"JSON of more than {MOST_IN_MEMORY >> 20} MiB is not read: write one conversion per "
+            "line (JSON Lines), as in: jq -c '.[]' orders.json > orders.jsonl"
+        )
     opened = msgspec.structs.replace(opened, encoding=encoding_of(start))
     _require_text(opened)
     if kind == "csv":
@@ -226,8 +231,10 @@ def _written(opened: OpenedInput) -> Iterator[tuple[int, bytes]]:
 
 
 def _whole(opened: OpenedInput) -> bytes:
-    with _text(opened) as text:
-        return text.read().encode()
+    with _decompressed(opened.file) as stream:
+        content = stream.read()
+    is_utf_8 = opened.encoding.startswith("utf-8")
+    return content if is_utf_8 else content.decode(opened.encoding).encode()
 
 
 def _text(opened: OpenedInput) -> io.TextIOWrapper:

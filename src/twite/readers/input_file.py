@@ -10,8 +10,9 @@ import msgspec
 from twite.domain.errors import ClientError
 
 STANDARD_INPUT: Final = "-"
-# Standard input cannot be read twice, and its personal data must not reach the disk.
-MOST_FROM_STANDARD_INPUT: Final = 256 << 20
+# Bytes of standard input, which cannot be read twice, and of files that are not read in parts.
+# Their personal data must not reach the disk.
+MOST_IN_MEMORY: Final = 256 << 20
 
 
 class InputFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,7 +39,7 @@ def local_file(path: Path) -> InputFile:
     )
 
 
-def standard_input(stream: BinaryIO, *, most: int = MOST_FROM_STANDARD_INPUT) -> InputFile:
+def standard_input(stream: BinaryIO, *, most: int = MOST_IN_MEMORY) -> InputFile:
     """Read standard input into memory. Raises ClientError if it is too large."""
     content = stream.read(most + 1)
     if len(content) > most:

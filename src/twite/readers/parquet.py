@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from twite.domain.errors import ClientError, OperatorError
 from twite.formats.files.values import as_cell
-from twite.readers.input_file import InputFile
+from twite.readers.input_file import MOST_IN_MEMORY, InputFile
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -42,7 +42,12 @@ class ParquetTable:
         if not file.is_local:
             # polars would read an object itself, with its own credentials.
             with file.open() as stream:
-                self._content = stream.read()
+                self._content = stream.read(MOST_IN_MEMORY + 1)
+            if len(self._content) > MOST_IN_MEMORY:
+                raise ClientError(
+                    f"{file.location}: larger than {MOST_IN_MEMORY >> 20} MiB: download it, and "
+                    "send the file, or write several files"
+                )
         try:
             frame = self._scanned()
             self.header: tuple[str, ...] = tuple(frame.collect_schema().names())
