@@ -86,6 +86,20 @@ def test_paid_order_is_a_purchase_with_exact_id_and_money():
 
 
 @pytest.mark.parametrize(
+    ("customer", "user"),
+    [
+        ({"id": 207119551, "email": "jon@example.com"}, "207119551"),
+        (None, None),
+        ({}, None),
+        ({"id": None}, None),
+        ({"id": 0}, None),
+    ],
+)
+def test_customer_is_the_user_of_late_joins_and_a_guest_is_none(customer, user):
+    assert conversion(order_with(customer=customer)).user_id == user
+
+
+@pytest.mark.parametrize(
     ("choice", "expected"),
     [
         ("id", "820982911946154508"),

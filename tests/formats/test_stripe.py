@@ -83,6 +83,30 @@ def conversion(sent, **options):
     return native
 
 
+@pytest.mark.parametrize(
+    ("more", "user"),
+    [
+        ({"customer": "cus_1"}, "cus_1"),
+        ({"customer": {"id": "cus_1", "object": "customer"}}, "cus_1"),
+        ({"customer": None}, None),
+        ({}, None),
+        ({"customer": "cus_1", "metadata": {"twite_user_id": "user-7"}}, "user-7"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("payment", "name"),
+    [
+        (SESSION, "checkout.session.completed"),
+        (INTENT, "payment_intent.succeeded"),
+        (INVOICE, "invoice.paid"),
+    ],
+)
+def test_customer_is_the_user_of_late_joins_and_a_guest_is_none(payment, name, more, user):
+    kind = payment["object"].replace("checkout.", "checkout_")
+
+    assert conversion(event(name, payment | more), payment=kind).user_id == user
+
+
 def verdict(header, body=BODY, *secrets, at=SIGNED_AT, **options):
     webhook = a_webhook(STRIPE, *(secrets or (SECRET,)), **options)
     return verify(a_message(body, stripe_signature=header), webhook, at * 1_000)

@@ -71,6 +71,19 @@ def body_of(order):
     return json.dumps(order).encode()
 
 
+@pytest.mark.parametrize(
+    ("customer", "user"), [(26, "26"), ("26", "26"), (0, None), ("0", None), (None, None)]
+)
+def test_customer_is_the_user_of_late_joins_and_a_guest_is_none(customer, user):
+    assert conversion(ORDER | {"customer_id": customer}).user_id == user
+
+
+def test_customers_of_several_shops_are_not_taken_for_one():
+    order = ORDER | {"customer_id": 26}
+
+    assert conversion(order, user_id="none").user_id is None
+
+
 def reading(order, topic="order.updated", **options):
     return read(a_message(body_of(order), x_wc_webhook_topic=topic), a_webhook(WOO, **options))
 

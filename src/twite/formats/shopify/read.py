@@ -181,6 +181,8 @@ def _conversion(order: Event, webhook: ShopifyWebhook) -> tuple[Native, tuple[Fa
         user_agent=first_text(order, ("client_details.user_agent",)),
         contents=_contents(order) or None,
         consent=consent_signals(*_attribute(order, CONSENT_ATTRIBUTE)),
+        # An order without a customer has none. The customer of a guest is of one email. [guess]
+        user_id=first_text(order, ("customer.id",)),
     )
     return native, tuple(faults)
 

@@ -63,6 +63,7 @@ _PRESENTMENT: Final = (
 _CONVERTED: Final = ("currency_conversion.amount_total", "currency_conversion.source_currency")
 _EMAILS: Final = ("customer_details.email", "customer_email", "receipt_email")
 _PHONES: Final = ("customer_details.phone", "customer_phone", "shipping.phone")
+_CUSTOMERS: Final = ("customer", "customer.id")
 # The metadata of an invoice's subscription moved with the API version 2025-03-31. [seen STP]
 _METADATA: Final = (
     "metadata",
@@ -204,6 +205,8 @@ def _conversion(
         consent=consent_signals(
             *[value_at(payment, f"{place}.twite_consent") for place in _METADATA]
         ),
+        # It is null without a customer. [seen STP]
+        user_id=first_text(metadata, ("twite_user_id",)) or first_text(payment, _CUSTOMERS),
     )
     return native, faults
 

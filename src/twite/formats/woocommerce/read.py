@@ -80,6 +80,13 @@ class WooCommerceOptions(msgspec.Struct, frozen=True, kw_only=True):
         Literal["id", "number", "order_key"],
         option("the field of the order that is the conversion id; the pixel must send the same"),
     ] = "id"
+    user_id: Annotated[
+        Literal["customer_id", "none"],
+        option(
+            "the field of the order that is the user id for late joins; `none` if shops with other "
+            "customers send to the same pixel"
+        ),
+    ] = "customer_id"
     statuses: Annotated[
         tuple[str, ...],
         option("the statuses of a paid order. A plugin may add statuses of its own"),
@@ -235,6 +242,8 @@ def _conversion(
         url=metadata.get(_LANDING),
         contents=_contents(order, currency or "") or None,
         consent=consent_signals(*_values(order, CONSENT)),
+        # 0 for a guest. [doc WC]
+        user_id=first_text(order, (webhook.options.user_id,)),
     )
     return native, tuple(faults)
 

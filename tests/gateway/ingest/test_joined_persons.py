@@ -1,0 +1,186 @@
+"""Identifiers are joined only for the same person, and forgotten after a denial."""
+
+import pytest
+from joined_stage import (
+    CLICK,
+    DENIED,
+    IDENTIFY,
+    IDENTIFY_USER,
+    LANDED,
+    MAIL,
+    PHONE,
+    SHA,
+    WAIT,
+    Shop,
+    waiting_source,
+)
+
+from twite.domain.joins import LONGEST_WAIT
+from twite.stores.sqlite import SQLiteStore
+
+
+@pytest.fixture
+async def shop(tmp_path):
+    store = await SQLiteStore.open(str(tmp_path / "twite.db"))
+    yield Shop(store, waiting_source())
+    await store.close()
+
+
+@pytest.mark.parametrize("late", [False, True])
+async def test_denied_identify_joins_nothing_in_any_order(shop, late):
+    await shop.order(email="other@example.com")
+    if late:
+        await shop.call(LANDED, IDENTIFY)
+        await shop.call(IDENTIFY, **DENIED)
+    else:
+        await shop.call(IDENTIFY, **DENIED)
+        await shop.call(LANDED, IDENTIFY)
+
+    (sent,) = await shop.sent()
+    assert sent.keys() == {"hashed_email"}
+
+
+async def test_denial_forgets_the_person_under_linked_keys(shop):
+    await shop.call(LANDED, IDENTIFY)
+    shop.clock.jump(WAIT + 1)
+    await shop.call(IDENTIFY_USER, **DENIED)
+    shop.clock.jump(WAIT + 1)
+    await shop.order(user_id=None, visitor_id="b-1", phone=PHONE)
+
+    (sent,) = await shop.sent()
+    assert sent.keys() == {"hashed_phone_number"}
+
+
+async def test_nothing_from_before_a_denial_is_joined_if_the_keys_are_linked_later(shop):
+    await shop.call(LANDED)
+    shop.clock.jump(1)
+    await shop.call(IDENTIFY_USER, **DENIED)
+    shop.clock.jump(2 * LONGEST_WAIT + 1)
+    await shop.call(IDENTIFY)
+    await shop.order(phone=PHONE)
+
+    (sent,) = await shop.sent()
+    assert sent.keys() == {"hashed_phone_number", "hashed_email"}
+
+
+async def test_person_who_agrees_again_after_a_denial_is_joined(shop):
+    await shop.call(LANDED, IDENTIFY, **DENIED)
+    shop.clock.jump(WAIT + 1)
+    await shop.call(LANDED, IDENTIFY)
+    await shop.order()
+
+    assert await shop.sent() == [{"twclid": CLICK, "hashed_email": SHA}]
+
+
+async def test_denial_is_stored_under_a_key_with_many_rows(shop):
+    for number in range(40):
+        await shop.call(IDENTIFY | {"anonymousId": f"b-{number}"})
+    await shop.call(IDENTIFY_USER, **DENIED)
+    await shop.call(LANDED, IDENTIFY)
+    await shop.order(phone=PHONE)
+
+    (sent,) = await shop.sent()
+    assert sent.keys() == {"hashed_phone_number"}
+
+
+async def test_latest_browser_of_a_user_with_many_orders_is_linked(shop):
+    for number in range(40):
+        await shop.order(conversion_id=f"old-{number}", email=MAIL)
+    await shop.sent()
+    shop.clock.jump(WAIT + 1)
+    await shop.call(LANDED, IDENTIFY)
+    await shop.order()
+
+    assert await shop.sent() == [{"twclid": CLICK, "hashed_email": SHA}]
+
+
+async def test_events_with_the_same_id_are_not_one_order(shop):
+    await shop.order(event="sign_up", email=MAIL, twclid=CLICK, user_id=None)
+    await shop.order(phone=PHONE, user_id=None)
+
+    assert {"hashed_phone_number"} in [sent.keys() for sent in await shop.sent()]
+
+
+async def test_lead_and_purchase_of_one_user_are_joined(shop):
+    await shop.order(event="sign_up", conversion_id="lead-1", email=MAIL, twclid=CLICK)
+    await shop.order()
+
+    assert {"twclid": CLICK, "hashed_email": SHA} in await shop.sent()
+
+
+GUEST = "guest@example.com"
+
+
+@pytest.mark.parametrize("first", ["guest", "user"])
+async def test_guest_and_user_of_one_browser_exchange_no_email(shop, first):
+    guest = {"visitor_id": "b-1", "user_id": None, "conversion_id": "guest"}
+    user = {"visitor_id": "b-1", "conversion_id": "user"}
+    steps = [
+        lambda: shop.order(**guest, email=GUEST),
+        lambda: shop.order(**user, phone=PHONE),
+    ]
+    if first == "user":
+        steps = [
+            lambda: shop.order(**user, email=MAIL),
+            lambda: shop.order(**guest, phone=PHONE),
+        ]
+    for step in steps:
+        await step()
+
+    for sent in await shop.sent():
+        assert len(sent) == 1
+
+
+async def test_browser_of_two_users_gives_neither_what_a_guest_said(shop):
+    guest = {"visitor_id": "b-1", "user_id": None, "email": GUEST, "twclid": CLICK}
+    await shop.order(**guest, conversion_id="guest")
+    await shop.call(IDENTIFY | {"userId": "other", "traits": {}})
+    await shop.order(visitor_id="b-1", phone=PHONE)
+    await shop.order(visitor_id="b-1", user_id=None, phone=PHONE, conversion_id="guest-2")
+
+    alone = {"hashed_phone_number"}
+    assert [sent.keys() for sent in await shop.sent()][1:] == [alone, alone]
+
+
+async def test_other_user_of_a_second_browser_gets_nothing(shop):
+    await shop.call(LANDED, IDENTIFY)
+    await shop.call(IDENTIFY | {"anonymousId": "b-2"})
+    await shop.call(IDENTIFY | {"anonymousId": "b-2", "userId": "other", "traits": {}})
+    await shop.order(user_id="other", visitor_id="b-2", phone=PHONE)
+
+    (sent,) = await shop.sent()
+    assert sent.keys() == {"hashed_phone_number"}
+
+
+async def test_page_copy_of_a_users_order_gains_the_users_identifiers(shop):
+    await shop.call(LANDED, IDENTIFY)
+    await shop.order(user_id=None, phone=PHONE)
+    await shop.order()
+
+    (sent,) = await shop.sent()
+    assert sent.keys() == {"twclid", "hashed_email", "hashed_phone_number"}
+
+
+async def test_placeholder_user_of_many_persons_gives_nobody_an_email(shop):
+    for number in range(40):
+        traits = {"email": f"p{number}@example.com"}
+        await shop.call(IDENTIFY | {"anonymousId": f"b-{number}", "traits": traits})
+    await shop.order(phone=PHONE)
+
+    (sent,) = await shop.sent()
+    assert "hashed_email" not in sent
+
+
+@pytest.mark.parametrize(
+    "nobody",
+    [
+        *("0", "null", " guest ", "undefined", "x" * 257, ""),
+        *("-", "(none)", "{{user_id}}", "${u}"),
+    ],
+)
+async def test_placeholder_ids_join_no_strangers(shop, nobody):
+    await shop.call(IDENTIFY | {"userId": nobody, "anonymousId": nobody})
+    await shop.order(user_id=nobody, phone="+44 20 7946 0958")
+
+    (sent,) = await shop.sent()
+    assert "hashed_email" not in sent
