@@ -128,7 +128,7 @@ class Monitoring:
         if ownership is not None:
             state = _LeadersState(self._store, ownership)
             self._listener.follow_gateways(ownership.reported(), name=ownership.name)
-        destinations, sources, webhooks = _watched(settings)
+        destinations, sources, *others = _watched(settings)
         monitor = self._monitor = Monitor(
             listener=self._listener,
             queries=self._store,
@@ -142,7 +142,7 @@ class Monitoring:
             thresholds=settings.alerts.thresholds,
             new_id=self._randomness.receipt,
         )
-        monitor.watch(destinations, sources, webhooks)
+        monitor.watch(destinations, sources, *others)
         notifier = Notifier(
             alert_store=monitor.register,
             webhook=settings.alerts.webhook,
@@ -159,10 +159,11 @@ class Monitoring:
 
 def _watched(
     settings: Settings,
-) -> tuple[Sequence[Destination], Collection[str], Collection[str]]:
-    """Return the pixels, sources and webhooks to monitor."""
+) -> tuple[Sequence[Destination], Collection[str], Collection[str], Collection[str]]:
+    """Return the pixels, sources, webhooks and syncs to monitor."""
     sources = (*(source.name for source in settings.sources()), X_SOURCE)
-    return settings.destinations(), sources, [webhook.name for webhook in settings.webhooks]
+    webhooks = [webhook.name for webhook in settings.webhooks]
+    return settings.destinations(), sources, webhooks, [sync.name for sync in settings.syncs]
 
 
 class _LeadersState(StateOnDemand):

@@ -8,6 +8,7 @@ from twite.app.sync.state import SyncState, load_pause, load_state
 from twite.config.settings import Settings
 from twite.config.syncs import SyncSettings
 from twite.domain.errors import TwiteError
+from twite.domain.times import spelled
 from twite.gateway.ports.findings import CheckFinding, failed, passed, warning
 
 
@@ -42,7 +43,8 @@ async def syncs(settings: Settings) -> AsyncIterator[CheckFinding]:
                 "Correct the cause, then run twite sync NAME.",
             )
         else:
-            yield passed("syncs", f"{sync.name}: readable → source {sync.source}")
+            ran = "has not run yet" if run is None else f"last run {spelled(run.at)}"
+            yield passed("syncs", f"{sync.name}: readable → source {sync.source}, {ran}")
     for finding in _same_events(settings):
         yield finding
 

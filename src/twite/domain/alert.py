@@ -30,6 +30,8 @@ class AlertKind(StrEnum):
     DEADLINE_RISK = "deadline_risk"  # about a pixel: conversions miss the 48-hour deadline
     SOURCE_SILENT = "source_silent"  # about a source: unusually long without conversions
     WEBHOOK_SILENT = "webhook_silent"  # about a webhook: unusually long without messages
+    SYNC_FAILING = "sync_failing"  # about a [[sync]]: its runs fail
+    SYNC_SILENT = "sync_silent"  # about a [[sync]]: unusually long without rows
     BALANCE_RESIDUE = "balance_residue"  # about a source and pixel: conversions are unaccounted for
     STORE_FAILING = "store_failing"  # commits fail: Twite responds to submissions with 503
     # The database is damaged, or cannot be opened: the gateway has ended.
@@ -114,6 +116,17 @@ RULES: Final[Mapping[AlertKind, AlertRule]] = {
     AlertKind.WEBHOOK_SILENT: AlertRule(
         title="a webhook has stopped delivering",
         fix="Check whether the sender has disabled the webhook. Then fetch missed orders.",
+        urgent=True,
+    ),
+    AlertKind.SYNC_FAILING: AlertRule(
+        title="a sync fails",
+        fix="Correct the cause that the reason names, then run twite sync NAME.",
+        urgent=True,
+        opens_after=10 * MINUTE,
+    ),
+    AlertKind.SYNC_SILENT: AlertRule(
+        title="a sync finds no new rows",
+        fix="Run the query yourself. Perhaps the cursor or a condition matches no new orders.",
         urgent=True,
     ),
     AlertKind.BALANCE_RESIDUE: AlertRule(

@@ -9,9 +9,10 @@ from fakes import MovingClock
 from memory_store.state import MemoryState
 from twite.app.sync import schedule
 from twite.app.sync.schedule import SyncSchedule
+from twite.app.sync.state import SyncRun, SyncState
 from twite.domain.errors import ClientError
 from twite.domain.times import MINUTE, SECOND
-from twite.gateway.ports.events import ProblemSeen
+from twite.gateway.ports.events import ConditionChanged, ProblemSeen
 from twite.gateway.ports.state import ALL_PAUSED, SyncRecord
 
 
@@ -47,6 +48,7 @@ class ScheduleStage:
         self.store.ownership = None
         sync = SimpleNamespace(name="orders", interval=5 * MINUTE, is_storage=False)
         settings = SimpleNamespace(syncs=(sync,), store=SimpleNamespace(dedup_window=0))
+        self.settings = settings
         self.schedule = SyncSchedule(
             self.store,
             self.clock,
@@ -54,6 +56,10 @@ class ScheduleStage:
             in_use=lambda: SimpleNamespace(settings=settings),
         )
         self.runs = runs
+
+    def conditions(self):
+        """Return whether each reported condition holds, and why."""
+        return [(each.holds, each.reason) for each in self.seen if type(each) is ConditionChanged]
 
 
 @pytest.fixture
@@ -95,8 +101,38 @@ async def test_failed_run_is_reported_and_repeated_after_the_interval(stage):
     await stage.clock.advance(6 * MINUTE)
 
     assert stage.runs.count == 2
-    notice, *_ = stage.seen
-    assert notice == ProblemSeen(where="sync", reason="orders: no column has the time")
+    problem, *_ = stage.seen
+    assert problem == ProblemSeen(where="sync", reason="orders: no column has the time")
+
+
+async def test_alert_opens_with_a_failed_run_and_resolves_with_the_next(stage):
+    stage.runs.error = ClientError("no column has the time")
+    stage.schedule.start()
+    await stage.clock.advance(6 * MINUTE)
+    stage.runs.error = None
+    await stage.clock.advance(6 * MINUTE)
+
+    assert stage.conditions() == [(True, "no column has the time"), (False, "")]
+
+
+async def test_alert_of_a_failed_run_opens_again_after_a_restart(stage):
+    failed = SyncRun(at=stage.clock.now(), error="no such table")
+    await stage.store.put([SyncState(last_run=failed).record("orders")])
+    stage.schedule.start()
+    await stage.clock.advance(MINUTE)
+
+    assert stage.runs.count == 0
+    assert stage.conditions() == [(True, "no such table")]
+
+
+async def test_alert_of_a_removed_sync_resolves(stage):
+    stage.runs.error = ClientError("no column has the time")
+    stage.schedule.start()
+    await stage.clock.advance(MINUTE)
+    stage.settings.syncs = ()
+    await stage.clock.advance(MINUTE)
+
+    assert stage.conditions()[-1] == (False, "")
 
 
 async def test_only_the_leader_runs_syncs_by_the_interval(stage):

@@ -17,10 +17,12 @@ from twite.app.sync.run import QueryRun, SyncBasis
 from twite.app.sync.state import SyncRun, decide_position, load_pause, load_state
 from twite.app.sync.submit import SyncTarget
 from twite.config.syncs import SyncSettings
+from twite.domain.alert import AlertKind
 from twite.domain.errors import LedgerUnavailable, TwiteError
 from twite.domain.times import SECOND
+from twite.gateway.alerts.webhook_traffic import store_sync_rows
 from twite.gateway.operations.control import PositionChoice, SyncReport
-from twite.gateway.ports.events import Observer, ProblemPlace, ProblemSeen
+from twite.gateway.ports.events import ConditionChanged, Observer, ProblemPlace, ProblemSeen
 from twite.gateway.ports.machine import Clock
 from twite.gateway.ports.store import Store
 
@@ -48,6 +50,8 @@ class SyncSchedule:
         self._observer = observer
         self._in_use = in_use
         self._running: dict[str, asyncio.Lock] = {}
+        # The error of each sync whose last run failed.
+        self._failing: dict[str, str] = {}
         # When each sync is due (ms), as far as this process knows.
         self._due: dict[str, int] = {}
         self._task: asyncio.Task[None] | None = None
@@ -87,7 +91,10 @@ class SyncSchedule:
 
     async def _look(self) -> None:
         while True:
-            for sync in self._in_use().settings.syncs if self._leads() else ():
+            syncs = self._in_use().settings.syncs if self._leads() else ()
+            for name in self._failing.keys() - {sync.name for sync in syncs}:
+                self._report(name, "")
+            for sync in syncs:
                 lock = self._running.get(sync.name)
                 if lock is None or not lock.locked():
                     with suppress(LedgerUnavailable):  # the workers report the failure
@@ -109,6 +116,7 @@ class SyncSchedule:
             self._due[sync.name] = now + _LOOK_AT_PAUSED
             return False
         last = state.last_run
+        self._report(sync.name, "" if last is None else last.error)
         due = 0 if last is None or not last.is_done else last.at + sync.interval
         # A clock that was ahead does not delay a run by more than its interval.
         self._due[sync.name] = min(due, now + sync.interval)
@@ -154,7 +162,22 @@ class SyncSchedule:
             state = await load_state(self._store, sync.name)
             state = msgspec.structs.replace(state, last_run=run)
             await self._store.put([state.record(sync.name)])
+            await store_sync_rows(self._store, {sync.name: run.rows}, now=self._clock.now())
+            self._report(sync.name, run.error)
             return run
+
+    def _report(self, name: str, error: str) -> None:
+        """Open or resolve the alert of a sync."""
+        if error == self._failing.get(name, ""):
+            return
+        self._failing[name] = error
+        if not error:
+            del self._failing[name]
+        self._observer.see(
+            ConditionChanged(
+                kind=AlertKind.SYNC_FAILING, subject=name, reason=error, holds=bool(error)
+            )
+        )
 
     def _basis(self) -> SyncBasis:
         return SyncBasis(

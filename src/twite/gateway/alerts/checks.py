@@ -48,19 +48,21 @@ class CheckContext(msgspec.Struct, frozen=True, kw_only=True):
     sources: Sequence[str]
     thresholds: Thresholds
     webhooks: Sequence[str] = ()
+    syncs: Sequence[str] = ()
 
 
 class CheckFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What the monitor read for one run. A part that could not be read is None.
 
-    `silences` has an entry for each source, and `webhook_silences` for each webhook; it is None if
-    there is too little history.
+    `silences` has an entry for each source, `webhook_silences` for each webhook, and
+    `sync_silences` for each sync; it is None if there is too little history.
     """
 
     accounts: Sequence[ConversionCounts] | None = None
     forecasts: Sequence[Forecast] | None = None
     silences: Sequence[Silence | None] | None = None
     webhook_silences: Sequence[Silence | None] | None = None
+    sync_silences: Sequence[Silence | None] | None = None
     space: DiskSpace | None = None
 
 
@@ -218,6 +220,11 @@ def of_webhooks(silences: Iterable[Silence | None], context: CheckContext) -> It
     return _of_silences(AlertKind.WEBHOOK_SILENT, "messages", context.webhooks, silences)
 
 
+def of_syncs(silences: Iterable[Silence | None], context: CheckContext) -> Iterator[CheckResult]:
+    """Return check results for syncs, as `of_silences` does for sources."""
+    return _of_silences(AlertKind.SYNC_SILENT, "rows", context.syncs, silences)
+
+
 def _of_silences(
     kind: AlertKind, what: str, subjects: Sequence[str], silences: Iterable[Silence | None]
 ) -> Iterator[CheckResult]:
@@ -252,5 +259,6 @@ CHECKS: Final = (
     AlertCheck(
         fact="webhook_silences", check=of_webhooks, kinds=frozenset({AlertKind.WEBHOOK_SILENT})
     ),
+    AlertCheck(fact="sync_silences", check=of_syncs, kinds=frozenset({AlertKind.SYNC_SILENT})),
     AlertCheck(fact="space", check=of_space, kinds=frozenset({AlertKind.DISK_NEARLY_FULL})),
 )

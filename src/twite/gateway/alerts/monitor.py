@@ -4,8 +4,9 @@ A check must never disturb the gateway: data that cannot be read is left out unt
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Sequence
-from typing import Final
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from functools import partial
+from typing import Final, Protocol
 
 from twite.domain.alert import Alert, AlertKind, AlertPhase
 from twite.domain.destination import Destination
@@ -27,7 +28,7 @@ from twite.gateway.alerts.checks import (
     of_pauses,
 )
 from twite.gateway.alerts.forecast import LOOK_BACK, forecasts
-from twite.gateway.alerts.webhook_traffic import WebhookCounts
+from twite.gateway.alerts.webhook_traffic import WebhookCounts, store_sync_rows
 from twite.gateway.delivery.sweeper import BalanceCheck
 from twite.gateway.ports.events import (
     Alerted,
@@ -57,6 +58,14 @@ _OWN: Final = frozenset({AlertKind.TEMPLATE_HUNG})
 _IMMEDIATE_EVENTS: Final = frozenset({Paused, Resumed, ProblemSeen, Misdated, ConditionChanged})
 # The kinds of alerts that are opened by events, not by checks.
 _EVENT_DRIVEN: Final = frozenset(AlertKind).difference(*(row.kinds for row in CHECKS))
+
+
+class _HoursOf(Protocol):
+    """Returns the hours of each webhook or sync."""
+
+    async def __call__(
+        self, state: StateStore, *, now: int
+    ) -> Mapping[str, list[HourlyTraffic]]: ...
 
 
 class EventListener:
@@ -193,12 +202,14 @@ class Monitor:
         destinations: Sequence[Destination],
         sources: Collection[str],
         webhooks: Collection[str] = (),
+        syncs: Collection[str] = (),
     ) -> None:
-        """Check these pixels, sources and webhooks from now on."""
+        """Check these pixels, sources, webhooks and syncs from now on."""
         self._destinations = tuple(destinations)
         self._pixels = tuple(destination.pixel for destination in destinations)
         self._sources = tuple(sources)
         self._webhooks = tuple(webhooks)
+        self._syncs = tuple(syncs)
 
     async def start(self) -> None:
         """Load the alerts and pauses of the last process, and run all checks."""
@@ -253,13 +264,19 @@ class Monitor:
             forecasts=expected,
             space=space,
             silences=None if accounts is None else await self._silences(accounts, now),
-            webhook_silences=await self._webhook_silences(now),
+            webhook_silences=await self._silences_of(
+                self._webhooks, self._listener.webhook_counts.store, now
+            ),
+            sync_silences=await self._silences_of(
+                self._syncs, partial(store_sync_rows, counts={}), now
+            ),
         )
         context = CheckContext(
             now=now,
             pixels=self._pixels,
             sources=self._sources,
             webhooks=self._webhooks,
+            syncs=self._syncs,
             thresholds=self._thresholds,
         )
         for row in CHECKS:
@@ -330,16 +347,18 @@ class Monitor:
             silence(hours.get(source, ()), now=now, since=self._began) for source in self._sources
         ]
 
-    async def _webhook_silences(self, now: int) -> list[Silence | None] | None:
-        """Record the deliveries since the last check, and return the silence of each webhook."""
-        if not self._webhooks:
+    async def _silences_of(
+        self, names: Sequence[str], hours_of: "_HoursOf", now: int
+    ) -> list[Silence | None] | None:
+        """Return the silence of each webhook or sync. `hours_of` also stores new deliveries."""
+        if not names:
             return []
         try:
-            hours = await self._listener.webhook_counts.store(self._state, now=now)
+            hours = await hours_of(self._state, now=now)
         except TwiteError as error:
             self._observer.see(ProblemSeen(where=ProblemPlace.ALERTS, reason=str(error)))
             return None
-        return [silence(hours.get(name, ()), now=now, since=self._began) for name in self._webhooks]
+        return [silence(hours.get(name, ()), now=now, since=self._began) for name in names]
 
     async def _known_hours(self) -> dict[str, list[HourlyTraffic]]:
         if self._hours is None:

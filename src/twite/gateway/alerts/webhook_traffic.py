@@ -1,6 +1,6 @@
-"""Record in which hours each webhook delivered genuine messages, to notice when one falls silent.
+"""Record in which hours each webhook and each sync delivered, to notice when one falls silent.
 
-Every gateway on a store records its own deliveries; the leader reads those of all.
+Every gateway on a store records its own webhooks and runs; the leader reads those of all.
 """
 
 from collections import Counter
@@ -12,7 +12,8 @@ from twite.domain.webhook_delivery import CATCH_UP, DeliveryVerdict, WebhookDeli
 from twite.gateway.ports.state import StateStore
 
 # No source has such a name.
-_PREFIX: Final = "/webhooks/"
+_WEBHOOKS: Final = "/webhooks/"
+_SYNCS: Final = "/syncs/"
 _NOT_GENUINE: Final = frozenset({DeliveryVerdict.REFUSED, DeliveryVerdict.FAILED})
 
 
@@ -29,22 +30,36 @@ class WebhookCounts:
 
     async def store(self, state: StateStore, *, now: int) -> Mapping[str, list[HourlyTraffic]]:
         """Store the counts; return the hours of each webhook. Raises LedgerUnavailable."""
-        hours: dict[str, list[HourlyTraffic]] = {}
-        for hour in await state.load(HourlyTraffic, prefix=_PREFIX):
-            hours.setdefault(hour.source.removeprefix(_PREFIX), []).append(hour)
         counts = dict(self._counts)
-        latest = {f"{_PREFIX}{name}": some[-1] for name, some in hours.items()}
-        received = {
-            key: many + (latest[key].received if key in latest else 0)
-            for name, many in counts.items()
-            if (key := f"{_PREFIX}{name}")
-        }
-        changed = noted(latest, received, now=now)
-        if changed:
-            await state.put(changed)
+        hours = await _stored(state, _WEBHOOKS, counts, now=now)
         self._counts.subtract(counts)
-        for hour in changed:
-            some = hours.setdefault(hour.source.removeprefix(_PREFIX), [])
-            some[:] = [old for old in some if hour.hour - KEPT_HOURS <= old.hour < hour.hour]
-            some.append(hour)
         return hours
+
+
+async def store_sync_rows(
+    state: StateStore, counts: Mapping[str, int], *, now: int
+) -> Mapping[str, list[HourlyTraffic]]:
+    """Store the rows that syncs read; return the hours of each sync. Raises LedgerUnavailable."""
+    return await _stored(state, _SYNCS, counts, now=now)
+
+
+async def _stored(
+    state: StateStore, prefix: str, counts: Mapping[str, int], *, now: int
+) -> Mapping[str, list[HourlyTraffic]]:
+    hours: dict[str, list[HourlyTraffic]] = {}
+    for hour in await state.load(HourlyTraffic, prefix=prefix):
+        hours.setdefault(hour.source.removeprefix(prefix), []).append(hour)
+    latest = {f"{prefix}{name}": some[-1] for name, some in hours.items()}
+    received = {
+        key: many + (latest[key].received if key in latest else 0)
+        for name, many in counts.items()
+        if (key := f"{prefix}{name}")
+    }
+    changed = noted(latest, received, now=now)
+    if changed:
+        await state.put(changed)
+    for hour in changed:
+        some = hours.setdefault(hour.source.removeprefix(prefix), [])
+        some[:] = [old for old in some if hour.hour - KEPT_HOURS <= old.hour < hour.hour]
+        some.append(hour)
+    return hours
