@@ -71,6 +71,10 @@ def test_each_of_several_secrets_may_sign(secret):
     assert judged(BODY, signature_of(BODY, secret), webhook=both) is SignatureVerdict.GENUINE
 
 
+def test_free_order_is_a_purchase_with_the_value_0():
+    assert bytes(conversion(order_with(total_price="0.00")).value) == b'"0.00"'
+
+
 def test_paid_order_is_a_purchase_with_exact_id_and_money():
     native = conversion(order_with())
 

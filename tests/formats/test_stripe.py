@@ -46,6 +46,7 @@ INTENT = {
     "receipt_email": "shopper@example.com",
     "metadata": {"order_id": "1017"},
 }
+FREE = SESSION | {"payment_status": "no_payment_required", "amount_total": 0}
 INVOICE = {
     "id": "in_1",
     "object": "invoice",
@@ -265,12 +266,15 @@ def test_later_invoices_are_sent_only_if_the_settings_say_so(cause):
     assert conversion(later, payment="invoice", renewals=True).conversion_id == "in_1"
 
 
+def test_free_order_is_a_purchase_with_the_value_0():
+    assert bytes(conversion(event(payment=FREE)).value) == b'"0.00"'
+
+
 @pytest.mark.parametrize(
     ("sent", "options", "reason"),
     [
-        (event(payment=SESSION | {"payment_status": "no_payment_required"}), {}, "free"),
+        (event(payment=FREE | {"mode": "subscription"}), {}, "free"),
         (event(payment=SESSION | {"mode": "setup"}), {}, "free"),
-        (event(payment=SESSION | {"amount_total": 0}), {}, "free"),
         (event("invoice.paid", INVOICE | {"amount_paid": 0}), {"payment": "invoice"}, "free"),
         (event("checkout.session.expired"), {}, "unpaid"),
         (event("charge.refunded"), {}, "refund"),

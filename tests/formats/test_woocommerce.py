@@ -88,6 +88,10 @@ def reading(order, topic="order.updated", **options):
     return read(a_message(body_of(order), x_wc_webhook_topic=topic), a_webhook(WOO, **options))
 
 
+def test_free_order_is_a_purchase_with_the_value_0():
+    assert bytes(conversion(ORDER | {"total": "0.00"}).value) == b'"0.00"'
+
+
 def conversion(order, **options):
     parsed = reading(order, **options).parsed
     assert parsed.faults == ((),)

@@ -72,7 +72,7 @@ REASONS: Final[Mapping[IgnoredReason, str]] = MappingProxyType(
         IgnoredReason.REFUND: "a refund: X has no way to correct a conversion",
         IgnoredReason.CANCELLATION: "a cancellation: X has no way to correct a conversion",
         IgnoredReason.UNPAID: "not paid yet",
-        IgnoredReason.FREE: "nothing was paid",
+        IgnoredReason.FREE: "the start of a trial, or a stored card: nothing was ordered and paid",
         IgnoredReason.DRAFT: "an order that the shop entered, not a visitor",
         IgnoredReason.POINT_OF_SALE: "a sale in a store, not on the web",
         IgnoredReason.CHANNEL: "an order of a channel that the settings leave out",

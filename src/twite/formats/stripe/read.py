@@ -41,6 +41,7 @@ PAYMENTS: Final[Mapping[str, _Payment]] = {
     "payment_intent.succeeded": "payment_intent",
     "invoice.paid": "invoice",
 }
+_PAID: Final = frozenset({"paid", "no_payment_required"})
 _UNPAID: Final = frozenset(
     {
         "checkout.session.async_payment_failed",
@@ -166,15 +167,13 @@ def _reason(  # noqa: PLR0911 - one for each reason
         return IgnoredReason.UNPAID
     if PAYMENTS.get(name) != options.payment:
         return IgnoredReason.OTHER_MESSAGE
-    if options.payment == "checkout_session":
-        # A session without a payment is free, begins a trial, or stores a card. [doc ST]
-        status = payment.get("payment_status")
-        if status == "no_payment_required" or payment.get("mode") == "setup":
-            return IgnoredReason.FREE
-        if status != "paid":
-            return IgnoredReason.UNPAID
-    if payment.get(AMOUNTS[options.payment]) == 0:
-        # Also a trial's first invoice. One that was paid outside Stripe has its amount. [guess]
+    if options.payment == "checkout_session" and payment.get("payment_status") not in _PAID:
+        return IgnoredReason.UNPAID
+    mode = payment.get("mode")
+    is_free = payment.get(AMOUNTS[options.payment]) == 0
+    # A session without a payment is a free order, begins a trial, or stores a card. [doc ST] A
+    # trial also has a first invoice. One that was paid outside Stripe has its amount. [guess]
+    if mode == "setup" or (is_free and mode != "payment"):
         return IgnoredReason.FREE
     return _reason_of_invoice(payment, options) if options.payment == "invoice" else None
 
