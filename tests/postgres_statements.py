@@ -41,6 +41,7 @@ _TRANSLATIONS: Final = (
     (r"CAST\((.+?) AS BLOB\)(?=[,\s])", r"convert_to(\1, 'UTF8')"),
     (r"CAST\(((?:\w+\.)?conversion_id) AS TEXT\)", r"\1"),
     (r"x''", "''::bytea"),
+    (r"instr\(([\w.]+), (:\w+)\)", r"position(\2::text::bytea IN \1)"),
     # PostgreSQL infers the type of a parameter from its first use.
     (r":(\w+) IS NULL", r":\1::text IS NULL"),
     # The sum of integers is numeric.
@@ -76,7 +77,7 @@ def _named_in_code() -> set[str]:
     return {
         node.value
         for folder in ("sql", "postgres")
-        for file in (_STORES / folder).glob("*.py")
+        for file in (_STORES / folder).rglob("*.py")
         for node in ast.walk(ast.parse(file.read_text("utf-8")))
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     }

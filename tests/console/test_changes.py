@@ -14,7 +14,8 @@ from fakes import MovingClock
 from twite.console import render
 from twite.console.pages.changes import StoreVersions
 from twite.domain.stats.tally import FlowCounts
-from twite.gateway.ports.queries import AttemptsQuery, FlowsQuery, QueryScope
+from twite.gateway.ports.listing import QueryScope
+from twite.gateway.ports.queries import AttemptsQuery, FlowsQuery
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from twite.domain.stats.match_keys import FLAWS
 from twite.domain.stats.value_guard import UnusualAmount, ValueGuard
 from twite.gateway.operations.edit import DIVISORS
-from twite.gateway.ports.queries import LOOKED_THROUGH
+from twite.gateway.ports.listing import LOOKED_THROUGH
 
 HOW_TO = Path(__file__).parents[2] / "docs/how-to"
 

@@ -21,14 +21,9 @@ from store_contract.actions import (
 from twite.domain.delivery import State
 from twite.domain.people.users import AuditEvent
 from twite.domain.times import HOUR
+from twite.gateway.ports.listing import QueryScope
 from twite.gateway.ports.outbox import EditBodies, EditedBody
-from twite.gateway.ports.queries import (
-    AtRest,
-    ErrorGroup,
-    InErrorGroup,
-    QueryScope,
-    RestingAmong,
-)
+from twite.gateway.ports.queries import AtRest, ErrorGroup, InErrorGroup, RestingAmong
 from twite.gateway.ports.store import Store
 
 EVERYTHING = QueryScope()

@@ -10,6 +10,7 @@ from store_contract.joined_erasure import JoinedErasureLaws
 from store_contract.joined_moves import JoinedMoveLaws
 from store_contract.joining import JoinLaws
 from store_contract.limits import ClockLaws, CrashLaws, DoubtLaws, LimitLaws
+from store_contract.listing import ListLaws
 from store_contract.operations import OperationLaws
 from store_contract.privacy import ConsentLaws, PrivacyLaws
 from store_contract.queries import QueryLaws
@@ -50,6 +51,7 @@ class LedgerContract(
     RejectionLaws,
     DedupLaws,
     QueryLaws,
+    ListLaws,
     PrivacyLaws,
     JoinLaws,
     JoinedErasureLaws,

@@ -27,13 +27,13 @@ from twite.domain.history import ConversionCounts
 from twite.domain.people.users import AuditEvent
 from twite.domain.submission import AcceptedConversion, Recorded
 from twite.gateway.operations.erase import ERASED, GONE, PREFIX
+from twite.gateway.ports.listing import QueryScope
 from twite.gateway.ports.outbox import Replay, TakeBack
 from twite.gateway.ports.privacy import ErasedText, EraseStore
 from twite.gateway.ports.queries import (
     AtRest,
     ByReceipt,
     DecidedDelivery,
-    QueryScope,
     SubmissionsQuery,
     UndeliveredQuery,
 )

@@ -16,24 +16,20 @@ from store_contract.actions import (
     settle,
 )
 from store_contract.error_groups import ErrorGroupLaws
-from twite.domain.delivery import State
 from twite.domain.history import History
 from twite.domain.stats.match_keys import Flaw, FlawCount, Matched, Matching, MatchKeys, added
 from twite.domain.stats.tally import KEPT, DeliveryTimes, FlowCounts, slot_of
 from twite.domain.stats.value_guard import UsualAmount, ValueFlag
 from twite.domain.submission import AcceptedConversion, FlawedIdentifier, RejectedConversion
 from twite.domain.times import DAY, HOUR, MINUTE
+from twite.gateway.ports.listing import ConversionSummary, ListedState, ListQuery, QueryScope
 from twite.gateway.ports.queries import (
-    ConversionSummary,
     CountedSinceQuery,
     FlawsQuery,
     FlowsByPixelQuery,
     FlowsQuery,
-    ListQuery,
     MatchByPixelQuery,
     MatchQuery,
-    NumberAtQuery,
-    QueryScope,
     ReceiptsQuery,
     SubmissionsQuery,
     WaitsQuery,
@@ -197,9 +193,9 @@ class ConsoleQueryLaws:
             (ListQuery(scope=QueryScope(pixel=PIXEL, pixels=frozenset({"p2"}))), []),
             (ListQuery(scope=QueryScope(source="nobody")), []),
             (ListQuery(event="other"), []),
-            (ListQuery(state=State.DELIVERED), ["done"]),
-            (ListQuery(state=State.DEAD, reason="refused"), ["dead"]),
-            (ListQuery(state=State.QUEUED), ["elsewhere"]),
+            (ListQuery(state=ListedState.DELIVERED), ["done"]),
+            (ListQuery(state=ListedState.DEAD, reason="refused"), ["dead"]),
+            (ListQuery(state=ListedState.QUEUED), ["elsewhere"]),
             (ListQuery(reason="no consent"), ["not sent"]),
         ],
     )
@@ -225,14 +221,13 @@ class ConsoleQueryLaws:
 
         assert _named(sight.summaries) == ["order-2"]
 
-    async def test_time_is_mapped_to_a_conversion_number(self, store: Store) -> None:
+    async def test_list_of_a_period_has_what_was_received_in_it(self, store: Store) -> None:
         for number in range(8):
             await record(store, f"order-{number}", receipt=f"r{number}", at=NOW + number)
 
-        before = await store.answer(NumberAtQuery(at=NOW + 3))
+        sight = await store.page(ListQuery(since=NOW + 1, until=NOW + 3))
 
-        sight = await store.page(ListQuery(before=before, limit=1))
-        assert _named(sight.summaries) == ["order-2"]
+        assert _named(sight.summaries) == ["order-2", "order-1"]
 
     async def test_original_request_of_a_conversion_is_returned(self, store: Store) -> None:
         submission = a_submission(an_entry("order-0"), an_entry("order-1", index=1))
@@ -305,11 +300,15 @@ class ConsoleQueryLaws:
         entry = msgspec.structs.replace(an_entry("order-2"), flag=REMARK)
         await store.record(a_submission(entry, receipt="r2"))
 
-        (summary,) = (await store.page(ListQuery(flagged=True))).summaries
+        (summary,) = (await store.page(ListQuery(state=ListedState.FLAGGED))).summaries
 
         assert (summary.conversion_id, summary.flag) == ("order-2", REMARK)
-        assert (await store.page(ListQuery(flagged=True, scope=OTHERS))).summaries == ()
-        assert (await store.page(ListQuery(flagged=True, reason="zero"))).summaries == ()
+        assert (
+            await store.page(ListQuery(state=ListedState.FLAGGED, scope=OTHERS))
+        ).summaries == ()
+        assert (
+            await store.page(ListQuery(state=ListedState.FLAGGED, reason="zero"))
+        ).summaries == ()
 
     async def test_usual_amounts_are_stored(self, store: Store) -> None:
         usual_amount = UsualAmount(

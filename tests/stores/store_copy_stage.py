@@ -41,6 +41,7 @@ INSERT INTO failed_sign_in VALUES (x'0304', 2, 1795791979667);
 INSERT INTO session VALUES (x'0102', 'ada', 1, 2, '192.0.2.1', 'agent');
 INSERT INTO amended SELECT id, 5, queue, CAST('{"a": 1}' AS BLOB), 'note' FROM conversion LIMIT 2;
 INSERT INTO called SELECT id, 'order-' || id FROM conversion LIMIT 3;
+INSERT OR IGNORE INTO flawed SELECT id, 'ip_private' FROM conversion LIMIT 3;
 INSERT INTO idempotency_key VALUES (7, x'0a', x'0b', 1795791979667);
 UPDATE attempt SET answer = answer || 'ü€' WHERE id = 1;
 UPDATE pruning SET bodies = 1, histories = 1;

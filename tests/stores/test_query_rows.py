@@ -11,8 +11,9 @@ from twite.domain.stats.traffic import HourlyTraffic
 from twite.domain.submission import IgnoredTally
 from twite.gateway.ports.state import DecisionPolicy, RateLimitWindow, SealedSecret
 from twite.stores.postgres.statements import STATEMENTS
-from twite.stores.sql.console_queries import OriginRow, SubmissionFromRow, SummaryRow
+from twite.stores.sql.console_queries import OriginRow
 from twite.stores.sql.copies import HolderRow
+from twite.stores.sql.listing.conversions import SummaryRow
 from twite.stores.sql.privacy import ToEraseRow
 from twite.stores.sql.pruning import NextSubmissionsRow, PruningPlace
 from twite.stores.sql.records import HistoryRow
@@ -31,7 +32,6 @@ QUERY_ROWS = [
     HolderRow,
     NextSubmissionsRow,
     OriginRow,
-    SubmissionFromRow,
     SummaryRow,
     ToEraseRow,
 ]

@@ -24,8 +24,9 @@ from twite.domain.cause import DeliveryCause
 from twite.domain.delivery import NewDeliveries, State
 from twite.domain.errors import StoreUnusable
 from twite.domain.times import MINUTE
+from twite.gateway.ports.listing import ListedState, ListQuery
 from twite.gateway.ports.outbox import Claim, Replay, TakeBack
-from twite.gateway.ports.queries import ByConversionId, ListQuery
+from twite.gateway.ports.queries import ByConversionId
 from twite.stores.sql import outbox
 from twite.stores.sqlite import SQLiteStore
 from twite.stores.sqlite.engine.owner_session import OwnerSession
@@ -123,8 +124,8 @@ async def test_claimed_delivery_is_shown_as_being_sent(store):
     await record_all(store, "order-1")
     await claim(store)
 
-    listed = await store.page(ListQuery(state=State.SENDING))
-    queued = await store.page(ListQuery(state=State.QUEUED))
+    listed = await store.page(ListQuery(state=ListedState.SENDING))
+    queued = await store.page(ListQuery(state=ListedState.QUEUED))
 
     assert await shown(store, "order-1") == [State.SENDING]
     assert ([row.state for row in listed.summaries], list(queued.summaries)) == (

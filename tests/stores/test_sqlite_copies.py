@@ -22,8 +22,9 @@ from twite.domain.conversion import DEFAULT_WINDOW
 from twite.domain.delivery import State
 from twite.domain.submission import Recorded
 from twite.gateway.operations.edit import doubt
+from twite.gateway.ports.listing import QueryScope
 from twite.gateway.ports.outbox import EditBodies, EditedBody, Replay
-from twite.gateway.ports.queries import AtRest, InErrorGroup, QueryScope
+from twite.gateway.ports.queries import AtRest, InErrorGroup
 from twite.stores.sqlite import SQLiteReader, SQLiteStore
 
 OTHER = "o8z6m"

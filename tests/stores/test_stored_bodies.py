@@ -12,8 +12,9 @@ import zstandard
 from erasing_stage import ADA, entry, erase, look, native, record
 
 from builders import NOW
+from twite.gateway.ports.listing import QueryScope
 from twite.gateway.ports.privacy import EraseStore
-from twite.gateway.ports.queries import QueryScope, SubmissionsQuery
+from twite.gateway.ports.queries import SubmissionsQuery
 from twite.stores.sql.stored_bodies import body_of, stored, stored_in_place
 from twite.stores.sqlite import SQLiteStore
 from twite.stores.sqlite.recovery.recover import recover

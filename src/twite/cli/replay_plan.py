@@ -12,8 +12,8 @@ from twite.domain.history import History
 from twite.domain.plural import plural
 from twite.gateway.operations.dry_run import DryRun, DryRunResult
 from twite.gateway.operations.edit import Edit, doubt
+from twite.gateway.ports.listing import QueryScope
 from twite.gateway.ports.outbox import EditedBody
-from twite.gateway.ports.queries import QueryScope
 from twite.gateway.ports.store import StoreReader
 from twite.gateway.ports.tags import PREFIX
 from twite.machine.system import SystemClock

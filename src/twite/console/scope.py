@@ -8,18 +8,18 @@ from urllib.parse import urlencode
 import msgspec
 
 from twite.console.page import FormData, PageRequest
-from twite.domain.delivery import State
 from twite.domain.destination import Destination
 from twite.domain.times import SECOND
-from twite.gateway.ports.queries import ListQuery, QueryScope
+from twite.gateway.ports.listing import ListedState, ListPosition, ListQuery, QueryScope
 
-TONES: Final[Mapping[State, str]] = {
-    State.QUEUED: "wait",
-    State.SENDING: "wait",
-    State.DELIVERED: "ok",
-    State.HELD: "warn",
-    State.DEAD: "bad",
-    State.SUPPRESSED: "none",
+TONES: Final[Mapping[str, str]] = {
+    ListedState.QUEUED: "wait",
+    ListedState.SENDING: "wait",
+    ListedState.DELIVERED: "ok",
+    ListedState.HELD: "warn",
+    ListedState.DEAD: "bad",
+    ListedState.SUPPRESSED: "none",
+    ListedState.REJECTED: "bad",
 }
 # The counts of the balance and their colours, in the order of the chart.
 ENDS: Final = (
@@ -68,9 +68,9 @@ def look_of(request: PageRequest, form: FormData, *, limit: int) -> ListQuery:
     return ListQuery(
         scope=scope_of(request, form),
         event=form.first("event") or None,
-        state=State(state) if state in set(State) else None,
+        state=ListedState(state) if state in set(ListedState) else None,
         reason=form.first("reason") or None,
-        before=form.number("before"),
+        before=ListPosition.read(form.first("before")),
         limit=limit,
     )
 

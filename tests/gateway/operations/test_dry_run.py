@@ -7,7 +7,8 @@ from twite.domain.delivery import State
 from twite.domain.history import History
 from twite.gateway.operations.dry_run import AT_ONCE, LARGE, DryRun
 from twite.gateway.operations.edit import Edit
-from twite.gateway.ports.queries import KeptSubmission, QueryScope
+from twite.gateway.ports.listing import QueryScope
+from twite.gateway.ports.queries import KeptSubmission
 from twite.x.encode import conversion_body
 
 EVERYTHING = QueryScope()

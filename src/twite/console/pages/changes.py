@@ -12,8 +12,9 @@ from starlette.responses import Response, StreamingResponse
 
 from twite.console.page import PageRequest, PageRoute
 from twite.domain.times import MINUTE
+from twite.gateway.ports.listing import QueryScope
 from twite.gateway.ports.machine import Clock, wait_for_event
-from twite.gateway.ports.queries import AttemptsQuery, FlowsQuery, Queries, QueryScope
+from twite.gateway.ports.queries import AttemptsQuery, FlowsQuery, Queries
 
 PATH: Final = "/console/changes"
 EACH: Final = 4

@@ -13,7 +13,8 @@ from twite.console.scope import TONES, EventNames, worth_of
 from twite.domain.delivery import State
 from twite.domain.stats.deduplication import KEPT_FOR
 from twite.gateway.operations.explain import masked, own_part, steps
-from twite.gateway.ports.queries import PixelReportsQuery, Queries, QueryScope
+from twite.gateway.ports.listing import QueryScope
+from twite.gateway.ports.queries import PixelReportsQuery, Queries
 
 _LONGEST_NUMBER: Final = 15
 _UNSETTLED: Final = frozenset({State.QUEUED, State.SENDING})

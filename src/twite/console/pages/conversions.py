@@ -14,18 +14,12 @@ from twite.console.pages.rejected import rejections_seen
 from twite.console.render import masked as masked_reason
 from twite.console.render import moment, shown, table
 from twite.console.scope import TONES, EventNames, asked_again, look_of, worth_of
-from twite.domain.delivery import State
 from twite.domain.destination import Destination
 from twite.domain.history import History
 from twite.domain.people.users import AuditAction, Role
 from twite.domain.times import moment as read_moment
-from twite.gateway.ports.queries import (
-    ByConversionId,
-    ConversionSummary,
-    NumberAtQuery,
-    Queries,
-    RejectionsQuery,
-)
+from twite.gateway.ports.listing import ConversionSummary, ListedState
+from twite.gateway.ports.queries import ByConversionId, Queries, RejectionsQuery
 from twite.redaction.mask_tree import masked_words
 
 PATH: Final = "/console/conversions"
@@ -62,9 +56,8 @@ class ConversionsPage:
             if query.first("at")
             else 0
         )
-        if look.before is None and isinstance(at, int) and at:
-            before = await self.queries.answer(NumberAtQuery(at=at))
-            look = msgspec.structs.replace(look, before=before)
+        if isinstance(at, int) and at:
+            look = msgspec.structs.replace(look, until=at)
         listing = await self.queries.page(look)
         return request.page(
             "conversions.html",
@@ -77,7 +70,7 @@ class ConversionsPage:
             pixels=request.viewer.of(self.destinations),
             sources=self.sources if request.viewer.pixels is None else (),
             events=self.names.all(request),
-            states=[state.value for state in State],
+            states=[state.value for state in ListedState],
         )
 
     async def _found(self, request: PageRequest, named: str) -> Response:
@@ -127,7 +120,7 @@ class ConversionsPage:
             (*head, "endpoint", "state", "reason", "value"),
             [
                 (
-                    str(summary.delivery), moment(summary.received_at), summary.pixel,
+                    str(summary.delivery or ""), moment(summary.received_at), summary.pixel,
                     summary.event, self.names(summary.pixel, summary.event),
                     summary.conversion_id, summary.source, summary.endpoint,
                     summary.state.value, masked_words(summary.reason or ""), worth_of(summary.body),
@@ -139,7 +132,8 @@ class ConversionsPage:
     def _line(self, summary: ConversionSummary) -> dict[str, str]:
         """Return one conversion as text; each part is safe to display."""
         return {
-            "number": str(summary.delivery),
+            "key": summary.key,
+            "number": str(summary.delivery or ""),
             "at": moment(summary.received_at)[5:],
             "pixel": shown(summary.pixel, 40),
             "event": shown(self.names(summary.pixel, summary.event) or summary.event, 40),

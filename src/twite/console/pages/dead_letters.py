@@ -18,15 +18,9 @@ from twite.domain.people.users import AuditAction, Role
 from twite.gateway.operations.dry_run import DryRun, DryRunResult
 from twite.gateway.operations.edit import DIVISORS, DROPPABLE, Edit
 from twite.gateway.operations.explain import masked
+from twite.gateway.ports.listing import QueryScope
 from twite.gateway.ports.outbox import Discard, EditBodies, EditedBody, Moves, Replay
-from twite.gateway.ports.queries import (
-    COUNTED,
-    ErrorGroup,
-    InErrorGroup,
-    Queries,
-    QueryScope,
-    RestingAmong,
-)
+from twite.gateway.ports.queries import COUNTED, ErrorGroup, InErrorGroup, Queries, RestingAmong
 from twite.gateway.ports.tags import PREFIX
 
 PATH: Final = "/console/dead"

@@ -21,14 +21,8 @@ from twite.domain.stats.backlog import Forecast
 from twite.domain.stats.tally import QUARTER, DeliveryTimes, FlowCounts, quantile, together
 from twite.domain.times import DAY, HOUR, MINUTE
 from twite.gateway.alerts.forecast import LOOK_BACK, forecasts
-from twite.gateway.ports.queries import (
-    DeliveredQuery,
-    ErrorGroup,
-    FlowsQuery,
-    Queries,
-    QueryScope,
-    WaitsQuery,
-)
+from twite.gateway.ports.listing import QueryScope
+from twite.gateway.ports.queries import DeliveredQuery, ErrorGroup, FlowsQuery, Queries, WaitsQuery
 from twite.gateway.ports.state import StateReader
 
 PATH: Final = "/console"

@@ -19,6 +19,7 @@ from twite.domain.stats.value_guard import (
     ValueGuard,
 )
 from twite.domain.submission import KEPT_FOR, MOST_KEPT, RejectionQuery
+from twite.gateway.ports.listing import ListedState
 from twite.gateway.ports.queries import Queries, RejectionsQuery
 from twite.gateway.ports.state import StateReader
 
@@ -92,7 +93,7 @@ class AmountsPage:
 
     async def _show(self, request: PageRequest) -> Response:
         look = look_of(request, request.query, limit=_AMOUNTS_ON_A_PAGE)
-        listing = await self.queries.page(msgspec.structs.replace(look, flagged=True))
+        listing = await self.queries.page(msgspec.structs.replace(look, state=ListedState.FLAGGED))
         seen = [
             usual_amount
             for usual_amount in await self.state.load(UsualAmount)

@@ -15,8 +15,9 @@ from twite.domain.history import History
 from twite.domain.submission import Ignored
 from twite.formats.event_data.conversions import REASONS, STANDARD, our_name
 from twite.gateway.operations.edit import Edit, EditResult, apply_edit, doubt
+from twite.gateway.ports.listing import QueryScope
 from twite.gateway.ports.machine import Clock
-from twite.gateway.ports.queries import KeptSubmission, Queries, QueryScope, SubmissionsQuery
+from twite.gateway.ports.queries import KeptSubmission, Queries, SubmissionsQuery
 
 NOT_KEPT: Final = "the conversion's request is no longer stored"
 NO_NAME: Final = "the request has X's own event id, which the settings do not map"

@@ -9,7 +9,8 @@ import msgspec
 
 from twite.domain.errors import StoreUnusable
 from twite.domain.history import ConversionCounts
-from twite.gateway.ports.queries import ConversionOrigin, QueryScope
+from twite.gateway.ports.listing import QueryScope
+from twite.gateway.ports.queries import ConversionOrigin
 from twite.gateway.ports.store_copy import (
     CopiedTable,
     CopyReader,

@@ -16,74 +16,13 @@ from twite.domain.stats.tally import DeliveryTimes, FlowCounts
 from twite.domain.stats.value_guard import ValueFlag
 from twite.domain.submission import IgnoredTally, Rejection, RejectionQuery
 from twite.domain.times import LATEST
+from twite.gateway.ports.listing import ListQuery, QueryScope, SummaryPage
 
 T = TypeVar("T")
 Answer_co = TypeVar("Answer_co", covariant=True)
 
-# The maximum number of conversions searched by one query, and counted per error group.
-LOOKED_THROUGH: Final = 10_000
+# The maximum number of deliveries counted per error group.
 COUNTED: Final = 10_000
-
-
-class QueryScope(msgspec.Struct, frozen=True, kw_only=True):
-    """The pixels a viewer may see (None: all), narrowed to a `pixel` and a `source`."""
-
-    pixels: frozenset[str] | None = None
-    pixel: str | None = None
-    source: str | None = None
-
-    @property
-    def seen(self) -> frozenset[str] | None:
-        """The pixels that the answer may contain; None for all."""
-        if self.pixel is None:
-            return self.pixels
-        own = frozenset({self.pixel})
-        return own if self.pixels is None else own & self.pixels
-
-    def shows(self, pixel: str) -> bool:
-        return self.seen is None or pixel in self.seen
-
-
-class ListQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """A filter of conversions. `event` is X's id; `reason` must match exactly."""
-
-    scope: QueryScope = QueryScope()
-    event: str | None = None
-    state: State | None = None
-    reason: str | None = None
-    before: int | None = None
-    after: int = 0
-    limit: int = 50
-    # Find only conversions with unusual amounts; `reason` is then the kind of unusual amount.
-    flagged: bool = False
-
-
-class ConversionSummary(Masked, frozen=True, kw_only=True):
-    """One conversion in a list. `body` is empty once it is pruned."""
-
-    in_repr = ("delivery", "pixel", "event", "state")
-    delivery: int
-    received_at: int
-    pixel: str
-    event: str
-    conversion_id: str
-    source: str
-    endpoint: str
-    state: State
-    reason: str | None
-    body: bytes
-    flag: ValueFlag | None = None
-
-
-class SummaryPage(msgspec.Struct, frozen=True, kw_only=True):
-    """The conversions found, newest first.
-
-    The next page continues before the number `back_to`, which is None on the last page.
-    """
-
-    summaries: tuple[ConversionSummary, ...]
-    back_to: int | None = None
-    latest: int = 0
 
 
 class ConversionOrigin(Masked, frozen=True, kw_only=True):
@@ -271,6 +210,7 @@ class IdPairsQuery(Query[Sequence[TwoIds]], frozen=True, kw_only=True):
 
     since: int
     limit: int
+    scope: QueryScope = QueryScope()
 
 
 class PixelReportsQuery(Query[Sequence[PixelReport]], frozen=True, kw_only=True):
@@ -306,12 +246,6 @@ class StatesQuery(Query[Mapping[State, int]], frozen=True, kw_only=True):
     deliveries: Sequence[int]
 
 
-class NumberAtQuery(Query[int], frozen=True, kw_only=True):
-    """The approximate first number of the conversions received since a time."""
-
-    at: int
-
-
 class UndeliveredQuery(Query[Sequence[DecidedDelivery]], frozen=True, kw_only=True):
     """A source's queued, held and dead deliveries after an id."""
 
@@ -334,7 +268,7 @@ class Queries(Protocol):
         """Return a conversion with its submission, if it exists and may be seen."""
 
     async def page(self, query: ListQuery) -> SummaryPage:
-        """Search LOOKED_THROUGH conversions before `query.before`, and return the matches."""
+        """Search a limited number of conversions before `query.before`, and return the matches."""
 
     async def group(self, scope: QueryScope) -> Sequence[ErrorGroup]:
         """Return error groups by pixel, event, state and reason, largest first."""

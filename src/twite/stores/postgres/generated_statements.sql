@@ -307,6 +307,9 @@ LEFT JOIN discarded ON discarded.delivery = conversion.id
 LEFT JOIN called ON called.delivery = conversion.id
 WHERE conversion.id > $1 ORDER BY conversion.id LIMIT $2
 
+-- rows: conversions_before(before, floor, limit)
+SELECT id FROM conversion WHERE id < $1 AND id >= $2 ORDER BY id DESC LIMIT $3
+
 -- rows: conversions_between(first, end)
 SELECT conversion.id, conversion.submission, queue.pixel, conversion.conversion_id,
   CASE
@@ -443,6 +446,9 @@ SELECT queue.pixel, attempt.at / $1 * $1 + $1 - 1, sum(attempt.size)::bigint
 FROM attempt JOIN queue ON queue.id = attempt.queue
 WHERE attempt.at >= $2 AND attempt.outcome = 'delivered' GROUP BY 1, 2 ORDER BY 1, 2
 
+-- rows: deliveries_called(name, limit)
+SELECT delivery FROM called WHERE name = $1 ORDER BY delivery DESC LIMIT $2
+
 -- rows: deliveries_of_keys(keys, places)
 SELECT place, dedup.delivery
 FROM (
@@ -574,9 +580,12 @@ UPDATE submission SET body = substr($1::bytea, 1, length(body)) WHERE id = ANY (
 SELECT first FROM submission WHERE id > $1 ORDER BY id LIMIT 1
 
 -- rows: flagged_before(before, floor, limit)
-SELECT count(*), min(delivery) FROM (
-  SELECT delivery FROM flagged WHERE delivery < $1 AND delivery >= $2
-  ORDER BY delivery DESC LIMIT $3) AS looked
+SELECT delivery FROM flagged WHERE delivery < $1 AND delivery >= $2
+ORDER BY delivery DESC LIMIT $3
+
+-- rows: flawed_before(before, floor, limit)
+SELECT DISTINCT delivery FROM flawed WHERE delivery < $1 AND delivery >= $2
+ORDER BY delivery DESC LIMIT $3
 
 -- rows: flaws(since, pixels, source)
 SELECT account.pixel, coalesce(queue.event, ''), flaw.code, sum(flaw.times)::bigint AS times,
@@ -671,6 +680,11 @@ DELETE FROM known_identifier WHERE kind = 'erased'
 DELETE FROM flagged
 WHERE delivery >= $1 AND delivery < $2
   AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.id = flagged.delivery)
+
+-- count: forget_flawed(first, end)
+DELETE FROM flawed
+WHERE delivery >= $1 AND delivery < $2
+  AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.id = flawed.delivery)
 
 -- count: forget_flaws(before)
 DELETE FROM flaw WHERE day < $1
@@ -899,7 +913,7 @@ FROM dedup LEFT JOIN outbox ON outbox.id = dedup.delivery WHERE dedup.key = ANY 
 -- rows: id_in_dedup_report(entry)
 SELECT conversion_id FROM dedup_report WHERE id = $1
 
--- rows: id_pairs(since, meets_within, limit)
+-- rows: id_pairs(since, meets_within, pixels, limit)
 WITH
   seen AS MATERIALIZED (
     SELECT
@@ -931,7 +945,8 @@ WITH
     ORDER BY marked.queue, marked.conversion_id, abs(server_at - first_at), server_id)
 SELECT queue.pixel, queue.event, page_id, server_id, first_at
 FROM paired JOIN queue ON queue.id = paired.queue
-ORDER BY first_at DESC, page_id LIMIT $3
+WHERE $3::text IS NULL OR queue.pixel IN (SELECT json_array_elements_text($3::json))
+ORDER BY first_at DESC, page_id LIMIT $4
 
 -- rows: ids_known_of_keys(keys)
 SELECT id FROM known_identifier
@@ -1036,9 +1051,6 @@ WHERE node = $1 AND (until < $2 OR until > $3) ORDER BY id FOR UPDATE SKIP LOCKE
 -- rows: last_audit_event()
 SELECT number, hash FROM audit_event WHERE number = (SELECT max(number) FROM audit_event)
 
--- rows: last_submission()
-SELECT coalesce(max(id), 0) FROM submission
-
 -- rows: latest()
 SELECT coalesce((SELECT max(id) FROM conversion), 0), coalesce((SELECT min(id) FROM conversion), 0)
 
@@ -1089,11 +1101,6 @@ SELECT pg_advisory_xact_lock(7460, hashint8($1))
 
 -- count: lock_ring()
 LOCK TABLE rejection IN SHARE ROW EXCLUSIVE MODE
-
--- rows: looked_through(limit, floor, before)
-SELECT CASE WHEN count(*) < $1 THEN $2 ELSE min(id) END FROM (
-  SELECT id FROM conversion WHERE id < $3 AND id >= $2 ORDER BY id DESC LIMIT $1)
-  AS looked
 
 -- count: mark_attempted(survived, ambiguous, at, deliveries, lease)
 UPDATE outbox
@@ -1146,46 +1153,6 @@ WHERE outbox.id = ANY (translate($1, '[]', '{}')::bigint[]) AND outbox.state IN 
 
 -- rows: names_of_event(event)
 SELECT pixel, event FROM queue WHERE id = $1
-
--- rows: newest(before, floor, pixels, event, source, reason, state, limit)
-SELECT conversion.id FROM conversion
-JOIN queue ON queue.id = conversion.queue
-JOIN submission ON submission.id = conversion.submission
-LEFT JOIN outbox ON outbox.id = conversion.id
-LEFT JOIN discarded ON discarded.delivery = conversion.id
-WHERE conversion.id < $1 AND conversion.id >= $2
-  AND ($3::text IS NULL OR queue.pixel IN (SELECT json_array_elements_text($3::json)))
-  AND ($4::text IS NULL OR queue.event = $4)
-  AND ($5::text IS NULL OR submission.source = $5)
-  AND ($6::text IS NULL OR coalesce(outbox.reason, discarded.note, conversion.suppressed) = $6)
-  AND ($7::text IS NULL OR $7 = CASE
-    WHEN outbox.state IS NOT NULL THEN outbox.state
-    WHEN discarded.note IS NOT NULL OR conversion.suppressed IS NOT NULL THEN 'suppressed'
-    ELSE 'delivered'
-  END)
-ORDER BY conversion.id DESC LIMIT $8
-
--- rows: newest_flagged(before, floor, pixels, event, source, reason, limit)
-SELECT flagged.delivery FROM flagged
-JOIN conversion ON conversion.id = flagged.delivery
-JOIN queue ON queue.id = conversion.queue
-JOIN submission ON submission.id = conversion.submission
-WHERE flagged.delivery < $1 AND flagged.delivery >= $2
-  AND ($3::text IS NULL OR queue.pixel IN (SELECT json_array_elements_text($3::json)))
-  AND ($4::text IS NULL OR queue.event = $4)
-  AND ($5::text IS NULL OR submission.source = $5)
-  AND ($6::text IS NULL OR flagged.kind = $6)
-ORDER BY flagged.delivery DESC LIMIT $7
-
--- rows: newest_unsettled(before, floor, state, pixels, event, source, reason, limit)
-SELECT outbox.id FROM outbox
-JOIN queue ON queue.id = outbox.queue JOIN account ON account.id = outbox.account
-WHERE outbox.id < $1 AND outbox.id >= $2 AND outbox.state = $3
-  AND ($4::text IS NULL OR queue.pixel IN (SELECT json_array_elements_text($4::json)))
-  AND ($5::text IS NULL OR queue.event = $5)
-  AND ($6::text IS NULL OR account.source = $6)
-  AND ($7::text IS NULL OR outbox.reason = $7)
-ORDER BY outbox.id DESC LIMIT $8
 
 -- rows: news(pixels, passing_pixels, passing_events)
 SELECT (SELECT json_object_agg(what, version)::text FROM change),
@@ -1277,6 +1244,19 @@ WHERE id = ANY (translate($4, '[]', '{}')::bigint[]) AND state IN ('queued', 'he
 -- rows: notes_after(after, limit)
 SELECT delivery, convert_to(note, 'UTF8') FROM discarded
 WHERE delivery > $1 ORDER BY delivery LIMIT $2
+
+-- rows: number_at(at)
+WITH RECURSIVE step (low, high) AS (
+  SELECT coalesce(min(id), 0), coalesce(max(id), -1) + 1 FROM submission
+  UNION ALL
+  SELECT
+    CASE WHEN probe.received_at < $1 THEN probe.id + 1 ELSE step.low END,
+    CASE WHEN probe.received_at < $1 THEN step.high ELSE (step.low + step.high) / 2 END
+  FROM step JOIN submission AS probe
+    ON probe.id = (SELECT min(id) FROM submission WHERE id >= (step.low + step.high) / 2)
+  WHERE step.low < step.high)
+SELECT (
+  SELECT first FROM submission WHERE id >= (SELECT max(low) FROM step) ORDER BY id LIMIT 1)
 
 -- rows: old_suppressed(first, end)
 SELECT conversion.id, queue.pixel, queue.event, conversion.conversion_id
@@ -1472,16 +1452,24 @@ SELECT conversion.id, submission.receipt
 FROM conversion JOIN submission ON submission.id = conversion.submission
 WHERE conversion.id = ANY (translate($1, '[]', '{}')::bigint[])
 
+-- rows: received_of(delivery)
+SELECT submission.received_at
+FROM conversion JOIN submission ON submission.id = conversion.submission
+WHERE conversion.id = $1
+
 -- count: rehash(now, user, was)
 UPDATE "user" SET password = $1 WHERE name = $2 AND password = $3
 
 -- rows: rejected_so_far(account)
 SELECT coalesce(sum(rejected), 0)::bigint FROM tally WHERE account = $1
 
--- rows: rejections(since, source)
-SELECT at, source, pixel, details FROM rejection JOIN account ON account.id = rejection.account
-WHERE at >= $1 AND ($2::text IS NULL OR source = $2)
-ORDER BY at DESC, account.id DESC, nth DESC
+-- rows: rejections_before(since, at, account, nth, source, pixels, limit)
+SELECT at, rejection.account, nth, source, pixel, details
+FROM rejection JOIN account ON account.id = rejection.account
+WHERE at >= $1 AND (at, rejection.account, nth) < ($2, $3, $4)
+  AND ($5::text IS NULL OR source = $5)
+  AND ($6::text IS NULL OR pixel IN (SELECT json_array_elements_text($6::json)))
+ORDER BY at DESC, rejection.account DESC, nth DESC LIMIT $7
 
 -- rows: remarked(deliveries, causes)
 SELECT DISTINCT submission.first, submission.first + submission.entries
@@ -1521,6 +1509,10 @@ WHERE id = ANY (translate($1, '[]', '{}')::bigint[]) AND state IN ('queued', 'he
 UPDATE node SET until = clock_timestamp() + make_interval(secs => $1::float8),
   conditions = $2
 WHERE id = $3 RETURNING id
+
+-- rows: repeated_before(before, floor, limit)
+SELECT delivery FROM repeated WHERE delivery < $1 AND delivery >= $2
+ORDER BY delivery DESC LIMIT $3
 
 -- count: replay(now, sure, maybe_sent, deliveries)
 UPDATE outbox
@@ -1568,6 +1560,10 @@ SELECT outbox.id FROM outbox JOIN queue ON queue.id = outbox.queue
 WHERE outbox.id = ANY (translate($1, '[]', '{}')::bigint[]) AND outbox.state IN ('held', 'dead') AND outbox.resting IS NOT NULL
   AND ($2::text IS NULL OR queue.pixel IN (SELECT json_array_elements_text($2::json)))
 ORDER BY outbox.id
+
+-- rows: resting_before(before, floor, limit)
+SELECT id FROM outbox
+WHERE state IN ('held', 'dead') AND resting IS NOT NULL AND id < $1 AND id >= $2 ORDER BY id DESC LIMIT $3
 
 -- rows: resting_deliveries(pixel, since, until, limit)
 SELECT outbox.id FROM outbox JOIN queue ON queue.id = outbox.queue
@@ -1693,9 +1689,6 @@ SELECT straggler.delivery, outbox.id IS NULL, (
 FROM straggler LEFT JOIN outbox ON outbox.id = straggler.delivery
 WHERE straggler.delivery > $1 ORDER BY straggler.delivery LIMIT $2
 
--- rows: submission_from(number)
-SELECT id, received_at, first FROM submission WHERE id >= $1 ORDER BY id LIMIT 1
-
 -- rows: submissions_after(after, limit)
 SELECT id, first, entries, source, body AS body, refusals AS refusals,
   unfired AS unfired
@@ -1707,11 +1700,11 @@ SELECT id, body FROM submission WHERE id = ANY ($1::bigint[]) ORDER BY id FOR UP
 -- count: subtract_failed_sign_in(key)
 UPDATE failed_sign_in SET times = times - 1 WHERE key = $1
 
--- rows: summaries(deliveries)
+-- rows: summaries(deliveries, since, until, pixels, event, source, kind, code, reason, state, digest, limit)
 SELECT
   conversion.id AS delivery, submission.received_at AS received_at, queue.pixel AS pixel,
   queue.event AS event, conversion.conversion_id AS conversion_id,
-  submission.source AS source, submission.endpoint AS endpoint,
+  submission.source AS source, submission.endpoint AS endpoint, submission.receipt AS receipt,
   CASE
     WHEN outbox.state IS NOT NULL THEN outbox.state
     WHEN discarded.note IS NOT NULL OR conversion.suppressed IS NOT NULL THEN 'suppressed'
@@ -1719,19 +1712,43 @@ SELECT
   END AS state,
   coalesce(outbox.reason, discarded.note, conversion.suppressed) AS reason,
   conversion.body AS body, flagged.kind AS kind, flagged.value AS value,
-  flagged.currency AS currency, flagged.usual AS usual
+  flagged.currency AS currency, flagged.usual AS usual, coalesce(repeated.times, 0) AS duplicates
 FROM conversion
 JOIN queue ON queue.id = conversion.queue
 JOIN submission ON submission.id = conversion.submission
 LEFT JOIN outbox ON outbox.id = conversion.id
 LEFT JOIN discarded ON discarded.delivery = conversion.id
 LEFT JOIN flagged ON flagged.delivery = conversion.id
+LEFT JOIN repeated ON repeated.delivery = conversion.id
 WHERE conversion.id = ANY (translate($1, '[]', '{}')::bigint[])
-ORDER BY conversion.id DESC
+  AND submission.received_at >= $2 AND submission.received_at < $3
+  AND ($4::text IS NULL OR queue.pixel IN (SELECT json_array_elements_text($4::json)))
+  AND ($5::text IS NULL OR queue.event = $5)
+  AND ($6::text IS NULL OR submission.source = $6)
+  AND ($7::text IS NULL OR flagged.kind = $7)
+  AND ($8::text IS NULL OR EXISTS (
+    SELECT 1 FROM flawed WHERE flawed.delivery = conversion.id AND flawed.code = $8))
+  AND ($9::text IS NULL OR coalesce(outbox.reason, discarded.note, conversion.suppressed) = $9)
+  AND ($10::text IS NULL OR $10 = CASE
+    WHEN outbox.state IS NOT NULL THEN outbox.state
+    WHEN discarded.note IS NOT NULL OR conversion.suppressed IS NOT NULL THEN 'suppressed'
+    ELSE 'delivered'
+  END)
+  AND ($11::text IS NULL OR position($11::text::bytea IN conversion.body) > 0)
+ORDER BY conversion.id DESC LIMIT $12
 
 -- rows: superseded_by(deliveries)
 SELECT replaced.by, replaced.delivery FROM replaced
 WHERE replaced.by = ANY (translate($1, '[]', '{}')::bigint[]) ORDER BY replaced.delivery
+
+-- rows: suppressed_before(before, floor, limit)
+SELECT delivery FROM (
+  SELECT delivery FROM suppression
+  WHERE delivery < $1 AND delivery >= $2 ORDER BY delivery DESC LIMIT $3) AS suppressed
+UNION SELECT delivery FROM (
+  SELECT delivery FROM discarded
+  WHERE delivery < $1 AND delivery >= $2 ORDER BY delivery DESC LIMIT $3) AS decided
+ORDER BY delivery DESC LIMIT $3
 
 -- rows: sync_states(first, beyond)
 SELECT name, state FROM sync_state WHERE name >= $1 AND name < $2 ORDER BY name
@@ -1846,8 +1863,7 @@ DELETE FROM known_identifier WHERE id IN (
 SELECT pg_try_advisory_xact_lock(7459, 0)
 
 -- rows: unsettled_before(before, floor, limit)
-SELECT count(*), min(id) FROM (
-  SELECT id FROM outbox WHERE id < $1 AND id >= $2 ORDER BY id DESC LIMIT $3) AS looked
+SELECT id FROM outbox WHERE id < $1 AND id >= $2 ORDER BY id DESC LIMIT $3
 
 -- rows: user(user)
 SELECT name, role, pixels, password, created_at, password_at, code_since, code_step, recovery

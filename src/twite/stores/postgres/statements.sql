@@ -718,12 +718,6 @@ SELECT :digest, :user, :begun_at, :seen_at, :address, :agent WHERE EXISTS (
   SELECT 1 FROM "user"
   WHERE name = :user AND password = :password AND code_since IS NOT DISTINCT FROM :code_since);
 
--- name: looked_through
--- The first of the conversions to search before one.
-SELECT CASE WHEN count(*) < :limit THEN :floor ELSE min(id) END FROM (
-  SELECT id FROM conversion WHERE id < :before AND id >= :floor ORDER BY id DESC LIMIT :limit)
-  AS looked;
-
 -- name: payload_heads
 -- The beginnings of sealed tag payloads in base64, and the number of payloads with each.
 SELECT head, count(*) FROM (
@@ -781,6 +775,7 @@ WITH
     ORDER BY marked.queue, marked.conversion_id, abs(server_at - first_at), server_id)
 SELECT queue.pixel, queue.event, page_id, server_id, first_at
 FROM paired JOIN queue ON queue.id = paired.queue
+WHERE :pixels::text IS NULL OR queue.pixel IN (SELECT json_array_elements_text(:pixels::json))
 ORDER BY first_at DESC, page_id LIMIT :limit;
 
 -- name: dedup_report

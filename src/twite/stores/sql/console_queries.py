@@ -1,4 +1,4 @@
-"""Console queries: lists of conversions, and error groups of dead letters, read by index."""
+"""Console queries: one conversion, and error groups of dead letters, read by index."""
 
 from collections.abc import Iterator, Sequence
 from typing import ClassVar
@@ -7,25 +7,14 @@ import msgspec
 
 from twite.domain.delivery import State
 from twite.domain.history import History
-from twite.domain.stats.value_guard import ValueFlag
-from twite.gateway.ports.queries import (
-    COUNTED,
-    LOOKED_THROUGH,
-    ConversionOrigin,
-    ConversionSummary,
-    ErrorGroup,
-    KeptSubmission,
-    ListQuery,
-    QueryScope,
-    SummaryPage,
-)
+from twite.gateway.ports.listing import QueryScope
+from twite.gateway.ports.queries import COUNTED, ConversionOrigin, ErrorGroup, KeptSubmission
+from twite.stores.sql.listing.conversions import flag_of
 from twite.stores.sql.records import histories, view
 from twite.stores.sql.rows.query_row import QueryRow
 from twite.stores.sql.statements import SqlConnection, as_json, query
 from twite.stores.sql.stored_bodies import body_of
 from twite.stores.sql.tallies import pixels_of
-
-_UNSETTLED = frozenset({State.QUEUED, State.SENDING, State.HELD, State.DEAD})
 
 
 class _RefusedPlace(msgspec.Struct):
@@ -35,68 +24,6 @@ class _RefusedPlace(msgspec.Struct):
 
 
 _Refusals = msgspec.json.Decoder(list[_RefusedPlace])
-
-
-class SummaryRow(QueryRow):
-    statement: ClassVar[str] = "summaries"
-
-    delivery: int
-    received_at: int
-    pixel: str
-    event: str
-    conversion_id: str
-    source: str
-    endpoint: str
-    state: str
-    reason: str | None
-    body: bytes
-    kind: str | None
-    value: str | None
-    currency: str | None
-    usual: str | None
-
-
-def page(connection: SqlConnection, look: ListQuery) -> SummaryPage:
-    """Return the matching conversions before an id, newest first."""
-    with view(connection):
-        last, first = connection.execute(query("latest")).fetchone()
-        before = last + 1 if look.before is None else min(look.before, last + 1)
-        floor = max(first, look.after + 1)
-        rest = {"before": before, "floor": floor, "limit": LOOKED_THROUGH}
-        if look.flagged or look.state in _UNSETTLED:
-            search = "newest_flagged" if look.flagged else "newest_unsettled"
-            counting = query("flagged_before" if look.flagged else "unsettled_before")
-            many, begin = connection.execute(counting, rest).fetchone()
-            ended = many < LOOKED_THROUGH
-        else:
-            search = "newest"
-            begin = connection.execute(query("looked_through"), rest).fetchone()[0]
-            ended = begin == floor
-        values = {
-            "pixels": pixels_of(look.scope),
-            "event": look.event,
-            "source": look.scope.source,
-            "state": None if look.state is None else look.state.value,
-            "reason": look.reason,
-            "limit": look.limit,
-            "before": before,
-            "floor": begin or before,
-        }
-        ids = [id_ for (id_,) in connection.execute(query(search), values)]
-        back_to = None if ended else begin
-        return SummaryPage(
-            summaries=tuple(_summaries(connection, ids)),
-            back_to=ids[-1] if len(ids) == look.limit else back_to,
-            latest=last,
-        )
-
-
-class SubmissionFromRow(QueryRow):
-    statement: ClassVar[str] = "submission_from"
-
-    id: int
-    received_at: int
-    first: int
 
 
 class OriginRow(QueryRow):
@@ -110,26 +37,6 @@ class OriginRow(QueryRow):
     value: str | None
     currency: str | None
     usual: str | None
-
-
-def number_at(connection: SqlConnection, *, at: int) -> int:
-    """Return the number of the first conversion that was received at or after a time.
-
-    Submissions are numbered in the order of receipt, so a binary search finds it. If the clock was
-    set back, the result is approximate.
-    """
-    with view(connection):
-        low, high = 1, connection.execute(query("last_submission")).fetchone()[0] + 1
-        first = connection.execute(query("latest")).fetchone()[0] + 1
-        while low < high:
-            middle = (low + high) // 2
-            rows = SubmissionFromRow.read(connection, {"number": middle})
-            if rows and rows[0].received_at < at:
-                low = rows[0].id + 1
-            else:
-                high = middle
-                first = rows[0].first if rows else first
-        return int(first)
 
 
 def origin(
@@ -146,7 +53,7 @@ def origin(
             endpoint=row.endpoint,
             body=body_of(row.body),
             place=_place(row.nth, row.refusals),
-            flag=_flag(row),
+            flag=flag_of(row.kind, row.value, row.currency, row.usual),
             amended=tuple(connection.execute(query("amended"), {"delivery": delivery}).fetchall()),
         )
 
@@ -240,31 +147,6 @@ def _reasons(connection: SqlConnection, *, state: State, queue: int) -> Iterator
             return
         reason = row[0]
         yield reason
-
-
-def _summaries(connection: SqlConnection, ids: Sequence[int]) -> Iterator[ConversionSummary]:
-    for row in SummaryRow.read(connection, {"deliveries": as_json(ids)}):
-        yield ConversionSummary(
-            delivery=row.delivery,
-            received_at=row.received_at,
-            pixel=row.pixel,
-            event=row.event,
-            conversion_id=row.conversion_id,
-            source=row.source,
-            endpoint=row.endpoint,
-            state=State(row.state),
-            reason=row.reason,
-            body=row.body,
-            flag=_flag(row),
-        )
-
-
-def _flag(row: SummaryRow | OriginRow) -> ValueFlag | None:
-    if row.kind is None:
-        return None
-    return ValueFlag(
-        kind=row.kind, value=row.value or "", currency=row.currency or "", usual=row.usual or ""
-    )
 
 
 def _place(nth: int, refusals: bytes | str | None) -> int:

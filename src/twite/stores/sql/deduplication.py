@@ -13,9 +13,11 @@ from twite.domain.stats.deduplication import (
     TwoIds,
 )
 from twite.domain.times import DAY, MINUTE
+from twite.gateway.ports.listing import QueryScope
 from twite.stores.sql.database import WriterSession
 from twite.stores.sql.rows.tables import DedupReportRow
 from twite.stores.sql.statements import SqlConnection, query, record_of
+from twite.stores.sql.tallies import pixels_of
 
 Seen = list[DedupRow]
 
@@ -68,9 +70,14 @@ def dedup_reports(connection: SqlConnection, *, since: int) -> list[DedupReport]
     ]
 
 
-def pairs(connection: SqlConnection, *, since: int, limit: int) -> list[TwoIds]:
+def pairs(connection: SqlConnection, *, since: int, limit: int, scope: QueryScope) -> list[TwoIds]:
     """Return orders with two ids, latest first."""
-    values = {"since": since, "meets_within": MEETS_WITHIN, "limit": limit}
+    values = {
+        "since": since,
+        "meets_within": MEETS_WITHIN,
+        "limit": limit,
+        "pixels": pixels_of(scope),
+    }
     return [
         TwoIds(pixel=pixel, event=event, page_id=page_id, server_id=server_id, at=at)
         for pixel, event, page_id, server_id, at in connection.execute(query("id_pairs"), values)

@@ -21,6 +21,7 @@ from twite.stores.sql.rows.tables import (
     ConsentRow,
     ConversionRow,
     FlaggedRow,
+    FlawedRow,
     OutboxRow,
     SubmissionRow,
     SuppressionRow,
@@ -208,7 +209,7 @@ class _Page:
         if self._rejected:
             rejections.add(self._session, self._rejected)
         if self._flawed:
-            self._tally_flaws(duplicates)
+            self._add_flaws(duplicates)
 
     def _count(self) -> None:
         """Add to the received counts of accounts and of the current minute."""
@@ -218,9 +219,10 @@ class _Page:
             session.tally.flow(self._at, account, counts)
         session.count_accounts(list(self._tally.values()))
 
-    def _tally_flaws(self, duplicates: Mapping[int, int]) -> None:
-        """Count the flawed match keys of new and rejected conversions."""
+    def _add_flaws(self, duplicates: Mapping[int, int]) -> None:
+        """Count the flawed match keys of new and rejected conversions; write those of new ones."""
         session = self._session
+        flawed: dict[tuple[int, str], FlawedRow] = {}
         for first, submission in self._flawed:
             ids = {entry.index: id_ for id_, entry in enumerate(submission.entries, first)}
             day = submission.received_at // DAY
@@ -231,6 +233,10 @@ class _Page:
                 account = session.account(submission.source, flaw.pixel, since=self._at)
                 queue = session.queue(flaw.pixel, flaw.event) if flaw.event else 0
                 session.tally.flaw(day, account, queue, flaw, delivery)
+                if delivery is not None:
+                    code = flaw.flaw.code
+                    flawed[delivery, code] = FlawedRow(delivery=delivery, code=code)
+        session.add(list(flawed.values()))
 
     def _take_keys(self, contest: KeyContest) -> Mapping[int, int]:
         """Assign the keys; return the deliveries whose key another has, with its holder."""

@@ -201,6 +201,7 @@ def _forget(session: WriterSession, *, first: int, end: int) -> None:
         "forget_replaced",
         "forget_denied",
         "forget_flagged",
+        "forget_flawed",
         "forget_called",
         "forget_joined",
         "forget_amended",

@@ -8,6 +8,7 @@ import msgspec
 from twite.domain.history import ConversionCounts, History
 from twite.domain.stats.backlog import BacklogHour
 from twite.gateway.ports import queries as port
+from twite.gateway.ports.listing import ListedState, ListQuery, QueryScope, SummaryPage
 from twite.gateway.ports.privacy import EraseSearch, EraseTraces
 from twite.stores.sql import (
     console_queries,
@@ -21,6 +22,7 @@ from twite.stores.sql import (
 )
 from twite.stores.sql.database import ReadsViews, View
 from twite.stores.sql.directory import SqlDirectoryReader
+from twite.stores.sql.listing.page import page
 from twite.stores.sql.state import SqlStateReader
 from twite.stores.sql.statements import SqlConnection, query
 
@@ -51,7 +53,6 @@ _VIEWS: Final[Mapping[type, Callable[..., Any]]] = {
     port.SubmissionsQuery: console_queries.kept,
     port.ReceiptsQuery: records.receipts,
     port.StatesQuery: records.states,
-    port.NumberAtQuery: console_queries.number_at,
     port.UndeliveredQuery: records.undelivered,
     port.PayloadHeadsQuery: moves.heads,
 }
@@ -67,15 +68,18 @@ class SqlQueries:
     async def find(self, selection: port.Selection) -> Sequence[History]:
         return await self._database.read(_view_of(selection))
 
-    async def get(self, delivery: int, scope: port.QueryScope) -> port.ConversionOrigin | None:
+    async def get(self, delivery: int, scope: QueryScope) -> port.ConversionOrigin | None:
         return await self._database.read(
             lambda connection: console_queries.origin(connection, delivery=delivery, scope=scope)
         )
 
-    async def page(self, query: port.ListQuery) -> port.SummaryPage:
-        return await self._database.read(lambda connection: console_queries.page(connection, query))
+    async def page(self, query: ListQuery) -> SummaryPage:
+        return await self._database.read(
+            lambda connection: page(connection, query),
+            is_long=query.state is ListedState.TWO_IDS,
+        )
 
-    async def group(self, scope: port.QueryScope) -> Sequence[port.ErrorGroup]:
+    async def group(self, scope: QueryScope) -> Sequence[port.ErrorGroup]:
         return await self._database.read(
             lambda connection: console_queries.error_groups(connection, scope=scope)
         )

@@ -1118,6 +1118,7 @@ WITH
     GROUP BY marked.queue, marked.conversion_id)
 SELECT queue.pixel, queue.event, page_id, server_id, first_at
 FROM paired JOIN queue ON queue.id = paired.queue
+WHERE :pixels IS NULL OR queue.pixel IN (SELECT value FROM json_each(:pixels))
 ORDER BY first_at DESC, page_id LIMIT :limit;
 
 -- name: dedup_report
@@ -1178,11 +1179,14 @@ ORDER BY queue.pixel, queue.event, day;
 -- The total number of rejections of an account.
 SELECT rejected FROM account WHERE id = :account;
 
--- name: rejections
--- The rejections since a time, the latest first.
-SELECT at, source, pixel, CAST(details AS BLOB) FROM rejection JOIN account ON account.id = rejection.account
-WHERE at >= :since AND (:source IS NULL OR source = :source)
-ORDER BY at DESC, account.id DESC, nth DESC;
+-- name: rejections_before
+-- Rejections since a time and before a place, the latest first.
+SELECT at, rejection.account, nth, source, pixel, CAST(details AS BLOB)
+FROM rejection JOIN account ON account.id = rejection.account
+WHERE at >= :since AND (at, rejection.account, nth) < (:at, :account, :nth)
+  AND (:source IS NULL OR source = :source)
+  AND (:pixels IS NULL OR pixel IN (SELECT value FROM json_each(:pixels)))
+ORDER BY at DESC, rejection.account DESC, nth DESC LIMIT :limit;
 
 -- name: kept_rejections
 -- All stored rejections.
@@ -1689,6 +1693,12 @@ DELETE FROM flagged
 WHERE delivery >= :first AND delivery < :end
   AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.id = flagged.delivery);
 
+-- name: forget_flawed
+-- Delete the flaws of pruned conversions.
+DELETE FROM flawed
+WHERE delivery >= :first AND delivery < :end
+  AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.id = flawed.delivery);
+
 -- name: forget_amended
 -- Delete the edits of pruned conversions.
 DELETE FROM amended
@@ -1717,71 +1727,54 @@ ON CONFLICT (pixel, event, currency) DO UPDATE SET seen = excluded.seen, zeros =
 -- The newest and the oldest conversion.
 SELECT coalesce((SELECT max(id) FROM conversion), 0), coalesce((SELECT min(id) FROM conversion), 0);
 
--- name: newest
--- The ids of conversions in a range, the newest first.
-SELECT conversion.id FROM conversion
-JOIN queue ON queue.id = conversion.queue
-JOIN submission ON submission.id = conversion.submission
-LEFT JOIN outbox ON outbox.id = conversion.id
-LEFT JOIN discarded ON discarded.delivery = conversion.id
-WHERE conversion.id < :before AND conversion.id >= :floor
-  AND (:pixels IS NULL OR queue.pixel IN (SELECT value FROM json_each(:pixels)))
-  AND (:event IS NULL OR queue.event = :event)
-  AND (:source IS NULL OR submission.source = :source)
-  AND (:reason IS NULL OR coalesce(outbox.reason, discarded.note, conversion.suppressed) = :reason)
-  AND (:state IS NULL OR :state = CASE
-    WHEN outbox.state IS NOT NULL THEN outbox.shown_state
-    WHEN discarded.note IS NOT NULL OR conversion.suppressed IS NOT NULL THEN 'suppressed'
-    ELSE 'delivered'
-  END)
-ORDER BY conversion.id DESC LIMIT :limit;
-
--- name: looked_through
--- The first of the conversions to search before one. Their ids have few gaps.
-SELECT max(:floor, :before - :limit);
+-- name: conversions_before
+-- The ids of conversions, the newest first.
+SELECT id FROM conversion WHERE id < :before AND id >= :floor ORDER BY id DESC LIMIT :limit;
 
 -- name: unsettled_before
--- The number of deliveries to search before one, and the first of them.
-SELECT count(*), min(id) FROM (
-  SELECT id FROM outbox WHERE id < :before AND id >= :floor ORDER BY id DESC LIMIT :limit) AS looked;
+-- The ids of unsettled deliveries, the newest first.
+SELECT id FROM outbox WHERE id < :before AND id >= :floor ORDER BY id DESC LIMIT :limit;
 
--- name: newest_unsettled
--- The ids of unsettled deliveries in a range, the newest first.
-SELECT outbox.id FROM outbox
-CROSS JOIN queue ON queue.id = outbox.queue CROSS JOIN account ON account.id = outbox.account
-WHERE outbox.id < :before AND outbox.id >= :floor AND outbox.shown_state = :state
-  AND (:pixels IS NULL OR queue.pixel IN (SELECT value FROM json_each(:pixels)))
-  AND (:event IS NULL OR queue.event = :event)
-  AND (:source IS NULL OR account.source = :source)
-  AND (:reason IS NULL OR outbox.reason = :reason)
-ORDER BY outbox.id DESC LIMIT :limit;
+-- name: resting_before
+-- The ids of held and dead deliveries, the newest first.
+SELECT id FROM outbox INDEXED BY resting_by_id
+WHERE state IN ('held', 'dead') AND id < :before AND id >= :floor ORDER BY id DESC LIMIT :limit;
+
+-- name: suppressed_before
+-- The ids of deliveries that are not sent, and of superseded ones, the newest first.
+SELECT delivery FROM (
+  SELECT delivery FROM suppression INDEXED BY suppression_by_delivery
+  WHERE delivery < :before AND delivery >= :floor ORDER BY delivery DESC LIMIT :limit) AS suppressed
+UNION SELECT delivery FROM (
+  SELECT delivery FROM discarded
+  WHERE delivery < :before AND delivery >= :floor ORDER BY delivery DESC LIMIT :limit) AS decided
+ORDER BY delivery DESC LIMIT :limit;
+
+-- name: repeated_before
+-- The ids of conversions with duplicates, the newest first.
+SELECT delivery FROM repeated WHERE delivery < :before AND delivery >= :floor
+ORDER BY delivery DESC LIMIT :limit;
 
 -- name: flagged_before
--- The number of remarks to search before one, and the first of them.
-SELECT count(*), min(delivery) FROM (
-  SELECT delivery FROM flagged WHERE delivery < :before AND delivery >= :floor
-  ORDER BY delivery DESC LIMIT :limit) AS looked;
+-- The ids of conversions with unusual amounts, the newest first.
+SELECT delivery FROM flagged WHERE delivery < :before AND delivery >= :floor
+ORDER BY delivery DESC LIMIT :limit;
 
--- name: newest_flagged
--- The ids of conversions with unusual amounts, the newest first. `reason` is the kind of the
--- remark.
-SELECT flagged.delivery FROM flagged
-CROSS JOIN conversion ON conversion.id = flagged.delivery
-CROSS JOIN queue ON queue.id = conversion.queue
-CROSS JOIN submission ON submission.id = conversion.submission
-WHERE flagged.delivery < :before AND flagged.delivery >= :floor
-  AND (:pixels IS NULL OR queue.pixel IN (SELECT value FROM json_each(:pixels)))
-  AND (:event IS NULL OR queue.event = :event)
-  AND (:source IS NULL OR submission.source = :source)
-  AND (:reason IS NULL OR flagged.kind = :reason)
-ORDER BY flagged.delivery DESC LIMIT :limit;
+-- name: flawed_before
+-- The ids of conversions with flawed identifiers, the newest first.
+SELECT DISTINCT delivery FROM flawed WHERE delivery < :before AND delivery >= :floor
+ORDER BY delivery DESC LIMIT :limit;
+
+-- name: deliveries_called
+-- The deliveries of tags with a conversion id, the newest first.
+SELECT delivery FROM called WHERE name = :name ORDER BY delivery DESC LIMIT :limit;
 
 -- name: summaries
--- Conversions as rows of a list, the newest first.
+-- The matches among some conversions as rows of a list, the newest first.
 SELECT
   conversion.id AS delivery, submission.received_at AS received_at, queue.pixel AS pixel,
   queue.event AS event, CAST(conversion.conversion_id AS TEXT) AS conversion_id,
-  submission.source AS source, submission.endpoint AS endpoint,
+  submission.source AS source, submission.endpoint AS endpoint, submission.receipt AS receipt,
   CASE
     WHEN outbox.state IS NOT NULL THEN outbox.shown_state
     WHEN discarded.note IS NOT NULL OR conversion.suppressed IS NOT NULL THEN 'suppressed'
@@ -1789,19 +1782,51 @@ SELECT
   END AS state,
   coalesce(outbox.reason, discarded.note, conversion.suppressed) AS reason,
   CAST(conversion.body AS BLOB) AS body, flagged.kind AS kind, flagged.value AS value,
-  flagged.currency AS currency, flagged.usual AS usual
+  flagged.currency AS currency, flagged.usual AS usual, coalesce(repeated.times, 0) AS duplicates
 FROM conversion
 JOIN queue ON queue.id = conversion.queue
 JOIN submission ON submission.id = conversion.submission
 LEFT JOIN outbox ON outbox.id = conversion.id
 LEFT JOIN discarded ON discarded.delivery = conversion.id
 LEFT JOIN flagged ON flagged.delivery = conversion.id
+LEFT JOIN repeated ON repeated.delivery = conversion.id
 WHERE conversion.id IN (SELECT value FROM json_each(:deliveries))
-ORDER BY conversion.id DESC;
+  AND submission.received_at >= :since AND submission.received_at < :until
+  AND (:pixels IS NULL OR queue.pixel IN (SELECT value FROM json_each(:pixels)))
+  AND (:event IS NULL OR queue.event = :event)
+  AND (:source IS NULL OR submission.source = :source)
+  AND (:kind IS NULL OR flagged.kind = :kind)
+  AND (:code IS NULL OR EXISTS (
+    SELECT 1 FROM flawed WHERE flawed.delivery = conversion.id AND flawed.code = :code))
+  AND (:reason IS NULL OR coalesce(outbox.reason, discarded.note, conversion.suppressed) = :reason)
+  AND (:state IS NULL OR :state = CASE
+    WHEN outbox.state IS NOT NULL THEN outbox.shown_state
+    WHEN discarded.note IS NOT NULL OR conversion.suppressed IS NOT NULL THEN 'suppressed'
+    ELSE 'delivered'
+  END)
+  AND (:digest IS NULL OR instr(CAST(conversion.body AS BLOB), :digest) > 0)
+ORDER BY conversion.id DESC LIMIT :limit;
 
--- name: submission_from
--- The time of receipt of the first submission from an id on, and its first conversion.
-SELECT id, received_at, first FROM submission WHERE id >= :number ORDER BY id LIMIT 1;
+-- name: received_of
+-- When a conversion was received.
+SELECT submission.received_at
+FROM conversion JOIN submission ON submission.id = conversion.submission
+WHERE conversion.id = :delivery;
+
+-- name: number_at
+-- The first conversion received at or after a time, by a binary search: submissions are numbered in
+-- the order of receipt. NULL if there is none.
+WITH RECURSIVE step (low, high) AS (
+  SELECT coalesce(min(id), 0), coalesce(max(id), -1) + 1 FROM submission
+  UNION ALL
+  SELECT
+    CASE WHEN probe.received_at < :at THEN probe.id + 1 ELSE step.low END,
+    CASE WHEN probe.received_at < :at THEN step.high ELSE (step.low + step.high) / 2 END
+  FROM step JOIN submission AS probe
+    ON probe.id = (SELECT min(id) FROM submission WHERE id >= (step.low + step.high) / 2)
+  WHERE step.low < step.high)
+SELECT (
+  SELECT first FROM submission WHERE id >= (SELECT max(low) FROM step) ORDER BY id LIMIT 1);
 
 -- name: outbox_after
 -- The number of deliveries to search after one, and the last of them.
@@ -1830,10 +1855,6 @@ WHERE queue.pixel >= :first AND queue.pixel < :beyond
   AND CASE WHEN json_valid(CAST(conversion.body AS TEXT))
     THEN json_extract(CAST(conversion.body AS TEXT), '$.sealed') END IS NOT NULL
 GROUP BY head;
-
--- name: last_submission
--- The highest id of a submission.
-SELECT coalesce(max(id), 0) FROM submission;
 
 -- name: origin
 -- The submission of a conversion, and the remark on its amount.

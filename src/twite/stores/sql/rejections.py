@@ -25,13 +25,17 @@ from twite.domain.submission import (
     named,
     rejection_of,
 )
-from twite.domain.times import DAY
+from twite.domain.times import DAY, LATEST
 from twite.stores.sql.database import WriterSession
 from twite.stores.sql.rows.tables import RejectionRow
-from twite.stores.sql.statements import SqlConnection, query, record_of
+from twite.stores.sql.statements import SqlConnection, as_json, query, record_of
 
 _RING: Final = 1 << 16
 
+_PAGE: Final = 1_000
+
+# Time, account, and number within the account.
+RejectionKey = tuple[int, int, int]
 # By account, in order of arrival.
 Rejected = dict[int, list[tuple[Submission, RejectedConversion]]]
 _ENCODER: Final = msgspec.json.Encoder()
@@ -81,27 +85,59 @@ def add(session: WriterSession, rejected: Rejected) -> None:
 def rejections(connection: SqlConnection, *, rejection_query: RejectionQuery) -> list[Rejection]:
     """Return the matching rejections, latest first."""
     found: list[Rejection] = []
-    values = {"since": rejection_query.since, "source": rejection_query.source}
-    for at, source, pixel, encoded in connection.execute(query("rejections"), values):
-        stored = _read(encoded)
-        if stored is None:
-            continue
-        rejection = Rejection(
-            at=at,
-            source=source,
-            pixel=pixel,
-            endpoint=stored.endpoint,
-            receipt=stored.receipt,
-            index=stored.index,
-            event=stored.event,
-            conversion_id=stored.conversion_id,
-            faults=stored.faults,
+    before: RejectionKey = (LATEST, 0, 0)
+    while True:
+        rows = rejections_before(connection, rejection_query, before=before, limit=_PAGE)
+        for before, rejection in rows:  # noqa: B007  the last one is the next page's
+            if rejection is not None and rejection_query.wants(rejection):
+                found.append(rejection)
+                if len(found) >= rejection_query.limit:
+                    return found
+        if len(rows) < _PAGE:
+            return found
+
+
+def rejections_before(
+    connection: SqlConnection, rejection_query: RejectionQuery, *, before: RejectionKey, limit: int
+) -> list[tuple[RejectionKey, Rejection | None]]:
+    """Return the rejections of the sources and pixels of a filter, whatever their codes and names.
+
+    They are the latest before a key; an unreadable row is None.
+    """
+    at, account, nth = before
+    pixels = rejection_query.pixels
+    values = {
+        "since": rejection_query.since,
+        "source": rejection_query.source,
+        "pixels": None if pixels is None else as_json(sorted(pixels)),
+        "at": at,
+        "account": account,
+        "nth": nth,
+        "limit": limit,
+    }
+    return [
+        ((at, account, nth), _rejection(at, source, pixel, encoded))
+        for at, account, nth, source, pixel, encoded in connection.execute(
+            query("rejections_before"), values
         )
-        if rejection_query.wants(rejection):
-            found.append(rejection)
-            if len(found) >= rejection_query.limit:
-                break
-    return found
+    ]
+
+
+def _rejection(at: int, source: str, pixel: str, encoded: bytes) -> Rejection | None:
+    stored = _read(encoded)
+    if stored is None:
+        return None
+    return Rejection(
+        at=at,
+        source=source,
+        pixel=pixel,
+        endpoint=stored.endpoint,
+        receipt=stored.receipt,
+        index=stored.index,
+        event=stored.event,
+        conversion_id=stored.conversion_id,
+        faults=stored.faults,
+    )
 
 
 def kept_rejections(

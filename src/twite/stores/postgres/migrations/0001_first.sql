@@ -119,6 +119,7 @@ CREATE TABLE suppression (
   delivery bigint NOT NULL,
   PRIMARY KEY (key, delivery)
 );
+CREATE INDEX suppression_by_delivery ON suppression (delivery);
 
 CREATE TABLE repeated (
   delivery bigint PRIMARY KEY,
@@ -154,6 +155,7 @@ CREATE INDEX ambiguous ON outbox (ambiguous_since)
   WHERE resting IS NULL AND ambiguous_since IS NOT NULL;
 CREATE INDEX resting ON outbox (rested_at, id) WHERE resting IS NOT NULL;
 CREATE INDEX rested_for ON outbox (resting, queue, reason, id) WHERE resting IS NOT NULL;
+CREATE INDEX resting_by_id ON outbox (id) WHERE resting IS NOT NULL;
 
 -- What senders hold; `node` is theirs.
 CREATE SEQUENCE lease_number;
@@ -478,6 +480,12 @@ CREATE TABLE flagged (
   value text COLLATE "C" NOT NULL,
   currency text COLLATE "C" NOT NULL,
   usual text COLLATE "C" NOT NULL
+);
+
+CREATE TABLE flawed (
+  delivery bigint NOT NULL,
+  code text COLLATE "C" NOT NULL,
+  PRIMARY KEY (delivery, code)
 );
 
 CREATE TABLE amended (

@@ -371,6 +371,13 @@ class FlaggedRow(TableRow):
     usual: str
 
 
+class FlawedRow(TableRow):
+    key_columns: ClassVar[int] = 2
+
+    delivery: int
+    code: str
+
+
 class AmendedRow(TableRow):
     key_columns: ClassVar[int] = 2
 

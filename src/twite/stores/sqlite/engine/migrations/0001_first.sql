@@ -114,6 +114,7 @@ CREATE TABLE suppression (
   delivery INTEGER NOT NULL,
   PRIMARY KEY (key, delivery)
 ) WITHOUT ROWID;
+CREATE INDEX suppression_by_delivery ON suppression (delivery);
 
 -- How often duplicates of a conversion arrived.
 CREATE TABLE repeated (
@@ -149,6 +150,8 @@ CREATE INDEX ambiguous ON outbox (ambiguous_since)
 CREATE INDEX resting ON outbox (rested_at) WHERE state IN ('held', 'dead');
 CREATE INDEX rested_for ON outbox (state, queue, reason, rested_at, ambiguous_since)
   WHERE state IN ('held', 'dead');
+-- For lists: they are in the order of receipt.
+CREATE INDEX resting_by_id ON outbox (id) WHERE state IN ('held', 'dead');
 
 -- Claimed deliveries. `id` is the fencing token; `deliveries` is a JSON array of ids; `open` is how
 -- many of them are not settled yet.
@@ -529,6 +532,13 @@ CREATE TABLE flagged (
   currency TEXT NOT NULL,
   usual TEXT NOT NULL
 );
+
+-- The flawed identifiers of conversions, as codes. Append-only; a row is deleted with its conversion.
+CREATE TABLE flawed (
+  delivery INTEGER NOT NULL,
+  code TEXT NOT NULL,
+  PRIMARY KEY (delivery, code)
+) WITHOUT ROWID;
 
 -- Edits of conversions before a replay. Append-only.
 CREATE TABLE amended (

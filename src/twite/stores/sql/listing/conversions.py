@@ -1,0 +1,233 @@
+"""Find the conversions of a list by id, the newest first, a limited number at a time.
+
+Each state has an index from which the ids of the candidates are read in order. The rest of the
+filter is applied to these candidates.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import ClassVar, Final
+
+import msgspec
+
+from twite.domain.conversion import dedup_key
+from twite.domain.stats.value_guard import ValueFlag
+from twite.domain.times import LATEST, SECOND
+from twite.gateway.ports.listing import (
+    LOOKED_THROUGH,
+    ConversionSummary,
+    ListedState,
+    ListQuery,
+)
+from twite.stores.sql.deduplication import pairs
+from twite.stores.sql.rows.query_row import QueryRow
+from twite.stores.sql.statements import SqlConnection, as_json, query
+from twite.stores.sql.tallies import pixels_of
+
+_CANDIDATES: Final[Mapping[ListedState, str]] = {
+    ListedState.QUEUED: "unsettled_before",
+    ListedState.SENDING: "unsettled_before",
+    ListedState.HELD: "resting_before",
+    ListedState.DEAD: "resting_before",
+    ListedState.SUPPRESSED: "suppressed_before",
+    ListedState.DUPLICATE: "repeated_before",
+    ListedState.FLAGGED: "flagged_before",
+    ListedState.FLAWED: "flawed_before",
+    ListedState.PRIVATE_ADDRESS: "flawed_before",
+}
+# The states that do not say where a conversion is: another condition selects them.
+_OTHER: Final = frozenset(
+    {
+        ListedState.DUPLICATE,
+        ListedState.FLAGGED,
+        ListedState.FLAWED,
+        ListedState.PRIVATE_ADDRESS,
+        ListedState.TWO_IDS,
+    }
+)
+_PRIVATE: Final = "ip_private"
+# How far the order of ids may differ from that of the times of receipt.
+_JITTER: Final = 10 * SECOND
+# The most deliveries of one name, and of orders with two ids.
+_MOST_NAMED: Final = 1_000
+_GROWTH: Final = 8
+
+# From (before, floor, limit) to ids, the greatest first.
+Candidates = Callable[[int, int, int], Sequence[int]]
+
+
+class SummaryRow(QueryRow):
+    statement: ClassVar[str] = "summaries"
+
+    delivery: int
+    received_at: int
+    pixel: str
+    event: str
+    conversion_id: str
+    source: str
+    endpoint: str
+    receipt: str
+    state: str
+    reason: str | None
+    body: bytes
+    kind: str | None
+    value: str | None
+    currency: str | None
+    usual: str | None
+    duplicates: int
+
+
+class FoundConversions(msgspec.Struct, frozen=True, kw_only=True):
+    """The matches before an id. The search continues before `reached`, received at `reached_at`.
+
+    Both are 0 if there is nothing left. `is_cut` is whether LOOKED_THROUGH ended the search.
+    """
+
+    summaries: Sequence[ConversionSummary]
+    reached: int = 0
+    reached_at: int = 0
+    is_cut: bool = False
+    latest: int = 0
+
+
+def found_conversions(connection: SqlConnection, list_query: ListQuery) -> FoundConversions:
+    last, first = connection.execute(query("latest")).fetchone()
+    before = last + 1 if list_query.before is None else min(list_query.before.delivery, last + 1)
+    if list_query.until < LATEST:
+        before = min(before, _number_at(connection, list_query.until + _JITTER, last))
+    floor = max(first, list_query.after + 1)
+    if list_query.since > 0:
+        floor = max(floor, _number_at(connection, list_query.since - _JITTER, last))
+    found: list[ConversionSummary] = []
+    looked, size = 0, min(list_query.limit, LOOKED_THROUGH)
+    candidates = _candidates(connection, list_query)
+    while looked < LOOKED_THROUGH:
+        ids = candidates(before, floor, size)
+        found += _summaries(connection, list_query, ids, limit=list_query.limit - len(found))
+        if len(found) >= list_query.limit:
+            reached = found[-1].delivery or 0
+            return FoundConversions(
+                summaries=found, reached=reached, reached_at=found[-1].received_at, latest=last
+            )
+        if len(ids) < size:
+            return FoundConversions(summaries=found, latest=last)
+        before = ids[-1]
+        looked += len(ids)
+        size = max(1, min(_GROWTH * size, LOOKED_THROUGH - looked))
+    at = connection.execute(query("received_of"), {"delivery": before}).fetchone()
+    return FoundConversions(
+        summaries=found,
+        reached=before,
+        reached_at=list_query.since if at is None else at[0],
+        is_cut=True,
+        latest=last,
+    )
+
+
+def flag_of(
+    kind: str | None, value: str | None, currency: str | None, usual: str | None
+) -> ValueFlag | None:
+    if kind is None:
+        return None
+    return ValueFlag(kind=kind, value=value or "", currency=currency or "", usual=usual or "")
+
+
+def _number_at(connection: SqlConnection, at: int, last: int) -> int:
+    number = connection.execute(query("number_at"), {"at": at}).fetchone()[0]
+    return last + 1 if number is None else int(number)
+
+
+def _candidates(connection: SqlConnection, list_query: ListQuery) -> Candidates:
+    if list_query.named is not None:
+        return partial(_among, _named(connection, list_query.named, list_query))
+    if list_query.state is ListedState.TWO_IDS:
+        return partial(_among, _two_ids(connection, list_query))
+    name = "conversions_before" if list_query.state is None else _CANDIDATES.get(list_query.state)
+    statement = query(name or "conversions_before")
+
+    def read(before: int, floor: int, limit: int) -> list[int]:
+        values = {"before": before, "floor": floor, "limit": limit}
+        return [id_ for (id_,) in connection.execute(statement, values)]
+
+    return read
+
+
+def _among(ids: Sequence[int], before: int, floor: int, limit: int) -> list[int]:
+    return [id_ for id_ in ids if floor <= id_ < before][:limit]
+
+
+def _named(connection: SqlConnection, name: str, list_query: ListQuery) -> list[int]:
+    """Return the deliveries of a receipt, and those of a conversion id in all events."""
+    values = {"limit": _MOST_NAMED}
+    found = [
+        *connection.execute(query("deliveries_of_receipt"), values | {"receipt": name}),
+        *connection.execute(query("deliveries_called"), values | {"name": name}),
+    ]
+    keys = [
+        dedup_key(pixel, event, name)
+        for _, pixel, event in connection.execute(query("queues"))
+        if list_query.scope.shows(pixel) and list_query.event in {None, event}
+    ]
+    return sorted({id_ for (id_,) in found} | _of_keys(connection, keys), reverse=True)
+
+
+def _two_ids(connection: SqlConnection, list_query: ListQuery) -> list[int]:
+    """Return the deliveries of orders with two ids. This reads the whole deduplication report."""
+    found = pairs(connection, since=list_query.since, limit=_MOST_NAMED, scope=list_query.scope)
+    keys = [
+        dedup_key(pair.pixel, pair.event, id_)
+        for pair in found
+        for id_ in (pair.page_id, pair.server_id)
+    ]
+    return sorted(_of_keys(connection, keys), reverse=True)
+
+
+def _of_keys(connection: SqlConnection, keys: Sequence[bytes]) -> set[int]:
+    values = {"keys": b"".join(keys), "places": as_json(range(len(keys)))}
+    held = connection.execute(query("deliveries_of_keys"), values).fetchall()
+    others = connection.execute(query("copies_of_keys"), values | {"limit": _MOST_NAMED}).fetchall()
+    return {delivery for _, delivery in [*held, *others] if delivery is not None}
+
+
+def _summaries(
+    connection: SqlConnection, list_query: ListQuery, ids: Sequence[int], *, limit: int
+) -> Iterator[ConversionSummary]:
+    if not ids:
+        return
+    state = list_query.state
+    is_flagged, is_flawed = state is ListedState.FLAGGED, state is ListedState.FLAWED
+    values = {
+        "deliveries": as_json(ids),
+        "since": list_query.since,
+        "until": list_query.until,
+        "pixels": pixels_of(list_query.scope),
+        "event": list_query.event,
+        "source": list_query.scope.source,
+        "kind": list_query.reason if is_flagged else None,
+        "code": _PRIVATE
+        if state is ListedState.PRIVATE_ADDRESS
+        else list_query.reason
+        if is_flawed
+        else None,
+        "reason": None if is_flagged or is_flawed else list_query.reason,
+        "state": None if state is None or state in _OTHER else state.value,
+        "digest": list_query.digest,
+        "limit": limit,
+    }
+    for row in SummaryRow.read(connection, values):
+        yield ConversionSummary(
+            key=f"c{row.delivery}",
+            delivery=row.delivery,
+            received_at=row.received_at,
+            pixel=row.pixel,
+            event=row.event,
+            conversion_id=row.conversion_id,
+            source=row.source,
+            endpoint=row.endpoint,
+            receipt=row.receipt,
+            state=ListedState(row.state),
+            reason=row.reason,
+            body=row.body,
+            flag=flag_of(row.kind, row.value, row.currency, row.usual),
+            duplicates=row.duplicates,
+        )
