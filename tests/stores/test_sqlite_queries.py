@@ -18,6 +18,7 @@ TEXT = (FOLDER / "queries.sql").read_text("utf-8")
 WALKS = {
     "account_names": {"account"},
     "account_sources": {"account"},
+    "acknowledgements": {"acknowledgement"},
     "alerts": {"alert"},
     "backlog": {"queue"},
     "traffic": {"traffic"},

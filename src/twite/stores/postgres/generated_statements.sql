@@ -1247,7 +1247,8 @@ WHERE delivery > $1 ORDER BY delivery LIMIT $2
 
 -- rows: number_at(at)
 WITH RECURSIVE step (low, high) AS (
-  SELECT coalesce(min(id), 0), coalesce(max(id), -1) + 1 FROM submission
+  SELECT coalesce((SELECT min(id) FROM submission), 0),
+    coalesce((SELECT max(id) FROM submission), -1) + 1
   UNION ALL
   SELECT
     CASE WHEN probe.received_at < $1 THEN probe.id + 1 ELSE step.low END,

@@ -1817,7 +1817,8 @@ WHERE conversion.id = :delivery;
 -- The first conversion received at or after a time, by a binary search: submissions are numbered in
 -- the order of receipt. NULL if there is none.
 WITH RECURSIVE step (low, high) AS (
-  SELECT coalesce(min(id), 0), coalesce(max(id), -1) + 1 FROM submission
+  SELECT coalesce((SELECT min(id) FROM submission), 0),
+    coalesce((SELECT max(id) FROM submission), -1) + 1
   UNION ALL
   SELECT
     CASE WHEN probe.received_at < :at THEN probe.id + 1 ELSE step.low END,
