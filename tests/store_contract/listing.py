@@ -215,17 +215,17 @@ def _queries(randomness: random.Random) -> Iterator[ListQuery]:
 async def _walked(store: Store, list_query: ListQuery, limit: int) -> list[ConversionSummary]:
     """Return the summaries of all pages. Positions travel as text, as in a URL."""
     found: list[ConversionSummary] = []
-    before: ListPosition | None = None
+    position: ListPosition | None = None
     for _ in range(1_000):
         page: SummaryPage = await store.page(
-            msgspec.structs.replace(list_query, limit=limit, before=before)
+            msgspec.structs.replace(list_query, limit=limit, position=position)
         )
         assert len(page.summaries) <= limit
         found += page.summaries
         if page.back_to is None:
             return found
-        before = ListPosition.read(str(page.back_to))
-        assert before == page.back_to
+        position = ListPosition.read(str(page.back_to))
+        assert position == page.back_to
     raise AssertionError(f"{list_query} does not end")
 
 
@@ -309,7 +309,7 @@ class ListLaws:
         first = await store.page(ListQuery(event="other"))
         assert (first.summaries, first.searched_to) == ((), NOW + 2)
 
-        last = await store.page(ListQuery(event="other", before=first.back_to))
+        last = await store.page(ListQuery(event="other", position=first.back_to))
         assert (last.summaries, last.searched_to, last.back_to) == ((), None, None)
 
 

@@ -179,7 +179,7 @@ class ConsoleQueryLaws:
             await record(store, f"order-{number}", receipt=f"r{number}")
 
         first = await store.page(ListQuery(limit=3))
-        second = await store.page(ListQuery(limit=3, before=first.back_to))
+        second = await store.page(ListQuery(limit=3, position=first.back_to))
 
         assert _named(first.summaries) == ["order-4", "order-3", "order-2"]
         assert _named(second.summaries) == ["order-1", "order-0"]

@@ -17,12 +17,9 @@ from twite.stores.sql.listing.conversions import SummaryRow
 from twite.stores.sql.privacy import ToEraseRow
 from twite.stores.sql.pruning import NextSubmissionsRow, PruningPlace
 from twite.stores.sql.records import HistoryRow
+from twite.stores.sql.rows.figure_tables import NormRow
 from twite.stores.sql.rows.query_row import QueryRow
-from twite.stores.sql.rows.tables import (
-    AlertRow,
-    NormRow,
-    RejectionRow,
-)
+from twite.stores.sql.rows.tables import AlertRow, RejectionRow
 from twite.stores.sql.rows.user_tables import ApiKeyRow, AuditEventRow, SessionRow, UserRow
 from twite.stores.sql.statements import query
 from twite.stores.sqlite.engine.schema import new_database

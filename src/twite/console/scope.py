@@ -70,7 +70,7 @@ def look_of(request: PageRequest, form: FormData, *, limit: int) -> ListQuery:
         event=form.first("event") or None,
         state=ListedState(state) if state in set(ListedState) else None,
         reason=form.first("reason") or None,
-        before=ListPosition.read(form.first("before")),
+        position=ListPosition.read(form.first("before")),
         limit=limit,
     )
 

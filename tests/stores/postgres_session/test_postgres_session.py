@@ -6,8 +6,9 @@ from session_stage import MARK, NODE, SLOT, Lost
 from twite.gateway.ports.ownership import PAUSES, SECRETS
 from twite.stores.postgres.session import CommitUnknown
 from twite.stores.sql.database import seed_of
+from twite.stores.sql.rows.figure_tables import WaitedRow
 from twite.stores.sql.rows.insertions import TallyRow
-from twite.stores.sql.rows.tables import AttemptedRow, CalledRow, OutboxRow, WaitedRow
+from twite.stores.sql.rows.tables import AttemptedRow, CalledRow, OutboxRow
 
 CALLED = [CalledRow(delivery=1, name="a")]
 

@@ -64,7 +64,7 @@ class ConversionsPage:
             title="Conversions",
             lines=[self._line(summary) for summary in listing.summaries],
             back_to=listing.back_to,
-            is_first=look.before is None,
+            is_first=look.position is None,
             query=asked_again(query, FILTERS),
             chosen={name: query.first(name) for name in FILTERS},
             pixels=request.viewer.of(self.destinations),
@@ -113,7 +113,7 @@ class ConversionsPage:
             found += listing.summaries
             if listing.back_to is None:
                 break
-            look = msgspec.structs.replace(look, before=listing.back_to)
+            look = msgspec.structs.replace(look, position=listing.back_to)
         head = ("number", "received_at", "pixel", "event", "name", "conversion_id", "source")
         return table(
             "conversions",

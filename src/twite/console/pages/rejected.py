@@ -112,7 +112,7 @@ class AmountsPage:
             chosen={name: request.query.first(name) for name in _AMOUNT_FILTERS},
             query=asked_again(request.query, _AMOUNT_FILTERS),
             back_to=listing.back_to,
-            is_first=look.before is None,
+            is_first=look.position is None,
             usual_amounts=[
                 (
                     usual_amount,

@@ -88,7 +88,7 @@ class ListQuery(msgspec.Struct, frozen=True, kw_only=True):
     until: int = LATEST
     named: str | None = None
     digest: str | None = None
-    before: ListPosition | None = None
+    position: ListPosition | None = None
     after: int = 0
     limit: int = 50
 

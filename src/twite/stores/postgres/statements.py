@@ -8,14 +8,9 @@ from typing import Final
 
 import msgspec
 
+from twite.stores.sql.rows.figure_tables import FlawRow, FlowRow, MatchedRow, WaitedRow
 from twite.stores.sql.rows.insertions import TallyRow, conflict_of, quoted
 from twite.stores.sql.rows.table_row import OnConflict, TableRow
-from twite.stores.sql.rows.tables import (
-    FlawRow,
-    FlowRow,
-    MatchedRow,
-    WaitedRow,
-)
 from twite.stores.sql.statements import QUERIES
 
 _TYPES: Final[Mapping[object, str]] = {

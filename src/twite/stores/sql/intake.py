@@ -14,14 +14,13 @@ from twite.stores.sql import deduplication, joins, rejections
 from twite.stores.sql.copies import KeyContest
 from twite.stores.sql.database import WantedKey, WriterSession, checksum
 from twite.stores.sql.records import unfired_kept
+from twite.stores.sql.rows.figure_tables import FlaggedRow, FlawedRow
 from twite.stores.sql.rows.insertions import TallyRow
 from twite.stores.sql.rows.join_tables import JoinedRow
 from twite.stores.sql.rows.tables import (
     CalledRow,
     ConsentRow,
     ConversionRow,
-    FlaggedRow,
-    FlawedRow,
     OutboxRow,
     SubmissionRow,
     SuppressionRow,

@@ -18,13 +18,8 @@ from twite.domain.stats.tally import (
 from twite.domain.submission import FlawedIdentifier
 from twite.domain.times import DAY, HOUR, MINUTE
 from twite.gateway.ports.listing import QueryScope
+from twite.stores.sql.rows.figure_tables import FlawRow, FlowRow, MatchedRow, WaitedRow
 from twite.stores.sql.rows.table_row import TableRow
-from twite.stores.sql.rows.tables import (
-    FlawRow,
-    FlowRow,
-    MatchedRow,
-    WaitedRow,
-)
 from twite.stores.sql.statements import (
     RunsStatements,
     SqlConnection,

@@ -92,7 +92,9 @@ class FoundConversions(msgspec.Struct, frozen=True, kw_only=True):
 
 def found_conversions(connection: SqlConnection, list_query: ListQuery) -> FoundConversions:
     last, first = connection.execute(query("latest")).fetchone()
-    before = last + 1 if list_query.before is None else min(list_query.before.delivery, last + 1)
+    before = (
+        last + 1 if list_query.position is None else min(list_query.position.delivery, last + 1)
+    )
     if list_query.until < LATEST:
         before = min(before, _number_at(connection, list_query.until + _JITTER, last))
     floor = max(first, list_query.after + 1)

@@ -70,7 +70,7 @@ def _merged(
     others = len(shown) - many
     delivery, rejection = conversions.reached, rejections.reached
     if many < len(conversions.summaries):
-        start = _LAST if list_query.before is None else list_query.before.delivery
+        start = _LAST if list_query.position is None else list_query.position.delivery
         delivery = (conversions.summaries[many - 1].delivery or 0) if many else start
     if others < len(refused):
         rejection = rejections.rejections[others - 1][0] if others else _start(list_query)
@@ -86,7 +86,7 @@ def _merged(
 
 def _start(list_query: ListQuery) -> RejectionKey:
     newest = list_query.until, 0, 0
-    position = list_query.before
+    position = list_query.position
     return newest if position is None else min(position.rejection or newest, newest)
 
 

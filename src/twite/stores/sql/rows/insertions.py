@@ -8,11 +8,16 @@ from typing import Any, ClassVar, Final
 from msgspec.structs import astuple
 
 from twite.gateway.ports.store_copy import CopiedTable
-from twite.stores.sql.rows import join_tables, tables, user_tables
+from twite.stores.sql.rows import figure_tables, join_tables, tables, user_tables
 from twite.stores.sql.rows.table_row import OnConflict, TableRow
 from twite.stores.sql.rows.tables import DedupKeyRow
 
-_MODULES: Final = {tables.__name__, join_tables.__name__, user_tables.__name__}
+_MODULES: Final = {
+    figure_tables.__name__,
+    tables.__name__,
+    join_tables.__name__,
+    user_tables.__name__,
+}
 ROWS: Final = tuple(kind for kind in TableRow.__subclasses__() if kind.__module__ in _MODULES)
 TABLES: Final = tuple(
     CopiedTable(
