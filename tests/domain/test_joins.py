@@ -94,9 +94,9 @@ def test_a_recent_denial_under_any_linked_key_prevents_every_join(known, others,
 def test_nothing_from_before_an_older_denial_is_joined(known, others, own, whose):
     denial = a_row(DENIED, "", seen_at=SINCE - 1)
 
-    before = [row for row in known if row.seen_at > denial.seen_at]
+    later = [row for row in known if row.at > denial.seen_at]
 
-    assert joined([*known, *others, denial], own, whose) == joined([*before, *others], own, whose)
+    assert joined([*known, *others, denial], own, whose) == joined([*later, *others], own, whose)
 
 
 @given(some.lists(rows.filter(lambda row: row.whose == U2)), some.lists(links), owns)

@@ -36,11 +36,12 @@ CLICK_KEPT: Final = 90 * DAY
 CLICK_WINDOWS: Final = (1, 7, 14, 30, 60, 90)
 # Emails and phones are joined up to a wait before and after a conversion.
 PERSON_KEPT: Final = 2 * LONGEST_WAIT
-# The most rows that are kept of one kind, under one key and in all.
+# The most rows that are kept of one kind, under one key and in all. Links to browsers, users and
+# orders are three kinds under a key, so that the orders of a user do not displace the browser.
 MOST_OF_KEY: Final = 32
 MOST_OF_KIND: Final = 1_000_000
 # More linked keys than one person has, such as those of a placeholder id: nothing is joined.
-MOST_LINKED: Final = 100
+MOST_LINKED: Final = 200
 MAX_ID: Final = 256
 # Why a conversion is suppressed after its wait.
 NOTHING_KNOWN: Final = "identifier_missing: none became known while it waited, and X needs one"
@@ -174,7 +175,7 @@ def gained(
     )
     if len(every) > MOST_LINKED or denied_at >= since:
         return Identifiers(), ()
-    fitting = [row for row in _given(known, keys, whose, at=at) if row.seen_at > denied_at]
+    fitting = [row for row in _given(known, keys, whose, at=at) if row.at > denied_at]
     rows = {
         name: row
         for name, kind in _IDENTIFIERS.items()

@@ -15,7 +15,9 @@ from joined_stage import (
     waiting_source,
 )
 
+from builders import NOW
 from twite.domain.joins import LONGEST_WAIT
+from twite.domain.times import HOUR, spelled
 from twite.stores.sqlite import SQLiteStore
 
 
@@ -61,6 +63,26 @@ async def test_nothing_from_before_a_denial_is_joined_if_the_keys_are_linked_lat
 
     (sent,) = await shop.sent()
     assert sent.keys() == {"hashed_phone_number", "hashed_email"}
+
+
+async def test_event_from_before_a_denial_that_arrives_later_is_not_joined(shop):
+    await shop.call(IDENTIFY, **DENIED)
+    shop.clock.jump(2 * LONGEST_WAIT)
+    before = spelled(NOW - HOUR)
+    lead = {"event": "sign_up", "time": before, "email": MAIL, "twclid": CLICK}
+    await shop.order(**lead, conversion_id="lead-1")
+    await shop.order(phone=PHONE)
+
+    assert {"hashed_phone_number"} in [sent.keys() for sent in await shop.sent()]
+
+
+async def test_browser_of_a_user_stays_linked_over_many_orders(shop):
+    await shop.call(LANDED, IDENTIFY)
+    for number in range(40):
+        shop.clock.jump(1)
+        await shop.order(conversion_id=f"order-{number}", email=MAIL)
+
+    assert {sent["twclid"] for sent in await shop.sent()} == {CLICK}
 
 
 async def test_person_who_agrees_again_after_a_denial_is_joined(shop):

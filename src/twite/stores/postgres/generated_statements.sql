@@ -1856,7 +1856,9 @@ WHERE source >= $1 AND source < $2 ORDER BY source, hour
 -- count: trim_known(keys, most)
 DELETE FROM known_identifier WHERE id IN (
   SELECT id FROM (
-    SELECT id, row_number() OVER (PARTITION BY key, kind ORDER BY seen_at DESC, id DESC) AS place
+    SELECT id, row_number() OVER (
+      PARTITION BY key, kind, CASE kind WHEN 'link' THEN substr(value, 1, 1) END
+      ORDER BY seen_at DESC, id DESC) AS place
     FROM known_identifier WHERE key IN (SELECT json_array_elements_text($1::json))) AS placed
   WHERE place > $2)
 

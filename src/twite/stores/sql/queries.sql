@@ -1595,10 +1595,12 @@ SET seen_at = max(seen_at, excluded.seen_at), at = min(at, excluded.at),
   origin = CASE WHEN excluded.at < at THEN excluded.origin ELSE origin END;
 
 -- name: trim_known
--- Delete the oldest rows of each kind beyond a number.
+-- Delete the oldest rows of each kind beyond a number. The first letter of a link is what it leads to.
 DELETE FROM known_identifier WHERE id IN (
   SELECT id FROM (
-    SELECT id, row_number() OVER (PARTITION BY key, kind ORDER BY seen_at DESC, id DESC) AS place
+    SELECT id, row_number() OVER (
+      PARTITION BY key, kind, CASE kind WHEN 'link' THEN substr(value, 1, 1) END
+      ORDER BY seen_at DESC, id DESC) AS place
     FROM known_identifier WHERE key IN (SELECT value FROM json_each(:keys))) AS placed
   WHERE place > :most);
 
