@@ -15,6 +15,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "console"))
 
 from console_stage import PASSWORD, SETTINGS, ConsoleStage
 
+from twite.gateway.ports.directory import Passwords
+
 KEY: Final = "a-source-key-of-some-length"
 PIXEL: Final = "o8z6j"
 # Values for path parameters.
@@ -62,10 +64,10 @@ map = {{ conversion_id = "id", value = "total", currency = "'EUR'", email = "mai
 TEMPLATE: Final = Path(__file__).parents[1] / "tags/templates/ad_cookies.tpl"
 
 
-def with_tag(folder: Path, *, x: str) -> ConsoleStage:
+def with_tag(folder: Path, *, x: str, passwords: Passwords | None = None) -> ConsoleStage:
     """Return a gateway with a tag that fires for `preview`."""
     shutil.copy(TEMPLATE, folder / "ads.tpl")
-    return ConsoleStage(folder, SETTINGS + TAG + WEBHOOK, x=x)
+    return ConsoleStage(folder, SETTINGS + TAG + WEBHOOK, passwords=passwords, x=x)
 
 
 async def preview(stage: ConsoleStage) -> None:

@@ -23,6 +23,8 @@ FILES = sorted((ROOT / "src").rglob("*.py"))
 MAX_FILES = 25
 MAX_LINES = 400
 MAX_ARGUMENTS = 10
+MAX_TEMPLATE_LINE = 160
+MOST_LONG_TEMPLATE_LINES = 131
 
 # Constructors with more than MAX_ARGUMENTS arguments.
 MANY_ARGUMENTS = frozenset(
@@ -127,6 +129,17 @@ def test_each_file_has_at_most_400_lines():
     long = {str(place_of(file)) for file in FILES if text_of(file).count("\n") > MAX_LINES}
 
     assert long == set()
+
+
+def test_lines_of_templates_have_at_most_160_characters():
+    long = [
+        (str(place_of(file)), number)
+        for file in sorted(SRC.rglob("templates/**/*.html"))
+        for number, line in enumerate(text_of(file).splitlines(), start=1)
+        if len(line) > MAX_TEMPLATE_LINE
+    ]
+
+    assert len(long) <= MOST_LONG_TEMPLATE_LINES, long
 
 
 def test_each_test_file_has_at_most_400_lines():
