@@ -162,7 +162,9 @@ def _named(connection: SqlConnection, name: str, list_query: ListQuery) -> list[
     """Return the deliveries of a receipt, and those of a conversion id in all events."""
     values = {"limit": _MOST_NAMED}
     found = [
-        *connection.execute(query("deliveries_of_receipt"), values | {"receipt": name}),
+        *connection.execute(
+            query("deliveries_of_receipt"), values | {"receipt": name, "conversion_id": None}
+        ),
         *connection.execute(query("deliveries_called"), values | {"name": name}),
     ]
     keys = [
