@@ -91,4 +91,5 @@ async def test_history_shows_what_a_conversion_gained_while_it_waited(stage):
 
     found = await vic.get((await vic.get("/console/conversions?id=waited-77")).location)
 
-    assert "phone from identify, known since" in found.text
+    assert "Gained: phone became known" in found.text
+    assert "from identify" in found.text

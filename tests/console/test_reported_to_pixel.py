@@ -44,7 +44,7 @@ async def reported(tmp_path_factory):
     ("conversion_id", "sentence"),
     [
         ("met", "so X drops one of the two"),
-        ("alone", "Not seen: the pages of this pixel report"),
+        ("alone", "not seen: pages report their calls"),
         ("kept-out", "copy is the only one"),
         ("late", "more than 48 hours, so X counts both"),
         ("unwatched", "no source of this pixel has"),

@@ -59,6 +59,13 @@ def console(
     sources = settings.sources()
     source_names = [source.name for source in sources]
     added = parts.feature.pages(settings)
+    dry_run = DryRun(
+        destinations=destinations,
+        sources=sources,
+        queries=store,
+        clock=clock,
+        is_cautious=settings.is_cautious,
+    )
     # In the order of the navigation.
     pages = (
         OverviewPage(destinations=destinations, queries=store, state=store),
@@ -68,7 +75,14 @@ def console(
             queries=store,
             names=names,
         ),
-        ConversionPage(watched=watched(sources), queries=store, names=names),
+        ConversionPage(
+            watched=watched(sources),
+            url=settings.server.public_url,
+            queries=store,
+            dry_run=dry_run,
+            moves=parts.moves,
+            names=names,
+        ),
         ChangesPage(queries=store, clock=clock),
         RejectedPage(destinations=destinations, sources=source_names, queries=store),
         WebhooksPage(webhooks=settings.webhooks, sources=sources, state=store),
@@ -82,13 +96,7 @@ def console(
         DeadLettersPage(
             destinations=destinations,
             queries=store,
-            dry_run=DryRun(
-                destinations=destinations,
-                sources=sources,
-                queries=store,
-                clock=clock,
-                is_cautious=settings.is_cautious,
-            ),
+            dry_run=dry_run,
             moves=parts.moves,
             names=names,
         ),

@@ -108,7 +108,7 @@ def test_request_that_is_not_json_is_reported():
 @pytest.mark.parametrize(
     ("body", "endpoint", "own"),
     [
-        ({"conversions": [{"event": "a"}, {"event": "b"}]}, "native", [{"event": "b"}]),
+        ({"conversions": [{"event": "a"}, {"event": "b"}]}, "native", {"event": "b"}),
         ({"event": "b"}, "native", {"event": "b"}),
         ({"hits": [{"event": "a"}, {"event": "b"}]}, "ga4", None),
         ([{"event": "a"}, {"event": "b"}], "beacon", None),

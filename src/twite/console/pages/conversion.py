@@ -1,72 +1,162 @@
-"""One conversion: its state, its attempts, and what became of each field."""
+"""One conversion: its timeline, its copies, what became of each field, and sending it again."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import msgspec
 from starlette.responses import Response
 
 from twite.console.page import PageRequest, PageRoute
 from twite.console.pages.conversions import PATH
 from twite.console.request_checks import AccessDenied
 from twite.console.scope import TONES, EventNames, worth_of
+from twite.console.timeline import timeline, way_in
 from twite.domain.delivery import State
+from twite.domain.history import History
+from twite.domain.people.users import AuditAction, Role
 from twite.domain.stats.deduplication import KEPT_FOR
+from twite.gateway.operations.dry_run import DryRun
 from twite.gateway.operations.explain import masked, own_part, steps
+from twite.gateway.operations.reproduce import curl_of
 from twite.gateway.ports.listing import QueryScope
-from twite.gateway.ports.queries import PixelReportsQuery, Queries
+from twite.gateway.ports.outbox import Moves, Replay
+from twite.gateway.ports.queries import (
+    ByConversionId,
+    ByReceipt,
+    ConversionOrigin,
+    PixelReportsQuery,
+    Queries,
+)
 
+_ONE: Final = f"{PATH}/{{delivery}}"
 _LONGEST_NUMBER: Final = 15
 _UNSETTLED: Final = frozenset({State.QUEUED, State.SENDING})
+_RESTS: Final = frozenset({State.DEAD, State.HELD})
+_CONFIRMED: Final = "yes"
+
+
+class ConversionCopy(msgspec.Struct, frozen=True, kw_only=True):
+    """Another delivery of the same conversion; `relation` says how it came about."""
+
+    history: History
+    relation: str
+    tone: str
 
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class ConversionPage:
-    """`watched` are the pixels whose pages report their calls to X's pixel."""
+    """`watched` are the pixels whose pages report their calls to X's pixel.
+
+    `url` is the gateway's public URL, None if it has none.
+    """
 
     watched: frozenset[str]
+    url: str | None
     queries: Queries
+    dry_run: DryRun
+    moves: Moves
     names: EventNames
 
     @property
     def routes(self) -> Sequence[PageRoute]:
-        return (PageRoute("GET", f"{PATH}/{{delivery}}", self._show),)
+        return (
+            PageRoute("GET", _ONE, self._show),
+            PageRoute("POST", f"{_ONE}/resend", self._resend, role=Role.OPERATOR),
+        )
 
     async def _show(self, request: PageRequest) -> Response:
-        part = request.part("delivery")
-        scope = QueryScope(pixels=request.viewer.pixels)
-        origin = None
-        if part.isascii() and part.isdigit() and len(part) <= _LONGEST_NUMBER:
-            origin = await self.queries.get(int(part), scope)
-        if origin is None:
-            raise AccessDenied(
-                404, "Not found", "The conversion does not exist, or is no longer stored."
-            )
+        origin = await self._origin(request)
         history = origin.history
         reports = await self.queries.answer(
             PixelReportsQuery(
                 pixel=history.pixel, event=history.event, conversion_id=history.conversion_id
             )
         )
+        rests = history.state in _RESTS
         return request.page(
             "conversion.html",
             title=history.conversion_id,
             history=history,
             origin=origin,
+            way=way_in(origin.endpoint),
             name=self.names(history.pixel, history.event),
             tone=TONES[history.state],
             worth=worth_of(history.sent),
+            timeline=timeline(origin, reports, now=request.now),
+            copies=await self._copies(request, history),
             steps=steps(origin),
-            pixel_reports=[
-                (report, report.after(history.received_at), report.meets(history.received_at))
-                for report in reports
-            ],
+            pixel_reports=reports,
             watched=history.pixel in self.watched,
-            not_fired=[tag for tag in history.not_fired if scope.shows(tag.tag)],
+            not_fired=[tag for tag in history.not_fired if request.viewer.sees(tag.tag)],
             forgotten=request.now - history.received_at > KEPT_FOR,
             came=masked(own_part(origin)),
             sent=masked(history.sent),
             consent=masked(history.consent or b""),
-            rests=history.state in {State.DEAD, State.HELD},
+            curl=curl_of(origin, url=self.url or request.host.origin),
+            rests=rests,
+            doubt=self.dry_run.doubt(history, now=request.now) if rests else None,
             settled=history.state not in _UNSETTLED,
         )
+
+    async def _resend(self, request: PageRequest) -> Response:
+        history = (await self._origin(request)).history
+        here = f"{PATH}/{history.delivery}"
+        if history.state not in _RESTS:
+            sentence = f"Nothing was changed: the conversion is {history.state.value}."
+            return request.back_to(here, message=sentence, bad=True)
+        doubt = self.dry_run.doubt(history, now=request.now)
+        if doubt is not None and request.form.first("may_count_twice") != _CONFIRMED:
+            sentence = f"Nothing was sent: {doubt}. Tick the box if you want it sent anyway."
+            return request.back_to(here, message=sentence, bad=True)
+        sure = [history.delivery] if doubt is not None else []
+        detail = f"1 for: {history.reason}"
+        if sure:
+            detail = f"{detail}; may count twice: confirmed"
+        done = await self.moves.move(
+            Replay(deliveries=[history.delivery], sure=sure),
+            now=request.now,
+            audit_event=request.audit_event(
+                AuditAction.REPLAY, f"{history.pixel} {history.event}", detail
+            ),
+        )
+        sentence = f"{done.moved} queued again, with the same id and body."
+        return request.back_to(here, message=sentence, bad=not done.moved)
+
+    async def _origin(self, request: PageRequest) -> ConversionOrigin:
+        """Return the conversion of the path. Raises AccessDenied."""
+        part = request.part("delivery")
+        scope = QueryScope(pixels=request.viewer.pixels)
+        if part.isascii() and part.isdigit() and len(part) <= _LONGEST_NUMBER:
+            origin = await self.queries.get(int(part), scope)
+            if origin is not None:
+                return origin
+        raise AccessDenied(
+            404, "Not found", "The conversion does not exist, or is no longer stored."
+        )
+
+    async def _copies(self, request: PageRequest, history: History) -> list[ConversionCopy]:
+        """Return the conversion's deliveries to others, and its earlier and later copies."""
+        siblings = await self.queries.find(
+            ByReceipt(receipt=history.receipt, conversion_id=history.conversion_id)
+        )
+        others = await self.queries.find(
+            ByConversionId(
+                pixel=history.pixel, events=[history.event], conversion_id=history.conversion_id
+            )
+        )
+        found: dict[int, ConversionCopy] = {}
+        for copy in (*siblings, *others):
+            if copy.delivery == history.delivery or not request.viewer.sees(copy.pixel):
+                continue
+            if copy.receipt == history.receipt:
+                relation = "the same request, for another destination"
+            elif copy.received_at < history.received_at:
+                relation = "an earlier copy"
+            else:
+                relation = "a later copy"
+            found.setdefault(
+                copy.delivery,
+                ConversionCopy(history=copy, relation=relation, tone=TONES[copy.state]),
+            )
+        return list(found.values())

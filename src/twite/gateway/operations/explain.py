@@ -5,6 +5,7 @@ from typing import Final
 
 import msgspec
 
+from twite.domain.submission import Endpoint
 from twite.gateway.operations.dry_run import opened
 from twite.gateway.ports.queries import ConversionOrigin
 from twite.redaction.mask_tree import masked_tree
@@ -56,7 +57,7 @@ class ExplainStep(msgspec.Struct, frozen=True, kw_only=True):
 
 def steps(origin: ConversionOrigin) -> tuple[ExplainStep, ...]:
     """Return the steps of all fields; empty if the bodies are no longer stored."""
-    came, sent = _given(origin), flat(origin.history.sent)
+    came, sent = flat(own_part(origin)), flat(origin.history.sent)
     if not came or not sent:
         return ()
     # A request in X's format has X's field names.
@@ -83,7 +84,7 @@ def masked(body: bytes) -> str:
         shown = msgspec.json.encode(masked_tree(msgspec.json.decode(body)))
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         return "the body can no longer be read as JSON"
-    text = _visible(msgspec.json.format(shown, indent=2).decode())
+    text = visible(msgspec.json.format(shown, indent=2).decode())
     return (
         text
         if len(text) <= LONGEST
@@ -99,7 +100,7 @@ def compact(body: bytes) -> bytes:
         return b"null"
 
 
-def _visible(text: str) -> str:
+def visible(text: str) -> str:
     """Escape invisible and bidirectional characters as JSON does; keep line breaks."""
     if text.isprintable():
         return text
@@ -130,27 +131,29 @@ def flat(body: bytes) -> dict[str, object]:
     return found
 
 
-def own_part(origin: ConversionOrigin) -> bytes:
-    """Return the part of a submission that belongs to this conversion; empty if unknown.
+def own_entry(origin: ConversionOrigin) -> dict[str, object]:
+    """Return the entry of a submission that became this conversion; empty if unknown.
 
-    Other conversions of the request may belong to pixels that the viewer must not see.
+    The other entries are of other people, and may belong to pixels that the viewer must not see. A
+    tag's delivery has a place after all entries, so it is found by the conversion id.
     """
     body = opened(origin.body)
     several = body.get("conversions") if isinstance(body, dict) else None
-    if isinstance(several, list):
-        return msgspec.json.encode(several[origin.place : origin.place + 1])
-    return origin.body if isinstance(body, dict) and origin.endpoint == "native" else b""
+    if not isinstance(several, list):
+        is_single = isinstance(body, dict) and origin.endpoint == Endpoint.NATIVE
+        return body if is_single and isinstance(body, dict) else {}
+    if origin.place < len(several):
+        entry = several[origin.place]
+        return entry if isinstance(entry, dict) else {}
+    ids = {origin.history.conversion_id, origin.history.called}
+    named = (entry for entry in several if isinstance(entry, dict))
+    return next((entry for entry in named if entry.get("conversion_id") in ids), {})
 
 
-def _given(origin: ConversionOrigin) -> dict[str, object]:
-    """Return the conversion's own part of its submission, flattened."""
-    body = opened(origin.body)
-    if isinstance(body, dict) and isinstance(body.get("conversions"), list):
-        several = body["conversions"]
-        body = several[origin.place] if origin.place < len(several) else {}
-    if not isinstance(body, dict):
-        return {}
-    return flat(msgspec.json.encode(body))
+def own_part(origin: ConversionOrigin) -> bytes:
+    """Return this conversion's entry of its submission, as JSON; empty if unknown."""
+    entry = own_entry(origin)
+    return msgspec.json.encode(entry) if entry else b""
 
 
 def _note(becomes: str, note: str, *, given: bool, sent: bool) -> str:

@@ -1,0 +1,215 @@
+"""The page of one conversion: its timeline, its copies, and sending it again."""
+
+import html
+import re
+
+import aiohttp
+import pytest
+import pytest_asyncio
+from console_stage import ConsoleStage
+
+from builders import NOW, a_submission, an_entry
+from twite.console.timeline import MOST_ATTEMPTS, TimelineEntry, timeline
+from twite.domain.delivery import State
+from twite.domain.history import History, PastAttempt
+from twite.domain.joins import GainedIdentifier
+from twite.domain.stats.deduplication import PixelReport
+from twite.domain.submission import Endpoint
+from twite.domain.times import DAY, MINUTE, spelled
+from twite.gateway.ports.queries import ConversionOrigin
+from twite.machine.system import SystemClock
+from twite.stores.sqlite import SQLiteStore
+from twite_emulator.process import running_emulator
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+SENT = b'{"conversion_time":"%s","event_id":"o8z6k"}' % spelled(NOW - 2 * MINUTE).encode()
+KEY = {"Authorization": "Bearer a-source-key-of-some-length"}
+
+
+def origin(state, *, attempts=(), endpoint="native", amended=(), **said):
+    history = History(
+        delivery=7, pixel="o8z6j", event="o8z6k", conversion_id="order-1", state=state,
+        source="shop", receipt="r1", received_at=NOW, deadline_at=NOW + 2 * DAY,
+        sent=SENT, attempts=attempts, **said,
+    )  # fmt: skip
+    return ConversionOrigin(
+        history=history, endpoint=endpoint, body=b"{}", place=0, amended=amended
+    )
+
+
+def attempt(after, outcome="delivered", *, status=200, **said):
+    return PastAttempt(at=NOW + after, outcome=outcome, status=status, answer="{}", **said)
+
+
+async def test_timeline_tells_a_conversion_from_its_own_time_to_the_answer_of_x():
+    delivered = origin(
+        State.DELIVERED,
+        attempts=(
+            attempt(MINUTE, "errored", status=None, ambiguous=True),
+            attempt(2 * MINUTE, size=37),
+        ),
+        gained=(GainedIdentifier(identifier="email", origin="identify", at=NOW + 5),),
+        duplicates=2,
+    )
+
+    entries = timeline(delivered, [PixelReport(at=NOW - MINUTE)], now=NOW + DAY)
+
+    assert [(entry.at, entry.title) for entry in entries] == [
+        (NOW - 2 * MINUTE, "The conversion happened"),
+        (NOW - MINUTE, "A page sent the same id to X's pixel"),
+        (NOW, "Received and stored"),
+        (NOW + 5, "Gained: email became known"),
+        (NOW + MINUTE, "Sent to X alone: failed"),
+        (NOW + 2 * MINUTE, "Sent to X in a batch of 37: delivered"),
+        (None, "2 later copies dropped"),
+    ]
+    assert entries[4].text == "no response came; X may have it"
+    assert entries[0].text == "2 min before Twite received it"
+
+
+@pytest.mark.parametrize(
+    ("made", "last"),
+    [
+        (
+            origin(State.QUEUED, due_at=NOW + MINUTE),
+            ("Waiting", f"the next attempt is at {spelled(NOW + MINUTE)}"),
+        ),
+        (origin(State.QUEUED), ("Waiting", "it is next in the queue")),
+        (origin(State.SENDING), ("Being sent", "")),
+        (origin(State.DEAD, reason="too old"), ("Given up", "too old")),
+        (
+            origin(State.HELD, reason="an amount"),
+            ("Held: it waits for your decision", "an amount"),
+        ),
+        (origin(State.SUPPRESSED, reason="no consent"), ("Not sent", "no consent")),
+    ],
+)
+async def test_timeline_ends_with_the_present_state(made, last):
+    entry = timeline(made, (), now=NOW)[-1]
+
+    assert (entry.title, entry.text) == last
+
+
+async def test_long_timeline_shows_the_latest_attempts_and_counts_the_others():
+    attempts = tuple(attempt(number, "errored") for number in range(MOST_ATTEMPTS + 3))
+
+    entries = timeline(origin(State.QUEUED, attempts=attempts), (), now=NOW + DAY)
+
+    titles = [entry.title for entry in entries]
+    assert "3 earlier attempts not shown" in titles
+    assert titles.count("Sent to X alone: failed") == MOST_ATTEMPTS
+
+
+async def test_users_changes_are_in_the_timeline():
+    changed = origin(State.DEAD, amended=((NOW + 9, "ada: currency EUR"),))
+
+    assert TimelineEntry(
+        at=NOW + 9, title="Changed by a user", text="ada: currency EUR"
+    ) in timeline(changed, (), now=NOW + DAY)
+
+
+@pytest.mark.parametrize("endpoint", Endpoint)
+async def test_each_way_in_has_words(endpoint):
+    received = timeline(origin(State.DELIVERED, endpoint=endpoint), (), now=NOW)[1]
+
+    assert received.text.startswith("from source shop, by ")
+    assert not received.text.endswith(f"by {endpoint}")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def stage(tmp_path_factory):
+    with running_emulator("max_age=604800") as emulator:
+        stage = ConsoleStage(tmp_path_factory.mktemp("conversion"), x=emulator.url)
+        store = await SQLiteStore.open(str(stage.settings.store.path))
+        other = an_entry("both-1", pixel="tag:crm", event="purchase", index=1)
+        await store.record(a_submission(an_entry("both-1"), other, receipt="r-both"))
+        await store.close()
+        await stage.start()
+        old = spelled(SystemClock().now() - 8 * DAY)
+        orders = [
+            {
+                "event": "purchase",
+                "conversion_id": "order-old",
+                "time": old,
+                "email": "a@b.example",
+            },
+            {"event": "purchase", "conversion_id": "order-other", "email": "other@b.example"},
+        ]
+        async with (
+            aiohttp.ClientSession(headers=KEY) as http,
+            http.post(f"{stage.gateway.url}/v1/conversions", json={"conversions": orders}) as said,
+        ):
+            assert said.status == 202
+        yield stage
+        await stage.stop()
+
+
+async def refused(stage, user):
+    """Return the path of the refused order, and its page."""
+    visitor = await stage.signed_in(user)
+    for _ in range(200):
+        path = (await visitor.get("/console/conversions?id=order-old")).location
+        page = await visitor.get(path)
+        if "Given up: what now?" in page.text:
+            return visitor, path, page.text
+    raise AssertionError("X does not refuse the order")
+
+
+async def test_page_shows_only_its_own_entry_even_to_an_admin(stage):
+    _, _, page = await refused(stage, "ada")
+
+    assert "order-old" in page
+    assert "order-other" not in page
+
+
+async def test_copy_for_another_destination_leads_there_and_back(stage):
+    ada = await stage.signed_in("ada")
+    page = (await ada.get((await ada.get("/console/conversions?id=both-1")).location)).text
+    link = re.search(r'<a href="([^"]+)">the same request, for another destination', page)[1]
+
+    copy = (await ada.get(link)).text
+
+    assert "tag:crm" in page
+    assert "the same request, for another destination" in copy
+    assert "<code>o8z6j</code>" in copy
+
+
+async def test_operator_sends_a_refused_conversion_again(stage):
+    olga, path, page = await refused(stage, "olga")
+    assert f'action="{path}/resend"' in page
+
+    answer = await olga.post(f"{path}/resend")
+    after = await olga.get(answer.location)
+
+    assert answer.location == path
+    assert "1 queued again, with the same id and body." in after.text
+    ada = await stage.signed_in("ada")
+    assert "1 for: " in (await ada.get("/console/audit")).text
+
+
+async def test_viewer_may_not_send_again(stage):
+    vic, path, page = await refused(stage, "vic")
+
+    answer = await vic.post(f"{path}/resend")
+
+    assert "Send again" not in page
+    assert answer.status == 403
+
+
+async def test_conversion_that_does_not_rest_is_not_sent_again(stage):
+    olga = await stage.signed_in("olga")
+    path = (await olga.get("/console/conversions?id=order-other")).location
+
+    answer = await olga.post(f"{path}/resend")
+
+    assert "Nothing was changed" in (await olga.get(answer.location)).text
+
+
+async def test_curl_names_the_masked_fields_that_it_leaves_out(stage):
+    ada = await stage.signed_in("ada")
+    page = (await ada.get((await ada.get("/console/conversions?id=order-other")).location)).text
+
+    text = html.unescape(re.sub(r"<[^>]+>", "", page))
+    assert "curl -X POST 'https://t.shop.example/v1/conversions'" in text
+    assert re.search(r"it leaves out\s+email_sha256", text)
