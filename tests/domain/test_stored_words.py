@@ -113,6 +113,8 @@ def test_stored_enum_keeps_its_values(kind):
 
 def test_audit_actions_keep_their_values():
     assert {action.value for action in AuditAction} == {
+        *("problem.mute", "problem.unmute", "replay.cancel", "alert.mute", "alert.test"),
+        "alert.acknowledge",
         *("user.add", "user.role", "user.password", "user.codes_on", "user.codes_off"),
         *("user.remove", "key.add", "key.revoke", "sign_in", "sign_in.refused", "sign_out"),
         *("sign_out.elsewhere", "confirm.refused", "refused", "connect.begin", "connect.paste"),

@@ -3,7 +3,7 @@
 import msgspec
 
 from builders import NOW, a_submission, an_entry
-from store_contract.actions import EVENT, PIXEL
+from store_contract.actions import EVENT, PIXEL, histories, record
 from twite.domain.stats.deduplication import (
     KEPT_FOR,
     MEETS_WITHIN,
@@ -16,7 +16,12 @@ from twite.domain.stats.deduplication import (
 )
 from twite.domain.submission import Endpoint, Submission
 from twite.domain.times import DAY, HOUR, MINUTE
-from twite.gateway.ports.queries import DedupQuery, IdPairsQuery, PixelReportsQuery
+from twite.gateway.ports.queries import (
+    DedupQuery,
+    IdPairsQuery,
+    PixelCopiesQuery,
+    PixelReportsQuery,
+)
 from twite.gateway.ports.store import Store
 
 _TODAY = NOW // DAY
@@ -209,6 +214,23 @@ class DedupLaws:
         assert not await store.answer(
             PixelReportsQuery(pixel=PIXEL, event=EVENT, conversion_id="c")
         )
+
+    async def test_first_pixel_call_is_found_by_delivery(self, store: Store) -> None:
+        await record(store, "a", receipt="ra")
+        await record(store, "b", receipt="rb")
+        await record(store, "c", receipt="rc")
+        await _record(
+            store,
+            *_seen("a", DedupPath.PIXEL, at=NOW + 1),
+            *_seen("a", DedupPath.PIXEL, at=NOW + 9),
+            *_seen("b", DedupPath.BLOCKED),
+            *_seen("c", DedupPath.PIXEL, event="o8z6m"),
+        )
+        ids = [(await histories(store, name))[0].delivery for name in "abc"]
+
+        query = PixelCopiesQuery(pixel=PIXEL, event=EVENT, deliveries=ids)
+
+        assert await store.answer(query) == {ids[0]: NOW + 1}
 
     async def test_repeated_pixel_calls_of_a_page_are_limited(self, store: Store) -> None:
         await _record(

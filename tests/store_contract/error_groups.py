@@ -18,12 +18,19 @@ from store_contract.actions import (
     settle,
     sweep,
 )
+from twite.domain.cause import DeliveryCause
 from twite.domain.delivery import State
 from twite.domain.people.users import AuditEvent
-from twite.domain.times import HOUR
+from twite.domain.times import DAY, HOUR
 from twite.gateway.ports.listing import QueryScope
 from twite.gateway.ports.outbox import EditBodies, EditedBody
-from twite.gateway.ports.queries import AtRest, ErrorGroup, InErrorGroup, RestingAmong
+from twite.gateway.ports.queries import (
+    AtRest,
+    ErrorDetailsQuery,
+    ErrorGroup,
+    InErrorGroup,
+    RestingAmong,
+)
 from twite.gateway.ports.store import Store
 
 EVERYTHING = QueryScope()
@@ -71,6 +78,44 @@ class ErrorGroupLaws:
 
         assert (error_groups[0].reason, error_groups[0].deliveries) == ("the great one", 5)
         assert len(error_groups) == 231
+
+    async def test_error_groups_of_a_time_and_a_source_are_counted(self, store: Store) -> None:
+        await add_dead_letter(store, "early", at=NOW)
+        await add_dead_letter(store, "late", at=NOW + HOUR)
+
+        within = await store.group(EVERYTHING, since=NOW + 1, until=NOW + 2 * HOUR)
+        of_shop = await store.group(QueryScope(source="shop"))
+        before = await store.group(EVERYTHING, until=NOW)
+        of_till = await store.group(QueryScope(source="till"))
+
+        assert [(group.deliveries, group.first_at) for group in within] == [(1, NOW + HOUR)]
+        assert [group.deliveries for group in of_shop] == [2]
+        assert (list(before), list(of_till)) == ([], [])
+
+    async def test_error_group_has_its_cause(self, store: Store) -> None:
+        entry = an_entry(held="zero", cause=DeliveryCause.AMOUNT_ZERO)
+        await store.record(a_submission(entry))
+
+        (error_group,) = await store.group(EVERYTHING)
+
+        assert error_group.cause is DeliveryCause.AMOUNT_ZERO
+
+    async def test_error_group_has_a_sample_and_counts_by_day(self, store: Store) -> None:
+        midnight = NOW // DAY * DAY
+        first = await add_dead_letter(store, "order-1", at=midnight - 1)
+        await add_dead_letter(store, "order-2", at=midnight)
+        groups = await store.group(EVERYTHING)
+        query = ErrorDetailsQuery(groups=groups, scope=EVERYTHING, since=0)
+
+        (details,) = await store.answer(query)
+        (shifted,) = await store.answer(msgspec.structs.replace(query, offset=HOUR))
+        (late,) = await store.answer(msgspec.structs.replace(query, since=midnight))
+
+        assert details.sample is not None
+        assert details.sample.delivery == first
+        assert details.days == {midnight // DAY - 1: 1, midnight // DAY: 1}
+        assert shifted.days == {midnight // DAY: 2}
+        assert late.days == {midnight // DAY: 1}
 
     async def test_error_group_is_listed_page_by_page(self, store: Store) -> None:
         dead = [await add_dead_letter(store, f"order-{number}") for number in range(3)]

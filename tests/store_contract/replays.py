@@ -2,12 +2,20 @@
 
 import msgspec
 
-from builders import NOW
+from builders import NOW, a_submission, an_entry
 from store_contract.actions import PIXEL, add_dead_letter, claim, deliver, record
 from twite.domain.alert import Mute
 from twite.domain.delivery import State
 from twite.domain.replay_batch import KEPT_FOR, ReplayBatch, ReplayPart
-from twite.gateway.ports.queries import AtRest, ByConversionId, ByReceipt, StatesQuery
+from twite.domain.stats.value_guard import ValueFlag
+from twite.gateway.ports.listing import QueryScope
+from twite.gateway.ports.queries import (
+    AtRest,
+    ByConversionId,
+    ByReceipt,
+    FlaggedAmountsQuery,
+    StatesQuery,
+)
 from twite.gateway.ports.store import Store
 
 
@@ -85,6 +93,25 @@ class ReplayLaws:
 
         assert [batch.id for batch in await store.load(ReplayBatch)] == ["b2"]
         assert await store.load(ReplayPart) == []
+
+    async def test_latest_unusual_amounts_are_listed(self, store: Store) -> None:
+        flag = ValueFlag(kind="currency", value="20.00", currency="USD", usual="18.20 EUR")
+        for number, pixel in enumerate((PIXEL, "p2", PIXEL)):
+            entry = msgspec.structs.replace(an_entry(f"order-{number}", pixel=pixel), flag=flag)
+            await store.record(a_submission(entry, receipt=f"r{number}", received_at=NOW + number))
+        scope = QueryScope(pixel=PIXEL)
+
+        found = await store.answer(FlaggedAmountsQuery(scope=scope, since=0, limit=9))
+        later = await store.answer(FlaggedAmountsQuery(scope=scope, since=NOW + 1, limit=9))
+        of_till = await store.answer(
+            FlaggedAmountsQuery(scope=QueryScope(source="till"), since=0, limit=9)
+        )
+
+        assert [amount.conversion_id for amount in found] == ["order-2", "order-0"]
+        assert found[0].usual == "18.20 EUR"
+        assert found[0].received_at == NOW + 2
+        assert [amount.conversion_id for amount in later] == ["order-2"]
+        assert list(of_till) == []
 
     async def test_conversions_are_counted_by_state(self, store: Store) -> None:
         await deliver(store, "delivered")

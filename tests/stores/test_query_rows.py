@@ -9,6 +9,7 @@ import pytest
 from twite.domain.history import ConversionCounts
 from twite.domain.stats.traffic import HourlyTraffic
 from twite.domain.submission import IgnoredTally
+from twite.gateway.ports.queries import FlaggedAmount
 from twite.gateway.ports.state import DecisionPolicy, RateLimitWindow, SealedSecret
 from twite.stores.postgres.statements import STATEMENTS
 from twite.stores.sql.console_queries import OriginRow
@@ -42,6 +43,7 @@ STRUCTS = {
     "audit_events_after": AuditEventRow,
     "audit_events_before": AuditEventRow,
     "closures": RateLimitWindow,
+    "flagged_amounts": FlaggedAmount,
     "ignored": IgnoredTally,
     "norms": NormRow,
     "policies": DecisionPolicy,

@@ -129,8 +129,11 @@ class AuditAction(StrEnum):
     KEY_REVOKE = "key.revoke"
     PIXEL_PAUSE = "pixel.pause"
     PIXEL_RESUME = "pixel.resume"
+    PROBLEM_MUTE = "problem.mute"
+    PROBLEM_UNMUTE = "problem.unmute"
     REFUSED = "refused"
     REPLAY = "replay"
+    REPLAY_CANCEL = "replay.cancel"
     SECRET_KEY_ROTATE = "secret_key.rotate"  # noqa: S105  a name
     SIGN_IN = "sign_in"
     SIGN_IN_REFUSED = "sign_in.refused"

@@ -14,10 +14,10 @@ from twite.domain.destination import Destination, Source
 from twite.domain.history import History
 from twite.domain.submission import Ignored
 from twite.formats.event_data.conversions import REASONS, STANDARD, our_name
-from twite.gateway.operations.edit import Edit, EditResult, apply_edit, doubt
+from twite.gateway.operations.edit import Edit, EditResult, apply_edit, doubt, late_after_pixel
 from twite.gateway.ports.listing import QueryScope
 from twite.gateway.ports.machine import Clock
-from twite.gateway.ports.queries import KeptSubmission, Queries, SubmissionsQuery
+from twite.gateway.ports.queries import KeptSubmission, PixelCopiesQuery, Queries, SubmissionsQuery
 
 NOT_KEPT: Final = "the conversion's request is no longer stored"
 NO_NAME: Final = "the request has X's own event id, which the settings do not map"
@@ -131,16 +131,31 @@ class DryRun:
                 tried = [result async for result in self._of_today(some, edit, scope)]
             else:
                 tried = [apply_edit(history, edit) for history in some]
+            seen = await self._pixel_copies(some, tried)
             found += [
                 DryRunResult(
                     history=history,
                     result=result,
-                    doubt=self.doubt(history, now=now, changed=result.body != history.sent),
+                    doubt=self.doubt(history, now=now, changed=result.body != history.sent)
+                    or late_after_pixel(seen.get(history.delivery), now=now),
                 )
                 for history, result in zip(some, tried, strict=True)
             ]
             await self.clock.sleep(BREATH)
         return found
+
+    async def _pixel_copies(
+        self, conversions: Sequence[History], results: Sequence[EditResult]
+    ) -> dict[int, int]:
+        """Return, by delivery, when a page first sent the same event to X's pixel."""
+        asked: dict[tuple[str, str], list[int]] = {}
+        for history, result in zip(conversions, results, strict=True):
+            asked.setdefault((history.pixel, result.event), []).append(history.delivery)
+        seen: dict[int, int] = {}
+        for (pixel, event), deliveries in asked.items():
+            query = PixelCopiesQuery(pixel=pixel, event=event, deliveries=deliveries)
+            seen |= await self.queries.answer(query)
+        return seen
 
     async def _of_today(
         self, conversions: Sequence[History], edit: Edit, scope: QueryScope

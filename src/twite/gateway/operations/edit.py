@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from twite.domain.cause import MAYBE_SENT, DeliveryCause
-from twite.domain.conversion import amount, currency
+from twite.domain.conversion import LEAST_WINDOW, amount, currency
 from twite.domain.delivery import AMBIGUITY_WINDOW
 from twite.domain.fault import Fault
 from twite.domain.history import History
@@ -131,6 +131,17 @@ def doubt(
     if in_time:
         return None
     return f"{had}; after 40 hours, {whose} may not drop a duplicate"
+
+
+def late_after_pixel(seen_at: int | None, *, now: int) -> str | None:
+    """Return why X counts a conversion twice that a page sent to its pixel at a time, if it does.
+
+    X drops the second of two copies that it receives within 48 hours [doc WEB].
+    """
+    if seen_at is None or now - seen_at < LEAST_WINDOW:
+        return None
+    at = spelled(seen_at)[:16].replace("T", " ")
+    return f"the page sent it to X's pixel at {at}, and X drops a second copy only within 48 hours"
 
 
 def _ambiguous_since(history: History) -> int | None:

@@ -5,6 +5,7 @@ from typing import Final, Generic, Protocol, TypeVar
 
 import msgspec
 
+from twite.domain.cause import DeliveryCause
 from twite.domain.delivery import State
 from twite.domain.history import ConversionCounts, History
 from twite.domain.joins import JoinCount
@@ -23,6 +24,7 @@ Answer_co = TypeVar("Answer_co", covariant=True)
 
 # The maximum number of deliveries counted per error group.
 COUNTED: Final = 10_000
+MOST_GROUPS: Final = 2_000
 
 
 class ConversionOrigin(Masked, frozen=True, kw_only=True):
@@ -66,6 +68,7 @@ class ErrorGroup(msgspec.Struct, frozen=True, kw_only=True):
     first_at: int
     last_at: int
     ambiguous: bool = False
+    cause: DeliveryCause | None = None
 
 
 class DecidedDelivery(msgspec.Struct, frozen=True, kw_only=True):
@@ -240,6 +243,58 @@ class ReceiptsQuery(Query[Mapping[int, str]], frozen=True, kw_only=True):
     deliveries: Sequence[int]
 
 
+class ErrorDetails(msgspec.Struct, frozen=True, kw_only=True):
+    """One delivery of an error group, and how many became dead or held by day.
+
+    Days are whole days since 1970, of a zone.
+    """
+
+    sample: History | None = None
+    days: Mapping[int, int] = {}
+
+
+class ErrorDetailsQuery(Query[Sequence[ErrorDetails]], frozen=True, kw_only=True):
+    """Details of error groups, in order. `offset` is that of the zone to UTC (ms).
+
+    At most COUNTED deliveries of each group are counted, the latest ones, since a time.
+    """
+
+    groups: Sequence[ErrorGroup]
+    scope: QueryScope
+    since: int
+    offset: int = 0
+
+
+class FlaggedAmount(msgspec.Struct, frozen=True, kw_only=True):
+    """A conversion with an unusual amount. `kind` is a value of UnusualAmount, if known."""
+
+    delivery: int
+    received_at: int
+    pixel: str
+    event: str
+    conversion_id: str
+    kind: str
+    value: str
+    currency: str
+    usual: str
+
+
+class FlaggedAmountsQuery(Query[Sequence[FlaggedAmount]], frozen=True, kw_only=True):
+    """Those of the latest `limit` conversions with unusual amounts received since a time (ms)."""
+
+    scope: QueryScope
+    since: int
+    limit: int
+
+
+class PixelCopiesQuery(Query[Mapping[int, int]], frozen=True, kw_only=True):
+    """By delivery, when a page first reported an event with its conversion id to X's pixel."""
+
+    pixel: str
+    event: str
+    deliveries: Sequence[int]
+
+
 class StatesQuery(Query[Mapping[State, int]], frozen=True, kw_only=True):
     """The number of the given conversions by state."""
 
@@ -270,8 +325,14 @@ class Queries(Protocol):
     async def page(self, query: ListQuery) -> SummaryPage:
         """Search a limited number of conversions before `query.before`, and return the matches."""
 
-    async def group(self, scope: QueryScope) -> Sequence[ErrorGroup]:
-        """Return error groups by pixel, event, state and reason, largest first."""
+    async def group(
+        self, scope: QueryScope, *, since: int = 0, until: int = LATEST
+    ) -> Sequence[ErrorGroup]:
+        """Return error groups by pixel, event, state and reason, largest first.
+
+        They count what became dead or held in `since <= time < until` (ms). At most MOST_GROUPS
+        are read.
+        """
 
     async def balance(self) -> Sequence[ConversionCounts]:
         """Return counts by source and pixel."""

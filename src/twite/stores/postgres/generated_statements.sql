@@ -176,6 +176,10 @@ WHERE datname = current_database() AND xact_start IS NOT NULL AND pid <> pg_back
   AND backend_type = 'client backend'
 ORDER BY xact_start LIMIT 8
 
+-- rows: cause_of_error_group(state, queue, reason)
+SELECT cause FROM outbox
+WHERE resting = $1 AND queue = $2 AND reason = $3 LIMIT 1
+
 -- rows: change_version(what)
 SELECT version FROM change WHERE what = $1
 
@@ -390,6 +394,15 @@ UPDATE submission SET body = $1, refusals = $2, unfired = $3 WHERE id = $4
 -- rows: database_time()
 SELECT extract(epoch FROM clock_timestamp())::float8
 
+-- rows: days_of_error_group(offset, state, queue, reason, since, source, limit)
+SELECT (rested_at + $1) / 86400000 AS day, count(*) FROM (
+  SELECT rested_at FROM outbox
+  WHERE resting = $2 AND queue = $3 AND reason = $4
+    AND rested_at >= $5
+    AND ($6::text IS NULL OR account IN (SELECT account.id FROM account WHERE source = $6))
+  ORDER BY rested_at DESC LIMIT $7) AS rested
+GROUP BY 1 ORDER BY 1
+
 -- rows: dedup_report(since, meets_within, day)
 WITH
   seen AS MATERIALIZED (
@@ -578,6 +591,19 @@ UPDATE submission SET body = substr($1::bytea, 1, length(body)) WHERE id = ANY (
 
 -- rows: first_kept(histories)
 SELECT first FROM submission WHERE id > $1 ORDER BY id LIMIT 1
+
+-- rows: flagged_amounts(limit, since, pixels, source)
+SELECT flagged.delivery AS delivery, submission.received_at AS received_at, queue.pixel AS pixel,
+  queue.event AS event, conversion.conversion_id AS conversion_id, flagged.kind AS kind,
+  flagged.value AS value, flagged.currency AS currency, flagged.usual AS usual
+FROM (SELECT * FROM flagged ORDER BY delivery DESC LIMIT $1) AS flagged
+JOIN conversion ON conversion.id = flagged.delivery
+JOIN queue ON queue.id = conversion.queue
+JOIN submission ON submission.id = conversion.submission
+WHERE submission.received_at >= $2
+  AND ($3::text IS NULL OR queue.pixel IN (SELECT json_array_elements_text($3::json)))
+  AND ($4::text IS NULL OR submission.source = $4)
+ORDER BY flagged.delivery DESC
 
 -- rows: flagged_before(before, floor, limit)
 SELECT delivery FROM flagged WHERE delivery < $1 AND delivery >= $2
@@ -1129,11 +1155,13 @@ FROM matched JOIN queue ON queue.id = matched.queue
 WHERE matched.day >= $1
 GROUP BY queue.pixel ORDER BY queue.pixel
 
--- rows: measure_error_group(state, queue, reason, limit)
+-- rows: measure_error_group(state, queue, reason, since, until, source, limit)
 SELECT count(*), min(rested_at), max(rested_at), bool_or(ambiguous_since IS NOT NULL) FROM (
   SELECT rested_at, ambiguous_since FROM outbox
   WHERE resting = $1 AND queue = $2 AND reason = $3
-  LIMIT $4) AS resting
+    AND rested_at >= $4 AND rested_at < $5
+    AND ($6::text IS NULL OR account IN (SELECT account.id FROM account WHERE source = $6))
+  LIMIT $7) AS resting
 
 -- rows: more_ids()
 SELECT greatest(extract(epoch FROM clock_timestamp())::bigint - 1767225600, 0) << 23
@@ -1303,6 +1331,14 @@ SELECT head, count(*) FROM (
   FROM queue JOIN outbox ON outbox.queue = queue.id JOIN conversion ON conversion.id = outbox.id
   WHERE queue.pixel >= $1 AND queue.pixel < $2) AS sealed
 WHERE head IS NOT NULL GROUP BY head
+
+-- rows: pixel_copies(pixel, event, deliveries)
+SELECT conversion.id, min(dedup_report.at)
+FROM conversion JOIN dedup_report ON dedup_report.queue = (SELECT id FROM queue WHERE pixel = $1 AND event = $2)
+  AND dedup_report.conversion_id = conversion.conversion_id
+WHERE conversion.id = ANY (translate($3, '[]', '{}')::bigint[])
+  AND dedup_report.path IN ('pixel', 'blocked') AND dedup_report.path = 'pixel'
+GROUP BY conversion.id
 
 -- rows: pixel_reports(pixel, event, conversion_id, limit)
 SELECT at, path FROM dedup_report

@@ -731,6 +731,8 @@ WHERE head IS NOT NULL GROUP BY head;
 SELECT count(*), min(rested_at), max(rested_at), bool_or(ambiguous_since IS NOT NULL) FROM (
   SELECT rested_at, ambiguous_since FROM outbox
   WHERE state IN ('held', 'dead') AND state = :state AND queue = :queue AND reason = :reason
+    AND rested_at >= :since AND rested_at < :until
+    AND (:source::text IS NULL OR account IN (SELECT account.id FROM account WHERE source = :source))
   LIMIT :limit) AS resting;
 
 -- name: amended_after

@@ -5,10 +5,17 @@ from typing import ClassVar
 
 import msgspec
 
+from twite.domain.cause import DeliveryCause
 from twite.domain.delivery import State
 from twite.domain.history import History
 from twite.gateway.ports.listing import QueryScope
-from twite.gateway.ports.queries import COUNTED, ConversionOrigin, ErrorGroup, KeptSubmission
+from twite.gateway.ports.queries import (
+    COUNTED,
+    MOST_GROUPS,
+    ConversionOrigin,
+    ErrorGroup,
+    KeptSubmission,
+)
 from twite.stores.sql.listing.conversions import flag_of
 from twite.stores.sql.records import histories, view
 from twite.stores.sql.rows.query_row import QueryRow
@@ -78,19 +85,28 @@ def kept(
     ]
 
 
-def error_groups(connection: SqlConnection, *, scope: QueryScope) -> list[ErrorGroup]:
+def error_groups(
+    connection: SqlConnection, *, scope: QueryScope, since: int, until: int
+) -> list[ErrorGroup]:
     """Return the error groups by state, event and reason, by skipping through an index."""
     found: list[ErrorGroup] = []
+    range_ = {"source": scope.source, "since": since, "until": until, "limit": COUNTED}
     with view(connection):
         for queue, pixel, event in connection.execute(query("queues")).fetchall():
             if not scope.shows(pixel):
                 continue
             for state in (State.DEAD, State.HELD):
                 for reason in _reasons(connection, state=state, queue=queue):
+                    if len(found) == MOST_GROUPS:
+                        break
                     values = {"state": state.value, "queue": queue, "reason": reason}
                     many, first_at, last_at, ambiguous = connection.execute(
-                        query("measure_error_group"), values | {"limit": COUNTED}
+                        query("measure_error_group"), values | range_
                     ).fetchone()
+                    if not many:
+                        continue
+                    row = connection.execute(query("cause_of_error_group"), values).fetchone()
+                    cause = None if row is None else row[0]
                     found.append(
                         ErrorGroup(
                             pixel=pixel,
@@ -101,6 +117,7 @@ def error_groups(connection: SqlConnection, *, scope: QueryScope) -> list[ErrorG
                             first_at=first_at,
                             last_at=last_at,
                             ambiguous=bool(ambiguous),
+                            cause=None if cause is None else DeliveryCause(cause),
                         )
                     )
     found.sort(key=lambda group: (-group.deliveries, group.pixel, group.event, group.reason))

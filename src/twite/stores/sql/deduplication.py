@@ -1,5 +1,6 @@
 """Write conversion ids by path, and read them for the deduplication report."""
 
+from collections.abc import Sequence
 from typing import Final
 
 from twite.domain.stats.deduplication import (
@@ -16,7 +17,7 @@ from twite.domain.times import DAY, MINUTE
 from twite.gateway.ports.listing import QueryScope
 from twite.stores.sql.database import WriterSession
 from twite.stores.sql.rows.tables import DedupReportRow
-from twite.stores.sql.statements import SqlConnection, query, record_of
+from twite.stores.sql.statements import SqlConnection, as_json, query, record_of
 from twite.stores.sql.tallies import pixels_of
 
 Seen = list[DedupRow]
@@ -60,6 +61,14 @@ def pixel_reports(
     }
     found = connection.execute(query("pixel_reports"), values).fetchall()
     return [PixelReport(at=at, blocked=DedupPath(way) is DedupPath.BLOCKED) for at, way in found]
+
+
+def pixel_copies(
+    connection: SqlConnection, *, pixel: str, event: str, deliveries: Sequence[int]
+) -> dict[int, int]:
+    """Return, by delivery, when its id was first reported to X's pixel for an event."""
+    values = {"pixel": pixel, "event": event, "deliveries": as_json(deliveries)}
+    return dict(connection.execute(query("pixel_copies"), values).fetchall())
 
 
 def dedup_reports(connection: SqlConnection, *, since: int) -> list[DedupReport]:

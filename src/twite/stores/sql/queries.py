@@ -7,6 +7,7 @@ import msgspec
 
 from twite.domain.history import ConversionCounts, History
 from twite.domain.stats.backlog import BacklogHour
+from twite.domain.times import LATEST
 from twite.gateway.ports import queries as port
 from twite.gateway.ports.listing import ListedState, ListQuery, QueryScope, SummaryPage
 from twite.gateway.ports.privacy import EraseSearch, EraseTraces
@@ -22,6 +23,7 @@ from twite.stores.sql import (
 )
 from twite.stores.sql.database import ReadsViews, View
 from twite.stores.sql.directory import SqlDirectoryReader
+from twite.stores.sql.listing import problems
 from twite.stores.sql.listing.page import page
 from twite.stores.sql.state import SqlStateReader
 from twite.stores.sql.statements import SqlConnection, query
@@ -52,6 +54,9 @@ _VIEWS: Final[Mapping[type, Callable[..., Any]]] = {
     port.JoinsQuery: joins.join_counts,
     port.SubmissionsQuery: console_queries.kept,
     port.ReceiptsQuery: records.receipts,
+    port.ErrorDetailsQuery: problems.error_details,
+    port.FlaggedAmountsQuery: problems.flagged_amounts,
+    port.PixelCopiesQuery: deduplication.pixel_copies,
     port.StatesQuery: records.states,
     port.UndeliveredQuery: records.undelivered,
     port.PayloadHeadsQuery: moves.heads,
@@ -79,9 +84,13 @@ class SqlQueries:
             is_long=query.state is ListedState.TWO_IDS,
         )
 
-    async def group(self, scope: QueryScope) -> Sequence[port.ErrorGroup]:
+    async def group(
+        self, scope: QueryScope, *, since: int = 0, until: int = LATEST
+    ) -> Sequence[port.ErrorGroup]:
         return await self._database.read(
-            lambda connection: console_queries.error_groups(connection, scope=scope)
+            lambda connection: console_queries.error_groups(
+                connection, scope=scope, since=since, until=until
+            )
         )
 
     async def balance(self) -> Sequence[ConversionCounts]:

@@ -1071,6 +1071,16 @@ WHERE queue = (SELECT id FROM queue WHERE pixel = :pixel AND event = :event)
   AND conversion_id = :conversion_id AND path IN ('pixel', 'blocked')
 ORDER BY at LIMIT :limit;
 
+-- name: pixel_copies
+-- The first report to X's pixel of the ids of the given conversions, for one event.
+SELECT conversion.id, min(dedup_report.at)
+FROM conversion CROSS JOIN dedup_report INDEXED BY dedup_report_pixel
+  ON dedup_report.queue = (SELECT id FROM queue WHERE pixel = :pixel AND event = :event)
+  AND dedup_report.conversion_id = CAST(conversion.conversion_id AS TEXT)
+WHERE conversion.id IN (SELECT value FROM json_each(:deliveries))
+  AND dedup_report.path IN ('pixel', 'blocked') AND dedup_report.path = 'pixel'
+GROUP BY conversion.id;
+
 -- name: id_pairs
 -- The orders with two ids that `dedup_report` counts, the latest first, each with one other id.
 WITH
@@ -1902,7 +1912,38 @@ ORDER BY reason LIMIT 1;
 SELECT count(*), min(rested_at), max(rested_at), max(ambiguous_since IS NOT NULL) FROM (
   SELECT rested_at, ambiguous_since FROM outbox INDEXED BY rested_for
   WHERE state IN ('held', 'dead') AND state = :state AND queue = :queue AND reason = :reason
-  LIMIT :limit);
+    AND rested_at >= :since AND rested_at < :until
+    AND (:source IS NULL OR account IN (SELECT account.id FROM account WHERE source = :source))
+  LIMIT :limit) AS rested;
+
+-- name: cause_of_error_group
+-- The cause of a delivery that is dead or held with a reason.
+SELECT cause FROM outbox INDEXED BY rested_for
+WHERE state IN ('held', 'dead') AND state = :state AND queue = :queue AND reason = :reason LIMIT 1;
+
+-- name: days_of_error_group
+-- The number of deliveries that became dead or held with a reason, by day of a zone.
+SELECT (rested_at + :offset) / 86400000 AS day, count(*) FROM (
+  SELECT rested_at FROM outbox INDEXED BY rested_for
+  WHERE state IN ('held', 'dead') AND state = :state AND queue = :queue AND reason = :reason
+    AND rested_at >= :since
+    AND (:source IS NULL OR account IN (SELECT account.id FROM account WHERE source = :source))
+  ORDER BY rested_at DESC LIMIT :limit) AS rested
+GROUP BY 1 ORDER BY 1;
+
+-- name: flagged_amounts
+-- The latest conversions with unusual amounts.
+SELECT flagged.delivery AS delivery, submission.received_at AS received_at, queue.pixel AS pixel,
+  queue.event AS event, CAST(conversion.conversion_id AS TEXT) AS conversion_id, flagged.kind AS kind,
+  flagged.value AS value, flagged.currency AS currency, flagged.usual AS usual
+FROM (SELECT * FROM flagged ORDER BY delivery DESC LIMIT :limit) AS flagged
+CROSS JOIN conversion ON conversion.id = flagged.delivery
+CROSS JOIN queue ON queue.id = conversion.queue
+CROSS JOIN submission ON submission.id = conversion.submission
+WHERE submission.received_at >= :since
+  AND (:pixels IS NULL OR queue.pixel IN (SELECT value FROM json_each(:pixels)))
+  AND (:source IS NULL OR submission.source = :source)
+ORDER BY flagged.delivery DESC;
 
 -- name: error_group
 -- The dead or held deliveries with a reason, by id.
