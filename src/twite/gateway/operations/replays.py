@@ -25,7 +25,7 @@ from twite.gateway.operations.edit import Edit
 from twite.gateway.ports.events import Observer, ProblemPlace, ProblemSeen
 from twite.gateway.ports.listing import QueryScope
 from twite.gateway.ports.machine import Clock, Randomness, wait_for_event
-from twite.gateway.ports.outbox import EditBodies, EditedBody, Moves, Replay, TakeBack
+from twite.gateway.ports.outbox import EditBodies, EditedBody, Move, Moves, Replay, TakeBack
 from twite.gateway.ports.queries import Queries, RestingAmong, StatesQuery
 from twite.gateway.ports.state import StateStore
 
@@ -181,7 +181,7 @@ class Replays:
         }
         sent = [result for result in results if result.history.delivery not in refused]
         sure = [result.history.delivery for result in sent if result.doubt is not None]
-        move: Replay | EditBodies
+        move: Move
         if edit.changes:
             move = EditBodies(
                 edited=[
