@@ -111,8 +111,8 @@ class ErrorGroupLaws:
         (shifted,) = await store.answer(msgspec.structs.replace(query, offset=HOUR))
         (late,) = await store.answer(msgspec.structs.replace(query, since=midnight))
 
-        assert details.sample is not None
-        assert details.sample.delivery == first
+        assert details.history is not None
+        assert details.history.delivery == first
         assert details.days == {midnight // DAY - 1: 1, midnight // DAY: 1}
         assert shifted.days == {midnight // DAY: 2}
         assert late.days == {midnight // DAY: 1}

@@ -244,12 +244,12 @@ class ReceiptsQuery(Query[Mapping[int, str]], frozen=True, kw_only=True):
 
 
 class ErrorDetails(msgspec.Struct, frozen=True, kw_only=True):
-    """One delivery of an error group, and how many became dead or held by day.
+    """The first delivery of an error group, and how many became dead or held by day.
 
     Days are whole days since 1970, of a zone.
     """
 
-    sample: History | None = None
+    history: History | None = None
     days: Mapping[int, int] = {}
 
 

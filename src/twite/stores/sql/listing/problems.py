@@ -50,7 +50,7 @@ def error_details(
         ids = [id_ for id_, _ in found if id_ is not None]
         samples = {history.delivery: history for history in histories(connection, ids)}
     return [
-        ErrorDetails(sample=None if id_ is None else samples.get(id_), days=days)
+        ErrorDetails(history=None if id_ is None else samples.get(id_), days=days)
         for id_, days in found
     ]
 
