@@ -355,6 +355,15 @@ def test_json_file_that_is_too_large_for_memory_is_refused_with_a_fix(
     assert gateway.requests == []
 
 
+@pytest.mark.parametrize("encoding", ["utf-32", "utf-32-le"])
+def test_text_with_characters_of_no_text_file_is_refused(place, gateway, capsys, encoding):
+    orders = written(place / "orders.csv", rows(3), encoding=encoding)
+
+    assert run(["send", orders, "--yes"]) == 1
+    assert "NUL characters" in " ".join(capsys.readouterr().err.split())
+    assert gateway.requests == []
+
+
 def test_rows_without_an_id_keep_their_ids_when_the_file_grows(place, gateway):
     lines = [row(id="", email=f"{number}@example.com") for number in range(3)]
     file = written(place / "orders.csv", [*lines, lines[0]])

@@ -186,6 +186,13 @@ def test_repeated_conversion_in_a_json_file_is_noted():
     assert [note.code for note in reader.read(2, written).notes] == ["same_as_earlier"]
 
 
+@pytest.mark.parametrize("placeholder", [b'"undefined"', b'"null"', b'" "', b"0"])
+def test_placeholder_as_an_order_id_in_json_is_replaced_by_a_derived_id(placeholder):
+    row = conversions().read(1, b'{"event":"purchase","conversion_id":%b}' % placeholder)
+
+    assert len(msgspec.json.decode(row.body)["conversion_id"]) == 26
+
+
 def test_derived_id_depends_on_the_content_of_the_row_and_on_equal_rows_before_it():
     first, again = RowIds(), RowIds()
 

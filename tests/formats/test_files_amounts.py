@@ -45,7 +45,7 @@ def test_every_spelling_of_an_amount_is_read(cell, text):
         ("JPY14400", Amount(text="14400", currency="JPY", reread=True)),
         ("€ 12,50", Amount(text="12.50", currency="EUR", reread=True)),
         ("12.50 £", Amount(text="12.50", currency="GBP", reread=True)),
-        ("$12.50", Amount(text="12.50", reread=True)),
+        ("$12.50", Amount(text="12.50", sign="$", reread=True)),
     ],
 )
 def test_unambiguous_currency_beside_the_amount_is_used(cell, amount):

@@ -46,11 +46,26 @@ def test_column_is_used_for_one_field_only():
     }
 
 
-def test_first_of_two_columns_with_the_same_name_is_used():
-    columns = recognise(["email", "Email"], {})
+@pytest.mark.parametrize(
+    ("header", "chosen"),
+    [
+        (["id", "total", "total"], {}),
+        (["id", "Total", "TOTAL"], {}),
+        (["order id", "order_id"], {}),
+        (["id", "sum", "sum"], {"value": "sum"}),
+        (["id", "Sum", "S u m"], {"value": "sum"}),
+    ],
+)
+def test_field_with_two_columns_of_one_name_is_refused(header, chosen):
+    with pytest.raises(UnknownColumn, match="two columns") as wrong:
+        recognise(header, chosen)
 
-    assert columns.taken == {"email": 0}
-    assert columns.ignored == ("Email",)
+    assert "--map" in wrong.value.message
+
+
+def test_map_option_chooses_between_two_columns_of_similar_names():
+    assert columns_of(["email", "Email", "note", "note"], email="Email") == {"email": "Email"}
+    assert columns_of(["email", "Email"], email="") == {}
 
 
 @pytest.mark.parametrize(

@@ -71,6 +71,56 @@ def test_placeholder_as_an_order_id_is_replaced_by_the_id_of_the_row():
     assert len(row.order) == 26
 
 
+@pytest.mark.parametrize("cell", ["#N/A", "#REF!", "#NAME?", "#VALUE!", "#DIV/0!"])
+def test_error_of_a_spreadsheet_is_no_order_id_and_no_amount(cell):
+    assert codes(read(order_id=cell).notes) == [("conversion_id", "placeholder")]
+    assert codes(read(total=cell).errors) == [("value", "not_an_amount")]
+
+
+def test_cell_that_a_spreadsheet_keeps_as_text_is_read_without_its_formula():
+    row = read(order_id='="007"', total='="12.50"')
+
+    assert (conversion(row)["conversion_id"], conversion(row)["value"]) == ("007", "12.50")
+
+
+@pytest.mark.parametrize(
+    ("cell", "phone"),
+    [
+        ("1512345678.0", "1512345678"),
+        ("+447912345678.00", "+447912345678"),
+        ("020.7946.0958", "020.7946.0958"),
+    ],
+)
+def test_decimals_of_a_phone_number_are_no_digits_of_it(cell, phone):
+    assert conversion(read(phone=cell))["phone"] == phone
+
+
+def test_order_id_that_became_a_decimal_number_is_noted():
+    row = read(order_id="1001.0")
+
+    assert conversion(row)["conversion_id"] == "1001.0"
+    assert codes(row.notes) == [("conversion_id", "id_decimal")]
+
+
+@pytest.mark.parametrize(
+    ("cells", "said"),
+    [
+        ({"total": "$12.50", "currency": "EUR"}, {}),
+        ({"total": "$12.50", "currency": ""}, {"currency": "EUR"}),
+        ({"total": "¥1250", "currency": "USD"}, {}),
+    ],
+)
+def test_sign_of_another_currency_is_refused(cells, said):
+    assert codes(read(said=said, **cells).errors) == [("value", "currency_conflict")]
+
+
+@pytest.mark.parametrize(
+    ("cell", "currency"), [("$12.50", "USD"), ("$12.50", "CAD"), ("¥1250", "CNY")]
+)
+def test_sign_of_several_currencies_fits_each_of_them(cell, currency):
+    assert read(total=cell, currency=currency).errors == ()
+
+
 def test_total_of_zero_is_not_a_placeholder():
     assert conversion(read(total="0"))["value"] == "0"
 

@@ -288,9 +288,16 @@ def _require_text(opened: OpenedInput) -> None:
         while True:
             piece = stream.read(_PIECE)
             try:
-                line += decoder.decode(piece, final=not piece).count("\n")
+                text = decoder.decode(piece, final=not piece)
             except UnicodeDecodeError as error:
                 line += error.object[: error.start].count(b"\n")
                 raise not_text(opened.encoding, line) from None
+            if "\0" in text:
+                line += text[: text.index("\0")].count("\n")
+                raise UnreadableFile(
+                    f"line {line}: the file has NUL characters, so that it is not UTF-8 or UTF-16: "
+                    "save it as UTF-8"
+                )
+            line += text.count("\n")
             if not piece:
                 return

@@ -25,6 +25,9 @@ Decimal = Literal["comma", "point"]
 _SIGNS: Final[Mapping[str, str]] = MappingProxyType(
     {"€": "EUR", "£": "GBP", "₹": "INR", "₺": "TRY", "₩": "KRW", "₫": "VND", "₴": "UAH", "₪": "ILS"}
 )
+# Currencies without the sign $, of those that shops use most, and all with the sign ¥.
+_NO_DOLLARS: Final = frozenset({*_SIGNS.values(), "JPY", "CNY", "CHF"})
+_YEN_OR_YUAN: Final = frozenset({"JPY", "CNY"})
 _NAMED: Final = re.compile(r"(?:([A-Za-z]{3})\s*)?([^A-Za-z]+?)(?:\s*([A-Za-z]{3}))?")
 _DIGITS: Final = re.compile(r"[0-9]{1,18}", re.ASCII)
 _MARKED: Final = re.compile(r"(?=.{3,40}$)[0-9]{1,18}(?:[.,][0-9]{1,18})+", re.ASCII)
@@ -51,12 +54,20 @@ _SLASHED: Final = re.compile(r"\d{1,2}[/-]\d{1,2}[/-]\d{2,4}.*", re.ASCII)
 class Amount(msgspec.Struct, frozen=True, kw_only=True):
     """`text` is a decimal string such as 1234.50; `currency` is the currency in the cell, if any.
 
-    `reread` says whether the text was interpreted rather than copied.
+    `sign` is a sign of several currencies, $ or ¥. `reread` says whether the text was interpreted
+    rather than copied.
     """
 
     text: str
     currency: str | None = None
+    sign: str = ""
     reread: bool = False
+
+    def excludes(self, code: str) -> bool:
+        """Return whether the amount has the sign of another currency."""
+        if not self.sign:
+            return False
+        return code in _NO_DOLLARS if self.sign == "$" else code not in _YEN_OR_YUAN
 
 
 def read_amount(cell: str, *, currency: str | None, decimal: Decimal | None) -> Amount | RowFinding:
@@ -82,7 +93,8 @@ def read_amount(cell: str, *, currency: str | None, decimal: Decimal | None) -> 
     if below_zero and text.strip("0."):
         message = f"{shown(cell)} is below zero: a refund is not a conversion"
         return RowFinding("value", "amount_negative", message)
-    return Amount(text=text, currency=named, reread=text != plain)
+    sign = next((sign for sign in "$¥" if sign in plain), "")
+    return Amount(text=text, currency=named, sign=sign, reread=text != plain)
 
 
 def _ambiguous(cell: str, number: str) -> RowFinding:

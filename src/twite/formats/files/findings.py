@@ -13,6 +13,7 @@ import msgspec
 
 from twite.domain.conversion import dedup_key, derived_id
 from twite.domain.fault import Fault
+from twite.domain.normalize import PLACEHOLDERS
 from twite.domain.plural import plural
 from twite.domain.secret import Masked
 from twite.domain.times import FUTURE_TOLERANCE, LATEST, moment
@@ -44,6 +45,8 @@ NOTES: Final[Mapping[str, str]] = MappingProxyType(
         "clock_change": "the local time occurs twice or never, because the clocks change",
         "currency_read": "the currency was in the cell of the amount",
         "differs_from_earlier": "an earlier row has the same id and event, but different content",
+        "id_decimal": "the id ends in .0, perhaps because a program read it as a number: if the "
+        "page's id has no .0, X counts the order twice",
         "items_unread": "the items could not be read: the conversion is sent without them",
         "older_skipped": "the row is older than the gateway's memory of duplicates",
         "placeholder": "the cell contains a placeholder, which Twite treats as empty",
@@ -53,6 +56,12 @@ NOTES: Final[Mapping[str, str]] = MappingProxyType(
         "time_of_day_missing": "the date has no time of day, so Twite uses noon",
     }
 )
+# What spreadsheets write instead of a value that they cannot calculate.
+_SHEET_ERRORS: Final = frozenset(
+    {"#div/0!", "#n/a", "#name?", "#null!", "#num!", "#ref!", "#spill!", "#value!"}
+)
+UNKNOWN_IDS: Final = PLACEHOLDERS | _SHEET_ERRORS
+_DECIMAL: Final = re.compile(r"\d+[.,]0+", re.ASCII)
 # A spreadsheet shows 100023000001 as 1.00023E+11 (or 1,00023E+11), and saves that; Java writes
 # 1.00023E11. Without a point or a plus, as in 12E4, the text may really be an id.
 _ROUNDED: Final = re.compile(r"\d(?:[.,]\d+[eE]\+?|[eE]\+)\d{1,3}")
@@ -135,7 +144,12 @@ class RowAge(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def rounded(order: str) -> RowFinding | None:
-    """Return the error for an order id in scientific notation, which several orders may share."""
+    """Return a finding about an order id that a program read as a number.
+
+    Several orders may share one in scientific notation: an error. 1001.0 is noted.
+    """
+    if _DECIMAL.fullmatch(order.strip()):
+        return RowFinding("conversion_id", "id_decimal", NOTES["id_decimal"])
     if not _ROUNDED.fullmatch(order.strip()):
         return None
     message = (

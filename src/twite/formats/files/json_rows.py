@@ -15,6 +15,7 @@ from twite.domain.errors import MalformedRequest
 from twite.formats.files.cells import Moment, read_moment
 from twite.formats.files.findings import (
     ERRORS,
+    UNKNOWN_IDS,
     FileRow,
     Repeats,
     RowFinding,
@@ -124,7 +125,8 @@ class Conversions:
                 return FileRow(number=number, order="", body=None, errors=wrong)
             return _refused(number, error.code, error.path, error.message)
         added, repeated = self._added(native), None
-        if native.conversion_id is None or not str(native.conversion_id).strip():
+        given = str(native.conversion_id).strip().lower()
+        if native.conversion_id is None or given in UNKNOWN_IDS:
             if self.ids is None:
                 return FileRow(number=number, order="", body=None, errors=(ID_MISSING,))
             name, repeated = self.ids.see(written.strip())

@@ -19,6 +19,7 @@ from twite.formats.files.cells import Amount, Decimal, Moment, read_amount, read
 from twite.formats.files.findings import (
     ERRORS,
     NOTES,
+    UNKNOWN_IDS,
     FileRow,
     Repeats,
     RowAge,
@@ -66,6 +67,10 @@ _IDENTIFYING: Final = frozenset(
         "visitor_id",
     }
 )
+# A spreadsheet writes ="007" to keep a text.
+_KEPT_TEXT: Final = re.compile(r'="([^"]*)"')
+# A program that read a phone number as a floating-point number writes 447911123456.0.
+_POINT_ZERO: Final = re.compile(r"(\+?\d{7,15})[.,]0{1,2}", re.ASCII)
 _LITERAL: Final = frozenset({"description", "search", "consent"})
 _YES: Final = frozenset({"granted", "grant", "true", "1", "yes", "y", "opt-in", "accepted"})
 _NO: Final = frozenset({"denied", "deny", "false", "0", "no", "n", "opt-out", "rejected"})
@@ -221,9 +226,7 @@ class Rows:
         draft.conversion.update(
             (field, draft.given[field]) for field in _COPIED if field in draft.given
         )
-        wrong_id = rounded(order)
-        if wrong_id is not None:
-            draft.errors.append(wrong_id)
+        draft.add(rounded(order))
         if not draft.errors:
             draft.add(self._repeats.see(number, draft.conversion))
         old = None if self.options.age is None else self.options.age.see(draft.conversion)
@@ -251,8 +254,12 @@ class Rows:
             text = cells[place].strip()
             if not text:
                 continue
+            if text.startswith('="'):
+                text = _KEPT_TEXT.sub(r"\1", text)
+            if field == "phone":
+                text = _POINT_ZERO.sub(r"\1", text)
             empty = _EMPTY_AMOUNT if field == "value" else _EMPTY
-            empty = PLACEHOLDERS if field in _IDENTIFYING else empty
+            empty = UNKNOWN_IDS if field in _IDENTIFYING else empty
             if text.lower() in empty and field not in _LITERAL:
                 message = f'"{text}" means an unknown value: treated as empty'
                 draft.notes.append(RowFinding(field, "placeholder", message))
@@ -324,6 +331,9 @@ def _read_amount(draft: _Draft, options: RowOptions) -> str | None:
     code = code or amount.currency or otherwise
     if code is None:
         draft.errors.append(wrong or _CURRENCY_MISSING)
+    elif amount.excludes(code):
+        message = f"the amount has the sign {amount.sign}, but its currency is {code}: correct one"
+        draft.errors.append(RowFinding("value", "currency_conflict", message))
     return code
 
 

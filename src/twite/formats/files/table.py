@@ -199,7 +199,10 @@ def _why_not_csv(error: csv.Error, number: int) -> str:
 
 
 class UnknownColumn(Exception):
-    """A `--map` that names an unknown field or column; `message` lists the known ones."""
+    """A `--map` that names no field or no column, or two columns of one name.
+
+    `message` lists the known ones, or says how to choose.
+    """
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -231,28 +234,37 @@ def recognise(header: Sequence[str], chosen: Mapping[str, str]) -> ColumnMapping
             wrong = f'"{field}" is not a field of a conversion'
             raise UnknownColumn(f"{wrong}. {_nearest(field, NAMES)}")
         if name:
-            taken[field] = _place(name, names)
-    by_name: dict[str, int] = {}
+            taken[field] = _place(name, names, field)
+    by_name: dict[str, list[int]] = {}
     for place, name in enumerate(names):
-        by_name.setdefault(_plain(name), place)
+        by_name.setdefault(_plain(name), []).append(place)
     for field, known in NAMES.items():
         if field in chosen:
             continue
-        places = (by_name.get(_plain(name)) for name in known)
-        found = next((p for p in places if p is not None and p not in taken.values()), None)
-        if found is not None:
-            taken[field] = found
+        for name in known:
+            free = [place for place in by_name.get(_plain(name), ()) if place not in taken.values()]
+            if free:
+                taken[field] = _only(free, names, field)
+                break
     ignored = tuple(name for place, name in enumerate(names) if place not in taken.values())
     return ColumnMapping(header=names, taken=MappingProxyType(taken), ignored=ignored)
 
 
-def _place(name: str, names: Sequence[str]) -> int:
-    if name in names:
-        return names.index(name)
-    plain = [_plain(known) for known in names]
-    if _plain(name) in plain:
-        return plain.index(_plain(name))
+def _place(name: str, names: Sequence[str], field: str) -> int:
+    equal = [place for place, known in enumerate(names) if known == name]
+    alike = [place for place, known in enumerate(names) if _plain(known) == _plain(name)]
+    if equal or alike:
+        return _only(equal or alike, names, field)
     raise UnknownColumn(f'the file has no column "{name}". {_nearest(name, names)}')
+
+
+def _only(places: Sequence[int], names: Sequence[str], field: str) -> int:
+    if len(places) > 1:
+        raise UnknownColumn(
+            f'two columns are named "{names[places[0]]}" and "{names[places[1]]}": give them '
+            f"different names, or leave the field empty with --map {field}="
+        )
+    return places[0]
 
 
 def _nearest(name: str, known: Sequence[str] | Mapping[str, object]) -> str:
