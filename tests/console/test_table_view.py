@@ -50,8 +50,8 @@ def draw(tmp_path):
 def test_each_cell_has_its_columns_title_as_label_and_escaped_content(draw):
     page = draw(rows=ROWS, view=view_of())
 
-    assert '<td role="cell" data-label="Name" class="main "><div><b>a&lt;b</b></div></td>' in page
-    assert '<td role="cell" data-label="Sent by X" class="right "><div>3</div></td>' in page
+    assert '<td role="cell" data-label="Name" class="main"><div><b>a&lt;b</b></div></td>' in page
+    assert '<td role="cell" data-label="Sent by X" class="right"><div>3</div></td>' in page
     assert '<tr role="row" id="c3">' in page
     assert "late" not in page
 
@@ -61,7 +61,7 @@ def test_totals_are_the_last_row(draw):
 
     foot = page.split("<tfoot")[1]
     assert "<div>Total</div>" in foot
-    assert 'data-label="Sent by X" class="right "><div>7</div>' in foot
+    assert 'data-label="Sent by X" class="right"><div>7</div>' in foot
 
 
 def test_chosen_columns_are_shown_in_the_pages_order(draw):

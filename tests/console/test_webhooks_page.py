@@ -81,7 +81,7 @@ async def test_deliveries_are_shown_with_verdict_and_reason(stage):
         "accepted", "duplicate", "rejected", "wrong_type", "ignored", "order.paid",
         "a refund: X has no way to correct a conversion",
         "no secret of the webhook fits: compare it with the sender&#39;s",
-        '<td class="right">2</td>',
+        'class="right"><div>2</div></td>',
         "No delivery yet. The sender posts to <code>/webhooks/quiet</code>.",
     ):  # fmt: skip
         assert text in page.text

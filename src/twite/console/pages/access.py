@@ -18,7 +18,7 @@ from twite.console.page import (
 from twite.console.request_checks import AccessDenied
 from twite.console.table_view import table_view
 from twite.domain.errors import InvalidAccountChange
-from twite.domain.people.users import NAME, KeyScope, Role, User
+from twite.domain.people.users import NAME, ApiKey, KeyScope, Role, User
 from twite.gateway.identity.accounts import SHORTEST, Accounts
 from twite.gateway.ports.directory import AccountDirectory
 
@@ -32,6 +32,11 @@ _OPENS: Final = {
     KeyScope.METRICS: "the metrics of all pixels",
 }
 _ON_A_PAGE: Final = 50
+_KEY_ORDERS: Final[Mapping[str, Callable[[ApiKey], Any]]] = {
+    "name": lambda key: key.name,
+    "created": lambda key: key.created_at,
+    "state": lambda key: (key.revoked_at is not None, key.revoked_at),
+}
 _ORDERS: Final[Mapping[str, Callable[[User], Any]]] = {
     "name": lambda user: user.name,
     "role": lambda user: user.role,
@@ -178,10 +183,12 @@ class KeysPage:
         )
 
     async def _list(self, request: PageRequest) -> Response:
+        view = table_view(request, sorts=tuple(_KEY_ORDERS), sort="-created")
         return request.page(
             "access/keys.html",
             title="Keys",
-            keys=await self.user_accounts.keys(),
+            keys=view.sorted(await self.user_accounts.keys(), _KEY_ORDERS),
+            view=view,
             scopes=[(scope.value, what) for scope, what in _OPENS.items()],
             pixels=self.pixels,
         )

@@ -3,14 +3,15 @@
 Each page view queries X; nothing is cached. X's errors are shown with their fix.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from starlette.responses import Response
 
 from twite.console.page import FormData, NavigationGroup, PageLocation, PageRequest, PageRoute
 from twite.console.pages.pixels import known_pixel
+from twite.console.table_view import table_view
 from twite.domain.destination import Destination
 from twite.domain.errors import TwiteError
 from twite.domain.people.users import Role
@@ -25,6 +26,13 @@ _KINDS: Final = [
     (kind, f"{kind} ({SHOWN_AS[kind]} in X's own pages)" if kind in SHOWN_AS else kind)
     for kind in spec.EVENT_TAG_TYPES
 ]
+
+_ORDERS: Final[Mapping[str, Callable[[EventTag], Any]]] = {
+    "event": lambda tag: (tag.name or tag.id).lower(),
+    "type": lambda tag: tag.type,
+    "status": lambda tag: (tag.deleted, tag.status),
+    "last-tracked": lambda tag: tag.last_tracked_at or "",
+}
 
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
@@ -63,14 +71,17 @@ class EventsPage:
         pixel = known_pixel(request, self.destinations)
         deleted = bool(request.query.first("deleted"))
         wrong, rows = "", []
+        filters = [("deleted", "Events", "with deleted ones" if deleted else "")]
+        view = table_view(request, filters=filters, sorts=tuple(_ORDERS), sort="event")
         try:
-            known = await self.manager.events(pixel, with_deleted=deleted)
+            known = view.sorted(await self.manager.events(pixel, with_deleted=deleted), _ORDERS)
             rows = [(tag, self.manager.names(pixel, tag)) for tag in known]
         except TwiteError as error:
             wrong = str(error)
         return request.page(
             "events/events.html",
             title=f"Events of {pixel}",
+            view=view,
             pixel=pixel,
             account=self.destinations[pixel].account,
             rows=rows,
