@@ -157,7 +157,6 @@ def test_values_of_postgresql_are_exact(place, gateway, postgres):
 @pytest.mark.parametrize(
     ("amount", "value"),
     [("free", "1.2340"), ("paid::numeric", "12.50"), ("round(free, 2)", "1.23")],
-    [("free", "1.2340"), ("paid::numeric", "12.50"), ("round(free, 2)", "1.23")],
 )
 def test_amounts_of_postgresql_have_all_digits(place, gateway, postgres, amount, value):
     query = f"SELECT key AS order_id, at AS time, {amount} AS total, email FROM orders"  # noqa: S608
