@@ -26,7 +26,7 @@ QUALITY = 55
 
 def name_of(path: str) -> str:
     """Return the file name for a route: `/console/users/{name}` is `users-name`."""
-    return "-".join(re.findall(r"\w+(?:-\w+)*", path.removeprefix("/console"))) or "overview"
+    return "-".join(re.findall(r"\w+(?:-\w+)*", path.removeprefix("/console"))) or "home"
 
 
 async def draw(*, ending: str = "webp") -> dict[str, bytes]:

@@ -18,7 +18,7 @@ from twite.console.pages.conversion import ConversionPage
 from twite.console.pages.conversions import ConversionsPage
 from twite.console.pages.dead_letters import DeadLettersPage
 from twite.console.pages.events import EventsPage
-from twite.console.pages.overview import OverviewPage
+from twite.console.pages.home import HomePage
 from twite.console.pages.pixels import PixelsPage, TestConversionPage
 from twite.console.pages.quality import DedupReportPage, MatchQualityPage
 from twite.console.pages.rejected import AmountsPage, RejectedPage
@@ -68,7 +68,7 @@ def console(
     )
     # In the order of the navigation.
     pages = (
-        OverviewPage(destinations=destinations, queries=store, state=store),
+        HomePage(destinations=destinations, queries=store, state=store),
         ConversionsPage(
             destinations=destinations,
             sources=[*source_names, X_SOURCE],

@@ -32,6 +32,8 @@ _STATES: Final[Mapping[AlertKind, str]] = {
 _SUBJECTS: Final[Mapping[AlertKind, tuple[str, str]]] = {
     AlertKind.SOURCE_SILENT: ("/console/sources/{}", "source"),
     AlertKind.WEBHOOK_SILENT: ("/console/webhooks", "webhook"),
+    AlertKind.SYNC_FAILING: ("/console/system", "sync"),
+    AlertKind.SYNC_SILENT: ("/console/system", "sync"),
     AlertKind.TEMPLATE_HUNG: ("/console/tag-preview", "template"),
 }
 

@@ -1,0 +1,382 @@
+"""The first page: accounts by health, open alerts, traffic and delivery times.
+
+A viewer of one pixel sees that pixel's overview instead of accounts.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import urlencode
+
+import msgspec
+from starlette.responses import Response
+
+from twite.console.account_health import (
+    NO_PIXEL,
+    REFUSED_URGENT,
+    REFUSED_WARNS,
+    AccountHealth,
+    Health,
+    PixelFigures,
+    added_flows,
+    health_of,
+    listing_path,
+)
+from twite.console.page import NavigationGroup, PageLocation, PageRequest, PageRoute
+from twite.console.render import number
+from twite.console.scope import ENDS
+from twite.console.table_view import table_view
+from twite.console.time_chart import ChartKind, ChartSeries, ChartStep, TimeChart, Unit, time_chart
+from twite.console.time_range import minute_of, named
+from twite.console.visible_alerts import ShownCause, shown_causes, visible
+from twite.domain.alert import Alert
+from twite.domain.destination import Destination
+from twite.domain.history import ConversionCounts, total
+from twite.domain.pause import Pause
+from twite.domain.stats.backlog import Forecast
+from twite.domain.stats.tally import QUARTER, DeliveryTimes, FlowCounts, quantile, together
+from twite.domain.times import DAY, HOUR, MINUTE
+from twite.gateway.alerts.alert_store import read_replies
+from twite.gateway.alerts.forecast import LOOK_BACK, forecasts
+from twite.gateway.ports.listing import QueryScope
+from twite.gateway.ports.queries import (
+    CountedSinceQuery,
+    DeliveredQuery,
+    FlowsByPixelQuery,
+    FlowsQuery,
+    Queries,
+    WaitsQuery,
+)
+from twite.gateway.ports.state import StateReader
+
+PATH: Final = "/console"
+ROWS_ON_A_PAGE: Final = 50
+# The most accounts without traffic that are listed, folded. The filter finds the others.
+MOST_IDLE: Final = 100
+MOST_CAUSES: Final = 5
+_QUANTILES: Final = (0.5, 0.95, 0.99)
+# By column: how to sort by it. The default is by health, the worst first.
+_SORTS: Final[Mapping[str, Callable[[AccountHealth], Any]]] = {
+    "account": lambda account: account.name,
+    "received": lambda account: account.flow_today.received,
+    "delivered": lambda account: account.flow_today.delivered,
+    "refused": lambda account: account.refused,
+    "held": lambda account: account.held,
+    "pending": lambda account: account.pending,
+}
+
+
+class TimeSpan(msgspec.Struct, frozen=True):
+    """A time range of the charts, and the time of each of their steps, both in milliseconds."""
+
+    name: str
+    title: str
+    length: int
+    each: int
+
+
+SPANS: Final = (
+    TimeSpan("hour", "Last hour", HOUR, MINUTE),
+    TimeSpan("day", "Last 24 hours", DAY, HOUR),
+    TimeSpan("week", "Last 7 days", 7 * DAY, QUARTER),
+    TimeSpan("month", "Last 30 days", 30 * DAY, DAY),
+)
+
+
+@dataclass(slots=True, kw_only=True, eq=False, repr=False)
+class HomePage:
+    destinations: Mapping[str, Destination]
+    queries: Queries
+    state: StateReader
+
+    @property
+    def routes(self) -> Sequence[PageRoute]:
+        location = PageLocation("Home", NavigationGroup.CONVERSIONS)
+        return (PageRoute("GET", PATH, self._show, location=location),)
+
+    async def _show(self, request: PageRequest) -> Response:
+        scope, by_pixel = self._chosen(request)
+        chosen = request.query.first("span", "day")
+        span = next((listed for listed in SPANS if listed.name == chosen), SPANS[1])
+        counts = [
+            each
+            for each in await self.queries.balance()
+            if scope.shows(each.pixel) and scope.source in (None, each.source)
+        ]
+        causes = await self._causes(scope, request.now)
+        accounts = await self._accounts(request, scope, counts, causes, by_pixel=by_pixel)
+        expected = await self._expected(scope, request.now)
+        traffic, latency, slots = await self._charts(request, scope, span)
+        whole, pixels = total(counts), sorted({each.pixel for each in counts if each.pixel})
+        pixel = scope.pixel or (pixels[0] if len(pixels) == 1 else "")
+        return request.page(
+            "home.html",
+            title=_title(request),
+            causes=causes[:MOST_CAUSES],
+            further_causes=max(0, len(causes) - MOST_CAUSES),
+            whole=whole,
+            ends=[
+                # A list takes one pixel: the counts of an account with several are text.
+                (name, getattr(whole, name), tone, _all_path(request, scope, name, pixel))
+                for name, tone in ENDS
+            ],
+            balance=[(name, getattr(whole, name), tone) for name, tone in ENDS],
+            spoken=", ".join(f"{number(getattr(whole, name))} {name}" for name, _ in ENDS),
+            all_path=_all_path(request, scope, "", pixel),
+            since=await self.queries.answer(CountedSinceQuery(scope=scope)),
+            by_pixel=by_pixel,
+            view_pixel=pixel if pixel in self.destinations else "",
+            is_alone=by_pixel and len(accounts) <= 1,
+            sources=counts if len(pixels) == 1 and len(counts) > 1 else [],
+            listing_path=listing_path,
+            traffic=traffic,
+            latency=latency,
+            span=span,
+            spans=[(listed, _span_path(request, listed)) for listed in SPANS],
+            rate=await self._rate(scope, request.now),
+            quantiles=[(round(part * 100), quantile(slots, part)) for part in _QUANTILES],
+            expected=[forecast for forecast in expected if forecast.pending],
+            thresholds=(REFUSED_WARNS, REFUSED_URGENT),
+            **_rows(request, accounts),
+        )
+
+    def _chosen(self, request: PageRequest) -> tuple[QueryScope, bool]:
+        """Return what the page is about, and whether its rows are pixels instead of accounts."""
+        viewer, query = request.viewer, request.query
+        if pixel := query.first("pixel"):
+            return QueryScope(pixels=viewer.pixels, pixel=pixel), True
+        if account := query.first("account"):
+            own = [
+                pixel
+                for pixel in viewer.of(self.destinations)
+                if self.destinations[pixel].account == account
+            ]
+            return QueryScope(pixels=frozenset(own)), True
+        is_alone = len(viewer.of(self.destinations)) <= 1
+        return QueryScope(pixels=viewer.pixels), is_alone
+
+    async def _accounts(
+        self,
+        request: PageRequest,
+        scope: QueryScope,
+        counts: Sequence[ConversionCounts],
+        causes: Sequence[ShownCause],
+        *,
+        by_pixel: bool,
+    ) -> list[AccountHealth]:
+        midnight = named("today", zone=request.zone, now=request.now).since or 0
+        since = midnight // HOUR * HOUR
+        # The counts of hours begin at a full hour of UTC: not all zones' days do.
+        typed = {"from": minute_of(since, request.zone)}
+        when = "when=today" if since == midnight else urlencode(typed, safe=":")
+        traffic = await self.queries.answer(FlowsByPixelQuery(span=HOUR, since=since))
+        oldest: dict[str, int] = {}
+        for backlog in await self.queries.backlog():
+            known = oldest.get(backlog.pixel, backlog.oldest)
+            oldest[backlog.pixel] = min(known, backlog.oldest)
+        by_counts: dict[str, list[ConversionCounts]] = {}
+        for each in counts:
+            by_counts.setdefault(each.pixel, []).append(each)
+        names = {*self.destinations, *by_counts, *traffic}
+        figures = [
+            _figures(pixel, traffic, by_counts.get(pixel, ()), oldest.get(pixel))
+            for pixel in sorted(names)
+            if scope.shows(pixel)
+        ]
+        return health_of(
+            figures,
+            causes,
+            now=request.now,
+            name_of=(lambda pixel: pixel or NO_PIXEL) if by_pixel else self._account_of,
+            path_of=_account_path,
+            when=when,
+        )
+
+    def _account_of(self, pixel: str) -> str:
+        destination = self.destinations.get(pixel)
+        return (destination and destination.account) or pixel or NO_PIXEL
+
+    async def _causes(self, scope: QueryScope, now: int) -> list[ShownCause]:
+        alerts = [
+            alert
+            for alert in visible(await self.state.load(Alert), scope.seen)
+            if alert.resolved_at is None
+        ]
+        replies = await read_replies(self.state)
+        return shown_causes(alerts, replies, pixels=self.destinations.keys(), now=now)
+
+    async def _rate(self, scope: QueryScope, now: int) -> float:
+        """Return recent conversions that X accepted, by minute."""
+        since = now // MINUTE * MINUTE - 5 * MINUTE
+        flows = await self.queries.answer(FlowsQuery(scope=scope, span=MINUTE, since=since))
+        return sum(flow.delivered for flow in flows) / max(1, (now - since) / MINUTE)
+
+    async def _charts(
+        self, request: PageRequest, scope: QueryScope, span: TimeSpan
+    ) -> tuple[TimeChart, TimeChart, Mapping[int, int]]:
+        """Return the charts of traffic and delivery times, and all delivery times by slot."""
+        since = request.now // span.each * span.each - span.length + span.each
+        flows = await self.queries.answer(FlowsQuery(scope=scope, span=span.each, since=since))
+        waits = await self.queries.answer(WaitsQuery(scope=scope, span=span.each, since=since))
+        steps = range(since, request.now + 1, span.each)
+        return (
+            _traffic(request, scope, flows, steps),
+            _latency(request, waits, steps),
+            together(waits),
+        )
+
+    async def _expected(self, scope: QueryScope, now: int) -> list[Forecast]:
+        return forecasts(
+            [each for each in self.destinations.values() if scope.shows(each.pixel)],
+            [hour for hour in await self.queries.backlog() if scope.shows(hour.pixel)],
+            await self.queries.answer(DeliveredQuery(since=now - LOOK_BACK)),
+            now=now,
+            paused=[pause.pixel for pause in await self.state.load(Pause) if not pause.event],
+        )
+
+
+def _figures(
+    pixel: str,
+    traffic: Mapping[str, FlowCounts],
+    counts: Sequence[ConversionCounts],
+    oldest: int | None,
+) -> PixelFigures:
+    whole = total(counts)
+    return PixelFigures(
+        pixel=pixel,
+        flow_today=traffic.get(pixel, FlowCounts(at=0)),
+        pending=whole.pending,
+        held=whole.held,
+        dead=whole.dead,
+        oldest=oldest,
+    )
+
+
+def _title(request: PageRequest) -> str:
+    pixel, account = request.query.first("pixel"), request.query.first("account")
+    if pixel:
+        return f"Pixel {pixel}"
+    return f"Account {account}" if account else "Home"
+
+
+def _rows(request: PageRequest, accounts: Sequence[AccountHealth]) -> dict[str, Any]:
+    """Return the values for the table: the rows of one page, and accounts without traffic."""
+    typed = request.query.first("q").strip()[:64]
+    wanted = typed.casefold()
+    found = [
+        account
+        for account in accounts
+        if not wanted
+        or wanted in account.name.casefold()
+        or any(wanted in pixel.casefold() for pixel in account.pixels)
+    ]
+    view = table_view(
+        request,
+        filters=(
+            ("pixel", "Pixel", request.query.first("pixel")),
+            ("account", "Account", request.query.first("account")),
+            ("q", "Name", typed),
+        ),
+        sorts=_SORTS,
+    )
+    active = [account for account in found if account.health is not Health.IDLE]
+    if view.sort:
+        active = view.sorted(active, _SORTS)
+    first = ROWS_ON_A_PAGE * ((request.query.number("page") or 1) - 1)
+    first = first if 0 <= first < len(active) else 0
+    last = min(first + ROWS_ON_A_PAGE, len(active))
+    pages = [(first // ROWS_ON_A_PAGE, "Previous")] if first else []
+    pages += [(last // ROWS_ON_A_PAGE + 1, "Next")] if last < len(active) else []
+    idle = [account for account in found if account.health is Health.IDLE]
+    return {
+        "view": view,
+        "typed_name": typed,
+        "accounts": active[first:last],
+        "whole_today": added_flows(account.flow_today for account in found),
+        "place": (first + 1, last, len(active)),
+        "pages": [(view.url(added=[("page", str(place))]), text) for place, text in pages],
+        "idle": idle[:MOST_IDLE],
+        "idle_accounts": len(idle),
+        "all_accounts": len(accounts),
+    }
+
+
+def _all_path(request: PageRequest, scope: QueryScope, name: str, pixel: str) -> str:
+    """Return the list behind a count of all conversions; "" if no list has all of them."""
+    if request.query.first("account") and not pixel:
+        return ""
+    state = "queued" if name == "pending" else name
+    return listing_path(state, pixel=pixel if scope.seen is not None else "")
+
+
+def _account_path(name: str, pixels: Sequence[str]) -> str:
+    if pixels == [""]:
+        return ""
+    only = {"pixel": pixels[0]} if len(pixels) == 1 else {"account": name}
+    return f"{PATH}?{urlencode(only)}"
+
+
+def _span_path(request: PageRequest, span: TimeSpan) -> str:
+    asked = {name: request.query.first(name) for name in ("pixel", "account")}
+    fields = {name: value for name, value in asked.items() if value}
+    return f"{PATH}?{urlencode(fields | {'span': span.name})}"
+
+
+def _traffic(
+    request: PageRequest, scope: QueryScope, flows: Sequence[FlowCounts], steps: range
+) -> TimeChart:
+    by_time = {flow.at: flow for flow in flows}
+    is_listed = scope.pixel or not request.query.first("account")
+    charted = []
+    for at in steps:
+        flow = by_time.get(at, FlowCounts(at=at))
+        refused, unsent = flow.dead + flow.rejected, flow.duplicate + flow.suppressed
+        charted.append(
+            ChartStep(
+                at=at,
+                until=at + steps.step,
+                values=(
+                    flow.delivered,
+                    max(0, flow.received - flow.delivered - refused - unsent),
+                    refused,
+                    unsent,
+                ),
+                url=_step_path(request, scope, at, at + steps.step) if is_listed else "",
+            )
+        )
+    return time_chart(
+        charted,
+        series=[
+            ChartSeries("delivered", "ok"),
+            ChartSeries("not yet delivered", "wait"),
+            ChartSeries("refused", "bad"),
+            ChartSeries("duplicate or suppressed", "soft"),
+        ],
+        kind=ChartKind.COLUMNS,
+        unit=Unit.COUNT,
+        zone=request.zone,
+    )
+
+
+def _step_path(request: PageRequest, scope: QueryScope, at: int, until: int) -> str:
+    typed = {"from": minute_of(at, request.zone), "to": minute_of(until, request.zone)}
+    return listing_path(pixel=scope.pixel or "", when=urlencode(typed, safe=":"))
+
+
+def _latency(request: PageRequest, waits: Sequence[DeliveryTimes], steps: range) -> TimeChart:
+    by_time = {wait.at: wait.slots for wait in waits}
+    return time_chart(
+        [
+            # Delivery times are counted by duration: no list is sorted by them.
+            ChartStep(
+                at=at,
+                until=at + steps.step,
+                values=tuple(quantile(by_time.get(at, {}), part) for part in _QUANTILES),
+            )
+            for at in steps
+        ],
+        series=[ChartSeries("p50", "ok"), ChartSeries("p95", "warn"), ChartSeries("p99", "bad")],
+        kind=ChartKind.LINES,
+        unit=Unit.DURATION,
+        zone=request.zone,
+    )
