@@ -5,6 +5,7 @@ The pages come from the route table, so new pages are tested, too.
 
 import json
 import os
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -145,6 +146,72 @@ async def test_what_a_finger_touches_on_a_phone_is_44_px_high(browser, stage, si
 
     await context.close()
     assert small == {}, json.dumps(small, indent=1)
+
+
+CUT_CELLS = """
+() => [...document.querySelectorAll("table.rows td")]
+  .filter((cell) => cell.checkVisibility())
+  .filter((cell) => {
+    const { left, right } = cell.firstElementChild.getBoundingClientRect();
+    const label = getComputedStyle(cell, "::before").content;
+    const isTitle = label === `"${cell.dataset.label}"` || cell.matches(".main");
+    return left < 0 || right > innerWidth || !isTitle;
+  })
+  .map((cell) => cell.outerHTML.slice(0, 120))
+"""
+
+
+async def test_each_cell_of_a_table_is_visible_on_a_phone_with_its_columns_title(
+    browser, stage, signed_in
+):
+    context, page = await opened(browser, signed_in, "phone", "dark")
+
+    cut, tables = {}, 0
+    for path in pages_of(stage):
+        await page.goto(stage.url + path, wait_until="domcontentloaded")
+        await page.evaluate("for (const it of document.querySelectorAll('details')) it.open = true")
+        tables += await page.locator("table.rows").count()
+        if found := await page.evaluate(CUT_CELLS):
+            cut[path] = found
+
+    await context.close()
+    assert cut == {}, json.dumps(cut, indent=1)
+    assert tables > 5
+
+
+DARK, LIGHT = "rgb(22, 21, 20)", "rgb(251, 250, 248)"
+
+
+@pytest.mark.parametrize(
+    "case", [("Dark", "light", DARK), ("Light", "dark", LIGHT), ("Auto", "dark", DARK)]
+)
+async def test_chosen_theme_wins_over_that_of_the_system(browser, stage, signed_in, case):
+    theme, scheme, ground = case
+    context, page = await opened(browser, signed_in, "desktop", scheme)
+    await page.goto(f"{stage.url}/console/account")
+    await page.click(f".themes button:text('{theme}')")
+    await page.wait_for_selector(f".themes [aria-pressed]:text('{theme}')")
+
+    color = await page.evaluate("getComputedStyle(document.body).backgroundColor")
+
+    await context.close()
+    assert color == ground
+
+
+async def test_times_are_in_the_zone_of_the_browser_from_the_first_page_on(browser, stage):
+    context = await browser.new_context(timezone_id="Australia/Eucla")
+    page = await context.new_page()
+    await sign_in(page, stage.url)
+    await page.goto(f"{stage.url}/console/account")
+
+    text = await page.inner_text("main")
+    machine = await page.get_attribute("main time", "datetime")
+    shown = await page.inner_text("main time")
+
+    await context.close()
+    assert "Times are in Australia/Eucla." in text
+    ahead = datetime.fromisoformat(f"{shown}Z") - datetime.fromisoformat(machine)
+    assert ahead == timedelta(hours=8, minutes=45)
 
 
 async def test_every_console_page_works_without_javascript(browser, stage, signed_in):
