@@ -80,6 +80,20 @@ async def test_sync_and_webhook_of_one_event_are_a_warning(tmp_path, database):
     assert len(other) == 1
 
 
+async def test_cursor_that_is_set_before_the_order_is_paid_is_a_warning(tmp_path, database):
+    text = SYNC.format(path=database).replace("changed FROM orders", "at AS created FROM orders {}")
+    paid = text.format("WHERE changed = 'paid'")
+
+    found_of = [
+        await found(tmp_path, each.replace('cursor = "changed"', f'cursor = "{cursor}"'))
+        for each, cursor in ((paid, "created"), (text.format(""), "created"), (paid, "time"))
+    ]
+
+    sentence = "the cursor created of orders may be set before a row matches the query"
+    assert found_of[0][1:] == [(CheckStatus.WARNING, sentence)]
+    assert [len(each) for each in found_of] == [2, 1, 1]
+
+
 async def test_sync_of_a_restored_store_is_paused(tmp_path, database):
     store = await SQLiteStore.open(tmp_path / "twite.db")
     await store.put([SyncRecord(name=ALL_PAUSED, state="1")])

@@ -7,7 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import obstore
 import pytest
@@ -54,10 +54,11 @@ class ShopFile:
             " message TEXT, at TEXT)"
         )
 
-    def add(self, orders=1, total="4.90", email="shopper@shop.example"):
+    def add(self, orders=1, total="4.90", email="shopper@shop.example", made=None, id_=None):
         for _ in range(orders):
             self.count += 1
-            row = (f"o-{self.count}", now(), now(), total, email)
+            at = now() if made is None else made.isoformat()
+            row = (id_ or f"o-{self.count}", at, now(), total, email)
             self._run("INSERT INTO orders VALUES (?, ?, ?, ?, ?)", row)
 
     def results(self):
@@ -136,6 +137,21 @@ def test_gateway_syncs_by_its_interval(tmp_path, shop, x_emulator):
         settled(gateway, 2)
 
     assert counted(x_emulator) == {"o-1": 1, "o-2": 1}
+
+
+def test_old_order_is_looked_up_in_the_history_and_sent_once(tmp_path, shop, x_emulator):
+    more = "history = true"
+    with with_sync(Gateway(tmp_path, x_emulator.url), shop.url, more) as gateway:
+        began(gateway)
+        verdicts = []
+        for _ in range(2):
+            shop.add(made=datetime.now(UTC) - timedelta(days=10), id_="transfer")
+            done = command(gateway, "sync", "orders", "--json")
+            verdicts.append(json.loads(done.stdout)["verdicts"])
+        gateway.drained()
+
+    assert verdicts == [{"accepted": 1}, {"skipped": 1}]
+    assert counted(x_emulator) == {"transfer": 1}
 
 
 @pytest.mark.timeout(3_000 if os.environ.get("TWITE_TRIAL") else 300)

@@ -7,6 +7,7 @@ import pytest
 
 from builders import NOW, a_conversion, a_submission, an_entry
 from store_contract.actions import (
+    EVENT,
     PIXEL,
     add_dead_letter,
     balanced,
@@ -21,11 +22,13 @@ from store_contract.actions import (
 )
 from twite.domain.cause import DeliveryCause
 from twite.domain.consent import REVOKED, person_keys
+from twite.domain.conversion import dedup_key
 from twite.domain.delivery import State
 from twite.domain.errors import LedgerUnavailable
 from twite.domain.history import ConversionCounts
 from twite.domain.people.users import AuditEvent
 from twite.domain.submission import AcceptedConversion, Recorded
+from twite.domain.times import DAY
 from twite.gateway.operations.erase import ERASED, GONE, PREFIX
 from twite.gateway.ports.listing import QueryScope
 from twite.gateway.ports.outbox import Replay, TakeBack
@@ -34,6 +37,7 @@ from twite.gateway.ports.queries import (
     AtRest,
     ByReceipt,
     DecidedDelivery,
+    HeldKeysQuery,
     SubmissionsQuery,
     UndeliveredQuery,
 )
@@ -59,6 +63,16 @@ class PrivacyLaws:
         assert after.sent.strip() in {b"", b"{}"}
         assert (whole.received, whole.suppressed) == (1, 1)
         assert await claim_or_none(store, now=NOW + 2) is None
+
+    async def test_keys_of_old_and_erased_conversions_are_found(self, store: Store) -> None:
+        names = ["order-1", "order-2", "order-3"]
+        for place, name in enumerate(names[:2]):
+            await record(store, name, receipt=name, at=NOW - (20 - place) * DAY)
+        (erased,) = await histories(store, "order-1")
+        await store.erase(EraseStore(conversions=(erased.delivery,)), now=NOW)
+
+        keys = [dedup_key(PIXEL, EVENT, name) for name in names]
+        assert await store.answer(HeldKeysQuery(keys=keys)) == frozenset(keys[:2])
 
     async def test_erasure_of_part_of_a_large_request(self, store: Store) -> None:
         people = [email_of(number) for number in range(40)]

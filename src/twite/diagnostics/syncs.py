@@ -1,6 +1,8 @@
 """Diagnostics of `[[sync]]`: unreachable sources, failed runs, and a second sender of an event."""
 
+import re
 from collections.abc import AsyncIterator, Iterator
+from typing import Final
 
 from twite.app.store_access import open_records
 from twite.app.sync.look import read_next_rows
@@ -10,6 +12,12 @@ from twite.config.syncs import SyncSettings
 from twite.domain.errors import TwiteError
 from twite.domain.times import spelled
 from twite.gateway.ports.findings import CheckFinding, failed, passed, warning
+
+# A cursor that is set when a row is created, and a condition that becomes true later.
+_OF_CREATION: Final = re.compile(r"creat|insert|placed|(?:^|_)id$|number", re.IGNORECASE)
+_OF_STATUS: Final = re.compile(
+    r"\bwhere\b.*(?:status|state|paid|payment|confirm|complet|captur)", re.IGNORECASE | re.DOTALL
+)
 
 
 async def syncs(settings: Settings) -> AsyncIterator[CheckFinding]:
@@ -45,8 +53,20 @@ async def syncs(settings: Settings) -> AsyncIterator[CheckFinding]:
         else:
             ran = "has not run yet" if run is None else f"last run {spelled(run.at)}"
             yield passed("syncs", f"{sync.name}: readable → source {sync.source}, {ran}")
-    for finding in _same_events(settings):
+    for finding in (*_fixed_cursors(settings), *_same_events(settings)):
         yield finding
+
+
+def _fixed_cursors(settings: Settings) -> Iterator[CheckFinding]:
+    for sync in settings.syncs:
+        if _OF_CREATION.search(sync.cursor) and _OF_STATUS.search(sync.query):
+            yield warning(
+                "syncs",
+                f"the cursor {sync.cursor} of {sync.name} may be set before a row matches the "
+                "query",
+                "A row that matches later, such as an order that is paid, is not read.",
+                "Choose a cursor that changes then, such as paid_at or updated_at.",
+            )
 
 
 async def _state(settings: Settings, sync: SyncSettings) -> tuple[SyncState, str]:

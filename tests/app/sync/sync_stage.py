@@ -56,6 +56,10 @@ class Intake:
             duplicate_indexes=again,
         )
 
+    async def find_received(self, rows):
+        """Look into the history, which is longer than the deduplication window."""
+        return {row.number for row in rows if row.order in self.received}
+
     def forget(self):
         """Forget everything, as the gateway does after its deduplication window."""
         self.sent.clear()
@@ -96,9 +100,12 @@ class SyncStage:
             state=self.state,
             clock=self.clock,
             find_target=lambda _name: SyncTarget(
-                accept=self.intake, source=SimpleNamespace(name="shop")
+                accept=self.intake,
+                source=SimpleNamespace(name="shop"),
+                find_received=self.intake.find_received,
             ),
             dedup_window=7 * DAY,
+            history=30 * DAY,
             may_write=lambda: self.owned,
         )
 

@@ -114,6 +114,23 @@ async def test_full_exports_never_repeat_an_order_even_beside_a_broken_file(shop
         shop.clock.jump(DAY)
 
 
+async def test_file_that_is_repaired_after_weeks_loses_no_row(shop, bucket):
+    bucket.put("0.csv", order("first"))
+    bucket.put("broken.csv", "not,enough")
+    await run(shop)
+    made = shop.clock.now()
+    for _ in range(14):
+        shop.clock.jump(DAY)
+        await run(shop)
+        shop.intake.forget()
+
+    bucket.put("broken.csv", order("first", made), order("waited", made))
+    result = await run(shop)
+
+    assert result.verdicts == {"skipped": 1, "accepted": 1}
+    assert shop.intake.received == ["first", "waited"]
+
+
 async def test_deleted_objects_are_forgotten(shop, bucket):
     bucket.put("1.csv", order("a"))
     await run(shop)

@@ -47,7 +47,8 @@ class ScheduleStage:
         self.store = MemoryState()
         self.store.ownership = None
         sync = SimpleNamespace(name="orders", interval=5 * MINUTE, is_storage=False)
-        settings = SimpleNamespace(syncs=(sync,), store=SimpleNamespace(dedup_window=0))
+        kept = SimpleNamespace(dedup_window=0, keeping=SimpleNamespace(history=0))
+        settings = SimpleNamespace(syncs=(sync,), store=kept)
         self.settings = settings
         self.schedule = SyncSchedule(
             self.store,

@@ -75,6 +75,32 @@ async def test_result_of_an_order_is_not_replaced_by_one_that_shares_its_id(shop
     assert results(shop) == [("o-1", "accepted")]
 
 
+async def test_old_order_that_begins_to_match_the_query_is_sent_and_never_again(shop):
+    """Such as a bank transfer: the order is two weeks old when it is paid."""
+    await shop.run()
+    shop.clock.jump(20 * DAY)
+    await shop.run()
+    runs = []
+    for _ in range(2):
+        shop.order("transfer", time=shop.clock.now() - 14 * DAY)
+        runs.append((await shop.run()).verdicts)
+        shop.intake.forget()
+        shop.clock.jump(8 * DAY)
+
+    assert runs == [{"accepted": 1}, {"skipped": 1}]
+
+
+async def test_old_orders_of_before_the_first_run_are_not_sent_when_they_change(shop):
+    shop.order("old", time=NOW - 20 * DAY)
+    await shop.run(history=False)
+    shop.clock.jump(DAY)
+    shop.order("old", time=NOW - 20 * DAY)
+
+    run = await shop.run(history=False)
+
+    assert run.verdicts == {"skipped": 1}
+
+
 @pytest.mark.parametrize("ahead", [HOUR, 23 * HOUR, 40 * DAY])
 @pytest.mark.parametrize("kind", ["text", "seconds", "milliseconds"])
 async def test_row_from_the_future_hides_no_later_row(shop, kind, ahead):

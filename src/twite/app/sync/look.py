@@ -2,11 +2,13 @@
 
 import asyncio
 import time
+from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 import msgspec
 
-from twite.app.row_check import RowCheck
+from twite.app.row_check import RowCheck, find_received, row_check
 from twite.app.store_access import open_records
 from twite.app.sync.run import query_rows, row_options
 from twite.app.sync.state import (
@@ -17,9 +19,10 @@ from twite.app.sync.state import (
     refused_row,
     require_same_origin,
 )
+from twite.app.sync.submit import left_out, without_received
 from twite.config.settings import Settings
 from twite.config.syncs import SyncSettings
-from twite.formats.files.results import refused
+from twite.formats.files.findings import FileRow
 from twite.readers.database.connection import PageQuery
 from twite.readers.database.open import open_database
 from twite.readers.object_storage import ObjectStorage
@@ -81,18 +84,24 @@ async def _judged(settings: Settings, sync: SyncSettings, state: SyncState) -> N
         database.close()
     options = row_options(
         sync,
-        caught_up_at=state.caught_up_at,
+        state,
         now=now,
         dedup_window=settings.store.dedup_window,
+        history=settings.store.keeping.history,
     )
     rows = query_rows(sync, options, page, seen=recent)[:SHOWN]
-    source = next(each for each in settings.sources() if each.name == sync.source)
-    destinations = {each.pixel: each for each in settings.destinations()}
-    check = RowCheck(source=source, destinations=destinations, now=now)
-    sent = [row for row in rows if row.body is not None]
+    check = row_check(settings, sync.source, now=now)
+    sent = await without_received(rows, partial(_received, settings, check))
     judged = {result.number: result for result in await check.submit(sent)} if sent else {}
-    results = [judged.get(row.number) or refused(row) for row in rows]
+    results = [judged.get(row.number) or left_out(row) for row in rows]
     return NextRows(
         start=f"The next rows, at most {SHOWN}:",
         rows=tuple(refused_row(result) for result in results),
     )
+
+
+async def _received(settings: Settings, check: RowCheck, rows: Sequence[FileRow]) -> frozenset[int]:
+    if not settings.store.exists:
+        return frozenset()
+    async with open_records(settings) as records:
+        return await find_received(rows, check, records)

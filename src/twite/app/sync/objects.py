@@ -46,13 +46,15 @@ class ObjectRun:
             for stored in objects:
                 await self._keep(stored, rows=0)
             known = await load_objects(self._basis.state, self._sync.name)
+            state = msgspec.structs.replace(state, skipped_until=run.at)
         state = msgspec.structs.replace(state, has_begun=True, origin=SyncOrigin.of(self._sync))
         await self._forget(known.keys() - {stored.path for stored in objects})
         options = row_options(
             self._sync,
-            caught_up_at=state.caught_up_at,
+            state,
             now=run.at,
             dedup_window=self._basis.dedup_window,
+            history=self._basis.history,
         )
         wrong: list[str] = []
         for stored in objects:

@@ -41,12 +41,17 @@ PAGE: Final = 500  # rows
 
 
 class SyncBasis(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run needs of the gateway. `may_write` is whether this gateway still owns its lease."""
+    """What a run needs of the gateway. Times are in ms.
+
+    `history` is how long the gateway keeps what it received. `may_write` is whether this gateway
+    still owns its lease.
+    """
 
     state: StateStore
     clock: Clock
     find_target: FindTarget
     dedup_window: int
+    history: int
     may_write: Callable[[], bool]
 
 
@@ -58,19 +63,27 @@ class NotOwned(ClientError):
 
 
 def row_options(
-    sync: SyncSettings, *, caught_up_at: int | None, now: int, dedup_window: int
+    sync: SyncSettings, state: SyncState, *, now: int, dedup_window: int, history: int
 ) -> RowOptions:
     """Return how the rows of a run are read.
 
-    A row is too old if the gateway may have forgotten it, and if it is from before the last run
-    that read everything: a later row cannot have been sent. So nothing is lost after a long stop.
+    The gateway does not notice if it received a row before the dedup window, so such a row is
+    looked up in its history. A row is skipped if it is older than the history, and than the last
+    run that read everything: a later row cannot have been sent. So nothing is lost after a long
+    stop. An old row from before the first run is skipped, too, if that run sent nothing.
     """
-    if sync.older == "send" or caught_up_at is None:
+    if sync.older == "send" or state.caught_up_at is None:
         return sync.rows
-    age = remembered_age(dedup_window)
-    oldest = min(now - age, caught_up_at)
+    looked_up_before = now - remembered_age(dedup_window)
+    age = remembered_age(history)
+    oldest = min(now - age, state.caught_up_at)
+    if state.skipped_until is not None:
+        oldest = max(oldest, min(state.skipped_until, looked_up_before))
     return msgspec.structs.replace(
-        sync.rows, age=RowAge(oldest=oldest, days=age // DAY, is_skipped=True)
+        sync.rows,
+        age=RowAge(
+            oldest=oldest, days=age // DAY, is_skipped=True, looked_up_before=looked_up_before
+        ),
     )
 
 
@@ -136,6 +149,7 @@ class QueryRun:
             origin=SyncOrigin.of(self._sync),
             progress=progress,
             caught_up_at=None if self._sync.history else run.at,
+            skipped_until=None if self._sync.history else run.at,
         )
         return await self._stored(begun)
 
@@ -149,9 +163,10 @@ class QueryRun:
     ) -> SyncState:
         options = row_options(
             self._sync,
-            caught_up_at=state.caught_up_at,
+            state,
             now=run.at,
             dedup_window=self._basis.dedup_window,
+            history=self._basis.history,
         )
         reader = _RowReader(self._sync, options)
         earlier = {row.position: row for row in state.progress.recent}

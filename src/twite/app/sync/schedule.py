@@ -6,11 +6,13 @@ On PostgreSQL, only the leader of the gateways runs them by the interval.
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Final
 
 import msgspec
 
 from twite.app.http_parts import SettingsInUse
+from twite.app.row_check import find_received, row_check
 from twite.app.store_access import may_send
 from twite.app.sync.objects import ObjectRun
 from twite.app.sync.run import QueryRun, SyncBasis
@@ -185,13 +187,18 @@ class SyncSchedule:
             clock=self._clock,
             find_target=self._target,
             dedup_window=self._in_use().settings.store.dedup_window,
+            history=self._in_use().settings.store.keeping.history,
             may_write=may_send(self._store),
         )
 
     def _target(self, name: str) -> SyncTarget:
         in_use = self._in_use()
-        source = next(each for each in in_use.settings.sources() if each.name == name)
-        return SyncTarget(accept=in_use.accept, source=source)
+        check = row_check(in_use.settings, name, now=self._clock.now())
+        return SyncTarget(
+            accept=in_use.accept,
+            source=check.source,
+            find_received=partial(find_received, check=check, queries=self._store),
+        )
 
     def _sync(self, name: str) -> SyncSettings | None:
         return next((each for each in self._in_use().settings.syncs if each.name == name), None)

@@ -100,7 +100,8 @@ class SyncOrigin(msgspec.Struct, frozen=True, kw_only=True):
 class SyncState(msgspec.Struct, frozen=True, kw_only=True):
     """How far a sync is.
 
-    `caught_up_at` is the start (ms) of the last run that read everything, None before the first.
+    `caught_up_at` is the start (ms) of the last run that read everything, None before the first;
+    `skipped_until` that of the first run, if it sent nothing.
     `has_begun` is whether a run has decided where to begin, in `origin`. `resumed` is the pause
     after which a command ran the sync.
     """
@@ -109,6 +110,7 @@ class SyncState(msgspec.Struct, frozen=True, kw_only=True):
     origin: SyncOrigin | None = None
     progress: QueryProgress = QueryProgress()
     caught_up_at: int | None = None
+    skipped_until: int | None = None
     last_run: SyncRun | None = None
     resumed: str = ""
 

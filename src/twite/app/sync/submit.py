@@ -1,17 +1,23 @@
 """Submit the rows of a sync to the gateway in the same process."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from typing import Final
 
 import msgspec
 
 from twite.domain.destination import Source
 from twite.domain.errors import MalformedRequest
 from twite.domain.fault import ReportedFault
-from twite.formats.files.findings import FileRow
+from twite.formats.files.findings import FileRow, RowFinding
 from twite.formats.files.requests import batches, request_body
 from twite.formats.files.results import RowResult, judge, refused
 from twite.formats.native.answers import NativeReceipt, RejectedItem
 from twite.gateway.ingest.accept import Accept
+
+_RECEIVED: Final = RowFinding("time", "older_skipped", "the gateway received this order before")
+
+# Returns the numbers of the rows that are in the gateway's history.
+FindReceived = Callable[[Sequence[FileRow]], Awaitable[Collection[int]]]
 
 
 class SyncTarget(msgspec.Struct, frozen=True, kw_only=True):
@@ -19,6 +25,7 @@ class SyncTarget(msgspec.Struct, frozen=True, kw_only=True):
 
     accept: Accept
     source: Source
+    find_received: FindReceived
 
 
 # Returns the target of a sync's source in the settings in use.
@@ -32,10 +39,25 @@ async def submit(rows: Sequence[FileRow], target: SyncTarget) -> list[RowResult]
     """
     results: list[RowResult] = []
     for batch in batches(rows):
-        sent = [row for row in batch if row.body is not None]
+        sent = await without_received(batch, target.find_received)
         judged = {result.number: result for result in await _submitted(sent, target)}
-        results += [judged.get(row.number) or refused(row) for row in batch]
+        results += [judged.get(row.number) or left_out(row) for row in batch]
     return results
+
+
+async def without_received(rows: Sequence[FileRow], find_received: FindReceived) -> list[FileRow]:
+    """Return the rows to send: correct, and not so old that they may count twice."""
+    sent = [row for row in rows if row.body is not None]
+    old = [row for row in sent if row.is_old]
+    received = await find_received(old) if old else frozenset()
+    return [row for row in sent if row.number not in received]
+
+
+def left_out(row: FileRow) -> RowResult:
+    """Return the result of a row that was not sent."""
+    if row.body is None:
+        return refused(row)
+    return refused(msgspec.structs.replace(row, skipped=True, notes=(*row.notes, _RECEIVED)))
 
 
 async def _submitted(rows: Sequence[FileRow], target: SyncTarget) -> list[RowResult]:

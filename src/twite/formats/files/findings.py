@@ -93,7 +93,8 @@ class FileRow(Masked, frozen=True, kw_only=True):
 
     `number` is the row number in a spreadsheet; `order` is the conversion id, given or generated.
     `body` is a native conversion as JSON, None if there are `errors`, or if the row is `skipped`
-    because of its age. It holds personal data: its repr is masked.
+    because of its age. With `is_old`, the gateway may have forgotten the row. It holds personal
+    data: its repr is masked.
     """
 
     in_repr = ("number", "errors", "notes")
@@ -103,6 +104,7 @@ class FileRow(Masked, frozen=True, kw_only=True):
     errors: tuple[RowFinding, ...] = ()
     notes: tuple[RowFinding, ...] = ()
     skipped: bool = False
+    is_old: bool = False
 
 
 def remembered_age(dedup_window: int) -> int:
@@ -118,20 +120,31 @@ class RowAge(msgspec.Struct, frozen=True, kw_only=True):
     """What happens to a row that is older than `oldest` (ms since 1970).
 
     The gateway remembers for `days` what it received: if an older row comes again, X could count it
-    twice. Such a row is skipped or refused.
+    twice. Such a row is skipped or refused. A row from before `looked_up_before` is
+    to be looked up in its history.
     """
 
     oldest: int
     days: int
     is_skipped: bool = False
+    looked_up_before: int = 0
+
+    def is_looked_up(self, conversion: Mapping[str, object]) -> bool:
+        """Whether a conversion is to be looked up, unless it denies consent."""
+        at = moment(str(conversion.get("time", "")), now=LATEST, path="time")
+        return (
+            not isinstance(at, Fault)
+            and at < self.looked_up_before
+            and not _denies(conversion.get("consent"))
+        )
 
     def see(self, conversion: Mapping[str, object]) -> RowFinding | None:
         """Return an error or a note about a conversion that is too old.
 
         A row that denies consent is never too old, because the denial must reach the gateway.
         """
-        at = moment(str(conversion.get("time", "")), now=LATEST, path="time")
-        if isinstance(at, Fault) or at >= self.oldest or _denies(conversion.get("consent")):
+        older = msgspec.structs.replace(self, looked_up_before=self.oldest)
+        if not older.is_looked_up(conversion):
             return None
         message = (
             f"older than {plural(self.days, 'day')}: the gateway would not notice if it received "

@@ -143,7 +143,13 @@ class Conversions:
         skipped = old is not None and age is not None and age.is_skipped and not errors
         body = None if errors or skipped else _with(added, text)
         return FileRow(
-            number=number, order=order, body=body, errors=errors, notes=notes, skipped=skipped
+            number=number,
+            order=order,
+            body=body,
+            errors=errors,
+            notes=notes,
+            skipped=skipped,
+            is_old=age is not None and age.is_looked_up(spelled),
         )
 
     @cached_property

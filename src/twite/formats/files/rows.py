@@ -239,6 +239,7 @@ class Rows:
             errors=tuple(draft.errors),
             notes=tuple(draft.notes),
             skipped=skipped and not draft.errors,
+            is_old=self.options.age is not None and self.options.age.is_looked_up(draft.conversion),
         )
 
     def _derived_id(self, draft: "_Draft", cells: Sequence[str]) -> str:

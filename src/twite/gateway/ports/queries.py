@@ -301,6 +301,12 @@ class StatesQuery(Query[Mapping[State, int]], frozen=True, kw_only=True):
     deliveries: Sequence[int]
 
 
+class HeldKeysQuery(Query[frozenset[bytes]], frozen=True, kw_only=True):
+    """Those of the given dedup keys that a conversion of the history holds, of any age."""
+
+    keys: Sequence[bytes]
+
+
 class UndeliveredQuery(Query[Sequence[DecidedDelivery]], frozen=True, kw_only=True):
     """A source's queued, held and dead deliveries after an id."""
 

@@ -57,6 +57,7 @@ _VIEWS: Final[Mapping[type, Callable[..., Any]]] = {
     port.ErrorDetailsQuery: problems.error_details,
     port.FlaggedAmountsQuery: problems.flagged_amounts,
     port.PixelCopiesQuery: deduplication.pixel_copies,
+    port.HeldKeysQuery: records.held_keys,
     port.StatesQuery: records.states,
     port.UndeliveredQuery: records.undelivered,
     port.PayloadHeadsQuery: moves.heads,

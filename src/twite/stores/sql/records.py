@@ -250,6 +250,13 @@ def receipts(connection: SqlConnection, *, deliveries: Sequence[int]) -> dict[in
     return dict(found.fetchall())
 
 
+def held_keys(connection: SqlConnection, *, keys: Sequence[bytes]) -> frozenset[bytes]:
+    """Return the keys that a conversion holds."""
+    values = {"keys": b"".join(keys), "places": as_json(range(len(keys)))}
+    found = connection.execute(query("deliveries_of_keys"), values).fetchall()
+    return frozenset(keys[place] for place, delivery in found if delivery is not None)
+
+
 def states(connection: SqlConnection, *, deliveries: Sequence[int]) -> dict[State, int]:
     """Return the number of conversions by state."""
     found = connection.execute(query("states_of"), {"deliveries": as_json(deliveries)})
