@@ -73,6 +73,7 @@ def console(
             destinations=destinations,
             sources=[*source_names, X_SOURCE],
             queries=store,
+            clock=clock,
             names=names,
         ),
         ConversionPage(

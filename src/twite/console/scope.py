@@ -1,5 +1,6 @@
 """What the pages about conversions share: visible pixels, filters and event names."""
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Final
@@ -8,8 +9,9 @@ from urllib.parse import urlencode
 import msgspec
 
 from twite.console.page import FormData, PageRequest
+from twite.console.time_range import time_range_of
 from twite.domain.destination import Destination
-from twite.domain.times import SECOND
+from twite.domain.times import LATEST, SECOND
 from twite.gateway.ports.listing import ListedState, ListPosition, ListQuery, QueryScope
 
 TONES: Final[Mapping[str, str]] = {
@@ -40,6 +42,7 @@ class ConversionValue(msgspec.Struct, frozen=True):
     price_currency: str | None = None
 
 
+_DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 _WORTH: Final = msgspec.json.Decoder(ConversionValue)
 
 
@@ -63,9 +66,19 @@ def scope_of(request: PageRequest, form: FormData | None = None) -> QueryScope:
 
 
 def look_of(request: PageRequest, form: FormData, *, limit: int) -> ListQuery:
-    """Return the filter of conversions. Invalid states and numbers are ignored."""
-    state = form.first("state")
+    """Return the filter of conversions. Invalid states, digests and numbers are ignored.
+
+    `id` is a conversion id or a receipt, `digest` that of an email or a phone number. `since` and
+    `until` (ms) replace a named time range.
+    """
+    state, person = form.first("state"), form.first("digest")
+    time_range = time_range_of(form, zone=request.zone, now=request.now, default="all")
+    since, until = form.number("since"), form.number("until")
     return ListQuery(
+        since=(time_range.since or 0) if since is None else since,
+        until=(time_range.until or LATEST) if until is None else until,
+        named=form.first("id").strip() or None,
+        digest=person if _DIGEST.fullmatch(person) else None,
         scope=scope_of(request, form),
         event=form.first("event") or None,
         state=ListedState(state) if state in set(ListedState) else None,

@@ -9,21 +9,21 @@ import msgspec
 from starlette.responses import Response
 
 from twite.console.page import NavigationGroup, PageLocation, PageRequest, PageRoute
-from twite.console.pages.rejected import PATH as REJECTED
-from twite.console.pages.rejected import rejections_seen
 from twite.console.render import masked as masked_reason
 from twite.console.render import moment, shown, table
 from twite.console.scope import TONES, EventNames, asked_again, look_of, worth_of
+from twite.console.time_range import FIELDS
 from twite.domain.destination import Destination
 from twite.domain.history import History
 from twite.domain.people.users import AuditAction, Role
-from twite.domain.times import moment as read_moment
+from twite.gateway.operations.search_term import search_term, searched
 from twite.gateway.ports.listing import ConversionSummary, ListedState
-from twite.gateway.ports.queries import ByConversionId, Queries, RejectionsQuery
+from twite.gateway.ports.machine import Clock
+from twite.gateway.ports.queries import ByConversionId, Queries
 from twite.redaction.mask_tree import masked_words
 
 PATH: Final = "/console/conversions"
-FILTERS: Final = ("pixel", "source", "event", "state", "reason")
+FILTERS: Final = ("id", "digest", "pixel", "source", "event", "state", "reason", *FIELDS)
 _ON_A_PAGE: Final = 50
 _EXPORTED: Final = 10_000
 
@@ -35,6 +35,7 @@ class ConversionsPage:
     destinations: Mapping[str, Destination]
     sources: Sequence[str]
     queries: Queries
+    clock: Clock
     names: EventNames
 
     @property
@@ -42,28 +43,28 @@ class ConversionsPage:
         location = PageLocation("Conversions", NavigationGroup.CONVERSIONS)
         return (
             PageRoute("GET", PATH, self._list, location=location),
+            PageRoute("POST", f"{PATH}/search", self._search),
             PageRoute("POST", f"{PATH}/export", self._export, role=Role.OPERATOR),
         )
 
     async def _list(self, request: PageRequest) -> Response:
         query = request.query
-        named = query.first("id").strip()
-        if named:
-            return await self._found(request, named)
         look = look_of(request, query, limit=_ON_A_PAGE)
-        at = (
-            read_moment(f"{query.first('at')}Z", now=request.now, path="at")
-            if query.first("at")
-            else 0
-        )
-        if isinstance(at, int) and at:
-            look = msgspec.structs.replace(look, until=at)
-        listing = await self.queries.page(look)
+        if look.named is not None and look.position is None:
+            histories = await self._found(request, look.named)
+            if histories:
+                latest = max(histories, key=lambda history: history.received_at)
+                return request.back_to(f"{PATH}/{latest.delivery}")
+        listing = await searched(self.queries, look, clock=self.clock)
+        if look.named is not None and not listing.summaries and listing.back_to is None:
+            sentence = f"No stored conversion has the id or receipt {shown(look.named, 80)}."
+            return request.back_to(PATH, message=sentence, bad=True)
         return request.page(
             "conversions.html",
             title="Conversions",
             lines=[self._line(summary) for summary in listing.summaries],
             back_to=listing.back_to,
+            searched_to=listing.searched_to,
             is_first=look.position is None,
             query=asked_again(query, FILTERS),
             chosen={name: query.first(name) for name in FILTERS},
@@ -73,8 +74,17 @@ class ConversionsPage:
             states=[state.value for state in ListedState],
         )
 
-    async def _found(self, request: PageRequest, named: str) -> Response:
-        """Redirect to the conversion with an id, or the latest one if several events share the id.
+    async def _search(self, request: PageRequest) -> Response:
+        """Redirect to the list of what the search box names. Its text is in no URL and no log."""
+        term = search_term(request.form.first("term"))
+        if term.problem:
+            return request.back_to(PATH, message=term.problem, bad=True)
+        fields = {"digest": term.digest, "id": term.named}
+        asked = urlencode([(name, text) for name, text in fields.items() if text])
+        return request.back_to(f"{PATH}?{asked}" if asked else PATH)
+
+    async def _found(self, request: PageRequest, named: str) -> list[History]:
+        """Return the conversions with an id.
 
         The search covers all events that a pixel ever had, because `events` may have changed since.
         If no configured pixel has the id, it also covers pixels that are no longer configured.
@@ -85,14 +95,7 @@ class ConversionsPage:
             came = {account.pixel for account in await self.queries.balance()}
             others = sorted(came - self.destinations.keys())
             histories = await self._histories(request.viewer.of(others), named)
-        rejected = RejectionsQuery(rejection_query=rejections_seen(request, name=named, limit=1))
-        if not histories and len(await self.queries.answer(rejected)):
-            return request.back_to(f"{REJECTED}?{urlencode({'id': named})}")
-        if not histories:
-            sentence = f"No stored conversion has the id {shown(named, 80)}."
-            return request.back_to(PATH, message=sentence, bad=True)
-        latest = max(histories, key=lambda history: history.received_at)
-        return request.back_to(f"{PATH}/{latest.delivery}")
+        return histories
 
     async def _histories(self, pixels: Iterable[str], named: str) -> list[History]:
         return [
