@@ -14,6 +14,7 @@ from twite.domain.destination import Destination
 from twite.domain.times import LATEST, SECOND
 from twite.gateway.ports.listing import ListedState, ListPosition, ListQuery, QueryScope
 
+_DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 TONES: Final[Mapping[str, str]] = {
     ListedState.QUEUED: "wait",
     ListedState.SENDING: "wait",
@@ -42,7 +43,6 @@ class ConversionValue(msgspec.Struct, frozen=True):
     price_currency: str | None = None
 
 
-_DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 _WORTH: Final = msgspec.json.Decoder(ConversionValue)
 
 
