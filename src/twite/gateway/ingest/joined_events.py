@@ -166,15 +166,20 @@ def _known(
     whose = keys.get(KeyKind.USER, "")
     click = read_click(kept.twclid or "")
     clicked_at = min(_clicked_at(native) or at, now)
-    persons = ((JoinKind.EMAIL, kept.email_sha256), (JoinKind.PHONE, kept.phone_sha256))
+    persons = [
+        (kind, digest, join_key(salt, read_conversion.pixel, KeyKind.PERSON, digest))
+        for kind, digest in (
+            (JoinKind.EMAIL, kept.email_sha256),
+            (JoinKind.PHONE, kept.phone_sha256),
+        )
+        if digest is not None
+    ]
     for key in keys.values():
         if click is not None:
             yield row(key, JoinKind.CLICK, click.id, whose, clicked_at)
-        for kind, digest in persons:
-            if digest is not None:
-                yield row(key, kind, digest, whose)
-                person = join_key(salt, read_conversion.pixel, KeyKind.PERSON, digest)
-                yield row(key, JoinKind.PERSON, person, whose)
+        for kind, digest, person in persons:
+            yield row(key, kind, digest, whose)
+            yield row(key, JoinKind.PERSON, person, whose)
         yield from (
             row(key, JoinKind.LINK, other, whose) for other in keys.values() if other != key
         )
@@ -184,7 +189,8 @@ def _time_of(read_conversion: ReadConversion, *, now: int) -> int:
     """Return when an event happened; now if it does not say so."""
     if read_conversion.conversion is not None:
         return read_conversion.conversion.time
-    found = moment(read_conversion.native.time or "", now=now, path="")
+    stated = read_conversion.native.time
+    found = moment(stated, now=now, path="") if stated else now
     return now if isinstance(found, Fault) else found
 
 

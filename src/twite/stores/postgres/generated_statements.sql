@@ -1895,7 +1895,9 @@ DELETE FROM known_identifier WHERE id IN (
     SELECT id, row_number() OVER (
       PARTITION BY key, kind, CASE kind WHEN 'link' THEN substr(value, 1, 1) END
       ORDER BY seen_at DESC, id DESC) AS place
-    FROM known_identifier WHERE key IN (SELECT json_array_elements_text($1::json))) AS placed
+    FROM known_identifier WHERE key IN (
+      SELECT key FROM known_identifier WHERE key IN (SELECT json_array_elements_text($1::json))
+      GROUP BY key HAVING count(*) > $2)) AS placed
   WHERE place > $2)
 
 -- rows: try_to_prune()

@@ -53,11 +53,12 @@ def know(session: WriterSession, known: Sequence[KnownIdentifier]) -> None:
     # The same row must not occur twice in one statement.
     rows: dict[tuple[str, str], KnownIdentifier] = {}
     for row in known:
-        same = rows.get((row.key, row.mark), row)
-        first = same if same.at <= row.at else row
-        rows[row.key, row.mark] = msgspec.structs.replace(
-            first, seen_at=max(same.seen_at, row.seen_at)
-        )
+        same = rows.setdefault((row.key, row.mark), row)
+        if same is not row:
+            first = min(same, row, key=lambda each: each.at)
+            rows[row.key, row.mark] = msgspec.structs.replace(
+                first, seen_at=max(same.seen_at, row.seen_at)
+            )
     facts = _ENCODER.encode(
         [
             (row.key, row.mark, row.kind, row.value, row.whose, row.at, row.seen_at, row.origin)

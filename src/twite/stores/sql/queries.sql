@@ -1611,7 +1611,9 @@ DELETE FROM known_identifier WHERE id IN (
     SELECT id, row_number() OVER (
       PARTITION BY key, kind, CASE kind WHEN 'link' THEN substr(value, 1, 1) END
       ORDER BY seen_at DESC, id DESC) AS place
-    FROM known_identifier WHERE key IN (SELECT value FROM json_each(:keys))) AS placed
+    FROM known_identifier WHERE key IN (
+      SELECT key FROM known_identifier WHERE key IN (SELECT value FROM json_each(:keys))
+      GROUP BY key HAVING count(*) > :most)) AS placed
   WHERE place > :most);
 
 -- name: known_of_keys
