@@ -89,6 +89,7 @@ def test_cell_that_a_spreadsheet_keeps_as_text_is_read_without_its_formula():
         ("1512345678.0", "1512345678"),
         ("+447912345678.00", "+447912345678"),
         ("020.7946.0958", "020.7946.0958"),
+        ("2079460.0958", "2079460.0958"),
     ],
 )
 def test_decimals_of_a_phone_number_are_no_digits_of_it(cell, phone):

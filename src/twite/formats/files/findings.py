@@ -161,9 +161,12 @@ def rounded(order: str) -> RowFinding | None:
 
     Several orders may share one in scientific notation: an error. 1001.0 is noted.
     """
-    if _DECIMAL.fullmatch(order.strip()):
+    plain = order.strip()
+    if not plain[:1].isdigit():
+        return None
+    if _DECIMAL.fullmatch(plain):
         return RowFinding("conversion_id", "id_decimal", NOTES["id_decimal"])
-    if not _ROUNDED.fullmatch(order.strip()):
+    if not _ROUNDED.fullmatch(plain):
         return None
     message = (
         f"{shown(order)} is a rounded number: a spreadsheet cut off its last digits, and "

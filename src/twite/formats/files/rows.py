@@ -27,7 +27,7 @@ from twite.formats.files.findings import (
     RowIds,
     rounded,
 )
-from twite.formats.files.table import ColumnMapping
+from twite.formats.files.table import NAMES, ColumnMapping
 from twite.formats.files.values import FloatCell
 
 Content = dict[str, str | int]
@@ -48,37 +48,29 @@ _FIELDS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     }
 )
 _LINES: Final = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
-# "0" and "false" are placeholders in personal data, but not in amounts and consent.
-_EMPTY: Final = PLACEHOLDERS - {"0", "false"}
-# A calculation that failed is not an order without an amount.
-_EMPTY_AMOUNT: Final = _EMPTY - {"nan"}
 _ID: Final = "conversion_id"
-_IDENTIFYING: Final = frozenset(
-    {
-        _ID,
-        "email",
-        "email_sha256",
-        "phone",
-        "phone_sha256",
-        "twclid",
-        "ip",
-        "user_agent",
-        "user_id",
-        "visitor_id",
-    }
+_IDENTIFYING: Final = (
+    _ID, "email", "email_sha256", "phone", "phone_sha256", "twclid", "ip", "user_agent", "user_id",
+    "visitor_id",
+)  # fmt: skip
+# "0" and "false" are placeholders in personal data, but not in amounts and consent. NaN is the
+# result of a calculation that failed, and no order without an amount.
+_EMPTY: Final[dict[str, frozenset[str]]] = (
+    dict.fromkeys(NAMES, PLACEHOLDERS - {"0", "false"})
+    | dict.fromkeys(_IDENTIFYING, UNKNOWN_IDS)
+    | dict.fromkeys(("description", "search", "consent"), frozenset())
+    | {"value": PLACEHOLDERS - {"0", "false", "nan"}}
 )
-# A spreadsheet writes ="007" to keep a text.
-_KEPT_TEXT: Final = re.compile(r'="([^"]*)"')
-# A program that read a phone number as a floating-point number writes 447911123456.0.
-_POINT_ZERO: Final = re.compile(r"(\+?\d{7,15})[.,]0{1,2}", re.ASCII)
-_LITERAL: Final = frozenset({"description", "search", "consent"})
+# A spreadsheet writes ="007" to keep a text. A program that read a phone number as a floating-point
+# number writes 447911123456.0.
+_REWRITTEN: Final = re.compile(r'\A(?:="([^"]*)"|(\+?\d{7,15})[.,]0{1,2})\Z', re.ASCII)
 _YES: Final = frozenset({"granted", "grant", "true", "1", "yes", "y", "opt-in", "accepted"})
 _NO: Final = frozenset({"denied", "deny", "false", "0", "no", "n", "opt-out", "rejected"})
 _ENCODER: Final = msgspec.json.Encoder()
-_COPIED: Final = (
+_COPIED: Final = frozenset((
     "email", "email_sha256", "phone", "phone_sha256", "twclid", "ip", "user_agent", "url",
     "description", "search", "pixel", "user_id", "visitor_id",
-)  # fmt: skip
+))  # fmt: skip
 _ITEMS_UNREAD: Final = RowFinding("contents", "items_unread", NOTES["items_unread"])
 _EVENT_MISSING: Final = RowFinding(
     "event", "event_missing", "the row has no event: use --event NAME for such rows"
@@ -224,7 +216,7 @@ class Rows:
         _read_money(draft, self.options)
         _read_consent(draft)
         draft.conversion.update(
-            (field, draft.given[field]) for field in _COPIED if field in draft.given
+            (field, text) for field, text in draft.given.items() if field in _COPIED
         )
         draft.add(rounded(order))
         if not draft.errors:
@@ -255,13 +247,9 @@ class Rows:
             text = cells[place].strip()
             if not text:
                 continue
-            if text.startswith('="'):
-                text = _KEPT_TEXT.sub(r"\1", text)
-            if field == "phone":
-                text = _POINT_ZERO.sub(r"\1", text)
-            empty = _EMPTY_AMOUNT if field == "value" else _EMPTY
-            empty = UNKNOWN_IDS if field in _IDENTIFYING else empty
-            if text.lower() in empty and field not in _LITERAL:
+            if text[0] == "=" or field == "phone":
+                text = _REWRITTEN.sub(r"\1\2", text)
+            if text.lower() in _EMPTY[field]:
                 message = f'"{text}" means an unknown value: treated as empty'
                 draft.notes.append(RowFinding(field, "placeholder", message))
             elif field != "time" and isinstance(cells[place], FloatCell):
