@@ -1,26 +1,24 @@
-"""Column charts: numbers become positions of columns."""
+"""Bars of parts and small lines: numbers become positions."""
 
-from twite.console.charts import HEIGHT, AxisLabel, columns
-
-
-def test_highest_column_reaches_the_top_and_its_parts_are_stacked():
-    chart = columns([("10:00", "ten", [("ok", 3), ("bad", 1)]), ("11:00", "eleven", [("ok", 2)])])
-
-    first, second = chart.columns
-    assert chart.most == 4
-    assert first.blocks[-1].y == 0
-    assert first.blocks[0].y == first.blocks[1].height
-    assert second.blocks[0].height == HEIGHT / 2
+from twite.console.charts import line, path, segments
 
 
-def test_small_part_of_a_column_stays_visible_beside_a_million():
-    chart = columns([("a", "", [("ok", 1_000_000)]), ("b", "", [("bad", 1)])])
+def test_parts_of_a_bar_fill_it_in_proportion():
+    bar = segments([("sent", 30, "ok"), ("none", 0, "wait"), ("dead", 10, "bad")], width=100)
 
-    assert chart.columns[1].blocks[0].height >= 1
+    assert [(part.name, part.at, part.width) for part in bar] == [
+        ("sent", 0, 74),
+        ("dead", 74, 26),
+    ]
 
 
-def test_chart_without_data_is_empty():
-    chart = columns([("a", "", [("ok", 0)])])
+def test_one_of_a_million_stays_visible_in_a_bar():
+    bar = segments([("sent", 1_000_000, "ok"), ("dead", 1, "bad")], width=1000)
 
-    assert (chart.most, chart.columns[0].blocks) == (0, ())
-    assert chart.labels == (AxisLabel(x=360.0, text="a"),)
+    assert bar[1].width >= 2
+    assert bar[1].at + bar[1].width <= 1000
+
+
+def test_line_goes_from_left_to_right_with_its_highest_value_at_the_top():
+    assert path(line([0, 2, 4], width=100, height=20)) == "M0 20 L50 10 L100 0"
+    assert path(line([], width=100, height=20)) == ""

@@ -1,76 +1,8 @@
-"""Charts as geometry: numbers become coordinates, which templates draw as SVG."""
+"""Small charts as geometry: bars of parts, and lines without axes, which templates draw as SVG."""
 
 from collections.abc import Sequence
-from typing import Final
 
 import msgspec
-
-WIDTH: Final = 720.0
-HEIGHT: Final = 150.0
-_GAP: Final = 0.28  # the share of a column's width
-_LEAST: Final = 1.5  # the smallest visible height
-_LABELS: Final = 6
-
-
-class BarSegment(msgspec.Struct, frozen=True, kw_only=True):
-    """A part of a column, y downward."""
-
-    tone: str
-    y: float
-    height: float
-
-
-class Bar(msgspec.Struct, frozen=True, kw_only=True):
-    """A column: the counts of one time step. `title` describes it in words."""
-
-    x: float
-    width: float
-    blocks: tuple[BarSegment, ...]
-    title: str
-
-
-class AxisLabel(msgspec.Struct, frozen=True, kw_only=True):
-    x: float
-    text: str
-
-
-class BarChart(msgspec.Struct, frozen=True, kw_only=True):
-    """A bar chart; `most` is the count of its highest column."""
-
-    columns: tuple[Bar, ...]
-    labels: tuple[AxisLabel, ...]
-    most: int
-
-
-def columns(steps: Sequence[tuple[str, str, Sequence[tuple[str, int]]]]) -> BarChart:
-    """Lay out a column for each step: (name, title, ((tone, count) of each segment, upward))."""
-    most = max((sum(count for _, count in parts) for _, _, parts in steps), default=0)
-    place = WIDTH / max(1, len(steps))
-    width = place * (1 - _GAP)
-    made = []
-    for index, (_, title, parts) in enumerate(steps):
-        blocks, y = [], HEIGHT
-        for tone, count in parts:
-            if count <= 0:
-                continue
-            height = max(_LEAST, HEIGHT * count / most)
-            y -= height
-            blocks.append(BarSegment(tone=tone, y=round(max(0.0, y), 2), height=round(height, 2)))
-        made.append(
-            Bar(
-                x=round(index * place + (place - width) / 2, 2),
-                width=round(width, 2),
-                blocks=tuple(blocks),
-                title=title,
-            )
-        )
-    every = max(1, -(-len(steps) // _LABELS))
-    labels = tuple(
-        AxisLabel(x=round(index * place + place / 2, 2), text=name)
-        for index, (name, _, _) in enumerate(steps)
-        if index % every == 0
-    )
-    return BarChart(columns=tuple(made), labels=labels, most=most)
 
 
 class LineSegment(msgspec.Struct, frozen=True, kw_only=True):
