@@ -115,6 +115,24 @@ class JoinedErasureLaws:
 
         assert (await known_of(store, USER), await known_of(store, VISITOR)) == ([], [])
 
+    async def test_erasure_by_order_id_removes_a_result_that_waits_for_write_back(
+        self, store: Store
+    ) -> None:
+        def page(*names: str) -> SyncRecord:
+            state = {"waiting": [{"conversion_id": name} for name in names]}
+            return SyncRecord(name="orders/1-1", state=msgspec.json.encode(state).decode())
+
+        await store.put([page("order-1", "order-2")])
+        position = SyncRecord(name="orders/", state='{"has_begun":true}')
+        await store.put([position])
+
+        found = await traces(store, search_of(CONVERSION_ID, "order-1"))
+        await store.erase(EraseStore(texts=tuple(found.texts)), now=NOW)
+
+        left, erased = await store.load(SyncRecord, prefix="orders/")
+        assert (left, found.size) == (position, 1)
+        assert msgspec.json.decode(erased.state) == msgspec.json.decode(page().state)
+
     async def test_erasure_by_order_id_removes_the_refused_row_of_a_sync(
         self, store: Store
     ) -> None:

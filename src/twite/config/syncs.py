@@ -12,6 +12,7 @@ import msgspec
 from twite.config import toml, values
 from twite.config.collected_errors import CollectedErrors
 from twite.config.kinds import REQUIRED, Choice, SecretText, Text, duration, setting
+from twite.config.references import checked_tables
 from twite.config.toml import Reader
 from twite.domain.conversion import currency
 from twite.domain.destination import Source
@@ -171,49 +172,21 @@ def syncs(
     pixels: Mapping[str, Collection[str]],
 ) -> tuple[SyncSettings, ...]:
     """Check every sync against the sources and their events, and return the syncs."""
-    made = []
-    wrong = CollectedErrors()
-    by_name = {source.name: source for source in sources}
-    for index, sync in enumerate(written):
-        with wrong.collect():
-            made.append(_sync(sync, f"sync[{index}]", by_name, pixels))
-    with wrong.collect():
-        values.differ([sync.name for sync in written], "sync[{}].name", "sync")
-    wrong.raise_any()
-    return tuple(made)
+    return checked_tables("sync", written, _sync, sources=sources, pixels=pixels)
 
 
-def _sync(
-    table: SyncTable,
-    place: str,
-    sources: Mapping[str, Source],
-    pixels: Mapping[str, Collection[str]],
-) -> SyncSettings:
-    wrong = CollectedErrors()
-    source = sources.get(table.source)
-    with wrong.collect():
-        if source is None:
-            known = toml.nearest(table.source, sources, none="There is no [[source]] yet. Add one")
-            raise SettingsError(
-                f"{place}.source", f"{table.source!r} is not the name of a [[source]]. {known}"
-            )
-        events = pixels[source.pixel]
-        if table.event is not None and table.event not in events:
-            known = toml.nearest(table.event, events)
-            raise SettingsError(
-                f"{place}.event", f"{table.event!r} is not an event of the source's pixel. {known}"
-            )
+def _sync(table: SyncTable, place: str, errors: CollectedErrors) -> SyncSettings:
     for field in table.map:
-        with wrong.collect():
+        with errors.collect():
             if field not in NAMES:
                 known = toml.nearest(field, NAMES)
                 raise SettingsError(
                     f"{place}.map", f"{field!r} is not a field of a conversion. {known}"
                 )
     for key in ("query", "cursor", "key", "write_back"):
-        with wrong.collect():
+        with errors.collect():
             _require_for_kind(table, key, place)
-    wrong.raise_any()
+    errors.raise_any()
     return SyncSettings(
         name=table.name,
         source=table.source,

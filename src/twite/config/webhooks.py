@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Final
 
 import msgspec
 
-from twite.config import toml, values
+from twite.config import values
 from twite.config.collected_errors import CollectedErrors
 from twite.config.kinds import (
     REQUIRED,
@@ -21,6 +21,7 @@ from twite.config.kinds import (
     Text,
     table,
 )
+from twite.config.references import checked_tables
 from twite.config.toml import Reader
 from twite.domain.destination import Source
 from twite.domain.errors import SettingsError
@@ -148,46 +149,16 @@ def webhooks(
     pixels: Mapping[str, Collection[str]],
 ) -> tuple[IncomingWebhook[Any], ...]:
     """Check every webhook against the sources and their events, and return the webhooks."""
-    made = []
-    wrong = CollectedErrors()
-    by_name = {source.name: source for source in sources}
-    for index, webhook in enumerate(written):
-        with wrong.collect():
-            made.append(_webhook(webhook, f"webhook[{index}]", by_name, pixels))
-    with wrong.collect():
-        values.differ([webhook.name for webhook in written], "webhook[{}].name", "webhook")
-    wrong.raise_any()
-    return tuple(made)
+    return checked_tables("webhook", written, _webhook, sources=sources, pixels=pixels)
 
 
-def _webhook(
-    written: WrittenWebhook,
-    place: str,
-    sources: Mapping[str, Source],
-    pixels: Mapping[str, Collection[str]],
-) -> IncomingWebhook[Any]:
-    wrong = CollectedErrors()
-    source = sources.get(written.source)
-    with wrong.collect():
-        if source is None:
-            known = toml.nearest(
-                written.source, sources, none="There is no [[source]] yet. Add one"
-            )
-            raise SettingsError(
-                f"{place}.source", f"{written.source!r} is not the name of a [[source]]. {known}"
-            )
-        if written.event not in pixels[source.pixel]:
-            known = toml.nearest(written.event, pixels[source.pixel])
-            raise SettingsError(
-                f"{place}.event",
-                f"{written.event!r} is not an event of the source's pixel. {known}",
-            )
+def _webhook(written: WrittenWebhook, place: str, errors: CollectedErrors) -> IncomingWebhook[Any]:
     kind: WebhookKind[Any] = KINDS[written.kind]
     options = kind.options(**written.options)
     for option_fault in kind.check(options):
-        with wrong.collect():
+        with errors.collect():
             raise SettingsError(f"{place}.{option_fault.key}", option_fault.message)
-    wrong.raise_any()
+    errors.raise_any()
     return IncomingWebhook(
         name=written.name,
         kind=kind,

@@ -18,7 +18,12 @@ from twite.redaction.scrub_text import names_a_person
 
 # Pages of results that may wait: then the sync waits, too.
 MOST_PAGES: Final = 100
-_ROWS: Final = msgspec.json.Decoder(tuple[WrittenRow, ...])
+
+
+class WaitingResults(msgspec.Struct, frozen=True, kw_only=True):
+    """The results of a page that are not in the table yet."""
+
+    waiting: tuple[WrittenRow, ...]
 
 
 class WriteBack:
@@ -54,17 +59,17 @@ class WriteBack:
         self._pages += 1
         rows = [_written(self._sync, result, spelled(self._at)) for result in results]
         # An id that is a person's address was refused, and never reaches the disk.
-        kept = [row for row in rows if not names_a_person(row.conversion_id)]
+        waiting = tuple(row for row in rows if not names_a_person(row.conversion_id))
         return SyncRecord(
             name=f"{self._sync}/{self._at:015}-{self._pages:06}",
-            state=msgspec.json.encode(kept).decode(),
+            state=msgspec.json.encode(WaitingResults(waiting=waiting)).decode(),
         )
 
     async def write(self, state: StateStore, record: SyncRecord) -> None:
         """Write the results of a page. After a failure, all later pages wait for the next run."""
         if self.unusable is None:
             try:
-                rows = _ROWS.decode(record.state)
+                rows = msgspec.json.decode(record.state, type=WaitingResults).waiting
                 await asyncio.to_thread(self._database.write, self._table, rows)
             except DatabaseUnusable as error:
                 self.unusable = error

@@ -527,7 +527,9 @@ UPDATE outbox SET reason = $1 WHERE id = $2
 
 -- count: empty_refused_rows(of)
 UPDATE sync_state
-SET state = jsonb_set(state::jsonb, '{last_run,refused}', '[]')::text WHERE name = $1
+SET state = jsonb_set(
+  jsonb_set(state::jsonb, '{last_run,refused}', '[]', false), '{waiting}', '[]', false)::text
+WHERE name = $1
 
 -- count: empty_submissions(after, last)
 UPDATE submission SET body = ''::bytea, refusals = NULL WHERE id > $1 AND id <= $2

@@ -199,9 +199,11 @@ VALUES (:day, :source, :endpoint, CASE
 ON CONFLICT (day, source, endpoint, name, reason) DO UPDATE SET times = ignored.times + excluded.times;
 
 -- name: empty_refused_rows
--- Erase the refused rows that the last run of a sync shows.
+-- Erase the refused rows that the last run of a sync shows, or a page of its waiting results.
 UPDATE sync_state
-SET state = jsonb_set(state::jsonb, '{last_run,refused}', '[]')::text WHERE name = :of;
+SET state = jsonb_set(
+  jsonb_set(state::jsonb, '{last_run,refused}', '[]', false), '{waiting}', '[]', false)::text
+WHERE name = :of;
 
 -- name: put_ignored
 -- Add a count of ignored items to the row of the same name.

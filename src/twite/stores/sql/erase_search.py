@@ -53,18 +53,19 @@ class _Hit(msgspec.Struct, frozen=True):
     called: str | None = None
 
 
-class _RefusedRow(msgspec.Struct):
+class _SyncRow(msgspec.Struct):
     conversion_id: str
 
 
 class _SyncRun(msgspec.Struct):
-    refused: tuple[_RefusedRow, ...] = ()
+    refused: tuple[_SyncRow, ...] = ()
 
 
 class _SyncState(msgspec.Struct):
-    """What a search reads of the state of a sync: twite.app.sync.state."""
+    """What a search reads of the state of a sync: twite.app.sync.state and write_back."""
 
     last_run: _SyncRun | None = None
+    waiting: tuple[_SyncRow, ...] = ()
 
 
 _SYNC: Final = msgspec.json.Decoder(_SyncState)
@@ -266,13 +267,14 @@ class Search:
                 yield SearchText(place="rejection", of=key)
 
     def _syncs(self) -> Iterator[SearchText]:
-        """Find syncs whose last run shows refused rows with the erased ids."""
+        """Find syncs whose last run, or whose waiting results, have rows with the erased ids."""
         ids = self._whom.conversion_ids.union(*self._of_source.values())
         every = {"first": "", "beyond": "\U0010ffff"}
         for name, state in self._connection.execute(query("sync_states"), every):
             if name != ALL_PAUSED:
-                last_run = _SYNC.decode(state).last_run
-                if last_run and any(row.conversion_id in ids for row in last_run.refused):
+                sync = _SYNC.decode(state)
+                rows = sync.waiting + (sync.last_run.refused if sync.last_run else ())
+                if any(row.conversion_id in ids for row in rows):
                     yield SearchText(place="sync", of=name)
 
     def _all_texts(self) -> Iterator[tuple[Place, int | str, bytes]]:

@@ -231,8 +231,10 @@ ON CONFLICT (name) DO UPDATE SET state = excluded.state;
 DELETE FROM sync_state WHERE name = :name;
 
 -- name: empty_refused_rows
--- Erase the refused rows that the last run of a sync shows.
-UPDATE sync_state SET state = json_set(state, '$.last_run.refused', json('[]')) WHERE name = :of;
+-- Erase the refused rows that the last run of a sync shows, or a page of its waiting results.
+UPDATE sync_state
+SET state = json_replace(state, '$.last_run.refused', json('[]'), '$.waiting', json('[]'))
+WHERE name = :of;
 
 -- name: sync_states
 -- The states in a range of names.
