@@ -14,7 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import Response
 
 from twite.console import charts as figures
-from twite.console.table_view import Column
+from twite.console.table_view import CellWriter, Column
 from twite.console.time_range import RANGES, minute_of
 from twite.domain.people.users import Role
 from twite.domain.times import DAY, HOUR, MINUTE, SECOND, spelled
@@ -92,6 +92,7 @@ class PageTemplates:
             "emulated": emulated,
             "figures": figures,
             "column": Column,
+            "cells_of": CellWriter,
             "ranges": RANGES,
             # A page's template sets these: whether it keeps itself current, and whether it waits.
             "live": False,

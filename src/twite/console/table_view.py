@@ -5,6 +5,7 @@ from typing import Any, Final, TypeVar
 from urllib.parse import urlencode
 
 import msgspec
+from markupsafe import Markup, escape
 
 from twite.console.page import PageRequest
 from twite.console.time_range import FIELDS, TimeRange
@@ -34,6 +35,36 @@ class Column(msgspec.Struct, frozen=True):
     def __post_init__(self) -> None:
         if not self.key:
             msgspec.structs.force_setattr(self, "key", "-".join(self.title.lower().split()))
+
+
+class CellWriter:
+    """Writes the cells of a table's rows. A macro for each cell would take five times as long."""
+
+    def __init__(self, columns: Sequence[Column]) -> None:
+        self._columns = [(column, _opened(column), _opened(column, "blank")) for column in columns]
+
+    def row(self, row: object) -> Markup:
+        return self._written(column.cell(row) for column, _, _ in self._columns)
+
+    def totals(self, totals: Mapping[str, object]) -> Markup:
+        """Return the cells of the last row: texts by the keys of their columns."""
+        first, *others = (column.key for column, _, _ in self._columns)
+        texts = [totals.get(first, "Total"), *(totals.get(key, "") for key in others)]
+        return self._written(texts)
+
+    def _written(self, texts: Iterable[object]) -> Markup:
+        written = []
+        for text, (_, opened, blank) in zip(texts, self._columns, strict=True):
+            content = escape(text).strip()
+            written.append(f"{opened if content else blank}<div>{content}</div></td>")
+        return Markup("".join(written))  # noqa: S704 escaped above
+
+
+def _opened(column: Column, *names: str) -> str:
+    classes = ["right"] * column.number + ["main"] * column.main + [column.kind, *names]
+    named = " ".join(filter(None, classes))
+    attribute = f' class="{escape(named)}"' if named else ""
+    return f'<td role="cell" data-label="{escape(column.title)}"{attribute}>'
 
 
 class FilterChip(msgspec.Struct, frozen=True, kw_only=True):
