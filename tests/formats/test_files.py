@@ -134,6 +134,7 @@ def test_missing_fields_are_added_and_numbers_keep_their_digits():
     row = conversions(event="purchase", currency="EUR").read(3, b'{"value": 49.90, "event": ""}')
 
     assert len(row.order) == 26
+    assert [note.code for note in row.notes] == ["id_derived"]
     assert row.body == (
         b'{"conversion_id":"%b","event":"purchase","currency":"EUR","value":49.90}'
         % row.order.encode()
@@ -191,6 +192,14 @@ def test_placeholder_as_an_order_id_in_json_is_replaced_by_a_derived_id(placehol
     row = conversions().read(1, b'{"event":"purchase","conversion_id":%b}' % placeholder)
 
     assert len(msgspec.json.decode(row.body)["conversion_id"]) == 26
+
+
+def test_id_that_ends_in_0_does_not_hide_a_shared_id():
+    reader = conversions()
+    reader.read(1, b'{"event":"purchase","conversion_id":"1.0","email":"a@b.co"}')
+    row = reader.read(2, b'{"event":"purchase","conversion_id":"1.0","email":"c@d.co"}')
+
+    assert [error.code for error in row.errors] == ["id_shared"]
 
 
 def test_derived_id_depends_on_the_content_of_the_row_and_on_equal_rows_before_it():

@@ -63,6 +63,14 @@ def test_field_with_two_columns_of_one_name_is_refused(header, chosen):
     assert "--map" in wrong.value.message
 
 
+def test_two_columns_of_consent_are_refused_until_one_is_chosen():
+    header = ["consent", "Marketing consent"]
+
+    with pytest.raises(UnknownColumn, match="--map consent=COLUMN"):
+        recognise(header, {})
+    assert columns_of(header, consent="consent") == {"consent": "consent"}
+
+
 def test_map_option_chooses_between_two_columns_of_similar_names():
     assert columns_of(["email", "Email", "note", "note"], email="Email") == {"email": "Email"}
     assert columns_of(["email", "Email"], email="") == {}

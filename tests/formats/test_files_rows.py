@@ -122,6 +122,11 @@ def test_sign_of_several_currencies_fits_each_of_them(cell, currency):
     assert read(total=cell, currency=currency).errors == ()
 
 
+def test_row_without_an_id_among_rows_with_ids_is_noted():
+    assert codes(read(order_id="").notes) == [("conversion_id", "id_derived")]
+    assert codes(reader(["email", "event"]).read(2, ["a@b.co", "lead"]).notes) == []
+
+
 def test_total_of_zero_is_not_a_placeholder():
     assert conversion(read(total="0"))["value"] == "0"
 
@@ -190,6 +195,8 @@ def test_options_set_the_event_and_the_zone_of_rows():
         ("No", {"ad_storage": "denied"}),
         ("false", {"ad_storage": "denied"}),
         ("0", {"ad_storage": "denied"}),
+        ("f", {"ad_storage": "denied"}),
+        ("t", {"ad_storage": "granted"}),
         ("granted", {"ad_storage": "granted"}),
         ("TRUE", {"ad_storage": "granted"}),
         ("", None),

@@ -47,6 +47,7 @@ NOTES: Final[Mapping[str, str]] = MappingProxyType(
         "differs_from_earlier": "an earlier row has the same id and event, but different content",
         "id_decimal": "the id ends in .0, perhaps because a program read it as a number: if the "
         "page's id has no .0, X counts the order twice",
+        "id_derived": "the row has no order id: X cannot match it to a conversion of its pixel",
         "items_unread": "the items could not be read: the conversion is sent without them",
         "older_skipped": "the row is older than the gateway's memory of duplicates",
         "placeholder": "the cell contains a placeholder, which Twite treats as empty",

@@ -22,7 +22,7 @@ from twite.formats.files.findings import (
     RowIds,
     rounded,
 )
-from twite.formats.files.rows import ID_MISSING, RowOptions
+from twite.formats.files.rows import ID_DERIVED, ID_MISSING, RowOptions
 from twite.formats.files.table import NAMES, ColumnMapping, UnreadableFile
 from twite.formats.native.fields import OF_ONE, field_by_field
 from twite.formats.parsed_request import Native
@@ -124,20 +124,22 @@ class Conversions:
                 )
                 return FileRow(number=number, order="", body=None, errors=wrong)
             return _refused(number, error.code, error.path, error.message)
-        added, repeated = self._added(native), None
+        added, id_note = self._added(native), None
         given = str(native.conversion_id).strip().lower()
         if native.conversion_id is None or given in UNKNOWN_IDS:
             if self.ids is None:
                 return FileRow(number=number, order="", body=None, errors=(ID_MISSING,))
-            name, repeated = self.ids.see(written.strip())
+            name, id_note = self.ids.see(written.strip())
             added = {"conversion_id": name} | added
+            if id_note is None and "conversion_id" in self.columns.taken:
+                id_note = ID_DERIVED
         order = str(added.get("conversion_id") or native.conversion_id)
         spelled = {field: getattr(native, field) for field in Native.__struct_fields__} | added
         spelled["value"] = bytes(native.value)
-        found = rounded(order) or self._repeats.see(number, spelled)
+        found = (id_note, rounded(order), self._repeats.see(number, spelled))
         age = self.options.age
         old = None if age is None else age.see(spelled)
-        findings = tuple(finding for finding in (repeated, found, old) if finding is not None)
+        findings = tuple(finding for finding in (*found, old) if finding is not None)
         errors = tuple(finding for finding in findings if finding.code in ERRORS)
         notes = tuple(finding for finding in findings if finding.code not in ERRORS)
         skipped = old is not None and age is not None and age.is_skipped and not errors

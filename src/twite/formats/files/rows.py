@@ -64,8 +64,8 @@ _EMPTY: Final[dict[str, frozenset[str]]] = (
 # A spreadsheet writes ="007" to keep a text. A program that read a phone number as a floating-point
 # number writes 447911123456.0.
 _REWRITTEN: Final = re.compile(r'\A(?:="([^"]*)"|(\+?\d{7,15})[.,]0{1,2})\Z', re.ASCII)
-_YES: Final = frozenset({"granted", "grant", "true", "1", "yes", "y", "opt-in", "accepted"})
-_NO: Final = frozenset({"denied", "deny", "false", "0", "no", "n", "opt-out", "rejected"})
+_YES: Final = frozenset({"granted", "grant", "true", "1", "yes", "y", "t", "opt-in", "accepted"})
+_NO: Final = frozenset({"denied", "deny", "false", "0", "no", "n", "f", "opt-out", "rejected"})
 _ENCODER: Final = msgspec.json.Encoder()
 _COPIED: Final = frozenset((
     "email", "email_sha256", "phone", "phone_sha256", "twclid", "ip", "user_agent", "url",
@@ -84,6 +84,7 @@ _CONSENT_UNREADABLE: Final = RowFinding(
 ID_MISSING: Final = RowFinding(
     "conversion_id", "id_missing", "the row has no order id: leave such rows out"
 )
+ID_DERIVED: Final = RowFinding("conversion_id", "id_derived", NOTES["id_derived"])
 _NUMBER_INEXACT: Final = (
     "a floating-point number, which may have lost digits: make it a decimal number, a whole number "
     "or text"
@@ -240,6 +241,8 @@ class Rows:
             return ""
         name, note = self.ids.see(_ENCODER.encode([cell.strip() for cell in cells]))
         draft.add(note)
+        if _ID in self.columns.taken and not any(note.field == _ID for note in draft.notes):
+            draft.notes.append(ID_DERIVED)
         return name
 
     def _fill(self, draft: "_Draft", cells: Sequence[str]) -> None:

@@ -246,6 +246,7 @@ def recognise(header: Sequence[str], chosen: Mapping[str, str]) -> ColumnMapping
             if free:
                 taken[field] = _only(free, names, field)
                 break
+    _require_one_consent(names, taken, chosen)
     ignored = tuple(name for place, name in enumerate(names) if place not in taken.values())
     return ColumnMapping(header=names, taken=MappingProxyType(taken), ignored=ignored)
 
@@ -256,6 +257,20 @@ def _place(name: str, names: Sequence[str], field: str) -> int:
     if equal or alike:
         return _only(equal or alike, names, field)
     raise UnknownColumn(f'the file has no column "{name}". {_nearest(name, names)}')
+
+
+def _require_one_consent(
+    names: Sequence[str], taken: Mapping[str, int], chosen: Mapping[str, str]
+) -> None:
+    """Raise UnknownColumn if a denial could be in another column than the one that is read."""
+    known = {_plain(name) for name in NAMES["consent"]}
+    free = set(range(len(names))) - {place for field, place in taken.items() if field != "consent"}
+    found = [names[place] for place in sorted(free) if _plain(names[place]) in known]
+    if "consent" not in chosen and len(found) > 1:
+        raise UnknownColumn(
+            f'the columns "{found[0]}" and "{found[1]}" may both contain the consent: choose one '
+            "with --map consent=COLUMN"
+        )
 
 
 def _only(places: Sequence[int], names: Sequence[str], field: str) -> int:
