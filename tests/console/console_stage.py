@@ -109,7 +109,7 @@ class SimulatedBrowser:
         async with self._http.request(
             method, self.url + path, data=body, headers=said | headers, allow_redirects=False
         ) as answer:
-            text = (await answer.read()).decode()
+            text = (await answer.read()).decode(errors="surrogateescape")
             for name, morsel in answer.cookies.items():
                 if morsel.value:
                     self.cookies[name] = morsel.value

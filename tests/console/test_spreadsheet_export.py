@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twite.console.render import cell, table
+from twite.console.render import cell, csv_lines
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,7 @@ def test_text_that_is_no_formula_is_exported_unchanged(text):
 @given(st.lists(st.text(), min_size=1, max_size=5))
 def test_no_cell_is_a_formula_or_leaves_its_quotes(texts):
     (head, row) = csv.reader(
-        io.StringIO(table("t", ["h"] * len(texts), [texts]).body.decode(), newline="")
+        io.StringIO(csv_lines([["h"] * len(texts), texts]).decode(), newline="")
     )
 
     assert len(row) == len(head) == len(texts)

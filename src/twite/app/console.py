@@ -18,6 +18,7 @@ from twite.console.pages.conversion import ConversionPage
 from twite.console.pages.conversions import ConversionsPage
 from twite.console.pages.dead_letters import DeadLettersPage
 from twite.console.pages.events import EventsPage
+from twite.console.pages.export import ExportPage
 from twite.console.pages.home import HomePage
 from twite.console.pages.pixels import PixelsPage, TestConversionPage
 from twite.console.pages.quality import DedupReportPage, MatchQualityPage
@@ -76,6 +77,7 @@ def console(
             clock=clock,
             names=names,
         ),
+        ExportPage(queries=store, clock=clock, names=names),
         ConversionPage(
             watched=watched(sources),
             url=settings.server.public_url,

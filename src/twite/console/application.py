@@ -9,7 +9,7 @@ from urllib.parse import unquote
 import msgspec
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import compile_path
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -167,7 +167,8 @@ class Console:
         if host is not None and host.is_secure:
             response.headers["strict-transport-security"] = _HSTS
         answer: ASGIApp = response
-        if _may_compress(request):
+        # A stream is compressed by nobody: that would take the event loop's time.
+        if _may_compress(request) and not isinstance(response, StreamingResponse):
             answer = GZipMiddleware(response, minimum_size=_LEAST_COMPRESSED, compresslevel=6)
         await answer(scope, receive, send)
 

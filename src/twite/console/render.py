@@ -11,7 +11,6 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from starlette.responses import Response
 
 from twite.console import charts as figures
 from twite.console.table_view import CellWriter, Column
@@ -194,14 +193,9 @@ def cell(text: str) -> str:
     return f"'{cut}" if first in _FORMULA and first else cut
 
 
-def table(name: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> Response:
-    """Return a CSV file (RFC 4180) for download. `name` consists of letters and dashes."""
+def csv_lines(rows: Iterable[Sequence[object]]) -> bytes:
+    """Return lines of a CSV file (RFC 4180), with safe cells."""
     written = io.StringIO(newline="")
     writer = csv.writer(written, quoting=csv.QUOTE_ALL)
-    writer.writerow(head)
-    writer.writerows([cell(text) for text in row] for row in rows)
-    return Response(
-        written.getvalue().encode("utf-8", "replace"),
-        media_type="text/csv; charset=utf-8",
-        headers={"content-disposition": f'attachment; filename="{name}.csv"'},
-    )
+    writer.writerows([cell(str(value)) for value in row] for row in rows)
+    return written.getvalue().encode("utf-8", "replace")

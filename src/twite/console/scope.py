@@ -9,11 +9,16 @@ from urllib.parse import urlencode
 import msgspec
 
 from twite.console.page import FormData, PageRequest
-from twite.console.time_range import time_range_of
+from twite.console.time_range import FIELDS, time_range_of
 from twite.domain.destination import Destination
 from twite.domain.times import LATEST, SECOND
 from twite.gateway.ports.listing import ListedState, ListPosition, ListQuery, QueryScope
 
+# The fields of a URL that choose what a list of conversions shows.
+FILTERS: Final = (
+    *("id", "digest", "pixel", "source", "event", "state", "reason", "since", "until"),
+    *FIELDS,
+)
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 TONES: Final[Mapping[str, str]] = {
     ListedState.QUEUED: "wait",
@@ -46,12 +51,17 @@ class ConversionValue(msgspec.Struct, frozen=True):
 _WORTH: Final = msgspec.json.Decoder(ConversionValue)
 
 
+def value_of(body: bytes) -> ConversionValue:
+    """Return the amount of a body for X, and its currency."""
+    try:
+        return _WORTH.decode(body) if body else ConversionValue()
+    except msgspec.DecodeError:
+        return ConversionValue()
+
+
 def worth_of(body: bytes) -> str:
     """Return the amount with its currency; "" without an amount."""
-    try:
-        worth = _WORTH.decode(body) if body else ConversionValue()
-    except msgspec.DecodeError:
-        return ""
+    worth = value_of(body)
     return f"{worth.value} {worth.price_currency or ''}".strip() if worth.value else ""
 
 

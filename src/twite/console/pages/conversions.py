@@ -5,27 +5,21 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlencode
 
-import msgspec
 from starlette.responses import Response
 
 from twite.console.page import NavigationGroup, PageLocation, PageRequest, PageRoute
 from twite.console.render import masked as masked_reason
-from twite.console.render import moment, shown, table
-from twite.console.scope import TONES, EventNames, asked_again, look_of, worth_of
-from twite.console.time_range import FIELDS
+from twite.console.render import moment, shown
+from twite.console.scope import FILTERS, TONES, EventNames, asked_again, look_of, worth_of
 from twite.domain.destination import Destination
 from twite.domain.history import History
-from twite.domain.people.users import AuditAction, Role
 from twite.gateway.operations.search_term import search_term, searched
 from twite.gateway.ports.listing import ConversionSummary, ListedState
 from twite.gateway.ports.machine import Clock
 from twite.gateway.ports.queries import ByConversionId, Queries
-from twite.redaction.mask_tree import masked_words
 
 PATH: Final = "/console/conversions"
-FILTERS: Final = ("id", "digest", "pixel", "source", "event", "state", "reason", *FIELDS)
 _ON_A_PAGE: Final = 50
-_EXPORTED: Final = 10_000
 
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
@@ -44,7 +38,6 @@ class ConversionsPage:
         return (
             PageRoute("GET", PATH, self._list, location=location),
             PageRoute("POST", f"{PATH}/search", self._search),
-            PageRoute("POST", f"{PATH}/export", self._export, role=Role.OPERATOR),
         )
 
     async def _list(self, request: PageRequest) -> Response:
@@ -105,32 +98,6 @@ class ConversionsPage:
                 ByConversionId(pixel=pixel, events=None, conversion_id=named)
             )
         ]
-
-    async def _export(self, request: PageRequest) -> Response:
-        form = request.form
-        await request.note(AuditAction.EXPORT, "conversions", asked_again(form, FILTERS))
-        found: list[ConversionSummary] = []
-        look = look_of(request, form, limit=1_000)
-        while len(found) < _EXPORTED:
-            listing = await self.queries.page(look)
-            found += listing.summaries
-            if listing.back_to is None:
-                break
-            look = msgspec.structs.replace(look, position=listing.back_to)
-        head = ("number", "received_at", "pixel", "event", "name", "conversion_id", "source")
-        return table(
-            "conversions",
-            (*head, "endpoint", "state", "reason", "value"),
-            [
-                (
-                    str(summary.delivery or ""), moment(summary.received_at), summary.pixel,
-                    summary.event, self.names(summary.pixel, summary.event),
-                    summary.conversion_id, summary.source, summary.endpoint,
-                    summary.state.value, masked_words(summary.reason or ""), worth_of(summary.body),
-                )
-                for summary in found
-            ],
-        )  # fmt: skip
 
     def _line(self, summary: ConversionSummary) -> dict[str, str]:
         """Return one conversion as text; each part is safe to display."""

@@ -1,0 +1,145 @@
+"""The export is what the list shows, of any length, in types that programs read."""
+
+import asyncio
+import csv
+import io
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import msgspec
+import polars as pl
+import pytest
+import pytest_asyncio
+from console_stage import ConsoleStage
+
+from builders import NOW, a_submission, an_entry
+from twite.console import export_files
+from twite.console.export_files import parquet_parts
+from twite.console.pages.export import COLUMNS, NO_POLARS
+from twite.domain.submission import RejectedConversion
+from twite.domain.times import MINUTE, spelled
+from twite.stores.sqlite import SQLiteStore
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+PATH = "/console/conversions/export"
+MANY = 1_203  # three pages of the export
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def stage(tmp_path_factory):
+    stage = ConsoleStage(tmp_path_factory.mktemp("exported"))
+    store = await SQLiteStore.open(str(stage.settings.store.path))
+    for number in range(MANY // 3):
+        entries = []
+        for index in range(3):
+            body = b'{"value":"%d.90","price_currency":"EUR"}' % number
+            entry = an_entry(f"order-{number}-{index}", index=index)
+            entries.append(msgspec.structs.replace(entry, body=body))
+        at = NOW + number
+        submission = a_submission(*entries, receipt=f"r-{number}", received_at=at)
+        await store.record(submission)
+    refusal = RejectedConversion(index=0, pixel="o8z6j", errors=(), conversion_id="=1+1")
+    submission = a_submission(receipt="r-refused", received_at=NOW - MINUTE)
+    await store.record(msgspec.structs.replace(submission, refusals=(refusal,)))
+    suppressed = an_entry("not-sent", suppressed="no consent")
+    await store.record(a_submission(suppressed, receipt="r-s", received_at=NOW + MINUTE))
+    await store.close()
+    await stage.start()
+    yield stage
+    await stage.stop()
+
+
+async def exported(stage, **fields):
+    olga = await stage.signed_in("olga")
+    return await olga.post(PATH, fields)
+
+
+def rows_of(text):
+    return list(csv.DictReader(io.StringIO(text, newline="")))
+
+
+async def test_csv_has_all_conversions_with_amount_and_currency_apart(stage):
+    answer = await exported(stage)
+    rows = rows_of(answer.text)
+
+    assert tuple(rows[0]) == COLUMNS
+    assert len(rows) == MANY + 2
+    number = MANY // 3 - 1
+    assert {key: rows[1][key] for key in COLUMNS[1:]} == {
+        "received_at": spelled(NOW + number),
+        "pixel": "o8z6j",
+        "event": "o8z6k",
+        "event_name": "purchase",
+        "conversion_id": f"order-{number}-2",
+        "receipt": f"r-{number}",
+        "source": "shop",
+        "endpoint": "native",
+        "state": "queued",
+        "reason": "",
+        "value": f"{number}.90",
+        "currency": "EUR",
+        "duplicates": "0",
+        "flag": "",
+    }
+    assert (rows[-1]["conversion_id"], rows[-1]["state"]) == ("'=1+1", "rejected")
+
+
+async def test_export_has_the_filters_of_the_list(stage):
+    of_state = await exported(stage, state="suppressed")
+    of_time = await exported(stage, since=str(NOW), until=str(NOW + 2))
+    of_digest = await exported(stage, digest="0" * 64)
+
+    assert [row["conversion_id"] for row in rows_of(of_state.text)] == ["not-sent"]
+    names = [f"order-{number}-{index}" for number in (1, 0) for index in (2, 1, 0)]
+    assert [row["conversion_id"] for row in rows_of(of_time.text)] == names
+    assert rows_of(of_digest.text) == []
+
+
+async def test_parquet_has_the_same_rows_with_types(stage):
+    answer = await exported(stage, format="parquet", state="queued")
+    frame = pl.read_parquet(io.BytesIO(answer.text.encode(errors="surrogateescape")))
+
+    rows = rows_of((await exported(stage, state="queued")).text)
+    assert frame["conversion_id"].to_list() == [row["conversion_id"] for row in rows]
+    last = frame.row(-1, named=True)
+    assert last["value"] == Decimal("0.90")
+    assert last["received_at"] == datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=NOW)
+    assert (last["duplicates"], last["flag"], last["currency"]) == (0, None, "EUR")
+
+
+async def test_parquet_without_polars_is_explained(stage, monkeypatch):
+    monkeypatch.setattr(export_files, "import_module", _absent)
+    olga = await stage.signed_in("olga")
+
+    answer = await olga.post(PATH, {"format": "parquet"})
+
+    assert NO_POLARS[:40] in (await olga.get(answer.location)).text
+
+
+async def test_export_is_in_the_audit_log_with_its_filters(stage):
+    await exported(stage, state="dead", source="shop")
+
+    ada = await stage.signed_in("ada")
+    assert "csv source=shop&amp;state=dead" in (await ada.get("/console/audit")).text
+
+
+async def test_export_of_parquet_ends_when_the_client_leaves():
+    taken = []
+
+    async def pages():
+        for number in range(1_000_000):
+            taken.append(number)
+            yield [[number]] * 500
+
+    parts = parquet_parts(pl, {"number": pl.Int64}, pages())
+    async for _ in parts:
+        if len(taken) > 3:
+            break
+    await asyncio.wait_for(parts.aclose(), 10)
+
+    assert len(taken) < 10
+
+
+def _absent(name):
+    raise ImportError(name)
