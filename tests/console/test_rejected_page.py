@@ -71,7 +71,9 @@ async def test_rejected_conversions_of_hidden_pixels_are_not_listed(stage, query
 async def test_rejected_conversion_is_found_by_id(stage):
     ada, client = await stage.signed_in("ada"), await stage.signed_in("client")
 
-    assert (
-        await ada.get("/console/conversions?id=ours-1")
-    ).location == "/console/rejected?id=ours-1"
-    assert "rejected" not in (await client.get("/console/conversions?id=ours-1")).location
+    page = await ada.get("/console/conversions?id=ours-1")
+    hidden = await client.get("/console/conversions?id=ours-1")
+
+    assert "event_unknown" in page.text
+    assert ">ours-1<" in page.text
+    assert (hidden.status, hidden.location) == (303, "/console/conversions")
