@@ -54,8 +54,8 @@ async def parquet_parts(
     If the client leaves, polars ends the file, and nobody reads the rest.
     """
     feed = _RowFeed(asyncio.get_running_loop())
-    output = _WrittenParts()
-    job = asyncio.ensure_future(asyncio.to_thread(_write, library, schema, feed, output))
+    written_parts = _WrittenParts()
+    job = asyncio.ensure_future(asyncio.to_thread(_write, library, schema, feed, written_parts))
     job.add_done_callback(lambda _: feed.free.set())
     try:
         async for rows in pages:
@@ -63,13 +63,13 @@ async def parquet_parts(
             if job.done():
                 break
             feed.put(rows)
-            yield output.taken()
+            yield written_parts.taken()
         await feed.free.wait()
     finally:
         feed.end()
         await asyncio.wait({job})
     job.result()
-    yield output.taken()
+    yield written_parts.taken()
 
 
 class _RowFeed:
@@ -100,14 +100,14 @@ def _write(
     library: Any,  # noqa: ANN401  # polars
     schema: Mapping[str, object],
     feed: _RowFeed,
-    output: "_WrittenParts",
+    written_parts: "_WrittenParts",
 ) -> None:
     def frames(*_options: object) -> Iterator[object]:
         for rows in feed:
             yield library.DataFrame(rows, schema=schema, orient="row")
 
     source = import_module("polars.io.plugins").register_io_source(frames, schema=schema)
-    source.sink_parquet(output, row_group_size=_ROWS_OF_A_GROUP)
+    source.sink_parquet(written_parts, row_group_size=_ROWS_OF_A_GROUP)
 
 
 class _WrittenParts(io.RawIOBase):
