@@ -110,7 +110,7 @@ class SyncTable(msgspec.Struct, frozen=True, kw_only=True):
     look_back: int = setting(
         "5m",
         "how long Twite looks back, for transactions that commit late",
-        duration(0, DAY),
+        duration(10 * SECOND, DAY),
     )
     history: bool = setting(
         default=False, meaning="whether the first run sends what is there already"

@@ -74,6 +74,7 @@ class SyncStage:
         self.state = MemoryState()
         self.clock = MovingClock(NOW)
         self.owned = True
+        self.history = 30 * DAY
         defaults = {"event": "purchase", "currency": "EUR"}
         self.sync = SyncSettings(
             **{
@@ -105,7 +106,7 @@ class SyncStage:
                 find_received=self.intake.find_received,
             ),
             dedup_window=7 * DAY,
-            history=30 * DAY,
+            history=self.history,
             may_write=lambda: self.owned,
         )
 

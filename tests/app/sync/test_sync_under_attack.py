@@ -1,13 +1,15 @@
 """Attempts to make a sync of a database lose a row, or submit one after the gateway forgot it."""
 
 import sqlite3
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 import msgspec
 import pytest
 from sync_stage import NOW, QUERY, SyncStage, at
 
+from twite.app.sync.cursor_times import settled_at
 from twite.app.sync.state import decide_position, load_state
 from twite.domain.errors import ClientError
 from twite.domain.times import DAY, HOUR, MINUTE, SECOND
@@ -88,6 +90,35 @@ async def test_old_order_that_begins_to_match_the_query_is_sent_and_never_again(
         shop.clock.jump(8 * DAY)
 
     assert runs == [{"accepted": 1}, {"skipped": 1}]
+
+
+async def test_longer_history_is_used_only_from_where_it_begins(shop):
+    """After keep_history is raised, the gateway has already forgotten older orders."""
+    shop.order("old")
+    await shop.run()
+    shop.clock.jump(40 * DAY)
+    await shop.run()
+    shop.intake.received.clear()
+    shop.intake.forget()
+    shop.order("old", time=NOW)
+    shop.history = 90 * DAY
+
+    run = await shop.run()
+
+    assert run.verdicts == {"skipped": 1}
+
+
+async def test_reset_with_history_sends_no_known_order_again(shop):
+    shop.order("known")
+    await shop.run()
+    shop.clock.jump(10 * DAY)
+    shop.intake.forget()
+    shop.order("new", time=NOW)
+    await decide_position(shop.state, shop.sync, PositionChoice.RESET)
+
+    run = await shop.run()
+
+    assert run.verdicts == {"skipped": 1, "accepted": 1}
 
 
 async def test_old_orders_of_before_the_first_run_are_not_sent_when_they_change(shop):
@@ -238,6 +269,34 @@ async def test_cursor_that_the_query_lacks_is_named_with_the_columns(shop):
 
     with pytest.raises((ClientError, DatabaseUnusable), match="updated_at"):
         await shop.run(cursor="updated_at")
+
+
+async def test_cursor_with_personal_data_is_not_stored(shop):
+    await shop.run()
+    shop.order("one", changed="canary@shop.example")
+
+    with pytest.raises(ClientError, match="the cursor contains personal data") as caught:
+        await shop.run()
+
+    assert "canary" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "cursor",
+    [
+        Decimal("Infinity"),
+        Decimal("NaN"),
+        datetime(9999, 12, 31, 23, 59, 59),  # noqa: DTZ001  # PostgreSQL's infinity
+        datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC),
+        date(9999, 12, 31),
+        datetime(1, 1, 1),  # noqa: DTZ001
+        "9999-12-31",
+        10**30,
+    ],
+)
+def test_every_cursor_has_a_time_or_none(cursor):
+    for zone in (None, ZoneInfo("Europe/Berlin"), ZoneInfo("Pacific/Kiritimati")):
+        assert isinstance(settled_at(cursor, zone), int)
 
 
 async def test_clock_that_goes_back_a_day_loses_no_row(shop):

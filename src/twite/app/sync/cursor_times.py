@@ -33,7 +33,9 @@ def _of_number(number: int | decimal.Decimal) -> int:
 
     A number that only looks like a time costs nothing but memory.
     """
-    at = read_moment(str(int(number)), zone=None) if number == number else None  # noqa: PLR0124  # NaN
+    if not decimal.Decimal(number).is_finite():
+        return 0
+    at = read_moment(str(int(number)), zone=None)
     return _of_utc(at) if isinstance(at, Moment) else 0
 
 

@@ -6,7 +6,14 @@ from itertools import islice
 
 import msgspec
 
-from twite.app.sync.run import PAGE, NotOwned, SyncBasis, require_columns, row_options
+from twite.app.sync.run import (
+    PAGE,
+    NotOwned,
+    SyncBasis,
+    history_begin,
+    require_columns,
+    row_options,
+)
 from twite.app.sync.state import (
     SentObject,
     SyncOrigin,
@@ -47,7 +54,12 @@ class ObjectRun:
                 await self._keep(stored, rows=0)
             known = await load_objects(self._basis.state, self._sync.name)
             state = msgspec.structs.replace(state, skipped_until=run.at)
-        state = msgspec.structs.replace(state, has_begun=True, origin=SyncOrigin.of(self._sync))
+        state = msgspec.structs.replace(
+            state,
+            has_begun=True,
+            origin=SyncOrigin.of(self._sync),
+            history_begin=history_begin(state, now=run.at, history=self._basis.history),
+        )
         await self._forget(known.keys() - {stored.path for stored in objects})
         options = row_options(
             self._sync,

@@ -134,6 +134,8 @@ def position_of(cursor: object, key: object) -> RowPosition:
     text = _text(key, "key")
     if names_a_person(str(key)):
         raise UnusableCursor("the key contains personal data: choose the order id")
+    if names_a_person(str(cursor)):
+        raise UnusableCursor("the cursor contains personal data: choose a time or a number")
     return RowPosition(cursor=_text(cursor, "cursor"), key=text)
 
 

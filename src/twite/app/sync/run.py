@@ -72,19 +72,28 @@ def row_options(
     run that read everything: a later row cannot have been sent. So nothing is lost after a long
     stop. An old row from before the first run is skipped, too, if that run sent nothing.
     """
-    if sync.older == "send" or state.caught_up_at is None:
+    if sync.older == "send":
         return sync.rows
     looked_up_before = now - remembered_age(dedup_window)
-    age = remembered_age(history)
-    oldest = min(now - age, state.caught_up_at)
+    begin = history_begin(state, now=now, history=history)
+    oldest = 0 if state.caught_up_at is None else min(begin, state.caught_up_at)
     if state.skipped_until is not None:
         oldest = max(oldest, min(state.skipped_until, looked_up_before))
-    return msgspec.structs.replace(
-        sync.rows,
-        age=RowAge(
-            oldest=oldest, days=age // DAY, is_skipped=True, looked_up_before=looked_up_before
-        ),
+    age = RowAge(
+        oldest=oldest,
+        days=(now - begin) // DAY,
+        is_skipped=True,
+        looked_up_before=looked_up_before,
     )
+    return msgspec.structs.replace(sync.rows, age=age)
+
+
+def history_begin(state: SyncState, *, now: int, history: int) -> int:
+    """Return since when (ms) the history has all conversions.
+
+    If `keep_history` is raised, older ones are gone all the same.
+    """
+    return max(state.history_begin, now - remembered_age(history))
 
 
 def require_columns(columns: ColumnMapping, sync: SyncSettings) -> None:
@@ -149,6 +158,7 @@ class QueryRun:
             origin=SyncOrigin.of(self._sync),
             progress=progress,
             caught_up_at=None if self._sync.history else run.at,
+            history_begin=history_begin(state, now=run.at, history=self._basis.history),
             skipped_until=None if self._sync.history else run.at,
         )
         return await self._stored(begun)
@@ -170,6 +180,8 @@ class QueryRun:
         )
         reader = _RowReader(self._sync, options)
         earlier = {row.position: row for row in state.progress.recent}
+        begin = history_begin(state, now=run.at, history=self._basis.history)
+        state = msgspec.structs.replace(state, history_begin=begin)
         read: list[ReadRow] = []
         on_last_page: frozenset[RowPosition] = frozenset()
         low = after = state.progress.position

@@ -101,7 +101,8 @@ class SyncState(msgspec.Struct, frozen=True, kw_only=True):
     """How far a sync is.
 
     `caught_up_at` is the start (ms) of the last run that read everything, None before the first;
-    `skipped_until` that of the first run, if it sent nothing.
+    `skipped_until` that of the first run, if it sent nothing. `history_begin` (ms) is since when
+    the gateway's history has all conversions.
     `has_begun` is whether a run has decided where to begin, in `origin`. `resumed` is the pause
     after which a command ran the sync.
     """
@@ -111,6 +112,7 @@ class SyncState(msgspec.Struct, frozen=True, kw_only=True):
     progress: QueryProgress = QueryProgress()
     caught_up_at: int | None = None
     skipped_until: int | None = None
+    history_begin: int = 0
     last_run: SyncRun | None = None
     resumed: str = ""
 
@@ -153,7 +155,9 @@ async def decide_position(store: StateStore, sync: SyncSettings, choice: Positio
     own = f"{sync.name}/"
     objects = [record.name for record in await store.load(SyncRecord, prefix=own)]
     await store.delete(SyncRecord, *(name for name in objects if name != own))
-    await store.put([SyncState(resumed=state.resumed).record(sync.name)])
+    await store.put(
+        [SyncState(resumed=state.resumed, history_begin=state.history_begin).record(sync.name)]
+    )
 
 
 async def load_pause(reader: StateReader, state: SyncState) -> str:
