@@ -121,12 +121,13 @@ async def test_match_keys_page_shows_shares_errors_and_possible_gains(day):
     text = await text_of(day, "/match-keys?pixel=o8z6j")
 
     # Eleven from the server and one from a page; seven have an email beside the click.
-    purchases = text.split("purchase o8z6k", 1)[1]
-    assert "click id 100.0 % email 58.3 %" in purchases
-    assert "two or more 58.3 %" in purchases
-    assert "not a phone number phone_unusable 99 the latest" in purchases
-    assert re.search(r"the latest .*? up to \+8\.3 %", purchases)
-    assert "Two keys or more, day by day" in (await page_of(day, "/match-keys"))
+    assert "13 conversions 100.0 % key coverage 53.8 % with two keys or more" in text
+    assert "click id 100.0 % email 53.8 % phone 0.0 %" in text
+    assert "purchase 12 100.0 % 58.3 % 100.0 % 58.3 % 0.0 % 0.0 %" in text
+    assert "shop 13 100.0 % 53.8 % 100.0 % 53.8 % 0.0 % 0.0 %" in text
+    assert "not a phone number phone_unusable purchase 1 99 the latest" in text
+    assert re.search(r"the latest .*? up to \+7\.7 %", text)
+    assert "Key coverage by day" in text
 
 
 async def page_of(stage, path):
@@ -140,8 +141,9 @@ async def test_deduplication_page_shows_conversions_by_page_and_server(day):
 
     # The page also reported its pixel's conversion to the gateway; the server's other conversions
     # came from no page.
-    assert re.search(r"purchase o8z6j 2 0 10 0 1 1 0", text)
-    assert re.search(r"sign_up o8z6j 0 0 1 0 0 0 0", text)
+    assert "15.4 % deduplicated = both ÷ 13 conversion ids" in text
+    assert "purchase 12 16.7 % 2 0 10 0 1 0" in text
+    assert "sign_up 1 0.0 % 0 0 1 0 0 0" in text
 
 
 async def test_home_shows_delivery_times_and_no_forecast_without_a_backlog(day):

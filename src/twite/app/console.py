@@ -17,11 +17,12 @@ from twite.console.pages.connect import ConnectPage, DiagnosticsPage
 from twite.console.pages.conversion import ConversionPage
 from twite.console.pages.conversions import ConversionsPage
 from twite.console.pages.dead_letters import DeadLettersPage
+from twite.console.pages.deduplication import DeduplicationPage
 from twite.console.pages.events import EventsPage
 from twite.console.pages.export import ExportPage
 from twite.console.pages.home import HomePage
+from twite.console.pages.match_keys import MatchKeysPage
 from twite.console.pages.pixels import PixelsPage, TestConversionPage
-from twite.console.pages.quality import DedupReportPage, MatchQualityPage
 from twite.console.pages.rejected import AmountsPage, RejectedPage
 from twite.console.pages.webhooks import WebhooksPage
 from twite.console.request_checks import RequestChecks
@@ -89,8 +90,8 @@ def console(
         ChangesPage(queries=store, clock=clock),
         RejectedPage(destinations=destinations, sources=source_names, queries=store),
         WebhooksPage(webhooks=settings.webhooks, sources=sources, state=store),
-        MatchQualityPage(destinations=destinations, queries=store, names=names),
-        DedupReportPage(queries=store, names=names),
+        MatchKeysPage(destinations=destinations, queries=store, names=names),
+        DeduplicationPage(queries=store, names=names),
         AlertsPage(
             state=store,
             pixels=destinations.keys(),

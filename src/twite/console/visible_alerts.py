@@ -11,7 +11,6 @@ from twite.domain.alert import (
     Acknowledgement,
     Alert,
     AlertCause,
-    AlertKind,
     AlertReplies,
     AlertRule,
     Mute,
@@ -22,19 +21,12 @@ from twite.gateway.alerts.checks import NO_PIXEL
 from twite.gateway.alerts.notifier import page_of
 
 PATH: Final = "/console/alerts"
-# The state of the conversions that an alert about a pixel affects.
-_STATES: Final[Mapping[AlertKind, str]] = {
-    AlertKind.DEAD_LETTERS: "dead",
-    AlertKind.CONVERSIONS_HELD: "held",
-    AlertKind.DEADLINE_RISK: "queued",
-}
-# What other alerts are about: the page, and the name of many.
-_SUBJECTS: Final[Mapping[AlertKind, tuple[str, str]]] = {
-    AlertKind.SOURCE_SILENT: ("/console/sources/{}", "source"),
-    AlertKind.WEBHOOK_SILENT: ("/console/webhooks", "webhook"),
-    AlertKind.SYNC_FAILING: ("/console/system", "sync"),
-    AlertKind.SYNC_SILENT: ("/console/system", "sync"),
-    AlertKind.TEMPLATE_HUNG: ("/console/tag-preview", "template"),
+# The pages of what alerts name.
+_PAGES: Final[Mapping[str, str]] = {
+    "source": "/console/sources/{}",
+    "webhook": "/console/webhooks",
+    "sync": "/console/system",
+    "template": "/console/tag-preview",
 }
 
 
@@ -134,24 +126,23 @@ def shown_causes(
 
 def affected_path(alert: Alert, pixels: Collection[str]) -> str:
     """Return the page about what an alert affects; "" for the store, the disk and the clock."""
-    kind, subject = alert.kind, alert.subject
-    if kind in _STATES:
-        return f"/console/conversions?{urlencode({'state': _STATES[kind], 'pixel': subject})}"
-    if kind is AlertKind.BALANCE_RESIDUE:
+    rule, subject = RULES[alert.kind], alert.subject
+    if rule.affects:
+        return f"/console/conversions?{urlencode({'state': rule.affects, 'pixel': subject})}"
+    if rule.about_pixel:
+        return f"/console/pixels/{quote(subject, safe='')}" if subject in pixels else ""
+    if rule.subject in _PAGES:
+        return _PAGES[rule.subject].format(quote(subject, safe=""))
+    if rule.subject:
         source, _, pixel = subject.rpartition("/")
         place = {"source": source} | ({} if pixel == NO_PIXEL else {"pixel": pixel})
         return f"/console/conversions?{urlencode(place)}"
-    if RULES[kind].about_pixel:
-        return f"/console/pixels/{quote(subject, safe='')}" if subject in pixels else ""
-    if kind in _SUBJECTS:
-        return _SUBJECTS[kind][0].format(quote(subject, safe=""))
     return ""
 
 
 def _title(cause: AlertCause) -> str:
-    title, kind = RULES[cause.kind].title, cause.kind
-    many = len(cause.alerts)
+    rule, many = RULES[cause.kind], len(cause.alerts)
     if many == 1:
-        return f"{cause.first.subject}: {title}"
-    what = "pixel" if RULES[kind].about_pixel else _SUBJECTS.get(kind, ("", "subject"))[1]
-    return f"{plural(many, what)}: {title}"
+        return f"{cause.first.subject}: {rule.title}"
+    what = "pixel" if rule.about_pixel else rule.subject or "subject"
+    return f"{plural(many, what)}: {rule.title}"

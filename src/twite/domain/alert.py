@@ -52,14 +52,17 @@ class AlertRule(msgspec.Struct, frozen=True, kw_only=True):
     because an installation does not contain the pages.
 
     `urgent`: conversions are refused, delayed or at risk now. `about_pixel`: the subject is the id
-    of a pixel. `quotes_cause`: the reason says what X or a user decided, so that alerts with
-    different reasons have different causes. The alert opens after the condition has held for
-    `opens_after`, and resolves `calm` after its end.
+    of a pixel; otherwise, `subject` is what it names. `affects` is the state of the conversions
+    that the alert is about. `quotes_cause`: the reason says what X or a user decided, so that
+    alerts with different reasons have different causes. The alert opens after the condition has
+    held for `opens_after`, and resolves `calm` after its end.
     """
 
     title: str
     fix: str
     about_pixel: bool = False
+    subject: str = ""
+    affects: str = ""
     quotes_cause: bool = False
     urgent: bool = False
     opens_after: int = 0
@@ -94,11 +97,13 @@ RULES: Final[Mapping[AlertKind, AlertRule]] = {
         title="many dead letters",
         fix="twite dead list shows X's messages. Fix the cause, then run twite dead replay ID.",
         about_pixel=True,
+        affects="dead",
     ),
     AlertKind.CONVERSIONS_HELD: AlertRule(
         title="conversions are held",
         fix="Run twite dead list, then twite dead replay ID or twite dead discard ID.",
         about_pixel=True,
+        affects="held",
     ),
     AlertKind.DEADLINE_RISK: AlertRule(
         title="conversions will miss the 48-hour deadline",
@@ -107,33 +112,39 @@ RULES: Final[Mapping[AlertKind, AlertRule]] = {
         urgent=True,
         opens_after=3 * MINUTE,
         calm=10 * MINUTE,
+        affects="queued",
     ),
     AlertKind.SOURCE_SILENT: AlertRule(
         title="a source has stopped sending",
         fix="Check whether the site, tag or consent banner has changed. Place a test order.",
         urgent=True,
+        subject="source",
     ),
     AlertKind.WEBHOOK_SILENT: AlertRule(
         title="a webhook has stopped delivering",
         fix="Check whether the sender has disabled the webhook. Then fetch missed orders.",
         urgent=True,
+        subject="webhook",
     ),
     AlertKind.SYNC_FAILING: AlertRule(
         title="a sync fails",
         fix="Correct the cause that the reason names, then run twite sync NAME.",
         urgent=True,
         opens_after=10 * MINUTE,
+        subject="sync",
     ),
     AlertKind.SYNC_SILENT: AlertRule(
         title="a sync finds no new rows",
         fix="Run the query yourself. Perhaps the cursor or a condition matches no new orders.",
         urgent=True,
+        subject="sync",
     ),
     AlertKind.BALANCE_RESIDUE: AlertRule(
         title="the balance is not 0",
         fix="Run twite accounting, twite check and twite backup FILE, and report the bug.",
         urgent=True,
         calm=5 * MINUTE,
+        subject="source and pixel",
     ),
     AlertKind.STORE_FAILING: AlertRule(
         title="the store cannot commit",
@@ -164,6 +175,7 @@ RULES: Final[Mapping[AlertKind, AlertRule]] = {
         title="a template hangs or crashes",
         fix="Find the input with twite show, fix or remove the template, run twite reload.",
         urgent=True,
+        subject="template",
     ),
     AlertKind.CLOCK_WRONG: AlertRule(
         title="the clock differs from X's",

@@ -24,6 +24,7 @@ from twite.console.account_health import (
 )
 from twite.console.page import NavigationGroup, PageLocation, PageRequest, PageRoute
 from twite.console.render import number
+from twite.console.row_pages import account_of, matching, overview_path, row_page, typed_name
 from twite.console.scope import ENDS
 from twite.console.table_view import table_view
 from twite.console.time_chart import ChartKind, ChartSeries, ChartStep, TimeChart, Unit, time_chart
@@ -50,7 +51,6 @@ from twite.gateway.ports.queries import (
 from twite.gateway.ports.state import StateReader
 
 PATH: Final = "/console"
-ROWS_ON_A_PAGE: Final = 50
 # The most accounts without traffic that are listed, folded. The filter finds the others.
 MOST_IDLE: Final = 100
 MOST_CAUSES: Final = 5
@@ -193,8 +193,7 @@ class HomePage:
         )
 
     def _account_of(self, pixel: str) -> str:
-        destination = self.destinations.get(pixel)
-        return (destination and destination.account) or pixel or NO_PIXEL
+        return account_of(self.destinations, pixel) or NO_PIXEL
 
     async def _causes(self, scope: QueryScope, now: int) -> list[ShownCause]:
         alerts = [
@@ -261,15 +260,8 @@ def _title(request: PageRequest) -> str:
 
 def _rows(request: PageRequest, accounts: Sequence[AccountHealth]) -> dict[str, Any]:
     """Return the values for the table: the rows of one page, and accounts without traffic."""
-    typed = request.query.first("q").strip()[:64]
-    wanted = typed.casefold()
-    found = [
-        account
-        for account in accounts
-        if not wanted
-        or wanted in account.name.casefold()
-        or any(wanted in pixel.casefold() for pixel in account.pixels)
-    ]
+    typed = typed_name(request)
+    found = matching(accounts, typed)
     view = table_view(
         request,
         filters=(
@@ -282,22 +274,25 @@ def _rows(request: PageRequest, accounts: Sequence[AccountHealth]) -> dict[str, 
     active = [account for account in found if account.health is not Health.IDLE]
     if view.sort:
         active = view.sorted(active, _SORTS)
-    first = ROWS_ON_A_PAGE * ((request.query.number("page") or 1) - 1)
-    first = first if 0 <= first < len(active) else 0
-    last = min(first + ROWS_ON_A_PAGE, len(active))
-    pages = [(first // ROWS_ON_A_PAGE, "Previous")] if first else []
-    pages += [(last // ROWS_ON_A_PAGE + 1, "Next")] if last < len(active) else []
     idle = [account for account in found if account.health is Health.IDLE]
+    whole = added_flows(account.flow_today for account in active)
     return {
         "view": view,
         "typed_name": typed,
-        "accounts": active[first:last],
-        "whole_today": added_flows(account.flow_today for account in found),
-        "place": (first + 1, last, len(active)),
-        "pages": [(view.url(added=[("page", str(place))]), text) for place, text in pages],
+        "page": row_page(request, view, active),
         "idle": idle[:MOST_IDLE],
         "idle_accounts": len(idle),
         "all_accounts": len(accounts),
+        # Sums of several pixels: no list has exactly these conversions.
+        "totals": {
+            "received": number(whole.received),
+            "delivered": number(whole.delivered),
+            "refused": number(whole.dead + whole.rejected),
+            "held": number(sum(account.held for account in active)),
+            "pending": number(sum(account.pending for account in active)),
+        }
+        if len(active) > 1
+        else None,
     }
 
 
@@ -310,10 +305,7 @@ def _all_path(request: PageRequest, scope: QueryScope, name: str, pixel: str) ->
 
 
 def _account_path(name: str, pixels: Sequence[str]) -> str:
-    if pixels == [""]:
-        return ""
-    only = {"pixel": pixels[0]} if len(pixels) == 1 else {"account": name}
-    return f"{PATH}?{urlencode(only)}"
+    return "" if pixels == [""] else overview_path(PATH, name, pixels)
 
 
 def _span_path(request: PageRequest, span: TimeSpan) -> str:

@@ -1,0 +1,183 @@
+"""Match keys by account and pixel, and the deduplication report, as each role sees them."""
+
+import asyncio
+import html
+import re
+import time
+
+import aiohttp
+import msgspec
+import pytest
+import pytest_asyncio
+from console_stage import SETTINGS, ConsoleStage
+
+from twite.domain.people.users import Role
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+KEY = "agency-source-key-of-some-length"
+SHOP = "https://shop.example"
+AGENT = "Mozilla/5.0 (X11; Linux x86_64) Chrome/150.0.0.0 Safari/537.36"
+CLICK = "23opevjt88psuo13lu8d020qkn"
+PEOPLE = {
+    "ada": (Role.ADMIN, None),
+    "client": (Role.VIEWER, ["q1"]),
+    "two": (Role.VIEWER, ["q1", "q3"]),
+}
+AGENCY = SETTINGS + "".join(
+    f'[[pixel]]\nid = "{pixel}"\naccount = "{account}"\nevents = {{{{ purchase = "{pixel}e" }}}}\n'
+    f'auth = {{{{ pixel_token = "emulator-pixel-token-{pixel}" }}}}\n'
+    for pixel, account in (("q1", "acme"), ("q2", "acme"), ("q3", "bolt"))
+) + (
+    f'[[source]]\nname = "agency"\nkey = "{KEY}"\npixel = "q1"\npixels = ["q1", "q2", "q3"]\n'
+    f'origins = ["{SHOP}"]\n'
+)  # fmt: skip
+
+
+def an_order(number, pixel, **more):
+    order = {"event": "purchase", "conversion_id": f"order-{pixel}-{number}", "pixel": pixel}
+    return order | {"email": f"buyer{number}@shop.alt"} | more
+
+
+# Of q1's, half have two keys; all of q2's have; none of q3's, and one of these matches nobody.
+ORDERS = [
+    *(an_order(number, "q1", **({"twclid": CLICK} if number < 2 else {})) for number in range(4)),
+    *(an_order(number, "q2", twclid=CLICK) for number in range(6)),
+    *(an_order(number, "q3") for number in range(3)),
+    an_order(9, "q3", email="noreply@shop.alt"),
+]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def stage(tmp_path_factory):
+    """An agency whose client's page names an order otherwise than the server does."""
+    stage = ConsoleStage(tmp_path_factory.mktemp("quality"), AGENCY)
+    await stage.start(people=PEOPLE)
+    twin = {"value": "49.90", "currency": "EUR", "email": "twin@shop.alt"}
+    orders = [*ORDERS, an_order(77, "q1", **twin)]
+    async with (
+        aiohttp.ClientSession(headers={"Authorization": f"Bearer {KEY}"}) as http,
+        http.post(f"{stage.gateway.url}/v1/conversions", json={"conversions": orders}) as answer,
+    ):
+        assert answer.status == 202, await answer.text()
+    now = time.time_ns() // 1_000_000
+    reported = {"event": "purchase", "conversion_id": "page-77", "pixel": "loaded", "at": now}
+    body = msgspec.json.encode({"v": 1, "sent": now, "conversions": [reported | twin]})
+    headers = {"Origin": SHOP, "User-Agent": AGENT, "Content-Type": "text/plain"}
+    async with (
+        aiohttp.ClientSession(headers=headers) as http,
+        http.post(f"{stage.gateway.url}/t?s=agency", data=body) as answer,
+    ):
+        assert answer.status == 204, await answer.text()
+    yield stage
+    await stage.stop()
+
+
+async def page_of(stage, path, *, name="ada"):
+    visitor = await stage.signed_in(name)
+    while True:
+        page = await visitor.get(f"/console{path}")
+        assert page.status == 200
+        if "The report is being prepared" not in page.text:
+            return page.text.partition("<main")[2]
+        await asyncio.sleep(0.05)
+
+
+def text_of(page):
+    text = re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]+>", " ", page)))
+    return text.replace("\N{NARROW NO-BREAK SPACE}", " ")
+
+
+def rows_of(page):
+    """Return the rows of the first table as text."""
+    rows = page.partition("<tbody")[2].partition("</tbody>")[0]
+    return [text_of(row).strip() for row in re.findall(r"<tr.*?</tr>", rows, re.DOTALL)]
+
+
+async def test_accounts_are_listed_by_key_coverage_with_its_formula(stage):
+    page = await page_of(stage, "/match-keys")
+
+    assert rows_of(page) == [
+        "bolt 4 75.0 % 0.0 % 0.0 % 75.0 % 0.0 % 0.0 %",
+        "acme 2 pixels 12 100.0 % 66.7 % 66.7 % 100.0 % 0.0 % 0.0 %",
+    ]
+    assert "Key coverage = conversions with at least one of click id, email" in text_of(page)
+    assert '<a href="/console/match-keys?pixel=q3&amp;days=7">' in page
+    assert '<a href="/console/match-keys?account=acme&amp;days=7">' in page
+
+
+async def test_account_leads_to_its_pixels_and_to_their_conversions(stage):
+    page = await page_of(stage, "/match-keys?account=acme")
+
+    assert [row.split()[0] for row in rows_of(page)] == ["q1", "q2"]
+    assert re.search(r'href="/console/conversions\?pixel=q1&amp;from=20\d\d-', page)
+    assert "bolt" not in page
+
+
+@pytest.mark.parametrize("days", ["30", "90"])
+async def test_number_of_days_is_kept_by_filter_and_order(stage, days):
+    page = await page_of(stage, f"/match-keys?days={days}&q=q")
+
+    assert len(rows_of(page)) == 2
+    assert f"days={days}&amp;sort=account" in page
+    assert f'<input type="hidden" name="days" value="{days}">' in page
+
+
+async def test_pixel_has_coverage_over_time_by_event_and_by_source(stage):
+    page = await page_of(stage, "/match-keys?pixel=q1")
+    text = text_of(page)
+
+    assert "6 conversions 100.0 % key coverage 33.3 % with two keys or more" in text
+    assert re.search(r": 100\.0 % at least one key, 33\.3 % two or more", text)
+    assert re.search(r"By source .*agency 6 100\.0 % 33\.3 %", text)
+
+
+async def test_client_sees_the_match_keys_of_its_pixel_at_once_and_no_other(stage):
+    own = await page_of(stage, "/match-keys", name="client")
+    others = [
+        await page_of(stage, f"/match-keys?{query}", name="client")
+        for query in ("pixel=q2", "pixel=q3", "account=acme", "account=bolt", "q=q3")
+    ]
+
+    assert "6 conversions" in text_of(own)
+    # Of the others' conversions, all or none have two keys.
+    seen = [re.findall(r"(\S+) % two or more", text_of(page)) for page in (own, *others)]
+    assert {share for shares in seen for share in shares} <= {"33.3"}
+    assert "No conversions in this period." in text_of(others[0])
+    assert "No conversions in this period." in text_of(others[1])
+
+
+async def test_viewer_of_two_pixels_sees_only_their_accounts_and_sums(stage):
+    page = await page_of(stage, "/match-keys", name="two")
+
+    assert [row.split()[:2] for row in rows_of(page)] == [["bolt", "4"], ["acme", "6"]]
+
+
+async def test_rate_and_orders_with_two_ids_are_shown_by_pixel_with_links(stage):
+    page = await page_of(stage, "/deduplication")
+    text = text_of(page)
+
+    assert "= both ÷" in text
+    assert "Deduplication rate by day" in text
+    assert "page-77" in text
+    assert "order-q1-77" in text
+    assert '<a href="/console/conversions?state=two_ids&amp;pixel=q1">1</a>' in page
+    assert '<a href="/console/conversions?id=page-77">' in page
+    assert "Send the order number as conversion_id from both" in text
+
+
+async def test_report_of_a_pixel_has_its_events_only(stage):
+    page = await page_of(stage, "/deduplication?pixel=q3")
+
+    assert "By event" in text_of(page)
+    assert "page-77" not in page
+    assert "Nothing to compare." not in page
+
+
+async def test_client_sees_the_deduplication_of_its_pixel_alone(stage):
+    whole = text_of(await page_of(stage, "/deduplication", name="client"))
+    foreign = text_of(await page_of(stage, "/deduplication?pixel=q3", name="client"))
+
+    assert "page-77" in whole
+    assert "÷ 6 conversion ids" in whole
+    assert "Nothing to compare." in foreign
