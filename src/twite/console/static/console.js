@@ -26,27 +26,27 @@ if (window.matchMedia("(max-width: 52rem)").matches) {
 }
 
 // A named time range and its limits exclude each other: <select data-clears="names of fields">.
-for (const select of document.querySelectorAll("select[data-clears]")) {
-  const limits = select.dataset.clears.split(" ").map((name) => select.form.elements[name]);
-  select.addEventListener("change", () => limits.forEach((field) => { field.value = ""; }));
-  for (const field of limits) field.addEventListener("input", () => { select.value = ""; });
-}
+document.addEventListener("input", (event) => {
+  const field = event.target;
+  for (const select of field.form ? field.form.querySelectorAll("select[data-clears]") : []) {
+    const names = select.dataset.clears.split(" ");
+    if (field === select) for (const name of names) field.form.elements[name].value = "";
+    else if (names.includes(field.name)) select.value = "";
+  }
+});
 
 // The steps of a chart are one stop of the Tab key; arrow keys move between them.
-for (const plot of document.querySelectorAll(".time-chart .plot")) {
-  const steps = [...plot.querySelectorAll("a.step")];
-  steps.forEach((step, index) => {
-    step.setAttribute("tabindex", index ? "-1" : "0");
-    step.addEventListener("keydown", (event) => {
-      const to = { ArrowLeft: index - 1, ArrowRight: index + 1, Home: 0, End: steps.length - 1 }[event.key];
-      if (!steps[to]) return;
-      event.preventDefault();
-      step.setAttribute("tabindex", "-1");
-      steps[to].setAttribute("tabindex", "0");
-      steps[to].focus();
-    });
-  });
-}
+document.addEventListener("keydown", (event) => {
+  const step = event.target.closest(".plot a.step");
+  if (!step) return;
+  const steps = [...step.closest(".plot").querySelectorAll("a.step")];
+  const here = steps.indexOf(step);
+  const keys = { ArrowLeft: here - 1, ArrowRight: here + 1, Home: 0, End: steps.length - 1 };
+  const to = steps[keys[event.key]];
+  if (!to) return;
+  event.preventDefault();
+  to.focus();
+});
 
 // "Select all" of a table: <input type="checkbox" data-all="name">.
 document.addEventListener("change", (event) => {

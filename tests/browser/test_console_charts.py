@@ -1,0 +1,107 @@
+"""Charts and tables of the console in a browser: text size, keyboard, forced colours, filters."""
+
+import pytest
+import pytest_asyncio
+from console_pages import ConsoleStage, busy, sign_in
+
+from twite_emulator.process import running_emulator
+
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.journey]
+
+PHONE = {"width": 390, "height": 844}
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def stage(chromium, tmp_path_factory):
+    with running_emulator() as emulator:
+        stage = ConsoleStage(tmp_path_factory.mktemp("charts"), x=emulator.url)
+        await stage.start()
+        await busy(stage)
+        yield stage
+        await stage.stop()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def page(browser, stage, request):
+    context = await browser.new_context(viewport=PHONE, **getattr(request, "param", {}))
+    page = await context.new_page()
+    await sign_in(page, stage.url)
+    await page.goto(f"{stage.url}/console?span=hour")
+    yield page
+    await context.close()
+
+
+async def test_text_of_charts_has_12_px_on_a_phone_and_stands_apart(page):
+    texts = await page.evaluate(
+        """[...document.querySelectorAll(".plot")].map((plot) =>
+          [...plot.querySelectorAll("text")].filter((it) => it.checkVisibility()).map((it) => {
+            const { left, right } = it.getBoundingClientRect();
+            return [parseFloat(getComputedStyle(it).fontSize) * it.getScreenCTM().a, left, right];
+          }))"""
+    )
+
+    assert len(texts) >= 2
+    for labels in texts:
+        assert len(labels) >= 2
+        assert all(size >= 12 for size, _, _ in labels)
+        ordered = sorted(labels, key=lambda label: label[1])
+        ends = [right for _, _, right in ordered[:-1]]
+        assert all(end < left for end, (_, left, _) in zip(ends, ordered[1:], strict=True))
+
+
+async def test_chart_is_one_stop_of_the_tab_key_and_arrows_lead_to_the_conversions(page, stage):
+    plot = page.locator(".plot").first
+    steps = plot.locator("a.step")
+    assert await steps.count() == 60
+    assert await plot.locator("a.step:not([tabindex='-1'])").count() == 1
+
+    await plot.locator("a.step:not([tabindex='-1'])").focus()
+    await page.keyboard.press("Home")
+    await page.keyboard.press("End")
+    said = await page.evaluate("document.activeElement.getAttribute('aria-label')")
+    await page.keyboard.press("ArrowLeft")
+    before = await page.evaluate("document.activeElement.getAttribute('aria-label')")
+    await page.keyboard.press("End")
+    await page.keyboard.press("Enter")
+    await page.wait_for_url("**/console/conversions?**")
+
+    assert said != before
+    assert "delivered" in said
+    assert "from=" in page.url
+    assert "to=" in page.url
+
+
+async def test_table_beside_a_chart_has_the_same_numbers(page):
+    figure = page.locator(".time-chart").first
+    await figure.locator("summary").click()
+
+    steps = await figure.locator("a.step").evaluate_all("all => all.map((it) => it.ariaLabel)")
+    rows = await figure.locator("tbody tr").evaluate_all(
+        """all => all.map((row) => {
+          const [time, ...values] = [...row.cells].map((cell) => cell.innerText.trim());
+          const named = values.map((it, i) => `${it} ${row.cells[i + 1].dataset.label}`);
+          return `${time}: ${named.join(", ")}`.toLowerCase();
+        })"""
+    )
+
+    assert rows == [step.lower() for step in reversed(steps)]
+
+
+@pytest.mark.parametrize(
+    "page", [{"forced_colors": "active", "color_scheme": "dark"}], indirect=True
+)
+async def test_each_series_of_a_chart_has_its_key_in_forced_colours(page):
+    colours = await page.evaluate(
+        """[...document.querySelectorAll(".time-chart .key")].map((key) => {
+          const tone = key.className.match(/tone-\\w+/)[0];
+          const mark = document.querySelector(`.plot .${tone}:not(.curve)`);
+          const ground = getComputedStyle(document.body).backgroundColor;
+          const fill = mark && getComputedStyle(mark).fill;
+          return [getComputedStyle(key).backgroundColor, fill, ground];
+        })"""
+    )
+
+    assert colours
+    for key, mark, ground in colours:
+        assert key != ground
+        assert mark in {key, None}
