@@ -154,6 +154,24 @@ def test_old_order_is_looked_up_in_the_history_and_sent_once(tmp_path, shop, x_e
     assert counted(x_emulator) == {"transfer": 1}
 
 
+def test_changed_query_sends_nothing_until_a_command_decides(tmp_path, shop, x_emulator):
+    with with_sync(Gateway(tmp_path, x_emulator.url), shop.url) as gateway:
+        began(gateway)
+        text = gateway.config.read_text()
+        gateway.config.write_text(text.replace("FROM orders", "FROM orders WHERE total <> ''"))
+        command(gateway, "reload")
+        shop.add()
+        stopped = command(gateway, "sync", "orders")
+        looked = command(gateway, "sync", "orders", "--dry-run")
+        kept = command(gateway, "sync", "orders", "--position", "keep", "--json")
+        gateway.drained()
+
+    assert [done.returncode for done in (stopped, looked)] == [1, 1]
+    assert "query has changed" in stopped.stderr
+    assert json.loads(kept.stdout)["verdicts"] == {"accepted": 1}
+    assert counted(x_emulator) == {"o-1": 1}
+
+
 @pytest.mark.timeout(3_000 if os.environ.get("TWITE_TRIAL") else 300)
 def test_killed_gateways_lose_and_repeat_nothing(tmp_path, shop, x_emulator, figure):
     chance = random.Random(7)

@@ -121,8 +121,8 @@ class RowAge(msgspec.Struct, frozen=True, kw_only=True):
     """What happens to a row that is older than `oldest` (ms since 1970).
 
     The gateway remembers for `days` what it received: if an older row comes again, X could count it
-    twice. Such a row is skipped or refused. A row from before `looked_up_before` is
-    to be looked up in its history.
+    twice. Such a row is skipped or refused. A row from before `looked_up_before` is to be looked
+    up in its history.
     """
 
     oldest: int
@@ -131,21 +131,15 @@ class RowAge(msgspec.Struct, frozen=True, kw_only=True):
     looked_up_before: int = 0
 
     def is_looked_up(self, conversion: Mapping[str, object]) -> bool:
-        """Whether a conversion is to be looked up, unless it denies consent."""
-        at = moment(str(conversion.get("time", "")), now=LATEST, path="time")
-        return (
-            not isinstance(at, Fault)
-            and at < self.looked_up_before
-            and not _denies(conversion.get("consent"))
-        )
+        """Whether a conversion is to be looked up."""
+        return self.looked_up_before > 0 and _is_before(self.looked_up_before, conversion)
 
     def see(self, conversion: Mapping[str, object]) -> RowFinding | None:
         """Return an error or a note about a conversion that is too old.
 
         A row that denies consent is never too old, because the denial must reach the gateway.
         """
-        older = msgspec.structs.replace(self, looked_up_before=self.oldest)
-        if not older.is_looked_up(conversion):
+        if not _is_before(self.oldest, conversion):
             return None
         message = (
             f"older than {plural(self.days, 'day')}: the gateway would not notice if it received "
@@ -155,6 +149,12 @@ class RowAge(msgspec.Struct, frozen=True, kw_only=True):
             message = f"older than {plural(self.days, 'day')}, left out"
             return RowFinding("time", "older_skipped", message)
         return RowFinding("time", "older_than_memory", message)
+
+
+def _is_before(limit: int, conversion: Mapping[str, object]) -> bool:
+    """Whether a conversion is older than a time, and does not deny consent."""
+    at = moment(str(conversion.get("time", "")), now=LATEST, path="time")
+    return not isinstance(at, Fault) and at < limit and not _denies(conversion.get("consent"))
 
 
 def rounded(order: str) -> RowFinding | None:
