@@ -124,13 +124,13 @@ async def test_stream_of_a_page_without_changes_says_nothing_until_it_ends(stage
 
 async def test_page_that_loads_itself_leaves_the_notice_to_the_page_of_the_user(stage):
     ada = await stage.signed_in("ada")
-    await ada.get("/console/conversions?id=nothing-7")
+    await ada.post("/console/conversions/search", {"term": "half-an-email@"})
 
     background = await ada.get("/console/conversions", **{"X-Twite-Live": "1"})
     shown = await ada.get("/console/conversions")
 
-    assert "No stored conversion" not in background.text
-    assert "No stored conversion" in shown.text
+    assert "Write a whole email address" not in background.text
+    assert "Write a whole email address" in shown.text
 
 
 async def test_page_without_javascript_loads_itself_only_while_it_waits(stage):

@@ -351,4 +351,4 @@ async def _settled(stage):
 
 
 def _rows(page):
-    return page.partition("<tbody>")[2].partition("</tbody>")[0]
+    return page.partition("<tbody")[2].partition("</tbody>")[0]

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 import msgspec
 
 from twite.console.page import FormData, PageRequest
-from twite.console.time_range import FIELDS, time_range_of
+from twite.console.time_range import FIELDS, TimeRange, time_range_of
 from twite.domain.destination import Destination
 from twite.domain.times import LATEST, SECOND
 from twite.gateway.ports.listing import ListedState, ListPosition, ListQuery, QueryScope
@@ -75,24 +75,28 @@ def scope_of(request: PageRequest, form: FormData | None = None) -> QueryScope:
     )
 
 
+def range_of(request: PageRequest, form: FormData) -> TimeRange:
+    """Return the time range of a filter of conversions: all of them by default."""
+    return time_range_of(form, zone=request.zone, now=request.now, default="all")
+
+
 def look_of(request: PageRequest, form: FormData, *, limit: int) -> ListQuery:
     """Return the filter of conversions. Invalid states, digests and numbers are ignored.
 
     `id` is a conversion id or a receipt, `digest` that of an email or a phone number. `since` and
     `until` (ms) replace a named time range.
     """
-    state, person = form.first("state"), form.first("digest")
-    time_range = time_range_of(form, zone=request.zone, now=request.now, default="all")
+    state, digest, time_range = form.first("state"), form.first("digest"), range_of(request, form)
     since, until = form.number("since"), form.number("until")
     return ListQuery(
         since=(time_range.since or 0) if since is None else since,
         until=(time_range.until or LATEST) if until is None else until,
-        named=form.first("id").strip() or None,
-        digest=person if _DIGEST.fullmatch(person) else None,
         scope=scope_of(request, form),
         event=form.first("event") or None,
         state=ListedState(state) if state in set(ListedState) else None,
         reason=form.first("reason") or None,
+        named=form.first("id").strip() or None,
+        digest=digest if _DIGEST.fullmatch(digest) else None,
         position=ListPosition.read(form.first("before")),
         limit=limit,
     )

@@ -1,30 +1,56 @@
-"""The list of conversions: filters, the search for one, and the export."""
+"""The list of conversions: filters, and the search for one."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlencode
 
+import msgspec
 from starlette.responses import Response
 
 from twite.console.page import NavigationGroup, PageLocation, PageRequest, PageRoute
-from twite.console.render import masked as masked_reason
-from twite.console.render import moment, shown
-from twite.console.scope import FILTERS, TONES, EventNames, asked_again, look_of, worth_of
+from twite.console.render import moment
+from twite.console.scope import FILTERS, TONES, EventNames, look_of, range_of, worth_of
+from twite.console.table_view import table_view
 from twite.domain.destination import Destination
-from twite.domain.history import History
 from twite.gateway.operations.search_term import search_term, searched
-from twite.gateway.ports.listing import ConversionSummary, ListedState
+from twite.gateway.ports.listing import ConversionSummary, ListedState, SummaryPage
 from twite.gateway.ports.machine import Clock
-from twite.gateway.ports.queries import ByConversionId, Queries
+from twite.gateway.ports.queries import Queries
+from twite.gateway.ports.tags import PREFIX
+from twite.redaction.mask_tree import masked_words
 
 PATH: Final = "/console/conversions"
+STATES: Final[Mapping[str, str]] = {
+    ListedState.QUEUED: "queued",
+    ListedState.SENDING: "being sent",
+    ListedState.DELIVERED: "delivered",
+    ListedState.HELD: "held",
+    ListedState.DEAD: "dead letters",
+    ListedState.SUPPRESSED: "suppressed",
+    ListedState.REJECTED: "rejected",
+    ListedState.DUPLICATE: "with duplicates",
+    ListedState.FLAGGED: "unusual amounts",
+    ListedState.FLAWED: "flawed identifiers",
+    ListedState.PRIVATE_ADDRESS: "private addresses",
+    ListedState.TWO_IDS: "orders under two ids",
+}
 _ON_A_PAGE: Final = 50
+
+
+class ConversionLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of the list. `alike` is the URL of the conversions with the same reason."""
+
+    summary: ConversionSummary
+    name: str
+    worth: str
+    tone: str
+    alike: str
 
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class ConversionsPage:
-    """The latest conversions, with filters."""
+    """The conversions of every outcome, latest first, with filters."""
 
     destinations: Mapping[str, Destination]
     sources: Sequence[str]
@@ -43,28 +69,42 @@ class ConversionsPage:
     async def _list(self, request: PageRequest) -> Response:
         query = request.query
         look = look_of(request, query, limit=_ON_A_PAGE)
-        if look.named is not None and look.position is None:
-            histories = await self._found(request, look.named)
-            if histories:
-                latest = max(histories, key=lambda history: history.received_at)
-                return request.back_to(f"{PATH}/{latest.delivery}")
         listing = await searched(self.queries, look, clock=self.clock)
-        if look.named is not None and not listing.summaries and listing.back_to is None:
-            sentence = f"No stored conversion has the id or receipt {shown(look.named, 80)}."
-            return request.back_to(PATH, message=sentence, bad=True)
+        only = _only(listing) if look.named is not None and look.position is None else None
+        if only is not None:
+            return request.back_to(f"{PATH}/{only}")
+        events = self.names.all(request)
+        state = "" if look.state is None else look.state.value
+        filters = [
+            ("id", "Id or receipt", look.named or ""),
+            ("digest", "Email or phone", f"{look.digest[:8]}…" if look.digest else ""),
+            ("state", "State", STATES.get(state, "")),
+            ("pixel", "Pixel", look.scope.pixel or ""),
+            ("event", "Event", dict(events).get(look.event or "", look.event or "")),
+            ("source", "Source", look.scope.source or ""),
+            ("reason", "Reason", masked_words(look.reason or "")),
+            *(
+                (name, name.capitalize(), moment(query.number(name), request.zone))
+                for name in ("since", "until")
+                if query.number(name) is not None
+            ),
+        ]
+        time_range = range_of(request, query)
         return request.page(
             "conversions.html",
             title="Conversions",
             lines=[self._line(summary) for summary in listing.summaries],
-            back_to=listing.back_to,
-            searched_to=listing.searched_to,
+            listing=listing,
             is_first=look.position is None,
-            query=asked_again(query, FILTERS),
+            view=table_view(request, filters=filters, time_range=time_range),
+            time_range=time_range,
             chosen={name: query.first(name) for name in FILTERS},
-            pixels=request.viewer.of(self.destinations),
-            sources=self.sources if request.viewer.pixels is None else (),
-            events=self.names.all(request),
-            states=[state.value for state in ListedState],
+            pixel_choices=[(pixel, pixel) for pixel in request.viewer.of(self.destinations)],
+            source_choices=[(source, source) for source in self.sources]
+            if request.viewer.pixels is None
+            else [],
+            events=events,
+            states=STATES.items(),
         )
 
     async def _search(self, request: PageRequest) -> Response:
@@ -76,42 +116,23 @@ class ConversionsPage:
         asked = urlencode([(name, text) for name, text in fields.items() if text])
         return request.back_to(f"{PATH}?{asked}" if asked else PATH)
 
-    async def _found(self, request: PageRequest, named: str) -> list[History]:
-        """Return the conversions with an id.
+    def _line(self, summary: ConversionSummary) -> ConversionLine:
+        reason = summary.reason or ""
+        if summary.state is ListedState.REJECTED:
+            reason = reason.partition(",")[0]  # a filter has one code
+        alike = {"state": summary.state.value, "pixel": summary.pixel, "reason": reason}
+        return ConversionLine(
+            summary=summary,
+            name=self.names(summary.pixel, summary.event) or summary.event,
+            worth=worth_of(summary.body),
+            tone=TONES[summary.state],
+            alike=f"{PATH}?{urlencode(alike)}",
+        )
 
-        The search covers all events that a pixel ever had, because `events` may have changed since.
-        If no configured pixel has the id, it also covers pixels that are no longer configured.
-        """
-        histories = await self._histories(request.viewer.of(self.destinations), named)
-        if not histories:
-            # Tags, and pixels that are no longer configured.
-            came = {account.pixel for account in await self.queries.balance()}
-            others = sorted(came - self.destinations.keys())
-            histories = await self._histories(request.viewer.of(others), named)
-        return histories
 
-    async def _histories(self, pixels: Iterable[str], named: str) -> list[History]:
-        return [
-            history
-            for pixel in pixels
-            for history in await self.queries.find(
-                ByConversionId(pixel=pixel, events=None, conversion_id=named)
-            )
-        ]
-
-    def _line(self, summary: ConversionSummary) -> dict[str, str]:
-        """Return one conversion as text; each part is safe to display."""
-        return {
-            "key": summary.key,
-            "number": str(summary.delivery or ""),
-            "at": moment(summary.received_at)[5:],
-            "pixel": shown(summary.pixel, 40),
-            "event": shown(self.names(summary.pixel, summary.event) or summary.event, 40),
-            "id": shown(summary.conversion_id, 60),
-            "source": shown(summary.source, 40),
-            "state": summary.state.value,
-            "tone": TONES[summary.state],
-            "reason": masked_reason(summary.reason or "", 90),
-            "worth": shown(worth_of(summary.body), 40),
-            "flag": "" if summary.flag is None else summary.flag.kind.replace("_", " "),
-        }
+def _only(listing: SummaryPage) -> int | None:
+    """Return the delivery that a search found, if there is one; those of tags do not count."""
+    found = [
+        summary for summary in listing.summaries if not summary.pixel.startswith(PREFIX)
+    ] or listing.summaries
+    return found[0].delivery if len(found) == 1 else None

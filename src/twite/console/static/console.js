@@ -64,11 +64,15 @@ document.addEventListener("click", async (event) => {
     await navigator.clipboard.writeText(document.getElementById(button.dataset.copy).textContent);
     button.textContent = "Copied";
   }
+  if ("copyLink" in button.dataset) {
+    await navigator.clipboard.writeText(location.href);
+    button.textContent = "Copied";
+  }
 });
 
 // Buttons that need this script are hidden until now. A page that was loaded again hides them, too.
 function show() {
-  for (const button of document.querySelectorAll("button[data-copy]")) button.hidden = !navigator.clipboard;
+  for (const button of document.querySelectorAll("button[data-copy], button[data-copy-link]")) button.hidden = !navigator.clipboard;
 }
 document.addEventListener("morphed", show);
 show();
