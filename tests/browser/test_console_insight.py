@@ -82,7 +82,7 @@ async def test_conversion_list_can_be_filtered(page, shop):
 
 async def test_history_shows_all_steps_from_the_submission_to_the_response_of_x(page, shop):
     await page.goto(at(shop, "/conversions"))
-    await page.fill("input[name=id]", "order-1000")
+    await page.fill("input[name=term]", "order-1000")
     await page.keyboard.press("Enter")
     await page.wait_for_selector("h1:has-text('order-1000')")
 
@@ -169,9 +169,9 @@ async def test_discard_requires_a_note_and_is_recorded_with_it(browser, shop):
 @pytest.mark.parametrize("text", [SCRIPT, FORMULA, IMAGE, f"order{BIDI}"])
 async def test_hostile_conversion_ids_are_escaped_on_every_page(page, shop, text):
     await page.goto(at(shop, "/conversions"))
-    await page.fill("input[name=id]", text)
+    await page.fill("input[name=term]", text)
     await page.keyboard.press("Enter")
-    await page.wait_for_selector("h2:has-text('At X')")
+    await page.wait_for_selector("h2:has-text('Timeline')")
 
     shown = await page.inner_text("main")
 
