@@ -119,7 +119,7 @@ class ConversionsPage:
     def _line(self, summary: ConversionSummary) -> ConversionLine:
         reason = summary.reason or ""
         if summary.state is ListedState.REJECTED:
-            reason = reason.partition(",")[0]  # a filter has one code
+            reason = _first_of(reason)
         alike = {"state": summary.state.value, "pixel": summary.pixel, "reason": reason}
         return ConversionLine(
             summary=summary,
@@ -130,9 +130,14 @@ class ConversionsPage:
         )
 
 
-def _only(listing: SummaryPage) -> int | None:
+def _first_of(codes: str) -> str:
+    """Return the first code of a rejection: a filter has one."""
+    return codes.split(", ", maxsplit=1)[0]
+
+
+def _only(summary_page: SummaryPage) -> int | None:
     """Return the delivery that a search found, if there is one; those of tags do not count."""
     found = [
-        summary for summary in listing.summaries if not summary.pixel.startswith(PREFIX)
-    ] or listing.summaries
+        summary for summary in summary_page.summaries if not summary.pixel.startswith(PREFIX)
+    ] or summary_page.summaries
     return found[0].delivery if len(found) == 1 else None
