@@ -1,7 +1,7 @@
 """What a gateway of an agency would have counted and kept beside its settled conversions.
 
-Ten shops, each with a pixel of two events and two sources (its server and its pages): twenty
-accounts. Every span of the tallies has its rows, in all slots that are usual; every day its match
+Forty shops of twenty ads accounts, each with a pixel of two events and two sources (its server and
+its pages). Every span of the tallies has its rows, in all slots that are usual; every day its match
 keys and flaws; a part of the conversions rest, for some reasons each; pages and servers were seen.
 """
 
@@ -18,13 +18,15 @@ from twite.domain.stats.match_keys import Matching
 from twite.domain.stats.tally import KEPT
 from twite.domain.times import DAY, HOUR, MINUTE
 
-SHOPS = 10
+SHOPS = 40
+ACCOUNTS = 20
 RESTING = 20_000
 SEEN = 200_000
 REASONS = 8
 _KITS = (0, 1, 2, 3, 6, 7, 24, 25, 26, 27, 31, 63)
 _CODES = ("phone_unusable", "email_unusable", "hash_of_nothing", "ip_private", "twclid_unusable")
 _SLOTS = range(20, 60)
+_SLOTS_OF_A_MINUTE = range(32, 44)  # within a factor of eight
 
 SETTINGS = """
 [server]
@@ -42,6 +44,7 @@ level = "error"
 _SHOP = """
 [[pixel]]
 id = "{pixel}"
+account = "{account}"
 auth = {{ pixel_token = "{token}" }}
 events = {{ purchase = "{purchase}", sign_up = "{sign_up}" }}
 [[source]]
@@ -60,6 +63,7 @@ def settings(store: Path) -> str:
     return SETTINGS.format(store=store) + "".join(
         _SHOP.format(
             shop=shop,
+            account=f"agency{shop % ACCOUNTS}",
             pixel=fill.pixel_of(shop),
             purchase=fill.event_of(shop, 0),
             sign_up=fill.event_of(shop, 1),
@@ -120,7 +124,7 @@ def _count(
                 (span, at, account, slot, randomness.randrange(1, 90))
                 for at in spans
                 for account, _ in accounts
-                for slot in _SLOTS
+                for slot in (_SLOTS_OF_A_MINUTE if span == MINUTE else _SLOTS)
             ),
         )
     queues = [
