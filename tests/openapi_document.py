@@ -20,6 +20,7 @@ from twite.gateway.operations.control import ControlCommand, ControlResult
 from twite.gateway.operations.dedup_report import PathCountsBy
 from twite.http.route_table import ROUTES
 from twite.http.routes.beacon import SomeRejected
+from twite.http.routes.listing import ConversionList
 from twite.http.routes.native import ChoiceNoted
 from twite.http.routes.reports import BalanceBy, HistoryView, RejectionList
 from twite.http.routes.segment import SegmentError, SegmentSuccess
@@ -44,6 +45,7 @@ _BODIES: Final = (
     NativeReceipt,
     PathCountsBy,
     RejectionList,
+    ConversionList,
     SegmentError,
     SegmentSuccess,
     SomeRejected,

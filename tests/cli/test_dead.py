@@ -63,6 +63,7 @@ def test_period_excludes_deliveries_that_died_before_or_after_it(command, shop):
 
     assert listed("--since", "2026-11-25") == ["order-3", "order-2"]
     assert listed("--since", "2026-11-26") == []
+    assert listed("--since", "2h") == []
     assert listed("--until", "2026-11-25T09:46:00Z") == []
     assert listed("--since", "2026-11-25T09:46:00Z", "--until", "2026-11-26") == [
         "order-3",

@@ -71,7 +71,7 @@ def test_rejections_as_json_match_the_http_response(command, refused, words, ids
     )
 
 
-@pytest.mark.parametrize("words", [("--code", "bad"), ("--since", "yesterday")])
+@pytest.mark.parametrize("words", [("--code", "bad"), ("--since", "last year")])
 def test_invalid_filter_of_rejected_exits_2(command, refused, words):
     assert command("rejected", *words, "--config", str(refused))[0] == 2
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from twite.domain.fault import Fault
-from twite.domain.times import DAY, LATEST, moment, spelled
+from twite.domain.times import DAY, LATEST, moment, spelled, time_limit
 
 NOW = 1_795_600_000_000
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -121,3 +121,25 @@ def test_time_of_one_moment_is_the_same_in_any_zone(naive, minutes):
 @given(st.text(max_size=40) | st.text("0123456789-:TZ.+ ", max_size=40))
 def test_any_text_is_a_time_or_has_an_error_code(text):
     assert isinstance(read(text), str)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("today", "2026-11-25T00:00:00.000Z"),
+        ("yesterday", "2026-11-24T00:00:00.000Z"),
+        ("90m", "2026-11-25T08:16:40.000Z"),
+        ("2h", "2026-11-25T07:46:40.000Z"),
+        ("7d", "2026-11-18T09:46:40.000Z"),
+        ("2026-11-24", "2026-11-24T00:00:00.000Z"),
+        ("2026-11-24T10:00:00+01:00", "2026-11-24T09:00:00.000Z"),
+        ("2099-01-01", "time_in_future"),
+        ("2026-11-31", "not_a_time"),
+        ("noon", "not_a_time"),
+        ("-2h", "not_a_time"),
+        ("", "not_a_time"),
+    ],
+)
+def test_limit_of_a_list_is_a_word_a_span_a_day_or_a_time(text, found):
+    read = time_limit(text, now=NOW, path="since")
+    assert (read.code if isinstance(read, Fault) else spelled(read)) == found

@@ -5,6 +5,8 @@ from twite.domain.stats.deduplication import MOST_DAYS
 from twite.formats.parsed_request import Many, Native, NativeContent
 from twite.formats.x_api.read import XContent, XConversion, XIdentifier, XRequest
 from twite.gateway.operations.dedup_report import DEFAULT_DAYS
+from twite.gateway.ports.listing import ListedState
+from twite.http.routes.listing import MOST_ON_A_PAGE
 from twite.http.routes.reports import MOST_LISTED
 from twite.x import spec
 
@@ -35,6 +37,11 @@ def test_documented_limits_are_those_of_the_code():
 
     assert (days["maximum"], days["default"]) == (MOST_DAYS, DEFAULT_DAYS)
     assert f"at most {MOST_LISTED:,}." in paths["/v1/rejections"]["get"]["description"]
+    listed = {
+        each["name"]: each["schema"] for each in paths["/v1/conversions/list"]["get"]["parameters"]
+    }
+    assert listed["limit"]["maximum"] == MOST_ON_A_PAGE
+    assert listed["state"]["enum"] == list(ListedState)
     assert list(x_success["headers"]) == [spec.CURRENT_VERSION_HEADER]
     assert pixel_token["name"] == spec.PIXEL_TOKEN_HEADER
 

@@ -21,6 +21,7 @@ from twite.features import contributed
 from twite.gateway.ingest.accept import Accept
 from twite.gateway.ingest.stape_proxy import StapeProxy
 from twite.gateway.ports.events import ProblemSeen, TurnedAway
+from twite.gateway.ports.listing import SummaryPage
 from twite.http import HttpLimits
 from twite.http.responses import error
 from twite.http.route import (
@@ -72,6 +73,10 @@ def path_of(route: Route, **other: str) -> str:
 
 class StoreWithEmptyReports(MemoryStore):
     """A store whose reports are empty."""
+
+    async def page(self, query):
+        del query
+        return SummaryPage(summaries=())
 
     async def answer(self, query):
         del query

@@ -3,7 +3,6 @@
 import getpass
 import os
 import signal
-from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any
@@ -14,7 +13,7 @@ from twite.cli import CONFIG_VARIABLE
 from twite.config import settings
 from twite.config.settings import FILE, Settings
 from twite.domain.fault import Fault
-from twite.domain.times import SECOND, moment
+from twite.domain.times import time_limit
 
 DEFAULT_CONFIG = FILE
 
@@ -91,17 +90,13 @@ def who() -> str:
 
 
 def time_given(option: str, given: str | None, now: int) -> int | None:
-    """Read the value of an option, a UTC day or an ISO 8601 time with a zone, in milliseconds.
+    """Read the value of an option as `time_limit` does, in milliseconds.
 
     Raises BadParameter for other text, and for a time more than a day after `now`.
     """
     if given is None:
         return None
-    try:
-        day = datetime.strptime(given, "%Y-%m-%d").replace(tzinfo=UTC)
-        return int(day.timestamp()) * SECOND
-    except ValueError:
-        read = moment(given, now=now, path=option)
+    read = time_limit(given, now=now, path=option)
     if isinstance(read, Fault):
         raise typer.BadParameter(read.message, param_hint=option)
     return read

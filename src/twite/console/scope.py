@@ -6,12 +6,11 @@ from datetime import UTC, datetime
 from typing import Final
 from urllib.parse import urlencode
 
-import msgspec
-
 from twite.console.page import FormData, PageRequest
 from twite.console.time_range import FIELDS, TimeRange, time_range_of
 from twite.domain.destination import Destination
 from twite.domain.times import LATEST, SECOND
+from twite.gateway.operations.conversion_value import value_of
 from twite.gateway.ports.listing import ListedState, ListPosition, ListQuery, QueryScope
 
 # The fields of a URL that choose what a list of conversions shows.
@@ -39,24 +38,6 @@ ENDS: Final = (
     ("duplicate", "soft"),
     ("suppressed", "none"),
 )
-
-
-class ConversionValue(msgspec.Struct, frozen=True):
-    """The value of a conversion, read from the body for X."""
-
-    value: str | None = None
-    price_currency: str | None = None
-
-
-_WORTH: Final = msgspec.json.Decoder(ConversionValue)
-
-
-def value_of(body: bytes) -> ConversionValue:
-    """Return the amount of a body for X, and its currency."""
-    try:
-        return _WORTH.decode(body) if body else ConversionValue()
-    except msgspec.DecodeError:
-        return ConversionValue()
 
 
 def worth_of(body: bytes) -> str:

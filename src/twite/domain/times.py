@@ -37,6 +37,14 @@ _MS_OF_END: Final = {"Z": 0} | {text: number for number, text in enumerate(_ENDS
 # The years 1 to 9999 in UTC, which ISO 8601 can express.
 _EARLIEST: Final = -62_135_596_800_000
 LATEST: Final = 253_402_300_799_999
+_DAYS_AGO: Final = {"today": 0, "yesterday": 1}
+_SPAN: Final = re.compile(r"([0-9]{1,5})([mhd])", re.ASCII)
+_UNITS: Final = {"m": MINUTE, "h": HOUR, "d": DAY}
+_DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
+_NO_LIMIT: Final = (
+    "not a time: write today, yesterday, a span such as 2h or 7d, a day such as 2026-11-24, or a "
+    "time with a zone, such as 2026-11-24T10:00:00Z"
+)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -66,6 +74,24 @@ def moment(text: str, *, now: int, path: str) -> int | Fault:
     if ms > now + FUTURE_TOLERANCE:
         return fault(path, "time_in_future")
     return ms
+
+
+def time_limit(text: str, *, now: int, path: str) -> int | Fault:
+    """Read a time as people write it: a word, a span before `now`, a UTC day, or a moment.
+
+    The words are `today` and `yesterday`, for midnight UTC. A span is such as `90m`, `2h` or `7d`.
+    """
+    if text in _DAYS_AGO:
+        return (now // DAY - _DAYS_AGO[text]) * DAY
+    span = _SPAN.fullmatch(text)
+    if span is not None:
+        return now - int(span[1]) * _UNITS[span[2]]
+    if _DAY.fullmatch(text):
+        text = f"{text}T00:00Z"
+    read = moment(text, now=now, path=path)
+    if isinstance(read, Fault) and read.code == "not_a_time":
+        return fault(path, "not_a_time", _NO_LIMIT)
+    return read
 
 
 @lru_cache(maxsize=4_096)

@@ -30,6 +30,7 @@ from twite.http.route import (
 from twite.http.routes import (
     beacon,
     control,
+    listing,
     native,
     reports,
     root,
@@ -175,6 +176,7 @@ ROUTES: Final[tuple[Route[Any], ...]] = (
         endpoint=Endpoint.NATIVE,
         operations={"post": "submit"},
     ),
+    _read_route("/v1/conversions/list", listing.listed, "list", reads(KeyScope.HISTORY)),
     _read_route(
         "/v1/conversions/{pixel}/{conversion_id:path}",
         reports.history,

@@ -12,9 +12,10 @@ from starlette.responses import Response, StreamingResponse
 
 from twite.console.export_files import CSV, PARQUET, ExportRow, csv_parts, parquet_parts, polars
 from twite.console.page import PageRequest, PageRoute
-from twite.console.scope import FILTERS, EventNames, asked_again, look_of, value_of
+from twite.console.scope import FILTERS, EventNames, asked_again, look_of
 from twite.domain.people.users import AuditAction, Role
 from twite.domain.times import spelled
+from twite.gateway.operations.conversion_value import value_of
 from twite.gateway.ports.listing import ConversionSummary, ListQuery
 from twite.gateway.ports.machine import Clock
 from twite.gateway.ports.queries import Queries

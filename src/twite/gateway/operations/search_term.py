@@ -18,8 +18,10 @@ from twite.gateway.ports.queries import Queries
 from twite.redaction.scrub_text import names_a_person
 
 _PHONE: Final = re.compile(r"\+|00")
-# How long one request searches for rare matches.
-_SEARCHED_FOR: Final = 1 * SECOND
+# How long one request searches for rare matches, in milliseconds. An open page loads itself again
+# whenever something changes, but a person's search must reach back for days.
+_SEARCHED_FOR: Final = 50
+_PERSON_SEARCHED_FOR: Final = 1 * SECOND
 NO_PERSON: Final = (
     "Write a whole email address, or a phone number with + and its country code. It is hashed, and "
     "never part of a URL."
@@ -48,9 +50,10 @@ def search_term(text: str) -> SearchTerm:
 
 
 async def searched(queries: Queries, list_query: ListQuery, *, clock: Clock) -> SummaryPage:
-    """Return a page, searching further back for a second while it is not full."""
+    """Return a page, searching further back for a while until it is full."""
+    span = _PERSON_SEARCHED_FOR if list_query.digest else _SEARCHED_FOR
+    ends = clock.elapsed() + span
     page = await queries.page(list_query)
-    ends = clock.elapsed() + _SEARCHED_FOR
     while page.searched_to is not None and clock.elapsed() < ends:
         rest = msgspec.structs.replace(
             list_query,

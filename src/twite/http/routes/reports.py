@@ -13,7 +13,7 @@ from twite.domain.history import ConversionCounts, History, total, waiting
 from twite.domain.joins import JoinKind, age_of
 from twite.domain.stats.deduplication import MOST_DAYS
 from twite.domain.submission import KEPT_FOR, Rejection, RejectionQuery
-from twite.domain.times import DAY, moment, spelled
+from twite.domain.times import DAY, spelled, time_limit
 from twite.gateway.operations.dedup_report import DEFAULT_DAYS, first_moment, read_report, ways_by
 from twite.gateway.ports.queries import (
     ByConversionId,
@@ -316,7 +316,7 @@ async def rejections(request: HttpRequest, requester: Requester) -> HttpResponse
     """
     now, asked = request.services.clock.now(), request.query()
     wanted = RejectionQuery(
-        since=max(now - KEPT_FOR, _since(asked.get("since"), now)),
+        since=max(now - KEPT_FOR, time_asked(asked.get("since"), now) or 0),
         code=_code(asked.get("code")),
         name=asked.get("conversion_id"),
         source=requester.source,
@@ -346,13 +346,14 @@ def rejection_view(rejection: Rejection) -> RejectionView:
     )
 
 
-def _since(text: str | None, now: int) -> int:
+def time_asked(text: str | None, now: int, *, name: str = "since") -> int | None:
+    """Read a time of a query string. Raises HttpRefusal (400)."""
     if text is None:
-        return 0
+        return None
     # In a query, an unescaped "+" is a space.
-    read = moment(text.replace(" ", "+"), now=now, path="since")
+    read = time_limit(text.replace(" ", "+"), now=now, path=name)
     if isinstance(read, Fault):
-        raise HttpRefusal(error(400, "since", read.message, path="since"))
+        raise HttpRefusal(error(400, "since", read.message, path=name))
     return read
 
 

@@ -1,0 +1,125 @@
+"""`GET /v1/conversions/list`: the conversions of the console's list, page by page."""
+
+import re
+from typing import Final
+
+import msgspec
+
+from twite.domain.times import LATEST, spelled
+from twite.gateway.operations.conversion_value import value_of
+from twite.gateway.ports.listing import (
+    ConversionSummary,
+    ListedState,
+    ListPosition,
+    ListQuery,
+    QueryScope,
+)
+from twite.http.authorization import Requester
+from twite.http.responses import HttpRefusal, HttpResponse, error
+from twite.http.route import HttpRequest
+from twite.http.routes.reports import time_asked
+from twite.redaction.mask_tree import masked_words
+
+MOST_ON_A_PAGE: Final = 1_000
+_LIMIT: Final = re.compile(r"[1-9][0-9]{0,3}", re.ASCII)
+_ENCODER: Final = msgspec.json.Encoder()
+
+
+class ConversionView(msgspec.Struct, frozen=True, kw_only=True):
+    """One conversion of a list. Times are RFC 3339 in UTC.
+
+    `number` is that of its delivery, null if it was rejected: then `reason` has the error codes.
+    `value` and `currency` are null once the body is deleted. `duplicates` counts dropped copies.
+    """
+
+    number: int | None
+    received_at: str
+    pixel: str
+    event: str
+    conversion_id: str
+    receipt: str
+    source: str
+    endpoint: str
+    state: ListedState
+    reason: str | None
+    value: str | None
+    currency: str | None
+    duplicates: int
+
+
+class ConversionList(msgspec.Struct, frozen=True, kw_only=True):
+    """Conversions, latest first. Send `next` as `before` for the next page; null: it is the last.
+
+    `searched_to` is set if the page ended before it was full: how far back the search has come.
+    """
+
+    conversions: tuple[ConversionView, ...]
+    next: str | None
+    searched_to: str | None = None
+
+
+async def listed(request: HttpRequest, requester: Requester) -> HttpResponse:
+    """Answer with conversions of the source, or of the API key's pixels.
+
+    Raises HttpRefusal (400) for an invalid filter.
+    """
+    page = await request.services.queries.page(_query(request, requester))
+    answer = ConversionList(
+        conversions=tuple(map(_view, page.summaries)),
+        next=None if page.back_to is None else str(page.back_to),
+        searched_to=None if page.searched_to is None else spelled(page.searched_to),
+    )
+    return HttpResponse(status=200, body=_ENCODER.encode(answer))
+
+
+def _query(request: HttpRequest, requester: Requester) -> ListQuery:
+    now, asked = request.services.clock.now(), request.query()
+    state, before, limit = asked.get("state"), asked.get("before"), asked.get("limit", "100")
+    if state is not None and state not in set(ListedState):
+        raise _wrong("state", f"state must be one of: {', '.join(ListedState)}")
+    position = None if before is None else ListPosition.read(before)
+    if before is not None and position is None:
+        raise _wrong("before", "before must be the `next` of a page")
+    if not _LIMIT.fullmatch(limit) or int(limit) > MOST_ON_A_PAGE:
+        raise _wrong("limit", f"limit must be a whole number from 1 to {MOST_ON_A_PAGE}")
+    until = time_asked(asked.get("until"), now, name="until")
+    return ListQuery(
+        scope=QueryScope(
+            # A source sees all its conversions, also those of tags.
+            pixels=None if requester.source else requester.pixels,
+            pixel=asked.get("pixel"),
+            source=requester.source or asked.get("source"),
+        ),
+        event=asked.get("event"),
+        state=None if state is None else ListedState(state),
+        reason=asked.get("reason"),
+        since=time_asked(asked.get("since"), now) or 0,
+        until=LATEST if until is None else until,
+        named=asked.get("id"),
+        digest=asked.get("digest"),
+        position=position,
+        limit=int(limit),
+    )
+
+
+def _wrong(name: str, message: str) -> HttpRefusal:
+    return HttpRefusal(error(400, "filter", message, path=name))
+
+
+def _view(summary: ConversionSummary) -> ConversionView:
+    amount = value_of(summary.body)
+    return ConversionView(
+        number=summary.delivery,
+        received_at=spelled(summary.received_at),
+        pixel=summary.pixel,
+        event=summary.event,
+        conversion_id=summary.conversion_id,
+        receipt=summary.receipt,
+        source=summary.source,
+        endpoint=summary.endpoint,
+        state=summary.state,
+        reason=summary.reason and masked_words(summary.reason),
+        value=amount.value,
+        currency=amount.price_currency,
+        duplicates=summary.duplicates,
+    )

@@ -1,0 +1,104 @@
+"""`GET /v1/conversions/list`: a source reads its conversions of every outcome."""
+
+import json
+
+import pytest
+from pages import a_stage
+
+from twite.stores.sqlite import SQLiteStore
+
+GOOD = {"event": "purchase", "conversion_id": "order-1", "twclid": "abc", "value": "49.9",
+        "currency": "EUR"}  # fmt: skip
+BAD = {"event": "bought", "conversion_id": "order-2", "twclid": "abc"}
+PATH = "/v1/conversions/list"
+
+
+@pytest.fixture
+async def page(staged, tmp_path):
+    store = await SQLiteStore.open(str(tmp_path / "twite.db"))
+    page = await staged(**a_stage(store))
+    for number in (1, 3, 1):
+        some = [GOOD | {"conversion_id": f"order-{number}"}, BAD] if number == 1 else [
+            GOOD | {"conversion_id": f"order-{number}"}]  # fmt: skip
+        await page.ask("POST", "/v1/conversions", json.dumps({"conversions": some}).encode())
+    yield page
+    await store.close()
+
+
+def ids(answer):
+    return [conversion["conversion_id"] for conversion in answer.json()["conversions"]]
+
+
+async def test_list_has_queued_and_rejected_conversions(page):
+    answer = await page.ask("GET", PATH)
+
+    conversions = {found["conversion_id"]: found for found in answer.json()["conversions"]}
+    good, bad = conversions["order-1"], conversions["order-2"]
+    assert (answer.status, answer.json()["next"], answer.json()["searched_to"]) == (200, None, None)
+    assert {name: good[name] for name in good if name not in {"received_at", "receipt"}} == {
+        "number": good["number"],
+        "pixel": "o8z6j",
+        "event": "o8z6k",
+        "conversion_id": "order-1",
+        "source": "shop",
+        "endpoint": "native",
+        "state": "queued",
+        "reason": None,
+        "value": "49.90",
+        "currency": "EUR",
+        "duplicates": 1,
+    }
+    assert (bad["number"], bad["state"], bad["reason"]) == (None, "rejected", "event_unknown")
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("?state=queued", ["order-3", "order-1"]),
+        ("?state=rejected&limit=1", ["order-2"]),
+        ("?state=duplicate", ["order-1"]),
+        ("?id=order-3", ["order-3"]),
+        ("?since=yesterday&state=queued", ["order-3", "order-1"]),
+        ("?until=2h", []),
+        ("?pixel=other", []),
+        ("?event=o8z6k", ["order-3", "order-1"]),
+        ("?reason=event_unknown", ["order-2", "order-2"]),
+        ("?source=another&state=queued", ["order-3", "order-1"]),  # the key's own source counts
+    ],
+)
+async def test_list_has_filters(page, query, found):
+    assert ids(await page.ask("GET", PATH + query)) == found
+
+
+async def test_pages_of_the_list_continue(page):
+    whole = ids(await page.ask("GET", PATH))
+
+    walked, before = [], ""
+    while before is not None:
+        answer = await page.ask("GET", f"{PATH}?limit=1{before and f'&before={before}'}")
+        walked += ids(answer)
+        before = answer.json()["next"]
+
+    assert walked == whole
+    assert len(whole) == 4
+
+
+@pytest.mark.parametrize(
+    ("query", "fault"),
+    [
+        ("?state=lost", ("state", "filter")),
+        ("?limit=1001", ("limit", "filter")),
+        ("?limit=0", ("limit", "filter")),
+        ("?before=x", ("before", "filter")),
+        ("?since=noon", ("since", "since")),
+        ("?until=noon", ("until", "since")),
+    ],
+)
+async def test_invalid_filter_of_the_list_is_refused(page, query, fault):
+    answer = await page.ask("GET", PATH + query)
+
+    assert (answer.status, answer.faults()) == (400, [fault])
+
+
+async def test_list_requires_a_key(page):
+    assert (await page.ask("GET", PATH, key=None)).status == 401
