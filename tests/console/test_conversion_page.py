@@ -10,6 +10,7 @@ from console_stage import ConsoleStage
 
 from builders import NOW, a_submission, an_entry
 from twite.console.timeline import MOST_ATTEMPTS, TimelineEntry, timeline
+from twite.domain.cause import DeliveryCause
 from twite.domain.delivery import State
 from twite.domain.history import History, PastAttempt
 from twite.domain.joins import GainedIdentifier
@@ -124,6 +125,9 @@ async def stage(tmp_path_factory):
         store = await SQLiteStore.open(str(stage.settings.store.path))
         other = an_entry("both-1", pixel="tag:crm", event="purchase", index=1)
         await store.record(a_submission(an_entry("both-1"), other, receipt="r-both"))
+        for name in ("twice-1", "twice-2"):
+            held = an_entry(name, held="it may have arrived", cause=DeliveryCause.MAY_COUNT_TWICE)
+            await store.record(a_submission(held, receipt=f"r-{name}"))
         await store.close()
         await stage.start()
         old = spelled(SystemClock().now() - 8 * DAY)
@@ -186,6 +190,31 @@ async def test_operator_sends_a_refused_conversion_again(stage):
     assert "1 queued again, with the same id and body." in after.text
     ada = await stage.signed_in("ada")
     assert "1 for: " in (await ada.get("/console/audit")).text
+
+
+async def test_conversion_that_may_count_twice_is_sent_again_only_if_confirmed(stage):
+    olga = await stage.signed_in("olga")
+    path = (await olga.get("/console/conversions?id=twice-1")).location
+    page = (await olga.get(path)).text
+
+    await olga.post(f"{path}/resend")
+    refused = (await olga.get(path)).text
+    await olga.post(f"{path}/resend", {"may_count_twice": "yes"})
+    sent = (await olga.get(path)).text
+
+    assert "Send it although it may count twice: X may already have this conversion" in page
+    assert "Nothing was sent: X may already have this conversion" in refused
+    assert "1 queued again, with the same id and body." in sent
+
+
+async def test_page_of_a_resting_conversion_may_not_be_resent_by_another_sites_form(stage):
+    olga = await stage.signed_in("olga")
+    path = (await olga.get("/console/conversions?id=twice-2")).location
+
+    answer = await olga.ask("POST", f"{path}/resend", body={"may_count_twice": "yes"})
+
+    assert answer.status == 403
+    assert "what now?" in (await olga.get(path)).text
 
 
 async def test_viewer_may_not_send_again(stage):
