@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from http.cookiejar import CookieJar
@@ -70,7 +71,7 @@ def test_demo_with_stay_prints_what_to_open_and_signs_in_by_a_link(demo):
             browser = Browser(link[1])
             browser.opens_link(link[0])
             stories = dict(re.findall(r"(http://\S+/console\S*) {2,}(\S.*)", reported))
-            pages = {url.removeprefix(link[1]): browser.page(url) for url in stories}
+            pages = {url.removeprefix(link[1]): browser.report(url) for url in stories}
             matching = browser.page(f"{link[1]}/console/match-keys")
             again = Browser(link[1]).status(link[0])
         finally:
@@ -189,6 +190,12 @@ class Browser:
         except urllib.error.HTTPError as error:
             return error.code
         return 200
+
+    def report(self, url):
+        """Return a page that counts its report after the first request."""
+        while "The report is being prepared" in (page := self.page(url)):
+            time.sleep(0.1)
+        return page
 
     def opens_link(self, url):
         token = re.search(r'name="form_token" value="(\w+)"', self.page(url))[1]

@@ -143,7 +143,7 @@ def _stay(outcome: "DemoOutcome") -> None:
     printing.say(f"  {user.link}")
     printing.say("Then look at")
     for path, story in outcome.stories():
-        printing.say(f"  {console}{path:<20} {story}")
+        printing.say(f"  {console}{path:<24}  {story}")
     printing.say(f"Buy something: {demo.shop.url}/?twclid=2-demo3k9x0abcd1efgh2ijkl3")
     printing.say(f"What X counted: {demo.emulator.url}/_emulator/counted")
     printing.say(f"Commands: twite show ID --config {demo.config}")
@@ -276,7 +276,7 @@ class DemoOutcome:
             ),
             ("/deduplication", two_ids, f"{two_ids} orders with two ids: X counts each twice"),
             (
-                f"/live?id={self.resent}",
+                f"/conversions?id={self.resent}",
                 self.resent is not None,
                 "an order that was sent again, because X's response was lost",
             ),
