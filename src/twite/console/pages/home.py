@@ -125,7 +125,7 @@ class HomePage:
             all_path=_all_path(request, scope, "", pixel),
             since=await self.queries.answer(CountedSinceQuery(scope=scope)),
             by_pixel=by_pixel,
-            view_pixel=pixel if pixel in self.destinations else "",
+            view_pixel=pixel if by_pixel and pixel in self.destinations else "",
             is_alone=by_pixel and len(accounts) <= 1,
             sources=counts if len(pixels) == 1 and len(counts) > 1 else [],
             listing_path=listing_path,
