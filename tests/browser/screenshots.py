@@ -76,7 +76,7 @@ async def _images_of_pages(
     for route in stage.routes:
         if route.method == "GET" and route.path not in {"/console/sign-in", *ASIDE}:
             await page.goto(stage.url + route.path.format_map(PARTS), wait_until="domcontentloaded")
-            if route.path == "/console/doctor":
+            if route.path == "/console/system":
                 await page.click("button:has-text('Run checks')")
                 await page.wait_for_selector(".findings")
             if route.path == "/console/dead/group":

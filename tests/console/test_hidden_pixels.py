@@ -228,7 +228,7 @@ async def test_only_an_admin_creates_keys_or_users(agency):
         await olga.post(
             "/console/users/olga/role", {"own": PASSWORD, "role": "operator", "sees": "all"}
         ),
-        await olga.get("/console/doctor"),
+        await olga.post("/console/system/checks"),
         await olga.get("/console/audit"),
     ]
 

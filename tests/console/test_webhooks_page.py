@@ -75,7 +75,7 @@ async def stage(tmp_path_factory):
 
 
 async def test_deliveries_are_shown_with_verdict_and_reason(stage):
-    page = await (await stage.signed_in("ada")).get("/console/webhooks")
+    page = await (await stage.signed_in("ada")).get("/console/system/webhooks")
 
     for text in (
         "accepted", "duplicate", "rejected", "wrong_type", "ignored", "order.paid",
@@ -89,21 +89,21 @@ async def test_deliveries_are_shown_with_verdict_and_reason(stage):
 
 
 async def test_newest_delivery_comes_first(stage):
-    page = await (await stage.signed_in("ada")).get("/console/webhooks")
+    page = await (await stage.signed_in("ada")).get("/console/system/webhooks")
 
     crm = page.text[page.text.index("Deliveries of crm") : page.text.index("Deliveries of orders")]
     assert crm.index("refused") < crm.index("ignored") < crm.index("duplicate")
 
 
 async def test_page_shows_no_person_and_no_secret(stage):
-    page = await (await stage.signed_in("ada")).get("/console/webhooks")
+    page = await (await stage.signed_in("ada")).get("/console/system/webhooks")
 
     for text in (PERSON, PATH_SECRET, HMAC_SECRET, "whsec"):
         assert text not in page.text
 
 
 async def test_users_of_a_pixel_see_only_its_webhooks(stage):
-    page = await (await stage.signed_in("client")).get("/console/webhooks")
+    page = await (await stage.signed_in("client")).get("/console/system/webhooks")
 
     assert page.status == 200
     assert "/webhooks/crm" in page.text

@@ -15,7 +15,7 @@ from twite_emulator.process import running_emulator
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-EVENTS = "/console/events/o8z6j"
+EVENTS = "/console/pixels/o8z6j/events"
 FIELDS = {
     "name": "Newsletter",
     "type": "SIGN_UP",
@@ -195,23 +195,23 @@ async def test_snippets_for_pages_are_omitted_on_request(ada):
 
 
 async def test_sign_in_at_x_with_a_callback_connects_the_pixel(ada):
-    begun = await ada.post("/console/connect/o9a7k/begin", {"way": "callback"})
+    begun = await ada.post("/console/pixels/o9a7k/connect/begin", {"way": "callback"})
 
     back, _ = allow(link_to_x(begun.text))
     callback = urlsplit(back)
     await ada.get(f"{callback.path}?{callback.query}")
 
     assert callback.path == "/console/connect/callback"
-    assert "o9a7k is connected" in await message_on(ada, "/console/connect")
+    assert "o9a7k is connected" in await message_on(ada, "/console/pixels/o9a7k")
 
 
 async def test_connecting_x_and_forgetting_its_credentials_are_audited(stage, ada):
     before = len(await audit_events(stage))
-    begun = await ada.post("/console/connect/o9a7k/begin", {"way": "callback"})
+    begun = await ada.post("/console/pixels/o9a7k/connect/begin", {"way": "callback"})
     back = urlsplit(allow(link_to_x(begun.text))[0])
     await ada.get(f"{back.path}?{back.query}")
-    await ada.post("/console/connect/o9a7k/paste", {"token": "not-a-token-of-x"})
-    await ada.post("/console/connect/o9a7k/forget", {"kind": "oauth", "own": PASSWORD})
+    await ada.post("/console/pixels/o9a7k/connect/paste", {"token": "not-a-token-of-x"})
+    await ada.post("/console/pixels/o9a7k/connect/forget", {"kind": "oauth", "own": PASSWORD})
 
     reported = (await audit_events(stage))[before:]
     assert [(who, what, subject) for who, what, subject, _ in reported] == [
@@ -224,53 +224,53 @@ async def test_connecting_x_and_forgetting_its_credentials_are_audited(stage, ad
 
 
 async def test_callback_in_another_session_does_not_connect_the_pixel(stage, ada):
-    begun = await ada.post("/console/connect/o9a7k/begin", {"way": "callback"})
+    begun = await ada.post("/console/pixels/o9a7k/connect/begin", {"way": "callback"})
     back = urlsplit(allow(link_to_x(begun.text))[0])
     other = await stage.signed_in("ada")
 
     await other.get(f"{back.path}?{back.query}")
 
-    assert "connected" not in await message_on(other, "/console/connect")
+    assert "connected" not in await message_on(other, "/console/pixels/o9a7k")
 
 
 async def test_sign_in_at_x_with_a_pin_connects_the_pixel(ada):
-    begun = await ada.post("/console/connect/o9a7k/begin", {"way": "pin"})
+    begun = await ada.post("/console/pixels/o9a7k/connect/begin", {"way": "pin"})
     _, shown = allow(link_to_x(begun.text))
     token = re.search(r'name="token" value="([^"]+)"', begun.text)[1]
     pin = re.search(r"\b(\d{7})\b", shown)[1]
 
     await ada.post("/console/connect/pin", {"token": token, "pin": f" {pin[:3]} {pin[3:]} "})
 
-    assert "o9a7k is connected" in await message_on(ada, "/console/connect")
+    assert "o9a7k is connected" in await message_on(ada, "/console/pixels/o9a7k")
 
 
 async def test_pixel_token_that_x_refuses_is_explained_and_not_stored(ada):
-    await ada.post("/console/connect/o9a7k/paste", {"token": "not-a-token-of-x"})
+    await ada.post("/console/pixels/o9a7k/connect/paste", {"token": "not-a-token-of-x"})
 
-    words = await message_on(ada, "/console/connect")
+    words = await message_on(ada, "/console/pixels/o9a7k")
     assert "X refused this pixel token" in words
     assert "not-a-token-of-x" not in words
 
 
 async def test_forgetting_credentials_requires_the_users_password(ada):
-    begun = await ada.post("/console/connect/o9a7k/begin", {"way": "callback"})
+    begun = await ada.post("/console/pixels/o9a7k/connect/begin", {"way": "callback"})
     back = urlsplit(allow(link_to_x(begun.text))[0])
     await ada.get(f"{back.path}?{back.query}")
-    await ada.get("/console/connect")
+    await ada.get("/console/pixels/o9a7k")
 
-    await ada.post("/console/connect/o9a7k/forget", {"kind": "oauth", "own": "wrong"})
-    refused = await message_on(ada, "/console/connect")
-    await ada.post("/console/connect/o9a7k/forget", {"kind": "oauth", "own": PASSWORD})
+    await ada.post("/console/pixels/o9a7k/connect/forget", {"kind": "oauth", "own": "wrong"})
+    refused = await message_on(ada, "/console/pixels/o9a7k")
+    await ada.post("/console/pixels/o9a7k/connect/forget", {"kind": "oauth", "own": PASSWORD})
 
     assert "Nothing was changed" in refused
-    assert "no longer has signed-in credentials" in await message_on(ada, "/console/connect")
+    assert "no longer has signed-in credentials" in await message_on(ada, "/console/pixels/o9a7k")
 
 
 async def test_diagnostics_page_shows_the_findings_of_twite_check(ada):
     # Earlier tests of this file may have used the same gateway.
-    await ada.post("/console/connect/o9a7k/forget", {"kind": "oauth", "own": PASSWORD})
+    await ada.post("/console/pixels/o9a7k/connect/forget", {"kind": "oauth", "own": PASSWORD})
 
-    page = (await ada.post("/console/doctor")).text
+    page = (await ada.post("/console/system/checks")).text
 
     assert "failed: conversions will not reach X" in page
     assert ">passed</span>" in page

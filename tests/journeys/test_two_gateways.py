@@ -158,7 +158,7 @@ def test_sign_in_to_x_can_finish_at_another_gateway(unsigned, x_emulator):
     )
 
     begun = browser.submit(
-        unsigned[0], "/console/account", "/console/connect/o8z6j/begin", way="callback"
+        unsigned[0], "/console/account", "/console/pixels/o8z6j/connect/begin", way="callback"
     )
     page = html.unescape(re.search(r'<a class="button main"\s+href="([^"]+)"', begun)[1])
     back = urlsplit(answer_the_page(page)[1])

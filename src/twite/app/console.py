@@ -6,6 +6,7 @@ from functools import partial
 from twite.app.gateway_parts import GatewayParts
 from twite.app.logins import events_manager
 from twite.app.monitoring import send_trial
+from twite.app.system_facts import shown_syncs, system_facts
 from twite.config.settings import Settings
 from twite.console.application import Console
 from twite.console.page import Reauthentication
@@ -13,7 +14,7 @@ from twite.console.pages.access import AuditPage, KeysPage, UsersPage
 from twite.console.pages.account import AccountPage, CodesPage, SignInPage
 from twite.console.pages.alerts import AlertsPage
 from twite.console.pages.changes import ChangesPage
-from twite.console.pages.connect import ConnectPage, DiagnosticsPage
+from twite.console.pages.connect import ConnectPage
 from twite.console.pages.conversion import ConversionPage
 from twite.console.pages.conversions import ConversionsPage
 from twite.console.pages.dead_letters import DeadLettersPage
@@ -24,6 +25,7 @@ from twite.console.pages.home import HomePage
 from twite.console.pages.match_keys import MatchKeysPage
 from twite.console.pages.pixels import PixelsPage, TestConversionPage
 from twite.console.pages.rejected import AmountsPage, RejectedPage
+from twite.console.pages.system import SystemPage
 from twite.console.pages.webhooks import WebhooksPage
 from twite.console.request_checks import RequestChecks
 from twite.console.scope import EventNames
@@ -113,6 +115,7 @@ def console(
         ),
         PixelsPage(
             destinations=destinations,
+            written=settings.destinations(),
             sources=sources,
             queries=store,
             state=store,
@@ -124,15 +127,20 @@ def console(
         ConnectPage(
             sign_in=parts.sign_in,
             destinations=destinations,
-            written=settings.destinations(),
             reauthentication=confirming,
         ),
         EventsPage(
             manager=events_manager(settings, destinations, note=store.people.note),
             destinations=destinations,
+            sources=sources,
+            reload=parts.reload,
         ),
         *added.pages,
-        *(() if parts.examine is None else (DiagnosticsPage(examine=parts.examine),)),
+        SystemPage(
+            facts=partial(system_facts, settings),
+            syncs=partial(shown_syncs, settings, store),
+            examine=parts.examine,
+        ),
         UsersPage(user_accounts=user_accounts, reauthentication=confirming, pixels=pixels),
         KeysPage(user_accounts=user_accounts, reauthentication=confirming, pixels=pixels),
         AuditPage(directory=store.people),

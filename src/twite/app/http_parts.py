@@ -20,7 +20,6 @@ from twite.gateway.ingest.consent_choice import RecordConsentChoice
 from twite.gateway.ingest.stape_proxy import StapeProxy, TagCredentials
 from twite.http import GatewayServices, HttpApplication, HttpLimits, HttpSettings, Server
 from twite.http.addresses import Front
-from twite.http.application import RequestMemory
 from twite.machine.system import room_for_connections
 
 if TYPE_CHECKING:
@@ -30,9 +29,12 @@ if TYPE_CHECKING:
 class OnDemandConsole:
     """Loads the console on another thread, so that the event loop continues meanwhile."""
 
-    def __init__(self, load: "Callable[[], Console]") -> None:
-        """`load` imports the console and builds it."""
+    def __init__(
+        self, load: "Callable[[], Console]", before: "OnDemandConsole | None" = None
+    ) -> None:
+        """`load` imports the console and builds it. `before` is the console before a reload."""
         self._load = load
+        self._before = before.latest if before else None
         self._console: Console | None = None
         self._opening = threading.Lock()
 
@@ -42,11 +44,19 @@ class OnDemandConsole:
             console = await asyncio.to_thread(self.opened)
         await console(scope, receive, send)
 
+    @property
+    def latest(self) -> "Console | None":
+        """The console, or if it is not loaded, the one before it."""
+        return self._console or self._before
+
     def opened(self) -> "Console":
-        """Return the console. The first call loads it."""
+        """Return the console. The first call loads it, with the notices of the one before."""
         with self._opening:
             if self._console is None:
-                self._console = self._load()
+                console = self._load()
+                if self._before is not None:
+                    console.notices = self._before.notices
+                self._console, self._before = console, None
             return self._console
 
 
@@ -71,17 +81,16 @@ class SettingsInUse(msgspec.Struct, frozen=True, kw_only=True):
         *,
         feature_run: FeatureRun,
         tag_credentials: TagCredentials | None,
-        memory: RequestMemory | None = None,
+        before: "SettingsInUse | None" = None,
     ) -> "SettingsInUse":
-        """Build the HTTP application and the console.
-
-        `memory` is that of the application before a reload.
-        """
+        """Build the HTTP application and the console. `before` is what a reload replaces."""
         settings_of_http = http_settings(settings)
         store = parts.store
         console = OnDemandConsole(
-            partial(_console, settings, parts, accept, destinations, settings_of_http.front)
+            partial(_console, settings, parts, accept, destinations, settings_of_http.front),
+            before=before.console if before else None,
         )
+        memory = before.application.memory if before else None
         services = GatewayServices(
             accept=accept,
             queries=store,

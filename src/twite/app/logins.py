@@ -324,6 +324,7 @@ def events_manager(
         sources=settings.sources(),
         url=settings.server.public_url or f"http://{settings.server.listen}",
         drafts=partial(_draft, settings.path),
+        written=partial(_written_events, settings.path),
         note=note or partial(noted, settings),
         clock=SystemClock(),
     )
@@ -334,3 +335,10 @@ def _draft(path: Path, pixel: str, name: str, event: str) -> "SettingsFileDraft"
     from twite.config.event_mapping import SettingsFileDraft  # noqa: PLC0415  # few starts need it
 
     return SettingsFileDraft(path, pixel=pixel, name=name, event=event)
+
+
+def _written_events(path: Path, pixel: str) -> Mapping[str, object]:
+    """Return the events that the settings file gives to a pixel."""
+    from twite.config.event_mapping import written_events  # noqa: PLC0415  # few starts need it
+
+    return written_events(path, pixel)

@@ -194,7 +194,7 @@ class SettingsReload:
             destinations,
             feature_run=feature_run,
             tag_credentials=tag_credentials,
-            memory=before.application.memory,
+            before=before,
         )
         # The rest cannot fail.
         self.in_use = in_use

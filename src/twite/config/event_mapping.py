@@ -185,6 +185,14 @@ class SettingsFileDraft:
         return line
 
 
+def written_events(path: Path, pixel: str) -> Mapping[str, object]:
+    """Return the events that the file gives to a pixel; none if it cannot be read."""
+    try:
+        return _events_of(tomllib.loads(_read(path)[0]), pixel) or {}
+    except (SettingsError, ValueError, RecursionError):
+        return {}
+
+
 def _read(path: Path) -> tuple[str, bytes]:
     """Return the file's text, with its line ends unchanged, and its byte order mark."""
     try:

@@ -1,18 +1,16 @@
 """Check a console request (address, host, session, origin, role) and call its page."""
 
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
-from urllib.parse import unquote
 
-import msgspec
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import compile_path
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from twite.console.notices import NOTHING_TYPED, Notice, Notices, TypedForm
 from twite.console.page import FormData, NavigationGroup, Page, PageRequest, PageRoute
 from twite.console.render import FOLDER, STATIC, PageTemplates, StaticFile, static_files
 from twite.console.request_checks import (
@@ -40,9 +38,7 @@ from twite.gateway.rate_limiter import RateLimiter
 ROOT: Final = "/console"
 LOGIN: Final = f"{ROOT}/sign-in"
 MOST_FORM: Final = 1 << 20
-_MOST_SAID: Final = 256
 _LEAST_COMPRESSED: Final = 1_000  # bytes
-_MOST_AT_ONCE: Final = 8
 # The same attempt is logged at most once in this period, so that repetitions do not fill the log.
 _NOTED_EVERY: Final = 10 * MINUTE
 POLICY: Final = (
@@ -83,27 +79,6 @@ _FAULT: Final = AccessDenied(
 )
 
 
-class Notice(msgspec.Struct, frozen=True):
-    """A message to show on the next page."""
-
-    text: str
-    bad: bool
-
-
-class TypedForm(msgspec.Struct, frozen=True):
-    """A form that was refused. Its fields are shown again, except secrets."""
-
-    path: str = ""
-    form: FormData = FormData("")
-
-    def __call__(self, action: str) -> FormData:
-        """Return what was typed into the form with this action; no fields for other forms."""
-        return self.form if unquote(action) == self.path else FormData("")
-
-
-_NOTHING_TYPED: Final = TypedForm()
-
-
 class Console:
     """An ASGI application for paths under /console.
 
@@ -136,8 +111,7 @@ class Console:
         self._static = static_files((FOLDER, *folders))
         self._served = {file.name: file for file in self._static.values()}
         self._templates = PageTemplates((FOLDER, *folders), self._static, emulated=emulated)
-        self._said: OrderedDict[str, list[Notice]] = OrderedDict()
-        self._typed: OrderedDict[str, TypedForm] = OrderedDict()
+        self.notices = Notices()
         self._refusals = RateLimiter(size=1, per=_NOTED_EVERY)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -184,10 +158,8 @@ class Console:
             "here": request.request.url.path,
             "theme": theme_of(request.request),
             "form_token": form_token(request.token),
-            "said": [] if is_background else self._said.pop(request.token, []),
-            "typed": _NOTHING_TYPED
-            if is_background
-            else self._typed.pop(request.token, _NOTHING_TYPED),
+            "said": [] if is_background else self.notices.said(request.token),
+            "typed": NOTHING_TYPED if is_background else self.notices.typed(request.token),
             "now": request.now,
             "zone": request.zone,
             "known_as": self._known_as,
@@ -195,17 +167,11 @@ class Console:
         return self._templates.draw(template, frame | dict(values))
 
     def say(self, request: PageRequest, sentence: str, *, bad: bool) -> None:
-        notices = self._said.setdefault(request.token, [])
-        notices.append(Notice(sentence, bad))
-        del notices[:-_MOST_AT_ONCE]
-        if len(self._said) > _MOST_SAID:
-            self._said.popitem(last=False)
+        self.notices.say(request.token, Notice(sentence, bad))
 
     def keep(self, request: PageRequest) -> None:
         form = request.form.without_secrets()
-        self._typed[request.token] = TypedForm(request.request.scope["path"], form)
-        if len(self._typed) > _MOST_SAID:
-            self._typed.popitem(last=False)
+        self.notices.keep(request.token, TypedForm(request.request.scope["path"], form))
 
     async def note(self, audit_event: AuditEvent) -> None:
         await self._trail.note(audit_event)

@@ -24,7 +24,7 @@ PATH: Final = "/console/alerts"
 # The pages of what alerts name.
 _PAGES: Final[Mapping[str, str]] = {
     "source": "/console/sources/{}",
-    "webhook": "/console/webhooks",
+    "webhook": "/console/system/webhooks",
     "sync": "/console/system",
     "template": "/console/tag-preview",
 }

@@ -3,24 +3,26 @@
 Each page view queries X; nothing is cached. X's errors are shown with their fix.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from starlette.responses import Response
 
-from twite.console.page import FormData, NavigationGroup, PageLocation, PageRequest, PageRoute
-from twite.console.pages.pixels import known_pixel
+from twite.console.page import FormData, PageRequest, PageRoute
+from twite.console.pages.pixels import PIXELS, known_pixel
 from twite.console.table_view import table_view
-from twite.domain.destination import Destination
+from twite.domain.destination import Destination, Source
 from twite.domain.errors import TwiteError
-from twite.domain.people.users import Role
-from twite.gateway.x_account.event_tags import EventTagManager, oauth_keys
+from twite.domain.people.users import AuditAction, Role
+from twite.gateway.operations.control import ReloadReport
+from twite.gateway.ports.events import ReloadResult
+from twite.gateway.x_account.event_tags import EventTagManager
 from twite.x import spec
 from twite.x.event_tags import SHOWN_AS, EventTag, EventTagChange
 
-_PATH: Final = "/console/events"
-_ONE: Final = f"{_PATH}/{{pixel}}/{{event}}"
+_PATH: Final = f"{PIXELS}/{{pixel}}/events"
+_ONE: Final = f"{_PATH}/{{event}}"
 _ADMIN: Final = Role.ADMIN
 _KINDS: Final = [
     (kind, f"{kind} ({SHOWN_AS[kind]} in X's own pages)" if kind in SHOWN_AS else kind)
@@ -37,35 +39,27 @@ _ORDERS: Final[Mapping[str, Callable[[EventTag], Any]]] = {
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class EventsPage:
-    """The page of X's events, for pixels with OAuth credentials."""
+    """The page of X's events, for pixels with OAuth credentials.
+
+    `reload` makes all workers use the settings file.
+    """
 
     manager: EventTagManager
     destinations: Mapping[str, Destination]
+    sources: Sequence[Source]
+    reload: Callable[[], Awaitable[ReloadReport]]
 
     @property
     def routes(self) -> Sequence[PageRoute]:
-        place = PageLocation("Events Manager", NavigationGroup.SET_UP)
         return (
-            PageRoute("GET", _PATH, self._choose, role=_ADMIN, location=place),
-            PageRoute("GET", f"{_PATH}/{{pixel}}", self._list, role=_ADMIN),
-            PageRoute("POST", f"{_PATH}/{{pixel}}", self._create, role=_ADMIN),
+            PageRoute("GET", _PATH, self._list, role=_ADMIN),
+            PageRoute("POST", _PATH, self._create, role=_ADMIN),
             PageRoute("GET", _ONE, self._one, role=_ADMIN),
             PageRoute("POST", f"{_ONE}/update", self._update, role=_ADMIN),
             PageRoute("POST", f"{_ONE}/delete", self._delete, role=_ADMIN),
             PageRoute("POST", f"{_ONE}/map", self._map, role=_ADMIN),
+            PageRoute("POST", f"{_ONE}/reload", self._reload, role=_ADMIN),
         )
-
-    async def _choose(self, request: PageRequest) -> Response:
-        pixels = [
-            (
-                pixel,
-                destination,
-                oauth_keys(destination) is not None and destination.account is not None,
-            )
-            for pixel, destination in self.destinations.items()
-            if request.viewer.sees(pixel)
-        ]
-        return request.page("events/events_choose.html", title="Events Manager", pixels=pixels)
 
     async def _list(self, request: PageRequest) -> Response:
         pixel = known_pixel(request, self.destinations)
@@ -94,7 +88,7 @@ class EventsPage:
 
     async def _create(self, request: PageRequest) -> Response:
         pixel = known_pixel(request, self.destinations)
-        back, change = f"{_PATH}/{pixel}", _change(request.form)
+        back, change = _path(pixel), _change(request.form)
         try:
             made = await self.manager.create(pixel, change, by=request.viewer.name)
         except TwiteError as error:
@@ -118,6 +112,8 @@ class EventsPage:
             pixel=pixel,
             tag=tag,
             names=names,
+            waiting_names=self.manager.waiting_names(pixel, tag),
+            sources=[source.name for source in self.sources if pixel in source.pixels],
             snippets=calls,
             for_servers=for_servers,
             kinds=_KINDS,
@@ -128,7 +124,7 @@ class EventsPage:
     async def _update(self, request: PageRequest) -> Response:
         pixel = known_pixel(request, self.destinations)
         tag = await self._tag(pixel, request)
-        back, change = f"{_PATH}/{pixel}/{tag.id}", _change(request.form)
+        back, change = f"{_path(pixel)}/{tag.id}", _change(request.form)
         try:
             await self.manager.update(pixel, tag.id, change, by=request.viewer.name)
         except TwiteError as error:
@@ -141,25 +137,25 @@ class EventsPage:
         names = self.manager.names(pixel, tag)
         if request.form.first("name") != tag.name:
             message = "Nothing was deleted: the name you typed is not the event's name."
-            return request.back_to(f"{_PATH}/{pixel}/{tag.id}", message=message, bad=True)
+            return request.back_to(f"{_path(pixel)}/{tag.id}", message=message, bad=True)
         try:
             await self.manager.delete(pixel, tag.id, by=request.viewer.name)
         except TwiteError as error:
-            return request.back_to(f"{_PATH}/{pixel}/{tag.id}", message=str(error), bad=True)
+            return request.back_to(f"{_path(pixel)}/{tag.id}", message=str(error), bad=True)
         rest = (
             f" Remove {', '.join(names)} from twite.toml: X now refuses its conversions."
             if names
             else ""
         )
         return request.back_to(
-            f"{_PATH}/{pixel}", message=f"The event {tag.name} was deleted at X.{rest}"
+            _path(pixel), message=f"The event {tag.name} was deleted at X.{rest}"
         )
 
     async def _map(self, request: PageRequest) -> Response:
         """Show the change to twite.toml; write it if the user confirms exactly this change."""
         pixel = known_pixel(request, self.destinations)
         tag = await self._tag(pixel, request)
-        back, form = f"{_PATH}/{pixel}/{tag.id}", request.form
+        back, form = f"{_path(pixel)}/{tag.id}", request.form
         name = form.first("ours").strip()
         event = tag.website_tag_id if form.first("which") == "website_tag_id" else tag.id
         seen = form.first("seen")
@@ -169,8 +165,7 @@ class EventsPage:
                 return request.back_to(back, message="twite.toml already contains this name.")
             if seen == draft.mark:
                 await self.manager.write(draft, by=request.viewer.name)
-                message = f"{name} was written to twite.toml. Run twite reload to apply the change."
-                return request.back_to(back, message=message)
+                return self._activated(request, back, await self.reload())
         except TwiteError as error:
             return request.back_to(back, message=str(error), bad=True)
         return request.page(
@@ -185,8 +180,27 @@ class EventsPage:
             is_another=bool(seen),
         )
 
+    async def _reload(self, request: PageRequest) -> Response:
+        pixel = known_pixel(request, self.destinations)
+        await request.note(AuditAction.RELOAD)
+        back = f"{_path(pixel)}/{request.part('event')}"
+        return self._activated(request, back, await self.reload())
+
+    def _activated(self, request: PageRequest, back: str, report: ReloadReport) -> Response:
+        """Say whether the gateway uses what is in twite.toml; otherwise, why not."""
+        if report.result in {ReloadResult.RELOADED, ReloadResult.UNCHANGED}:
+            message = "The gateway uses twite.toml as it is now. Send a test conversion below."
+            return request.back_to(back, message=message)
+        reasons = "; ".join(report.problems) or "see the log"
+        message = f"twite.toml was written, but the gateway kept its old settings: {reasons}"
+        return request.back_to(back, message=message, bad=True)
+
     async def _tag(self, pixel: str, request: PageRequest) -> EventTag:
         return await self.manager.event_tag(pixel, request.part("event"))
+
+
+def _path(pixel: str) -> str:
+    return f"{PIXELS}/{pixel}/events"
 
 
 def _change(form: FormData) -> EventTagChange:

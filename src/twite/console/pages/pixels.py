@@ -1,16 +1,17 @@
-"""Pixels and sources, and a test conversion."""
+"""Pixels, and a test conversion."""
 
 import json
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from starlette.responses import Response
 
 from twite.console.page import NavigationGroup, PageLocation, PageRequest, PageRoute
 from twite.console.request_checks import AccessDenied
+from twite.console.table_view import table_view
 from twite.domain.delivery import State
 from twite.domain.destination import Destination, MissingCredentials, OAuthKeys, PixelToken, Source
 from twite.domain.errors import ClientError
@@ -22,8 +23,10 @@ from twite.gateway.ingest.accept import Accept
 from twite.gateway.operations.explain import masked
 from twite.gateway.ports.queries import ByConversionId, Queries
 from twite.gateway.ports.state import RateLimitWindow, StateReader
+from twite.gateway.x_account.event_tags import oauth_keys
 
-_PATH: Final = "/console/pixels"
+PIXELS: Final = "/console/pixels"
+CALLBACK: Final = "/console/connect/callback"
 _TRY_PATH: Final = "/console/pixels/{pixel}/try"
 _FIELDS: Final = ("value", "currency", "email", "phone", "twclid", "ip", "user_agent")
 _UNDER_WAY: Final = {State.QUEUED, State.SENDING}
@@ -41,11 +44,22 @@ class ShownPixel(msgspec.Struct, frozen=True, kw_only=True):
     window: RateLimitWindow | None
 
 
+_ORDERS: Final[Mapping[str, Callable[[ShownPixel], Any]]] = {
+    "pixel": lambda shown: shown.destination.pixel,
+    "account": lambda shown: shown.destination.account or "",
+    "delivered": lambda shown: shown.counts.delivered,
+    "pending": lambda shown: shown.counts.pending,
+    "held": lambda shown: shown.counts.held,
+    "dead": lambda shown: shown.counts.dead,
+}
+
+
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class PixelsPage:
-    """The page of pixels and their state, and of sources for users who see all pixels."""
+    """The pages of pixels. `written` are the pixels as in the settings, without stored credentials."""
 
     destinations: Mapping[str, Destination]
+    written: Sequence[Destination]
     sources: Sequence[Source]
     queries: Queries
     state: StateReader
@@ -53,26 +67,25 @@ class PixelsPage:
 
     @property
     def routes(self) -> Sequence[PageRoute]:
-        place = PageLocation("Pixels and sources", NavigationGroup.SET_UP)
+        place = PageLocation("Pixels", NavigationGroup.SET_UP)
         return (
-            PageRoute("GET", _PATH, self._list, location=place),
-            PageRoute("GET", f"{_PATH}/{{pixel}}", self._one),
-            PageRoute("POST", f"{_PATH}/{{pixel}}/pause", self._pause, role=Role.OPERATOR),
-            PageRoute("POST", f"{_PATH}/{{pixel}}/resume", self._resume, role=Role.OPERATOR),
+            PageRoute("GET", PIXELS, self._list, location=place),
+            PageRoute("GET", f"{PIXELS}/{{pixel}}", self._one),
+            PageRoute("POST", f"{PIXELS}/{{pixel}}/pause", self._pause, role=Role.OPERATOR),
+            PageRoute("POST", f"{PIXELS}/{{pixel}}/resume", self._resume, role=Role.OPERATOR),
         )
 
     async def _list(self, request: PageRequest) -> Response:
-        viewer = request.viewer
+        view = table_view(request, sorts=tuple(_ORDERS), sort="pixel")
+        rows = await self._shown(request.viewer.of(self.destinations), request.now)
         return request.page(
-            "pixels.html",
-            title="Pixels and sources",
-            pixels=await self._shown(viewer.of(self.destinations), request.now),
-            sources=[source for source in self.sources if may_see(viewer, source)],
+            "pixels.html", title="Pixels", pixels=view.sorted(rows, _ORDERS), view=view
         )
 
     async def _one(self, request: PageRequest) -> Response:
         pixel = known_pixel(request, self.destinations)
         (shown,) = await self._shown([pixel], request.now)
+        destination, written = self.destinations[pixel], {one.pixel: one for one in self.written}
         sources = [source for source in self.sources if pixel in source.pixels]
         return request.page(
             "pixel.html",
@@ -80,6 +93,9 @@ class PixelsPage:
             pixel=shown,
             sources=[source for source in sources if may_see(request.viewer, source)],
             try_with=[source.name for source in sources],
+            written=kinds_of(written[pixel])[0] if pixel in written else "none yet",
+            callback=callback_of(request),
+            has_events_at_x=oauth_keys(destination) is not None and destination.account is not None,
         )
 
     async def _pause(self, request: PageRequest) -> Response:
@@ -87,13 +103,13 @@ class PixelsPage:
         await request.note(AuditAction.PIXEL_PAUSE, pixel)
         await self.runner.hold(pixel, who=request.viewer.name)
         message = f"{pixel} is paused. Its conversions are queued until a user resumes the pixel."
-        return request.back_to(f"{_PATH}/{pixel}", message=message)
+        return request.back_to(f"{PIXELS}/{pixel}", message=message)
 
     async def _resume(self, request: PageRequest) -> Response:
         pixel = known_pixel(request, self.destinations)
         await request.note(AuditAction.PIXEL_RESUME, pixel)
         await self.runner.release(pixel)
-        return request.back_to(f"{_PATH}/{pixel}", message=f"{pixel} was resumed.")
+        return request.back_to(f"{PIXELS}/{pixel}", message=f"{pixel} was resumed.")
 
     async def _shown(self, pixels: Sequence[str], now: int) -> list[ShownPixel]:
         paused = await self.state.load(Pause)
@@ -130,6 +146,11 @@ def may_see(viewer: Viewer, source: Source) -> bool:
     return all(viewer.sees(pixel) for pixel in source.pixels)
 
 
+def callback_of(request: PageRequest) -> str:
+    """Return the URL to which X redirects the browser. The app must list exactly this URL."""
+    return f"{request.host.origin}{CALLBACK}"
+
+
 def kinds_of(destination: Destination) -> tuple[str, ...]:
     """Return the kinds of credentials of a pixel, with the kind in use first."""
     names = {PixelToken: "pixel token", OAuthKeys: "OAuth 1.0a", MissingCredentials: "none yet"}
@@ -155,7 +176,9 @@ class TestConversionPage:
 
     async def _sent(self, request: PageRequest) -> Response:
         pixel = known_pixel(request, self.destinations)
-        back, form = f"/console/pixels/{pixel}", request.form
+        path, form = f"{PIXELS}/{pixel}", request.form
+        # The page of an event has the form, too.
+        back = f"{path}/events/{form.first('tag')}" if form.first("tag") else path
         named = form.first("source")
         source = next((source for source in self.sources if source.name == named), None)
         event = form.first("event")
@@ -176,7 +199,7 @@ class TestConversionPage:
                 f"{fault.path}: {fault.message}" for fault in receipt.rejected[0].errors
             )
             return request.back_to(back, message=f"Not accepted: {faults}", bad=True)
-        return request.back_to(f"{back}/try/{conversion_id}")
+        return request.back_to(f"{path}/try/{conversion_id}")
 
     async def _followed(self, request: PageRequest) -> Response:
         pixel = known_pixel(request, self.destinations)

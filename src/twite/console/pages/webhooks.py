@@ -7,14 +7,14 @@ from typing import Any, Final
 import msgspec
 from starlette.responses import Response
 
-from twite.console.page import NavigationGroup, PageLocation, PageRequest, PageRoute
+from twite.console.page import PageRequest, PageRoute
 from twite.domain.destination import Source
 from twite.domain.fault import CODES
 from twite.domain.webhook_delivery import MOST_DELIVERIES, DeliveryVerdict, WebhookDelivery
 from twite.formats.webhook_kind import REASONS, IgnoredReason, IncomingWebhook
 from twite.gateway.ports.state import StateReader
 
-PATH: Final = "/console/webhooks"
+PATH: Final = "/console/system/webhooks"
 _TONES: Final[Mapping[DeliveryVerdict, str]] = {
     DeliveryVerdict.ACCEPTED: "ok",
     DeliveryVerdict.DUPLICATE: "soft",
@@ -62,8 +62,7 @@ class WebhooksPage:
 
     @property
     def routes(self) -> Sequence[PageRoute]:
-        place = PageLocation("Webhooks", NavigationGroup.SET_UP)
-        return (PageRoute("GET", PATH, self._show, location=place),)
+        return (PageRoute("GET", PATH, self._show),)
 
     async def _show(self, request: PageRequest) -> Response:
         pixels = {source.name: source.pixel for source in self.sources}

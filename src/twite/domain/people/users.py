@@ -132,6 +132,7 @@ class AuditAction(StrEnum):
     PROBLEM_MUTE = "problem.mute"
     PROBLEM_UNMUTE = "problem.unmute"
     REFUSED = "refused"
+    RELOAD = "reload"
     REPLAY = "replay"
     REPLAY_CANCEL = "replay.cancel"
     SECRET_KEY_ROTATE = "secret_key.rotate"  # noqa: S105  a name

@@ -122,7 +122,8 @@ class EventTagManager:
     Methods that send requests to X also raise RefusedByX and XUnanswering. Methods that change
     events receive `by`, the acting user, and write to the audit log first; they also raise the
     store's errors. `destinations` contain the credentials. `drafts` creates a draft from (pixel,
-    name, event id). `url` is the gateway's URL for servers; `note` writes to the audit log.
+    name, event id), and `written` reads a pixel's events from the file. `url` is the gateway's URL
+    for servers; `note` writes to the audit log.
     """
 
     inquiries: XInquiries
@@ -130,6 +131,7 @@ class EventTagManager:
     sources: Sequence[Source]
     url: str
     drafts: Drafts
+    written: Callable[[str], Mapping[str, object]]
     note: Note
     clock: Clock
 
@@ -141,6 +143,12 @@ class EventTagManager:
         """Return the names that the settings give to an event, under either of its ids."""
         ids = {tag.id, tag.website_tag_id}
         return tuple(name for name, id_ in self._known(pixel).events.items() if id_ in ids)
+
+    def waiting_names(self, pixel: str, tag: EventTag) -> tuple[str, ...]:
+        """Return the names that the settings file gives to an event, and that are not in use."""
+        ids, used = {tag.id, tag.website_tag_id}, self._known(pixel).events
+        written = self.written(pixel).items()
+        return tuple(name for name, id_ in written if id_ in ids and used.get(name) != id_)
 
     async def create(self, pixel: str, change: EventTagChange, *, by: str) -> EventTag:
         """Create an event. Raises SettingsError; EventRefused if X would refuse it."""
