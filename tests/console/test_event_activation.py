@@ -11,6 +11,8 @@ from twite_emulator.process import running_emulator
 
 EVENTS = "/console/pixels/o8z6j/events"
 FIELDS = {"name": "Newsletter", "type": "SIGN_UP", "click_window": "14", "view_window": "7"}
+# A mistake: a second source of this name.
+SECOND_SHOP = '\n[[source]]\nname = "shop"\npixel = "o8z6j"\n'
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -48,7 +50,12 @@ async def test_mapped_event_is_active_at_once_and_its_test_is_delivered(stage):
     words = await words_of(ada, path)
     sent = await ada.post(
         "/console/pixels/o8z6j/try",
-        {"tag": path.rpartition("/")[2], "source": "shop", "event": "newsletter", "email": "a@b.example"},
+        {
+            "tag": path.rpartition("/")[2],
+            "source": "shop",
+            "event": "newsletter",
+            "email": "a@b.example",
+        },
     )
     for _ in range(200):
         followed = await words_of(ada, sent.location)
@@ -64,13 +71,11 @@ async def test_mapped_event_is_active_at_once_and_its_test_is_delivered(stage):
 async def test_refused_reload_says_why_and_what_stands_in_the_file(stage):
     ada = await stage.signed_in("ada")
     path_of_file = stage.settings.path
-    path_of_file.write_text(path_of_file.read_text() + '\n[[source]]\nname = "shop"\npixel = "o8z6j"\n')
+    path_of_file.write_text(path_of_file.read_text() + SECOND_SHOP)
 
     path = await mapped(ada, "letters")
     words = await words_of(ada, path)
-    path_of_file.write_text(
-        path_of_file.read_text().replace('\n[[source]]\nname = "shop"\npixel = "o8z6j"\n', "")
-    )
+    path_of_file.write_text(path_of_file.read_text().replace(SECOND_SHOP, ""))
     await ada.post(f"{path}/reload")
     after = await words_of(ada, path)
 

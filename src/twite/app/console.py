@@ -9,7 +9,7 @@ from twite.app.monitoring import send_trial
 from twite.app.system_facts import shown_syncs, system_facts
 from twite.config.settings import Settings
 from twite.console.application import Console
-from twite.console.page import Reauthentication
+from twite.console.page import Page, Reauthentication
 from twite.console.pages.access import AuditPage, KeysPage, UsersPage
 from twite.console.pages.account import AccountPage, CodesPage, SignInPage
 from twite.console.pages.alerts import AlertsPage
@@ -71,7 +71,7 @@ def console(
         is_cautious=settings.is_cautious,
     )
     # In the order of the navigation.
-    pages = (
+    pages: tuple[Page, ...] = (
         HomePage(destinations=destinations, queries=store, state=store),
         ConversionsPage(
             destinations=destinations,

@@ -30,11 +30,11 @@ class OnDemandConsole:
     """Loads the console on another thread, so that the event loop continues meanwhile."""
 
     def __init__(
-        self, load: "Callable[[], Console]", before: "OnDemandConsole | None" = None
+        self, load: "Callable[[], Console]", old_console: "OnDemandConsole | None" = None
     ) -> None:
-        """`load` imports the console and builds it. `before` is the console before a reload."""
+        """`load` imports the console and builds it. `old_console` is what a reload replaces."""
         self._load = load
-        self._before = before.latest if before else None
+        self._before = old_console.latest if old_console else None
         self._console: Console | None = None
         self._opening = threading.Lock()
 
@@ -81,16 +81,16 @@ class SettingsInUse(msgspec.Struct, frozen=True, kw_only=True):
         *,
         feature_run: FeatureRun,
         tag_credentials: TagCredentials | None,
-        before: "SettingsInUse | None" = None,
+        old_settings: "SettingsInUse | None" = None,
     ) -> "SettingsInUse":
-        """Build the HTTP application and the console. `before` is what a reload replaces."""
+        """Build the HTTP application and the console. `old_settings` are replaced by a reload."""
         settings_of_http = http_settings(settings)
         store = parts.store
         console = OnDemandConsole(
             partial(_console, settings, parts, accept, destinations, settings_of_http.front),
-            before=before.console if before else None,
+            old_console=old_settings.console if old_settings else None,
         )
-        memory = before.application.memory if before else None
+        memory = old_settings.application.memory if old_settings else None
         services = GatewayServices(
             accept=accept,
             queries=store,

@@ -194,7 +194,7 @@ class SettingsReload:
             destinations,
             feature_run=feature_run,
             tag_credentials=tag_credentials,
-            before=before,
+            old_settings=before,
         )
         # The rest cannot fail.
         self.in_use = in_use

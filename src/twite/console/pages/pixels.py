@@ -56,7 +56,7 @@ _ORDERS: Final[Mapping[str, Callable[[ShownPixel], Any]]] = {
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class PixelsPage:
-    """The pages of pixels. `written` are the pixels as in the settings, without stored credentials."""
+    """The pages of pixels. `written` are those of the settings, without stored credentials."""
 
     destinations: Mapping[str, Destination]
     written: Sequence[Destination]
@@ -85,7 +85,7 @@ class PixelsPage:
     async def _one(self, request: PageRequest) -> Response:
         pixel = known_pixel(request, self.destinations)
         (shown,) = await self._shown([pixel], request.now)
-        destination, written = self.destinations[pixel], {one.pixel: one for one in self.written}
+        destination, written = self.destinations[pixel], {each.pixel: each for each in self.written}
         sources = [source for source in self.sources if pixel in source.pixels]
         return request.page(
             "pixel.html",
