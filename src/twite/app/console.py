@@ -6,7 +6,7 @@ from functools import partial
 from twite.app.gateway_parts import GatewayParts
 from twite.app.logins import events_manager
 from twite.app.monitoring import send_trial
-from twite.app.system_facts import shown_syncs, system_facts
+from twite.app.system_facts import system_facts
 from twite.config.settings import Settings
 from twite.console.application import Console
 from twite.console.page import Page, Reauthentication
@@ -138,7 +138,8 @@ def console(
         *added.pages,
         SystemPage(
             facts=partial(system_facts, settings),
-            syncs=partial(shown_syncs, settings, store),
+            syncs=parts.run_sync.list_syncs,
+            sources=sources,
             examine=parts.examine,
         ),
         UsersPage(user_accounts=user_accounts, reauthentication=confirming, pixels=pixels),

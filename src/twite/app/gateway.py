@@ -84,7 +84,7 @@ class RunningGateway:
         await self._server.start()
         await parts.address.leave(self.url, self.reload_alone)
         parts.reload.begin(self._reload.run)
-        parts.run_sync.begin(self._syncs.run_now)
+        parts.run_sync.begin(self._syncs.run_now, self._syncs.list_syncs)
         self._syncs.start()
         if parts.address.is_reloaded:  # perhaps while this worker started
             await self._reload.run(is_quiet=True)

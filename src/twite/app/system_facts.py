@@ -1,16 +1,13 @@
-"""What the page of the system shows: versions, the store, and the state of each sync."""
+"""What the page of the system shows: versions and the store."""
 
 import platform
-from collections.abc import Sequence
 from contextlib import suppress
 
 from twite import __version__
 from twite.app.monitoring import disk_of
 from twite.app.store_access import engine_of
-from twite.app.sync.state import PAUSED, load_pause, load_state
 from twite.config.settings import Settings
-from twite.console.pages.system import ShownSync, SystemFacts
-from twite.gateway.ports.state import StateReader
+from twite.console.pages.system import SystemFacts
 
 
 async def system_facts(settings: Settings) -> SystemFacts:
@@ -35,24 +32,3 @@ def _versions(settings: Settings) -> dict[str, str]:
         "Store": engine_of(settings).version,
         "X's API": settings.x.api_version,
     }
-
-
-async def shown_syncs(settings: Settings, state_reader: StateReader) -> Sequence[ShownSync]:
-    """Return the syncs of the settings with their last runs. Raises LedgerUnavailable."""
-    pixels = {source.name: source.pixels for source in settings.sources()}
-    found = []
-    for sync in settings.syncs:
-        state = await load_state(state_reader, sync.name)
-        pause, run = await load_pause(state_reader, state), state.last_run
-        found.append(
-            ShownSync(
-                name=sync.name,
-                source=sync.source,
-                pixels=pixels[sync.source],
-                at=run.at if run else None,
-                rows=run.rows if run else 0,
-                counts=run.verdicts if run else {},
-                problem=PAUSED if pause else run.error if run else "",
-            )
-        )
-    return found

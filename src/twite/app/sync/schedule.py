@@ -4,7 +4,7 @@ On PostgreSQL, only the leader of the gateways runs them by the interval.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Final
@@ -16,14 +16,14 @@ from twite.app.row_check import find_received, row_check
 from twite.app.store_access import may_send
 from twite.app.sync.objects import ObjectRun
 from twite.app.sync.run import QueryRun, SyncBasis
-from twite.app.sync.state import SyncRun, decide_position, load_pause, load_state
+from twite.app.sync.state import PAUSED, SyncRun, decide_position, load_pause, load_state
 from twite.app.sync.submit import SyncTarget
 from twite.config.syncs import SyncSettings
 from twite.domain.alert import AlertKind
 from twite.domain.errors import LedgerUnavailable, TwiteError
 from twite.domain.times import SECOND
 from twite.gateway.alerts.webhook_traffic import store_sync_rows
-from twite.gateway.operations.control import PositionChoice, SyncReport
+from twite.gateway.operations.control import PositionChoice, SyncReport, SyncSummary
 from twite.gateway.ports.events import ConditionChanged, Observer, ProblemPlace, ProblemSeen
 from twite.gateway.ports.machine import Clock
 from twite.gateway.ports.store import Store
@@ -90,6 +90,24 @@ class SyncSchedule:
             error=run.error,
             is_done=run.is_done or bool(run.error),
         )
+
+    async def list_syncs(self) -> Sequence[SyncSummary]:
+        """Return the syncs of the settings with their last runs. Raises LedgerUnavailable."""
+        found = []
+        for sync in self._in_use().settings.syncs:
+            state = await load_state(self._store, sync.name)
+            pause, run = await load_pause(self._store, state), state.last_run
+            found.append(
+                SyncSummary(
+                    name=sync.name,
+                    source=sync.source,
+                    at=run.at if run else None,
+                    rows=run.rows if run else 0,
+                    verdicts=run.verdicts if run else {},
+                    problem=PAUSED if pause else run.error if run else "",
+                )
+            )
+        return found
 
     async def _look(self) -> None:
         while True:

@@ -8,23 +8,14 @@ import msgspec
 from starlette.responses import Response
 
 from twite.console.page import NavigationGroup, PageLocation, PageRequest, PageRoute
+from twite.console.pages.pixels import may_see
+from twite.domain.destination import Source
 from twite.domain.people.users import AuditAction, Role
+from twite.gateway.operations.control import SyncSummary
 from twite.gateway.ports.findings import CheckFinding
 
 SYSTEM: Final = "/console/system"
 _ORDER: Final = {"failed": 0, "warning": 1, "passed": 2}
-
-
-class ShownSync(msgspec.Struct, frozen=True, kw_only=True):
-    """A `[[sync]]` and its last run. `pixels` are those of its source; `counts` is by verdict."""
-
-    name: str
-    source: str
-    pixels: frozenset[str]
-    at: int | None = None
-    rows: int = 0
-    counts: dict[str, int] = {}
-    problem: str = ""
 
 
 class SystemFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,7 +32,8 @@ class SystemPage:
     """The page of the system. Only admins run the checks, because these show every pixel."""
 
     facts: Callable[[], Awaitable[SystemFacts]]
-    syncs: Callable[[], Awaitable[Sequence[ShownSync]]]
+    syncs: Callable[[], Awaitable[Sequence[SyncSummary]]]
+    sources: Sequence[Source]
     examine: Callable[[], AsyncIterator[CheckFinding]] | None
 
     @property
@@ -70,13 +62,14 @@ class SystemPage:
             status: sum(finding.status == status for finding in findings or ()) for status in _ORDER
         }
         viewer = request.viewer
+        shown = {source.name for source in self.sources if may_see(viewer, source)}
         return request.page(
             "system.html",
             title="System",
             findings=findings,
             counts=counts,
             can_check=self.examine is not None and viewer.may(Role.ADMIN),
-            syncs=[sync for sync in await self.syncs() if all(map(viewer.sees, sync.pixels))],
+            syncs=[sync for sync in await self.syncs() if sync.source in shown],
             # How large the store is says how much the others send.
             facts=await self.facts() if viewer.pixels is None else None,
         )

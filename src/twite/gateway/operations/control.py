@@ -105,6 +105,17 @@ class SyncReport(msgspec.Struct, frozen=True, kw_only=True):
     is_done: bool = True
 
 
+class SyncSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """A `[[sync]]` and its last run, if any. `problem` is why it does not work, or is paused."""
+
+    name: str
+    source: str
+    at: int | None = None
+    rows: int = 0
+    verdicts: dict[str, int] = {}
+    problem: str = ""
+
+
 class ControlResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The number of changed deliveries or secrets, and why edits of deliveries were refused.
 
