@@ -154,13 +154,24 @@ async def deliver(stage: ConsoleStage) -> None:
                 assert answer.status in {200, 401}
 
 
+# Pages that differ with a query.
+VARIANTS: Final = (
+    f"/console?pixel={PIXEL}",
+    f"/console/match-keys?pixel={PIXEL}",
+    f"/console/deduplication?pixel={PIXEL}",
+    "/console/conversions?state=dead&when=today",
+    "/console/conversions?state=suppressed&from=nonsense",
+)
+
+
 def pages_of(stage: ConsoleStage) -> list[str]:
-    """Return the URL of every page: all GET routes."""
-    return [
+    """Return the URL of every page: all GET routes, and some of them with a query."""
+    pages = [
         route.path.format_map(PARTS)
         for route in stage.routes
         if route.method == "GET" and route.path not in ASIDE
     ]
+    return [*pages, *VARIANTS]
 
 
 async def sign_in(page: Page, url: str, name: str = "ada") -> None:

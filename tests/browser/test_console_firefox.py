@@ -63,7 +63,7 @@ async def test_pages_open_in_firefox_without_errors_or_horizontal_scrolling(stag
 
 async def test_meters_have_the_length_and_colour_of_their_share_in_firefox(stage, firefox):
     await firefox.resize(1280, 844)
-    await firefox.goto(f"{stage.url}/console/match-keys")
+    await firefox.goto(f"{stage.url}/console/match-keys?pixel=o8z6j")
 
     meters = await firefox.evaluate(
         """[...document.querySelectorAll(".meter")].map((it) => {
