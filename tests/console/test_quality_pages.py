@@ -132,6 +132,19 @@ async def test_pixel_has_coverage_over_time_by_event_and_by_source(stage):
     assert re.search(r"By source .*agency 6 100\.0 % 33\.3 %", text)
 
 
+async def test_count_of_a_problem_leads_to_its_conversions(stage):
+    page = await page_of(stage, "/match-keys?pixel=q3")
+
+    [path] = re.findall(r'<a href="([^"]+)">1</a>', page.partition('id="problems"')[2])
+    assert re.match(
+        r"/console/conversions\?state=flawed&pixel=q3&event=q3e&reason=email_placeholder&from=20",
+        html.unescape(path),
+    )
+    found = await page_of(stage, html.unescape(path).removeprefix("/console"))
+    assert "order-q3-9" in found
+    assert "order-q3-1" not in found
+
+
 async def test_client_sees_the_match_keys_of_its_pixel_at_once_and_no_other(stage):
     own = await page_of(stage, "/match-keys", name="client")
     others = [

@@ -5,7 +5,7 @@ from monitor_stage import PIXEL, ROOM, Stage
 
 from fakes import MovingClock, settled
 from memory_store.store import MemoryStore
-from twite.domain.alert import Alert, AlertKind, AlertPhase
+from twite.domain.alert import Acknowledgement, Alert, AlertKind, AlertPhase
 from twite.domain.pause import Cause, Pause
 from twite.domain.times import DAY, HOUR, MINUTE, SECOND
 from twite.gateway.alerts.checks import CLOCK, STORE
@@ -183,6 +183,21 @@ async def test_full_disk_opens_an_alert_within_a_minute(running):
     await stage.clock.advance(MINUTE)
 
     assert stage.open() == {(AlertKind.DISK_NEARLY_FULL, STORE)}
+
+
+@pytest.mark.parametrize("replied", [True, False])
+async def test_acknowledgement_of_another_gateway_stops_reminders_within_a_minute(running, replied):
+    stage = Stage()
+    stage.disk.room = DiskSpace(free=1, files={})
+    await running(stage)
+    [alert] = stage.monitor.register.alerts()
+
+    if replied:
+        await stage.store.put([Acknowledgement(alert=alert.id, at=1, who="olga")])
+    await stage.clock.advance(DAY + MINUTE)
+
+    reminders = [phase for phase, *_ in stage.said() if phase is AlertPhase.STILL_OPEN]
+    assert len(reminders) == (0 if replied else 1)
 
 
 async def test_unreadable_figures_open_an_alert_and_resolve_none(running):

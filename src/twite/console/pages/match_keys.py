@@ -63,7 +63,8 @@ class CoverageRow(msgspec.Struct, frozen=True, kw_only=True):
 class FlawShare(msgspec.Struct, frozen=True, kw_only=True):
     """A flaw of match keys, its frequency, and the gain from fixing it.
 
-    `gain` is the share of conversions, from 0 to 1, that would gain a second key.
+    `gain` is the share of conversions, from 0 to 1, that would gain a second key. `path` lists the
+    conversions; "" if all were rejected, because their flaws are not stored.
     """
 
     code: str
@@ -73,6 +74,7 @@ class FlawShare(msgspec.Struct, frozen=True, kw_only=True):
     times: int
     shape: str
     delivery: int | None
+    path: str
     gain: float
 
 
@@ -145,7 +147,7 @@ class MatchKeysPage:
             typed_name=typed,
             whole=added(row.matching for row in found),
             whole_path="",
-            flaws=_flaws(unnamed, self.names, whole=0),
+            flaws=_flaws(unnamed, self.names, whole=0, when=""),
             days=days,
             spans=self._spans(request),
         )
@@ -185,7 +187,7 @@ class MatchKeysPage:
                 )
                 for source, keys in _grouped(found, lambda matched: matched.source)
             ],
-            flaws=_flaws(flaws, self.names, whole=whole.conversions),
+            flaws=_flaws(flaws, self.names, whole=whole.conversions, when=when),
             days=days,
             spans=self._spans(request),
         )
@@ -248,7 +250,14 @@ def _chart(request: PageRequest, found: Sequence[Matched], *, pixel: str, days: 
     )
 
 
-def _flaws(counts: Sequence[FlawCount], names: EventNames, *, whole: int) -> list[FlawShare]:
+def _flawed_path(flaw: FlawCount, when: str) -> str:
+    fields = {"event": flaw.event, "reason": flaw.code}
+    return listing_path("flawed", pixel=flaw.pixel, when=f"{urlencode(fields)}&{when}")
+
+
+def _flaws(
+    counts: Sequence[FlawCount], names: EventNames, *, whole: int, when: str
+) -> list[FlawShare]:
     """Sum flaws by event and code; the most useful to fix come first."""
     grouped: dict[tuple[str, str], list[FlawCount]] = {}
     for count in counts:
@@ -266,6 +275,7 @@ def _flaws(counts: Sequence[FlawCount], names: EventNames, *, whole: int) -> lis
                 times=sum(flaw.times for flaw in some),
                 shape=next((flaw.shape for flaw in some if flaw.shape), ""),
                 delivery=example.delivery,
+                path="" if example.delivery is None else _flawed_path(example, when),
                 gain=sum(flaw.wins for flaw in some) / whole if whole else 0.0,
             )
         )
