@@ -1,6 +1,6 @@
-"""Bars of parts and small lines: numbers become positions."""
+"""Bars of parts: numbers become positions."""
 
-from twite.console.charts import line, path, segments
+from twite.console.charts import segments
 
 
 def test_parts_of_a_bar_fill_it_in_proportion():
@@ -17,8 +17,3 @@ def test_one_of_a_million_stays_visible_in_a_bar():
 
     assert bar[1].width >= 2
     assert bar[1].at + bar[1].width <= 1000
-
-
-def test_line_goes_from_left_to_right_with_its_highest_value_at_the_top():
-    assert path(line([0, 2, 4], width=100, height=20)) == "M0 20 L50 10 L100 0"
-    assert path(line([], width=100, height=20)) == ""

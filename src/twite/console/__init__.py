@@ -6,7 +6,7 @@
     table_view    tables: their columns, and the order and filters that a URL chooses
     time_range    time ranges in the viewer's zone, such as last week
     time_chart    charts over time, which the macro of `chart.html` draws
-    charts        the geometry of charts: turns numbers into coordinates, nothing else
+    charts        bars of parts
 
 A page is a class in `pages`, with one or more templates of its own:
 

@@ -1,4 +1,4 @@
-"""Small charts as geometry: bars of parts, and lines without axes, which templates draw as SVG."""
+"""Bars of parts as geometry, which the macro `flow` of `templates/parts.html` draws as SVG."""
 
 from collections.abc import Sequence
 
@@ -31,33 +31,3 @@ def segments(
         made.append(LineSegment(name=name, value=value, tone=tone, at=round(at, 2), width=wide))
         at += wide
     return made
-
-
-class Point(msgspec.Struct, frozen=True, kw_only=True):
-    """A point of a line chart with its value; y points downward."""
-
-    x: float
-    y: float
-    value: float
-
-
-def line(
-    values: Sequence[float], *, width: float, height: float, most: float | None = None
-) -> list[Point]:
-    """Lay out values from left to right. The largest value, or `most`, is at the top."""
-    top = max([*values, 0.0]) if most is None else most
-    step = width / max(1, len(values) - 1)
-    return [
-        Point(
-            x=round(index * step, 2),
-            y=round(height - (height * min(value, top) / top if top else 0), 2),
-            value=value,
-        )
-        for index, value in enumerate(values)
-    ]
-
-
-def path(points: Sequence[Point]) -> str:
-    return " ".join(
-        f"{'L' if index else 'M'}{point.x:g} {point.y:g}" for index, point in enumerate(points)
-    )
