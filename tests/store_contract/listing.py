@@ -38,6 +38,7 @@ from twite.stores.sql.listing import page as page_module
 
 DIGEST: Final = "5f" * 32
 PIXELS: Final = (PIXEL, "p2")
+OF_THE_REPORT: Final = (ListedState.TWO_IDS, ListedState.BLOCKED)
 SOURCES: Final = ("shop", "page")
 
 
@@ -65,6 +66,9 @@ class _Row(msgspec.Struct, kw_only=True):
             code = "ip_private" if state is ListedState.PRIVATE_ADDRESS else reason
             is_of_state = bool(self.codes) and (code is None or code in self.codes)
             is_of_state &= state is ListedState.FLAWED or reason in {None, self.reason}
+        elif state is ListedState.PENDING:
+            is_of_state = self.state in {ListedState.QUEUED, ListedState.SENDING}
+            is_of_state &= reason in {None, self.reason}
         elif state is ListedState.DUPLICATE:
             is_of_state = self.duplicates > 0 and reason in {None, self.reason}
         else:
@@ -191,7 +195,7 @@ def _refusal(row: _Row, index: int) -> RejectedConversion:
 
 def _queries(randomness: random.Random) -> Iterator[ListQuery]:
     """Yield each state alone, then random combinations of filters."""
-    states = [state for state in ListedState if state is not ListedState.TWO_IDS]
+    states = [state for state in ListedState if state not in OF_THE_REPORT]
     yield from (ListQuery(state=state) for state in [None, *states])
     for _ in range(60):
         since = randomness.choice([0, NOW, NOW + randomness.randrange(50) * MINUTE])
@@ -298,6 +302,21 @@ class ListLaws:
         ):
             found = await store.page(ListQuery(state=ListedState.TWO_IDS, scope=scope))
             assert _names(found.summaries) == names
+
+    async def test_conversions_of_pages_that_blocked_x_are_listed(self, store: Store) -> None:
+        paths = DedupPath.BLOCKED, DedupPath.PIXEL, DedupPath.BLOCKED
+        for number, path in enumerate(paths):
+            name = f"{path}-1"
+            row = DedupRow(pixel=PIXEL, event=EVENT, conversion_id=name, path=path, at=NOW)
+            submission = a_submission(an_entry(name), receipt=f"r{number}")
+            await store.record(msgspec.structs.replace(submission, dedup_rows=(row,)))
+
+        for list_query, names in (
+            (ListQuery(state=ListedState.BLOCKED), ["blocked-1"]),
+            (ListQuery(state=ListedState.BLOCKED, scope=QueryScope(pixel="p2")), []),
+            (ListQuery(state=ListedState.BLOCKED, since=NOW + 1), []),
+        ):
+            assert _names((await store.page(list_query)).summaries) == names
 
     async def test_search_that_is_cut_says_how_far_it_has_come(
         self, store: Store, monkeypatch: pytest.MonkeyPatch

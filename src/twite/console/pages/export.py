@@ -28,6 +28,9 @@ COLUMNS: Final = (
     *("source", "endpoint", "state", "reason", "value", "currency", "duplicates", "flag"),
 )
 _ON_A_PAGE: Final = 500
+# How long to rest after a page, as a multiple of the time that it took, and in milliseconds.
+_RESTS: Final = 2
+_LONGEST_REST: Final = 100
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 # As long as the amounts that Twite accepts.
 _DIGITS: Final = 36
@@ -76,7 +79,7 @@ class ExportPage:
         )
 
     async def _pages(self, list_query: ListQuery) -> AsyncIterator[Sequence[ConversionSummary]]:
-        """Yield the pages of a list. Between two, rest as long as the last one took."""
+        """Yield the pages of a list. Between two, rest: intake needs the process's one lock."""
         while True:
             began = self.clock.elapsed()
             page = await self.queries.page(list_query)
@@ -85,7 +88,8 @@ class ExportPage:
             if page.back_to is None:
                 return
             list_query = msgspec.structs.replace(list_query, position=page.back_to)
-            await self.clock.sleep(max(1, self.clock.elapsed() - began))
+            # A slow client already lets the process rest.
+            await self.clock.sleep(min(_RESTS * (self.clock.elapsed() - began), _LONGEST_REST))
 
     def _columns(self, summary: ConversionSummary) -> ExportRow:
         """Return the values of COLUMNS with their types."""

@@ -46,11 +46,13 @@ class ListedState(StrEnum):
     DEAD = "dead"
     SUPPRESSED = "suppressed"
     REJECTED = "rejected"
+    PENDING = "pending"  # queued or sending
     DUPLICATE = "duplicate"  # conversions of which later copies were dropped
     FLAGGED = "flagged"  # unusual amounts; the reason is their kind
     FLAWED = "flawed"  # identifiers with a flaw; the reason is its code
     PRIVATE_ADDRESS = "private_address"  # FLAWED, with the code `ip_private`
     TWO_IDS = "two_ids"  # orders under two ids, in the deduplication report
+    BLOCKED = "blocked"  # X's script did not load in the page, as that report counts
 
 
 class ListPosition(msgspec.Struct, frozen=True):

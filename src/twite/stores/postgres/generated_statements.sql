@@ -164,6 +164,13 @@ SELECT $1, $2, $3, $4, $5, $6 WHERE EXISTS (
   SELECT 1 FROM "user"
   WHERE name = $2 AND password = $7 AND code_since IS NOT DISTINCT FROM $8)
 
+-- rows: blocked_ids(since, pixels, limit)
+SELECT queue.pixel, queue.event, dedup_report.conversion_id
+FROM dedup_report JOIN queue ON queue.id = dedup_report.queue
+WHERE dedup_report.at >= $1 AND dedup_report.path = 'blocked'
+  AND ($2::text IS NULL OR queue.pixel IN (SELECT json_array_elements_text($2::json)))
+ORDER BY dedup_report.at DESC LIMIT $3
+
 -- rows: busy_sessions()
 SELECT pid, concat_ws(', ', state || ' for '
     || round(extract(epoch FROM clock_timestamp() - xact_start)::numeric, 1) || ' s',
@@ -1502,13 +1509,14 @@ UPDATE "user" SET password = $1 WHERE name = $2 AND password = $3
 -- rows: rejected_so_far(account)
 SELECT coalesce(sum(rejected), 0)::bigint FROM tally WHERE account = $1
 
--- rows: rejections_before(since, at, account, nth, source, pixels, limit)
-SELECT at, rejection.account, nth, source, pixel, details
-FROM rejection JOIN account ON account.id = rejection.account
-WHERE at >= $1 AND (at, rejection.account, nth) < ($2, $3, $4)
-  AND ($5::text IS NULL OR source = $5)
-  AND ($6::text IS NULL OR pixel IN (SELECT json_array_elements_text($6::json)))
-ORDER BY at DESC, rejection.account DESC, nth DESC LIMIT $7
+-- rows: rejections_before(since, at, account, nth, limit)
+SELECT latest.at, latest.account, latest.nth, account.source, account.pixel, latest.details
+FROM (
+  SELECT at, account, nth, details AS details FROM rejection
+  WHERE at >= $1 AND (at, account, nth) < ($2, $3, $4)
+  ORDER BY at DESC, account DESC, nth DESC LIMIT $5) AS latest
+JOIN account ON account.id = latest.account
+ORDER BY latest.at DESC, latest.account DESC, latest.nth DESC
 
 -- rows: remarked(deliveries, causes)
 SELECT DISTINCT submission.first, submission.first + submission.entries
@@ -1739,7 +1747,7 @@ SELECT id, body FROM submission WHERE id = ANY ($1::bigint[]) ORDER BY id FOR UP
 -- count: subtract_failed_sign_in(key)
 UPDATE failed_sign_in SET times = times - 1 WHERE key = $1
 
--- rows: summaries(deliveries, since, until, pixels, event, source, kind, code, reason, state, digest, limit)
+-- rows: summaries(code, deliveries, since, until, pixels, event, source, kind, reason, state, pending, digest, limit)
 SELECT
   conversion.id AS delivery, submission.received_at AS received_at, queue.pixel AS pixel,
   queue.event AS event, conversion.conversion_id AS conversion_id,
@@ -1759,22 +1767,23 @@ LEFT JOIN outbox ON outbox.id = conversion.id
 LEFT JOIN discarded ON discarded.delivery = conversion.id
 LEFT JOIN flagged ON flagged.delivery = conversion.id
 LEFT JOIN repeated ON repeated.delivery = conversion.id
-WHERE conversion.id = ANY (translate($1, '[]', '{}')::bigint[])
-  AND submission.received_at >= $2 AND submission.received_at < $3
-  AND ($4::text IS NULL OR queue.pixel IN (SELECT json_array_elements_text($4::json)))
-  AND ($5::text IS NULL OR queue.event = $5)
-  AND ($6::text IS NULL OR submission.source = $6)
-  AND ($7::text IS NULL OR flagged.kind = $7)
-  AND ($8::text IS NULL OR EXISTS (
-    SELECT 1 FROM flawed WHERE flawed.delivery = conversion.id AND flawed.code = $8))
+LEFT JOIN flawed ON flawed.delivery = conversion.id AND flawed.code = $1
+WHERE conversion.id = ANY (translate($2, '[]', '{}')::bigint[])
+  AND submission.received_at >= $3 AND submission.received_at < $4
+  AND ($5::text IS NULL OR queue.pixel IN (SELECT json_array_elements_text($5::json)))
+  AND ($6::text IS NULL OR queue.event = $6)
+  AND ($7::text IS NULL OR submission.source = $7)
+  AND ($8::text IS NULL OR flagged.kind = $8)
+  AND ($1::text IS NULL OR flawed.code IS NOT NULL)
   AND ($9::text IS NULL OR coalesce(outbox.reason, discarded.note, conversion.suppressed) = $9)
   AND ($10::text IS NULL OR $10 = CASE
     WHEN outbox.state IS NOT NULL THEN outbox.state
     WHEN discarded.note IS NOT NULL OR conversion.suppressed IS NOT NULL THEN 'suppressed'
     ELSE 'delivered'
   END)
-  AND ($11::text IS NULL OR position($11::text::bytea IN conversion.body) > 0)
-ORDER BY conversion.id DESC LIMIT $12
+  AND ($11::text IS NULL OR outbox.state IN ('queued', 'sending'))
+  AND ($12::text IS NULL OR position($12::text::bytea IN conversion.body) > 0)
+ORDER BY conversion.id DESC LIMIT $13
 
 -- rows: superseded_by(deliveries)
 SELECT replaced.by, replaced.delivery FROM replaced

@@ -82,7 +82,7 @@ class SqlQueries:
     async def page(self, query: ListQuery) -> SummaryPage:
         return await self._database.read(
             lambda connection: page(connection, query),
-            is_long=query.state is ListedState.TWO_IDS,
+            is_long=query.state in {ListedState.TWO_IDS, ListedState.BLOCKED},
         )
 
     async def group(

@@ -1193,12 +1193,13 @@ SELECT rejected FROM account WHERE id = :account;
 
 -- name: rejections_before
 -- Rejections since a time and before a place, the latest first.
-SELECT at, rejection.account, nth, source, pixel, CAST(details AS BLOB)
-FROM rejection JOIN account ON account.id = rejection.account
-WHERE at >= :since AND (at, rejection.account, nth) < (:at, :account, :nth)
-  AND (:source IS NULL OR source = :source)
-  AND (:pixels IS NULL OR pixel IN (SELECT value FROM json_each(:pixels)))
-ORDER BY at DESC, rejection.account DESC, nth DESC LIMIT :limit;
+SELECT latest.at, latest.account, latest.nth, account.source, account.pixel, latest.details
+FROM (
+  SELECT at, account, nth, CAST(details AS BLOB) AS details FROM rejection INDEXED BY rejection_at
+  WHERE at >= :since AND (at, account, nth) < (:at, :account, :nth)
+  ORDER BY at DESC, account DESC, nth DESC LIMIT :limit) AS latest
+CROSS JOIN account ON account.id = latest.account
+ORDER BY latest.at DESC, latest.account DESC, latest.nth DESC;
 
 -- name: kept_rejections
 -- All stored rejections.
@@ -1785,6 +1786,14 @@ ORDER BY delivery DESC LIMIT :limit;
 -- The deliveries of tags with a conversion id, the newest first.
 SELECT delivery FROM called WHERE name = :name ORDER BY delivery DESC LIMIT :limit;
 
+-- name: blocked_ids
+-- The latest rows of the deduplication report about pages in which X's script did not load.
+SELECT queue.pixel, queue.event, CAST(dedup_report.conversion_id AS TEXT)
+FROM dedup_report INDEXED BY dedup_report_at CROSS JOIN queue ON queue.id = dedup_report.queue
+WHERE dedup_report.at >= :since AND dedup_report.path = 'blocked'
+  AND (:pixels IS NULL OR queue.pixel IN (SELECT value FROM json_each(:pixels)))
+ORDER BY dedup_report.at DESC LIMIT :limit;
+
 -- name: summaries
 -- The matches among some conversions as rows of a list, the newest first.
 SELECT
@@ -1806,20 +1815,21 @@ LEFT JOIN outbox ON outbox.id = conversion.id
 LEFT JOIN discarded ON discarded.delivery = conversion.id
 LEFT JOIN flagged ON flagged.delivery = conversion.id
 LEFT JOIN repeated ON repeated.delivery = conversion.id
+LEFT JOIN flawed ON flawed.delivery = conversion.id AND flawed.code = :code
 WHERE conversion.id IN (SELECT value FROM json_each(:deliveries))
   AND submission.received_at >= :since AND submission.received_at < :until
   AND (:pixels IS NULL OR queue.pixel IN (SELECT value FROM json_each(:pixels)))
   AND (:event IS NULL OR queue.event = :event)
   AND (:source IS NULL OR submission.source = :source)
   AND (:kind IS NULL OR flagged.kind = :kind)
-  AND (:code IS NULL OR EXISTS (
-    SELECT 1 FROM flawed WHERE flawed.delivery = conversion.id AND flawed.code = :code))
+  AND (:code IS NULL OR flawed.code IS NOT NULL)
   AND (:reason IS NULL OR coalesce(outbox.reason, discarded.note, conversion.suppressed) = :reason)
   AND (:state IS NULL OR :state = CASE
     WHEN outbox.state IS NOT NULL THEN outbox.shown_state
     WHEN discarded.note IS NOT NULL OR conversion.suppressed IS NOT NULL THEN 'suppressed'
     ELSE 'delivered'
   END)
+  AND (:pending IS NULL OR outbox.state IN ('queued', 'sending'))
   AND (:digest IS NULL OR instr(CAST(conversion.body AS BLOB), :digest) > 0)
 ORDER BY conversion.id DESC LIMIT :limit;
 

@@ -28,7 +28,7 @@ from twite.domain.submission import (
 from twite.domain.times import DAY, LATEST
 from twite.stores.sql.database import WriterSession
 from twite.stores.sql.rows.tables import RejectionRow
-from twite.stores.sql.statements import SqlConnection, as_json, query, record_of
+from twite.stores.sql.statements import SqlConnection, query, record_of
 
 _RING: Final = 1 << 16
 
@@ -100,23 +100,26 @@ def rejections(connection: SqlConnection, *, rejection_query: RejectionQuery) ->
 def rejections_before(
     connection: SqlConnection, rejection_query: RejectionQuery, *, before: RejectionKey, limit: int
 ) -> list[tuple[RejectionKey, Rejection | None]]:
-    """Return the rejections of the sources and pixels of a filter, whatever their codes and names.
+    """Return the latest rejections before a key. Those of other sources or pixels are None.
 
-    They are the latest before a key; an unreadable row is None.
+    So are unreadable rows. Codes and names are not compared.
     """
     at, account, nth = before
-    pixels = rejection_query.pixels
     values = {
         "since": rejection_query.since,
-        "source": rejection_query.source,
-        "pixels": None if pixels is None else as_json(sorted(pixels)),
         "at": at,
         "account": account,
         "nth": nth,
         "limit": limit,
     }
+    own, pixels = rejection_query.source, rejection_query.pixels
     return [
-        ((at, account, nth), _rejection(at, source, pixel, encoded))
+        (
+            (at, account, nth),
+            _rejection(at, source, pixel, encoded)
+            if own in {None, source} and (pixels is None or pixel in pixels)
+            else None,
+        )
         for at, account, nth, source, pixel, encoded in connection.execute(
             query("rejections_before"), values
         )

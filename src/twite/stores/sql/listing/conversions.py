@@ -27,6 +27,7 @@ from twite.stores.sql.tallies import pixels_of
 _CANDIDATES: Final[Mapping[ListedState, str]] = {
     ListedState.QUEUED: "unsettled_before",
     ListedState.SENDING: "unsettled_before",
+    ListedState.PENDING: "unsettled_before",
     ListedState.HELD: "resting_before",
     ListedState.DEAD: "resting_before",
     ListedState.SUPPRESSED: "suppressed_before",
@@ -38,17 +39,19 @@ _CANDIDATES: Final[Mapping[ListedState, str]] = {
 # The states that do not say where a conversion is: another condition selects them.
 _OTHER: Final = frozenset(
     {
+        ListedState.PENDING,
         ListedState.DUPLICATE,
         ListedState.FLAGGED,
         ListedState.FLAWED,
         ListedState.PRIVATE_ADDRESS,
         ListedState.TWO_IDS,
+        ListedState.BLOCKED,
     }
 )
 _PRIVATE: Final = "ip_private"
 # How far the order of ids may differ from that of the times of receipt.
 _JITTER: Final = 10 * SECOND
-# The most deliveries of one name, and of orders with two ids.
+# The most deliveries of one name, and of ids of the deduplication report.
 _MOST_NAMED: Final = 1_000
 _GROWTH: Final = 8
 
@@ -140,10 +143,18 @@ def _number_at(connection: SqlConnection, at: int, last: int) -> int:
 
 
 def _candidates(connection: SqlConnection, list_query: ListQuery) -> Candidates:
-    if list_query.named is not None:
-        return partial(_among, _named(connection, list_query.named, list_query))
+    candidates = _of_state(connection, list_query)
+    if list_query.named is None:
+        return candidates
+    ids = _named(connection, list_query.named, list_query)
+    return partial(_among, [id_ for id_ in ids if candidates(id_ + 1, id_, 1)])
+
+
+def _of_state(connection: SqlConnection, list_query: ListQuery) -> Candidates:
     if list_query.state is ListedState.TWO_IDS:
         return partial(_among, _two_ids(connection, list_query))
+    if list_query.state is ListedState.BLOCKED:
+        return partial(_among, _blocked(connection, list_query))
     name = "conversions_before" if list_query.state is None else _CANDIDATES.get(list_query.state)
     statement = query(name or "conversions_before")
 
@@ -186,6 +197,17 @@ def _two_ids(connection: SqlConnection, list_query: ListQuery) -> list[int]:
     return sorted(_of_keys(connection, keys), reverse=True)
 
 
+def _blocked(connection: SqlConnection, list_query: ListQuery) -> list[int]:
+    """Return the deliveries of the latest ids that a page reported while X's script was blocked."""
+    values = {
+        "since": list_query.since,
+        "pixels": pixels_of(list_query.scope),
+        "limit": _MOST_NAMED,
+    }
+    found = connection.execute(query("blocked_ids"), values)
+    return sorted(_of_keys(connection, [dedup_key(*row) for row in found]), reverse=True)
+
+
 def _of_keys(connection: SqlConnection, keys: Sequence[bytes]) -> set[int]:
     values = {"keys": b"".join(keys), "places": as_json(range(len(keys)))}
     held = connection.execute(query("deliveries_of_keys"), values).fetchall()
@@ -215,6 +237,7 @@ def _summaries(
         else None,
         "reason": None if is_flagged or is_flawed else list_query.reason,
         "state": None if state is None or state in _OTHER else state.value,
+        "pending": "yes" if state is ListedState.PENDING else None,
         "digest": list_query.digest,
         "limit": limit,
     }
