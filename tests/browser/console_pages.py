@@ -28,8 +28,10 @@ PARTS: Final[Mapping[str, str]] = {
     "delivery": "1",
     "session": "latest",
 }
-# The callback from X, streams, and a page that needs a link: test_signing_in opens it.
+# The callback from X, streams, and pages that need a link or a problem: other tests open them.
 ASIDE: Final = {
+    "/console/problems/{problem}",
+    "/console/problems/replays/{replay}",
     "/console/connect/callback",
     "/console/changes",
     "/console/tag-preview/{session}/changes",

@@ -79,10 +79,15 @@ async def _images_of_pages(
             if route.path == "/console/system":
                 await page.click("button:has-text('Run checks')")
                 await page.wait_for_selector(".findings")
-            if route.path == "/console/dead/group":
-                await page.click("main tbody a")
             await page.wait_for_timeout(150)
             await take(name_of(route.path))
+    await page.goto(f"{stage.url}/console/problems?kind=refused")
+    await page.click("main tbody a")
+    await take("problems-problem")
+    await page.click("text=Plan the replay")
+    await page.click("button.main")
+    await page.wait_for_selector(".badge:has-text('done')")
+    await take("problems-replays-replay")
 
     await context.close()
     return {f"{name}-{look}.{ending}": picture for name, picture in pictures.items()}

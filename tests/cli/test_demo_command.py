@@ -84,9 +84,9 @@ def test_demo_with_stay_prints_what_to_open_and_signs_in_by_a_link(demo):
     assert [line for line in shown(reported) if line not in documented()] == []
     assert set(documented()) == set(shown(reported))
     assert "held" in pages["/console"]
-    assert "does not belong to provided account" in pages["/console/dead"]
-    assert "At least one user identifier" in pages["/console/dead"]
-    assert "currency_unknown" in pages["/console/rejected"]
+    assert "does not belong to provided account" in pages["/console/problems"]
+    assert "At least one user identifier" in pages["/console/problems"]
+    assert "identifier_missing" in pages["/console/problems?kind=rejected"]
     assert "page-4" in pages["/console/deduplication"]
     [resent] = [page for path, page in pages.items() if path.startswith("/console/conversions")]
     assert "ServerDisconnectedError" in resent

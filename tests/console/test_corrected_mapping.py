@@ -1,14 +1,13 @@
 """After a wrong mapping is corrected in the settings, held deliveries use the new one."""
 
 import asyncio
-import html
 import re
-from urllib.parse import parse_qsl
 
 import aiohttp
 import msgspec
 import pytest
 from console_stage import SETTINGS, ConsoleStage
+from problem_pages import problem_key
 
 from builders import a_destination
 from twite.domain.destination import Destination, Source
@@ -39,28 +38,21 @@ async def test_dead_letters_are_replayed_with_the_corrected_mapping(tmp_path):
         after = await _started(tmp_path, SETTINGS, "purchase", x=emulator.url, people={})
         admin = await after.signed_in("ada")
 
-        listed = (await admin.get("/console/dead")).text
-        error_groups = [
-            _error_group(text) for text in re.findall(r'/console/dead/group\?([^"]+)"', listed)
-        ]
-        previews = [
-            await admin.post("/console/dead/preview", error_group) for error_group in error_groups
-        ]
-        said = [
-            await admin.post("/console/dead/replay", error_group) for error_group in error_groups
-        ]
+        form = {
+            "problem": await problem_key(admin, "X does not know the event"),
+            "which": "all",
+            "event_to": "@today",
+        }
+        plan = (await admin.post("/console/problems/plan", form)).text
+        started = await admin.post("/console/problems/replays", form)
         await _until(after, delivered=2)
         events = emulator.counted()["pixels"]["o8z6j"]["events"]
         history = await admin.get((await admin.get("/console/conversions?id=order-2")).location)
         await after.stop()
 
-    assert len(error_groups) == 2
-    for preview in previews:
-        bodies = re.findall(r'<pre class="json"[^>]*>(.*?)</pre>', preview.text, re.DOTALL)
-        was, goes = map(html.unescape, bodies)
-        assert '"event_id": "o8zz' in was
-        assert goes == re.sub(r'"o8zz."', '"o8z6k"', was)
-    assert [answer.status for answer in said] == [303, 303]
+    assert "<strong>2</strong> to purchase <code>o8z6k</code>" in plan
+    assert len(re.findall(r"<div>o8zz[yz]</div>", plan)) == 2
+    assert started.status == 303
     counted = {event: sorted(counts["ids"]) for event, counts in events.items() if counts["ids"]}
     assert counted == {"o8z6k": ["order-1", "order-2"]}
     assert "event as currently mapped" in history.text
@@ -157,8 +149,3 @@ async def _until(stage, **wanted):
             return
         await asyncio.sleep(0.1)
     raise AssertionError(f"{wanted} does not come to pass: {said}")
-
-
-def _error_group(query):
-    fields = dict(parse_qsl(html.unescape(query)))
-    return fields | {"which": "all", "event_to": "@today"}

@@ -1,7 +1,5 @@
 """Decisions about held deliveries are audited. Those that X may count twice need confirmation."""
 
-import html
-import re
 import sqlite3
 import time
 from contextlib import closing
@@ -10,6 +8,7 @@ import msgspec
 import pytest
 import pytest_asyncio
 from console_stage import SETTINGS, ConsoleStage
+from problem_pages import problem_key, worked_off
 
 from builders import a_submission, an_entry
 from twite.app.store_access import open_records
@@ -22,15 +21,21 @@ from twite.stores.sqlite import SQLiteStore
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-DEAD = "/console/dead"
-DOUBTFUL = {"state": "dead", "pixel": "o8z6j", "event": "o8z6k", "reason": "400 in doubt"}
-LETTERS = {"state": "held", "pixel": "tag:crm", "event": "o8z6k", "reason": "422 no thanks"}
+PROBLEMS = "/console/problems"
+DOUBTFUL = "400 in doubt"
+LETTERS = "422 no thanks"
 
 
-def error_group(reason, **more):
-    """Return the form for an error group of the pixel."""
-    held = {"state": "held", "pixel": "o8z6j", "event": "o8z6k", "reason": reason}
-    return held | {"which": "all"} | more
+async def chosen(person, reason, **more):
+    """Return the form that chooses all conversions of the problem with a reason."""
+    return {"problem": await problem_key(person, reason), "which": "all"} | more
+
+
+async def started(person, form):
+    """Start a replay, and wait until all its parts are worked off."""
+    answer = await person.post(f"{PROBLEMS}/replays", form)
+    assert answer.status == 303, answer.text
+    return await worked_off(person, answer.location)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -42,14 +47,14 @@ async def with_held_deliveries(tmp_path_factory):
     now = time.time_ns() // 1_000_000
     await store.put([Pause(pixel="o8z6j", since=now, cause=Cause.USER, reason="by hand")])
     for name in ("doubtful-1", "doubtful-2"):
-        await _make_ambiguous(store, name, since=now - 60 * HOUR, reason=DOUBTFUL["reason"])
+        await _make_ambiguous(store, name, since=now - 60 * HOUR, reason=DOUBTFUL)
     await _make_ambiguous(store, "in-time-1", since=now - 39 * HOUR, reason="400 in time")
     await _make_ambiguous(store, "at-most-once", since=now, reason="400 later", pixel="o6dkt")
-    for reason in ("as it is", "mended", "given up", "gone", "by nobody"):
+    for reason in ("as it is", "mended", "given up", "gone", "by nobody", "cancelled"):
         entry = an_entry(f"order {reason}", held=reason)
         await store.record(a_submission(entry, receipt=reason, received_at=now))
     letter = msgspec.structs.replace(
-        an_entry("letter-1", pixel="tag:crm", held=LETTERS["reason"]), body=b'{"value":4990}'
+        an_entry("letter-1", pixel="tag:crm", held=LETTERS), body=b'{"value":4990}'
     )
     await store.record(a_submission(letter, receipt="letter", received_at=now))
     await store.close()
@@ -119,29 +124,22 @@ async def audited(stage):
     return [entry for entry in reversed(reported) if entry[1] != "sign_in"]
 
 
-async def message(person, path):
-    page = (await person.get(path)).text
-    return html.unescape(re.sub(r"<[^>]+>", "", page.split('<p class="said')[1].split("</p>")[0]))
-
-
 async def test_expired_ambiguous_delivery_is_replayed_only_with_confirmation(with_held_deliveries):
     olga = await with_held_deliveries.signed_in("olga")
-    fields = DOUBTFUL | {"which": "all"}
+    form = await chosen(olga, DOUBTFUL)
 
-    ambiguous = await olga.post(f"{DEAD}/replay", fields)
-    reported = await message(olga, ambiguous.location)
-    wrong = await olga.post(f"{DEAD}/replay", fields | {"may_count_twice": "no"})
+    plan = (await olga.post(f"{PROBLEMS}/plan", form)).text
+    unsure = await started(olga, form)
+    wrong = await started(olga, form | {"may_count_twice": "no"})
     still = await delivery_states(with_held_deliveries)
-    preview = (await olga.post(f"{DEAD}/preview", fields)).text
     before = await audited(with_held_deliveries)
-    sure = await olga.post(f"{DEAD}/replay", fields | {"may_count_twice": "yes"})
+    await started(olga, form | {"may_count_twice": "yes"})
 
-    assert "Nothing was sent: X may already have 2 of them" in reported
-    assert wrong.location == ambiguous.location
+    assert 'type="checkbox" name="may_count_twice" value="yes"' in plan
+    assert "X could count 2 of them twice" in plan
+    for page in (unsure, wrong):
+        assert "2: it may count twice, and nobody confirmed that" in page
     assert {"doubtful-1", "doubtful-2"} <= still.keys()
-    assert 'name="may_count_twice" value="yes" required' in preview
-    assert "X could count 2 of them twice." in preview
-    assert sure.location == DEAD
     assert "doubtful-1" not in await delivery_states(with_held_deliveries)
     assert ambiguous_since(with_held_deliveries, "doubtful-1") is None
     assert (await audited(with_held_deliveries))[len(before) :] == [
@@ -153,9 +151,8 @@ async def test_recent_ambiguous_delivery_is_replayed_as_ambiguous(with_held_deli
     olga = await with_held_deliveries.signed_in("olga")
     before = ambiguous_since(with_held_deliveries, "in-time-1")
 
-    answer = await olga.post(f"{DEAD}/replay", error_group("400 in time", state="dead"))
+    await started(olga, await chosen(olga, "400 in time"))
 
-    assert answer.location == DEAD
     assert "in-time-1" not in await delivery_states(with_held_deliveries)
     assert ambiguous_since(with_held_deliveries, "in-time-1") == before
     assert before is not None
@@ -163,19 +160,16 @@ async def test_recent_ambiguous_delivery_is_replayed_as_ambiguous(with_held_deli
 
 async def test_at_most_once_delivery_is_replayed_only_with_confirmation(with_held_deliveries):
     olga = await with_held_deliveries.signed_in("olga")
-    fields = error_group("400 later", state="dead", pixel="o6dkt")
-    shown = f"{DEAD}/group?state=dead&pixel=o6dkt&event=o8z6k&reason=400+later"
+    form = await chosen(olga, "400 later")
 
-    page = (await olga.get(shown)).text
-    ambiguous = await olga.post(f"{DEAD}/replay", fields)
-    reported = await message(olga, ambiguous.location)
+    page = (await olga.get(f"{PROBLEMS}/{form['problem']}")).text
+    unsure = await started(olga, form)
     still = await delivery_states(with_held_deliveries)
-    sure = await olga.post(f"{DEAD}/replay", fields | {"may_count_twice": "yes"})
+    await started(olga, form | {"may_count_twice": "yes"})
 
     assert "Twite repeats the request only if you confirm" in page
-    assert "Nothing was sent: X may already have 1 of them" in reported
+    assert "1: it may count twice, and nobody confirmed that" in unsure
     assert "at-most-once" in still
-    assert sure.location == DEAD
     assert "at-most-once" not in await delivery_states(with_held_deliveries)
     assert ambiguous_since(with_held_deliveries, "at-most-once") is None
 
@@ -184,9 +178,10 @@ async def test_every_decision_is_audited(with_held_deliveries):
     olga = await with_held_deliveries.signed_in("olga")
     before = len(await audited(with_held_deliveries))
 
-    await olga.post(f"{DEAD}/replay", error_group("as it is"))
-    await olga.post(f"{DEAD}/replay", error_group("mended", currency="GBP", divide="100"))
-    await olga.post(f"{DEAD}/discard", error_group("given up", note="shopper@shop.example asked"))
+    await started(olga, await chosen(olga, "as it is"))
+    await started(olga, await chosen(olga, "mended", currency="GBP", divide="100"))
+    given_up = await chosen(olga, "given up", note="shopper@shop.example asked")
+    await olga.post(f"{PROBLEMS}/discard", given_up)
     await olga.post("/console/pixels/o6dkt/pause")
     await olga.post("/console/pixels/o6dkt/resume")
 
@@ -198,7 +193,7 @@ async def test_every_decision_is_audited(with_held_deliveries):
             "o8z6j o8z6k",
             "1 for: mended; value divided by 100, currency GBP",
         ),
-        ("olga", "discard", "o8z6j o8z6k", "1: shopper@shop.example asked"),
+        ("olga", "discard", "o8z6j", "1: shopper@shop.example asked"),
         ("olga", "pixel.pause", "o6dkt", ""),
         ("olga", "pixel.resume", "o6dkt", ""),
     ]
@@ -206,7 +201,8 @@ async def test_every_decision_is_audited(with_held_deliveries):
 
 async def test_note_in_the_audit_log_contains_no_personal_data(with_held_deliveries):
     ada = await with_held_deliveries.signed_in("ada")
-    await ada.post(f"{DEAD}/discard", error_group("by nobody", note="caller@shop.example asked"))
+    form = await chosen(ada, "by nobody", note="caller@shop.example asked")
+    await ada.post(f"{PROBLEMS}/discard", form)
 
     page = (await ada.get("/console/audit")).text
 
@@ -214,7 +210,7 @@ async def test_note_in_the_audit_log_contains_no_personal_data(with_held_deliver
     assert "caller@" not in page
 
 
-@pytest.mark.parametrize("do", ["preview", "replay"])
+@pytest.mark.parametrize("do", ["plan", "replays"])
 @pytest.mark.parametrize(
     ("edit", "reported"),
     [
@@ -228,7 +224,7 @@ async def test_edit_of_an_outdated_page_is_refused_and_sends_nothing(
 ):
     olga = await with_held_deliveries.signed_in("olga")
 
-    answer = await olga.post(f"{DEAD}/{do}", error_group("gone", **edit))
+    answer = await olga.post(f"{PROBLEMS}/{do}", await chosen(olga, "gone", **edit))
 
     assert answer.status == 409
     assert reported in answer.text
@@ -238,27 +234,39 @@ async def test_edit_of_an_outdated_page_is_refused_and_sends_nothing(
 @pytest.mark.parametrize(
     "edit", [{"value": "49.90", "currency": "EUR"}, {"event_to": "@today"}, {"drop": "value"}]
 )
-@pytest.mark.parametrize("do", ["preview", "replay"])
+@pytest.mark.parametrize("do", ["plan", "replays"])
 async def test_payload_of_a_tag_delivery_cannot_be_edited(with_held_deliveries, do, edit):
     olga = await with_held_deliveries.signed_in("olga")
 
-    answer = await olga.post(f"{DEAD}/{do}", LETTERS | {"which": "all"} | edit)
+    answer = await olga.post(f"{PROBLEMS}/{do}", await chosen(olga, LETTERS, **edit))
 
     assert answer.status == 409
     assert "Cannot be edited" in answer.text
     assert (await delivery_states(with_held_deliveries))["letter-1"].sent == b'{"value":4990}'
 
 
-async def test_error_group_of_a_tag_has_no_edit_form(with_held_deliveries):
+async def test_problem_of_a_tag_has_no_edit_form(with_held_deliveries):
     olga = await with_held_deliveries.signed_in("olga")
-    query = "&".join(f"{name}={value}" for name, value in LETTERS.items()).replace(" ", "%20")
 
-    letters = (await olga.get(f"{DEAD}/group?{query}")).text
-    others = (await olga.get(f"{DEAD}/group?{query.replace('tag:crm', 'o8z6j')}")).text
-    other = (await olga.get(f"{DEAD}/group?state=held&pixel=o8z6j&event=o8z6k&reason=gone")).text
+    letters = (await olga.get(f"{PROBLEMS}/{await problem_key(olga, LETTERS)}")).text
+    other = (await olga.get(f"{PROBLEMS}/{await problem_key(olga, 'gone')}")).text
 
     assert "letter-1" in letters
     assert 'name="divide"' not in letters
-    assert "Send again" in letters
-    assert "letter-1" not in others
+    assert "Plan the replay" in letters
     assert 'name="divide"' in other
+
+
+async def test_cancelled_replay_waits_for_a_decision_again(with_held_deliveries):
+    olga = await with_held_deliveries.signed_in("olga")
+    answer = await olga.post(f"{PROBLEMS}/replays", await chosen(olga, "cancelled"))
+    before = await worked_off(olga, answer.location)
+
+    await olga.post(f"{answer.location}/cancel")
+    after = (await olga.get(answer.location)).text
+
+    assert "Cancel the rest" in before
+    assert "Cancel the rest" not in after
+    assert '<span class="value">1</span><span class="name">taken back</span>' in after
+    assert (await delivery_states(with_held_deliveries))["order cancelled"].reason == "cancelled"
+    assert (await audited(with_held_deliveries))[-1][:2] == ("olga", "replay.cancel")

@@ -127,14 +127,13 @@ async def numbers(agency):
 
 async def test_admin_sees_the_data_that_is_hidden_from_others(agency, numbers):
     ada = await agency.signed_in("ada")
-    error_group = urlencode({"pixel": "o8z6j", "event": "o8z6k", "state": "dead", "reason": ""})
     pages = [
         await ada.get(path)
         for path in (
             "/console",
             "/console/conversions",
             "/console/pixels",
-            f"/console/dead/group?{error_group}",
+            "/console/problems",
         )
     ]
 
@@ -314,7 +313,14 @@ def _parameters(numbers):
 
 
 def _with_parameters(path, asked):
-    parts = {"name": "ada", "id": "k1", "session": "latest", "token": "unknown"} | {
+    parts = {
+        "problem": "0123456789ab",
+        "replay": "none",
+        "name": "ada",
+        "id": "k1",
+        "session": "latest",
+        "token": "unknown",
+    } | {
         "delivery": "1",
         "pixel": "o8z6j",
         "event": "o8z6k",

@@ -10,7 +10,7 @@ from twite.observers.log import LineLogger
 
 pytestmark = pytest.mark.asyncio
 
-SIGNED_IN = ("/console/conversions", "/console/dead", "/console/dead/group", "/console/audit")
+SIGNED_IN = ("/console/conversions", "/console/problems", "/console/problems/x", "/console/audit")
 ASKED = ("id", "pixel", "event", "state", "reason", "before", "at")
 HOSTILE = (
     "<script>alert(1)</script>",
@@ -31,8 +31,8 @@ async def test_query_parameters_are_not_logged(tmp_path, capsys, caplog):
         for path in SIGNED_IN:
             await _ask(admin, path, dict.fromkeys(ASKED, hostile))
             await _ask(admin, f"{path}/x", {"q": hostile})
-        await admin.post("/console/dead/replay", {"state": "dead", "reason": hostile})
-    await admin.ask("POST", "/console/dead/replay", body=io.BytesIO(b"reason=" + b"Z" * 2**20))
+        await admin.post("/console/problems/replays", {"state": "dead", "reason": hostile})
+    await admin.ask("POST", "/console/problems/replays", body=io.BytesIO(b"reason=" + b"Z" * 2**20))
     for hostile in HOSTILE:
         await admin.sign_in(hostile, hostile)
     await stage.stop()

@@ -6,8 +6,9 @@ import re
 import aiohttp
 import pytest
 import pytest_asyncio
-from console_stage import ConsoleStage
+from console_stage import PEOPLE, ConsoleStage
 
+from twite.domain.people.users import Role
 from twite_emulator.process import running_emulator
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -15,8 +16,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 OURS = "a-source-key-of-some-length"
 THEIRS = "another-source-key-of-some-length"
 PATHS = (
-    *("", "/conversions", "/rejected", "/match-keys", "/deduplication", "/dead"),
-    "/value-guards",
+    *("", "/conversions", "/match-keys", "/deduplication"),
+    *("/problems", "/problems/amounts"),
 )
 # Traces of the other pixel: ids, source, pixel and event.
 FOREIGN = ("secret-order", "o8z6j", "o8z6k", ">shop<")
@@ -27,7 +28,7 @@ async def both(tmp_path_factory):
     """A gateway with conversions of two pixels, some of them dead."""
     with running_emulator("max_age=604800") as emulator:
         stage = ConsoleStage(tmp_path_factory.mktemp("seen"), x=emulator.url)
-        await stage.start()
+        await stage.start(people=PEOPLE | {"theirs": (Role.OPERATOR, ["o6dkt"])})
         await _post(stage, OURS, "secret-order")
         await _post(stage, THEIRS, "their-order")
         await _drained(stage)
@@ -68,18 +69,10 @@ async def test_history_of_a_conversion_of_a_hidden_pixel_is_404(both):
 
 
 async def test_operator_of_one_pixel_cannot_decide_about_another(both):
-    operator = await both.signed_in("olga")
-    error_group = {
-        "pixel": "o6dkt",
-        "event": "o6dkv",
-        "state": "dead",
-        "reason": "400 INVALID_PARAMETER: conversion_time is too old",
-    }
-
-    # Add to the form the number of a delivery from another error group.
+    operator, other = await both.signed_in("olga"), await both.signed_in("theirs")
     listed = await operator.get("/console/conversions?state=dead&pixel=o8z6j")
     number = listed.text.split('<a href="/console/conversions/')[1].split('"')[0]
-    answer = await operator.post("/console/dead/replay", {**error_group, "delivery": number})
+    answer = await other.post("/console/problems/replays", {"delivery": number})
 
     assert answer.status == 409
     assert "Nothing was selected" in answer.text
@@ -88,7 +81,11 @@ async def test_operator_of_one_pixel_cannot_decide_about_another(both):
 async def test_viewer_can_neither_replay_nor_export(both):
     viewer = await both.signed_in("vic")
 
-    for path in ("/console/dead/replay", "/console/dead/discard", "/console/conversions/export"):
+    for path in (
+        "/console/problems/replays",
+        "/console/problems/discard",
+        "/console/conversions/export",
+    ):
         assert (await viewer.post(path, {"state": "dead"})).status == 403
 
 

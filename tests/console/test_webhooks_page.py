@@ -85,7 +85,7 @@ async def test_deliveries_are_shown_with_verdict_and_reason(stage):
         "No delivery yet. The sender posts to <code>/webhooks/quiet</code>.",
     ):  # fmt: skip
         assert text in page.text
-    assert '<a href="/console/rejected?id=' in page.text
+    assert '<a href="/console/conversions?state=rejected&amp;id=' in page.text
 
 
 async def test_newest_delivery_comes_first(stage):

@@ -13,18 +13,19 @@ from twite.console.page import Page, Reauthentication
 from twite.console.pages.access import AuditPage, KeysPage, UsersPage
 from twite.console.pages.account import AccountPage, CodesPage, SignInPage
 from twite.console.pages.alerts import AlertsPage
+from twite.console.pages.amounts import AmountsPage
 from twite.console.pages.changes import ChangesPage
 from twite.console.pages.connect import ConnectPage
 from twite.console.pages.conversion import ConversionPage
 from twite.console.pages.conversions import ConversionsPage
-from twite.console.pages.dead_letters import DeadLettersPage
 from twite.console.pages.deduplication import DeduplicationPage
 from twite.console.pages.events import EventsPage
 from twite.console.pages.export import ExportPage
 from twite.console.pages.home import HomePage
 from twite.console.pages.match_keys import MatchKeysPage
 from twite.console.pages.pixels import PixelsPage, TestConversionPage
-from twite.console.pages.rejected import AmountsPage, RejectedPage
+from twite.console.pages.problems import ProblemsPage
+from twite.console.pages.replays import ReplaysPage
 from twite.console.pages.system import SystemPage
 from twite.console.pages.webhooks import WebhooksPage
 from twite.console.request_checks import RequestChecks
@@ -35,7 +36,6 @@ from twite.gateway.identity.authentication import Authentication, SessionTimes
 from twite.gateway.identity.two_factor import TwoFactor
 from twite.gateway.ingest.accept import X_SOURCE, Accept
 from twite.gateway.ingest.dedup_rows import watched
-from twite.gateway.operations.dry_run import DryRun
 from twite.http.addresses import Front
 from twite.machine.seal import Argon2Passwords
 
@@ -63,12 +63,14 @@ def console(
     sources = settings.sources()
     source_names = [source.name for source in sources]
     added = parts.feature.pages(settings)
-    dry_run = DryRun(
+    dry_run = parts.dry_run(settings, destinations)
+    problems = ProblemsPage(
         destinations=destinations,
-        sources=sources,
+        sources=source_names,
         queries=store,
-        clock=clock,
-        is_cautious=settings.is_cautious,
+        state=store,
+        dry_run=dry_run,
+        names=names,
     )
     # In the order of the navigation.
     pages: tuple[Page, ...] = (
@@ -90,7 +92,22 @@ def console(
             names=names,
         ),
         ChangesPage(queries=store, clock=clock),
-        RejectedPage(destinations=destinations, sources=source_names, queries=store),
+        # Before the problems: a problem's path would match its path, too.
+        AmountsPage(
+            destinations=destinations,
+            guards={source.name: source.value_guard for source in sources},
+            state=store,
+            names=names,
+        ),
+        problems,
+        ReplaysPage(
+            problems_page=problems,
+            replays=parts.replays,
+            queries=store,
+            dry_run=dry_run,
+            moves=parts.moves,
+            names=names,
+        ),
         WebhooksPage(webhooks=settings.webhooks, sources=sources, state=store),
         MatchKeysPage(destinations=destinations, queries=store, names=names),
         DeduplicationPage(queries=store, names=names),
@@ -98,20 +115,6 @@ def console(
             state=store,
             pixels=destinations.keys(),
             send_test=None if settings.alerts.webhook is None else partial(send_trial, settings),
-        ),
-        DeadLettersPage(
-            destinations=destinations,
-            queries=store,
-            dry_run=dry_run,
-            moves=parts.moves,
-            names=names,
-        ),
-        AmountsPage(
-            destinations=destinations,
-            guards={source.name: source.value_guard for source in sources},
-            queries=store,
-            state=store,
-            names=names,
         ),
         PixelsPage(
             destinations=destinations,

@@ -13,14 +13,18 @@ from twite.app.reload import SettingsReload
 from twite.app.sealing import sealed_anew
 from twite.app.sync.schedule import SyncSchedule
 from twite.domain.errors import StoreUnusable
-from twite.domain.times import SECOND
+from twite.domain.times import DAY, SECOND
 from twite.gateway.ingest.consent_choice import PolicyChange
 from twite.gateway.operations.control import ReloadReport
+from twite.gateway.operations.dry_run import DryRun
+from twite.gateway.operations.replays import ReplayRunner
 from twite.gateway.ports.ownership import RELOADS
 from twite.http import Server
 
 # The maximum duration of a shutdown. Requests still in flight are ambiguous at the next start.
 STOP_WITHIN: Final = 20 * SECOND
+# How often the leader looks for replays that another gateway has started.
+_LOOK: Final = 2 * SECOND
 # Seconds that the store's writer waits before a busy thread releases the GIL. The writer needs the
 # GIL some twenty times per commit. With Python's default of 5 ms, throughput fell from 2,300
 # requests a second to 28 while two connections ran a tight loop (docs: performance).
@@ -49,6 +53,23 @@ class RunningGateway:
         self._syncs = SyncSchedule(
             parts.store, parts.clock, parts.observer, in_use=lambda: self._reload.in_use
         )
+
+        self._replay_runner = ReplayRunner(
+            parts.replays,
+            parts.observer,
+            make_dry_run=self._dry_run,
+            leads=self._leads,
+            # Without other gateways, this process starts all replays itself.
+            look_every=DAY if parts.store.ownership is None else _LOOK,
+        )
+
+    def _dry_run(self) -> DryRun:
+        in_use = self._reload.in_use
+        return self._parts.dry_run(in_use.settings, in_use.destinations)
+
+    def _leads(self) -> bool:
+        ownership = self._parts.store.ownership
+        return ownership is None or ownership.is_leader
 
     @property
     def url(self) -> str:
@@ -86,6 +107,7 @@ class RunningGateway:
         parts.reload.begin(self._reload.run)
         parts.run_sync.begin(self._syncs.run_now, self._syncs.list_syncs)
         self._syncs.start()
+        self._replay_runner.start()
         if parts.address.is_reloaded:  # perhaps while this worker started
             await self._reload.run(is_quiet=True)
         sys.setswitchinterval(_TURN)
@@ -109,6 +131,7 @@ class RunningGateway:
         async with self._opened:
             await self._reload.stop()
             await self._syncs.stop()
+            await self._replay_runner.stop()
             await self._server.stop()
             await parts.feature.stop_serving()
             finished = await parts.runner.stop(within=STOP_WITHIN)

@@ -37,6 +37,8 @@ from twite.gateway.ingest.dedup_rows import DedupRowBuilder, watched
 from twite.gateway.ingest.request_traces import RequestTraces
 from twite.gateway.ingest.value_guard import ValueGuards
 from twite.gateway.ingest.webhook_log import WebhookLog
+from twite.gateway.operations.moves import WakingMoves
+from twite.gateway.operations.replays import Replays
 from twite.gateway.ports.directory import Passwords
 from twite.gateway.ports.findings import CheckFinding
 from twite.gateway.ports.ownership import SECRETS
@@ -224,6 +226,13 @@ class GatewayBuilder:
                 observer=self._observer,
             ),
             webhook_erasure=WebhookErasure(store),
+            replays=Replays(
+                state=store,
+                queries=store,
+                moves=WakingMoves(moves=store, wake_all=runner.wake_all),
+                clock=self._clock,
+                randomness=self._randomness,
+            ),
         )
         in_use = SettingsInUse.built(
             settings,

@@ -1,6 +1,6 @@
 """The parts of a running gateway that stay when its settings are reloaded."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 
 import msgspec
 
@@ -10,11 +10,15 @@ from twite.app.reload_command import ReloadCommand
 from twite.app.sync_command import SyncCommand
 from twite.app.webhook_erasure import WebhookErasure
 from twite.app.workers import GatewayAddress
+from twite.config.settings import Settings
+from twite.domain.destination import Destination
 from twite.gateway.delivery.monotonic_clock import MonotonicClock
 from twite.gateway.delivery.runner import DeliveryRunner
 from twite.gateway.ingest.value_guard import ValueGuards
 from twite.gateway.ingest.webhook_log import WebhookLog
+from twite.gateway.operations.dry_run import DryRun
 from twite.gateway.operations.moves import WakingMoves
+from twite.gateway.operations.replays import Replays
 from twite.gateway.ports.directory import Passwords
 from twite.gateway.ports.events import Observer
 from twite.gateway.ports.findings import CheckFinding
@@ -51,11 +55,21 @@ class GatewayParts(msgspec.Struct, frozen=True, kw_only=True):
     run_sync: SyncCommand
     webhook_log: WebhookLog
     webhook_erasure: WebhookErasure
+    replays: Replays
 
     @property
     def secret_store(self) -> SecretStore | None:
         """The secrets in the store; None without a key."""
         return self.vault.secret_store if self.vault else None
+
+    def dry_run(self, settings: Settings, destinations: Mapping[str, Destination]) -> DryRun:
+        return DryRun(
+            destinations=destinations,
+            sources=settings.sources(),
+            queries=self.store,
+            clock=self.clock,
+            is_cautious=settings.is_cautious,
+        )
 
     @property
     def moves(self) -> WakingMoves:

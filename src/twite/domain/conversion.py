@@ -107,6 +107,13 @@ class Conversion(Masked, frozen=True, kw_only=True, omit_defaults=True):
     restricted_data_use: str | None = None
 
 
+def shown_amount(value: str, currency: str) -> str:
+    """Return an amount with its currency's decimals, or more if it has more digits."""
+    whole, _, decimals = value.partition(".")
+    digits = decimals.rstrip("0").ljust(DECIMALS.get(currency, 2), "0")
+    return f"{whole}.{digits}" if digits else whole
+
+
 def dedup_key(pixel: str, event: str, conversion_id: str) -> bytes:
     """Return the dedup key, a hash of 16 bytes. The arguments must not contain NUL."""
     return hashlib.blake2b(f"{pixel}\0{event}\0{conversion_id}".encode(), digest_size=16).digest()

@@ -7,7 +7,6 @@ text, the test checks the refusal.
 import asyncio
 import contextlib
 import csv
-import html
 import io
 import re
 import shutil
@@ -52,8 +51,8 @@ TAGGED = (
 )  # fmt: skip
 FIELDS = [f"native {field}" for field in (*NATIVE, *NESTED)] + [f"mp {field}" for field in TAGGED]
 PAGES = (
-    "", "/conversions", "/conversions?state=dead", "/conversions?state=held", "/dead",
-    "/match-keys", "/value-guards", "/deduplication", "/audit", "/pixels", "/pixels/o8z6j",
+    "", "/conversions", "/conversions?state=dead", "/conversions?state=held", "/problems",
+    "/match-keys", "/problems/amounts", "/deduplication", "/audit", "/pixels", "/pixels/o8z6j",
     "/doctor",
 )  # fmt: skip
 TAG = """
@@ -139,20 +138,17 @@ async def test_tag_histories_and_responses_are_escaped_and_bounded(day, admin):
     assert [_faults(history.text) for history in histories] == [[]] * len(histories)
 
 
-async def test_error_groups_and_replay_previews_are_escaped_and_bounded(day, admin):
-    listed = (await admin.get("/console/dead")).text
-    queries = [html.unescape(text) for text in re.findall(r'/dead/group\?([^"]+)"', listed)]
+async def test_problems_and_plans_of_replays_are_escaped_and_bounded(day, admin):
+    listed = (await admin.get("/console/problems")).text
+    keys = sorted(set(re.findall(r"/console/problems/([0-9a-f]{12})", listed)))
 
-    error_groups = [await admin.get(f"/console/dead/group?{query}") for query in queries]
-    previews = [
-        await admin.post("/console/dead/preview", [*_pairs(query), ("which", "all")])
-        for query in queries
+    problems = [await admin.get(f"/console/problems/{key}") for key in keys]
+    plans = [
+        await admin.post("/console/problems/plan", {"problem": key, "which": "all"}) for key in keys
     ]
 
-    assert error_groups
-    assert [_faults(page.text) for page in (*error_groups, *previews)] == [[]] * 2 * len(
-        error_groups
-    )
+    assert problems
+    assert [_faults(page.text) for page in (*problems, *plans)] == [[]] * 2 * len(problems)
 
 
 async def test_export_of_hostile_fields_contains_no_formula(day, admin):

@@ -27,8 +27,9 @@ TEMPLATE = Path(__file__).parents[2] / "tags/templates/crm_post.tpl"
 CLICK = "23opevjt88psuo13lu8d020qkn"
 PAGE = "https://shop.example/u/{0}/thanks?q={0}&utm_term={0}#{0}"
 # Console pages that list received conversions.
-SHOWN = ("", "/conversions", "/conversions?state=dead", "/dead", "/match-keys", "/audit",
-         "/value-guards", "/deduplication", "/pixels", "/pixels/o8z6j")  # fmt: skip
+SHOWN = ("", "/conversions", "/conversions?state=dead", "/match-keys", "/audit",
+         "/problems", "/problems/amounts", "/deduplication",
+         "/pixels", "/pixels/o8z6j")  # fmt: skip
 
 
 def _native(name, number):

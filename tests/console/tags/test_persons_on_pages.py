@@ -100,11 +100,11 @@ async def test_no_page_log_or_command_shows_the_visitors_identifiers(tmp_path):
         ]
         others = [
             await admin.get(f"/console{path}")
-            for path in ("", "/dead", "/match-keys", "/value-guards", "/audit")
+            for path in ("", "/problems", "/match-keys", "/problems/amounts", "/audit")
         ]
         error_groups = [
-            await admin.get(f"/console/dead/group?{query.replace('&amp;', '&')}")
-            for query in re.findall(r'/dead/group\?([^"]+)"', others[1].text)
+            await admin.get(f"/console/problems/{key}")
+            for key in set(re.findall(r"/console/problems/([0-9a-f]{12})", others[1].text))
         ]
         export = await admin.post("/console/conversions/export", {})
         ids = ("by-native", "by-hash", "by-ga4", "by-mp", "by-data-tag", "by-x")

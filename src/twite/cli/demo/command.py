@@ -262,7 +262,7 @@ class DemoOutcome:
         pages = (
             ("", balance["received"], "the balance and delivery times; within a minute, an alert"),
             (
-                "/dead",
+                "/problems",
                 balance["dead"] + balance["held"],
                 (
                     f"{balance['dead']} orders that X refused, and {balance['held']} leads "
@@ -270,7 +270,7 @@ class DemoOutcome:
                 ),
             ),
             (
-                "/rejected",
+                "/problems?kind=rejected",
                 balance["rejected"],
                 f"{balance['rejected']} conversions that the gateway rejected, with reasons",
             ),

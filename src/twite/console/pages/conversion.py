@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from twite.console.page import PageRequest, PageRoute
 from twite.console.pages.conversions import PATH
+from twite.console.problems import key_of
 from twite.console.request_checks import AccessDenied
 from twite.console.scope import TONES, EventNames, worth_of
 from twite.console.timeline import timeline, way_in
@@ -95,6 +96,7 @@ class ConversionPage:
             consent=masked(history.consent or b""),
             curl=curl_of(origin, url=self.url or request.host.origin),
             rests=rests,
+            problem=key_of(history) if rests else "",
             doubt=self.dry_run.doubt(history, now=request.now) if rests else None,
             settled=history.state not in _UNSETTLED,
         )

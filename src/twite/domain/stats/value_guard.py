@@ -54,7 +54,7 @@ MEANING: Final[Mapping[UnusualAmount, tuple[str, str]]] = {
         "look for an order that is sent before its total is known",
     ),
     UnusualAmount.MINOR_UNITS: (
-        "about 100 times the usual amount: probably minor units, such as cents",
+        "far above the usual amount, and a whole number: probably minor units, such as cents",
         "divide by the currency's minor units before you send, for example 49.90 for 4990",
     ),
     UnusualAmount.OUTLIER: (

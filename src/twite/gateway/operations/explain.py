@@ -150,6 +150,26 @@ def own_entry(origin: ConversionOrigin) -> dict[str, object]:
     return next((entry for entry in named if entry.get("conversion_id") in ids), {})
 
 
+class FieldChange(msgspec.Struct, frozen=True, kw_only=True):
+    """A field of a body for X that an edit changes; "" if absent. Identifiers are masked."""
+
+    field: str
+    before: str
+    after: str
+
+
+def changes(before: bytes, after: bytes) -> tuple[FieldChange, ...]:
+    """Return the fields that differ between two bodies for X."""
+    old, new = flat(before), flat(after)
+    differ = [name for name in dict.fromkeys([*old, *new]) if old.get(name) != new.get(name)]
+    return tuple(
+        FieldChange(
+            field=name, before=_shown(name, old.get(name)), after=_shown(name, new.get(name))
+        )
+        for name in differ
+    )
+
+
 def own_part(origin: ConversionOrigin) -> bytes:
     """Return this conversion's entry of its submission, as JSON; empty if unknown."""
     entry = own_entry(origin)

@@ -1,0 +1,355 @@
+"""Problems: one list by cause, and one problem with its conversions and what to do about it."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+from starlette.responses import Response
+
+from twite.console.page import NavigationGroup, PageLocation, PageRequest, PageRoute
+from twite.console.problems import (
+    MOST_DETAILED,
+    TITLES,
+    ListedProblem,
+    ProblemKind,
+    code_of,
+    detailed,
+    factor_of,
+    mute_subject,
+    of_amounts,
+    of_groups,
+    of_rejections,
+)
+from twite.console.request_checks import AccessDenied
+from twite.console.scope import EventNames, scope_of, worth_of
+from twite.console.table_view import table_view
+from twite.console.time_chart import ChartKind, ChartSeries, ChartStep, Unit, time_chart
+from twite.console.time_range import TimeRange, local, named, time_range_of
+from twite.domain.alert import Mute
+from twite.domain.conversion import shown_amount
+from twite.domain.destination import Destination
+from twite.domain.people.users import AuditAction, Role
+from twite.domain.replay_batch import ReplayBatch
+from twite.domain.submission import KEPT_FOR, RejectionQuery
+from twite.domain.times import DAY, HOUR, LATEST
+from twite.gateway.operations.dry_run import DryRun
+from twite.gateway.operations.edit import DIVISORS, DROPPABLE
+from twite.gateway.ports.listing import QueryScope
+from twite.gateway.ports.queries import (
+    ErrorDetailsQuery,
+    ErrorGroup,
+    FlaggedAmountsQuery,
+    InErrorGroup,
+    Queries,
+    RejectionsQuery,
+)
+from twite.gateway.ports.state import StateStore
+
+PATH: Final = "/console/problems"
+TODAY: Final = "@today"  # no event of X has this name
+DAYS: Final = 14
+LISTED_GROUPS: Final = 10
+_ON_A_PAGE: Final = 50
+_MOST_REJECTIONS: Final = 2_000
+_MOST_AMOUNTS: Final = 5_000
+_REPLAYS_SHOWN: Final = 5
+_LONGEST_NOTE: Final = 300
+MUTES: Final[Mapping[str, tuple[str, int]]] = {
+    "1h": ("for an hour", HOUR),
+    "1d": ("for a day", DAY),
+    "7d": ("for a week", 7 * DAY),
+    "30d": ("for 30 days", 30 * DAY),
+}
+_ORDERS: Final[Mapping[str, Callable[[ListedProblem], Any]]] = {
+    "how-many": lambda problem: problem.count,
+    "last-seen": lambda problem: problem.last_at,
+    "what": lambda problem: problem.remedy.what,
+}
+_KINDS: Final[Mapping[str, str]] = {kind.value: title for kind, title in TITLES.items()}
+
+
+@dataclass(slots=True, kw_only=True, eq=False, repr=False)
+class ProblemsPage:
+    """The pages of problems."""
+
+    destinations: Mapping[str, Destination]
+    sources: Sequence[str]
+    queries: Queries
+    state: StateStore
+    dry_run: DryRun
+    names: EventNames
+
+    @property
+    def routes(self) -> Sequence[PageRoute]:
+        place = PageLocation("Problems", NavigationGroup.CONVERSIONS)
+        path = f"{PATH}/{{problem}}"
+        return (
+            PageRoute("GET", PATH, self._list, location=place),
+            PageRoute("GET", path, self._show),
+            PageRoute("POST", f"{path}/mute", self._mute, role=Role.OPERATOR),
+            PageRoute("POST", f"{path}/unmute", self._unmute, role=Role.OPERATOR),
+        )
+
+    async def _list(self, request: PageRequest) -> Response:
+        query = request.query
+        kind = query.first("kind") if query.first("kind") in _KINDS else ""
+        scope = scope_of(request)
+        time_range = time_range_of(query, zone=request.zone, now=request.now, default="all")
+        view = table_view(
+            request,
+            filters=[
+                ("kind", "Kind", _KINDS.get(kind, "")),
+                ("pixel", "Pixel", scope.pixel or ""),
+                ("source", "Source", scope.source or ""),
+            ],
+            time_range=time_range,
+            sorts=tuple(_ORDERS),
+            sort="-how-many",
+        )
+        found = await self.problems(request, scope=scope, time_range=time_range, kind=kind)
+        in_order = view.sorted(found, _ORDERS)
+        active = [problem for problem in in_order if problem.mute is None]
+        shown, further = _page(active, query.first("after"))
+        replays = [
+            batch
+            for batch in reversed(await self.state.load(ReplayBatch))
+            if request.viewer.pixels is None or batch.pixel in request.viewer.pixels
+        ]
+        return request.page(
+            "problems.html",
+            title="Problems",
+            problems=await self._detailed(request, shown, scope),
+            muted=await self._detailed(
+                request, [problem for problem in in_order if problem.mute], scope
+            ),
+            count=len(active),
+            further=further,
+            view=view,
+            time_range=time_range,
+            kind=kind,
+            kinds=list(_KINDS.items()),
+            scope=scope,
+            pixels=_pairs(request.viewer.of(self.destinations)),
+            sources=_pairs(self.sources if request.viewer.pixels is None else ()),
+            replays=replays[:_REPLAYS_SHOWN],
+            names=self.names,
+        )
+
+    async def problems(
+        self, request: PageRequest, *, scope: QueryScope, time_range: TimeRange, kind: str = ""
+    ) -> list[ListedProblem]:
+        """Return the problems of a time range, with their mutes."""
+        since, until = time_range.since or 0, time_range.until or LATEST
+        offset = _offset(request)
+        found: list[ListedProblem] = []
+        if kind in {"", ProblemKind.REFUSED, ProblemKind.HELD}:
+            found += of_groups(await self.queries.group(scope, since=since, until=until))
+        if kind in {"", ProblemKind.REJECTED}:
+            wanted = RejectionQuery(
+                since=max(since, request.now - KEPT_FOR),
+                source=scope.source,
+                pixels=scope.seen,
+                limit=_MOST_REJECTIONS,
+            )
+            rejections = await self.queries.answer(RejectionsQuery(rejection_query=wanted))
+            some = [rejection for rejection in rejections if rejection.at < until]
+            found += _capped(of_rejections(some, offset=offset), rejections, _MOST_REJECTIONS)
+        if kind in {"", ProblemKind.AMOUNT}:
+            amounts = await self.queries.answer(
+                FlaggedAmountsQuery(scope=scope, since=since, limit=_MOST_AMOUNTS)
+            )
+            flagged = [amount for amount in amounts if amount.received_at < until]
+            found += _capped(of_amounts(flagged, offset=offset), amounts, _MOST_AMOUNTS)
+        mutes = {
+            mute.subject: mute
+            for mute in await self.state.load(Mute, prefix=mute_subject(""))
+            if mute.until > request.now
+        }
+        return [
+            msgspec.structs.replace(problem, mute=mutes.get(mute_subject(problem.key)))
+            for problem in found
+            if kind in {"", problem.kind}
+        ]
+
+    async def find(self, request: PageRequest, key: str) -> ListedProblem:
+        """Return a problem. Raises AccessDenied if it has no conversions that the viewer sees."""
+        scope = QueryScope(pixels=request.viewer.pixels)
+        every = named("all", zone=request.zone, now=request.now)
+        for problem in await self.problems(request, scope=scope, time_range=every):
+            if problem.key == key:
+                return problem
+        raise AccessDenied(
+            404,
+            "No such problem",
+            "No conversion is left in this problem: all were sent, discarded or deleted.",
+        )
+
+    async def _detailed(
+        self, request: PageRequest, problems: Sequence[ListedProblem], scope: QueryScope
+    ) -> list[ListedProblem]:
+        """Add samples and days to problems of dead and held deliveries."""
+        groups: list[ErrorGroup] = []
+        for problem in problems:
+            groups += problem.groups[:MOST_DETAILED]
+        query = ErrorDetailsQuery(
+            groups=groups, scope=scope, since=request.now - DAYS * DAY, offset=_offset(request)
+        )
+        details = await self.queries.answer(query) if groups else ()
+        made, place = [], 0
+        for problem in problems:
+            own = details[place : place + len(problem.groups[:MOST_DETAILED])]
+            place += len(own)
+            made.append(detailed(problem, own) if own else problem)
+        return [
+            msgspec.structs.replace(
+                problem, trend=tuple(problem.days.get(day, 0) for day in _last_days(request))
+            )
+            for problem in made
+        ]
+
+    async def _show(self, request: PageRequest) -> Response:
+        query = request.query
+        found = await self.find(request, request.part("problem"))
+        scope = QueryScope(pixels=request.viewer.pixels)
+        (problem,) = await self._detailed(request, [found], scope)
+        groups = [
+            group
+            for group in problem.groups
+            if query.first("pixel") in {"", group.pixel}
+            and query.first("event") in {"", group.event}
+        ]
+        pixels = {group.pixel for group in groups}
+        histories, further = await self._conversions(request, groups)
+        return request.page(
+            "problem.html",
+            title=problem.remedy.what,
+            problem=problem,
+            groups=groups,
+            chosen={name: query.first(name) for name in ("pixel", "event")},
+            names=self.names,
+            lines=[
+                (history, worth_of(history.sent), self.dry_run.doubt(history, now=request.now))
+                for history in histories
+            ],
+            further=further,
+            is_first=not query.first("after"),
+            rejections=await self._rejections(request, problem),
+            factor_of=factor_of,
+            shown_amount=shown_amount,
+            amounts=problem.amounts[:_ON_A_PAGE],
+            events=self.names.of(min(pixels)) if len(pixels) == 1 else {},
+            today=TODAY,
+            divisors=DIVISORS,
+            droppable=DROPPABLE,
+            mutes=[(name, title) for name, (title, _) in MUTES.items()],
+            chart=_chart(request, problem),
+        )
+
+    async def _conversions(
+        self, request: PageRequest, groups: Sequence[ErrorGroup]
+    ) -> tuple[list[Any], int | None]:
+        """Return a page of the groups' conversions, and where the next one begins."""
+        scope = QueryScope(pixels=request.viewer.pixels)
+        after = request.query.number("after") or 0
+        found: list[Any] = []
+        for group in groups[:LISTED_GROUPS]:
+            found += await self.queries.find(
+                InErrorGroup(scope=scope, group=group, after=after, limit=_ON_A_PAGE + 1)
+            )
+        found.sort(key=lambda history: history.delivery)
+        page = found[:_ON_A_PAGE]
+        return page, page[-1].delivery if len(found) > _ON_A_PAGE else None
+
+    async def _rejections(self, request: PageRequest, problem: ListedProblem) -> list[Any]:
+        if problem.kind is not ProblemKind.REJECTED:
+            return []
+        wanted = RejectionQuery(
+            since=request.now - KEPT_FOR,
+            code=problem.code or None,
+            pixels=request.viewer.pixels,
+            limit=_MOST_REJECTIONS,
+        )
+        rejections = await self.queries.answer(RejectionsQuery(rejection_query=wanted))
+        _, _, path = problem.about.partition(": ")
+        same = [each for each in rejections if code_of(each) == (problem.code, path)]
+        return same[:_ON_A_PAGE]
+
+    async def _mute(self, request: PageRequest) -> Response:
+        key, form = request.part("problem"), request.form
+        problem = await self.find(request, key)
+        there = f"{PATH}/{key}"
+        note = form.first("note").strip()[:_LONGEST_NOTE]
+        chosen = MUTES.get(form.first("for"))
+        if chosen is None or not note:
+            message = "Choose how long, and enter why. Others see the reason."
+            return request.back_to(there, message=message, bad=True)
+        title, span = chosen
+        mute = Mute(
+            subject=mute_subject(key),
+            until=request.now + span,
+            at=request.now,
+            who=request.viewer.name,
+            note=note,
+        )
+        audit_event = request.audit_event(
+            AuditAction.PROBLEM_MUTE, problem.remedy.what, f"{title}: {note}"
+        )
+        await self.state.put([mute], audit_event=audit_event)
+        return request.back_to(there, message=f"Muted {title}.")
+
+    async def _unmute(self, request: PageRequest) -> Response:
+        key = request.part("problem")
+        problem = await self.find(request, key)
+        audit_event = request.audit_event(AuditAction.PROBLEM_UNMUTE, problem.remedy.what)
+        await self.state.delete(Mute, mute_subject(key), audit_event=audit_event)
+        return request.back_to(f"{PATH}/{key}", message="No longer muted.")
+
+
+def _pairs(values: Iterable[str]) -> list[tuple[str, str]]:
+    return [(value, value) for value in values]
+
+
+def _page(
+    problems: Sequence[ListedProblem], after: str
+) -> tuple[Sequence[ListedProblem], str | None]:
+    """Return the page after a problem's key, and the key after which the next page begins."""
+    keys = [problem.key for problem in problems]
+    start = keys.index(after) + 1 if after in keys else 0
+    page = problems[start : start + _ON_A_PAGE]
+    return page, page[-1].key if len(problems) > start + _ON_A_PAGE else None
+
+
+def _capped(
+    problems: Sequence[ListedProblem], read: Sequence[object], limit: int
+) -> Sequence[ListedProblem]:
+    """Mark counts that may be higher, because only the latest conversions were read."""
+    if len(read) < limit:
+        return problems
+    return [msgspec.structs.replace(problem, is_capped=True) for problem in problems]
+
+
+def _offset(request: PageRequest) -> int:
+    """Return the milliseconds by which the viewer's zone is ahead of UTC now."""
+    ahead = local(request.now, request.zone).utcoffset()
+    return 0 if ahead is None else round(ahead.total_seconds() * 1_000)
+
+
+def _last_days(request: PageRequest) -> list[int]:
+    today = (request.now + _offset(request)) // DAY
+    return list(range(today - DAYS + 1, today + 1))
+
+
+def _chart(request: PageRequest, problem: ListedProblem) -> object:
+    offset = _offset(request)
+    steps = [
+        ChartStep(at=day * DAY - offset, until=(day + 1) * DAY - offset, values=(count,))
+        for day, count in zip(_last_days(request), problem.trend, strict=True)
+    ]
+    return time_chart(
+        steps,
+        series=(ChartSeries(problem.title, problem.tone),),
+        kind=ChartKind.COLUMNS,
+        unit=Unit.COUNT,
+        zone=request.zone,
+    )

@@ -1,0 +1,260 @@
+"""Replays: the plan, the start, the progress and the end of a batch; and discarding."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+from starlette.responses import Response
+
+from twite.console.page import FormData, PageRequest, PageRoute
+from twite.console.pages.problems import PATH, TODAY, ProblemsPage
+from twite.console.request_checks import AccessDenied
+from twite.console.scope import EventNames
+from twite.domain.history import History
+from twite.domain.people.users import AuditAction, Role
+from twite.domain.replay_batch import ReplayBatch
+from twite.gateway.operations.dry_run import DryRun, DryRunResult
+from twite.gateway.operations.edit import DIVISORS, DROPPABLE, Edit
+from twite.gateway.operations.explain import FieldChange, changes
+from twite.gateway.operations.replays import ReplayOrder, Replays, cancel_event
+from twite.gateway.ports.listing import QueryScope
+from twite.gateway.ports.outbox import Discard, Moves
+from twite.gateway.ports.queries import (
+    COUNTED,
+    ErrorGroup,
+    InErrorGroup,
+    Queries,
+    RestingAmong,
+)
+from twite.gateway.ports.tags import PREFIX
+
+REPLAYS_PATH: Final = f"{PATH}/replays"
+CONFIRMED: Final = "yes"
+_AT_A_TIME: Final = 250
+_SHOWN: Final = 5
+_DOUBTS_SHOWN: Final = 20
+_LONGEST_NOTE: Final = 300
+_REFUSALS_SHOWN: Final = 8
+
+
+class ChangedConversion(msgspec.Struct, frozen=True, kw_only=True):
+    """A conversion of a plan, and the fields that the edit changes."""
+
+    history: History
+    changes: tuple[FieldChange, ...]
+
+
+@dataclass(slots=True, kw_only=True, eq=False, repr=False)
+class ReplaysPage:
+    """The pages of a replay. `problems_page` finds the conversions of a problem."""
+
+    problems_page: ProblemsPage
+    replays: Replays
+    queries: Queries
+    dry_run: DryRun
+    moves: Moves
+    names: EventNames
+
+    @property
+    def routes(self) -> Sequence[PageRoute]:
+        path = f"{REPLAYS_PATH}/{{replay}}"
+        return (
+            PageRoute("POST", f"{PATH}/plan", self._plan, role=Role.OPERATOR),
+            PageRoute("POST", REPLAYS_PATH, self._start, role=Role.OPERATOR),
+            PageRoute("POST", f"{PATH}/discard", self._discard, role=Role.OPERATOR),
+            PageRoute("GET", path, self._follow),
+            PageRoute("POST", f"{path}/cancel", self._cancel, role=Role.OPERATOR),
+        )
+
+    async def _plan(self, request: PageRequest) -> Response:
+        """Show what a replay would do, without doing it."""
+        histories = await self._chosen(request)
+        edit = self._edit_of(request.form, histories)
+        scope = QueryScope(pixels=request.viewer.pixels)
+        results = await self.dry_run.each(histories, edit, now=request.now, scope=scope)
+        sent = [result for result in results if result.result.fault is None]
+        return request.page(
+            "plan.html",
+            title="Plan of the replay",
+            total=len(results),
+            sent=len(sent),
+            targets=self._targets(sent),
+            changed=_changed(sent),
+            edit=edit,
+            today=TODAY,
+            faults=_counted(result.result.fault or "" for result in results if result.result.fault),
+            doubtful=[result for result in sent if result.doubt is not None],
+            doubts_shown=_DOUBTS_SHOWN,
+            form=request.form,
+            kept=("problem", "pixel", "event", "which", "event_to", "currency", "value", "divide"),
+        )
+
+    async def _start(self, request: PageRequest) -> Response:
+        histories = await self._chosen(request)
+        edit = self._edit_of(request.form, histories)
+        confirmed = request.form.first("may_count_twice") == CONFIRMED
+        pixels = {history.pixel for history in histories}
+        events = {history.event for history in histories}
+        reasons = {history.reason or "" for history in histories}
+        order = ReplayOrder(
+            pixel=min(pixels) if len(pixels) == 1 else "",
+            event=min(events) if len(events) == 1 else "",
+            reason=min(reasons) if len(reasons) == 1 else "",
+            edit=edit,
+            is_confirmed=confirmed,
+        )
+        detail = f"{len(histories)} for: {order.reason or 'several reasons'}"
+        if edit.changes:
+            detail = f"{detail}; {edit.sentence}"
+        if confirmed:
+            detail = f"{detail}; may count twice: confirmed"
+        audit_event = request.audit_event(
+            AuditAction.REPLAY, f"{' '.join(sorted(pixels))} {order.event}".strip(), detail
+        )
+        batch = await self.replays.start(histories, order, audit_event=audit_event)
+        return request.back_to(f"{REPLAYS_PATH}/{batch.id}")
+
+    async def _follow(self, request: PageRequest) -> Response:
+        batch = await self._batch(request)
+        progress = await self.replays.progress(batch)
+        refusals = await self.replays.refusals(batch)
+        return request.page(
+            "replay.html",
+            title="Replay",
+            batch=batch,
+            progress=progress,
+            name=self.names(batch.pixel, batch.event),
+            sentence=msgspec.json.decode(batch.edit, type=Edit).sentence,
+            refusals=_counted(why for _, why in refusals)[:_REFUSALS_SHOWN],
+            is_over=progress.is_settled,
+        )
+
+    async def _cancel(self, request: PageRequest) -> Response:
+        batch = await self._batch(request)
+        audit_event = cancel_event(batch, who=request.viewer.name, now=request.now)
+        taken = await self.replays.cancel(batch, audit_event=audit_event)
+        message = f"Cancelled. {taken} were queued, and wait for a decision again."
+        return request.back_to(f"{REPLAYS_PATH}/{batch.id}", message=message)
+
+    async def _batch(self, request: PageRequest) -> ReplayBatch:
+        batch = await self.replays.find(request.part("replay"))
+        seen = request.viewer.pixels
+        if batch is None or (seen is not None and batch.pixel not in seen):
+            raise AccessDenied(404, "No such replay", "Replays are kept for 30 days.")
+        return batch
+
+    async def _discard(self, request: PageRequest) -> Response:
+        note = request.form.first("note").strip()[:_LONGEST_NOTE]
+        problem = request.form.first("problem")
+        histories = await self._chosen(request)
+        if not note:
+            message = "Enter a note. The note is stored as the reason."
+            return request.back_to(f"{PATH}/{problem}", message=message, bad=True)
+        pixels = sorted({history.pixel for history in histories})
+        done = await self.moves.move(
+            Discard(
+                deliveries=[history.delivery for history in histories],
+                note=f"{request.viewer.name}: {note}",
+            ),
+            now=request.now,
+            audit_event=request.audit_event(
+                AuditAction.DISCARD, " ".join(pixels), f"{len(histories)}: {note}"
+            ),
+        )
+        return request.back_to(PATH, message=f"{done.moved} discarded. They count as suppressed.")
+
+    async def _chosen(self, request: PageRequest) -> list[History]:
+        """Return the selected conversions. Raises AccessDenied if there are none."""
+        form = request.form
+        scope = QueryScope(pixels=request.viewer.pixels)
+        found: list[History] = []
+        if form.first("which") == "all":
+            problem = await self.problems_page.find(request, form.first("problem"))
+            for group in problem.groups:
+                if form.first("pixel") in {"", group.pixel} and form.first("event") in {
+                    "",
+                    group.event,
+                }:
+                    found += await self._of_group(group, scope, most=COUNTED - len(found))
+        else:
+            ids = form.numbers("delivery")
+            found = list(await self.queries.find(RestingAmong(scope=scope, deliveries=ids)))
+        if not found:
+            raise AccessDenied(
+                409, "Nothing was selected", "Select conversions, or choose all of them."
+            )
+        return found
+
+    async def _of_group(self, group: ErrorGroup, scope: QueryScope, *, most: int) -> list[History]:
+        found: list[History] = []
+        after = 0
+        while len(found) < most:
+            some = await self.queries.find(
+                InErrorGroup(
+                    scope=scope, group=group, after=after, limit=min(_AT_A_TIME, most - len(found))
+                )
+            )
+            found += some
+            if len(some) < _AT_A_TIME:
+                break
+            after = some[-1].delivery
+        return found
+
+    def _edit_of(self, form: FormData, histories: Sequence[History]) -> Edit:
+        """Return the edit that a form describes. Raises AccessDenied for an invalid field."""
+        event, divide, drop = form.first("event_to"), form.first("divide"), form.all("drop")
+        pixels = sorted({history.pixel for history in histories})
+        known = self.names.of(pixels[0]).values() if len(pixels) == 1 else ()
+        if event not in {"", TODAY, *known}:
+            raise AccessDenied(
+                409,
+                "No longer mapped",
+                f"{event[:60]} is not an event of {pixels[0]} in twite.toml. Nothing was changed. "
+                "Reload the problem and choose another event.",
+            )
+        if divide not in {"", *map(str, DIVISORS)} or not DROPPABLE.keys() >= set(drop):
+            raise AccessDenied(
+                409, "Unknown change", "Nothing was changed. Reload the problem and choose again."
+            )
+        edit = Edit(
+            today=event == TODAY,
+            event=None if event in {"", TODAY} else event,
+            currency=form.first("currency").strip() or None,
+            value=form.first("value").strip() or None,
+            divide=int(divide) if divide else None,
+            drop=tuple(drop),
+        )
+        if edit.changes and any(pixel.startswith(PREFIX) for pixel in pixels):
+            raise AccessDenied(
+                409,
+                "Cannot be edited",
+                "The events of tags cannot be edited. Nothing was changed. Send the events again "
+                "unchanged, or discard them.",
+            )
+        return edit
+
+    def _targets(self, sent: Sequence[DryRunResult]) -> list[tuple[str, str, str, int]]:
+        """Return (pixel, event, its name, conversions), most first."""
+        counted = Counter((result.history.pixel, result.result.event) for result in sent)
+        return [
+            (pixel, event, self.names(pixel, event), count)
+            for (pixel, event), count in counted.most_common()
+        ]
+
+
+def _changed(sent: Sequence[DryRunResult]) -> list[ChangedConversion]:
+    """Return the first conversions that the edit changes, with the fields that differ."""
+    made: list[ChangedConversion] = []
+    for result in sent:
+        if len(made) == _SHOWN:
+            break
+        if result.result.body != result.history.sent:
+            different = changes(result.history.sent, result.result.body)
+            made.append(ChangedConversion(history=result.history, changes=different))
+    return made
+
+
+def _counted(texts: Iterable[str]) -> list[tuple[str, int]]:
+    return Counter(texts).most_common()

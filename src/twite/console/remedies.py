@@ -1,0 +1,216 @@
+"""What a problem means, what to do about it, and whose turn it is, by cause, X's field, or code."""
+
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from twite.domain.cause import CONSENT_CAUSES, DeliveryCause
+from twite.domain.conversion import DECIMALS
+from twite.domain.fault import CODES
+from twite.domain.history import History
+from twite.domain.stats.match_keys import FLAWS
+from twite.domain.stats.value_guard import MEANING, UnusualAmount
+from twite.gateway.operations.edit import DROPPABLE, Edit
+from twite.gateway.operations.explain import flat
+
+_OPERATOR: Final = "an operator"
+_SENDER: Final = "the sender"
+_LONGEST_FIELD: Final = 40
+_COMPARE: Final = (
+    "Look for one of them in X's Events Manager. If X lacks it, send them; if not, discard them."
+)
+_BY_CODE: Final[Mapping[str, str]] = {
+    "amount_negative": "Send refunds to no one: X has no field for them.",
+    "amount_too_large": "Send the amount in the currency's main unit.",
+    "control_character": "Remove line breaks and other control characters from the text.",
+    "currency_missing": "Send the currency with each value.",
+    "currency_unknown": "Send a code of three letters, such as EUR.",
+    "duplicate_key": "Write each key once.",
+    "event_missing": "Send the name of an event of the pixel.",
+    "event_unknown": "Add the event to events in twite.toml, or correct its name at the source.",
+    "id_is_a_person": "Send an order number as the conversion id.",
+    "not_a_count": "Send a whole number above zero.",
+    "not_a_time": "Send a time with a zone.",
+    "not_an_amount": "Send a decimal number, such as 49.90.",
+    "pixel_unknown": "Add the pixel to the source in twite.toml, or correct it at the source.",
+    "text_too_long": "Shorten the text.",
+    "time_in_future": "Correct the clock, or the unit of the time.",
+    "too_deep": "Send the fields as documented, without further nesting.",
+    "too_many": "Send fewer conversions in each request.",
+    "unknown_field": "Correct the field's name, which the message suggests.",
+    "wrong_type": "Send the type that the message names.",
+}
+
+
+class Remedy(msgspec.Struct, frozen=True, kw_only=True):
+    """A problem in plain words. `edit` is how its conversions can be corrected before a replay.
+
+    `asks_currency` is whether the user must choose the currency.
+    """
+
+    what: str
+    fix: str
+    waits_for: str = _OPERATOR
+    edit: Edit = Edit()
+    asks_currency: bool = False
+
+
+class AnsweredError(msgspec.Struct, frozen=True):
+    """One of X's errors, as stored with an attempt. `parameter` is the field that X names."""
+
+    code: str | int | None = ""
+    message: str | None = ""
+    parameter: str | None = None
+
+
+class _XAnswer(msgspec.Struct, frozen=True):
+    errors: list[AnsweredError] | None = None
+
+
+_ANSWER: Final = msgspec.json.Decoder(_XAnswer)
+_BY_CAUSE: Final[Mapping[DeliveryCause, Remedy]] = {
+    DeliveryCause.EVENT_UNKNOWN: Remedy(
+        what="X does not know the event",
+        fix="Correct events in twite.toml, run twite reload, and send with the current mapping.",
+        edit=Edit(today=True),
+    ),
+    DeliveryCause.REFUSED: Remedy(
+        what="X refused the conversion",
+        fix="Correct what X's message names, here and at the source, and send it again.",
+    ),
+    DeliveryCause.REFUSED_ALIKE: Remedy(
+        what="X refuses this event's conversions alike, so they wait",
+        fix="Check the event in X's Events Manager. Twite sends them once X accepts the event.",
+        waits_for="X, or an admin of the event",
+    ),
+    DeliveryCause.FAILED: Remedy(
+        what="A tag could not run, or failed too often",
+        fix="Open a tag preview to see why, correct the tag, and send these again.",
+    ),
+    DeliveryCause.SENDER_STOPPED: Remedy(
+        what="The sender stopped repeatedly while it sent this conversion",
+        fix="Report it with the log. Discard the conversion, or send it again.",
+    ),
+    DeliveryCause.DAMAGED: Remedy(
+        what="The stored conversion is damaged",
+        fix="Send the conversion again from its source, and discard this copy.",
+    ),
+    DeliveryCause.MAY_COUNT_TWICE: Remedy(what="X may already have the conversion", fix=_COMPARE),
+    DeliveryCause.STORE_RESTORED: Remedy(
+        what="The store is an older copy, so X may have these", fix=_COMPARE
+    ),
+    DeliveryCause.STORE_RECOVERED: Remedy(
+        what="The store was damaged, so X may have these", fix=_COMPARE
+    ),
+    DeliveryCause.WAITED_TOO_LONG: Remedy(
+        what="The conversion waited too long to be sent",
+        fix="Remove what had stopped the sending, such as a pause. Send them if they still count.",
+    ),
+    DeliveryCause.AMOUNT_ZERO: Remedy(
+        what="The amount is zero, although the event usually has one",
+        fix="Send the order when its total is known. Send these, or discard them.",
+    ),
+    DeliveryCause.AMOUNT_MINOR_UNITS: Remedy(
+        what="The amount is probably in minor units, such as cents",
+        fix="Convert the amount at the source. Divide these before you send them.",
+        edit=Edit(divide=100),
+    ),
+    DeliveryCause.AMOUNT_OUTLIER: Remedy(
+        what="The amount is far from the usual one",
+        fix="Look at the orders: a test, a bulk order, or a wrong decimal point.",
+    ),
+    DeliveryCause.AMOUNT_CURRENCY: Remedy(
+        what="The currency is unusual for the event",
+        fix="If the shop now sells in this currency, send them: Twite learns it after five.",
+        asks_currency=True,
+    ),
+    **dict.fromkeys(
+        CONSENT_CAUSES,
+        Remedy(
+            what="The person's consent is missing or unclear",
+            fix="Correct the consent signal at the source. Send these only if you have consent.",
+        ),
+    ),
+}
+_OTHERWISE: Final = Remedy(
+    what="The conversion waits for a decision", fix="Send it again, or discard it."
+)
+# By the field that X names [doc WEB]; X documents no others.
+_BY_FIELD: Final[Mapping[str, Remedy]] = {
+    "event_id": Remedy(
+        what="X does not accept the event id",
+        fix="Use the id of a single event of the pixel's account, not the id of the pixel.",
+        edit=Edit(today=True),
+    ),
+    "hashed_email": Remedy(
+        what="X found no SHA-256 digest in the email",
+        fix="Send the email unhashed, or 64 lower-case hexadecimal digits. Send these without it.",
+        edit=Edit(drop=("hashed_email",)),
+    ),
+    "conversion_time": Remedy(
+        what="X does not accept the time",
+        fix="Send times with a zone, such as 2026-11-24T10:00:00.000Z, and send orders soon.",
+        waits_for=_SENDER,
+    ),
+    "price_currency": Remedy(
+        what="X does not accept the currency",
+        fix="Choose the currency of these, and send it with each value.",
+        asks_currency=True,
+    ),
+    "": Remedy(
+        what="X found no identifier it accepts",
+        fix="Send a click id, an email, a phone number, or IP address and user agent together.",
+        waits_for=_SENDER,
+    ),
+}
+
+
+def remedy_of(cause: DeliveryCause | None, history: History | None = None) -> Remedy:
+    """Return the remedy for dead or held deliveries, of which `history` is one."""
+    found = _OTHERWISE if cause is None else _BY_CAUSE.get(cause, _OTHERWISE)
+    if cause is DeliveryCause.AMOUNT_MINOR_UNITS and history is not None:
+        decimals = DECIMALS.get(str(flat(history.sent).get("price_currency")), 2)
+        return msgspec.structs.replace(found, edit=Edit(divide=10**decimals))
+    if cause not in {None, DeliveryCause.REFUSED} or history is None:
+        return found
+    errors = errors_of(history)
+    if not errors:
+        return found
+    name = errors[0].parameter or ""
+    if name in _BY_FIELD:
+        return _BY_FIELD[name]
+    shown = name[:_LONGEST_FIELD]
+    drops = (name,) if name in DROPPABLE else ()
+    return Remedy(
+        what=f"X refuses the field {shown}",
+        fix=f"Correct {shown} at the source. Send these without it, or with a correct value.",
+        edit=Edit(drop=drops),
+    )
+
+
+def errors_of(history: History) -> list[AnsweredError]:
+    """Return X's errors of the last attempt; empty if its response is not X's JSON."""
+    last = history.attempts[-1].answer if history.attempts else ""
+    try:
+        return _ANSWER.decode(last).errors or []
+    except (msgspec.DecodeError, RecursionError, UnicodeError):
+        return []
+
+
+def remedy_of_code(code: str) -> Remedy:
+    """Return the remedy for conversions rejected at intake."""
+    means, fix = FLAWS.get(code, (CODES.get(code, code), ""))
+    fix = _BY_CODE.get(code) or f"{fix[:1].upper()}{fix[1:]}."
+    return Remedy(what=f"{means[:1].upper()}{means[1:]}", fix=fix, waits_for=_SENDER)
+
+
+def remedy_of_amount(kind: str) -> Remedy:
+    """Return the remedy for unusual amounts that were sent."""
+    known = kind in set(UnusualAmount)
+    means, fix = MEANING[UnusualAmount(kind)] if known else (kind, "")
+    return Remedy(
+        what=f"{means[:1].upper()}{means[1:]}",
+        fix=f"{fix[:1].upper()}{fix[1:]}.",
+        waits_for=_SENDER,
+    )
