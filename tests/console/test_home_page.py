@@ -19,6 +19,7 @@ PEOPLE = {
     "ada": (Role.ADMIN, None),
     "client": (Role.VIEWER, ["q01"]),
     "two": (Role.VIEWER, ["q01", "q02"]),
+    "nobody": (Role.VIEWER, []),
 }
 
 
@@ -196,3 +197,10 @@ async def test_columns_of_the_chart_lead_to_the_conversions_of_their_time(stage)
     assert re.search(
         r'href="/console/conversions\?pixel=q07&amp;from=20\d\d-\d\d-\d\dT\d\d:\d\d&amp;to=20', page
     )
+
+
+async def test_page_of_a_viewer_without_a_pixel_says_what_is_missing(stage):
+    page = await page_of(stage, name="nobody")
+
+    assert "No pixel." in text_of(page)
+    assert "0 received =" in text_of(page)

@@ -333,6 +333,7 @@ def _traffic(
                     refused,
                     unsent,
                 ),
+                # A list takes one pixel: the conversions of an account have none.
                 url=_step_path(request, scope, at, at + steps.step) if is_listed else "",
             )
         )
