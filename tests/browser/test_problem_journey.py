@@ -1,0 +1,121 @@
+"""With the keyboard only: yesterday's refused conversions are found, fixed, and followed."""
+
+import asyncio
+import sqlite3
+from contextlib import closing
+
+import aiohttp
+import pytest
+import pytest_asyncio
+from console_pages import KEY, ConsoleStage, sign_in
+from console_stage import SETTINGS
+from test_console import AXE
+
+from twite.domain.times import DAY
+from twite_emulator.process import running_emulator
+
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.journey]
+
+CORRECT = 'purchase = "o8z6k", sign_up'
+WRONG = 'purchase = "o8zzz", sign_up'
+MOST_TABS = 150
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def corrected(chromium, tmp_path):
+    """A gateway whose event id was wrong yesterday, so that X refused three orders."""
+    with running_emulator() as emulator:
+        before = ConsoleStage(tmp_path, SETTINGS.replace(CORRECT, WRONG), x=emulator.url)
+        await before.start()
+        await _send_orders(before)
+        await before.stop()
+        with closing(sqlite3.connect(before.settings.store.path)) as store, store:
+            store.execute(f"UPDATE outbox SET rested_at = rested_at - {DAY}")  # noqa: S608
+        after = ConsoleStage(tmp_path, x=emulator.url)
+        await after.start(people={})
+        yield after
+        await after.stop()
+
+
+async def _send_orders(stage):
+    orders = [
+        {"event": "purchase", "conversion_id": f"order-{number}", "email": "a@shop.de"}
+        for number in range(3)
+    ]
+    async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {KEY}"}) as http:
+        url = stage.gateway.url
+        async with http.post(f"{url}/v1/conversions", json={"conversions": orders}) as answer:
+            assert answer.status == 202
+        for _ in range(300):
+            async with http.get(f"{url}/v1/accounting") as answer:
+                if (await answer.json())["held"] == len(orders):
+                    return
+            await asyncio.sleep(0.1)
+    raise AssertionError("the orders are not held")
+
+
+async def _focus(page, name):
+    """Press Tab until the element with a text or a name has the focus."""
+    for _ in range(MOST_TABS):
+        await page.keyboard.press("Tab")
+        focused = await page.evaluate(
+            "[document.activeElement.name, document.activeElement.textContent.trim()]"
+        )
+        if name in focused:
+            return
+    raise AssertionError(f"the keyboard does not reach {name!r}")
+
+
+async def _press(page, name):
+    """Reach a link or a button, press Enter, and wait for the next page."""
+    await _focus(page, name)
+    async with page.expect_navigation():
+        await page.keyboard.press("Enter")
+
+
+async def _axe(page):
+    """Return what axe finds on the page."""
+    if not AXE.exists():
+        return []
+    await page.evaluate(AXE.read_text())
+    result = await page.evaluate("axe.run({resultTypes: ['violations']})")
+    return [violation["id"] for violation in result["violations"]]
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1440, "light"), (390, "dark")])
+async def test_refused_conversions_of_yesterday_are_fixed_by_keyboard(
+    browser, corrected, width, scheme
+):
+    context = await browser.new_context(
+        viewport={"width": width, "height": 900}, color_scheme=scheme, bypass_csp=True
+    )
+    page = await context.new_page()
+    await sign_in(page, corrected.url)
+    found = {}
+    if width < 800:
+        await _focus(page, "Menu")
+        await page.keyboard.press("Enter")
+    await _press(page, "Problems")
+    found["list"] = await _axe(page)
+    if width < 800:
+        await _focus(page, "Filters")
+        await page.keyboard.press("Enter")
+    await _focus(page, "when")
+    await page.keyboard.type("Yesterday")
+    await _press(page, "Apply")
+    assert "when=yesterday" in page.url
+    await _press(page, "X does not know the event")
+    found["problem"] = await _axe(page)
+    await _press(page, "Plan the replay")
+    found["plan"] = await _axe(page)
+    assert await page.locator("td:has-text('o8zzz')").count() == 3
+    await _press(page, "Send 3 again")
+    await page.wait_for_selector(".badge:has-text('done')")
+    found["replay"] = await _axe(page)
+
+    figures = await page.locator("#progress .figure").all_inner_texts()
+    wide = await page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+    await context.close()
+    assert figures[0].split() == ["3", "delivered"]
+    assert wide <= 0
+    assert found == {"list": [], "problem": [], "plan": [], "replay": []}
