@@ -22,6 +22,7 @@ from twite.redaction.mask_tree import masked_words
 
 PATH: Final = "/console/conversions"
 STATES: Final[Mapping[str, str]] = {
+    ListedState.PENDING: "pending: queued or being sent",
     ListedState.QUEUED: "queued",
     ListedState.SENDING: "being sent",
     ListedState.DELIVERED: "delivered",
@@ -33,6 +34,7 @@ STATES: Final[Mapping[str, str]] = {
     ListedState.FLAGGED: "unusual amounts",
     ListedState.FLAWED: "flawed identifiers",
     ListedState.PRIVATE_ADDRESS: "private addresses",
+    ListedState.BLOCKED: "X's script was blocked",
     ListedState.TWO_IDS: "orders under two ids",
 }
 _ON_A_PAGE: Final = 50
