@@ -258,7 +258,7 @@ async def test_history_page_of_a_conversion_escapes_hostile_text(browser, stage,
     await page.fill("#email", "shopper@shop.example")
     await page.fill("#value", "49.90")
     await page.fill("#currency", "EUR")
-    await page.click("text=Send and watch")
+    await page.click("text=Send and follow")
     await page.wait_for_selector("li.done:has-text('Delivered')")
 
     await page.goto(f"{stage.url}/console/pixels/o8z6j/try/order-hostile")

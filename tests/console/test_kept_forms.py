@@ -30,6 +30,19 @@ async def test_refused_form_keeps_its_fields_but_no_password(stage):
     assert USER["own"] not in page
 
 
+async def test_refused_test_conversion_keeps_its_amount_but_no_person(stage):
+    ada = await stage.signed_in("ada")
+    fields = {"source": "shop", "event": "purchase", "value": "4,9,9"}
+    fields |= {"currency": "GBP", "email": "canary@shop.example"}
+
+    answer = await ada.post("/console/pixels/o8z6j/try", fields)
+    page = (await ada.get(answer.location)).text
+
+    assert 'value="4,9,9"' in page
+    assert 'value="GBP"' in page
+    assert "canary" not in page
+
+
 async def test_what_was_typed_is_shown_once_and_only_to_its_user(stage):
     ada, other = await stage.signed_in("ada"), await stage.signed_in("ada")
 

@@ -21,9 +21,12 @@ MOST_FIELDS = 2_000
 # Characters left as they are in a path and its query. All others, such as those in an id from X,
 # are percent-encoded.
 _KEPT = "/?&=%:@+,;~"
-# The names of fields with passwords, codes and credentials.
+# The names of fields with passwords, codes, credentials and persons, which no page shows.
 _SECRET_FIELDS: Final = frozenset(
-    {"form_token", "own", "new", "again", "password", "code", "pin", "token", "secret"}
+    {
+        *("form_token", "own", "new", "again", "password", "code", "pin", "token", "secret"),
+        *("email", "phone"),
+    }
 )
 _MOST_KEPT: Final = 1 << 14  # characters
 NOT_CONFIRMED: Final = (
