@@ -122,6 +122,7 @@ async def test_alerts_with_one_cause_are_shown_once_with_cause_remedy_and_affect
     assert "17 subjects" in text
     assert 'href="/console/conversions?state=held&amp;pixel=o8z6j"' in page
     assert 'href="/console/sources/shop"' in page
+    assert 'href="/console/problems?kind=held"' in page
     assert len(ids_of(page, "17 pixels: X refuses").split()) == 17
 
 

@@ -6,6 +6,7 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
+from twite.console.problems import ProblemKind
 from twite.domain.alert import (
     RULES,
     Acknowledgement,
@@ -21,6 +22,8 @@ from twite.gateway.alerts.checks import NO_PIXEL
 from twite.gateway.alerts.notifier import page_of
 
 PATH: Final = "/console/alerts"
+# The kinds of problems, by the state of their conversions.
+_PROBLEM_KINDS: Final = {"dead": ProblemKind.REFUSED, "held": ProblemKind.HELD}
 # The pages of what alerts name.
 _PAGES: Final[Mapping[str, str]] = {
     "source": "/console/sources/{}",
@@ -62,6 +65,13 @@ class ShownCause(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def path(self) -> str:
         return f"{PATH}#{self.anchor}"
+
+    @property
+    def problems_path(self) -> str:
+        """The problems behind it, where users can fix and replay; "" if it is not about them."""
+        kind = _PROBLEM_KINDS.get(self.rule.affects)
+        pixel = {"pixel": self.cause.first.subject} if len(self.alerts) == 1 else {}
+        return f"/console/problems?{urlencode({'kind': kind} | pixel)}" if kind else ""
 
     @property
     def page(self) -> str:
