@@ -23,6 +23,7 @@ PIXEL: Final = "o8z6j"
 PARTS: Final[Mapping[str, str]] = {
     "name": "vic",
     "pixel": PIXEL,
+    "source": "shop",
     "event": "o8z6k",
     "conversion_id": "order-3",
     "delivery": "1",

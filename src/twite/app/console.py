@@ -26,6 +26,7 @@ from twite.console.pages.match_keys import MatchKeysPage
 from twite.console.pages.pixels import PixelsPage, TestConversionPage
 from twite.console.pages.problems import ProblemsPage
 from twite.console.pages.replays import ReplaysPage
+from twite.console.pages.sources import SourcesPage
 from twite.console.pages.system import SystemPage
 from twite.console.pages.webhooks import WebhooksPage
 from twite.console.request_checks import RequestChecks
@@ -33,6 +34,7 @@ from twite.console.scope import EventNames
 from twite.domain.destination import Destination
 from twite.gateway.identity.accounts import Accounts
 from twite.gateway.identity.authentication import Authentication, SessionTimes
+from twite.gateway.identity.source_keys import SourceKeyStore
 from twite.gateway.identity.two_factor import TwoFactor
 from twite.gateway.ingest.accept import X_SOURCE, Accept
 from twite.gateway.ingest.dedup_rows import watched
@@ -123,6 +125,19 @@ def console(
             queries=store,
             state=store,
             runner=parts.runner,
+        ),
+        SourcesPage(
+            sources=sources,
+            destinations=destinations,
+            webhooks=settings.webhooks,
+            queries=store,
+            state=store,
+            key_store=None
+            if parts.secret_store is None
+            else SourceKeyStore(secret_store=parts.secret_store),
+            take_up_keys=parts.reload.take_up_keys,
+            reauthentication=confirming,
+            url=settings.server.public_url or f"http://{settings.server.listen}",
         ),
         TestConversionPage(
             accept=accept, queries=store, destinations=destinations, sources=sources

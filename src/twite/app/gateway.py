@@ -18,7 +18,7 @@ from twite.gateway.ingest.consent_choice import PolicyChange
 from twite.gateway.operations.control import ReloadReport
 from twite.gateway.operations.dry_run import DryRun
 from twite.gateway.operations.replays import ReplayRunner
-from twite.gateway.ports.ownership import RELOADS
+from twite.gateway.ports.ownership import RELOADS, SECRETS
 from twite.http import Server
 
 # The maximum duration of a shutdown. Requests still in flight are ambiguous at the next start.
@@ -88,6 +88,7 @@ class RunningGateway:
         """Listen and send. Raises LedgerUnavailable, and SettingsError if the address is in use."""
         parts, in_use = self._parts, self._reload.in_use
         parts.runner.listeners[RELOADS] = self._reload.follow
+        parts.runner.listeners[SECRETS] = self._reload.follow_secrets
         await self._monitoring.start()
         await PolicyChange(
             sources=in_use.settings.sources(),
@@ -104,7 +105,7 @@ class RunningGateway:
             self._tasks.append(asyncio.create_task(sealing))
         await self._server.start()
         await parts.address.leave(self.url, self.reload_alone)
-        parts.reload.begin(self._reload.run)
+        parts.reload.begin(self._reload.run, self._reload.take_up_keys)
         parts.run_sync.begin(self._syncs.run_now, self._syncs.list_syncs)
         self._syncs.start()
         self._replay_runner.start()

@@ -9,11 +9,11 @@ from twite.app.gateway_parts import GatewayParts
 from twite.app.http_clients import OnDemandTransport
 from twite.app.http_parts import SettingsInUse, server_of
 from twite.app.logins import (
-    FollowSecrets,
     credential_vault,
     given,
     safe_of,
     shared_sign_in,
+    stored_source_keys,
     tag_credentials_of,
 )
 from twite.app.monitoring import Monitoring, ValueGuardSetup, report_opened
@@ -41,7 +41,6 @@ from twite.gateway.operations.moves import WakingMoves
 from twite.gateway.operations.replays import Replays
 from twite.gateway.ports.directory import Passwords
 from twite.gateway.ports.findings import CheckFinding
-from twite.gateway.ports.ownership import SECRETS
 from twite.gateway.ports.store import Store, StoreOptions
 from twite.machine.system import SystemClock, SystemRandomness
 
@@ -200,7 +199,6 @@ class GatewayBuilder:
         logins = credential_vault(
             settings, safe, store=store, accept=accept, destinations=destinations, runner=runner
         )
-        runner.listeners[SECRETS] = FollowSecrets(logins, tag_credentials, self._observer)
         parts = GatewayParts(
             store=store,
             vault=safe,
@@ -241,6 +239,7 @@ class GatewayBuilder:
             destinations,
             feature_run=feature_run,
             tag_credentials=tag_credentials,
+            source_keys=await stored_source_keys(secret_store),
         )
         return parts, in_use
 

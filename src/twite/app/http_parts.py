@@ -15,6 +15,7 @@ from twite.app.workers import GatewayAddress
 from twite.config.settings import Settings
 from twite.domain.destination import Destination
 from twite.domain.times import SECOND
+from twite.gateway.identity.source_keys import StoredSourceKeys, with_stored_keys
 from twite.gateway.ingest.accept import Accept
 from twite.gateway.ingest.consent_choice import RecordConsentChoice
 from twite.gateway.ingest.stape_proxy import StapeProxy, TagCredentials
@@ -68,6 +69,7 @@ class SettingsInUse(msgspec.Struct, frozen=True, kw_only=True):
     accept: Accept
     feature_run: FeatureRun
     tag_credentials: TagCredentials | None
+    source_keys: StoredSourceKeys
     console: OnDemandConsole
     application: HttpApplication
 
@@ -81,6 +83,7 @@ class SettingsInUse(msgspec.Struct, frozen=True, kw_only=True):
         *,
         feature_run: FeatureRun,
         tag_credentials: TagCredentials | None,
+        source_keys: StoredSourceKeys,
         old_settings: "SettingsInUse | None" = None,
     ) -> "SettingsInUse":
         """Build the HTTP application and the console. `old_settings` are replaced by a reload."""
@@ -97,7 +100,7 @@ class SettingsInUse(msgspec.Struct, frozen=True, kw_only=True):
             moves=parts.moves,
             record_choice=RecordConsentChoice(privacy=store, clock=parts.clock, salt=store.salt),
             clock=parts.clock,
-            sources=settings.sources(),
+            sources=tuple(with_stored_keys(settings.sources(), source_keys)),
             webhooks=settings.webhooks,
             dedup_window=settings.store.dedup_window,
             webhook_log=parts.webhook_log,
@@ -130,6 +133,7 @@ class SettingsInUse(msgspec.Struct, frozen=True, kw_only=True):
             accept=accept,
             feature_run=feature_run,
             tag_credentials=tag_credentials,
+            source_keys=source_keys,
             console=console,
             application=HttpApplication(services, settings_of_http, memory=memory),
         )

@@ -17,6 +17,7 @@ from twite.domain.destination import Destination
 from twite.domain.errors import OperatorError
 from twite.domain.people.users import AuditEvent
 from twite.gateway.delivery.runner import DeliveryRunner
+from twite.gateway.identity.source_keys import SourceKeyStore, StoredSourceKeys
 from twite.gateway.ingest.accept import Accept
 from twite.gateway.ingest.stape_proxy import TagCredentials
 from twite.gateway.ports.events import Observer, ProblemPlace, ProblemSeen
@@ -73,6 +74,11 @@ async def given(settings: Settings, secret_store: SecretStore | None) -> tuple[D
         logins.get(destination.pixel, StoredCredentials()).given_to(destination)
         for destination in written
     )
+
+
+async def stored_source_keys(secret_store: SecretStore | None) -> StoredSourceKeys:
+    """Return the keys of sources that the console created. Raises NotOpened."""
+    return {} if secret_store is None else await SourceKeyStore(secret_store=secret_store).all()
 
 
 def credential_vault(

@@ -17,7 +17,13 @@ import msgspec
 from twite.app.feature import FeaturePlan, FeatureRun
 from twite.app.gateway_parts import GatewayParts
 from twite.app.http_parts import SettingsInUse
-from twite.app.logins import FollowSecrets, given, tag_credentials_of, vault_seal
+from twite.app.logins import (
+    FollowSecrets,
+    given,
+    stored_source_keys,
+    tag_credentials_of,
+    vault_seal,
+)
 from twite.app.monitoring import Monitoring
 from twite.config.collected_errors import located
 from twite.config.difference import SettingsChange, SettingsDifference, difference, with_reloaded
@@ -25,12 +31,12 @@ from twite.config.settings import Settings, load
 from twite.domain.destination import Destination
 from twite.domain.errors import OperatorError, SettingsError, TransientError
 from twite.domain.times import SECOND
+from twite.gateway.identity.source_keys import StoredSourceKeys
 from twite.gateway.ingest.consent_choice import PolicyChange
 from twite.gateway.ingest.dedup_rows import DedupRowBuilder, watched
 from twite.gateway.ingest.stape_proxy import TagCredentials
 from twite.gateway.operations.control import ReloadReport
 from twite.gateway.ports.events import ProblemPlace, ProblemSeen, Reloaded, ReloadResult
-from twite.gateway.ports.ownership import SECRETS
 from twite.http import Server
 from twite.machine.service_manager import notify, reloading
 
@@ -91,6 +97,22 @@ class SettingsReload:
             return
         await self.run(is_quiet=True)
 
+    async def follow_secrets(self) -> None:
+        """Use the secrets that another gateway or a command has stored. A `listener`."""
+        parts, tag_credentials = self._parts, self.in_use.tag_credentials
+        await FollowSecrets(parts.credential_commands, tag_credentials, parts.observer)()
+        try:
+            await self.take_up_keys()
+        except OperatorError as error:  # a key that this gateway does not have
+            parts.observer.see(ProblemSeen(where=ProblemPlace.VAULT, reason=str(error)))
+
+    async def take_up_keys(self) -> None:
+        """Use the stored source keys, with the same settings. Raises as SourceKeyStore.all."""
+        async with self._turn:
+            in_use = self.in_use
+            if await stored_source_keys(self._parts.secret_store) != in_use.source_keys:
+                await self._use(in_use.settings, in_use.feature_run.plan)
+
     async def stop(self) -> None:
         """Wait for a reload, and end the work that it has left."""
         async with self._turn:
@@ -140,6 +162,7 @@ class SettingsReload:
 
             await asyncio.to_thread(add_pixels, settings)
         stored = await given(settings, parts.secret_store)
+        source_keys = await stored_source_keys(parts.secret_store)
         destinations = {destination.pixel: destination for destination in stored}
         tag_credentials = before.tag_credentials
         if tag_credentials is not None:
@@ -159,7 +182,7 @@ class SettingsReload:
         feature_run = before.feature_run
         if plan != feature_run.plan:
             feature_run = parts.feature.run(plan, settings, parts.run_basis)
-        in_use = self._swap(settings, destinations, tag_credentials, feature_run)
+        in_use = self._swap(settings, destinations, tag_credentials, feature_run, source_keys)
         await self._follow_up(before, in_use, changed)
 
     def _swap(
@@ -168,6 +191,7 @@ class SettingsReload:
         destinations: dict[str, Destination],
         tag_credentials: TagCredentials | None,
         feature_run: FeatureRun,
+        source_keys: StoredSourceKeys,
     ) -> SettingsInUse:
         parts, before = self._parts, self.in_use
         sources = settings.sources()
@@ -194,6 +218,7 @@ class SettingsReload:
             destinations,
             feature_run=feature_run,
             tag_credentials=tag_credentials,
+            source_keys=source_keys,
             old_settings=before,
         )
         # The rest cannot fail.
@@ -210,9 +235,6 @@ class SettingsReload:
         if parts.credential_commands is not None:
             parts.credential_commands.use(settings.destinations(), destinations)
         parts.sign_in.destinations = {pixel.pixel: pixel for pixel in settings.destinations()}
-        parts.runner.listeners[SECRETS] = FollowSecrets(
-            parts.credential_commands, tag_credentials, parts.observer
-        )
         if before.tag_credentials is not None:
             before.tag_credentials.replace(destinations)
         parts.runner.replace(tuple(destinations.values()))

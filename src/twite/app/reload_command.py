@@ -1,5 +1,6 @@
 """The command to reload the settings, while the gateway can do so."""
 
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from twite.app.workers import GatewayAddress
@@ -21,14 +22,19 @@ class ReloadCommand:
         self._address = address
         self._ownership = ownership
         self._reload: ReloadOwn = _not_running
+        self._take_up_keys: Callable[[], Awaitable[None]] = _nothing
 
-    def begin(self, reload: ReloadOwn) -> None:
-        """Reload this process with `reload`."""
-        self._reload = reload
+    def begin(self, reload: ReloadOwn, take_up_keys: Callable[[], Awaitable[None]]) -> None:
+        """Reload this process with `reload`, and read its source keys with `take_up_keys`."""
+        self._reload, self._take_up_keys = reload, take_up_keys
 
     def end(self) -> None:
         """Refuse to reload."""
-        self._reload = _not_running
+        self._reload, self._take_up_keys = _not_running, _nothing
+
+    async def take_up_keys(self) -> None:
+        """Use the stored source keys in this process. Others read them soon after."""
+        await self._take_up_keys()
 
     async def alone(self, dry_run: bool = False) -> ReloadReport:  # noqa: FBT001, FBT002
         """Read the settings again in this process, and use what does not need a restart."""
@@ -48,3 +54,7 @@ async def _not_running(*, dry_run: bool) -> ReloadReport:
     return ReloadReport(
         result=ReloadResult.FAILED, problems=("the gateway is starting or stopping",)
     )
+
+
+async def _nothing() -> None:
+    """Do nothing: a gateway reads the keys when it starts."""

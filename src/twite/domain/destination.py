@@ -121,6 +121,7 @@ class ClickCookie(msgspec.Struct, frozen=True, kw_only=True):
 class Source(msgspec.Struct, frozen=True, kw_only=True):
     """A client that may submit conversions: its key, its origins and the pixels it may submit for.
 
+    `stored_keys` were created in the console, and are accepted like `key`.
     `write_key` is a second key, which is public: with it, a request counts as one of its pages.
     `region` (ISO 3166, such as "GB") applies to phone numbers without a country code. Conversions
     may name any of `pixels`; `pixel` is the default. `events` maps a tag's event names (lower-case)
@@ -154,8 +155,14 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     stape_credentials: str = "configured"
     wait: int = 0
     keep_click_ids: tuple[str, ...] = ()
+    stored_keys: tuple[Secret, ...] = ()
     # The pixels for which this or another source waits.
     joined_pixels: frozenset[str] = frozenset()
+
+    @property
+    def keys(self) -> tuple[Secret, ...]:
+        """All keys that servers may use."""
+        return self.stored_keys if self.key is None else (self.key, *self.stored_keys)
 
     @property
     def consent_required(self) -> bool:

@@ -57,17 +57,16 @@ class SourceKeys:
         for source in sources:
             if source.write_key is not None:
                 self._by_write_key[source.write_key.encode()] = source
-            if source.key is None:
-                continue
-            key = source.key.reveal().encode()
-            if (same := self.find(key)) is not None:
-                raise ValueError(f"sources {same.name} and {source.name} have the same key")
-            digest = blake2b(key, digest_size=32, key=self._pepper).digest()
-            self._sources[digest] = source
-            lengths.append(len(key))
-            if len(key) >= _SHORTEST_HIDDEN:
-                self._spelled.append((_plains(key), key))
-                self._packed += [(_plains(said), said) for said in base64_parts(key)]
+            for key in (each.reveal().encode() for each in source.keys):
+                same = self.find(key)
+                if same is not None and same.name != source.name:
+                    raise ValueError(f"sources {same.name} and {source.name} have the same key")
+                digest = blake2b(key, digest_size=32, key=self._pepper).digest()
+                self._sources[digest] = source
+                lengths.append(len(key))
+                if len(key) >= _SHORTEST_HIDDEN:
+                    self._spelled.append((_plains(key), key))
+                    self._packed += [(_plains(said), said) for said in base64_parts(key)]
         # A shorter text cannot be a key, so no digest is computed.
         self._shortest = min(lengths, default=0)
         plains = [longest for (longest, *_), _ in (*self._spelled, *self._packed)]

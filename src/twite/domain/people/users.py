@@ -140,6 +140,8 @@ class AuditAction(StrEnum):
     SIGN_IN_REFUSED = "sign_in.refused"
     SIGN_OUT = "sign_out"
     SIGN_OUT_ELSEWHERE = "sign_out.elsewhere"
+    SOURCE_KEY_ADD = "source_key.add"
+    SOURCE_KEY_REVOKE = "source_key.revoke"
     TAG_PREVIEW = "tag.preview"
     USER_ADD = "user.add"
     USER_CODES_OFF = "user.codes_off"

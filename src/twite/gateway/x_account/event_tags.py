@@ -198,9 +198,7 @@ class EventTagManager:
                 f"is not an event of pixel {pixel} in the settings. Its events: "
                 f"{', '.join(known.events)}",
             )
-        feeds = (
-            source for source in self.sources if pixel in source.pixels and source.key is not None
-        )
+        feeds = (source for source in self.sources if pixel in source.pixels and source.keys)
         first = next(feeds, None)
         called = SnippetCall(
             name=name,
