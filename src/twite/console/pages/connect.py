@@ -49,7 +49,7 @@ class ConnectPage:
         except TwiteError as error:
             return request.back_to(f"{PIXELS}/{pixel}", message=str(error), bad=True)
         return request.page(
-            "connect_begun.html",
+            "pixels/connect_begun.html",
             title=f"Sign in at X for {pixel}",
             pixel=pixel,
             begun=begun,

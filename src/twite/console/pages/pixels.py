@@ -79,7 +79,7 @@ class PixelsPage:
         view = table_view(request, sorts=tuple(_ORDERS), sort="pixel")
         rows = await self._shown(request.viewer.of(self.destinations), request.now)
         return request.page(
-            "pixels.html", title="Pixels", pixels=view.sorted(rows, _ORDERS), view=view
+            "pixels/pixels.html", title="Pixels", pixels=view.sorted(rows, _ORDERS), view=view
         )
 
     async def _one(self, request: PageRequest) -> Response:
@@ -88,7 +88,7 @@ class PixelsPage:
         destination, written = self.destinations[pixel], {each.pixel: each for each in self.written}
         sources = [source for source in self.sources if pixel in source.pixels]
         return request.page(
-            "pixel.html",
+            "pixels/pixel.html",
             title=f"Pixel {pixel}",
             pixel=shown,
             sources=[source for source in sources if may_see(request.viewer, source)],
@@ -214,7 +214,7 @@ class TestConversionPage:
             )
         history = histories[0]
         return request.page(
-            "test_conversion.html",
+            "pixels/test_conversion.html",
             title="Test conversion",
             history=history,
             sent=masked(history.sent),

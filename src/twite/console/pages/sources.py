@@ -97,7 +97,7 @@ class SourcesPage:
         view = table_view(request, sorts=tuple(_ORDERS), sort="source")
         sources = [source for source in self.sources if may_see(request.viewer, source)]
         return request.page(
-            "sources.html",
+            "sources/sources.html",
             title="Sources",
             sources=view.sorted(await self._shown(sources), _ORDERS),
             view=view,
@@ -107,7 +107,7 @@ class SourcesPage:
         source = self._known(request)
         (shown,) = await self._shown([source])
         return request.page(
-            "source.html",
+            "sources/source.html",
             title=source.name,
             shown_source=shown,
             source=source,
@@ -131,7 +131,7 @@ class SourcesPage:
         key = await self.key_store.create(source.name, audit_event=audit_event)
         await self.take_up_keys()
         return request.page(
-            "source_key.html", title="The new key", source=source, text=key.reveal()
+            "sources/source_key.html", title="The new key", source=source, text=key.reveal()
         )
 
     async def _revoke_key(self, request: PageRequest) -> Response:
