@@ -27,7 +27,7 @@ COLUMNS: Final = (
     *("number", "received_at", "pixel", "event", "event_name", "conversion_id", "receipt"),
     *("source", "endpoint", "state", "reason", "value", "currency", "duplicates", "flag"),
 )
-_ON_A_PAGE: Final = 500
+_ON_A_PAGE: Final = 100
 # How long to rest after a page, as a multiple of the time that it took, and in milliseconds.
 _RESTS: Final = 2
 _LONGEST_REST: Final = 100
