@@ -11,7 +11,7 @@ from twite.config.settings import Settings
 from twite.domain.history import History
 from twite.domain.plural import plural
 from twite.gateway.operations.dry_run import DryRun, DryRunResult
-from twite.gateway.operations.edit import Edit, doubt
+from twite.gateway.operations.edit import Edit
 from twite.gateway.ports.listing import QueryScope
 from twite.gateway.ports.outbox import EditedBody
 from twite.gateway.ports.store import StoreReader
@@ -53,7 +53,7 @@ def replay_plan(
 
     Deliveries of tags are always sent unchanged. Raises StoreUnusable and LedgerUnavailable.
     """
-    results = _mapped(settings, histories, now=now)
+    results, unchanged = _tried(settings, histories, now=now)
     old = [result for result in results if _is_old(result)]
     counted = Counter((result.history.event, result.result.event) for result in old)
     replaced = {result.history.delivery: result for result in old} if current_mapping else {}
@@ -63,18 +63,8 @@ def replay_plan(
         if current_mapping and result.result.fault is not None
     }
     sent = [history for history in histories if history.delivery not in faults]
-    doubts = [
-        (
-            history,
-            doubt(
-                history,
-                now=now,
-                changed=history.delivery in replaced,
-                is_cautious=settings.is_cautious(history.pixel),
-            ),
-        )
-        for history in sent
-    ]
+    tried = {result.history.delivery: result for result in unchanged} | replaced
+    doubts = [(history, tried[history.delivery].doubt) for history in sent]
     return ReplayPlan(
         same=[history for history in sent if history.delivery not in replaced],
         edited=[
@@ -108,17 +98,22 @@ def _is_old(result: DryRunResult) -> bool:
     return result.result.fault is None and result.result.event != result.history.event
 
 
-def _mapped(settings: Settings, histories: Sequence[History], *, now: int) -> list[DryRunResult]:
-    """Return each delivery to a pixel with the event id of the current settings."""
+def _tried(
+    settings: Settings, histories: Sequence[History], *, now: int
+) -> tuple[list[DryRunResult], list[DryRunResult]]:
+    """Return each delivery to a pixel with the event id of the current settings, and all as is."""
     own = [history for history in histories if not history.pixel.startswith(PREFIX)]
 
-    async def read(reader: StoreReader) -> list[DryRunResult]:
+    async def read(reader: StoreReader) -> tuple[list[DryRunResult], list[DryRunResult]]:
         dry_run = DryRun(
             destinations={pixel.pixel: pixel for pixel in settings.destinations()},
             sources=settings.sources(),
             queries=reader,
             clock=SystemClock(),
+            is_cautious=settings.is_cautious,
         )
-        return await dry_run.each(own, CURRENT, now=now, scope=QueryScope())
+        scope = QueryScope()
+        mapped = await dry_run.each(own, CURRENT, now=now, scope=scope)
+        return mapped, await dry_run.each(histories, Edit(), now=now, scope=scope)
 
     return read_records(settings, read)

@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 
 from twite.console.page import FormData, PageRequest
 from twite.console.time_range import FIELDS, TimeRange, time_range_of
+from twite.domain.conversion import shown_amount
 from twite.domain.destination import Destination
 from twite.domain.times import LATEST, SECOND
 from twite.gateway.operations.conversion_value import value_of
@@ -41,9 +42,12 @@ ENDS: Final = (
 
 
 def worth_of(body: bytes) -> str:
-    """Return the amount with its currency; "" without an amount."""
+    """Return the amount with its currency, and that currency's decimals; "" without an amount."""
     worth = value_of(body)
-    return f"{worth.value} {worth.price_currency or ''}".strip() if worth.value else ""
+    if not worth.value:
+        return ""
+    currency = worth.price_currency or ""
+    return f"{shown_amount(worth.value, currency)} {currency}".strip()
 
 
 def scope_of(request: PageRequest, form: FormData | None = None) -> QueryScope:

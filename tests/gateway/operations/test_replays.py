@@ -11,6 +11,7 @@ from twite.domain.cause import DeliveryCause
 from twite.domain.delivery import Attempt, Settlement, State, Transition, Trigger
 from twite.domain.people.users import AuditAction, AuditEvent
 from twite.domain.replay_batch import PART, ReplayProgress
+from twite.domain.stats.deduplication import DedupPath, DedupRow
 from twite.domain.times import HOUR, MINUTE
 from twite.gateway.operations.dry_run import DryRun
 from twite.gateway.operations.edit import Edit
@@ -20,6 +21,7 @@ from twite.gateway.operations.replays import (
     Replays,
     cancel_event,
 )
+from twite.gateway.ports.listing import QueryScope
 from twite.gateway.ports.outbox import Claim
 from twite.gateway.ports.queries import AtRest
 from twite.stores.sqlite import SQLiteStore
@@ -222,6 +224,26 @@ async def test_conversion_that_may_count_twice_is_queued_only_with_a_confirmatio
     assert unsure.moved == 0
     assert {why for _, why in await replays.refusals(unsure)} == {UNCONFIRMED}
     assert (await replays.progress(await replays.find(sure.id))).queued == 2
+
+
+@pytest.mark.parametrize(("hours", "asks"), [(47, False), (49, True)])
+async def test_copy_that_the_pixel_sent_long_ago_needs_a_confirmation(store, hours, asks):
+    seen = DedupRow(
+        pixel="o8z6j",
+        event="o8z6k",
+        conversion_id="order-0",
+        path=DedupPath.PIXEL,
+        at=NOW + HOUR - hours * HOUR,
+    )
+    entry = an_entry("order-0", held="400", cause=DeliveryCause.EVENT_UNKNOWN)
+    await store.record(msgspec.structs.replace(a_submission(entry), dedup_rows=(seen,)))
+
+    (result,) = await _dry_run(store).each(
+        await _resting(store), Edit(), now=NOW + HOUR, scope=QueryScope()
+    )
+
+    assert (result.doubt is not None) is asks
+    assert not asks or "X drops a second copy only within 48 hours" in result.doubt
 
 
 async def test_edit_is_noted_with_its_user_and_a_fault_leaves_the_conversion(store):
