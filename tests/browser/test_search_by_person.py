@@ -1,0 +1,49 @@
+"""The search box hashes emails and phone numbers before they leave the page."""
+
+from urllib.parse import parse_qs
+
+import aiohttp
+import pytest
+import pytest_asyncio
+from console_pages import KEY, ConsoleStage, sign_in
+
+from twite.gateway.operations.search_term import search_term
+
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.journey]
+
+CONVERSIONS = "/console/conversions"
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def stage(chromium, tmp_path_factory):
+    stage = ConsoleStage(tmp_path_factory.mktemp("search"))
+    await stage.start()
+    order = {"event": "purchase", "conversion_id": "by-person", "email": "shopper@example.org",
+             "phone": "+44 20 7946 0958"}  # fmt: skip
+    headers = {"Authorization": f"Bearer {KEY}"}
+    async with aiohttp.ClientSession() as http:
+        url = f"{stage.gateway.url}/v1/conversions"
+        async with http.post(url, json=order, headers=headers) as answer:
+            assert answer.status == 202
+    yield stage
+    await stage.stop()
+
+
+@pytest.mark.parametrize("term", [" Shopper@Example.ORG ", "+44 (20) 7946-0958"])
+async def test_person_is_found_and_never_sent_in_plain_text(browser, stage, term):
+    context = await browser.new_context()
+    page = await context.new_page()
+    await sign_in(page, stage.url)
+    await page.goto(f"{stage.url}{CONVERSIONS}")
+    sent = []
+    page.on("request", lambda request: sent.append((request.url, request.post_data or "")))
+
+    await page.fill("input[name=term]", term)
+    await page.press("input[name=term]", "Enter")
+    await page.wait_for_url("**/conversions?digest=*")
+
+    (form,) = [parse_qs(body) for url, body in sent if url.endswith("/search")]
+    assert form["term"] == [search_term(term).digest]
+    assert not [text for pair in sent for text in pair if "hopper" in text or "7946" in text]
+    assert await page.locator("tr", has_text="by-person").count() == 1
+    await context.close()
