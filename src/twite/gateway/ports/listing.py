@@ -11,7 +11,7 @@ from twite.domain.stats.value_guard import ValueFlag
 from twite.domain.times import LATEST
 
 # The maximum number of conversions, and of rejections, that one page looks at.
-LOOKED_THROUGH: Final = 10_000
+LOOKED_THROUGH: Final = 5_000
 _POSITION: Final = re.compile(
     r"([0-9]{1,16})(?:\.([0-9]{1,16})\.([0-9]{1,9})\.([0-9]{1,16}))?", re.ASCII
 )
