@@ -4,27 +4,21 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
-from hashlib import blake2b
 from typing import Final
 
 import msgspec
 
 from twite.console.remedies import Remedy, remedy_of, remedy_of_amount, remedy_of_code
 from twite.domain.alert import Mute
-from twite.domain.cause import DeliveryCause
 from twite.domain.conversion import shown_amount
 from twite.domain.delivery import State
-from twite.domain.history import History
 from twite.domain.stats.value_guard import UnusualAmount
 from twite.domain.submission import Rejection
 from twite.domain.times import DAY
+from twite.gateway.operations.problem_keys import key_from, key_of
 from twite.gateway.ports.queries import COUNTED, ErrorDetails, ErrorGroup, FlaggedAmount
 from twite.gateway.ports.tags import PREFIX
 
-# What X's errors echo of a conversion: quoted or bracketed values, and numbers after the status.
-_VALUES: Final = re.compile(r'"[^"]*"|\([^()]*\)|(?<!^)\d+')
-_PART: Final = "\0"
-_DIGEST_SIZE: Final = 6
 # Of how many groups of a problem the days are counted.
 MOST_DETAILED: Final = 40
 
@@ -82,19 +76,6 @@ class ListedProblem(msgspec.Struct, frozen=True, kw_only=True):
         return any(group.pixel.startswith(PREFIX) for group in self.groups)
 
 
-def mute_subject(key: str) -> str:
-    return f"problem/{key}"
-
-
-def key_of(group: ErrorGroup | History) -> str:
-    """Return the key of the problem to which dead or held deliveries belong."""
-    kind = ProblemKind.REFUSED if group.state is State.DEAD else ProblemKind.HELD
-    says_x = group.cause in {None, DeliveryCause.REFUSED, DeliveryCause.REFUSED_ALIKE}
-    words = _VALUES.sub("*", group.reason or "") if says_x else ""
-    tag = group.pixel if group.pixel.startswith(PREFIX) else ""
-    return _key(kind, "" if group.cause is None else group.cause.value, words, tag)
-
-
 def of_groups(groups: Iterable[ErrorGroup]) -> list[ListedProblem]:
     """Group error groups by cause; X's refusals also by its words, without echoed values."""
     grouped: dict[str, list[ErrorGroup]] = {}
@@ -122,7 +103,7 @@ def of_rejections(rejections: Sequence[Rejection], *, offset: int) -> list[Liste
         grouped.setdefault((code, path), []).append(rejection)
     return [
         ListedProblem(
-            key=_key(ProblemKind.REJECTED, code, path),
+            key=key_from(ProblemKind.REJECTED, code, path),
             kind=ProblemKind.REJECTED,
             remedy=remedy_of_code(code),
             about=f"{code}: {path}" if path else code,
@@ -154,7 +135,7 @@ def of_amounts(amounts: Sequence[FlaggedAmount], *, offset: int) -> list[ListedP
         grouped.setdefault(key, []).append(amount)
     return [
         ListedProblem(
-            key=_key(ProblemKind.AMOUNT, *key),
+            key=key_from(ProblemKind.AMOUNT, *key),
             kind=ProblemKind.AMOUNT,
             remedy=remedy_of_amount(key[0]),
             about=_about_amounts(some),
@@ -220,10 +201,6 @@ def _of_some(key: str, groups: Sequence[ErrorGroup]) -> ListedProblem:
         groups=tuple(some),
         is_capped=any(group.deliveries == COUNTED for group in some),
     )
-
-
-def _key(*parts: str) -> str:
-    return blake2b(_PART.join(parts).encode(), digest_size=_DIGEST_SIZE).hexdigest()
 
 
 def _days(times: Iterable[int], offset: int) -> dict[int, int]:

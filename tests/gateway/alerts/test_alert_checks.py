@@ -1,6 +1,8 @@
+import msgspec
 import pytest
 
 from twite.domain.alert import AlertKind
+from twite.domain.delivery import State
 from twite.domain.history import ConversionCounts
 from twite.domain.pause import Cause, Pause
 from twite.domain.stats.backlog import Forecast
@@ -74,6 +76,14 @@ def test_dead_letters_of_all_sources_count_for_the_pixel():
     accounts = [ConversionCounts(source=name, pixel="p", received=5, dead=5) for name in ("s", "t")]
 
     assert (AlertKind.DEAD_LETTERS, "p") in failures(of_accounts(accounts, CONTEXT))
+
+
+def test_deliveries_in_muted_problems_open_no_alert():
+    account = ConversionCounts(source="s", pixel="p", received=13, dead=12, held=1)
+    muted = {("p", State.DEAD): 3, ("p", State.HELD): 1}
+    context = msgspec.structs.replace(CONTEXT, muted=muted)
+
+    assert failures(of_accounts([account], context)) == {}
 
 
 def test_one_held_conversion_opens_an_alert():

@@ -9,7 +9,6 @@ from starlette.responses import Response
 
 from twite.console.page import PageRequest, PageRoute
 from twite.console.pages.conversions import PATH
-from twite.console.problems import key_of
 from twite.console.request_checks import AccessDenied
 from twite.console.scope import TONES, EventNames, worth_of
 from twite.console.timeline import timeline, way_in
@@ -19,6 +18,7 @@ from twite.domain.people.users import AuditAction, Role
 from twite.domain.stats.deduplication import KEPT_FOR
 from twite.gateway.operations.dry_run import DryRun
 from twite.gateway.operations.explain import masked, own_part, steps
+from twite.gateway.operations.problem_keys import key_of
 from twite.gateway.operations.reproduce import curl_of
 from twite.gateway.ports.listing import QueryScope
 from twite.gateway.ports.outbox import Moves, Replay

@@ -16,7 +16,6 @@ from twite.console.problems import (
     code_of,
     detailed,
     factor_of,
-    mute_subject,
     of_amounts,
     of_groups,
     of_rejections,
@@ -35,6 +34,7 @@ from twite.domain.submission import KEPT_FOR, RejectionQuery
 from twite.domain.times import DAY, HOUR, LATEST
 from twite.gateway.operations.dry_run import DryRun
 from twite.gateway.operations.edit import DIVISORS, DROPPABLE
+from twite.gateway.operations.problem_keys import mute_subject
 from twite.gateway.ports.listing import QueryScope
 from twite.gateway.ports.queries import (
     ErrorDetailsQuery,

@@ -10,6 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from twite.domain.alert import AlertKind
+from twite.domain.delivery import State
 from twite.domain.history import ConversionCounts
 from twite.domain.pause import Cause, Pause
 from twite.domain.plural import plural
@@ -41,7 +42,10 @@ class Thresholds(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CheckContext(msgspec.Struct, frozen=True, kw_only=True):
-    """What checks need besides their facts: time (ms), what is configured, limits."""
+    """What checks need besides their facts: time (ms), what is configured, limits.
+
+    `muted` counts the deliveries in muted problems, by pixel and state.
+    """
 
     now: int
     pixels: Sequence[str]
@@ -49,6 +53,7 @@ class CheckContext(msgspec.Struct, frozen=True, kw_only=True):
     thresholds: Thresholds
     webhooks: Sequence[str] = ()
     syncs: Sequence[str] = ()
+    muted: Mapping[tuple[str, State], int] = {}
 
 
 class CheckFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,7 +114,8 @@ def of_accounts(
     limit = context.thresholds.dead_letters
     for pixel in context.pixels:
         mine = [account for account in accounts if account.pixel == pixel]
-        dead, held = sum(event.dead for event in mine), sum(event.held for event in mine)
+        dead = sum(event.dead for event in mine) - context.muted.get((pixel, State.DEAD), 0)
+        held = sum(event.held for event in mine) - context.muted.get((pixel, State.HELD), 0)
         many = dead >= limit
         yield CheckResult(
             kind=AlertKind.DEAD_LETTERS,

@@ -8,7 +8,8 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Final, Protocol
 
-from twite.domain.alert import Alert, AlertKind, AlertPhase
+from twite.domain.alert import Alert, AlertKind, AlertPhase, Mute
+from twite.domain.delivery import State
 from twite.domain.destination import Destination
 from twite.domain.errors import TwiteError
 from twite.domain.history import ConversionCounts
@@ -30,6 +31,7 @@ from twite.gateway.alerts.checks import (
 from twite.gateway.alerts.forecast import LOOK_BACK, forecasts
 from twite.gateway.alerts.webhook_traffic import WebhookCounts, store_sync_rows
 from twite.gateway.delivery.sweeper import BalanceCheck
+from twite.gateway.operations.problem_keys import MUTED, muted_deliveries
 from twite.gateway.ports.events import (
     Alerted,
     ConditionChanged,
@@ -43,6 +45,7 @@ from twite.gateway.ports.events import (
     Resumed,
     WebhookAnswered,
 )
+from twite.gateway.ports.listing import QueryScope
 from twite.gateway.ports.machine import Clock, Disk, DiskSpace, wait_for_event
 from twite.gateway.ports.ownership import GatewayCondition
 from twite.gateway.ports.queries import DeliveredQuery, Queries
@@ -278,6 +281,7 @@ class Monitor:
             webhooks=self._webhooks,
             syncs=self._syncs,
             thresholds=self._thresholds,
+            muted=await self._muted(now),
         )
         for row in CHECKS:
             fact = getattr(facts, row.fact)
@@ -298,6 +302,17 @@ class Monitor:
             await self.register.load_replies()
         except TwiteError as error:
             self._observer.see(ProblemSeen(where=ProblemPlace.ALERTS, reason=str(error)))
+
+    async def _muted(self, now: int) -> dict[tuple[str, State], int]:
+        """Return the number of deliveries in muted problems by pixel and state."""
+        try:
+            mutes = await self._state.load(Mute, prefix=MUTED)
+            subjects = {mute.subject for mute in mutes if mute.until > now}
+            groups = await self._records.group(QueryScope()) if subjects else ()
+            return muted_deliveries(groups, subjects)
+        except TwiteError as error:
+            self._observer.see(ProblemSeen(where=ProblemPlace.ALERTS, reason=str(error)))
+            return {}
 
     async def _safely(self, act: Callable[[], Awaitable[None]]) -> None:
         try:
