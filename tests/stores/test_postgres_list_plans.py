@@ -62,3 +62,10 @@ async def test_time_is_found_among_submissions_by_their_ids(driver):
 
     assert "Seq Scan" not in plan
     assert "submission_pkey" in plan
+
+
+async def test_conversions_of_a_receipt_are_read_by_their_ids(driver):
+    plan = await plan_of(driver, "deliveries_of_receipt")
+
+    assert re.search(r"Index Cond: \(\(id >= .*\) AND \(id < .*\)\)", plan), plan
+    assert plan.count("submission_receipt_key") == 2, plan

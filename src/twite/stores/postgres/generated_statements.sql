@@ -478,10 +478,9 @@ LEFT JOIN dedup ON dedup.key = entry.key
 ORDER BY place
 
 -- rows: deliveries_of_receipt(receipt, conversion_id, limit)
-SELECT conversion.id FROM submission
-JOIN conversion ON conversion.id >= submission.first
-  AND conversion.id < submission.first + submission.entries
-WHERE submission.receipt = $1
+SELECT conversion.id FROM conversion
+WHERE conversion.id >= (SELECT first FROM submission WHERE receipt = $1)
+  AND conversion.id < (SELECT first + entries FROM submission WHERE receipt = $1)
   AND ($2::text IS NULL OR conversion.conversion_id = $2)
 ORDER BY conversion.id LIMIT $3
 

@@ -831,11 +831,11 @@ WHERE called.name = :name AND queue.pixel = :pixel
 ORDER BY called.delivery DESC LIMIT :limit;
 
 -- name: deliveries_of_receipt
--- The deliveries of a submission, or those of one conversion id; duplicates have no conversion.
-SELECT conversion.id FROM submission
-JOIN conversion ON conversion.id >= submission.first
-  AND conversion.id < submission.first + submission.entries
-WHERE submission.receipt = :receipt
+-- The conversions of a submission, or those with an id; duplicates have no conversion. The limits of
+-- their ids are known before the conversions are read: PostgreSQL would else read from the oldest on.
+SELECT conversion.id FROM conversion
+WHERE conversion.id >= (SELECT first FROM submission WHERE receipt = :receipt)
+  AND conversion.id < (SELECT first + entries FROM submission WHERE receipt = :receipt)
   AND (:conversion_id IS NULL OR CAST(conversion.conversion_id AS TEXT) = :conversion_id)
 ORDER BY conversion.id LIMIT :limit;
 
