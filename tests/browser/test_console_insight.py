@@ -97,7 +97,7 @@ async def test_history_shows_all_steps_from_the_submission_to_the_response_of_x(
 
 
 async def test_match_keys_page_explains_invalid_identifiers_without_showing_them(page, shop):
-    await page.goto(at(shop, "/match-keys"))
+    await page.goto(at(shop, "/match-keys?pixel=o8z6j"))
 
     text = await page.inner_text("main")
 
@@ -107,63 +107,6 @@ async def test_match_keys_page_explains_invalid_identifiers_without_showing_them
     assert "xxxxxxx@xxxx.xx" in text
     assert "noreply@shop" not in text
     assert "up to +" in text
-
-
-async def test_unusual_amounts_are_shown_with_the_usual_amount(page, shop):
-    await page.goto(at(shop, "/value-guards"))
-
-    rows = await page.locator("tbody").first.locator("tr").all_inner_texts()
-
-    reported = {re.search(r"order-\d+", row)[0]: row for row in rows}
-    assert "minor units" in reported["order-1300"]
-    assert "zero" in reported["order-1301"]
-    assert "outlier" in reported["order-1302"]
-    assert "currency" in reported["order-1303"]
-
-
-async def test_dead_letter_can_be_edited_and_replayed_by_keyboard(page, shop):
-    await page.goto(at(shop, "/dead"))
-    press, typed = page.keyboard.press, page.keyboard.type
-
-    await _tab_to(page, "a", "too old")
-    await press("Enter")
-    await page.wait_for_selector("#decide")
-    await _tab_to(page, "input[name=delivery]")
-    await press("Space")
-    await _tab_to(page, "#currency")
-    await typed("GBP")
-    await _tab_to(page, "button", "Show what would be sent")
-    await press("Enter")
-    await page.wait_for_selector("h1:has-text('What would be sent')")
-    preview = await page.inner_text("main")
-    await _tab_to(page, "button", "Send 1 again")
-    await press("Enter")
-    await page.wait_for_selector(".said")
-    said = await page.inner_text(".said")
-
-    assert '"price_currency": "GBP"' in preview
-    assert "1 queued again with currency GBP" in said
-
-
-async def test_discard_requires_a_note_and_is_recorded_with_it(browser, shop):
-    context = await browser.new_context()
-    page = await context.new_page()
-    page.on("dialog", lambda dialog: dialog.accept())
-    await sign_in(page, shop.url)
-    await page.goto(at(shop, "/dead"))
-    await page.click("main tbody a")
-    await page.check("input[name=delivery] >> nth=-1")
-    await page.click("button:has-text('Discard')")
-    refused = await page.inner_text(".said")
-    await page.check("input[name=delivery] >> nth=-1")
-    await page.fill("#note", "a test order")
-    await page.click("button:has-text('Discard')")
-
-    given_up = await page.inner_text(".said")
-
-    await context.close()
-    assert "Enter a note" in refused
-    assert "1 discarded" in given_up
 
 
 @pytest.mark.parametrize("text", [SCRIPT, FORMULA, IMAGE, f"order{BIDI}"])
@@ -194,16 +137,3 @@ async def test_export_contains_no_formula_and_is_audited(page, shop):
     assert SCRIPT in named
     assert not [cell for row in rows for cell in row if cell[:1] in "=+-@" and cell]
     assert "export" in await page.inner_text("main")
-
-
-async def _tab_to(page, selector, text=""):
-    """Press Tab until an element has the focus, like a keyboard user."""
-    for _ in range(120):
-        await page.keyboard.press("Tab")
-        if await page.evaluate(
-            "([selector, text]) => document.activeElement.matches(selector)"
-            " && document.activeElement.textContent.includes(text)",
-            [selector, text],
-        ):
-            return
-    raise AssertionError(f"the keyboard does not reach {selector} {text}")

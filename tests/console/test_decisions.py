@@ -199,6 +199,16 @@ async def test_every_decision_is_audited(with_held_deliveries):
     ]
 
 
+async def test_nothing_is_discarded_without_a_note(with_held_deliveries):
+    olga = await with_held_deliveries.signed_in("olga")
+    before = await audited(with_held_deliveries)
+
+    answer = await olga.post(f"{PROBLEMS}/discard", await chosen(olga, "by nobody", note=" "))
+
+    assert "Enter a note." in (await olga.get(answer.location)).text
+    assert await audited(with_held_deliveries) == before
+
+
 async def test_note_in_the_audit_log_contains_no_personal_data(with_held_deliveries):
     ada = await with_held_deliveries.signed_in("ada")
     form = await chosen(ada, "by nobody", note="caller@shop.example asked")
