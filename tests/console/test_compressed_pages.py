@@ -24,6 +24,14 @@ async def test_page_that_another_site_may_have_opened_is_not_compressed(stage, s
     assert "content-encoding" not in answer.headers
 
 
+async def test_page_that_loads_itself_again_is_not_compressed(stage):
+    """Another site may have opened it, with a text of its choice in the URL."""
+    ada = await stage.signed_in("ada")
+    headers = {"Sec-Fetch-Site": "same-origin", "X-Twite-Live": "1"}
+
+    assert "content-encoding" not in (await ada.get("/console", **headers)).headers
+
+
 async def test_page_is_sent_as_it_is_to_a_browser_that_cannot_decompress(stage):
     ada = await stage.signed_in("ada")
     headers = {"Sec-Fetch-Site": "none", "Accept-Encoding": "identity"}

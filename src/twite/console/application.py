@@ -38,6 +38,7 @@ from twite.gateway.rate_limiter import RateLimiter
 ROOT: Final = "/console"
 LOGIN: Final = f"{ROOT}/sign-in"
 MOST_FORM: Final = 1 << 20
+LIVE: Final = "x-twite-live"  # the header of a page that loads itself again
 _LEAST_COMPRESSED: Final = 1_000  # bytes
 # The same attempt is logged at most once in this period, so that repetitions do not fill the log.
 _NOTED_EVERY: Final = 10 * MINUTE
@@ -151,7 +152,7 @@ class Console:
     def draw(self, request: PageRequest, template: str, values: Mapping[str, object]) -> str:
         viewer = request.session.viewer if request.session is not None else None
         # A page that loads itself again leaves the notices to the page that the user opens.
-        is_background = "x-twite-live" in request.request.headers
+        is_background = LIVE in request.request.headers
         frame = {
             "viewer": viewer,
             "navigation": self._navigation(viewer),
@@ -316,11 +317,14 @@ def _quoted(path: str) -> str:
 
 
 def _may_compress(request: Request) -> bool:
-    """Return whether no other site can cause and compare requests of this kind.
+    """Return whether no other site can cause and compare responses of this kind.
 
     Pages contain secrets, such as the form token, beside text from the URL. Another site that makes
     the browser open them with chosen texts could read a secret from the compressed sizes (BREACH).
-    So pages are compressed only if the browser says that the console or the user opened them.
+    So pages are compressed only if the browser says that the console or the user opened them. A
+    page that loads itself again may have been opened by another site.
     """
-    origin = request.headers.get("sec-fetch-site")
-    return origin in {"same-origin", "none"} or request.url.path.startswith(STATIC)
+    if request.url.path.startswith(STATIC):
+        return True
+    site = request.headers.get("sec-fetch-site")
+    return site in {"same-origin", "none"} and LIVE not in request.headers
