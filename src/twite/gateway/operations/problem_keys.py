@@ -12,7 +12,7 @@ from twite.gateway.ports.queries import ErrorGroup
 from twite.gateway.ports.tags import PREFIX
 
 # What X's errors echo of a conversion: quoted or bracketed values, and numbers after the status.
-_VALUES: Final = re.compile(r'"[^"]*"|\([^()]*\)|(?<!^)\d+')
+_VALUES: Final = re.compile(r'"[^"]*"|\([^()]*\)|(?<!^)(?<!\d)\d+')
 _SEPARATOR: Final = "\0"
 _DIGEST_SIZE: Final = 6
 MUTED: Final = "problem/"
