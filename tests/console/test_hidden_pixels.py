@@ -314,6 +314,7 @@ def _parameters(numbers):
 
 def _with_parameters(path, asked):
     parts = {
+        "source": "shop",
         "problem": "0123456789ab",
         "replay": "none",
         "name": "ada",

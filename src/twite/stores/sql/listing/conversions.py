@@ -147,7 +147,9 @@ def _candidates(connection: SqlConnection, list_query: ListQuery) -> Candidates:
     if list_query.named is None:
         return candidates
     ids = _named(connection, list_query.named, list_query)
-    return partial(_among, [id_ for id_ in ids if candidates(id_ + 1, id_, 1)])
+    if list_query.state in _OTHER:
+        ids = [id_ for id_ in ids if candidates(id_ + 1, id_, 1)]
+    return partial(_among, ids)
 
 
 def _of_state(connection: SqlConnection, list_query: ListQuery) -> Candidates:
