@@ -25,7 +25,7 @@ QUALITY = 55
 
 
 def name_of(path: str) -> str:
-    """Return the file name for a route: `/console/users/{name}` is `users-name`."""
+    """Return the file name for a route: `/console/people/users/{name}` is `users-name`."""
     return "-".join(re.findall(r"\w+(?:-\w+)*", path.removeprefix("/console"))) or "home"
 
 

@@ -230,7 +230,7 @@ async def test_every_console_page_works_without_javascript(browser, stage, signe
 async def test_console_can_be_opened_and_signed_out_of_by_keyboard(browser, stage):
     context = await browser.new_context()
     page = await context.new_page()
-    await page.goto(f"{stage.url}/console/audit")
+    await page.goto(f"{stage.url}/console/people/audit")
     await page.keyboard.press("Tab")
     for text in ("ada", "a sentence that does well"):
         await page.keyboard.press("Tab")

@@ -16,7 +16,7 @@ PAGES = (
     "/console",
     "/console/conversions",
     "/console/match-keys",
-    "/console/users",
+    "/console/people",
     "/console/account",
 )
 WIDTHS = (1280, 390)

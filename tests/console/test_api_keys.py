@@ -32,7 +32,7 @@ async def a_key(stage, *scopes, pixels=None):
     fields = [("name", "reports"), ("own", PASSWORD), *(("scope", scope) for scope in scopes)]
     fields.append(("sees", "all" if pixels is None else "some"))
     fields += [("pixel", pixel) for pixel in pixels or ()]
-    made = await ada.post("/console/keys", fields)
+    made = await ada.post("/console/people/keys", fields)
     return made.text.split('<pre id="text" tabindex="0">')[1].split("</pre>")[0]
 
 
@@ -90,6 +90,6 @@ async def test_revoked_api_key_is_refused(stage):
     key = await a_key(stage, "accounting")
     ada = await stage.signed_in("ada")
 
-    await ada.post(f"/console/keys/{key.split('_')[1]}/revoke", {"own": PASSWORD})
+    await ada.post(f"/console/people/keys/{key.split('_')[1]}/revoke", {"own": PASSWORD})
 
     assert (await get_with_key(stage, "/v1/accounting", key)).status == 401

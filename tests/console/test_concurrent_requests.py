@@ -24,30 +24,33 @@ RACES = {
     ),
     "her role": (
         "verify",
-        "/console/users/eve/role",
+        "/console/people/users/eve/role",
         {"own": PASSWORD, "role": "admin", "sees": "all"},
     ),
     "a friend": (
         "hash",
-        "/console/users",
+        "/console/people",
         {"own": PASSWORD, "name": "mallory", "role": "admin", "sees": "all", "new": ANOTHER},
     ),
     "the other's password": (
         "hash",
-        "/console/users/ada/password",
+        "/console/people/users/ada/password",
         {"own": PASSWORD, "new": ANOTHER},
     ),
     "a key": (
         "verify",
-        "/console/keys",
+        "/console/people/keys",
         {"own": PASSWORD, "name": "mine", "scope": "history", "sees": "all"},
     ),
 }
 # Ada's changes to eve meanwhile.
 CHANGES = {
-    "demoted": ("/console/users/eve/role", {"role": "viewer", "sees": "all"}),
-    "removed": ("/console/users/eve/remove", {}),
-    "given another password": ("/console/users/eve/password", {"new": "a sentence that ada knows"}),
+    "demoted": ("/console/people/users/eve/role", {"role": "viewer", "sees": "all"}),
+    "removed": ("/console/people/users/eve/remove", {}),
+    "given another password": (
+        "/console/people/users/eve/password",
+        {"new": "a sentence that ada knows"},
+    ),
 }
 
 
@@ -108,8 +111,8 @@ async def test_two_admins_demoting_each_other_leave_one_admin(stage):
     stage.passwords.hold("verify", times=2)
     form = {"own": PASSWORD, "role": "viewer", "sees": "all"}
     both = [
-        asyncio.create_task(ada.post("/console/users/eve/role", form)),
-        asyncio.create_task(eve.post("/console/users/ada/role", form)),
+        asyncio.create_task(ada.post("/console/people/users/eve/role", form)),
+        asyncio.create_task(eve.post("/console/people/users/ada/role", form)),
     ]
     await stage.passwords.arrived(2)
 

@@ -170,9 +170,9 @@ async def test_form_is_limited_to_a_mebibyte(stage, ada):
 @pytest.mark.parametrize(
     ("path", "leads"),
     [
-        ("/console/audit", "/console/audit"),
-        ("/console/audit?before=7", "/console/audit?before=7"),
-        ("/console/users/ada%40shop.example", "/console/users/ada%40shop.example"),
+        ("/console/people/audit", "/console/people/audit"),
+        ("/console/people/audit?before=7", "/console/people/audit?before=7"),
+        ("/console/people/users/ada%40shop.example", "/console/people/users/ada%40shop.example"),
         ("//evil.example", "/console"),
         ("/\\evil.example", "/console"),
         ("/console//evil.example", "/console"),
@@ -184,10 +184,10 @@ async def test_form_is_limited_to_a_mebibyte(stage, ada):
         ("javascript:alert(1)", "/console"),
         ("/consolex", "/console"),
         ("/console/../g/collect", "/console"),
-        ("/console/users/..", "/console"),
+        ("/console/people/users/..", "/console"),
         ("/console/%2e%2E/t", "/console"),
         ("/console/.%2e?x=1", "/console"),
-        ("/console/users/a..b", "/console/users/a..b"),
+        ("/console/people/users/a..b", "/console/people/users/a..b"),
         ("/console/" + "a" * 3_000, "/console"),
         ("", "/console"),
     ],
@@ -213,6 +213,6 @@ async def test_static_files_are_cached_under_their_content_hash(stage, ada):
 
 
 async def test_console_remembers_the_color_theme(stage, ada):
-    await ada.post("/console/theme", {"theme": "dark", "there": "/console/audit"})
+    await ada.post("/console/theme", {"theme": "dark", "there": "/console/people/audit"})
 
     assert 'data-theme="dark"' in (await ada.get("/console/account")).text

@@ -121,7 +121,7 @@ async def test_export_is_in_the_audit_log_with_its_filters(stage):
     await exported(stage, state="dead", source="shop")
 
     ada = await stage.signed_in("ada")
-    assert "csv source=shop&amp;state=dead" in (await ada.get("/console/audit")).text
+    assert "csv source=shop&amp;state=dead" in (await ada.get("/console/people/audit")).text
 
 
 async def test_export_of_parquet_ends_when_the_client_leaves():

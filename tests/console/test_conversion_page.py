@@ -189,7 +189,7 @@ async def test_operator_sends_a_refused_conversion_again(stage):
     assert answer.location == path
     assert "1 queued again, with the same id and body." in after.text
     ada = await stage.signed_in("ada")
-    assert "1 for: " in (await ada.get("/console/audit")).text
+    assert "1 for: " in (await ada.get("/console/people/audit")).text
 
 
 async def test_conversion_that_may_count_twice_is_sent_again_only_if_confirmed(stage):

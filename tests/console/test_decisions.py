@@ -214,7 +214,7 @@ async def test_note_in_the_audit_log_contains_no_personal_data(with_held_deliver
     form = await chosen(ada, "by nobody", note="caller@shop.example asked")
     await ada.post(f"{PROBLEMS}/discard", form)
 
-    page = (await ada.get("/console/audit")).text
+    page = (await ada.get("/console/people/audit")).text
 
     assert "1: *** asked" in page
     assert "caller@" not in page

@@ -222,13 +222,14 @@ async def test_only_an_admin_creates_keys_or_users(agency):
 
     answers = [
         await olga.post(
-            "/console/keys", {"own": PASSWORD, "name": "all", "scope": "history", "sees": "all"}
+            "/console/people/keys",
+            {"own": PASSWORD, "name": "all", "scope": "history", "sees": "all"},
         ),
         await olga.post(
-            "/console/users/olga/role", {"own": PASSWORD, "role": "operator", "sees": "all"}
+            "/console/people/users/olga/role", {"own": PASSWORD, "role": "operator", "sees": "all"}
         ),
         await olga.post("/console/system/checks"),
-        await olga.get("/console/audit"),
+        await olga.get("/console/people/audit"),
     ]
 
     assert [answer.status for answer in answers] == [403] * 4

@@ -10,7 +10,12 @@ from twite.observers.log import LineLogger
 
 pytestmark = pytest.mark.asyncio
 
-SIGNED_IN = ("/console/conversions", "/console/problems", "/console/problems/x", "/console/audit")
+SIGNED_IN = (
+    "/console/conversions",
+    "/console/problems",
+    "/console/problems/x",
+    "/console/people/audit",
+)
 ASKED = ("id", "pixel", "event", "state", "reason", "before", "at")
 HOSTILE = (
     "<script>alert(1)</script>",

@@ -18,7 +18,7 @@ USER = {
 async def test_refused_form_keeps_its_fields_but_no_password(stage):
     ada = await stage.signed_in("ada")
 
-    answer = await ada.post("/console/users", USER)
+    answer = await ada.post("/console/people", USER)
     page = (await ada.get(answer.location)).text
 
     assert 'name="name" type="text" value="new-colleague"' in page
@@ -46,10 +46,10 @@ async def test_refused_test_conversion_keeps_its_amount_but_no_person(stage):
 async def test_what_was_typed_is_shown_once_and_only_to_its_user(stage):
     ada, other = await stage.signed_in("ada"), await stage.signed_in("ada")
 
-    await ada.post("/console/users", USER)
-    elsewhere = (await other.get("/console/users")).text
-    first = (await ada.get("/console/users")).text
-    second = (await ada.get("/console/users")).text
+    await ada.post("/console/people", USER)
+    elsewhere = (await other.get("/console/people")).text
+    first = (await ada.get("/console/people")).text
+    second = (await ada.get("/console/people")).text
 
     shown = [USER["name"] in page for page in (elsewhere, first, second)]
     assert shown == [False, True, False]
@@ -58,8 +58,8 @@ async def test_what_was_typed_is_shown_once_and_only_to_its_user(stage):
 async def test_only_the_refused_form_of_a_page_is_filled(stage):
     ada = await stage.signed_in("ada")
 
-    await ada.post("/console/users/vic/password", {"role": "operator", "own": "wrong"})
-    page = (await ada.get("/console/users/vic")).text
+    await ada.post("/console/people/users/vic/password", {"role": "operator", "own": "wrong"})
+    page = (await ada.get("/console/people/users/vic")).text
 
     assert '<option value="viewer" selected>' in page
 
@@ -67,7 +67,7 @@ async def test_only_the_refused_form_of_a_page_is_filled(stage):
 async def test_accepted_form_is_empty_afterwards(stage):
     ada = await stage.signed_in("ada")
 
-    answer = await ada.post("/console/users", USER | {"own": PASSWORD, "name": "accepted"})
+    answer = await ada.post("/console/people", USER | {"own": PASSWORD, "name": "accepted"})
     page = (await ada.get(answer.location)).text
 
     assert "accepted can now sign in." in page
@@ -77,6 +77,6 @@ async def test_accepted_form_is_empty_afterwards(stage):
 async def test_very_long_form_is_not_kept(stage):
     ada = await stage.signed_in("ada")
 
-    await ada.post("/console/users", USER | {"name": "n" * 20_000})
+    await ada.post("/console/people", USER | {"name": "n" * 20_000})
 
-    assert "nnnnn" not in (await ada.get("/console/users")).text
+    assert "nnnnn" not in (await ada.get("/console/people")).text

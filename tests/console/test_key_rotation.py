@@ -159,7 +159,7 @@ async def test_key_is_audited_and_never_shown_again_or_stored_in_plain_text(stag
     await ada.post(f"{PATH}/keys/{key.split('_')[1]}/revoke", {"own": PASSWORD})
     second = await created(ada)
     await send(stage, second, "order-1", description=f"sent with {second}")
-    pages = [(await ada.get(path)).text for path in (PATH, "/console/audit")]
+    pages = [(await ada.get(path)).text for path in (PATH, "/console/people/audit")]
     async with open_records(stage.settings) as records:
         entries = [entry.audit_event for entry in await records.people.audit(limit=10)]
 

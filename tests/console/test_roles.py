@@ -19,7 +19,7 @@ OPEN = {
     ("POST", "/console/theme"),
 }
 # Admin-only routes; adding or removing one needs a decision here.
-ADMINS = ("/console/users", "/console/keys", "/console/audit")
+ADMINS = ("/console/people", "/console/people/keys", "/console/people/audit")
 
 
 def path_of(route):
@@ -105,8 +105,8 @@ async def test_repeated_refusals_do_not_fill_the_audit_log(stage):
     ada, vic = await stage.signed_in("ada"), await stage.signed_in("vic")
 
     for number in range(20):
-        await vic.get(f"/console/users/number-{number}")
+        await vic.get(f"/console/people/users/number-{number}")
 
     # Other tests of this gateway have used `name` there, including for other users.
-    entries = (await ada.get("/console/audit")).text
-    assert entries.count("GET /console/users/number-") <= 1
+    entries = (await ada.get("/console/people/audit")).text
+    assert entries.count("GET /console/people/users/number-") <= 1

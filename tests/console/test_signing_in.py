@@ -25,7 +25,7 @@ async def test_console_without_an_admin_is_closed_with_instructions(tmp_path, pe
         visitor = stage.browser()
         answers = [
             await visitor.get(path)
-            for path in ("/console", "/console/sign-in", "/console/users", "/console/audit")
+            for path in ("/console", "/console/sign-in", "/console/people", "/console/people/audit")
         ]
         answers.append(await visitor.sign_in("vic"))
         async with open_staff(stage.settings) as user_accounts:
@@ -193,11 +193,11 @@ async def test_change_of_a_user_requires_the_admins_own_password(stage):
     ada = await stage.signed_in("ada")
     fields = {"name": "eve", "role": "admin", "sees": "all", "new": "a sentence of eve's own"}
 
-    await ada.post("/console/users", {**fields, "own": "wrong"})
-    refused = (await ada.get("/console/users")).text
-    await ada.post("/console/users", {**fields, "own": PASSWORD})
-    made = (await ada.get("/console/users")).text
-    await ada.post("/console/users/eve/remove", {"own": PASSWORD})
+    await ada.post("/console/people", {**fields, "own": "wrong"})
+    refused = (await ada.get("/console/people")).text
+    await ada.post("/console/people", {**fields, "own": PASSWORD})
+    made = (await ada.get("/console/people")).text
+    await ada.post("/console/people/users/eve/remove", {"own": PASSWORD})
 
     assert "Your password is wrong" in refused
     assert "eve can now sign in." in made
@@ -208,12 +208,12 @@ async def test_api_key_is_shown_once(stage):
     ada = await stage.signed_in("ada")
 
     made = await ada.post(
-        "/console/keys",
+        "/console/people/keys",
         [("name", "reports"), ("scope", "history"), ("sees", "all"), ("own", PASSWORD)],
     )
 
     text = made.text.split('<pre id="text" tabindex="0">')[1].split("</pre>")[0]
-    listed = (await ada.get("/console/keys")).text
+    listed = (await ada.get("/console/people/keys")).text
     assert text.startswith("twk_")
     assert text not in listed
     assert text[:14] in listed

@@ -10,7 +10,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 async def times_of(person):
-    page = (await person.get("/console/audit")).text
+    page = (await person.get("/console/people/audit")).text
     found = re.findall(r'<time datetime="([^"]+)" title="([^"]+) UTC, [^"]+">([^<]+)</time>', page)
     assert found
     return page, found

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from twite.config.server_tables import ConsoleSettings
 from twite.domain.times import HOUR, MINUTE
-from twite.gateway.identity.accounts import LONGEST, SHORTEST
 from twite.gateway.identity.two_factor import PERIOD, RECOVERY_CODES
+from twite.gateway.identity.weak_passwords import LONGEST, SHORTEST
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/reference/security.md").read_text()

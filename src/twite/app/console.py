@@ -160,7 +160,13 @@ def console(
             sources=sources,
             examine=parts.examine,
         ),
-        UsersPage(user_accounts=user_accounts, reauthentication=confirming, pixels=pixels),
+        UsersPage(
+            user_accounts=user_accounts,
+            reauthentication=confirming,
+            pixels=pixels,
+            directory=store.people,
+            url=settings.console_url,
+        ),
         KeysPage(user_accounts=user_accounts, reauthentication=confirming, pixels=pixels),
         AuditPage(directory=store.people),
         AccountPage(

@@ -15,8 +15,9 @@ from twite.config.settings import Settings
 from twite.domain.errors import InvalidAccountChange
 from twite.domain.people.users import ApiKey, KeyScope, Role, User
 from twite.domain.times import MINUTE, spelled
-from twite.gateway.identity.accounts import SHORTEST, Accounts, seen
+from twite.gateway.identity.accounts import Accounts, seen
 from twite.gateway.identity.authentication import LINK_TIME
+from twite.gateway.identity.weak_passwords import SHORTEST
 
 NO_ADMIN: Final = (
     "There is no admin yet, so nobody can use the console. Create one: twite user add NAME --role "

@@ -16,7 +16,7 @@ A page is a class in `pages`, with one or more templates of its own:
         @property
         def routes(self) -> Sequence[PageRoute]:
             return (
-                PageRoute("GET", "/console/audit", self._list, role=Role.ADMIN,
+                PageRoute("GET", "/console/people/audit", self._list, role=Role.ADMIN,
                       location=PageLocation("Audit", NavigationGroup.ACCESS)),
             )
 

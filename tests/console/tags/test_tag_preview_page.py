@@ -86,7 +86,7 @@ async def test_preview_session_requires_access_to_all_pixels(stage, name):
 
 async def test_preview_session_is_audited(stage):
     await previewed(stage)
-    audit = await (await stage.signed_in("ada")).get("/console/audit")
+    audit = await (await stage.signed_in("ada")).get("/console/people/audit")
 
     assert "tag.preview" in audit.text
 

@@ -8,8 +8,9 @@ from memory_store.state import MemoryState
 from store_contract.directory import a_session
 from twite.domain.errors import InvalidAccountChange
 from twite.domain.people.users import KeyScope, Role
-from twite.gateway.identity.accounts import Accounts, refuse_weak
+from twite.gateway.identity.accounts import Accounts
 from twite.gateway.identity.authentication import ApiKeyLookup, digest_of
+from twite.gateway.identity.weak_passwords import refuse_weak
 from twite.gateway.ports.directory import SessionBegun
 
 PASSWORD = "a sentence that does well"

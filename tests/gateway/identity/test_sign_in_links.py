@@ -8,7 +8,7 @@ from authentication_stage import AUDIT_EVENT
 from twite.domain.errors import InvalidAccountChange
 from twite.domain.people.users import PasswordSet, Role, UserRemoved
 from twite.domain.secret import Secret
-from twite.domain.times import MINUTE
+from twite.domain.times import DAY, MINUTE
 from twite.gateway.identity.accounts import Accounts
 from twite.gateway.identity.authentication import LoginFailed, LoginSucceeded
 
@@ -112,3 +112,35 @@ async def test_user_with_codes_has_no_links(api, accounts):
 async def test_unknown_user_has_no_link(accounts):
     with pytest.raises(InvalidAccountChange, match="no user 'ada'"):
         await accounts.make_link("ada", by="grace")
+
+
+async def test_clients_link_works_until_its_end_despite_other_sign_ins(api, accounts):
+    await api.add()
+    early, late = [
+        (
+            await accounts.make_client_link(
+                "acme", pixels=["o8z6j"], lasts=7 * DAY, by="grace", session_digest=b""
+            )
+        ).reveal()
+        for _ in range(2)
+    ]
+
+    await api.clock.advance(7 * DAY - 1)
+    await api.token()  # deletes old sessions
+    in_time = await use(api, early)
+    await api.clock.advance(1)
+
+    assert isinstance(in_time, LoginSucceeded)
+    assert (in_time.viewer.role, in_time.viewer.pixels) == (Role.VIEWER, frozenset({"o8z6j"}))
+    assert await use(api, late) == LoginFailed()
+
+
+async def test_clients_session_ends_like_any_other(api, accounts):
+    token = await accounts.make_client_link(
+        "acme", pixels=["o8z6j"], lasts=7 * DAY, by="grace", session_digest=b""
+    )
+    session = await use(api, token.reveal())
+
+    await api.clock.advance(31 * MINUTE)
+
+    assert await api.authentication.inside(session.token.reveal()) is None

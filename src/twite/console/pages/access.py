@@ -8,6 +8,7 @@ from typing import Any, Final
 from starlette.responses import Response
 
 from twite.console.page import (
+    NOT_CONFIRMED,
     FormData,
     NavigationGroup,
     PageLocation,
@@ -19,12 +20,19 @@ from twite.console.request_checks import AccessDenied
 from twite.console.table_view import table_view
 from twite.domain.errors import InvalidAccountChange
 from twite.domain.people.users import NAME, ApiKey, KeyScope, Role, User
-from twite.gateway.identity.accounts import SHORTEST, Accounts
-from twite.gateway.ports.directory import AccountDirectory
+from twite.domain.times import DAY
+from twite.gateway.identity.accounts import UNUSED_LINK, Accounts
+from twite.gateway.identity.authentication import LINK_TIME
+from twite.gateway.identity.weak_passwords import SHORTEST
+from twite.gateway.ports.directory import AccountDirectory, DirectoryReader
 
-_PATH: Final = "/console/users"
+_PATH: Final = "/console/people"
+_USER: Final = f"{_PATH}/users/{{name}}"
+_LINKS: Final = f"{_PATH}/links"
 _ADMIN: Final = Role.ADMIN
-_KEYS_PATH: Final = "/console/keys"
+_KEYS_PATH: Final = "/console/people/keys"
+# How long a client's link works, in days.
+_LASTING: Final = (1, 7, 30)
 _OPENS: Final = {
     KeyScope.ACCOUNTING: "the balance",
     KeyScope.HISTORY: "the history of conversions",
@@ -46,30 +54,34 @@ _ORDERS: Final[Mapping[str, Callable[[User], Any]]] = {
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class UsersPage:
-    """The users page. Every change requires the admin's own password."""
+    """The users page. Every change requires the admin's own password. `url` is the console's."""
 
     user_accounts: Accounts
     reauthentication: Reauthentication
     pixels: Sequence[str]
+    directory: DirectoryReader
+    url: str
 
     @property
     def routes(self) -> Sequence[PageRoute]:
-        place = PageLocation("Users", NavigationGroup.ACCESS)
+        place = PageLocation("People", NavigationGroup.ACCESS)
         return (
             PageRoute("GET", _PATH, self._list, role=_ADMIN, location=place),
             PageRoute("POST", _PATH, self._add, role=_ADMIN),
-            PageRoute("GET", f"{_PATH}/{{name}}", self._one, role=_ADMIN),
-            PageRoute("POST", f"{_PATH}/{{name}}/role", self._allow, role=_ADMIN),
-            PageRoute("POST", f"{_PATH}/{{name}}/password", self._password, role=_ADMIN),
-            PageRoute("POST", f"{_PATH}/{{name}}/codes", self._codes, role=_ADMIN),
-            PageRoute("POST", f"{_PATH}/{{name}}/remove", self._remove, role=_ADMIN),
+            PageRoute("POST", _LINKS, self._link, role=_ADMIN),
+            PageRoute("GET", _USER, self._one, role=_ADMIN),
+            PageRoute("POST", f"{_USER}/role", self._allow, role=_ADMIN),
+            PageRoute("POST", f"{_USER}/password", self._password, role=_ADMIN),
+            PageRoute("POST", f"{_USER}/codes", self._codes, role=_ADMIN),
+            PageRoute("POST", f"{_USER}/remove", self._remove, role=_ADMIN),
         )
 
     async def _list(self, request: PageRequest) -> Response:
         view = table_view(request, sorts=tuple(_ORDERS), sort="name")
         return request.page(
             "access/users.html",
-            title="Users",
+            title="People",
+            lasting=_LASTING,
             users=view.sorted(await self.user_accounts.users(), _ORDERS),
             view=view,
             pixels=self.pixels,
@@ -78,8 +90,17 @@ class UsersPage:
 
     async def _one(self, request: PageRequest) -> Response:
         user = await self._known(request)
+        sessions = await self.directory.sessions(user.name)
+        links = [each for each in sessions if each.agent == UNUSED_LINK]
         return request.page(
-            "access/user.html", title=user.name, user=user, pixels=self.pixels, shortest=SHORTEST
+            "access/user.html",
+            title=user.name,
+            user=user,
+            pixels=self.pixels,
+            shortest=SHORTEST,
+            lasting=_LASTING,
+            links=[link.begun_at + LINK_TIME for link in links],
+            sessions=[each for each in sessions if each not in links],
         )
 
     async def _add(self, request: PageRequest) -> Response:
@@ -100,6 +121,34 @@ class UsersPage:
             request, _PATH, act, message=f"{name} can now sign in."
         )
 
+    async def _link(self, request: PageRequest) -> Response:
+        """Make a link for a client, and show it once."""
+        form = request.form
+        name = form.first("client").strip().lower()
+        lasts = (form.number("lasting") or 0) * DAY
+        back = f"{_PATH}/users/{name}" if form.first("again") else _PATH
+        if not await self.reauthentication.knows(request):
+            return request.back_to(back, message=NOT_CONFIRMED, bad=True)
+        if lasts // DAY not in _LASTING:
+            return request.back_to(back, message="Choose how long the link works.", bad=True)
+        try:
+            token = await self.user_accounts.make_client_link(
+                name,
+                pixels=_seen(form, self.pixels) or (),
+                lasts=lasts,
+                by=request.viewer.name,
+                session_digest=request.session_digest,
+            )
+        except InvalidAccountChange as unfit:
+            return request.back_to(back, message=f"No link was made: {unfit}.", bad=True)
+        return request.page(
+            "access/link.html",
+            title=f"Link for {name}",
+            name=name,
+            link=f"{self.url}/link/{token.reveal()}",
+            until=request.now + lasts,
+        )
+
     async def _allow(self, request: PageRequest) -> Response:
         user, form = await self._known(request), request.form
 
@@ -114,7 +163,7 @@ class UsersPage:
 
         message = f"{user.name} has a new role and was signed out."
         return await self.reauthentication.done(
-            request, f"{_PATH}/{user.name}", act, message=message
+            request, f"{_PATH}/users/{user.name}", act, message=message
         )
 
     async def _password(self, request: PageRequest) -> Response:
@@ -122,7 +171,7 @@ class UsersPage:
         act = partial(self.user_accounts.give_password, user.name, request.form.first("new"))
         message = f"{user.name} has a new password and was signed out."
         return await self.reauthentication.done(
-            request, f"{_PATH}/{user.name}", act, message=message
+            request, f"{_PATH}/users/{user.name}", act, message=message
         )
 
     async def _codes(self, request: PageRequest) -> Response:
@@ -130,7 +179,7 @@ class UsersPage:
         act = partial(self.user_accounts.drop_codes, user.name)
         message = f"{user.name} now signs in without a code."
         return await self.reauthentication.done(
-            request, f"{_PATH}/{user.name}", act, message=message
+            request, f"{_PATH}/users/{user.name}", act, message=message
         )
 
     async def _remove(self, request: PageRequest) -> Response:
@@ -175,9 +224,8 @@ class KeysPage:
 
     @property
     def routes(self) -> Sequence[PageRoute]:
-        place = PageLocation("Keys", NavigationGroup.ACCESS)
         return (
-            PageRoute("GET", _KEYS_PATH, self._list, role=Role.ADMIN, location=place),
+            PageRoute("GET", _KEYS_PATH, self._list, role=Role.ADMIN),
             PageRoute("POST", _KEYS_PATH, self._add, role=Role.ADMIN),
             PageRoute("POST", f"{_KEYS_PATH}/{{id}}/revoke", self._revoke, role=Role.ADMIN),
         )
@@ -229,8 +277,7 @@ class AuditPage:
 
     @property
     def routes(self) -> Sequence[PageRoute]:
-        place = PageLocation("Audit", NavigationGroup.ACCESS)
-        return (PageRoute("GET", "/console/audit", self._list, role=Role.ADMIN, location=place),)
+        return (PageRoute("GET", "/console/people/audit", self._list, role=Role.ADMIN),)
 
     async def _list(self, request: PageRequest) -> Response:
         before = request.query.number("before")

@@ -8,7 +8,13 @@ from typing import Final
 import segno
 from starlette.responses import Response
 
-from twite.console.page import PageRequest, PageRoute, Reauthentication
+from twite.console.page import (
+    NavigationGroup,
+    PageLocation,
+    PageRequest,
+    PageRoute,
+    Reauthentication,
+)
 from twite.console.request_checks import (
     AccessDenied,
     Themes,
@@ -21,9 +27,10 @@ from twite.domain.errors import InvalidAccountChange
 from twite.domain.people.users import Role
 from twite.domain.plural import plural
 from twite.domain.secret import Secret
-from twite.gateway.identity.accounts import SHORTEST, Accounts
+from twite.gateway.identity.accounts import Accounts
 from twite.gateway.identity.authentication import Authentication, LoginAttempt, LoginSucceeded
 from twite.gateway.identity.two_factor import TwoFactor, address_of, fresh_secret
+from twite.gateway.identity.weak_passwords import SHORTEST
 from twite.gateway.ports.directory import DirectoryReader
 
 _PATH = "/console/account"
@@ -33,8 +40,8 @@ _MOST_BEGUN: Final = 64
 _USED_LINK: Final = AccessDenied(
     403,
     "This link no longer works",
-    "A sign-in link works once and only for a short time. Ask for a new one, which twite user link "
-    "prints, or sign in with your password.",
+    "A sign-in link works once, and only for a limited time. Ask an admin for a new one, or sign "
+    "in with your password.",
 )
 _WRONG: Final = (
     "The name, the password or the code is wrong. For security, the console does not say which."
@@ -52,8 +59,9 @@ class AccountPage:
 
     @property
     def routes(self) -> Sequence[PageRoute]:
+        place = PageLocation("Account", NavigationGroup.ACCESS)
         return (
-            PageRoute("GET", _PATH, self._shown),
+            PageRoute("GET", _PATH, self._shown, location=place),
             PageRoute("POST", f"{_PATH}/password", self._change),
             PageRoute("POST", f"{_PATH}/elsewhere", self._leave_elsewhere),
         )

@@ -12,6 +12,8 @@ from twite.domain.secret import Masked, Secret
 
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9._@+-]{0,63}", re.ASCII)
 NO_HASH: Final = b"\0" * 32
+# Begins the `password` of users who sign in only by links. No hash begins with it.
+NO_PASSWORD: Final = "!"  # noqa: S105  a mark
 # Maximum characters of one text in an audit entry.
 _LONGEST: Final = 500
 
@@ -54,6 +56,11 @@ class User(msgspec.Struct, frozen=True, kw_only=True):
     code_since: int | None = None
     code_step: int = 0
     recovery: tuple[str, ...] = ()
+
+    @property
+    def has_password(self) -> bool:
+        """Whether the user can sign in without a link."""
+        return not self.password.reveal().startswith(NO_PASSWORD)
 
     @property
     def is_admin(self) -> bool:

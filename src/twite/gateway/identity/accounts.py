@@ -8,7 +8,6 @@ would be pointless, because an admin can create users and keys without limits.
 import re
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -16,6 +15,7 @@ import msgspec
 from twite.domain.errors import InvalidAccountChange, SignedOut
 from twite.domain.people.users import (
     NAME,
+    NO_PASSWORD,
     ApiKey,
     AuditAction,
     AuditEvent,
@@ -35,12 +35,12 @@ from twite.domain.people.users import (
     UserRemoved,
 )
 from twite.domain.secret import Secret
-from twite.gateway.identity.authentication import digest_of, link_digest_of
+from twite.domain.times import spelled
+from twite.gateway.identity.authentication import LINK_TIME, digest_of, link_digest_of
+from twite.gateway.identity.weak_passwords import refuse_weak
 from twite.gateway.ports.directory import AccountDirectory, Passwords
 from twite.gateway.ports.machine import Clock
 
-SHORTEST: Final = 12
-LONGEST: Final = 1_024
 KEY_PREFIX: Final = "twk_"
 _KEY_NAME: Final = re.compile(r"[\w .@-]{1,64}")
 # The name of each change in the audit log.
@@ -57,33 +57,6 @@ _WORDS: Final[Mapping[type[Change], str]] = {
 UNUSED_LINK: Final = "sign-in link, not used yet"
 _ID_BYTES: Final = 5
 _KEY_BYTES: Final = 32
-# A password with a lower weight is easy to guess.
-LEAST: Final = 8
-_PIECE: Final = 2
-_SHORTEST_RUN: Final = 3
-# Longest first, so that a prefix does not match before the whole word.
-_COMMON: Final = tuple(
-    sorted(
-        Path(__file__).with_name("common_passwords.txt").read_text("utf-8").split(),
-        key=len,
-        reverse=True,
-    )
-)
-_ROWS: Final = (
-    "abcdefghijklmnopqrstuvwxyz",
-    "01234567890",
-    "qwertyuiop[]",
-    "qwertzuiopü",
-    "azertyuiop",
-    "asdfghjkl;'",
-    "zxcvbnm,./",
-    "yxcvbnm",
-    "!@#$%^&*()",
-)
-_RUNS: Final = tuple(row + "\n" + row[::-1] for row in _ROWS)
-_YEAR: Final = re.compile(r"(?:19|20)\d\d")
-# Common substitutions of letters.
-_PLAIN: Final = str.maketrans("@4031$5!7", "aaoeissit")
 
 
 class CreatedKey(msgspec.Struct, frozen=True, kw_only=True):
@@ -119,10 +92,7 @@ class Accounts:
     ) -> User:
         refuse_limited(role, pixels)
         if not NAME.fullmatch(name):
-            raise InvalidAccountChange(
-                f"{name[:64]!r} is not a valid user name: use 1 to 64 lowercase letters, "
-                "digits and ._-@+, starting with a letter or digit"
-            )
+            raise InvalidAccountChange(_unfit(name))
         if await self._people.user(name) is not None:
             raise InvalidAccountChange(_taken(name))
         refuse_weak(password, name=name)
@@ -191,8 +161,10 @@ class Accounts:
     async def remove(self, name: str, *, by: str, session_digest: bytes = b"") -> None:
         await self._change(UserRemoved(name=name), name, by=by, session_digest=session_digest)
 
-    async def make_link(self, name: str, *, by: str) -> Secret:
-        """Return a token that signs the user in once, for LINK_TIME: only its digest is kept.
+    async def make_link(
+        self, name: str, *, by: str, lasts: int = LINK_TIME, session_digest: bytes = b""
+    ) -> Secret:
+        """Return a token that signs the user in once, for `lasts` (ms): only its digest is kept.
 
         The link would bypass sign-in codes, so users with codes have none.
         """
@@ -204,16 +176,59 @@ class Accounts:
                 f"{name} signs in with a code, which a link would bypass: sign in with the "
                 "password and the code"
             )
-        token, now = secrets.token_urlsafe(_KEY_BYTES), self._clock.now()
+        return await self._linked(user, lasts=lasts, by=by, session_digest=session_digest)
+
+    async def make_client_link(
+        self, name: str, *, pixels: Iterable[str], lasts: int, by: str, session_digest: bytes
+    ) -> Secret:
+        """Return a link for a client: a viewer of some pixels, who has no password.
+
+        A client who exists gets a new link to the same pixels.
+        """
+        chosen = _sorted(pixels) or ()
+        if not chosen:
+            raise InvalidAccountChange("choose at least one pixel that the client may see")
+        if not NAME.fullmatch(name):
+            raise InvalidAccountChange(_unfit(name))
+        user = await self._people.user(name)
+        if user is None:
+            now = self._clock.now()
+            user = User(
+                name=name,
+                role=Role.VIEWER,
+                password=Secret(NO_PASSWORD + secrets.token_hex(_KEY_BYTES)),
+                created_at=now,
+                password_at=now,
+                pixels=chosen,
+            )
+            detail = f"{user.role}, {seen(chosen)}, signs in by links"
+            change = UserAdded(user=user)
+            await self._change(change, name, by=by, detail=detail, session_digest=session_digest)
+        elif user.has_password or user.role is not Role.VIEWER or user.pixels != chosen:
+            raise InvalidAccountChange(
+                f"{name} already exists, with a password or other pixels: choose another name"
+            )
+        return await self._linked(user, lasts=lasts, by=by, session_digest=session_digest)
+
+    async def _linked(self, user: User, *, lasts: int, by: str, session_digest: bytes) -> Secret:
+        token = secrets.token_urlsafe(_KEY_BYTES)
+        # A link ends LINK_TIME after its session's beginning.
+        begun_at = self._clock.now() + lasts - LINK_TIME
         link = Session(
             digest=link_digest_of(token),
-            user=name,
-            begun_at=now,
-            seen_at=now,
+            user=user.name,
+            begun_at=begun_at,
+            seen_at=begun_at,
             address="",
             agent=UNUSED_LINK,
         )
-        await self._change(LinkMade(session=link, user=user), name, by=by, session_digest=b"")
+        await self._change(
+            LinkMade(session=link, user=user),
+            user.name,
+            by=by,
+            detail="" if lasts == LINK_TIME else f"until {spelled(begun_at + LINK_TIME)}",
+            session_digest=session_digest,
+        )
         return Secret(token)
 
     async def make_key(
@@ -315,36 +330,15 @@ def refuse_limited(role: Role, pixels: Iterable[str] | None) -> None:
         )
 
 
-def refuse_weak(password: str, *, name: str) -> None:
-    """Raise InvalidAccountChange for a password that is short, common, or contains the name.
-
-    Length counts, but the kinds of characters do not. [ASVS 5.0 6.2.1, 6.2.4,
-    6.2.5]
-    """
-    if len(password) < SHORTEST:
-        raise InvalidAccountChange(
-            f"a password needs at least {SHORTEST} characters; 15 or more are better, and a "
-            "sentence works well"
-        )
-    if len(password) > LONGEST:
-        raise InvalidAccountChange(f"a password may have at most {LONGEST:,} characters")
-    plain = password.lower()
-    if name.lower() in plain and len(plain) - len(name) < SHORTEST:
-        raise InvalidAccountChange(
-            "the password is little more than the user's name: choose another"
-        )
-    if "twite" in plain and len(plain.replace("twite", "")) < SHORTEST:
-        raise InvalidAccountChange(
-            "the password is little more than the product's name: choose another"
-        )
-    if weight(password) < LEAST:
-        raise InvalidAccountChange(
-            "the password is made of common words and keyboard rows: choose another"
-        )
-
-
 def seen(pixels: Sequence[str] | None) -> str:
     return "all pixels" if pixels is None else f"pixels: {', '.join(pixels) or 'none'}"
+
+
+def _unfit(name: str) -> str:
+    return (
+        f"{name[:64]!r} is not a valid user name: use 1 to 64 lowercase letters, digits and "
+        "._-@+, starting with a letter or digit"
+    )
 
 
 def _taken(name: str) -> str:
@@ -357,38 +351,3 @@ def _nobody(name: str) -> str:
 
 def _sorted(pixels: Iterable[str] | None) -> tuple[str, ...] | None:
     return None if pixels is None else tuple(sorted(set(pixels)))
-
-
-def weight(password: str) -> int:
-    """Return the strength of a password, as an approximate number of random characters."""
-    plain = password.lower()
-    return min(_weight(plain), _weight(plain.translate(_PLAIN)))
-
-
-def _weight(text: str) -> int:
-    unit = _repeated(text)
-    if unit != text:
-        return _weight(unit) + 1
-    counted = at = 0
-    while at < len(text):
-        length = _known(text, at)
-        counted += min(_PIECE, length)
-        at += length
-    return counted
-
-
-def _known(text: str, at: int) -> int:
-    """Return the length of the common word or sequence at a position; 1 if there is none."""
-    word = next((word for word in _COMMON if text.startswith(word, at)), "")
-    year = _YEAR.match(text, at)
-    same = len(text) - at - len(text[at:].lstrip(text[at]))
-    run = 1
-    while at + run < len(text) and any(text[at : at + run + 1] in alphabet for alphabet in _RUNS):
-        run += 1
-    longest = max(len(word), len(year[0]) if year else 0, same, run)
-    return longest if longest >= _SHORTEST_RUN else 1
-
-
-def _repeated(text: str) -> str:
-    at = (text + text).find(text, 1)
-    return text[:at] if 0 < at < len(text) else text

@@ -266,9 +266,14 @@ class Authentication:
         # Created even if the user is known. Otherwise, the first sign-in with an unknown name would
         # take longer.
         nobodys = await self._nobody()
-        hash_ = nobodys if user is None else user.password.reveal()
+        hash_ = user.password.reveal() if user is not None and user.has_password else nobodys
         right = await self.passwords.verify(hash_, attempt.password if fits else "")
-        if user is None or not right or not await self._second(user, attempt.code):
+        if (
+            user is None
+            or not user.has_password
+            or not right
+            or not await self._second(user, attempt.code)
+        ):
             return None
         return user
 
