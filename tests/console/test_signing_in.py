@@ -102,7 +102,7 @@ async def test_link_signs_in_once_after_a_confirmation(stage):
     assert (opened.status, opened.location) == (303, "/console")
     assert (await visitor.get("/console/account")).status == 200
     assert [page.status for page in again] == [403, 403]
-    assert "works once and only for a short time" in again[0].text
+    assert "works once, and only for a limited time" in again[0].text
 
 
 async def test_link_signs_nobody_in_from_another_site(stage):
