@@ -322,7 +322,6 @@ def _with_parameters(path, asked):
         "id": "k1",
         "session": "latest",
         "token": "unknown",
-        "source": "rivalshop",
     } | {
         "delivery": "1",
         "pixel": "o8z6j",
