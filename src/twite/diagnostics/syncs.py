@@ -16,7 +16,7 @@ from twite.gateway.ports.findings import CheckFinding, failed, passed, warning
 # A cursor that is set when a row is created, and a condition that becomes true later.
 _OF_CREATION: Final = re.compile(r"creat|insert|placed|(?:^|_)id$|number", re.IGNORECASE)
 _OF_STATUS: Final = re.compile(
-    r"\bwhere\b.*(?:status|state|paid|payment|confirm|complet|captur)", re.IGNORECASE | re.DOTALL
+    r"\bwhere\b.*(?:status|state|paid|payment|confirm|complete|captur)", re.IGNORECASE | re.DOTALL
 )
 
 

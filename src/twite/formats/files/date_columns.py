@@ -34,8 +34,8 @@ _DATE: Final = re.compile(
     rf"|{_DAY}([-/]){_DAY}\2{_SHORT_YEAR}"
     rf"|{_DAY}\.{_DAY}\.{_YEAR}|[0-3]\d\.[01]\d\.\d{{2}}"
     rf"|{_YEAR}[01]\d[0-3]\dt\d{{4,6}}(?:\.\d+)?(?:z|[+-]\d{{2}}:?\d{{0,2}})?"
-    rf"|{_DAY}(?:st|nd|rd|th)?{_GAP}{_MONTH}{_GAP}{_SHORT_YEAR}"
-    rf"|{_MONTH}{_GAP}{_DAY}(?:st|nd|rd|th)?{_GAP}{_SHORT_YEAR}"
+    rf"|{_DAY}(?:st|[nrt][dh])?{_GAP}{_MONTH}{_GAP}{_SHORT_YEAR}"
+    rf"|{_MONTH}{_GAP}{_DAY}(?:st|[nrt][dh])?{_GAP}{_SHORT_YEAR}"
     rf"|{_YEAR}{_GAP}{_MONTH}{_GAP}{_DAY}"
     # As the command `date` writes it.
     rf"|{_MONTH} {{1,2}}{_DAY} \d{{1,2}}:\d{{2}}(?::\d{{2}})?(?: [a-z0-9+:-]{{1,6}})? {_YEAR}"
