@@ -130,7 +130,7 @@ async def test_export_contains_no_formula_and_is_audited(page, shop):
         await page.click("text=Export as CSV")
     path = await (await coming.value).path()
     rows = list(csv.reader(io.StringIO(path.read_text("utf-8"))))
-    await page.goto(at(shop, "/audit"))
+    await page.goto(at(shop, "/people/audit"))
 
     named = [row[5] for row in rows]
     assert f"'{FORMULA}" in named

@@ -183,6 +183,6 @@ async def test_audit_page_shows_who_did_what(day):
     olga = await day.signed_in("olga")
     await olga.post("/console/conversions/export", {"state": "dead"})
 
-    text = await text_of(day, "/audit")
+    text = await text_of(day, "/people/audit")
 
     assert re.search(r"olga.{0,60}export", text)

@@ -52,8 +52,8 @@ TAGGED = (
 FIELDS = [f"native {field}" for field in (*NATIVE, *NESTED)] + [f"mp {field}" for field in TAGGED]
 PAGES = (
     "", "/conversions", "/conversions?state=dead", "/conversions?state=held", "/problems",
-    "/match-keys", "/problems/amounts", "/deduplication", "/audit", "/pixels", "/pixels/o8z6j",
-    "/doctor",
+    "/match-keys", "/problems/amounts", "/deduplication", "/people/audit", "/pixels",
+    "/pixels/o8z6j", "/system",
 )  # fmt: skip
 TAG = """
 [[tag]]

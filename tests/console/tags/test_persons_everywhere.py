@@ -27,7 +27,7 @@ TEMPLATE = Path(__file__).parents[2] / "tags/templates/crm_post.tpl"
 CLICK = "23opevjt88psuo13lu8d020qkn"
 PAGE = "https://shop.example/u/{0}/thanks?q={0}&utm_term={0}#{0}"
 # Console pages that list received conversions.
-SHOWN = ("", "/conversions", "/conversions?state=dead", "/match-keys", "/audit",
+SHOWN = ("", "/conversions", "/conversions?state=dead", "/match-keys", "/people/audit",
          "/problems", "/problems/amounts", "/deduplication",
          "/pixels", "/pixels/o8z6j")  # fmt: skip
 

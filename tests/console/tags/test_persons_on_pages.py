@@ -100,7 +100,7 @@ async def test_no_page_log_or_command_shows_the_visitors_identifiers(tmp_path):
         ]
         others = [
             await admin.get(f"/console{path}")
-            for path in ("", "/problems", "/match-keys", "/problems/amounts", "/audit")
+            for path in ("", "/problems", "/match-keys", "/problems/amounts", "/people/audit")
         ]
         error_groups = [
             await admin.get(f"/console/problems/{key}")
