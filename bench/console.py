@@ -5,7 +5,7 @@
     python -m bench.console --store FILE        one that was made before; it is used as it is
 
 The store is an agency's (`bench.agency`): forty pixels, twenty accounts, with all that is counted,
-what rests, and what pages sent X's pixel. Each page of the navigation, with some filters, is asked
+what rests, and what pages sent X's pixel. Each page of the console, with its filters, is asked
 for so many times from a browser's place, one after the other; printed are the median and the
 slowest, in milliseconds, from the request to the last byte, beside the same on a store of one
 conversion; and the median of the processor time of it all, the browser's place included, which a
@@ -15,13 +15,16 @@ Whatever does not answer 200 ends the run.
 
 import argparse
 import asyncio
+import re
 import sqlite3
 import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from html import unescape
 from pathlib import Path
+from typing import Final
 
 import aiohttp
 import msgspec
@@ -32,12 +35,17 @@ from twite.app.gateway_builder import start_gateway
 from twite.app.store_access import open_staff
 from twite.config.settings import load
 from twite.console.page import PageRoute
+from twite.console.problems import ProblemKind
+from twite.console.time_range import RANGES
 from twite.domain.people.users import Role
+from twite.gateway.ports.listing import ListedState
 
 PASSWORD = "a sentence that does well"  # noqa: S105  made up
 LIMIT = 100
 ADMIN, CLIENT = "ada", "client"
-_COUNTING = "They are being counted"
+_COUNTING = "The report is being prepared"
+PROBLEM = "/console/problems/{problem}"
+_PROBLEM_LINK = re.compile(r'href="/console/problems/(?!replays|amounts)([^"/?]+)')
 
 
 class ConsoleRig(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,6 +54,7 @@ class ConsoleRig(msgspec.Struct, frozen=True, kw_only=True):
     gateway: RunningGateway
     visitors: Mapping[str, aiohttp.ClientSession]
     settled: int
+    pages: Mapping[str, tuple[str, str]]
 
 
 def parser() -> argparse.ArgumentParser:
@@ -75,31 +84,76 @@ def run(size: int, *, store: Path | None, times: int) -> int:
     return printed(several)
 
 
-def pages(routes: Sequence[PageRoute], settled: int) -> Mapping[str, tuple[str, str]]:
-    """Return who asks for which path, by the names of the pages. Raises SystemExit."""
-    paths = [route.path for route in routes if route.location is not None]
-    asked = {
-        "/console": ("span=hour", "span=week", "span=month", f"pixel={fill.PIXEL}"),
-        "/console/conversions": (
-            "before={third}",
-            "from=2026-01-01&to=2026-01-02",
-            "event=o9zzz",  # of which there is none
-            "state=delivered",
-            "state=dead",
-            "state=suppressed",
-            "id=old-{middle}",
-        ),
-        "/console/match-keys": ("days=90",),
+# Pages that are not measured, with the reason.
+ASIDE: Final[Mapping[str, str]] = {
+    "/console/changes": "a stream",
+    "/console/tag-preview/{session}/changes": "a stream",
+    "/console/tag-preview/{session}": "the store has no tag",
+    "/console/connect/callback": "X's redirect",
+    "/console/link/{token}": "works once",
+    "/console/sign-in": "everyone who asks is signed in",
+    "/console/problems/replays/{replay}": "the store has no replay",
+    "/console/pixels/{pixel}/try/{conversion_id}": "the store has no test conversion",
+    "/console/pixels/{pixel}/events": "waits for X",
+    "/console/pixels/{pixel}/events/{event}": "waits for X",
+}
+_RANGES = tuple(f"when={name}" for name in RANGES)
+# The queries of a page beside none, by its path.
+QUERIES: Final[Mapping[str, Sequence[str]]] = {
+    "/console": ("span=hour", "span=week", "span=month", f"pixel={fill.PIXEL}", "account=agency0"),
+    "/console/conversions": (
+        "before={third}",
+        "event=o9zzz",  # of which there is none
+        "id=old-{middle}",
+        "from=2026-01-01&to=2026-01-02",
+        f"source=shop&pixel={fill.PIXEL}&when=today",
+        *(f"state={state}" for state in ListedState),
+        *(f"state={state}&pixel={fill.PIXEL}&when=30d" for state in ListedState),
+        *_RANGES,
+    ),
+    "/console/problems": (*(f"kind={kind}" for kind in ProblemKind), "when=7d", "sort=last-seen"),
+    "/console/match-keys": ("days=90", f"pixel={fill.PIXEL}"),
+    "/console/deduplication": (f"pixel={fill.PIXEL}",),
+}
+BY_CLIENT: Final = (
+    "/console?span=month",
+    "/console/conversions",
+    "/console/problems",
+    "/console/match-keys?days=90",
+)
+
+
+def pages(
+    routes: Sequence[PageRoute], settled: int, problem: str | None
+) -> Mapping[str, tuple[str, str]]:
+    """Return who asks for which path, by the names of the pages: every GET route that is not aside.
+
+    `problem` is the id of one, if there is one. Raises SystemExit.
+    """
+    values = {
+        "third": max(1, settled // 3),
+        "middle": max(1, settled // 2),
+        "delivery": max(1, settled // 2),
+        "pixel": fill.PIXEL,
+        "source": fill.source_of(0),
+        "name": CLIENT,
     }
-    if unknown := set(asked) - set(paths):
+    if problem is not None:
+        values["problem"] = problem
+    paths = dict.fromkeys(
+        route.path for route in routes if route.method == "GET" and route.path not in ASIDE
+    )
+    if unknown := {*ASIDE, *QUERIES} - {route.path for route in routes}:
         raise SystemExit(f"the console has no page {unknown}: change bench/console.py")
-    paths += [f"{path}?{query}" for path, queries in asked.items() for query in queries]
-    paths += ["/console/conversions/{middle}", f"/console/pixels/{fill.PIXEL}"]
-    by_client = ("/console?span=month", "/console/conversions", "/console/match-keys?days=90")
-    asked_by = [("", ADMIN, path) for path in paths]
-    asked_by += [("client: ", CLIENT, path) for path in by_client]
-    numbers = {"third": max(1, settled // 3), "middle": max(1, settled // 2)}
-    return {f"{by}{path}": (who, path.format_map(numbers)) for by, who, path in asked_by}
+    if problem is None:
+        del paths[PROBLEM]
+    asked = [*paths, *(f"{path}?{query}" for path in paths for query in QUERIES.get(path, ()))]
+    by_name = [("", ADMIN, path) for path in asked]
+    by_name += [("client: ", CLIENT, path) for path in BY_CLIENT]
+    try:
+        return {f"{by}{path}": (who, path.format_map(values)) for by, who, path in by_name}
+    except KeyError as field:
+        raise SystemExit(f"a page needs a value of {field}: change bench/console.py") from None
 
 
 async def measured(
@@ -115,8 +169,7 @@ async def measured(
     print(f"the deduplication report was counted in {seconds:.1f} s", file=sys.stderr)
     for _ in range(times + 1):
         for store, rig in rigs.items():
-            routes = rig.gateway.console.opened().routes
-            for name, (who, path) in pages(routes, rig.settled).items():
+            for name, (who, path) in rig.pages.items():
                 began, spent = time.perf_counter(), time.process_time()
                 async with rig.visitors[who].get(f"{rig.gateway.url}{path}") as answer:
                     text = await answer.text()
@@ -165,7 +218,17 @@ async def opened(config: Path, store: Path) -> ConsoleRig:
     settled = db.execute("SELECT coalesce(max(id), 0) FROM conversion").fetchone()[0]
     db.close()
     visitors = {name: await signed_in(gateway, name) for name in (ADMIN, CLIENT)}
-    return ConsoleRig(gateway=gateway, visitors=visitors, settled=settled)
+    async with visitors[ADMIN].get(f"{gateway.url}/console/problems") as answer:
+        found = re.search(
+            r'href="/console/problems/(?!replays|amounts)([^"/?]+)', await answer.text()
+        )
+    routes = gateway.console.opened().routes
+    return ConsoleRig(
+        gateway=gateway,
+        visitors=visitors,
+        settled=settled,
+        pages=pages(routes, settled, found and unescape(found[1])),
+    )
 
 
 async def signed_in(gateway: RunningGateway, name: str) -> aiohttp.ClientSession:
@@ -186,7 +249,7 @@ def printed(found: Mapping[str, Mapping[str, Sequence[tuple[float, float]]]]) ->
     slow = 0
     for name, by_store in found.items():
         bare, full = (
-            1_000 * statistics.median(took for took, _ in by_store[store])
+            1_000 * statistics.median([took for took, _ in by_store.get(store, ())] or [0.0])
             for store in ("bare", "full")
         )
         slowest = 1_000 * max(took for took, _ in by_store["full"])

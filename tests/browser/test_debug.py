@@ -45,9 +45,57 @@ async def test_debugged_conversion_is_sent_once_and_its_answer_is_printed(visito
 
     assert "[twite] purchase has the id order-debug" in lines
     assert any(line.startswith("[twite] sent, consent: ") for line in lines)
+    assert any(line.startswith("[twite] consent (optional): ") for line in lines)
     assert any(line.startswith("[twite] queue: ") for line in lines)
     assert not [line for line in lines if "hopper@" in line or "7946" in line]
     assert not [line for line in lines if "Content Security Policy" in line]
+
+
+@pytest.mark.parametrize("start", ["url", "call"])
+async def test_any_page_can_be_debugged_by_its_url_or_a_call(visitor, site, start):
+    calls = bought("d6").replace("currency:", "curency: 'EUR', currency:")
+    if start == "call":
+        calls = f"twite('debug'); {calls}"
+    # The script of the page: never changed by the debugger.
+    site.shop.page(
+        "/",
+        f"<script>{calls}</script>",
+        head=site.tag(data_pixel="off"),
+        content_security_policy=policy(site),
+    )
+    lines = printed_by(visitor)
+
+    await visitor.goes_to("/?twite_debug=1" if start == "url" else "/")
+    await until(lambda: any("purchase d6: status 204" in line for line in lines))
+
+    assert "[twite] unknown field curency: did you mean currency?" in lines
+    assert any(line.startswith("[twite] consent (optional): ") for line in lines)
+    assert not [line for line in lines if "opper@" in line.lower() or "Security Policy" in line]
+    # Calls after it are judged, too.
+    await visitor.does("twite('purchse', {order_id: 'd7'})")
+    assert "[twite] purchse has the id d7" in lines
+    assert "[twite] purchse is no event of this source: did you mean purchase?" in lines
+
+
+async def test_consent_that_comes_later_is_printed(visitor, site):
+    site.shop.page("/", "", head=site.tag("asking", data_pixel="off"))
+    lines = printed_by(visitor)
+
+    await visitor.goes_to("/?twite_debug=1")
+    await until(lambda: any("no signal: calls wait" in line for line in lines))
+    await visitor.does("twite('consent', {ad_storage: 'granted'})")
+
+    await until(lambda: any("ad_storage=granted: calls are sent" in line for line in lines))
+
+
+async def test_conversions_are_sent_if_the_debugger_cannot_be_loaded(visitor, site):
+    site.shop.page("/", "", head=site.tag(data_pixel="off"))
+    await visitor.context.route("**/twite.debug.js", lambda route: route.abort())
+
+    await visitor.goes_to("/?twite_debug=1")
+    await visitor.does(bought("d8"))
+
+    await until(lambda: site.counted("d8") == ONCE)
 
 
 async def test_conversion_without_consent_is_said_to_wait(visitor, site):

@@ -49,17 +49,25 @@ async def test_script_contains_the_settings_of_its_source(page):
         ("?s=shop", {"Referer": "http://127.0.0.1/cart"}),
     ],
 )
-async def test_page_that_debugs_gets_the_debugger_before_the_same_script(page, query, headers):
+async def test_page_that_debugs_gets_a_call_of_the_debugger_before_the_script(page, query, headers):
     usual = await page.ask("GET", "/twite.js?s=shop", key=None)
 
     answer = await page.ask("GET", f"/twite.js{query}", key=None, headers=headers)
 
     line, script = usual.body.split(b"\n", 1)
-    assert answer.body.startswith(line + b"\n// ")
-    assert b"did you mean" in answer.body
+    assert answer.body.startswith(line + b"\n")
+    assert b'unshift(["debug"])' in answer.body
     assert answer.body.endswith(script)
     assert answer.headers["cache-control"] == "no-store"
-    assert b"did you mean" not in usual.body
+    assert b"unshift" not in usual.body
+
+
+async def test_debugger_is_a_file_that_pages_of_any_origin_may_import(page):
+    answer = await page.ask("GET", "/twite.debug.js", key=None)
+
+    assert (answer.status, b"did you mean" in answer.body) == (200, True)
+    assert answer.headers["access-control-allow-origin"] == "*"
+    assert answer.headers["cache-control"] == "public, max-age=300"
 
 
 @pytest.mark.parametrize(

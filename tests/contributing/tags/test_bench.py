@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from twite.console.page import PageRoute
 from twite.tags.engines.quickjs.engine import QuickJsEngine
 
 ROOT = Path(__file__).parents[3]
@@ -62,13 +63,22 @@ def test_benchmark_commands_are_found_in_the_docs():
     assert len(found) >= 15
 
 
-def test_benchmark_measures_all_pages_of_the_console(capsys):
+def test_benchmark_measures_all_pages_of_the_console(capsys, monkeypatch):
+    seen, pages = [], console.pages
+    monkeypatch.setattr(
+        console, "pages", lambda routes, *rest: seen.append(routes) or pages(routes, *rest)
+    )
+
     console.run(300, store=None, times=1)
 
     said = capsys.readouterr().out.splitlines()
     names = {line.split("  ")[0] for line in said[1:-1]}
-    assert {"/console", "/console/match-keys?days=90", "client: /console/conversions"} <= names
-    assert len(names) >= 25
+    routes = {route.path for route in seen[0] if route.method == "GET"}
+    assert routes - names == set(console.ASIDE)
+    assert {"/console/match-keys?days=90", "client: /console/conversions"} <= names
+    added = PageRoute("GET", "/console/new/{thing}", answer=None)
+    with pytest.raises(SystemExit, match="a page needs a value of 'thing'"):
+        pages([*seen[0], added], 300, "a-problem")
 
 
 def test_counters_of_the_benchmark_can_be_switched_off():

@@ -17,6 +17,7 @@ from twite.http.responses import HttpRefusal, HttpResponse, error
 PATH: Final = "/twite.js"
 BEACON_PATH: Final = "/t"
 PREFIX: Final = "/twite."
+DEBUGGER_PATH: Final = f"{PREFIX}debug.js"
 
 # Defaults of the script's settings.
 DEFAULTS: Final[Mapping[str, object]] = MappingProxyType(
@@ -36,6 +37,11 @@ _FIVE_MINUTES: Final = (b"cache-control", b"public, max-age=300")
 # A page on the developer's machine must get it, and no cache may give it to other pages.
 _NEVER: Final = (b"cache-control", b"no-store")
 _LOCAL_PAGE: Final = re.compile(rb"https?://(?:localhost|127\.0\.0\.1|\[::1\])(?::\d+)?(?:/|$)")
+# The first call that the script gets, before those of the page.
+_DEBUG_CALL: Final = (
+    b"self.twite=self.twite||function(){(twite.q=twite.q||[]).push(arguments)};"
+    b'(twite.q=twite.q||[]).unshift(["debug"]);\n'
+)
 _FOR_EVER: Final = (b"cache-control", b"public, max-age=31536000, immutable")
 _ALWAYS: Final = (
     (b"content-type", b"text/javascript; charset=utf-8"),
@@ -107,6 +113,8 @@ class PageScript:
             is_debugged = "debug" in query or _LOCAL_PAGE.match(headers.get(b"referer", b""))
             name = query.get("s", "")
             return self._of_source(name, is_debugged=bool(is_debugged)).answer(headers)
+        if path == DEBUGGER_PATH:
+            return self._debugger().answer(headers)
         if path == self.path:
             return self._by_itself().answer(headers)
         raise HttpRefusal(_OTHER_HASH)
@@ -120,7 +128,7 @@ class PageScript:
             _, script = self._script()
             line = settings_line(source, self._destinations[source.pixel], self._beacon).encode()
             if is_debugged:
-                script = Path(__file__).with_name("debug.js").read_bytes() + script
+                script = _DEBUG_CALL + script
             kept = _NEVER if is_debugged else _FIVE_MINUTES
             self._served[key] = _served(line + b"\n" + script, kept)
         return self._served[key]
@@ -130,6 +138,12 @@ class PageScript:
         if "" not in self._served:
             self._served[""] = _served(self._script()[1], _FOR_EVER)
         return self._served[""]
+
+    def _debugger(self) -> ServedScript:
+        if DEBUGGER_PATH not in self._served:
+            body = Path(__file__).with_name("debug.js").read_bytes()
+            self._served[DEBUGGER_PATH] = _served(body, _FIVE_MINUTES)
+        return self._served[DEBUGGER_PATH]
 
     def _script(self) -> tuple[str, bytes]:
         if self._alone is None:

@@ -1,9 +1,8 @@
-// Served before twite.js to pages that debug it: docs/reference/script.md. It prints verdicts to the
-// browser's console: names of fields, ids and states, and no personal data. It changes no call.
-(function (w) {
-const settings = w.twiteSettings;
-const early = Array.from((w.twite && w.twite.q) || []);
-if (w.twite && w.twite.runs) return;
+// The debugger: docs/reference/script.md. twite.js imports it. It prints to the browser's console:
+// names of fields, ids and states, and no personal data. It changes no call.
+const w = window;
+const twite = w.twite;
+const [settings, signals, allowed] = twite.debug;
 
 const FIELDS = [
   'conversion_id', 'order_id', 'transaction_id', 'value', 'currency', 'email', 'phone', 'email_sha256',
@@ -60,16 +59,24 @@ const judge = (event, given) => {
   info(event + ' with ' + (Object.keys(fields).join(', ') || 'no fields'));
 };
 
-const print = (called, given, ...made) => {
-  if (called === 'consent') {
-    unknown(given, CONSENT, ' in consent');
-    info('consent: ' + told(given));
-  } else if (called !== 'config') {
+let known;
+const printState = () => {
+  const may = allowed();
+  const consent = 'consent (' + settings.consent + '): ' + told(signals()) + (may
+    ? ': calls are sent'
+    : ': calls wait for consent, or the browser is automated: nothing is stored or sent');
+  if (consent !== known) info(known = consent);
+};
+
+// `made` is the id of a call. It is not known of calls before the debugger was there.
+const print = (called, given, made) => {
+  if (called === 'consent') unknown(given, CONSENT, ' in consent');
+  else if (!/^(config|debug)$/.test(called)) {
     judge(called, given);
-    const [id] = made;
-    if (id) info(called + ' has the id ' + id);
-    else if (made.length) info(called + ' waits for consent, or the browser is automated: nothing is stored or sent');
+    if (made) info(called + ' has the id ' + made);
+    else if (!allowed()) info(called + ' waits for consent');
   }
+  printState();
   const mark = new RegExp('^twite:(' + settings.source + ':)?\\d{13}');
   try {
     info('queue: ' + Object.keys(localStorage).filter((key) => mark.test(key)).length + ' waiting');
@@ -78,7 +85,7 @@ const print = (called, given, ...made) => {
   }
 };
 
-const told = (signals) => Object.keys({...signals}).map((name) => name + '=' + signals[name]).join(', ') || 'no signal';
+const told = (given) => Object.keys({...given}).map((name) => name + '=' + given[name]).join(', ') || 'no signal';
 
 // ---- The messages to the gateway, and its answers.
 
@@ -112,16 +119,15 @@ w.fetch = function (target, options) {
   return asking;
 };
 
-// After twite.js has run: it follows in the same file.
-Promise.resolve().then(() => {
-  const twite = w.twite;
-  info('debugging source ' + settings.source + ', consent ' + settings.consent + ', events: ' + (events.join(', ') || 'none'));
-  early.forEach((call) => quietly(print)(...call));
-  w.twite = function (called, given) {
-    const made = twite.apply(this, arguments);
-    quietly(print)(called, given, made);
-    return made;
-  };
-  w.twite.runs = true;
-});
-})(window);
+info('debugging source ' + settings.source + ', events: ' + (events.join(', ') || 'none'));
+printState();
+twite.q.filter(([called]) => called !== 'debug').forEach((call) => quietly(print)(...call));
+twite.q = undefined;
+// A consent platform answers at any time.
+setInterval(quietly(printState), 1000);
+w.twite = Object.assign(function (called, given) {
+  if (called === 'debug') return;
+  const made = twite.apply(this, arguments);
+  quietly(print)(called, given, made);
+  return made;
+}, twite);

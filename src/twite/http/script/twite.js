@@ -1,6 +1,6 @@
 // Twite's first-party script, for browsers of 2020 and later. Its functions for pages:
 // docs/reference/script.md. Its messages to the gateway: docs/reference/beacon.md.
-(function (w, d) {
+((w, d) => {
 // HTML that strangers put into the page, such as <img name="currentScript">, can replace any property
 // of the document, and add missing ones to the window, but not properties of prototypes or functions.
 const tag = Reflect.get(Document.prototype, 'currentScript', d) || {};
@@ -9,8 +9,7 @@ const callable = (called) => typeof w[called] === 'function' && w[called];
 const stub = callable('twite');
 if (stub.runs) return;
 
-const nav = navigator;
-const place = location;
+
 
 // How long a conversion waits until it is known whether X's script loaded, and the interval of the
 // checks.
@@ -45,9 +44,6 @@ const quietly = (f) => (...said) => {
   } catch (e) {}
 };
 
-// Undefined for invalid JSON.
-const parsed = quietly((text) => JSON.parse(text));
-
 // Calls `after` after each call of a method of another script.
 const follow = (owner, called, after) => {
   const step = owner[called];
@@ -57,23 +53,6 @@ const follow = (owner, called, after) => {
     return made;
   };
 };
-
-let held = [];
-const twite = quietly((called, given) => {
-  if (d.prerendering === true) {
-    held.push([called, given]);
-    if (!/^con(fig|sent)$/.test(called)) ignore(called, 'prerender');
-  } else if (called === 'config') {
-    Object.assign(settings, given);
-    reconsider();
-  } else if (called === 'consent') {
-    learn(own, given);
-    reconsider();
-  } else {
-    return convert(called, {...given}, Date.now(), address());
-  }
-});
-twite.runs = true;
 
 const begin = quietly(() => {
   const listen = (target, called, f) => addEventListener.call(target, called, quietly(f));
@@ -91,10 +70,39 @@ const begin = quietly(() => {
   soon();
 });
 
+// Undefined for invalid JSON.
+const parsed = quietly((text) => JSON.parse(text));
+
+// The debugger is a file of its own. Messages wait for it, so that it prints all of them.
+const debug = () => {
+  twite.q = [];
+  twite.debug = [settings, signals, allowed];
+  turns = turns.then(() => import(new URL('twite.debug.js', settings.gateway || tag.src))).catch(() => {});
+};
+
 // Whether this is a reload of the page.
 const reloaded = () => /reload|back/.test((performance.getEntriesByType('navigation')[0] || {}).type);
 
+let held = [];
+const twite = quietly((called, given) => {
+  (twite.q || []).push([called, given]);
+  if (called === 'debug') return debug();
+  const converts = !/^(config|consent)$/.test(called);
+  if (d.prerendering === true) {
+    held.push([called, given]);
+    if (converts) ignore(called, 'prerender');
+  } else if (converts) {
+    return convert(called, {...given}, Date.now(), address());
+  } else {
+    called === 'config' ? Object.assign(settings, given) : learn(own, given);
+    reconsider();
+  }
+});
+twite.runs = true;
+
 // ---- Data stored in the browser, if consent allows it.
+
+const readCookie = quietly((called) => ('; ' + d.cookie).split('; ' + called + '=')[1].split(';')[0]);
 
 // If storage is blocked or full, the data is kept as long as the page.
 let box = quietly(() => localStorage)() || {};
@@ -102,16 +110,9 @@ const session = quietly(() => sessionStorage)() || {};
 
 const put = (key, text) => quietly(() => (box[key] = text))() || (box = {[key]: text});
 
-// Sources may share an origin, so each has its own queue. The first source sends what older scripts
-// without a source name left behind.
-const mark = () => settings.source + ':';
-const queued = () => Object.keys(box).filter((key) => /^twite:\d{13}/.test(key.replace(mark(), ''))).sort();
-
-const readCookie = quietly((called) => ('; ' + d.cookie).split('; ' + called + '=')[1].split(';')[0]);
-
 const setCookie = (called, value) => {
   const rest = called + '=' + value + ';path=/;samesite=lax;max-age=' + (value ? settings.cookie_days * 86400 : 0) + (w.isSecureContext ? ';secure' : '');
-  const labels = place.hostname.split('.');
+  const labels = location.hostname.split('.');
   // The widest domain that the browser accepts: it refuses public suffixes.
   for (let n = 2; n <= labels.length; n++) {
     d.cookie = rest + ';domain=' + labels.slice(-n).join('.');
@@ -120,38 +121,12 @@ const setCookie = (called, value) => {
   d.cookie = rest;
 };
 
+// Sources may share an origin, so each has its own queue. The first source sends what older scripts
+// without a source name left behind.
+const mark = () => settings.source + ':';
+const queued = () => Object.keys(box).filter((key) => /^twite:\d{13}/.test(key.replace(mark(), ''))).sort();
+
 // ---- The click.
-
-let landed;
-let unsentClick;
-let sentId;
-// Click ids of other networks, by the name of the parameter.
-const otherClicks = {};
-
-const look = (old) => {
-  const query = new URL(place).searchParams;
-  for (const called of settings.click_ids || '') {
-    // These click ids may contain points.
-    if (/^[\w.-]+$/.test(query.get(called) || '')) otherClicks[called] = query.get(called);
-  }
-  const id = query.get('twclid');
-  if (!CLICK.test(id) || (landed && landed.id === id)) return;
-  // A URL that was opened before is not a new click.
-  landed = {id: id, at: old ? 0 : Date.now()};
-  soon();
-};
-
-const written = (click) => '1.' + click.at + '.' + click.id;
-
-const read = (text) => {
-  const parts = (text || '').split('.');
-  return {id: parts[2], at: +parts[1]};
-};
-
-const readXs = quietly((text) => {
-  const found = parsed(decodeURIComponent(text));
-  return {id: found.twclid, at: +found.timestamp || 0};
-});
 
 const newest = () => {
   const clicks = [read(readCookie('_twite')), read(box['twite.click']), readXs(readCookie('_twclid')) || {id: readCookie('_twclid'), at: 0}, {id: readCookie('twclid'), at: 0}]
@@ -162,6 +137,26 @@ const newest = () => {
   // The time of a click is the earliest time at which it was seen.
   return clicks[0] && same(clicks[0]).filter((click) => click.at).pop() || clicks[0];
 };
+
+const read = (text) => {
+  const parts = (text || '').split('.');
+  return {id: parts[2], at: +parts[1]};
+};
+
+const look = (old) => {
+  const query = new URL(location).searchParams;
+  for (const called of settings.click_ids || '') {
+    // These click ids may contain points.
+    if (/^[\w.-]+$/.test(query.get(called) || '')) otherClicks[called] = query.get(called);
+  }
+  const id = query.get('twclid');
+  if (!CLICK.test(id) || (landed || 0).id === id) return;
+  // A URL that was opened before is not a new click.
+  landed = {id: id, at: old ? 0 : Date.now()};
+  soon();
+};
+
+const written = (click) => '1.' + click.at + '.' + click.id;
 
 const keepClick = () => {
   for (const called in otherClicks) setCookie('_twite_' + called, otherClicks[called]);
@@ -175,7 +170,20 @@ const keepClick = () => {
   unsentClick = click;
 };
 
+let landed;
+let unsentClick;
+let sentId;
+// Click ids of other networks, by the name of the parameter.
+const otherClicks = {};
+
+const readXs = quietly((text) => {
+  const found = parsed(decodeURIComponent(text));
+  return {id: found.twclid, at: +found.timestamp || 0};
+});
+
 // ---- Consent.
+
+const says = (words, word) => words.ad_storage === word || words.ad_user_data === word;
 
 const own = {};
 const google = {};
@@ -186,29 +194,6 @@ const asked = {};
 const grades = {};
 let optedOut;
 let heard = 0;
-
-// Only a denial counts among defaults: a default grant is no consent of the person, and does not
-// override a denial.
-const learn = (words, given, byDefault) => {
-  const said = {};
-  Object.keys({...given}).forEach((called) => {
-    const word = given[called];
-    // Any other value may be a misspelt denial.
-    const granted = /^(granted|true)$/i.test(word);
-    if (/^ad_|_storage$/i.test(called) && word !== undefined && !(byDefault && granted)) said[called.toLowerCase()] = granted ? 'granted' : 'denied';
-  });
-  Object.assign(words, said);
-  if (!byDefault && says(said, 'denied')) withdraw();
-};
-
-const says = (words, word) => words.ad_storage === word || words.ad_user_data === word;
-
-// Each interface is queried once, when it is available. It calls again after each change.
-const ask = (called, api, question) => {
-  if (api && !asked[called]) quietly(question)(asked[called] = api);
-};
-
-const worst = () => Math.min(3, ...Object.values(grades));
 
 const listenForConsent = () => {
   ask('layer', w.dataLayer, (layer) => follow(layer, 'push', soon));
@@ -248,17 +233,17 @@ const listenForConsent = () => {
     heard++;
     if (entry && entry[0] === 'consent') learn(google, entry[2], entry[1] !== 'update');
   }))();
-  if (nav.globalPrivacyControl) others.gpc = true;
+  if (navigator.globalPrivacyControl) others.gpc = true;
   // The resulting state in Google's tag.
-  const ics = (w.google_tag_data || {}).ics || {};
+  const ics = (w.google_tag_data || 0).ics || {};
   ask('ics', ics.addListener, () => ics.addListener(['ad_storage', 'ad_user_data'], quietly(reconsider)));
-  Object.keys({...ics.entries}).forEach((called) => {
+  for (const called in ics.entries) {
     learn(google, {[called]: ics.entries[called].default}, true);
     learn(google, {[called]: ics.entries[called].update});
-  });
+  }
 };
 
-const robot = () => nav.webdriver || ROBOT.test(nav.userAgent);
+const robot = () => navigator.webdriver || ROBOT.test(navigator.userAgent);
 
 // Whether data may be stored and sent: any denial takes precedence.
 const allowed = () => {
@@ -268,30 +253,12 @@ const allowed = () => {
   return !says(all, 'denied') && worst() && (settings.consent === 'optional' || says(all, 'granted') || worst() < 3);
 };
 
-const signals = () => {
-  const all = {...others, ...google};
-  Object.keys(own).forEach((called) => { if (all[called] !== 'denied') all[called] = own[called]; });
-  return all;
-};
-
 // Options that restrict X's pixel to measurement; undefined if the pixel may receive nothing.
 const terms = () => {
   const sale = others.gpc || optedOut ? settings.opt_out : 'send';
   const profiles = signals().ad_personalization !== 'denied' && worst() > 1;
   return settings.pixel !== 'off' && (sale === 'send' || sale === 'restrict') &&
     (sale === 'send' && profiles ? {} : {restricted_data_use: 'restrict_optimization'});
-};
-
-const withdraw = () => {
-  const kept = box['twite.click'] || unsentClick;
-  sentId = unsentClick = undefined;
-  // A conversion that waits for the pixel's copy is not stored again.
-  mine.length = 0;
-  Object.keys(box).forEach((key) => { if (/^twite[.:]/.test(key)) delete box[key]; });
-  if (readCookie('_twite')) setCookie('_twite', '');
-  for (const called of settings.click_ids || '') setCookie('_twite_' + called, '');
-  // The gateway deletes cookies that scripts cannot read.
-  if (kept) quietly(post)({consent: signals()});
 };
 
 const waiting = [];
@@ -303,28 +270,67 @@ const reconsider = () => {
   flush();
 };
 
+// Only a denial counts among defaults: a default grant is no consent of the person, and does not
+// override a denial.
+const learn = (words, given, byDefault) => {
+  const said = {};
+  for (const called in given) {
+    const word = given[called];
+    // Any other value may be a misspelt denial.
+    const granted = /^(granted|true)$/i.test(word);
+    if (/^ad_|_storage$/i.test(called) && word !== undefined && !(byDefault && granted)) said[called.toLowerCase()] = granted ? 'granted' : 'denied';
+  }
+  Object.assign(words, said);
+  if (!byDefault && says(said, 'denied')) withdraw();
+};
+
 // When the page is idle.
 const soon = () => (callable('requestIdleCallback') || setTimeout)(quietly(reconsider), {timeout: 1000});
 
-// ---- One conversion.
-
-// URLs must not contain personal data: a parameter with an at sign loses its value.
-const address = () => place.href.split('#')[0].replace(/([?&][^=&]+=)[^&]*(@|%40)[^&]*/gi, '$1');
-
-const hex = (bytes) => Array.from(bytes, (byte) => (byte + 256).toString(16).slice(1)).join('');
-
-const times = {};
-// A reloaded page makes the same calls in the same order, and finds their ids again.
-const remembered = (what) => {
-  times[what] = (times[what] || 0) + 1;
-  const key = 'twite:' + times[what] + what;
-  return session[key] = (reloaded() && session[key]) || hex(crypto.getRandomValues(new Uint8Array(16)));
+// Each interface is queried once, when it is available. It calls again after each change.
+const ask = (called, api, question) => {
+  if (api && !asked[called]) quietly(question)(asked[called] = api);
 };
+
+const withdraw = () => {
+  const kept = box['twite.click'] || unsentClick;
+  sentId = unsentClick = undefined;
+  // A conversion that waits for the pixel's copy is not stored again.
+  mine.length = 0;
+  Object.keys(box).forEach((key) => /^twite[.:]/.test(key) && delete box[key]);
+  setCookie('_twite', '');
+  for (const called of settings.click_ids || '') setCookie('_twite_' + called, '');
+  // The gateway deletes cookies that scripts cannot read.
+  if (kept) quietly(post)({consent: signals()});
+};
+
+const signals = () => {
+  const all = {...others, ...google};
+  for (const called in own) if (all[called] !== 'denied') all[called] = own[called];
+  return all;
+};
+
+const worst = () => Math.min(3, ...Object.values(grades));
+
+// ---- One conversion.
 
 // JSON cannot contain half of a surrogate pair (a name that was truncated within an emoji).
 const text = (value) => (value || value === 0 ? String(value).replace(/\p{Cs}/gu, '') : undefined);
 // 3 * 0.1 is 0.30000000000000004.
 const number = (value) => (typeof value === 'number' ? Math.round(value * 1e6) / 1e6 : text(value));
+
+const times = {};
+// A reloaded page makes the same calls in the same order, and finds their ids again.
+const remembered = (what) => {
+  times[what] = -~times[what];
+  const key = 'twite:' + times[what] + what;
+  return session[key] = (reloaded() && session[key]) || hex(crypto.getRandomValues(new Uint8Array(16)));
+};
+
+// URLs must not contain personal data: a parameter with an at sign loses its value.
+const address = () => location.href.split('#')[0].replace(/([?&][^=&]+=)[^&]*(@|%40)[^&]*/gi, '$1');
+
+const hex = (bytes) => Array.from(bytes, (byte) => (byte + 256).toString(16).slice(1)).join('');
 
 const convert = (event, given, at, url) => {
   if (robot()) return ignore(event, 'bot');
@@ -357,7 +363,7 @@ const convert = (event, given, at, url) => {
     const entry = {key: 'twite:' + mark() + at + called, one: one, until: Date.now() + PATIENCE, tries: 0};
     mine.push(entry);
     keep(entry);
-    quietly(tellPixel)(entry, given);
+    tellPixel(entry, given);
     identify(one, given).catch(() => {}).then(() => settle(entry, given));
   }
   return id;
@@ -381,38 +387,20 @@ const readPhone = (given) => {
   return /^\+[1-9]\d{6,14}$/.test(plain) ? plain : undefined;
 };
 
+const identify = async (one, given) => {
+  one.email_sha256 = await hash(readEmail(given.email), given.email_sha256 || given.email);
+  one.phone_sha256 = await hash(readPhone(given.phone), given.phone_sha256 || given.phone);
+};
+
 // Browsers offer Web Crypto only to pages with https.
 const hash = async (plain, digest) => {
   if (DIGEST.test(digest)) return digest.toLowerCase();
   return plain && crypto.subtle && hex(new Uint8Array(await crypto.subtle.digest('SHA-256', new TextEncoder().encode(plain))));
 };
 
-const identify = async (one, given) => {
-  one.email_sha256 = await hash(readEmail(given.email), given.email_sha256 || given.email);
-  one.phone_sha256 = await hash(readPhone(given.phone), given.phone_sha256 || given.phone);
-};
-
 // ---- The same conversion at X's pixel.
 
-let failed;
-const loadPixel = quietly(() => {
-  const limits = terms();
-  if (callable('twq') || settings.pixel !== 'load' || !limits || !settings.pixel_id) return;
-  const twq = w.twq = function () {
-    twq.exe ? twq.exe.apply(twq, arguments) : twq.queue.push(arguments);
-  };
-  twq.version = '1.1';
-  twq.queue = [];
-  const script = d.createElement('script');
-  // Some content security policies require a Trusted Type.
-  script.src = quietly(() => trustedTypes.createPolicy('twite', {createScriptURL: String}).createScriptURL(settings.pixel_url))() || settings.pixel_url;
-  script.nonce = tag.nonce;
-  script.onerror = () => { failed = true; };
-  d.head.append(script);
-  twq('config', settings.pixel_id, limits);
-});
-
-const tellPixel = (entry, given) => {
+const tellPixel = quietly((entry, given) => {
   const one = entry.one;
   const limits = terms();
   const event = limits && settings.events[one.event];
@@ -440,7 +428,7 @@ const tellPixel = (entry, given) => {
   };
   one.pixel = 'called';
   w.twq('event', event, parsed(JSON.stringify({...parameters, ...limits})));
-};
+});
 
 // A conversion is sent when it is known whether the pixel's copy was sent, or after the wait. The
 // pixel is also called for a conversion that was already sent. A conversion whose consent was
@@ -461,6 +449,24 @@ const settle = quietly((entry, given) => {
   if (!entry.until) flush();
 });
 
+let failed;
+const loadPixel = quietly(() => {
+  const limits = terms();
+  if (callable('twq') || settings.pixel !== 'load' || !limits || !settings.pixel_id) return;
+  const twq = w.twq = function () {
+    twq.exe ? twq.exe.apply(twq, arguments) : twq.queue.push(arguments);
+  };
+  twq.version = '1.1';
+  twq.queue = [];
+  const script = d.createElement('script');
+  // Some content security policies require a Trusted Type.
+  script.src = quietly(() => trustedTypes.createPolicy('twite', {createScriptURL: String}).createScriptURL(settings.pixel_url))() || settings.pixel_url;
+  script.nonce = tag.nonce;
+  script.onerror = () => { failed = true; };
+  d.head.append(script);
+  twq('config', settings.pixel_id, limits);
+});
+
 // ---- Sending.
 
 const mine = [];
@@ -469,23 +475,13 @@ let next;
 let failures = 0;
 let timer;
 
-const keep = (entry) => {
-  const keys = queued();
-  if (keys.length > 40) delete box[keys[0]];
-  put(entry.key, JSON.stringify(entry));
-};
-
 const post = (more, forGood) => {
   const target = new URL(settings.beacon + '?s=' + settings.source, settings.gateway || tag.src);
   const message = JSON.stringify({v: 1, sent: Date.now(), ...more});
-  if (forGood && nav.sendBeacon && nav.sendBeacon(target, message)) return;
+  if (forGood && navigator.sendBeacon && navigator.sendBeacon(target, message)) return;
   // Browsers wait for a response as long as the connection is open, which would block the other
   // tabs.
   return fetch(target, {method: 'POST', body: message, credentials: 'include', keepalive: true, signal: quietly(() => AbortSignal.timeout(2e4))()});
-};
-
-const ignore = (called, reason) => {
-  if (reason === 'bot' || allowed()) quietly(post)({ignored: [{name: text(called), reason: reason}]});
 };
 
 // Sends the due conversions of these keys, as many as fit into a message; returns whether the
@@ -517,18 +513,10 @@ const send = async (keys, leaving, forGood) => {
   });
   // A response from elsewhere (a proxy, a hotel's network) decides nothing.
   if (!(await asking).headers.get('twite-verdict')) throw 0;
-  found.forEach((entry) => { delete box[entry.key]; });
+  found.forEach((entry) => delete box[entry.key]);
   // Unless consent was withdrawn meanwhile.
   if (click && click === unsentClick) unsentClick = void put('twite.click', written(click));
   return true;
-};
-
-const sendAll = async () => {
-  if (!await send(queued())) return;
-  failures = 0;
-  // Then another tab's turn comes. A moment later, that tab knows what has left the queue.
-  await new Promise((done) => setTimeout(done, LOOK));
-  await sendAll();
 };
 
 // One request at a time, and one tab at a time, so that no conversion is sent twice. Where storage
@@ -538,7 +526,7 @@ const flush = quietly(() => {
   next = true;
   turns = turns.then(() => {
     next = false;
-    return nav.locks && box.length ? nav.locks.request('twite', sendAll) : sendAll();
+    return navigator.locks && box.length ? navigator.locks.request('twite', sendAll) : sendAll();
   }).catch(() => {
     // After a wait that doubles, up to a minute.
     clearTimeout(timer);
@@ -552,9 +540,25 @@ const flush = quietly(() => {
 const leave = (forGood) => {
   if (!allowed()) return;
   keepClick();
-  const keys = mine.filter((entry) => !entry.left && entry.until).map((entry) => entry.key);
-  mine.forEach((entry) => { entry.left = true; });
-  quietly(send)(keys, true, forGood);
+  quietly(send)(mine.filter((entry) => !entry.left && entry.until && (entry.left = true)).map((entry) => entry.key), true, forGood);
+};
+
+const ignore = (called, reason) => {
+  if (reason === 'bot' || allowed()) quietly(post)({ignored: [{name: text(called), reason: reason}]});
+};
+
+const keep = (entry) => {
+  const keys = queued();
+  if (keys.length > 40) delete box[keys[0]];
+  put(entry.key, JSON.stringify(entry));
+};
+
+const sendAll = async () => {
+  while (await send(queued())) {
+    failures = 0;
+    // Then another tab's turn comes. A moment later, that tab knows what has left the queue.
+    await new Promise((done) => setTimeout(done, LOOK));
+  }
 };
 
 // ---- Start.
@@ -563,12 +567,13 @@ quietly(() => {
   Object.assign(settings, w.twiteSettings);
   settings.source = settings.source || new URL(tag.src).searchParams.get('s');
   // Attributes have names such as pixelId, and texts as values. None sets an address.
-  Object.keys({...tag.dataset}).forEach((key) => {
+  for (const key in tag.dataset) {
     const value = tag.dataset[key];
     if (!/url|gateway/i.test(key)) settings[key.replace(/[A-Z]/g, '_$&').toLowerCase()] = /^[{[]/.test(value) ? parsed(value) : value;
-  });
+  }
 })();
 w.twite = twite;
+if (/twite_debug/.test(location)) debug();
 if (d.prerendering === true) addEventListener.call(d, 'prerenderingchange', begin);
 else begin();
 Array.from(stub.q || [], quietly((call) => twite(...call)));
