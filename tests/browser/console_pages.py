@@ -35,9 +35,15 @@ ASIDE: Final = {
     "/console/problems/replays/{replay}",
     "/console/connect/callback",
     "/console/changes",
-    "/console/tag-preview/{session}/changes",
+    "/console/tags/{session}/changes",
     "/console/link/{token}",
 }
+MOST_TABS: Final = 80
+# What is said of the focused element; a region that scrolls contains other elements.
+FOCUSED: Final = """(() => {
+  const it = document.activeElement;
+  return [it.matches("div, main, body") ? "" : it.innerText, it.name, it.id].join(" ");
+})()"""
 # Text that must have no effect wherever it is shown.
 HOSTILE: Final = (
     "\"'><img src=x onerror=alert(1)><script>alert(2)</script>{{7*7}}\u202egnp.exe =1+1"
@@ -182,4 +188,25 @@ async def sign_in(page: Page, url: str, name: str = "ada") -> None:
     await page.fill("#name", name)
     await page.fill("#password", PASSWORD)
     await page.click("button.main")
+    await page.wait_for_selector("nav", state="attached")
+
+
+async def tab_to(page: Page, text: str) -> None:
+    """Press Tab until an element with a text, a name or an id has the focus."""
+    for _ in range(MOST_TABS):
+        await page.keyboard.press("Tab")
+        focused = await page.evaluate(FOCUSED)
+        if text in focused:
+            return
+    raise AssertionError(f"the keyboard does not reach {text!r}")
+
+
+async def sign_in_by_keyboard(page: Page, url: str, name: str, path: str) -> None:
+    """Sign in with the keyboard, and open a page."""
+    await page.goto(f"{url}/console/sign-in?next={path}")
+    await page.focus("#name")
+    await page.keyboard.type(name)
+    await tab_to(page, "password")
+    await page.keyboard.type(PASSWORD)
+    await page.keyboard.press("Enter")
     await page.wait_for_selector("nav", state="attached")

@@ -4,15 +4,13 @@ import time
 
 import pytest
 import pytest_asyncio
-from console_pages import PASSWORD, ConsoleStage
+from console_pages import PASSWORD, ConsoleStage, tab_to
 from playwright.async_api import expect
 
 from twite.domain.alert import Alert, AlertKind
 from twite.domain.times import HOUR
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.journey]
-
-MOST_TABS = 80
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -35,18 +33,6 @@ async def stage(tmp_path):
     await stage.gateway._parts.store.put(alerts)  # noqa: SLF001 - the monitor resolves earlier ones
     yield stage
     await stage.stop()
-
-
-async def tab_to(page, text):
-    """Press Tab until an element with a text has the focus."""
-    for _ in range(MOST_TABS):
-        await page.keyboard.press("Tab")
-        focused = await page.evaluate(
-            "[document.activeElement.innerText, document.activeElement.name].join(' ')"
-        )
-        if text in focused:
-            return
-    raise AssertionError(f"the keyboard does not reach {text!r}")
 
 
 async def test_alert_is_understood_acknowledged_and_muted_by_keyboard(browser, stage):

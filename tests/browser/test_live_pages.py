@@ -167,7 +167,7 @@ async def test_tag_preview_shows_new_requests_and_keeps_open_parts_open(browser,
         page = await context.new_page()
         await sign_in(page, stage.url)
         await preview(stage)
-        await page.goto(f"{stage.url}/console/tag-preview/latest")
+        await page.goto(f"{stage.url}/console/tags/latest")
         await page.wait_for_selector("[data-state=connected]")
         await page.locator("summary", has_text="Request and response").first.click()
         before = await page.locator("section.previewed").count()

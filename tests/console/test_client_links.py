@@ -13,7 +13,7 @@ from twite.domain.people.users import Role
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 LINKS = "/console/people/links"
-FORM = {"client": "acme", "sees": "some", "pixel": "o6dkt", "lasting": "7", "own": PASSWORD}
+FORM = {"client_name": "acme", "sees": "some", "pixel": "o6dkt", "lasting": "7", "own": PASSWORD}
 
 
 @pytest_asyncio.fixture(loop_scope="module")
@@ -49,7 +49,7 @@ async def test_client_sees_only_the_pixels_of_the_link_and_changes_nothing(stage
     denied = [
         await client.post("/console/pixels/o6dkt/pause"),
         await client.get("/console/people"),
-        await client.post(LINKS, FORM | {"client": "friend"}),
+        await client.post(LINKS, FORM | {"client_name": "friend"}),
     ]
     again = await stage.browser().post(link)
 
@@ -84,7 +84,7 @@ async def test_revoked_client_is_signed_out_and_open_links_end(stage):
 async def test_link_never_gives_the_rights_of_a_user_who_exists(stage):
     ada = await stage.signed_in("ada")
 
-    pages = [await refused(ada, client=name) for name in ("olga", "client", "ada")]
+    pages = [await refused(ada, client_name=name) for name in ("olga", "client", "ada")]
 
     assert all("already exists" in page for page in pages)
     async with open_records(stage.settings) as records:
@@ -97,7 +97,7 @@ async def test_link_never_gives_the_rights_of_a_user_who_exists(stage):
     ("change", "reason"),
     [
         ({"pixel": "not-configured"}, "not configured"),
-        ({"client": "Some Client"}, "not a valid user name"),
+        ({"client_name": "Some Client"}, "not a valid user name"),
         ({"lasting": "9999"}, "how long"),
         ({"own": "wrong"}, "Nothing was changed"),
         ({"sees": "all"}, "choose at least one pixel"),
@@ -107,7 +107,7 @@ async def test_refused_link_says_why_and_keeps_what_was_typed(stage, change, rea
     page = await refused(await stage.signed_in("ada"), **change)
 
     assert reason in html.unescape(page)
-    assert f'value="{(FORM | change)["client"]}"' in page
+    assert f'value="{(FORM | change)["client_name"]}"' in page
     async with open_records(stage.settings) as records:
         assert await records.people.user("acme") is None
 

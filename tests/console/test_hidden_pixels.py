@@ -315,7 +315,7 @@ def _parameters(numbers):
 
 def _with_parameters(path, asked):
     parts = {
-        "source": "shop",
+        "source": "rivalshop",
         "problem": "0123456789ab",
         "replay": "none",
         "name": "ada",

@@ -12,7 +12,7 @@ FOLDER = Path(__file__).parents[2] / "docs/reference"
 ASIDE = {
     "/console/connect/callback",
     "/console/changes",
-    "/console/tag-preview/{session}/changes",
+    "/console/tags/{session}/changes",
 }
 
 

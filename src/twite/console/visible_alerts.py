@@ -29,7 +29,7 @@ _PAGES: Final[Mapping[str, str]] = {
     "source": "/console/sources/{}",
     "webhook": "/console/system/webhooks",
     "sync": "/console/system",
-    "template": "/console/tag-preview",
+    "template": "/console/tags",
 }
 
 

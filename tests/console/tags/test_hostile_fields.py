@@ -53,7 +53,7 @@ FIELDS = [f"native {field}" for field in (*NATIVE, *NESTED)] + [f"mp {field}" fo
 PAGES = (
     "", "/conversions", "/conversions?state=dead", "/conversions?state=held", "/problems",
     "/match-keys", "/problems/amounts", "/deduplication", "/people/audit", "/pixels",
-    "/pixels/o8z6j", "/system",
+    "/pixels/o8z6j", "/system", "/sources", "/sources/shop",
 )  # fmt: skip
 TAG = """
 [[tag]]

@@ -12,7 +12,7 @@ from twite.domain.people.users import Role
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 KEY = "a-source-key-of-some-length"
-PATH = "/console/tag-preview"
+PATH = "/console/tags"
 PERSON = "ada@shop.example"
 
 

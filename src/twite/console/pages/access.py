@@ -81,7 +81,6 @@ class UsersPage:
         return request.page(
             "access/users.html",
             title="People",
-            lasting=_LASTING,
             users=view.sorted(await self.user_accounts.users(), _ORDERS),
             view=view,
             pixels=self.pixels,
@@ -98,7 +97,6 @@ class UsersPage:
             user=user,
             pixels=self.pixels,
             shortest=SHORTEST,
-            lasting=_LASTING,
             links=[link.begun_at + LINK_TIME for link in links],
             sessions=[each for each in sessions if each not in links],
         )
@@ -124,7 +122,7 @@ class UsersPage:
     async def _link(self, request: PageRequest) -> Response:
         """Make a link for a client, and show it once."""
         form = request.form
-        name = form.first("client").strip().lower()
+        name = form.first("client_name").strip().lower()
         lasts = (form.number("lasting") or 0) * DAY
         back = f"{_PATH}/users/{name}" if form.first("again") else _PATH
         if not await self.reauthentication.knows(request):

@@ -24,7 +24,7 @@ from twite.tags.preview.sessions import (
 )
 
 FOLDER: Final = Path(__file__).parent  # of templates and static files
-PATH: Final = "/console/tag-preview"
+PATH: Final = "/console/tags"
 _ONE: Final = f"{PATH}/{{session}}"
 _ROLE: Final = Role.OPERATOR
 
@@ -47,7 +47,7 @@ class TagPreviewPage:
 
     @property
     def routes(self) -> Sequence[PageRoute]:
-        place = PageLocation("Tag preview", NavigationGroup.SET_UP)
+        place = PageLocation("Tags", NavigationGroup.SET_UP)
         return (
             PageRoute("GET", PATH, self._list, role=_ROLE, location=place),
             PageRoute("POST", PATH, self._open, role=_ROLE),
