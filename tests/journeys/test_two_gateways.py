@@ -167,3 +167,34 @@ def test_sign_in_to_x_can_finish_at_another_gateway(unsigned, x_emulator):
     for number, gateway in enumerate(unsigned):
         post(gateway, number)
     wait_for(lambda: at_x(x_emulator, 0) and at_x(x_emulator, 1), unsigned[1].ended)
+
+
+def test_source_key_that_one_gateway_creates_or_revokes_is_followed_by_the_other(unsigned):
+    password = "a sentence that does well"
+    command(
+        unsigned[0], "user", "add", "ada", "--role", "admin", "--password-stdin", typed=password
+    )
+    browser, path = Browser(), "/console/sources/shop"
+    sign_in = "/console/sign-in"
+    browser.submit(unsigned[0], sign_in, sign_in, name="ada", password=password, code="")
+
+    created = browser.submit(unsigned[0], path, f"{path}/keys", own=password)
+    key = html.unescape(re.search(r'<pre id="text"[^>]*>([^<]+)</pre>', created)[1])
+    wait_for(lambda: _status(unsigned[1], key) == 202, unsigned[1].ended)
+    old_key = _status(unsigned[1], KEY)
+    browser.submit(unsigned[1], path, f"{path}/keys/file/revoke", own=password)
+
+    wait_for(lambda: _status(unsigned[0], KEY) == 401, unsigned[0].ended)
+    assert old_key == 202
+    assert _status(unsigned[0], key) == 202
+
+
+def _status(gateway, key):
+    order = b'{"event": "purchase", "conversion_id": "order-1", "email": "a@example.com"}'
+    headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+    request = urllib.request.Request(f"{gateway.url}/v1/conversions", order, headers)
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return answer.status
+    except urllib.error.HTTPError as refused:
+        return refused.code

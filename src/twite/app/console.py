@@ -152,6 +152,7 @@ def console(
             destinations=destinations,
             sources=sources,
             reload=parts.reload,
+            is_shared=store.ownership is not None,
         ),
         *added.pages,
         SystemPage(

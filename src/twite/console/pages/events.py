@@ -41,13 +41,15 @@ _ORDERS: Final[Mapping[str, Callable[[EventTag], Any]]] = {
 class EventsPage:
     """The page of X's events, for pixels with OAuth credentials.
 
-    `reload` makes all workers use the settings file.
+    `reload` makes all workers use the settings file. If the store `is_shared`, gateways on other
+    machines have files of their own.
     """
 
     manager: EventTagManager
     destinations: Mapping[str, Destination]
     sources: Sequence[Source]
     reload: Callable[[], Awaitable[ReloadReport]]
+    is_shared: bool
 
     @property
     def routes(self) -> Sequence[PageRoute]:
@@ -190,7 +192,8 @@ class EventsPage:
         """Say whether the gateway uses what is in twite.toml; otherwise, why not."""
         if report.result in {ReloadResult.RELOADED, ReloadResult.UNCHANGED}:
             message = "The gateway uses twite.toml as it is now. Send a test conversion below."
-            return request.back_to(back, message=message)
+            elsewhere = " Make the same change on each other machine with a gateway."
+            return request.back_to(back, message=message + elsewhere * self.is_shared)
         reasons = "; ".join(report.problems) or "see the log"
         message = f"twite.toml was written, but the gateway kept its old settings: {reasons}"
         return request.back_to(back, message=message, bad=True)

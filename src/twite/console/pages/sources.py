@@ -36,11 +36,10 @@ _JOINED_SINCE: Final = 7 * DAY
 
 
 class ShownSource(msgspec.Struct, frozen=True, kw_only=True):
-    """A source with its counts, and when its last conversion arrived, to the minute."""
+    """A source with its counts."""
 
     source: Source
     counts: ConversionCounts
-    last_seen: int | None
 
 
 class ShownKey(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,7 +60,6 @@ class Gained(msgspec.Struct, frozen=True, kw_only=True):
 _ORDERS: Final[Mapping[str, Callable[[ShownSource], Any]]] = {
     "source": lambda shown: shown.source.name,
     "received": lambda shown: shown.counts.received,
-    "last-seen": lambda shown: shown.last_seen or 0,
 }
 
 
@@ -111,6 +109,7 @@ class SourcesPage:
             title=source.name,
             shown_source=shown,
             source=source,
+            last_seen=await self._last_seen(source),
             keys=await self._keys(source),
             can_create=self.key_store is not None,
             in_settings=IN_SETTINGS,
@@ -161,17 +160,18 @@ class SourcesPage:
 
     async def _shown(self, sources: Sequence[Source]) -> list[ShownSource]:
         accounts = await self.queries.balance()
-        latest: dict[str, int] = {}
-        for hour in await self.state.load(HourlyTraffic):
-            latest[hour.source] = max(hour.last_at, latest.get(hour.source, 0))
         return [
             ShownSource(
                 source=source,
                 counts=total(account for account in accounts if account.source == source.name),
-                last_seen=latest.get(source.name),
             )
             for source in sources
         ]
+
+    async def _last_seen(self, source: Source) -> int | None:
+        """Return when the last conversion of the last two weeks arrived, to the minute."""
+        hours = await self.state.load(HourlyTraffic, prefix=source.name)
+        return max((hour.last_at for hour in hours if hour.source == source.name), default=None)
 
     async def _keys(self, source: Source) -> list[ShownKey]:
         """Return the accepted keys, the one in the settings first."""
