@@ -41,7 +41,7 @@ ALERTS = [
         for pixel in PIXELS
     ),
     an_alert("held", AlertKind.CONVERSIONS_HELD, "o8z6j", reason="3 conversions are held"),
-    an_alert("client", AlertKind.CONVERSIONS_HELD, "o6dkt", reason="1 conversion is held"),
+    an_alert("client", AlertKind.CONVERSIONS_HELD, "o6dkt", reason="1,031 conversions are held"),
     an_alert("silent", AlertKind.SOURCE_SILENT, "shop"),
     an_alert("clock", AlertKind.CLOCK_WRONG, "clock"),
     *(
@@ -117,13 +117,20 @@ async def test_alerts_with_one_cause_are_shown_once_with_cause_remedy_and_affect
 
     assert "17 pixels: X refuses the credentials" in text
     assert text.count("X refuses the credentials") == 1
-    assert "Cause X's response: 401: token of q0 expired" in text
+    assert "Cause q0: X's response: 401: token of q0 expired; and 16 more" in text
     assert "Remedy twite check tests each credential." in text
     assert "17 subjects" in text
     assert 'href="/console/conversions?state=held&amp;pixel=o8z6j"' in page
     assert 'href="/console/sources/shop"' in page
     assert 'href="/console/problems?kind=held"' in page
     assert len(ids_of(page, "17 pixels: X refuses").split()) == 17
+
+
+@pytest.mark.parametrize("path", ["/console", "/console/alerts"])
+async def test_cause_of_many_names_the_subject_with_the_most_conversions(stage, path):
+    page = await (await stage.signed_in("ada")).get(path)
+
+    assert "o6dkt: 1,031 conversions are held; and 1 more" in text_of(page.text)
 
 
 async def test_history_has_the_latest_resolved_alerts_by_pages(stage):

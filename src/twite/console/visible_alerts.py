@@ -1,5 +1,6 @@
 """The open alerts that a viewer sees, by cause, with remedies and links to what they affect."""
 
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final
 from urllib.parse import quote, urlencode
@@ -32,6 +33,9 @@ _PAGES: Final[Mapping[str, str]] = {
     "template": "/console/tags",
 }
 
+# Many reasons begin with a count: the subject with the most is the worst.
+_COUNT: Final = re.compile(r"[0-9][0-9,]*(?= )")
+
 
 class ShownAlert(msgspec.Struct, frozen=True, kw_only=True):
     """One subject of a cause. `path` lists what the alert affects; "" if no page can."""
@@ -43,7 +47,10 @@ class ShownAlert(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ShownCause(msgspec.Struct, frozen=True, kw_only=True):
-    """The open alerts with one cause. `anchor` is its id on the alerts page."""
+    """The open alerts with one cause. `anchor` is its id on the alerts page.
+
+    Of several subjects, `reason` is that of the worst, with its name.
+    """
 
     cause: AlertCause
     title: str
@@ -118,7 +125,7 @@ def shown_causes(
         ShownCause(
             cause=cause,
             title=_title(cause),
-            reason=cause.first.reason,
+            reason=_reason(cause),
             alerts=[
                 ShownAlert(
                     alert=alert,
@@ -156,3 +163,17 @@ def _title(cause: AlertCause) -> str:
         return f"{cause.first.subject}: {rule.title}"
     what = "pixel" if rule.about_pixel else rule.subject or "subject"
     return f"{plural(many, what)}: {rule.title}"
+
+
+def _reason(cause: AlertCause) -> str:
+    many = len(cause.alerts)
+    if many == 1:
+        return cause.first.reason
+    worst = max(cause.alerts, key=_size)
+    return f"{worst.subject}: {worst.reason}; and {many - 1} more"
+
+
+def _size(alert: Alert) -> int:
+    """Return the count with which a reason begins; 0 if it begins with words."""
+    count = _COUNT.match(alert.reason)
+    return int(count[0].replace(",", "")) if count else 0
