@@ -87,8 +87,8 @@ def run(size: int, *, store: Path | None, times: int) -> int:
 # Pages that are not measured, with the reason.
 ASIDE: Final[Mapping[str, str]] = {
     "/console/changes": "a stream",
-    "/console/tag-preview/{session}/changes": "a stream",
-    "/console/tag-preview/{session}": "the store has no tag",
+    "/console/tags/{session}/changes": "a stream",
+    "/console/tags/{session}": "there is no tag",
     "/console/connect/callback": "X's redirect",
     "/console/link/{token}": "works once",
     "/console/sign-in": "everyone who asks is signed in",
