@@ -127,3 +127,18 @@ async def test_link_is_audited_and_only_its_digest_is_stored(stage):
     assert token not in page
     stored = b"".join(file.read_bytes() for file in stage.folder.glob("twite.db*"))
     assert token.encode() not in stored
+
+
+async def test_client_who_gets_another_role_gets_no_more_links(stage):
+    ada = await stage.signed_in("ada")
+    link = await link_for(ada)
+
+    await ada.post(
+        "/console/people/users/acme/role", {"role": "operator", "sees": "all", "own": PASSWORD}
+    )
+    page = await ada.get("/console/people/users/acme")
+    again = await refused(ada, again="yes")
+
+    assert (page.status, "Make another link" in page.text) == (200, False)
+    assert "No link was made" in again
+    assert (await stage.browser().post(link)).status == 403
