@@ -5,12 +5,9 @@ from contextlib import contextmanager
 from http.client import HTTPException
 
 from twite.config.settings import Settings
-from twite.domain.destination import Destination, PixelToken
 from twite.domain.errors import SettingsError
+from twite.senders.test_emulator import world_of
 from twite_emulator.process import Emulator, EmulatorError, Json, running_emulator
-
-# The account of the emulator's default world.
-_ACCOUNT = "18ce54d4x5t"
 
 
 @contextmanager
@@ -24,7 +21,7 @@ def emulated_x(settings: Settings) -> Iterator[None]:
     if address is None:
         yield
         return
-    world = _world(settings)
+    world = world_of(settings.destinations())
     if _add(Emulator(f"http://{address}"), world):
         yield
         return
@@ -38,7 +35,7 @@ def emulated_x(settings: Settings) -> Iterator[None]:
 
 def add_pixels(settings: Settings) -> None:
     """Add the pixels of reloaded settings to the running emulator of `x.emulator`."""
-    _add(Emulator(f"http://{settings.x.emulator}"), _world(settings))
+    _add(Emulator(f"http://{settings.x.emulator}"), world_of(settings.destinations()))
 
 
 def _add(emulator: Emulator, world: Mapping[str, Json]) -> bool:
@@ -48,25 +45,3 @@ def _add(emulator: Emulator, world: Mapping[str, Json]) -> bool:
     except (OSError, HTTPException, ValueError):
         return False
     return True
-
-
-def _world(settings: Settings) -> dict[str, Json]:
-    """Return the pixels and events of the settings as entries of the emulator's world."""
-    pixels = settings.destinations()
-    accounts = {pixel.account or _ACCOUNT for pixel in pixels}
-    return {
-        "accounts": [{"id": account} for account in sorted(accounts)],
-        "pixels": [_pixel(pixel) for pixel in pixels],
-        "events": [
-            {"id": event, "pixel": pixel.pixel, "name": name}
-            for pixel in pixels
-            for name, event in pixel.events.items()
-        ],
-    }
-
-
-def _pixel(destination: Destination) -> Json:
-    entry: dict[str, Json] = {"id": destination.pixel, "account": destination.account or _ACCOUNT}
-    if isinstance(destination.credentials, PixelToken):
-        entry["token"] = destination.credentials.token.reveal()
-    return entry

@@ -25,7 +25,7 @@ from twite.app.sync_command import SyncCommand
 from twite.app.webhook_erasure import WebhookErasure
 from twite.app.workers import GatewayAddress, WorkerPlace
 from twite.config.settings import Settings
-from twite.domain.destination import Destination
+from twite.domain.destination import Destination, with_tests
 from twite.domain.times import SECOND
 from twite.gateway.delivery.monotonic_clock import MonotonicClock
 from twite.gateway.delivery.pixel_workers import TagWorkerFactory
@@ -43,6 +43,7 @@ from twite.gateway.ports.directory import Passwords
 from twite.gateway.ports.findings import CheckFinding
 from twite.gateway.ports.store import Store, StoreOptions
 from twite.machine.system import SystemClock, SystemRandomness
+from twite.senders.test_emulator import TestEmulator
 
 
 async def start_gateway(
@@ -80,6 +81,7 @@ class GatewayBuilder:
         self._observer, self._metrics = self._observation.observer, self._observation.metrics
         self._address = GatewayAddress(settings, worker, self._metrics.latest)
         self._transport = OnDemandTransport(timeout=settings.x.timeout)
+        self._test_emulator = TestEmulator(settings.destinations(), clock=self._wall)
 
     async def built(
         self,
@@ -184,7 +186,7 @@ class GatewayBuilder:
             traces=None if tracing is None else RequestTraces(tracing),
             guards=guards,
         )
-        runner = self._runner(store, stored, feature_run.workers(accept, destinations))
+        runner = self._runner(store, with_tests(stored), feature_run.workers(accept, destinations))
         runners.append(runner)
         feature_run.serve(accept, destinations)
         tag_credentials = tag_credentials_of(
@@ -224,6 +226,7 @@ class GatewayBuilder:
                 observer=self._observer,
             ),
             webhook_erasure=WebhookErasure(store),
+            test_emulator=self._test_emulator,
             replays=Replays(
                 state=store,
                 queries=store,
@@ -255,6 +258,7 @@ class GatewayBuilder:
             version=x.api_version,
             may_send=may_send(store),
             tracing=self._observation.trace_queue,
+            emulator=self._test_emulator,
         )
         return DeliveryRunner(
             destinations=stored,

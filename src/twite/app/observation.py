@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from twite.config.settings import Settings
 from twite.domain.errors import SettingsError
+from twite.domain.test_mode import with_test_names
 from twite.gateway.alerts.monitor import EventListener
 from twite.gateway.ingest.accept import X_SOURCE
 from twite.gateway.ports.machine import Clock
@@ -28,8 +29,11 @@ class Observation:
     def __init__(self, settings: Settings, clock: Clock) -> None:
         self._traces = settings.traces
         self.metrics = Metrics(
-            sources=[*(source.name for source in settings.sources()), X_SOURCE],
-            pixels=[pixel.pixel for pixel in settings.destinations()],
+            sources=[
+                *with_test_names(source.name for source in settings.sources()),
+                X_SOURCE,
+            ],
+            pixels=with_test_names(pixel.pixel for pixel in settings.destinations()),
         )
         self.listener = EventListener(clock)
         log = LineLogger(

@@ -28,8 +28,9 @@ from twite.app.monitoring import Monitoring
 from twite.config.collected_errors import located
 from twite.config.difference import SettingsChange, SettingsDifference, difference, with_reloaded
 from twite.config.settings import Settings, load
-from twite.domain.destination import Destination
+from twite.domain.destination import Destination, with_tests
 from twite.domain.errors import OperatorError, SettingsError, TransientError
+from twite.domain.test_mode import with_test_names
 from twite.domain.times import SECOND
 from twite.gateway.identity.source_keys import StoredSourceKeys
 from twite.gateway.ingest.consent_choice import PolicyChange
@@ -223,7 +224,10 @@ class SettingsReload:
         )
         # The rest cannot fail.
         self.in_use = in_use
-        parts.metrics.know(sources=[source.name for source in sources], pixels=list(destinations))
+        parts.metrics.know(
+            sources=with_test_names(source.name for source in sources),
+            pixels=with_test_names(destinations),
+        )
         parts.guards.use(
             sources={source.name: source.value_guard for source in sources},
             pixels={pixel.pixel: pixel.value_guard for pixel in settings.destinations()},
@@ -237,7 +241,8 @@ class SettingsReload:
         parts.sign_in.destinations = {pixel.pixel: pixel for pixel in settings.destinations()}
         if before.tag_credentials is not None:
             before.tag_credentials.replace(destinations)
-        parts.runner.replace(tuple(destinations.values()))
+        parts.test_emulator.use(settings.destinations())
+        parts.runner.replace(with_tests(destinations.values()))
         self._server.use(in_use.application)
         before.accept.is_replaced = True
         self._monitoring.use(settings)

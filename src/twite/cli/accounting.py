@@ -9,7 +9,7 @@ import typer
 from twite.app.store_access import read_forecasts, read_ignored, read_records
 from twite.cli import printing
 from twite.cli.options import DEFAULT_CONFIG, Config, Json, load
-from twite.domain.history import ConversionCounts, total
+from twite.domain.history import ConversionCounts, tests_of, total, without_tests
 from twite.domain.stats.backlog import Forecast
 from twite.domain.submission import IgnoredTally
 from twite.domain.times import DAY, spelled
@@ -47,7 +47,7 @@ def accounting(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> Non
             "by": by,
             "forecast": [_as_json(forecast) for forecast in expected],
         } | ignored_as_json(ignored)
-        printing.print_json(_sums(total(accounts)) | parts)
+        printing.print_json(_sums(total(without_tests(accounts))) | parts)
     else:
         _print(accounts)
         _print_forecasts([forecast for forecast in expected if forecast.pending])
@@ -60,9 +60,9 @@ def accounting(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> Non
 def _print(accounts: list[ConversionCounts]) -> None:
     rows: list[list[str | int]] = [
         [account.source, account.pixel or "none", *_sums(account).values()]
-        for account in [*accounts, total(accounts)]
+        for account in [*accounts, total(without_tests(accounts))]
     ]
-    rows[-1][:2] = ["all", ""]
+    rows[-1][:2] = ["all but tests" if tests_of(accounts) else "all", ""]
     printing.print_table(["source", "pixel", *_COLUMNS], rows)
 
 

@@ -5,6 +5,7 @@
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -17,7 +18,9 @@ from twite.config import values
 from twite.config.collected_errors import CollectedErrors
 from twite.config.toml import Reader, nearest, present
 from twite.domain.errors import SettingsError
+from twite.domain.fault import Fault
 from twite.domain.secret import Secret
+from twite.domain.times import LATEST, moment
 
 _NO_LIMIT: Final = 2**53
 REQUIRED: Final = object()  # the default of a key that must be written
@@ -124,6 +127,25 @@ class Number(Kind, frozen=True):
             bounds = f"Write a number from {self.least} to {self.most}"
             raise SettingsError(place, f"{number} is out of range. {bounds}")
         return number
+
+
+class Moment(Kind, frozen=True):
+    """A time with a zone, as a string or as TOML's own, in milliseconds."""
+
+    name: ClassVar[str] = "a time"
+    example: ClassVar[str] = '"2026-12-02T18:00:00Z"'
+    is_text: ClassVar[bool] = True
+
+    def read(self, value: object, place: str, reader: Reader) -> int:
+        text = reader.resolved(value, place)
+        if isinstance(text, datetime):
+            text = text.isoformat()
+        if not isinstance(text, str):
+            raise self.wrong(text, place)
+        read = moment(text, now=LATEST, path=place)
+        if isinstance(read, Fault):
+            raise SettingsError(place, f"is {read.message}")
+        return read
 
 
 class Flag(Kind, frozen=True):

@@ -19,6 +19,7 @@ from twite.domain.destination import (
 )
 from twite.domain.errors import SettingsError
 from twite.domain.secret import Secret
+from twite.domain.test_mode import TEST, is_test
 from twite.formats.event_data.conversions import IGNORE
 
 # The source name of conversions from requests in X's format.
@@ -175,6 +176,10 @@ def _source(table: SourceTable, place: str, pixels: Pixels, *, can_restrict: boo
         raise SettingsError(
             f"{place}.name", f"{name!r} is reserved for requests in X's format. Choose another name"
         )
+    if is_test(name):
+        raise SettingsError(
+            f"{place}.name", f"{TEST!r} begins the names of sources in test mode. Choose another"
+        )
     if table.key is not None and not table.key.reveal().isascii():
         raise SettingsError(f"{place}.key", "must be ASCII, to fit into an HTTP header")
     if table.write_key is not None and not table.origins:
@@ -213,6 +218,7 @@ def _source(table: SourceTable, place: str, pixels: Pixels, *, can_restrict: boo
         stape_credentials=table.stape_credentials,
         wait=table.wait,
         keep_click_ids=table.keep_click_ids,
+        test_until=table.test_until,
     )
 
 

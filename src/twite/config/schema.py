@@ -18,6 +18,7 @@ from twite.config.kinds import (
     Choice,
     Flag,
     ListOf,
+    Moment,
     Number,
     Setting,
     Table,
@@ -272,6 +273,12 @@ class SourceTable(msgspec.Struct, frozen=True, kw_only=True):
     )
     stape_credentials: Literal["configured", "stored", "passing"] = setting(
         "configured", "how to treat the credentials in requests from Stape's X tag"
+    )
+    test_until: int | None = setting(
+        None,
+        "until this time, conversions go to the built-in emulator, and never to X",
+        Moment(),
+        example="2026-12-02T18:00:00Z",
     )
 
 

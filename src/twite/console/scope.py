@@ -10,6 +10,7 @@ from twite.console.page import FormData, PageRequest
 from twite.console.time_range import FIELDS, TimeRange, time_range_of
 from twite.domain.conversion import shown_amount
 from twite.domain.destination import Destination
+from twite.domain.test_mode import real_name
 from twite.domain.times import LATEST, SECOND
 from twite.gateway.operations.conversion_value import value_of
 from twite.gateway.ports.listing import ListedState, ListPosition, ListQuery, QueryScope
@@ -114,7 +115,7 @@ class EventNames:
 
     def of(self, pixel: str) -> Mapping[str, str]:
         """Return a pixel's events, by their names in the settings."""
-        destination = self._destinations.get(pixel)
+        destination = self._destinations.get(real_name(pixel))
         return {} if destination is None else destination.events
 
     def all(self, request: PageRequest) -> list[tuple[str, str]]:

@@ -17,7 +17,7 @@ from twite.config.settings import Settings
 from twite.diagnostics.server import server
 from twite.domain.alert import RULES, Alert
 from twite.domain.errors import StoreUnusable, TransientError, TwiteError
-from twite.domain.history import ConversionCounts, total
+from twite.domain.history import ConversionCounts, total, without_tests
 from twite.domain.pause import Pause
 from twite.gateway.alerts.notifier import what_to_do
 from twite.gateway.ports.findings import CheckFinding, failed, passed, warning
@@ -189,7 +189,7 @@ def _unusable(error: StoreUnusable | TransientError) -> CheckFinding:
 
 
 def _balance(accounts: Sequence[ConversionCounts]) -> Iterator[CheckFinding]:
-    everything = total(accounts)
+    everything = total(without_tests(accounts))
     residue = [account for account in accounts if account.balance]
     if residue:
         where = ", ".join(

@@ -1,6 +1,6 @@
 """Destination and source: a pixel with its credentials, and a client that submits for pixels."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Final, Literal
 
@@ -9,11 +9,13 @@ import msgspec
 from twite.domain.consent import ConsentPolicy
 from twite.domain.secret import Masked, Secret
 from twite.domain.stats.value_guard import ValueGuard
+from twite.domain.test_mode import in_test, real_name
 from twite.domain.times import MINUTE
 
 # Conversions in fifteen minutes, the strictest limit that X documents [doc WEB]
 DEFAULT_RATE: Final = 60_000
 RATE_WINDOW: Final = 15 * MINUTE
+TEST_ACCOUNT: Final = in_test("emulator")
 DEFAULT_DAYS: Final = 90  # the lifetime of Stape's tag [seen ST]; X attributes no click for longer
 
 
@@ -25,7 +27,7 @@ class PixelToken(msgspec.Struct, frozen=True, kw_only=True):
 
 def emulator_token(pixel: str) -> PixelToken:
     """Return the token of a pixel at the built-in emulator, if the settings name none."""
-    return PixelToken(token=Secret(f"emulator-pixel-token-{pixel}"))
+    return PixelToken(token=Secret(f"emulator-pixel-token-{real_name(pixel)}"))
 
 
 class XApp(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,6 +104,25 @@ class Destination(msgspec.Struct, frozen=True, kw_only=True):
         return self.account or self.pixel
 
 
+def for_tests(destination: Destination) -> Destination:
+    """Return where a pixel's test conversions go: to the emulator, at its own rate limit."""
+    pixel = in_test(destination.pixel)
+    return Destination(
+        pixel=pixel,
+        credentials=emulator_token(pixel),
+        events=destination.events,
+        # No account of X has this name, so tests spend no limit of an account.
+        account=TEST_ACCOUNT,
+        rate=DEFAULT_RATE,
+    )
+
+
+def with_tests(destinations: Iterable[Destination]) -> tuple[Destination, ...]:
+    """Return pixels, and where their test conversions go."""
+    real = tuple(destinations)
+    return (*real, *map(for_tests, real))
+
+
 class ClickCookie(msgspec.Struct, frozen=True, kw_only=True):
     """The cookie that stores a click id: its `names`, and `days` after the click.
 
@@ -135,7 +156,8 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     loading it (`load`), or never (`off`).
 
     Conversions wait for `wait` milliseconds for identifiers from other events of the visitor.
-    `keep_click_ids` are parameters with click ids of other networks, which the script keeps.
+    `keep_click_ids` are parameters with click ids of other networks, which the script keeps. Until
+    `test_until` (ms), the source is in test mode: only the built-in emulator gets its conversions.
     """
 
     name: str
@@ -158,6 +180,19 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     stored_keys: tuple[Secret, ...] = ()
     # The pixels for which this or another source waits.
     joined_pixels: frozenset[str] = frozenset()
+    test_until: int | None = None
+
+    def at(self, now: int) -> "Source":
+        """Return the source as it accepts at a time: in test mode, as another source."""
+        if self.test_until is None or now >= self.test_until:
+            return self
+        return self.in_test()
+
+    def in_test(self) -> "Source":
+        """Return the source that accepts test conversions, which nothing real is joined with."""
+        return msgspec.structs.replace(
+            self, name=in_test(self.name), joined_pixels=frozenset(), wait=0
+        )
 
     @property
     def keys(self) -> tuple[Secret, ...]:

@@ -9,6 +9,7 @@ from twite.domain.cause import DeliveryCause
 from twite.domain.delivery import AMBIGUITY_WINDOW, NO_REQUEST, State
 from twite.domain.joins import GainedIdentifier
 from twite.domain.secret import Masked
+from twite.domain.test_mode import is_test
 from twite.domain.times import spelled
 
 # Why an ambiguous delivery is not sent again, until it is held.
@@ -141,6 +142,16 @@ class ConversionCounts(msgspec.Struct, frozen=True, kw_only=True):
             + self.held
             + self.pending
         )
+
+
+def without_tests(accounts: Iterable[ConversionCounts]) -> list[ConversionCounts]:
+    """Return the counts of real conversions."""
+    return [account for account in accounts if not is_test(account.source)]
+
+
+def tests_of(accounts: Iterable[ConversionCounts]) -> list[ConversionCounts]:
+    """Return the counts of test conversions."""
+    return [account for account in accounts if is_test(account.source)]
 
 
 def total(accounts: Iterable[ConversionCounts]) -> ConversionCounts:

@@ -13,6 +13,7 @@ from twite.domain.secret import Masked
 from twite.domain.stats.deduplication import DedupRow
 from twite.domain.stats.match_keys import Flaw
 from twite.domain.stats.value_guard import ValueFlag
+from twite.domain.test_mode import real_name
 from twite.domain.times import DAY
 
 # Names per source and day. The rest is counted as OTHER, because pages may generate names.
@@ -196,7 +197,7 @@ class RejectionQuery(msgspec.Struct, frozen=True, kw_only=True):
     """A filter of rejections: all conditions must hold.
 
     `code` matches if any fault has it; `pixels` None matches all pixels, and rejections without a
-    pixel; `name` is a conversion id or a receipt.
+    pixel; `name` is a conversion id or a receipt. A `source` includes its tests.
     """
 
     since: int = 0
@@ -210,7 +211,7 @@ class RejectionQuery(msgspec.Struct, frozen=True, kw_only=True):
         """Return whether a rejection matches, regardless of the limit."""
         return (
             rejection.at >= self.since
-            and self.source in {None, rejection.source}
+            and self.source in {None, rejection.source, real_name(rejection.source)}
             and (self.pixels is None or rejection.pixel in self.pixels)
             and self.name in {None, rejection.conversion_id, rejection.receipt}
             and (self.code is None or any(fault.code == self.code for fault in rejection.faults))

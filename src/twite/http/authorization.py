@@ -18,6 +18,7 @@ from starlette.types import Scope
 from twite.domain.destination import Source
 from twite.domain.history import ConversionCounts
 from twite.domain.people.users import KeyScope
+from twite.domain.test_mode import real_name, with_test_names
 from twite.gateway.identity.accounts import KEY_PREFIX
 from twite.gateway.identity.authentication import ApiKeyLookup
 from twite.http.responses import HttpRefusal, HttpResponse, error
@@ -246,7 +247,10 @@ WRONG_KEY: Final = _unauthorized(
 
 
 class Requester(msgspec.Struct, frozen=True, kw_only=True):
-    """What a requester may see: some pixels, and the balance of one source or of all (None)."""
+    """What a requester may see: some pixels, and the balance of one source or of all (None).
+
+    A requester also sees the tests of these pixels.
+    """
 
     pixels: frozenset[str] | None
     source: str | None = None
@@ -257,7 +261,9 @@ class Requester(msgspec.Struct, frozen=True, kw_only=True):
 
     def counts(self, counts: ConversionCounts) -> bool:
         """Return whether an account is part of the balance that the requester may see."""
-        return counts.source == self.source if self.source else self.sees(counts.pixel)
+        if self.source:
+            return real_name(counts.source) == self.source
+        return self.sees(counts.pixel)
 
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
@@ -272,13 +278,13 @@ class Authorization:
         offered = bearer(headers)
         if offered is None or not offered.startswith(_OURS):
             source = self.keys.require(headers)
-            return Requester(pixels=source.pixels, source=source.name)
+            return Requester(pixels=with_test_names(source.pixels), source=source.name)
         key = await self.api_keys.find(offered.decode("latin-1"))
         if key is None:
             raise HttpRefusal(WRONG_KEY)
         if scope not in key.scopes:
             raise HttpRefusal(error(403, "key_scope", f"this key does not have the scope {scope}"))
-        return Requester(pixels=None if key.pixels is None else frozenset(key.pixels))
+        return Requester(pixels=None if key.pixels is None else with_test_names(key.pixels))
 
     async def may_see_metrics(self, headers: Mapping[bytes, bytes]) -> bool:
         """Return whether the request's API key may read the metrics, which cover every pixel."""

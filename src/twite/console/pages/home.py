@@ -36,6 +36,7 @@ from twite.domain.history import ConversionCounts, total
 from twite.domain.pause import Pause
 from twite.domain.stats.backlog import Forecast
 from twite.domain.stats.tally import QUARTER, DeliveryTimes, FlowCounts, quantile, together
+from twite.domain.test_mode import is_test
 from twite.domain.times import DAY, HOUR, MINUTE
 from twite.gateway.alerts.alert_store import read_replies
 from twite.gateway.alerts.forecast import LOOK_BACK, forecasts
@@ -101,7 +102,9 @@ class HomePage:
         counts = [
             each
             for each in await self.queries.balance()
-            if scope.shows(each.pixel) and scope.source in (None, each.source)
+            if scope.shows(each.pixel)
+            and scope.source in (None, each.source)
+            and is_test(each.source) == is_test(scope.pixel or "")
         ]
         causes = await self._causes(scope, request.now)
         accounts = await self._accounts(request, scope, counts, causes, by_pixel=by_pixel)
@@ -181,7 +184,7 @@ class HomePage:
         figures = [
             _figures(pixel, traffic, by_counts.get(pixel, ()), oldest.get(pixel))
             for pixel in sorted(names)
-            if scope.shows(pixel)
+            if scope.shows(pixel) and is_test(pixel) == is_test(scope.pixel or "")
         ]
         return health_of(
             figures,

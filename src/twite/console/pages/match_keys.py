@@ -25,6 +25,7 @@ from twite.console.time_chart import (
 from twite.console.time_range import minute_of
 from twite.domain.destination import Destination
 from twite.domain.stats.match_keys import FLAWS, FlawCount, Matched, Matching, added
+from twite.domain.test_mode import is_test
 from twite.domain.times import DAY
 from twite.gateway.ports.listing import QueryScope
 from twite.gateway.ports.queries import FlawsQuery, MatchByPixelQuery, MatchQuery, Queries
@@ -107,6 +108,7 @@ class MatchKeysPage:
             pixel: keys
             for pixel, keys in (await self.queries.answer(MatchByPixelQuery(since=since))).items()
             if viewer.sees(pixel)
+            and not is_test(pixel)
             and (not account or account_of(self.destinations, pixel) == account)
         }
         grouped: dict[str, list[str]] = {}

@@ -32,7 +32,8 @@ class NativeReceipt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     `warnings` names omitted identifiers, and the errors of conversions that are suppressed because
     consent is denied. `duplicates`, `suppressed` and `held` count conversions; their indexes are in
     fields of their own; a user must release held ones; `suppressed_reasons` has the reason for each
-    suppressed one. `ignored` counts tag events that the source does not send as conversions.
+    suppressed one. `ignored` counts tag events that the source does not send as conversions. With
+    `test`, the source is in test mode, so that X gets none of them.
     """
 
     receipt: str
@@ -47,6 +48,7 @@ class NativeReceipt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     held_indexes: tuple[int, ...] = ()
     suppressed_reasons: tuple[Suppressed, ...] = ()
     ignored: int = 0
+    test: bool = False
 
 
 class SourceInfo(msgspec.Struct, frozen=True, kw_only=True):

@@ -260,11 +260,13 @@ def read_parsed(
     return ParsedNative(results=tuple(results), body=body, given=parsed.conversions)
 
 
-def named(body: bytes, *, source: str, key: str, salt: bytes) -> Idempotency:
-    """Return digests of a request's idempotency key and of its content.
+def named(body: bytes, *, source: str, key: str | None, salt: bytes) -> Idempotency | None:
+    """Return digests of a request's idempotency key and of its content; None without a key.
 
     Key order in objects and white space do not matter.
     """
+    if key is None:
+        return None
     try:
         canonical = msgspec.json.encode(msgspec.json.decode(body), order="sorted")
     except msgspec.DecodeError:  # for example, a number of hundreds of digits

@@ -13,6 +13,7 @@ from twite.domain.delivery import Attempt, Group, NewDeliveries, ambiguous_of
 from twite.domain.destination import Destination, MissingCredentials, OAuthKeys, PixelToken
 from twite.domain.errors import TransientError
 from twite.domain.outcome import Delivered, Errored, Outcome, Rejected, RejectionScope
+from twite.domain.test_mode import is_test, real_name
 from twite.domain.times import SECOND
 from twite.gateway.delivery.credentials import CredentialChooser
 from twite.gateway.delivery.monotonic_clock import NOTICEABLE, MonotonicClock
@@ -36,6 +37,7 @@ from twite.x.decode import decode, limit_of, names_window
 from twite.x.encode import batch_body, conversions_url, joined_body
 from twite.x.oauth1 import sign
 
+NO_EMULATOR: Final = "test conversions are not sent: this gateway has no emulator"
 # The reason that a pixel without credentials is paused.
 NOBODY_SIGNED_IN: Final = "no user has signed in for this pixel: run twite login"
 
@@ -52,6 +54,8 @@ class XClient:
     # Returns False once another gateway may have claimed this gateway's deliveries.
     may_send: Callable[[], bool] = always
     tracing: Tracing | None = None
+    # Where test conversions go, whatever the settings say.
+    emulator: Transport | None = None
 
     async def send(
         self, destination: Destination, body: bytes, *, count: int
@@ -63,7 +67,12 @@ class XClient:
         if isinstance(destination.credentials, MissingCredentials):
             nothing = NoResponse(reason=NOBODY_SIGNED_IN, left=False)
             return nothing, Rejected(scope=RejectionScope.PIXEL, reason=NOBODY_SIGNED_IN)
-        url = conversions_url(api_url=self.api_url, version=self.version, pixel=destination.pixel)
+        transport = self.emulator if is_test(destination.pixel) else self.transport
+        if transport is None:
+            nothing = NoResponse(reason=NO_EMULATOR, left=False)
+            return nothing, Errored(reason=NO_EMULATOR, ambiguous=False)
+        pixel = real_name(destination.pixel)
+        url = conversions_url(api_url=self.api_url, version=self.version, pixel=pixel)
         outbound = OutboundRequest(
             url=url,
             headers=self._headers(destination, url),
@@ -71,11 +80,11 @@ class XClient:
             may_send=self.may_send,
         )
         began = self.clock.elapsed()
-        response = await self.transport.post(outbound)
+        response = await transport.post(outbound)
         if isinstance(response, NoResponse):
             return response, Errored(reason=response.reason, ambiguous=response.left)
         theirs = _dated(response)
-        if theirs is not None:
+        if theirs is not None and transport is self.transport:
             self.clock.observe(theirs, took=self.clock.elapsed() - began)
         outcome = decode(
             status=response.status,

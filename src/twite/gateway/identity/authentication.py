@@ -26,6 +26,7 @@ from twite.domain.people.users import (
 )
 from twite.domain.plural import plural
 from twite.domain.secret import Masked, Secret
+from twite.domain.test_mode import with_test_names
 from twite.domain.times import HOUR, MINUTE, SECOND
 from twite.gateway.identity.two_factor import hash_of, step_of
 from twite.gateway.ports.directory import (
@@ -352,8 +353,8 @@ def link_digest_of(token: str) -> bytes:
 
 
 def viewer_of(user: User) -> Viewer:
-    """Return a user's permissions and visible pixels."""
-    pixels = None if user.pixels is None else frozenset(user.pixels)
+    """Return a user's permissions and visible pixels, with their tests."""
+    pixels = None if user.pixels is None else with_test_names(user.pixels)
     return Viewer(name=user.name, role=user.role, pixels=pixels)
 
 

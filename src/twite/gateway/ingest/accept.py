@@ -18,6 +18,7 @@ from twite.domain.submission import (
     Recorded,
     Submission,
 )
+from twite.domain.test_mode import is_test
 from twite.formats.beacon.shape import PixelCall
 from twite.formats.native import read as native
 from twite.formats.native.conversion import ReadContext
@@ -115,6 +116,7 @@ class Accept:
 
         Raises MalformedRequest, NameTaken, QueueFull, LedgerUnavailable; nothing is stored then.
         """
+        source = source.at(self.clock.now())
         reading, name = self._read(source, body, idempotency_key)
         request = self._recorder.begin()
         try:
@@ -127,9 +129,9 @@ class Accept:
     def takes_directly(self, source: Source) -> bool:
         """Return whether `native_soon` may accept a source's requests.
 
-        That is so until a reload replaces this object, if no tag can fire and nothing is joined.
+        That is so until a reload replaces this object, without tags, joins and test modes.
         """
-        if self.is_replaced or source.joined_pixels:
+        if self.is_replaced or source.joined_pixels or source.test_until:
             return False
         return self.tag_dispatcher is None or not self.tag_dispatcher.listens_to(source.name)
 
@@ -193,7 +195,8 @@ class Accept:
         reading = native.read_typical(request.body, context.reading)
         if reading is None:
             return *self._read(source, request.body, key), None
-        return reading, self._named(request.body, source, key), context
+        named = native.named(request.body, source=source.name, key=key, salt=self.salt)
+        return reading, named, context
 
     def _recorded(
         self,
@@ -236,12 +239,7 @@ class Accept:
             idempotency_key=idempotency_key,
             judge=self._judge(source, now),
         )
-        return reading, self._named(body, source, idempotency_key)
-
-    def _named(self, body: bytes, source: Source, key: str | None) -> Idempotency | None:
-        if key is None:
-            return None
-        return native.named(body, source=source.name, key=key, salt=self.salt)
+        return reading, native.named(body, source=source.name, key=idempotency_key, salt=self.salt)
 
     async def parsed(
         self,
@@ -257,7 +255,7 @@ class Accept:
         `pixel_calls` says what X's pixel in the page did; `origin` is passed to tags. Ignored items
         are counted in the same commit. Raises QueueFull, LedgerUnavailable: nothing is stored.
         """
-        now = self._wall.now()
+        now, source = self._wall.now(), source.at(self.clock.now())
         read = partial(
             native.read_parsed,
             source=source,
@@ -303,10 +301,11 @@ class Accept:
             entries, native, other_native, source, self.salt, now=self.clock.now()
         )
         firing, tag_only = NOTHING_FIRED, TagOnlyEvents()
-        if self.tag_dispatcher is not None and self.tag_dispatcher.listens_to(source.name):
+        dispatcher = None if is_test(source.name) else self.tag_dispatcher
+        if dispatcher is not None and dispatcher.listens_to(source.name):
             request_id = self.randomness.nonce() if idempotency is None else idempotency.key.hex()
             dispatch = partial(
-                self.tag_dispatcher.dispatch,
+                dispatcher.dispatch,
                 source=source,
                 origin=msgspec.structs.replace(origin, request_id=request_id),
                 now=self._wall.now(),

@@ -9,6 +9,7 @@ from twite.domain.conversion import Conversion
 from twite.domain.destination import Source
 from twite.domain.outcome import XComplaint
 from twite.domain.submission import Ignored, Recorded, RejectedConversion, Submission
+from twite.domain.test_mode import is_test
 from twite.formats.native.answers import IdentifierWarning, NativeReceipt, RejectedItem, Suppressed
 from twite.formats.native.read import ParsedNative
 from twite.gateway.ingest.entries import (
@@ -24,7 +25,7 @@ class AcceptReceipt(msgspec.Struct, frozen=True, kw_only=True):
     """The result of a committed request.
 
     Indexes are positions in the request; `tags` are the tags that fired, `responses` their
-    additions to the response. `ignored` lists the ignored events.
+    additions to the response. `ignored` lists the ignored events. A `test` is not sent to X.
     """
 
     receipt: str
@@ -41,6 +42,7 @@ class AcceptReceipt(msgspec.Struct, frozen=True, kw_only=True):
     tags: tuple[TagOutcome, ...] = ()
     responses: tuple[ResponseAddition, ...] = ()
     ignored: tuple[Ignored, ...] = ()
+    test: bool = False
 
     def as_native(self, *, ignored: int = 0) -> NativeReceipt:
         """Return the receipt in the native format."""
@@ -60,6 +62,7 @@ class AcceptReceipt(msgspec.Struct, frozen=True, kw_only=True):
             held_indexes=self.held_indexes,
             suppressed_reasons=self.suppressed_reasons,
             ignored=ignored,
+            test=self.test,
         )
 
 
@@ -144,4 +147,5 @@ def receipt_of(
         tags=tag_outcomes(firing.fired, recorded.duplicates) if fired else (),
         responses=responses_of(firing, recorded.duplicates) if firing.responses else (),
         ignored=submission.ignored,
+        test=is_test(submission.source),
     )

@@ -15,6 +15,7 @@ from twite.domain.submission import (
     Recorded,
     Submission,
 )
+from twite.domain.test_mode import is_test
 from twite.formats.beacon.shape import PixelCall
 from twite.formats.native.conversion import ReadContext
 from twite.formats.native.read import ParsedNative
@@ -37,6 +38,7 @@ from twite.gateway.ingest.flaws import (
     weigh_match_keys,
 )
 from twite.gateway.ingest.receipts import AcceptReceipt, UncommittedRequest, receipt_of
+from twite.gateway.ingest.tested import tested
 from twite.gateway.ingest.value_guard import ValueGuards
 from twite.gateway.ports.machine import Clock, Randomness
 from twite.gateway.ports.request_watch import sends_nothing
@@ -87,7 +89,9 @@ class SubmissionBuilder:
         now = self.clock.now()
         flaws: tuple[FlawedIdentifier, ...] = ()
         if parsed.results:
-            flaws = flawed(parsed.results) + self._double_hashes.among(matchable(parsed))
+            flaws = flawed(parsed.results)
+            if not is_test(source.name):
+                flaws += self._double_hashes.among(matchable(parsed))
             entries, flaws = weigh_match_keys(entries, flaws, of_nobody=flaws)
         submission = Submission(
             receipt=self.randomness.receipt(),
@@ -107,7 +111,7 @@ class SubmissionBuilder:
             known=known,
         )
         return UncommittedRequest(
-            parsed=parsed, submission=submission, warnings=remarks, firing=firing
+            parsed=parsed, submission=tested(submission), warnings=remarks, firing=firing
         )
 
     def of_typical(
@@ -163,9 +167,11 @@ class SubmissionBuilder:
             body=reading.body,
             look=self.guards.look(source),
         )
-        doubles = self._double_hashes.among(
-            matchable_x(reading.conversions, reading.flaws, revoked)
-        )
+        doubles: tuple[FlawedIdentifier, ...] = ()
+        if not is_test(source):
+            doubles = self._double_hashes.among(
+                matchable_x(reading.conversions, reading.flaws, revoked)
+            )
         entries, flaws = weigh_match_keys(
             entries,
             flawed_x(reading.conversions, reading.flaws, revoked) + doubles,
@@ -173,7 +179,7 @@ class SubmissionBuilder:
             # gets the last hash, which may be valid.
             of_nobody=doubles,
         )
-        return Submission(
+        submission = Submission(
             receipt=self.randomness.receipt(),
             source=source,
             endpoint=endpoint,
@@ -190,6 +196,7 @@ class SubmissionBuilder:
             ),
             flaws=flaws,
         )
+        return tested(submission)
 
     def receipt(self, request: UncommittedRequest, recorded: Recorded) -> AcceptReceipt:
         """Return the receipt of a committed request, and learn its amounts."""

@@ -13,6 +13,7 @@ import msgspec
 from twite.domain.destination import Destination, Source
 from twite.domain.history import History
 from twite.domain.submission import Ignored
+from twite.domain.test_mode import real_name
 from twite.formats.event_data.conversions import REASONS, STANDARD, our_name
 from twite.gateway.operations.edit import Edit, EditResult, apply_edit, doubt, late_after_pixel
 from twite.gateway.ports.listing import QueryScope
@@ -184,8 +185,8 @@ class DryRun:
                 tree,
                 kept.place,
                 pixel=history.pixel,
-                destination=self.destinations.get(history.pixel),
-                source=self._sources.get(history.source),
+                destination=self.destinations.get(real_name(history.pixel)),
+                source=self._sources.get(real_name(history.source)),
             )
         if mapped.fault is not None:
             return EditResult(event=history.event, body=history.sent, fault=mapped.fault)

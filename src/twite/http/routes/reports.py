@@ -9,10 +9,18 @@ import msgspec
 from twite.domain.cause import DeliveryCause
 from twite.domain.delivery import State
 from twite.domain.fault import CODES, Fault, MaskedFault
-from twite.domain.history import ConversionCounts, History, total, waiting
+from twite.domain.history import (
+    ConversionCounts,
+    History,
+    tests_of,
+    total,
+    waiting,
+    without_tests,
+)
 from twite.domain.joins import JoinKind, age_of
 from twite.domain.stats.deduplication import MOST_DAYS
 from twite.domain.submission import KEPT_FOR, Rejection, RejectionQuery
+from twite.domain.test_mode import is_test, real_name
 from twite.domain.times import DAY, spelled, time_limit
 from twite.gateway.operations.dedup_report import DEFAULT_DAYS, first_moment, read_report, ways_by
 from twite.gateway.ports.queries import (
@@ -90,7 +98,7 @@ class HistoryView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     a queued one is not sent now; `duplicates` counts its duplicates; `consent` is the consent
     verdict, if signals were given or needed; `not_fired` are the tags that did not fire; `gained`
     are the identifiers that it gained while it waited; `others` are its other copies, and the
-    histories of other events under the same id.
+    histories of other events under the same id; only the built-in emulator got a `test`.
     """
 
     pixel: str
@@ -112,6 +120,7 @@ class HistoryView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     not_fired: tuple[TagView, ...] = ()
     gained: tuple[GainedView, ...] = ()
     others: tuple["HistoryView", ...] = ()
+    test: bool = False
 
 
 class Balance(msgspec.Struct, frozen=True, kw_only=True):
@@ -146,11 +155,12 @@ class IgnoredBy(msgspec.Struct, frozen=True, kw_only=True):
 class BalanceBy(Balance, frozen=True, kw_only=True, omit_defaults=True):
     """The total, and its parts by source and pixel. `pixel` is "" if unknown.
 
-    `ignored` lists the last seven days' events that were not conversions.
+    `ignored` lists the last seven days' events that were no conversions, `tests` test conversions.
     """
 
     by: tuple[BalanceOf, ...]
     ignored: tuple[IgnoredBy, ...] = ()
+    tests: tuple[BalanceOf, ...] = ()
 
 
 async def history(request: HttpRequest, requester: Requester) -> HttpResponse:
@@ -162,7 +172,7 @@ async def history(request: HttpRequest, requester: Requester) -> HttpResponse:
     pixel, conversion_id = request.parameters["pixel"], request.parameters["conversion_id"]
     if pixel.startswith(PREFIX):
         return await _history_of_tag(request, requester, pixel, conversion_id, event)
-    destination = services.destinations.get(pixel)
+    destination = services.destinations.get(real_name(pixel))
     if destination is None or not requester.sees(pixel):
         raise HttpRefusal(_UNKNOWN)
     # Without an event, search all events that the pixel ever had, because the mapping in the
@@ -229,14 +239,15 @@ async def balance(request: HttpRequest, requester: Requester) -> HttpResponse:
 def balance_of(
     accounts: Sequence[ConversionCounts], ignored: tuple[IgnoredBy, ...] = ()
 ) -> BalanceBy:
-    """Return the sum over the accounts, and the counts of each account."""
-    return BalanceBy(
-        **_sums(total(accounts)),
-        ignored=ignored,
-        by=tuple(
-            BalanceOf(source=account.source, pixel=account.pixel, **_sums(account))
-            for account in accounts
-        ),
+    """Return the sum over the accounts, and the counts of each account; those of tests apart."""
+    real, parts = without_tests(accounts), _parts(tests_of(accounts))
+    return BalanceBy(**_sums(total(real)), ignored=ignored, by=_parts(real), tests=parts)
+
+
+def _parts(accounts: Sequence[ConversionCounts]) -> tuple[BalanceOf, ...]:
+    return tuple(
+        BalanceOf(source=account.source, pixel=account.pixel, **_sums(account))
+        for account in accounts
     )
 
 
@@ -280,6 +291,7 @@ def history_view(
             if shows(firing.tag)
         ),
         gained=gained_views(history),
+        test=is_test(history.pixel),
     )
 
 

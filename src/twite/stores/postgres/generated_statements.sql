@@ -390,10 +390,11 @@ INSERT INTO tally AS known (account, slot, suppressed)
   GROUP BY account ORDER BY account
 ON CONFLICT (account, slot) DO UPDATE SET suppressed = known.suppressed + excluded.suppressed
 
--- rows: counted_since(pixels, source)
+-- rows: counted_since(pixels, source, tests)
 SELECT min(since) FROM account
 WHERE since > 0 AND ($1::text IS NULL OR pixel IN (SELECT json_array_elements_text($1::json)))
   AND ($2::text IS NULL OR source = $2)
+  AND (substr(source, 1, 5) = 'test:') = $3
 
 -- count: cut_submission(body, refusals, unfired, submission)
 UPDATE submission SET body = $1, refusals = $2, unfired = $3 WHERE id = $4
@@ -631,13 +632,14 @@ WHERE flaw.day >= $1
   AND ($3::text IS NULL OR account.source = $3)
 GROUP BY account.pixel, queue.event, flaw.code ORDER BY times DESC, 1, 2, 3
 
--- rows: flows(span, since, pixels, source)
+-- rows: flows(span, since, pixels, source, tests)
 SELECT flow.at, sum(flow.received)::bigint, sum(flow.duplicate)::bigint, sum(flow.suppressed)::bigint, sum(flow.rejected)::bigint,
   sum(flow.delivered)::bigint, sum(flow.dead)::bigint
 FROM flow JOIN account ON account.id = flow.account
 WHERE flow.span = $1 AND flow.at >= $2
   AND ($3::text IS NULL OR account.pixel IN (SELECT json_array_elements_text($3::json)))
   AND ($4::text IS NULL OR account.source = $4)
+  AND (substr(account.source, 1, 5) = 'test:') = $5
 GROUP BY flow.at ORDER BY flow.at
 
 -- rows: flows_by_pixel(span, since)
@@ -1940,12 +1942,13 @@ WHERE joined.delivery = ANY (translate($1, '[]', '{}')::bigint[]) AND joined.joi
   AND outbox.ambiguous_since IS NULL
 ORDER BY joined.delivery
 
--- rows: waits(span, since, pixels, source)
+-- rows: waits(span, since, pixels, source, tests)
 SELECT waited.at, waited.slot, sum(waited.deliveries)::bigint
 FROM waited JOIN account ON account.id = waited.account
 WHERE waited.span = $1 AND waited.at >= $2
   AND ($3::text IS NULL OR account.pixel IN (SELECT json_array_elements_text($3::json)))
   AND ($4::text IS NULL OR account.source = $4)
+  AND (substr(account.source, 1, 5) = 'test:') = $5
 GROUP BY waited.at, waited.slot ORDER BY waited.at, waited.slot
 
 -- rows: webhook_deliveries()

@@ -14,6 +14,7 @@ import msgspec
 
 from twite.domain.delivery import State
 from twite.domain.joins import KeyKind, join_key
+from twite.domain.test_mode import real_name
 from twite.gateway.ingest.rejections import marks
 from twite.gateway.operations.erase import GONE, PREFIX, named_places
 from twite.gateway.ports.privacy import ErasedText, EraseSearch, EraseTraces, Place, SearchText
@@ -97,7 +98,7 @@ class Search:
     def run(self) -> EraseTraces:
         """Search all tables, and repeat the search for identifiers found on the way."""
         for source, at in self._connection.execute(query("account_sources")):
-            if self._pixel in {None, at}:
+            if self._pixel in {None, real_name(at)}:
                 self._of_source[source] |= self._whom.conversion_ids
         for hit, body in self._conversions():
             if self._is_meant(hit, body):
@@ -134,7 +135,7 @@ class Search:
             return True
         named = self._whom.conversion_ids
         is_named = hit.conversion_id in named or hit.called in named
-        if is_named and self._pixel in {None, hit.pixel}:
+        if is_named and self._pixel in {None, real_name(hit.pixel)}:
             return True
         if hit.pixel.startswith(TAG):
             return self._whom.named_in_any(self._opened(hit.pixel, body))

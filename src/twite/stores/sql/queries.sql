@@ -1541,6 +1541,7 @@ FROM flow CROSS JOIN account ON account.id = flow.account
 WHERE flow.span = :span AND flow.at >= :since
   AND (:pixels IS NULL OR account.pixel IN (SELECT value FROM json_each(:pixels)))
   AND (:source IS NULL OR account.source = :source)
+  AND (substr(account.source, 1, 5) = 'test:') = :tests
 GROUP BY flow.at ORDER BY flow.at;
 
 -- name: flows_by_pixel
@@ -1555,7 +1556,8 @@ GROUP BY account.pixel ORDER BY account.pixel;
 -- When the first conversion of visible accounts arrived.
 SELECT min(since) FROM account
 WHERE since > 0 AND (:pixels IS NULL OR pixel IN (SELECT value FROM json_each(:pixels)))
-  AND (:source IS NULL OR source = :source);
+  AND (:source IS NULL OR source = :source)
+  AND (substr(source, 1, 5) = 'test:') = :tests;
 
 -- name: waits
 -- Delivery times, by span and slot.
@@ -1564,6 +1566,7 @@ FROM waited CROSS JOIN account ON account.id = waited.account
 WHERE waited.span = :span AND waited.at >= :since
   AND (:pixels IS NULL OR account.pixel IN (SELECT value FROM json_each(:pixels)))
   AND (:source IS NULL OR account.source = :source)
+  AND (substr(account.source, 1, 5) = 'test:') = :tests
 GROUP BY waited.at, waited.slot ORDER BY waited.at, waited.slot;
 
 -- name: matched

@@ -25,6 +25,7 @@ from twite.domain.submission import (
     named,
     rejection_of,
 )
+from twite.domain.test_mode import real_name
 from twite.domain.times import DAY, LATEST
 from twite.stores.sql.database import WriterSession
 from twite.stores.sql.rows.tables import RejectionRow
@@ -117,7 +118,7 @@ def rejections_before(
         (
             (at, account, nth),
             _rejection(at, source, pixel, encoded)
-            if own in {None, source} and (pixels is None or pixel in pixels)
+            if own in {None, source, real_name(source)} and (pixels is None or pixel in pixels)
             else None,
         )
         for at, account, nth, source, pixel, encoded in connection.execute(

@@ -16,6 +16,7 @@ from twite.domain.stats.tally import (
     slot_of,
 )
 from twite.domain.submission import FlawedIdentifier
+from twite.domain.test_mode import is_test
 from twite.domain.times import DAY, HOUR, MINUTE
 from twite.gateway.ports.listing import QueryScope
 from twite.stores.sql.rows.figure_tables import FlawRow, FlowRow, MatchedRow, WaitedRow
@@ -166,7 +167,7 @@ def flows(
     connection: SqlConnection, *, scope: QueryScope, span: int, since: int
 ) -> list[FlowCounts]:
     """Return the traffic per time span."""
-    values = _scoped(scope) | {"span": span, "since": since}
+    values = _traffic_scope(scope) | {"span": span, "since": since}
     return [record_of(FlowCounts, row) for row in connection.execute(query("flows"), values)]
 
 
@@ -178,14 +179,15 @@ def flows_by_pixel(connection: SqlConnection, *, span: int, since: int) -> dict[
 
 def counted_since(connection: SqlConnection, *, scope: QueryScope) -> int | None:
     """Return when the first conversion of the accounts arrived."""
-    since: int | None = connection.execute(query("counted_since"), _scoped(scope)).fetchone()[0]
+    row = connection.execute(query("counted_since"), _traffic_scope(scope)).fetchone()
+    since: int | None = row[0]
     return since
 
 
 def waits(
     connection: SqlConnection, *, scope: QueryScope, span: int, since: int
 ) -> list[DeliveryTimes]:
-    values = _scoped(scope) | {"span": span, "since": since}
+    values = _traffic_scope(scope) | {"span": span, "since": since}
     found: dict[int, dict[int, int]] = {}
     for at, slot, many in connection.execute(query("waits"), values):
         found.setdefault(at, {})[slot] = many
@@ -224,6 +226,12 @@ def flaws(connection: SqlConnection, *, scope: QueryScope, since: int) -> list[F
 
 def _scoped(scope: QueryScope) -> dict[str, object]:
     return {"pixels": pixels_of(scope), "source": scope.source}
+
+
+def _traffic_scope(scope: QueryScope) -> dict[str, object]:
+    """Return the scope of sums, which leave out tests unless the scope names a test."""
+    tests = is_test(scope.source or "") or is_test(scope.pixel or "")
+    return _scoped(scope) | {"tests": tests}
 
 
 def pixels_of(scope: QueryScope) -> str | None:
