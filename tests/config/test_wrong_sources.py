@@ -29,6 +29,27 @@ CHANGES = [
     ),
     (
         'name = "shop"',
+        'name = "test:shop"',
+        "source[0].name: 'test:' begins the names of sources in test mode. Choose another",
+    ),
+    (
+        'name = "shop"',
+        'name = "shop"\ntest_until = "2026-12-02T18:00"',
+        (
+            "source[0].test_until: is a time without a zone: end it with Z (UTC) or an offset such "
+            "as +01:00"
+        ),
+    ),
+    (
+        'name = "shop"',
+        'name = "shop"\ntest_until = true',
+        (
+            "source[0].test_until: must be a time, not true or false. Write it as "
+            '"2026-12-02T18:00:00Z"'
+        ),
+    ),
+    (
+        'name = "shop"',
         'name = " shop"',
         (
             "source[0].name: ' shop' is not a valid name for a source. Write 1 to 64 "

@@ -324,6 +324,7 @@ def _with_parameters(path, asked):
         "token": "unknown",
     } | {
         "delivery": "1",
+        "source": "client",
         "pixel": "o8z6j",
         "event": "o8z6k",
     }

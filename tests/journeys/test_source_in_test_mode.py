@@ -27,8 +27,8 @@ def in_test(gateway, *, seconds=3_600, reload=False):
 
 
 def without_test_mode(gateway):
-    text = gateway.config.read_text()
-    return "".join(line for line in text.splitlines(True) if not line.startswith("test_until"))
+    lines = gateway.config.read_text().splitlines()
+    return "".join(f"{line}\n" for line in lines if not line.startswith("test_until"))
 
 
 def reloaded(gateway):
@@ -94,9 +94,7 @@ def test_emulator_judges_a_source_in_test_mode_and_x_gets_nothing(gateway, x_emu
     assert not any(canary in log for canary in (EMAIL, PHONE, NAME))
 
 
-def test_waiting_tests_never_reach_x_after_a_kill_and_after_the_switch_is_off(
-    gateway, x_emulator
-):
+def test_waiting_tests_never_reach_x_after_a_kill_and_after_the_switch_is_off(gateway, x_emulator):
     in_test(gateway)
     with gateway:
         for number in range(200):

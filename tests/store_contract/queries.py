@@ -9,6 +9,7 @@ from store_contract.actions import (
     PIXEL,
     add_dead_letter,
     claim,
+    claim_or_none,
     deliver,
     delivered,
     histories,
@@ -16,11 +17,12 @@ from store_contract.actions import (
     settle,
 )
 from store_contract.error_groups import ErrorGroupLaws
-from twite.domain.history import History
+from twite.domain.history import History, tests_of, without_tests
 from twite.domain.stats.match_keys import Flaw, FlawCount, Matched, Matching, MatchKeys, added
 from twite.domain.stats.tally import KEPT, DeliveryTimes, FlowCounts, slot_of
 from twite.domain.stats.value_guard import UsualAmount, ValueFlag
 from twite.domain.submission import AcceptedConversion, FlawedIdentifier, RejectedConversion
+from twite.domain.test_mode import in_test
 from twite.domain.times import DAY, HOUR, MINUTE
 from twite.gateway.ports.listing import ConversionSummary, ListedState, ListQuery, QueryScope
 from twite.gateway.ports.queries import (
@@ -79,6 +81,39 @@ class TallyLaws:
         (flow,) = await store.answer(FlowsQuery(scope=OTHERS, span=MINUTE, since=0))
 
         assert flow.received == 1
+
+    async def test_tests_of_a_source_are_not_counted_with_real_conversions(
+        self, store: Store
+    ) -> None:
+        pixel = in_test(PIXEL)
+        await store.record(
+            a_submission(
+                an_entry("order-1", pixel=pixel), receipt="r1", source=in_test("shop"),
+                received_at=NOW - MINUTE,
+            )
+        )  # fmt: skip
+        batch = await claim(store, pixel=pixel)
+        await settle(store, batch, "delivered", delivered(batch), at=NOW + 1_500)
+        recorded = await record(store, "order-1", receipt="r2")
+
+        own = QueryScope(pixels=frozenset({PIXEL, pixel}))
+        of_test = QueryScope(pixels=frozenset({PIXEL, pixel}), pixel=pixel)
+        (counts,) = without_tests(await store.balance())
+        (of_tests,) = tests_of(await store.balance())
+        assert recorded.duplicates == ()
+        for scope in (EVERYTHING, own):
+            (flow,) = await store.answer(FlowsQuery(scope=scope, span=MINUTE, since=0))
+            assert (flow.received, flow.delivered) == (1, 0)
+            assert await store.answer(WaitsQuery(scope=scope, span=MINUTE, since=0)) == []
+            assert await store.answer(CountedSinceQuery(scope=scope)) == NOW
+        flows = await store.answer(FlowsQuery(scope=of_test, span=HOUR, since=0))
+        assert sum(flow.delivered for flow in flows) == 1
+        assert len(await store.answer(WaitsQuery(scope=of_test, span=MINUTE, since=0))) == 1
+        assert (counts.pixel, counts.received, counts.delivered) == (PIXEL, 1, 0)
+        assert (of_tests.pixel, of_tests.received, of_tests.delivered) == (pixel, 1, 1)
+        # The worker of the pixel finds only the real one, that of the tests nothing more.
+        assert len((await claim(store)).deliveries) == 1
+        assert await claim_or_none(store, pixel=pixel) is None
 
     async def test_flows_are_found_by_pixel(self, store: Store) -> None:
         await record(store, "order-1")

@@ -20,6 +20,7 @@ from twite.domain.submission import (
     Submission,
     UnfiredTags,
 )
+from twite.domain.test_mode import in_test
 from twite.domain.times import DAY, MINUTE
 from twite.gateway.ports.queries import ByReceipt, IgnoredQuery, RejectionsQuery
 from twite.gateway.ports.store import Store
@@ -59,6 +60,18 @@ def _submission(
 
 
 class RejectionLaws:
+    async def test_rejections_of_a_source_include_its_tests(self, store: Store) -> None:
+        test = _submission(
+            _refusal("order-1", pixel=in_test(_PIXEL)), source=in_test("shop"), receipt="r1"
+        )
+        await store.record(test)
+        await store.record(_submission(_refusal("order-2"), source="page", receipt="r2"))
+
+        query = RejectionsQuery(rejection_query=RejectionQuery(source="shop"))
+        (found,) = await store.answer(query)
+
+        assert (found.source, found.pixel) == (in_test("shop"), in_test(_PIXEL))
+
     async def test_rejection_has_its_errors_and_values(self, store: Store) -> None:
         entry = an_entry("order-1", index=0)
 

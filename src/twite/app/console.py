@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from functools import partial
+from pathlib import Path
 
 from twite.app.gateway_parts import GatewayParts
 from twite.app.logins import events_manager
@@ -28,6 +29,7 @@ from twite.console.pages.problems import ProblemsPage
 from twite.console.pages.replays import ReplaysPage
 from twite.console.pages.sources import SourcesPage
 from twite.console.pages.system import SystemPage
+from twite.console.pages.test_mode import TestModePage
 from twite.console.pages.webhooks import WebhooksPage
 from twite.console.request_checks import RequestChecks
 from twite.console.scope import EventNames
@@ -139,6 +141,11 @@ def console(
             reauthentication=confirming,
             url=settings.server.public_url or f"http://{settings.server.listen}",
         ),
+        TestModePage(
+            sources=sources,
+            write=partial(_write_test_until, settings.path),
+            reload=parts.reload,
+        ),
         TestConversionPage(
             accept=accept, queries=store, destinations=destinations, sources=sources
         ),
@@ -199,3 +206,9 @@ def console(
         known_as=settings.known_as,
         emulated=settings.x.emulator is not None,
     )
+
+
+def _write_test_until(path: Path, source: str, until: int | None) -> None:
+    from twite.config.test_until import write_test_until  # noqa: PLC0415  # few users need it
+
+    write_test_until(path, source, until)

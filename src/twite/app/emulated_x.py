@@ -6,7 +6,7 @@ from http.client import HTTPException
 
 from twite.config.settings import Settings
 from twite.domain.errors import SettingsError
-from twite.senders.test_emulator import world_of
+from twite.senders.in_process_emulator import world_of
 from twite_emulator.process import Emulator, EmulatorError, Json, running_emulator
 
 

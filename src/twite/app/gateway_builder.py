@@ -43,7 +43,7 @@ from twite.gateway.ports.directory import Passwords
 from twite.gateway.ports.findings import CheckFinding
 from twite.gateway.ports.store import Store, StoreOptions
 from twite.machine.system import SystemClock, SystemRandomness
-from twite.senders.test_emulator import TestEmulator
+from twite.senders.in_process_emulator import InProcessEmulator
 
 
 async def start_gateway(
@@ -81,7 +81,7 @@ class GatewayBuilder:
         self._observer, self._metrics = self._observation.observer, self._observation.metrics
         self._address = GatewayAddress(settings, worker, self._metrics.latest)
         self._transport = OnDemandTransport(timeout=settings.x.timeout)
-        self._test_emulator = TestEmulator(settings.destinations(), clock=self._wall)
+        self._test_emulator = InProcessEmulator(settings.destinations(), clock=self._wall)
 
     async def built(
         self,

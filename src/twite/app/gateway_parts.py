@@ -28,7 +28,7 @@ from twite.gateway.ports.store import Store
 from twite.gateway.x_account.credential_store import CredentialCommands
 from twite.gateway.x_account.sign_in import XSignIn
 from twite.observers.metrics import Metrics
-from twite.senders.test_emulator import TestEmulator
+from twite.senders.in_process_emulator import InProcessEmulator
 
 
 class GatewayParts(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,7 +56,7 @@ class GatewayParts(msgspec.Struct, frozen=True, kw_only=True):
     run_sync: SyncCommand
     webhook_log: WebhookLog
     webhook_erasure: WebhookErasure
-    test_emulator: TestEmulator
+    test_emulator: InProcessEmulator
     replays: Replays
 
     @property

@@ -98,8 +98,8 @@ class SettingsFileDraft:
         values.name(name, "--as", "an event")
         self.pixel, self.name, self.event = pixel, name, event
         self._path = path
-        self._before, self._bom = _read(path)
-        found = _blocks(path, self._before)
+        self._before, self._bom = read_text(path)
+        found = blocks_of(path, self._before)
         self._secrets = sorted(_secrets_of(found), key=len, reverse=True)
         self.text = self._mapped(found)
 
@@ -135,7 +135,7 @@ class SettingsFileDraft:
 
         Raises SettingsError if that fails, or if the file was changed since it was read.
         """
-        if _read(self._path) != (self._before, self._bom):
+        if read_text(self._path) != (self._before, self._bom):
             raise SettingsError(
                 str(self._path),
                 "was changed in the meantime, so Twite wrote nothing. Review the change again",
@@ -188,12 +188,12 @@ class SettingsFileDraft:
 def written_events(path: Path, pixel: str) -> Mapping[str, object]:
     """Return the events that the file gives to a pixel; none if it cannot be read."""
     try:
-        return _events_of(tomllib.loads(_read(path)[0]), pixel) or {}
+        return _events_of(tomllib.loads(read_text(path)[0]), pixel) or {}
     except (SettingsError, ValueError, RecursionError):
         return {}
 
 
-def _read(path: Path) -> tuple[str, bytes]:
+def read_text(path: Path) -> tuple[str, bytes]:
     """Return the file's text, with its line ends unchanged, and its byte order mark."""
     try:
         held = path.read_bytes()
@@ -205,7 +205,7 @@ def _read(path: Path) -> tuple[str, bytes]:
         raise SettingsError(str(path), f"cannot be read ({why})") from None
 
 
-def _blocks(path: Path, text: str) -> tuple[TomlBlock, ...]:
+def blocks_of(path: Path, text: str) -> tuple[TomlBlock, ...]:
     try:
         return blocks(text)
     except tomllib.TOMLDecodeError as failure:

@@ -15,7 +15,7 @@ def is_test(name: str) -> bool:
 
 def in_test(name: str) -> str:
     """Return the name of a source or pixel in test mode; "" for ""."""
-    return f"{TEST}{name}" if name else ""
+    return name if not name or is_test(name) else f"{TEST}{name}"
 
 
 def real_name(name: str) -> str:

@@ -18,6 +18,7 @@ from twite.domain.errors import ClientError
 from twite.domain.history import ConversionCounts, total
 from twite.domain.pause import Pause
 from twite.domain.people.users import AuditAction, Role, Viewer
+from twite.domain.test_mode import in_test, is_test
 from twite.gateway.delivery.runner import DeliveryRunner
 from twite.gateway.ingest.accept import Accept
 from twite.gateway.operations.explain import masked
@@ -160,7 +161,10 @@ def kinds_of(destination: Destination) -> tuple[str, ...]:
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class TestConversionPage:
-    """The page that sends a test conversion through a source. X counts it as a real conversion."""
+    """The page that sends a test conversion through a source: to the emulator, or to X.
+
+    X counts it as a real conversion.
+    """
 
     accept: Accept
     queries: Queries
@@ -186,6 +190,8 @@ class TestConversionPage:
             return request.back_to(
                 back, message="Choose a source that submits for this pixel.", bad=True
             )
+        if form.first("to") != "x":
+            source = source.in_test()
         conversion_id = f"console-test-{secrets.token_hex(6)}"
         fields = {name: text for name in _FIELDS if (text := form.first(name).strip())}
         body = {"event": event, "conversion_id": conversion_id, "pixel": pixel, **fields}
@@ -205,6 +211,10 @@ class TestConversionPage:
         pixel = known_pixel(request, self.destinations)
         histories = await self.queries.find(
             ByConversionId(pixel=pixel, events=None, conversion_id=request.part("conversion_id"))
+        ) or await self.queries.find(
+            ByConversionId(
+                pixel=in_test(pixel), events=None, conversion_id=request.part("conversion_id")
+            )
         )
         if not histories:
             raise AccessDenied(
@@ -219,4 +229,6 @@ class TestConversionPage:
             history=history,
             sent=masked(history.sent),
             in_progress=history.state in _UNDER_WAY,
+            receiver="the emulator" if is_test(history.pixel) else "X",
+            pixel=pixel,
         )

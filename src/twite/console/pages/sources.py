@@ -102,12 +102,14 @@ class SourcesPage:
         )
 
     async def _one(self, request: PageRequest) -> Response:
-        source = self._known(request)
-        (shown,) = await self._shown([source])
+        source = known_source(request, self.sources)
+        shown, tests = await self._shown([source, source.in_test()])
         return request.page(
             "sources/source.html",
             title=source.name,
             shown_source=shown,
+            tests=tests,
+            is_tested=source.at(request.now) is not source,
             source=source,
             last_seen=await self._last_seen(source),
             keys=await self._keys(source),
@@ -119,7 +121,7 @@ class SourcesPage:
         )
 
     async def _create_key(self, request: PageRequest) -> Response:
-        source = self._known(request)
+        source = known_source(request, self.sources)
         path = f"{SOURCES}/{source.name}"
         if self.key_store is None:
             message = "Keys are stored encrypted, which needs server.secret_key in twite.toml."
@@ -134,7 +136,7 @@ class SourcesPage:
         )
 
     async def _revoke_key(self, request: PageRequest) -> Response:
-        source, id_ = self._known(request), request.part("id")
+        source, id_ = known_source(request, self.sources), request.part("id")
         path = f"{SOURCES}/{source.name}"
         if self.key_store is None:
             message = "Remove the key from twite.toml, and run twite reload."
@@ -147,16 +149,6 @@ class SourcesPage:
             return request.back_to(path, message=message, bad=True)
         await self.take_up_keys()
         return request.back_to(path, message="The key was revoked. Requests with it get a 401.")
-
-    def _known(self, request: PageRequest) -> Source:
-        """Return the source in the path. One that the user may not see counts as unknown."""
-        name = request.part("source")
-        for source in self.sources:
-            if source.name == name and may_see(request.viewer, source):
-                return source
-        raise AccessDenied(
-            404, "Source not found", "The source is not configured, or you may not see it."
-        )
 
     async def _shown(self, sources: Sequence[Source]) -> list[ShownSource]:
         accounts = await self.queries.balance()
@@ -201,3 +193,14 @@ class SourcesPage:
             call = SnippetCall(name=name, event=event, pixel=source.pixel, url=self.url)
             return snippets(call, server_only=not source.origins)
         return ()
+
+
+def known_source(request: PageRequest, sources: Sequence[Source]) -> Source:
+    """Return the source in the path. One that the user may not see counts as unknown."""
+    name = request.part("source")
+    for source in sources:
+        if source.name == name and may_see(request.viewer, source):
+            return source
+    raise AccessDenied(
+        404, "Source not found", "The source is not configured, or you may not see it."
+    )

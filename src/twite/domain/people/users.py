@@ -148,6 +148,7 @@ class AuditAction(StrEnum):
     SIGN_OUT = "sign_out"
     SIGN_OUT_ELSEWHERE = "sign_out.elsewhere"
     SOURCE_KEY_ADD = "source_key.add"
+    SOURCE_TEST = "source.test"
     SOURCE_KEY_REVOKE = "source_key.revoke"
     TAG_PREVIEW = "tag.preview"
     USER_ADD = "user.add"

@@ -27,7 +27,7 @@ _MOST_REQUESTS: Final = 10_000
 _LEASE_IS_OVER: Final = "another gateway may send the test conversion"
 
 
-class TestEmulator:
+class InProcessEmulator:
     """A transport to the emulator, which knows the pixels of the settings, and their events."""
 
     def __init__(self, pixels: Sequence[Destination], *, clock: Clock) -> None:
