@@ -7,7 +7,7 @@ import pytest
 import zstandard
 from pages import a_shop, a_stage
 
-from builders import a_destination
+from builders import NOW, a_destination
 from memory_store.store import MemoryStore
 from twite.domain.destination import ClickCookie, Destination, PixelToken
 from twite.domain.secret import Secret
@@ -39,6 +39,16 @@ async def test_script_contains_the_settings_of_its_source(page):
     }
     assert answer.headers["access-control-allow-origin"] == "*"
     assert "set-cookie" not in answer.headers
+
+
+async def test_script_of_a_source_in_test_mode_leaves_xs_pixel_alone(staged):
+    stage = await staged(**a_stage(MemoryStore(), a_shop(test_until=NOW + 1)))
+
+    answer = await stage.ask("GET", "/twite.js?s=shop", key=None)
+
+    line = answer.body.decode().split("\n", 1)[0]
+    settings = msgspec.json.decode(line.removeprefix("self.twiteSettings=").removesuffix(";"))
+    assert (settings["source"], settings["pixel"]) == ("shop", "off")
 
 
 @pytest.mark.parametrize(

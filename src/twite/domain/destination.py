@@ -191,7 +191,12 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     def in_test(self) -> "Source":
         """Return the source that accepts test conversions, which nothing real is joined with."""
         return msgspec.structs.replace(
-            self, name=in_test(self.name), joined_pixels=frozenset(), wait=0
+            # X's pixel would send the conversions of pages to X.
+            self,
+            name=in_test(self.name),
+            joined_pixels=frozenset(),
+            wait=0,
+            x_pixel="off",
         )
 
     @property

@@ -9,6 +9,7 @@ from typing import Any, Final
 import msgspec
 from starlette.types import Receive, Scope, Send
 
+from twite.domain.destination import Source
 from twite.gateway.identity.authentication import ApiKeyLookup
 from twite.gateway.ports.events import ProblemPlace, ProblemSeen
 from twite.gateway.ports.tracing import trace_parent
@@ -56,6 +57,11 @@ class HttpApplication:
             trusted_proxies=proxies,
             previous_origins=memory.origins,
         )
+
+        def source_named(name: str) -> Source | None:
+            source = origins.named(name)
+            return None if source is None else source.at(clock.now())
+
         public = settings.public_url
         self._given = services
         self._services = HttpServices(
@@ -64,7 +70,7 @@ class HttpApplication:
             authorization=Authorization(keys=keys, api_keys=ApiKeyLookup(services.directory)),
             origins=origins,
             script=PageScript(
-                source_named=origins.named,
+                source_named=source_named,
                 destinations=services.destinations,
                 beacon_path=settings.beacon_path,
             ),

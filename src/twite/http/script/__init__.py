@@ -12,6 +12,7 @@ import msgspec
 import zstandard
 
 from twite.domain.destination import Destination, Source
+from twite.domain.test_mode import real_name
 from twite.http.responses import HttpRefusal, HttpResponse, error
 
 PATH: Final = "/twite.js"
@@ -123,6 +124,7 @@ class PageScript:
         source = self._source_named(name)
         if source is None:
             raise HttpRefusal(_NO_SOURCE)
+        name = source.name  # another one in test mode
         key = f"{name}?debug" if is_debugged else name  # no source has a "?" in its name
         if key not in self._served:
             _, script = self._script()
@@ -159,7 +161,7 @@ def settings_line(source: Source, destination: Destination, beacon: str = "t") -
     """
     pixel = destination.pixel
     fields = {
-        "source": source.name,
+        "source": real_name(source.name),
         "pixel_id": pixel,
         "events": {
             name: f"tw-{pixel}-{event}"

@@ -1,0 +1,138 @@
+"""The switch of a source's page: its conversions go to the emulator, and count apart."""
+
+import html
+import re
+import tomllib
+
+import aiohttp
+import pytest
+import pytest_asyncio
+from console_stage import ConsoleStage
+
+from twite_emulator.process import running_emulator
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+SHOP, CLIENT = "/console/sources/shop", "/console/sources/client"
+KEYS = {"shop": "a-source-key-of-some-length", "client": "another-source-key-of-some-length"}
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def x():
+    with running_emulator() as emulator:
+        yield emulator
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def stage(tmp_path, x):
+    stage = ConsoleStage(tmp_path, x=x.url)
+    await stage.start()
+    yield stage
+    await stage.stop()
+
+
+async def send(stage, source, order):
+    body = {"event": "purchase", "conversion_id": order, "email": "a@shop.example"}
+    headers = {"Authorization": f"Bearer {KEYS[source]}"}
+    async with (
+        aiohttp.ClientSession(headers=headers) as http,
+        http.post(f"{stage.gateway.url}/v1/conversions", json=body) as answer,
+    ):
+        return await answer.json()
+
+
+async def words_of(browser, path):
+    page = (await browser.get(path)).text.split("<main")[1]
+    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", page)).split())
+
+
+async def words_with(browser, path, wanted):
+    for _ in range(500):
+        words = await words_of(browser, path)
+        if wanted in words:
+            break
+    return words
+
+
+def written(stage):
+    tables = tomllib.loads(stage.settings.path.read_text())["source"]
+    return {table["name"] for table in tables if "test_until" in table}
+
+
+async def test_switch_applies_at_once_is_audited_and_ends(stage, x):
+    ada = await stage.signed_in("ada")
+
+    on = await ada.post(f"{SHOP}/test", {"hours": "1"})
+    told = await words_of(ada, SHOP)
+    first = await send(stage, "shop", "order-1")
+    seen = await words_with(ada, SHOP, "1 accepted by the emulator")
+    in_file = written(stage)
+    home = await words_of(ada, "/console")
+    received = x.received()["entries"]
+    off = await ada.post(f"{SHOP}/test", {"hours": "0"})
+    second = await send(stage, "shop", "order-1")
+    audit = await words_of(ada, "/console/people/audit")
+
+    assert (on.status, off.status) == (303, 303)
+    assert "Test mode is on" in told
+    assert "Send to X again" in told
+    assert (first["test"], first["accepted"]) == (True, 1)
+    assert "1 test conversions" in seen
+    assert in_file == {"shop"}
+    assert written(stage) == set()
+    assert received == []
+    assert "test:" not in home
+    assert "test" not in second
+    assert second["accepted"] == 1
+    assert audit.count("source.test shop") == 2
+
+
+async def test_tests_are_marked_in_lists_and_visible_to_users_of_the_pixel(stage):
+    ada = await stage.signed_in("ada")
+    await ada.post(f"{CLIENT}/test", {"hours": "4"})
+    await send(stage, "client", "order-of-client")
+    await ada.post(f"{SHOP}/test", {"hours": "4"})
+    await send(stage, "shop", "order-of-shop")
+    client = await stage.signed_in("client")
+
+    listed = await words_with(client, "/console/conversions", "delivered")
+    path = re.search(r"/console/conversions/\d+", (await client.get("/console/conversions")).text)[
+        0
+    ]
+    shown = await words_of(client, path)
+    home = await words_of(client, "/console")
+    by_pixel = await words_of(client, "/console/conversions?pixel=test:o6dkt")
+
+    assert "test:o6dkt" in listed
+    assert "order-of-client" in by_pixel
+    assert "shop" not in listed
+    assert "only the built-in emulator got it" in shown
+    assert "test:" not in home
+
+
+async def test_one_conversion_goes_to_the_emulator_or_to_x(stage, x):
+    olga = await stage.signed_in("olga")
+    fields = {"source": "shop", "event": "purchase", "email": "a@b.example"}
+
+    test = await olga.post("/console/pixels/o8z6j/try", fields | {"to": "emulator"})
+    tested = await words_with(olga, test.location, "Delivered")
+    before = len(x.received()["entries"])
+    real = await olga.post("/console/pixels/o8z6j/try", fields | {"to": "x"})
+    sent = await words_with(olga, real.location, "Delivered")
+
+    assert "Sent to the emulator" in tested
+    assert "debug_id" in tested
+    assert before == 0
+    assert "Sent to X" in sent
+    assert len(x.received()["entries"]) == 1
+
+
+async def test_only_admins_switch(stage):
+    olga, client = await stage.signed_in("olga"), await stage.signed_in("client")
+
+    refused = [
+        await olga.post(f"{SHOP}/test", {"hours": "1"}),
+        await client.post(f"{CLIENT}/test", {"hours": "1"}),
+    ]
+
+    assert [answer.status for answer in refused] == [403, 403]
+    assert written(stage) == set()
