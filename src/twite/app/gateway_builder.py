@@ -258,7 +258,7 @@ class GatewayBuilder:
             version=x.api_version,
             may_send=may_send(store),
             tracing=self._observation.trace_queue,
-            emulator=self._test_emulator,
+            test_transport=self._test_emulator,
         )
         return DeliveryRunner(
             destinations=stored,

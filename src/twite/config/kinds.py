@@ -129,7 +129,7 @@ class Number(Kind, frozen=True):
         return number
 
 
-class Moment(Kind, frozen=True):
+class TimeWithZone(Kind, frozen=True):
     """A time with a zone, as a string or as TOML's own, in milliseconds."""
 
     name: ClassVar[str] = "a time"

@@ -18,12 +18,12 @@ from twite.config.kinds import (
     Choice,
     Flag,
     ListOf,
-    Moment,
     Number,
     Setting,
     Table,
     Tables,
     Text,
+    TimeWithZone,
     duration,
     setting,
     table,
@@ -277,7 +277,7 @@ class SourceTable(msgspec.Struct, frozen=True, kw_only=True):
     test_until: int | None = setting(
         None,
         "until this time, conversions go to the built-in emulator, and never to X",
-        Moment(),
+        TimeWithZone(),
         example="2026-12-02T18:00:00Z",
     )
 

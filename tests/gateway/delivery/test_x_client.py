@@ -46,10 +46,10 @@ async def test_test_conversions_never_use_the_connection_to_x():
     )
 
     _, none = await a_client(transport).send(destination, body, count=1)
-    response, delivered = await a_client(transport, emulator=emulator).send(
+    response, delivered = await a_client(transport, test_transport=emulator).send(
         destination, body, count=1
     )
-    _, refused = await a_client(transport, emulator=emulator).send(
+    _, refused = await a_client(transport, test_transport=emulator).send(
         destination, body.replace(b"o8z6k", b"o0000"), count=1
     )
 
@@ -62,7 +62,7 @@ async def test_test_conversions_never_use_the_connection_to_x():
 
 async def test_gateway_without_its_lease_sends_no_test():
     emulator = InProcessEmulator([a_destination()], clock=SystemClock())
-    x_client = a_client(ScriptedTransport(), emulator=emulator, may_send=lambda: False)
+    x_client = a_client(ScriptedTransport(), test_transport=emulator, may_send=lambda: False)
 
     _, outcome = await x_client.send(for_tests(a_destination()), b"{}", count=1)
 

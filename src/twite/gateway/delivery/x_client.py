@@ -55,7 +55,7 @@ class XClient:
     may_send: Callable[[], bool] = always
     tracing: Tracing | None = None
     # Where test conversions go, whatever the settings say.
-    emulator: Transport | None = None
+    test_transport: Transport | None = None
 
     async def send(
         self, destination: Destination, body: bytes, *, count: int
@@ -67,7 +67,7 @@ class XClient:
         if isinstance(destination.credentials, MissingCredentials):
             nothing = NoResponse(reason=NOBODY_SIGNED_IN, left=False)
             return nothing, Rejected(scope=RejectionScope.PIXEL, reason=NOBODY_SIGNED_IN)
-        transport = self.emulator if is_test(destination.pixel) else self.transport
+        transport = self.test_transport if is_test(destination.pixel) else self.transport
         if transport is None:
             nothing = NoResponse(reason=NO_EMULATOR, left=False)
             return nothing, Errored(reason=NO_EMULATOR, ambiguous=False)

@@ -35,7 +35,8 @@ _NOTHING: Final = (None, None)
 _UNKNOWN: Final = ("", 0.0, 0.0)
 
 
-def _unchecked(_: Conversion) -> tuple[ValueFlag | None, str | None]:
+def _unchecked(conversion: Conversion) -> tuple[ValueFlag | None, str | None]:
+    del conversion
     return _NOTHING
 
 
