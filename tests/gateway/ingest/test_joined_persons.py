@@ -206,3 +206,43 @@ async def test_placeholder_ids_join_no_strangers(shop, nobody):
 
     (sent,) = await shop.sent()
     assert "hashed_email" not in sent
+
+
+COMPANY = {"email": "other@company.example", "phone": "+442079460000"}
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        {"type": "group", "groupId": "g-1", "traits": COMPANY},
+        {"type": "alias", "previousId": "b-1", "traits": COMPANY},
+        {"type": "page", "properties": COMPANY},
+        {"type": "track", "event": "Friend Invited", "properties": COMPANY},
+        {"type": "track", "event": "Gift Sent", "properties": {"mail": COMPANY["email"]}},
+    ],
+)
+async def test_persons_that_other_calls_are_about_are_not_joined(shop, call):
+    await shop.order(twclid=CLICK)
+    await shop.call(call | {"userId": "user-7@shop.example", "messageId": "m-9"})
+
+    (sent,) = await shop.sent()
+    assert sent.keys() == {"twclid"}
+
+
+async def test_traits_in_the_context_of_any_call_are_joined(shop):
+    await shop.order()
+    track = {"type": "track", "event": "X", "userId": "user-7@shop.example", "messageId": "m-9"}
+    await shop.call(track, context={"traits": {"email": MAIL}})
+
+    (sent,) = await shop.sent()
+    assert sent == {"hashed_email": SHA}
+
+
+async def test_email_of_a_calls_properties_is_joined_if_the_call_is_a_conversion(shop):
+    await shop.order(twclid=CLICK)
+    call = {"type": "track", "event": "Order Completed", "messageId": "m-9"}
+    own = {"order_id": "order-1", "email": MAIL, "value": 49.9, "currency": "EUR"}
+    await shop.call(call | {"properties": own, "userId": "user-7@shop.example"})
+
+    (sent,) = await shop.sent()
+    assert sent["hashed_email"] == SHA

@@ -92,11 +92,11 @@ SPELLINGS: Final = (
 )
 
 _NOT_A_LETTER: Final = re.compile(r"[\W_]+")
-_EMAILS: Final = (
+EMAILS: Final = (
     "email", "email_address", "user_data.email_address", "user_data.email", "userEmail", "mail",
     "user_data.sha256_email_address", "sha256_email_address", "email_sha256", "hashed_email",
 )  # fmt: skip
-_PHONES: Final = (
+PHONES: Final = (
     "phone", "phone_number", "user_data.phone_number", "user_data.phone", "userPhoneNumber",
     "phoneNumber", "user_data.sha256_phone_number", "sha256_phone_number", "phone_sha256",
     "hashed_phone_number",
@@ -355,8 +355,8 @@ def _conversion(event: Event, name: str, visitor: Visitor, pixel: str | None) ->
         time=_time(event),
         value=value,
         currency=money,
-        email=_hexadecimal(first_text(event, _EMAILS)),
-        phone=_hexadecimal(first_text(event, _PHONES)),
+        email=_hexadecimal(first_text(event, EMAILS)),
+        phone=_hexadecimal(first_text(event, PHONES)),
         twclid=_click(event, page, visitor),
         ip=first_text(event, _ADDRESSES) if visitor.trusted else visitor.ip,
         user_agent=first_text(event, _AGENTS) if visitor.trusted else visitor.user_agent,

@@ -7,7 +7,7 @@
 | `value` | `properties.total`, `value`, `revenue` |
 | `items` | `properties.products`, or the product that the properties describe |
 | `conversion_time` | `timestamp`, corrected by `sentAt` |
-| `user_data` | `properties`, then `context.traits`, then the identified person |
+| `user_data` | `properties`, an identify's `traits`, `context.traits`, the identified person |
 | `page_location`, `twclid` | `context.page.url`; `properties.twclid`, `context.page.search`, … |
 | `ip_override`, `user_agent` | `context.ip`, `context.userAgent` |
 
@@ -22,7 +22,7 @@ from twite.domain.normalize import click_id_of_url
 from twite.domain.secret import Masked
 from twite.domain.times import DAY, LATEST, moment, spelled
 from twite.formats.event_data.consent import merged
-from twite.formats.event_data.conversions import STANDARD
+from twite.formats.event_data.conversions import EMAILS, PHONES, STANDARD
 from twite.formats.event_data.values import NULL, amount_at, first_text, text_of
 from twite.formats.native.values import amount_in
 from twite.formats.parsed_request import Event
@@ -100,9 +100,16 @@ def identified(call: Event, call_context: CallContext) -> IdentifiedPerson | Non
 
 
 def event_of(
-    call: Event, name: str, call_context: CallContext, persons: PersonIndex
+    call: Event,
+    name: str,
+    call_context: CallContext,
+    persons: PersonIndex,
+    *,
+    is_identify: bool = False,
 ) -> dict[str, object]:
     """Return the event data of a call. `persons` are those of the request.
+
+    Only the traits of an `identify` are the person's: those of a `group` are a company's.
 
     Raises MalformedRequest.
     """
@@ -111,7 +118,8 @@ def event_of(
     page, campaign = _inner(context, "page"), _inner(context, "campaign")
     user = text_of(call.get("userId")) or None
     anonymous = text_of(call.get("anonymousId")) or None
-    said = (properties, _inner(call, "traits"), _inner(context, "traits"))
+    traits = _inner(call, "traits") if is_identify else _NOTHING
+    said = (properties, traits, _inner(context, "traits"))
     email, phone = persons.found(user, anonymous)
     person = {
         "email_address": _first("email", said) or email,
@@ -142,6 +150,21 @@ def event_of(
         LEFT_OUT: left_out,
     }
     return merged(properties, {key: value for key, value in own.items() if value is not None})
+
+
+def without_properties_person(event: Event) -> dict[str, object]:
+    """Return the event without the emails and phones of its properties.
+
+    Those of a track that is no conversion, such as "Friend Invited", may be another person's.
+    """
+    person = event.get("user_data")
+    of_traits = dict(person) if isinstance(person, Mapping) else {}
+    for name, key in (("email", "email_address"), ("phone", "phone_number")):
+        if first_text(event, (name,)):
+            of_traits.pop(key, None)
+    places = {*EMAILS, *PHONES}
+    kept = {key: value for key, value in event.items() if key not in places}
+    return kept | {"user_data": of_traits}
 
 
 def without_items(event: Mapping[str, object]) -> dict[str, object]:

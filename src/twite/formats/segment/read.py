@@ -136,7 +136,16 @@ def read(body: bytes, *, call: str, call_context: CallContext) -> SegmentRequest
     each(given, _call)
     persons = tuple(_persons(events, call, call_context))
     index = PersonIndex(persons)
-    each(events, lambda given: event_of(given, _name(given, call), call_context, index))
+    each(
+        events,
+        lambda given: event_of(
+            given,
+            _name(given, call),
+            call_context,
+            index,
+            is_identify=_kind(given, call) == "identify",
+        ),
+    )
     return SegmentRequest(
         tagged=Tagged(
             events=_with_fewer_items(events), repeated=(None,) * len(events), unread=unread

@@ -276,7 +276,7 @@ class Accept:
                 parsed=parsed,
                 pixel_calls=pixel_calls,
                 origin=origin,
-                other_native=read_others(parsed, read) if source.joined_pixels else None,
+                other_native=read_others(parsed, read, endpoint) if source.joined_pixels else None,
             )
         finally:
             self._recorder.end(ongoing)

@@ -28,13 +28,14 @@ from twite.domain.joins import (
     mark_of,
 )
 from twite.domain.normalize import PLACEHOLDERS
-from twite.domain.submission import AcceptedConversion
+from twite.domain.submission import AcceptedConversion, Endpoint
 from twite.domain.times import moment
 from twite.formats.event_data.conversions import ignored_as, in_our_words
 from twite.formats.native.conversion import ReadConversion
 from twite.formats.native.read import ParsedNative
 from twite.formats.page_visit import read_click
-from twite.formats.parsed_request import Native, ParsedRequest
+from twite.formats.parsed_request import Native, ParsedRequest, TagEvent
+from twite.formats.segment.event import without_properties_person
 from twite.redaction.shapes import MASK
 
 # Digits of a time in milliseconds.
@@ -100,15 +101,19 @@ def join_events(
 
 
 def read_others(
-    parsed: ParsedRequest, read: Callable[[ParsedRequest], ParsedNative]
+    parsed: ParsedRequest, read: Callable[[ParsedRequest], ParsedNative], endpoint: Endpoint
 ) -> ParsedNative | None:
     """Read the events of a request that are no conversions, such as page views; None if none."""
     other_native = tuple(
-        in_our_words(tag_event)
+        in_our_words(_of_person(tag_event) if endpoint is Endpoint.SEGMENT else tag_event)
         for tag_event in parsed.tag_events
         if tag_event.conversion is None and tag_event.repeated is None
     )
     return read(ParsedRequest(conversions=other_native)) if other_native else None
+
+
+def _of_person(tag_event: TagEvent) -> TagEvent:
+    return msgspec.structs.replace(tag_event, event=without_properties_person(tag_event.event))
 
 
 def _keys(
