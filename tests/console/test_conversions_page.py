@@ -14,6 +14,7 @@ from builders import NOW
 from fakes import MovingClock
 from memory_store.store import MemoryStore
 from twite.console.application import Console
+from twite.console.dedup_count import DedupCount
 from twite.console.pages.conversions import STATES, ConversionsPage
 from twite.console.request_checks import RequestChecks
 from twite.console.scope import EventNames
@@ -138,6 +139,7 @@ async def test_search_that_ended_early_says_how_far_back_it_went(many):
         sources=(),
         queries=EndedQueries(many),
         clock=HastyClock(NOW),
+        count=DedupCount(queries=EndedQueries(many), clock=HastyClock(NOW)),
         names=EventNames({}),
     )
     console = Console(

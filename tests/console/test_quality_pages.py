@@ -11,7 +11,10 @@ import pytest
 import pytest_asyncio
 from console_stage import SETTINGS, ConsoleStage
 
+from builders import NOW
+from twite.console.dedup_count import DedupCounted
 from twite.domain.people.users import Role
+from twite.domain.stats.deduplication import MEETS_WITHIN, TwoIds
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -177,6 +180,50 @@ async def test_rate_and_orders_with_two_ids_are_shown_by_pixel_with_links(stage)
     assert '<a href="/console/conversions?state=two_ids&amp;pixel=q1">1</a>' in page
     assert '<a href="/console/conversions?id=page-77">' in page
     assert "Send the order number as conversion_id from both" in text
+
+
+async def test_order_under_two_ids_names_its_other_id_in_the_list_and_on_its_page(stage):
+    page = await page_of(stage, "/conversions?state=two_ids&pixel=q1")
+    rows = rows_of(page)
+
+    assert "1 order under two ids in 14 days" in text_of(page)
+    assert [row.split()[0] for row in rows] == ["page-77", "order-q1-77"]
+    assert "also sent as order-q1-77" in rows[0]
+    assert "also sent as page-77" in rows[1]
+
+    [path] = re.findall(r'href="/console(/conversions/\d+)">page-77', page)[:1]
+    twin = await page_of(stage, path)
+    assert "X probably counts this order twice: also sent as order-q1-77" in text_of(twin)
+    [other] = re.findall(r'href="/console(/conversions/\d+)">order-q1-77', twin)
+    assert "also sent as page-77" in text_of(await page_of(stage, other))
+
+
+async def test_list_of_other_pixels_has_no_order_under_two_ids(stage):
+    page = await page_of(stage, "/conversions?state=two_ids&pixel=q3")
+
+    assert "0 orders under two ids in 14 days" in text_of(page)
+    assert rows_of(page) == []
+
+
+async def test_export_of_more_orders_under_two_ids_than_are_kept_is_refused(stage, monkeypatch):
+    ada = await stage.signed_in("ada")
+    chosen = {"state": "two_ids"}
+    whole = await ada.post("/console/conversions/export", chosen)
+    assert (whole.text.count("order-q1-77"), whole.text.count("page-77")) == (1, 1)
+
+    monkeypatch.setattr(DedupCounted, "is_whole_since", lambda *_: False)
+    refused = await ada.post("/console/conversions/export", chosen)
+    assert refused.location == "/console/conversions?state=two_ids"
+    assert "only the latest 20,000 orders" in (await ada.get(refused.location)).text
+
+
+@pytest.mark.parametrize(("since", "whole"), [(0, False), (NOW + MEETS_WITHIN, True)])
+async def test_cut_count_is_whole_since_its_oldest_order(since, whole):
+    pair = TwoIds(pixel="q1", event="e", page_id="p", server_id="s", at=NOW)
+    counted = DedupCounted(at=NOW, reports=(), pairs=(pair,), is_cut=True)
+
+    assert counted.is_whole_since(since) is whole
+    assert msgspec.structs.replace(counted, is_cut=False).is_whole_since(since)
 
 
 async def test_report_of_a_pixel_has_its_events_only(stage):

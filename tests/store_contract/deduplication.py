@@ -11,6 +11,7 @@ from twite.domain.stats.deduplication import (
     DedupPath,
     DedupReport,
     DedupRow,
+    OtherId,
     PixelReport,
     TwoIds,
 )
@@ -19,6 +20,7 @@ from twite.domain.times import DAY, HOUR, MINUTE
 from twite.gateway.ports.queries import (
     DedupQuery,
     IdPairsQuery,
+    OtherIdsQuery,
     PixelCopiesQuery,
     PixelReportsQuery,
 )
@@ -158,6 +160,24 @@ class DedupLaws:
         ]
         assert len(await store.answer(IdPairsQuery(since=0, limit=1))) == 1
         assert list(await store.answer(IdPairsQuery(since=NOW + 1, limit=9))) == []
+
+    async def test_delivery_of_an_order_with_two_ids_knows_the_other(self, store: Store) -> None:
+        for name in ("order-1", "page-1", "order-2", "alone"):
+            await record(store, name, receipt=f"r-{name}")
+        ids = {
+            name: (await histories(store, name))[0].delivery
+            for name in ("order-1", "page-1", "order-2")
+        }
+        pairs = [
+            TwoIds(pixel=PIXEL, event=EVENT, page_id=page, server_id=server, at=NOW)
+            for page, server in (("page-1", "order-1"), ("only-at-x", "order-2"))
+        ]
+
+        assert await store.answer(OtherIdsQuery(pairs=pairs)) == {
+            ids["page-1"]: OtherId("order-1", ids["order-1"]),
+            ids["order-1"]: OtherId("page-1", ids["page-1"]),
+            ids["order-2"]: OtherId("only-at-x"),
+        }
 
     async def test_one_of_several_equal_orders_with_two_ids_is_named(self, store: Store) -> None:
         await _record(

@@ -303,6 +303,24 @@ class ListLaws:
             found = await store.page(ListQuery(state=ListedState.TWO_IDS, scope=scope))
             assert _names(found.summaries) == names
 
+    async def test_orders_with_two_ids_that_were_counted_before_are_listed_by_page(
+        self, store: Store
+    ) -> None:
+        for number in range(5):
+            await record(store, f"order-{number}", receipt=f"r{number}", at=NOW + number)
+        all_ = (await store.page(ListQuery())).summaries
+        numbers = [summary.delivery or 0 for summary in all_]
+        counted = ListQuery(
+            state=ListedState.TWO_IDS, deliveries=(numbers[0], numbers[2], numbers[4]), limit=2
+        )
+
+        first = await store.page(counted)
+        assert _names(first.summaries) == ["order-4", "order-2"]
+        second = await store.page(msgspec.structs.replace(counted, position=first.back_to))
+        assert _names(second.summaries) == ["order-0"]
+        later = await store.page(msgspec.structs.replace(counted, since=NOW + 3))
+        assert _names(later.summaries) == ["order-4"]
+
     async def test_conversions_of_pages_that_blocked_x_are_listed(self, store: Store) -> None:
         paths = DedupPath.BLOCKED, DedupPath.PIXEL, DedupPath.BLOCKED
         for number, path in enumerate(paths):

@@ -10,6 +10,7 @@ from twite.app.monitoring import send_trial
 from twite.app.system_facts import system_facts
 from twite.config.settings import Settings
 from twite.console.application import Console
+from twite.console.dedup_count import DedupCount
 from twite.console.page import Page, Reauthentication
 from twite.console.pages.access import AuditPage, KeysPage, UsersPage
 from twite.console.pages.account import AccountPage, CodesPage, SignInPage
@@ -76,6 +77,7 @@ def console(
         dry_run=dry_run,
         names=names,
     )
+    count = DedupCount(queries=store, clock=clock)
     # In the order of the navigation.
     pages: tuple[Page, ...] = (
         HomePage(destinations=destinations, queries=store, state=store),
@@ -84,10 +86,12 @@ def console(
             sources=[*source_names, X_SOURCE],
             queries=store,
             clock=clock,
+            count=count,
             names=names,
         ),
-        ExportPage(queries=store, clock=clock, names=names),
+        ExportPage(queries=store, clock=clock, count=count, names=names),
         ConversionPage(
+            count=count,
             watched=watched(sources),
             url=settings.server.public_url,
             queries=store,
@@ -114,7 +118,7 @@ def console(
         ),
         WebhooksPage(webhooks=settings.webhooks, sources=sources, state=store),
         MatchKeysPage(destinations=destinations, queries=store, names=names),
-        DeduplicationPage(queries=store, names=names),
+        DeduplicationPage(count=count, names=names),
         AlertsPage(
             state=store,
             pixels=destinations.keys(),

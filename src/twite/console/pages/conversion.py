@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 from starlette.responses import Response
 
+from twite.console.dedup_count import DedupCount
 from twite.console.page import PageRequest, PageRoute
 from twite.console.pages.conversions import PATH
 from twite.console.request_checks import AccessDenied
@@ -55,6 +56,7 @@ class ConversionPage:
     watched: frozenset[str]
     url: str | None
     queries: Queries
+    count: DedupCount
     dry_run: DryRun
     moves: Moves
     names: EventNames
@@ -75,6 +77,9 @@ class ConversionPage:
             )
         )
         rests = history.state in _RESTS
+        watched = history.pixel in self.watched
+        # Orders with two ids are known only of pixels whose pages report.
+        counted = await self.count.last() if watched else None
         return request.page(
             "conversion.html",
             title=history.conversion_id,
@@ -88,7 +93,8 @@ class ConversionPage:
             copies=await self._copies(request, history),
             steps=steps(origin),
             pixel_reports=reports,
-            watched=history.pixel in self.watched,
+            watched=watched,
+            other=None if counted is None else counted.other_ids.get(history.delivery),
             not_fired=[tag for tag in history.not_fired if request.viewer.sees(tag.tag)],
             forgotten=request.now - history.received_at > KEPT_FOR,
             came=masked(own_part(origin)),

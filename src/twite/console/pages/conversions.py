@@ -8,11 +8,13 @@ from urllib.parse import urlencode
 import msgspec
 from starlette.responses import Response
 
+from twite.console.dedup_count import MOST_KEPT, DedupCount, DedupCounted, of_counted
 from twite.console.page import NavigationGroup, PageLocation, PageRequest, PageRoute
 from twite.console.render import moment
 from twite.console.scope import FILTERS, TONES, EventNames, look_of, range_of, worth_of
 from twite.console.table_view import table_view
 from twite.domain.destination import Destination
+from twite.domain.stats.deduplication import MOST_DAYS, OtherId
 from twite.gateway.operations.search_term import search_term, searched
 from twite.gateway.ports.listing import ConversionSummary, ListedState, SummaryPage
 from twite.gateway.ports.machine import Clock
@@ -41,13 +43,17 @@ _ON_A_PAGE: Final = 50
 
 
 class ConversionLine(msgspec.Struct, frozen=True, kw_only=True):
-    """A row of the list. `alike` is the URL of the conversions with the same reason."""
+    """A row of the list. `alike` is the URL of the conversions with the same reason.
+
+    `other` is the other id of an order with two ids, in the list of these.
+    """
 
     summary: ConversionSummary
     name: str
     worth: str
     tone: str
     alike: str
+    other: OtherId | None = None
 
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
@@ -58,6 +64,7 @@ class ConversionsPage:
     sources: Sequence[str]
     queries: Queries
     clock: Clock
+    count: DedupCount
     names: EventNames
 
     @property
@@ -71,7 +78,9 @@ class ConversionsPage:
     async def _list(self, request: PageRequest) -> Response:
         query = request.query
         look = look_of(request, query, limit=_ON_A_PAGE)
-        listing = await searched(self.queries, look, clock=self.clock)
+        has_two_ids = look.state is ListedState.TWO_IDS
+        counted = await self.count.last() if has_two_ids else None
+        listing = await searched(self.queries, of_counted(look, counted), clock=self.clock)
         only = _only(listing) if look.named is not None and look.position is None else None
         if only is not None:
             return request.back_to(f"{PATH}/{only}")
@@ -95,7 +104,16 @@ class ConversionsPage:
         return request.page(
             "conversions.html",
             title="Conversions",
-            lines=[self._line(summary) for summary in listing.summaries],
+            lines=[self._line(summary, counted) for summary in listing.summaries],
+            counted=counted,
+            waiting=has_two_ids and counted is None,
+            orders=0
+            if counted is None
+            else sum(
+                report.two_ids for report in counted.reports if look.scope.shows(report.pixel)
+            ),
+            kept=MOST_KEPT,
+            days=MOST_DAYS,
             listing=listing,
             is_first=look.position is None,
             view=table_view(request, filters=filters, time_range=time_range),
@@ -118,7 +136,7 @@ class ConversionsPage:
         asked = urlencode([(name, text) for name, text in fields.items() if text])
         return request.back_to(f"{PATH}?{asked}" if asked else PATH)
 
-    def _line(self, summary: ConversionSummary) -> ConversionLine:
+    def _line(self, summary: ConversionSummary, counted: DedupCounted | None) -> ConversionLine:
         reason = summary.reason or ""
         if summary.state is ListedState.REJECTED:
             reason = _first_of(reason)
@@ -129,6 +147,7 @@ class ConversionsPage:
             worth=worth_of(summary.body),
             tone=TONES[summary.state],
             alike=f"{PATH}?{urlencode(alike)}",
+            other=None if counted is None else counted.other_ids.get(summary.delivery or 0),
         )
 
 

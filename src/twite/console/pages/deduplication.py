@@ -1,8 +1,7 @@
 """The deduplication report: the rate over time, the pixels, and orders with two ids."""
 
-import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -10,6 +9,7 @@ import msgspec
 from starlette.responses import Response
 
 from twite.console.account_health import listing_path
+from twite.console.dedup_count import DedupCount
 from twite.console.page import NavigationGroup, PageLocation, PageRequest, PageRoute
 from twite.console.row_pages import matching, row_page, typed_name
 from twite.console.scope import EventNames
@@ -22,17 +22,12 @@ from twite.console.time_chart import (
     Unit,
     time_chart,
 )
-from twite.domain.stats.deduplication import ADVICE, MOST_DAYS, DedupReport, TwoIds, total
-from twite.domain.times import DAY, MINUTE
-from twite.gateway.operations.dedup_report import first_moment, read_report
-from twite.gateway.ports.queries import Queries
+from twite.domain.stats.deduplication import ADVICE, MOST_DAYS, DedupReport, total
+from twite.domain.times import DAY
+from twite.gateway.operations.dedup_report import first_moment
 
 PATH: Final = "/console/deduplication"
 MOST_SHOWN: Final = 20
-# Counting takes seconds in a large store, so the page shows the last result, and counts again if
-# the result is older than this.
-_OLD_AFTER: Final = 5 * MINUTE
-_WORTH_WAITING: Final = 0.05
 _TONES: Final = {
     "both": "ok",
     "pixel_only": "warn",
@@ -79,12 +74,8 @@ class PathRow(msgspec.Struct, frozen=True, kw_only=True):
 class DeduplicationPage:
     """The page of the deduplication report, as of the last count."""
 
-    queries: Queries
+    count: DedupCount
     names: EventNames
-    _counting: asyncio.Task[None] | None = field(init=False, default=None)
-    _counted: tuple[int, Sequence[DedupReport], Sequence[TwoIds]] | None = field(
-        init=False, default=None
-    )
 
     @property
     def routes(self) -> Sequence[PageRoute]:
@@ -92,8 +83,8 @@ class DeduplicationPage:
         return (PageRoute("GET", PATH, self._show, location=location),)
 
     async def _show(self, request: PageRequest) -> Response:
-        await self._look_again(request.now)
-        counted_at, found, pairs = self._counted or (None, (), ())
+        counted = await self.count.last()
+        found = () if counted is None else counted.reports
         visible = [report for report in found if request.viewer.sees(report.pixel)]
         pixels = sorted({report.pixel for report in visible})
         pixel = request.query.first("pixel") or (pixels[0] if len(pixels) == 1 else "")
@@ -107,6 +98,7 @@ class DeduplicationPage:
             sort="" if pixel else "rate",
         )
         rows = self._by_event(seen, pixel) if pixel else self._by_pixel(seen, typed)
+        pairs = () if counted is None else counted.pairs
         shown = [pair for pair in pairs if request.viewer.sees(pair.pixel)]
         shown = [pair for pair in shown if pixel in ("", pair.pixel)]
         return request.page(
@@ -130,7 +122,7 @@ class DeduplicationPage:
             ],
             two_ids_path=listing_path("two_ids", pixel=pixel),
             days=MOST_DAYS,
-            counted_at=counted_at,
+            counted_at=None if counted is None else counted.at,
         )
 
     def _by_pixel(self, reports: Iterable[DedupReport], typed: str) -> list[PathRow]:
@@ -157,21 +149,6 @@ class DeduplicationPage:
             for event, some in groups.items()
         ]
         return sorted(rows, key=lambda row: -row.ids)
-
-    async def _look_again(self, now: int) -> None:
-        """Start a new count if the last one is old, and wait a moment in case it is quick."""
-        fresh = self._counted is not None and now - self._counted[0] < _OLD_AFTER
-        if not fresh and self._counting is None:
-            self._counting = asyncio.create_task(self._count(now))
-        if self._counting is not None:
-            await asyncio.wait([self._counting], timeout=_WORTH_WAITING)
-
-    async def _count(self, now: int) -> None:
-        try:
-            since = first_moment(now, MOST_DAYS)
-            self._counted = now, *await read_report(self.queries, since=since)
-        finally:
-            self._counting = None
 
 
 def _chart(request: PageRequest, reports: Sequence[DedupReport]) -> TimeChart:

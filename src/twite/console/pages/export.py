@@ -10,13 +10,14 @@ from typing import Any, Final
 import msgspec
 from starlette.responses import Response, StreamingResponse
 
+from twite.console.dedup_count import MOST_KEPT, DedupCount, of_counted
 from twite.console.export_files import CSV, PARQUET, ExportRow, csv_parts, parquet_parts, polars
 from twite.console.page import PageRequest, PageRoute
 from twite.console.scope import FILTERS, EventNames, asked_again, look_of
 from twite.domain.people.users import AuditAction, Role
 from twite.domain.times import spelled
 from twite.gateway.operations.conversion_value import value_of
-from twite.gateway.ports.listing import ConversionSummary, ListQuery
+from twite.gateway.ports.listing import ConversionSummary, ListedState, ListQuery
 from twite.gateway.ports.machine import Clock
 from twite.gateway.ports.queries import Queries
 from twite.redaction.mask_tree import masked_words
@@ -40,6 +41,11 @@ NO_POLARS: Final = (
     "with pip install polars, or export as CSV."
 )
 
+TOO_MANY_ORDERS: Final = (
+    f"Nothing was exported: the list has only the latest {MOST_KEPT:,} orders under two ids. "
+    "Choose a later start."
+)
+
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class ExportPage:
@@ -47,6 +53,7 @@ class ExportPage:
 
     queries: Queries
     clock: Clock
+    count: DedupCount
     names: EventNames
 
     @property
@@ -60,8 +67,13 @@ class ExportPage:
         asked = asked_again(form, FILTERS)
         if chosen is PARQUET and library is None:
             return request.back_to(f"{LIST}?{asked}", message=NO_POLARS, bad=True)
-        await request.note(AuditAction.EXPORT, "conversions", f"{chosen.name} {asked}".strip())
         query = look_of(request, form, limit=_ON_A_PAGE)
+        if query.state is ListedState.TWO_IDS:
+            counted = await self.count.first()
+            if not counted.is_whole_since(query.since):
+                return request.back_to(f"{LIST}?{asked}", message=TOO_MANY_ORDERS, bad=True)
+            query = of_counted(query, counted)
+        await request.note(AuditAction.EXPORT, "conversions", f"{chosen.name} {asked}".strip())
         # A list that goes on while it is read: what arrives later is not in it.
         list_query = msgspec.structs.replace(
             query, position=None, until=min(query.until, request.now + 1)

@@ -125,6 +125,7 @@ function morph(page) {
   const fresh = page.getElementById("main");
   if (!fresh) return;
   document.title = page.title;
+  const isNew = !main.dataset.changes;
   Idiomorph.morph(main, fresh, {
     callbacks: {
       beforeNodeMorphed: (old) => !isKept(old),
@@ -136,6 +137,7 @@ function morph(page) {
     },
   });
   document.dispatchEvent(new Event("morphed"));
+  if (isNew) connect();  // a page that has waited may have become a live one
   if (!("changes" in fresh.dataset || "waiting" in fresh.dataset)) stop("settled");
 }
 

@@ -126,6 +126,13 @@ class TwoIds(msgspec.Struct, frozen=True, kw_only=True):
     at: int
 
 
+class OtherId(msgspec.Struct, frozen=True):
+    """The other id of an order with two ids, and a delivery with that id, if one is stored."""
+
+    conversion_id: str
+    delivery: int | None = None
+
+
 def marks(conversion: Conversion, *, salt: bytes) -> tuple[int | None, int | None, int | None]:
     """Return the marks of a conversion's email, phone and click id."""
     email, phone, click = _same(

@@ -69,13 +69,16 @@ def first_moment(now: int, days: int) -> int:
 
 
 async def read_report(
-    queries: Queries, *, since: int
+    queries: Queries, *, since: int, most_pairs: int = MOST_PAIRS
 ) -> tuple[Sequence[DedupReport], Sequence[TwoIds]]:
-    """Return the counts of conversion ids since a time, and the orders with two ids."""
+    """Return the counts of conversion ids since a time, and the orders with two ids.
+
+    Of these, only the latest `most_pairs`.
+    """
     found = await queries.answer(DedupQuery(since=since))
     if not any(counts.two_ids for counts in found):
         return found, ()
-    return found, await queries.answer(IdPairsQuery(since=since, limit=MOST_PAIRS))
+    return found, await queries.answer(IdPairsQuery(since=since, limit=most_pairs))
 
 
 def ways_by(

@@ -79,7 +79,8 @@ class ListQuery(msgspec.Struct, frozen=True, kw_only=True):
 
     `event` is X's id; `reason` must match exactly; `since <= received_at < until` (ms). `named` is
     a conversion id or a receipt; `digest` the SHA-256 of a normalized email or phone number, as X
-    receives it. `after` leaves out the deliveries up to a number, and all rejections.
+    receives it. `after` leaves out the deliveries up to a number, and all rejections. `deliveries`
+    are those of the state TWO_IDS, the greatest first; without them, the store counts the latest.
     """
 
     scope: QueryScope = QueryScope()
@@ -92,6 +93,7 @@ class ListQuery(msgspec.Struct, frozen=True, kw_only=True):
     digest: str | None = None
     position: ListPosition | None = None
     after: int = 0
+    deliveries: tuple[int, ...] | None = None
     limit: int = 50
 
 

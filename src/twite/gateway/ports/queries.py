@@ -11,7 +11,7 @@ from twite.domain.history import ConversionCounts, History
 from twite.domain.joins import JoinCount
 from twite.domain.secret import Masked
 from twite.domain.stats.backlog import BacklogHour
-from twite.domain.stats.deduplication import DedupReport, PixelReport, TwoIds
+from twite.domain.stats.deduplication import DedupReport, OtherId, PixelReport, TwoIds
 from twite.domain.stats.match_keys import FlawCount, Matched, Matching
 from twite.domain.stats.tally import DeliveryTimes, FlowCounts
 from twite.domain.stats.value_guard import ValueFlag
@@ -214,6 +214,12 @@ class IdPairsQuery(Query[Sequence[TwoIds]], frozen=True, kw_only=True):
     since: int
     limit: int
     scope: QueryScope = QueryScope()
+
+
+class OtherIdsQuery(Query[Mapping[int, OtherId]], frozen=True, kw_only=True):
+    """The stored deliveries of orders with two ids, each with the order's other id."""
+
+    pairs: Sequence[TwoIds]
 
 
 class PixelReportsQuery(Query[Sequence[PixelReport]], frozen=True, kw_only=True):

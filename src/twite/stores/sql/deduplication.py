@@ -1,8 +1,9 @@
 """Write conversion ids by path, and read them for the deduplication report."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
+from twite.domain.conversion import dedup_key
 from twite.domain.stats.deduplication import (
     KEPT_FOR,
     MEETS_WITHIN,
@@ -10,6 +11,7 @@ from twite.domain.stats.deduplication import (
     DedupPath,
     DedupReport,
     DedupRow,
+    OtherId,
     PixelReport,
     TwoIds,
 )
@@ -24,6 +26,9 @@ Seen = list[DedupRow]
 
 # Each new row deletes this many old ones, so that the table shrinks gradually to its limit.
 _FORGOTTEN_FOR_EACH: Final = 4
+# How many deduplication keys one statement looks up, and the most superseded copies of these.
+_KEYS: Final = 1_000
+_COPIES: Final = 10_000
 
 
 def add(session: WriterSession, seen: Seen) -> None:
@@ -91,3 +96,31 @@ def pairs(connection: SqlConnection, *, since: int, limit: int, scope: QueryScop
         TwoIds(pixel=pixel, event=event, page_id=page_id, server_id=server_id, at=at)
         for pixel, event, page_id, server_id, at in connection.execute(query("id_pairs"), values)
     ]
+
+
+def other_ids(connection: SqlConnection, *, pairs: Sequence[TwoIds]) -> dict[int, OtherId]:
+    """Return the stored deliveries of orders with two ids, each with the other id."""
+    sides = [
+        side
+        for pair in pairs
+        for side in (
+            (pair, pair.page_id, pair.server_id),
+            (pair, pair.server_id, pair.page_id),
+        )
+    ]
+    keys = [dedup_key(pair.pixel, pair.event, own) for pair, own, _ in sides]
+    # The latest delivery of each id comes last.
+    found = sorted(deliveries_of(connection, keys), key=lambda place_of: place_of[1])
+    latest = dict(found)
+    return {delivery: OtherId(sides[place][2], latest.get(place ^ 1)) for place, delivery in found}
+
+
+def deliveries_of(connection: SqlConnection, keys: Sequence[bytes]) -> Iterator[tuple[int, int]]:
+    """Yield (place of the key, delivery) of the holders of keys and their other copies."""
+    for first in range(0, len(keys), _KEYS):
+        some = keys[first : first + _KEYS]
+        values = {"keys": b"".join(some), "places": as_json(range(len(some)))}
+        for name, more in (("deliveries_of_keys", {}), ("copies_of_keys", {"limit": _COPIES})):
+            for place, delivery in connection.execute(query(name), values | more).fetchall():
+                if delivery is not None:
+                    yield first + place, delivery

@@ -50,6 +50,7 @@ _VIEWS: Final[Mapping[type, Callable[..., Any]]] = {
     port.DeliveredQuery: records.delivered,
     port.DedupQuery: deduplication.dedup_reports,
     port.IdPairsQuery: deduplication.pairs,
+    port.OtherIdsQuery: deduplication.other_ids,
     port.PixelReportsQuery: deduplication.pixel_reports,
     port.JoinsQuery: joins.join_counts,
     port.SubmissionsQuery: console_queries.kept,
@@ -63,7 +64,7 @@ _VIEWS: Final[Mapping[type, Callable[..., Any]]] = {
     port.PayloadHeadsQuery: moves.heads,
 }
 # These take seconds.
-_LONG: Final = (port.DedupQuery, port.IdPairsQuery)
+_LONG: Final = (port.DedupQuery, port.IdPairsQuery, port.OtherIdsQuery)
 
 
 class SqlQueries:
@@ -80,9 +81,11 @@ class SqlQueries:
         )
 
     async def page(self, query: ListQuery) -> SummaryPage:
+        reads_report = query.state is ListedState.BLOCKED or (
+            query.state is ListedState.TWO_IDS and query.deliveries is None
+        )
         return await self._database.read(
-            lambda connection: page(connection, query),
-            is_long=query.state in {ListedState.TWO_IDS, ListedState.BLOCKED},
+            lambda connection: page(connection, query), is_long=reads_report
         )
 
     async def group(

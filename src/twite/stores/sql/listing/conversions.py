@@ -19,7 +19,7 @@ from twite.gateway.ports.listing import (
     ListedState,
     ListQuery,
 )
-from twite.stores.sql.deduplication import pairs
+from twite.stores.sql.deduplication import deliveries_of, other_ids, pairs
 from twite.stores.sql.rows.query_row import QueryRow
 from twite.stores.sql.statements import SqlConnection, as_json, query
 from twite.stores.sql.tallies import pixels_of
@@ -188,15 +188,15 @@ def _named(connection: SqlConnection, name: str, list_query: ListQuery) -> list[
     return sorted({id_ for (id_,) in found} | _of_keys(connection, keys), reverse=True)
 
 
-def _two_ids(connection: SqlConnection, list_query: ListQuery) -> list[int]:
-    """Return the deliveries of orders with two ids. This reads the whole deduplication report."""
+def _two_ids(connection: SqlConnection, list_query: ListQuery) -> Sequence[int]:
+    """Return the deliveries of orders with two ids, the greatest first.
+
+    Without those of the query, this reads the whole deduplication report.
+    """
+    if list_query.deliveries is not None:
+        return list_query.deliveries
     found = pairs(connection, since=list_query.since, limit=_MOST_NAMED, scope=list_query.scope)
-    keys = [
-        dedup_key(pair.pixel, pair.event, id_)
-        for pair in found
-        for id_ in (pair.page_id, pair.server_id)
-    ]
-    return sorted(_of_keys(connection, keys), reverse=True)
+    return sorted(other_ids(connection, pairs=found), reverse=True)
 
 
 def _blocked(connection: SqlConnection, list_query: ListQuery) -> list[int]:
@@ -211,10 +211,7 @@ def _blocked(connection: SqlConnection, list_query: ListQuery) -> list[int]:
 
 
 def _of_keys(connection: SqlConnection, keys: Sequence[bytes]) -> set[int]:
-    values = {"keys": b"".join(keys), "places": as_json(range(len(keys)))}
-    held = connection.execute(query("deliveries_of_keys"), values).fetchall()
-    others = connection.execute(query("copies_of_keys"), values | {"limit": _MOST_NAMED}).fetchall()
-    return {delivery for _, delivery in [*held, *others] if delivery is not None}
+    return {delivery for _, delivery in deliveries_of(connection, keys)}
 
 
 def _summaries(
