@@ -1,7 +1,9 @@
 """A sync reads every new row once, in spite of ties, late commits and interruptions."""
 
+import asyncio
 import random
 import sqlite3
+import threading
 
 import msgspec
 import pytest
@@ -334,3 +336,24 @@ async def test_position_of_another_cursor_cannot_be_kept(shop):
 
     assert "--position reset" in str(caught.value)
     assert "--position keep" not in str(caught.value)
+
+
+async def test_stop_ends_a_query_in_its_own_thread(shop):
+    shop.order("a")
+    endless = (
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT id AS "
+        "conversion_id, at AS time, changed, (SELECT count(*) FROM n) AS value FROM orders"
+    )
+    run = asyncio.create_task(shop.run(query=endless))
+    while not (
+        threads := [each for each in threading.enumerate() if "twite-database" in each.name]
+    ):
+        await asyncio.sleep(0)
+
+    run.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await run
+    for thread in threads:
+        await asyncio.to_thread(thread.join, 30)
+
+    assert not any(thread.is_alive() for thread in threads)

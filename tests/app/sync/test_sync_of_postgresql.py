@@ -1,6 +1,7 @@
 """The same on PostgreSQL: typed cursors, exact values, transactions that commit late."""
 
 import asyncio
+import threading
 
 import asyncpg
 import msgspec
@@ -10,8 +11,10 @@ from sync_stage import NOW, SyncStage
 from twite.app.sync.state import load_state
 from twite.domain.secret import Secret
 from twite.domain.times import SECOND
+from twite.readers.database.connection import DatabaseUnusable
 
 COLUMNS = "id AS conversion_id, at AS time, changed, total AS value, key, day, number"
+_SLEEPERS = "SELECT pid FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
 
 
 @pytest.fixture
@@ -126,3 +129,30 @@ async def test_event_loop_runs_while_the_database_answers(shop, database):
     ticking.cancel()
 
     assert ticks > 5
+
+
+async def test_stop_ends_a_query_and_its_thread(shop, database):
+    await insert(database, "a")
+    sleeping = f"SELECT {COLUMNS}, pg_sleep(600)::text AS z FROM orders"  # noqa: S608
+    run = asyncio.create_task(shop.run(query=sleeping))
+    while not await database.fetch(_SLEEPERS):
+        await asyncio.sleep(0.01)
+    threads = [each for each in threading.enumerate() if "twite-database" in each.name]
+
+    run.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await run
+    for thread in threads:
+        await asyncio.to_thread(thread.join, 30)
+
+    assert threads
+    assert not any(thread.is_alive() for thread in threads)
+
+
+async def test_time_outside_the_years_of_python_is_the_error_of_the_run(shop, database):
+    await shop.run()
+    await insert(database, "a")
+    await database.execute("UPDATE orders SET at = '12000-01-01'")
+
+    with pytest.raises(DatabaseUnusable, match="outside the years 1 to 9999"):
+        await shop.run()

@@ -9,7 +9,7 @@ from fakes import MovingClock
 from memory_store.state import MemoryState
 from twite.app.sync import schedule
 from twite.app.sync.schedule import SyncSchedule
-from twite.app.sync.state import SyncRun, SyncState
+from twite.app.sync.state import SyncRun, SyncState, load_state
 from twite.domain.errors import ClientError
 from twite.domain.times import MINUTE, SECOND
 from twite.gateway.ports.events import ConditionChanged, ProblemSeen
@@ -161,3 +161,15 @@ async def test_paused_sync_runs_only_after_a_command(stage):
 
 async def test_unknown_sync_is_an_error_of_the_command(stage):
     assert "no [[sync]] has this name" in (await stage.schedule.run_now("order")).error
+
+
+async def test_unexpected_error_is_that_of_the_run_without_its_text(stage):
+    stage.runs.error = OverflowError("Anna Muster, Gartenweg 5")
+    stage.schedule.start()
+    await stage.clock.advance(SECOND)
+
+    last = (await load_state(stage.store, "orders")).last_run
+    assert "OverflowError" in last.error
+    assert stage.conditions() == [(True, last.error)]
+    assert "Anna" not in str(stage.seen)
+    assert "orders: " in str(stage.seen)

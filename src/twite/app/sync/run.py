@@ -34,8 +34,8 @@ from twite.formats.files.table import ColumnMapping, UnknownColumn, recognise
 from twite.formats.files.values import as_cell
 from twite.gateway.ports.machine import Clock
 from twite.gateway.ports.state import StateStore, SyncRecord
-from twite.readers.database.connection import PageQuery, QueryPage, RowDatabase
-from twite.readers.database.open import open_database
+from twite.readers.database.connection import PageQuery, QueryPage
+from twite.readers.database.thread import DatabaseThread
 
 PAGE: Final = 500  # rows
 
@@ -121,8 +121,7 @@ class QueryRun:
     async def run(self, state: SyncState, run: SyncRun, *, until: Callable[[], bool]) -> SyncState:
         """Submit new rows, page by page, until `until` is true. Returns the new state."""
         require_same_origin(state, self._sync)
-        database = await asyncio.to_thread(open_database, self._sync.secret_url)
-        try:
+        async with DatabaseThread(self._sync.secret_url) as database:
             if not state.has_begun:
                 state = await self._begun(database, state, run)
                 if not self._sync.history:
@@ -133,13 +132,11 @@ class QueryRun:
                 write_back = WriteBack(name, table, database, at=run.at)
                 await write_back.catch_up(self._basis.state)
             state = await self._continued(database, write_back, state, run, until)
-        finally:
-            await asyncio.to_thread(database.close)
         if write_back is not None and write_back.unusable is not None:
             raise write_back.unusable
         return state
 
-    async def _begun(self, database: RowDatabase, state: SyncState, run: SyncRun) -> SyncState:
+    async def _begun(self, database: DatabaseThread, state: SyncState, run: SyncRun) -> SyncState:
         """Decide where the first run begins: at the newest rows, or with `history` at the first."""
         progress = QueryProgress()
         if not self._sync.history:
@@ -165,7 +162,7 @@ class QueryRun:
 
     async def _continued(
         self,
-        database: RowDatabase,
+        database: DatabaseThread,
         write_back: WriteBack | None,
         state: SyncState,
         run: SyncRun,
@@ -236,7 +233,7 @@ class QueryRun:
 
     async def _page(
         self,
-        database: RowDatabase,
+        database: DatabaseThread,
         position: RowPosition | None,
         *,
         limit: int,
@@ -252,7 +249,7 @@ class QueryRun:
             includes_after=repeats,
             newest=newest,
         )
-        return await asyncio.to_thread(database.page, query)
+        return await database.page(query)
 
     def _positions(self, header: Sequence[str], rows: Sequence[Sequence[object]]) -> ReadPositions:
         places = column_places(header, self._sync.cursor, self._sync.key)

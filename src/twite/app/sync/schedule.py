@@ -33,6 +33,7 @@ _LOOK_AT_PAUSED: Final = 10 * SECOND
 # A command waits for a part of a run, and asks for the next one.
 COMMAND_WITHIN: Final = 20 * SECOND
 _BUSY: Final = "the sync is running already. `twite sync list` shows its result"
+_UNEXPECTED: Final = "an unexpected error ({}): a bug in Twite, please report it"
 _UNKNOWN: Final = "no [[sync]] has this name. Run twite reload if it is new"
 
 
@@ -174,10 +175,12 @@ class SyncSchedule:
             runner = (ObjectRun if sync.is_storage else QueryRun)(sync, self._basis())
             try:
                 await runner.run(state, run, until=until)
-            except TwiteError as error:
-                run.error = str(error)
+            except Exception as error:  # noqa: BLE001  # a bug must not stop the sync silently
+                # The text of another error may have values of rows.
+                known = isinstance(error, TwiteError)
+                run.error = str(error) if known else _UNEXPECTED.format(type(error).__name__)
                 self._observer.see(
-                    ProblemSeen(where=ProblemPlace.SYNC, reason=f"{sync.name}: {error}")
+                    ProblemSeen(where=ProblemPlace.SYNC, reason=f"{sync.name}: {run.error}")
                 )
             state = await load_state(self._store, sync.name)
             state = msgspec.structs.replace(state, last_run=run)

@@ -4,7 +4,6 @@ Results are stored with the position, and deleted once they are in the table. So
 be written delays results, but never makes a sync send rows again.
 """
 
-import asyncio
 from collections.abc import Sequence
 from typing import Final
 
@@ -13,7 +12,8 @@ import msgspec
 from twite.domain.times import spelled
 from twite.formats.files.results import RowResult, RowResultKind
 from twite.gateway.ports.state import StateStore, SyncRecord
-from twite.readers.database.connection import DatabaseUnusable, RowDatabase, WrittenRow
+from twite.readers.database.connection import DatabaseUnusable, WrittenRow
+from twite.readers.database.thread import DatabaseThread
 from twite.redaction.scrub_text import names_a_person
 
 # Pages of results that may wait: then the sync waits, too.
@@ -32,7 +32,7 @@ class WriteBack:
     `unusable` is why the table cannot be written.
     """
 
-    def __init__(self, sync: str, table: str, database: RowDatabase, *, at: int) -> None:
+    def __init__(self, sync: str, table: str, database: DatabaseThread, *, at: int) -> None:
         self._sync = sync
         self._table = table
         self._database = database
@@ -70,7 +70,7 @@ class WriteBack:
         if self.unusable is None:
             try:
                 rows = msgspec.json.decode(record.state, type=WaitingResults).waiting
-                await asyncio.to_thread(self._database.write, self._table, rows)
+                await self._database.write(self._table, rows)
             except DatabaseUnusable as error:
                 self.unusable = error
             else:

@@ -17,10 +17,12 @@ from twite.domain.secret import Secret
 from twite.redaction.mask_text import masked_text
 
 FETCHED_AT_ONCE: Final = 500  # rows
-_NETWORK: Final[Mapping[type[OSError], str]] = {
+_KNOWN: Final[Mapping[type[Exception], str]] = {
     ConnectionRefusedError: "the server refuses connections",
     TimeoutError: "the server does not answer",
     socket.gaierror: "the host name does not resolve",
+    OverflowError: "a number is too large, or a time is outside the years 1 to 9999: leave such rows "
+    "out of the query",
 }
 # An option of the URL.
 _PASSWORD: Final = re.compile(r"[?&]password=([^&]+)")
@@ -80,6 +82,9 @@ class RowDatabase(Protocol):
 
     def write(self, table: str, rows: Sequence[WrittenRow]) -> None:
         """Write rows into a write-back table, in one transaction."""
+
+    def interrupt(self) -> None:
+        """End the running call soon, from another thread. Later calls may fail."""
 
     def close(self) -> None: ...
 
@@ -142,7 +147,7 @@ def explained(
         yield
     except kinds as error:
         said = next(
-            (reason for kind, reason in _NETWORK.items() if isinstance(error, kind)),
+            (reason for kind, reason in _KNOWN.items() if isinstance(error, kind)),
             (str(error).strip() or type(error).__name__).splitlines()[0],
         )
         for secret in _secrets(secret_url.reveal()):

@@ -59,6 +59,9 @@ class PostgresRows:
     def write(self, table: str, rows: Sequence[WrittenRow]) -> None:
         self._run(self._write(".".join(map(double_quoted, table.split("."))), rows))
 
+    def interrupt(self) -> None:
+        self._loop.call_soon_threadsafe(self._connection.terminate)
+
     def close(self) -> None:
         try:
             self._run(self._connection.close(timeout=_CONNECT_WITHIN))
@@ -77,6 +80,7 @@ class PostgresRows:
             OSError,
             TimeoutError,
             ValueError,
+            OverflowError,
             self._asyncpg.PostgresError,
             self._asyncpg.InterfaceError,
             self._asyncpg.InternalClientError,

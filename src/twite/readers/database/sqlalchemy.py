@@ -85,6 +85,9 @@ class SqlAlchemyRows:
                     for sql, values in replacement(row, name, _mark):
                         self._executed(writing, sql, values)
 
+    def interrupt(self) -> None:
+        """Do nothing: the drivers share no way to end a query."""
+
     def close(self) -> None:
         self._connection.close()
         self._engine.dispose()
@@ -103,7 +106,7 @@ class SqlAlchemyRows:
 
     def _explained(self) -> Any:  # noqa: ANN401  # a context manager
         # A missing driver is an ImportError.
-        errors = (self._sql.exc.SQLAlchemyError, ImportError, OSError)
+        errors = (self._sql.exc.SQLAlchemyError, ImportError, OSError, OverflowError)
         return explained(self._place, errors, self._secret_url)
 
 

@@ -21,6 +21,8 @@ from twite.readers.database.connection import (
 )
 
 _SCHEME: Final = "sqlite:///"
+# After so many instructions, a query looks whether it is interrupted.
+_STEPS: Final = 100_000
 _NOTHING: Final = Secret("sqlite:")
 
 
@@ -35,9 +37,12 @@ class SqliteRows:
                 f"{self._place}: there is no such file. Write sqlite:///FILE, with four slashes "
                 "for an absolute path"
             )
+        self._is_interrupted = False
         self._uri = f"file:{quote(str(path.resolve()))}"
         with self._explained():
             self._reading = self._connected("ro")
+        # Unlike the connection's own interrupt(), it also ends a query that is about to begin.
+        self._reading.set_progress_handler(lambda: self._is_interrupted, _STEPS)
 
     def stream(self, sql: str) -> tuple[tuple[str, ...], Iterator[Sequence[object]]]:
         with self._explained():
@@ -66,6 +71,9 @@ class SqliteRows:
             finally:
                 writing.close()
 
+    def interrupt(self) -> None:
+        self._is_interrupted = True
+
     def close(self) -> None:
         self._reading.close()
 
@@ -82,7 +90,7 @@ class SqliteRows:
             yield from rows
 
     def _explained(self) -> Any:  # noqa: ANN401  # a context manager
-        return explained(self._place, (sqlite3.Error,), _NOTHING)
+        return explained(self._place, (sqlite3.Error, OverflowError), _NOTHING)
 
 
 def _mark(_place: int) -> str:
