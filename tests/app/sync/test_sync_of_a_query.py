@@ -345,7 +345,7 @@ async def test_stop_ends_a_query_in_its_own_thread(shop):
         "conversion_id, at AS time, changed, (SELECT count(*) FROM n) AS value FROM orders"
     )
     run = asyncio.create_task(shop.run(query=endless))
-    while not (
+    while not (  # noqa: ASYNC110  # the thread has no event
         threads := [each for each in threading.enumerate() if "twite-database" in each.name]
     ):
         await asyncio.sleep(0)

@@ -135,7 +135,7 @@ async def test_stop_ends_a_query_and_its_thread(shop, database):
     await insert(database, "a")
     sleeping = f"SELECT {COLUMNS}, pg_sleep(600)::text AS z FROM orders"  # noqa: S608
     run = asyncio.create_task(shop.run(query=sleeping))
-    while not await database.fetch(_SLEEPERS):
+    while not await database.fetch(_SLEEPERS):  # noqa: ASYNC110  # the server has no event
         await asyncio.sleep(0.01)
     threads = [each for each in threading.enumerate() if "twite-database" in each.name]
 

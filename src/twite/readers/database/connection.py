@@ -21,8 +21,8 @@ _KNOWN: Final[Mapping[type[Exception], str]] = {
     ConnectionRefusedError: "the server refuses connections",
     TimeoutError: "the server does not answer",
     socket.gaierror: "the host name does not resolve",
-    OverflowError: "a number is too large, or a time is outside the years 1 to 9999: leave such rows "
-    "out of the query",
+    OverflowError: "a number is too large, or a time is outside the years 1 to 9999: leave such "
+    "rows out of the query",
 }
 # An option of the URL.
 _PASSWORD: Final = re.compile(r"[?&]password=([^&]+)")

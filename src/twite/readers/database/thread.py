@@ -15,7 +15,7 @@ T = TypeVar("T")
 class DatabaseThread:
     """Opens, reads and closes a database in one thread: a connection must not be closed in use.
 
-    If the caller is cancelled, the query is interrupted, and the thread closes the connection later.
+    If the caller is cancelled, the query is interrupted, and the thread closes the connection.
     Every method raises DatabaseUnusable.
     """
 
