@@ -129,6 +129,21 @@ class ErrorGroupLaws:
         assert [history.delivery for history in (*first, *rest)] == dead
         assert list(await store.find(InErrorGroup(scope=OTHERS, group=error_group))) == []
 
+    async def test_error_group_is_narrowed_to_a_source_and_a_time(self, store: Store) -> None:
+        await add_dead_letter(store, "order-1", at=NOW)
+        second = await add_dead_letter(store, "order-2", at=NOW + HOUR)
+        (error_group,) = await store.group(EVERYTHING)
+        within = InErrorGroup(
+            scope=QueryScope(source="shop"), group=error_group, since=NOW + 1, until=NOW + DAY
+        )
+
+        found = await store.find(within)
+        before = await store.find(msgspec.structs.replace(within, until=NOW + HOUR))
+        of_till = await store.find(msgspec.structs.replace(within, scope=QueryScope(source="till")))
+
+        assert [history.delivery for history in found] == [second]
+        assert (list(before), list(of_till)) == ([], [])
+
     async def test_only_dead_or_held_deliveries_of_visible_pixels_match(self, store: Store) -> None:
         dead = await add_dead_letter(store, "order-1")
         await deliver(store, "order-2")

@@ -8,6 +8,7 @@ import msgspec
 from starlette.responses import Response
 
 from twite.console.page import NavigationGroup, PageLocation, PageRequest, PageRoute
+from twite.console.problem_filter import ProblemFilter, problem_filter, problem_view
 from twite.console.problems import (
     MOST_DETAILED,
     TITLES,
@@ -40,7 +41,6 @@ from twite.gateway.ports.queries import (
     ErrorDetailsQuery,
     ErrorGroup,
     FlaggedAmountsQuery,
-    InErrorGroup,
     Queries,
     RejectionsQuery,
 )
@@ -134,6 +134,7 @@ class ProblemsPage:
             sources=_pairs(self.sources if request.viewer.pixels is None else ()),
             replays=replays[:_REPLAYS_SHOWN],
             names=self.names,
+            chosen=problem_filter(request),
         )
 
     async def problems(
@@ -172,17 +173,41 @@ class ProblemsPage:
             if kind in {"", problem.kind}
         ]
 
-    async def find(self, request: PageRequest, key: str) -> ListedProblem:
-        """Return a problem. Raises AccessDenied if it has no conversions that the viewer sees."""
-        scope = QueryScope(pixels=request.viewer.pixels)
-        every = named("all", zone=request.zone, now=request.now)
-        for problem in await self.problems(request, scope=scope, time_range=every):
-            if problem.key == key:
-                return problem
-        raise AccessDenied(
-            404,
-            "No such problem",
-            "No conversion is left in this problem: all were sent, discarded or deleted.",
+    async def find(
+        self, request: PageRequest, key: str, chosen_filter: ProblemFilter | None = None
+    ) -> ListedProblem | None:
+        """Return a problem with what a filter chooses of it: without one, all that the viewer sees.
+
+        None if that is nothing.
+        """
+        chosen_filter = chosen_filter or _everything(request)
+        found = await self.problems(
+            request, scope=chosen_filter.scope, time_range=chosen_filter.time_range
+        )
+        return next((problem for problem in found if problem.key == key), None)
+
+    async def _existing(
+        self, request: PageRequest, chosen_filter: ProblemFilter | None = None
+    ) -> ListedProblem:
+        """Return what a filter chooses of the problem of the URL, which may be nothing.
+
+        Raises AccessDenied if the viewer sees no conversion of the problem.
+        """
+        key = request.part("problem")
+        problem = None if chosen_filter is None else await self.find(request, key, chosen_filter)
+        if problem is not None:
+            return problem
+        whole = await self.find(request, key)
+        if whole is None:
+            raise AccessDenied(
+                404,
+                "No such problem",
+                "No conversion is left in this problem: all were sent, discarded or deleted.",
+            )
+        return (
+            whole
+            if chosen_filter is None
+            else msgspec.structs.replace(whole, count=0, groups=(), amounts=())
         )
 
     async def _detailed(
@@ -209,24 +234,17 @@ class ProblemsPage:
         ]
 
     async def _show(self, request: PageRequest) -> Response:
-        query = request.query
-        found = await self.find(request, request.part("problem"))
-        scope = QueryScope(pixels=request.viewer.pixels)
-        (problem,) = await self._detailed(request, [found], scope)
-        groups = [
-            group
-            for group in problem.groups
-            if query.first("pixel") in {"", group.pixel}
-            and query.first("event") in {"", group.event}
-        ]
-        pixels = {group.pixel for group in groups}
-        histories, further = await self._conversions(request, groups)
+        query, chosen_filter = request.query, problem_filter(request)
+        found = await self._existing(request, chosen_filter)
+        (problem,) = await self._detailed(request, [found], chosen_filter.scope)
+        pixels = {group.pixel for group in problem.groups}
+        histories, further = await self._conversions(request, problem.groups, chosen_filter)
         return request.page(
             "problem.html",
             title=problem.remedy.what,
             problem=problem,
-            groups=groups,
-            chosen={name: query.first(name) for name in ("pixel", "event")},
+            chosen=chosen_filter,
+            view=problem_view(request, chosen_filter),
             names=self.names,
             lines=[
                 (history, worth_of(history.sent), self.dry_run.doubt(history, now=request.now))
@@ -234,7 +252,7 @@ class ProblemsPage:
             ],
             further=further,
             is_first=not query.first("after"),
-            rejections=await self._rejections(request, problem),
+            rejections=await self._rejections(request, problem, chosen_filter),
             factor_of=factor_of,
             shown_amount=shown_amount,
             amounts=problem.amounts[:_ON_A_PAGE],
@@ -247,38 +265,44 @@ class ProblemsPage:
         )
 
     async def _conversions(
-        self, request: PageRequest, groups: Sequence[ErrorGroup]
+        self, request: PageRequest, groups: Sequence[ErrorGroup], chosen_filter: ProblemFilter
     ) -> tuple[list[Any], int | None]:
         """Return a page of the groups' conversions, and where the next one begins."""
-        scope = QueryScope(pixels=request.viewer.pixels)
         after = request.query.number("after") or 0
         found: list[Any] = []
         for group in groups[:LISTED_GROUPS]:
             found += await self.queries.find(
-                InErrorGroup(scope=scope, group=group, after=after, limit=_ON_A_PAGE + 1)
+                chosen_filter.selection(group, after=after, limit=_ON_A_PAGE + 1)
             )
         found.sort(key=lambda history: history.delivery)
         page = found[:_ON_A_PAGE]
         return page, page[-1].delivery if len(found) > _ON_A_PAGE else None
 
-    async def _rejections(self, request: PageRequest, problem: ListedProblem) -> list[Any]:
+    async def _rejections(
+        self, request: PageRequest, problem: ListedProblem, chosen_filter: ProblemFilter
+    ) -> list[Any]:
         if problem.kind is not ProblemKind.REJECTED:
             return []
         wanted = RejectionQuery(
-            since=request.now - KEPT_FOR,
+            since=max(chosen_filter.since, request.now - KEPT_FOR),
             code=problem.code or None,
-            pixels=request.viewer.pixels,
+            source=chosen_filter.scope.source,
+            pixels=chosen_filter.scope.seen,
             limit=_MOST_REJECTIONS,
         )
         rejections = await self.queries.answer(RejectionsQuery(rejection_query=wanted))
         _, _, path = problem.about.partition(": ")
-        same = [each for each in rejections if code_of(each) == (problem.code, path)]
+        same = [
+            each
+            for each in rejections
+            if code_of(each) == (problem.code, path) and each.at < chosen_filter.until
+        ]
         return same[:_ON_A_PAGE]
 
     async def _mute(self, request: PageRequest) -> Response:
         key, form = request.part("problem"), request.form
-        problem = await self.find(request, key)
-        there = f"{PATH}/{key}"
+        problem = await self._existing(request)
+        there = f"{PATH}/{key}{problem_filter(request).query}"
         note = form.first("note").strip()[:_LONGEST_NOTE]
         chosen = MUTES.get(form.first("for"))
         if chosen is None or not note:
@@ -300,10 +324,18 @@ class ProblemsPage:
 
     async def _unmute(self, request: PageRequest) -> Response:
         key = request.part("problem")
-        problem = await self.find(request, key)
+        problem = await self._existing(request)
         audit_event = request.audit_event(AuditAction.PROBLEM_UNMUTE, problem.remedy.what)
         await self.state.delete(Mute, mute_subject(key), audit_event=audit_event)
-        return request.back_to(f"{PATH}/{key}", message="No longer muted.")
+        there = f"{PATH}/{key}{problem_filter(request).query}"
+        return request.back_to(there, message="No longer muted.")
+
+
+def _everything(request: PageRequest) -> ProblemFilter:
+    return ProblemFilter(
+        scope=QueryScope(pixels=request.viewer.pixels),
+        time_range=named("all", zone=request.zone, now=request.now),
+    )
 
 
 def _pairs(values: Iterable[str]) -> list[tuple[str, str]]:

@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from twite.console.page import FormData, PageRequest, PageRoute
 from twite.console.pages.problems import PATH, TODAY, ProblemsPage
+from twite.console.problem_filter import FILTERS, ProblemFilter, problem_filter
 from twite.console.request_checks import AccessDenied
 from twite.console.scope import EventNames
 from twite.domain.history import History
@@ -24,7 +25,6 @@ from twite.gateway.ports.outbox import Discard, Moves
 from twite.gateway.ports.queries import (
     COUNTED,
     ErrorGroup,
-    InErrorGroup,
     Queries,
     RestingAmong,
 )
@@ -37,6 +37,8 @@ _SHOWN: Final = 5
 _DOUBTS_SHOWN: Final = 20
 _LONGEST_NOTE: Final = 300
 _REFUSALS_SHOWN: Final = 8
+# The fields that a plan keeps until it is sent, besides those that are given several times.
+_KEPT: Final = ("problem", *FILTERS, "which", "event_to", "currency", "value", "divide")
 
 
 class ChangedConversion(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,6 +73,7 @@ class ReplaysPage:
     async def _plan(self, request: PageRequest) -> Response:
         """Show what a replay would do, without doing it."""
         histories = await self._chosen(request)
+        chosen_filter = problem_filter(request, request.form)
         edit = self._edit_of(request.form, histories)
         scope = QueryScope(pixels=request.viewer.pixels)
         results = await self.dry_run.each(histories, edit, now=request.now, scope=scope)
@@ -81,6 +84,9 @@ class ReplaysPage:
             total=len(results),
             sent=len(sent),
             targets=self._targets(sent),
+            pixels=len({result.history.pixel for result in sent}),
+            chosen=chosen_filter,
+            is_cut=len(results) == COUNTED,
             changed=_changed(sent),
             edit=edit,
             today=TODAY,
@@ -88,7 +94,7 @@ class ReplaysPage:
             doubtful=[result for result in sent if result.doubt is not None],
             doubts_shown=_DOUBTS_SHOWN,
             form=request.form,
-            kept=("problem", "pixel", "event", "which", "event_to", "currency", "value", "divide"),
+            kept=_KEPT,
         )
 
     async def _start(self, request: PageRequest) -> Response:
@@ -151,7 +157,8 @@ class ReplaysPage:
         histories = await self._chosen(request)
         if not note:
             message = "Enter a note. The note is stored as the reason."
-            return request.back_to(f"{PATH}/{problem}", message=message, bad=True)
+            there = f"{PATH}/{problem}{problem_filter(request, request.form).query}"
+            return request.back_to(there, message=message, bad=True)
         pixels = sorted({history.pixel for history in histories})
         done = await self.moves.move(
             Discard(
@@ -168,17 +175,14 @@ class ReplaysPage:
     async def _chosen(self, request: PageRequest) -> list[History]:
         """Return the selected conversions. Raises AccessDenied if there are none."""
         form = request.form
-        scope = QueryScope(pixels=request.viewer.pixels)
         found: list[History] = []
         if form.first("which") == "all":
-            problem = await self.problems_page.find(request, form.first("problem"))
-            for group in problem.groups:
-                if form.first("pixel") in {"", group.pixel} and form.first("event") in {
-                    "",
-                    group.event,
-                }:
-                    found += await self._of_group(group, scope, most=COUNTED - len(found))
+            chosen_filter = problem_filter(request, form)
+            problem = await self.problems_page.find(request, form.first("problem"), chosen_filter)
+            for group in () if problem is None else problem.groups:
+                found += await self._of_group(group, chosen_filter, most=COUNTED - len(found))
         else:
+            scope = QueryScope(pixels=request.viewer.pixels)
             ids = form.numbers("delivery")
             found = list(await self.queries.find(RestingAmong(scope=scope, deliveries=ids)))
         if not found:
@@ -187,13 +191,15 @@ class ReplaysPage:
             )
         return found
 
-    async def _of_group(self, group: ErrorGroup, scope: QueryScope, *, most: int) -> list[History]:
+    async def _of_group(
+        self, group: ErrorGroup, chosen_filter: ProblemFilter, *, most: int
+    ) -> list[History]:
         found: list[History] = []
         after = 0
         while len(found) < most:
             some = await self.queries.find(
-                InErrorGroup(
-                    scope=scope, group=group, after=after, limit=min(_AT_A_TIME, most - len(found))
+                chosen_filter.selection(
+                    group, after=after, limit=min(_AT_A_TIME, most - len(found))
                 )
             )
             found += some

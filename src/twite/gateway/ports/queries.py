@@ -104,10 +104,15 @@ class AtRest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class InErrorGroup(msgspec.Struct, frozen=True, kw_only=True):
-    """The deliveries of an error group after the number `after`, in order."""
+    """The deliveries of an error group after the number `after`, in order.
+
+    They became dead or held from `since` (ms) on, and before `until`.
+    """
 
     scope: QueryScope
     group: ErrorGroup
+    since: int = 0
+    until: int = LATEST
     after: int = 0
     limit: int = 100
 

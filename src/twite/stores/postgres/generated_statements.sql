@@ -564,11 +564,12 @@ WHERE id = $4
 UPDATE dedup_report SET conversion_id = $1, email_mark = NULL, phone_mark = NULL, click_mark = NULL
 WHERE id = $2
 
--- rows: error_group(state, queue, reason, after, limit)
+-- rows: error_group(state, queue, reason, since, until, after, source, limit)
 SELECT id FROM outbox
 WHERE resting = $1 AND queue = $2 AND reason = $3
-  AND id > $4
-ORDER BY id LIMIT $5
+  AND rested_at >= $4 AND rested_at < $5 AND id > $6
+  AND ($7::text IS NULL OR account IN (SELECT account.id FROM account WHERE source = $7))
+ORDER BY id LIMIT $8
 
 -- rows: events_of(pixel)
 SELECT event FROM queue WHERE pixel = $1

@@ -125,7 +125,14 @@ def error_groups(
 
 
 def error_group(
-    connection: SqlConnection, *, scope: QueryScope, group: ErrorGroup, after: int, limit: int
+    connection: SqlConnection,
+    *,
+    scope: QueryScope,
+    group: ErrorGroup,
+    since: int,
+    until: int,
+    after: int,
+    limit: int,
 ) -> list[History]:
     with view(connection):
         found = (
@@ -137,6 +144,9 @@ def error_group(
             "state": group.state.value,
             "queue": next(found, None),
             "reason": group.reason,
+            "source": scope.source,
+            "since": since,
+            "until": until,
             "after": after,
             "limit": limit,
         }

@@ -1966,7 +1966,8 @@ ORDER BY flagged.delivery DESC;
 -- The dead or held deliveries with a reason, by id.
 SELECT id FROM outbox INDEXED BY rested_for
 WHERE state IN ('held', 'dead') AND state = :state AND queue = :queue AND reason = :reason
-  AND id > :after
+  AND rested_at >= :since AND rested_at < :until AND id > :after
+  AND (:source IS NULL OR account IN (SELECT account.id FROM account WHERE source = :source))
 ORDER BY id LIMIT :limit;
 
 -- name: resting_among

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from twite.domain.times import LATEST
 from twite.gateway.ports.listing import QueryScope
 from twite.gateway.ports.queries import (
     COUNTED,
@@ -36,9 +37,8 @@ def error_details(
                 "queue": queues.get((group.pixel, group.event)),
                 "reason": group.reason,
             }
-            first = connection.execute(
-                query("error_group"), values | {"after": 0, "limit": 1}
-            ).fetchone()
+            whole = {"source": scope.source, "since": 0, "until": LATEST, "after": 0, "limit": 1}
+            first = connection.execute(query("error_group"), values | whole).fetchone()
             range_ = {
                 "source": scope.source,
                 "since": since,

@@ -1,0 +1,85 @@
+"""The filter of a problem: which of its conversions a page shows, and a replay takes."""
+
+from typing import Final
+from urllib.parse import urlencode
+
+import msgspec
+
+from twite.console.page import FormData, PageRequest
+from twite.console.scope import range_of, scope_of
+from twite.console.table_view import TableView, table_view
+from twite.console.time_range import FIELDS, TimeRange
+from twite.domain.times import LATEST
+from twite.gateway.ports.listing import QueryScope
+from twite.gateway.ports.queries import ErrorGroup, InErrorGroup
+
+FILTERS: Final = ("pixel", "source", *FIELDS)
+
+
+class ProblemFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """The conversions of a problem that are within a scope and a time range.
+
+    `fields` are those of URLs and forms that choose them.
+    """
+
+    scope: QueryScope
+    time_range: TimeRange
+    fields: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def since(self) -> int:
+        return self.time_range.since or 0
+
+    @property
+    def until(self) -> int:
+        return self.time_range.until or LATEST
+
+    def selection(self, group: ErrorGroup, *, after: int, limit: int) -> InErrorGroup:
+        """Return the query for the chosen conversions of an error group."""
+        return InErrorGroup(
+            scope=self.scope,
+            group=group,
+            since=self.since,
+            until=self.until,
+            after=after,
+            limit=limit,
+        )
+
+    @property
+    def sentence(self) -> str:
+        """The filter in words, such as "pixel o8z6j, last 7 days"; "" for all conversions."""
+        words = [
+            f"pixel {self.scope.pixel}" if self.scope.pixel else "",
+            f"source {self.scope.source}" if self.scope.source else "",
+            "" if self.time_range.name == "all" else self.time_range.title.lower(),
+        ]
+        return ", ".join(filter(None, words))
+
+    @property
+    def query(self) -> str:
+        """The filter as the end of a URL: "" or "?pixel=…"."""
+        return f"?{urlencode(self.fields, safe=':')}" if self.fields else ""
+
+
+def problem_filter(request: PageRequest, form: FormData | None = None) -> ProblemFilter:
+    """Read the filter of a form, or of the URL.
+
+    `since` and `until` (ms) keep the time range of a plan until it is sent.
+    """
+    asked = request.query if form is None else form
+    time_range = range_of(request, asked)
+    since, until = asked.number("since"), asked.number("until")
+    if since is not None and until is not None:
+        time_range = msgspec.structs.replace(time_range, since=since, until=until)
+    return ProblemFilter(
+        scope=scope_of(request, asked),
+        time_range=time_range,
+        fields=tuple((name, asked.first(name)) for name in FILTERS if asked.first(name)),
+    )
+
+
+def problem_view(request: PageRequest, chosen_filter: ProblemFilter) -> TableView:
+    """Return the active filter of a problem, as links that remove its parts."""
+    pixel, source = chosen_filter.scope.pixel or "", chosen_filter.scope.source or ""
+    filters = [("pixel", "Pixel", pixel), ("source", "Source", source)]
+    return table_view(request, filters=filters, time_range=chosen_filter.time_range)
