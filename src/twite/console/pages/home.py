@@ -3,12 +3,12 @@
 A viewer of one pixel sees that pixel's overview instead of accounts.
 """
 
+from asyncio import gather
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import urlencode
 
-import msgspec
 from starlette.responses import Response
 
 from twite.console.account_health import (
@@ -22,22 +22,30 @@ from twite.console.account_health import (
     health_of,
     listing_path,
 )
+from twite.console.delivery_times import DeliveryTimesReader
+from twite.console.overview_charts import (
+    QUANTILES,
+    SPANS,
+    TimeSpan,
+    latency_chart,
+    traffic_chart,
+)
 from twite.console.page import NavigationGroup, PageLocation, PageRequest, PageRoute
 from twite.console.render import number
 from twite.console.row_pages import account_of, matching, overview_path, row_page, typed_name
 from twite.console.scope import ENDS
 from twite.console.table_view import table_view
-from twite.console.time_chart import ChartKind, ChartSeries, ChartStep, TimeChart, Unit, time_chart
+from twite.console.time_chart import TimeChart
 from twite.console.time_range import minute_of, named
 from twite.console.visible_alerts import ShownCause, shown_causes, visible
 from twite.domain.alert import Alert
 from twite.domain.destination import Destination
 from twite.domain.history import ConversionCounts, total
 from twite.domain.pause import Pause
-from twite.domain.stats.backlog import Forecast
-from twite.domain.stats.tally import QUARTER, DeliveryTimes, FlowCounts, quantile, together
+from twite.domain.stats.backlog import BacklogHour, Forecast
+from twite.domain.stats.tally import FlowCounts, quantile, together
 from twite.domain.test_mode import is_test
-from twite.domain.times import DAY, HOUR, MINUTE
+from twite.domain.times import HOUR, MINUTE
 from twite.gateway.alerts.alert_store import read_replies
 from twite.gateway.alerts.forecast import LOOK_BACK, forecasts
 from twite.gateway.ports.listing import QueryScope
@@ -55,7 +63,6 @@ PATH: Final = "/console"
 # The most accounts without traffic that are listed, folded. The filter finds the others.
 MOST_IDLE: Final = 100
 MOST_CAUSES: Final = 5
-_QUANTILES: Final = (0.5, 0.95, 0.99)
 # By column: how to sort by it. The default is by health, the worst first.
 _SORTS: Final[Mapping[str, Callable[[AccountHealth], Any]]] = {
     "account": lambda account: account.name,
@@ -67,28 +74,15 @@ _SORTS: Final[Mapping[str, Callable[[AccountHealth], Any]]] = {
 }
 
 
-class TimeSpan(msgspec.Struct, frozen=True):
-    """A time range of the charts, and the time of each of their steps, both in milliseconds."""
-
-    name: str
-    title: str
-    length: int
-    each: int
-
-
-SPANS: Final = (
-    TimeSpan("hour", "Last hour", HOUR, MINUTE),
-    TimeSpan("day", "Last 24 hours", DAY, HOUR),
-    TimeSpan("week", "Last 7 days", 7 * DAY, QUARTER),
-    TimeSpan("month", "Last 30 days", 30 * DAY, DAY),
-)
-
-
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class HomePage:
     destinations: Mapping[str, Destination]
     queries: Queries
     state: StateReader
+    delivery_times: DeliveryTimesReader = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.delivery_times = DeliveryTimesReader(self.queries)
 
     @property
     def routes(self) -> Sequence[PageRoute]:
@@ -99,17 +93,21 @@ class HomePage:
         scope, by_pixel = self._chosen(request)
         chosen = request.query.first("span", "day")
         span = next((listed for listed in SPANS if listed.name == chosen), SPANS[1])
-        counts = [
-            each
-            for each in await self.queries.balance()
-            if scope.shows(each.pixel)
-            and scope.source in (None, each.source)
-            and is_test(each.source) == is_test(scope.pixel or "")
-        ]
-        causes = await self._causes(scope, request.now)
-        accounts = await self._accounts(request, scope, counts, causes, by_pixel=by_pixel)
-        expected = await self._expected(scope, request.now)
-        traffic, latency, slots = await self._charts(request, scope, span)
+        # Reads begin together: each wait for the store's thread costs more than most of them.
+        counts, causes, today, (backlog, expected), (since, rate), charts = await gather(
+            self._counts(scope),
+            self._causes(scope, request.now),
+            self.queries.answer(FlowsByPixelQuery(span=HOUR, since=_since_midnight(request))),
+            self._backlog(scope, request.now),
+            gather(
+                self.queries.answer(CountedSinceQuery(scope=scope)), self._rate(scope, request.now)
+            ),
+            self._charts(request, scope, span),
+        )
+        accounts = self._accounts(
+            request, scope, counts, causes, traffic=today, backlog=backlog, by_pixel=by_pixel
+        )
+        traffic, latency, slots = charts
         whole, pixels = total(counts), sorted({each.pixel for each in counts if each.pixel})
         pixel = scope.pixel or (pixels[0] if len(pixels) == 1 else "")
         return request.page(
@@ -126,7 +124,7 @@ class HomePage:
             balance=[(name, getattr(whole, name), tone) for name, tone in ENDS],
             spoken=", ".join(f"{number(getattr(whole, name))} {name}" for name, _ in ENDS),
             all_path=_all_path(request, scope, "", pixel),
-            since=await self.queries.answer(CountedSinceQuery(scope=scope)),
+            since=since,
             by_pixel=by_pixel,
             view_pixel=pixel if by_pixel and pixel in self.destinations else "",
             is_alone=by_pixel and len(accounts) <= 1,
@@ -136,8 +134,8 @@ class HomePage:
             latency=latency,
             span=span,
             spans=[(listed, _span_path(request, listed)) for listed in SPANS],
-            rate=await self._rate(scope, request.now),
-            quantiles=[(round(part * 100), quantile(slots, part)) for part in _QUANTILES],
+            rate=rate,
+            quantiles=[(round(part * 100), quantile(slots, part)) for part in QUANTILES],
             expected=[forecast for forecast in expected if forecast.pending],
             thresholds=(REFUSED_WARNS, REFUSED_URGENT),
             **_rows(request, accounts),
@@ -158,25 +156,23 @@ class HomePage:
         is_alone = len(viewer.of(self.destinations)) <= 1
         return QueryScope(pixels=viewer.pixels), is_alone
 
-    async def _accounts(
+    def _accounts(
         self,
         request: PageRequest,
         scope: QueryScope,
         counts: Sequence[ConversionCounts],
         causes: Sequence[ShownCause],
         *,
+        traffic: Mapping[str, FlowCounts],
+        backlog: Sequence[BacklogHour],
         by_pixel: bool,
     ) -> list[AccountHealth]:
-        midnight = named("today", zone=request.zone, now=request.now).since or 0
-        since = midnight // HOUR * HOUR
-        # The counts of hours begin at a full hour of UTC: not all zones' days do.
+        since = _since_midnight(request)
         typed = {"from": minute_of(since, request.zone)}
-        when = "when=today" if since == midnight else urlencode(typed, safe=":")
-        traffic = await self.queries.answer(FlowsByPixelQuery(span=HOUR, since=since))
+        when = "when=today" if since == _midnight(request) else urlencode(typed, safe=":")
         oldest: dict[str, int] = {}
-        for backlog in await self.queries.backlog():
-            known = oldest.get(backlog.pixel, backlog.oldest)
-            oldest[backlog.pixel] = min(known, backlog.oldest)
+        for hour in backlog:
+            oldest[hour.pixel] = min(oldest.get(hour.pixel, hour.oldest), hour.oldest)
         by_counts: dict[str, list[ConversionCounts]] = {}
         for each in counts:
             by_counts.setdefault(each.pixel, []).append(each)
@@ -198,13 +194,18 @@ class HomePage:
     def _account_of(self, pixel: str) -> str:
         return account_of(self.destinations, pixel) or NO_PIXEL
 
-    async def _causes(self, scope: QueryScope, now: int) -> list[ShownCause]:
-        alerts = [
-            alert
-            for alert in visible(await self.state.load(Alert), scope.seen)
-            if alert.resolved_at is None
+    async def _counts(self, scope: QueryScope) -> list[ConversionCounts]:
+        return [
+            each
+            for each in await self.queries.balance()
+            if scope.shows(each.pixel)
+            and scope.source in (None, each.source)
+            and is_test(each.source) == is_test(scope.pixel or "")
         ]
-        replies = await read_replies(self.state)
+
+    async def _causes(self, scope: QueryScope, now: int) -> list[ShownCause]:
+        found, replies = await gather(self.state.load(Alert), read_replies(self.state))
+        alerts = [alert for alert in visible(found, scope.seen) if alert.resolved_at is None]
         return shown_causes(alerts, replies, pixels=self.destinations.keys(), now=now)
 
     async def _rate(self, scope: QueryScope, now: int) -> float:
@@ -218,23 +219,43 @@ class HomePage:
     ) -> tuple[TimeChart, TimeChart, Mapping[int, int]]:
         """Return the charts of traffic and delivery times, and all delivery times by slot."""
         since = request.now // span.each * span.each - span.length + span.each
-        flows = await self.queries.answer(FlowsQuery(scope=scope, span=span.each, since=since))
-        waits = await self.queries.answer(WaitsQuery(scope=scope, span=span.each, since=since))
+        flows, waits = await gather(
+            self.queries.answer(FlowsQuery(scope=scope, span=span.each, since=since)),
+            self.delivery_times.read(
+                WaitsQuery(scope=scope, span=span.each, since=since), now=request.now
+            ),
+        )
         steps = range(since, request.now + 1, span.each)
         return (
-            _traffic(request, scope, flows, steps),
-            _latency(request, waits, steps),
+            traffic_chart(request, scope, flows, steps),
+            latency_chart(request, waits, steps),
             together(waits),
         )
 
-    async def _expected(self, scope: QueryScope, now: int) -> list[Forecast]:
-        return forecasts(
-            [each for each in self.destinations.values() if scope.shows(each.pixel)],
-            [hour for hour in await self.queries.backlog() if scope.shows(hour.pixel)],
-            await self.queries.answer(DeliveredQuery(since=now - LOOK_BACK)),
-            now=now,
-            paused=[pause.pixel for pause in await self.state.load(Pause) if not pause.event],
+    async def _backlog(
+        self, scope: QueryScope, now: int
+    ) -> tuple[Sequence[BacklogHour], list[Forecast]]:
+        backlog, delivered, pauses = await gather(
+            self.queries.backlog(),
+            self.queries.answer(DeliveredQuery(since=now - LOOK_BACK)),
+            self.state.load(Pause),
         )
+        return backlog, forecasts(
+            [each for each in self.destinations.values() if scope.shows(each.pixel)],
+            [hour for hour in backlog if scope.shows(hour.pixel)],
+            delivered,
+            now=now,
+            paused=[pause.pixel for pause in pauses if not pause.event],
+        )
+
+
+def _midnight(request: PageRequest) -> int:
+    return named("today", zone=request.zone, now=request.now).since or 0
+
+
+def _since_midnight(request: PageRequest) -> int:
+    """Return since when today is counted: a full hour of UTC, unlike some zones' midnight."""
+    return _midnight(request) // HOUR * HOUR
 
 
 def _figures(
@@ -315,64 +336,3 @@ def _span_path(request: PageRequest, span: TimeSpan) -> str:
     asked = {name: request.query.first(name) for name in ("pixel", "account")}
     fields = {name: value for name, value in asked.items() if value}
     return f"{PATH}?{urlencode(fields | {'span': span.name})}"
-
-
-def _traffic(
-    request: PageRequest, scope: QueryScope, flows: Sequence[FlowCounts], steps: range
-) -> TimeChart:
-    by_time = {flow.at: flow for flow in flows}
-    is_listed = scope.pixel or not request.query.first("account")
-    charted = []
-    for at in steps:
-        flow = by_time.get(at, FlowCounts(at=at))
-        refused, unsent = flow.dead + flow.rejected, flow.duplicate + flow.suppressed
-        charted.append(
-            ChartStep(
-                at=at,
-                until=at + steps.step,
-                values=(
-                    flow.delivered,
-                    max(0, flow.received - flow.delivered - refused - unsent),
-                    refused,
-                    unsent,
-                ),
-                # A list takes one pixel: the conversions of an account have none.
-                url=_step_path(request, scope, at, at + steps.step) if is_listed else "",
-            )
-        )
-    return time_chart(
-        charted,
-        series=[
-            ChartSeries("delivered", "ok"),
-            ChartSeries("not yet delivered", "wait"),
-            ChartSeries("refused", "bad"),
-            ChartSeries("duplicate or suppressed", "soft"),
-        ],
-        kind=ChartKind.COLUMNS,
-        unit=Unit.COUNT,
-        zone=request.zone,
-    )
-
-
-def _step_path(request: PageRequest, scope: QueryScope, at: int, until: int) -> str:
-    typed = {"from": minute_of(at, request.zone), "to": minute_of(until, request.zone)}
-    return listing_path(pixel=scope.pixel or "", when=urlencode(typed, safe=":"))
-
-
-def _latency(request: PageRequest, waits: Sequence[DeliveryTimes], steps: range) -> TimeChart:
-    by_time = {wait.at: wait.slots for wait in waits}
-    return time_chart(
-        [
-            # Delivery times are counted by duration: no list is sorted by them.
-            ChartStep(
-                at=at,
-                until=at + steps.step,
-                values=tuple(quantile(by_time.get(at, {}), part) for part in _QUANTILES),
-            )
-            for at in steps
-        ],
-        series=[ChartSeries("p50", "ok"), ChartSeries("p95", "warn"), ChartSeries("p99", "bad")],
-        kind=ChartKind.LINES,
-        unit=Unit.DURATION,
-        zone=request.zone,
-    )

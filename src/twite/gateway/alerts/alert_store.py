@@ -56,7 +56,10 @@ class CheckResult(msgspec.Struct, frozen=True, kw_only=True):
 
 async def read_replies(state: StateReader) -> AlertReplies:
     """Read what users replied to alerts. Raises LedgerUnavailable."""
-    return AlertReplies.of(await state.load(Acknowledgement), await state.load(Mute, prefix=MUTED))
+    acknowledgements, mutes = await asyncio.gather(
+        state.load(Acknowledgement), state.load(Mute, prefix=MUTED)
+    )
+    return AlertReplies.of(acknowledgements, mutes)
 
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)

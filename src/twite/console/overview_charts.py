@@ -1,0 +1,95 @@
+"""The charts of the first page: traffic and delivery times, in a time range."""
+
+from collections.abc import Sequence
+from typing import Final
+from urllib.parse import urlencode
+
+import msgspec
+
+from twite.console.account_health import listing_path
+from twite.console.page import PageRequest
+from twite.console.time_chart import ChartKind, ChartSeries, ChartStep, TimeChart, Unit, time_chart
+from twite.console.time_range import minute_of
+from twite.domain.stats.tally import QUARTER, DeliveryTimes, FlowCounts, quantile
+from twite.domain.times import DAY, HOUR, MINUTE
+from twite.gateway.ports.listing import QueryScope
+
+QUANTILES: Final = (0.5, 0.95, 0.99)
+
+
+class TimeSpan(msgspec.Struct, frozen=True):
+    """A time range of the charts, and the time of each of their steps, both in milliseconds."""
+
+    name: str
+    title: str
+    length: int
+    each: int
+
+
+SPANS: Final = (
+    TimeSpan("hour", "Last hour", HOUR, MINUTE),
+    TimeSpan("day", "Last 24 hours", DAY, HOUR),
+    TimeSpan("week", "Last 7 days", 7 * DAY, QUARTER),
+    TimeSpan("month", "Last 30 days", 30 * DAY, DAY),
+)
+
+
+def traffic_chart(
+    request: PageRequest, scope: QueryScope, flows: Sequence[FlowCounts], steps: range
+) -> TimeChart:
+    by_time = {flow.at: flow for flow in flows}
+    is_listed = scope.pixel or not request.query.first("account")
+    charted = []
+    for at in steps:
+        flow = by_time.get(at, FlowCounts(at=at))
+        refused, unsent = flow.dead + flow.rejected, flow.duplicate + flow.suppressed
+        charted.append(
+            ChartStep(
+                at=at,
+                until=at + steps.step,
+                values=(
+                    flow.delivered,
+                    max(0, flow.received - flow.delivered - refused - unsent),
+                    refused,
+                    unsent,
+                ),
+                # A list takes one pixel: the conversions of an account have none.
+                url=_step_path(request, scope, at, at + steps.step) if is_listed else "",
+            )
+        )
+    return time_chart(
+        charted,
+        series=[
+            ChartSeries("delivered", "ok"),
+            ChartSeries("not yet delivered", "wait"),
+            ChartSeries("refused", "bad"),
+            ChartSeries("duplicate or suppressed", "soft"),
+        ],
+        kind=ChartKind.COLUMNS,
+        unit=Unit.COUNT,
+        zone=request.zone,
+    )
+
+
+def _step_path(request: PageRequest, scope: QueryScope, at: int, until: int) -> str:
+    typed = {"from": minute_of(at, request.zone), "to": minute_of(until, request.zone)}
+    return listing_path(pixel=scope.pixel or "", when=urlencode(typed, safe=":"))
+
+
+def latency_chart(request: PageRequest, waits: Sequence[DeliveryTimes], steps: range) -> TimeChart:
+    by_time = {wait.at: wait.slots for wait in waits}
+    return time_chart(
+        [
+            # Delivery times are counted by duration: no list is sorted by them.
+            ChartStep(
+                at=at,
+                until=at + steps.step,
+                values=tuple(quantile(by_time.get(at, {}), part) for part in QUANTILES),
+            )
+            for at in steps
+        ],
+        series=[ChartSeries("p50", "ok"), ChartSeries("p95", "warn"), ChartSeries("p99", "bad")],
+        kind=ChartKind.LINES,
+        unit=Unit.DURATION,
+        zone=request.zone,
+    )
