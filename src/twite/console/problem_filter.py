@@ -1,7 +1,7 @@
 """The filter of a problem: which of its conversions a page shows, and a replay takes."""
 
 from typing import Final
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import msgspec
 
@@ -10,9 +10,11 @@ from twite.console.scope import range_of, scope_of
 from twite.console.table_view import TableView, table_view
 from twite.console.time_range import FIELDS, TimeRange
 from twite.domain.times import LATEST
+from twite.gateway.operations.edit import Edit
 from twite.gateway.ports.listing import QueryScope
 from twite.gateway.ports.queries import ErrorGroup, InErrorGroup
 
+TODAY: Final = "@today"  # no event of X has this name
 FILTERS: Final = ("pixel", "source", *FIELDS)
 
 
@@ -76,6 +78,46 @@ def problem_filter(request: PageRequest, form: FormData | None = None) -> Proble
         time_range=time_range,
         fields=tuple((name, asked.first(name)) for name in FILTERS if asked.first(name)),
     )
+
+
+class ShownEdit(msgspec.Struct, frozen=True, kw_only=True):
+    """What the form of a replay shows as chosen. `deliveries` are the selected ones."""
+
+    is_all: bool = True
+    event_to: str = ""
+    currency: str = ""
+    value: str = ""
+    divide: str = ""
+    drop: tuple[str, ...] = ()
+    deliveries: frozenset[int] = frozenset()
+
+
+def shown_edit(form: FormData, suggested_edit: Edit) -> ShownEdit:
+    """Return what a plan was made of, if the URL leads back from one; else the suggested edit."""
+    if not form.first("which"):
+        return ShownEdit(
+            event_to=TODAY if suggested_edit.today else "",
+            divide="" if suggested_edit.divide is None else str(suggested_edit.divide),
+            drop=suggested_edit.drop,
+        )
+    return ShownEdit(
+        is_all=form.first("which") == "all",
+        event_to=form.first("event_to"),
+        currency=form.first("currency"),
+        value=form.first("value"),
+        divide=form.first("divide"),
+        drop=tuple(form.all("drop")),
+        deliveries=frozenset(form.numbers("delivery")),
+    )
+
+
+def url_back(form: FormData, path: str) -> str:
+    """Return the URL of the problem that shows what the form of a plan has."""
+    names = (*FILTERS, "after", "which", "event_to", "currency", "value", "divide")
+    fields = [(name, form.first(name)) for name in names if form.first(name)]
+    fields += [("drop", name) for name in form.all("drop")]
+    fields += [("delivery", str(delivery)) for delivery in form.numbers("delivery")]
+    return f"{path}/{quote(form.first('problem'), safe='')}?{urlencode(fields, safe=':')}"
 
 
 def problem_view(request: PageRequest, chosen_filter: ProblemFilter) -> TableView:

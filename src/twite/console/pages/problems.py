@@ -8,7 +8,13 @@ import msgspec
 from starlette.responses import Response
 
 from twite.console.page import NavigationGroup, PageLocation, PageRequest, PageRoute
-from twite.console.problem_filter import ProblemFilter, problem_filter, problem_view
+from twite.console.problem_filter import (
+    TODAY,
+    ProblemFilter,
+    problem_filter,
+    problem_view,
+    shown_edit,
+)
 from twite.console.problems import (
     MOST_DETAILED,
     TITLES,
@@ -47,7 +53,6 @@ from twite.gateway.ports.queries import (
 from twite.gateway.ports.state import StateStore
 
 PATH: Final = "/console/problems"
-TODAY: Final = "@today"  # no event of X has this name
 DAYS: Final = 14
 LISTED_GROUPS: Final = 10
 _ON_A_PAGE: Final = 25
@@ -251,13 +256,14 @@ class ProblemsPage:
                 for history in histories
             ],
             further=further,
-            is_first=not query.first("after"),
+            after=query.number("after"),
             rejections=await self._rejections(request, problem, chosen_filter),
             factor_of=factor_of,
             shown_amount=shown_amount,
             amounts=problem.amounts[:_ON_A_PAGE],
             events=self.names.of(min(pixels)) if len(pixels) == 1 else {},
             today=TODAY,
+            edit=shown_edit(query, problem.remedy.edit),
             divisors=DIVISORS,
             droppable=DROPPABLE,
             mutes=[(name, title) for name, (title, _) in MUTES.items()],

@@ -9,10 +9,12 @@ import msgspec
 from starlette.responses import Response
 
 from twite.console.page import FormData, PageRequest, PageRoute
-from twite.console.pages.problems import PATH, TODAY, ProblemsPage
-from twite.console.problem_filter import FILTERS, ProblemFilter, problem_filter
+from twite.console.pages.problems import PATH, ProblemsPage
+from twite.console.problem_filter import FILTERS, TODAY, ProblemFilter, problem_filter, url_back
 from twite.console.request_checks import AccessDenied
 from twite.console.scope import EventNames
+from twite.domain.cause import DeliveryCause
+from twite.domain.delivery import State
 from twite.domain.history import History
 from twite.domain.people.users import AuditAction, Role
 from twite.domain.replay_batch import ReplayBatch
@@ -37,6 +39,9 @@ _SHOWN: Final = 5
 _DOUBTS_SHOWN: Final = 20
 _LONGEST_NOTE: Final = 300
 _REFUSALS_SHOWN: Final = 8
+_REFUSALS: Final = frozenset(
+    {DeliveryCause.EVENT_UNKNOWN, DeliveryCause.REFUSED, DeliveryCause.REFUSED_ALIKE}
+)
 # The fields that a plan keeps until it is sent, besides those that are given several times.
 _KEPT: Final = ("problem", *FILTERS, "which", "event_to", "currency", "value", "divide")
 
@@ -78,6 +83,7 @@ class ReplaysPage:
         scope = QueryScope(pixels=request.viewer.pixels)
         results = await self.dry_run.each(histories, edit, now=request.now, scope=scope)
         sent = [result for result in results if result.result.fault is None]
+        changed = _changed(sent)
         return request.page(
             "plan.html",
             title="Plan of the replay",
@@ -87,7 +93,11 @@ class ReplaysPage:
             pixels=len({result.history.pixel for result in sent}),
             chosen=chosen_filter,
             is_cut=len(results) == COUNTED,
-            changed=_changed(sent),
+            changed=changed,
+            is_futile=bool(sent)
+            and not changed
+            and all(_is_refused(result.history) for result in sent),
+            back=url_back(request.form, PATH),
             edit=edit,
             today=TODAY,
             faults=_counted(result.result.fault or "" for result in results if result.result.fault),
@@ -258,8 +268,16 @@ def _changed(sent: Sequence[DryRunResult]) -> list[ChangedConversion]:
             break
         if result.result.body != result.history.sent:
             different = changes(result.history.sent, result.result.body)
-            made.append(ChangedConversion(history=result.history, changes=different))
+            if different:
+                made.append(ChangedConversion(history=result.history, changes=different))
     return made
+
+
+def _is_refused(history: History) -> bool:
+    """Return whether X has refused this conversion, so that it refuses the same body again."""
+    if history.pixel.startswith(PREFIX):
+        return False
+    return history.cause in _REFUSALS or (history.cause is None and history.state is State.DEAD)
 
 
 def _counted(texts: Iterable[str]) -> list[tuple[str, int]]:

@@ -1,0 +1,103 @@
+"""Plans of replays: what changes nothing says so, and the way back keeps what was chosen."""
+
+import re
+import time
+
+import pytest
+import pytest_asyncio
+from console_stage import ConsoleStage
+from problem_pages import problem_key
+
+from builders import a_submission, an_entry
+from twite.domain.cause import DeliveryCause
+from twite.domain.pause import Cause, Pause
+from twite.stores.sqlite import SQLiteStore
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+PROBLEMS = "/console/problems"
+FUTILE = "Nothing changes: X would refuse these for the same reason."
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def stage(tmp_path_factory):
+    """A gateway without senders, with an event that X does not know, and a zero amount."""
+    stage = ConsoleStage(tmp_path_factory.mktemp("plans"))
+    store = await SQLiteStore.open(str(stage.settings.store.path))
+    now = time.time_ns() // 1_000_000
+    await store.put([Pause(pixel="o8z6j", since=now, cause=Cause.USER, reason="by hand")])
+    unknown = [
+        an_entry(f"unknown-{number}", index=number, held="404", cause=DeliveryCause.EVENT_UNKNOWN)
+        for number in range(3)
+    ]
+    zero = an_entry("zero", index=3, held="zero", cause=DeliveryCause.AMOUNT_ZERO)
+    await store.record(a_submission(*unknown, zero, received_at=now))
+    await store.close()
+    await stage.start()
+    yield stage
+    await stage.stop()
+
+
+async def test_plan_that_changes_nothing_says_that_x_would_refuse_again(stage):
+    olga = await stage.signed_in("olga")
+    key = await problem_key(olga, "X does not know the event")
+    form = {"problem": key, "which": "all"}
+
+    same = (await olga.post(f"{PROBLEMS}/plan", form)).text
+    currency = (await olga.post(f"{PROBLEMS}/plan", form | {"currency": "GBP"})).text
+
+    assert FUTILE in same
+    assert "<button>Send 3 again" in same
+    assert FUTILE not in currency
+    assert '<button class="main">Send 3 again' in currency
+
+
+async def test_edit_that_has_no_effect_changes_nothing(stage):
+    olga = await stage.signed_in("olga")
+    key = await problem_key(olga, "X does not know the event")
+
+    plan = await olga.post(
+        f"{PROBLEMS}/plan", {"problem": key, "which": "all", "drop": "search_string"}
+    )
+
+    assert FUTILE in plan.text
+
+
+async def test_held_conversion_may_be_sent_unchanged(stage):
+    olga = await stage.signed_in("olga")
+    key = await problem_key(olga, "The amount is zero")
+
+    plan = (await olga.post(f"{PROBLEMS}/plan", {"problem": key, "which": "all"})).text
+
+    assert "Nothing changes" not in plan
+    assert '<button class="main">Send 1 again' in plan
+
+
+async def test_way_back_from_a_plan_keeps_what_was_chosen(stage):
+    olga = await stage.signed_in("olga")
+    key = await problem_key(olga, "X does not know the event")
+    page = (await olga.get(f"{PROBLEMS}/{key}")).text
+    ticked = re.findall(r'name="delivery" value="(\d+)"', page)[1]
+    form = {
+        "problem": key,
+        "pixel": "o8z6j",
+        "which": "ticked",
+        "delivery": ticked,
+        "currency": "GBP",
+        "value": "49.90",
+        "divide": "10",
+        "drop": "description",
+    }
+
+    plan = (await olga.post(f"{PROBLEMS}/plan", form)).text
+    (back,) = re.findall(r'<a class="button" href="([^"]+)">Back', plan)
+    page = " ".join((await olga.get(back.replace("&amp;", "&"))).text.split())
+
+    assert 'value="ticked" checked' in page
+    assert re.findall(r'name="delivery" value="(\d+)" checked', page) == [ticked]
+    assert re.search(r'name="currency" value="GBP"', page)
+    assert re.search(r'name="value" value="49.90"', page)
+    assert '<option value="10" selected>' in page
+    assert '<option value="@today" selected>' not in page
+    assert 'name="drop" value="description" checked' in page
+    assert 'name="pixel" value="o8z6j"' in page
