@@ -79,6 +79,30 @@ class JoinedErasureLaws:
         assert (await traces(store, search)).size == 0
         assert await claim_or_none(store, now=NOW + WAIT) is None
 
+    async def test_erasure_of_a_conversion_that_did_not_wait_removes_what_it_made_known(
+        self, store: Store
+    ) -> None:
+        entry = an_entry("order-1")
+        order = join_key(store.salt, PIXEL, KeyKind.ORDER, f"{entry.event}\0order-1")
+        said = msgspec.structs.replace(
+            a_submission(entry),
+            known=(
+                fact(JoinKind.EMAIL, digest(MAIL), key=USER, whose=USER),
+                fact(JoinKind.EMAIL, digest(MAIL), key=order, whose=USER),
+                fact(JoinKind.LINK, USER, key=order, whose=USER),
+            ),
+        )
+        await store.record(said)
+        search = search_of(CONVERSION_ID, "order-1")
+
+        found = await traces(store, search)
+        other = await traces(store, search_of(CONVERSION_ID, "order-2"))
+        erasing = EraseStore(known=tuple(found.known), conversions=tuple(found.conversions))
+        await store.erase(erasing, now=NOW)
+
+        assert (len(found.known), other.known) == (3, [])
+        assert (await known_of(store, USER), await known_of(store, order)) == ([], [])
+
     async def test_erasure_by_email_follows_links_to_the_click(self, store: Store) -> None:
         other = user_of("u-2")
         await store.record(

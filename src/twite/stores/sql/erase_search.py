@@ -232,6 +232,12 @@ class Search:
             some = as_json(list(self._hits)[start : start + _BODIES])
             for (joined,) in run(query("joined_keys"), {"deliveries": some}):
                 keys.update(joined.split())
+        for pixel in pixels:
+            ids = self._of_pixel[pixel] | self._whom.conversion_ids
+            ids |= {hit.called for hit in self._hits.values() if hit.called and hit.pixel == pixel}
+            for (event,) in run(query("events_of"), {"pixel": pixel}):
+                orders = (f"{event}\0{name}" for name in ids)
+                keys |= {join_key(salt, pixel, KeyKind.ORDER, order) for order in orders}
         if not keys:
             return []
         found = read_linked(

@@ -1,0 +1,44 @@
+"""What is known of a visitor is forgotten after an erasure, an opt-out and a denial."""
+
+import pytest
+from joined_stage import CLICK, IDENTIFY, LANDED, MAIL, PHONE, PIXEL, SHA, Shop, waiting_source
+
+from store_contract.joined_erasure import search_of, traces
+from twite.domain.consent import person_keys
+from twite.domain.conversion import Identifiers
+from twite.domain.people.erasure import CONVERSION_ID
+from twite.domain.times import HOUR
+from twite.gateway.ports.privacy import EraseStore
+from twite.stores.sqlite import SQLiteStore
+
+
+@pytest.fixture
+async def shop(tmp_path):
+    store = await SQLiteStore.open(str(tmp_path / "twite.db"))
+    yield Shop(store, waiting_source())
+    await store.close()
+
+
+async def test_erasure_by_order_id_forgets_the_user_of_an_order_that_did_not_wait(shop):
+    await shop.order(conversion_id="first", email=MAIL, phone=PHONE, twclid=CLICK)
+    found = await traces(shop.store, search_of(CONVERSION_ID, "first"))
+    erasing = EraseStore(conversions=tuple(found.conversions), known=tuple(found.known))
+    await shop.store.erase(erasing, now=shop.clock.now())
+    shop.clock.jump(1)
+    await shop.order(conversion_id="second", phone="+44 20 7946 0000")
+
+    sent = await shop.sent()
+    assert SHA not in str(sent)
+    assert CLICK not in str(sent)
+
+
+@pytest.mark.parametrize("later", [1, 13 * HOUR])
+async def test_opt_out_forgets_the_click_of_the_person(shop, later):
+    await shop.call(LANDED, IDENTIFY)
+    keys = person_keys(Identifiers(email=SHA), pixel=PIXEL, salt=shop.store.salt)
+    await shop.store.revoke(keys, now=shop.clock.now())
+    shop.clock.jump(later)
+    await shop.order(phone=PHONE)
+
+    (sent,) = await shop.sent()
+    assert sent.keys() == {"hashed_phone_number"}
