@@ -3,7 +3,7 @@
 import msgspec
 
 from builders import NOW, a_submission, an_entry
-from store_contract.actions import PIXEL, claim_or_none
+from store_contract.actions import PIXEL, claim_or_none, histories
 from store_contract.joining import (
     CLICK_ID,
     MAIL,
@@ -20,8 +20,10 @@ from store_contract.joining import (
     user_of,
     waiting,
 )
+from twite.domain.consent import REVOKED, person_keys
 from twite.domain.conversion import Identifiers
-from twite.domain.joins import JoinKind, KeyKind, join_key
+from twite.domain.delivery import State
+from twite.domain.joins import JoinKind, KeyKind, join_key, person_join_keys
 from twite.domain.people.erasure import (
     CLICK,
     CONVERSION_ID,
@@ -123,7 +125,7 @@ class JoinedErasureLaws:
     async def test_erasure_by_email_finds_the_click_weeks_after_the_email(
         self, store: Store
     ) -> None:
-        person = join_key(store.salt, PIXEL, KeyKind.PERSON, digest(MAIL))
+        (person,) = person_join_keys(Identifiers(email=digest(MAIL)), pixel=PIXEL, salt=store.salt)
         # Erasures look at the pixels of stored conversions.
         await store.record(a_submission(an_entry("order-9")))
         await store.record(
@@ -138,6 +140,23 @@ class JoinedErasureLaws:
         await store.erase(EraseStore(known=tuple(found.known)), now=NOW)
 
         assert (await known_of(store, USER), await known_of(store, VISITOR)) == ([], [])
+
+    async def test_opt_out_by_email_counts_for_the_user_weeks_after_the_email(
+        self, store: Store
+    ) -> None:
+        person = Identifiers(email=digest(MAIL))
+        (row,) = person_join_keys(person, pixel=PIXEL, salt=store.salt)
+        await store.record(knowing(fact(JoinKind.PERSON, row, key=USER, whose=USER), *links()))
+        await store.record(knowing(fact(JoinKind.CLICK, OTHER_CLICK), receipt="click"))
+        await store.revoke(person_keys(person, pixel=PIXEL, salt=store.salt), now=NOW)
+        own = Identifiers(phone=digest("+1"))
+        await store.record(a_submission(waiting(own=own, keys=(USER,), whose=USER)))
+        guest = waiting("order-2", own=own)
+        await store.record(a_submission(guest, receipt="guest"))
+
+        assert await sent(store) == {"hashed_phone_number": digest("+1")}
+        (history,) = await histories(store, "order-1")
+        assert (history.state, history.reason) == (State.SUPPRESSED, REVOKED)
 
     async def test_erasure_by_order_id_removes_a_result_that_waits_for_write_back(
         self, store: Store

@@ -23,6 +23,7 @@ from typing import Final
 
 import msgspec
 
+from twite.domain.consent import person_keys
 from twite.domain.conversion import Identifiers
 from twite.domain.secret import Masked
 from twite.domain.times import DAY, HOUR
@@ -53,7 +54,7 @@ class KeyKind(StrEnum):
     VISITOR = "v"
     USER = "u"
     ORDER = "o"  # an event and its conversion id, like the dedup key
-    PERSON = "p"  # an email or phone
+    PERSON = "p"  # an email or phone, like the key of an opt-out
 
 
 class JoinKind(StrEnum):
@@ -63,7 +64,7 @@ class JoinKind(StrEnum):
     EMAIL = "email"
     PHONE = "phone"
     LINK = "link"  # another key of the same visitor
-    PERSON = "person"  # the key of an email or phone, by which an erasure finds the click
+    PERSON = "person"  # the key of an email or phone: erasures and opt-outs find the click by it
     DENIED = "denied"  # the visitor denied consent
 
 
@@ -132,6 +133,9 @@ class JoinCount(msgspec.Struct, frozen=True, kw_only=True):
     conversions: int
 
 
+Known = Mapping[str, Sequence[KnownIdentifier]]  # by key
+
+
 def join_key(salt: bytes, pixel: str, kind: KeyKind, name: str) -> str:
     """Return the key of a visitor, user, order or person of a pixel: a letter and 32 digits.
 
@@ -141,13 +145,27 @@ def join_key(salt: bytes, pixel: str, kind: KeyKind, name: str) -> str:
     return f"{kind}{hmac.digest(salt, text, 'sha256')[:16].hex()}"
 
 
+def person_join_keys(identifiers: Identifiers, *, pixel: str, salt: bytes) -> tuple[str, ...]:
+    """Return the keys of an email and phone."""
+    found = person_keys(identifiers, pixel=pixel, salt=salt)
+    return tuple(f"{KeyKind.PERSON}{key.hex()}" for key in found)
+
+
+def listed_persons(
+    known: Known, keys: Iterable[str], opted_out: Collection[bytes]
+) -> list[KnownIdentifier]:
+    """Return the persons under these and all linked keys who are on the opt-out list."""
+    return [
+        row
+        for row in _rows(known, linked(known, keys))
+        if row.kind is JoinKind.PERSON and bytes.fromhex(row.value[1:]) in opted_out
+    ]
+
+
 def mark_of(salt: bytes, kind: JoinKind, value: str, whose: str) -> str:
     """Return what identifies a row of a key."""
     text = f"{kind}\0{value}\0{whose}".encode()
     return hashlib.blake2b(text, key=salt, digest_size=12).hexdigest()
-
-
-Known = Mapping[str, Sequence[KnownIdentifier]]  # by key
 
 
 def linked(known: Known, keys: Iterable[str]) -> set[str]:

@@ -6,6 +6,7 @@ from joined_stage import CLICK, IDENTIFY, LANDED, MAIL, PHONE, PIXEL, SHA, Shop,
 from store_contract.joined_erasure import search_of, traces
 from twite.domain.consent import person_keys
 from twite.domain.conversion import Identifiers
+from twite.domain.delivery import State
 from twite.domain.people.erasure import CONVERSION_ID
 from twite.domain.times import HOUR
 from twite.gateway.ports.privacy import EraseStore
@@ -33,12 +34,27 @@ async def test_erasure_by_order_id_forgets_the_user_of_an_order_that_did_not_wai
 
 
 @pytest.mark.parametrize("later", [1, 13 * HOUR])
-async def test_opt_out_forgets_the_click_of_the_person(shop, later):
+async def test_conversion_of_a_user_who_opted_out_by_email_is_suppressed(shop, later):
     await shop.call(LANDED, IDENTIFY)
-    keys = person_keys(Identifiers(email=SHA), pixel=PIXEL, salt=shop.store.salt)
-    await shop.store.revoke(keys, now=shop.clock.now())
+    await opt_out(shop)
     shop.clock.jump(later)
     await shop.order(phone=PHONE)
 
+    assert await shop.sent() == []
+    assert (await shop.history()).state == State.SUPPRESSED
+
+
+async def test_browser_of_a_person_who_opted_out_gives_nobody_a_click(shop):
+    await shop.call(LANDED, IDENTIFY)
+    await opt_out(shop)
+    shop.clock.jump(13 * HOUR)
+    await shop.order(user_id=None, visitor_id="b-1", phone=PHONE)
+
     (sent,) = await shop.sent()
     assert sent.keys() == {"hashed_phone_number"}
+
+
+async def opt_out(shop):
+    """Do what /v1/consent does for an email."""
+    keys = person_keys(Identifiers(email=SHA), pixel=PIXEL, salt=shop.store.salt)
+    await shop.store.revoke(keys, now=shop.clock.now())

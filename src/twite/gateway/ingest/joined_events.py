@@ -16,6 +16,7 @@ from typing import Final
 
 import msgspec
 
+from twite.domain.conversion import Identifiers
 from twite.domain.destination import Source
 from twite.domain.fault import Fault
 from twite.domain.joins import (
@@ -26,6 +27,7 @@ from twite.domain.joins import (
     KnownIdentifier,
     join_key,
     mark_of,
+    person_join_keys,
 )
 from twite.domain.normalize import PLACEHOLDERS
 from twite.domain.submission import AcceptedConversion, Endpoint
@@ -171,20 +173,16 @@ def _known(
     whose = keys.get(KeyKind.USER, "")
     click = read_click(kept.twclid or "")
     clicked_at = min(_clicked_at(native) or at, now)
-    persons = [
-        (kind, digest, join_key(salt, read_conversion.pixel, KeyKind.PERSON, digest))
-        for kind, digest in (
-            (JoinKind.EMAIL, kept.email_sha256),
-            (JoinKind.PHONE, kept.phone_sha256),
-        )
-        if digest is not None
-    ]
+    digests = Identifiers(email=kept.email_sha256, phone=kept.phone_sha256)
+    persons = person_join_keys(digests, pixel=read_conversion.pixel, salt=salt)
     for key in keys.values():
         if click is not None:
             yield row(key, JoinKind.CLICK, click.id, whose, clicked_at)
-        for kind, digest, person in persons:
-            yield row(key, kind, digest, whose)
-            yield row(key, JoinKind.PERSON, person, whose)
+        if digests.email is not None:
+            yield row(key, JoinKind.EMAIL, digests.email, whose)
+        if digests.phone is not None:
+            yield row(key, JoinKind.PHONE, digests.phone, whose)
+        yield from (row(key, JoinKind.PERSON, person, whose) for person in persons)
         yield from (
             row(key, JoinKind.LINK, other, whose) for other in keys.values() if other != key
         )

@@ -115,6 +115,10 @@ class PostgresOptOuts(OptOutList):
         self._copy = copy
         super().__init__(run, copy.keys)
 
+    def current(self) -> set[bytes]:
+        self.refresh()
+        return self.keys
+
     def revoke(self, keys: Sequence[bytes], *, now: int) -> None:
         self._run("note_change", what="opt_out")
         for key in keys:

@@ -12,8 +12,9 @@ from typing import Final
 
 import msgspec
 
+from twite.domain.conversion import Identifiers
 from twite.domain.delivery import State
-from twite.domain.joins import KeyKind, join_key
+from twite.domain.joins import KeyKind, join_key, person_join_keys
 from twite.domain.test_mode import real_name
 from twite.gateway.ingest.rejections import marks
 from twite.gateway.operations.erase import GONE, PREFIX, named_places
@@ -226,7 +227,12 @@ class Search:
         salt = bytes(run(query("read_deployment")).fetchone()[0])
         words = {word.decode() for word in self._whom.words}
         pixels = {pixel for _, pixel in run(query("account_sources"))}
-        words |= {join_key(salt, pixel, KeyKind.PERSON, word) for pixel in pixels for word in words}
+        words |= {
+            key
+            for pixel in pixels
+            for word in words
+            for key in person_join_keys(Identifiers(email=word, phone=word), pixel=pixel, salt=salt)
+        }
         keys = {key for _, key, value in self._pages("known_after", size=_PAGE) if value in words}
         for start in range(0, len(self._hits), _BODIES):
             some = as_json(list(self._hits)[start : start + _BODIES])

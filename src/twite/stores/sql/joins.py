@@ -22,6 +22,7 @@ from twite.domain.joins import (
     JoinKind,
     KnownIdentifier,
     linked,
+    listed_persons,
 )
 from twite.gateway.ingest.joined_bodies import joined_body
 from twite.stores.sql.database import WriterSession, checksum
@@ -79,8 +80,8 @@ def join(session: WriterSession, ready: Sequence[tuple[int, int]], *, now: int) 
 
     A conversion is joined once, and only if it was never sent, so others may be among them.
 
-    If a joined person is on the opt-out list, or X needs an identifier and none became known, the
-    conversion is suppressed.
+    If the user or a joined person is on the opt-out list, or X needs an identifier and none became
+    known, the conversion is suppressed. If another under its keys is listed, it gains nothing.
     """
     fresh = [delivery for delivery, attempts in ready if not attempts]
     for start in range(0, len(fresh), _TOGETHER):
@@ -93,10 +94,15 @@ def join(session: WriterSession, ready: Sequence[tuple[int, int]], *, now: int) 
 def _join(session: WriterSession, joins: Sequence[_WaitingJoin], *, now: int) -> None:
     known = read_linked(session.run, [each.keys.split() for each in joins])
     salt = bytes(session.run("read_deployment").fetchone()[0])
+    opted_out = session.opt_outs.current()
     for each in joins:
+        listed = listed_persons(known, each.keys.split(), opted_out) if opted_out else []
+        if each.whose and any(row.whose == each.whose for row in listed):
+            withdraw(session.run, [each.delivery], now=now)
+            continue
         found = joined_body(
             bytes(each.body),
-            known,
+            {} if listed else known,
             each.keys.split(),
             whose=each.whose,
             since=each.since,
@@ -104,7 +110,7 @@ def _join(session: WriterSession, joins: Sequence[_WaitingJoin], *, now: int) ->
         if found is None:
             continue
         keys = person_keys(found.added_identifiers, pixel=each.pixel, salt=salt)
-        if not session.opt_outs.keys.isdisjoint(keys):
+        if not opted_out.isdisjoint(keys):
             withdraw(session.run, [each.delivery], now=now)
         elif not found.suffices:
             cause = DeliveryCause.IDENTIFIER_MISSING

@@ -22,6 +22,10 @@ class OptOutList:
         """Load the table into memory."""
         self.keys = {key for (key,) in self._run("opt_outs")}
 
+    def current(self) -> set[bytes]:
+        """Return the list as it is now."""
+        return self.keys
+
     def revoke(self, keys: Sequence[bytes], *, now: int) -> None:
         """Add keys to the list. The time of a key that is already listed does not change."""
         for key in keys:
