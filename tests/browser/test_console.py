@@ -94,6 +94,31 @@ async def test_every_page_opens_without_errors_or_horizontal_scrolling(
     assert wrong == {}
 
 
+# What a region of a page cuts off, beside code that scrolls.
+CUT = """
+() => [...document.querySelectorAll("main, main *")]
+  .filter((it) => it.localName !== "pre" && getComputedStyle(it).overflowX !== "visible")
+  .filter((it) => it.clientWidth > 1 && it.scrollWidth > it.clientWidth + 1)
+  .map((it) => `${it.localName} ${it.ariaLabel}: ${it.scrollWidth - it.clientWidth}`)
+"""
+
+
+async def test_no_page_cuts_a_table_on_a_small_laptop(browser, stage, signed_in):
+    context = await browser.new_context(
+        viewport={"width": 1280, "height": 800}, storage_state=signed_in
+    )
+    page = await context.new_page()
+
+    cut = {}
+    for path in (*pages_of(stage), "/console/conversions/25"):
+        await page.goto(stage.url + path, wait_until="domcontentloaded")
+        if found := await page.evaluate(CUT):
+            cut[path] = found
+
+    await context.close()
+    assert cut == {}
+
+
 @pytest.mark.parametrize(("size", "scheme"), LOOKS)
 async def test_axe_finds_nothing_on_any_page(browser, stage, signed_in, size, scheme):
     if not AXE.exists():

@@ -2,7 +2,9 @@
 
 import asyncio
 import csv
+import html
 import io
+import re
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -115,6 +117,17 @@ async def test_parquet_without_polars_is_explained(stage, monkeypatch):
     answer = await olga.post(PATH, {"format": "parquet"})
 
     assert NO_POLARS[:40] in (await olga.get(answer.location)).text
+
+
+@pytest.mark.parametrize("path", ["/console", "/console/pixels", "/console/pixels/o8z6j"])
+async def test_pending_conversions_of_a_page_are_in_the_list_that_they_link(stage, path):
+    olga = await stage.signed_in("olga")
+    links = re.findall(r'href="(/console/conversions[^"]*state=(?:queued|pending)[^"]*)"',
+        (await olga.get(path)).text)  # fmt: skip
+
+    assert links
+    assert [link for link in links if "state=pending" not in link] == []
+    assert "order-" in (await olga.get(html.unescape(links[0]))).text
 
 
 async def test_export_is_in_the_audit_log_with_its_filters(stage):

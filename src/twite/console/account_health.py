@@ -216,7 +216,7 @@ def _problems(account: AccountHealth, now: int) -> Iterable[HealthReason]:
     if waits >= LATE_WARNS:
         yield HealthReason(
             text=f"Oldest pending for {lasting(waits)}",
-            path=account.listing("queued"),
+            path=account.listing("pending"),
             is_urgent=waits >= LATE_URGENT,
         )
     if account.held:

@@ -324,8 +324,7 @@ def _all_path(request: PageRequest, scope: QueryScope, name: str, pixel: str) ->
     """Return the list behind a count of all conversions; "" if no list has all of them."""
     if request.query.first("account") and not pixel:
         return ""
-    state = "queued" if name == "pending" else name
-    return listing_path(state, pixel=pixel if scope.seen is not None else "")
+    return listing_path(name, pixel=pixel if scope.seen is not None else "")
 
 
 def _account_path(name: str, pixels: Sequence[str]) -> str:
