@@ -33,7 +33,7 @@ async def a_key(stage, *scopes, pixels=None):
     fields.append(("sees", "all" if pixels is None else "some"))
     fields += [("pixel", pixel) for pixel in pixels or ()]
     made = await ada.post("/console/people/keys", fields)
-    return made.text.split('<pre id="text" tabindex="0">')[1].split("</pre>")[0]
+    return made.text.split('<pre id="text" class="once" tabindex="0">')[1].split("</pre>")[0]
 
 
 async def get_with_key(stage, path, key, **more):
