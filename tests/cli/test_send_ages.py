@@ -219,3 +219,25 @@ def test_age_limit_follows_the_settings_and_allows_for_wrong_time_zones(place, g
 
     assert run(["send", orders, "--older", "skip"]) == 0
     assert ids(gateway.sent) == ["8d", "9d"]
+
+
+def test_json_row_without_a_time_is_rejected_if_other_rows_have_one(place, gateway):
+    del gateway
+    lines = place / "orders.jsonl"
+    first = {"conversion_id": "a", "event": "purchase", "email": "a@b.co", "time": ago(hours=1)}
+    second = {**first, "conversion_id": "b", "time": None}
+    third = {
+        "conversion_id": "c",
+        "event": "purchase",
+        "email": "a@b.co",
+        "created_at": ago(hours=2),
+    }
+    lines.write_text("\n".join(map(json.dumps, (first, second, third))))
+
+    run(["send", str(lines), "--yes"])
+
+    assert report(lines) == [
+        ("a", "accepted", ""),
+        ("b", "rejected", "time_missing"),
+        ("", "rejected", "name_differs"),
+    ]

@@ -4,6 +4,7 @@ import pytest
 
 from twite.domain.secret import Secret
 from twite.readers.database.connection import DatabaseUnusable, explained, shown_place
+from twite.readers.database.open import open_database
 
 
 @pytest.mark.parametrize("password", ["s3cret-word", "ab/Cd-word", "p@ss:word?", "50%25-word"])
@@ -32,3 +33,54 @@ def test_password_among_the_options_of_a_url_is_in_no_error():
         raise ValueError("refused: s3cret-word")
 
     assert str(raised.value) == "postgresql://db.shop.example/shop: refused: ***"
+
+
+class OfPostgres(Exception):
+    def __init__(self, text, sqlstate):
+        super().__init__(text)
+        self.sqlstate = sqlstate
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (
+            OfPostgres('invalid input syntax for type numeric: "Anna "A"\nMuster"', "22P02"),
+            "invalid input syntax for type numeric … (SQLSTATE 22P02)",
+        ),
+        (
+            OfPostgres('invalid value "Anna" for "YYYY"', "22007"),
+            "invalid value … (SQLSTATE 22007)",
+        ),
+        (OfPostgres("no order of Anna: 'Anna'", "P0001"), "no order of Anna … (SQLSTATE P0001)"),
+        (
+            OfPostgres('column "totl" does not exist', "42703"),
+            'column "totl" does not exist (SQLSTATE 42703)',
+        ),
+        (
+            ValueError("Could not decode to UTF-8 column 'name' with text 'Anna\nMuster'"),
+            "Could not decode to UTF-8 column 'name' with text …",
+        ),
+        (
+            ValueError("(1292, \"Incorrect DATE value: 'Anna'\")\n[SQL: x]"),
+            '(1292, "Incorrect DATE value: …',
+        ),
+    ],
+)
+def test_values_of_rows_are_in_no_error(error, said):
+    with pytest.raises(DatabaseUnusable) as raised, explained("db", (Exception,), Secret("db")):
+        raise error
+
+    assert str(raised.value) == f"db: {said}"
+
+
+@pytest.mark.parametrize("scheme", ["postgresql", "mysql+pymysql"])
+@pytest.mark.parametrize("mark", "/#?[]@")
+def test_password_that_is_not_escaped_is_refused_before_connecting(scheme, mark):
+    url = f"{scheme}://reader:s3cret{mark}word@127.0.0.1:1/shop"
+
+    with pytest.raises(DatabaseUnusable, match="percent-encode") as raised:
+        open_database(Secret(url))
+
+    assert "s3cret" not in str(raised.value)
+    assert "word@" not in str(raised.value)

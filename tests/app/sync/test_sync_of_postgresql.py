@@ -8,9 +8,11 @@ import msgspec
 import pytest
 from sync_stage import NOW, SyncStage
 
+from twite.app.sync.positions import UnusableCursor
 from twite.app.sync.state import load_state
 from twite.domain.secret import Secret
 from twite.domain.times import SECOND
+from twite.readers.database import postgres
 from twite.readers.database.connection import DatabaseUnusable
 
 COLUMNS = "id AS conversion_id, at AS time, changed, total AS value, key, day, number"
@@ -156,3 +158,33 @@ async def test_time_outside_the_years_of_python_is_the_error_of_the_run(shop, da
 
     with pytest.raises(DatabaseUnusable, match="outside the years 1 to 9999"):
         await shop.run()
+
+
+async def test_connection_that_does_not_answer_is_the_error_of_the_run(shop, database, monkeypatch):
+    await insert(database, "a")
+    monkeypatch.setattr(postgres, "_ANSWER_WITHIN", 0.2)
+
+    with pytest.raises(DatabaseUnusable, match="does not answer"):
+        await shop.run(query=f"SELECT {COLUMNS}, pg_sleep(600)::text AS z FROM orders")  # noqa: S608
+
+
+async def test_value_that_cannot_be_cast_is_in_no_error(shop, database):
+    await insert(database, "Anna Muster")
+
+    with pytest.raises(DatabaseUnusable) as raised:
+        await shop.run(
+            query="SELECT id AS conversion_id, at AS time, changed, id::numeric AS value "
+            "FROM orders"
+        )
+
+    assert "type numeric … (SQLSTATE 22P02)" in str(raised.value)
+    assert "Anna" not in str(raised.value)
+
+
+async def test_cursor_that_is_no_finite_number_is_refused(shop, database):
+    await shop.run(cursor="number")
+    await insert(database, "a")
+    await database.execute("UPDATE orders SET number = 'NaN'")
+
+    with pytest.raises(UnusableCursor, match="no finite number"):
+        await shop.run(cursor="number")

@@ -325,3 +325,60 @@ async def test_deleted_and_changed_rows_hide_no_others(shop):
 
     assert shop.intake.sent == ["a", "b", "c"]
     assert (await load_state(shop.state, "orders")).progress.recent[-1].position.key == "str:c"
+
+
+async def test_row_that_commits_late_during_a_long_run_is_found(shop):
+    await shop.run()
+    for number in range(1_200):
+        shop.order(f"o-{number:04}", changed=at(NOW + 10 * SECOND))
+    shop.clock.jump(20 * SECOND)
+    native = shop.intake.native
+
+    async def slow(*, source, body):
+        answer = await native(source=source, body=body)
+        if "late" not in shop.intake.sent and shop.clock.now() < NOW + MINUTE:
+            shop.order("late", changed=at(NOW + 5 * SECOND))
+        shop.clock.jump(4 * MINUTE)
+        return answer
+
+    shop.intake.native = slow
+    await shop.run()
+    shop.intake.native = native
+    await shop.run()
+
+    assert "late" in shop.intake.sent
+    assert len(shop.intake.sent) == len(shop.intake.received) == 1_201
+
+
+async def test_skipped_order_keeps_the_result_of_its_first_run(shop):
+    shop.execute(RESULTS)
+    await shop.run(write_back="twite_sent")
+    made = shop.clock.now()
+    shop.order("a")
+    await shop.run(write_back="twite_sent")
+    first = results(shop)
+    shop.clock.jump(8 * DAY)
+    shop.intake.forget()
+    shop.order("a", time=made)
+
+    run = await shop.run(write_back="twite_sent")
+
+    assert run.verdicts == {"skipped": 1}
+    assert results(shop) == first
+
+
+async def test_changed_order_without_a_time_is_not_sent_again_after_a_week(shop):
+    timeless = {
+        "query": "SELECT id AS conversion_id, changed, total AS value FROM orders",
+        "map": {"time": ""},
+    }
+    await shop.run(**timeless)
+    shop.order("a")
+    await shop.run(**timeless)
+    shop.clock.jump(8 * DAY)
+    shop.intake.forget()
+    shop.order("a")
+
+    await shop.run(**timeless)
+
+    assert shop.intake.received == ["a"]

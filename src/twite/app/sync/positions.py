@@ -67,13 +67,16 @@ class QueryProgress(msgspec.Struct, frozen=True, kw_only=True):
     position: RowPosition | None = None
     recent: tuple[ReadRow, ...] = ()
 
-    def trimmed(self, *, now: int, look_back: int) -> "QueryProgress":
-        """Move the position past the rows that were read before. Raises UnusableCursor."""
+    def trimmed(self, *, now: int, begin: int, look_back: int) -> "QueryProgress":
+        """Move the position past the rows that were read before. Raises UnusableCursor.
+
+        The run began at `begin` (ms): a row that it read itself stays, however long it lasts.
+        """
         last = 0
         spare = len(self.recent) - MOST_RECENT
         for place, row in enumerate(self.recent, 1):
             may_go = row.at <= now or row.position.cursor.startswith(_NUMBERS)
-            if row.at < now - look_back or (place <= spare and may_go):
+            if row.at < begin - look_back or (place <= spare and may_go):
                 last = place
         if len(self.recent) - last > MOST_AHEAD:
             raise UnusableCursor(
@@ -145,6 +148,8 @@ def _text(value: object, what: str) -> str:
         return f"{name}:{value.isoformat()}"
     if isinstance(value, int | str) and not isinstance(value, bool):
         return f"{type(value).__name__}:{value}"
+    if isinstance(value, decimal.Decimal) and not value.is_finite():
+        raise UnusableCursor(f"the {what} of a row is no finite number: it would hide later rows")
     if isinstance(value, decimal.Decimal | uuid.UUID):
         # Drivers have subclasses of UUID.
         return f"{'uuid' if isinstance(value, uuid.UUID) else 'decimal'}:{value}"

@@ -207,7 +207,7 @@ class QueryRun:
             now = self._basis.clock.now()
             read += [earlier.get(row.position, row) for row in found]
             progress = QueryProgress(position=low, recent=tuple(read)).trimmed(
-                now=now, look_back=self._sync.look_back
+                now=now, begin=run.at, look_back=self._sync.look_back
             )
             low, read = progress.position, list(progress.recent)
             state = msgspec.structs.replace(

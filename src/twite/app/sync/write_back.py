@@ -16,6 +16,7 @@ from twite.readers.database.connection import DatabaseUnusable, WrittenRow
 from twite.readers.database.thread import DatabaseThread
 from twite.redaction.scrub_text import names_a_person
 
+_OF_ANOTHER_RUN: Final = frozenset({RowResultKind.DUPLICATE, RowResultKind.SKIPPED})
 # Pages of results that may wait: then the sync waits, too.
 MOST_PAGES: Final = 100
 
@@ -90,5 +91,5 @@ def _written(sync: str, result: RowResult, at: str) -> WrittenRow:
         message=first.message if first else "",
         at=at,
         # The result of the order itself stays.
-        is_kept=result.kind is RowResultKind.DUPLICATE or code == "id_shared",
+        is_kept=result.kind in _OF_ANOTHER_RUN or code == "id_shared",
     )

@@ -35,6 +35,7 @@ ERRORS: Final[Mapping[str, str]] = MappingProxyType(
         "time_missing": "the row has no time, but other rows do",
         "too_large": "the row is too large for a request",
         "number_inexact": "the cell is a floating-point number, which may have lost digits",
+        "name_differs": "in JSON, the row has another name for a field than other rows",
         "not_sent": "the gateway refused the whole request, and a retry would not help",
     }
 )
@@ -131,8 +132,12 @@ class RowAge(msgspec.Struct, frozen=True, kw_only=True):
     looked_up_before: int = 0
 
     def is_looked_up(self, conversion: Mapping[str, object]) -> bool:
-        """Whether a conversion is to be looked up."""
-        return self.looked_up_before > 0 and _is_before(self.looked_up_before, conversion)
+        """Whether a conversion is to be looked up: it is old, or may be, as it has no time."""
+        if not self.looked_up_before:
+            return False
+        if conversion.get("time") in {None, ""}:
+            return not _denies(conversion.get("consent"))
+        return _is_before(self.looked_up_before, conversion)
 
     def see(self, conversion: Mapping[str, object]) -> RowFinding | None:
         """Return an error or a note about a conversion that is too old.

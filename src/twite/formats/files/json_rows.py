@@ -22,7 +22,7 @@ from twite.formats.files.findings import (
     RowIds,
     rounded,
 )
-from twite.formats.files.rows import ID_DERIVED, ID_MISSING, RowOptions
+from twite.formats.files.rows import ID_DERIVED, ID_MISSING, TIME_MISSING, RowOptions
 from twite.formats.files.table import NAMES, ColumnMapping, UnreadableFile
 from twite.formats.native.fields import OF_ONE, field_by_field
 from twite.formats.parsed_request import Native
@@ -34,6 +34,10 @@ _WRAPPED: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _WORD: Final[msgspec.json.Decoder[str | int]] = msgspec.json.Decoder(str | int)
 # A file with more keys has data as keys.
 _MOST_KEYS: Final = 1_000
+_NAME_DIFFERS: Final = (
+    'the row has "{}", but other rows have "{}": give all rows one name, or choose with --map '
+    "{}=NAME"
+)
 # Native fields that are not columns.
 _UNMAPPED: Final = frozenset(Native.__struct_fields__) - NAMES.keys()
 
@@ -136,7 +140,9 @@ class Conversions:
         order = str(added.get("conversion_id") or native.conversion_id)
         spelled = {field: getattr(native, field) for field in Native.__struct_fields__} | added
         spelled["value"] = bytes(native.value)
-        found = (id_note, rounded(order), self._repeats.see(number, spelled))
+        lacks_time = "time" in self.columns.taken and native.time in {None, ""}
+        repeat = TIME_MISSING if lacks_time else self._repeats.see(number, spelled)
+        found = (id_note, rounded(order), repeat)
         age = self.options.age
         old = None if age is None else age.see(spelled)
         findings = tuple(finding for finding in (*found, old) if finding is not None)
@@ -174,6 +180,11 @@ class Conversions:
         if all(fields.get(name) == name for name in values):
             return text
         kept = {fields[name]: raw for name, raw in values.items() if name in fields}
+        for name, meant in self.columns.spare.items():
+            if name in values and meant not in kept:
+                used = self.columns.header[self.columns.taken[meant]]
+                message = _NAME_DIFFERS.format(name, used, meant)
+                raise MalformedRequest(code="name_differs", path=meant, message=message)
         if "time" in kept and "time" not in values:
             kept["time"] = self._time(kept["time"])
         return msgspec.json.encode(kept)

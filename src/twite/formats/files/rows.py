@@ -75,7 +75,7 @@ _ITEMS_UNREAD: Final = RowFinding("contents", "items_unread", NOTES["items_unrea
 _EVENT_MISSING: Final = RowFinding(
     "event", "event_missing", "the row has no event: use --event NAME for such rows"
 )
-_TIME_MISSING: Final = RowFinding(
+TIME_MISSING: Final = RowFinding(
     "time", "time_missing", "the row has no time, but other rows do: add its time"
 )
 _CONSENT_UNREADABLE: Final = RowFinding(
@@ -263,7 +263,7 @@ class Rows:
     def _read_time(self, draft: "_Draft") -> None:
         if "time" not in draft.given:
             if "time" in self.columns.taken:
-                draft.errors.append(_TIME_MISSING)
+                draft.errors.append(TIME_MISSING)
             return
         at = read_moment(draft.given["time"], zone=self.options.zone)
         if not isinstance(at, Moment):

@@ -210,11 +210,15 @@ class UnknownColumn(Exception):
 
 
 class ColumnMapping(msgspec.Struct, frozen=True, kw_only=True):
-    """`taken` maps a field to the column's index; `ignored` lists the names of unused columns."""
+    """`taken` maps a field to the column's index; `ignored` lists the names of unused columns.
+
+    `spare` maps an unused column to the field that its name means, if no `--map` chose its column.
+    """
 
     header: tuple[str, ...]
     taken: Mapping[str, int]
     ignored: tuple[str, ...]
+    spare: Mapping[str, str] = {}
 
     def named(self) -> tuple[tuple[str, str], ...]:
         places = sorted(self.taken.items(), key=lambda item: item[1])
@@ -248,7 +252,16 @@ def recognise(header: Sequence[str], chosen: Mapping[str, str]) -> ColumnMapping
                 break
     _require_one_consent(names, taken, chosen)
     ignored = tuple(name for place, name in enumerate(names) if place not in taken.values())
-    return ColumnMapping(header=names, taken=MappingProxyType(taken), ignored=ignored)
+    spare = {
+        names[place]: field
+        for field in taken.keys() - chosen.keys()
+        for name in NAMES[field]
+        for place in by_name.get(_plain(name), ())
+        if place not in taken.values()
+    }
+    return ColumnMapping(
+        header=names, taken=MappingProxyType(taken), ignored=ignored, spare=MappingProxyType(spare)
+    )
 
 
 def _place(name: str, names: Sequence[str], field: str) -> int:

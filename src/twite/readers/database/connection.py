@@ -26,6 +26,18 @@ _KNOWN: Final[Mapping[type[Exception], str]] = {
 }
 # An option of the URL.
 _PASSWORD: Final = re.compile(r"[?&]password=([^&]+)")
+# The value of a row in an error of a driver, to the end.
+_VALUE: Final = re.compile(
+    r"(\b(?:value|entry|text|token)\b:?|:)\s*['\"].*", re.DOTALL | re.IGNORECASE
+)
+_QUOTED: Final = re.compile(r"\s*[:\"'(\d].*", re.DOTALL)
+# Classes of PostgreSQL's errors that name tables, columns and roles, but no values of rows:
+# https://www.postgresql.org/docs/current/errcodes-appendix.html
+_OF_THE_QUERY: Final = (
+    "08", "0A", "25", "26", "28", "3D", "3F", "40", "42", "53", "54", "55", "57", "58",
+)  # fmt: skip
+# What a password must not contain: one driver ends it there, and its error shows the rest.
+_RESERVED: Final = frozenset("/?#[]@ ")
 # The columns of a write-back table.
 WRITTEN: Final = ("sync", "conversion_id", "verdict", "code", "message", "at")
 
@@ -138,6 +150,16 @@ def _of(mark: Callable[[int], str]) -> str:
     return f" WHERE sync = {mark(1)} AND conversion_id = {mark(2)}"
 
 
+def require_escaped(secret_url: Secret) -> None:
+    """Raise DatabaseUnusable if drivers could take a part of the password for something else."""
+    found = sorted(_RESERVED & set(_password(secret_url.reveal().partition("://")[2])))
+    if found:
+        raise DatabaseUnusable(
+            f"the password in the URL has {' '.join(found)!r}: percent-encode the password, such "
+            "as %2F for / and %40 for @"
+        )
+
+
 @contextmanager
 def explained(
     place: str, kinds: tuple[type[BaseException], ...], secret_url: Secret
@@ -148,11 +170,23 @@ def explained(
     except kinds as error:
         said = next(
             (reason for kind, reason in _KNOWN.items() if isinstance(error, kind)),
-            (str(error).strip() or type(error).__name__).splitlines()[0],
+            _reason(error),
         )
         for secret in _secrets(secret_url.reveal()):
             said = said.replace(secret, "***")
         raise DatabaseUnusable(f"{place}: {masked_text(said)}") from None
+
+
+def _reason(error: BaseException) -> str:
+    """Return the first line of an error, without the values that it quotes."""
+    text = str(error).strip()
+    code = str(getattr(error, "sqlstate", None) or "")
+    if not code:
+        said = _VALUE.sub(r"\1 …", text)
+    else:
+        said = text if code.startswith(_OF_THE_QUERY) else _QUOTED.sub(" …", text)
+        said = f"{said} (SQLSTATE {code})"
+    return (said or type(error).__name__).splitlines()[0]
 
 
 def shown_place(url: str) -> str:
@@ -167,6 +201,11 @@ def shown_place(url: str) -> str:
 def _secrets(url: str) -> list[str]:
     """Return the spellings of the URL's passwords, the longest first."""
     rest = url.partition("://")[2]
-    raw = [rest.rpartition("@")[0].partition(":")[2], *_PASSWORD.findall(rest)]
+    raw = [_password(rest), *_PASSWORD.findall(rest)]
     spellings = {text for password in raw for text in (password, unquote(password)) if text}
     return sorted(spellings, key=len, reverse=True)
+
+
+def _password(rest: str) -> str:
+    """Return the password before the hosts of a URL."""
+    return rest.rpartition("@")[0].partition(":")[2]

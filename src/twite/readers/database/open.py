@@ -13,6 +13,7 @@ from twite.readers.database.connection import (
     FETCHED_AT_ONCE,
     DatabaseUnusable,
     RowDatabase,
+    require_escaped,
     shown_place,
 )
 from twite.readers.database.postgres import PostgresRows
@@ -36,9 +37,11 @@ def open_database(secret_url: Secret) -> RowDatabase:
             "this is not the URL of a database. Write postgresql://USER:PASSWORD@HOST/DATABASE or "
             "sqlite:///FILE"
         )
-    if scheme in {"postgresql", "postgres"}:
-        return PostgresRows(secret_url)
-    return SqliteRows(text) if scheme == "sqlite" else SqlAlchemyRows(secret_url)
+    if scheme == "sqlite":
+        return SqliteRows(text)
+    require_escaped(secret_url)
+    is_postgres = scheme in {"postgresql", "postgres"}
+    return PostgresRows(secret_url) if is_postgres else SqlAlchemyRows(secret_url)
 
 
 class QueryTable:

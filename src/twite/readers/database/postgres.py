@@ -24,6 +24,8 @@ from twite.readers.database.connection import (
 )
 
 T = TypeVar("T")
+# After this, a connection counts as lost: a network may drop it without a word.
+_ANSWER_WITHIN: Final = 600.0  # seconds
 _CONNECT_WITHIN: Final = 15.0  # seconds
 
 
@@ -86,7 +88,14 @@ class PostgresRows:
             self._asyncpg.InternalClientError,
         )
         with explained(self._place, errors, self._secret_url):
-            return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+            call = asyncio.run_coroutine_threadsafe(work, self._loop)
+            try:
+                return call.result(_ANSWER_WITHIN)
+            except TimeoutError:
+                # A rollback could wait for ever, too.
+                if not call.done():
+                    self.interrupt()
+                raise
 
     async def _connect(self) -> Any:  # noqa: ANN401  # asyncpg has no types
         return await self._asyncpg.connect(
