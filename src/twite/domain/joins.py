@@ -43,6 +43,8 @@ MOST_OF_KEY: Final = 32
 MOST_OF_KIND: Final = 1_000_000
 # More linked keys than one person has, such as those of a placeholder id: nothing is joined.
 MOST_LINKED: Final = 200
+# So many emails within CLICK_KEPT are not of one person: nothing under their key is joined.
+MOST_EMAILS: Final = 4
 MAX_ID: Final = 256
 # Why a conversion is suppressed after its wait.
 NOTHING_KNOWN: Final = "identifier_missing: none became known while it waited, and X needs one"
@@ -54,7 +56,8 @@ class KeyKind(StrEnum):
     VISITOR = "v"
     USER = "u"
     ORDER = "o"  # an event and its conversion id, like the dedup key
-    PERSON = "p"  # an email or phone, like the key of an opt-out
+    EMAIL = "e"  # like the key of an opt-out
+    PHONE = "p"  # like the key of an opt-out
 
 
 class JoinKind(StrEnum):
@@ -147,8 +150,15 @@ def join_key(salt: bytes, pixel: str, kind: KeyKind, name: str) -> str:
 
 def person_join_keys(identifiers: Identifiers, *, pixel: str, salt: bytes) -> tuple[str, ...]:
     """Return the keys of an email and phone."""
-    found = person_keys(identifiers, pixel=pixel, salt=salt)
-    return tuple(f"{KeyKind.PERSON}{key.hex()}" for key in found)
+    persons = (
+        (KeyKind.EMAIL, Identifiers(email=identifiers.email)),
+        (KeyKind.PHONE, Identifiers(phone=identifiers.phone)),
+    )
+    return tuple(
+        f"{kind}{key.hex()}"
+        for kind, person in persons
+        for key in person_keys(person, pixel=pixel, salt=salt)
+    )
 
 
 def listed_persons(
@@ -228,13 +238,13 @@ def _given(
     buyers = _users(_rows(known, [key for key in keys if _is(KeyKind.ORDER, key)]))
     if not whose and len(buyers) == 1:
         (whose,) = buyers
-    near = {*keys, *([whose] if whose else ())}
+    near = {key for key in (*keys, whose) if key and not _is_crowded(known, key)}
     near |= {
         other
         for key in near
         if not (_is(KeyKind.VISITOR, key) or _is_shared(known, key, whose))
         for other in _links(known, key)
-        if _is(KeyKind.VISITOR, other)
+        if _is(KeyKind.VISITOR, other) and not _is_crowded(known, other)
     }
     for key in near:
         is_shared, is_order = _is_shared(known, key, whose), _is(KeyKind.ORDER, key)
@@ -256,6 +266,16 @@ def _is_shared(known: Known, key: str, whose: str) -> bool:
     return bool(users - {whose}) if whose else len(users) > 1
 
 
+def _is_crowded(known: Known, key: str) -> bool:
+    """Return whether a key has the emails of many persons: it is that of a placeholder."""
+    emails = {
+        row.value
+        for row in known.get(key, ())
+        if row.kind is JoinKind.PERSON and _is(KeyKind.EMAIL, row.value)
+    }
+    return len(emails) >= MOST_EMAILS
+
+
 def _users(rows: Iterable[KnownIdentifier]) -> set[str]:
     return {row.whose for row in rows if row.whose}
 
@@ -265,8 +285,6 @@ def _latest(rows: Sequence[KnownIdentifier], *, since: int, at: int) -> KnownIde
     if rows and rows[0].kind is JoinKind.CLICK:
         clicks = [row for row in rows if at - CLICK_KEPT <= row.at <= at]
         return max(clicks, key=lambda row: (row.at, row.value), default=None)
-    if len({row.value for row in rows}) >= MOST_OF_KEY:
-        return None  # the id is a placeholder of many persons
     persons = [row for row in rows if row.seen_at >= since]
     return max(persons, key=lambda row: (row.seen_at, row.value, row.at), default=None)
 

@@ -1,7 +1,19 @@
 """What is known of a visitor is forgotten after an erasure, an opt-out and a denial."""
 
 import pytest
-from joined_stage import CLICK, IDENTIFY, LANDED, MAIL, PHONE, PIXEL, SHA, Shop, waiting_source
+from joined_stage import (
+    CLICK,
+    DENIED,
+    IDENTIFY,
+    IDENTIFY_USER,
+    LANDED,
+    MAIL,
+    PHONE,
+    PIXEL,
+    SHA,
+    Shop,
+    waiting_source,
+)
 
 from store_contract.joined_erasure import search_of, traces
 from twite.domain.consent import person_keys
@@ -49,6 +61,19 @@ async def test_browser_of_a_person_who_opted_out_gives_nobody_a_click(shop):
     await opt_out(shop)
     shop.clock.jump(13 * HOUR)
     await shop.order(user_id=None, visitor_id="b-1", phone=PHONE)
+
+    (sent,) = await shop.sent()
+    assert sent.keys() == {"hashed_phone_number"}
+
+
+async def test_denial_in_the_first_of_many_browsers_of_a_user_counts(shop):
+    for number in range(40):
+        await shop.call(IDENTIFY | {"anonymousId": f"b-{number}"})
+        shop.clock.jump(1)
+    await shop.order(phone=PHONE)
+    await shop.call({"type": "page", "anonymousId": "b-0", "messageId": "m-3"}, **DENIED)
+    shop.clock.jump(1)
+    await shop.call(IDENTIFY_USER | {"messageId": "m-4"})
 
     (sent,) = await shop.sent()
     assert sent.keys() == {"hashed_phone_number"}

@@ -193,11 +193,37 @@ async def test_placeholder_user_of_many_persons_gives_nobody_an_email(shop):
     assert "hashed_email" not in sent
 
 
+@pytest.mark.parametrize("apart", [1, HOUR])
+async def test_placeholder_of_few_strangers_joins_the_next_to_none_of_them(shop, apart):
+    for number in range(4):
+        name, mail = f"order-{number}", f"p{number}@example.com"
+        await shop.order(conversion_id=name, user_id="till 3", email=mail, twclid=CLICK)
+        shop.clock.jump(apart)
+    await shop.sent()
+    await shop.order(conversion_id="last", user_id="till 3", phone=PHONE)
+
+    (sent,) = await shop.sent()
+    assert sent.keys() == {"hashed_phone_number"}
+
+
+@pytest.mark.parametrize("name", ["user-7", "1", "test@shop.example", "77", "0x7f", "ab-00"])
+async def test_ids_of_one_person_are_joined(shop, name):
+    await shop.call(IDENTIFY | {"userId": name, "anonymousId": "b-1"})
+    await shop.order(user_id=name, phone=PHONE)
+
+    (sent,) = await shop.sent()
+    assert sent["hashed_email"] == SHA
+
+
 @pytest.mark.parametrize(
     "nobody",
     [
         *("0", "null", " guest ", "undefined", "x" * 257, ""),
-        *("-", "(none)", "{{user_id}}", "${u}"),
+        *("-", "(none)", "{{user_id}}", "${u}", "-1", "walk-in", "WALK IN", "server", "Guest User"),
+        *("anon", "test", "undefined.undefined", "GA1.1.undefined", "[object Undefined]", "0.0"),
+        *("not logged in", "00000000000000000000000000000000", "<user_id>", "{user_id}", "-0"),
+        *("%user_id%", "#USER_ID#", "(user)", "%7B%7Buid%7D%7D", "N/A ", "default", "no-user"),
+        "11111111-1111-1111-1111-111111111111",
     ],
 )
 async def test_placeholder_ids_join_no_strangers(shop, nobody):

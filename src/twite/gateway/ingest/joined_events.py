@@ -11,6 +11,7 @@ Only events whose consent verdict is to send say anything. A denial is stored, t
 order belongs to its event, like the dedup key: a sign-up "7" and a purchase "7" are two orders.
 """
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
@@ -42,12 +43,20 @@ from twite.redaction.shapes import MASK
 
 # Digits of a time in milliseconds.
 _MILLISECONDS: Final = 13
-# Texts in place of an id, which would join strangers.
-_NOBODY: Final = PLACEHOLDERS | {
-    "-1", "anonymous", "guest", "guest_user", "true", "00000000-0000-0000-0000-000000000000",
+# Texts in place of an id, which would join strangers; without separators, and in lower case.
+_SEPARATORS: Final = re.compile(r"[\W_]+")
+_NOBODY: Final = frozenset(_SEPARATORS.sub("", text) for text in PLACEHOLDERS) | {
+    "anon", "anonymous", "backend", "customer", "default", "empty", "guest", "guestcheckout",
+    "guestuser", "nobody", "noid", "notloggedin", "nouser", "server", "system", "test", "true",
+    "unknownuser", "unregistered", "user", "visitor", "walkin",
 }  # fmt: skip
-# Of a variable that a template did not replace.
-_VARIABLES: Final = ("{{", "${")
+# Parts of an id that a program made of nothing, such as `undefined.undefined`.
+_NOTHING: Final = frozenset({"nan", "null", "undefined"})
+# A variable that a template did not replace.
+_VARIABLE: Final = re.compile(
+    r".*(?:\{\{|\$\{|%7b%7b).*|<.*>|\{.*\}|\(.*\)|\[.*\]|%.*%|#.*#", re.DOTALL
+)
+_REPEATED: Final = re.compile(r"0+|(\w)\1{15,}")
 
 
 class _Verdict(msgspec.Struct, frozen=True):
@@ -141,9 +150,19 @@ def _keys(
 
 def _name(given: str | int | None) -> str | None:
     text = "" if given is None else str(given).strip()
-    if text.lower() in _NOBODY or any(mark in text for mark in _VARIABLES):
+    if len(text) > MAX_ID:
         return None
-    return None if len(text) > MAX_ID else text
+    lower = text.lower()
+    parts = _SEPARATORS.split(lower)
+    plain = "".join(parts)
+    is_nobody = (
+        lower == "-1"
+        or plain in _NOBODY
+        or not _NOTHING.isdisjoint(parts)
+        or _VARIABLE.fullmatch(lower)
+        or _REPEATED.fullmatch(plain)
+    )
+    return None if is_nobody else text
 
 
 def _known(

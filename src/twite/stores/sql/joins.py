@@ -4,7 +4,7 @@ A conversion is joined in the transaction that makes it ready, and only then: no
 before, and its body never changes after.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -51,6 +51,13 @@ class _WaitingJoin(msgspec.Struct, frozen=True):
 
 def know(session: WriterSession, known: Sequence[KnownIdentifier]) -> None:
     """Store what events say about visitors. A denial deletes their identifiers under all keys."""
+    _store(session, known)
+    denials = {row.key: row for row in known if row.kind is JoinKind.DENIED}
+    if denials:
+        _deny(session, denials)
+
+
+def _store(session: WriterSession, known: Sequence[KnownIdentifier]) -> None:
     # The same row must not occur twice in one statement.
     rows: dict[tuple[str, str], KnownIdentifier] = {}
     for row in known:
@@ -68,11 +75,27 @@ def know(session: WriterSession, known: Sequence[KnownIdentifier]) -> None:
     ).decode()
     session.run("know", facts=facts)
     session.run("trim_known", keys=as_json(sorted({row.key for row in known})), most=MOST_OF_KEY)
-    denied = {row.key for row in known if row.kind is JoinKind.DENIED}
-    if denied:
-        read = read_linked(session.run, [[key] for key in denied])
-        keys = denied.union(*(linked(read, [key]) for key in denied))
-        session.run("forget_identifiers", keys=as_json(sorted(keys)))
+
+
+def _deny(session: WriterSession, denials: Mapping[str, KnownIdentifier]) -> None:
+    """Store denials under all linked keys, because a link may be displaced; forget what was known.
+
+    Nothing is joined under the keys of a crowd, so there, only the nearest keep the denial.
+    """
+    read = read_linked(session.run, [[key] for key in denials])
+    spread: dict[str, KnownIdentifier] = {}
+    forgotten: set[str] = set()
+    for key, denial in denials.items():
+        every = linked(read, [key])
+        forgotten |= every
+        if len(every) > MOST_LINKED:
+            every = {row.value for row in read[key] if row.kind is JoinKind.LINK}
+        spread |= {
+            other: msgspec.structs.replace(denial, key=other) for other in every - denials.keys()
+        }
+    if spread:
+        _store(session, list(spread.values()))
+    session.run("forget_identifiers", keys=as_json(sorted(forgotten)))
 
 
 def join(session: WriterSession, ready: Sequence[tuple[int, int]], *, now: int) -> None:
