@@ -5,6 +5,7 @@ from contextlib import suppress
 
 import pytest
 from http_stage import HEAD, ONE, QUICK, one_answer
+from starlette.responses import StreamingResponse
 
 
 async def test_stop_waits_for_running_requests(staged):
@@ -73,6 +74,36 @@ async def test_stop_closes_unfinished_requests_at_the_deadline(staged, caplog):
 
     with pytest.raises((ConnectionError, IndexError)):
         await asking
+    assert caplog.records == []
+
+
+async def test_stop_cuts_an_endless_response_of_the_console_at_once(staged, caplog):
+    left = asyncio.Event()
+
+    async def console(scope, receive, send):
+        async def parts():
+            try:
+                yield b"number\n"
+                await asyncio.Event().wait()
+            finally:
+                left.set()
+
+        await StreamingResponse(parts())(scope, receive, send)
+
+    stage = await staged(console=console)
+    loop = asyncio.get_running_loop()
+    async with stage.line() as (reader, writer):
+        writer.write(b"GET /console/export HTTP/1.1\r\nHost: x\r\n\r\n")
+        await reader.readuntil(b"number\n")
+        begun = loop.time()
+        await stage.server.stop()
+        rest = b""
+        with suppress(ConnectionError):
+            rest = await reader.read()
+
+    assert loop.time() - begun < stage.server._limits.stop_seconds  # noqa: SLF001
+    assert rest.strip() == b""  # without the end of the transfer
+    assert left.is_set()
     assert caplog.records == []
 
 

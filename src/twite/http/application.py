@@ -17,6 +17,7 @@ from twite.http.addresses import host_of
 from twite.http.authorization import Authorization, NonceMemory, SourceKeys
 from twite.http.cookies import without_console_cookies_in
 from twite.http.direct import DirectIntake
+from twite.http.endless_streams import EndlessStreams
 from twite.http.limits import AdmissionGate, RefusalThrottle
 from twite.http.origins import Origins
 from twite.http.responses import NO_ROUTE, ClientGone, HttpResponse, send_answer
@@ -108,14 +109,16 @@ class HttpApplication:
     def opened(self) -> None:
         """Record that a server has begun to listen."""
         self._closing = False
+        self.memory.endless_streams.begin()
 
     def crowded(self, reason: str) -> None:
         """Record that connections were closed or refused at the connection limit."""
         self._given.observer.see(ProblemSeen(where=ProblemPlace.CONNECTIONS, reason=reason))
 
     def closing(self) -> None:
-        """Record that the server stops: readiness ends, running requests continue."""
+        """Record that the server stops: readiness and exports end, other requests continue."""
         self._closing = True
+        self.memory.endless_streams.end()
 
     async def drained(self) -> None:
         """Wait until no request is in progress here. The caller has replaced this application."""
@@ -138,7 +141,7 @@ class HttpApplication:
         route, parameters = self._routes.find(scope["path"])
         console = self._given.console
         if route is not None and route.label is ProblemPlace.CONSOLE and console is not None:
-            await console(scope, receive, send)
+            await self.memory.endless_streams(console, scope, receive, send)
             return
         scope = without_console_cookies_in(scope)
         if self._given.is_traced:
@@ -201,6 +204,7 @@ class RequestMemory:
     def __init__(self, services: GatewayServices, settings: HttpSettings) -> None:
         clock, limits = services.clock, settings.limits
         self.origins: Origins | None = None
+        self.endless_streams = EndlessStreams()
         self.nonces = NonceMemory(seconds=2 * spec.OAUTH_WINDOW_SECONDS)
         self.gate = AdmissionGate(requests=limits.requests, size=limits.bodies, largest=limits.body)
         # Requests without a key have separate gates, so that they cannot block requests with a key.
