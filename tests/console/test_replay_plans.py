@@ -6,7 +6,7 @@ import time
 import pytest
 import pytest_asyncio
 from console_stage import ConsoleStage
-from problem_pages import problem_key
+from problem_pages import problem_key, worked_off
 
 from builders import a_submission, an_entry
 from twite.domain.cause import DeliveryCause
@@ -101,3 +101,41 @@ async def test_way_back_from_a_plan_keeps_what_was_chosen(stage):
     assert '<option value="@today" selected>' not in page
     assert 'name="drop" value="description" checked' in page
     assert 'name="pixel" value="o8z6j"' in page
+
+
+async def test_replay_is_in_one_state_and_leads_to_its_conversions_and_all_problems(stage):
+    olga = await stage.signed_in("olga")
+    key = await problem_key(olga, "X does not know the event")
+
+    started = await olga.post(f"{PROBLEMS}/replays", {"problem": key, "which": "all"})
+    await worked_off(olga, started.location)
+    replay = (await olga.get(started.location)).text
+    listed = (await olga.get(PROBLEMS)).text.split("<h2>Latest replays</h2>")[1]
+    queued = (await olga.get(f"{started.location}?of=queued")).text
+    delivered = (await olga.get(f"{started.location}?of=delivered")).text
+
+    assert '<span class="badge wait">running</span>' in replay
+    assert '<span class="badge wait">running</span>' in listed
+    assert f'<a href="{started.location}?of=queued#conversions">3</a>' in replay
+    assert '<a href="/console/problems">All problems</a>' in replay
+    for page, expected in ((replay, 3), (queued, 3), (delivered, 0)):
+        assert len(set(re.findall(r"unknown-\d", page))) == expected
+
+
+async def test_solved_problem_leads_to_the_latest_replay_and_all_problems(stage):
+    olga, client = await stage.signed_in("olga"), await stage.signed_in("client")
+    key = await problem_key(olga, "The amount is zero")
+    link = f"{PROBLEMS}/{key}"
+
+    started = await olga.post(f"{PROBLEMS}/replays", {"problem": key, "which": "all"})
+    await worked_off(olga, started.location)
+    solved, of_client = await olga.get(link), await client.get(link)
+    again = await olga.post(f"{PROBLEMS}/plan", {"problem": key, "which": "all"})
+
+    assert solved.status == 200
+    assert "Solved: nothing is left." in solved.text
+    assert f'href="{started.location}"' in solved.text
+    assert f'href="{PROBLEMS}">All problems' in solved.text
+    assert "replays/" not in of_client.text
+    assert again.status == 409
+    assert (await olga.get(f"{PROBLEMS}/none")).status == 404

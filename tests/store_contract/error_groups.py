@@ -26,6 +26,7 @@ from twite.gateway.ports.listing import QueryScope
 from twite.gateway.ports.outbox import EditBodies, EditedBody
 from twite.gateway.ports.queries import (
     AtRest,
+    ByDelivery,
     ErrorDetailsQuery,
     ErrorGroup,
     InErrorGroup,
@@ -143,6 +144,18 @@ class ErrorGroupLaws:
 
         assert [history.delivery for history in found] == [second]
         assert (list(before), list(of_till)) == ([], [])
+
+    async def test_given_deliveries_are_found_in_any_state(self, store: Store) -> None:
+        dead = await add_dead_letter(store, "order-1")
+        await deliver(store, "order-2")
+        (done,) = await histories(store, "order-2")
+        wanted = ByDelivery(scope=EVERYTHING, deliveries=[done.delivery, dead, 999])
+
+        found = await store.find(wanted)
+        hidden = await store.find(msgspec.structs.replace(wanted, scope=OTHERS))
+
+        assert [history.delivery for history in found] == [done.delivery, dead]
+        assert list(hidden) == []
 
     async def test_only_dead_or_held_deliveries_of_visible_pixels_match(self, store: Store) -> None:
         dead = await add_dead_letter(store, "order-1")

@@ -11,6 +11,7 @@ from twite.app.system_facts import system_facts
 from twite.config.settings import Settings
 from twite.console.application import Console
 from twite.console.dedup_count import DedupCount
+from twite.console.latest_replays import LatestReplays
 from twite.console.page import Page, Reauthentication
 from twite.console.pages.access import AuditPage, KeysPage, UsersPage
 from twite.console.pages.account import AccountPage, CodesPage, SignInPage
@@ -75,6 +76,7 @@ def console(
         queries=store,
         state=store,
         dry_run=dry_run,
+        latest_replays=LatestReplays(state=store, replays=parts.replays),
         names=names,
     )
     count = DedupCount(queries=store, clock=clock)

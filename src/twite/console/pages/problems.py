@@ -7,6 +7,7 @@ from typing import Any, Final
 import msgspec
 from starlette.responses import Response
 
+from twite.console.latest_replays import LatestReplays
 from twite.console.page import NavigationGroup, PageLocation, PageRequest, PageRoute
 from twite.console.problem_filter import (
     TODAY,
@@ -36,12 +37,11 @@ from twite.domain.alert import Mute
 from twite.domain.conversion import shown_amount
 from twite.domain.destination import Destination
 from twite.domain.people.users import AuditAction, Role
-from twite.domain.replay_batch import ReplayBatch
 from twite.domain.submission import KEPT_FOR, RejectionQuery
 from twite.domain.times import DAY, HOUR, LATEST
 from twite.gateway.operations.dry_run import DryRun
 from twite.gateway.operations.edit import DIVISORS, DROPPABLE
-from twite.gateway.operations.problem_keys import mute_subject
+from twite.gateway.operations.problem_keys import IS_KEY, mute_subject
 from twite.gateway.ports.listing import QueryScope
 from twite.gateway.ports.queries import (
     ErrorDetailsQuery,
@@ -58,7 +58,6 @@ LISTED_GROUPS: Final = 10
 _ON_A_PAGE: Final = 25
 _MOST_REJECTIONS: Final = 2_000
 _MOST_AMOUNTS: Final = 2_000
-_REPLAYS_SHOWN: Final = 5
 _LONGEST_NOTE: Final = 300
 MUTES: Final[Mapping[str, tuple[str, int]]] = {
     "1h": ("for an hour", HOUR),
@@ -83,6 +82,7 @@ class ProblemsPage:
     queries: Queries
     state: StateStore
     dry_run: DryRun
+    latest_replays: LatestReplays
     names: EventNames
 
     @property
@@ -116,11 +116,6 @@ class ProblemsPage:
         in_order = view.sorted(found, _ORDERS)
         active = [problem for problem in in_order if problem.mute is None]
         shown, further = _page(active, query.first("after"))
-        replays = [
-            batch
-            for batch in reversed(await self.state.load(ReplayBatch))
-            if request.viewer.pixels is None or batch.pixel in request.viewer.pixels
-        ]
         return request.page(
             "problems.html",
             title="Problems",
@@ -137,7 +132,7 @@ class ProblemsPage:
             scope=scope,
             pixels=_pairs(request.viewer.of(self.destinations)),
             sources=_pairs(self.sources if request.viewer.pixels is None else ()),
-            replays=replays[:_REPLAYS_SHOWN],
+            replays=await self.latest_replays.listed(request),
             names=self.names,
             chosen=problem_filter(request),
         )
@@ -240,7 +235,13 @@ class ProblemsPage:
 
     async def _show(self, request: PageRequest) -> Response:
         query, chosen_filter = request.query, problem_filter(request)
-        found = await self._existing(request, chosen_filter)
+        try:
+            found = await self._existing(request, chosen_filter)
+        except AccessDenied:
+            if not IS_KEY.fullmatch(request.part("problem")):
+                raise
+            latest = next(iter(await self.latest_replays.batches(request)), None)
+            return request.page("problem_solved.html", title="Solved", latest=latest)
         (problem,) = await self._detailed(request, [found], chosen_filter.scope)
         pixels = {group.pixel for group in problem.groups}
         histories, further = await self._conversions(request, problem.groups, chosen_filter)

@@ -1,18 +1,26 @@
 """Replays: the plan, the start, the progress and the end of a batch; and discarding."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import msgspec
 from starlette.responses import Response
 
+from twite.console.latest_replays import listed_replay
 from twite.console.page import FormData, PageRequest, PageRoute
 from twite.console.pages.problems import PATH, ProblemsPage
-from twite.console.problem_filter import FILTERS, TODAY, ProblemFilter, problem_filter, url_back
+from twite.console.problem_filter import (
+    FILTERS,
+    TODAY,
+    ProblemFilter,
+    ShownEdit,
+    problem_filter,
+    url_back,
+)
 from twite.console.request_checks import AccessDenied
-from twite.console.scope import EventNames
+from twite.console.scope import TONES, EventNames, worth_of
 from twite.domain.cause import DeliveryCause
 from twite.domain.delivery import State
 from twite.domain.history import History
@@ -21,11 +29,12 @@ from twite.domain.replay_batch import ReplayBatch
 from twite.gateway.operations.dry_run import DryRun, DryRunResult
 from twite.gateway.operations.edit import DIVISORS, DROPPABLE, Edit
 from twite.gateway.operations.explain import FieldChange, changes
-from twite.gateway.operations.replays import ReplayOrder, Replays, cancel_event
+from twite.gateway.operations.replays import BatchPart, ReplayOrder, Replays, cancel_event
 from twite.gateway.ports.listing import QueryScope
 from twite.gateway.ports.outbox import Discard, Moves
 from twite.gateway.ports.queries import (
     COUNTED,
+    ByDelivery,
     ErrorGroup,
     Queries,
     RestingAmong,
@@ -42,6 +51,18 @@ _REFUSALS_SHOWN: Final = 8
 _REFUSALS: Final = frozenset(
     {DeliveryCause.EVENT_UNKNOWN, DeliveryCause.REFUSED, DeliveryCause.REFUSED_ALIKE}
 )
+_ON_A_PAGE: Final = 50
+_MOST_LOOKED_AT: Final = 1_000
+# The figures of a replay, and the conversions that each one counts.
+_FIGURES: Final[Mapping[str, tuple[BatchPart, frozenset[State]]]] = {
+    "delivered": (BatchPart.QUEUED, frozenset({State.DELIVERED})),
+    "queued": (BatchPart.QUEUED, frozenset({State.QUEUED, State.SENDING})),
+    "left": (BatchPart.LEFT, frozenset(State)),
+    "refused again": (BatchPart.QUEUED, frozenset({State.DEAD})),
+    "held": (BatchPart.QUEUED, frozenset({State.HELD})),
+    "unchanged": (BatchPart.UNCHANGED, frozenset(State)),
+    "suppressed": (BatchPart.QUEUED, frozenset({State.SUPPRESSED})),
+}
 # The fields that a plan keeps until it is sent, besides those that are given several times.
 _KEPT: Final = ("problem", *FILTERS, "which", "event_to", "currency", "value", "divide")
 
@@ -134,18 +155,52 @@ class ReplaysPage:
 
     async def _follow(self, request: PageRequest) -> Response:
         batch = await self._batch(request)
+        of = request.query.first("of") if request.query.first("of") in _FIGURES else ""
+        histories, further = await self._conversions(request, batch, of)
         progress = await self.replays.progress(batch)
         refusals = await self.replays.refusals(batch)
         return request.page(
             "replay.html",
             title="Replay",
             batch=batch,
+            replay=listed_replay(batch, progress),
+            of=of,
+            linked=() if batch.taken_back else _FIGURES,
+            lines=[(history, worth_of(history.sent), None) for history in histories],
+            further=further,
+            tones=TONES,
+            names=self.names,
+            edit=ShownEdit(),
             progress=progress,
             name=self.names(batch.pixel, batch.event),
             sentence=msgspec.json.decode(batch.edit, type=Edit).sentence,
             refusals=_counted(why for _, why in refusals)[:_REFUSALS_SHOWN],
             is_over=progress.is_settled,
         )
+
+    async def _conversions(
+        self, request: PageRequest, batch: ReplayBatch, of: str
+    ) -> tuple[list[History], int | None]:
+        """Return a page of a figure's conversions, and where the next one begins."""
+        scope = QueryScope(pixels=request.viewer.pixels)
+        among, states = _FIGURES.get(of, (BatchPart.ALL, frozenset(State)))
+        deliveries = await self.replays.deliveries(batch, among)
+        first = request.query.number("after") or 0
+        place = first
+        found: list[History] = []
+        last = min(len(deliveries), first + _MOST_LOOKED_AT)
+        while place < last and len(found) < _ON_A_PAGE:
+            some = deliveries[place : min(last, place + _ON_A_PAGE)]
+            histories = await self.queries.find(ByDelivery(scope=scope, deliveries=some))
+            by_delivery = {history.delivery: history for history in histories}
+            for delivery in some:
+                if len(found) == _ON_A_PAGE:
+                    break
+                place += 1
+                history = by_delivery.get(delivery)
+                if history is not None and history.state in states:
+                    found.append(history)
+        return found, place if place < len(deliveries) else None
 
     async def _cancel(self, request: PageRequest) -> Response:
         batch = await self._batch(request)

@@ -16,6 +16,7 @@ _VALUES: Final = re.compile(r'"[^"]*"|\([^()]*\)|(?<!^)(?<!\d)\d+')
 _SEPARATOR: Final = "\0"
 _DIGEST_SIZE: Final = 6
 MUTED: Final = "problem/"
+IS_KEY: Final = re.compile(rf"[0-9a-f]{{{2 * _DIGEST_SIZE}}}")
 
 
 def key_of(group: ErrorGroup | History) -> str:

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Final
 
 import msgspec
@@ -31,6 +32,15 @@ from twite.gateway.ports.state import StateStore
 
 UNCONFIRMED: Final = "it may count twice, and nobody confirmed that"
 _AGAIN: Final = SECOND
+
+
+class BatchPart(StrEnum):
+    """Which deliveries of a batch: those not worked off, those queued, and those not changed."""
+
+    ALL = "all"
+    LEFT = "left"
+    QUEUED = "queued"
+    UNCHANGED = "unchanged"
 
 
 class ReplayOrder(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,6 +111,23 @@ class Replays:
             unchanged=len(refused),
             taken_back=min(held, batch.taken_back) + (left if batch.cancelled_by else 0),
         )
+
+    async def deliveries(self, batch: ReplayBatch, batch_part: BatchPart) -> list[int]:
+        """Return a part of a batch's deliveries, in order. Raises LedgerUnavailable."""
+        parts = await self._parts_of(batch)
+        refused = {delivery for part in parts[: batch.done] for delivery, _ in part.refused}
+        chosen = parts
+        if batch_part is BatchPart.LEFT:
+            chosen = parts[batch.done :]
+        elif batch_part is not BatchPart.ALL:
+            chosen = parts[: batch.done]
+        return [
+            delivery
+            for part in chosen
+            for delivery in part.deliveries
+            if batch_part in {BatchPart.ALL, BatchPart.LEFT}
+            or (delivery in refused) is (batch_part is BatchPart.UNCHANGED)
+        ]
 
     async def refusals(self, batch: ReplayBatch) -> list[tuple[int, str]]:
         """Return (delivery, why) of those that were not changed. Raises LedgerUnavailable."""

@@ -124,7 +124,14 @@ class RestingAmong(msgspec.Struct, frozen=True, kw_only=True):
     deliveries: Sequence[int]
 
 
-Selection = ByConversionId | ByReceipt | AtRest | InErrorGroup | RestingAmong
+class ByDelivery(msgspec.Struct, frozen=True, kw_only=True):
+    """The given deliveries in any state, within the scope, in their order."""
+
+    scope: QueryScope
+    deliveries: Sequence[int]
+
+
+Selection = ByConversionId | ByReceipt | ByDelivery | AtRest | InErrorGroup | RestingAmong
 
 
 class Query(msgspec.Struct, Generic[Answer_co], frozen=True, kw_only=True):

@@ -155,6 +155,15 @@ def error_group(
         )
 
 
+def by_delivery(
+    connection: SqlConnection, *, scope: QueryScope, deliveries: Sequence[int]
+) -> list[History]:
+    """Return the given deliveries that are visible, in any state."""
+    with view(connection):
+        found = histories(connection, deliveries)
+    return [history for history in found if scope.shows(history.pixel)]
+
+
 def resting_among(
     connection: SqlConnection, *, scope: QueryScope, deliveries: Sequence[int]
 ) -> list[History]:

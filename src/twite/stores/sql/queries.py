@@ -34,6 +34,7 @@ T = TypeVar("T")
 _VIEWS: Final[Mapping[type, Callable[..., Any]]] = {
     port.ByConversionId: records.history,
     port.ByReceipt: records.submission,
+    port.ByDelivery: console_queries.by_delivery,
     port.AtRest: records.resting,
     port.InErrorGroup: console_queries.error_group,
     port.RestingAmong: console_queries.resting_among,
