@@ -49,6 +49,8 @@ ORDERS = [
     *(an_order(number, "q3") for number in range(3)),
     an_order(9, "q3", email="noreply@shop.alt"),
 ]
+# Rejected: these identify nobody.
+NOBODY = [{**an_order(number, "q2"), "email": text} for number, text in ((20, ""), (21, "nobody"))]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -57,7 +59,7 @@ async def stage(tmp_path_factory):
     stage = ConsoleStage(tmp_path_factory.mktemp("quality"), AGENCY)
     await stage.start(people=PEOPLE)
     twin = {"value": "49.90", "currency": "EUR", "email": "twin@shop.alt"}
-    orders = [*ORDERS, an_order(77, "q1", **twin)]
+    orders = [*ORDERS, *NOBODY, an_order(77, "q1", **twin)]
     async with (
         aiohttp.ClientSession(headers={"Authorization": f"Bearer {KEY}"}) as http,
         http.post(f"{stage.gateway.url}/v1/conversions", json={"conversions": orders}) as answer,
@@ -65,7 +67,8 @@ async def stage(tmp_path_factory):
         assert answer.status == 202, await answer.text()
     now = time.time_ns() // 1_000_000
     reported = {"event": "purchase", "conversion_id": "page-77", "pixel": "loaded", "at": now}
-    body = msgspec.json.encode({"v": 1, "sent": now, "conversions": [reported | twin]})
+    blocked = an_order(0, "q1", twclid=CLICK, at=now) | {"pixel": "blocked"}
+    body = msgspec.json.encode({"v": 1, "sent": now, "conversions": [reported | twin, blocked]})
     headers = {"Origin": SHOP, "User-Agent": AGENT, "Content-Type": "text/plain"}
     async with (
         aiohttp.ClientSession(headers=headers) as http,
@@ -146,6 +149,28 @@ async def test_count_of_a_problem_leads_to_its_conversions(stage):
     found = await page_of(stage, html.unescape(path).removeprefix("/console"))
     assert "order-q3-9" in found
     assert "order-q3-1" not in found
+
+
+@pytest.mark.parametrize("code", ["email_unusable", "identifier_missing"])
+async def test_count_of_rejected_conversions_leads_to_the_rejections(stage, code):
+    page = await page_of(stage, "/match-keys?pixel=q2")
+
+    [row] = [row for row in page.partition('id="problems"')[2].split("<tr") if code in row]
+    path, many = re.search(r'<a href="([^"]+)">(\d)</a>', row).groups()
+    assert f"state=rejected&amp;pixel=q2&amp;event=purchase&amp;reason={code}&amp;from=20" in path
+    found = await page_of(stage, html.unescape(path).removeprefix("/console"))
+    assert len(rows_of(found)) == int(many)
+
+
+@pytest.mark.parametrize("path", ["/deduplication", "/deduplication?pixel=q1"])
+async def test_count_of_blocked_ids_leads_to_their_conversions(stage, path):
+    page = await page_of(stage, path)
+
+    paths = re.findall(r'<a href="/console([^"]+state=blocked[^"]+)">1</a>', page)
+    assert len(paths) == 2
+    for found in paths:
+        [row] = rows_of(await page_of(stage, html.unescape(found)))
+        assert "order-q1-0" in row
 
 
 async def test_client_sees_the_match_keys_of_its_pixel_at_once_and_no_other(stage):

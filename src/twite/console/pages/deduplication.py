@@ -22,6 +22,7 @@ from twite.console.time_chart import (
     Unit,
     time_chart,
 )
+from twite.console.time_range import minute_of
 from twite.domain.stats.deduplication import ADVICE, MOST_DAYS, DedupReport, total
 from twite.domain.times import DAY
 from twite.gateway.operations.dedup_report import first_moment
@@ -49,12 +50,16 @@ _SORTS: Final[Mapping[str, Callable[["PathRow"], Any]]] = {
 
 
 class PathRow(msgspec.Struct, frozen=True, kw_only=True):
-    """The conversion ids of a pixel, or of one of its events. `path` leads to its own report."""
+    """The conversion ids of a pixel, or of one of its events. `path` leads to its own report.
+
+    `blocked_path` lists those in whose pages X's script was blocked.
+    """
 
     name: str
     pixels: Sequence[str]
     report: DedupReport
     path: str = ""
+    blocked_path: str = ""
 
     @property
     def ids(self) -> int:
@@ -97,7 +102,9 @@ class DeduplicationPage:
             sorts=() if pixel else _SORTS,
             sort="" if pixel else "rate",
         )
-        rows = self._by_event(seen, pixel) if pixel else self._by_pixel(seen, typed)
+        rows = (
+            self._by_event(request, seen, pixel) if pixel else self._by_pixel(request, seen, typed)
+        )
         pairs = () if counted is None else counted.pairs
         shown = [pair for pair in pairs if request.viewer.sees(pair.pixel)]
         shown = [pair for pair in shown if pixel in ("", pair.pixel)]
@@ -121,11 +128,14 @@ class DeduplicationPage:
                 for pair in shown[:MOST_SHOWN]
             ],
             two_ids_path=listing_path("two_ids", pixel=pixel),
+            blocked_path=_blocked_path(request, pixel),
             days=MOST_DAYS,
             counted_at=None if counted is None else counted.at,
         )
 
-    def _by_pixel(self, reports: Iterable[DedupReport], typed: str) -> list[PathRow]:
+    def _by_pixel(
+        self, request: PageRequest, reports: Iterable[DedupReport], typed: str
+    ) -> list[PathRow]:
         groups: dict[str, list[DedupReport]] = {}
         for report in reports:
             groups.setdefault(report.pixel, []).append(report)
@@ -135,17 +145,25 @@ class DeduplicationPage:
                 pixels=[pixel],
                 report=total(some),
                 path=f"{PATH}?{urlencode({'pixel': pixel})}",
+                blocked_path=_blocked_path(request, pixel),
             )
             for pixel, some in groups.items()
         ]
         return matching(rows, typed)
 
-    def _by_event(self, reports: Iterable[DedupReport], pixel: str) -> list[PathRow]:
+    def _by_event(
+        self, request: PageRequest, reports: Iterable[DedupReport], pixel: str
+    ) -> list[PathRow]:
         groups: dict[str, list[DedupReport]] = {}
         for report in reports:
             groups.setdefault(report.event, []).append(report)
         rows = [
-            PathRow(name=self.names(pixel, event) or event, pixels=[pixel], report=total(some))
+            PathRow(
+                name=self.names(pixel, event) or event,
+                pixels=[pixel],
+                report=total(some),
+                blocked_path=_blocked_path(request, pixel, event=event),
+            )
             for event, some in groups.items()
         ]
         return sorted(rows, key=lambda row: -row.ids)
@@ -175,6 +193,14 @@ def _chart(request: PageRequest, reports: Sequence[DedupReport]) -> TimeChart:
         unit=Unit.SHARE,
         zone=request.zone,
     )
+
+
+def _blocked_path(request: PageRequest, pixel: str, *, event: str = "") -> str:
+    """Return the conversions in whose pages X's script was blocked, in the report's days."""
+    since = first_moment(request.now, MOST_DAYS)
+    fields = {"event": event} if event else {}
+    typed = urlencode(fields | {"from": minute_of(since, request.zone)}, safe=":")
+    return listing_path("blocked", pixel=pixel, when=typed)
 
 
 def _said(name: str) -> str:

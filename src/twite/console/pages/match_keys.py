@@ -65,7 +65,7 @@ class FlawShare(msgspec.Struct, frozen=True, kw_only=True):
     """A flaw of match keys, its frequency, and the gain from fixing it.
 
     `gain` is the share of conversions, from 0 to 1, that would gain a second key. `path` lists the
-    conversions; "" if all were rejected, because their flaws are not stored.
+    conversions, or the rejections if all were rejected; "" if they named no pixel.
     """
 
     code: str
@@ -252,9 +252,17 @@ def _chart(request: PageRequest, found: Sequence[Matched], *, pixel: str, days: 
     )
 
 
-def _flawed_path(flaw: FlawCount, when: str) -> str:
-    fields = {"event": flaw.event, "reason": flaw.code}
-    return listing_path("flawed", pixel=flaw.pixel, when=f"{urlencode(fields)}&{when}")
+def _flawed_path(flaw: FlawCount, named: str, when: str) -> str:
+    """Return the list of a flaw's conversions, or of rejections with its code.
+
+    Rejections are stored with the event as it was `named`. Those without a pixel have no list: it
+    would have those of all pixels.
+    """
+    is_rejected = flaw.delivery is None
+    state = "rejected" if is_rejected else "flawed"
+    fields = {"event": named if is_rejected else flaw.event, "reason": flaw.code}
+    typed = urlencode({name: value for name, value in fields.items() if value})
+    return listing_path(state, pixel=flaw.pixel, when=f"{typed}&{when}") if flaw.pixel else ""
 
 
 def _flaws(
@@ -267,17 +275,18 @@ def _flaws(
     made = []
     for (event, code), some in grouped.items():
         means, fix = FLAWS.get(code, (code, ""))
+        named = names(some[0].pixel, event) or event
         example = next((flaw for flaw in some if flaw.delivery is not None), some[0])
         made.append(
             FlawShare(
                 code=code,
-                event=names(some[0].pixel, event) or event or "rejected or unknown",
+                event=named or "rejected or unknown",
                 means=means,
                 fix=fix,
                 times=sum(flaw.times for flaw in some),
                 shape=next((flaw.shape for flaw in some if flaw.shape), ""),
                 delivery=example.delivery,
-                path="" if example.delivery is None else _flawed_path(example, when),
+                path=_flawed_path(example, named, when),
                 gain=sum(flaw.wins for flaw in some) / whole if whole else 0.0,
             )
         )
