@@ -49,6 +49,23 @@ async def test_text_of_charts_has_12_px_on_a_phone_and_stands_apart(page):
         assert all(end < left for end, (_, left, _) in zip(ends, ordered[1:], strict=True))
 
 
+async def test_labels_of_values_are_within_the_chart_however_long(page):
+    outside = await page.evaluate(
+        """[...document.querySelectorAll(".y-axis")].flatMap((axis) => {
+          const label = axis.querySelector("text");
+          const longest = [...axis.querySelectorAll("text")]
+            .reduce((a, b) => (b.textContent.length > a.textContent.length ? b : a), label);
+          longest.textContent = "1 min 30 s";
+          axis.setAttribute("width", 7 * longest.textContent.length);
+          const gap = longest.getBoundingClientRect().left
+            - axis.closest("figure").getBoundingClientRect().left;
+          return gap < 0 ? [gap] : [];
+        })"""
+    )
+
+    assert outside == []
+
+
 async def test_chart_is_one_stop_of_the_tab_key_and_arrows_lead_to_the_conversions(page, stage):
     plot = page.locator(".plot").first
     steps = plot.locator("a.step")

@@ -2,12 +2,15 @@
 
 import html
 import re
+import time
 
 import aiohttp
+import msgspec
 import pytest
 import pytest_asyncio
 from console_stage import SETTINGS, ConsoleStage
 
+from twite.domain.alert import Alert, AlertKind
 from twite.domain.people.users import Role
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -158,6 +161,33 @@ async def test_viewer_of_one_pixel_gets_its_overview_at_once(stage):
     assert "By source" not in text_of(page)
     others = [pixel for pixel in PIXELS if pixel != "q01" and pixel in main_of(page)]
     assert others == []
+
+
+async def test_overview_of_a_pixel_says_each_alert_once_and_titles_other_problems(stage):
+    store = stage.gateway._parts.store  # noqa: SLF001 - the monitor would resolve the alert
+    now = time.time_ns() // 1_000_000
+    alerts = [
+        Alert(
+            id=f"alert-{pixel}",
+            kind=AlertKind.PIXEL_PAUSED,
+            subject=pixel,
+            reason="Reason: closed",
+            opened_at=now,
+            reported_at=now,
+            unsent_phase=None,
+        )
+        for pixel in ("q07", "q08")
+    ]
+    await store.put(alerts)
+    refused, paused = [await page_of(stage, f"?pixel={pixel}") for pixel in ("q07", "q08")]
+    await store.put([msgspec.structs.replace(alert, resolved_at=now) for alert in alerts])
+
+    assert text_of(main_of(paused)).lower().count("the pixel is paused") == 1
+    assert 'id="health"' not in paused
+    health = refused.partition('id="health"')[2].partition("</div>")[0]
+    assert "<h2>Health</h2>" in health
+    assert "refused today" in text_of(health)
+    assert "paused" not in health
 
 
 @pytest.mark.parametrize(

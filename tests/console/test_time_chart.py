@@ -126,7 +126,11 @@ def test_labels_are_few_on_a_wide_screen_and_fewer_on_a_phone(steps, each):
 def test_days_counted_by_utc_are_named_by_utc():
     chart = drawn([(1, 0)] * 3, each=DAY, at=DAY_START, zone="Europe/Berlin")
 
-    assert chart.zone == "UTC"
+    assert chart.axis == "Day, UTC"
+    assert drawn([(1, 0)] * 3, zone="Europe/Berlin").axis == "Time, Europe/Berlin"
+    assert drawn([(1, 0)], each=DAY, at=DAY_START - HOUR, zone="Europe/Berlin").axis == (
+        "Day, Europe/Berlin"
+    )
     assert [step.name for step in chart.steps] == ["25 Nov", "26 Nov", "27 Nov"]
 
 
@@ -134,6 +138,12 @@ def test_chart_without_steps_is_empty():
     chart = drawn([])
 
     assert (chart.steps, chart.labels, [tick.text for tick in chart.ticks]) == ((), (), ["0", "1"])
+
+
+def test_margin_is_as_wide_as_the_longest_label_needs():
+    seconds = drawn([(100 * SECOND, 0)], unit=Unit.DURATION)
+
+    assert seconds.margin == 7 * len("1 min 30 s")
 
 
 def test_page_has_a_link_for_each_step_and_the_same_numbers_as_a_table(tmp_path):
@@ -147,3 +157,4 @@ def test_page_has_a_link_for_each_step_and_the_same_numbers_as_a_table(tmp_path)
     assert '<a href="/0" class="step" aria-label="25 Nov, 12:00 to 13:00: 3 delivered, 1' in page
     assert '<td role="cell" data-label="Refused" class="right"><div>1</div></td>' in page
     assert "Time, UTC" in page
+    assert '<svg class="y-axis" width="7"' in page

@@ -55,11 +55,12 @@ class PixelFigures(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HealthReason(msgspec.Struct, frozen=True, kw_only=True):
-    """Why an account is not healthy. `path` shows what is affected."""
+    """Why an account is not healthy: an open alert, or its figures. `path` shows the affected."""
 
     text: str
     path: str
     is_urgent: bool
+    is_alert: bool = False
 
 
 class AccountHealth(msgspec.Struct, frozen=True, kw_only=True):
@@ -199,6 +200,7 @@ def _alerts(causes: Sequence[ShownCause], pixels: Sequence[str]) -> Iterable[Hea
                 text=f"{title[:1].upper()}{title[1:]}{of}",
                 path=cause.path,
                 is_urgent=cause.rule.urgent,
+                is_alert=True,
             )
 
 

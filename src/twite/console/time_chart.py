@@ -32,6 +32,7 @@ from twite.console.time_range import day_name, local
 from twite.domain.times import DAY, HOUR, MINUTE, SECOND
 
 HEIGHT: Final = 200  # of the plot, in pixels
+_CHARACTER: Final = 7  # the most that a character of a label needs, on average
 _LEAST: Final = 2.0  # the smallest visible height of a column's part
 _GAP: Final = 0.24  # the share of a column's place between columns
 _MOST_TICKS: Final = 5
@@ -134,7 +135,7 @@ class TimeLabel(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TimeChart(msgspec.Struct, frozen=True, kw_only=True):
-    """A chart with its positions. `zone` is that of its labels."""
+    """A chart with its positions. `axis` names its labels: their unit, and their zone."""
 
     series: tuple[ChartSeries, ...]
     kind: ChartKind
@@ -142,8 +143,13 @@ class TimeChart(msgspec.Struct, frozen=True, kw_only=True):
     lines: tuple[ChartLine, ...]
     ticks: tuple[Tick, ...]
     labels: tuple[TimeLabel, ...]
-    zone: str
+    axis: str
     height: int = HEIGHT
+
+    @property
+    def margin(self) -> int:
+        """The width that the longest label of a tick needs, in pixels."""
+        return _CHARACTER * max(len(tick.text) for tick in self.ticks)
 
     @property
     def drawn_steps(self) -> Markup:
@@ -161,7 +167,7 @@ class TimeChart(msgspec.Struct, frozen=True, kw_only=True):
             Column(each.name.capitalize(), partial(_cell, index=index), number=True)
             for index, each in enumerate(self.series)
         ]
-        return [Column(f"Time, {self.zone}", _time_cell, main=True, kind="nowrap"), *values]
+        return [Column(self.axis, _time_cell, main=True, kind="nowrap"), *values]
 
 
 def _drawn(step: PlottedStep, kind: ChartKind, *, is_stop: bool) -> str:
@@ -221,7 +227,8 @@ def time_chart(
     zone: ZoneInfo,
 ) -> TimeChart:
     """Lay out a chart. Days that are counted by UTC are named by UTC."""
-    if any(step.until - step.at >= DAY and local(step.at, zone).hour for step in steps):
+    is_by_day = any(step.until - step.at >= DAY for step in steps)
+    if is_by_day and any(local(step.at, zone).time() != time() for step in steps):
         zone = ZoneInfo("UTC")
     ticks = _ticks(_highest(steps, kind), unit)
     scale = _Scale(series=tuple(series), kind=kind, unit=unit, zone=zone, top=ticks[-1])
@@ -233,7 +240,7 @@ def time_chart(
         lines=tuple(_lines(plotted)) if kind is ChartKind.LINES else (),
         ticks=tuple(Tick(y=scale.y(tick), text=scale.text(tick)) for tick in ticks),
         labels=tuple(_labels(steps, plotted, zone)),
-        zone=zone.key,
+        axis=f"{'Day' if is_by_day else 'Time'}, {zone.key}",
     )
 
 
