@@ -4,6 +4,7 @@
 """
 
 import ast
+import gc
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -97,7 +98,13 @@ def compiled(path: Path) -> CodeType:
 
 @cache
 def tree_of(path: Path) -> ast.Module:
-    return ast.parse(text_of(path))
+    # Python 3.11 counts calls while it makes a tree, and also those that a collection of garbage
+    # makes meanwhile: "AST constructor recursion depth mismatch" (CPython issue 106905).
+    gc.disable()
+    try:
+        return ast.parse(text_of(path))
+    finally:
+        gc.enable()
 
 
 def classes_of(path: Path) -> list[ast.ClassDef]:
