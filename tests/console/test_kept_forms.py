@@ -43,6 +43,28 @@ async def test_refused_test_conversion_keeps_its_amount_but_no_person(stage):
     assert "canary" not in page
 
 
+async def test_refused_test_conversion_names_its_faults_and_is_no_rejection(stage):
+    ada = await stage.signed_in("ada")
+    before = await rejected(ada)
+    test = {"source": "shop", "event": "purchase"}
+
+    for more, sentence in (
+        ({}, "Not accepted: no identifier that X accepts."),
+        ({"email": "a@shop.example", "currency": "EURO"}, "it is not kept."),
+    ):
+        answer = await ada.post("/console/pixels/o8z6j/try", test | more)
+        page = (await ada.get(answer.location)).text
+        assert sentence in page
+        assert ": :" not in page
+
+    assert await rejected(ada) == before
+
+
+async def rejected(browser):
+    page = (await browser.get("/console/conversions?state=rejected")).text
+    return page.count(' id="r')
+
+
 async def test_what_was_typed_is_shown_once_and_only_to_its_user(stage):
     ada, other = await stage.signed_in("ada"), await stage.signed_in("ada")
 

@@ -9,18 +9,20 @@ from typing import Any, Final
 import msgspec
 from starlette.responses import Response
 
-from twite.console.page import NavigationGroup, PageLocation, PageRequest, PageRoute
+from twite.console.page import FormData, NavigationGroup, PageLocation, PageRequest, PageRoute
 from twite.console.request_checks import AccessDenied
 from twite.console.table_view import table_view
 from twite.domain.delivery import State
 from twite.domain.destination import Destination, MissingCredentials, OAuthKeys, PixelToken, Source
 from twite.domain.errors import ClientError
+from twite.domain.fault import Fault
 from twite.domain.history import ConversionCounts, total
 from twite.domain.pause import Pause
 from twite.domain.people.users import AuditAction, Role, Viewer
 from twite.domain.test_mode import in_test, is_test
 from twite.gateway.delivery.runner import DeliveryRunner
 from twite.gateway.ingest.accept import Accept
+from twite.gateway.operations.conversion_faults import conversion_faults
 from twite.gateway.operations.explain import masked
 from twite.gateway.ports.queries import ByConversionId, Queries
 from twite.gateway.ports.state import RateLimitWindow, StateReader
@@ -195,16 +197,21 @@ class TestConversionPage:
         conversion_id = f"console-test-{secrets.token_hex(6)}"
         fields = {name: text for name in _FIELDS if (text := form.first(name).strip())}
         body = {"event": event, "conversion_id": conversion_id, "pixel": pixel, **fields}
+        encoded = json.dumps(body).encode()
+        try:
+            faults = conversion_faults(self.accept, source, encoded)
+        except ClientError as wrong:
+            return request.back_to(back, message=_refused(form, str(wrong)), bad=True)
+        if faults:
+            return request.back_to(back, message=_refused(form, _said(faults)), bad=True)
         await request.note(AuditAction.CONVERSION_TEST, conversion_id, f"{event}, as {source.name}")
         try:
-            receipt = await self.accept.native(source=source, body=json.dumps(body).encode())
+            receipt = await self.accept.native(source=source, body=encoded)
         except ClientError as wrong:
-            return request.back_to(back, message=f"Not accepted: {wrong}", bad=True)
+            return request.back_to(back, message=_refused(form, str(wrong)), bad=True)
         if receipt.rejected:
-            faults = "; ".join(
-                f"{fault.path}: {fault.message}" for fault in receipt.rejected[0].errors
-            )
-            return request.back_to(back, message=f"Not accepted: {faults}", bad=True)
+            faults = receipt.rejected[0].errors
+            return request.back_to(back, message=_refused(form, _said(faults)), bad=True)
         return request.back_to(f"{path}/try/{conversion_id}")
 
     async def _followed(self, request: PageRequest) -> Response:
@@ -232,3 +239,15 @@ class TestConversionPage:
             receiver="the emulator" if is_test(history.pixel) else "X",
             pixel=pixel,
         )
+
+
+def _said(faults: Sequence[Fault]) -> str:
+    return "; ".join(
+        f"{fault.path}: {fault.message}" if fault.path else fault.message for fault in faults
+    )
+
+
+def _refused(form: FormData, reason: str) -> str:
+    """Return the message of a refused test. The form keeps no personal data."""
+    again = " Enter the email again: it is not kept." if form.first("email").strip() else ""
+    return f"Not accepted: {reason}.{again}"
