@@ -35,6 +35,10 @@ class MemoryConsents:
     async def restore(self, keys: Sequence[bytes]) -> None:
         self._opted_out.difference_update(keys)
 
+    async def forget_identifiers(self, *, most: int) -> int:
+        del most  # it stores nothing of visitors
+        return 0
+
     def _answer_undelivered(
         self, *, source: str, after: int, limit: int
     ) -> Sequence[DecidedDelivery]:

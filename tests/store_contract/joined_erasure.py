@@ -141,6 +141,21 @@ class JoinedErasureLaws:
 
         assert (await known_of(store, USER), await known_of(store, VISITOR)) == ([], [])
 
+    async def test_identifiers_of_all_visitors_are_forgotten_and_denials_stay(
+        self, store: Store
+    ) -> None:
+        click, denial = fact(JoinKind.CLICK, CLICK_ID), fact(JoinKind.DENIED)
+        await store.record(knowing(denial))
+        await store.record(
+            knowing(click, fact(JoinKind.EMAIL, digest(MAIL), key=USER), *links(), receipt="r-2")
+        )
+
+        forgotten = [await store.forget_identifiers(most=9) for _ in range(2)]
+
+        rows = await known_of(store, VISITOR) + await known_of(store, USER)
+        assert forgotten == [2, 0]
+        assert sorted(row.kind for row in rows) == [JoinKind.DENIED, JoinKind.LINK, JoinKind.LINK]
+
     async def test_opt_out_by_email_counts_for_the_user_weeks_after_the_email(
         self, store: Store
     ) -> None:

@@ -33,7 +33,7 @@ from twite.domain.errors import OperatorError, SettingsError, TransientError
 from twite.domain.test_mode import with_test_names
 from twite.domain.times import SECOND
 from twite.gateway.identity.source_keys import StoredSourceKeys
-from twite.gateway.ingest.consent_choice import PolicyChange
+from twite.gateway.ingest.consent_choice import PolicyChange, joined_pixels
 from twite.gateway.ingest.dedup_rows import DedupRowBuilder, watched
 from twite.gateway.ingest.stape_proxy import TagCredentials
 from twite.gateway.operations.control import ReloadReport
@@ -273,11 +273,14 @@ class SettingsReload:
         if parts.credential_commands is not None:
             # A command may have stored credentials after they were read.
             await self._repeated(parts.credential_commands.take_up)
+        sources = in_use.settings.sources()
+        unjoined = joined_pixels(old_settings.settings.sources()) - joined_pixels(sources)
         policy = PolicyChange(
-            sources=in_use.settings.sources(),
+            sources=sources,
             store=parts.store,
             clock=parts.clock,
             observer=parts.observer,
+            unjoined=unjoined,
         )
 
         async def judge() -> None:
@@ -289,7 +292,7 @@ class SettingsReload:
             await self._repeated(judge)
 
         await self._repeated(judge)
-        if changed:
+        if changed or unjoined:
             self._keep(judge_late())
 
     async def _repeated(self, act: Callable[[], Awaitable[object]]) -> None:

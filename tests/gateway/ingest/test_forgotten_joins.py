@@ -1,5 +1,6 @@
 """What is known of a visitor is forgotten after an erasure, an opt-out and a denial."""
 
+import msgspec
 import pytest
 from joined_stage import (
     CLICK,
@@ -20,7 +21,9 @@ from twite.domain.consent import person_keys
 from twite.domain.conversion import Identifiers
 from twite.domain.delivery import State
 from twite.domain.people.erasure import CONVERSION_ID
-from twite.domain.times import HOUR
+from twite.domain.times import DAY, HOUR
+from twite.gateway.ingest.consent_choice import PolicyChange
+from twite.gateway.ports.events import SilentObserver
 from twite.gateway.ports.privacy import EraseStore
 from twite.stores.sqlite import SQLiteStore
 
@@ -74,6 +77,28 @@ async def test_denial_in_the_first_of_many_browsers_of_a_user_counts(shop):
     await shop.call({"type": "page", "anonymousId": "b-0", "messageId": "m-3"}, **DENIED)
     shop.clock.jump(1)
     await shop.call(IDENTIFY_USER | {"messageId": "m-4"})
+
+    (sent,) = await shop.sent()
+    assert sent.keys() == {"hashed_phone_number"}
+
+
+@pytest.mark.parametrize("is_reload", [False, True])
+async def test_click_from_before_a_denial_that_came_without_a_wait_is_not_joined(shop, is_reload):
+    await shop.call(LANDED, IDENTIFY)
+    waiting = shop.source
+    shop.source = msgspec.structs.replace(waiting, wait=0, joined_pixels=frozenset())
+    other = msgspec.structs.replace(waiting, name="other", joined_pixels=frozenset({"o8z7x"}))
+    await PolicyChange(
+        sources=[shop.source, other] if is_reload else [shop.source],
+        store=shop.store,
+        clock=shop.clock,
+        observer=SilentObserver(),
+        unjoined=waiting.joined_pixels if is_reload else frozenset(),
+    ).once()
+    shop.clock.jump(DAY)
+    await shop.call(LANDED, IDENTIFY, **DENIED)
+    shop.source = waiting
+    await shop.order(phone=PHONE)
 
     (sent,) = await shop.sent()
     assert sent.keys() == {"hashed_phone_number"}

@@ -21,10 +21,11 @@ from twite.formats.parsed_request import Native
 from twite.formats.strict_json import decode
 from twite.gateway.ports.events import Observer, ProblemPlace, ProblemSeen
 from twite.gateway.ports.machine import Clock
-from twite.gateway.ports.outbox import DeliveryStore, TakeBack
+from twite.gateway.ports.outbox import TakeBack
 from twite.gateway.ports.privacy import Privacy
 from twite.gateway.ports.queries import UndeliveredQuery
 from twite.gateway.ports.state import DecisionPolicy
+from twite.gateway.ports.store import Store
 from twite.gateway.ports.tags import PREFIX, policy_for
 
 _AT_ONCE: Final = 1_000
@@ -133,13 +134,17 @@ class RecordConsentChoice:
 class PolicyChange:
     """Suppresses or holds conversions that a changed policy forbids.
 
+    Denials are recorded only for the pixels of sources that wait. So if none waits, or a reload has
+    ended the wait for the pixels in `unjoined`, what is known of all visitors is forgotten.
+
     Runs before sending starts, and after a reload of the settings.
     """
 
     sources: Iterable[Source]
-    store: DeliveryStore
+    store: Store
     clock: Clock
     observer: Observer
+    unjoined: frozenset[str] = frozenset()
 
     async def once(self, *, again: Container[str] = ()) -> int:
         """Apply changed policies; return the number of deliveries suppressed or held.
@@ -148,6 +153,9 @@ class PolicyChange:
         Raises LedgerUnavailable. The policy is stored last, so that an interrupted change is
         repeated at the next start.
         """
+        if self.unjoined or not joined_pixels(self.sources):
+            while await self.store.forget_identifiers(most=_AT_ONCE):
+                pass
         policies = await self.store.load(DecisionPolicy)
         noted = {policy.source: policy.version for policy in policies}
         taken = 0
@@ -186,6 +194,11 @@ class PolicyChange:
             summary = f"{policy}: {plural(taken, 'conversion')} will not be sent"
             self.observer.see(ProblemSeen(where=ProblemPlace.CONSENT, reason=summary))
         return taken
+
+
+def joined_pixels(sources: Iterable[Source]) -> frozenset[str]:
+    """Return the pixels for which a source waits."""
+    return frozenset[str]().union(*(source.joined_pixels for source in sources))
 
 
 _DECODER: Final = msgspec.json.Decoder(ConsentChoice)

@@ -117,6 +117,9 @@ class Privacy(Protocol):
     async def restore(self, keys: Sequence[bytes]) -> None:
         """Remove keys."""
 
+    async def forget_identifiers(self, *, most: int) -> int:
+        """Delete what joins know of visitors, but not their denials; return the number of rows."""
+
     async def erase(self, erase: EraseStore, *, now: int) -> int:
         """Erase one slice durably; return the number of conversions erased.
 

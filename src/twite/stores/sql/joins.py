@@ -24,6 +24,7 @@ from twite.domain.joins import (
     linked,
     listed_persons,
 )
+from twite.domain.times import LATEST
 from twite.gateway.ingest.joined_bodies import joined_body
 from twite.stores.sql.database import WriterSession, checksum
 from twite.stores.sql.statements import RunsStatements, SqlConnection, as_json, query
@@ -198,6 +199,16 @@ def forget_old(session: WriterSession, *, now: int, most: int) -> int:
             "forget_old_known", kind=kind.value, before=now - kept, most=MOST_OF_KIND, limit=most
         ).rowcount
         for kind, kept in KEPT.items()
+    )
+
+
+def forget_identifiers(session: WriterSession, *, most: int) -> int:
+    """Delete the identifiers of all visitors; return the number of rows. Denials stay."""
+    return sum(
+        session.run(
+            "forget_old_known", kind=kind.value, before=LATEST, most=MOST_OF_KIND, limit=most
+        ).rowcount
+        for kind in (JoinKind.CLICK, JoinKind.EMAIL, JoinKind.PHONE)
     )
 
 

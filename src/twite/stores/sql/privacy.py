@@ -17,7 +17,7 @@ from twite.domain.delivery import State
 from twite.gateway.operations.erase import ERASED, GONE, PREFIX, cut
 from twite.gateway.ports.privacy import ErasedText, EraseStore, Place, SearchText
 from twite.stores.sql import directory as people_rows
-from twite.stores.sql import rejections
+from twite.stores.sql import joins, rejections
 from twite.stores.sql.database import Database, WriterSession, checksum
 from twite.stores.sql.rows.query_row import QueryRow
 from twite.stores.sql.statements import as_json
@@ -73,6 +73,11 @@ class SqlPrivacy:
     async def restore(self, keys: Sequence[bytes]) -> None:
         await self._database.write(lambda session: session.opt_outs.restore(keys))
         self._opted_out.difference_update(keys)
+
+    async def forget_identifiers(self, *, most: int) -> int:
+        return await self._database.write(
+            lambda session: joins.forget_identifiers(session, most=most)
+        )
 
     async def erase(self, erasing: EraseStore, *, now: int) -> int:
         if erasing.overwrites:
