@@ -11,8 +11,10 @@ from problem_pages import problem_key, problem_rows
 
 from builders import a_submission, an_entry
 from twite.app.store_access import open_records
+from twite.console.remedies import remedy_of
 from twite.domain.alert import Mute
 from twite.domain.cause import DeliveryCause
+from twite.domain.delivery import State
 from twite.domain.pause import Cause, Pause
 from twite.domain.stats.value_guard import ValueFlag
 from twite.domain.times import DAY
@@ -56,6 +58,9 @@ async def stage(tmp_path_factory):
         a_submission(theirs, receipt="r3", source="client", received_at=now - 3 * DAY)
     )
     flagged = [_flagged(number, "currency", "20.00 USD", "18.20 EUR") for number in range(127)]
+    flagged[:2] = [
+        msgspec.structs.replace(entry, pixel="o6dkt", event="o6dkv") for entry in flagged[:2]
+    ]
     flagged.append(_flagged(127, "minor_units", "600.00 EUR", "50.00 EUR"))
     flagged.append(_flagged(128, "outlier", "90000.00 JPY", "5000 JPY"))
     await store.record(a_submission(*flagged, receipt="r4", received_at=now))
@@ -94,7 +99,7 @@ async def test_each_problem_says_what_to_do_and_for_whom_it_waits(stage):
     rows = problem_rows((await (await stage.signed_in("ada")).get(PROBLEMS)).text).values()
 
     assert len(rows) == 7
-    assert all("an operator" in row or "the sender" in row for row in rows)
+    assert all(any(who in row for who in ("an operator", "the sender", "nobody")) for row in rows)
     (rejected,) = [row for row in rows if "amount_negative" in row]
     assert "Rejected at intake" in rejected
     assert "shop" in rejected
@@ -116,6 +121,7 @@ async def test_unusual_currency_is_one_problem_with_its_count(stage):
 
     (currency,) = [row for row in rows.values() if "USD, usually EUR" in row]
     assert "127" in currency
+    assert "o6dkt o8z6j" in currency
     assert len(rows) == 3
 
 
@@ -165,7 +171,7 @@ async def test_problems_of_hidden_pixels_are_neither_listed_nor_found(stage):
     page = await client.get(PROBLEMS)
     hidden = await client.get(f"{PROBLEMS}/{theirs}")
 
-    assert len(problem_rows(page.text)) == 1
+    assert len(problem_rows(page.text)) == 2
     assert "stray" not in page.text
     assert (hidden.status, problem_rows(hidden.text)) == (200, {})
     assert "Solved: nothing is left." in hidden.text
@@ -219,6 +225,32 @@ async def test_page_shows_twenty_five_problems_and_leads_to_the_rest(tmp_path):
     assert f"after={last}" in first
     assert len(problem_rows(second)) == 10
     assert not problem_rows(first).keys() & problem_rows(second).keys()
+
+
+async def test_problems_that_wait_for_nobody_are_listed_last(stage):
+    rows = list(problem_rows((await (await stage.signed_in("ada")).get(PROBLEMS)).text).values())
+
+    kinds = [
+        next(kind for kind in ("Held", "Rejected at intake", "Unusual amount") if kind in row)
+        for row in rows
+    ]
+    assert kinds == ["Held"] * 3 + ["Rejected at intake"] + ["Unusual amount"] * 3
+    assert "USD, usually EUR" in rows[-1]
+    assert "nobody" in rows[-1]
+
+
+async def test_viewers_read_who_can_do_what_a_problem_needs(stage):
+    vic, olga = await stage.signed_in("vic"), await stage.signed_in("olga")
+    key = await problem_key(vic, "X does not know the event")
+
+    for path in (PROBLEMS, f"{PROBLEMS}/{key}"):
+        assert "An operator can do this: correct events" in (await vic.get(path)).text
+        assert "An operator can do this" not in (await olga.get(path)).text
+
+
+async def test_refusal_for_an_unknown_cause_is_not_called_a_decision():
+    assert remedy_of(None, State.DEAD).what == "X refused the conversion"
+    assert remedy_of(None, State.HELD).what == "The conversion waits for a decision"
 
 
 async def test_muted_problem_is_listed_apart_for_all_users_until_it_ends(stage):

@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from twite.console.remedies import Remedy, remedy_of, remedy_of_amount, remedy_of_code
+from twite.console.remedies import NOBODY, Remedy, remedy_of, remedy_of_amount, remedy_of_code
 from twite.domain.alert import Mute
 from twite.domain.conversion import shown_amount
 from twite.domain.delivery import State
@@ -35,6 +35,15 @@ TITLES: Final[Mapping[ProblemKind, str]] = {
     ProblemKind.HELD: "Held",
     ProblemKind.REJECTED: "Rejected at intake",
     ProblemKind.AMOUNT: "Unusual amount, sent",
+}
+
+
+# Refused and held conversions wait for a user, rejected ones for the sender; amounts were sent.
+_TURNS: Final[Mapping[ProblemKind, int]] = {
+    ProblemKind.REFUSED: 0,
+    ProblemKind.HELD: 0,
+    ProblemKind.REJECTED: 1,
+    ProblemKind.AMOUNT: 2,
 }
 
 
@@ -72,6 +81,12 @@ class ListedProblem(msgspec.Struct, frozen=True, kw_only=True):
         return "bad" if self.kind in {ProblemKind.REFUSED, ProblemKind.REJECTED} else "warn"
 
     @property
+    def urgency(self) -> tuple[int, int]:
+        """The place in the list: whose turn it is, then how many."""
+        turn = 3 if self.remedy.waits_for == NOBODY else _TURNS[self.kind]
+        return turn, -self.count
+
+    @property
     def is_of_tags(self) -> bool:
         return any(group.pixel.startswith(PREFIX) for group in self.groups)
 
@@ -91,7 +106,8 @@ def detailed(problem: ListedProblem, details: Sequence[ErrorDetails]) -> ListedP
         for day, count in each.days.items():
             days[day] = days.get(day, 0) + count
     sample = next((each.history for each in details if each.history is not None), None)
-    remedy = remedy_of(problem.groups[0].cause, sample)
+    largest = problem.groups[0]
+    remedy = remedy_of(largest.cause, largest.state, sample)
     return msgspec.structs.replace(problem, days=days, remedy=remedy)
 
 
@@ -128,11 +144,10 @@ def code_of(rejection: Rejection) -> tuple[str, str]:
 
 
 def of_amounts(amounts: Sequence[FlaggedAmount], *, offset: int) -> list[ListedProblem]:
-    """Group unusual amounts by kind, pixel, event and currency."""
-    grouped: dict[tuple[str, ...], list[FlaggedAmount]] = {}
+    """Group unusual amounts by kind and currency."""
+    grouped: dict[tuple[str, str], list[FlaggedAmount]] = {}
     for amount in amounts:
-        key = (amount.kind, amount.pixel, amount.event, amount.currency)
-        grouped.setdefault(key, []).append(amount)
+        grouped.setdefault((amount.kind, amount.currency), []).append(amount)
     return [
         ListedProblem(
             key=key_from(ProblemKind.AMOUNT, *key),
@@ -142,7 +157,7 @@ def of_amounts(amounts: Sequence[FlaggedAmount], *, offset: int) -> list[ListedP
             count=len(some),
             first_at=min(amount.received_at for amount in some),
             last_at=max(amount.received_at for amount in some),
-            pixels=(key[1],),
+            pixels=_distinct(amount.pixel for amount in some),
             days=_days((amount.received_at for amount in some), offset),
             code=key[0],
             amounts=tuple(some),
@@ -192,7 +207,7 @@ def _of_some(key: str, groups: Sequence[ErrorGroup]) -> ListedProblem:
     return ListedProblem(
         key=key,
         kind=ProblemKind.REFUSED if largest.state is State.DEAD else ProblemKind.HELD,
-        remedy=remedy_of(largest.cause),
+        remedy=remedy_of(largest.cause, largest.state),
         about=largest.reason,
         count=sum(group.deliveries for group in some),
         first_at=min(group.first_at for group in some),

@@ -7,6 +7,7 @@ import msgspec
 
 from twite.domain.cause import CONSENT_CAUSES, DeliveryCause
 from twite.domain.conversion import DECIMALS
+from twite.domain.delivery import State
 from twite.domain.fault import CODES
 from twite.domain.history import History
 from twite.domain.stats.match_keys import FLAWS
@@ -16,6 +17,7 @@ from twite.gateway.operations.explain import flat
 
 _OPERATOR: Final = "an operator"
 _SENDER: Final = "the sender"
+NOBODY: Final = "nobody"
 _LONGEST_FIELD: Final = 40
 _COMPARE: Final = (
     "Look for one of them in X's Events Manager. If X lacks it, send them; if not, discard them."
@@ -54,6 +56,12 @@ class Remedy(msgspec.Struct, frozen=True, kw_only=True):
     waits_for: str = _OPERATOR
     edit: Edit = Edit()
     asks_currency: bool = False
+
+    def fix_for(self, *, may_act: bool) -> str:
+        """Return the fix for a user who may, or may not, do what an operator does."""
+        if may_act or self.waits_for != _OPERATOR:
+            return self.fix
+        return f"An operator can do this: {self.fix[:1].lower()}{self.fix[1:]}"
 
 
 class AnsweredError(msgspec.Struct, frozen=True):
@@ -166,9 +174,10 @@ _BY_FIELD: Final[Mapping[str, Remedy]] = {
 }
 
 
-def remedy_of(cause: DeliveryCause | None, history: History | None = None) -> Remedy:
+def remedy_of(cause: DeliveryCause | None, state: State, history: History | None = None) -> Remedy:
     """Return the remedy for dead or held deliveries, of which `history` is one."""
-    found = _OTHERWISE if cause is None else _BY_CAUSE.get(cause, _OTHERWISE)
+    otherwise = _BY_CAUSE[DeliveryCause.REFUSED] if state is State.DEAD else _OTHERWISE
+    found = otherwise if cause is None else _BY_CAUSE.get(cause, otherwise)
     if cause is DeliveryCause.AMOUNT_MINOR_UNITS and history is not None:
         decimals = DECIMALS.get(str(flat(history.sent).get("price_currency")), 2)
         return msgspec.structs.replace(found, edit=Edit(divide=10**decimals))
@@ -201,16 +210,19 @@ def errors_of(history: History) -> list[AnsweredError]:
 def remedy_of_code(code: str) -> Remedy:
     """Return the remedy for conversions rejected at intake."""
     means, fix = FLAWS.get(code, (CODES.get(code, code), ""))
+    waits_for = NOBODY if fix.startswith("nothing") else _SENDER
     fix = _BY_CODE.get(code) or f"{fix[:1].upper()}{fix[1:]}."
-    return Remedy(what=f"{means[:1].upper()}{means[1:]}", fix=fix, waits_for=_SENDER)
+    return Remedy(what=f"{means[:1].upper()}{means[1:]}", fix=fix, waits_for=waits_for)
 
 
 def remedy_of_amount(kind: str) -> Remedy:
     """Return the remedy for unusual amounts that were sent."""
     known = kind in set(UnusualAmount)
+    # Twite learns the currency by itself.
+    waits_for = NOBODY if kind == UnusualAmount.CURRENCY else _SENDER
     means, fix = MEANING[UnusualAmount(kind)] if known else (kind, "")
     return Remedy(
         what=f"{means[:1].upper()}{means[1:]}",
         fix=f"{fix[:1].upper()}{fix[1:]}.",
-        waits_for=_SENDER,
+        waits_for=waits_for,
     )

@@ -69,6 +69,7 @@ _ORDERS: Final[Mapping[str, Callable[[ListedProblem], Any]]] = {
     "how-many": lambda problem: problem.count,
     "last-seen": lambda problem: problem.last_at,
     "what": lambda problem: problem.remedy.what,
+    "": lambda problem: problem.urgency,  # by default; no column
 }
 _KINDS: Final[Mapping[str, str]] = {kind.value: title for kind, title in TITLES.items()}
 
@@ -109,8 +110,7 @@ class ProblemsPage:
                 ("source", "Source", scope.source or ""),
             ],
             time_range=time_range,
-            sorts=tuple(_ORDERS),
-            sort="-how-many",
+            sorts=[key for key in _ORDERS if key],
         )
         found = await self.problems(request, scope=scope, time_range=time_range, kind=kind)
         in_order = view.sorted(found, _ORDERS)
