@@ -119,6 +119,9 @@ async def test_alerts_with_one_cause_are_shown_once_with_cause_remedy_and_affect
     assert text.count("X refuses the credentials") == 1
     assert "Cause q0: X's response: 401: token of q0 expired; and 16 more" in text
     assert "Remedy twite check tests each credential." in text
+    # A path of the documentation leads nowhere from a browser.
+    assert "The documentation has more, in Alerts: credentials_refused" in text
+    assert "docs/" not in page
     assert "17 subjects" in text
     assert 'href="/console/conversions?state=held&amp;pixel=o8z6j"' in page
     assert 'href="/console/sources/shop"' in page

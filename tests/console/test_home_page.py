@@ -234,3 +234,31 @@ async def test_page_of_a_viewer_without_a_pixel_says_what_is_missing(stage):
 
     assert "No pixel." in text_of(page)
     assert "0 received =" in text_of(page)
+
+
+@pytest.mark.parametrize(
+    ("path", "typed", "found"),
+    [
+        ("pixels", "Q12", ["q12"]),
+        ("pixels", "18CE54d4xyz", ["q00", "q01"]),
+        ("pixels", "nothing", []),
+        ("sources", "AGEN", ["agency"]),
+        ("sources", "o6dk", ["client"]),
+    ],
+)
+async def test_filter_finds_pixels_and_sources_by_their_name(stage, path, typed, found):
+    page = await page_of(stage, f"/{path}?q={typed}&sort=-{path[:-1]}")
+
+    rows = page.partition("<tbody")[2].split("<tr")[1:]
+    names = [re.search(rf'href="/console/{path}/([^"]+)"', row)[1] for row in rows]
+    assert sorted(names) == found
+    assert f'value="{typed}"' in page
+    assert f'name="sort" value="-{path[:-1]}"' in page
+
+
+@pytest.mark.parametrize("path", ["pixels", "sources"])
+async def test_filter_of_pixels_and_sources_finds_no_hidden_one(stage, path):
+    page = await page_of(stage, f"/{path}?q=q07", name="client")
+
+    assert "No match." in text_of(page)
+    assert f'href="/console/{path}/' not in main_of(page)

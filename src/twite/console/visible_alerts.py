@@ -20,7 +20,6 @@ from twite.domain.alert import (
 )
 from twite.domain.plural import plural
 from twite.gateway.alerts.checks import NO_PIXEL
-from twite.gateway.alerts.notifier import page_of
 
 PATH: Final = "/console/alerts"
 # The kinds of problems, by the state of their conversions.
@@ -79,11 +78,6 @@ class ShownCause(msgspec.Struct, frozen=True, kw_only=True):
         kind = _PROBLEM_KINDS.get(self.rule.affects)
         pixel = {"pixel": self.cause.first.subject} if len(self.alerts) == 1 else {}
         return f"/console/problems?{urlencode({'kind': kind} | pixel)}" if kind else ""
-
-    @property
-    def page(self) -> str:
-        """The page in the documentation."""
-        return page_of(self.cause.kind)
 
     @property
     def ids(self) -> str:

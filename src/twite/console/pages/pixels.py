@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from twite.console.page import FormData, NavigationGroup, PageLocation, PageRequest, PageRoute
 from twite.console.request_checks import AccessDenied
+from twite.console.row_pages import matching, typed_name
 from twite.console.table_view import table_view
 from twite.domain.delivery import State
 from twite.domain.destination import Destination, MissingCredentials, OAuthKeys, PixelToken, Source
@@ -46,6 +47,14 @@ class ShownPixel(msgspec.Struct, frozen=True, kw_only=True):
     events_paused: Sequence[Pause]
     window: RateLimitWindow | None
 
+    @property
+    def name(self) -> str:
+        return self.destination.account or self.destination.pixel
+
+    @property
+    def pixels(self) -> Sequence[str]:
+        return [self.destination.pixel]
+
 
 _ORDERS: Final[Mapping[str, Callable[[ShownPixel], Any]]] = {
     "pixel": lambda shown: shown.destination.pixel,
@@ -79,10 +88,17 @@ class PixelsPage:
         )
 
     async def _list(self, request: PageRequest) -> Response:
-        view = table_view(request, sorts=tuple(_ORDERS), sort="pixel")
+        typed = typed_name(request)
+        view = table_view(
+            request, filters=(("q", "Name", typed),), sorts=tuple(_ORDERS), sort="pixel"
+        )
         rows = await self._shown(request.viewer.of(self.destinations), request.now)
         return request.page(
-            "pixels/pixels.html", title="Pixels", pixels=view.sorted(rows, _ORDERS), view=view
+            "pixels/pixels.html",
+            title="Pixels",
+            pixels=view.sorted(matching(rows, typed), _ORDERS),
+            view=view,
+            typed_name=typed,
         )
 
     async def _one(self, request: PageRequest) -> Response:

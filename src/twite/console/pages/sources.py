@@ -17,6 +17,7 @@ from twite.console.page import (
 )
 from twite.console.pages.pixels import may_see
 from twite.console.request_checks import AccessDenied
+from twite.console.row_pages import matching, typed_name
 from twite.console.table_view import table_view
 from twite.domain.destination import Destination, Source
 from twite.domain.history import ConversionCounts, total
@@ -40,6 +41,14 @@ class ShownSource(msgspec.Struct, frozen=True, kw_only=True):
 
     source: Source
     counts: ConversionCounts
+
+    @property
+    def name(self) -> str:
+        return self.source.name
+
+    @property
+    def pixels(self) -> Sequence[str]:
+        return sorted(self.source.pixels)
 
 
 class ShownKey(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,13 +101,17 @@ class SourcesPage:
         )
 
     async def _list(self, request: PageRequest) -> Response:
-        view = table_view(request, sorts=tuple(_ORDERS), sort="source")
+        typed = typed_name(request)
+        view = table_view(
+            request, filters=(("q", "Name", typed),), sorts=tuple(_ORDERS), sort="source"
+        )
         sources = [source for source in self.sources if may_see(request.viewer, source)]
         return request.page(
             "sources/sources.html",
             title="Sources",
-            sources=view.sorted(await self._shown(sources), _ORDERS),
+            sources=view.sorted(matching(await self._shown(sources), typed), _ORDERS),
             view=view,
+            typed_name=typed,
         )
 
     async def _one(self, request: PageRequest) -> Response:
