@@ -133,3 +133,13 @@ def test_floating_point_number_after_the_first_rows_rejects_its_row(place, gatew
         ["o-inexact", "rejected", "number_inexact"],
         ["o-nan", "rejected", "number_inexact"],
     ]
+
+
+def test_damaged_parquet_file_that_makes_polars_panic_is_unreadable(tmp_path, monkeypatch):
+    def panic(*_args, **_options):
+        raise pl.exceptions.PanicException("range end out of bounds")
+
+    monkeypatch.setattr(pl, "scan_parquet", panic)
+
+    with pytest.raises(ClientError, match="cannot be read as Parquet: range end"):
+        ParquetTable(local_file(tmp_path / "orders.parquet"))

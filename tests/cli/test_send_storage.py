@@ -85,6 +85,9 @@ def test_all_objects_below_a_prefix_are_sent_in_order(place, gateway, bucket):
     for name in ("new/2.csv", "new/1.csv", "old/1.csv", "new/empty.csv"):
         lines = [HEADER, *rows(2)] if "empty" not in name else []
         obstore.put(bucket, name, "\n".join(lines).replace("o-", f"{name}-").encode())
+    # Markers of Hadoop and Spark.
+    for name in ("new/_SUCCESS", "new/_temporary/1.csv"):
+        obstore.put(bucket, name, b"no table")
 
     assert run(["send", f"s3://{BUCKET}/new/", "--yes"]) == 0
     assert [id_[:5] for id_ in ids(gateway.sent)] == ["new/1", "new/1", "new/2", "new/2"]

@@ -42,6 +42,10 @@ _PARQUET: Final = b"PAR1"
 _PIECE: Final = 1 << 20
 
 
+class EmptyFile(ClientError):
+    """A file without any content."""
+
+
 class RowTable(Protocol):
     """A table whose rows have typed values, such as the result of a query.
 
@@ -157,7 +161,7 @@ def _examined(file: InputFile, chosen: Mapping[str, str], delimiter: str | None)
         start = stream.read(SAMPLE)
         size, digest = _measured(start, stream)
     if not start.strip():
-        raise UnreadableFile("the file is empty")
+        raise EmptyFile(f"{file.location}: the file is empty")
     kind = kind_of(file.name, start)
     opened = OpenedInput(
         name=file.name,

@@ -70,8 +70,13 @@ class ObjectStorage:
                 return [_stored(self._obstore.head(self._store, self._key))]
             pages = self._obstore.list(self._store, prefix=self._key or None)
             found = [_stored(meta) for page in pages for meta in page]
-        files = (each for each in found if each.size and not each.path.endswith("/"))
+        files = (each for each in found if each.size and not self._is_marker(each.path))
         return sorted(files, key=lambda each: each.path)
+
+    def _is_marker(self, path: str) -> bool:
+        """Whether a path below the prefix is a folder, or as hidden as Hadoop's `_SUCCESS`."""
+        names = path.removeprefix(self._key).split("/")
+        return not names[-1] or any(name.startswith(("_", ".")) for name in names)
 
     def file(self, stored: StoredObject) -> InputFile:
         """Return an object as a file. If it is overwritten, reading it raises StorageUnusable."""

@@ -37,6 +37,9 @@ class ParquetTable:
                 f"run `{sys.executable} -m pip install polars`, or save the table as CSV or JSON "
                 "Lines"
             ) from None
+        exceptions = self._polars.exceptions
+        # A damaged file may make polars panic, which is no Exception.
+        self._errors = exceptions.PolarsError, exceptions.PanicException
         self._file = file
         self._content = b""
         if not file.is_local:
@@ -52,7 +55,7 @@ class ParquetTable:
             frame = self._scanned()
             self.header: tuple[str, ...] = tuple(frame.collect_schema().names())
             self.height: int = frame.select(self._polars.len()).collect().item()
-        except (OSError, self._polars.exceptions.PolarsError) as error:
+        except (OSError, *self._errors) as error:
             raise self._unreadable(error) from None
 
     def rows(self) -> Iterator[tuple[int, list[str]]]:
@@ -63,7 +66,7 @@ class ParquetTable:
                 for row in batch.rows():
                     number += 1
                     yield number, [as_cell(value) for value in row]
-        except self._polars.exceptions.PolarsError as error:
+        except self._errors as error:
             raise self._unreadable(error) from None
 
     def _scanned(self) -> Any:  # noqa: ANN401  # polars.LazyFrame
@@ -71,6 +74,6 @@ class ParquetTable:
             return self._polars.scan_parquet(self._file.path, glob=False)
         return self._polars.scan_parquet(self._content)
 
-    def _unreadable(self, error: Exception) -> ClientError:
+    def _unreadable(self, error: BaseException) -> ClientError:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         return ClientError(f"{self._file.location}: cannot be read as Parquet: {reason}")

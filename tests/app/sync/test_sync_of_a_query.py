@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from sync_stage import NOW, SyncStage, at
 
-from twite.app.sync.run import NotOwned
+from twite.app.sync.run import PAGE, NotOwned
 from twite.app.sync.state import load_state
 from twite.domain.errors import ClientError, LedgerUnavailable
 from twite.domain.secret import Secret
@@ -357,3 +357,18 @@ async def test_stop_ends_a_query_in_its_own_thread(shop):
         await asyncio.to_thread(thread.join, 30)
 
     assert not any(thread.is_alive() for thread in threads)
+
+
+async def test_refunds_hide_no_order_and_stop_no_run(shop):
+    await shop.run()
+    for number in range(PAGE + 100):
+        shop.order(f"refund-{number:04}", total="-1")
+    shop.order("right", changed=at(NOW + SECOND))
+
+    run = await shop.run()
+    shop.order("refund", total="-1")
+    alone = await shop.run(look_back=0)
+
+    assert shop.intake.sent == ["right"]
+    assert run.verdicts == {"rejected": PAGE + 100, "accepted": 1}
+    assert alone.refused[0].code == "amount_negative"

@@ -1,6 +1,7 @@
 """A sync of object storage sends each version of a file once. The storage is a double."""
 
 import io
+import sys
 from pathlib import Path
 
 import msgspec
@@ -9,6 +10,7 @@ from sync_stage import NOW, SyncStage, at
 
 from twite.app.sync import objects
 from twite.app.sync.objects import ObjectRun
+from twite.app.sync.run import PAGE
 from twite.app.sync.state import SyncRun, decide_position, load_objects, load_state
 from twite.domain.errors import TwiteError
 from twite.domain.secret import Secret
@@ -183,3 +185,42 @@ async def test_file_whose_first_rows_cannot_be_read_waits(shop, bucket):
 
     assert "1.csv: none of the first rows can be read. not_a_time" in result.error
     assert await load_objects(shop.state, "orders") == {}
+
+
+async def test_empty_export_is_a_file_without_rows(shop, bucket):
+    bucket.files["a.json"] = "1", b"[]"
+    bucket.files["b.jsonl"] = "1", b"\n"
+    bucket.put("c.csv", order("a"))
+
+    result = await run(shop)
+
+    assert (result.files, result.verdicts, result.error) == (3, {"accepted": 1}, "")
+
+
+async def test_further_files_that_cannot_be_read_are_counted(shop, bucket):
+    for number in range(5):
+        bucket.files[f"{number}.json"] = "1", b"{"
+
+    result = await run(shop)
+
+    assert result.error.startswith("0.json: ")
+    assert result.error.endswith("; and 2 more")
+
+
+async def test_parquet_file_without_polars_stops_no_other(shop, bucket, monkeypatch):
+    monkeypatch.setitem(sys.modules, "polars", None)
+    bucket.files["a.parquet"] = "1", b"PAR1 and more"
+    bucket.put("b.csv", order("a"))
+
+    result = await run(shop)
+
+    assert "a.parquet: Parquet needs the package polars" in result.error
+    assert shop.intake.sent == ["a"]
+
+
+async def test_first_rows_that_are_refunds_are_rejected(shop, bucket):
+    bucket.put("1.csv", *(f"r-{number},{at(NOW)},-5.00" for number in range(PAGE)), order("a"))
+
+    result = await run(shop)
+
+    assert (result.verdicts, result.error) == ({"rejected": PAGE, "accepted": 1}, "")

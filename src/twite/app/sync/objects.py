@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterator
 from itertools import islice
+from typing import Final
 
 import msgspec
 
@@ -25,12 +26,15 @@ from twite.app.sync.state import (
 from twite.app.sync.submit import submit
 from twite.config.syncs import SyncSettings
 from twite.domain.errors import ClientError
-from twite.formats.files.findings import FileRow
+from twite.formats.files.findings import FileRow, shared_error
 from twite.formats.files.rows import RowOptions
 from twite.formats.files.table import UnknownColumn
 from twite.gateway.ports.state import SyncRecord
-from twite.readers.files import OpenedInput, examine, read_rows
+from twite.readers.files import EmptyFile, OpenedInput, examine, read_rows
 from twite.readers.object_storage import ObjectStorage, StorageUnusable, StoredObject
+from twite.readers.parquet import ParquetMissing
+
+_SHOWN: Final = 3
 
 
 class ObjectRun:
@@ -78,7 +82,7 @@ class ObjectRun:
                 break
             try:
                 rows = await self._sent(storage, stored, options, run)
-            except (ClientError, UnknownColumn, StorageUnusable) as error:
+            except (ClientError, UnknownColumn, StorageUnusable, ParquetMissing) as error:
                 wrong.append(f"{stored.path}: {getattr(error, 'message', error)}")
                 continue
             run.files += 1
@@ -89,21 +93,24 @@ class ObjectRun:
         self._require_lease()
         await self._basis.state.put([state.record(self._sync.name)])
         if wrong:
-            raise ClientError("; ".join(wrong[:3]))
+            more = [f"and {len(wrong) - _SHOWN} more"] if len(wrong) > _SHOWN else []
+            raise ClientError("; ".join(wrong[:_SHOWN] + more))
         return state
 
     async def _sent(
         self, storage: ObjectStorage, stored: StoredObject, options: RowOptions, run: SyncRun
     ) -> int:
         """Submit the rows of a file; return their number."""
-        opened = await asyncio.to_thread(self._opened, storage, stored)
+        try:
+            opened = await asyncio.to_thread(self._opened, storage, stored)
+        except EmptyFile:
+            return 0
         rows = read_rows(opened, options, derives_ids=False)
         count = 0
         while batch := await asyncio.to_thread(_next, rows):
-            if count == 0 and all(row.errors for row in batch):
-                first = batch[0].errors[0]
+            if count == 0 and (shared := shared_error(batch)) is not None:
                 raise ClientError(
-                    f"none of the first rows can be read. {first.code}: {first.message}"
+                    f"none of the first rows can be read. {shared.code}: {shared.message}"
                 )
             count += len(batch)
             run.add(await submit(batch, self._basis.find_target(self._sync.source)))
@@ -111,7 +118,8 @@ class ObjectRun:
 
     def _opened(self, storage: ObjectStorage, stored: StoredObject) -> OpenedInput:
         opened = examine(storage.file(stored), self._sync.map)
-        require_columns(opened.columns, self._sync)
+        if opened.rows:
+            require_columns(opened.columns, self._sync)
         return opened
 
     async def _keep(self, stored: StoredObject, *, rows: int) -> None:

@@ -28,7 +28,13 @@ from twite.config.syncs import SyncSettings
 from twite.domain.errors import ClientError
 from twite.domain.plural import plural
 from twite.domain.times import DAY
-from twite.formats.files.findings import FileRow, RowAge, remembered_age
+from twite.formats.files.findings import (
+    FileRow,
+    RowAge,
+    RowFinding,
+    remembered_age,
+    shared_error,
+)
 from twite.formats.files.rows import RowOptions, Rows
 from twite.formats.files.table import ColumnMapping, UnknownColumn, recognise
 from twite.formats.files.values import as_cell
@@ -277,7 +283,7 @@ class _RowReader:
     ) -> list[FileRow]:
         """Read the rows at some places of a page.
 
-        Raises ClientError, with `is_strict` also if no row is correct.
+        Raises ClientError, with `is_strict` also if no row is correct, for one reason.
         """
         if self._rows is None:
             try:
@@ -292,8 +298,8 @@ class _RowReader:
             self._number += 1
             cells = [as_cell(value) for value in page.rows[place]]
             found.append(self._rows.read(self._number, cells))
-        if is_strict and found and all(row.errors for row in found):
-            raise ClientError(_none_readable(found))
+        if is_strict and found and (shared := shared_error(found)) is not None:
+            raise ClientError(_none_readable(len(found), shared))
         return found
 
 
@@ -310,10 +316,9 @@ def query_rows(
     return _RowReader(sync, options).read(page, fresh, is_strict=False)
 
 
-def _none_readable(rows: Sequence[FileRow]) -> str:
-    """Say that every new row is wrong, which a setting may cause: so the position stays."""
-    first = rows[0].errors[0]
+def _none_readable(rows: int, shared: RowFinding) -> str:
+    """Say that every new row has an error that a setting may cause: so the position stays."""
     return (
-        f"Twite cannot read any of {plural(len(rows), 'new row')}, and waits until one is correct. "
-        f"{first.code}: {first.message}"
+        f"Twite cannot read any of {plural(rows, 'new row')}, and waits until one is correct. "
+        f"{shared.code}: {shared.message}"
     )

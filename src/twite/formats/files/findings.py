@@ -2,7 +2,7 @@
 
 import re
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from hashlib import sha256
 from types import MappingProxyType
@@ -56,6 +56,17 @@ NOTES: Final[Mapping[str, str]] = MappingProxyType(
         "same_as_earlier": "an earlier row has the same id and event",
         "suppressed": "the gateway will not send the conversion; the message gives the reason",
         "time_of_day_missing": "the date has no time of day, so Twite uses noon",
+    }
+)
+# Errors of an order itself, which no setting causes.
+_OF_THE_ROW: Final = frozenset(
+    {
+        "amount_negative",
+        "currency_conflict",
+        "id_rounded",
+        "id_shared",
+        "older_than_memory",
+        "too_large",
     }
 )
 # What spreadsheets write instead of a value that they cannot calculate.
@@ -160,6 +171,13 @@ def _is_before(limit: int, conversion: Mapping[str, object]) -> bool:
     """Whether a conversion is older than a time, and does not deny consent."""
     at = moment(str(conversion.get("time", "")), now=LATEST, path="time")
     return not isinstance(at, Fault) and at < limit and not _denies(conversion.get("consent"))
+
+
+def shared_error(rows: Sequence[FileRow]) -> RowFinding | None:
+    """Return an error that every row has, if a setting or a changed column may cause it."""
+    shared = set.intersection(*({each.code for each in row.errors} for row in rows))
+    causes = (each for each in rows[0].errors if each.code in shared - _OF_THE_ROW)
+    return next(causes, None)
 
 
 def rounded(order: str) -> RowFinding | None:
