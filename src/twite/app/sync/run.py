@@ -298,8 +298,8 @@ class _RowReader:
             self._number += 1
             cells = [as_cell(value) for value in page.rows[place]]
             found.append(self._rows.read(self._number, cells))
-        if is_strict and found and (shared := shared_error(found)) is not None:
-            raise ClientError(_none_readable(len(found), shared))
+        if is_strict and found and (finding := shared_error(found)) is not None:
+            raise ClientError(_none_readable(len(found), finding))
         return found
 
 
@@ -316,9 +316,9 @@ def query_rows(
     return _RowReader(sync, options).read(page, fresh, is_strict=False)
 
 
-def _none_readable(rows: int, shared: RowFinding) -> str:
+def _none_readable(rows: int, finding: RowFinding) -> str:
     """Say that every new row has an error that a setting may cause: so the position stays."""
     return (
         f"Twite cannot read any of {plural(rows, 'new row')}, and waits until one is correct. "
-        f"{shared.code}: {shared.message}"
+        f"{finding.code}: {finding.message}"
     )
