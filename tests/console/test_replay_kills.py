@@ -72,7 +72,7 @@ async def test_killed_replay_continues_after_the_start_and_sends_each_conversion
             balance = await asyncio.to_thread(gateway.drained)
             ended = (await browser.get(location)).text
 
-        assert f'<span class="value">{MANY:,}</span>'.replace(",", "\u202f") in page
+        assert f'#conversions">{MANY:,}</a></span>'.replace(",", "\u202f") in page
         assert balance["delivered"] == MANY
         assert "Nothing is left to send." in ended
         tallies = list(counts_of(emulator, "o8z6j")["o8z6k"].ids.values())
