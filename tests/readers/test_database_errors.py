@@ -52,7 +52,10 @@ class OfPostgres(Exception):
             OfPostgres('invalid value "Anna" for "YYYY"', "22007"),
             "invalid value … (SQLSTATE 22007)",
         ),
-        (OfPostgres("no order of Anna: 'Anna'", "P0001"), "no order of Anna … (SQLSTATE P0001)"),
+        (
+            OfPostgres("no order of Anna: 'Anna'", "P0001"),
+            "a function of the query fails (SQLSTATE P0001)",
+        ),
         (
             OfPostgres('column "totl" does not exist', "42703"),
             'column "totl" does not exist (SQLSTATE 42703)',

@@ -183,6 +183,8 @@ def _reason(error: BaseException) -> str:
     code = str(getattr(error, "sqlstate", None) or "")
     if not code:
         said = _VALUE.sub(r"\1 …", text)
+    elif code.startswith("P0"):  # a text of a function of the database
+        said = f"a function of the query fails (SQLSTATE {code})"
     else:
         said = text if code.startswith(_OF_THE_QUERY) else _QUOTED.sub(" …", text)
         said = f"{said} (SQLSTATE {code})"
