@@ -1,5 +1,6 @@
 """Parquet files, through polars, a batch of rows at a time."""
 
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from importlib import import_module
@@ -13,6 +14,15 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 _BATCH: Final = 10_000  # rows
+# Reads all of an object, and writes nothing.
+_TRIAL: Final = """
+import sys
+import polars
+frame = polars.scan_parquet(sys.stdin.buffer.read())
+for _ in frame.collect_batches(chunk_size=10_000, maintain_order=True):
+    pass
+"""
+_LONGEST_TRIAL: Final = 600  # seconds
 
 
 class ParquetMissing(OperatorError):
@@ -51,6 +61,7 @@ class ParquetTable:
                     f"{file.location}: larger than {MOST_IN_MEMORY >> 20} MiB: download it, and "
                     "send the file, or write several files"
                 )
+            self._require_harmless()
         try:
             frame = self._scanned()
             self.header: tuple[str, ...] = tuple(frame.collect_schema().names())
@@ -68,6 +79,33 @@ class ParquetTable:
                     yield number, [as_cell(value) for value in row]
         except self._errors as error:
             raise self._unreadable(error) from None
+
+    def _require_harmless(self) -> None:
+        """Read the object in a process of its own first. Raises ClientError if that ends it.
+
+        A damaged object may claim a size that no machine has: polars then ends the process, which
+        for a sync is the gateway. All other errors are left to the reader.
+        """
+        command = [sys.executable, "-c", _TRIAL]
+        try:
+            tried = subprocess.run(  # noqa: S603  this interpreter
+                command,
+                input=self._content,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                timeout=_LONGEST_TRIAL,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise ClientError(
+                f"{self._file.location}: reading takes more than {_LONGEST_TRIAL // 60} minutes: "
+                "write several files"
+            ) from None
+        if tried.returncode < 0:
+            raise ClientError(
+                f"{self._file.location}: cannot be read as Parquet: it is damaged, and signal "
+                f"{-tried.returncode} ended the process that read it. Write it again"
+            )
 
     def _scanned(self) -> Any:  # noqa: ANN401  # polars.LazyFrame
         if self._file.is_local:

@@ -218,6 +218,17 @@ async def test_parquet_file_without_polars_stops_no_other(shop, bucket, monkeypa
     assert shop.intake.sent == ["a"]
 
 
+async def test_parquet_file_that_would_end_the_process_stops_no_other(shop, bucket):
+    # One byte of a length differs: polars asks for two exbibytes, and aborts.
+    bucket.files["a.parquet"] = "1", Path(__file__).with_name("damaged.parquet").read_bytes()
+    bucket.put("b.csv", order("b"))
+
+    result = await run(shop)
+
+    assert "a.parquet: cannot be read as Parquet: it is damaged" in result.error
+    assert shop.intake.sent == ["b"]
+
+
 async def test_first_rows_that_are_refunds_are_rejected(shop, bucket):
     bucket.put("1.csv", *(f"r-{number},{at(NOW)},-5.00" for number in range(PAGE)), order("a"))
 
