@@ -51,10 +51,10 @@ async def test_statement_reads_the_newest_rows_of_its_index(driver, name):
 async def test_rows_of_a_list_are_read_by_their_ids(driver):
     plan = await plan_of(driver, "summaries")
 
-    assert re.search(r"on conversion_pkey .*\n.*= ANY", plan), plan
+    # A bitmap, or the index itself if the tables were analyzed meanwhile.
+    assert re.search(r"conversion_pkey.*\n.*id = ANY", plan), plan
     # A subplan of another table would read that table as a whole.
-    scans = re.findall(r"(?:Seq|Bitmap Heap) Scan on (\w+)", plan)
-    assert scans == ["conversion"], plan
+    assert set(re.findall(r"(?:Seq|Bitmap Heap) Scan on (\w+)", plan)) <= {"conversion"}, plan
 
 
 async def test_time_is_found_among_submissions_by_their_ids(driver):
