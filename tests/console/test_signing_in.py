@@ -212,7 +212,7 @@ async def test_api_key_is_shown_once(stage):
         [("name", "reports"), ("scope", "history"), ("sees", "all"), ("own", PASSWORD)],
     )
 
-    text = made.text.split('<pre id="text" tabindex="0">')[1].split("</pre>")[0]
+    text = made.text.split('<pre id="text" class="once" tabindex="0">')[1].split("</pre>")[0]
     listed = (await ada.get("/console/people/keys")).text
     assert text.startswith("twk_")
     assert text not in listed

@@ -104,10 +104,10 @@ def test_incomplete_copy_of_another_source_is_not_continued(path, tmp_path):
 
 
 def during_the_copy(url, statement):
-    """Return a progress callback that runs a statement on another connection after table norm."""
+    """Return a progress callback that runs a statement on another connection after table attempted."""
 
     def change(table, _done, _total, *, is_checking):
-        if (table, is_checking) != ("norm", False):
+        if (table, is_checking) != ("attempted", False):
             return
         other = os.fork()
         if other == 0:
