@@ -78,10 +78,13 @@ async def test_gateway_refuses_to_reload_while_it_starts_or_stops(tmp_path):
         assert dry_run
         return ReloadReport(result=ReloadResult.UNCHANGED)
 
+    async def take_up_keys():
+        raise AssertionError
+
     command = ReloadCommand(GatewayAddress(settings_in(tmp_path), None, bytes), None)
 
     results = [(await command(dry_run=True)).result]
-    command.begin(reload)
+    command.begin(reload, take_up_keys)
     results.append((await command(dry_run=True)).result)
     command.end()
     results.append((await command(dry_run=True)).result)

@@ -121,7 +121,8 @@ def test_audit_actions_keep_their_values():
         *("connect.done", "connect.forget", "event.create", "event.update", "event.delete"),
         *("event.map", "pixel.pause", "pixel.resume", "conversion.test", "replay", "discard"),
         *("erase", "export", "doctor", "container.keep_secrets", "container.forget_secrets"),
-        *("secret_key.rotate", "tag.preview", "user.link"),
+        *("secret_key.rotate", "tag.preview", "user.link", "reload", "source.test"),
+        *("source_key.add", "source_key.revoke"),
     }
 
 

@@ -104,7 +104,7 @@ def test_incomplete_copy_of_another_source_is_not_continued(path, tmp_path):
 
 
 def during_the_copy(url, statement):
-    """Return a progress callback that runs a statement on another connection after table attempted."""
+    """Return a progress callback that runs a statement elsewhere after table attempted."""
 
     def change(table, _done, _total, *, is_checking):
         if (table, is_checking) != ("attempted", False):
