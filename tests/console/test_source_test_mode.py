@@ -70,6 +70,7 @@ async def test_switch_applies_at_once_is_audited_and_ends(stage, x):
     received = x.received()["entries"]
     off = await ada.post(f"{SHOP}/test", {"hours": "0"})
     second = await send(stage, "shop", "order-1")
+    after = await words_of(ada, "/console")
     audit = await words_of(ada, "/console/people/audit")
 
     assert (on.status, off.status) == (303, 303)
@@ -81,6 +82,8 @@ async def test_switch_applies_at_once_is_audited_and_ends(stage, x):
     assert written(stage) == set()
     assert received == []
     assert "test:" not in home
+    assert "Test mode: X gets no conversions of shop until" in home
+    assert "X gets no conversions" not in after
     assert "test" not in second
     assert second["accepted"] == 1
     assert audit.count("source.test shop") == 2
@@ -103,6 +106,8 @@ async def test_tests_are_marked_in_lists_and_visible_to_users_of_the_pixel(stage
     by_pixel = await words_of(client, "/console/conversions?pixel=test:o6dkt")
 
     assert "test:o6dkt" in listed
+    assert "delivered test" in listed
+    assert "Test mode: X gets no conversions of client until" in home
     assert "order-of-client" in by_pixel
     assert "shop" not in listed
     assert "only the built-in emulator got it" in shown

@@ -211,6 +211,7 @@ def console(
         observer=parts.observer,
         known_as=settings.known_as,
         emulated=settings.x.emulator is not None,
+        tested=[source for source in sources if source.test_until is not None],
     )
 
 

@@ -26,6 +26,7 @@ from twite.console.request_checks import (
     refuse_unmeant,
     theme_of,
 )
+from twite.domain.destination import Source
 from twite.domain.errors import SignedOut, TransientError, TwiteError
 from twite.domain.people.users import AuditAction, AuditEvent, Viewer
 from twite.domain.times import MINUTE
@@ -99,6 +100,7 @@ class Console:
         observer: Observer,
         known_as: str,
         emulated: bool = False,
+        tested: Sequence[Source] = (),
     ) -> None:
         # All routes, in the order of the navigation.
         self.routes = tuple(route for page in pages for route in page.routes)
@@ -109,6 +111,7 @@ class Console:
         self._clock = clock
         self._observer = observer
         self._known_as = known_as
+        self._tested = tested
         self._static = static_files((FOLDER, *folders))
         self._served = {file.name: file for file in self._static.values()}
         self._templates = PageTemplates((FOLDER, *folders), self._static, emulated=emulated)
@@ -164,8 +167,19 @@ class Console:
             "now": request.now,
             "zone": request.zone,
             "known_as": self._known_as,
+            "in_test": self._in_test(viewer, request.now),
         }
         return self._templates.draw(template, frame | dict(values))
+
+    def _in_test(self, viewer: Viewer | None, now: int) -> list[Source]:
+        """Return the sources in test mode of which the viewer sees a pixel."""
+        return [
+            source
+            for source in self._tested
+            if source.at(now) is not source
+            and viewer is not None
+            and (viewer.pixels is None or viewer.pixels & source.pixels)
+        ]
 
     def say(self, request: PageRequest, sentence: str, *, bad: bool) -> None:
         self.notices.say(request.token, Notice(sentence, bad))
