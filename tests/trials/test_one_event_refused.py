@@ -77,6 +77,7 @@ async def test_event_that_x_refuses_does_not_delay_another_event(
     assert (account.delivered, account.dead, account.balance) == (SUBMISSIONS, 0, 0)
     # All of the other event's conversions still wait, and X got few requests for them.
     assert account.pending + account.held == many
-    assert asked <= 60
+    # A pass over them takes about 31 requests, and a slow run has time for a second and a third.
+    assert asked <= 95
     if LONG:
         assert p99[1] <= (2 * p99[0] if answer == "400" else LONGEST)
