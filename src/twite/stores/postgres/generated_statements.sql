@@ -755,10 +755,10 @@ DELETE FROM dedup WHERE key IN (
 DELETE FROM known_identifier WHERE id = ANY (translate($1, '[]', '{}')::bigint[])
 
 -- count: forget_marks(limit)
-DELETE FROM transaction_mark WHERE id IN (
+DELETE FROM transaction_mark WHERE id = ANY (ARRAY(
   SELECT id FROM transaction_mark
   WHERE id < (extract(epoch FROM clock_timestamp())::bigint - 1767225600 - 3600) << 23
-  LIMIT $1 FOR UPDATE SKIP LOCKED)
+  LIMIT $1 FOR UPDATE SKIP LOCKED))
 
 -- count: forget_matched(before)
 DELETE FROM matched WHERE day < $1

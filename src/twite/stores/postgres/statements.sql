@@ -28,11 +28,12 @@ SELECT greatest(extract(epoch FROM clock_timestamp())::bigint - 1767225600, 0) <
 INSERT INTO transaction_mark (id) VALUES (:id) ON CONFLICT DO NOTHING RETURNING id;
 
 -- name: forget_marks
--- Delete marks of more than an hour ago, which no node looks for any more.
-DELETE FROM transaction_mark WHERE id IN (
+-- Delete marks of more than an hour ago, which no node looks for any more. An array is read once; a
+-- plan may run a subquery after IN for each row, and delete more than the limit.
+DELETE FROM transaction_mark WHERE id = ANY (ARRAY(
   SELECT id FROM transaction_mark
   WHERE id < (extract(epoch FROM clock_timestamp())::bigint - 1767225600 - 3600) << 23
-  LIMIT :limit FOR UPDATE SKIP LOCKED);
+  LIMIT :limit FOR UPDATE SKIP LOCKED));
 
 -- name: try_to_prune
 -- Let one node at a time prune.
