@@ -16,6 +16,7 @@ from twite.console import charts as figures
 from twite.console.table_view import CellWriter, Column
 from twite.console.time_range import RANGES, minute_of
 from twite.domain.people.users import Role
+from twite.domain.test_mode import is_test
 from twite.domain.times import DAY, HOUR, MINUTE, SECOND, spelled
 from twite.redaction.mask_tree import masked_words
 
@@ -88,6 +89,7 @@ class PageTemplates:
         self._environment.globals |= {
             "static": {name: STATIC + file.name for name, file in static.items()},
             "Role": Role,
+            "is_test": is_test,
             "emulated": emulated,
             "figures": figures,
             "column": Column,
