@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from gateway_processes import Gateway
 
+from twite.domain.times import spelled
 from twite_emulator.process import Emulator
 
 # Browsers resolve *.localhost to this machine, and treat it as a secure context.
@@ -48,6 +49,11 @@ name = "hiding"
 origins = ["{origin}"]
 pixel = "o8z6j"
 cookie = {{ http_only = true, days = 30 }}
+[[source]]
+name = "testing"
+origins = ["{origin}"]
+pixel = "o8z6j"
+test_until = "{until}"
 """
 
 
@@ -165,7 +171,8 @@ def running_site(
     changes: Mapping[str, str] | None = None,
 ) -> Iterator[ShopSite]:
     gateway = Gateway(folder, emulator.url)
-    sources = SOURCES.format(origin=shop.origin, plain=shop.plain_origin)
+    until = spelled(int((time.time() + 86_400) * 1000))
+    sources = SOURCES.format(origin=shop.origin, plain=shop.plain_origin, until=until)
     settings = gateway.config.read_text() + sources + extra
     for before, after in (changes or {}).items():
         settings = settings.replace(before, after)

@@ -40,8 +40,7 @@ async def test_debugged_conversion_is_sent_once_and_its_answer_is_printed(visito
     await visitor.goes_to(f"/?twclid={TWCLID}")
     await visitor.does(bought("order-debug"))
     await until(lambda: site.counted("order-debug") == ONCE)
-    answer = "purchase order-debug: status 204"
-    await until(lambda: any(answer in line for line in lines))
+    await until(lambda: "[twite] purchase order-debug: stored (status 204)" in lines)
 
     assert "[twite] purchase has the id order-debug" in lines
     assert any(line.startswith("[twite] sent, consent: ") for line in lines)
@@ -66,7 +65,7 @@ async def test_any_page_can_be_debugged_by_its_url_or_a_call(visitor, site, star
     lines = printed_by(visitor)
 
     await visitor.goes_to("/?twite_debug=1" if start == "url" else "/")
-    await until(lambda: any("purchase d6: status 204" in line for line in lines))
+    await until(lambda: any("purchase d6: stored" in line for line in lines))
 
     assert "[twite] unknown field curency: did you mean currency?" in lines
     assert any(line.startswith("[twite] consent (optional): ") for line in lines)
@@ -75,6 +74,51 @@ async def test_any_page_can_be_debugged_by_its_url_or_a_call(visitor, site, star
     await visitor.does("twite('purchse', {order_id: 'd7'})")
     assert "[twite] purchse has the id d7" in lines
     assert "[twite] purchse is no event of this source: did you mean purchase?" in lines
+
+
+async def test_rejected_conversion_is_printed_with_its_code_field_and_fix(visitor, site):
+    site.shop.page("/", "", head=debug_tag(site), content_security_policy=policy(site))
+    lines = printed_by(visitor)
+
+    await visitor.goes_to("/")
+    # Both in one message: each has its own verdict.
+    await visitor.does(
+        "twite('purchse', {order_id: 'd9', email: 'shopper@example.com'});" + bought("d10")
+    )
+    await until(lambda: any("d10: stored" in line for line in lines))
+    await until(lambda: any("d9: rejected" in line for line in lines))
+
+    [line] = [line for line in lines if "d9: rejected" in line]
+    assert line.startswith("[twite] purchse d9: rejected: event_unknown in event: ")
+    assert " Add the event to events in twite.toml, or correct its name at the source." in line
+    assert not [line for line in lines if "hopper@" in line]
+
+
+async def test_refused_message_is_printed_with_its_code(visitor, site):
+    site.shop.page("/", "", head=debug_tag(site))
+    lines = printed_by(visitor)
+    await visitor.goes_to("/")
+    await until(lambda: any("debugging source" in line for line in lines))
+
+    await visitor.page.evaluate(
+        """fetch(new URL('/t?s=page', document.querySelector('script[src]').src), {method: 'POST',
+          credentials: 'include', body: JSON.stringify({v: 1, sent: 0, conversions: 5})})"""
+    )
+    await until(lambda: any("rejected (status 400)" in line for line in lines))
+
+    [line] = [line for line in lines if "rejected (status 400)" in line]
+    assert "(status 400): wrong_shape in conversions: " in line
+
+
+async def test_source_in_test_mode_is_printed(visitor, site):
+    site.shop.page("/", "", head=debug_tag(site).replace("s=page", "s=testing"))
+    lines = printed_by(visitor)
+
+    await visitor.goes_to("/")
+    await visitor.does(bought("d11"))
+    await until(lambda: any("d11: stored" in line for line in lines))
+
+    assert "[twite] test mode: X gets no conversions of source testing" in lines
 
 
 async def test_consent_that_comes_later_is_printed(visitor, site):

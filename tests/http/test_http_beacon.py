@@ -284,7 +284,7 @@ async def test_final_refusal_has_the_header_twite_verdict(page, body, status):
     answer = await beacon(page, body)
 
     assert (answer.status, answer.headers["twite-verdict"]) == (status, "final")
-    assert answer.headers["access-control-expose-headers"] == "twite-verdict"
+    assert answer.headers["access-control-expose-headers"] == "twite-verdict, twite-test"
 
 
 async def test_refusal_that_may_be_retried_has_no_header_twite_verdict(staged, store):

@@ -9,6 +9,7 @@ from twite.domain.cause import CONSENT_CAUSES, DeliveryCause
 from twite.domain.conversion import DECIMALS
 from twite.domain.delivery import State
 from twite.domain.fault import CODES
+from twite.domain.fixes import fix_of
 from twite.domain.history import History
 from twite.domain.stats.match_keys import FLAWS
 from twite.domain.stats.value_guard import MEANING, UnusualAmount
@@ -22,27 +23,6 @@ _LONGEST_FIELD: Final = 40
 _COMPARE: Final = (
     "Look for one of them in X's Events Manager. If X lacks it, send them; if not, discard them."
 )
-_BY_CODE: Final[Mapping[str, str]] = {
-    "amount_negative": "Send refunds to no one: X has no field for them.",
-    "amount_too_large": "Send the amount in the currency's main unit.",
-    "control_character": "Remove line breaks and other control characters from the text.",
-    "currency_missing": "Send the currency with each value.",
-    "currency_unknown": "Send a code of three letters, such as EUR.",
-    "duplicate_key": "Write each key once.",
-    "event_missing": "Send the name of an event of the pixel.",
-    "event_unknown": "Add the event to events in twite.toml, or correct its name at the source.",
-    "id_is_a_person": "Send an order number as the conversion id.",
-    "not_a_count": "Send a whole number above zero.",
-    "not_a_time": "Send a time with a zone.",
-    "not_an_amount": "Send a decimal number, such as 49.90.",
-    "pixel_unknown": "Add the pixel to the source in twite.toml, or correct it at the source.",
-    "text_too_long": "Shorten the text.",
-    "time_in_future": "Correct the clock, or the unit of the time.",
-    "too_deep": "Send the fields as documented, without further nesting.",
-    "too_many": "Send fewer conversions in each request.",
-    "unknown_field": "Correct the field's name, which the message suggests.",
-    "wrong_type": "Send the type that the message names.",
-}
 
 
 class Remedy(msgspec.Struct, frozen=True, kw_only=True):
@@ -209,9 +189,9 @@ def errors_of(history: History) -> list[AnsweredError]:
 
 def remedy_of_code(code: str) -> Remedy:
     """Return the remedy for conversions rejected at intake."""
-    means, fix = FLAWS.get(code, (CODES.get(code, code), ""))
-    waits_for = NOBODY if fix.startswith("nothing") else _SENDER
-    fix = _BY_CODE.get(code) or f"{fix[:1].upper()}{fix[1:]}."
+    means, _ = FLAWS.get(code, (CODES.get(code, code), ""))
+    fix = fix_of(code)
+    waits_for = NOBODY if fix.startswith("Nothing") else _SENDER
     return Remedy(what=f"{means[:1].upper()}{means[1:]}", fix=fix, waits_for=waits_for)
 
 

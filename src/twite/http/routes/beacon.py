@@ -21,11 +21,13 @@ if TYPE_CHECKING:
 # This header tells the script that the gateway itself responded, and would respond to a retry in
 # the same way. Only then does the script drop its message.
 VERDICT: Final = (b"twite-verdict", b"final")
+# This header tells the debugger that X gets nothing, because the source is in test mode.
+TEST: Final = (b"twite-test", b"on")
 GIF: Final = b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
 
 _NEVER_KEPT: Final = (b"cache-control", b"no-store")
 _IMAGE: Final = ((b"content-type", b"image/gif"), _NEVER_KEPT)
-_FINAL: Final = (VERDICT, (b"access-control-expose-headers", VERDICT[0]))
+_FINAL: Final = (VERDICT, (b"access-control-expose-headers", b"%b, %b" % (VERDICT[0], TEST[0])))
 _ENCODER: Final = msgspec.json.Encoder()
 
 
@@ -68,6 +70,7 @@ async def answer(request: HttpRequest, visit: PageVisit) -> HttpResponse:
     found = beacon.parsed
     rejected: tuple[RejectedConversion, ...] = ()
     responses: tuple[ResponseAddition, ...] = ()
+    test: tuple[tuple[bytes, bytes], ...] = ()
     if found.conversions or found.ignored:
         receipt = await services.accept.parsed(
             found,
@@ -81,6 +84,7 @@ async def answer(request: HttpRequest, visit: PageVisit) -> HttpResponse:
             ),
         )
         rejected, responses = receipt.rejected, receipt.responses
+        test = (TEST,) if receipt.test else ()
     browser = BrowserCookies(
         signal_sets=[beacon.consent],
         visit=visit,
@@ -90,7 +94,7 @@ async def answer(request: HttpRequest, visit: PageVisit) -> HttpResponse:
     )
     cookies = browser.of_click(beacon.click)
     if posts:
-        answer = _response(rejected, beacon.places, (_NEVER_KEPT, *_FINAL, *cookies))
+        answer = _response(rejected, beacon.places, (_NEVER_KEPT, *_FINAL, *test, *cookies))
     else:
         answer = HttpResponse(status=200, body=GIF, headers=(*_IMAGE, *cookies))
     return services.with_additions(answer, responses, browser)

@@ -12,6 +12,8 @@ import msgspec
 import zstandard
 
 from twite.domain.destination import Destination, Source
+from twite.domain.fault import CODES
+from twite.domain.fixes import fix_of
 from twite.domain.test_mode import real_name
 from twite.http.responses import HttpRefusal, HttpResponse, error
 
@@ -143,7 +145,8 @@ class PageScript:
 
     def _debugger(self) -> ServedScript:
         if DEBUGGER_PATH not in self._served:
-            body = Path(__file__).with_name("debug.js").read_bytes()
+            fixes = msgspec.json.encode({code: fix_of(code) for code in CODES})
+            body = b"const FIXES=%b;\n" % fixes + Path(__file__).with_name("debug.js").read_bytes()
             self._served[DEBUGGER_PATH] = _served(body, _FIVE_MINUTES)
         return self._served[DEBUGGER_PATH]
 

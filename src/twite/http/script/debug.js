@@ -1,5 +1,6 @@
 // The debugger: docs/reference/script.md. twite.js imports it. It prints to the browser's console:
-// names of fields, ids and states, and no personal data. It changes no call.
+// names of fields, ids and states, and no personal data. It changes no call. The gateway writes FIXES,
+// what to do about each error code, before it.
 const w = window;
 const twite = w.twite;
 const [settings, signals, allowed] = twite.debug;
@@ -89,12 +90,13 @@ const told = (given) => Object.keys({...given}).map((name) => name + '=' + given
 
 // ---- The messages to the gateway, and its answers.
 
+// The names of what a message contains: its conversions, by index, and the rest.
 const sent = (target, body) => {
   const message = new URL(target, location).searchParams.get('s') === settings.source && JSON.parse(body);
   if (!message || message.v !== 1) return;
   info('sent, consent: ' + told(message.consent));
-  const ids = (message.conversions || []).map((one) => one.event + ' ' + one.conversion_id);
-  return (message.click ? ['the click id'] : []).concat(ids).join(', ') || 'a notice';
+  const names = [].concat(message.conversions || []).map((one) => one.event + ' ' + one.conversion_id);
+  return {names, rest: message.click ? 'the click id' : names[0] ? '' : 'a notice'};
 };
 
 const quietly = (f) => (...given) => {
@@ -103,17 +105,36 @@ const quietly = (f) => (...given) => {
   } catch (e) {}
 };
 
+// An error of the gateway: its code, the field, what is wrong, and what to do.
+const explained = (error) => error.code + (error.path && ' in ' + error.path) + ': ' + error.message + '.' +
+  (FIXES[error.code] ? ' ' + FIXES[error.code] : '');
+
+const explain = async ({names, rest}, answer) => {
+  const final = answer.headers.get('twite-verdict');
+  const {rejected, errors} = answer.status === 204 ? {} : await answer.clone().json().catch(() => ({}));
+  const status = '(status ' + answer.status + ')';
+  if (answer.ok && final) {
+    const refused = new Map((rejected || []).map((one) => [one.index, one.errors]));
+    names.forEach((name, index) => refused.has(index)
+      ? warn(name + ': rejected: ' + refused.get(index).map(explained).join(' '))
+      : info(name + ': stored ' + status));
+    if (rest) info(rest + ': received ' + status);
+  } else {
+    const all = names.concat(rest || []).join(', ');
+    const reason = (errors || []).map(explained).join(' ');
+    warn(all + (final ? ': rejected ' : ': not stored, and sent again ') + status + (reason && ': ' + reason));
+  }
+  if (answer.headers.get('twite-test')) info('test mode: X gets no conversions of source ' + settings.source);
+};
+
 const fetched = w.fetch;
 w.fetch = function (target, options) {
   const asking = fetched.apply(this, arguments);
   const what = quietly(sent)(target, options && options.body);
   if (what) {
     asking.then(
-      (answer) => {
-        if (answer.status === 200) warn(what + ': rejected, see the response in the Network tab');
-        else (answer.headers.get('twite-verdict') ? info : warn)(what + ': status ' + answer.status);
-      },
-      () => warn(what + ': no answer, so it stays in the queue')
+      (answer) => explain(what, answer).catch(() => {}),
+      () => warn(what.names.concat(what.rest || []).join(', ') + ': no answer, so it stays in the queue')
     );
   }
   return asking;
