@@ -154,7 +154,7 @@ def test_numbers_lead_to_the_conversions_of_one_pixel():
     )
 
 
-def test_numbers_of_several_pixels_lead_to_the_account():
+def test_numbers_of_several_pixels_lead_to_the_conversions_of_the_account():
     [account] = judged(
         a_pixel("p1", received=100, dead=30),
         a_pixel("p2", received=100),
@@ -162,7 +162,10 @@ def test_numbers_of_several_pixels_lead_to_the_account():
     )
 
     assert account.flow_today == FlowCounts(at=0, received=200, delivered=170, dead=30)
-    assert [reason.path for reason in account.reasons] == ["/console?account=acme"]
+    assert [reason.path for reason in account.reasons] == [
+        "/console/conversions?state=dead&account=acme&when=today"
+    ]
+    assert account.listing() == "/console/conversions?account=acme"
 
 
 def test_conversions_without_a_pixel_are_text():

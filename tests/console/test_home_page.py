@@ -145,7 +145,8 @@ async def test_table_can_be_sorted_by_a_number(stage):
 async def test_account_with_several_pixels_leads_to_their_rows(stage):
     page = await page_of(stage, "?q=18ce")
     row = page.partition('id="account-18ce54d4xyz"')[2].partition("</tr>")[0]
-    assert '<a href="/console?account=18ce54d4xyz">2</a>' in row
+    assert '<a href="/console?account=18ce54d4xyz">18ce54d4xyz</a>' in row
+    assert 'href="/console/conversions?account=18ce54d4xyz&amp;when=today">2</a>' in row
 
     own = await page_of(stage, "?account=18ce54d4xyz")
 

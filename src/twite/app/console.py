@@ -91,7 +91,7 @@ def console(
             count=count,
             names=names,
         ),
-        ExportPage(queries=store, clock=clock, count=count, names=names),
+        ExportPage(destinations=destinations, queries=store, clock=clock, count=count, names=names),
         ConversionPage(
             count=count,
             watched=watched(sources),

@@ -64,10 +64,14 @@ class HealthReason(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AccountHealth(msgspec.Struct, frozen=True, kw_only=True):
-    """An account with its pixels: a row of the first page. `path` is its own overview."""
+    """An account with its pixels: a row of the first page. `path` is its own overview.
+
+    `filters` are the parameters of the lists of its conversions; None if there is no such list.
+    """
 
     name: str
     path: str
+    filters: Mapping[str, str] | None
     figures: Sequence[PixelFigures]
     flow_today: FlowCounts
     reasons: Sequence[HealthReason]
@@ -127,21 +131,17 @@ class AccountHealth(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def listing(self, state: str = "", *, is_today: bool = False) -> str:
-        """Return the list of its conversions in a state.
-
-        A list takes one pixel, so that the list of several pixels is that of the account, whose
-        rows lead further. Conversions without a pixel cannot be listed: "".
-        """
-        if len(self.figures) > 1:
-            return self.path
-        if self.pixels == [""]:
+        """Return the list of its conversions in a state; "" if there is none."""
+        if self.filters is None:
             return ""
-        return listing_path(state, pixel=self.pixels[0], when=self.when if is_today else "")
+        return listing_path(state, **self.filters, when=self.when if is_today else "")
 
 
-def listing_path(state: str = "", *, pixel: str = "", source: str = "", when: str = "") -> str:
+def listing_path(
+    state: str = "", *, account: str = "", pixel: str = "", source: str = "", when: str = ""
+) -> str:
     """Return the URL of a list of conversions. `when` is the part of the URL about time."""
-    fields = {"state": state, "pixel": pixel, "source": source}
+    fields = {"state": state, "account": account, "pixel": pixel, "source": source}
     query = urlencode({name: value for name, value in fields.items() if value})
     query = "&".join(part for part in (query, when) if part)
     return "/console/conversions" + (f"?{query}" if query else "")
@@ -171,6 +171,7 @@ def health_of(
         account = AccountHealth(
             name=name,
             path=path_of(name, pixels),
+            filters=list_filters(name, pixels),
             figures=own,
             flow_today=added_flows(each.flow_today for each in own),
             reasons=(),
@@ -179,6 +180,13 @@ def health_of(
         reasons = [*_alerts(causes, pixels), *_problems(account, now)]
         made.append(msgspec.structs.replace(account, reasons=reasons))
     return sorted(made, key=lambda account: account.rank)
+
+
+def list_filters(account: str, pixels: Sequence[str]) -> Mapping[str, str] | None:
+    """Return what lists the conversions of some pixels. Nothing lists those without a pixel."""
+    if len(pixels) > 1:
+        return {"account": account}
+    return {"pixel": pixels[0]} if pixels[0] else None
 
 
 def added_flows(flows: Iterable[FlowCounts]) -> FlowCounts:

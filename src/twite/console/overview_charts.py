@@ -38,7 +38,6 @@ def traffic_chart(
     request: PageRequest, scope: QueryScope, flows: Sequence[FlowCounts], steps: range
 ) -> TimeChart:
     by_time = {flow.at: flow for flow in flows}
-    is_listed = scope.pixel or not request.query.first("account")
     charted = []
     for at in steps:
         flow = by_time.get(at, FlowCounts(at=at))
@@ -53,8 +52,7 @@ def traffic_chart(
                     refused,
                     unsent,
                 ),
-                # A list takes one pixel: the conversions of an account have none.
-                url=_step_path(request, scope, at, at + steps.step) if is_listed else "",
+                url=_step_path(request, scope, at, at + steps.step),
             )
         )
     return time_chart(
@@ -73,7 +71,11 @@ def traffic_chart(
 
 def _step_path(request: PageRequest, scope: QueryScope, at: int, until: int) -> str:
     typed = {"from": minute_of(at, request.zone), "to": minute_of(until, request.zone)}
-    return listing_path(pixel=scope.pixel or "", when=urlencode(typed, safe=":"))
+    return listing_path(
+        account=request.query.first("account"),
+        pixel=scope.pixel or "",
+        when=urlencode(typed, safe=":"),
+    )
 
 
 def latency_chart(request: PageRequest, waits: Sequence[DeliveryTimes], steps: range) -> TimeChart:

@@ -1,5 +1,6 @@
 """The filter of a problem: which of its conversions a page shows, and a replay takes."""
 
+from collections.abc import Mapping, Sequence
 from typing import Final
 from urllib.parse import quote, urlencode
 
@@ -9,13 +10,14 @@ from twite.console.page import FormData, PageRequest
 from twite.console.scope import range_of, scope_of
 from twite.console.table_view import TableView, table_view
 from twite.console.time_range import FIELDS, TimeRange
+from twite.domain.destination import Destination
 from twite.domain.times import LATEST
 from twite.gateway.operations.edit import Edit
 from twite.gateway.ports.listing import QueryScope
 from twite.gateway.ports.queries import ErrorGroup, InErrorGroup
 
 TODAY: Final = "@today"  # no event of X has this name
-FILTERS: Final = ("pixel", "source", *FIELDS)
+FILTERS: Final = ("account", "pixel", "source", *FIELDS)
 
 
 class ProblemFilter(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,6 +29,10 @@ class ProblemFilter(msgspec.Struct, frozen=True, kw_only=True):
     scope: QueryScope
     time_range: TimeRange
     fields: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def account(self) -> str:
+        return dict(self.fields).get("account", "")
 
     @property
     def since(self) -> int:
@@ -47,10 +53,17 @@ class ProblemFilter(msgspec.Struct, frozen=True, kw_only=True):
             limit=limit,
         )
 
+    def rejected_path(self, code: str, pixels: Sequence[str]) -> str:
+        """Return the list of the chosen rejections with a code, which were for some pixels."""
+        only = {"pixel": pixels[0]} if len(pixels) == 1 else {}
+        fields = only | {"state": "rejected", "reason": code} | dict(self.fields)
+        return f"/console/conversions?{urlencode(fields, safe=':')}"
+
     @property
     def sentence(self) -> str:
         """The filter in words, such as "pixel o8z6j, last 7 days"; "" for all conversions."""
         words = [
+            f"account {self.account}" if self.account else "",
             f"pixel {self.scope.pixel}" if self.scope.pixel else "",
             f"source {self.scope.source}" if self.scope.source else "",
             "" if self.time_range.name == "all" else self.time_range.title.lower(),
@@ -63,7 +76,9 @@ class ProblemFilter(msgspec.Struct, frozen=True, kw_only=True):
         return f"?{urlencode(self.fields, safe=':')}" if self.fields else ""
 
 
-def problem_filter(request: PageRequest, form: FormData | None = None) -> ProblemFilter:
+def problem_filter(
+    request: PageRequest, destinations: Mapping[str, Destination], form: FormData | None = None
+) -> ProblemFilter:
     """Read the filter of a form, or of the URL.
 
     `since` and `until` (ms) keep the time range of a plan until it is sent.
@@ -74,7 +89,7 @@ def problem_filter(request: PageRequest, form: FormData | None = None) -> Proble
     if since is not None and until is not None:
         time_range = msgspec.structs.replace(time_range, since=since, until=until)
     return ProblemFilter(
-        scope=scope_of(request, asked),
+        scope=scope_of(request, destinations, asked),
         time_range=time_range,
         fields=tuple((name, asked.first(name)) for name in FILTERS if asked.first(name)),
     )
@@ -123,5 +138,9 @@ def url_back(form: FormData, path: str) -> str:
 def problem_view(request: PageRequest, chosen_filter: ProblemFilter) -> TableView:
     """Return the active filter of a problem, as links that remove its parts."""
     pixel, source = chosen_filter.scope.pixel or "", chosen_filter.scope.source or ""
-    filters = [("pixel", "Pixel", pixel), ("source", "Source", source)]
+    filters = [
+        ("account", "Account", chosen_filter.account),
+        ("pixel", "Pixel", pixel),
+        ("source", "Source", source),
+    ]
     return table_view(request, filters=filters, time_range=chosen_filter.time_range)

@@ -1,12 +1,14 @@
 """What the pages about conversions share: visible pixels, filters and event names."""
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Final
 from urllib.parse import urlencode
 
 from twite.console.page import FormData, PageRequest
+from twite.console.row_pages import account_of
 from twite.console.time_range import FIELDS, TimeRange, time_range_of
 from twite.domain.conversion import shown_amount
 from twite.domain.destination import Destination
@@ -17,7 +19,7 @@ from twite.gateway.ports.listing import ListedState, ListPosition, ListQuery, Qu
 
 # The fields of a URL that choose what a list of conversions shows.
 FILTERS: Final = (
-    *("id", "digest", "pixel", "source", "event", "state", "reason", "since", "until"),
+    *("id", "digest", "account", "pixel", "source", "event", "state", "reason", "since", "until"),
     *FIELDS,
 )
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
@@ -51,14 +53,34 @@ def worth_of(body: bytes) -> str:
     return f"{shown_amount(worth.value, currency)} {currency}".strip()
 
 
-def scope_of(request: PageRequest, form: FormData | None = None) -> QueryScope:
-    """Return the pixels that the form or the query requests, limited to the viewer's."""
+def scope_of(
+    request: PageRequest, destinations: Mapping[str, Destination], form: FormData | None = None
+) -> QueryScope:
+    """Return the pixels that the form or the query requests, limited to the viewer's.
+
+    `account` requests those of an ads account in the settings.
+    """
     asked = form or request.query
+    pixels = request.viewer.pixels
+    if account := asked.first("account"):
+        pixels = frozenset(
+            pixel
+            for pixel in request.viewer.of(destinations)
+            if account_of(destinations, pixel) == account
+        )
     return QueryScope(
-        pixels=request.viewer.pixels,
+        pixels=pixels,
         pixel=asked.first("pixel") or None,
         source=asked.first("source") or None,
     )
+
+
+def account_choices(
+    request: PageRequest, destinations: Mapping[str, Destination]
+) -> list[tuple[str, str]]:
+    """Return (value, text) of the accounts with several pixels; the others are those of a pixel."""
+    counts = Counter(account_of(destinations, pixel) for pixel in request.viewer.of(destinations))
+    return [(account, account) for account, pixels in counts.items() if pixels > 1]
 
 
 def range_of(request: PageRequest, form: FormData) -> TimeRange:
@@ -66,7 +88,9 @@ def range_of(request: PageRequest, form: FormData) -> TimeRange:
     return time_range_of(form, zone=request.zone, now=request.now, default="all")
 
 
-def look_of(request: PageRequest, form: FormData, *, limit: int) -> ListQuery:
+def look_of(
+    request: PageRequest, destinations: Mapping[str, Destination], form: FormData, *, limit: int
+) -> ListQuery:
     """Return the filter of conversions. Invalid states, digests and numbers are ignored.
 
     `id` is a conversion id or a receipt, `digest` that of an email or a phone number. `since` and
@@ -77,7 +101,7 @@ def look_of(request: PageRequest, form: FormData, *, limit: int) -> ListQuery:
     return ListQuery(
         since=(time_range.since or 0) if since is None else since,
         until=(time_range.until or LATEST) if until is None else until,
-        scope=scope_of(request, form),
+        scope=scope_of(request, destinations, form),
         event=form.first("event") or None,
         state=ListedState(state) if state in set(ListedState) else None,
         reason=form.first("reason") or None,

@@ -30,7 +30,7 @@ class AmountsPage:
         return (PageRoute("GET", PATH, self._show),)
 
     async def _show(self, request: PageRequest) -> Response:
-        scope = scope_of(request)
+        scope = scope_of(request, self.destinations)
         seen = [
             usual_amount
             for usual_amount in await self.state.load(UsualAmount)

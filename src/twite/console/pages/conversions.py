@@ -11,7 +11,15 @@ from starlette.responses import Response
 from twite.console.dedup_count import MOST_KEPT, DedupCount, DedupCounted, of_counted
 from twite.console.page import NavigationGroup, PageLocation, PageRequest, PageRoute
 from twite.console.render import moment
-from twite.console.scope import FILTERS, TONES, EventNames, look_of, range_of, worth_of
+from twite.console.scope import (
+    FILTERS,
+    TONES,
+    EventNames,
+    account_choices,
+    look_of,
+    range_of,
+    worth_of,
+)
 from twite.console.table_view import table_view
 from twite.domain.destination import Destination
 from twite.domain.stats.deduplication import MOST_DAYS, OtherId
@@ -77,7 +85,7 @@ class ConversionsPage:
 
     async def _list(self, request: PageRequest) -> Response:
         query = request.query
-        look = look_of(request, query, limit=_ON_A_PAGE)
+        look = look_of(request, self.destinations, query, limit=_ON_A_PAGE)
         has_two_ids = look.state is ListedState.TWO_IDS
         counted = await self.count.last() if has_two_ids else None
         listing = await searched(self.queries, of_counted(look, counted), clock=self.clock)
@@ -90,6 +98,7 @@ class ConversionsPage:
             ("id", "Id or receipt", look.named or ""),
             ("digest", "Email or phone", f"{look.digest[:8]}…" if look.digest else ""),
             ("state", "State", STATES.get(state, "")),
+            ("account", "Account", query.first("account")),
             ("pixel", "Pixel", look.scope.pixel or ""),
             ("event", "Event", dict(events).get(look.event or "", look.event or "")),
             ("source", "Source", look.scope.source or ""),
@@ -119,6 +128,7 @@ class ConversionsPage:
             view=table_view(request, filters=filters, time_range=time_range),
             time_range=time_range,
             chosen={name: query.first(name) for name in FILTERS},
+            account_choices=account_choices(request, self.destinations),
             pixel_choices=[(pixel, pixel) for pixel in request.viewer.of(self.destinations)],
             source_choices=[(source, source) for source in self.sources]
             if request.viewer.pixels is None

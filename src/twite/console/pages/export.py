@@ -14,6 +14,7 @@ from twite.console.dedup_count import MOST_KEPT, DedupCount, of_counted
 from twite.console.export_files import CSV, PARQUET, ExportRow, csv_parts, parquet_parts, polars
 from twite.console.page import PageRequest, PageRoute
 from twite.console.scope import FILTERS, EventNames, asked_again, look_of
+from twite.domain.destination import Destination
 from twite.domain.people.users import AuditAction, Role
 from twite.domain.times import spelled
 from twite.gateway.operations.conversion_value import value_of
@@ -51,6 +52,7 @@ TOO_MANY_ORDERS: Final = (
 class ExportPage:
     """Sends the conversions of a list as a file, page by page, until the client leaves."""
 
+    destinations: Mapping[str, Destination]
     queries: Queries
     clock: Clock
     count: DedupCount
@@ -67,7 +69,7 @@ class ExportPage:
         asked = asked_again(form, FILTERS)
         if chosen is PARQUET and library is None:
             return request.back_to(f"{LIST}?{asked}", message=NO_POLARS, bad=True)
-        query = look_of(request, form, limit=_ON_A_PAGE)
+        query = look_of(request, self.destinations, form, limit=_ON_A_PAGE)
         if query.state is ListedState.TWO_IDS:
             counted = await self.count.first()
             if not counted.is_whole_since(query.since):

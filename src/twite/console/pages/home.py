@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import urlencode
 
+import msgspec
 from starlette.responses import Response
 
 from twite.console.account_health import (
@@ -33,7 +34,7 @@ from twite.console.overview_charts import (
 from twite.console.page import NavigationGroup, PageLocation, PageRequest, PageRoute
 from twite.console.render import number
 from twite.console.row_pages import account_of, matching, overview_path, row_page, typed_name
-from twite.console.scope import ENDS
+from twite.console.scope import ENDS, scope_of
 from twite.console.table_view import table_view
 from twite.console.time_chart import TimeChart
 from twite.console.time_range import minute_of, named
@@ -90,7 +91,7 @@ class HomePage:
         return (PageRoute("GET", PATH, self._show, location=location),)
 
     async def _show(self, request: PageRequest) -> Response:
-        scope, by_pixel = self._chosen(request)
+        scope, by_pixel = self._scope(request)
         chosen = request.query.first("span", "day")
         span = next((listed for listed in SPANS if listed.name == chosen), SPANS[1])
         # Reads begin together: each wait for the store's thread costs more than most of them.
@@ -117,13 +118,13 @@ class HomePage:
             further_causes=max(0, len(causes) - MOST_CAUSES),
             whole=whole,
             ends=[
-                # A list takes one pixel: the counts of an account with several are text.
                 (name, getattr(whole, name), tone, _all_path(request, scope, name, pixel))
                 for name, tone in ENDS
             ],
             balance=[(name, getattr(whole, name), tone) for name, tone in ENDS],
             spoken=", ".join(f"{number(getattr(whole, name))} {name}" for name, _ in ENDS),
             all_path=_all_path(request, scope, "", pixel),
+            problems_path=_problems_path(request),
             since=since,
             by_pixel=by_pixel,
             view_pixel=pixel if by_pixel and pixel in self.destinations else "",
@@ -141,20 +142,11 @@ class HomePage:
             **_rows(request, accounts),
         )
 
-    def _chosen(self, request: PageRequest) -> tuple[QueryScope, bool]:
+    def _scope(self, request: PageRequest) -> tuple[QueryScope, bool]:
         """Return what the page is about, and whether its rows are pixels instead of accounts."""
-        viewer, query = request.viewer, request.query
-        if pixel := query.first("pixel"):
-            return QueryScope(pixels=viewer.pixels, pixel=pixel), True
-        if account := query.first("account"):
-            own = [
-                pixel
-                for pixel in viewer.of(self.destinations)
-                if self.destinations[pixel].account == account
-            ]
-            return QueryScope(pixels=frozenset(own)), True
-        is_alone = len(viewer.of(self.destinations)) <= 1
-        return QueryScope(pixels=viewer.pixels), is_alone
+        scope = msgspec.structs.replace(scope_of(request, self.destinations), source=None)
+        is_chosen = bool(scope.pixel or request.query.first("account"))
+        return scope, is_chosen or len(request.viewer.of(self.destinations)) <= 1
 
     def _accounts(
         self,
@@ -299,7 +291,6 @@ def _rows(request: PageRequest, accounts: Sequence[AccountHealth]) -> dict[str, 
     if view.sort:
         active = view.sorted(active, _SORTS)
     idle = [account for account in found if account.health is Health.IDLE]
-    whole = added_flows(account.flow_today for account in active)
     return {
         "view": view,
         "typed_name": typed,
@@ -307,24 +298,40 @@ def _rows(request: PageRequest, accounts: Sequence[AccountHealth]) -> dict[str, 
         "idle": idle[:MOST_IDLE],
         "idle_accounts": len(idle),
         "all_accounts": len(accounts),
-        # Sums of several pixels: no list has exactly these conversions.
-        "totals": {
-            "received": number(whole.received),
-            "delivered": number(whole.delivered),
-            "refused": number(whole.dead + whole.rejected),
-            "held": number(sum(account.held for account in active)),
-            "pending": number(sum(account.pending for account in active)),
-        }
-        if len(active) > 1
-        else None,
+        "in_total": _in_total(request, found) if len(active) > 1 else None,
     }
 
 
+def _in_total(request: PageRequest, accounts: Sequence[AccountHealth]) -> AccountHealth:
+    """Return the sum of the accounts. No list has exactly those that a name finds."""
+    account = request.query.first("account")
+    return AccountHealth(
+        name="Total",
+        path="",
+        filters=None if typed_name(request) else {"account": account},
+        figures=[figures for each in accounts for figures in each.figures],
+        flow_today=added_flows(each.flow_today for each in accounts),
+        reasons=(),
+        when=accounts[0].when,
+    )
+
+
 def _all_path(request: PageRequest, scope: QueryScope, name: str, pixel: str) -> str:
-    """Return the list behind a count of all conversions; "" if no list has all of them."""
-    if request.query.first("account") and not pixel:
-        return ""
+    """Return the list behind a count of all conversions."""
+    if not pixel:
+        return listing_path(name, account=request.query.first("account"))
     return listing_path(name, pixel=pixel if scope.seen is not None else "")
+
+
+def _problems_path(request: PageRequest) -> str:
+    asked = urlencode(_asked(request))
+    return "/console/problems" + (f"?{asked}" if asked else "")
+
+
+def _asked(request: PageRequest) -> dict[str, str]:
+    """Return the pixel and the account that the page is about."""
+    asked = {name: request.query.first(name) for name in ("pixel", "account")}
+    return {name: value for name, value in asked.items() if value}
 
 
 def _account_path(name: str, pixels: Sequence[str]) -> str:
@@ -332,6 +339,4 @@ def _account_path(name: str, pixels: Sequence[str]) -> str:
 
 
 def _span_path(request: PageRequest, span: TimeSpan) -> str:
-    asked = {name: request.query.first(name) for name in ("pixel", "account")}
-    fields = {name: value for name, value in asked.items() if value}
-    return f"{PATH}?{urlencode(fields | {'span': span.name})}"
+    return f"{PATH}?{urlencode(_asked(request) | {'span': span.name})}"

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 from starlette.responses import Response
 
-from twite.console.account_health import listing_path
+from twite.console.account_health import list_filters, listing_path
 from twite.console.page import NavigationGroup, PageLocation, PageRequest, PageRoute
 from twite.console.row_pages import account_of, matching, overview_path, row_page, typed_name
 from twite.console.scope import EventNames
@@ -121,7 +121,7 @@ class MatchKeysPage:
                 pixels=own,
                 matching=added(by_pixel[pixel] for pixel in own),
                 path=overview_path(PATH, name, own, days=str(days)),
-                conversions_path=self._listing(request, own, since),
+                conversions_path=_listing(request, name, own, since),
             )
             for name, own in grouped.items()
         ]
@@ -194,17 +194,19 @@ class MatchKeysPage:
             spans=self._spans(request),
         )
 
-    def _listing(self, request: PageRequest, pixels: Sequence[str], since: int) -> str:
-        """Return the conversions of a pixel since a day; "" for several pixels, or none."""
-        if len(pixels) > 1 or pixels == [""]:
-            return ""
-        return listing_path(pixel=pixels[0], when=_when(request.zone, since * DAY))
-
     def _spans(self, request: PageRequest) -> list[tuple[int, str]]:
         """Return the choices of days, with their URLs."""
         asked = {name: request.query.first(name) for name in ("pixel", "account", "q")}
         kept = {name: value for name, value in asked.items() if value}
         return [(days, f"{PATH}?{urlencode(kept | {'days': days})}") for days in DAYS]
+
+
+def _listing(request: PageRequest, account: str, pixels: Sequence[str], since: int) -> str:
+    """Return the conversions of pixels since a day; "" without a pixel."""
+    filters = list_filters(account, pixels)
+    if filters is None:
+        return ""
+    return listing_path(**filters, when=_when(request.zone, since * DAY))
 
 
 def _when(zone: ZoneInfo, since: int, until: int | None = None) -> str:

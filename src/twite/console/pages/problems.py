@@ -29,10 +29,10 @@ from twite.console.problems import (
     of_rejections,
 )
 from twite.console.request_checks import AccessDenied
-from twite.console.scope import EventNames, scope_of, worth_of
+from twite.console.scope import EventNames, account_choices, worth_of
 from twite.console.table_view import table_view
 from twite.console.time_chart import ChartKind, ChartSeries, ChartStep, Unit, time_chart
-from twite.console.time_range import TimeRange, local, named, time_range_of
+from twite.console.time_range import TimeRange, local, named
 from twite.domain.alert import Mute
 from twite.domain.conversion import shown_amount
 from twite.domain.destination import Destination
@@ -100,12 +100,13 @@ class ProblemsPage:
     async def _list(self, request: PageRequest) -> Response:
         query = request.query
         kind = query.first("kind") if query.first("kind") in _KINDS else ""
-        scope = scope_of(request)
-        time_range = time_range_of(query, zone=request.zone, now=request.now, default="all")
+        chosen_filter = problem_filter(request, self.destinations)
+        scope, time_range = chosen_filter.scope, chosen_filter.time_range
         view = table_view(
             request,
             filters=[
                 ("kind", "Kind", _KINDS.get(kind, "")),
+                ("account", "Account", chosen_filter.account),
                 ("pixel", "Pixel", scope.pixel or ""),
                 ("source", "Source", scope.source or ""),
             ],
@@ -130,11 +131,12 @@ class ProblemsPage:
             kind=kind,
             kinds=list(_KINDS.items()),
             scope=scope,
+            accounts=account_choices(request, self.destinations),
             pixels=_pairs(request.viewer.of(self.destinations)),
             sources=_pairs(self.sources if request.viewer.pixels is None else ()),
             replays=await self.latest_replays.listed(request),
             names=self.names,
-            chosen=problem_filter(request),
+            chosen=chosen_filter,
         )
 
     async def problems(
@@ -234,7 +236,7 @@ class ProblemsPage:
         ]
 
     async def _show(self, request: PageRequest) -> Response:
-        query, chosen_filter = request.query, problem_filter(request)
+        query, chosen_filter = request.query, problem_filter(request, self.destinations)
         try:
             found = await self._existing(request, chosen_filter)
         except AccessDenied:
@@ -258,6 +260,7 @@ class ProblemsPage:
             ],
             further=further,
             after=query.number("after"),
+            rejected_path=chosen_filter.rejected_path(problem.code, problem.pixels),
             rejections=await self._rejections(request, problem, chosen_filter),
             factor_of=factor_of,
             shown_amount=shown_amount,
@@ -309,7 +312,7 @@ class ProblemsPage:
     async def _mute(self, request: PageRequest) -> Response:
         key, form = request.part("problem"), request.form
         problem = await self._existing(request)
-        there = f"{PATH}/{key}{problem_filter(request).query}"
+        there = f"{PATH}/{key}{problem_filter(request, self.destinations).query}"
         note = form.first("note").strip()[:_LONGEST_NOTE]
         chosen = MUTES.get(form.first("for"))
         if chosen is None or not note:
@@ -334,7 +337,7 @@ class ProblemsPage:
         problem = await self._existing(request)
         audit_event = request.audit_event(AuditAction.PROBLEM_UNMUTE, problem.remedy.what)
         await self.state.delete(Mute, mute_subject(key), audit_event=audit_event)
-        there = f"{PATH}/{key}{problem_filter(request).query}"
+        there = f"{PATH}/{key}{problem_filter(request, self.destinations).query}"
         return request.back_to(there, message="No longer muted.")
 
 

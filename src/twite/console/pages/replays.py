@@ -99,7 +99,7 @@ class ReplaysPage:
     async def _plan(self, request: PageRequest) -> Response:
         """Show what a replay would do, without doing it."""
         histories = await self._chosen(request)
-        chosen_filter = problem_filter(request, request.form)
+        chosen_filter = self._filter(request)
         edit = self._edit_of(request.form, histories)
         scope = QueryScope(pixels=request.viewer.pixels)
         results = await self.dry_run.each(histories, edit, now=request.now, scope=scope)
@@ -222,7 +222,7 @@ class ReplaysPage:
         histories = await self._chosen(request)
         if not note:
             message = "Enter a note. The note is stored as the reason."
-            there = f"{PATH}/{problem}{problem_filter(request, request.form).query}"
+            there = f"{PATH}/{problem}{self._filter(request).query}"
             return request.back_to(there, message=message, bad=True)
         pixels = sorted({history.pixel for history in histories})
         done = await self.moves.move(
@@ -242,7 +242,7 @@ class ReplaysPage:
         form = request.form
         found: list[History] = []
         if form.first("which") == "all":
-            chosen_filter = problem_filter(request, form)
+            chosen_filter = self._filter(request)
             problem = await self.problems_page.find(request, form.first("problem"), chosen_filter)
             for group in () if problem is None else problem.groups:
                 found += await self._of_group(group, chosen_filter, most=COUNTED - len(found))
@@ -255,6 +255,9 @@ class ReplaysPage:
                 409, "Nothing was selected", "Select conversions, or choose all of them."
             )
         return found
+
+    def _filter(self, request: PageRequest) -> ProblemFilter:
+        return problem_filter(request, self.problems_page.destinations, request.form)
 
     async def _of_group(
         self, group: ErrorGroup, chosen_filter: ProblemFilter, *, most: int
