@@ -201,6 +201,19 @@ async def tab_to(page: Page, text: str) -> None:
     raise AssertionError(f"the keyboard does not reach {text!r}")
 
 
+async def enter(page: Page, field: str, text: str) -> None:
+    """Type into the field with this name or id."""
+    await tab_to(page, field)
+    await page.keyboard.type(text)
+
+
+async def press(page: Page, text: str) -> None:
+    """Press the button or follow the link with this text."""
+    await tab_to(page, text)
+    async with page.expect_navigation():
+        await page.keyboard.press("Enter")
+
+
 async def sign_in_by_keyboard(page: Page, url: str, name: str, path: str) -> None:
     """Sign in with the keyboard, and open a page."""
     await page.goto(f"{url}/console/sign-in?next={path}")

@@ -5,7 +5,7 @@ import asyncio
 import aiohttp
 import pytest
 import pytest_asyncio
-from console_pages import KEY, PASSWORD, ConsoleStage, sign_in_by_keyboard, tab_to
+from console_pages import KEY, PASSWORD, ConsoleStage, enter, press, sign_in_by_keyboard, tab_to
 from playwright.async_api import expect
 
 from twite_emulator.process import running_emulator
@@ -27,17 +27,6 @@ async def page(browser):
     context = await browser.new_context()
     yield await context.new_page()
     await context.close()
-
-
-async def enter(page, field, text):
-    await tab_to(page, field)
-    await page.keyboard.type(text)
-
-
-async def press(page, text):
-    await tab_to(page, text)
-    async with page.expect_navigation():
-        await page.keyboard.press("Enter")
 
 
 class Client:

@@ -23,9 +23,9 @@ TOKEN: Final = "emulator-pixel-token-o8z6j"  # noqa: S105  invented, and valid o
 _SETTINGS: Final = Path(__file__).with_name("demo.toml")
 _ENVIRONMENT: Final = {
     # Without variables that override settings.
-    **{name: text for name, text in os.environ.items() if not name.startswith("TWITE_")},
-    "DEMO_PIXEL_TOKEN": TOKEN,
-    "DEMO_SHOP_KEY": KEY,
+    name: text
+    for name, text in os.environ.items()
+    if not name.startswith("TWITE_")
 }
 _READY_SECONDS: Final = 30
 _FRAME: Final = re.compile("[─│╭╮╰╯]+")  # around a usage error
@@ -59,7 +59,13 @@ class DemoProcesses:
             self.emulator: Emulator = ends.enter_context(running_emulator("dedup_scope=all"))
             ends.enter_context(self.shop)
             settings = _SETTINGS.read_text("utf-8").format(
-                x=self.emulator.url, pixel=PIXEL, port=_free_port(), shop=self.shop.url
+                x=self.emulator.url,
+                pixel=PIXEL,
+                token=TOKEN,
+                key=KEY,
+                secret=secrets.token_urlsafe(32),
+                port=_free_port(),
+                shop=self.shop.url,
             )
             self.config.write_text(settings, encoding="utf-8")
             self.config.chmod(0o600)
