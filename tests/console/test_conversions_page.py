@@ -96,9 +96,15 @@ async def test_each_active_filter_is_a_chip_that_removes_it(ada):
 
     chips = re.search(r'<ul class="chips".*?</ul>', page, re.DOTALL)[0]
     assert re.findall(r'<span class="faint">([^<]+)</span> ([^<\n]+?)\s', chips) == [
-        ("State", "with"), ("Event", "purchase"), ("Time", "Last"),
+        ("State", "with"), ("Event", "purchase"), ("Received", "Last"),
     ]  # fmt: skip
     assert 'href="/console/conversions?event=o8z6k&amp;when=hour"' in chips
+
+
+async def test_time_range_of_the_list_is_that_of_receipt(ada):
+    page = (await ada.get("/console/conversions")).text
+
+    assert '<label>Received<select name="when"' in page
 
 
 async def test_receipt_of_a_request_lists_its_conversions(ada):

@@ -96,8 +96,34 @@ async def test_plan_names_the_filter(stage):
 
     plan = (await olga.post(f"{PROBLEMS}/plan", form)).text
 
-    assert "pixel o6dkt, last 7 days" in plan
+    assert "pixel o6dkt, last refused or held: last 7 days" in plan
     assert "to several pixels" not in plan
+
+
+@pytest.mark.parametrize(
+    ("kind", "label"),
+    [
+        ("", "Last refused or held"),
+        ("refused", "Last refused"),
+        ("held", "Last held"),
+        ("rejected", "Received"),
+        ("amount", "Received"),
+    ],
+)
+async def test_time_range_says_what_it_limits(stage, kind, label):
+    page = (await (await stage.signed_in("vic")).get(f"{PROBLEMS}?kind={kind}&when=7d")).text
+
+    assert f'<label>{label}<select name="when"' in page
+    assert f'<span class="faint">{label}</span> Last 7 days' in page
+
+
+async def test_time_range_of_a_problem_says_what_it_limits(stage):
+    vic = await stage.signed_in("vic")
+    key = await problem_key(vic, "X may already have the conversion")
+
+    page = (await vic.get(f"{PROBLEMS}/{key}?when=7d")).text
+
+    assert '<span class="faint">Last held</span> Last 7 days' in page
 
 
 async def test_plan_for_several_pixels_says_so_before_it_is_sent(stage):

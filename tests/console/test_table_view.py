@@ -114,7 +114,7 @@ def test_each_active_filter_is_a_link_that_removes_it(draw):
 
     assert [(chip.title, chip.text, chip.url) for chip in view.chips] == [
         ("State", "dead", "/console/orders?when=today&sort=name"),
-        ("Time", "Today", "/console/orders?state=dead&sort=name"),
+        ("Received", "Today", "/console/orders?state=dead&sort=name"),
     ]
     assert 'href="/console/orders?when=today&amp;sort=name"><span class="faint">State<' in page
     assert view.clear_url == "/console/orders?sort=name"

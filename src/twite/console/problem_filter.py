@@ -7,6 +7,7 @@ from urllib.parse import quote, urlencode
 import msgspec
 
 from twite.console.page import FormData, PageRequest
+from twite.console.problems import TIME_LABELS
 from twite.console.scope import range_of, scope_of
 from twite.console.table_view import TableView, table_view
 from twite.console.time_range import FIELDS, TimeRange
@@ -62,11 +63,12 @@ class ProblemFilter(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def sentence(self) -> str:
         """The filter in words, such as "pixel o8z6j, last 7 days"; "" for all conversions."""
+        time_range = self.time_range
         words = [
             f"account {self.account}" if self.account else "",
             f"pixel {self.scope.pixel}" if self.scope.pixel else "",
             f"source {self.scope.source}" if self.scope.source else "",
-            "" if self.time_range.name == "all" else self.time_range.title.lower(),
+            "" if time_range.name == "all" else f"{time_range.label}: {time_range.title}".lower(),
         ]
         return ", ".join(filter(None, words))
 
@@ -77,14 +79,18 @@ class ProblemFilter(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def problem_filter(
-    request: PageRequest, destinations: Mapping[str, Destination], form: FormData | None = None
+    request: PageRequest,
+    destinations: Mapping[str, Destination],
+    form: FormData | None = None,
+    *,
+    kind: str = "",
 ) -> ProblemFilter:
-    """Read the filter of a form, or of the URL.
+    """Read the filter of a form, or of the URL, for problems of a kind, or "" for all.
 
     `since` and `until` (ms) keep the time range of a plan until it is sent.
     """
     asked = request.query if form is None else form
-    time_range = range_of(request, asked)
+    time_range = msgspec.structs.replace(range_of(request, asked), label=TIME_LABELS[kind])
     since, until = asked.number("since"), asked.number("until")
     if since is not None and until is not None:
         time_range = msgspec.structs.replace(time_range, since=since, until=until)
@@ -135,7 +141,7 @@ def url_back(form: FormData, path: str) -> str:
     return f"{path}/{quote(form.first('problem'), safe='')}?{urlencode(fields, safe=':')}"
 
 
-def problem_view(request: PageRequest, chosen_filter: ProblemFilter) -> TableView:
+def problem_view(request: PageRequest, chosen_filter: ProblemFilter, kind: str) -> TableView:
     """Return the active filter of a problem, as links that remove its parts."""
     pixel, source = chosen_filter.scope.pixel or "", chosen_filter.scope.source or ""
     filters = [
@@ -143,4 +149,5 @@ def problem_view(request: PageRequest, chosen_filter: ProblemFilter) -> TableVie
         ("pixel", "Pixel", pixel),
         ("source", "Source", source),
     ]
-    return table_view(request, filters=filters, time_range=chosen_filter.time_range)
+    time_range = msgspec.structs.replace(chosen_filter.time_range, label=TIME_LABELS[kind])
+    return table_view(request, filters=filters, time_range=time_range)

@@ -38,6 +38,14 @@ TITLES: Final[Mapping[ProblemKind, str]] = {
 }
 
 
+# What a time range of problems limits.
+TIME_LABELS: Final[Mapping[str, str]] = {
+    "": "Last refused or held",
+    ProblemKind.REFUSED: "Last refused",
+    ProblemKind.HELD: "Last held",
+    ProblemKind.REJECTED: "Received",
+    ProblemKind.AMOUNT: "Received",
+}
 # Refused and held conversions wait for a user, rejected ones for the sender; amounts were sent.
 _TURNS: Final[Mapping[ProblemKind, int]] = {
     ProblemKind.REFUSED: 0,

@@ -169,5 +169,6 @@ def table_view(
         if text
     ]
     if time_range is not None and any(name in FIELDS for name, _ in fields):
-        chips.append(FilterChip(title="Time", text=time_range.title, url=view.url(*FIELDS)))
+        title, text = time_range.label, time_range.title
+        chips.append(FilterChip(title=title, text=text, url=view.url(*FIELDS)))
     return msgspec.structs.replace(view, chips=tuple(chips))

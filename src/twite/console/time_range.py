@@ -39,7 +39,8 @@ class TimeRange(msgspec.Struct, frozen=True, kw_only=True):
     """A half-open range in milliseconds. None as a limit is open.
 
     `name` is a key of RANGES, or "" for a range of the fields `from` and `to`, which are kept as
-    typed. `problem` says what is wrong with them; the range is then the page's default.
+    typed. `problem` says what is wrong with them; the range is then the page's default. `label` is
+    what happened in the range.
     """
 
     name: str
@@ -48,6 +49,7 @@ class TimeRange(msgspec.Struct, frozen=True, kw_only=True):
     typed_from: str = ""
     typed_to: str = ""
     problem: str = ""
+    label: str = "Received"
 
     @property
     def title(self) -> str:

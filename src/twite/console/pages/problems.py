@@ -100,7 +100,7 @@ class ProblemsPage:
     async def _list(self, request: PageRequest) -> Response:
         query = request.query
         kind = query.first("kind") if query.first("kind") in _KINDS else ""
-        chosen_filter = problem_filter(request, self.destinations)
+        chosen_filter = problem_filter(request, self.destinations, kind=kind)
         scope, time_range = chosen_filter.scope, chosen_filter.time_range
         view = table_view(
             request,
@@ -252,7 +252,7 @@ class ProblemsPage:
             title=problem.remedy.what,
             problem=problem,
             chosen=chosen_filter,
-            view=problem_view(request, chosen_filter),
+            view=problem_view(request, chosen_filter, problem.kind),
             names=self.names,
             lines=[
                 (history, worth_of(history.sent), self.dry_run.doubt(history, now=request.now))
