@@ -35,12 +35,12 @@ from twite.console.pages.test_mode import TestModePage
 from twite.console.pages.webhooks import WebhooksPage
 from twite.console.request_checks import RequestChecks
 from twite.console.scope import EventNames
-from twite.domain.destination import Destination
+from twite.domain.destination import X_SOURCE, Destination
 from twite.gateway.identity.accounts import Accounts
 from twite.gateway.identity.authentication import Authentication, SessionTimes
 from twite.gateway.identity.source_keys import SourceKeyStore
 from twite.gateway.identity.two_factor import TwoFactor
-from twite.gateway.ingest.accept import X_SOURCE, Accept
+from twite.gateway.ingest.accept import Accept
 from twite.gateway.ingest.dedup_rows import watched
 from twite.http.addresses import Front
 from twite.machine.seal import Argon2Passwords

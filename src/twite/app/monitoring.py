@@ -10,7 +10,7 @@ from twite.app.http_clients import OnDemandTransport
 from twite.app.store_access import StateOnDemand, open_records
 from twite.config.settings import Settings
 from twite.domain.alert import Alert, AlertKind, AlertReplies
-from twite.domain.destination import Destination
+from twite.domain.destination import X_SOURCE, Destination
 from twite.domain.errors import LedgerUnavailable, SettingsError
 from twite.domain.pause import Pause
 from twite.domain.stats.value_guard import UsualAmount
@@ -20,7 +20,6 @@ from twite.gateway.alerts.checks import STORE
 from twite.gateway.alerts.monitor import EVERY, EventListener, Monitor
 from twite.gateway.alerts.notifier import Notifier, post, trial
 from twite.gateway.delivery.sweeper import BalanceCheck
-from twite.gateway.ingest.accept import X_SOURCE
 from twite.gateway.ingest.value_guard import ValueGuards
 from twite.gateway.ports.events import (
     ConditionChanged,

@@ -6,10 +6,10 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
 
 from twite.config.settings import Settings
+from twite.domain.destination import X_SOURCE
 from twite.domain.errors import SettingsError
 from twite.domain.test_mode import with_test_names
 from twite.gateway.alerts.monitor import EventListener
-from twite.gateway.ingest.accept import X_SOURCE
 from twite.gateway.ports.machine import Clock
 from twite.gateway.ports.queries import Queries, ReceiptsQuery
 from twite.observers import Several

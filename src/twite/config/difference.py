@@ -16,6 +16,7 @@ from twite.domain.destination import (
     PixelToken,
     Source,
 )
+from twite.formats.value_rules import ValueRule
 from twite.formats.webhook_kind import IncomingWebhook, WebhookKind
 from twite.gateway.alerts.notifier import Webhook
 
@@ -109,6 +110,8 @@ def with_reloaded(running_settings: Settings, written_settings: Settings) -> Set
         ),
         webhooks=written_settings.webhooks,
         syncs=written_settings.syncs,
+        value_rules=written_settings.value_rules,
+        value_tables=written_settings.value_tables,
         features=tuple(
             before.reloaded(after)
             for before, after in zip(
@@ -124,6 +127,8 @@ def _changes(running_settings: Settings, new_settings: Settings) -> Iterator[Set
     yield from _of_table("source", _sources(before), _sources(after), keys=_source_keys)
     yield from _of_table("webhook", _webhooks(before), _webhooks(after), keys=_webhook_keys)
     yield from _of_table("sync", _syncs(before), _syncs(after), keys=_sync_keys)
+    yield from _of_table("value_rule", _rules(before), _rules(after), keys=_rule_keys)
+    yield from _of_table("value_table", before.value_tables, after.value_tables)
     for feature, written in zip(before.features, after.features, strict=True):
         changed = written.items()
         for table, items in feature.items().items():
@@ -144,6 +149,10 @@ def _webhooks(settings: Settings) -> dict[str, IncomingWebhook[Any]]:
 
 def _syncs(settings: Settings) -> dict[str, SyncSettings]:
     return {sync.name: sync for sync in settings.syncs}
+
+
+def _rules(settings: Settings) -> dict[str, ValueRule]:
+    return {rule.name: rule for rule in settings.value_rules}
 
 
 def _of_table(
@@ -189,6 +198,10 @@ def _webhook_keys(
 
 def _sync_keys(old_sync: SyncSettings, new_sync: SyncSettings) -> tuple[str, ...]:
     return tuple(_differing(old_sync, new_sync))
+
+
+def _rule_keys(old_rule: ValueRule, new_rule: ValueRule) -> tuple[str, ...]:
+    return tuple(_differing(old_rule, new_rule))
 
 
 def _differing(before: object, after: object, place: str = "") -> Iterator[str]:

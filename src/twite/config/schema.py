@@ -39,6 +39,7 @@ from twite.config.server_tables import (
 )
 from twite.config.syncs import SyncTable
 from twite.config.trace_table import TraceSettings
+from twite.config.value_rules import ValueRuleTable, ValueTableTable
 from twite.config.webhooks import WEBHOOK, WrittenWebhook
 from twite.domain.consent import EEA, ConsentAction, ConsentPolicy
 from twite.domain.destination import DEFAULT_DAYS, ClickCookie
@@ -306,6 +307,12 @@ class SettingsFile(msgspec.Struct, frozen=True, kw_only=True):
     )
     sync: tuple[SyncTable, ...] = setting(
         [], "One table for each database query or object storage whose new rows Twite sends"
+    )
+    value_rule: tuple[ValueRuleTable, ...] = setting(
+        [], "One table for each rule that replaces amounts"
+    )
+    value_table: tuple[ValueTableTable, ...] = setting(
+        [], "One table for each CSV file that value rules read"
     )
     added: tuple[msgspec.Struct, ...] = ()
 

@@ -38,9 +38,11 @@ from twite.config.store_url import refuse_shared_file
 from twite.config.syncs import SyncSettings, syncs
 from twite.config.toml import Reader, Tree, nearest, scalar
 from twite.config.trace_table import TraceSettings
+from twite.config.value_rules import value_rules, value_tables
 from twite.config.webhooks import webhooks
 from twite.domain.destination import Destination, Source
 from twite.domain.errors import SettingsError
+from twite.formats.value_rules import ValueRule
 from twite.formats.webhook_kind import IncomingWebhook
 
 FILE: Final = Path("twite.toml")
@@ -63,6 +65,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     submitters: tuple[Source, ...]
     webhooks: tuple[IncomingWebhook[Any], ...] = ()
     syncs: tuple[SyncSettings, ...] = ()
+    value_rules: tuple[ValueRule, ...] = ()
+    value_tables: Mapping[str, Path] = {}
     console: ConsoleSettings
     traces: TraceSettings = TraceSettings()
     features: tuple[FeatureSettings, ...] = ()
@@ -144,6 +148,10 @@ def _checked(file: SettingsFile, path: Path, reader: Reader, kept_in: Path | Non
     submitters = None
     hooks: tuple[IncomingWebhook[Any], ...] = ()
     synced: tuple[SyncSettings, ...] = ()
+    rules: tuple[ValueRule, ...] = ()
+    table_files: dict[str, Path] = {}
+    with wrong.collect():
+        table_files = value_tables(file.value_table)
     with wrong.collect():
         pixels = destinations(file.pixel, rate=file.x.rate, emulated=file.x.emulator is not None)
         events = {pixel.pixel: pixel.events for pixel in pixels}
@@ -158,6 +166,13 @@ def _checked(file: SettingsFile, path: Path, reader: Reader, kept_in: Path | Non
             hooks = webhooks(file.webhook, sources=submitters, pixels=events)
         with wrong.collect():
             synced = syncs(file.sync, sources=submitters, pixels=events)
+        with wrong.collect():
+            rules = value_rules(
+                file.value_rule,
+                tables=[table.name for table in file.value_table],
+                sources=submitters,
+                pixels=events,
+            )
     basis = SettingsBasis(
         reader=reader,
         names=tuple(table.name for table in file.source),
@@ -183,6 +198,8 @@ def _checked(file: SettingsFile, path: Path, reader: Reader, kept_in: Path | Non
         submitters=submitters,
         webhooks=hooks,
         syncs=synced,
+        value_rules=rules,
+        value_tables=table_files,
         features=tuple(features),
         warnings=(
             *reader.warnings,

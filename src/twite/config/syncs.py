@@ -14,10 +14,8 @@ from twite.config.collected_errors import CollectedErrors
 from twite.config.kinds import REQUIRED, Choice, SecretText, Text, duration, setting
 from twite.config.references import checked_tables
 from twite.config.toml import Reader
-from twite.domain.conversion import currency
 from twite.domain.destination import Source
 from twite.domain.errors import SettingsError
-from twite.domain.fault import Fault
 from twite.domain.secret import Secret
 from twite.domain.times import DAY, SECOND
 from twite.formats.files.cells import Decimal
@@ -68,13 +66,6 @@ def _zone(text: str, place: str) -> tzinfo:
         ) from None
 
 
-def _currency(text: str, place: str) -> str:
-    found = currency(text, path="")
-    if isinstance(found, Fault):
-        raise SettingsError(place, f"{text!r} is not an ISO 4217 currency code, such as EUR")
-    return found
-
-
 def _table(text: str, place: str) -> str:
     if not _TABLE.fullmatch(text):
         raise SettingsError(place, f"{text!r} is not the name of a table, such as twite_sent")
@@ -120,7 +111,7 @@ class SyncTable(msgspec.Struct, frozen=True, kw_only=True):
     )
     event: str | None = setting(None, "the event of rows that name none", example="purchase")
     currency: str | None = setting(
-        None, "the currency of amounts without one", Text(_currency), example="EUR"
+        None, "the currency of amounts without one", Text(values.currency_code), example="EUR"
     )
     decimal: Decimal | None = setting(
         None,

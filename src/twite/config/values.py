@@ -12,8 +12,9 @@ from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 
-from twite.domain.conversion import amount
+from twite.domain.conversion import amount, currency
 from twite.domain.errors import SettingsError
+from twite.domain.fault import Fault
 from twite.domain.loopback import is_own_name
 from twite.domain.normalize import PHONE_REGIONS
 from twite.domain.secret import Secret
@@ -373,3 +374,10 @@ def _is_ip(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def currency_code(text: str, place: str) -> str:
+    found = currency(text, path="")
+    if isinstance(found, Fault):
+        raise SettingsError(place, f"{text!r} is not an ISO 4217 currency code, such as EUR")
+    return found

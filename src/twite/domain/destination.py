@@ -16,6 +16,8 @@ from twite.domain.times import MINUTE
 DEFAULT_RATE: Final = 60_000
 RATE_WINDOW: Final = 15 * MINUTE
 TEST_ACCOUNT: Final = in_test("emulator")
+# Clients of X's conversion route use the pixel's own credentials and have no source.
+X_SOURCE: Final = "x-api"
 DEFAULT_DAYS: Final = 90  # the lifetime of Stape's tag [seen ST]; X attributes no click for longer
 
 

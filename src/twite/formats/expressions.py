@@ -1,20 +1,31 @@
-"""JMESPath expressions over JSON, with exact numbers.
+"""JMESPath expressions over JSON, with exact numbers and arithmetic.
 
-The library `jmespath` knows only Python's numbers, and `to_number` makes a float of a text. Here,
+The library `jmespath` knows only Python's numbers: literals and `to_number` make floats. Here,
 numbers with a point are decimals in literals, functions and results. [ran: jmespath 1.1.0]
 """
 
 import json
-import math
-from collections.abc import Mapping
-from decimal import Context, Decimal, InvalidOperation, localcontext
+import re
+from collections.abc import Iterator, Mapping
+from decimal import (
+    ROUND_HALF_UP,
+    Context,
+    Decimal,
+    DecimalException,
+    DivisionByZero,
+    Inexact,
+    InvalidOperation,
+    Overflow,
+    localcontext,
+)
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
-import jmespath
 import msgspec
+from jmespath import ast
 from jmespath.exceptions import ArityError, JMESPathError, JMESPathTypeError, ParseError
 from jmespath.functions import Functions, signature
+from jmespath.parser import Parser
 from jmespath.visitor import Options, TreeInterpreter
 
 from twite.formats.strict_json import decode, with_replacements
@@ -24,6 +35,12 @@ _DEEPEST: Final = 40
 _LONGEST_NUMBER: Final = 40
 _PLACES: Final = 12  # of an average, which may have no end
 _EXACT: Final = Context(prec=200)
+# Sums, differences and products are exact, or fail.
+_ARITHMETIC: Final = Context(prec=200, traps=[InvalidOperation, Overflow, Inexact])
+# A quotient has so many digits that rounding it again to an amount gives no other amount.
+_DIVISION: Final = Context(prec=100, traps=[InvalidOperation, Overflow, DivisionByZero])
+_MOST_PLACES: Final = 12  # that round() takes
+_JSON_LITERAL: Final = re.compile(r"`((?:[^`\\]|\\.)*)`", re.DOTALL)
 # A node of the library's syntax tree: `type`, `children`, and perhaps `value`.
 Node = Mapping[str, Any]
 
@@ -47,11 +64,14 @@ class Expression(msgspec.Struct, frozen=True, kw_only=True):
         """Whether this is the literal null."""
         return self.tree["type"] == "literal" and self.tree["value"] is None
 
-    def of(self, value: object) -> object:
-        """Return the result: JSON with decimals. Raises ExpressionFailed."""
+    def of(self, value: object, interpreter: TreeInterpreter | None = None) -> object:
+        """Return the result: JSON with decimals. Raises ExpressionFailed.
+
+        `interpreter` is for expressions that were compiled with other functions.
+        """
         try:
             with localcontext(_EXACT):
-                return _INTERPRETER.visit(self.tree, value)
+                return (interpreter or _INTERPRETER).visit(self.tree, value)
         except JMESPathTypeError as error:
             raise ExpressionFailed(
                 f"{error.function_name}() does not take {_kind(error.actual_type)}"
@@ -62,13 +82,39 @@ class Expression(msgspec.Struct, frozen=True, kw_only=True):
             raise ExpressionFailed("the value is nested too deeply") from None
 
 
+class _ExactParser(Parser):  # type: ignore[misc]  # the library has no types
+    """The library's parser, with decimals in literals."""
+
+    def parse_exactly(self, text: str) -> dict[str, Any]:
+        self._text = text
+        tree: dict[str, Any] = self._do_parse(text).parsed
+        return tree
+
+    def _token_nud_literal(self, token: Mapping[str, Any]) -> object:
+        lexeme = _JSON_LITERAL.match(self._text, token["start"])
+        if lexeme is None:  # a raw string, such as 'EUR'
+            return ast.literal(token["value"])
+        try:
+            value = json.loads(
+                lexeme[1].replace("\\`", "`"),
+                parse_float=_literal_number,
+                parse_int=_literal_number,
+                parse_constant=_refuse_constant,
+            )
+        except ValueError:  # a string without quotes, which JMESPath once allowed
+            value = token["value"]
+        return ast.literal(value)
+
+
 @lru_cache(maxsize=4_096)
-def compiled(text: str) -> Expression:
-    """Compile an expression. Raises ExpressionRefused."""
+def compiled(text: str, functions: "ExactFunctions | None" = None) -> Expression:
+    """Compile an expression, which may call `functions`. Raises ExpressionRefused."""
     if len(text) > MAX_EXPRESSION:
         raise ExpressionRefused(f"is longer than {MAX_EXPRESSION} characters. Shorten it")
     try:
-        return Expression(text=text, tree=_with_decimals(jmespath.compile(text).parsed))
+        tree = _ExactParser().parse_exactly(text)
+        _require_bounds(tree, functions or FUNCTIONS)
+        return Expression(text=text, tree=tree)
     except ParseError as error:
         raise ExpressionRefused(_syntax(error, text)) from None
     except RecursionError:
@@ -100,8 +146,8 @@ def _number(text: str) -> Decimal | str:
 _DECODER: Final = msgspec.json.Decoder(object, float_hook=_number)
 
 
-class _ExactFunctions(Functions):  # type: ignore[misc]  # the library has no types
-    """The functions of JMESPath, with decimals as numbers."""
+class ExactFunctions(Functions):  # type: ignore[misc]  # the library has no types
+    """The functions of JMESPath, with decimals as numbers, and arithmetic."""
 
     def _get_allowed_pytypes(self, types: list[str]) -> tuple[list[str], list[tuple[str, ...]]]:
         allowed, inner = super()._get_allowed_pytypes(types)
@@ -113,6 +159,30 @@ class _ExactFunctions(Functions):  # type: ignore[misc]  # the library has no ty
     def _convert_to_jmespath_type(self, pyobject: str) -> str:
         found: str = super()._convert_to_jmespath_type(pyobject)
         return "number" if pyobject == "Decimal" else found
+
+    @signature({"types": ["number"]}, {"types": ["number"]})  # type: ignore[untyped-decorator]
+    def _func_add(self, left: Decimal, right: Decimal) -> Decimal:
+        return _calculated("add", left, right)
+
+    @signature({"types": ["number"]}, {"types": ["number"]})  # type: ignore[untyped-decorator]
+    def _func_subtract(self, left: Decimal, right: Decimal) -> Decimal:
+        return _calculated("subtract", left, right)
+
+    @signature({"types": ["number"]}, {"types": ["number"]})  # type: ignore[untyped-decorator]
+    def _func_multiply(self, left: Decimal, right: Decimal) -> Decimal:
+        return _calculated("multiply", left, right)
+
+    @signature({"types": ["number"]}, {"types": ["number"]})  # type: ignore[untyped-decorator]
+    def _func_divide(self, left: Decimal, right: Decimal) -> Decimal:
+        if not right:
+            raise ExpressionFailed("divide() by zero")
+        return _calculated("divide", left, right, _DIVISION)
+
+    @signature({"types": ["number"]}, {"types": ["number"]})  # type: ignore[untyped-decorator]
+    def _func_round(self, number: Decimal, places: Decimal) -> Decimal:
+        if places not in range(_MOST_PLACES + 1):
+            raise ExpressionFailed(f"round() takes 0 to {_MOST_PLACES} places")
+        return rounded(Decimal(number), int(places))
 
     @signature({"types": ["array-number"]})  # type: ignore[untyped-decorator]
     def _func_avg(self, numbers: list[Any]) -> Decimal | None:
@@ -143,45 +213,75 @@ class _ExactFunctions(Functions):  # type: ignore[misc]  # the library has no ty
         return "number" if isinstance(value, Decimal) else super()._func_type(value)
 
 
-_FUNCTIONS: Final = _ExactFunctions()
-_INTERPRETER: Final = TreeInterpreter(Options(custom_functions=_FUNCTIONS))
+FUNCTIONS: Final = ExactFunctions()
+_INTERPRETER: Final = TreeInterpreter(Options(custom_functions=FUNCTIONS))
 
 
-def _with_decimals(node: Node, depth: int = 0) -> dict[str, Any]:
-    """Return the tree with decimals in its literals. Raises ExpressionRefused.
+def interpreter_of(functions: ExactFunctions) -> TreeInterpreter:
+    """Return what evaluates expressions with these functions."""
+    return TreeInterpreter(Options(custom_functions=functions))
 
-    The library finds a wrong function only when it calls it.
-    """
-    if depth > _DEEPEST:
-        raise ExpressionRefused("is nested too deeply. Shorten it")
-    if node["type"] == "function_expression":
-        _require_function(node["value"], len(node["children"]))
-    found = dict(node)
-    if node["type"] == "literal":
-        found["value"] = _literal(node["value"])
-    found["children"] = [
-        _with_decimals(child, depth + 1) if isinstance(child, dict) else child
-        for child in node.get("children", ())
-    ]
+
+def is_true(found: object) -> bool:
+    """Return whether a result is true, as JMESPath defines it."""
+    return found is not None and found is not False and found not in ("", [], {})
+
+
+def rounded(number: Decimal, places: int) -> Decimal:
+    """Round to decimals; a half is rounded away from zero. Raises ExpressionFailed."""
+    try:
+        return number.quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP, _EXACT)
+    except DecimalException:
+        raise ExpressionFailed("a number has too many digits") from None
+
+
+def nodes(tree: Node, depth: int = 0) -> Iterator[tuple[Node, int]]:
+    """Yield the nodes of a tree, with their depth."""
+    yield tree, depth
+    for child in tree.get("children", ()):
+        if isinstance(child, dict):
+            yield from nodes(child, depth + 1)
+
+
+def _calculated(
+    name: str, left: Decimal, right: Decimal, context: Context = _ARITHMETIC
+) -> Decimal:
+    try:
+        found: Decimal = getattr(context, name)(Decimal(left), Decimal(right))
+    except DecimalException:
+        raise ExpressionFailed(f"{name}() gives a number with too many digits") from None
     return found
 
 
-def _literal(value: object) -> object:
-    if isinstance(value, float):
-        if not math.isfinite(value):
-            raise ExpressionRefused("has a number that is too large. Write a smaller one")
-        return Decimal(repr(value))
-    if isinstance(value, list):
-        return [_literal(each) for each in value]
-    if isinstance(value, dict):
-        return {name: _literal(each) for name, each in value.items()}
-    return value
+def _require_bounds(tree: Node, functions: ExactFunctions) -> None:
+    """Raise ExpressionRefused for a tree that is too deep, or calls what does not exist.
+
+    The library finds a wrong function only when it calls it.
+    """
+    for node, depth in nodes(tree):
+        if depth > _DEEPEST:
+            raise ExpressionRefused("is nested too deeply. Shorten it")
+        if node["type"] == "function_expression":
+            _require_function(node["value"], len(node["children"]), functions)
 
 
-def _require_function(name: str, given: int) -> None:
-    known = _FUNCTIONS.FUNCTION_TABLE.get(name)
+def _literal_number(text: str) -> Decimal | int:
+    if "." not in text and "e" not in text.lower():
+        return int(text)
+    number = _number(text)
+    if isinstance(number, str):
+        raise ExpressionRefused("has a number that is too large. Write a smaller one")
+    return number
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ExpressionRefused(f"has {name}, which is no number. Write one")
+
+
+def _require_function(name: str, given: int, functions: ExactFunctions) -> None:
+    known = functions.FUNCTION_TABLE.get(name)
     if known is None:
-        names = ", ".join(sorted(_FUNCTIONS.FUNCTION_TABLE))
+        names = ", ".join(sorted(functions.FUNCTION_TABLE))
         raise ExpressionRefused(f"has an unknown function {name}(). Available: {names}")
     types = known["signature"]
     is_open = bool(types and types[-1].get("variadic"))

@@ -28,6 +28,7 @@ from twite.formats.expressions import (
     ExpressionRefused,
     compiled,
     exact_json,
+    is_true,
     kind_of,
 )
 from twite.formats.native.read import MAX_CONVERSIONS
@@ -188,7 +189,7 @@ def _is_true(key: str, text: str, item: object) -> bool:
         found = compiled(text).of(item)
     except ExpressionFailed as failed:
         raise ExpressionFailed(f"{key}: {failed}") from None
-    return found is not None and found is not False and found not in ("", [], {})
+    return is_true(found)
 
 
 def _name(item: object, options: MappedOptions) -> str:

@@ -10,13 +10,12 @@ from urllib.parse import parse_qsl
 import msgspec
 from starlette.types import Receive, Scope
 
-from twite.domain.destination import Source
+from twite.domain.destination import X_SOURCE, Source
 from twite.domain.incoming_request import IncomingRequest
 from twite.domain.people.users import KeyScope
 from twite.domain.submission import Endpoint
 from twite.formats.data_tag.read import MAX_PARAMETERS
 from twite.formats.page_visit import Visitor, cookies_of
-from twite.gateway.ingest.accept import X_SOURCE
 from twite.gateway.ports.events import Observer, TurnedAway
 from twite.http.addresses import comes_from
 from twite.http.authorization import Requester

@@ -10,7 +10,7 @@ import msgspec
 from twite.consent.verdict import judging
 from twite.domain.consent import Judge, person_keys
 from twite.domain.conversion import Conversion, Identifiers
-from twite.domain.destination import Destination, Source
+from twite.domain.destination import X_SOURCE, Destination, Source
 from twite.domain.submission import (
     AcceptedConversion,
     Endpoint,
@@ -57,8 +57,6 @@ from twite.gateway.ports.tracing import trace_parent
 NO_ORIGIN: Final = EventOrigin()
 # A parsed request, its idempotency, and its context if it is a single usual conversion.
 _Reading = tuple[ParsedNative, Idempotency | None, TypicalContext | None]
-# Clients of X's conversion route use the pixel's own credentials and have no source.
-X_SOURCE = "x-api"
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
