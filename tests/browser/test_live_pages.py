@@ -1,11 +1,14 @@
 """Pages of the console that keep themselves current, in a real browser."""
 
 import asyncio
+import time
 
+import msgspec
 import pytest
 import pytest_asyncio
 from console_pages import KEY, ConsoleStage, sign_in
 
+from twite.domain.alert import Acknowledgement, Alert, AlertKind
 from twite_emulator.process import running_emulator
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.journey]
@@ -66,6 +69,53 @@ async def test_page_of_a_conversion_turns_delivered_without_reloading(page, stag
     assert "queued" in waiting
     # Nothing changes any more, so the page no longer listens.
     await page.wait_for_selector("[data-state=settled]")
+
+
+async def test_alert_opens_and_resolves_on_its_page_without_any_request(page, stage):
+    await page.goto(f"{stage.url}/console/alerts")
+    await page.wait_for_selector("[data-state=connected]")
+    await page.evaluate("window.sameDocument = true")
+    # As another gateway that shares the store would.
+    store = stage.gateway._parts.store  # noqa: SLF001
+    now = time.time_ns() // 1_000_000
+    alert = Alert(
+        id="alert-live",
+        kind=AlertKind.CREDENTIALS_REFUSED,
+        subject="o6dkt",
+        reason="X's response: 401",
+        opened_at=now,
+        reported_at=now,
+        unsent_phase=None,
+    )
+
+    await store.put([alert])
+    opened = page.locator("#alert-alert-live")
+    await opened.wait_for()
+    await opened.locator("select").select_option("7d")
+    await store.put([Acknowledgement(alert=alert.id, at=now, who="olga")])
+    await opened.locator("text=acknowledged by olga").wait_for()
+    chosen = await opened.locator("select").input_value()
+    await store.put([msgspec.structs.replace(alert, resolved_at=now + 1)])
+    await page.locator("td", has_text="X's response: 401").wait_for()
+
+    assert chosen == "7d"
+    assert await opened.count() == 0
+    assert await page.evaluate("window.sameDocument")
+
+
+async def test_page_of_a_problem_shows_new_conversions_and_keeps_what_was_typed(page, stage):
+    await post(page, stage, "order-wrong-1", event="purchse", status=422)
+    await page.goto(f"{stage.url}/console/problems?kind=rejected")
+    await page.locator("main h2 a, main td a").first.click()
+    await page.wait_for_selector("[data-state=connected]")
+    await page.evaluate("window.sameDocument = true")
+    await page.locator("input[name=note]").first.fill("the shop is mending it")
+
+    await post(page, stage, "order-wrong-2", event="purchse", status=422)
+    await page.locator("td", has_text="order-wrong-2").wait_for()
+
+    assert await page.locator("input[name=note]").first.input_value() == "the shop is mending it"
+    assert await page.evaluate("window.sameDocument")
 
 
 async def test_focus_and_typed_text_survive_a_change(page, stage):
@@ -210,10 +260,10 @@ async def show(page, *, hidden):
     )
 
 
-async def post(page, stage, conversion_id):
+async def post(page, stage, conversion_id, *, event="purchase", status=202):
     answer = await page.request.post(
         f"{stage.gateway.url}/v1/conversions",
-        data={"event": "purchase", "conversion_id": conversion_id, "email": "a@shop.example"},
+        data={"event": event, "conversion_id": conversion_id, "email": "a@shop.example"},
         headers={"Authorization": f"Bearer {KEY}"},
     )
-    assert answer.status == 202
+    assert answer.status == status

@@ -13,6 +13,7 @@ from console_stage import ConsoleStage
 from fakes import MovingClock
 from twite.console import render
 from twite.console.pages.changes import StoreVersions
+from twite.domain.alert import Acknowledgement, Alert, AlertKind, Mute, mute_subject
 from twite.domain.stats.tally import FlowCounts
 from twite.gateway.ports.listing import QueryScope
 from twite.gateway.ports.queries import AttemptsQuery, FlowsQuery
@@ -48,14 +49,36 @@ class CountedQueries:
         return [FlowCounts(at=0, received=self.received)] if query.scope.shows("o8z6j") else []
 
 
+class HeldState:
+    """The state of a store: records by kind."""
+
+    def __init__(self):
+        self.records = {}
+
+    async def load(self, kind, **_prefix):
+        return self.records.get(kind, ())
+
+
 @pytest.fixture
 def queries():
     return CountedQueries()
 
 
-async def test_store_is_read_once_a_second_for_all_who_see_the_same(queries):
+@pytest.fixture
+def state():
+    return HeldState()
+
+
+def an_alert(subject, **changes):
+    at = {"opened_at": 1, "reported_at": 1} | changes
+    return Alert(
+        id=subject, kind=AlertKind.CREDENTIALS_REFUSED, subject=subject, reason="401", **at
+    )
+
+
+async def test_store_is_read_once_a_second_for_all_who_see_the_same(queries, state):
     clock = MovingClock()
-    versions = StoreVersions(queries, clock)
+    versions = StoreVersions(queries, state, clock)
 
     at_once = await asyncio.gather(*(versions.of(QueryScope()) for _ in range(5)))
     queries.received = 1
@@ -69,9 +92,9 @@ async def test_store_is_read_once_a_second_for_all_who_see_the_same(queries):
     assert later != still
 
 
-async def test_version_does_not_change_for_pixels_that_the_viewer_does_not_see(queries):
+async def test_version_does_not_change_for_pixels_that_the_viewer_does_not_see(queries, state):
     clock = MovingClock()
-    versions = StoreVersions(queries, clock)
+    versions = StoreVersions(queries, state, clock)
     other, own = QueryScope(pixels=frozenset({"o6dkt"})), QueryScope(pixels=frozenset({"o8z6j"}))
     before = [await versions.of(scope) for scope in (other, own)]
 
@@ -82,14 +105,45 @@ async def test_version_does_not_change_for_pixels_that_the_viewer_does_not_see(q
     assert [old == new for old, new in zip(before, after, strict=True)] == [True, False]
 
 
-async def test_version_changes_every_minute(queries):
+async def test_version_changes_every_minute(queries, state):
     clock = MovingClock()
-    versions = StoreVersions(queries, clock)
+    versions = StoreVersions(queries, state, clock)
     before = await versions.of(QueryScope())
 
     await clock.advance(60_000)
 
     assert await versions.of(QueryScope()) != before
+
+
+@pytest.mark.parametrize(
+    "reply", [None, Acknowledgement(alert="o8z6j", at=2, who="ada"), "resolved", "muted"]
+)
+async def test_alert_and_replies_to_it_change_the_version_for_those_who_see_it(
+    queries, state, reply
+):
+    clock = MovingClock()
+    versions = StoreVersions(queries, state, clock)
+    scopes = [QueryScope(), *(QueryScope(pixels=frozenset({name})) for name in ("o8z6j", "o6dkt"))]
+    alert = an_alert("o8z6j")
+    if reply is not None:
+        state.records[Alert] = [alert]
+    before = [await versions.of(scope) for scope in scopes]
+
+    if reply == "resolved":
+        state.records[Alert] = [an_alert("o8z6j", resolved_at=2)]
+    elif reply == "muted":
+        subject = mute_subject(*alert.key)
+        state.records[Mute] = [Mute(subject=subject, until=clock.now() + 60_000, at=2, who="ada")]
+    elif reply is None:
+        state.records[Alert] = [alert]
+    else:
+        state.records[Acknowledgement] = [reply]
+    # Less than a minute, so that nothing but the alert has changed.
+    await clock.advance(1_000)
+    after = [await versions.of(scope) for scope in scopes]
+
+    changed = [old != new for old, new in zip(before, after, strict=True)]
+    assert changed == [True, True, False]
 
 
 async def test_new_conversion_is_a_change_for_those_who_see_its_pixel(stage):

@@ -101,7 +101,7 @@ def console(
             moves=parts.moves,
             names=names,
         ),
-        ChangesPage(queries=store, clock=clock),
+        ChangesPage(queries=store, state=store, clock=clock),
         # Before the problems: a problem's path would match its path, too.
         AmountsPage(
             destinations=destinations,

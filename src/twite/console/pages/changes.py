@@ -11,10 +11,14 @@ import msgspec
 from starlette.responses import Response, StreamingResponse
 
 from twite.console.page import PageRequest, PageRoute
+from twite.console.visible_alerts import visible
+from twite.domain.alert import Alert
 from twite.domain.times import MINUTE
+from twite.gateway.alerts.alert_store import read_replies
 from twite.gateway.ports.listing import QueryScope
 from twite.gateway.ports.machine import Clock, wait_for_event
 from twite.gateway.ports.queries import AttemptsQuery, FlowsQuery, Queries
+from twite.gateway.ports.state import StateReader
 
 PATH: Final = "/console/changes"
 EACH: Final = 4
@@ -124,12 +128,14 @@ class ChangeStreams:
 class StoreVersions:
     """The versions of what the viewers see of the store, each read at most once a second.
 
-    A version changes when a conversion arrives, with any outcome, when a request to X ends, and
-    every minute. The store is read, so changes by other gateways are seen, too.
+    A version changes when a conversion arrives, with any outcome, when a request to X ends, when an
+    alert opens, changes or resolves, when a user replies to it, and every minute. The store is
+    read, so changes by other gateways are seen, too.
     """
 
-    def __init__(self, queries: Queries, clock: Clock) -> None:
+    def __init__(self, queries: Queries, state: StateReader, clock: Clock) -> None:
         self._queries = queries
+        self._state = state
         self._clock = clock
         self._read: dict[frozenset[str] | None, tuple[int, str]] = {}
         self._reading = asyncio.Lock()
@@ -153,8 +159,16 @@ class StoreVersions:
         attempts = await self._queries.answer(AttemptsQuery(since=minute))
         # Only of the pixels that the viewer sees: others' traffic must not show.
         seen = sorted((pixel, tried) for pixel, tried in attempts.items() if scope.shows(pixel))
-        parts = msgspec.msgpack.encode((minute, flows, seen))
+        parts = msgspec.msgpack.encode((minute, flows, seen, await self._alerts(scope)))
         return blake2b(parts, digest_size=_DIGEST_SIZE).hexdigest()
+
+    async def _alerts(self, scope: QueryScope) -> list[object]:
+        replies = await read_replies(self._state)
+        now = self._clock.now()
+        return [
+            (alert, replies.acknowledgement(alert), replies.mute(alert, now=now))
+            for alert in visible(await self._state.load(Alert), scope.pixels)
+        ]
 
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
@@ -162,13 +176,14 @@ class ChangesPage:
     """The stream that every page with `{% set live = true %}` listens to."""
 
     queries: Queries
+    state: StateReader
     clock: Clock
     _streams: ChangeStreams = field(init=False)
     _versions: StoreVersions = field(init=False)
 
     def __post_init__(self) -> None:
         self._streams = ChangeStreams(self.clock)
-        self._versions = StoreVersions(self.queries, self.clock)
+        self._versions = StoreVersions(self.queries, self.state, self.clock)
 
     @property
     def routes(self) -> Sequence[PageRoute]:
