@@ -1,15 +1,18 @@
 """Authenticate and authorize a request: 401, then 403, then 404."""
 
+from typing import Final, get_args
+
 from msgspec import Struct
 
 from twite_emulator import oauth, spec
 from twite_emulator.exchange import Problem, XAnswer, XRequestReceived, refusal
 from twite_emulator.state import EmulatedState
 from twite_emulator.switches import Switches
-from twite_emulator.world import EmulatedPixel, EmulatedUser
+from twite_emulator.world import EmulatedPixel, EmulatedUser, Permission
 
 PIXEL_TOKEN = "pixel_token"  # noqa: S105 - the name of an authentication method
 OAUTH = "oauth"
+ANY_ROLE: Final[tuple[str, ...]] = get_args(Permission)
 
 
 class Caller(Struct, frozen=True, kw_only=True):
@@ -41,17 +44,42 @@ def admit(request: XRequestReceived, pixel_id: str, state: EmulatedState) -> Cal
     return Denied(answer=_token_refusal(state.switches), why=why, auth=PIXEL_TOKEN)
 
 
-def admit_signed(request: XRequestReceived, state: EmulatedState) -> Caller | Denied:
-    """Check an OAuth signature, then whether the app may use the Ads API."""
+def admit_signed(
+    request: XRequestReceived, state: EmulatedState, *, refused: tuple[str, ...] = ("none",)
+) -> Caller | Denied:
+    """Check an OAuth signature, then whether the app may use the Ads API.
+
+    Apps whose access is in `refused` may not.
+    """
     try:
         signed = oauth.verify(request, state)
     except oauth.UnsignedError as error:
         return Denied(answer=_unauthorized(), why=error.why, auth=OAUTH)
-    if signed.app.access == "none":
+    if signed.app.access in refused:
         message = spec.NO_API_ACCESS.format(app_id=signed.app.id)
         problem = Problem(spec.UNAUTHORIZED_CLIENT_APPLICATION, message)
         return Denied(answer=refusal(403, problem), why="app without access", auth=OAUTH)
     return Caller(auth=OAUTH, user=signed.user)
+
+
+def admit_reader(
+    request: XRequestReceived, account: str | None, state: EmulatedState
+) -> Caller | Denied:
+    """Check the credentials of a request for campaigns or statistics of an account.
+
+    X documents pixel tokens for conversions only, so that they are refused by default. [guess]
+    """
+    given = request.headers.get(spec.PIXEL_TOKEN_HEADER.lower())
+    if given is not None and "authorization" not in request.headers:
+        own = [pixel for pixel in state.world.pixels.values() if pixel.account == account]
+        if state.switches.pixel_token_analytics and any(
+            pixel.token == given and _is_fresh(pixel, state) for pixel in own
+        ):
+            return Caller(auth=PIXEL_TOKEN)
+        why = "a pixel token gives no access to campaigns and statistics"
+        return Denied(answer=_token_refusal(state.switches), why=why, auth=PIXEL_TOKEN)
+    strict = state.switches.analytics_access == "standard"
+    return admit_signed(request, state, refused=("none", "conversion_only")[: 1 + strict])
 
 
 def _token_fits(given: str, pixel_id: str, state: EmulatedState) -> bool:

@@ -12,7 +12,8 @@ from msgspec import Struct
 
 from twite_emulator import spec
 from twite_emulator.access import Caller, Denied, admit, refuse_account
-from twite_emulator.examine import ConversionProblem, examine
+from twite_emulator.ads import CountedConversion, amount_of, items_of, keys_of
+from twite_emulator.examine import ExaminedConversion, examine
 from twite_emulator.exchange import (
     EMPTY_BATCH,
     MIXED_EVENTS,
@@ -96,7 +97,7 @@ class _Case:
                 return self._limited(allowance, number)
         return self._taken(good, problems, allowance, number)
 
-    def _examine(self, conversions: list[object]) -> list[ConversionProblem]:
+    def _examine(self, conversions: list[object]) -> list[ExaminedConversion]:
         findings = [
             examine(conversion, self._pixel, self._caller.auth, self._state)
             for conversion in conversions
@@ -104,30 +105,37 @@ class _Case:
         events = {finding.event for finding in findings if finding.event}
         if self._state.switches.single_event_batch and len(events) > 1:
             mixed = (invalid(MIXED_EVENTS, "event_id"),)
-            findings.append(ConversionProblem(problems=mixed))
+            findings.append(ExaminedConversion(problems=mixed))
         return findings
 
     def _take(self, amount: int) -> Allowance:
+        switches = self._state.switches
         return self._state.windows.take(
-            self._pixel.account, amount, at=self._state.at, switches=self._state.switches
+            self._pixel.account,
+            amount,
+            at=self._state.at,
+            limit=switches.rate_limit,
+            seconds=switches.rate_window,
         )
 
     def _taken(
         self,
-        good: list[ConversionProblem],
+        good: list[ExaminedConversion],
         problems: list[Problem],
         allowance: Allowance,
         number: int,
     ) -> XVerdict:
         counted = 0
         for finding in good:
-            counted += self._state.counter.receive(
+            counts = self._state.counter.receive(
                 "api",
                 event=(finding.home, finding.event),
                 conversion_id=finding.conversion_id,
                 at=self._state.at,
                 switches=self._state.switches,
             )
+            counted += counts
+            self._attribute(finding, counts=counts)
         every = self._state.switches.dedup_count == "counted"
         document: dict[str, object] = {
             "request": {"params": self._params},
@@ -139,6 +147,22 @@ class _Case:
         if problems:
             document["errors"] = problems
         return self._said(json_answer(200, document), allowance, number, None)
+
+    def _attribute(self, examined: ExaminedConversion, *, counts: bool) -> None:
+        tag = self._state.world.events.get(examined.event)
+        if tag is None or self._state.ads.is_empty:
+            return
+        sent = examined.conversion
+        conversion = CountedConversion(
+            tag=tag,
+            at=examined.at,
+            received_at=self._state.at,
+            keys=keys_of(sent.get("identifiers")),
+            value=amount_of(sent.get("value")),
+            currency=str(sent.get("price_currency") or spec.DEFAULT_CURRENCY),
+            items=items_of(sent.get("number_items")),
+        )
+        self._state.attribute(conversion, examined.conversion_id, counts=counts)
 
     def _refused(
         self, problems: list[Problem], allowance: Allowance, number: int | None

@@ -5,7 +5,6 @@ The parameters of POST and PUT are in the query; `request.params` echoes them wi
 
 import re
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from functools import partial
 from html import escape
 from typing import Final
@@ -16,8 +15,6 @@ from msgspec import Struct
 from twite_emulator import spec
 from twite_emulator.access import Caller, refuse_account
 from twite_emulator.exchange import (
-    EXCLUSIVE,
-    EXCLUSIVE_PARAMETERS,
     NOT_ONE_OF,
     TAG_NOT_FOUND,
     WINDOWS_CROSSED,
@@ -26,97 +23,17 @@ from twite_emulator.exchange import (
     XRequestReceived,
     json_answer,
     refusal,
+    utc,
     wrong_method,
 )
 from twite_emulator.fields import invalid, missing
+from twite_emulator.listing import listing_of
 from twite_emulator.state import EmulatedState
 from twite_emulator.world import EmulatedEventTag, World
 
 _PATH: Final = re.compile(r"/(?:11|12)/accounts/([^/]+)/web_event_tags(?:/([^/]+))?")
-MAX_COUNT: Final = 1000
-DEFAULT_COUNT: Final = 200
-MAX_IDS: Final = 200
-CURSOR: Final = "c-"  # the prefix of every cursor; opaque to clients
+_IDS: Final = "web_event_tag_ids"
 _REQUIRED: Final = ("name", "type", "click_window", "view_through_window", "retargeting_enabled")
-_SORTABLE: Final = ("created_at", "name")
-
-
-class Listing(Struct, frozen=True, kw_only=True):
-    count: int = DEFAULT_COUNT
-    offset: int = 0
-    ids: tuple[str, ...] | None = None
-    with_deleted: bool = False
-    with_total_count: bool = False
-    sort_key: str = "created_at"
-    reverse: bool = False
-    echo: Mapping[str, object] = {}
-
-
-def listing_of(pairs: Mapping[str, str]) -> Listing | Problem:
-    """Read the parameters of a list request. Parameters that X does not document are ignored."""
-    if "cursor" in pairs and pairs.get("with_total_count") == "true":
-        named = "cursor, with_total_count"
-        message = EXCLUSIVE.format(parameter=named)
-        return Problem(EXCLUSIVE_PARAMETERS, message, named)
-    echo: dict[str, object] = {}
-    listing = Listing()
-    for name, read in _READERS.items():
-        if name in pairs:
-            found = read(name, pairs[name])
-            if isinstance(found, Problem):
-                return found
-            echo[name] = found.shown
-            listing = msgspec.structs.replace(listing, **found.fields)
-    return msgspec.structs.replace(listing, echo=echo)
-
-
-class _Read(Struct, frozen=True):
-    shown: object  # typed, as request.params echoes it
-    fields: dict[str, object]  # of the Listing
-
-
-def _count(name: str, text: str) -> _Read | Problem:
-    if not text.isdecimal() or not 1 <= int(text) <= MAX_COUNT:
-        return invalid(spec.WRONG_TYPE, name, text, type=f"Long from 1 to {MAX_COUNT}")
-    return _Read(int(text), {"count": int(text)})
-
-
-def _cursor(name: str, text: str) -> _Read | Problem:
-    digits = text.removeprefix(CURSOR)
-    if not text.startswith(CURSOR) or not digits.isdecimal():
-        return invalid(NOT_ONE_OF, name, text, choices="the issued cursors")
-    return _Read(text, {"offset": int(digits)})
-
-
-def _ids(name: str, text: str) -> _Read | Problem:
-    ids = tuple(text.split(","))
-    if len(ids) > MAX_IDS:
-        return invalid(NOT_ONE_OF, name, len(ids), choices=f"up to {MAX_IDS} ids")
-    return _Read(ids, {"ids": ids})
-
-
-def _truth(name: str, text: str) -> _Read | Problem:
-    if text not in ("true", "false"):
-        return invalid(spec.WRONG_TYPE, name, text, type="Boolean")
-    return _Read(text == "true", {name: text == "true"})
-
-
-def _order(name: str, text: str) -> _Read | Problem:
-    key, _, direction = text.partition("-")
-    if key not in _SORTABLE or direction not in ("", "asc", "desc"):
-        choices = ", ".join(f"{key}-asc, {key}-desc" for key in _SORTABLE)
-        return invalid(NOT_ONE_OF, name, text, choices=choices)
-    return _Read(text, {"sort_key": key, "reverse": direction == "desc"})
-
-
-_READERS: Final[Mapping[str, Callable[[str, str], _Read | Problem]]] = {
-    "count": _count,
-    "cursor": _cursor,
-    "sort_by": _order,
-    "web_event_tag_ids": _ids,
-    "with_deleted": _truth,
-    "with_total_count": _truth,
-}
 
 
 def written_of(
@@ -200,20 +117,11 @@ class _EventTagRoutes(Struct, frozen=True):
         return self.state.world
 
     def listed(self, pairs: Mapping[str, str]) -> XAnswer:
-        listing = listing_of(pairs)
+        listing = listing_of(pairs, (_IDS,))
         if isinstance(listing, Problem):
             return refusal(400, listing, account_id=self.account)
-        found = self._found(listing)
-        page = found[listing.offset : listing.offset + listing.count]
-        end = listing.offset + len(page)
-        document: dict[str, object] = {
-            "request": {"params": {**listing.echo, "account_id": self.account}},
-            "next_cursor": f"{CURSOR}{end}" if end < len(found) else None,
-            "data": [self._shown(tag) for tag in page],
-        }
-        if listing.with_total_count:
-            document["total_count"] = len(found)
-        return json_answer(200, document)
+        tags = [tag for tag in self.world.events.values() if self._is_own(tag)]
+        return listing.answer(tags, _IDS, self._shown, self.account)
 
     def read(self, tag_id: str, pairs: Mapping[str, str]) -> XAnswer:
         tag = self._own(tag_id)
@@ -260,21 +168,12 @@ class _EventTagRoutes(Struct, frozen=True):
         self.world.put_event(tag)
         return self._single(tag, {"web_event_tag_id": tag_id})
 
-    def _found(self, listing: Listing) -> list[EmulatedEventTag]:
-        tags = [
-            tag
-            for tag in self.world.events.values()
-            if self.world.account_of(tag) == self.account
-            and (listing.with_deleted or not tag.deleted)
-            and (listing.ids is None or tag.id in listing.ids)
-        ]
-        return sorted(
-            tags, key=lambda tag: (getattr(tag, listing.sort_key), tag.id), reverse=listing.reverse
-        )
-
     def _own(self, tag_id: str) -> EmulatedEventTag | None:
         tag = self.world.events.get(tag_id)
-        return tag if tag and self.world.account_of(tag) == self.account else None
+        return tag if tag and self._is_own(tag) else None
+
+    def _is_own(self, tag: EmulatedEventTag) -> bool:
+        return self.world.account_of(tag) == self.account
 
     def _missed(self, tag_id: str) -> XAnswer:
         message = TAG_NOT_FOUND.format(value=tag_id)
@@ -296,7 +195,7 @@ class _EventTagRoutes(Struct, frozen=True):
             "embed_code": _embed_code(tag),
             "id": tag.id,
             "retargeting_enabled": tag.retargeting_enabled,
-            "last_tracked_at": _iso(count.last_at) if count is not None and tracked else None,
+            "last_tracked_at": utc(count.last_at) if count is not None and tracked else None,
             "status": "TRACKING" if tracked else "UNVERIFIED",
             "type": tag.type,
             "website_tag_id": tag.website_tag_id,
@@ -317,7 +216,3 @@ def _embed_code(tag: EmulatedEventTag) -> str:
         "{ tw_sale_amount: 0, tw_order_quantity: 0 });</script>\n"
         f"<noscript>\n{images}\n</noscript>"
     )
-
-
-def _iso(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -38,30 +38,35 @@ _TIMES: Final[Mapping[str, Callable[[str, object, Switches], float | Problem]]] 
 _EXTRA_FIELDS: Final = ("restricted_data_use", "search_string", "event_source_url")
 
 
-class ConversionProblem(Struct, frozen=True, kw_only=True):
+class ExaminedConversion(Struct, frozen=True, kw_only=True):
     problems: tuple[Problem, ...]
     home: str = ""  # the pixel the event is counted under
     event: str = ""  # the event id without tw-…, or the event name
     conversion_id: str | None = None
+    conversion: Mapping[str, object] = {}  # as it was sent
+    at: float = 0  # its time, epoch seconds
 
 
 def examine(
     conversion: object, pixel: EmulatedPixel, auth: str, state: EmulatedState
-) -> ConversionProblem:
+) -> ExaminedConversion:
     if not isinstance(conversion, dict):
-        return ConversionProblem(
+        return ExaminedConversion(
             problems=(invalid(spec.WRONG_TYPE, "conversions", conversion, type="Object"),)
         )
     home, event, problems = _event(conversion, pixel, auth, state)
-    problems += _time_problems(conversion, state)
+    at, wrong = _time(conversion, state)
+    problems += wrong
     problems += identifier_problems(conversion.get("identifiers"), state.switches)
     problems += _field_problems(conversion, state.switches)
     conversion_id = conversion.get("conversion_id")
-    return ConversionProblem(
+    return ExaminedConversion(
         problems=tuple(problems),
         home=home,
         event=event,
         conversion_id=conversion_id if isinstance(conversion_id, str) and conversion_id else None,
+        conversion=conversion,
+        at=at,
     )
 
 
@@ -130,7 +135,8 @@ def _named_event(
     return pixel.id, name, []
 
 
-def _time_problems(conversion: Mapping[str, object], state: EmulatedState) -> list[Problem]:
+def _time(conversion: Mapping[str, object], state: EmulatedState) -> tuple[float, list[Problem]]:
+    """Return the time that counts, 0 if there is none, and the problems of both times."""
     switches = state.switches
     read = {
         name: read_time(name, conversion[name], switches)
@@ -138,18 +144,19 @@ def _time_problems(conversion: Mapping[str, object], state: EmulatedState) -> li
         if conversion.get(name) is not None
     }
     if not read:
-        return [missing("conversion_time")]
+        return 0, [missing("conversion_time")]
     problems = [moment for moment in read.values() if isinstance(moment, Problem)]
     moments = {name: at for name, at in read.items() if not isinstance(at, Problem)}
-    if moments:
-        rules = switches.time_precedence
-        name = rules if rules in moments else next(iter(moments))
-        age = state.at - moments[name]
-        if switches.max_age and age > switches.max_age:
-            problems.append(invalid(TOO_OLD, name))
-        if switches.max_future and -age > switches.max_future:
-            problems.append(invalid(TOO_FAR_AHEAD, name))
-    return problems
+    if not moments:
+        return 0, problems
+    rules = switches.time_precedence
+    name = rules if rules in moments else next(iter(moments))
+    age = state.at - moments[name]
+    if switches.max_age and age > switches.max_age:
+        problems.append(invalid(TOO_OLD, name))
+    if switches.max_future and -age > switches.max_future:
+        problems.append(invalid(TOO_FAR_AHEAD, name))
+    return moments[name], problems
 
 
 def _field_problems(conversion: Mapping[str, object], switches: Switches) -> list[Problem]:

@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from random import Random
 from typing import Final
 from urllib.parse import parse_qsl
@@ -114,6 +115,11 @@ def no_route() -> XAnswer:
 
 def wrong_method(method: str) -> XAnswer:
     return refusal(405, Problem(spec.METHOD_NOT_ALLOWED, WRONG_METHOD.format(value=method)))
+
+
+def utc(at: float) -> str:
+    """Return epoch seconds as X writes times: in UTC, with whole seconds. [doc FUND timezones]"""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def debug_id(randomness: Random) -> str:

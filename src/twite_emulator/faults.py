@@ -60,7 +60,7 @@ class InjectedFault(
     event: str | None = None
     holding: str | None = None
     over: Annotated[int, Meta(ge=0)] | None = None
-    on: Literal["conversions", "any"] = "conversions"
+    on: Literal["conversions", "analytics", "any"] = "conversions"
     seconds: float = 0
     status: Annotated[int, Meta(ge=200, le=599)] | None = None
     body: str | None = None

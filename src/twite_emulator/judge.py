@@ -9,13 +9,16 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from random import Random
 from types import MappingProxyType
-from typing import Final, get_args
+from typing import Final
 
 import msgspec
 from msgspec import Struct
 
 from twite_emulator import spec
-from twite_emulator.access import Caller, Denied, admit_signed, refuse_account
+from twite_emulator.access import ANY_ROLE, Caller, Denied, admit_signed, refuse_account
+from twite_emulator.ads import Ads
+from twite_emulator.analytics.journal import AnalyticsJournal
+from twite_emulator.analytics.routes import Analytics
 from twite_emulator.conversions import judge_conversions, judge_unchecked
 from twite_emulator.counting import ConversionCounter
 from twite_emulator.event_tags import answer_event_tags
@@ -32,7 +35,7 @@ from twite_emulator.oauth_flow import OAuthFlow
 from twite_emulator.pixel import take_hit
 from twite_emulator.state import EmulatedState, Hits, NonceWindow, Windows
 from twite_emulator.switches import Switches
-from twite_emulator.world import EmulatedAccount, Permission, World
+from twite_emulator.world import EmulatedAccount, World
 
 # X's real pixel script is not available offline, so this script stands in for it.
 _SCRIPT_PATH: Final = "/uwt.js"
@@ -44,12 +47,11 @@ _HEADERS: Final = (
 )
 
 
-ANY_ROLE: Final[tuple[str, ...]] = get_args(Permission)
 _LIST: Final = re.compile(r"/(?:11|12)/accounts")
 _ONE: Final = re.compile(r"/(?:11|12)/accounts/([^/]+)")
 _ACCESS: Final = re.compile(r"/(?:11|12)/accounts/([^/]+)/authenticated_user_access")
 CONVERSIONS: Final = re.compile(r"/(?:11|12)/measurement/conversions/([^/]+)")
-_ADS: Final = re.compile(r"/(?:11|12)/accounts(?:/.*)?")
+_ADS: Final = re.compile(r"/(?:11|12)/(?:accounts|stats)(?:/.*)?|/advertiser-api-async-.*")
 _PIXEL_HITS: Final = ("/1/i/adsct", "/i/adsct")
 MAX_BODY_BYTES = 64 * 1024 * 1024  # total size of all stored bodies
 
@@ -114,6 +116,7 @@ class Judge:
         self.switches = self._first_switches
         self.world = World()
         self.world.merge(self._first_world)
+        self.ads = Ads()
         self.shift = 0.0
         self.faults = FaultBoard()
         self.forget()
@@ -121,6 +124,9 @@ class Judge:
     def forget(self) -> None:
         """Delete received conversions, counts and rate limit windows; keep the rest."""
         self.ledger = ConversionCounter()
+        self.ads.forget()
+        self.analytics = Analytics()
+        self.asked = AnalyticsJournal(requests=self.switches.log_requests)
         self.hits = Hits()
         self.windows = Windows()
         self.nonces = NonceWindow()
@@ -145,6 +151,7 @@ class Judge:
             world=self.world,
             switches=self.switches,
             counter=self.ledger,
+            ads=self.ads,
             hits=self.hits,
             windows=self.windows,
             nonces=self.nonces,
@@ -162,7 +169,7 @@ class Judge:
             judged = judge_conversions if self.switches.checks else judge_unchecked
             return judged(request, match[1], state)
         if _ADS.fullmatch(request.path):
-            return _ads(request, state)
+            return self.analytics.answer(request, state) or _ads(request, state)
         if request.path in _PIXEL_HITS:
             return XVerdict(answer=take_hit(request, state))
         if request.path == _SCRIPT_PATH and request.method == "GET":

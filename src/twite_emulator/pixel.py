@@ -8,6 +8,8 @@ from typing import Final
 
 import msgspec
 
+from twite_emulator import spec
+from twite_emulator.ads import CountedConversion, amount_of, items_of, keys_of
 from twite_emulator.examine import tag_by_id
 from twite_emulator.exchange import XAnswer, XRequestReceived
 from twite_emulator.state import EmulatedState
@@ -21,13 +23,28 @@ def take_hit(request: XRequestReceived, state: EmulatedState) -> XAnswer:
     pairs = dict(request.query_pairs())
     where = _where(pairs.get("txn_id", ""), state)
     if state.hits.is_new(pairs, at=state.at) and where is not None:
-        state.counter.receive(
+        event = _event(pairs)
+        found = event.get("conversion_id") or pairs.get("conversion_id")
+        conversion_id = str(found) if found else None
+        counts = state.counter.receive(
             "pixel",
             event=where,
-            conversion_id=_conversion_id(pairs),
+            conversion_id=conversion_id,
             at=state.at,
             switches=state.switches,
         )
+        tag = state.world.events.get(where[1])
+        if tag is not None:
+            conversion = CountedConversion(
+                tag=tag,
+                at=state.at,
+                received_at=state.at,
+                keys=_keys(pairs, event),
+                value=amount_of(event.get("value")),
+                currency=str(event.get("currency") or spec.DEFAULT_CURRENCY),
+                items=items_of(event.get("num_items")),
+            )
+            state.attribute(conversion, conversion_id, counts=counts)
     return XAnswer(
         status=200,
         body=GIF,
@@ -48,12 +65,16 @@ def _where(txn_id: str, state: EmulatedState) -> tuple[str, str] | None:
     return (tag.pixel, tag.id) if tag is not None and not tag.deleted else None
 
 
-def _conversion_id(pairs: dict[str, str]) -> str | None:
-    """`conversion_id` of the `event` parameter, which is JSON; or a separate parameter."""
+def _event(pairs: dict[str, str]) -> dict[str, object]:
+    """Return the `event` parameter, which is JSON."""
     try:
         event = msgspec.json.decode(pairs.get("event") or "{}")
     except (msgspec.MsgspecError, RecursionError):
         event = {}
-    found = event.get("conversion_id") if isinstance(event, dict) else None
-    found = found or pairs.get("conversion_id")
-    return str(found) if found else None
+    return event if isinstance(event, dict) else {}
+
+
+def _keys(pairs: dict[str, str], event: dict[str, object]) -> frozenset[tuple[str, str]]:
+    """Return the click id, and the email, which the pixel hashes. [doc PIX]"""
+    given = {"twclid": pairs.get("twclid"), "hashed_email": event.get("email_address")}
+    return keys_of([given])

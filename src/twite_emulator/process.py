@@ -77,9 +77,24 @@ class Emulator:
         """Return the world, in the form that `add` takes."""
         return self._ask("GET", "world")
 
-    def clock(self, shift: float = 0) -> JsonObject:
-        """Move X's clock by `shift` seconds and return its time."""
-        return self._ask("POST", "clock", {"shift": shift})
+    def plant(self, **ads: Json) -> JsonObject:
+        """Add what ads did: lists of `clicks`, `views` and `spend` of line items."""
+        return self._ask("POST", "ads", ads)
+
+    def asked(self) -> JsonObject:
+        """Return the requests for analytics: totals, those that came too early, and `entries`."""
+        return self._ask("GET", "asked")
+
+    def truth(self, **only: str) -> JsonObject:
+        """Return what X's statistics finally contain.
+
+        `only` selects an `account`, and days from `since` to `until`.
+        """
+        return self._ask("GET", f"truth?{urlencode(only)}")
+
+    def clock(self, shift: float = 0, *, now: float | None = None) -> JsonObject:
+        """Move X's clock by `shift` seconds, or set it to `now`, and return its time."""
+        return self._ask("POST", "clock", {"shift": shift} if now is None else {"now": now})
 
     def _ask(
         self, method: str, route: str, document: Mapping[str, Json] | None = None

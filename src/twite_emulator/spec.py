@@ -76,6 +76,7 @@ CONVERSION_FIELDS: Final = (
     "contents",  # [doc WEB]
     "restricted_data_use",  # [doc RDU for the name, guess for the place]
 )
+DEFAULT_CURRENCY: Final = "USD"  # of price_currency [doc WEB]
 IDENTIFIER_FIELDS: Final = (
     "twclid",
     "hashed_email",

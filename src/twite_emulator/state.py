@@ -9,6 +9,7 @@ from typing import Final
 from msgspec import Struct
 
 from twite_emulator import spec
+from twite_emulator.ads import Ads, CountedConversion
 from twite_emulator.counting import ConversionCounter
 from twite_emulator.switches import Switches
 from twite_emulator.world import World
@@ -68,7 +69,7 @@ class NonceWindow:
 
 
 class Allowance(Struct, frozen=True, kw_only=True):
-    """An account's remaining allowance after a request. `reset` is epoch seconds."""
+    """What an account or user may still request. `reset` is epoch seconds."""
 
     granted: bool
     limit: int
@@ -80,18 +81,24 @@ class Allowance(Struct, frozen=True, kw_only=True):
             switches.rate_headers == "oauth" and auth != "oauth"
         ):
             return ()
-        user = (
+        kind = switches.rate_header_kind
+        return (self.of_user() if kind != "account" else ()) + (
+            self.of_account() if kind != "user" else ()
+        )
+
+    def of_user(self) -> tuple[tuple[str, str], ...]:
+        return (
             (spec.USER_RATE_LIMIT, str(self.limit)),
             (spec.USER_RATE_REMAINING, str(self.remaining)),
             (spec.USER_RATE_RESET, str(self.reset)),
         )
-        account = (
+
+    def of_account(self) -> tuple[tuple[str, str], ...]:
+        return (
             (spec.ACCOUNT_RATE_LIMIT, str(self.limit)),
             (spec.ACCOUNT_RATE_REMAINING, str(self.remaining)),
             (spec.ACCOUNT_RATE_RESET, str(self.reset)),
         )
-        kind = switches.rate_header_kind
-        return (user if kind != "account" else ()) + (account if kind != "user" else ())
 
 
 class Windows:
@@ -99,24 +106,25 @@ class Windows:
         self._began: dict[str, float] = {}
         self._used: dict[str, int] = {}
 
-    def take(self, account: str, amount: int, *, at: float, switches: Switches) -> Allowance:
-        """Use `amount` of the account's allowance, or nothing if it is not enough.
+    def take(self, holder: str, amount: int, *, at: float, limit: int, seconds: float) -> Allowance:
+        """Use `amount` of the holder's allowance, or nothing if it is not enough.
 
-        An amount of 0 only reads the allowance.
+        The holder is an account or a user; `seconds` is the length of a window. An amount of 0 only
+        reads the allowance.
         """
-        began = self._began.get(account)
-        if began is None or not began <= at < began + switches.rate_window:
-            began = self._began[account] = at
-            self._used[account] = 0
-        left = switches.rate_limit - self._used[account]
+        began = self._began.get(holder)
+        if began is None or not began <= at < began + seconds:
+            began = self._began[holder] = at
+            self._used[holder] = 0
+        left = limit - self._used[holder]
         granted = amount <= max(left, 0)
         if granted:
-            self._used[account] += amount
+            self._used[holder] += amount
         return Allowance(
             granted=granted,
-            limit=switches.rate_limit,
-            remaining=max(0, switches.rate_limit - self._used[account]),
-            reset=math.ceil(began + switches.rate_window),
+            limit=limit,
+            remaining=max(0, limit - self._used[holder]),
+            reset=math.ceil(began + seconds),
         )
 
 
@@ -129,6 +137,7 @@ class EmulatedState(Struct, frozen=True, kw_only=True):
     world: World
     switches: Switches
     counter: ConversionCounter
+    ads: Ads
     hits: Hits
     windows: Windows
     nonces: NonceWindow
@@ -136,3 +145,11 @@ class EmulatedState(Struct, frozen=True, kw_only=True):
     started_at: float
     at: float
     signed_at: float
+
+    def attribute(
+        self, conversion: CountedConversion, conversion_id: str | None, *, counts: bool
+    ) -> None:
+        """Attribute a copy to an ad, if it belongs to one. `counts`: it is not a duplicate."""
+        self.ads.receive(
+            conversion, conversion_id, counts=counts, world=self.world, switches=self.switches
+        )

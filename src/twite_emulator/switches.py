@@ -13,6 +13,7 @@ from twite_emulator.exchange import EmulatorInputError
 
 Seconds = Annotated[float, Meta(ge=0)]
 Count = Annotated[int, Meta(ge=0)]
+Share = Annotated[float, Meta(ge=0, le=1)]
 _TRUTHS: Final[Mapping[str, object]] = {"on": True, "off": False}
 
 
@@ -53,6 +54,34 @@ class Switches(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     sandbox: bool = True
     pixel_txn: Literal["event", "tw", "any"] = "event"
     tracking_delay: Seconds = 12 * 3600
+    analytics_access: Literal["standard", "any"] = "standard"
+    pixel_token_analytics: bool = False
+    stats_limit: Count = 250
+    stats_window: Annotated[float, Meta(gt=0)] = spec.RATE_WINDOW_SECONDS
+    stats_limit_scope: Literal["category", "endpoint"] = "category"
+    stats_range: Literal["hours", "days"] = "hours"
+    day_alignment: Literal["day", "today"] = "day"
+    total_alignment: Literal["hour", "midnight"] = "hour"
+    unknown_entities: Literal["refuse", "null"] = "refuse"
+    stats_delay: Seconds = 0
+    stats_nulls: bool = False
+    estimate_share: Share = 1
+    late_conversions: Literal["counted", "dropped"] = "counted"
+    spend_excess: Share = 0
+    attribution_day: Literal["conversion", "touch"] = "conversion"
+    counted_events: Literal["all", "primary"] = "all"
+    conversion_shape: Literal["metric", "array", "split"] = "metric"
+    empty_conversions: Literal["null", "object", "zeros"] = "null"
+    sale_amount_unit: Literal["micro", "money", "minor"] = "micro"
+    segment_shape: Literal["name_value", "value", "id"] = "name_value"
+    segmented_tags: Literal["table", "all"] = "table"
+    job_seconds: Seconds = 2
+    job_limit: Count = 100
+    job_outcome: Literal["success", "failed"] = "success"
+    job_ttl: Seconds = 2 * 24 * 3600
+    expired_job: Literal["listed", "gone"] = "listed"
+    job_file_access: Literal["public", "oauth"] = "public"
+    job_file_encoding: Literal["none", "gzip"] = "none"
     checks: bool = True
     log_requests: Count = 100_000
     log_bodies: Count = 1_000

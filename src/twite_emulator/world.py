@@ -1,8 +1,9 @@
-"""The emulator's accounts, pixels, events, apps, users and tokens."""
+"""The emulator's accounts, pixels, events, campaigns, apps, users and tokens."""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, Literal
+from zoneinfo import ZoneInfo
 
 import msgspec
 from msgspec import Struct
@@ -18,9 +19,13 @@ Permission = Literal[
     "PARTNER_AUDIENCE_MANAGER",
     "TWEET_COMPOSER",
 ]
+Placement = Literal["ALL_ON_TWITTER", "SPOTLIGHT", "TREND"]
 _REFERENCES: Final = (
     ("pixels", "account", "accounts"),
     ("events", "pixel", "pixels"),
+    ("funding_instruments", "account", "accounts"),
+    ("campaigns", "funding_instrument", "funding_instruments"),
+    ("line_items", "campaign", "campaigns"),
     ("tokens", "user", "users"),
     ("tokens", "app", "apps"),
 )
@@ -35,6 +40,10 @@ class EmulatedAccount(_Entry, frozen=True, kw_only=True):
     id: str  # base-36
     name: str = "Example"
     timezone: str = "Europe/London"
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.timezone)
 
 
 class EmulatedPixel(_Entry, frozen=True, kw_only=True):
@@ -62,12 +71,45 @@ class EmulatedEventTag(_Entry, frozen=True, kw_only=True):
     deleted: bool = False
 
 
+class EmulatedFundingInstrument(_Entry, frozen=True, kw_only=True):
+    """What pays for the campaigns of an account. It decides their currency."""
+
+    id: str
+    account: str
+    description: str = "Visa ending in 0650"
+    currency: str = "EUR"  # ISO 4217
+    created_at: float = 0
+    deleted: bool = False
+
+
+class EmulatedCampaign(_Entry, frozen=True, kw_only=True):
+    id: str
+    funding_instrument: str
+    name: str = "Example"
+    entity_status: Literal["ACTIVE", "PAUSED", "DRAFT"] = "ACTIVE"
+    created_at: float = 0
+    deleted: bool = False
+
+
+class EmulatedLineItem(_Entry, frozen=True, kw_only=True):
+    """A part of a campaign, which X's interface calls an ad group."""
+
+    id: str
+    campaign: str
+    name: str = "Example"
+    placements: tuple[Placement, ...] = ("ALL_ON_TWITTER",)
+    primary_web_event_tag: str | None = None  # the event that it is optimised for
+    entity_status: Literal["ACTIVE", "PAUSED", "DRAFT"] = "ACTIVE"
+    created_at: float = 0
+    deleted: bool = False
+
+
 class EmulatedApp(_Entry, frozen=True, kw_only=True):
     id: str
     consumer_key: str
     consumer_secret: str
     name: str = "Example App"
-    access: Literal["none", "conversion_only", "standard"] = "conversion_only"
+    access: Literal["none", "conversion_only", "standard"] = "standard"
     callbacks: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
@@ -100,6 +142,9 @@ class World:
         self.accounts: dict[str, EmulatedAccount] = {}
         self.pixels: dict[str, EmulatedPixel] = {}
         self.events: dict[str, EmulatedEventTag] = {}
+        self.funding_instruments: dict[str, EmulatedFundingInstrument] = {}
+        self.campaigns: dict[str, EmulatedCampaign] = {}
+        self.line_items: dict[str, EmulatedLineItem] = {}
         self.apps: dict[str, EmulatedApp] = {}
         self.users: dict[str, EmulatedUser] = {}
         self.tokens: dict[str, EmulatedToken] = {}
@@ -110,7 +155,7 @@ class World:
     def merge(self, document: Mapping[str, object]) -> None:
         """Add new entries, and change the given fields of known ones; all or nothing.
 
-        `document` has lists under accounts, pixels, events, apps, users, tokens.
+        `document` has lists under the names in KINDS.
         """
         merged = {kind: dict(getattr(self, kind)) for kind in KINDS}
         for kind, entries in document.items():
@@ -138,6 +183,10 @@ class World:
     def account_of(self, tag: EmulatedEventTag) -> str:
         return self.pixels[tag.pixel].account
 
+    def instrument_of(self, line_item: str) -> EmulatedFundingInstrument:
+        campaign = self.campaigns[self.line_items[line_item].campaign]
+        return self.funding_instruments[campaign.funding_instrument]
+
     def fresh_id(self) -> str:
         """Return an unused base-36 id."""
         while True:
@@ -154,6 +203,9 @@ KINDS: Final[Mapping[str, tuple[type[_Entry], str]]] = {
     "accounts": (EmulatedAccount, "id"),
     "pixels": (EmulatedPixel, "id"),
     "events": (EmulatedEventTag, "id"),
+    "funding_instruments": (EmulatedFundingInstrument, "id"),
+    "campaigns": (EmulatedCampaign, "id"),
+    "line_items": (EmulatedLineItem, "id"),
     "apps": (EmulatedApp, "id"),
     "users": (EmulatedUser, "id"),
     "tokens": (EmulatedToken, "token"),
@@ -176,9 +228,20 @@ def _put(table: dict[str, object], kind: str, entry: object) -> None:
         value = msgspec.convert(known | entry, struct)
     except msgspec.ValidationError as error:
         raise EmulatorInputError(f"{kind} {key!r}: {error}") from None
+    if isinstance(value, EmulatedAccount):
+        _check_zone(value)
     if isinstance(value, EmulatedEventTag) and not value.website_tag_id:
         value = msgspec.structs.replace(value, website_tag_id=value.id)
     table[key] = value
+
+
+def _check_zone(account: EmulatedAccount) -> None:
+    try:
+        _ = account.zone
+    except (OSError, ValueError, KeyError):
+        raise EmulatorInputError(
+            f"accounts {account.id!r}: there is no time zone {account.timezone!r}"
+        ) from None
 
 
 def _check_references(merged: Mapping[str, Mapping[str, Struct]]) -> None:

@@ -1,22 +1,15 @@
 """Copies of one (event, conversion id) by pixel and API count once within 48 hours."""
 
-import json
 from urllib.parse import urlencode
 
 import msgspec
 import pytest
-from x_requests import ADS, NOW, Time, a_conversion, a_judge, answer_of, counted
+from x_requests import ADS, NOW, Time, a_conversion, a_hit, a_judge, answer_of, counted
 
 from twite_emulator.exchange import XRequestReceived
 from twite_emulator.state import MAX_HITS, Hits
 
 HOUR = 3600
-
-
-def a_hit(conversion_id="order-1", *, txn="o8z6k", path="/1/i/adsct") -> XRequestReceived:
-    event = json.dumps({"conversion_id": conversion_id, "value": 1})
-    query = urlencode({"txn_id": txn, "p_id": "Twitter", "event": event})
-    return XRequestReceived(method="GET", url=ADS + path, path=path, query=query, headers={})
 
 
 class Shop:

@@ -2,6 +2,7 @@
 
 import json
 from random import Random
+from urllib.parse import urlencode
 
 import msgspec
 from oauthlib.oauth1 import Client
@@ -58,6 +59,13 @@ def a_request(
         headers={"content-type": "application/json", "x-pixel-token": token},
         body=json.dumps({"conversions": conversions}).encode() if body is None else body,
     )
+
+
+def a_hit(conversion_id="order-1", *, txn="o8z6k", path="/1/i/adsct") -> XRequestReceived:
+    """A hit of the pixel, without an event_id that would count it once."""
+    event = json.dumps({"conversion_id": conversion_id, "value": 1})
+    query = urlencode({"txn_id": txn, "p_id": "Twitter", "event": event})
+    return XRequestReceived(method="GET", url=ADS + path, path=path, query=query, headers={})
 
 
 def signed(

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 import uvicorn
 
 from twite_emulator import spec
+from twite_emulator.analytics.routes import is_analytics
 from twite_emulator.exchange import (
     BODY_TOO_LARGE,
     Problem,
@@ -62,7 +63,8 @@ class EmulatorApp:
             if body is None:
                 await self._unread(scope, wire, pixel)
                 return
-        endpoint = "conversions" if match else "other"
+        analytics = is_analytics(scope["path"])
+        endpoint = "conversions" if match else "analytics" if analytics else "other"
         fault = self._judge.faults.draw(endpoint=endpoint, pixel=pixel, body=body or b"")
         if fault and fault.kind is FaultKind.RESET:
             if match:
@@ -80,6 +82,8 @@ class EmulatorApp:
             verdict = await judged(request, fault, self._judge, wire)
         if match:
             self._note(scope, pixel, verdict, fault, body)
+        if analytics:
+            self._note_analytics(request, verdict, fault)
         if verdict is not None:
             await self._respond(verdict, fault, wire)
 
@@ -136,6 +140,19 @@ class EmulatorApp:
                 why=verdict.why if verdict else None,
                 body=body,
             )
+        )
+
+    def _note_analytics(
+        self, request: XRequestReceived, verdict: XVerdict | None, fault: InjectedFault | None
+    ) -> None:
+        answered = verdict is not None and (fault is None or fault.kind not in UNANSWERED)
+        self._judge.asked.add(
+            at=self._judge.now(),
+            method=request.method,
+            path=request.path,
+            query=request.query,
+            answer=verdict.answer if verdict and answered else None,
+            fault=str(fault.kind) if fault else None,
         )
 
 

@@ -5,6 +5,7 @@ from typing import Final
 
 import msgspec
 
+from twite_emulator.analytics.truth import truth
 from twite_emulator.counting import EventCount
 from twite_emulator.exchange import EmulatorInputError, XAnswer, XRequestReceived, json_answer
 from twite_emulator.judge import Judge, Received
@@ -121,11 +122,21 @@ def _clock(judge: Judge, _: XRequestReceived) -> object:
 
 
 def _shift(judge: Judge, request: XRequestReceived) -> object:
-    seconds = _object(request).get("shift")
+    document = _object(request)
+    name = "now" if "now" in document else "shift"
+    seconds = document.get(name)
     if not isinstance(seconds, int | float) or isinstance(seconds, bool):
-        raise EmulatorInputError('"shift" must be a number of seconds')
-    judge.shift += seconds
-    return {"now": judge.now(), "shift": judge.shift}
+        raise EmulatorInputError(f'"{name}" must be a number of seconds')
+    judge.shift += seconds - judge.now() if name == "now" else seconds
+    return _clock(judge, request)
+
+
+def _plant(judge: Judge, request: XRequestReceived) -> object:
+    return judge.ads.plant(_object(request), judge.world, at=judge.now())
+
+
+def _truth(judge: Judge, request: XRequestReceived) -> object:
+    return truth(dict(request.query_pairs()), judge.state())
 
 
 Act = Callable[[Judge, XRequestReceived], object]
@@ -141,6 +152,9 @@ ROUTES: Final[Mapping[tuple[str, str], Act]] = {
     ("PATCH", "switches"): _turn,
     ("GET", "world"): lambda judge, _: judge.world.document(),
     ("PUT", "world"): _add,
+    ("POST", "ads"): _plant,
+    ("GET", "asked"): lambda judge, _: judge.asked.document(),
+    ("GET", "truth"): _truth,
     ("GET", "clock"): _clock,
     ("POST", "clock"): _shift,
 }
