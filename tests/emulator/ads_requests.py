@@ -67,7 +67,8 @@ def ask(judge, path, *, method="GET", version="12", **pairs):
 
 def answer_to(judge, path, *, method="GET", version="12", **pairs):
     query = "&".join(f"{name}={value}" for name, value in pairs.items() if value is not None)
-    address = f"{ADS}/{version}/{path}" + (f"?{query}" if query else "")
+    address = "/".join(part for part in (ADS, version, path) if part)
+    address += ("&" if "?" in path else "?") + query if query else ""
     request = signed(method, address, at=judge.now(), nonce=f"n{_NONCES.getrandbits(64)}")
     return judge.answer(request).answer
 
