@@ -31,7 +31,7 @@ TOO_MANY_JOBS: Final = "TOO_MANY_JOBS"  # [seen GH]
 _MANY: Final = "A maximum of {limit} jobs can be in processing state"  # [seen GH]
 
 
-class StatsJob(Struct, frozen=True, kw_only=True):
+class EmulatedJob(Struct, frozen=True, kw_only=True):
     """A job. Lists need `name` and `deleted`."""
 
     number: int
@@ -56,9 +56,9 @@ class StatsJob(Struct, frozen=True, kw_only=True):
         return "SUCCESS" if self.succeeds else "FAILED"
 
 
-class StatsJobs:
+class EmulatedJobs:
     def __init__(self) -> None:
-        self._jobs: dict[str, StatsJob] = {}
+        self._jobs: dict[str, EmulatedJob] = {}
         self._numbers = count(_FIRST_ID)
 
     def create(
@@ -75,7 +75,7 @@ class StatsJobs:
             problem = Problem(TOO_MANY_JOBS, _MANY.format(limit=limit))
             return refusal(400, problem, account_id=account)
         ready_at = state.at + state.switches.job_seconds
-        job = StatsJob(
+        job = EmulatedJob(
             number=next(self._numbers),
             query=query,
             created_at=state.at,
@@ -123,15 +123,15 @@ class StatsJobs:
         body = gzip.compress(msgspec.json.encode(document), mtime=0)
         return XAnswer(status=200, body=body, headers=tuple(headers))
 
-    def _of(self, account: str) -> list[StatsJob]:
+    def _of(self, account: str) -> list[EmulatedJob]:
         return [job for job in self._jobs.values() if job.query.account == account]
 
 
-def _file_name(job: StatsJob) -> str:
+def _file_name(job: EmulatedJob) -> str:
     return f"stats_job_{job.id}.json.gz"
 
 
-def _shown(job: StatsJob, state: EmulatedState, host: str) -> dict[str, object]:
+def _shown(job: EmulatedJob, state: EmulatedState, host: str) -> dict[str, object]:
     status = job.status(state.at)
     done = status != "PROCESSING"
     return {

@@ -11,7 +11,7 @@ from twite_emulator.access import ANY_ROLE, Caller, Denied, admit_reader, refuse
 from twite_emulator.analytics.activity import answer_activity
 from twite_emulator.analytics.answer import stats_document
 from twite_emulator.analytics.entities import LISTS, answer_entity, answer_list
-from twite_emulator.analytics.jobs import FOLDER, StatsJobs
+from twite_emulator.analytics.jobs import FOLDER, EmulatedJobs
 from twite_emulator.analytics.metrics import (
     COUNTED_READS,
     ENTITY_READS,
@@ -73,7 +73,7 @@ class Analytics:
     """X's analytics, and what it must remember: jobs and rate limit windows."""
 
     def __init__(self) -> None:
-        self._jobs = StatsJobs()
+        self._jobs = EmulatedJobs()
         self._windows = Windows()
         self._routes: Mapping[
             re.Pattern[str], tuple[Callable[[_Call], _Limit], Callable[[_Call], XAnswer]]
