@@ -119,10 +119,11 @@ oracle: $(DEV_STAMP) .node/.done  ## compare the decoding of consent strings wit
 axe: $(DEV_STAMP) chromium .node/.done  ## check the accessibility of the console with axe-core
 	@TWITE_TRIAL=1 $(BIN)/python -m pytest tests/browser/test_console.py $(ARGS)
 
-generate: $(DEV_STAMP) .node/.done  ## write generated files: twite.min.js, openapi.json, PostgreSQL's statements, the findings in doctor.md
+generate: $(DEV_STAMP) .node/.done  ## write generated files: twite.min.js, openapi.json, commands.schema.json, PostgreSQL's statements, the findings in doctor.md
 	@$(BIN)/python tests/diagnostics_page.py
 	@cd src/twite/http/script && $(CURDIR)/.node/node_modules/.bin/terser twite.js --compress --mangle --output twite.min.js
 	@PYTHONPATH=tests $(BIN)/python tests/openapi_document.py
+	@PYTHONPATH=tests $(BIN)/python tests/command_schemas.py
 	@$(BIN)/python tests/postgres_statements.py
 
 screenshots: $(DEV_STAMP) chromium  ## make the screenshots of the console in docs/

@@ -1,6 +1,5 @@
 """`twite emulate`, or `python -m twite_emulator`: run only the emulator of X."""
 
-import json
 import os
 import re
 import signal
@@ -36,6 +35,13 @@ WorldFile = Annotated[
 ]
 
 
+class EmulatorReady(msgspec.Struct, frozen=True, kw_only=True):
+    """The address and the process of an emulator that accepts requests."""
+
+    url: str
+    pid: int
+
+
 def emulate(
     *,
     listen: Listen = "127.0.0.1:8090",
@@ -49,7 +55,8 @@ def emulate(
     """
 
     def ready(url: str) -> None:
-        line = json.dumps({"url": url, "pid": os.getpid()}) if as_json else url
+        found = EmulatorReady(url=url, pid=os.getpid())
+        line = msgspec.json.encode(found).decode() if as_json else url
         typer.echo(line if as_json else f"X emulator listening on {line}")
         sys.stdout.flush()
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import fork_server
 from builders import NOW, a_submission, an_entry
+from command_schemas import require_schema
 from twite.domain.delivery import Attempt, Settlement, Transition, Trigger
 from twite.gateway.ports.outbox import Claim
 from twite.stores.sqlite import SQLiteStore
@@ -60,6 +61,7 @@ def twite(*arguments: str, environ: dict[str, str] | None = None) -> tuple[int, 
         timeout=30,
         check=False,
     )
+    require_schema(arguments, done.stdout)
     return done.returncode, done.stdout, done.stderr
 
 

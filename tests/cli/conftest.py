@@ -5,6 +5,7 @@ import pytest
 from command_stage import ENVIRONMENT, settings_in, store_in
 from send_gateway_double import KEY, SETTINGS, double
 
+from command_schemas import require_schema
 from twite.cli import run
 
 Run = Callable[..., tuple[int, str, str]]
@@ -12,13 +13,17 @@ Run = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture
 def command(capsys, monkeypatch) -> Run:
-    """Run a command in this process; returns its exit code and both outputs."""
+    """Run a command in this process; returns its exit code and both outputs.
+
+    What a command prints with `--json` must be as in its schema.
+    """
     for name in ("X_PIXEL_TOKEN", "TWITE_SHOP_KEY"):
         monkeypatch.setenv(name, ENVIRONMENT[name])
 
     def ran(*arguments: str) -> tuple[int, str, str]:
         code = run(arguments)
         out, err = capsys.readouterr()
+        require_schema(arguments, out)
         return code, out, err
 
     return ran

@@ -38,7 +38,8 @@ def test_accounting_as_json_matches_the_http_response(command, shop):
     assert code == 0
     reported = json.loads(out)
     del reported["forecast"]
-    assert reported == {**sums, "by": [{"source": "shop", "pixel": "o8z6j", **sums}]}
+    by = [{"source": "shop", "pixel": "o8z6j", **sums}]
+    assert reported == {**sums, "by": by, "ignored": []}
 
 
 def test_accounting_prints_pending_conversions_in_a_separate_table(command, shop):

@@ -102,7 +102,7 @@ def test_open_alerts_are_printed_as_json(command, shop):
     code, out, _ = command("alerts", "list", "--config", str(shop), "--json")
 
     assert code == 1
-    assert json.loads(out) == [
+    assert json.loads(out)["alerts"] == [
         {
             "code": "conversions_held",
             "severity": "warning",
@@ -205,7 +205,7 @@ def test_listed_alert_says_who_acknowledged_it_and_until_when_it_is_muted(comman
 
     assert (code, err) == (1, "")
     assert "acknowledged by olga, muted until 2100-01-01" in " ".join(out.split())
-    [alert] = json.loads(as_json)
+    [alert] = json.loads(as_json)["alerts"]
     assert (alert["acknowledged_by"], alert["muted_until"]) == ("olga", spelled(until))
 
 
@@ -215,4 +215,4 @@ def test_ended_mute_is_not_listed(command, shop):
 
     _, as_json, _ = command("alerts", "list", "--json", "--config", str(shop))
 
-    assert json.loads(as_json)[0]["muted_until"] is None
+    assert json.loads(as_json)["alerts"][0]["muted_until"] is None

@@ -24,7 +24,7 @@ def states(command, shop) -> dict[str, str]:
     shown = {}
     for order in ("order-1", "order-2", "order-3", "order-4"):
         _, out, _ = command("show", order, "--config", str(shop), "--json")
-        shown[order] = json.loads(out)[0]["state"]
+        shown[order] = json.loads(out)["conversions"][0]["state"]
     return shown
 
 
@@ -201,7 +201,7 @@ def test_discarded_delivery_is_suppressed_with_the_note(command, shop):
     command("dead", "discard", "order-2", "--note", "test order", "--config", str(shop))
 
     _, out, _ = command("show", "order-2", "--config", str(shop), "--json")
-    history = json.loads(out)[0]
+    history = json.loads(out)["conversions"][0]
     assert (history["state"], history["reason"]) == ("suppressed", "test order")
     assert command("accounting", "--config", str(shop))[0] == 0
 

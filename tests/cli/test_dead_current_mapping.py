@@ -56,7 +56,8 @@ def with_old_event_id(tmp_path):
 
 
 def history(command, shop, order):
-    return json.loads(command("show", order, "--config", str(shop), "--json")[1])[0]
+    shown = json.loads(command("show", order, "--config", str(shop), "--json")[1])
+    return shown["conversions"][0]
 
 
 @pytest.mark.parametrize("dry_run", [[], ["--dry-run"]])

@@ -1,4 +1,7 @@
-from twite.cli.accounting import ignored_as_json, print_ignored
+import msgspec
+
+from twite.app.reports.accounting import AccountingFigures, accounting_report
+from twite.cli.accounting import print_ignored
 from twite.domain.submission import IgnoredTally
 
 
@@ -39,16 +42,16 @@ def test_no_table_is_printed_without_ignored_events(capsys):
 
 
 def test_ignored_events_as_json_are_listed_by_day():
-    assert ignored_as_json([_counted("scroll", 3)]) == {
-        "ignored": [
-            {
-                "day": "2026-11-25",
-                "source": "shop",
-                "endpoint": "ga4",
-                "name": "scroll",
-                "reason": "not_configured",
-                "times": 3,
-            }
-        ]
-    }
-    assert ignored_as_json([]) == {}
+    figures = AccountingFigures(accounts=[], forecasts=[], ignored=[_counted("scroll", 3)] * 2)
+    report = accounting_report(figures, most_ignored=1)
+
+    assert msgspec.to_builtins(report.ignored) == (
+        {
+            "day": "2026-11-25",
+            "source": "shop",
+            "endpoint": "ga4",
+            "name": "scroll",
+            "reason": "not_configured",
+            "times": 3,
+        },
+    )

@@ -82,7 +82,7 @@ def test_history_shows_the_origin_and_the_age_of_a_click(command, with_joins):
     # The conversion arrived a second before the test's time.
     aged = "19 days old, within X's click windows of 30, 60, 90 days"
     assert aged in " ".join(out.split())
-    (gained,) = json.loads(as_json)[0]["gained"]
+    (gained,) = json.loads(as_json)["conversions"][0]["gained"]
     assert (gained["identifier"], gained["origin"], gained["age"]) == ("twclid", "page_view", aged)
 
 

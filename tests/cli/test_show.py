@@ -1,16 +1,22 @@
+import asyncio
+import hashlib
 import json
 
 import msgspec
 import pytest
 from command_stage import HOSTILE, RECEIPT
 
-from builders import NOW
-from twite.cli.show import history_as_json, print_history
+from builders import NOW, a_submission, an_entry
+from twite.app.reports.conversion_report import conversion_report
+from twite.app.reports.text import LONGEST
+from twite.cli.show import print_history
 from twite.domain.cause import DeliveryCause
 from twite.domain.delivery import NO_REQUEST, State
 from twite.domain.history import History, PastAttempt, TagNotFired
 from twite.domain.joins import GainedIdentifier
+from twite.gateway.operations.explain import visible
 from twite.http.routes.reports import HistoryView
+from twite.stores.sqlite import SQLiteStore
 
 BODY = (
     '{"conversion_time":"2026-11-25T09:46:40.000Z","event_id":"o8z6k","identifiers":'
@@ -93,22 +99,31 @@ def test_response_of_x_is_escaped_in_the_terminal(command, shop):
     assert all(c.isprintable() or c == "\n" for c in out)
 
 
-def test_show_json_is_ascii_and_contains_the_response_of_x(command, shop):
+def test_show_json_is_ascii_and_contains_the_response_of_x_escaped(command, shop):
     _, out, _ = command("show", "order-2", "--config", str(shop), "--json")
 
     assert all(" " <= c <= "~" or c == "\n" for c in out)
-    assert json.loads(out)[0]["attempts"] == [
+    assert json.loads(out)["conversions"][0]["attempts"] == [
         {
             "at": "2026-11-25T09:46:41.000Z",
             "outcome": "rejected",
             "status": 400,
-            "answer": HOSTILE,
+            "answer": visible(HOSTILE),
             "ambiguous": False,
         }
     ]
 
 
-def test_show_json_has_the_keys_of_the_http_response_and_the_delivery():
+def test_show_json_says_what_was_sent_without_the_body(command, shop):
+    _, out, _ = command("show", "order-1", "--config", str(shop), "--json")
+
+    (shown,) = json.loads(out)["conversions"]
+    assert shown["sent"]["event_id"] == "o8z6k"
+    assert shown["sent"]["identifiers"] == ["twclid"]
+    assert "identifiers" not in shown
+
+
+def test_report_of_a_conversion_has_what_the_http_response_has():
     history = History(
         delivery=7,
         pixel="o8z6j",
@@ -119,20 +134,59 @@ def test_show_json_has_the_keys_of_the_http_response_and_the_delivery():
         receipt="r7",
         received_at=0,
         deadline_at=1,
-        sent=b"{}",
-        attempts=(),
+        sent=b'{"event_id":"o8z6k","description":"a gift for Ada"}',
+        attempts=(PastAttempt(at=0, outcome="errored", status=500, answer="x" * 1_000),),
         cause=DeliveryCause.REFUSED,
         reason="why",
         due_at=2,
-        consent=b"{}",
+        consent=b'{"action":"send","rule":"granted","policy":"p","signals":{"npa":"1"}}',
         not_fired=(TagNotFired(tag="tag:crm", why="consent ad_storage"),),
         gained=(GainedIdentifier(identifier="twclid", origin="page_view", at=0),),
     )
 
-    shown = json.loads(msgspec.json.encode(history_as_json(history)))
+    shown = msgspec.to_builtins(conversion_report(history))
     keys_of_the_answer = set(HistoryView.__struct_fields__) - {"others", "test"}
 
     assert set(shown) == {*keys_of_the_answer, "delivery"}
+    assert shown["sent"] == {"event_id": "o8z6k"}
+    assert shown["consent"] == {"action": "send", "rule": "granted"}
+    assert len(shown["attempts"][0]["answer"]) == LONGEST
+
+
+def test_show_why_prints_the_reason_and_the_fix(command, shop):
+    code, out, _ = command("show", "order-3", "--config", str(shop), "--why")
+
+    assert code == 0
+    assert out == (
+        "order-3  event o8z6k of o8z6j: held\n"
+        "  because      outcome unknown\n"
+        "  meaning      The conversion waits for a decision\n"
+        "  → Send it again, or discard it.\n"
+    )
+
+
+def test_show_why_as_json_counts_the_sent_copies(command, shop):
+    _, out, _ = command("show", "order-1", "--config", str(shop), "--why", "--json")
+
+    assert json.loads(out) == {"sent": 1, "not_sent": [], "more": False}
+
+
+def test_show_finds_the_conversions_of_an_email_by_its_sha256(command, shop):
+    digest = hashlib.sha256(b"shopper@shop.example").hexdigest()
+    body = b'{"event_id":"o8z6k","identifiers":[{"hashed_email":"%s"}]}' % digest.encode()
+    entry = msgspec.structs.replace(an_entry("order-e"), body=body)
+    asyncio.run(record(shop.parent / "twite.db", entry))
+
+    code, out, _ = command("show", digest, "--config", str(shop), "--json")
+
+    assert code == 0
+    assert [found["conversion_id"] for found in json.loads(out)["conversions"]] == ["order-e"]
+
+
+async def record(path, entry):
+    store = await SQLiteStore.open(str(path))
+    await store.record(a_submission(entry, receipt="r-e"))
+    await store.close()
 
 
 def test_show_of_a_receipt_prints_its_conversions(command, shop):

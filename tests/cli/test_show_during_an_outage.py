@@ -61,7 +61,7 @@ def test_show_of_a_queued_conversion_says_that_the_pixel_is_paused(command, tmp_
     config = ("--config", str(settings_in(tmp_path)))
 
     _, out, _ = command("show", order, *config)
-    (shown,) = json.loads(command("show", order, "--json", *config)[1])
+    (shown,) = json.loads(command("show", order, "--json", *config)[1])["conversions"]
 
     assert f"  waits        {WHY}\n" in out
     assert shown["waiting"] == WHY

@@ -117,7 +117,7 @@ def test_revoked_token_opens_an_alert_and_delays_deliveries(tmp_path, x_emulator
     assert said["help"] == "docs/how-to/alerts/credentials_refused.md"
     assert said["reason"].startswith("X's response: 401")
     assert listed.returncode == 1
-    assert [(load["code"], load["reported"]) for load in json.loads(listed.stdout)] == [
+    assert [(load["code"], load["reported"]) for load in json.loads(listed.stdout)["alerts"]] == [
         ("credentials_refused", True)
     ]
     assert (balance["dead"], balance["pending"], balance["balance"]) == (0, 50, 0)

@@ -92,7 +92,7 @@ def test_alert_is_open_while_the_database_has_weak_durability(
     gateway.config.write_text(gateway.config.read_text().replace("[store]\n", accepting))
 
     def alerts():
-        return json.loads(command(gateway, "alerts", "list", "--json").stdout)
+        return json.loads(command(gateway, "alerts", "list", "--json").stdout)["alerts"]
 
     with gateway:
         wait_for(lambda: bool(alerts()), gateway.ended)

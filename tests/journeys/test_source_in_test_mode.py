@@ -71,7 +71,7 @@ def test_emulator_judges_a_source_in_test_mode_and_x_gets_nothing(gateway, x_emu
         history = gateway.get(f"/v1/conversions/{TEST_PIXEL}/order-1")[1]
         real = gateway.get(f"/v1/conversions/{PIXEL}/order-1")[0]
         rejections = gateway.get("/v1/rejections")[1]["rejections"]
-        shown = json.loads(command(gateway, "show", "order-1", "--json").stdout)
+        shown = json.loads(command(gateway, "show", "order-1", "--json").stdout)["conversions"]
         log = gateway.log()
         gateway.stop()
 

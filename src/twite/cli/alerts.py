@@ -4,27 +4,38 @@ import asyncio
 from collections.abc import Sequence
 from typing import Final
 
+import msgspec
 import typer
 
 from twite.app.monitoring import read_alerts, send_trial
+from twite.app.reports.alerts import OpenAlerts, open_alerts
 from twite.cli import printing
-from twite.cli.options import DEFAULT_CONFIG, Config, Json, load
-from twite.domain.alert import RULES, Alert, AlertReplies
+from twite.cli.options import DEFAULT_CONFIG, Config, Json, ListedByDefault, load, prints
+from twite.domain.alert import Alert, AlertReplies
 from twite.domain.times import spelled
-from twite.gateway.alerts.notifier import page_of, what_to_do, why_not
+from twite.gateway.alerts.notifier import what_to_do, why_not
 from twite.gateway.ports.transport import NoResponse, Response
 from twite.machine.system import SystemClock
 
 _SHOWN: Final = 200
 
 
+class WebhookTested(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether the webhook took the test message, its HTTP status, and why it did not."""
+
+    taken: bool
+    status: int | None
+    reason: str | None
+
+
 alerts = typer.Typer(
     help="Example: `twite alerts`, and `twite alerts test` after setting a webhook",
-    invoke_without_command=True,
+    cls=ListedByDefault,
 )
 
 
 @alerts.command("list")
+@prints(OpenAlerts)
 def listed(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None:
     """List open alerts, oldest first, and who takes care of them. Exits with 1 if one is open.
 
@@ -35,7 +46,7 @@ def listed(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None:
     now = SystemClock().now()
     still = [alert for alert in alerts if alert.resolved_at is None]
     if as_json:
-        printing.print_json([_as_json(alert, replies, now=now) for alert in still])
+        printing.print_json(open_alerts(alerts, replies, now=now))
     elif still:
         _print(still, replies, now=now)
     else:
@@ -50,6 +61,7 @@ def listed(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None:
 
 
 @alerts.command("test")
+@prints(WebhookTested)
 def tried(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None:
     """Send a test message to the webhook and print the response.
 
@@ -61,19 +73,13 @@ def tried(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None:
     refused = why_not(came)
     if as_json:
         status = came.status if isinstance(came, Response) else None
-        printing.print_json({"taken": refused is None, "status": status, "reason": refused})
+        printing.print_json(WebhookTested(taken=refused is None, status=status, reason=refused))
     elif refused is None:
         printing.say(f"The webhook accepted the test message: {_words(came)}")
     else:
         printing.complain(f"The webhook did not accept the test message: {_words(came)}")
     if refused is not None:
         raise typer.Exit(1)
-
-
-@alerts.callback()
-def _listed_by_default(context: typer.Context) -> None:
-    if context.invoked_subcommand is None:
-        listed()
 
 
 def _print(alerts: Sequence[Alert], replies: AlertReplies, *, now: int) -> None:
@@ -99,21 +105,6 @@ def _reply(alert: Alert, replies: AlertReplies, *, now: int) -> str:
     acknowledged, mute = replies.acknowledgement(alert), replies.mute(alert, now=now)
     words = [f"acknowledged by {acknowledged.who}"] if acknowledged else []
     return ", ".join([*words, *([f"muted until {spelled(mute.until)}"] if mute else [])])
-
-
-def _as_json(alert: Alert, replies: AlertReplies, *, now: int) -> dict[str, object]:
-    acknowledged, mute = replies.acknowledgement(alert), replies.mute(alert, now=now)
-    return {
-        "code": alert.kind,
-        "severity": "critical" if RULES[alert.kind].urgent else "warning",
-        "subject": alert.subject,
-        "reason": alert.reason,
-        "opened_at": spelled(alert.opened_at),
-        "reported": alert.unsent_phase is None,
-        "acknowledged_by": acknowledged and acknowledged.who,
-        "muted_until": mute and spelled(mute.until),
-        "help": page_of(alert.kind),
-    }
 
 
 def _words(came: Response | NoResponse) -> str:

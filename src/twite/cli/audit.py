@@ -7,7 +7,7 @@ import typer
 
 from twite.app.store_access import read_records
 from twite.cli import printing
-from twite.cli.options import DEFAULT_CONFIG, Config, Json, load, option
+from twite.cli.options import DEFAULT_CONFIG, Config, Json, load, option, prints
 from twite.domain.people.users import NO_HASH, AuditEntry, first_wrong
 from twite.domain.plural import plural
 from twite.domain.times import spelled
@@ -30,6 +30,32 @@ class AuditVerdict(msgspec.Struct, frozen=True, kw_only=True):
     def is_whole(self) -> bool:
         """Whether the chain is intact."""
         return self.wrong is None and self.knows_head
+
+
+class AuditLine(msgspec.Struct, frozen=True, kw_only=True):
+    """An entry of the audit log. `detail` is masked, `hash` that of the chain up to here."""
+
+    number: int
+    at: str
+    who: str
+    what: str
+    subject: str
+    detail: str
+    hash: str
+
+
+class ChainReport(msgspec.Struct, frozen=True, kw_only=True):
+    """The result of a verification.
+
+    `wrong` is the number of the first changed entry, `head` the hash of the last intact one;
+    `head_known` says whether the chain contains the hash of `--head`.
+    """
+
+    whole: bool
+    entries: int
+    head: str
+    wrong: int | None
+    head_known: bool
 
 
 async def verified(directory: DirectoryReader, *, head: str | None = None) -> AuditVerdict:
@@ -56,6 +82,7 @@ audit = typer.Typer(help="Example: `twite audit verify`", no_args_is_help=True)
 
 
 @audit.command("list")
+@prints(list[AuditLine])
 def listed(*, config: Config = DEFAULT_CONFIG, limit: Limit = 50, as_json: Json = False) -> None:
     """List entries, latest first.
 
@@ -63,7 +90,7 @@ def listed(*, config: Config = DEFAULT_CONFIG, limit: Limit = 50, as_json: Json 
     """
     entries = read_records(load(config), lambda records: records.people.audit(limit=limit))
     if as_json:
-        printing.print_json([_as_json(entry) for entry in entries])
+        printing.print_json([_line_of(entry) for entry in entries])
     elif not entries:
         printing.say("The audit log is empty.")
     else:
@@ -84,6 +111,7 @@ def listed(*, config: Config = DEFAULT_CONFIG, limit: Limit = 50, as_json: Json 
 
 
 @audit.command("verify")
+@prints(ChainReport)
 def verify(*, config: Config = DEFAULT_CONFIG, head: Head = None, as_json: Json = False) -> None:
     """Check every entry and print the hash of the last one.
 
@@ -96,13 +124,13 @@ def verify(*, config: Config = DEFAULT_CONFIG, head: Head = None, as_json: Json 
     verdict = read_records(load(config), lambda records: verified(records.people, head=head))
     if as_json:
         printing.print_json(
-            {
-                "whole": verdict.is_whole,
-                "entries": verdict.entries,
-                "head": verdict.head.hex(),
-                "wrong": verdict.wrong,
-                "head_known": verdict.knows_head,
-            }
+            ChainReport(
+                whole=verdict.is_whole,
+                entries=verdict.entries,
+                head=verdict.head.hex(),
+                wrong=verdict.wrong,
+                head_known=verdict.knows_head,
+            )
         )
     elif verdict.wrong is not None:
         printing.complain(
@@ -119,14 +147,14 @@ def verify(*, config: Config = DEFAULT_CONFIG, head: Head = None, as_json: Json 
         raise typer.Exit(1)
 
 
-def _as_json(entry: AuditEntry) -> dict[str, object]:
+def _line_of(entry: AuditEntry) -> AuditLine:
     audit_event = entry.audit_event
-    return {
-        "number": entry.number,
-        "at": spelled(audit_event.at),
-        "who": audit_event.who,
-        "what": audit_event.what,
-        "subject": audit_event.subject,
-        "detail": masked_words(audit_event.detail),
-        "hash": entry.hash.hex(),
-    }
+    return AuditLine(
+        number=entry.number,
+        at=spelled(audit_event.at),
+        who=audit_event.who,
+        what=audit_event.what,
+        subject=audit_event.subject,
+        detail=masked_words(audit_event.detail),
+        hash=entry.hash.hex(),
+    )

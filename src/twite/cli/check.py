@@ -6,10 +6,11 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Annotated, Final
 
+import msgspec
 import typer
 
 from twite.cli import printing
-from twite.cli.options import DEFAULT_CONFIG, Config, Json, Pixel, option
+from twite.cli.options import DEFAULT_CONFIG, Config, Json, Pixel, option, prints
 from twite.diagnostics import (
     CheckFinding,
     CheckStatus,
@@ -37,6 +38,14 @@ _RESULTS: Final = {
 }
 
 
+class CheckReport(msgspec.Struct, frozen=True, kw_only=True):
+    """The findings of all checks; `ok` is false if one failed."""
+
+    ok: bool
+    findings: list[CheckFinding]
+
+
+@prints(CheckReport)
 def check(
     *,
     config: Config = DEFAULT_CONFIG,
@@ -66,7 +75,7 @@ def check(
     findings = asyncio.run(_findings(run, quiet=as_json))
     counts = Counter(finding.status for finding in findings)
     if as_json:
-        printing.print_json({"ok": not counts[CheckStatus.FAILED], "findings": findings})
+        printing.print_json(CheckReport(ok=not counts[CheckStatus.FAILED], findings=findings))
     else:
         passed, warnings, failed = (counts[status] for status in CheckStatus)
         printing.say(f"{passed} passed, {plural(warnings, 'warning')}, {failed} failed")

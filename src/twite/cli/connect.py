@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Final
 
+import msgspec
 import typer
 
 from twite.app.control_client import running
@@ -21,6 +22,7 @@ from twite.cli.options import (
     event_pairs,
     load,
     option,
+    prints,
     who,
 )
 from twite.config import settings
@@ -36,6 +38,19 @@ _WHERE: Final = "X's Events Manager"
 PixelId = Annotated[str | None, option("--pixel", "ID", f"The pixel's id, from {_WHERE}")]
 
 
+class SwitchedToX(msgspec.Struct, frozen=True, kw_only=True):
+    """The changed settings file, its pixel and store.
+
+    `restart` says that a gateway still sends to the emulator.
+    """
+
+    config: str
+    pixel: str
+    store: str
+    restart: bool
+
+
+@prints(SwitchedToX)
 def connect(
     *,
     config: Config = DEFAULT_CONFIG,
@@ -109,12 +124,12 @@ def _print_result(
     gateway = running(old_settings.store.gateway_file)
     if as_json:
         printing.print_json(
-            {
-                "config": str(config),
-                "pixel": pixel,
-                "store": new_settings.store.shown,
-                "restart": gateway is not None,
-            }
+            SwitchedToX(
+                config=str(config),
+                pixel=pixel,
+                store=new_settings.store.shown,
+                restart=gateway is not None,
+            )
         )
         return
     printing.say(f"X did not refuse the token. {config} now sends pixel {pixel} to X.")

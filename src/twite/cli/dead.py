@@ -8,27 +8,30 @@ from typing import Annotated, Final, Literal
 import msgspec
 import typer
 
+from twite.app.reports.conversion_report import ConversionReport, conversion_report
 from twite.app.store_access import open_operations, read_records
 from twite.cli import printing
 from twite.cli.options import (
     DEFAULT_CONFIG,
     Config,
     Json,
+    ListedByDefault,
     Pixel,
     known_pixel,
     load,
     option,
+    prints,
     time_given,
     who,
 )
 from twite.cli.replay_plan import (
     CURRENT,
     Doubt,
+    OldEvent,
     ReplayPlan,
     old_events_in_words,
     replay_plan,
 )
-from twite.cli.show import history_as_json
 from twite.config.settings import Settings
 from twite.domain.delivery import State
 from twite.domain.history import History
@@ -88,13 +91,37 @@ class DeadLetterCommand(msgspec.Struct, frozen=True, kw_only=True):
     as_json: bool
 
 
+class DeliveryNote(msgspec.Struct, frozen=True, kw_only=True):
+    """The number of a delivery, and why it may count twice, or was refused."""
+
+    delivery: int
+    why: str
+
+
+class DeadLetterReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What a replay or a discard did, or would do.
+
+    `done` counts the changed deliveries, `refused` those that were not changed; `unknown` are ids
+    that are neither dead nor held.
+    """
+
+    do: str
+    dry_run: bool
+    chosen: tuple[ConversionReport, ...]
+    may_count_twice: tuple[DeliveryNote, ...]
+    old_events: Sequence[OldEvent]
+    refused: tuple[DeliveryNote, ...]
+    done: int
+    unknown: Sequence[str]
+
+
 dead = typer.Typer(
-    help="Example: `twite dead list`, then `twite dead replay order-1001`",
-    invoke_without_command=True,
+    help="Example: `twite dead list`, then `twite dead replay order-1001`", cls=ListedByDefault
 )
 
 
 @dead.command("list")
+@prints(list[ConversionReport])
 def listed(
     *,
     config: Config = DEFAULT_CONFIG,
@@ -120,7 +147,7 @@ def listed(
     )
     histories = _resting(found, wanted)
     if as_json:
-        printing.print_json([history_as_json(history) for history in histories])
+        printing.print_json([conversion_report(history) for history in histories])
     elif not histories:
         printing.say("No dead letters or held conversions.")
     else:
@@ -130,6 +157,7 @@ def listed(
 
 
 @dead.command("replay")
+@prints(DeadLetterReport)
 def replay(
     ids: Ids = None,
     *,
@@ -168,6 +196,7 @@ def replay(
 
 
 @dead.command("discard")
+@prints(DeadLetterReport)
 def discard(
     ids: Ids = None,
     *,
@@ -194,12 +223,6 @@ def discard(
         as_json=as_json,
     )
     _decide(load(config), order)
-
-
-@dead.callback()
-def _listed_by_default(context: typer.Context) -> None:
-    if context.invoked_subcommand is None:
-        listed()
 
 
 def _decide(settings: Settings, command: DeadLetterCommand) -> None:
@@ -255,20 +278,21 @@ def _report(
     held = sum(history.state is State.HELD for history in chosen)
     if command.as_json:
         printing.print_json(
-            {
-                "do": command.do,
-                "dry_run": command.dry_run,
-                "chosen": [history_as_json(history) for history in chosen],
-                "may_count_twice": [
-                    {"delivery": history.delivery, "why": why} for history, why in doubted
-                ],
-                "old_events": plan.old_events,
-                "refused": [
-                    {"delivery": delivery, "why": why} for delivery, why in not_changed.items()
-                ],
-                "done": done,
-                "unknown": unknown,
-            }
+            DeadLetterReport(
+                do=command.do,
+                dry_run=command.dry_run,
+                chosen=tuple(map(conversion_report, chosen)),
+                may_count_twice=tuple(
+                    DeliveryNote(delivery=history.delivery, why=why) for history, why in doubted
+                ),
+                old_events=plan.old_events,
+                refused=tuple(
+                    DeliveryNote(delivery=delivery, why=why)
+                    for delivery, why in not_changed.items()
+                ),
+                done=done,
+                unknown=unknown,
+            )
         )
     elif command.dry_run:
         _print(chosen)

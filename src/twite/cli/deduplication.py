@@ -6,7 +6,7 @@ import typer
 
 from twite.app.store_access import read_records
 from twite.cli import printing
-from twite.cli.options import DEFAULT_CONFIG, Config, Json, Pixel, known_pixel, load
+from twite.cli.options import DEFAULT_CONFIG, Config, Json, Pixel, known_pixel, load, prints
 from twite.domain.stats.deduplication import MOST_DAYS
 from twite.gateway.operations.dedup_report import (
     COUNTS,
@@ -23,6 +23,7 @@ Days = Annotated[
 ]
 
 
+@prints(PathCountsBy)
 def deduplication(
     *,
     config: Config = DEFAULT_CONFIG,

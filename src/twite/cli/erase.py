@@ -2,16 +2,17 @@
 
 import asyncio
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Final
 
+import msgspec
 import typer
 
 from twite.app.erase import EraseRequest, EraseResult, PayloadReader, erase, look
 from twite.app.store_access import engine_of
 from twite.cli import printing
-from twite.cli.options import DEFAULT_CONFIG, Config, Json, known_pixel, load, option, who
+from twite.cli.options import DEFAULT_CONFIG, Config, Json, known_pixel, load, option, prints, who
 from twite.config import values
 from twite.config.settings import Settings
 from twite.domain.fault import Fault
@@ -65,6 +66,33 @@ DryRun = Annotated[
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation")]
 
 
+class TracesFound(msgspec.Struct, frozen=True, kw_only=True):
+    """What the store has of a person. `conversions` counts by pixel and state.
+
+    `tag_events` are queued for tags, and `unopened_tag_events` cannot be decrypted; `submissions`
+    are requests; `dedup_rows` and `visitor_rows` are those of two reports.
+    """
+
+    conversions: Mapping[str, Mapping[str, int]]
+    tag_events: int
+    unopened_tag_events: int
+    submissions: int
+    dedup_rows: int
+    visitor_rows: int
+    texts: int
+    audit_lines: int
+
+
+class ErasureReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What was found, and what was erased; `result` is null in a dry run."""
+
+    identifiers: int
+    dry_run: bool
+    found: TracesFound
+    result: EraseResult | None
+
+
+@prints(ErasureReport)
 def erase_persons(
     *,
     config: Config = DEFAULT_CONFIG,
@@ -178,21 +206,21 @@ def _print_result(
 ) -> None:
     if as_json:
         printing.print_json(
-            {
-                "identifiers": len(request.asked),
-                "dry_run": result is None,
-                "found": {
-                    "conversions": traces.states,
-                    "tag_events": traces.payloads,
-                    "unopened_tag_events": len(payloads.unopened),
-                    "submissions": len(traces.cuts),
-                    "dedup_rows": len(traces.dedup_rows),
-                    "visitor_rows": len(traces.known),
-                    "texts": len(traces.texts),
-                    "audit_lines": traces.audit_events,
-                },
-                "done": result,
-            }
+            ErasureReport(
+                identifiers=len(request.asked),
+                dry_run=result is None,
+                found=TracesFound(
+                    conversions=traces.states,
+                    tag_events=traces.payloads,
+                    unopened_tag_events=len(payloads.unopened),
+                    submissions=len(traces.cuts),
+                    dedup_rows=len(traces.dedup_rows),
+                    visitor_rows=len(traces.known),
+                    texts=len(traces.texts),
+                    audit_lines=traces.audit_events,
+                ),
+                result=result,
+            )
         )
         return
     if result is None:

@@ -11,10 +11,20 @@ import typer
 
 from twite.app.logins import events_manager, stored
 from twite.cli import printing
-from twite.cli.options import DEFAULT_CONFIG, Config, Json, Pixel, load, one_pixel, option, who
+from twite.cli.options import (
+    DEFAULT_CONFIG,
+    Config,
+    Json,
+    Pixel,
+    load,
+    one_pixel,
+    option,
+    prints,
+    who,
+)
 from twite.domain.errors import EventRefused
 from twite.gateway.x_account.event_tags import EventTagManager, SettingsDraft
-from twite.gateway.x_account.snippets import KINDS
+from twite.gateway.x_account.snippets import KINDS, Snippet
 from twite.x.event_tags import SHOWN_AS, EventTag, EventTagChange
 
 Event = Annotated[str, typer.Argument(metavar="EVENT", help="Your name for the event, or X's id")]
@@ -49,6 +59,18 @@ ServerOnly = Annotated[
 Deleted = Annotated[bool, typer.Option("--deleted", help="Include deleted events")]
 
 
+class EventTagView(EventTag, frozen=True, kw_only=True):
+    """An event of X with X's fields; `ours` are its names in the settings."""
+
+    ours: tuple[str, ...]
+
+
+class CreatedEventTag(EventTagView, frozen=True, kw_only=True):
+    """An event that was created; `written` says whether the settings now have its name."""
+
+    written: bool
+
+
 events = typer.Typer(
     help="Example: `twite events list`, then `twite events create Purchase --as purchase`",
     no_args_is_help=True,
@@ -56,6 +78,7 @@ events = typer.Typer(
 
 
 @events.command("list")
+@prints(list[EventTagView])
 def listed(
     *,
     config: Config = DEFAULT_CONFIG,
@@ -71,7 +94,7 @@ def listed(
     known = asyncio.run(manager.events(chosen, with_deleted=deleted))
     rows = [(tag, manager.names(chosen, tag)) for tag in known]
     if as_json:
-        printing.print_json([event_as_json(*row) for row in rows])
+        printing.print_json([event_view(*row) for row in rows])
     elif not known:
         printing.say("The ads account has no events.")
     else:
@@ -79,6 +102,7 @@ def listed(
 
 
 @events.command("create")
+@prints(CreatedEventTag)
 def create(
     name: Title,
     *,
@@ -120,10 +144,12 @@ def create(
         elif not as_json:
             printing.say(f"Print the code: twite events snippet {ours} --server-only")
     if as_json:
-        printing.print_json(event_as_json(made, ()) | {"ours": ours, "written": written})
+        view = msgspec.structs.asdict(event_view(made, () if ours is None else (ours,)))
+        printing.print_json(CreatedEventTag(**view, written=written))
 
 
 @events.command("update")
+@prints(EventTagView)
 def update(
     event: Event,
     *,
@@ -149,12 +175,13 @@ def update(
     changed = _done(manager.update(chosen, event, change, by=who()))
     names = manager.names(chosen, changed)
     if as_json:
-        printing.print_json(event_as_json(changed, names))
+        printing.print_json(event_view(changed, names))
     else:
         print_events([(changed, names)])
 
 
 @events.command("delete")
+@prints(EventTagView)
 def delete(
     event: Event,
     *,
@@ -180,7 +207,7 @@ def delete(
             raise typer.Exit(1)
     gone = asyncio.run(manager.delete(chosen, tag.id, by=who()))
     if as_json:
-        printing.print_json(event_as_json(gone, names))
+        printing.print_json(event_view(gone, names))
         return
     printing.say(
         f"Deleted {gone.name}. X keeps the event, marked as deleted. To see it, run "
@@ -250,9 +277,8 @@ def both(pixel: str, event: str) -> str:
     return f"{event} (tw-{pixel}-{event})"
 
 
-def event_as_json(tag: EventTag, names: Sequence[str]) -> dict[str, object]:
-    """Return an event for JSON: X's fields, and the names from the settings as `ours`."""
-    return {**msgspec.structs.asdict(tag), "ours": sorted(names)}
+def event_view(tag: EventTag, names: Sequence[str]) -> EventTagView:
+    return EventTagView(**msgspec.structs.asdict(tag), ours=tuple(sorted(names)))
 
 
 def print_events(rows: Sequence[Row]) -> None:
@@ -282,6 +308,7 @@ ServersOnly = Annotated[bool, typer.Option("--server-only", help="Only snippets 
 
 
 @events.command("snippet")
+@prints(list[Snippet])
 def snippet(
     event: Ours,
     *,

@@ -49,7 +49,6 @@ _OWN: Final[Mapping[str, Mapping[str, str]]] = {
 }
 # Commands whose function has a different place than twite.cli.<name>:<name>.
 _PLACES: Final = {
-    "emulate": "twite_emulator.__main__:emulate",
     "logout": "twite.cli.login:logout",
     "user": "twite.cli.users:user",
     "key": "twite.cli.users:key",
@@ -62,6 +61,7 @@ _PLACES: Final = {
     "send": "twite.cli.send.command:send",
     "sync": "twite.cli.sync.command:sync",
     "demo": "twite.cli.demo.command:demo",
+    "emulate": "twite.cli.demo.emulate:emulate",
     "serve": "twite.cli.serve.command:serve",
 }
 _ADDED: Final = tuple(contributed("commands", CommandGroup))

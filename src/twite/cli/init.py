@@ -6,10 +6,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Final
 
+import msgspec
 import typer
 
 from twite.cli import CONFIG_VARIABLE, printing
-from twite.cli.options import DEFAULT_CONFIG, EventPairs, Json, event_pairs
+from twite.cli.options import DEFAULT_CONFIG, EventPairs, Json, event_pairs, prints
 from twite.config.secret_key import KEY_FILE, VARIABLE, new_key
 from twite.config.template import rendered
 from twite.domain.errors import SettingsError
@@ -44,6 +45,20 @@ _STATE: Final = Path("/var/lib/twite")
 Force = Annotated[bool, typer.Option("--force", help="Overwrite the file, and keep the key")]
 
 
+class FilesWritten(msgspec.Struct, frozen=True, kw_only=True):
+    """The files of `twite init`.
+
+    `made_key` is false if the API key in the file `key` already existed; `secret` is the file or
+    the variable with the secret key.
+    """
+
+    config: str
+    key: str
+    made_key: bool
+    secret: str
+
+
+@prints(FilesWritten)
 def init(
     *,
     config: Target = DEFAULT_CONFIG,
@@ -89,12 +104,12 @@ def init(
     _ignore(config.with_name(".gitignore"))
     if as_json:
         printing.print_json(
-            {
-                "config": str(config),
-                "key": str(key_file),
-                "made_key": made_key,
-                "secret": VARIABLE if named else str(secret_file),
-            }
+            FilesWritten(
+                config=str(config),
+                key=str(key_file),
+                made_key=made_key,
+                secret=VARIABLE if named else str(secret_file),
+            )
         )
         return
     printing.say(f"Wrote {config}.")

@@ -8,7 +8,7 @@ import typer
 
 from twite.app.store_access import read_records
 from twite.cli import printing
-from twite.cli.options import DEFAULT_CONFIG, Config, Json, Pixel, known_pixel, load
+from twite.cli.options import DEFAULT_CONFIG, Config, Json, Pixel, known_pixel, load, prints
 from twite.domain.joins import JoinCount, JoinKind
 from twite.domain.times import DAY
 from twite.gateway.ports.queries import JoinsQuery
@@ -38,6 +38,7 @@ class GainedOf(msgspec.Struct, kw_only=True):
     phone: int = 0
 
 
+@prints(list[GainedOf])
 def joins(
     *,
     config: Config = DEFAULT_CONFIG,

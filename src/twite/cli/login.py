@@ -5,12 +5,23 @@ import getpass
 import sys
 from typing import Annotated, Final
 
+import msgspec
 import typer
 
 from twite.app.control_client import running
 from twite.app.logins import connect_alone
 from twite.cli import printing
-from twite.cli.options import DEFAULT_CONFIG, Config, Json, Pixel, load, one_pixel, option, who
+from twite.cli.options import (
+    DEFAULT_CONFIG,
+    Config,
+    Json,
+    Pixel,
+    load,
+    one_pixel,
+    option,
+    prints,
+    who,
+)
 from twite.config.settings import Settings
 from twite.domain.destination import PixelToken
 from twite.domain.errors import SettingsError
@@ -35,6 +46,37 @@ Token = Annotated[
 _NAMES: Final = {OAUTH: "the OAuth credentials", PIXEL_TOKEN: "the pixel token"}
 
 
+class AuthorizePage(msgspec.Struct, frozen=True, kw_only=True):
+    """The first line: the page of X to open."""
+
+    page: str
+
+
+class CredentialsStored(msgspec.Struct, frozen=True, kw_only=True):
+    """The credentials that were stored, and the account that they belong to.
+
+    `kind` is `oauth` or `pixel_token`. `asked` is false if X did not answer the check; `gateway`
+    says whether a running gateway uses them now.
+    """
+
+    pixel: str
+    kind: str
+    screen_name: str | None
+    account: str | None
+    roles: tuple[str, ...] | None
+    asked: bool
+    gateway: bool
+
+
+class CredentialsForgotten(msgspec.Struct, frozen=True, kw_only=True):
+    """The kinds of credentials that were deleted, and whether OAuth was revoked at X."""
+
+    pixel: str
+    forgotten: list[str]
+    revoked: bool
+
+
+@prints(AuthorizePage, CredentialsStored)
 def login(
     *,
     config: Config = DEFAULT_CONFIG,
@@ -93,7 +135,7 @@ async def _by_callback(
 
 def _show(started: SignInStarted, sentence: str, *, as_json: bool) -> None:
     if as_json:
-        printing.print_json_line({"page": started.page})
+        printing.print_json_line(AuthorizePage(page=started.page))
     else:
         printing.say(sentence)
         printing.say(started.page)
@@ -126,15 +168,15 @@ def _print_result(settings: Settings, completed: SignInCompleted, *, as_json: bo
     roles = None if access is None else access.roles
     if as_json:
         printing.print_json_line(
-            {
-                "pixel": completed.pixel,
-                "kind": completed.kind,
-                "screen_name": completed.screen_name or None,
-                "account": access and access.account,
-                "roles": roles,
-                "asked": access is not None,
-                "gateway": gateway is not None,
-            }
+            CredentialsStored(
+                pixel=completed.pixel,
+                kind=completed.kind,
+                screen_name=completed.screen_name or None,
+                account=None if access is None else access.account,
+                roles=roles,
+                asked=access is not None,
+                gateway=gateway is not None,
+            )
         )
         return
     if completed.kind == PIXEL_TOKEN:
@@ -166,6 +208,7 @@ Revoke = Annotated[
 ]
 
 
+@prints(CredentialsForgotten)
 def logout(
     *,
     config: Config = DEFAULT_CONFIG,
@@ -188,7 +231,7 @@ def logout(
     kinds = [kind for kind, asked in ((OAUTH, oauth), (PIXEL_TOKEN, pixel_token)) if asked or both]
     forgotten = asyncio.run(_forget(connect_alone(found, by=who()), chosen, kinds, revoke=revoke))
     if as_json:
-        printing.print_json({"pixel": chosen, "forgotten": forgotten, "revoked": revoke})
+        printing.print_json(CredentialsForgotten(pixel=chosen, forgotten=forgotten, revoked=revoke))
         return
     for kind in forgotten:
         ended = ", and revoked it at X" if revoke and kind == OAUTH else ""

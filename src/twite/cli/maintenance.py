@@ -2,29 +2,52 @@
 
 import asyncio
 import os
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Final
 
+import msgspec
 import typer
 
 from twite.app.control_client import reload_gateway
 from twite.app.sealing import RotationResult, rotate
 from twite.app.store_access import back_up, recover_store, restore_store
 from twite.cli import printing
-from twite.cli.options import DEFAULT_CONFIG, Config, Json, load, option, who
+from twite.cli.options import DEFAULT_CONFIG, Config, Json, load, option, prints, who
 from twite.config.collected_errors import located
 from twite.domain.errors import SettingsError
 from twite.domain.plural import plural
 from twite.gateway.operations.control import ReloadReport
 from twite.gateway.operations.sealed_payloads import counted
 from twite.gateway.ports.events import ReloadResult
-from twite.gateway.ports.store import Recovered, Restored
+from twite.gateway.ports.store import Backup, Recovered, Restored
 
 # The gateway kept the old settings.
 _KEPT: Final = frozenset({ReloadResult.NEEDS_RESTART, ReloadResult.FAILED})
 
 
+class LeftCounts(msgspec.Struct, frozen=True, kw_only=True):
+    """Secrets and conversions that are encrypted with a former key."""
+
+    secrets: int
+    conversions: int
+
+
+class KeyRotated(msgspec.Struct, frozen=True, kw_only=True):
+    """What was encrypted with the new key, which `file` holds if a file was written.
+
+    `missing_keys` counts conversions by the name of an unknown key.
+    """
+
+    secrets: int
+    conversions: int
+    file: str | None
+    left: LeftCounts
+    missing_keys: Mapping[str, int]
+
+
+@prints(Backup)
 def backup(
     file: Annotated[
         Path, typer.Argument(metavar="FILE", help="The file to write; must not exist yet")
@@ -44,6 +67,7 @@ def backup(
         printing.say(f"{done.to}: {done.size / (1 << 20):.1f} MiB in {done.seconds:.1f} s")
 
 
+@prints(Restored)
 def restore(
     file: Annotated[
         Path, typer.Argument(metavar="FILE", help="The backup file; it is not changed")
@@ -101,6 +125,7 @@ def _print_restored(store: Restored) -> None:
     )
 
 
+@prints(Recovered)
 def recover(
     file: Annotated[
         Path | None,
@@ -161,6 +186,7 @@ def _print_recovered(store: Recovered) -> None:
         )
 
 
+@prints(KeyRotated)
 def rotate_key(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None:
     """The gateway keeps running. If the command is interrupted, run it again.
 
@@ -173,13 +199,13 @@ def rotate_key(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> Non
     done = asyncio.run(rotate(load(config, credentials=True), os.environ, by=who()))
     if as_json:
         printing.print_json(
-            {
-                "secrets": done.secrets,
-                "conversions": done.payloads,
-                "file": None if done.file is None else str(done.file),
-                "left": {"secrets": done.unsealed.secrets, "conversions": done.unsealed.payloads},
-                "missing_keys": done.unsealed.missing_keys,
-            }
+            KeyRotated(
+                secrets=done.secrets,
+                conversions=done.payloads,
+                file=None if done.file is None else str(done.file),
+                left=LeftCounts(secrets=done.unsealed.secrets, conversions=done.unsealed.payloads),
+                missing_keys=done.unsealed.missing_keys,
+            )
         )
     else:
         _print_rotated(done)
@@ -216,6 +242,7 @@ def _fix(result: RotationResult) -> str:
     return f", restart the gateway (process {result.gateway} is running with different keys)"
 
 
+@prints(ReloadReport)
 def reload(
     *,
     dry_run: Annotated[

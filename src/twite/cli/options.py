@@ -3,11 +3,13 @@
 import getpass
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
+from typer.core import TyperGroup
 
 from twite.cli import CONFIG_VARIABLE
 from twite.config import settings
@@ -17,6 +19,7 @@ from twite.domain.test_mode import real_name
 from twite.domain.times import time_limit
 
 DEFAULT_CONFIG = FILE
+Command = TypeVar("Command", bound=Callable[..., None])
 
 
 def option(flag: str, metavar: str, sentence: str) -> Any:  # noqa: ANN401  # as typer.Option
@@ -35,6 +38,29 @@ Pixel = Annotated[str | None, option("--pixel", "ID", "Only this pixel")]
 EventPairs = Annotated[
     list[str] | None, option("--event", "NAME=ID", "Your name for an event, and X's id; repeatable")
 ]
+
+
+class ListedByDefault(TyperGroup):
+    """A group that runs `list` without a subcommand."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401  # click's context
+        if not {*args[:1]} & {*self.commands, *ctx.help_option_names}:
+            args = ["list", *args]
+        return super().parse_args(ctx, args)
+
+
+def prints(*types: Any) -> Callable[[Command], Command]:  # noqa: ANN401  # types, also unions
+    """Declare what a command prints with `--json`: one JSON document of one of these types.
+
+    The types are msgspec structs, or lists of them. `docs/reference/commands.schema.json` has
+    their schemas, and `tests/cli/test_json_of_commands.py` compares them with the output.
+    """
+
+    def declared(command: Command) -> Command:
+        command.json_types = types  # type: ignore[attr-defined]  # read by the schemas' generator
+        return command
+
+    return declared
 
 
 def load(config: Path, *, credentials: bool = False) -> Settings:

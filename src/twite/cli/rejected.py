@@ -7,13 +7,13 @@ import typer
 
 from twite.app.store_access import read_records
 from twite.cli import printing
-from twite.cli.options import DEFAULT_CONFIG, Config, Json, load, option, time_given
+from twite.cli.options import DEFAULT_CONFIG, Config, Json, load, option, prints, time_given
 from twite.config.settings import Settings
 from twite.domain.fault import CODES
 from twite.domain.submission import KEPT_FOR, Rejection, RejectionQuery
 from twite.domain.times import spelled
 from twite.gateway.ports.queries import RejectionsQuery
-from twite.http.routes.reports import rejection_view
+from twite.http.routes.reports import RejectionView, rejection_view
 from twite.machine.system import SystemClock
 
 _COLUMNS: Final = ("at", "source", "conversion id", "code", "path", "value", "reason")
@@ -31,6 +31,7 @@ Limit = Annotated[
 ]
 
 
+@prints(list[RejectionView])
 def rejected(
     *,
     since: Since = None,

@@ -1,41 +1,26 @@
 """`twite show`: show the history of a conversion, as text or JSON."""
 
-import re
-from collections.abc import Mapping, Sequence
+import asyncio
 from typing import Annotated, Final
 
-import msgspec
 import typer
 
-from twite.app.store_access import read_records
+from twite.app.reports.conversion_report import why_waiting
+from twite.app.reports.find_conversions import Findings, FoundReport, find, found_report
+from twite.app.reports.not_sent import NotSentReport, not_sent_report
 from twite.cli import printing
-from twite.cli.options import DEFAULT_CONFIG, Config, Json, Pixel, known_pixel, load
-from twite.cli.rejected import print_rejection, read_rejections
+from twite.cli.options import DEFAULT_CONFIG, Config, Json, Pixel, known_pixel, load, prints
+from twite.cli.rejected import print_rejection
 from twite.config.settings import Settings
-from twite.domain.blame.circuit_breaker import PROBE_EVERY
 from twite.domain.delivery import NO_REQUEST, State
-from twite.domain.history import History, PastAttempt, waiting
+from twite.domain.history import History, PastAttempt
 from twite.domain.plural import plural
-from twite.domain.submission import KEPT_FOR, RejectionQuery
-from twite.domain.times import MINUTE, SECOND, spelled
+from twite.domain.times import spelled
 from twite.gateway.operations.explain import compact
-from twite.gateway.ports.queries import (
-    AttemptsQuery,
-    ByConversionId,
-    ByReceipt,
-    DeliveredQuery,
-)
-from twite.gateway.ports.store import StoreReader
 from twite.gateway.ports.tags import PREFIX
-from twite.http.routes.reports import HistoryView, gained_views, history_view, rejection_view
-from twite.machine.system import SystemClock
+from twite.http.routes.reports import gained_views
 from twite.redaction.mask_tree import masked_words
 
-_RECEIPT: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
-
-
-ByPixel = Mapping[str, Sequence[tuple[int, int]]]  # (time, conversions) of each request
-_RECENT: Final = 5 * MINUTE
 _LONGEST_ANSWER: Final = 300
 _LONGEST_EVIDENCE: Final = 2_000
 _STYLES: Final = {
@@ -44,171 +29,97 @@ _STYLES: Final = {
     State.DEAD: "bold red",
     State.SUPPRESSED: "dim",
 }
+Why = Annotated[bool, typer.Option("--why", help="Print only why it was not sent, and what to do")]
 
 
+@prints(FoundReport, NotSentReport)
 def show(
     name: Annotated[
-        str, typer.Argument(metavar="ID", help="A conversion id, or the receipt of a request")
+        str,
+        typer.Argument(
+            metavar="ID",
+            help="A conversion id, the receipt of a request, or the SHA-256 of an email or phone",
+        ),
     ],
     *,
     config: Config = DEFAULT_CONFIG,
     pixel: Pixel = None,
+    why: Why = False,
     as_json: Json = False,
 ) -> None:
     """Searches all pixels and the rejected conversions. Exits with 1 if nothing is found.
 
     Example: `twite show order-1001 --pixel o8z6j`
     """
-    found = load(config)
-    known_pixel(found, pixel)
-    histories = _histories(found, name, pixel)
-    now = SystemClock().now()
-    stalled = _stalled(found, histories, now=now)
-    since = now - KEPT_FOR
-    pixels = None if pixel is None else frozenset({pixel})
-    refused = read_rejections(found, RejectionQuery(name=name, pixels=pixels, since=since))
+    settings = load(config)
+    known_pixel(settings, pixel)
+    findings = asyncio.run(find(settings, name, pixel))
     if as_json:
-        rejections = [
-            {"state": "rejected", **msgspec.to_builtins(rejection_view(rejection))}
-            for rejection in refused
-        ]
-        printing.print_json(
-            [
-                *(
-                    history_as_json(history, now=now, stalled=stalled.get(history.pixel))
-                    for history in histories
-                ),
-                *rejections,
-            ]
-        )
-    for index, history in enumerate(histories if not as_json else ()):
+        report = not_sent_report(findings) if why else found_report(findings)
+        printing.print_json(report)
+    elif why:
+        _print_why(not_sent_report(findings))
+    else:
+        _print_findings(findings)
+    if findings.more:
+        printing.complain("There are more conversions than shown.")
+    if findings.rejections or findings.histories:
+        return
+    if pixel is not None and pixel.startswith(PREFIX):
+        for reason in _not_fired(settings, name, pixel):
+            printing.complain(f"{pixel} did not fire for {name}: {printing.safe(reason)}")
+            raise typer.Exit(1)
+    printing.complain(
+        f"Found nothing for {name}. Rejected conversions are kept for seven days: "
+        "twite rejected lists them."
+    )
+    raise typer.Exit(1)
+
+
+def _print_findings(findings: Findings) -> None:
+    for index, history in enumerate(findings.histories):
         if index:
             printing.say("")
-        print_history(history, now=now, stalled=stalled.get(history.pixel))
-    for index, rejection in enumerate(refused if not as_json else (), len(histories)):
+        print_history(history, now=findings.now, stalled=findings.stalled.get(history.pixel))
+    for index, rejection in enumerate(findings.rejections, len(findings.histories)):
         if index:
             printing.say("")
         print_rejection(rejection)
-    if refused:
-        return
-    if not histories and pixel is not None and pixel.startswith(PREFIX):
-        for why in _not_fired(found, name, pixel):
-            printing.complain(f"{pixel} did not fire for {name}: {printing.safe(why)}")
-            raise typer.Exit(1)
-    if not histories:
-        printing.complain(
-            f"Found nothing for {name}. Rejected conversions are kept for seven days: "
-            "twite rejected lists them."
-        )
-        raise typer.Exit(1)
+
+
+def _print_why(report: NotSentReport) -> None:
+    for why in report.not_sent:
+        named = f"{why.conversion_id or 'no conversion id'}  event {why.event or 'none'}"
+        whose = f" of {why.pixel}" if why.pixel else ""
+        printing.say(f"{named}{whose}: {why.state}")
+        printing.say(f"  because      {printing.safe(why.reason)}")
+        if why.what:
+            printing.say(f"  meaning      {why.what}")
+        if why.fix:
+            printing.say(f"  → {why.fix}")
+    if report.sent:
+        printing.say(f"{plural(report.sent, 'copy', 'copies')} delivered.")
 
 
 def _not_fired(settings: Settings, name: str, tag: str) -> list[str]:
     """Return why a tag did not fire for a conversion that other destinations received."""
     return [
         not_fired.why
-        for history in _histories(settings, name, None)
+        for history in asyncio.run(find(settings, name, None)).histories
         for not_fired in history.not_fired
         if not_fired.tag == tag
     ]
 
 
-def _histories(settings: Settings, name: str, pixel: str | None) -> list[History]:
-    """Return the histories of a conversion id or a receipt, latest first."""
-    histories: dict[int, History] = {}
-
-    async def read(reader: StoreReader) -> None:
-        own = [destination.pixel for destination in settings.destinations()]
-        # These are tags, and pixels that are no longer configured.
-        others = {account.pixel for account in await reader.balance()}.difference(own)
-        for known in (*own, *sorted(others)):
-            if pixel in {None, known}:
-                # All events of the pixel, because the mapping may have changed since then.
-                for history in await reader.find(
-                    ByConversionId(pixel=known, events=None, conversion_id=name)
-                ):
-                    histories[history.delivery] = history
-        if _RECEIPT.fullmatch(name):
-            for history in await reader.find(ByReceipt(receipt=name.lower())):
-                if pixel in {None, history.pixel}:
-                    histories[history.delivery] = history
-
-    read_records(settings, read)
-    return sorted(histories.values(), key=lambda history: history.received_at, reverse=True)
-
-
-def _stalled(settings: Settings, histories: Sequence[History], *, now: int) -> dict[str, str]:
-    """Return, for pixels and tags that recently accepted nothing, why conversions wait.
-
-    A conversion that is ready, or was never tried, has no time of its own: after failures, the
-    gateway sends a pixel one request at a time, and waits for at most PROBE_EVERY in between.
-    """
-    if not any(history.state is State.QUEUED for history in histories):
-        return {}
-
-    async def read(reader: StoreReader) -> tuple[ByPixel, ByPixel]:
-        since = now - _RECENT
-        tried = await reader.answer(AttemptsQuery(since=since))
-        return tried, await reader.answer(DeliveredQuery(since=since))
-
-    tried, delivered = read_records(settings, read)
-    return {
-        pixel: f"{'the recipient' if pixel.startswith(PREFIX) else 'X'} accepted nothing in the "
-        f"last {_RECENT // MINUTE} minutes ({plural(len(attempts), 'request')}); after each "
-        f"failure, Twite tries again within {PROBE_EVERY // SECOND} seconds"
-        for pixel, attempts in tried.items()
-        if attempts and not delivered.get(pixel)
-    }
-
-
-class ShownHistory(HistoryView, frozen=True, kw_only=True, omit_defaults=True):
-    """The history as in `GET /v1/conversions/…`, masked, with its delivery and copies."""
-
-    delivery: int
-    superseded_by: int | None = None
-    supersedes: tuple[int, ...] = ()
-
-
-def _waiting(history: History, *, now: int, stalled: str | None) -> str | None:
-    """Return why a queued conversion waits, from its own state or the pixel's failures."""
-    why = waiting(history, now=now)
-    return stalled if why is None and history.state is State.QUEUED else why
-
-
-def history_as_json(history: History, *, now: int = 0, stalled: str | None = None) -> ShownHistory:
-    """Return a history for JSON output. Responses and reasons are masked."""
-    view = history_view(history, now=now)
-    return ShownHistory(
-        **msgspec.structs.asdict(view)
-        | {
-            "sent": msgspec.Raw(compact(history.sent)),
-            "attempts": tuple(
-                msgspec.structs.replace(attempt, answer=masked_words(attempt.answer))
-                for attempt in view.attempts
-            ),
-            "consent": None if history.consent is None else msgspec.Raw(compact(history.consent)),
-            "reason": _masked(view.reason),
-            "waiting": _masked(_waiting(history, now=now, stalled=stalled)),
-        },
-        delivery=history.delivery,
-        superseded_by=history.superseded_by,
-        supersedes=history.supersedes,
-    )
-
-
-def _masked(words: str | None) -> str | None:
-    return None if words is None else masked_words(words)
-
-
 def print_history(history: History, *, now: int, stalled: str | None = None) -> None:
-    """Print a history with all details. `now` is in milliseconds; `stalled` as in _stalled."""
+    """Print a history with all details. `now` is in milliseconds; `stalled` explains a wait."""
     state = printing.styled(history.state.value, _STYLES.get(history.state, "bold"))
     printing.say(
         f"{history.conversion_id}  event {history.event} of pixel {history.pixel}: ", state
     )
     if history.reason:
         printing.say(f"  because      {_safe(history.reason)}")
-    if (why := _waiting(history, now=now, stalled=stalled)) is not None:
+    if (why := why_waiting(history, now=now, stalled=stalled)) is not None:
         printing.say(f"  waits        {_safe(why)}")
     printing.say(f"  source       {history.source}")
     printing.say(f"  receipt      {history.receipt}")

@@ -5,15 +5,22 @@ import os
 import time
 from typing import Annotated, Final
 
+import msgspec
 import typer
 
 from twite.app.store_access import copy_stores, hold_pending
 from twite.cli import printing
-from twite.cli.options import DEFAULT_CONFIG, Config, Json, load
+from twite.cli.options import DEFAULT_CONFIG, Config, Json, load, prints
 from twite.domain.plural import plural
 from twite.gateway.operations.store_copy import StoreCopied
 
 _EVERY: Final = 2.0  # seconds between two lines about one table
+
+
+class DeliveriesHeld(msgspec.Struct, frozen=True, kw_only=True):
+    """How many pending deliveries are held now."""
+
+    held: int
 
 
 store = typer.Typer(
@@ -22,6 +29,7 @@ store = typer.Typer(
 
 
 @store.command("copy")
+@prints(StoreCopied)
 def copy(
     source: Annotated[
         str,
@@ -69,6 +77,7 @@ def copy(
 
 
 @store.command("hold")
+@prints(DeliveriesHeld)
 def hold(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None:
     """Hold all pending deliveries of a restored PostgreSQL database.
 
@@ -78,7 +87,7 @@ def hold(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None:
     """
     held = hold_pending(load(config))
     if as_json:
-        printing.print_json({"held": held})
+        printing.print_json(DeliveriesHeld(held=held))
         return
     printing.say(f"Held {plural(held, 'pending delivery')}.")
     printing.say("twite dead list shows them, and twite dead replay sends them.")

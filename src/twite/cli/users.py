@@ -6,14 +6,15 @@ import sys
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Final, TypeVar
 
+import msgspec
 import typer
 
 from twite.app.store_access import open_staff, read_records
 from twite.cli import printing
-from twite.cli.options import DEFAULT_CONFIG, Config, Json, load, option, who
+from twite.cli.options import DEFAULT_CONFIG, Config, Json, load, option, prints, who
 from twite.config.settings import Settings
 from twite.domain.errors import InvalidAccountChange
-from twite.domain.people.users import ApiKey, KeyScope, Role, User
+from twite.domain.people.users import ApiKey, AuditAction, KeyScope, Role, User
 from twite.domain.times import MINUTE, spelled
 from twite.gateway.identity.accounts import Accounts, seen
 from twite.gateway.identity.authentication import LINK_TIME
@@ -24,6 +25,48 @@ NO_ADMIN: Final = (
     "admin"
 )
 T = TypeVar("T")
+
+
+class UserView(msgspec.Struct, frozen=True, kw_only=True):
+    """A console user. `pixels` is null for all; `code` says whether two-factor is on."""
+
+    name: str
+    role: Role
+    pixels: tuple[str, ...] | None
+    code: bool
+    created_at: str
+
+
+class SignInLink(msgspec.Struct, frozen=True, kw_only=True):
+    """A link that signs a user in once."""
+
+    link: str
+
+
+class AccountChanged(msgspec.Struct, frozen=True, kw_only=True):
+    """A change that was made, as in the audit log. `subject` is the user's name or the key's id."""
+
+    action: AuditAction
+    subject: str
+
+
+class ApiKeyView(msgspec.Struct, frozen=True, kw_only=True):
+    """An API key, without the key itself. `pixels` is null for all."""
+
+    id: str
+    name: str
+    scopes: tuple[str, ...]
+    pixels: tuple[str, ...] | None
+    created_at: str
+    made_by: str
+    revoked_at: str | None
+
+
+class CreatedApiKey(ApiKeyView, frozen=True, kw_only=True):
+    """A new API key. `key` is shown only once."""
+
+    key: str
+
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The user's name")]
 AsRole = Annotated[Role, typer.Option("--role", help="What the user may do")]
@@ -40,6 +83,7 @@ key = typer.Typer(
 
 
 @user.command("add")
+@prints(AccountChanged)
 def add(
     name: Name,
     *,
@@ -47,6 +91,7 @@ def add(
     as_role: AsRole = Role.VIEWER,
     pixel: Pixels = None,
     password_stdin: Stdin = False,
+    as_json: Json = False,
 ) -> None:
     """Add a user and prompt for the password.
 
@@ -61,12 +106,14 @@ def add(
         return any(user.is_admin for user in await accounts.users())
 
     has_admin = _manage(settings, added)
-    printing.say(f"{name} can now sign in at {settings.console_url} as {as_role}.")
+    done = f"{name} can now sign in at {settings.console_url} as {as_role}."
+    _print_change(AuditAction.USER_ADD, name, done, as_json=as_json)
     if not has_admin:
         printing.complain(NO_ADMIN)
 
 
 @user.command("list")
+@prints(list[UserView])
 def listed(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None:
     """List users.
 
@@ -76,7 +123,7 @@ def listed(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None:
     if users and not any(user.is_admin for user in users):
         printing.complain(NO_ADMIN)
     if as_json:
-        printing.print_json([_as_json(user) for user in users])
+        printing.print_json([_user_view(user) for user in users])
     elif not users:
         printing.say("There are no users yet. Create one: twite user add NAME --role admin")
     else:
@@ -96,8 +143,14 @@ def listed(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None:
 
 
 @user.command("role")
+@prints(AccountChanged)
 def role(
-    name: Name, *, as_role: AsRole, config: Config = DEFAULT_CONFIG, pixel: Pixels = None
+    name: Name,
+    *,
+    as_role: AsRole,
+    config: Config = DEFAULT_CONFIG,
+    pixel: Pixels = None,
+    as_json: Json = False,
 ) -> None:
     """Change a user's role and pixels. The user is signed out.
 
@@ -108,11 +161,19 @@ def role(
     sees = _manage(
         settings, lambda accounts: accounts.allow(name, role=as_role, pixels=pixel, by=who())
     )
-    printing.say(f"{name} is now {as_role} and sees {seen(sees)}.")
+    done = f"{name} is now {as_role} and sees {seen(sees)}."
+    _print_change(AuditAction.USER_ROLE, name, done, as_json=as_json)
 
 
 @user.command("password")
-def password(name: Name, *, config: Config = DEFAULT_CONFIG, password_stdin: Stdin = False) -> None:
+@prints(AccountChanged)
+def password(
+    name: Name,
+    *,
+    config: Config = DEFAULT_CONFIG,
+    password_stdin: Stdin = False,
+    as_json: Json = False,
+) -> None:
     """Change a user's password. The user is signed out.
 
     Example: `twite user password ada`
@@ -120,11 +181,13 @@ def password(name: Name, *, config: Config = DEFAULT_CONFIG, password_stdin: Std
     settings = load(config)
     typed = _typed(stdin=password_stdin)
     _manage(settings, lambda accounts: accounts.give_password(name, typed, by=who()))
-    printing.say(f"{name} has a new password and was signed out everywhere.")
+    done = f"{name} has a new password and was signed out everywhere."
+    _print_change(AuditAction.USER_PASSWORD, name, done, as_json=as_json)
 
 
 @user.command("totp")
-def totp(name: Name, *, config: Config = DEFAULT_CONFIG) -> None:
+@prints(AccountChanged)
+def totp(name: Name, *, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None:
     """Turn off two-factor authentication of a user.
 
     Use it if the user lost the device.
@@ -132,10 +195,12 @@ def totp(name: Name, *, config: Config = DEFAULT_CONFIG) -> None:
     Example: `twite user totp ada`
     """
     _manage(load(config), lambda accounts: accounts.drop_codes(name, by=who()))
-    printing.say(f"{name} now signs in without a code, and can set up a new one in the console.")
+    done = f"{name} now signs in without a code, and can set up a new one in the console."
+    _print_change(AuditAction.USER_CODES_OFF, name, done, as_json=as_json)
 
 
 @user.command("link")
+@prints(SignInLink)
 def link(name: Name, *, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None:
     """Print a link that signs a user in once, within 15 minutes.
 
@@ -145,20 +210,29 @@ def link(name: Name, *, config: Config = DEFAULT_CONFIG, as_json: Json = False) 
     token = _manage(settings, lambda accounts: accounts.make_link(name, by=who()))
     url = f"{settings.console_url}/link/{token.reveal()}"
     if as_json:
-        printing.print_json({"link": url})
+        printing.print_json(SignInLink(link=url))
         return
     printing.complain(f"It signs in as {name}, once, within {LINK_TIME // MINUTE} minutes.")
     printing.say(url)
 
 
 @user.command("remove")
-def remove(name: Name, *, config: Config = DEFAULT_CONFIG) -> None:
+@prints(AccountChanged)
+def remove(name: Name, *, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None:
     """Remove a user.
 
     Example: `twite user remove ada`
     """
     _manage(load(config), lambda accounts: accounts.remove(name, by=who()))
-    printing.say(f"{name} was removed and signed out everywhere.")
+    done = f"{name} was removed and signed out everywhere."
+    _print_change(AuditAction.USER_REMOVE, name, done, as_json=as_json)
+
+
+def _print_change(action: AuditAction, subject: str, done: str, *, as_json: bool) -> None:
+    if as_json:
+        printing.print_json(AccountChanged(action=action, subject=subject))
+    else:
+        printing.say(done)
 
 
 def _typed(*, stdin: bool) -> str:
@@ -184,14 +258,14 @@ def known_pixels(settings: Settings, pixels: list[str] | None) -> None:
             )
 
 
-def _as_json(user: User) -> dict[str, object]:
-    return {
-        "name": user.name,
-        "role": user.role.value,
-        "pixels": user.pixels,
-        "code": user.code_since is not None,
-        "created_at": spelled(user.created_at),
-    }
+def _user_view(user: User) -> UserView:
+    return UserView(
+        name=user.name,
+        role=user.role,
+        pixels=user.pixels,
+        code=user.code_since is not None,
+        created_at=spelled(user.created_at),
+    )
 
 
 def _manage(settings: Settings, act: Callable[[Accounts], Awaitable[T]]) -> T:
@@ -210,6 +284,7 @@ Scopes = Annotated[
 
 
 @key.command("add")
+@prints(CreatedApiKey)
 def add_key(
     name: KeyName,
     *,
@@ -228,13 +303,15 @@ def add_key(
         settings, lambda accounts: accounts.make_key(name, scopes=scope, pixels=pixel, by=who())
     )
     if as_json:
-        printing.print_json({"key": made.text.reveal(), **_key_as_json(made.key)})
+        view = msgspec.structs.asdict(_key_view(made.key))
+        printing.print_json(CreatedApiKey(key=made.text.reveal(), **view))
         return
     printing.complain("The key is shown only once. Send it as Authorization: Bearer …")
     printing.say(made.text.reveal())
 
 
 @key.command("list")
+@prints(list[ApiKeyView])
 def list_keys(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None:
     """List keys.
 
@@ -242,7 +319,7 @@ def list_keys(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None
     """
     keys = read_records(load(config), lambda records: records.people.api_keys())
     if as_json:
-        printing.print_json([_key_as_json(key) for key in keys])
+        printing.print_json([_key_view(key) for key in keys])
     elif not keys:
         printing.say("There are no keys yet. Create one: twite key add NAME --scope accounting")
     else:
@@ -263,22 +340,23 @@ def list_keys(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None
 
 
 @key.command("revoke")
-def revoke(id_: KeyId, *, config: Config = DEFAULT_CONFIG) -> None:
+@prints(AccountChanged)
+def revoke(id_: KeyId, *, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None:
     """Revoke a key immediately.
 
     Example: `twite key revoke 3f9c0a1b2c`
     """
     _manage(load(config), lambda accounts: accounts.revoke_key(id_, by=who()))
-    printing.say(f"{id_} is revoked.")
+    _print_change(AuditAction.KEY_REVOKE, id_, f"{id_} is revoked.", as_json=as_json)
 
 
-def _key_as_json(key: ApiKey) -> dict[str, object]:
-    return {
-        "id": key.id,
-        "name": key.name,
-        "scopes": sorted(key.scopes),
-        "pixels": key.pixels,
-        "created_at": spelled(key.created_at),
-        "made_by": key.made_by,
-        "revoked_at": None if key.revoked_at is None else spelled(key.revoked_at),
-    }
+def _key_view(key: ApiKey) -> ApiKeyView:
+    return ApiKeyView(
+        id=key.id,
+        name=key.name,
+        scopes=tuple(sorted(key.scopes)),
+        pixels=key.pixels,
+        created_at=spelled(key.created_at),
+        made_by=key.made_by,
+        revoked_at=None if key.revoked_at is None else spelled(key.revoked_at),
+    )

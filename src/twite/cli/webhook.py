@@ -12,7 +12,7 @@ import typer
 
 from twite.app.control_client import running
 from twite.cli import printing
-from twite.cli.options import DEFAULT_CONFIG, Config, Json, load
+from twite.cli.options import DEFAULT_CONFIG, Config, Json, load, prints
 from twite.cli.send.client import TIMEOUT, SendNoResponse, decoded, gateway_url, posting
 from twite.config.settings import Settings
 from twite.domain.errors import MalformedRequest, OperatorError
@@ -41,6 +41,7 @@ _WHY: Final = {
 
 
 @webhook.command("try")
+@prints(WebhookPreview)
 def try_body(
     file: Annotated[
         str, typer.Argument(metavar="FILE", help="The body of a message, or - for standard input")
@@ -88,6 +89,7 @@ def try_body(
 
 
 @webhook.command("test")
+@prints(WebhookPreview)
 def send_sample(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The webhook")],
     *,

@@ -135,7 +135,7 @@ def expire_leases(path: Path) -> None:
 
 def attempts(gateway: Gateway) -> list[int | None]:
     shown = command(gateway, "show", "order-1", "--pixel", "tag:rows", "--json").stdout
-    return [load["status"] for load in json.loads(shown)[0]["attempts"]]
+    return [load["status"] for load in json.loads(shown)["conversions"][0]["attempts"]]
 
 
 def test_tags_write_to_bigquery_firestore_and_pubsub_and_a_client_reads_it(tmp_path, x_emulator):

@@ -363,7 +363,7 @@ def test_no_file_of_the_gateway_contains_an_erased_person(tmp_path, figure):
         in_the_end = found_in(tmp_path, numbers)
 
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
-    found, result = json.loads(done.stdout)["found"], json.loads(done.stdout)["done"]
+    found, result = json.loads(done.stdout)["found"], json.loads(done.stdout)["result"]
     balance = json.loads((tmp_path / "balance.json").read_text())
     figure(
         "whoever is erased is in no file",
@@ -381,10 +381,11 @@ def test_no_file_of_the_gateway_contains_an_erased_person(tmp_path, figure):
     assert min(sum(before.values()), sum(put_back.values())) > 20 * SUBJECTS
     assert at_work == at_rest == in_the_end == {}, (reported, AROUND)
     assert (restored.returncode, restored.stderr) == (0, "")
-    assert json.loads((tmp_path / "history.json").read_text())[0]["state"] == "delivered"
+    history = json.loads((tmp_path / "history.json").read_text())
+    assert history["conversions"][0]["state"] == "delivered"
     # None of their waiting conversions reached X.
     assert not sent & {id_ for number in numbers for id_ in ids(number)[6:]}
-    assert json.loads(once_more.stdout)["done"]["conversions"] == 0
+    assert json.loads(once_more.stdout)["result"]["conversions"] == 0
     assert watch.samples
     assert watch.residues == []
     assert balance["balance"] == 0

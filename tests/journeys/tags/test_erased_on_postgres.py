@@ -152,7 +152,7 @@ def test_erasure_through_one_gateway_removes_the_person_and_no_other(
     after = found_in([*texts_of(psql), *logs])
 
     assert (done.returncode, done.stderr) == (0, "")
-    result = json.loads(done.stdout)["done"]
+    result = json.loads(done.stdout)["result"]
     figure(
         "erased through one of two gateways",
         f"{SUBJECTS} persons, {result['conversions']} conversions, of {balance['received']} "

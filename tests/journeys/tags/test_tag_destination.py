@@ -139,7 +139,7 @@ def test_event_only_for_a_tag_is_found_by_its_id(tmp_path, x_emulator):
         query = "?v=2&tid=G-1&cid=1.2&_p=77&_s=1&en=some_event&ep.transaction_id=B1"
         gateway.post({}, f"/g/collect{query}&api_secret=journey-key-journey-key-journey")
         gateway.drained(seconds=150)
-        shown = json.loads(command(gateway, "show", "B1", "--json").stdout)
+        shown = json.loads(command(gateway, "show", "B1", "--json").stdout)["conversions"]
         status, asked = gateway.get("/v1/conversions/tag:crm/B1")
         command(gateway, "dead", "replay", "B1")
         after = gateway.drained()
@@ -334,7 +334,7 @@ def test_tag_that_did_not_fire_is_counted_with_its_reason(tmp_path, x_emulator):
         gateway.post({"event": "sign_up", "conversion_id": "visit-1", "email": EMAIL})
         gateway.drained()
         histories = [
-            json.loads(command(gateway, "show", name, "--json").stdout)[0]
+            json.loads(command(gateway, "show", name, "--json").stdout)["conversions"][0]
             for name in ("order-1", "visit-1")
         ]
         shown = command(gateway, "show", "order-1").stdout

@@ -6,7 +6,7 @@ import signal
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -17,7 +17,7 @@ from rich.console import Console
 from twite.cli import printing
 from twite.cli.demo.processes import PIXEL, DemoProcesses
 from twite.cli.demo.story import DemoStory, play
-from twite.cli.options import interrupt_on
+from twite.cli.options import Json, interrupt_on, prints
 from twite.domain.fault import CODES
 from twite.formats.files import findings
 from twite_emulator.process import counts_of
@@ -52,7 +52,29 @@ _MEANINGS: Final = {
 }
 
 
-def demo(*, stay: Stay = False, orders: Orders = None, verbose: Verbose = False) -> None:
+class DemoClaim(msgspec.Struct, frozen=True, kw_only=True):
+    """A claim about the counts, and whether it holds."""
+
+    claim: str
+    holds: bool
+
+
+class DemoReport(msgspec.Struct, frozen=True, kw_only=True):
+    """The gateway's counts by state, and the claims; `link` signs in, with --stay."""
+
+    balance: dict[str, int]
+    claims: tuple[DemoClaim, ...]
+    link: str | None = None
+
+
+@prints(DemoReport)
+def demo(
+    *,
+    stay: Stay = False,
+    orders: Orders = None,
+    verbose: Verbose = False,
+    as_json: Json = False,
+) -> None:
     """Exit code 0 when the balance is zero and X counted each delivered conversion once.
 
     Example: `twite demo --stay`
@@ -64,27 +86,49 @@ def demo(*, stay: Stay = False, orders: Orders = None, verbose: Verbose = False)
         DemoProcesses(Path(folder)) as cast,
         _uninterrupted_end(),
     ):
-        printing.say(
-            printing.styled("Twite demo", "bold"),
-            ": a gateway, an emulator of X and a small shop, all on this machine",
-        )
+        if not as_json:
+            printing.say(
+                printing.styled("Twite demo", "bold"),
+                ": a gateway, an emulator of X and a small shop, all on this machine",
+            )
         chosen = orders or with_mailboxes(example_orders(), Path(folder))
-        with _steps(verbose=verbose) as step:
+        with _steps(verbose=verbose and not as_json, quiet=as_json) as step:
             story = play(cast, chosen, step)
         outcome = DemoOutcome(cast, story)
-        if verbose:
-            print_tables(outcome)
-        good = print_summary(outcome)
-        printing.say("")
-        if stay:
-            _stay(outcome)
+        good = all(holds for _, holds in outcome.checks())
+        if as_json:
+            _print_json(outcome, stay=stay)
         else:
-            printing.say(
-                "To look at these conversions in the console and to buy something in the shop: "
-                "twite demo --stay"
-            )
-            printing.say("In a checkout: make demo ARGS=--stay. This demo has removed its files.")
+            _print(outcome, stay=stay, verbose=verbose)
     raise typer.Exit(0 if good else 1)
+
+
+def _print(outcome: "DemoOutcome", *, stay: bool, verbose: bool) -> None:
+    if verbose:
+        print_tables(outcome)
+    print_summary(outcome)
+    printing.say("")
+    if stay:
+        _stay(outcome)
+        return
+    printing.say(
+        "To look at these conversions in the console and to buy something in the shop: "
+        "twite demo --stay"
+    )
+    printing.say("In a checkout: make demo ARGS=--stay. This demo has removed its files.")
+
+
+def _print_json(outcome: "DemoOutcome", *, stay: bool) -> None:
+    printing.print_json(
+        DemoReport(
+            balance={name: outcome.balance[name] for name in ("received", *_STATES, "balance")},
+            claims=tuple(DemoClaim(claim=claim, holds=holds) for claim, holds in outcome.checks()),
+            link=outcome.demo.add_user().link if stay else None,
+        )
+    )
+    if stay:
+        with suppress(KeyboardInterrupt):
+            outcome.demo.wait()
 
 
 @contextmanager
@@ -98,10 +142,10 @@ def _uninterrupted_end() -> Iterator[None]:
 
 
 @contextmanager
-def _steps(*, verbose: bool) -> Iterator[Callable[[str], None]]:
+def _steps(*, verbose: bool, quiet: bool) -> Iterator[Callable[[str], None]]:
     """Print each step, or show the present one on a terminal."""
-    if verbose:
-        yield printing.say
+    if verbose or quiet:
+        yield printing.complain if quiet else printing.say
         return
     with Console().status("Starting") as status:
         yield status.update
@@ -155,17 +199,15 @@ def _stay(outcome: "DemoOutcome") -> None:
         printing.say("")
 
 
-def print_summary(outcome: "DemoOutcome") -> bool:
-    """Print the balance and the checks; return whether all counts agree."""
+def print_summary(outcome: "DemoOutcome") -> None:
+    """Print the balance and the checks."""
     balance = outcome.balance
     states = ", ".join(f"{balance[state]} {state}" for state in _STATES if balance[state])
     printing.say("")
     printing.say(f"{balance['received']} conversions received: {states}")
-    checks = outcome.checks()
-    for claim, holds in checks:
+    for claim, holds in outcome.checks():
         mark = printing.styled("yes", "green") if holds else printing.styled("NO ", "bold red")
         printing.say("  ", mark, "  ", claim)
-    return all(holds for _, holds in checks)
 
 
 def print_tables(outcome: "DemoOutcome") -> None:

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Annotated, Final, Literal
 from zoneinfo import ZoneInfo
 
+import msgspec
 import typer
 
 from twite.cli import printing
-from twite.cli.options import DEFAULT_CONFIG, Config, Json, option
+from twite.cli.options import DEFAULT_CONFIG, Config, Json, option, prints
 from twite.cli.send import summary as send_summary
 from twite.cli.send.client import SendTarget, read_dedup_window, retry_patience, target
 from twite.cli.send.inputs import InputOptions, open_database_query, open_files
@@ -31,6 +32,14 @@ OlderRows = Literal["send", "skip"]
 _PATIENCE: Final = 600  # seconds
 
 
+class SentFiles(msgspec.Struct, frozen=True, kw_only=True):
+    """The result of each file or query."""
+
+    dry_run: bool
+    files: list[send_summary.SentFile]
+
+
+@prints(SentFiles)
 def send(
     files: Annotated[
         list[str],
@@ -170,9 +179,9 @@ def send(
             done = [perform(opened, wish, aim)]
     if as_json:
         results = [
-            send_summary.as_json(result.opened, result.tally, result.report) for result in done
+            send_summary.sent_file(result.opened, result.tally, result.report) for result in done
         ]
-        printing.print_json({"dry_run": dry_run, "files": results})
+        printing.print_json(SentFiles(dry_run=dry_run, files=results))
     if any(result.tally.of(RowResultKind.REJECTED) or not result.is_finished for result in done):
         raise typer.Exit(1)
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Protocol
 
+import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -161,28 +162,62 @@ def summarise(opened: OpenedInput, tally: ResultTally, report: Path, *, dry: boo
     printing.say(f"Every row and its verdict: {report}")
 
 
-def as_json(opened: OpenedInput, tally: ResultTally, report: Path) -> dict[str, object]:
+class ReasonCount(msgspec.Struct, frozen=True, kw_only=True):
+    """How many rows have an error or a note. `row` is the number of the first one."""
+
+    code: str
+    count: int
+    row: int
+    message: str
+
+
+class SentFile(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of the rows of a file or query; `not_sent` is null if their number is unknown.
+
+    `columns` maps Twite's fields to columns, `ignored` are the unused columns, and `report` is the
+    file with all verdicts.
+    """
+
+    file: str
+    format: str
+    rows: int
+    accepted: int
+    duplicates: int
+    suppressed: int
+    held: int
+    skipped: int
+    rejected: int
+    not_sent: int | None
+    rejected_by: tuple[ReasonCount, ...]
+    notes: tuple[ReasonCount, ...]
+    columns: dict[str, str]
+    ignored: list[str]
+    column_notes: list[str]
+    report: str
+
+
+def sent_file(opened: OpenedInput, tally: ResultTally, report: Path) -> SentFile:
     columns = opened.columns
-    return {
-        "file": opened.location,
-        "format": opened.kind,
-        "rows": tally.rows if opened.rows is None else opened.rows,
-        "accepted": tally.of(
+    return SentFile(
+        file=opened.location,
+        format=opened.kind,
+        rows=tally.rows if opened.rows is None else opened.rows,
+        accepted=tally.of(
             RowResultKind.ACCEPTED, RowResultKind.ACCEPTED_WITH_NOTES, RowResultKind.READY
         ),
-        "duplicates": tally.of(RowResultKind.DUPLICATE),
-        "suppressed": tally.of(RowResultKind.SUPPRESSED),
-        "held": tally.of(RowResultKind.HELD),
-        "skipped": tally.of(RowResultKind.SKIPPED),
-        "rejected": tally.of(RowResultKind.REJECTED),
-        "not_sent": None if opened.rows is None else opened.rows - tally.rows,
-        "rejected_by": _listed(tally.errors),
-        "notes": _listed(tally.notes),
-        "columns": dict(columns.named()),
-        "ignored": _ignored(opened),
-        "column_notes": list(doubts(opened)),
-        "report": str(report),
-    }
+        duplicates=tally.of(RowResultKind.DUPLICATE),
+        suppressed=tally.of(RowResultKind.SUPPRESSED),
+        held=tally.of(RowResultKind.HELD),
+        skipped=tally.of(RowResultKind.SKIPPED),
+        rejected=tally.of(RowResultKind.REJECTED),
+        not_sent=None if opened.rows is None else opened.rows - tally.rows,
+        rejected_by=_listed(tally.errors),
+        notes=_listed(tally.notes),
+        columns=dict(columns.named()),
+        ignored=_ignored(opened),
+        column_notes=list(doubts(opened)),
+        report=str(report),
+    )
 
 
 class _Lines:
@@ -222,8 +257,8 @@ def _reasons(title: str, reasons: dict[str, ResultReason]) -> None:
     )
 
 
-def _listed(reasons: dict[str, ResultReason]) -> list[dict[str, object]]:
-    return [
-        {"code": code, "count": group.count, "row": group.row, "message": group.message}
+def _listed(reasons: dict[str, ResultReason]) -> tuple[ReasonCount, ...]:
+    return tuple(
+        ReasonCount(code=code, count=group.count, row=group.row, message=group.message)
         for code, group in sorted(reasons.items(), key=lambda item: -item[1].count)
-    ]
+    )

@@ -22,6 +22,14 @@ from twite.gateway.ports.findings import CheckFinding
 from twite.observers.library_log import library_messages
 
 
+class GatewayReady(msgspec.Struct, frozen=True, kw_only=True):
+    """The addresses and the process of a gateway that accepts requests."""
+
+    url: str
+    public_url: str | None
+    pid: int
+
+
 def serve(
     *,
     config: Path = FILE,
@@ -37,7 +45,7 @@ def serve(
         def announce(url: str, has_admin: bool) -> None:  # noqa: FBT001  # see `run`
             if as_json:
                 public_url = settings.server.public_url
-                ready = {"url": url, "public_url": public_url, "pid": os.getpid()}
+                ready = GatewayReady(url=url, public_url=public_url, pid=os.getpid())
                 notices.say(msgspec.json.encode(ready).decode())
             if not as_json or settings.log.format == "json":
                 notices.started(settings, url, has_admin=has_admin)

@@ -4,10 +4,12 @@ from typing import Annotated
 
 import typer
 
-from twite.cli.options import DEFAULT_CONFIG, Config, Json
+from twite.cli.options import DEFAULT_CONFIG, Config, Json, prints
+from twite.cli.serve import GatewayReady
 from twite.cli.serve import serve as run
 
 
+@prints(GatewayReady)
 def serve(
     *,
     config: Config = DEFAULT_CONFIG,

@@ -9,7 +9,7 @@ import msgspec
 import typer
 
 from twite.cli import printing
-from twite.cli.options import DEFAULT_CONFIG, Config, Json, load
+from twite.cli.options import DEFAULT_CONFIG, Config, Json, load, prints
 from twite.cli.send.client import (
     TIMEOUT,
     SendClient,
@@ -78,6 +78,7 @@ def _group() -> None:
 
 
 @sync.command("woocommerce")
+@prints(SyncTally)
 def woocommerce(
     name: Annotated[
         str | None,

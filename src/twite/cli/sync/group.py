@@ -10,9 +10,9 @@ from typer.core import TyperGroup
 from twite.app.control_client import running_gateway
 from twite.app.store_access import open_records
 from twite.app.sync.look import NextRows, read_next_rows
-from twite.app.sync.state import PAUSED, SyncState, load_pause, load_state
+from twite.app.sync.state import PAUSED, SyncRun, SyncState, load_pause, load_state
 from twite.cli import printing
-from twite.cli.options import DEFAULT_CONFIG, Config, Json, load
+from twite.cli.options import DEFAULT_CONFIG, Config, Json, load, prints
 from twite.config.settings import Settings
 from twite.config.syncs import SyncSettings
 from twite.config.toml import nearest
@@ -32,6 +32,19 @@ class SyncGroup(TyperGroup):
         return super().parse_args(ctx, args)
 
 
+class SyncView(msgspec.Struct, frozen=True, kw_only=True):
+    """A sync and its last run.
+
+    `caught_up_at` (ms) is the start of the last run that read everything.
+    """
+
+    name: str
+    caught_up_at: int | None
+    last_run: SyncRun | None
+    is_paused: bool
+
+
+@prints(SyncReport, NextRows)
 def run_sync(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The name of a [[sync]]")],
     *,
@@ -67,6 +80,7 @@ def run_sync(
         raise typer.Exit(1)
 
 
+@prints(list[SyncView])
 def list_syncs(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None:
     """List the syncs of the settings, with their last runs.
 
@@ -77,12 +91,12 @@ def list_syncs(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> Non
     if as_json:
         printing.print_json(
             [
-                {
-                    "name": name,
-                    "caught_up_at": state.caught_up_at,
-                    "last_run": state.last_run,
-                    "is_paused": bool(pause),
-                }
+                SyncView(
+                    name=name,
+                    caught_up_at=state.caught_up_at,
+                    last_run=state.last_run,
+                    is_paused=bool(pause),
+                )
                 for name, state, pause in states
             ]
         )

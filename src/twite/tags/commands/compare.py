@@ -10,7 +10,7 @@ import msgspec
 import typer
 
 from twite.cli import printing
-from twite.cli.options import DEFAULT_CONFIG, Config, Json
+from twite.cli.options import DEFAULT_CONFIG, Config, Json, prints
 from twite.domain.plural import plural
 from twite.tags.app.compare_settings import read_capture, shadow_of
 from twite.tags.compare.comparison import VOLATILE, ComparisonSummary, summed
@@ -42,6 +42,13 @@ ShowField = Annotated[
 ]
 
 
+class ComparisonReport(ComparisonSummary, frozen=True, kw_only=True):
+    """The summary, and the number of secrets that are not available on this machine."""
+
+    secrets_not_here: int
+
+
+@prints(ComparisonReport)
 def compare(
     files: Files,
     *,
@@ -77,7 +84,9 @@ def compare(
         lambda path, value: masked_value(path, value, shown=trusted, salt=salt),
     )
     if as_json:
-        printing.print_json({**msgspec.structs.asdict(result), "secrets_not_here": stand_ins})
+        printing.print_json(
+            ComparisonReport(**msgspec.structs.asdict(result), secrets_not_here=stand_ins)
+        )
     else:
         _print(result)
         if stand_ins:

@@ -10,11 +10,21 @@ import msgspec
 import typer
 
 from twite.cli import printing
-from twite.cli.options import DEFAULT_CONFIG, Config, Json, load, who
+from twite.cli.options import DEFAULT_CONFIG, Config, Json, load, prints, who
 from twite.domain.plural import plural
 from twite.tags.app.container_secrets import forget_secrets, keep_secrets, sealing_key
-from twite.tags.app.importer import ImportDraft, Keep, draft, no_more_needed, of_persons, write
+from twite.tags.app.importer import (
+    ContainerChange,
+    ImportDraft,
+    Keep,
+    PersonVariable,
+    draft,
+    no_more_needed,
+    of_persons,
+    write,
+)
 from twite.tags.importer.coverage import Support
+from twite.tags.importer.plaintext_secrets import PlaintextSecret
 from twite.tags.importer.report import ReportLine
 from twite.tags.redaction.secrets import masked
 from twite.tags.settings.containers import SEALED
@@ -70,6 +80,32 @@ _WORDS: Final = {
 }
 
 
+class KeptSecret(msgspec.Struct, frozen=True, kw_only=True):
+    """A secret of the export: its place in the part, and where it is kept now."""
+
+    kind: str
+    name: str
+    path: str
+    kept: str
+
+
+class ImportOutcome(msgspec.Struct, frozen=True, kw_only=True):
+    """The outcome of an import: `container` is its file, `whole` that every part will run.
+
+    `forgotten` are deleted secrets, and `changes` what differs from the last import.
+    """
+
+    container: str
+    whole: bool
+    parts: Sequence[ReportLine]
+    secrets: tuple[KeptSecret, ...]
+    in_plain_text: Sequence[PlaintextSecret]
+    persons: tuple[PersonVariable, ...]
+    forgotten: Sequence[str]
+    changes: tuple[ContainerChange, ...]
+
+
+@prints(ImportOutcome)
 def import_container(
     file: File,
     *,
@@ -170,28 +206,23 @@ def _print_line(line: ReportLine) -> None:
 
 def _print_json(draft: ImportDraft, gone: Sequence[str]) -> None:
     printing.print_json(
-        {
-            "container": str(draft.path),
-            "whole": draft.found.is_whole,
-            "parts": draft.found.lines,
-            "secrets": [
-                {
-                    "kind": secret.kind,
-                    "name": secret.name,
-                    "path": secret.path,
-                    "kept": secret.kept,
-                }
+        ImportOutcome(
+            container=str(draft.path),
+            whole=draft.found.is_whole,
+            parts=draft.found.lines,
+            secrets=tuple(
+                KeptSecret(kind=secret.kind, name=secret.name, path=secret.path, kept=secret.kept)
                 for secret in draft.found.secrets
-            ],
-            "in_plain_text": draft.found.in_plain_text,
-            "persons": [
-                {"variable": masked(reads.variable), "key": masked(reads.key)}
+            ),
+            in_plain_text=draft.found.in_plain_text,
+            persons=tuple(
+                PersonVariable(variable=masked(reads.variable), key=masked(reads.key))
                 for reads in of_persons(draft.found.container)
-            ],
-            "forgotten": gone,
-            "changes": [
+            ),
+            forgotten=gone,
+            changes=tuple(
                 msgspec.structs.replace(change, name=masked(change.name))
                 for change in draft.changes
-            ],
-        }
+            ),
+        )
     )

@@ -2,13 +2,14 @@
 
 import asyncio
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Final
 
+import msgspec
 import typer
 
 from twite.cli import printing
-from twite.cli.options import Json
+from twite.cli.options import Json, prints
 from twite.tags.app.try_tag import TagTrial, try_tag
 from twite.tags.commands.tag.arguments import (
     Event,
@@ -38,6 +39,28 @@ _E164: Final = re.compile(r"\+[1-9][0-9]{6,14}")
 _DIGEST: Final = re.compile(r"[0-9a-fA-F]{64}")
 
 
+class TriedRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A request of the template; `vendor` is "" for a host without rules."""
+
+    vendor: str
+    method: str
+    url: str
+    status: int
+    problems: tuple[str, ...]
+    body: Tree
+
+
+class TemplateTrial(msgspec.Struct, frozen=True, kw_only=True):
+    """The requests that the fake vendor received, the outcome, and what the template logged."""
+
+    requests: list[TriedRequest]
+    outcome: str | None
+    error: str | None
+    cookies: Mapping[str, str]
+    logs: tuple[str, ...]
+
+
+@prints(TemplateTrial)
 def attempt(
     file: File,
     *,
@@ -73,23 +96,23 @@ def attempt(
     error = outcome.not_run or outcome.error
     if as_json:
         printing.print_json(
-            {
-                "requests": [
-                    {
-                        "vendor": found.vendor,
-                        "method": found.request.method,
-                        "url": f"https://{found.request.host}{found.request.path}",
-                        "status": found.status,
-                        "problems": found.problems,
-                        "body": found.request.body,
-                    }
+            TemplateTrial(
+                requests=[
+                    TriedRequest(
+                        vendor=found.vendor,
+                        method=found.request.method,
+                        url=f"https://{found.request.host}{found.request.path}",
+                        status=found.status,
+                        problems=found.problems,
+                        body=found.request.body,
+                    )
                     for found in vendor.asked
                 ],
-                "outcome": outcome.outcome,
-                "error": error,
-                "cookies": trial.cookies,
-                "logs": trial.lines,
-            }
+                outcome=outcome.outcome,
+                error=error,
+                cookies=trial.cookies,
+                logs=trial.lines,
+            )
         )
     else:
         _print_trial(vendor, trial)

@@ -7,7 +7,7 @@ import msgspec
 import typer
 
 from twite.cli import printing
-from twite.cli.options import Json
+from twite.cli.options import Json, prints
 from twite.domain.plural import plural
 from twite.tags.commands.tag.arguments import (
     Answer,
@@ -44,6 +44,19 @@ class _Answer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reason: str | None = None
 
 
+class RunPrinted(msgspec.Struct, frozen=True, kw_only=True):
+    """The effects of a run in order, its outcome, and what the code returned.
+
+    `waiting` are the ids of effects that wait for a response.
+    """
+
+    effects: list[AnyEffect]
+    outcome: str | None
+    returned: Tree
+    error: str | None
+    waiting: tuple[int, ...]
+
+
 tag = typer.Typer(help="Example: `twite tag test template.tpl`", no_args_is_help=True)
 tag.command("test")(scenarios)
 tag.command("try")(attempt)
@@ -52,6 +65,7 @@ tag.command("list")(listed)
 
 
 @tag.command("run")
+@prints(RunPrinted)
 def run(
     file: File,
     *,
@@ -87,13 +101,13 @@ def run(
     effects = [effect for turn in turns for effect in turn.effects]
     if as_json:
         printing.print_json(
-            {
-                "effects": effects,
-                "outcome": last.outcome,
-                "returned": returned,
-                "error": last.error,
-                "waiting": last.waiting,
-            }
+            RunPrinted(
+                effects=effects,
+                outcome=last.outcome,
+                returned=returned,
+                error=last.error,
+                waiting=last.waiting,
+            )
         )
     else:
         _print_run(template.code.line, effects, turns)
@@ -102,6 +116,7 @@ def run(
 
 
 @tag.command("lint")
+@prints(list[LintWarning])
 def linted(file: File, *, as_json: Json = False) -> None:
     """Check the code and the permissions of a template.
 
@@ -121,6 +136,7 @@ def linted(file: File, *, as_json: Json = False) -> None:
 
 
 @tag.command("fields")
+@prints(list[FormRow])
 def form(file: File, *, as_json: Json = False) -> None:
     """Print the template's fields, and a block for twite.toml.
 

@@ -7,7 +7,7 @@ import msgspec
 import typer
 
 from twite.cli import printing
-from twite.cli.options import Json
+from twite.cli.options import Json, prints
 from twite.tags.settings.gallery import PublicTemplate, named_like, public_templates, with_content
 from twite.tags.settings.templates import load_template
 
@@ -29,6 +29,7 @@ class FileVerdict(msgspec.Struct, frozen=True, kw_only=True):
     similar: tuple[PublicTemplate, ...] = ()
 
 
+@prints(list[FileVerdict], list[PublicTemplate])
 def listed(paths: Files = None, *, find: Find = "", as_json: Json = False) -> None:
     """List public templates tried in Twite, or check your files.
 

@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Annotated, Final
 
+import msgspec
 import typer
 
 from twite.app.control_client import client_of, running
 from twite.app.store_access import engine_of
 from twite.cli import printing
-from twite.cli.options import DEFAULT_CONFIG, Config, Json, load, who
+from twite.cli.options import DEFAULT_CONFIG, Config, Json, load, prints, who
 from twite.config.settings import Settings
 from twite.domain.people.users import AuditAction, AuditEvent
 from twite.domain.times import spelled
@@ -34,6 +35,15 @@ Nothing = Annotated[
 ]
 
 
+class PreviewOpened(msgspec.Struct, frozen=True, kw_only=True):
+    """The first document: the session's token, and the names of its header and cookie."""
+
+    token: str
+    header: str
+    cookie: str
+
+
+@prints(PreviewOpened, PreviewedRequest)
 def preview(
     *, send_nothing: Nothing = False, config: Config = DEFAULT_CONFIG, as_json: Json = False
 ) -> None:
@@ -87,7 +97,7 @@ async def _follow(settings: Settings, *, nothing: bool, as_json: bool) -> None:
                         _print_request(request, as_json=as_json)
                 await asyncio.sleep(_EVERY)
                 state = await ask("read", state.session)
-            printing.say("The session has ended.")
+            printing.complain("The session has ended.")
         finally:
             if state is not None:
                 await asyncio.shield(ask("close", state.session))
@@ -96,7 +106,7 @@ async def _follow(settings: Settings, *, nothing: bool, as_json: bool) -> None:
 def _print_session(state: PreviewState, *, nothing: bool, shared: bool, as_json: bool) -> None:
     """Print how to use a session. `shared`: other gateways may use the store."""
     if as_json:
-        printing.print_json({"token": state.token, "header": HEADER, "cookie": COOKIE})
+        printing.print_json(PreviewOpened(token=state.token, header=HEADER, cookie=COOKIE))
         return
     mode = "stores and sends no events" if nothing else "stores and sends events as usual"
     printing.say(f"The session {mode}. It ends at {spelled(state.ends_at)}, or with Ctrl-C.")

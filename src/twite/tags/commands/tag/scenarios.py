@@ -8,7 +8,7 @@ from typing import Annotated, Final
 import typer
 
 from twite.cli import printing
-from twite.cli.options import Json
+from twite.cli.options import Json, prints
 from twite.domain.errors import SettingsError
 from twite.domain.plural import plural
 from twite.tags.commands.tag.arguments import File
@@ -20,6 +20,7 @@ Watch = Annotated[bool, typer.Option("--watch", help="Run the tests again after 
 _BETWEEN_LOOKS: Final = 0.3  # seconds
 
 
+@prints(list[ScenarioResult])
 def scenarios(
     file: File, *, junit_file: Junit = None, watch: Watch = False, as_json: Json = False
 ) -> None:
