@@ -84,6 +84,51 @@ def test_settled_estimate_is_a_change():
     assert [entry["entity_id"] for entry in found] == ["li1"]
 
 
+def test_final_spend_is_a_change_after_three_days():
+    judge = an_advertiser("spend_excess=0.1", now=at("2026-11-24T00:30"))
+    plant(judge, spend=[{"line_item": "li1", "day": "2026-11-20", "micros": 24}])
+
+    (found,) = active(judge, since="2026-11-24T00:00", until="2026-11-24T01:00")
+
+    assert (found["activity_start_time"], found["activity_end_time"]) == (
+        "2026-11-20T00:00:00Z",
+        "2026-11-20T23:00:00Z",
+    )
+
+
+def test_exact_figures_do_not_change_when_they_settle():
+    judge = an_advertiser(now=at("2026-11-20T12:00"))
+    spend = [{"line_item": "li1", "day": "2026-11-20", "micros": 24}]
+    plant(judge, clicks=[click()], spend=spend)
+    convert(judge)
+    judge.shift = 9 * 24 * HOUR
+
+    assert active(judge, since="2026-11-21T00:00", until="2026-11-29T12:00") == []
+
+
+def test_delayed_changes_are_known_later():
+    judge = an_advertiser("stats_delay=7200", now=at("2026-11-20T12:00"))
+    spend = [{"line_item": "li2", "day": "2026-11-20", "micros": 24}]
+    plant(judge, clicks=[click(when="2026-11-20T11:00")], spend=spend)
+    convert(judge)
+    judge.shift = 3 * HOUR
+
+    clicked = active(judge, since="2026-11-20T13:00", until="2026-11-20T14:00")
+    converted = active(judge, since="2026-11-20T14:00", until="2026-11-20T15:00")
+
+    times = [entry["activity_start_time"] for entry in (*clicked, *converted)]
+    assert [entry["entity_id"] for entry in clicked] == ["li1", "li2"]
+    assert times == [f"2026-11-20T{hour}:00:00Z" for hour in (11, 11, 12, 12)]
+
+
+def test_conversion_that_never_counts_is_no_change():
+    judge = an_advertiser("late_conversions=dropped", now=at("2026-11-24T09:30"))
+    plant(judge, clicks=[click()])
+    convert(judge)
+
+    assert active(judge, since="2026-11-24T09:00", until="2026-11-24T10:00") == []
+
+
 def test_future_changes_are_not_known():
     judge = an_advertiser(now=at("2026-11-20T09:00"))
     plant(judge, clicks=[click(when="2026-11-20T10:00")])
@@ -120,6 +165,8 @@ def test_active_entities_can_be_filtered(filtered, found):
         ({"entity": "ACCOUNT"}, ("INVALID_PARAMETER", "entity")),
         ({"until": "2027-02-19T00:00"}, ("INVALID_TIME_WINDOW", "end_time")),
         ({"until": "2026-11-20T00:00"}, ("INVALID_TIME_WINDOW", "end_time")),
+        ({"since": "soon"}, ("INVALID_PARAMETER", "start_time")),
+        ({"campaign_ids": ",".join(["c1"] * 201)}, ("INVALID_PARAMETER", "campaign_ids")),
         (
             {"campaign_ids": "c1", "line_item_ids": "li1"},
             ("EXCLUSIVE_PARAMETERS", "campaign_ids, line_item_ids"),
@@ -132,6 +179,12 @@ def test_invalid_request_for_active_entities_is_refused(pairs, expected):
     found = errors(activity(an_advertiser(), **asked | pairs))
 
     assert found == (400, [expected])
+
+
+def test_active_entities_of_90_days_can_be_requested():
+    found = activity(an_advertiser(), "LINE_ITEM", "2026-08-23T00:00", "2026-11-21T00:00")
+
+    assert found[0] == 200
 
 
 def test_times_of_active_entities_are_required():

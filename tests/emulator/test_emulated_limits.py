@@ -184,6 +184,16 @@ def test_shape_of_conversions_is_a_choice(shape, value):
     assert purchases(with_a_purchase(f"conversion_shape={shape}")) == value
 
 
+def test_split_conversions_are_counted_by_view_and_click():
+    judge = an_advertiser("conversion_shape=split")
+    plant(judge, views=[click()])
+    convert(judge)
+
+    found = purchases(judge)
+
+    assert (found["post_view"], found["post_engagement"]) == ([1], [0])
+
+
 @pytest.mark.parametrize(
     ("choice", "value"),
     [

@@ -195,6 +195,19 @@ def test_figures_appear_after_the_delay():
     assert (before, purchases(judge)["metric"]) == (None, [1])
 
 
+def test_clicks_and_spend_appear_after_the_delay():
+    judge = an_advertiser("stats_delay=600", now=at("2026-11-20T10:09"))
+    plant(judge, clicks=[click()], spend=[{"line_item": "li1", "day": "2026-11-20", "micros": 24}])
+    asked = {"metric_groups": "BILLING,ENGAGEMENT"}
+
+    before = metrics(judge, **asked)
+    judge.shift = 60
+    after = metrics(judge, **asked)
+
+    assert (before["clicks"], before["billed_charge_local_micro"]) == (None, [10])
+    assert (after["clicks"], after["billed_charge_local_micro"]) == ([1], [11])
+
+
 def test_estimates_settle_after_a_day():
     judge = an_advertiser("estimate_share=0.5", now=at("2026-11-20T12:00"))
     plant(judge, clicks=[click()])
@@ -211,9 +224,17 @@ def test_estimates_settle_after_a_day():
     assert (still, final) == (estimate, 100)
 
 
-@pytest.mark.parametrize(("choice", "counted"), [("counted", 1), ("dropped", 0)])
-def test_conversion_that_arrives_after_its_hour_was_locked(choice, counted):
-    judge = an_advertiser(f"late_conversions={choice}", now=at("2026-11-21T13:01"))
+@pytest.mark.parametrize(
+    ("choice", "now", "counted"),
+    [
+        ("counted", "2026-11-21T13:01", 1),
+        ("dropped", "2026-11-21T13:01", 0),
+        ("dropped", "2026-11-21T13:00", 1),
+        ("dropped", "2026-11-20T12:01", 1),
+    ],
+)
+def test_conversion_that_arrives_after_its_hour_was_locked(choice, now, counted):
+    judge = an_advertiser(f"late_conversions={choice}", now=at(now))
     plant(judge, clicks=[click()])
     convert(judge)
 
@@ -228,10 +249,12 @@ def test_spend_is_an_estimate_for_three_days():
     plant(judge, spend=[{"line_item": "li1", "day": "2026-11-20", "micros": 10_000}])
     asked = {"metric_groups": "BILLING"}
 
-    estimate = metrics(judge, **asked)["billed_charge_local_micro"]
-    judge.shift = 3 * DAY
+    found = []
+    for shift in (0, 3 * DAY - 1, 3 * DAY):
+        judge.shift = shift
+        found += metrics(judge, **asked)["billed_charge_local_micro"]
 
-    assert (estimate, metrics(judge, **asked)["billed_charge_local_micro"]) == ([11_000], [10_000])
+    assert found == [11_000, 11_000, 10_000]
 
 
 def test_spend_of_the_present_day_grows_by_the_hour():

@@ -2,6 +2,7 @@
 
 import pytest
 from ads_requests import (
+    CLICK,
     EMAIL,
     a_query,
     an_advertiser,
@@ -287,3 +288,97 @@ def test_unknown_entity_is_refused(entity, code):
 
 def test_foreign_account_is_refused():
     assert ask(an_advertiser(), "stats/accounts/18ce552mlaq", **a_query())[0] == 404
+
+
+def test_spend_and_clicks_belong_to_one_line_item():
+    judge = an_advertiser()
+    plant(
+        judge,
+        clicks=[click("li2"), click("li2")],
+        spend=[{"line_item": "li2", "day": "2026-11-20", "micros": 24}],
+    )
+    asked = {"metric_groups": "BILLING,ENGAGEMENT"}
+
+    other, own = metrics(judge, **asked), metrics(judge, entity_ids="li2", **asked)
+
+    assert set(other.values()) == {None}
+    assert (own["clicks"], own["billed_charge_local_micro"]) == ([2], [24])
+    assert [row["line_item"] for row in rows_of(judge)] == ["li2"]
+
+
+def test_conversions_without_an_id_are_attributed_each():
+    judge = an_advertiser()
+    plant(judge, clicks=[click()])
+    for _ in range(2):
+        convert(judge, conversion_id="")
+
+    assert purchases(judge)["metric"] == [2]
+
+
+def test_conversion_that_counts_again_is_attributed_again():
+    judge = an_advertiser("dedup_scope=all")
+    plant(judge, clicks=[click()])
+    for _ in range(2):
+        convert(judge, conversion_id="order-1")
+        judge.shift += 49 * 3600
+
+    assert purchases(judge)["metric"] == [2]
+
+
+def test_last_copy_without_a_click_takes_the_attribution_away():
+    judge = an_advertiser("dedup_scope=all", "dedup_keep=last")
+    plant(judge, clicks=[click()])
+    convert(judge, conversion_id="order-1")
+    convert(judge, conversion_id="order-1", identifiers=[{"twclid": "2-other"}])
+
+    assert purchases(judge) is None
+
+
+def test_partial_reset_forgets_attributed_conversions():
+    judge = an_advertiser()
+    plant(judge, clicks=[click()])
+    convert(judge)
+
+    judge.forget()
+
+    assert purchases(judge) is None
+    assert convert(judge) == 200
+    assert purchases(judge)["metric"] == [1]
+
+
+def test_case_matters_in_click_ids_and_not_in_hashes():
+    judge = an_advertiser("hash_case=any")
+    plant(judge, clicks=[click(twclid="2-Abc", hashed_email=EMAIL.upper())])
+
+    convert(judge, identifiers=[{"twclid": "2-abc"}], conversion_id="a")
+    convert(judge, identifiers=[{"twclid": " 2-Abc "}], conversion_id="b")
+    convert(judge, identifiers=[{"hashed_email": EMAIL.upper()}], conversion_id="c")
+
+    assert purchases(judge)["metric"] == [2]
+
+
+def test_hit_of_the_pixel_is_attributed_by_its_click_id_or_email():
+    judge = an_advertiser()
+    plant(judge, clicks=[click(), click(twclid=None, hashed_email=EMAIL)])
+    judge.shift = at("2026-11-20T12:00") - judge.now()
+
+    judge.answer(a_hit("a", twclid=CLICK, value=7.5, currency="EUR", num_items=2))
+    judge.answer(a_hit("b", email_address=EMAIL, value="2", currency="EUR"))
+    judge.answer(a_hit("c", email_address=[], value=True))
+
+    assert purchases(judge) == {
+        "metric": [2],
+        "sale_amount": [9_500_000],
+        "order_quantity": [3],
+    }
+
+
+def test_errors_and_planted_ads_do_not_show_persons():
+    judge = an_advertiser()
+    plant(judge, clicks=[click(email="shopper@mail.internal")])
+    convert(judge)
+    [touch] = judge.ads.touches["li1"]
+    [conversion] = judge.ads.attributed_to("li1")
+
+    assert CLICK not in f"{touch!r} {conversion!r}"
+    assert "li1" in repr(touch)

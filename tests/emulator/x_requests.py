@@ -61,10 +61,13 @@ def a_request(
     )
 
 
-def a_hit(conversion_id="order-1", *, txn="o8z6k", path="/1/i/adsct") -> XRequestReceived:
+def a_hit(
+    conversion_id="order-1", *, txn="o8z6k", path="/1/i/adsct", twclid=None, **event
+) -> XRequestReceived:
     """A hit of the pixel, without an event_id that would count it once."""
-    event = json.dumps({"conversion_id": conversion_id, "value": 1})
-    query = urlencode({"txn_id": txn, "p_id": "Twitter", "event": event})
+    event = {"conversion_id": conversion_id, "value": 1} | event
+    pairs = {"txn_id": txn, "p_id": "Twitter", "event": json.dumps(event)}
+    query = urlencode(pairs | ({} if twclid is None else {"twclid": twclid}))
     return XRequestReceived(method="GET", url=ADS + path, path=path, query=query, headers={})
 
 
