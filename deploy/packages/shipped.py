@@ -22,8 +22,21 @@ _READ_IN_THE_TEXT = {
 }
 _SPELLED = {"Apache 2.0": "Apache-2.0", "ISC License": "ISC", "MIT License": "MIT"}
 ALLOWED = frozenset(
-    {"Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "ISC", "MIT", "MIT-0", "MPL-2.0", "PSF-2.0"}
+    {
+        "0BSD",
+        "Apache-2.0",
+        "BSD-2-Clause",
+        "BSD-3-Clause",
+        "ISC",
+        "MIT",
+        "MIT-0",
+        "MPL-2.0",
+        "PSF-2.0",
+    }
 )
+# A script of npm whose file is in the wheel of Twite; the note beside it begins with its version.
+_IDIOMORPH = "twite/console/static/idiomorph.txt"
+_ITS_VERSION = re.compile(r"of Idiomorph ([0-9.]+), unchanged")
 _TEXTS = re.compile(r"(LICEN[CS]E|COPYING|NOTICE)", re.IGNORECASE)
 
 
@@ -36,11 +49,16 @@ class ShippedPackage:
     summary: str
     licence: str
     texts: tuple[tuple[str, str], ...]
+    registry: str = "pypi"
 
 
 def shipped_packages(folder: Path) -> list[ShippedPackage]:
-    """Return the installed packages. Fail for a licence that the project does not ship."""
+    """Return the installed packages, and the scripts in Twite's own.
+
+    Fail for a licence that the project does not ship.
+    """
     found = [_package(distribution) for distribution in distributions(path=[str(folder)])]
+    found.append(_idiomorph(folder / _IDIOMORPH))
     refused = {
         package.name: package.licence
         for package in found
@@ -72,6 +90,21 @@ def _package(distribution: Distribution) -> ShippedPackage:
     )
 
 
+def _idiomorph(note: Path) -> ShippedPackage:
+    text = note.read_text("utf-8")
+    version = _ITS_VERSION.search(text)
+    if version is None:
+        raise SystemExit(f"{note} does not name the version")
+    return ShippedPackage(
+        name="idiomorph",
+        version=version[1],
+        summary="Morphs one DOM tree to another; in the pages of the console",
+        licence="0BSD",
+        texts=((_IDIOMORPH, text),),
+        registry="npm",
+    )
+
+
 def write_sbom(folder: Path, file: Path, source: Source) -> None:
     """Write a CycloneDX 1.6 document. Its serial number follows from the content."""
     packages = shipped_packages(folder)
@@ -96,7 +129,7 @@ def write_sbom(folder: Path, file: Path, source: Source) -> None:
 
 
 def _reference(package: ShippedPackage) -> str:
-    return f"pkg:pypi/{package.name}@{package.version}"
+    return f"pkg:{package.registry}/{package.name}@{package.version}"
 
 
 def _component(package: ShippedPackage) -> dict[str, object]:

@@ -92,7 +92,7 @@ def test_open_alerts_are_a_table_and_exit_1(command, shop):
     ]
     assert out.endswith(
         "conversions_held: Run twite dead list, then twite dead replay ID or twite dead discard "
-        "ID. See docs/how-to/alerts/conversions_held.md\n"
+        "ID. The documentation has more, in Alerts: conversions_held\n"
     )
 
 
@@ -112,7 +112,7 @@ def test_open_alerts_are_printed_as_json(command, shop):
             "reported": True,
             "acknowledged_by": None,
             "muted_until": None,
-            "help": "docs/how-to/alerts/conversions_held.md",
+            "help": "Alerts: conversions_held",
         }
     ]
 

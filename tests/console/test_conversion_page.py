@@ -28,9 +28,9 @@ SENT = b'{"conversion_time":"%s","event_id":"o8z6k"}' % spelled(NOW - 2 * MINUTE
 KEY = {"Authorization": "Bearer a-source-key-of-some-length"}
 
 
-def origin(state, *, attempts=(), endpoint="native", amended=(), **said):
+def origin(state, *, attempts=(), endpoint="native", amended=(), pixel="o8z6j", **said):
     history = History(
-        delivery=7, pixel="o8z6j", event="o8z6k", conversion_id="order-1", state=state,
+        delivery=7, pixel=pixel, event="o8z6k", conversion_id="order-1", state=state,
         source="shop", receipt="r1", received_at=NOW, deadline_at=NOW + 2 * DAY,
         sent=SENT, attempts=attempts, **said,
     )  # fmt: skip
@@ -67,6 +67,19 @@ async def test_timeline_tells_a_conversion_from_its_own_time_to_the_answer_of_x(
     ]
     assert entries[4].text == "no response came; X may have it"
     assert entries[0].text == "2 min before Twite received it"
+
+
+async def test_timeline_of_a_test_names_the_emulator():
+    tested = origin(
+        State.DELIVERED, pixel="test:o8z6j", attempts=(attempt(1, status=None, ambiguous=True),)
+    )
+
+    entry = timeline(tested, (), now=NOW + DAY)[-1]
+
+    assert (entry.title, entry.text) == (
+        "Sent to the emulator alone: delivered",
+        "no response came; the emulator may have it",
+    )
 
 
 @pytest.mark.parametrize(

@@ -185,6 +185,8 @@ async def test_fix_that_the_cause_suggests_is_preselected(stage):
     cents = await olga.get(f"{PROBLEMS}/{await problem_key(olga, 'probably in minor units')}")
 
     assert '<option value="@today" selected>' in unknown.text
+    assert '<a href="/console/pixels/o8z6j">o8z6j</a></p>' in unknown.text
+    assert "The events of" not in cents.text
     assert '<option value="100" selected>' in cents.text
 
 

@@ -110,7 +110,12 @@ async def test_tests_are_marked_in_lists_and_visible_to_users_of_the_pixel(stage
     assert "Test mode: X gets no conversions of client until" in home
     assert "order-of-client" in by_pixel
     assert "shop" not in listed
-    assert "only the built-in emulator got it" in shown
+    assert "only the built-in emulator gets it" in shown
+    assert "Sent to the emulator alone: delivered" in shown
+    assert "The emulator\N{RIGHT SINGLE QUOTATION MARK}s answer" in shown
+    assert "The body sent to the emulator" in shown
+    assert "to X" not in shown.replace("X gets no conversions", "")
+    assert "X\N{RIGHT SINGLE QUOTATION MARK}s" not in shown
     assert "test:" not in home
 
 

@@ -1,10 +1,12 @@
 """Charts over time: values become positions, with round ticks and labels of the local clock."""
 
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from zoneinfo import ZoneInfo
 
 import pytest
 
+from twite.console.problem_trend import trend_chart
 from twite.console.render import FOLDER, PageTemplates
 from twite.console.time_chart import (
     HEIGHT,
@@ -132,6 +134,31 @@ def test_days_counted_by_utc_are_named_by_utc():
         "Day, Europe/Berlin"
     )
     assert [step.name for step in chart.steps] == ["25 Nov", "26 Nov", "27 Nov"]
+
+
+def test_days_of_another_zone_than_the_viewers_are_noted():
+    by_utc = drawn([(1, 0)] * 3, each=DAY, at=DAY_START, zone="Europe/Berlin")
+    others = [
+        drawn([(1, 0)], each=DAY, at=DAY_START - HOUR, zone="Europe/Berlin"),
+        drawn([(1, 0)] * 3, each=DAY, at=DAY_START),
+        drawn([(1, 0)] * 3, zone="Europe/Berlin"),
+    ]
+
+    assert by_utc.note == (
+        "A day begins at midnight in UTC. The times on this page are in Europe/Berlin."
+    )
+    assert [chart.note for chart in others] == ["", "", ""]
+
+
+def test_days_of_a_problem_keep_their_names_when_the_clocks_change():
+    monday = round(datetime(2026, 10, 26, 12, tzinfo=UTC).timestamp() * 1000)
+    request = SimpleNamespace(now=monday, zone=BERLIN)
+    problem = SimpleNamespace(trend=tuple(range(14)), title="Refused", tone="bad")
+
+    chart = trend_chart(request, problem)
+
+    assert [step.name for step in chart.steps][-3:] == ["24 Oct", "25 Oct", "26 Oct"]
+    assert (chart.axis, chart.note) == ("Day, Europe/Berlin", "")
 
 
 def test_chart_without_steps_is_empty():

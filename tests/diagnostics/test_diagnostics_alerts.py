@@ -45,7 +45,7 @@ async def test_open_alerts_are_failures_or_warnings_with_their_pages(tmp_path):
             found="pixel_paused is open for o8z6j: 404",
             meaning="The pixel is paused.",
             fix="Compare the reason, the pixel's id and the user's role with Events Manager. "
-            "See docs/how-to/alerts/pixel_paused.md.",
+            "The documentation has more, in Alerts: pixel_paused.",
         ),
         CheckFinding(
             topic="alerts",
@@ -53,7 +53,7 @@ async def test_open_alerts_are_failures_or_warnings_with_their_pages(tmp_path):
             found="conversions_held is open for o8z6j: 3 are held",
             meaning="Conversions are held.",
             fix="Run twite dead list, then twite dead replay ID or twite dead discard ID. "
-            "See docs/how-to/alerts/conversions_held.md.",
+            "The documentation has more, in Alerts: conversions_held.",
         ),
     ]
 

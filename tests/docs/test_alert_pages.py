@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from twite.domain.alert import RULES, AlertKind
 from twite.domain.history import ConversionCounts
-from twite.gateway.alerts.notifier import AlertMessage, page_of
+from twite.gateway.alerts.notifier import AlertMessage
 from twite.observers.metrics import Metrics
 
 ROOT = Path(__file__).parents[2]
@@ -54,7 +54,7 @@ def panels():
 
 @pytest.mark.parametrize("kind", AlertKind)
 def test_every_alert_has_a_page_with_meaning_and_fix(kind):
-    page = (ROOT / page_of(kind)).read_text()
+    page = (PAGES / f"{kind}.md").read_text()
 
     parts = re.split(r"^## (.+)$", page, flags=re.MULTILINE)
     assert page.startswith(f"# `{kind}`: {RULES[kind].title}\n")
@@ -64,7 +64,7 @@ def test_every_alert_has_a_page_with_meaning_and_fix(kind):
 
 @pytest.mark.parametrize("kind", AlertKind)
 def test_first_step_of_an_alert_names_only_commands_and_files_of_its_page(kind):
-    page = " ".join((ROOT / page_of(kind)).read_text().split())
+    page = " ".join((PAGES / f"{kind}.md").read_text().split())
     fix = RULES[kind].fix
 
     named = re.findall(r"twite [a-z]+(?: (?:list|replay|discard))?|Events Manager|store\.\w+", fix)

@@ -114,7 +114,7 @@ def test_revoked_token_opens_an_alert_and_delays_deliveries(tmp_path, x_emulator
         "opened",
         "critical",
     )
-    assert said["help"] == "docs/how-to/alerts/credentials_refused.md"
+    assert said["help"] == "Alerts: credentials_refused"
     assert said["reason"].startswith("X's response: 401")
     assert listed.returncode == 1
     assert [(load["code"], load["reported"]) for load in json.loads(listed.stdout)["alerts"]] == [

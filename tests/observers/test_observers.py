@@ -183,7 +183,7 @@ def test_alert_is_logged_with_its_page(capsys, phase, says, level):
         "subject": "o8z6j",
         "reason": "404",
         "fix": "Compare the reason, the pixel's id and the user's role with Events Manager.",
-        "help": "docs/how-to/alerts/pixel_paused.md",
+        "help": "Alerts: pixel_paused",
     }
 
 

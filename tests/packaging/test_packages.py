@@ -147,7 +147,8 @@ def test_bill_of_materials_lists_the_pinned_packages(packages):
         {"name": "commit", "value": "1a2b3c4d5e6f"}
     ]
     assert {part["purl"] for part in content["components"]} == {
-        f"pkg:pypi/{name}@{version}" for name, version in pinned
+        "pkg:npm/idiomorph@0.8.0",  # a script in the package itself
+        *(f"pkg:pypi/{name}@{version}" for name, version in pinned),
     }
 
 

@@ -28,7 +28,8 @@ _COMPARE: Final = (
 class Remedy(msgspec.Struct, frozen=True, kw_only=True):
     """A problem in plain words. `edit` is how its conversions can be corrected before a replay.
 
-    `asks_currency` is whether the user must choose the currency.
+    `asks_currency` is whether the user must choose the currency, `about_events` whether the fix is
+    in the events of a pixel.
     """
 
     what: str
@@ -36,6 +37,7 @@ class Remedy(msgspec.Struct, frozen=True, kw_only=True):
     waits_for: str = _OPERATOR
     edit: Edit = Edit()
     asks_currency: bool = False
+    about_events: bool = False
 
     def fix_for(self, *, may_act: bool) -> str:
         """Return the fix for a user who may, or may not, do what an operator does."""
@@ -62,6 +64,7 @@ _BY_CAUSE: Final[Mapping[DeliveryCause, Remedy]] = {
         what="X does not know the event",
         fix="Correct events in twite.toml, run twite reload, and send with the current mapping.",
         edit=Edit(today=True),
+        about_events=True,
     ),
     DeliveryCause.REFUSED: Remedy(
         what="X refused the conversion",
@@ -130,6 +133,7 @@ _BY_FIELD: Final[Mapping[str, Remedy]] = {
         what="X does not accept the event id",
         fix="Use the id of a single event of the pixel's account, not the id of the pixel.",
         edit=Edit(today=True),
+        about_events=True,
     ),
     "hashed_email": Remedy(
         what="X found no SHA-256 digest in the email",
@@ -192,7 +196,12 @@ def remedy_of_code(code: str) -> Remedy:
     means, _ = FLAWS.get(code, (CODES.get(code, code), ""))
     fix = fix_of(code)
     waits_for = NOBODY if fix.startswith("Nothing") else _SENDER
-    return Remedy(what=f"{means[:1].upper()}{means[1:]}", fix=fix, waits_for=waits_for)
+    return Remedy(
+        what=f"{means[:1].upper()}{means[1:]}",
+        fix=fix,
+        waits_for=waits_for,
+        about_events=code == "event_unknown",
+    )
 
 
 def remedy_of_amount(kind: str) -> Remedy:

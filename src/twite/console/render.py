@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import io
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -26,6 +27,7 @@ _TYPES: Final = {"css": "text/css; charset=utf-8", "js": "text/javascript; chars
 _LONGEST: Final = 200
 _NOTHING: Final = "\N{EN DASH}"
 _HASH_LENGTH: Final = 16
+_WHOLE: Final = re.compile(r"^[0-9]+")
 # Characters that start a formula in a spreadsheet (OWASP ASVS 1.2.10), including full-width ones.
 _FORMULA: Final = frozenset(
     "=+-@\t\r\n\0\N{FULLWIDTH EQUALS SIGN}\N{FULLWIDTH PLUS SIGN}"
@@ -81,6 +83,7 @@ class PageTemplates:
             "masked": masked,
             "masked_lines": masked_lines,
             "number": number,
+            "amount": amount,
             "ago": ago,
             "lasting": lasting,
             "percent": percent,
@@ -130,6 +133,11 @@ def lines(text: str, most: int = 400) -> str:
     held = text.split("\n")
     kept = [shown(line, 2_000) for line in held[:most]]
     return "\n".join(kept if len(held) <= most else [*kept, "…"])
+
+
+def amount(text: str, longest: int = _LONGEST) -> str:
+    """Format an amount that may have a currency, such as 5400000 JPY, with groups of digits."""
+    return _WHOLE.sub(lambda found: number(int(found[0])), shown(text, longest))
 
 
 def masked(text: str, longest: int = _LONGEST) -> str:

@@ -135,7 +135,10 @@ class TimeLabel(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TimeChart(msgspec.Struct, frozen=True, kw_only=True):
-    """A chart with its positions. `axis` names its labels: their unit, and their zone."""
+    """A chart with its positions. `axis` names its labels: their unit, and their zone.
+
+    `note` says that its days are not those of the viewer's zone, in which the page's times are.
+    """
 
     series: tuple[ChartSeries, ...]
     kind: ChartKind
@@ -144,6 +147,7 @@ class TimeChart(msgspec.Struct, frozen=True, kw_only=True):
     ticks: tuple[Tick, ...]
     labels: tuple[TimeLabel, ...]
     axis: str
+    note: str = ""
     height: int = HEIGHT
 
     @property
@@ -228,7 +232,9 @@ def time_chart(
 ) -> TimeChart:
     """Lay out a chart. Days that are counted by UTC are named by UTC."""
     is_by_day = any(step.until - step.at >= DAY for step in steps)
+    note = ""
     if is_by_day and any(local(step.at, zone).time() != time() for step in steps):
+        note = f"A day begins at midnight in UTC. The times on this page are in {zone.key}."
         zone = ZoneInfo("UTC")
     ticks = _ticks(_highest(steps, kind), unit)
     scale = _Scale(series=tuple(series), kind=kind, unit=unit, zone=zone, top=ticks[-1])
@@ -241,6 +247,7 @@ def time_chart(
         ticks=tuple(Tick(y=scale.y(tick), text=scale.text(tick)) for tick in ticks),
         labels=tuple(_labels(steps, plotted, zone)),
         axis=f"{'Day' if is_by_day else 'Time'}, {zone.key}",
+        note=note,
     )
 
 

@@ -12,6 +12,7 @@ from twite.domain.history import History, PastAttempt, waiting
 from twite.domain.plural import plural
 from twite.domain.stats.deduplication import PixelReport
 from twite.domain.submission import Endpoint
+from twite.domain.test_mode import is_test
 from twite.domain.times import moment
 from twite.gateway.operations.explain import flat
 from twite.gateway.ports.queries import ConversionOrigin
@@ -32,6 +33,7 @@ WAYS_IN: Final = {
     Endpoint.CLIENT: "a client template",
 }
 MOST_ATTEMPTS: Final = 20
+_VENDOR: Final = "the tag's vendor"
 _TONES: Final = {"delivered": "done", "rejected": "failed"}
 _ENDED: Final = {
     State.DEAD: ("Given up", "failed"),
@@ -138,10 +140,9 @@ def _reported(report: PixelReport, received_at: int) -> TimelineEntry:
 
 
 def _attempts(history: History) -> list[TimelineEntry]:
-    is_tags = history.pixel.startswith(PREFIX)
     latest = history.attempts[-MOST_ATTEMPTS:]
     earlier = len(history.attempts) - len(latest)
-    entries = [_attempt(attempt, is_tags=is_tags) for attempt in latest]
+    entries = [_attempt(attempt, receiver=receiver_of(history.pixel)) for attempt in latest]
     if earlier:
         first = history.attempts[0].at
         entries.insert(
@@ -150,15 +151,23 @@ def _attempts(history: History) -> list[TimelineEntry]:
     return entries
 
 
-def _attempt(attempt: PastAttempt, *, is_tags: bool) -> TimelineEntry:
+def receiver_of(pixel: str) -> str:
+    """Return who gets the conversions of a pixel, or the events of a tag."""
+    if pixel.startswith(PREFIX):
+        return _VENDOR
+    return "the emulator" if is_test(pixel) else "X"
+
+
+def _attempt(attempt: PastAttempt, *, receiver: str) -> TimelineEntry:
     batch = "alone" if attempt.size == 1 else f"in a batch of {number(attempt.size)}"
     words = {"delivered": "delivered", "rejected": "refused", "errored": "failed"}
     outcome = words.get(attempt.outcome, attempt.outcome)
-    if is_tags:
-        title, whose = f"The tag ran: {outcome}", "the tag's vendor"
-    else:
-        title, whose = f"Sent to X {batch}: {outcome}", "X"
-    text = f"{whose} may have it" if attempt.ambiguous else ""
+    title = (
+        f"The tag ran: {outcome}"
+        if receiver == _VENDOR
+        else f"Sent to {receiver} {batch}: {outcome}"
+    )
+    text = f"{receiver} may have it" if attempt.ambiguous else ""
     if attempt.status is None:
         none = "it made no request" if attempt.is_without_request else "no response came"
         text = f"{none}; {text}" if text else none

@@ -220,5 +220,5 @@ def _kept(source: Source, url: str) -> Iterator[CheckFinding]:
                 "Browsers do not store cookies from another site, so later pages do not know "
                 "the click id.",
                 f"Give the gateway an address on the site of {origin}, and see "
-                "docs/how-to/set-up-a-first-party-domain.md.",
+                "“Set up a first-party domain” in the documentation.",
             )

@@ -15,7 +15,7 @@ from twite.diagnostics.canary import TestConversion, follow, sender
 from twite.diagnostics.site_visit import SiteRequest, SiteTest, SiteVisit, place_of, visit
 from twite.gateway.ports.findings import CheckFinding, failed, passed, warning
 
-_PAGE_HOW_TO: Final = "docs/how-to/add-the-script-to-a-page.md"
+_PAGE_HOW_TO: Final = "“Add the script to a page” in the documentation"
 _STORED: Final = 204
 _ACCEPTED: Final = {200, _STORED}
 _OK: Final = 200
@@ -207,7 +207,7 @@ def _beacon(request: SiteRequest | None) -> CheckFinding:
             "site beacon",
             f"the gateway rejected the conversion: {codes}",
             "Other conversions of this page may fail the same way.",
-            "Look up the code in docs/reference/error-codes.md.",
+            "Look up the code in “Error codes” in the documentation.",
         )
     return failed(
         "site beacon",

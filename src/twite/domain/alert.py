@@ -20,7 +20,7 @@ _NUMBERS: Final = re.compile(r"\d+")
 
 
 class AlertKind(StrEnum):
-    """The kind of an alert. Its value is stable, and names its page in docs/how-to/alerts."""
+    """The kind of an alert. Its value is stable, and names its page of the documentation."""
 
     CREDENTIALS_REFUSED = "credentials_refused"  # about a pixel: X responds with 401 or 403
     PIXEL_PAUSED = "pixel_paused"  # about a pixel: X refuses the pixel for another reason

@@ -70,7 +70,7 @@ def test_webhook_message_has_text_reason_start_and_help():
             "[opened] credentials_refused · o8z6j: X refuses the credentials. "
             "X's response: 401 UNAUTHORIZED_ACCESS. Gateway https://t.shop.example. "
             "What to do: twite check tests each credential. Replace a refused one, and run twite "
-            "reload. See docs/how-to/alerts/credentials_refused.md"
+            "reload. The documentation has more, in Alerts: credentials_refused"
         ),
         "event": "opened",
         "code": "credentials_refused",
@@ -82,7 +82,7 @@ def test_webhook_message_has_text_reason_start_and_help():
         "resolved_at": None,
         "timestamp": "2026-11-25T09:46:40.000Z",
         "gateway": "https://t.shop.example",
-        "help": "docs/how-to/alerts/credentials_refused.md",
+        "help": "Alerts: credentials_refused",
     }
 
 

@@ -7,6 +7,7 @@ from typing import Final
 from starlette.responses import Response
 
 from twite.console.page import PageRequest, PageRoute
+from twite.console.render import amount
 from twite.console.scope import EventNames, scope_of
 from twite.domain.destination import Destination
 from twite.domain.stats.value_guard import LEAST_SEEN, UsualAmount, ValueGuard
@@ -68,4 +69,4 @@ def _range(usual_amount: UsualAmount) -> str:
         10 ** (usual_amount.center - usual_amount.spread),
         10 ** (usual_amount.center + usual_amount.spread),
     )
-    return f"{low:.{places}f} to {high:.{places}f}"
+    return f"{amount(f'{low:.{places}f}')} to {amount(f'{high:.{places}f}')}"

@@ -12,7 +12,7 @@ from twite.console.page import PageRequest, PageRoute
 from twite.console.pages.conversions import PATH
 from twite.console.request_checks import AccessDenied
 from twite.console.scope import TONES, EventNames, worth_of
-from twite.console.timeline import timeline, way_in
+from twite.console.timeline import receiver_of, timeline, way_in
 from twite.domain.delivery import State
 from twite.domain.history import History
 from twite.domain.people.users import AuditAction, Role
@@ -86,6 +86,7 @@ class ConversionPage:
             history=history,
             origin=origin,
             way=way_in(origin.endpoint),
+            receiver=receiver_of(history.pixel),
             name=self.names(history.pixel, history.event),
             tone=TONES[history.state],
             worth=worth_of(history.sent),

@@ -16,6 +16,7 @@ from twite.console.problem_filter import (
     problem_view,
     shown_edit,
 )
+from twite.console.problem_trend import DAYS, last_days, trend_chart, utc_offset
 from twite.console.problems import (
     MOST_DETAILED,
     TITLES,
@@ -31,13 +32,13 @@ from twite.console.problems import (
 from twite.console.request_checks import AccessDenied
 from twite.console.scope import EventNames, account_choices, worth_of
 from twite.console.table_view import table_view
-from twite.console.time_chart import ChartKind, ChartSeries, ChartStep, Unit, time_chart
-from twite.console.time_range import TimeRange, local, named
+from twite.console.time_range import TimeRange, named
 from twite.domain.alert import Mute
 from twite.domain.conversion import shown_amount
 from twite.domain.destination import Destination
 from twite.domain.people.users import AuditAction, Role
 from twite.domain.submission import KEPT_FOR, RejectionQuery
+from twite.domain.test_mode import real_name
 from twite.domain.times import DAY, HOUR, LATEST
 from twite.gateway.operations.dry_run import DryRun
 from twite.gateway.operations.edit import DIVISORS, DROPPABLE
@@ -53,7 +54,6 @@ from twite.gateway.ports.queries import (
 from twite.gateway.ports.state import StateStore
 
 PATH: Final = "/console/problems"
-DAYS: Final = 14
 LISTED_GROUPS: Final = 10
 _ON_A_PAGE: Final = 25
 _MOST_REJECTIONS: Final = 2_000
@@ -144,7 +144,7 @@ class ProblemsPage:
     ) -> list[ListedProblem]:
         """Return the problems of a time range, with their mutes."""
         since, until = time_range.since or 0, time_range.until or LATEST
-        offset = _offset(request)
+        offset = utc_offset(request)
         found: list[ListedProblem] = []
         if kind in {"", ProblemKind.REFUSED, ProblemKind.HELD}:
             found += of_groups(await self.queries.group(scope, since=since, until=until))
@@ -220,7 +220,7 @@ class ProblemsPage:
         for problem in problems:
             groups += problem.groups[:MOST_DETAILED]
         query = ErrorDetailsQuery(
-            groups=groups, scope=scope, since=request.now - DAYS * DAY, offset=_offset(request)
+            groups=groups, scope=scope, since=request.now - DAYS * DAY, offset=utc_offset(request)
         )
         details = await self.queries.answer(query) if groups else ()
         made, place = [], 0
@@ -230,7 +230,7 @@ class ProblemsPage:
             made.append(detailed(problem, own) if own else problem)
         return [
             msgspec.structs.replace(
-                problem, trend=tuple(problem.days.get(day, 0) for day in _last_days(request))
+                problem, trend=tuple(problem.days.get(day, 0) for day in last_days(request))
             )
             for problem in made
         ]
@@ -254,6 +254,11 @@ class ProblemsPage:
             chosen=chosen_filter,
             view=problem_view(request, chosen_filter, problem.kind),
             names=self.names,
+            event_pixels=[
+                name for name in map(real_name, problem.pixels) if name in self.destinations
+            ]
+            if problem.remedy.about_events
+            else (),
             lines=[
                 (history, worth_of(history.sent), self.dry_run.doubt(history, now=request.now))
                 for history in histories
@@ -271,7 +276,7 @@ class ProblemsPage:
             divisors=DIVISORS,
             droppable=DROPPABLE,
             mutes=[(name, title) for name, (title, _) in MUTES.items()],
-            chart=_chart(request, problem),
+            chart=trend_chart(request, problem),
         )
 
     async def _conversions(
@@ -369,29 +374,3 @@ def _capped(
     if len(read) < limit:
         return problems
     return [msgspec.structs.replace(problem, is_capped=True) for problem in problems]
-
-
-def _offset(request: PageRequest) -> int:
-    """Return the milliseconds by which the viewer's zone is ahead of UTC now."""
-    ahead = local(request.now, request.zone).utcoffset()
-    return 0 if ahead is None else round(ahead.total_seconds() * 1_000)
-
-
-def _last_days(request: PageRequest) -> list[int]:
-    today = (request.now + _offset(request)) // DAY
-    return list(range(today - DAYS + 1, today + 1))
-
-
-def _chart(request: PageRequest, problem: ListedProblem) -> object:
-    offset = _offset(request)
-    steps = [
-        ChartStep(at=day * DAY - offset, until=(day + 1) * DAY - offset, values=(count,))
-        for day, count in zip(_last_days(request), problem.trend, strict=True)
-    ]
-    return time_chart(
-        steps,
-        series=(ChartSeries(problem.title, problem.tone),),
-        kind=ChartKind.COLUMNS,
-        unit=Unit.COUNT,
-        zone=request.zone,
-    )

@@ -23,7 +23,7 @@ from twite.gateway.ports.machine import Clock, Randomness, wait_for_event
 from twite.gateway.ports.transport import NoResponse, OutboundRequest, Response, Transport
 
 _TEST: Final = "test"
-_PAGES: Final = "docs/how-to/alerts"
+_PAGES: Final = "Alerts"  # the name of the pages in the documentation
 # Replaces the characters with which a text could create links, or mention everyone in a chat.
 _HARMLESS: Final = str.maketrans({"<": "(", ">": ")", "@": "(at)"})
 LONGEST_REST: Final = 5 * MINUTE
@@ -59,12 +59,13 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def page_of(code: str) -> str:
-    return f"{_PAGES}/{code}.md"
+    """Return the name of the page in the documentation."""
+    return f"{_PAGES}: {code}"
 
 
 def what_to_do(kind: AlertKind) -> str:
     """Return the first step, and the page with the others."""
-    return f"{RULES[kind].fix} See {page_of(kind)}"
+    return f"{RULES[kind].fix} The documentation has more, in {page_of(kind)}"
 
 
 def enveloped(alert: Alert, phase: AlertPhase, *, gateway: str) -> Envelope:
@@ -106,7 +107,7 @@ def trial(*, id_: str, now: int, gateway: str) -> Envelope:
         resolved_at=None,
         timestamp=spelled(now),
         gateway=gateway,
-        help=f"{_PAGES}/README.md",
+        help=_PAGES,
     )
     return Envelope(id=id_, body=msgspec.json.encode(message))
 
