@@ -25,12 +25,11 @@ from twite.gateway.ports.state import RateLimitWindow
 STORE_PAUSE: Final = 2 * SECOND
 # Check the queue after this time even without a wake-up, as another process may have added to it.
 IDLE: Final = 5 * SECOND
-# While only probes are sent, look for conversions of other events no more often than this.
+# While only probes are sent, look for conversions of other events this rarely.
 LOOK_EVERY: Final = SECOND // 5
 FOREVER: Final = 1 << 62
-# A request costs as much CPU time as about ten conversions in it. So the workers of a process
-# together send a request that is not full at most this often (ms), unless a worker would then wait
-# for longer than LONGEST_LINGER.
+# A request costs as much CPU time as about ten conversions in it. So the workers of a process send
+# a request that is not full at most this often (ms), unless one would wait for LONGEST_LINGER.
 SPACING: Final = 1
 # If the process is so busy that its timers are late by so much (ms), the spacing grows by 1 ms for
 # each _LATER, up to this.
@@ -66,13 +65,14 @@ class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     `linger` is the least wait after a batch that was not full, so that the next one is fuller. With
     the same `lingering`, many busy workers wait longer, up to LONGEST_LINGER. `lease` must be much
-    longer than the slowest request.
+    longer than the slowest request. `idle` is the least time between checks without a wake-up.
     """
 
     batch: int = 500
     in_flight: int = 4
     linger: int = 200
     lease: int = 3 * MINUTE
+    idle: int = 0
     lingering: LingeringWorkers = msgspec.field(default_factory=LingeringWorkers)
 
 
@@ -235,8 +235,9 @@ class Worker:
             await wait_for_event(self._reopened, self.clock, most=most)
         else:
             self.is_idle, self._is_called = not self._is_called, False
+            most = max(IDLE, self.worker_config.idle)
             try:
-                await wait_for_event(self._news, self.clock, most=IDLE)
+                await wait_for_event(self._news, self.clock, most=most)
             finally:
                 self.is_idle = False
 
