@@ -4,7 +4,8 @@ import msgspec
 import pytest
 from iab_strings import MADE, tc_core
 
-from twite.consent.verdict import decide_again, read_evidence, verdict
+from twite.consent.decide_again import decide_again
+from twite.consent.verdict import read_evidence, verdict
 from twite.domain.cause import DeliveryCause
 from twite.domain.consent import ConsentAction, ConsentDecision, ConsentPolicy, policy_version
 from twite.domain.conversion import Identifiers

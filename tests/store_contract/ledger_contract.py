@@ -12,6 +12,7 @@ from store_contract.joining import JoinLaws
 from store_contract.limits import ClockLaws, CrashLaws, DoubtLaws, LimitLaws
 from store_contract.listing import ListLaws
 from store_contract.operations import OperationLaws
+from store_contract.past_requests import PastRequestLaws
 from store_contract.privacy import ConsentLaws, PrivacyLaws
 from store_contract.queries import QueryLaws
 from store_contract.recording import BalanceLaws, RecordingLaws
@@ -57,5 +58,6 @@ class LedgerContract(
     JoinedErasureLaws,
     ReplayLaws,
     JoinedMoveLaws,
+    PastRequestLaws,
 ):
     """The whole store contract."""

@@ -15,6 +15,7 @@ from twite.stores.postgres.statements import STATEMENTS
 from twite.stores.sql.console_queries import OriginRow
 from twite.stores.sql.copies import HolderRow
 from twite.stores.sql.listing.conversions import SummaryRow
+from twite.stores.sql.listing.past_requests import PastConversionRow, PastRequestRow
 from twite.stores.sql.privacy import ToEraseRow
 from twite.stores.sql.pruning import NextSubmissionsRow, PruningPlace
 from twite.stores.sql.records import HistoryRow
@@ -30,6 +31,8 @@ QUERY_ROWS = [
     HolderRow,
     NextSubmissionsRow,
     OriginRow,
+    PastConversionRow,
+    PastRequestRow,
     SummaryRow,
     ToEraseRow,
 ]

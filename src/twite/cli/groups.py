@@ -28,6 +28,7 @@ _OWN: Final[Mapping[str, Mapping[str, str]]] = {
         "rejected": "List conversions rejected at intake, with the reasons",
         "dead": "List, replay or discard dead letters and held conversions",
         "deduplication": "Compare conversion ids sent by X's pixel and the gateway",
+        "what-if": "Show what changed settings would have done with past conversions",
         "joins": "Show what conversions gained by waiting for identifiers",
     },
     "Operations": {
@@ -63,6 +64,7 @@ _PLACES: Final = {
     "demo": "twite.cli.demo.command:demo",
     "emulate": "twite.cli.demo.emulate:emulate",
     "serve": "twite.cli.serve.command:serve",
+    "what-if": "twite.cli.what_if.command:what_if",
 }
 _ADDED: Final = tuple(contributed("commands", CommandGroup))
 

@@ -43,7 +43,7 @@ from twite.domain.times import DAY
 from twite.redaction.scrub_text import without_persons
 
 # Values of these signals are stored as hashes. Others have a few letters; longer ones are invalid.
-_HASHED: Final = frozenset({"tcf", "gpp", "ac", "vendors"})
+HASHED: Final = frozenset({"tcf", "gpp", "ac", "vendors"})
 _LONGEST_KEPT: Final = 32
 _MOST_SIGNALS: Final = 32
 _ENCODER: Final = msgspec.json.Encoder()
@@ -55,9 +55,6 @@ OF_USER_DATA: Final = ("email", "phone", "ip", "user_agent")
 # same for all persons who make the same choices on the same day. Longer signals are not cached.
 _LONGEST_CACHED: Final = 2_048
 _STRICTER: Final = {action: rank for rank, action in enumerate(ConsentAction)}
-# What Twite reads from these signals depends on the policy. They cannot be read again under a new
-# policy, because only their hashes are stored.
-_OF_THE_IAB: Final = frozenset({"tcf", "gpp tcfeu", "gpp", "ac", "vendors"})
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -75,6 +72,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     restricted: bool = False
     signals: dict[str, str | bool] = msgspec.field(default_factory=dict)
     said: tuple[Statement, ...] = ()
+    cause: DeliveryCause | None = None
 
 
 def kept(signals: Mapping[str, str | bool]) -> dict[str, str | bool]:
@@ -94,7 +92,7 @@ def _kept_word(name: str, word: str | bool) -> str | bool:  # noqa: FBT001  the 
     if isinstance(word, bool):
         return word
     known = name.strip().lower()
-    may_be_kept = known in KNOWN and known not in _HASHED and len(word) <= _LONGEST_KEPT
+    may_be_kept = known in KNOWN and known not in HASHED and len(word) <= _LONGEST_KEPT
     if not may_be_kept or not word.isascii() or not word.isprintable():
         # An invalid value may not even be valid UTF-8.
         return _hash(word)
@@ -137,7 +135,7 @@ def verdict(
     else:
         found = _of_all(given, policy, now)
     if found.strip and not stripped(identifiers, found.strip).suffice:
-        bare = _not_sent(found, rule="nothing_left")
+        bare = not_sent(found, rule="nothing_left")
         return _shown(bare, given, policy, now)
     return found
 
@@ -181,7 +179,7 @@ def decide(stated: Sequence[Statement], policy: ConsentPolicy, *, strict: bool) 
     if found.action is ConsentAction.SUPPRESS:
         return found
     if restricted and not policy.can_restrict:
-        return _not_sent(found, rule="cannot_restrict")
+        return not_sent(found, rule="cannot_restrict")
     return msgspec.structs.replace(found, strip=strip, restricted=restricted)
 
 
@@ -228,6 +226,7 @@ def _shown(
         restricted=decision.restricted,
         signals=signals,
         said=tuple(statements(given, policy, now=now) if stated is None else stated),
+        cause=decision.cause,
     )
     return msgspec.structs.replace(
         decision, evidence=_ENCODER.encode(evidence), signals=signals or None
@@ -270,7 +269,8 @@ def _objection(statement: Statement, action: ConsentAction, *, rule: str) -> Con
     )
 
 
-def _not_sent(decision: ConsentDecision, *, rule: str) -> ConsentDecision:
+def not_sent(decision: ConsentDecision, *, rule: str) -> ConsentDecision:
+    """Return the decision not to send what a decision would have limited."""
     return ConsentDecision(
         action=ConsentAction.SUPPRESS, rule=rule, cause=decision.cause, reason=decision.reason
     )
@@ -318,49 +318,3 @@ def _granted(stated: Sequence[Statement]) -> bool:
 def _source(statement: Statement) -> str:
     """Return the name of the signal, with Google's words counting as one signal."""
     return "words" if statement.signal in DECIDING else statement.signal
-
-
-_NOTHING: Final = Evidence(action="send", rule="nothing_said", policy="")
-
-
-def decide_again(kept: bytes | None, policy: ConsentPolicy) -> ConsentDecision | None:
-    """Return the new action for a delivery, suppress or hold; None if the delivery may stay.
-
-    `kept` is the evidence of the first decision, or None if there were no signals. The rendered
-    body is never changed: if the new policy would strip or restrict the body, the delivery is
-    suppressed.
-    """
-    try:
-        before = _NOTHING if kept is None else read_evidence(kept)
-    except msgspec.DecodeError:
-        return ConsentDecision(
-            action=ConsentAction.HOLD,
-            rule="unclear",
-            cause=DeliveryCause.CONSENT_UNCLEAR,
-            reason="consent_unclear: the evidence",
-        )
-    if before.policy == policy_version(policy):
-        return None
-    statements = before.said if _reads_alike(before, policy) else _unread(before.said)
-    found = decide(statements, policy, strict=is_strict(before.signals, policy))
-    if found.action is ConsentAction.SUPPRESS:
-        return found
-    if found.action is ConsentAction.HOLD:
-        return None if before.action == ConsentAction.HOLD else found
-    if set(found.strip) - set(before.strip) or (found.restricted and not before.restricted):
-        return msgspec.structs.replace(found, action=ConsentAction.SUPPRESS)
-    return None
-
-
-def _reads_alike(evidence: Evidence, policy: ConsentPolicy) -> bool:
-    return evidence.policy.partition(".")[2] == policy_version(policy).partition(".")[2]
-
-
-def _unread(statements: Sequence[Statement]) -> tuple[Statement, ...]:
-    """Return the statements; those from IAB strings become unclear, as they may be denials."""
-    return tuple(
-        Statement(Purpose.ANY, ConsentStatus.UNCLEAR, statement.signal, statement.signal)
-        if statement.signal in _OF_THE_IAB
-        else statement
-        for statement in statements
-    )

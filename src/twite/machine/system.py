@@ -28,7 +28,14 @@ _CHANCE: Final = 10
 _AT_ONCE: Final = 256
 SPARE: Final = 256  # for the store, X, tags and clients, the process's own files, and the log
 _FEWEST: Final = 16
+_LOWEST_PRIORITY: Final = 19
 _M_ARENA_MAX: Final = -8  # glibc, malloc.h
+
+
+def yield_cpu() -> None:
+    """Let other processes, such as a gateway, have the CPU before this one."""
+    if hasattr(os, "nice"):
+        os.nice(_LOWEST_PRIORITY)
 
 
 class SystemClock:

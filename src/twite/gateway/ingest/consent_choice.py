@@ -7,8 +7,8 @@ from typing import Final
 
 import msgspec
 
+from twite.consent.decide_again import decide_again
 from twite.consent.statements import ConsentStatus, Purpose, Signals, statements
-from twite.consent.verdict import decide_again
 from twite.domain.cause import DeliveryCause
 from twite.domain.consent import ConsentAction, ConsentPolicy, person_keys, policy_version
 from twite.domain.conversion import Identifiers

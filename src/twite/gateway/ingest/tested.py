@@ -13,7 +13,7 @@ def tested(submission: Submission) -> Submission:
         return submission
     return replace(
         submission,
-        entries=tuple(map(_tested, submission.entries)),
+        entries=tuple(map(tested_conversion, submission.entries)),
         refusals=tuple(
             replace(refusal, pixel=in_test(refusal.pixel)) for refusal in submission.refusals
         ),
@@ -23,7 +23,8 @@ def tested(submission: Submission) -> Submission:
     )
 
 
-def _tested(conversion: AcceptedConversion) -> AcceptedConversion:
+def tested_conversion(conversion: AcceptedConversion) -> AcceptedConversion:
+    """Return a conversion for the test name of its pixel."""
     pixel = in_test(conversion.pixel)
     return replace(
         conversion,

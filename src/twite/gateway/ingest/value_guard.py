@@ -40,6 +40,18 @@ def _unchecked(conversion: Conversion) -> tuple[ValueFlag | None, str | None]:
     return _NOTHING
 
 
+def guard_of(source_guard: ValueGuard | None, pixel_guard: ValueGuard | None) -> ValueGuard:
+    """Return the guard that applies: the source's, else the pixel's, else the default."""
+    return source_guard or pixel_guard or ValueGuard.FLAG
+
+
+def reason_to_hold(flag: ValueFlag | None, guard: ValueGuard) -> str | None:
+    """Return why a guard holds a conversion with this flag; None if it does not."""
+    if flag is None or guard is not ValueGuard.HOLD:
+        return None
+    return f"value guard: {MEANING[UnusualAmount(flag.kind)][0]}"
+
+
 class ValueGuards:
     """Checks amounts. A source's setting overrides its pixel's; the default is to flag."""
 
@@ -91,15 +103,17 @@ class ValueGuards:
             own = usual_amounts.get(which)
             if own is None:
                 return _NOTHING
-            guard = by_source or pixels.get(conversion.pixel, ValueGuard.FLAG)
+            guard = guard_of(by_source, pixels.get(conversion.pixel))
             if guard is ValueGuard.OFF:
                 return _NOTHING
             flag = unusual_amount(own, value=conversion.value, currency=conversion.currency)
-            if flag is None or guard is not ValueGuard.HOLD:
-                return flag, None
-            return flag, f"value guard: {MEANING[UnusualAmount(flag.kind)][0]}"
+            return flag, reason_to_hold(flag, guard)
 
         return look
+
+    def guard(self, source: str, pixel: str) -> ValueGuard:
+        """Return the guard of a source's conversions for a pixel."""
+        return guard_of(self._sources.get(source), self._pixels.get(pixel))
 
     def learn(self, source: str, conversions: Iterable[Conversion | None]) -> None:
         """Learn from accepted conversions, but not from tests."""
@@ -117,7 +131,7 @@ class ValueGuards:
                 self._turn += 1
                 if self._turn % OF_SO_MANY:
                     continue
-            if (by_source or self._pixels.get(conversion.pixel, ValueGuard.FLAG)) is ValueGuard.OFF:
+            if guard_of(by_source, self._pixels.get(conversion.pixel)) is ValueGuard.OFF:
                 continue
             if usual_amount is None:
                 if self._many >= MOST_USUAL_AMOUNTS:

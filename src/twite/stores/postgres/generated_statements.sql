@@ -1295,8 +1295,7 @@ WITH RECURSIVE step (low, high) AS (
   FROM step JOIN submission AS probe
     ON probe.id = (SELECT min(id) FROM submission WHERE id >= (step.low + step.high) / 2)
   WHERE step.low < step.high)
-SELECT (
-  SELECT first FROM submission WHERE id >= (SELECT max(low) FROM step) ORDER BY id LIMIT 1)
+SELECT first, id FROM submission WHERE id >= (SELECT max(low) FROM step) ORDER BY id LIMIT 1
 
 -- rows: old_suppressed(first, end)
 SELECT conversion.id, queue.pixel, queue.event, conversion.conversion_id
@@ -1325,6 +1324,31 @@ SELECT count(*), max(id) FROM (
 
 -- rows: own_accounts(node)
 SELECT account FROM ownership WHERE node = $1
+
+-- rows: past_conversions(first, after)
+SELECT conversion.id AS delivery, queue.pixel AS pixel, queue.event AS event,
+  conversion.conversion_id AS conversion_id,
+  coalesce(first_edit.body, conversion.body) AS body,
+  conversion.suppressed AS suppressed, conversion.cause AS cause, consent.evidence AS evidence,
+  CASE outbox.state WHEN 'held' THEN outbox.reason END AS held,
+  CASE outbox.state WHEN 'held' THEN outbox.cause END AS held_cause,
+  flagged.kind AS kind, flagged.value AS value, flagged.currency AS currency,
+  flagged.usual AS usual, coalesce(joined.kinds, '') <> '' AS is_joined
+FROM conversion
+LEFT JOIN amended AS first_edit ON first_edit.delivery = conversion.id
+  AND first_edit.at = (SELECT min(at) FROM amended WHERE amended.delivery = conversion.id)
+JOIN queue ON queue.id = coalesce(first_edit.queue, conversion.queue)
+LEFT JOIN outbox ON outbox.id = conversion.id
+LEFT JOIN consent ON consent.delivery = conversion.id
+LEFT JOIN flagged ON flagged.delivery = conversion.id
+LEFT JOIN joined ON joined.delivery = conversion.id
+WHERE conversion.id >= $1 AND conversion.id < $2
+ORDER BY conversion.id
+
+-- rows: past_requests(number, limit)
+SELECT id AS number, receipt, source, endpoint, received_at, first, entries,
+  body AS body, refusals
+FROM submission WHERE id >= $1 ORDER BY id LIMIT $2
 
 -- count: pause_syncs(now)
 insert INTO sync_state (name, state) VALUES ('!', $1)

@@ -3,8 +3,6 @@
 from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
-import msgspec
-
 from twite.domain.cause import DeliveryCause
 from twite.domain.delivery import State
 from twite.domain.history import History
@@ -18,19 +16,11 @@ from twite.gateway.ports.queries import (
 )
 from twite.stores.sql.listing.conversions import flag_of
 from twite.stores.sql.records import histories, view
+from twite.stores.sql.rejections import refused_places
 from twite.stores.sql.rows.query_row import QueryRow
 from twite.stores.sql.statements import SqlConnection, as_json, query
 from twite.stores.sql.stored_bodies import body_of
 from twite.stores.sql.tallies import pixels_of
-
-
-class _RefusedPlace(msgspec.Struct):
-    """What intake stores of a rejected conversion beside its request."""
-
-    index: int
-
-
-_Refusals = msgspec.json.Decoder(list[_RefusedPlace])
 
 
 class OriginRow(QueryRow):
@@ -189,7 +179,7 @@ def _place(nth: int, refusals: bytes | str | None) -> int:
     """Return the position of the nth accepted conversion in its submission."""
     if not refusals:
         return nth
-    refused = {refusal.index for refusal in _Refusals.decode(refusals)}
+    refused = refused_places(refusals)
     place = -1
     for _ in range(nth + 1):
         place += 1

@@ -10,6 +10,7 @@ from twite.domain.stats.backlog import BacklogHour
 from twite.domain.times import LATEST
 from twite.gateway.ports import queries as port
 from twite.gateway.ports.listing import ListedState, ListQuery, QueryScope, SummaryPage
+from twite.gateway.ports.past_requests import PastRequestsQuery
 from twite.gateway.ports.privacy import EraseSearch, EraseTraces
 from twite.stores.sql import (
     console_queries,
@@ -25,6 +26,7 @@ from twite.stores.sql.database import ReadsViews, View
 from twite.stores.sql.directory import SqlDirectoryReader
 from twite.stores.sql.listing import problems
 from twite.stores.sql.listing.page import page
+from twite.stores.sql.listing.past_requests import past_requests
 from twite.stores.sql.state import SqlStateReader
 from twite.stores.sql.statements import SqlConnection, query
 
@@ -63,6 +65,7 @@ _VIEWS: Final[Mapping[type, Callable[..., Any]]] = {
     port.StatesQuery: records.states,
     port.UndeliveredQuery: records.undelivered,
     port.PayloadHeadsQuery: moves.heads,
+    PastRequestsQuery: past_requests,
 }
 # These take seconds.
 _LONG: Final = (port.DedupQuery, port.IdPairsQuery, port.OtherIdsQuery)

@@ -1843,8 +1843,8 @@ FROM conversion JOIN submission ON submission.id = conversion.submission
 WHERE conversion.id = :delivery;
 
 -- name: number_at
--- The first conversion received at or after a time, by a binary search: submissions are numbered in
--- the order of receipt. NULL if there is none.
+-- The first submission received at or after a time, and its first conversion, by a binary search:
+-- submissions are numbered in the order of receipt.
 WITH RECURSIVE step (low, high) AS (
   SELECT coalesce((SELECT min(id) FROM submission), 0),
     coalesce((SELECT max(id) FROM submission), -1) + 1
@@ -1855,8 +1855,35 @@ WITH RECURSIVE step (low, high) AS (
   FROM step JOIN submission AS probe
     ON probe.id = (SELECT min(id) FROM submission WHERE id >= (step.low + step.high) / 2)
   WHERE step.low < step.high)
-SELECT (
-  SELECT first FROM submission WHERE id >= (SELECT max(low) FROM step) ORDER BY id LIMIT 1);
+SELECT first, id FROM submission WHERE id >= (SELECT max(low) FROM step) ORDER BY id LIMIT 1;
+
+-- name: past_requests
+-- Requests in the order of receipt, from one on.
+SELECT id AS number, receipt, source, endpoint, received_at, first, entries,
+  CAST(body AS BLOB) AS body, refusals
+FROM submission WHERE id >= :number ORDER BY id LIMIT :limit;
+
+-- name: past_conversions
+-- The conversions of a range as intake decided about them, before any edit. `is_joined` is whether the
+-- body gained identifiers later.
+SELECT conversion.id AS delivery, queue.pixel AS pixel, queue.event AS event,
+  CAST(conversion.conversion_id AS TEXT) AS conversion_id,
+  coalesce(CAST(first_edit.body AS BLOB), CAST(conversion.body AS BLOB)) AS body,
+  conversion.suppressed AS suppressed, conversion.cause AS cause, consent.evidence AS evidence,
+  CASE outbox.state WHEN 'held' THEN outbox.reason END AS held,
+  CASE outbox.state WHEN 'held' THEN outbox.cause END AS held_cause,
+  flagged.kind AS kind, flagged.value AS value, flagged.currency AS currency,
+  flagged.usual AS usual, coalesce(joined.kinds, '') <> '' AS is_joined
+FROM conversion
+LEFT JOIN amended AS first_edit ON first_edit.delivery = conversion.id
+  AND first_edit.at = (SELECT min(at) FROM amended WHERE amended.delivery = conversion.id)
+JOIN queue ON queue.id = coalesce(first_edit.queue, conversion.queue)
+LEFT JOIN outbox ON outbox.id = conversion.id
+LEFT JOIN consent ON consent.delivery = conversion.id
+LEFT JOIN flagged ON flagged.delivery = conversion.id
+LEFT JOIN joined ON joined.delivery = conversion.id
+WHERE conversion.id >= :first AND conversion.id < :after
+ORDER BY conversion.id;
 
 -- name: outbox_after
 -- The number of deliveries to search after one, and the last of them.

@@ -54,6 +54,15 @@ class _StoredRejection(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
     marks: tuple[str, ...] = ()
 
 
+class _RefusedPlace(msgspec.Struct):
+    """What intake stores of a rejected conversion beside its request."""
+
+    index: int
+
+
+_PLACES: Final = msgspec.json.Decoder(list[_RefusedPlace])
+
+
 def add(session: WriterSession, rejected: Rejected) -> None:
     """Write rejections inside the running transaction. Count them in their accounts before."""
     rows = []
@@ -208,3 +217,10 @@ def ignored(connection: SqlConnection, *, since: int) -> list[IgnoredTally]:
         record_of(IgnoredTally, row)
         for row in connection.execute(query("ignored"), {"since": since}).fetchall()
     ]
+
+
+def refused_places(refusals: bytes | str | None) -> frozenset[int]:
+    """Return the positions of the rejected conversions of a submission."""
+    if not refusals:
+        return frozenset()
+    return frozenset([refusal.index for refusal in _PLACES.decode(refusals)])

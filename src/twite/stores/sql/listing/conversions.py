@@ -138,8 +138,8 @@ def flag_of(
 
 
 def _number_at(connection: SqlConnection, at: int, last: int) -> int:
-    number = connection.execute(query("number_at"), {"at": at}).fetchone()[0]
-    return last + 1 if number is None else int(number)
+    found = connection.execute(query("number_at"), {"at": at}).fetchone()
+    return last + 1 if found is None else int(found[0])
 
 
 def _candidates(connection: SqlConnection, list_query: ListQuery) -> Candidates:

@@ -1,0 +1,125 @@
+"""`twite what-if`: decide again about past conversions, by the settings of another file.
+
+It reads the store beside a running gateway, or a backup, in a process of its own.
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+from twite.app.store_access import open_records
+from twite.config.difference import SettingsChange, difference
+from twite.config.settings import Settings
+from twite.formats.value_table import TableRefused, ValueTable, read_table
+from twite.gateway.what_if.intake_settings import IntakeSettings
+from twite.gateway.what_if.report import UnusedSetting, WhatIfReport
+from twite.gateway.what_if.run import WhatIf
+from twite.machine.system import SystemClock
+
+# Keys of a source, of a pixel and of all other tables that decide about stored conversions.
+_APPLIED: Final[Mapping[str, frozenset[str]]] = {
+    "source": frozenset({"pixel", "pixels", "events", "value_guard", "test_until", "consent"}),
+    "pixel": frozenset({"events", "value_guard"}),
+}
+_ALL_APPLIED: Final = frozenset({"value_rule", "value_table"})
+# Why a change cannot be applied, by its table and key.
+_REASONS: Final[Mapping[tuple[str, str], str]] = {
+    ("source", "region"): "phone numbers are stored as hashes, so they cannot be read again",
+    ("source", "wait"): "ids of users and visitors are not stored, so nothing is joined again",
+    ("source", "browser_value_limit"): "it is applied only to what the script sent: for other "
+    "formats, whether a page sent a conversion is not stored",
+    ("source", "consent_policy.segment_categories"): "the categories of Segment's calls are not "
+    "stored, only what they meant",
+}
+_WEBHOOK: Final = "messages of webhooks are not stored, only the conversions that were made of them"
+_SYNC: Final = "rows and files are not stored, only the conversions that were made of them"
+_TABLES: Final = {"webhook": _WEBHOOK, "sync": _SYNC}
+_NO_EFFECT: Final = "it does not decide about conversions that have been received"
+_WINDOW: Final = "store.dedup_window"
+
+
+async def what_if(
+    current_settings: Settings,
+    new_settings: Settings,
+    *,
+    since: int,
+    until: int,
+    most: int | None = None,
+) -> WhatIfReport:
+    """Return what would have been different, in a range of times in milliseconds.
+
+    The store is that of the current settings. Raises SettingsError, StoreUnusable,
+    LedgerUnavailable.
+    """
+    async with open_records(current_settings) as records:
+        run = WhatIf(
+            new_settings=intake_settings(new_settings),
+            current_settings=intake_settings(current_settings),
+            queries=records,
+            clock=SystemClock(),
+            salt=records.salt,
+        )
+        return await run.run(
+            since=since,
+            until=until,
+            most=most,
+            not_applied=tuple(_not_applied(current_settings, new_settings)),
+        )
+
+
+def intake_settings(settings: Settings) -> IntakeSettings:
+    """Return the settings by which intake decides."""
+    return IntakeSettings.of(
+        sources=settings.sources(),
+        destinations=settings.destinations(),
+        dedup_window=settings.store.dedup_window,
+        rules=settings.value_rules,
+        tables=dict(_tables(settings)),
+    )
+
+
+def _tables(settings: Settings) -> Iterator[tuple[str, ValueTable]]:
+    """Yield the readable tables of value rules. Rules that need another one fail, as at intake."""
+    columns: dict[str, set[str]] = {}
+    for rule in settings.value_rules:
+        for table, column in rule.lookups():
+            columns.setdefault(table, set()).add(column)
+    for name, path in settings.value_tables.items():
+        content = _content(path)
+        if content is None:
+            continue
+        try:
+            yield name, read_table(content, columns.get(name, set()))
+        except TableRefused:
+            continue
+
+
+def _content(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None
+
+
+def _not_applied(current_settings: Settings, new_settings: Settings) -> Iterator[UnusedSetting]:
+    """Yield the changed settings that do not take part, with the reasons."""
+    found = difference(current_settings, new_settings)
+    for change in found.changes:
+        yield from _of_change(change)
+    for key in found.restart:
+        if key != _WINDOW:
+            yield UnusedSetting(setting=key, reason=_NO_EFFECT)
+
+
+def _of_change(change: SettingsChange) -> Iterator[UnusedSetting]:
+    table, name = change.table, f"{change.table} {change.name}"
+    if table in _ALL_APPLIED:
+        return
+    if table in _TABLES or table not in _APPLIED:
+        yield UnusedSetting(setting=str(change), reason=_TABLES.get(table, _NO_EFFECT))
+        return
+    for key in change.keys:
+        reason = _REASONS.get((table, key))
+        is_applied = key in _APPLIED[table] or key.startswith("consent_policy.")
+        if reason is not None or not is_applied:
+            yield UnusedSetting(setting=f"{name}: {key}", reason=reason or _NO_EFFECT)

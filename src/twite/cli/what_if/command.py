@@ -1,0 +1,138 @@
+"""`twite what-if`: what changed settings would have done with past conversions."""
+
+import asyncio
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from twite.app.what_if.compare import what_if as compare
+from twite.cli import printing
+from twite.cli.options import DEFAULT_CONFIG, Config, Json, load, option, prints, time_given
+from twite.domain.errors import OperatorError
+from twite.domain.plural import plural
+from twite.domain.times import DAY, spelled
+from twite.gateway.what_if.report import WhatIfDifference, WhatIfExample, WhatIfReport
+from twite.gateway.what_if.verdict import IntakeVerdict
+from twite.machine.system import SystemClock, yield_cpu
+
+_DEFAULT_SPAN: Final = 7 * DAY
+_MOST_LINES: Final = 40
+
+NewSettings = Annotated[
+    Path, typer.Option("--settings", metavar="PATH", help="The changed settings file")
+]
+Since = Annotated[
+    str | None, option("--since", "TIME", "From this day or time on; default: the last seven days")
+]
+Until = Annotated[str | None, option("--until", "TIME", "Before this day or time; default: now")]
+Most = Annotated[int | None, typer.Option("--most", min=1, help="Stop after this many conversions")]
+
+
+@prints(WhatIfReport)
+def what_if(
+    *,
+    new_settings: NewSettings,
+    since: Since = None,
+    until: Until = None,
+    most: Most = None,
+    config: Config = DEFAULT_CONFIG,
+    as_json: Json = False,
+) -> None:
+    """Show what changed settings would have done with past conversions, without sending anything.
+
+    Reads the store of `--config`, also beside a running gateway, with low priority.
+
+    Example: `twite what-if --settings changed.toml --since 7d`
+    """
+    yield_cpu()
+    current, changed = load(config), load(new_settings)
+    now = SystemClock().now()
+    began = time_given("--since", since, now)
+    began = now - _DEFAULT_SPAN if began is None else began
+    ended = time_given("--until", until, now)
+    ended = now + 1 if ended is None else ended
+    if began >= ended:
+        raise typer.BadParameter("the range ends before it begins", param_hint="--until")
+    report = asyncio.run(compare(current, changed, since=began, until=ended, most=most))
+    if as_json:
+        printing.print_json(report)
+    if not report.conversions and not report.ignored:
+        raise OperatorError(
+            f"no stored conversion was received from {spelled(began)} until {spelled(ended)}. "
+            "Choose another --since or --until"
+        )
+    if not as_json:
+        _show(report)
+
+
+def _show(report: WhatIfReport) -> None:
+    printing.say(
+        f"{plural(report.conversions, 'conversion')} from {report.since} until {report.until}: "
+        f"{report.unchanged} unchanged."
+    )
+    if report.is_cut:
+        printing.say("Later ones were not read: --most ended the run.")
+    outcomes = sorted({*report.before, *report.after})
+    printing.print_table(
+        ["outcome", "before", "after"],
+        [[each, report.before.get(each, 0), report.after.get(each, 0)] for each in outcomes],
+    )
+    if report.differences:
+        printing.print_table(
+            ["source", "before", "after", "conversions", "for example"],
+            [_row(each) for each in report.differences[:_MOST_LINES]],
+            title="Differences",
+        )
+    _show_examples(report)
+    for reason, meaning in report.unknown.items():
+        printing.say(f"unknown ({reason}): {meaning}.")
+    for event in report.ignored:
+        printing.say(
+            f"{event.source}: {plural(event.times, 'event')} {event.name!r} ({event.reason}) would "
+            f"now be conversions ({event.event}). They are counted by day, and not stored."
+        )
+    if report.incomplete:
+        printing.say(
+            f"{plural(report.incomplete, 'conversion')} would have more identifiers. They were not "
+            "stored, because consent did not allow it."
+        )
+    if report.tag_runs:
+        printing.say(f"{plural(report.tag_runs, 'delivery')} of tags: tags are not run again.")
+    for setting in report.not_applied:
+        printing.say(f"not applied: {setting.setting}: {setting.reason}.")
+
+
+def _show_examples(report: WhatIfReport) -> None:
+    rows: list[list[str | int]] = [
+        [example.conversion_id or example.receipt, change.field, change.before, change.after]
+        for difference in report.differences[:_MOST_LINES]
+        for example in difference.examples
+        for change in example.changes
+    ]
+    if rows:
+        printing.print_table(
+            ["conversion", "field for X", "before", "after"], rows, title="Examples"
+        )
+
+
+def _row(difference: WhatIfDifference) -> list[str | int]:
+    after = _words(difference.verdict_after)
+    if difference.fields:
+        after = f"{after}, other {', '.join(difference.fields)}"
+    return [
+        difference.source,
+        _words(difference.verdict_before),
+        after,
+        difference.conversions,
+        _example(difference.examples[0]),
+    ]
+
+
+def _words(verdict: IntakeVerdict) -> str:
+    return f"{verdict.outcome} ({verdict.reason})" if verdict.reason else str(verdict.outcome)
+
+
+def _example(example: WhatIfExample) -> str:
+    named = f" ({example.conversion_id})" if example.conversion_id else ""
+    return f"{example.receipt}{named}"

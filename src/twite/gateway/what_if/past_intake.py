@@ -1,0 +1,288 @@
+"""Intake's decisions about past conversions, made again under other settings."""
+
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from twite.domain.cause import DeliveryCause
+from twite.domain.conversion import Conversion, dedup_key
+from twite.domain.destination import Source
+from twite.domain.submission import AcceptedConversion, Rejection
+from twite.domain.test_mode import in_test, is_test, real_name
+from twite.gateway.ingest.entries import entry_of
+from twite.gateway.ingest.tested import tested_conversion
+from twite.gateway.ports.copies import said
+from twite.gateway.ports.past_requests import PastConversion, PastRequest
+from twite.gateway.what_if.intake_settings import IntakeSettings
+from twite.gateway.what_if.past_copies import PastCopies
+from twite.gateway.what_if.past_guards import PastGuards
+from twite.gateway.what_if.report import PastComparison
+from twite.gateway.what_if.reread import BY_SETTINGS, Reread, Rereader
+from twite.gateway.what_if.reread_x import IN_X_FORMAT, reread_x
+from twite.gateway.what_if.verdict import IntakeOutcome, IntakeVerdict, NotStored, unknown
+
+
+class PastIntake:
+    """Intake's decisions, made again in the order of receipt."""
+
+    def __init__(
+        self,
+        *,
+        new_settings: IntakeSettings,
+        current_settings: IntakeSettings,
+        salt: bytes,
+        rejections: Sequence[Rejection],
+    ) -> None:
+        self._new_settings, self._current_settings = new_settings, current_settings
+        self._salt = salt
+        self._rejections: dict[tuple[str, int], Rejection] = {
+            (rejection.receipt, rejection.index): rejection for rejection in rejections
+        }
+        self._rereader = Rereader(
+            new_settings=new_settings,
+            current_settings=current_settings,
+            salt=salt,
+            rejected={key: rejection.faults for key, rejection in self._rejections.items()},
+        )
+        # The latest first.
+        self._order = sorted(rejections, key=lambda each: -each.at)
+        self._copies = PastCopies(new_settings.dedup_window)
+        self._guards = PastGuards(new_settings=new_settings, current_settings=current_settings)
+
+    def decide(self, request: PastRequest) -> list[PastComparison]:
+        """Decide about the conversions of a request, and compare the verdicts."""
+        self._confuse_denied(until=request.received_at)
+        if request.endpoint in IN_X_FORMAT:
+            found = reread_x(
+                request,
+                new_settings=self._new_settings,
+                current_settings=self._current_settings,
+                salt=self._salt,
+                copies=self._copies,
+            )
+        else:
+            found = self._rereader.reread(request)
+        at = request.received_at
+        decided = [(reread, *self._decided(reread, at)) for reread in found]
+        self._copies.end_request(at=at)
+        comparisons = []
+        for reread, verdict, accepted in decided:
+            comparison = _comparison(request, reread, verdict, accepted)
+            self._learn(reread, comparison, accepted)
+            self._rejections.pop((request.receipt, reread.place), None)
+            comparisons.append(comparison)
+        return comparisons
+
+    def decide_rejected(self, *, since: int, until: int) -> Iterator[PastComparison]:
+        """Decide about the rejections of requests that are not stored."""
+        for rejection in reversed(self._rejections.values()):
+            if not since <= rejection.at < until:
+                continue
+            codes = [fault.code for fault in rejection.faults]
+            verdict_before = IntakeVerdict(
+                outcome=IntakeOutcome.REJECTED, reason=codes[0] if codes else ""
+            )
+            yield PastComparison(
+                source=real_name(rejection.source),
+                receipt=rejection.receipt,
+                index=rejection.index,
+                received_at=rejection.at,
+                pixel=real_name(rejection.pixel),
+                event=rejection.event,
+                conversion_id=rejection.conversion_id,
+                verdict_before=verdict_before,
+                verdict_after=self._rejected_again(rejection, codes, verdict_before),
+            )
+
+    def _rejected_again(
+        self, rejection: Rejection, codes: Sequence[str], verdict_before: IntakeVerdict
+    ) -> IntakeVerdict:
+        """Return the verdict on a conversion of which only the faults are stored.
+
+        If it has other faults than an unknown event or pixel, it is not sent. If consent denied it,
+        too, intake would record the denial: it still counts as rejected here.
+        """
+        source = self._new_settings.source(rejection.source)
+        if source is None or BY_SETTINGS.isdisjoint(codes):
+            return verdict_before
+        others = [code for code in codes if code not in BY_SETTINGS]
+        if "pixel_unknown" in codes:
+            had = self._current_settings.source(rejection.source)
+            may_be_known = had is None or not had.pixels >= source.pixels
+            reason = NotStored.PIXEL
+        else:
+            may_be_known = self._may_have(source, rejection)
+            reason = NotStored.REJECTED
+        if not may_be_known:
+            return verdict_before
+        if others:
+            return IntakeVerdict(outcome=IntakeOutcome.REJECTED, reason=others[0])
+        return unknown(reason)
+
+    def _may_have(self, source: Source, rejection: Rejection) -> bool:
+        """Return whether a pixel has an event now. Whether the request named its pixel is unknown.
+
+        If it did not, it would be for the source's new pixel.
+        """
+        had = self._current_settings.source(rejection.source)
+        pixels = {real_name(rejection.pixel)}
+        if had is None or had.pixel != source.pixel:
+            pixels.add(source.pixel)
+        for pixel in pixels:
+            destination = self._new_settings.destinations.get(pixel)
+            known = {} if destination is None else destination.events
+            if rejection.event in known or rejection.event.strip().lower() in known:
+                return True
+        return False
+
+    def _decided(self, reread: Reread, at: int) -> tuple[IntakeVerdict, AcceptedConversion | None]:
+        """Return the verdict on one conversion, and its entry if intake would have stored one."""
+        read = reread.read
+        if reread.verdict is not None or read is None or read.conversion is None:
+            verdict = reread.verdict or unknown(NotStored.BODY)
+            if verdict.outcome is IntakeOutcome.UNKNOWN:
+                self._confuse(reread, at)
+            return verdict, None
+        conversion = self._valued(reread, read.conversion)
+        accepted = entry_of(
+            conversion,
+            read.index,
+            self._guards.look(reread.source, reread.past),
+            suppressed=read.suppressed,
+            held=read.held,
+            cause=read.cause,
+            consent=read.evidence,
+        )
+        if is_test(reread.source):
+            accepted = tested_conversion(accepted)
+        if not self._copies.knows(accepted.key):
+            return unknown(NotStored.COPY), None
+        is_in_doubt = accepted.suppressed is None and self._guards.is_in_doubt(
+            reread.source, conversion
+        )
+        takes, held, cause = self._copies.take(accepted, at=at)
+        if not takes:
+            return IntakeVerdict(outcome=IntakeOutcome.DUPLICATE), None
+        if is_in_doubt:
+            return unknown(NotStored.AMOUNTS), None
+        return _verdict_on(accepted, held=held, cause=cause), accepted
+
+    def _confuse_denied(self, *, until: int) -> None:
+        """Note rejections before a time that may be denials under the new settings.
+
+        A denial applies to all copies of a conversion, but that of a rejected one is not stored.
+        """
+        while self._order and self._order[-1].at < until:
+            rejection = self._order.pop()
+            source = self._new_settings.source(rejection.source)
+            is_stored = (rejection.receipt, rejection.index) not in self._rejections
+            if source is None or is_stored or not rejection.conversion_id:
+                continue
+            is_by_settings = any(fault.code in BY_SETTINGS for fault in rejection.faults)
+            is_known_now = is_by_settings and self._may_have(source, rejection)
+            if self._has_same_policy(rejection.source) and not is_known_now:
+                continue
+            at, destinations = rejection.at, self._new_settings.destinations
+            for pixel in {real_name(rejection.pixel), source.pixel} & destinations.keys():
+                events = destinations[pixel].events
+                event = events.get(rejection.event) or events.get(rejection.event.strip().lower())
+                if event is not None:
+                    named = in_test(pixel) if is_test(source.at(at).name) else pixel
+                    key = dedup_key(named, event, rejection.conversion_id.strip())
+                    self._copies.confuse(key, at=at)
+
+    def _has_same_policy(self, source: str) -> bool:
+        return self._new_settings.policy(source) == self._current_settings.policy(source)
+
+    def _valued(self, reread: Reread, conversion: Conversion) -> Conversion:
+        """Return a conversion with the value that the rules give it."""
+        rules = self._new_settings.value_rules
+        return rules.applied(conversion, source=reread.source).conversion if rules else conversion
+
+    def _confuse(self, reread: Reread, at: int) -> None:
+        """Record that it is unknown whether a conversion holds its dedup key."""
+        conversion = None if reread.read is None else reread.read.conversion
+        named = conversion or reread.past
+        if named is not None:
+            pixel = in_test(named.pixel) if is_test(reread.source) else real_name(named.pixel)
+            self._copies.confuse(dedup_key(pixel, named.event, named.conversion_id), at=at)
+
+    def _learn(
+        self, reread: Reread, comparison: PastComparison, accepted: AcceptedConversion | None
+    ) -> None:
+        conversion = None if reread.read is None else reread.read.conversion
+        if conversion is None or is_test(reread.source):
+            valued = None
+        else:
+            valued = self._valued(reread, conversion)
+        source = real_name(reread.source)
+        if comparison.verdict_after.outcome is IntakeOutcome.UNKNOWN and valued is not None:
+            self._guards.learn_unknown(source, valued)
+        verdict_before = comparison.verdict_before
+        was_learned = verdict_before.is_accepted and verdict_before.outcome != IntakeOutcome.TEST
+        self._guards.learn(
+            source,
+            valued if comparison.verdict_after.is_accepted else None,
+            past=reread.past if was_learned else None,
+            is_same=accepted is not None and comparison.is_same,
+        )
+
+
+def _verdict_on(
+    accepted: AcceptedConversion, *, held: str | None, cause: DeliveryCause | None
+) -> IntakeVerdict:
+    """Return the verdict on a conversion that intake stores; `held` and `cause` as it holds it."""
+    if accepted.suppressed is not None:
+        reason = accepted.suppressed if accepted.cause is None else accepted.cause.value
+        return IntakeVerdict(outcome=IntakeOutcome.SUPPRESSED, reason=reason)
+    if held is not None:
+        reason = "" if cause is None else cause.value
+        return IntakeVerdict(outcome=IntakeOutcome.HELD, reason=reason)
+    is_for_tests = is_test(accepted.pixel)
+    return IntakeVerdict(outcome=IntakeOutcome.TEST if is_for_tests else IntakeOutcome.SENT)
+
+
+def _comparison(
+    request: PastRequest,
+    reread: Reread,
+    verdict: IntakeVerdict,
+    accepted: AcceptedConversion | None,
+) -> PastComparison:
+    named = accepted or reread.past
+    body_before = body_after = b""
+    if reread.past_verdict.is_accepted and verdict.is_accepted and accepted and reread.past:
+        # The time of a conversion without one may differ.
+        at = request.received_at
+        body_before, body_after = said(reread.past.body, at=at), said(accepted.body, at=at)
+        if _is_same(reread.past, body_before, body_after):
+            body_before = body_after = b""
+    return PastComparison(
+        source=real_name(request.source),
+        receipt=request.receipt,
+        index=reread.place,
+        received_at=request.received_at,
+        pixel="" if named is None else real_name(named.pixel),
+        event="" if named is None else named.event,
+        conversion_id="" if named is None else named.conversion_id,
+        verdict_before=reread.past_verdict,
+        verdict_after=verdict,
+        body_before=body_before,
+        body_after=body_after,
+        lacks=reread.lacks if verdict.is_accepted else (),
+    )
+
+
+def _is_same(past: PastConversion, before: bytes, after: bytes) -> bool:
+    """Return whether X would get the same, except what was joined: that is not part of intake."""
+    if past.is_joined:
+        return _without_identifiers(before) == _without_identifiers(after)
+    return before == after
+
+
+def _without_identifiers(body: bytes) -> bytes:
+    try:
+        tree = msgspec.json.decode(body, type=dict[str, object])
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return body
+    tree.pop("identifiers", None)
+    return msgspec.json.encode(tree)

@@ -1,0 +1,392 @@
+"""Read a stored request again under other settings, by the functions that intake uses.
+
+What is stored is not all that was received: emails and phone numbers are hashes, strings of the IAB
+too, and identifiers that consent did not allow are missing. Where the outcome depends on that, the
+verdict is unknown.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import msgspec
+
+from twite.consent.verdict import judging
+from twite.domain.cause import CONSENT_CAUSES, DENIALS
+from twite.domain.destination import Destination, Source
+from twite.domain.fault import MaskedFault
+from twite.domain.secret import Masked
+from twite.domain.submission import Endpoint, Ignored
+from twite.domain.test_mode import real_name
+from twite.formats.event_data.conversions import STANDARD, our_name
+from twite.formats.native.conversion import ReadContext, ReadConversion, read_conversion
+from twite.formats.native.values import is_more
+from twite.formats.parsed_request import Native
+from twite.gateway.ports.past_requests import PastConversion, PastRequest
+from twite.gateway.ports.tags import PREFIX
+from twite.gateway.what_if.intake_settings import IntakeSettings
+from twite.gateway.what_if.recorded import deliveries_of, evidence_of, recorded_verdict
+from twite.gateway.what_if.stored_ids import StoredIds, id_of
+from twite.gateway.what_if.stored_judge import StoredJudge
+from twite.gateway.what_if.verdict import IntakeOutcome, IntakeVerdict, NotStored, unknown
+
+# Faults that depend on the settings. Another fault rejects a conversion whatever they are.
+BY_SETTINGS: Final = frozenset({"event_unknown", "pixel_unknown"})
+_MISSING: Final = "identifier_missing"
+_KEY_FIELDS: Final = frozenset({"pixel", "event", "conversion_id"})
+# In place of identifiers that were not stored, so that only consent decides.
+_STAND_IN: Final = "d3ac5ab07a13c4c96b8a16e24b7b6b1d2e2a2f4ed09de9c4d3c4b1b7fbe9a1c0"
+_BATCH: Final = b'{"conversions":'
+_ONE: Final = msgspec.json.Decoder(Native)
+
+
+class StoredBatch(Masked, frozen=True):
+    """A stored request. `hit` has the event data that each conversion was read from."""
+
+    conversions: list[Native]
+    hit: list[dict[str, object]] | None = None
+
+
+_MANY: Final = msgspec.json.Decoder(StoredBatch)
+
+
+class StoredNative(Masked, frozen=True, kw_only=True):
+    """A conversion in a stored request. `faults` are those for which it was rejected, if known.
+
+    `past` is what it became, None if it was rejected or a duplicate. `native` is as the new
+    settings name its event, `context` what they read it with.
+    """
+
+    in_repr = ("place",)
+    place: int
+    native: Native
+    request: PastRequest
+    context: ReadContext
+    past: PastConversion | None = None
+    faults: Sequence[MaskedFault] = ()
+    is_rejected: bool = False
+
+    @property
+    def is_repeat(self) -> bool:
+        return self.past is None and not self.is_rejected
+
+    @property
+    def was_denied(self) -> bool:
+        """Whether consent was denied, so that no identifiers are stored."""
+        past = self.past
+        return (
+            past is not None
+            and past.suppressed is not None
+            and (past.cause is None or past.cause in CONSENT_CAUSES)
+        )
+
+    @property
+    def given(self) -> Native:
+        """The conversion, with a stand-in for identifiers that were not stored."""
+        if not self.was_denied:
+            return self.native
+        return msgspec.structs.replace(self.native, email_sha256=_STAND_IN)
+
+    @property
+    def is_bare(self) -> bool:
+        """Whether a denied conversion was stored without its content, because it had faults."""
+        if self.past is None:
+            return False
+        body, native = self.past.body, self.native
+        return (
+            (bytes(native.value) != b"null" and b'"value":' not in body)
+            or (native.url is not None and b'"event_source_url":' not in body)
+            or (bool(native.contents) and b'"contents":' not in body)
+        )
+
+    def read_again(self, judge: StoredJudge) -> ReadConversion:
+        context = self.context
+        if not judge.is_plain:
+            context = msgspec.structs.replace(context, judge=judge)
+        return read_conversion(self.given, self.place, context)
+
+
+class Reread(Masked, frozen=True, kw_only=True):
+    """A conversion read again.
+
+    If `verdict` is None, `read` is a conversion as intake would accept it; if the verdict is
+    unknown, it may have its id. `source` is the name of the source, or that of its tests. `lacks`
+    names identifiers of the result that consent removed when it was stored, and that the new
+    settings would have sent.
+    """
+
+    in_repr = ("place", "recorded", "verdict")
+    place: int
+    past_verdict: IntakeVerdict
+    past: PastConversion | None
+    source: str
+    verdict: IntakeVerdict | None = None
+    read: ReadConversion | None = None
+    lacks: tuple[str, ...] = ()
+
+
+class Rereader:
+    """Reads requests again. `current_settings` are those that took part in their intake.
+
+    `rejected` has the faults of stored rejections by receipt and place.
+    """
+
+    def __init__(
+        self,
+        *,
+        new_settings: IntakeSettings,
+        current_settings: IntakeSettings,
+        salt: bytes,
+        rejected: Mapping[tuple[str, int], Sequence[MaskedFault]],
+    ) -> None:
+        self._new_settings = new_settings
+        self._current_settings = current_settings
+        self._salt = salt
+        self._rejected = rejected
+        self._ids = StoredIds(current_settings=current_settings, salt=salt)
+
+    def reread(self, request: PastRequest) -> list[Reread]:
+        """Return all conversions of a request in the native form, without those of tags."""
+        decoded = _decoded(request.body)
+        natives, traces = decoded or ((), ())
+        count = len(natives) if decoded else request.entries + len(request.refused)
+        deliveries = deliveries_of(request, count)
+        source = self._new_settings.source(request.source)
+        if decoded is None:
+            return [
+                self._reread(request, place, delivery, verdict=unknown(NotStored.BODY))
+                for place, delivery in enumerate(deliveries)
+                if not _is_tags(request, delivery)
+            ]
+        whole = _verdict_on_all(request, deliveries, source)
+        if whole is not None or source is None:
+            return [
+                self._reread(request, place, delivery, verdict=whole)
+                for place, delivery in enumerate(deliveries)
+            ]
+        source = source.at(request.received_at)
+        context = ReadContext(
+            source=source,
+            destinations=self._new_settings.destinations,
+            now=request.received_at,
+            salt=self._salt,
+            idempotency_key=None,
+            judge=judging(policy=source.consent, now=request.received_at),
+            careful=bool(request.refused),
+            lengthy=bool(request.refused),
+        )
+        found = []
+        for place, native in enumerate(natives):
+            named = _renamed(native, traces[place], context) if place < len(traces) else native
+            found.append(self._one(request, place, named, deliveries[place], context))
+        if all(map(id_of, natives)):
+            return found
+        return self._with_ids(request, natives, found)
+
+    def _one(
+        self,
+        request: PastRequest,
+        place: int,
+        native: Native | Ignored,
+        delivery: int | None,
+        context: ReadContext,
+    ) -> Reread:
+        name = context.source.name
+        if isinstance(native, Ignored):
+            ignored = IntakeVerdict(outcome=IntakeOutcome.IGNORED, reason=native.reason)
+            return self._reread(request, place, delivery, source=name, verdict=ignored)
+        stored_native = StoredNative(
+            place=place,
+            native=native,
+            request=request,
+            context=context,
+            past=None if delivery is None else request.conversions.get(delivery),
+            faults=() if delivery is not None else self._rejected.get((request.receipt, place), ()),
+            is_rejected=delivery is None,
+        )
+        evidence = evidence_of(stored_native.past)
+        judge = StoredJudge(
+            evidence,
+            native,
+            context,
+            is_settled=stored_native.is_repeat and self._has_same_policy(request),
+            was_denied=stored_native.was_denied,
+        )
+        read = stored_native.read_again(judge)
+        if any(fault.code not in BY_SETTINGS for fault in stored_native.faults):
+            verdict = self._faulty(stored_native, read, judge)
+        else:
+            refused = self._refused(stored_native, read, judge)
+            verdict = refused or self._in_doubt(stored_native, read)
+        return self._reread(
+            request,
+            place,
+            delivery,
+            source=name,
+            verdict=verdict,
+            read=read,
+            lacks=judge.missing(read),
+        )
+
+    def _reread(
+        self,
+        request: PastRequest,
+        place: int,
+        delivery: int | None,
+        *,
+        source: str | None = None,
+        verdict: IntakeVerdict | None = None,
+        read: ReadConversion | None = None,
+        lacks: tuple[str, ...] = (),
+    ) -> Reread:
+        past = None if delivery is None else request.conversions.get(delivery)
+        faults = self._rejected.get((request.receipt, place), ())
+        codes = None if delivery is not None else [fault.code for fault in faults]
+        return Reread(
+            place=place,
+            past_verdict=recorded_verdict(
+                request, past, codes=codes, current_settings=self._current_settings
+            ),
+            past=past,
+            source=request.source if source is None else source,
+            verdict=verdict,
+            read=read,
+            lacks=lacks,
+        )
+
+    def _faulty(
+        self, stored_native: StoredNative, read: ReadConversion, judge: StoredJudge
+    ) -> IntakeVerdict | None:
+        """Return the verdict on a conversion with faults that the settings do not change.
+
+        It is not sent. But if consent denies it, and its dedup key is readable, that is recorded:
+        then return None.
+        """
+        request, faults = stored_native.request, stored_native.faults
+        waits = stored_native.context.source.wait > 0 and not self._waited(request)
+        if waits and any(fault.code == _MISSING for fault in faults):
+            return unknown(NotStored.VISITOR)
+        if id_of(stored_native.native) and read.event and not _KEY_FIELDS & _fields(faults):
+            was_unread = any(fault.code in BY_SETTINGS for fault in faults)
+            if judge.is_unknown and (was_unread or not self._has_same_policy(request)):
+                return unknown(NotStored.CONSENT_STRINGS)
+            is_denied = read.suppressed is not None and read.cause in DENIALS
+            if is_denied and read.conversion is not None:
+                return None
+        now = {fault.code for fault in read.faults}
+        still = (each.code for each in faults if each.code not in BY_SETTINGS or each.code in now)
+        return IntakeVerdict(outcome=IntakeOutcome.REJECTED, reason=next(still))
+
+    def _refused(
+        self, stored_native: StoredNative, read: ReadConversion, judge: StoredJudge
+    ) -> IntakeVerdict | None:
+        """Return the verdict on a conversion that would be rejected or ignored; else None."""
+        codes = [fault.code for fault in read.faults]
+        rejected = IntakeVerdict(outcome=IntakeOutcome.REJECTED, reason=codes[0] if codes else "")
+        if not BY_SETTINGS.isdisjoint(codes):
+            return rejected  # not even a denial is recorded for it
+        if judge.is_unknown:
+            return unknown(NotStored.CONSENT_STRINGS)
+        had_some = stored_native.past is None or not self._waited(stored_native.request)
+        is_nobody = read.conversion is None and set(codes) == {_MISSING}
+        if judge.lacks_identifiers or (is_nobody and (judge.removed or had_some)):
+            return unknown(NotStored.IDENTIFIERS)
+        if read.conversion is None:
+            return rejected
+        limit = stored_native.context.source.browser_value_limit
+        if (
+            stored_native.request.endpoint == Endpoint.BEACON
+            and limit is not None
+            and read.suppressed is None
+            and is_more(stored_native.native.value, limit)
+        ):
+            return IntakeVerdict(outcome=IntakeOutcome.IGNORED, reason="value_limit")
+        return None
+
+    def _in_doubt(self, stored_native: StoredNative, read: ReadConversion) -> IntakeVerdict | None:
+        """Return why it is unknown what an accepted conversion would become; else None."""
+        is_sent = read.suppressed is None
+        if stored_native.was_denied and is_sent:
+            return unknown(NotStored.IDENTIFIERS)
+        is_denial = read.cause in DENIALS
+        if stored_native.was_denied and not is_denial and stored_native.is_bare:
+            return unknown(NotStored.FAULTS)
+        if stored_native.is_rejected and not stored_native.faults:
+            return unknown(NotStored.FAULTS)
+        identifiers = None if read.conversion is None else read.conversion.identifiers
+        is_enough = identifiers is not None and identifiers.suffice
+        if is_sent and not is_enough and not self._waited(stored_native.request):
+            waits = stored_native.context.source.wait > 0
+            return unknown(NotStored.VISITOR if waits else NotStored.IDENTIFIERS)
+        return None
+
+    def _with_ids(
+        self, request: PastRequest, natives: Sequence[Native], found: list[Reread]
+    ) -> list[Reread]:
+        """Give conversions without an id of their own the id that was stored for them."""
+        results = [None if each.verdict is not None else each.read for each in found]
+        past = [each.past for each in found]
+        for place, read in self._ids.of(request, natives, results, past).items():
+            is_verdict = isinstance(read, IntakeVerdict)
+            found[place] = msgspec.structs.replace(
+                found[place],
+                read=None if is_verdict else read,
+                verdict=read if is_verdict else None,
+            )
+        return found
+
+    def _waited(self, request: PastRequest) -> bool:
+        source = self._current_settings.source(request.source)
+        return source is not None and source.wait > 0
+
+    def _has_same_policy(self, request: PastRequest) -> bool:
+        before = self._current_settings.policy(request.source)
+        return before is not None and before == self._new_settings.policy(request.source)
+
+
+def _verdict_on_all(
+    request: PastRequest, deliveries: Sequence[int | None], source: Source | None
+) -> IntakeVerdict | None:
+    """Return the verdict on all conversions of a request; None if it is read again."""
+    if any(_is_tags(request, delivery) for delivery in deliveries):
+        return unknown(NotStored.TAGS)
+    if source is None:
+        return IntakeVerdict(outcome=IntakeOutcome.REJECTED, reason="source_unknown")
+    return None
+
+
+def _decoded(body: bytes) -> tuple[list[Native], Sequence[dict[str, object]]] | None:
+    """Return the conversions of a stored request, and their event data; None if unreadable."""
+    try:
+        if body.startswith(_BATCH):
+            batch = _MANY.decode(body)
+            return batch.conversions, batch.hit or ()
+        return [_ONE.decode(body)], ()
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def _renamed(native: Native, trace: Mapping[str, object], context: ReadContext) -> Native | Ignored:
+    """Return a conversion with the name that the settings give to its tag event, if it has one."""
+    name, standard = trace.get("event_name"), trace.get(STANDARD)
+    if not isinstance(name, str) or not name:
+        return native
+    source = context.source
+    pixel = source.pixel if native.pixel is None else native.pixel
+    destination: Destination | None = context.destinations.get(pixel)
+    found = our_name(
+        name,
+        chosen=source.events,
+        known=() if destination is None else destination.events,
+        standard=standard if isinstance(standard, str) else None,
+    )
+    return found if isinstance(found, Ignored) else msgspec.structs.replace(native, event=found)
+
+
+def _is_tags(request: PastRequest, delivery: int | None) -> bool:
+    past = None if delivery is None else request.conversions.get(delivery)
+    return past is not None and real_name(past.pixel).startswith(PREFIX)
+
+
+def _fields(faults: Sequence[MaskedFault]) -> set[str]:
+    """Return the fields with faults that do not depend on the settings."""
+    return {fault.path.partition("[")[0] for fault in faults if fault.code not in BY_SETTINGS}

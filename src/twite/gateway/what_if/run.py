@@ -1,0 +1,116 @@
+"""What-if: decide again about the conversions of a past range, under other settings.
+
+Nothing is written or sent. The store is read a little at a time, with a pause after each part, so
+that intake beside it goes on.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from twite.domain.submission import Ignored, IgnoredTally, RejectionQuery
+from twite.domain.times import DAY
+from twite.formats.event_data.conversions import UNKNOWN_TO_X, our_name
+from twite.gateway.ports.machine import Clock
+from twite.gateway.ports.past_requests import OUT_OF_ORDER, PastRequestsQuery
+from twite.gateway.ports.queries import IgnoredQuery, Queries, RejectionsQuery
+from twite.gateway.what_if.intake_settings import IntakeSettings
+from twite.gateway.what_if.past_intake import PastIntake
+from twite.gateway.what_if.report import (
+    IgnoredEvents,
+    ReportBuilder,
+    UnusedSetting,
+    WhatIfReport,
+)
+
+AT_ONCE: Final = 500
+PAUSE: Final = 1  # ms
+# More than a store holds.
+_MOST_REJECTIONS: Final = 1_000_000
+
+
+class WhatIf:
+    """Compares what intake decided with what it would have decided under `new_settings`.
+
+    `current_settings` stand in for those of that time, where the store does not say what they were.
+    """
+
+    def __init__(
+        self,
+        *,
+        new_settings: IntakeSettings,
+        current_settings: IntakeSettings,
+        queries: Queries,
+        clock: Clock,
+        salt: bytes,
+    ) -> None:
+        self._new_settings, self._current_settings = new_settings, current_settings
+        self._queries, self._clock, self._salt = queries, clock, salt
+
+    async def run(
+        self,
+        *,
+        since: int,
+        until: int,
+        most: int | None = None,
+        not_applied: Sequence[UnusedSetting] = (),
+    ) -> WhatIfReport:
+        """Return the report for a range of times of receipt, in milliseconds.
+
+        Copies arrive within the deduplication window, so what was received in the window before the
+        range is read, too. With `most`, the run ends after so many conversions. Raises
+        LedgerUnavailable.
+        """
+        began = since - self._new_settings.dedup_window
+        wanted = RejectionQuery(since=began, limit=_MOST_REJECTIONS)
+        past_intake = PastIntake(
+            new_settings=self._new_settings,
+            current_settings=self._current_settings,
+            salt=self._salt,
+            rejections=await self._queries.answer(RejectionsQuery(rejection_query=wanted)),
+        )
+        builder = ReportBuilder()
+        number: int | None = None
+        is_cut = False
+        while not is_cut:
+            query = PastRequestsQuery(since=began, number=number, limit=AT_ONCE)
+            requests = await self._queries.answer(query)
+            if not requests or requests[0].received_at >= until + OUT_OF_ORDER:
+                break
+            for request in requests:
+                if not began <= request.received_at < until:
+                    continue
+                if most is not None and builder.conversions >= most:
+                    until, is_cut = request.received_at, True
+                    break
+                comparisons = past_intake.decide(request)
+                if request.received_at >= since:
+                    builder.add_request(request, comparisons)
+            number = requests[-1].number + 1
+            await self._clock.sleep(PAUSE)
+        for comparison in past_intake.decide_rejected(since=since, until=until):
+            builder.add(comparison)
+        ignored = await self._queries.answer(IgnoredQuery(since=since // DAY))
+        return builder.report(
+            since=since,
+            until=until,
+            ignored=list(self._now_known(ignored, until=until)),
+            not_applied=not_applied,
+            is_cut=is_cut,
+        )
+
+    def _now_known(self, tallies: Sequence[IgnoredTally], *, until: int) -> Iterator[IgnoredEvents]:
+        """Yield what was ignored because no event had its name, and has one now."""
+        sums: dict[tuple[str, str, str, str], int] = {}
+        for tally in tallies:
+            source = self._new_settings.source(tally.source)
+            pixel = "" if source is None else source.pixel
+            destination = self._new_settings.destinations.get(pixel)
+            is_ours = tally.reason in UNKNOWN_TO_X and tally.name and tally.day * DAY < until
+            if source is None or destination is None or not is_ours:
+                continue
+            name = our_name(tally.name, chosen=source.events, known=destination.events)
+            if not isinstance(name, Ignored):
+                key = tally.source, tally.name, tally.reason, destination.events[name]
+                sums[key] = sums.get(key, 0) + tally.times
+        for (by, name, reason, event), times in sums.items():
+            yield IgnoredEvents(source=by, name=name, reason=reason, event=event, times=times)

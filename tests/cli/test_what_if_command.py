@@ -1,0 +1,217 @@
+"""`twite what-if`: it reads a store, a backup, and a store in use, and says what it cannot know."""
+
+import asyncio
+import json
+from contextlib import asynccontextmanager
+
+import pytest
+from command_stage import KEY, SETTINGS, settings_in
+
+from fakes import SeededRandomness
+from twite.domain.destination import Destination, Source
+from twite.domain.secret import Secret
+from twite.gateway.ingest.accept import Accept
+from twite.machine.system import SystemClock
+from twite.stores.sqlite import SQLiteStore
+
+ORDERS = (
+    {"event": "purchase", "conversion_id": "order-1", "email": "shopper@example.com",
+     "value": "49.90", "currency": "EUR"},
+    {"event": "purchase", "conversion_id": "order-2", "twclid": "23opevjt88psuo13lu8d020qkn",
+     "consent": {"ad_user_data": "denied"}},
+    {"event": "sign_up", "conversion_id": "lead-1", "email": "shopper@example.com"},
+    {"event": "wishlist", "conversion_id": "lead-2", "email": "shopper@example.com"},
+)  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def priority(monkeypatch):
+    """Keep the priority of the test's own process."""
+    lowered = []
+    monkeypatch.setattr("twite.cli.what_if.command.yield_cpu", lambda: lowered.append(True))
+    return lowered
+
+
+@asynccontextmanager
+async def intake(path):
+    store = await SQLiteStore.open(path)
+    yield Accept(
+        intake=store,
+        clock=SystemClock(),
+        randomness=SeededRandomness(1),
+        destinations={
+            "o8z6j": Destination(
+                pixel="o8z6j", credentials=None, events={"purchase": "o8z6k", "sign_up": "o8z6m"}
+            )
+        },
+        salt=store.salt,
+        wake=lambda _pixel: None,
+        privacy=store,
+    )
+    await store.close()
+
+
+async def _received(path):
+    source = Source(name="shop", key=Secret(KEY), pixel="o8z6j", pixels=frozenset({"o8z6j"}))
+    async with intake(path) as accept:
+        for order in ORDERS:
+            await accept.native(source=source, body=json.dumps(order).encode())
+
+
+@pytest.fixture
+def received(tmp_path):
+    asyncio.run(_received(str(tmp_path / "twite.db")))
+    return settings_in(tmp_path)
+
+
+def changed(path, *replacements, more=""):
+    text = SETTINGS.format(x="http://127.0.0.1:1")
+    for old, new in replacements:
+        assert old in text
+        text = text.replace(old, new)
+    target = path.with_name("changed.toml")
+    target.write_text(text + more)
+    return str(target)
+
+
+def what_if(command, path, target, *more):
+    return command("what-if", "--config", str(path), "--settings", target, *more)
+
+
+def test_what_if_of_the_same_settings_reports_no_difference(command, received, priority):
+    code, out, _ = what_if(command, received, str(received))
+
+    assert code == 0
+    assert out.startswith("4 conversions from ")
+    assert "4 unchanged." in out
+    assert "Differences" not in out
+    assert priority == [True]
+
+
+def test_what_if_shows_by_number_and_example_what_differs(command, received):
+    target = changed(received, ('purchase = "o8z6k"', 'purchase = "o9abc", wishlist = "o9abd"'))
+
+    code, out, _ = what_if(command, received, target, "--json")
+
+    assert code == 0
+    found = json.loads(out)
+    assert (found["conversions"], found["unchanged"]) == (4, 2)
+    assert found["before"] == {"rejected": 1, "sent": 2, "suppressed": 1}
+    assert found["after"] == {"sent": 2, "suppressed": 1, "unknown": 1}
+    other, unknown = found["differences"]
+    assert (other["fields"], other["conversions"]) == (["event_id"], 1)
+    (example,) = other["examples"]
+    assert example["conversion_id"] == "order-1"
+    assert example["changes"] == [{"field": "event_id", "before": "o8z6k", "after": "o9abc"}]
+    assert unknown["verdict_before"] == {"outcome": "rejected", "reason": "event_unknown"}
+    assert unknown["verdict_after"] == {"outcome": "unknown", "reason": "rejected_not_stored"}
+    assert list(found["unknown"]) == ["rejected_not_stored"]
+
+
+def test_what_if_says_that_identifiers_of_a_denied_conversion_are_not_stored(command, received):
+    target = changed(received, more='[source.consent_policy]\nuser_data_denied = "strip"\n')
+
+    code, out, _ = what_if(command, received, target)
+
+    assert code == 0
+    assert "suppressed (consent_denied)" in out
+    assert "unknown (identifiers_not_stored)" in out
+    assert "the identifiers were not stored" in out
+    assert "shopper" not in out
+
+
+def test_what_if_names_changed_settings_that_it_cannot_apply(command, received):
+    target = changed(
+        received, ('listen = "127.0.0.1:0"', 'listen = "127.0.0.1:1"'), more='region = "FR"\n'
+    )
+
+    _, out, _ = what_if(command, received, target)
+
+    assert "not applied: source shop: region: phone numbers are stored as hashes" in out
+    assert "not applied: server.listen: it does not decide" in out
+
+
+def test_what_if_applies_rules_for_values(command, received):
+    rule = '[[value_rule]]\nname = "half"\nvalue = "divide(value, `2`)"\nevents = ["purchase"]\n'
+
+    _, out, _ = what_if(command, received, changed(received, more=rule), "--json")
+
+    (difference,) = json.loads(out)["differences"]
+    assert difference["fields"] == ["value"]
+    (change,) = difference["examples"][0]["changes"]
+    assert (change["before"], change["after"]) == ("49.90", "24.95")
+
+
+def test_what_if_masks_persons_in_its_examples(command, received):
+    target = changed(received, ("pixel = ", 'consent = "required"\npixel = '))
+
+    _, out, _ = what_if(command, received, target, "--json")
+
+    assert "shopper" not in out
+    assert "23opevjt88psuo13lu8d020qkn" not in out
+
+
+def test_what_if_reads_a_store_that_a_gateway_uses_and_changes_nothing(command, received):
+    async def beside():
+        async with intake(str(received.with_name("twite.db"))) as accept:
+            before = await accept.intake.balance()
+            found = await asyncio.to_thread(what_if, command, received, str(received))
+            return before == await accept.intake.balance(), found
+
+    is_same, (code, out, _) = asyncio.run(beside())
+
+    assert is_same
+    assert code == 0
+    assert "4 unchanged." in out
+
+
+def test_what_if_reads_a_backup(command, received, monkeypatch):
+    backup = received.with_name("backup.db")
+    assert command("backup", str(backup), "--config", str(received))[0] == 0
+    received.with_name("twite.db").unlink()
+    monkeypatch.setenv("TWITE_STORE__URL", f"sqlite:{backup}")
+
+    code, out, _ = what_if(command, received, str(received))
+
+    assert (code, "4 unchanged." in out) == (0, True)
+
+
+def test_mistake_in_the_changed_settings_is_named_with_its_place(command, received):
+    target = changed(received, ("[[source]]", "[[sauce]]"))
+
+    code, _, err = what_if(command, received, target)
+
+    assert code == 1
+    assert "sauce" in err
+    assert "source" in err
+
+
+def test_changed_settings_that_are_not_toml_are_named_with_the_line(command, received):
+    target = changed(received, more="x = = 1\n")
+
+    code, _, err = what_if(command, received, target)
+
+    assert code == 1
+    assert "changed.toml, line " in err
+
+
+@pytest.mark.parametrize(
+    ("options", "reported"),
+    [
+        (("--until", "2001-01-01", "--since", "2000-01-01"), "no stored conversion was received"),
+        (("--since", "1h", "--until", "2h"), "the range ends before it begins"),
+        (("--since", "lately"), "--since"),
+    ],
+)
+def test_range_without_conversions_is_an_error(command, received, options, reported):
+    code, _, err = what_if(command, received, str(received), *options)
+
+    assert code != 0
+    assert reported in err
+
+
+def test_limit_ends_a_run_and_the_report_says_so(command, received):
+    _, out, _ = what_if(command, received, str(received), "--most", "2")
+
+    assert "2 conversions from" in out
+    assert "--most ended the run" in out
