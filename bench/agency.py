@@ -135,7 +135,7 @@ def _count(
     ]
     fields = Matching.__struct_fields__
     db.executemany(
-        "INSERT INTO matched VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO matched VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             (*which, *(getattr(keys, name) for name in fields))
             for which in queues

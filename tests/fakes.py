@@ -31,6 +31,11 @@ class MovingClock:
         """Return monotonic milliseconds."""
         return self._elapsed
 
+    @property
+    def waits(self) -> bool:
+        """Whether anything sleeps."""
+        return any(not waiter.done() for _, _, waiter in self._sleepers)
+
     async def sleep(self, ms: int) -> None:
         """Wait until the clock has advanced by this time."""
         waiter = asyncio.get_running_loop().create_future()

@@ -18,6 +18,7 @@ from twite.formats.native.answers import ErrorBody, NativeReceipt, SourceInfo
 from twite.gateway.ingest.consent_choice import ConsentChoice
 from twite.gateway.operations.control import ControlCommand, ControlResult
 from twite.gateway.operations.dedup_report import PathCountsBy
+from twite.gateway.results.read import ResultsReport
 from twite.http.route_table import ROUTES
 from twite.http.routes.beacon import SomeRejected
 from twite.http.routes.listing import ConversionList
@@ -45,6 +46,7 @@ _BODIES: Final = (
     NativeReceipt,
     PathCountsBy,
     RejectionList,
+    ResultsReport,
     ConversionList,
     SegmentError,
     SegmentSuccess,

@@ -18,6 +18,7 @@ from twite.gateway.ports.state import (
     StateKey,
     StateRecord,
     SyncRecord,
+    XResultRecord,
 )
 
 R = TypeVar("R", bound=StateRecord)
@@ -35,6 +36,7 @@ _KEYS: Final[Mapping[type[StateRecord], Callable[[Any], Any]]] = {
     SealedSecret: lambda secret: secret.name,
     WebhookDelivery: lambda delivery: delivery.id,
     SyncRecord: lambda record: record.name,
+    XResultRecord: lambda record: record.name,
 }
 
 

@@ -21,7 +21,7 @@ from twite.domain.stats.traffic import KEPT_HOURS, HourlyTraffic
 from twite.domain.times import HOUR, MINUTE
 from twite.domain.webhook_delivery import DeliveryVerdict, WebhookDelivery
 from twite.gateway.ports.queries import DeliveredQuery
-from twite.gateway.ports.state import SyncRecord
+from twite.gateway.ports.state import SyncRecord, XResultRecord
 from twite.gateway.ports.store import Store
 
 _HOUR = NOW // HOUR
@@ -248,3 +248,16 @@ class AlarmLaws:
         ]
         await store.delete(SyncRecord, "orders-old/")
         assert len(await store.load(SyncRecord)) == 1
+
+    async def test_results_of_a_day_are_replaced_and_deleted(self, store: Store) -> None:
+        days = [XResultRecord(name=f"18ce/2026-11-0{day}", state="{}") for day in (1, 2)]
+        await store.put([XResultRecord(name="18ce/", state="{}"), *days])
+        await store.put([XResultRecord(name="18ce54/", state="{}")])
+
+        await store.put([XResultRecord(name="18ce/2026-11-02", state='{"fetched_at":1}')])
+        await store.delete(XResultRecord, "18ce/2026-11-01")
+
+        assert await store.load(XResultRecord, prefix="18ce/") == [
+            XResultRecord(name="18ce/", state="{}"),
+            XResultRecord(name="18ce/2026-11-02", state='{"fetched_at":1}'),
+        ]

@@ -16,6 +16,7 @@ from store_contract.actions import (
     record,
     settle,
 )
+from store_contract.delivered_events import DeliveredEventLaws
 from store_contract.error_groups import ErrorGroupLaws
 from twite.domain.history import History, tests_of, without_tests
 from twite.domain.stats.match_keys import Flaw, FlawCount, Matched, Matching, MatchKeys, added
@@ -377,7 +378,7 @@ class ConsoleQueryLaws:
         }
 
 
-class QueryLaws(TallyLaws, ConsoleQueryLaws, ErrorGroupLaws):
+class QueryLaws(TallyLaws, ConsoleQueryLaws, ErrorGroupLaws, DeliveredEventLaws):
     """The contract of all queries."""
 
 

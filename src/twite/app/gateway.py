@@ -10,6 +10,7 @@ from twite.app.gateway_parts import GatewayParts
 from twite.app.http_parts import OnDemandConsole
 from twite.app.monitoring import Monitoring
 from twite.app.reload import SettingsReload
+from twite.app.results.schedule import ResultsSchedule
 from twite.app.sealing import sealed_anew
 from twite.app.sync.schedule import SyncSchedule
 from twite.domain.errors import StoreUnusable
@@ -54,6 +55,9 @@ class RunningGateway:
             parts.store, parts.clock, parts.observer, in_use=lambda: self._reload.in_use
         )
 
+        self._results = ResultsSchedule(
+            parts.store, parts.clock, parts.observer, in_use=lambda: self._reload.in_use
+        )
         self._replay_runner = ReplayRunner(
             parts.replays,
             parts.observer,
@@ -108,6 +112,7 @@ class RunningGateway:
         parts.reload.begin(self._reload.run, self._reload.take_up_keys)
         parts.run_sync.begin(self._syncs.run_now, self._syncs.list_syncs)
         self._syncs.start()
+        self._results.start()
         self._replay_runner.start()
         if parts.address.is_reloaded:  # perhaps while this worker started
             await self._reload.run(is_quiet=True)
@@ -132,6 +137,7 @@ class RunningGateway:
         async with self._opened:
             await self._reload.stop()
             await self._syncs.stop()
+            await self._results.stop()
             await self._replay_runner.stop()
             await self._server.stop()
             await parts.feature.stop_serving()

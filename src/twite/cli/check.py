@@ -28,6 +28,7 @@ Site = Annotated[
         "--site", "URL", "Open this page in a browser instead, and check its script and X's pixel"
     ),
 ]
+Live = Annotated[bool, typer.Option("--live", help="Also ask X for one day of results")]
 GrantConsent = Annotated[
     bool, typer.Option("--grant-consent", help="With --site: give consent before the event")
 ]
@@ -53,6 +54,7 @@ def check(
     pixel: Pixel = None,
     site: Site = None,
     grant_consent: GrantConsent = False,
+    live: Live = False,
     as_json: Json = False,
 ) -> None:
     """Changes nothing, and sends X no conversions. Exits with 1 if a check fails.
@@ -64,11 +66,13 @@ def check(
     --canary, the page fires the event, and the conversion is followed through X's pixel and the
     gateway.
 
+    --live asks X for yesterday's results of each ads account, and prints what cannot be read.
+
     Example: `twite check --config /etc/twite/twite.toml`
     """
     if site is None:
         test = None if canary is None else TestConversion(event=canary, pixel=pixel)
-        run = examine(config, os.environ, test=test)
+        run = examine(config, os.environ, test=test, is_live=live)
     else:
         page = SiteTest(url=site, event=canary, grants=grant_consent)
         run = examine_site(config, os.environ, page, pixel=pixel)

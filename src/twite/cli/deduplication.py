@@ -53,11 +53,11 @@ def deduplication(
         print_report(report)
 
 
-def print_report(report: PathCountsBy) -> None:
+def print_report(counts_by: PathCountsBy) -> None:
     """Print the table, and a sentence for each count that is not zero."""
-    if not report.by:
+    if not counts_by.by:
         printing.say(
-            f"No conversion ids were reported since {report.since}. The report covers pixels "
+            f"No conversion ids were reported since {counts_by.since}. The report covers pixels "
             f"whose source has origins. Add the script to your pages."
         )
         return
@@ -68,21 +68,21 @@ def print_report(report: PathCountsBy) -> None:
             counts.name or counts.event,
             *(getattr(counts, name) for name in COUNTS),
         ]
-        for counts in report.by
+        for counts in counts_by.by
     ]
     if len(rows) > 1:
-        rows.append(["all", "", "", *(getattr(report, name) for name in COUNTS)])
+        rows.append(["all", "", "", *(getattr(counts_by, name) for name in COUNTS)])
     names = [name.replace("_", " ") for name in COUNTS]
     printing.print_table(["day", "pixel", "event", *names], rows)
-    for name, sentence in report.advice.items():
-        many = getattr(report, name)
+    for name, sentence in counts_by.advice.items():
+        many = getattr(counts_by, name)
         printing.say(printing.styled(f"{many} {name.replace('_', ' ')}", "bold"), f": {sentence}.")
-    if report.pairs:
+    if counts_by.pairs:
         printing.print_table(
             ["day", "pixel", "event", "the page's id", "the server's id"],
             [
                 [pair.day, pair.pixel, pair.name or pair.event, pair.page_id, pair.server_id]
-                for pair in report.pairs
+                for pair in counts_by.pairs
             ],
             title="Orders with two ids",
         )

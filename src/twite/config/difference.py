@@ -21,7 +21,7 @@ from twite.formats.webhook_kind import IncomingWebhook, WebhookKind
 from twite.gateway.alerts.notifier import Webhook
 
 # Tables of the file that a gateway reads only when it starts.
-_AT_START: Final = ("server", "store", "x", "alerts", "console", "log", "traces")
+_AT_START: Final = ("server", "store", "x", "alerts", "console", "log", "traces", "results")
 # If one of these changes, the credentials of the file belong to another X.
 _OTHER_X: Final = frozenset({"x.emulator", "x.api_url", "x.oauth_url"})
 # Attributes whose key in the file has another name.

@@ -28,6 +28,7 @@ from twite.config.kinds import (
     setting,
     table,
 )
+from twite.config.results_table import ResultsSettings
 from twite.config.server_tables import (
     ALERTS,
     AlertSettings,
@@ -296,6 +297,7 @@ class SettingsFile(msgspec.Struct, frozen=True, kw_only=True):
     console: ConsoleSettings = setting({}, "")
     log: LogSettings = setting({}, "")
     traces: TraceSettings = setting({}, "")
+    results: ResultsSettings = setting({}, "")
     pixel: tuple[PixelTable, ...] = setting([], "One table for each pixel")
     source: tuple[SourceTable, ...] = setting(
         [], "One table for each client that may submit conversions"

@@ -19,6 +19,7 @@ from twite.config.collected_errors import CollectedErrors, combined
 from twite.config.feature_tables import FeatureSettings, SettingsBasis
 from twite.config.kinds import Kind, ListOf, MapOf, Table
 from twite.config.pixels import destinations, sources, weak_keys
+from twite.config.results_table import ResultsSettings
 from twite.config.schema import FEATURES, ROOT, SettingsFile
 from twite.config.secret_key import (
     key_file,
@@ -69,6 +70,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     value_tables: Mapping[str, Path] = {}
     console: ConsoleSettings
     traces: TraceSettings = TraceSettings()
+    results: ResultsSettings = ResultsSettings()
     features: tuple[FeatureSettings, ...] = ()
     warnings: tuple[str, ...] = ()
 
@@ -194,6 +196,7 @@ def _checked(file: SettingsFile, path: Path, reader: Reader, kept_in: Path | Non
         console=file.console,
         log=file.log,
         traces=file.traces,
+        results=file.results,
         pixels=pixels,
         submitters=submitters,
         webhooks=hooks,

@@ -14,6 +14,7 @@ from twite.diagnostics.configuration import configuration, key, pixels, source_k
 from twite.diagnostics.endpoint import pages, public_address
 from twite.diagnostics.feature_checks import Check, FeatureChecks
 from twite.diagnostics.network import OF_X, network
+from twite.diagnostics.results import live_results, results
 from twite.diagnostics.site import site
 from twite.diagnostics.site_visit import SiteTest
 from twite.diagnostics.store import alerts, store
@@ -36,6 +37,7 @@ CHECKS: Final = (
     webhook_messages,
     webhook_ids,
     syncs,
+    results,
     key,
     traces,
     network,
@@ -43,9 +45,15 @@ CHECKS: Final = (
 
 
 async def examine(
-    path: Path, environ: Mapping[str, str], *, test: TestConversion | None = None
+    path: Path,
+    environ: Mapping[str, str],
+    *,
+    test: TestConversion | None = None,
+    is_live: bool = False,
 ) -> AsyncIterator[CheckFinding]:
     """Yield findings one by one. `test` is the conversion to send to X.
+
+    With `is_live`, X is asked for one day of results.
 
     A missing credential skips only the checks that need it; any other wrong setting ends the run.
     """
@@ -68,8 +76,10 @@ async def examine(
     others = [check for feature in added for check in feature.others]
     async for finding in _looked(settings, (*others, *CHECKS)):
         yield finding
-    if test is not None:
-        async for finding in canary(settings, test):
+    asked = [live_results(settings)] if is_live else []
+    asked += [] if test is None else [canary(settings, test)]
+    for run in asked:
+        async for finding in run:
             yield finding
 
 

@@ -42,6 +42,12 @@ class AlertKind(StrEnum):
     DISK_NEARLY_FULL = "disk_nearly_full"  # little space is left on the disk of the database
     # About a tag, client or variable: its engine process ended during a run.
     TEMPLATE_HUNG = "template_hung"
+    # About an ads account: what X attributes and counts does not fit what is delivered.
+    RESULTS_NONE_ATTRIBUTED = "results_none_attributed"
+    RESULTS_EVENT_UNCOUNTED = "results_event_uncounted"
+    RESULTS_AMOUNT_UNIT = "results_amount_unit"
+    RESULTS_NOT_SERVED = "results_not_served"
+    CLICK_IDS_STOPPED = "click_ids_stopped"
     CLOCK_WRONG = "clock_wrong"  # this machine's clock and X's differ
 
 
@@ -176,6 +182,31 @@ RULES: Final[Mapping[AlertKind, AlertRule]] = {
         fix="Find the input with twite show, fix or remove the template, run twite reload.",
         urgent=True,
         subject="template",
+    ),
+    AlertKind.RESULTS_NONE_ATTRIBUTED: AlertRule(
+        title="X attributes no conversions",
+        fix="Run twite results. Compare the event ids with Events Manager, and the match keys.",
+        subject="ads account",
+    ),
+    AlertKind.RESULTS_EVENT_UNCOUNTED: AlertRule(
+        title="no campaign counts an event",
+        fix="Choose the delivered event in the ad groups, or correct [pixel.events].",
+        subject="ads account",
+    ),
+    AlertKind.RESULTS_AMOUNT_UNIT: AlertRule(
+        title="X's sale amounts have another unit",
+        fix="Compare with Ads Manager. Change results.sale_amount_unit, or the source's value.",
+        subject="ads account",
+    ),
+    AlertKind.RESULTS_NOT_SERVED: AlertRule(
+        title="X serves no figures of conversions",
+        fix="Check whether Ads Manager shows conversions, and what the signed-in user may see.",
+        subject="ads account",
+    ),
+    AlertKind.CLICK_IDS_STOPPED: AlertRule(
+        title="conversions have no click ids any more",
+        fix="Check that landing pages keep twclid in the URL and still load the script.",
+        subject="ads account",
     ),
     AlertKind.CLOCK_WRONG: AlertRule(
         title="the clock differs from X's",

@@ -33,6 +33,7 @@ from twite.http.routes import (
     listing,
     native,
     reports,
+    results,
     root,
     segment,
     tags,
@@ -230,6 +231,7 @@ ROUTES: Final[tuple[Route[Any], ...]] = (
         "deduplication",
         reads(KeyScope.DEDUPLICATION),
     ),
+    _read_route("/v1/results", results.results, "results", reads(KeyScope.RESULTS)),
     _read_route("/v1/rejections", reports.rejections, "rejections", reads(KeyScope.HISTORY)),
     _tag_route(
         "/g/collect",

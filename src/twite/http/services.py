@@ -25,6 +25,7 @@ from twite.gateway.ports.outbox import Moves
 from twite.gateway.ports.privacy import Privacy
 from twite.gateway.ports.queries import Queries
 from twite.gateway.ports.tags import ResponseAddition
+from twite.gateway.results.read import ResultsReport
 from twite.gateway.x_account.credential_store import CredentialCommands
 from twite.http.addresses import Front, Network, host_of
 from twite.http.authorization import Authorization, NonceMemory, SourceKeys
@@ -35,6 +36,11 @@ from twite.http.origins import Origins
 from twite.http.responses import HttpResponse
 from twite.http.script import BEACON_PATH, PATH, PageScript
 from twite.http.webhook_call import WebhookSources
+
+
+async def no_results(_sees: Callable[[str], bool], _days: int) -> ResultsReport:
+    """Return no account's results."""
+    return ResultsReport(accounts=(), warnings=())
 
 
 class HttpSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,7 +93,7 @@ class GatewayServices(msgspec.Struct, frozen=True, kw_only=True):
     gateway has no vault key, `proxy` if no route is configured for Stape's auth proxy. `console`
     serves all paths under /console. `erase_person` erases whom the sender of a webhook names.
     `reload` reads the settings again; with True, it only compares them. `run_sync` runs a
-    `[[sync]]` by its name.
+    `[[sync]]` by its name. `read_results` returns the results of some days, for a visible account.
     """
 
     accept: Accept
@@ -114,6 +120,7 @@ class GatewayServices(msgspec.Struct, frozen=True, kw_only=True):
     control_token: Secret | None = None
     reload: Callable[[bool], Awaitable[ReloadReport]] | None = None
     run_sync: Callable[[str, PositionChoice | None], Awaitable[SyncReport]] | None = None
+    read_results: Callable[[Callable[[str], bool], int], Awaitable[ResultsReport]] = no_results
     observer: Observer = SilentObserver()
 
 

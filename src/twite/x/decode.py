@@ -138,6 +138,17 @@ def limit_of(headers: Mapping[str, str]) -> tuple[int, int] | None:
     return None
 
 
+def asked_again_at(status: int, headers: Mapping[str, str], now: int) -> int:
+    """Return when X may be asked again after a 429 or a 5xx (ms); `now` is X's time.
+
+    A 429 names the reset of its window; a 503 may have a Retry-After. Others wait DEFAULT_WAIT.
+    """
+    if status == 429:
+        return _reset(headers, now)
+    after = _retry_after(headers, now)
+    return now + DEFAULT_WAIT if after is None else after
+
+
 def names_window(headers: Mapping[str, str]) -> bool:
     """Whether a response names the reset of the account's or the user's rate limit."""
     return spec.ACCOUNT_RATE_RESET in headers or spec.USER_RATE_RESET in headers

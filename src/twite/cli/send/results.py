@@ -18,14 +18,13 @@ from typing import Final
 import msgspec
 
 from twite.domain.errors import ClientError, OperatorError
+from twite.formats.files.csv_text import harmless
 from twite.formats.files.results import ResultTally, RowResult
 from twite.redaction.scrub_text import names_a_person
 from twite.redaction.shapes import MASK
 
 HEADER: Final = ("row", "order", "verdict", "code", "field", "message")
 _START: Final = ",".join(HEADER).encode()
-# Characters that start a formula in a spreadsheet (OWASP ASVS 1.2.10), including full-width ones.
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\0", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
 class ReportUnusable(OperatorError):
@@ -146,18 +145,13 @@ def open_report(path: Path, state: ReportState, *, source: Path, overwrite: bool
 
 
 def _lines(result: RowResult) -> Iterable[tuple[str, ...]]:
-    order = MASK if names_a_person(result.order) else _harmless(result.order)
+    order = MASK if names_a_person(result.order) else harmless(result.order)
     start = (str(result.number), order, str(result.kind))
     findings = (*result.errors, *result.notes)
     if not findings:
         yield (*start, "", "", "")
     for finding in findings:
-        yield (*start, finding.code, _harmless(finding.field), _harmless(finding.message))
-
-
-def _harmless(text: str) -> str:
-    kept = "".join(c if c.isprintable() else "?" for c in text) if not text.isprintable() else text
-    return f"'{kept}" if text.startswith(_FORMULA) else kept
+        yield (*start, finding.code, harmless(finding.field), harmless(finding.message))
 
 
 def _line(cells: Iterable[str]) -> bytes:

@@ -37,6 +37,7 @@ _OPENS: Final = {
     KeyScope.ACCOUNTING: "the balance",
     KeyScope.HISTORY: "the history of conversions",
     KeyScope.DEDUPLICATION: "the deduplication report",
+    KeyScope.RESULTS: "X's results of the ads",
     KeyScope.METRICS: "the metrics of all pixels",
 }
 _ON_A_PAGE: Final = 50

@@ -36,6 +36,7 @@ class KeyScope(StrEnum):
     ACCOUNTING = "accounting"  # the balance
     HISTORY = "history"  # the history of conversions
     DEDUPLICATION = "deduplication"  # the deduplication report
+    RESULTS = "results"  # what X attributes to ads, and what they cost
     METRICS = "metrics"  # /metrics, which covers every source and pixel
 
 

@@ -311,6 +311,7 @@ class Matching(msgspec.Struct, frozen=True, kw_only=True):
     pair: int = 0
     two: int = 0
     one_short: int = 0  # conversions with exactly one key
+    email_only: int = 0  # conversions with an email and no click id
 
     @property
     def covered(self) -> int:
@@ -338,7 +339,8 @@ def sums_of(key_set: int) -> tuple[int, ...]:
     """Return the counts that a key set adds to each field of Matching."""
     held = _has(key_set)
     keys = sum(held)
-    return 1, *map(int, held), int(keys > 1), int(keys == 1)
+    email_only = key_set & MatchKeys.EMAIL and not key_set & MatchKeys.CLICK
+    return 1, *map(int, held), int(keys > 1), int(keys == 1), int(bool(email_only))
 
 
 def added(several: Iterable[Matching]) -> Matching:

@@ -194,6 +194,7 @@ class ProblemPlace(StrEnum):
     ALERTS = "alerts"
     OUTBOX = "outbox"
     PRUNING = "pruning"
+    RESULTS = "results"
     STORE = "store"
     SWEEP = "sweep"
     SYNC = "sync"

@@ -9,6 +9,7 @@ from twite.domain.cause import DeliveryCause
 from twite.domain.delivery import State
 from twite.domain.history import ConversionCounts, History
 from twite.domain.joins import JoinCount
+from twite.domain.results.figures import DeliveredEvent
 from twite.domain.secret import Masked
 from twite.domain.stats.backlog import BacklogHour
 from twite.domain.stats.deduplication import DedupReport, OtherId, PixelReport, TwoIds
@@ -212,6 +213,13 @@ class DeliveredQuery(Query[Mapping[str, Sequence[tuple[int, int]]]], frozen=True
     """
 
     since: int
+
+
+class DeliveredEventsQuery(Query[Sequence[DeliveredEvent]], frozen=True, kw_only=True):
+    """The conversions of each event that X accepted in `since <= time < until` (ms)."""
+
+    since: int
+    until: int
 
 
 class DedupQuery(Query[Sequence[DedupReport]], frozen=True, kw_only=True):

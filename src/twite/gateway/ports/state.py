@@ -14,6 +14,7 @@ The key of each kind:
 - SealedSecret: name
 - WebhookDelivery: id
 - SyncRecord: name
+- XResultRecord: name
 - ReplayBatch: id
 - ReplayPart: batch and place
 """
@@ -81,6 +82,13 @@ class SyncRecord(msgspec.Struct, frozen=True, kw_only=True):
     state: str
 
 
+class XResultRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """X's results as JSON: those of an account, `account/`, or of a day, `account/2026-11-01`."""
+
+    name: str
+    state: str
+
+
 StateRecord = (
     Pause
     | RateLimitWindow
@@ -94,6 +102,7 @@ StateRecord = (
     | SealedSecret
     | WebhookDelivery
     | SyncRecord
+    | XResultRecord
     | ReplayBatch
     | ReplayPart
 )

@@ -17,7 +17,7 @@ from twite.domain.times import SECOND
 from twite.gateway.ports.machine import Clock, Randomness
 from twite.gateway.ports.transport import NoResponse, Response
 from twite.x import spec
-from twite.x.decode import is_ambiguous, limit_of
+from twite.x.decode import asked_again_at, is_ambiguous
 from twite.x.inquiry import (
     AdsAccountAccess,
     Inquiry,
@@ -38,7 +38,6 @@ from twite.x.inquiry import (
 
 APPLY_AT: Final = "help.x.com/en/forms/xdev/conversion-api-request"  # [doc FUND, CM]
 _ROLES: Final = " or ".join(spec.MANAGING_ROLES)
-_LONGEST_WAIT: Final = 900  # seconds: X's rate limit windows are not longer than this [doc FUND]
 _T = TypeVar("_T")
 
 
@@ -212,22 +211,25 @@ class XInquiries:
 
 def _passing(inquiry: Inquiry, response: Response, *, now: int) -> XUnanswering | None:
     """Return the error for a transient response (rate limit, 5xx), or None."""
-    if is_ambiguous(response.status):
-        answer = f"{response.status} {words_of(response.body)}".strip()
-        return _unanswered(inquiry, answer, left=True)
+    if not (is_ambiguous(response.status) or response.status == 429):
+        return None
+    # X's times are those of its own clock.
+    of_x = now + _off(response, now) * SECOND
+    until = asked_again_at(response.status, response.headers, of_x)
+    # Another second, because X's clock may show parts of seconds, and the header does not.
+    wait = max(1, -(-(until - of_x) // SECOND) + 1)
     if response.status == 429:
-        limit = limit_of(response.headers)
-        wait = 60 if limit is None else max(1, min(_LONGEST_WAIT, (limit[1] - now) // SECOND))
         reason = f"X's request limit is used up. Try again in {wait} s"
         return XUnanswering(reason=reason, retry_after=wait)
-    return None
+    answer = f"{response.status} {words_of(response.body)}".strip()
+    return _unanswered(inquiry, answer, left=True, wait=wait)
 
 
-def _unanswered(inquiry: Inquiry, reason: str, *, left: bool) -> XUnanswering:
+def _unanswered(inquiry: Inquiry, reason: str, *, left: bool, wait: int = 60) -> XUnanswering:
     again = "Try again later"
     if left and inquiry.method != "GET":
         again = "X may have carried out the request: check before you try again"
-    return XUnanswering(reason=f"no valid response from X: {reason}. {again}", retry_after=60)
+    return XUnanswering(reason=f"no valid response from X: {reason}. {again}", retry_after=wait)
 
 
 def _off(response: Response, now: int) -> int:

@@ -27,7 +27,8 @@ FROM waited GROUP BY span, at, account, slot;
 -- Match keys by day.
 SELECT day, account, queue, sum(conversions)::bigint AS conversions,
   sum(click)::bigint AS click, sum(email)::bigint AS email, sum(phone)::bigint AS phone,
-  sum(pair)::bigint AS pair, sum(two)::bigint AS two, sum(one_short)::bigint AS one_short
+  sum(pair)::bigint AS pair, sum(two)::bigint AS two, sum(one_short)::bigint AS one_short,
+  sum(email_only)::bigint AS email_only
 FROM matched GROUP BY day, account, queue;
 
 -- name: flaw

@@ -48,7 +48,8 @@ _LONG_READ: Final = 600.0
 _VACUUM: Final = (
     # Statistics contain some of the most frequent values.
     "VACUUM (ANALYZE) submission, conversion, dedup_report, known_identifier, attempt, outbox, "
-    "discarded, amended, called, flagged, rejection, ignored, pause, closure, sync_state"
+    "discarded, amended, called, flagged, rejection, ignored, pause, closure, sync_state, "
+    "x_result"
 )
 # Whether a session, a standby, a replication slot or a prepared transaction needs row versions from
 # before a transaction. One VACUUM does not make another keep any.

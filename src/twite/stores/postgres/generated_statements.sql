@@ -462,6 +462,12 @@ SELECT dedup_report.id, queue.pixel, dedup_report.conversion_id
 FROM dedup_report JOIN queue ON queue.id = dedup_report.queue
 WHERE dedup_report.id > $1 ORDER BY dedup_report.id LIMIT $2
 
+-- rows: delivered_events(since, until)
+SELECT queue.pixel, queue.event, sum(attempt.size)::bigint
+FROM attempt JOIN queue ON queue.id = attempt.queue
+WHERE attempt.at >= $1 AND attempt.at < $2 AND attempt.outcome = 'delivered'
+GROUP BY 1, 2 ORDER BY 1, 2
+
 -- rows: delivered_since(minute, since)
 SELECT queue.pixel, attempt.at / $1 * $1 + $1 - 1, sum(attempt.size)::bigint
 FROM attempt JOIN queue ON queue.id = attempt.queue
@@ -825,6 +831,9 @@ DELETE FROM waited WHERE span = $1 AND at < $2
 DELETE FROM webhook_delivery WHERE webhook = $1 AND id NOT IN (
   SELECT id FROM webhook_delivery WHERE webhook = $1 ORDER BY at DESC, id DESC LIMIT $2)
 
+-- count: forget_x_result(name)
+DELETE FROM x_result WHERE name = $1
+
 -- rows: get_submissions(submissions)
 SELECT id, body, refusals FROM submission
 WHERE id = ANY (translate($1, '[]', '{}')::bigint[])
@@ -1152,7 +1161,7 @@ WHERE id = ANY (translate($2, '[]', '{}')::bigint[])
 
 -- rows: matched(since, pixels, source)
 SELECT account.source, queue.pixel, queue.event, matched.day, matched.conversions, matched.click,
-  matched.email, matched.phone, matched.pair, matched.two, matched.one_short
+  matched.email, matched.phone, matched.pair, matched.two, matched.one_short, matched.email_only
 FROM matched JOIN queue ON queue.id = matched.queue
 JOIN account ON account.id = matched.account
 WHERE matched.day >= $1
@@ -1161,7 +1170,8 @@ WHERE matched.day >= $1
 
 -- rows: matched_by_pixel(since)
 SELECT queue.pixel, sum(matched.conversions)::bigint, sum(matched.click)::bigint, sum(matched.email)::bigint,
-  sum(matched.phone)::bigint, sum(matched.pair)::bigint, sum(matched.two)::bigint, sum(matched.one_short)::bigint
+  sum(matched.phone)::bigint, sum(matched.pair)::bigint, sum(matched.two)::bigint, sum(matched.one_short)::bigint,
+  sum(matched.email_only)::bigint
 FROM matched JOIN queue ON queue.id = matched.queue
 WHERE matched.day >= $1
 GROUP BY queue.pixel ORDER BY queue.pixel
@@ -1451,6 +1461,10 @@ ON CONFLICT (name) DO UPDATE SET sealed = excluded.sealed
 
 -- count: put_sync_state(name, state)
 insert INTO sync_state (name, state) VALUES ($1, $2)
+ON CONFLICT (name) DO UPDATE SET state = excluded.state
+
+-- count: put_x_result(name, state)
+insert INTO x_result (name, state) VALUES ($1, $2)
 ON CONFLICT (name) DO UPDATE SET state = excluded.state
 
 -- rows: quarantined(deliveries, lease, limit)
@@ -1991,3 +2005,6 @@ WHERE conversion.id = ANY (translate($1, '[]', '{}')::bigint[])
 
 -- count: write_dedup_report_again(ids)
 UPDATE dedup_report SET conversion_id = conversion_id WHERE id = ANY ($1::bigint[])
+
+-- rows: x_results(first, beyond)
+SELECT name, state FROM x_result WHERE name >= $1 AND name < $2 ORDER BY name

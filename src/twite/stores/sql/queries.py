@@ -51,6 +51,7 @@ _VIEWS: Final[Mapping[type, Callable[..., Any]]] = {
     port.RejectionsQuery: rejections.rejections,
     port.AttemptsQuery: records.spent,
     port.DeliveredQuery: records.delivered,
+    port.DeliveredEventsQuery: records.delivered_events,
     port.DedupQuery: deduplication.dedup_reports,
     port.IdPairsQuery: deduplication.pairs,
     port.OtherIdsQuery: deduplication.other_ids,

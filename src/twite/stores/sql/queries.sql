@@ -240,6 +240,19 @@ WHERE name = :of;
 -- The states in a range of names.
 SELECT name, state FROM sync_state WHERE name >= :first AND name < :beyond ORDER BY name;
 
+-- name: put_x_result
+-- Store X's results of an account, or of one of its days.
+INSERT INTO x_result (name, state) VALUES (:name, :state)
+ON CONFLICT (name) DO UPDATE SET state = excluded.state;
+
+-- name: forget_x_result
+-- Delete the results of one name.
+DELETE FROM x_result WHERE name = :name;
+
+-- name: x_results
+-- The results in a range of names.
+SELECT name, state FROM x_result WHERE name >= :first AND name < :beyond ORDER BY name;
+
 -- name: put_replay_batch
 -- Store a replay, or its progress. What has ended, or was cancelled, stays so.
 INSERT INTO replay_batch (id, at, who, pixel, event, reason, edit, confirmed_at, total, parts, done,
@@ -981,6 +994,13 @@ SELECT queue.pixel, attempt.at / :minute * :minute + :minute - 1, sum(attempt.si
 FROM attempt INDEXED BY attempt_at JOIN queue ON queue.id = attempt.queue
 WHERE attempt.at >= :since AND attempt.outcome = 'delivered' GROUP BY 1, 2 ORDER BY 1, 2;
 
+-- name: delivered_events
+-- The conversions of each event that X accepted in a time.
+SELECT queue.pixel, queue.event, sum(attempt.size)
+FROM attempt INDEXED BY attempt_at JOIN queue ON queue.id = attempt.queue
+WHERE attempt.at >= :since AND attempt.at < :until AND attempt.outcome = 'delivered'
+GROUP BY 1, 2 ORDER BY 1, 2;
+
 -- name: alerts
 -- Open alerts, and the latest resolved ones.
 SELECT id, kind, subject, reason, opened_at, reported_at, unsent_phase, resolved_at
@@ -1572,7 +1592,7 @@ GROUP BY waited.at, waited.slot ORDER BY waited.at, waited.slot;
 -- name: matched
 -- Match keys of new conversions, by day, account and queue.
 SELECT account.source, queue.pixel, queue.event, matched.day, matched.conversions, matched.click,
-  matched.email, matched.phone, matched.pair, matched.two, matched.one_short
+  matched.email, matched.phone, matched.pair, matched.two, matched.one_short, matched.email_only
 FROM matched CROSS JOIN queue ON queue.id = matched.queue
 CROSS JOIN account ON account.id = matched.account
 WHERE matched.day >= :since
@@ -1582,7 +1602,8 @@ WHERE matched.day >= :since
 -- name: matched_by_pixel
 -- Match keys of new conversions since a day, by pixel.
 SELECT queue.pixel, sum(matched.conversions), sum(matched.click), sum(matched.email),
-  sum(matched.phone), sum(matched.pair), sum(matched.two), sum(matched.one_short)
+  sum(matched.phone), sum(matched.pair), sum(matched.two), sum(matched.one_short),
+  sum(matched.email_only)
 FROM matched CROSS JOIN queue ON queue.id = matched.queue
 WHERE matched.day >= :since
 GROUP BY queue.pixel ORDER BY queue.pixel;

@@ -21,6 +21,7 @@ from twite.gateway.ports.state import (
     StateKey,
     StateRecord,
     SyncRecord,
+    XResultRecord,
 )
 from twite.stores.sql.database import Database, ReadsViews, WriterSession
 from twite.stores.sql.directory import note
@@ -44,6 +45,7 @@ _PUT: Final[Mapping[type[StateRecord], str]] = {
     SealedSecret: "put_sealed",
     WebhookDelivery: "note_webhook_delivery",
     SyncRecord: "put_sync_state",
+    XResultRecord: "put_x_result",
     ReplayBatch: "put_replay_batch",
     ReplayPart: "put_replay_part",
 }
@@ -54,6 +56,7 @@ _DELETE: Final[Mapping[type[StateRecord], tuple[str, ...]]] = {
     Mute: ("forget_mute", "subject"),
     SealedSecret: ("forget_sealed", "name"),
     SyncRecord: ("forget_sync_state", "name"),
+    XResultRecord: ("forget_x_result", "name"),
 }
 
 
@@ -205,6 +208,7 @@ _READ: Final[Mapping[type, tuple[str, Callable[..., Any]]]] = {
     SealedSecret: ("sealed", _in_order(SealedSecret)),
     WebhookDelivery: ("webhook_deliveries", _webhook_delivery),
     SyncRecord: ("sync_states", _in_order(SyncRecord)),
+    XResultRecord: ("x_results", _in_order(XResultRecord)),
     ReplayBatch: ("replay_batches", _in_order(ReplayBatch)),
     ReplayPart: ("replay_parts", _replay_part),
 }

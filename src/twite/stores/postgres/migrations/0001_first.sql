@@ -311,6 +311,12 @@ CREATE TABLE sync_state (
   state text NOT NULL
 );
 
+-- X's results: each account, and its days. The state is JSON, without persons.
+CREATE TABLE x_result (
+  name text COLLATE "C" PRIMARY KEY,
+  state text NOT NULL
+);
+
 CREATE TABLE replay_batch (
   id text COLLATE "C" PRIMARY KEY,
   at bigint NOT NULL,
@@ -446,6 +452,7 @@ CREATE TABLE matched (
   pair bigint NOT NULL,
   two bigint NOT NULL,
   one_short bigint NOT NULL,
+  email_only bigint NOT NULL DEFAULT 0,
   PRIMARY KEY (day, account, queue, slot)
 ) WITH (fillfactor = 70);
 

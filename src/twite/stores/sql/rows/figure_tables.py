@@ -45,6 +45,7 @@ class MatchedRow(TableRow):
     pair: int
     two: int
     one_short: int
+    email_only: int = 0
 
 
 class FlawRow(TableRow):

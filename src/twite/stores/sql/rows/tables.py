@@ -232,6 +232,11 @@ class SyncStateRow(TableRow):
     state: str
 
 
+class XResultRow(TableRow):
+    name: str
+    state: str
+
+
 class ReplayBatchRow(TableRow):
     id: str
     at: int

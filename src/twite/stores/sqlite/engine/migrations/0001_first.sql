@@ -335,6 +335,12 @@ CREATE TABLE sync_state (
   state TEXT NOT NULL
 ) WITHOUT ROWID;
 
+-- X's results: each account, and its days. The state is JSON, without persons.
+CREATE TABLE x_result (
+  name TEXT PRIMARY KEY,
+  state TEXT NOT NULL
+) WITHOUT ROWID;
+
 -- Replays that users started, and their deliveries in parts: twite.domain.replay_batch.
 CREATE TABLE replay_batch (
   id TEXT PRIMARY KEY,
@@ -494,6 +500,7 @@ CREATE TABLE matched (
   pair INTEGER NOT NULL,
   two INTEGER NOT NULL,
   one_short INTEGER NOT NULL,
+  email_only INTEGER NOT NULL DEFAULT 0,
   PRIMARY KEY (day, account, queue)
 ) WITHOUT ROWID;
 

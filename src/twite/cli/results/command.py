@@ -1,0 +1,154 @@
+"""`twite results`: what X attributes to the ads, beside what Twite delivered."""
+
+import sys
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from twite.app.results.connect import results_reader
+from twite.app.store_access import read_records
+from twite.cli import printing
+from twite.cli.options import DEFAULT_CONFIG, Config, Json, load, option, prints
+from twite.domain.results.report import AccountResults, EventResult, PeriodTotal, csv_rows
+from twite.formats.files.csv_text import csv_text
+from twite.gateway.results.read import DEFAULT_DAYS, MOST_DAYS, ResultsReport
+from twite.machine.system import SystemClock
+
+_NONE = "\N{EN DASH}"
+
+Days = Annotated[
+    int, typer.Option("--days", min=1, max=MOST_DAYS, help="Number of days, including today")
+]
+Account = Annotated[str | None, option("--account", "ID", "Only this ads account")]
+AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV by day, campaign and event type")]
+
+
+class _By(StrEnum):
+    DAY = "day"
+    CAMPAIGN = "campaign"
+
+
+By = Annotated[_By, typer.Option("--by", help="Show days, or campaigns")]
+
+
+@prints(ResultsReport)
+def results(
+    *,
+    config: Config = DEFAULT_CONFIG,
+    days: Days = DEFAULT_DAYS,
+    account: Account = None,
+    by: By = _By.DAY,
+    as_json: Json = False,
+    as_csv: AsCsv = False,
+) -> None:
+    """Shows what X attributes to the ads of each account, beside what Twite delivered.
+
+    A running gateway fetches X's figures every hour. X attributes only conversions that its ads
+    led to, so it counts fewer than Twite delivers.
+
+    Example: `twite results --days 14 --by campaign`
+    """
+    found = load(config)
+    own = [each for each in found.destinations() if account in {None, each.account}]
+    if account is not None and not own:
+        known = sorted({each.account for each in found.destinations() if each.account is not None})
+        raise typer.BadParameter(
+            f"no pixel has this account. Available: {', '.join(known) or 'none'}",
+            param_hint="--account",
+        )
+    now = SystemClock().now()
+    report = read_records(
+        found, lambda records: results_reader(records, found, own).report(now=now, days=days)
+    )
+    if as_json:
+        printing.print_json(report)
+    elif as_csv:
+        sys.stdout.write(csv_text(csv_rows(report.accounts)))
+    else:
+        print_report(report, by=by)
+
+
+def print_report(report: ResultsReport, *, by: _By = _By.DAY) -> None:
+    """Print a table for each account, and the warnings."""
+    if not report.accounts:
+        printing.say(
+            "No pixel has an ads account. Set pixel.account, and sign in with twite login."
+        )
+    for account in report.accounts:
+        _print_account(account, by=by)
+    for warning in report.warnings:
+        printing.say(printing.styled(f"Warning, {warning.account}: ", "bold"), warning.fact, ".")
+        printing.say(f"{warning.effect} {warning.fix}")
+
+
+def _print_account(account: AccountResults, *, by: _By) -> None:
+    if account.problem:
+        printing.say(f"{account.account}: {account.problem}")
+    if account.total is None:
+        printing.say(
+            f"{account.account}: no results yet. X shows them only to a user who has signed in "
+            "with OAuth (twite login), and a running gateway fetches them every hour."
+        )
+        return
+    rows: list[list[str | int]] = []
+    if by is _By.DAY:
+        for day in account.days:
+            marks = ["estimate"] if day.estimate else [] if day.spend_final else ["spend not final"]
+            marks += ["cut-over"] if day.day == account.cut_over else []
+            rows += _rows(day.day, day.spend, day.events, ", ".join(marks))
+        rows += _rows("all", account.total.spend, account.total.events, "")
+        for name, period in (
+            ("before the cut-over", account.total_before_cut_over),
+            ("from the cut-over on", account.total_after_cut_over),
+            (f"{account.total.days} days before", account.previous_total),
+        ):
+            rows += _of_period(name, period)
+    else:
+        for campaign in account.campaigns:
+            name = f"{campaign.name} ({campaign.campaign})"
+            rows += _rows(name, campaign.spend, campaign.events, "")
+    printing.print_table(
+        [by.value, "spend", "event type", "delivered", "with click id", "email only", "attributed",
+         "sale amount", "cost each", "return", ""],
+        rows,
+        title=f"Ads account {account.account}, days in {account.timezone}, {account.currency}",
+    )  # fmt: skip
+
+
+def _of_period(name: str, period: PeriodTotal | None) -> list[list[str | int]]:
+    return [] if period is None else _rows(name, period.spend, period.events, "")
+
+
+def _rows(
+    name: str, spend: str | None, events: Iterable[EventResult], mark: str
+) -> list[list[str | int]]:
+    """Return a row for each event type; only the first names the day and its spend."""
+    rows: list[list[str | int]] = []
+    for event in events or (EventResult(event_type=""),):
+        first = not rows
+        rows.append(
+            [
+                name if first else "",
+                _shown(spend) if first else "",
+                event.event_type,
+                _shown(event.delivered),
+                _percent(event.click_id_share),
+                _percent(event.email_only_share),
+                _shown(event.attributed),
+                _shown(event.sale_amount),
+                _shown(event.cost_per_conversion),
+                _shown(event.return_on_ad_spend),
+                mark if first else "",
+            ]
+        )
+    return rows
+
+
+def _shown(value: object) -> str:
+    return _NONE if value is None else str(value)
+
+
+def _percent(share: float | None) -> str:
+    return _NONE if share is None else f"{share:.0%}"

@@ -1,0 +1,137 @@
+"""Diagnostics of X's results: whether they are fetched, warnings, and one day of statistics."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from twite.app.logins import ask_x, stored
+from twite.app.results.connect import results_reader
+from twite.app.store_access import open_records
+from twite.config.settings import Settings
+from twite.domain.destination import OAuthKeys
+from twite.domain.errors import TwiteError
+from twite.domain.plural import plural
+from twite.domain.results.account_days import days_until, spelled_hour
+from twite.domain.results.figures import AttributedSum, FigureGroup, ResultCell
+from twite.domain.results.stats_request import MOST_ENTITIES, PLACEMENTS, StatsRequest
+from twite.domain.times import HOUR, spelled
+from twite.gateway.ports.findings import CheckFinding, failed, passed, warning
+from twite.gateway.results.fetch import signed_in_accounts
+from twite.gateway.results.records import load_account
+from twite.gateway.x_account.ads_statistics import AdsStatistics
+from twite.machine.system import SystemClock
+
+# Results are fetched every hour: later, something is wrong.
+_LATE: Final = 3 * HOUR
+
+
+async def results(settings: Settings) -> AsyncIterator[CheckFinding]:
+    """Report how X's results of each account are, and the warnings about them."""
+    now = SystemClock().now()
+    try:
+        pixels = await stored(settings)
+        async with open_records(settings) as records:
+            reader = results_reader(records, settings, pixels)
+            found = [await load_account(records, account) for account in reader.accounts]
+            warnings = await reader.warnings(now=now)
+    except TwiteError:
+        return  # other checks report what cannot be read
+    signed_in = signed_in_accounts(pixels) if settings.results.fetch else {}
+    for account in found:
+        if account.account not in signed_in:
+            continue
+        if account.problem:
+            yield warning(
+                "results",
+                f"the results of ads account {account.account} are not current: {account.problem}",
+                "The report shows older figures. Deliveries are not affected.",
+                "Correct the cause that X names. Twite tries again within an hour.",
+            )
+        elif account.hourly_at and account.hourly_at < now - _LATE:
+            yield warning(
+                "results",
+                f"the results of ads account {account.account} were last fetched "
+                f"{spelled(account.hourly_at)}",
+                "The report shows older figures.",
+                "Check that the gateway runs. It fetches results every hour.",
+            )
+        elif account.hourly_at:
+            yield passed(
+                "results", f"ads account {account.account}: fetched {spelled(account.hourly_at)}"
+            )
+    for each in warnings:
+        yield warning(
+            "results",
+            f"ads account {each.account}: {each.fact}. {each.effect}",
+            "What X attributes or counts does not fit what Twite delivers.",
+            "Run twite results. twite alerts names the page with what to do.",
+        )
+
+
+async def live_results(settings: Settings) -> AsyncIterator[CheckFinding]:
+    """Ask X for the statistics of yesterday, and report what cannot be read."""
+    try:
+        accounts = signed_in_accounts(await stored(settings))
+    except TwiteError:
+        return
+    if not accounts:
+        yield warning(
+            "results",
+            "no ads account has a user who has signed in with OAuth",
+            "X shows results only to such a user, and not to a pixel token.",
+            "Set pixel.account, and run twite login.",
+        )
+    for account, keys in accounts.items():
+        try:
+            yield await _live(settings, account, keys)
+        except TwiteError as error:
+            yield failed(
+                "results",
+                f"ads account {account}: {error}",
+                "Twite cannot fetch X's results.",
+                "Correct the cause that X names, then run twite check --live.",
+            )
+
+
+async def _live(settings: Settings, account: str, keys: OAuthKeys) -> CheckFinding:
+    asks = AdsStatistics(ask_x(settings), keys, account)
+    catalog = await asks.catalog()
+    try:
+        zone = ZoneInfo(catalog.zone)
+    except (OSError, ValueError):
+        zone = ZoneInfo(str(UTC))
+    day, today = days_until(SystemClock().now(), 2, zone)
+    active = await asks.active(start=day.start, end=today.start)
+    campaigns = [each.campaign for each in active] or [each.id for each in catalog.campaigns]
+    campaigns = sorted(set(campaigns))[:MOST_ENTITIES]
+    cells: list[ResultCell] = []
+    unreadable: dict[str, None] = {}
+    for placement in PLACEMENTS if campaigns else ():
+        for group in FigureGroup:
+            request = StatsRequest(
+                campaigns=campaigns,
+                placement=placement,
+                group=group,
+                start=spelled_hour(day.start, zone),
+                end=spelled_hour(day.end, zone),
+            )
+            read = await asks.stats(request, days=1)
+            cells += read.cells[0]
+            unreadable |= dict.fromkeys(read.unreadable)
+    if unreadable:
+        return warning(
+            "results",
+            f"ads account {account}: cannot read {'; '.join(unreadable)}",
+            "These figures are missing in the report.",
+            "Report it with this line: X's answer has a form that Twite does not know.",
+        )
+    whole = AttributedSum.of(cells)
+    counted = sum(figure.count or 0 for figure in whole.events.values())
+    served = f"{counted} attributed" if whole.events else "no figures of conversions"
+    return passed(
+        "results",
+        f"ads account {account}: {plural(len(campaigns), 'campaign')} on {day.day} "
+        f"({catalog.zone}), {served}, spend "
+        f"{'none' if whole.spend_micro is None else whole.spend_micro / 1_000_000}",
+    )

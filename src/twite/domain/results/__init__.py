@@ -1,0 +1,1 @@
+"""X's results: what X attributes to ads, by account, day, campaign and event type."""

@@ -1,0 +1,95 @@
+"""What is known of an ads account: its campaigns, and how far fetching its results is."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+from twite.domain.results.figures import FigureGroup
+from twite.domain.times import HOUR
+
+# An alert's subject and X's currency of an account without campaigns.
+NO_CURRENCY: Final = ""
+# A job that failed or expired this often is given up until the next day.
+MOST_TRIES: Final = 5
+
+
+class AdCampaign(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    id: str
+    name: str = ""
+    currency: str = NO_CURRENCY
+
+
+class AdLineItem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An ad group. `event` is its primary web event tag: what its campaign counts."""
+
+    id: str
+    campaign: str
+    name: str = ""
+    event: str | None = None
+
+
+class JobStatus(StrEnum):
+    WAITING = "waiting"  # not created at X yet
+    PROCESSING = "processing"
+    DONE = "done"
+
+
+class ResultsJob(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A job for older days: `start <= time < end` (ms). `id` is X's, once it is created."""
+
+    campaigns: tuple[str, ...]
+    placement: str
+    group: FigureGroup
+    start: int
+    end: int
+    id: str = ""
+    status: JobStatus = JobStatus.WAITING
+    tries: int = 0
+
+    def again(self) -> "ResultsJob":
+        """Return the job to be created anew, after it failed or expired."""
+        return msgspec.structs.replace(self, id="", status=JobStatus.WAITING, tries=self.tries + 1)
+
+    @property
+    def is_given_up(self) -> bool:
+        return self.tries >= MOST_TRIES
+
+
+class ResultsAccount(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An account's campaigns, and the state of fetching. Times are in milliseconds.
+
+    `zone` is an IANA name, in use since `zone_since`. `event_types` maps both ids of X's events to
+    their types, and `other_ids` each to the other. Until `wait_until`, nothing is requested,
+    because of `problem`. `unreadable` lists what Twite could not read in X's answers.
+    """
+
+    account: str
+    zone: str = "UTC"
+    zone_since: int = 0
+    campaigns: tuple[AdCampaign, ...] = ()
+    line_items: tuple[AdLineItem, ...] = ()
+    event_types: Mapping[str, str] = {}
+    other_ids: Mapping[str, str] = {}
+    hourly_at: int = 0
+    daily_at: int = 0
+    polled_at: int = 0
+    wait_until: int = 0
+    problem: str = ""
+    jobs: tuple[ResultsJob, ...] = ()
+    unreadable: tuple[str, ...] = ()
+
+    @property
+    def currency(self) -> str:
+        """The currency of its campaigns, NO_CURRENCY if they differ or there are none."""
+        found = {campaign.currency for campaign in self.campaigns} - {NO_CURRENCY}
+        return found.pop() if len(found) == 1 else NO_CURRENCY
+
+    def campaign_name(self, campaign: str) -> str:
+        found = (known.name for known in self.campaigns if known.id == campaign)
+        return next(filter(None, found), campaign)
+
+    def is_due(self, now: int, *, every: int = HOUR) -> bool:
+        """Return whether the next hourly fetch is due, also after a clock was ahead."""
+        return not self.hourly_at <= now < self.hourly_at + every

@@ -1,0 +1,148 @@
+"""Figures of X's analytics, as they are stored: one record per account and day.
+
+A cell holds what one request returned of one campaign, so that a later answer replaces an earlier
+one, and no figure is added twice. A figure that X did not serve is None, which is not 0.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+from twite.domain.results.account_days import AccountDay
+from twite.domain.times import DAY
+
+# X's figures are estimates until they are this old; spend is final later. [doc CM]
+SETTLED_AFTER: Final = DAY
+SPEND_FINAL_AFTER: Final = 3 * DAY
+
+
+class FigureGroup(StrEnum):
+    """X's groups of metrics that are asked for together."""
+
+    CONVERSIONS = "conversions"
+    SPEND = "spend"
+
+
+class EventFigure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What X attributes of one event type. X does not document the unit of `sale_amount`."""
+
+    count: int | None = None
+    sale_amount: float | int | None = None
+    order_quantity: int | None = None
+
+
+class ResultCell(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The figures of a campaign, placement and group on one day.
+
+    `fetched_at` is in milliseconds. `events` has the event types that X served; `spend_micro` is in
+    millionths of the account's currency.
+    """
+
+    campaign: str
+    placement: str
+    group: FigureGroup
+    fetched_at: int
+    events: Mapping[str, EventFigure] = {}
+    spend_micro: int | None = None
+
+    @property
+    def key(self) -> tuple[str, str, FigureGroup]:
+        return self.campaign, self.placement, self.group
+
+
+class DeliveredEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """How many conversions of an event (X's id) Twite delivered."""
+
+    pixel: str
+    event: str
+    count: int
+
+
+class ResultDay(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One day of an account. `fetched_at` (ms) is 0 until X's figures were fetched.
+
+    `delivered` is None if the store no longer has the attempts of that day.
+    """
+
+    day: str
+    start: int
+    end: int
+    fetched_at: int = 0
+    cells: tuple[ResultCell, ...] = ()
+    delivered: tuple[DeliveredEvent, ...] | None = None
+
+    @classmethod
+    def of(cls, day: AccountDay) -> "ResultDay":
+        return cls(day=day.day, start=day.start, end=day.end)
+
+    @property
+    def is_estimate(self) -> bool:
+        """Whether X may still change the figures of conversions."""
+        return self.fetched_at < self.end + SETTLED_AFTER
+
+    @property
+    def is_spend_final(self) -> bool:
+        return self.fetched_at >= self.end + SPEND_FINAL_AFTER
+
+    def with_cells(self, cells: Iterable[ResultCell], *, fetched_at: int) -> "ResultDay":
+        """Return the day with newer cells in place of older ones."""
+        found = {cell.key: cell for cell in self.cells}
+        found |= {cell.key: cell for cell in cells}
+        return msgspec.structs.replace(
+            self, cells=tuple(found.values()), fetched_at=max(fetched_at, self.fetched_at)
+        )
+
+    def with_delivered(self, delivered: Sequence[DeliveredEvent]) -> "ResultDay":
+        """Return the day with newer counts. A count never falls: old attempts are pruned."""
+        counts = {(each.pixel, each.event): each.count for each in self.delivered or ()}
+        for each in delivered:
+            key = each.pixel, each.event
+            counts[key] = max(each.count, counts.get(key, 0))
+        return msgspec.structs.replace(
+            self,
+            delivered=tuple(
+                DeliveredEvent(pixel=pixel, event=event, count=count)
+                for (pixel, event), count in sorted(counts.items())
+            ),
+        )
+
+
+class AttributedSum(msgspec.Struct, frozen=True, kw_only=True):
+    """Sums of several cells; None if X served none of them."""
+
+    events: Mapping[str, EventFigure] = {}
+    spend_micro: int | None = None
+
+    @classmethod
+    def of(cls, cells: Iterable[ResultCell]) -> "AttributedSum":
+        """Add up cells: the placements, campaigns and days of one whole."""
+        events: dict[str, EventFigure] = {}
+        spend: int | None = None
+        for cell in cells:
+            spend = add_figures(spend, cell.spend_micro)
+            for name, figure in cell.events.items():
+                known = events.get(name, EventFigure())
+                events[name] = EventFigure(
+                    count=add_figures(known.count, figure.count),
+                    sale_amount=add_amounts(known.sale_amount, figure.sale_amount),
+                    order_quantity=add_figures(known.order_quantity, figure.order_quantity),
+                )
+        return cls(events=events, spend_micro=spend)
+
+    def figure(self, event_type: str) -> EventFigure:
+        return self.events.get(event_type, EventFigure())
+
+
+def add_figures(figure: int | None, other: int | None) -> int | None:
+    """Add two figures: a missing figure adds nothing, and two missing ones stay missing."""
+    if figure is None or other is None:
+        return other if figure is None else figure
+    return figure + other
+
+
+def add_amounts(amount: float | None, other: float | None) -> float | None:
+    if amount is None or other is None:
+        return other if amount is None else amount
+    return amount + other

@@ -1,0 +1,288 @@
+"""The report of results: what Twite delivered, what X attributed, and what the ads cost.
+
+X attributes some of the conversions that it receives to ads. It does not say how many it received,
+and a difference to what was delivered is no loss.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
+from typing import Final
+
+import msgspec
+
+from twite.domain.conversion import DECIMALS
+from twite.domain.results.account import ResultsAccount
+from twite.domain.results.figures import AttributedSum, EventFigure, ResultCell, ResultDay
+from twite.domain.results.sale_amounts import MICRO, SaleAmountUnit, in_micro
+from twite.domain.stats.match_keys import Matched, added
+from twite.domain.times import spelled
+
+# The type of events that the account's list does not contain.
+UNKNOWN_TYPE: Final = "UNKNOWN"
+_COLUMNS: Final = (
+    "account", "timezone", "currency", "day", "estimate", "spend_final", "after_cut_over",
+    "campaign", "campaign_name", "spend",
+)  # fmt: skip
+
+
+class EventResult(msgspec.Struct, frozen=True, kw_only=True):
+    """An event type in a time. A figure that nobody has is null, which is not 0.
+
+    `delivered` counts the conversions that Twite delivered; `click_id_share` and `email_only_share`
+    are shares, from 0 to 1, of those received on the same days (UTC). `attributed` and
+    `sale_amount` are X's; `cost_per_conversion` is spend by attributed conversions.
+    """
+
+    event_type: str
+    delivered: int | None = None
+    click_id_share: float | None = None
+    email_only_share: float | None = None
+    attributed: int | None = None
+    sale_amount: str | None = None
+    cost_per_conversion: str | None = None
+    return_on_ad_spend: float | None = None
+
+
+class CampaignResult(msgspec.Struct, frozen=True, kw_only=True):
+    """A campaign in a time. Deliveries have no campaign."""
+
+    campaign: str
+    name: str
+    spend: str | None
+    events: tuple[EventResult, ...]
+
+
+class DayResult(msgspec.Struct, frozen=True, kw_only=True):
+    """A day of the account's time zone.
+
+    X may still change an `estimate`. `spend_final` is false while X may correct the spend.
+    """
+
+    day: str
+    estimate: bool
+    spend_final: bool
+    fetched_at: str | None
+    spend: str | None
+    events: tuple[EventResult, ...]
+    campaigns: tuple[CampaignResult, ...]
+
+
+class PeriodTotal(msgspec.Struct, frozen=True, kw_only=True):
+    """The sums of some days, from the first to the last."""
+
+    first: str
+    last: str
+    days: int
+    spend: str | None
+    events: tuple[EventResult, ...]
+
+
+class AccountResults(msgspec.Struct, frozen=True, kw_only=True):
+    """The results of an account. `currency` is "" if its campaigns have several, or none.
+
+    `previous_total` is that of as many days before; `total_before_cut_over` and
+    `total_after_cut_over` are those of the parts of the report's days, if the cut-over is among
+    them. `problem` is why X's figures could not be fetched.
+    """
+
+    account: str
+    timezone: str
+    currency: str
+    fetched_at: str | None
+    problem: str
+    cut_over: str | None
+    total: PeriodTotal | None
+    previous_total: PeriodTotal | None
+    total_before_cut_over: PeriodTotal | None
+    total_after_cut_over: PeriodTotal | None
+    campaigns: tuple[CampaignResult, ...]
+    days: tuple[DayResult, ...]
+
+
+class ReportBasis(msgspec.Struct, frozen=True, kw_only=True):
+    """What a report needs besides the days: match keys of the account's pixels, and settings.
+
+    `cut_over` is the day from which the gateway sends, such as 2026-11-15.
+    """
+
+    account: ResultsAccount
+    matched: Sequence[Matched]
+    unit: SaleAmountUnit
+    cut_over: str | None
+
+
+def account_results(
+    basis: ReportBasis, days: Sequence[ResultDay], previous: Sequence[ResultDay]
+) -> AccountResults:
+    """Return the report of some days; `previous` are as many days before them."""
+    known, sums = basis.account, _Sums(basis)
+    cut_over = basis.cut_over
+    if cut_over is not None and not (days and days[0].day <= cut_over <= days[-1].day):
+        cut_over = None
+    before = [day for day in days if cut_over is not None and day.day < cut_over]
+    after = [day for day in days if cut_over is not None and day.day >= cut_over]
+    return AccountResults(
+        account=known.account,
+        timezone=known.zone,
+        currency=known.currency,
+        fetched_at=spelled(known.hourly_at) if known.hourly_at else None,
+        problem=known.problem,
+        cut_over=cut_over,
+        total=sums.period(days),
+        previous_total=sums.period(previous),
+        total_before_cut_over=sums.period(before),
+        total_after_cut_over=sums.period(after),
+        campaigns=sums.campaigns(days),
+        days=tuple(sums.day(day) for day in days),
+    )
+
+
+class _Sums:
+    def __init__(self, basis: ReportBasis) -> None:
+        self._basis = basis
+        self._account = basis.account
+        # By day (UTC) and event type: the match keys of what was received.
+        self._matched: dict[tuple[str, str], list[Matched]] = {}
+        for matched in basis.matched:
+            day = spelled(matched.day * 86_400_000)[:10]
+            key = day, self._type_of(matched.event)
+            self._matched.setdefault(key, []).append(matched)
+
+    def day(self, day: ResultDay) -> DayResult:
+        whole = AttributedSum.of(day.cells)
+        return DayResult(
+            day=day.day,
+            estimate=day.is_estimate,
+            spend_final=day.is_spend_final,
+            fetched_at=spelled(day.fetched_at) if day.fetched_at else None,
+            spend=self._money(whole.spend_micro),
+            events=self._events(whole, [day]),
+            campaigns=self.campaigns([day]),
+        )
+
+    def period(self, days: Sequence[ResultDay]) -> PeriodTotal | None:
+        if not days:
+            return None
+        whole = AttributedSum.of(cell for day in days for cell in day.cells)
+        return PeriodTotal(
+            first=days[0].day,
+            last=days[-1].day,
+            days=len(days),
+            spend=self._money(whole.spend_micro),
+            events=self._events(whole, days),
+        )
+
+    def campaigns(self, days: Sequence[ResultDay]) -> tuple[CampaignResult, ...]:
+        cells: dict[str, list[ResultCell]] = {}
+        for day in days:
+            for cell in day.cells:
+                cells.setdefault(cell.campaign, []).append(cell)
+        found = []
+        for campaign, own in sorted(cells.items()):
+            whole = AttributedSum.of(own)
+            found.append(
+                CampaignResult(
+                    campaign=campaign,
+                    name=self._account.campaign_name(campaign),
+                    spend=self._money(whole.spend_micro),
+                    events=tuple(
+                        self._event(event_type, figure, whole.spend_micro)
+                        for event_type, figure in sorted(whole.events.items())
+                    ),
+                )
+            )
+        return tuple(found)
+
+    def _events(
+        self, attributed_sum: AttributedSum, days: Sequence[ResultDay]
+    ) -> tuple[EventResult, ...]:
+        delivered = self._delivered(days)
+        found = []
+        for event_type in sorted(attributed_sum.events.keys() | delivered.keys()):
+            keys = added(
+                matched.matching
+                for day in days
+                for matched in self._matched.get((day.day, event_type), ())
+            )
+            result = self._event(
+                event_type, attributed_sum.figure(event_type), attributed_sum.spend_micro
+            )
+            received = keys.conversions
+            found.append(
+                msgspec.structs.replace(
+                    result,
+                    delivered=delivered.get(event_type, self._none_delivered(days)),
+                    click_id_share=_share(keys.click, received),
+                    email_only_share=_share(keys.email_only, received),
+                )
+            )
+        return tuple(found)
+
+    def _delivered(self, days: Iterable[ResultDay]) -> dict[str, int]:
+        found: dict[str, int] = {}
+        for day in days:
+            for each in day.delivered or ():
+                event_type = self._type_of(each.event)
+                found[event_type] = found.get(event_type, 0) + each.count
+        return found
+
+    @staticmethod
+    def _none_delivered(days: Iterable[ResultDay]) -> int | None:
+        """Return 0 if deliveries were counted; None if the store no longer knows them."""
+        return None if all(day.delivered is None for day in days) else 0
+
+    def _event(self, event_type: str, figure: EventFigure, spend: int | None) -> EventResult:
+        sale = in_micro(figure.sale_amount, self._basis.unit)
+        cost = None
+        if spend is not None and figure.count:
+            cost = self._money(round(spend / figure.count))
+        return EventResult(
+            event_type=event_type,
+            attributed=figure.count,
+            sale_amount=self._money(sale),
+            cost_per_conversion=cost,
+            return_on_ad_spend=round(sale / spend, 4) if sale is not None and spend else None,
+        )
+
+    def _type_of(self, event: str) -> str:
+        return self._account.event_types.get(event, UNKNOWN_TYPE)
+
+    def _money(self, micro: int | None) -> str | None:
+        if micro is None:
+            return None
+        decimals = DECIMALS.get(self._account.currency, 2)
+        return f"{Decimal(micro) / MICRO:.{decimals}f}"
+
+
+def _share(part: int, whole: int) -> float | None:
+    return round(part / whole, 4) if whole else None
+
+
+def csv_rows(results: Iterable[AccountResults]) -> list[Sequence[object]]:
+    """Return a heading and a row for each day, campaign and event type.
+
+    Rows without a campaign are the whole account, and have what was delivered; the others are its
+    campaigns. Spend stands only in rows without an event type.
+    """
+    rows: list[Sequence[object]] = [(*_COLUMNS, *EventResult.__struct_fields__)]
+    for account in results:
+        for day in account.days:
+            after = None if account.cut_over is None else day.day >= account.cut_over
+            start = (account.account, account.timezone, account.currency, day.day, day.estimate,
+                     day.spend_final, after)  # fmt: skip
+            parts: list[tuple[str, str, str | None, tuple[EventResult, ...]]] = [
+                ("", "", day.spend, day.events),
+                *((part.campaign, part.name, part.spend, part.events) for part in day.campaigns),
+            ]
+            for campaign, name, spend, events in parts:
+                rows.append((*start, campaign, name, spend, *_values(EventResult(event_type=""))))
+                rows += [(*start, campaign, name, None, *_values(event)) for event in events]
+    return rows
+
+
+def _values(event: EventResult) -> tuple[object, ...]:
+    return msgspec.structs.astuple(event)
+
+
+def by_type(events: Iterable[EventResult]) -> Mapping[str, EventResult]:
+    return {event.event_type: event for event in events}

@@ -1,0 +1,204 @@
+"""Warnings about results: each compares what Twite delivered with what X attributes and counts.
+
+X does not say how many conversions it received, so a small share is no warning. Only figures that
+X no longer changes count.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
+
+import msgspec
+
+from twite.domain.alert import AlertKind
+from twite.domain.plural import plural
+from twite.domain.results.account import ResultsAccount
+from twite.domain.results.figures import AttributedSum, FigureGroup, ResultDay
+from twite.domain.results.sale_amounts import SaleAmountUnit, unit_fault
+from twite.domain.stats.match_keys import Matched, Matching, added
+from twite.domain.stats.value_guard import UsualAmount
+from twite.domain.times import DAY
+
+WARNINGS: Final = (
+    AlertKind.RESULTS_NONE_ATTRIBUTED,
+    AlertKind.RESULTS_EVENT_UNCOUNTED,
+    AlertKind.RESULTS_AMOUNT_UNIT,
+    AlertKind.RESULTS_NOT_SERVED,
+    AlertKind.CLICK_IDS_STOPPED,
+)
+# How many settled days in a row a warning needs.
+_DAYS: Final = 3
+# Click ids count as stopped after this many days (UTC) without any, though the days before let
+# expect at least so many.
+_CLICK_DAYS: Final = 2
+_CLICK_DAYS_BEFORE: Final = 14
+_LEAST_CLICKS: Final = 5
+
+
+class ResultsWarning(msgspec.Struct, frozen=True, kw_only=True):
+    """A warning about an account: `fact` is what was found, `effect` what follows, `fix` advice."""
+
+    kind: AlertKind
+    account: str
+    fact: str
+    effect: str
+    fix: str
+
+
+class WarningBasis(msgspec.Struct, frozen=True, kw_only=True):
+    """What warnings are found in.
+
+    `days` are the latest days of the account, `matched` the match keys of its pixels by day (UTC),
+    `event_names` the name of each event (X's id) in the settings. `now` is in milliseconds.
+    """
+
+    account: ResultsAccount
+    days: Sequence[ResultDay]
+    matched: Sequence[Matched]
+    usual_amounts: Sequence[UsualAmount]
+    event_names: Mapping[str, str]
+    unit: SaleAmountUnit
+    now: int
+
+
+def warnings_of(basis: WarningBasis) -> list[ResultsWarning]:
+    """Return the warnings that hold, at most one of each kind."""
+    settled = [day for day in basis.days if day.fetched_at and not day.is_estimate][-_DAYS:]
+    found: list[ResultsWarning] = []
+    if len(settled) == _DAYS and settled[-1].end > basis.now - _DAYS * DAY:
+        found += _of_attribution(basis, settled)
+        found += _of_events(basis, settled)
+    found += _of_amounts(basis)
+    found += _of_click_ids(basis)
+    return found
+
+
+def _of_attribution(basis: WarningBasis, settled: Sequence[ResultDay]) -> Iterator[ResultsWarning]:
+    sums = [AttributedSum.of(day.cells) for day in settled]
+    delivered = [_delivered_on(day) for day in settled]
+    if not all(whole.spend_micro for whole in sums):
+        return
+    asked = {
+        cell.campaign
+        for day in settled
+        for cell in day.cells
+        if cell.group is FigureGroup.CONVERSIONS
+    }
+    if asked and not any(whole.events for whole in sums):
+        yield ResultsWarning(
+            kind=AlertKind.RESULTS_NOT_SERVED,
+            account=basis.account.account,
+            fact=(
+                f"for {_DAYS} days, X served no figures of conversions for any of "
+                f"{plural(len(asked), 'campaign')} that spent"
+            ),
+            effect="Twite cannot show what the ads brought.",
+            fix="Check in Ads Manager that it shows conversions, and that the signed-in user may "
+            "see them.",
+        )
+        return
+    attributed = sum(figure.count or 0 for whole in sums for figure in whole.events.values())
+    if all(delivered) and not attributed:
+        yield ResultsWarning(
+            kind=AlertKind.RESULTS_NONE_ATTRIBUTED,
+            account=basis.account.account,
+            fact=(
+                f"{sum(delivered):,} conversions were delivered in {_DAYS} days, and X attributed "
+                "none to an ad, though the account spent on each day"
+            ),
+            effect="X optimizes and reports without these conversions.",
+            fix="Compare the event ids with Events Manager, and check that conversions have click "
+            "ids or emails (twite results, Match keys).",
+        )
+
+
+def _of_events(basis: WarningBasis, settled: Sequence[ResultDay]) -> Iterator[ResultsWarning]:
+    """Warn about delivered events that no line item counts.
+
+    Most shops also send events that no campaign optimizes for. So an event is in question only if
+    a campaign counts another event of the same type, or none of the delivered events.
+    """
+    account = basis.account
+    running = {cell.campaign for day in settled for cell in day.cells if cell.spend_micro}
+    counted = {item.event for item in account.line_items if item.event and item.campaign in running}
+    delivered = {each.event for day in settled for each in day.delivered or () if each.count}
+    if not counted or not delivered:
+        return
+    same = {alias: event for event in delivered for alias in _aliases(account, event)}
+    known = {same.get(event, event) for event in counted}
+    others = {account.event_types.get(event) for event in known - delivered} - {None}
+    wrong = [
+        event
+        for event in sorted(delivered - known)
+        if not known & delivered or account.event_types.get(event) in others
+    ]
+    if wrong:
+        names = ", ".join(
+            f"{basis.event_names.get(event, '')} ({event})".strip() for event in wrong
+        )
+        yield ResultsWarning(
+            kind=AlertKind.RESULTS_EVENT_UNCOUNTED,
+            account=account.account,
+            fact=f"no campaign that spends counts {names}. They count {', '.join(sorted(counted))}",
+            effect="X's campaigns optimize for another event than the one that Twite delivers.",
+            fix="Choose the delivered event in the ad groups, or change [pixel.events] to the id "
+            "that they count, then run twite reload.",
+        )
+
+
+def _aliases(account: ResultsAccount, event: str) -> tuple[str, ...]:
+    """Return an event's two ids, which X's list names: which one a line item has is unknown."""
+    return (event, account.other_ids.get(event, event))
+
+
+def _of_amounts(basis: WarningBasis) -> Iterator[ResultsWarning]:
+    account = basis.account
+    whole = AttributedSum.of(cell for day in basis.days for cell in day.cells)
+    for event_type, figure in sorted(whole.events.items()):
+        usual = [
+            amount
+            for amount in basis.usual_amounts
+            if account.event_types.get(amount.event) == event_type
+            and amount.currency == account.currency
+        ]
+        fault = unit_fault(event_type, figure, usual, basis.unit)
+        if fault is not None:
+            yield ResultsWarning(
+                kind=AlertKind.RESULTS_AMOUNT_UNIT,
+                account=account.account,
+                fact=(
+                    f"X's average sale amount of {event_type} is about {fault.words}, compared "
+                    "with the usual amount"
+                ),
+                effect="The return on ad spend is wrong by the same factor.",
+                fix=(
+                    "If Ads Manager shows correct amounts, change results.sale_amount_unit. If "
+                    "not, check the value that the source sends."
+                ),
+            )
+            return
+
+
+def _of_click_ids(basis: WarningBasis) -> Iterator[ResultsWarning]:
+    today = basis.now // DAY
+    late = _matching(basis, today - _CLICK_DAYS, today)
+    before = _matching(basis, today - _CLICK_DAYS - _CLICK_DAYS_BEFORE, today - _CLICK_DAYS)
+    share = before.click / before.conversions if before.conversions else 0.0
+    if not late.click and share * late.conversions >= _LEAST_CLICKS:
+        yield ResultsWarning(
+            kind=AlertKind.CLICK_IDS_STOPPED,
+            account=basis.account.account,
+            fact=(
+                f"none of {late.conversions:,} conversions of the last {_CLICK_DAYS} days has a "
+                f"click id. In the {_CLICK_DAYS_BEFORE} days before, {share:.0%} had one"
+            ),
+            effect="X attributes conversions without a click id only by email, or not at all.",
+            fix="Check that landing pages keep twclid in the URL and still load the script.",
+        )
+
+
+def _matching(basis: WarningBasis, since: int, until: int) -> Matching:
+    return added(matched.matching for matched in basis.matched if since <= matched.day < until)
+
+
+def _delivered_on(day: ResultDay) -> int:
+    return sum(each.count for each in day.delivered or ())

@@ -1,0 +1,1 @@
+"""X's results: fetch and store them, and report them beside what Twite delivered."""

@@ -1,0 +1,81 @@
+"""Requests to X that nobody waits for: within a budget, and none before X's reset.
+
+The budget is below X's limit, so that neither delivery nor other programs of the user meet the
+limit because of these requests.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+import msgspec
+
+from twite.domain.destination import RATE_WINDOW, OAuthKeys
+from twite.domain.errors import OperatorError, XUnanswering
+from twite.domain.times import SECOND
+from twite.gateway.rate_limiter import RateLimiter
+from twite.gateway.x_account.inquiries import XInquiries
+from twite.x.analytics import STATS_RATE
+from twite.x.inquiry import Question
+
+# The part of X's limit that these requests use.
+BUDGET: Final = STATS_RATE * 4 // 5
+# Requests for one answer, if X is unavailable.
+_MOST_TRIES: Final = 5
+T = TypeVar("T")
+
+
+class NotLeading(OperatorError):
+    """Another gateway asks X now."""
+
+
+class XWait(msgspec.Struct, frozen=True, kw_only=True):
+    """X asks to wait until a time (ms)."""
+
+    until: int
+    reason: str
+
+
+def request_budget() -> RateLimiter:
+    """Return the budget of requests, by user."""
+    return RateLimiter(size=BUDGET, per=RATE_WINDOW)
+
+
+@dataclass(slots=True, kw_only=True, eq=False, repr=False)
+class PatientInquiries(XInquiries):
+    """Waits for the budget, and as X asks for. Also raises NotLeading.
+
+    `note_wait` stores how long X asks to wait, so that a restart does not forget it.
+    """
+
+    budget: RateLimiter
+    leads: Callable[[], bool]
+    note_wait: Callable[[XWait], Awaitable[None]]
+
+    async def ask_as(
+        self,
+        keys: OAuthKeys,
+        question: Question,
+        read: Callable[[bytes], T | None],
+        *,
+        about: str = "",
+    ) -> T:
+        """Send a request as a user. Raises the last XUnanswering after several tries."""
+        tries = 0
+        while True:
+            wait = self.budget.spend(keys.token, now=self.clock.elapsed())
+            if wait:
+                await self.clock.sleep(wait)
+                continue
+            if not self.leads():
+                raise NotLeading("another gateway fetches the results")
+            try:
+                return await XInquiries.ask_as(self, keys, question, read, about=about)
+            except XUnanswering as unanswered:
+                pause = unanswered.retry_after * SECOND
+                wait_for_x = XWait(until=self.clock.now() + pause, reason=unanswered.reason)
+                await self.note_wait(wait_for_x)
+                tries += 1
+                if tries >= _MOST_TRIES:
+                    raise
+                await self.clock.sleep(pause)

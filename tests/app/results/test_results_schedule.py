@@ -1,0 +1,162 @@
+"""When results are fetched: every hour, only by the leader; and the alerts about them."""
+
+from types import SimpleNamespace
+
+import pytest
+from msgspec.structs import replace
+
+from builders import a_destination_with_oauth
+from fakes import MovingClock, SeededRandomness
+from memory_store.state import MemoryState
+from results_stage import ACCOUNT, NOON, PIXEL, PURCHASE, URL, CountedDeliveries, EmulatedX
+from twite.app.results.schedule import ResultsSchedule
+from twite.config.results_table import ResultsSettings
+from twite.domain.alert import AlertKind
+from twite.domain.results.sale_amounts import SaleAmountUnit
+from twite.domain.times import DAY, HOUR, MINUTE, SECOND
+from twite.gateway.ports.events import ConditionChanged
+from twite.gateway.ports.queries import DeliveredEventsQuery
+from twite.gateway.results.records import load_account
+from twite.gateway.x_account.inquiries import XInquiries, XInquiryAddress
+
+
+class StoredResults(MemoryState, CountedDeliveries):
+    """The store of a gateway, as far as results use it."""
+
+    ownership = None
+
+    def __init__(self):
+        MemoryState.__init__(self)
+        CountedDeliveries.__init__(self)
+
+    async def answer(self, query):
+        if isinstance(query, DeliveredEventsQuery):
+            return await CountedDeliveries.answer(self, query)
+        return []
+
+
+class ScheduleStage:
+    def __init__(self):
+        self.clock = MovingClock(NOON)
+        self.x = EmulatedX(self.clock)
+        self.store = StoredResults()
+        self.seen = []
+        destination = replace(a_destination_with_oauth(), account=ACCOUNT)
+        self.results = ResultsSettings(
+            fetch=True, history=0, sale_amount_unit=SaleAmountUnit.MICRO, cut_over=None
+        )
+        self.in_use = SimpleNamespace(
+            settings=SimpleNamespace(
+                results=self.results,
+                store=SimpleNamespace(keeping=SimpleNamespace(history=30 * DAY)),
+            ),
+            destinations={PIXEL: destination},
+        )
+        inquiries = XInquiries(
+            inquiries=self.x,
+            clock=self.clock,
+            randomness=SeededRandomness(),
+            address=XInquiryAddress(api_url=URL, oauth_url=URL, version="12"),
+        )
+        self.schedule = ResultsSchedule(
+            self.store,
+            self.clock,
+            SimpleNamespace(see=self.seen.append),
+            in_use=lambda: self.in_use,
+            inquiries=inquiries,
+        )
+
+    async def fetched_at(self):
+        return (await load_account(self.store, ACCOUNT)).hourly_at - NOON
+
+    def conditions(self, kind):
+        return [
+            (each.subject, each.holds)
+            for each in self.seen
+            if type(each) is ConditionChanged and each.kind is kind
+        ]
+
+
+@pytest.fixture
+async def stage():
+    stage = ScheduleStage()
+    yield stage
+    await stage.schedule.stop()
+
+
+async def test_results_are_fetched_at_the_start_and_every_hour(stage):
+    stage.schedule.start()
+    await stage.clock.advance(MINUTE)
+    first = await stage.fetched_at()
+    await stage.clock.advance(HOUR)
+
+    assert first < MINUTE
+    assert HOUR <= await stage.fetched_at() < HOUR + MINUTE
+
+
+async def test_only_the_leader_fetches(stage):
+    stage.store.ownership = SimpleNamespace(is_leader=False, may_send=lambda: True)
+    stage.schedule.start()
+    await stage.clock.advance(MINUTE)
+    before = len(stage.x.asked)
+    stage.store.ownership = SimpleNamespace(is_leader=True, may_send=lambda: True)
+    await stage.clock.advance(MINUTE)
+
+    assert before == 0
+    assert stage.x.asked
+
+
+async def test_nothing_is_fetched_if_the_settings_say_so_or_nobody_has_signed_in(stage):
+    stage.in_use.settings.results = replace(stage.results, fetch=False)
+    stage.schedule.start()
+    await stage.clock.advance(2 * HOUR)
+    stage.in_use.settings.results = stage.results
+    stage.in_use.destinations = {}
+    await stage.clock.advance(2 * HOUR)
+
+    assert stage.x.asked == []
+
+
+async def test_alert_opens_when_nothing_is_attributed_and_resolves_afterwards(stage):
+    for ago in (4, 3, 2):
+        at = stage.clock.now() - ago * DAY
+        day = f"2026-11-{29 - ago}"
+        stage.store.delivered.append(at)
+        stage.x.plant(spend=[{"line_item": "li1", "day": day, "micros": 5_000_000}])
+        # Another event is attributed, so that X serves figures.
+    stage.x.plant(
+        clicks=[{"line_item": "li1", "at": (NOON - 4 * DAY) / SECOND, "twclid": "click9"}]
+    )
+    stage.schedule.start()
+    await stage.clock.advance(MINUTE)
+    kind = AlertKind.RESULTS_NOT_SERVED
+    opened = stage.conditions(kind)
+
+    stage.x.convert("9", at=NOON - 3 * DAY)
+    await stage.clock.advance(25 * HOUR)
+
+    assert opened == [(ACCOUNT, False), (ACCOUNT, True)]
+    assert stage.conditions(kind) == [*opened, (ACCOUNT, False)]
+    assert stage.conditions(AlertKind.RESULTS_EVENT_UNCOUNTED) == [(ACCOUNT, False)]
+
+
+async def test_alert_of_an_account_that_was_removed_resolves(stage):
+    for ago in (4, 3, 2):
+        day = f"2026-11-{29 - ago}"
+        stage.x.plant(spend=[{"line_item": "li1", "day": day, "micros": 5_000_000}])
+    stage.schedule.start()
+    await stage.clock.advance(MINUTE)
+    stage.in_use.destinations = {}
+    await stage.clock.advance(HOUR)
+
+    assert stage.conditions(AlertKind.RESULTS_NOT_SERVED)[-1] == (ACCOUNT, False)
+
+
+async def test_bug_in_a_fetch_is_reported_and_does_not_end_the_schedule(stage, monkeypatch):
+    monkeypatch.setattr(stage.x, "ask", lambda _inquiry: 1 / 0)
+    stage.schedule.start()
+    await stage.clock.advance(5 * MINUTE)
+
+    problems = [each for each in stage.seen if type(each) is not ConditionChanged]
+    assert 1 < len(problems) < 10
+    assert PURCHASE not in str(problems)

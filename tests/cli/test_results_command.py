@@ -1,0 +1,87 @@
+"""`twite results` shows what X attributed beside what was delivered."""
+
+import asyncio
+import csv
+import io
+import json
+
+import pytest
+from command_stage import settings_in
+
+from any_results import ACCOUNT, an_account, some_days
+from twite.domain.times import HOUR
+from twite.gateway.results.records import put_account, put_days
+from twite.machine.system import SystemClock
+from twite.stores.sqlite import SQLiteStore
+
+
+@pytest.fixture
+def with_results(tmp_path):
+    """Settings whose pixel has an ads account with results of twelve days."""
+    asyncio.run(_stored(str(tmp_path / "twite.db"), SystemClock().now()))
+    path = settings_in(tmp_path)
+    text = path.read_text()
+    assert "[[pixel]]" in text
+    path.write_text(text.replace("[[pixel]]", f'[[pixel]]\naccount = "{ACCOUNT}"', 1))
+    return path
+
+
+async def _stored(path, now):
+    store = await SQLiteStore.open(path)
+    await put_account(store, an_account(now))
+    await put_days(store, ACCOUNT, some_days(now))
+    await store.close()
+
+
+def test_results_are_shown_by_day_and_campaign(command, with_results):
+    code, out, _ = command("results", "--config", str(with_results), "--days", "12")
+    _, by_campaign, _ = command("results", "--config", str(with_results), "--by", "campaign")
+
+    assert code == 0
+    assert "240" in out
+    assert "960.00" in out
+    assert "estimate" in out
+    assert "spend not final" in out
+    assert "Autumn (c1)" in by_campaign
+    assert "lost" not in out
+    assert "received" not in out
+
+
+def test_results_are_printed_as_json(command, with_results):
+    _, out, _ = command("results", "--config", str(with_results), "--days", "6", "--json")
+    (account,) = json.loads(out)["accounts"]
+
+    assert (account["account"], account["currency"], len(account["days"])) == (ACCOUNT, "EUR", 6)
+    assert (account["total"]["spend"], account["previous_total"]["spend"]) == ("90.00", "90.00")
+    assert account["days"][-1]["estimate"] is True
+
+
+def test_results_are_printed_as_csv_that_no_spreadsheet_takes_for_formulas(command, with_results):
+    _, out, _ = command("results", "--config", str(with_results), "--days", "2", "--csv")
+    rows = list(csv.DictReader(io.StringIO(out)))
+
+    assert {row["campaign_name"] for row in rows} == {"", "Autumn", "'=Winter"}
+    assert {row["estimate"] for row in rows} == {"true"}
+    assert sum(int(row["delivered"] or 0) for row in rows) == 40
+
+
+def test_unknown_account_is_a_usage_error(command, with_results):
+    code, _, err = command("results", "--config", str(with_results), "--account", "nobody")
+
+    assert code == 2
+    assert ACCOUNT in err
+
+
+def test_account_without_results_says_how_to_get_them(command, tmp_path, with_results):
+    (tmp_path / "twite.db").unlink()
+    asyncio.run(_empty(str(tmp_path / "twite.db")))
+    _, out, _ = command("results", "--config", str(with_results))
+
+    assert f"{ACCOUNT}: no results yet" in out
+    assert "twite login" in out
+
+
+async def _empty(path):
+    store = await SQLiteStore.open(path)
+    await put_account(store, an_account(SystemClock().now() - HOUR))
+    await store.close()

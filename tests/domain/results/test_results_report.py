@@ -1,0 +1,163 @@
+"""The report of results: sums, shares, ratios, marks, and its form as CSV."""
+
+import pytest
+from msgspec.structs import replace
+
+from any_results import an_account, some_days
+from twite.domain.results.report import ReportBasis, account_results, csv_rows
+from twite.domain.results.sale_amounts import SaleAmountUnit
+from twite.domain.stats.match_keys import Matched, Matching
+from twite.domain.times import DAY
+
+NOW = 1_795_953_600_000  # 2026-11-29T12:00Z
+
+
+def report(days=None, *, previous=(), **changes):
+    fields = {
+        "account": an_account(NOW),
+        "matched": [],
+        "unit": SaleAmountUnit.MICRO,
+        "cut_over": None,
+    }
+    days = some_days(NOW) if days is None else days
+    return account_results(ReportBasis(**fields | changes), days, previous)
+
+
+def purchases(part):
+    return next(event for event in part.events if event.event_type == "PURCHASE")
+
+
+def test_sums_and_ratios_of_an_event_type():
+    total = report().total
+
+    assert (total.first, total.last, total.days, total.spend) == (
+        "2026-11-18",
+        "2026-11-29",
+        12,
+        "180.00",
+    )
+    bought = purchases(total)
+    assert (bought.delivered, bought.attributed, bought.sale_amount) == (240, 24, "960.00")
+    assert (bought.cost_per_conversion, bought.return_on_ad_spend) == ("7.50", 5.3333)
+
+
+def test_campaigns_have_their_own_spend_and_no_deliveries():
+    first, second = report().campaigns
+
+    assert (first.name, first.spend, purchases(first).delivered) == ("Autumn", "120.00", None)
+    assert (second.name, second.spend, second.events) == ("=Winter", "60.00", ())
+
+
+def test_days_of_the_report_add_up_to_its_total():
+    found = report()
+
+    assert sum(purchases(day).attributed for day in found.days) == purchases(found.total).attributed
+    assert sum(float(day.spend) for day in found.days) == float(found.total.spend)
+
+
+def test_estimates_and_spend_that_is_not_final_are_marked():
+    marks = [(day.day[8:], day.estimate, day.spend_final) for day in report().days[-6:]]
+
+    assert marks == [
+        ("24", False, True),
+        ("25", False, True),
+        ("26", False, False),
+        ("27", False, False),
+        ("28", True, False),
+        ("29", True, False),
+    ]
+
+
+def test_shares_of_match_keys_are_those_of_the_same_days():
+    keys = Matching(conversions=10, click=4, email=8, email_only=5)
+    matched = Matched(
+        source="shop", pixel="o8z6j", event="o8z6k", day=NOW // DAY - 1, matching=keys
+    )
+    found = report(matched=[matched])
+
+    shares = [
+        (purchases(day).click_id_share, purchases(day).email_only_share) for day in found.days[-2:]
+    ]
+    assert shares == [(0.4, 0.5), (None, None)]
+    assert purchases(found.total).click_id_share == 0.4
+
+
+@pytest.mark.parametrize(
+    ("unit", "amount"),
+    [
+        (SaleAmountUnit.MICRO, "80.00"),
+        (SaleAmountUnit.MINOR, "800000.00"),
+        (SaleAmountUnit.MONEY, "80000000.00"),
+    ],
+)
+def test_sale_amount_has_the_unit_of_the_settings(unit, amount):
+    assert purchases(report(unit=unit).days[0]).sale_amount == amount
+
+
+def test_money_has_the_decimals_of_its_currency():
+    account = an_account(NOW)
+    yen = replace(
+        account, campaigns=tuple(replace(each, currency="JPY") for each in account.campaigns)
+    )
+
+    assert report(account=yen).days[0].spend == "15"
+
+
+def test_cut_over_divides_the_report():
+    found = report(cut_over="2026-11-20")
+
+    assert (found.total_before_cut_over.days, found.total_after_cut_over.days) == (2, 10)
+    assert found.total_after_cut_over.first == found.cut_over == "2026-11-20"
+
+
+@pytest.mark.parametrize("day", ["2026-11-17", "2026-11-30", None])
+def test_cut_over_outside_the_report_divides_nothing(day):
+    found = report(cut_over=day)
+
+    assert (found.cut_over, found.total_before_cut_over, found.total_after_cut_over) == (
+        None,
+        None,
+        None,
+    )
+
+
+def test_earlier_period_is_compared():
+    days = some_days(NOW)
+
+    assert report(days[6:], previous=days[:6]).previous_total.spend == "90.00"
+    assert report(days).previous_total is None
+
+
+def test_figures_that_nobody_has_are_none_and_not_0():
+    bare = [replace(day, cells=(), delivered=None) for day in some_days(NOW)]
+    found = report(bare)
+
+    assert (found.total.spend, found.total.events) == (None, ())
+    undelivered = [replace(day, delivered=None) for day in some_days(NOW)]
+    assert purchases(report(undelivered).total).delivered is None
+    nothing = [replace(day, delivered=()) for day in some_days(NOW)]
+    assert purchases(report(nothing).total).delivered == 0
+
+
+def test_event_without_a_known_type_is_unknown():
+    found = report(account=an_account(NOW, event_types={}))
+
+    assert [event.event_type for event in found.total.events] == ["PURCHASE", "UNKNOWN"]
+
+
+def test_report_without_days_has_no_total():
+    assert report([]).total is None
+
+
+def test_csv_has_spend_once_for_each_day_and_campaign():
+    heading, *rows = csv_rows([report(cut_over="2026-11-20")])
+    table = [dict(zip(heading, row, strict=True)) for row in rows]
+    whole = [row for row in table if not row["campaign"]]
+    parts = [row for row in table if row["campaign"]]
+
+    assert sum(float(row["spend"] or 0) for row in whole) == 180
+    assert sum(float(row["spend"] or 0) for row in parts) == 180
+    assert sum(row["attributed"] or 0 for row in whole) == 24
+    assert sum(row["attributed"] or 0 for row in parts) == 24
+    assert sum(row["delivered"] or 0 for row in table) == 240
+    assert {row["after_cut_over"] for row in table if row["day"] < "2026-11-20"} == {False}

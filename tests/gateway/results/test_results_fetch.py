@@ -1,0 +1,353 @@
+"""Fetching X's results from an emulated X: what is asked, when, and what is stored."""
+
+import asyncio
+
+import pytest
+from msgspec.structs import replace
+
+from builders import a_destination, a_destination_with_oauth
+from results_stage import ACCOUNT, NOON, FetchStage
+from twite.domain.destination import PixelToken
+from twite.domain.results.account import JobStatus
+from twite.domain.secret import Secret
+from twite.domain.times import DAY, HOUR, MINUTE, SECOND
+from twite.gateway.rate_limiter import RateLimiter
+from twite.gateway.results.fetch import signed_in_accounts
+
+STATS = f"/12/stats/accounts/{ACCOUNT}"
+JOBS = f"/12/stats/jobs/accounts/{ACCOUNT}"
+ACTIVE = f"{STATS}/active_entities"
+
+
+def planted(stage, *, ago=1, number="1", line_item="li1", placement="ALL_ON_TWITTER"):
+    """A click, a purchase two hours later and spend, some days ago."""
+    at = stage.clock.now() - ago * DAY - 6 * HOUR
+    stage.x.plant(
+        clicks=[
+            {
+                "line_item": line_item,
+                "at": at / SECOND,
+                "twclid": f"click{number}",
+                "placement": placement,
+            }
+        ],
+    )
+    status = stage.x.convert(number, at=at + 2 * HOUR)
+    assert status == 200
+
+
+def spent(stage, day, micros, *, line_item="li1", placement="ALL_ON_TWITTER"):
+    stage.x.plant(
+        spend=[{"line_item": line_item, "day": day, "micros": micros, "placement": placement}]
+    )
+
+
+def asked(stage, path=STATS):
+    return [at for at, _, where, _ in stage.x.asked if where == path]
+
+
+async def test_figures_of_all_placements_and_campaigns_equal_x_s():
+    stage = FetchStage()
+    planted(stage, number="1", placement="TREND")
+    planted(stage, number="2", placement="SPOTLIGHT")
+    planted(stage, number="3", line_item="li2")
+    spent(stage, "2026-11-28", 12_340_000, placement="TREND")
+    spent(stage, "2026-11-28", 660_000)
+
+    assert await stage.run()
+
+    assert await stage.figures() == stage.x.truth()
+    account = await stage.account()
+    assert [(each.name, each.currency) for each in account.campaigns] == [
+        ("Autumn", "EUR"),
+        ("Winter", "EUR"),
+    ]
+    assert account.event_types["o8z6k"] == "PURCHASE"
+    assert (account.zone, account.problem, account.unreadable) == ("Europe/London", "", ())
+
+
+async def test_only_campaigns_whose_figures_changed_are_asked_for():
+    stage = FetchStage()
+    await stage.run()
+
+    assert asked(stage) == []
+    assert len(asked(stage, ACTIVE)) == 2  # the last days, and those before for a job
+    days = await stage.days()
+    assert len(days) == 30
+    assert all(day.fetched_at for day in days.values())
+
+
+async def test_results_are_fetched_again_after_an_hour():
+    stage = FetchStage(history=0)
+    await stage.run()
+    assert not await stage.run()
+
+    await stage.clock.advance(HOUR)
+
+    assert await stage.run()
+    assert len(asked(stage, ACTIVE)) == 2
+
+
+async def test_day_of_25_hours_is_one_day_of_figures():
+    # On 25 October 2026, clocks in Berlin go back.
+    stage = FetchStage(now=1_793_019_600_000, timezone="Europe/Berlin", history=0)
+    for ago in range(6):
+        planted(stage, ago=ago, number=str(ago))
+
+    await stage.run()
+
+    assert await stage.figures() == stage.x.truth()
+    hours = {day.day: (day.end - day.start) // HOUR for day in (await stage.days()).values()}
+    assert hours["2026-10-25"] == 25
+
+
+@pytest.mark.parametrize("timezone", ["Asia/Kolkata", "America/St_Johns", "Pacific/Auckland"])
+async def test_days_of_other_zones_equal_x_s(timezone):
+    stage = FetchStage(timezone=timezone, history=0)
+    for ago in range(4):
+        planted(stage, ago=ago, number=str(ago))
+
+    await stage.run()
+
+    assert await stage.figures() == stage.x.truth()
+
+
+async def test_more_than_twenty_campaigns_are_asked_in_several_requests():
+    stage = FetchStage(history=0)
+    stage.x.judge.world.merge(
+        {
+            "campaigns": [{"id": f"d{n}", "funding_instrument": "lygyi"} for n in range(25)],
+            "line_items": [{"id": f"m{n}", "campaign": f"d{n}"} for n in range(25)],
+        }
+    )
+    for n in range(25):
+        planted(stage, number=str(n), line_item=f"m{n}")
+
+    await stage.run()
+
+    assert len(asked(stage)) == 2 * 3 * 2  # chunks, placements, groups
+    assert await stage.figures() == stage.x.truth()
+
+
+async def test_no_request_is_sent_before_x_s_reset():
+    stage = FetchStage(history=0)
+    planted(stage)
+    reset = NOON // SECOND + 700
+    stage.x.faults.append((STATS, 429, {"x-rate-limit-reset": str(reset)}))
+
+    await stage.run()
+
+    first, *later = asked(stage, ACTIVE) + asked(stage)
+    assert first < reset * SECOND
+    assert [at for at, *_ in stage.x.asked if first < at < reset * SECOND] == []
+    assert min(at for at in later if at > first) >= reset * SECOND
+    assert await stage.figures() == stage.x.truth()
+    assert (await stage.account()).problem == ""
+
+
+async def test_restart_does_not_forget_how_long_to_wait():
+    stage = FetchStage(history=0)
+    reset = NOON // SECOND + 700
+    stage.x.faults.append((ACTIVE, 429, {"x-rate-limit-reset": str(reset)}))
+    task = asyncio.create_task(stage.fetch().run())
+    await stage.clock.advance(SECOND)
+    task.cancel()
+    await asyncio.wait([task])
+    count = len(stage.x.asked)
+
+    for _ in range(11):
+        assert not await stage.run()
+        await stage.clock.advance(MINUTE)
+
+    assert len(stage.x.asked) == count
+    assert "request limit" in (await stage.account()).problem
+    await stage.clock.advance(MINUTE)
+    assert await stage.run()
+
+
+async def test_503_waits_for_retry_after():
+    stage = FetchStage(history=0)
+    stage.x.faults.append((f"/12/accounts/{ACCOUNT}", 503, {"retry-after": "90"}))
+
+    await stage.run()
+
+    times = [at - NOON for at, *_ in stage.x.asked]
+    assert times[0] == 0
+    assert times[1] >= 90 * SECOND
+
+
+async def test_outage_is_a_problem_of_the_account_until_it_ends():
+    stage = FetchStage(history=0)
+    stage.x.faults += [("/12/accounts", 500, {})] * 5
+
+    await stage.run()
+
+    assert "no valid response from X: 500" in (await stage.account()).problem
+    await stage.clock.advance(2 * MINUTE)
+    await stage.run()
+    assert (await stage.account()).problem == ""
+
+
+async def test_refusal_is_a_problem_and_is_not_repeated_for_an_hour():
+    stage = FetchStage(history=0)
+    stage.x.faults.append(("/12/accounts", 401, {}))
+
+    await stage.run()
+
+    assert "X refused the credentials" in (await stage.account()).problem
+    await stage.clock.advance(HOUR - 2 * SECOND)
+    assert not await stage.run()
+    await stage.clock.advance(2 * SECOND)
+    assert await stage.run()
+
+
+async def test_own_budget_is_kept_over_time():
+    stage = FetchStage(history=0, budget=RateLimiter(size=4, per=15 * MINUTE))
+    planted(stage)
+
+    await stage.run()
+
+    times = [at for at, *_ in stage.x.asked]
+    assert max(sum(at <= other < at + 15 * MINUTE for other in times) for at in times) <= 2 * 4
+    assert await stage.figures() == stage.x.truth()
+
+
+async def test_older_days_are_fetched_by_jobs():
+    stage = FetchStage(history=60)
+    for ago in (1, 20, 40, 55):
+        planted(stage, ago=ago, number=str(ago), line_item="li2" if ago == 40 else "li1")
+
+    await stage.run()
+    jobs = (await stage.account()).jobs
+    assert {job.status for job in jobs} == {JobStatus.PROCESSING}
+    assert len(jobs) == 6  # placements and groups; both campaigns in one
+    await stage.clock.advance(MINUTE)
+    await stage.run()
+
+    assert (await stage.account()).jobs == ()
+    assert await stage.figures() == stage.x.truth()
+    assert len(await stage.days()) == 60
+
+
+@pytest.mark.parametrize("switch", ["job_outcome=failed", "job_ttl=1"])
+async def test_failed_or_expired_job_is_made_again(switch):
+    stage = FetchStage(switch, "expired_job=gone")
+    planted(stage, ago=20)
+    await stage.run()
+    created = stage.x.asked[-1][1]
+    await stage.clock.advance(MINUTE)
+    stage.x.judge.switches = replace(stage.x.judge.switches, job_outcome="success", job_ttl=172_800)
+    await stage.run()
+    assert (await stage.account()).jobs[0].tries == 1
+
+    await stage.clock.advance(MINUTE)
+    await stage.run()
+
+    assert created == "POST"
+    assert (await stage.account()).jobs == ()
+    assert await stage.figures() == stage.x.truth()
+
+
+async def test_jobs_that_never_succeed_are_given_up_and_planned_again_the_next_day():
+    stage = FetchStage("job_outcome=failed")
+    planted(stage, ago=20)
+    await stage.run()
+    for _ in range(8):
+        await stage.clock.advance(MINUTE)
+        await stage.run()
+    account = await stage.account()
+    assert (account.jobs, account.problem) == ((), "X did not complete 6 jobs; they are repeated")
+
+    stage.x.judge.switches = replace(stage.x.judge.switches, job_outcome="success")
+    await stage.pass_time(25 * HOUR)
+
+    assert await stage.figures() == stage.x.truth()
+
+
+async def test_no_more_jobs_are_created_than_x_processes():
+    stage = FetchStage("job_limit=4")
+    planted(stage, ago=20)
+    await stage.run()
+    statuses = [job.status for job in (await stage.account()).jobs]
+    assert statuses.count(JobStatus.PROCESSING) == 4
+
+    for _ in range(3):
+        await stage.clock.advance(MINUTE)
+        await stage.run()
+
+    assert (await stage.account()).jobs == ()
+    assert await stage.figures() == stage.x.truth()
+
+
+async def test_settled_days_are_not_fetched_again():
+    stage = FetchStage(history=0)
+    planted(stage)
+    await stage.pass_time(20 * DAY, step=HOUR)
+    fetched = (await stage.days())["2026-11-28"].fetched_at
+
+    await stage.pass_time(12 * DAY, step=HOUR)
+
+    assert (await stage.days())["2026-11-28"].fetched_at == fetched
+    assert fetched < NOON + 16 * DAY
+
+
+async def test_gateway_that_was_off_for_weeks_fetches_what_was_not_settled():
+    stage = FetchStage()
+    await stage.run()
+    planted(stage, ago=0)
+    spent(stage, "2026-11-29", 5_000_000)
+    await stage.clock.advance(20 * DAY)
+
+    await stage.run()
+    await stage.pass_time(HOUR)
+
+    assert await stage.figures() == stage.x.truth()
+    assert all(
+        day.is_spend_final for name, day in (await stage.days()).items() if name < "2026-12-15"
+    )
+
+
+async def test_delivered_conversions_are_counted_by_day():
+    stage = FetchStage(history=0)
+    stage.deliveries.delivered = [NOON - DAY, NOON - DAY + HOUR, NOON]
+
+    await stage.run()
+
+    days = await stage.days()
+    assert {name: day.delivered[0].count for name, day in days.items() if day.delivered} == {
+        "2026-11-28": 2,
+        "2026-11-29": 1,
+    }
+
+
+async def test_figures_that_are_null_are_none():
+    stage = FetchStage("stats_nulls=on", history=0)
+    planted(stage)
+
+    await stage.run()
+
+    assert await stage.figures() == {}
+    cells = [cell for day in (await stage.days()).values() for cell in day.cells]
+    assert cells
+    assert all(not cell.events and cell.spend_micro is None for cell in cells)
+
+
+async def test_gateway_that_does_not_lead_asks_nothing():
+    stage = FetchStage()
+    stage.leads = False
+
+    assert not await stage.run()
+    assert stage.x.asked == []
+
+
+def test_accounts_need_oauth_and_a_name():
+    oauth, token = a_destination_with_oauth(), a_destination()
+    both = replace(
+        token, account="b", credentials=PixelToken(token=Secret("t")), fallback=oauth.credentials
+    )
+
+    assert signed_in_accounts([oauth, replace(token, account="a")]) == {}
+    assert signed_in_accounts([replace(oauth, account="a"), both]) == {
+        "a": oauth.credentials,
+        "b": oauth.credentials,
+    }

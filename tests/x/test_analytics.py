@@ -1,0 +1,203 @@
+"""X's analytics: what is asked, and how each documented or unknown form of an answer is read."""
+
+import gzip
+
+import msgspec
+import pytest
+
+from twite.domain.results.figures import EventFigure, FigureGroup
+from twite.domain.results.stats_request import StatsRequest
+from twite.x.ads_account import read_campaigns, read_line_items
+from twite.x.analytics import (
+    AnalyticsQuestions,
+    file_request,
+    read_active,
+    read_job,
+    read_jobs,
+    read_stats,
+    unzipped,
+)
+
+ASKS = AnalyticsQuestions(version="12", account="18ce54d4x5t")
+REQUEST = StatsRequest(
+    campaigns=["8u94t", "8u94u"],
+    placement="SPOTLIGHT",
+    group=FigureGroup.CONVERSIONS,
+    start="2026-11-20T00:00:00+05:30",
+    end="2026-11-22T00:00:00+05:30",
+)
+
+
+def stats(metrics, *, days=2, group=FigureGroup.CONVERSIONS, length=2, **entity):
+    body = {
+        "data_type": "stats",
+        "time_series_length": length,
+        "data": [{"id": "8u94t", "id_data": [{"segment": None, "metrics": metrics}]} | entity],
+        "request": {"params": {}},
+    }
+    return read_stats(
+        msgspec.json.encode(body), days=days, placement="TREND", group=group, fetched_at=7
+    )
+
+
+def purchases(read):
+    return [cells[0].events.get("PURCHASE") for cells in read.cells]
+
+
+def test_statistics_are_asked_by_day_with_a_signed_query():
+    question = ASKS.stats(REQUEST)
+
+    assert question.method == "GET"
+    assert question.path == (
+        "/12/stats/accounts/18ce54d4x5t?entity=CAMPAIGN&entity_ids=8u94t%2C8u94u"
+        "&start_time=2026-11-20T00%3A00%3A00%2B05%3A30&end_time=2026-11-22T00%3A00%3A00%2B05%3A30"
+        "&granularity=DAY&placement=SPOTLIGHT&metric_groups=WEB_CONVERSION"
+    )
+    assert ASKS.new_job(REQUEST).method == "POST"
+    assert ASKS.jobs(["1", "2"]).path.endswith("?job_ids=1%2C2&count=200")
+
+
+def test_counts_amounts_and_quantities_are_read_by_day():
+    read = stats(
+        {
+            "conversion_purchases": {
+                "metric": [2, 0],
+                "sale_amount": [49_900_000, 0],
+                "order_quantity": [3, None],
+            },
+            "conversion_searches": None,
+        }
+    )
+
+    assert purchases(read) == [
+        EventFigure(count=2, sale_amount=49_900_000, order_quantity=3),
+        EventFigure(count=0, sale_amount=0),
+    ]
+    assert "SEARCH" not in read.cells[0][0].events
+    assert read.unreadable == ()
+
+
+@pytest.mark.parametrize(
+    "metric",
+    [
+        {"metric": [2, 1]},
+        [2, 1],
+        {"post_view": [1, 1], "post_engagement": [1, 0], "assisted": [9, 9]},
+    ],
+)
+def test_count_is_read_in_each_form_that_x_documents_for_some_metric(metric):
+    read = stats({"conversion_purchases": metric})
+
+    assert [figure.count for figure in purchases(read)] == [2, 1]
+
+
+def test_spend_is_read_and_null_is_none():
+    read = stats({"billed_charge_local_micro": [5, 0]}, group=FigureGroup.SPEND)
+    none = stats({"billed_charge_local_micro": None}, group=FigureGroup.SPEND)
+
+    assert [cells[0].spend_micro for cells in read.cells] == [5, 0]
+    assert [cells[0].spend_micro for cells in none.cells] == [None, None]
+
+
+@pytest.mark.parametrize("metrics", [{}, None, {"conversion_purchases": {}}])
+def test_entity_without_figures_has_a_cell_without_figures(metrics):
+    read = stats(metrics)
+
+    assert [cells[0].events for cells in read.cells] == [{}, {}]
+
+
+@pytest.mark.parametrize(
+    ("metrics", "named"),
+    [
+        ({"conversion_purchases": {"metric": [1]}}, "not an array of 2 numbers"),
+        ({"conversion_purchases": {"metric": ["1", 2]}}, "not numbers"),
+        ({"conversion_purchases": {"metric": [True, 2]}}, "not numbers"),
+        ({"conversion_purchases": 5}, "not an array"),
+        ({"conversion_refunds": {"metric": [1, 1]}}, "unknown metric"),
+    ],
+)
+def test_what_cannot_be_read_is_named_and_left_out(metrics, named):
+    read = stats(metrics)
+
+    assert purchases(read) == [None, None]
+    assert named in read.unreadable[0]
+
+
+def test_segments_are_not_added_to_the_whole():
+    parts = [
+        {
+            "segment": {"segment_name": "iOS"},
+            "metrics": {"conversion_purchases": {"metric": [9, 9]}},
+        },
+        {"segment": None, "metrics": {"conversion_purchases": {"metric": [1, 2]}}},
+    ]
+    read = stats({}, id_data=parts)
+
+    assert [figure.count for figure in purchases(read)] == [1, 2]
+
+
+@pytest.mark.parametrize("length", [1, 3])
+def test_series_of_another_length_is_no_answer(length):
+    assert stats({}, length=length) is None
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"data":5}', b"\xff"])
+def test_other_bodies_are_no_answers(body):
+    assert (
+        read_stats(body, days=1, placement="TREND", group=FigureGroup.SPEND, fetched_at=1) is None
+    )
+    assert [read(body) for read in (read_active, read_campaigns, read_line_items, read_jobs)] == [
+        None
+    ] * 4
+
+
+def test_currency_of_a_campaign_is_its_own_or_that_of_its_funding_instrument():
+    body = b"""{"data":[{"id":"a","name":"A","currency":"EUR","funding_instrument_id":"f"},
+      {"id":"b","name":null,"funding_instrument_id":"f"},{"id":"c"}],"next_cursor":null}"""
+    campaigns = [each.known({"f": "GBP"}) for each in read_campaigns(body).data]
+
+    assert [(each.name, each.currency) for each in campaigns] == [
+        ("A", "EUR"),
+        ("", "GBP"),
+        ("", ""),
+    ]
+
+
+def test_job_is_processing_done_or_failed():
+    bodies = [
+        {"id_str": "1120829647711653888", "id": 1120829647711653888, "status": "PROCESSING"},
+        {"id_str": "2", "status": "SUCCESS", "url": "https://ton.x.com/f.json.gz"},
+        {"id_str": "3", "status": "FAILED"},
+    ]
+    found = [read_job(msgspec.json.encode({"data": body})) for body in bodies]
+
+    assert [(job.id, job.is_done, job.is_failed) for job in found] == [
+        ("1120829647711653888", False, False),
+        ("2", True, False),
+        ("3", False, True),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("url", "is_asked"),
+    [
+        ("https://ton.twimg.com/advertiser-api-async-analytics/f.json.gz", True),
+        ("http://127.0.0.1:8090/f.json.gz", True),  # the emulator's own
+        ("http://169.254.169.254/latest", False),
+        ("file:///etc/passwd", False),
+        ("https://user@host/f", False),
+    ],
+)
+def test_file_of_a_job_is_asked_without_credentials(url, is_asked):
+    inquiry = file_request(url, api_url="http://127.0.0.1:8090")
+
+    assert (inquiry is not None) == is_asked
+    assert inquiry is None or inquiry.headers == {}
+
+
+def test_file_may_be_compressed_or_not_and_damage_is_noticed():
+    packed = gzip.compress(b'{"data":[]}')
+
+    assert unzipped(packed) == unzipped(b'{"data":[]}') == b'{"data":[]}'
+    assert unzipped(packed[:-9]) is None
+    assert unzipped(b"\x1f\x8bnot gzip at all") is None
