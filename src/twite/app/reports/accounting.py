@@ -4,7 +4,7 @@ from typing import Final
 
 import msgspec
 
-from twite.app.reports.text import shown
+from twite.app.reports.text import shown, shown_name
 from twite.app.store_access import open_records, read_forecasts, read_ignored
 from twite.config.settings import Settings
 from twite.domain.history import ConversionCounts, total, without_tests
@@ -113,7 +113,7 @@ def _ignored_of(tally: IgnoredTally) -> IgnoredOf:
         day=spelled(tally.day * DAY)[:10],
         source=tally.source,
         endpoint=tally.endpoint,
-        name=shown(tally.name),
+        name=shown_name(tally.name),
         reason=shown(tally.reason),
         times=tally.times,
     )
