@@ -142,7 +142,7 @@ dist: $(DEV_STAMP)  ## build the wheel, twite.pyz and the Debian package into di
 	@$(BIN)/python deploy/packages $(ARGS)
 
 lock: $(DEV_STAMP)  ## resolve the requirement files again
-	@for set in "run pyproject.toml --extra postgres" "otel pyproject.toml --extra postgres --extra otel -c requirements/run.txt" "sql pyproject.toml --extra postgres --extra sql -c requirements/run.txt" "storage pyproject.toml --extra postgres --extra storage -c requirements/run.txt" "dev pyproject.toml --extra postgres --extra otel --extra parquet --extra sql --extra storage requirements/dev.in -c requirements/run.txt" "build requirements/build.in -c requirements/dev.txt" "sdk requirements/sdk.in" "bench requirements/bench.in" "docs requirements/docs.in"; do \
+	@for set in "run pyproject.toml --extra postgres" "otel pyproject.toml --extra postgres --extra otel -c requirements/run.txt" "sql pyproject.toml --extra postgres --extra sql -c requirements/run.txt" "storage pyproject.toml --extra postgres --extra storage -c requirements/run.txt" "mcp pyproject.toml --extra postgres --extra mcp -c requirements/run.txt" "dev pyproject.toml --extra postgres --extra mcp --extra otel --extra parquet --extra sql --extra storage requirements/dev.in -c requirements/run.txt" "build requirements/build.in -c requirements/dev.txt" "sdk requirements/sdk.in" "bench requirements/bench.in" "docs requirements/docs.in"; do \
 		set -- $$set; out=$$1; shift; \
 		$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
 			--no-emit-index-url --no-emit-find-links --no-header "$$@" -o requirements/$$out.txt; done

@@ -47,13 +47,14 @@ def json_types(command: Any) -> tuple[Any, ...]:
 @cache
 def document() -> dict[str, Any]:
     """Return the schemas of all commands, by their words in `commands`."""
-    declared = {words: json_types(command) for words, command in commands().items()}
+    found = {words: json_types(command) for words, command in commands().items()}
+    declared = {words: types for words, types in found.items() if types}
     flat = [type_ for types in declared.values() for type_ in types]
     schemas, definitions = msgspec.json.schema_components(
         flat, schema_hook=_schema_of, ref_template=_REFERENCE
     )
-    found = iter(schemas)
-    outputs = {words: [next(found) for _ in types] for words, types in declared.items()}
+    rest = iter(schemas)
+    outputs = {words: [next(rest) for _ in types] for words, types in declared.items()}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "What Twite's commands print with --json",

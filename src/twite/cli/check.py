@@ -3,12 +3,14 @@
 import asyncio
 import os
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Mapping
+from pathlib import Path
 from typing import Annotated, Final
 
 import msgspec
 import typer
 
+from twite.app.reports.text import own_words
 from twite.cli import printing
 from twite.cli.options import DEFAULT_CONFIG, Config, Json, Pixel, option, prints
 from twite.diagnostics import (
@@ -43,7 +45,7 @@ class CheckReport(msgspec.Struct, frozen=True, kw_only=True):
     """The findings of all checks; `ok` is false if one failed."""
 
     ok: bool
-    findings: list[CheckFinding]
+    findings: tuple[CheckFinding, ...]
 
 
 @prints(CheckReport)
@@ -79,7 +81,7 @@ def check(
     findings = asyncio.run(_findings(run, quiet=as_json))
     counts = Counter(finding.status for finding in findings)
     if as_json:
-        printing.print_json(CheckReport(ok=not counts[CheckStatus.FAILED], findings=findings))
+        printing.print_json(check_report(findings))
     else:
         passed, warnings, failed = (counts[status] for status in CheckStatus)
         printing.say(f"{passed} passed, {plural(warnings, 'warning')}, {failed} failed")
@@ -94,6 +96,26 @@ async def _findings(run: AsyncIterator[CheckFinding], *, quiet: bool) -> list[Ch
         if not quiet:
             _print(finding)
     return findings
+
+
+async def read_checks(path: Path, environ: Mapping[str, str]) -> CheckReport:
+    """Run the checks. They change nothing, and send X no conversions."""
+    return check_report([finding async for finding in examine(path, environ)])
+
+
+def check_report(findings: Iterable[CheckFinding]) -> CheckReport:
+    """Return a report, with the texts of the findings without persons."""
+    found = tuple(
+        msgspec.structs.replace(
+            finding,
+            found=own_words(finding.found),
+            meaning=own_words(finding.meaning),
+            fix=own_words(finding.fix),
+        )
+        for finding in findings
+    )
+    has_failed = any(finding.status is CheckStatus.FAILED for finding in found)
+    return CheckReport(ok=not has_failed, findings=found)
 
 
 def _print(finding: CheckFinding) -> None:

@@ -36,6 +36,7 @@ _OWN: Final[Mapping[str, Mapping[str, str]]] = {
         "reload": "Make the running gateway use changed settings",
         "accounting": "Show the balance and a forecast of pending conversions",
         "alerts": "List open alerts, or test their webhook",
+        "mcp": "Answer questions of an agent, read only (MCP)",
         "erase": "Erase a person from the store",
         "backup": "Copy the store while it is in use",
         "restore": "Replace the store with a backup",
@@ -67,6 +68,7 @@ _PLACES: Final = {
     "emulate": "twite.cli.demo.emulate:emulate",
     "serve": "twite.cli.serve.command:serve",
     "what-if": "twite.cli.what_if.command:what_if",
+    "mcp": "twite.cli.mcp.command:mcp",
 }
 _ADDED: Final = tuple(contributed("commands", CommandGroup))
 

@@ -5,8 +5,10 @@ from typing import Final
 from twite.gateway.operations.explain import visible
 from twite.redaction.mask_text import masked_text
 from twite.redaction.mask_tree import masked_words
+from twite.redaction.scrub_text import without_persons
 
 LONGEST: Final = 300
+LONGEST_OWN: Final = 1_000
 
 
 def shown(text: str) -> str:
@@ -19,10 +21,15 @@ def shown_name(text: str) -> str:
     return _cut(visible(masked_text(text, plain=True)).replace("\n", " "))
 
 
+def own_words(text: str) -> str:
+    """Hide persons in a sentence of Twite itself, such as one with a path of the settings."""
+    return _cut(visible(without_persons(text)).replace("\n", " "), longest=LONGEST_OWN)
+
+
 def shown_id(text: str) -> str:
     """Return an id or a name unmasked, because users search for it; escape and cut it."""
     return _cut(visible(text).replace("\n", " "))
 
 
-def _cut(text: str) -> str:
-    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+def _cut(text: str, *, longest: int = LONGEST) -> str:
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
