@@ -29,6 +29,8 @@ _AT_ONCE: Final = 256
 SPARE: Final = 256  # for the store, X, tags and clients, the process's own files, and the log
 _FEWEST: Final = 16
 _LOWEST_PRIORITY: Final = 19
+_SHORTEST_PAUSE: Final = 0.001  # seconds
+_LONGEST_PAUSE: Final = 0.25
 _M_ARENA_MAX: Final = -8  # glibc, malloc.h
 
 
@@ -52,6 +54,22 @@ class SystemClock:
     async def sleep(self, ms: int) -> None:
         """Wait for some milliseconds."""
         await asyncio.sleep(ms / 1_000)
+
+
+class YieldingPause:
+    """A pause of work in parts: as long as the process had to wait for the CPU or the disk.
+
+    Priorities do not count between control groups, such as a service and a shell.
+    """
+
+    def __init__(self) -> None:
+        self._began = time.perf_counter(), time.process_time()
+
+    async def __call__(self) -> None:
+        began, used = self._began
+        waited = time.perf_counter() - began - (time.process_time() - used)
+        await asyncio.sleep(min(max(waited, _SHORTEST_PAUSE), _LONGEST_PAUSE))
+        self._began = time.perf_counter(), time.process_time()
 
 
 class SystemRandomness:

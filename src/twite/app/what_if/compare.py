@@ -14,7 +14,7 @@ from twite.formats.value_table import TableRefused, ValueTable, read_table
 from twite.gateway.what_if.intake_settings import IntakeSettings
 from twite.gateway.what_if.report import UnusedSetting, WhatIfReport
 from twite.gateway.what_if.run import WhatIf
-from twite.machine.system import SystemClock
+from twite.machine.system import YieldingPause
 
 # Keys of a source, of a pixel and of all other tables that decide about stored conversions.
 _APPLIED: Final[Mapping[str, frozenset[str]]] = {
@@ -56,8 +56,8 @@ async def what_if(
             new_settings=intake_settings(new_settings),
             current_settings=intake_settings(current_settings),
             queries=records,
-            clock=SystemClock(),
             salt=records.salt,
+            pause=YieldingPause(),
         )
         return await run.run(
             since=since,

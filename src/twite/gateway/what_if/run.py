@@ -4,13 +4,12 @@ Nothing is written or sent. The store is read a little at a time, with a pause a
 that intake beside it goes on.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Final
 
 from twite.domain.submission import Ignored, IgnoredTally, RejectionQuery
 from twite.domain.times import DAY
 from twite.formats.event_data.conversions import UNKNOWN_TO_X, our_name
-from twite.gateway.ports.machine import Clock
 from twite.gateway.ports.past_requests import OUT_OF_ORDER, PastRequestsQuery
 from twite.gateway.ports.queries import IgnoredQuery, Queries, RejectionsQuery
 from twite.gateway.what_if.intake_settings import IntakeSettings
@@ -22,8 +21,7 @@ from twite.gateway.what_if.report import (
     WhatIfReport,
 )
 
-AT_ONCE: Final = 500
-PAUSE: Final = 1  # ms
+AT_ONCE: Final = 200
 # More than a store holds.
 _MOST_REJECTIONS: Final = 1_000_000
 
@@ -40,11 +38,12 @@ class WhatIf:
         new_settings: IntakeSettings,
         current_settings: IntakeSettings,
         queries: Queries,
-        clock: Clock,
         salt: bytes,
+        pause: Callable[[], Awaitable[None]],
     ) -> None:
+        """`pause` is called after each part, and waits while others need the machine."""
         self._new_settings, self._current_settings = new_settings, current_settings
-        self._queries, self._clock, self._salt = queries, clock, salt
+        self._queries, self._salt, self._pause = queries, salt, pause
 
     async def run(
         self,
@@ -86,7 +85,7 @@ class WhatIf:
                 if request.received_at >= since:
                     builder.add_request(request, comparisons)
             number = requests[-1].number + 1
-            await self._clock.sleep(PAUSE)
+            await self._pause()
         for comparison in past_intake.decide_rejected(since=since, until=until):
             builder.add(comparison)
         ignored = await self._queries.answer(IgnoredQuery(since=since // DAY))
