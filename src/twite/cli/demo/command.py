@@ -15,6 +15,7 @@ import typer
 from rich.console import Console
 
 from twite.cli import printing
+from twite.cli.demo.campaigns import OWN_CLICK
 from twite.cli.demo.processes import PIXEL, DemoProcesses
 from twite.cli.demo.story import DemoStory, play
 from twite.cli.options import Json, interrupt_on, prints
@@ -188,7 +189,7 @@ def _stay(outcome: "DemoOutcome") -> None:
     printing.say("Then look at")
     for path, story in outcome.stories():
         printing.say(f"  {console}{path:<24}  {story}")
-    printing.say(f"Buy something: {demo.shop.url}/?twclid=2-demo3k9x0abcd1efgh2ijkl3")
+    printing.say(f"Buy something: {demo.shop.url}/?twclid={OWN_CLICK}")
     printing.say(f"What X counted: {demo.emulator.url}/_emulator/counted")
     printing.say(f"Commands: twite show ID --config {demo.config}")
     printing.say(f"Sign in later: user {user.name}, password {user.password}")

@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Final, Self
 
+from twite.cli.demo.campaigns import advertise
 from twite.cli.demo.shop import DemoFailed, DemoShop, send
 from twite.domain.secret import Masked
 from twite_emulator.process import Emulator, running_emulator
@@ -57,6 +58,7 @@ class DemoProcesses:
             # X documents that it drops duplicates between pixel and API. X does not document
             # duplicates between two API requests: this switch assumes that X drops them, too.
             self.emulator: Emulator = ends.enter_context(running_emulator("dedup_scope=all"))
+            advertise(self.emulator)
             ends.enter_context(self.shop)
             settings = _SETTINGS.read_text("utf-8").format(
                 x=self.emulator.url,

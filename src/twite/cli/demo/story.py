@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 
 import msgspec
 
+from twite.cli.demo.campaigns import click_ads
 from twite.cli.demo.processes import PIXEL, TOKEN, DemoProcesses, failed
 from twite.cli.demo.shop import send
 
@@ -134,6 +135,7 @@ def play(demo: DemoProcesses, orders: Path, step: Callable[[str], None]) -> Demo
     """Run the demo; return its result. `step` receives what happens. Raises DemoFailed."""
     step(f"The gateway is on {demo.gateway_url}, the emulator of X on {demo.emulator.url}")
     rows = _rows(orders)
+    click_ads(demo.emulator, rows[:BUYERS], rows[BUYERS:])
     bought = buy(demo, rows[:BUYERS])
     step(
         f"{BUYERS} buyers' pages send beacons; X's pixel reports {len(bought.fired)} of the orders"
