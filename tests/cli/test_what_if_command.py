@@ -215,3 +215,19 @@ def test_limit_ends_a_run_and_the_report_says_so(command, received):
 
     assert "2 conversions from" in out
     assert "--most ended the run" in out
+
+
+def test_mapping_is_tried_without_a_changed_file(command, received):
+    options = ("--config", str(received), "--event", "purchase=o9abc")
+
+    code, out, _ = command("what-if", *options)
+
+    assert code == 0
+    assert "other event_id" in out
+
+
+def test_what_if_without_a_change_is_a_usage_error(command, received):
+    code, _, err = command("what-if", "--config", str(received))
+
+    assert code == 2
+    assert "--event" in err

@@ -8,6 +8,7 @@ from twite.app.gateway_parts import GatewayParts
 from twite.app.logins import events_manager
 from twite.app.monitoring import send_trial
 from twite.app.system_facts import system_facts
+from twite.app.what_if.beside import WhatIfProcess
 from twite.config.settings import Settings
 from twite.console.application import Console
 from twite.console.dedup_count import DedupCount
@@ -165,6 +166,7 @@ def console(
             destinations=destinations,
             sources=sources,
             reload=parts.reload,
+            what_if=WhatIfProcess(settings=settings).of_mapping,
             is_shared=store.ownership is not None,
         ),
         *added.pages,

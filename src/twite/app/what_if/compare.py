@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from twite.app.store_access import open_records
 from twite.config.difference import SettingsChange, difference
 from twite.config.settings import Settings
@@ -65,6 +67,19 @@ async def what_if(
             most=most,
             not_applied=tuple(_not_applied(current_settings, new_settings)),
         )
+
+
+def with_events(settings: Settings, pixel: str, events: Mapping[str, str]) -> Settings:
+    """Return the settings with names that are mapped to other events of a pixel."""
+    return msgspec.structs.replace(
+        settings,
+        pixels=tuple(
+            msgspec.structs.replace(each, events={**each.events, **events})
+            if each.pixel == pixel
+            else each
+            for each in settings.pixels
+        ),
+    )
 
 
 def intake_settings(settings: Settings) -> IntakeSettings:

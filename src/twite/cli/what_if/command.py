@@ -1,14 +1,28 @@
 """`twite what-if`: what changed settings would have done with past conversions."""
 
 import asyncio
+import gc
 from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 
 from twite.app.what_if.compare import what_if as compare
+from twite.app.what_if.compare import with_events
 from twite.cli import printing
-from twite.cli.options import DEFAULT_CONFIG, Config, Json, load, option, prints, time_given
+from twite.cli.options import (
+    DEFAULT_CONFIG,
+    Config,
+    EventPairs,
+    Json,
+    Pixel,
+    event_pairs,
+    load,
+    one_pixel,
+    option,
+    prints,
+    time_given,
+)
 from twite.domain.errors import OperatorError
 from twite.domain.plural import plural
 from twite.domain.times import DAY, spelled
@@ -19,9 +33,7 @@ from twite.machine.system import SystemClock, yield_cpu
 _DEFAULT_SPAN: Final = 7 * DAY
 _MOST_LINES: Final = 40
 
-NewSettings = Annotated[
-    Path, typer.Option("--settings", metavar="PATH", help="The changed settings file")
-]
+NewSettings = Annotated[Path | None, option("--settings", "PATH", "The changed settings file")]
 Since = Annotated[
     str | None, option("--since", "TIME", "From this day or time on; default: the last seven days")
 ]
@@ -32,7 +44,9 @@ Most = Annotated[int | None, typer.Option("--most", min=1, help="Stop after this
 @prints(WhatIfReport)
 def what_if(
     *,
-    new_settings: NewSettings,
+    new_settings: NewSettings = None,
+    pixel: Pixel = None,
+    event: EventPairs = None,
     since: Since = None,
     until: Until = None,
     most: Most = None,
@@ -43,10 +57,17 @@ def what_if(
 
     Reads the store of `--config`, also beside a running gateway, with low priority.
 
-    Example: `twite what-if --settings changed.toml --since 7d`
+    Example: `twite what-if --settings changed.toml --since 7d`, or `--event purchase=o8z6k`
     """
     yield_cpu()
-    current, changed = load(config), load(new_settings)
+    current = load(config)
+    if new_settings is None and not event:
+        raise typer.BadParameter(
+            "name a changed settings file, or pass --event", param_hint="--settings"
+        )
+    changed = current if new_settings is None else load(new_settings)
+    if event:
+        changed = with_events(changed, one_pixel(changed, pixel), event_pairs(event))
     now = SystemClock().now()
     began = time_given("--since", since, now)
     began = now - _DEFAULT_SPAN if began is None else began
@@ -54,7 +75,12 @@ def what_if(
     ended = now + 1 if ended is None else ended
     if began >= ended:
         raise typer.BadParameter("the range ends before it begins", param_hint="--until")
-    report = asyncio.run(compare(current, changed, since=began, until=ended, most=most))
+    # Nothing here is cyclic garbage, and searching for it among a million keys takes long.
+    gc.disable()
+    try:
+        report = asyncio.run(compare(current, changed, since=began, until=ended, most=most))
+    finally:
+        gc.enable()
     if as_json:
         printing.print_json(report)
     if not report.conversions and not report.ignored:

@@ -17,6 +17,7 @@ from twite.domain.errors import TwiteError
 from twite.domain.people.users import AuditAction, Role
 from twite.gateway.operations.control import ReloadReport
 from twite.gateway.ports.events import ReloadResult
+from twite.gateway.what_if.report import WhatIfReport
 from twite.gateway.x_account.event_tags import EventTagManager
 from twite.x import spec
 from twite.x.event_tags import SHOWN_AS, EventTag, EventTagChange
@@ -41,14 +42,16 @@ _ORDERS: Final[Mapping[str, Callable[[EventTag], Any]]] = {
 class EventsPage:
     """The page of X's events, for pixels with OAuth credentials.
 
-    `reload` makes all workers use the settings file. If the store `is_shared`, gateways on other
-    machines have files of their own.
+    `reload` makes all workers use the settings file. `what_if` takes a pixel, a name and X's event,
+    and returns what this mapping would have done with conversions of the last seven days. If the
+    store `is_shared`, gateways on other machines have files of their own.
     """
 
     manager: EventTagManager
     destinations: Mapping[str, Destination]
     sources: Sequence[Source]
     reload: Callable[[], Awaitable[ReloadReport]]
+    what_if: Callable[[str, str, str], Awaitable[WhatIfReport]]
     is_shared: bool
 
     @property
@@ -61,6 +64,7 @@ class EventsPage:
             PageRoute("POST", f"{_ONE}/delete", self._delete, role=_ADMIN),
             PageRoute("POST", f"{_ONE}/map", self._map, role=_ADMIN),
             PageRoute("POST", f"{_ONE}/reload", self._reload, role=_ADMIN),
+            PageRoute("POST", f"{_ONE}/what-if", self._show_what_if, role=_ADMIN),
         )
 
     async def _list(self, request: PageRequest) -> Response:
@@ -180,6 +184,28 @@ class EventsPage:
             diff=draft.diff(),
             mark=draft.mark,
             is_another=bool(seen),
+        )
+
+    async def _show_what_if(self, request: PageRequest) -> Response:
+        """Show what a mapping would have done with past conversions. It changes nothing."""
+        pixel = known_pixel(request, self.destinations)
+        tag = await self._tag(pixel, request)
+        name, which = request.form.first("ours").strip(), request.form.first("which")
+        event = tag.website_tag_id if which == "website_tag_id" else tag.id
+        try:
+            draft = self.manager.draft(pixel, name, event or tag.id)
+            report = await self.what_if(pixel, name, draft.event)
+        except TwiteError as error:
+            return request.back_to(f"{_path(pixel)}/{tag.id}", message=str(error), bad=True)
+        return request.page(
+            "events/what_if.html",
+            title=f"What if {name} were mapped",
+            pixel=pixel,
+            tag=tag,
+            name=name,
+            which=which,
+            report=report,
+            outcomes=sorted({*report.before, *report.after}),
         )
 
     async def _reload(self, request: PageRequest) -> Response:

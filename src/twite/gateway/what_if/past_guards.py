@@ -100,6 +100,9 @@ class PastGuards:
             if before is not (self._guards.guard(source, conversion.pixel) is is_off):
                 self._changed.add((conversion.pixel, conversion.event))
             return
+        places = {(each.pixel, each.event) for each in (conversion, past) if each is not None}
+        if places <= self._changed:
+            return
         new = None if conversion is None else _learned(conversion)
         old = None if past is None else _learned_then(past)
         if new != old:

@@ -1,6 +1,7 @@
 """The report of a what-if: what would have been different, by number and by example."""
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 import msgspec
 
@@ -11,6 +12,7 @@ from twite.gateway.what_if.verdict import MEANINGS, IntakeVerdict, NotStored
 from twite.redaction.mask_tree import masked_tree
 
 MOST_EXAMPLES = 3
+_FIELDS: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 class WhatIfExample(msgspec.Struct, frozen=True, kw_only=True):
@@ -136,12 +138,14 @@ class ReportBuilder:
         if before == after and comparison.is_same:
             self.unchanged += 1
             return
-        found = changes(comparison.body_before, comparison.body_after)
-        fields = tuple(change.field for change in found) + comparison.lacks
-        group = comparison.source, before, after, fields if before == after else ()
+        fields: tuple[str, ...] = ()
+        if before == after:
+            fields = _differing(comparison.body_before, comparison.body_after) + comparison.lacks
+        group = comparison.source, before, after, fields
         self._counts[group] = self._counts.get(group, 0) + 1
         examples = self._groups.setdefault(group, [])
         if len(examples) < MOST_EXAMPLES:
+            found = changes(comparison.body_before, comparison.body_after)
             examples.append(_example(comparison, found))
 
     def report(
@@ -184,6 +188,14 @@ class ReportBuilder:
             tag_runs=self.tag_runs,
             is_cut=is_cut,
         )
+
+
+def _differing(before: bytes, after: bytes) -> tuple[str, ...]:
+    """Return the fields that differ between two bodies for X. Identifiers are one field."""
+    if before == after:
+        return ()
+    old, new = _FIELDS.decode(before), _FIELDS.decode(after)
+    return tuple([name for name in {**old, **new} if old.get(name) != new.get(name)])
 
 
 def _example(comparison: PastComparison, found: tuple[FieldChange, ...]) -> WhatIfExample:
