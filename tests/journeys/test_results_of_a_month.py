@@ -1,0 +1,101 @@
+"""A month of an ads account: what Twite shows at its end equals the emulator's truth."""
+
+import pytest
+from ads_account import DAY, HOUR, AdsAccount, SimulatedGateway, shown, truth
+
+pytestmark = pytest.mark.journey
+
+# A midnight in Berlin, 15 days before daylight saving time ends there.
+START = 1_791_583_200
+DAYS = 30
+CUT_OVER = 15
+
+
+@pytest.fixture
+def account(x_emulator, tmp_path):
+    x_emulator.switch(job_seconds=90, stats_delay=600)
+    gateway = SimulatedGateway(tmp_path, x_emulator.url)
+    yield AdsAccount(x_emulator, gateway, start=START)
+    gateway.__exit__()
+
+
+def live_without_a_gateway(account, *, days):
+    """Let X's pixel report what shoppers buy; the account ends at noon of the last day."""
+    for day in range(days):
+        account.move(START + day * DAY + 6 * HOUR - account.now)
+        account.spend()
+        account.sell(by_pixel=True)
+        account.move(6 * HOUR)
+
+
+def test_month_with_a_cut_over_and_an_outage_equals_the_truth(account):
+    x = account.x
+    x.switch(estimate_share=0.6, spend_excess=0.05)
+    live_without_a_gateway(account, days=CUT_OVER)
+    account.gateway.start()
+    problems = set()
+    for day in range(CUT_OVER, DAYS):
+        if day == CUT_OVER + 5:
+            x.fault("status", on="analytics", count=0, headers={"retry-after": "1800"})
+        if day == CUT_OVER + 7:
+            x.clear_faults()
+        account.pass_time(START + day * DAY + 6 * HOUR - account.now)
+        account.spend()
+        account.sell()
+        account.pass_time(6 * HOUR)
+        problems.add(account.results()["problem"])
+    during = shown(account.results())
+    for _ in range(10):
+        account.pass_time(12 * HOUR)
+
+    found = account.results()
+
+    assert during != shown(found)
+    assert len(problems) == 2
+    assert len(shown(found)) >= DAYS
+    assert shown(found) == truth(x)
+    assert found["problem"] == ""
+    assert found["cut_over"] == "2026-10-25"
+    assert x.asked()["early"] == 0
+
+
+def test_jobs_that_fail_and_expire_are_repeated_until_the_history_is_complete(account):
+    x = account.x
+    live_without_a_gateway(account, days=20)
+    x.switch(job_ttl=0, job_seconds=900, job_limit=3)
+    account.gateway.start()
+    account.pass_time(60)
+    recent = shown(account.results())
+    account.pass_until(lambda: new_jobs(x) >= 12)
+    x.switch(job_outcome="failed")
+    account.pass_until(lambda: new_jobs(x) >= 18)
+    x.switch(job_ttl=2 * DAY, job_limit=100, job_outcome="success")
+    account.sell()
+
+    account.pass_until(account.is_equal, seconds=1800)
+
+    assert 0 < len(recent) < len(truth(x))
+    assert any_asked(x, status=400)
+    assert x.asked()["early"] == 0
+
+
+def test_limited_statistics_are_complete_later_and_never_asked_early(account):
+    x = account.x
+    live_without_a_gateway(account, days=10)
+    x.switch(stats_limit=5)
+    account.gateway.start()
+
+    account.pass_until(account.is_equal, seconds=450)
+
+    assert any_asked(x, status=429)
+    assert x.asked()["early"] == 0
+
+
+def new_jobs(x):
+    """How many jobs X was asked to create."""
+    return sum(entry["method"] == "POST" for entry in x.asked()["entries"])
+
+
+def any_asked(x, *, status):
+    """Whether X has answered a request for analytics with this status."""
+    return str(status) in x.asked()["answers"]
