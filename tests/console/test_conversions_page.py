@@ -14,13 +14,13 @@ from builders import NOW
 from fakes import MovingClock
 from memory_store.store import MemoryStore
 from twite.console.application import Console
-from twite.console.dedup_count import DedupCount
 from twite.console.pages.conversions import STATES, ConversionsPage
 from twite.console.request_checks import RequestChecks
 from twite.console.scope import EventNames
 from twite.domain.people.users import Role, Session, User, Viewer
 from twite.domain.secret import Secret
 from twite.gateway.identity.authentication import AuthenticatedSession
+from twite.gateway.operations.dedup_count import DedupCount
 from twite.gateway.ports.events import SilentObserver
 from twite.gateway.ports.listing import (
     ConversionSummary,

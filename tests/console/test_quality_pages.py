@@ -12,9 +12,9 @@ import pytest_asyncio
 from console_stage import SETTINGS, ConsoleStage
 
 from builders import NOW
-from twite.console.dedup_count import DedupCounted
 from twite.domain.people.users import Role
 from twite.domain.stats.deduplication import MEETS_WITHIN, TwoIds
+from twite.gateway.operations.dedup_count import DedupCounted
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -116,8 +116,62 @@ async def test_account_leads_to_its_pixels_and_to_their_conversions(stage):
     page = await page_of(stage, "/match-keys?account=acme")
 
     assert [row.split()[0] for row in rows_of(page)] == ["q1", "q2"]
-    assert re.search(r'href="/console/conversions\?pixel=q1&amp;from=20\d\d-', page)
+    assert re.search(r'href="/console/conversions\?state=matchable&amp;pixel=q1&amp;from=20', page)
     assert "bolt" not in page
+
+
+@pytest.mark.parametrize(
+    ("path", "states"),
+    [
+        ("/match-keys", ["matchable", "matchable"]),
+        ("/match-keys?account=acme", ["matchable", "matchable"]),
+        ("/match-keys?pixel=q1", ["matchable", "matchable", "matchable"]),
+        # The bar, the row of each pixel or event, and the table of what each count means.
+        ("/deduplication", 2 * ["blocked"] + 3 * ["both"] + 5 * ["server_only"]),
+        ("/deduplication?account=acme", 2 * ["blocked"] + 3 * ["both"] + 4 * ["server_only"]),
+        ("/deduplication?pixel=q1", 2 * ["blocked"] + 3 * ["both"] + 3 * ["server_only"]),
+    ],
+)
+async def test_each_count_leads_to_exactly_its_conversions(stage, path, states):
+    page = await page_of(stage, path)
+    link = re.compile(r'<a href="/console(/conversions\?[^"]*state=([^&"]+)[^"]*)">(\d+)</a>')
+    counts = link.findall(page)
+
+    assert sorted(state for _, state, _ in counts if state not in {"two_ids", "flawed"}) == states
+    for found, state, many in counts:
+        # An order with two ids has two conversions.
+        rows = int(many) * (2 if state == "two_ids" else 1)
+        assert (found, len(rows_of(await page_of(stage, html.unescape(found))))) == (found, rows)
+
+
+async def test_deduplication_of_an_account_has_its_pixels_and_orders_only(stage):
+    acme = await page_of(stage, "/deduplication?account=acme")
+    bolt = await page_of(stage, "/deduplication?account=bolt")
+
+    assert "÷ 12 conversion ids" in text_of(acme)
+    assert "state=two_ids&amp;account=acme" in acme
+    assert "page-77" in acme
+    assert "÷ 4 conversion ids" in text_of(bolt)
+    assert "page-77" not in bolt
+
+
+async def test_page_says_which_counts_of_the_report_have_no_list(stage):
+    page = await page_of(stage, "/deduplication")
+
+    assert "Three counts have no list." in text_of(page)
+
+
+async def test_list_by_a_key_of_a_source_has_the_counted_orders_with_two_ids(stage):
+    url = f"{stage.gateway.url}/v1/conversions/list?state=two_ids&limit=1"
+    found, before = [], ""
+    async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {KEY}"}) as http:
+        while before is not None:
+            async with http.get(url + (before and f"&before={before}")) as answer:
+                said = await answer.json()
+            found += [conversion["conversion_id"] for conversion in said["conversions"]]
+            before = said["next"]
+
+    assert found == ["page-77", "order-q1-77"]
 
 
 @pytest.mark.parametrize("days", ["30", "90"])

@@ -5,6 +5,7 @@ from fakes import MovingClock, SeededRandomness
 from raw_http import parse_response, say
 from twite.gateway.ingest.accept import Accept
 from twite.gateway.ingest.consent_choice import RecordConsentChoice
+from twite.gateway.operations.dedup_count import DedupCount
 from twite.gateway.ports.queries import ByConversionId
 from twite.http import GatewayServices, HttpApplication, Server
 from twite.http.route_table import ROUTES
@@ -26,6 +27,7 @@ async def served(store, *requests, rows=(), webhooks=()):
     services = GatewayServices(
         accept=accept,
         queries=store,
+        dedup_count=DedupCount(queries=store, clock=MovingClock(NOW)),
         privacy=store,
         directory=store.people,
         moves=store,

@@ -15,6 +15,7 @@ from twite.domain.secret import Secret
 from twite.domain.submission import IgnoredTally
 from twite.gateway.ingest.consent_choice import RecordConsentChoice
 from twite.gateway.ingest.receipts import AcceptReceipt, XAcceptReceipt
+from twite.gateway.operations.dedup_count import DedupCount
 from twite.gateway.ports.events import GatewayEvent
 from twite.gateway.ports.outbox import Discard, EditBodies, EditedBody, Move, MoveResult, Replay
 from twite.gateway.ports.privacy import EraseStore
@@ -153,6 +154,7 @@ class Stage:
         services = GatewayServices(
             accept=said.pop("accept", self.accept),
             queries=self.records,
+            dedup_count=DedupCount(queries=self.records, clock=StoppedClock()),
             moves=self.moves,
             privacy=self.eraser,
             directory=said.pop("people", MemoryStore().people),

@@ -8,6 +8,7 @@ from builders import a_destination, a_source
 from raw_http import HttpResponse, parse_response, request, say
 from twite.gateway.ingest.accept import Accept
 from twite.gateway.ingest.consent_choice import RecordConsentChoice
+from twite.gateway.operations.dedup_count import DedupCount
 from twite.gateway.ports.queries import ByConversionId
 from twite.http import GatewayServices, HttpApplication, HttpLimits, HttpSettings, Server
 from twite.machine.system import SystemClock, SystemRandomness
@@ -37,6 +38,7 @@ class InProcessGateway:
         services = GatewayServices(
             accept=accept,
             queries=store,
+            dedup_count=DedupCount(queries=store, clock=clock),
             privacy=store,
             directory=store.people,
             moves=store,

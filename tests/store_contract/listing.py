@@ -38,7 +38,13 @@ from twite.stores.sql.listing import page as page_module
 
 DIGEST: Final = "5f" * 32
 PIXELS: Final = (PIXEL, "p2")
-OF_THE_REPORT: Final = (ListedState.TWO_IDS, ListedState.BLOCKED)
+# What the model does not know.
+OF_THE_REPORT: Final = (
+    ListedState.TWO_IDS,
+    ListedState.BOTH,
+    ListedState.SERVER_ONLY,
+    ListedState.BLOCKED,
+)
 SOURCES: Final = ("shop", "page")
 
 
@@ -57,6 +63,7 @@ class _Row(msgspec.Struct, kw_only=True):
     codes: tuple[str, ...] = ()
     duplicates: int = 0
     digest: bool = False
+    is_matchable: bool = True
 
     def matches(self, list_query: ListQuery) -> bool:
         scope, state, reason = list_query.scope, list_query.state, list_query.reason
@@ -69,6 +76,8 @@ class _Row(msgspec.Struct, kw_only=True):
         elif state is ListedState.PENDING:
             is_of_state = self.state in {ListedState.QUEUED, ListedState.SENDING}
             is_of_state &= reason in {None, self.reason}
+        elif state is ListedState.MATCHABLE:
+            is_of_state = self.is_matchable and reason in {None, self.reason}
         elif state is ListedState.DUPLICATE:
             is_of_state = self.duplicates > 0 and reason in {None, self.reason}
         else:
@@ -112,6 +121,7 @@ class _Model:
             )
             if self.random.random() < 0.25:
                 row.state, row.reason = ListedState.REJECTED, self.random.choice(["late", "odd"])
+                row.is_matchable = False
                 refusals.append(_refusal(row, index))
                 refused.append(row)
                 continue
@@ -119,6 +129,7 @@ class _Model:
             chance = self.random.random()
             if chance < 0.2:
                 row.state, row.reason = ListedState.SUPPRESSED, "no consent"
+                row.is_matchable = False
                 entry = msgspec.structs.replace(entry, suppressed=row.reason)
             elif chance < 0.3:
                 row.state, row.reason = ListedState.HELD, "decide"
@@ -286,23 +297,6 @@ class ListLaws:
             body=b"",
         )
 
-    async def test_orders_with_two_ids_are_listed(self, store: Store) -> None:
-        ways = ((DedupPath.PAGE, "page-1"), (DedupPath.SERVER, "order-1"))
-        for number, (path, name) in enumerate((*ways, (DedupPath.SERVER, "order-2"))):
-            row = DedupRow(
-                pixel=PIXEL, event=EVENT, conversion_id=name, path=path, at=NOW,
-                email_mark=7 if number < 2 else 8,
-            )  # fmt: skip
-            submission = a_submission(an_entry(name), receipt=f"r{number}")
-            await store.record(msgspec.structs.replace(submission, dedup_rows=(row,)))
-
-        for scope, names in (
-            (QueryScope(), ["order-1", "page-1"]),
-            (QueryScope(pixel="p2"), []),
-        ):
-            found = await store.page(ListQuery(state=ListedState.TWO_IDS, scope=scope))
-            assert _names(found.summaries) == names
-
     async def test_orders_with_two_ids_that_were_counted_before_are_listed_by_page(
         self, store: Store
     ) -> None:
@@ -320,21 +314,52 @@ class ListLaws:
         assert _names(second.summaries) == ["order-0"]
         later = await store.page(msgspec.structs.replace(counted, since=NOW + 3))
         assert _names(later.summaries) == ["order-4"]
+        assert (await store.page(ListQuery(state=ListedState.TWO_IDS))).summaries == ()
 
-    async def test_conversions_of_pages_that_blocked_x_are_listed(self, store: Store) -> None:
-        paths = DedupPath.BLOCKED, DedupPath.PIXEL, DedupPath.BLOCKED
-        for number, path in enumerate(paths):
-            name = f"{path}-1"
-            row = DedupRow(pixel=PIXEL, event=EVENT, conversion_id=name, path=path, at=NOW)
-            submission = a_submission(an_entry(name), receipt=f"r{number}")
-            await store.record(msgspec.structs.replace(submission, dedup_rows=(row,)))
+    @pytest.mark.parametrize("looked_through", [1, 3, 5_000])
+    async def test_conversions_are_listed_as_the_deduplication_report_counts_them(
+        self, store: Store, monkeypatch: pytest.MonkeyPatch, looked_through: int
+    ) -> None:
+        monkeypatch.setattr(conversions_module, "LOOKED_THROUGH", looked_through)
+        await record(store, "before", receipt="r", at=NOW - 1)
+        pixel, blocked, page, server = (
+            DedupPath.PIXEL,
+            DedupPath.BLOCKED,
+            DedupPath.PAGE,
+            DedupPath.SERVER,
+        )
+        # By conversion: the paths of its id when it is received, and what its page sent before.
+        paths_of = {
+            "both": ([server, pixel], ()),
+            "early": ([page], [pixel]),
+            "blocked": ([page, blocked], ()),
+            "seen-twice": ([page, server, pixel, blocked], ()),
+            "server": ([server], ()),
+            "denied": ([pixel], ()),
+            "unwatched": ([], ()),
+        }
+        for number, (name, (paths, before)) in enumerate(paths_of.items()):
+            at = NOW + number
+            rows = [_dedup_row(name, path, at) for path in paths]
+            rows += [_dedup_row(name, path, at - 1) for path in before]
+            entry = an_entry(name, suppressed="denied" if name == "denied" else None)
+            submission = a_submission(entry, receipt=f"r{number}", received_at=at)
+            await store.record(msgspec.structs.replace(submission, dedup_rows=tuple(rows)))
+        await store.record(a_submission(an_entry("server"), receipt="again", received_at=NOW + 9))
 
         for list_query, names in (
-            (ListQuery(state=ListedState.BLOCKED), ["blocked-1"]),
+            (ListQuery(state=ListedState.BOTH), ["seen-twice", "early", "both"]),
+            (ListQuery(state=ListedState.SERVER_ONLY), ["server", "blocked"]),
+            (ListQuery(state=ListedState.BLOCKED), ["seen-twice", "blocked"]),
+            (ListQuery(state=ListedState.BOTH, named="early"), ["early"]),
+            (ListQuery(state=ListedState.SERVER_ONLY, named="early"), []),
+            (ListQuery(state=ListedState.BLOCKED, named="blocked"), ["blocked"]),
             (ListQuery(state=ListedState.BLOCKED, scope=QueryScope(pixel="p2")), []),
-            (ListQuery(state=ListedState.BLOCKED, since=NOW + 1), []),
+            (ListQuery(state=ListedState.BOTH, since=NOW + 1), ["seen-twice", "early"]),
+            (ListQuery(state=ListedState.BLOCKED, until=NOW + 3), ["blocked"]),
+            (ListQuery(state=ListedState.SERVER_ONLY, limit=1), ["server", "blocked"]),
         ):
-            assert _names((await store.page(list_query)).summaries) == names
+            assert await _every_name(store, list_query) == names
 
     async def test_search_that_is_cut_says_how_far_it_has_come(
         self, store: Store, monkeypatch: pytest.MonkeyPatch
@@ -348,6 +373,21 @@ class ListLaws:
 
         last = await store.page(ListQuery(event="other", position=first.back_to))
         assert (last.summaries, last.searched_to, last.back_to) == ((), None, None)
+
+
+async def _every_name(store: Store, list_query: ListQuery) -> list[str]:
+    """Return the conversion ids of all pages of a list."""
+    names: list[str] = []
+    while True:
+        page = await store.page(list_query)
+        names += _names(page.summaries)
+        if page.back_to is None:
+            return names
+        list_query = msgspec.structs.replace(list_query, position=page.back_to)
+
+
+def _dedup_row(name: str, path: DedupPath, at: int) -> DedupRow:
+    return DedupRow(pixel=PIXEL, event=EVENT, conversion_id=name, path=path, at=at)
 
 
 def _names(summaries: Sequence[ConversionSummary]) -> list[str]:

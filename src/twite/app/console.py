@@ -11,7 +11,6 @@ from twite.app.system_facts import system_facts
 from twite.app.what_if.beside import WhatIfProcess
 from twite.config.settings import Settings
 from twite.console.application import Console
-from twite.console.dedup_count import DedupCount
 from twite.console.latest_replays import LatestReplays
 from twite.console.page import Page, Reauthentication
 from twite.console.pages.access import AuditPage, KeysPage, UsersPage
@@ -80,7 +79,7 @@ def console(
         latest_replays=LatestReplays(state=store, replays=parts.replays),
         names=names,
     )
-    count = DedupCount(queries=store, clock=clock)
+    count = parts.dedup_count
     # In the order of the navigation.
     pages: tuple[Page, ...] = (
         HomePage(destinations=destinations, queries=store, state=store),
@@ -121,7 +120,7 @@ def console(
         ),
         WebhooksPage(webhooks=settings.webhooks, sources=sources, state=store),
         MatchKeysPage(destinations=destinations, queries=store, names=names),
-        DeduplicationPage(count=count, names=names),
+        DeduplicationPage(destinations=destinations, count=count, names=names),
         AlertsPage(
             state=store,
             pixels=destinations.keys(),

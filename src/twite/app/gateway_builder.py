@@ -37,6 +37,7 @@ from twite.gateway.ingest.dedup_rows import DedupRowBuilder, watched
 from twite.gateway.ingest.request_traces import RequestTraces
 from twite.gateway.ingest.value_guard import ValueGuards
 from twite.gateway.ingest.webhook_log import WebhookLog
+from twite.gateway.operations.dedup_count import DedupCount
 from twite.gateway.operations.moves import WakingMoves
 from twite.gateway.operations.replays import Replays
 from twite.gateway.ports.directory import Passwords
@@ -227,6 +228,7 @@ class GatewayBuilder:
             ),
             webhook_erasure=WebhookErasure(store),
             test_emulator=self._test_emulator,
+            dedup_count=DedupCount(queries=store, clock=self._clock),
             replays=Replays(
                 state=store,
                 queries=store,

@@ -16,6 +16,7 @@ from twite.gateway.delivery.monotonic_clock import MonotonicClock
 from twite.gateway.delivery.runner import DeliveryRunner
 from twite.gateway.ingest.value_guard import ValueGuards
 from twite.gateway.ingest.webhook_log import WebhookLog
+from twite.gateway.operations.dedup_count import DedupCount
 from twite.gateway.operations.dry_run import DryRun
 from twite.gateway.operations.moves import WakingMoves
 from twite.gateway.operations.replays import Replays
@@ -58,6 +59,7 @@ class GatewayParts(msgspec.Struct, frozen=True, kw_only=True):
     webhook_erasure: WebhookErasure
     test_emulator: InProcessEmulator
     replays: Replays
+    dedup_count: DedupCount
 
     @property
     def secret_store(self) -> SecretStore | None:

@@ -99,6 +99,7 @@ class SettingsInUse(msgspec.Struct, frozen=True, kw_only=True):
         services = GatewayServices(
             accept=accept,
             queries=store,
+            dedup_count=parts.dedup_count,
             moves=parts.moves,
             record_choice=RecordConsentChoice(privacy=store, clock=parts.clock, salt=store.salt),
             clock=parts.clock,

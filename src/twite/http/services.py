@@ -18,6 +18,7 @@ from twite.gateway.ingest.consent_choice import RecordConsentChoice
 from twite.gateway.ingest.stape_proxy import StapeProxy
 from twite.gateway.ingest.webhook_log import WebhookLog
 from twite.gateway.operations.control import PositionChoice, ReloadReport, SyncReport
+from twite.gateway.operations.dedup_count import DedupCount
 from twite.gateway.ports.directory import AccountDirectory
 from twite.gateway.ports.events import Observer, SilentObserver
 from twite.gateway.ports.machine import Clock
@@ -98,6 +99,7 @@ class GatewayServices(msgspec.Struct, frozen=True, kw_only=True):
 
     accept: Accept
     queries: Queries
+    dedup_count: DedupCount
     moves: Moves
     record_choice: RecordConsentChoice
     clock: Clock

@@ -7,7 +7,6 @@ from typing import Final
 import msgspec
 from starlette.responses import Response
 
-from twite.console.dedup_count import DedupCount
 from twite.console.page import PageRequest, PageRoute
 from twite.console.pages.conversions import PATH
 from twite.console.request_checks import AccessDenied
@@ -17,6 +16,7 @@ from twite.domain.delivery import State
 from twite.domain.history import History
 from twite.domain.people.users import AuditAction, Role
 from twite.domain.stats.deduplication import KEPT_FOR
+from twite.gateway.operations.dedup_count import DedupCount
 from twite.gateway.operations.dry_run import DryRun
 from twite.gateway.operations.explain import masked, own_part, steps
 from twite.gateway.operations.problem_keys import key_of

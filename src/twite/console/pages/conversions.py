@@ -8,7 +8,6 @@ from urllib.parse import urlencode
 import msgspec
 from starlette.responses import Response
 
-from twite.console.dedup_count import MOST_KEPT, DedupCount, DedupCounted, of_counted
 from twite.console.page import NavigationGroup, PageLocation, PageRequest, PageRoute
 from twite.console.render import moment
 from twite.console.scope import (
@@ -23,6 +22,7 @@ from twite.console.scope import (
 from twite.console.table_view import table_view
 from twite.domain.destination import Destination
 from twite.domain.stats.deduplication import MOST_DAYS, OtherId
+from twite.gateway.operations.dedup_count import MOST_KEPT, DedupCount, DedupCounted, of_counted
 from twite.gateway.operations.search_term import search_term, searched
 from twite.gateway.ports.listing import ConversionSummary, ListedState, SummaryPage
 from twite.gateway.ports.machine import Clock
@@ -44,6 +44,9 @@ STATES: Final[Mapping[str, str]] = {
     ListedState.FLAGGED: "unusual amounts",
     ListedState.FLAWED: "flawed identifiers",
     ListedState.PRIVATE_ADDRESS: "private addresses",
+    ListedState.MATCHABLE: "counted in match keys",
+    ListedState.BOTH: "sent by X's pixel, too",
+    ListedState.SERVER_ONLY: "not sent by X's pixel",
     ListedState.BLOCKED: "X's script was blocked",
     ListedState.TWO_IDS: "orders under two ids",
 }

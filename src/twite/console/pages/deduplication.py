@@ -9,10 +9,9 @@ import msgspec
 from starlette.responses import Response
 
 from twite.console.account_health import listing_path
-from twite.console.dedup_count import DedupCount
 from twite.console.page import NavigationGroup, PageLocation, PageRequest, PageRoute
 from twite.console.row_pages import matching, row_page, typed_name
-from twite.console.scope import EventNames
+from twite.console.scope import EventNames, scope_of
 from twite.console.table_view import table_view
 from twite.console.time_chart import (
     ChartKind,
@@ -23,8 +22,10 @@ from twite.console.time_chart import (
     time_chart,
 )
 from twite.console.time_range import minute_of
+from twite.domain.destination import Destination
 from twite.domain.stats.deduplication import ADVICE, MOST_DAYS, DedupReport, total
 from twite.domain.times import DAY
+from twite.gateway.operations.dedup_count import DedupCount
 from twite.gateway.operations.dedup_report import first_moment
 
 PATH: Final = "/console/deduplication"
@@ -52,14 +53,14 @@ _SORTS: Final[Mapping[str, Callable[["PathRow"], Any]]] = {
 class PathRow(msgspec.Struct, frozen=True, kw_only=True):
     """The conversion ids of a pixel, or of one of its events. `path` leads to its own report.
 
-    `blocked_path` lists those in whose pages X's script was blocked.
+    `lists` are the URLs of the conversions of a count, by its name, for the counts with a list.
     """
 
     name: str
     pixels: Sequence[str]
     report: DedupReport
     path: str = ""
-    blocked_path: str = ""
+    lists: Mapping[str, str] = {}
 
     @property
     def ids(self) -> int:
@@ -70,15 +71,12 @@ class PathRow(msgspec.Struct, frozen=True, kw_only=True):
         """The share of ids that X received twice and counts once, from 0 to 1."""
         return self.report.both / self.ids if self.ids else 0.0
 
-    @property
-    def two_ids_path(self) -> str:
-        return listing_path("two_ids", pixel=self.pixels[0])
-
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class DeduplicationPage:
     """The page of the deduplication report, as of the last count."""
 
+    destinations: Mapping[str, Destination]
     count: DedupCount
     names: EventNames
 
@@ -90,15 +88,20 @@ class DeduplicationPage:
     async def _show(self, request: PageRequest) -> Response:
         counted = await self.count.last()
         found = () if counted is None else counted.reports
-        visible = [report for report in found if request.viewer.sees(report.pixel)]
-        pixels = sorted({report.pixel for report in visible})
-        pixel = request.query.first("pixel") or (pixels[0] if len(pixels) == 1 else "")
-        seen = [report for report in visible if pixel in ("", report.pixel)]
-        whole = PathRow(name="", pixels=[pixel], report=total(seen))
+        scope, account = scope_of(request, self.destinations), request.query.first("account")
+        seen = [report for report in found if scope.shows(report.pixel)]
+        pixels = sorted({report.pixel for report in seen})
+        pixel = scope.pixel or (pixels[0] if len(pixels) == 1 else "")
+        lists = _lists(request, {"pixel": pixel} if pixel else {"account": account})
+        whole = PathRow(name="", pixels=[pixel], report=total(seen), lists=lists)
         typed = typed_name(request)
         view = table_view(
             request,
-            filters=(("pixel", "Pixel", request.query.first("pixel")), ("q", "Name", typed)),
+            filters=(
+                ("account", "Account", account),
+                ("pixel", "Pixel", request.query.first("pixel")),
+                ("q", "Name", typed),
+            ),
             sorts=() if pixel else _SORTS,
             sort="" if pixel else "rate",
         )
@@ -106,11 +109,10 @@ class DeduplicationPage:
             self._by_event(request, seen, pixel) if pixel else self._by_pixel(request, seen, typed)
         )
         pairs = () if counted is None else counted.pairs
-        shown = [pair for pair in pairs if request.viewer.sees(pair.pixel)]
-        shown = [pair for pair in shown if pixel in ("", pair.pixel)]
+        shown = [pair for pair in pairs if scope.shows(pair.pixel)]
         return request.page(
             "quality/deduplication.html",
-            title=f"Deduplication of pixel {pixel}" if pixel else "Deduplication",
+            title=_title(account, pixel),
             pixel=pixel,
             whole=whole,
             view=view,
@@ -118,17 +120,19 @@ class DeduplicationPage:
             typed_name=typed,
             chart=_chart(request, seen),
             parts_=[(_said(name), getattr(whole.report, name), _TONES[name]) for name in _APART],
+            legend=[
+                (_said(name), getattr(whole.report, name), _TONES[name], lists.get(name, ""))
+                for name in _APART
+            ],
             spoken=", ".join(f"{getattr(whole.report, name)} {_said(name)}" for name in _APART),
             advice=[
-                (_said(name), getattr(whole.report, name), text, _TONES[name])
+                (_said(name), getattr(whole.report, name), text, _TONES[name], lists.get(name, ""))
                 for name, text in ADVICE.items()
             ],
             pairs=[
                 (pair, self.names(pair.pixel, pair.event) or pair.event)
                 for pair in shown[:MOST_SHOWN]
             ],
-            two_ids_path=listing_path("two_ids", pixel=pixel),
-            blocked_path=_blocked_path(request, pixel),
             days=MOST_DAYS,
             counted_at=None if counted is None else counted.at,
         )
@@ -145,7 +149,7 @@ class DeduplicationPage:
                 pixels=[pixel],
                 report=total(some),
                 path=f"{PATH}?{urlencode({'pixel': pixel})}",
-                blocked_path=_blocked_path(request, pixel),
+                lists=_lists(request, {"pixel": pixel}),
             )
             for pixel, some in groups.items()
         ]
@@ -162,7 +166,7 @@ class DeduplicationPage:
                 name=self.names(pixel, event) or event,
                 pixels=[pixel],
                 report=total(some),
-                blocked_path=_blocked_path(request, pixel, event=event),
+                lists=_lists(request, {"pixel": pixel}, event=event),
             )
             for event, some in groups.items()
         ]
@@ -195,12 +199,29 @@ def _chart(request: PageRequest, reports: Sequence[DedupReport]) -> TimeChart:
     )
 
 
-def _blocked_path(request: PageRequest, pixel: str, *, event: str = "") -> str:
-    """Return the conversions in whose pages X's script was blocked, in the report's days."""
-    since = first_moment(request.now, MOST_DAYS)
+def _lists(request: PageRequest, scope: Mapping[str, str], *, event: str = "") -> dict[str, str]:
+    """Return the URLs of the conversions of each count that has a list, in the report's days.
+
+    The gateway has no conversion of an id that only X's pixel received, and of an id that arrived
+    twice it keeps the first copy, so that no list shows which ones were late or came in two ways.
+    """
     fields = {"event": event} if event else {}
-    typed = urlencode(fields | {"from": minute_of(since, request.zone)}, safe=":")
-    return listing_path("blocked", pixel=pixel, when=typed)
+    since = {"from": minute_of(first_moment(request.now, MOST_DAYS), request.zone)}
+    return {
+        name: listing_path(
+            name,
+            **scope,
+            # Orders with two ids are listed as they were counted, whenever they were received.
+            when=urlencode(fields if name == "two_ids" else fields | since, safe=":"),
+        )
+        for name in ("both", "server_only", "blocked", "two_ids")
+    }
+
+
+def _title(account: str, pixel: str) -> str:
+    if pixel:
+        return f"Deduplication of pixel {pixel}"
+    return f"Deduplication of account {account}" if account else "Deduplication"
 
 
 def _said(name: str) -> str:

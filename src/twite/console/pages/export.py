@@ -10,7 +10,6 @@ from typing import Any, Final
 import msgspec
 from starlette.responses import Response, StreamingResponse
 
-from twite.console.dedup_count import MOST_KEPT, DedupCount, of_counted
 from twite.console.export_files import CSV, PARQUET, ExportRow, csv_parts, parquet_parts, polars
 from twite.console.page import PageRequest, PageRoute
 from twite.console.scope import FILTERS, EventNames, asked_again, look_of
@@ -18,6 +17,7 @@ from twite.domain.destination import Destination
 from twite.domain.people.users import AuditAction, Role
 from twite.domain.times import spelled
 from twite.gateway.operations.conversion_value import value_of
+from twite.gateway.operations.dedup_count import MOST_KEPT, DedupCount, of_counted
 from twite.gateway.ports.listing import ConversionSummary, ListedState, ListQuery
 from twite.gateway.ports.machine import Clock
 from twite.gateway.ports.queries import Queries

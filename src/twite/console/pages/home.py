@@ -128,6 +128,7 @@ class HomePage:
             since=since,
             by_pixel=by_pixel,
             view_pixel=pixel if by_pixel and pixel in self.destinations else "",
+            view_account=request.query.first("account"),
             is_alone=by_pixel and len(accounts) <= 1,
             sources=counts if len(pixels) == 1 and len(counts) > 1 else [],
             listing_path=listing_path,

@@ -167,7 +167,7 @@ class MatchKeysPage:
             pixel=pixel,
             account="",
             whole=whole,
-            whole_path=listing_path(pixel=pixel, when=when),
+            whole_path=listing_path("matchable", pixel=pixel, when=when),
             chart=_chart(request, found, pixel=pixel, days=range(since, since + days)),
             events=[
                 CoverageRow(
@@ -175,7 +175,7 @@ class MatchKeysPage:
                     pixels=[pixel],
                     matching=keys,
                     conversions_path=listing_path(
-                        pixel=pixel, when=f"{urlencode({'event': event})}&{when}"
+                        "matchable", pixel=pixel, when=f"{urlencode({'event': event})}&{when}"
                     ),
                 )
                 for event, keys in _grouped(found, lambda matched: matched.event)
@@ -185,7 +185,9 @@ class MatchKeysPage:
                     name=source,
                     pixels=[pixel],
                     matching=keys,
-                    conversions_path=listing_path(pixel=pixel, source=source, when=when),
+                    conversions_path=listing_path(
+                        "matchable", pixel=pixel, source=source, when=when
+                    ),
                 )
                 for source, keys in _grouped(found, lambda matched: matched.source)
             ],
@@ -206,7 +208,7 @@ def _listing(request: PageRequest, account: str, pixels: Sequence[str], since: i
     filters = list_filters(account, pixels)
     if filters is None:
         return ""
-    return listing_path(**filters, when=_when(request.zone, since * DAY))
+    return listing_path("matchable", **filters, when=_when(request.zone, since * DAY))
 
 
 def _when(zone: ZoneInfo, since: int, until: int | None = None) -> str:
@@ -242,7 +244,7 @@ def _chart(request: PageRequest, found: Sequence[Matched], *, pixel: str, days: 
                 values=tuple(
                     None if count is None else count / keys.conversions for count in shares
                 ),
-                url=listing_path(pixel=pixel, when=_when(request.zone, at, at + DAY)),
+                url=listing_path("matchable", pixel=pixel, when=_when(request.zone, at, at + DAY)),
             )
         )
     return time_chart(

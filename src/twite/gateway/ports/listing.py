@@ -52,7 +52,10 @@ class ListedState(StrEnum):
     FLAWED = "flawed"  # identifiers with a flaw; the reason is its code
     PRIVATE_ADDRESS = "private_address"  # FLAWED, with the code `ip_private`
     TWO_IDS = "two_ids"  # orders under two ids, in the deduplication report
+    BOTH = "both"  # the gateway and X's pixel had it, as that report counts
+    SERVER_ONLY = "server_only"  # X's pixel did not have it, as that report counts
     BLOCKED = "blocked"  # X's script did not load in the page, as that report counts
+    MATCHABLE = "matchable"  # neither rejected nor suppressed on receipt, as match keys count
 
 
 class ListPosition(msgspec.Struct, frozen=True):
@@ -80,7 +83,7 @@ class ListQuery(msgspec.Struct, frozen=True, kw_only=True):
     `event` is X's id; `reason` must match exactly; `since <= received_at < until` (ms). `named` is
     a conversion id or a receipt; `digest` the SHA-256 of a normalized email or phone number, as X
     receives it. `after` leaves out the deliveries up to a number, and all rejections. `deliveries`
-    are those of the state TWO_IDS, the greatest first; without them, the store counts the latest.
+    are those of the state TWO_IDS, the greatest first, as they were counted.
     """
 
     scope: QueryScope = QueryScope()
@@ -93,7 +96,7 @@ class ListQuery(msgspec.Struct, frozen=True, kw_only=True):
     digest: str | None = None
     position: ListPosition | None = None
     after: int = 0
-    deliveries: tuple[int, ...] | None = None
+    deliveries: tuple[int, ...] = ()
     limit: int = 50
 
 

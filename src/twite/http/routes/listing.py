@@ -7,6 +7,7 @@ import msgspec
 
 from twite.domain.times import LATEST, spelled
 from twite.gateway.operations.conversion_value import value_of
+from twite.gateway.operations.dedup_count import of_counted
 from twite.gateway.ports.listing import (
     ConversionSummary,
     ListedState,
@@ -63,7 +64,10 @@ async def listed(request: HttpRequest, requester: Requester) -> HttpResponse:
 
     Raises HttpRefusal (400) for an invalid filter.
     """
-    page = await request.services.queries.page(_query(request, requester))
+    services, list_query = request.services, _query(request, requester)
+    if list_query.state is ListedState.TWO_IDS:
+        list_query = of_counted(list_query, await services.dedup_count.first())
+    page = await services.queries.page(list_query)
     answer = ConversionList(
         conversions=tuple(map(_view, page.summaries)),
         next=None if page.back_to is None else str(page.back_to),

@@ -164,6 +164,15 @@ SELECT $1, $2, $3, $4, $5, $6 WHERE EXISTS (
   SELECT 1 FROM "user"
   WHERE name = $2 AND password = $7 AND code_since IS NOT DISTINCT FROM $8)
 
+-- rows: blocked_among(deliveries)
+SELECT conversion.id FROM conversion
+WHERE conversion.id = ANY (translate($1, '[]', '{}')::bigint[]) AND EXISTS (
+  SELECT 1 FROM dedup_report
+  WHERE dedup_report.queue = conversion.queue
+    AND dedup_report.conversion_id = conversion.conversion_id
+    AND path IN ('pixel', 'blocked') AND path = 'blocked')
+ORDER BY conversion.id DESC
+
 -- rows: blocked_ids(since, pixels, limit)
 SELECT queue.pixel, queue.event, dedup_report.conversion_id
 FROM dedup_report JOIN queue ON queue.id = dedup_report.queue
@@ -1159,6 +1168,10 @@ WHERE id = ANY (translate($4, '[]', '{}')::bigint[]) AND lease = $5 AND state = 
 UPDATE outbox SET state = 'sending', lease = $1
 WHERE id = ANY (translate($2, '[]', '{}')::bigint[])
 
+-- rows: matchable_among(deliveries)
+SELECT id FROM conversion
+WHERE id = ANY (translate($1, '[]', '{}')::bigint[]) AND suppressed IS NULL ORDER BY id DESC
+
 -- rows: matched(since, pixels, source)
 SELECT account.source, queue.pixel, queue.event, matched.day, matched.conversions, matched.click,
   matched.email, matched.phone, matched.pair, matched.two, matched.one_short, matched.email_only
@@ -1624,6 +1637,26 @@ FROM replay_batch WHERE id >= $1 AND id < $2 ORDER BY id
 -- rows: replay_parts(first, beyond)
 SELECT batch, place, cause, reason, deliveries, refused FROM replay_part
 WHERE batch >= $1 AND batch < $2 ORDER BY batch, place
+
+-- rows: report_began()
+SELECT min(at) FROM dedup_report
+
+-- rows: reported_among(deliveries, path)
+WITH candidate AS MATERIALIZED (
+  SELECT conversion.id AS id, conversion.queue AS queue,
+    conversion.conversion_id AS conversion_id, submission.received_at AS received_at
+  FROM conversion JOIN submission ON submission.id = conversion.submission
+  WHERE conversion.id = ANY (translate($1, '[]', '{}')::bigint[]))
+SELECT candidate.id FROM candidate
+WHERE (candidate.received_at, candidate.queue, candidate.conversion_id) IN (
+    SELECT at, queue, conversion_id FROM dedup_report
+    WHERE at >= (SELECT min(received_at) FROM candidate) AND at <= (SELECT max(received_at) FROM candidate)
+      AND path IN ('page', 'server'))
+  AND ($2 = 'both') = EXISTS (
+    SELECT 1 FROM dedup_report
+    WHERE dedup_report.queue = candidate.queue AND dedup_report.conversion_id = candidate.conversion_id
+      AND path IN ('pixel', 'blocked') AND path = 'pixel')
+ORDER BY candidate.id DESC
 
 -- rows: request_of_key(key, before)
 SELECT request FROM idempotency_key WHERE key = $1 AND at >= $2

@@ -9,7 +9,7 @@ from twite.domain.history import ConversionCounts, History
 from twite.domain.stats.backlog import BacklogHour
 from twite.domain.times import LATEST
 from twite.gateway.ports import queries as port
-from twite.gateway.ports.listing import ListedState, ListQuery, QueryScope, SummaryPage
+from twite.gateway.ports.listing import ListQuery, QueryScope, SummaryPage
 from twite.gateway.ports.past_requests import PastRequestsQuery
 from twite.gateway.ports.privacy import EraseSearch, EraseTraces
 from twite.stores.sql import (
@@ -86,12 +86,7 @@ class SqlQueries:
         )
 
     async def page(self, query: ListQuery) -> SummaryPage:
-        reads_report = query.state is ListedState.BLOCKED or (
-            query.state is ListedState.TWO_IDS and query.deliveries is None
-        )
-        return await self._database.read(
-            lambda connection: page(connection, query), is_long=reads_report
-        )
+        return await self._database.read(lambda connection: page(connection, query))
 
     async def group(
         self, scope: QueryScope, *, since: int = 0, until: int = LATEST

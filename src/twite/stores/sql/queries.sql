@@ -1810,10 +1810,47 @@ ORDER BY delivery DESC LIMIT :limit;
 -- The deliveries of tags with a conversion id, the newest first.
 SELECT delivery FROM called WHERE name = :name ORDER BY delivery DESC LIMIT :limit;
 
+-- name: report_began
+-- When the first row of the deduplication report arrived.
+SELECT min(at) FROM dedup_report;
+
+-- name: reported_among
+-- Those of some conversions that the deduplication report counts: as both, or as server_only.
+WITH candidate AS MATERIALIZED (
+  SELECT conversion.id AS id, conversion.queue AS queue,
+    CAST(conversion.conversion_id AS TEXT) AS conversion_id, submission.received_at AS received_at
+  FROM conversion JOIN submission ON submission.id = conversion.submission
+  WHERE conversion.id IN (SELECT value FROM json_each(:deliveries)))
+SELECT candidate.id FROM candidate
+WHERE (candidate.received_at, candidate.queue, candidate.conversion_id) IN (
+    SELECT at, queue, conversion_id FROM dedup_report INDEXED BY dedup_report_at
+    WHERE at >= (SELECT min(received_at) FROM candidate) AND at <= (SELECT max(received_at) FROM candidate)
+      AND path IN ('page', 'server'))
+  AND (:path = 'both') = EXISTS (
+    SELECT 1 FROM dedup_report INDEXED BY dedup_report_pixel
+    WHERE dedup_report.queue = candidate.queue AND dedup_report.conversion_id = candidate.conversion_id
+      AND path IN ('pixel', 'blocked') AND path = 'pixel')
+ORDER BY candidate.id DESC;
+
+-- name: blocked_among
+-- Those of some conversions that a page reported while X's script was blocked.
+SELECT conversion.id FROM conversion
+WHERE conversion.id IN (SELECT value FROM json_each(:deliveries)) AND EXISTS (
+  SELECT 1 FROM dedup_report INDEXED BY dedup_report_pixel
+  WHERE dedup_report.queue = conversion.queue
+    AND dedup_report.conversion_id = CAST(conversion.conversion_id AS TEXT)
+    AND path IN ('pixel', 'blocked') AND path = 'blocked')
+ORDER BY conversion.id DESC;
+
+-- name: matchable_among
+-- Those of some conversions that were not suppressed when they were received.
+SELECT id FROM conversion
+WHERE id IN (SELECT value FROM json_each(:deliveries)) AND suppressed IS NULL ORDER BY id DESC;
+
 -- name: blocked_ids
 -- The latest rows of the deduplication report about pages in which X's script did not load.
 SELECT queue.pixel, queue.event, CAST(dedup_report.conversion_id AS TEXT)
-FROM dedup_report INDEXED BY dedup_report_at CROSS JOIN queue ON queue.id = dedup_report.queue
+FROM dedup_report INDEXED BY dedup_report_blocked CROSS JOIN queue ON queue.id = dedup_report.queue
 WHERE dedup_report.at >= :since AND dedup_report.path = 'blocked'
   AND (:pixels IS NULL OR queue.pixel IN (SELECT value FROM json_each(:pixels)))
 ORDER BY dedup_report.at DESC LIMIT :limit;

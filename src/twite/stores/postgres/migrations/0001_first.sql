@@ -372,6 +372,7 @@ CREATE TABLE dedup_report (
 );
 CREATE INDEX dedup_report_at ON dedup_report (at);
 CREATE INDEX dedup_report_pixel ON dedup_report (queue, conversion_id, at) WHERE path IN ('pixel', 'blocked');
+CREATE INDEX dedup_report_blocked ON dedup_report (at) WHERE path = 'blocked';
 
 CREATE TABLE "user" (
   name text COLLATE "C" PRIMARY KEY,

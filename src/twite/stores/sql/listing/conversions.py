@@ -11,6 +11,7 @@ from typing import ClassVar, Final
 import msgspec
 
 from twite.domain.conversion import dedup_key
+from twite.domain.stats.deduplication import MEETS_WITHIN
 from twite.domain.stats.value_guard import ValueFlag
 from twite.domain.times import LATEST, SECOND
 from twite.gateway.ports.listing import (
@@ -19,7 +20,7 @@ from twite.gateway.ports.listing import (
     ListedState,
     ListQuery,
 )
-from twite.stores.sql.deduplication import deliveries_of, other_ids, pairs
+from twite.stores.sql.deduplication import deliveries_of
 from twite.stores.sql.rows.query_row import QueryRow
 from twite.stores.sql.statements import SqlConnection, as_json, query
 from twite.stores.sql.tallies import pixels_of
@@ -45,13 +46,24 @@ _OTHER: Final = frozenset(
         ListedState.FLAWED,
         ListedState.PRIVATE_ADDRESS,
         ListedState.TWO_IDS,
+        ListedState.BOTH,
+        ListedState.SERVER_ONLY,
         ListedState.BLOCKED,
+        ListedState.MATCHABLE,
     }
 )
+# The states that a statement of their own selects among the candidates.
+_AMONG: Final[Mapping[ListedState, str]] = {
+    ListedState.BOTH: "reported_among",
+    ListedState.SERVER_ONLY: "reported_among",
+    ListedState.BLOCKED: "blocked_among",
+    ListedState.MATCHABLE: "matchable_among",
+}
+_OF_THE_REPORT: Final = frozenset(_AMONG) - {ListedState.MATCHABLE}
 _PRIVATE: Final = "ip_private"
 # How far the order of ids may differ from that of the times of receipt.
 _JITTER: Final = 10 * SECOND
-# The most deliveries of one name, and of ids of the deduplication report.
+# The most deliveries of one name.
 _MOST_NAMED: Final = 1_000
 _GROWTH: Final = 8
 
@@ -94,6 +106,10 @@ class FoundConversions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def found_conversions(connection: SqlConnection, list_query: ListQuery) -> FoundConversions:
+    if list_query.state in _OF_THE_REPORT:
+        (began,) = connection.execute(query("report_began")).fetchone()
+        since = max(list_query.since, LATEST if began is None else began)
+        list_query = msgspec.structs.replace(list_query, since=since)
     last, first = connection.execute(query("latest")).fetchone()
     before = (
         last + 1 if list_query.position is None else min(list_query.position.delivery, last + 1)
@@ -154,9 +170,11 @@ def _candidates(connection: SqlConnection, list_query: ListQuery) -> Candidates:
 
 def _of_state(connection: SqlConnection, list_query: ListQuery) -> Candidates:
     if list_query.state is ListedState.TWO_IDS:
-        return partial(_among, _two_ids(connection, list_query))
-    if list_query.state is ListedState.BLOCKED:
-        return partial(_among, _blocked(connection, list_query))
+        return partial(_among, list_query.deliveries)
+    if list_query.state is ListedState.BLOCKED and list_query.named is None:
+        blocked = _few_blocked(connection, list_query)
+        if blocked is not None:
+            return partial(_among, blocked)
     name = "conversions_before" if list_query.state is None else _CANDIDATES.get(list_query.state)
     statement = query(name or "conversions_before")
 
@@ -188,26 +206,36 @@ def _named(connection: SqlConnection, name: str, list_query: ListQuery) -> list[
     return sorted({id_ for (id_,) in found} | _of_keys(connection, keys), reverse=True)
 
 
-def _two_ids(connection: SqlConnection, list_query: ListQuery) -> Sequence[int]:
-    """Return the deliveries of orders with two ids, the greatest first.
+def _few_blocked(connection: SqlConnection, list_query: ListQuery) -> list[int] | None:
+    """Return the deliveries of all ids that pages reported while X's script was blocked.
 
-    Without those of the query, this reads the whole deduplication report.
+    None if these are so many that the latest conversions have some of them.
     """
-    if list_query.deliveries is not None:
-        return list_query.deliveries
-    found = pairs(connection, since=list_query.since, limit=_MOST_NAMED, scope=list_query.scope)
-    return sorted(other_ids(connection, pairs=found), reverse=True)
-
-
-def _blocked(connection: SqlConnection, list_query: ListQuery) -> list[int]:
-    """Return the deliveries of the latest ids that a page reported while X's script was blocked."""
     values = {
-        "since": list_query.since,
+        # A page may report an id long before the gateway has the conversion.
+        "since": list_query.since - MEETS_WITHIN,
         "pixels": pixels_of(list_query.scope),
-        "limit": _MOST_NAMED,
+        "limit": LOOKED_THROUGH,
     }
-    found = connection.execute(query("blocked_ids"), values)
+    found = connection.execute(query("blocked_ids"), values).fetchall()
+    if len(found) == LOOKED_THROUGH:
+        return None
     return sorted(_of_keys(connection, [dedup_key(*row) for row in found]), reverse=True)
+
+
+def _of_state_among(
+    connection: SqlConnection, state: ListedState, ids: Sequence[int], *, is_apart: bool
+) -> Sequence[int]:
+    """Return the ids of a state. The statements read the time between those that are not apart."""
+    statement = query(_AMONG[state])
+    groups = [[id_] for id_ in ids] if is_apart else [ids] if ids else []
+    return [
+        id_
+        for some in groups
+        for (id_,) in connection.execute(
+            statement, {"deliveries": as_json(some), "path": state.value}
+        ).fetchall()
+    ]
 
 
 def _of_keys(connection: SqlConnection, keys: Sequence[bytes]) -> set[int]:
@@ -217,9 +245,11 @@ def _of_keys(connection: SqlConnection, keys: Sequence[bytes]) -> set[int]:
 def _summaries(
     connection: SqlConnection, list_query: ListQuery, ids: Sequence[int], *, limit: int
 ) -> Iterator[ConversionSummary]:
+    state = list_query.state
+    if state is not None and state in _AMONG:
+        ids = _of_state_among(connection, state, ids, is_apart=list_query.named is not None)
     if not ids:
         return
-    state = list_query.state
     is_flagged, is_flawed = state is ListedState.FLAGGED, state is ListedState.FLAWED
     values = {
         "deliveries": as_json(ids),

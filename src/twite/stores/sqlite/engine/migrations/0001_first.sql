@@ -405,6 +405,7 @@ CREATE INDEX dedup_report_at ON dedup_report (at);
 -- Reports to X's pixel by conversion id, for histories. Servers' reports are not in it, so they cost
 -- nothing more.
 CREATE INDEX dedup_report_pixel ON dedup_report (queue, conversion_id, at) WHERE path IN ('pixel', 'blocked');
+CREATE INDEX dedup_report_blocked ON dedup_report (at) WHERE path = 'blocked';
 
 -- Users of the console: twite.domain.people.users.
 CREATE TABLE user (
