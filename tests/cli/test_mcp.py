@@ -19,6 +19,7 @@ CALLS = (
     ("why_not_sent", {"id": "order-2"}),
     ("accounting", {}),
     ("open_alerts", {}),
+    ("results", {"days": 30}),
     ("run_checks", {}),
 )
 COMMANDS = {
@@ -26,6 +27,7 @@ COMMANDS = {
     "why_not_sent": ("show", "order-2", "--why"),
     "accounting": ("accounting",),
     "open_alerts": ("alerts", "list"),
+    "results": ("results",),
     "run_checks": ("check",),
 }
 
@@ -134,7 +136,7 @@ def test_refused_call_is_an_error_that_the_agent_can_read(shop):
     assert (unknown.is_error, wrong.is_error) == (True, True)
     assert text_of(unknown) == (
         "there is no such tool. Available: find_conversion, why_not_sent, accounting, "
-        "open_alerts, run_checks"
+        "open_alerts, results, run_checks"
     )
     assert text_of(wrong) == "Object missing required field `id`"
 

@@ -5,10 +5,13 @@ import csv
 import io
 import json
 
+import msgspec
 import pytest
 from command_stage import settings_in
 
 from any_results import ACCOUNT, an_account, some_days
+from canaries import EMAIL, found_in
+from twite.cli.mcp.tools import called
 from twite.domain.times import HOUR
 from twite.gateway.results.records import put_account, put_days
 from twite.machine.system import SystemClock
@@ -85,3 +88,20 @@ async def _empty(path):
     store = await SQLiteStore.open(path)
     await put_account(store, an_account(SystemClock().now() - HOUR))
     await store.close()
+
+
+async def test_tool_of_agents_returns_the_results_with_names_of_campaigns_masked(with_results):
+    store = await SQLiteStore.open(str(with_results.with_name("twite.db")))
+    account = an_account(SystemClock().now())
+    named = [
+        msgspec.structs.replace(campaign, name=f"For {EMAIL}") for campaign in account.campaigns
+    ]
+    await put_account(store, msgspec.structs.replace(account, campaigns=tuple(named)))
+    await store.close()
+
+    found = json.loads(await called(with_results, "results", {"days": 12}))
+
+    [shown] = found["accounts"]
+    assert shown["account"] == ACCOUNT
+    assert {campaign["name"] for campaign in shown["campaigns"]} == {"For ***"}
+    assert found_in(json.dumps(found).encode()) == []

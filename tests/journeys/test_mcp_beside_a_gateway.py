@@ -63,6 +63,7 @@ def calls():
         *(("why_not_sent", {"id": name}) for name in names),
         ("accounting", {}),
         ("open_alerts", {}),
+        ("results", {}),
         ("run_checks", {}),
         ("find_conversion", {"id": EMAIL}),
         ("find_conversion", {"id": "other", "pixel": PHONE}),

@@ -15,11 +15,13 @@ from twite.app.reports.accounting import AccountingReport, read_accounting
 from twite.app.reports.alerts import OpenAlerts, read_open_alerts
 from twite.app.reports.find_conversions import FoundReport, find_conversions
 from twite.app.reports.not_sent import NotSentReport, why_not_sent
+from twite.app.reports.results import read_results
 from twite.app.reports.text import own_words, shown
 from twite.cli.check import CheckReport, read_checks
 from twite.config.settings import Settings, load
 from twite.domain.errors import ClientError, TwiteError
 from twite.gateway.operations.explain import visible
+from twite.gateway.results.read import MOST_DAYS, ResultsReport
 from twite.redaction.scrub_text import names_a_person
 
 # The longest result, in bytes of JSON.
@@ -59,6 +61,17 @@ class FindArguments(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     ] = 20
 
 
+class ResultsArguments(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which results to return."""
+
+    account: Annotated[
+        str | None, msgspec.Meta(description="Only this ads account; default: all")
+    ] = None
+    days: Annotated[
+        int, msgspec.Meta(ge=1, le=MOST_DAYS, description="The number of days, including today")
+    ] = 7
+
+
 class ReportTool(msgspec.Struct, frozen=True, kw_only=True):
     """A tool. `command` is the command that prints the same report with `--json`."""
 
@@ -87,6 +100,10 @@ async def _accounting(config: Path, _arguments: NoArguments) -> AccountingReport
 
 async def _alerts(config: Path, _arguments: NoArguments) -> OpenAlerts:
     return await read_open_alerts(_settings(config))
+
+
+async def _results(config: Path, arguments: ResultsArguments) -> ResultsReport:
+    return await read_results(_settings(config), account=arguments.account, days=arguments.days)
 
 
 async def _checks(config: Path, _arguments: NoArguments) -> CheckReport:
@@ -128,6 +145,16 @@ TOOLS: Final = (
         arguments=NoArguments,
         report=OpenAlerts,
         read=_alerts,
+    ),
+    ReportTool(
+        name="results",
+        description="Show what X attributes to the ads of each account by day, campaign and event "
+        "type: count, sale amount, spend, beside what was delivered. X attributes only some of "
+        f"the conversions that it receives: a difference is no loss. {_DATA}",
+        command="results",
+        arguments=ResultsArguments,
+        report=ResultsReport,
+        read=_results,
     ),
     ReportTool(
         name="run_checks",

@@ -1,5 +1,6 @@
 """`twite results`: what X attributes to the ads, beside what Twite delivered."""
 
+import asyncio
 import sys
 from collections.abc import Iterable
 from enum import StrEnum
@@ -7,14 +8,12 @@ from typing import Annotated
 
 import typer
 
-from twite.app.results.connect import results_reader
-from twite.app.store_access import read_records
+from twite.app.reports.results import read_results
 from twite.cli import printing
 from twite.cli.options import DEFAULT_CONFIG, Config, Json, load, option, prints
 from twite.domain.results.report import AccountResults, EventResult, PeriodTotal, csv_rows
 from twite.formats.files.csv_text import csv_text
 from twite.gateway.results.read import DEFAULT_DAYS, MOST_DAYS, ResultsReport
-from twite.machine.system import SystemClock
 
 _NONE = "\N{EN DASH}"
 
@@ -58,10 +57,7 @@ def results(
             f"no pixel has this account. Available: {', '.join(known) or 'none'}",
             param_hint="--account",
         )
-    now = SystemClock().now()
-    report = read_records(
-        found, lambda records: results_reader(records, found, own).report(now=now, days=days)
-    )
+    report = asyncio.run(read_results(found, account=account, days=days))
     if as_json:
         printing.print_json(report)
     elif as_csv:

@@ -1,0 +1,57 @@
+"""X's results beside what was delivered, with the names of campaigns masked."""
+
+from collections.abc import Iterable
+
+import msgspec
+
+from twite.app.reports.text import own_words, shown, shown_name
+from twite.app.results.connect import results_reader
+from twite.app.store_access import open_records
+from twite.config.settings import Settings
+from twite.domain.results.report import AccountResults, CampaignResult, DayResult
+from twite.domain.results.warnings import ResultsWarning
+from twite.gateway.results.read import DEFAULT_DAYS, ResultsReport
+from twite.machine.system import SystemClock
+
+
+async def read_results(
+    settings: Settings, *, account: str | None = None, days: int = DEFAULT_DAYS
+) -> ResultsReport:
+    """Return the results of the last `days` days, of all accounts or one. Raises StoreUnusable."""
+    own = [each for each in settings.destinations() if account in {None, each.account}]
+    async with open_records(settings) as reader:
+        report = await results_reader(reader, settings, own).report(
+            now=SystemClock().now(), days=days
+        )
+    return ResultsReport(
+        accounts=tuple(map(_masked_account, report.accounts)),
+        warnings=tuple(map(_masked_warning, report.warnings)),
+    )
+
+
+def _masked_account(account: AccountResults) -> AccountResults:
+    return msgspec.structs.replace(
+        account,
+        problem=shown(account.problem),
+        campaigns=_masked_campaigns(account.campaigns),
+        days=tuple(map(_masked_day, account.days)),
+    )
+
+
+def _masked_day(day: DayResult) -> DayResult:
+    return msgspec.structs.replace(day, campaigns=_masked_campaigns(day.campaigns))
+
+
+def _masked_campaigns(campaigns: Iterable[CampaignResult]) -> tuple[CampaignResult, ...]:
+    return tuple(
+        msgspec.structs.replace(campaign, name=shown_name(campaign.name)) for campaign in campaigns
+    )
+
+
+def _masked_warning(warning: ResultsWarning) -> ResultsWarning:
+    return msgspec.structs.replace(
+        warning,
+        fact=own_words(warning.fact),
+        effect=own_words(warning.effect),
+        fix=own_words(warning.fix),
+    )
