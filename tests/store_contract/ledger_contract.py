@@ -6,6 +6,7 @@ from store_contract.copies import CopyLaws
 from store_contract.copies_at_once import CopiesAtOnceLaws
 from store_contract.deduplication import DedupLaws
 from store_contract.directory import DirectoryLaws
+from store_contract.exports import ExportLaws
 from store_contract.joined_erasure import JoinedErasureLaws
 from store_contract.joined_moves import JoinedMoveLaws
 from store_contract.joining import JoinLaws
@@ -53,6 +54,7 @@ class LedgerContract(
     DedupLaws,
     QueryLaws,
     ListLaws,
+    ExportLaws,
     PrivacyLaws,
     JoinLaws,
     JoinedErasureLaws,

@@ -16,6 +16,7 @@ from twite.stores.sql.console_queries import OriginRow
 from twite.stores.sql.copies import HolderRow
 from twite.stores.sql.listing.conversions import SummaryRow
 from twite.stores.sql.listing.past_requests import PastConversionRow, PastRequestRow
+from twite.stores.sql.listing.exports import StoredConversionRow
 from twite.stores.sql.privacy import ToEraseRow
 from twite.stores.sql.pruning import NextSubmissionsRow, PruningPlace
 from twite.stores.sql.records import HistoryRow
@@ -33,6 +34,7 @@ QUERY_ROWS = [
     OriginRow,
     PastConversionRow,
     PastRequestRow,
+    StoredConversionRow,
     SummaryRow,
     ToEraseRow,
 ]

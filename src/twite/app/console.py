@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
+from twite.app.export.state import list_exports
 from twite.app.gateway_parts import GatewayParts
 from twite.app.logins import events_manager
 from twite.app.monitoring import send_trial
@@ -172,6 +173,7 @@ def console(
         SystemPage(
             facts=partial(system_facts, settings),
             syncs=parts.run_sync.list_syncs,
+            exports=partial(list_exports, store, settings.exports),
             sources=sources,
             examine=parts.examine,
         ),

@@ -5,6 +5,7 @@ import sys
 from contextlib import AsyncExitStack
 from typing import Final
 
+from twite.app.export.schedule import ExportSchedule
 from twite.app.feature import RunningFeature
 from twite.app.gateway_parts import GatewayParts
 from twite.app.http_parts import OnDemandConsole
@@ -53,6 +54,12 @@ class RunningGateway:
         self._tasks: list[asyncio.Task[None]] = []
         self._syncs = SyncSchedule(
             parts.store, parts.clock, parts.observer, in_use=lambda: self._reload.in_use
+        )
+        self._exports = ExportSchedule(
+            parts.store,
+            parts.clock,
+            parts.observer,
+            in_use=lambda: self._reload.in_use.settings,
         )
 
         self._results = ResultsSchedule(
@@ -113,6 +120,7 @@ class RunningGateway:
         parts.run_sync.begin(self._syncs.run_now, self._syncs.list_syncs)
         self._syncs.start()
         self._results.start()
+        self._exports.start()
         self._replay_runner.start()
         if parts.address.is_reloaded:  # perhaps while this worker started
             await self._reload.run(is_quiet=True)
@@ -138,6 +146,7 @@ class RunningGateway:
             await self._reload.stop()
             await self._syncs.stop()
             await self._results.stop()
+            await self._exports.stop()
             await self._replay_runner.stop()
             await self._server.stop()
             await parts.feature.stop_serving()

@@ -23,6 +23,7 @@ _OWN: Final[Mapping[str, Mapping[str, str]]] = {
     "Conversions": {
         "send": "Send conversions from files, object storage or a query",
         "sync": "Run a [[sync]], or fetch what a shop has not delivered",
+        "export": "Write the state of each conversion where your data team works",
         "webhook": "Try messages of a webhook, without sending conversions",
         "show": "Show the history of a conversion, attempt by attempt",
         "rejected": "List conversions rejected at intake, with the reasons",

@@ -5,6 +5,7 @@ from typing import Any, Final, Literal, TypeVar
 
 import msgspec
 
+from twite.config.exports import ExportSettings
 from twite.config.settings import Settings
 from twite.config.store_url import StoreUrl
 from twite.config.syncs import SyncSettings
@@ -112,6 +113,7 @@ def with_reloaded(running_settings: Settings, written_settings: Settings) -> Set
         syncs=written_settings.syncs,
         value_rules=written_settings.value_rules,
         value_tables=written_settings.value_tables,
+        exports=written_settings.exports,
         features=tuple(
             before.reloaded(after)
             for before, after in zip(
@@ -129,6 +131,7 @@ def _changes(running_settings: Settings, new_settings: Settings) -> Iterator[Set
     yield from _of_table("sync", _syncs(before), _syncs(after), keys=_sync_keys)
     yield from _of_table("value_rule", _rules(before), _rules(after), keys=_rule_keys)
     yield from _of_table("value_table", before.value_tables, after.value_tables)
+    yield from _of_table("export", _exports(before), _exports(after), keys=_export_keys)
     for feature, written in zip(before.features, after.features, strict=True):
         changed = written.items()
         for table, items in feature.items().items():
@@ -153,6 +156,10 @@ def _syncs(settings: Settings) -> dict[str, SyncSettings]:
 
 def _rules(settings: Settings) -> dict[str, ValueRule]:
     return {rule.name: rule for rule in settings.value_rules}
+
+
+def _exports(settings: Settings) -> dict[str, ExportSettings]:
+    return {export.name: export for export in settings.exports}
 
 
 def _of_table(
@@ -202,6 +209,11 @@ def _sync_keys(old_sync: SyncSettings, new_sync: SyncSettings) -> tuple[str, ...
 
 def _rule_keys(old_rule: ValueRule, new_rule: ValueRule) -> tuple[str, ...]:
     return tuple(_differing(old_rule, new_rule))
+
+
+def _export_keys(old_export: ExportSettings, new_export: ExportSettings) -> tuple[str, ...]:
+    keys = _differing(old_export, new_export)
+    return tuple("to" if key == "url" else key for key in keys)
 
 
 def _differing(before: object, after: object, place: str = "") -> Iterator[str]:

@@ -12,6 +12,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from twite.config import values
+from twite.config.exports import ExportTargetTable
 from twite.config.feature_tables import FeatureTables
 from twite.config.kinds import (
     REQUIRED,
@@ -315,6 +316,9 @@ class SettingsFile(msgspec.Struct, frozen=True, kw_only=True):
     )
     value_table: tuple[ValueTableTable, ...] = setting(
         [], "One table for each CSV file that value rules read"
+    )
+    export: tuple[ExportTargetTable, ...] = setting(
+        [], "One table for each database or object storage that gets the state of each conversion"
     )
     added: tuple[msgspec.Struct, ...] = ()
 

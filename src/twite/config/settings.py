@@ -16,6 +16,7 @@ import msgspec
 
 from twite.config import toml, values
 from twite.config.collected_errors import CollectedErrors, combined
+from twite.config.exports import ExportSettings, exports
 from twite.config.feature_tables import FeatureSettings, SettingsBasis
 from twite.config.kinds import Kind, ListOf, MapOf, Table
 from twite.config.pixels import destinations, sources, weak_keys
@@ -68,6 +69,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     syncs: tuple[SyncSettings, ...] = ()
     value_rules: tuple[ValueRule, ...] = ()
     value_tables: Mapping[str, Path] = {}
+    exports: tuple[ExportSettings, ...] = ()
     console: ConsoleSettings
     traces: TraceSettings = TraceSettings()
     results: ResultsSettings = ResultsSettings()
@@ -154,6 +156,7 @@ def _checked(file: SettingsFile, path: Path, reader: Reader, kept_in: Path | Non
     table_files: dict[str, Path] = {}
     with wrong.collect():
         table_files = value_tables(file.value_table)
+    exported: tuple[ExportSettings, ...] = ()
     with wrong.collect():
         pixels = destinations(file.pixel, rate=file.x.rate, emulated=file.x.emulator is not None)
         events = {pixel.pixel: pixel.events for pixel in pixels}
@@ -175,6 +178,8 @@ def _checked(file: SettingsFile, path: Path, reader: Reader, kept_in: Path | Non
                 sources=submitters,
                 pixels=events,
             )
+    with wrong.collect():
+        exported = exports(file.export)
     basis = SettingsBasis(
         reader=reader,
         names=tuple(table.name for table in file.source),
@@ -203,6 +208,7 @@ def _checked(file: SettingsFile, path: Path, reader: Reader, kept_in: Path | Non
         syncs=synced,
         value_rules=rules,
         value_tables=table_files,
+        exports=exported,
         features=tuple(features),
         warnings=(
             *reader.warnings,

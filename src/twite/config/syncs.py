@@ -29,7 +29,7 @@ _NAME: Final = re.compile(r"[A-Za-z0-9._-]+", re.ASCII)
 _TABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)?", re.ASCII)
 
 
-class _Url(SecretText, frozen=True):
+class LocationUrl(SecretText, frozen=True):
     """The URL of a database or of objects. Only one with a password is a secret."""
 
     def read(self, value: object, place: str, reader: Reader) -> Secret:
@@ -66,7 +66,7 @@ def _zone(text: str, place: str) -> tzinfo:
         ) from None
 
 
-def _table(text: str, place: str) -> str:
+def table_name(text: str, place: str) -> str:
     if not _TABLE.fullmatch(text):
         raise SettingsError(place, f"{text!r} is not the name of a table, such as twite_sent")
     return text
@@ -80,7 +80,7 @@ class SyncTable(msgspec.Struct, frozen=True, kw_only=True):
     url: Secret = setting(
         REQUIRED,
         "the database's URL, or that of objects: `s3://`, `gs://`, `az://`",
-        _Url(),
+        LocationUrl(),
         example="env:DATABASE_URL",
     )
     query: str | None = setting(
@@ -126,7 +126,7 @@ class SyncTable(msgspec.Struct, frozen=True, kw_only=True):
         {}, "Twite's field → your column", example={"email": "Contact", "url": ""}
     )
     write_back: str | None = setting(
-        None, "a table of the database for the result of each row", Text(_table), "twite_sent"
+        None, "a table of the database for the result of each row", Text(table_name), "twite_sent"
     )
 
 

@@ -11,9 +11,14 @@ from typing import Any, Final
 import msgspec
 
 from twite.console.render import csv_lines
+from twite.gateway.operations.export_rows import COLUMNS, DECIMALS, DIGITS, ColumnKind
 
-ExportRow = Sequence[object]
+FileRow = Sequence[object]
 _ROWS_OF_A_GROUP: Final = 20_000
+NO_POLARS: Final = (
+    "Parquet needs the package polars, which is not installed in Twite's environment. Install it "
+    "with pip install polars, or export as CSV."
+)
 
 
 class ExportFormat(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,8 +40,20 @@ def polars() -> ModuleType | None:
         return None
 
 
+def parquet_schema(library: Any) -> dict[str, object]:  # noqa: ANN401  # polars
+    """Return the columns of exports with their types in Parquet."""
+    types = {
+        ColumnKind.TEXT: library.String,
+        ColumnKind.INTEGER: library.Int64,
+        ColumnKind.DECIMAL: library.Decimal(DIGITS, DECIMALS),
+        ColumnKind.TIME: library.Datetime("ms", "UTC"),
+        ColumnKind.BOOLEAN: library.Boolean,
+    }
+    return {column.name: types[column.kind] for column in COLUMNS}
+
+
 async def csv_parts(
-    head: Sequence[str], pages: AsyncIterator[Sequence[ExportRow]]
+    head: Sequence[str], pages: AsyncIterator[Sequence[FileRow]]
 ) -> AsyncIterator[bytes]:
     """Yield a CSV file (RFC 4180) with cells that no spreadsheet reads as formulas."""
     yield csv_lines([head])
@@ -47,7 +64,7 @@ async def csv_parts(
 async def parquet_parts(
     library: Any,  # noqa: ANN401  # polars, which is optional
     schema: Mapping[str, object],
-    pages: AsyncIterator[Sequence[ExportRow]],
+    pages: AsyncIterator[Sequence[FileRow]],
 ) -> AsyncIterator[bytes]:
     """Yield a Parquet file, which polars writes in a thread.
 
@@ -77,11 +94,11 @@ class _RowFeed:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._rows: queue.SimpleQueue[Sequence[ExportRow] | None] = queue.SimpleQueue()
+        self._rows: queue.SimpleQueue[Sequence[FileRow] | None] = queue.SimpleQueue()
         self.free = asyncio.Event()
         self.free.set()
 
-    def put(self, rows: Sequence[ExportRow]) -> None:
+    def put(self, rows: Sequence[FileRow]) -> None:
         self.free.clear()
         self._rows.put(rows)
 
@@ -89,7 +106,7 @@ class _RowFeed:
         """Let the thread end the file, after the rows that it has not taken."""
         self._rows.put(None)
 
-    def __iter__(self) -> Iterator[Sequence[ExportRow]]:
+    def __iter__(self) -> Iterator[Sequence[FileRow]]:
         """Yield the rows in the thread."""
         while (rows := self._rows.get()) is not None:
             self._loop.call_soon_threadsafe(self.free.set)

@@ -12,6 +12,7 @@ from twite.diagnostics.access import access
 from twite.diagnostics.canary import TestConversion, canary
 from twite.diagnostics.configuration import configuration, key, pixels, source_keys, sources
 from twite.diagnostics.endpoint import pages, public_address
+from twite.diagnostics.exports import exports
 from twite.diagnostics.feature_checks import Check, FeatureChecks
 from twite.diagnostics.network import OF_X, network
 from twite.diagnostics.results import live_results, results
@@ -38,6 +39,7 @@ CHECKS: Final = (
     webhook_ids,
     syncs,
     results,
+    exports,
     key,
     traces,
     network,

@@ -32,6 +32,7 @@ class AlertKind(StrEnum):
     WEBHOOK_SILENT = "webhook_silent"  # about a webhook: unusually long without messages
     SYNC_FAILING = "sync_failing"  # about a [[sync]]: its runs fail
     SYNC_SILENT = "sync_silent"  # about a [[sync]]: unusually long without rows
+    EXPORT_FAILING = "export_failing"  # about an [[export]]: its runs fail
     BALANCE_RESIDUE = "balance_residue"  # about a source and pixel: conversions are unaccounted for
     STORE_FAILING = "store_failing"  # commits fail: Twite responds to submissions with 503
     # The database is damaged, or cannot be opened: the gateway has ended.
@@ -144,6 +145,13 @@ RULES: Final[Mapping[AlertKind, AlertRule]] = {
         fix="Run the query yourself. Perhaps the cursor or a condition matches no new orders.",
         urgent=True,
         subject="sync",
+    ),
+    AlertKind.EXPORT_FAILING: AlertRule(
+        title="an export fails",
+        fix="Correct the cause that the reason names, then run twite export NAME.",
+        urgent=False,
+        opens_after=10 * MINUTE,
+        subject="export",
     ),
     AlertKind.BALANCE_RESIDUE: AlertRule(
         title="the balance is not 0",

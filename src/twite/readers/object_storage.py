@@ -1,4 +1,4 @@
-"""Files in object storage: Amazon S3, Google Cloud Storage, Azure Blob Storage.
+"""Files in object storage: Amazon S3, Google Cloud Storage, Azure Blob Storage. Exports write them.
 
 obstore reads credentials and endpoints from the environment, like the providers' own tools:
 AWS_ACCESS_KEY_ID, GOOGLE_APPLICATION_CREDENTIALS, AZURE_STORAGE_ACCOUNT_NAME, and so on.
@@ -28,7 +28,7 @@ _REQUEST_URL: Final = re.compile(r"https?://\S+")
 
 
 class StorageUnusable(OperatorError):
-    """Object storage cannot be read: the package is missing, or the provider refused."""
+    """Object storage cannot be used: the package is missing, or the provider refused."""
 
 
 class StoredObject(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,6 +87,23 @@ class ObjectStorage:
             path=Path(location.partition("://")[2].replace("/", "-")),
             open=lambda: self._open(stored),
         )
+
+    def read(self, name: str) -> bytes | None:
+        """Return an object below the prefix; None if there is none. Raises StorageUnusable."""
+        path = self._key + name
+        missing = self._obstore.exceptions.NotFoundError, FileNotFoundError
+        with _explained(f"{self._root}/{path}", self._obstore):
+            try:
+                return bytes(self._obstore.get(self._store, path).bytes())
+            except missing:
+                # A bucket that does not exist is found by the first `put`.
+                return None
+
+    def put(self, name: str, content: bytes) -> None:
+        """Write an object below the prefix, or replace it. Raises StorageUnusable."""
+        path = self._key + name
+        with _explained(f"{self._root}/{path}", self._obstore):
+            self._obstore.put(self._store, path, content)
 
     def _open(self, stored: StoredObject) -> BinaryIO:
         location = f"{self._root}/{stored.path}"
@@ -159,4 +176,4 @@ class _explained:  # noqa: N801  # a context manager
         if "404 Not Found" in first:
             return "there is no such object or bucket"
         # The URL of a request may contain a signature.
-        return f"cannot be read: {_REQUEST_URL.sub('…', first)[:_LONGEST_REASON]}"
+        return f"the request failed: {_REQUEST_URL.sub('…', first)[:_LONGEST_REASON]}"

@@ -1,46 +1,41 @@
 """The export of conversions: all that a list shows, as CSV or Parquet."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
 import msgspec
 from starlette.responses import Response, StreamingResponse
 
-from twite.console.export_files import CSV, PARQUET, ExportRow, csv_parts, parquet_parts, polars
+from twite.console.export_files import (
+    CSV,
+    NO_POLARS,
+    PARQUET,
+    FileRow,
+    csv_parts,
+    parquet_parts,
+    parquet_schema,
+    polars,
+)
 from twite.console.page import PageRequest, PageRoute
 from twite.console.scope import FILTERS, EventNames, asked_again, look_of
 from twite.domain.destination import Destination
 from twite.domain.people.users import AuditAction, Role
 from twite.domain.times import spelled
-from twite.gateway.operations.conversion_value import value_of
 from twite.gateway.operations.dedup_count import MOST_KEPT, DedupCount, of_counted
+from twite.gateway.operations.export_rows import NAMES, cells_of, rejected_row, row_of
+from twite.gateway.ports.exports import ConversionsQuery, ExportRow, StoredConversion
 from twite.gateway.ports.listing import ConversionSummary, ListedState, ListQuery
 from twite.gateway.ports.machine import Clock
 from twite.gateway.ports.queries import Queries
-from twite.redaction.mask_tree import masked_words
 
 PATH: Final = "/console/conversions/export"
 LIST: Final = "/console/conversions"
-COLUMNS: Final = (
-    *("number", "received_at", "pixel", "event", "event_name", "conversion_id", "receipt"),
-    *("source", "endpoint", "state", "reason", "value", "currency", "duplicates", "flag"),
-)
 _ON_A_PAGE: Final = 100
 # How long to rest after a page, as a multiple of the time that it took, and in milliseconds.
 _RESTS: Final = 2
 _LONGEST_REST: Final = 100
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-# As long as the amounts that Twite accepts.
-_DIGITS: Final = 36
-_DECIMALS: Final = 18
-NO_POLARS: Final = (
-    "Parquet needs the package polars, which is not installed in Twite's environment. Install it "
-    "with pip install polars, or export as CSV."
-)
 
 TOO_MANY_ORDERS: Final = (
     f"Nothing was exported: the list has only the latest {MOST_KEPT:,} orders under two ids. "
@@ -80,11 +75,11 @@ class ExportPage:
         list_query = msgspec.structs.replace(
             query, position=None, until=min(query.until, request.now + 1)
         )
-        pages = self._pages(list_query)
+        pages = self._pages(list_query, at=request.now)
         if chosen is PARQUET:
-            parts = parquet_parts(library, _schema(library), _rows(pages, self._columns))
+            parts = parquet_parts(library, parquet_schema(library), pages)
         else:
-            parts = csv_parts(COLUMNS, _rows(pages, self._cells))
+            parts = csv_parts(NAMES, _cells(pages))
         name = f"conversions-{spelled(request.now)[:10]}.{chosen.name}"
         return StreamingResponse(
             parts,
@@ -92,70 +87,42 @@ class ExportPage:
             headers={"content-disposition": f'attachment; filename="{name}"'},
         )
 
-    async def _pages(self, list_query: ListQuery) -> AsyncIterator[Sequence[ConversionSummary]]:
-        """Yield the pages of a list. Between two, rest: intake needs the process's one lock."""
+    async def _pages(self, list_query: ListQuery, *, at: int) -> AsyncIterator[Sequence[ExportRow]]:
+        """Yield the rows of a list. Between two pages, rest: intake needs the process's one lock.
+
+        A thread makes the rows, so that the event loop stays free.
+        """
         while True:
             began = self.clock.elapsed()
             page = await self.queries.page(list_query)
+            numbers = [each.delivery for each in page.summaries if each.delivery is not None]
+            found = await self.queries.answer(ConversionsQuery(deliveries=numbers))
+            stored = {each.delivery: each for each in found}
+
             if page.summaries:
-                yield page.summaries
+                yield await asyncio.to_thread(self._rows, page.summaries, stored, at)
             if page.back_to is None:
                 return
             list_query = msgspec.structs.replace(list_query, position=page.back_to)
             # A slow client already lets the process rest.
             await self.clock.sleep(min(_RESTS * (self.clock.elapsed() - began), _LONGEST_REST))
 
-    def _columns(self, summary: ConversionSummary) -> ExportRow:
-        """Return the values of COLUMNS with their types."""
-        value = value_of(summary.body)
-        return (
-            summary.delivery,
-            _EPOCH + timedelta(milliseconds=summary.received_at),
-            summary.pixel,
-            summary.event,
-            self.names(summary.pixel, summary.event),
-            summary.conversion_id,
-            summary.receipt,
-            summary.source,
-            summary.endpoint,
-            summary.state.value,
-            masked_words(summary.reason or ""),
-            _decimal(value.value),
-            value.price_currency,
-            summary.duplicates,
-            None if summary.flag is None else summary.flag.kind,
-        )
-
-    def _cells(self, summary: ConversionSummary) -> ExportRow:
-        """Return the values of COLUMNS as texts."""
-        cells = ["" if value is None else str(value) for value in self._columns(summary)]
-        cells[COLUMNS.index("received_at")] = spelled(summary.received_at)
-        cells[COLUMNS.index("value")] = value_of(summary.body).value or ""
-        return cells
+    def _rows(
+        self,
+        summaries: Sequence[ConversionSummary],
+        stored: Mapping[int, StoredConversion],
+        at: int,
+    ) -> list[ExportRow]:
+        """Return the rows of a page; a conversion that was pruned meanwhile has none."""
+        rows = []
+        for each in summaries:
+            if each.delivery is None:
+                rows.append(rejected_row(each, at=at))
+            elif each.delivery in stored:
+                rows.append(row_of(stored[each.delivery], self.names, at=at))
+        return rows
 
 
-async def _rows(
-    pages: AsyncIterator[Sequence[ConversionSummary]],
-    convert: Callable[[ConversionSummary], ExportRow],
-) -> AsyncIterator[Sequence[ExportRow]]:
-    """Yield the rows of pages. A thread converts them, so that the event loop stays free."""
-    async for summaries in pages:
-        yield await asyncio.to_thread(lambda some: [convert(each) for each in some], summaries)
-
-
-def _decimal(value: str | None) -> Decimal | None:
-    try:
-        return None if value is None else Decimal(value)
-    except InvalidOperation:
-        return None
-
-
-def _schema(library: Any) -> Mapping[str, object]:  # noqa: ANN401  # polars
-    """Return the types of the columns for Parquet."""
-    types = {
-        "number": library.Int64,
-        "received_at": library.Datetime("ms", "UTC"),
-        "value": library.Decimal(_DIGITS, _DECIMALS),
-        "duplicates": library.Int64,
-    }
-    return {name: types.get(name, library.String) for name in COLUMNS}
+async def _cells(pages: AsyncIterator[Sequence[ExportRow]]) -> AsyncIterator[Sequence[FileRow]]:
+    async for rows in pages:
+        yield await asyncio.to_thread(lambda some: [cells_of(row) for row in some], rows)

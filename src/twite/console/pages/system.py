@@ -1,4 +1,4 @@
-"""The system: checks, syncs, versions and the size of the store."""
+"""The system: checks, syncs, exports, versions and the size of the store."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from twite.console.page import NavigationGroup, PageLocation, PageRequest, PageR
 from twite.console.pages.pixels import may_see
 from twite.domain.destination import Source
 from twite.domain.people.users import AuditAction, Role
-from twite.gateway.operations.control import SyncSummary
+from twite.gateway.operations.control import ExportSummary, SyncSummary
 from twite.gateway.ports.findings import CheckFinding
 
 SYSTEM: Final = "/console/system"
@@ -33,6 +33,7 @@ class SystemPage:
 
     facts: Callable[[], Awaitable[SystemFacts]]
     syncs: Callable[[], Awaitable[Sequence[SyncSummary]]]
+    exports: Callable[[], Awaitable[Sequence[ExportSummary]]]
     sources: Sequence[Source]
     examine: Callable[[], AsyncIterator[CheckFinding]] | None
 
@@ -70,6 +71,8 @@ class SystemPage:
             counts=counts,
             can_check=self.examine is not None and viewer.may(Role.ADMIN),
             syncs=[sync for sync in await self.syncs() if sync.source in shown],
+            # Exports have the conversions of all pixels.
+            exports=await self.exports() if viewer.pixels is None else (),
             # How large the store is says how much the others send.
             facts=await self.facts() if viewer.pixels is None else None,
         )

@@ -116,6 +116,16 @@ class SyncSummary(msgspec.Struct, frozen=True, kw_only=True):
     problem: str = ""
 
 
+class ExportSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """An `[[export]]` and its last run, if any. `problem` is why it failed."""
+
+    name: str
+    to: str
+    at: int | None = None
+    rows: int = 0
+    problem: str = ""
+
+
 class ControlResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The number of changed deliveries or secrets, and why edits of deliveries were refused.
 

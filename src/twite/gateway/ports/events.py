@@ -198,6 +198,7 @@ class ProblemPlace(StrEnum):
     STORE = "store"
     SWEEP = "sweep"
     SYNC = "sync"
+    EXPORT = "export"
     TAG = "tag"
     TRACES = "traces"
     VAULT = "vault"

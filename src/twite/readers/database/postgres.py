@@ -29,8 +29,11 @@ _ANSWER_WITHIN: Final = 600.0  # seconds
 _CONNECT_WITHIN: Final = 15.0  # seconds
 
 
-class PostgresRows:
-    """A connection to PostgreSQL. asyncpg needs an event loop, which runs in a thread."""
+class PostgresConnection:
+    """A connection to PostgreSQL. asyncpg needs an event loop, which runs in a thread.
+
+    Every method raises DatabaseUnusable.
+    """
 
     def __init__(self, secret_url: Secret) -> None:
         self._secret_url = secret_url
@@ -46,20 +49,10 @@ class PostgresRows:
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
         try:
-            self._connection = self._run(self._connect())
+            self._connection: Any = self._run(self._connect())
         except BaseException:
             self._end()
             raise
-
-    def stream(self, sql: str) -> tuple[tuple[str, ...], Iterator[Sequence[object]]]:
-        header, cursor = self._run(self._begin(without_end(sql)))
-        return header, self._fetched(cursor)
-
-    def page(self, query: PageQuery) -> QueryPage:
-        return self._run(self._page(page_sql(query, double_quoted, _mark), query.after or ()))
-
-    def write(self, table: str, rows: Sequence[WrittenRow]) -> None:
-        self._run(self._write(".".join(map(double_quoted, table.split("."))), rows))
 
     def interrupt(self) -> None:
         self._loop.call_soon_threadsafe(self._connection.terminate)
@@ -105,6 +98,20 @@ class PostgresRows:
             statement_cache_size=0,
             server_settings={"application_name": "twite"},
         )
+
+
+class PostgresRows(PostgresConnection):
+    """Reads a query's rows, and writes a write-back table."""
+
+    def stream(self, sql: str) -> tuple[tuple[str, ...], Iterator[Sequence[object]]]:
+        header, cursor = self._run(self._begin(without_end(sql)))
+        return header, self._fetched(cursor)
+
+    def page(self, query: PageQuery) -> QueryPage:
+        return self._run(self._page(page_sql(query, double_quoted, _mark), query.after or ()))
+
+    def write(self, table: str, rows: Sequence[WrittenRow]) -> None:
+        self._run(self._write(".".join(map(double_quoted, table.split("."))), rows))
 
     async def _begin(self, sql: str) -> tuple[tuple[str, ...], Any]:
         # The transaction lasts until the connection is closed. All rows are of one snapshot.

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Self, TypeVar
+from typing import Generic, Protocol, Self, TypeVar
 
 from twite.domain.secret import Secret
 from twite.readers.database.connection import PageQuery, QueryPage, RowDatabase, WrittenRow
@@ -12,16 +12,28 @@ from twite.readers.database.open import open_database
 T = TypeVar("T")
 
 
-class DatabaseThread:
-    """Opens, reads and closes a database in one thread: a connection must not be closed in use.
+class ClosableConnection(Protocol):
+    """A connection whose calls block. Every method raises DatabaseUnusable."""
 
-    If the caller is cancelled, the query is interrupted, and the thread closes the connection.
+    def interrupt(self) -> None:
+        """End the running call soon, from another thread. Later calls may fail."""
+
+    def close(self) -> None: ...
+
+
+C = TypeVar("C", bound=ClosableConnection)
+
+
+class ConnectionThread(Generic[C]):
+    """Opens, uses and closes a connection in one thread: it must not be closed in use.
+
+    If the caller is cancelled, the call is interrupted, and the thread closes the connection.
     Every method raises DatabaseUnusable.
     """
 
-    def __init__(self, secret_url: Secret) -> None:
-        self._secret_url = secret_url
-        self._database: RowDatabase | None = None
+    def __init__(self, connect: Callable[[], C]) -> None:
+        self._connect = connect
+        self._connection: C | None = None
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="twite-database")
 
     async def __aenter__(self) -> Self:
@@ -34,8 +46,8 @@ class DatabaseThread:
 
     async def __aexit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         if isinstance(error, asyncio.CancelledError):
-            if self._database is not None:
-                self._database.interrupt()
+            if self._connection is not None:
+                self._connection.interrupt()
             self._end()
             return
         try:
@@ -43,11 +55,9 @@ class DatabaseThread:
         finally:
             self._end()
 
-    async def page(self, query: PageQuery) -> QueryPage:
-        return await self._call(lambda: self._opened().page(query))
-
-    async def write(self, table: str, rows: Sequence[WrittenRow]) -> None:
-        await self._call(lambda: self._opened().write(table, rows))
+    async def run(self, work: Callable[[C], T]) -> T:
+        """Run a call of the connection in the thread."""
+        return await self._call(lambda: work(self._opened()))
 
     async def _call(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._executor, work)
@@ -57,13 +67,26 @@ class DatabaseThread:
         self._executor.shutdown(wait=False)
 
     def _open(self) -> None:
-        self._database = open_database(self._secret_url)
+        self._connection = self._connect()
 
-    def _opened(self) -> RowDatabase:
-        assert self._database is not None  # noqa: S101  # for the type checker
-        return self._database
+    def _opened(self) -> C:
+        assert self._connection is not None  # noqa: S101  # for the type checker
+        return self._connection
 
     def _close(self) -> None:
-        database, self._database = self._database, None
-        if database is not None:
-            database.close()
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+
+class DatabaseThread(ConnectionThread[RowDatabase]):
+    """A database whose rows are read."""
+
+    def __init__(self, secret_url: Secret) -> None:
+        super().__init__(lambda: open_database(secret_url))
+
+    async def page(self, query: PageQuery) -> QueryPage:
+        return await self.run(lambda database: database.page(query))
+
+    async def write(self, table: str, rows: Sequence[WrittenRow]) -> None:
+        await self.run(lambda database: database.write(table, rows))

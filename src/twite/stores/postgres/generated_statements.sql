@@ -119,6 +119,12 @@ FROM api_key WHERE digest = $1
 SELECT id, name, digest, scopes, pixels, created_at, made_by, revoked_at
 FROM api_key ORDER BY created_at DESC, id
 
+-- rows: attempt_times(deliveries)
+SELECT attempted.delivery, attempt.at, attempt.status
+FROM attempted JOIN attempt ON attempt.id = attempted.attempt
+WHERE attempted.delivery = ANY (translate($1, '[]', '{}')::bigint[])
+ORDER BY attempted.delivery, attempt.id
+
 -- rows: attempts_of(deliveries)
 SELECT attempted.delivery, attempt.at, attempt.outcome, attempt.status, attempt.answer,
   attempt.ambiguous, attempt.size
@@ -1003,6 +1009,9 @@ FROM paired JOIN queue ON queue.id = paired.queue
 WHERE $3::text IS NULL OR queue.pixel IN (SELECT json_array_elements_text($3::json))
 ORDER BY first_at DESC, page_id LIMIT $4
 
+-- rows: ids_after(after, limit)
+SELECT id FROM conversion WHERE id > $1 ORDER BY id LIMIT $2
+
 -- rows: ids_known_of_keys(keys)
 SELECT id FROM known_identifier
 WHERE kind <> 'denied'
@@ -1800,6 +1809,29 @@ SELECT coalesce(json_agg(id), '[]')::text, count(*) FROM (
 -- count: store_idempotency_key(key, request, at)
 insert INTO idempotency_key (key, request, at) VALUES ($1, $2, $3)
 ON CONFLICT (key) DO UPDATE SET request = excluded.request, at = excluded.at
+
+-- rows: stored_conversions(deliveries)
+SELECT
+  conversion.id AS delivery, conversion.id - submission.first AS place,
+  submission.receipt AS receipt, submission.received_at AS received_at,
+  submission.source AS source, submission.endpoint AS endpoint, queue.pixel AS pixel,
+  queue.event AS event, conversion.conversion_id AS conversion_id,
+  CASE
+    WHEN outbox.state IS NOT NULL THEN outbox.state
+    WHEN discarded.note IS NOT NULL OR conversion.suppressed IS NOT NULL THEN 'suppressed'
+    ELSE 'delivered'
+  END AS state,
+  coalesce(outbox.reason, discarded.note, conversion.suppressed) AS reason,
+  coalesce(outbox.cause, discarded.cause, conversion.cause) AS cause,
+  conversion.body AS body, flagged.kind AS flag
+FROM conversion
+JOIN queue ON queue.id = conversion.queue
+JOIN submission ON submission.id = conversion.submission
+LEFT JOIN outbox ON outbox.id = conversion.id
+LEFT JOIN discarded ON discarded.delivery = conversion.id
+LEFT JOIN flagged ON flagged.delivery = conversion.id
+WHERE conversion.id = ANY (translate($1, '[]', '{}')::bigint[])
+ORDER BY conversion.id
 
 -- rows: stragglers(after, limit)
 SELECT straggler.delivery, outbox.id IS NULL, (

@@ -9,6 +9,7 @@ from twite.domain.history import ConversionCounts, History
 from twite.domain.stats.backlog import BacklogHour
 from twite.domain.times import LATEST
 from twite.gateway.ports import queries as port
+from twite.gateway.ports.exports import ConversionsAfterQuery, ConversionsQuery, NumberQuery
 from twite.gateway.ports.listing import ListQuery, QueryScope, SummaryPage
 from twite.gateway.ports.past_requests import PastRequestsQuery
 from twite.gateway.ports.privacy import EraseSearch, EraseTraces
@@ -24,7 +25,7 @@ from twite.stores.sql import (
 )
 from twite.stores.sql.database import ReadsViews, View
 from twite.stores.sql.directory import SqlDirectoryReader
-from twite.stores.sql.listing import problems
+from twite.stores.sql.listing import exports, problems
 from twite.stores.sql.listing.page import page
 from twite.stores.sql.listing.past_requests import past_requests
 from twite.stores.sql.state import SqlStateReader
@@ -67,6 +68,9 @@ _VIEWS: Final[Mapping[type, Callable[..., Any]]] = {
     port.UndeliveredQuery: records.undelivered,
     port.PayloadHeadsQuery: moves.heads,
     PastRequestsQuery: past_requests,
+    ConversionsQuery: exports.stored_conversions,
+    ConversionsAfterQuery: exports.conversions_after,
+    NumberQuery: exports.number_of_time,
 }
 # These take seconds.
 _LONG: Final = (port.DedupQuery, port.IdPairsQuery, port.OtherIdsQuery)

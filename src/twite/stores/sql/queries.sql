@@ -1894,6 +1894,41 @@ WHERE conversion.id IN (SELECT value FROM json_each(:deliveries))
   AND (:digest IS NULL OR instr(CAST(conversion.body AS BLOB), :digest) > 0)
 ORDER BY conversion.id DESC LIMIT :limit;
 
+-- name: ids_after
+-- The ids of conversions, in order.
+SELECT id FROM conversion WHERE id > :after ORDER BY id LIMIT :limit;
+
+-- name: stored_conversions
+-- Conversions with their states, for exports.
+SELECT
+  conversion.id AS delivery, conversion.id - submission.first AS place,
+  submission.receipt AS receipt, submission.received_at AS received_at,
+  submission.source AS source, submission.endpoint AS endpoint, queue.pixel AS pixel,
+  queue.event AS event, CAST(conversion.conversion_id AS TEXT) AS conversion_id,
+  CASE
+    WHEN outbox.state IS NOT NULL THEN outbox.shown_state
+    WHEN discarded.note IS NOT NULL OR conversion.suppressed IS NOT NULL THEN 'suppressed'
+    ELSE 'delivered'
+  END AS state,
+  coalesce(outbox.reason, discarded.note, conversion.suppressed) AS reason,
+  coalesce(outbox.cause, discarded.cause, conversion.cause) AS cause,
+  CAST(conversion.body AS BLOB) AS body, flagged.kind AS flag
+FROM conversion
+JOIN queue ON queue.id = conversion.queue
+JOIN submission ON submission.id = conversion.submission
+LEFT JOIN outbox ON outbox.id = conversion.id
+LEFT JOIN discarded ON discarded.delivery = conversion.id
+LEFT JOIN flagged ON flagged.delivery = conversion.id
+WHERE conversion.id IN (SELECT value FROM json_each(:deliveries))
+ORDER BY conversion.id;
+
+-- name: attempt_times
+-- When these deliveries were attempted, and the status of each response, in the order of writing.
+SELECT attempted.delivery, attempt.at, attempt.status
+FROM attempted JOIN attempt ON attempt.id = attempted.attempt
+WHERE attempted.delivery IN (SELECT value FROM json_each(:deliveries))
+ORDER BY attempted.delivery, attempt.id;
+
 -- name: received_of
 -- When a conversion was received.
 SELECT submission.received_at

@@ -118,7 +118,7 @@ def found_conversions(connection: SqlConnection, list_query: ListQuery) -> Found
         before = min(before, _number_at(connection, list_query.until + _JITTER, last))
     floor = max(first, list_query.after + 1)
     if list_query.since > 0:
-        floor = max(floor, _number_at(connection, list_query.since - _JITTER, last))
+        floor = max(floor, first_since(connection, list_query.since, last))
     found: list[ConversionSummary] = []
     looked, size = 0, min(list_query.limit, LOOKED_THROUGH)
     candidates = _candidates(connection, list_query)
@@ -151,6 +151,11 @@ def flag_of(
     if kind is None:
         return None
     return ValueFlag(kind=kind, value=value or "", currency=currency or "", usual=usual or "")
+
+
+def first_since(connection: SqlConnection, at: int, last: int) -> int:
+    """Return the first number that may have been received since a time; `last` + 1 for none."""
+    return _number_at(connection, at - _JITTER, last)
 
 
 def _number_at(connection: SqlConnection, at: int, last: int) -> int:

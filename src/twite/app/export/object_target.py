@@ -1,0 +1,147 @@
+"""Parquet objects below a prefix as the target of an export.
+
+Objects are only added: of several rows with one key, the one with the latest `updated_at` counts.
+`_twite/state.json` has the position, and the rows that may still change. It is written after the
+objects, so an export that is killed writes some rows again, and loses none.
+"""
+
+import asyncio
+import hashlib
+import io
+import sys
+import zlib
+from array import array
+from base64 import b64decode, b64encode
+from bisect import bisect_left, bisect_right
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import msgspec
+
+from twite.console.export_files import NO_POLARS, parquet_schema, polars
+from twite.domain.errors import ClientError
+from twite.domain.times import DAY, spelled
+from twite.gateway.ports.exports import ExportPage, ExportPosition, ExportRow
+from twite.readers.object_storage import ObjectStorage
+
+STATE: Final = "_twite/state.json"
+ROWS_OF_AN_OBJECT: Final = 20_000
+
+
+class _StoredState(msgspec.Struct, frozen=True, kw_only=True):
+    """`numbers` and `digests` are arrays of 64-bit integers, compressed, in base64."""
+
+    sequence: int
+    position: ExportPosition
+    numbers: str
+    digests: str
+
+
+class ObjectTarget:
+    """Implements ExportTarget. Rows are in memory until there are enough for an object."""
+
+    def __init__(self, storage: ObjectStorage) -> None:
+        self._storage = storage
+        self._sequence = 0
+        self._numbers: array[int] = array("q")
+        self._digests: array[int] = array("q")
+        # Digests of tracked rows since the last object; None for settled ones.
+        self._changes: dict[int, int | None] = {}
+        self._rows: list[ExportRow] = []
+        self._position: ExportPosition | None = None
+        self._stored: ExportPosition | None = None
+        self.objects = 0
+
+    async def begin(self) -> ExportPosition | None:
+        found = await asyncio.to_thread(self._storage.read, STATE)
+        if found is None:
+            return None
+        try:
+            state = msgspec.json.decode(found, type=_StoredState)
+            self._numbers, self._digests = _unpacked(state.numbers), _unpacked(state.digests)
+        except (msgspec.DecodeError, ValueError, zlib.error):
+            raise ClientError(
+                f"{STATE} cannot be read. Delete it to export everything again"
+            ) from None
+        self._sequence, self._position = state.sequence, state.position
+        self._stored = state.position
+        return state.position
+
+    async def tracked(self, after: int, through: int, limit: int) -> Mapping[int, int]:
+        start, end = bisect_right(self._numbers, after), bisect_right(self._numbers, through)
+        end = min(end, start + limit)
+        pairs = zip(self._numbers[start:end], self._digests[start:end], strict=True)
+        return dict(pairs)
+
+    async def write(self, page: ExportPage) -> None:
+        self._rows += page.rows
+        self._changes |= page.tracked
+        self._changes |= dict.fromkeys(page.settled)
+        self._position = page.position
+        if len(self._rows) >= ROWS_OF_AN_OBJECT:
+            await self.finish()
+
+    async def finish(self) -> None:
+        is_stored = self._position == self._stored and not (self._rows or self._changes)
+        if self._position is None or is_stored:
+            return
+        await asyncio.to_thread(self._store, self._position)
+
+    def _store(self, position: ExportPosition) -> None:
+        self._sequence += 1
+        if self._rows:
+            content = _parquet(self._rows)
+            # The same rows have the same name, so an object that is written again is not doubled.
+            digest = hashlib.sha256(content).hexdigest()[:12]
+            day = spelled(position.updated_at // DAY * DAY)[:10]
+            self._storage.put(f"exported_on={day}/{self._sequence:010}-{digest}.parquet", content)
+            self.objects += 1
+        self._merge()
+        state = _StoredState(
+            sequence=self._sequence,
+            position=position,
+            numbers=_packed(self._numbers),
+            digests=_packed(self._digests),
+        )
+        self._storage.put(STATE, msgspec.json.encode(state))
+        self._rows, self._stored = [], position
+
+    def _merge(self) -> None:
+        """Put the changes into the arrays, which are in the order of the numbers."""
+        numbers: array[int] = array("q")
+        digests: array[int] = array("q")
+        start = 0
+        for number, digest in sorted(self._changes.items()):
+            end = bisect_left(self._numbers, number, start)
+            numbers += self._numbers[start:end]
+            digests += self._digests[start:end]
+            start = end + (self._numbers[end : end + 1] == array("q", [number]))
+            if digest is not None:
+                numbers.append(number)
+                digests.append(digest)
+        self._numbers = numbers + self._numbers[start:]
+        self._digests = digests + self._digests[start:]
+        self._changes = {}
+
+
+def _parquet(rows: Sequence[ExportRow]) -> bytes:
+    library = polars()
+    if library is None:
+        raise ClientError(NO_POLARS)
+    file = io.BytesIO()
+    library.DataFrame(rows, schema=parquet_schema(library), orient="row").write_parquet(file)
+    return file.getvalue()
+
+
+def _packed(values: "array[int]") -> str:
+    if sys.byteorder == "big":
+        values = values[:]
+        values.byteswap()
+    return b64encode(zlib.compress(values.tobytes(), 1)).decode()
+
+
+def _unpacked(text: str) -> "array[int]":
+    values = array("q", zlib.decompress(b64decode(text)))
+    if sys.byteorder == "big":
+        values.byteswap()
+    return values

@@ -1,0 +1,35 @@
+"""Run an export to its target: a table of PostgreSQL, objects, or a file."""
+
+import asyncio
+from pathlib import Path
+
+from twite.app.export.file_export import export_file
+from twite.app.export.object_target import ObjectTarget
+from twite.app.export.run import Export, ExportBasis, ExportRange, ExportRun
+from twite.app.export.table_target import open_table
+from twite.config.exports import ExportSettings
+from twite.config.settings import Settings
+from twite.console.scope import EventNames
+from twite.gateway.operations.export_rows import EventName
+from twite.readers.object_storage import ObjectStorage
+
+
+async def export_to(
+    target: ExportSettings | Path, basis: ExportBasis, range_: ExportRange, run: ExportRun
+) -> None:
+    """Bring a target up to date, or write a file. Raises TwiteError."""
+    if isinstance(target, Path):
+        await export_file(target, basis, range_, run)
+    elif target.is_storage:
+        storage = await asyncio.to_thread(ObjectStorage, target.secret_url.reveal())
+        await Export(ObjectTarget(storage), basis, range_).run(run)
+    else:
+        async with open_table(
+            target.secret_url, table=target.table, export=target.name
+        ) as table_target:
+            await Export(table_target, basis, range_).run(run)
+
+
+def event_names(settings: Settings) -> EventName:
+    """Return the names that the settings give to X's events."""
+    return EventNames({pixel.pixel: pixel for pixel in settings.destinations()})

@@ -1,0 +1,228 @@
+"""Rows of exports: a conversion with its state, as columns without personal data.
+
+The console, `twite export` and `[[export]]` write the same columns. `SCHEMA_VERSION` rises when a
+column is removed, renamed, or changes its meaning; a new column at the end keeps it.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal, InvalidOperation
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+from twite.domain.fault import Fault
+from twite.domain.test_mode import is_test, real_name
+from twite.domain.times import LATEST, moment, spelled
+from twite.gateway.ports.exports import Cell, ExportRow, StoredConversion
+from twite.gateway.ports.listing import ConversionSummary, ListedState
+from twite.redaction.mask_tree import masked_words
+from twite.redaction.scrub_text import names_a_person
+from twite.redaction.shapes import MASK
+
+SCHEMA_VERSION: Final = 1
+# States that never change again.
+FINAL_STATES: Final = frozenset(
+    {ListedState.DELIVERED, ListedState.SUPPRESSED, ListedState.REJECTED}
+)
+# As long as the amounts that Twite accepts.
+DIGITS: Final = 36
+DECIMALS: Final = 18
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+# X's name of an identifier → ours, in the order of the column.
+_IDENTIFIERS: Final[Mapping[str, str]] = {
+    "twclid": "click_id",
+    "hashed_email": "email",
+    "hashed_phone_number": "phone",
+    "ip_address": "ip",
+    "user_agent": "user_agent",
+    "twpid": "browser_id",
+}
+
+# Returns the name of a pixel's event in the settings; "" if it has none.
+EventName = Callable[[str, str], str]
+
+
+class ColumnKind(StrEnum):
+    TEXT = "text"
+    INTEGER = "integer"
+    DECIMAL = "decimal"
+    TIME = "time"
+    BOOLEAN = "boolean"
+
+
+class ExportColumn(msgspec.Struct, frozen=True):
+    """A column. `is_of_body` is whether the value is unknown once Twite has pruned the body."""
+
+    name: str
+    kind: ColumnKind
+    meaning: str
+    is_of_body: bool = False
+
+
+COLUMNS: Final = (
+    ExportColumn("key", ColumnKind.TEXT, "Unique and stable: the receipt, and the place in it"),
+    ExportColumn(
+        "number", ColumnKind.INTEGER, "The conversion's number in Twite; none if it was rejected"
+    ),
+    ExportColumn("received_at", ColumnKind.TIME, "When Twite received it"),
+    ExportColumn("occurred_at", ColumnKind.TIME, "When it happened, as X receives it", True),
+    ExportColumn(
+        "state",
+        ColumnKind.TEXT,
+        "`queued`, `sending`, `delivered`, `held`, `dead`, `suppressed` or `rejected`",
+    ),
+    ExportColumn("reason", ColumnKind.TEXT, "Why it is held, dead, suppressed or rejected; masked"),
+    ExportColumn(
+        "cause", ColumnKind.TEXT, "The same as a code, such as `consent_denied` or `refused`"
+    ),
+    ExportColumn("attempts", ColumnKind.INTEGER, "How often Twite tried to send it"),
+    ExportColumn("last_attempt_at", ColumnKind.TIME, "When Twite last tried"),
+    ExportColumn("last_status", ColumnKind.INTEGER, "The HTTP status of the last response"),
+    ExportColumn("pixel", ColumnKind.TEXT, "The id of the pixel, or the name of the tag"),
+    ExportColumn("event", ColumnKind.TEXT, "X's id of the event"),
+    ExportColumn("event_name", ColumnKind.TEXT, "Your name of the event, from the settings"),
+    ExportColumn(
+        "conversion_id", ColumnKind.TEXT, "The conversion id; `***` if it contains a person's data"
+    ),
+    ExportColumn("receipt", ColumnKind.TEXT, "The id of the request"),
+    ExportColumn("source", ColumnKind.TEXT, "The source that sent the request"),
+    ExportColumn("endpoint", ColumnKind.TEXT, "How it arrived, such as `native` or `webhook`"),
+    ExportColumn("test", ColumnKind.BOOLEAN, "Whether the source was in test mode"),
+    ExportColumn("value", ColumnKind.DECIMAL, "The amount", True),
+    ExportColumn("currency", ColumnKind.TEXT, "The amount's ISO 4217 currency", True),
+    ExportColumn(
+        "identifiers",
+        ColumnKind.TEXT,
+        "Which identifiers it has, never their values: some of `click_id`, `email`, `phone`, `ip`, "
+        "`user_agent` and `browser_id`, joined by commas",
+        True,
+    ),
+    ExportColumn("flag", ColumnKind.TEXT, "What is unusual about the amount, such as `outlier`"),
+    ExportColumn("schema_version", ColumnKind.INTEGER, "The version of these columns"),
+    ExportColumn("updated_at", ColumnKind.TIME, "When the export last changed the row"),
+)
+NAMES: Final = tuple(column.name for column in COLUMNS)
+
+
+class _Body(msgspec.Struct, frozen=True):
+    """What an export reads of a conversion for X."""
+
+    conversion_time: str | None = None
+    value: str | None = None
+    price_currency: str | None = None
+    identifiers: Sequence[Mapping[str, msgspec.Raw]] = ()
+
+
+_DECODER: Final = msgspec.json.Decoder(_Body)
+_ENCODER: Final = msgspec.json.Encoder()
+
+
+def row_of(conversion: StoredConversion, event_name: EventName, *, at: int) -> ExportRow:
+    """Return the row of a conversion; `at` (ms) is the value of `updated_at`."""
+    body = _body_of(conversion.body)
+    occurred = moment(body.conversion_time or "", now=LATEST, path="")
+    present = {name for element in body.identifiers for name in element}
+    found = [ours for theirs, ours in _IDENTIFIERS.items() if theirs in present]
+    return (
+        f"{conversion.receipt}-{conversion.place}",
+        conversion.delivery,
+        time_of(conversion.received_at),
+        None if isinstance(occurred, Fault) else time_of(occurred),
+        conversion.state.value,
+        None if conversion.reason is None else masked_words(conversion.reason),
+        conversion.cause,
+        conversion.attempts,
+        None if conversion.last_attempt_at is None else time_of(conversion.last_attempt_at),
+        conversion.last_status,
+        real_name(conversion.pixel),
+        conversion.event,
+        event_name(conversion.pixel, conversion.event) or None,
+        _shown(conversion.conversion_id),
+        conversion.receipt,
+        real_name(conversion.source),
+        conversion.endpoint,
+        is_test(conversion.source),
+        _decimal(body.value),
+        body.price_currency,
+        None if body.conversion_time is None else ",".join(found),
+        conversion.flag,
+        SCHEMA_VERSION,
+        time_of(at),
+    )
+
+
+def rejected_row(summary: ConversionSummary, *, at: int) -> ExportRow:
+    """Return the row of a rejected conversion, of which Twite stores no body."""
+    return (
+        f"{summary.receipt}-{summary.key}",
+        None,
+        time_of(summary.received_at),
+        None,
+        summary.state.value,
+        masked_words(summary.reason or "") or None,
+        None,
+        0,
+        None,
+        None,
+        real_name(summary.pixel) or None,
+        summary.event or None,
+        None,
+        _shown(summary.conversion_id),
+        summary.receipt,
+        real_name(summary.source),
+        summary.endpoint,
+        is_test(summary.source),
+        None,
+        None,
+        None,
+        None,
+        SCHEMA_VERSION,
+        time_of(at),
+    )
+
+
+def digest_of(row: ExportRow) -> int:
+    """Return 63 bits that differ if a row differs in another column than `updated_at`."""
+    encoded = _ENCODER.encode(row[:-1])
+    return int.from_bytes(hashlib.blake2b(encoded, digest_size=8).digest()) >> 1
+
+
+def cells_of(row: ExportRow) -> list[str]:
+    """Return a row as texts for a CSV file: times as ISO 8601, "" for what is unknown."""
+    return [_text(cell) for cell in row]
+
+
+def time_of(ms: int) -> datetime:
+    return _EPOCH + timedelta(milliseconds=ms)
+
+
+def _text(cell: Cell) -> str:
+    if cell is None:
+        return ""
+    if isinstance(cell, bool):
+        return "true" if cell else "false"
+    if isinstance(cell, datetime):
+        return spelled((cell - _EPOCH) // timedelta(milliseconds=1))
+    return format(cell, "f") if isinstance(cell, Decimal) else str(cell)
+
+
+def _body_of(body: bytes) -> _Body:
+    """Read a body. One that is no JSON, such as a sealed one, has nothing."""
+    try:
+        return _DECODER.decode(body) if body else _Body()
+    except msgspec.DecodeError:
+        return _Body()
+
+
+def _shown(conversion_id: str) -> str:
+    return MASK if names_a_person(conversion_id) else conversion_id
+
+
+def _decimal(value: str | None) -> Decimal | None:
+    try:
+        return None if value is None else Decimal(value)
+    except InvalidOperation:
+        return None

@@ -1,0 +1,148 @@
+"""The tables of an export in PostgreSQL: its rows, its position, and the rows that may change.
+
+Rows, tracked rows and position are written in one transaction, so an export that is killed neither
+repeats nor loses a row.
+"""
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Final
+
+import msgspec
+
+from twite.domain.secret import Secret
+from twite.gateway.operations.export_rows import COLUMNS, NAMES, SCHEMA_VERSION, ColumnKind
+from twite.gateway.ports.exports import ExportPage, ExportPosition
+from twite.readers.database.connection import double_quoted
+from twite.readers.database.postgres import PostgresConnection
+
+_TYPES: Final[Mapping[ColumnKind, str]] = MappingProxyType(
+    {
+        ColumnKind.TEXT: "text",
+        ColumnKind.INTEGER: "bigint",
+        ColumnKind.DECIMAL: "numeric",
+        ColumnKind.TIME: "timestamptz",
+        ColumnKind.BOOLEAN: "boolean",
+    }
+)
+_ABOUT: Final = f"Conversions and their states, exported by Twite. Schema version {SCHEMA_VERSION}"
+
+
+class ExportTable(PostgresConnection):
+    """A table of conversions, and the positions of the exports that write it, by their names."""
+
+    def __init__(self, secret_url: Secret, *, table: str, export: str) -> None:
+        """Raises DatabaseUnusable."""
+        super().__init__(secret_url)
+        parts = table.split(".")
+        self._table = _quoted(parts)
+        self._tracked = _quoted([*parts[:-1], f"{parts[-1]}_tracked"])
+        self._positions = _quoted([*parts[:-1], f"{parts[-1]}_position"])
+        self._index = double_quoted(f"{parts[-1]}_updated_at")
+        self._export = export
+        self._upsert = _upsert(self._table)
+
+    def begin(self) -> ExportPosition | None:
+        """Create the tables if need be, and return the position."""
+        return self._run(self._begin())
+
+    def tracked(self, after: int, through: int, limit: int) -> dict[int, int]:
+        return self._run(self._read_tracked(after, through, limit))
+
+    def write(self, page: ExportPage) -> None:
+        self._run(self._write(page))
+
+    async def _begin(self) -> ExportPosition | None:
+        if await self._is_missing(self._positions):
+            async with self._connection.transaction():
+                for statement in self._schema():
+                    await self._connection.execute(statement)
+        found = await self._connection.fetchval(
+            f"SELECT position FROM {self._positions} WHERE export = $1",  # noqa: S608  # a quoted name
+            self._export,
+        )
+        return None if found is None else msgspec.json.decode(found, type=ExportPosition)
+
+    async def _is_missing(self, table: str) -> bool:
+        return bool(await self._connection.fetchval("SELECT to_regclass($1) IS NULL", table))
+
+    def _schema(self) -> Sequence[str]:
+        """Return the statements that create the tables. The position's is the last one."""
+        columns = ", ".join(
+            f"{column.name} {_TYPES[column.kind]}"
+            + (" PRIMARY KEY" if column.name == "key" else "")
+            for column in COLUMNS
+        )
+        return (
+            f"CREATE TABLE IF NOT EXISTS {self._table} ({columns})",
+            f"COMMENT ON TABLE {self._table} IS '{_ABOUT}'",
+            f"CREATE INDEX IF NOT EXISTS {self._index} ON {self._table} (updated_at)",
+            f"CREATE TABLE IF NOT EXISTS {self._tracked} (number bigint PRIMARY KEY, "
+            "digest bigint NOT NULL)",
+            f"CREATE TABLE IF NOT EXISTS {self._positions} (export text PRIMARY KEY, "
+            "position text NOT NULL)",
+        )
+
+    async def _read_tracked(self, after: int, through: int, limit: int) -> dict[int, int]:
+        rows = await self._connection.fetch(
+            f"SELECT number, digest FROM {self._tracked} WHERE number > $1 AND number <= $2 "  # noqa: S608  # as above
+            "ORDER BY number LIMIT $3",
+            after,
+            through,
+            limit,
+        )
+        return {row["number"]: row["digest"] for row in rows}
+
+    async def _write(self, page: ExportPage) -> None:
+        connection: Any = self._connection
+        async with connection.transaction():
+            if page.rows:
+                await connection.execute(self._upsert, *zip(*page.rows, strict=True))
+            if page.tracked:
+                await connection.execute(
+                    f"INSERT INTO {self._tracked} AS old (number, digest) "  # noqa: S608  # as above
+                    "SELECT unnest($1::bigint[]), unnest($2::bigint[]) "
+                    "ON CONFLICT (number) DO UPDATE SET digest = excluded.digest "
+                    "WHERE old.digest <> excluded.digest",
+                    [*page.tracked],
+                    [*page.tracked.values()],
+                )
+            if page.settled:
+                await connection.execute(
+                    f"DELETE FROM {self._tracked} WHERE number = ANY ($1::bigint[])",  # noqa: S608  # as above
+                    page.settled,
+                )
+            await connection.execute(
+                f"INSERT INTO {self._positions} (export, position) VALUES ($1, $2) "  # noqa: S608  # as above
+                "ON CONFLICT (export) DO UPDATE SET position = excluded.position",
+                self._export,
+                msgspec.json.encode(page.position).decode(),
+            )
+
+
+def _quoted(parts: Sequence[str]) -> str:
+    return ".".join(map(double_quoted, parts))
+
+
+def _upsert(table: str) -> str:
+    """Return the statement that writes rows, given as one array for each column.
+
+    A row that is equal keeps its `updated_at`. What was in a body that Twite has pruned is kept.
+    """
+    unnested = ", ".join(
+        f"unnest(${place}::{_TYPES[column.kind]}[])" for place, column in enumerate(COLUMNS, 1)
+    )
+    new = {
+        column.name: f"coalesce(excluded.{column.name}, old.{column.name})"
+        if column.is_of_body
+        else f"excluded.{column.name}"
+        for column in COLUMNS
+    }
+    compared = [name for name in NAMES if name not in {"key", "updated_at"}]
+    changes = ", ".join(f"{name} = {new[name]}" for name in NAMES if name != "key")
+    return (
+        f"INSERT INTO {table} AS old ({', '.join(NAMES)}) SELECT {unnested} "  # noqa: S608  # a quoted name
+        f"ON CONFLICT (key) DO UPDATE SET {changes} "
+        f"WHERE ({', '.join(f'old.{name}' for name in compared)}) "
+        f"IS DISTINCT FROM ({', '.join(new[name] for name in compared)})"
+    )

@@ -1,0 +1,98 @@
+"""A store with conversions in every state, and exports of it."""
+
+import asyncpg
+import msgspec
+
+from builders import a_submission, an_entry
+from fakes import MovingClock
+from store_contract.actions import claim, dead_lettered, delivered, settle
+from twite.app.export.open import export_to
+from twite.app.export.run import ExportBasis, ExportRange, ExportRun
+from twite.config.exports import ExportSettings
+from twite.domain.cause import DeliveryCause
+from twite.domain.submission import RejectedConversion
+from twite.domain.secret import Secret
+from twite.domain.times import DAY, HOUR, MINUTE
+from twite.stores.sqlite import SQLiteStore
+
+NOW = 1_795_600_000_000
+STATES = ("delivered", "dead", "suppressed", "held", "queued")
+
+
+class ExportStage:
+    """Exports of a SQLite store. `received` counts its requests."""
+
+    def __init__(self, store, target):
+        self.store = store
+        self.target = target
+        self.clock = MovingClock(NOW)
+        self.received = 0
+
+    @classmethod
+    async def begin(cls, folder, target):
+        return cls(await SQLiteStore.open(str(folder / "twite.db")), target)
+
+    async def record(self, *entries, **fields):
+        self.received += 1
+        submission = a_submission(
+            *entries, receipt=f"r{self.received}", received_at=self.clock.now()
+        )
+        await self.store.record(msgspec.structs.replace(submission, **fields))
+
+    async def queue(self, *names):
+        await self.record(*(an_entry(name, index=at) for at, name in enumerate(names)))
+
+    async def settle(self, transition=delivered, **fields):
+        """Claim all that is queued, and settle it."""
+        now = self.clock.now()
+        batch = await claim(self.store, now=now, lease_until=now + MINUTE)
+        fields = {"at": now, "lease_until": now + MINUTE} | fields
+        await settle(self.store, batch, "settled", transition(batch), **fields)
+
+    async def fill(self):
+        """Record a conversion in each of STATES, and a rejected one."""
+        await self.queue("delivered")
+        await self.settle()
+        await self.queue("dead")
+        await self.settle(dead_lettered, status=400)
+        await self.record(
+            an_entry("suppressed", suppressed="no consent", cause=DeliveryCause.CONSENT_DENIED)
+        )
+        await self.record(an_entry("held", held="unusual", cause=DeliveryCause.AMOUNT_ZERO))
+        await self.queue("queued")
+        refusal = RejectedConversion(index=0, pixel="o8z6j", errors=(), conversion_id="rejected")
+        await self.record(refusals=(refusal,))
+
+    def pass_look_back(self):
+        self.clock.jump(HOUR)
+
+    async def export(self, target=None, **range_):
+        run = ExportRun(at=self.clock.now())
+        basis = ExportBasis(
+            queries=self.store,
+            clock=self.clock,
+            rests=False,
+            event_name=lambda _pixel, event: {"o8z6k": "purchase"}.get(event, ""),
+        )
+        await export_to(target or self.target, basis, ExportRange(**range_), run)
+        return run
+
+
+def table_target(url, **fields):
+    return ExportSettings(**{"name": "warehouse", "secret_url": Secret(url)} | fields)
+
+
+async def rows_of(url, columns="*", table="twite_conversions"):
+    connection = await asyncpg.connect(url)
+    try:
+        found = await connection.fetch(f"SELECT {columns} FROM {table} ORDER BY key")  # noqa: S608
+    finally:
+        await connection.close()
+    return [dict(row) for row in found]
+
+
+async def states_of(url):
+    return {row["conversion_id"]: row["state"] for row in await rows_of(url)}
+
+
+__all__ = ["DAY", "HOUR", "MINUTE", "NOW", "STATES"]

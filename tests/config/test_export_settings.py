@@ -1,0 +1,90 @@
+"""`[[export]]`: its keys, all errors at once, and reload."""
+
+import pytest
+
+from twite.config.difference import difference
+from twite.domain.errors import SettingsError
+from twite.domain.times import HOUR, MINUTE
+from written import GOOD, read
+
+EXPORT = """
+[[export]]
+name = "warehouse"
+to = "env:WAREHOUSE"
+"""
+ENVIRON = {"WAREHOUSE": "postgresql://twite:a-canary@db/shop"}
+
+
+def written(tmp_path, text=EXPORT, **environ):
+    (export,) = read(tmp_path, GOOD + text, ENVIRON | environ).exports
+    return export
+
+
+def complaints(tmp_path, text, **environ):
+    with pytest.raises(SettingsError) as wrong:
+        read(tmp_path, GOOD + text, ENVIRON | environ)
+    return [str(each) for each in wrong.value.each]
+
+
+def test_export_has_defaults_and_hides_its_password(tmp_path):
+    export = written(tmp_path)
+
+    assert (export.name, export.table) == ("warehouse", "twite_conversions")
+    assert (export.interval, export.since, export.is_storage) == (15 * MINUTE, 0, False)
+    assert "canary" not in repr(export)
+
+
+def test_export_has_its_own_values(tmp_path):
+    text = EXPORT + 'table = "analytics.sent"\ninterval = "1h"\nsince = "2026-11-01T00:00:00Z"\n'
+
+    export = written(tmp_path, text, WAREHOUSE="s3://bucket/twite/")
+
+    assert (export.table, export.interval) == ("analytics.sent", HOUR)
+    assert export.since == 1_793_491_200_000
+    assert export.is_storage
+
+
+def test_all_mistakes_are_named_at_once(tmp_path):
+    text = (
+        EXPORT.replace('"env:WAREHOUSE"', '"mysql://db/shop"')
+        + EXPORT.replace('"env:WAREHOUSE"', '"s3://bucket/file.parquet"')
+        + EXPORT.replace('"env:WAREHOUSE"', '"s3://bucket/twite/"')
+    )
+
+    found = complaints(tmp_path, text)
+
+    assert [each.partition(": ")[0] for each in found] == [
+        "export[0].to", "export[1].to", "export[1].name", "export[2].name"
+    ][: len(found)]  # fmt: skip
+    assert "is not the URL of a target" in found[0]
+    assert "does not name a prefix" in found[1]
+    assert "already the export" in found[2]
+
+
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        ('table = "sent; DROP"', "is not the name of a table"),
+        ('interval = "1s"', "export[0].interval"),
+        ('since = "2026-11-01"', "export[0].since"),
+    ],
+)
+def test_wrong_values_are_named(tmp_path, line, complaint):
+    (found,) = complaints(tmp_path, f"{EXPORT}{line}\n")
+
+    assert complaint in found
+
+
+def test_name_has_no_blanks(tmp_path):
+    (found,) = complaints(tmp_path, EXPORT.replace('"warehouse"', '"my export"'))
+
+    assert "cannot be the name of an export" in found
+
+
+def test_reload_names_the_changed_keys(tmp_path):
+    before = read(tmp_path, GOOD + EXPORT, ENVIRON)
+    after = read(tmp_path, GOOD + EXPORT, {"WAREHOUSE": "postgresql://twite@other/shop"})
+
+    (change,) = difference(before, after).changes
+
+    assert str(change) == "export warehouse changed: to"
