@@ -5,13 +5,15 @@ from pathlib import Path
 
 from twite.app.export.object_target import ROWS_OF_AN_OBJECT
 from twite.app.export.run import PAGE
-from twite.gateway.operations.export_rows import COLUMNS, FINAL_STATES, SCHEMA_VERSION
+from twite.gateway.operations.export_rows import COLUMNS, FINAL_STATES, OF_BODY, SCHEMA_VERSION
 
 TEXT = (Path(__file__).parents[2] / "docs/reference/export.md").read_text()
 
 
 def test_page_lists_the_columns_in_order():
-    rows = re.findall(r"^\| `(\w+)` \| (\w+) \| (.+) \|$", TEXT.partition("## Columns")[2], re.M)
+    rows = re.findall(
+        r"^\| `(\w+)` \| (\w+) \| (.+) \|$", TEXT.partition("## Columns")[2], re.MULTILINE
+    )
 
     assert rows == [(column.name, column.kind.value, column.meaning) for column in COLUMNS]
 
@@ -27,7 +29,5 @@ def test_page_names_the_size_of_an_object():
 
 
 def test_page_says_what_a_deleted_body_takes_with_it():
-    of_body = {column.name for column in COLUMNS if column.is_of_body}
-
-    assert of_body == {"value", "currency", "occurred_at", "identifiers"}
+    assert {"value", "currency", "occurred_at", "identifiers"} == OF_BODY
     assert "The amount, `occurred_at` and\n`identifiers` are unknown" in TEXT

@@ -100,6 +100,12 @@ def exporting(path, url):
     )
 
 
+async def exports_now(watch, process):
+    """Wait until a process has a connection to the database, or has ended."""
+    while process.poll() is None and not await watch.fetchval(_EXPORTING):
+        await asyncio.to_thread(time.sleep, 0.005)
+
+
 async def test_killed_exports_leave_no_wrong_row(tmp_path, empty_postgres_url, figure):
     path = write(tmp_path)
     store = await SQLiteStore.open(str(tmp_path / "twite.db"))
@@ -114,8 +120,7 @@ async def test_killed_exports_leave_no_wrong_row(tmp_path, empty_postgres_url, f
     longest = 1.0
     while killed["in the middle"] < KILLS:
         process = exporting(path, empty_postgres_url)
-        while process.poll() is None and not await watch.fetchval(_EXPORTING):
-            await asyncio.sleep(0.005)
+        await exports_now(watch, process)
         began = time.monotonic()
         try:
             await asyncio.wait_for(asyncio.to_thread(process.wait), randomness.random() * longest)

@@ -65,6 +65,7 @@ _PLACES: Final = {
     "send": "twite.cli.send.command:send",
     "sync": "twite.cli.sync.command:sync",
     "results": "twite.cli.results.command:results",
+    "export": "twite.cli.export.command:export",
     "demo": "twite.cli.demo.command:demo",
     "emulate": "twite.cli.demo.emulate:emulate",
     "serve": "twite.cli.serve.command:serve",

@@ -10,8 +10,8 @@ from twite.app.export.open import export_to
 from twite.app.export.run import ExportBasis, ExportRange, ExportRun
 from twite.config.exports import ExportSettings
 from twite.domain.cause import DeliveryCause
-from twite.domain.submission import RejectedConversion
 from twite.domain.secret import Secret
+from twite.domain.submission import RejectedConversion
 from twite.domain.times import DAY, HOUR, MINUTE
 from twite.stores.sqlite import SQLiteStore
 

@@ -2,7 +2,6 @@
 
 import io
 
-import obstore
 import polars as pl
 import pytest
 from export_stage import STATES, ExportStage, table_target
@@ -37,10 +36,7 @@ def objects_of(stage):
     """Return the Parquet objects by path."""
     url = stage.target.secret_url.reveal()
     storage = ObjectStorage(url)
-    return {
-        stored.path: bytes(obstore.get(storage._store, stored.path).bytes())
-        for stored in storage.objects()
-    }
+    return {stored.path: storage.file(stored).open().read() for stored in storage.objects()}
 
 
 def latest(stage):

@@ -18,7 +18,7 @@ from twite.console.export_files import (
     polars,
 )
 from twite.domain.errors import ClientError
-from twite.gateway.operations.export_rows import NAMES, cells_of, rejected_row, row_of
+from twite.gateway.operations.export_rows import NAMES, cells_of, rejected_rows, row_of
 from twite.gateway.ports.exports import ExportRow
 
 ENDINGS: Final = (f".{CSV.name}", f".{PARQUET.name}")
@@ -63,7 +63,7 @@ async def _rows(
         run.read += len(rejected)
         run.rejected += len(rejected)
         run.rows += len(rejected)
-        yield [rejected_row(each, at=run.at) for each in rejected]
+        yield rejected_rows(rejected, at=run.at)
 
 
 async def _cells(pages: AsyncIterator[Sequence[ExportRow]]) -> AsyncIterator[Sequence[FileRow]]:

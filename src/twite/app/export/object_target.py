@@ -21,7 +21,7 @@ import msgspec
 from twite.console.export_files import NO_POLARS, parquet_schema, polars
 from twite.domain.errors import ClientError
 from twite.domain.times import DAY, spelled
-from twite.gateway.ports.exports import ExportPage, ExportPosition, ExportRow
+from twite.gateway.ports.exports import ExportBatch, ExportPosition, ExportRow
 from twite.readers.object_storage import ObjectStorage
 
 STATE: Final = "_twite/state.json"
@@ -49,7 +49,7 @@ class ObjectTarget:
         self._changes: dict[int, int | None] = {}
         self._rows: list[ExportRow] = []
         self._position: ExportPosition | None = None
-        self._stored: ExportPosition | None = None
+        self._stored_position: ExportPosition | None = None
         self.objects = 0
 
     async def begin(self) -> ExportPosition | None:
@@ -64,7 +64,7 @@ class ObjectTarget:
                 f"{STATE} cannot be read. Delete it to export everything again"
             ) from None
         self._sequence, self._position = state.sequence, state.position
-        self._stored = state.position
+        self._stored_position = state.position
         return state.position
 
     async def tracked(self, after: int, through: int, limit: int) -> Mapping[int, int]:
@@ -73,16 +73,16 @@ class ObjectTarget:
         pairs = zip(self._numbers[start:end], self._digests[start:end], strict=True)
         return dict(pairs)
 
-    async def write(self, page: ExportPage) -> None:
-        self._rows += page.rows
-        self._changes |= page.tracked
-        self._changes |= dict.fromkeys(page.settled)
-        self._position = page.position
+    async def write(self, batch: ExportBatch) -> None:
+        self._rows += batch.rows
+        self._changes |= batch.tracked
+        self._changes |= dict.fromkeys(batch.settled)
+        self._position = batch.position
         if len(self._rows) >= ROWS_OF_AN_OBJECT:
             await self.finish()
 
     async def finish(self) -> None:
-        is_stored = self._position == self._stored and not (self._rows or self._changes)
+        is_stored = self._position == self._stored_position and not (self._rows or self._changes)
         if self._position is None or is_stored:
             return
         await asyncio.to_thread(self._store, self._position)
@@ -104,7 +104,7 @@ class ObjectTarget:
             digests=_packed(self._digests),
         )
         self._storage.put(STATE, msgspec.json.encode(state))
-        self._rows, self._stored = [], position
+        self._rows, self._stored_position = [], position
 
     def _merge(self) -> None:
         """Put the changes into the arrays, which are in the order of the numbers."""

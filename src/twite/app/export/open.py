@@ -5,7 +5,7 @@ from pathlib import Path
 
 from twite.app.export.file_export import export_file
 from twite.app.export.object_target import ObjectTarget
-from twite.app.export.run import Export, ExportBasis, ExportRange, ExportRun
+from twite.app.export.run import ExportBasis, ExportRange, ExportRun, TargetUpdate
 from twite.app.export.table_target import open_table
 from twite.config.exports import ExportSettings
 from twite.config.settings import Settings
@@ -22,12 +22,12 @@ async def export_to(
         await export_file(target, basis, range_, run)
     elif target.is_storage:
         storage = await asyncio.to_thread(ObjectStorage, target.secret_url.reveal())
-        await Export(ObjectTarget(storage), basis, range_).run(run)
+        await TargetUpdate(ObjectTarget(storage), basis, range_).run(run)
     else:
         async with open_table(
             target.secret_url, table=target.table, export=target.name
         ) as table_target:
-            await Export(table_target, basis, range_).run(run)
+            await TargetUpdate(table_target, basis, range_).run(run)
 
 
 def event_names(settings: Settings) -> EventName:

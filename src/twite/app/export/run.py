@@ -20,13 +20,13 @@ from twite.gateway.operations.export_rows import (
     SCHEMA_VERSION,
     EventName,
     digest_of,
-    rejected_row,
+    rejected_rows,
     row_of,
 )
 from twite.gateway.ports.exports import (
     ConversionsAfterQuery,
     ConversionsQuery,
-    ExportPage,
+    ExportBatch,
     ExportPosition,
     ExportRow,
     ExportTarget,
@@ -142,7 +142,7 @@ class ConversionPages:
             await self._basis.clock.sleep(min(_RESTS * took, _LONGEST_REST))
 
 
-class Export:
+class TargetUpdate:
     """Brings a target up to date."""
 
     def __init__(self, target: ExportTarget, basis: ExportBasis, range_: ExportRange) -> None:
@@ -151,7 +151,7 @@ class Export:
         self._range = range_
         self._pages = ConversionPages(basis, range_)
         self._position = ExportPosition(schema_version=SCHEMA_VERSION, since=range_.since)
-        self._written: ExportPosition | None = None
+        self._written_position: ExportPosition | None = None
 
     async def run(self, run: ExportRun) -> None:
         """Write what is new or has changed. Raises OperatorError, LedgerUnavailable."""
@@ -173,7 +173,7 @@ class Export:
         # A later beginning would leave a gap.
         self._range = msgspec.structs.replace(self._range, since=stored.since)
         self._pages = ConversionPages(self._basis, self._range)
-        self._position = self._written = stored
+        self._position = self._written_position = stored
         if not stored.receipt:
             return
         known = await self._basis.queries.answer(ConversionsQuery(deliveries=[stored.number]))
@@ -220,7 +220,7 @@ class Export:
             fresh = [each for each in page if each.key not in written]
             latest += [each.key for each in page if each.received_at >= until - LOOK_BACK]
             at = self._next_update()
-            rows = await asyncio.to_thread(lambda: [rejected_row(each, at=at) for each in fresh])
+            rows = await asyncio.to_thread(rejected_rows, fresh, at=at)
             run.rejected += len(rows)
             await self._store(run, rows, read=len(page))
         self._move(rejected_at=until, rejections=tuple(latest))
@@ -266,11 +266,11 @@ class Export:
     ) -> None:
         if rows:
             self._move(updated_at=self._next_update())
-        if rows or tracked or settled or self._position != self._written:
+        if rows or tracked or settled or self._position != self._written_position:
             await self._target.write(
-                ExportPage(rows=rows, position=self._position, tracked=tracked, settled=settled)
+                ExportBatch(rows=rows, position=self._position, tracked=tracked, settled=settled)
             )
-            self._written = self._position
+            self._written_position = self._position
         run.read += read
         run.rows += len(rows)
         self._basis.progressed(run)

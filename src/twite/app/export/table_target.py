@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 from twite.domain.secret import Secret
-from twite.gateway.ports.exports import ExportPage, ExportPosition
+from twite.gateway.ports.exports import ExportBatch, ExportPosition
 from twite.readers.database.connection import require_escaped
 from twite.readers.database.export_table import ExportTable
 from twite.readers.database.thread import ConnectionThread
@@ -22,8 +22,8 @@ class TableTarget:
     async def tracked(self, after: int, through: int, limit: int) -> Mapping[int, int]:
         return await self._connection.run(lambda table: table.tracked(after, through, limit))
 
-    async def write(self, page: ExportPage) -> None:
-        await self._connection.run(lambda table: table.write(page))
+    async def write(self, batch: ExportBatch) -> None:
+        await self._connection.run(lambda table: table.write(batch))
 
     async def finish(self) -> None:
         """Do nothing: each page is stored already."""

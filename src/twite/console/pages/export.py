@@ -24,7 +24,7 @@ from twite.domain.destination import Destination
 from twite.domain.people.users import AuditAction, Role
 from twite.domain.times import spelled
 from twite.gateway.operations.dedup_count import MOST_KEPT, DedupCount, of_counted
-from twite.gateway.operations.export_rows import NAMES, cells_of, rejected_row, row_of
+from twite.gateway.operations.export_rows import NAMES, cells_of, rejected_rows, row_of
 from twite.gateway.ports.exports import ConversionsQuery, ExportRow, StoredConversion
 from twite.gateway.ports.listing import ConversionSummary, ListedState, ListQuery
 from twite.gateway.ports.machine import Clock
@@ -117,7 +117,7 @@ class ExportPage:
         rows = []
         for each in summaries:
             if each.delivery is None:
-                rows.append(rejected_row(each, at=at))
+                rows += rejected_rows([each], at=at)
             elif each.delivery in stored:
                 rows.append(row_of(stored[each.delivery], self.names, at=at))
         return rows

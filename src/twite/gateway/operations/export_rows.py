@@ -27,9 +27,12 @@ SCHEMA_VERSION: Final = 1
 FINAL_STATES: Final = frozenset(
     {ListedState.DELIVERED, ListedState.SUPPRESSED, ListedState.REJECTED}
 )
+# Columns that are unknown once Twite has pruned the body.
+OF_BODY: Final = frozenset({"occurred_at", "value", "currency", "identifiers"})
 # As long as the amounts that Twite accepts.
 DIGITS: Final = 36
 DECIMALS: Final = 18
+_ENCODER: Final = msgspec.json.Encoder()
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 # X's name of an identifier → ours, in the order of the column.
 _IDENTIFIERS: Final[Mapping[str, str]] = {
@@ -54,12 +57,11 @@ class ColumnKind(StrEnum):
 
 
 class ExportColumn(msgspec.Struct, frozen=True):
-    """A column. `is_of_body` is whether the value is unknown once Twite has pruned the body."""
+    """A column of an export."""
 
     name: str
     kind: ColumnKind
     meaning: str
-    is_of_body: bool = False
 
 
 COLUMNS: Final = (
@@ -68,7 +70,7 @@ COLUMNS: Final = (
         "number", ColumnKind.INTEGER, "The conversion's number in Twite; none if it was rejected"
     ),
     ExportColumn("received_at", ColumnKind.TIME, "When Twite received it"),
-    ExportColumn("occurred_at", ColumnKind.TIME, "When it happened, as X receives it", True),
+    ExportColumn("occurred_at", ColumnKind.TIME, "When it happened, as X receives it"),
     ExportColumn(
         "state",
         ColumnKind.TEXT,
@@ -91,14 +93,13 @@ COLUMNS: Final = (
     ExportColumn("source", ColumnKind.TEXT, "The source that sent the request"),
     ExportColumn("endpoint", ColumnKind.TEXT, "How it arrived, such as `native` or `webhook`"),
     ExportColumn("test", ColumnKind.BOOLEAN, "Whether the source was in test mode"),
-    ExportColumn("value", ColumnKind.DECIMAL, "The amount", True),
-    ExportColumn("currency", ColumnKind.TEXT, "The amount's ISO 4217 currency", True),
+    ExportColumn("value", ColumnKind.DECIMAL, "The amount"),
+    ExportColumn("currency", ColumnKind.TEXT, "The amount's ISO 4217 currency"),
     ExportColumn(
         "identifiers",
         ColumnKind.TEXT,
         "Which identifiers it has, never their values: some of `click_id`, `email`, `phone`, `ip`, "
         "`user_agent` and `browser_id`, joined by commas",
-        True,
     ),
     ExportColumn("flag", ColumnKind.TEXT, "What is unusual about the amount, such as `outlier`"),
     ExportColumn("schema_version", ColumnKind.INTEGER, "The version of these columns"),
@@ -117,7 +118,6 @@ class _Body(msgspec.Struct, frozen=True):
 
 
 _DECODER: Final = msgspec.json.Decoder(_Body)
-_ENCODER: Final = msgspec.json.Encoder()
 
 
 def row_of(conversion: StoredConversion, event_name: EventName, *, at: int) -> ExportRow:
@@ -154,8 +154,12 @@ def row_of(conversion: StoredConversion, event_name: EventName, *, at: int) -> E
     )
 
 
-def rejected_row(summary: ConversionSummary, *, at: int) -> ExportRow:
-    """Return the row of a rejected conversion, of which Twite stores no body."""
+def rejected_rows(summaries: Sequence[ConversionSummary], *, at: int) -> list[ExportRow]:
+    """Return the rows of rejected conversions, of which Twite stores no body."""
+    return [_rejected_row(summary, at) for summary in summaries]
+
+
+def _rejected_row(summary: ConversionSummary, at: int) -> ExportRow:
     return (
         f"{summary.receipt}-{summary.key}",
         None,

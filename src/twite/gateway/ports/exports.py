@@ -85,7 +85,7 @@ class ExportPosition(msgspec.Struct, frozen=True, kw_only=True):
     updated_at: int = 0
 
 
-class ExportPage(msgspec.Struct, frozen=True, kw_only=True):
+class ExportBatch(msgspec.Struct, frozen=True, kw_only=True):
     """Rows, and what the target must remember with them.
 
     `tracked` has the digests of rows that may still change, by number; `settled` are numbers of
@@ -111,7 +111,7 @@ class ExportTarget(Protocol):
     async def tracked(self, after: int, through: int, limit: int) -> Mapping[int, int]:
         """Return the digests of tracked rows with `after < number <= through`, in order."""
 
-    async def write(self, page: ExportPage) -> None:
+    async def write(self, batch: ExportBatch) -> None:
         """Insert rows, and replace those with the same key, if they differ."""
 
     async def finish(self) -> None:

@@ -11,10 +11,16 @@ from typing import Any, Final
 import msgspec
 
 from twite.domain.secret import Secret
-from twite.gateway.operations.export_rows import COLUMNS, NAMES, SCHEMA_VERSION, ColumnKind
-from twite.gateway.ports.exports import ExportPage, ExportPosition
+from twite.gateway.operations.export_rows import (
+    COLUMNS,
+    NAMES,
+    OF_BODY,
+    SCHEMA_VERSION,
+    ColumnKind,
+)
+from twite.gateway.ports.exports import ExportBatch, ExportPosition
 from twite.readers.database.connection import double_quoted
-from twite.readers.database.postgres import PostgresConnection
+from twite.readers.database.postgres import PostgresClient
 
 _TYPES: Final[Mapping[ColumnKind, str]] = MappingProxyType(
     {
@@ -28,7 +34,7 @@ _TYPES: Final[Mapping[ColumnKind, str]] = MappingProxyType(
 _ABOUT: Final = f"Conversions and their states, exported by Twite. Schema version {SCHEMA_VERSION}"
 
 
-class ExportTable(PostgresConnection):
+class ExportTable(PostgresClient):
     """A table of conversions, and the positions of the exports that write it, by their names."""
 
     def __init__(self, secret_url: Secret, *, table: str, export: str) -> None:
@@ -49,8 +55,8 @@ class ExportTable(PostgresConnection):
     def tracked(self, after: int, through: int, limit: int) -> dict[int, int]:
         return self._run(self._read_tracked(after, through, limit))
 
-    def write(self, page: ExportPage) -> None:
-        self._run(self._write(page))
+    def write(self, batch: ExportBatch) -> None:
+        self._run(self._write(batch))
 
     async def _begin(self) -> ExportPosition | None:
         if await self._is_missing(self._positions):
@@ -73,14 +79,14 @@ class ExportTable(PostgresConnection):
             + (" PRIMARY KEY" if column.name == "key" else "")
             for column in COLUMNS
         )
+        tracked = "number bigint PRIMARY KEY, digest bigint NOT NULL"
+        position = "export text PRIMARY KEY, position text NOT NULL"
         return (
             f"CREATE TABLE IF NOT EXISTS {self._table} ({columns})",
             f"COMMENT ON TABLE {self._table} IS '{_ABOUT}'",
             f"CREATE INDEX IF NOT EXISTS {self._index} ON {self._table} (updated_at)",
-            f"CREATE TABLE IF NOT EXISTS {self._tracked} (number bigint PRIMARY KEY, "
-            "digest bigint NOT NULL)",
-            f"CREATE TABLE IF NOT EXISTS {self._positions} (export text PRIMARY KEY, "
-            "position text NOT NULL)",
+            f"CREATE TABLE IF NOT EXISTS {self._tracked} ({tracked})",
+            f"CREATE TABLE IF NOT EXISTS {self._positions} ({position})",
         )
 
     async def _read_tracked(self, after: int, through: int, limit: int) -> dict[int, int]:
@@ -93,30 +99,30 @@ class ExportTable(PostgresConnection):
         )
         return {row["number"]: row["digest"] for row in rows}
 
-    async def _write(self, page: ExportPage) -> None:
+    async def _write(self, batch: ExportBatch) -> None:
         connection: Any = self._connection
         async with connection.transaction():
-            if page.rows:
-                await connection.execute(self._upsert, *zip(*page.rows, strict=True))
-            if page.tracked:
+            if batch.rows:
+                await connection.execute(self._upsert, *zip(*batch.rows, strict=True))
+            if batch.tracked:
                 await connection.execute(
-                    f"INSERT INTO {self._tracked} AS old (number, digest) "  # noqa: S608  # as above
+                    f"INSERT INTO {self._tracked} AS old (number, digest) "  # as above
                     "SELECT unnest($1::bigint[]), unnest($2::bigint[]) "
                     "ON CONFLICT (number) DO UPDATE SET digest = excluded.digest "
                     "WHERE old.digest <> excluded.digest",
-                    [*page.tracked],
-                    [*page.tracked.values()],
+                    [*batch.tracked],
+                    [*batch.tracked.values()],
                 )
-            if page.settled:
+            if batch.settled:
                 await connection.execute(
                     f"DELETE FROM {self._tracked} WHERE number = ANY ($1::bigint[])",  # noqa: S608  # as above
-                    page.settled,
+                    batch.settled,
                 )
             await connection.execute(
                 f"INSERT INTO {self._positions} (export, position) VALUES ($1, $2) "  # noqa: S608  # as above
                 "ON CONFLICT (export) DO UPDATE SET position = excluded.position",
                 self._export,
-                msgspec.json.encode(page.position).decode(),
+                msgspec.json.encode(batch.position).decode(),
             )
 
 
@@ -134,7 +140,7 @@ def _upsert(table: str) -> str:
     )
     new = {
         column.name: f"coalesce(excluded.{column.name}, old.{column.name})"
-        if column.is_of_body
+        if column.name in OF_BODY
         else f"excluded.{column.name}"
         for column in COLUMNS
     }

@@ -29,7 +29,7 @@ _ANSWER_WITHIN: Final = 600.0  # seconds
 _CONNECT_WITHIN: Final = 15.0  # seconds
 
 
-class PostgresConnection:
+class PostgresClient:
     """A connection to PostgreSQL. asyncpg needs an event loop, which runs in a thread.
 
     Every method raises DatabaseUnusable.
@@ -100,7 +100,7 @@ class PostgresConnection:
         )
 
 
-class PostgresRows(PostgresConnection):
+class PostgresRows(PostgresClient):
     """Reads a query's rows, and writes a write-back table."""
 
     def stream(self, sql: str) -> tuple[tuple[str, ...], Iterator[Sequence[object]]]:

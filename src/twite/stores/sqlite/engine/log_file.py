@@ -113,7 +113,7 @@ class LogFile:
         last = max((frame.place for frame in self._frames(0)), default=-1)
         stored: tuple[int, int] | None = self._sums if self.begins_well else None
         computed: tuple[int, int] | None = None
-        before: LogFrame | None = None
+        last_frame: LogFrame | None = None
         for place in range((len(self._content) - _HEADER.size) // (_FRAME.size + self.page_size)):
             frame = self._frame(place)
             content = self.page(frame)
@@ -123,15 +123,15 @@ class LogFile:
             other = None if continued or computed is None else self._add(computed, added)
             if other is not None and other == frame.sums:
                 # In the previous frame, only the checksums were damaged: its page is intact.
-                assert before is not None  # noqa: S101 - `computed` is that frame's
-                pending[before.page] = self.page(before)
+                assert last_frame is not None  # noqa: S101 - `computed` is that frame's
+                pending[last_frame.page] = self.page(last_frame)
                 continued = True
             if place > last and not continued:
                 break
             if continued:
                 pending[frame.page] = content
             whole = whole and continued and self._is_own(place)
-            stored, computed, before = frame.sums, None if continued else sums, frame
+            stored, computed, last_frame = frame.sums, None if continued else sums, frame
             if frame.pages:
                 pages |= pending
                 pending = {}

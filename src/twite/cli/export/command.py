@@ -13,7 +13,7 @@ from twite.app.export.open import event_names, export_to
 from twite.app.export.run import ExportBasis, ExportRange, ExportRun
 from twite.app.store_access import open_records
 from twite.cli import printing
-from twite.cli.options import DEFAULT_CONFIG, Config, Json, load, option, time_given
+from twite.cli.options import DEFAULT_CONFIG, Config, Json, load, option, prints, time_given
 from twite.config.exports import DEFAULT_TABLE, ExportSettings, require_target
 from twite.config.kinds import Text
 from twite.config.settings import Settings
@@ -52,7 +52,7 @@ TableName = Annotated[
 ]
 
 
-class ExportSummary(msgspec.Struct, frozen=True, kw_only=True):
+class ExportReport(msgspec.Struct, frozen=True, kw_only=True):
     """What an export did, as JSON. `since` and `until` are ISO 8601; None for no limit."""
 
     to: str
@@ -64,6 +64,7 @@ class ExportSummary(msgspec.Struct, frozen=True, kw_only=True):
     rejected: int
 
 
+@prints(ExportReport)
 def export(
     name: Name = None,
     *,
@@ -100,7 +101,7 @@ def export(
     shown = str(target) if isinstance(target, Path) else shown_place(target.secret_url.reveal())
     if as_json:
         printing.print_json(
-            ExportSummary(
+            ExportReport(
                 to=shown,
                 schema_version=SCHEMA_VERSION,
                 since=spelled(begin) if begin else None,
