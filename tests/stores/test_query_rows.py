@@ -15,8 +15,8 @@ from twite.stores.postgres.statements import STATEMENTS
 from twite.stores.sql.console_queries import OriginRow
 from twite.stores.sql.copies import HolderRow
 from twite.stores.sql.listing.conversions import SummaryRow
-from twite.stores.sql.listing.past_requests import PastConversionRow, PastRequestRow
 from twite.stores.sql.listing.exports import StoredConversionRow
+from twite.stores.sql.listing.past_requests import PastConversionRow, PastRequestRow
 from twite.stores.sql.privacy import ToEraseRow
 from twite.stores.sql.pruning import NextSubmissionsRow, PruningPlace
 from twite.stores.sql.records import HistoryRow
