@@ -175,6 +175,17 @@ async def test_what_a_finger_touches_on_a_phone_is_44_px_high(browser, stage, si
     assert small == {}, json.dumps(small, indent=1)
 
 
+async def test_navigation_is_folded_on_a_phone_without_javascript(browser, stage, signed_in):
+    context, page = await opened(browser, signed_in, "phone", "light", java_script_enabled=False)
+    await page.goto(f"{stage.url}/console/conversions")
+    folded = await page.locator("nav").is_visible()
+    await page.click("a.menu")
+    unfolded = await page.locator("nav a", has_text="Problems").is_visible()
+
+    await context.close()
+    assert (folded, unfolded) == (False, True)
+
+
 CUT_CELLS = """
 () => [...document.querySelectorAll("table.rows td")]
   .filter((cell) => cell.checkVisibility())

@@ -13,7 +13,6 @@ const menu = document.querySelector("button.menu");
 const navigation = document.getElementById("navigation");
 if (menu && navigation) {
   menu.hidden = false;
-  document.documentElement.classList.add("with-menu");
   menu.addEventListener("click", () => {
     const open = navigation.classList.toggle("open");
     menu.setAttribute("aria-expanded", String(open));
