@@ -1,6 +1,6 @@
 """Problems: one list by cause, and one problem with its conversions and what to do about it."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -71,6 +71,8 @@ _ORDERS: Final[Mapping[str, Callable[[ListedProblem], Any]]] = {
     "what": lambda problem: problem.remedy.what,
     "": lambda problem: problem.urgency,  # by default; no column
 }
+_OF_GROUPS: Final = frozenset({ProblemKind.REFUSED, ProblemKind.HELD})
+_READ_TOGETHER: Final = (_OF_GROUPS, {ProblemKind.REJECTED}, {ProblemKind.AMOUNT})
 _KINDS: Final[Mapping[str, str]] = {kind.value: title for kind, title in TITLES.items()}
 
 
@@ -113,7 +115,8 @@ class ProblemsPage:
             time_range=time_range,
             sorts=[key for key in _ORDERS if key],
         )
-        found = await self.problems(request, scope=scope, time_range=time_range, kind=kind)
+        kinds = [ProblemKind(kind)] if kind else [*ProblemKind]
+        found = await self.problems(request, scope=scope, time_range=time_range, kinds=kinds)
         in_order = view.sorted(found, _ORDERS)
         active = [problem for problem in in_order if problem.mute is None]
         shown, further = _page(active, query.first("after"))
@@ -140,15 +143,20 @@ class ProblemsPage:
         )
 
     async def problems(
-        self, request: PageRequest, *, scope: QueryScope, time_range: TimeRange, kind: str = ""
+        self,
+        request: PageRequest,
+        *,
+        scope: QueryScope,
+        time_range: TimeRange,
+        kinds: Collection[ProblemKind],
     ) -> list[ListedProblem]:
-        """Return the problems of a time range, with their mutes."""
+        """Return the problems of some kinds in a time range, with their mutes."""
         since, until = time_range.since or 0, time_range.until or LATEST
         offset = utc_offset(request)
         found: list[ListedProblem] = []
-        if kind in {"", ProblemKind.REFUSED, ProblemKind.HELD}:
+        if not _OF_GROUPS.isdisjoint(kinds):
             found += of_groups(await self.queries.group(scope, since=since, until=until))
-        if kind in {"", ProblemKind.REJECTED}:
+        if ProblemKind.REJECTED in kinds:
             wanted = RejectionQuery(
                 since=max(since, request.now - KEPT_FOR),
                 source=scope.source,
@@ -158,7 +166,7 @@ class ProblemsPage:
             rejections = await self.queries.answer(RejectionsQuery(rejection_query=wanted))
             some = [rejection for rejection in rejections if rejection.at < until]
             found += _capped(of_rejections(some, offset=offset), rejections, _MOST_REJECTIONS)
-        if kind in {"", ProblemKind.AMOUNT}:
+        if ProblemKind.AMOUNT in kinds:
             amounts = await self.queries.answer(
                 FlaggedAmountsQuery(scope=scope, since=since, limit=_MOST_AMOUNTS)
             )
@@ -172,7 +180,7 @@ class ProblemsPage:
         return [
             msgspec.structs.replace(problem, mute=mutes.get(mute_subject(problem.key)))
             for problem in found
-            if kind in {"", problem.kind}
+            if problem.kind in kinds
         ]
 
     async def find(
@@ -183,10 +191,14 @@ class ProblemsPage:
         None if that is nothing.
         """
         chosen_filter = chosen_filter or _everything(request)
-        found = await self.problems(
-            request, scope=chosen_filter.scope, time_range=chosen_filter.time_range
-        )
-        return next((problem for problem in found if problem.key == key), None)
+        scope, time_range = chosen_filter.scope, chosen_filter.time_range
+        # One read of the error groups finds refused and held ones; other kinds are read only then.
+        for kinds in _READ_TOGETHER:
+            found = await self.problems(request, scope=scope, time_range=time_range, kinds=kinds)
+            problem = next((problem for problem in found if problem.key == key), None)
+            if problem is not None:
+                return problem
+        return None
 
     async def _existing(
         self, request: PageRequest, chosen_filter: ProblemFilter | None = None
