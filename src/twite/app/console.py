@@ -8,6 +8,7 @@ from twite.app.export.state import list_exports
 from twite.app.gateway_parts import GatewayParts
 from twite.app.logins import events_manager
 from twite.app.monitoring import send_trial
+from twite.app.results.connect import reads_results
 from twite.app.system_facts import system_facts
 from twite.app.what_if.beside import WhatIfProcess
 from twite.config.settings import Settings
@@ -30,6 +31,7 @@ from twite.console.pages.match_keys import MatchKeysPage
 from twite.console.pages.pixels import PixelsPage, TestConversionPage
 from twite.console.pages.problems import ProblemsPage
 from twite.console.pages.replays import ReplaysPage
+from twite.console.pages.results import ResultsPage
 from twite.console.pages.sources import SourcesPage
 from twite.console.pages.system import SystemPage
 from twite.console.pages.test_mode import TestModePage
@@ -122,6 +124,7 @@ def console(
         WebhooksPage(webhooks=settings.webhooks, sources=sources, state=store),
         MatchKeysPage(destinations=destinations, queries=store, names=names),
         DeduplicationPage(destinations=destinations, count=count, names=names),
+        ResultsPage(read_results=reads_results(settings, store, clock, destinations)),
         AlertsPage(
             state=store,
             pixels=destinations.keys(),

@@ -11,7 +11,7 @@ from starlette.types import Receive, Scope, Send
 
 from twite.app.feature import FeatureRun
 from twite.app.gateway_parts import GatewayParts
-from twite.app.results.connect import results_reader
+from twite.app.results.connect import reads_results
 from twite.app.workers import GatewayAddress
 from twite.config.settings import Settings
 from twite.domain.destination import Destination
@@ -20,7 +20,6 @@ from twite.gateway.identity.source_keys import StoredSourceKeys, with_stored_key
 from twite.gateway.ingest.accept import Accept
 from twite.gateway.ingest.consent_choice import RecordConsentChoice
 from twite.gateway.ingest.stape_proxy import StapeProxy, TagCredentials
-from twite.gateway.results.read import ResultsReport, fully_seen
 from twite.http import GatewayServices, HttpApplication, HttpLimits, HttpSettings, Server
 from twite.http.addresses import Front
 from twite.machine.system import room_for_connections
@@ -128,7 +127,7 @@ class SettingsInUse(msgspec.Struct, frozen=True, kw_only=True):
             control_token=parts.address.token,
             reload=parts.reload,
             run_sync=parts.run_sync,
-            read_results=partial(read_results, settings, parts, destinations),
+            read_results=reads_results(settings, store, parts.clock, destinations),
             observer=parts.observer,
         )
         return cls(
@@ -141,19 +140,6 @@ class SettingsInUse(msgspec.Struct, frozen=True, kw_only=True):
             console=console,
             application=HttpApplication(services, settings_of_http, memory=memory),
         )
-
-
-async def read_results(
-    settings: Settings,
-    parts: GatewayParts,
-    destinations: Mapping[str, Destination],
-    sees: Callable[[str], bool],
-    days: int,
-) -> ResultsReport:
-    """Return the results of the accounts that are visible as a whole. Raises LedgerUnavailable."""
-    seen = fully_seen(destinations.values(), sees)
-    reader = results_reader(parts.store, settings, seen)
-    return await reader.report(now=parts.clock.now(), days=days)
 
 
 def server_of(in_use: SettingsInUse, address: GatewayAddress) -> Server:

@@ -1,10 +1,17 @@
 """Connect the results to the settings, for the gateway, commands and checks."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from twite.config.settings import Settings
 from twite.domain.destination import Destination
-from twite.gateway.results.read import ResultsOptions, ResultsReader, ResultsRecords
+from twite.gateway.ports.machine import Clock
+from twite.gateway.results.read import (
+    ResultsOptions,
+    ResultsReader,
+    ResultsRecords,
+    ResultsReport,
+    fully_seen,
+)
 
 
 def results_options(settings: Settings) -> ResultsOptions:
@@ -17,3 +24,21 @@ def results_reader(
     records: ResultsRecords, settings: Settings, destinations: Sequence[Destination]
 ) -> ResultsReader:
     return ResultsReader(records, destinations, results_options(settings))
+
+
+def reads_results(
+    settings: Settings,
+    records: ResultsRecords,
+    clock: Clock,
+    destinations: Mapping[str, Destination],
+) -> Callable[[Callable[[str], bool], int], Awaitable[ResultsReport]]:
+    """Return a function that reads the results of some days, of accounts that are seen as a whole.
+
+    It raises LedgerUnavailable.
+    """
+
+    async def read(sees: Callable[[str], bool], days: int) -> ResultsReport:
+        reader = results_reader(records, settings, fully_seen(destinations.values(), sees))
+        return await reader.report(now=clock.now(), days=days)
+
+    return read

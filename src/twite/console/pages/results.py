@@ -1,0 +1,134 @@
+"""Results: what X attributes to the ads of each account, beside what Twite delivered."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Final
+from urllib.parse import urlencode
+from zoneinfo import ZoneInfo
+
+import msgspec
+from starlette.responses import Response
+
+from twite.console.page import NavigationGroup, PageLocation, PageRequest, PageRoute
+from twite.console.time_chart import (
+    ChartKind,
+    ChartSeries,
+    ChartStep,
+    TimeChart,
+    Unit,
+    time_chart,
+)
+from twite.domain.results.account_days import account_day
+from twite.domain.results.report import AccountResults, EventResult, PeriodTotal
+from twite.gateway.results.read import ResultsReport
+
+PATH: Final = "/console/results"
+DAYS: Final = (14, 30, 90)
+
+
+class ResultRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of a table: an event type of a day, a campaign or a period. `marks` are words.
+
+    Only the first row of several has a `name` and its spend.
+    """
+
+    name: str
+    spend: str | None
+    event: EventResult
+    marks: str = ""
+
+
+class AccountView(msgspec.Struct, frozen=True, kw_only=True):
+    """An account's figures as tables and a chart of attributed conversions by day."""
+
+    account: AccountResults
+    chart: TimeChart
+    periods: Sequence[ResultRow]
+    campaigns: Sequence[ResultRow]
+    days: Sequence[ResultRow]
+
+
+@dataclass(slots=True, kw_only=True, eq=False, repr=False)
+class ResultsPage:
+    """The page of results. X's figures are those of whole accounts, so all pixels must be seen."""
+
+    read_results: Callable[[Callable[[str], bool], int], Awaitable[ResultsReport]]
+
+    @property
+    def routes(self) -> Sequence[PageRoute]:
+        location = PageLocation("Results", NavigationGroup.QUALITY)
+        return (PageRoute("GET", PATH, self._show, location=location),)
+
+    async def _show(self, request: PageRequest) -> Response:
+        days = request.query.number("days")
+        days = days if days in DAYS else DAYS[0]
+        report = await self.read_results(request.viewer.sees, days)
+        return request.page(
+            "quality/results.html",
+            title="Results",
+            accounts=[_view(account) for account in report.accounts],
+            warnings=report.warnings,
+            days=days,
+            spans=[(choice, f"{PATH}?{urlencode({'days': choice})}") for choice in DAYS],
+        )
+
+
+def _view(account: AccountResults) -> AccountView:
+    days: list[ResultRow] = []
+    for day in reversed(account.days):
+        marks = ["estimate"] if day.estimate else [] if day.spend_final else ["spend not final"]
+        marks += ["cut-over"] if day.day == account.cut_over else []
+        days += _rows(day.day, day.spend, day.events, ", ".join(marks))
+    campaigns: list[ResultRow] = []
+    for campaign in account.campaigns:
+        campaigns += _rows(campaign.name, campaign.spend, campaign.events)
+    return AccountView(
+        account=account,
+        chart=_chart(account),
+        periods=[
+            *_period("these days", account.total),
+            *_period("the days before", account.previous_total),
+            *_period("before the cut-over", account.total_before_cut_over),
+            *_period("from the cut-over on", account.total_after_cut_over),
+        ],
+        campaigns=campaigns,
+        days=days,
+    )
+
+
+def _period(name: str, total: PeriodTotal | None) -> list[ResultRow]:
+    return [] if total is None else _rows(name, total.spend, total.events)
+
+
+def _rows(
+    name: str, spend: str | None, events: Sequence[EventResult], marks: str = ""
+) -> list[ResultRow]:
+    return [
+        ResultRow(
+            name="" if place else name,
+            spend=None if place else spend,
+            event=event,
+            marks="" if place else marks,
+        )
+        for place, event in enumerate(events or (EventResult(event_type=""),))
+    ]
+
+
+def _chart(account: AccountResults) -> TimeChart:
+    """Chart what X attributes by day: settled figures, and estimates."""
+    zone = ZoneInfo(account.timezone)
+    steps = []
+    for day in account.days:
+        limits = account_day(date.fromisoformat(day.day), zone)
+        counts = [event.attributed for event in day.events if event.attributed is not None]
+        attributed = sum(counts) if counts else None
+        values = (None, attributed) if day.estimate else (attributed, None)
+        steps.append(ChartStep(at=limits.start, until=limits.end, values=values))
+    return time_chart(
+        steps,
+        series=[ChartSeries("attributed", "ok"), ChartSeries("estimate", "wait")],
+        kind=ChartKind.COLUMNS,
+        unit=Unit.COUNT,
+        zone=zone,
+    )

@@ -1,0 +1,77 @@
+"""The page of results: figures of an account, marks, and who may see it."""
+
+import time
+
+import pytest
+import pytest_asyncio
+from console_stage import SETTINGS, ConsoleStage
+
+from any_results import ACCOUNT, an_account, some_days
+from twite.domain.people.users import Role
+from twite.gateway.results.records import put_account, put_days
+from twite.stores.sqlite import SQLiteStore
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+PEOPLE = {
+    "ada": (Role.ADMIN, None),
+    "vic": (Role.VIEWER, None),
+    "part": (Role.VIEWER, ["r1"]),
+}
+TWO_PIXELS = SETTINGS + "".join(
+    f'[[pixel]]\nid = "{pixel}"\naccount = "{ACCOUNT}"\nevents = {{{{ purchase = "o8z6k" }}}}\n'
+    f'auth = {{{{ pixel_token = "emulator-pixel-token-{pixel}" }}}}\n'
+    for pixel in ("r1", "r2")
+)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def stage(tmp_path_factory):
+    """An ads account of two pixels, with results of twelve days."""
+    stage = ConsoleStage(tmp_path_factory.mktemp("results"), TWO_PIXELS)
+    now = time.time_ns() // 1_000_000
+    store = await SQLiteStore.open(str(stage.settings.store.path))
+    await put_account(store, an_account(now, problem="X's request limit is used up"))
+    await put_days(store, ACCOUNT, some_days(now))
+    await store.close()
+    await stage.start(people=PEOPLE)
+    yield stage
+    await stage.stop()
+
+
+async def page_of(stage, path="/console/results", *, name="vic"):
+    page = await (await stage.signed_in(name)).get(path)
+    assert page.status == 200
+    return page.text.partition("<main")[2]
+
+
+async def test_results_page_shows_both_sides_of_an_account(stage):
+    text = await page_of(stage)
+
+    assert f"Ads account {ACCOUNT}" in text
+    for figure in ("240", "24", "960.00", "180.00", "7.50", "5.3333"):
+        assert f">{figure}<" in text.replace("\n", "")
+    assert "Autumn" in text
+    assert "estimate" in text
+    assert "spend not final" in text
+    assert "request limit is used up" in text
+
+
+async def test_results_page_calls_no_difference_lost(stage):
+    text = (await page_of(stage)).lower()
+
+    assert "attributed" in text
+    assert "lost" not in text
+    assert "received" not in text
+
+
+async def test_results_page_covers_the_chosen_days(stage):
+    assert "240" in await page_of(stage, "/console/results?days=30")
+    assert 'aria-current="true">90 days' in await page_of(stage, "/console/results?days=90")
+
+
+async def test_user_who_sees_a_part_of_an_account_sees_no_results(stage):
+    text = await page_of(stage, name="part")
+
+    assert "No ads account is visible" in text
+    assert ACCOUNT not in text
