@@ -74,6 +74,7 @@ ELSEWHERE = {
     "connect": "test_connect",
     "events list": "test_events",
     "events create": "test_events",
+    "export": "test_export_command",
     "send": "test_send",
     "webhook try": "test_webhook_command",
     "alerts test": "test_alerts_command",

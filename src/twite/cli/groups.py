@@ -30,7 +30,7 @@ _OWN: Final[Mapping[str, Mapping[str, str]]] = {
         "dead": "List, replay or discard dead letters and held conversions",
         "results": "Show what X attributes to the ads, beside what was delivered",
         "deduplication": "Compare conversion ids sent by X's pixel and the gateway",
-        "what-if": "Show what changed settings would have done with past conversions",
+        "what-if": "Show what changed settings would have done in the past",
         "joins": "Show what conversions gained by waiting for identifiers",
     },
     "Operations": {

@@ -79,7 +79,7 @@ def export(
 
     A file gets all conversions of the range. The gateway may run or not.
 
-    Examples: `twite export --since 30d --to conversions.parquet`, `twite export --to env:DATABASE`
+    Example: `twite export --since 30d --to conversions.parquet`
     """
     settings = load(config)
     now = SystemClock().now()
