@@ -14,6 +14,7 @@ from twite.domain.cause import DeliveryCause
 from twite.domain.delivery import NO_REQUEST, State
 from twite.domain.history import History, PastAttempt, TagNotFired
 from twite.domain.joins import GainedIdentifier
+from twite.domain.value_change import ValueChange
 from twite.gateway.operations.explain import visible
 from twite.http.routes.reports import HistoryView
 from twite.stores.sqlite import SQLiteStore
@@ -123,6 +124,30 @@ def test_show_json_says_what_was_sent_without_the_body(command, shop):
     assert "identifiers" not in shown
 
 
+def test_show_prints_what_a_value_rule_made_of_the_amount(capsys):
+    change = ValueChange(
+        rule="profit", before="49.90", currency_before="EUR", after="12.30", currency="EUR"
+    )
+    history = History(
+        delivery=7,
+        pixel="o8z6j",
+        event="o8z6k",
+        conversion_id="order-1",
+        state=State.DELIVERED,
+        source="shop",
+        receipt="r7",
+        received_at=0,
+        deadline_at=1,
+        sent=b"{}",
+        attempts=(),
+        value_change=change,
+    )
+
+    print_history(history, now=NOW)
+
+    assert "  value rule   profit: 49.90 EUR → 12.30 EUR\n" in capsys.readouterr().out
+
+
 def test_report_of_a_conversion_has_what_the_http_response_has():
     history = History(
         delivery=7,
@@ -142,6 +167,7 @@ def test_report_of_a_conversion_has_what_the_http_response_has():
         consent=b'{"action":"send","rule":"granted","policy":"p","signals":{"npa":"1"}}',
         not_fired=(TagNotFired(tag="tag:crm", why="consent ad_storage"),),
         gained=(GainedIdentifier(identifier="twclid", origin="page_view", at=0),),
+        value_change=ValueChange(rule="profit", before="1.00", after="0.30", currency="EUR"),
     )
 
     shown = msgspec.to_builtins(conversion_report(history))

@@ -17,6 +17,7 @@ from twite.domain.joins import GainedIdentifier
 from twite.domain.stats.deduplication import PixelReport
 from twite.domain.submission import Endpoint
 from twite.domain.times import DAY, MINUTE, spelled
+from twite.domain.value_change import RuleProblem, ValueChange
 from twite.gateway.ports.queries import ConversionOrigin
 from twite.machine.system import SystemClock
 from twite.stores.sqlite import SQLiteStore
@@ -121,6 +122,27 @@ async def test_users_changes_are_in_the_timeline():
     assert TimelineEntry(
         at=NOW + 9, title="Changed by a user", text="ada: currency EUR"
     ) in timeline(changed, (), now=NOW + DAY)
+
+
+async def test_what_a_value_rule_did_is_in_the_timeline():
+    change = ValueChange(
+        rule="profit", before="49.90", currency_before="EUR", after="12.30", currency="EUR"
+    )
+    failure = ValueChange(
+        rule="lead", problem=RuleProblem.NO_CURRENCY, detail="the conversion has no currency"
+    )
+
+    changed = timeline(origin(State.DELIVERED, value_change=change), (), now=NOW)[2]
+    failed = timeline(origin(State.DELIVERED, value_change=failure), (), now=NOW)[2]
+
+    assert (changed.title, changed.text) == (
+        "Amount changed by a value rule",
+        "profit: 49.90 EUR → 12.30 EUR",
+    )
+    assert (failed.title, failed.text) == (
+        "A value rule failed",
+        "lead failed, so nothing changed (no amount): the conversion has no currency",
+    )
 
 
 @pytest.mark.parametrize("endpoint", Endpoint)

@@ -25,6 +25,7 @@ from twite.gateway.ports.events import (
     TagPassed,
     TagSaid,
     TurnedAway,
+    ValueRulesApplied,
     WebhookAnswered,
     WebhookTried,
 )
@@ -63,6 +64,7 @@ EVERY_NOTICE = (
         )
     ),
     Judged(source="shop", verdicts={("suppress", "storage"): 1}),
+    ValueRulesApplied(source="shop", results={("profit", "changed"): 1}),
     Attempted(
         pixel=PIXEL,
         event="o8z6k",

@@ -22,6 +22,7 @@ from store_contract.replays import ReplayLaws
 from store_contract.sealing import SecretRecordLaws, TagPayloadLaws
 from store_contract.settling import SettlingLaws, SweepLaws
 from store_contract.sign_ins import SignInLaws
+from store_contract.value_changes import ValueChangeLaws
 
 
 class OutboxContract(
@@ -55,6 +56,7 @@ class LedgerContract(
     QueryLaws,
     ListLaws,
     ExportLaws,
+    ValueChangeLaws,
     PrivacyLaws,
     JoinLaws,
     JoinedErasureLaws,

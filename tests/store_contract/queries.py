@@ -25,6 +25,7 @@ from twite.domain.stats.value_guard import UsualAmount, ValueFlag
 from twite.domain.submission import AcceptedConversion, FlawedIdentifier, RejectedConversion
 from twite.domain.test_mode import in_test
 from twite.domain.times import DAY, HOUR, MINUTE
+from twite.domain.value_change import ValueChange
 from twite.gateway.ports.listing import ConversionSummary, ListedState, ListQuery, QueryScope
 from twite.gateway.ports.queries import (
     CountedSinceQuery,
@@ -366,6 +367,7 @@ class ConsoleQueryLaws:
             **{name: f"a-{name}" for name, type_ in types.items() if type_ == str | None},
             **{name: name.encode() for name, type_ in types.items() if type_ == bytes | None},
             **{name: 7 for name, type_ in types.items() if type_ == int | None},
+            "value_change": ValueChange(rule="a-rule", before="1.00", after="2.00", currency="EUR"),
         }
         entry = msgspec.structs.replace(an_entry("order-1"), **values)
         await store.record(a_submission(entry))

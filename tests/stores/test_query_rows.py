@@ -17,6 +17,7 @@ from twite.stores.sql.copies import HolderRow
 from twite.stores.sql.listing.conversions import SummaryRow
 from twite.stores.sql.listing.exports import StoredConversionRow
 from twite.stores.sql.listing.past_requests import PastConversionRow, PastRequestRow
+from twite.stores.sql.listing.value_changes import FailedRuleRow, ValuedConversionRow
 from twite.stores.sql.privacy import ToEraseRow
 from twite.stores.sql.pruning import NextSubmissionsRow, PruningPlace
 from twite.stores.sql.records import HistoryRow
@@ -28,6 +29,7 @@ from twite.stores.sql.statements import query
 from twite.stores.sqlite.engine.schema import new_database
 
 QUERY_ROWS = [
+    FailedRuleRow,
     HistoryRow,
     HolderRow,
     NextSubmissionsRow,
@@ -37,6 +39,7 @@ QUERY_ROWS = [
     StoredConversionRow,
     SummaryRow,
     ToEraseRow,
+    ValuedConversionRow,
 ]
 # Statements whose rows are read as rows of a table, or as records of the domain.
 STRUCTS = {

@@ -22,6 +22,7 @@ from twite.app.reload import SettingsReload
 from twite.app.reload_command import ReloadCommand
 from twite.app.store_access import engine_of, may_send
 from twite.app.sync_command import SyncCommand
+from twite.app.value_rules.table_files import ValueRuleFiles
 from twite.app.webhook_erasure import WebhookErasure
 from twite.app.workers import GatewayAddress, WorkerPlace
 from twite.config.settings import Settings
@@ -82,6 +83,7 @@ class GatewayBuilder:
         self._observer, self._metrics = self._observation.observer, self._observation.metrics
         self._address = GatewayAddress(settings, worker, self._metrics.latest)
         self._transport = OnDemandTransport(timeout=settings.x.timeout)
+        self._value_rules = ValueRuleFiles(clock=self._clock, observer=self._observer)
         self._test_emulator = InProcessEmulator(settings.destinations(), clock=self._wall)
 
     async def built(
@@ -111,6 +113,8 @@ class GatewayBuilder:
                 self._settings, state=store, clock=self._clock
             )
             opened.push_async_callback(guard_setup.stop)
+            opened.push_async_callback(self._value_rules.stop)
+            await self._value_rules.begin(self._settings)
             opened.push_async_callback(self._transport.stop)
             opened.push_async_exit(begun.pop_all())
             parts, in_use = await self._connected(
@@ -186,6 +190,7 @@ class GatewayBuilder:
             tag_dispatcher=feature_run.dispatcher(),
             traces=None if tracing is None else RequestTraces(tracing),
             guards=guards,
+            value_rules=self._value_rules.current,
         )
         runner = self._runner(store, with_tests(stored), feature_run.workers(accept, destinations))
         runners.append(runner)
@@ -211,6 +216,7 @@ class GatewayBuilder:
             observer=self._observer,
             metrics=self._metrics,
             guards=guards,
+            value_rules=self._value_rules,
             feature=feature,
             run_basis=run_basis,
             address=self._address,

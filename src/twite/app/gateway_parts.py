@@ -8,6 +8,7 @@ from twite.app.feature import RunBasis, RunningFeature
 from twite.app.logins import CredentialVault
 from twite.app.reload_command import ReloadCommand
 from twite.app.sync_command import SyncCommand
+from twite.app.value_rules.table_files import ValueRuleFiles
 from twite.app.webhook_erasure import WebhookErasure
 from twite.app.workers import GatewayAddress
 from twite.config.settings import Settings
@@ -46,6 +47,7 @@ class GatewayParts(msgspec.Struct, frozen=True, kw_only=True):
     observer: Observer
     metrics: Metrics
     guards: ValueGuards
+    value_rules: ValueRuleFiles
     feature: RunningFeature
     run_basis: RunBasis
     address: GatewayAddress

@@ -40,6 +40,8 @@ WEBHOOK_TIMEOUT: Final = 10 * SECOND
 # How soon a gateway notices that it is the leader, and the leader notices a pause by another
 # gateway.
 _LOOK_FOR_THE_LEAD: Final = 2 * SECOND
+_Names = Collection[str]
+_Watched = tuple[Sequence[Destination], _Names, _Names, _Names, _Names]
 
 
 class Monitoring:
@@ -156,13 +158,13 @@ class Monitoring:
         self._tasks += [asyncio.create_task(monitor.run()), asyncio.create_task(notifier.run())]
 
 
-def _watched(
-    settings: Settings,
-) -> tuple[Sequence[Destination], Collection[str], Collection[str], Collection[str]]:
-    """Return the pixels, sources, webhooks and syncs to monitor."""
+def _watched(settings: Settings) -> _Watched:
+    """Return the pixels, sources, webhooks, syncs and value rules to monitor."""
     sources = (*(source.name for source in settings.sources()), X_SOURCE)
     webhooks = [webhook.name for webhook in settings.webhooks]
-    return settings.destinations(), sources, webhooks, [sync.name for sync in settings.syncs]
+    rules = [rule.name for rule in settings.value_rules]
+    syncs = [sync.name for sync in settings.syncs]
+    return settings.destinations(), sources, webhooks, syncs, rules
 
 
 class _LeadersState(StateOnDemand):

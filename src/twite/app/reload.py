@@ -25,6 +25,7 @@ from twite.app.logins import (
     vault_seal,
 )
 from twite.app.monitoring import Monitoring
+from twite.app.value_rules.table_files import TableFiles
 from twite.config.collected_errors import located
 from twite.config.difference import SettingsChange, SettingsDifference, difference, with_reloaded
 from twite.config.settings import Settings, load
@@ -131,8 +132,10 @@ class SettingsReload:
                 settings = with_reloaded(running, written)
                 plan = await parts.feature.plan(settings, parts.secret_store)
                 found = _with_changes(found, plan.changes(self.in_use.feature_run.plan, settings))
+                files = await parts.value_rules.prepare(settings)
+                found = _with_changes(found, parts.value_rules.changes(files))
                 if found.changes and not dry_run:
-                    await self._use(settings, plan)
+                    await self._use(settings, plan, files)
                     parts.address.mark_reloaded()
         except SettingsError as wrong:
             return ReloadReport(result=ReloadResult.FAILED, problems=located(running.path, wrong))
@@ -155,7 +158,9 @@ class SettingsReload:
         restart = tuple(key for key in difference.restart if key not in _KEYS)
         return msgspec.structs.replace(difference, restart=restart)
 
-    async def _use(self, settings: Settings, plan: FeaturePlan) -> None:
+    async def _use(
+        self, settings: Settings, plan: FeaturePlan, files: TableFiles | None = None
+    ) -> None:
         """Replace the settings. Raises OperatorError and TransientError: nothing has changed."""
         parts, before = self._parts, self.in_use
         if settings.x.emulator is not None:
@@ -183,6 +188,7 @@ class SettingsReload:
         feature_run = before.feature_run
         if plan != feature_run.plan:
             feature_run = parts.feature.run(plan, settings, parts.run_basis)
+        parts.value_rules.use(settings, files)
         in_use = self._swap(settings, destinations, tag_credentials, feature_run, source_keys)
         await self._follow_up(before, in_use, changed)
 

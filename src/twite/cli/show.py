@@ -16,6 +16,7 @@ from twite.domain.delivery import NO_REQUEST, State
 from twite.domain.history import History, PastAttempt
 from twite.domain.plural import plural
 from twite.domain.times import spelled
+from twite.domain.value_change import change_text
 from twite.gateway.operations.explain import compact
 from twite.gateway.ports.tags import PREFIX
 from twite.http.routes.reports import gained_views
@@ -130,12 +131,7 @@ def print_history(history: History, *, now: int, stalled: str | None = None) -> 
     printing.say(f"  duplicates   {history.duplicates}")
     printing.say(f"  delivery     {history.delivery}")
     _print_copies(history)
-    for gained in gained_views(history):
-        aged = "" if gained.age is None else f": {gained.age}"
-        printing.say(
-            f"  gained       {gained.identifier} from {_safe(gained.origin)}, "
-            f"known since {gained.at}{aged}"
-        )
+    _print_additions(history)
     body = compact(history.sent).decode() if history.sent else "no longer kept, or damaged"
     if history.consent is not None:
         shown = printing.safe(compact(history.consent).decode(), longest=_LONGEST_EVIDENCE)
@@ -155,6 +151,18 @@ def print_history(history: History, *, now: int, stalled: str | None = None) -> 
         )
         if answer:
             printing.say(f"               {_safe(answer)}")
+
+
+def _print_additions(history: History) -> None:
+    """Print what the conversion gained while it waited, and what a value rule made of it."""
+    for gained in gained_views(history):
+        aged = "" if gained.age is None else f": {gained.age}"
+        printing.say(
+            f"  gained       {gained.identifier} from {_safe(gained.origin)}, "
+            f"known since {gained.at}{aged}"
+        )
+    if history.value_change is not None:
+        printing.say(f"  value rule   {_safe(change_text(history.value_change))}")
 
 
 def _print_copies(history: History) -> None:

@@ -14,6 +14,7 @@ from twite.domain.stats.deduplication import PixelReport
 from twite.domain.submission import Endpoint
 from twite.domain.test_mode import is_test
 from twite.domain.times import moment
+from twite.domain.value_change import change_text
 from twite.gateway.operations.explain import flat
 from twite.gateway.ports.queries import ConversionOrigin
 from twite.gateway.ports.tags import PREFIX
@@ -84,6 +85,7 @@ def timeline(
             text=f"from source {history.source}, by {way_in(origin.endpoint)}",
             tone="done",
         ),
+        *_revalued(history),
         *(
             TimelineEntry(at=at, title="Changed by a user", text=note)
             for at, note in origin.amended
@@ -113,6 +115,22 @@ def _happened(history: History) -> Sequence[TimelineEntry]:
     before = history.received_at - at
     late = f"{_lasting(before)} before Twite received it" if before >= 1_000 else ""
     return (TimelineEntry(at=at, title="The conversion happened", text=late),)
+
+
+def _revalued(history: History) -> Sequence[TimelineEntry]:
+    """Return what a value rule made of the amount."""
+    change = history.value_change
+    if change is None:
+        return ()
+    failed = change.problem is not None
+    return (
+        TimelineEntry(
+            at=history.received_at,
+            title="A value rule failed" if failed else "Amount changed by a value rule",
+            text=change_text(change),
+            tone="failed" if failed else "done",
+        ),
+    )
 
 
 def _reported(report: PixelReport, received_at: int) -> TimelineEntry:

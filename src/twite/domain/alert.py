@@ -33,6 +33,7 @@ class AlertKind(StrEnum):
     SYNC_FAILING = "sync_failing"  # about a [[sync]]: its runs fail
     SYNC_SILENT = "sync_silent"  # about a [[sync]]: unusually long without rows
     EXPORT_FAILING = "export_failing"  # about an [[export]]: its runs fail
+    VALUE_RULE_FAILING = "value_rule_failing"  # about a [[value_rule]]: amounts stay as they were
     BALANCE_RESIDUE = "balance_residue"  # about a source and pixel: conversions are unaccounted for
     STORE_FAILING = "store_failing"  # commits fail: Twite responds to submissions with 503
     # The database is damaged, or cannot be opened: the gateway has ended.
@@ -152,6 +153,11 @@ RULES: Final[Mapping[AlertKind, AlertRule]] = {
         urgent=False,
         opens_after=10 * MINUTE,
         subject="export",
+    ),
+    AlertKind.VALUE_RULE_FAILING: AlertRule(
+        title="a value rule fails",
+        fix="Add the missing rows, or correct the rule. twite show ID names what failed.",
+        subject="value rule",
     ),
     AlertKind.BALANCE_RESIDUE: AlertRule(
         title="the balance is not 0",

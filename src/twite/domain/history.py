@@ -11,6 +11,7 @@ from twite.domain.joins import GainedIdentifier
 from twite.domain.secret import Masked
 from twite.domain.test_mode import is_test
 from twite.domain.times import spelled
+from twite.domain.value_change import ValueChange
 
 # Why an ambiguous delivery is not sent again, until it is held.
 TOO_OLD_TO_RESEND: Final = (
@@ -62,7 +63,8 @@ class History(Masked, frozen=True, kw_only=True):
     (JSON); X may have received it at `ambiguous_since` or later; `called` is the source's own id;
     `superseded_by` is the later copy with the same dedup key, `supersedes` are the earlier ones;
     `rival` is another copy that sending this one would duplicate; `gained` are the identifiers that
-    other events of the visitor added, for which it waits while `is_joining`.
+    other events of the visitor added, for which it waits while `is_joining`; `value_change` is what
+    a value rule made of its amount.
     """
 
     in_repr = ("pixel", "event", "conversion_id", "state")
@@ -93,6 +95,7 @@ class History(Masked, frozen=True, kw_only=True):
     rival: Rival | None = None
     gained: tuple[GainedIdentifier, ...] = ()
     is_joining: bool = False
+    value_change: ValueChange | None = None
 
 
 def waiting(history: History, *, now: int) -> str | None:  # noqa: PLR0911  a reason each

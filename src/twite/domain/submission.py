@@ -15,6 +15,7 @@ from twite.domain.stats.match_keys import Flaw
 from twite.domain.stats.value_guard import ValueFlag
 from twite.domain.test_mode import real_name
 from twite.domain.times import DAY
+from twite.domain.value_change import ValueChange
 
 # Names per source and day. The rest is counted as OTHER, because pages may generate names.
 MOST_NAMES: Final = 100
@@ -84,7 +85,8 @@ class AcceptedConversion(Masked, frozen=True, kw_only=True, gc=False):
     `held` why it needs a user's decision, and `cause` either as a value; `consent` the stored
     decision (JSON); `index` its place in the submission. `key_set` are its match keys, None if X
     does not match it; `flag` says what is unusual about its amount; `called` is the source's own id
-    for it, if different; `join` says for which identifiers it waits.
+    for it, if different; `join` says for which identifiers it waits; `value_change` is what a value
+    rule made of its amount.
     """
 
     in_repr = ("index", "pixel", "event", "conversion_id")
@@ -102,6 +104,7 @@ class AcceptedConversion(Masked, frozen=True, kw_only=True, gc=False):
     flag: ValueFlag | None = None
     called: str | None = None
     join: JoinRequest | None = None
+    value_change: ValueChange | None = None
 
 
 class FlawedIdentifier(msgspec.Struct, frozen=True, kw_only=True, gc=False):

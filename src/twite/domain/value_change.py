@@ -4,6 +4,9 @@ from enum import StrEnum
 
 import msgspec
 
+from twite.domain.conversion import shown_amount
+from twite.domain.secret import Masked
+
 
 class RuleProblem(StrEnum):
     """Why a rule could not be applied. The value is stored, so never change it later."""
@@ -22,14 +25,56 @@ class RuleProblem(StrEnum):
 class ValueChange(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """What the rule `rule` made of an amount.
 
-    `before` and `after` are decimal strings, `before` None for a conversion without an amount;
-    `currency` is that of `after`. With a `problem`, the amount is still `before`, `after` is
-    None, and `detail` says what is wrong, without persons.
+    `before` and `after` are decimal strings in `currency_before` and `currency`, None for a
+    conversion without an amount or currency. With a `problem`, the amount is still `before`,
+    `after` is None, and `detail` says what is wrong, without persons.
     """
 
     rule: str
     before: str | None = None
+    currency_before: str | None = None
     after: str | None = None
     currency: str | None = None
     problem: RuleProblem | None = None
     detail: str = ""
+
+
+def change_text(change: ValueChange) -> str:
+    """Return what a rule did, such as "profit: 49.90 EUR → 12.30 EUR"."""
+    before = _money(change.before, change.currency_before)
+    if change.problem is not None:
+        return f"{change.rule} failed, so nothing changed ({before}): {change.detail}"
+    return f"{change.rule}: {before} → {_money(change.after, change.currency)}"
+
+
+def _money(value: str | None, currency: str | None) -> str:
+    if value is None:
+        return "no amount"
+    return f"{shown_amount(value, currency or '')} {currency or ''}".rstrip()
+
+
+class RuleFailures(msgspec.Struct, frozen=True, kw_only=True):
+    """How often a rule failed with a problem. `detail` is that of one failure."""
+
+    rule: str
+    problem: RuleProblem
+    times: int
+    detail: str
+
+
+class ValuedConversion(Masked, frozen=True, kw_only=True):
+    """A stored conversion with its amount before and after a value rule.
+
+    `body` is that for X, empty after pruning. Without a `rule`, the amount was not changed.
+    """
+
+    in_repr = ("delivery", "pixel", "event")
+    delivery: int
+    pixel: str
+    event: str
+    source: str
+    conversion_id: str
+    body: bytes
+    rule: str | None = None
+    value_before: str | None = None
+    currency_before: str | None = None

@@ -150,11 +150,7 @@ class ExactFunctions(Functions):  # type: ignore[misc]  # the library has no typ
     """The functions of JMESPath, with decimals as numbers, and arithmetic."""
 
     def _get_allowed_pytypes(self, types: list[str]) -> tuple[list[str], list[tuple[str, ...]]]:
-        allowed, inner = super()._get_allowed_pytypes(types)
-        return (
-            [*allowed, "Decimal"] if "float" in allowed else allowed,
-            [(*each, "Decimal") if "float" in each else each for each in inner],
-        )
+        return _allowed_types(tuple(types))
 
     def _convert_to_jmespath_type(self, pyobject: str) -> str:
         found: str = super()._convert_to_jmespath_type(pyobject)
@@ -211,6 +207,16 @@ class ExactFunctions(Functions):  # type: ignore[misc]  # the library has no typ
     @signature({"types": []})  # type: ignore[untyped-decorator]
     def _func_type(self, value: object) -> object:
         return "number" if isinstance(value, Decimal) else super()._func_type(value)
+
+
+# Cached, because the library asks for the types of each argument of each call.
+@lru_cache(maxsize=256)
+def _allowed_types(types: tuple[str, ...]) -> tuple[list[str], list[tuple[str, ...]]]:
+    allowed, inner = Functions()._get_allowed_pytypes(types)  # noqa: SLF001  # no public way
+    return (
+        [*allowed, "Decimal"] if "float" in allowed else allowed,
+        [(*each, "Decimal") if "float" in each else each for each in inner],
+    )
 
 
 FUNCTIONS: Final = ExactFunctions()

@@ -12,6 +12,7 @@ nothing. Expressions always end: they have no loops, and their lists cannot mult
 
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, ClassVar, Final
 
 import msgspec
@@ -126,6 +127,7 @@ class RuleResult(msgspec.Struct, frozen=True, kw_only=True):
     rule: str | None = None
 
 
+@lru_cache(maxsize=1_024)
 def rule_expression(text: str) -> Expression:
     """Compile an expression of a rule. Raises ExpressionRefused."""
     expression = compiled(text, _FUNCTIONS)
@@ -281,7 +283,11 @@ def _result(rule: ValueRule, conversion: Conversion, result: object) -> RuleResu
         return RuleResult(
             conversion=msgspec.structs.replace(conversion, value=text, currency=currency),
             change=ValueChange(
-                rule=rule.name, before=conversion.value, after=text, currency=currency
+                rule=rule.name,
+                before=conversion.value,
+                currency_before=conversion.currency,
+                after=text,
+                currency=currency,
             ),
             rule=rule.name,
         )
@@ -308,6 +314,7 @@ def _failed(
     change = ValueChange(
         rule=rule.name,
         before=conversion.value,
+        currency_before=conversion.currency,
         currency=conversion.currency,
         problem=problem,
         detail=detail,

@@ -35,6 +35,7 @@ from twite.gateway.ports.events import (
     TagPassed,
     TagSaid,
     TurnedAway,
+    ValueRulesApplied,
     WebhookAnswered,
     WebhookTried,
 )
@@ -185,14 +186,22 @@ class Metrics:
                 self._count("twite_alerts_total", alert.kind.value, phase.value)
             case WebhookTried() | WebhookAnswered():
                 self._see_webhook(event)
-            case IgnoredSome(source=source, endpoint=endpoint, reasons=reasons):
-                for reason, times in reasons.items():
-                    self._count("twite_ignored_total", source, endpoint, reason, times=times)
-            case Judged(source=source, verdicts=verdicts):
-                for (action, rule), times in verdicts.items():
-                    self._count("twite_consent_total", source, action, rule, times=times)
+            case IgnoredSome() | Judged() | ValueRulesApplied():
+                self._see_intake(event)
             case MonitorChecked() | MonitorStopped():
                 self._see_looked(event)
+
+    def _see_intake(self, event: IgnoredSome | Judged | ValueRulesApplied) -> None:
+        source = event.source
+        if isinstance(event, IgnoredSome):
+            for reason, times in event.reasons.items():
+                self._count("twite_ignored_total", source, event.endpoint, reason, times=times)
+            return
+        is_rule = isinstance(event, ValueRulesApplied)
+        counts = event.results if isinstance(event, ValueRulesApplied) else event.verdicts
+        name = "twite_value_rules_total" if is_rule else "twite_consent_total"
+        for labels, times in counts.items():
+            self._count(name, source, *labels, times=times)
 
     def _see_webhook(self, event: WebhookTried | WebhookAnswered) -> None:
         if isinstance(event, WebhookTried):

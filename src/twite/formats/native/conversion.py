@@ -26,6 +26,7 @@ from twite.domain.fault import Fault, fault
 from twite.domain.secret import Masked
 from twite.domain.stats.match_keys import Flaw
 from twite.domain.times import DAY, moment
+from twite.domain.value_change import ValueChange
 from twite.formats.native.values import (
     contents_of,
     flaws_of,
@@ -79,7 +80,7 @@ class ReadConversion(msgspec.Struct, frozen=True, kw_only=True):
     reason not to send it; `held` the reason why a user must decide, if any, and `cause`
     either as a value; `evidence` is the
     stored record of the consent verdict, as JSON. `event` is X's id, "" if it has none; `flaws` are
-    the flaws of its match keys.
+    the flaws of its match keys; `value_change` is what a value rule made of its amount.
     """
 
     index: int
@@ -95,6 +96,7 @@ class ReadConversion(msgspec.Struct, frozen=True, kw_only=True):
     flaws: tuple[Flaw, ...] = ()
     is_faulty: bool = False
     is_unknown_event: bool = False  # this is its only fault, so tags may still get it
+    value_change: ValueChange | None = None
 
 
 def read_conversion(native: Native, index: int, context: ReadContext) -> ReadConversion:

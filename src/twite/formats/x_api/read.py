@@ -19,6 +19,7 @@ from twite.domain.outcome import XComplaint
 from twite.domain.secret import Masked
 from twite.domain.stats.match_keys import Flaw, digest_flaw, shape_of
 from twite.domain.times import LATEST, moment
+from twite.domain.value_change import ValueChange
 from twite.formats.page_visit import scrubbed_url
 from twite.formats.strict_json import decode
 from twite.redaction.scrub_text import free_text, names_a_person, scrubbed_json, without_persons
@@ -79,13 +80,15 @@ class XApiRefusal(msgspec.Struct, frozen=True, kw_only=True):
 class XReading(Masked, frozen=True, kw_only=True):
     """A request that X would accept. `body` is the stored form.
 
-    `flaws` are (index, flaw) pairs of its match keys.
+    `flaws` are (index, flaw) pairs of its match keys. `value_changes` are what value rules made of
+    the amounts, empty without rules.
     """
 
     in_repr = ("conversions",)
     conversions: tuple[Conversion, ...]
     body: bytes
     flaws: tuple[tuple[int, Flaw], ...] = ()
+    value_changes: tuple[ValueChange | None, ...] = ()
 
 
 _DECODER: Final = msgspec.json.Decoder(XRequest)

@@ -17,6 +17,7 @@ from twite.domain.plural import plural
 from twite.domain.stats.backlog import Forecast
 from twite.domain.stats.traffic import Silence
 from twite.domain.times import HOUR, MINUTE, SECOND, spelled
+from twite.domain.value_change import RuleFailures
 from twite.gateway.alerts.alert_store import CheckResult
 from twite.gateway.ports.machine import DiskSpace
 from twite.gateway.ports.ownership import GatewayCondition
@@ -30,6 +31,8 @@ NO_PIXEL: Final = "none"
 CLOCK_OFF: Final = 30 * SECOND
 # An alert opens when this much of the 48 hours is left and nothing is delivered to the pixel.
 DEADLINE_NEAR: Final = 12 * HOUR
+# A value rule is failing while it failed so recently.
+RULES_WITHIN: Final = HOUR
 _KINDS: Final = frozenset(kind.value for kind in AlertKind)
 _MIB: Final = 1 << 20
 
@@ -53,6 +56,7 @@ class CheckContext(msgspec.Struct, frozen=True, kw_only=True):
     thresholds: Thresholds
     webhooks: Sequence[str] = ()
     syncs: Sequence[str] = ()
+    rules: Collection[str] = ()
     muted: Mapping[tuple[str, State], int] = {}
 
 
@@ -69,6 +73,7 @@ class CheckFacts(msgspec.Struct, frozen=True, kw_only=True):
     webhook_silences: Sequence[Silence | None] | None = None
     sync_silences: Sequence[Silence | None] | None = None
     space: DiskSpace | None = None
+    rule_failures: Sequence[RuleFailures] | None = None
 
 
 class AlertCheck(msgspec.Struct, frozen=True, kw_only=True):
@@ -231,6 +236,23 @@ def of_syncs(silences: Iterable[Silence | None], context: CheckContext) -> Itera
     return _of_silences(AlertKind.SYNC_SILENT, "rows", context.syncs, silences)
 
 
+def of_rules(failures: Iterable[RuleFailures], context: CheckContext) -> Iterator[CheckResult]:
+    """Return a check result for each value rule that failed within RULES_WITHIN."""
+    by_rule: dict[str, list[RuleFailures]] = {}
+    for failure in failures:
+        if failure.rule in context.rules:
+            by_rule.setdefault(failure.rule, []).append(failure)
+    for rule, own in by_rule.items():
+        times = sum(failure.times for failure in own)
+        yield CheckResult(
+            kind=AlertKind.VALUE_RULE_FAILING,
+            subject=rule,
+            bad=True,
+            reason=f"{plural(times, 'conversion', 'conversions')} within an hour kept the original "
+            f"amount; for example: {own[0].detail}",
+        )
+
+
 def _of_silences(
     kind: AlertKind, what: str, subjects: Sequence[str], silences: Iterable[Silence | None]
 ) -> Iterator[CheckResult]:
@@ -266,5 +288,8 @@ CHECKS: Final = (
         fact="webhook_silences", check=of_webhooks, kinds=frozenset({AlertKind.WEBHOOK_SILENT})
     ),
     AlertCheck(fact="sync_silences", check=of_syncs, kinds=frozenset({AlertKind.SYNC_SILENT})),
+    AlertCheck(
+        fact="rule_failures", check=of_rules, kinds=frozenset({AlertKind.VALUE_RULE_FAILING})
+    ),
     AlertCheck(fact="space", check=of_space, kinds=frozenset({AlertKind.DISK_NEARLY_FULL})),
 )

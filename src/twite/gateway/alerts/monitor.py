@@ -5,6 +5,7 @@ A check must never disturb the gateway: data that cannot be read is left out unt
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Final, Protocol
 
@@ -17,9 +18,11 @@ from twite.domain.pause import Pause
 from twite.domain.stats.backlog import Forecast
 from twite.domain.stats.traffic import KEPT_HOURS, HourlyTraffic, Silence, noted, silence
 from twite.domain.times import MINUTE, SECOND
+from twite.domain.value_change import RuleFailures
 from twite.gateway.alerts.alert_store import AlertStore, CheckResult
 from twite.gateway.alerts.checks import (
     CHECKS,
+    RULES_WITHIN,
     STORE,
     CheckContext,
     CheckFacts,
@@ -48,7 +51,7 @@ from twite.gateway.ports.events import (
 from twite.gateway.ports.listing import QueryScope
 from twite.gateway.ports.machine import Clock, Disk, DiskSpace, wait_for_event
 from twite.gateway.ports.ownership import GatewayCondition
-from twite.gateway.ports.queries import DeliveredQuery, Queries
+from twite.gateway.ports.queries import DeliveredQuery, FailedRulesQuery, Queries
 from twite.gateway.ports.state import StateStore
 
 EVERY: Final = MINUTE
@@ -206,13 +209,15 @@ class Monitor:
         sources: Collection[str],
         webhooks: Collection[str] = (),
         syncs: Collection[str] = (),
+        rules: Collection[str] = (),
     ) -> None:
-        """Check these pixels, sources, webhooks and syncs from now on."""
+        """Check these pixels, sources, webhooks, syncs and value rules from now on."""
         self._destinations = tuple(destinations)
         self._pixels = tuple(destination.pixel for destination in destinations)
         self._sources = tuple(sources)
         self._webhooks = tuple(webhooks)
         self._syncs = tuple(syncs)
+        self._rules = frozenset(rules)
 
     async def start(self) -> None:
         """Load the alerts and pauses of the last process, and run all checks."""
@@ -249,11 +254,9 @@ class Monitor:
 
     async def check_events(self) -> None:
         self._listener.changed.clear()
-        whole = (
-            _EVENT_DRIVEN
-            if self._disk is not None
-            else _EVENT_DRIVEN | {AlertKind.DISK_NEARLY_FULL}
-        )
+        whole = _EVENT_DRIVEN
+        if self._disk is None:
+            whole = _EVENT_DRIVEN | {AlertKind.DISK_NEARLY_FULL}
         self.register.take(self._listener.readings(self._pixels), whole=whole)
         await self.register.save()
 
@@ -273,6 +276,7 @@ class Monitor:
             sync_silences=await self._silences_of(
                 self._syncs, partial(store_sync_rows, counts={}), now
             ),
+            rule_failures=await self._rule_failures(now),
         )
         context = CheckContext(
             now=now,
@@ -280,6 +284,7 @@ class Monitor:
             sources=self._sources,
             webhooks=self._webhooks,
             syncs=self._syncs,
+            rules=self._rules,
             thresholds=self._thresholds,
             muted=await self._muted(now),
         )
@@ -296,6 +301,13 @@ class Monitor:
                 space=space,
             )
         )
+
+    async def _rule_failures(self, now: int) -> Sequence[RuleFailures] | None:
+        if not self._rules:
+            return ()
+        with suppress(TwiteError):  # another check reports it
+            return await self._records.answer(FailedRulesQuery(since=now - RULES_WITHIN))
+        return None
 
     async def _load_replies(self) -> None:
         try:

@@ -46,6 +46,7 @@ from twite.gateway.ingest.submissions import (
 )
 from twite.gateway.ingest.tag_only import TagOnlyEvents, tag_only_events
 from twite.gateway.ingest.value_guard import ValueGuards
+from twite.gateway.ingest.value_rules import CurrentValueRules
 from twite.gateway.ports.events import Observer, SilentObserver
 from twite.gateway.ports.machine import Clock, Randomness
 from twite.gateway.ports.privacy import Privacy
@@ -76,6 +77,7 @@ class Accept:
     privacy: Privacy | None = None
     dedup_rows: DedupRowBuilder | None = None
     guards: ValueGuards = field(default_factory=ValueGuards)
+    value_rules: CurrentValueRules = field(default_factory=CurrentValueRules)
     observer: Observer = field(default_factory=SilentObserver)
     wall_clock: Clock | None = None
     tag_dispatcher: DispatchesTags | None = None
@@ -194,7 +196,7 @@ class Accept:
         if reading is None:
             return *self._read(source, request.body, key), None
         named = native.named(request.body, source=source.name, key=key, salt=self.salt)
-        return reading, named, context
+        return self.value_rules.applied(reading, source.name), named, context
 
     def _recorded(
         self,
@@ -237,6 +239,7 @@ class Accept:
             idempotency_key=idempotency_key,
             judge=self._judge(source, now),
         )
+        reading = self.value_rules.applied(reading, source.name)
         return reading, native.named(body, source=source.name, key=idempotency_key, salt=self.salt)
 
     async def parsed(
@@ -264,7 +267,7 @@ class Accept:
         )
         if parsed.unwanted:
             parsed = with_denials(parsed, read)
-        reading = read(parsed)
+        reading = self.value_rules.applied(read(parsed), source.name)
         ongoing = self._recorder.begin()
         try:
             return await self._keep(
@@ -352,19 +355,19 @@ class Accept:
         reading = x_api.read(body, destination=destination, salt=self.salt)
         if isinstance(reading, x_api.XApiRefusal):
             raise XAcceptRefusal(status=reading.status, complaints=reading.complaints)
+        reading = self.value_rules.applied_x(reading, source)
         revoked = [self._revoked(each.identifiers, each.pixel) for each in reading.conversions]
         submission = self._submissions.of_x(
             reading, revoked=revoked, source=source, endpoint=endpoint, now=self.clock.now()
         )
         duplicates = (await self._record(submission)).duplicates
-        self.guards.learn(
-            source,
-            (
-                conversion
-                for conversion, entry in zip(reading.conversions, submission.entries, strict=True)
-                if entry.suppressed is None and entry.index not in duplicates
-            ),
+        pairs = zip(reading.conversions, submission.entries, strict=True)
+        sent = (
+            conversion
+            for conversion, entry in pairs
+            if entry.suppressed is None and entry.index not in duplicates
         )
+        self.guards.learn(source, sent)
         return XAcceptReceipt(receipt=submission.receipt, processed=len(submission.entries))
 
     def _judge(self, source: Source, now: int, persons: Iterable[Identifiers] = ()) -> Judge:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import repeat
 from typing import Final
 
 import msgspec
@@ -18,12 +19,14 @@ from twite.domain.submission import (
     RejectedConversion,
     Submission,
 )
+from twite.domain.value_change import ValueChange
 from twite.formats.event_data.conversions import as_seen, in_our_words
 from twite.formats.event_data.of_native import event_of
 from twite.formats.native.answers import IdentifierWarning, Suppressed
 from twite.formats.native.read import ParsedNative
 from twite.formats.parsed_request import ParsedRequest
 from twite.gateway.ingest.rejections import refusal_of
+from twite.gateway.ingest.value_rules import rule_notices
 from twite.gateway.ports.events import (
     Accepted,
     GatewayEvent,
@@ -72,6 +75,7 @@ def split_results(parsed: ParsedNative, *, look: Look, salt: bytes) -> SplitResu
                 held=result.held,
                 cause=result.cause,
                 consent=result.evidence,
+                value_change=result.value_change,
             )
         )
         if result.faults:
@@ -80,7 +84,12 @@ def split_results(parsed: ParsedNative, *, look: Look, salt: bytes) -> SplitResu
 
 
 def of_x(
-    conversions: Sequence[Conversion], *, revoked: Sequence[bool], body: bytes, look: Look
+    conversions: Sequence[Conversion],
+    changes: Sequence[ValueChange | None],
+    *,
+    revoked: Sequence[bool],
+    body: bytes,
+    look: Look,
 ) -> tuple[tuple[AcceptedConversion, ...], bytes]:
     """Return the entries of a request in X's format, and the body to store.
 
@@ -95,8 +104,11 @@ def of_x(
             look,
             suppressed=REVOKED if is_revoked else None,
             cause=DeliveryCause.CONSENT_REVOKED if is_revoked else None,
+            value_change=None if is_revoked else change,
         )
-        for index, (conversion, is_revoked) in enumerate(zip(conversions, revoked, strict=True))
+        for index, (conversion, change, is_revoked) in enumerate(
+            zip(conversions, changes or repeat(None), revoked, strict=False)
+        )
     )
     return entries, batch_body([entry.body for entry in entries]) if any(revoked) else body
 
@@ -257,6 +269,8 @@ def notices_of(
         if submission.refusals
         else _NO_CODES,
     )
+    if own:
+        yield from rule_notices(submission.source, own, duplicates)
     for entry in fired:
         verdict = "suppressed" if entry.suppressed is not None else "accepted"
         verdict = "duplicates" if entry.index in duplicates else verdict
@@ -298,6 +312,7 @@ def entry_of(
     held: str | None = None,
     cause: DeliveryCause | None = None,
     consent: bytes | None = None,
+    value_change: ValueChange | None = None,
 ) -> AcceptedConversion:
     """Return the entry of a conversion; `look` checks its amount."""
     # A suppressed conversion needs no second reason, so its amount is not checked.
@@ -318,6 +333,7 @@ def entry_of(
         consent=consent,
         key_set=key_set_of(conversion.identifiers),
         flag=flag,
+        value_change=value_change,
     )
 
 

@@ -9,6 +9,7 @@ from twite.domain.errors import LedgerUnavailable, NameTaken
 from twite.domain.submission import AcceptedConversion, Endpoint, Recorded, Submission
 from twite.domain.times import SECOND
 from twite.gateway.ingest.entries import accepted_notice, is_typical, notices_of
+from twite.gateway.ingest.value_rules import rule_notices
 from twite.gateway.ports.events import Observer, ProblemPlace, ProblemSeen
 from twite.gateway.ports.machine import Clock
 from twite.gateway.ports.store import Intake
@@ -119,13 +120,21 @@ class SubmissionRecorder:
         for (source, endpoint), places in typical.items():
             self._failed = None
             try:
-                for pixel in {submissions[place].entries[0].pixel for place in places}:
-                    self.wake(pixel)
-                self.observer.see(accepted_notice(source, endpoint, accepted=len(places)))
+                self._note_typical(source, endpoint, [submissions[place] for place in places])
             except Exception as fault:  # noqa: BLE001 - as above
                 for place in places:
                     noted[place] = fault
         return noted
+
+    def _note_typical(
+        self, source: str, endpoint: Endpoint, submissions: Sequence[Submission]
+    ) -> None:
+        entries = [submission.entries[0] for submission in submissions]
+        for pixel in {entry.pixel for entry in entries}:
+            self.wake(pixel)
+        self.observer.see(accepted_notice(source, endpoint, accepted=len(entries)))
+        for notice in rule_notices(source, entries):
+            self.observer.see(notice)
 
     def _note(
         self, submission: Submission, recorded: Recorded, fired: Sequence[AcceptedConversion]

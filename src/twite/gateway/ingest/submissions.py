@@ -127,7 +127,13 @@ class SubmissionBuilder:
         if conversion is None:
             raise ValueError("the conversion of a typical request was refused")
         entries: tuple[AcceptedConversion, ...] = (
-            entry_of(conversion, 0, context.look, consent=result.evidence),
+            entry_of(
+                conversion,
+                0,
+                context.look,
+                consent=result.evidence,
+                value_change=result.value_change,
+            ),
         )
         if result.flaws:
             flaws = flawed(parsed.results) + self._double_hashes.among(matchable(parsed))
@@ -163,6 +169,7 @@ class SubmissionBuilder:
         """Return a request in X's format as it will be recorded."""
         entries, kept = of_x(
             reading.conversions,
+            reading.value_changes,
             revoked=revoked,
             body=reading.body,
             look=self.guards.look(source),

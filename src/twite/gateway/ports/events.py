@@ -115,6 +115,13 @@ class Judged(GatewayEvent, frozen=True, kw_only=True):
     verdicts: Mapping[tuple[str, str], int]
 
 
+class ValueRulesApplied(GatewayEvent, frozen=True, kw_only=True):
+    """Counts of new conversions by (value rule, `changed` or the rule's problem)."""
+
+    source: str
+    results: Mapping[tuple[str, str], int]
+
+
 class Attempted(GatewayEvent, frozen=True, kw_only=True):
     """A request to X ended. `took` is in milliseconds.
 
@@ -201,6 +208,7 @@ class ProblemPlace(StrEnum):
     EXPORT = "export"
     TAG = "tag"
     TRACES = "traces"
+    VALUE_TABLE = "value table"
     VAULT = "vault"
     WEBHOOK = "webhook"
 

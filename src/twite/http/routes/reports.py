@@ -22,12 +22,9 @@ from twite.domain.stats.deduplication import MOST_DAYS
 from twite.domain.submission import KEPT_FOR, Rejection, RejectionQuery
 from twite.domain.test_mode import is_test, real_name
 from twite.domain.times import DAY, spelled, time_limit
+from twite.domain.value_change import ValueChange
 from twite.gateway.operations.dedup_report import DEFAULT_DAYS, first_moment, read_report, ways_by
-from twite.gateway.ports.queries import (
-    ByConversionId,
-    IgnoredQuery,
-    RejectionsQuery,
-)
+from twite.gateway.ports.queries import ByConversionId, IgnoredQuery, RejectionsQuery
 from twite.gateway.ports.tags import PREFIX
 from twite.http.authorization import Requester
 from twite.http.responses import HttpRefusal, HttpResponse, error
@@ -97,8 +94,9 @@ class HistoryView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     why it is held, dead or suppressed; `due_at` is the time of the next attempt; `waiting` says why
     a queued one is not sent now; `duplicates` counts its duplicates; `consent` is the consent
     verdict, if signals were given or needed; `not_fired` are the tags that did not fire; `gained`
-    are the identifiers that it gained while it waited; `others` are its other copies, and the
-    histories of other events under the same id; only the built-in emulator got a `test`.
+    are the identifiers that it gained while it waited; `value_change` is what a value rule made of
+    its amount; `others` are its other copies, and the histories of other events under the same id;
+    only the built-in emulator got a `test`.
     """
 
     pixel: str
@@ -119,6 +117,7 @@ class HistoryView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     consent: msgspec.Raw | None = None
     not_fired: tuple[TagView, ...] = ()
     gained: tuple[GainedView, ...] = ()
+    value_change: ValueChange | None = None
     others: tuple["HistoryView", ...] = ()
     test: bool = False
 
@@ -291,6 +290,7 @@ def history_view(
             if shows(firing.tag)
         ),
         gained=gained_views(history),
+        value_change=history.value_change,
         test=is_test(history.pixel),
     )
 

@@ -598,6 +598,17 @@ SELECT event FROM queue WHERE pixel = $1
 -- count: extend_lease(settled, until, lease)
 UPDATE lease SET open = open - $1, until = $2 WHERE id = $3
 
+-- rows: failed_rules(floor, test)
+SELECT value_change.rule AS rule, value_change.problem AS problem, count(*) AS times,
+  max(value_change.detail) AS detail
+FROM value_change
+JOIN conversion ON conversion.id = value_change.delivery
+JOIN submission ON submission.id = conversion.submission
+WHERE value_change.problem IS NOT NULL AND value_change.delivery >= $1
+  AND substr(submission.source, 1, length($2)) <> $2
+GROUP BY value_change.rule, value_change.problem
+ORDER BY value_change.rule, times DESC, value_change.problem
+
 -- rows: failed_sign_in(key)
 SELECT times, at FROM failed_sign_in WHERE key = $1
 
@@ -839,6 +850,11 @@ DELETE FROM sync_state WHERE name = $1
 -- count: forget_traffic(source, before)
 DELETE FROM traffic WHERE source = $1 AND hour < $2
 
+-- count: forget_value_change(first, end)
+DELETE FROM value_change
+WHERE delivery >= $1 AND delivery < $2
+  AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.id = value_change.delivery)
+
 -- count: forget_waited(span, before)
 DELETE FROM waited WHERE span = $1 AND at < $2
 
@@ -892,6 +908,9 @@ SELECT
   coalesce(outbox.ambiguous_since, discarded.ambiguous_since) AS ambiguous_since,
   called.name AS called, replaced.by AS superseded_by, conversion.checksum AS checksum,
   joined.gained AS gained,
+  value_change.rule AS rule, value_change.value_before AS value_before,
+  value_change.currency_before AS currency_before, value_change.value_after AS value_after, value_change.currency AS currency,
+  value_change.problem AS problem, value_change.detail AS detail,
   outbox.due_at IS NOT NULL AND joined.joined_at IS NULL AND joined.delivery IS NOT NULL AS is_joining
 FROM conversion
 JOIN queue ON queue.id = conversion.queue
@@ -904,6 +923,7 @@ LEFT JOIN consent ON consent.delivery = conversion.id
 LEFT JOIN called ON called.delivery = conversion.id
 LEFT JOIN replaced ON replaced.delivery = conversion.id
 LEFT JOIN joined ON joined.delivery = conversion.id
+LEFT JOIN value_change ON value_change.delivery = conversion.id
 WHERE conversion.id = ANY (translate($1, '[]', '{}')::bigint[])
 
 -- count: hold_ambiguous(cause, reason, now, before, limit)
@@ -2029,6 +2049,18 @@ FROM "user" WHERE name = $1
 -- rows: users()
 SELECT name, role, pixels, password, created_at, password_at, code_since, code_step, recovery
 FROM "user" ORDER BY name
+
+-- rows: valued_conversions(after, limit)
+SELECT conversion.id AS delivery, queue.pixel AS pixel, queue.event AS event,
+  submission.source AS source, conversion.conversion_id AS conversion_id,
+  conversion.body AS body, value_change.rule AS rule,
+  value_change.value_before AS value_before, value_change.currency_before AS currency_before
+FROM conversion
+JOIN queue ON queue.id = conversion.queue
+JOIN submission ON submission.id = conversion.submission
+LEFT JOIN value_change ON value_change.delivery = conversion.id AND value_change.problem IS NULL
+WHERE conversion.id > $1 AND conversion.suppressed IS NULL
+ORDER BY conversion.id LIMIT $2
 
 -- rows: wait_briefly(within)
 SELECT set_config('lock_timeout', $1::bigint::text, true)

@@ -9,6 +9,7 @@ from twite.domain.joins import JoinRequest, KnownIdentifier
 from twite.domain.stats.tally import Counting
 from twite.domain.submission import AcceptedConversion, Recorded, RejectedConversion, Submission
 from twite.domain.times import DAY
+from twite.domain.value_change import ValueChange
 from twite.gateway.ports.copies import asks
 from twite.stores.sql import deduplication, joins, rejections
 from twite.stores.sql.copies import KeyContest
@@ -24,6 +25,7 @@ from twite.stores.sql.rows.tables import (
     OutboxRow,
     SubmissionRow,
     SuppressionRow,
+    ValueChangeRow,
 )
 from twite.stores.sql.stored_bodies import stored
 
@@ -190,12 +192,19 @@ class _Page:
             if entry.suppressed is None and entry.key_set is not None:
                 key_sets[at // DAY, account, queue, entry.key_set] += 1
         for rows in (self._submissions, conversions, deliveries, consents, flagged, called, waiting,
-                     self._suppressions):  # fmt: skip
+                     self._suppressions, self._value_changes(duplicates)):  # fmt: skip
             session.add(rows)
         contest.settle()
         self._count()
         self._add_other_records(duplicates)
         return self._recorded(duplicates, contest.held)
+
+    def _value_changes(self, duplicates: Mapping[int, int]) -> list[ValueChangeRow]:
+        return [
+            _change_row(id_, entry.value_change)
+            for id_, _, _, entry, _, _ in self._conversions
+            if entry.value_change is not None and id_ not in duplicates
+        ]
 
     def _add_other_records(self, duplicates: Mapping[int, int]) -> None:
         """Write the records that are neither conversions nor deliveries."""
@@ -279,6 +288,19 @@ class _Page:
         if counts is None:
             counts = self._tally[account] = TallyRow(account=account)
         return counts
+
+
+def _change_row(delivery: int, change: ValueChange) -> ValueChangeRow:
+    return ValueChangeRow(
+        delivery=delivery,
+        rule=change.rule,
+        value_before=change.before,
+        currency_before=change.currency_before,
+        value_after=change.after,
+        currency=change.currency,
+        problem=change.problem,
+        detail=change.detail,
+    )
 
 
 def _wait_for(

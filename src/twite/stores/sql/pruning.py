@@ -203,6 +203,7 @@ def _forget(session: WriterSession, *, first: int, end: int) -> None:
         "forget_flagged",
         "forget_flawed",
         "forget_called",
+        "forget_value_change",
         "forget_joined",
         "forget_amended",
         "forget_conversions",

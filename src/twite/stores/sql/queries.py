@@ -25,7 +25,7 @@ from twite.stores.sql import (
 )
 from twite.stores.sql.database import ReadsViews, View
 from twite.stores.sql.directory import SqlDirectoryReader
-from twite.stores.sql.listing import exports, problems
+from twite.stores.sql.listing import exports, problems, value_changes
 from twite.stores.sql.listing.page import page
 from twite.stores.sql.listing.past_requests import past_requests
 from twite.stores.sql.state import SqlStateReader
@@ -65,6 +65,8 @@ _VIEWS: Final[Mapping[type, Callable[..., Any]]] = {
     port.PixelCopiesQuery: deduplication.pixel_copies,
     port.HeldKeysQuery: records.held_keys,
     port.StatesQuery: records.states,
+    port.FailedRulesQuery: value_changes.failed_rules,
+    port.ValuedConversionsQuery: value_changes.valued_conversions,
     port.UndeliveredQuery: records.undelivered,
     port.PayloadHeadsQuery: moves.heads,
     PastRequestsQuery: past_requests,

@@ -895,6 +895,9 @@ SELECT
   coalesce(outbox.ambiguous_since, discarded.ambiguous_since) AS ambiguous_since,
   called.name AS called, replaced.by AS superseded_by, conversion.checksum AS checksum,
   joined.gained AS gained,
+  value_change.rule AS rule, value_change.value_before AS value_before,
+  value_change.currency_before AS currency_before, value_change.value_after AS value_after, value_change.currency AS currency,
+  value_change.problem AS problem, value_change.detail AS detail,
   outbox.due_at IS NOT NULL AND joined.joined_at IS NULL AND joined.delivery IS NOT NULL AS is_joining
 FROM conversion
 JOIN queue ON queue.id = conversion.queue
@@ -907,6 +910,7 @@ LEFT JOIN consent ON consent.delivery = conversion.id
 LEFT JOIN called ON called.delivery = conversion.id
 LEFT JOIN replaced ON replaced.delivery = conversion.id
 LEFT JOIN joined ON joined.delivery = conversion.id
+LEFT JOIN value_change ON value_change.delivery = conversion.id
 WHERE conversion.id IN (SELECT value FROM json_each(:deliveries));
 
 -- name: superseded_by
@@ -1721,6 +1725,37 @@ SELECT keys FROM joined WHERE delivery IN (SELECT value FROM json_each(:deliveri
 DELETE FROM joined
 WHERE delivery >= :first AND delivery < :end
   AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.id = joined.delivery);
+
+-- name: forget_value_change
+-- Delete what rules made of the amounts of pruned conversions.
+DELETE FROM value_change
+WHERE delivery >= :first AND delivery < :end
+  AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.id = value_change.delivery);
+
+-- name: failed_rules
+-- The failures of value rules since a time, by rule and problem, and a detail of each.
+SELECT value_change.rule AS rule, value_change.problem AS problem, count(*) AS times,
+  max(value_change.detail) AS detail
+FROM value_change
+CROSS JOIN conversion ON conversion.id = value_change.delivery
+CROSS JOIN submission ON submission.id = conversion.submission
+WHERE value_change.problem IS NOT NULL AND value_change.delivery >= :floor
+  AND substr(submission.source, 1, length(:test)) <> :test
+GROUP BY value_change.rule, value_change.problem
+ORDER BY value_change.rule, times DESC, value_change.problem;
+
+-- name: valued_conversions
+-- Conversions after an id, with what a rule made of their amounts, in the order of receipt.
+SELECT conversion.id AS delivery, queue.pixel AS pixel, queue.event AS event,
+  submission.source AS source, CAST(conversion.conversion_id AS TEXT) AS conversion_id,
+  CAST(conversion.body AS BLOB) AS body, value_change.rule AS rule,
+  value_change.value_before AS value_before, value_change.currency_before AS currency_before
+FROM conversion
+CROSS JOIN queue ON queue.id = conversion.queue
+CROSS JOIN submission ON submission.id = conversion.submission
+LEFT JOIN value_change ON value_change.delivery = conversion.id AND value_change.problem IS NULL
+WHERE conversion.id > :after AND conversion.suppressed IS NULL
+ORDER BY conversion.id LIMIT :limit;
 
 -- name: forget_called
 -- Delete such ids of pruned deliveries.

@@ -14,6 +14,7 @@ from twite.domain.results.figures import DeliveredEvent
 from twite.domain.stats.backlog import BacklogHour
 from twite.domain.submission import Submission
 from twite.domain.times import HOUR, MINUTE
+from twite.domain.value_change import RuleProblem, ValueChange
 from twite.gateway.ports.queries import DecidedDelivery
 from twite.stores.sql import copies
 from twite.stores.sql.database import checksum, seed_of
@@ -52,7 +53,28 @@ class HistoryRow(QueryRow):
     superseded_by: int | None
     checksum: int | None
     gained: str | None
+    rule: str | None
+    value_before: str | None
+    currency_before: str | None
+    value_after: str | None
+    currency: str | None
+    problem: str | None
+    detail: str | None
     is_joining: bool
+
+    @property
+    def value_change(self) -> ValueChange | None:
+        if self.rule is None:
+            return None
+        return ValueChange(
+            rule=self.rule,
+            before=self.value_before,
+            currency_before=self.currency_before,
+            after=self.value_after,
+            currency=self.currency,
+            problem=None if self.problem is None else RuleProblem(self.problem),
+            detail=self.detail or "",
+        )
 
 
 def history(
@@ -217,6 +239,7 @@ def histories(connection: SqlConnection, deliveries: Sequence[int]) -> list[Hist
             rival=rivals.get(delivery),
             gained=gained_of(row.gained),
             is_joining=bool(row.is_joining),
+            value_change=row.value_change,
         )
     return [histories[delivery] for delivery in deliveries if delivery in histories]
 

@@ -511,6 +511,18 @@ CREATE TABLE called (
 );
 CREATE INDEX so_called ON called (name, delivery);
 
+CREATE TABLE value_change (
+  delivery bigint PRIMARY KEY,
+  rule text COLLATE "C" NOT NULL,
+  value_before text COLLATE "C",
+  currency_before text COLLATE "C",
+  value_after text COLLATE "C",
+  currency text COLLATE "C",
+  problem text COLLATE "C",
+  detail text COLLATE "C" NOT NULL
+);
+CREATE INDEX failed_rules ON value_change (delivery) WHERE problem IS NOT NULL;
+
 CREATE TABLE known_identifier (
   id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   key text COLLATE "C" NOT NULL,

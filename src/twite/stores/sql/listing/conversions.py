@@ -115,7 +115,7 @@ def found_conversions(connection: SqlConnection, list_query: ListQuery) -> Found
         last + 1 if list_query.position is None else min(list_query.position.delivery, last + 1)
     )
     if list_query.until < LATEST:
-        before = min(before, _number_at(connection, list_query.until + _JITTER, last))
+        before = min(before, number_at(connection, list_query.until + _JITTER, last))
     floor = max(first, list_query.after + 1)
     if list_query.since > 0:
         floor = max(floor, first_since(connection, list_query.since, last))
@@ -155,10 +155,11 @@ def flag_of(
 
 def first_since(connection: SqlConnection, at: int, last: int) -> int:
     """Return the first number that may have been received since a time; `last` + 1 for none."""
-    return _number_at(connection, at - _JITTER, last)
+    return number_at(connection, at - _JITTER, last)
 
 
-def _number_at(connection: SqlConnection, at: int, last: int) -> int:
+def number_at(connection: SqlConnection, at: int, last: int) -> int:
+    """Return the first conversion received at or after a time (ms); `last` + 1 if none was."""
     found = connection.execute(query("number_at"), {"at": at}).fetchone()
     return last + 1 if found is None else int(found[0])
 

@@ -314,6 +314,17 @@ class CalledRow(TableRow):
     name: str
 
 
+class ValueChangeRow(TableRow):
+    delivery: int
+    rule: str
+    value_before: str | None
+    currency_before: str | None
+    value_after: str | None
+    currency: str | None
+    problem: str | None
+    detail: str
+
+
 class RejectionRow(TableRow):
     on_conflict: ClassVar[OnConflict] = OnConflict.REPLACE
 

@@ -566,6 +566,20 @@ CREATE TABLE called (
 );
 CREATE INDEX so_called ON called (name, delivery);
 
+-- What value rules made of amounts; with a problem, the rule failed, and the amount is value_before.
+-- Append-only; a row is deleted with its conversion.
+CREATE TABLE value_change (
+  delivery INTEGER PRIMARY KEY,
+  rule TEXT NOT NULL,
+  value_before TEXT,
+  currency_before TEXT,
+  value_after TEXT,
+  currency TEXT,
+  problem TEXT,
+  detail TEXT NOT NULL
+);
+CREATE INDEX failed_rules ON value_change (delivery) WHERE problem IS NOT NULL;
+
 -- What events say about visitors, for conversions that wait: twite.domain.joins. Keys are keyed hashes,
 -- so no index contains an identifier.
 CREATE TABLE known_identifier (
