@@ -49,6 +49,7 @@ INSERT INTO acknowledgement VALUES ('a1', 1, 'olga');
 INSERT INTO mute VALUES ('alert/pixel_paused/o8z6j', 2, 1, 'olga', 'planned');
 INSERT INTO sync_state VALUES ('orders/', '{}');
 INSERT INTO x_result VALUES ('18ce54d4x5t/', '{}');
+INSERT INTO value_change VALUES (1, 'profit', '49.90', 'EUR', '12.00', 'EUR', NULL, '');
 INSERT INTO replay_batch VALUES ('b1', 5, 'ada', 'o8z6j', '', '', '{}', 1, 3, 1, 0, 0, NULL, '', 0);
 INSERT INTO replay_part VALUES ('b1', 0, 'refused', '400', '[1,2,3]', '[]');
 INSERT INTO known_identifier VALUES (3, 'k', 'm', 'twclid', 'v', '', 1, 2, 'page');
