@@ -46,7 +46,7 @@ def post(gateway, name, **fields):
 
 
 def history(gateway, name):
-    (found,) = json.loads(command(gateway, "show", name, "--json").stdout)
+    (found,) = json.loads(command(gateway, "show", name, "--json").stdout)["conversions"]
     return found
 
 
