@@ -19,6 +19,7 @@ from twite.gateway.what_if.past_guards import PastGuards
 from twite.gateway.what_if.report import PastComparison
 from twite.gateway.what_if.reread import BY_SETTINGS, Reread, Rereader
 from twite.gateway.what_if.reread_x import IN_X_FORMAT, reread_x
+from twite.gateway.what_if.stored_ids import id_of
 from twite.gateway.what_if.verdict import IntakeOutcome, IntakeVerdict, NotStored, unknown
 
 
@@ -201,11 +202,19 @@ class PastIntake:
 
     def _confuse(self, reread: Reread, at: int) -> None:
         """Record that it is unknown whether a conversion holds its dedup key."""
-        conversion = None if reread.read is None else reread.read.conversion
+        read = reread.read
+        conversion = None if read is None else read.conversion
         named = conversion or reread.past
         if named is not None:
-            pixel = in_test(named.pixel) if is_test(reread.source) else real_name(named.pixel)
-            self._copies.confuse(dedup_key(pixel, named.event, named.conversion_id), at=at)
+            names = named.pixel, named.event, named.conversion_id
+        elif read is not None and read.event:
+            names = read.pixel, read.event, id_of(read.native)
+        else:
+            return
+        pixel, event, identity = names
+        if identity:
+            pixel = in_test(pixel) if is_test(reread.source) else real_name(pixel)
+            self._copies.confuse(dedup_key(pixel, event, identity), at=at)
 
     def _learn(
         self, reread: Reread, comparison: PastComparison, accepted: AcceptedConversion | None
