@@ -33,7 +33,7 @@ def an_account(now: int, **changes: object) -> ResultsAccount:
     return ResultsAccount(**fields | changes)
 
 
-def some_days(now: int, *, count: int = 12) -> Sequence[ResultDay]:
+def some_days(now: int, *, count: int = 12, attributed: int = 2) -> Sequence[ResultDay]:
     """Each day, campaign c1 has 2 purchases of 40.00 for 10.00, and c2 spends 5.00."""
     return [
         ResultDay.of(day)
@@ -46,7 +46,11 @@ def some_days(now: int, *, count: int = 12) -> Sequence[ResultDay]:
                     "c1",
                     FigureGroup.CONVERSIONS,
                     now,
-                    events={"PURCHASE": EventFigure(count=2, sale_amount=80_000_000)},
+                    events={
+                        "PURCHASE": EventFigure(
+                            count=attributed, sale_amount=attributed * 40_000_000
+                        )
+                    },
                 ),
             ],
             fetched_at=now,

@@ -8,6 +8,12 @@ import urllib.request
 # The emulator's own app, as its documentation prints it.
 CONSUMER_KEY = "xvz1evFS4wEEPTGEFPHBog"
 CONSUMER_SECRET = "kAcSOqF21Fu85e7zjz7ZN2U4ZRhfV3WpwPAoE3Z7kBw"
+# Credentials in twite.toml, of the user whom the emulator knows.
+OAUTH = (
+    f'auth = {{ consumer_key = "{CONSUMER_KEY}", consumer_secret = "{CONSUMER_SECRET}", '
+    'token = "370773112-GmHxMAgYyLbNEtIKZeRNFsMKPR9EyMZeS9weJAEb", '
+    'token_secret = "LswwdoUaIvS8ltyTt5jkRh4J50vUPVVHtR2YPi5kE" }'
+)
 CALLBACK = "http://127.0.0.1:8080/x/callback"
 
 

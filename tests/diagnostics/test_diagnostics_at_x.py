@@ -9,13 +9,8 @@ from twite.diagnostics.access import access
 from twite.diagnostics.endpoint import public_address
 from twite.diagnostics.network import network
 from written import GOOD, read
-from x_page import CONSUMER_KEY, CONSUMER_SECRET
+from x_page import CONSUMER_SECRET, OAUTH
 
-OAUTH = (
-    f'auth = {{ consumer_key = "{CONSUMER_KEY}", consumer_secret = "{CONSUMER_SECRET}", '
-    'token = "370773112-GmHxMAgYyLbNEtIKZeRNFsMKPR9EyMZeS9weJAEb", '
-    'token_secret = "LswwdoUaIvS8ltyTt5jkRh4J50vUPVVHtR2YPi5kE" }'
-)
 TOKEN = 'auth = { pixel_token = "env:X_PIXEL_TOKEN" }'
 USER = "370773112"
 ACCOUNT = "18ce54d4x5t"

@@ -1,0 +1,171 @@
+"""Diagnostics of X's results: stored figures, warnings, and one day that the emulator serves."""
+
+import json
+from datetime import UTC
+from urllib.parse import urlencode
+from urllib.request import urlopen
+
+import pytest
+
+from any_results import ACCOUNT, an_account, some_days
+from twite.diagnostics import CheckStatus, examine
+from twite.diagnostics.results import live_results, results
+from twite.domain.results.account_days import days_until
+from twite.domain.times import DAY, HOUR, MINUTE, SECOND
+from twite.gateway.results.records import put_account, put_days
+from twite.machine.system import SystemClock
+from twite.stores.sqlite import SQLiteStore
+from written import ENVIRONMENT, GOOD, read, write
+from x_page import OAUTH
+
+PIXEL_TOKEN = 'auth = { pixel_token = "env:X_PIXEL_TOKEN" }'
+SIGNED_IN = GOOD.replace(PIXEL_TOKEN, OAUTH)
+CAMPAIGN = {"id": "c1", "funding_instrument": "lygyi", "name": "Autumn"}
+LINE_ITEM = {"id": "li1", "campaign": "c1", "primary_web_event_tag": "o8z6k"}
+
+
+async def of_store(folder, *, text=SIGNED_IN, attributed=2, **account):
+    """Return the findings about stored results."""
+    now = SystemClock().now()
+    store = await SQLiteStore.open(str(folder / "twite.db"))
+    await put_account(store, an_account(now, **account))
+    await put_days(store, ACCOUNT, some_days(now, attributed=attributed))
+    await store.close()
+    return [(each.status, each.found) async for each in results(read(folder, text))]
+
+
+async def of_x(folder, x, *, text=SIGNED_IN):
+    """Return the findings about a day of statistics."""
+    settings = read(folder, text.replace("https://ads-api.x.com", x.url))
+    return [(each.status, each.found) async for each in live_results(settings)]
+
+
+@pytest.fixture
+def x(x_emulator):
+    """An emulated X with a campaign that spent 12.50 a day, and a purchase yesterday."""
+    x_emulator.add(
+        accounts=[{"id": ACCOUNT, "timezone": "UTC"}],
+        campaigns=[CAMPAIGN],
+        line_items=[LINE_ITEM],
+    )
+    # What happens today counts only if the check runs after midnight.
+    for day in days_until(SystemClock().now(), 2, UTC):
+        at = day.start / SECOND
+        x_emulator.clock(now=at)
+        x_emulator.plant(
+            spend=[{"line_item": "li1", "day": day.day, "micros": 12_500_000}],
+            clicks=[{"line_item": "li1", "at": at, "twclid": "2-abc"}],
+        )
+        by_pixel(x_emulator, order=day.day)
+    x_emulator.clock(now=SystemClock().now() / SECOND)
+    return x_emulator
+
+
+def by_pixel(x, *, order):
+    """Send a purchase as X's pixel does."""
+    pairs = {
+        "txn_id": "o8z6k",
+        "event": json.dumps({"conversion_id": order, "value": "20.00", "currency": "EUR"}),
+        "twclid": "2-abc",
+    }
+    with urlopen(f"{x.url}/1/i/adsct?{urlencode(pairs)}", timeout=10) as answer:
+        assert answer.status == 200
+
+
+async def test_fetched_results_pass(tmp_path):
+    ((status, sentence),) = await of_store(tmp_path)
+
+    assert status is CheckStatus.PASSED
+    assert sentence.startswith(f"ads account {ACCOUNT}: fetched 2")
+
+
+async def test_results_that_x_refuses_are_a_warning(tmp_path):
+    assert await of_store(tmp_path, problem="403 (FORBIDDEN)") == [
+        (
+            CheckStatus.WARNING,
+            f"the results of ads account {ACCOUNT} are not current: 403 (FORBIDDEN)",
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    ("ago", "status"),
+    [(3 * HOUR - MINUTE, CheckStatus.PASSED), (3 * HOUR + MINUTE, CheckStatus.WARNING)],
+)
+async def test_results_that_are_not_fetched_any_more_are_a_warning(tmp_path, ago, status):
+    ((seen, sentence),) = await of_store(tmp_path, hourly_at=SystemClock().now() - ago)
+
+    assert seen is status
+    assert ("were last fetched" in sentence) is (status is CheckStatus.WARNING)
+
+
+async def test_delivered_conversions_without_any_attributed_are_a_warning(tmp_path):
+    passed, (status, sentence) = await of_store(tmp_path, attributed=0)
+
+    assert passed[0] is CheckStatus.PASSED
+    assert status is CheckStatus.WARNING
+    assert sentence.startswith(
+        f"ads account {ACCOUNT}: 60 conversions were delivered in 3 days, and X attributed none"
+    )
+
+
+@pytest.mark.parametrize("text", [GOOD, SIGNED_IN + "\n[results]\nfetch = false\n"])
+async def test_results_that_are_not_fetched_on_purpose_are_not_mentioned(tmp_path, text):
+    assert await of_store(tmp_path, text=text, hourly_at=SystemClock().now() - DAY) == []
+
+
+async def test_live_check_reports_a_day_of_statistics(tmp_path, x):
+    ((status, sentence),) = await of_x(tmp_path, x)
+
+    assert status is CheckStatus.PASSED
+    assert sentence.startswith(f"ads account {ACCOUNT}: 1 campaign on 2")
+    assert sentence.endswith("(UTC), 1 attributed, spend 12.5")
+    assert x.asked()["entries"]
+
+
+async def test_live_check_names_what_it_cannot_read(tmp_path, x):
+    entry = {"id": "c1", "id_data": [{"segment": None, "metrics": {"conversion_boats": [1]}}]}
+    # Before the statistics, it asks for campaigns, line items and active entities.
+    x.fault(
+        "status",
+        on="analytics",
+        status=200,
+        after=3,
+        count=0,
+        body=json.dumps({"data": [entry], "time_series_length": 1}),
+    )
+
+    assert await of_x(tmp_path, x) == [
+        (
+            CheckStatus.WARNING,
+            f"ads account {ACCOUNT}: cannot read conversion_boats: an unknown metric",
+        )
+    ]
+
+
+async def test_live_check_fails_with_x_s_reason(tmp_path, x):
+    x.switch(analytics_access="standard")
+    x.add(apps=[{"id": "3213", "access": "none"}])
+
+    ((status, sentence),) = await of_x(tmp_path, x)
+
+    assert status is CheckStatus.FAILED
+    assert sentence.startswith(f"ads account {ACCOUNT}: ")
+    assert "403" in sentence
+
+
+async def test_live_check_without_a_signed_in_user_is_a_warning(tmp_path, x):
+    assert await of_x(tmp_path, x, text=GOOD) == [
+        (CheckStatus.WARNING, "no ads account has a user who has signed in with OAuth")
+    ]
+    assert x.asked()["entries"] == []
+
+
+@pytest.mark.parametrize("is_live", [False, True])
+async def test_only_the_live_check_asks_x_for_statistics(tmp_path, x, is_live):
+    path = write(tmp_path, SIGNED_IN.replace("https://ads-api.x.com", x.url))
+
+    async for _ in examine(path, ENVIRONMENT, is_live=is_live):
+        pass
+
+    assert bool(x.asked()["entries"]) is is_live
