@@ -1,8 +1,11 @@
 """The switch of a source's page: its conversions go to the emulator, and count apart."""
 
+import csv
 import html
+import io
 import re
 import tomllib
+from urllib.parse import urlencode
 
 import aiohttp
 import pytest
@@ -104,7 +107,10 @@ async def test_tests_are_marked_in_lists_and_visible_to_users_of_the_pixel(stage
     shown = await words_of(client, path)
     home = await words_of(client, "/console")
     by_pixel = await words_of(client, "/console/conversions?pixel=test:o6dkt")
+    only_tests = await words_of(client, "/console/conversions?test=only")
 
+    assert "order-of-client" in only_tests
+    assert "order-of-shop" not in only_tests
     assert "test:o6dkt" in listed
     assert "delivered test" in listed
     assert "Test mode: X gets no conversions of client until" in home
@@ -117,6 +123,28 @@ async def test_tests_are_marked_in_lists_and_visible_to_users_of_the_pixel(stage
     assert "to X" not in shown.replace("X gets no conversions", "")
     assert "X\N{RIGHT SINGLE QUOTATION MARK}s" not in shown
     assert "test:" not in home
+
+
+async def test_lists_and_exports_have_only_tests_or_none(stage):
+    olga, ada = await stage.signed_in("olga"), await stage.signed_in("ada")
+    await send(stage, "shop", "order-real")
+    await ada.post(f"{SHOP}/test", {"hours": "4"})
+    await send(stage, "shop", "order-test")
+    await words_with(olga, "/console/conversions?pixel=test:o8z6j", "delivered")
+
+    fields = [{}, {"test": "only"}, {"test": "without"}]
+    fields += [{"test": "only", "pixel": "o8z6j", "source": "shop"}]
+    listed, exported = [], []
+    for each in fields:
+        listed.append(await words_of(olga, f"/console/conversions?{urlencode(each)}"))
+        answer = await olga.post("/console/conversions/export", each)
+        rows = csv.DictReader(io.StringIO(answer.text))
+        exported.append({(row["conversion_id"], row["test"], row["pixel"]) for row in rows})
+
+    real, test = ("order-real", "false", "o8z6j"), ("order-test", "true", "o8z6j")
+    assert exported == [{real, test}, {test}, {real}, {test}]
+    names = [[name for name in ("order-real", "order-test") if name in page] for page in listed]
+    assert names == [["order-real", "order-test"], ["order-test"], ["order-real"], ["order-test"]]
 
 
 async def test_one_conversion_goes_to_the_emulator_or_to_x(stage, x):

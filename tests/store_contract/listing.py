@@ -45,7 +45,7 @@ OF_THE_REPORT: Final = (
     ListedState.SERVER_ONLY,
     ListedState.BLOCKED,
 )
-SOURCES: Final = ("shop", "page")
+SOURCES: Final = ("shop", "page", "test:shop")
 
 
 class _Row(msgspec.Struct, kw_only=True):
@@ -67,6 +67,9 @@ class _Row(msgspec.Struct, kw_only=True):
 
     def matches(self, list_query: ListQuery) -> bool:
         scope, state, reason = list_query.scope, list_query.state, list_query.reason
+        # The rejections of a source include those of its tests.
+        is_rejected = self.state is ListedState.REJECTED
+        source = self.source.removeprefix("test:") if is_rejected else self.source
         if state is ListedState.FLAGGED:
             is_of_state = self.kind is not None and reason in {None, self.kind}
         elif state in {ListedState.FLAWED, ListedState.PRIVATE_ADDRESS}:
@@ -85,7 +88,8 @@ class _Row(msgspec.Struct, kw_only=True):
         return (
             is_of_state
             and scope.shows(self.pixel)
-            and scope.source in {None, self.source}
+            and scope.source in {None, self.source, source}
+            and list_query.tests in {None, self.source.startswith("test:")}
             and list_query.event in {None, self.event}
             and list_query.since <= self.at < list_query.until
             and list_query.named in {None, self.name, self.receipt}
@@ -224,6 +228,7 @@ def _queries(randomness: random.Random) -> Iterator[ListQuery]:
             until=randomness.choice([LATEST, since + randomness.randrange(30) * MINUTE]),
             named=randomness.choice([None, None, "receipt-7", "order-9-0"]),
             digest=randomness.choice([None, None, DIGEST]),
+            tests=randomness.choice([None, True, False]),
         )
 
 

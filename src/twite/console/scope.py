@@ -12,7 +12,7 @@ from twite.console.row_pages import account_of
 from twite.console.time_range import FIELDS, TimeRange, time_range_of
 from twite.domain.conversion import shown_amount
 from twite.domain.destination import Destination
-from twite.domain.test_mode import real_name
+from twite.domain.test_mode import in_test, real_name
 from twite.domain.times import LATEST, SECOND
 from twite.gateway.operations.conversion_value import value_of
 from twite.gateway.ports.listing import ListedState, ListPosition, ListQuery, QueryScope
@@ -20,8 +20,9 @@ from twite.gateway.ports.listing import ListedState, ListPosition, ListQuery, Qu
 # The fields of a URL that choose what a list of conversions shows.
 FILTERS: Final = (
     *("id", "digest", "account", "pixel", "source", "event", "state", "reason", "since", "until"),
-    *FIELDS,
+    *("test", *FIELDS),
 )
+_TESTS: Final[Mapping[str, bool]] = {"only": True, "without": False}
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 TONES: Final[Mapping[str, str]] = {
     ListedState.QUEUED: "wait",
@@ -94,21 +95,32 @@ def look_of(
     """Return the filter of conversions. Invalid states, digests and numbers are ignored.
 
     `id` is a conversion id or a receipt, `digest` that of an email or a phone number. `since` and
-    `until` (ms) replace a named time range.
+    `until` (ms) replace a named time range. `test=only` selects the tests of the requested pixels
+    and source, `test=without` leaves tests out.
     """
     state, digest, time_range = form.first("state"), form.first("digest"), range_of(request, form)
     since, until = form.number("since"), form.number("until")
+    scope, tests = scope_of(request, destinations, form), _TESTS.get(form.first("test"))
     return ListQuery(
         since=(time_range.since or 0) if since is None else since,
         until=(time_range.until or LATEST) if until is None else until,
-        scope=scope_of(request, destinations, form),
+        scope=_tests_of(scope) if tests else scope,
         event=form.first("event") or None,
         state=ListedState(state) if state in set(ListedState) else None,
         reason=form.first("reason") or None,
         named=form.first("id").strip() or None,
         digest=digest if _DIGEST.fullmatch(digest) else None,
+        tests=tests,
         position=ListPosition.read(form.first("before")),
         limit=limit,
+    )
+
+
+def _tests_of(scope: QueryScope) -> QueryScope:
+    return QueryScope(
+        pixels=None if scope.pixels is None else frozenset(map(in_test, scope.pixels)),
+        pixel=in_test(scope.pixel or "") or None,
+        source=in_test(scope.source or "") or None,
     )
 
 

@@ -50,6 +50,7 @@ STATES: Final[Mapping[str, str]] = {
     ListedState.BLOCKED: "X's script was blocked",
     ListedState.TWO_IDS: "orders under two ids",
 }
+TESTS: Final[Mapping[str, str]] = {"only": "only tests", "without": "without tests"}
 _ON_A_PAGE: Final = 50
 
 
@@ -105,6 +106,7 @@ class ConversionsPage:
             ("pixel", "Pixel", look.scope.pixel or ""),
             ("event", "Event", dict(events).get(look.event or "", look.event or "")),
             ("source", "Source", look.scope.source or ""),
+            ("test", "Tests", TESTS.get(query.first("test"), "")),
             ("reason", "Reason", masked_words(look.reason or "")),
             *(
                 (name, name.capitalize(), moment(query.number(name), request.zone))
@@ -138,6 +140,7 @@ class ConversionsPage:
             else [],
             events=events,
             states=STATES.items(),
+            tests=TESTS.items(),
         )
 
     async def _search(self, request: PageRequest) -> Response:

@@ -82,7 +82,8 @@ class ListQuery(msgspec.Struct, frozen=True, kw_only=True):
 
     `event` is X's id; `reason` must match exactly; `since <= received_at < until` (ms). `named` is
     a conversion id or a receipt; `digest` the SHA-256 of a normalized email or phone number, as X
-    receives it. `after` leaves out the deliveries up to a number, and all rejections. `deliveries`
+    receives it. `tests` True selects the conversions of sources in test mode, False all others.
+    `after` leaves out the deliveries up to a number, and all rejections. `deliveries`
     are those of the state TWO_IDS, the greatest first, as they were counted.
     """
 
@@ -94,6 +95,7 @@ class ListQuery(msgspec.Struct, frozen=True, kw_only=True):
     until: int = LATEST
     named: str | None = None
     digest: str | None = None
+    tests: bool | None = None
     position: ListPosition | None = None
     after: int = 0
     deliveries: tuple[int, ...] = ()

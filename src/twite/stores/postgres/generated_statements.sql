@@ -1872,7 +1872,7 @@ SELECT id, body FROM submission WHERE id = ANY ($1::bigint[]) ORDER BY id FOR UP
 -- count: subtract_failed_sign_in(key)
 UPDATE failed_sign_in SET times = times - 1 WHERE key = $1
 
--- rows: summaries(code, deliveries, since, until, pixels, event, source, kind, reason, state, pending, digest, limit)
+-- rows: summaries(code, deliveries, since, until, pixels, event, source, tests, kind, reason, state, pending, digest, limit)
 SELECT
   conversion.id AS delivery, submission.received_at AS received_at, queue.pixel AS pixel,
   queue.event AS event, conversion.conversion_id AS conversion_id,
@@ -1898,17 +1898,18 @@ WHERE conversion.id = ANY (translate($2, '[]', '{}')::bigint[])
   AND ($5::text IS NULL OR queue.pixel IN (SELECT json_array_elements_text($5::json)))
   AND ($6::text IS NULL OR queue.event = $6)
   AND ($7::text IS NULL OR submission.source = $7)
-  AND ($8::text IS NULL OR flagged.kind = $8)
+  AND ($8::text IS NULL OR (substr(submission.source, 1, 5) = 'test:') = ($8 = 'only'))
+  AND ($9::text IS NULL OR flagged.kind = $9)
   AND ($1::text IS NULL OR flawed.code IS NOT NULL)
-  AND ($9::text IS NULL OR coalesce(outbox.reason, discarded.note, conversion.suppressed) = $9)
-  AND ($10::text IS NULL OR $10 = CASE
+  AND ($10::text IS NULL OR coalesce(outbox.reason, discarded.note, conversion.suppressed) = $10)
+  AND ($11::text IS NULL OR $11 = CASE
     WHEN outbox.state IS NOT NULL THEN outbox.state
     WHEN discarded.note IS NOT NULL OR conversion.suppressed IS NOT NULL THEN 'suppressed'
     ELSE 'delivered'
   END)
-  AND ($11::text IS NULL OR outbox.state IN ('queued', 'sending'))
-  AND ($12::text IS NULL OR position($12::text::bytea IN conversion.body) > 0)
-ORDER BY conversion.id DESC LIMIT $13
+  AND ($12::text IS NULL OR outbox.state IN ('queued', 'sending'))
+  AND ($13::text IS NULL OR position($13::text::bytea IN conversion.body) > 0)
+ORDER BY conversion.id DESC LIMIT $14
 
 -- rows: superseded_by(deliveries)
 SELECT replaced.by, replaced.delivery FROM replaced

@@ -61,6 +61,7 @@ _AMONG: Final[Mapping[ListedState, str]] = {
 }
 _OF_THE_REPORT: Final = frozenset(_AMONG) - {ListedState.MATCHABLE}
 _PRIVATE: Final = "ip_private"
+_TESTS: Final[Mapping[bool | None, str]] = {True: "only", False: "without"}
 # How far the order of ids may differ from that of the times of receipt.
 _JITTER: Final = 10 * SECOND
 # The most deliveries of one name.
@@ -264,6 +265,7 @@ def _summaries(
         "pixels": pixels_of(list_query.scope),
         "event": list_query.event,
         "source": list_query.scope.source,
+        "tests": _TESTS.get(list_query.tests),
         "kind": list_query.reason if is_flagged else None,
         "code": _PRIVATE
         if state is ListedState.PRIVATE_ADDRESS

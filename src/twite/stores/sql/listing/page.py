@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 
 from twite.domain.submission import Rejection, RejectionQuery
+from twite.domain.test_mode import is_test
 from twite.gateway.ports.listing import (
     LOOKED_THROUGH,
     ConversionSummary,
@@ -108,7 +109,8 @@ def _rejections(
             before = key
             if rejection is None or not wanted.wants(rejection):
                 continue
-            if list_query.event in {None, rejection.event}:
+            is_shown = list_query.tests in {None, is_test(rejection.source)}
+            if is_shown and list_query.event in {None, rejection.event}:
                 found.append((key, rejection))
             if len(found) == list_query.limit:
                 return _FoundRejections(rejections=found, reached=key)
