@@ -6,8 +6,9 @@ import pytest
 import pytest_asyncio
 from console_stage import SETTINGS, ConsoleStage
 
-from any_results import ACCOUNT, an_account, some_days
+from any_results import ACCOUNT, ZONE, an_account, some_days
 from twite.domain.people.users import Role
+from twite.domain.results.account_days import days_until
 from twite.gateway.results.records import put_account, put_days
 from twite.stores.sqlite import SQLiteStore
 
@@ -28,8 +29,9 @@ TWO_PIXELS = SETTINGS + "".join(
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def stage(tmp_path_factory):
     """An ads account of two pixels, with results of twelve days."""
-    stage = ConsoleStage(tmp_path_factory.mktemp("results"), TWO_PIXELS)
     now = time.time_ns() // 1_000_000
+    cut_over = f'[results]\ncut_over = "{days_until(now, 6, ZONE)[0].day}"\n'
+    stage = ConsoleStage(tmp_path_factory.mktemp("results"), TWO_PIXELS + cut_over)
     store = await SQLiteStore.open(str(stage.settings.store.path))
     await put_account(store, an_account(now, problem="X's request limit is used up"))
     await put_days(store, ACCOUNT, some_days(now))
@@ -55,6 +57,15 @@ async def test_results_page_shows_both_sides_of_an_account(stage):
     assert "estimate" in text
     assert "spend not final" in text
     assert "request limit is used up" in text
+
+
+async def test_chart_and_table_mark_the_day_of_the_cut_over(stage):
+    text = await page_of(stage)
+    chart, _, tables = text.partition("</figure>")
+
+    assert chart.count('<line class="turn"') == 1
+    assert "(cut-over): 2 attributed" in chart
+    assert "from the cut-over on" in tables
 
 
 async def test_results_page_calls_no_difference_lost(stage):

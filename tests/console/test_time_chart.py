@@ -185,3 +185,22 @@ def test_page_has_a_link_for_each_step_and_the_same_numbers_as_a_table(tmp_path)
     assert '<td role="cell" data-label="Refused" class="right"><div>1</div></td>' in page
     assert "Time, UTC" in page
     assert '<svg class="y-axis" width="7"' in page
+
+
+def test_line_marks_the_step_with_which_something_begins():
+    steps = [
+        ChartStep(
+            at=DAY_START + index * DAY,
+            until=DAY_START + (index + 1) * DAY,
+            values=(1, 0),
+            turn="cut-over" if index == 2 else "",
+        )
+        for index in range(4)
+    ]
+    chart = time_chart(
+        steps, series=BOTH, kind=ChartKind.COLUMNS, unit=Unit.COUNT, zone=ZoneInfo("UTC")
+    )
+
+    assert chart.drawn_steps.count('<line class="turn" x1="50.0%" x2="50.0%"') == 1
+    assert ["(cut-over)" in step.text for step in chart.steps] == [False, False, True, False]
+    assert "cut-over" in chart.steps[2].name

@@ -76,13 +76,15 @@ class ChartSeries(msgspec.Struct, frozen=True):
 class ChartStep(msgspec.Struct, frozen=True, kw_only=True):
     """A step of time, half-open (ms). Its values are in the order of the series.
 
-    `url` is where its column or points lead, such as the conversions of this time.
+    `url` is where its column or points lead, such as the conversions of this time. `turn` names
+    what begins with it, which a vertical line marks.
     """
 
     at: int
     until: int
     values: tuple[float | None, ...]
     url: str = ""
+    turn: str = ""
 
 
 class ChartMark(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,6 +111,7 @@ class PlottedStep(msgspec.Struct, frozen=True, kw_only=True):
     url: str
     marks: tuple[ChartMark, ...]
     cells: tuple[str, ...]
+    turn: str = ""
 
 
 class ChartLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -187,7 +190,12 @@ def _drawn(step: PlottedStep, kind: ChartKind, *, is_stop: bool) -> str:
     hit = (
         f'<rect class="hit" x="{step.left}%" y="0" width="{step.place}%" height="{HEIGHT}"></rect>'
     )
-    content = f"<title>{text}</title>{hit}{marks}"
+    turn = (
+        f'<line class="turn" x1="{step.left}%" x2="{step.left}%" y1="0" y2="{HEIGHT}"></line>'
+        if step.turn
+        else ""
+    )
+    content = f"<title>{text}</title>{hit}{turn}{marks}"
     if not step.url:
         return f'<g class="step">{content}</g>'
     stop = "" if is_stop else ' tabindex="-1"'
@@ -274,6 +282,8 @@ def _counts(highest: float) -> list[int]:
 def _plotted(step: ChartStep, index: int, steps: int, scale: _Scale) -> PlottedStep:
     place = 100 / steps
     name = _name(step, scale.zone)
+    if step.turn:
+        name = f"{name} ({step.turn})"
     cells = tuple(scale.text(value) for value in step.values)
     words = [f"{cell} {each.name}" for cell, each in zip(cells, scale.series, strict=True)]
     marks = _blocks if scale.kind is ChartKind.COLUMNS else _points
@@ -288,6 +298,7 @@ def _plotted(step: ChartStep, index: int, steps: int, scale: _Scale) -> PlottedS
         url=step.url,
         marks=tuple(marks(step.values, scale)),
         cells=cells,
+        turn=step.turn,
     )
 
 

@@ -116,7 +116,7 @@ def _rows(
 
 
 def _chart(account: AccountResults) -> TimeChart:
-    """Chart what X attributes by day: settled figures, and estimates."""
+    """Chart what X attributes by day: settled figures, estimates, and the cut-over."""
     zone = ZoneInfo(account.timezone)
     steps = []
     for day in account.days:
@@ -124,7 +124,8 @@ def _chart(account: AccountResults) -> TimeChart:
         counts = [event.attributed for event in day.events if event.attributed is not None]
         attributed = sum(counts) if counts else None
         values = (None, attributed) if day.estimate else (attributed, None)
-        steps.append(ChartStep(at=limits.start, until=limits.end, values=values))
+        turn = "cut-over" if day.day == account.cut_over else ""
+        steps.append(ChartStep(at=limits.start, until=limits.end, values=values, turn=turn))
     return time_chart(
         steps,
         series=[ChartSeries("attributed", "ok"), ChartSeries("estimate", "wait")],
