@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from bench import fill, latency, postgres, pruning, raw, shapes
+from bench import back_fill, fill, latency, postgres, pruning, raw, shapes
 from bench.load import WRONG
 from bench.orders import batch_for_x
 from bench.rig import Rig, fresh
@@ -47,6 +47,8 @@ class Bench:
         self.starts: dict[int, list[float]] = defaultdict(list)
         # By the shape of input, and requests a second.
         self.latencies: dict[tuple[str, int], latency.Latencies] = {}
+        # By whether results were fetched.
+        self.back_fills: dict[bool, back_fill.BackFillLatencies] = {}
         self._stores: dict[str, Path] = {}
 
     def store(self, *, settled: int = 0, queued: int = 0) -> Path:
@@ -230,6 +232,7 @@ FIGURES: dict[str, Callable[[Bench], None]] = {
     "flood": Bench.flood,
     "shapes": shapes.shapes,
     "latency": latency.latency,
+    "results": back_fill.back_fill,
     **postgres.FIGURES,
     "pruning": pruning.pruning,
     "peer": Bench.peer,

@@ -202,10 +202,11 @@ async def _measured(bench: "Bench", shape: str, rate: int) -> Latencies:
     answered = [loop.answered[id_] - at for id_, at in loop.begun.items() if id_ in loop.answered]
     at_x = [max(0.0, received[id_] - at) for id_, at in loop.answered.items() if id_ in received]
     missing = 2 * len(loop.begun) - len(answered) - len(at_x)
-    return Latencies(_fractions(answered), _fractions(at_x), len(loop.begun), missing, cpu)
+    return Latencies(fractions(answered), fractions(at_x), len(loop.begun), missing, cpu)
 
 
-def _fractions(seconds: list[float]) -> tuple[float, ...]:
+def fractions(seconds: list[float]) -> tuple[float, ...]:
+    """Return p50 and p99 in milliseconds."""
     ordered = sorted(seconds)
     return tuple(1_000 * ordered[int(len(ordered) * part)] for part in _FRACTIONS)
 

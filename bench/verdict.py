@@ -4,7 +4,7 @@ import os
 import statistics
 import sys
 
-from bench import latency, postgres, shapes
+from bench import back_fill, latency, postgres, shapes
 from bench.figures import FLOODED, Bench
 from bench.load import WRONG
 from bench.sample import Sample, median
@@ -30,6 +30,7 @@ def verdict(bench: Bench) -> str:
         *postgres.verdict(found, _ratio),
         *shapes.verdict(found),
         *latency.verdict(bench.latencies),
+        *back_fill.verdict(bench.back_fills),
         "",
         *_plain(bench),
     ]
