@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from store_contract.actions import dead_lettered, postponed
 from twite.domain.errors import ClientError
+from twite.domain.submission import RejectedConversion
 from twite.domain.times import DAY, HOUR, SECOND
 from twite.gateway.operations.export_rows import NAMES, SCHEMA_VERSION
 from twite.gateway.ports.outbox import Discard, Replay
@@ -264,3 +265,19 @@ async def test_role_that_may_not_create_tables_can_write_existing_ones(stage):
 
     assert role != stage.url
     assert run.rows == 1
+
+
+async def test_nul_in_a_refused_id_stops_no_export(stage):
+    refusal = RejectedConversion(
+        index=0, pixel="o8z6j", errors=(), conversion_id="a\0b", event="x\0y"
+    )
+    await stage.record(refusals=(refusal,))
+    await stage.queue("order-1")
+
+    await stage.export()
+
+    found = await rows_of(stage.url, "conversion_id, event")
+    assert {row["conversion_id"]: row["event"] for row in found} == {
+        "order-1": "o8z6k",
+        "a\\u0000b": "x\\u0000y",
+    }

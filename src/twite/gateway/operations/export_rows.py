@@ -16,6 +16,7 @@ import msgspec
 from twite.domain.fault import Fault
 from twite.domain.test_mode import is_test, real_name
 from twite.domain.times import LATEST, moment, spelled
+from twite.gateway.operations.explain import visible
 from twite.gateway.ports.exports import Cell, ExportRow, StoredConversion
 from twite.gateway.ports.listing import ConversionSummary, ListedState
 from twite.redaction.mask_tree import masked_words
@@ -126,7 +127,7 @@ def row_of(conversion: StoredConversion, event_name: EventName, *, at: int) -> E
     occurred = moment(body.conversion_time or "", now=LATEST, path="")
     present = {name for element in body.identifiers for name in element}
     found = [ours for theirs, ours in _IDENTIFIERS.items() if theirs in present]
-    return (
+    return _visible(
         f"{conversion.receipt}-{conversion.place}",
         conversion.delivery,
         time_of(conversion.received_at),
@@ -160,7 +161,7 @@ def rejected_rows(summaries: Sequence[ConversionSummary], *, at: int) -> list[Ex
 
 
 def _rejected_row(summary: ConversionSummary, at: int) -> ExportRow:
-    return (
+    return _visible(
         f"{summary.receipt}-{summary.key}",
         None,
         time_of(summary.received_at),
@@ -186,6 +187,11 @@ def _rejected_row(summary: ConversionSummary, at: int) -> ExportRow:
         SCHEMA_VERSION,
         time_of(at),
     )
+
+
+def _visible(*cells: Cell) -> ExportRow:
+    """Return a row without invisible characters. PostgreSQL stores no NUL, so one would end it."""
+    return tuple(visible(cell) if isinstance(cell, str) else cell for cell in cells)
 
 
 def digest_of(row: ExportRow) -> int:
