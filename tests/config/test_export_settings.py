@@ -3,6 +3,8 @@
 import pytest
 
 from twite.config.difference import difference
+from twite.config.syncs import LocationUrl
+from twite.config.toml import Reader
 from twite.domain.errors import SettingsError
 from twite.domain.times import HOUR, MINUTE
 from written import GOOD, read
@@ -88,3 +90,17 @@ def test_reload_names_the_changed_keys(tmp_path):
     (change,) = difference(before, after).changes
 
     assert str(change) == "export warehouse changed: to"
+
+
+@pytest.mark.parametrize(
+    ("url", "complaint"),
+    [
+        ("postgresql://twite:word@[::1/shop", "is not a URL"),
+        ("s3://AKIA:word@bucket/twite/", "has credentials"),
+    ],
+)
+def test_url_with_a_wrong_host_or_credentials_is_refused_without_them(tmp_path, url, complaint):
+    with pytest.raises(SettingsError, match=complaint) as refused:
+        LocationUrl().read("env:TARGET", "--to", Reader(environ={"TARGET": url}, folder=tmp_path))
+
+    assert "word" not in str(refused.value)

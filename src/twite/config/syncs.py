@@ -34,8 +34,20 @@ class LocationUrl(SecretText, frozen=True):
 
     def read(self, value: object, place: str, reader: Reader) -> Secret:
         if isinstance(value, str) and "://" in value and "@" not in value:
-            return Secret(value)
-        return super().read(value, place, reader)
+            secret_url = Secret(value)
+        else:
+            secret_url = super().read(value, place, reader)
+        try:
+            parts = urlsplit(secret_url.reveal())
+        except ValueError:
+            raise SettingsError(place, "is not a URL: its host is not valid") from None
+        if parts.scheme in STORAGE and "@" in parts.netloc:
+            raise SettingsError(
+                place,
+                "has credentials, which are no part of a bucket's URL. Put them into the provider's "
+                "variables, such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+            )
+        return secret_url
 
 
 class _Query(Text, frozen=True):
