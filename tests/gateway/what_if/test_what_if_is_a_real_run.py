@@ -12,7 +12,7 @@ from fakes import MovingClock, SeededRandomness
 from twite.domain.delivery import Attempt, Settlement, Transition, Trigger
 from twite.domain.errors import NameTaken
 from twite.domain.submission import Endpoint, RejectionQuery
-from twite.domain.test_mode import in_test
+from twite.domain.test_mode import in_test, real_name
 from twite.domain.times import MINUTE
 from twite.formats.event_data.conversions import parse_events
 from twite.formats.page_visit import Visitor
@@ -151,7 +151,7 @@ class Pair(msgspec.Struct):
     """A comparison of what-if, and what the real run made of the same conversion.
 
     `real` is its outcome, `body` what X got from it. `is_stored` is whether the recorded run kept
-    the request.
+    the request. `pixels` are those of the recorded and of the real run, None if it is not stored.
     """
 
     call: object
@@ -159,6 +159,12 @@ class Pair(msgspec.Struct):
     real: object
     body: bytes
     is_stored: bool
+    pixels: tuple[str | None, str | None] = (None, None)
+
+
+def conversion_of(request, index):
+    delivery = None if request is None else deliveries_of(request, index + 1)[index]
+    return None if delivery is None else request.conversions.get(delivery)
 
 
 async def compared(runs, number, *, same=False):
@@ -178,7 +184,7 @@ async def compared(runs, number, *, same=False):
     for request in requests:
         for comparison in past_intake.decide(request):
             found[request.receipt, comparison.index] = comparison
-    kept = {receipt for receipt, _ in found}
+    kept = {request.receipt: request for request in requests}
     for comparison in past_intake.decide_rejected(since=0, until=1 << 50):
         found[comparison.receipt, comparison.index] = comparison
     stored = {request.receipt: request for request in (await past_of(real.store, number))[0]}
@@ -198,10 +204,13 @@ async def compared(runs, number, *, same=False):
             is_test = source.at(call.at).name != source.name
             outcome = outcomes_of(two[1], is_test=is_test)(index)
         again = None if two is None else stored.get(two[0])
-        delivery = None if again is None else deliveries_of(again, index + 1)[index]
-        conversion = None if delivery is None else again.conversions.get(delivery)
+        conversion = conversion_of(again, index)
         body = b"" if conversion is None else conversion.body
-        pairs.append(Pair(call, comparison, outcome, body, receipt in kept))
+        pixels = tuple(
+            None if each is None else real_name(each.pixel)
+            for each in (conversion_of(kept.get(receipt), index), conversion)
+        )
+        pairs.append(Pair(call, comparison, outcome, body, receipt in kept, pixels))
     return pairs
 
 
@@ -230,6 +239,17 @@ def has_right_body(pair):
     return said == real
 
 
+def has_right_pixels(pair):
+    """Return whether what-if said which pixels the two runs sent a conversion to."""
+    given = pair.comparison
+    both = given.verdict_before.is_accepted and given.verdict_after.is_accepted
+    if not both or None in pair.pixels:
+        return True
+    return (given.pixel_before or given.pixel, given.pixel) == pair.pixels and (
+        given.is_same is False or len(set(pair.pixels)) == 1
+    )
+
+
 @pytest.mark.parametrize("part", range(PARTS))
 async def test_what_if_equals_a_real_run(runs, part):
     unknown, seen = Counter(), Counter()
@@ -237,6 +257,7 @@ async def test_what_if_equals_a_real_run(runs, part):
         for pair in await compared(runs, number):
             assert is_right(pair), (number, pair)
             assert has_right_body(pair), (number, pair)
+            assert has_right_pixels(pair), (number, pair)
             seen[pair.comparison.verdict_before.outcome, pair.comparison.verdict_after.outcome] += 1
             unknown[pair.comparison.verdict_after.reason] += (
                 pair.comparison.verdict_after.outcome == "unknown"

@@ -258,6 +258,7 @@ def _comparison(
     accepted: AcceptedConversion | None,
 ) -> PastComparison:
     named = accepted or reread.past
+    pixel_before = None
     body_before = body_after = b""
     if reread.past_verdict.is_accepted and verdict.is_accepted and accepted and reread.past:
         # The time of a conversion without one may differ.
@@ -265,6 +266,8 @@ def _comparison(
         body_before, body_after = said(reread.past.body, at=at), said(accepted.body, at=at)
         if _is_same(reread.past, body_before, body_after):
             body_before = body_after = b""
+        if real_name(reread.past.pixel) != real_name(accepted.pixel):
+            pixel_before = real_name(reread.past.pixel)
     return PastComparison(
         source=real_name(request.source),
         receipt=request.receipt,
@@ -275,6 +278,7 @@ def _comparison(
         conversion_id="" if named is None else named.conversion_id,
         verdict_before=reread.past_verdict,
         verdict_after=verdict,
+        pixel_before=pixel_before,
         body_before=body_before,
         body_after=body_after,
         lacks=reread.lacks if verdict.is_accepted else (),

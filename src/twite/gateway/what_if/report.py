@@ -90,7 +90,8 @@ class WhatIfReport(msgspec.Struct, frozen=True, kw_only=True):
 class PastComparison(msgspec.Struct, frozen=True, kw_only=True):
     """A conversion before and after.
 
-    The bodies for X are empty if they do not differ, or it is not accepted both times.
+    The bodies for X are empty if they do not differ, or it is not accepted both times;
+    `pixel_before` is None then, too.
     """
 
     source: str
@@ -102,6 +103,7 @@ class PastComparison(msgspec.Struct, frozen=True, kw_only=True):
     conversion_id: str
     verdict_before: IntakeVerdict
     verdict_after: IntakeVerdict
+    pixel_before: str | None = None
     body_before: bytes = b""
     body_after: bytes = b""
     lacks: tuple[str, ...] = ()
@@ -109,7 +111,8 @@ class PastComparison(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def is_same(self) -> bool:
         """Whether X would get the same."""
-        return self.body_before == self.body_after and not self.lacks
+        is_same_pixel = self.pixel_before is None
+        return is_same_pixel and self.body_before == self.body_after and not self.lacks
 
 
 class ReportBuilder:
@@ -141,11 +144,18 @@ class ReportBuilder:
         fields: tuple[str, ...] = ()
         if before == after:
             fields = _differing(comparison.body_before, comparison.body_after) + comparison.lacks
+        if comparison.pixel_before is not None:
+            fields = ("pixel", *fields)
         group = comparison.source, before, after, fields
         self._counts[group] = self._counts.get(group, 0) + 1
         examples = self._groups.setdefault(group, [])
         if len(examples) < MOST_EXAMPLES:
             found = changes(comparison.body_before, comparison.body_after)
+            if comparison.pixel_before is not None:
+                other_pixel = FieldChange(
+                    field="pixel", before=comparison.pixel_before, after=comparison.pixel
+                )
+                found = (other_pixel, *found)
             examples.append(_example(comparison, found))
 
     def report(
