@@ -44,8 +44,8 @@ class LocationUrl(SecretText, frozen=True):
         if parts.scheme in STORAGE and "@" in parts.netloc:
             raise SettingsError(
                 place,
-                "has credentials, which are no part of a bucket's URL. Put them into the provider's "
-                "variables, such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+                "has credentials, which are no part of a bucket's URL. Put them into the "
+                "provider's variables, such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
             )
         return secret_url
 
