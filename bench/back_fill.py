@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 import uvloop
 
-from bench.latency import Arrivals, OpenLoop, StandInForX, fractions
+from bench.latency import Arrivals, Connection, OpenLoop, StandInForX, fractions
 from bench.rig import Rig
 from bench.servers import free_port, python
 from twite.domain.results.account_days import days_until
@@ -94,6 +94,15 @@ class StandInWithStatistics(StandInForX):
         self._asked.append(time.perf_counter())
 
 
+class RotatingLoop(OpenLoop):
+    """Uses its connections in turn, because the gateway closes those that idle in a long run."""
+
+    def free(self, connection: Connection) -> None:
+        super().free(connection)
+        if self._free and self._free[-1] is connection:
+            self._free.insert(0, self._free.pop())
+
+
 def back_fill(bench: "Bench") -> None:
     """Measure with and without fetching, in turns."""
     bench.store()  # its making needs an event loop of its own
@@ -142,7 +151,7 @@ async def _measured(bench: "Bench", port: int, *, fetch: bool) -> BackFillLatenc
     with Rig(bench.folder, store=bench.store(), extra=settings, x=url) as rig:
         await OpenLoop(rig.url).run(_RATE, 1.0, "usual")
         opened.set()
-        loop = OpenLoop(rig.url)
+        loop = RotatingLoop(rig.url)
         await loop.run(_RATE, _SECONDS, "usual")
         await arrivals.all_of(loop.begun)
     x.close()
