@@ -258,6 +258,7 @@ async def test_every_console_page_works_without_javascript(browser, stage, signe
     hidden = []
     for path in pages_of(stage):
         await page.goto(stage.url + path)
+        await page.get_by_role("link", name="Menu", exact=True).click()
         if not await page.locator("nav a").first.is_visible():
             hidden.append(path)
 
