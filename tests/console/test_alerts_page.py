@@ -145,6 +145,21 @@ async def test_history_has_the_latest_resolved_alerts_by_pages(stage):
     assert second.count("pixel_paused") == 20
 
 
+async def test_history_leaves_out_none_of_the_alerts_resolved_at_once(stage):
+    moment = NOW - DAY // 2
+    many = [
+        an_alert(f"at-once-{pixel}", REFUSED, f"{pixel}-past", resolved_at=moment)
+        for pixel in (*PIXELS, *(f"p{number}" for number in range(13)))
+    ]
+    await store_of(stage).put(many)
+    first = await opened(stage, "ada")
+    older = re.search(r'href="(/console/alerts\?before=\d+)"', first)[1]
+    history = first.split('id="history"', 1)[1] + await opened(stage, "ada", older)
+
+    assert [alert.subject for alert in many if alert.subject not in history] == []
+    assert text_of(history).count("pixel_paused") == 20
+
+
 async def test_client_sees_only_the_alerts_of_its_pixels(stage):
     page = text_of(await opened(stage, "client"))
 

@@ -1,6 +1,8 @@
 """The page of results: figures of an account, marks, and who may see it."""
 
+import re
 import time
+from datetime import UTC, datetime
 
 import pytest
 import pytest_asyncio
@@ -66,6 +68,16 @@ async def test_chart_and_table_mark_the_day_of_the_cut_over(stage):
     assert chart.count('<line class="turn"') == 1
     assert "(cut-over): 2 attributed" in chart
     assert "from the cut-over on" in tables
+
+
+async def test_results_page_says_when_its_figures_were_counted(stage):
+    text = " ".join((await page_of(stage)).split())
+    today = datetime.now(UTC).date().isoformat()
+
+    found = re.search(r"the deliveries were counted at <time datetime=\"([^\"T]+)", text)
+
+    assert found is not None
+    assert found[1] <= today
 
 
 async def test_results_page_calls_no_difference_lost(stage):

@@ -132,6 +132,7 @@ class RejectionLaws:
             ]
 
         assert await ids(RejectionQuery(since=later)) == ["order-2"]
+        assert await ids(RejectionQuery(until=later, limit=1)) == ["order-1"]
         assert await ids(RejectionQuery(code="event_unknown")) == ["order-1"]
         assert await ids(RejectionQuery(name="order-1")) == ["order-1"]
         assert await ids(RejectionQuery(name="r2")) == ["order-2"]

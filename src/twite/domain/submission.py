@@ -14,7 +14,7 @@ from twite.domain.stats.deduplication import DedupRow
 from twite.domain.stats.match_keys import Flaw
 from twite.domain.stats.value_guard import ValueFlag
 from twite.domain.test_mode import real_name
-from twite.domain.times import DAY
+from twite.domain.times import DAY, LATEST
 from twite.domain.value_change import ValueChange
 
 # Names per source and day. The rest is counted as OTHER, because pages may generate names.
@@ -200,10 +200,12 @@ class RejectionQuery(msgspec.Struct, frozen=True, kw_only=True):
     """A filter of rejections: all conditions must hold.
 
     `code` matches if any fault has it; `pixels` None matches all pixels, and rejections without a
-    pixel; `name` is a conversion id or a receipt. A `source` includes its tests.
+    pixel; `name` is a conversion id or a receipt. A `source` includes its tests. `until` (ms) is
+    excluded.
     """
 
     since: int = 0
+    until: int = LATEST
     code: str | None = None
     name: str | None = None
     source: str | None = None
@@ -213,7 +215,7 @@ class RejectionQuery(msgspec.Struct, frozen=True, kw_only=True):
     def wants(self, rejection: Rejection) -> bool:
         """Return whether a rejection matches, regardless of the limit."""
         return (
-            rejection.at >= self.since
+            self.since <= rejection.at < self.until
             and self.source in {None, rejection.source, real_name(rejection.source)}
             and (self.pixels is None or rejection.pixel in self.pixels)
             and self.name in {None, rejection.conversion_id, rejection.receipt}

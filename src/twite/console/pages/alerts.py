@@ -33,7 +33,7 @@ MUTES: Final[Mapping[str, tuple[str, int]]] = {
     "7d": ("7 days", 7 * DAY),
     "30d": ("30 days", 30 * DAY),
 }
-_ON_PAGE: Final = 20
+_ON_PAGE: Final = 20  # more if several were resolved at the same time: one check resolves many
 _SHOWN: Final = 200
 _NONE_LEFT: Final = "Nothing was changed: these alerts are resolved, or you do not see them."
 
@@ -99,7 +99,8 @@ class AlertsPage:
             ),
             reverse=True,
         )
-        shown = [alert for _, _, alert in resolved[:_ON_PAGE]]
+        last = resolved[_ON_PAGE - 1][0] if len(resolved) > _ON_PAGE else 0
+        shown = [alert for at, _, alert in resolved if at >= last]
         past = [
             PastAlert(
                 alert=alert,
@@ -109,7 +110,7 @@ class AlertsPage:
             )
             for alert in shown
         ]
-        return past, resolved[_ON_PAGE - 1][0] if len(resolved) > _ON_PAGE else None
+        return past, last if len(shown) < len(resolved) else None
 
     async def _chosen(self, request: PageRequest) -> list[Alert]:
         """Return the open, visible alerts that a form names."""

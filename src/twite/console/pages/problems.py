@@ -159,13 +159,14 @@ class ProblemsPage:
         if ProblemKind.REJECTED in kinds:
             wanted = RejectionQuery(
                 since=max(since, request.now - KEPT_FOR),
+                until=until,
                 source=scope.source,
                 pixels=scope.seen,
                 limit=_MOST_REJECTIONS,
             )
             rejections = await self.queries.answer(RejectionsQuery(rejection_query=wanted))
-            some = [rejection for rejection in rejections if rejection.at < until]
-            found += _capped(of_rejections(some, offset=offset), rejections, _MOST_REJECTIONS)
+            listed = of_rejections(rejections, offset=offset)
+            found += _capped(listed, rejections, _MOST_REJECTIONS)
         if ProblemKind.AMOUNT in kinds:
             amounts = await self.queries.answer(
                 FlaggedAmountsQuery(scope=scope, since=since, limit=_MOST_AMOUNTS)
@@ -312,6 +313,7 @@ class ProblemsPage:
             return []
         wanted = RejectionQuery(
             since=max(chosen_filter.since, request.now - KEPT_FOR),
+            until=chosen_filter.until,
             code=problem.code or None,
             source=chosen_filter.scope.source,
             pixels=chosen_filter.scope.seen,
@@ -319,11 +321,7 @@ class ProblemsPage:
         )
         rejections = await self.queries.answer(RejectionsQuery(rejection_query=wanted))
         _, _, path = problem.about.partition(": ")
-        same = [
-            each
-            for each in rejections
-            if code_of(each) == (problem.code, path) and each.at < chosen_filter.until
-        ]
+        same = [each for each in rejections if code_of(each) == (problem.code, path)]
         return same[:_ON_A_PAGE]
 
     async def _mute(self, request: PageRequest) -> Response:

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Final
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
@@ -21,6 +21,7 @@ from twite.console.time_chart import (
 )
 from twite.domain.results.account_days import account_day
 from twite.domain.results.report import AccountResults, EventResult, PeriodTotal
+from twite.domain.times import SECOND
 from twite.gateway.results.read import ResultsReport
 
 PATH: Final = "/console/results"
@@ -43,6 +44,7 @@ class AccountView(msgspec.Struct, frozen=True, kw_only=True):
     """An account's figures as tables and a chart of attributed conversions by day."""
 
     account: AccountResults
+    fetched_at: int | None
     chart: TimeChart
     periods: Sequence[ResultRow]
     campaigns: Sequence[ResultRow]
@@ -85,6 +87,7 @@ def _view(account: AccountResults) -> AccountView:
         campaigns += _rows(campaign.name, campaign.spend, campaign.events)
     return AccountView(
         account=account,
+        fetched_at=_read(account.fetched_at),
         chart=_chart(account),
         periods=[
             *_period("these days", account.total),
@@ -95,6 +98,13 @@ def _view(account: AccountResults) -> AccountView:
         campaigns=campaigns,
         days=days,
     )
+
+
+def _read(spelled: str | None) -> int | None:
+    """Return a time of the report in milliseconds."""
+    if spelled is None:
+        return None
+    return round(datetime.fromisoformat(spelled).timestamp() * SECOND)
 
 
 def _period(name: str, total: PeriodTotal | None) -> list[ResultRow]:

@@ -26,7 +26,7 @@ from twite.domain.submission import (
     rejection_of,
 )
 from twite.domain.test_mode import real_name
-from twite.domain.times import DAY, LATEST
+from twite.domain.times import DAY
 from twite.stores.sql.database import WriterSession
 from twite.stores.sql.rows.tables import RejectionRow
 from twite.stores.sql.statements import SqlConnection, query, record_of
@@ -95,7 +95,7 @@ def add(session: WriterSession, rejected: Rejected) -> None:
 def rejections(connection: SqlConnection, *, rejection_query: RejectionQuery) -> list[Rejection]:
     """Return the matching rejections, latest first."""
     found: list[Rejection] = []
-    before: RejectionKey = (LATEST, 0, 0)
+    before: RejectionKey = (rejection_query.until, 0, 0)
     while True:
         rows = rejections_before(connection, rejection_query, before=before, limit=_PAGE)
         for before, rejection in rows:  # noqa: B007  the last one is the next page's
