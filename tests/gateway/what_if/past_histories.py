@@ -10,6 +10,7 @@ from builders import NOW, a_destination, a_source
 from twite.domain.consent import ConsentAction, ConsentPolicy
 from twite.domain.stats.value_guard import ValueGuard
 from twite.domain.times import DAY, HOUR, MINUTE
+from twite.formats.value_rules import ValueRule
 from twite.gateway.what_if.intake_settings import IntakeSettings
 
 WINDOW = 7 * DAY
@@ -17,6 +18,10 @@ CLICKS = tuple(f"23opevjt88psuo13lu8d020qk{letter}" for letter in "abcdef")
 TCF = "CQVMXAAQVMXAAAfQABENB6EgAP_AAEPAAAAAHxwAQAAgAAAA.YAAAAAAAAAAA"
 WORDS = ("granted", "denied", "yes?")
 ACTIONS = tuple(ConsentAction)
+RULES = (
+    ValueRule(name="large", when="value > `30`", value="divide(value, `3`)"),
+    ValueRule(name="fixed", events=("sign_up",), value="`5`", currency="EUR"),
+)
 IDENTIFIERS = (
     {"email": "shopper@example.com"},
     {"email": "Other@Example.com ", "phone": "+44 20 7946 0018"},
@@ -57,7 +62,12 @@ def settings_of(random: Random, number: int) -> IntakeSettings:
         ),
         test_until=random.choice((None, None, None, beginning(number) + 3 * DAY)),
     )
-    return IntakeSettings.of(sources=(source,), destinations=destinations, dedup_window=WINDOW)
+    return IntakeSettings.of(
+        sources=(source,),
+        destinations=destinations,
+        dedup_window=WINDOW,
+        rules=random.choice(((), (), RULES)),
+    )
 
 
 def changed(random: Random, settings: IntakeSettings, number: int) -> IntakeSettings:
@@ -74,6 +84,7 @@ def changed(random: Random, settings: IntakeSettings, number: int) -> IntakeSett
             for pixel, own in settings.destinations.items()
         },
         dedup_window=WINDOW,
+        value_rules=random.choice((settings, other)).value_rules,
     )
 
 

@@ -36,9 +36,17 @@ class PastCopies:
         """Return whether a conversion holds a key at a time."""
         return self._holder(key, at=at) is not None
 
-    def confuse(self, key: bytes, *, at: int) -> None:
-        """Record that it is unknown whether a conversion holds a key, unless another one does."""
-        if self._holder(key, at=at) is None:
+    def has_sent(self, key: bytes, *, at: int) -> bool:
+        """Return whether X has accepted the conversion that holds a key at a time."""
+        holder = self._holder(key, at=at)
+        return holder is not None and holder.state in {State.QUEUED, State.DELIVERED}
+
+    def confuse(self, key: bytes, *, at: int, is_held: bool = False) -> None:
+        """Record that it is unknown whether a conversion holds a key, unless another one does.
+
+        If `is_held`, the one that does is unknown, too.
+        """
+        if is_held or self._holder(key, at=at) is None:
             self._others.pop(key, None)
             self._sent[key] = _UNKNOWN
 

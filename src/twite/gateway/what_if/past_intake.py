@@ -16,6 +16,7 @@ from twite.gateway.ports.past_requests import PastConversion, PastRequest
 from twite.gateway.what_if.intake_settings import IntakeSettings
 from twite.gateway.what_if.past_copies import PastCopies
 from twite.gateway.what_if.past_guards import PastGuards
+from twite.gateway.what_if.past_ignored import PastIgnored
 from twite.gateway.what_if.report import PastComparison
 from twite.gateway.what_if.reread import BY_SETTINGS, Reread, Rereader
 from twite.gateway.what_if.reread_x import IN_X_FORMAT, reread_x
@@ -33,7 +34,9 @@ class PastIntake:
         current_settings: IntakeSettings,
         salt: bytes,
         rejections: Sequence[Rejection],
+        past_ignored: PastIgnored,
     ) -> None:
+        self._past_ignored = past_ignored
         self._new_settings, self._current_settings = new_settings, current_settings
         self._salt = salt
         self._rejections: dict[tuple[str, int], Rejection] = {
@@ -156,7 +159,7 @@ class PastIntake:
         )
         if is_test(reread.source):
             accepted = tested_conversion(accepted)
-        if not self._copies.knows(accepted.key):
+        if not self._copies.knows(accepted.key) or self._may_be_copy_of_ignored(accepted, at):
             return unknown(NotStored.COPY), None
         is_in_doubt = accepted.suppressed is None and self._guards.is_in_doubt(
             reread.source, conversion
@@ -167,6 +170,20 @@ class PastIntake:
         if is_in_doubt:
             return unknown(NotStored.AMOUNTS), None
         return _verdict_on(accepted, held=held, cause=cause), accepted
+
+    def _may_be_copy_of_ignored(self, accepted: AcceptedConversion, at: int) -> bool:
+        """Return whether an event that was ignored may have the key; then its holder is unknown.
+
+        What X accepted remains the holder, and a denial is recorded in any case.
+        """
+        if accepted.suppressed is not None or self._copies.has_sent(accepted.key, at=at):
+            return False
+        since = at - self._new_settings.dedup_window
+        pixel = real_name(accepted.pixel)
+        if not self._past_ignored.had(pixel, accepted.event, since=since, until=at):
+            return False
+        self._copies.confuse(accepted.key, at=at, is_held=True)
+        return True
 
     def _confuse_denied(self, *, until: int) -> None:
         """Note rejections before a time that may be denials under the new settings.
@@ -204,11 +221,15 @@ class PastIntake:
         """Record that it is unknown whether a conversion holds its dedup key."""
         read = reread.read
         conversion = None if read is None else read.conversion
-        named = conversion or reread.past
-        if named is not None:
-            names = named.pixel, named.event, named.conversion_id
+        past = reread.past
+        if conversion is not None:
+            names = conversion.pixel, conversion.event, conversion.conversion_id
         elif read is not None and read.event:
-            names = read.pixel, read.event, id_of(read.native)
+            # Its pixel and event under the new settings, which may not be those of `past`.
+            stored_id = "" if past is None else past.conversion_id
+            names = read.pixel, read.event, id_of(read.native) or stored_id
+        elif past is not None:
+            names = past.pixel, past.event, past.conversion_id
         else:
             return
         pixel, event, identity = names

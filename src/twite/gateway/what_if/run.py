@@ -4,22 +4,17 @@ Nothing is written or sent. The store is read a little at a time, with a pause a
 that intake beside it goes on.
 """
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
-from twite.domain.submission import Ignored, IgnoredTally, RejectionQuery
+from twite.domain.submission import RejectionQuery
 from twite.domain.times import DAY
-from twite.formats.event_data.conversions import UNKNOWN_TO_X, our_name
 from twite.gateway.ports.past_requests import OUT_OF_ORDER, PastRequestsQuery
 from twite.gateway.ports.queries import IgnoredQuery, Queries, RejectionsQuery
 from twite.gateway.what_if.intake_settings import IntakeSettings
+from twite.gateway.what_if.past_ignored import PastIgnored
 from twite.gateway.what_if.past_intake import PastIntake
-from twite.gateway.what_if.report import (
-    IgnoredEvents,
-    ReportBuilder,
-    UnusedSetting,
-    WhatIfReport,
-)
+from twite.gateway.what_if.report import ReportBuilder, UnusedSetting, WhatIfReport
 
 AT_ONCE: Final = 200
 # More than a store holds.
@@ -61,11 +56,14 @@ class WhatIf:
         """
         began = since - self._new_settings.dedup_window
         wanted = RejectionQuery(since=began, limit=_MOST_REJECTIONS)
+        tallies = await self._queries.answer(IgnoredQuery(since=began // DAY))
+        past_ignored = PastIgnored(tallies, new_settings=self._new_settings)
         past_intake = PastIntake(
             new_settings=self._new_settings,
             current_settings=self._current_settings,
             salt=self._salt,
             rejections=await self._queries.answer(RejectionsQuery(rejection_query=wanted)),
+            past_ignored=past_ignored,
         )
         builder = ReportBuilder()
         number: int | None = None
@@ -88,28 +86,10 @@ class WhatIf:
             await self._pause()
         for comparison in past_intake.decide_rejected(since=since, until=until):
             builder.add(comparison)
-        ignored = await self._queries.answer(IgnoredQuery(since=since // DAY))
         return builder.report(
             since=since,
             until=until,
-            ignored=list(self._now_known(ignored, until=until)),
+            ignored=list(past_ignored.now_known(since=since, until=until)),
             not_applied=not_applied,
             is_cut=is_cut,
         )
-
-    def _now_known(self, tallies: Sequence[IgnoredTally], *, until: int) -> Iterator[IgnoredEvents]:
-        """Yield what was ignored because no event had its name, and has one now."""
-        sums: dict[tuple[str, str, str, str], int] = {}
-        for tally in tallies:
-            source = self._new_settings.source(tally.source)
-            pixel = "" if source is None else source.pixel
-            destination = self._new_settings.destinations.get(pixel)
-            is_ours = tally.reason in UNKNOWN_TO_X and tally.name and tally.day * DAY < until
-            if source is None or destination is None or not is_ours:
-                continue
-            name = our_name(tally.name, chosen=source.events, known=destination.events)
-            if not isinstance(name, Ignored):
-                key = tally.source, tally.name, tally.reason, destination.events[name]
-                sums[key] = sums.get(key, 0) + tally.times
-        for (by, name, reason, event), times in sums.items():
-            yield IgnoredEvents(source=by, name=name, reason=reason, event=event, times=times)

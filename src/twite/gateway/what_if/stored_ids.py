@@ -56,10 +56,12 @@ class StoredIds:
             elif derived in self._ids or place in request.refused:
                 identity = self._ids.get(derived, derived)
             else:
-                # A repeat of a conversion with other content, by what is not stored.
+                # A repeat of a conversion with other content, by what is not stored. A denial is
+                # recorded for a repeat, too.
                 is_alike = self._is_mapped_alike(request, native, read[place])
                 repeat = IntakeVerdict(outcome=IntakeOutcome.DUPLICATE)
-                found[place] = repeat if is_alike else unknown(NotStored.ID)
+                is_known = is_alike and read[place].suppressed is None
+                found[place] = repeat if is_known else unknown(NotStored.ID)
                 continue
             own = msgspec.structs.replace(conversion, conversion_id=identity)
             found[place] = msgspec.structs.replace(read[place], conversion=own)

@@ -51,7 +51,7 @@ MEANINGS: Final[Mapping[NotStored, str]] = {
     NotStored.VISITOR: "ids of users and visitors are not stored, so it is unknown what a "
     "conversion without identifiers would gain by waiting",
     NotStored.TAGS: "only tags received a part of the request",
-    NotStored.COPY: "an earlier copy with this conversion id is unknown",
+    NotStored.COPY: "an earlier copy with this conversion id is unknown, or was perhaps ignored",
     NotStored.AMOUNTS: "the value guard may hold it, which depends on earlier conversions that are "
     "unknown",
 }

@@ -1,0 +1,56 @@
+"""Ignored events that would be conversions under other settings.
+
+They are not stored. They are counted by name and UTC day, so it is known when there were some, but
+not which conversion ids they had.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from twite.domain.submission import Ignored, IgnoredTally
+from twite.domain.times import DAY
+from twite.formats.event_data.conversions import UNKNOWN_TO_X, our_name
+from twite.gateway.what_if.intake_settings import IntakeSettings
+from twite.gateway.what_if.report import IgnoredEvents
+
+
+class PastIgnored:
+    """Counts of ignored events, read under `new_settings`."""
+
+    def __init__(self, tallies: Sequence[IgnoredTally], *, new_settings: IntakeSettings) -> None:
+        self._new_settings = new_settings
+        self._tallies = [tally for tally in tallies if tally.reason in UNKNOWN_TO_X and tally.name]
+        # By pixel and X's event, the days on which such a conversion would have arrived.
+        self._days: dict[tuple[str, str], set[int]] = {}
+        for tally in self._tallies:
+            source = new_settings.source(tally.source)
+            for pixel in () if source is None else {source.pixel, *source.pixels}:
+                event = self._event(tally, pixel)
+                if event is not None:
+                    self._days.setdefault((pixel, event), set()).add(tally.day)
+
+    def had(self, pixel: str, event: str, *, since: int, until: int) -> bool:
+        """Return whether such a conversion may have arrived between two times (ms)."""
+        days = self._days.get((pixel, event), ())
+        return any(since // DAY <= day <= until // DAY for day in days)
+
+    def now_known(self, *, since: int, until: int) -> Iterator[IgnoredEvents]:
+        """Yield the events that were ignored on the days of a range, and would not be now."""
+        sums: dict[tuple[str, str, str, str], int] = {}
+        for tally in self._tallies:
+            source = self._new_settings.source(tally.source)
+            event = None if source is None else self._event(tally, source.pixel)
+            if event is None or not since // DAY * DAY <= tally.day * DAY < until:
+                continue
+            key = tally.source, tally.name, tally.reason, event
+            sums[key] = sums.get(key, 0) + tally.times
+        for (by, name, reason, event), times in sums.items():
+            yield IgnoredEvents(source=by, name=name, reason=reason, event=event, times=times)
+
+    def _event(self, tally: IgnoredTally, pixel: str) -> str | None:
+        """Return X's event for an ignored event; None if it would be ignored again."""
+        source = self._new_settings.source(tally.source)
+        destination = self._new_settings.destinations.get(pixel)
+        if source is None or destination is None:
+            return None
+        name = our_name(tally.name, chosen=source.events, known=destination.events)
+        return None if isinstance(name, Ignored) else destination.events[name]
