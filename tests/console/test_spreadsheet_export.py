@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twite.console.render import cell, csv_lines
+from twite.console.safe_text import cell, csv_lines
 
 
 @pytest.mark.parametrize(

@@ -66,6 +66,12 @@ async def test_number_of_days_out_of_range_is_refused(served, days):
     assert (answer.status, answer.json()["errors"][0]["code"]) == (400, "days")
 
 
+async def test_unknown_format_is_refused(served):
+    answer = await served.ask("GET", "/v1/results?format=xml")
+
+    assert (answer.status, answer.json()["errors"][0]["code"]) == (400, "format")
+
+
 async def test_request_without_a_key_is_refused(served):
     assert (await served.ask("GET", "/v1/results", key=None)).status == 401
 

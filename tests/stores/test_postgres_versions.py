@@ -13,7 +13,7 @@ async def test_version_changes_when_another_gateway_records_a_conversion(postgre
     first, second = [await PostgresStore.open(postgres_url, StoreOptions()) for _ in range(2)]
     try:
         clock = MovingClock(NOW)
-        versions = StoreVersions(first, clock)
+        versions = StoreVersions(first, first, clock)
         own, other = QueryScope(), QueryScope(pixels=frozenset({"o6dkt"}))
         before = [await versions.of(scope) for scope in (own, other)]
         await clock.advance(SECOND)

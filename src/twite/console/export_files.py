@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
-from twite.console.render import csv_lines
+from twite.console.safe_text import csv_lines
 from twite.gateway.operations.export_rows import COLUMNS, DECIMALS, DIGITS, ColumnKind
 
 FileRow = Sequence[object]

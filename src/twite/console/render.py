@@ -1,10 +1,8 @@
-"""Templates, their filters and static files, and CSV downloads."""
+"""Templates, their filters and static files."""
 
-import csv
 import hashlib
-import io
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -14,6 +12,7 @@ import msgspec
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from twite.console import charts as figures
+from twite.console.safe_text import LONGEST, shown
 from twite.console.table_view import CellWriter, Column
 from twite.console.time_range import RANGES, minute_of
 from twite.domain.people.users import Role
@@ -24,16 +23,10 @@ from twite.redaction.mask_tree import masked_words
 FOLDER: Final = Path(__file__).parent  # of the console's own templates and static files
 STATIC: Final = "/console/static/"
 _TYPES: Final = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8"}
-_LONGEST: Final = 200
 _NOTHING: Final = "\N{EN DASH}"
 _HASH_LENGTH: Final = 16
 _WHOLE: Final = re.compile(r"^[0-9]+")
 # Characters that start a formula in a spreadsheet (OWASP ASVS 1.2.10), including full-width ones.
-_FORMULA: Final = frozenset(
-    "=+-@\t\r\n\0\N{FULLWIDTH EQUALS SIGN}\N{FULLWIDTH PLUS SIGN}"
-    "\N{FULLWIDTH HYPHEN-MINUS}\N{FULLWIDTH COMMERCIAL AT}"
-)
-_LONGEST_CELL: Final = 32_767  # the size limit of a spreadsheet cell
 
 
 class StaticFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,14 +113,6 @@ def moment(ms: int | None, zone: ZoneInfo | None = None) -> str:
         return utc.replace("T", " ")
 
 
-def shown(text: object, longest: int = _LONGEST) -> str:
-    """Format untrusted text: escape invisible and text-reversing characters, and shorten it."""
-    held = str(text)
-    cut = held[:longest]
-    visible = "".join(c if c.isprintable() else _spelled_out(c) for c in cut)
-    return visible if len(held) <= longest else f"{visible}…"
-
-
 def lines(text: str, most: int = 400) -> str:
     """Format untrusted text of several lines, each as `shown` does."""
     held = text.split("\n")
@@ -135,12 +120,12 @@ def lines(text: str, most: int = 400) -> str:
     return "\n".join(kept if len(held) <= most else [*kept, "…"])
 
 
-def amount(text: str, longest: int = _LONGEST) -> str:
+def amount(text: str, longest: int = LONGEST) -> str:
     """Format an amount that may have a currency, such as 5400000 JPY, with groups of digits."""
     return _WHOLE.sub(lambda found: number(int(found[0])), shown(text, longest))
 
 
-def masked(text: str, longest: int = _LONGEST) -> str:
+def masked(text: str, longest: int = LONGEST) -> str:
     """Format untrusted text, and mask what looks like personal data or a key."""
     return shown(masked_words(text), longest)
 
@@ -184,28 +169,3 @@ def lasting(ms: int) -> str:
         elif parts:
             break
     return " ".join(parts[:2])
-
-
-def _spelled_out(c: str) -> str:
-    if c in "\n\t":
-        return " "
-    if "\ud800" <= c <= "\udfff":
-        return "\N{REPLACEMENT CHARACTER}"
-    return f"⟨U+{ord(c):04X}⟩"
-
-
-def cell(text: str) -> str:
-    """Return text that no spreadsheet reads as a formula, with invisible characters escaped."""
-    cut = shown(text[:_LONGEST_CELL].replace("\0", "\N{SYMBOL FOR NULL}"), _LONGEST_CELL)[
-        :_LONGEST_CELL
-    ]
-    first = text.lstrip(" \N{NO-BREAK SPACE}\N{ZERO WIDTH SPACE}\N{BYTE ORDER MARK}")[:1]
-    return f"'{cut}" if first in _FORMULA and first else cut
-
-
-def csv_lines(rows: Iterable[Sequence[object]]) -> bytes:
-    """Return lines of a CSV file (RFC 4180), with safe cells."""
-    written = io.StringIO(newline="")
-    writer = csv.writer(written, quoting=csv.QUOTE_ALL)
-    writer.writerows([cell(str(value)) for value in row] for row in rows)
-    return written.getvalue().encode("utf-8", "replace")

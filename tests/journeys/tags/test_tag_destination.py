@@ -79,7 +79,7 @@ def test_conversion_reaches_x_and_the_tag_and_both_are_counted(tmp_path, x_emula
     assert came["event"]["ip_override"] == "203.0.113.7"
     assert came["note"] == "EUR"
     assert vendor.keys == [KEY_OF_THE_VENDOR]
-    [history] = shown
+    [history] = shown["conversions"]
     assert history["state"] == "delivered"
     assert [attempt["status"] for attempt in history["attempts"]] == [200]
 

@@ -15,6 +15,8 @@ from twite.http.route import HttpRequest
 _ENCODER: Final = msgspec.json.Encoder()
 _NUMBER: Final = re.compile(r"[0-9]{1,3}", re.ASCII)
 _CSV: Final = ((b"content-type", b"text/csv; charset=utf-8"),)
+_JSON_OR_CSV: Final = frozenset({"json", "csv"})
+_WRONG_FORMAT: Final = error(400, "format", "format must be json or csv", path="format")
 _WRONG_DAYS: Final = error(
     400, "days", f"days must be a whole number from 1 to {MOST_DAYS}", path="days"
 )
@@ -30,8 +32,11 @@ async def results(request: HttpRequest, requester: Requester) -> HttpResponse:
     number = int(days) if _NUMBER.fullmatch(days) else 0
     if not 1 <= number <= MOST_DAYS:
         raise HttpRefusal(_WRONG_DAYS)
+    file_format = asked.get("format", "json")
+    if file_format not in _JSON_OR_CSV:
+        raise HttpRefusal(_WRONG_FORMAT)
     report = await services.read_results(requester.sees, number)
-    if asked.get("format") == "csv":
+    if file_format == "csv":
         text = csv_text(csv_rows(report.accounts))
         return HttpResponse(status=200, body=text.encode(), headers=_CSV)
     return HttpResponse(status=200, body=_ENCODER.encode(report))
