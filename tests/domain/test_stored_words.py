@@ -130,5 +130,6 @@ def test_problem_metric_keeps_its_labels():
     assert {place.value for place in ProblemPlace} == {
         *("audit", "balance", "batch", "connections", "consent", "console", "engines", "ledger"),
         *("alerts", "tag credentials", "log", "outbox", "pruning", "store", "sweep", "sync"),
-        *("tag", "traces", "vault", "export", "results", "webhook", "worker", "X's route"),
+        *("tag", "traces", "vault", "export", "results", "value table", "webhook", "worker"),
+        "X's route",
     }
