@@ -75,6 +75,20 @@ def test_range_limits_the_rows(command, shop, tmp_path):
     assert (code, out) == (0, f"0 rows to {path}, of 0 conversions\n")
 
 
+def test_range_that_ends_before_it_begins_is_refused_and_keeps_the_file(command, shop, tmp_path):
+    path = tmp_path / "good.csv"
+    path.write_text("good")
+
+    code, _, err = command(
+        "export", "--since", "2020-01-02", "--until", "2020-01-01", "--to", str(path),
+        "-c", str(shop),
+    )  # fmt: skip
+
+    assert code == 2
+    assert "the range ends before it begins" in err
+    assert path.read_text() == "good"
+
+
 def test_database_is_named_by_a_variable(command, shop, empty_postgres_url, monkeypatch):
     monkeypatch.setenv("WAREHOUSE", empty_postgres_url)
 

@@ -95,6 +95,8 @@ def export(
     if isinstance(target, ExportSettings) and name is not None:
         begin = target.since
     end = time_given("--until", until, now)
+    if end is not None and begin >= end:
+        raise typer.BadParameter("the range ends before it begins", param_hint="--until")
     range_ = ExportRange(since=begin, until=LATEST if end is None else end)
     run = ExportRun(at=now)
     asyncio.run(_export(settings, target, range_, run, quiet=as_json))
