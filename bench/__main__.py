@@ -1,6 +1,6 @@
 """`make bench`: ratios, measured side by side in one run on the machine at hand.
 
-    make bench                                       all figures, about ten minutes
+    make bench                                       all figures, about a quarter of an hour
     make bench ARGS=--quick                          without a store of millions, about three
     make bench ARGS="--only single --only hundred"   two of them
     make bench ARGS="--only delivery --only start --queued 1000000"
