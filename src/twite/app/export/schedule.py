@@ -13,7 +13,8 @@ from twite.config.settings import Settings
 from twite.domain.alert import AlertKind
 from twite.domain.errors import LedgerUnavailable, TwiteError
 from twite.domain.times import SECOND
-from twite.gateway.ports.events import ConditionChanged, Observer, ProblemPlace, ProblemSeen
+from twite.gateway.alerts.failing_runs import FailingRuns
+from twite.gateway.ports.events import Observer, ProblemPlace, ProblemSeen
 from twite.gateway.ports.machine import Clock
 from twite.gateway.ports.store import Store
 
@@ -31,8 +32,7 @@ class ExportSchedule:
         self._clock = clock
         self._observer = observer
         self._in_use = in_use
-        # The error of each export whose last run failed.
-        self._failing: dict[str, str] = {}
+        self._failing = FailingRuns(observer, AlertKind.EXPORT_FAILING)
         # When each export is due (ms), as far as this process knows.
         self._due: dict[str, int] = {}
         self._task: asyncio.Task[None] | None = None
@@ -52,8 +52,7 @@ class ExportSchedule:
     async def _look(self) -> None:
         while True:
             exports = self._in_use().exports if self._leads() else ()
-            for name in self._failing.keys() - {export.name for export in exports}:
-                self._report(name, "")
+            self._failing.keep(export.name for export in exports)
             for export in exports:
                 if export.name not in self._runs:
                     with suppress(LedgerUnavailable):  # the workers report the failure
@@ -71,7 +70,7 @@ class ExportSchedule:
             return False
         # Another gateway may have run it meanwhile.
         last = await load_run(self._store, export.name)
-        self._report(export.name, "" if last is None else last.error)
+        self._failing.report(export.name, "" if last is None else last.error)
         due = 0 if last is None else last.at + export.interval
         # A clock that was ahead does not delay a run by more than its interval.
         self._due[export.name] = min(due, now + export.interval)
@@ -107,17 +106,4 @@ class ExportSchedule:
                 ProblemSeen(where=ProblemPlace.EXPORT, reason=f"{export.name}: {run.error}")
             )
         await self._store.put([run_record(export.name, run)])
-        self._report(export.name, run.error)
-
-    def _report(self, name: str, error: str) -> None:
-        """Open or resolve the alert of an export."""
-        if error == self._failing.get(name, ""):
-            return
-        self._failing[name] = error
-        if not error:
-            del self._failing[name]
-        self._observer.see(
-            ConditionChanged(
-                kind=AlertKind.EXPORT_FAILING, subject=name, reason=error, holds=bool(error)
-            )
-        )
+        self._failing.report(export.name, run.error)

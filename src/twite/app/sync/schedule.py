@@ -22,9 +22,10 @@ from twite.config.syncs import SyncSettings
 from twite.domain.alert import AlertKind
 from twite.domain.errors import LedgerUnavailable, TwiteError
 from twite.domain.times import SECOND
+from twite.gateway.alerts.failing_runs import FailingRuns
 from twite.gateway.alerts.webhook_traffic import store_sync_rows
 from twite.gateway.operations.control import PositionChoice, SyncReport, SyncSummary
-from twite.gateway.ports.events import ConditionChanged, Observer, ProblemPlace, ProblemSeen
+from twite.gateway.ports.events import Observer, ProblemPlace, ProblemSeen
 from twite.gateway.ports.machine import Clock
 from twite.gateway.ports.store import Store
 
@@ -53,8 +54,7 @@ class SyncSchedule:
         self._observer = observer
         self._in_use = in_use
         self._running: dict[str, asyncio.Lock] = {}
-        # The error of each sync whose last run failed.
-        self._failing: dict[str, str] = {}
+        self._failing = FailingRuns(observer, AlertKind.SYNC_FAILING)
         # When each sync is due (ms), as far as this process knows.
         self._due: dict[str, int] = {}
         self._task: asyncio.Task[None] | None = None
@@ -113,8 +113,7 @@ class SyncSchedule:
     async def _look(self) -> None:
         while True:
             syncs = self._in_use().settings.syncs if self._leads() else ()
-            for name in self._failing.keys() - {sync.name for sync in syncs}:
-                self._report(name, "")
+            self._failing.keep(sync.name for sync in syncs)
             for sync in syncs:
                 lock = self._running.get(sync.name)
                 if lock is None or not lock.locked():
@@ -137,7 +136,7 @@ class SyncSchedule:
             self._due[sync.name] = now + _LOOK_AT_PAUSED
             return False
         last = state.last_run
-        self._report(sync.name, "" if last is None else last.error)
+        self._failing.report(sync.name, "" if last is None else last.error)
         due = 0 if last is None or not last.is_done else last.at + sync.interval
         # A clock that was ahead does not delay a run by more than its interval.
         self._due[sync.name] = min(due, now + sync.interval)
@@ -186,21 +185,8 @@ class SyncSchedule:
             state = msgspec.structs.replace(state, last_run=run)
             await self._store.put([state.record(sync.name)])
             await store_sync_rows(self._store, {sync.name: run.rows}, now=self._clock.now())
-            self._report(sync.name, run.error)
+            self._failing.report(sync.name, run.error)
             return run
-
-    def _report(self, name: str, error: str) -> None:
-        """Open or resolve the alert of a sync."""
-        if error == self._failing.get(name, ""):
-            return
-        self._failing[name] = error
-        if not error:
-            del self._failing[name]
-        self._observer.see(
-            ConditionChanged(
-                kind=AlertKind.SYNC_FAILING, subject=name, reason=error, holds=bool(error)
-            )
-        )
 
     def _basis(self) -> SyncBasis:
         return SyncBasis(
