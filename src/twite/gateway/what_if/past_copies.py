@@ -41,6 +41,11 @@ class PastCopies:
         holder = self._holder(key, at=at)
         return holder is not None and holder.state in {State.QUEUED, State.DELIVERED}
 
+    def is_final(self, key: bytes, *, at: int) -> bool:
+        """Return whether every copy that is not denied is a duplicate, and changes nothing."""
+        holder = self._holder(key, at=at)
+        return holder is not None and holder.state in {State.DELIVERED, State.SUPPRESSED}
+
     def confuse(self, key: bytes, *, at: int, is_held: bool = False) -> None:
         """Record that it is unknown whether a conversion holds a key, unless another one does.
 

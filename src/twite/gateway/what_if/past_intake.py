@@ -161,6 +161,9 @@ class PastIntake:
             accepted = tested_conversion(accepted)
         if not self._copies.knows(accepted.key) or self._may_be_copy_of_ignored(accepted, at):
             return unknown(NotStored.COPY), None
+        if reread.is_consent_assumed and not self._copies.is_final(accepted.key, at=at):
+            self._copies.confuse(accepted.key, at=at, is_held=True)
+            return unknown(NotStored.CONSENT_STRINGS), None
         is_in_doubt = accepted.suppressed is None and self._guards.is_in_doubt(
             reread.source, conversion
         )

@@ -111,7 +111,8 @@ class Reread(Masked, frozen=True, kw_only=True):
     If `verdict` is None, `read` is a conversion as intake would accept it; if the verdict is
     unknown, it may have its id. `source` is the name of the source, or that of its tests. `lacks`
     names identifiers of the result that consent removed when it was stored, and that the new
-    settings would have sent.
+    settings would have sent. `is_consent_assumed` is whether it is a repeat of which only that it
+    was not denied is known.
     """
 
     in_repr = ("place", "recorded", "verdict")
@@ -122,6 +123,7 @@ class Reread(Masked, frozen=True, kw_only=True):
     verdict: IntakeVerdict | None = None
     read: ReadConversion | None = None
     lacks: tuple[str, ...] = ()
+    is_consent_assumed: bool = False
 
 
 class Rereader:
@@ -142,7 +144,9 @@ class Rereader:
         self._current_settings = current_settings
         self._salt = salt
         self._rejected = rejected
-        self._ids = StoredIds(current_settings=current_settings, salt=salt)
+        self._ids = StoredIds(
+            new_settings=new_settings, current_settings=current_settings, salt=salt
+        )
 
     def reread(self, request: PastRequest) -> list[Reread]:
         """Return all conversions of a request in the native form, without those of tags."""
@@ -225,6 +229,7 @@ class Rereader:
             verdict=verdict,
             read=read,
             lacks=judge.missing(read),
+            is_consent_assumed=judge.is_assumed,
         )
 
     def _reread(
@@ -237,6 +242,7 @@ class Rereader:
         verdict: IntakeVerdict | None = None,
         read: ReadConversion | None = None,
         lacks: tuple[str, ...] = (),
+        is_consent_assumed: bool = False,
     ) -> Reread:
         past = None if delivery is None else request.conversions.get(delivery)
         faults = self._rejected.get((request.receipt, place), ())
@@ -251,6 +257,7 @@ class Rereader:
             verdict=verdict,
             read=read,
             lacks=lacks,
+            is_consent_assumed=is_consent_assumed,
         )
 
     def _faulty(

@@ -22,8 +22,11 @@ _NOTHING: Final = Native()
 class StoredIds:
     """Finds the ids of conversions without one, in the order of receipt."""
 
-    def __init__(self, *, current_settings: IntakeSettings, salt: bytes) -> None:
-        self._current_settings, self._salt = current_settings, salt
+    def __init__(
+        self, *, new_settings: IntakeSettings, current_settings: IntakeSettings, salt: bytes
+    ) -> None:
+        self._new_settings, self._current_settings = new_settings, current_settings
+        self._salt = salt
         # Ids that are derived from the content, and the ids that were stored for them.
         self._ids: dict[str, str] = {}
 
@@ -58,7 +61,7 @@ class StoredIds:
             else:
                 # A repeat of a conversion with other content, by what is not stored. A denial is
                 # recorded for a repeat, too.
-                is_alike = self._is_mapped_alike(request, native, read[place])
+                is_alike = self._is_mapped_alike(request, read[place])
                 repeat = IntakeVerdict(outcome=IntakeOutcome.DUPLICATE)
                 is_known = is_alike and read[place].suppressed is None
                 found[place] = repeat if is_known else unknown(NotStored.ID)
@@ -67,16 +70,18 @@ class StoredIds:
             found[place] = msgspec.structs.replace(read[place], conversion=own)
         return found
 
-    def _is_mapped_alike(self, request: PastRequest, native: Native, read: ReadConversion) -> bool:
-        """Return whether the current settings map a conversion to the same pixel and event."""
-        source = self._current_settings.source(request.source)
-        pixel = native.pixel or ("" if source is None else source.pixel)
-        destination = self._current_settings.destinations.get(pixel)
-        if destination is None or pixel != read.pixel:
-            return False
-        name = (native.event or "").strip().lower()
-        event = destination.events.get(native.event or "") or destination.events.get(name)
-        return event == read.event
+    def _is_mapped_alike(self, request: PastRequest, read: ReadConversion) -> bool:
+        """Return whether both settings map the same conversions to a pixel and event.
+
+        The first copy of a repeat is one of them, but which one is not stored.
+        """
+        found = []
+        for settings in (self._new_settings, self._current_settings):
+            source, destination = settings.source(request.source), settings.destinations[read.pixel]
+            events = destination.events
+            names = {name for name, event in events.items() if event == read.event}
+            found.append((source and (source.pixel, source.events), names))
+        return found[0] == found[1]
 
 
 def id_of(native: Native) -> str:

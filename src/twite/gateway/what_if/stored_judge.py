@@ -38,6 +38,8 @@ class StoredJudge:
         # The identifiers that consent removed when the conversion was stored, and would not now.
         self.removed = () if evidence is None else evidence.strip
         self.is_unknown = False
+        # Whether it is only known that a repeat was not denied.
+        self.is_assumed = False
         # Whether the decision depends on identifiers that were not stored.
         self.lacks_identifiers = False
 
@@ -58,6 +60,7 @@ class StoredJudge:
             decision = verdict(signals, identifiers, policy=policy, now=now)
         else:
             decision = _UNDECIDED if self._is_settled else None
+            self.is_assumed = self._is_settled
         if decision is None:
             self.is_unknown = True
             return _UNDECIDED
