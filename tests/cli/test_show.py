@@ -256,7 +256,7 @@ def test_unknown_pixel_option_of_show_exits_2(command, shop):
     code, _, err = command("show", "order-1", "--config", str(shop), "--pixel", "zzz")
 
     assert code == 2
-    assert "no such pixel" in err
+    assert "there is no such pixel or tag. Available: o8z6j" in err
 
 
 def test_show_without_a_store_is_an_error(command, shop):

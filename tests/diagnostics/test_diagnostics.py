@@ -8,7 +8,7 @@ import pytest
 from builders import NOW, a_submission, an_entry
 from twite.diagnostics import CheckFinding, CheckStatus
 from twite.diagnostics.configuration import pixels, sources
-from twite.diagnostics.store import disk, on_room, on_sync, store
+from twite.diagnostics.store import on_room, on_sync, speed_of, store
 from twite.domain.pause import Cause, Pause
 from twite.stores.sqlite import SQLiteStore
 from written import GOOD, read
@@ -42,7 +42,7 @@ def test_free_disk_space_has_a_status(free, status):
 
 
 def test_disk_check_removes_its_files(tmp_path):
-    list(disk(tmp_path))
+    speed_of(tmp_path)
 
     assert list(tmp_path.iterdir()) == []
 

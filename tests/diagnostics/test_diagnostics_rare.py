@@ -16,7 +16,7 @@ from twite.diagnostics.access import access
 from twite.diagnostics.configuration import key, source_keys
 from twite.diagnostics.endpoint import public_address
 from twite.diagnostics.network import network
-from twite.diagnostics.store import disk, store
+from twite.diagnostics.store import speed_of, store
 from twite.domain.submission import Ignored
 from twite.formats.event_data.conversions import KEY_IN_PAGE
 from twite.machine.system import SystemClock
@@ -247,7 +247,7 @@ async def test_key_in_pages_is_not_checked_without_a_store(tmp_path):
     not Path("/proc/self").is_dir(), reason="there is no /proc, which takes no file"
 )
 def test_unwritable_folder_of_the_store_fails():
-    (*_, last) = disk(PROC)
+    last = speed_of(PROC)
 
     assert (last.status, last.meaning) == (CheckStatus.FAILED, "Twite cannot write to the store.")
 

@@ -151,13 +151,14 @@ class Stage:
         limits = said.pop("limits", HttpLimits())
         settings = {name: said.pop(name) for name in HttpSettings.__struct_fields__ if name in said}
         routes = said.pop("routes", ROUTES)
+        self.people = said.pop("people", MemoryStore().people)
         services = GatewayServices(
             accept=said.pop("accept", self.accept),
             queries=self.records,
             dedup_count=DedupCount(queries=self.records, clock=StoppedClock()),
             moves=self.moves,
             privacy=self.eraser,
-            directory=said.pop("people", MemoryStore().people),
+            directory=self.people,
             record_choice=said.pop("choose", self.choose),
             clock=StoppedClock(),
             sources=said.pop("sources", [a_source()]),

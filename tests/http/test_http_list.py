@@ -3,8 +3,12 @@
 import json
 
 import pytest
+from http_stage import KEY, StoppedClock
 from pages import a_stage
 
+from fakes import PlainPasswords
+from twite.domain.people.users import KeyScope
+from twite.gateway.identity.accounts import Accounts
 from twite.stores.sqlite import SQLiteStore
 
 GOOD = {"event": "purchase", "conversion_id": "order-1", "twclid": "abc", "value": "49.9",
@@ -16,7 +20,7 @@ PATH = "/v1/conversions/list"
 @pytest.fixture
 async def page(staged, tmp_path):
     store = await SQLiteStore.open(str(tmp_path / "twite.db"))
-    page = await staged(**a_stage(store))
+    page = await staged(**a_stage(store, people=store.people))
     for number in (1, 3, 1):
         some = [GOOD | {"conversion_id": f"order-{number}"}, BAD] if number == 1 else [
             GOOD | {"conversion_id": f"order-{number}"}]  # fmt: skip
@@ -60,7 +64,8 @@ async def test_list_has_queued_and_rejected_conversions(page):
         ("?id=order-3", ["order-3"]),
         ("?since=yesterday&state=queued", ["order-3", "order-1"]),
         ("?until=2h", []),
-        ("?pixel=other", []),
+        ("?pixel=o8z6j&event=o8z6k", ["order-3", "order-1"]),
+        ("?pixel=test:o8z6j", []),
         ("?event=o8z6k", ["order-3", "order-1"]),
         ("?reason=event_unknown", ["order-2", "order-2"]),
         ("?source=another&state=queued", ["order-3", "order-1"]),  # the key's own source counts
@@ -98,6 +103,38 @@ async def test_invalid_filter_of_the_list_is_refused(page, query, fault):
     answer = await page.ask("GET", PATH + query)
 
     assert (answer.status, answer.faults()) == (400, [fault])
+
+
+@pytest.fixture
+async def report_key(page):
+    """An API key for the pixel."""
+    accounts = Accounts(directory=page.people, passwords=PlainPasswords(), clock=StoppedClock())
+    made = await accounts.make_key("reports", scopes=[KeyScope.HISTORY], pixels=["o8z6j"], by="ada")
+    return made.text.reveal()
+
+
+@pytest.mark.parametrize(
+    ("is_source", "query", "known"),
+    [
+        (True, "?pixel=o8z6x", ("pixel", "o8z6j")),
+        (True, "?pixel=tag:none", ("pixel", "o8z6j")),
+        (False, "?pixel=o8z6x&source=shop", ("pixel", "o8z6j")),
+        (False, "?source=shopp", ("source", "shop")),
+    ],
+)
+async def test_unknown_pixel_or_source_of_the_list_is_refused_with_the_known_ones(
+    page, report_key, is_source, query, known
+):
+    answer = await page.ask("GET", PATH + query, key=KEY if is_source else report_key)
+
+    assert (answer.status, answer.faults()) == (400, [(known[0], "filter")])
+    assert answer.json()["errors"][0]["message"].endswith(f"Available: {known[1]}")
+
+
+async def test_api_key_lists_a_source_by_its_name(page, report_key):
+    answer = await page.ask("GET", f"{PATH}?source=shop&state=queued", key=report_key)
+
+    assert ids(answer) == ["order-3", "order-1"]
 
 
 async def test_list_requires_a_key(page):

@@ -72,6 +72,20 @@ async def test_unknown_format_is_refused(served):
     assert (answer.status, answer.json()["errors"][0]["code"]) == (400, "format")
 
 
+async def test_results_of_one_account_are_answered(served):
+    answer = await served.ask("GET", f"/v1/results?account={ACCOUNT}")
+
+    assert [account["account"] for account in answer.json()["accounts"]] == [ACCOUNT]
+
+
+async def test_unknown_account_is_refused_with_the_known_ones(served):
+    answer = await served.ask("GET", "/v1/results?account=18ce54zzzzz")
+    (error,) = answer.json()["errors"]
+
+    assert (answer.status, error["code"], error["path"]) == (400, "filter", "account")
+    assert error["message"].endswith(f"Available: {ACCOUNT}")
+
+
 async def test_request_without_a_key_is_refused(served):
     assert (await served.ask("GET", "/v1/results", key=None)).status == 401
 

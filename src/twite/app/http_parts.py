@@ -128,6 +128,7 @@ class SettingsInUse(msgspec.Struct, frozen=True, kw_only=True):
             reload=parts.reload,
             run_sync=parts.run_sync,
             read_results=reads_results(settings, store, parts.clock, destinations),
+            has_tag=settings.has_destination,
             observer=parts.observer,
         )
         return cls(

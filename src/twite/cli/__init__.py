@@ -83,11 +83,24 @@ def _serve(config: str | None, as_json: bool) -> None:  # noqa: FBT001  # see ab
 
 
 def _typer(asked: str | None, arguments: list[str]) -> None:
-    from typer.main import get_command  # noqa: PLC0415  # see _usual_serve
+    from typer.exceptions import Abort, TyperException  # noqa: PLC0415  # see _usual_serve
+    from typer.main import get_command  # noqa: PLC0415
 
     from twite.cli.application import application  # noqa: PLC0415
 
-    get_command(application(asked))(args=arguments, prog_name="twite")
+    command = get_command(application(asked))
+    if "--json" not in arguments:
+        command(args=arguments, prog_name="twite")
+        return
+    # Typer alone would draw a box of several lines around an error.
+    try:
+        code = command(args=arguments, prog_name="twite", standalone_mode=False)
+    except Abort:
+        sys.exit("aborted")
+    except TyperException as wrong:
+        _print_error(f"Error: {' '.join(wrong.format_message().split())}")
+        sys.exit(wrong.exit_code)
+    sys.exit(code)
 
 
 def explained(act: Callable[[], object], *, asked: str, debug: bool) -> int:

@@ -31,6 +31,10 @@ Site = Annotated[
     ),
 ]
 Live = Annotated[bool, typer.Option("--live", help="Also ask X for one day of results")]
+Offline = Annotated[
+    bool,
+    typer.Option("--offline", help="Only read settings and store: no request, and no test of disk"),
+]
 GrantConsent = Annotated[
     bool, typer.Option("--grant-consent", help="With --site: give consent before the event")
 ]
@@ -57,6 +61,7 @@ def check(
     site: Site = None,
     grant_consent: GrantConsent = False,
     live: Live = False,
+    offline: Offline = False,
     as_json: Json = False,
 ) -> None:
     """Changes nothing, and sends X no conversions. Exits with 1 if a check fails.
@@ -68,13 +73,19 @@ def check(
     --canary, the page fires the event, and the conversion is followed through X's pixel and the
     gateway.
 
+    --offline asks neither X nor other servers, and writes no temporary file.
+
     --live asks X for yesterday's results of each ads account, and prints what cannot be read.
 
     Example: `twite check --config /etc/twite/twite.toml`
     """
+    if offline and (live or canary is not None or site is not None):
+        raise typer.BadParameter(
+            "needs no network: leave out --canary, --live and --site", param_hint="--offline"
+        )
     if site is None:
         test = None if canary is None else TestConversion(event=canary, pixel=pixel)
-        run = examine(config, os.environ, test=test, is_live=live)
+        run = examine(config, os.environ, test=test, is_live=live, is_offline=offline)
     else:
         page = SiteTest(url=site, event=canary, grants=grant_consent)
         run = examine_site(config, os.environ, page, pixel=pixel)
@@ -99,8 +110,8 @@ async def _findings(run: AsyncIterator[CheckFinding], *, quiet: bool) -> list[Ch
 
 
 async def read_checks(path: Path, environ: Mapping[str, str]) -> CheckReport:
-    """Run the checks. They change nothing, and send X no conversions."""
-    return check_report([finding async for finding in examine(path, environ)])
+    """Run the checks that only read the settings and the store."""
+    return check_report([finding async for finding in examine(path, environ, is_offline=True)])
 
 
 def check_report(findings: Iterable[CheckFinding]) -> CheckReport:

@@ -15,7 +15,6 @@ from twite.cli import CONFIG_VARIABLE
 from twite.config import settings
 from twite.config.settings import FILE, Settings
 from twite.domain.fault import Fault
-from twite.domain.test_mode import real_name
 from twite.domain.times import time_limit
 
 DEFAULT_CONFIG = FILE
@@ -73,11 +72,8 @@ def load(config: Path, *, credentials: bool = False) -> Settings:
 
 def known_pixel(settings: Settings, pixel: str | None) -> None:
     """Reject a pixel that is not configured, as a usage error."""
-    known = [destination.pixel for destination in settings.destinations()]
-    known += [name for feature in settings.features for name in feature.destinations()]
-    is_added = any(feature.may_have(pixel or "") for feature in settings.features)
-    if pixel is not None and real_name(pixel) not in known and not is_added:
-        there = ", ".join(known) or "none"
+    if pixel is not None and not settings.has_destination(pixel):
+        there = ", ".join(settings.destination_names()) or "none"
         raise typer.BadParameter(
             f"no such pixel in {settings.path}. Available: {there}", param_hint="--pixel"
         )

@@ -9,10 +9,11 @@ from twite.app.reports.conversion_report import why_waiting
 from twite.app.reports.find_conversions import Findings, FoundReport, find, found_report
 from twite.app.reports.not_sent import NotSentReport, not_sent_report
 from twite.cli import printing
-from twite.cli.options import DEFAULT_CONFIG, Config, Json, Pixel, known_pixel, load, prints
+from twite.cli.options import DEFAULT_CONFIG, Config, Json, Pixel, load, prints
 from twite.cli.rejected import print_rejection
 from twite.config.settings import Settings
 from twite.domain.delivery import NO_REQUEST, State
+from twite.domain.errors import UnknownName
 from twite.domain.history import History, PastAttempt
 from twite.domain.plural import plural
 from twite.domain.times import spelled
@@ -53,8 +54,10 @@ def show(
     Example: `twite show order-1001 --pixel o8z6j`
     """
     settings = load(config)
-    known_pixel(settings, pixel)
-    findings = asyncio.run(find(settings, name, pixel))
+    try:
+        findings = asyncio.run(find(settings, name, pixel))
+    except UnknownName as unknown:
+        raise typer.BadParameter(str(unknown), param_hint="--pixel") from None
     if as_json:
         report = not_sent_report(findings) if why else found_report(findings)
         printing.print_json(report)

@@ -44,6 +44,7 @@ from twite.config.value_rules import value_rules, value_tables
 from twite.config.webhooks import webhooks
 from twite.domain.destination import Destination, Source
 from twite.domain.errors import SettingsError
+from twite.domain.test_mode import real_name
 from twite.formats.value_rules import ValueRule
 from twite.formats.webhook_kind import IncomingWebhook
 
@@ -92,6 +93,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     def sources(self) -> tuple[Source, ...]:
         return self.submitters
+
+    def destination_names(self) -> tuple[str, ...]:
+        """Return the names of all pixels and of the features' destinations."""
+        added = (name for feature in self.features for name in feature.destinations())
+        return (*(each.pixel for each in self.pixels), *added)
+
+    def has_destination(self, name: str) -> bool:
+        """Return whether a pixel, its tests, or a feature's destination has this name."""
+        return real_name(name) in self.destination_names() or any(
+            feature.may_have(name) for feature in self.features
+        )
 
     def feature(self, kind: type[FeatureT]) -> FeatureT:
         """Return the settings of a feature; its defaults if it read no tables."""

@@ -1,6 +1,6 @@
 """`twite check`: diagnostics of settings, store, network and X. They change nothing."""
 
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -13,12 +13,12 @@ from twite.diagnostics.canary import TestConversion, canary
 from twite.diagnostics.configuration import configuration, key, pixels, source_keys, sources
 from twite.diagnostics.endpoint import pages, public_address
 from twite.diagnostics.exports import exports
-from twite.diagnostics.feature_checks import Check, FeatureChecks
+from twite.diagnostics.feature_checks import FeatureChecks
 from twite.diagnostics.network import OF_X, network
 from twite.diagnostics.results import live_results, results
 from twite.diagnostics.site import site
 from twite.diagnostics.site_visit import SiteTest
-from twite.diagnostics.store import alerts, store
+from twite.diagnostics.store import alerts, disk_speed, store
 from twite.diagnostics.syncs import syncs
 from twite.diagnostics.traces import traces
 from twite.diagnostics.webhooks import webhook_ids, webhook_messages, webhooks
@@ -30,20 +30,10 @@ __all__ = ["CheckFinding", "CheckStatus", "SiteTest", "TestConversion", "examine
 
 # The checks, in the order of the report. These read the settings alone; those of features follow.
 SETTINGS_CHECKS: Final = (pixels, sources, webhooks)
-# These also read files, the store and the network, after those of features.
-CHECKS: Final = (
-    alerts,
-    store,
-    source_keys,
-    webhook_messages,
-    webhook_ids,
-    syncs,
-    results,
-    exports,
-    key,
-    traces,
-    network,
-)
+# These also read files and the store, after those of features.
+CHECKS: Final = (alerts, store, source_keys, webhook_messages, webhook_ids, results, key)
+# These write a temporary file, or send requests, after those of features.
+PROBES: Final = (disk_speed, syncs, exports, traces, network)
 
 
 async def examine(
@@ -52,10 +42,12 @@ async def examine(
     *,
     test: TestConversion | None = None,
     is_live: bool = False,
+    is_offline: bool = False,
 ) -> AsyncIterator[CheckFinding]:
     """Yield findings one by one. `test` is the conversion to send to X.
 
-    With `is_live`, X is asked for one day of results.
+    With `is_live`, X is asked for one day of results. With `is_offline`, only the settings, files
+    and the store are read: nothing is written, and no request is sent.
 
     A missing credential skips only the checks that need it; any other wrong setting ends the run.
     """
@@ -70,13 +62,11 @@ async def examine(
             settings = load(path, environ, credentials=False)
         except SettingsError:
             return
-    added = list(contributed("checks", FeatureChecks))
-    of_settings = [check for feature in added for check in feature.of_settings]
-    for part in (*SETTINGS_CHECKS, *of_settings, pages):
-        for finding in part(settings):
-            yield finding
-    others = [check for feature in added for check in feature.others]
-    async for finding in _looked(settings, (*others, *CHECKS)):
+    async for finding in _local(settings):
+        yield finding
+    if is_offline:
+        return
+    async for finding in _probed(settings):
         yield finding
     asked = [live_results(settings)] if is_live else []
     asked += [] if test is None else [canary(settings, test)]
@@ -93,9 +83,24 @@ async def examine_site(
         yield finding
 
 
-async def _looked(settings: Settings, checks: Iterable[Check]) -> AsyncIterator[CheckFinding]:
+async def _local(settings: Settings) -> AsyncIterator[CheckFinding]:
+    """Yield the findings about the settings, files and the store."""
+    added = list(contributed("checks", FeatureChecks))
+    of_settings = [check for feature in added for check in feature.of_settings]
+    for part in (*SETTINGS_CHECKS, *of_settings, pages):
+        for finding in part(settings):
+            yield finding
+    others = [check for feature in added for check in feature.others]
+    for check in (*others, *CHECKS):
+        async for finding in check(settings):
+            yield finding
+
+
+async def _probed(settings: Settings) -> AsyncIterator[CheckFinding]:
+    """Yield the findings that need a temporary file or requests."""
+    probes = [probe for each in contributed("checks", FeatureChecks) for probe in each.probes]
     reached = True
-    for look in checks:
+    for look in (*probes, *PROBES):
         async for finding in look(settings):
             has_failed = finding.status is CheckStatus.FAILED
             reached = reached and not (finding.topic in OF_X and has_failed)

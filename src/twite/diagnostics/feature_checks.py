@@ -12,7 +12,11 @@ Check = Callable[[Settings], AsyncIterator[CheckFinding]]
 
 
 class FeatureChecks(msgspec.Struct, frozen=True, kw_only=True):
-    """The checks of a feature: those that read only the settings, and the others."""
+    """The checks of a feature: those that read only the settings, and the others.
+
+    `probes` write a temporary file, or send requests.
+    """
 
     of_settings: tuple[SettingsCheck, ...]
     others: tuple[Check, ...]
+    probes: tuple[Check, ...]

@@ -30,18 +30,28 @@ _LITTLE_ROOM: Final = 1 << 30
 _NO_ROOM: Final = 64 << 20
 
 
-def disk(folder: Path) -> Iterator[CheckFinding]:
-    """Check the free space and the speed of the folder's disk."""
-    yield on_room(shutil.disk_usage(folder).free, folder)
+async def disk_speed(settings: Settings) -> AsyncIterator[CheckFinding]:
+    """Write a temporary file to the store's folder, and measure how long a sync takes."""
+    folder = settings.store.path.parent
+    if not engine_of(settings).is_server and _is_writable(folder):
+        yield speed_of(folder)
+
+
+def speed_of(folder: Path) -> CheckFinding:
+    """Measure the folder's disk with a temporary file."""
     try:
-        yield on_sync(sync_ms(folder))
+        return on_sync(sync_ms(folder))
     except OSError as failure:
-        yield failed(
+        return failed(
             "disk",
             f"cannot write a file in {folder} ({failure.strerror})",
             "Twite cannot write to the store.",
             "Check the owner of the folder and how the disk is mounted.",
         )
+
+
+def _is_writable(folder: Path) -> bool:
+    return folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)
 
 
 def on_room(free: int, folder: Path) -> CheckFinding:
@@ -102,7 +112,7 @@ async def store(settings: Settings) -> AsyncIterator[CheckFinding]:
 async def _file(settings: Settings) -> AsyncIterator[CheckFinding]:
     path = settings.store.path
     folder = path.parent
-    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+    if not _is_writable(folder):
         yield failed(
             "store",
             f"the folder {folder} does not exist, or this user cannot write to it",
@@ -110,8 +120,7 @@ async def _file(settings: Settings) -> AsyncIterator[CheckFinding]:
             "Create the folder, or make the user that runs twite serve its owner.",
         )
         return
-    for finding in disk(folder):
-        yield finding
+    yield on_room(shutil.disk_usage(folder).free, folder)
     yield passed("store", engine_of(settings).version)
     if not path.exists():
         yield passed("store", f"{path} does not exist yet; twite serve creates it")

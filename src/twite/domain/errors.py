@@ -3,6 +3,8 @@
 The class determines who must act. Errors carry data; the user interface writes the message.
 """
 
+from collections.abc import Iterable
+
 
 class TwiteError(Exception):
     """The base class of Twite's errors."""
@@ -42,6 +44,13 @@ class SignedOut(ClientError):
 
 class OperatorError(TwiteError):
     """The operator must change something."""
+
+
+class UnknownName(OperatorError):
+    """There is no pixel, tag or account of this name. The message lists those that exist."""
+
+    def __init__(self, problem: str, *, available: Iterable[str]) -> None:
+        super().__init__(f"{problem}. Available: {', '.join(available) or 'none'}")
 
 
 class SettingsError(OperatorError):

@@ -44,6 +44,11 @@ async def no_results(_sees: Callable[[str], bool], _days: int) -> ResultsReport:
     return ResultsReport(accounts=(), warnings=())
 
 
+def no_tag(_name: str) -> bool:
+    """Know no tag."""
+    return False
+
+
 class HttpSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The addresses of the gateway.
 
@@ -95,6 +100,7 @@ class GatewayServices(msgspec.Struct, frozen=True, kw_only=True):
     serves all paths under /console. `erase_person` erases whom the sender of a webhook names.
     `reload` reads the settings again; with True, it only compares them. `run_sync` runs a
     `[[sync]]` by its name. `read_results` returns the results of some days, for a visible account.
+    `has_tag` returns whether the settings may have a tag of this name (`tag:NAME`).
     """
 
     accept: Accept
@@ -123,6 +129,7 @@ class GatewayServices(msgspec.Struct, frozen=True, kw_only=True):
     reload: Callable[[bool], Awaitable[ReloadReport]] | None = None
     run_sync: Callable[[str, PositionChoice | None], Awaitable[SyncReport]] | None = None
     read_results: Callable[[Callable[[str], bool], int], Awaitable[ResultsReport]] = no_results
+    has_tag: Callable[[str], bool] = no_tag
     observer: Observer = SilentObserver()
 
 

@@ -15,6 +15,7 @@ from twite.app.store_access import open_records
 from twite.config.settings import Settings
 from twite.domain.blame.circuit_breaker import PROBE_EVERY
 from twite.domain.delivery import State
+from twite.domain.errors import UnknownName
 from twite.domain.history import History
 from twite.domain.plural import plural
 from twite.domain.submission import KEPT_FOR, Rejection, RejectionQuery
@@ -65,7 +66,8 @@ class Findings(msgspec.Struct, frozen=True, kw_only=True):
 async def find(settings: Settings, name: str, pixel: str | None, *, limit: int = MOST) -> Findings:
     """Find conversions by their id, a receipt, or the SHA-256 of an email or phone number.
 
-    `limit` applies to conversions and to rejections. Raises StoreUnusable.
+    `limit` applies to conversions and to rejections. Raises StoreUnusable, and UnknownName for a
+    pixel that neither the settings nor the store have.
     """
     clock = SystemClock()
     now = clock.now()
@@ -87,7 +89,7 @@ async def find(settings: Settings, name: str, pixel: str | None, *, limit: int =
 async def find_conversions(
     settings: Settings, name: str, pixel: str | None = None, *, limit: int = MOST
 ) -> FoundReport:
-    """Find conversions as `find` does. Raises StoreUnusable."""
+    """Find conversions as `find` does. Raises StoreUnusable, UnknownName."""
     return found_report(await find(settings, name, pixel, limit=limit))
 
 
@@ -112,6 +114,9 @@ async def _histories(
     own = [destination.pixel for destination in settings.destinations()]
     # These are tags, and pixels that are no longer configured.
     others = {account.pixel for account in await reader.balance()}.difference(own)
+    if pixel is not None and pixel not in others and not settings.has_destination(pixel):
+        available = {*settings.destination_names(), *others}.difference({""})
+        raise UnknownName("there is no such pixel or tag", available=sorted(available))
     for known in (*own, *sorted(others)):
         if pixel in {None, known}:
             # All events of the pixel, because the mapping may have changed since then.

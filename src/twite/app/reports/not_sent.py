@@ -41,7 +41,7 @@ class NotSentReport(msgspec.Struct, frozen=True, kw_only=True):
 async def why_not_sent(
     settings: Settings, name: str, pixel: str | None = None, *, limit: int = MOST
 ) -> NotSentReport:
-    """Return why the conversions that `find` finds were not sent. Raises StoreUnusable."""
+    """Return why the conversions that `find` finds were not sent. Raises as `find`."""
     return not_sent_report(await find(settings, name, pixel, limit=limit))
 
 

@@ -8,6 +8,7 @@ from twite.app.reports.text import own_words, shown, shown_name
 from twite.app.results.connect import results_reader
 from twite.app.store_access import open_records
 from twite.config.settings import Settings
+from twite.domain.errors import UnknownName
 from twite.domain.results.report import AccountResults, CampaignResult, DayResult
 from twite.domain.results.warnings import ResultsWarning
 from twite.gateway.results.read import DEFAULT_DAYS, ResultsReport
@@ -17,8 +18,14 @@ from twite.machine.system import SystemClock
 async def read_results(
     settings: Settings, *, account: str | None = None, days: int = DEFAULT_DAYS
 ) -> ResultsReport:
-    """Return the results of the last `days` days, of all accounts or one. Raises StoreUnusable."""
+    """Return the results of the last `days` days, of all accounts or one.
+
+    Raises StoreUnusable, and UnknownName for an account that no pixel has.
+    """
     own = [each for each in settings.destinations() if account in {None, each.account}]
+    if account is not None and not own:
+        known = {each.account for each in settings.destinations() if each.account is not None}
+        raise UnknownName("no pixel has this ads account", available=sorted(known))
     async with open_records(settings) as reader:
         report = await results_reader(reader, settings, own).report(
             now=SystemClock().now(), days=days

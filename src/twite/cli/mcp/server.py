@@ -74,7 +74,7 @@ def _described(tool: ReportTool) -> types.Tool:
             read_only_hint=True,
             destructive_hint=False,
             idempotent_hint=True,
-            open_world_hint=tool.asks_x,
+            open_world_hint=False,
         ),
     )
 

@@ -20,6 +20,8 @@ from twite.app.reports.text import own_words, shown
 from twite.cli.check import CheckReport, read_checks
 from twite.config.settings import Settings, load
 from twite.domain.errors import ClientError, TwiteError
+from twite.domain.submission import KEPT_FOR
+from twite.domain.times import DAY
 from twite.gateway.operations.explain import visible
 from twite.gateway.results.read import MOST_DAYS, ResultsReport
 from twite.redaction.scrub_text import names_a_person
@@ -81,7 +83,6 @@ class ReportTool(msgspec.Struct, frozen=True, kw_only=True):
     arguments: type[msgspec.Struct]
     report: type[msgspec.Struct]
     read: Callable[[Path, Any], Awaitable[msgspec.Struct]]
-    asks_x: bool = False
 
 
 async def _find(config: Path, arguments: FindArguments) -> FoundReport:
@@ -114,7 +115,8 @@ TOOLS: Final = (
     ReportTool(
         name="find_conversion",
         description="Find a conversion, and show its history at each pixel and tag: state, "
-        f"attempts, what was sent, consent, rejections. {_DATA}",
+        f"attempts, what was sent, consent, rejections. Empty lists: Twite has no such conversion; "
+        f"rejected ones are kept for {KEPT_FOR // DAY} days. {_DATA}",
         command="show",
         arguments=FindArguments,
         report=FoundReport,
@@ -123,7 +125,8 @@ TOOLS: Final = (
     ReportTool(
         name="why_not_sent",
         description="Say why a conversion was not sent (queued, held, dead, suppressed, rejected, "
-        f"or a tag that did not fire), and what to do. {_DATA}",
+        f"or a tag that did not fire), and what to do. If nothing was sent and the list is empty, "
+        f"find_conversion finds nothing either. {_DATA}",
         command="show",
         arguments=FindArguments,
         report=NotSentReport,
@@ -150,7 +153,8 @@ TOOLS: Final = (
         name="results",
         description="Show what X attributes to the ads of each account by day, campaign and event "
         "type: count, sale amount, spend, beside what was delivered. X attributes only some of "
-        f"the conversions that it receives: a difference is no loss. {_DATA}",
+        f"the conversions that it receives: a difference is no loss. Without accounts, no pixel in "
+        f"the settings has an ads account. {_DATA}",
         command="results",
         arguments=ResultsArguments,
         report=ResultsReport,
@@ -158,13 +162,12 @@ TOOLS: Final = (
     ),
     ReportTool(
         name="run_checks",
-        description="Check the settings, the store, the gateway and the connection to X. This may "
-        f"take a minute, changes nothing, and sends X no conversions. {_DATA}",
+        description="Check the settings, the store, open alerts and stored results. This only "
+        f"reads: twite check also asks X and other servers, and tests the disk. {_DATA}",
         command="check",
         arguments=NoArguments,
         report=CheckReport,
         read=_checks,
-        asks_x=True,
     ),
 )
 

@@ -11,6 +11,7 @@ import typer
 from twite.app.reports.results import read_results
 from twite.cli import printing
 from twite.cli.options import DEFAULT_CONFIG, Config, Json, load, option, prints
+from twite.domain.errors import UnknownName
 from twite.domain.results.report import AccountResults, EventResult, PeriodTotal, csv_rows
 from twite.formats.files.csv_text import csv_text
 from twite.gateway.results.read import DEFAULT_DAYS, MOST_DAYS, ResultsReport
@@ -50,14 +51,10 @@ def results(
     Example: `twite results --days 14 --by campaign`
     """
     found = load(config)
-    own = [each for each in found.destinations() if account in {None, each.account}]
-    if account is not None and not own:
-        known = sorted({each.account for each in found.destinations() if each.account is not None})
-        raise typer.BadParameter(
-            f"no pixel has this account. Available: {', '.join(known) or 'none'}",
-            param_hint="--account",
-        )
-    report = asyncio.run(read_results(found, account=account, days=days))
+    try:
+        report = asyncio.run(read_results(found, account=account, days=days))
+    except UnknownName as unknown:
+        raise typer.BadParameter(str(unknown), param_hint="--account") from None
     if as_json:
         printing.print_json(report)
     elif as_csv:

@@ -1,10 +1,12 @@
 """`GET /v1/conversions/list`: the conversions of the console's list, page by page."""
 
 import re
+from collections.abc import Iterable
 from typing import Final
 
 import msgspec
 
+from twite.domain.test_mode import real_name
 from twite.domain.times import LATEST, spelled
 from twite.gateway.operations.conversion_value import value_of
 from twite.gateway.operations.dedup_count import of_counted
@@ -15,6 +17,7 @@ from twite.gateway.ports.listing import (
     ListQuery,
     QueryScope,
 )
+from twite.gateway.ports.tags import PREFIX
 from twite.http.authorization import Requester
 from twite.http.responses import HttpRefusal, HttpResponse, error
 from twite.http.route import HttpRequest
@@ -65,6 +68,7 @@ async def listed(request: HttpRequest, requester: Requester) -> HttpResponse:
     Raises HttpRefusal (400) for an invalid filter.
     """
     services, list_query = request.services, _query(request, requester)
+    await _require_known(list_query.scope, request, requester)
     if list_query.state is ListedState.TWO_IDS:
         list_query = of_counted(list_query, await services.dedup_count.first())
     page = await services.queries.page(list_query)
@@ -104,6 +108,34 @@ def _query(request: HttpRequest, requester: Requester) -> ListQuery:
         position=position,
         limit=int(limit),
     )
+
+
+async def _require_known(
+    query_scope: QueryScope, request: HttpRequest, requester: Requester
+) -> None:
+    """Raise HttpRefusal (400) for a pixel or source that does not exist, or is not visible."""
+    services, pixel, source = request.services, query_scope.pixel, query_scope.source
+    if pixel is None and source in {None, requester.source}:
+        return
+    counted = [counts for counts in await services.queries.balance() if requester.counts(counts)]
+    pixels = {*filter(requester.sees, services.destinations)}
+    pixels |= {real_name(counts.pixel) for counts in counted if counts.pixel}
+    sees_tag = pixel is not None and (
+        pixel.startswith(PREFIX)
+        and (requester.source is not None or requester.sees(pixel))
+        and services.has_tag(pixel)
+    )
+    if pixel is not None and real_name(pixel) not in pixels and not sees_tag:
+        raise _unknown("pixel", pixels)
+    sources = {each.name for each in services.sources if any(map(requester.sees, each.pixels))}
+    sources |= {real_name(counts.source) for counts in counted}
+    if source not in {None, requester.source} and real_name(source) not in sources:
+        raise _unknown("source", sources)
+
+
+def _unknown(name: str, known: Iterable[str]) -> HttpRefusal:
+    there = ", ".join(sorted(known)) or "none"
+    return _wrong(name, f"this key sees no such {name}. Available: {there}")
 
 
 def _wrong(name: str, message: str) -> HttpRefusal:

@@ -7,7 +7,7 @@ import msgspec
 
 from twite.domain.results.report import csv_rows
 from twite.formats.files.csv_text import csv_text
-from twite.gateway.results.read import DEFAULT_DAYS, MOST_DAYS
+from twite.gateway.results.read import DEFAULT_DAYS, MOST_DAYS, ResultsReport
 from twite.http.authorization import Requester
 from twite.http.responses import HttpRefusal, HttpResponse, error
 from twite.http.route import HttpRequest
@@ -25,7 +25,8 @@ _WRONG_DAYS: Final = error(
 async def results(request: HttpRequest, requester: Requester) -> HttpResponse:
     """Answer with the results of the accounts whose pixels the requester may all see.
 
-    The query has `days`, and `format=csv` for CSV. Raises HttpRefusal (400).
+    The query has `days`, `account` for one of them, and `format=csv` for CSV. Raises HttpRefusal
+    (400).
     """
     services, asked = request.services, request.query()
     days = asked.get("days", str(DEFAULT_DAYS))
@@ -36,7 +37,22 @@ async def results(request: HttpRequest, requester: Requester) -> HttpResponse:
     if file_format not in _JSON_OR_CSV:
         raise HttpRefusal(_WRONG_FORMAT)
     report = await services.read_results(requester.sees, number)
+    if "account" in asked:
+        report = _of_account(report, asked["account"])
     if file_format == "csv":
         text = csv_text(csv_rows(report.accounts))
         return HttpResponse(status=200, body=text.encode(), headers=_CSV)
     return HttpResponse(status=200, body=_ENCODER.encode(report))
+
+
+def _of_account(report: ResultsReport, account: str) -> ResultsReport:
+    """Return the part of one account. Raises HttpRefusal (400)."""
+    known = [each.account for each in report.accounts]
+    if account not in known:
+        there = ", ".join(known) or "none"
+        message = f"this key sees no such ads account. Available: {there}"
+        raise HttpRefusal(error(400, "filter", message, path="account"))
+    return ResultsReport(
+        accounts=tuple(each for each in report.accounts if each.account == account),
+        warnings=tuple(each for each in report.warnings if each.account == account),
+    )

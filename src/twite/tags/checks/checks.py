@@ -7,4 +7,6 @@ from twite.tags.checks.console import console
 from twite.tags.checks.container import container, google, tags
 from twite.tags.checks.engines import engines
 
-CHECKS: Final = FeatureChecks(of_settings=(tags, engines, console), others=(container, google))
+CHECKS: Final = FeatureChecks(
+    of_settings=(tags, engines, console), others=(container,), probes=(google,)
+)
