@@ -63,29 +63,47 @@ async def test_missing_folder_of_the_store_fails(tmp_path):
     ]
 
 
-async def test_paused_pixel_fails_with_the_reason_of_x(tmp_path):
-    settings = read(tmp_path)
+async def finding_of_pause(folder, cause, reason, event=""):
+    settings = read(folder)
     owned = await SQLiteStore.open(str(settings.store.path))
-    await owned.put(
-        [
-            Pause(
-                pixel="o8z6j",
-                since=NOW,
-                cause=Cause.CREDENTIALS_REFUSED,
-                reason="401 UNAUTHORIZED_ACCESS",
-            )
-        ]
-    )
+    await owned.put([Pause(pixel="o8z6j", since=NOW, cause=cause, reason=reason, event=event)])
     await owned.close()
+    return [finding async for finding in store(settings)][-1]
 
-    findings = [finding async for finding in store(settings)]
 
-    assert findings[-1] == CheckFinding(
+async def test_rate_limited_event_is_a_warning_that_says_when_sending_goes_on(tmp_path):
+    reason = "X limits only this event until 2026-11-25T10:00:00.000Z: 429"
+
+    finding = await finding_of_pause(tmp_path, Cause.EVENT_LIMITED, reason, event="tw-o8z6j-a")
+
+    assert finding == CheckFinding(
+        topic="paused",
+        status=CheckStatus.WARNING,
+        found=f"event tw-o8z6j-a of pixel o8z6j, since 2026-11-25 09:46 UTC: {reason}",
+        meaning="Its conversions stay queued until the time that the reason names.",
+        fix="Wait: Twite goes on at the time that the reason names. If it recurs, ask X.",
+    )
+
+
+async def test_pixel_paused_by_a_user_is_a_warning_that_says_how_to_resume_it(tmp_path):
+    finding = await finding_of_pause(tmp_path, Cause.USER, "paused by hand, by olga")
+
+    assert (finding.status, finding.meaning) == (
+        CheckStatus.WARNING,
+        "Its conversions stay queued until a user resumes the pixel.",
+    )
+    assert "resume the pixel in the console" in finding.fix
+
+
+async def test_paused_pixel_fails_with_the_reason_of_x(tmp_path):
+    finding = await finding_of_pause(tmp_path, Cause.CREDENTIALS_REFUSED, "401 UNAUTHORIZED_ACCESS")
+
+    assert finding == CheckFinding(
         topic="paused",
         status=CheckStatus.FAILED,
         found="pixel o8z6j, since 2026-11-25 09:46 UTC: 401 UNAUTHORIZED_ACCESS",
-        meaning="The pixel's conversions stay queued, and Twite tries one delivery a minute.",
-        fix="Fix the pixel's credentials, access or events; sending resumes automatically.",
+        meaning="Its conversions stay queued until X accepts one, which Twite tests once a minute.",
+        fix="twite check tests each credential. Replace a refused one, and run twite reload.",
     )
 
 

@@ -15,10 +15,10 @@ from twite.app.monitoring import read_alerts
 from twite.app.store_access import engine_of, open_records
 from twite.config.settings import Settings
 from twite.diagnostics.server import server
-from twite.domain.alert import RULES, Alert
+from twite.domain.alert import ALERTS_OF_PAUSES, RULES, Alert
 from twite.domain.errors import StoreUnusable, TransientError, TwiteError
 from twite.domain.history import ConversionCounts, total, without_tests
-from twite.domain.pause import Pause
+from twite.domain.pause import Cause, Pause
 from twite.gateway.alerts.notifier import what_to_do
 from twite.gateway.ports.findings import CheckFinding, failed, passed, warning
 
@@ -28,6 +28,11 @@ _SLOW_MS: Final = 5.0  # if a sync takes longer, requests wait noticeably for th
 _TOO_FAST_MS: Final = 0.05  # if a sync is faster, a cache confirmed it, and not the disk
 _LITTLE_ROOM: Final = 1 << 30
 _NO_ROOM: Final = 64 << 20
+# Pauses during which Twite sends no conversions as a test.
+_UNTIL: Final = {
+    Cause.USER: "until a user resumes the pixel",
+    Cause.EVENT_LIMITED: "until the time that the reason names",
+}
 
 
 async def disk_speed(settings: Settings) -> AsyncIterator[CheckFinding]:
@@ -226,11 +231,14 @@ def _pauses(pauses: Sequence[Pause]) -> Iterator[CheckFinding]:
     for pause in pauses:
         since = datetime.fromtimestamp(pause.since / 1_000, UTC)
         event = f"event {pause.event} of " if pause.event else ""
-        yield failed(
+        rule = RULES[ALERTS_OF_PAUSES[pause.cause]]
+        status = failed if rule.urgent else warning
+        until = _UNTIL.get(pause.cause, "until X accepts one, which Twite tests once a minute")
+        yield status(
             "paused",
             f"{event}pixel {pause.pixel}, since {since:%Y-%m-%d %H:%M} UTC: {pause.reason[:200]}",
-            "The pixel's conversions stay queued, and Twite tries one delivery a minute.",
-            "Fix the pixel's credentials, access or events; sending resumes automatically.",
+            f"Its conversions stay queued {until}.",
+            rule.fix,
         )
 
 

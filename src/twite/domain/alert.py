@@ -7,6 +7,7 @@ from typing import Final, Self
 
 import msgspec
 
+from twite.domain.pause import Cause
 from twite.domain.times import DAY, MINUTE
 
 REMIND_EVERY: Final = DAY
@@ -24,7 +25,10 @@ class AlertKind(StrEnum):
 
     CREDENTIALS_REFUSED = "credentials_refused"  # about a pixel: X responds with 401 or 403
     PIXEL_PAUSED = "pixel_paused"  # about a pixel: X refuses the pixel for another reason
-    EVENT_PAUSED = "event_paused"  # about a pixel: all conversions of one event fail or are refused
+    PAUSED_BY_USER = "paused_by_user"  # about a pixel: until a user resumes it
+    EVENT_PAUSED = "event_paused"  # about a pixel: X refuses all conversions of an event
+    EVENT_FAILING = "event_failing"  # about a pixel: requests of an event get no usable answer
+    EVENT_LIMITED = "event_limited"  # about a pixel: X limits an event's rate until a reset
     DEAD_LETTERS = "dead_letters"  # about a pixel: X refused more conversions than usual
     CONVERSIONS_HELD = "conversions_held"  # about a pixel: a user must decide
     DEADLINE_RISK = "deadline_risk"  # about a pixel: conversions miss the 48-hour deadline
@@ -94,11 +98,30 @@ RULES: Final[Mapping[AlertKind, AlertRule]] = {
         urgent=True,
         calm=5 * MINUTE,
     ),
+    AlertKind.PAUSED_BY_USER: AlertRule(
+        title="a user has paused the pixel",
+        fix="Ask the user that the reason names, or resume the pixel in the console.",
+        about_pixel=True,
+        calm=5 * MINUTE,
+    ),
     AlertKind.EVENT_PAUSED: AlertRule(
-        title="an event of the pixel is paused",
-        fix="Read the reason, and compare the event and its id with Events Manager.",
+        title="X refuses an event of the pixel",
+        fix="Read X's message in the reason. Compare the event and your data with Events Manager.",
         about_pixel=True,
         urgent=True,
+        calm=5 * MINUTE,
+    ),
+    AlertKind.EVENT_FAILING: AlertRule(
+        title="requests of an event fail",
+        fix="Check X's status page and your proxy, and compare the data with an event that works.",
+        about_pixel=True,
+        urgent=True,
+        calm=5 * MINUTE,
+    ),
+    AlertKind.EVENT_LIMITED: AlertRule(
+        title="X limits the rate of an event",
+        fix="Wait: Twite goes on at the time that the reason names. If it recurs, ask X.",
+        about_pixel=True,
         calm=5 * MINUTE,
     ),
     AlertKind.DEAD_LETTERS: AlertRule(
@@ -229,6 +252,19 @@ RULES: Final[Mapping[AlertKind, AlertRule]] = {
         calm=10 * MINUTE,
     ),
 }
+
+# A pause of an event never has a cause of a pixel's pause, nor the other way round.
+ALERTS_OF_PIXELS: Final[Mapping[Cause, AlertKind]] = {
+    Cause.CREDENTIALS_REFUSED: AlertKind.CREDENTIALS_REFUSED,
+    Cause.USER: AlertKind.PAUSED_BY_USER,
+    Cause.PIXEL_REFUSED: AlertKind.PIXEL_PAUSED,
+}
+ALERTS_OF_EVENTS: Final[Mapping[Cause, AlertKind]] = {
+    Cause.EVENT_REFUSED: AlertKind.EVENT_PAUSED,
+    Cause.EVENT_FAILED: AlertKind.EVENT_FAILING,
+    Cause.EVENT_LIMITED: AlertKind.EVENT_LIMITED,
+}
+ALERTS_OF_PAUSES: Final[Mapping[Cause, AlertKind]] = {**ALERTS_OF_PIXELS, **ALERTS_OF_EVENTS}
 
 
 class AlertPhase(StrEnum):

@@ -112,7 +112,8 @@ def test_rate_limit_of_an_event_pauses_it_until_its_reset():
 
     paused = pixel.pauses[EVENT]
     assert (paused.pause.cause, paused.probe_at - pixel.now) == (Cause.EVENT_LIMITED, 9 * SECOND)
-    assert paused.pause.reason == "X limits only this event: 429"
+    reset = "1970-01-01T00:16:49.000Z"
+    assert paused.pause.reason == f"X limits only this event until {reset}: 429"
 
 
 @pytest.mark.parametrize(

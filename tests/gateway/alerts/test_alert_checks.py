@@ -1,7 +1,7 @@
 import msgspec
 import pytest
 
-from twite.domain.alert import AlertKind
+from twite.domain.alert import ALERTS_OF_PAUSES, AlertKind
 from twite.domain.delivery import State
 from twite.domain.history import ConversionCounts
 from twite.domain.pause import Cause, Pause
@@ -35,11 +35,19 @@ def pauses(cause, reason="no", event=""):
     return {("p", event): pause}
 
 
-@pytest.mark.parametrize("cause", Cause)
-def test_paused_pixel_has_one_alert_by_its_cause(cause):
-    is_refused = cause is Cause.CREDENTIALS_REFUSED
-    kind = AlertKind.CREDENTIALS_REFUSED if is_refused else AlertKind.PIXEL_PAUSED
+def test_every_cause_of_a_pause_has_an_alert():
+    assert set(ALERTS_OF_PAUSES) == set(Cause)
 
+
+@pytest.mark.parametrize(
+    ("cause", "kind"),
+    [
+        (Cause.CREDENTIALS_REFUSED, AlertKind.CREDENTIALS_REFUSED),
+        (Cause.USER, AlertKind.PAUSED_BY_USER),
+        (Cause.PIXEL_REFUSED, AlertKind.PIXEL_PAUSED),
+    ],
+)
+def test_paused_pixel_has_one_alert_by_its_cause(cause, kind):
     assert set(failures(of_pauses(["p", "q"], pauses(cause)))) == {(kind, "p")}
 
 
@@ -47,6 +55,22 @@ def test_paused_event_opens_an_alert_without_its_pixel():
     readings = of_pauses(["p"], pauses(Cause.EVENT_REFUSED, event="o8z6k"))
 
     assert failures(readings) == {(AlertKind.EVENT_PAUSED, "p"): "o8z6k: no"}
+
+
+def test_paused_events_have_one_alert_for_each_cause():
+    causes = (Cause.EVENT_REFUSED, Cause.EVENT_FAILED, Cause.EVENT_LIMITED, Cause.EVENT_LIMITED)
+    paused = [
+        Pause(pixel="p", since=1, cause=cause, reason="no", event=f"e{number}")
+        for number, cause in enumerate(causes)
+    ]
+
+    readings = of_pauses(["p"], {("p", pause.event): pause for pause in paused})
+
+    assert failures(readings) == {
+        (AlertKind.EVENT_PAUSED, "p"): "e0: no",
+        (AlertKind.EVENT_FAILING, "p"): "e1: no",
+        (AlertKind.EVENT_LIMITED, "p"): "e2: no; e3: no",
+    }
 
 
 def test_removed_pixel_opens_no_alert():

@@ -20,6 +20,7 @@ from twite.domain.outcome import (
     is_unexplained,
 )
 from twite.domain.pause import Cause
+from twite.domain.times import spelled
 
 # After refusals of this many different deliveries in a row, without an acceptance or another
 # verdict, the pixel may be at fault, even if the deliveries are suspects. Deliveries of paused
@@ -119,7 +120,7 @@ def _judge_failure(
         return evidence.pause_event(
             event,
             Cause.EVENT_LIMITED,
-            f"X limits only this event: {outcome.reason}",
+            f"X limits only this event until {spelled(outcome.retry_at)}: {outcome.reason}",
             instant=instant,
             probe_in=max(0, outcome.retry_at - instant.now),
         )

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
-from twite.domain.alert import AlertKind
+from twite.domain.alert import ALERTS_OF_EVENTS, ALERTS_OF_PIXELS, AlertKind
 from twite.domain.delivery import State
 from twite.domain.history import ConversionCounts
 from twite.domain.pause import Cause, Pause
@@ -95,21 +95,22 @@ def of_pauses(
     """Check the pauses of pixels and events. `pauses` has the pause of a pixel by (pixel, "")."""
     for pixel in pixels:
         pause = pauses.get((pixel, ""))
-        refused = pause is not None and pause.cause is Cause.CREDENTIALS_REFUSED
         words = "" if pause is None else without_echoes(pause.reason)
-        for kind, bad, text in (
-            (AlertKind.CREDENTIALS_REFUSED, refused, f"X's response: {words}"),
-            (AlertKind.PIXEL_PAUSED, pause is not None and not refused, f"Reason: {words}"),
-        ):
-            yield CheckResult(kind=kind, subject=pixel, bad=bad, reason=text if bad else "")
-        reasons = [
-            f"{event}: {without_echoes(paused.reason)}"
-            for (of, event), paused in sorted(pauses.items())
-            if of == pixel and event
-        ]
-        yield CheckResult(
-            kind=AlertKind.EVENT_PAUSED, subject=pixel, bad=bool(reasons), reason="; ".join(reasons)
-        )
+        for cause, kind in ALERTS_OF_PIXELS.items():
+            bad = pause is not None and pause.cause is cause
+            begin = "X's response" if cause is Cause.CREDENTIALS_REFUSED else "Reason"
+            yield CheckResult(
+                kind=kind, subject=pixel, bad=bad, reason=f"{begin}: {words}" if bad else ""
+            )
+        for cause, kind in ALERTS_OF_EVENTS.items():
+            reasons = [
+                f"{event}: {without_echoes(paused.reason)}"
+                for (of, event), paused in sorted(pauses.items())
+                if of == pixel and event and paused.cause is cause
+            ]
+            yield CheckResult(
+                kind=kind, subject=pixel, bad=bool(reasons), reason="; ".join(reasons)
+            )
 
 
 def of_accounts(
