@@ -76,6 +76,7 @@ ELSEWHERE = {
     "events create": "test_events",
     "export": "test_export_command",
     "send": "test_send",
+    "value try": "test_value_command",
     "webhook try": "test_webhook_command",
     "alerts test": "test_alerts_command",
     "user link": "test_people_commands",

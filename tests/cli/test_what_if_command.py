@@ -2,17 +2,10 @@
 
 import asyncio
 import json
-from contextlib import asynccontextmanager
 
 import pytest
-from command_stage import KEY, SETTINGS, settings_in
-
-from fakes import SeededRandomness
-from twite.domain.destination import Destination, Source
-from twite.domain.secret import Secret
-from twite.gateway.ingest.accept import Accept
-from twite.machine.system import SystemClock
-from twite.stores.sqlite import SQLiteStore
+from command_stage import SETTINGS, settings_in
+from intake_stage import SHOP, intake
 
 ORDERS = (
     {"event": "purchase", "conversion_id": "order-1", "email": "shopper@example.com",
@@ -32,30 +25,10 @@ def priority(monkeypatch):
     return lowered
 
 
-@asynccontextmanager
-async def intake(path):
-    store = await SQLiteStore.open(path)
-    yield Accept(
-        intake=store,
-        clock=SystemClock(),
-        randomness=SeededRandomness(1),
-        destinations={
-            "o8z6j": Destination(
-                pixel="o8z6j", credentials=None, events={"purchase": "o8z6k", "sign_up": "o8z6m"}
-            )
-        },
-        salt=store.salt,
-        wake=lambda _pixel: None,
-        privacy=store,
-    )
-    await store.close()
-
-
 async def _received(path):
-    source = Source(name="shop", key=Secret(KEY), pixel="o8z6j", pixels=frozenset({"o8z6j"}))
     async with intake(path) as accept:
         for order in ORDERS:
-            await accept.native(source=source, body=json.dumps(order).encode())
+            await accept.native(source=SHOP, body=json.dumps(order).encode())
 
 
 @pytest.fixture

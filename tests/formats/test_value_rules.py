@@ -123,12 +123,45 @@ def test_value_that_stays_is_no_change():
     [
         ("subtract(value, `50`)", {}, "negative", "value: the result is negative"),
         ("multiply(value, `1e20`)", {}, "too_large", "value: the result has more than 18 digits"),
-        ("search", {}, "no_number", "value: the result is null, not a number"),
+        (
+            "search",
+            {},
+            "no_number",
+            "value: the result is null, not a number: search is missing",
+        ),
         ("'12.50'", {}, "no_number", "value: the result is text, not a number"),
         ("value > `1`", {}, "no_number", "value: the result is true or false, not a number"),
         ("divide(value, `0`)", {}, "expression_failed", "value: divide() by zero"),
-        ("add(value, quantity)", {}, "expression_failed", "value: add() does not take null"),
-        (PROFIT, {}, "expression_failed", "value: sum() does not take null"),
+        (
+            "add(value, quantity)",
+            {},
+            "expression_failed",
+            "value: add() does not take null: quantity is missing",
+        ),
+        (
+            PROFIT,
+            {},
+            "expression_failed",
+            "value: sum() does not take null: contents is missing",
+        ),
+        (
+            "sum(contents[].multiply(price, quantity))",
+            {"contents": (line("A", None),)},
+            "expression_failed",
+            "value: multiply() does not take null: price is missing",
+        ),
+        (
+            "sum([value, contents[0].price])",
+            {"contents": (line("A", None),)},
+            "expression_failed",
+            "value: sum() does not take null: contents.price is missing",
+        ),
+        (
+            "add(value, max(contents[].price))",
+            {"contents": (line("A", None),)},
+            "expression_failed",
+            "value: add() does not take null",
+        ),
         (
             PROFIT,
             {"contents": (line("A", "1.00"), line("Z", "2.00"))},

@@ -1,4 +1,4 @@
-"""Contract of what value rules made of amounts: history, failures, and both amounts."""
+"""Contract of what value rules made of amounts: history, and failures."""
 
 import msgspec
 
@@ -7,7 +7,7 @@ from store_contract.actions import histories
 from twite.domain.test_mode import in_test
 from twite.domain.times import MINUTE
 from twite.domain.value_change import RuleFailures, RuleProblem, ValueChange
-from twite.gateway.ports.queries import FailedRulesQuery, ValuedConversionsQuery
+from twite.gateway.ports.queries import FailedRulesQuery
 from twite.gateway.ports.store import Store
 
 CHANGED = ValueChange(
@@ -72,26 +72,6 @@ class ValueChangeLaws:
         await store.record(msgspec.structs.replace(submission, source=in_test(submission.source)))
 
         assert await failed(store, 0) == []
-
-    async def test_conversions_are_read_with_both_amounts_in_pages(self, store: Store) -> None:
-        changes = {"order-1": CHANGED, "order-2": FAILED, "order-3": None}
-        for index, (name, change) in enumerate(changes.items()):
-            entry = msgspec.structs.replace(an_entry(name), value_change=change)
-            await store.record(a_submission(entry, receipt=f"r{index}"))
-        await store.record(a_submission(an_entry("withheld", suppressed="no"), receipt="r9"))
-        found = []
-        after = 0
-        while page := await store.answer(ValuedConversionsQuery(since=0, after=after, limit=2)):
-            found += page
-            after = page[-1].delivery
-
-        assert [(each.conversion_id, each.rule, each.value_before) for each in found] == [
-            ("order-1", "profit", "49.90"),
-            ("order-2", None, None),
-            ("order-3", None, None),
-        ]
-        assert {bool(each.body) for each in found} == {True}
-        assert await store.answer(ValuedConversionsQuery(since=NOW + 1, after=0, limit=9)) == []
 
 
 async def failed(store: Store, since: int) -> list[RuleFailures]:

@@ -17,7 +17,7 @@ from twite.stores.sql.copies import HolderRow
 from twite.stores.sql.listing.conversions import SummaryRow
 from twite.stores.sql.listing.exports import StoredConversionRow
 from twite.stores.sql.listing.past_requests import PastConversionRow, PastRequestRow
-from twite.stores.sql.listing.value_changes import FailedRuleRow, ValuedConversionRow
+from twite.stores.sql.listing.value_changes import FailedRuleRow
 from twite.stores.sql.privacy import ToEraseRow
 from twite.stores.sql.pruning import NextSubmissionsRow, PruningPlace
 from twite.stores.sql.records import HistoryRow
@@ -39,7 +39,6 @@ QUERY_ROWS = [
     StoredConversionRow,
     SummaryRow,
     ToEraseRow,
-    ValuedConversionRow,
 ]
 # Statements whose rows are read as rows of a table, or as records of the domain.
 STRUCTS = {

@@ -1,6 +1,6 @@
 """Validate rows as the gateway would, for dry runs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from twite.config.settings import Settings
 from twite.consent.verdict import judging
@@ -61,18 +61,27 @@ class RowCheck:
 
     def keys(self, rows: Sequence[FileRow]) -> dict[int, bytes]:
         """Return the dedup key of each row that is a conversion, by the row's number."""
-        try:
-            results = self._read(rows)
-        except MalformedRequest:
-            if len(rows) == 1:
-                return {}
-            middle = len(rows) // 2
-            return self.keys(rows[:middle]) | self.keys(rows[middle:])
         return {
-            rows[result.index].number: _key(result.conversion)
-            for result in results
-            if result.conversion is not None
+            row.number: _key(read.conversion)
+            for row, read in self.each(rows)
+            if read.conversion is not None
         }
+
+    def each(self, rows: Sequence[FileRow]) -> Iterator[tuple[FileRow, ReadConversion]]:
+        """Yield each row that has a body and can be read, with its result."""
+        sent = [row for row in rows if row.body is not None]
+        if not sent:
+            return
+        try:
+            results = self._read(sent)
+        except MalformedRequest:
+            if len(sent) > 1:
+                middle = len(sent) // 2
+                yield from self.each(sent[:middle])
+                yield from self.each(sent[middle:])
+            return
+        for result in results:
+            yield sent[result.index], result
 
     def _read(self, rows: Sequence[FileRow]) -> Sequence[ReadConversion]:
         return native.read(

@@ -30,6 +30,7 @@ _OWN: Final[Mapping[str, Mapping[str, str]]] = {
         "dead": "List, replay or discard dead letters and held conversions",
         "results": "Show what X attributes to the ads, beside what was delivered",
         "deduplication": "Compare conversion ids sent by X's pixel and the gateway",
+        "value": "Try rules for values on files, or on past conversions",
         "what-if": "Show what changed settings would have done in the past",
         "joins": "Show what conversions gained by waiting for identifiers",
     },
@@ -69,6 +70,7 @@ _PLACES: Final = {
     "demo": "twite.cli.demo.command:demo",
     "emulate": "twite.cli.demo.emulate:emulate",
     "serve": "twite.cli.serve.command:serve",
+    "value": "twite.cli.value.command:value",
     "what-if": "twite.cli.what_if.command:what_if",
     "mcp": "twite.cli.mcp.command:mcp",
 }

@@ -6,7 +6,7 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
 import typer
 from typer.core import TyperGroup
@@ -15,9 +15,11 @@ from twite.cli import CONFIG_VARIABLE
 from twite.config import settings
 from twite.config.settings import FILE, Settings
 from twite.domain.fault import Fault
-from twite.domain.times import time_limit
+from twite.domain.times import DAY, time_limit
+from twite.machine.system import SystemClock
 
 DEFAULT_CONFIG = FILE
+_DEFAULT_SPAN: Final = 7 * DAY
 Command = TypeVar("Command", bound=Callable[..., None])
 
 
@@ -37,6 +39,11 @@ Pixel = Annotated[str | None, option("--pixel", "ID", "Only this pixel")]
 EventPairs = Annotated[
     list[str] | None, option("--event", "NAME=ID", "Your name for an event, and X's id; repeatable")
 ]
+
+Since = Annotated[
+    str | None, option("--since", "TIME", "From this day or time on; default: the last seven days")
+]
+Until = Annotated[str | None, option("--until", "TIME", "Before this day or time; default: now")]
 
 
 class ListedByDefault(TyperGroup):
@@ -123,6 +130,18 @@ def time_given(option: str, given: str | None, now: int) -> int | None:
     if isinstance(read, Fault):
         raise typer.BadParameter(read.message, param_hint=option)
     return read
+
+
+def past_range(since: str | None, until: str | None) -> tuple[int, int]:
+    """Read `--since` and `--until`, in milliseconds. Raises BadParameter."""
+    now = SystemClock().now()
+    began = time_given("--since", since, now)
+    began = now - _DEFAULT_SPAN if began is None else began
+    ended = time_given("--until", until, now)
+    ended = now + 1 if ended is None else ended
+    if began >= ended:
+        raise typer.BadParameter("the range ends before it begins", param_hint="--until")
+    return began, ended
 
 
 def interrupt_on(*signals: signal.Signals) -> None:

@@ -5,7 +5,6 @@ from enum import StrEnum
 import msgspec
 
 from twite.domain.conversion import shown_amount
-from twite.domain.secret import Masked
 
 
 class RuleProblem(StrEnum):
@@ -60,21 +59,3 @@ class RuleFailures(msgspec.Struct, frozen=True, kw_only=True):
     problem: RuleProblem
     times: int
     detail: str
-
-
-class ValuedConversion(Masked, frozen=True, kw_only=True):
-    """A stored conversion with its amount before and after a value rule.
-
-    `body` is that for X, empty after pruning. Without a `rule`, the amount was not changed.
-    """
-
-    in_repr = ("delivery", "pixel", "event")
-    delivery: int
-    pixel: str
-    event: str
-    source: str
-    conversion_id: str
-    body: bytes
-    rule: str | None = None
-    value_before: str | None = None
-    currency_before: str | None = None

@@ -6,7 +6,7 @@ numbers with a point are decimals in literals, functions and results. [ran: jmes
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import (
     ROUND_HALF_UP,
     Context,
@@ -40,6 +40,11 @@ _ARITHMETIC: Final = Context(prec=200, traps=[InvalidOperation, Overflow, Inexac
 # A quotient has so many digits that rounding it again to an amount gives no other amount.
 _DIVISION: Final = Context(prec=100, traps=[InvalidOperation, Overflow, DivisionByZero])
 _MOST_PLACES: Final = 12  # that round() takes
+_LIST: Final = "multi_select_list"
+# Nodes of which the first child is a list, which may be missing.
+_OF_LISTS: Final = frozenset(
+    {"flatten", "projection", "filter_projection", "index_expression", "value_projection"}
+)
 _JSON_LITERAL: Final = re.compile(r"`((?:[^`\\]|\\.)*)`", re.DOTALL)
 # A node of the library's syntax tree: `type`, `children`, and perhaps `value`.
 Node = Mapping[str, Any]
@@ -72,10 +77,6 @@ class Expression(msgspec.Struct, frozen=True, kw_only=True):
         try:
             with localcontext(_EXACT):
                 return (interpreter or _INTERPRETER).visit(self.tree, value)
-        except JMESPathTypeError as error:
-            raise ExpressionFailed(
-                f"{error.function_name}() does not take {_kind(error.actual_type)}"
-            ) from None
         except (JMESPathError, ArithmeticError, TypeError, ValueError, AttributeError) as error:
             raise ExpressionFailed(f"it does not fit ({type(error).__name__})") from None
         except RecursionError:
@@ -220,12 +221,42 @@ def _allowed_types(types: tuple[str, ...]) -> tuple[list[str], list[tuple[str, .
 
 
 FUNCTIONS: Final = ExactFunctions()
-_INTERPRETER: Final = TreeInterpreter(Options(custom_functions=FUNCTIONS))
+
+
+class _NamingInterpreter(TreeInterpreter):  # type: ignore[misc]  # the library has no types
+    """Names the field whose absence makes a function fail."""
+
+    def visit_function_expression(self, node: Node, value: object) -> object:
+        arguments = [self.visit(child, value) for child in node["children"]]
+        try:
+            return self._functions.call_function(node["value"], arguments)
+        except JMESPathTypeError as error:
+            message = f"{error.function_name}() does not take {_kind(error.actual_type)}"
+            absent = None
+            if error.current_value is None:
+                absent = _absent(node["children"], arguments)
+            raise ExpressionFailed(message + (f": {absent} is missing" if absent else "")) from None
 
 
 def interpreter_of(functions: ExactFunctions) -> TreeInterpreter:
     """Return what evaluates expressions with these functions."""
-    return TreeInterpreter(Options(custom_functions=functions))
+    return _NamingInterpreter(Options(custom_functions=functions))
+
+
+_INTERPRETER: Final = interpreter_of(FUNCTIONS)
+
+
+def field_name(tree: Node) -> str | None:
+    """Return the field that an expression reads, such as `contents.price`; None for others."""
+    kind, children = tree["type"], tree.get("children", ())
+    if kind == "field":
+        return str(tree["value"])
+    if kind in _OF_LISTS:
+        return field_name(children[0])
+    if kind == "subexpression":
+        names = [field_name(child) for child in children]
+        return None if None in names else ".".join(map(str, names))
+    return None
 
 
 def is_true(found: object) -> bool:
@@ -247,6 +278,16 @@ def nodes(tree: Node, depth: int = 0) -> Iterator[tuple[Node, int]]:
     for child in tree.get("children", ()):
         if isinstance(child, dict):
             yield from nodes(child, depth + 1)
+
+
+def _absent(children: Sequence[Node], arguments: Sequence[object]) -> str | None:
+    """Return the first field among the arguments of a function, or in a list, that is null."""
+    for child, argument in zip(children, arguments, strict=True):
+        if argument is None:
+            return field_name(child)
+        if isinstance(argument, list) and None in argument and child["type"] == _LIST:
+            return _absent(child["children"], argument)
+    return None
 
 
 def _calculated(

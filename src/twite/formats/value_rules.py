@@ -28,6 +28,7 @@ from twite.formats.expressions import (
     ExpressionFailed,
     ExpressionRefused,
     compiled,
+    field_name,
     interpreter_of,
     is_true,
     kind_of,
@@ -266,6 +267,9 @@ def _result(rule: ValueRule, conversion: Conversion, result: object) -> RuleResu
     if isinstance(result, bool) or not isinstance(result, int | Decimal):
         problem = RuleProblem.NO_NUMBER
         detail = f"value: the result is {kind_of(result)}, not a number"
+        absent = None if result is not None else field_name(rule_expression(rule.value).tree)
+        if absent:
+            detail = f"{detail}: {absent} is missing"
     elif currency is None:
         problem = RuleProblem.NO_CURRENCY
         detail = "the conversion has no currency, and the rule has none"

@@ -64,8 +64,13 @@ def rules_of(settings: Settings, files: TableFiles) -> ValueRules:
     return ValueRules(
         settings.value_rules,
         pixels={pixel.pixel: pixel.events for pixel in settings.destinations()},
-        tables={name: file.table for name, file in files.items() if file.table is not None},
+        tables=readable(files),
     )
+
+
+def readable(files: TableFiles) -> dict[str, ValueTable]:
+    """Return the tables that could be read."""
+    return {name: file.table for name, file in files.items() if file.table is not None}
 
 
 class ValueRuleFiles:

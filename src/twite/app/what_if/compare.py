@@ -4,15 +4,14 @@ It reads the store beside a running gateway, or a backup, in a process of its ow
 """
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Final
 
 import msgspec
 
 from twite.app.store_access import open_records
+from twite.app.value_rules.table_files import read_tables, readable
 from twite.config.difference import SettingsChange, difference
 from twite.config.settings import Settings
-from twite.formats.value_table import TableRefused, ValueTable, read_table
 from twite.gateway.what_if.intake_settings import IntakeSettings
 from twite.gateway.what_if.report import UnusedSetting, WhatIfReport
 from twite.gateway.what_if.run import WhatIf
@@ -89,31 +88,9 @@ def intake_settings(settings: Settings) -> IntakeSettings:
         destinations=settings.destinations(),
         dedup_window=settings.store.dedup_window,
         rules=settings.value_rules,
-        tables=dict(_tables(settings)),
+        # Rules that need an unreadable table fail, as at intake.
+        tables=readable(read_tables(settings)),
     )
-
-
-def _tables(settings: Settings) -> Iterator[tuple[str, ValueTable]]:
-    """Yield the readable tables of value rules. Rules that need another one fail, as at intake."""
-    columns: dict[str, set[str]] = {}
-    for rule in settings.value_rules:
-        for table, column in rule.lookups():
-            columns.setdefault(table, set()).add(column)
-    for name, path in settings.value_tables.items():
-        content = _content(path)
-        if content is None:
-            continue
-        try:
-            yield name, read_table(content, columns.get(name, set()))
-        except TableRefused:
-            continue
-
-
-def _content(path: Path) -> bytes | None:
-    try:
-        return path.read_bytes()
-    except OSError:
-        return None
 
 
 def _not_applied(current_settings: Settings, new_settings: Settings) -> Iterator[UnusedSetting]:

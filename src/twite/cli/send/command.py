@@ -1,12 +1,9 @@
 """`twite send`: send conversions from files, object storage and queries."""
 
 import asyncio
-import sys
 import time
-from datetime import tzinfo
 from pathlib import Path
 from typing import Annotated, Final, Literal
-from zoneinfo import ZoneInfo
 
 import msgspec
 import typer
@@ -15,17 +12,25 @@ from twite.cli import printing
 from twite.cli.options import DEFAULT_CONFIG, Config, Json, option, prints
 from twite.cli.send import summary as send_summary
 from twite.cli.send.client import SendTarget, read_dedup_window, retry_patience, target
-from twite.cli.send.inputs import InputOptions, open_database_query, open_files
+from twite.cli.send.inputs import open_database_query, open_files
 from twite.cli.send.results import options_digest
+from twite.cli.send.row_options import (
+    DecimalSeparator,
+    Delimiter,
+    Mapped,
+    RowCurrency,
+    RowEvent,
+    TimeZone,
+    chosen_columns,
+    input_options,
+    require_currency,
+    zone_of,
+)
 from twite.cli.send.run import SendOptions, perform
-from twite.domain.conversion import currency as known_currency
-from twite.domain.fault import Fault
 from twite.domain.times import DAY
-from twite.formats.files.cells import Decimal
 from twite.formats.files.findings import RowAge, remembered_age
 from twite.formats.files.results import RowResultKind
 from twite.formats.files.rows import RowOptions
-from twite.formats.files.table import NAMES
 
 OlderRows = Literal["send", "skip"]
 
@@ -57,34 +62,12 @@ def send(
             metavar="SQL", show_default=False, help="Send the rows of a query, or of file:PATH"
         ),
     ] = None,
-    mapping: Annotated[
-        list[str] | None,
-        option(
-            "--map",
-            "OURS=COLUMN",
-            "Read one of Twite's fields from a column; OURS= leaves it empty",
-        ),
-    ] = None,
-    event: Annotated[
-        str | None, option("--event", "NAME", "The event of rows that name no event")
-    ] = None,
-    currency: Annotated[
-        str | None, option("--currency", "CODE", "The currency of amounts without a currency")
-    ] = None,
-    decimal: Annotated[
-        Decimal | None,
-        typer.Option(show_default=False, help="The decimal separator, for amounts such as 1,234"),
-    ] = None,
-    delimiter: Annotated[
-        str | None,
-        option("--delimiter", "CHAR", "The CSV separator, such as ';' or tab; default: detected"),
-    ] = None,
-    timezone: Annotated[
-        str | None,
-        option(
-            "--timezone", "ZONE", "The time zone of times without a zone, such as Europe/London"
-        ),
-    ] = None,
+    mapping: Mapped = None,
+    event: RowEvent = None,
+    currency: RowCurrency = None,
+    decimal: DecimalSeparator = None,
+    delimiter: Delimiter = None,
+    timezone: TimeZone = None,
     source: Annotated[
         str | None, option("--source", "NAME", "The source to send as, from the settings")
     ] = None,
@@ -141,18 +124,15 @@ def send(
         raise typer.BadParameter(
             "needs one database's URL, and no --delimiter", param_hint="--query"
         )
-    if currency is not None and isinstance(known_currency(currency, path=""), Fault):
-        raise typer.BadParameter(
-            "not an ISO 4217 currency code, such as EUR", param_hint="--currency"
-        )
-    chosen = dict(_mapped(pair) for pair in mapping or ())
+    require_currency(currency)
+    chosen = chosen_columns(mapping)
     aim = target(config, to=to, source=source, key_from=key_from)
     wish = SendOptions(
         row_options=RowOptions(
             event=event,
             currency=currency,
             decimal=decimal,
-            zone=_zone(timezone),
+            zone=zone_of(timezone),
             age=_age(older, aim, wait),
         ),
         options=options_digest(
@@ -166,12 +146,7 @@ def send(
         quiet=as_json,
         report=report,
     )
-    inputs = InputOptions(
-        chosen=chosen,
-        event=event,
-        delimiter=None if delimiter is None else _separator(delimiter),
-        can_ask=not yes and sys.stdin.isatty() and sys.stderr.isatty(),
-    )
+    inputs = input_options(chosen=chosen, event=event, delimiter=delimiter, agreed=yes)
     if query is None:
         done = [perform(opened, wish, aim) for opened in open_files(files, inputs)]
     else:
@@ -205,34 +180,3 @@ def _age(older: OlderRows | None, send_target: SendTarget, patience: float) -> R
     age = remembered_age(window)
     oldest = time.time_ns() // 1_000_000 - age
     return RowAge(oldest=oldest, days=age // DAY, is_skipped=older == "skip")
-
-
-def _mapped(pair: str) -> tuple[str, str]:
-    field, equals, column = pair.partition("=")
-    if not equals or not field.strip():
-        raise typer.BadParameter(
-            f"must be FIELD=COLUMN, such as email=Contact. The fields: {', '.join(NAMES)}",
-            param_hint="--map",
-        )
-    return field.strip(), column.strip()
-
-
-def _zone(name: str | None) -> tzinfo | None:
-    if name is None:
-        return None
-    try:
-        return ZoneInfo(name)
-    except (OSError, ValueError, KeyError):
-        raise typer.BadParameter(
-            "unknown time zone. Use a name such as Europe/London or UTC", param_hint="--timezone"
-        ) from None
-
-
-def _separator(given: str) -> str:
-    mark = {"tab": "\t", "\\t": "\t"}.get(given.lower(), given)
-    if len(mark) != 1 or mark in '"\r\n' or mark.isalnum():
-        raise typer.BadParameter(
-            "must be one character, such as ';' or '|', or the word tab",
-            param_hint="--delimiter",
-        )
-    return mark

@@ -16,28 +16,25 @@ from twite.cli.options import (
     EventPairs,
     Json,
     Pixel,
+    Since,
+    Until,
     event_pairs,
     load,
     one_pixel,
     option,
+    past_range,
     prints,
-    time_given,
 )
 from twite.domain.errors import OperatorError
 from twite.domain.plural import plural
-from twite.domain.times import DAY, spelled
+from twite.domain.times import spelled
 from twite.gateway.what_if.report import WhatIfDifference, WhatIfExample, WhatIfReport
 from twite.gateway.what_if.verdict import IntakeVerdict
-from twite.machine.system import SystemClock, yield_cpu
+from twite.machine.system import yield_cpu
 
-_DEFAULT_SPAN: Final = 7 * DAY
 _MOST_LINES: Final = 40
 
 NewSettings = Annotated[Path | None, option("--settings", "PATH", "The changed settings file")]
-Since = Annotated[
-    str | None, option("--since", "TIME", "From this day or time on; default: the last seven days")
-]
-Until = Annotated[str | None, option("--until", "TIME", "Before this day or time; default: now")]
 Most = Annotated[int | None, typer.Option("--most", min=1, help="Stop after this many conversions")]
 
 
@@ -68,13 +65,7 @@ def what_if(
     changed = current if new_settings is None else load(new_settings)
     if event:
         changed = with_events(changed, one_pixel(changed, pixel), event_pairs(event))
-    now = SystemClock().now()
-    began = time_given("--since", since, now)
-    began = now - _DEFAULT_SPAN if began is None else began
-    ended = time_given("--until", until, now)
-    ended = now + 1 if ended is None else ended
-    if began >= ended:
-        raise typer.BadParameter("the range ends before it begins", param_hint="--until")
+    began, ended = past_range(since, until)
     # Nothing here is cyclic garbage, and searching for it among a million keys takes long.
     gc.disable()
     try:

@@ -18,7 +18,7 @@ from twite.domain.stats.tally import DeliveryTimes, FlowCounts
 from twite.domain.stats.value_guard import ValueFlag
 from twite.domain.submission import IgnoredTally, Rejection, RejectionQuery
 from twite.domain.times import LATEST
-from twite.domain.value_change import RuleFailures, ValuedConversion
+from twite.domain.value_change import RuleFailures
 from twite.gateway.ports.listing import ListQuery, QueryScope, SummaryPage
 
 T = TypeVar("T")
@@ -326,14 +326,6 @@ class FailedRulesQuery(Query[Sequence[RuleFailures]], frozen=True, kw_only=True)
     """The failures of value rules for real conversions received since a time (ms)."""
 
     since: int
-
-
-class ValuedConversionsQuery(Query[Sequence[ValuedConversion]], frozen=True, kw_only=True):
-    """The first `limit` conversions to be sent, received since a time (ms), after an id."""
-
-    since: int
-    after: int
-    limit: int
 
 
 class StatesQuery(Query[Mapping[State, int]], frozen=True, kw_only=True):

@@ -2051,18 +2051,6 @@ FROM "user" WHERE name = $1
 SELECT name, role, pixels, password, created_at, password_at, code_since, code_step, recovery
 FROM "user" ORDER BY name
 
--- rows: valued_conversions(after, limit)
-SELECT conversion.id AS delivery, queue.pixel AS pixel, queue.event AS event,
-  submission.source AS source, conversion.conversion_id AS conversion_id,
-  conversion.body AS body, value_change.rule AS rule,
-  value_change.value_before AS value_before, value_change.currency_before AS currency_before
-FROM conversion
-JOIN queue ON queue.id = conversion.queue
-JOIN submission ON submission.id = conversion.submission
-LEFT JOIN value_change ON value_change.delivery = conversion.id AND value_change.problem IS NULL
-WHERE conversion.id > $1 AND conversion.suppressed IS NULL
-ORDER BY conversion.id LIMIT $2
-
 -- rows: wait_briefly(within)
 SELECT set_config('lock_timeout', $1::bigint::text, true)
 

@@ -66,7 +66,6 @@ _VIEWS: Final[Mapping[type, Callable[..., Any]]] = {
     port.HeldKeysQuery: records.held_keys,
     port.StatesQuery: records.states,
     port.FailedRulesQuery: value_changes.failed_rules,
-    port.ValuedConversionsQuery: value_changes.valued_conversions,
     port.UndeliveredQuery: records.undelivered,
     port.PayloadHeadsQuery: moves.heads,
     PastRequestsQuery: past_requests,

@@ -1744,19 +1744,6 @@ WHERE value_change.problem IS NOT NULL AND value_change.delivery >= :floor
 GROUP BY value_change.rule, value_change.problem
 ORDER BY value_change.rule, times DESC, value_change.problem;
 
--- name: valued_conversions
--- Conversions after an id, with what a rule made of their amounts, in the order of receipt.
-SELECT conversion.id AS delivery, queue.pixel AS pixel, queue.event AS event,
-  submission.source AS source, CAST(conversion.conversion_id AS TEXT) AS conversion_id,
-  CAST(conversion.body AS BLOB) AS body, value_change.rule AS rule,
-  value_change.value_before AS value_before, value_change.currency_before AS currency_before
-FROM conversion
-CROSS JOIN queue ON queue.id = conversion.queue
-CROSS JOIN submission ON submission.id = conversion.submission
-LEFT JOIN value_change ON value_change.delivery = conversion.id AND value_change.problem IS NULL
-WHERE conversion.id > :after AND conversion.suppressed IS NULL
-ORDER BY conversion.id LIMIT :limit;
-
 -- name: forget_called
 -- Delete such ids of pruned deliveries.
 DELETE FROM called

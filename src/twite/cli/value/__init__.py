@@ -1,0 +1,1 @@
+"""`twite value`."""
