@@ -171,7 +171,8 @@ def test_rules_that_do_not_fail_exit_with_0(command, shop, priority):
 
 def test_csv_is_read_with_the_options_of_send(command, shop):
     file = shop.with_name("orders.csv")
-    file.write_text("Bestellung;Betrag;Mail;items\no-1;1.234,50;shopper@example.com;MUG-1 x2 @12,50\n")
+    row = "o-1;1.234,50;shopper@example.com;MUG-1 x2 @12,50"
+    file.write_text(f"Bestellung;Betrag;Mail;items\n{row}\n")
     options = ("--map", "conversion_id=Bestellung", "--map", "value=Betrag", "--map", "email=Mail")
 
     _, found = tried(
@@ -246,8 +247,8 @@ def test_store_is_read_in_pages_with_a_pause_after_each(command, received, monke
         async def __call__(self):
             pauses.append(True)
 
-    monkeypatch.setattr("twite.app.value_rules.try_rules.YieldingPause", Pause)
-    monkeypatch.setattr("twite.app.value_rules.try_rules._AT_ONCE", 1)
+    monkeypatch.setattr("twite.app.what_if.try_rules.YieldingPause", Pause)
+    monkeypatch.setattr("twite.app.what_if.try_rules._AT_ONCE", 1)
 
     _, found = tried(command, received)
 

@@ -42,7 +42,7 @@ class TriedExample(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TriedFailure(msgspec.Struct, frozen=True, kw_only=True):
-    """Conversions for which a rule fails alike. `detail` names the expression, and what is wrong."""
+    """Conversions for which a rule fails alike. `detail` names the expression, and why."""
 
     problem: RuleProblem
     detail: str
@@ -75,7 +75,7 @@ class TriedRule(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NotTried(msgspec.Struct, frozen=True, kw_only=True):
-    """Conversions that rules do not get, or whose amount is not known, with the reason as a code."""
+    """Conversions that rules do not get, or whose amount is not known. `reason` is a code."""
 
     reason: str
     meaning: str

@@ -21,9 +21,7 @@ Mapped = Annotated[
         "--map", "OURS=COLUMN", "Read one of Twite's fields from a column; OURS= leaves it empty"
     ),
 ]
-RowEvent = Annotated[
-    str | None, option("--event", "NAME", "The event of rows that name no event")
-]
+RowEvent = Annotated[str | None, option("--event", "NAME", "The event of rows that name no event")]
 RowCurrency = Annotated[
     str | None, option("--currency", "CODE", "The currency of amounts without a currency")
 ]

@@ -8,7 +8,7 @@ import typer
 
 from twite.app.row_check import RowCheck
 from twite.app.value_rules.trial import CurrencySum, TriedExample, ValueTrial
-from twite.app.value_rules.try_rules import FileTrial, try_on_store
+from twite.app.what_if.try_rules import FileTrial, try_on_store
 from twite.cli import printing
 from twite.cli.options import (
     DEFAULT_CONFIG,
@@ -87,35 +87,45 @@ def try_rules(
     if not settings.value_rules:
         raise OperatorError(f"{settings.path}: there is no [[value_rule]] to try. Add one")
     require_currency(currency)
-    rows = RowOptions(
-        event=event, currency=currency, decimal=decimal, zone=zone_of(timezone), age=None
-    )
-    inputs = input_options(chosen=chosen_columns(mapping), event=event, delimiter=delimiter)
     if files:
         if since is not None or until is not None:
             raise typer.BadParameter("is for the store, not for files", param_hint="--since")
+        rows = RowOptions(
+            event=event, currency=currency, decimal=decimal, zone=zone_of(timezone), age=None
+        )
+        inputs = input_options(chosen=chosen_columns(mapping), event=event, delimiter=delimiter)
         trial = FileTrial(settings, _check(settings, source))
         for opened in open_files(files, inputs):
             trial.add(opened.name, batches(read_rows(opened, rows)))
         found = trial.trial()
     else:
-        if any(given is not None for given in (mapping, event, currency, decimal, delimiter)):
+        if any((mapping, event, currency, decimal, delimiter, timezone)):
             raise typer.BadParameter("name a file for this option", param_hint="FILE")
-        began, ended = past_range(since, until)
-        known = {each.name for each in settings.sources()} | {X_SOURCE}
-        if source is not None and source not in known:
-            raise typer.BadParameter(_no_source(settings), param_hint="--source")
-        yield_cpu()
-        found = asyncio.run(try_on_store(settings, since=began, until=ended, source=source))
-    if as_json:
-        printing.print_json(found)
-    if not found.conversions and not found.not_tried:
-        where = ", ".join(found.files) or f"the store from {found.since} until {found.until}"
-        raise OperatorError(f"there is no conversion in {where}. Choose another file or range")
-    if not as_json:
-        _show(found)
+        found = _of_store(settings, since=since, until=until, source=source)
+    _print(found, as_json=as_json)
     if found.failed:
         raise typer.Exit(1)
+
+
+def _print(trial: ValueTrial, *, as_json: bool) -> None:
+    if as_json:
+        printing.print_json(trial)
+    if not trial.conversions and not trial.not_tried:
+        where = ", ".join(trial.files) or f"the store from {trial.since} until {trial.until}"
+        raise OperatorError(f"there is no conversion in {where}. Choose another file or range")
+    if not as_json:
+        _show(trial)
+
+
+def _of_store(
+    settings: Settings, *, since: str | None, until: str | None, source: str | None
+) -> ValueTrial:
+    began, ended = past_range(since, until)
+    known = {each.name for each in settings.sources()} | {X_SOURCE}
+    if source is not None and source not in known:
+        raise typer.BadParameter(_no_source(settings), param_hint="--source")
+    yield_cpu()
+    return asyncio.run(try_on_store(settings, since=began, until=ended, source=source))
 
 
 def _check(settings: Settings, name: str | None) -> RowCheck:
@@ -155,14 +165,14 @@ def _show(trial: ValueTrial) -> None:
             for rule in trial.rules
         ],
     )
-    examples = [
+    examples: list[list[str | int]] = [
         [rule.rule, str(each.place), _before(each), _after(each)]
         for rule in trial.rules
         for each in rule.examples
     ]
     if examples:
         printing.print_table(["rule", "conversion", "before", "after"], examples, title="Examples")
-    failures = [
+    failures: list[list[str | int]] = [
         [rule.rule, failure.conversions, failure.detail, str(failure.place)]
         for rule in trial.rules
         for failure in rule.failures
