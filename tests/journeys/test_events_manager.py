@@ -31,15 +31,18 @@ def tool_is_there(kind: str) -> bool:
     return shutil.which("curl" if kind == "curl" else TOOLS[kind][0]) is not None
 
 
-def install_clients(folder):
-    """Put the clients where a file in the folder finds them."""
+@pytest.fixture(scope="module")
+def clients(tmp_path_factory):
+    """A folder with the clients, where a file finds them if it is in the same folder."""
+    folder = tmp_path_factory.mktemp("clients")
     (folder / "Twite.php").write_bytes((CLIENTS / "php/Twite.php").read_bytes())
     package = folder / "node_modules/@twite/node"
-    package.mkdir(parents=True, exist_ok=True)
+    package.mkdir(parents=True)
     (package / "package.json").write_bytes((CLIENTS / PACKAGE / "package.json").read_bytes())
     if TSC.exists():
         build = [TSC, "-p", CLIENTS / PACKAGE, "--outDir", package / "dist"]
         subprocess.run(build, check=True)
+    return folder
 
 
 def test_created_and_mapped_event_receives_a_conversion(x_emulator, tmp_path):
@@ -65,20 +68,18 @@ def test_created_and_mapped_event_receives_a_conversion(x_emulator, tmp_path):
     assert (event["ours"], event["status"]) == (["news"], "TRACKING")
 
 
-def run_snippet(gateway, kind, *, key=KEY):
+def run_snippet(gateway, clients, kind, *, key=KEY):
     """Run the snippet for an event as if copied into a file, with the clients installed."""
-    if not (gateway.folder / "Twite.php").exists():
-        install_clients(gateway.folder)
     call = json.loads(
         command(gateway, "events", "snippet", "purchase", "--for", kind, "--json").stdout
     )[0]
-    file = gateway.folder / f"call.{call['suffix']}"
+    file = clients / f"call.{call['suffix']}"
     file.write_text(call["text"])
     paths = {"PATH": os.environ["PATH"], "PYTHONPATH": str(CLIENTS / "python/src")}
     return subprocess.run(
         [*TOOLS[kind], str(file)],
         env=ENVIRONMENT | paths | {"TWITE_KEY": key},
-        cwd=gateway.folder,
+        cwd=clients,
         capture_output=True,
         text=True,
         check=False,
@@ -93,7 +94,7 @@ def with_public_url(gateway):
 
 
 @pytest.mark.parametrize("kind", TOOLS)
-def test_printed_snippet_sends_a_conversion(x_emulator, tmp_path, kind):
+def test_printed_snippet_sends_a_conversion(x_emulator, clients, tmp_path, kind):
     if not tool_is_there(kind):
         pytest.skip(f"there is no {kind} on this machine, so its call cannot be run")
     gateway = Unsigned(tmp_path, x_emulator.url)
@@ -101,7 +102,7 @@ def test_printed_snippet_sends_a_conversion(x_emulator, tmp_path, kind):
     with gateway:
         with_public_url(gateway)
 
-        done = run_snippet(gateway, kind)
+        done = run_snippet(gateway, clients, kind)
 
         assert (done.returncode, done.stderr) == (0, "")
         assert re.search(r'accepted"?: ?1\b', done.stdout)
@@ -109,13 +110,16 @@ def test_printed_snippet_sends_a_conversion(x_emulator, tmp_path, kind):
         assert gateway.get("/v1/conversions/o8z6j/order-1001")[1]["state"] == "delivered"
 
 
-def test_snippet_whose_conversion_is_refused_fails_with_the_gateways_message(x_emulator, tmp_path):
+def test_snippet_whose_conversion_is_refused_fails_with_the_gateways_message(
+    x_emulator, clients, tmp_path
+):
     kinds = [kind for kind in TOOLS if tool_is_there(kind)]
     with Unsigned(tmp_path, x_emulator.url) as gateway:
         with_public_url(gateway)
 
         refused = {
-            kind: run_snippet(gateway, kind, key="not-the-key-of-the-shop") for kind in kinds
+            kind: run_snippet(gateway, clients, kind, key="not-the-key-of-the-shop")
+            for kind in kinds
         }
 
     reported = {kind: run.stdout + run.stderr for kind, run in refused.items()}
