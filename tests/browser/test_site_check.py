@@ -1,12 +1,18 @@
-"""`twite check --site` on pages of a shop, with its own browser."""
+"""`twite check --site` on pages of a shop.
+
+One test uses the browser that the check starts, and the others that of all tests: a start takes
+most of the CPU of a check.
+"""
 
 import socket
 import sys
 
 import pytest
+import pytest_asyncio
+from playwright.async_api import Error
 
 from twite.diagnostics import CheckStatus, SiteTest, examine_site
-from twite.diagnostics.site_visit import PageState, SiteRequest, SiteVisit, visit
+from twite.diagnostics.site_visit import PageState, SiteRequest, SiteVisit, visit, visit_in
 from twite.domain.errors import SettingsError
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.journey]
@@ -15,7 +21,7 @@ PASSED, WARNING, FAILED = CheckStatus
 
 
 @pytest.fixture
-def check(site, chromium, monkeypatch):
+def check_in_own_browser(site, chromium, monkeypatch):
     """Check a page; return status and text of each topic."""
     monkeypatch.setenv("TWITE_CHROMIUM", chromium)
     site.shop.clear()
@@ -29,14 +35,29 @@ def check(site, chromium, monkeypatch):
     return checked
 
 
+@pytest_asyncio.fixture(loop_scope="session")
+async def check(check_in_own_browser, browser, monkeypatch):
+    """Check a page in a new context of the browser of all tests."""
+    others = list(browser.contexts)
+
+    async def visited(test):
+        return await visit_in(browser, test, Error)
+
+    monkeypatch.setattr(sys.modules["twite.diagnostics.site"], "visit", visited)
+    yield check_in_own_browser
+    for context in browser.contexts:
+        if context not in others:
+            await context.close()
+
+
 def conversion_of(found):
     return found["site ids"][1].split()[-1]
 
 
-async def test_complete_page_passes_and_its_test_conversion_counts_once(check, site):
+async def test_complete_page_passes_and_its_test_conversion_counts_once(check_in_own_browser, site):
     site.shop.page("/", "", head=site.tag() + site.x_tag())
 
-    found = await check()
+    found = await check_in_own_browser()
 
     assert {status for status, _ in found.values()} == {PASSED}
     assert [*found] == [

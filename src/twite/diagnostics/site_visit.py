@@ -158,12 +158,13 @@ async def visit(test: SiteTest, *, find: Callable[[str], ModuleType] = import_mo
                 "name its program in the variable TWITE_CHROMIUM",
             ) from None
         try:
-            return await _visited(browser, test, module.Error)
+            return await visit_in(browser, test, module.Error)
         finally:
             await browser.close()
 
 
-async def _visited(browser: "Browser", test: SiteTest, failing: type[Exception]) -> SiteVisit:
+async def visit_in(browser: "Browser", test: SiteTest, failing: type[Exception]) -> SiteVisit:
+    """Do what `visit` does in a running browser; `failing` is Playwright's error."""
     probe = await browser.new_page()
     agent = str(await probe.evaluate("navigator.userAgent"))
     await probe.close()
