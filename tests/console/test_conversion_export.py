@@ -15,6 +15,7 @@ import pytest_asyncio
 from console_stage import ConsoleStage
 
 from builders import NOW, a_submission, an_entry
+from canaries import EMAIL, found_in
 from twite.console import export_files
 from twite.console.export_files import NO_POLARS, parquet_parts
 from twite.domain.submission import RejectedConversion
@@ -42,10 +43,12 @@ async def stage(tmp_path_factory):
         at = NOW + number
         submission = a_submission(*entries, receipt=f"r-{number}", received_at=at)
         await store.record(submission)
-    refusal = RejectedConversion(index=0, pixel="o8z6j", errors=(), conversion_id="=1+1")
+    refusal = RejectedConversion(
+        index=0, pixel="o8z6j", errors=(), conversion_id="=1+1", event=EMAIL
+    )
     submission = a_submission(receipt="r-refused", received_at=NOW - MINUTE)
     await store.record(msgspec.structs.replace(submission, refusals=(refusal,)))
-    suppressed = an_entry("not-sent", suppressed="no consent")
+    suppressed = an_entry("not-sent", event=EMAIL, suppressed="no consent")
     await store.record(a_submission(suppressed, receipt="r-s", received_at=NOW + MINUTE))
     await store.close()
     await stage.start()
@@ -91,6 +94,17 @@ async def test_csv_has_all_conversions_with_amount_and_currency_apart(stage):
         "flag": "",
     }
     assert (rows[-1]["conversion_id"], rows[-1]["state"]) == ("'=1+1", "rejected")
+
+
+@pytest.mark.parametrize("chosen", ["csv", "parquet"])
+async def test_no_export_names_a_person(stage, chosen):
+    answer = await exported(stage, format=chosen)
+    kept = answer.text.encode(errors="surrogateescape")
+    if chosen == "parquet":
+        kept = pl.read_parquet(io.BytesIO(kept)).write_csv().encode()
+
+    assert b"not-sent" in kept
+    assert found_in(kept) == []
 
 
 async def test_export_has_the_filters_of_the_list(stage):

@@ -5,7 +5,7 @@ import time
 from collections.abc import AsyncIterator
 from typing import Final
 
-from twite.app.export.object_target import STATE
+from twite.app.export.object_target import state_path
 from twite.app.export.run import ExportRun
 from twite.app.export.state import load_run
 from twite.app.export.table_target import open_table
@@ -61,9 +61,10 @@ async def _reach(export: ExportSettings) -> None:
     """Connect to a target, and change nothing. Raises TwiteError."""
     if export.is_storage:
         storage = await asyncio.to_thread(ObjectStorage, export.secret_url.reveal())
-        await asyncio.to_thread(storage.read, STATE)
+        # It need not exist.
+        await asyncio.to_thread(storage.read, state_path("check"))
     else:
-        async with open_table(export.secret_url, table=export.table, export=export.name):
+        async with open_table(export.secret_url, table=export.table, store="", export=export.name):
             pass
 
 

@@ -52,6 +52,7 @@ class ScheduleStage:
         self.seen = []
         self.store = MemoryState()
         self.store.ownership = None
+        self.store.salt = b"salt"
         self.settings = SimpleNamespace(exports=(EXPORT,), destinations=lambda: ())
         self.schedule = ExportSchedule(
             self.store,

@@ -1,14 +1,19 @@
 """No row of an export contains an identifier, a person's data or a credential."""
 
+from itertools import product
+
 import msgspec
+import polars as pl
 import pytest
-from export_stage import rows_of
+from export_stage import latest, objects_of, rows_of
 
 from builders import NOW, an_entry
 from canaries import EMAIL, SPELLINGS, found_in
 from store_contract.actions import dead_lettered
+from twite.app.export.object_target import state_path
 from twite.domain.conversion import Conversion, Identifiers
 from twite.domain.submission import RejectedConversion
+from twite.readers.object_storage import ObjectStorage
 from twite.x.encode import conversion_body
 
 IDENTIFIERS = Identifiers(
@@ -19,6 +24,7 @@ IDENTIFIERS = Identifiers(
     user_agent="CanaryBrowser/1.0",
     browser_id="canary-browser-id",
 )
+ROWS = 4 * len(SPELLINGS) + 1
 SECRETS = (
     "23opevjt88psuo13lu8d020qkn", "5f5f5f", "6e6e6e", "203.0.113.77", "CanaryBrowser",
     "canary-browser", "canary-description", "canary-search", "canary-path", "canary-item",
@@ -43,20 +49,31 @@ def whole_entry():
     return msgspec.structs.replace(an_entry("order-1"), body=conversion_body(conversion))
 
 
-@pytest.fixture
-async def full(stage):
-    """Conversions whose ids, reasons and answers of X contain a person or a secret."""
+async def fill(stage):
+    """Record conversions whose ids, events, reasons and answers of X name a person or a secret."""
     await stage.record(whole_entry())
     answer = f'{{"errors":[{{"message":"bad {EMAIL}","token":"Bearer canary-token"}}]}}'
     await stage.settle(dead_lettered, status=400, answer=answer)
     for spelling in SPELLINGS.values():
         await stage.record(an_entry(spelling, suppressed=f"refused: {spelling}"))
+    for number, spelling in enumerate(SPELLINGS.values()):
+        # A tag's copy has the name that the sender gave to the event.
+        await stage.record(
+            an_entry(f"tag-{number}", pixel="tag:pinterest", event=spelling, suppressed="denied")
+        )
     refusals = tuple(
-        RejectedConversion(index=index, pixel="o8z6j", errors=(), conversion_id=spelling)
-        for index, spelling in enumerate(SPELLINGS.values())
+        RejectedConversion(
+            index=index, pixel=pixel, errors=(), conversion_id=spelling, event=spelling
+        )
+        for index, (pixel, spelling) in enumerate(product(("o8z6j", ""), SPELLINGS.values()))
     )
     await stage.record(refusals=refusals)
     return stage
+
+
+@pytest.fixture
+async def full(stage):
+    return await fill(stage)
 
 
 async def test_no_row_in_a_database_names_a_person(full):
@@ -68,7 +85,7 @@ async def test_no_row_in_a_database_names_a_person(full):
     positions = str(
         await rows_of(full.url, "export AS key, position", "twite_conversions_position")
     )
-    assert len(rows) == 2 * len(SPELLINGS) + 1
+    assert len(rows) == ROWS
     assert found_in(kept.encode()) == []
     assert [secret for secret in SECRETS if secret in kept] == []
     assert found_in(positions.encode()) == []
@@ -79,8 +96,44 @@ async def test_no_file_names_a_person(full, tmp_path):
     await full.export(tmp_path / "all.csv")
     await full.export(tmp_path / "all.parquet")
 
-    for name in ("all.csv", "all.parquet"):
-        kept = (tmp_path / name).read_bytes()
-        assert len(kept) > 1_000
+    frame = pl.read_parquet(tmp_path / "all.parquet")
+    assert len(frame) == ROWS
+    for kept in ((tmp_path / "all.csv").read_bytes(), frame.write_csv().encode()):
+        assert kept.count(b"\n") > ROWS
         assert found_in(kept) == []
         assert [secret for secret in SECRETS if secret.encode() in kept] == []
+
+
+async def test_no_object_names_a_person(storage_stage):
+    await fill(storage_stage)
+
+    await storage_stage.export()
+
+    _, whole = latest(storage_stage)
+    kept = whole.write_csv().encode()
+    storage = ObjectStorage(storage_stage.target.secret_url.reveal())
+    state = storage.read(state_path(storage_stage.store_id))
+    assert len(whole) == ROWS
+    for content in (kept, state, "".join(objects_of(storage_stage)).encode()):
+        assert found_in(content) == []
+        assert [secret for secret in SECRETS if secret.encode() in content] == []
+
+
+async def test_rejected_conversion_has_only_events_of_the_settings(stage):
+    names = ("purchase", " Purchase", "o8z6k", "purchse", "")
+    refusals = tuple(
+        RejectedConversion(index=index, pixel="o8z6j", errors=(), event=name, conversion_id=name)
+        for index, name in enumerate(names)
+    )
+    await stage.record(refusals=refusals)
+
+    await stage.export()
+
+    rows = await rows_of(stage.url, "key, conversion_id, event, event_name")
+    assert {row["conversion_id"]: (row["event"], row["event_name"]) for row in rows} == {
+        "purchase": ("o8z6k", "purchase"),
+        " Purchase": ("o8z6k", "purchase"),
+        "o8z6k": ("o8z6k", "purchase"),
+        "purchse": (None, None),
+        "": (None, None),
+    }

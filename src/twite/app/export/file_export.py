@@ -53,7 +53,9 @@ async def _rows(
     pages = ConversionPages(basis, range_)
     async for page in pages.after(await pages.start()):
         rows = [
-            row_of(each, basis.event_name, at=run.at) for each in page if each.received_at in range_
+            row_of(each, basis.event_names, at=run.at)
+            for each in page
+            if each.received_at in range_
         ]
         run.read += len(page)
         run.rows += len(rows)
@@ -63,7 +65,7 @@ async def _rows(
         run.read += len(rejected)
         run.rejected += len(rejected)
         run.rows += len(rejected)
-        yield rejected_rows(rejected, at=run.at)
+        yield rejected_rows(rejected, basis.event_names, at=run.at)
 
 
 async def _cells(pages: AsyncIterator[Sequence[ExportRow]]) -> AsyncIterator[Sequence[FileRow]]:

@@ -1,8 +1,8 @@
 """Parquet objects below a prefix as the target of an export.
 
 Objects are only added: of several rows with one key, the one with the latest `updated_at` counts.
-`_twite/state.json` has the position, and the rows that may still change. It is written after the
-objects, so an export that is killed writes some rows again, and loses none.
+`_twite/` has the state of each store: the position, and the rows that may still change. It is
+written after the objects, so an export that is killed writes some rows again, and loses none.
 """
 
 import asyncio
@@ -24,8 +24,12 @@ from twite.domain.times import DAY, spelled
 from twite.gateway.ports.exports import ExportBatch, ExportPosition, ExportRow
 from twite.readers.object_storage import ObjectStorage
 
-STATE: Final = "_twite/state.json"
 ROWS_OF_AN_OBJECT: Final = 20_000
+
+
+def state_path(store: str) -> str:
+    """Return the path of the state of a store's export."""
+    return f"_twite/{store}.json"
 
 
 class _StoredState(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,8 +44,9 @@ class _StoredState(msgspec.Struct, frozen=True, kw_only=True):
 class ObjectTarget:
     """Implements ExportTarget. Rows are in memory until there are enough for an object."""
 
-    def __init__(self, storage: ObjectStorage) -> None:
+    def __init__(self, storage: ObjectStorage, *, store: str) -> None:
         self._storage = storage
+        self._state_path = state_path(store)
         self._sequence = 0
         self._numbers: array[int] = array("q")
         self._digests: array[int] = array("q")
@@ -53,7 +58,7 @@ class ObjectTarget:
         self.objects = 0
 
     async def begin(self) -> ExportPosition | None:
-        found = await asyncio.to_thread(self._storage.read, STATE)
+        found = await asyncio.to_thread(self._storage.read, self._state_path)
         if found is None:
             return None
         try:
@@ -61,7 +66,7 @@ class ObjectTarget:
             self._numbers, self._digests = _unpacked(state.numbers), _unpacked(state.digests)
         except (msgspec.DecodeError, ValueError, zlib.error):
             raise ClientError(
-                f"{STATE} cannot be read. Delete it to export everything again"
+                f"{self._state_path} cannot be read. Delete it to export everything again"
             ) from None
         self._sequence, self._position = state.sequence, state.position
         self._stored_position = state.position
@@ -103,7 +108,7 @@ class ObjectTarget:
             numbers=_packed(self._numbers),
             digests=_packed(self._digests),
         )
-        self._storage.put(STATE, msgspec.json.encode(state))
+        self._storage.put(self._state_path, msgspec.json.encode(state))
         self._rows, self._stored_position = [], position
 
     def _merge(self) -> None:

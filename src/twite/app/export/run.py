@@ -18,7 +18,7 @@ from twite.domain.times import LATEST, MINUTE, SECOND
 from twite.gateway.operations.export_rows import (
     FINAL_STATES,
     SCHEMA_VERSION,
-    EventName,
+    EventNamesOf,
     digest_of,
     rejected_rows,
     row_of,
@@ -72,8 +72,9 @@ class ExportBasis(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     queries: Queries
+    store_id: str
     clock: Clock
-    event_name: EventName
+    event_names: EventNamesOf
     rests: bool = True
     progressed: Callable[[ExportRun], None] = lambda _run: None
 
@@ -220,7 +221,7 @@ class TargetUpdate:
             fresh = [each for each in page if each.key not in written]
             latest += [each.key for each in page if each.received_at >= until - LOOK_BACK]
             at = self._next_update()
-            rows = await asyncio.to_thread(rejected_rows, fresh, at=at)
+            rows = await asyncio.to_thread(rejected_rows, fresh, self._basis.event_names, at=at)
             run.rejected += len(rows)
             await self._store(run, rows, read=len(page))
         self._move(rejected_at=until, rejections=tuple(latest))
@@ -242,7 +243,7 @@ class TargetUpdate:
 
         def compare() -> None:
             for each in conversions:
-                row = row_of(each, self._basis.event_name, at=at)
+                row = row_of(each, self._basis.event_names, at=at)
                 digest = digest_of(row)
                 is_known = known.get(each.delivery) == digest
                 if not is_known:

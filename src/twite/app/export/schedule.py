@@ -14,6 +14,7 @@ from twite.domain.alert import AlertKind
 from twite.domain.errors import LedgerUnavailable, TwiteError
 from twite.domain.times import SECOND
 from twite.gateway.alerts.failing_runs import FailingRuns
+from twite.gateway.operations.export_rows import store_id
 from twite.gateway.ports.events import Observer, ProblemPlace, ProblemSeen
 from twite.gateway.ports.machine import Clock
 from twite.gateway.ports.store import Store
@@ -93,8 +94,9 @@ class ExportSchedule:
         self._due[export.name] = run.at + export.interval
         basis = ExportBasis(
             queries=self._store,
+            store_id=store_id(self._store.salt),
             clock=self._clock,
-            event_name=event_names(self._in_use()),
+            event_names=event_names(self._in_use()),
         )
         try:
             await export_to(export, basis, ExportRange(since=export.since), run)

@@ -30,10 +30,12 @@ class TableTarget:
 
 
 @asynccontextmanager
-async def open_table(secret_url: Secret, *, table: str, export: str) -> AsyncIterator[TableTarget]:
+async def open_table(
+    secret_url: Secret, *, table: str, store: str, export: str
+) -> AsyncIterator[TableTarget]:
     """Connect to the database. Raises DatabaseUnusable."""
     require_escaped(secret_url)
     async with ConnectionThread(
-        lambda: ExportTable(secret_url, table=table, export=export)
+        lambda: ExportTable(secret_url, table=table, store=store, export=export)
     ) as connection:
         yield TableTarget(connection)

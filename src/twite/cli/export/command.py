@@ -21,7 +21,7 @@ from twite.config.syncs import LocationUrl, table_name
 from twite.config.toml import Reader, nearest
 from twite.domain.plural import plural
 from twite.domain.times import LATEST, spelled
-from twite.gateway.operations.export_rows import SCHEMA_VERSION
+from twite.gateway.operations.export_rows import SCHEMA_VERSION, store_id
 from twite.machine.system import SystemClock
 from twite.readers.database.connection import shown_place
 
@@ -136,8 +136,9 @@ async def _export(
     async with open_records(settings) as records:
         basis = ExportBasis(
             queries=records,
+            store_id=store_id(records.salt),
             clock=SystemClock(),
-            event_name=event_names(settings),
+            event_names=event_names(settings),
             rests=False,
             progressed=progressed,
         )

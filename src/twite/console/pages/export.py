@@ -117,9 +117,9 @@ class ExportPage:
         rows = []
         for each in summaries:
             if each.delivery is None:
-                rows += rejected_rows([each], at=at)
+                rows += rejected_rows([each], self.names.of, at=at)
             elif each.delivery in stored:
-                rows.append(row_of(stored[each.delivery], self.names, at=at))
+                rows.append(row_of(stored[each.delivery], self.names.of, at=at))
         return rows
 
 

@@ -30,6 +30,8 @@ FINAL_STATES: Final = frozenset(
 )
 # Columns that are unknown once Twite has pruned the body.
 OF_BODY: Final = frozenset({"occurred_at", "value", "currency", "identifiers"})
+# The one of these that is never unknown otherwise.
+BODY_KNOWN: Final = "identifiers"
 # As long as the amounts that Twite accepts.
 DIGITS: Final = 36
 DECIMALS: Final = 18
@@ -45,8 +47,8 @@ _IDENTIFIERS: Final[Mapping[str, str]] = {
     "twpid": "browser_id",
 }
 
-# Returns the name of a pixel's event in the settings; "" if it has none.
-EventName = Callable[[str, str], str]
+# Returns X's ids of a pixel's events, by their names in the settings.
+EventNamesOf = Callable[[str], Mapping[str, str]]
 
 
 class ColumnKind(StrEnum):
@@ -85,7 +87,11 @@ COLUMNS: Final = (
     ExportColumn("last_attempt_at", ColumnKind.TIME, "When Twite last tried"),
     ExportColumn("last_status", ColumnKind.INTEGER, "The HTTP status of the last response"),
     ExportColumn("pixel", ColumnKind.TEXT, "The id of the pixel, or the name of the tag"),
-    ExportColumn("event", ColumnKind.TEXT, "X's id of the event"),
+    ExportColumn(
+        "event",
+        ColumnKind.TEXT,
+        "X's id of the event; none if it was rejected under a name that the settings do not have",
+    ),
     ExportColumn("event_name", ColumnKind.TEXT, "Your name of the event, from the settings"),
     ExportColumn(
         "conversion_id", ColumnKind.TEXT, "The conversion id; `***` if it contains a person's data"
@@ -121,7 +127,12 @@ class _Body(msgspec.Struct, frozen=True):
 _DECODER: Final = msgspec.json.Decoder(_Body)
 
 
-def row_of(conversion: StoredConversion, event_name: EventName, *, at: int) -> ExportRow:
+def store_id(salt: bytes) -> str:
+    """Return the id of a store, made of its salt. A copy of the store has the same one."""
+    return hashlib.blake2b(salt, digest_size=8, person=b"twite store").hexdigest()
+
+
+def row_of(conversion: StoredConversion, names_of: EventNamesOf, *, at: int) -> ExportRow:
     """Return the row of a conversion; `at` (ms) is the value of `updated_at`."""
     body = _body_of(conversion.body)
     occurred = moment(body.conversion_time or "", now=LATEST, path="")
@@ -139,8 +150,8 @@ def row_of(conversion: StoredConversion, event_name: EventName, *, at: int) -> E
         None if conversion.last_attempt_at is None else time_of(conversion.last_attempt_at),
         conversion.last_status,
         real_name(conversion.pixel),
-        conversion.event,
-        event_name(conversion.pixel, conversion.event) or None,
+        _shown(conversion.event),
+        _name_of(conversion.event, names_of(conversion.pixel)),
         _shown(conversion.conversion_id),
         conversion.receipt,
         real_name(conversion.source),
@@ -155,12 +166,18 @@ def row_of(conversion: StoredConversion, event_name: EventName, *, at: int) -> E
     )
 
 
-def rejected_rows(summaries: Sequence[ConversionSummary], *, at: int) -> list[ExportRow]:
+def rejected_rows(
+    summaries: Sequence[ConversionSummary], names_of: EventNamesOf, *, at: int
+) -> list[ExportRow]:
     """Return the rows of rejected conversions, of which Twite stores no body."""
-    return [_rejected_row(summary, at) for summary in summaries]
+    return [_rejected_row(summary, names_of, at) for summary in summaries]
 
 
-def _rejected_row(summary: ConversionSummary, at: int) -> ExportRow:
+def _rejected_row(summary: ConversionSummary, names_of: EventNamesOf, at: int) -> ExportRow:
+    # The sender wrote the event. What the settings do not know may be anything, even a person.
+    names = names_of(summary.pixel)
+    event = names.get(summary.event) or names.get(summary.event.strip().lower(), summary.event)
+    event_name = _name_of(event, names)
     return _visible(
         f"{summary.receipt}-{summary.key}",
         None,
@@ -173,8 +190,8 @@ def _rejected_row(summary: ConversionSummary, at: int) -> ExportRow:
         None,
         None,
         real_name(summary.pixel) or None,
-        summary.event or None,
-        None,
+        None if event_name is None else event,
+        event_name,
         _shown(summary.conversion_id),
         summary.receipt,
         real_name(summary.source),
@@ -187,6 +204,10 @@ def _rejected_row(summary: ConversionSummary, at: int) -> ExportRow:
         SCHEMA_VERSION,
         time_of(at),
     )
+
+
+def _name_of(event: str, names: Mapping[str, str]) -> str | None:
+    return next((name for name, id_ in names.items() if id_ == event), None)
 
 
 def _visible(*cells: Cell) -> ExportRow:
@@ -227,8 +248,8 @@ def _body_of(body: bytes) -> _Body:
         return _Body()
 
 
-def _shown(conversion_id: str) -> str:
-    return MASK if names_a_person(conversion_id) else conversion_id
+def _shown(text: str) -> str:
+    return MASK if names_a_person(text) else text
 
 
 def _decimal(value: str | None) -> Decimal | None:

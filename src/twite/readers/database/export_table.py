@@ -12,6 +12,7 @@ import msgspec
 
 from twite.domain.secret import Secret
 from twite.gateway.operations.export_rows import (
+    BODY_KNOWN,
     COLUMNS,
     NAMES,
     OF_BODY,
@@ -35,9 +36,12 @@ _ABOUT: Final = f"Conversions and their states, exported by Twite. Schema versio
 
 
 class ExportTable(PostgresClient):
-    """A table of conversions, and the positions of the exports that write it, by their names."""
+    """A table of conversions, and the positions of the exports that write it.
 
-    def __init__(self, secret_url: Secret, *, table: str, export: str) -> None:
+    Numbers and names of exports are unique only within a store, so `store` is a part of both keys.
+    """
+
+    def __init__(self, secret_url: Secret, *, table: str, store: str, export: str) -> None:
         """Raises DatabaseUnusable."""
         super().__init__(secret_url)
         parts = table.split(".")
@@ -45,6 +49,7 @@ class ExportTable(PostgresClient):
         self._tracked = _quoted([*parts[:-1], f"{parts[-1]}_tracked"])
         self._positions = _quoted([*parts[:-1], f"{parts[-1]}_position"])
         self._index = double_quoted(f"{parts[-1]}_updated_at")
+        self._store = store
         self._export = export
         self._upsert = _upsert(self._table)
 
@@ -64,7 +69,8 @@ class ExportTable(PostgresClient):
                 for statement in self._schema():
                     await self._connection.execute(statement)
         found = await self._connection.fetchval(
-            f"SELECT position FROM {self._positions} WHERE export = $1",  # noqa: S608  # a quoted name
+            f"SELECT position FROM {self._positions} WHERE store = $1 AND export = $2",  # noqa: S608  # a quoted name
+            self._store,
             self._export,
         )
         return None if found is None else msgspec.json.decode(found, type=ExportPosition)
@@ -79,8 +85,8 @@ class ExportTable(PostgresClient):
             + (" PRIMARY KEY" if column.name == "key" else "")
             for column in COLUMNS
         )
-        tracked = "number bigint PRIMARY KEY, digest bigint NOT NULL"
-        position = "export text PRIMARY KEY, position text NOT NULL"
+        tracked = "store text, number bigint, digest bigint NOT NULL, PRIMARY KEY (store, number)"
+        position = "store text, export text, position text NOT NULL, PRIMARY KEY (store, export)"
         return (
             f"CREATE TABLE IF NOT EXISTS {self._table} ({columns})",
             f"COMMENT ON TABLE {self._table} IS '{_ABOUT}'",
@@ -91,8 +97,9 @@ class ExportTable(PostgresClient):
 
     async def _read_tracked(self, after: int, through: int, limit: int) -> dict[int, int]:
         rows = await self._connection.fetch(
-            f"SELECT number, digest FROM {self._tracked} WHERE number > $1 AND number <= $2 "  # noqa: S608  # as above
-            "ORDER BY number LIMIT $3",
+            f"SELECT number, digest FROM {self._tracked} "  # noqa: S608  # as above
+            "WHERE store = $1 AND number > $2 AND number <= $3 ORDER BY number LIMIT $4",
+            self._store,
             after,
             through,
             limit,
@@ -106,21 +113,25 @@ class ExportTable(PostgresClient):
                 await connection.execute(self._upsert, *zip(*batch.rows, strict=True))
             if batch.tracked:
                 await connection.execute(
-                    f"INSERT INTO {self._tracked} AS old (number, digest) "  # as above
-                    "SELECT unnest($1::bigint[]), unnest($2::bigint[]) "
-                    "ON CONFLICT (number) DO UPDATE SET digest = excluded.digest "
+                    f"INSERT INTO {self._tracked} AS old (store, number, digest) "  # as above
+                    "SELECT $1, unnest($2::bigint[]), unnest($3::bigint[]) "
+                    "ON CONFLICT (store, number) DO UPDATE SET digest = excluded.digest "
                     "WHERE old.digest <> excluded.digest",
+                    self._store,
                     [*batch.tracked],
                     [*batch.tracked.values()],
                 )
             if batch.settled:
                 await connection.execute(
-                    f"DELETE FROM {self._tracked} WHERE number = ANY ($1::bigint[])",  # noqa: S608  # as above
+                    f"DELETE FROM {self._tracked} "  # noqa: S608  # as above
+                    "WHERE store = $1 AND number = ANY ($2::bigint[])",
+                    self._store,
                     batch.settled,
                 )
             await connection.execute(
-                f"INSERT INTO {self._positions} (export, position) VALUES ($1, $2) "  # noqa: S608  # as above
-                "ON CONFLICT (export) DO UPDATE SET position = excluded.position",
+                f"INSERT INTO {self._positions} (store, export, position) VALUES ($1, $2, $3) "  # noqa: S608  # as above
+                "ON CONFLICT (store, export) DO UPDATE SET position = excluded.position",
+                self._store,
                 self._export,
                 msgspec.json.encode(batch.position).decode(),
             )
@@ -133,13 +144,16 @@ def _quoted(parts: Sequence[str]) -> str:
 def _upsert(table: str) -> str:
     """Return the statement that writes rows, given as one array for each column.
 
-    A row that is equal keeps its `updated_at`. What was in a body that Twite has pruned is kept.
+    A row that is equal keeps its `updated_at`. What was in a body that Twite has pruned is kept: a
+    row has `identifiers`, perhaps "", unless the body is unknown.
     """
     unnested = ", ".join(
         f"unnest(${place}::{_TYPES[column.kind]}[])" for place, column in enumerate(COLUMNS, 1)
     )
     new = {
-        column.name: f"coalesce(excluded.{column.name}, old.{column.name})"
+        column.name: f"CASE WHEN excluded.{BODY_KNOWN} IS NULL "
+        f"THEN coalesce(excluded.{column.name}, old.{column.name}) "
+        f"ELSE excluded.{column.name} END"
         if column.name in OF_BODY
         else f"excluded.{column.name}"
         for column in COLUMNS
