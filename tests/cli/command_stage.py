@@ -51,14 +51,16 @@ def settings_in(folder: Path, x: str = "http://127.0.0.1:1") -> Path:
     return path
 
 
-def twite(*arguments: str, environ: dict[str, str] | None = None) -> tuple[int, str, str]:
+def twite(
+    *arguments: str, environ: dict[str, str] | None = None, seconds: int = 30
+) -> tuple[int, str, str]:
     """Run a command as a process; return its exit code and both outputs."""
     done = fork_server.run(
         [sys.executable, "-m", "twite", *arguments],
         capture_output=True,
         text=True,
         env=ENVIRONMENT | (environ or {}),
-        timeout=30,
+        timeout=seconds,
         check=False,
     )
     require_schema(arguments, done.stdout)

@@ -15,7 +15,7 @@ Run = Callable[..., tuple[int, str, str]]
 def command(capsys, monkeypatch) -> Run:
     """Run a command in this process; returns its exit code and both outputs.
 
-    What a command prints with `--json` must be as in its schema.
+    What a command prints with `--json` must be as in its schema, without an error beside it.
     """
     for name in ("X_PIXEL_TOKEN", "TWITE_SHOP_KEY"):
         monkeypatch.setenv(name, ENVIRONMENT[name])
@@ -24,6 +24,8 @@ def command(capsys, monkeypatch) -> Run:
         code = run(arguments)
         out, err = capsys.readouterr()
         require_schema(arguments, out)
+        if "--json" in arguments:
+            assert not out or "Error: " not in err
         return code, out, err
 
     return ran

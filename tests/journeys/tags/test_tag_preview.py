@@ -15,6 +15,7 @@ from test_tag_cookies import GRANTED, PAGE, Browser, with_cookies
 from vendor import Vendor
 
 import fork_server
+from command_schemas import problems
 
 pytestmark = pytest.mark.journey
 
@@ -65,6 +66,7 @@ class Preview:
             except ValueError:
                 continue
             text = text.lstrip()[end:]
+            assert problems("tag preview", json.dumps(found)) == []
             yield found
 
     def until(self, ready):

@@ -72,14 +72,14 @@ def what_if(
         report = asyncio.run(compare(current, changed, since=began, until=ended, most=most))
     finally:
         gc.enable()
-    if as_json:
-        printing.print_json(report)
     if not report.conversions and not report.ignored:
         raise OperatorError(
             f"no stored conversion was received from {spelled(began)} until {spelled(ended)}. "
             "Choose another --since or --until"
         )
-    if not as_json:
+    if as_json:
+        printing.print_json(report)
+    else:
         _show(report)
 
 

@@ -1,0 +1,198 @@
+"""A store with something for each report, and settings for each command."""
+
+import asyncio
+import json
+import sqlite3
+import tempfile
+from contextlib import closing
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+
+import msgspec
+from command_stage import KEY, store_in
+
+from any_results import ACCOUNT, an_account, some_days
+from builders import NOW, a_conversion, a_submission, an_entry
+from fakes import PlainPasswords, SeededRandomness
+from shop_double import KEY as SHOP_KEY
+from shop_double import SECRET as SHOP_SECRET
+from shop_double import ShopDouble, an_order
+from twite.domain.alert import Alert, AlertKind
+from twite.domain.conversion import Identifiers
+from twite.domain.destination import Destination, Source
+from twite.domain.joins import JoinRequest
+from twite.domain.people.users import KeyScope, Role
+from twite.domain.secret import Secret
+from twite.domain.stats.deduplication import DedupPath, DedupRow
+from twite.gateway.identity.accounts import Accounts
+from twite.gateway.ingest.accept import Accept
+from twite.gateway.ports.outbox import SweepRequest
+from twite.gateway.results.records import put_account, put_days
+from twite.machine.system import SystemClock
+from twite.stores.sqlite import SQLiteStore
+from twite.x.encode import conversion_body
+
+SETTINGS = """\
+[server]
+listen = "127.0.0.1:0"
+secret_key = "file:twite.secret"
+[x]
+api_url = "{x}"
+[alerts]
+webhook = "http://127.0.0.1:1/hook"
+[[pixel]]
+id = "o8z6j"
+account = "18ce54d4x5t"
+auth = {{ pixel_token = "env:X_PIXEL_TOKEN" }}
+events = {{ purchase = "o8z6k", sign_up = "o8z6m" }}
+[[source]]
+name = "shop"
+key = "env:TWITE_SHOP_KEY"
+pixel = "o8z6j"
+[[webhook]]
+name = "crm"
+kind = "generic"
+secret = "a-secret-that-nobody-will-guess"
+source = "shop"
+authentication = "path"
+[webhook.map]
+conversion_id = "id"
+value = "total"
+currency = "currency"
+email = "mail"
+[[value_rule]]
+name = "lead"
+events = ["sign_up"]
+value = "`20`"
+currency = "EUR"
+[[sync]]
+name = "orders"
+source = "shop"
+url = "sqlite:///{folder}/shop.db"
+query = "SELECT id AS conversion_id, at AS time, changed, total, email FROM orders"
+cursor = "changed"
+key = "conversion_id"
+event = "purchase"
+currency = "EUR"
+"""
+WOOCOMMERCE = """
+[[webhook]]
+name = "woo"
+kind = "woocommerce"
+secret = "another-secret-that-nobody-will-guess"
+source = "shop"
+paid_since = "2026-01-01T00:00:00Z"
+shop_url = "{shop}"
+consumer_key = "{key}"
+consumer_secret = "{secret}"
+"""
+# What the webhook `crm` reads.
+ORDER = {"id": "crm-1", "total": "49.90", "currency": "EUR", "mail": "shopper@shop.example"}
+_RECEIVED = (
+    {"event": "purchase", "conversion_id": "order-5", "email": "shopper@shop.example",
+     "value": "49.90", "currency": "EUR"},
+    {"event": "purchase", "conversion_id": "order-6", "email": "shopper@shop.example",
+     "consent": {"ad_user_data": "denied"}},
+    {"event": "wishlist", "conversion_id": "lead-1", "email": "shopper@shop.example"},
+)  # fmt: skip
+_ALERT = Alert(
+    id="a",
+    kind=AlertKind.CONVERSIONS_HELD,
+    subject="o8z6j",
+    reason="3 conversions are held",
+    opened_at=NOW,
+    reported_at=NOW,
+    unsent_phase=None,
+)
+
+
+def full_settings(
+    folder: Path, x: str = "http://127.0.0.1:1", *, shop: ShopDouble | None = None
+) -> Path:
+    """Write settings, their secret key, and what commands read.
+
+    `shop` is one of WooCommerce, and has one order.
+    """
+    path = folder / "twite.toml"
+    text = SETTINGS.format(x=x, folder=folder)
+    if shop is not None:
+        shop.orders = [an_order(1, f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S}")]
+        text += WOOCOMMERCE.format(shop=shop.url, key=SHOP_KEY, secret=SHOP_SECRET)
+    path.write_text(text)
+    secret = folder / "twite.secret"
+    secret.write_text("the-first-key-that-seals-what-is-stored\n")
+    secret.chmod(0o600)
+    (folder / "order.json").write_text(json.dumps(ORDER))
+    (folder / "orders.jsonl").write_text(json.dumps(_RECEIVED[0]) + "\n")
+    with closing(sqlite3.connect(folder / "shop.db")) as database:
+        database.execute("CREATE TABLE IF NOT EXISTS orders(id, at, changed, total, email)")
+    return path
+
+
+def full_store(folder: Path) -> None:
+    """Make a store in which each report has at least one row."""
+    for name, content in _files_of_store().items():
+        (folder / name).write_bytes(content)
+
+
+@cache
+def _files_of_store() -> dict[str, bytes]:
+    with tempfile.TemporaryDirectory() as folder:
+        store_in(Path(folder))
+        asyncio.run(_filled(f"{folder}/twite.db"))
+        return {path.name: path.read_bytes() for path in Path(folder).iterdir()}
+
+
+async def _filled(path: str) -> None:
+    now = SystemClock().now()
+    store = await SQLiteStore.open(path)
+    try:
+        await _receive(store)
+        await _join(store, now)
+        row = DedupRow(
+            pixel="o8z6j", event="o8z6k", conversion_id="a", path=DedupPath.PIXEL, at=now
+        )
+        await store.record(
+            msgspec.structs.replace(a_submission(receipt="pixel"), dedup_rows=(row,))
+        )
+        await put_account(store, an_account(now))
+        await put_days(store, ACCOUNT, some_days(now))
+        await store.put([_ALERT])
+        accounts = Accounts(directory=store.people, passwords=PlainPasswords(), clock=SystemClock())
+        for name, role in (("ada", Role.ADMIN), ("vic", Role.VIEWER)):
+            await accounts.add(
+                name, role=role, password="a sentence that does well", pixels=None, by="test"
+            )
+        await accounts.make_key("reports", scopes=[KeyScope.RESULTS], pixels=None, by="test")
+    finally:
+        await store.close()
+
+
+async def _receive(store: SQLiteStore) -> None:
+    accept = Accept(
+        intake=store,
+        clock=SystemClock(),
+        randomness=SeededRandomness(1),
+        destinations={
+            "o8z6j": Destination(pixel="o8z6j", credentials=None, events={"purchase": "o8z6k"})
+        },
+        salt=store.salt,
+        wake=lambda _pixel: None,
+        privacy=store,
+    )
+    source = Source(name="shop", key=Secret(KEY), pixel="o8z6j", pixels=frozenset({"o8z6j"}))
+    for conversion in _RECEIVED:
+        await accept.native(source=source, body=json.dumps(conversion).encode())
+
+
+async def _join(store: SQLiteStore, now: int) -> None:
+    """Record a conversion that waited for identifiers."""
+    body = conversion_body(
+        msgspec.structs.replace(a_conversion(), identifiers=Identifiers(email="0" * 64), time=now)
+    )
+    entry = msgspec.structs.replace(
+        an_entry("order-7"), body=body, join=JoinRequest(keys=("0" * 32,), whose="", wait=1)
+    )
+    await store.record(a_submission(entry, receipt="waited", received_at=now - 1_000))
+    await store.sweep(SweepRequest(now=now, ambiguous_before=0, waiting_before=0))
