@@ -97,6 +97,10 @@ def test_reload_names_the_changed_keys(tmp_path):
     [
         ("postgresql://twite:word@[::1/shop", "is not a URL"),
         ("s3://AKIA:word@bucket/twite/", "has credentials"),
+        ("postgresql://twite:word@db:99999999/shop", "has a port that is not a number from 1"),
+        ("postgresql://twite:word@db:0/shop", "has a port"),
+        ("postgresql://twite:word@db:5432,[::1]:x/shop", "has a port"),
+        ("mysql://twite:word@[::1]:65536/shop", "has a port"),
     ],
 )
 def test_url_with_a_wrong_host_or_credentials_is_refused_without_them(tmp_path, url, complaint):
@@ -104,3 +108,18 @@ def test_url_with_a_wrong_host_or_credentials_is_refused_without_them(tmp_path, 
         LocationUrl().read("env:TARGET", "--to", Reader(environ={"TARGET": url}, folder=tmp_path))
 
     assert "word" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://twite:word@db/shop",
+        "postgresql://twite:word@db:5432,[::1]:5433,other/shop?target_session_attrs=primary",
+        "postgresql:///shop?host=/run/postgresql",
+        "postgresql://twite:w:1/or@d@db:5432/shop",
+    ],
+)
+def test_url_with_right_ports_is_read(tmp_path, url):
+    reader = Reader(environ={"TARGET": url}, folder=tmp_path)
+
+    assert LocationUrl().read("env:TARGET", "--to", reader).reveal() == url

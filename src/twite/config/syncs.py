@@ -4,7 +4,7 @@ import re
 from collections.abc import Collection, Mapping
 from datetime import tzinfo
 from typing import Final, Literal
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -25,6 +25,8 @@ from twite.formats.files.table import NAMES
 STORAGE: Final = frozenset({"s3", "gs", "az"})
 # Names of subcommands of `twite sync`.
 _RESERVED: Final = frozenset({"list", "run", "woocommerce"})
+# A host with a port, perhaps an IPv6 address in brackets.
+_PORT: Final = re.compile(r"(?:\[[^]]*\]|[^:]*):(.+)")
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]+", re.ASCII)
 _TABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)?", re.ASCII)
 
@@ -47,7 +49,21 @@ class LocationUrl(SecretText, frozen=True):
                 "has credentials, which are no part of a bucket's URL. Put them into the "
                 "provider's variables, such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
             )
+        if not _has_ports(parts):
+            raise SettingsError(
+                place,
+                "has a port that is not a number from 1 to 65535, as in db.shop.example:5432",
+            )
         return secret_url
+
+
+def _has_ports(parts: SplitResult) -> bool:
+    """Whether each port in a URL, perhaps of several hosts, can be one."""
+    if "@" in parts.path and "@" not in parts.netloc:
+        return True  # a password with a slash, which the driver's connection explains
+    found = [_PORT.fullmatch(host) for host in parts.netloc.rpartition("@")[2].split(",")]
+    ports = [match[1] for match in found if match is not None]
+    return all(port.isascii() and port.isdigit() and 0 < int(port[:9]) <= 65_535 for port in ports)
 
 
 class _Query(Text, frozen=True):
