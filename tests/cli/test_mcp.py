@@ -6,14 +6,20 @@ import socket
 import subprocess
 import sys
 
+import msgspec
 import pytest
 from command_stage import ENVIRONMENT
 
+from builders import a_submission
 from canaries import EMAIL
 from command_schemas import document
 from mcp_client import asked, text_of
 from twite.cli.mcp import tools
 from twite.cli.mcp.tools import TOOLS, ToolRefused, called
+from twite.domain.fault import MaskedFault
+from twite.domain.submission import RejectedConversion
+from twite.machine.system import SystemClock
+from twite.stores.sqlite import SQLiteStore
 
 CALLS = (
     ("find_conversion", {"id": "order-2"}),
@@ -147,6 +153,25 @@ async def test_unknown_pixel_or_account_is_an_error_with_those_that_exist(
         await called(shop, name, arguments)
 
     assert str(refused.value) == problem
+
+
+@pytest.mark.parametrize("written", ["order\0 9", "order\\u0000 9"])
+async def test_rejected_id_with_a_control_character_is_found_as_sent_and_as_shown(shop, written):
+    store = await SQLiteStore.open(str(shop.parent / "twite.db"))
+    fault = MaskedFault(path="conversion_id", code="control_character", message="", value="")
+    refusal = RejectedConversion(
+        index=0, pixel="", errors=(), conversion_id="order\\u0000 9", faults=(fault,)
+    )
+    now = SystemClock().now()
+    submission = a_submission(receipt="r-rejected", received_at=now)
+    await store.record(msgspec.structs.replace(submission, refusals=(refusal,)))
+    await store.close()
+
+    report = json.loads(await called(shop, "why_not_sent", {"id": written}))
+
+    (why,) = report["not_sent"]
+    assert why["conversion_id"] == "order\\u0000 9"
+    assert (why["state"], why["code"]) == ("rejected", "control_character")
 
 
 async def test_pixel_that_only_the_store_has_is_known(shop):

@@ -14,8 +14,8 @@ from twite.domain.cause import DeliveryCause
 from twite.domain.delivery import NO_REQUEST, State
 from twite.domain.history import History, PastAttempt, TagNotFired
 from twite.domain.joins import GainedIdentifier
+from twite.domain.normalize import visible
 from twite.domain.value_change import ValueChange
-from twite.gateway.operations.explain import visible
 from twite.http.routes.reports import HistoryView
 from twite.stores.sqlite import SQLiteStore
 

@@ -4,7 +4,8 @@ Email   trimmed, lower-cased, SHA-256, no salt; dots and plus tags stay [doc WEB
 Phone   E.164 with its plus sign, SHA-256 [doc WEB; checked against X's vectors]
 Others  trimmed, raw: click id, IP, user agent [doc WEB]
 
-Every function returns the value, or a Fault with the reason.
+Every function returns the value, or a Fault with the reason. `visible` and `visible_line` are for
+texts that are shown, such as ids.
 """
 
 import hashlib
@@ -297,3 +298,19 @@ def _click_id_of_cookie(text: str) -> str | None:
         return None
     usable = _CLICK_ID.fullmatch(cookie.twclid) and cookie.twclid.lower() not in PLACEHOLDERS
     return cookie.twclid if usable else None
+
+
+def visible(text: str) -> str:
+    """Escape invisible and bidirectional characters as JSON does; keep line breaks."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c == "\n" else _escaped(c) for c in text)
+
+
+def visible_line(text: str) -> str:
+    """Do as `visible`, and escape line breaks, too."""
+    return visible(text).replace("\n", "\\n")
+
+
+def _escaped(c: str) -> str:
+    return msgspec.json.encode(c).decode()[1:-1] if ord(c) < 0x20 else f"\\u{ord(c):04x}"

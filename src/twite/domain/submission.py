@@ -9,6 +9,7 @@ import msgspec
 from twite.domain.cause import DeliveryCause
 from twite.domain.fault import Fault, MaskedFault
 from twite.domain.joins import JoinRequest, KnownIdentifier
+from twite.domain.normalize import visible_line
 from twite.domain.secret import Masked
 from twite.domain.stats.deduplication import DedupRow
 from twite.domain.stats.match_keys import Flaw
@@ -218,9 +219,14 @@ class RejectionQuery(msgspec.Struct, frozen=True, kw_only=True):
             self.since <= rejection.at < self.until
             and self.source in {None, rejection.source, real_name(rejection.source)}
             and (self.pixels is None or rejection.pixel in self.pixels)
-            and self.name in {None, rejection.conversion_id, rejection.receipt}
+            and (self.name is None or _is_named(rejection, self.name))
             and (self.code is None or any(fault.code == self.code for fault in rejection.faults))
         )
+
+
+def _is_named(rejection: Rejection, name: str) -> bool:
+    """Whether a name is that of a rejection. Ids are stored with escapes, as they are shown."""
+    return visible_line(name) in {rejection.conversion_id, rejection.receipt}
 
 
 def rejection_of(submission: Submission, rejected: RejectedConversion) -> Rejection:

@@ -6,7 +6,7 @@ from test_accept import AcceptStage
 
 from builders import a_source
 from twite.domain.fault import CODES
-from twite.domain.submission import LONGEST_VALUE, rejection_of
+from twite.domain.submission import LONGEST_VALUE, RejectionQuery, rejection_of
 from twite.gateway.ingest.rejections import marks, masked_value
 from twite.redaction.mask_text import masked_text
 
@@ -101,3 +101,24 @@ def test_person_hashes_need_an_identifier_and_a_salt():
     assert own == marks(words, salt=b"salt")
     assert len(own) == 2
     assert set(own).isdisjoint(marks(words, salt=b"other"))
+
+
+@pytest.mark.parametrize(
+    ("written", "stored"),
+    [
+        ("order\0 1", "order\\u0000 1"),
+        ("A1234567890\tX", "A1234567890\\tX"),
+        ("a\nb", "a\\nb"),
+        ("ada.love\0lace@shop.example", "***"),
+        (f"{PHONE[:4]}\t{PHONE[4:]}", "***"),
+    ],
+)
+async def test_id_with_a_control_character_is_stored_and_found_with_escapes(written, stored):
+    rejection = await rejected(conversion_id=written, twclid="abc")
+
+    assert "control_character" in {fault.code for fault in rejection.faults}
+    assert rejection.conversion_id == stored
+    if stored != "***":
+        names = (written, stored)
+        assert [RejectionQuery(name=name).wants(rejection) for name in names] == [True, True]
+    assert not RejectionQuery(name="order").wants(rejection)

@@ -17,6 +17,7 @@ from twite.domain.blame.circuit_breaker import PROBE_EVERY
 from twite.domain.delivery import State
 from twite.domain.errors import UnknownName
 from twite.domain.history import History
+from twite.domain.normalize import visible_line
 from twite.domain.plural import plural
 from twite.domain.submission import KEPT_FOR, Rejection, RejectionQuery
 from twite.domain.times import MINUTE, SECOND
@@ -39,6 +40,7 @@ from twite.machine.system import SystemClock
 MOST: Final = 1_000
 _RECEIPT: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}", re.IGNORECASE)
+_CONTROL: Final = re.compile(r"[\0-\x1f\x7f\ud800-\udfff]")
 _RECENT: Final = 5 * MINUTE
 
 
@@ -111,6 +113,8 @@ async def _histories(
 ) -> tuple[list[History], bool]:
     """Return the histories of an id, a receipt or a digest, latest first, and if there are more."""
     histories: dict[int, History] = {}
+    # No accepted id has these characters, and databases refuse NUL or surrogates.
+    name = visible_line(name) if _CONTROL.search(name) else name
     own = [destination.pixel for destination in settings.destinations()]
     # These are tags, and pixels that are no longer configured.
     others = {account.pixel for account in await reader.balance()}.difference(own)

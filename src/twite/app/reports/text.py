@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from twite.gateway.operations.explain import visible
+from twite.domain.normalize import visible
 from twite.redaction.mask_text import masked_text
 from twite.redaction.mask_tree import masked_words
 from twite.redaction.scrub_text import without_persons

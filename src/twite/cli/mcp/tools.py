@@ -22,7 +22,6 @@ from twite.config.settings import Settings, load
 from twite.domain.errors import ClientError, TwiteError
 from twite.domain.submission import KEPT_FOR
 from twite.domain.times import DAY
-from twite.gateway.operations.explain import visible
 from twite.gateway.results.read import MOST_DAYS, ResultsReport
 from twite.redaction.scrub_text import names_a_person
 
@@ -206,4 +205,4 @@ def _settings(config: Path) -> Settings:
 def _id_of(arguments: FindArguments) -> str:
     if names_a_person(arguments.id):
         raise ToolRefused(_NO_PERSON)
-    return visible(arguments.id)
+    return arguments.id

@@ -9,12 +9,14 @@ from typing import Final
 import msgspec
 
 from twite.domain.fault import Fault, MaskedFault
-from twite.domain.normalize import is_private_address
+from twite.domain.normalize import is_private_address, visible_line
 from twite.domain.stats.match_keys import shape_of
 from twite.domain.submission import LONGEST_TEXT, LONGEST_VALUE, MOST_FAULTS, RejectedConversion
 from twite.formats.native.conversion import ReadConversion
 from twite.formats.parsed_request import Native
 from twite.redaction.mask_text import masked_text
+from twite.redaction.scrub_text import names_a_person
+from twite.redaction.shapes import MASK
 from twite.redaction.vocabulary import FieldKind, kind_of
 
 # Fields that may identify a person: Twite stores only the shape, such as `xxxx@xxxx`.
@@ -36,19 +38,28 @@ _MOST_LOOKED_AT: Final = 4 * LONGEST_VALUE
 
 
 def refusal_of(native: Native, read: ReadConversion, *, salt: bytes) -> RejectedConversion:
-    identity = "" if native.conversion_id is None else str(native.conversion_id).strip()
-    if any(fault.path == "conversion_id" for fault in read.faults):
-        identity = masked_value("conversion_id", identity)
     kept = read.native
     return RejectedConversion(
         index=read.index,
         pixel=read.pixel,
         errors=read.faults,
         event=masked_value("event", native.event or ""),
-        conversion_id=identity[:LONGEST_TEXT],
+        conversion_id=_stored_id(native, read.faults),
         faults=tuple(_masked(fault, native) for fault in read.faults[:MOST_FAULTS]),
         marks=marks((kept.email_sha256, kept.phone_sha256, kept.twclid), salt=salt),
     )
+
+
+def _stored_id(native: Native, faults: Iterable[Fault]) -> str:
+    """Return a conversion id as it is stored: with escapes, so that users find what they see."""
+    identity = "" if native.conversion_id is None else str(native.conversion_id).strip()
+    codes = {fault.code for fault in faults if fault.path == "conversion_id"}
+    if codes == {"control_character"}:
+        printable = "".join(c for c in identity if c.isprintable())
+        identity = MASK if names_a_person(printable) else identity
+    elif codes:
+        identity = masked_value("conversion_id", identity)
+    return visible_line(identity)[:LONGEST_TEXT]
 
 
 def _masked(fault: Fault, native: Native) -> MaskedFault:

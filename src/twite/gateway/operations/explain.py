@@ -5,6 +5,7 @@ from typing import Final
 
 import msgspec
 
+from twite.domain.normalize import visible
 from twite.domain.submission import Endpoint
 from twite.gateway.operations.dry_run import opened
 from twite.gateway.ports.queries import ConversionOrigin
@@ -98,17 +99,6 @@ def compact(body: bytes) -> bytes:
         return msgspec.json.encode(masked_tree(msgspec.json.decode(body)))
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         return b"null"
-
-
-def visible(text: str) -> str:
-    """Escape invisible and bidirectional characters as JSON does; keep line breaks."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() or c == "\n" else _escaped(c) for c in text)
-
-
-def _escaped(c: str) -> str:
-    return msgspec.json.encode(c).decode()[1:-1] if ord(c) < 0x20 else f"\\u{ord(c):04x}"
 
 
 def flat(body: bytes) -> dict[str, object]:

@@ -14,9 +14,9 @@ from typing import Final
 import msgspec
 
 from twite.domain.fault import Fault
+from twite.domain.normalize import visible
 from twite.domain.test_mode import is_test, real_name
 from twite.domain.times import LATEST, moment, spelled
-from twite.gateway.operations.explain import visible
 from twite.gateway.ports.exports import Cell, ExportRow, StoredConversion
 from twite.gateway.ports.listing import ConversionSummary, ListedState
 from twite.redaction.mask_tree import masked_words

@@ -4,8 +4,9 @@ from typing import Final
 
 import msgspec
 
+from twite.domain.normalize import visible
 from twite.domain.submission import Endpoint
-from twite.gateway.operations.explain import own_entry, visible
+from twite.gateway.operations.explain import own_entry
 from twite.gateway.ports.queries import ConversionOrigin
 from twite.redaction.mask_tree import masked_tree
 
