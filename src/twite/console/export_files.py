@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
-from twite.console.safe_text import csv_lines
+from twite.formats.files.csv_text import csv_text
 from twite.gateway.operations.export_rows import COLUMNS, DECIMALS, DIGITS, ColumnKind
 
 FileRow = Sequence[object]
@@ -56,9 +56,13 @@ async def csv_parts(
     head: Sequence[str], pages: AsyncIterator[Sequence[FileRow]]
 ) -> AsyncIterator[bytes]:
     """Yield a CSV file (RFC 4180) with cells that no spreadsheet reads as formulas."""
-    yield csv_lines([head])
+    yield csv_text([head]).encode()
     async for rows in pages:
-        yield await asyncio.to_thread(csv_lines, rows)
+        yield await asyncio.to_thread(_csv_bytes, rows)
+
+
+def _csv_bytes(rows: Sequence[FileRow]) -> bytes:
+    return csv_text(rows).encode("utf-8", "replace")
 
 
 async def parquet_parts(

@@ -223,7 +223,7 @@ def digest_of(row: ExportRow) -> int:
 
 def cells_of(row: ExportRow) -> list[str]:
     """Return a row as texts for a CSV file: times as ISO 8601, "" for what is unknown."""
-    return [_text(cell) for cell in row]
+    return [cell if isinstance(cell, str) else _text(cell) for cell in row]
 
 
 def time_of(ms: int) -> datetime:
