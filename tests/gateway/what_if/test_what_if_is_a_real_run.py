@@ -32,8 +32,10 @@ from twite.stores.sqlite import SQLiteStore
 LONG = os.environ.get("TWITE_TRIAL") == "1"
 HISTORIES = 1_000 if LONG else 60
 # An ignored event takes a key; an unknown one takes the key of another pixel; the first copy of a
-# repeat with hashed consent moves to tests; that of a repeat without an id, to another event.
-FOUND = (35, 392, 1784, 1832)
+# repeat with hashed consent moves to tests; that of a repeat without an id, to another event;
+# the first copy with an idempotency key moves out of test mode.
+FOUND = (35, 392, 1784, 1832, 3070)
+IGNORED_ELSEWHERE = 267
 PARTS = 4 if LONG else 1
 SALT = b"one salt for both runs"
 
@@ -189,7 +191,7 @@ async def compared(runs, number, *, same=False):
         current_settings=before,
         salt=SALT,
         rejections=rejections,
-        past_ignored=PastIgnored(tallies, new_settings=after),
+        past_ignored=PastIgnored(tallies, new_settings=after, current_settings=before),
     )
     found = {}
     for request in requests:
@@ -289,9 +291,14 @@ async def test_a_difference_that_was_found_is_mended(runs, number):
 async def test_what_if_of_the_same_settings_changes_nothing(runs, part):
     for number in range(part, HISTORIES, PARTS):
         for pair in await compared(runs, number, same=True):
-            comparison = pair.comparison
-            assert comparison.verdict_before.outcome is comparison.verdict_after.outcome, (
-                number,
-                pair,
-            )
-            assert comparison.is_same, (number, pair)
+            assert is_unchanged(pair), (number, pair)
+
+
+async def test_event_ignored_for_another_pixel_leaves_copies_known(runs):
+    for pair in await compared(runs, IGNORED_ELSEWHERE, same=True):
+        assert is_unchanged(pair), pair
+
+
+def is_unchanged(pair):
+    before, after = pair.comparison.verdict_before, pair.comparison.verdict_after
+    return before.outcome is after.outcome and pair.comparison.is_same

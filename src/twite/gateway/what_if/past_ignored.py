@@ -14,10 +14,19 @@ from twite.gateway.what_if.report import IgnoredEvents
 
 
 class PastIgnored:
-    """Counts of ignored events, read under `new_settings`."""
+    """Counts of ignored events, read under `new_settings`.
 
-    def __init__(self, tallies: Sequence[IgnoredTally], *, new_settings: IntakeSettings) -> None:
-        self._new_settings = new_settings
+    `current_settings` are those that ignored them.
+    """
+
+    def __init__(
+        self,
+        tallies: Sequence[IgnoredTally],
+        *,
+        new_settings: IntakeSettings,
+        current_settings: IntakeSettings,
+    ) -> None:
+        self._new_settings, self._current_settings = new_settings, current_settings
         self._tallies = [tally for tally in tallies if tally.reason in UNKNOWN_TO_X and tally.name]
         # By pixel and X's event, the days on which such a conversion would have arrived.
         self._days: dict[tuple[str, str], set[int]] = {}
@@ -25,7 +34,7 @@ class PastIgnored:
             source = new_settings.source(tally.source)
             for pixel in () if source is None else {source.pixel, *source.pixels}:
                 event = self._event(tally, pixel)
-                if event is not None:
+                if event is not None and self._may_be_new(tally, pixel):
                     self._days.setdefault((pixel, event), set()).add(tally.day)
 
     def had(self, pixel: str, event: str, *, since: int, until: int) -> bool:
@@ -46,10 +55,24 @@ class PastIgnored:
         for (by, name, reason, event), times in sums.items():
             yield IgnoredEvents(source=by, name=name, reason=reason, event=event, times=times)
 
-    def _event(self, tally: IgnoredTally, pixel: str) -> str | None:
-        """Return X's event for an ignored event; None if it would be ignored again."""
+    def _may_be_new(self, tally: IgnoredTally, pixel: str) -> bool:
+        """Return whether an event may have been ignored that would be a conversion of a pixel.
+
+        If the pixel knew it then, it was ignored for another pixel, perhaps the source's own.
+        """
+        before = self._current_settings.source(tally.source)
         source = self._new_settings.source(tally.source)
-        destination = self._new_settings.destinations.get(pixel)
+        if before is None or source is None or pixel == source.pixel != before.pixel:
+            return True
+        return self._event(tally, pixel, self._current_settings) is None
+
+    def _event(
+        self, tally: IgnoredTally, pixel: str, settings: IntakeSettings | None = None
+    ) -> str | None:
+        """Return X's event for an ignored event; None if it would be ignored again."""
+        settings = settings or self._new_settings
+        source = settings.source(tally.source)
+        destination = settings.destinations.get(pixel)
         if source is None or destination is None:
             return None
         name = our_name(tally.name, chosen=source.events, known=destination.events)

@@ -9,6 +9,7 @@ from twite.domain.conversion import Conversion, dedup_key
 from twite.domain.destination import Source
 from twite.domain.submission import AcceptedConversion, Rejection
 from twite.domain.test_mode import in_test, is_test, real_name
+from twite.formats.native.conversion import ReadConversion
 from twite.gateway.ingest.entries import entry_of
 from twite.gateway.ingest.tested import tested_conversion
 from twite.gateway.ports.copies import said
@@ -21,6 +22,7 @@ from twite.gateway.what_if.report import PastComparison
 from twite.gateway.what_if.reread import BY_SETTINGS, Reread, Rereader
 from twite.gateway.what_if.reread_x import IN_X_FORMAT, reread_x
 from twite.gateway.what_if.stored_ids import id_of
+from twite.gateway.what_if.untouched import Untouched
 from twite.gateway.what_if.verdict import IntakeOutcome, IntakeVerdict, NotStored, unknown
 
 
@@ -38,6 +40,7 @@ class PastIntake:
     ) -> None:
         self._past_ignored = past_ignored
         self._new_settings, self._current_settings = new_settings, current_settings
+        self._rules = new_settings.value_rules
         self._salt = salt
         self._rejections: dict[tuple[str, int], Rejection] = {
             (rejection.receipt, rejection.index): rejection for rejection in rejections
@@ -52,11 +55,17 @@ class PastIntake:
         self._order = sorted(rejections, key=lambda each: -each.at)
         self._copies = PastCopies(new_settings.dedup_window)
         self._guards = PastGuards(new_settings=new_settings, current_settings=current_settings)
+        self._untouched = Untouched(
+            new_settings=new_settings, current_settings=current_settings, guards=self._guards
+        )
 
     def decide(self, request: PastRequest) -> list[PastComparison]:
         """Decide about the conversions of a request, and compare the verdicts."""
         self._confuse_denied(until=request.received_at)
-        if request.endpoint in IN_X_FORMAT:
+        found = self._untouched.found(request)
+        if found is not None:
+            pass
+        elif request.endpoint in IN_X_FORMAT:
             found = reread_x(
                 request,
                 new_settings=self._new_settings,
@@ -67,12 +76,16 @@ class PastIntake:
         else:
             found = self._rereader.reread(request)
         at = request.received_at
-        decided = [(reread, *self._decided(reread, at)) for reread in found]
+        valued = [self._valued(reread) for reread in found]
+        decided = [
+            self._decided(reread, conversion, at)
+            for reread, conversion in zip(found, valued, strict=True)
+        ]
         self._copies.end_request(at=at)
         comparisons = []
-        for reread, verdict, accepted in decided:
+        for reread, conversion, (verdict, accepted) in zip(found, valued, decided, strict=True):
             comparison = _comparison(request, reread, verdict, accepted)
-            self._learn(reread, comparison, accepted)
+            self._learn(reread, conversion, comparison, accepted)
             self._rejections.pop((request.receipt, reread.place), None)
             comparisons.append(comparison)
         return comparisons
@@ -139,26 +152,17 @@ class PastIntake:
                 return True
         return False
 
-    def _decided(self, reread: Reread, at: int) -> tuple[IntakeVerdict, AcceptedConversion | None]:
+    def _decided(
+        self, reread: Reread, conversion: Conversion | None, at: int
+    ) -> tuple[IntakeVerdict, AcceptedConversion | None]:
         """Return the verdict on one conversion, and its entry if intake would have stored one."""
         read = reread.read
-        if reread.verdict is not None or read is None or read.conversion is None:
+        if reread.verdict is not None or read is None or conversion is None:
             verdict = reread.verdict or unknown(NotStored.BODY)
             if verdict.outcome is IntakeOutcome.UNKNOWN:
                 self._confuse(reread, at)
             return verdict, None
-        conversion = self._valued(reread, read.conversion)
-        accepted = entry_of(
-            conversion,
-            read.index,
-            self._guards.look(reread.source, reread.past),
-            suppressed=read.suppressed,
-            held=read.held,
-            cause=read.cause,
-            consent=read.evidence,
-        )
-        if is_test(reread.source):
-            accepted = tested_conversion(accepted)
+        accepted = reread.accepted or self._entry(reread, read, conversion)
         if not self._copies.knows(accepted.key) or self._may_be_copy_of_ignored(accepted, at):
             return unknown(NotStored.COPY), None
         if reread.is_consent_assumed and not self._copies.is_final(accepted.key, at=at):
@@ -173,6 +177,20 @@ class PastIntake:
         if is_in_doubt:
             return unknown(NotStored.AMOUNTS), None
         return _verdict_on(accepted, held=held, cause=cause), accepted
+
+    def _entry(
+        self, reread: Reread, read: ReadConversion, conversion: Conversion
+    ) -> AcceptedConversion:
+        accepted = entry_of(
+            conversion,
+            read.index,
+            self._guards.look(reread.source, reread.past),
+            suppressed=read.suppressed,
+            held=read.held,
+            cause=read.cause,
+            consent=read.evidence,
+        )
+        return tested_conversion(accepted) if is_test(reread.source) else accepted
 
     def _may_be_copy_of_ignored(self, accepted: AcceptedConversion, at: int) -> bool:
         """Return whether an event that was ignored may have the key; then its holder is unknown.
@@ -215,10 +233,12 @@ class PastIntake:
     def _has_same_policy(self, source: str) -> bool:
         return self._new_settings.policy(source) == self._current_settings.policy(source)
 
-    def _valued(self, reread: Reread, conversion: Conversion) -> Conversion:
-        """Return a conversion with the value that the rules give it."""
-        rules = self._new_settings.value_rules
-        return rules.applied(conversion, source=reread.source).conversion if rules else conversion
+    def _valued(self, reread: Reread) -> Conversion | None:
+        """Return a conversion with the value that the rules give it; None if it is none."""
+        conversion, rules = None if reread.read is None else reread.read.conversion, self._rules
+        if conversion is None or reread.accepted is not None or not rules:
+            return conversion
+        return rules.applied(conversion, source=reread.source).conversion
 
     def _confuse(self, reread: Reread, at: int) -> None:
         """Record that it is unknown whether a conversion holds its dedup key."""
@@ -241,13 +261,13 @@ class PastIntake:
             self._copies.confuse(dedup_key(pixel, event, identity), at=at)
 
     def _learn(
-        self, reread: Reread, comparison: PastComparison, accepted: AcceptedConversion | None
+        self,
+        reread: Reread,
+        conversion: Conversion | None,
+        comparison: PastComparison,
+        accepted: AcceptedConversion | None,
     ) -> None:
-        conversion = None if reread.read is None else reread.read.conversion
-        if conversion is None or is_test(reread.source):
-            valued = None
-        else:
-            valued = self._valued(reread, conversion)
+        valued = None if is_test(reread.source) else conversion
         source = real_name(reread.source)
         if comparison.verdict_after.outcome is IntakeOutcome.UNKNOWN and valued is not None:
             self._guards.learn_unknown(source, valued)
@@ -287,7 +307,8 @@ def _comparison(
     if reread.past_verdict.is_accepted and verdict.is_accepted and accepted and reread.past:
         # The time of a conversion without one may differ.
         at = request.received_at
-        body_before, body_after = said(reread.past.body, at=at), said(accepted.body, at=at)
+        if reread.accepted is None:
+            body_before, body_after = said(reread.past.body, at=at), said(accepted.body, at=at)
         if _is_same(reread.past, body_before, body_after):
             body_before = body_after = b""
         if real_name(reread.past.pixel) != real_name(accepted.pixel):

@@ -15,7 +15,7 @@ from twite.domain.cause import CONSENT_CAUSES, DENIALS
 from twite.domain.destination import Destination, Source
 from twite.domain.fault import MaskedFault
 from twite.domain.secret import Masked
-from twite.domain.submission import Endpoint, Ignored
+from twite.domain.submission import AcceptedConversion, Endpoint, Ignored
 from twite.domain.test_mode import real_name
 from twite.formats.event_data.conversions import STANDARD, our_name
 from twite.formats.native.conversion import ReadContext, ReadConversion, read_conversion
@@ -35,7 +35,7 @@ _MISSING: Final = "identifier_missing"
 _KEY_FIELDS: Final = frozenset({"pixel", "event", "conversion_id"})
 # In place of identifiers that were not stored, so that only consent decides.
 _STAND_IN: Final = "d3ac5ab07a13c4c96b8a16e24b7b6b1d2e2a2f4ed09de9c4d3c4b1b7fbe9a1c0"
-_BATCH: Final = b'{"conversions":'
+BATCH: Final = b'{"conversions":'
 _ONE: Final = msgspec.json.Decoder(Native)
 
 
@@ -112,7 +112,7 @@ class Reread(Masked, frozen=True, kw_only=True):
     unknown, it may have its id. `source` is the name of the source, or that of its tests. `lacks`
     names identifiers of the result that consent removed when it was stored, and that the new
     settings would have sent. `is_consent_assumed` is whether it is a repeat of which only that it
-    was not denied is known.
+    was not denied is known. `accepted` is what intake would store again, if known.
     """
 
     in_repr = ("place", "recorded", "verdict")
@@ -124,6 +124,7 @@ class Reread(Masked, frozen=True, kw_only=True):
     read: ReadConversion | None = None
     lacks: tuple[str, ...] = ()
     is_consent_assumed: bool = False
+    accepted: AcceptedConversion | None = None
 
 
 class Rereader:
@@ -364,7 +365,7 @@ def _verdict_on_all(
 def _decoded(body: bytes) -> tuple[list[Native], Sequence[dict[str, object]]] | None:
     """Return the conversions of a stored request, and their event data; None if unreadable."""
     try:
-        if body.startswith(_BATCH):
+        if body.startswith(BATCH):
             batch = _MANY.decode(body)
             return batch.conversions, batch.hit or ()
         return [_ONE.decode(body)], ()

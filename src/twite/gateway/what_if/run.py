@@ -57,7 +57,11 @@ class WhatIf:
         began = since - self._new_settings.dedup_window
         wanted = RejectionQuery(since=began, limit=_MOST_REJECTIONS)
         tallies = await self._queries.answer(IgnoredQuery(since=began // DAY))
-        past_ignored = PastIgnored(tallies, new_settings=self._new_settings)
+        past_ignored = PastIgnored(
+            tallies,
+            new_settings=self._new_settings,
+            current_settings=self._current_settings,
+        )
         past_intake = PastIntake(
             new_settings=self._new_settings,
             current_settings=self._current_settings,

@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 
+from twite.domain.test_mode import is_test
 from twite.formats.native.conversion import ReadConversion, tell_repeats_apart
 from twite.formats.parsed_request import Native
 from twite.gateway.ports.past_requests import PastConversion, PastRequest
@@ -29,6 +30,9 @@ class StoredIds:
         self._salt = salt
         # Ids that are derived from the content, and the ids that were stored for them.
         self._ids: dict[str, str] = {}
+        # Pixel, event, and whether it would be a test, of ids that were not derived from the
+        # content, in test mode: outside of it, the same key gave another id.
+        self._of_tests: set[tuple[str, str, bool]] = set()
 
     def of(
         self,
@@ -54,6 +58,11 @@ class StoredIds:
             if id_of(native) or conversion is None:
                 continue
             derived, past_conversion = conversion.conversion_id, past[place]
+            if past_conversion is not None and self._is_of_other_mode(
+                request, read[place], past_conversion.conversion_id
+            ):
+                found[place] = unknown(NotStored.ID)
+                continue
             if past_conversion is not None:
                 identity = self._ids[derived] = past_conversion.conversion_id
             elif derived in self._ids or place in request.refused:
@@ -69,6 +78,21 @@ class StoredIds:
             own = msgspec.structs.replace(conversion, conversion_id=identity)
             found[place] = msgspec.structs.replace(read[place], conversion=own)
         return found
+
+    def _is_of_other_mode(self, request: PastRequest, read: ReadConversion, stored_id: str) -> bool:
+        """Return whether an id may equal one that was given in test mode, and would not be now.
+
+        An id that is derived from an idempotency key depends on the mode.
+        """
+        source, conversion = self._new_settings.source(request.source), read.conversion
+        if source is None or conversion is None or conversion.conversion_id == stored_id:
+            return False
+        mode = is_test(source.at(request.received_at).name)
+        place = conversion.pixel, conversion.event, mode
+        if is_test(request.source):
+            self._of_tests.add(place)
+            return False
+        return place in self._of_tests
 
     def _is_mapped_alike(self, request: PastRequest, read: ReadConversion) -> bool:
         """Return whether both settings map the same conversions to a pixel and event.
