@@ -10,23 +10,21 @@ from functools import cache
 from pathlib import Path
 
 import msgspec
-from command_stage import KEY, store_in
+from command_stage import store_in
+from intake_stage import SHOP, intake
 
 from any_results import ACCOUNT, an_account, some_days
 from builders import NOW, a_conversion, a_submission, an_entry
-from fakes import PlainPasswords, SeededRandomness
+from fakes import PlainPasswords
 from shop_double import KEY as SHOP_KEY
 from shop_double import SECRET as SHOP_SECRET
 from shop_double import ShopDouble, an_order
 from twite.domain.alert import Alert, AlertKind
 from twite.domain.conversion import Identifiers
-from twite.domain.destination import Destination, Source
 from twite.domain.joins import JoinRequest
 from twite.domain.people.users import KeyScope, Role
-from twite.domain.secret import Secret
 from twite.domain.stats.deduplication import DedupPath, DedupRow
 from twite.gateway.identity.accounts import Accounts
-from twite.gateway.ingest.accept import Accept
 from twite.gateway.ports.outbox import SweepRequest
 from twite.gateway.results.records import put_account, put_days
 from twite.machine.system import SystemClock
@@ -145,10 +143,10 @@ def _files_of_store() -> dict[str, bytes]:
 
 
 async def _filled(path: str) -> None:
+    await _receive(path)
     now = SystemClock().now()
     store = await SQLiteStore.open(path)
     try:
-        await _receive(store)
         await _join(store, now)
         row = DedupRow(
             pixel="o8z6j", event="o8z6k", conversion_id="a", path=DedupPath.PIXEL, at=now
@@ -169,21 +167,10 @@ async def _filled(path: str) -> None:
         await store.close()
 
 
-async def _receive(store: SQLiteStore) -> None:
-    accept = Accept(
-        intake=store,
-        clock=SystemClock(),
-        randomness=SeededRandomness(1),
-        destinations={
-            "o8z6j": Destination(pixel="o8z6j", credentials=None, events={"purchase": "o8z6k"})
-        },
-        salt=store.salt,
-        wake=lambda _pixel: None,
-        privacy=store,
-    )
-    source = Source(name="shop", key=Secret(KEY), pixel="o8z6j", pixels=frozenset({"o8z6j"}))
-    for conversion in _RECEIVED:
-        await accept.native(source=source, body=json.dumps(conversion).encode())
+async def _receive(path: str) -> None:
+    async with intake(path) as accept:
+        for conversion in _RECEIVED:
+            await accept.native(source=SHOP, body=json.dumps(conversion).encode())
 
 
 async def _join(store: SQLiteStore, now: int) -> None:

@@ -21,6 +21,7 @@ from twite.gateway.results.fetch import signed_in_accounts
 from twite.gateway.results.records import load_account
 from twite.gateway.x_account.ads_statistics import AdsStatistics
 from twite.machine.system import SystemClock
+from twite.redaction.mask_tree import masked_words
 
 # Results are fetched every hour: later, something is wrong.
 _LATE: Final = 3 * HOUR
@@ -44,7 +45,8 @@ async def results(settings: Settings) -> AsyncIterator[CheckFinding]:
         if account.problem:
             yield warning(
                 "results",
-                f"the results of ads account {account.account} are not current: {account.problem}",
+                f"the results of ads account {account.account} are not current: "
+                f"{masked_words(account.problem)}",
                 "The report shows older figures. Deliveries are not affected.",
                 "Correct the cause that X names. Twite tries again within an hour.",
             )

@@ -21,6 +21,7 @@ from twite.domain.history import ConversionCounts, total, without_tests
 from twite.domain.pause import Cause, Pause
 from twite.gateway.alerts.notifier import what_to_do
 from twite.gateway.ports.findings import CheckFinding, failed, passed, warning
+from twite.redaction.mask_tree import masked_words
 
 _PAGE: Final = b"\0" * 4096
 _SYNCS: Final = 21
@@ -236,7 +237,8 @@ def _pauses(pauses: Sequence[Pause]) -> Iterator[CheckFinding]:
         until = _UNTIL.get(pause.cause, "until X accepts one, which Twite tests once a minute")
         yield status(
             "paused",
-            f"{event}pixel {pause.pixel}, since {since:%Y-%m-%d %H:%M} UTC: {pause.reason[:200]}",
+            f"{event}pixel {pause.pixel}, since {since:%Y-%m-%d %H:%M} UTC: "
+            f"{masked_words(pause.reason)[:200]}",
             f"Its conversions stay queued {until}.",
             rule.fix,
         )
@@ -268,7 +270,7 @@ def _on_alert(alert: Alert) -> CheckFinding:
     status = failed if rule.urgent else warning
     return status(
         "alerts",
-        f"{alert.kind} is open for {alert.subject}: {alert.reason}",
+        f"{alert.kind} is open for {alert.subject}: {masked_words(alert.reason)}",
         f"{rule.title[0].upper()}{rule.title[1:]}.",
         f"{what_to_do(alert.kind)}.",
     )
