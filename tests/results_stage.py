@@ -3,18 +3,21 @@
 import asyncio
 from email.utils import formatdate
 from random import Random
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
+from zoneinfo import ZoneInfo
 
 import msgspec
 
 from builders import a_destination_with_oauth
 from fakes import MovingClock, SeededRandomness
 from memory_store.state import MemoryState
+from twite.domain.results.account_days import days_until
 from twite.domain.results.figures import AttributedSum, DeliveredEvent
 from twite.domain.times import DAY, HOUR, MINUTE, SECOND, spelled
 from twite.gateway.ports.transport import NoResponse, Response
 from twite.gateway.rate_limiter import RateLimiter
-from twite.gateway.results.fetch import FetchBasis, ResultsFetch
+from twite.gateway.results.back_fill import FetchBasis
+from twite.gateway.results.fetch import ResultsFetch
 from twite.gateway.results.records import load_account, load_days
 from twite.gateway.x_account.ads_statistics import AdsStatistics
 from twite.gateway.x_account.inquiries import XInquiryAddress
@@ -56,10 +59,12 @@ class EmulatedX:
         self.faults: list[tuple[str, int, dict[str, str]]] = []
         # (time, method, path, status) of each request.
         self.asked: list[tuple[int, str, str, int]] = []
+        self.queries: list[tuple[str, dict[str, str]]] = []
 
     async def ask(self, inquiry: Inquiry) -> Response | NoResponse:
         parts = urlsplit(inquiry.url)
         now = self._clock.now()
+        self.queries.append((parts.path, dict(parse_qsl(parts.query))))
         fault = next((fault for fault in self.faults if fault[0] in parts.path), None)
         if fault is not None:
             self.faults.remove(fault)
@@ -178,7 +183,7 @@ class FetchStage:
                 queries=self.deliveries,
                 clock=self.clock,
                 history=self._history,
-                attempts_kept=30 * DAY,
+                history_kept=30 * DAY,
             ),
         )
         return fetch
@@ -208,7 +213,8 @@ class FetchStage:
         return await load_account(self.state, ACCOUNT)
 
     async def days(self):
-        return {day.day: day for day in await load_days(self.state, ACCOUNT)}
+        days = days_until(self.clock.now(), 120, ZoneInfo((await self.account()).zone))
+        return {day.day: day for day in await load_days(self.state, ACCOUNT, days)}
 
     async def figures(self) -> dict[tuple[str, str], tuple[int, int, int]]:
         """As EmulatedX.truth, from the store."""

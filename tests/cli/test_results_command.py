@@ -68,6 +68,13 @@ def test_results_are_printed_as_csv_that_no_spreadsheet_takes_for_formulas(comma
     assert sum(int(row["delivered"] or 0) for row in rows) == 40
 
 
+def test_csv_and_json_exclude_each_other(command, with_results):
+    code, out, err = command("results", "--config", str(with_results), "--csv", "--json")
+
+    assert (code, out) == (2, "")
+    assert "choose one of --csv and --json" in " ".join(err.split())
+
+
 def test_unknown_account_is_a_usage_error(command, with_results):
     code, _, err = command("results", "--config", str(with_results), "--account", "nobody")
 

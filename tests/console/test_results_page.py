@@ -3,14 +3,19 @@
 import re
 import time
 from datetime import UTC, datetime
+from html import unescape
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import pytest_asyncio
 from console_stage import SETTINGS, ConsoleStage
 
 from any_results import ACCOUNT, ZONE, an_account, some_days
+from builders import a_submission, an_entry
+from store_contract.actions import claim, delivered, settle
 from twite.domain.people.users import Role
 from twite.domain.results.account_days import days_until
+from twite.domain.times import MINUTE
 from twite.gateway.results.records import put_account, put_days
 from twite.stores.sqlite import SQLiteStore
 
@@ -37,6 +42,12 @@ async def stage(tmp_path_factory):
     store = await SQLiteStore.open(str(stage.settings.store.path))
     await put_account(store, an_account(now, problem="X's request limit is used up"))
     await put_days(store, ACCOUNT, some_days(now))
+    entries = [
+        an_entry(f"order-{number}", pixel="r1", event="o8z6m", index=number) for number in range(3)
+    ]
+    await store.record(a_submission(*entries, received_at=now))
+    batch = await claim(store, pixel="r1", now=now, lease_until=now + MINUTE)
+    await settle(store, batch, "delivered", delivered(batch), at=now)
     await store.close()
     await stage.start(people=PEOPLE)
     yield stage
@@ -70,11 +81,33 @@ async def test_chart_and_table_mark_the_day_of_the_cut_over(stage):
     assert "from the cut-over on" in tables
 
 
-async def test_results_page_says_when_its_figures_were_counted(stage):
+async def test_deliveries_are_counted_when_the_page_is_read_and_link_to_their_list(stage):
+    client = await stage.signed_in("vic")
+    text = (await client.get("/console/results")).text
+    links = re.findall(r'<a href="(/console/conversions\?[^"]*event=o8z6m[^"]*)">(\d+)</a>', text)
+    listed = {(await client.get(unescape(path))).text.count(">order-") for path, _ in links}
+
+    assert len(links) >= 2  # of the day, and of the period
+    assert {int(count) for _, count in links} == {3} == listed
+
+
+async def test_deliveries_of_an_event_type_link_to_the_list_of_each_pixel(stage):
+    text = unescape(await page_of(stage))
+    paths = re.findall(r'href="(/console/conversions\?[^"]*event=o8z6k[^"]*)"', text)
+
+    assert {parse_qs(urlsplit(path).query)["pixel"][0] for path in paths} == {"o8z6j"}
+    days = {
+        (int(asked["since"][0]), int(asked["until"][0]))
+        for asked in (parse_qs(urlsplit(path).query) for path in paths)
+    }
+    assert {(day.start, day.end) for day in some_days(time.time_ns() // 1_000_000)} <= days
+
+
+async def test_results_page_says_when_its_figures_were_fetched(stage):
     text = " ".join((await page_of(stage)).split())
     today = datetime.now(UTC).date().isoformat()
 
-    found = re.search(r"the deliveries were counted at <time datetime=\"([^\"T]+)", text)
+    found = re.search(r"X's figures are of <time datetime=\"([^\"T]+)", text)
 
     assert found is not None
     assert found[1] <= today

@@ -105,4 +105,4 @@ async def test_days_of_the_report_end_today():
     reader = await a_reader([of_account()])
     (account,) = (await reader.report(now=NOW + DAY, days=3)).accounts
 
-    assert [day.day for day in account.days] == ["2026-11-28", "2026-11-29"]
+    assert [day.day for day in account.days] == ["2026-11-28", "2026-11-29", "2026-11-30"]

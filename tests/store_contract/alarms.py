@@ -250,14 +250,13 @@ class AlarmLaws:
         assert len(await store.load(SyncRecord)) == 1
 
     async def test_results_of_a_day_are_replaced_and_deleted(self, store: Store) -> None:
-        days = [XResultRecord(name=f"18ce/2026-11-0{day}", state="{}") for day in (1, 2)]
-        await store.put([XResultRecord(name="18ce/", state="{}"), *days])
-        await store.put([XResultRecord(name="18ce54/", state="{}")])
+        days = [XResultRecord(name=f"day/18ce/2026-11-0{day}", state="{}") for day in (1, 2)]
+        await store.put([XResultRecord(name="account/18ce", state="{}"), *days])
+        await store.put([XResultRecord(name="account/18ce54", state="{}")])
 
-        await store.put([XResultRecord(name="18ce/2026-11-02", state='{"fetched_at":1}')])
-        await store.delete(XResultRecord, "18ce/2026-11-01")
+        await store.put([XResultRecord(name="day/18ce/2026-11-02", state='{"fetched_at":1}')])
+        await store.delete(XResultRecord, "day/18ce/2026-11-01")
 
-        assert await store.load(XResultRecord, prefix="18ce/") == [
-            XResultRecord(name="18ce/", state="{}"),
-            XResultRecord(name="18ce/2026-11-02", state='{"fetched_at":1}'),
+        assert await store.load(XResultRecord, prefix="day/18ce/") == [
+            XResultRecord(name="day/18ce/2026-11-02", state='{"fetched_at":1}'),
         ]

@@ -1,39 +1,77 @@
 """Store contract: the deliveries of each event in a time, for X's results."""
 
+from collections.abc import Sequence
+
 import msgspec
 
 from builders import NOW, a_submission, an_entry
-from store_contract.actions import EVENT, PIXEL, claim, deliver, delivered, record, settle
+from store_contract.actions import EVENT, PIXEL, claim, delivered, record, settle
 from twite.domain.results.figures import DeliveredEvent
 from twite.domain.stats.match_keys import MatchKeys
 from twite.domain.times import HOUR
-from twite.gateway.ports.listing import QueryScope
+from twite.gateway.ports.listing import ListedState, ListQuery, QueryScope
 from twite.gateway.ports.queries import DeliveredEventsQuery, MatchQuery
 from twite.gateway.ports.store import Store
 
 
-class DeliveredEventLaws:
-    async def test_deliveries_are_counted_by_event_in_a_time(self, store: Store) -> None:
-        await deliver(store, "order-1")
-        await record(store, "order-2", receipt="r2")
-        batch = await claim(store)
-        await settle(store, batch, "delivered", delivered(batch), at=NOW + HOUR)
-        await record(store, "order-3", receipt="r3")  # not delivered
+async def counted(store: Store, since: int, until: int) -> Sequence[DeliveredEvent]:
+    return await store.answer(DeliveredEventsQuery(scope=QueryScope(), since=since, until=until))
 
-        counted = [
-            list(await store.answer(DeliveredEventsQuery(since=since, until=until)))
+
+class DeliveredEventLaws:
+    async def test_deliveries_are_counted_by_event_and_time_of_receipt(self, store: Store) -> None:
+        for index, (receipt, at) in enumerate(
+            (("r1", NOW), ("r2", NOW + HOUR), ("r3", NOW + 2 * HOUR)), start=1
+        ):
+            await record(store, f"order-{index}", receipt=receipt, at=at)
+            if index < 3:  # the last one is not delivered
+                batch = await claim(store, now=at)
+                await settle(store, batch, "delivered", delivered(batch), at=at + 5 * HOUR)
+
+        found = [
+            [(each.pixel, each.event, each.count) for each in await counted(store, since, until)]
             for since, until in (
-                (NOW, NOW + HOUR + 1),
+                (NOW, NOW + 3 * HOUR),
                 (NOW, NOW + HOUR),
-                (NOW + 1, NOW + HOUR),
+                (NOW + HOUR + 1, NOW + 9 * HOUR),
             )
         ]
 
-        assert counted == [
-            [DeliveredEvent(pixel=PIXEL, event=EVENT, count=2)],
-            [DeliveredEvent(pixel=PIXEL, event=EVENT, count=1)],
-            [],
+        assert found == [[(PIXEL, EVENT, 2)], [(PIXEL, EVENT, 1)], []]
+
+    async def test_deliveries_are_counted_as_the_list_of_delivered_conversions_shows_them(
+        self, store: Store
+    ) -> None:
+        identifiers = (
+            '"click_id":"2-abc","email":"e"',
+            '"email":"e"',
+            '"phone":"p"',
+            '"url":"\\"email\\":\\""',
+        )
+        entries = [
+            msgspec.structs.replace(
+                an_entry(f"order-{index}", index=index), body=f"{{{fields}}}".encode()
+            )
+            for index, fields in enumerate(identifiers)
         ]
+        suppressed = an_entry("order-9", index=9, suppressed="no consent")
+        await store.record(a_submission(*entries, suppressed))
+        batch = await claim(store)
+        await settle(store, batch, "delivered", delivered(batch), at=NOW)
+
+        listing = ListQuery(state=ListedState.DELIVERED, event=EVENT, until=NOW + 1)
+        listed = (await store.page(listing)).summaries
+        (found,) = await counted(store, NOW, NOW + 1)
+
+        assert found == DeliveredEvent(
+            pixel=PIXEL, event=EVENT, count=len(listed), known=4, click=1, email_only=1
+        )
+        assert len(listed) == 4
+        scope = QueryScope(pixels=frozenset({"other"}))
+        assert (
+            list(await store.answer(DeliveredEventsQuery(scope=scope, since=NOW, until=NOW + 1)))
+            == []
+        )
 
     async def test_conversions_with_an_email_and_no_click_id_are_counted(
         self, store: Store

@@ -4,7 +4,9 @@ import gzip
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
+from twite.domain.results.account_days import Granularity
 from twite.domain.results.figures import EventFigure, FigureGroup
 from twite.domain.results.stats_request import StatsRequest
 from twite.x.ads_account import read_campaigns, read_line_items
@@ -25,19 +27,19 @@ REQUEST = StatsRequest(
     group=FigureGroup.CONVERSIONS,
     start="2026-11-20T00:00:00+05:30",
     end="2026-11-22T00:00:00+05:30",
+    lengths=[1, 1],
 )
 
 
-def stats(metrics, *, days=2, group=FigureGroup.CONVERSIONS, length=2, **entity):
+def stats(metrics, *, group=FigureGroup.CONVERSIONS, length=2, lengths=(1, 1), **entity):
     body = {
         "data_type": "stats",
         "time_series_length": length,
         "data": [{"id": "8u94t", "id_data": [{"segment": None, "metrics": metrics}]} | entity],
         "request": {"params": {}},
     }
-    return read_stats(
-        msgspec.json.encode(body), days=days, placement="TREND", group=group, fetched_at=7
-    )
+    request = replace(REQUEST, group=group, lengths=lengths)
+    return read_stats(msgspec.json.encode(body), stats_request=request, fetched_at=7)
 
 
 def purchases(read):
@@ -136,6 +138,24 @@ def test_segments_are_not_added_to_the_whole():
     assert [figure.count for figure in purchases(read)] == [1, 2]
 
 
+def test_hours_are_added_up_to_the_days_of_the_account():
+    metric = {"metric": [1, None, 2, 4], "sale_amount": [None, None, None, 5]}
+    read = stats({"conversion_purchases": metric}, length=4, lengths=(1, 1, 2))
+
+    assert purchases(read) == [
+        EventFigure(count=1),
+        None,
+        EventFigure(count=6, sale_amount=5),
+    ]
+
+
+def test_hours_are_asked_for_by_their_name():
+    by_hour = replace(REQUEST, granularity=Granularity.HOUR, lengths=(24, 25))
+
+    assert "&granularity=HOUR&" in ASKS.stats(by_hour).path
+    assert stats({}, length=2, lengths=(24, 25)) is None
+
+
 @pytest.mark.parametrize("length", [1, 3])
 def test_series_of_another_length_is_no_answer(length):
     assert stats({}, length=length) is None
@@ -143,9 +163,7 @@ def test_series_of_another_length_is_no_answer(length):
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"data":5}', b"\xff"])
 def test_other_bodies_are_no_answers(body):
-    assert (
-        read_stats(body, days=1, placement="TREND", group=FigureGroup.SPEND, fetched_at=1) is None
-    )
+    assert read_stats(body, stats_request=REQUEST, fetched_at=1) is None
     assert [read(body) for read in (read_active, read_campaigns, read_line_items, read_jobs)] == [
         None
     ] * 4

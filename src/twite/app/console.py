@@ -124,7 +124,7 @@ def console(
         WebhooksPage(webhooks=settings.webhooks, sources=sources, state=store),
         MatchKeysPage(destinations=destinations, queries=store, names=names),
         DeduplicationPage(destinations=destinations, count=count, names=names),
-        ResultsPage(read_results=reads_results(settings, store, clock, destinations)),
+        ResultsPage(read_results=reads_results(settings, store, clock, destinations), names=names),
         AlertsPage(
             state=store,
             pixels=destinations.keys(),

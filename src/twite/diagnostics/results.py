@@ -12,7 +12,7 @@ from twite.config.settings import Settings
 from twite.domain.destination import OAuthKeys
 from twite.domain.errors import TwiteError
 from twite.domain.plural import plural
-from twite.domain.results.account_days import days_until, spelled_hour
+from twite.domain.results.account_days import days_until, granularity_of
 from twite.domain.results.figures import AttributedSum, FigureGroup, ResultCell
 from twite.domain.results.stats_request import MOST_ENTITIES, PLACEMENTS, StatsRequest
 from twite.domain.times import HOUR, spelled
@@ -97,13 +97,14 @@ async def live_results(settings: Settings) -> AsyncIterator[CheckFinding]:
 
 
 async def _live(settings: Settings, account: str, keys: OAuthKeys) -> CheckFinding:
+    now = SystemClock().now()
     asks = AdsStatistics(ask_x(settings), keys, account)
     catalog = await asks.catalog()
     try:
         zone = ZoneInfo(catalog.zone)
     except (OSError, ValueError):
         zone = ZoneInfo(str(UTC))
-    day, today = days_until(SystemClock().now(), 2, zone)
+    day, today = days_until(now, 2, zone)
     active = await asks.active(start=day.start, end=today.start)
     campaigns = [each.campaign for each in active] or [each.id for each in catalog.campaigns]
     campaigns = sorted(set(campaigns))[:MOST_ENTITIES]
@@ -111,14 +112,15 @@ async def _live(settings: Settings, account: str, keys: OAuthKeys) -> CheckFindi
     unreadable: dict[str, None] = {}
     for placement in PLACEMENTS if campaigns else ():
         for group in FigureGroup:
-            request = StatsRequest(
+            request = StatsRequest.of(
+                [day],
+                granularity_of([day], now=now, zone=zone),
+                zone,
                 campaigns=campaigns,
                 placement=placement,
                 group=group,
-                start=spelled_hour(day.start, zone),
-                end=spelled_hour(day.end, zone),
             )
-            read = await asks.stats(request, days=1)
+            read = await asks.stats(request)
             cells += read.cells[0]
             unreadable |= dict.fromkeys(read.unreadable)
     if unreadable:

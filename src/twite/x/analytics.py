@@ -5,6 +5,7 @@ Source: xdevplatform/docs, x-ads-api/analytics.mdx @28713281. [doc CM]
     statistics     at most 20 entities and 7 days in a request, without segments
     jobs           at most 90 days; at most 100 are processed at a time; at most 200 ids in a poll
     DAY            both ends at midnight in the account's time zone; the end is exclusive
+    HOUR           both ends at whole hours; the hours of a day are added up
     placement      one of three: ask for all, and add
 
 `WEB_CONVERSION` metrics are objects: the count is in `metric` [seen], beside `sale_amount`, whose
@@ -14,7 +15,9 @@ metrics by view and engagement, are read, too. `null` means that X serves nothin
 
 import gzip
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from functools import reduce
+from itertools import accumulate, pairwise
 from typing import Any, Final
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -206,34 +209,29 @@ class _Stats(msgspec.Struct, frozen=True, kw_only=True):
     time_series_length: int | None = None
 
 
-def read_stats(
-    body: bytes,
-    *,
-    days: int,
-    placement: str,
-    group: FigureGroup,
-    fetched_at: int,
-) -> ReadStats | None:
-    """Read the statistics of this many days; None for an unexpected body.
+def read_stats(body: bytes, *, stats_request: StatsRequest, fetched_at: int) -> ReadStats | None:
+    """Read the statistics of the days of a request; None for an unexpected body.
 
     Metrics that have another form than expected are left out, and named in `unreadable`.
     """
     read = decoded(body, _Stats)
-    if read is None or read.time_series_length not in {None, days}:
+    group, lengths = stats_request.group, stats_request.lengths
+    if read is None or read.time_series_length not in {None, sum(lengths)}:
         return None
+    days = len(lengths)
     found: list[list[ResultCell]] = [[] for _ in range(days)]
     unreadable: dict[str, None] = {}
     for entity in read.data:
         # Segmented figures do not add up to the others. [doc CM]
         metrics = next((part.metrics for part in entity.id_data if part.segment is None), None)
-        series = _MetricSeries(metrics or {}, days, unreadable)
+        series = _MetricSeries(metrics or {}, lengths, unreadable)
         events = series.events() if group is FigureGroup.CONVERSIONS else [{}] * days
         spend = series.spend() if group is FigureGroup.SPEND else [None] * days
         for day, cells in enumerate(found):
             cells.append(
                 ResultCell(
                     campaign=entity.id,
-                    placement=placement,
+                    placement=stats_request.placement,
                     group=group,
                     fetched_at=fetched_at,
                     events=events[day],
@@ -244,11 +242,15 @@ def read_stats(
 
 
 class _MetricSeries:
-    """The metrics of one entity; what cannot be read is added to `unreadable`."""
+    """The metrics of one entity by day; what cannot be read is added to `unreadable`."""
 
-    def __init__(self, metrics: Mapping[str, Any], days: int, unreadable: dict[str, None]) -> None:
+    def __init__(
+        self, metrics: Mapping[str, Any], lengths: Sequence[int], unreadable: dict[str, None]
+    ) -> None:
         self._metrics = metrics
-        self._days = days
+        self._days = len(lengths)
+        self._length = sum(lengths)
+        self._limits = list(pairwise([0, *accumulate(lengths)]))
         self._unreadable = unreadable
 
     def events(self) -> list[dict[str, EventFigure]]:
@@ -287,15 +289,18 @@ class _MetricSeries:
         return [_whole(each) for each in self._numbers(SPEND, self._metrics.get(SPEND))]
 
     def _numbers(self, name: str, value: object) -> list[int | float | None]:
+        """Return the sum of each day; None for a day without any figure."""
         if value is None:
             return [None] * self._days
-        if not isinstance(value, list) or len(value) != self._days:
-            self._unreadable[f"{name}: not an array of {self._days} numbers"] = None
+        if not isinstance(value, list) or len(value) != self._length:
+            self._unreadable[f"{name}: not an array of {self._length} numbers"] = None
             return [None] * self._days
         if not all(each is None or type(each) in {int, float} for each in value):
             self._unreadable[f"{name}: not numbers"] = None
             return [None] * self._days
-        return value
+        if self._length == self._days:
+            return value
+        return [reduce(add_amounts, value[begin:end], None) for begin, end in self._limits]
 
 
 def _whole(number: float | None) -> int | None:
@@ -308,7 +313,7 @@ def _wanted(request: StatsRequest) -> dict[str, str]:
         "entity_ids": ",".join(request.campaigns),
         "start_time": request.start,
         "end_time": request.end,
-        "granularity": "DAY",
+        "granularity": request.granularity.value,
         "placement": request.placement,
         "metric_groups": GROUPS[request.group],
     }

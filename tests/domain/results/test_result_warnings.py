@@ -107,6 +107,13 @@ def test_none_attributed_for_three_days_with_spend():
         settled(attributed=0, fetched_at=0),
         [a_day(ago, attributed=0) for ago in (9, 8, 7)],  # old figures say nothing of today
         settled(attributed=0)[1:],
+        [a_day(ago, attributed=0) for ago in (5, 4, 2)],  # the day between was not settled
+        [
+            a_day(5, attributed=0),
+            a_day(4, attributed=0),
+            a_day(3, fetched_at=0),
+            a_day(2, attributed=0),
+        ],
     ],
 )
 def test_none_attributed_is_silent_without_spend_deliveries_or_settled_days(days):

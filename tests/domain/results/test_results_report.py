@@ -4,10 +4,9 @@ import pytest
 from msgspec.structs import replace
 
 from any_results import an_account, some_days
+from twite.domain.results.figures import DeliveredEvent
 from twite.domain.results.report import ReportBasis, account_results, csv_rows
 from twite.domain.results.sale_amounts import SaleAmountUnit
-from twite.domain.stats.match_keys import Matched, Matching
-from twite.domain.times import DAY
 
 NOW = 1_795_953_600_000  # 2026-11-29T12:00Z
 
@@ -15,7 +14,6 @@ NOW = 1_795_953_600_000  # 2026-11-29T12:00Z
 def report(days=None, *, previous=(), **changes):
     fields = {
         "account": an_account(NOW),
-        "matched": [],
         "unit": SaleAmountUnit.MICRO,
         "cut_over": None,
     }
@@ -69,17 +67,35 @@ def test_estimates_and_spend_that_is_not_final_are_marked():
 
 
 def test_shares_of_match_keys_are_those_of_the_same_days():
-    keys = Matching(conversions=10, click=4, email=8, email_only=5)
-    matched = Matched(
-        source="shop", pixel="o8z6j", event="o8z6k", day=NOW // DAY - 1, matching=keys
-    )
-    found = report(matched=[matched])
+    counts = {"count": 20, "known": 10, "click": 4, "email_only": 5}
+    days = [
+        *some_days(NOW)[:-2],
+        *(
+            replace(day, delivered=(DeliveredEvent(pixel="o8z6j", event="o8z6k", **counts),))
+            for day, counts in zip(some_days(NOW)[-2:], (counts, {"count": 20}), strict=True)
+        ),
+    ]
+    found = report(days)
 
     shares = [
         (purchases(day).click_id_share, purchases(day).email_only_share) for day in found.days[-2:]
     ]
     assert shares == [(0.4, 0.5), (None, None)]
     assert purchases(found.total).click_id_share == 0.4
+
+
+def test_deliveries_are_listed_by_pixel_and_event_with_their_time():
+    days = some_days(NOW)
+    other = DeliveredEvent(pixel="o8z6x", event="o8z6m", count=3)
+    days[-1] = replace(days[-1], delivered=(*days[-1].delivered, other))
+    found = report(days)
+
+    parts = [(part.event_type, part.pixel, part.delivered) for part in found.total.deliveries]
+    assert parts == [("PURCHASE", "o8z6j", 240), ("SIGN_UP", "o8z6x", 3)]
+    assert [len(day.deliveries) for day in found.days] == [1] * 11 + [2]
+    whole, last = found.total.deliveries[0], found.days[-1].deliveries[0]
+    assert (whole.since, whole.until) == (days[0].start, days[-1].end)
+    assert (last.since, last.until) == (days[-1].start, days[-1].end)
 
 
 @pytest.mark.parametrize(

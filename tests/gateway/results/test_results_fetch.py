@@ -307,16 +307,27 @@ async def test_gateway_that_was_off_for_weeks_fetches_what_was_not_settled():
     )
 
 
-async def test_delivered_conversions_are_counted_by_day():
+async def test_deliveries_of_older_days_are_counted_and_kept():
     stage = FetchStage(history=0)
-    stage.deliveries.delivered = [NOON - DAY, NOON - DAY + HOUR, NOON]
-
+    stage.deliveries.delivered = [NOON - 3 * DAY, NOON - 3 * DAY + HOUR, NOON - DAY, NOON]
     await stage.run()
+    first = await counted(stage)
+    stage.deliveries.delivered += [NOON - 3 * DAY, NOON - DAY]
 
-    days = await stage.days()
-    assert {name: day.delivered[0].count for name, day in days.items() if day.delivered} == {
-        "2026-11-28": 2,
-        "2026-11-29": 1,
+    await stage.pass_time(DAY)
+    second = await counted(stage)
+    stage.deliveries.delivered.clear()  # the store forgets them
+    await stage.pass_time(4 * DAY)
+
+    # Those of the last days are counted when results are read.
+    assert first == {"2026-11-26": 2}
+    assert second == {"2026-11-26": 3, "2026-11-28": 2}
+    assert (await counted(stage))["2026-11-26"] == 3
+
+
+async def counted(stage):
+    return {
+        name: day.delivered[0].count for name, day in (await stage.days()).items() if day.delivered
     }
 
 

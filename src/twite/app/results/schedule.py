@@ -20,7 +20,8 @@ from twite.domain.times import MINUTE, SECOND
 from twite.gateway.ports.events import ConditionChanged, Observer, ProblemPlace, ProblemSeen
 from twite.gateway.ports.machine import Clock
 from twite.gateway.ports.store import Store
-from twite.gateway.results.fetch import FetchBasis, ResultsFetch, signed_in_accounts
+from twite.gateway.results.back_fill import FetchBasis
+from twite.gateway.results.fetch import ResultsFetch, signed_in_accounts
 from twite.gateway.x_account.ads_statistics import AdsStatistics
 from twite.gateway.x_account.inquiries import XInquiries
 from twite.gateway.x_account.patient_inquiries import (
@@ -148,7 +149,7 @@ class ResultsSchedule:
                 queries=self._store,
                 clock=self._clock,
                 history=in_use.settings.results.history,
-                attempts_kept=in_use.settings.store.keeping.history,
+                history_kept=in_use.settings.store.keeping.history,
             ),
         )
         return fetch

@@ -50,6 +50,8 @@ def results(
 
     Example: `twite results --days 14 --by campaign`
     """
+    if as_json and as_csv:
+        raise typer.BadParameter("choose one of --csv and --json", param_hint="--csv")
     found = load(config)
     try:
         report = asyncio.run(read_results(found, account=account, days=days))

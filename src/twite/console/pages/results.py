@@ -1,6 +1,6 @@
 """Results: what X attributes to the ads of each account, beside what Twite delivered."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Final
@@ -10,7 +10,9 @@ from zoneinfo import ZoneInfo
 import msgspec
 from starlette.responses import Response
 
+from twite.console.account_health import listing_path
 from twite.console.page import NavigationGroup, PageLocation, PageRequest, PageRoute
+from twite.console.scope import EventNames
 from twite.console.time_chart import (
     ChartKind,
     ChartSeries,
@@ -20,23 +22,35 @@ from twite.console.time_chart import (
     time_chart,
 )
 from twite.domain.results.account_days import account_day
-from twite.domain.results.report import AccountResults, EventResult, PeriodTotal
+from twite.domain.results.report import AccountResults, EventDeliveries, EventResult, PeriodTotal
 from twite.domain.times import SECOND
+from twite.gateway.ports.listing import ListedState
 from twite.gateway.results.read import ResultsReport
 
 PATH: Final = "/console/results"
 DAYS: Final = (14, 30, 90)
+NO_LINKS: Final[Mapping[str, Sequence["DeliveredLink"]]] = {}
+
+
+class DeliveredLink(msgspec.Struct, frozen=True, kw_only=True):
+    """The deliveries of one event of a pixel, and the URL of their list."""
+
+    name: str
+    delivered: int
+    path: str
 
 
 class ResultRow(msgspec.Struct, frozen=True, kw_only=True):
     """A row of a table: an event type of a day, a campaign or a period. `marks` are words.
 
-    Only the first row of several has a `name` and its spend.
+    Only the first row of several has a `name` and its spend. `links` are the parts of what was
+    delivered: a list of conversions has one pixel and event.
     """
 
     name: str
     spend: str | None
     event: EventResult
+    links: Sequence[DeliveredLink] = ()
     marks: str = ""
 
 
@@ -56,6 +70,7 @@ class ResultsPage:
     """The page of results. X's figures are those of whole accounts, so all pixels must be seen."""
 
     read_results: Callable[[Callable[[str], bool], int], Awaitable[ResultsReport]]
+    names: EventNames
 
     @property
     def routes(self) -> Sequence[PageRoute]:
@@ -69,19 +84,20 @@ class ResultsPage:
         return request.page(
             "quality/results.html",
             title="Results",
-            accounts=[_view(account) for account in report.accounts],
+            accounts=[_view(account, self.names) for account in report.accounts],
             warnings=report.warnings,
             days=days,
             spans=[(choice, f"{PATH}?{urlencode({'days': choice})}") for choice in DAYS],
         )
 
 
-def _view(account: AccountResults) -> AccountView:
+def _view(account: AccountResults, names: EventNames) -> AccountView:
     days: list[ResultRow] = []
     for day in reversed(account.days):
         marks = ["estimate"] if day.estimate else [] if day.spend_final else ["spend not final"]
         marks += ["cut-over"] if day.day == account.cut_over else []
-        days += _rows(day.day, day.spend, day.events, ", ".join(marks))
+        links = _links(day.deliveries, names)
+        days += _rows(day.day, day.spend, day.events, ", ".join(marks), links=links)
     campaigns: list[ResultRow] = []
     for campaign in account.campaigns:
         campaigns += _rows(campaign.name, campaign.spend, campaign.events)
@@ -90,10 +106,10 @@ def _view(account: AccountResults) -> AccountView:
         fetched_at=_read(account.fetched_at),
         chart=_chart(account),
         periods=[
-            *_period("these days", account.total),
-            *_period("the days before", account.previous_total),
-            *_period("before the cut-over", account.total_before_cut_over),
-            *_period("from the cut-over on", account.total_after_cut_over),
+            *_period("these days", account.total, names),
+            *_period("the days before", account.previous_total, names),
+            *_period("before the cut-over", account.total_before_cut_over, names),
+            *_period("from the cut-over on", account.total_after_cut_over, names),
         ],
         campaigns=campaigns,
         days=days,
@@ -107,18 +123,43 @@ def _read(spelled: str | None) -> int | None:
     return round(datetime.fromisoformat(spelled).timestamp() * SECOND)
 
 
-def _period(name: str, total: PeriodTotal | None) -> list[ResultRow]:
-    return [] if total is None else _rows(name, total.spend, total.events)
+def _period(name: str, total: PeriodTotal | None, names: EventNames) -> list[ResultRow]:
+    if total is None:
+        return []
+    return _rows(name, total.spend, total.events, links=_links(total.deliveries, names))
+
+
+def _links(
+    deliveries: Sequence[EventDeliveries], names: EventNames
+) -> Mapping[str, Sequence[DeliveredLink]]:
+    """Return the lists of what was delivered, by event type."""
+    found: dict[str, list[DeliveredLink]] = {}
+    for part in deliveries:
+        when = urlencode({"event": part.event, "since": part.since, "until": part.until})
+        found.setdefault(part.event_type, []).append(
+            DeliveredLink(
+                name=names(part.pixel, part.event) or part.event,
+                delivered=part.delivered,
+                path=listing_path(ListedState.DELIVERED, pixel=part.pixel, when=when),
+            )
+        )
+    return found
 
 
 def _rows(
-    name: str, spend: str | None, events: Sequence[EventResult], marks: str = ""
+    name: str,
+    spend: str | None,
+    events: Sequence[EventResult],
+    marks: str = "",
+    *,
+    links: Mapping[str, Sequence[DeliveredLink]] = NO_LINKS,
 ) -> list[ResultRow]:
     return [
         ResultRow(
             name="" if place else name,
             spend=None if place else spend,
             event=event,
+            links=links.get(event.event_type, ()),
             marks="" if place else marks,
         )
         for place, event in enumerate(events or (EventResult(event_type=""),))

@@ -6,6 +6,7 @@ from typing import Final
 
 import msgspec
 
+from twite.domain.results.account_days import Granularity
 from twite.domain.results.figures import FigureGroup
 from twite.domain.times import HOUR
 
@@ -37,7 +38,10 @@ class JobStatus(StrEnum):
 
 
 class ResultsJob(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A job for older days: `start <= time < end` (ms). `id` is X's, once it is created."""
+    """A job for older days: `start <= time < end` (ms).
+
+    `id` is X's, and `granularity` that of its figures, once it is created.
+    """
 
     campaigns: tuple[str, ...]
     placement: str
@@ -47,6 +51,7 @@ class ResultsJob(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     id: str = ""
     status: JobStatus = JobStatus.WAITING
     tries: int = 0
+    granularity: Granularity = Granularity.DAY
 
     def again(self) -> "ResultsJob":
         """Return the job to be created anew, after it failed or expired."""

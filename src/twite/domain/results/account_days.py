@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta, tzinfo
+from enum import StrEnum
 from typing import Final
 
 import msgspec
@@ -11,12 +12,24 @@ from twite.domain.times import DAY, HOUR, SECOND
 _ONE: Final = timedelta(days=1)
 
 
+class Granularity(StrEnum):
+    """The length of X's figures in a series, as X spells it."""
+
+    DAY = "DAY"
+    HOUR = "HOUR"
+
+
 class AccountDay(msgspec.Struct, frozen=True, order=True):
     """A day such as 2026-11-01, and its limits: `start <= time < end` (ms)."""
 
     day: str
     start: int
     end: int
+
+    @property
+    def hours(self) -> int:
+        """Its number of hours, rounded up."""
+        return -(-(self.end - self.start) // HOUR)
 
 
 def account_day(day: date, zone: tzinfo) -> AccountDay:
@@ -51,6 +64,19 @@ def blocks(days: Iterable[AccountDay], *, most: int) -> list[Sequence[AccountDay
     return list(found)
 
 
+def granularity_of(days: Sequence[AccountDay], *, now: int, zone: tzinfo) -> Granularity:
+    """Return in which parts to ask X for some days.
+
+    X's pages contradict each other about midnight on days before the last change of the clocks:
+    by one, it has the offset of the day in question, by the other, that of today. Hours are asked
+    for where the two differ, because an hour is the same by both.
+    """
+    today = _offset(now, zone)
+    is_same = all(_offset(at, zone) == today for day in days for at in (day.start, day.end))
+    has_hours = all((day.end - day.start) % HOUR == 0 for day in days)
+    return Granularity.DAY if is_same or not has_hours else Granularity.HOUR
+
+
 def spelled_hour(at: int, zone: tzinfo = UTC) -> str:
     """Return a time in ISO 8601 as X accepts it: whole hours.
 
@@ -60,6 +86,10 @@ def spelled_hour(at: int, zone: tzinfo = UTC) -> str:
     if at % HOUR == 0:
         return utc.strftime("%Y-%m-%dT%H:%M:%SZ")
     return utc.astimezone(zone).isoformat()
+
+
+def _offset(at: int, zone: tzinfo) -> timedelta | None:
+    return datetime.fromtimestamp(at / SECOND, UTC).astimezone(zone).utcoffset()
 
 
 def _midnight(day: date, zone: tzinfo) -> int:

@@ -52,18 +52,47 @@ class ResultCell(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return self.campaign, self.placement, self.group
 
 
-class DeliveredEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """How many conversions of an event (X's id) Twite delivered."""
+class DeliveredEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How many conversions of an event (X's id) Twite delivered, of those received in a time.
+
+    The match keys of `known` of them are known: `click` have a click id, and `email_only` an email
+    and no click id. The store keeps identifiers only for some days.
+    """
 
     pixel: str
     event: str
     count: int
+    known: int = 0
+    click: int = 0
+    email_only: int = 0
+
+    def plus(self, other_event: "DeliveredEvent") -> "DeliveredEvent":
+        """Return the sum with the deliveries of another time."""
+        return DeliveredEvent(
+            pixel=self.pixel,
+            event=self.event,
+            count=self.count + other_event.count,
+            known=self.known + other_event.known,
+            click=self.click + other_event.click,
+            email_only=self.email_only + other_event.email_only,
+        )
+
+    def at_least(self, other_event: "DeliveredEvent") -> "DeliveredEvent":
+        """Return the higher counts of two times: they only fall because the store forgets."""
+        return DeliveredEvent(
+            pixel=self.pixel,
+            event=self.event,
+            count=max(self.count, other_event.count),
+            known=max(self.known, other_event.known),
+            click=max(self.click, other_event.click),
+            email_only=max(self.email_only, other_event.email_only),
+        )
 
 
 class ResultDay(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One day of an account. `fetched_at` (ms) is 0 until X's figures were fetched.
 
-    `delivered` is None if the store no longer has the attempts of that day.
+    `delivered` is None if nobody has counted, and the store no longer has the day's conversions.
     """
 
     day: str
@@ -95,17 +124,13 @@ class ResultDay(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         )
 
     def with_delivered(self, delivered: Sequence[DeliveredEvent]) -> "ResultDay":
-        """Return the day with newer counts. A count never falls: old attempts are pruned."""
-        counts = {(each.pixel, each.event): each.count for each in self.delivered or ()}
+        """Return the day with newer counts. A count never falls: old conversions are pruned."""
+        counts = {(each.pixel, each.event): each for each in self.delivered or ()}
         for each in delivered:
             key = each.pixel, each.event
-            counts[key] = max(each.count, counts.get(key, 0))
+            counts[key] = each.at_least(counts.get(key, each))
         return msgspec.structs.replace(
-            self,
-            delivered=tuple(
-                DeliveredEvent(pixel=pixel, event=event, count=count)
-                for (pixel, event), count in sorted(counts.items())
-            ),
+            self, delivered=tuple(counted for _, counted in sorted(counts.items()))
         )
 
 

@@ -12,9 +12,14 @@ import msgspec
 
 from twite.domain.conversion import DECIMALS
 from twite.domain.results.account import ResultsAccount
-from twite.domain.results.figures import AttributedSum, EventFigure, ResultCell, ResultDay
+from twite.domain.results.figures import (
+    AttributedSum,
+    DeliveredEvent,
+    EventFigure,
+    ResultCell,
+    ResultDay,
+)
 from twite.domain.results.sale_amounts import MICRO, SaleAmountUnit, in_micro
-from twite.domain.stats.match_keys import Matched, added
 from twite.domain.times import spelled
 
 # The type of events that the account's list does not contain.
@@ -28,8 +33,8 @@ _COLUMNS: Final = (
 class EventResult(msgspec.Struct, frozen=True, kw_only=True):
     """An event type in a time. A figure that nobody has is null, which is not 0.
 
-    `delivered` counts the conversions that Twite delivered; `click_id_share` and `email_only_share`
-    are shares, from 0 to 1, of those received on the same days (UTC). `attributed` and
+    `delivered` counts the conversions that Twite delivered, of those received in the time;
+    `click_id_share` and `email_only_share` are shares of them, from 0 to 1. `attributed` and
     `sale_amount` are X's; `cost_per_conversion` is spend by attributed conversions.
     """
 
@@ -41,6 +46,20 @@ class EventResult(msgspec.Struct, frozen=True, kw_only=True):
     sale_amount: str | None = None
     cost_per_conversion: str | None = None
     return_on_ad_spend: float | None = None
+
+
+class EventDeliveries(msgspec.Struct, frozen=True, kw_only=True):
+    """A part of `delivered` of an event type: the conversions of one event (X's id) of a pixel.
+
+    They were received in `since <= time < until` (ms).
+    """
+
+    event_type: str
+    pixel: str
+    event: str
+    delivered: int
+    since: int
+    until: int
 
 
 class CampaignResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,6 +83,7 @@ class DayResult(msgspec.Struct, frozen=True, kw_only=True):
     fetched_at: str | None
     spend: str | None
     events: tuple[EventResult, ...]
+    deliveries: tuple[EventDeliveries, ...]
     campaigns: tuple[CampaignResult, ...]
 
 
@@ -75,6 +95,7 @@ class PeriodTotal(msgspec.Struct, frozen=True, kw_only=True):
     days: int
     spend: str | None
     events: tuple[EventResult, ...]
+    deliveries: tuple[EventDeliveries, ...]
 
 
 class AccountResults(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,13 +121,12 @@ class AccountResults(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReportBasis(msgspec.Struct, frozen=True, kw_only=True):
-    """What a report needs besides the days: match keys of the account's pixels, and settings.
+    """What a report needs besides the days: the account, and settings.
 
     `cut_over` is the day from which the gateway sends, such as 2026-11-15.
     """
 
     account: ResultsAccount
-    matched: Sequence[Matched]
     unit: SaleAmountUnit
     cut_over: str | None
 
@@ -141,12 +161,6 @@ class _Sums:
     def __init__(self, basis: ReportBasis) -> None:
         self._basis = basis
         self._account = basis.account
-        # By day (UTC) and event type: the match keys of what was received.
-        self._matched: dict[tuple[str, str], list[Matched]] = {}
-        for matched in basis.matched:
-            day = spelled(matched.day * 86_400_000)[:10]
-            key = day, self._type_of(matched.event)
-            self._matched.setdefault(key, []).append(matched)
 
     def day(self, day: ResultDay) -> DayResult:
         whole = AttributedSum.of(day.cells)
@@ -157,6 +171,7 @@ class _Sums:
             fetched_at=spelled(day.fetched_at) if day.fetched_at else None,
             spend=self._money(whole.spend_micro),
             events=self._events(whole, [day]),
+            deliveries=self._parts([day]),
             campaigns=self.campaigns([day]),
         )
 
@@ -170,6 +185,7 @@ class _Sums:
             days=len(days),
             spend=self._money(whole.spend_micro),
             events=self._events(whole, days),
+            deliveries=self._parts(days),
         )
 
     def campaigns(self, days: Sequence[ResultDay]) -> tuple[CampaignResult, ...]:
@@ -196,40 +212,41 @@ class _Sums:
     def _events(
         self, attributed_sum: AttributedSum, days: Sequence[ResultDay]
     ) -> tuple[EventResult, ...]:
-        delivered = self._delivered(days)
+        delivered: dict[str, list[DeliveredEvent]] = {}
+        for each in _deliveries(days):
+            delivered.setdefault(self._type_of(each.event), []).append(each)
         found = []
         for event_type in sorted(attributed_sum.events.keys() | delivered.keys()):
-            keys = added(
-                matched.matching
-                for day in days
-                for matched in self._matched.get((day.day, event_type), ())
-            )
+            own = delivered.get(event_type, ())
+            known = sum(each.known for each in own)
             result = self._event(
                 event_type, attributed_sum.figure(event_type), attributed_sum.spend_micro
             )
-            received = keys.conversions
             found.append(
                 msgspec.structs.replace(
                     result,
-                    delivered=delivered.get(event_type, self._none_delivered(days)),
-                    click_id_share=_share(keys.click, received),
-                    email_only_share=_share(keys.email_only, received),
+                    # Not 0, if the store no longer knows them.
+                    delivered=None
+                    if all(day.delivered is None for day in days)
+                    else sum(each.count for each in own),
+                    click_id_share=_share(sum(each.click for each in own), known),
+                    email_only_share=_share(sum(each.email_only for each in own), known),
                 )
             )
         return tuple(found)
 
-    def _delivered(self, days: Iterable[ResultDay]) -> dict[str, int]:
-        found: dict[str, int] = {}
-        for day in days:
-            for each in day.delivered or ():
-                event_type = self._type_of(each.event)
-                found[event_type] = found.get(event_type, 0) + each.count
-        return found
-
-    @staticmethod
-    def _none_delivered(days: Iterable[ResultDay]) -> int | None:
-        """Return 0 if deliveries were counted; None if the store no longer knows them."""
-        return None if all(day.delivered is None for day in days) else 0
+    def _parts(self, days: Sequence[ResultDay]) -> tuple[EventDeliveries, ...]:
+        return tuple(
+            EventDeliveries(
+                event_type=self._type_of(each.event),
+                pixel=each.pixel,
+                event=each.event,
+                delivered=each.count,
+                since=days[0].start,
+                until=days[-1].end,
+            )
+            for each in _deliveries(days)
+        )
 
     def _event(self, event_type: str, figure: EventFigure, spend: int | None) -> EventResult:
         sale = in_micro(figure.sale_amount, self._basis.unit)
@@ -252,6 +269,15 @@ class _Sums:
             return None
         decimals = DECIMALS.get(self._account.currency, 2)
         return f"{Decimal(micro) / MICRO:.{decimals}f}"
+
+
+def _deliveries(days: Iterable[ResultDay]) -> tuple[DeliveredEvent, ...]:
+    """Return the sums of what was delivered, by pixel and event."""
+    found: dict[tuple[str, str], DeliveredEvent] = {}
+    for each in (each for day in days for each in day.delivered or ()):
+        key = each.pixel, each.event
+        found[key] = each if key not in found else found[key].plus(each)
+    return tuple(counted for _, counted in sorted(found.items()))
 
 
 def _share(part: int, whole: int) -> float | None:

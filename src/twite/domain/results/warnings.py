@@ -5,6 +5,7 @@ X no longer changes count.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Final
 
 import msgspec
@@ -63,8 +64,9 @@ class WarningBasis(msgspec.Struct, frozen=True, kw_only=True):
 def warnings_of(basis: WarningBasis) -> list[ResultsWarning]:
     """Return the warnings that hold, at most one of each kind."""
     settled = [day for day in basis.days if day.fetched_at and not day.is_estimate][-_DAYS:]
+    in_a_row = all(day.end == after.start for day, after in pairwise(settled))
     found: list[ResultsWarning] = []
-    if len(settled) == _DAYS and settled[-1].end > basis.now - _DAYS * DAY:
+    if len(settled) == _DAYS and in_a_row and settled[-1].end > basis.now - _DAYS * DAY:
         found += _of_attribution(basis, settled)
         found += _of_events(basis, settled)
     found += _of_amounts(basis)

@@ -217,8 +217,13 @@ class DeliveredQuery(Query[Mapping[str, Sequence[tuple[int, int]]]], frozen=True
 
 
 class DeliveredEventsQuery(Query[Sequence[DeliveredEvent]], frozen=True, kw_only=True):
-    """The conversions of each event that X accepted in `since <= time < until` (ms)."""
+    """The deliveries of each event among what was received in `since <= time < until` (ms).
 
+    These are the conversions that a list of the state DELIVERED shows. It takes about a second for
+    a million.
+    """
+
+    scope: QueryScope
     since: int
     until: int
 

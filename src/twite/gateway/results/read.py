@@ -1,6 +1,7 @@
 """Read the stored results: the report for command, API and console, and the warnings."""
 
 from collections.abc import Callable, Iterable, Sequence
+from itertools import dropwhile
 from typing import Final, Protocol
 from zoneinfo import ZoneInfo
 
@@ -19,8 +20,9 @@ from twite.domain.times import DAY
 from twite.gateway.ports.listing import QueryScope
 from twite.gateway.ports.queries import CountedSinceQuery, MatchQuery, Queries
 from twite.gateway.ports.state import StateReader
-from twite.gateway.results.fetch import LAST_DAYS
+from twite.gateway.results.back_fill import LAST_DAYS
 from twite.gateway.results.records import load_account, load_days
+from twite.gateway.results.stored_days import counts_deliveries, is_counted_live
 
 DEFAULT_DAYS: Final = 30
 MOST_DAYS: Final = 180
@@ -85,7 +87,7 @@ class ResultsReader:
             found += warnings_of(
                 WarningBasis(
                     account=known,
-                    days=await self._days(known, now=now, days=LAST_DAYS),
+                    days=await self._days(known, now=now, count=LAST_DAYS),
                     matched=await self._matched(destinations, since=now - LAST_DAYS * DAY),
                     usual_amounts=[amount for amount in usual_amounts if amount.pixel in pixels],
                     event_names={
@@ -101,11 +103,10 @@ class ResultsReader:
 
     async def _account(self, account: str, *, now: int, days: int) -> AccountResults:
         known, destinations = await load_account(self._records, account), self._accounts[account]
-        stored = await self._days(known, now=now, days=2 * days)
+        stored = await self._days(known, now=now, count=2 * days)
         names = [day.day for day in days_until(now, days, ZoneInfo(known.zone))]
         basis = ReportBasis(
             account=known,
-            matched=await self._matched(destinations, since=now - (days + 1) * DAY),
             unit=self._options.unit,
             cut_over=self._options.cut_over or await self._first_day(known, destinations),
         )
@@ -116,10 +117,24 @@ class ResultsReader:
         )
 
     async def _days(
-        self, results_account: ResultsAccount, *, now: int, days: int
+        self, results_account: ResultsAccount, *, now: int, count: int
     ) -> list[ResultDay]:
-        first, *_ = days_until(now, days, ZoneInfo(results_account.zone))
-        return await load_days(self._records, results_account.account, since=first.day)
+        """Return the last days, from the first one that is stored on."""
+        account = results_account.account
+        days = days_until(now, count, ZoneInfo(results_account.zone))
+        found = {day.day: day for day in await load_days(self._records, account, days)}
+        return [
+            await self._counted(account, found.get(day.day, ResultDay.of(day)), now=now)
+            for day in dropwhile(lambda day: day.day not in found, days)
+        ]
+
+    async def _counted(self, account: str, result_day: ResultDay, *, now: int) -> ResultDay:
+        """Count the deliveries of a day, if it is one of the last."""
+        if not is_counted_live(result_day, now=now):
+            return result_day
+        pixels = [destination.pixel for destination in self._accounts[account]]
+        counted = await counts_deliveries(self._records, pixels)(result_day)
+        return result_day.with_delivered(counted)
 
     async def _matched(self, destinations: Sequence[Destination], *, since: int) -> list[Matched]:
         pixels = frozenset(destination.pixel for destination in destinations)

@@ -1,55 +1,67 @@
-"""The stored results of ads accounts: one record for each account, and one for each of its days."""
+"""The stored results of ads accounts: one record for each account, and one for each of its days.
 
-from collections.abc import Iterable, Sequence
-from typing import Final
+A large account has a thousand figures a day, so days are read and written one by one: the event
+loop and the store's writer have time for others in between.
+"""
+
+from collections.abc import Iterable
 
 import msgspec
 
 from twite.domain.results.account import ResultsAccount
+from twite.domain.results.account_days import AccountDay
 from twite.domain.results.figures import ResultDay
 from twite.gateway.ports.state import StateReader, StateStore, XResultRecord
-
-# How many days are kept: a year, and the same weeks of the year before.
-KEPT_DAYS: Final = 430
 
 
 async def load_account(state: StateReader, account: str) -> ResultsAccount:
     """Return an account, which is new if nothing is stored. Raises LedgerUnavailable."""
-    name = f"{account}/"
-    for record in await state.load(XResultRecord, prefix=name):
-        if record.name == name:
-            return msgspec.json.decode(record.state, type=ResultsAccount)
-    return ResultsAccount(account=account)
+    text = await _load(state, _account_name(account))
+    if text is None:
+        return ResultsAccount(account=account)
+    return msgspec.json.decode(text, type=ResultsAccount)
 
 
-async def load_days(state: StateReader, account: str, *, since: str = "") -> list[ResultDay]:
-    """Return the days of an account in order, from the day `since` on. Raises LedgerUnavailable."""
-    name = f"{account}/"
-    records = await state.load(XResultRecord, prefix=name)
-    return [
-        msgspec.json.decode(record.state, type=ResultDay)
-        for record in records
-        if record.name != name and record.name.removeprefix(name) >= since
-    ]
+async def load_days(
+    state: StateReader, account: str, days: Iterable[AccountDay]
+) -> list[ResultDay]:
+    """Return those of some days that are stored. Raises LedgerUnavailable."""
+    found = [await load_day(state, account, day.day) for day in days]
+    return [day for day in found if day is not None]
+
+
+async def load_day(state: StateReader, account: str, day: str) -> ResultDay | None:
+    """Return a day if it is stored. Raises LedgerUnavailable."""
+    text = await _load(state, _day_name(account, day))
+    return None if text is None else msgspec.json.decode(text, type=ResultDay)
 
 
 async def put_account(state: StateStore, account: ResultsAccount) -> None:
-    await state.put([XResultRecord(name=f"{account.account}/", state=_text(account))])
+    name = _account_name(account.account)
+    await state.put([XResultRecord(name=name, state=_text(account))])
 
 
 async def put_days(state: StateStore, account: str, days: Iterable[ResultDay]) -> None:
-    await state.put([XResultRecord(name=_name(account, day.day), state=_text(day)) for day in days])
+    for day in days:
+        await state.put([XResultRecord(name=_day_name(account, day.day), state=_text(day))])
 
 
-async def forget_days(state: StateStore, account: str, days: Sequence[ResultDay]) -> None:
-    """Delete the oldest days of an account that are too many."""
-    old = [_name(account, day.day) for day in days[:-KEPT_DAYS]]
-    if old:
-        await state.delete(XResultRecord, *old)
+async def forget_days(state: StateStore, account: str, days: Iterable[AccountDay]) -> None:
+    """Delete days, if they are stored."""
+    await state.delete(XResultRecord, *(_day_name(account, day.day) for day in days))
 
 
-def _name(account: str, day: str) -> str:
-    return f"{account}/{day}"
+async def _load(state: StateReader, name: str) -> str | None:
+    records = await state.load(XResultRecord, prefix=name)
+    return next((record.state for record in records if record.name == name), None)
+
+
+def _account_name(account: str) -> str:
+    return f"account/{account}"
+
+
+def _day_name(account: str, day: str) -> str:
+    return f"day/{account}/{day}"
 
 
 def _text(value: msgspec.Struct) -> str:

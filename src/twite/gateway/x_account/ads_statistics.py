@@ -106,12 +106,12 @@ class AdsStatistics:
         entities = await self._ask(question, analytics.read_active)
         return [_active(entity, start=start, end=end) for entity in entities]
 
-    async def stats(self, request: StatsRequest, *, days: int) -> ReadStats:
+    async def stats(self, request: StatsRequest) -> ReadStats:
         """Return the statistics of at most 20 campaigns and 7 days."""
-        return await self._ask(self._questions.stats(request), self._reader(request, days))
+        return await self._ask(self._questions.stats(request), self._reader(request))
 
     async def new_job(self, request: StatsRequest) -> JobReport:
-        """Create a job for at most 20 campaigns and 90 days. Raises TooManyJobs."""
+        """Create a job for at most 20 campaigns and 45 days. Raises TooManyJobs."""
         try:
             return await self._ask(self._questions.new_job(request), analytics.read_job)
         except RefusedByX as error:
@@ -123,7 +123,7 @@ class AdsStatistics:
         """Return X's states of at most 200 jobs. X may no longer know some of them."""
         return await self._ask(self._questions.jobs(ids), analytics.read_jobs)
 
-    async def file(self, url: str, request: StatsRequest, *, days: int) -> ReadStats:
+    async def file(self, url: str, request: StatsRequest) -> ReadStats:
         """Return the statistics in the file of a job for this request.
 
         Raises JobFileMissing, XUnanswering.
@@ -135,19 +135,15 @@ class AdsStatistics:
         if isinstance(came, NoResponse):
             raise XUnanswering(reason=f"a job's file: {came.reason}", retry_after=60)
         content = analytics.unzipped(came.body) if came.whole else None
-        read = None if content is None else self._reader(request, days)(content)
+        read = None if content is None else self._reader(request)(content)
         if came.status != 200 or read is None:
             raise JobFileMissing(f"the file of a job cannot be read (status {came.status})")
         return read
 
-    def _reader(self, request: StatsRequest, days: int) -> Callable[[bytes], ReadStats | None]:
+    def _reader(self, request: StatsRequest) -> Callable[[bytes], ReadStats | None]:
         def read(body: bytes) -> ReadStats | None:
             return analytics.read_stats(
-                body,
-                days=days,
-                placement=request.placement,
-                group=request.group,
-                fetched_at=self._inquiries.clock.now(),
+                body, stats_request=request, fetched_at=self._inquiries.clock.now()
             )
 
         return read

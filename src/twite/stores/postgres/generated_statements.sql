@@ -477,10 +477,22 @@ SELECT dedup_report.id, queue.pixel, dedup_report.conversion_id
 FROM dedup_report JOIN queue ON queue.id = dedup_report.queue
 WHERE dedup_report.id > $1 ORDER BY dedup_report.id LIMIT $2
 
--- rows: delivered_events(since, until)
-SELECT queue.pixel, queue.event, sum(attempt.size)::bigint
-FROM attempt JOIN queue ON queue.id = attempt.queue
-WHERE attempt.at >= $1 AND attempt.at < $2 AND attempt.outcome = 'delivered'
+-- rows: delivered_events(click, email, first, before, since, until, pixels)
+SELECT
+  queue.pixel, queue.event, count(*),
+  count(CASE WHEN length(conversion.body) > 0 THEN 1 END),
+  count(CASE WHEN position($1::text::bytea IN conversion.body) > 0 THEN 1 END),
+  count(CASE WHEN position($2::text::bytea IN conversion.body) > 0
+    AND position($1::text::bytea IN conversion.body) = 0 THEN 1 END)
+FROM conversion
+JOIN queue ON queue.id = conversion.queue
+JOIN submission ON submission.id = conversion.submission
+LEFT JOIN outbox ON outbox.id = conversion.id
+LEFT JOIN discarded ON discarded.delivery = conversion.id
+WHERE conversion.id >= $3 AND conversion.id < $4
+  AND submission.received_at >= $5 AND submission.received_at < $6
+  AND ($7::text IS NULL OR queue.pixel IN (SELECT json_array_elements_text($7::json)))
+  AND outbox.id IS NULL AND discarded.delivery IS NULL AND conversion.suppressed IS NULL
 GROUP BY 1, 2 ORDER BY 1, 2
 
 -- rows: delivered_since(minute, since)

@@ -26,6 +26,7 @@ from twite.stores.sql import (
 from twite.stores.sql.database import ReadsViews, View
 from twite.stores.sql.directory import SqlDirectoryReader
 from twite.stores.sql.listing import exports, problems, value_changes
+from twite.stores.sql.listing.delivered_events import delivered_events
 from twite.stores.sql.listing.page import page
 from twite.stores.sql.listing.past_requests import past_requests
 from twite.stores.sql.state import SqlStateReader
@@ -52,7 +53,7 @@ _VIEWS: Final[Mapping[type, Callable[..., Any]]] = {
     port.RejectionsQuery: rejections.rejections,
     port.AttemptsQuery: records.spent,
     port.DeliveredQuery: records.delivered,
-    port.DeliveredEventsQuery: records.delivered_events,
+    port.DeliveredEventsQuery: delivered_events,
     port.DedupQuery: deduplication.dedup_reports,
     port.IdPairsQuery: deduplication.pairs,
     port.OtherIdsQuery: deduplication.other_ids,
@@ -74,7 +75,12 @@ _VIEWS: Final[Mapping[type, Callable[..., Any]]] = {
     NumberQuery: exports.number_of_time,
 }
 # These take seconds.
-_LONG: Final = (port.DedupQuery, port.IdPairsQuery, port.OtherIdsQuery)
+_LONG: Final = (
+    port.DedupQuery,
+    port.DeliveredEventsQuery,
+    port.IdPairsQuery,
+    port.OtherIdsQuery,
+)
 
 
 class SqlQueries:

@@ -999,10 +999,23 @@ FROM attempt INDEXED BY attempt_at JOIN queue ON queue.id = attempt.queue
 WHERE attempt.at >= :since AND attempt.outcome = 'delivered' GROUP BY 1, 2 ORDER BY 1, 2;
 
 -- name: delivered_events
--- The conversions of each event that X accepted in a time.
-SELECT queue.pixel, queue.event, sum(attempt.size)
-FROM attempt INDEXED BY attempt_at JOIN queue ON queue.id = attempt.queue
-WHERE attempt.at >= :since AND attempt.at < :until AND attempt.outcome = 'delivered'
+-- The delivered conversions of each event among those received in a time, and their match keys, by
+-- the beginning of a field in the JSON text.
+SELECT
+  queue.pixel, queue.event, count(*),
+  count(CASE WHEN length(conversion.body) > 0 THEN 1 END),
+  count(CASE WHEN instr(CAST(conversion.body AS BLOB), :click) > 0 THEN 1 END),
+  count(CASE WHEN instr(CAST(conversion.body AS BLOB), :email) > 0
+    AND instr(CAST(conversion.body AS BLOB), :click) = 0 THEN 1 END)
+FROM conversion
+JOIN queue ON queue.id = conversion.queue
+JOIN submission ON submission.id = conversion.submission
+LEFT JOIN outbox ON outbox.id = conversion.id
+LEFT JOIN discarded ON discarded.delivery = conversion.id
+WHERE conversion.id >= :first AND conversion.id < :before
+  AND submission.received_at >= :since AND submission.received_at < :until
+  AND (:pixels IS NULL OR queue.pixel IN (SELECT value FROM json_each(:pixels)))
+  AND outbox.id IS NULL AND discarded.delivery IS NULL AND conversion.suppressed IS NULL
 GROUP BY 1, 2 ORDER BY 1, 2;
 
 -- name: alerts

@@ -10,7 +10,6 @@ from twite.domain.cause import DeliveryCause
 from twite.domain.conversion import dedup_key
 from twite.domain.delivery import PROMISED_WITHIN, State
 from twite.domain.history import ConversionCounts, History, PastAttempt, Rival, TagNotFired
-from twite.domain.results.figures import DeliveredEvent
 from twite.domain.stats.backlog import BacklogHour
 from twite.domain.submission import Submission
 from twite.domain.times import HOUR, MINUTE
@@ -174,12 +173,6 @@ def delivered(connection: SqlConnection, *, since: int) -> dict[str, list[tuple[
     for pixel, at, many in connection.execute(query("delivered_since"), values):
         by_pixel.setdefault(pixel, []).append((at, many))
     return by_pixel
-
-
-def delivered_events(connection: SqlConnection, *, since: int, until: int) -> list[DeliveredEvent]:
-    """Return the conversions of each event that X accepted in a time."""
-    rows = connection.execute(query("delivered_events"), {"since": since, "until": until})
-    return [DeliveredEvent(pixel=pixel, event=event, count=count) for pixel, event, count in rows]
 
 
 @contextmanager

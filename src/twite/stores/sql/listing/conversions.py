@@ -116,7 +116,7 @@ def found_conversions(connection: SqlConnection, list_query: ListQuery) -> Found
         last + 1 if list_query.position is None else min(list_query.position.delivery, last + 1)
     )
     if list_query.until < LATEST:
-        before = min(before, number_at(connection, list_query.until + _JITTER, last))
+        before = min(before, before_until(connection, list_query.until, last))
     floor = max(first, list_query.after + 1)
     if list_query.since > 0:
         floor = max(floor, first_since(connection, list_query.since, last))
@@ -157,6 +157,11 @@ def flag_of(
 def first_since(connection: SqlConnection, at: int, last: int) -> int:
     """Return the first number that may have been received since a time; `last` + 1 for none."""
     return number_at(connection, at - _JITTER, last)
+
+
+def before_until(connection: SqlConnection, until: int, last: int) -> int:
+    """Return the first number that cannot have been received before a time; `last` + 1 for none."""
+    return number_at(connection, until + _JITTER, last)
 
 
 def number_at(connection: SqlConnection, at: int, last: int) -> int:

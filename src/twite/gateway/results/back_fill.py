@@ -1,0 +1,264 @@
+"""Jobs at X for older days that were never fetched, or not since they were settled.
+
+A job that failed or expired is created anew. Files are read and stored a few at a time, so that a
+crash repeats little, and so that others have their turn on the event loop.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Final
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from twite.domain.errors import OperatorError
+from twite.domain.results.account import JobStatus, ResultsAccount, ResultsJob
+from twite.domain.results.account_days import (
+    AccountDay,
+    Granularity,
+    blocks,
+    days_until,
+    granularity_of,
+)
+from twite.domain.results.figures import FigureGroup, ResultDay
+from twite.domain.results.stats_request import (
+    MOST_ACTIVE_DAYS,
+    MOST_ENTITIES,
+    MOST_JOB_DAYS,
+    MOST_POLLED,
+    MOST_PROCESSING,
+    PLACEMENTS,
+    JobReport,
+    StatsRequest,
+)
+from twite.domain.times import DAY, LATEST, moment
+from twite.gateway.ports.machine import Clock
+from twite.gateway.ports.queries import Queries
+from twite.gateway.ports.state import StateStore
+from twite.gateway.results.records import put_account
+from twite.gateway.results.stored_days import NewCells, StoredDays
+from twite.gateway.x_account.ads_statistics import (
+    ActiveCampaign,
+    AdsStatistics,
+    JobFileMissing,
+    TooManyJobs,
+)
+
+# No older day is fetched again.
+LAST_DAYS: Final = 30
+# How many files are read before their figures are stored.
+_STORED_TOGETHER: Final = 10
+
+
+class FetchBasis(msgspec.Struct, frozen=True, kw_only=True):
+    """What fetching needs. `history` is how many days are fetched at first.
+
+    `history_kept` is how long the store keeps conversions (ms), of which deliveries are counted.
+    """
+
+    state: StateStore
+    queries: Queries
+    clock: Clock
+    history: int
+    history_kept: int
+
+
+class StatsPart(msgspec.Struct, frozen=True, kw_only=True):
+    """What one request may ask for: at most 20 campaigns, a placement and a group."""
+
+    campaigns: tuple[str, ...]
+    placement: str
+    group: FigureGroup
+
+    def request(
+        self, days: Sequence[AccountDay], granularity: Granularity, zone: ZoneInfo
+    ) -> StatsRequest:
+        return StatsRequest.of(
+            days,
+            granularity,
+            zone,
+            campaigns=self.campaigns,
+            placement=self.placement,
+            group=self.group,
+        )
+
+
+class BackFill:
+    """Plans the jobs of an account, creates them at X, and stores what they bring."""
+
+    def __init__(self, statistics: AdsStatistics, days: StoredDays, basis: FetchBasis) -> None:
+        self._ask = statistics
+        self._days = days
+        self._basis = basis
+        self._clock = basis.clock
+
+    async def planned(
+        self, account: ResultsAccount, window: Collection[AccountDay], *, now: int
+    ) -> ResultsAccount:
+        """Return the account with jobs for older days that are missing, or were not settled.
+
+        `window` has the days that were just fetched.
+        """
+        history, zone = self._basis.history, zone_of(account.zone)
+        count = min(max(history, LAST_DAYS), MOST_ACTIVE_DAYS)
+        days = [
+            (ago, day)
+            for ago, day in enumerate(reversed(days_until(now, count, zone)))
+            if day not in window and day.start >= account.zone_since
+        ]
+        stored = await self._days.all(day for _, day in days)
+        missing = [
+            day
+            for ago, day in days
+            if (
+                _is_unsettled(stored[day.day])
+                if day.day in stored and ago < LAST_DAYS
+                else day.day not in stored and ago < history
+            )
+        ]
+        jobs: list[ResultsJob] = []
+        for span in blocks(missing, most=MOST_JOB_DAYS - 1):
+            start, end = span[0].start, span[-1].end
+            active = await self._ask.active(start=start, end=end)
+            own = [
+                ResultsJob(
+                    campaigns=part.campaigns,
+                    placement=part.placement,
+                    group=part.group,
+                    start=start,
+                    end=end,
+                )
+                for part in parts_of(active, start, end)
+            ]
+            await self._days.add(span, fetched_at=0 if own else now)
+            jobs += own
+        return msgspec.structs.replace(account, jobs=tuple(jobs))
+
+    async def work(self, account: ResultsAccount) -> None:
+        """Collect the jobs that are done, and create others while X accepts them."""
+        zone, jobs = zone_of(account.zone), list(account.jobs)
+        reports: dict[str, JobReport] = {}
+        ids = [job.id for job in jobs if job.status is JobStatus.PROCESSING]
+        for begin in range(0, len(ids), MOST_POLLED):
+            found = await self._ask.jobs(ids[begin : begin + MOST_POLLED])
+            reports |= {report.id: report for report in found}
+        polled = [place for place, job in enumerate(jobs) if job.status is JobStatus.PROCESSING]
+        for begin in range(0, len(polled), _STORED_TOGETHER):
+            await self._collect(jobs, polled[begin : begin + _STORED_TOGETHER], reports, zone)
+            await self._keep(account, jobs)
+        if not polled:
+            await self._keep(account, jobs)
+        processing = sum(job.status is JobStatus.PROCESSING for job in jobs)
+        for place, job in enumerate(jobs):
+            is_waiting = job.status is JobStatus.WAITING and not job.is_given_up
+            if not is_waiting or processing >= MOST_PROCESSING:
+                continue
+            days = _days_between(job.start, job.end, zone)
+            # The clocks may have changed since the job was planned.
+            granularity = granularity_of(days, now=self._clock.now(), zone=zone)
+            try:
+                created = await self._ask.new_job(_request(job, days, granularity, zone))
+            except TooManyJobs:
+                break
+            processing += 1
+            jobs[place] = msgspec.structs.replace(
+                job, id=created.id, status=JobStatus.PROCESSING, granularity=granularity
+            )
+            await self._keep(account, jobs)
+
+    async def _collect(
+        self,
+        jobs: list[ResultsJob],
+        places: Sequence[int],
+        reports: Mapping[str, JobReport],
+        zone: ZoneInfo,
+    ) -> None:
+        """Read the files of some jobs, store their figures, and update the jobs."""
+        cells: dict[int, NewCells] = {}
+        for place in places:
+            job = jobs[place]
+            report = reports.get(job.id)
+            is_over = report is not None and _is_past(report.expires_at, self._clock.now())
+            if report is None or report.is_failed or is_over:
+                jobs[place] = job.again()
+                continue
+            if not report.is_done or report.url is None:
+                continue
+            days = _days_between(job.start, job.end, zone)
+            try:
+                read = await self._ask.file(report.url, _request(job, days, job.granularity, zone))
+            except JobFileMissing:
+                jobs[place] = job.again()
+                continue
+            jobs[place] = msgspec.structs.replace(job, status=JobStatus.DONE)
+            cells.setdefault(job.start, NewCells(days)).add(read)
+        for start, own in cells.items():
+            is_last = all(job.status is JobStatus.DONE for job in jobs if job.start == start)
+            await self._days.merge(own, fetched_at=self._clock.now() if is_last else 0)
+
+    async def _keep(self, account: ResultsAccount, jobs: Sequence[ResultsJob]) -> None:
+        """Store the jobs. A daily fetch plans the days of those that were given up again."""
+        given_up = sum(job.is_given_up for job in jobs)
+        is_over = all(job.status is JobStatus.DONE or job.is_given_up for job in jobs)
+        problem = f"X did not complete {given_up} jobs; they are repeated" if given_up else ""
+        await put_account(
+            self._basis.state,
+            msgspec.structs.replace(
+                account,
+                jobs=() if is_over else tuple(jobs),
+                polled_at=self._clock.now(),
+                problem=problem,
+                wait_until=0,
+            ),
+        )
+
+
+def zone_of(name: str) -> ZoneInfo:
+    """Return a time zone. Raises OperatorError if the machine does not know it."""
+    try:
+        return ZoneInfo(name)
+    except (OSError, ValueError) as error:
+        raise OperatorError(
+            f"this machine does not know the time zone {name[:64]!r} of the ads account. Install "
+            "its time zones, for example with apt install tzdata"
+        ) from error
+
+
+def parts_of(active: Sequence[ActiveCampaign], start: int, end: int) -> list[StatsPart]:
+    """Return the requests for the campaigns whose figures changed in a time (ms)."""
+    campaigns = campaigns_in(active, start, end)
+    return [
+        StatsPart(
+            campaigns=tuple(campaigns[begin : begin + MOST_ENTITIES]),
+            placement=placement,
+            group=group,
+        )
+        for begin in range(0, len(campaigns), MOST_ENTITIES)
+        for placement in PLACEMENTS
+        for group in FigureGroup
+    ]
+
+
+def campaigns_in(active: Sequence[ActiveCampaign], start: int, end: int) -> list[str]:
+    found = [each.campaign for each in active if each.start < end and each.end >= start]
+    return sorted(set(found))
+
+
+def _is_unsettled(day: ResultDay) -> bool:
+    return day.is_estimate or not day.is_spend_final
+
+
+def _request(
+    job: ResultsJob, days: Sequence[AccountDay], granularity: Granularity, zone: ZoneInfo
+) -> StatsRequest:
+    part = StatsPart(campaigns=job.campaigns, placement=job.placement, group=job.group)
+    return part.request(days, granularity, zone)
+
+
+def _days_between(start: int, end: int, zone: ZoneInfo) -> list[AccountDay]:
+    count = (end - start) // DAY + 2
+    return [day for day in days_until(end - 1, count, zone) if day.start >= start]
+
+
+def _is_past(text: str | None, now: int) -> bool:
+    at = None if text is None else moment(text, now=LATEST, path="")
+    return isinstance(at, int) and at <= now
