@@ -90,7 +90,7 @@ WORDS = {
     AlertKind: "credentials_refused pixel_paused event_paused dead_letters conversions_held "
     "deadline_risk source_silent balance_residue store_failing store_unusable store_restored "
     "weak_durability disk_nearly_full template_hung clock_wrong webhook_silent sync_failing "
-    "sync_silent export_failing event_failing event_limited paused_by_user",
+    "sync_silent export_failing export_silent event_failing event_limited paused_by_user",
     AlertPhase: "opened still_open resolved",
     Role: "viewer operator admin",
     KeyScope: "accounting history deduplication metrics",

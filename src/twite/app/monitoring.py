@@ -84,7 +84,7 @@ class Monitoring:
         """Monitor the pixels and sources of reloaded settings."""
         self._settings = settings
         if self._monitor is not None:
-            self._monitor.watch(*_watched(settings))
+            self._monitor.watch(*_watched(settings), exports=_exports(settings))
 
     async def stop(self) -> None:
         """Stop, after a final check of the balance.
@@ -143,7 +143,7 @@ class Monitoring:
             thresholds=settings.alerts.thresholds,
             new_id=self._randomness.receipt,
         )
-        monitor.watch(destinations, sources, *others)
+        monitor.watch(destinations, sources, *others, exports=_exports(settings))
         notifier = Notifier(
             alert_store=monitor.register,
             webhook=settings.alerts.webhook,
@@ -165,6 +165,10 @@ def _watched(settings: Settings) -> _Watched:
     rules = [rule.name for rule in settings.value_rules]
     syncs = [sync.name for sync in settings.syncs]
     return settings.destinations(), sources, webhooks, syncs, rules
+
+
+def _exports(settings: Settings) -> Sequence[str]:
+    return [export.name for export in settings.exports]
 
 
 class _LeadersState(StateOnDemand):

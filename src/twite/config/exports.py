@@ -12,7 +12,7 @@ from twite.config.kinds import REQUIRED, Text, TimeWithZone, duration, setting
 from twite.config.syncs import STORAGE, LocationUrl, is_storage_url, table_name
 from twite.domain.errors import SettingsError
 from twite.domain.secret import Secret
-from twite.domain.times import DAY, MINUTE
+from twite.domain.times import DAY, MINUTE, SECOND
 
 DEFAULT_TABLE: Final = "twite_conversions"
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]+", re.ASCII)
@@ -44,7 +44,7 @@ class ExportTargetTable(msgspec.Struct, frozen=True, kw_only=True):
     )
     table: str = setting(DEFAULT_TABLE, "the table in the database", Text(table_name))
     interval: int = setting(
-        "15m", "how often Twite exports what has changed", duration(MINUTE, 7 * DAY)
+        "15m", "how often Twite exports what has changed", duration(10 * SECOND, 7 * DAY)
     )
     since: int | None = setting(
         None,

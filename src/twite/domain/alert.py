@@ -37,6 +37,7 @@ class AlertKind(StrEnum):
     SYNC_FAILING = "sync_failing"  # about a [[sync]]: its runs fail
     SYNC_SILENT = "sync_silent"  # about a [[sync]]: unusually long without rows
     EXPORT_FAILING = "export_failing"  # about an [[export]]: its runs fail
+    EXPORT_SILENT = "export_silent"  # about an [[export]]: unusually long without a success
     VALUE_RULE_FAILING = "value_rule_failing"  # about a [[value_rule]]: amounts stay as they were
     BALANCE_RESIDUE = "balance_residue"  # about a source and pixel: conversions are unaccounted for
     STORE_FAILING = "store_failing"  # commits fail: Twite responds to submissions with 503
@@ -175,6 +176,12 @@ RULES: Final[Mapping[AlertKind, AlertRule]] = {
         fix="Correct the cause that the reason names, then run twite export NAME.",
         urgent=False,
         opens_after=10 * MINUTE,
+        subject="export",
+    ),
+    AlertKind.EXPORT_SILENT: AlertRule(
+        title="an export does not finish",
+        fix="Run twite check: the target may not answer. Then restart the gateway.",
+        urgent=False,
         subject="export",
     ),
     AlertKind.VALUE_RULE_FAILING: AlertRule(

@@ -15,6 +15,7 @@ from twite.config.exports import ExportSettings
 from twite.domain.errors import ClientError
 from twite.domain.secret import Secret
 from twite.domain.times import MINUTE, SECOND
+from twite.gateway.alerts.webhook_traffic import EXPORT_RUNS
 from twite.gateway.ports.events import ConditionChanged, ProblemSeen
 
 EXPORT = ExportSettings(
@@ -169,3 +170,18 @@ async def test_stop_ends_a_run(stage):
     await stage.schedule.stop()
 
     assert stage.runs.cancelled == 1
+
+
+async def test_only_successful_runs_are_counted(stage):
+    stage.runs.error = ClientError("the server refuses connections")
+    stage.schedule.start()
+    await stage.pass_time(MINUTE)
+    failed = await EXPORT_RUNS.store(stage.store, now=stage.clock.now())
+    stage.runs.error = None
+    await stage.pass_time(31 * MINUTE)
+    hours = await EXPORT_RUNS.store(stage.store, now=stage.clock.now())
+
+    assert failed == {}
+    assert {name: sum(hour.count for hour in own) for name, own in hours.items()} == {
+        "warehouse": 2
+    }

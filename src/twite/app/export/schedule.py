@@ -14,6 +14,7 @@ from twite.domain.alert import AlertKind
 from twite.domain.errors import LedgerUnavailable, TwiteError
 from twite.domain.times import SECOND
 from twite.gateway.alerts.failing_runs import FailingRuns
+from twite.gateway.alerts.webhook_traffic import EXPORT_RUNS
 from twite.gateway.operations.export_rows import store_id
 from twite.gateway.ports.events import Observer, ProblemPlace, ProblemSeen
 from twite.gateway.ports.machine import Clock
@@ -108,4 +109,6 @@ class ExportSchedule:
                 ProblemSeen(where=ProblemPlace.EXPORT, reason=f"{export.name}: {run.error}")
             )
         await self._store.put([run_record(export.name, run)])
+        successes = {export.name: 0 if run.error else 1}
+        await EXPORT_RUNS.store(self._store, now=self._clock.now(), counts=successes)
         self._failing.report(export.name, run.error)

@@ -23,7 +23,7 @@ from twite.domain.alert import AlertKind
 from twite.domain.errors import LedgerUnavailable, TwiteError
 from twite.domain.times import SECOND
 from twite.gateway.alerts.failing_runs import FailingRuns
-from twite.gateway.alerts.webhook_traffic import store_sync_rows
+from twite.gateway.alerts.webhook_traffic import SYNC_ROWS
 from twite.gateway.operations.control import PositionChoice, SyncReport, SyncSummary
 from twite.gateway.ports.events import Observer, ProblemPlace, ProblemSeen
 from twite.gateway.ports.machine import Clock
@@ -184,7 +184,8 @@ class SyncSchedule:
             state = await load_state(self._store, sync.name)
             state = msgspec.structs.replace(state, last_run=run)
             await self._store.put([state.record(sync.name)])
-            await store_sync_rows(self._store, {sync.name: run.rows}, now=self._clock.now())
+            now = self._clock.now()
+            await SYNC_ROWS.store(self._store, now=now, counts={sync.name: run.rows})
             self._failing.report(sync.name, run.error)
             return run
 

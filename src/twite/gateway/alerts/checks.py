@@ -56,6 +56,7 @@ class CheckContext(msgspec.Struct, frozen=True, kw_only=True):
     thresholds: Thresholds
     webhooks: Sequence[str] = ()
     syncs: Sequence[str] = ()
+    exports: Sequence[str] = ()
     rules: Collection[str] = ()
     muted: Mapping[tuple[str, State], int] = {}
 
@@ -63,8 +64,8 @@ class CheckContext(msgspec.Struct, frozen=True, kw_only=True):
 class CheckFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What the monitor read for one run. A part that could not be read is None.
 
-    `silences` has an entry for each source, `webhook_silences` for each webhook, and
-    `sync_silences` for each sync; it is None if there is too little history.
+    `silences` has an entry for each source, and the others for each webhook, sync and export; it
+    is None if there is too little history.
     """
 
     accounts: Sequence[ConversionCounts] | None = None
@@ -72,6 +73,7 @@ class CheckFacts(msgspec.Struct, frozen=True, kw_only=True):
     silences: Sequence[Silence | None] | None = None
     webhook_silences: Sequence[Silence | None] | None = None
     sync_silences: Sequence[Silence | None] | None = None
+    export_silences: Sequence[Silence | None] | None = None
     space: DiskSpace | None = None
     rule_failures: Sequence[RuleFailures] | None = None
 
@@ -237,6 +239,11 @@ def of_syncs(silences: Iterable[Silence | None], context: CheckContext) -> Itera
     return _of_silences(AlertKind.SYNC_SILENT, "rows", context.syncs, silences)
 
 
+def of_exports(silences: Iterable[Silence | None], context: CheckContext) -> Iterator[CheckResult]:
+    """Return check results for exports, as `of_silences` does for sources."""
+    return _of_silences(AlertKind.EXPORT_SILENT, "successful runs", context.exports, silences)
+
+
 def of_rules(failures: Iterable[RuleFailures], context: CheckContext) -> Iterator[CheckResult]:
     """Return a check result for each value rule that failed within RULES_WITHIN."""
     by_rule: dict[str, list[RuleFailures]] = {}
@@ -289,6 +296,9 @@ CHECKS: Final = (
         fact="webhook_silences", check=of_webhooks, kinds=frozenset({AlertKind.WEBHOOK_SILENT})
     ),
     AlertCheck(fact="sync_silences", check=of_syncs, kinds=frozenset({AlertKind.SYNC_SILENT})),
+    AlertCheck(
+        fact="export_silences", check=of_exports, kinds=frozenset({AlertKind.EXPORT_SILENT})
+    ),
     AlertCheck(
         fact="rule_failures", check=of_rules, kinds=frozenset({AlertKind.VALUE_RULE_FAILING})
     ),

@@ -6,7 +6,6 @@ A check must never disturb the gateway: data that cannot be read is left out unt
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from functools import partial
 from typing import Final, Protocol
 
 from twite.domain.alert import Alert, AlertKind, AlertPhase, Mute
@@ -32,7 +31,7 @@ from twite.gateway.alerts.checks import (
     of_pauses,
 )
 from twite.gateway.alerts.forecast import LOOK_BACK, forecasts
-from twite.gateway.alerts.webhook_traffic import WebhookCounts, store_sync_rows
+from twite.gateway.alerts.webhook_traffic import EXPORT_RUNS, SYNC_ROWS, WebhookCounts
 from twite.gateway.delivery.sweeper import BalanceCheck
 from twite.gateway.operations.problem_keys import MUTED, muted_deliveries
 from twite.gateway.ports.events import (
@@ -210,13 +209,14 @@ class Monitor:
         webhooks: Collection[str] = (),
         syncs: Collection[str] = (),
         rules: Collection[str] = (),
+        *,
+        exports: Collection[str] = (),
     ) -> None:
-        """Check these pixels, sources, webhooks, syncs and value rules from now on."""
+        """Check these pixels, sources and named tables of the settings from now on."""
         self._destinations = tuple(destinations)
         self._pixels = tuple(destination.pixel for destination in destinations)
-        self._sources = tuple(sources)
-        self._webhooks = tuple(webhooks)
-        self._syncs = tuple(syncs)
+        self._sources, self._webhooks = tuple(sources), tuple(webhooks)
+        self._syncs, self._exports = tuple(syncs), tuple(exports)
         self._rules = frozenset(rules)
 
     async def start(self) -> None:
@@ -273,9 +273,8 @@ class Monitor:
             webhook_silences=await self._silences_of(
                 self._webhooks, self._listener.webhook_counts.store, now
             ),
-            sync_silences=await self._silences_of(
-                self._syncs, partial(store_sync_rows, counts={}), now
-            ),
+            sync_silences=await self._silences_of(self._syncs, SYNC_ROWS.store, now),
+            export_silences=await self._silences_of(self._exports, EXPORT_RUNS.store, now),
             rule_failures=await self._rule_failures(now),
         )
         context = CheckContext(
@@ -284,6 +283,7 @@ class Monitor:
             sources=self._sources,
             webhooks=self._webhooks,
             syncs=self._syncs,
+            exports=self._exports,
             rules=self._rules,
             thresholds=self._thresholds,
             muted=await self._muted(now),
@@ -377,7 +377,7 @@ class Monitor:
     async def _silences_of(
         self, names: Sequence[str], hours_of: "_HoursOf", now: int
     ) -> list[Silence | None] | None:
-        """Return the silence of each webhook or sync. `hours_of` also stores new deliveries."""
+        """Return the silence of each name. `hours_of` also stores new deliveries."""
         if not names:
             return []
         try:

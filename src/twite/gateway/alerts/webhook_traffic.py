@@ -1,10 +1,11 @@
-"""Record in which hours each webhook and each sync delivered, to notice when one falls silent.
+"""Record in which hours webhooks, syncs and exports did something, to notice when one falls silent.
 
 Every gateway on a store records its own webhooks and runs; the leader reads those of all.
 """
 
 from collections import Counter
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final
 
 from twite.domain.stats.traffic import KEPT_HOURS, HourlyTraffic, noted
@@ -13,7 +14,6 @@ from twite.gateway.ports.state import StateStore
 
 # No source has such a name.
 _WEBHOOKS: Final = "/webhooks/"
-_SYNCS: Final = "/syncs/"
 _NOT_GENUINE: Final = frozenset({DeliveryVerdict.REFUSED, DeliveryVerdict.FAILED})
 
 
@@ -36,11 +36,22 @@ class WebhookCounts:
         return hours
 
 
-async def store_sync_rows(
-    state: StateStore, counts: Mapping[str, int], *, now: int
-) -> Mapping[str, list[HourlyTraffic]]:
-    """Store the rows that syncs read; return the hours of each sync. Raises LedgerUnavailable."""
-    return await _stored(state, _SYNCS, counts, now=now)
+class RunTraffic:
+    """What the runs of one kind of schedule did. No source's name begins with the prefix."""
+
+    def __init__(self, prefix: str) -> None:
+        self._prefix = prefix
+
+    async def store(
+        self, state: StateStore, *, now: int, counts: Mapping[str, int] = MappingProxyType({})
+    ) -> Mapping[str, list[HourlyTraffic]]:
+        """Store counts by name; return the hours of each name. Raises LedgerUnavailable."""
+        return await _stored(state, self._prefix, counts, now=now)
+
+
+# The rows that each sync read, and the runs of each export that succeeded.
+SYNC_ROWS: Final = RunTraffic("/syncs/")
+EXPORT_RUNS: Final = RunTraffic("/exports/")
 
 
 async def _stored(

@@ -10,7 +10,7 @@ The key of each kind:
 - Alert: id
 - Acknowledgement: id of the alert
 - Mute: subject
-- HourlyTraffic: source, or `/webhooks/` or `/syncs/` and a name; and hour
+- HourlyTraffic: source, or `/webhooks/`, `/syncs/` or `/exports/` and a name; and hour
 - SealedSecret: name
 - WebhookDelivery: id
 - SyncRecord: name
