@@ -17,6 +17,7 @@ import pkgutil
 import runpy
 import select
 import selectors
+import shlex
 import signal
 import socket
 import subprocess
@@ -155,19 +156,23 @@ def started() -> tuple[socket.socket, str]:
     return ours, name
 
 
+def command_of(module: str = "") -> list[str]:
+    """Return a command of which the fork server runs the module; without one, the next word."""
+    if not HAS_PIDFD:
+        return [sys.executable, *(("-m", module) if module else ())]
+    _, name = started()
+    client = str(Path(__file__).with_name("forked_command.py"))
+    return [sys.executable, "-IS", client, name, *([module] if module else ())]
+
+
 def write_command(path: Path, module: str = "twite") -> None:
     """Write a program `twite` for a shell, which the fork server runs.
 
     Without a module, it is an interpreter, and its arguments are `-m` and the module. Commands that
     start others use it if PYTHONEXECUTABLE names it.
     """
-    program = f"-m {module}" if module else ""
-    if HAS_PIDFD:
-        _, name = started()
-        client = Path(__file__).with_name("forked_command.py")
-        program = f'-IS "{client}" {name} {module}'
     skip = "" if module or not HAS_PIDFD else "shift\n"
-    path.write_text(f'#!/bin/sh\n{skip}exec "{sys.executable}" {program} "$@"\n')
+    path.write_text(f'#!/bin/sh\n{skip}exec {shlex.join(command_of(module))} "$@"\n')
     path.chmod(0o755)
 
 
@@ -186,6 +191,8 @@ def _import_everything() -> None:
                 importlib.import_module(module.name)
     # Typer imports it, and pydantic with it, when it reads the first option.
     importlib.import_module("typer._adapters")
+    with suppress(ImportError):  # an optional package, which `twite mcp` imports
+        importlib.import_module("mcp.server.lowlevel")
     # Cached, like the modules; otherwise the first store of each process would run all migrations.
     sys.modules["twite.stores.sqlite.engine.schema"].newest_schema()
     gc.freeze()

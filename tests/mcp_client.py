@@ -1,13 +1,14 @@
 """Ask `twite mcp` as an agent does: the SDK's client starts it as a process (stdio)."""
 
 import asyncio
-import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import mcp_types as types
 from mcp.client.client import Client
 from mcp.client.stdio import StdioServerParameters, stdio_client
+
+import fork_server
 
 
 class McpSession(NamedTuple):
@@ -28,10 +29,9 @@ def asked(config: Path, *calls: Call, environ: dict[str, str]) -> McpSession:
 
 
 async def _asked(config: Path, calls: tuple[Call, ...], environ: dict[str, str]) -> McpSession:
+    program, *arguments = fork_server.command_of("twite")
     process = StdioServerParameters(
-        command=sys.executable,
-        args=["-m", "twite", "mcp", "--config", str(config)],
-        env=environ,
+        command=program, args=[*arguments, "mcp", "--config", str(config)], env=environ
     )
     log = config.with_name("mcp.log")
     with log.open("w") as errors:
