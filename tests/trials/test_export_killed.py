@@ -13,6 +13,7 @@ import asyncpg
 import msgspec
 import pytest
 
+import fork_server
 from builders import a_submission, an_entry
 from store_contract.actions import (
     claim_or_none,
@@ -92,7 +93,7 @@ class ChangingStore:
 
 
 def exporting(path, url):
-    return subprocess.Popen(
+    return fork_server.Popen(
         [sys.executable, "-m", "twite", "export", "--to", "env:WAREHOUSE", "-c", str(path)],
         env=os.environ | ENVIRONMENT | {"WAREHOUSE": url},
         stdout=subprocess.DEVNULL,
