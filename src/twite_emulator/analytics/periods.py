@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -50,6 +51,7 @@ class Period(Struct, frozen=True, kw_only=True):
         return [day + timedelta(place) for place in range((last - day).days + 1)]
 
 
+@lru_cache(1_024)
 def midnight(day: date, zone: ZoneInfo) -> float:
     """Return the beginning of a day, in epoch seconds."""
     return datetime.combine(day, time(), zone).timestamp()
@@ -59,10 +61,11 @@ def day_of(at: float, zone: ZoneInfo) -> date:
     return datetime.fromtimestamp(at, zone).date()
 
 
-def hours_of(day: date, zone: ZoneInfo) -> list[float]:
+@lru_cache(1_024)
+def hours_of(day: date, zone: ZoneInfo) -> tuple[float, ...]:
     """Return the beginnings of the hours of a day: 23 to 25 of them, in epoch seconds."""
     start, end = midnight(day, zone), midnight(day + timedelta(1), zone)
-    return [start + HOUR * place for place in range(max(1, round((end - start) / HOUR)))]
+    return tuple(start + HOUR * place for place in range(max(1, round((end - start) / HOUR))))
 
 
 def read_period(
