@@ -9,7 +9,6 @@ import time
 import urllib.error
 import urllib.request
 from http.cookiejar import CookieJar
-from itertools import islice
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -19,19 +18,9 @@ from command_stage import ENVIRONMENT
 import fork_server
 
 ROOT = Path(__file__).parents[2]
-ORDERS = ROOT / "examples/orders.csv"
 MOST_LINES = 25
 
 pytestmark = pytest.mark.journey
-
-
-@pytest.fixture
-def orders(tmp_path):
-    """The first rows of the example file, enough for all steps of the demo."""
-    with ORDERS.open(encoding="utf-8-sig") as whole:
-        path = tmp_path / "orders.csv"
-        path.write_text("".join(islice(whole, 320)), encoding="utf-8")
-    return path
 
 
 @pytest.fixture
@@ -52,8 +41,8 @@ def demo(tmp_path):
     return start
 
 
-def test_demo_ends_with_a_balance_of_0(demo, orders):
-    with demo("--orders", str(orders)) as process:
+def test_demo_ends_with_a_balance_of_0(demo):
+    with demo() as process:
         out, _ = process.communicate(timeout=180)
 
     assert process.returncode == 0, out
@@ -94,8 +83,8 @@ def test_demo_with_stay_prints_what_to_open_and_signs_in_by_a_link(demo):
     assert "email_placeholder" not in matching
 
 
-def test_demo_with_verbose_prints_each_step_and_all_tables(demo, orders):
-    with demo("--orders", str(orders), "--verbose") as process:
+def test_demo_with_verbose_prints_each_step_and_all_tables(demo):
+    with demo("--verbose") as process:
         out, _ = process.communicate(timeout=180)
 
     assert process.returncode == 0, out
@@ -103,13 +92,19 @@ def test_demo_with_verbose_prints_each_step_and_all_tables(demo, orders):
         assert words in out
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
-@pytest.mark.parametrize("moment", ["Twite demo", "twite send", "The gateway sends", "Ctrl-C"])
+@pytest.mark.parametrize(
+    ("moment", "number"),
+    [
+        ("Twite demo", signal.SIGTERM),
+        ("twite send", signal.SIGHUP),
+        ("The gateway sends", signal.SIGTERM),
+        ("Ctrl-C", signal.SIGHUP),
+    ],
+)
 def test_signal_ends_all_processes_of_the_demo_and_removes_its_files(
-    demo, orders, tmp_path, moment, number
+    demo, tmp_path, moment, number
 ):
-    arguments = ("--stay", "--verbose", "--orders", str(orders))
-    with demo(*arguments, TMPDIR=str(tmp_path)) as process:
+    with demo("--stay", "--verbose", TMPDIR=str(tmp_path)) as process:
         until(moment, process.stdout)
         [config] = tmp_path.glob("twite-demo-*/twite.toml")
         addresses = re.findall(r"127\.0\.0\.1:(\d+)", config.read_text())
