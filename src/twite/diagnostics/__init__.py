@@ -21,6 +21,7 @@ from twite.diagnostics.site_visit import SiteTest
 from twite.diagnostics.store import alerts, disk_speed, store
 from twite.diagnostics.syncs import syncs
 from twite.diagnostics.traces import traces
+from twite.diagnostics.value_rules import value_rules
 from twite.diagnostics.webhooks import webhook_ids, webhook_messages, webhooks
 from twite.domain.errors import SettingsError
 from twite.features import contributed
@@ -31,7 +32,9 @@ __all__ = ["CheckFinding", "CheckStatus", "SiteTest", "TestConversion", "examine
 # The checks, in the order of the report. These read the settings alone; those of features follow.
 SETTINGS_CHECKS: Final = (pixels, sources, webhooks)
 # These also read files and the store, after those of features.
-CHECKS: Final = (alerts, store, source_keys, webhook_messages, webhook_ids, results, key)
+CHECKS: Final = (
+    alerts, store, source_keys, webhook_messages, webhook_ids, value_rules, results, key,
+)  # fmt: skip
 # These write a temporary file, or send requests, after those of features.
 PROBES: Final = (disk_speed, syncs, exports, traces, network)
 
