@@ -10,7 +10,9 @@ from twite.domain.destination import Destination, Source
 from twite.domain.secret import Secret
 from twite.gateway.ingest.accept import Accept
 from twite.gateway.ingest.value_rules import CurrentValueRules
+from twite.gateway.ports.store import StoreOptions
 from twite.machine.system import SystemClock
+from twite.stores.postgres.store import PostgresStore
 from twite.stores.sqlite import SQLiteStore
 
 SHOP = Source(name="shop", key=Secret(KEY), pixel="o8z6j", pixels=frozenset({"o8z6j"}))
@@ -20,8 +22,10 @@ DESTINATION = Destination(
 
 
 @asynccontextmanager
-async def intake(path: str, value_rules: CurrentValueRules | None = None) -> AsyncIterator[Accept]:
-    store = await SQLiteStore.open(path)
+async def intake(place: str, value_rules: CurrentValueRules | None = None) -> AsyncIterator[Accept]:
+    """Accept conversions in a store: the path of a database, or the URL of PostgreSQL."""
+    is_server = place.startswith("postgresql:")
+    store = await (PostgresStore if is_server else SQLiteStore).open(place, StoreOptions())
     yield Accept(
         intake=store,
         clock=SystemClock(),

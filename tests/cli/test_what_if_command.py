@@ -25,8 +25,8 @@ def priority(monkeypatch):
     return lowered
 
 
-async def _received(path):
-    async with intake(path) as accept:
+async def _received(place):
+    async with intake(place) as accept:
         for order in ORDERS:
             await accept.native(source=SHOP, body=json.dumps(order).encode())
 
@@ -147,6 +147,22 @@ def test_what_if_reads_a_backup(command, received, monkeypatch):
     code, out, _ = what_if(command, received, str(received))
 
     assert (code, "4 unchanged." in out) == (0, True)
+
+
+def test_what_if_reads_postgresql(command, tmp_path, postgres_url, monkeypatch):
+    asyncio.run(_received(postgres_url))
+    path = settings_in(tmp_path)
+    target = changed(path, ('purchase = "o8z6k"', 'purchase = "o9abc"'))
+    monkeypatch.setenv("TWITE_STORE__URL", postgres_url)
+
+    code, out, _ = what_if(command, path, target, "--json")
+
+    assert code == 0
+    found = json.loads(out)
+    assert found["before"] == {"rejected": 1, "sent": 2, "suppressed": 1}
+    (difference, *_) = found["differences"]
+    assert difference["fields"] == ["event_id"]
+    assert difference["examples"][0]["conversion_id"] == "order-1"
 
 
 def test_mistake_in_the_changed_settings_is_named_with_its_place(command, received):

@@ -1,7 +1,11 @@
 import re
+import subprocess
+import sys
 import time
 
-from twite.machine.system import SystemClock, SystemRandomness
+import pytest
+
+from twite.machine.system import SystemClock, SystemRandomness, YieldingPause
 
 
 def test_clock_returns_milliseconds_since_the_epoch():
@@ -47,3 +51,31 @@ def test_random_fractions_are_spread_from_zero_to_below_one():
 
     assert all(0 <= fraction < 1 for fraction in fractions)
     assert {int(10 * fraction) for fraction in fractions} == set(range(10))
+
+
+def test_process_that_yields_the_cpu_runs_only_if_no_other_needs_it():
+    code = (
+        "import os; from twite.machine.system import yield_cpu; yield_cpu(); "
+        "print(os.getpriority(os.PRIO_PROCESS, 0), getattr(os, 'SCHED_IDLE', 0) "
+        "== (os.sched_getscheduler(0) if hasattr(os, 'SCHED_IDLE') else 0))"
+    )
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stdout.split() == ["19", "True"]
+
+
+@pytest.mark.parametrize(
+    ("took", "used", "slept"), [(0.1, 0.04, 0.06), (0.1, 0.0995, 0), (9.0, 0.1, 0.25)]
+)
+async def test_pause_is_as_long_as_the_wait_for_the_machine(took, used, slept):
+    pauses = []
+
+    async def sleep(seconds):
+        pauses.append(seconds)
+
+    elapsed, cpu = iter((5.0, 5.0 + took, 6.0)), iter((1.0, 1.0 + used, 2.0))
+    pause = YieldingPause(elapsed=lambda: next(elapsed), used=lambda: next(cpu), sleep=sleep)
+    await pause()
+
+    assert pauses == [pytest.approx(slept)]

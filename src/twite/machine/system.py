@@ -8,7 +8,7 @@ import secrets
 import shutil
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -29,15 +29,21 @@ _AT_ONCE: Final = 256
 SPARE: Final = 256  # for the store, X, tags and clients, the process's own files, and the log
 _FEWEST: Final = 16
 _LOWEST_PRIORITY: Final = 19
-_SHORTEST_PAUSE: Final = 0.001  # seconds
+_SHORTEST_WAIT: Final = 0.002  # seconds
 _LONGEST_PAUSE: Final = 0.25
 _M_ARENA_MAX: Final = -8  # glibc, malloc.h
 
 
 def yield_cpu() -> None:
-    """Let other processes, such as a gateway, have the CPU before this one."""
+    """Let other processes, such as a gateway, have the CPU before this one.
+
+    On Linux, a process that needs the CPU takes it from this one at once, not after a time slice.
+    """
     if hasattr(os, "nice"):
         os.nice(_LOWEST_PRIORITY)
+    if hasattr(os, "SCHED_IDLE"):
+        with contextlib.suppress(OSError):  # a sandbox may forbid it
+            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
 
 
 class SystemClock:
@@ -59,17 +65,26 @@ class SystemClock:
 class YieldingPause:
     """A pause of work in parts: as long as the process had to wait for the CPU or the disk.
 
-    Priorities do not count between control groups, such as a service and a shell.
+    Priorities do not count between control groups, such as a service and a shell. A short wait is
+    no sign that others need the machine.
     """
 
-    def __init__(self) -> None:
-        self._began = time.perf_counter(), time.process_time()
+    def __init__(
+        self,
+        *,
+        elapsed: Callable[[], float] = time.perf_counter,
+        used: Callable[[], float] = time.process_time,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        """`elapsed` and `used` are seconds by the clock and of CPU."""
+        self._elapsed, self._used, self._sleep = elapsed, used, sleep
+        self._began = elapsed(), used()
 
     async def __call__(self) -> None:
         began, used = self._began
-        waited = time.perf_counter() - began - (time.process_time() - used)
-        await asyncio.sleep(min(max(waited, _SHORTEST_PAUSE), _LONGEST_PAUSE))
-        self._began = time.perf_counter(), time.process_time()
+        waited = self._elapsed() - began - (self._used() - used)
+        await self._sleep(0 if waited < _SHORTEST_WAIT else min(waited, _LONGEST_PAUSE))
+        self._began = self._elapsed(), self._used()
 
 
 class SystemRandomness:

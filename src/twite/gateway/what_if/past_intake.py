@@ -1,6 +1,7 @@
 """Intake's decisions about past conversions, made again under other settings."""
 
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 import msgspec
 
@@ -24,6 +25,9 @@ from twite.gateway.what_if.reread_x import IN_X_FORMAT, reread_x
 from twite.gateway.what_if.stored_ids import id_of
 from twite.gateway.what_if.untouched import Untouched
 from twite.gateway.what_if.verdict import IntakeOutcome, IntakeVerdict, NotStored, unknown
+
+# Bodies for X begin with the time: {"conversion_time":"2026-11-24T10:00:00.000Z"
+_TIME_ENDS: Final = 45
 
 
 class PastIntake:
@@ -306,9 +310,8 @@ def _comparison(
     body_before = body_after = b""
     if reread.past_verdict.is_accepted and verdict.is_accepted and accepted and reread.past:
         # The time of a conversion without one may differ.
-        at = request.received_at
         if reread.accepted is None:
-            body_before, body_after = said(reread.past.body, at=at), said(accepted.body, at=at)
+            body_before, body_after = _said(reread.past.body, accepted.body, request.received_at)
         if _is_same(reread.past, body_before, body_after):
             body_before = body_after = b""
         if real_name(reread.past.pixel) != real_name(accepted.pixel):
@@ -328,6 +331,13 @@ def _comparison(
         body_after=body_after,
         lacks=reread.lacks if verdict.is_accepted else (),
     )
+
+
+def _said(before: bytes, after: bytes, at: int) -> tuple[bytes, bytes]:
+    """Return two bodies, without their times if these are only the time of receipt, and differ."""
+    if before[:_TIME_ENDS] == after[:_TIME_ENDS]:
+        return before, after
+    return said(before, at=at), said(after, at=at)
 
 
 def _is_same(past: PastConversion, before: bytes, after: bytes) -> bool:

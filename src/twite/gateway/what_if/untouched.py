@@ -72,6 +72,8 @@ class Untouched:
         self._guards = guards
         # X's event by source, pixel and name; None if the settings may touch it.
         self._events: dict[tuple[str, str, str], str | None] = {}
+        # Whether the settings leave an event of a source untouched.
+        self._sources: dict[str, bool] = {}
 
     def found(self, request: PastRequest) -> list[Reread] | None:
         """Return the conversions of a request as they were stored; None if it must be read."""
@@ -80,6 +82,7 @@ class Untouched:
             source is None
             or request.refused
             or request.entries != len(request.conversions)
+            or not self._has_any(source)
             or not self._may_skip(source, request)
         ):
             return None
@@ -96,6 +99,16 @@ class Untouched:
                 return None
             found.append(reread)
         return found
+
+    def _has_any(self, source: Source) -> bool:
+        """Return whether the settings leave an event of a source untouched."""
+        if source.name not in self._sources:
+            destinations = self._new_settings.destinations
+            pixels = [destinations[pixel] for pixel in source.pixels & destinations.keys()]
+            self._sources[source.name] = any(
+                self._event(source, each.pixel, name) for each in pixels for name in each.events
+            )
+        return self._sources[source.name]
 
     def _may_skip(self, source: Source, request: PastRequest) -> bool:
         before = self._current_settings.source(request.source)

@@ -1,0 +1,242 @@
+"""Runs a history in a store, and compares what-if of it with a run under other settings."""
+
+from random import Random
+
+import msgspec
+from past_histories import beginning, changed, encoded, history_of, settings_of
+
+from fakes import MovingClock
+from twite.domain.delivery import Attempt, Settlement, Transition, Trigger
+from twite.domain.errors import NameTaken
+from twite.domain.submission import Endpoint, RejectionQuery
+from twite.domain.test_mode import in_test, real_name
+from twite.domain.times import DAY, MINUTE
+from twite.formats.event_data.conversions import parse_events
+from twite.formats.page_visit import Visitor
+from twite.gateway.ingest.accept import Accept
+from twite.gateway.ingest.receipts import XAcceptRefusal
+from twite.gateway.ingest.value_rules import CurrentValueRules
+from twite.gateway.ports.outbox import Claim
+from twite.gateway.ports.past_requests import PastRequestsQuery
+from twite.gateway.ports.queries import IgnoredQuery, RejectionsQuery
+from twite.gateway.what_if.past_ignored import PastIgnored
+from twite.gateway.what_if.past_intake import PastIntake
+from twite.gateway.what_if.recorded import deliveries_of
+from twite.gateway.what_if.verdict import IntakeOutcome
+
+SALT = b"one salt for both runs"
+
+
+class RealRun:
+    """A gateway's intake with a store, and X, which accepts everything between two requests."""
+
+    def __init__(self, store, randomness):
+        self.store, self.randomness = store, randomness
+        self.clock = MovingClock()
+
+    async def replay(self, settings, calls):
+        """Return, for each request, its receipt and outcomes by index."""
+        accept = Accept(
+            intake=self.store,
+            clock=self.clock,
+            randomness=self.randomness,
+            destinations=settings.destinations,
+            salt=SALT,
+            wake=lambda _pixel: None,
+            privacy=self.store,
+            guards=settings.guards(),
+            value_rules=CurrentValueRules(settings.value_rules),
+        )
+        (source,) = settings.sources.values()
+        done = []
+        for call in calls:
+            self.clock.jump(call.at - self.clock.now())
+            done.append(await self._request(accept, settings, source, call))
+            await self._deliver(settings, call.at)
+        return done
+
+    async def _request(self, accept, settings, source, call):
+        if call.kind == "x":
+            try:
+                receipt = await accept.from_x(
+                    destination=settings.destinations[call.pixel], body=encoded(call)
+                )
+            except XAcceptRefusal:
+                return None
+            return receipt.receipt, None
+        try:
+            if call.kind == "tag":
+                parsed = parse_events(
+                    [call.body],
+                    source=source.at(call.at),
+                    destinations=settings.destinations,
+                    visitor=Visitor(trusted=True, now=call.at),
+                )
+                receipt = await accept.parsed(parsed, source=source, endpoint=Endpoint.SGTM)
+            else:
+                receipt = await accept.native(
+                    source=source, body=encoded(call), idempotency_key=call.key
+                )
+        except NameTaken:
+            return None
+        return receipt.receipt, receipt
+
+    async def _deliver(self, settings, at):
+        for pixel in [*settings.destinations, *map(in_test, settings.destinations)]:
+            while batch := await self.store.claim(
+                Claim(pixel=pixel, now=at, lease_until=at + MINUTE, limit=500, ambiguous_after=0)
+            ):
+                ids = tuple(delivery.id for delivery in batch.deliveries)
+                await self.store.settle(
+                    Settlement(
+                        lease=batch.lease,
+                        attempt=Attempt(
+                            at=at, pixel=pixel, event=batch.event, outcome="delivered",
+                            deliveries=ids, status=200, answer="",
+                        ),
+                        transitions=(Transition(trigger=Trigger.DELIVERED, deliveries=ids),),
+                        lease_until=at + MINUTE,
+                    )
+                )  # fmt: skip
+
+
+async def past_of(store, number):
+    """Return the stored requests of a history, and its rejections."""
+    since, until = beginning(number), beginning(number + 1)
+    requests, at = [], None
+    while True:
+        some = await store.answer(PastRequestsQuery(since=since, number=at, limit=7))
+        requests += [each for each in some if since <= each.received_at < until]
+        if not some or some[-1].received_at >= until:
+            break
+        at = some[-1].number + 1
+    rejections = await store.answer(
+        RejectionsQuery(rejection_query=RejectionQuery(since=since, limit=10_000))
+    )
+    return requests, [each for each in rejections if each.at < until]
+
+
+def outcomes_of(receipt, *, is_test):
+    """Return the outcome of each conversion of a receipt, by a function of its index."""
+    sent = IntakeOutcome.TEST if is_test else IntakeOutcome.SENT
+    found = {rejection.index: IntakeOutcome.REJECTED for rejection in receipt.rejected}
+    for outcome, indexes in (
+        (IntakeOutcome.DUPLICATE, receipt.duplicate_indexes),
+        (IntakeOutcome.SUPPRESSED, receipt.suppressed_indexes),
+        (IntakeOutcome.HELD, receipt.held_indexes),
+    ):
+        found |= dict.fromkeys(indexes, outcome)
+    return lambda index: found.get(index, sent)
+
+
+class Pair(msgspec.Struct):
+    """A comparison of what-if, and what the real run made of the same conversion.
+
+    `real` is its outcome, `body` what X got from it. `is_stored` is whether the recorded run kept
+    the request. `pixels` are those of the recorded and of the real run, None if it is not stored.
+    """
+
+    call: object
+    comparison: object
+    real: object
+    body: bytes
+    is_stored: bool
+    pixels: tuple[str | None, str | None] = (None, None)
+
+
+def conversion_of(request, index):
+    delivery = None if request is None else deliveries_of(request, index + 1)[index]
+    return None if delivery is None else request.conversions.get(delivery)
+
+
+async def compared(runs, number, *, same=False):
+    """Return a pair for each conversion of a history."""
+    random = Random(number)
+    before = settings_of(random, number)
+    calls = history_of(random, number)
+    after = before if same else changed(random, before, number)
+    recorded, real = runs
+    first = await recorded.replay(before, calls)
+    second = await real.replay(after, calls)
+    requests, rejections = await past_of(recorded.store, number)
+    tallies = await recorded.store.answer(IgnoredQuery(since=beginning(number) // DAY))
+    past_intake = PastIntake(
+        new_settings=after,
+        current_settings=before,
+        salt=SALT,
+        rejections=rejections,
+        past_ignored=PastIgnored(tallies, new_settings=after, current_settings=before),
+    )
+    found = {}
+    for request in requests:
+        for comparison in past_intake.decide(request):
+            found[request.receipt, comparison.index] = comparison
+    kept = {request.receipt: request for request in requests}
+    for comparison in past_intake.decide_rejected(since=0, until=1 << 50):
+        found[comparison.receipt, comparison.index] = comparison
+    stored = {request.receipt: request for request in (await past_of(real.store, number))[0]}
+    (source,) = after.sources.values()
+    runs_of = zip(calls, first, second, strict=True)
+    calls_of = {
+        recorded[0]: (call, real) for call, recorded, real in runs_of if recorded is not None
+    }
+    pairs = []
+    for (receipt, index), comparison in found.items():
+        call, two = calls_of[receipt]
+        if two is None or two[1] is None:
+            outcome = None
+        elif two[1].ignored:
+            outcome = IntakeOutcome.IGNORED
+        else:
+            is_test = source.at(call.at).name != source.name
+            outcome = outcomes_of(two[1], is_test=is_test)(index)
+        again = None if two is None else stored.get(two[0])
+        conversion = conversion_of(again, index)
+        body = b"" if conversion is None else conversion.body
+        pixels = tuple(
+            None if each is None else real_name(each.pixel)
+            for each in (conversion_of(kept.get(receipt), index), conversion)
+        )
+        pairs.append(Pair(call, comparison, outcome, body, receipt in kept, pixels))
+    return pairs
+
+
+def is_right(pair):
+    """Return whether what-if said what the real run did."""
+    comparison = pair.comparison
+    before, after = comparison.verdict_before, comparison.verdict_after
+    if after.outcome is IntakeOutcome.UNKNOWN or pair.real is None:
+        return True
+    if pair.real is IntakeOutcome.SUPPRESSED and not pair.is_stored:
+        # Of a rejected conversion, only the faults are stored, not whether consent denied it.
+        return before.outcome is after.outcome is IntakeOutcome.REJECTED
+    return pair.real is after.outcome
+
+
+def has_right_body(pair):
+    """Return whether what-if said what X got. Ids that depend on the event are not compared."""
+    after, given = pair.comparison.body_after, pair.comparison
+    if not after or given.lacks or not given.verdict_after.is_accepted or not pair.body:
+        return True
+    said, real = (msgspec.json.decode(body) for body in (after, pair.body))
+    if not msgspec.json.decode(encoded(pair.call)).get("conversion_id"):
+        said["conversion_id"] = real["conversion_id"]
+    if not said["conversion_time"]:  # only the time of receipt
+        del said["conversion_time"], real["conversion_time"]
+    return said == real
+
+
+def has_right_pixels(pair):
+    """Return whether what-if said which pixels the two runs sent a conversion to."""
+    given = pair.comparison
+    both = given.verdict_before.is_accepted and given.verdict_after.is_accepted
+    if not both or None in pair.pixels:
+        return True
+    return (given.pixel_before or given.pixel, given.pixel) == pair.pixels and (
+        given.is_same is False or len(set(pair.pixels)) == 1
+    )
+
+
+def is_unchanged(pair):
+    before, after = pair.comparison.verdict_before, pair.comparison.verdict_after
+    return before.outcome is after.outcome and pair.comparison.is_same
