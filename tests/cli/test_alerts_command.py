@@ -112,6 +112,7 @@ def test_open_alerts_are_printed_as_json(command, shop):
             "reported": True,
             "acknowledged_by": None,
             "muted_until": None,
+            "fix": "Run twite dead list, then twite dead replay ID or twite dead discard ID.",
             "help": "Alerts: conversions_held",
         }
     ]

@@ -23,7 +23,7 @@ from twite.stores.sqlite import SQLiteStore
 
 CALLS = (
     ("find_conversion", {"id": "order-2"}),
-    ("why_not_sent", {"id": "order-2"}),
+    ("why_not_sent", {}),
     ("accounting", {}),
     ("open_alerts", {}),
     ("results", {"days": 30}),
@@ -31,7 +31,7 @@ CALLS = (
 )
 COMMANDS = {
     "find_conversion": ("show", "order-2"),
-    "why_not_sent": ("show", "order-2", "--why"),
+    "why_not_sent": ("show", "--why"),
     "accounting": ("accounting",),
     "open_alerts": ("alerts", "list"),
     "results": ("results",),

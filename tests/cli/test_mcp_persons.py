@@ -260,7 +260,7 @@ def test_no_tool_shows_a_person_or_a_secret_that_was_received_or_stored(stored):
         for receipt in receipts
     }
     for tool in TOOLS:
-        if "id" not in tool.arguments.__struct_fields__:
+        if tool.name != "find_conversion":
             texts[tool.name, ""] = _shown(config, tool.name)
 
     assert {call: found for call, text in texts.items() if (found := _leaks(text))} == {}

@@ -4,7 +4,8 @@ import json
 
 import msgspec
 import pytest
-from command_stage import HOSTILE, RECEIPT
+from command_stage import HOSTILE, RECEIPT, settings_in
+from intake_stage import SHOP, intake
 
 from builders import NOW, a_submission, an_entry
 from twite.app.reports.conversion_report import conversion_report
@@ -269,3 +270,40 @@ def test_show_without_a_store_is_an_error(command, shop):
         f"Error: {shop.parent}/twite.db: the database does not exist yet. twite serve creates it. "
         f"If the gateway has run, check that store.url names its file\n"
     )
+
+
+def test_why_without_an_id_is_about_the_latest_that_were_not_sent(command, shop):
+    code, out, _ = command("show", "--why", "--config", str(shop), "--json")
+    found = json.loads(out)
+
+    assert code == 0
+    assert [(each["conversion_id"], each["state"]) for each in found["not_sent"]] == [
+        ("order-3", "held"),
+        ("order-2", "dead"),
+    ]
+    assert (found["sent"], found["more"]) == (0, False)
+
+
+def test_why_without_an_id_counts_rejected_conversions_and_obeys_the_pixel(command, tmp_path):
+    asyncio.run(_received(str(tmp_path / "twite.db")))
+    path = settings_in(tmp_path)
+
+    _, out, _ = command("show", "--why", "--config", str(path), "--json", "--pixel", "o8z6j")
+    _, of_tests, _ = command("show", "--why", "--config", str(path), "--pixel", "test:o8z6j")
+
+    assert {each["state"] for each in json.loads(out)["not_sent"]} == {"suppressed", "rejected"}
+    assert of_tests == ""
+
+
+async def _received(path):
+    async with intake(path) as accept:
+        for more in ({"consent": {"ad_user_data": "denied"}}, {"event": "wishlist"}, {}):
+            order = {"event": "purchase", "conversion_id": f"o-{len(more)}", "twclid": "a"} | more
+            await accept.native(source=SHOP, body=json.dumps(order).encode())
+
+
+def test_show_without_an_id_needs_why(command, shop):
+    code, _, err = command("show", "--config", str(shop))
+
+    assert code == 2
+    assert "name a conversion, or pass --why" in err

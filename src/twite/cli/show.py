@@ -6,8 +6,8 @@ from typing import Annotated, Final
 import typer
 
 from twite.app.reports.conversion_report import why_waiting
-from twite.app.reports.find_conversions import Findings, FoundReport, find, found_report
-from twite.app.reports.not_sent import NotSentReport, not_sent_report
+from twite.app.reports.find_conversions import MOST, Findings, FoundReport, find, found_report
+from twite.app.reports.not_sent import NotSentReport, find_any, not_sent_report
 from twite.cli import printing
 from twite.cli.options import DEFAULT_CONFIG, Config, Json, Pixel, load, prints
 from twite.cli.rejected import print_rejection
@@ -24,6 +24,8 @@ from twite.http.routes.reports import gained_views
 from twite.redaction.mask_tree import masked_words
 
 _LONGEST_ANSWER: Final = 300
+# How many conversions without an ID.
+_MOST_LATEST: Final = 100
 _LONGEST_EVIDENCE: Final = 2_000
 _STYLES: Final = {
     State.DELIVERED: "green",
@@ -37,12 +39,12 @@ Why = Annotated[bool, typer.Option("--why", help="Print only why it was not sent
 @prints(FoundReport, NotSentReport)
 def show(
     name: Annotated[
-        str,
+        str | None,
         typer.Argument(
             metavar="ID",
             help="A conversion id, the receipt of a request, or the SHA-256 of an email or phone",
         ),
-    ],
+    ] = None,
     *,
     config: Config = DEFAULT_CONFIG,
     pixel: Pixel = None,
@@ -51,11 +53,16 @@ def show(
 ) -> None:
     """Searches all pixels and the rejected conversions. Exits with 1 if nothing is found.
 
+    `twite show --why` without an ID lists the latest conversions that were not sent.
+
     Example: `twite show order-1001 --pixel o8z6j`
     """
     settings = load(config)
+    if name is None and not why:
+        raise typer.BadParameter("name a conversion, or pass --why", param_hint="ID")
     try:
-        findings = asyncio.run(find(settings, name, pixel))
+        limit = _MOST_LATEST if name is None else MOST
+        findings = asyncio.run(find_any(settings, name, pixel, limit=limit))
     except UnknownName as unknown:
         raise typer.BadParameter(str(unknown), param_hint="--pixel") from None
     if as_json:
@@ -68,6 +75,9 @@ def show(
     if findings.more:
         printing.complain("There are more conversions than shown.")
     if findings.rejections or findings.histories:
+        return
+    if name is None:
+        printing.complain("All conversions of the store were sent, or wait in the queue.")
         return
     if pixel is not None and pixel.startswith(PREFIX):
         for reason in _not_fired(settings, name, pixel):

@@ -14,9 +14,10 @@ from twite.machine.system import SystemClock
 
 
 class AlertReport(msgspec.Struct, frozen=True, kw_only=True):
-    """An open alert. `severity` is `critical` or `warning`; `help` is its page in the docs.
+    """An open alert. `severity` is `critical` or `warning`; `fix` is the first step.
 
-    `reported` says whether the webhook has accepted all messages about it.
+    `help` is the page of the documentation with the other steps. `reported` says whether the
+    webhook has accepted all messages about it.
     """
 
     code: str
@@ -27,6 +28,7 @@ class AlertReport(msgspec.Struct, frozen=True, kw_only=True):
     reported: bool
     acknowledged_by: str | None
     muted_until: str | None
+    fix: str
     help: str
 
 
@@ -61,5 +63,6 @@ def _alert_report(alert: Alert, replies: AlertReplies, *, now: int) -> AlertRepo
         reported=alert.unsent_phase is None,
         acknowledged_by=None if acknowledged is None else acknowledged.who,
         muted_until=None if mute is None else spelled(mute.until),
+        fix=RULES[alert.kind].fix,
         help=page_of(alert.kind),
     )

@@ -22,7 +22,7 @@ from twite.domain.plural import plural
 from twite.domain.submission import KEPT_FOR, Rejection, RejectionQuery
 from twite.domain.times import MINUTE, SECOND
 from twite.gateway.operations.search_term import searched
-from twite.gateway.ports.listing import ListQuery, QueryScope
+from twite.gateway.ports.listing import ListedState, ListQuery, QueryScope
 from twite.gateway.ports.queries import (
     AttemptsQuery,
     ByConversionId,
@@ -41,6 +41,7 @@ MOST: Final = 1_000
 _RECEIPT: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}", re.IGNORECASE)
 _CONTROL: Final = re.compile(r"[\0-\x1f\x7f\ud800-\udfff]")
+_NOT_SENT: Final = (ListedState.HELD, ListedState.DEAD, ListedState.SUPPRESSED)
 _RECENT: Final = 5 * MINUTE
 
 
@@ -71,14 +72,46 @@ async def find(settings: Settings, name: str, pixel: str | None, *, limit: int =
     `limit` applies to conversions and to rejections. Raises StoreUnusable, and UnknownName for a
     pixel that neither the settings nor the store have.
     """
-    clock = SystemClock()
-    now = clock.now()
-    pixels = None if pixel is None else frozenset({pixel})
     async with open_records(settings) as reader:
+        await _require_known(settings, reader, pixel)
         histories, more = await _histories(settings, reader, name, pixel, limit)
-        query = RejectionQuery(name=name, pixels=pixels, since=now - KEPT_FOR, limit=limit + 1)
-        rejections = await reader.answer(RejectionsQuery(rejection_query=query))
-        stalled = await _stalled(reader, histories, now=now)
+        return await _findings(reader, histories, name, pixel, limit=limit, more=more)
+
+
+async def find_not_sent(settings: Settings, pixel: str | None, *, limit: int = MOST) -> Findings:
+    """Find the latest conversions that are held, dead, suppressed or rejected, without tests.
+
+    `limit` applies to conversions and to rejections. Raises as `find`.
+    """
+    scope = QueryScope(pixel=pixel)
+    async with open_records(settings) as reader:
+        await _require_known(settings, reader, pixel)
+        found: list[History] = []
+        more = False
+        for state in _NOT_SENT:
+            query = ListQuery(scope=scope, state=state, tests=False, limit=limit)
+            histories, has_more = await _listed(reader, query)
+            found += histories
+            more = more or has_more
+        found.sort(key=_received_at, reverse=True)
+        return await _findings(reader, found, None, pixel, limit=limit, more=more)
+
+
+async def _findings(
+    reader: StoreReader,
+    histories: Sequence[History],
+    name: str | None,
+    pixel: str | None,
+    *,
+    limit: int,
+    more: bool,
+) -> Findings:
+    """Add rejections of this name, or all, and why conversions wait."""
+    now = SystemClock().now()
+    pixels = None if pixel is None else frozenset({pixel})
+    query = RejectionQuery(name=name, pixels=pixels, since=now - KEPT_FOR, limit=limit + 1)
+    rejections = await reader.answer(RejectionsQuery(rejection_query=query))
+    stalled = await _stalled(reader, histories, now=now)
     return Findings(
         histories=histories[:limit],
         rejections=rejections[:limit],
@@ -118,9 +151,6 @@ async def _histories(
     own = [destination.pixel for destination in settings.destinations()]
     # These are tags, and pixels that are no longer configured.
     others = {account.pixel for account in await reader.balance()}.difference(own)
-    if pixel is not None and pixel not in others and not settings.has_destination(pixel):
-        available = {*settings.destination_names(), *others}.difference({""})
-        raise UnknownName("there is no such pixel or tag", available=sorted(available))
     for known in (*own, *sorted(others)):
         if pixel in {None, known}:
             # All events of the pixel, because the mapping may have changed since then.
@@ -134,15 +164,29 @@ async def _histories(
                 histories[history.delivery] = history
     more = False
     if _DIGEST.fullmatch(name):
-        scope = QueryScope(pixel=pixel)
-        query = ListQuery(scope=scope, digest=name.lower(), limit=limit)
-        page = await searched(reader, query, clock=SystemClock())
-        more = page.back_to is not None
-        deliveries = [each.delivery for each in page.summaries if each.delivery is not None]
-        for history in await reader.find(ByDelivery(scope=scope, deliveries=deliveries)):
-            histories[history.delivery] = history
+        query = ListQuery(scope=QueryScope(pixel=pixel), digest=name.lower(), limit=limit)
+        listed, more = await _listed(reader, query)
+        histories |= {history.delivery: history for history in listed}
     latest_first = sorted(histories.values(), key=_received_at, reverse=True)
     return latest_first, more
+
+
+async def _listed(reader: StoreReader, query: ListQuery) -> tuple[Sequence[History], bool]:
+    """Return the histories of a page, and whether there are more."""
+    page = await searched(reader, query, clock=SystemClock())
+    deliveries = [each.delivery for each in page.summaries if each.delivery is not None]
+    histories = await reader.find(ByDelivery(scope=query.scope, deliveries=deliveries))
+    return histories, page.back_to is not None
+
+
+async def _require_known(settings: Settings, reader: StoreReader, pixel: str | None) -> None:
+    """Raise UnknownName for a pixel that neither the settings nor the store have."""
+    if pixel is None or settings.has_destination(pixel):
+        return
+    stored = {counts.pixel for counts in await reader.balance()}
+    if pixel not in stored:
+        available = {*settings.destination_names(), *stored}.difference({""})
+        raise UnknownName("there is no such pixel or tag", available=sorted(available))
 
 
 def _received_at(history: History) -> int:

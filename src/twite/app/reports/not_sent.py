@@ -3,7 +3,7 @@
 import msgspec
 
 from twite.app.reports.conversion_report import why_waiting
-from twite.app.reports.find_conversions import MOST, Findings, find
+from twite.app.reports.find_conversions import MOST, Findings, find, find_not_sent
 from twite.app.reports.text import shown, shown_id
 from twite.config.settings import Settings
 from twite.console.remedies import remedy_of, remedy_of_code
@@ -39,10 +39,22 @@ class NotSentReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def why_not_sent(
-    settings: Settings, name: str, pixel: str | None = None, *, limit: int = MOST
+    settings: Settings, name: str | None, pixel: str | None = None, *, limit: int = MOST
 ) -> NotSentReport:
-    """Return why the conversions that `find` finds were not sent. Raises as `find`."""
-    return not_sent_report(await find(settings, name, pixel, limit=limit))
+    """Return why the conversions that `find` finds, or the latest, were not sent.
+
+    Raises as `find`.
+    """
+    return not_sent_report(await find_any(settings, name, pixel, limit=limit))
+
+
+async def find_any(
+    settings: Settings, name: str | None, pixel: str | None, *, limit: int = MOST
+) -> Findings:
+    """Find conversions by a name, or without one the latest that were not sent."""
+    if name is None:
+        return await find_not_sent(settings, pixel, limit=limit)
+    return await find(settings, name, pixel, limit=limit)
 
 
 def not_sent_report(findings: Findings) -> NotSentReport:

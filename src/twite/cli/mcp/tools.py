@@ -62,6 +62,25 @@ class FindArguments(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     ] = 20
 
 
+class WhyArguments(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which conversions were not sent."""
+
+    id: Annotated[
+        Annotated[str, msgspec.Meta(min_length=1, max_length=300)] | None,
+        msgspec.Meta(
+            description="As in find_conversion; default: the latest conversions that are held, "
+            "dead, suppressed or rejected"
+        ),
+    ] = None
+    pixel: Annotated[
+        str | None,
+        msgspec.Meta(description="Only this pixel, or tag as tag:NAME; default: all"),
+    ] = None
+    limit: Annotated[
+        int, msgspec.Meta(ge=1, le=50, description="At most this many conversions")
+    ] = 20
+
+
 class ResultsArguments(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which results to return."""
 
@@ -86,12 +105,15 @@ class ReportTool(msgspec.Struct, frozen=True, kw_only=True):
 
 async def _find(config: Path, arguments: FindArguments) -> FoundReport:
     found = _settings(config)
-    return await find_conversions(found, _id_of(arguments), arguments.pixel, limit=arguments.limit)
+    return await find_conversions(
+        found, _id_of(arguments.id), arguments.pixel, limit=arguments.limit
+    )
 
 
-async def _why(config: Path, arguments: FindArguments) -> NotSentReport:
+async def _why(config: Path, arguments: WhyArguments) -> NotSentReport:
     found = _settings(config)
-    return await why_not_sent(found, _id_of(arguments), arguments.pixel, limit=arguments.limit)
+    name = None if arguments.id is None else _id_of(arguments.id)
+    return await why_not_sent(found, name, arguments.pixel, limit=arguments.limit)
 
 
 async def _accounting(config: Path, _arguments: NoArguments) -> AccountingReport:
@@ -124,10 +146,11 @@ TOOLS: Final = (
     ReportTool(
         name="why_not_sent",
         description="Say why a conversion was not sent (queued, held, dead, suppressed, rejected, "
-        f"or a tag that did not fire), and what to do. If nothing was sent and the list is empty, "
-        f"find_conversion finds nothing either. {_DATA}",
+        "or a tag that did not fire), and what to do. Without an id: of the latest that were not "
+        "sent. With an id, if nothing was sent and the list is empty, find_conversion finds "
+        f"nothing either. {_DATA}",
         command="show",
-        arguments=FindArguments,
+        arguments=WhyArguments,
         report=NotSentReport,
         read=_why,
     ),
@@ -188,7 +211,7 @@ async def called(config: Path, name: str, arguments: object) -> bytes:
     try:
         report = await tool.read(config, given)
     except TwiteError as error:
-        raise ToolRefused(own_words(str(error))) from None
+        raise ToolRefused(own_words(str(error).replace("\n", "; "))) from None
     result = msgspec.json.encode(report)
     if len(result) > LONGEST_RESULT:
         raise ToolRefused(
@@ -202,7 +225,7 @@ def _settings(config: Path) -> Settings:
     return load(config, os.environ, credentials=False)
 
 
-def _id_of(arguments: FindArguments) -> str:
-    if names_a_person(arguments.id):
+def _id_of(text: str) -> str:
+    if names_a_person(text):
         raise ToolRefused(_NO_PERSON)
-    return arguments.id
+    return text
