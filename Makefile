@@ -117,7 +117,7 @@ oracle: $(DEV_STAMP) .node/.done  ## compare the decoding of consent strings wit
 	@TWITE_ORACLE=10000 $(BIN)/python -m pytest -s tests/consent/test_against_the_iab.py $(ARGS)
 
 axe: $(DEV_STAMP) chromium .node/.done  ## check the accessibility of the console with axe-core
-	@TWITE_TRIAL=1 $(BIN)/python -m pytest tests/browser/test_console.py $(ARGS)
+	@$(BIN)/python -m pytest tests/browser/test_console.py $(ARGS)
 
 generate: $(DEV_STAMP) .node/.done  ## write generated files: twite.min.js, openapi.json, commands.schema.json, PostgreSQL's statements, the findings in doctor.md
 	@$(BIN)/python tests/diagnostics_page.py

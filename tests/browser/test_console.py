@@ -4,9 +4,9 @@ The pages come from the route table, so new pages are tested, too.
 """
 
 import json
-import os
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 import pytest_asyncio
@@ -16,16 +16,47 @@ from console_story import SWITCHES, play_story
 from twite.machine.seal import Argon2Passwords
 from twite_emulator.process import running_emulator
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.journey]
+# All pages are opened in the first test.
+pytestmark = [
+    pytest.mark.asyncio(loop_scope="session"),
+    pytest.mark.journey,
+    pytest.mark.timeout(900),
+]
 
 AXE = Path(__file__).parents[2] / ".node/node_modules/axe-core/axe.min.js"
 SIZES = {"desktop": (1280, 800), "phone": (390, 844)}
-# Each size and each color scheme, for half of the pages each. The long form tests all pages in all
-# combinations.
-LOOKS = [("desktop", "light"), ("phone", "dark")]
-LONG = os.environ.get("TWITE_TRIAL") == "1"
-if LONG:
-    LOOKS += [("desktop", "dark"), ("phone", "light")]
+# What a region of a page cuts off, beside code that scrolls.
+CUT = """
+() => [...document.querySelectorAll("main, main *")]
+  .filter((it) => it.localName !== "pre" && getComputedStyle(it).overflowX !== "visible")
+  .filter((it) => it.clientWidth > 1 && it.scrollWidth > it.clientWidth + 1)
+  .map((it) => `${it.localName} ${it.ariaLabel}: ${it.scrollWidth - it.clientWidth}`)
+"""
+# A phone folds the filters.
+UNFOLD = "for (const it of document.querySelectorAll('details')) it.open = true"
+WIDE = "document.documentElement.scrollWidth - window.innerWidth"
+SMALL_TARGETS = """
+() => [...document.querySelectorAll(
+  "button, select, summary, input:not([type=hidden]), nav a, a.button, .chips a, .segmented a"
+)].map((it) => it.matches("[type=checkbox], [type=radio]") ? it.closest("label") || it : it)
+  .filter((it) => it.checkVisibility({ visibilityProperty: true }))
+  .filter((it) => it.getBoundingClientRect().height < 43.9)
+  .map((it) => it.outerHTML.slice(0, 120))
+"""
+CUT_CELLS = """
+() => [...document.querySelectorAll("table.rows td")]
+  .filter((cell) => cell.checkVisibility())
+  .filter((cell) => {
+    const { left, right } = cell.firstElementChild.getBoundingClientRect();
+    const label = getComputedStyle(cell, "::before").content;
+    const isTitle = label === `"${cell.dataset.label}"` || cell.matches(".main");
+    return left < 0 || right > innerWidth || !isTitle;
+  })
+  .map((cell) => cell.outerHTML.slice(0, 120))
+"""
+# All rules, best practices included, of all impacts; then those about colors in the other scheme.
+ALL_RULES = "axe.run({resultTypes: ['violations']})"
+CONTRAST = "axe.run({resultTypes: ['violations'], runOnly: ['color-contrast']})"
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -63,116 +94,108 @@ async def opened(browser, state, size, scheme, **options):
     return context, await context.new_page()
 
 
-def pages_in(stage, size, scheme):
-    """Return the pages to test in one size and color scheme."""
-    pages = pages_of(stage)
-    return pages if LONG else pages[LOOKS.index((size, scheme)) :: len(LOOKS)]
+class Looks(NamedTuple):
+    """What was found on a page after one load, by size. Each list is empty on a right page."""
+
+    wrong: dict[str, list[object]]
+    cut: list[str]
+    small: list[str]
+    cut_cells: list[str]
+    tables: int
+    violations: dict[str, list[tuple[str, ...]]]
 
 
-@pytest.mark.parametrize(("size", "scheme"), LOOKS)
-async def test_every_page_opens_without_errors_or_horizontal_scrolling(
-    browser, stage, signed_in, size, scheme
-):
-    context, page = await opened(browser, signed_in, size, scheme)
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def looks(browser, stage, signed_in):
+    """All pages, by path: to load a page takes more than to look at it again in another size."""
+    context, page = await opened(browser, signed_in, "desktop", "light", reduced_motion="reduce")
     said = []
-    page.on(
-        "console", lambda message: said.append(message.text) if message.type == "error" else None
-    )
+    page.on("console", lambda message: message.type == "error" and said.append(message.text))
     page.on("pageerror", lambda error: said.append(str(error)))
     page.on("dialog", lambda dialog: said.append(f"a dialog: {dialog.message}"))
-
-    wrong = {}
-    for path in pages_in(stage, size, scheme):
-        said.clear()
-        answer = await page.goto(stage.url + path, wait_until="domcontentloaded")
-        # A phone folds the filters.
-        await page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
-        wide = await page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
-        title = await page.title()
-        if answer.status != 200 or said or wide > 0 or not title.endswith(" · Twite"):
-            wrong[path] = (answer.status, list(said), wide, title)
-
-    await context.close()
-    assert wrong == {}
-
-
-# What a region of a page cuts off, beside code that scrolls.
-CUT = """
-() => [...document.querySelectorAll("main, main *")]
-  .filter((it) => it.localName !== "pre" && getComputedStyle(it).overflowX !== "visible")
-  .filter((it) => it.clientWidth > 1 && it.scrollWidth > it.clientWidth + 1)
-  .map((it) => `${it.localName} ${it.ariaLabel}: ${it.scrollWidth - it.clientWidth}`)
-"""
-
-
-async def test_no_page_cuts_a_table_on_a_small_laptop(browser, stage, signed_in):
-    context = await browser.new_context(
-        viewport={"width": 1280, "height": 800}, storage_state=signed_in
-    )
-    page = await context.new_page()
-
-    cut = {}
+    found = {}
     for path in (*pages_of(stage), "/console/conversions/25"):
-        await page.goto(stage.url + path, wait_until="domcontentloaded")
-        if found := await page.evaluate(CUT):
-            cut[path] = found
-
+        said.clear()
+        await resize(page, "desktop")
+        answer = await page.goto(stage.url + path, wait_until="domcontentloaded")
+        cut = await page.evaluate(CUT)
+        await page.evaluate(UNFOLD)
+        title = await page.title()
+        wrong, violations = {}, {}
+        for size in SIZES:
+            await resize(page, size)
+            wide = await page.evaluate(WIDE)
+            is_right = answer.status == 200 and not said and title.endswith(" · Twite")
+            wrong[size] = [] if is_right and wide <= 0 else [answer.status, *said, wide, title]
+            violations[size] = await violations_on(page)
+        found[path] = Looks(
+            wrong=wrong,
+            cut=cut,
+            small=await page.evaluate(SMALL_TARGETS),
+            cut_cells=await page.evaluate(CUT_CELLS),
+            tables=await page.locator("table.rows").count(),
+            violations=violations,
+        )
     await context.close()
-    assert cut == {}
+    return found
 
 
-@pytest.mark.parametrize(("size", "scheme"), LOOKS)
-async def test_axe_finds_nothing_on_any_page(browser, stage, signed_in, size, scheme):
+async def resize(page, size):
+    width, height = SIZES[size]
+    await page.set_viewport_size({"width": width, "height": height})
+
+
+async def violations_on(page):
+    """Run axe in both color schemes, if it is installed."""
+    if not AXE.exists():
+        return []
+    if not await page.evaluate("'axe' in window"):
+        await page.evaluate(AXE.read_text("utf-8"))
+    results = [await page.evaluate(ALL_RULES)]
+    await page.emulate_media(color_scheme="dark")
+    results.append(await page.evaluate(CONTRAST))
+    await page.emulate_media(color_scheme="light")
+    return [
+        (
+            violation["id"],
+            violation["impact"],
+            violation["nodes"][0]["html"][:200],
+            violation["nodes"][0]["failureSummary"][:300],
+        )
+        for result in results
+        for violation in result["violations"]
+    ]
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_every_page_opens_without_errors_or_horizontal_scrolling(looks, size):
+    assert {path: look.wrong[size] for path, look in looks.items() if look.wrong[size]} == {}
+
+
+async def test_no_page_cuts_a_table_on_a_small_laptop(looks):
+    assert {path: look.cut for path, look in looks.items() if look.cut} == {}
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_axe_finds_nothing_on_any_page_in_both_color_schemes(looks, size):
     if not AXE.exists():
         pytest.skip("no axe-core: make axe installs it, where there is npm")
-    # The console's own policy would block axe.
-    context, page = await opened(browser, signed_in, size, scheme, bypass_csp=True)
-    await context.add_init_script(path=AXE)
+    found = {path: look.violations[size] for path, look in looks.items() if look.violations[size]}
 
-    found = {}
-    for path in pages_in(stage, size, scheme):
-        await page.goto(stage.url + path, wait_until="domcontentloaded")
-        await page.evaluate("for (const it of document.querySelectorAll('details')) it.open = true")
-        # All rules, best practices included, of all impacts.
-        result = await page.evaluate("axe.run({resultTypes: ['violations']})")
-        violations = [
-            (
-                violation["id"],
-                violation["impact"],
-                violation["nodes"][0]["html"][:200],
-                violation["nodes"][0]["failureSummary"][:300],
-            )
-            for violation in result["violations"]
-        ]
-        if violations:
-            found[path] = violations
-
-    await context.close()
     assert found == {}, json.dumps(found, indent=1)
 
 
-SMALL_TARGETS = """
-() => [...document.querySelectorAll(
-  "button, select, summary, input:not([type=hidden]), nav a, a.button, .chips a, .segmented a"
-)].map((it) => it.matches("[type=checkbox], [type=radio]") ? it.closest("label") || it : it)
-  .filter((it) => it.checkVisibility({ visibilityProperty: true }))
-  .filter((it) => it.getBoundingClientRect().height < 43.9)
-  .map((it) => it.outerHTML.slice(0, 120))
-"""
+async def test_what_a_finger_touches_on_a_phone_is_44_px_high(looks):
+    small = {path: look.small for path, look in looks.items() if look.small}
 
-
-async def test_what_a_finger_touches_on_a_phone_is_44_px_high(browser, stage, signed_in):
-    context, page = await opened(browser, signed_in, "phone", "light")
-
-    small = {}
-    for path in pages_of(stage):
-        await page.goto(stage.url + path, wait_until="domcontentloaded")
-        await page.evaluate("for (const it of document.querySelectorAll('details')) it.open = true")
-        if found := await page.evaluate(SMALL_TARGETS):
-            small[path] = found
-
-    await context.close()
     assert small == {}, json.dumps(small, indent=1)
+
+
+async def test_each_cell_of_a_table_is_visible_on_a_phone_with_its_columns_title(looks):
+    cut = {path: look.cut_cells for path, look in looks.items() if look.cut_cells}
+
+    assert cut == {}, json.dumps(cut, indent=1)
+    assert sum(look.tables for look in looks.values()) > 5
 
 
 async def test_navigation_is_folded_on_a_phone_without_javascript(browser, stage, signed_in):
@@ -184,37 +207,6 @@ async def test_navigation_is_folded_on_a_phone_without_javascript(browser, stage
 
     await context.close()
     assert (folded, unfolded) == (False, True)
-
-
-CUT_CELLS = """
-() => [...document.querySelectorAll("table.rows td")]
-  .filter((cell) => cell.checkVisibility())
-  .filter((cell) => {
-    const { left, right } = cell.firstElementChild.getBoundingClientRect();
-    const label = getComputedStyle(cell, "::before").content;
-    const isTitle = label === `"${cell.dataset.label}"` || cell.matches(".main");
-    return left < 0 || right > innerWidth || !isTitle;
-  })
-  .map((cell) => cell.outerHTML.slice(0, 120))
-"""
-
-
-async def test_each_cell_of_a_table_is_visible_on_a_phone_with_its_columns_title(
-    browser, stage, signed_in
-):
-    context, page = await opened(browser, signed_in, "phone", "dark")
-
-    cut, tables = {}, 0
-    for path in pages_of(stage):
-        await page.goto(stage.url + path, wait_until="domcontentloaded")
-        await page.evaluate("for (const it of document.querySelectorAll('details')) it.open = true")
-        tables += await page.locator("table.rows").count()
-        if found := await page.evaluate(CUT_CELLS):
-            cut[path] = found
-
-    await context.close()
-    assert cut == {}, json.dumps(cut, indent=1)
-    assert tables > 5
 
 
 DARK, LIGHT = "rgb(22, 21, 20)", "rgb(251, 250, 248)"
