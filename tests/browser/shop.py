@@ -50,6 +50,10 @@ origins = ["{origin}"]
 pixel = "o8z6j"
 cookie = {{ http_only = true, days = 30 }}
 [[source]]
+name = "elsewhere"
+origins = ["https://elsewhere.example"]
+pixel = "o8z6j"
+[[source]]
 name = "testing"
 origins = ["{origin}"]
 pixel = "o8z6j"

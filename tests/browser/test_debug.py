@@ -38,6 +38,7 @@ async def test_debugged_conversion_is_sent_once_and_its_answer_is_printed(visito
     lines = printed_by(visitor)
 
     await visitor.goes_to(f"/?twclid={TWCLID}")
+    await until(lambda: any("debugging source" in line for line in lines))
     await visitor.does(bought("order-debug"))
     await until(lambda: site.counted("order-debug") == ONCE)
     await until(lambda: "[twite] purchase order-debug: stored (status 204)" in lines)
@@ -153,6 +154,62 @@ async def test_conversion_without_consent_is_said_to_wait(visitor, site):
     await until(lambda: any("waits for consent" in line for line in lines))
 
     assert visitor.beacons() == []
+
+
+async def test_call_in_an_automated_browser_is_withheld_and_counted(visitor, site):
+    site.shop.page("/", "", head=debug_tag(site).replace("s=page", "s=asking"))
+    await visitor.context.add_init_script(
+        "Object.defineProperty(navigator, 'webdriver', {value: true})"
+    )
+    lines = printed_by(visitor)
+
+    await visitor.goes_to("/")
+    await visitor.does(bought("d12"))
+    await until(lambda: any("status 204" in line for line in lines))
+
+    assert (
+        "[twite] purchase: withheld, because the browser is automated. Only a notice without "
+        "personal data is sent" in lines
+    )
+    assert (
+        "[twite] purchase is withheld, because the browser is automated: it is only counted"
+        in lines
+    )
+    assert "[twite] notice without personal data: counted (status 204)" in lines
+    assert not [line for line in lines if "sent, consent" in line or "waits for consent" in line]
+
+
+async def test_message_of_withdrawn_consent_is_called_a_notice(visitor, site):
+    site.shop.page("/", "", head=debug_tag(site))
+    lines = printed_by(visitor)
+    await visitor.goes_to(f"/?twclid={TWCLID}")
+    await until(lambda: any("the click id: received" in line for line in lines))
+    sent = [line for line in lines if line.startswith("[twite] sent, consent")]
+
+    await visitor.does("twite('consent', {ad_storage: 'denied'})")
+    await until(lambda: any("notice without personal data: received" in line for line in lines))
+
+    assert (
+        "[twite] withheld, because consent is denied (ad_storage=denied). Only a notice without "
+        "personal data is sent, so that the gateway deletes its cookie" in lines
+    )
+    assert [line for line in lines if line.startswith("[twite] sent, consent")] == sent
+
+
+async def test_page_whose_origin_is_not_allowed_is_told_what_may_be_wrong(visitor, site):
+    site.shop.page("/", "", head=debug_tag(site).replace("s=page", "s=elsewhere"))
+    lines = printed_by(visitor)
+
+    await visitor.goes_to("/")
+    await visitor.does(bought("d13"))
+    await until(lambda: any("d13: no answer" in line for line in lines))
+
+    assert next(line for line in lines if "d13: no answer" in line) == (
+        "[twite] purchase d13: no answer that this page may read, so it stays in the queue. If the "
+        "browser's network panel shows the status 403, the response names the reason, such as "
+        f"{site.shop.origin} missing in origins of source elsewhere. Without a status, the "
+        "gateway cannot be reached"
+    )
 
 
 async def test_page_without_the_debugger_prints_nothing(visitor, site):

@@ -3,14 +3,21 @@
 // what to do about each error code, before it.
 const w = window;
 const twite = w.twite;
-const [settings, signals, allowed] = twite.debug;
+const [settings, signals, allowed, robot] = twite.debug;
 
 const FIELDS = [
   'conversion_id', 'order_id', 'transaction_id', 'value', 'currency', 'email', 'phone', 'email_sha256',
   'phone_sha256', 'contents', 'description', 'search', 'twclid'
 ];
 const LINES = ['id', 'name', 'price', 'quantity', 'group', 'type'];
+// What is said of a message without conversions and click.
+const ONLY_NOTICE = '. Only a notice without personal data is sent';
 const CONSENT = ['ad_storage', 'ad_user_data', 'ad_personalization', 'analytics_storage'];
+
+// Browsers hide the gateway's answer to a page of another origin, so that it tells strangers nothing.
+const NO_ANSWER = ': no answer that this page may read, so it stays in the queue. If the browser\'s network panel shows ' +
+  'the status 403, the response names the reason, such as ' + location.origin + ' missing in origins of source ' +
+  settings.source + '. Without a status, the gateway cannot be reached';
 
 const events = Object.keys(settings.events);
 const info = (text) => console.info('[twite] ' + text);
@@ -65,7 +72,9 @@ const printState = () => {
   const may = allowed();
   const consent = 'consent (' + settings.consent + '): ' + told(signals()) + (may
     ? ': calls are sent'
-    : ': calls wait for consent, or the browser is automated: nothing is stored or sent');
+    : robot()
+      ? ': the browser is automated: calls are withheld and counted'
+      : ': calls wait for consent: nothing is stored or sent');
   if (consent !== known) info(known = consent);
 };
 
@@ -75,6 +84,7 @@ const print = (called, given, made) => {
   else if (!/^(config|debug)$/.test(called)) {
     judge(called, given);
     if (made) info(called + ' has the id ' + made);
+    else if (robot()) info(called + ' is withheld, because the browser is automated: it is only counted');
     else if (!allowed()) info(called + ' waits for consent');
   }
   printState();
@@ -94,9 +104,20 @@ const told = (given) => Object.keys({...given}).map((name) => name + '=' + given
 const sent = (target, body) => {
   const message = new URL(target, location).searchParams.get('s') === settings.source && JSON.parse(body);
   if (!message || message.v !== 1) return;
-  info('sent, consent: ' + told(message.consent));
   const names = [].concat(message.conversions || []).map((one) => one.event + ' ' + one.conversion_id);
-  return {names, rest: message.click ? 'the click id' : names[0] ? '' : 'a notice'};
+  const ignored = [].concat(message.ignored || []);
+  const isNotice = !names[0] && !message.click;
+  ignored.forEach((one) => info(one.name + ': withheld, because the ' +
+    (one.reason === 'bot' ? 'browser is automated' : 'page is prerendered') + ONLY_NOTICE));
+  if (!isNotice) info('sent, consent: ' + told(message.consent));
+  else if (!ignored[0]) {
+    info('withheld, because consent is denied (' + told(message.consent) + ')' + ONLY_NOTICE + ', so that the gateway deletes its cookie');
+  }
+  return {
+    names,
+    rest: message.click ? 'the click id' : isNotice ? 'notice without personal data' : '',
+    done: ignored[0] ? 'counted ' : 'received '
+  };
 };
 
 const quietly = (f) => (...given) => {
@@ -109,7 +130,7 @@ const quietly = (f) => (...given) => {
 const explained = (error) => error.code + (error.path && ' in ' + error.path) + ': ' + error.message + '.' +
   (FIXES[error.code] ? ' ' + FIXES[error.code] : '');
 
-const explain = async ({names, rest}, answer) => {
+const explain = async ({names, rest, done}, answer) => {
   const final = answer.headers.get('twite-verdict');
   const {rejected, errors} = answer.status === 204 ? {} : await answer.clone().json().catch(() => ({}));
   const status = '(status ' + answer.status + ')';
@@ -118,7 +139,7 @@ const explain = async ({names, rest}, answer) => {
     names.forEach((name, index) => refused.has(index)
       ? warn(name + ': rejected: ' + refused.get(index).map(explained).join(' '))
       : info(name + ': stored ' + status));
-    if (rest) info(rest + ': received ' + status);
+    if (rest) info(rest + ': ' + done + status);
   } else {
     const all = names.concat(rest || []).join(', ');
     const reason = (errors || []).map(explained).join(' ');
@@ -134,7 +155,7 @@ w.fetch = function (target, options) {
   if (what) {
     asking.then(
       (answer) => explain(what, answer).catch(() => {}),
-      () => warn(what.names.concat(what.rest || []).join(', ') + ': no answer, so it stays in the queue')
+      () => warn(what.names.concat(what.rest || []).join(', ') + NO_ANSWER)
     );
   }
   return asking;

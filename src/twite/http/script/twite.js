@@ -76,7 +76,7 @@ const parsed = quietly((text) => JSON.parse(text));
 // The debugger is a file of its own. Messages wait for it, so that it prints all of them.
 const debug = () => {
   twite.q = [];
-  twite.debug = [settings, signals, allowed];
+  twite.debug = [settings, signals, allowed, robot];
   turns = turns.then(() => import(new URL('twite.debug.js', settings.gateway || tag.src))).catch(() => {});
 };
 
