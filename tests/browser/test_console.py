@@ -35,10 +35,17 @@ CUT = """
 # A phone folds the filters.
 UNFOLD = "for (const it of document.querySelectorAll('details')) it.open = true"
 WIDE = "document.documentElement.scrollWidth - window.innerWidth"
+# Links in running text are as high as a line: there are words beside them.
 SMALL_TARGETS = """
 () => [...document.querySelectorAll(
-  "button, select, summary, input:not([type=hidden]), nav a, a.button, .chips a, .segmented a"
-)].map((it) => it.matches("[type=checkbox], [type=radio]") ? it.closest("label") || it : it)
+  "a[href]:not(.skip), button, select, summary, input:not([type=hidden])"
+)].filter((it) => {
+  if (it.localName !== "a" || it.matches("nav a, .button, .chips a, .segmented a")) return true;
+  if (it.closest("svg")) return false;
+  const words = [...it.parentElement.childNodes].filter((node) => node.nodeType === 3)
+    .map((node) => node.data).join(" ").match(/[a-z]{2,}/gi) || [];
+  return words.length < 2;
+}).map((it) => it.matches("[type=checkbox], [type=radio]") ? it.closest("label") || it : it)
   .filter((it) => it.checkVisibility({ visibilityProperty: true }))
   .filter((it) => it.getBoundingClientRect().height < 43.9)
   .map((it) => it.outerHTML.slice(0, 120))
@@ -113,8 +120,10 @@ async def looks(browser, stage, signed_in):
     page.on("console", lambda message: message.type == "error" and said.append(message.text))
     page.on("pageerror", lambda error: said.append(str(error)))
     page.on("dialog", lambda dialog: said.append(f"a dialog: {dialog.message}"))
+    await page.goto(f"{stage.url}/console/problems")
+    problem = await page.locator("td.main a").first.get_attribute("href")
     found = {}
-    for path in (*pages_of(stage), "/console/conversions/25"):
+    for path in (*pages_of(stage), problem, "/console/conversions/25"):
         said.clear()
         await resize(page, "desktop")
         answer = await page.goto(stage.url + path, wait_until="domcontentloaded")

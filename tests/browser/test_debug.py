@@ -196,7 +196,7 @@ async def test_message_of_withdrawn_consent_is_called_a_notice(visitor, site):
     assert [line for line in lines if line.startswith("[twite] sent, consent")] == sent
 
 
-async def test_page_whose_origin_is_not_allowed_is_told_what_may_be_wrong(visitor, site):
+async def test_answer_that_a_page_may_not_read_is_explained(visitor, site):
     site.shop.page("/", "", head=debug_tag(site).replace("s=page", "s=elsewhere"))
     lines = printed_by(visitor)
 

@@ -265,7 +265,7 @@ async def test_order_under_two_ids_names_its_other_id_in_the_list_and_on_its_pag
     page = await page_of(stage, "/conversions?state=two_ids&pixel=q1")
     rows = rows_of(page)
 
-    assert "1 order under two ids in 14 days" in text_of(page)
+    assert "1 order under two ids in 14 days, with a row for each id" in text_of(page)
     assert [row.split()[0] for row in rows] == ["page-77", "order-q1-77"]
     assert "also sent as order-q1-77" in rows[0]
     assert "also sent as page-77" in rows[1]

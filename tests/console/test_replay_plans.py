@@ -117,7 +117,7 @@ async def test_replay_is_in_one_state_and_leads_to_its_conversions_and_all_probl
     assert '<span class="badge wait">running</span>' in replay
     assert '<span class="badge wait">running</span>' in listed
     assert f'<a href="{started.location}?of=queued#conversions">3</a>' in replay
-    assert '<a href="/console/problems">All problems</a>' in replay
+    assert 'href="/console/problems">All problems</a>' in replay
     for page, expected in ((replay, 3), (queued, 3), (delivered, 0)):
         assert len(set(re.findall(r"unknown-\d", page))) == expected
 
