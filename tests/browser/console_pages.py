@@ -6,10 +6,10 @@ import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import aiohttp
-from playwright.async_api import Page
+from playwright.async_api import Browser, Page
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "console"))
 
@@ -189,6 +189,16 @@ async def sign_in(page: Page, url: str, name: str = "ada") -> None:
     await page.fill("#password", PASSWORD)
     await page.click("button.main")
     await page.wait_for_selector("nav", state="attached")
+
+
+async def page_of_ada(browser: Browser, stage: ConsoleStage, **options: Any) -> Page:
+    """Open a page whose context has the cookies of ada; other tests sign in in the browser."""
+    ada = await stage.signed_in("ada")
+    context = await browser.new_context(**options)
+    await context.add_cookies(
+        [{"name": name, "value": value, "url": stage.url} for name, value in ada.cookies.items()]
+    )
+    return await context.new_page()
 
 
 async def tab_to(page: Page, text: str) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 import pytest_asyncio
-from console_pages import ConsoleStage, busy, sign_in
+from console_pages import ConsoleStage, busy, page_of_ada
 
 from twite_emulator.process import running_emulator
 
@@ -23,12 +23,10 @@ async def stage(chromium, tmp_path_factory):
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def page(browser, stage, request):
-    context = await browser.new_context(viewport=PHONE, **getattr(request, "param", {}))
-    page = await context.new_page()
-    await sign_in(page, stage.url)
+    page = await page_of_ada(browser, stage, viewport=PHONE, **getattr(request, "param", {}))
     await page.goto(f"{stage.url}/console?span=hour")
     yield page
-    await context.close()
+    await page.context.close()
 
 
 async def test_text_of_charts_has_12_px_on_a_phone_and_stands_apart(page):

@@ -6,7 +6,7 @@ import time
 import msgspec
 import pytest
 import pytest_asyncio
-from console_pages import KEY, ConsoleStage, sign_in
+from console_pages import KEY, ConsoleStage, page_of_ada, sign_in
 
 from twite.domain.alert import Acknowledgement, Alert, AlertKind
 from twite_emulator.process import running_emulator
@@ -28,14 +28,12 @@ async def stage(chromium, tmp_path_factory):
 @pytest_asyncio.fixture(loop_scope="session")
 async def page(browser, stage):
     """A page of ada's, whose scripts report no error."""
-    context = await browser.new_context()
-    page = await context.new_page()
+    page = await page_of_ada(browser, stage)
     wrong = []
     page.on("pageerror", lambda error: wrong.append(str(error)))
     page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
-    await sign_in(page, stage.url)
     yield page
-    await context.close()
+    await page.context.close()
     assert [text for text in wrong if "Trusted" in text or "Content Security" in text] == []
 
 
