@@ -150,3 +150,10 @@ def test_erase_without_identifiers_is_refused(erase, words):
 
     assert code == 2
     assert err
+
+
+def test_erasure_with_json_asks_nothing_and_needs_an_answer(erase):
+    code, out, err = erase("--click", CLICK, "--json")
+
+    assert (code, out) == (2, "")
+    assert "asks nothing: add --yes or --dry-run" in err

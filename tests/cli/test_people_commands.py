@@ -1,6 +1,7 @@
 """`twite user`, `twite key` and `twite audit`, with and without a running gateway."""
 
 import asyncio
+import getpass
 import io
 import json
 import shutil
@@ -234,3 +235,18 @@ def test_audit_verify_finds_a_truncated_log_with_the_saved_hash(audited, twite):
 
 async def _in_a_process(*arguments):
     return await asyncio.to_thread(run_apart, *arguments)
+
+
+def test_password_without_a_terminal_needs_standard_input(twite, monkeypatch):
+    # What getpass does without a terminal.
+    monkeypatch.setattr(getpass, "getpass", getpass.fallback_getpass)
+    monkeypatch.setattr(sys, "stdin", io.StringIO(PASSWORD))
+
+    code, out, err = twite("user", "add", "ada", "--json")
+
+    assert (code, out) == (1, "")
+    assert err.splitlines()[-1] == (
+        "Error: there is no terminal to ask for a password. Pass it on standard input, with "
+        "--password-stdin"
+    )
+    assert "Warning" not in err

@@ -114,7 +114,7 @@ def _asked(question: str, *, option: str, default: str | None = None) -> str:
     """Ask for an id on the terminal. Raises BadParameter if there is none."""
     if not sys.stdin.isatty():
         raise typer.BadParameter(f"is missing; copy it from {_WHERE}", param_hint=option)
-    answer: str = typer.prompt(question, default=default, show_default=False)
+    answer: str = typer.prompt(question, default=default, show_default=False, err=True)
     return answer.strip()
 
 

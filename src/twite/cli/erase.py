@@ -115,6 +115,8 @@ def erase_persons(
 
     Example: `twite erase --file requests.txt --dry-run`
     """
+    if as_json and not yes and not dry_run:
+        raise typer.BadParameter("asks nothing: add --yes or --dry-run", param_hint="--json")
     settings = load(config)
     known_pixel(settings, pixel)
     given = [

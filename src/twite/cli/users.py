@@ -3,6 +3,7 @@
 import asyncio
 import getpass
 import sys
+import warnings
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Final, TypeVar
 
@@ -241,8 +242,17 @@ def _typed(*, stdin: bool) -> str:
     printing.complain(
         f"Use at least {SHORTEST} characters, ideally 15 or more. A sentence works well."
     )
-    typed = getpass.getpass("Password: ")
-    if getpass.getpass("Once more: ") != typed:
+    with warnings.catch_warnings():
+        # Otherwise it would show what is typed.
+        warnings.simplefilter("error", getpass.GetPassWarning)
+        try:
+            typed, again = getpass.getpass("Password: "), getpass.getpass("Once more: ")
+        except getpass.GetPassWarning:
+            raise InvalidAccountChange(
+                "there is no terminal to ask for a password. Pass it on standard input, with "
+                "--password-stdin"
+            ) from None
+    if again != typed:
         raise InvalidAccountChange("the passwords differ. Nothing was changed")
     return typed
 
