@@ -4,7 +4,6 @@ On PostgreSQL, only the leader of the gateways fetches. The accounts of one user
 one, because they share X's limit.
 """
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Final, Protocol
@@ -17,6 +16,7 @@ from twite.domain.destination import Destination, OAuthKeys
 from twite.domain.errors import LedgerUnavailable
 from twite.domain.results.warnings import WARNINGS, ResultsWarning
 from twite.domain.times import MINUTE, SECOND
+from twite.gateway.operations.schedule_loop import ScheduleLoop
 from twite.gateway.ports.events import ConditionChanged, Observer, ProblemPlace, ProblemSeen
 from twite.gateway.ports.machine import Clock
 from twite.gateway.ports.store import Store
@@ -30,7 +30,6 @@ from twite.gateway.x_account.patient_inquiries import (
     request_budget,
 )
 
-_LOOK: Final = 10 * SECOND
 # Figures arrive by the hour, but warnings may also end because of what was received meanwhile.
 _JUDGE_EVERY: Final = 10 * MINUTE
 
@@ -44,8 +43,11 @@ class SettingsOfResults(Protocol):
     def destinations(self) -> Mapping[str, Destination]: ...
 
 
-class ResultsSchedule:
-    """Fetches results, from `start` to `stop`."""
+class ResultsSchedule(ScheduleLoop):
+    """Fetches results, by user. What was fetched is stored, and the rest is fetched again."""
+
+    place = ProblemPlace.RESULTS
+    every = 10 * SECOND
 
     def __init__(
         self,
@@ -57,42 +59,22 @@ class ResultsSchedule:
         inquiries: XInquiries | None = None,
     ) -> None:
         """`inquiries` asks X; None for X's address in the settings."""
-        self._store = store
-        self._clock = clock
-        self._observer = observer
+        super().__init__(store, clock, observer)
         self._in_use = in_use
         self._inquiries = inquiries
         self._budget = request_budget()
-        self._fetching: dict[str, asyncio.Task[None]] = {}
         self._judged_at: int | None = None
         # The reason of each warning that this process has reported; "" if it does not hold.
         self._reported: dict[tuple[str, str], str] = {}
-        self._task: asyncio.Task[None] | None = None
 
-    def start(self) -> None:
-        self._task = asyncio.create_task(self._look())
-
-    async def stop(self) -> None:
-        """End all requests. What was fetched is stored, and the rest is fetched again."""
-        tasks = [*self._fetching.values(), *([] if self._task is None else [self._task])]
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
-
-    async def _look(self) -> None:
-        while True:
-            if self._leads():
-                with suppress(LedgerUnavailable):  # the workers report the failure
-                    await self._judge()
-                for token, accounts in self._accounts_by_user().items():
-                    if token not in self._fetching:
-                        self._begin(token, accounts)
-            await self._clock.sleep(_LOOK)
-
-    def _leads(self) -> bool:
-        ownership = self._store.ownership
-        return ownership is None or ownership.is_leader
+    async def _look(self, *, leads: bool) -> None:
+        if not leads:
+            return
+        with suppress(LedgerUnavailable):  # the workers report the failure
+            await self._judge()
+        for token, accounts in self._accounts_by_user().items():
+            if token not in self._runs:
+                self._begin(token, self._fetch(accounts))
 
     def _accounts_by_user(self) -> Mapping[str, Mapping[str, OAuthKeys]]:
         in_use = self._in_use()
@@ -101,11 +83,6 @@ class ResultsSchedule:
             for account, keys in signed_in_accounts(in_use.destinations.values()).items():
                 found.setdefault(keys.token, {})[account] = keys
         return found
-
-    def _begin(self, token: str, accounts: Mapping[str, OAuthKeys]) -> None:
-        task = asyncio.create_task(self._fetch(accounts))
-        self._fetching[token] = task
-        task.add_done_callback(lambda _task: self._fetching.pop(token))
 
     async def _fetch(self, accounts: Mapping[str, OAuthKeys]) -> None:
         for account, keys in accounts.items():

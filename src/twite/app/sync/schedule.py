@@ -5,7 +5,6 @@ On PostgreSQL, only the leader of the gateways runs them by the interval.
 
 import asyncio
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from functools import partial
 from typing import Final
 
@@ -20,26 +19,27 @@ from twite.app.sync.state import PAUSED, SyncRun, decide_position, load_pause, l
 from twite.app.sync.submit import SyncTarget
 from twite.config.syncs import SyncSettings
 from twite.domain.alert import AlertKind
-from twite.domain.errors import LedgerUnavailable, TwiteError
 from twite.domain.times import SECOND
 from twite.gateway.alerts.failing_runs import FailingRuns
 from twite.gateway.alerts.webhook_traffic import SYNC_ROWS
 from twite.gateway.operations.control import PositionChoice, SyncReport, SyncSummary
-from twite.gateway.ports.events import Observer, ProblemPlace, ProblemSeen
+from twite.gateway.operations.schedule_loop import ScheduleLoop
+from twite.gateway.ports.events import Observer, ProblemPlace
 from twite.gateway.ports.machine import Clock
 from twite.gateway.ports.store import Store
 
-_LOOK: Final = SECOND
 _LOOK_AT_PAUSED: Final = 10 * SECOND
 # A command waits for a part of a run, and asks for the next one.
 COMMAND_WITHIN: Final = 20 * SECOND
 _BUSY: Final = "the sync is running already. `twite sync list` shows its result"
-_UNEXPECTED: Final = "an unexpected error ({}): a bug in Twite, please report it"
 _UNKNOWN: Final = "no [[sync]] has this name. Run twite reload if it is new"
 
 
-class SyncSchedule:
-    """Runs syncs, from `start` to `stop`. Each sync has at most one run at a time."""
+class SyncSchedule(ScheduleLoop):
+    """Runs syncs. What a run has submitted is durable, and comes again if need be."""
+
+    place = ProblemPlace.SYNC
+    every = SECOND
 
     def __init__(
         self,
@@ -49,27 +49,11 @@ class SyncSchedule:
         *,
         in_use: Callable[[], SettingsInUse],
     ) -> None:
-        self._store = store
-        self._clock = clock
-        self._observer = observer
+        super().__init__(store, clock, observer)
         self._in_use = in_use
+        # A command may run a sync, too.
         self._running: dict[str, asyncio.Lock] = {}
         self._failing = FailingRuns(observer, AlertKind.SYNC_FAILING)
-        # When each sync is due (ms), as far as this process knows.
-        self._due: dict[str, int] = {}
-        self._task: asyncio.Task[None] | None = None
-        self._runs: set[asyncio.Task[object]] = set()
-
-    def start(self) -> None:
-        self._task = asyncio.create_task(self._look())
-
-    async def stop(self) -> None:
-        """End all runs. What they have submitted is durable, and comes again if need be."""
-        tasks = [*self._runs, *([] if self._task is None else [self._task])]
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
 
     async def run_now(self, name: str, position: PositionChoice | None = None) -> SyncReport:
         """Run a sync for a command, or a part of it. Raises LedgerUnavailable."""
@@ -110,49 +94,25 @@ class SyncSchedule:
             )
         return found
 
-    async def _look(self) -> None:
-        while True:
-            syncs = self._in_use().settings.syncs if self._leads() else ()
-            self._failing.keep(sync.name for sync in syncs)
-            for sync in syncs:
-                lock = self._running.get(sync.name)
-                if lock is None or not lock.locked():
-                    with suppress(LedgerUnavailable):  # the workers report the failure
-                        if await self._is_due(sync):
-                            self._begin(sync)
-            await self._clock.sleep(_LOOK)
+    async def _look(self, *, leads: bool) -> None:
+        syncs = self._in_use().settings.syncs if leads else ()
+        self._failing.keep(sync.name for sync in syncs)
+        for sync in syncs:
+            lock = self._running.get(sync.name)
+            is_running = sync.name in self._runs or (lock is not None and lock.locked())
+            if not is_running and self._may_be_due(sync.name):
+                await self._begin_if_due(sync)
 
-    def _leads(self) -> bool:
-        ownership = self._store.ownership
-        return ownership is None or ownership.is_leader
-
-    async def _is_due(self, sync: SyncSettings) -> bool:
-        now = self._clock.now()
-        if self._due.get(sync.name, 0) > now:
-            return False
-        # Another gateway may have run it meanwhile.
+    async def _begin_if_due(self, sync: SyncSettings) -> None:
         state = await load_state(self._store, sync.name)
         if await load_pause(self._store, state):
-            self._due[sync.name] = now + _LOOK_AT_PAUSED
-            return False
+            self._due[sync.name] = self._clock.now() + _LOOK_AT_PAUSED
+            return
         last = state.last_run
         self._failing.report(sync.name, "" if last is None else last.error)
-        due = 0 if last is None or not last.is_done else last.at + sync.interval
-        # A clock that was ahead does not delay a run by more than its interval.
-        self._due[sync.name] = min(due, now + sync.interval)
-        return due <= now or due > now + sync.interval
-
-    def _begin(self, sync: SyncSettings) -> None:
-        task: asyncio.Task[object] = asyncio.create_task(self._run(sync, until=lambda: False))
-        self._runs.add(task)
-        task.add_done_callback(self._ended)
-
-    def _ended(self, task: asyncio.Task[object]) -> None:
-        self._runs.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            # The run itself reports what an operator can change: this is a bug, or the store.
-            assert isinstance(error, Exception)  # noqa: S101  # others end the process
-            self._observer.see(ProblemSeen.of(ProblemPlace.SYNC, error))
+        ended = None if last is None or not last.is_done else last.at
+        if self._is_due(sync.name, ended, sync.interval):
+            self._begin(sync.name, self._run(sync, until=lambda: False))
 
     async def _run(
         self,
@@ -175,12 +135,7 @@ class SyncSchedule:
             try:
                 await runner.run(state, run, until=until)
             except Exception as error:  # noqa: BLE001  # a bug must not stop the sync silently
-                # The text of another error may have values of rows.
-                known = isinstance(error, TwiteError)
-                run.error = str(error) if known else _UNEXPECTED.format(type(error).__name__)
-                self._observer.see(
-                    ProblemSeen(where=ProblemPlace.SYNC, reason=f"{sync.name}: {run.error}")
-                )
+                run.error = self._explain(sync.name, error)
             state = await load_state(self._store, sync.name)
             state = msgspec.structs.replace(state, last_run=run)
             await self._store.put([state.record(sync.name)])
