@@ -29,7 +29,7 @@ variable PORT, are the port on 127.0.0.1 that the server must listen on. The ser
 POST /v1/conversions with 200, 201, 202 or 204. The body is a JSON object: a conversion
 (bench/orders.py), or {"conversions": [...]} with a hundred. CPU time includes child processes"""
 
-_LONG = ("settled", "keys", "pruning", "results")
+_LONG = ("settled", "keys", "pruning", "results", "exports")
 
 
 def parser() -> argparse.ArgumentParser:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from bench import back_fill, fill, latency, postgres, pruning, raw, shapes
+from bench import back_fill, exporting, fill, latency, postgres, pruning, raw, shapes
 from bench.load import WRONG
 from bench.orders import batch_for_x
 from bench.rig import Rig, fresh
@@ -49,6 +49,8 @@ class Bench:
         self.latencies: dict[tuple[str, int], latency.Latencies] = {}
         # By whether results were fetched.
         self.back_fills: dict[bool, back_fill.BackFillLatencies] = {}
+        # By requests a second, and whether there was an export.
+        self.exports: dict[tuple[int, bool], list[exporting.ExportLatencies]] = defaultdict(list)
         self._stores: dict[str, Path] = {}
 
     def store(self, *, settled: int = 0, queued: int = 0) -> Path:
@@ -233,6 +235,7 @@ FIGURES: dict[str, Callable[[Bench], None]] = {
     "shapes": shapes.shapes,
     "latency": latency.latency,
     "results": back_fill.back_fill,
+    "exports": exporting.exporting,
     **postgres.FIGURES,
     "pruning": pruning.pruning,
     "peer": Bench.peer,

@@ -4,7 +4,7 @@ import os
 import statistics
 import sys
 
-from bench import back_fill, latency, postgres, shapes
+from bench import back_fill, exporting, latency, postgres, shapes
 from bench.figures import FLOODED, Bench
 from bench.load import WRONG
 from bench.sample import Sample, median
@@ -31,6 +31,7 @@ def verdict(bench: Bench) -> str:
         *shapes.verdict(found),
         *latency.verdict(bench.latencies),
         *back_fill.verdict(bench.back_fills),
+        *exporting.verdict(bench.exports),
         "",
         *_plain(bench),
     ]
