@@ -10,6 +10,7 @@ from twite.app.store_access import read_records
 from twite.config.settings import Settings
 from twite.domain.history import History
 from twite.domain.plural import plural
+from twite.domain.test_mode import is_test
 from twite.gateway.operations.dry_run import DryRun, DryRunResult
 from twite.gateway.operations.edit import Edit
 from twite.gateway.ports.listing import QueryScope
@@ -42,8 +43,9 @@ class ReplayPlan(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def sure(self) -> list[int]:
-        """The deliveries that are sent only after a confirmation."""
-        return [history.delivery for history, _ in self.doubted]
+        """The deliveries that are sent only after a confirmation, and tests: X never gets them."""
+        tests = [history.delivery for history in self.same if is_test(history.pixel)]
+        return [*tests, *(history.delivery for history, _ in self.doubted)]
 
 
 def replay_plan(

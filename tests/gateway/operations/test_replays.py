@@ -12,6 +12,7 @@ from twite.domain.delivery import Attempt, Settlement, State, Transition, Trigge
 from twite.domain.people.users import AuditAction, AuditEvent
 from twite.domain.replay_batch import PART, ReplayProgress
 from twite.domain.stats.deduplication import DedupPath, DedupRow
+from twite.domain.test_mode import in_test
 from twite.domain.times import HOUR, MINUTE
 from twite.gateway.operations.dry_run import DryRun
 from twite.gateway.operations.edit import Edit
@@ -23,7 +24,7 @@ from twite.gateway.operations.replays import (
 )
 from twite.gateway.ports.listing import QueryScope
 from twite.gateway.ports.outbox import Claim
-from twite.gateway.ports.queries import AtRest
+from twite.gateway.ports.queries import AtRest, ByConversionId
 from twite.stores.sqlite import SQLiteStore
 
 
@@ -224,6 +225,23 @@ async def test_conversion_that_may_count_twice_is_queued_only_with_a_confirmatio
     assert unsure.moved == 0
     assert {why for _, why in await replays.refusals(unsure)} == {UNCONFIRMED}
     assert (await replays.progress(await replays.find(sure.id))).queued == 2
+
+
+async def test_interrupted_test_is_queued_without_a_confirmation(store):
+    cause = DeliveryCause.MAY_COUNT_TWICE
+    entry = an_entry("order-1", held="no answer", cause=cause, pixel=in_test("o8z6j"))
+    await store.record(a_submission(entry))
+    replays = _replays(store)
+
+    batch = await replays.start(await _resting(store), ReplayOrder(), audit_event=_started())
+    await replays.work_off(batch, _dry_run(store))
+
+    assert (await replays.progress(await replays.find(batch.id))).queued == 1
+    # X never gets it, so it is not held again when 40 hours have passed.
+    (history,) = await store.find(
+        ByConversionId(pixel=in_test("o8z6j"), events=None, conversion_id="order-1")
+    )
+    assert history.ambiguous_since is None
 
 
 @pytest.mark.parametrize(("hours", "asks"), [(47, False), (49, True)])

@@ -16,6 +16,7 @@ from twite.domain.delivery import State
 from twite.domain.history import History
 from twite.domain.people.users import AuditAction, Role
 from twite.domain.stats.deduplication import KEPT_FOR
+from twite.domain.test_mode import is_test
 from twite.gateway.operations.dedup_count import DedupCount
 from twite.gateway.operations.dry_run import DryRun
 from twite.gateway.operations.explain import masked, own_part, steps
@@ -118,9 +119,9 @@ class ConversionPage:
         if doubt is not None and request.form.first("may_count_twice") != _CONFIRMED:
             sentence = f"Nothing was sent: {doubt}. Tick the box if you want it sent anyway."
             return request.back_to(here, message=sentence, bad=True)
-        sure = [history.delivery] if doubt is not None else []
+        sure = [history.delivery] if doubt is not None or is_test(history.pixel) else []
         detail = f"1 for: {history.reason}"
-        if sure:
+        if doubt is not None:
             detail = f"{detail}; may count twice: confirmed"
         done = await self.moves.move(
             Replay(deliveries=[history.delivery], sure=sure),

@@ -13,7 +13,7 @@ import msgspec
 from twite.domain.destination import Destination, Source
 from twite.domain.history import History
 from twite.domain.submission import Ignored
-from twite.domain.test_mode import real_name
+from twite.domain.test_mode import is_test, real_name
 from twite.formats.event_data.conversions import REASONS, STANDARD, our_name
 from twite.gateway.operations.edit import Edit, EditResult, apply_edit, doubt, late_after_pixel
 from twite.gateway.ports.listing import QueryScope
@@ -99,6 +99,11 @@ class DryRunResult(msgspec.Struct, frozen=True, kw_only=True):
     result: EditResult
     doubt: str | None
 
+    @property
+    def is_certain(self) -> bool:
+        """Whether a replay ends the doubt: a user confirms it, or it is a test, never sent to X."""
+        return self.doubt is not None or is_test(self.history.pixel)
+
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class DryRun:
@@ -118,7 +123,9 @@ class DryRun:
         self._sources = {source.name: source for source in self.sources}
 
     def doubt(self, history: History, *, now: int, changed: bool = False) -> str | None:
-        """Return why X could count the conversion twice: see edit.doubt."""
+        """Return why X could count the conversion twice: see edit.doubt. X gets no tests."""
+        if is_test(history.pixel):
+            return None
         return doubt(history, now=now, changed=changed, is_cautious=self.is_cautious(history.pixel))
 
     async def each(
@@ -151,7 +158,8 @@ class DryRun:
         """Return, by delivery, when a page first sent the same event to X's pixel."""
         asked: dict[tuple[str, str], list[int]] = {}
         for history, result in zip(conversions, results, strict=True):
-            asked.setdefault((history.pixel, result.event), []).append(history.delivery)
+            if not is_test(history.pixel):
+                asked.setdefault((history.pixel, result.event), []).append(history.delivery)
         seen: dict[int, int] = {}
         for (pixel, event), deliveries in asked.items():
             query = PixelCopiesQuery(pixel=pixel, event=event, deliveries=deliveries)

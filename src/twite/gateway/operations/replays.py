@@ -207,7 +207,7 @@ class Replays:
             result.history.delivery: why for result in results if (why := _refusal(batch, result))
         }
         sent = [result for result in results if result.history.delivery not in refused]
-        sure = [result.history.delivery for result in sent if result.doubt is not None]
+        sure = [result.history.delivery for result in sent if result.is_certain]
         move: Move
         if edit.changes:
             move = EditBodies(
