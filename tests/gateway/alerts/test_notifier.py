@@ -193,5 +193,40 @@ async def test_messages_are_not_queued_without_a_webhook(running):
     ]
 
 
+async def test_alerts_with_one_cause_are_sent_in_one_message(running):
+    stage = Stage(answered(503), TAKEN, TAKEN)
+    for subject in ("a", "b", "c"):
+        stage.read(bad=True, subject=subject)
+    running(stage)
+    await settled()
+    # It does not join a message that was refused, so that this keeps its id.
+    stage.read(bad=True, subject="d")
+    await settled()
+    await stage.clock.advance(5_000)
+
+    bodies = [json.loads(outbound.body) for outbound in stage.transport.sent]
+    subjects = [(body["subject"], [other["subject"] for other in body["also"]]) for body in bodies]
+    assert subjects == [("a", ["b", "c"]), ("d", []), ("a", ["b", "c"])]
+    first, _, third = stage.transport.sent
+    assert first.headers["webhook-id"] == third.headers["webhook-id"]
+    assert "· a and 2 more: conversions are held. 1 is held. Also: b, c." in bodies[0]["text"]
+    assert bodies[0]["also"][0] == {"id": "alert-2", "subject": "b", "reason": "1 is held"}
+    assert stage.register.unsent() == []
+
+
+async def test_alerts_with_other_causes_have_their_own_messages(running):
+    stage = Stage(TAKEN, TAKEN)
+    reasons = {"a": "X's response: 401", "b": "X's response: 403 suspended"}
+    kind = AlertKind.CREDENTIALS_REFUSED
+    stage.register.take(
+        CheckResult(kind=kind, subject=subject, bad=True, reason=reason)
+        for subject, reason in reasons.items()
+    )
+    running(stage)
+    await settled()
+
+    assert stage.reported() == [("opened", "a"), ("opened", "b")]
+
+
 def test_repr_of_a_webhook_hides_its_url():
     assert "hooks" not in repr(Webhook(address=Secret(ADDRESS), secret=Secret("s3")))

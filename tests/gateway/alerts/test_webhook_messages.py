@@ -77,6 +77,7 @@ def test_webhook_message_has_text_reason_start_and_help():
         "severity": "critical",
         "subject": "o8z6j",
         "reason": "X's response: 401 UNAUTHORIZED_ACCESS",
+        "also": [],
         "id": ALERT.id,
         "opened_at": "2026-11-25T09:46:40.000Z",
         "resolved_at": None,

@@ -6,13 +6,14 @@ arrive twice, with the same `webhook-id`.
 """
 
 import asyncio
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 import msgspec
 
-from twite.domain.alert import RULES, Alert, AlertKind, AlertPhase
+from twite.domain.alert import RULES, Alert, AlertKind, AlertPhase, by_cause
 from twite.domain.delivery import backoff
 from twite.domain.secret import Secret
 from twite.domain.times import MINUTE, SECOND, spelled
@@ -22,12 +23,21 @@ from twite.gateway.ports.events import Observer, ProblemPlace, ProblemSeen, Webh
 from twite.gateway.ports.machine import Clock, Randomness, wait_for_event
 from twite.gateway.ports.transport import NoResponse, OutboundRequest, Response, Transport
 
+_NAMED: Final = 10  # the most other subjects that a text names
 _TEST: Final = "test"
 _PAGES: Final = "Alerts"  # the name of the pages in the documentation
 # Replaces the characters with which a text could create links, or mention everyone in a chat.
 _HARMLESS: Final = str.maketrans({"<": "(", ">": ")", "@": "(at)"})
 LONGEST_REST: Final = 5 * MINUTE
 _IDLE: Final = MINUTE
+
+
+class OtherAlert(msgspec.Struct, frozen=True, kw_only=True):
+    """Another alert with the cause of a message's alert."""
+
+    id: str
+    subject: str
+    reason: str
 
 
 class AlertMessage(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,6 +53,7 @@ class AlertMessage(msgspec.Struct, frozen=True, kw_only=True):
     severity: str
     subject: str
     reason: str
+    also: tuple[OtherAlert, ...] = ()
     id: str
     opened_at: str
     resolved_at: str | None
@@ -68,11 +79,21 @@ def what_to_do(kind: AlertKind) -> str:
     return f"{RULES[kind].fix} The documentation has more, in {page_of(kind)}"
 
 
-def enveloped(alert: Alert, phase: AlertPhase, *, gateway: str) -> Envelope:
-    """Return the message about an alert. `gateway` is the name of the installation."""
+def enveloped(
+    alert: Alert, phase: AlertPhase, *, gateway: str, others: Sequence[Alert] = ()
+) -> Envelope:
+    """Return the message about an alert, and about others with the same cause.
+
+    `gateway` is the name of the installation.
+    """
     rule = RULES[alert.kind]
-    heading = f"[{phase.replace('_', ' ')}] {alert.kind} · {alert.subject}: {rule.title}."
-    text = f"{heading} {alert.reason}. Gateway {gateway}. What to do: {what_to_do(alert.kind)}"
+    subject = f"{alert.subject} and {len(others)} more" if others else alert.subject
+    named = ", ".join(other.subject for other in others[:_NAMED])
+    also = f" Also: {named}{', …' if len(others) > _NAMED else ''}." if others else ""
+    heading = f"[{phase.replace('_', ' ')}] {alert.kind} · {subject}: {rule.title}."
+    text = (
+        f"{heading} {alert.reason}.{also} Gateway {gateway}. What to do: {what_to_do(alert.kind)}"
+    )
     message = AlertMessage(
         text=text.translate(_HARMLESS),
         event=phase,
@@ -80,6 +101,9 @@ def enveloped(alert: Alert, phase: AlertPhase, *, gateway: str) -> Envelope:
         severity="critical" if rule.urgent else "warning",
         subject=alert.subject,
         reason=alert.reason,
+        also=tuple(
+            OtherAlert(id=other.id, subject=other.subject, reason=other.reason) for other in others
+        ),
         id=alert.id,
         opened_at=spelled(alert.opened_at),
         resolved_at=None if alert.resolved_at is None else spelled(alert.resolved_at),
@@ -90,6 +114,9 @@ def enveloped(alert: Alert, phase: AlertPhase, *, gateway: str) -> Envelope:
     id_ = f"{alert.id}.{phase}" + (
         f".{alert.reported_at}" if phase is AlertPhase.STILL_OPEN else ""
     )
+    if others:
+        ids = " ".join(other.id for other in others)
+        id_ = f"{id_}.{hashlib.sha256(ids.encode()).hexdigest()[:16]}"
     return Envelope(id=id_, body=msgspec.json.encode(message))
 
 
@@ -139,6 +166,7 @@ class Webhook(msgspec.Struct, frozen=True, kw_only=True):
 class Notifier:
     """Sends due messages one at a time; a refused message does not delay others.
 
+    Alerts with the same cause, as on the console's page, are in one message.
     Without a webhook, every message counts as sent.
     """
 
@@ -150,8 +178,8 @@ class Notifier:
     observer: Observer
     gateway: str
     _news: asyncio.Event = field(init=False, default_factory=asyncio.Event)
-    # Message id → (attempts, time of the next attempt, monotonic).
-    _refused: dict[str, tuple[int, int]] = field(init=False, default_factory=dict)
+    # The alerts of a refused message → (attempts, time of the next attempt, monotonic).
+    _refused: dict[tuple[str, ...], tuple[int, int]] = field(init=False, default_factory=dict)
 
     def wake(self) -> None:
         """Check for messages now."""
@@ -171,35 +199,54 @@ class Notifier:
 
     async def once(self) -> int:
         """Try to send each due message; return the milliseconds until the next is due."""
-        waiting: dict[str, tuple[int, int]] = {}
-        for alert in self.alert_store.unsent():
-            envelope = self._envelope(alert)
-            tries, due = self._refused.get(envelope.id, (0, 0))
+        waiting: dict[tuple[str, ...], tuple[int, int]] = {}
+        for alerts, tries, due in self._messages():
+            names = tuple(_news_of(alert) for alert in alerts)
             if due > self.clock.elapsed():
-                waiting[envelope.id] = (tries, due)
-            elif await self._took(alert, envelope):
-                self.alert_store.record_sent(alert)
+                waiting[names] = (tries, due)
+            elif await self._took(alerts):
+                for alert in alerts:
+                    self.alert_store.record_sent(alert)
             else:
                 rest = backoff(attempts=tries + 1, randomness=self.randomness.fraction())
                 again = self.clock.elapsed() + min(LONGEST_REST, max(SECOND, rest))
-                waiting[envelope.id] = (tries + 1, again)
+                waiting[names] = (tries + 1, again)
         self._refused = waiting
         await self.alert_store.save()
         now = self.clock.elapsed()
         return max(SECOND, min((due - now for _, due in waiting.values()), default=_IDLE))
 
-    async def _took(self, alert: Alert, envelope: Envelope) -> bool:
-        if self.webhook is None or alert.unsent_phase is None:
+    def _messages(self) -> list[tuple[Sequence[Alert], int, int]]:
+        """Return the alerts of each message, its attempts, and when the next one is due.
+
+        Refused messages stay as they are, so that they keep their ids.
+        """
+        left = {_news_of(alert): alert for alert in self.alert_store.unsent()}
+        messages: list[tuple[Sequence[Alert], int, int]] = []
+        for names, (tries, due) in self._refused.items():
+            alerts = [left.pop(name) for name in names if name in left]
+            if alerts:
+                messages.append((alerts, tries, due))
+        for phase in AlertPhase:
+            causes = by_cause(alert for alert in left.values() if alert.unsent_phase is phase)
+            messages += [(cause.alerts, 0, 0) for cause in causes]
+        return messages
+
+    async def _took(self, alerts: Sequence[Alert]) -> bool:
+        first, *others = alerts
+        phase = first.unsent_phase
+        if self.webhook is None or phase is None:
             return True
+        envelope = enveloped(first, phase, gateway=self.gateway, others=others)
         response = await post(self.webhook, envelope, transport=self.transport, clock=self.clock)
         refused = why_not(response)
-        self.observer.see(WebhookTried(kind=alert.kind, phase=alert.unsent_phase, refused=refused))
+        self.observer.see(WebhookTried(kind=first.kind, phase=phase, refused=refused))
         return refused is None
 
-    def _envelope(self, alert: Alert) -> Envelope:
-        if alert.unsent_phase is None:
-            raise ValueError("this alert has nothing to report")
-        return enveloped(alert, alert.unsent_phase, gateway=self.gateway)
+
+def _news_of(alert: Alert) -> str:
+    """Return a name of what is to be reported about an alert."""
+    return f"{alert.id}.{alert.unsent_phase}.{alert.reported_at}"
 
 
 async def post(
