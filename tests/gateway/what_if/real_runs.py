@@ -4,13 +4,16 @@ from random import Random
 
 import msgspec
 from past_histories import beginning, changed, encoded, history_of, settings_of
+from wide_histories import TAG, EachEvent, has_tags, widened, with_more_calls
 
 from fakes import MovingClock
+from store_contract.actions import sweep
 from twite.domain.delivery import Attempt, Settlement, Transition, Trigger
 from twite.domain.errors import NameTaken
 from twite.domain.submission import Endpoint, RejectionQuery
 from twite.domain.test_mode import in_test, real_name
 from twite.domain.times import DAY, MINUTE
+from twite.formats.beacon.read import read as read_beacon
 from twite.formats.event_data.conversions import parse_events
 from twite.formats.page_visit import Visitor
 from twite.gateway.ingest.accept import Accept
@@ -34,7 +37,7 @@ class RealRun:
         self.store, self.randomness = store, randomness
         self.clock = MovingClock()
 
-    async def replay(self, settings, calls):
+    async def replay(self, settings, calls, dispatcher=None):
         """Return, for each request, its receipt and outcomes by index."""
         accept = Accept(
             intake=self.store,
@@ -46,20 +49,24 @@ class RealRun:
             privacy=self.store,
             guards=settings.guards(),
             value_rules=CurrentValueRules(settings.value_rules),
+            tag_dispatcher=dispatcher,
         )
         (source,) = settings.sources.values()
         done = []
         for call in calls:
             self.clock.jump(call.at - self.clock.now())
             done.append(await self._request(accept, settings, source, call))
-            await self._deliver(settings, call.at)
+            await self._deliver([*settings.destinations, TAG], call.at + source.wait)
         return done
 
     async def _request(self, accept, settings, source, call):
-        if call.kind == "x":
+        if call.kind in {"x", "stape"}:
+            of_stape = {"source": source.at(call.at).name, "endpoint": Endpoint.STAPE}
             try:
                 receipt = await accept.from_x(
-                    destination=settings.destinations[call.pixel], body=encoded(call)
+                    destination=settings.destinations[call.pixel],
+                    body=encoded(call),
+                    **(of_stape if call.kind == "stape" else {}),
                 )
             except XAcceptRefusal:
                 return None
@@ -73,6 +80,22 @@ class RealRun:
                     visitor=Visitor(trusted=True, now=call.at),
                 )
                 receipt = await accept.parsed(parsed, source=source, endpoint=Endpoint.SGTM)
+            elif call.kind == "beacon":
+                beacon = read_beacon(
+                    encoded(call),
+                    Visitor(
+                        ip="81.2.69.142",
+                        user_agent="Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0",
+                        value_limit=source.browser_value_limit,
+                        now=call.at,
+                    ),
+                )
+                receipt = await accept.parsed(
+                    beacon.parsed,
+                    source=source,
+                    endpoint=Endpoint.BEACON,
+                    pixel_calls=beacon.pixel_calls,
+                )
             else:
                 receipt = await accept.native(
                     source=source, body=encoded(call), idempotency_key=call.key
@@ -81,8 +104,9 @@ class RealRun:
             return None
         return receipt.receipt, receipt
 
-    async def _deliver(self, settings, at):
-        for pixel in [*settings.destinations, *map(in_test, settings.destinations)]:
+    async def _deliver(self, pixels, at):
+        await sweep(self.store, now=at)
+        for pixel in [*pixels, *map(in_test, pixels)]:
             while batch := await self.store.claim(
                 Claim(pixel=pixel, now=at, lease_until=at + MINUTE, limit=500, ambiguous_after=0)
             ):
@@ -142,6 +166,7 @@ class Pair(msgspec.Struct):
     body: bytes
     is_stored: bool
     pixels: tuple[str | None, str | None] = (None, None)
+    has_tags: bool = False
 
 
 def conversion_of(request, index):
@@ -149,15 +174,21 @@ def conversion_of(request, index):
     return None if delivery is None else request.conversions.get(delivery)
 
 
-async def compared(runs, number, *, same=False):
+async def compared(runs, number, *, same=False, is_wide=False):
     """Return a pair for each conversion of a history."""
     random = Random(number)
     before = settings_of(random, number)
     calls = history_of(random, number)
     after = before if same else changed(random, before, number)
+    dispatcher = None
+    if is_wide:
+        before = widened(before, number, is_changed=False)
+        after = widened(after, number, is_changed=not same)
+        calls = with_more_calls(calls, number)
+        dispatcher = EachEvent(number) if has_tags(number) else None
     recorded, real = runs
-    first = await recorded.replay(before, calls)
-    second = await real.replay(after, calls)
+    first = await recorded.replay(before, calls, dispatcher)
+    second = await real.replay(after, calls, dispatcher)
     requests, rejections = await past_of(recorded.store, number)
     tallies = await recorded.store.answer(IgnoredQuery(since=beginning(number) // DAY))
     past_intake = PastIntake(
@@ -197,7 +228,14 @@ async def compared(runs, number, *, same=False):
             None if each is None else real_name(each.pixel)
             for each in (conversion_of(kept.get(receipt), index), conversion)
         )
-        pairs.append(Pair(call, comparison, outcome, body, receipt in kept, pixels))
+        if dispatcher is not None and body and conversion.conversion_id != comparison.conversion_id:
+            # Only tags received an earlier part of the request, so its places are others.
+            body, pixels = b"", (None, None)
+        is_stored = receipt in kept
+        found_pair = Pair(
+            call, comparison, outcome, body, is_stored, pixels, dispatcher is not None
+        )
+        pairs.append(found_pair)
     return pairs
 
 
@@ -207,9 +245,11 @@ def is_right(pair):
     before, after = comparison.verdict_before, comparison.verdict_after
     if after.outcome is IntakeOutcome.UNKNOWN or pair.real is None:
         return True
-    if pair.real is IntakeOutcome.SUPPRESSED and not pair.is_stored:
-        # Of a rejected conversion, only the faults are stored, not whether consent denied it.
+    if not pair.is_stored and pair.real in {IntakeOutcome.SUPPRESSED, IntakeOutcome.IGNORED}:
+        # Of a rejected conversion, only the faults are stored, not its consent and its amount.
         return before.outcome is after.outcome is IntakeOutcome.REJECTED
+    if after.reason == "event_unknown" and pair.has_tags:
+        return pair.real is not IntakeOutcome.IGNORED  # only tags receive it
     return pair.real is after.outcome
 
 

@@ -74,6 +74,7 @@ def test_batch_that_nothing_touches_is_found_whole():
 
     assert [each.place for each in found(batch)] == [0, 1]
     assert found(replace(batch, body=msgspec.json.encode(body | {"hit": []}))) is None
+    assert found(replace(batch, body=msgspec.json.encode(body | {"hit": {"pixel_calls": []}})))
 
 
 @pytest.mark.parametrize(

@@ -66,6 +66,21 @@ async def test_what_if_equals_a_real_run(runs, part):
     assert unknown.total() < seen.total() / 6, unknown
 
 
+@pytest.mark.parametrize("part", range(PARTS))
+async def test_what_if_equals_a_real_run_with_beacons_stape_joins_and_tags(runs, part):
+    seen = Counter()
+    for number in range(part, HISTORIES, PARTS):
+        for pair in await compared(runs, number, is_wide=True):
+            assert is_right(pair), (number, pair)
+            assert has_right_body(pair), (number, pair)
+            assert has_right_pixels(pair), (number, pair)
+            seen[pair.call.kind, pair.comparison.verdict_after.outcome] += 1
+    beacons = Counter({outcome: n for (kind, outcome), n in seen.items() if kind == "beacon"})
+    assert {"sent", "ignored", "suppressed"} < beacons.keys()
+    assert beacons["unknown"] < beacons.total() / 5, beacons
+    assert seen["stape", "sent"]
+
+
 @pytest.mark.parametrize("number", FOUND)
 async def test_a_difference_that_was_found_is_mended(runs, number):
     for pair in await compared(runs, number):

@@ -262,7 +262,8 @@ class PastIntake:
         pixel, event, identity = names
         if identity:
             pixel = in_test(pixel) if is_test(reread.source) else real_name(pixel)
-            self._copies.confuse(dedup_key(pixel, event, identity), at=at)
+            is_of_tags = reread.verdict == unknown(NotStored.TAGS)
+            self._copies.confuse(dedup_key(pixel, event, identity), at=at, is_held=is_of_tags)
 
     def _learn(
         self,

@@ -11,13 +11,11 @@ from typing import Final
 import msgspec
 
 from twite.consent.verdict import judging
-from twite.domain.cause import CONSENT_CAUSES, DENIALS
-from twite.domain.destination import Destination, Source
+from twite.domain.cause import DENIALS
 from twite.domain.fault import MaskedFault
 from twite.domain.secret import Masked
 from twite.domain.submission import AcceptedConversion, Endpoint, Ignored
 from twite.domain.test_mode import real_name
-from twite.formats.event_data.conversions import STANDARD, our_name
 from twite.formats.native.conversion import ReadContext, ReadConversion, read_conversion
 from twite.formats.native.values import is_more
 from twite.formats.parsed_request import Native
@@ -27,82 +25,13 @@ from twite.gateway.what_if.intake_settings import IntakeSettings
 from twite.gateway.what_if.recorded import deliveries_of, evidence_of, recorded_verdict
 from twite.gateway.what_if.stored_ids import StoredIds, id_of
 from twite.gateway.what_if.stored_judge import StoredJudge
+from twite.gateway.what_if.stored_request import StoredNative, renamed, stored_conversions
 from twite.gateway.what_if.verdict import IntakeOutcome, IntakeVerdict, NotStored, unknown
 
 # Faults that depend on the settings. Another fault rejects a conversion whatever they are.
 BY_SETTINGS: Final = frozenset({"event_unknown", "pixel_unknown"})
 _MISSING: Final = "identifier_missing"
 _KEY_FIELDS: Final = frozenset({"pixel", "event", "conversion_id"})
-# In place of identifiers that were not stored, so that only consent decides.
-_STAND_IN: Final = "d3ac5ab07a13c4c96b8a16e24b7b6b1d2e2a2f4ed09de9c4d3c4b1b7fbe9a1c0"
-BATCH: Final = b'{"conversions":'
-_ONE: Final = msgspec.json.Decoder(Native)
-
-
-class StoredBatch(Masked, frozen=True):
-    """A stored request. `hit` has the event data that each conversion was read from."""
-
-    conversions: list[Native]
-    hit: list[dict[str, object]] | None = None
-
-
-_MANY: Final = msgspec.json.Decoder(StoredBatch)
-
-
-class StoredNative(Masked, frozen=True, kw_only=True):
-    """A conversion in a stored request. `faults` are those for which it was rejected, if known.
-
-    `past` is what it became, None if it was rejected or a duplicate. `native` is as the new
-    settings name its event, `context` what they read it with.
-    """
-
-    in_repr = ("place",)
-    place: int
-    native: Native
-    request: PastRequest
-    context: ReadContext
-    past: PastConversion | None = None
-    faults: Sequence[MaskedFault] = ()
-    is_rejected: bool = False
-
-    @property
-    def is_repeat(self) -> bool:
-        return self.past is None and not self.is_rejected
-
-    @property
-    def was_denied(self) -> bool:
-        """Whether consent was denied, so that no identifiers are stored."""
-        past = self.past
-        return (
-            past is not None
-            and past.suppressed is not None
-            and (past.cause is None or past.cause in CONSENT_CAUSES)
-        )
-
-    @property
-    def given(self) -> Native:
-        """The conversion, with a stand-in for identifiers that were not stored."""
-        if not self.was_denied:
-            return self.native
-        return msgspec.structs.replace(self.native, email_sha256=_STAND_IN)
-
-    @property
-    def is_bare(self) -> bool:
-        """Whether a denied conversion was stored without its content, because it had faults."""
-        if self.past is None:
-            return False
-        body, native = self.past.body, self.native
-        return (
-            (bytes(native.value) != b"null" and b'"value":' not in body)
-            or (native.url is not None and b'"event_source_url":' not in body)
-            or (bool(native.contents) and b'"contents":' not in body)
-        )
-
-    def read_again(self, judge: StoredJudge) -> ReadConversion:
-        context = self.context
-        if not judge.is_plain:
-            context = msgspec.structs.replace(context, judge=judge)
-        return read_conversion(self.given, self.place, context)
 
 
 class Reread(Masked, frozen=True, kw_only=True):
@@ -151,7 +80,7 @@ class Rereader:
 
     def reread(self, request: PastRequest) -> list[Reread]:
         """Return all conversions of a request in the native form, without those of tags."""
-        decoded = _decoded(request.body)
+        decoded = stored_conversions(request.body)
         natives, traces = decoded or ((), ())
         count = len(natives) if decoded else request.entries + len(request.refused)
         deliveries = deliveries_of(request, count)
@@ -162,10 +91,10 @@ class Rereader:
                 for place, delivery in enumerate(deliveries)
                 if not _is_tags(request, delivery)
             ]
-        whole = _verdict_on_all(request, deliveries, source)
-        if whole is not None or source is None:
+        if source is None:
+            rejected = IntakeVerdict(outcome=IntakeOutcome.REJECTED, reason="source_unknown")
             return [
-                self._reread(request, place, delivery, verdict=whole)
+                self._reread(request, place, delivery, verdict=rejected)
                 for place, delivery in enumerate(deliveries)
             ]
         source = source.at(request.received_at)
@@ -179,9 +108,21 @@ class Rereader:
             careful=bool(request.refused),
             lengthy=bool(request.refused),
         )
+        if any(_is_tags(request, delivery) for delivery in deliveries):
+            # Which of the conversions the deliveries are of is not stored, but what they may be is.
+            return [
+                self._reread(
+                    request,
+                    place,
+                    deliveries[place],
+                    verdict=unknown(NotStored.TAGS),
+                    read=read_conversion(native, place, context),
+                )
+                for place, native in enumerate(natives)
+            ]
         found = []
         for place, native in enumerate(natives):
-            named = _renamed(native, traces[place], context) if place < len(traces) else native
+            named = renamed(native, traces[place], context) if place < len(traces) else native
             found.append(self._one(request, place, named, deliveries[place], context))
         if all(map(id_of, natives)):
             return found
@@ -290,8 +231,16 @@ class Rereader:
         """Return the verdict on a conversion that would be rejected or ignored; else None."""
         codes = [fault.code for fault in read.faults]
         rejected = IntakeVerdict(outcome=IntakeOutcome.REJECTED, reason=codes[0] if codes else "")
+        limit = stored_native.context.source.browser_value_limit
+        ignored_verdict: IntakeVerdict | None = None
+        if (
+            stored_native.request.endpoint == Endpoint.BEACON
+            and limit is not None
+            and is_more(stored_native.native.value, limit)
+        ):
+            ignored_verdict = IntakeVerdict(outcome=IntakeOutcome.IGNORED, reason="value_limit")
         if not BY_SETTINGS.isdisjoint(codes):
-            return rejected  # not even a denial is recorded for it
+            return ignored_verdict or rejected  # not even a denial is recorded for it
         if judge.is_unknown:
             return unknown(NotStored.CONSENT_STRINGS)
         had_some = stored_native.past is None or not self._waited(stored_native.request)
@@ -299,16 +248,10 @@ class Rereader:
         if judge.lacks_identifiers or (is_nobody and (judge.removed or had_some)):
             return unknown(NotStored.IDENTIFIERS)
         if read.conversion is None:
-            return rejected
-        limit = stored_native.context.source.browser_value_limit
-        if (
-            stored_native.request.endpoint == Endpoint.BEACON
-            and limit is not None
-            and read.suppressed is None
-            and is_more(stored_native.native.value, limit)
-        ):
-            return IntakeVerdict(outcome=IntakeOutcome.IGNORED, reason="value_limit")
-        return None
+            return ignored_verdict or rejected
+        # Of what is ignored, only a denial is recorded, which needs signals.
+        is_denied = read.suppressed is not None and bool(stored_native.native.consent)
+        return None if is_denied else ignored_verdict
 
     def _in_doubt(self, stored_native: StoredNative, read: ReadConversion) -> IntakeVerdict | None:
         """Return why it is unknown what an accepted conversion would become; else None."""
@@ -349,45 +292,6 @@ class Rereader:
     def _has_same_policy(self, request: PastRequest) -> bool:
         before = self._current_settings.policy(request.source)
         return before is not None and before == self._new_settings.policy(request.source)
-
-
-def _verdict_on_all(
-    request: PastRequest, deliveries: Sequence[int | None], source: Source | None
-) -> IntakeVerdict | None:
-    """Return the verdict on all conversions of a request; None if it is read again."""
-    if any(_is_tags(request, delivery) for delivery in deliveries):
-        return unknown(NotStored.TAGS)
-    if source is None:
-        return IntakeVerdict(outcome=IntakeOutcome.REJECTED, reason="source_unknown")
-    return None
-
-
-def _decoded(body: bytes) -> tuple[list[Native], Sequence[dict[str, object]]] | None:
-    """Return the conversions of a stored request, and their event data; None if unreadable."""
-    try:
-        if body.startswith(BATCH):
-            batch = _MANY.decode(body)
-            return batch.conversions, batch.hit or ()
-        return [_ONE.decode(body)], ()
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
-
-
-def _renamed(native: Native, trace: Mapping[str, object], context: ReadContext) -> Native | Ignored:
-    """Return a conversion with the name that the settings give to its tag event, if it has one."""
-    name, standard = trace.get("event_name"), trace.get(STANDARD)
-    if not isinstance(name, str) or not name:
-        return native
-    source = context.source
-    pixel = source.pixel if native.pixel is None else native.pixel
-    destination: Destination | None = context.destinations.get(pixel)
-    found = our_name(
-        name,
-        chosen=source.events,
-        known=() if destination is None else destination.events,
-        standard=standard if isinstance(standard, str) else None,
-    )
-    return found if isinstance(found, Ignored) else msgspec.structs.replace(native, event=found)
 
 
 def _is_tags(request: PastRequest, delivery: int | None) -> bool:

@@ -21,7 +21,8 @@ from twite.formats.parsed_request import Native
 from twite.gateway.ports.past_requests import PastConversion, PastRequest
 from twite.gateway.what_if.intake_settings import IntakeSettings
 from twite.gateway.what_if.past_guards import PastGuards
-from twite.gateway.what_if.reread import BATCH, Reread
+from twite.gateway.what_if.reread import Reread
+from twite.gateway.what_if.stored_request import BATCH
 from twite.gateway.what_if.verdict import IntakeOutcome, IntakeVerdict
 
 _NULL: Final = msgspec.Raw(b"null")
@@ -43,7 +44,7 @@ class _StatedFields(Masked, frozen=True, gc=False):
 
 class _StatedBatch(Masked, frozen=True):
     conversions: list[_StatedFields]
-    hit: msgspec.Raw | None = None
+    hit: msgspec.Raw = _NULL
 
 
 class _SentAmount(Masked, frozen=True, gc=False):
@@ -177,7 +178,8 @@ def _stated(body: bytes) -> Sequence[_StatedFields] | None:
     try:
         if body.startswith(BATCH):
             batch = _MANY.decode(body)
-            return batch.conversions if batch.hit is None else None
+            # Event data is a list, with names that the settings may map otherwise.
+            return None if bytes(batch.hit).startswith(b"[") else batch.conversions
         return (_ONE.decode(body),)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
