@@ -1,6 +1,6 @@
 """`make bench`: ratios, measured side by side in one run on the machine at hand.
 
-    make bench                                       all figures, about a quarter of an hour
+    make bench                                       all figures, about twenty-five minutes
     make bench ARGS=--quick                          without a store of millions, about three
     make bench ARGS="--only single --only hundred"   two of them
     make bench ARGS="--only delivery --only start --queued 1000000"
@@ -42,7 +42,8 @@ def parser() -> argparse.ArgumentParser:
                        help="measure a shape beside the usual one (repeatable)")  # fmt: skip
     asked.add_argument("--quick", action="store_true", help=f"leave out {', '.join(_LONG)}")
     asked.add_argument("--runs", type=int, default=3)
-    asked.add_argument("--seconds", type=float, default=5.0)
+    asked.add_argument("--seconds", type=float, default=5.0,
+                       help="how long a run lasts; at least 90 seconds for `results`")  # fmt: skip
     asked.add_argument("--settled", type=int, default=5_000_000)
     asked.add_argument("--keys", type=int, default=10_000_000)
     asked.add_argument("--pruned", type=int, default=1_000_000)

@@ -2,7 +2,7 @@
 
 The load is that of `latency`. Statistics come from an emulator behind the generator, for an account
 with so many campaigns that the first fetch uses most of its budget of requests. A gateway asks for
-jobs only once a minute, so a run lasts longer than that.
+jobs only once a minute, so a run lasts 90 seconds, or `--seconds` if that is longer.
 """
 
 import asyncio
@@ -10,6 +10,7 @@ import json
 import time
 from collections.abc import Iterable, Sequence
 from datetime import UTC
+from statistics import median
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -29,7 +30,7 @@ _ACCOUNT: Final = "18ce54d4x5t"
 _CAMPAIGNS: Final = 200
 _DAYS: Final = 30
 _RATE: Final = 200  # conversions a second, of one a request
-_SECONDS: Final = 90.0
+_LEAST_SECONDS: Final = 90.0
 # A conversion counts as received while fetching, so many seconds around a request for statistics.
 _AROUND: Final = 0.25
 _CONVERSIONS: Final = b"POST /12/measurement/"
@@ -106,17 +107,23 @@ class RotatingLoop(OpenLoop):
 def back_fill(bench: "Bench") -> None:
     """Measure with and without fetching, in turns."""
     bench.store()  # its making needs an event loop of its own
-    for fetch in (False, True):
-        bench.runs(f"open loop, {_RATE} a second, {'with' if fetch else 'without'} a back-fill")
-        emulator = python("-m", "twite", "emulate", "--listen", "127.0.0.1:0", "--json")
-        try:
-            url = str(json.loads(emulator.first_line())["url"])
-            _furnish(Emulator(url))
-            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                port = int(url.rpartition(":")[2])
-                bench.back_fills[fetch] = runner.run(_measured(bench, port, fetch=fetch))
-        finally:
-            emulator.stop()
+    sides = [False, True]
+    for run in bench.runs(f"open loop, {_RATE} a second, without and with a back-fill"):
+        for fetch in sides if run % 2 == 0 else reversed(sides):
+            _measure(bench, fetch=fetch)
+
+
+def _measure(bench: "Bench", *, fetch: bool) -> None:
+    emulator = python("-m", "twite", "emulate", "--listen", "127.0.0.1:0", "--json")
+    try:
+        url = str(json.loads(emulator.first_line())["url"])
+        _furnish(Emulator(url))
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            port = int(url.rpartition(":")[2])
+            found = runner.run(_measured(bench, port, fetch=fetch))
+            bench.back_fills[fetch].append(found)
+    finally:
+        emulator.stop()
 
 
 def _furnish(x: Emulator) -> None:
@@ -152,7 +159,7 @@ async def _measured(bench: "Bench", port: int, *, fetch: bool) -> BackFillLatenc
         await OpenLoop(rig.url).run(_RATE, 1.0, "usual")
         opened.set()
         loop = RotatingLoop(rig.url)
-        await loop.run(_RATE, _SECONDS, "usual")
+        await loop.run(_RATE, max(_LEAST_SECONDS, bench.chosen.seconds), "usual")
         await arrivals.all_of(loop.begun)
     x.close()
     if fetch is not bool(asked) or not loop.begun.keys() <= loop.answered.keys():
@@ -183,16 +190,23 @@ def _at_x(loop: OpenLoop, arrivals: Arrivals, ids: Iterable[bytes]) -> list[floa
     return [max(0.0, arrivals.times[id_] - loop.answered[id_]) for id_ in ids]
 
 
-def verdict(found: dict[bool, BackFillLatencies]) -> list[str]:
+def verdict(found: dict[bool, list[BackFillLatencies]]) -> list[str]:
+    """Return a line for each side: medians of the runs, and the p99 of each run."""
     lines = []
-    for fetch, each in found.items():
-        sides = [("with a back-fill" if fetch else "no back-fill", each.answered, each.at_x)]
-        if each.near is not None:
-            part = f"near its {each.asked} requests ({each.share:.0%})"
-            sides.append((part, *each.near))
-        for name, answered, at_x in sides:
-            lines.append(
-                f"  {name}: 202 p50 {answered[0]:.1f} ms, p99 {answered[1]:.1f} ms, "
-                f"then at X p50 {at_x[0]:.1f} ms, p99 {at_x[1]:.1f} ms"
-            )
+    for fetch, runs in sorted(found.items()):
+        name = "with a back-fill" if fetch else "no back-fill"
+        lines.append(_line(name, [(each.answered, each.at_x) for each in runs]))
+        near = [each.near for each in runs if each.near is not None]
+        if near:
+            asked, share = median(each.asked for each in runs), median(each.share for each in runs)
+            lines.append(_line(f"near its {asked:.0f} requests ({share:.0%})", near))
     return lines
+
+
+def _line(name: str, runs: Sequence[tuple[Sequence[float], Sequence[float]]]) -> str:
+    parts = []
+    for what, place in (("202", 0), ("then at X", 1)):
+        p50, p99 = (median(run[place][part] for run in runs) for part in (0, 1))
+        each = ", ".join(f"{run[place][1]:.0f}" for run in runs)
+        parts.append(f"{what} p50 {p50:.1f} ms, p99 {p99:.1f} ms ({each})")
+    return f"  {name}: {', '.join(parts)}"

@@ -48,7 +48,7 @@ class Bench:
         # By the shape of input, and requests a second.
         self.latencies: dict[tuple[str, int], latency.Latencies] = {}
         # By whether results were fetched.
-        self.back_fills: dict[bool, back_fill.BackFillLatencies] = {}
+        self.back_fills: dict[bool, list[back_fill.BackFillLatencies]] = defaultdict(list)
         # By requests a second, and whether there was an export.
         self.exports: dict[tuple[int, bool], list[exporting.ExportLatencies]] = defaultdict(list)
         self._stores: dict[str, Path] = {}

@@ -15,6 +15,8 @@ from twite.gateway.ports.events import (
     Moved,
     Paused,
     ProblemSeen,
+    ResultsChecked,
+    ResultsFailed,
     Resumed,
     WebhookTried,
 )
@@ -22,6 +24,25 @@ from twite.gateway.ports.machine import DiskSpace
 from twite.observers import Several
 from twite.observers import metrics as metrics_module
 from twite.observers.metrics import Metrics
+
+
+def test_age_and_failures_of_x_s_results_are_metrics_until_another_gateway_leads():
+    metrics = Metrics()
+    metrics.see(ResultsFailed(account="18ce"))
+    metrics.see(ResultsChecked(account="18ce", fetched_at=0, days_behind=0))
+    never = metrics.rendered([]).decode()
+    metrics.see(ResultsChecked(account="18ce", fetched_at=1_500, days_behind=2))
+    page = metrics.rendered([]).decode()
+    metrics.see(MonitorStopped())
+
+    assert 'twite_results_fetched_timestamp_seconds{account="18ce"}' not in never
+    for line in (
+        'twite_results_failures_total{account="18ce"} 1.0',
+        'twite_results_fetched_timestamp_seconds{account="18ce"} 1.5',
+        'twite_results_days_behind{account="18ce"} 2.0',
+    ):
+        assert line in page.splitlines()
+    assert 'twite_results_days_behind{account="18ce"}' not in metrics.rendered([]).decode()
 
 
 def test_each_notice_is_counted():

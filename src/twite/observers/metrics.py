@@ -30,6 +30,8 @@ from twite.gateway.ports.events import (
     Presented,
     ProblemSeen,
     Reloaded,
+    ResultsChecked,
+    ResultsFailed,
     Resumed,
     TagFired,
     TagPassed,
@@ -55,6 +57,8 @@ _MONITORED: Final = (
     "twite_forecast_drain_seconds",
     "twite_forecast_misses",
     "twite_late_conversions",
+    "twite_results_fetched_timestamp_seconds",
+    "twite_results_days_behind",
 )
 _KEY_LABELS: Final[Mapping[int, str]] = {
     MatchKeys.CLICK: "click_id",
@@ -190,6 +194,8 @@ class Metrics:
                 self._see_intake(event)
             case MonitorChecked() | MonitorStopped():
                 self._see_looked(event)
+            case ResultsChecked() | ResultsFailed():
+                self._see_results(event)
 
     def _see_intake(self, event: IgnoredSome | Judged | ValueRulesApplied) -> None:
         source = event.source
@@ -298,6 +304,16 @@ class Metrics:
             self._count("twite_ambiguous_resends_total", pixel, times=attempted.again)
         if attempted.isolating:
             self._count("twite_isolation_requests_total", pixel)
+
+    def _see_results(self, event: ResultsChecked | ResultsFailed) -> None:
+        account = event.account
+        if isinstance(event, ResultsFailed):
+            self._count("twite_results_failures_total", account)
+            return
+        if event.fetched_at:
+            at = event.fetched_at / 1_000
+            self._set("twite_results_fetched_timestamp_seconds", account, to=at)
+        self._set("twite_results_days_behind", account, to=event.days_behind)
 
     def _see_looked(self, notice: MonitorChecked | MonitorStopped) -> None:
         if isinstance(notice, MonitorStopped):

@@ -1,5 +1,6 @@
 """When results are fetched: every hour, only by the leader; and the alerts about them."""
 
+from itertools import pairwise
 from types import SimpleNamespace
 
 import pytest
@@ -14,7 +15,7 @@ from twite.config.results_table import ResultsSettings
 from twite.domain.alert import AlertKind
 from twite.domain.results.sale_amounts import SaleAmountUnit
 from twite.domain.times import DAY, HOUR, MINUTE, SECOND
-from twite.gateway.ports.events import ConditionChanged
+from twite.gateway.ports.events import ConditionChanged, ProblemSeen, ResultsChecked, ResultsFailed
 from twite.gateway.ports.queries import DeliveredEventsQuery
 from twite.gateway.results.records import load_account
 from twite.gateway.x_account.inquiries import XInquiries, XInquiryAddress
@@ -84,14 +85,42 @@ async def stage():
     await stage.schedule.stop()
 
 
-async def test_results_are_fetched_at_the_start_and_every_hour(stage):
+async def test_new_account_is_fetched_again_after_a_minute_and_after_ever_longer_pauses(stage):
     stage.schedule.start()
-    await stage.clock.advance(MINUTE)
-    first = await stage.fetched_at()
-    await stage.clock.advance(HOUR)
+    fetched = []
+    for _ in range(150):
+        await stage.clock.advance(MINUTE)
+        fetched.append(await stage.fetched_at())
 
-    assert first < MINUTE
-    assert HOUR <= await stage.fetched_at() < HOUR + MINUTE
+    pauses = [
+        round((after - before) / MINUTE) for before, after in pairwise(dict.fromkeys(fetched))
+    ]
+    assert pauses == sorted(pauses)
+    assert (pauses[0], pauses[-1]) == (1, 60)
+    assert len(pauses) >= 7
+
+
+async def test_accounts_with_many_campaigns_are_fetched_only_every_hour(stage):
+    campaigns = [{"id": f"d{n}", "funding_instrument": "lygyi"} for n in range(20)]
+    stage.x.judge.world.merge({"campaigns": campaigns})
+    stage.schedule.start()
+    await stage.clock.advance(50 * MINUTE)
+
+    assert await stage.fetched_at() < MINUTE
+
+
+async def test_age_of_the_figures_and_failures_are_reported_for_metrics(stage):
+    stage.schedule.start()
+    await stage.clock.advance(MINUTE // 2)
+    current = [each for each in stage.seen if type(each) is ResultsChecked][-1]
+    stage.x.faults += [("/12/accounts", 401, {})] * 200
+    await stage.clock.advance(3 * DAY)
+    late = [each for each in stage.seen if type(each) is ResultsChecked][-1]
+
+    assert (current.account, current.days_behind) == (ACCOUNT, 0)
+    assert NOON <= current.fetched_at < NOON + MINUTE
+    assert (late.days_behind, late.fetched_at) == (3, current.fetched_at)
+    assert ResultsFailed(account=ACCOUNT) in stage.seen
 
 
 async def test_only_the_leader_fetches(stage):
@@ -157,6 +186,6 @@ async def test_bug_in_a_fetch_is_reported_and_does_not_end_the_schedule(stage, m
     stage.schedule.start()
     await stage.clock.advance(5 * MINUTE)
 
-    problems = [each for each in stage.seen if type(each) is not ConditionChanged]
+    problems = [each for each in stage.seen if type(each) is ProblemSeen]
     assert 1 < len(problems) < 10
     assert PURCHASE not in str(problems)

@@ -252,11 +252,13 @@ async def test_jobs_that_never_succeed_are_given_up_and_planned_again_the_next_d
     stage = FetchStage("job_outcome=failed")
     planted(stage, ago=20)
     await stage.run()
+    problems = set()
     for _ in range(8):
         await stage.clock.advance(MINUTE)
         await stage.run()
-    account = await stage.account()
-    assert (account.jobs, account.problem) == ((), "X did not complete 6 jobs; they are repeated")
+        problems.add((await stage.account()).problem)
+    assert (await stage.account()).jobs == ()
+    assert "X did not complete 6 jobs; they are repeated" in problems
 
     stage.x.judge.switches = replace(stage.x.judge.switches, job_outcome="success")
     await stage.pass_time(25 * HOUR)

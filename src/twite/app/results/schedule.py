@@ -17,11 +17,18 @@ from twite.domain.errors import LedgerUnavailable
 from twite.domain.results.warnings import WARNINGS, ResultsWarning
 from twite.domain.times import MINUTE, SECOND
 from twite.gateway.operations.schedule_loop import ScheduleLoop
-from twite.gateway.ports.events import ConditionChanged, Observer, ProblemPlace, ProblemSeen
+from twite.gateway.ports.events import (
+    ConditionChanged,
+    Observer,
+    ProblemPlace,
+    ProblemSeen,
+    ResultsFailed,
+)
 from twite.gateway.ports.machine import Clock
 from twite.gateway.ports.store import Store
 from twite.gateway.results.back_fill import FetchBasis
 from twite.gateway.results.fetch import ResultsFetch, signed_in_accounts
+from twite.gateway.results.records import load_account
 from twite.gateway.x_account.ads_statistics import AdsStatistics
 from twite.gateway.x_account.inquiries import XInquiries
 from twite.gateway.x_account.patient_inquiries import (
@@ -76,12 +83,16 @@ class ResultsSchedule(ScheduleLoop):
             if token not in self._runs:
                 self._begin(token, self._fetch(accounts))
 
-    def _accounts_by_user(self) -> Mapping[str, Mapping[str, OAuthKeys]]:
+    def _accounts(self) -> Mapping[str, OAuthKeys]:
         in_use = self._in_use()
+        if not in_use.settings.results.fetch:
+            return {}
+        return signed_in_accounts(in_use.destinations.values())
+
+    def _accounts_by_user(self) -> Mapping[str, Mapping[str, OAuthKeys]]:
         found: dict[str, dict[str, OAuthKeys]] = {}
-        if in_use.settings.results.fetch:
-            for account, keys in signed_in_accounts(in_use.destinations.values()).items():
-                found.setdefault(keys.token, {})[account] = keys
+        for account, keys in self._accounts().items():
+            found.setdefault(keys.token, {})[account] = keys
         return found
 
     async def _fetch(self, accounts: Mapping[str, OAuthKeys]) -> None:
@@ -89,6 +100,8 @@ class ResultsSchedule(ScheduleLoop):
             try:
                 if await self._fetch_of(account, keys).run():
                     self._judged_at = None
+                    if (await load_account(self._store, account)).problem:
+                        self._observer.see(ResultsFailed(account=account))
             except LedgerUnavailable:
                 return
             except Exception as error:  # noqa: BLE001  a bug must not end the schedule
@@ -140,6 +153,8 @@ class ResultsSchedule(ScheduleLoop):
         in_use = self._in_use()
         reader = results_reader(self._store, in_use.settings, tuple(in_use.destinations.values()))
         self._report(reader.accounts, await reader.warnings(now=self._clock.now()))
+        for account in self._accounts():
+            self._observer.see(await reader.checked(account, now=self._clock.now()))
 
     def _report(self, accounts: Sequence[str], warnings: Sequence[ResultsWarning]) -> None:
         holding = {(warning.kind, warning.account): warning.fact for warning in warnings}

@@ -323,6 +323,11 @@ class DemoOutcome:
                 self.resent is not None,
                 "an order that was sent again, because X's response was lost",
             ),
+            (
+                "/results",
+                balance["delivered"],
+                "what two campaigns brought; within two minutes, the orders that X attributes",
+            ),
         )
         return [(path, story) for path, has_some, story in pages if has_some]
 

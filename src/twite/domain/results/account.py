@@ -8,12 +8,14 @@ import msgspec
 
 from twite.domain.results.account_days import Granularity
 from twite.domain.results.figures import FigureGroup
-from twite.domain.times import HOUR
+from twite.domain.times import HOUR, MINUTE
 
 # An alert's subject and X's currency of an account without campaigns.
 NO_CURRENCY: Final = ""
 # A job that failed or expired this often is given up until the next day.
 MOST_TRIES: Final = 5
+# As many as fit into one request.
+_FEW_CAMPAIGNS: Final = 20
 
 
 class AdCampaign(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -66,8 +68,9 @@ class ResultsAccount(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     """An account's campaigns, and the state of fetching. Times are in milliseconds.
 
     `zone` is an IANA name, in use since `zone_since`. `event_types` maps both ids of X's events to
-    their types, and `other_ids` each to the other. Until `wait_until`, nothing is requested,
-    because of `problem`. `unreadable` lists what Twite could not read in X's answers.
+    their types, and `other_ids` each to the other. `first_at` is the time of the first fetch. Until
+    `wait_until`, nothing is requested, because of `problem`. `unreadable` lists what Twite could
+    not read in X's answers.
     """
 
     account: str
@@ -77,6 +80,7 @@ class ResultsAccount(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     line_items: tuple[AdLineItem, ...] = ()
     event_types: Mapping[str, str] = {}
     other_ids: Mapping[str, str] = {}
+    first_at: int = 0
     hourly_at: int = 0
     daily_at: int = 0
     polled_at: int = 0
@@ -95,6 +99,13 @@ class ResultsAccount(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
         found = (known.name for known in self.campaigns if known.id == campaign)
         return next(filter(None, found), campaign)
 
-    def is_due(self, now: int, *, every: int = HOUR) -> bool:
-        """Return whether the next hourly fetch is due, also after a clock was ahead."""
-        return not self.hourly_at <= now < self.hourly_at + every
+    def is_due(self, now: int) -> bool:
+        """Return whether the next hourly fetch is due, also after a clock was ahead.
+
+        For a new account, the first pause is a minute, and each pause is twice as long as the one
+        before, up to an hour: users who set up Twite look at once. If it has so many campaigns that
+        requests are scarce, all pauses are hours.
+        """
+        is_small = len(self.campaigns) <= _FEW_CAMPAIGNS
+        age = self.hourly_at - self.first_at if is_small else HOUR
+        return not self.hourly_at <= now < self.hourly_at + min(max(age, MINUTE), HOUR)

@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from twite.domain.results.account_days import AccountDay
-from twite.domain.times import DAY
+from twite.domain.times import DAY, HOUR
 
 # X's figures are estimates until they are this old; spend is final later. [doc CM]
 SETTLED_AFTER: Final = DAY
@@ -132,6 +132,12 @@ class ResultDay(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return msgspec.structs.replace(
             self, delivered=tuple(counted for _, counted in sorted(counts.items()))
         )
+
+
+def days_behind(days: Iterable[ResultDay], *, now: int) -> int:
+    """Return how many days have ended without a fetch since, two hourly fetches ago at least."""
+    ended = [day for day in days if day.end < now - 2 * HOUR]
+    return sum(day.fetched_at < day.end for day in ended)
 
 
 class AttributedSum(msgspec.Struct, frozen=True, kw_only=True):

@@ -248,6 +248,24 @@ class Reloaded(GatewayEvent, frozen=True, kw_only=True):
     problems: tuple[str, ...] = ()
 
 
+class ResultsChecked(GatewayEvent, frozen=True, kw_only=True):
+    """How current X's results of an ads account are.
+
+    `fetched_at` (ms) is the time of the last fetch; 0 if there was none. Of the last 30 days,
+    `days_behind` have ended and were not fetched since.
+    """
+
+    account: str
+    fetched_at: int
+    days_behind: int
+
+
+class ResultsFailed(GatewayEvent, frozen=True, kw_only=True):
+    """A fetch of X's results was refused, or not answered."""
+
+    account: str
+
+
 class ConditionChanged(GatewayEvent, frozen=True, kw_only=True):
     """The condition for an alert began or ended; `holds` is whether it began."""
 

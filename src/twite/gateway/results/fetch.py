@@ -1,6 +1,6 @@
 """Fetch X's results of one account, and store them by day.
 
-    hourly    today and the two days before, which X still changes
+    hourly    today and the two days before, which X still changes; at first more often
     daily     the last 14 days: corrections of spend, and campaigns whose older days changed
     jobs      older days that were never fetched, or not since they were settled
 
@@ -143,6 +143,7 @@ class ResultsFetch:
             await forget_days(self._state, self._account, old)
         account = msgspec.structs.replace(
             account,
+            first_at=account.first_at or now,
             hourly_at=now,
             daily_at=now if is_daily else account.daily_at,
             wait_until=0,

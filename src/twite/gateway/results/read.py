@@ -10,13 +10,14 @@ import msgspec
 from twite.domain.destination import Destination
 from twite.domain.results.account import ResultsAccount
 from twite.domain.results.account_days import day_at, days_until
-from twite.domain.results.figures import ResultDay
+from twite.domain.results.figures import ResultDay, days_behind
 from twite.domain.results.report import AccountResults, ReportBasis, account_results
 from twite.domain.results.sale_amounts import SaleAmountUnit
 from twite.domain.results.warnings import ResultsWarning, WarningBasis, warnings_of
 from twite.domain.stats.match_keys import Matched
 from twite.domain.stats.value_guard import UsualAmount
 from twite.domain.times import DAY
+from twite.gateway.ports.events import ResultsChecked
 from twite.gateway.ports.listing import QueryScope
 from twite.gateway.ports.queries import CountedSinceQuery, MatchQuery, Queries
 from twite.gateway.ports.state import StateReader
@@ -101,6 +102,14 @@ class ResultsReader:
             )
         return found
 
+    async def checked(self, account: str, *, now: int) -> ResultsChecked:
+        """Return how current an account is. Raises LedgerUnavailable."""
+        known = await load_account(self._records, account)
+        days = await self._stored(known, now=now, count=LAST_DAYS)
+        return ResultsChecked(
+            account=account, fetched_at=known.hourly_at, days_behind=days_behind(days, now=now)
+        )
+
     async def _account(self, account: str, *, now: int, days: int) -> AccountResults:
         known, destinations = await load_account(self._records, account), self._accounts[account]
         stored = await self._days(known, now=now, count=2 * days)
@@ -119,12 +128,20 @@ class ResultsReader:
     async def _days(
         self, results_account: ResultsAccount, *, now: int, count: int
     ) -> list[ResultDay]:
-        """Return the last days, from the first one that is stored on."""
-        account = results_account.account
-        days = days_until(now, count, ZoneInfo(results_account.zone))
-        found = {day.day: day for day in await load_days(self._records, account, days)}
+        """Return the last days, from the first one that is stored on, with their deliveries."""
         return [
-            await self._counted(account, found.get(day.day, ResultDay.of(day)), now=now)
+            await self._counted(results_account.account, day, now=now)
+            for day in await self._stored(results_account, now=now, count=count)
+        ]
+
+    async def _stored(
+        self, results_account: ResultsAccount, *, now: int, count: int
+    ) -> list[ResultDay]:
+        days = days_until(now, count, ZoneInfo(results_account.zone))
+        loaded = await load_days(self._records, results_account.account, days)
+        found = {day.day: day for day in loaded}
+        return [
+            found.get(day.day, ResultDay.of(day))
             for day in dropwhile(lambda day: day.day not in found, days)
         ]
 
