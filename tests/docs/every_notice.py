@@ -21,6 +21,8 @@ from twite.gateway.ports.events import (
     ProblemSeen,
     Reloaded,
     ReloadResult,
+    ResultsChecked,
+    ResultsFailed,
     TagFired,
     TagPassed,
     TagSaid,
@@ -37,6 +39,8 @@ ALERT = Alert(
 )
 EVERY_NOTICE = (
     Reloaded(result=ReloadResult.RELOADED),
+    ResultsFailed(account="18ce54d4x5t"),
+    ResultsChecked(account="18ce54d4x5t", fetched_at=1_000, days_behind=1),
     Accepted(
         source="shop",
         accepted=1,
