@@ -209,6 +209,24 @@ def test_past_conversions_are_tried_with_their_original_amounts(command, receive
     assert left_out(found) == {"suppressed": 1}
 
 
+def test_past_orders_are_tried_with_their_tax(command, shop):
+    order = ORDERS[3] | {"tax": "0.80", "new_customer": True}
+
+    async def received(path):
+        async with intake(path) as accept:
+            await accept.native(source=SHOP, body=json.dumps(order).encode())
+
+    asyncio.run(received(str(shop.with_name("twite.db"))))
+    net = '[[value_rule]]\nname = "net"\nwhen = "new_customer"\nvalue = "subtract(value, tax)"\n'
+    shop.write_text(shop.read_text() + net)
+
+    _, found = tried(command, shop)
+    _, of_file = tried(command, shop, file_of(shop, order))
+
+    assert rule(found, "net")["sums"] == [{"currency": "USD", "before": "5.00", "after": "4.20"}]
+    assert rule(of_file, "net")["sums"] == rule(found, "net")["sums"]
+
+
 def test_only_one_source_is_tried_if_it_is_named(command, received):
     _, found = tried(command, received, "--source", "x-api")
 

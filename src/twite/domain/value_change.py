@@ -1,10 +1,25 @@
 """What a value rule made of a conversion's amount."""
 
 from enum import StrEnum
+from typing import Final
 
 import msgspec
 
 from twite.domain.conversion import shown_amount
+
+
+class RuleFields(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What only value rules read of an order: it is no part of a conversion, so X never gets it.
+
+    `tax` and `shipping` are decimal strings in the conversion's currency.
+    """
+
+    tax: str | None = None
+    shipping: str | None = None
+    new_customer: bool | None = None
+
+
+NO_RULE_FIELDS: Final = RuleFields()
 
 
 class RuleProblem(StrEnum):

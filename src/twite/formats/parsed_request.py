@@ -12,6 +12,7 @@ from twite.formats.page_visit import SERVER, Visitor
 
 # Replaces an unreadable consent signal: consent rules treat it as a possible denial.
 UNREADABLE: Final = "unreadable"
+NO_AMOUNT_GIVEN: Final = msgspec.Raw(b"null")
 
 
 class NativeContent(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -27,6 +28,8 @@ class Native(Masked, frozen=True, forbid_unknown_fields=True, omit_defaults=True
     """One conversion as submitted. It holds personal data: its repr is masked.
 
     `user_id` and `visitor_id` lead to other events of the same visitor. They are never stored.
+    `tax` and `shipping` are parts of the value, and `new_customer` whether it is the first order:
+    they are only for value rules, and never sent to X.
     """
 
     event: str | None = None
@@ -50,6 +53,9 @@ class Native(Masked, frozen=True, forbid_unknown_fields=True, omit_defaults=True
     pixel: str | None = None
     user_id: str | int | None = None
     visitor_id: str | int | None = None
+    tax: msgspec.Raw = NO_AMOUNT_GIVEN
+    shipping: msgspec.Raw = NO_AMOUNT_GIVEN
+    new_customer: bool | None = None
 
 
 class Many(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

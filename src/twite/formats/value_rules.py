@@ -21,7 +21,7 @@ from jmespath.functions import signature
 from twite.domain.conversion import DECIMALS, MAX_DIGITS, Conversion, amount
 from twite.domain.fault import Fault
 from twite.domain.test_mode import real_name
-from twite.domain.value_change import RuleProblem, ValueChange
+from twite.domain.value_change import NO_RULE_FIELDS, RuleFields, RuleProblem, ValueChange
 from twite.formats.expressions import (
     ExactFunctions,
     Expression,
@@ -47,10 +47,6 @@ _LISTS: Final = frozenset({"multi_select_list", "multi_select_dict"})
 _TEXTS: Final = frozenset({"join", "to_string"})
 _LOOKUP: Final = "lookup"
 _LONGEST_KEY: Final = 64
-# What an expression may name at the top.
-FIELDS: Final = (
-    "value", "currency", "quantity", "contents", "description", "search", "url",
-)  # fmt: skip
 _NO_TABLES: Final[Mapping[str, ValueTable]] = {}
 
 
@@ -204,7 +200,13 @@ class ValueRules:
         name = real_name(source)
         return tuple(rule for rule in found if not rule.sources or name in rule.sources)
 
-    def applied(self, conversion: Conversion, *, source: str) -> RuleResult:
+    def applied(
+        self,
+        conversion: Conversion,
+        *,
+        source: str,
+        rule_fields: RuleFields = NO_RULE_FIELDS,
+    ) -> RuleResult:
         """Return the conversion with the value that the first fitting rule gives it."""
         found = self.of(source=source, pixel=conversion.pixel, event=conversion.event)
         if not found:
@@ -212,7 +214,7 @@ class ValueRules:
         if len(conversion.contents) > MAX_LINES:
             detail = f"the order has more than {MAX_LINES:,} lines"
             return _failed(found[0], conversion, RuleProblem.TOO_MANY_LINES, detail)
-        document = document_of(conversion)
+        document = document_of(conversion, rule_fields)
         for rule in found:
             key = "when"
             try:
@@ -228,7 +230,9 @@ class ValueRules:
         return RuleResult(conversion=conversion)
 
 
-def document_of(conversion: Conversion) -> dict[str, object]:
+def document_of(
+    conversion: Conversion, rule_fields: RuleFields = NO_RULE_FIELDS
+) -> dict[str, object]:
     """Return what an expression reads: amounts as decimals, None for what is missing."""
     return {
         "value": _decimal(conversion.value),
@@ -249,6 +253,9 @@ def document_of(conversion: Conversion) -> dict[str, object]:
         "description": conversion.description,
         "search": conversion.search,
         "url": conversion.url,
+        "tax": _decimal(rule_fields.tax),
+        "shipping": _decimal(rule_fields.shipping),
+        "new_customer": rule_fields.new_customer,
     }
 
 

@@ -21,7 +21,7 @@ from twite.domain.fault import Fault, fault
 from twite.domain.normalize import PLACEHOLDERS
 from twite.domain.submission import Ignored
 from twite.domain.times import LATEST, SECOND, spelled
-from twite.formats.event_data.values import MAX_ITEMS, NO_AMOUNT, NULL, text_of
+from twite.formats.event_data.values import MAX_ITEMS, NO_AMOUNT, NULL, text_of, yes_or_no
 from twite.formats.expressions import (
     Expression,
     ExpressionFailed,
@@ -46,7 +46,9 @@ from twite.formats.webhook_kind import (
 
 # What a message may say of a conversion: the native format, without what the settings say.
 FIELDS: Final = tuple(name for name in Native.__struct_fields__ if name not in {"event", "pixel"})
-_NOT_TEXTS: Final = frozenset({"conversion_id", "time", "value", "contents", "consent"})
+_NOT_TEXTS: Final = frozenset(
+    {"conversion_id", "time", "value", "contents", "consent", "tax", "shipping", "new_customer"}
+)
 # A Unix time in seconds has ten digits until the year 2286, one in milliseconds has thirteen.
 _UNIX_TIME: Final = re.compile(r"[0-9]{1,15}(?:\.[0-9]{1,9})?", re.ASCII)
 _LEAST_MS: Final = 100_000_000_000
@@ -214,6 +216,9 @@ def _conversion(
         contents=reader.contents(currency),
         consent=consent,
         currency=currency,
+        tax=reader.part("tax", currency),
+        shipping=reader.part("shipping", currency),
+        new_customer=yes_or_no(reader.found("new_customer")),
         **{
             name: reader.text(name)
             for name in webhook.options.map
@@ -237,7 +242,7 @@ class _ItemReader:
                 self._map[name] = expression
         self.faults: list[Fault] = []
 
-    def _found(self, name: str) -> object:
+    def found(self, name: str) -> object:
         expression = self._map.get(name)
         if expression is None:
             return None
@@ -248,7 +253,7 @@ class _ItemReader:
             return None
 
     def text(self, name: str) -> str | None:
-        return self._as_text(name, self._found(name))
+        return self._as_text(name, self.found(name))
 
     def _as_text(self, name: str, found: object) -> str | None:
         if found is None:
@@ -291,6 +296,11 @@ class _ItemReader:
             return NULL
         return self._amount(text, currency)
 
+    def part(self, name: str, currency: str | None) -> msgspec.Raw:
+        """Return an amount that only value rules read. An unreadable one is left out."""
+        text = plain_text(self.found(name), nothing=_NO_AMOUNT)
+        return NULL if text is None else self._price(text, currency)
+
     def _amount(self, text: str, currency: str | None) -> msgspec.Raw:
         if self._decimals:
             if not (text.isascii() and text.removeprefix("-").isdecimal()):
@@ -300,7 +310,7 @@ class _ItemReader:
         return msgspec.Raw(msgspec.json.encode(text))
 
     def contents(self, currency: str | None) -> list[NativeContent] | None:
-        found = self._found("contents")
+        found = self.found("contents")
         if found is None:
             return None
         given = found if isinstance(found, list) else [found]

@@ -100,6 +100,19 @@ def test_rule_replaces_the_amount_of_every_way_in(submit):
     assert b"24.95" not in submission.body
 
 
+@pytest.mark.parametrize("submit", [typical, whole])
+def test_rule_reads_tax_and_shipping_and_x_gets_neither(submit):
+    stage = a_stage(ValueRule(name="net", value="subtract(subtract(value, tax), shipping)"))
+
+    asyncio.run(submit(stage, tax="7.97", shipping="4.90", new_customer=True))
+
+    ((entry,),) = [submission.entries for submission in stage.submissions]
+    sent = json.loads(entry.body)
+    assert sent["value"] == "37.03"
+    assert not {"tax", "shipping", "new_customer"} & sent.keys()
+    assert b"7.97" not in entry.body
+
+
 @WAYS
 def test_rule_that_fails_keeps_the_amount_and_the_conversion(submit):
     stage = a_stage(ValueRule(name="half", value="divide(value, `0`)"))

@@ -36,6 +36,9 @@ export interface Conversion {
   pixel?: string;
   user_id?: string | number;
   visitor_id?: string | number;
+  tax?: string | number;
+  shipping?: string | number;
+  new_customer?: boolean;
 }
 
 /** One fault of a conversion: the field, a code of docs/reference/error-codes.md, and a text. */

@@ -48,6 +48,9 @@ class Conversion(TypedDict, total=False):
     pixel: str
     user_id: str | int
     visitor_id: str | int
+    tax: str | Decimal | int
+    shipping: str | Decimal | int
+    new_customer: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 
 from twite.domain.conversion import Conversion, shown_amount
-from twite.domain.value_change import RuleProblem, ValueChange
+from twite.domain.value_change import RuleFields, RuleProblem, ValueChange
 from twite.formats.value_rules import RuleResult, ValueRules
 from twite.redaction.mask_tree import masked_tree
 
@@ -124,9 +124,11 @@ class TrialBuilder:
         self._all, self._unmatched = _RuleTally(), _RuleTally()
         self._not_tried: dict[str, NotTried] = {}
 
-    def add(self, conversion: Conversion, *, source: str, place: TriedPlace) -> None:
+    def add(
+        self, conversion: Conversion, rule_fields: RuleFields, *, source: str, place: TriedPlace
+    ) -> None:
         """Apply the rules to a conversion with its original amount."""
-        result = self._rules.applied(conversion, source=source)
+        result = self._rules.applied(conversion, source=source, rule_fields=rule_fields)
         self._all.add(conversion, result, place)
         tally = self._unmatched if result.rule is None else self._tried[result.rule]
         tally.add(conversion, result, place)

@@ -70,7 +70,9 @@ class FileTrial:
                 elif self._is_known(read.conversion.pixel, read.event, row.order):
                     self._leave_out(_DUPLICATE, place)
                 else:
-                    self._builder.add(read.conversion, source=self._check.source.name, place=place)
+                    source = self._check.source.name
+                    fields = read.rule_fields
+                    self._builder.add(read.conversion, fields, source=source, place=place)
 
     def trial(self) -> ValueTrial:
         return self._builder.trial(files=self._names, unreadable_tables=_problems(self._files))
@@ -155,7 +157,8 @@ class _PastValues:
             reason = NotStored.BODY.value if verdict is None else verdict.reason
             self._leave_out(reason, place)
         else:
-            self._builder.add(read.conversion, source=real_name(request.source), place=place)
+            source = real_name(request.source)
+            self._builder.add(read.conversion, read.rule_fields, source=source, place=place)
 
     def _leave_out(self, reason: str, place: TriedPlace) -> None:
         self._builder.leave_out(reason, _MEANINGS.get(reason, _REFUSED), place)

@@ -26,7 +26,7 @@ from twite.formats.beacon.shape import (
 )
 from twite.formats.event_data.consent import said_in, signals_of, strictest
 from twite.formats.event_data.conversions import ignored_as
-from twite.formats.event_data.values import MAX_ITEMS_IN_ALL
+from twite.formats.event_data.values import MAX_ITEMS_IN_ALL, yes_or_no
 from twite.formats.native.values import is_more
 from twite.formats.page_visit import (
     BROWSER_ID,
@@ -217,6 +217,9 @@ def _native(
         description=conversion.description,
         search=conversion.search,
         consent=strictest(consent, consent_in(conversion.consent)) or None,
+        tax=conversion.tax,
+        shipping=conversion.shipping,
+        new_customer=yes_or_no(conversion.new_customer),
     )
 
 

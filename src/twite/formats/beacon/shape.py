@@ -14,7 +14,7 @@ import msgspec
 from twite.domain.errors import MalformedRequest
 from twite.domain.fault import Fault, fault
 from twite.domain.secret import Masked
-from twite.formats.parsed_request import UNREADABLE
+from twite.formats.parsed_request import NO_AMOUNT_GIVEN, UNREADABLE
 from twite.formats.strict_json import as_fault, decode
 
 Number = int | float
@@ -72,6 +72,9 @@ class BeaconConversion(Masked, frozen=True, omit_defaults=True):
     description: str | None = None
     search: str | None = None
     consent: msgspec.Raw = _NULL
+    tax: msgspec.Raw = NO_AMOUNT_GIVEN
+    shipping: msgspec.Raw = NO_AMOUNT_GIVEN
+    new_customer: object = None
 
 
 class BeaconClick(Masked, frozen=True, omit_defaults=True):

@@ -27,6 +27,7 @@ from twite.formats.event_data.values import (
     content_of,
     first_text,
     items_of,
+    rule_fields_in,
     trace_of,
     worth_more,
     worth_of,
@@ -369,6 +370,7 @@ def _conversion(event: Event, name: str, visitor: Visitor, pixel: str | None) ->
         pixel=pixel,
         user_id=first_text(event, _USERS),
         visitor_id=first_text(event, _VISITORS),
+        **rule_fields_in(event),
     )
 
 

@@ -5,17 +5,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from functools import lru_cache
 from itertools import islice
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from twite.domain.conversion import amount
 from twite.domain.normalize import PLACEHOLDERS
-from twite.formats.native.values import is_more
+from twite.formats.native.values import amount_in, is_more
 from twite.formats.page_visit import scrubbed_url
-from twite.formats.parsed_request import Event, NativeContent
+from twite.formats.parsed_request import NO_AMOUNT_GIVEN, Event, NativeContent
 
-NULL: Final = msgspec.Raw(b"null")
+NULL: Final = NO_AMOUNT_GIVEN
 # Stands for an unreadable amount: the native format rejects it.
 NO_AMOUNT: Final = msgspec.Raw(b"{}")
 
@@ -33,6 +33,12 @@ _CURRENCIES: Final = ("currency", "currencyCode", "ecommerce.currency", "price_c
 _PRICES: Final = ("price", "content_price")
 _PRICE: Final = re.compile(rb'"([0-9]{1,18}(?:\.[0-9]{1,18})?)"')
 _COUNT: Final = re.compile(r"[0-9]{1,9}(?:\.0+)?", re.ASCII)
+_TAXES: Final = ("tax", "ecommerce.tax")
+_SHIPPINGS: Final = ("shipping", "ecommerce.shipping")
+_WORDS: Final = {
+    **dict.fromkeys(("true", "1", "yes", "new"), True),
+    **dict.fromkeys(("false", "0", "no", "returning"), False),
+}
 _LONGEST: Final = 256
 _MOST_NAMES: Final = 64
 # Only so many fields are searched, because a request may have any number of them.
@@ -148,6 +154,32 @@ def worth_of(event: Event, items: Sequence[Event]) -> tuple[msgspec.Raw, str | N
 def worth_more(event: Event, limit: Decimal) -> bool:
     value, _ = worth_of(event, items_of(event))
     return is_more(value, limit)
+
+
+def rule_fields_in(event: Event) -> dict[str, Any]:
+    """Return the fields of a conversion that only value rules read. Unreadable ones are left out.
+
+    Google's events have `tax` and `shipping` [doc], and `new_customer` or `customer_type` [guess].
+    """
+    is_new = yes_or_no(value_at(event, "new_customer"))
+    return {
+        "tax": usable_amount(event, _TAXES),
+        "shipping": usable_amount(event, _SHIPPINGS),
+        "new_customer": yes_or_no(event.get("customer_type")) if is_new is None else is_new,
+    }
+
+
+def usable_amount(event: Event, places: Iterable[str]) -> msgspec.Raw:
+    """Return an amount as JSON text; null if there is none, or what is there is no amount."""
+    found = amount_at(event, places)
+    return found if isinstance(amount_in(found, path=""), str) else NULL
+
+
+def yes_or_no(value: object) -> bool | None:
+    """Return what a value says, such as true, "1" or "returning"; None if it says neither."""
+    if isinstance(value, bool):
+        return value
+    return _WORDS.get((text_of(value) or "").lower())
 
 
 def content_of(item: Event) -> NativeContent:

@@ -51,6 +51,7 @@ NOTES: Final[Mapping[str, str]] = MappingProxyType(
         "id_derived": "the row has no order id: X cannot match it to a conversion of its pixel",
         "items_unread": "the items could not be read: the conversion is sent without them",
         "older_skipped": "the row is older than the gateway's memory of duplicates",
+        "part_unread": "the amount could not be read: rules for values do without it",
         "placeholder": "the cell contains a placeholder, which Twite treats as empty",
         "row_repeated": "an earlier row is equal; without an order id, each is an order of its own",
         "same_as_earlier": "an earlier row has the same id and event",

@@ -60,6 +60,7 @@ _EMPTY: Final[dict[str, frozenset[str]]] = (
     | dict.fromkeys(_IDENTIFYING, UNKNOWN_IDS)
     | dict.fromkeys(("description", "search", "consent"), frozenset())
     | {"value": PLACEHOLDERS - {"0", "false", "nan"}}
+    | {"new_customer": frozenset()}
 )
 # A spreadsheet writes ="007" to keep a text. A program that read a phone number as a floating-point
 # number writes 447911123456.0.
@@ -216,6 +217,7 @@ class Rows:
         self._read_time(draft)
         _read_money(draft, self.options)
         _read_consent(draft)
+        _read_new_customer(draft)
         draft.conversion.update(
             (field, text) for field, text in draft.given.items() if field in _COPIED
         )
@@ -303,6 +305,13 @@ def _read_money(draft: _Draft, options: RowOptions) -> None:
         else:
             draft.conversion["contents"] = contents
             priced = any("price" in content for content in contents)
+    for part in ("tax", "shipping"):
+        if part in draft.given:
+            found = read_amount(draft.given[part], currency=code, decimal=options.decimal)
+            if isinstance(found, Amount):
+                draft.conversion[part] = found.text
+            else:
+                draft.notes.append(RowFinding(part, "part_unread", NOTES["part_unread"]))
     # Without an amount, a currency means nothing.
     if code is not None and ("value" in draft.given or priced):
         draft.conversion["currency"] = code
@@ -335,6 +344,13 @@ def _read_consent(draft: _Draft) -> None:
         draft.conversion["consent"] = {"ad_storage": "granted" if answer in _YES else "denied"}
     elif answer not in PLACEHOLDERS:
         draft.errors.append(_CONSENT_UNREADABLE)
+
+
+def _read_new_customer(draft: _Draft) -> None:
+    """Read what only value rules need: another word is no answer."""
+    answer = draft.given.get("new_customer", "").lower()
+    if answer in _YES | _NO:
+        draft.conversion["new_customer"] = answer in _YES
 
 
 def _currency(cell: str | None) -> tuple[str | None, RowFinding | None]:

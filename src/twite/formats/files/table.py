@@ -65,6 +65,10 @@ NAMES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "url": ("url", "page", "page_url", "page_location", "event_source_url"),
         "description": ("description",),
         "search": ("search", "search_string", "search_term"),
+        # For value rules. A column `vat` is often a tax number.
+        "tax": ("tax", "total_tax", "tax_amount"),
+        "shipping": ("shipping", "shipping_total", "total_shipping", "shipping_amount"),
+        "new_customer": ("new_customer", "is_new_customer"),
         "consent": ("consent", "ad_storage", "ad_consent", "marketing_consent"),
         "pixel": ("pixel", "pixel_id"),
         "user_id": ("user_id",),

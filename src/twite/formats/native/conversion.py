@@ -26,7 +26,7 @@ from twite.domain.fault import Fault, fault
 from twite.domain.secret import Masked
 from twite.domain.stats.match_keys import Flaw
 from twite.domain.times import DAY, moment
-from twite.domain.value_change import ValueChange
+from twite.domain.value_change import NO_RULE_FIELDS, RuleFields, ValueChange
 from twite.formats.native.values import (
     contents_of,
     flaws_of,
@@ -34,6 +34,7 @@ from twite.formats.native.values import (
     money_of,
     refuse_control_characters,
     refuse_long_texts,
+    rule_fields_of,
     value_or_fault,
 )
 from twite.formats.page_visit import scrubbed_url
@@ -80,7 +81,8 @@ class ReadConversion(msgspec.Struct, frozen=True, kw_only=True):
     reason not to send it; `held` the reason why a user must decide, if any, and `cause`
     either as a value; `evidence` is the
     stored record of the consent verdict, as JSON. `event` is X's id, "" if it has none; `flaws` are
-    the flaws of its match keys; `value_change` is what a value rule made of its amount.
+    the flaws of its match keys; `value_change` is what a value rule made of its amount, and
+    `rule_fields` what only such rules read.
     """
 
     index: int
@@ -97,6 +99,7 @@ class ReadConversion(msgspec.Struct, frozen=True, kw_only=True):
     is_faulty: bool = False
     is_unknown_event: bool = False  # this is its only fault, so tags may still get it
     value_change: ValueChange | None = None
+    rule_fields: RuleFields = NO_RULE_FIELDS
 
 
 def read_conversion(native: Native, index: int, context: ReadContext) -> ReadConversion:
@@ -111,6 +114,7 @@ def read_conversion(native: Native, index: int, context: ReadContext) -> ReadCon
     if native.time is not None:
         at = value_or_fault(moment(native.time, now=context.now, path="time"), faults)
     value, money, raw_amount = money_of(native, faults)
+    rule_fields, raw_tax, raw_shipping = rule_fields_of(native, notes)
     contents, kept, quantity = contents_of(native, faults)
     url = None if native.url is None else scrubbed_url(native.url)
     if context.lengthy:
@@ -146,6 +150,11 @@ def read_conversion(native: Native, index: int, context: ReadContext) -> ReadCon
         None if native.search is None else free_text(native.search),
         signals,  # type: ignore[arg-type]  # encoded alone
         native.pixel,
+        None,
+        None,
+        raw_tax,
+        raw_shipping,
+        native.new_customer,
     )
     if not identifiers.suffice and not _may_gain(native, context.source, identity):
         faults.append(fault("", "identifier_missing"))
@@ -214,6 +223,7 @@ def read_conversion(native: Native, index: int, context: ReadContext) -> ReadCon
         evidence=verdict.evidence,
         event=event,
         flaws=flaws if suppressed is None else (),
+        rule_fields=rule_fields,
     )
 
 

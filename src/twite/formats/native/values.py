@@ -20,7 +20,8 @@ from twite.domain.stats.match_keys import (
     shape_of,
     stale,
 )
-from twite.formats.parsed_request import Native, NativeContent
+from twite.domain.value_change import NO_RULE_FIELDS, RuleFields
+from twite.formats.parsed_request import NO_AMOUNT_GIVEN, Native, NativeContent
 from twite.redaction.scrub_text import free_text
 from twite.redaction.shapes import holds_a_person
 
@@ -242,6 +243,28 @@ def money_of(native: Native, faults: list[Fault]) -> tuple[str | None, str | Non
     elif money not in CURRENCIES:
         money = value_or_fault(currency(money, path="currency"), faults)
     return value, money, raw
+
+
+def rule_fields_of(
+    native: Native, notes: list[Fault]
+) -> tuple[RuleFields, msgspec.Raw, msgspec.Raw]:
+    """Return what only value rules read, and the stored forms of tax and shipping.
+
+    An unusable amount is omitted with a note: the conversion itself does not need it.
+    """
+    if native.tax is NO_AMOUNT_GIVEN and native.shipping is NO_AMOUNT_GIVEN:
+        if native.new_customer is None:
+            return NO_RULE_FIELDS, NO_AMOUNT_GIVEN, NO_AMOUNT_GIVEN
+        fields = RuleFields(new_customer=native.new_customer)
+        return fields, NO_AMOUNT_GIVEN, NO_AMOUNT_GIVEN
+    tax = value_or_fault(amount_in(native.tax, path="tax"), notes)
+    shipping = value_or_fault(amount_in(native.shipping, path="shipping"), notes)
+    fields = RuleFields(tax=tax, shipping=shipping, new_customer=native.new_customer)
+    return (
+        fields,
+        NO_AMOUNT_GIVEN if tax is None else native.tax,
+        NO_AMOUNT_GIVEN if shipping is None else native.shipping,
+    )
 
 
 def may_be_amount(raw: msgspec.Raw) -> bool:

@@ -18,7 +18,9 @@ from twite.formats.event_data.values import (
     content_of,
     first_text,
     text_of,
+    usable_amount,
     value_at,
+    yes_or_no,
 )
 from twite.formats.parsed_request import Event, Native, NativeContent, ParsedRequest
 from twite.formats.webhook_kind import (
@@ -38,6 +40,8 @@ from twite.formats.webhook_kind import (
 # The cart attributes that the theme snippet in `shopify/` writes.
 CLICK_ATTRIBUTE: Final = "_twite_click"
 CONSENT_ATTRIBUTE: Final = "_twite_consent"
+# A cart attribute or an app may say whether it is the customer's first order.
+NEW_CUSTOMER_ATTRIBUTE: Final = "_twite_new_customer"
 
 # Deliveries of the Events product have the same headers without "X-". Shopify's library looks for
 # these first [seen shopify-app-js].
@@ -163,6 +167,14 @@ def _conversion(order: Event, webhook: ShopifyWebhook) -> tuple[Native, tuple[Fa
             "total_price_set.presentment_money.currency_code",
         )
     )
+    tax, shipping = (
+        ("total_tax", "total_shipping_price_set.shop_money.amount")
+        if options.money == "shop"
+        else (
+            "total_tax_set.presentment_money.amount",
+            "total_shipping_price_set.presentment_money.amount",
+        )
+    )
     value = amount_at(order, (amount,))
     if value == NULL:
         faults.append(fault("value", "not_an_amount", f"the order has no {amount}"))
@@ -183,8 +195,23 @@ def _conversion(order: Event, webhook: ShopifyWebhook) -> tuple[Native, tuple[Fa
         consent=consent_signals(*_attribute(order, CONSENT_ATTRIBUTE)),
         # An order without a customer has none. The customer of a guest is of one email. [guess]
         user_id=first_text(order, ("customer.id",)),
+        tax=usable_amount(order, (tax,)),
+        shipping=usable_amount(order, (shipping,)),
+        new_customer=_is_new_customer(order),
     )
     return native, tuple(faults)
+
+
+def _is_new_customer(order: Event) -> bool | None:
+    """Return whether it is the first order, from a cart attribute, or else the order count.
+
+    Orders of API versions before 2025-01 have the count, this order included. [guess]
+    """
+    given = _attribute(order, NEW_CUSTOMER_ATTRIBUTE)
+    if given:
+        return yes_or_no(given[0])
+    count = value_at(order, "customer.orders_count")
+    return count <= 1 if type(count) is int else None
 
 
 def _attribute(order: Event, name: str) -> list[object]:

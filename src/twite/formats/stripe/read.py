@@ -5,7 +5,7 @@ webhook reads one of them, so that no payment counts twice. [seen STP]
 """
 
 import hmac
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from typing import Annotated, Final, Literal
 
@@ -14,7 +14,7 @@ import msgspec
 from twite.domain.fault import Fault, fault
 from twite.domain.secret import Secret
 from twite.domain.times import LATEST, SECOND, spelled
-from twite.formats.event_data.values import NULL, first_text, value_at
+from twite.formats.event_data.values import NULL, first_text, value_at, yes_or_no
 from twite.formats.parsed_request import Event, Native, ParsedRequest
 from twite.formats.stripe.minor_units import in_major_units
 from twite.formats.webhook_kind import (
@@ -65,6 +65,7 @@ _CONVERTED: Final = ("currency_conversion.amount_total", "currency_conversion.so
 _EMAILS: Final = ("customer_details.email", "customer_email", "receipt_email")
 _PHONES: Final = ("customer_details.phone", "customer_phone", "shipping.phone")
 _CUSTOMERS: Final = ("customer", "customer.id")
+_SHIPPINGS: Final = ("total_details.amount_shipping", "shipping_cost.amount_total")
 # The metadata of an invoice's subscription moved with the API version 2025-03-31. [seen STP]
 _METADATA: Final = (
     "metadata",
@@ -206,8 +207,29 @@ def _conversion(
         ),
         # It is null without a customer. [seen STP]
         user_id=first_text(metadata, ("twite_user_id",)) or first_text(payment, _CUSTOMERS),
+        tax=_part(payment, _taxes(payment), currency),
+        shipping=_part(payment, [value_at(payment, place) for place in _SHIPPINGS], currency),
+        new_customer=yes_or_no(metadata.get("twite_new_customer")),
     )
     return native, faults
+
+
+def _taxes(payment: Event) -> list[object]:
+    """Return the amounts that may be the tax: that of a session, or the sum of an invoice's."""
+    listed = payment.get("total_taxes")
+    taxes = listed if isinstance(listed, list) else []
+    amounts = [tax.get("amount") for tax in taxes if isinstance(tax, Mapping)]
+    whole = [amount for amount in amounts if type(amount) is int]
+    of_invoice = sum(whole) if isinstance(listed, list) and len(whole) == len(taxes) else None
+    return [value_at(payment, "total_details.amount_tax"), of_invoice]
+
+
+def _part(payment: Event, amounts: Sequence[object], currency: str | None) -> msgspec.Raw:
+    """Return the first amount that is a whole number, unless the value is in another currency."""
+    found = next((amount for amount in amounts if type(amount) is int), None)
+    if found is None or found < 0 or first_text(payment, ("currency",)) != currency:
+        return NULL
+    return msgspec.Raw(msgspec.json.encode(in_major_units(found, currency or "")))
 
 
 def _metadata(payment: Event) -> Event:

@@ -20,7 +20,15 @@ from twite.domain.loopback import is_own_name
 from twite.domain.normalize import e164
 from twite.domain.secret import Secret
 from twite.domain.times import LATEST, moment
-from twite.formats.event_data.values import NULL, amount_at, content_of, first_text, text_of
+from twite.formats.event_data.values import (
+    NULL,
+    amount_at,
+    content_of,
+    first_text,
+    text_of,
+    usable_amount,
+    yes_or_no,
+)
 from twite.formats.parsed_request import Event, Native, NativeContent, ParsedRequest
 from twite.formats.webhook_kind import (
     IgnoredReason,
@@ -62,6 +70,7 @@ _BROWSER: Final = "_wc_order_attribution_user_agent"
 # The PHP snippet in docs/how-to/receive-woocommerce-orders.md writes these.
 CLICK: Final = "_twite_click"
 CONSENT: Final = "_twite_consent"
+NEW_CUSTOMER: Final = "_twite_new_customer"
 _MOST_ITEMS: Final = 200
 _PRICE: Final = re.compile(r"[0-9]{1,18}(?:\.[0-9]{1,20})?", re.ASCII)
 
@@ -244,6 +253,10 @@ def _conversion(
         consent=consent_signals(*_values(order, CONSENT)),
         # 0 for a guest. [doc WC]
         user_id=first_text(order, (webhook.options.user_id,)),
+        # Tax of the shipping is in `total_tax`, not in `shipping_total`. [seen WC]
+        tax=usable_amount(order, ("total_tax",)),
+        shipping=usable_amount(order, ("shipping_total",)),
+        new_customer=yes_or_no(metadata.get(NEW_CUSTOMER)),
     )
     return native, tuple(faults)
 

@@ -37,7 +37,7 @@ class CurrentValueRules:
         for place, result in enumerate(results):
             if result.conversion is None or result.suppressed is not None:
                 continue
-            found = rules.applied(result.conversion, source=source)
+            found = rules.applied(result.conversion, source=source, rule_fields=result.rule_fields)
             if found.change is not None:
                 is_same = False
                 results[place] = msgspec.structs.replace(

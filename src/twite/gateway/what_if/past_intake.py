@@ -239,10 +239,12 @@ class PastIntake:
 
     def _valued(self, reread: Reread) -> Conversion | None:
         """Return a conversion with the value that the rules give it; None if it is none."""
-        conversion, rules = None if reread.read is None else reread.read.conversion, self._rules
-        if conversion is None or reread.accepted is not None or not rules:
+        read, rules = reread.read, self._rules
+        conversion = None if read is None else read.conversion
+        if read is None or conversion is None or reread.accepted is not None or not rules:
             return conversion
-        return rules.applied(conversion, source=reread.source).conversion
+        fields = read.rule_fields
+        return rules.applied(conversion, source=reread.source, rule_fields=fields).conversion
 
     def _confuse(self, reread: Reread, at: int) -> None:
         """Record that it is unknown whether a conversion holds its dedup key."""
