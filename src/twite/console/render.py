@@ -9,7 +9,8 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 import msgspec
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import BytecodeCache, Environment, FileSystemLoader, StrictUndefined
+from jinja2.bccache import Bucket
 
 from twite.console import charts as figures
 from twite.console.safe_text import LONGEST, shown
@@ -52,6 +53,27 @@ def static_files(folders: Sequence[Path]) -> dict[str, StaticFile]:
     return found
 
 
+class _CompiledTemplates(BytecodeCache):
+    """The compiled templates of this process. To compile those of one page takes 0.1 s or more.
+
+    Jinja compares the checksum of the source with that of the compiled template.
+    """
+
+    def __init__(self) -> None:
+        self._compiled: dict[str, bytes] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        if (compiled := self._compiled.get(bucket.key)) is not None:
+            bucket.bytecode_from_string(compiled)
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        self._compiled[bucket.key] = bucket.bytecode_to_string()
+
+
+# Several consoles of a process use it: those before and after a reload, and those of tests.
+_COMPILED: Final = _CompiledTemplates()
+
+
 class PageTemplates:
     """Renders the templates in `templates` below the folders.
 
@@ -68,6 +90,7 @@ class PageTemplates:
             trim_blocks=True,
             lstrip_blocks=True,
             auto_reload=False,
+            bytecode_cache=_COMPILED,
         )
         self._environment.filters |= {
             "moment": moment,
