@@ -6,6 +6,7 @@ import pytest
 from http_stage import KEY, StoppedClock
 from pages import a_stage
 
+from builders import a_submission, an_entry
 from fakes import PlainPasswords
 from twite.domain.people.users import KeyScope
 from twite.gateway.identity.accounts import Accounts
@@ -68,6 +69,8 @@ async def test_list_has_queued_and_rejected_conversions(page):
         ("?pixel=test:o8z6j", []),
         ("?event=o8z6k", ["order-3", "order-1"]),
         ("?reason=event_unknown", ["order-2", "order-2"]),
+        ("?test=only", []),
+        ("?test=without&state=queued", ["order-3", "order-1"]),
         ("?source=another&state=queued", ["order-3", "order-1"]),  # the key's own source counts
     ],
 )
@@ -88,9 +91,25 @@ async def test_pages_of_the_list_continue(page):
     assert len(whole) == 4
 
 
+async def test_tests_of_a_source_are_listed_alone(staged, tmp_path):
+    store = await SQLiteStore.open(str(tmp_path / "twite.db"))
+    page = await staged(**a_stage(store, people=store.people))
+    for receipt, prefix in (("r1", ""), ("r2", "test:")):
+        entry = an_entry(f"{prefix}order", pixel=f"{prefix}o8z6j", event="o8z6k")
+        await store.record(a_submission(entry, receipt=receipt, source=f"{prefix}shop"))
+
+    found = [ids(await page.ask("GET", f"{PATH}?test={test}")) for test in ("only", "without")]
+    of_pixel = ids(await page.ask("GET", f"{PATH}?test=only&pixel=o8z6j&source=shop"))
+    await store.close()
+
+    assert found == [["test:order"], ["order"]]
+    assert of_pixel == ["test:order"]
+
+
 @pytest.mark.parametrize(
     ("query", "fault"),
     [
+        ("?test=yes", ("test", "filter")),
         ("?state=lost", ("state", "filter")),
         ("?limit=1001", ("limit", "filter")),
         ("?limit=0", ("limit", "filter")),

@@ -12,17 +12,22 @@ from twite.console.row_pages import account_of
 from twite.console.time_range import FIELDS, TimeRange, time_range_of
 from twite.domain.conversion import shown_amount
 from twite.domain.destination import Destination
-from twite.domain.test_mode import in_test, real_name
+from twite.domain.test_mode import real_name
 from twite.domain.times import LATEST, SECOND
 from twite.gateway.operations.conversion_value import value_of
-from twite.gateway.ports.listing import ListedState, ListPosition, ListQuery, QueryScope
+from twite.gateway.ports.listing import (
+    TEST_FILTERS,
+    ListedState,
+    ListPosition,
+    ListQuery,
+    QueryScope,
+)
 
 # The fields of a URL that choose what a list of conversions shows.
 FILTERS: Final = (
     *("id", "digest", "account", "pixel", "source", "event", "state", "reason", "since", "until"),
     *("test", *FIELDS),
 )
-_TESTS: Final[Mapping[str, bool]] = {"only": True, "without": False}
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 TONES: Final[Mapping[str, str]] = {
     ListedState.QUEUED: "wait",
@@ -100,11 +105,11 @@ def look_of(
     """
     state, digest, time_range = form.first("state"), form.first("digest"), range_of(request, form)
     since, until = form.number("since"), form.number("until")
-    scope, tests = scope_of(request, destinations, form), _TESTS.get(form.first("test"))
+    scope, tests = scope_of(request, destinations, form), TEST_FILTERS.get(form.first("test"))
     return ListQuery(
         since=(time_range.since or 0) if since is None else since,
         until=(time_range.until or LATEST) if until is None else until,
-        scope=_tests_of(scope) if tests else scope,
+        scope=scope.of_tests if tests else scope,
         event=form.first("event") or None,
         state=ListedState(state) if state in set(ListedState) else None,
         reason=form.first("reason") or None,
@@ -113,14 +118,6 @@ def look_of(
         tests=tests,
         position=ListPosition.read(form.first("before")),
         limit=limit,
-    )
-
-
-def _tests_of(scope: QueryScope) -> QueryScope:
-    return QueryScope(
-        pixels=None if scope.pixels is None else frozenset(map(in_test, scope.pixels)),
-        pixel=in_test(scope.pixel or "") or None,
-        source=in_test(scope.source or "") or None,
     )
 
 

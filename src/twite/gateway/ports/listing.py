@@ -1,6 +1,7 @@
 """Lists of conversions: the filter, and its pages. The console, the API and commands share them."""
 
 import re
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Final, Self
 
@@ -8,10 +9,13 @@ import msgspec
 
 from twite.domain.secret import Masked
 from twite.domain.stats.value_guard import ValueFlag
+from twite.domain.test_mode import in_test
 from twite.domain.times import LATEST
 
 # The maximum number of conversions, and of rejections, that one page looks at.
 LOOKED_THROUGH: Final = 5_000
+# The values of the parameter `test`, and the `tests` of a ListQuery.
+TEST_FILTERS: Final[Mapping[str, bool]] = {"only": True, "without": False}
 _POSITION: Final = re.compile(
     r"([0-9]{1,16})(?:\.([0-9]{1,16})\.([0-9]{1,9})\.([0-9]{1,16}))?", re.ASCII
 )
@@ -31,6 +35,15 @@ class QueryScope(msgspec.Struct, frozen=True, kw_only=True):
             return self.pixels
         own = frozenset({self.pixel})
         return own if self.pixels is None else own & self.pixels
+
+    @property
+    def of_tests(self) -> Self:
+        """The scope of the tests of these pixels and this source."""
+        return type(self)(
+            pixels=None if self.pixels is None else frozenset(map(in_test, self.pixels)),
+            pixel=in_test(self.pixel or "") or None,
+            source=in_test(self.source or "") or None,
+        )
 
     def shows(self, pixel: str) -> bool:
         return self.seen is None or pixel in self.seen

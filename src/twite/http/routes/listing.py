@@ -11,6 +11,7 @@ from twite.domain.times import LATEST, spelled
 from twite.gateway.operations.conversion_value import value_of
 from twite.gateway.operations.dedup_count import of_counted
 from twite.gateway.ports.listing import (
+    TEST_FILTERS,
     ConversionSummary,
     ListedState,
     ListPosition,
@@ -90,14 +91,19 @@ def _query(request: HttpRequest, requester: Requester) -> ListQuery:
         raise _wrong("before", "before must be the `next` of a page")
     if not _LIMIT.fullmatch(limit) or int(limit) > MOST_ON_A_PAGE:
         raise _wrong("limit", f"limit must be a whole number from 1 to {MOST_ON_A_PAGE}")
+    test = asked.get("test")
+    if test is not None and test not in TEST_FILTERS:
+        raise _wrong("test", f"test must be one of: {', '.join(TEST_FILTERS)}")
     until = time_asked(asked.get("until"), now, name="until")
+    scope = QueryScope(
+        # A source sees all its conversions, also those of tags.
+        pixels=None if requester.source else requester.pixels,
+        pixel=asked.get("pixel"),
+        source=requester.source or asked.get("source"),
+    )
+    tests = TEST_FILTERS.get(test or "")
     return ListQuery(
-        scope=QueryScope(
-            # A source sees all its conversions, also those of tags.
-            pixels=None if requester.source else requester.pixels,
-            pixel=asked.get("pixel"),
-            source=requester.source or asked.get("source"),
-        ),
+        scope=scope.of_tests if tests else scope,
         event=asked.get("event"),
         state=None if state is None else ListedState(state),
         reason=asked.get("reason"),
@@ -105,6 +111,7 @@ def _query(request: HttpRequest, requester: Requester) -> ListQuery:
         until=LATEST if until is None else until,
         named=asked.get("id"),
         digest=asked.get("digest"),
+        tests=tests,
         position=position,
         limit=int(limit),
     )
