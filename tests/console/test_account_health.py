@@ -54,15 +54,16 @@ def judged(*figures, alerts=(), replies=None, accounts=None):
         (a_pixel("p"), Health.IDLE, []),
         (a_pixel("p", received=100), Health.OK, []),
         (a_pixel("p", received=1000, dead=9), Health.OK, []),
-        (a_pixel("p", received=1000, dead=6, rejected=4), Health.WARNING, ["1.0 % refused today"]),
-        (a_pixel("p", received=100, rejected=10), Health.CRITICAL, ["10.0 % refused today"]),
+        (a_pixel("p", received=1000, dead=6, rejected=4), Health.WARNING,
+         ["0.6 % refused by X today", "0.4 % rejected today"]),
+        (a_pixel("p", received=100, rejected=10), Health.CRITICAL, ["10.0 % rejected today"]),
         (a_pixel("p", received=19, dead=19), Health.OK, []),
         (a_pixel("p", received=1, oldest=NOW - HOUR + 1, pending=1), Health.OK, []),
         (a_pixel("p", oldest=NOW - HOUR, pending=1), Health.WARNING, ["Oldest pending for 1 h"]),
         (a_pixel("p", oldest=NOW - DAY, pending=1), Health.CRITICAL, ["Oldest pending for 1 d"]),
         (a_pixel("p", held=3), Health.WARNING, ["3 held"]),
     ],
-)
+)  # fmt: skip
 def test_figures_decide_about_the_health_with_reasons(figures, health, reasons):
     [account] = judged(figures)
 

@@ -101,7 +101,7 @@ async def test_refused_share_is_explained_and_leads_to_the_conversions(stage):
     page = await page_of(stage)
 
     row = page.partition('id="account-q07"')[2].partition("</tr>")[0]
-    assert "96.8 % refused today" in text_of(row).replace("\N{NARROW NO-BREAK SPACE}", " ")
+    assert "96.8 % rejected today" in text_of(row).replace("\N{NARROW NO-BREAK SPACE}", " ")
     assert "/console/conversions?state=rejected&amp;pixel=q07&amp;when=today" in row
 
 
@@ -187,7 +187,7 @@ async def test_overview_of_a_pixel_says_each_alert_once_and_titles_other_problem
     assert 'id="health"' not in paused
     health = refused.partition('id="health"')[2].partition("</div>")[0]
     assert "<h2>Health</h2>" in health
-    assert "refused today" in text_of(health)
+    assert "rejected today" in text_of(health)
     assert "paused" not in health
 
 

@@ -215,13 +215,17 @@ def _alerts(causes: Sequence[ShownCause], pixels: Sequence[str]) -> Iterable[Hea
 def _problems(account: AccountHealth, now: int) -> Iterable[HealthReason]:
     today, refused = account.flow_today, account.refused
     share = refused / today.received if today.received >= LEAST_RECEIVED else 0
-    if share >= REFUSED_WARNS:
-        state = "dead" if today.dead >= today.rejected else "rejected"
-        yield HealthReason(
-            text=f"{percent(refused, today.received)} refused today",
-            path=account.listing(state, is_today=True),
-            is_urgent=share >= REFUSED_URGENT,
-        )
+    # Those that X refused and rejected ones are in two lists.
+    for count, state, what in (
+        (today.dead, "dead", "refused by X today"),
+        (today.rejected, "rejected", "rejected today"),
+    ):
+        if share >= REFUSED_WARNS and count:
+            yield HealthReason(
+                text=f"{percent(count, today.received)} {what}",
+                path=account.listing(state, is_today=True),
+                is_urgent=share >= REFUSED_URGENT,
+            )
     waits = now - account.oldest if account.oldest else 0
     if waits >= LATE_WARNS:
         yield HealthReason(
