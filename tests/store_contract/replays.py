@@ -113,6 +113,45 @@ class ReplayLaws:
         assert [amount.conversion_id for amount in later] == ["order-2"]
         assert list(of_till) == []
 
+    async def test_unusual_amounts_of_other_pixels_sources_and_times_hide_none(
+        self, store: Store
+    ) -> None:
+        flag = ValueFlag(kind="currency", value="20.00", currency="USD", usual="18.20 EUR")
+        few = [("p2", "shop", NOW), (PIXEL, "till", NOW + 1)]
+        many = [(PIXEL, "shop", NOW + 60_000 + number) for number in range(9)]
+        for number, (pixel, source, at) in enumerate(few + many):
+            entry = msgspec.structs.replace(an_entry(f"order-{number}", pixel=pixel), flag=flag)
+            await store.record(
+                a_submission(entry, receipt=f"r{number}", source=source, received_at=at)
+            )
+        wanted = (
+            (QueryScope(pixel="p2"), {}),
+            (QueryScope(pixels=frozenset({"p2"})), {}),
+            (QueryScope(source="till"), {}),
+            (QueryScope(), {"until": NOW + 1}),
+            (QueryScope(pixel=PIXEL), {"until": NOW + 60_000}),
+            (QueryScope(), {"since": NOW + 60_008}),
+            (QueryScope(pixel=PIXEL, source="shop"), {}),
+        )
+
+        found = [
+            [
+                amount.conversion_id
+                for amount in await store.answer(FlaggedAmountsQuery(scope=scope, limit=2, **times))
+            ]
+            for scope, times in wanted
+        ]
+
+        assert found == [
+            ["order-0"],
+            ["order-0"],
+            ["order-1"],
+            ["order-0"],
+            ["order-1"],
+            ["order-10"],
+            ["order-10", "order-9"],
+        ]
+
     async def test_conversions_are_counted_by_state(self, store: Store) -> None:
         await deliver(store, "delivered")
         await add_dead_letter(store, "dead")

@@ -18,6 +18,7 @@ ORDERED = {
     "suppressed_before": "suppression_by_delivery",
     "repeated_before": "repeated_pkey",
     "flagged_before": "flagged_pkey",
+    "flagged_of_account": "flagged_by_account",
     "flawed_before": "flawed_pkey",
     "deliveries_called": "so_called",
     "rejections_before": "rejection_at",

@@ -31,8 +31,6 @@ WALKS = {
     # Denials of conversions in flight: few, and deleted with their conversions.
     "denied": {"denied"},
     "queues": {"queue"},
-    # Ends after a limited number of rows.
-    "flagged_amounts": {"flagged"},
     "merge_round": {"merge_round"},
     "note_merge_round": {"merge_round"},
     "hold_pending": {"outbox"},

@@ -169,10 +169,9 @@ class ProblemsPage:
             found += _capped(listed, rejections, _MOST_REJECTIONS)
         if ProblemKind.AMOUNT in kinds:
             amounts = await self.queries.answer(
-                FlaggedAmountsQuery(scope=scope, since=since, limit=_MOST_AMOUNTS)
+                FlaggedAmountsQuery(scope=scope, since=since, until=until, limit=_MOST_AMOUNTS)
             )
-            flagged = [amount for amount in amounts if amount.received_at < until]
-            found += _capped(of_amounts(flagged, offset=offset), amounts, _MOST_AMOUNTS)
+            found += _capped(of_amounts(amounts, offset=offset), amounts, _MOST_AMOUNTS)
         mutes = {
             mute.subject: mute
             for mute in await self.state.load(Mute, prefix=mute_subject(""))

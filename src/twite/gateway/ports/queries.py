@@ -312,10 +312,14 @@ class FlaggedAmount(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FlaggedAmountsQuery(Query[Sequence[FlaggedAmount]], frozen=True, kw_only=True):
-    """Those of the latest `limit` conversions with unusual amounts received since a time (ms)."""
+    """The latest conversions with unusual amounts in a scope: at most `limit`.
+
+    They were received from `since` until before `until` (ms).
+    """
 
     scope: QueryScope
-    since: int
+    since: int = 0
+    until: int = LATEST
     limit: int
 
 

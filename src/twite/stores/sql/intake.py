@@ -186,7 +186,9 @@ class _Page:
                 called.append(CalledRow(delivery=id_, name=entry.called))
             if entry.flag is not None:
                 flag = entry.flag
-                flagged.append(FlaggedRow(delivery=id_, **msgspec.structs.asdict(flag)))
+                flagged.append(
+                    FlaggedRow(delivery=id_, **msgspec.structs.asdict(flag), account=account)
+                )
                 counting = Counting.FLAGGED if entry.held is None else Counting.HELD
                 session.tally.amounts[account, counting, flag.kind] += 1
             if entry.suppressed is None and entry.key_set is not None:

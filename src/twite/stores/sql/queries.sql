@@ -1836,6 +1836,11 @@ ORDER BY delivery DESC LIMIT :limit;
 SELECT delivery FROM flagged WHERE delivery < :before AND delivery >= :floor
 ORDER BY delivery DESC LIMIT :limit;
 
+-- name: flagged_of_account
+-- The ids of an account's conversions with unusual amounts, the newest first.
+SELECT delivery FROM flagged WHERE account = :account AND delivery < :before AND delivery >= :floor
+ORDER BY delivery DESC LIMIT :limit;
+
 -- name: flawed_before
 -- The ids of conversions with flawed identifiers, the newest first.
 SELECT DISTINCT delivery FROM flawed WHERE delivery < :before AND delivery >= :floor
@@ -2105,17 +2110,16 @@ SELECT (rested_at + :offset) / 86400000 AS day, count(*) FROM (
 GROUP BY 1 ORDER BY 1;
 
 -- name: flagged_amounts
--- The latest conversions with unusual amounts.
+-- Those of some conversions that have unusual amounts, the newest first.
 SELECT flagged.delivery AS delivery, submission.received_at AS received_at, queue.pixel AS pixel,
   queue.event AS event, CAST(conversion.conversion_id AS TEXT) AS conversion_id, flagged.kind AS kind,
   flagged.value AS value, flagged.currency AS currency, flagged.usual AS usual
-FROM (SELECT * FROM flagged ORDER BY delivery DESC LIMIT :limit) AS flagged
-CROSS JOIN conversion ON conversion.id = flagged.delivery
-CROSS JOIN queue ON queue.id = conversion.queue
-CROSS JOIN submission ON submission.id = conversion.submission
-WHERE submission.received_at >= :since
-  AND (:pixels IS NULL OR queue.pixel IN (SELECT value FROM json_each(:pixels)))
-  AND (:source IS NULL OR submission.source = :source)
+FROM flagged
+JOIN conversion ON conversion.id = flagged.delivery
+JOIN queue ON queue.id = conversion.queue
+JOIN submission ON submission.id = conversion.submission
+WHERE flagged.delivery IN (SELECT value FROM json_each(:deliveries))
+  AND submission.received_at >= :since AND submission.received_at < :until
 ORDER BY flagged.delivery DESC;
 
 -- name: error_group

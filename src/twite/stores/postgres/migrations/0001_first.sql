@@ -487,8 +487,11 @@ CREATE TABLE flagged (
   kind text COLLATE "C" NOT NULL,
   value text COLLATE "C" NOT NULL,
   currency text COLLATE "C" NOT NULL,
-  usual text COLLATE "C" NOT NULL
+  usual text COLLATE "C" NOT NULL,
+  account bigint NOT NULL DEFAULT 0
 );
+
+CREATE INDEX flagged_by_account ON flagged (account, delivery);
 
 CREATE TABLE flawed (
   delivery bigint NOT NULL,

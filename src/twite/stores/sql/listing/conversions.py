@@ -111,15 +111,11 @@ def found_conversions(connection: SqlConnection, list_query: ListQuery) -> Found
         (began,) = connection.execute(query("report_began")).fetchone()
         since = max(list_query.since, LATEST if began is None else began)
         list_query = msgspec.structs.replace(list_query, since=since)
-    last, first = connection.execute(query("latest")).fetchone()
-    before = (
-        last + 1 if list_query.position is None else min(list_query.position.delivery, last + 1)
-    )
-    if list_query.until < LATEST:
-        before = min(before, before_until(connection, list_query.until, last))
-    floor = max(first, list_query.after + 1)
-    if list_query.since > 0:
-        floor = max(floor, first_since(connection, list_query.since, last))
+    last, _ = connection.execute(query("latest")).fetchone()
+    before, floor = id_range(connection, since=list_query.since, until=list_query.until)
+    if list_query.position is not None:
+        before = min(before, list_query.position.delivery)
+    floor = max(floor, list_query.after + 1)
     found: list[ConversionSummary] = []
     looked, size = 0, min(list_query.limit, LOOKED_THROUGH)
     candidates = _candidates(connection, list_query)
@@ -152,6 +148,17 @@ def flag_of(
     if kind is None:
         return None
     return ValueFlag(kind=kind, value=value or "", currency=currency or "", usual=usual or "")
+
+
+def id_range(connection: SqlConnection, *, since: int, until: int) -> tuple[int, int]:
+    """Return before which number, and from which, conversions of a time range (ms) may be."""
+    last, floor = connection.execute(query("latest")).fetchone()
+    before = last + 1
+    if until < LATEST:
+        before = before_until(connection, until, last)
+    if since > 0:
+        floor = max(floor, first_since(connection, since, last))
+    return before, floor
 
 
 def first_since(connection: SqlConnection, at: int, last: int) -> int:

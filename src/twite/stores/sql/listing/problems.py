@@ -10,9 +10,9 @@ from twite.gateway.ports.queries import (
     ErrorGroup,
     FlaggedAmount,
 )
+from twite.stores.sql.listing.conversions import id_range
 from twite.stores.sql.records import histories, view
-from twite.stores.sql.statements import SqlConnection, query, record_of
-from twite.stores.sql.tallies import pixels_of
+from twite.stores.sql.statements import SqlConnection, as_json, query, record_of
 
 
 def error_details(
@@ -56,14 +56,52 @@ def error_details(
 
 
 def flagged_amounts(
-    connection: SqlConnection, *, scope: QueryScope, since: int, limit: int
+    connection: SqlConnection, *, scope: QueryScope, since: int, until: int, limit: int
 ) -> list[FlaggedAmount]:
-    """Return the latest conversions with unusual amounts."""
-    values = {
-        "since": since,
-        "pixels": pixels_of(scope),
-        "source": scope.source,
-        "limit": limit,
-    }
-    rows = connection.execute(query("flagged_amounts"), values).fetchall()
-    return [record_of(FlaggedAmount, row) for row in rows]
+    """Return the latest conversions with unusual amounts in a scope and a time range."""
+    with view(connection):
+        before, floor = id_range(connection, since=since, until=until)
+        accounts = _accounts_of(connection, scope)
+        found: list[FlaggedAmount] = []
+        while len(found) < limit:
+            size = limit - len(found)
+            ids = _flagged(connection, accounts, before=before, floor=floor, limit=size)
+            values = {"deliveries": as_json(ids), "since": since, "until": until}
+            rows = connection.execute(query("flagged_amounts"), values).fetchall()
+            found += [record_of(FlaggedAmount, row) for row in rows]
+            if len(ids) < size:
+                break
+            before = ids[-1]
+    return found
+
+
+def _accounts_of(connection: SqlConnection, scope: QueryScope) -> list[int] | None:
+    """Return the accounts in a scope; None for all."""
+    if scope.seen is None and scope.source is None:
+        return None
+    return [
+        id_
+        for id_, source, pixel in connection.execute(query("account_names")).fetchall()
+        if scope.shows(pixel) and scope.source in {None, source}
+    ]
+
+
+def _flagged(
+    connection: SqlConnection,
+    accounts: Sequence[int] | None,
+    *,
+    before: int,
+    floor: int,
+    limit: int,
+) -> list[int]:
+    """Return ids of conversions with unusual amounts, the newest first. Each account is indexed."""
+    values = {"before": before, "floor": floor, "limit": limit}
+    if accounts is None:
+        return [id_ for (id_,) in connection.execute(query("flagged_before"), values).fetchall()]
+    statement = query("flagged_of_account")
+    found = [
+        id_
+        for account in accounts
+        for (id_,) in connection.execute(statement, values | {"account": account}).fetchall()
+    ]
+    return sorted(found, reverse=True)[:limit]

@@ -81,6 +81,7 @@ class FlaggedRow(TableRow):
     value: str
     currency: str
     usual: str
+    account: int = 0
 
 
 class FlawedRow(TableRow):

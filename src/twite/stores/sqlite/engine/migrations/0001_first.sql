@@ -538,8 +538,11 @@ CREATE TABLE flagged (
   kind TEXT NOT NULL,
   value TEXT NOT NULL,
   currency TEXT NOT NULL,
-  usual TEXT NOT NULL
+  usual TEXT NOT NULL,
+  account INTEGER NOT NULL DEFAULT 0
 );
+
+CREATE INDEX flagged_by_account ON flagged (account, delivery);
 
 -- The flawed identifiers of conversions, as codes. Append-only; a row is deleted with its conversion.
 CREATE TABLE flawed (
