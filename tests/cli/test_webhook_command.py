@@ -50,6 +50,28 @@ def attempt(command, settings, tmp_path):
     return ran
 
 
+def test_preview_shows_the_amount_after_a_rule_and_the_rule(attempt, settings):
+    rule = '[[value_rule]]\nname = "half"\nvalue = "divide(value, `2`)"\n'
+    settings.write_text(settings.read_text() + rule)
+
+    _, out, _ = attempt(ORDER)
+    found = json.loads(attempt(ORDER, "--json")[1])
+
+    (conversion,) = found["conversions"]
+    assert (conversion["conversion"]["value"], conversion["conversion"]["currency"]) == (
+        "201.55",
+        "USD",
+    )
+    assert conversion["value_change"] == "half: 403.10 USD → 201.55 USD"
+    assert "half: 403.10 USD → 201.55 USD" in out
+
+
+def test_preview_without_a_fitting_rule_names_none(attempt):
+    found = json.loads(attempt(ORDER, "--json")[1])
+
+    assert found["conversions"][0]["value_change"] == ""
+
+
 def test_message_is_printed_as_a_masked_conversion(attempt):
     code, out, err = attempt(ORDER)
 

@@ -8,6 +8,7 @@ from builders import NOW
 from twite.domain.times import spelled
 from twite.formats.webhook_kind import SignatureVerdict, WebhookMessage
 from twite.formats.webhook_kinds import KINDS
+from twite.gateway.ingest.value_rules import CurrentValueRules
 from twite.gateway.ingest.webhook_preview import preview
 from written import GOOD, read
 
@@ -41,6 +42,7 @@ def previewed(settings, reading):
         source=settings.submitters[0],
         destinations={each.pixel: each for each in settings.destinations()},
         now=NOW,
+        value_rules=CurrentValueRules(),
     )
 
 

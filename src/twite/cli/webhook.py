@@ -11,6 +11,7 @@ import msgspec
 import typer
 
 from twite.app.control_client import running
+from twite.app.value_rules.table_files import read_tables, rules_of
 from twite.cli import printing
 from twite.cli.options import DEFAULT_CONFIG, Config, Json, load, prints
 from twite.cli.send.client import TIMEOUT, SendNoResponse, decoded, gateway_url, posting
@@ -19,6 +20,7 @@ from twite.domain.errors import MalformedRequest, OperatorError
 from twite.domain.plural import plural
 from twite.formats.strict_json import as_fault
 from twite.formats.webhook_kind import IncomingWebhook, WebhookMessage
+from twite.gateway.ingest.value_rules import CurrentValueRules
 from twite.gateway.ingest.webhook_preview import (
     TEST_HEADER,
     PreviewedConversion,
@@ -84,7 +86,13 @@ def try_body(
         raise OperatorError(f"{file}: rejected ({fault.code}){at}: {fault.message}") from None
     source = next(each for each in settings.submitters if each.name == chosen.source)
     destinations = {each.pixel: each for each in settings.destinations()}
-    found = preview(reading, source=source, destinations=destinations, now=now)
+    found = preview(
+        reading,
+        source=source,
+        destinations=destinations,
+        now=now,
+        value_rules=CurrentValueRules(rules_of(settings, read_tables(settings))),
+    )
     _show(found, as_json=as_json)
 
 
@@ -215,6 +223,8 @@ def _print_conversion(conversion: PreviewedConversion) -> None:
     for name, value in conversion.conversion.items():
         text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
         printing.say(f"    {name:<14} {printing.safe(text)}")
+    if conversion.value_change:
+        printing.say(f"    {'value rule':<14} {printing.safe(conversion.value_change)}")
     for error in conversion.errors:
         printing.say(f"    {error.code:<14} {error.path or 'the whole message'}")
         printing.say(f"    {'':<14} {printing.safe(error.message)}")

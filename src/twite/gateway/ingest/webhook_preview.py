@@ -6,10 +6,12 @@ import msgspec
 
 from twite.consent.verdict import judging
 from twite.domain.destination import Destination, Source
+from twite.domain.value_change import change_text
 from twite.formats.native.answers import ErrorDetail
 from twite.formats.native.conversion import ReadConversion
 from twite.formats.native.read import read_parsed
 from twite.formats.webhook_kind import REASONS, IgnoredReason, WebhookReading
+from twite.gateway.ingest.value_rules import CurrentValueRules
 from twite.redaction.mask_tree import masked_tree
 from twite.redaction.scrub_text import scrubbed_json
 
@@ -21,13 +23,15 @@ class PreviewedConversion(msgspec.Struct, frozen=True, kw_only=True):
     """A conversion, and whether it would be `accepted`, `suppressed`, `held` or `rejected`.
 
     `conversion` is in the native format, masked. If it is rejected, `errors` say why; otherwise
-    they are notes on what is left out.
+    they are notes on what is left out. `value` and `currency` are those after value rules, and
+    `value_change` says what a rule did, or why it failed.
     """
 
     verdict: str
     conversion: Mapping[str, object]
     reason: str = ""
     errors: tuple[ErrorDetail, ...] = ()
+    value_change: str = ""
 
 
 class IgnoredMessage(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,6 +59,7 @@ def preview(
     source: Source,
     destinations: Mapping[str, Destination],
     now: int,
+    value_rules: CurrentValueRules,
 ) -> WebhookPreview:
     """Return what a reading would become. `now` is in milliseconds. It knows no opt-outs."""
     parsed = read_parsed(
@@ -65,6 +70,7 @@ def preview(
         salt=b"",
         judge=judging(policy=source.consent, now=now, revoked=None),
     )
+    parsed = value_rules.applied(parsed, source.name)
     return WebhookPreview(
         message=reading.name,
         conversions=tuple(map(_previewed, parsed.results)),
@@ -81,6 +87,13 @@ def preview(
 def _previewed(conversion: ReadConversion) -> PreviewedConversion:
     scrubbed = scrubbed_json(msgspec.json.encode(conversion.native), thoroughly=True)
     masked = masked_tree(msgspec.json.decode(scrubbed))
+    shown = dict(masked) if isinstance(masked, Mapping) else {}
+    change = conversion.value_change
+    if change is not None and change.problem is None:
+        shown |= {"value": change.after, "currency": change.currency}
+    # It looks like a part of an address, but is an amount.
+    if conversion.rule_fields.shipping is not None:
+        shown["shipping"] = conversion.rule_fields.shipping
     verdict, reason = "accepted", ""
     if conversion.suppressed is not None:
         verdict, reason = "suppressed", conversion.suppressed
@@ -90,10 +103,11 @@ def _previewed(conversion: ReadConversion) -> PreviewedConversion:
         verdict, reason = "held", conversion.held
     return PreviewedConversion(
         verdict=verdict,
-        conversion=masked if isinstance(masked, Mapping) else {},
+        conversion=shown,
         reason=reason,
         errors=tuple(
             ErrorDetail(path=each.path, code=each.code, message=each.message)
             for each in conversion.faults
         ),
+        value_change="" if change is None else change_text(change),
     )

@@ -168,7 +168,13 @@ def _as_test(reading: WebhookReading) -> WebhookReading:
 
 def _preview(request: HttpRequest, call: WebhookCall, reading: WebhookReading) -> bytes:
     services = request.services
-    found = preview(reading, source=call.source, destinations=services.destinations, now=call.at)
+    found = preview(
+        reading,
+        source=call.source,
+        destinations=services.destinations,
+        now=call.at,
+        value_rules=services.accept.value_rules,
+    )
     return msgspec.json.encode(found)
 
 
