@@ -4,14 +4,16 @@ from collections.abc import Sequence
 
 import msgspec
 
-from builders import NOW, a_submission, an_entry
+from builders import NOW, a_conversion, a_submission, an_entry
 from store_contract.actions import EVENT, PIXEL, claim, delivered, record, settle
+from twite.domain.conversion import Identifiers
 from twite.domain.results.figures import DeliveredEvent
 from twite.domain.stats.match_keys import MatchKeys
 from twite.domain.times import HOUR
 from twite.gateway.ports.listing import ListedState, ListQuery, QueryScope
 from twite.gateway.ports.queries import DeliveredEventsQuery, MatchQuery
 from twite.gateway.ports.store import Store
+from twite.x.encode import conversion_body
 
 
 async def counted(store: Store, since: int, until: int) -> Sequence[DeliveredEvent]:
@@ -43,16 +45,22 @@ class DeliveredEventLaws:
         self, store: Store
     ) -> None:
         identifiers = (
-            '"click_id":"2-abc","email":"e"',
-            '"email":"e"',
-            '"phone":"p"',
-            '"url":"\\"email\\":\\""',
+            Identifiers(click_id="2-abc", email="e" * 64),
+            Identifiers(email="e" * 64),
+            Identifiers(phone="f" * 64),
         )
         entries = [
             msgspec.structs.replace(
-                an_entry(f"order-{index}", index=index), body=f"{{{fields}}}".encode()
+                an_entry(f"order-{index}", index=index),
+                body=conversion_body(
+                    msgspec.structs.replace(
+                        a_conversion(f"order-{index}"),
+                        identifiers=own,
+                        description='"hashed_email":"x"',
+                    )
+                ),
             )
-            for index, fields in enumerate(identifiers)
+            for index, own in enumerate(identifiers)
         ]
         suppressed = an_entry("order-9", index=9, suppressed="no consent")
         await store.record(a_submission(*entries, suppressed))
@@ -64,9 +72,9 @@ class DeliveredEventLaws:
         (found,) = await counted(store, NOW, NOW + 1)
 
         assert found == DeliveredEvent(
-            pixel=PIXEL, event=EVENT, count=len(listed), known=4, click=1, email_only=1
+            pixel=PIXEL, event=EVENT, count=len(listed), known=3, click=1, email_only=1
         )
-        assert len(listed) == 4
+        assert len(listed) == 3
         scope = QueryScope(pixels=frozenset({"other"}))
         assert (
             list(await store.answer(DeliveredEventsQuery(scope=scope, since=NOW, until=NOW + 1)))

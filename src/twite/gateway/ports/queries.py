@@ -219,8 +219,8 @@ class DeliveredQuery(Query[Mapping[str, Sequence[tuple[int, int]]]], frozen=True
 class DeliveredEventsQuery(Query[Sequence[DeliveredEvent]], frozen=True, kw_only=True):
     """The deliveries of each event among what was received in `since <= time < until` (ms).
 
-    These are the conversions that a list of the state DELIVERED shows. It takes about a second for
-    a million.
+    These are the conversions that a list of the state DELIVERED shows. It takes about a second
+    of CPU time for 100,000.
     """
 
     scope: QueryScope

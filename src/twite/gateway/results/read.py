@@ -88,7 +88,8 @@ class ResultsReader:
             found += warnings_of(
                 WarningBasis(
                     account=known,
-                    days=await self._days(known, now=now, count=LAST_DAYS),
+                    # Settled days have been counted.
+                    days=await self._stored(known, now=now, count=LAST_DAYS),
                     matched=await self._matched(destinations, since=now - LAST_DAYS * DAY),
                     usual_amounts=[amount for amount in usual_amounts if amount.pixel in pixels],
                     event_names={

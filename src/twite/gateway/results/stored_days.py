@@ -13,7 +13,7 @@ from twite.gateway.ports.state import StateStore
 from twite.gateway.results.records import load_day, load_days, put_days
 
 # Deliveries of younger days are counted when results are read.
-COUNTED_LIVE: Final = 4 * DAY
+COUNTED_LIVE: Final = 2 * DAY
 # Days are counted so long after their end, while the store still has the identifiers, and again
 # each day for two weeks: a replay may deliver some later.
 _COUNTED_AFTER: Final = DAY

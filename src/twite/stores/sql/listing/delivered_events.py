@@ -9,10 +9,10 @@ from twite.stores.sql.records import view
 from twite.stores.sql.statements import SqlConnection, query, record_of
 from twite.stores.sql.tallies import pixels_of
 
-# How fields begin in the JSON of a conversion. A value never contains these characters: in it,
+# How fields begin in the body that X receives. A value never contains these characters: in it,
 # quotation marks are escaped.
-_CLICK: Final = '"click_id":"'
-_EMAIL: Final = '"email":"'
+_CLICK: Final = '"twclid":"'
+_EMAIL: Final = '"hashed_email":"'
 
 
 def delivered_events(
