@@ -8,6 +8,7 @@ import re
 import time
 
 import aiohttp
+import msgspec
 import pytest
 import pytest_asyncio
 from console_stage import SETTINGS, ConsoleStage
@@ -41,6 +42,10 @@ AGENCY = SETTINGS + "".join(
     'pixels = ["q1", "q2", "q3", "q4", "q5"]\n'
 )  # fmt: skip
 _COUNT = re.compile(r'<a href="(/console/[^"]+)">([\d\N{NARROW NO-BREAK SPACE}]+)</a>')
+_LINKED = re.compile(
+    r'<a [^>]*href="(/console/conversions\?[^"]*|/console/conversions)"[^>]*>\s*'
+    r'(?:<span class="value">)?([\d\N{NARROW NO-BREAK SPACE}]+)<'
+)
 _ROW = re.compile(r'<tr role="row" id="[cr][^"]+".*?</tr>', re.DOTALL)
 
 
@@ -82,14 +87,20 @@ async def stage(tmp_path_factory):
             await store.put([Pause(pixel=pixel, since=now, cause=Cause.USER, reason="by hand")])
         for pixel in ACCOUNTS:
             entries = [
-                an_entry(f"held-{pixel}", pixel=pixel, event=f"{pixel}e", held="no decision",
-                         cause=DeliveryCause.MAY_COUNT_TWICE),
+                msgspec.structs.replace(
+                    an_entry(f"held-{pixel}", pixel=pixel, event=f"{pixel}e", held="no decision",
+                             cause=DeliveryCause.MAY_COUNT_TWICE),
+                    key_set=0,
+                ),
                 an_entry(f"denied-{pixel}", pixel=pixel, event=f"{pixel}e", index=1,
                          suppressed="consent denied"),
             ]  # fmt: skip
             await store.record(
                 a_submission(*entries, receipt=f"r{pixel}", source="agency", received_at=now)
             )
+        # A pixel with two sources has a table of them.
+        denied = an_entry("denied-till", pixel="q5", event="q5e", suppressed="consent denied")
+        await store.record(a_submission(denied, receipt="till", source="till", received_at=now))
         await store.close()
         await stage.start(people=PEOPLE)
         orders = [order for pixel in ACCOUNTS for order in orders_of(pixel)]
@@ -153,6 +164,37 @@ async def test_each_count_of_an_account_is_the_length_of_its_list(stage, name):
     for path, many in (count for counts in found for count in counts):
         assert "account=acme" in path
         assert (path, await counted(stage, path, name=name)) == (path, many)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/console", "/console?pixel=q1", "/console?pixel=q5", "/console?account=bolt"),
+        *("/console/sources", "/console/sources/agency"),
+        *(
+            "/console/match-keys",
+            "/console/match-keys?account=acme",
+            "/console/match-keys?pixel=q1",
+        ),
+    ],
+)
+async def test_each_number_with_a_link_is_the_length_of_its_list(stage, path):
+    links = {
+        (html.unescape(url), int(many.replace("\N{NARROW NO-BREAK SPACE}", "")))
+        for url, many in _LINKED.findall(await page_of(stage, path))
+    }
+
+    assert links
+    assert {(url, await counted(stage, url)) for url, _ in links} == links
+
+
+async def test_table_of_sources_accounts_for_all_that_it_says_was_received(stage):
+    page = await page_of(stage, "/console?pixel=q5")
+    row = next(row for row in page.partition('id="sources"')[2].split("<tr ") if ">agency<" in row)
+
+    received, *ends = [int(many) for _, many in counts_in(row)]
+    assert received == sum(ends)
+    assert len(ends) > 3
 
 
 async def test_numbers_of_an_account_are_no_text(stage):

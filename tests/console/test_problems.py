@@ -229,6 +229,26 @@ async def test_page_shows_twenty_five_problems_and_leads_to_the_rest(tmp_path):
     assert not problem_rows(first).keys() & problem_rows(second).keys()
 
 
+async def test_problem_with_more_than_ten_error_groups_lists_the_conversions_of_all(tmp_path):
+    stage = ConsoleStage(tmp_path)
+    store = await SQLiteStore.open(str(stage.settings.store.path))
+    entries = [
+        an_entry(f"order-{number}", index=number, event=f"event{number}", held="no decision")
+        for number in range(12)
+    ]
+    await store.record(a_submission(*entries))
+    await store.close()
+    await stage.start()
+    try:
+        ada = await stage.signed_in("ada")
+        [key] = problem_rows((await ada.get(PROBLEMS)).text)
+        page = (await ada.get(f"{PROBLEMS}/{key}")).text
+    finally:
+        await stage.stop()
+
+    assert page.count('aria-label="Select order-') == 12
+
+
 async def test_problems_that_wait_for_nobody_are_listed_last(stage):
     rows = list(problem_rows((await (await stage.signed_in("ada")).get(PROBLEMS)).text).values())
 

@@ -54,7 +54,6 @@ from twite.gateway.ports.queries import (
 from twite.gateway.ports.state import StateStore
 
 PATH: Final = "/console/problems"
-LISTED_GROUPS: Final = 10
 _ON_A_PAGE: Final = 25
 _MOST_REJECTIONS: Final = 2_000
 _MOST_AMOUNTS: Final = 2_000
@@ -297,7 +296,7 @@ class ProblemsPage:
         """Return a page of the groups' conversions, and where the next one begins."""
         after = request.query.number("after") or 0
         found: list[Any] = []
-        for group in groups[:LISTED_GROUPS]:
+        for group in groups:
             found += await self.queries.find(
                 chosen_filter.selection(group, after=after, limit=_ON_A_PAGE + 1)
             )
