@@ -29,7 +29,7 @@ variable PORT, are the port on 127.0.0.1 that the server must listen on. The ser
 POST /v1/conversions with 200, 201, 202 or 204. The body is a JSON object: a conversion
 (bench/orders.py), or {"conversions": [...]} with a hundred. CPU time includes child processes"""
 
-_LONG = ("settled", "keys", "pruning", "results", "exports")
+_LONG = ("settled", "keys", "pruning", "results", "exports", "what-if")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -48,6 +48,7 @@ def parser() -> argparse.ArgumentParser:
     asked.add_argument("--keys", type=int, default=10_000_000)
     asked.add_argument("--pruned", type=int, default=1_000_000)
     asked.add_argument("--queued", type=int, default=100_000)
+    asked.add_argument("--stored", type=int, default=1_000_000)
     asked.add_argument("--peer", metavar="COMMAND", help=_PEER.replace("%", "%%"))
     asked.add_argument("--console", action="store_true",
                        help="measure the console's pages, on --settled conversions")  # fmt: skip

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from bench import back_fill, exporting, fill, latency, postgres, pruning, raw, shapes
+from bench import back_fill, exporting, fill, latency, postgres, pruning, raw, shapes, what_if
 from bench.load import WRONG
 from bench.orders import batch_for_x
 from bench.rig import Rig, fresh
@@ -51,6 +51,7 @@ class Bench:
         self.back_fills: dict[bool, list[back_fill.BackFillLatencies]] = defaultdict(list)
         # By requests a second, and whether there was an export.
         self.exports: dict[tuple[int, bool], list[exporting.ExportLatencies]] = defaultdict(list)
+        self.past: what_if.WhatIfFigures | None = None
         self._stores: dict[str, Path] = {}
 
     def store(self, *, settled: int = 0, queued: int = 0) -> Path:
@@ -236,6 +237,7 @@ FIGURES: dict[str, Callable[[Bench], None]] = {
     "latency": latency.latency,
     "results": back_fill.back_fill,
     "exports": exporting.exporting,
+    "what-if": what_if.what_if,
     **postgres.FIGURES,
     "pruning": pruning.pruning,
     "peer": Bench.peer,

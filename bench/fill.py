@@ -7,6 +7,7 @@ order. An outbox goes through the gateway's own accept.
 import asyncio
 import sqlite3
 import time
+from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
 
@@ -144,13 +145,19 @@ def queue_of(shop: int, second: int) -> int:
 async def queue(path: Path, many: int, first: int) -> None:
     """Put so many conversions into the outbox, through accept."""
     store = await SQLiteStore.open(path, StoreOptions(dedup_window=7 * DAY))
+    await accept(store, bodies(first, many // 1_000, 1_000))
+    await store.close()
+
+
+async def accept(store: SQLiteStore, requests: Iterable[bytes]) -> None:
+    """Accept requests of a shop."""
     destination = Destination(
         pixel=PIXEL,
         credentials=PixelToken(token=Secret(TOKEN)),
         events={"purchase": "o8z6k"},
     )
     source = Source(name="shop", key=None, pixel=PIXEL, pixels=frozenset({PIXEL}), region="GB")
-    accept = Accept(
+    intake = Accept(
         intake=store,
         clock=SystemClock(),
         randomness=SystemRandomness(),
@@ -158,9 +165,8 @@ async def queue(path: Path, many: int, first: int) -> None:
         salt=store.salt,
         wake=lambda _pixel: None,
     )
-    for body in bodies(first, many // 1_000, 1_000):
-        await accept.native(source=source, body=body)
-    await store.close()
+    for body in requests:
+        await intake.native(source=source, body=body)
 
 
 def make(path: Path, *, settled: int, queued: int, first: int, shops: int = 1) -> None:

@@ -4,7 +4,7 @@ import os
 import statistics
 import sys
 
-from bench import back_fill, exporting, latency, postgres, shapes
+from bench import back_fill, exporting, latency, postgres, shapes, what_if
 from bench.figures import FLOODED, Bench
 from bench.load import WRONG
 from bench.sample import Sample, median
@@ -32,6 +32,7 @@ def verdict(bench: Bench) -> str:
         *latency.verdict(bench.latencies),
         *back_fill.verdict(bench.back_fills),
         *exporting.verdict(bench.exports),
+        *what_if.verdict(bench.past),
         "",
         *_plain(bench),
     ]
