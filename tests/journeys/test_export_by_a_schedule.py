@@ -106,7 +106,7 @@ def rows_of_store(gateway, folder):
 
 
 def test_scheduled_exports_are_exact_after_kills(
-    tmp_path, x_emulator, empty_postgres_url, monkeypatch
+    tmp_path, x_emulator, empty_postgres_url, monkeypatch, figure
 ):
     chance, cut = random.Random(5), 0
     x_emulator.switch(allow_ipv6=False)
@@ -146,6 +146,10 @@ def test_scheduled_exports_are_exact_after_kills(
     before_replay = Counter(state for state, *_ in expected.values())
     after_replay = Counter(state for state, *_ in last.values())
     requests = BEFORE + KILLS
+    figure(
+        f"{KILLS} kills of a gateway that exports",
+        f"{len(last):,} rows exact in a table and in objects; {cut} kills before a run's end",
+    )
     assert replayed.returncode == 0, replayed.stderr
     assert cut
     assert before_replay == {
