@@ -218,7 +218,7 @@ async def test_result_that_is_too_long_is_refused_with_a_way_to_get_it(shop, mon
         await called(shop, "find_conversion", {"id": "order-2"})
 
     assert str(refused.value) == (
-        "the result is longer than 100 bytes. Pass a pixel or a lower limit, or run twite show "
+        "the result is longer than 100 bytes. Narrow it by the tool's arguments, or run twite show "
         "--json"
     )
 

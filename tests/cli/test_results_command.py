@@ -59,6 +59,14 @@ def test_results_are_printed_as_json(command, with_results):
     assert account["days"][-1]["estimate"] is True
 
 
+def test_fewer_days_before_are_not_compared(command, with_results):
+    _, out, _ = command("results", "--config", str(with_results), "--days", "8", "--json")
+    (account,) = json.loads(out)["accounts"]
+
+    assert len(account["days"]) == 8
+    assert account["previous_total"] is None
+
+
 def test_results_are_printed_as_csv_that_no_spreadsheet_takes_for_formulas(command, with_results):
     _, out, _ = command("results", "--config", str(with_results), "--days", "2", "--csv")
     rows = list(csv.DictReader(io.StringIO(out)))

@@ -89,6 +89,17 @@ def test_native_conversion_has_them_for_rules():
     assert (result.faults, result.rule_fields) == ((), RuleFields(**GIVEN))
 
 
+@pytest.mark.parametrize(
+    ("given", "is_new"), [(1, True), (0, False), ("yes", True), ("False", False), ("perhaps", None)]
+)
+def test_new_customer_is_read_as_files_spell_it(given, is_new):
+    result = read(**FULL, new_customer=given)
+
+    assert result.conversion is not None
+    assert result.rule_fields.new_customer is is_new
+    assert [note.path for note in result.faults] == (["new_customer"] if is_new is None else [])
+
+
 @pytest.mark.parametrize("given", [{"tax": "7.97"}, {"shipping": 4.9}, {"new_customer": False}])
 def test_each_may_be_missing(given):
     expected = {name: str(each) if name != "new_customer" else each for name, each in given.items()}

@@ -55,7 +55,7 @@ class Native(Masked, frozen=True, forbid_unknown_fields=True, omit_defaults=True
     visitor_id: str | int | None = None
     tax: msgspec.Raw = NO_AMOUNT_GIVEN
     shipping: msgspec.Raw = NO_AMOUNT_GIVEN
-    new_customer: bool | None = None
+    new_customer: bool | int | str | None = None
 
 
 class Many(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -21,7 +21,7 @@ from twite.domain.fault import Fault, fault
 from twite.domain.normalize import PLACEHOLDERS
 from twite.domain.submission import Ignored
 from twite.domain.times import LATEST, SECOND, spelled
-from twite.formats.event_data.values import MAX_ITEMS, NO_AMOUNT, NULL, text_of, yes_or_no
+from twite.formats.event_data.values import MAX_ITEMS, NO_AMOUNT, NULL, text_of
 from twite.formats.expressions import (
     Expression,
     ExpressionFailed,
@@ -32,6 +32,7 @@ from twite.formats.expressions import (
     kind_of,
 )
 from twite.formats.native.read import MAX_CONVERSIONS
+from twite.formats.native.values import yes_or_no
 from twite.formats.parsed_request import UNREADABLE, Native, NativeContent, ParsedRequest
 from twite.formats.strict_json import refuse_more, wrong_shape
 from twite.formats.webhook_kind import (

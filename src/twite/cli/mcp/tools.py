@@ -215,8 +215,8 @@ async def called(config: Path, name: str, arguments: object) -> bytes:
     result = msgspec.json.encode(report)
     if len(result) > LONGEST_RESULT:
         raise ToolRefused(
-            f"the result is longer than {LONGEST_RESULT} bytes. Pass a pixel or a lower limit, or "
-            f"run twite {tool.command} --json"
+            f"the result is longer than {LONGEST_RESULT} bytes. Narrow it by the tool's arguments, "
+            f"or run twite {tool.command} --json"
         )
     return result
 

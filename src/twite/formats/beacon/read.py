@@ -26,8 +26,8 @@ from twite.formats.beacon.shape import (
 )
 from twite.formats.event_data.consent import said_in, signals_of, strictest
 from twite.formats.event_data.conversions import ignored_as
-from twite.formats.event_data.values import MAX_ITEMS_IN_ALL, yes_or_no
-from twite.formats.native.values import is_more
+from twite.formats.event_data.values import MAX_ITEMS_IN_ALL
+from twite.formats.native.values import is_more, yes_or_no
 from twite.formats.page_visit import (
     BROWSER_ID,
     Click,

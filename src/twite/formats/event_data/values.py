@@ -11,7 +11,7 @@ import msgspec
 
 from twite.domain.conversion import amount
 from twite.domain.normalize import PLACEHOLDERS
-from twite.formats.native.values import amount_in, is_more
+from twite.formats.native.values import amount_in, is_more, yes_or_no
 from twite.formats.page_visit import scrubbed_url
 from twite.formats.parsed_request import NO_AMOUNT_GIVEN, Event, NativeContent
 
@@ -35,10 +35,6 @@ _PRICE: Final = re.compile(rb'"([0-9]{1,18}(?:\.[0-9]{1,18})?)"')
 _COUNT: Final = re.compile(r"[0-9]{1,9}(?:\.0+)?", re.ASCII)
 _TAXES: Final = ("tax", "ecommerce.tax")
 _SHIPPINGS: Final = ("shipping", "ecommerce.shipping")
-_WORDS: Final = {
-    **dict.fromkeys(("true", "1", "yes", "new"), True),
-    **dict.fromkeys(("false", "0", "no", "returning"), False),
-}
 _LONGEST: Final = 256
 _MOST_NAMES: Final = 64
 # Only so many fields are searched, because a request may have any number of them.
@@ -173,13 +169,6 @@ def usable_amount(event: Event, places: Iterable[str]) -> msgspec.Raw:
     """Return an amount as JSON text; null if there is none, or what is there is no amount."""
     found = amount_at(event, places)
     return found if isinstance(amount_in(found, path=""), str) else NULL
-
-
-def yes_or_no(value: object) -> bool | None:
-    """Return what a value says, such as true, "1" or "returning"; None if it says neither."""
-    if isinstance(value, bool):
-        return value
-    return _WORDS.get((text_of(value) or "").lower())
 
 
 def content_of(item: Event) -> NativeContent:

@@ -154,7 +154,7 @@ def read_conversion(native: Native, index: int, context: ReadContext) -> ReadCon
         None,
         raw_tax,
         raw_shipping,
-        native.new_customer,
+        rule_fields.new_customer,
     )
     if not identifiers.suffice and not _may_gain(native, context.source, identity):
         faults.append(fault("", "identifier_missing"))

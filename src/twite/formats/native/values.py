@@ -30,6 +30,10 @@ T = TypeVar("T")
 MAX_TEXT: Final = 4_096
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _OUR_COOKIE: Final = "1."
+_WORDS: Final = {
+    **dict.fromkeys(("true", "1", "yes", "new"), True),
+    **dict.fromkeys(("false", "0", "no", "returning"), False),
+}
 # The usual form of an amount.
 _TIDY: Final = re.compile(rb'"((?:0|[1-9][0-9]{0,17})\.[0-9]{2})"')
 _DIGESTS: Final = frozenset({"email_sha256", "phone_sha256"})
@@ -250,21 +254,30 @@ def rule_fields_of(
 ) -> tuple[RuleFields, msgspec.Raw, msgspec.Raw]:
     """Return what only value rules read, and the stored forms of tax and shipping.
 
-    An unusable amount is omitted with a note: the conversion itself does not need it.
+    What is unusable is omitted with a note: the conversion itself does not need it.
     """
+    is_new = yes_or_no(native.new_customer)
+    if is_new is None and native.new_customer is not None:
+        notes.append(fault("new_customer", "wrong_type", "must be true or false"))
     if native.tax is NO_AMOUNT_GIVEN and native.shipping is NO_AMOUNT_GIVEN:
-        if native.new_customer is None:
+        if is_new is None:
             return NO_RULE_FIELDS, NO_AMOUNT_GIVEN, NO_AMOUNT_GIVEN
-        fields = RuleFields(new_customer=native.new_customer)
-        return fields, NO_AMOUNT_GIVEN, NO_AMOUNT_GIVEN
+        return RuleFields(new_customer=is_new), NO_AMOUNT_GIVEN, NO_AMOUNT_GIVEN
     tax = value_or_fault(amount_in(native.tax, path="tax"), notes)
     shipping = value_or_fault(amount_in(native.shipping, path="shipping"), notes)
-    fields = RuleFields(tax=tax, shipping=shipping, new_customer=native.new_customer)
+    fields = RuleFields(tax=tax, shipping=shipping, new_customer=is_new)
     return (
         fields,
         NO_AMOUNT_GIVEN if tax is None else native.tax,
         NO_AMOUNT_GIVEN if shipping is None else native.shipping,
     )
+
+
+def yes_or_no(value: object) -> bool | None:
+    """Return what a value says, such as true, 1 or "returning"; None if it says neither."""
+    if isinstance(value, bool):
+        return value
+    return _WORDS.get(str(value).strip().lower()) if isinstance(value, (int, str)) else None
 
 
 def may_be_amount(raw: msgspec.Raw) -> bool:

@@ -20,8 +20,8 @@ from twite.formats.event_data.values import (
     text_of,
     usable_amount,
     value_at,
-    yes_or_no,
 )
+from twite.formats.native.values import yes_or_no
 from twite.formats.parsed_request import Event, Native, NativeContent, ParsedRequest
 from twite.formats.webhook_kind import (
     IgnoredReason,

@@ -14,7 +14,8 @@ import msgspec
 from twite.domain.fault import Fault, fault
 from twite.domain.secret import Secret
 from twite.domain.times import LATEST, SECOND, spelled
-from twite.formats.event_data.values import NULL, first_text, value_at, yes_or_no
+from twite.formats.event_data.values import NULL, first_text, value_at
+from twite.formats.native.values import yes_or_no
 from twite.formats.parsed_request import Event, Native, ParsedRequest
 from twite.formats.stripe.minor_units import in_major_units
 from twite.formats.webhook_kind import (

@@ -27,8 +27,8 @@ from twite.formats.event_data.values import (
     first_text,
     text_of,
     usable_amount,
-    yes_or_no,
 )
+from twite.formats.native.values import yes_or_no
 from twite.formats.parsed_request import Event, Native, NativeContent, ParsedRequest
 from twite.formats.webhook_kind import (
     IgnoredReason,

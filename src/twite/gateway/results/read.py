@@ -120,10 +120,12 @@ class ResultsReader:
             unit=self._options.unit,
             cut_over=self._options.cut_over or await self._first_day(known, destinations),
         )
+        before = [day for day in stored if day.day < names[0]]
+        # Fewer days would look like a jump.
         return account_results(
             basis,
             [day for day in stored if day.day >= names[0]],
-            [day for day in stored if day.day < names[0]],
+            before if len(before) == days else [],
         )
 
     async def _days(
