@@ -400,6 +400,7 @@ const PLAIN = TIMES.concat([
   'lead_id', 'event_id', 'eventId', 'unique_event_id',
   'value', 'ecommerce.value', 'revenue', 'e_v', 'x-ga-mp1-ev', 'x-ga-mp1-tr',
   'currency', 'currencyCode', 'ecommerce.currency', 'price_currency', 'items', 'ecommerce.items', 'contents',
+  'tax', 'ecommerce.tax', 'shipping', 'ecommerce.shipping', 'new_customer', 'customer_type',
   'search_term', 'search_string', 'searchTerm', 'description',
   'ip_override', 'ipOverride', 'ip', 'ip_address', 'user_agent', 'userAgent',
   'client_id', 'clientId', 'visitor_id', 'user_id', 'userId', 'ga_session_id', 'x-ga-page_id', 'x-ga-request_count',
@@ -1145,6 +1146,14 @@ ___SERVER_PERMISSIONS___
               },
               {
                 "type": 1,
+                "string": "ecommerce.tax"
+              },
+              {
+                "type": 1,
+                "string": "ecommerce.shipping"
+              },
+              {
+                "type": 1,
                 "string": "orderId"
               },
               {
@@ -1198,6 +1207,22 @@ ___SERVER_PERMISSIONS___
               {
                 "type": 1,
                 "string": "price_currency"
+              },
+              {
+                "type": 1,
+                "string": "tax"
+              },
+              {
+                "type": 1,
+                "string": "shipping"
+              },
+              {
+                "type": 1,
+                "string": "new_customer"
+              },
+              {
+                "type": 1,
+                "string": "customer_type"
               },
               {
                 "type": 1,
@@ -1831,7 +1856,8 @@ scenarios:
   code: |-
     [
       'orderId', 'dateISO', 'conversionTime', 'revenue', 'e_v', 'currencyCode', 'price_currency', 'contents',
-      'x-ga-mp1-ev', 'x-ga-mp1-tr', 'subscription_id', 'lead_id', 'searchTerm', 'ip', 'userAgent'
+      'x-ga-mp1-ev', 'x-ga-mp1-tr', 'subscription_id', 'lead_id', 'searchTerm', 'ip', 'userAgent',
+      'tax', 'shipping', 'new_customer', 'customer_type'
     ].forEach((name) => {
       event[name] = 'of ' + name;
       runCode(fields);

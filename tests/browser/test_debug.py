@@ -164,6 +164,7 @@ async def test_call_in_an_automated_browser_is_withheld_and_counted(visitor, sit
     lines = printed_by(visitor)
 
     await visitor.goes_to("/")
+    await until(lambda: any("debugging source" in line for line in lines))
     await visitor.does(bought("d12"))
     await until(lambda: any("status 204" in line for line in lines))
 

@@ -207,7 +207,8 @@ def printed(command, monkeypatch):
 
 
 def _given(line, config, known):
-    words = shlex.split(line.format(**known))
+    quoted = {name: shlex.quote(str(value)) for name, value in known.items()}
+    words = shlex.split(line.format(**quoted))
     takes_config = any(opts == ["--config", "-c"] for opts in _options(words))
     return words if "--config" in words or not takes_config else [*words, "--config", str(config)]
 

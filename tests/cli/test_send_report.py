@@ -108,7 +108,7 @@ def test_line_break_in_an_order_id_does_not_split_the_report_line(path):
     report.write([RowResult(number=2, order="a\n3,b", kind=RowResultKind.ACCEPTED)])
     report.close()
 
-    assert lines(path)[1:] == [["2", "a?3,b", "accepted", "", "", ""]]
+    assert lines(path)[1:] == [["2", "a\\n3,b", "accepted", "", "", ""]]
 
 
 def test_report_of_another_file_is_overwritten_only_on_request(tmp_path, path):

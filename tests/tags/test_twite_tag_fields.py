@@ -89,6 +89,8 @@ def a_value_for(place):
         "x-ga-ur": "DE-BE",
         "currency": "EUR",
         "twpid": "tw.1.2",
+        "customer_type": "returning",
+        "new_customer": "true",
     }
     return next((value for part, value in by_part.items() if part in last.lower()), "12.50")
 

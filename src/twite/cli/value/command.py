@@ -76,7 +76,7 @@ def try_rules(
     config: Config = DEFAULT_CONFIG,
     as_json: Json = False,
 ) -> None:
-    """Show what rules for values make of amounts, by rule and example, without writing anything.
+    """Show what rules for values make of amounts, by rule.
 
     Reads the store of `--config`, also beside a running gateway, with low priority. Exits with 1 if
     a rule fails.
