@@ -229,7 +229,10 @@ async def compared(runs, number, *, same=False, is_wide=False):
             None if each is None else real_name(each.pixel)
             for each in (conversion_of(kept.get(receipt), index), conversion)
         )
-        if dispatcher is not None and body and conversion.conversion_id != comparison.conversion_id:
+        is_other = body and (
+            conversion.conversion_id != comparison.conversion_id or conversion.pixel == TAG
+        )
+        if dispatcher is not None and is_other:
             # Only tags received an earlier part of the request, so its places are others.
             body, pixels = b"", (None, None)
         is_stored = receipt in kept

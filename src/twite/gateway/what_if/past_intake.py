@@ -26,6 +26,13 @@ from twite.gateway.what_if.stored_ids import id_of
 from twite.gateway.what_if.untouched import Untouched
 from twite.gateway.what_if.verdict import IntakeOutcome, IntakeVerdict, NotStored, unknown
 
+# Faults and notes of a conversion without identifiers, which it may gain by waiting.
+_OF_NOBODY: Final = frozenset(
+    {
+        "identifier_missing", "email_unusable", "phone_unusable", "twclid_unusable",
+        "twpid_unusable", "ip_unusable", "user_agent_unusable",
+    }
+)  # fmt: skip
 # Bodies for X begin with the time: {"conversion_time":"2026-11-24T10:00:00.000Z"
 _TIME_ENDS: Final = 45
 
@@ -124,9 +131,12 @@ class PastIntake:
         too, intake would record the denial: it still counts as rejected here.
         """
         source = self._new_settings.source(rejection.source)
-        if source is None or BY_SETTINGS.isdisjoint(codes):
+        if source is None:
             return verdict_before
-        others = [code for code in codes if code not in BY_SETTINGS]
+        waits_now = self._waits_now(source, rejection)
+        if BY_SETTINGS.isdisjoint(codes):
+            return unknown(NotStored.VISITOR) if waits_now else verdict_before
+        others = [code for code in codes if code not in BY_SETTINGS and not waits_now]
         if "pixel_unknown" in codes:
             had = self._current_settings.source(rejection.source)
             may_be_known = had is None or not had.pixels >= source.pixels
@@ -139,6 +149,15 @@ class PastIntake:
         if others:
             return IntakeVerdict(outcome=IntakeOutcome.REJECTED, reason=others[0])
         return unknown(reason)
+
+    def _waits_now(self, source: Source, rejection: Rejection) -> bool:
+        """Return whether a conversion may only lack identifiers, and would wait for them now."""
+        had = self._current_settings.source(rejection.source)
+        waited = had is not None and had.wait > 0 and not is_test(rejection.source)
+        codes = {fault.code for fault in rejection.faults} - BY_SETTINGS
+        is_nobody = bool(codes) and codes <= _OF_NOBODY
+        is_unread = "event_unknown" in {fault.code for fault in rejection.faults}
+        return is_nobody and source.at(rejection.at).wait > 0 and (not waited or is_unread)
 
     def _may_have(self, source: Source, rejection: Rejection) -> bool:
         """Return whether a pixel has an event now. Whether the request named its pixel is unknown.
@@ -223,7 +242,8 @@ class PastIntake:
                 continue
             is_by_settings = any(fault.code in BY_SETTINGS for fault in rejection.faults)
             is_known_now = is_by_settings and self._may_have(source, rejection)
-            if self._has_same_policy(rejection.source) and not is_known_now:
+            waits_now = self._waits_now(source, rejection)
+            if self._has_same_policy(rejection.source) and not (is_known_now or waits_now):
                 continue
             at, destinations = rejection.at, self._new_settings.destinations
             for pixel in {real_name(rejection.pixel), source.pixel} & destinations.keys():

@@ -15,7 +15,7 @@ from twite.domain.cause import DENIALS
 from twite.domain.fault import MaskedFault
 from twite.domain.secret import Masked
 from twite.domain.submission import AcceptedConversion, Endpoint, Ignored
-from twite.domain.test_mode import real_name
+from twite.domain.test_mode import is_test, real_name
 from twite.formats.native.conversion import ReadContext, ReadConversion, read_conversion
 from twite.formats.native.values import is_more
 from twite.formats.parsed_request import Native
@@ -245,6 +245,8 @@ class Rereader:
             return unknown(NotStored.CONSENT_STRINGS)
         had_some = stored_native.past is None or not self._waited(stored_native.request)
         is_nobody = read.conversion is None and set(codes) == {_MISSING}
+        if is_nobody and not had_some and stored_native.context.source.wait:
+            return unknown(NotStored.VISITOR)  # it waited for its visitor then
         if judge.lacks_identifiers or (is_nobody and (judge.removed or had_some)):
             return unknown(NotStored.IDENTIFIERS)
         if read.conversion is None:
@@ -259,6 +261,9 @@ class Rereader:
         if stored_native.was_denied and is_sent:
             return unknown(NotStored.IDENTIFIERS)
         is_denial = read.cause in DENIALS
+        would_wait = stored_native.context.source.wait > 0
+        if stored_native.was_denied and self._waited(stored_native.request) and not would_wait:
+            return unknown(NotStored.IDENTIFIERS)  # perhaps it had none
         if stored_native.was_denied and not is_denial and stored_native.is_bare:
             return unknown(NotStored.FAULTS)
         if stored_native.is_rejected and not stored_native.faults:
@@ -287,7 +292,8 @@ class Rereader:
 
     def _waited(self, request: PastRequest) -> bool:
         source = self._current_settings.source(request.source)
-        return source is not None and source.wait > 0
+        # Nothing is joined in test mode.
+        return source is not None and source.wait > 0 and not is_test(request.source)
 
     def _has_same_policy(self, request: PastRequest) -> bool:
         before = self._current_settings.policy(request.source)
