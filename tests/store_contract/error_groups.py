@@ -29,7 +29,7 @@ from twite.gateway.ports.queries import (
     ByDelivery,
     ErrorDetailsQuery,
     ErrorGroup,
-    InErrorGroup,
+    InErrorGroups,
     RestingAmong,
 )
 from twite.gateway.ports.store import Store
@@ -122,20 +122,33 @@ class ErrorGroupLaws:
         dead = [await add_dead_letter(store, f"order-{number}") for number in range(3)]
         (error_group,) = await store.group(EVERYTHING)
 
-        first = await store.find(InErrorGroup(scope=EVERYTHING, group=error_group, limit=2))
+        first = await store.find(InErrorGroups(scope=EVERYTHING, groups=[error_group], limit=2))
         rest = await store.find(
-            InErrorGroup(scope=EVERYTHING, group=error_group, after=first[-1].delivery)
+            InErrorGroups(scope=EVERYTHING, groups=[error_group], after=first[-1].delivery)
         )
 
         assert [history.delivery for history in (*first, *rest)] == dead
-        assert list(await store.find(InErrorGroup(scope=OTHERS, group=error_group))) == []
+        assert list(await store.find(InErrorGroups(scope=OTHERS, groups=[error_group]))) == []
+
+    async def test_error_groups_are_listed_together_by_number(self, store: Store) -> None:
+        first = await add_dead_letter(store, "order-1")
+        second = await add_dead_letter(store, "order-2", pixel="p2")
+        third = await add_dead_letter(store, "order-3")
+        groups = await store.group(EVERYTHING)
+
+        page = await store.find(InErrorGroups(scope=EVERYTHING, groups=groups, limit=2))
+        rest = await store.find(InErrorGroups(scope=EVERYTHING, groups=groups, after=second))
+
+        assert len(groups) == 2
+        assert [history.delivery for history in page] == [first, second]
+        assert [history.delivery for history in rest] == [third]
 
     async def test_error_group_is_narrowed_to_a_source_and_a_time(self, store: Store) -> None:
         await add_dead_letter(store, "order-1", at=NOW)
         second = await add_dead_letter(store, "order-2", at=NOW + HOUR)
         (error_group,) = await store.group(EVERYTHING)
-        within = InErrorGroup(
-            scope=QueryScope(source="shop"), group=error_group, since=NOW + 1, until=NOW + DAY
+        within = InErrorGroups(
+            scope=QueryScope(source="shop"), groups=[error_group], since=NOW + 1, until=NOW + DAY
         )
 
         found = await store.find(within)

@@ -24,7 +24,7 @@ from twite.domain.submission import Recorded
 from twite.gateway.operations.edit import doubt
 from twite.gateway.ports.listing import QueryScope
 from twite.gateway.ports.outbox import EditBodies, EditedBody, Replay
-from twite.gateway.ports.queries import AtRest, InErrorGroup
+from twite.gateway.ports.queries import AtRest, InErrorGroups
 from twite.stores.sqlite import SQLiteReader, SQLiteStore
 
 OTHER = "o8z6m"
@@ -109,7 +109,7 @@ async def test_console_shows_the_other_copy(store):
     await record(store, "order-1", receipt="r2", at=NOW + 1)
     (error_group,) = await store.group(QueryScope())
 
-    (history,) = await store.find(InErrorGroup(scope=QueryScope(), group=error_group))
+    (history,) = await store.find(InErrorGroups(scope=QueryScope(), groups=[error_group]))
 
     assert history.rival is not None
     assert len(await histories(store, "order-1")) == 1

@@ -15,7 +15,7 @@ from twite.domain.destination import Destination
 from twite.domain.times import LATEST
 from twite.gateway.operations.edit import Edit
 from twite.gateway.ports.listing import QueryScope
-from twite.gateway.ports.queries import ErrorGroup, InErrorGroup
+from twite.gateway.ports.queries import ErrorGroup, InErrorGroups
 
 TODAY: Final = "@today"  # no event of X has this name
 FILTERS: Final = ("account", "pixel", "source", *FIELDS)
@@ -43,11 +43,11 @@ class ProblemFilter(msgspec.Struct, frozen=True, kw_only=True):
     def until(self) -> int:
         return self.time_range.until or LATEST
 
-    def selection(self, group: ErrorGroup, *, after: int, limit: int) -> InErrorGroup:
-        """Return the query for the chosen conversions of an error group."""
-        return InErrorGroup(
+    def selection(self, groups: Sequence[ErrorGroup], *, after: int, limit: int) -> InErrorGroups:
+        """Return the query for the chosen conversions of error groups."""
+        return InErrorGroups(
             scope=self.scope,
-            group=group,
+            groups=groups,
             since=self.since,
             until=self.until,
             after=after,

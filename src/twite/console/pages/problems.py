@@ -36,6 +36,7 @@ from twite.console.time_range import TimeRange, named
 from twite.domain.alert import Mute
 from twite.domain.conversion import shown_amount
 from twite.domain.destination import Destination
+from twite.domain.history import History
 from twite.domain.people.users import AuditAction, Role
 from twite.domain.submission import KEPT_FOR, RejectionQuery
 from twite.domain.test_mode import real_name
@@ -292,15 +293,12 @@ class ProblemsPage:
 
     async def _conversions(
         self, request: PageRequest, groups: Sequence[ErrorGroup], chosen_filter: ProblemFilter
-    ) -> tuple[list[Any], int | None]:
+    ) -> tuple[Sequence[History], int | None]:
         """Return a page of the groups' conversions, and where the next one begins."""
         after = request.query.number("after") or 0
-        found: list[Any] = []
-        for group in groups:
-            found += await self.queries.find(
-                chosen_filter.selection(group, after=after, limit=_ON_A_PAGE + 1)
-            )
-        found.sort(key=lambda history: history.delivery)
+        found = await self.queries.find(
+            chosen_filter.selection(groups, after=after, limit=_ON_A_PAGE + 1)
+        )
         page = found[:_ON_A_PAGE]
         return page, page[-1].delivery if len(found) > _ON_A_PAGE else None
 

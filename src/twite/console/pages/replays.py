@@ -244,8 +244,8 @@ class ReplaysPage:
         if form.first("which") == "all":
             chosen_filter = self._filter(request)
             problem = await self.problems_page.find(request, form.first("problem"), chosen_filter)
-            for group in () if problem is None else problem.groups:
-                found += await self._of_group(group, chosen_filter, most=COUNTED - len(found))
+            if problem is not None:
+                found = await self._of_groups(problem.groups, chosen_filter)
         else:
             scope = QueryScope(pixels=request.viewer.pixels)
             ids = form.numbers("delivery")
@@ -259,19 +259,18 @@ class ReplaysPage:
     def _filter(self, request: PageRequest) -> ProblemFilter:
         return problem_filter(request, self.problems_page.destinations, request.form)
 
-    async def _of_group(
-        self, group: ErrorGroup, chosen_filter: ProblemFilter, *, most: int
+    async def _of_groups(
+        self, groups: Sequence[ErrorGroup], chosen_filter: ProblemFilter
     ) -> list[History]:
         found: list[History] = []
         after = 0
-        while len(found) < most:
+        while len(found) < COUNTED:
+            limit = min(_AT_A_TIME, COUNTED - len(found))
             some = await self.queries.find(
-                chosen_filter.selection(
-                    group, after=after, limit=min(_AT_A_TIME, most - len(found))
-                )
+                chosen_filter.selection(groups, after=after, limit=limit)
             )
             found += some
-            if len(some) < _AT_A_TIME:
+            if len(some) < limit:
                 break
             after = some[-1].delivery
         return found

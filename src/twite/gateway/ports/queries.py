@@ -105,14 +105,14 @@ class AtRest(msgspec.Struct, frozen=True, kw_only=True):
     limit: int
 
 
-class InErrorGroup(msgspec.Struct, frozen=True, kw_only=True):
-    """The deliveries of an error group after the number `after`, in order.
+class InErrorGroups(msgspec.Struct, frozen=True, kw_only=True):
+    """The deliveries of error groups after the number `after`, in order.
 
     They became dead or held from `since` (ms) on, and before `until`.
     """
 
     scope: QueryScope
-    group: ErrorGroup
+    groups: Sequence[ErrorGroup]
     since: int = 0
     until: int = LATEST
     after: int = 0
@@ -133,7 +133,7 @@ class ByDelivery(msgspec.Struct, frozen=True, kw_only=True):
     deliveries: Sequence[int]
 
 
-Selection = ByConversionId | ByReceipt | ByDelivery | AtRest | InErrorGroup | RestingAmong
+Selection = ByConversionId | ByReceipt | ByDelivery | AtRest | InErrorGroups | RestingAmong
 
 
 class Query(msgspec.Struct, Generic[Answer_co], frozen=True, kw_only=True):

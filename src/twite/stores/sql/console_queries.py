@@ -114,35 +114,36 @@ def error_groups(
     return found
 
 
-def error_group(
+def in_error_groups(
     connection: SqlConnection,
     *,
     scope: QueryScope,
-    group: ErrorGroup,
+    groups: Sequence[ErrorGroup],
     since: int,
     until: int,
     after: int,
     limit: int,
 ) -> list[History]:
     with view(connection):
-        found = (
-            id_
+        queues = {
+            (pixel, event): id_
             for id_, pixel, event in connection.execute(query("queues")).fetchall()
-            if (pixel, event) == (group.pixel, group.event) and scope.shows(pixel)
-        )
-        values = {
-            "state": group.state.value,
-            "queue": next(found, None),
-            "reason": group.reason,
-            "source": scope.source,
-            "since": since,
-            "until": until,
-            "after": after,
-            "limit": limit,
+            if scope.shows(pixel)
         }
-        return histories(
-            connection, [id_ for (id_,) in connection.execute(query("error_group"), values)]
-        )
+        found: list[int] = []
+        for group in groups:
+            values = {
+                "state": group.state.value,
+                "queue": queues.get((group.pixel, group.event)),
+                "reason": group.reason,
+                "source": scope.source,
+                "since": since,
+                "until": until,
+                "after": after,
+                "limit": limit,
+            }
+            found += [id_ for (id_,) in connection.execute(query("error_group"), values)]
+        return histories(connection, sorted(found)[:limit])
 
 
 def by_delivery(

@@ -40,7 +40,7 @@ _VIEWS: Final[Mapping[type, Callable[..., Any]]] = {
     port.ByReceipt: records.submission,
     port.ByDelivery: console_queries.by_delivery,
     port.AtRest: records.resting,
-    port.InErrorGroup: console_queries.error_group,
+    port.InErrorGroups: console_queries.in_error_groups,
     port.RestingAmong: console_queries.resting_among,
     port.FlowsQuery: tallies.flows,
     port.FlowsByPixelQuery: tallies.flows_by_pixel,
