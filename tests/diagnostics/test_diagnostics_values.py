@@ -22,6 +22,7 @@ file = "costs.csv"
 [[value_rule]]
 name = "profit"
 value = "subtract(value, lookup('costs', contents[0].id, 'cost'))"
+currency = "EUR"
 """
 GOOD = GOOD.replace('origins = ["https://shop.example"]\n', "")
 
@@ -138,6 +139,95 @@ async def test_table_with_a_row_and_its_column_is_silent(tmp_path):
     (tmp_path / "costs.csv").write_text("id,cost\nA,1\n")
 
     assert await found(tmp_path, GOOD + COSTS) == []
+
+
+def a_rule(value, more=""):
+    return f'\n[[value_rule]]\nname = "own"\nvalue = "{value}"\n{more}'
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        COSTS.replace('currency = "EUR"\n', ""),
+        COSTS.replace('currency = "EUR"\n', 'when = "value > `100`"\n'),
+        a_rule("subtract(value, `4.90`)"),
+        a_rule("max([add(`5`, value), `0`])"),
+    ],
+)
+async def test_amounts_of_a_rule_warn_without_its_currency(tmp_path, rule):
+    (tmp_path / "costs.csv").write_text("id,cost\nA,1\n")
+
+    (warned,) = await found(tmp_path, GOOD + rule)
+
+    assert warned.endswith("calculates with a table or a fixed amount, and has no currency")
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        COSTS,
+        COSTS.replace('currency = "EUR"\n', "when = \"currency == 'EUR'\"\n"),
+        a_rule("subtract(value, `4.90`)", 'currency = "EUR"\n'),
+        a_rule("subtract(value, `0`)"),
+        a_rule("subtract(value, tax)"),
+        a_rule("multiply(value, add(`1`, `0.5`))"),
+        a_rule("multiply(value, `1.5`)", 'when = "value > `100`"\n'),
+    ],
+)
+async def test_rule_that_fits_every_currency_or_names_one_is_silent(tmp_path, rule):
+    (tmp_path / "costs.csv").write_text("id,cost\nA,1\n")
+
+    assert await found(tmp_path, GOOD + rule) == []
+
+
+OF_NEW = RULE + 'when = "new_customer && contents[?quantity > `1`]"\n'
+READS = "reads contents, new_customer, and pages and servers send purchase of pixel o8z6j"
+BOTH = (DedupPath.PAGE, DedupPath.SERVER)
+
+
+@pytest.mark.parametrize(
+    ("page", "senders", "paths"),
+    [
+        (PAGE, ("shop", "page"), ()),
+        (PAGE, ("page",), BOTH),
+        ('origins = ["https://shop.example"]\n', ("shop",), BOTH),
+    ],
+)
+async def test_rule_that_reads_what_a_copy_may_lack_warns(tmp_path, page, senders, paths):
+    assert await found(tmp_path, GOOD + page + OF_NEW, senders=senders, paths=paths) == [
+        f"the rule net {READS}"
+    ]
+
+
+async def test_value_that_reads_what_a_copy_may_lack_warns(tmp_path):
+    rule = a_rule("subtract(value, tax)")
+
+    (warned,) = await found(tmp_path, GOOD + PAGE + rule, senders=("shop", "page"))
+
+    assert warned.startswith("the rule own reads tax, and pages and servers send purchase")
+
+
+@pytest.mark.parametrize(
+    ("rule", "senders", "paths"),
+    [
+        (RULE + 'when = "value > `9`"\n', ("shop", "page"), BOTH),
+        (RULE + "when = \"currency == 'EUR'\"\n", ("shop", "page"), BOTH),
+        (OF_NEW, ("shop",), ()),
+        (OF_NEW, ("page",), (DedupPath.PAGE,)),
+        (OF_NEW, ("shop", in_test("page")), ()),
+        (OF_NEW.replace("purchase", "sign_up"), ("shop", "page"), BOTH),
+    ],
+)
+async def test_rule_that_reads_what_all_copies_have_is_silent(tmp_path, rule, senders, paths):
+    assert await found(tmp_path, GOOD + PAGE + rule, senders=senders, paths=paths) == []
+
+
+async def test_rule_of_the_server_alone_has_no_second_finding(tmp_path):
+    rule = OF_NEW + 'sources = ["shop"]\n'
+
+    (warned,) = await found(tmp_path, GOOD + PAGE + rule, senders=("shop", "page"))
+
+    assert warned.endswith("from shop, but not from page")
 
 
 async def test_tables_are_checked_without_a_store(tmp_path):

@@ -20,6 +20,10 @@ from twite.gateway.ports.queries import DedupQuery, MatchQuery
 from twite.machine.system import SystemClock
 
 _DAYS: Final = 7
+# What rules read beside the amount and the currency. A page and a server may differ in them.
+_DIFFERING: Final = frozenset(
+    {"contents", "description", "new_customer", "quantity", "search", "shipping", "tax", "url"}
+)
 # The sources that sent an event (pixel, X's id) lately.
 _Senders = Mapping[tuple[str, str], set[str]]
 
@@ -38,6 +42,8 @@ async def value_rules(settings: Settings) -> AsyncIterator[CheckFinding]:
     if not problems:
         rules, tables = plural(len(settings.value_rules), "rule"), plural(len(files), "table")
         yield passed("values", f"{rules} for values, {tables}")
+    for finding in _without_currency(settings):
+        yield finding
     today = SystemClock().now() // DAY
     try:
         async with open_records(settings) as records:
@@ -49,6 +55,8 @@ async def value_rules(settings: Settings) -> AsyncIterator[CheckFinding]:
     senders = _senders(settings, matched, reports)
     used_rules = rules_of(settings, files)
     for finding in _of_some_sources(settings, used_rules, senders):
+        yield finding
+    for finding in _of_differing_copies(settings, used_rules, senders, reports):
         yield finding
     for finding in _of_x_pixel(settings, used_rules, reports):
         yield finding
@@ -70,6 +78,19 @@ def _tables(files: Mapping[str, TableFile]) -> Iterator[CheckFinding]:
                 "Rules that look ids up in it fail, and amounts stay as they are.",
                 "Write a row for each id below the line with the names.",
             )
+
+
+def _without_currency(settings: Settings) -> Iterator[CheckFinding]:
+    for rule in settings.value_rules:
+        if rule.currency or "currency" in rule.fields() or not rule.has_own_amounts():
+            continue
+        yield warning(
+            "values",
+            f"the rule {rule.name} calculates with a table or a fixed amount, and has no currency",
+            "Its numbers apply to amounts in every currency: costs in EUR are subtracted from JPY.",
+            'Add currency = "EUR" (that of the numbers) to the rule. If you sell in several '
+            "currencies, also add when = \"currency == 'EUR'\", or the rule fails for the others.",
+        )
 
 
 def _senders(
@@ -109,6 +130,36 @@ def _of_some_sources(
                     "first.",
                     "Remove sources from the rule, or add the others to it.",
                 )
+
+
+def _of_differing_copies(
+    settings: Settings, rules: ValueRules, senders: _Senders, reports: Iterable[DedupReport]
+) -> Iterator[CheckFinding]:
+    """Yield rules that read what the page's copy of an event may have, and the server's not."""
+    pages = {source.name for source in settings.submitters if source.origins}
+    both = {(report.pixel, report.event) for report in reports if report.page_and_server}
+    for rule in rules.rules:
+        fields = rule.fields() & _DIFFERING
+        if "contents" in fields:
+            fields -= {"quantity"}  # of a line
+        names = []
+        for pixel, event, name in _events(settings):
+            sources = senders.get((pixel, event), set())
+            is_sent_twice = (pixel, event) in both or (sources & pages and sources - pages)
+            if is_sent_twice and all(
+                rule in rules.of(source=source, pixel=pixel, event=event) for source in sources
+            ):
+                names.append(f"{name} of pixel {pixel}")
+        if fields and names:
+            yield warning(
+                "values",
+                f"the rule {rule.name} reads {', '.join(sorted(fields))}, and pages and servers "
+                f"send {', '.join(names)}",
+                "If only one of the two copies has what the rule reads, the amount depends on "
+                "which copy arrives first.",
+                "Send the same fields from both, or let only the server send the event. twite.js "
+                "does not send tax, shipping and new_customer.",
+            )
 
 
 def _of_x_pixel(

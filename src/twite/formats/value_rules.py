@@ -4,6 +4,7 @@
     name = "profit"
     events = ["purchase"]
     value = "sum(contents[].multiply(quantity, subtract(price, lookup('costs', id, 'cost'))))"
+    currency = "EUR"
 
 The first rule that fits a conversion applies. A pure function: the same rules, tables and
 conversion give the same result, which is never negative. A rule that cannot be applied changes
@@ -27,6 +28,7 @@ from twite.formats.expressions import (
     Expression,
     ExpressionFailed,
     ExpressionRefused,
+    Node,
     compiled,
     field_name,
     interpreter_of,
@@ -46,6 +48,7 @@ _LISTS: Final = frozenset({"multi_select_list", "multi_select_dict"})
 # These make a text longer in each of several nested calls.
 _TEXTS: Final = frozenset({"join", "to_string"})
 _LOOKUP: Final = "lookup"
+_SUMS: Final = frozenset({"add", "subtract"})
 _LONGEST_KEY: Final = 64
 _NO_TABLES: Final[Mapping[str, ValueTable]] = {}
 
@@ -111,6 +114,28 @@ class ValueRule(msgspec.Struct, frozen=True, kw_only=True):
             if text is not None:
                 yield from lookups_of(rule_expression(text))
 
+    def fields(self) -> frozenset[str]:
+        """Return the names of all fields that the rule reads, also of lines of the order."""
+        return frozenset(
+            node["value"]
+            for text in (self.when, self.value)
+            if text is not None
+            for node, _ in nodes(rule_expression(text).tree)
+            if node["type"] == "field"
+        )
+
+    def has_own_amounts(self) -> bool:
+        """Return whether the value has numbers of a table, or adds or subtracts a fixed one."""
+        expression = rule_expression(self.value)
+        return any(lookups_of(expression)) or any(
+            node["type"] == "function_expression"
+            and node["value"] in _SUMS
+            # A sum of two fixed numbers may be a factor.
+            and [bool(child.get("value")) for child in node["children"] if _is_literal(child)]
+            == [True]
+            for node, _ in nodes(expression.tree)
+        )
+
     def may_name(self, event: str, names: Mapping[str, str]) -> bool:
         """Return whether the rule applies to X's event id, if `names` are those of its pixel."""
         return not self.events or any(names.get(name) == event for name in self.events)
@@ -139,6 +164,10 @@ def rule_expression(text: str) -> Expression:
     for _ in lookups_of(expression):
         pass
     return expression
+
+
+def _is_literal(node: Node) -> bool:
+    return bool(node["type"] == "literal")
 
 
 def lookups_of(expression: Expression) -> Iterator[tuple[str, str]]:
