@@ -120,3 +120,13 @@ async def test_each_series_of_a_chart_has_its_key_in_forced_colours(page):
     for key, mark, ground in colours:
         assert key != ground
         assert mark in {key, None}
+
+
+async def test_filters_are_folded_on_a_phone_unless_one_is_wrong(page):
+    path = page.url.partition("?")[0] + "/conversions"
+    await page.goto(path)
+    right = await page.locator("details.fold").get_attribute("open")
+    await page.goto(f"{path}?from=2026-12-05&to=2026-12-01")
+
+    assert right is None
+    assert await page.get_by_text("The start of the time range is after its end.").is_visible()

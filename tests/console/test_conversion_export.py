@@ -18,6 +18,7 @@ from builders import NOW, a_submission, an_entry
 from canaries import EMAIL, found_in
 from twite.console import export_files
 from twite.console.export_files import NO_POLARS, parquet_parts
+from twite.console.time_range import REVERSED, UNREADABLE
 from twite.domain.submission import RejectedConversion
 from twite.domain.times import MINUTE, spelled
 from twite.gateway.operations.export_rows import NAMES
@@ -116,6 +117,23 @@ async def test_export_has_the_filters_of_the_list(stage):
     names = [f"order-{number}-{index}" for number in (1, 0) for index in (2, 1, 0)]
     assert [row["conversion_id"] for row in rows_of(of_time.text)] == names
     assert rows_of(of_digest.text) == []
+
+
+@pytest.mark.parametrize(
+    ("wrong", "why"),
+    [
+        ({"from": "2026-12-05", "to": "2026-12-01"}, REVERSED),
+        ({"from": "yesterday"}, UNREADABLE),
+        ({"state": "rubbish"}, "There is no such state. Choose one of "),
+    ],
+)
+async def test_wrong_filter_exports_nothing(stage, wrong, why):
+    olga = await stage.signed_in("olga")
+
+    answer = await olga.post(PATH, wrong)
+
+    assert "attachment" not in answer.headers.get("content-disposition", "")
+    assert f"Nothing was exported. {why}" in html.unescape((await olga.get(answer.location)).text)
 
 
 async def test_parquet_has_the_same_rows_with_types(stage):

@@ -19,7 +19,7 @@ from twite.console.export_files import (
     polars,
 )
 from twite.console.page import PageRequest, PageRoute
-from twite.console.scope import FILTERS, EventNames, asked_again, look_of
+from twite.console.scope import FILTERS, EventNames, asked_again, look_of, range_of
 from twite.domain.destination import Destination
 from twite.domain.people.users import AuditAction, Role
 from twite.domain.times import spelled
@@ -65,6 +65,10 @@ class ExportPage:
         if chosen is PARQUET and library is None:
             return request.back_to(f"{LIST}?{asked}", message=NO_POLARS, bad=True)
         query = look_of(request, self.destinations, form, limit=_ON_A_PAGE)
+        # A list shows what it can of a wrong filter. A file would hide that.
+        if problem := _problem_of(request, query):
+            message = f"Nothing was exported. {problem}"
+            return request.back_to(f"{LIST}?{asked}", message=message, bad=True)
         if query.state is ListedState.TWO_IDS:
             counted = await self.count.first()
             if not counted.is_whole_since(query.since):
@@ -126,3 +130,12 @@ class ExportPage:
 async def _cells(pages: AsyncIterator[Sequence[ExportRow]]) -> AsyncIterator[Sequence[FileRow]]:
     async for rows in pages:
         yield await asyncio.to_thread(lambda some: [cells_of(row) for row in some], rows)
+
+
+def _problem_of(request: PageRequest, query: ListQuery) -> str:
+    """Return what is wrong with the filter of a form; "" for nothing."""
+    if problem := range_of(request, request.form).problem:
+        return problem
+    if request.form.first("state") and query.state is None:
+        return f"There is no such state. Choose one of {', '.join(ListedState)}."
+    return ""

@@ -19,9 +19,9 @@ if (menu && navigation) {
   });
 }
 
-// Filters are folded on narrow screens, where they would fill the page.
+// Filters are folded on narrow screens, where they would fill the page, unless one is wrong.
 if (window.matchMedia("(max-width: 52rem)").matches) {
-  for (const fold of document.querySelectorAll("details[data-fold]")) fold.open = false;
+  for (const fold of document.querySelectorAll("details[data-fold]:not(:has([role=alert]))")) fold.open = false;
 }
 
 // A named time range and its limits exclude each other: <select data-clears="names of fields">.
