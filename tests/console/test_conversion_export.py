@@ -125,6 +125,7 @@ async def test_export_has_the_filters_of_the_list(stage):
         ({"from": "2026-12-05", "to": "2026-12-01"}, REVERSED),
         ({"from": "yesterday"}, UNREADABLE),
         ({"state": "rubbish"}, "There is no such state. Choose one of "),
+        ({"state": "rubbish", "id": "9" * 10_000}, "There is no such state. Choose one of "),
     ],
 )
 async def test_wrong_filter_exports_nothing(stage, wrong, why):

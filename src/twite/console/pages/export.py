@@ -33,6 +33,7 @@ from twite.gateway.ports.queries import Queries
 PATH: Final = "/console/conversions/export"
 LIST: Final = "/console/conversions"
 _ON_A_PAGE: Final = 100
+_LONGEST_BACK: Final = 2_000  # characters
 # How long to rest after a page, as a multiple of the time that it took, and in milliseconds.
 _RESTS: Final = 2
 _LONGEST_REST: Final = 100
@@ -62,17 +63,19 @@ class ExportPage:
         chosen = PARQUET if form.first("format") == PARQUET.name else CSV
         library: Any = polars() if chosen is PARQUET else None
         asked = asked_again(form, FILTERS)
+        # Browsers and proxies refuse long headers.
+        back = f"{LIST}?{asked}" if len(asked) <= _LONGEST_BACK else LIST
         if chosen is PARQUET and library is None:
-            return request.back_to(f"{LIST}?{asked}", message=NO_POLARS, bad=True)
+            return request.back_to(back, message=NO_POLARS, bad=True)
         query = look_of(request, self.destinations, form, limit=_ON_A_PAGE)
         # A list shows what it can of a wrong filter. A file would hide that.
         if problem := _problem_of(request, query):
             message = f"Nothing was exported. {problem}"
-            return request.back_to(f"{LIST}?{asked}", message=message, bad=True)
+            return request.back_to(back, message=message, bad=True)
         if query.state is ListedState.TWO_IDS:
             counted = await self.count.first()
             if not counted.is_whole_since(query.since):
-                return request.back_to(f"{LIST}?{asked}", message=TOO_MANY_ORDERS, bad=True)
+                return request.back_to(back, message=TOO_MANY_ORDERS, bad=True)
             query = of_counted(query, counted)
         await request.note(AuditAction.EXPORT, "conversions", f"{chosen.name} {asked}".strip())
         # A list that goes on while it is read: what arrives later is not in it.
