@@ -5,8 +5,10 @@ The gateway and the emulator are real processes, whose clocks are moved together
 
 import datetime as dt
 import json
+import os
+import signal
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from decimal import Decimal
 from http.client import HTTPConnection
 from random import Random
@@ -56,6 +58,17 @@ class SimulatedGateway(Gateway):
         self.time = SimulatedTime(folder / "clock")
         self.environment |= {VARIABLE: str(self.time.path)}
 
+    @contextmanager
+    def stopped(self):
+        """Stop its process with SIGSTOP, if it runs, and let it continue afterwards."""
+        if self.process is None or self.process.poll() is not None:
+            yield
+            return
+        self.process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self.process.pid, os.WSTOPPED)
+        yield
+        self.process.send_signal(signal.SIGCONT)
+
 
 class AdsAccount:
     """The account at a time, `now`, in epoch seconds. `draw` decides what shoppers do."""
@@ -73,10 +86,15 @@ class AdsAccount:
         self.move(0)
 
     def move(self, seconds):
-        """Move both clocks: first X's, so that no request is early because of the gateway's."""
+        """Move both clocks while the gateway is stopped.
+
+        Otherwise, it could start a wait between the moves that X counts from its new time, and end
+        this wait early when its own clock moves.
+        """
         self.now += seconds
-        self.x.clock(now=self.now)
-        self.gateway.time.ahead = int((self.now - time.time()) * 1_000)
+        with self.gateway.stopped():
+            self.x.clock(now=self.now)
+            self.gateway.time.ahead = int((self.now - time.time()) * 1_000)
 
     def pass_time(self, seconds):
         """Move both clocks, and wait until the gateway has fetched what is due, or could not."""
