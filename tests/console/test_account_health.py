@@ -169,10 +169,10 @@ def test_numbers_of_several_pixels_lead_to_the_conversions_of_the_account():
     assert account.listing() == "/console/conversions?account=acme"
 
 
-def test_conversions_without_a_pixel_are_text():
+def test_numbers_of_no_pixel_lead_to_the_rejected_conversions_that_name_none():
     [account] = judged(a_pixel("", received=30, rejected=30))
 
-    assert account.listing("rejected") == ""
+    assert account.listing("rejected") == "/console/conversions?state=rejected&pixel=-"
 
 
 def test_path_of_a_list_has_only_the_filters_in_use():

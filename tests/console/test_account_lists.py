@@ -1,143 +1,25 @@
 """Every count of an account with several pixels leads to exactly the conversions that it counts."""
 
-import asyncio
 import csv
 import html
 import io
 import re
-import time
 
-import aiohttp
-import msgspec
 import pytest
 import pytest_asyncio
-from console_stage import SETTINGS, ConsoleStage
+from agency_stage import ROW, agency_stage, counts_in, page_of
 from problem_pages import problem_rows
 
-from builders import a_submission, an_entry
 from twite.app.store_access import open_records
-from twite.domain.cause import DeliveryCause
-from twite.domain.pause import Cause, Pause
-from twite.domain.people.users import Role
 from twite.domain.replay_batch import ReplayBatch
-from twite.stores.sqlite import SQLiteStore
-from twite_emulator.process import running_emulator
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-KEY = "agency-source-key-of-some-length"
-ACCOUNTS = {"q1": "acme", "q2": "acme", "q3": "acme", "q4": "bolt", "q5": "bolt"}
-PAUSED = ("q3", "q5")
-PEOPLE = {
-    "ada": (Role.ADMIN, None),
-    "two": (Role.VIEWER, ["q1", "q2", "q4"]),
-    "one": (Role.VIEWER, ["q1"]),
-}
-AGENCY = SETTINGS + "".join(
-    f'[[pixel]]\nid = "{pixel}"\naccount = "{account}"\nevents = {{{{ purchase = "{pixel}e" }}}}\n'
-    f'auth = {{{{ pixel_token = "emulator-pixel-token-{pixel}" }}}}\n'
-    for pixel, account in ACCOUNTS.items()
-) + (
-    f'[[source]]\nname = "agency"\nkey = "{KEY}"\npixel = "q1"\n'
-    'pixels = ["q1", "q2", "q3", "q4", "q5"]\n'
-)  # fmt: skip
-_COUNT = re.compile(r'<a href="(/console/[^"]+)">([\d\N{NARROW NO-BREAK SPACE}]+)</a>')
-_LINKED = re.compile(
-    r'<a [^>]*href="(/console/conversions\?[^"]*|/console/conversions)"[^>]*>\s*'
-    r'(?:<span class="value">)?([\d\N{NARROW NO-BREAK SPACE}]+)<'
-)
-_ROW = re.compile(r'<tr role="row" id="[cr][^"]+".*?</tr>', re.DOTALL)
-
-
-def an_order(pixel, name, **more):
-    return {
-        "event": "purchase",
-        "pixel": pixel,
-        "conversion_id": f"{name}-{pixel}",
-        "email": f"{name}@shop.alt",
-    } | more
-
-
-def orders_of(pixel):
-    """Return orders: two that X takes, one that it refuses, a repeated and a rejected one."""
-    return [
-        an_order(pixel, "taken"),
-        an_order(pixel, "repeated"),
-        an_order(pixel, "repeated"),
-        an_order(pixel, "old", time="2020-01-01T00:00:00Z"),
-        an_order(pixel, "bad", currency="EURO"),
-    ]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def stage(tmp_path_factory):
-    """An agency with two accounts, whose conversions are in every state."""
-    with running_emulator("max_age=604800") as emulator:
-        emulator.add(
-            pixels=[
-                {"id": pixel, "account": "18ce54d4x5t", "token": f"emulator-pixel-token-{pixel}"}
-                for pixel in ACCOUNTS
-            ],
-            events=[{"id": f"{pixel}e", "pixel": pixel} for pixel in ACCOUNTS],
-        )
-        stage = ConsoleStage(tmp_path_factory.mktemp("account"), AGENCY, x=emulator.url)
-        now = time.time_ns() // 1_000_000
-        store = await SQLiteStore.open(str(stage.settings.store.path))
-        for pixel in PAUSED:
-            await store.put([Pause(pixel=pixel, since=now, cause=Cause.USER, reason="by hand")])
-        for pixel in ACCOUNTS:
-            entries = [
-                msgspec.structs.replace(
-                    an_entry(f"held-{pixel}", pixel=pixel, event=f"{pixel}e", held="no decision",
-                             cause=DeliveryCause.MAY_COUNT_TWICE),
-                    key_set=0,
-                ),
-                an_entry(f"denied-{pixel}", pixel=pixel, event=f"{pixel}e", index=1,
-                         suppressed="consent denied"),
-            ]  # fmt: skip
-            await store.record(
-                a_submission(*entries, receipt=f"r{pixel}", source="agency", received_at=now)
-            )
-        # A pixel with two sources has a table of them.
-        denied = an_entry("denied-till", pixel="q5", event="q5e", suppressed="consent denied")
-        await store.record(a_submission(denied, receipt="till", source="till", received_at=now))
-        await store.close()
-        await stage.start(people=PEOPLE)
-        orders = [order for pixel in ACCOUNTS for order in orders_of(pixel)]
-        async with (
-            aiohttp.ClientSession(headers={"Authorization": f"Bearer {KEY}"}) as http,
-            http.post(
-                f"{stage.gateway.url}/v1/conversions", json={"conversions": orders}
-            ) as answer,
-        ):
-            assert answer.status == 202, await answer.text()
-        await _settled(stage)
+    async with agency_stage(tmp_path_factory.mktemp("account")) as stage:
         yield stage
-        await stage.stop()
-
-
-async def _settled(stage):
-    for _ in range(600):
-        async with open_records(stage.settings) as records:
-            counts = await records.balance()
-        if {each.pixel for each in counts if each.pending} == set(PAUSED):
-            return
-        await asyncio.sleep(0.05)
-    raise AssertionError(f"conversions were not sent: {counts}")
-
-
-async def page_of(stage, path, *, name="ada"):
-    page = await (await stage.signed_in(name)).get(path)
-    assert page.status == 200
-    return page.text.partition("<main")[2]
-
-
-def counts_in(text):
-    """Return the (URL, number) of each count that is a link."""
-    return [
-        (html.unescape(path), int(many.replace("\N{NARROW NO-BREAK SPACE}", "")))
-        for path, many in _COUNT.findall(text)
-    ]
 
 
 async def counted(stage, path, *, name="ada"):
@@ -146,7 +28,7 @@ async def counted(stage, path, *, name="ada"):
     copies = sum(int(many) for many in re.findall(r">\+(\d+)\s+cop", page))
     if "state=duplicate" in path:
         return copies
-    return len(_ROW.findall(page)) + (0 if "state=" in path else copies)
+    return len(ROW.findall(page)) + (0 if "state=" in path else copies)
 
 
 @pytest.mark.parametrize("name", ["ada", "two"])
@@ -164,28 +46,6 @@ async def test_each_count_of_an_account_is_the_length_of_its_list(stage, name):
     for path, many in (count for counts in found for count in counts):
         assert "account=acme" in path
         assert (path, await counted(stage, path, name=name)) == (path, many)
-
-
-@pytest.mark.parametrize(
-    "path",
-    [
-        *("/console", "/console?pixel=q1", "/console?pixel=q5", "/console?account=bolt"),
-        *("/console/sources", "/console/sources/agency"),
-        *(
-            "/console/match-keys",
-            "/console/match-keys?account=acme",
-            "/console/match-keys?pixel=q1",
-        ),
-    ],
-)
-async def test_each_number_with_a_link_is_the_length_of_its_list(stage, path):
-    links = {
-        (html.unescape(url), int(many.replace("\N{NARROW NO-BREAK SPACE}", "")))
-        for url, many in _LINKED.findall(await page_of(stage, path))
-    }
-
-    assert links
-    assert {(url, await counted(stage, url)) for url, _ in links} == links
 
 
 async def test_table_of_sources_accounts_for_all_that_it_says_was_received(stage):
@@ -218,7 +78,7 @@ async def test_sums_of_what_a_name_finds_are_text(stage):
 async def test_account_is_a_filter_of_the_list_with_a_chip(stage):
     page = await page_of(stage, "/console/conversions?account=acme&state=rejected&when=today")
 
-    assert len(_ROW.findall(page)) == 3
+    assert len(ROW.findall(page)) == 3
     assert 'href="/console/conversions?state=rejected&amp;when=today"' in page
     assert '<option value="acme" selected>acme</option>' in page
     assert "bolt</option>" in page
@@ -244,7 +104,7 @@ async def test_account_shows_only_the_pixels_of_its_viewer(stage, account, found
 
     page = await page_of(stage, path, name="one")
 
-    assert len(_ROW.findall(page)) == found
+    assert len(ROW.findall(page)) == found
     assert set(re.findall(r"<code>(q\d)</code>", page)) <= {"q1"}
     assert "bolt</option>" not in page
 

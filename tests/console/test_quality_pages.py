@@ -211,7 +211,7 @@ async def test_count_of_rejected_conversions_leads_to_the_rejections(stage, code
 
     [row] = [row for row in page.partition('id="problems"')[2].split("<tr") if code in row]
     path, many = re.search(r'<a href="([^"]+)">(\d)</a>', row).groups()
-    assert f"state=rejected&amp;pixel=q2&amp;event=purchase&amp;reason={code}&amp;from=20" in path
+    assert f"state=rejected&amp;pixel=q2&amp;event=q2e&amp;reason={code}&amp;from=20" in path
     found = await page_of(stage, html.unescape(path).removeprefix("/console"))
     assert len(rows_of(found)) == int(many)
 

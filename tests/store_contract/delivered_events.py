@@ -67,7 +67,7 @@ class DeliveredEventLaws:
         batch = await claim(store)
         await settle(store, batch, "delivered", delivered(batch), at=NOW)
 
-        listing = ListQuery(state=ListedState.DELIVERED, event=EVENT, until=NOW + 1)
+        listing = ListQuery(state=ListedState.DELIVERED, events=frozenset({EVENT}), until=NOW + 1)
         listed = (await store.page(listing)).summaries
         (found,) = await counted(store, NOW, NOW + 1)
 

@@ -7,6 +7,7 @@ from store_contract.copies_at_once import CopiesAtOnceLaws
 from store_contract.deduplication import DedupLaws
 from store_contract.directory import DirectoryLaws
 from store_contract.exports import ExportLaws
+from store_contract.flaws import FlawLaws
 from store_contract.joined_erasure import JoinedErasureLaws
 from store_contract.joined_moves import JoinedMoveLaws
 from store_contract.joining import JoinLaws
@@ -54,6 +55,7 @@ class LedgerContract(
     RejectionLaws,
     DedupLaws,
     QueryLaws,
+    FlawLaws,
     ListLaws,
     ExportLaws,
     ValueChangeLaws,

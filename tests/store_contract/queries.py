@@ -19,17 +19,16 @@ from store_contract.actions import (
 from store_contract.delivered_events import DeliveredEventLaws
 from store_contract.error_groups import ErrorGroupLaws
 from twite.domain.history import History, tests_of, without_tests
-from twite.domain.stats.match_keys import Flaw, FlawCount, Matched, Matching, MatchKeys, added
+from twite.domain.stats.match_keys import Matched, Matching, MatchKeys, added
 from twite.domain.stats.tally import KEPT, DeliveryTimes, FlowCounts, slot_of
 from twite.domain.stats.value_guard import UsualAmount, ValueFlag
-from twite.domain.submission import AcceptedConversion, FlawedIdentifier, RejectedConversion
+from twite.domain.submission import AcceptedConversion, RejectedConversion
 from twite.domain.test_mode import in_test
 from twite.domain.times import DAY, HOUR, MINUTE
 from twite.domain.value_change import ValueChange
 from twite.gateway.ports.listing import ConversionSummary, ListedState, ListQuery, QueryScope
 from twite.gateway.ports.queries import (
     CountedSinceQuery,
-    FlawsQuery,
     FlowsByPixelQuery,
     FlowsQuery,
     MatchByPixelQuery,
@@ -43,7 +42,6 @@ from twite.gateway.ports.store import Store
 EVERYTHING = QueryScope()
 OTHERS = QueryScope(pixels=frozenset({"p2"}))
 MINUTE_OF_NOW = NOW // MINUTE * MINUTE
-SPOILT = Flaw(code="phone_unusable", path="phone", shape="999")
 REMARK = ValueFlag(kind="outlier", value="4990.00", currency="EUR", usual="49.90 EUR")
 
 
@@ -189,26 +187,6 @@ class TallyLaws:
         assert list(await store.answer(MatchQuery(scope=OTHERS, since=0))) == []
         assert list(await store.answer(MatchQuery(scope=EVERYTHING, since=NOW // DAY + 1))) == []
 
-    async def test_identifier_errors_have_the_latest_example(self, store: Store) -> None:
-        flaws = (
-            FlawedIdentifier(index=0, pixel=PIXEL, event=EVENT, flaw=SPOILT, wins=True),
-            FlawedIdentifier(index=1, pixel=PIXEL, event="", flaw=SPOILT),
-        )
-        submission = a_submission(an_entry("order-1"), receipt="r1")
-        await store.record(msgspec.structs.replace(submission, flaws=flaws))
-        (history,) = await histories(store, "order-1")
-
-        found = list(await store.answer(FlawsQuery(scope=EVERYTHING, since=0)))
-
-        flaw = FlawCount(
-            pixel=PIXEL, event="", code=SPOILT.code, times=1, shape=SPOILT.shape, delivery=None
-        )
-        assert found == [
-            flaw,
-            msgspec.structs.replace(flaw, event=EVENT, delivery=history.delivery, wins=1),
-        ]
-        assert list(await store.answer(FlawsQuery(scope=OTHERS, since=0))) == []
-
 
 class ConsoleQueryLaws:
     async def test_conversion_list_is_newest_first_and_paged(self, store: Store) -> None:
@@ -229,7 +207,7 @@ class ConsoleQueryLaws:
             (ListQuery(scope=OTHERS), ["elsewhere"]),
             (ListQuery(scope=QueryScope(pixel=PIXEL, pixels=frozenset({"p2"}))), []),
             (ListQuery(scope=QueryScope(source="nobody")), []),
-            (ListQuery(event="other"), []),
+            (ListQuery(events=frozenset({"other"})), []),
             (ListQuery(state=ListedState.DELIVERED), ["done"]),
             (ListQuery(state=ListedState.DEAD, reason="refused"), ["dead"]),
             (ListQuery(state=ListedState.QUEUED), ["elsewhere"]),

@@ -171,7 +171,7 @@ def test_counts_of_several_connections_are_added_up(path, tmp_path, postgres_url
         "INSERT INTO tally (account, slot, received, duplicate) VALUES (1, 7, 3, 3)",
         "INSERT INTO flow SELECT span, at, account, 7, 1, 2, 0, 0, 0, 0 FROM flow",
         "INSERT INTO waited SELECT span, at, account, slot, 7, 5 FROM waited",
-        "INSERT INTO flaw SELECT day, account, queue, code, 7, 2, 1, 'new', 900000 FROM flaw",
+        "INSERT INTO flaw SELECT day, account, queue, code, 7, 2, 1, 'new', 900000, 3 FROM flaw",
     ):
         asyncio.run(asked(postgres_url, statement))
 
@@ -187,7 +187,8 @@ def test_counts_of_several_connections_are_added_up(path, tmp_path, postgres_url
             (*row[:key], *map(sum, zip(row[key:], more, strict=True))) for row in before[table]
         ]
     assert [row[4:] for row in after["flaw"]] == [
-        (times + 2, wins + 1, "new", 900_000) for _, _, _, _, times, wins, _, _ in before["flaw"]
+        (times + 2, wins + 1, "new", 900_000, rejected + 3)
+        for _, _, _, _, times, wins, _, _, rejected in before["flaw"]
     ]
     counts = {row[0]: row[3:] for row in before["account"]}
     received, delivered, duplicate, *rest = counts[1]

@@ -11,6 +11,7 @@ from twite.console.render import lasting, number, percent
 from twite.console.visible_alerts import ShownCause
 from twite.domain.stats.tally import FlowCounts
 from twite.domain.times import HOUR
+from twite.gateway.ports.listing import NONE
 
 # From these shares of refused conversions on, an account has a problem, or an urgent one.
 REFUSED_WARNS: Final = 0.01
@@ -182,11 +183,9 @@ def health_of(
     return sorted(made, key=lambda account: account.rank)
 
 
-def list_filters(account: str, pixels: Sequence[str]) -> Mapping[str, str] | None:
-    """Return what lists the conversions of some pixels. Nothing lists those without a pixel."""
-    if len(pixels) > 1:
-        return {"account": account}
-    return {"pixel": pixels[0]} if pixels[0] else None
+def list_filters(account: str, pixels: Sequence[str]) -> Mapping[str, str]:
+    """Return what lists the conversions of some pixels. The pixel "" is that of rejections."""
+    return {"account": account} if len(pixels) > 1 else {"pixel": pixels[0] or NONE}
 
 
 def added_flows(flows: Iterable[FlowCounts]) -> FlowCounts:

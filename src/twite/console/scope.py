@@ -15,6 +15,7 @@ from twite.domain.destination import Destination
 from twite.domain.test_mode import real_name
 from twite.domain.times import LATEST, SECOND
 from twite.gateway.operations.conversion_value import value_of
+from twite.gateway.operations.list_filter import events_of, pixel_of
 from twite.gateway.ports.listing import (
     TEST_FILTERS,
     ListedState,
@@ -64,7 +65,8 @@ def scope_of(
 ) -> QueryScope:
     """Return the pixels that the form or the query requests, limited to the viewer's.
 
-    `account` requests those of an ads account in the settings.
+    `account` requests those of an ads account in the settings, and the pixel NONE the rejections
+    that name no pixel.
     """
     asked = form or request.query
     pixels = request.viewer.pixels
@@ -76,7 +78,7 @@ def scope_of(
         )
     return QueryScope(
         pixels=pixels,
-        pixel=asked.first("pixel") or None,
+        pixel=pixel_of(asked.first("pixel")),
         source=asked.first("source") or None,
     )
 
@@ -110,7 +112,7 @@ def look_of(
         since=(time_range.since or 0) if since is None else since,
         until=(time_range.until or LATEST) if until is None else until,
         scope=scope.of_tests if tests else scope,
-        event=form.first("event") or None,
+        events=events_of(destinations.values(), form.first("event")),
         state=ListedState(state) if state in set(ListedState) else None,
         reason=form.first("reason") or None,
         named=form.first("id").strip() or None,

@@ -1,6 +1,6 @@
 """Submission: an accepted request without personal data: accepted, rejected and ignored items."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from enum import StrEnum
 from typing import Final
 
@@ -122,7 +122,7 @@ class FlawedIdentifier(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class RejectedConversion(msgspec.Struct, frozen=True, kw_only=True):
-    """One rejected conversion, and why. `pixel` may be "".
+    """One rejected conversion, and why. `pixel` may be ""; `event_id` is X's, "" if unknown.
 
     `errors` go into the response. `event`, `conversion_id` and `faults` are stored masked; `marks`
     let erasure find the person.
@@ -135,6 +135,7 @@ class RejectedConversion(msgspec.Struct, frozen=True, kw_only=True):
     conversion_id: str = ""
     faults: tuple[MaskedFault, ...] = ()
     marks: tuple[str, ...] = ()
+    event_id: str = ""
 
 
 class Idempotency(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -183,7 +184,8 @@ class Rejection(msgspec.Struct, frozen=True, kw_only=True):
     """One rejected conversion.
 
     `at` is in milliseconds; `index` is its place in the request that has this receipt. `pixel`,
-    `event` (masked) and `conversion_id` may be "".
+    `event` (masked) and `conversion_id` may be ""; `event_id` is X's, "" if the settings have no
+    such event.
     """
 
     at: int
@@ -195,6 +197,11 @@ class Rejection(msgspec.Struct, frozen=True, kw_only=True):
     event: str
     conversion_id: str
     faults: tuple[MaskedFault, ...]
+    event_id: str = ""
+
+    def is_of(self, events: Collection[str]) -> bool:
+        """Return whether it is of one of the events: X's ids, or other names; "" is any other."""
+        return self.event_id in events or (not self.event_id and self.event in events)
 
 
 class RejectionQuery(msgspec.Struct, frozen=True, kw_only=True):
@@ -240,6 +247,7 @@ def rejection_of(submission: Submission, rejected: RejectedConversion) -> Reject
         event=rejected.event,
         conversion_id=rejected.conversion_id,
         faults=rejected.faults,
+        event_id=rejected.event_id,
     )
 
 

@@ -24,7 +24,7 @@ from twite.domain.destination import Destination
 from twite.domain.stats.deduplication import MOST_DAYS, OtherId
 from twite.gateway.operations.dedup_count import MOST_KEPT, DedupCount, DedupCounted, of_counted
 from twite.gateway.operations.search_term import search_term, searched
-from twite.gateway.ports.listing import ConversionSummary, ListedState, SummaryPage
+from twite.gateway.ports.listing import NONE, ConversionSummary, ListedState, SummaryPage
 from twite.gateway.ports.machine import Clock
 from twite.gateway.ports.queries import Queries
 from twite.gateway.ports.tags import PREFIX
@@ -103,8 +103,8 @@ class ConversionsPage:
             ("digest", "Email or phone", f"{look.digest[:8]}…" if look.digest else ""),
             ("state", "State", STATES.get(state, "")),
             ("account", "Account", query.first("account")),
-            ("pixel", "Pixel", look.scope.pixel or ""),
-            ("event", "Event", dict(events).get(look.event or "", look.event or "")),
+            ("pixel", "Pixel", "none" if look.scope.pixel == "" else look.scope.pixel or ""),
+            ("event", "Event", _event_label(events, query.first("event"))),
             ("source", "Source", look.scope.source or ""),
             ("test", "Tests", TESTS.get(query.first("test"), "")),
             ("reason", "Reason", masked_words(look.reason or "")),
@@ -165,6 +165,10 @@ class ConversionsPage:
             alike=f"{PATH}?{urlencode(alike)}",
             other=None if counted is None else counted.other_ids.get(summary.delivery or 0),
         )
+
+
+def _event_label(events: Sequence[tuple[str, str]], text: str) -> str:
+    return "not in the settings" if text == NONE else dict(events).get(text, text)
 
 
 def _first_of(codes: str) -> str:

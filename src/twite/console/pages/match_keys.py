@@ -1,5 +1,6 @@
 """Match keys: the key coverage of accounts, and of a pixel by day, event and source."""
 
+from asyncio import gather
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -25,14 +26,23 @@ from twite.console.time_chart import (
 from twite.console.time_range import minute_of
 from twite.domain.destination import Destination
 from twite.domain.stats.match_keys import FLAWS, FlawCount, Matched, Matching, added
+from twite.domain.submission import KEPT_FOR, MOST_KEPT
 from twite.domain.test_mode import is_test
 from twite.domain.times import DAY
-from twite.gateway.ports.listing import QueryScope
-from twite.gateway.ports.queries import FlawsQuery, MatchByPixelQuery, MatchQuery, Queries
+from twite.gateway.ports.listing import NONE, QueryScope
+from twite.gateway.ports.queries import (
+    FlawsQuery,
+    FlowsQuery,
+    MatchByPixelQuery,
+    MatchQuery,
+    Queries,
+)
 
 PATH: Final = "/console/match-keys"
 DAYS: Final = (7, 30, 90)
 MOST_FLAWS: Final = 20
+# The days of which all rejections are kept, today included.
+REJECTED_DAYS: Final = KEPT_FOR // DAY
 _SORTS: Final[Mapping[str, Callable[["CoverageRow"], Any]]] = {
     "account": lambda row: row.name,
     "conversions": lambda row: row.matching.conversions,
@@ -44,8 +54,8 @@ _SORTS: Final[Mapping[str, Callable[["CoverageRow"], Any]]] = {
 class CoverageRow(msgspec.Struct, frozen=True, kw_only=True):
     """The match keys of an account, an event, or a source.
 
-    `path` leads to its own figures, and `conversions_path` to its conversions; "" if no list has
-    exactly these. The shares are text: which keys a conversion has is counted, not stored.
+    `path` leads to its own figures, and `conversions_path` to its conversions.
+    The shares are text: which keys a conversion has is counted, not stored.
     """
 
     name: str
@@ -64,18 +74,22 @@ class CoverageRow(msgspec.Struct, frozen=True, kw_only=True):
 class FlawShare(msgspec.Struct, frozen=True, kw_only=True):
     """A flaw of match keys, its frequency, and the gain from fixing it.
 
-    `gain` is the share of conversions, from 0 to 1, that would gain a second key. `path` lists the
-    conversions, or the rejections if all were rejected; "" if they named no pixel.
+    `stored` and `rejected` count conversions, and their paths list exactly these. `latest_path`
+    lists the latest rejections instead, if not all are kept. `gain` is the share of conversions,
+    from 0 to 1, that would gain a second key.
     """
 
     code: str
     event: str
     means: str
     fix: str
-    times: int
+    stored: int
+    stored_path: str
+    rejected: int
+    rejected_path: str
+    latest_path: str
     shape: str
     delivery: int | None
-    path: str
     gain: float
 
 
@@ -136,9 +150,7 @@ class MatchKeysPage:
             sort="two-or-more",
         )
         found = view.sorted(matching(rows, typed), _SORTS)
-        unnamed = await self.queries.answer(
-            FlawsQuery(scope=QueryScope(pixels=viewer.pixels, pixel=""), since=since)
-        )
+        unnamed = QueryScope(pixels=viewer.pixels, pixel="")
         return request.page(
             "quality/match_keys.html",
             title=f"Match keys of account {account}" if account else "Match keys",
@@ -149,8 +161,9 @@ class MatchKeysPage:
             typed_name=typed,
             whole=added(row.matching for row in found),
             whole_path="",
-            flaws=_flaws(unnamed, self.names, whole=0, when=""),
+            flaws=await self._flaws(request, unnamed, since=since, whole=0),
             days=days,
+            rejected_days=REJECTED_DAYS,
             spans=self._spans(request),
         )
 
@@ -158,7 +171,6 @@ class MatchKeysPage:
         since = request.now // DAY - days + 1
         scope = QueryScope(pixels=request.viewer.pixels, pixel=pixel)
         found = await self.queries.answer(MatchQuery(scope=scope, since=since))
-        flaws = await self.queries.answer(FlawsQuery(scope=scope, since=since))
         whole = added(matched.matching for matched in found)
         when = _when(request.zone, since * DAY)
         return request.page(
@@ -191,10 +203,37 @@ class MatchKeysPage:
                 )
                 for source, keys in _grouped(found, lambda matched: matched.source)
             ],
-            flaws=_flaws(flaws, self.names, whole=whole.conversions, when=when),
+            flaws=await self._flaws(request, scope, since=since, whole=whole.conversions),
             days=days,
+            rejected_days=REJECTED_DAYS,
             spans=self._spans(request),
         )
+
+    async def _flaws(
+        self, request: PageRequest, scope: QueryScope, *, since: int, whole: int
+    ) -> list[FlawShare]:
+        """Return the flaws of a pixel since a day; rejections, however, are not kept as long."""
+        kept_since = max(since, request.now // DAY - REJECTED_DAYS + 1)
+        stored, kept, flows = await gather(
+            self.queries.answer(FlawsQuery(scope=scope, since=since)),
+            self.queries.answer(FlawsQuery(scope=scope, since=kept_since)),
+            self.queries.answer(FlowsQuery(scope=scope, span=DAY, since=kept_since * DAY)),
+        )
+        rows = [
+            _flaw_share(
+                next((each for each in stored if (each.event, each.code) == key), None),
+                next((each for each in kept if (each.event, each.code) == key), None),
+                pixel=scope.pixel or NONE,
+                name=self.names(scope.pixel or "", key[0]),
+                whole=whole,
+                whens=(_when(request.zone, since * DAY), _when(request.zone, kept_since * DAY)),
+                is_whole=sum(flow.rejected for flow in flows) <= MOST_KEPT,
+            )
+            for key in {(each.event, each.code) for each in (*stored, *kept)}
+        ]
+        found = [row for row in rows if row.stored or row.rejected]
+        found.sort(key=lambda row: (-row.gain, -row.stored - row.rejected, row.code, row.event))
+        return found[:MOST_FLAWS]
 
     def _spans(self, request: PageRequest) -> list[tuple[int, str]]:
         """Return the choices of days, with their URLs."""
@@ -204,11 +243,9 @@ class MatchKeysPage:
 
 
 def _listing(request: PageRequest, account: str, pixels: Sequence[str], since: int) -> str:
-    """Return the conversions of pixels since a day; "" without a pixel."""
-    filters = list_filters(account, pixels)
-    if filters is None:
-        return ""
-    return listing_path("matchable", **filters, when=_when(request.zone, since * DAY))
+    """Return the conversions of pixels since a day."""
+    when = _when(request.zone, since * DAY)
+    return listing_path("matchable", **list_filters(account, pixels), when=when)
 
 
 def _when(zone: ZoneInfo, since: int, until: int | None = None) -> str:
@@ -256,42 +293,40 @@ def _chart(request: PageRequest, found: Sequence[Matched], *, pixel: str, days: 
     )
 
 
-def _flawed_path(flaw: FlawCount, named: str, when: str) -> str:
-    """Return the list of a flaw's conversions, or of rejections with its code.
+def _flaw_share(
+    stored_count: FlawCount | None,
+    kept_count: FlawCount | None,
+    *,
+    pixel: str,
+    name: str,
+    whole: int,
+    whens: tuple[str, str],
+    is_whole: bool,
+) -> FlawShare:
+    """Return the row of a flaw: of stored conversions, and of the rejected ones that are kept.
 
-    Rejections are stored with the event as it was `named`. Those without a pixel have no list: it
-    would have those of all pixels.
+    `whens` are the parts of their URLs about time.
     """
-    is_rejected = flaw.delivery is None
-    state = "rejected" if is_rejected else "flawed"
-    fields = {"event": named if is_rejected else flaw.event, "reason": flaw.code}
-    typed = urlencode({name: value for name, value in fields.items() if value})
-    return listing_path(state, pixel=flaw.pixel, when=f"{typed}&{when}") if flaw.pixel else ""
-
-
-def _flaws(
-    counts: Sequence[FlawCount], names: EventNames, *, whole: int, when: str
-) -> list[FlawShare]:
-    """Sum flaws by event and code; the most useful to fix come first."""
-    grouped: dict[tuple[str, str], list[FlawCount]] = {}
-    for count in counts:
-        grouped.setdefault((count.event, count.code), []).append(count)
-    made = []
-    for (event, code), some in grouped.items():
-        means, fix = FLAWS.get(code, (code, ""))
-        named = names(some[0].pixel, event) or event
-        example = next((flaw for flaw in some if flaw.delivery is not None), some[0])
-        made.append(
-            FlawShare(
-                code=code,
-                event=named or "rejected or unknown",
-                means=means,
-                fix=fix,
-                times=sum(flaw.times for flaw in some),
-                shape=next((flaw.shape for flaw in some if flaw.shape), ""),
-                delivery=example.delivery,
-                path=_flawed_path(example, named, when),
-                gain=sum(flaw.wins for flaw in some) / whole if whole else 0.0,
-            )
-        )
-    return sorted(made, key=lambda row: (-row.gain, -row.times))[:MOST_FLAWS]
+    flaw = stored_count or kept_count
+    if flaw is None:
+        raise ValueError("a flaw that nothing has")
+    means, fix = FLAWS.get(flaw.code, (flaw.code, ""))
+    typed = urlencode({"event": flaw.event or NONE, "reason": flaw.code})
+    stored_path, rejected_path = (
+        listing_path(state, pixel=pixel, when=f"{typed}&{when}")
+        for state, when in zip(("flawed", "rejected"), whens, strict=True)
+    )
+    return FlawShare(
+        code=flaw.code,
+        event=name or flaw.event or "not in the settings",
+        means=means,
+        fix=fix,
+        stored=stored_count.times if stored_count else 0,
+        stored_path=stored_path,
+        rejected=kept_count.rejected if kept_count else 0,
+        rejected_path=rejected_path if is_whole else "",
+        latest_path="" if is_whole else rejected_path,
+        shape=flaw.shape,
+        delivery=flaw.delivery,
+        gain=flaw.wins / whole if whole else 0.0,
+    )

@@ -286,10 +286,11 @@ _EMAILS_OF_NOBODY: Final = _PHONES_OF_NOBODY | _OF_PLACEHOLDERS
 
 
 class FlawCount(msgspec.Struct, frozen=True, kw_only=True):
-    """How often a flaw occurred, with the shape and delivery of the latest case.
+    """How many conversions have a flaw, with the shape and delivery of the latest case.
 
-    `event` is "" if unknown; `delivery` is None if the conversion was rejected; `wins` counts the
-    conversions that would have a second key without the flaw.
+    `times` counts stored conversions, `rejected` those whose rejection names the flaw. `event` is
+    "" if unknown; `delivery` is None if all were rejected; `wins` counts the stored conversions
+    that would have a second key without the flaw.
     """
 
     pixel: str
@@ -299,6 +300,7 @@ class FlawCount(msgspec.Struct, frozen=True, kw_only=True):
     shape: str
     delivery: int | None
     wins: int = 0
+    rejected: int = 0
 
 
 class Matching(msgspec.Struct, frozen=True, kw_only=True):

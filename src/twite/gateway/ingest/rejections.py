@@ -44,6 +44,7 @@ def refusal_of(native: Native, read: ReadConversion, *, salt: bytes) -> Rejected
         pixel=read.pixel,
         errors=read.faults,
         event=masked_value("event", native.event or ""),
+        event_id=read.event,
         conversion_id=_stored_id(native, read.faults),
         faults=tuple(_masked(fault, native) for fault in read.faults[:MOST_FAULTS]),
         marks=marks((kept.email_sha256, kept.phone_sha256, kept.twclid), salt=salt),

@@ -16,13 +16,18 @@ from twite.domain.times import LATEST
 LOOKED_THROUGH: Final = 5_000
 # The values of the parameter `test`, and the `tests` of a ListQuery.
 TEST_FILTERS: Final[Mapping[str, bool]] = {"only": True, "without": False}
+# The value of a filter for rejections that name no pixel, or no event in the settings.
+NONE: Final = "-"
 _POSITION: Final = re.compile(
     r"([0-9]{1,16})(?:\.([0-9]{1,16})\.([0-9]{1,9})\.([0-9]{1,16}))?", re.ASCII
 )
 
 
 class QueryScope(msgspec.Struct, frozen=True, kw_only=True):
-    """The pixels a viewer may see (None: all), narrowed to a `pixel` and a `source`."""
+    """The pixels a viewer may see (None: all), narrowed to a `pixel` and a `source`.
+
+    The pixel "" is that of rejections that name none.
+    """
 
     pixels: frozenset[str] | None = None
     pixel: str | None = None
@@ -41,7 +46,7 @@ class QueryScope(msgspec.Struct, frozen=True, kw_only=True):
         """The scope of the tests of these pixels and this source."""
         return type(self)(
             pixels=None if self.pixels is None else frozenset(map(in_test, self.pixels)),
-            pixel=in_test(self.pixel or "") or None,
+            pixel=None if self.pixel is None else in_test(self.pixel),
             source=in_test(self.source or "") or None,
         )
 
@@ -93,15 +98,16 @@ class ListPosition(msgspec.Struct, frozen=True):
 class ListQuery(msgspec.Struct, frozen=True, kw_only=True):
     """A filter of conversions: all conditions must hold.
 
-    `event` is X's id; `reason` must match exactly; `since <= received_at < until` (ms). `named` is
-    a conversion id or a receipt; `digest` the SHA-256 of a normalized email or phone number, as X
-    receives it. `tests` True selects the conversions of sources in test mode, False all others.
-    `after` leaves out the deliveries up to a number, and all rejections. `deliveries`
-    are those of the state TWO_IDS, the greatest first, as they were counted.
+    `events` are X's ids; a rejection of an event that the settings do not have matches if they
+    contain its name as sent, or "". `reason` must match exactly; `since <= received_at < until`
+    (ms). `named` is a conversion id or a receipt; `digest` the SHA-256 of a normalized email or
+    phone number, as X receives it. `tests` True selects the conversions of sources in test mode,
+    False all others. `after` leaves out the deliveries up to a number, and all rejections.
+    `deliveries` are those of the state TWO_IDS, the greatest first, as they were counted.
     """
 
     scope: QueryScope = QueryScope()
-    event: str | None = None
+    events: frozenset[str] | None = None
     state: ListedState | None = None
     reason: str | None = None
     since: int = 0

@@ -10,6 +10,7 @@ from twite.domain.test_mode import real_name
 from twite.domain.times import LATEST, spelled
 from twite.gateway.operations.conversion_value import value_of
 from twite.gateway.operations.dedup_count import of_counted
+from twite.gateway.operations.list_filter import events_of, pixel_of
 from twite.gateway.ports.listing import (
     TEST_FILTERS,
     ConversionSummary,
@@ -98,13 +99,13 @@ def _query(request: HttpRequest, requester: Requester) -> ListQuery:
     scope = QueryScope(
         # A source sees all its conversions, also those of tags.
         pixels=None if requester.source else requester.pixels,
-        pixel=asked.get("pixel"),
+        pixel=pixel_of(asked.get("pixel")),
         source=requester.source or asked.get("source"),
     )
     tests = TEST_FILTERS.get(test or "")
     return ListQuery(
         scope=scope.of_tests if tests else scope,
-        event=asked.get("event"),
+        events=events_of(request.services.destinations.values(), asked.get("event")),
         state=None if state is None else ListedState(state),
         reason=asked.get("reason"),
         since=time_asked(asked.get("since"), now) or 0,
@@ -132,7 +133,7 @@ async def _require_known(
         and (requester.source is not None or requester.sees(pixel))
         and services.has_tag(pixel)
     )
-    if pixel is not None and real_name(pixel) not in pixels and not sees_tag:
+    if pixel and real_name(pixel) not in pixels and not sees_tag:
         raise _unknown("pixel", pixels)
     sources = {each.name for each in services.sources if any(map(requester.sees, each.pixels))}
     sources |= {real_name(counts.source) for counts in counted}

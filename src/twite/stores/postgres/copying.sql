@@ -35,5 +35,5 @@ FROM matched GROUP BY day, account, queue;
 -- Flaws of match keys; the example is of the latest delivery.
 SELECT day, account, queue, code, sum(times)::bigint AS times, sum(wins)::bigint AS wins,
   (array_agg(shape ORDER BY delivery DESC NULLS LAST, slot))[1] AS shape,
-  (array_agg(delivery ORDER BY delivery DESC NULLS LAST, slot))[1] AS delivery
+  max(delivery) AS delivery, sum(rejected)::bigint AS rejected
 FROM flaw GROUP BY day, account, queue, code;

@@ -675,13 +675,13 @@ ORDER BY delivery DESC LIMIT $3
 
 -- rows: flaws(since, pixels, source)
 SELECT account.pixel, coalesce(queue.event, ''), flaw.code, sum(flaw.times)::bigint AS times,
-  sum(flaw.wins)::bigint, (array_agg(flaw.shape ORDER BY flaw.day DESC))[1],
-  (array_agg(flaw.delivery ORDER BY flaw.day DESC))[1], max(flaw.day)
+  sum(flaw.rejected)::bigint AS rejected, sum(flaw.wins)::bigint,
+  (array_agg(flaw.shape ORDER BY coalesce(flaw.delivery, flaw.day - 1000000) DESC))[1], max(flaw.delivery)
 FROM flaw JOIN account ON account.id = flaw.account LEFT JOIN queue ON queue.id = flaw.queue
 WHERE flaw.day >= $1
   AND ($2::text IS NULL OR account.pixel IN (SELECT json_array_elements_text($2::json)))
   AND ($3::text IS NULL OR account.source = $3)
-GROUP BY account.pixel, queue.event, flaw.code ORDER BY times DESC, 1, 2, 3
+GROUP BY account.pixel, queue.event, flaw.code ORDER BY sum(flaw.times + flaw.rejected) DESC, 1, 2, 3
 
 -- rows: flows(span, since, pixels, source, tests)
 SELECT flow.at, sum(flow.received)::bigint, sum(flow.duplicate)::bigint, sum(flow.suppressed)::bigint, sum(flow.rejected)::bigint,
@@ -1890,7 +1890,7 @@ SELECT id, body FROM submission WHERE id = ANY ($1::bigint[]) ORDER BY id FOR UP
 -- count: subtract_failed_sign_in(key)
 UPDATE failed_sign_in SET times = times - 1 WHERE key = $1
 
--- rows: summaries(code, deliveries, since, until, pixels, event, source, tests, kind, reason, state, pending, digest, limit)
+-- rows: summaries(code, deliveries, since, until, pixels, events, source, tests, kind, reason, state, pending, digest, limit)
 SELECT
   conversion.id AS delivery, submission.received_at AS received_at, queue.pixel AS pixel,
   queue.event AS event, conversion.conversion_id AS conversion_id,
@@ -1914,7 +1914,7 @@ LEFT JOIN flawed ON flawed.delivery = conversion.id AND flawed.code = $1
 WHERE conversion.id = ANY (translate($2, '[]', '{}')::bigint[])
   AND submission.received_at >= $3 AND submission.received_at < $4
   AND ($5::text IS NULL OR queue.pixel IN (SELECT json_array_elements_text($5::json)))
-  AND ($6::text IS NULL OR queue.event = $6)
+  AND ($6::text IS NULL OR queue.event IN (SELECT json_array_elements_text($6::json)))
   AND ($7::text IS NULL OR submission.source = $7)
   AND ($8::text IS NULL OR (substr(submission.source, 1, 5) = 'test:') = ($8 = 'only'))
   AND ($9::text IS NULL OR flagged.kind = $9)

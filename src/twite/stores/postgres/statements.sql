@@ -693,15 +693,15 @@ WHERE state IN ('queued', 'sending') GROUP BY queue.pixel, hour ORDER BY queue.p
 SELECT coalesce(sum(rejected), 0)::bigint FROM tally WHERE account = :account;
 
 -- name: flaws
--- Flaws of match keys, by event; shape and delivery are from the latest day.
+-- Flaws of match keys, by event; the shape is that of the latest conversion, or of the latest day if all were rejected.
 SELECT account.pixel, coalesce(queue.event, ''), flaw.code, sum(flaw.times)::bigint AS times,
-  sum(flaw.wins)::bigint, (array_agg(flaw.shape ORDER BY flaw.day DESC))[1],
-  (array_agg(flaw.delivery ORDER BY flaw.day DESC))[1], max(flaw.day)
+  sum(flaw.rejected)::bigint AS rejected, sum(flaw.wins)::bigint,
+  (array_agg(flaw.shape ORDER BY coalesce(flaw.delivery, flaw.day - 1000000) DESC))[1], max(flaw.delivery)
 FROM flaw JOIN account ON account.id = flaw.account LEFT JOIN queue ON queue.id = flaw.queue
 WHERE flaw.day >= :since
   AND (:pixels::text IS NULL OR account.pixel IN (SELECT json_array_elements_text(:pixels::json)))
   AND (:source::text IS NULL OR account.source = :source)
-GROUP BY account.pixel, queue.event, flaw.code ORDER BY times DESC, 1, 2, 3;
+GROUP BY account.pixel, queue.event, flaw.code ORDER BY sum(flaw.times + flaw.rejected) DESC, 1, 2, 3;
 
 -- name: keep_stragglers
 -- Add conversions that are not settled when they are due for pruning, to check them again.

@@ -7,7 +7,13 @@ import msgspec
 
 from twite.domain.joins import JoinRequest, KnownIdentifier
 from twite.domain.stats.tally import Counting
-from twite.domain.submission import AcceptedConversion, Recorded, RejectedConversion, Submission
+from twite.domain.submission import (
+    AcceptedConversion,
+    FlawedIdentifier,
+    Recorded,
+    RejectedConversion,
+    Submission,
+)
 from twite.domain.times import DAY
 from twite.domain.value_change import ValueChange
 from twite.gateway.ports.copies import asks
@@ -230,23 +236,34 @@ class _Page:
         session.count_accounts(list(self._tally.values()))
 
     def _add_flaws(self, duplicates: Mapping[int, int]) -> None:
-        """Count the flawed match keys of new and rejected conversions; write those of new ones."""
+        """Count new and rejected conversions by flawed match keys; write the flaws of new ones.
+
+        A list of rejections finds them by the codes of their faults, so no others are counted.
+        """
         session = self._session
-        flawed: dict[tuple[int, str], FlawedRow] = {}
+        rows: list[FlawedRow] = []
         for first, submission in self._flawed:
             ids = {entry.index: id_ for id_, entry in enumerate(submission.entries, first)}
+            named = {
+                (refusal.index, fault.code)
+                for refusal in submission.refusals
+                for fault in refusal.faults
+            }
             day = submission.received_at // DAY
+            # Several identifiers of one conversion may have the same flaw.
+            flaws: dict[tuple[int, str], FlawedIdentifier] = {}
             for flaw in submission.flaws:
+                flaws.setdefault((flaw.index, flaw.flaw.code), flaw)
+            for key, flaw in flaws.items():
                 delivery = ids.get(flaw.index)
-                if delivery in duplicates:
+                if delivery in duplicates or (delivery is None and key not in named):
                     continue
                 account = session.account(submission.source, flaw.pixel, since=self._at)
                 queue = session.queue(flaw.pixel, flaw.event) if flaw.event else 0
                 session.tally.flaw(day, account, queue, flaw, delivery)
                 if delivery is not None:
-                    code = flaw.flaw.code
-                    flawed[delivery, code] = FlawedRow(delivery=delivery, code=code)
-        session.add(list(flawed.values()))
+                    rows.append(FlawedRow(delivery=delivery, code=flaw.flaw.code))
+        session.add(rows)
 
     def _take_keys(self, contest: KeyContest) -> Mapping[int, int]:
         """Assign the keys; return the deliveries whose key another has, with its holder."""

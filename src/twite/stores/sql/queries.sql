@@ -1626,14 +1626,16 @@ WHERE matched.day >= :since
 GROUP BY queue.pixel ORDER BY queue.pixel;
 
 -- name: flaws
--- Flaws of match keys, by event; shape and delivery are from the latest day.
-SELECT account.pixel, coalesce(queue.event, ''), flaw.code, sum(flaw.times), sum(flaw.wins), flaw.shape,
-  flaw.delivery, max(flaw.day)
+-- Flaws of match keys, by event; shape and delivery are of the row with the greatest last column: the
+-- latest conversion, or the latest day if all were rejected.
+SELECT account.pixel, coalesce(queue.event, ''), flaw.code, sum(flaw.times), sum(flaw.rejected),
+  sum(flaw.wins), flaw.shape, flaw.delivery, max(coalesce(flaw.delivery, flaw.day - 1000000))
 FROM flaw CROSS JOIN account ON account.id = flaw.account LEFT JOIN queue ON queue.id = flaw.queue
 WHERE flaw.day >= :since
   AND (:pixels IS NULL OR account.pixel IN (SELECT value FROM json_each(:pixels)))
   AND (:source IS NULL OR account.source = :source)
-GROUP BY account.pixel, queue.event, flaw.code ORDER BY 4 DESC, 1, 2, 3;
+GROUP BY account.pixel, queue.event, flaw.code
+ORDER BY sum(flaw.times + flaw.rejected) DESC, 1, 2, 3;
 
 -- name: know
 -- Store what events say about visitors.
@@ -1920,7 +1922,7 @@ LEFT JOIN flawed ON flawed.delivery = conversion.id AND flawed.code = :code
 WHERE conversion.id IN (SELECT value FROM json_each(:deliveries))
   AND submission.received_at >= :since AND submission.received_at < :until
   AND (:pixels IS NULL OR queue.pixel IN (SELECT value FROM json_each(:pixels)))
-  AND (:event IS NULL OR queue.event = :event)
+  AND (:events IS NULL OR queue.event IN (SELECT value FROM json_each(:events)))
   AND (:source IS NULL OR submission.source = :source)
   AND (:tests IS NULL OR (substr(submission.source, 1, 5) = 'test:') = (:tests = 'only'))
   AND (:kind IS NULL OR flagged.kind = :kind)

@@ -52,6 +52,7 @@ class _StoredRejection(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
     conversion_id: str = ""
     faults: tuple[MaskedFault, ...] = ()
     marks: tuple[str, ...] = ()
+    event_id: str = ""
 
 
 class _RefusedPlace(msgspec.Struct):
@@ -79,6 +80,7 @@ def add(session: WriterSession, rejected: Rejected) -> None:
                 conversion_id=rejection.conversion_id,
                 faults=rejection.faults,
                 marks=refusal.marks,
+                event_id=rejection.event_id,
             )
             rows.append(
                 RejectionRow(
@@ -150,6 +152,7 @@ def _rejection(at: int, source: str, pixel: str, encoded: bytes) -> Rejection | 
         event=stored.event,
         conversion_id=stored.conversion_id,
         faults=stored.faults,
+        event_id=stored.event_id,
     )
 
 

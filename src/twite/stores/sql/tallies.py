@@ -43,7 +43,7 @@ class TallyWriter:
         self._flows: dict[tuple[int, int], list[int]] = {}
         self._waits: dict[tuple[int, int, int], int] = defaultdict(int)
         self.key_sets: dict[tuple[int, int, int, int], int] = defaultdict(int)
-        self._flaws: dict[tuple[int, int, int, str], tuple[int, int, str, int | None]] = {}
+        self._flaws: dict[tuple[int, int, int, str], FlawRow] = {}
         # By (account, kind, word). `_telling` holds the counts to publish after the commit.
         self.amounts: dict[tuple[int, Counting, str], int] = defaultdict(int)
         self._telling: dict[tuple[int, Counting, str], int] = defaultdict(int)
@@ -74,9 +74,18 @@ class TallyWriter:
     def flaw(
         self, day: int, account: int, queue: int, identifier: FlawedIdentifier, delivery: int | None
     ) -> None:
+        """Count a conversion with a flaw. `delivery` is None if it was rejected."""
         key = day, account, queue, identifier.flaw.code
-        times, wins, *_ = self._flaws.get(key, (0, 0))
-        self._flaws[key] = times + 1, wins + identifier.wins, identifier.flaw.shape, delivery
+        row = self._flaws.get(key)
+        if row is None:
+            row = self._flaws[key] = FlawRow(*key, times=0, wins=0, shape="")
+        row.shape = identifier.flaw.shape
+        if delivery is None:
+            row.rejected += 1
+        else:
+            row.times += 1
+            row.wins += identifier.wins
+            row.delivery = delivery
 
     def write(self) -> None:
         """Write the counts. Call it before the commit."""
@@ -108,9 +117,9 @@ class TallyWriter:
                 telling[account, Counting.KIT, str(key_set)] += many
             self._add([MatchedRow(*key, *counts) for key, counts in keys.items()])
         if self._flaws:
-            flaws = [FlawRow(*key, *flawed) for key, flawed in self._flaws.items()]
+            flaws = list(self._flaws.values())
             for flaw in flaws:
-                telling[flaw.account, Counting.FLAW, flaw.code] += flaw.times
+                telling[flaw.account, Counting.FLAW, flaw.code] += flaw.times + flaw.rejected
             self._add(flaws)
         for amount, many in self.amounts.items():
             telling[amount] += many
@@ -215,10 +224,10 @@ def flaws(connection: SqlConnection, *, scope: QueryScope, since: int) -> list[F
     """Return the match key flaws since a day, most frequent first."""
     return [
         FlawCount(
-            pixel=pixel, event=event, code=code, times=times, shape=shape, delivery=delivery,
-            wins=wins,
+            pixel=pixel, event=event, code=code, times=times, rejected=rejected, shape=shape,
+            delivery=delivery, wins=wins,
         )
-        for pixel, event, code, times, wins, shape, delivery, _ in connection.execute(
+        for pixel, event, code, times, rejected, wins, shape, delivery, *_ in connection.execute(
             query("flaws"), _scoped(scope) | {"since": since}
         )
     ]  # fmt: skip

@@ -467,6 +467,7 @@ CREATE TABLE flaw (
   wins bigint NOT NULL,
   shape text COLLATE "C" NOT NULL,
   delivery bigint,
+  rejected bigint NOT NULL DEFAULT 0,
   PRIMARY KEY (day, account, queue, code, slot)
 ) WITH (fillfactor = 70);
 

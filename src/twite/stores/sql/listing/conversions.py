@@ -220,7 +220,8 @@ def _named(connection: SqlConnection, name: str, list_query: ListQuery) -> list[
     keys = [
         dedup_key(pixel, event, name)
         for _, pixel, event in connection.execute(query("queues"))
-        if list_query.scope.shows(pixel) and list_query.event in {None, event}
+        if list_query.scope.shows(pixel)
+        and (list_query.events is None or event in list_query.events)
     ]
     return sorted({id_ for (id_,) in found} | _of_keys(connection, keys), reverse=True)
 
@@ -275,7 +276,7 @@ def _summaries(
         "since": list_query.since,
         "until": list_query.until,
         "pixels": pixels_of(list_query.scope),
-        "event": list_query.event,
+        "events": None if list_query.events is None else as_json(sorted(list_query.events)),
         "source": list_query.scope.source,
         "tests": _TESTS.get(list_query.tests),
         "kind": list_query.reason if is_flagged else None,

@@ -110,7 +110,7 @@ def _rejections(
             if rejection is None or not wanted.wants(rejection):
                 continue
             is_shown = list_query.tests in {None, is_test(rejection.source)}
-            if is_shown and list_query.event in {None, rejection.event}:
+            if is_shown and (list_query.events is None or rejection.is_of(list_query.events)):
                 found.append((key, rejection))
             if len(found) == list_query.limit:
                 return _FoundRejections(rejections=found, reached=key)

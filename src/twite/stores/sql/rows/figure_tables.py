@@ -60,6 +60,7 @@ class FlawRow(TableRow):
     wins: int
     shape: str
     delivery: int | None = None
+    rejected: int = 0
 
 
 class NormRow(TableRow):

@@ -85,13 +85,15 @@ def conflict_of(kind: type[TableRow], *more_keys: str) -> str:
     names = kind.__struct_fields__
     keys = ", ".join(quoted((*names[: kind.key_columns], *more_keys)))
     adds = kind.on_conflict is OnConflict.ADD
-    changes = ", ".join(
-        f"{name} = known.{name} + excluded.{name}"
-        if adds and kind.__annotations__[name] is int
-        else f"{name} = excluded.{name}"
-        for name in names[kind.key_columns :]
-    )
-    return f" ON CONFLICT ({keys}) DO UPDATE SET {changes}"
+    changes = []
+    for name in names[kind.key_columns :]:
+        column_type, new = kind.__annotations__[name], f"excluded.{name}"
+        if adds and column_type is int:
+            new = f"known.{name} + {new}"
+        elif adds and column_type == int | None:
+            new = f"coalesce({new}, known.{name})"
+        changes.append(f"{name} = {new}")
+    return f" ON CONFLICT ({keys}) DO UPDATE SET {', '.join(changes)}"
 
 
 def quoted(names: Sequence[str]) -> list[str]:

@@ -14,7 +14,7 @@ class OnConflict(Enum):
 
     FAIL = 0
     REPLACE = 1
-    ADD = 2  # adds the counts, which are the columns of type int, and replaces the others
+    ADD = 2  # adds the counts, which are the columns of type int, and replaces the others if known
 
 
 class TableRow(msgspec.Struct, gc=False):

@@ -505,17 +505,18 @@ CREATE TABLE matched (
   PRIMARY KEY (day, account, queue)
 ) WITHOUT ROWID;
 
--- Flawed match keys by day, with the shape and the delivery of the latest. `queue` is 0 if the
--- conversion named no known event, `delivery` is NULL if it was rejected.
+-- Conversions with a flawed match key by day, with the shape and the delivery of the latest. `queue`
+-- is 0 if the conversion named no known event, `delivery` is NULL if all were rejected.
 CREATE TABLE flaw (
   day INTEGER NOT NULL,
   account INTEGER NOT NULL,
   queue INTEGER NOT NULL,
   code TEXT NOT NULL,
-  times INTEGER NOT NULL,
+  times INTEGER NOT NULL, -- stored conversions
   wins INTEGER NOT NULL, -- conversions that would have a second match key without it
   shape TEXT NOT NULL,
   delivery INTEGER,
+  rejected INTEGER NOT NULL DEFAULT 0, -- rejected conversions
   PRIMARY KEY (day, account, queue, code)
 ) WITHOUT ROWID;
 
