@@ -5,10 +5,11 @@ import heapq
 from collections.abc import Callable, Iterable
 from itertools import count
 from random import Random
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
+from twite.gateway.operations.replays import Replays
 from twite.gateway.ports.machine import DiskSpace
 from twite.gateway.ports.ownership import LEASE_IS_OVER
 from twite.gateway.ports.transport import NoResponse, OutboundRequest, Response
@@ -251,3 +252,10 @@ class SetDisk:
         if self.room is None:
             raise OSError(5, "Input/output error")
         return self.room
+
+
+def replays_in(store: Any, clock: Any) -> Replays:
+    """Return what starts, works off and cancels replays in a store."""
+    return Replays(
+        state=store, queries=store, moves=store, clock=clock, randomness=SeededRandomness()
+    )

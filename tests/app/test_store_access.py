@@ -11,6 +11,7 @@ import msgspec
 import pytest
 from aiohttp import web
 
+from fakes import SeededRandomness
 from twite.app.control_client import (
     Reachable,
     leave_address,
@@ -21,14 +22,21 @@ from twite.app.control_client import (
 from twite.app.serving import forget_unusable
 from twite.app.store_access import open_operations, open_records
 from twite.config.settings import load
+from twite.domain.delivery import State
 from twite.domain.errors import LedgerUnavailable, StoreInUse, StoreUnusable
+from twite.domain.history import History
 from twite.domain.people.users import AuditEvent
+from twite.domain.replay_batch import ReplayPart
 from twite.domain.secret import Secret
-from twite.gateway.ports.outbox import Discard, EditBodies, EditedBody, MoveResult, Replay
+from twite.gateway.operations.edit import Edit
+from twite.gateway.operations.replays import new_replay
+from twite.gateway.ports.outbox import Discard, MoveResult
 from twite.stores.sqlite import SQLiteStore
 from written import read
 
 Answer = Callable[[web.Request], object]
+AUDIT_EVENT = AuditEvent(at=1, who="ada (command)", what="discard", subject="o8z6j", detail="2")
+ONE = Discard(deliveries=[1], note="a test")
 
 
 @asynccontextmanager
@@ -55,6 +63,22 @@ async def settings(tmp_path):
     await owned.close()
 
 
+def a_history(delivery: int) -> History:
+    return History(
+        delivery=delivery,
+        pixel="o8z6j",
+        event="o8z6k",
+        conversion_id="order-1",
+        state=State.DEAD,
+        source="shop",
+        receipt="r1",
+        received_at=1,
+        deadline_at=2,
+        sent=b"{}",
+        attempts=(),
+    )
+
+
 def write_gateway_file(settings, url: str) -> None:
     word = {"pid": 1, "url": url, "token": "the-token"}
     settings.store.gateway_file.write_text(json.dumps(word))
@@ -70,67 +94,77 @@ async def test_command_calls_the_gateway_with_the_token_of_its_file(settings):
     async with a_gateway(answer) as url:
         write_gateway_file(settings, url)
         async with open_operations(settings) as operations:
-            done = (
-                await operations.move(Discard(deliveries=[1, 2], note="test orders"), now=0)
-            ).moved
+            done = await operations.discard(
+                Discard(deliveries=[1, 2], note="test orders"), audit_event=AUDIT_EVENT
+            )
 
-    assert done == 2
+    assert done == MoveResult(moved=2)
     assert asked == [
         (
             "Bearer the-token",
-            {"do": "discard", "deliveries": [1, 2], "note": "test orders"},
+            {
+                "do": "discard",
+                "deliveries": [1, 2],
+                "note": "test orders",
+                "audit_event": msgspec.to_builtins(AUDIT_EVENT),
+            },
         )
     ]
 
 
-async def test_many_deliveries_are_sent_in_several_requests(settings):
-    async def answer(request: web.Request) -> web.Response:
-        return web.json_response({"done": len((await request.json())["deliveries"])})
-
-    async with a_gateway(answer) as url:
-        write_gateway_file(settings, url)
-        async with open_operations(settings) as operations:
-            done = (await operations.move(Replay(deliveries=range(25_000)), now=0)).moved
-
-    assert done == 25_000
-
-
-async def test_edits_are_sent_in_several_requests_and_their_refusals_are_combined(settings):
-    async def answer(request: web.Request) -> web.Response:
-        edited = (await request.json())["edited"]
-        refused = {edited[0]["delivery"]: "has another copy"}
-        return web.json_response({"done": len(edited) - 1, "refused": refused})
-
-    bodies = [EditedBody(delivery=at, event="o8z6k", body=b"{}") for at in range(1_200)]
-    async with a_gateway(answer) as url:
-        write_gateway_file(settings, url)
-        async with open_operations(settings) as operations:
-            done = await operations.move(EditBodies(edited=bodies, note="ada"), now=0)
-
-    assert done == MoveResult(
-        moved=1_197, refused=dict.fromkeys((0, 500, 1_000), "has another copy")
-    )
-
-
-async def test_only_the_first_of_several_requests_has_the_audit_event(settings):
+async def test_many_deliveries_are_discarded_in_several_requests(settings):
+    """Only the first of them has the audit event."""
     asked = []
-    audit_event = AuditEvent(
-        at=1, who="ada (command)", what="replay", subject="o8z6j", detail="25000"
-    )
 
     async def answer(request: web.Request) -> web.Response:
         order = await request.json()
-        asked.append((order.get("audit_event"), order.get("sure", [])))
-        return web.json_response({"done": len(order["deliveries"])})
+        asked.append(order.get("audit_event"))
+        many = len(order["deliveries"])
+        refused = {order["deliveries"][0]: "in flight"}
+        return web.json_response({"done": many - 1, "refused": refused})
 
     async with a_gateway(answer) as url:
         write_gateway_file(settings, url)
         async with open_operations(settings) as operations:
-            await operations.move(
-                Replay(deliveries=range(25_000), sure=[3, 20_003]), now=0, audit_event=audit_event
+            done = await operations.discard(
+                Discard(deliveries=range(25_000), note=""), audit_event=AUDIT_EVENT
             )
 
-    assert asked == [(msgspec.to_builtins(audit_event), [3]), (None, []), (None, [20_003])]
+    refused = dict.fromkeys((0, 10_000, 20_000), "in flight")
+    assert done == MoveResult(moved=24_997, refused=refused)
+    assert asked == [msgspec.to_builtins(AUDIT_EVENT), None, None]
+
+
+async def test_large_replay_is_started_by_the_last_of_several_requests(settings):
+    asked = []
+    histories = [a_history(delivery) for delivery in range(25_000)]
+    replay = new_replay(
+        histories,
+        Edit(),
+        is_confirmed=False,
+        who="ada",
+        now=1,
+        randomness=SeededRandomness(),
+    )
+
+    async def answer(request: web.Request) -> web.Response:
+        asked.append(await request.json())
+        return web.json_response({"done": 1})
+
+    async with a_gateway(answer) as url:
+        write_gateway_file(settings, url)
+        async with open_operations(settings) as operations:
+            await operations.start_replay(replay)
+
+    parts = [part for order in asked for part in order["parts"]]
+    assert [order.get("batch", {}).get("id") for order in asked] == [None, None, replay.batch.id]
+    assert [order.get("audit_event") for order in asked] == [
+        None,
+        None,
+        msgspec.to_builtins(replay.audit_event),
+    ]
+    assert msgspec.convert(parts, list[ReplayPart]) == list(replay.parts)
+    assert max(len(msgspec.json.encode(order)) for order in asked) < 1024 * 1024
 
 
 @pytest.mark.parametrize(
@@ -150,7 +184,7 @@ async def test_unusable_response_of_the_gateway_is_reported(settings, status, bo
         write_gateway_file(settings, url)
         with pytest.raises(LedgerUnavailable) as reported:
             async with open_operations(settings) as operations:
-                await operations.move(Replay(deliveries=[1]), now=0)
+                await operations.discard(ONE, audit_event=AUDIT_EVENT)
 
     assert reported.value.reason == (
         f"the gateway at {url} owns the store and {why}. Check the gateway's log, or stop the "
@@ -163,7 +197,7 @@ async def test_unreachable_gateway_is_reported(settings):
 
     with pytest.raises(LedgerUnavailable, match="cannot be reached"):
         async with open_operations(settings) as operations:
-            await operations.move(Replay(deliveries=[1]), now=0)
+            await operations.discard(ONE, audit_event=AUDIT_EVENT)
 
 
 @pytest.mark.parametrize("word", [None, "", "{}", '{"pid": "one"}', "\udcff"])
@@ -181,7 +215,7 @@ async def test_gateway_file_of_a_crashed_gateway_is_ignored(tmp_path):
     write_gateway_file(settings, "http://127.0.0.1:1")
 
     async with open_operations(settings) as operations:
-        assert (await operations.move(Replay(deliveries=[1]), now=0)).moved == 0
+        assert (await operations.move(ONE, now=0)).moved == 0
 
 
 def test_repr_of_the_operations_hides_the_token(tmp_path):

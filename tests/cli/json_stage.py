@@ -23,6 +23,7 @@ from twite.domain.alert import Alert, AlertKind
 from twite.domain.conversion import Identifiers
 from twite.domain.joins import JoinRequest
 from twite.domain.people.users import KeyScope, Role
+from twite.domain.replay_batch import ReplayBatch, ReplayPart
 from twite.domain.stats.deduplication import DedupPath, DedupRow
 from twite.gateway.identity.accounts import Accounts
 from twite.gateway.ports.outbox import SweepRequest
@@ -103,6 +104,20 @@ _ALERT = Alert(
     reported_at=NOW,
     unsent_phase=None,
 )
+# A replay with a conversion that is not queued yet.
+_REPLAY = ReplayBatch(
+    id="r1",
+    at=NOW,
+    who="ada",
+    pixel="o8z6j",
+    event="o8z6k",
+    reason="400",
+    edit="{}",
+    confirmed_at=None,
+    total=1,
+    parts=1,
+)
+_PART = ReplayPart(batch="r1", place=0, cause=None, reason="400", deliveries=(999,))
 
 
 def full_settings(
@@ -157,6 +172,8 @@ async def _filled(path: str) -> None:
         await put_account(store, an_account(now))
         await put_days(store, ACCOUNT, some_days(now))
         await store.put([_ALERT])
+        await store.put([_PART])
+        await store.put([msgspec.structs.replace(_REPLAY, at=now)])
         accounts = Accounts(directory=store.people, passwords=PlainPasswords(), clock=SystemClock())
         for name, role in (("ada", Role.ADMIN), ("vic", Role.VIEWER)):
             await accounts.add(

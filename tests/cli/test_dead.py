@@ -73,18 +73,16 @@ def test_period_excludes_deliveries_that_died_before_or_after_it(command, shop):
 
 @pytest.mark.parametrize("name", ["order-2", "2"])
 def test_dead_letter_is_replayed_by_conversion_id_or_delivery_number(command, shop, name):
-    assert command("dead", "replay", name, "--config", str(shop)) == (
-        0,
-        "1 delivery queued again (0 held).\n",
-        "",
-    )
+    code, out, err = command("dead", "replay", name, "--config", str(shop))
+
+    assert (code, out.splitlines()[0], err) == (0, "1 delivery queued again (0 held).", "")
     assert states(command, shop)["order-2"] == "queued"
 
 
 def test_replay_all_excludes_held_deliveries(command, shop):
     code, out, _ = command("dead", "replay", "--all", "--config", str(shop))
 
-    assert (code, out) == (0, "1 delivery queued again (0 held).\n")
+    assert (code, out.splitlines()[0]) == (0, "1 delivery queued again (0 held).")
     assert states(command, shop)["order-3"] == "held"
 
 
@@ -92,7 +90,7 @@ def test_held_deliveries_are_replayed_on_request(command, shop):
     words = ("replay", "--all", "--held", "--may-count-twice")
     code, out, err = command("dead", *words, "--config", str(shop))
 
-    assert (code, out, err) == (0, "2 deliveries queued again (1 held).\n", "")
+    assert (code, out.splitlines()[0], err) == (0, "2 deliveries queued again (1 held).", "")
     assert states(command, shop)["order-3"] == "queued"
 
 
@@ -169,7 +167,11 @@ def test_replay_and_discard_are_audited_with_the_user(command, ambiguous_long_ag
     replayed = json.loads(command("audit", "list", "--json", *config)[1])
 
     assert [(entry["what"], entry["subject"], entry["detail"]) for entry in replayed] == [
-        ("replay", "o8z6j", "2: order-3, order-2; may count twice: confirmed")
+        (
+            "replay",
+            "o8z6j o8z6k",
+            "2: order-3, order-2; for several reasons; may count twice: confirmed",
+        )
     ]
     assert {entry["who"] for entry in replayed} == {who()}
 
@@ -209,7 +211,7 @@ def test_discarded_delivery_is_suppressed_with_the_note(command, shop):
 def test_unknown_id_exits_1_and_the_other_deliveries_are_replayed(command, shop):
     code, out, err = command("dead", "replay", "order-1", "order-2", "--config", str(shop))
 
-    assert (code, out) == (1, "1 delivery queued again (0 held).\n")
+    assert (code, out.splitlines()[0]) == (1, "1 delivery queued again (0 held).")
     assert err == "order-1 is neither dead nor held. twite show order-1 shows its history.\n"
 
 
@@ -217,14 +219,15 @@ def test_result_of_a_replay_is_printed_as_json(command, shop):
     _, out, _ = command("dead", "replay", "order-2", "order-9", "--config", str(shop), "--json")
 
     reported = json.loads(out)
+    (listed,) = json.loads(command("dead", "replays", "--config", str(shop), "--json")[1])
     assert reported | {"chosen": [history["conversion_id"] for history in reported["chosen"]]} == {
-        "do": "replay",
         "dry_run": False,
         "chosen": ["order-2"],
         "may_count_twice": [],
         "old_events": [],
         "refused": [],
-        "done": 1,
+        "replay": listed["id"],
+        "started": 1,
         "unknown": ["order-9"],
     }
 
@@ -287,4 +290,5 @@ def test_replay_with_a_later_copy_needs_confirmation(command, accepted_twice, wh
         "sent: X could count 1 conversion twice. "
         "Use --may-count-twice to send anyway.\n"
     )
-    assert sure[:2] == (0, "1 delivery queued again (0 held).\n")
+    assert sure[0] == 0
+    assert sure[1].startswith("1 delivery queued again (0 held).\n")

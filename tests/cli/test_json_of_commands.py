@@ -52,6 +52,8 @@ OF_STORE = {
     "dead list": Example(),
     "dead replay": Example("order-2"),
     "dead discard": Example("order-2"),
+    "dead replays": Example(),
+    "dead cancel": Example("r1"),
     "deduplication": Example(),
     "joins": Example(),
     "accounting": Example(),

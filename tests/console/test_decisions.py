@@ -143,7 +143,12 @@ async def test_expired_ambiguous_delivery_is_replayed_only_with_confirmation(wit
     assert "doubtful-1" not in await delivery_states(with_held_deliveries)
     assert ambiguous_since(with_held_deliveries, "doubtful-1") is None
     assert (await audited(with_held_deliveries))[len(before) :] == [
-        ("olga", "replay", "o8z6j o8z6k", "2 for: 400 in doubt; may count twice: confirmed")
+        (
+            "olga",
+            "replay",
+            "o8z6j o8z6k",
+            "2: doubtful-1, doubtful-2; for 400 in doubt; may count twice: confirmed",
+        )
     ]
 
 
@@ -186,12 +191,12 @@ async def test_every_decision_is_audited(with_held_deliveries):
     await olga.post("/console/pixels/o6dkt/resume")
 
     assert (await audited(with_held_deliveries))[before:] == [
-        ("olga", "replay", "o8z6j o8z6k", "1 for: as it is"),
+        ("olga", "replay", "o8z6j o8z6k", "1: order as it is; for as it is"),
         (
             "olga",
             "replay",
             "o8z6j o8z6k",
-            "1 for: mended; value divided by 100, currency GBP",
+            "1: order mended; for mended; value divided by 100, currency GBP",
         ),
         ("olga", "discard", "o8z6j", "1: shopper@shop.example asked"),
         ("olga", "pixel.pause", "o6dkt", ""),

@@ -1,7 +1,7 @@
 """A gateway for the examples of recipes, which receive an order with a coupon."""
 
 from builders import NOW, a_destination, a_source
-from fakes import MovingClock, SeededRandomness
+from fakes import MovingClock, SeededRandomness, replays_in
 from raw_http import parse_response, say
 from twite.gateway.ingest.accept import Accept
 from twite.gateway.ingest.consent_choice import RecordConsentChoice
@@ -31,6 +31,7 @@ async def served(store, *requests, rows=(), webhooks=()):
         privacy=store,
         directory=store.people,
         moves=store,
+        replays=replays_in(store, MovingClock(NOW)),
         record_choice=RecordConsentChoice(privacy=store, clock=MovingClock(NOW), salt=b"salt"),
         clock=MovingClock(NOW),
         sources=[a_source()],

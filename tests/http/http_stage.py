@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from builders import NOW, a_destination, a_source
+from fakes import replays_in
 from memory_store.store import MemoryStore
 from raw_http import HttpResponse, Line, line_to, parse_response, request, say
 from twite.domain.destination import Destination, Source
@@ -17,7 +18,7 @@ from twite.gateway.ingest.consent_choice import RecordConsentChoice
 from twite.gateway.ingest.receipts import AcceptReceipt, XAcceptReceipt
 from twite.gateway.operations.dedup_count import DedupCount
 from twite.gateway.ports.events import GatewayEvent
-from twite.gateway.ports.outbox import Discard, EditBodies, EditedBody, Move, MoveResult, Replay
+from twite.gateway.ports.outbox import Discard, Move, MoveResult
 from twite.gateway.ports.privacy import EraseStore
 from twite.gateway.ports.queries import ByConversionId, IgnoredQuery, Query, Selection
 from twite.http import GatewayServices, HttpApplication, HttpLimits, HttpSettings, Server
@@ -97,23 +98,14 @@ class FakeRecords:
 class FakeMoves:
     def __init__(self) -> None:
         self.done: list[tuple[str, tuple[int, ...], str, int]] = []
-        self.sure: set[int] = set()
-        self.edited: list[EditedBody] = []
         self.audit_events: list[AuditEvent] = []
 
     async def move(
         self, move: Move, *, now: int, audit_event: AuditEvent | None = None
     ) -> MoveResult:
         self.audit_events += [] if audit_event is None else [audit_event]
-        if isinstance(move, EditBodies):
-            self.edited += move.edited
-            return MoveResult(moved=0, refused={move.edited[0].delivery: "has another copy"})
-        if isinstance(move, Replay):
-            self.sure |= set(move.sure)
-            self.done.append(("replay", tuple(move.deliveries), "", now))
-        else:
-            assert isinstance(move, Discard)
-            self.done.append(("discard", tuple(move.deliveries), move.note, now))
+        assert isinstance(move, Discard)
+        self.done.append(("discard", tuple(move.deliveries), move.note, now))
         return MoveResult(moved=len(move.deliveries))
 
 
@@ -144,6 +136,8 @@ class Stage:
         self.accept = FakeAccept()
         self.records = said.pop("records", FakeRecords())
         self.moves = said.pop("moves", FakeMoves())
+        store = said.pop("store", MemoryStore())
+        self.replays = replays_in(store, StoppedClock())
         self.eraser = FakeEraser()
         self.choose = RecordConsentChoice(privacy=MemoryStore(), clock=StoppedClock(), salt=b"salt")
         self.notices = Notices()
@@ -157,6 +151,7 @@ class Stage:
             queries=self.records,
             dedup_count=DedupCount(queries=self.records, clock=StoppedClock()),
             moves=self.moves,
+            replays=self.replays,
             privacy=self.eraser,
             directory=self.people,
             record_choice=said.pop("choose", self.choose),

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 from builders import a_destination, a_source
+from fakes import replays_in
 from raw_http import HttpResponse, parse_response, request, say
 from twite.gateway.ingest.accept import Accept
 from twite.gateway.ingest.consent_choice import RecordConsentChoice
@@ -42,6 +43,7 @@ class InProcessGateway:
             privacy=store,
             directory=store.people,
             moves=store,
+            replays=replays_in(store, clock),
             record_choice=RecordConsentChoice(privacy=store, clock=clock, salt=store.salt),
             clock=clock,
             sources=[a_source()],

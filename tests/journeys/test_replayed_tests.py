@@ -56,6 +56,16 @@ def mapped_to(gateway, event):
     gateway.config.write_text(re.sub(r'purchase = "\w+"', f'purchase = "{event}"', text))
 
 
+def replayed(gateway, *arguments):
+    """Replay all tests, and follow the replay to its end; return how the replay was started."""
+    words = ("dead", "replay", "--all", "--held", "--may-count-twice", *arguments)
+    started = command(gateway, *words, "--json")
+    replay = json.loads(started.stdout)["replay"]
+    if replay is not None:
+        command(gateway, "dead", "replays", replay, "--follow")
+    return started
+
+
 @pytest.mark.parametrize("way", ["replay", "current mapping"])
 def test_replayed_tests_go_to_the_emulator_also_after_the_test_mode(tmp_path, x_emulator, way):
     gateway = Gateway(tmp_path, x_emulator.url)
@@ -69,18 +79,17 @@ def test_replayed_tests_go_to_the_emulator_also_after_the_test_mode(tmp_path, x_
         wait_for(lambda: held(gateway) >= waiting, gateway.ended)
         refused = listed(gateway)
         # The kill interrupted their first attempt.
-        arguments = ["--all", "--held", "--may-count-twice"]
-        arguments += ["--current-mapping"] if way == "current mapping" else []
         if way == "replay":
             mapped_to(gateway, "o8zza")
             reloaded(gateway)
-        replayed = command(gateway, "dead", "replay", *arguments)
+        arguments = ["--current-mapping"] if way == "current mapping" else []
+        started = replayed(gateway, *arguments)
         settled(gateway)
         counts, total = counts_of(gateway), gateway.balance()
         gateway.stop()
 
     assert {each["pixel"] for each in refused} == {TEST_PIXEL}
-    assert replayed.returncode == 0, replayed.stdout + replayed.stderr
+    assert started.returncode == 0, started.stdout + started.stderr
     assert sum(each["delivered"] for each in counts) == sum(each["received"] for each in counts)
     assert (total["received"], total["balance"]) == (0, 0)
     assert requests_at(x_emulator) == []
@@ -100,7 +109,7 @@ def test_tests_in_a_copy_of_a_store_never_reach_x(tmp_path, x_emulator):
     with copy:
         real = copy.post(ORDER)[1]
         settled(copy)
-        command(copy, "dead", "replay", "--all", "--held", "--may-count-twice", "--json")
+        replayed(copy)
         settled(copy)
         counts, total = counts_of(copy), copy.drained()
         copy.stop()
@@ -127,12 +136,12 @@ def test_restored_backup_holds_or_tests_its_tests(tmp_path, x_emulator):
         shutil.copyfile(tmp_path / "old.db", tmp_path / "twite.db")
         gateway.start()
         settled(gateway)
-        replayed = command(gateway, "dead", "replay", "--all", "--held", "--may-count-twice")
+        started = replayed(gateway)
         settled(gateway)
         counts = counts_of(gateway)
         gateway.stop()
 
-    assert replayed.returncode == 0, replayed.stderr
+    assert started.returncode == 0, started.stderr
     assert sum(each["delivered"] for each in counts) == sum(each["received"] for each in counts)
     assert requests_at(x_emulator) == []
 

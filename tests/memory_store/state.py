@@ -7,6 +7,7 @@ from typing import Any, Final, TypeVar, cast
 from twite.domain.alert import Acknowledgement, Alert, Mute
 from twite.domain.pause import Cause, Pause
 from twite.domain.people.users import AuditEvent
+from twite.domain.replay_batch import ReplayBatch, ReplayPart
 from twite.domain.stats.traffic import KEPT_HOURS, HourlyTraffic
 from twite.domain.stats.value_guard import UsualAmount
 from twite.domain.webhook_delivery import MOST_DELIVERIES, WebhookDelivery
@@ -37,6 +38,8 @@ _KEYS: Final[Mapping[type[StateRecord], Callable[[Any], Any]]] = {
     WebhookDelivery: lambda delivery: delivery.id,
     SyncRecord: lambda record: record.name,
     XResultRecord: lambda record: record.name,
+    ReplayBatch: lambda batch: batch.id,
+    ReplayPart: lambda part: (part.batch, part.place),
 }
 
 

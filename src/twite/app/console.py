@@ -79,7 +79,7 @@ def console(
         queries=store,
         state=store,
         dry_run=dry_run,
-        latest_replays=LatestReplays(state=store, replays=parts.replays),
+        latest_replays=LatestReplays(replay_records=parts.replays.records),
         names=names,
     )
     count = parts.dedup_count

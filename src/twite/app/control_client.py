@@ -1,7 +1,7 @@
 """Commands to the running gateway of this machine, through its control channel."""
 
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -11,6 +11,7 @@ import msgspec
 from twite.config.settings import Settings
 from twite.domain.errors import LedgerUnavailable, StoreInUse
 from twite.domain.people.users import AuditEvent, Change, Result
+from twite.domain.replay_batch import PART, ReplayBatch
 from twite.domain.secret import Secret
 from twite.formats.native.answers import ErrorBody
 from twite.gateway.operations.control import (
@@ -21,7 +22,8 @@ from twite.gateway.operations.control import (
     ReloadReport,
     SyncReport,
 )
-from twite.gateway.ports.outbox import Discard, EditBodies, MoveResult, Replay
+from twite.gateway.operations.replays import NewReplay
+from twite.gateway.ports.outbox import Discard, MoveResult
 from twite.gateway.ports.privacy import EraseStore
 from twite.machine.private_file import replace_file
 
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 
 _PATIENCE: Final = 60  # seconds
 _IN_ONE_REQUEST: Final = 10_000
-_BODIES_IN_ONE_REQUEST: Final = 500
+_PARTS_IN_ONE_REQUEST: Final = _IN_ONE_REQUEST // PART
 _OK: Final = 200
 ResultT = TypeVar("ResultT")
 
@@ -137,19 +139,35 @@ class GatewayClient:
         self._url = reachable.url
         self._token = Secret(reachable.token)
 
-    async def move(
-        self,
-        move: Replay | Discard | EditBodies,
-        *,
-        now: int,
-        audit_event: AuditEvent | None = None,
-    ) -> MoveResult:
-        del now
-        if isinstance(move, EditBodies):
-            commands = _edits(move)
-        else:
-            commands = [_command(move, some) for some in _slices(move.deliveries)]
-        return await self._in_slices(commands, audit_event)
+    async def discard(self, discard: Discard, *, audit_event: AuditEvent) -> MoveResult:
+        """Discard deliveries, in several requests: only the first contains the audit event."""
+        done = 0
+        refused: dict[int, str] = {}
+        for begin in range(0, len(discard.deliveries), _IN_ONE_REQUEST):
+            some = tuple(discard.deliveries[begin : begin + _IN_ONE_REQUEST])
+            noted = None if begin else audit_event
+            result = await self._ask(
+                ControlCommand(do="discard", deliveries=some, note=discard.note, audit_event=noted)
+            )
+            done, refused = done + result.done, refused | result.refused
+        return MoveResult(moved=done, refused=refused)
+
+    async def start_replay(self, replay: NewReplay) -> None:
+        """Start a replay, in several requests: it begins with the last one."""
+        parts = tuple(replay.parts)
+        while len(parts) > _PARTS_IN_ONE_REQUEST:
+            some, parts = parts[:_PARTS_IN_ONE_REQUEST], parts[_PARTS_IN_ONE_REQUEST:]
+            await self._ask(ControlCommand(do="replay", parts=some))
+        await self._ask(
+            ControlCommand(
+                do="replay", parts=parts, batch=replay.batch, audit_event=replay.audit_event
+            )
+        )
+
+    async def cancel_replay(self, batch: ReplayBatch, *, audit_event: AuditEvent) -> int:
+        """Cancel a replay; return the number of deliveries that it took back."""
+        command = ControlCommand(do="cancel_replay", name=batch.id, audit_event=audit_event)
+        return (await self._ask(command)).done
 
     async def keep(
         self, name: str, sealed: bytes, *, audit_event: AuditEvent | None = None
@@ -209,18 +227,6 @@ class GatewayClient:
             raise self._refused("did not report a result")
         return report
 
-    async def _in_slices(
-        self, commands: Sequence[ControlCommand], audit_event: AuditEvent | None
-    ) -> MoveResult:
-        """Send several commands as one action: only the first contains the audit event."""
-        done = 0
-        refused: dict[int, str] = {}
-        for place, command in enumerate(commands):
-            noted = None if place else audit_event
-            result = await self._ask(msgspec.structs.replace(command, audit_event=noted))
-            done, refused = done + result.done, refused | result.refused
-        return MoveResult(moved=done, refused=refused)
-
     async def _ask(self, command: ControlCommand) -> ControlResult:
         return await self.post(PATH, command, ControlResult)
 
@@ -254,31 +260,6 @@ class GatewayClient:
             "Check the gateway's log, or stop the gateway and try again",
             retry_after=1,
         )
-
-
-def _slices(deliveries: Sequence[int]) -> list[tuple[int, ...]]:
-    starts = range(0, len(deliveries), _IN_ONE_REQUEST)
-    return [tuple(deliveries[at : at + _IN_ONE_REQUEST]) for at in starts]
-
-
-def _command(move: Replay | Discard, some: tuple[int, ...]) -> ControlCommand:
-    if isinstance(move, Discard):
-        return ControlCommand(do="discard", deliveries=some, note=move.note)
-    known = frozenset(move.sure)
-    sure = tuple(delivery for delivery in some if delivery in known)
-    return ControlCommand(do="replay", deliveries=some, sure=sure)
-
-
-def _edits(edit: EditBodies) -> list[ControlCommand]:
-    return [
-        ControlCommand(
-            do="edit",
-            edited=tuple(edit.edited[at : at + _BODIES_IN_ONE_REQUEST]),
-            note=edit.note,
-            sure=tuple(edit.sure),
-        )
-        for at in range(0, len(edit.edited), _BODIES_IN_ONE_REQUEST)
-    ]
 
 
 def _answered(status: int, body: bytes) -> str:

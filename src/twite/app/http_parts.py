@@ -100,6 +100,7 @@ class SettingsInUse(msgspec.Struct, frozen=True, kw_only=True):
             queries=store,
             dedup_count=parts.dedup_count,
             moves=parts.moves,
+            replays=parts.replays,
             record_choice=RecordConsentChoice(privacy=store, clock=parts.clock, salt=store.salt),
             clock=parts.clock,
             sources=tuple(with_stored_keys(settings.sources(), source_keys)),

@@ -67,6 +67,7 @@ _PLACES: Final = {
     "sync": "twite.cli.sync.command:sync",
     "results": "twite.cli.results.command:results",
     "export": "twite.cli.export.command:export",
+    "dead": "twite.cli.dead.command:dead",
     "demo": "twite.cli.demo.command:demo",
     "emulate": "twite.cli.demo.emulate:emulate",
     "serve": "twite.cli.serve.command:serve",

@@ -88,6 +88,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         known = self.console.url or self.server.public_url or f"http://{self.server.listen}"
         return f"{known.rstrip('/')}/console"
 
+    def console_at(self, url: str) -> str:
+        """Return the console's URL. `url` is the gateway's, whose port may be any free one."""
+        has_own = self.console.url is not None or self.server.public_url is not None
+        return self.console_url if has_own else f"{url}/console"
+
     def destinations(self) -> tuple[Destination, ...]:
         return self.pixels
 

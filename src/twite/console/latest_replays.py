@@ -7,48 +7,43 @@ from typing import Final
 import msgspec
 
 from twite.console.page import PageRequest
-from twite.domain.replay_batch import ReplayBatch, ReplayProgress
-from twite.gateway.operations.replays import Replays
-from twite.gateway.ports.state import StateStore
+from twite.domain.replay_batch import ReplayBatch, ReplayProgress, ReplayState
+from twite.gateway.operations.replays import ReplayRecords
 
 _SHOWN: Final = 5
+_TONES: Final = {ReplayState.RUNNING: "wait", ReplayState.CANCELLED: "none", ReplayState.DONE: "ok"}
 
 
 class ListedReplay(msgspec.Struct, frozen=True, kw_only=True):
     """A replay, and its state in a word. `tone` is the word's colour."""
 
     batch: ReplayBatch
-    state: str
+    state: ReplayState
     tone: str
 
 
 def listed_replay(batch: ReplayBatch, progress: ReplayProgress) -> ListedReplay:
-    """Return the state of a replay: running, done or cancelled."""
-    state, tone = "running", "wait"
-    if batch.cancelled_by:
-        state, tone = "cancelled", "none"
-    elif progress.is_settled:
-        state, tone = "done", "ok"
-    return ListedReplay(batch=batch, state=state, tone=tone)
+    """Return a replay with its state."""
+    state = progress.state_of(batch)
+    return ListedReplay(batch=batch, state=state, tone=_TONES[state])
 
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class LatestReplays:
     """Reads the replays that a viewer sees, latest first."""
 
-    state: StateStore
-    replays: Replays
+    replay_records: ReplayRecords
 
     async def batches(self, request: PageRequest) -> list[ReplayBatch]:
         seen = request.viewer.pixels
         return [
             batch
-            for batch in reversed(await self.state.load(ReplayBatch))
+            for batch in await self.replay_records.latest()
             if seen is None or batch.pixel in seen
         ]
 
     async def listed(self, request: PageRequest) -> Sequence[ListedReplay]:
         return [
-            listed_replay(batch, await self.replays.progress(batch))
+            listed_replay(batch, await self.replay_records.progress(batch))
             for batch in (await self.batches(request))[:_SHOWN]
         ]

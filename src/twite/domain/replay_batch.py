@@ -1,5 +1,7 @@
 """Replays that users start: a batch of dead and held deliveries, which Twite works off in parts."""
 
+from enum import StrEnum
+
 import msgspec
 
 from twite.domain.times import DAY
@@ -49,6 +51,14 @@ class ReplayPart(msgspec.Struct, frozen=True, kw_only=True):
     refused: tuple[tuple[int, str], ...] = ()
 
 
+class ReplayState(StrEnum):
+    """Whether a replay has something left to send."""
+
+    RUNNING = "running"
+    DONE = "done"
+    CANCELLED = "cancelled"
+
+
 class ReplayProgress(msgspec.Struct, frozen=True, kw_only=True):
     """Where the deliveries of a replay are. `left` are not queued yet; `unchanged` cannot be."""
 
@@ -64,3 +74,9 @@ class ReplayProgress(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def is_settled(self) -> bool:
         return not (self.left or self.queued)
+
+    def state_of(self, batch: ReplayBatch) -> ReplayState:
+        """Return the state of a batch with this progress."""
+        if batch.cancelled_by:
+            return ReplayState.CANCELLED
+        return ReplayState.DONE if self.is_settled else ReplayState.RUNNING

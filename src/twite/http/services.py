@@ -19,6 +19,7 @@ from twite.gateway.ingest.stape_proxy import StapeProxy
 from twite.gateway.ingest.webhook_log import WebhookLog
 from twite.gateway.operations.control import PositionChoice, ReloadReport, SyncReport
 from twite.gateway.operations.dedup_count import DedupCount
+from twite.gateway.operations.replays import Replays
 from twite.gateway.ports.directory import AccountDirectory
 from twite.gateway.ports.events import Observer, SilentObserver
 from twite.gateway.ports.machine import Clock
@@ -107,6 +108,7 @@ class GatewayServices(msgspec.Struct, frozen=True, kw_only=True):
     queries: Queries
     dedup_count: DedupCount
     moves: Moves
+    replays: Replays
     record_choice: RecordConsentChoice
     clock: Clock
     sources: tuple[Source, ...]

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from builders import NOW, a_destination, a_source, a_submission, an_entry
-from fakes import SeededRandomness
+from fakes import replays_in
 from twite.domain.cause import DeliveryCause
 from twite.domain.delivery import Attempt, Settlement, State, Transition, Trigger
 from twite.domain.people.users import AuditAction, AuditEvent
@@ -16,12 +16,7 @@ from twite.domain.test_mode import in_test
 from twite.domain.times import HOUR, MINUTE
 from twite.gateway.operations.dry_run import DryRun
 from twite.gateway.operations.edit import Edit
-from twite.gateway.operations.replays import (
-    UNCONFIRMED,
-    ReplayOrder,
-    Replays,
-    cancel_event,
-)
+from twite.gateway.operations.replays import UNCONFIRMED, Replays, cancel_event, new_replay
 from twite.gateway.ports.listing import QueryScope
 from twite.gateway.ports.outbox import Claim
 from twite.gateway.ports.queries import AtRest, ByConversionId
@@ -49,13 +44,7 @@ async def store(tmp_path):
 
 
 def _replays(store, clock=None):
-    return Replays(
-        state=store,
-        queries=store,
-        moves=store,
-        clock=clock or StillClock(),
-        randomness=SeededRandomness(),
-    )
+    return replays_in(store, clock or StillClock())
 
 
 def _dry_run(store):
@@ -67,8 +56,17 @@ def _dry_run(store):
     )
 
 
-def _started(at=NOW + HOUR):
-    return AuditEvent(at=at, who="olga", what=AuditAction.REPLAY, subject="", detail="")
+async def _start(replays, histories, edit=None, *, is_confirmed=False, at=NOW + HOUR):
+    replay = new_replay(
+        histories,
+        edit or Edit(),
+        is_confirmed=is_confirmed,
+        who="olga",
+        now=at,
+        randomness=replays.randomness,
+    )
+    await replays.start(replay)
+    return replay.batch
 
 
 async def _hold(store, many, *, reason="400", cause=DeliveryCause.EVENT_UNKNOWN, start=0):
@@ -110,13 +108,13 @@ async def test_batch_is_queued_in_parts_and_followed_to_its_end(store):
     replays = _replays(store)
     resting = await _hold(store, PART + 5)
 
-    batch = await replays.start(resting, ReplayOrder(pixel="o8z6j"), audit_event=_started())
-    before = await replays.progress(batch)
+    batch = await _start(replays, resting)
+    before = await replays.records.progress(batch)
     await replays.work_off(batch, _dry_run(store))
-    ended = await replays.find(batch.id)
+    ended = await replays.records.find(batch.id)
     await _settle(store, await _claim(store, limit=3), Trigger.DELIVERED)
     await _settle(store, await _claim(store, limit=2), Trigger.GIVEN_UP, reason="400 again")
-    after = await replays.progress(ended)
+    after = await replays.records.progress(ended)
 
     assert before == ReplayProgress(left=PART + 5)
     assert (ended.parts, ended.done, ended.moved) == (2, 2, PART + 5)
@@ -128,18 +126,24 @@ async def test_started_replay_wakes_the_runner_and_is_audited(store):
     replays = _replays(store)
     resting = await _hold(store, 2)
 
-    batch = await replays.start(resting, ReplayOrder(), audit_event=_started())
+    batch = await _start(replays, resting)
 
     assert replays.started.is_set()
     assert await replays.open_batches() == [batch]
     (audited, *_) = await store.people.audit(limit=9)
-    assert (audited.audit_event.who, audited.audit_event.what) == ("olga", "replay")
+    assert audited.audit_event == AuditEvent(
+        at=NOW + HOUR,
+        who="olga",
+        what=AuditAction.REPLAY,
+        subject="o8z6j o8z6k",
+        detail="2: order-0, order-1; for 400",
+    )
 
 
 async def test_another_process_continues_a_replay_without_sending_twice(store):
     resting = await _hold(store, 2 * PART)
     first = _replays(store)
-    batch = await first.start(resting, ReplayOrder(), audit_event=_started())
+    batch = await _start(first, resting)
     await _stop_after_moving_a_part(first, batch, store)
     # X has refused two of them since: they were tried, so they are not queued again.
     await _settle(store, await _claim(store, limit=2), Trigger.GIVEN_UP, reason="400 again")
@@ -148,7 +152,7 @@ async def test_another_process_continues_a_replay_without_sending_twice(store):
     (again,) = await second.open_batches()
     await second.work_off(again, _dry_run(store))
 
-    progress = await second.progress(await second.find(batch.id))
+    progress = await second.records.progress(await second.records.find(batch.id))
     assert again.done == 0
     assert progress == ReplayProgress(queued=2 * PART - 2, refused=2)
 
@@ -179,19 +183,19 @@ async def _stop_after_moving_a_part(replays, batch, store):
 async def test_cancelled_replay_takes_back_what_is_not_sent(store):
     replays = _replays(store)
     resting = await _hold(store, 5)
-    batch = await replays.start(resting, ReplayOrder(), audit_event=_started())
+    batch = await _start(replays, resting)
     await replays.work_off(batch, _dry_run(store))
     await _settle(store, await _claim(store, limit=2), Trigger.DELIVERED)
 
-    current = await replays.find(batch.id)
+    current = await replays.records.find(batch.id)
     taken = await replays.cancel(
         current, audit_event=cancel_event(current, who="ada", now=NOW + 2 * HOUR)
     )
 
-    cancelled = await replays.find(batch.id)
+    cancelled = await replays.records.find(batch.id)
     assert taken == 3
     assert cancelled.cancelled_by == "ada"
-    assert await replays.progress(cancelled) == ReplayProgress(delivered=2, taken_back=3)
+    assert await replays.records.progress(cancelled) == ReplayProgress(delivered=2, taken_back=3)
     held = await _resting(store)
     assert {(history.state, history.cause, history.reason) for history in held} == {
         (State.HELD, DeliveryCause.EVENT_UNKNOWN, "400")
@@ -200,31 +204,29 @@ async def test_cancelled_replay_takes_back_what_is_not_sent(store):
 
 async def test_cancelled_replay_does_not_queue_the_parts_that_are_left(store):
     replays = _replays(store)
-    batch = await replays.start(await _hold(store, 2 * PART), ReplayOrder(), audit_event=_started())
+    batch = await _start(replays, await _hold(store, 2 * PART))
 
     await replays.cancel(batch, audit_event=cancel_event(batch, who="ada", now=NOW + 2 * HOUR))
     await replays.work_off(batch, _dry_run(store))
 
-    cancelled = await replays.find(batch.id)
+    cancelled = await replays.records.find(batch.id)
     assert len(await _resting(store)) == 2 * PART
-    assert await replays.progress(cancelled) == ReplayProgress(taken_back=2 * PART)
+    assert await replays.records.progress(cancelled) == ReplayProgress(taken_back=2 * PART)
 
 
 async def test_conversion_that_may_count_twice_is_queued_only_with_a_confirmation(store):
     resting = await _hold(store, 2, cause=DeliveryCause.MAY_COUNT_TWICE)
     replays = _replays(store)
 
-    unsure = await replays.start(resting, ReplayOrder(), audit_event=_started())
+    unsure = await _start(replays, resting)
     await replays.work_off(unsure, _dry_run(store))
-    unsure = await replays.find(unsure.id)
-    sure = await replays.start(
-        resting, ReplayOrder(is_confirmed=True), audit_event=_started(at=NOW + HOUR + 1)
-    )
+    unsure = await replays.records.find(unsure.id)
+    sure = await _start(replays, resting, is_confirmed=True, at=NOW + HOUR + 1)
     await replays.work_off(sure, _dry_run(store))
 
     assert unsure.moved == 0
-    assert {why for _, why in await replays.refusals(unsure)} == {UNCONFIRMED}
-    assert (await replays.progress(await replays.find(sure.id))).queued == 2
+    assert {why for _, why in await replays.records.refusals(unsure)} == {UNCONFIRMED}
+    assert (await replays.records.progress(await replays.records.find(sure.id))).queued == 2
 
 
 async def test_interrupted_test_is_queued_without_a_confirmation(store):
@@ -233,10 +235,10 @@ async def test_interrupted_test_is_queued_without_a_confirmation(store):
     await store.record(a_submission(entry))
     replays = _replays(store)
 
-    batch = await replays.start(await _resting(store), ReplayOrder(), audit_event=_started())
+    batch = await _start(replays, await _resting(store))
     await replays.work_off(batch, _dry_run(store))
 
-    assert (await replays.progress(await replays.find(batch.id))).queued == 1
+    assert (await replays.records.progress(await replays.records.find(batch.id))).queued == 1
     # X never gets it, so it is not held again when 40 hours have passed.
     (history,) = await store.find(
         ByConversionId(pixel=in_test("o8z6j"), events=None, conversion_id="order-1")
@@ -267,12 +269,8 @@ async def test_copy_that_the_pixel_sent_long_ago_needs_a_confirmation(store, hou
 async def test_edit_is_noted_with_its_user_and_a_fault_leaves_the_conversion(store):
     resting = await _hold(store, 2)
     replays = _replays(store)
-    fine = await replays.start(
-        resting[:1], ReplayOrder(edit=Edit(currency="GBP")), audit_event=_started()
-    )
-    wrong = await replays.start(
-        resting[1:], ReplayOrder(edit=Edit(currency="GB")), audit_event=_started(NOW + HOUR + 1)
-    )
+    fine = await _start(replays, resting[:1], Edit(currency="GBP"))
+    wrong = await _start(replays, resting[1:], Edit(currency="GB"), at=NOW + HOUR + 1)
 
     for batch in (fine, wrong):
         await replays.work_off(batch, _dry_run(store))
@@ -281,10 +279,10 @@ async def test_edit_is_noted_with_its_user_and_a_fault_leaves_the_conversion(sto
     assert [msgspec.json.decode(item.body)["price_currency"] for item in batch.deliveries] == [
         "GBP"
     ]
-    ((delivery, why),) = await replays.refusals(wrong)
+    ((delivery, why),) = await replays.records.refusals(wrong)
     assert delivery == resting[1].delivery
     assert "currency" in why
-    assert (await replays.progress(await replays.find(wrong.id))).unchanged == 1
+    assert (await replays.records.progress(await replays.records.find(wrong.id))).unchanged == 1
 
 
 async def test_replay_of_ten_thousand_yields_between_its_parts(store):
@@ -302,11 +300,11 @@ async def test_replay_of_ten_thousand_yields_between_its_parts(store):
             yields += 1
 
     counting = asyncio.create_task(count())
-    batch = await replays.start(await _resting(store), ReplayOrder(), audit_event=_started())
+    batch = await _start(replays, await _resting(store))
     await replays.work_off(batch, _dry_run(store))
     ended.set()
     await counting
 
     assert batch.parts == 10_000 // PART
-    assert (await replays.find(batch.id)).moved == 10_000
+    assert (await replays.records.find(batch.id)).moved == 10_000
     assert yields > 10_000 // PART

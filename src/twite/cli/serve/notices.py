@@ -62,7 +62,7 @@ class ServeNotices:
     def started(self, settings: Settings, url: str, *, has_admin: bool) -> None:
         """Report that the gateway accepts requests."""
         pixels = [pixel.pixel for pixel in settings.destinations()]
-        console = _console_at(settings, url)
+        console = settings.console_at(url)
         public_url, emulator = settings.server.public_url, settings.x.emulator
         if not self._is_text:
             self.log.write(
@@ -94,9 +94,3 @@ class ServeNotices:
             named = "" if settings.path == FILE else f" --config {settings.path}"
             self.say(f"            needs a first user: twite user add NAME --role admin{named}")
         self.say("  stops     on Ctrl-C or SIGTERM, after in-flight requests have finished")
-
-
-def _console_at(settings: Settings, url: str) -> str:
-    """Return the console's URL; `url` is that of the gateway, whose port may be any free one."""
-    has_own = settings.console.url is not None or settings.server.public_url is not None
-    return settings.console_url if has_own else f"{url}/console"

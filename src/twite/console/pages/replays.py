@@ -29,7 +29,7 @@ from twite.domain.replay_batch import ReplayBatch
 from twite.gateway.operations.dry_run import DryRun, DryRunResult
 from twite.gateway.operations.edit import DIVISORS, DROPPABLE, Edit
 from twite.gateway.operations.explain import FieldChange, changes
-from twite.gateway.operations.replays import BatchPart, ReplayOrder, Replays, cancel_event
+from twite.gateway.operations.replays import BatchPart, Replays, cancel_event, new_replay
 from twite.gateway.ports.listing import QueryScope
 from twite.gateway.ports.outbox import Discard, Moves
 from twite.gateway.ports.queries import (
@@ -132,33 +132,23 @@ class ReplaysPage:
         histories = await self._chosen(request)
         edit = self._edit_of(request.form, histories)
         confirmed = request.form.first("may_count_twice") == CONFIRMED
-        pixels = {history.pixel for history in histories}
-        events = {history.event for history in histories}
-        reasons = {history.reason or "" for history in histories}
-        order = ReplayOrder(
-            pixel=min(pixels) if len(pixels) == 1 else "",
-            event=min(events) if len(events) == 1 else "",
-            reason=min(reasons) if len(reasons) == 1 else "",
-            edit=edit,
+        replay = new_replay(
+            histories,
+            edit,
             is_confirmed=confirmed,
+            who=request.viewer.name,
+            now=request.now,
+            randomness=self.replays.randomness,
         )
-        detail = f"{len(histories)} for: {order.reason or 'several reasons'}"
-        if edit.changes:
-            detail = f"{detail}; {edit.sentence}"
-        if confirmed:
-            detail = f"{detail}; may count twice: confirmed"
-        audit_event = request.audit_event(
-            AuditAction.REPLAY, f"{' '.join(sorted(pixels))} {order.event}".strip(), detail
-        )
-        batch = await self.replays.start(histories, order, audit_event=audit_event)
-        return request.back_to(f"{REPLAYS_PATH}/{batch.id}")
+        await self.replays.start(replay)
+        return request.back_to(f"{REPLAYS_PATH}/{replay.batch.id}")
 
     async def _follow(self, request: PageRequest) -> Response:
         batch = await self._batch(request)
         of = request.query.first("of") if request.query.first("of") in _FIGURES else ""
         histories, further = await self._conversions(request, batch, of)
-        progress = await self.replays.progress(batch)
-        refusals = await self.replays.refusals(batch)
+        progress = await self.replays.records.progress(batch)
+        refusals = await self.replays.records.refusals(batch)
         return request.page(
             "replay.html",
             title="Replay",
@@ -184,7 +174,7 @@ class ReplaysPage:
         """Return a page of a figure's conversions, and where the next one begins."""
         scope = QueryScope(pixels=request.viewer.pixels)
         among, states = _FIGURES.get(of, (BatchPart.ALL, frozenset(State)))
-        deliveries = await self.replays.deliveries(batch, among)
+        deliveries = await self.replays.records.deliveries(batch, among)
         first = request.query.number("after") or 0
         place = first
         found: list[History] = []
@@ -210,7 +200,7 @@ class ReplaysPage:
         return request.back_to(f"{REPLAYS_PATH}/{batch.id}", message=message)
 
     async def _batch(self, request: PageRequest) -> ReplayBatch:
-        batch = await self.replays.find(request.part("replay"))
+        batch = await self.replays.records.find(request.part("replay"))
         seen = request.viewer.pixels
         if batch is None or (seen is not None and batch.pixel not in seen):
             raise AccessDenied(404, "No such replay", "Replays are kept for 30 days.")

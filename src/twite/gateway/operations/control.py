@@ -6,9 +6,9 @@ from typing import Annotated, Any, Final, Literal, Self
 import msgspec
 
 from twite.domain.people.users import AuditEvent, Change, Result
+from twite.domain.replay_batch import ReplayBatch, ReplayPart
 from twite.domain.secret import Secret
 from twite.gateway.ports.events import ReloadResult
-from twite.gateway.ports.outbox import EditedBody
 from twite.gateway.ports.privacy import EraseStore
 
 PATH: Final = "/-/control"
@@ -29,8 +29,8 @@ class ControlCommand(
 ):
     """A command about deliveries, the vault, users, a person's data, or the settings.
 
-    `note` is the reason for discarding; `sure` lists deliveries to resend although X may have them.
-    `edit` replaces the events and bodies of `edited`, and queues them; the histories keep `note`.
+    `note` is the reason for discarding. `replay` stores some `parts` of a replay; with its `batch`,
+    which comes last, it starts. `cancel_replay` cancels the replay of the id `name`.
     For the vault, `keep` stores `sealed` (base64) under a `name`, `forget` removes it, `reseal`
     reads the key again and seals all secrets with it, and `reseal_payloads` reseals some of the
     queued tag payloads after the delivery `after`. `audit_event` is written to the audit log.
@@ -42,8 +42,8 @@ class ControlCommand(
 
     do: Literal[
         "replay",
+        "cancel_replay",
         "discard",
-        "edit",
         "keep",
         "forget",
         "reseal",
@@ -56,8 +56,8 @@ class ControlCommand(
     ]
     deliveries: tuple[Delivery, ...] | None = None
     note: str = ""
-    sure: tuple[Delivery, ...] = ()
-    edited: tuple[EditedBody, ...] = ()
+    batch: ReplayBatch | None = None
+    parts: tuple[ReplayPart, ...] = ()
     name: Name = ""
     sealed: Sealed = b""
     after: Delivery = 0
@@ -127,7 +127,7 @@ class ExportSummary(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ControlResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The number of changed deliveries or secrets, and why edits of deliveries were refused.
+    """The number of changed deliveries or secrets, and why deliveries were not changed.
 
     `last` is where the next slice continues; None after the last slice. For an erasure see
     gateway.operations. `result` is the result of a change of users or API keys. `reload` is the

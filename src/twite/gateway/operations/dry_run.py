@@ -18,7 +18,9 @@ from twite.formats.event_data.conversions import REASONS, STANDARD, our_name
 from twite.gateway.operations.edit import Edit, EditResult, apply_edit, doubt, late_after_pixel
 from twite.gateway.ports.listing import QueryScope
 from twite.gateway.ports.machine import Clock
+from twite.gateway.ports.outbox import EditedBody
 from twite.gateway.ports.queries import KeptSubmission, PixelCopiesQuery, Queries, SubmissionsQuery
+from twite.gateway.ports.tags import PREFIX
 
 NOT_KEPT: Final = "the conversion's request is no longer stored"
 NO_NAME: Final = "the request has X's own event id, which the settings do not map"
@@ -104,6 +106,18 @@ class DryRunResult(msgspec.Struct, frozen=True, kw_only=True):
         """Whether a replay ends the doubt: a user confirms it, or it is a test, never sent to X."""
         return self.doubt is not None or is_test(self.history.pixel)
 
+    @property
+    def is_changed(self) -> bool:
+        """Whether the edited form is another one."""
+        history, result = self.history, self.result
+        return (result.event, result.body) != (history.event, history.sent)
+
+    @property
+    def edited(self) -> EditedBody:
+        return EditedBody(
+            delivery=self.history.delivery, event=self.result.event, body=self.result.body
+        )
+
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class DryRun:
@@ -187,6 +201,8 @@ class DryRun:
     def _mapped(
         self, history: History, kept: KeptSubmission | None, tree: object, edit: Edit
     ) -> EditResult:
+        if history.pixel.startswith(PREFIX):
+            return apply_edit(history, Edit())  # a tag's event has no id of X
         mapped = MappedEvent(fault=NOT_KEPT)
         if kept is not None and kept.body:
             mapped = event_today(

@@ -6,7 +6,7 @@ since the start.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -26,12 +26,14 @@ from twite.gateway.operations.edit import Edit
 from twite.gateway.ports.events import Observer, ProblemPlace, ProblemSeen
 from twite.gateway.ports.listing import QueryScope
 from twite.gateway.ports.machine import Clock, Randomness, wait_for_event
-from twite.gateway.ports.outbox import EditBodies, EditedBody, Move, Moves, Replay, TakeBack
+from twite.gateway.ports.outbox import EditBodies, Move, Moves, Replay, TakeBack
 from twite.gateway.ports.queries import Queries, RestingAmong, StatesQuery
-from twite.gateway.ports.state import StateStore
+from twite.gateway.ports.state import StateReader, StateStore
 
 UNCONFIRMED: Final = "it may count twice, and nobody confirmed that"
 _AGAIN: Final = SECOND
+# The largest number of conversions named in the audit log.
+_NAMED: Final = 5
 
 
 class BatchPart(StrEnum):
@@ -43,58 +45,69 @@ class BatchPart(StrEnum):
     UNCHANGED = "unchanged"
 
 
-class ReplayOrder(msgspec.Struct, frozen=True, kw_only=True):
-    """What a user wants to replay: the problem, if it is one, and how to edit its conversions."""
+class NewReplay(msgspec.Struct, frozen=True, kw_only=True):
+    """A replay to start: its batch, its deliveries in parts, and the audit event of the start."""
 
-    pixel: str = ""
-    event: str = ""
-    reason: str = ""
-    edit: Edit = Edit()
-    is_confirmed: bool = False
+    batch: ReplayBatch
+    parts: Sequence[ReplayPart]
+    audit_event: AuditEvent
+
+
+def new_replay(
+    histories: Sequence[History],
+    edit: Edit,
+    *,
+    is_confirmed: bool,
+    who: str,
+    now: int,
+    randomness: Randomness,
+) -> NewReplay:
+    """Return a replay of dead and held conversions that a user (`who`) starts.
+
+    `is_confirmed` is whether this user accepts that X may count some of them twice.
+    """
+    id_ = randomness.receipt()
+    parts = _parts(id_, histories)
+    batch = ReplayBatch(
+        id=id_,
+        at=now,
+        who=who,
+        pixel=_only(history.pixel for history in histories),
+        event=_only(history.event for history in histories),
+        reason=_only(history.reason or "" for history in histories),
+        edit=msgspec.json.encode(edit).decode(),
+        confirmed_at=now if is_confirmed else None,
+        total=len(histories),
+        parts=len(parts),
+    )
+    return NewReplay(batch=batch, parts=parts, audit_event=_audit_event(batch, histories, edit))
+
+
+def conversions_in_words(histories: Sequence[History]) -> str:
+    """Return the number of conversions and the ids of the first ones, for the audit log."""
+    names = ", ".join(history.conversion_id for history in histories[:_NAMED])
+    more = f" and {len(histories) - _NAMED} more" if len(histories) > _NAMED else ""
+    return f"{len(histories)}: {names}{more}"
 
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
-class Replays:
-    """Starts, works off, follows and cancels replays. `started` is set by each start."""
+class ReplayRecords:
+    """Reads replays and their progress. Its methods raise LedgerUnavailable."""
 
-    state: StateStore
+    state: StateReader
     queries: Queries
-    moves: Moves
-    clock: Clock
-    randomness: Randomness
-    started: asyncio.Event = field(init=False, default_factory=asyncio.Event)
-    _turn: asyncio.Lock = field(init=False, default_factory=asyncio.Lock)
-
-    async def start(
-        self, histories: Sequence[History], order: ReplayOrder, *, audit_event: AuditEvent
-    ) -> ReplayBatch:
-        """Store a batch. Raises LedgerUnavailable."""
-        id_ = self.randomness.receipt()
-        parts = _parts(id_, histories)
-        batch = ReplayBatch(
-            id=id_,
-            at=audit_event.at,
-            who=audit_event.who,
-            pixel=order.pixel,
-            event=order.event,
-            reason=order.reason,
-            edit=msgspec.json.encode(order.edit).decode(),
-            confirmed_at=audit_event.at if order.is_confirmed else None,
-            total=len(histories),
-            parts=len(parts),
-        )
-        await self.state.put(parts)
-        await self.state.put([batch], audit_event=audit_event)
-        self.started.set()
-        return batch
 
     async def find(self, id_: str) -> ReplayBatch | None:
         found = await self.state.load(ReplayBatch, prefix=id_)
         return next((batch for batch in found if batch.id == id_), None)
 
+    async def latest(self) -> list[ReplayBatch]:
+        """Return all replays of the last 30 days, latest first."""
+        return list(reversed(await self.state.load(ReplayBatch)))
+
     async def progress(self, batch: ReplayBatch) -> ReplayProgress:
-        """Return where the deliveries of a batch are now. Raises LedgerUnavailable."""
-        parts = await self._parts_of(batch)
+        """Return where the deliveries of a batch are now."""
+        parts = await self.parts(batch)
         begun = parts[: batch.done]
         refused = {delivery for part in begun for delivery, _ in part.refused}
         moved = [id_ for part in begun for id_ in part.deliveries if id_ not in refused]
@@ -113,8 +126,8 @@ class Replays:
         )
 
     async def deliveries(self, batch: ReplayBatch, batch_part: BatchPart) -> list[int]:
-        """Return a part of a batch's deliveries, in order. Raises LedgerUnavailable."""
-        parts = await self._parts_of(batch)
+        """Return a part of a batch's deliveries, in order."""
+        parts = await self.parts(batch)
         refused = {delivery for part in parts[: batch.done] for delivery, _ in part.refused}
         chosen = parts
         if batch_part is BatchPart.LEFT:
@@ -130,8 +143,38 @@ class Replays:
         ]
 
     async def refusals(self, batch: ReplayBatch) -> list[tuple[int, str]]:
-        """Return (delivery, why) of those that were not changed. Raises LedgerUnavailable."""
-        return [each for part in await self._parts_of(batch) for each in part.refused]
+        """Return (delivery, why) of those that were not changed."""
+        return [each for part in await self.parts(batch) for each in part.refused]
+
+    async def parts(self, batch: ReplayBatch) -> Sequence[ReplayPart]:
+        return await self.state.load(ReplayPart, prefix=batch.id)
+
+
+@dataclass(slots=True, kw_only=True, eq=False, repr=False)
+class Replays:
+    """Starts, works off and cancels replays. `started` is set by each start."""
+
+    state: StateStore
+    queries: Queries
+    moves: Moves
+    clock: Clock
+    randomness: Randomness
+    started: asyncio.Event = field(init=False, default_factory=asyncio.Event)
+    _turn: asyncio.Lock = field(init=False, default_factory=asyncio.Lock)
+
+    @property
+    def records(self) -> ReplayRecords:
+        return ReplayRecords(state=self.state, queries=self.queries)
+
+    async def start(self, replay: NewReplay) -> None:
+        """Store a replay. Raises LedgerUnavailable."""
+        await self.put_parts(replay.parts)
+        await self.state.put([replay.batch], audit_event=replay.audit_event)
+        self.started.set()
+
+    async def put_parts(self, parts: Sequence[ReplayPart]) -> None:
+        """Store some parts of a replay, before it is started. Raises LedgerUnavailable."""
+        await self.state.put(parts)
 
     async def cancel(self, batch: ReplayBatch, *, audit_event: AuditEvent) -> int:
         """Take back what is not sent yet; return its number. Raises LedgerUnavailable."""
@@ -140,9 +183,9 @@ class Replays:
             ended = batch.ended_at or now
             cancelled = msgspec.structs.replace(batch, cancelled_by=audit_event.who, ended_at=ended)
             await self.state.put([cancelled], audit_event=audit_event)
-            batch = await self.find(batch.id) or cancelled
+            batch = await self.records.find(batch.id) or cancelled
             taken = 0
-            for part in (await self._parts_of(batch))[: batch.done]:
+            for part in (await self.records.parts(batch))[: batch.done]:
                 taken += await self._take_back(part, now=now)
                 await self.clock.sleep(BREATH)
             taken += batch.taken_back
@@ -151,9 +194,9 @@ class Replays:
 
     async def work_off(self, batch: ReplayBatch, dry_run: DryRun) -> None:
         """Queue the parts that are left, one after the other. Raises LedgerUnavailable."""
-        for part in (await self._parts_of(batch))[batch.done :]:
+        for part in (await self.records.parts(batch))[batch.done :]:
             async with self._turn:
-                current = await self.find(batch.id)
+                current = await self.records.find(batch.id)
                 if current is None or current.ended_at is not None:
                     return
                 await self._step(current, part, dry_run)
@@ -162,9 +205,6 @@ class Replays:
     async def open_batches(self) -> list[ReplayBatch]:
         """Return the batches that have parts left, oldest first. Raises LedgerUnavailable."""
         return [batch for batch in await self.state.load(ReplayBatch) if batch.ended_at is None]
-
-    async def _parts_of(self, batch: ReplayBatch) -> Sequence[ReplayPart]:
-        return await self.state.load(ReplayPart, prefix=batch.id)
 
     async def _step(self, batch: ReplayBatch, part: ReplayPart, dry_run: DryRun) -> None:
         """Queue the deliveries of a part, and store the progress."""
@@ -194,7 +234,7 @@ class Replays:
             ]
         )
         # Another process may have cancelled it meanwhile.
-        current = await self.find(batch.id)
+        current = await self.records.find(batch.id)
         if current is not None and current.cancelled_by:
             taken = current.taken_back + await self._take_back(part, now=now)
             await self.state.put([msgspec.structs.replace(current, taken_back=taken)])
@@ -207,27 +247,18 @@ class Replays:
             result.history.delivery: why for result in results if (why := _refusal(batch, result))
         }
         sent = [result for result in results if result.history.delivery not in refused]
-        sure = [result.history.delivery for result in sent if result.is_certain]
-        move: Move
-        if edit.changes:
-            move = EditBodies(
-                edited=[
-                    EditedBody(
-                        delivery=result.history.delivery,
-                        event=result.result.event,
-                        body=result.result.body,
-                    )
-                    for result in sent
-                ],
-                note=f"{batch.who}: {edit.sentence}",
-                sure=sure,
-            )
-        else:
-            move = Replay(deliveries=[result.history.delivery for result in sent], sure=sure)
-        if not sent:
-            return 0, refused
-        done = await self.moves.move(move, now=now)
-        return done.moved, refused | dict(done.refused)
+        moves: list[Move] = []
+        if same := [result for result in sent if not result.is_changed]:
+            moves.append(Replay(deliveries=_deliveries(same), sure=_certain(same)))
+        if edited := [result for result in sent if result.is_changed]:
+            note = f"{batch.who}: {edit.sentence}"
+            bodies = [result.edited for result in edited]
+            moves.append(EditBodies(edited=bodies, note=note, sure=_certain(edited)))
+        moved = 0
+        for move in moves:
+            done = await self.moves.move(move, now=now)
+            moved, refused = moved + done.moved, refused | dict(done.refused)
+        return moved, refused
 
     async def _take_back(self, part: ReplayPart, *, now: int) -> int:
         """Hold the queued deliveries of a part, for the reason that they had before."""
@@ -294,6 +325,36 @@ def cancel_event(batch: ReplayBatch, *, who: str, now: int) -> AuditEvent:
         subject=f"{batch.pixel} {batch.event}".strip(),
         detail=f"{batch.total}, started by {batch.who}",
     )
+
+
+def _audit_event(batch: ReplayBatch, histories: Sequence[History], edit: Edit) -> AuditEvent:
+    details = [conversions_in_words(histories), f"for {batch.reason or 'several reasons'}"]
+    if edit.changes:
+        details.append(edit.sentence)
+    if batch.confirmed_at is not None:
+        details.append("may count twice: confirmed")
+    pixels = sorted({history.pixel for history in histories})
+    return AuditEvent(
+        at=batch.at,
+        who=batch.who,
+        what=AuditAction.REPLAY,
+        subject=f"{' '.join(pixels)} {batch.event}".strip(),
+        detail="; ".join(details),
+    )
+
+
+def _only(texts: Iterable[str]) -> str:
+    """Return the text if all are equal, else ""."""
+    different = set(texts)
+    return different.pop() if len(different) == 1 else ""
+
+
+def _deliveries(results: Sequence[DryRunResult]) -> list[int]:
+    return [result.history.delivery for result in results]
+
+
+def _certain(results: Sequence[DryRunResult]) -> list[int]:
+    return [result.history.delivery for result in results if result.is_certain]
 
 
 def _parts(batch: str, histories: Sequence[History]) -> list[ReplayPart]:

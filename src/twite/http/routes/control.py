@@ -16,7 +16,8 @@ from twite.gateway.operations.control import (
     ControlResult,
     changed,
 )
-from twite.gateway.ports.outbox import Discard, EditBodies, Move, Replay
+from twite.gateway.operations.replays import NewReplay
+from twite.gateway.ports.outbox import Discard
 from twite.gateway.ports.secret_store import CONTAINER
 from twite.gateway.x_account.credential_store import PREFIX
 from twite.http.authorization import bearer
@@ -55,8 +56,10 @@ async def answer(request: HttpRequest, _caller: None) -> HttpResponse:
         order = msgspec.json.decode(request.body, type=ControlCommand)
     except (msgspec.DecodeError, RecursionError, UnicodeError) as wrong:
         raise _wrong(str(wrong)) from None
-    if order.do in {"replay", "discard", "edit"}:
+    if order.do == "discard":
         done = await _of_deliveries(order, request.services)
+    elif order.do in {"replay", "cancel_replay"}:
+        done = await _of_a_replay(order, request.services)
     elif order.do == "erase":
         done = ControlResult(done=await _of_persons(order, request.services))
     elif order.do in {"change", "note"}:
@@ -75,18 +78,30 @@ def _wrong(message: str) -> HttpRefusal:
 
 
 async def _of_deliveries(command: ControlCommand, services: HttpServices) -> ControlResult:
-    move: Move
-    if command.do == "edit":
-        move = EditBodies(edited=command.edited, note=command.note, sure=frozenset(command.sure))
-    elif command.deliveries is None:
+    if command.deliveries is None:
         raise _wrong("deliveries is missing")
-    elif command.do == "replay":
-        move = Replay(deliveries=command.deliveries, sure=frozenset(command.sure))
-    else:
-        move = Discard(deliveries=command.deliveries, note=command.note)
+    move = Discard(deliveries=command.deliveries, note=command.note)
     now = services.clock.now()
     result = await services.moves.move(move, now=now, audit_event=command.audit_event)
     return ControlResult(done=result.moved, refused=dict(result.refused))
+
+
+async def _of_a_replay(command: ControlCommand, services: HttpServices) -> ControlResult:
+    replays = services.replays
+    if command.do == "replay" and command.batch is None:
+        await replays.put_parts(command.parts)
+        return ControlResult(done=len(command.parts))
+    if command.audit_event is None:
+        raise _wrong("audit_event is missing")
+    if command.batch is not None:
+        await replays.start(
+            NewReplay(batch=command.batch, parts=command.parts, audit_event=command.audit_event)
+        )
+        return ControlResult(done=command.batch.total)
+    batch = await replays.records.find(command.name)
+    if batch is None:
+        raise _wrong("there is no replay of this name")
+    return ControlResult(done=await replays.cancel(batch, audit_event=command.audit_event))
 
 
 async def _of_persons(command: ControlCommand, services: HttpServices) -> int:
