@@ -1,5 +1,6 @@
 """Real processes on real sockets: a gateway, an emulator of X, and a shop that posts to them."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ __all__ = [
     "Gateway",
     "PostgresGateway",
     "command",
+    "replay",
     "wait_for",
 ]
 
@@ -85,3 +87,15 @@ def command(
         timeout=120,
         input=typed,
     )
+
+
+def replay(gateway: Gateway, *words: str) -> subprocess.CompletedProcess[str]:
+    """Start a replay with `twite dead replay`, and follow it until nothing is left to send.
+
+    Returns what the start printed, as JSON.
+    """
+    started = command(gateway, "dead", "replay", *words, "--json")
+    found = json.loads(started.stdout)["replay"]
+    if found is not None:
+        command(gateway, "dead", "replays", found, "--follow")
+    return started

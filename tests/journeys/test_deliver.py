@@ -6,7 +6,7 @@ import urllib.error
 import urllib.request
 
 import pytest
-from gateway_processes import ENVIRONMENT, PIXEL, TOKEN, Gateway, command, wait_for
+from gateway_processes import ENVIRONMENT, PIXEL, TOKEN, Gateway, command, replay, wait_for
 
 import fork_server
 
@@ -238,7 +238,7 @@ def test_dead_letter_is_replayed_through_the_running_gateway(tmp_path, x_emulato
     with Gateway(tmp_path, x_emulator.url) as gateway:
         gateway.post(a_purchase("order-1"))
         wait_for(lambda: gateway.balance()["dead"] == 1)
-        replayed = command(gateway, "dead", "replay", "--all")
+        replayed = replay(gateway, "--all")
         balance = gateway.drained()
         _, history = gateway.get(f"/v1/conversions/{PIXEL}/order-1")
 

@@ -12,7 +12,7 @@ import asyncpg
 import obstore
 import polars as pl
 import pytest
-from gateway_processes import Gateway, command, wait_for
+from gateway_processes import Gateway, command, replay, wait_for
 from obstore.store import from_url
 
 from s3_server import BUCKET, s3_server
@@ -136,7 +136,7 @@ def test_scheduled_exports_are_exact_after_kills(
             wait_for(lambda: rows_of_table(empty_postgres_url) == expected, gateway.ended)
             wait_for(lambda: rows_of_objects() == expected, gateway.ended)
             x_emulator.switch(allow_ipv6=True)
-            replayed = command(gateway, "dead", "replay", "--all")
+            replayed = replay(gateway, "--all")
             shop.post(10)
             gateway.drained()
             last = rows_of_store(gateway, tmp_path)

@@ -7,7 +7,7 @@ import sqlite3
 from contextlib import closing
 
 import pytest
-from gateway_processes import PIXEL, Gateway, PostgresGateway, command, wait_for
+from gateway_processes import PIXEL, Gateway, PostgresGateway, command, replay, wait_for
 from test_source_in_test_mode import (
     ORDER,
     TEST_PIXEL,
@@ -21,6 +21,7 @@ from test_source_in_test_mode import (
 
 pytestmark = pytest.mark.journey
 MANY = 1_000
+ALL = ("--all", "--held", "--may-count-twice")
 
 
 def batch(name, many):
@@ -56,16 +57,6 @@ def mapped_to(gateway, event):
     gateway.config.write_text(re.sub(r'purchase = "\w+"', f'purchase = "{event}"', text))
 
 
-def replayed(gateway, *arguments):
-    """Replay all tests, and follow the replay to its end; return how the replay was started."""
-    words = ("dead", "replay", "--all", "--held", "--may-count-twice", *arguments)
-    started = command(gateway, *words, "--json")
-    replay = json.loads(started.stdout)["replay"]
-    if replay is not None:
-        command(gateway, "dead", "replays", replay, "--follow")
-    return started
-
-
 @pytest.mark.parametrize("way", ["replay", "current mapping"])
 def test_replayed_tests_go_to_the_emulator_also_after_the_test_mode(tmp_path, x_emulator, way):
     gateway = Gateway(tmp_path, x_emulator.url)
@@ -83,7 +74,7 @@ def test_replayed_tests_go_to_the_emulator_also_after_the_test_mode(tmp_path, x_
             mapped_to(gateway, "o8zza")
             reloaded(gateway)
         arguments = ["--current-mapping"] if way == "current mapping" else []
-        started = replayed(gateway, *arguments)
+        started = replay(gateway, *ALL, *arguments)
         settled(gateway)
         counts, total = counts_of(gateway), gateway.balance()
         gateway.stop()
@@ -109,7 +100,7 @@ def test_tests_in_a_copy_of_a_store_never_reach_x(tmp_path, x_emulator):
     with copy:
         real = copy.post(ORDER)[1]
         settled(copy)
-        replayed(copy)
+        replay(copy, *ALL)
         settled(copy)
         counts, total = counts_of(copy), copy.drained()
         copy.stop()
@@ -136,7 +127,7 @@ def test_restored_backup_holds_or_tests_its_tests(tmp_path, x_emulator):
         shutil.copyfile(tmp_path / "old.db", tmp_path / "twite.db")
         gateway.start()
         settled(gateway)
-        started = replayed(gateway)
+        started = replay(gateway, *ALL)
         settled(gateway)
         counts = counts_of(gateway)
         gateway.stop()

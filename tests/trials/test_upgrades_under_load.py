@@ -8,7 +8,7 @@ import time
 from itertools import pairwise
 
 import pytest
-from gateway_processes import KEY, PIXEL, Gateway, command
+from gateway_processes import KEY, PIXEL, Gateway, command, replay
 from newer_gateway import NewerVersion
 
 from free_port import free_port
@@ -207,7 +207,7 @@ def replay_what_x_lacks(trial, x):
     lacking = sorted(held_ids(trial.gateway) - at_x(x).keys())
     for start in range(0, len(lacking), 500):
         some = lacking[start : start + 500]
-        done = command(trial.gateway, "dead", "replay", *some)
+        done = replay(trial.gateway, *some)
         assert done.returncode == 0, done.stderr
     trial.gateway.drained()
     return len(lacking)

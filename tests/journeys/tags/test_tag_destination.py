@@ -7,7 +7,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from gateway_processes import Gateway, command, wait_for
+from gateway_processes import Gateway, command, replay, wait_for
 from vendor import Vendor
 
 TEMPLATE = Path(__file__).parents[2] / "tags/templates/crm_post.tpl"
@@ -294,16 +294,16 @@ def test_held_tag_run_is_sent_by_a_confirmed_replay(tmp_path, x_emulator):
     ):
         gateway.post(bought())
         before = gateway.drained()
-        ambiguous = command(gateway, "dead", "replay", "--all", "--held")
+        ambiguous = replay(gateway, "--all", "--held")
         between = gateway.drained()
-        sure = command(gateway, "dead", "replay", "--all", "--held", "--may-count-twice")
+        sure = replay(gateway, "--all", "--held", "--may-count-twice")
         after = gateway.drained()
         history = gateway.get("/v1/conversions/tag:crm/order-1")[1]
 
     assert (before["held"], between["held"], after["held"]) == (1, 1, 0)
-    assert (ambiguous.returncode, ambiguous.stdout) == (1, "")
+    assert (ambiguous.returncode, json.loads(ambiguous.stdout)["replay"]) == (1, None)
     assert "and Twite repeats the request only if you confirm" in ambiguous.stderr
-    assert (sure.returncode, sure.stdout) == (0, "1 delivery queued again (1 held).\n")
+    assert (sure.returncode, json.loads(sure.stdout)["started"]) == (0, 1)
     assert [attempt["outcome"] for attempt in history["attempts"]] == ["errored", "delivered"]
     assert vendor.count() == 2
 
