@@ -32,7 +32,7 @@ SETTINGS = """
 [server]
 listen = "127.0.0.1:0"
 [store]
-url = "sqlite:{store}"
+url = "{store}"
 keep_bodies = "3650d"
 keep_history = "3650d"
 keep_dead = "3650d"
@@ -58,8 +58,8 @@ pixel = "{pixel}"
 """
 
 
-def settings(store: Path) -> str:
-    """Return the settings of a gateway on a store that was made here."""
+def settings(store: str) -> str:
+    """Return the settings of a gateway on a store that was made here; `store` is store.url."""
     return SETTINGS.format(store=store) + "".join(
         _SHOP.format(
             shop=shop,

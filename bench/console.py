@@ -3,6 +3,7 @@
     make bench ARGS=--console                   an agency's store of five million conversions
     python -m bench.console --settled 500000    a smaller one
     python -m bench.console --store FILE        one that was made before; it is used as it is
+    python -m bench.console --postgres          the same, copied into PostgreSQL
 
 The store is an agency's (`bench.agency`): forty pixels, twenty accounts, with all that is counted,
 what rests, and what pages sent X's pixel. Each page of the console, with its filters, is asked
@@ -22,23 +23,28 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from html import unescape
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import aiohttp
 import msgspec
 
 from bench import agency, fill
+from bench.postgres import postgres
 from twite.app.gateway import RunningGateway
 from twite.app.gateway_builder import start_gateway
-from twite.app.store_access import open_staff
+from twite.app.store_access import copy_stores, open_staff
 from twite.config.settings import load
 from twite.console.page import PageRoute
 from twite.console.problems import ProblemKind
 from twite.console.time_range import RANGES
 from twite.domain.people.users import Role
 from twite.gateway.ports.listing import ListedState
+
+if TYPE_CHECKING:
+    from postgres_server import PostgresServer
 
 PASSWORD = "a sentence that does well"  # noqa: S105  made up
 LIMIT = 100
@@ -61,27 +67,58 @@ def parser() -> argparse.ArgumentParser:
     asked = argparse.ArgumentParser(description=__doc__)
     asked.add_argument("--settled", type=int, default=5_000_000)
     asked.add_argument("--store", type=Path)
+    asked.add_argument("--postgres", action="store_true", help="copy the store into PostgreSQL")
     asked.add_argument("--times", type=int, default=15)
     return asked
 
 
 def main() -> int:
     chosen = parser().parse_args()
-    return run(chosen.settled, store=chosen.store, times=chosen.times)
+    return run(
+        chosen.settled, store=chosen.store, times=chosen.times, on_postgres=chosen.postgres
+    )
 
 
-def run(size: int, *, store: Path | None, times: int) -> int:
+def run(size: int, *, store: Path | None, times: int, on_postgres: bool = False) -> int:
     """Measure on a store that exists, or on a new one of that size."""
-    with tempfile.TemporaryDirectory(prefix="twite-bench-") as scratch:
-        folder = Path(scratch)
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="twite-bench-")))
         full = store or folder / "full.db"
         if not full.exists():
             print(f"filling a store with {size:,} conversions …", file=sys.stderr)
             agency.make(full, size)
         bare = folder / "bare.db"
         fill.make(bare, settled=1, queued=0, first=0)
-        several = asyncio.run(measured(folder, {"bare": bare, "full": full}, times))
+        settled = _latest(full)
+        url = f"sqlite:{full}"
+        if on_postgres:
+            url = copied(url, stack.enter_context(postgres()))
+        stores = {"bare": (f"sqlite:{bare}", 1), "full": (url, settled)}
+        several = asyncio.run(measured(folder, stores, times))
     return printed(several)
+
+
+def copied(store: str, server: "PostgresServer") -> str:
+    """Copy a store into a new database; return the value of store.url for it."""
+    url = server.create("console")
+    began = time.perf_counter()
+    copying = copy_stores(store, url, {}, accept_weak_durability=False, progress=_progress)
+    done = asyncio.run(copying)
+    took = time.perf_counter() - began
+    print(f"{sum(done.rows.values()):,} rows were copied in {took:.0f} s", file=sys.stderr)
+    return url
+
+
+def _progress(table: str, done: int, total: int, *, is_checking: bool) -> None:
+    """Report nothing."""
+
+
+def _latest(store: Path) -> int:
+    """Return the id of the latest conversion."""
+    db = sqlite3.connect(store)
+    found = db.execute("SELECT coalesce(max(id), 0) FROM conversion").fetchone()[0]
+    db.close()
+    return int(found)
 
 
 # Pages that are not measured, with the reason.
@@ -157,14 +194,14 @@ def pages(
 
 
 async def measured(
-    folder: Path, stores: Mapping[str, Path], times: int
+    folder: Path, stores: Mapping[str, tuple[str, int]], times: int
 ) -> Mapping[str, Mapping[str, Sequence[tuple[float, float]]]]:
     """Return milliseconds by page and store, by the clock and of the processor.
 
-    The stores take turns.
+    A store is its address and the id of its latest conversion. The stores take turns.
     """
     found: dict[str, dict[str, list[tuple[float, float]]]] = {}
-    rigs = {name: await opened(folder / f"{name}.toml", path) for name, path in stores.items()}
+    rigs = {name: await opened(folder / f"{name}.toml", *store) for name, store in stores.items()}
     seconds = await counted(rigs["full"])
     print(f"the deduplication report was counted in {seconds:.1f} s", file=sys.stderr)
     for _ in range(times + 1):
@@ -199,7 +236,7 @@ async def counted(rig: ConsoleRig) -> float:
         await asyncio.sleep(0.1)
 
 
-async def opened(config: Path, store: Path) -> ConsoleRig:
+async def opened(config: Path, store: str, settled: int) -> ConsoleRig:
     """Return a gateway on a store, and who looks at it."""
     await asyncio.to_thread(config.write_text, agency.settings(store))
     settings = load(config, {})
@@ -214,9 +251,6 @@ async def opened(config: Path, store: Path) -> ConsoleRig:
                     name, role=role, password=PASSWORD, pixels=pixels, by="bench"
                 )
     gateway = await start_gateway(settings)
-    db = sqlite3.connect(store)
-    settled = db.execute("SELECT coalesce(max(id), 0) FROM conversion").fetchone()[0]
-    db.close()
     visitors = {name: await signed_in(gateway, name) for name in (ADMIN, CLIENT)}
     async with visitors[ADMIN].get(f"{gateway.url}/console/problems") as answer:
         found = re.search(
