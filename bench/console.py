@@ -74,9 +74,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main() -> int:
     chosen = parser().parse_args()
-    return run(
-        chosen.settled, store=chosen.store, times=chosen.times, on_postgres=chosen.postgres
-    )
+    return run(chosen.settled, store=chosen.store, times=chosen.times, on_postgres=chosen.postgres)
 
 
 def run(size: int, *, store: Path | None, times: int, on_postgres: bool = False) -> int:
