@@ -41,6 +41,7 @@ _TRANSLATIONS: Final = (
     (r"CAST\((.+?) AS BLOB\)(?=[,\s])", r"convert_to(\1, 'UTF8')"),
     (r"CAST\(((?:\w+\.)?conversion_id) AS TEXT\)", r"\1"),
     (r"x''", "''::bytea"),
+    (r"json_array\(", "json_build_array("),
     (r"instr\(([\w.]+), (:\w+)\)", r"position(\2::text::bytea IN \1)"),
     # PostgreSQL infers the type of a parameter from its first use.
     (r":(\w+) IS NULL", r":\1::text IS NULL"),

@@ -24,6 +24,7 @@ WALKS = {
     "forget_replay_batches": {"replay_batch"},
     "forget_replay_parts": {"replay_batch"},
     "backlog": {"queue"},
+    "error_groups": {"queue"},
     "traffic": {"traffic"},
     "accounts": {"account", "outbox"},
     "fresh_keys": {"fresh_key"},

@@ -201,10 +201,6 @@ WHERE datname = current_database() AND xact_start IS NOT NULL AND pid <> pg_back
   AND backend_type = 'client backend'
 ORDER BY xact_start LIMIT 8
 
--- rows: cause_of_error_group(state, queue, reason)
-SELECT cause FROM outbox
-WHERE resting = $1 AND queue = $2 AND reason = $3 LIMIT 1
-
 -- rows: change_version(what)
 SELECT version FROM change WHERE what = $1
 
@@ -606,6 +602,37 @@ WHERE resting = $1 AND queue = $2 AND reason = $3
   AND rested_at >= $4 AND rested_at < $5 AND id > $6
   AND ($7::text IS NULL OR account IN (SELECT account.id FROM account WHERE source = $7))
 ORDER BY id LIMIT $8
+
+-- rows: error_groups(pixels, since, until, source, counted, groups)
+WITH RECURSIVE step (queue, pixel, event, state, reason) AS (
+  SELECT queue.id, queue.pixel, queue.event, kind.state, (
+    SELECT min(reason) FROM outbox
+    WHERE resting = kind.state AND outbox.queue = queue.id AND reason > '')
+  FROM queue CROSS JOIN (SELECT 'dead' AS state UNION ALL SELECT 'held') AS kind
+  WHERE $1::text IS NULL OR queue.pixel IN (SELECT json_array_elements_text($1::json))
+  UNION ALL
+  SELECT step.queue, step.pixel, step.event, step.state, (
+    SELECT min(reason) FROM outbox
+    WHERE resting = step.state AND queue = step.queue
+      AND reason > step.reason)
+  FROM step WHERE step.reason IS NOT NULL)
+SELECT step.pixel AS pixel, step.event AS event, step.state AS state, step.reason AS reason, (
+  SELECT json_build_array(count(*), min(rested_at), max(rested_at), count(ambiguous_since)) FROM (
+    SELECT rested_at, ambiguous_since FROM outbox
+    WHERE resting = step.state AND queue = step.queue
+      AND reason = step.reason AND rested_at >= $2 AND rested_at < $3
+      AND ($4::text IS NULL OR account IN (SELECT account.id FROM account WHERE source = $4))
+    LIMIT $5) AS rested) AS figures, (
+  SELECT cause FROM outbox
+  WHERE resting = step.state AND queue = step.queue
+    AND reason = step.reason LIMIT 1) AS cause
+FROM step
+WHERE step.reason IS NOT NULL AND EXISTS (
+  SELECT 1 FROM outbox
+  WHERE resting = step.state AND queue = step.queue
+    AND reason = step.reason AND rested_at >= $2 AND rested_at < $3
+    AND ($4::text IS NULL OR account IN (SELECT account.id FROM account WHERE source = $4)))
+LIMIT $6
 
 -- rows: events_of(pixel)
 SELECT event FROM queue WHERE pixel = $1
@@ -1236,14 +1263,6 @@ FROM matched JOIN queue ON queue.id = matched.queue
 WHERE matched.day >= $1
 GROUP BY queue.pixel ORDER BY queue.pixel
 
--- rows: measure_error_group(state, queue, reason, since, until, source, limit)
-SELECT count(*), min(rested_at), max(rested_at), bool_or(ambiguous_since IS NOT NULL) FROM (
-  SELECT rested_at, ambiguous_since FROM outbox
-  WHERE resting = $1 AND queue = $2 AND reason = $3
-    AND rested_at >= $4 AND rested_at < $5
-    AND ($6::text IS NULL OR account IN (SELECT account.id FROM account WHERE source = $6))
-  LIMIT $7) AS resting
-
 -- rows: more_ids()
 SELECT greatest(extract(epoch FROM clock_timestamp())::bigint - 1767225600, 0) << 23
   | ((nextval('id_group') & 4095) << 11)
@@ -1278,11 +1297,6 @@ ORDER BY id LIMIT 1
 
 -- rows: next_due()
 SELECT min(due_at) FROM outbox WHERE state = 'queued' AND resting IS NULL AND due_at IS NOT NULL
-
--- rows: next_error_group(state, queue, after)
-SELECT reason FROM outbox
-WHERE resting = $1 AND queue = $2 AND reason > $3
-ORDER BY reason LIMIT 1
 
 -- rows: next_fence(margin)
 SELECT coalesce(extract(epoch FROM min(until + make_interval(secs => longest_request / 1000.0))

@@ -729,15 +729,6 @@ SELECT head, count(*) FROM (
   WHERE queue.pixel >= :first AND queue.pixel < :beyond) AS sealed
 WHERE head IS NOT NULL GROUP BY head;
 
--- name: measure_error_group
--- The number of dead or held deliveries with a reason, since when, and whether X may have some.
-SELECT count(*), min(rested_at), max(rested_at), bool_or(ambiguous_since IS NOT NULL) FROM (
-  SELECT rested_at, ambiguous_since FROM outbox
-  WHERE state IN ('held', 'dead') AND state = :state AND queue = :queue AND reason = :reason
-    AND rested_at >= :since AND rested_at < :until
-    AND (:source::text IS NULL OR account IN (SELECT account.id FROM account WHERE source = :source))
-  LIMIT :limit) AS resting;
-
 -- name: amended_after
 -- Edits by delivery. A delivery with many edits is one row.
 SELECT delivery, string_agg(convert_to(note || ' ', 'UTF8') || body, ' '::bytea) FROM amended

@@ -1,7 +1,9 @@
 """Console queries: one conversion, and error groups of dead letters, read by index."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import ClassVar
+
+import msgspec
 
 from twite.domain.cause import DeliveryCause
 from twite.domain.delivery import State
@@ -34,6 +36,19 @@ class OriginRow(QueryRow):
     value: str | None
     currency: str | None
     usual: str | None
+
+
+class ErrorGroupRow(QueryRow):
+    """`figures` is JSON: the deliveries, the first and last times, and how many are ambiguous."""
+
+    statement: ClassVar[str] = "error_groups"
+
+    pixel: str
+    event: str
+    state: str
+    reason: str
+    figures: str
+    cause: str | None
 
 
 def origin(
@@ -78,38 +93,17 @@ def kept(
 def error_groups(
     connection: SqlConnection, *, scope: QueryScope, since: int, until: int
 ) -> list[ErrorGroup]:
-    """Return the error groups by state, event and reason, by skipping through an index."""
-    found: list[ErrorGroup] = []
-    range_ = {"source": scope.source, "since": since, "until": until, "limit": COUNTED}
+    """Return the error groups by state, event and reason."""
+    values = {
+        "pixels": pixels_of(scope),
+        "source": scope.source,
+        "since": since,
+        "until": until,
+        "counted": COUNTED,
+        "groups": MOST_GROUPS,
+    }
     with view(connection):
-        for queue, pixel, event in connection.execute(query("queues")).fetchall():
-            if not scope.shows(pixel):
-                continue
-            for state in (State.DEAD, State.HELD):
-                for reason in _reasons(connection, state=state, queue=queue):
-                    if len(found) == MOST_GROUPS:
-                        break
-                    values = {"state": state.value, "queue": queue, "reason": reason}
-                    many, first_at, last_at, ambiguous = connection.execute(
-                        query("measure_error_group"), values | range_
-                    ).fetchone()
-                    if not many:
-                        continue
-                    row = connection.execute(query("cause_of_error_group"), values).fetchone()
-                    cause = None if row is None else row[0]
-                    found.append(
-                        ErrorGroup(
-                            pixel=pixel,
-                            event=event,
-                            state=state,
-                            reason=reason,
-                            deliveries=many,
-                            first_at=first_at,
-                            last_at=last_at,
-                            ambiguous=bool(ambiguous),
-                            cause=None if cause is None else DeliveryCause(cause),
-                        )
-                    )
+        found = [_group(row) for row in ErrorGroupRow.read(connection, values)]
     found.sort(key=lambda group: (-group.deliveries, group.pixel, group.event, group.reason))
     return found
 
@@ -165,15 +159,19 @@ def resting_among(
         return histories(connection, [id_ for (id_,) in found])
 
 
-def _reasons(connection: SqlConnection, *, state: State, queue: int) -> Iterator[str]:
-    reason = ""
-    values = {"state": state.value, "queue": queue}
-    while True:
-        row = connection.execute(query("next_error_group"), values | {"after": reason}).fetchone()
-        if row is None:
-            return
-        reason = row[0]
-        yield reason
+def _group(row: ErrorGroupRow) -> ErrorGroup:
+    deliveries, first_at, last_at, ambiguous = msgspec.json.decode(row.figures)
+    return ErrorGroup(
+        pixel=row.pixel,
+        event=row.event,
+        state=State(row.state),
+        reason=row.reason,
+        deliveries=deliveries,
+        first_at=first_at,
+        last_at=last_at,
+        ambiguous=ambiguous > 0,
+        cause=None if row.cause is None else DeliveryCause(row.cause),
+    )
 
 
 def _place(nth: int, refusals: bytes | str | None) -> int:

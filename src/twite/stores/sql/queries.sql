@@ -2081,25 +2081,38 @@ WHERE id IN (SELECT value FROM json_each(:submissions));
 -- The edits of a conversion.
 SELECT at, note FROM amended WHERE delivery = :delivery ORDER BY at;
 
--- name: next_error_group
--- The next reason for which deliveries of a queue are dead or held.
-SELECT reason FROM outbox INDEXED BY rested_for
-WHERE state IN ('held', 'dead') AND state = :state AND queue = :queue AND reason > :after
-ORDER BY reason LIMIT 1;
-
--- name: measure_error_group
--- The number of dead or held deliveries with a reason, since when, and whether X may have some.
-SELECT count(*), min(rested_at), max(rested_at), max(ambiguous_since IS NOT NULL) FROM (
-  SELECT rested_at, ambiguous_since FROM outbox INDEXED BY rested_for
-  WHERE state IN ('held', 'dead') AND state = :state AND queue = :queue AND reason = :reason
-    AND rested_at >= :since AND rested_at < :until
-    AND (:source IS NULL OR account IN (SELECT account.id FROM account WHERE source = :source))
-  LIMIT :limit) AS rested;
-
--- name: cause_of_error_group
--- The cause of a delivery that is dead or held with a reason.
-SELECT cause FROM outbox INDEXED BY rested_for
-WHERE state IN ('held', 'dead') AND state = :state AND queue = :queue AND reason = :reason LIMIT 1;
+-- name: error_groups
+-- The reasons for which deliveries of each queue are dead or held, found by skipping through the
+-- index: with each, how many, since when, until when, whether X may have some, and a cause.
+WITH RECURSIVE step (queue, pixel, event, state, reason) AS (
+  SELECT queue.id, queue.pixel, queue.event, kind.state, (
+    SELECT min(reason) FROM outbox INDEXED BY rested_for
+    WHERE state IN ('held', 'dead') AND state = kind.state AND outbox.queue = queue.id AND reason > '')
+  FROM queue CROSS JOIN (SELECT 'dead' AS state UNION ALL SELECT 'held') AS kind
+  WHERE :pixels IS NULL OR queue.pixel IN (SELECT value FROM json_each(:pixels))
+  UNION ALL
+  SELECT step.queue, step.pixel, step.event, step.state, (
+    SELECT min(reason) FROM outbox INDEXED BY rested_for
+    WHERE state IN ('held', 'dead') AND state = step.state AND queue = step.queue
+      AND reason > step.reason)
+  FROM step WHERE step.reason IS NOT NULL)
+SELECT step.pixel AS pixel, step.event AS event, step.state AS state, step.reason AS reason, (
+  SELECT json_array(count(*), min(rested_at), max(rested_at), count(ambiguous_since)) FROM (
+    SELECT rested_at, ambiguous_since FROM outbox INDEXED BY rested_for
+    WHERE state IN ('held', 'dead') AND state = step.state AND queue = step.queue
+      AND reason = step.reason AND rested_at >= :since AND rested_at < :until
+      AND (:source IS NULL OR account IN (SELECT account.id FROM account WHERE source = :source))
+    LIMIT :counted) AS rested) AS figures, (
+  SELECT cause FROM outbox INDEXED BY rested_for
+  WHERE state IN ('held', 'dead') AND state = step.state AND queue = step.queue
+    AND reason = step.reason LIMIT 1) AS cause
+FROM step
+WHERE step.reason IS NOT NULL AND EXISTS (
+  SELECT 1 FROM outbox INDEXED BY rested_for
+  WHERE state IN ('held', 'dead') AND state = step.state AND queue = step.queue
+    AND reason = step.reason AND rested_at >= :since AND rested_at < :until
+    AND (:source IS NULL OR account IN (SELECT account.id FROM account WHERE source = :source)))
+LIMIT :groups;
 
 -- name: days_of_error_group
 -- The number of deliveries that became dead or held with a reason, by day of a zone.
