@@ -42,6 +42,10 @@ _TRANSLATIONS: Final = (
     (r"CAST\(((?:\w+\.)?conversion_id) AS TEXT\)", r"\1"),
     (r"x''", "''::bytea"),
     (r"json_array\(", "json_build_array("),
+    (r"json_group_array\(", "json_agg("),
+    (r"json_extract\(value, '\$\.place'\)", "(value ->> 'place')::bigint"),
+    (r"json_extract\(value, '\$\.(\w+)'\)", r"value ->> '\1'"),
+    (r"FROM json_each\(:groups\)", "FROM json_array_elements(:groups::json)"),
     (r"instr\(([\w.]+), (:\w+)\)", r"position(\2::text::bytea IN \1)"),
     # PostgreSQL infers the type of a parameter from its first use.
     (r":(\w+) IS NULL", r":\1::text IS NULL"),

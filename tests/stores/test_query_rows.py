@@ -12,11 +12,12 @@ from twite.domain.submission import IgnoredTally
 from twite.gateway.ports.queries import FlaggedAmount
 from twite.gateway.ports.state import DecisionPolicy, RateLimitWindow, SealedSecret
 from twite.stores.postgres.statements import STATEMENTS
-from twite.stores.sql.console_queries import ErrorGroupRow, OriginRow
+from twite.stores.sql.console_queries import OriginRow
 from twite.stores.sql.copies import HolderRow
 from twite.stores.sql.listing.conversions import SummaryRow
 from twite.stores.sql.listing.exports import StoredConversionRow
 from twite.stores.sql.listing.past_requests import PastConversionRow, PastRequestRow
+from twite.stores.sql.listing.problems import DetailsRow, ErrorGroupRow
 from twite.stores.sql.listing.value_changes import FailedRuleRow
 from twite.stores.sql.privacy import ToEraseRow
 from twite.stores.sql.pruning import NextSubmissionsRow, PruningPlace
@@ -29,6 +30,7 @@ from twite.stores.sql.statements import query
 from twite.stores.sqlite.engine.schema import new_database
 
 QUERY_ROWS = [
+    DetailsRow,
     ErrorGroupRow,
     FailedRuleRow,
     HistoryRow,

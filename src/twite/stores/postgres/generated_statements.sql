@@ -416,15 +416,6 @@ UPDATE submission SET body = $1, refusals = $2, unfired = $3 WHERE id = $4
 -- rows: database_time()
 SELECT extract(epoch FROM clock_timestamp())::float8
 
--- rows: days_of_error_group(offset, state, queue, reason, since, source, limit)
-SELECT (rested_at + $1) / 86400000 AS day, count(*) FROM (
-  SELECT rested_at FROM outbox
-  WHERE resting = $2 AND queue = $3 AND reason = $4
-    AND rested_at >= $5
-    AND ($6::text IS NULL OR account IN (SELECT account.id FROM account WHERE source = $6))
-  ORDER BY rested_at DESC LIMIT $7) AS rested
-GROUP BY 1 ORDER BY 1
-
 -- rows: dedup_report(since, meets_within, day)
 WITH
   seen AS MATERIALIZED (
@@ -530,6 +521,28 @@ insert INTO denied (delivery, at, reason, cause)
 SELECT id, $1, $2, $3 FROM outbox WHERE id = $4 AND state = 'sending'
 ON CONFLICT DO NOTHING
 
+-- rows: details_of_error_groups(source, offset, since, counted, groups)
+SELECT chosen.place AS place, (
+  SELECT min(id) FROM outbox
+  WHERE resting = chosen.state AND outbox.queue = queue.id
+    AND reason = chosen.reason
+    AND ($1::text IS NULL OR account IN (SELECT account.id FROM account WHERE source = $1))
+  ) AS first, (
+  SELECT json_agg(json_build_array(day, deliveries)) FROM (
+    SELECT (rested_at + $2) / 86400000 AS day, count(*) AS deliveries FROM (
+      SELECT rested_at FROM outbox
+      WHERE resting = chosen.state AND outbox.queue = queue.id
+        AND reason = chosen.reason AND rested_at >= $3
+        AND ($1::text IS NULL OR account IN (SELECT account.id FROM account WHERE source = $1))
+      ORDER BY rested_at DESC LIMIT $4) AS latest
+    GROUP BY 1) AS by_day) AS days
+FROM (
+  SELECT (value ->> 'place')::bigint AS place, value ->> 'pixel' AS pixel,
+    value ->> 'event' AS event, value ->> 'state' AS state,
+    value ->> 'reason' AS reason
+  FROM json_array_elements($5::json)) AS chosen
+JOIN queue ON queue.pixel = chosen.pixel AND queue.event = chosen.event
+
 -- count: drop_lease(lease)
 DELETE FROM lease WHERE id = $1
 
@@ -596,13 +609,6 @@ WHERE id = $4
 UPDATE dedup_report SET conversion_id = $1, email_mark = NULL, phone_mark = NULL, click_mark = NULL
 WHERE id = $2
 
--- rows: error_group(state, queue, reason, since, until, after, source, limit)
-SELECT id FROM outbox
-WHERE resting = $1 AND queue = $2 AND reason = $3
-  AND rested_at >= $4 AND rested_at < $5 AND id > $6
-  AND ($7::text IS NULL OR account IN (SELECT account.id FROM account WHERE source = $7))
-ORDER BY id LIMIT $8
-
 -- rows: error_groups(pixels, since, until, source, counted, groups)
 WITH RECURSIVE step (queue, pixel, event, state, reason) AS (
   SELECT queue.id, queue.pixel, queue.event, kind.state, (
@@ -627,11 +633,12 @@ SELECT step.pixel AS pixel, step.event AS event, step.state AS state, step.reaso
   WHERE resting = step.state AND queue = step.queue
     AND reason = step.reason LIMIT 1) AS cause
 FROM step
-WHERE step.reason IS NOT NULL AND EXISTS (
-  SELECT 1 FROM outbox
+WHERE step.reason IS NOT NULL AND (
+  SELECT id FROM outbox
   WHERE resting = step.state AND queue = step.queue
     AND reason = step.reason AND rested_at >= $2 AND rested_at < $3
-    AND ($4::text IS NULL OR account IN (SELECT account.id FROM account WHERE source = $4)))
+    AND ($4::text IS NULL OR account IN (SELECT account.id FROM account WHERE source = $4))
+  LIMIT 1) IS NOT NULL
 LIMIT $6
 
 -- rows: events_of(pixel)
@@ -1098,6 +1105,20 @@ ORDER BY day, source, endpoint, name, reason
 
 -- rows: ignored_names()
 SELECT DISTINCT name FROM ignored
+
+-- rows: in_error_groups(since, until, after, source, limit, groups)
+SELECT (
+  SELECT json_agg(id) FROM (
+    SELECT id FROM outbox
+    WHERE resting = chosen.state AND outbox.queue = queue.id
+      AND reason = chosen.reason AND rested_at >= $1 AND rested_at < $2 AND id > $3
+      AND ($4::text IS NULL OR account IN (SELECT account.id FROM account WHERE source = $4))
+    ORDER BY id LIMIT $5) AS first) AS ids
+FROM (
+  SELECT value ->> 'pixel' AS pixel, value ->> 'event' AS event,
+    value ->> 'state' AS state, value ->> 'reason' AS reason
+  FROM json_array_elements($6::json)) AS chosen
+JOIN queue ON queue.pixel = chosen.pixel AND queue.event = chosen.event
 
 -- rows: index_anew()
 SELECT 1

@@ -1,21 +1,11 @@
-"""Console queries: one conversion, and error groups of dead letters, read by index."""
+"""Console queries: conversions and their submissions, read by index."""
 
 from collections.abc import Sequence
 from typing import ClassVar
 
-import msgspec
-
-from twite.domain.cause import DeliveryCause
-from twite.domain.delivery import State
 from twite.domain.history import History
 from twite.gateway.ports.listing import QueryScope
-from twite.gateway.ports.queries import (
-    COUNTED,
-    MOST_GROUPS,
-    ConversionOrigin,
-    ErrorGroup,
-    KeptSubmission,
-)
+from twite.gateway.ports.queries import ConversionOrigin, KeptSubmission
 from twite.stores.sql.listing.conversions import flag_of
 from twite.stores.sql.records import histories, view
 from twite.stores.sql.rejections import refused_places
@@ -36,19 +26,6 @@ class OriginRow(QueryRow):
     value: str | None
     currency: str | None
     usual: str | None
-
-
-class ErrorGroupRow(QueryRow):
-    """`figures` is JSON: the deliveries, the first and last times, and how many are ambiguous."""
-
-    statement: ClassVar[str] = "error_groups"
-
-    pixel: str
-    event: str
-    state: str
-    reason: str
-    figures: str
-    cause: str | None
 
 
 def origin(
@@ -90,56 +67,6 @@ def kept(
     ]
 
 
-def error_groups(
-    connection: SqlConnection, *, scope: QueryScope, since: int, until: int
-) -> list[ErrorGroup]:
-    """Return the error groups by state, event and reason."""
-    values = {
-        "pixels": pixels_of(scope),
-        "source": scope.source,
-        "since": since,
-        "until": until,
-        "counted": COUNTED,
-        "groups": MOST_GROUPS,
-    }
-    with view(connection):
-        found = [_group(row) for row in ErrorGroupRow.read(connection, values)]
-    found.sort(key=lambda group: (-group.deliveries, group.pixel, group.event, group.reason))
-    return found
-
-
-def in_error_groups(
-    connection: SqlConnection,
-    *,
-    scope: QueryScope,
-    groups: Sequence[ErrorGroup],
-    since: int,
-    until: int,
-    after: int,
-    limit: int,
-) -> list[History]:
-    with view(connection):
-        queues = {
-            (pixel, event): id_
-            for id_, pixel, event in connection.execute(query("queues")).fetchall()
-            if scope.shows(pixel)
-        }
-        found: list[int] = []
-        for group in groups:
-            values = {
-                "state": group.state.value,
-                "queue": queues.get((group.pixel, group.event)),
-                "reason": group.reason,
-                "source": scope.source,
-                "since": since,
-                "until": until,
-                "after": after,
-                "limit": limit,
-            }
-            found += [id_ for (id_,) in connection.execute(query("error_group"), values)]
-        return histories(connection, sorted(found)[:limit])
-
-
 def by_delivery(
     connection: SqlConnection, *, scope: QueryScope, deliveries: Sequence[int]
 ) -> list[History]:
@@ -157,21 +84,6 @@ def resting_among(
         values = {"pixels": pixels_of(scope), "deliveries": as_json(deliveries)}
         found = connection.execute(query("resting_among"), values).fetchall()
         return histories(connection, [id_ for (id_,) in found])
-
-
-def _group(row: ErrorGroupRow) -> ErrorGroup:
-    deliveries, first_at, last_at, ambiguous = msgspec.json.decode(row.figures)
-    return ErrorGroup(
-        pixel=row.pixel,
-        event=row.event,
-        state=State(row.state),
-        reason=row.reason,
-        deliveries=deliveries,
-        first_at=first_at,
-        last_at=last_at,
-        ambiguous=ambiguous > 0,
-        cause=None if row.cause is None else DeliveryCause(row.cause),
-    )
 
 
 def _place(nth: int, refusals: bytes | str | None) -> int:

@@ -40,7 +40,7 @@ _VIEWS: Final[Mapping[type, Callable[..., Any]]] = {
     port.ByReceipt: records.submission,
     port.ByDelivery: console_queries.by_delivery,
     port.AtRest: records.resting,
-    port.InErrorGroups: console_queries.in_error_groups,
+    port.InErrorGroups: problems.in_error_groups,
     port.RestingAmong: console_queries.resting_among,
     port.FlowsQuery: tallies.flows,
     port.FlowsByPixelQuery: tallies.flows_by_pixel,
@@ -103,7 +103,7 @@ class SqlQueries:
         self, scope: QueryScope, *, since: int = 0, until: int = LATEST
     ) -> Sequence[port.ErrorGroup]:
         return await self._database.read(
-            lambda connection: console_queries.error_groups(
+            lambda connection: problems.error_groups(
                 connection, scope=scope, since=since, until=until
             )
         )

@@ -2107,22 +2107,38 @@ SELECT step.pixel AS pixel, step.event AS event, step.state AS state, step.reaso
   WHERE state IN ('held', 'dead') AND state = step.state AND queue = step.queue
     AND reason = step.reason LIMIT 1) AS cause
 FROM step
-WHERE step.reason IS NOT NULL AND EXISTS (
-  SELECT 1 FROM outbox INDEXED BY rested_for
+-- Not EXISTS, for which PostgreSQL may read the whole outbox.
+WHERE step.reason IS NOT NULL AND (
+  SELECT id FROM outbox INDEXED BY rested_for
   WHERE state IN ('held', 'dead') AND state = step.state AND queue = step.queue
     AND reason = step.reason AND rested_at >= :since AND rested_at < :until
-    AND (:source IS NULL OR account IN (SELECT account.id FROM account WHERE source = :source)))
+    AND (:source IS NULL OR account IN (SELECT account.id FROM account WHERE source = :source))
+  LIMIT 1) IS NOT NULL
 LIMIT :groups;
 
--- name: days_of_error_group
--- The number of deliveries that became dead or held with a reason, by day of a zone.
-SELECT (rested_at + :offset) / 86400000 AS day, count(*) FROM (
-  SELECT rested_at FROM outbox INDEXED BY rested_for
-  WHERE state IN ('held', 'dead') AND state = :state AND queue = :queue AND reason = :reason
-    AND rested_at >= :since
+-- name: details_of_error_groups
+-- The first delivery of each of the given error groups, by their place, and how many became dead or
+-- held, by day of a zone.
+SELECT chosen.place AS place, (
+  SELECT min(id) FROM outbox INDEXED BY rested_for
+  WHERE state IN ('held', 'dead') AND state = chosen.state AND outbox.queue = queue.id
+    AND reason = chosen.reason
     AND (:source IS NULL OR account IN (SELECT account.id FROM account WHERE source = :source))
-  ORDER BY rested_at DESC LIMIT :limit) AS rested
-GROUP BY 1 ORDER BY 1;
+  ) AS first, (
+  SELECT json_group_array(json_array(day, deliveries)) FROM (
+    SELECT (rested_at + :offset) / 86400000 AS day, count(*) AS deliveries FROM (
+      SELECT rested_at FROM outbox INDEXED BY rested_for
+      WHERE state IN ('held', 'dead') AND state = chosen.state AND outbox.queue = queue.id
+        AND reason = chosen.reason AND rested_at >= :since
+        AND (:source IS NULL OR account IN (SELECT account.id FROM account WHERE source = :source))
+      ORDER BY rested_at DESC LIMIT :counted) AS latest
+    GROUP BY 1) AS by_day) AS days
+FROM (
+  SELECT json_extract(value, '$.place') AS place, json_extract(value, '$.pixel') AS pixel,
+    json_extract(value, '$.event') AS event, json_extract(value, '$.state') AS state,
+    json_extract(value, '$.reason') AS reason
+  FROM json_each(:groups)) AS chosen
+JOIN queue ON queue.pixel = chosen.pixel AND queue.event = chosen.event;
 
 -- name: flagged_amounts
 -- Those of some conversions that have unusual amounts, the newest first.
@@ -2137,13 +2153,20 @@ WHERE flagged.delivery IN (SELECT value FROM json_each(:deliveries))
   AND submission.received_at >= :since AND submission.received_at < :until
 ORDER BY flagged.delivery DESC;
 
--- name: error_group
--- The dead or held deliveries with a reason, by id.
-SELECT id FROM outbox INDEXED BY rested_for
-WHERE state IN ('held', 'dead') AND state = :state AND queue = :queue AND reason = :reason
-  AND rested_at >= :since AND rested_at < :until AND id > :after
-  AND (:source IS NULL OR account IN (SELECT account.id FROM account WHERE source = :source))
-ORDER BY id LIMIT :limit;
+-- name: in_error_groups
+-- The deliveries of each of the given error groups, by id.
+SELECT (
+  SELECT json_group_array(id) FROM (
+    SELECT id FROM outbox INDEXED BY rested_for
+    WHERE state IN ('held', 'dead') AND state = chosen.state AND outbox.queue = queue.id
+      AND reason = chosen.reason AND rested_at >= :since AND rested_at < :until AND id > :after
+      AND (:source IS NULL OR account IN (SELECT account.id FROM account WHERE source = :source))
+    ORDER BY id LIMIT :limit) AS first) AS ids
+FROM (
+  SELECT json_extract(value, '$.pixel') AS pixel, json_extract(value, '$.event') AS event,
+    json_extract(value, '$.state') AS state, json_extract(value, '$.reason') AS reason
+  FROM json_each(:groups)) AS chosen
+JOIN queue ON queue.pixel = chosen.pixel AND queue.event = chosen.event;
 
 -- name: resting_among
 -- Those of the given deliveries that are dead or held.

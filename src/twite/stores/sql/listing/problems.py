@@ -1,18 +1,92 @@
-"""Problems: samples and days of error groups, and conversions with unusual amounts."""
+"""Problems: error groups with their deliveries, and conversions with unusual amounts."""
 
 from collections.abc import Sequence
+from typing import ClassVar
 
-from twite.domain.times import LATEST
+import msgspec
+
+from twite.domain.cause import DeliveryCause
+from twite.domain.delivery import State
+from twite.domain.history import History
 from twite.gateway.ports.listing import QueryScope
 from twite.gateway.ports.queries import (
     COUNTED,
+    MOST_GROUPS,
     ErrorDetails,
     ErrorGroup,
     FlaggedAmount,
 )
 from twite.stores.sql.listing.conversions import id_range
 from twite.stores.sql.records import histories, view
+from twite.stores.sql.rows.query_row import QueryRow
 from twite.stores.sql.statements import SqlConnection, as_json, query, record_of
+from twite.stores.sql.tallies import pixels_of
+
+
+class ErrorGroupRow(QueryRow):
+    """`figures` is JSON: the deliveries, the first and last times, and how many are ambiguous."""
+
+    statement: ClassVar[str] = "error_groups"
+
+    pixel: str
+    event: str
+    state: str
+    reason: str
+    figures: str
+    cause: str | None
+
+
+class DetailsRow(QueryRow):
+    """`days` is JSON: days and deliveries. PostgreSQL has NULL for none."""
+
+    statement: ClassVar[str] = "details_of_error_groups"
+
+    place: int
+    first: int | None
+    days: str | None
+
+
+def error_groups(
+    connection: SqlConnection, *, scope: QueryScope, since: int, until: int
+) -> list[ErrorGroup]:
+    """Return the error groups by state, event and reason."""
+    values = {
+        "pixels": pixels_of(scope),
+        "source": scope.source,
+        "since": since,
+        "until": until,
+        "counted": COUNTED,
+        "groups": MOST_GROUPS,
+    }
+    with view(connection):
+        found = [_group(row) for row in ErrorGroupRow.read(connection, values)]
+    found.sort(key=lambda group: (-group.deliveries, group.pixel, group.event, group.reason))
+    return found
+
+
+def in_error_groups(
+    connection: SqlConnection,
+    *,
+    scope: QueryScope,
+    groups: Sequence[ErrorGroup],
+    since: int,
+    until: int,
+    after: int,
+    limit: int,
+) -> list[History]:
+    values = {
+        "groups": _as_json(groups, scope),
+        "source": scope.source,
+        "since": since,
+        "until": until,
+        "after": after,
+        "limit": limit,
+    }
+    with view(connection):
+        found: list[int] = []
+        for (ids,) in connection.execute(query("in_error_groups"), values).fetchall():
+            found += msgspec.json.decode(ids or "[]")
+        return histories(connection, sorted(found)[:limit])
 
 
 def error_details(
@@ -24,35 +98,23 @@ def error_details(
     offset: int,
 ) -> list[ErrorDetails]:
     """Return details of error groups, in order."""
+    values = {
+        "groups": _as_json(groups, scope),
+        "source": scope.source,
+        "since": since,
+        "offset": offset,
+        "counted": COUNTED,
+    }
     with view(connection):
-        queues = {
-            (pixel, event): id_
-            for id_, pixel, event in connection.execute(query("queues")).fetchall()
-            if scope.shows(pixel)
-        }
-        found: list[tuple[int | None, dict[int, int]]] = []
-        for group in groups:
-            values = {
-                "state": group.state.value,
-                "queue": queues.get((group.pixel, group.event)),
-                "reason": group.reason,
-            }
-            whole = {"source": scope.source, "since": 0, "until": LATEST, "after": 0, "limit": 1}
-            first = connection.execute(query("error_group"), values | whole).fetchone()
-            range_ = {
-                "source": scope.source,
-                "since": since,
-                "offset": offset,
-                "limit": COUNTED,
-            }
-            days = connection.execute(query("days_of_error_group"), values | range_).fetchall()
-            found.append((None if first is None else first[0], dict(days)))
-        ids = [id_ for id_, _ in found if id_ is not None]
+        rows = DetailsRow.read(connection, values)
+        ids = [row.first for row in rows if row.first is not None]
         samples = {history.delivery: history for history in histories(connection, ids)}
-    return [
-        ErrorDetails(history=None if id_ is None else samples.get(id_), days=days)
-        for id_, days in found
-    ]
+    found = [ErrorDetails()] * len(groups)
+    for row in rows:
+        sample = None if row.first is None else samples.get(row.first)
+        days = dict(msgspec.json.decode(row.days or "[]"))
+        found[row.place] = ErrorDetails(history=sample, days=days)
+    return found
 
 
 def flagged_amounts(
@@ -105,3 +167,35 @@ def _flagged(
         for (id_,) in connection.execute(statement, values | {"account": account}).fetchall()
     ]
     return sorted(found, reverse=True)[:limit]
+
+
+def _group(row: ErrorGroupRow) -> ErrorGroup:
+    deliveries, first_at, last_at, ambiguous = msgspec.json.decode(row.figures)
+    return ErrorGroup(
+        pixel=row.pixel,
+        event=row.event,
+        state=State(row.state),
+        reason=row.reason,
+        deliveries=deliveries,
+        first_at=first_at,
+        last_at=last_at,
+        ambiguous=ambiguous > 0,
+        cause=None if row.cause is None else DeliveryCause(row.cause),
+    )
+
+
+def _as_json(groups: Sequence[ErrorGroup], scope: QueryScope) -> str:
+    """Return what identifies the groups that a scope shows, and their places."""
+    return msgspec.json.encode(
+        [
+            {
+                "place": place,
+                "pixel": group.pixel,
+                "event": group.event,
+                "state": group.state,
+                "reason": group.reason,
+            }
+            for place, group in enumerate(groups)
+            if scope.shows(group.pixel)
+        ]
+    ).decode()
