@@ -10,8 +10,10 @@ import json
 import time
 from collections.abc import Iterable, Sequence
 from datetime import UTC
+from http.client import HTTPConnection
 from statistics import median
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
 import msgspec
 import uvloop
@@ -20,14 +22,17 @@ from bench.latency import Arrivals, Connection, OpenLoop, StandInForX, fractions
 from bench.rig import Rig
 from bench.servers import free_port, python
 from twite.domain.results.account_days import days_until
+from twite.domain.times import HOUR, SECOND, spelled
 from twite.machine.system import SystemClock
 from twite_emulator.process import Emulator
+from twite_emulator.spec import MAX_CONVERSIONS
 
 if TYPE_CHECKING:
     from bench.figures import Bench
 
 _ACCOUNT: Final = "18ce54d4x5t"
 _CAMPAIGNS: Final = 200
+_EVENTS: Final = ("o8z6k", "o8z6m", "o8z6n", "o8z6p", "o8z6q")  # of the emulator's pixel
 _DAYS: Final = 30
 _RATE: Final = 200  # conversions a second, of one a request
 _LEAST_SECONDS: Final = 90.0
@@ -114,7 +119,10 @@ def back_fill(bench: "Bench") -> None:
 
 
 def _measure(bench: "Bench", *, fetch: bool) -> None:
-    emulator = python("-m", "twite", "emulate", "--listen", "127.0.0.1:0", "--json")
+    emulator = python(
+        "-m", "twite", "emulate", "--listen", "127.0.0.1:0", "--json",
+        "--switch", "rate_limit=1000000000",
+    )  # fmt: skip
     try:
         url = str(json.loads(emulator.first_line())["url"])
         _furnish(Emulator(url))
@@ -127,7 +135,7 @@ def _measure(bench: "Bench", *, fetch: bool) -> None:
 
 
 def _furnish(x: Emulator) -> None:
-    """Give the account campaigns that spent on each day."""
+    """Give the account campaigns that spent on each day, and conversions of each event type."""
     numbers = range(_CAMPAIGNS)
     x.add(
         accounts=[{"id": _ACCOUNT, "timezone": "Europe/Berlin"}],
@@ -142,8 +150,43 @@ def _furnish(x: Emulator) -> None:
             spend=[
                 {"line_item": f"li{number}", "day": day.day, "micros": 5_000_000}
                 for number in numbers
-            ]
+            ],
+            clicks=[
+                {
+                    "line_item": f"li{number}",
+                    "at": day.start / SECOND,
+                    "twclid": f"{number} {day.day}",
+                }
+                for number in numbers
+            ],
         )
+        sold = [
+            {
+                "conversion_time": spelled(day.start + HOUR),
+                "event_id": event,
+                "identifiers": [{"twclid": f"{number} {day.day}"}],
+                "conversion_id": f"{number} {day.day} {event}",
+                "value": "20.50",
+                "price_currency": "EUR",
+            }
+            for number in numbers
+            for event in _EVENTS
+        ]
+        for begin in range(0, len(sold), MAX_CONVERSIONS):
+            _send(x, sold[begin : begin + MAX_CONVERSIONS])
+
+
+def _send(x: Emulator, conversions: Sequence[object]) -> None:
+    connection = HTTPConnection(urlsplit(x.url).netloc, timeout=60)
+    connection.request(
+        "POST",
+        "/12/measurement/conversions/o8z6j",
+        json.dumps({"conversions": conversions}),
+        {"content-type": "application/json", "x-pixel-token": "emulator-pixel-token-o8z6j"},
+    )
+    if connection.getresponse().status != 200:
+        raise SystemExit("the run is void: the emulator refused conversions")
+    connection.close()
 
 
 async def _measured(bench: "Bench", port: int, *, fetch: bool) -> BackFillLatencies:

@@ -66,7 +66,7 @@ class MovingClock:
         await settled()
 
 
-async def settled(turns: int = 12) -> None:
+async def settled(turns: int = 100) -> None:
     """Run the event loop until every task waits for the clock, or for a limited number of turns."""
     ready = getattr(asyncio.get_running_loop(), "_ready", None)
     for _ in range(turns):

@@ -109,6 +109,15 @@ async def test_delivered_conversions_without_any_attributed_are_a_warning(tmp_pa
     )
 
 
+async def test_what_a_fetch_could_not_read_is_a_warning(tmp_path):
+    (status, sentence), passed = await of_store(
+        tmp_path, unreadable=("conversion_boats: an unknown metric",)
+    )
+
+    assert (status, passed[0]) == (CheckStatus.WARNING, CheckStatus.PASSED)
+    assert sentence == f"ads account {ACCOUNT}: cannot read conversion_boats: an unknown metric"
+
+
 @pytest.mark.parametrize("text", [GOOD, SIGNED_IN + "\n[results]\nfetch = false\n"])
 async def test_results_that_are_not_fetched_on_purpose_are_not_mentioned(tmp_path, text):
     assert await of_store(tmp_path, text=text, hourly_at=SystemClock().now() - DAY) == []
@@ -119,8 +128,45 @@ async def test_live_check_reports_a_day_of_statistics(tmp_path, x):
 
     assert status is CheckStatus.PASSED
     assert sentence.startswith(f"ads account {ACCOUNT}: 1 campaign on 2")
-    assert sentence.endswith("(UTC), 1 attributed, spend 12.5")
+    assert sentence.endswith(
+        "(UTC). Attributed: 1 PURCHASE of 20.00 EUR, spend 12.50 EUR. Compare with Ads Manager"
+    )
     assert x.asked()["entries"]
+
+
+@pytest.mark.parametrize(
+    ("switches", "said"),
+    [
+        ({"conversion_shape": "array"}, "1 PURCHASE, spend 12.50"),  # without amounts
+        ({"conversion_shape": "split"}, "1 PURCHASE of 20.00 EUR"),
+        ({"empty_conversions": "object"}, "1 PURCHASE of 20.00 EUR"),
+        ({"empty_conversions": "zeros"}, "1 PURCHASE of 20.00 EUR"),
+        # The unit is unknown, so the amount shows which one fits.
+        ({"sale_amount_unit": "money"}, "1 PURCHASE of 0.00 EUR"),
+        ({"sale_amount_unit": "minor"}, "1 PURCHASE of 0.00 EUR"),
+        ({"stats_nulls": True}, "No figures of conversions, spend none."),
+        ({"day_alignment": "today"}, "1 PURCHASE of 20.00 EUR"),
+        ({"stats_range": "days"}, "1 PURCHASE of 20.00 EUR"),
+        ({"unknown_entities": "null"}, "1 PURCHASE of 20.00 EUR"),
+        ({"analytics_access": "any"}, "1 PURCHASE of 20.00 EUR"),
+    ],
+)
+async def test_live_check_reads_each_form_that_x_may_serve(tmp_path, x, switches, said):
+    x.switch(**switches)
+
+    ((status, sentence),) = await of_x(tmp_path, x)
+
+    assert status is CheckStatus.PASSED
+    assert said in sentence
+
+
+async def test_live_check_shows_amounts_in_the_unit_of_the_settings(tmp_path, x):
+    x.switch(sale_amount_unit="money")
+
+    text = f'{SIGNED_IN}\n[results]\nsale_amount_unit = "money"\n'
+    ((_, sentence),) = await of_x(tmp_path, x, text=text)
+
+    assert "1 PURCHASE of 20.00 EUR" in sentence
 
 
 async def test_live_check_names_what_it_cannot_read(tmp_path, x):

@@ -1,6 +1,7 @@
 """X's analytics: what is asked, and how each documented or unknown form of an answer is read."""
 
 import gzip
+import tracemalloc
 
 import msgspec
 import pytest
@@ -12,6 +13,7 @@ from twite.domain.results.stats_request import StatsRequest
 from twite.x.ads_account import read_campaigns, read_line_items
 from twite.x.analytics import (
     AnalyticsQuestions,
+    figures_of,
     file_request,
     read_active,
     read_job,
@@ -39,7 +41,11 @@ def stats(metrics, *, group=FigureGroup.CONVERSIONS, length=2, lengths=(1, 1), *
         "request": {"params": {}},
     }
     request = replace(REQUEST, group=group, lengths=lengths)
-    return read_stats(msgspec.json.encode(body), stats_request=request, fetched_at=7)
+    answer = read_stats(msgspec.json.encode(body), stats_request=request)
+    if answer is None:
+        return None
+    [read] = figures_of(answer, stats_request=request, fetched_at=7)
+    return read
 
 
 def purchases(read):
@@ -125,6 +131,14 @@ def test_what_cannot_be_read_is_named_and_left_out(metrics, named):
     assert named in read.unreadable[0]
 
 
+def test_entity_that_cannot_be_read_leaves_the_others():
+    answer = read_stats(b'{"data":[5,{"id":"c","id_data":[]}]}', stats_request=REQUEST)
+    bad, good = figures_of(answer, stats_request=REQUEST, fetched_at=7)
+
+    assert (bad.cells, bad.unreadable) == ([[], []], ("data: not an object with id and id_data",))
+    assert [cells[0].campaign for cells in good.cells] == ["c", "c"]
+
+
 def test_segments_are_not_added_to_the_whole():
     parts = [
         {
@@ -163,7 +177,7 @@ def test_series_of_another_length_is_no_answer(length):
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"data":5}', b"\xff"])
 def test_other_bodies_are_no_answers(body):
-    assert read_stats(body, stats_request=REQUEST, fetched_at=1) is None
+    assert read_stats(body, stats_request=REQUEST) is None
     assert [read(body) for read in (read_active, read_campaigns, read_line_items, read_jobs)] == [
         None
     ] * 4
@@ -219,3 +233,16 @@ def test_file_may_be_compressed_or_not_and_damage_is_noticed():
     assert unzipped(packed) == unzipped(b'{"data":[]}') == b'{"data":[]}'
     assert unzipped(packed[:-9]) is None
     assert unzipped(b"\x1f\x8bnot gzip at all") is None
+
+
+def test_file_that_would_fill_the_memory_is_not_decompressed():
+    bomb = gzip.compress(bytes(100 << 20))
+    tracemalloc.start()
+    try:
+        assert unzipped(bomb) is None
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert len(bomb) < 1 << 20
+    assert peak < 80 << 20

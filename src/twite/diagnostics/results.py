@@ -1,6 +1,6 @@
 """Diagnostics of X's results: whether they are fetched, warnings, and one day of statistics."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from datetime import UTC
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -12,8 +12,10 @@ from twite.config.settings import Settings
 from twite.domain.destination import OAuthKeys
 from twite.domain.errors import TwiteError
 from twite.domain.plural import plural
+from twite.domain.results.account import ResultsAccount
 from twite.domain.results.account_days import days_until, granularity_of
-from twite.domain.results.figures import AttributedSum, FigureGroup, ResultCell
+from twite.domain.results.figures import FigureGroup, ResultCell, ResultDay
+from twite.domain.results.report import EventResult, ReportBasis, account_results, rounded
 from twite.domain.results.stats_request import MOST_ENTITIES, PLACEMENTS, StatsRequest
 from twite.domain.times import HOUR, spelled
 from twite.gateway.ports.findings import CheckFinding, failed, passed, warning
@@ -42,6 +44,8 @@ async def results(settings: Settings) -> AsyncIterator[CheckFinding]:
     for account in found:
         if account.account not in signed_in:
             continue
+        if account.unreadable:
+            yield _not_read(account.account, account.unreadable)
         if account.problem:
             yield warning(
                 "results",
@@ -124,18 +128,36 @@ async def _live(settings: Settings, account: str, keys: OAuthKeys) -> CheckFindi
             cells += read.cells[0]
             unreadable |= dict.fromkeys(read.unreadable)
     if unreadable:
-        return warning(
-            "results",
-            f"ads account {account}: cannot read {'; '.join(unreadable)}",
-            "These figures are missing in the report.",
-            "Report it with this line: X's answer has a form that Twite does not know.",
-        )
-    whole = AttributedSum.of(cells)
-    counted = sum(figure.count or 0 for figure in whole.events.values())
-    served = f"{counted} attributed" if whole.events else "no figures of conversions"
+        return _not_read(account, unreadable)
+    known = ResultsAccount(account=account, campaigns=catalog.campaigns)
+    basis = ReportBasis(account=known, unit=settings.results.sale_amount_unit, cut_over=None)
+    stored_day = ResultDay.of(day).with_cells(cells, fetched_at=now)
+    [shown] = account_results(basis, [stored_day], []).days
     return passed(
         "results",
         f"ads account {account}: {plural(len(campaigns), 'campaign')} on {day.day} "
-        f"({catalog.zone}), {served}, spend "
-        f"{'none' if whole.spend_micro is None else whole.spend_micro / 1_000_000}",
+        f"({catalog.zone}). {_attributed(shown.events, known.currency)}, "
+        f"spend {_amount(shown.spend, known.currency)}. Compare with Ads Manager",
     )
+
+
+def _not_read(account: str, unreadable: Iterable[str]) -> CheckFinding:
+    return warning(
+        "results",
+        f"ads account {account}: cannot read {'; '.join(map(masked_words, unreadable))}",
+        "These figures are missing in the report.",
+        "Report it with this line: X's answer has a form that Twite does not know.",
+    )
+
+
+def _attributed(events: Iterable[EventResult], currency: str) -> str:
+    parts = [
+        f"{event.attributed or 0} {event.event_type}"
+        + (f" of {_amount(event.sale_amount, currency)}" if event.sale_amount else "")
+        for event in events
+    ]
+    return f"Attributed: {', '.join(parts)}" if parts else "No figures of conversions"
+
+
+def _amount(amount: str | None, currency: str) -> str:
+    return "none" if amount is None else f"{rounded(amount, currency)} {currency}".strip()

@@ -1,11 +1,15 @@
 """The report of results: sums, shares, ratios, marks, and its form as CSV."""
 
+from decimal import Decimal
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from any_results import an_account, some_days
-from twite.domain.results.figures import DeliveredEvent
-from twite.domain.results.report import ReportBasis, account_results, csv_rows
+from twite.domain.results.figures import DeliveredEvent, EventFigure, FigureGroup, ResultCell
+from twite.domain.results.report import ReportBasis, account_results, csv_rows, rounded
 from twite.domain.results.sale_amounts import SaleAmountUnit
 
 NOW = 1_795_953_600_000  # 2026-11-29T12:00Z
@@ -117,6 +121,94 @@ def test_money_has_the_decimals_of_its_currency():
     )
 
     assert report(account=yen).days[0].spend == "15"
+
+
+micros = st.none() | st.integers(min_value=0, max_value=10**12)
+# Units by which X's amounts are served, and an amount in each: money has parts of a cent.
+amounts = st.sampled_from(SaleAmountUnit).flatmap(
+    lambda unit: st.tuples(
+        st.just(unit),
+        st.lists(
+            st.floats(min_value=0, max_value=10**6)
+            if unit is SaleAmountUnit.MONEY
+            else st.integers(min_value=0, max_value=10**9),
+            min_size=24,
+            max_size=24,
+        ),
+    )
+)
+
+
+@given(
+    spend=st.lists(micros, min_size=24, max_size=24),
+    served=amounts,
+    currency=st.sampled_from(["EUR", "JPY", "KWD", ""]),
+    cut_over=st.sampled_from(["2026-11-20", "2026-11-25", None]),
+)
+def test_exact_amounts_of_days_campaigns_and_parts_add_up_to_the_totals(
+    spend, served, currency, cut_over
+):
+    unit, sales = served
+    days = [
+        replace(
+            day,
+            cells=tuple(
+                ResultCell(
+                    campaign=f"c{place % 2}",
+                    placement="TREND",
+                    group=group,
+                    fetched_at=NOW,
+                    spend_micro=spend[place] if group is FigureGroup.SPEND else None,
+                    events={"PURCHASE": EventFigure(count=1, sale_amount=sales[place])}
+                    if group is FigureGroup.CONVERSIONS
+                    else {},
+                )
+                for place in (2 * number, 2 * number + 1)
+                for group in FigureGroup
+            ),
+        )
+        for number, day in enumerate(some_days(NOW))
+    ]
+    account = an_account(NOW)
+    account = replace(
+        account, campaigns=tuple(replace(each, currency=currency) for each in account.campaigns)
+    )
+    found = report(days, unit=unit, account=account, cut_over=cut_over)
+    whole = amounts_of([found.total])
+
+    assert amounts_of(found.days) == whole
+    assert amounts_of(found.campaigns) == whole
+    assert amounts_of(part for day in found.days for part in day.campaigns) == whole
+    if found.cut_over:
+        assert amounts_of([found.total_before_cut_over, found.total_after_cut_over]) == whole
+    assert whole[0] * 10**6 == sum(each or 0 for each in spend)
+    heading, *rows = csv_rows([found])
+    table = [dict(zip(heading, row, strict=True)) for row in rows]
+    assert sum(Decimal(row["spend"] or 0) for row in table if row["campaign"]) == whole[0]
+    assert sum(Decimal(row["sale_amount"] or 0) for row in table if row["campaign"]) == whole[1]
+
+
+def amounts_of(parts):
+    parts = list(parts)
+    return (
+        sum(Decimal(part.spend or 0) for part in parts),
+        sum(Decimal(purchases(part).sale_amount) for part in parts),
+    )
+
+
+@pytest.mark.parametrize(
+    ("currency", "exact", "shown"),
+    [
+        ("EUR", "3.333333", "3.33"),
+        ("EUR", "10.00", "10.00"),
+        ("EUR", "0.005", "0.00"),
+        ("JPY", "15.5", "16"),
+        ("KWD", "1.2345", "1.234"),
+    ],
+)
+def test_shown_amount_has_the_decimals_of_its_currency(currency, exact, shown):
+    assert rounded(exact, currency) == shown
+    assert rounded(None, currency) is None
 
 
 def test_cut_over_divides_the_report():

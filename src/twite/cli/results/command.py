@@ -12,7 +12,7 @@ from twite.app.reports.results import read_results
 from twite.cli import printing
 from twite.cli.options import DEFAULT_CONFIG, Config, Json, load, option, prints
 from twite.domain.errors import UnknownName
-from twite.domain.results.report import AccountResults, EventResult, PeriodTotal, csv_rows
+from twite.domain.results.report import AccountResults, EventResult, PeriodTotal, csv_rows, rounded
 from twite.formats.files.csv_text import csv_text
 from twite.gateway.results.read import DEFAULT_DAYS, MOST_DAYS, ResultsReport
 
@@ -46,7 +46,8 @@ def results(
     """Shows what X attributes to the ads of each account, beside what Twite delivered.
 
     A running gateway fetches X's figures every hour. X attributes only conversions that its ads
-    led to, so it counts fewer than Twite delivers.
+    led to, so it counts fewer than Twite delivers. The table rounds each amount, so days may not
+    add up to the last digit of a sum. --csv and --json have exact amounts.
 
     Example: `twite results --days 14 --by campaign`
     """
@@ -92,18 +93,18 @@ def _print_account(account: AccountResults, *, by: _By) -> None:
         for day in account.days:
             marks = ["estimate"] if day.estimate else [] if day.spend_final else ["spend not final"]
             marks += ["cut-over"] if day.day == account.cut_over else []
-            rows += _rows(day.day, day.spend, day.events, ", ".join(marks))
-        rows += _rows("all", account.total.spend, account.total.events, "")
+            rows += _rows(day.day, day.spend, day.events, ", ".join(marks), account.currency)
+        rows += _of_period("all", account.total, account.currency)
         for name, period in (
             ("before the cut-over", account.total_before_cut_over),
             ("from the cut-over on", account.total_after_cut_over),
             (f"{account.total.days} days before", account.previous_total),
         ):
-            rows += _of_period(name, period)
+            rows += _of_period(name, period, account.currency)
     else:
         for campaign in account.campaigns:
             name = f"{campaign.name} ({campaign.campaign})"
-            rows += _rows(name, campaign.spend, campaign.events, "")
+            rows += _rows(name, campaign.spend, campaign.events, "", account.currency)
     printing.print_table(
         [by.value, "spend", "event type", "delivered", "with click id", "email only", "attributed",
          "sale amount", "cost each", "return", ""],
@@ -112,27 +113,30 @@ def _print_account(account: AccountResults, *, by: _By) -> None:
     )  # fmt: skip
 
 
-def _of_period(name: str, period: PeriodTotal | None) -> list[list[str | int]]:
-    return [] if period is None else _rows(name, period.spend, period.events, "")
+def _of_period(name: str, period: PeriodTotal | None, currency: str) -> list[list[str | int]]:
+    return [] if period is None else _rows(name, period.spend, period.events, "", currency)
 
 
 def _rows(
-    name: str, spend: str | None, events: Iterable[EventResult], mark: str
+    name: str, spend: str | None, events: Iterable[EventResult], mark: str, currency: str
 ) -> list[list[str | int]]:
-    """Return a row for each event type; only the first names the day and its spend."""
+    """Return a row for each event type; only the first names the day and its spend.
+
+    Amounts are rounded; --csv and --json have them exactly.
+    """
     rows: list[list[str | int]] = []
     for event in events or (EventResult(event_type=""),):
         first = not rows
         rows.append(
             [
                 name if first else "",
-                _shown(spend) if first else "",
+                _shown(rounded(spend, currency)) if first else "",
                 event.event_type,
                 _shown(event.delivered),
                 _percent(event.click_id_share),
                 _percent(event.email_only_share),
                 _shown(event.attributed),
-                _shown(event.sale_amount),
+                _shown(rounded(event.sale_amount, currency)),
                 _shown(event.cost_per_conversion),
                 _shown(event.return_on_ad_spend),
                 mark if first else "",

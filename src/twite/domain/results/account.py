@@ -95,10 +95,6 @@ class ResultsAccount(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
         found = {campaign.currency for campaign in self.campaigns} - {NO_CURRENCY}
         return found.pop() if len(found) == 1 else NO_CURRENCY
 
-    def campaign_name(self, campaign: str) -> str:
-        found = (known.name for known in self.campaigns if known.id == campaign)
-        return next(filter(None, found), campaign)
-
     def is_due(self, now: int) -> bool:
         """Return whether the next hourly fetch is due, also after a clock was ahead.
 

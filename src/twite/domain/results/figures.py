@@ -6,7 +6,7 @@ one, and no figure is added twice. A figure that X did not serve is None, which 
 
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -16,6 +16,9 @@ from twite.domain.times import DAY, HOUR
 # X's figures are estimates until they are this old; spend is final later. [doc CM]
 SETTLED_AFTER: Final = DAY
 SPEND_FINAL_AFTER: Final = 3 * DAY
+
+
+_T = TypeVar("_T", int, float)
 
 
 class FigureGroup(StrEnum):
@@ -31,6 +34,17 @@ class EventFigure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     count: int | None = None
     sale_amount: float | int | None = None
     order_quantity: int | None = None
+
+    @classmethod
+    def of(cls, figures: Sequence["EventFigure"]) -> "EventFigure":
+        """Add up the parts of one whole."""
+        if len(figures) == 1:  # usual in a report: a campaign on a day
+            return figures[0]
+        return cls(
+            count=added(part.count for part in figures),
+            sale_amount=added(part.sale_amount for part in figures),
+            order_quantity=added(part.order_quantity for part in figures),
+        )
 
 
 class ResultCell(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -147,33 +161,24 @@ class AttributedSum(msgspec.Struct, frozen=True, kw_only=True):
     spend_micro: int | None = None
 
     @classmethod
-    def of(cls, cells: Iterable[ResultCell]) -> "AttributedSum":
-        """Add up cells: the placements, campaigns and days of one whole."""
-        events: dict[str, EventFigure] = {}
-        spend: int | None = None
-        for cell in cells:
-            spend = add_figures(spend, cell.spend_micro)
-            for name, figure in cell.events.items():
-                known = events.get(name, EventFigure())
-                events[name] = EventFigure(
-                    count=add_figures(known.count, figure.count),
-                    sale_amount=add_amounts(known.sale_amount, figure.sale_amount),
-                    order_quantity=add_figures(known.order_quantity, figure.order_quantity),
-                )
-        return cls(events=events, spend_micro=spend)
+    def of(cls, parts: "Iterable[ResultCell | AttributedSum]") -> "AttributedSum":
+        """Add up the placements, campaigns and days of one whole: cells, or sums of cells."""
+        events: dict[str, list[EventFigure]] = {}
+        spend: list[int | None] = []
+        for part in parts:
+            spend.append(part.spend_micro)
+            for event_type, figure in part.events.items():
+                events.setdefault(event_type, []).append(figure)
+        return cls(
+            events={event_type: EventFigure.of(own) for event_type, own in events.items()},
+            spend_micro=added(spend),
+        )
 
     def figure(self, event_type: str) -> EventFigure:
         return self.events.get(event_type, EventFigure())
 
 
-def add_figures(figure: int | None, other: int | None) -> int | None:
-    """Add two figures: a missing figure adds nothing, and two missing ones stay missing."""
-    if figure is None or other is None:
-        return other if figure is None else figure
-    return figure + other
-
-
-def add_amounts(amount: float | None, other: float | None) -> float | None:
-    if amount is None or other is None:
-        return other if amount is None else amount
-    return amount + other
+def added(figures: Iterable[_T | None]) -> _T | None:
+    """Add up figures. A missing one adds nothing, and the sum of missing ones is missing."""
+    known = [figure for figure in figures if figure is not None]
+    return sum(known[1:], known[0]) if known else None

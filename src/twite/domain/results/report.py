@@ -35,7 +35,8 @@ class EventResult(msgspec.Struct, frozen=True, kw_only=True):
 
     `delivered` counts the conversions that Twite delivered, of those received in the time;
     `click_id_share` and `email_only_share` are shares of them, from 0 to 1. `attributed` and
-    `sale_amount` are X's; `cost_per_conversion` is spend by attributed conversions.
+    `sale_amount` are X's; `cost_per_conversion` is spend by attributed conversions, rounded.
+    Spend and sale amounts are exact, up to millionths: parts add up to their total.
     """
 
     event_type: str
@@ -135,12 +136,13 @@ def account_results(
     basis: ReportBasis, days: Sequence[ResultDay], previous: Sequence[ResultDay]
 ) -> AccountResults:
     """Return the report of some days; `previous` are as many days before them."""
-    known, sums = basis.account, _Sums(basis)
+    known, report = basis.account, _Report(basis)
+    summed = [report.summed(day) for day in days]
     cut_over = basis.cut_over
     if cut_over is not None and not (days and days[0].day <= cut_over <= days[-1].day):
         cut_over = None
-    before = [day for day in days if cut_over is not None and day.day < cut_over]
-    after = [day for day in days if cut_over is not None and day.day >= cut_over]
+    before = [each for each in summed if cut_over is not None and each.day.day < cut_over]
+    after = [each for each in summed if cut_over is not None and each.day.day >= cut_over]
     return AccountResults(
         account=known.account,
         timezone=known.zone,
@@ -148,37 +150,60 @@ def account_results(
         fetched_at=spelled(known.hourly_at) if known.hourly_at else None,
         problem=known.problem,
         cut_over=cut_over,
-        total=sums.period(days),
-        previous_total=sums.period(previous),
-        total_before_cut_over=sums.period(before),
-        total_after_cut_over=sums.period(after),
-        campaigns=sums.campaigns(days),
-        days=tuple(sums.day(day) for day in days),
+        total=report.period(summed),
+        previous_total=report.period([report.summed(day) for day in previous]),
+        total_before_cut_over=report.period(before),
+        total_after_cut_over=report.period(after),
+        campaigns=report.campaigns(summed),
+        days=tuple(map(report.day, summed)),
     )
 
 
-class _Sums:
+class _SummedDay(msgspec.Struct, frozen=True, kw_only=True):
+    """A day, its sums by campaign, and their sum. Sale amounts are in millionths."""
+
+    day: ResultDay
+    campaigns: Mapping[str, AttributedSum]
+    day_sum: AttributedSum
+
+
+class _Report:
+    """Adds up days, and writes their sums: the parts of a report add up to its totals."""
+
     def __init__(self, basis: ReportBasis) -> None:
         self._basis = basis
         self._account = basis.account
+        self._names = {campaign.id: campaign.name for campaign in basis.account.campaigns}
+        self._decimals = DECIMALS.get(basis.account.currency, 2)
 
-    def day(self, day: ResultDay) -> DayResult:
-        whole = AttributedSum.of(day.cells)
+    def summed(self, day: ResultDay) -> _SummedDay:
+        cells: dict[str, list[ResultCell]] = {}
+        for cell in day.cells:
+            cells.setdefault(cell.campaign, []).append(cell)
+        campaigns = {
+            campaign: self._in_micro(AttributedSum.of(own)) for campaign, own in cells.items()
+        }
+        whole = AttributedSum.of(campaigns.values())
+        return _SummedDay(day=day, campaigns=campaigns, day_sum=whole)
+
+    def day(self, summed_day: _SummedDay) -> DayResult:
+        day = summed_day.day
         return DayResult(
             day=day.day,
             estimate=day.is_estimate,
             spend_final=day.is_spend_final,
             fetched_at=spelled(day.fetched_at) if day.fetched_at else None,
-            spend=self._money(whole.spend_micro),
-            events=self._events(whole, [day]),
+            spend=self._money(summed_day.day_sum.spend_micro),
+            events=self._events(summed_day.day_sum, [day]),
             deliveries=self._parts([day]),
-            campaigns=self.campaigns([day]),
+            campaigns=self.campaigns([summed_day]),
         )
 
-    def period(self, days: Sequence[ResultDay]) -> PeriodTotal | None:
-        if not days:
+    def period(self, summed_days: Sequence[_SummedDay]) -> PeriodTotal | None:
+        if not summed_days:
             return None
-        whole = AttributedSum.of(cell for day in days for cell in day.cells)
+        whole = AttributedSum.of(each.day_sum for each in summed_days)
+        days = [each.day for each in summed_days]
         return PeriodTotal(
             first=days[0].day,
             last=days[-1].day,
@@ -188,18 +213,18 @@ class _Sums:
             deliveries=self._parts(days),
         )
 
-    def campaigns(self, days: Sequence[ResultDay]) -> tuple[CampaignResult, ...]:
-        cells: dict[str, list[ResultCell]] = {}
-        for day in days:
-            for cell in day.cells:
-                cells.setdefault(cell.campaign, []).append(cell)
+    def campaigns(self, summed_days: Sequence[_SummedDay]) -> tuple[CampaignResult, ...]:
+        sums: dict[str, list[AttributedSum]] = {}
+        for each in summed_days:
+            for campaign, own in each.campaigns.items():
+                sums.setdefault(campaign, []).append(own)
         found = []
-        for campaign, own in sorted(cells.items()):
-            whole = AttributedSum.of(own)
+        for campaign, parts in sorted(sums.items()):
+            whole = AttributedSum.of(parts)
             found.append(
                 CampaignResult(
                     campaign=campaign,
-                    name=self._account.campaign_name(campaign),
+                    name=self._names.get(campaign) or campaign,
                     spend=self._money(whole.spend_micro),
                     events=tuple(
                         self._event(event_type, figure, whole.spend_micro)
@@ -208,6 +233,15 @@ class _Sums:
                 )
             )
         return tuple(found)
+
+    def _in_micro(self, attributed_sum: AttributedSum) -> AttributedSum:
+        events = {
+            event_type: msgspec.structs.replace(
+                figure, sale_amount=in_micro(figure.sale_amount, self._basis.unit)
+            )
+            for event_type, figure in attributed_sum.events.items()
+        }
+        return msgspec.structs.replace(attributed_sum, events=events)
 
     def _events(
         self, attributed_sum: AttributedSum, days: Sequence[ResultDay]
@@ -249,10 +283,11 @@ class _Sums:
         )
 
     def _event(self, event_type: str, figure: EventFigure, spend: int | None) -> EventResult:
-        sale = in_micro(figure.sale_amount, self._basis.unit)
-        cost = None
+        cost = sale = None
         if spend is not None and figure.count:
-            cost = self._money(round(spend / figure.count))
+            cost = f"{Decimal(spend) / MICRO / figure.count:.{self._decimals}f}"
+        if figure.sale_amount is not None:
+            sale = round(figure.sale_amount)
         return EventResult(
             event_type=event_type,
             attributed=figure.count,
@@ -265,10 +300,12 @@ class _Sums:
         return self._account.event_types.get(event, UNKNOWN_TYPE)
 
     def _money(self, micro: int | None) -> str | None:
+        """Write an amount exactly, with the decimals of its currency at least."""
         if micro is None:
             return None
-        decimals = DECIMALS.get(self._account.currency, 2)
-        return f"{Decimal(micro) / MICRO:.{decimals}f}"
+        whole, _, part = f"{Decimal(micro) / MICRO:.6f}".partition(".")
+        part = part.rstrip("0").ljust(self._decimals, "0")
+        return f"{whole}.{part}" if part else whole
 
 
 def _deliveries(days: Iterable[ResultDay]) -> tuple[DeliveredEvent, ...]:
@@ -310,5 +347,9 @@ def _values(event: EventResult) -> tuple[object, ...]:
     return msgspec.structs.astuple(event)
 
 
-def by_type(events: Iterable[EventResult]) -> Mapping[str, EventResult]:
-    return {event.event_type: event for event in events}
+def rounded(amount: str | None, currency: str) -> str | None:
+    """Return an amount of a report with the decimals of its currency, to be shown.
+
+    Each amount is rounded alone, so that shown parts may not add up to a shown total.
+    """
+    return None if amount is None else f"{Decimal(amount):.{DECIMALS.get(currency, 2)}f}"

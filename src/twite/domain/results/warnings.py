@@ -13,7 +13,7 @@ import msgspec
 from twite.domain.alert import AlertKind
 from twite.domain.plural import plural
 from twite.domain.results.account import ResultsAccount
-from twite.domain.results.figures import AttributedSum, FigureGroup, ResultDay
+from twite.domain.results.figures import AttributedSum, EventFigure, FigureGroup, ResultDay
 from twite.domain.results.sale_amounts import SaleAmountUnit, unit_fault
 from twite.domain.stats.match_keys import Matched, Matching, added
 from twite.domain.stats.value_guard import UsualAmount
@@ -156,15 +156,19 @@ def _aliases(account: ResultsAccount, event: str) -> tuple[str, ...]:
 
 def _of_amounts(basis: WarningBasis) -> Iterator[ResultsWarning]:
     account = basis.account
-    whole = AttributedSum.of(cell for day in basis.days for cell in day.cells)
-    for event_type, figure in sorted(whole.events.items()):
-        usual = [
-            amount
-            for amount in basis.usual_amounts
-            if account.event_types.get(amount.event) == event_type
-            and amount.currency == account.currency
+    usual: dict[str, list[UsualAmount]] = {}
+    for amount in basis.usual_amounts:
+        event_type = account.event_types.get(amount.event)
+        if event_type is not None and amount.currency == account.currency:
+            usual.setdefault(event_type, []).append(amount)
+    for event_type, own in sorted(usual.items()):
+        figures = [
+            cell.events[event_type]
+            for day in basis.days
+            for cell in day.cells
+            if event_type in cell.events
         ]
-        fault = unit_fault(event_type, figure, usual, basis.unit)
+        fault = unit_fault(event_type, EventFigure.of(figures), own, basis.unit)
         if fault is not None:
             yield ResultsWarning(
                 kind=AlertKind.RESULTS_AMOUNT_UNIT,

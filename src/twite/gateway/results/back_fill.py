@@ -4,7 +4,7 @@ A job that failed or expired is created anew. Files are read and stored a few at
 crash repeats little, and so that others have their turn on the event loop.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -37,6 +37,7 @@ from twite.gateway.ports.state import StateStore
 from twite.gateway.results.records import put_account
 from twite.gateway.results.stored_days import NewCells, StoredDays
 from twite.gateway.x_account.ads_statistics import (
+    MOST_UNREADABLE,
     ActiveCampaign,
     AdsStatistics,
     JobFileMissing,
@@ -143,7 +144,11 @@ class BackFill:
             reports |= {report.id: report for report in found}
         polled = [place for place, job in enumerate(jobs) if job.status is JobStatus.PROCESSING]
         for begin in range(0, len(polled), _STORED_TOGETHER):
-            await self._collect(jobs, polled[begin : begin + _STORED_TOGETHER], reports, zone)
+            own = polled[begin : begin + _STORED_TOGETHER]
+            unreadable = await self._collect(jobs, own, reports, zone)
+            account = msgspec.structs.replace(
+                account, unreadable=most_unreadable([*account.unreadable, *unreadable])
+            )
             await self._keep(account, jobs)
         if not polled:
             await self._keep(account, jobs)
@@ -171,9 +176,13 @@ class BackFill:
         places: Sequence[int],
         reports: Mapping[str, JobReport],
         zone: ZoneInfo,
-    ) -> None:
-        """Read the files of some jobs, store their figures, and update the jobs."""
+    ) -> list[str]:
+        """Read the files of some jobs, store their figures, and update the jobs.
+
+        Return what could not be read in them.
+        """
         cells: dict[int, NewCells] = {}
+        unreadable: list[str] = []
         for place in places:
             job = jobs[place]
             report = reports.get(job.id)
@@ -191,9 +200,11 @@ class BackFill:
                 continue
             jobs[place] = msgspec.structs.replace(job, status=JobStatus.DONE)
             cells.setdefault(job.start, NewCells(days)).add(read)
+            unreadable += read.unreadable
         for start, own in cells.items():
             is_last = all(job.status is JobStatus.DONE for job in jobs if job.start == start)
             await self._days.merge(own, fetched_at=self._clock.now() if is_last else 0)
+        return unreadable
 
     async def _keep(self, account: ResultsAccount, jobs: Sequence[ResultsJob]) -> None:
         """Store the jobs. A daily fetch plans the days of those that were given up again."""
@@ -241,6 +252,11 @@ def parts_of(active: Sequence[ActiveCampaign], start: int, end: int) -> list[Sta
 def campaigns_in(active: Sequence[ActiveCampaign], start: int, end: int) -> list[str]:
     found = [each.campaign for each in active if each.start < end and each.end >= start]
     return sorted(set(found))
+
+
+def most_unreadable(texts: Iterable[str]) -> tuple[str, ...]:
+    """Return each text once, up to a limit."""
+    return tuple(dict.fromkeys(texts))[:MOST_UNREADABLE]
 
 
 def _is_unsettled(day: ResultDay) -> bool:

@@ -24,6 +24,7 @@ from twite.gateway.results.back_fill import (
     BackFill,
     FetchBasis,
     campaigns_in,
+    most_unreadable,
     parts_of,
     zone_of,
 )
@@ -148,7 +149,8 @@ class ResultsFetch:
             daily_at=now if is_daily else account.daily_at,
             wait_until=0,
             problem="",
-            unreadable=tuple(unreadable),
+            # Files of jobs are read at any hour, so what they contain is remembered for a day.
+            unreadable=most_unreadable([*(() if is_daily else account.unreadable), *unreadable]),
         )
         await put_account(self._state, account)
         if account.jobs:

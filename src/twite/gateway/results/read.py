@@ -1,5 +1,6 @@
 """Read the stored results: the report for command, API and console, and the warnings."""
 
+import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from itertools import dropwhile
 from typing import Final, Protocol
@@ -146,10 +147,12 @@ class ResultsReader:
             cut_over = await self._first_day(account)
         basis = ReportBasis(account=account, unit=self._options.unit, cut_over=cut_over)
         before = [day for day in stored if day.day < names[days]]
-        # Fewer days would look like a jump.
-        return account_results(
+        # A large account takes tenths of a second.
+        return await asyncio.to_thread(
+            account_results,
             basis,
             [day for day in stored if day.day >= names[days]],
+            # Fewer days would look like a jump.
             before if len(before) == days else [],
         )
 

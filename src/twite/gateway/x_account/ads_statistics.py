@@ -1,5 +1,6 @@
 """Statistics of one ads account: its campaigns, their figures by day, and jobs for older days."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol, TypeVar
 
@@ -16,11 +17,12 @@ from twite.gateway.ports.transport import NoResponse
 from twite.gateway.x_account.event_tags import AdsAccount
 from twite.gateway.x_account.inquiries import XInquiries
 from twite.x import ads_account, analytics
-from twite.x.analytics import ActiveEntity, AnalyticsQuestions
+from twite.x.analytics import ActiveEntity, AnalyticsQuestions, StatsAnswer
 from twite.x.inquiry import Question
 
 # A longer list means that the pages repeat.
 _MOST_PAGES: Final = 100
+MOST_UNREADABLE: Final = 20
 Item_co = TypeVar("Item_co", covariant=True)
 
 
@@ -108,7 +110,8 @@ class AdsStatistics:
 
     async def stats(self, request: StatsRequest) -> ReadStats:
         """Return the statistics of at most 20 campaigns and 7 days."""
-        return await self._ask(self._questions.stats(request), self._reader(request))
+        answer = await self._ask(self._questions.stats(request), _reader(request))
+        return await self._figures(answer, request)
 
     async def new_job(self, request: StatsRequest) -> JobReport:
         """Create a job for at most 20 campaigns and 45 days. Raises TooManyJobs."""
@@ -134,19 +137,28 @@ class AdsStatistics:
         came = await self._inquiries.inquiries.ask(inquiry)
         if isinstance(came, NoResponse):
             raise XUnanswering(reason=f"a job's file: {came.reason}", retry_after=60)
-        content = analytics.unzipped(came.body) if came.whole else None
-        read = None if content is None else self._reader(request)(content)
-        if came.status != 200 or read is None:
+        content = await asyncio.to_thread(analytics.unzipped, came.body) if came.whole else None
+        answer = None if content is None else _reader(request)(content)
+        if came.status != 200 or answer is None:
             raise JobFileMissing(f"the file of a job cannot be read (status {came.status})")
-        return read
+        return await self._figures(answer, request)
 
-    def _reader(self, request: StatsRequest) -> Callable[[bytes], ReadStats | None]:
-        def read(body: bytes) -> ReadStats | None:
-            return analytics.read_stats(
-                body, stats_request=request, fetched_at=self._inquiries.clock.now()
-            )
-
-        return read
+    async def _figures(self, answer: StatsAnswer, request: StatsRequest) -> ReadStats:
+        """Read the figures entity by entity: deliveries have their turn in between."""
+        reads: list[ReadStats] = []
+        for read in analytics.figures_of(
+            answer, stats_request=request, fetched_at=self._inquiries.clock.now()
+        ):
+            reads.append(read)
+            await asyncio.sleep(0)
+        unreadable = dict.fromkeys(text for read in reads for text in read.unreadable)
+        return ReadStats(
+            cells=[
+                [cell for read in reads for cell in read.cells[day]]
+                for day in range(len(request.lengths))
+            ],
+            unreadable=tuple(unreadable)[:MOST_UNREADABLE],
+        )
 
     async def _all(
         self,
@@ -166,6 +178,10 @@ class AdsStatistics:
     async def _ask(self, question: Question, read: Callable[[bytes], Item_co | None]) -> Item_co:
         about = f"ads account {self._account}"
         return await self._inquiries.ask_as(self._keys, question, read, about=about)
+
+
+def _reader(stats_request: StatsRequest) -> Callable[[bytes], StatsAnswer | None]:
+    return lambda body: analytics.read_stats(body, stats_request=stats_request)
 
 
 def _active(entity: ActiveEntity, *, start: int, end: int) -> ActiveCampaign:
