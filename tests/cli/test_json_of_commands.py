@@ -82,6 +82,7 @@ OF_STORE = {
     "key add": Example("more --scope accounting"),
     "key list": Example(),
     "key revoke": Example("{key}"),
+    "key sources": Example(),
     "audit list": Example(),
     "audit verify": Example(),
 }

@@ -121,6 +121,32 @@ async def test_new_key_and_revocation_outlive_a_restart(stage):
     ]
 
 
+async def test_page_shows_which_keys_are_still_used(stage):
+    ada = await stage.signed_in("ada")
+    used, unused = await created(ada), await created(ada)
+    await send(stage, used, "order-1")
+    before = (await ada.get(PATH)).text
+
+    await stage.stop()  # otherwise, uses are stored once a minute
+    await stage.start(people={})
+
+    ada = await stage.signed_in("ada")
+    last_used = {
+        row[1]: "<time" in row[2]
+        for row in re.finditer(
+            r"<div>(in twite.toml|<code>tws_\w+_…</code>)</div>.*?Last used[^>]*>(.*?)</td>",
+            (await ada.get(PATH)).text,
+            re.DOTALL,
+        )
+    }
+    assert before.count("not yet") == 3
+    assert last_used == {
+        "in twite.toml": False,
+        f"<code>tws_{used.split('_')[1]}_…</code>": True,
+        f"<code>tws_{unused.split('_')[1]}_…</code>": False,
+    }
+
+
 async def test_another_key_in_the_settings_is_accepted_after_a_revocation(stage):
     ada = await stage.signed_in("ada")
     await ada.post(f"{PATH}/keys/file/revoke", {"own": PASSWORD})

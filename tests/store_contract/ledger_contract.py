@@ -20,7 +20,7 @@ from store_contract.queries import QueryLaws
 from store_contract.recording import BalanceLaws, RecordingLaws
 from store_contract.rejections import IgnoringLaws, RejectionLaws
 from store_contract.replays import ReplayLaws
-from store_contract.sealing import SecretRecordLaws, TagPayloadLaws
+from store_contract.sealing import KeyUseLaws, SecretRecordLaws, TagPayloadLaws
 from store_contract.settling import SettlingLaws, SweepLaws
 from store_contract.sign_ins import SignInLaws
 from store_contract.value_changes import ValueChangeLaws
@@ -63,6 +63,7 @@ class LedgerContract(
     JoinLaws,
     JoinedErasureLaws,
     ReplayLaws,
+    KeyUseLaws,
     JoinedMoveLaws,
     PastRequestLaws,
 ):

@@ -18,8 +18,25 @@ from twite.gateway.operations.sealed_payloads import opened as opened_payload
 from twite.gateway.ports.outbox import Replay
 from twite.gateway.ports.queries import PayloadHeadsQuery
 from twite.gateway.ports.secret_store import Seal
-from twite.gateway.ports.state import SealedSecret
+from twite.gateway.ports.state import SealedSecret, SourceKeyUse
 from twite.gateway.ports.store import Store
+
+
+class KeyUseLaws:
+    async def test_key_keeps_the_latest_time_of_its_use(self, store: Store) -> None:
+        """Gateways store their uses in any order."""
+        shop, blog = (
+            SourceKeyUse(source=name, id="file", used_at=NOW) for name in ("shop", "blog")
+        )
+        later = msgspec.structs.replace(shop, used_at=NOW + 9)
+        other = msgspec.structs.replace(shop, id="0a1b2c3d4e")
+
+        await store.put([shop, blog])
+        await store.put([later, other])
+        await store.put([shop])
+
+        assert await store.load(SourceKeyUse) == [blog, other, later]
+        assert await store.load(SourceKeyUse, prefix="shop") == [other, later]
 
 
 class SecretRecordLaws:

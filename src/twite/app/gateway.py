@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from typing import Final
 
 from twite.app.export.schedule import ExportSchedule
@@ -14,7 +14,7 @@ from twite.app.reload import SettingsReload
 from twite.app.results.schedule import ResultsSchedule
 from twite.app.sealing import sealed_anew
 from twite.app.sync.schedule import SyncSchedule
-from twite.domain.errors import StoreUnusable
+from twite.domain.errors import LedgerUnavailable, StoreUnusable
 from twite.domain.times import DAY, SECOND
 from twite.gateway.ingest.consent_choice import PolicyChange
 from twite.gateway.operations.control import ReloadReport
@@ -122,6 +122,8 @@ class RunningGateway:
         self._results.start()
         self._exports.start()
         self._replay_runner.start()
+        uses = parts.key_uses.run(parts.store, parts.clock)
+        self._tasks.append(asyncio.create_task(uses))
         if parts.address.is_reloaded:  # perhaps while this worker started
             await self._reload.run(is_quiet=True)
         sys.setswitchinterval(_TURN)
@@ -149,6 +151,8 @@ class RunningGateway:
             await self._exports.stop()
             await self._replay_runner.stop()
             await self._server.stop()
+            with suppress(LedgerUnavailable):  # the store reports the failure
+                await parts.key_uses.store(parts.store, now=parts.clock.now())
             await parts.feature.stop_serving()
             finished = await parts.runner.stop(within=STOP_WITHIN)
             for task in self._tasks:

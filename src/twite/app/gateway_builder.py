@@ -33,6 +33,7 @@ from twite.gateway.delivery.pixel_workers import TagWorkerFactory
 from twite.gateway.delivery.runner import DeliveryRunner
 from twite.gateway.delivery.worker import WorkerConfig
 from twite.gateway.delivery.x_client import XClient
+from twite.gateway.identity.key_uses import KeyUses
 from twite.gateway.ingest.accept import Accept
 from twite.gateway.ingest.dedup_rows import DedupRowBuilder, watched
 from twite.gateway.ingest.request_traces import RequestTraces
@@ -235,6 +236,7 @@ class GatewayBuilder:
             webhook_erasure=WebhookErasure(store),
             test_emulator=self._test_emulator,
             dedup_count=DedupCount(queries=store, clock=self._clock),
+            key_uses=KeyUses(),
             replays=Replays(
                 state=store,
                 queries=store,

@@ -15,6 +15,7 @@ from twite.config.settings import Settings
 from twite.domain.destination import Destination
 from twite.gateway.delivery.monotonic_clock import MonotonicClock
 from twite.gateway.delivery.runner import DeliveryRunner
+from twite.gateway.identity.key_uses import KeyUses
 from twite.gateway.ingest.value_guard import ValueGuards
 from twite.gateway.ingest.webhook_log import WebhookLog
 from twite.gateway.operations.dedup_count import DedupCount
@@ -61,6 +62,7 @@ class GatewayParts(msgspec.Struct, frozen=True, kw_only=True):
     webhook_erasure: WebhookErasure
     test_emulator: InProcessEmulator
     replays: Replays
+    key_uses: KeyUses
     dedup_count: DedupCount
 
     @property

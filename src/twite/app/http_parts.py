@@ -130,6 +130,7 @@ class SettingsInUse(msgspec.Struct, frozen=True, kw_only=True):
             run_sync=parts.run_sync,
             read_results=reads_results(settings, store, parts.clock, destinations),
             has_tag=settings.has_destination,
+            key_uses=parts.key_uses,
             observer=parts.observer,
         )
         return cls(

@@ -48,7 +48,7 @@ _OWN: Final[Mapping[str, Mapping[str, str]]] = {
     },
     "Users and API keys": {
         "user": "Add, list, change or remove console users",
-        "key": "Add, list or revoke API keys",
+        "key": "Add, list or revoke API keys; list source keys",
         "audit": "Show the actions of users, and verify the audit log",
     },
 }

@@ -13,6 +13,7 @@ import typer
 from twite.app.store_access import open_staff, read_records
 from twite.cli import printing
 from twite.cli.options import DEFAULT_CONFIG, Config, Json, load, option, prints, who
+from twite.cli.source_keys import SourceKeyView, read_source_keys
 from twite.config.settings import Settings
 from twite.domain.errors import InvalidAccountChange
 from twite.domain.people.users import ApiKey, AuditAction, KeyScope, Role, User
@@ -343,6 +344,31 @@ def list_keys(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None
                     seen(key.pixels),
                     f"{spelled(key.created_at)} by {key.made_by}",
                     "" if key.revoked_at is None else spelled(key.revoked_at),
+                ]
+                for key in keys
+            ],
+        )
+
+
+@key.command("sources")
+@prints(list[SourceKeyView])
+def list_source_keys(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None:
+    """List the keys of sources, and when each was last used.
+
+    Example: `twite key sources`
+    """
+    keys = read_source_keys(load(config, credentials=True))
+    if as_json:
+        printing.print_json(keys)
+    else:
+        printing.print_table(
+            ["source", "key", "created at", "last used"],
+            [
+                [
+                    key.source,
+                    key.id or "in the settings",
+                    "" if key.created_at is None else f"{key.created_at} by {key.made_by}",
+                    key.used_at or "not yet",
                 ]
                 for key in keys
             ],

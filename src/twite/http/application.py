@@ -49,7 +49,7 @@ class HttpApplication:
         """`memory` is that of the application before a reload of the settings."""
         settings = settings or HttpSettings()
         clock, limits, proxies = services.clock, settings.limits, settings.trusted_proxies
-        keys = SourceKeys(services.sources)
+        keys = SourceKeys(services.sources, services.key_uses)
         memory = self.memory = memory or RequestMemory(services, settings)
         origins = memory.origins = Origins(
             services.sources,

@@ -21,6 +21,8 @@ from twite.domain.people.users import KeyScope
 from twite.domain.test_mode import real_name, with_test_names
 from twite.gateway.identity.accounts import KEY_PREFIX
 from twite.gateway.identity.authentication import ApiKeyLookup
+from twite.gateway.identity.key_uses import KeyName, KeyUses
+from twite.gateway.identity.source_keys import key_names
 from twite.http.responses import HttpRefusal, HttpResponse, error
 from twite.redaction.shapes import base64_parts
 
@@ -44,12 +46,13 @@ class SourceKeys:
     """The sources, by a keyed digest of their source keys.
 
     The digest's key is new in each process, so that the time of a comparison reveals nothing
-    about a source key.
+    about a source key. `uses` collects the keys that requests were authenticated with.
     """
 
-    def __init__(self, sources: Iterable[Source]) -> None:
+    def __init__(self, sources: Iterable[Source], uses: KeyUses | None = None) -> None:
+        self._uses = KeyUses() if uses is None else uses
         self._pepper = secrets.token_bytes(32)
-        self._sources: dict[bytes, Source] = {}
+        self._sources: dict[bytes, tuple[Source, KeyName]] = {}
         self._by_write_key: dict[bytes, Source] = {}
         # Each key with those of its parts that no encoding changes, the longest first.
         self._spelled: list[tuple[tuple[bytes, ...], bytes]] = []
@@ -58,12 +61,13 @@ class SourceKeys:
         for source in sources:
             if source.write_key is not None:
                 self._by_write_key[source.write_key.encode()] = source
-            for key in (each.reveal().encode() for each in source.keys):
-                same = self.find(key)
-                if same is not None and same.name != source.name:
-                    raise ValueError(f"sources {same.name} and {source.name} have the same key")
-                digest = blake2b(key, digest_size=32, key=self._pepper).digest()
-                self._sources[digest] = source
+            for secret, key_name in key_names(source):
+                key = secret.reveal().encode()
+                digest = self._digest(key)
+                same = self._sources.get(digest)
+                if same is not None and same[0].name != source.name:
+                    raise ValueError(f"sources {same[0].name} and {source.name} have the same key")
+                self._sources[digest] = source, key_name
                 lengths.append(len(key))
                 if len(key) >= _SHORTEST_HIDDEN:
                     self._spelled.append((_plains(key), key))
@@ -74,7 +78,13 @@ class SourceKeys:
         self._hint = _hint_of(plains) if len(plains) > _FEW else None
 
     def find(self, key: bytes) -> Source | None:
-        return self._sources.get(blake2b(key, digest_size=32, key=self._pepper).digest())
+        """Return the source that a request authenticates with this key, and count the use."""
+        found = self._sources.get(self._digest(key))
+        if found is None:
+            return None
+        source, key_name = found
+        self._uses.used.add(key_name)
+        return source
 
     def with_write_key(self, key: bytes) -> Source | None:
         """Return the source with this public key, which only pages use."""
@@ -155,13 +165,19 @@ class SourceKeys:
 
     def _holds(self, value: bytes) -> bool:
         """Return whether a parameter's value is a source key, plain or percent-encoded."""
-        return bool(value) and self.find(unquote_to_bytes(value.replace(b"+", b" "))) is not None
+        return bool(value) and self._is_key(unquote_to_bytes(value.replace(b"+", b" ")))
 
     def _shows(self, value: bytes) -> bool:
         """Return whether a header's value is a source key, with or without its scheme."""
-        return self.find(value.strip()) is not None or (
-            value[:7].lower() == _BEARER and self.find(value[7:].strip()) is not None
+        return self._is_key(value.strip()) or (
+            value[:7].lower() == _BEARER and self._is_key(value[7:].strip())
         )
+
+    def _is_key(self, text: bytes) -> bool:
+        return self._digest(text) in self._sources
+
+    def _digest(self, key: bytes) -> bytes:
+        return blake2b(key, digest_size=32, key=self._pepper).digest()
 
 
 class _Hint(Protocol):

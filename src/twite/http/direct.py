@@ -146,6 +146,7 @@ class DirectIntake:
         self._throttle = throttle
         self.gate = services.gate
         self.heads = DirectHeads()
+        services.key_uses.forget = self.heads.forget
         # The complete requests of this turn of the loop.
         self._group: list[DirectRequest] = []
 

@@ -29,7 +29,11 @@ class DirectHeads:
         self._known: dict[bytes, DirectHead] = {}
         self.find = self._known.get
 
+    def forget(self) -> None:
+        """Forget all heads, so that the next request with each key is authenticated again."""
+        self._known.clear()
+
     def remember(self, raw: bytes, head: DirectHead) -> None:
         if len(self._known) >= _MOST_HEADS:
-            self._known.clear()
+            self.forget()
         self._known[raw] = head

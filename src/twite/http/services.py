@@ -13,6 +13,7 @@ from twite.domain.loopback import is_own_name
 from twite.domain.people.erasure import ErasureIdentifier
 from twite.domain.secret import Secret
 from twite.formats.webhook_kind import IncomingWebhook
+from twite.gateway.identity.key_uses import KeyUses
 from twite.gateway.ingest.accept import Accept
 from twite.gateway.ingest.consent_choice import RecordConsentChoice
 from twite.gateway.ingest.stape_proxy import StapeProxy
@@ -132,6 +133,7 @@ class GatewayServices(msgspec.Struct, frozen=True, kw_only=True):
     run_sync: Callable[[str, PositionChoice | None], Awaitable[SyncReport]] | None = None
     read_results: Callable[[Callable[[str], bool], int], Awaitable[ResultsReport]] = no_results
     has_tag: Callable[[str], bool] = no_tag
+    key_uses: KeyUses = msgspec.field(default_factory=KeyUses)
     observer: Observer = SilentObserver()
 
 

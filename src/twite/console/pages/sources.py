@@ -25,7 +25,12 @@ from twite.domain.people.users import AuditAction, Role
 from twite.domain.stats.traffic import HourlyTraffic
 from twite.domain.times import DAY
 from twite.formats.webhook_kind import IncomingWebhook
-from twite.gateway.identity.source_keys import IN_SETTINGS, SourceKeyStore, is_revoked
+from twite.gateway.identity.source_keys import (
+    IN_SETTINGS,
+    AcceptedKey,
+    SourceKeyStore,
+    accepted_keys,
+)
 from twite.gateway.ports.queries import JoinsQuery, Queries
 from twite.gateway.ports.state import StateReader
 from twite.gateway.x_account.snippets import Snippet, SnippetCall, snippets
@@ -49,14 +54,6 @@ class ShownSource(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def pixels(self) -> Sequence[str]:
         return sorted(self.source.pixels)
-
-
-class ShownKey(msgspec.Struct, frozen=True, kw_only=True):
-    """A key of a source, without its text. `id` is its beginning, or IN_SETTINGS."""
-
-    id: str
-    at: int | None = None
-    by: str = ""
 
 
 class Gained(msgspec.Struct, frozen=True, kw_only=True):
@@ -178,15 +175,9 @@ class SourcesPage:
         hours = await self.state.load(HourlyTraffic, prefix=source.name)
         return max((hour.last_at for hour in hours if hour.source == source.name), default=None)
 
-    async def _keys(self, source: Source) -> list[ShownKey]:
-        """Return the accepted keys, the one in the settings first."""
-        stored = () if self.key_store is None else (await self.key_store.all()).get(source.name, ())
-        keys = [
-            ShownKey(id=key.id, at=key.at, by=key.by) for key in stored if key.id != IN_SETTINGS
-        ]
-        if source.key is None or is_revoked(source, stored):
-            return keys
-        return [ShownKey(id=IN_SETTINGS), *keys]
+    async def _keys(self, source: Source) -> list[AcceptedKey]:
+        stored_keys = {} if self.key_store is None else await self.key_store.all()
+        return await accepted_keys(source, stored_keys, self.state)
 
     async def _gained(self, source: Source, now: int) -> Gained:
         counts = [

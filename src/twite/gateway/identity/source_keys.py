@@ -8,7 +8,7 @@ Twite keeps the keys themselves, not only digests, to remove them from what clie
 
 import hashlib
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,7 +17,9 @@ import msgspec
 from twite.domain.destination import Source
 from twite.domain.people.users import AuditEvent
 from twite.domain.secret import Masked, Secret
+from twite.gateway.identity.key_uses import KeyName
 from twite.gateway.ports.secret_store import SecretStore
+from twite.gateway.ports.state import SourceKeyUse, StateReader
 
 PREFIX: Final = "source/"
 # The id of the key in the settings.
@@ -35,6 +37,19 @@ class StoredSourceKey(Masked, frozen=True, kw_only=True):
     text: str
     at: int
     by: str
+
+
+class AcceptedKey(msgspec.Struct, frozen=True, kw_only=True):
+    """A key of a source that is accepted, without its text. `id` may be IN_SETTINGS.
+
+    `created_at` and `by` are unknown of the key in the settings. `used_at` is None if the key was
+    not used.
+    """
+
+    id: str
+    created_at: int | None = None
+    by: str = ""
+    used_at: int | None = None
 
 
 # The stored keys, by source, in the order of their creation.
@@ -81,9 +96,38 @@ class SourceKeyStore:
         )
 
 
+async def accepted_keys(
+    source: Source, stored_keys: StoredSourceKeys, state: StateReader
+) -> list[AcceptedKey]:
+    """Return the accepted keys, the one in the settings first. Raises LedgerUnavailable."""
+    used = {
+        use.id: use.used_at
+        for use in await state.load(SourceKeyUse, prefix=source.name)
+        if use.source == source.name
+    }
+    stored = stored_keys.get(source.name, ())
+    keys = [
+        AcceptedKey(id=key.id, created_at=key.at, by=key.by, used_at=used.get(key.id))
+        for key in stored
+        if key.id != IN_SETTINGS
+    ]
+    if source.key is None or is_revoked(source, stored):
+        return keys
+    return [AcceptedKey(id=IN_SETTINGS, used_at=used.get(IN_SETTINGS)), *keys]
+
+
 def with_stored_keys(sources: Iterable[Source], stored_keys: StoredSourceKeys) -> list[Source]:
     """Return the sources with their stored keys, and without revoked keys of the settings."""
     return [_with_keys(source, stored_keys.get(source.name, ())) for source in sources]
+
+
+def key_names(source: Source) -> Iterator[tuple[Secret, KeyName]]:
+    """Yield each accepted key of a source with its name."""
+    if source.key is not None:
+        yield source.key, KeyName(source.name, IN_SETTINGS)
+    for key in source.stored_keys:
+        id_ = key.reveal().removeprefix(KEY_PREFIX).partition("_")[0]
+        yield key, KeyName(source.name, id_)
 
 
 def is_revoked(source: Source, keys: Iterable[StoredSourceKey]) -> bool:

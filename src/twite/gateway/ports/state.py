@@ -14,6 +14,7 @@ The key of each kind:
 - SealedSecret: name
 - WebhookDelivery: id
 - SyncRecord: name
+- SourceKeyUse: source and id
 - XResultRecord: name
 - ReplayBatch: id
 - ReplayPart: batch and place
@@ -89,6 +90,17 @@ class XResultRecord(msgspec.Struct, frozen=True, kw_only=True):
     state: str
 
 
+class SourceKeyUse(msgspec.Struct, frozen=True, kw_only=True):
+    """When a key of a source was last used (ms), to the minute.
+
+    `id` is that of the key: see `gateway.identity.source_keys`.
+    """
+
+    source: str
+    id: str
+    used_at: int
+
+
 StateRecord = (
     Pause
     | RateLimitWindow
@@ -102,6 +114,7 @@ StateRecord = (
     | SealedSecret
     | WebhookDelivery
     | SyncRecord
+    | SourceKeyUse
     | XResultRecord
     | ReplayBatch
     | ReplayPart

@@ -1174,6 +1174,10 @@ SELECT id FROM outbox WHERE id >= $1 AND id < $2 ON CONFLICT DO NOTHING
 SELECT rejection.id, at, source, details
 FROM rejection JOIN account ON account.id = rejection.account
 
+-- rows: key_uses(first, beyond)
+SELECT source, id, used_at FROM source_key_use
+WHERE source >= $1 AND source < $2 ORDER BY source, id
+
 -- count: know(facts)
 insert INTO known_identifier AS known (key, mark, kind, value, whose, at, seen_at, origin)
 SELECT fact ->> 0, fact ->> 1, fact ->> 2, fact ->> 3, fact ->> 4, (fact ->> 5)::bigint,
@@ -1524,6 +1528,12 @@ SELECT bodies, histories, key, rested_at FROM pruning
 insert INTO ignored (day, source, endpoint, name, reason, times)
 VALUES ($1, $2, $3, $4, $5, $6)
 ON CONFLICT (day, source, endpoint, name, reason) DO UPDATE SET times = ignored.times + excluded.times
+
+-- count: put_key_use(source, id, used_at)
+insert INTO source_key_use (source, id, used_at) VALUES ($1, $2, $3)
+ON CONFLICT (source, id) DO UPDATE SET
+  used_at = CASE WHEN source_key_use.used_at > excluded.used_at THEN source_key_use.used_at
+    ELSE excluded.used_at END
 
 -- count: put_mute(subject, until, at, who, note)
 insert INTO mute (subject, until, at, who, note) VALUES ($1, $2, $3, $4, $5)

@@ -240,6 +240,18 @@ WHERE name = :of;
 -- The states in a range of names.
 SELECT name, state FROM sync_state WHERE name >= :first AND name < :beyond ORDER BY name;
 
+-- name: put_key_use
+-- Store when a key of a source was last used.
+INSERT INTO source_key_use (source, id, used_at) VALUES (:source, :id, :used_at)
+ON CONFLICT (source, id) DO UPDATE SET
+  used_at = CASE WHEN source_key_use.used_at > excluded.used_at THEN source_key_use.used_at
+    ELSE excluded.used_at END;
+
+-- name: key_uses
+-- The uses of keys in a range of sources.
+SELECT source, id, used_at FROM source_key_use
+WHERE source >= :first AND source < :beyond ORDER BY source, id;
+
 -- name: put_x_result
 -- Store X's results of an account, or of one of its days.
 INSERT INTO x_result (name, state) VALUES (:name, :state)

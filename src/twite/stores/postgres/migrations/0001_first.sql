@@ -311,6 +311,14 @@ CREATE TABLE sync_state (
   state text NOT NULL
 );
 
+-- When each key of a source was last used, to the minute.
+CREATE TABLE source_key_use (
+  source text COLLATE "C" NOT NULL,
+  id text COLLATE "C" NOT NULL,
+  used_at bigint NOT NULL,
+  PRIMARY KEY (source, id)
+);
+
 -- X's results: each account, and its days. The state is JSON, without persons.
 CREATE TABLE x_result (
   name text COLLATE "C" PRIMARY KEY,

@@ -232,6 +232,14 @@ class SyncStateRow(TableRow):
     state: str
 
 
+class SourceKeyUseRow(TableRow):
+    key_columns: ClassVar[int] = 2
+
+    source: str
+    id: str
+    used_at: int
+
+
 class XResultRow(TableRow):
     name: str
     state: str

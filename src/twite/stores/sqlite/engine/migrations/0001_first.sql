@@ -335,6 +335,14 @@ CREATE TABLE sync_state (
   state TEXT NOT NULL
 ) WITHOUT ROWID;
 
+-- When each key of a source was last used, to the minute.
+CREATE TABLE source_key_use (
+  source TEXT NOT NULL,
+  id TEXT NOT NULL,
+  used_at INTEGER NOT NULL,
+  PRIMARY KEY (source, id)
+) WITHOUT ROWID;
+
 -- X's results: each account, and its days. The state is JSON, without persons.
 CREATE TABLE x_result (
   name TEXT PRIMARY KEY,
