@@ -279,7 +279,7 @@ def test_store_copy_command_prints_the_number_of_copied_rows(
     reported = json.loads(capsys.readouterr().out)
 
     assert (code, as_json) == (0, 0)
-    assert "rows of 51 tables, all equal" in output.out
+    assert "rows of 52 tables, all equal" in output.out
     assert "Copied 1 of 1 rows of the table lease" in output.err
     assert "Compared 1 of 1 rows of the table lease" in output.err
     assert "Do not start a gateway on the old store again" in output.err

@@ -127,7 +127,7 @@ def replay(
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
-    """Start a replay: send conversions again, with the same conversion id and body.
+    """Start a replay with the same conversion ids and bodies.
 
     X may already have received some of these conversions. X could count such a conversion twice if
     40 hours have passed since then. If that is possible, or if the settings forbid resending, the
@@ -182,7 +182,7 @@ def replays(
     follow: Follow = False,
     as_json: Json = False,
 ) -> None:
-    """List replays of the last 30 days, latest first, or follow one to its end.
+    """List replays of the last 30 days, or follow one to its end.
 
     With --follow, the exit code is 1 unless X has accepted all of its conversions.
 
@@ -211,7 +211,7 @@ def replays(
 @dead.command("cancel")
 @prints(ReplayStatus)
 def cancel(replay: ReplayId, *, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None:
-    """Cancel a replay: what is not sent yet is held for a decision again.
+    """Cancel a replay: what is not sent yet is held again.
 
     Example: `twite dead cancel 019ab9f2-10aa-74ba-a097-7c8d979853a0`
     """
