@@ -9,12 +9,14 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import pytest_asyncio
 from console_stage import SETTINGS, ConsoleStage
+from msgspec.structs import replace
 
 from any_results import ACCOUNT, ZONE, an_account, some_days
 from builders import a_submission, an_entry
 from store_contract.actions import claim, delivered, settle
 from twite.domain.people.users import Role
 from twite.domain.results.account_days import days_until
+from twite.domain.results.figures import ResultDay
 from twite.domain.times import MINUTE
 from twite.gateway.results.records import put_account, put_days
 from twite.stores.sqlite import SQLiteStore
@@ -64,7 +66,7 @@ async def test_results_page_shows_both_sides_of_an_account(stage):
     text = await page_of(stage)
 
     assert f"Ads account {ACCOUNT}" in text
-    for figure in ("240", "24", "960.00", "180.00", "7.50", "5.3333"):
+    for figure in ("240", "24", "960.00", "180.00", "7.50", "5.33"):
         assert f">{figure}<" in text.replace("\n", "")
     assert "Autumn" in text
     assert "estimate" in text
@@ -111,6 +113,59 @@ async def test_results_page_says_when_its_figures_were_fetched(stage):
 
     assert found is not None
     assert found[1] <= today
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def of_parts(tmp_path):
+    """An account whose amounts have parts of a cent, and whose second campaign spends more."""
+    now = time.time_ns() // 1_000_000
+    stage = ConsoleStage(tmp_path, TWO_PIXELS)
+    store = await SQLiteStore.open(str(stage.settings.store.path))
+    await put_account(store, an_account(now))
+    spend = {"c1": 1_004_000, "c2": 90_004_000}
+    days = [
+        replace(
+            day,
+            cells=tuple(
+                replace(cell, spend_micro=spend[cell.campaign])
+                for cell in day.cells
+                if cell.spend_micro is not None
+            ),
+            delivered=None,
+        )
+        for day in some_days(now, count=14)
+    ]
+    await put_days(store, ACCOUNT, days)
+    # The days before are stored without figures.
+    before = days_until(now, 28, ZONE)[:14]
+    await put_days(store, ACCOUNT, [ResultDay.of(day) for day in before])
+    await store.close()
+    await stage.start(people=PEOPLE)
+    yield stage
+    await stage.stop()
+
+
+async def test_results_page_rounds_amounts_and_orders_campaigns_by_spend(of_parts):
+    text = await page_of(of_parts)
+    shown = unescape(text)
+
+    assert ">91.01<" in shown  # of a day: 1.004 and 90.004
+    assert ">1\u202f274.11<" in shown  # of all: 14 times 91.008
+    assert "amounts in EUR, each rounded: CSV has exact ones" in " ".join(shown.split())
+    campaigns = shown.partition("<h3>By campaign")[2].partition("<h3>By day")[0]
+    assert campaigns.index("=Winter") < campaigns.index("Autumn")
+    assert "Delivered" not in campaigns
+
+
+async def test_results_page_leaves_out_what_has_no_figures(of_parts):
+    text = await page_of(of_parts)
+    periods = text.partition("</figure>")[2].partition("<h3>By campaign")[0]
+
+    assert "last 14 days" in periods
+    assert "14 days before" not in periods
+    # Days without events say so once.
+    days = text.partition("<h3>By day")[2]
+    assert days.count("\N{EN DASH}") == 14
 
 
 async def test_results_page_calls_no_difference_lost(stage):

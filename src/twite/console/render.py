@@ -162,8 +162,12 @@ def number(value: float | None) -> str:
     """Format a number with thin spaces between thousands; None becomes a dash."""
     if value is None:
         return _NOTHING
-    whole = f"{value:,}" if isinstance(value, int) else f"{value:,.2f}"
-    return whole.replace(",", "\N{NARROW NO-BREAK SPACE}")
+    return spaced(f"{value:,}" if isinstance(value, int) else f"{value:,.2f}")
+
+
+def spaced(text: str) -> str:
+    """Write thin spaces in place of the commas between thousands."""
+    return text.replace(",", "\N{NARROW NO-BREAK SPACE}")
 
 
 def percent(part: float, whole: float) -> str:

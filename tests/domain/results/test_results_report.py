@@ -207,8 +207,7 @@ def amounts_of(parts):
     ],
 )
 def test_shown_amount_has_the_decimals_of_its_currency(currency, exact, shown):
-    assert rounded(exact, currency) == shown
-    assert rounded(None, currency) is None
+    assert str(rounded(exact, currency)) == shown
 
 
 def test_cut_over_divides_the_report():

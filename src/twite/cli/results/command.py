@@ -130,19 +130,23 @@ def _rows(
         rows.append(
             [
                 name if first else "",
-                _shown(rounded(spend, currency)) if first else "",
+                _money(spend, currency) if first else "",
                 event.event_type,
                 _shown(event.delivered),
                 _percent(event.click_id_share),
                 _percent(event.email_only_share),
                 _shown(event.attributed),
-                _shown(rounded(event.sale_amount, currency)),
+                _money(event.sale_amount, currency),
                 _shown(event.cost_per_conversion),
                 _shown(event.return_on_ad_spend),
                 mark if first else "",
             ]
         )
     return rows
+
+
+def _money(amount: str | None, currency: str) -> str:
+    return _shown(None if amount is None else rounded(amount, currency))
 
 
 def _shown(value: object) -> str:

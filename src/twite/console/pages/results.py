@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from decimal import Decimal
 from typing import Final
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
@@ -12,6 +13,7 @@ from starlette.responses import Response
 
 from twite.console.account_health import listing_path
 from twite.console.page import NavigationGroup, PageLocation, PageRequest, PageRoute
+from twite.console.render import spaced
 from twite.console.scope import EventNames
 from twite.console.time_chart import (
     ChartKind,
@@ -21,15 +23,23 @@ from twite.console.time_chart import (
     Unit,
     time_chart,
 )
+from twite.domain.plural import plural
 from twite.domain.results.account_days import account_day
-from twite.domain.results.report import AccountResults, EventDeliveries, EventResult, PeriodTotal
+from twite.domain.results.report import (
+    AccountResults,
+    CampaignResult,
+    DayResult,
+    EventDeliveries,
+    EventResult,
+    PeriodTotal,
+    rounded,
+)
 from twite.domain.times import SECOND
 from twite.gateway.ports.listing import ListedState
 from twite.gateway.results.read import ResultsReport
 
 PATH: Final = "/console/results"
 DAYS: Final = (14, 30, 90)
-NO_LINKS: Final[Mapping[str, Sequence["DeliveredLink"]]] = {}
 
 
 class DeliveredLink(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,7 +54,7 @@ class ResultRow(msgspec.Struct, frozen=True, kw_only=True):
     """A row of a table: an event type of a day, a campaign or a period. `marks` are words.
 
     Only the first row of several has a `name` and its spend. `links` are the parts of what was
-    delivered: a list of conversions has one pixel and event.
+    delivered: a list of conversions has one pixel and event. Amounts are rounded.
     """
 
     name: str
@@ -92,24 +102,26 @@ class ResultsPage:
 
 
 def _view(account: AccountResults, names: EventNames) -> AccountView:
+    rows = _Rows(account.currency, names)
     days: list[ResultRow] = []
     for day in reversed(account.days):
         marks = ["estimate"] if day.estimate else [] if day.spend_final else ["spend not final"]
         marks += ["cut-over"] if day.day == account.cut_over else []
-        links = _links(day.deliveries, names)
-        days += _rows(day.day, day.spend, day.events, ", ".join(marks), links=links)
+        days += rows.of(day.day, day, day.deliveries, marks=", ".join(marks))
     campaigns: list[ResultRow] = []
-    for campaign in account.campaigns:
-        campaigns += _rows(campaign.name, campaign.spend, campaign.events)
+    for campaign in sorted(
+        account.campaigns, key=lambda each: Decimal(each.spend or 0), reverse=True
+    ):
+        campaigns += rows.of(campaign.name, campaign)
     return AccountView(
         account=account,
         fetched_at=_read(account.fetched_at),
         chart=_chart(account),
         periods=[
-            *_period("these days", account.total, names),
-            *_period("the days before", account.previous_total, names),
-            *_period("before the cut-over", account.total_before_cut_over, names),
-            *_period("from the cut-over on", account.total_after_cut_over, names),
+            *rows.of_period("last {days}", account.total),
+            *rows.of_period("{days} before", account.previous_total),
+            *rows.of_period("{days} before the cut-over", account.total_before_cut_over),
+            *rows.of_period("{days} from the cut-over on", account.total_after_cut_over),
         ],
         campaigns=campaigns,
         days=days,
@@ -121,12 +133,6 @@ def _read(spelled: str | None) -> int | None:
     if spelled is None:
         return None
     return round(datetime.fromisoformat(spelled).timestamp() * SECOND)
-
-
-def _period(name: str, total: PeriodTotal | None, names: EventNames) -> list[ResultRow]:
-    if total is None:
-        return []
-    return _rows(name, total.spend, total.events, links=_links(total.deliveries, names))
 
 
 def _links(
@@ -146,24 +152,45 @@ def _links(
     return found
 
 
-def _rows(
-    name: str,
-    spend: str | None,
-    events: Sequence[EventResult],
-    marks: str = "",
-    *,
-    links: Mapping[str, Sequence[DeliveredLink]] = NO_LINKS,
-) -> list[ResultRow]:
-    return [
-        ResultRow(
-            name="" if place else name,
-            spend=None if place else spend,
-            event=event,
-            links=links.get(event.event_type, ()),
-            marks="" if place else marks,
-        )
-        for place, event in enumerate(events or (EventResult(event_type=""),))
-    ]
+class _Rows:
+    """Makes the rows of an account's tables."""
+
+    def __init__(self, currency: str, names: EventNames) -> None:
+        self._currency = currency
+        self._names = names
+
+    def of_period(self, title: str, total: PeriodTotal | None) -> list[ResultRow]:
+        """Return the rows of a period; none if it has no figures. `{days}` is its length."""
+        if total is None or (total.spend is None and not total.events):
+            return []
+        return self.of(title.format(days=plural(total.days, "day")), total, total.deliveries)
+
+    def of(
+        self,
+        name: str,
+        part: CampaignResult | DayResult | PeriodTotal,
+        deliveries: Sequence[EventDeliveries] = (),
+        *,
+        marks: str = "",
+    ) -> list[ResultRow]:
+        links = _links(deliveries, self._names)
+        return [
+            ResultRow(
+                name="" if place else name,
+                spend=None if place else self._money(part.spend),
+                event=msgspec.structs.replace(
+                    event,
+                    sale_amount=self._money(event.sale_amount),
+                    cost_per_conversion=self._money(event.cost_per_conversion),
+                ),
+                links=links.get(event.event_type, ()),
+                marks="" if place else marks,
+            )
+            for place, event in enumerate(part.events or (EventResult(event_type=""),))
+        ]
+
+    def _money(self, amount: str | None) -> str | None:
+        return None if amount is None else spaced(f"{rounded(amount, self._currency):,}")
 
 
 def _chart(account: AccountResults) -> TimeChart:

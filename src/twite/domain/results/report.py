@@ -347,9 +347,9 @@ def _values(event: EventResult) -> tuple[object, ...]:
     return msgspec.structs.astuple(event)
 
 
-def rounded(amount: str | None, currency: str) -> str | None:
+def rounded(amount: str, currency: str) -> Decimal:
     """Return an amount of a report with the decimals of its currency, to be shown.
 
     Each amount is rounded alone, so that shown parts may not add up to a shown total.
     """
-    return None if amount is None else f"{Decimal(amount):.{DECIMALS.get(currency, 2)}f}"
+    return Decimal(amount).quantize(Decimal(1).scaleb(-DECIMALS.get(currency, 2)))
