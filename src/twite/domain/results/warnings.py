@@ -96,8 +96,9 @@ def _of_attribution(basis: WarningBasis, settled: Sequence[ResultDay]) -> Iterat
                 f"{plural(len(asked), 'campaign')} that spent"
             ),
             effect="Twite cannot show what the ads brought.",
-            fix="Check in Ads Manager that it shows conversions, and that the signed-in user may "
-            "see them.",
+            fix="If Ads Manager shows conversions, check that the signed-in user may see them. If "
+            "not, compare the event ids with Events Manager: X may also answer null if it "
+            "attributed nothing.",
         )
         return
     attributed = sum(figure.count or 0 for whole in sums for figure in whole.events.values())
