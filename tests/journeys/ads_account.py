@@ -40,7 +40,6 @@ WORLD = {
         {"id": "li3", "campaign": "c2", "primary_web_event_tag": "o8z6m"},
     ],
 }
-_CENT = 10_000  # the report shows whole cents
 PLACEMENTS = {"li1": "ALL_ON_TWITTER", "li2": "SPOTLIGHT", "li3": "TREND"}
 
 # The spend of a campaign on a day, and what was attributed by event type: number and amount, in
@@ -141,7 +140,7 @@ class AdsAccount:
             {
                 "line_item": item,
                 "day": day.date().isoformat(),
-                "micros": self.draw.randrange(1, 90_000) * _CENT,
+                "micros": self.draw.randrange(1, 900_000_000),
                 "placement": placement,
             }
             for item, placement in PLACEMENTS.items()
