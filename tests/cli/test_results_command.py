@@ -29,10 +29,10 @@ def with_results(tmp_path):
     return path
 
 
-async def _stored(path, now):
+async def _stored(path, now, **changes):
     store = await SQLiteStore.open(path)
     await put_account(store, an_account(now))
-    await put_days(store, ACCOUNT, some_days(now))
+    await put_days(store, ACCOUNT, some_days(now, **changes))
     await store.close()
 
 
@@ -48,6 +48,16 @@ def test_results_are_shown_by_day_and_campaign(command, with_results):
     assert "Autumn (c1)" in by_campaign
     assert "lost" not in out
     assert "received" not in out
+
+
+def test_warnings_follow_the_tables(command, with_results):
+    _, silent, _ = command("results", "--config", str(with_results))
+    store = with_results.with_name("twite.db")
+    asyncio.run(_stored(str(store), SystemClock().now(), attributed=0))
+    _, out, _ = command("results", "--config", str(with_results))
+
+    assert "Warning" not in silent
+    assert f"Warning, {ACCOUNT}: 60 conversions were delivered in 3 days" in " ".join(out.split())
 
 
 def test_results_are_printed_as_json(command, with_results):
