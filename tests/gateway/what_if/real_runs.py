@@ -22,6 +22,9 @@ from twite.gateway.ingest.value_rules import CurrentValueRules
 from twite.gateway.ports.outbox import Claim
 from twite.gateway.ports.past_requests import PastRequestsQuery
 from twite.gateway.ports.queries import IgnoredQuery, RejectionsQuery
+from twite.gateway.what_if.candidate import decoded
+from twite.gateway.what_if.candidate import encoded as encoded_candidates
+from twite.gateway.what_if.candidate_reader import CandidateReader
 from twite.gateway.what_if.past_ignored import PastIgnored
 from twite.gateway.what_if.past_intake import PastIntake
 from twite.gateway.what_if.recorded import deliveries_of
@@ -195,12 +198,15 @@ async def compared(runs, number, *, same=False, is_wide=False):
     past_intake = PastIntake(
         new_settings=after,
         current_settings=before,
-        salt=SALT,
         rejections=rejections,
         past_ignored=PastIgnored(tallies, new_settings=after, current_settings=before),
     )
+    reader = CandidateReader(
+        new_settings=after, current_settings=before, salt=SALT, rejections=rejections
+    )
     found = {}
-    for request in requests:
+    # As another process reads them.
+    for request in decoded(encoded_candidates([reader.read(each) for each in requests])):
         for comparison in past_intake.decide(request):
             found[request.receipt, comparison.index] = comparison
     kept = {request.receipt: request for request in requests}

@@ -17,9 +17,8 @@ from twite.domain.test_mode import is_test, real_name
 from twite.domain.times import spelled
 from twite.formats.files.findings import ERRORS, FileRow, RowFinding
 from twite.gateway.ports.past_requests import OUT_OF_ORDER, PastRequest, PastRequestsQuery
-from twite.gateway.what_if.past_copies import PastCopies
 from twite.gateway.what_if.reread import Reread, Rereader
-from twite.gateway.what_if.reread_x import IN_X_FORMAT, reread_x
+from twite.gateway.what_if.reread_x import IN_X_FORMAT, XRereader
 from twite.gateway.what_if.verdict import MEANINGS, IntakeOutcome, NotStored
 from twite.machine.system import YieldingPause
 
@@ -121,11 +120,13 @@ class _PastValues:
     """Reads the amounts of stored requests, which are the original ones."""
 
     def __init__(self, settings: Settings, *, salt: bytes, builder: TrialBuilder) -> None:
-        self._settings, self._salt, self._builder = intake_settings(settings), salt, builder
+        self._settings, self._builder = intake_settings(settings), builder
         self._rereader = Rereader(
             new_settings=self._settings, current_settings=self._settings, salt=salt, rejected={}
         )
-        self._no_copies = PastCopies(self._settings.dedup_window)
+        self._x_rereader = XRereader(
+            new_settings=self._settings, current_settings=self._settings, salt=salt
+        )
 
     def add(self, request: PastRequest) -> None:
         for reread in self._reread(request):
@@ -136,13 +137,7 @@ class _PastValues:
     def _reread(self, request: PastRequest) -> list[Reread]:
         if request.endpoint not in IN_X_FORMAT:
             return self._rereader.reread(request)
-        return reread_x(
-            request,
-            new_settings=self._settings,
-            current_settings=self._settings,
-            salt=self._salt,
-            copies=self._no_copies,
-        )
+        return self._x_rereader.reread(request)
 
     def _add(self, request: PastRequest, reread: Reread, place: TriedPlace) -> None:
         past, read, verdict = reread.past, reread.read, reread.verdict

@@ -10,20 +10,15 @@ from twite.domain.conversion import Conversion, dedup_key
 from twite.domain.destination import Source
 from twite.domain.submission import AcceptedConversion, Rejection
 from twite.domain.test_mode import in_test, is_test, real_name
-from twite.formats.native.conversion import ReadConversion
-from twite.gateway.ingest.entries import entry_of
-from twite.gateway.ingest.tested import tested_conversion
-from twite.gateway.ports.copies import said
-from twite.gateway.ports.past_requests import PastConversion, PastRequest
+from twite.gateway.what_if.candidate import Candidate, RequestCandidate
+from twite.gateway.what_if.candidate_reader import said_at
 from twite.gateway.what_if.intake_settings import IntakeSettings
 from twite.gateway.what_if.past_copies import PastCopies
 from twite.gateway.what_if.past_guards import PastGuards
 from twite.gateway.what_if.past_ignored import PastIgnored
 from twite.gateway.what_if.report import PastComparison
-from twite.gateway.what_if.reread import BY_SETTINGS, Reread, Rereader
-from twite.gateway.what_if.reread_x import IN_X_FORMAT, reread_x
-from twite.gateway.what_if.stored_ids import id_of
-from twite.gateway.what_if.untouched import Untouched
+from twite.gateway.what_if.reread import BY_SETTINGS
+from twite.gateway.what_if.stored_ids import StoredIds
 from twite.gateway.what_if.verdict import IntakeOutcome, IntakeVerdict, NotStored, unknown
 
 # Faults and notes of a conversion without identifiers, which it may gain by waiting.
@@ -33,8 +28,6 @@ _OF_NOBODY: Final = frozenset(
         "twpid_unusable", "ip_unusable", "user_agent_unusable",
     }
 )  # fmt: skip
-# Bodies for X begin with the time: {"conversion_time":"2026-11-24T10:00:00.000Z"
-_TIME_ENDS: Final = 45
 
 
 class PastIntake:
@@ -45,61 +38,44 @@ class PastIntake:
         *,
         new_settings: IntakeSettings,
         current_settings: IntakeSettings,
-        salt: bytes,
         rejections: Sequence[Rejection],
         past_ignored: PastIgnored,
     ) -> None:
         self._past_ignored = past_ignored
         self._new_settings, self._current_settings = new_settings, current_settings
-        self._rules = new_settings.value_rules
-        self._salt = salt
         self._rejections: dict[tuple[str, int], Rejection] = {
             (rejection.receipt, rejection.index): rejection for rejection in rejections
         }
-        self._rereader = Rereader(
-            new_settings=new_settings,
-            current_settings=current_settings,
-            salt=salt,
-            rejected={key: rejection.faults for key, rejection in self._rejections.items()},
-        )
+        self._ids = StoredIds()
         # The latest first.
         self._order = sorted(rejections, key=lambda each: -each.at)
         self._copies = PastCopies(new_settings.dedup_window)
         self._guards = PastGuards(new_settings=new_settings, current_settings=current_settings)
-        self._untouched = Untouched(
-            new_settings=new_settings, current_settings=current_settings, guards=self._guards
-        )
 
-    def decide(self, request: PastRequest) -> list[PastComparison]:
+    def decide(self, request: RequestCandidate) -> list[PastComparison]:
         """Decide about the conversions of a request, and compare the verdicts."""
-        self._confuse_denied(until=request.received_at)
-        found = self._untouched.found(request)
-        if found is not None:
-            pass
-        elif request.endpoint in IN_X_FORMAT:
-            found = reread_x(
-                request,
-                new_settings=self._new_settings,
-                current_settings=self._current_settings,
-                salt=self._salt,
-                copies=self._copies,
-            )
-        else:
-            found = self._rereader.reread(request)
         at = request.received_at
-        valued = [self._valued(reread) for reread in found]
-        decided = [
-            self._decided(reread, conversion, at)
-            for reread, conversion in zip(found, valued, strict=True)
+        self._confuse_denied(until=at)
+        candidates = [
+            candidate if candidate.derived_id is None else self._ids.resolved(request, candidate)
+            for candidate in self._conversions(request)
         ]
+        decided = [self._decided(candidate, at) for candidate in candidates]
         self._copies.end_request(at=at)
         comparisons = []
-        for reread, conversion, (verdict, accepted) in zip(found, valued, decided, strict=True):
-            comparison = _comparison(request, reread, verdict, accepted)
-            self._learn(reread, conversion, comparison, accepted)
-            self._rejections.pop((request.receipt, reread.place), None)
+        for candidate, (verdict, accepted) in zip(candidates, decided, strict=True):
+            comparison = _comparison(request, candidate, verdict, accepted)
+            self._learn(candidate, comparison, accepted)
+            if self._rejections:
+                self._rejections.pop((request.receipt, candidate.place), None)
             comparisons.append(comparison)
         return comparisons
+
+    def _conversions(self, request: RequestCandidate) -> Sequence[Candidate]:
+        for copies in request.copies:
+            if all(self._copies.holds(key, at=request.received_at) for key in copies.keys):
+                return copies.conversions
+        return request.conversions
 
     def decide_rejected(self, *, since: int, until: int) -> Iterator[PastComparison]:
         """Decide about the rejections of requests that are not stored."""
@@ -176,24 +152,24 @@ class PastIntake:
         return False
 
     def _decided(
-        self, reread: Reread, conversion: Conversion | None, at: int
+        self, candidate: Candidate, at: int
     ) -> tuple[IntakeVerdict, AcceptedConversion | None]:
         """Return the verdict on one conversion, and its entry if intake would have stored one."""
-        read = reread.read
-        if reread.verdict is not None or read is None or conversion is None:
-            verdict = reread.verdict or unknown(NotStored.BODY)
+        accepted, conversion = candidate.accepted, candidate.conversion
+        if candidate.verdict is not None or conversion is None or accepted is None:
+            verdict = candidate.verdict or unknown(NotStored.BODY)
             if verdict.outcome is IntakeOutcome.UNKNOWN:
-                self._confuse(reread, at)
+                self._confuse(candidate, at)
             return verdict, None
-        accepted = reread.accepted or self._entry(reread, read, conversion)
+        is_suppressed = accepted.suppressed is not None
+        if not is_suppressed and accepted.held is None:
+            accepted = self._checked(candidate, conversion, accepted)
         if not self._copies.knows(accepted.key) or self._may_be_copy_of_ignored(accepted, at):
             return unknown(NotStored.COPY), None
-        if reread.is_consent_assumed and not self._copies.is_final(accepted.key, at=at):
+        if candidate.is_consent_assumed and not self._copies.is_final(accepted.key, at=at):
             self._copies.confuse(accepted.key, at=at, is_held=True)
             return unknown(NotStored.CONSENT_STRINGS), None
-        is_in_doubt = accepted.suppressed is None and self._guards.is_in_doubt(
-            reread.source, conversion
-        )
+        is_in_doubt = not is_suppressed and self._guards.is_in_doubt(candidate.source, conversion)
         takes, held, cause = self._copies.take(accepted, at=at)
         if not takes:
             return IntakeVerdict(outcome=IntakeOutcome.DUPLICATE), None
@@ -201,19 +177,15 @@ class PastIntake:
             return unknown(NotStored.AMOUNTS), None
         return _verdict_on(accepted, held=held, cause=cause), accepted
 
-    def _entry(
-        self, reread: Reread, read: ReadConversion, conversion: Conversion
+    def _checked(
+        self, candidate: Candidate, conversion: Conversion, accepted: AcceptedConversion
     ) -> AcceptedConversion:
-        accepted = entry_of(
-            conversion,
-            read.index,
-            self._guards.look(reread.source, reread.past),
-            suppressed=read.suppressed,
-            held=read.held,
-            cause=read.cause,
-            consent=read.evidence,
-        )
-        return tested_conversion(accepted) if is_test(reread.source) else accepted
+        """Return an entry, held if its amount is unusual and the value guard holds such ones."""
+        flag, held = self._guards.look(candidate.source, candidate.past)(conversion)
+        if held is None or flag is None:
+            return accepted
+        cause = DeliveryCause(f"amount_{flag.kind}")
+        return msgspec.structs.replace(accepted, held=held, cause=cause, flag=flag)
 
     def _may_be_copy_of_ignored(self, accepted: AcceptedConversion, at: int) -> bool:
         """Return whether an event that was ignored may have the key; then its holder is unknown.
@@ -257,45 +229,29 @@ class PastIntake:
     def _has_same_policy(self, source: str) -> bool:
         return self._new_settings.policy(source) == self._current_settings.policy(source)
 
-    def _valued(self, reread: Reread) -> Conversion | None:
-        """Return a conversion with the value that the rules give it; None if it is none."""
-        read, rules = reread.read, self._rules
-        conversion = None if read is None else read.conversion
-        if read is None or conversion is None or reread.accepted is not None or not rules:
-            return conversion
-        fields = read.rule_fields
-        return rules.applied(conversion, source=reread.source, rule_fields=fields).conversion
-
-    def _confuse(self, reread: Reread, at: int) -> None:
+    def _confuse(self, candidate: Candidate, at: int) -> None:
         """Record that it is unknown whether a conversion holds its dedup key."""
-        read = reread.read
-        conversion = None if read is None else read.conversion
-        past = reread.past
+        conversion = candidate.conversion
         if conversion is not None:
             names = conversion.pixel, conversion.event, conversion.conversion_id
-        elif read is not None and read.event:
-            # Its pixel and event under the new settings, which may not be those of `past`.
-            stored_id = "" if past is None else past.conversion_id
-            names = read.pixel, read.event, id_of(read.native) or stored_id
-        elif past is not None:
-            names = past.pixel, past.event, past.conversion_id
+        elif candidate.names is not None:
+            names = candidate.names
         else:
             return
         pixel, event, identity = names
         if identity:
-            pixel = in_test(pixel) if is_test(reread.source) else real_name(pixel)
-            is_of_tags = reread.verdict == unknown(NotStored.TAGS)
+            pixel = in_test(pixel) if is_test(candidate.source) else real_name(pixel)
+            is_of_tags = candidate.verdict == unknown(NotStored.TAGS)
             self._copies.confuse(dedup_key(pixel, event, identity), at=at, is_held=is_of_tags)
 
     def _learn(
         self,
-        reread: Reread,
-        conversion: Conversion | None,
+        candidate: Candidate,
         comparison: PastComparison,
         accepted: AcceptedConversion | None,
     ) -> None:
-        valued = None if is_test(reread.source) else conversion
-        source = real_name(reread.source)
+        valued = None if is_test(candidate.source) else candidate.conversion
+        source = real_name(candidate.source)
         if comparison.verdict_after.outcome is IntakeOutcome.UNKNOWN and valued is not None:
             self._guards.learn_unknown(source, valued)
         verdict_before = comparison.verdict_before
@@ -303,7 +259,7 @@ class PastIntake:
         self._guards.learn(
             source,
             valued if comparison.verdict_after.is_accepted else None,
-            past=reread.past if was_learned else None,
+            past=candidate.past if was_learned else None,
             is_same=accepted is not None and comparison.is_same,
         )
 
@@ -323,57 +279,34 @@ def _verdict_on(
 
 
 def _comparison(
-    request: PastRequest,
-    reread: Reread,
+    request: RequestCandidate,
+    candidate: Candidate,
     verdict: IntakeVerdict,
     accepted: AcceptedConversion | None,
 ) -> PastComparison:
-    named = accepted or reread.past
-    pixel_before = None
+    past = candidate.past
+    named = accepted or past
+    pixel_before = fields = None
     body_before = body_after = b""
-    if reread.past_verdict.is_accepted and verdict.is_accepted and accepted and reread.past:
-        # The time of a conversion without one may differ.
-        if reread.accepted is None:
-            body_before, body_after = _said(reread.past.body, accepted.body, request.received_at)
-        if _is_same(reread.past, body_before, body_after):
-            body_before = body_after = b""
-        if real_name(reread.past.pixel) != real_name(accepted.pixel):
-            pixel_before = real_name(reread.past.pixel)
+    if candidate.past_verdict.is_accepted and verdict.is_accepted and accepted and past:
+        fields = candidate.fields
+        if fields is not None:
+            body_before, body_after = said_at(past.body, accepted.body, request.received_at)
+        if real_name(past.pixel) != real_name(accepted.pixel):
+            pixel_before = real_name(past.pixel)
     return PastComparison(
         source=real_name(request.source),
         receipt=request.receipt,
-        index=reread.place,
+        index=candidate.place,
         received_at=request.received_at,
         pixel="" if named is None else real_name(named.pixel),
         event="" if named is None else named.event,
         conversion_id="" if named is None else named.conversion_id,
-        verdict_before=reread.past_verdict,
+        verdict_before=candidate.past_verdict,
         verdict_after=verdict,
         pixel_before=pixel_before,
         body_before=body_before,
         body_after=body_after,
-        lacks=reread.lacks if verdict.is_accepted else (),
+        fields=fields or (),
+        lacks=candidate.lacks if verdict.is_accepted else (),
     )
-
-
-def _said(before: bytes, after: bytes, at: int) -> tuple[bytes, bytes]:
-    """Return two bodies, without their times if these are only the time of receipt, and differ."""
-    if before[:_TIME_ENDS] == after[:_TIME_ENDS]:
-        return before, after
-    return said(before, at=at), said(after, at=at)
-
-
-def _is_same(past: PastConversion, before: bytes, after: bytes) -> bool:
-    """Return whether X would get the same, except what was joined: that is not part of intake."""
-    if past.is_joined:
-        return _without_identifiers(before) == _without_identifiers(after)
-    return before == after
-
-
-def _without_identifiers(body: bytes) -> bytes:
-    try:
-        tree = msgspec.json.decode(body, type=dict[str, object])
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return body
-    tree.pop("identifiers", None)
-    return msgspec.json.encode(tree)

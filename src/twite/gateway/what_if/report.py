@@ -1,18 +1,16 @@
 """The report of a what-if: what would have been different, by number and by example."""
 
 from collections.abc import Mapping, Sequence
-from typing import Final
 
 import msgspec
 
 from twite.domain.times import spelled
 from twite.gateway.operations.explain import FieldChange, changes
-from twite.gateway.ports.past_requests import PastRequest
+from twite.gateway.what_if.candidate import RequestCandidate
 from twite.gateway.what_if.verdict import MEANINGS, IntakeVerdict, NotStored
 from twite.redaction.mask_tree import masked_tree
 
 MOST_EXAMPLES = 3
-_FIELDS: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 class WhatIfExample(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,7 +89,7 @@ class PastComparison(msgspec.Struct, frozen=True, kw_only=True):
     """A conversion before and after.
 
     The bodies for X are empty if they do not differ, or it is not accepted both times;
-    `pixel_before` is None then, too.
+    `pixel_before` is None then, too. `fields` are those in which the bodies differ.
     """
 
     source: str
@@ -106,6 +104,7 @@ class PastComparison(msgspec.Struct, frozen=True, kw_only=True):
     pixel_before: str | None = None
     body_before: bytes = b""
     body_after: bytes = b""
+    fields: tuple[str, ...] = ()
     lacks: tuple[str, ...] = ()
 
     @property
@@ -125,7 +124,7 @@ class ReportBuilder:
         self._groups: dict[tuple[object, ...], list[WhatIfExample]] = {}
         self._counts: dict[tuple[object, ...], int] = {}
 
-    def add_request(self, request: PastRequest, comparisons: Sequence[PastComparison]) -> None:
+    def add_request(self, request: RequestCandidate, comparisons: Sequence[PastComparison]) -> None:
         """Add all conversions of a request, and count its runs of tags."""
         own = sum(comparison.index not in request.refused for comparison in comparisons)
         self.tag_runs += request.entries - own
@@ -143,7 +142,7 @@ class ReportBuilder:
             return
         fields: tuple[str, ...] = ()
         if before == after:
-            fields = _differing(comparison.body_before, comparison.body_after) + comparison.lacks
+            fields = comparison.fields + comparison.lacks
         if comparison.pixel_before is not None:
             fields = ("pixel", *fields)
         group = comparison.source, before, after, fields
@@ -198,14 +197,6 @@ class ReportBuilder:
             tag_runs=self.tag_runs,
             is_cut=is_cut,
         )
-
-
-def _differing(before: bytes, after: bytes) -> tuple[str, ...]:
-    """Return the fields that differ between two bodies for X. Identifiers are one field."""
-    if before == after:
-        return ()
-    old, new = _FIELDS.decode(before), _FIELDS.decode(after)
-    return tuple([name for name in {**old, **new} if old.get(name) != new.get(name)])
 
 
 def _example(comparison: PastComparison, found: tuple[FieldChange, ...]) -> WhatIfExample:

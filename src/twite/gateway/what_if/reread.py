@@ -14,7 +14,7 @@ from twite.consent.verdict import judging
 from twite.domain.cause import DENIALS
 from twite.domain.fault import MaskedFault
 from twite.domain.secret import Masked
-from twite.domain.submission import AcceptedConversion, Endpoint, Ignored
+from twite.domain.submission import Endpoint, Ignored
 from twite.domain.test_mode import is_test, real_name
 from twite.formats.native.conversion import ReadContext, ReadConversion, read_conversion
 from twite.formats.native.values import is_more
@@ -23,7 +23,7 @@ from twite.gateway.ports.past_requests import PastConversion, PastRequest
 from twite.gateway.ports.tags import PREFIX
 from twite.gateway.what_if.intake_settings import IntakeSettings
 from twite.gateway.what_if.recorded import deliveries_of, evidence_of, recorded_verdict
-from twite.gateway.what_if.stored_ids import StoredIds, id_of
+from twite.gateway.what_if.stored_ids import DerivedIds, id_of
 from twite.gateway.what_if.stored_judge import StoredJudge
 from twite.gateway.what_if.stored_request import StoredNative, renamed, stored_conversions
 from twite.gateway.what_if.verdict import IntakeOutcome, IntakeVerdict, NotStored, unknown
@@ -41,7 +41,7 @@ class Reread(Masked, frozen=True, kw_only=True):
     unknown, it may have its id. `source` is the name of the source, or that of its tests. `lacks`
     names identifiers of the result that consent removed when it was stored, and that the new
     settings would have sent. `is_consent_assumed` is whether it is a repeat of which only that it
-    was not denied is known. `accepted` is what intake would store again, if known.
+    was not denied is known. `derived_id` and `is_mapped_alike` are as in Candidate.
     """
 
     in_repr = ("place", "recorded", "verdict")
@@ -53,7 +53,8 @@ class Reread(Masked, frozen=True, kw_only=True):
     read: ReadConversion | None = None
     lacks: tuple[str, ...] = ()
     is_consent_assumed: bool = False
-    accepted: AcceptedConversion | None = None
+    derived_id: str | None = None
+    is_mapped_alike: bool = False
 
 
 class Rereader:
@@ -74,7 +75,7 @@ class Rereader:
         self._current_settings = current_settings
         self._salt = salt
         self._rejected = rejected
-        self._ids = StoredIds(
+        self._ids = DerivedIds(
             new_settings=new_settings, current_settings=current_settings, salt=salt
         )
 
@@ -281,12 +282,10 @@ class Rereader:
         """Give conversions without an id of their own the id that was stored for them."""
         results = [None if each.verdict is not None else each.read for each in found]
         past = [each.past for each in found]
-        for place, read in self._ids.of(request, natives, results, past).items():
-            is_verdict = isinstance(read, IntakeVerdict)
+        for place, result in self._ids.of(request, natives, results, past).items():
+            derived_id, read, is_mapped_alike = result
             found[place] = msgspec.structs.replace(
-                found[place],
-                read=None if is_verdict else read,
-                verdict=read if is_verdict else None,
+                found[place], read=read, derived_id=derived_id, is_mapped_alike=is_mapped_alike
             )
         return found
 

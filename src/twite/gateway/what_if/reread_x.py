@@ -16,7 +16,6 @@ from twite.formats.parsed_request import Native
 from twite.formats.x_api import read as x_api
 from twite.gateway.ports.past_requests import PastConversion, PastRequest
 from twite.gateway.what_if.intake_settings import IntakeSettings
-from twite.gateway.what_if.past_copies import PastCopies
 from twite.gateway.what_if.recorded import deliveries_of, recorded_verdict
 from twite.gateway.what_if.reread import Reread
 from twite.gateway.what_if.verdict import IntakeOutcome, IntakeVerdict, NotStored, unknown
@@ -32,41 +31,66 @@ class _StoredX(msgspec.Struct, frozen=True):
 _DECODER: Final = msgspec.json.Decoder(_StoredX)
 
 
-def reread_x(
-    request: PastRequest,
-    *,
-    new_settings: IntakeSettings,
-    current_settings: IntakeSettings,
-    salt: bytes,
-    copies: PastCopies,
-) -> list[Reread]:
-    """Return the conversions of a request. X's format has neither names of events nor consent."""
-    source = new_settings.source(request.source)
-    name = request.source if source is None else source.at(request.received_at).name
-    past = [
+class XRereader:
+    """Reads requests again. X's format has neither names of events nor consent."""
+
+    def __init__(
+        self, *, new_settings: IntakeSettings, current_settings: IntakeSettings, salt: bytes
+    ) -> None:
+        self._new_settings, self._current_settings = new_settings, current_settings
+        self._salt = salt
+
+    def reread(self, request: PastRequest) -> list[Reread]:
+        """Return all conversions of a request. Its pixel is known by those that are stored."""
+        past = _past(request)
+        pixel = next((real_name(each.pixel) for each in past if each is not None), None)
+        return self._rereads(request, past, pixel)
+
+    def copies(self, request: PastRequest) -> Iterator[tuple[list[bytes], list[Reread]]]:
+        """Yield what a request would be for each pixel if all conversions are copies.
+
+        That is the case if the keys are held, which come first.
+        """
+        past = _past(request)
+        for pixel, destination in self._new_settings.destinations.items():
+            reading = x_api.read(request.body, destination=destination, salt=self._salt)
+            if isinstance(reading, x_api.XReading):
+                keys = [
+                    dedup_key(pixel, each.event, each.conversion_id) for each in reading.conversions
+                ]
+                yield keys, self._rereads(request, past, pixel)
+
+    def _rereads(
+        self, request: PastRequest, past: Sequence[PastConversion | None], pixel: str | None
+    ) -> list[Reread]:
+        source = self._new_settings.source(request.source)
+        name = request.source if source is None else source.at(request.received_at).name
+        found: IntakeVerdict | list[ReadConversion] = unknown(NotStored.PIXEL)
+        if pixel is not None:
+            destination = self._new_settings.destinations.get(pixel)
+            found = _results(request, past, destination, salt=self._salt)
+        return [
+            Reread(
+                place=place,
+                past_verdict=recorded_verdict(
+                    request,
+                    conversion,
+                    codes=() if place in request.refused else None,
+                    current_settings=self._current_settings,
+                ),
+                past=conversion,
+                source=name,
+                verdict=found if isinstance(found, IntakeVerdict) else None,
+                read=None if isinstance(found, IntakeVerdict) else found[place],
+            )
+            for place, conversion in enumerate(past)
+        ]
+
+
+def _past(request: PastRequest) -> list[PastConversion | None]:
+    return [
         None if delivery is None else request.conversions.get(delivery)
         for delivery in deliveries_of(request, request.entries + len(request.refused))
-    ]
-    pixel = next((real_name(each.pixel) for each in past if each is not None), None)
-    pixel = pixel or _pixel_of_copies(request, new_settings, salt, copies)
-    found: IntakeVerdict | list[ReadConversion] = unknown(NotStored.PIXEL)
-    if pixel is not None:
-        found = _results(request, past, new_settings.destinations.get(pixel), salt=salt)
-    return [
-        Reread(
-            place=place,
-            past_verdict=recorded_verdict(
-                request,
-                conversion,
-                codes=() if place in request.refused else None,
-                current_settings=current_settings,
-            ),
-            past=conversion,
-            source=name,
-            verdict=found if isinstance(found, IntakeVerdict) else None,
-            read=None if isinstance(found, IntakeVerdict) else found[place],
-        )
-        for place, conversion in enumerate(past)
     ]
 
 
@@ -101,20 +125,6 @@ def _results(
             return unknown(NotStored.IDENTIFIERS)
         conversions = reading.conversions
     return list(_each(request, past, revoked, iter(conversions)))
-
-
-def _pixel_of_copies(
-    request: PastRequest, new_settings: IntakeSettings, salt: bytes, copies: PastCopies
-) -> str | None:
-    """Return a pixel for which all conversions of a request are duplicates; None if none is."""
-    for pixel, destination in new_settings.destinations.items():
-        reading = x_api.read(request.body, destination=destination, salt=salt)
-        if isinstance(reading, x_api.XReading) and all(
-            copies.holds(dedup_key(pixel, each.event, each.conversion_id), at=request.received_at)
-            for each in reading.conversions
-        ):
-            return pixel
-    return None
 
 
 def _each(

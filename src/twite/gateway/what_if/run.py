@@ -11,6 +11,7 @@ from twite.domain.submission import RejectionQuery
 from twite.domain.times import DAY
 from twite.gateway.ports.past_requests import OUT_OF_ORDER, PastRequestsQuery
 from twite.gateway.ports.queries import IgnoredQuery, Queries, RejectionsQuery
+from twite.gateway.what_if.candidate_reader import CandidateReader
 from twite.gateway.what_if.intake_settings import IntakeSettings
 from twite.gateway.what_if.past_ignored import PastIgnored
 from twite.gateway.what_if.past_intake import PastIntake
@@ -56,6 +57,7 @@ class WhatIf:
         """
         began = since - self._new_settings.dedup_window
         wanted = RejectionQuery(since=began, limit=_MOST_REJECTIONS)
+        rejections = await self._queries.answer(RejectionsQuery(rejection_query=wanted))
         tallies = await self._queries.answer(IgnoredQuery(since=began // DAY))
         past_ignored = PastIgnored(
             tallies,
@@ -65,9 +67,14 @@ class WhatIf:
         past_intake = PastIntake(
             new_settings=self._new_settings,
             current_settings=self._current_settings,
-            salt=self._salt,
-            rejections=await self._queries.answer(RejectionsQuery(rejection_query=wanted)),
+            rejections=rejections,
             past_ignored=past_ignored,
+        )
+        reader = CandidateReader(
+            new_settings=self._new_settings,
+            current_settings=self._current_settings,
+            salt=self._salt,
+            rejections=rejections,
         )
         builder = ReportBuilder()
         number: int | None = None
@@ -83,9 +90,10 @@ class WhatIf:
                 if most is not None and builder.conversions >= most:
                     until, is_cut = request.received_at, True
                     break
-                comparisons = past_intake.decide(request)
+                candidate = reader.read(request)
+                comparisons = past_intake.decide(candidate)
                 if request.received_at >= since:
-                    builder.add_request(request, comparisons)
+                    builder.add_request(candidate, comparisons)
             number = requests[-1].number + 1
             await self._pause()
         for comparison in past_intake.decide_rejected(since=since, until=until):
