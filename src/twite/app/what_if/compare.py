@@ -3,7 +3,8 @@
 It reads the store beside a running gateway, or a backup, in a process of its own.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Final
 
 import msgspec
@@ -12,9 +13,11 @@ from twite.app.store_access import open_records
 from twite.app.value_rules.table_files import read_tables, readable
 from twite.config.difference import SettingsChange, difference
 from twite.config.settings import Settings
+from twite.gateway.what_if.candidate_reader import CandidateReader
 from twite.gateway.what_if.intake_settings import IntakeSettings
 from twite.gateway.what_if.report import UnusedSetting, WhatIfReport
-from twite.gateway.what_if.run import WhatIf
+from twite.gateway.what_if.run import ReadsRequests, WhatIf, rejections_of
+from twite.machine.forked_workers import forked, workers_here
 from twite.machine.system import YieldingPause
 
 # Keys of a source, of a pixel and of all other tables that decide about stored conversions.
@@ -52,13 +55,21 @@ async def what_if(
     The store is that of the current settings. Raises SettingsError, StoreUnusable,
     LedgerUnavailable.
     """
+    new, current = intake_settings(new_settings), intake_settings(current_settings)
     async with open_records(current_settings) as records:
+        salt, rejections = records.salt, await rejections_of(records, new, since)
+    reader = CandidateReader(
+        new_settings=new, current_settings=current, salt=salt, rejections=rejections
+    )
+    # The store is closed, because its threads do not continue in forked processes.
+    async with _reading(reader) as (read, ahead), open_records(current_settings) as records:
         run = WhatIf(
-            new_settings=intake_settings(new_settings),
-            current_settings=intake_settings(current_settings),
+            new_settings=new,
+            current_settings=current,
             queries=records,
-            salt=records.salt,
-            pause=YieldingPause(),
+            rejections=rejections,
+            read=read,
+            ahead=ahead,
         )
         return await run.run(
             since=since,
@@ -66,6 +77,23 @@ async def what_if(
             most=most,
             not_applied=tuple(_not_applied(current_settings, new_settings)),
         )
+
+
+@asynccontextmanager
+async def _reading(reader: CandidateReader) -> AsyncIterator[tuple[ReadsRequests, int]]:
+    """Read requests in as many processes as there are CPUs, or in this one, with pauses."""
+    count = workers_here()
+    if count:
+        async with forked(reader.read_encoded, count) as workers:
+            yield workers.call, 2 * count
+        return
+    pause = YieldingPause()
+
+    async def read(message: bytes) -> bytes:
+        await pause()
+        return reader.read_encoded(message)
+
+    yield read, 1
 
 
 def with_events(settings: Settings, pixel: str, events: Mapping[str, str]) -> Settings:

@@ -5,14 +5,13 @@ Which dedup keys are taken and which amounts are usual depends on the order: `Pa
 """
 
 from collections.abc import Sequence
-from typing import Final
 
 import msgspec
 
 from twite.domain.conversion import Conversion
 from twite.domain.secret import Masked
 from twite.domain.submission import AcceptedConversion
-from twite.gateway.ports.past_requests import PastConversion
+from twite.gateway.ports.past_requests import PastConversion, PastRequest
 from twite.gateway.what_if.verdict import IntakeVerdict
 
 
@@ -71,14 +70,14 @@ class RequestCandidate(Masked, frozen=True, kw_only=True, array_like=True):
     copies: Sequence[CopiesCandidate] = ()
 
 
-_ENCODER: Final = msgspec.msgpack.Encoder()
-_DECODER: Final = msgspec.msgpack.Decoder(list[RequestCandidate])
+def encoded(items: Sequence[PastRequest] | Sequence[RequestCandidate]) -> bytes:
+    """Return requests or candidates for another process."""
+    return msgspec.msgpack.encode(items)
 
 
-def encoded(candidates: Sequence[RequestCandidate]) -> bytes:
-    """Return candidates for another process."""
-    return _ENCODER.encode(candidates)
+def decoded_requests(message: bytes) -> list[PastRequest]:
+    return msgspec.msgpack.decode(message, type=list[PastRequest])
 
 
-def decoded(message: bytes) -> list[RequestCandidate]:
-    return _DECODER.decode(message)
+def decoded_candidates(message: bytes) -> list[RequestCandidate]:
+    return msgspec.msgpack.decode(message, type=list[RequestCandidate])

@@ -13,7 +13,13 @@ from twite.gateway.ingest.entries import entry_of
 from twite.gateway.ingest.tested import tested_conversion
 from twite.gateway.ports.copies import said
 from twite.gateway.ports.past_requests import PastConversion, PastRequest
-from twite.gateway.what_if.candidate import Candidate, CopiesCandidate, RequestCandidate
+from twite.gateway.what_if.candidate import (
+    Candidate,
+    CopiesCandidate,
+    RequestCandidate,
+    decoded_requests,
+    encoded,
+)
 from twite.gateway.what_if.intake_settings import IntakeSettings
 from twite.gateway.what_if.reread import Reread, Rereader
 from twite.gateway.what_if.reread_x import IN_X_FORMAT, XRereader
@@ -70,6 +76,10 @@ class CandidateReader:
             conversions=self._candidates(request, found),
             copies=copies,
         )
+
+    def read_encoded(self, message: bytes) -> bytes:
+        """Read the requests of another process."""
+        return encoded([self.read(request) for request in decoded_requests(message)])
 
     def _candidates(self, request: PastRequest, rereads: Sequence[Reread]) -> list[Candidate]:
         return [self._candidate(reread, request.received_at) for reread in rereads]

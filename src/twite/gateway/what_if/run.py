@@ -1,17 +1,20 @@
 """What-if: decide again about the conversions of a past range, under other settings.
 
-Nothing is written or sent. The store is read a little at a time, with a pause after each part, so
-that intake beside it goes on.
+Nothing is written or sent. The store is read a little at a time, in views of their own, so that
+intake beside it goes on. Other processes read the requests under the new settings, and this one
+decides in the order of receipt.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Final
 
-from twite.domain.submission import RejectionQuery
+from twite.domain.submission import Rejection, RejectionQuery
 from twite.domain.times import DAY
 from twite.gateway.ports.past_requests import OUT_OF_ORDER, PastRequestsQuery
 from twite.gateway.ports.queries import IgnoredQuery, Queries, RejectionsQuery
-from twite.gateway.what_if.candidate_reader import CandidateReader
+from twite.gateway.what_if.candidate import RequestCandidate, decoded_candidates, encoded
 from twite.gateway.what_if.intake_settings import IntakeSettings
 from twite.gateway.what_if.past_ignored import PastIgnored
 from twite.gateway.what_if.past_intake import PastIntake
@@ -20,6 +23,9 @@ from twite.gateway.what_if.report import ReportBuilder, UnusedSetting, WhatIfRep
 AT_ONCE: Final = 200
 # More than a store holds.
 _MOST_REJECTIONS: Final = 1_000_000
+
+# Reads encoded requests as encoded candidates (`CandidateReader.read_encoded`).
+ReadsRequests = Callable[[bytes], Awaitable[bytes]]
 
 
 class WhatIf:
@@ -34,12 +40,14 @@ class WhatIf:
         new_settings: IntakeSettings,
         current_settings: IntakeSettings,
         queries: Queries,
-        salt: bytes,
-        pause: Callable[[], Awaitable[None]],
+        rejections: Sequence[Rejection],
+        read: ReadsRequests,
+        ahead: int,
     ) -> None:
-        """`pause` is called after each part, and waits while others need the machine."""
+        """`read` is called for up to `ahead` parts at a time; their order does not matter."""
         self._new_settings, self._current_settings = new_settings, current_settings
-        self._queries, self._salt, self._pause = queries, salt, pause
+        self._queries, self._rejections = queries, rejections
+        self._read, self._ahead = read, ahead
 
     async def run(
         self,
@@ -56,8 +64,6 @@ class WhatIf:
         LedgerUnavailable.
         """
         began = since - self._new_settings.dedup_window
-        wanted = RejectionQuery(since=began, limit=_MOST_REJECTIONS)
-        rejections = await self._queries.answer(RejectionsQuery(rejection_query=wanted))
         tallies = await self._queries.answer(IgnoredQuery(since=began // DAY))
         past_ignored = PastIgnored(
             tallies,
@@ -67,35 +73,20 @@ class WhatIf:
         past_intake = PastIntake(
             new_settings=self._new_settings,
             current_settings=self._current_settings,
-            rejections=rejections,
+            rejections=self._rejections,
             past_ignored=past_ignored,
         )
-        reader = CandidateReader(
-            new_settings=self._new_settings,
-            current_settings=self._current_settings,
-            salt=self._salt,
-            rejections=rejections,
-        )
         builder = ReportBuilder()
-        number: int | None = None
         is_cut = False
-        while not is_cut:
-            query = PastRequestsQuery(since=began, number=number, limit=AT_ONCE)
-            requests = await self._queries.answer(query)
-            if not requests or requests[0].received_at >= until + OUT_OF_ORDER:
+        async for candidate in self._candidates(began, until):
+            if not began <= candidate.received_at < until:
+                continue
+            if most is not None and builder.conversions >= most:
+                until, is_cut = candidate.received_at, True
                 break
-            for request in requests:
-                if not began <= request.received_at < until:
-                    continue
-                if most is not None and builder.conversions >= most:
-                    until, is_cut = request.received_at, True
-                    break
-                candidate = reader.read(request)
-                comparisons = past_intake.decide(candidate)
-                if request.received_at >= since:
-                    builder.add_request(candidate, comparisons)
-            number = requests[-1].number + 1
-            await self._pause()
+            comparisons = past_intake.decide(candidate)
+            if candidate.received_at >= since:
+                builder.add_request(candidate, comparisons)
         for comparison in past_intake.decide_rejected(since=since, until=until):
             builder.add(comparison)
         return builder.report(
@@ -105,3 +96,34 @@ class WhatIf:
             not_applied=not_applied,
             is_cut=is_cut,
         )
+
+    async def _candidates(self, began: int, until: int) -> AsyncIterator[RequestCandidate]:
+        """Yield the requests from a time on, in the order of receipt."""
+        number: int | None = None
+        parts: deque[asyncio.Task[bytes]] = deque()
+        is_end = False
+        try:
+            while parts or not is_end:
+                while not is_end and len(parts) < self._ahead:
+                    query = PastRequestsQuery(since=began, number=number, limit=AT_ONCE)
+                    requests = await self._queries.answer(query)
+                    if not requests or requests[0].received_at >= until + OUT_OF_ORDER:
+                        is_end = True
+                        break
+                    number = requests[-1].number + 1
+                    parts.append(asyncio.ensure_future(self._part(encoded(requests))))
+                if parts:
+                    for candidate in decoded_candidates(await parts.popleft()):
+                        yield candidate
+        finally:
+            for part in parts:
+                part.cancel()
+
+    async def _part(self, message: bytes) -> bytes:
+        return await self._read(message)
+
+
+async def rejections_of(queries: Queries, settings: IntakeSettings, since: int) -> list[Rejection]:
+    """Return the rejections that take part in a what-if of a range that begins at a time (ms)."""
+    wanted = RejectionQuery(since=since - settings.dedup_window, limit=_MOST_REJECTIONS)
+    return list(await queries.answer(RejectionsQuery(rejection_query=wanted)))
