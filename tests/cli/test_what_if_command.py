@@ -203,7 +203,25 @@ def test_limit_ends_a_run_and_the_report_says_so(command, received):
     _, out, _ = what_if(command, received, str(received), "--most", "2")
 
     assert "2 conversions from" in out
-    assert "--most ended the run" in out
+    assert "a limit ended the run" in out
+
+
+def test_what_if_says_until_when_it_read_within_its_time(command, received, monkeypatch):
+    asked = iter((False, False, True))
+    monkeypatch.setattr("twite.app.what_if.compare.deadline", lambda _: lambda: next(asked))
+    _, out, _ = what_if(command, received, str(received), "--within", "5", "--json")
+    report = json.loads(out)
+
+    assert report["conversions"] == 2
+    assert report["is_cut"]
+    assert report["since"] < report["until"]
+
+
+def test_what_if_without_time_says_so(command, received):
+    code, _, error = what_if(command, received, str(received), "--within", "0")
+
+    assert code == 1
+    assert "no conversion was compared within 0 seconds" in error
 
 
 def test_mapping_is_tried_without_a_changed_file(command, received):

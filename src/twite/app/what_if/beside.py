@@ -14,9 +14,9 @@ from twite.domain.errors import OperatorError, TransientError
 from twite.gateway.what_if.report import WhatIfReport
 
 SINCE: Final = "7d"
-# It takes about a second for so many, on one core.
-_MOST: Final = 50_000
-_PATIENCE: Final = 60.0  # seconds
+# Seconds after which it ends with what it has compared, and after which it is stopped.
+_WITHIN: Final = 30
+_PATIENCE: Final = 90.0
 _DECODER: Final = msgspec.json.Decoder(WhatIfReport)
 
 
@@ -49,8 +49,8 @@ class WhatIfProcess:
             "twite",
             *command,
             *arguments,
-            "--most",
-            str(_MOST),
+            "--within",
+            str(_WITHIN),
             "--json",
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,

@@ -3,7 +3,8 @@
 It reads the store beside a running gateway, or a backup, in a process of its own.
 """
 
-from collections.abc import AsyncIterator, Iterator, Mapping
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -49,12 +50,15 @@ async def what_if(
     since: int,
     until: int,
     most: int | None = None,
+    within: float | None = None,
 ) -> WhatIfReport:
     """Return what would have been different, in a range of times in milliseconds.
 
+    It ends after `most` conversions, or `within` seconds, with what it has compared by then.
     The store is that of the current settings. Raises SettingsError, StoreUnusable,
     LedgerUnavailable.
     """
+    is_over = deadline(within)
     new, current = intake_settings(new_settings), intake_settings(current_settings)
     async with open_records(current_settings) as records:
         salt, rejections = records.salt, await rejections_of(records, new, since)
@@ -70,6 +74,7 @@ async def what_if(
             rejections=rejections,
             read=read,
             ahead=ahead,
+            is_over=is_over,
         )
         return await run.run(
             since=since,
@@ -77,6 +82,14 @@ async def what_if(
             most=most,
             not_applied=tuple(_not_applied(current_settings, new_settings)),
         )
+
+
+def deadline(within: float | None) -> Callable[[], bool]:
+    """Return a function that tells whether so many seconds are over; never, if it is None."""
+    if within is None:
+        return lambda: False
+    over_at = time.monotonic() + within
+    return lambda: time.monotonic() >= over_at
 
 
 @asynccontextmanager

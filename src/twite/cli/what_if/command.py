@@ -37,6 +37,8 @@ _MOST_LINES: Final = 40
 NewSettings = Annotated[Path | None, option("--settings", "PATH", "The changed settings file")]
 Most = Annotated[int | None, typer.Option("--most", min=1, help="Stop after this many conversions")]
 
+Within = Annotated[float | None, typer.Option("--within", min=0, help="Stop after so many seconds")]
+
 
 @prints(WhatIfReport)
 def what_if(
@@ -47,6 +49,7 @@ def what_if(
     since: Since = None,
     until: Until = None,
     most: Most = None,
+    within: Within = None,
     config: Config = DEFAULT_CONFIG,
     as_json: Json = False,
 ) -> None:
@@ -69,9 +72,16 @@ def what_if(
     # Nothing here is cyclic garbage, and searching for it among a million keys takes long.
     gc.disable()
     try:
-        report = asyncio.run(compare(current, changed, since=began, until=ended, most=most))
+        report = asyncio.run(
+            compare(current, changed, since=began, until=ended, most=most, within=within)
+        )
     finally:
         gc.enable()
+    if not report.conversions and report.is_cut:
+        raise OperatorError(
+            f"no conversion was compared within {within:g} seconds: what was received in the "
+            "deduplication window before the range is read first. Choose a larger --within"
+        )
     if not report.conversions and not report.ignored:
         raise OperatorError(
             f"no stored conversion was received from {spelled(began)} until {spelled(ended)}. "
@@ -89,7 +99,7 @@ def _show(report: WhatIfReport) -> None:
         f"{report.unchanged} unchanged."
     )
     if report.is_cut:
-        printing.say("Later ones were not read: --most ended the run.")
+        printing.say(f"Later ones, from {report.until} on, were not read: a limit ended the run.")
     outcomes = sorted({*report.before, *report.after})
     printing.print_table(
         ["outcome", "before", "after"],

@@ -43,8 +43,13 @@ class WhatIf:
         rejections: Sequence[Rejection],
         read: ReadsRequests,
         ahead: int,
+        is_over: Callable[[], bool] = lambda: False,
     ) -> None:
-        """`read` is called for up to `ahead` parts at a time; their order does not matter."""
+        """`read` is called for up to `ahead` parts at a time; their order does not matter.
+
+        The run ends when `is_over` is true: the report tells until when it read.
+        """
+        self._is_over = is_over
         self._new_settings, self._current_settings = new_settings, current_settings
         self._queries, self._rejections = queries, rejections
         self._read, self._ahead = read, ahead
@@ -81,7 +86,7 @@ class WhatIf:
         async for candidate in self._candidates(began, until):
             if not began <= candidate.received_at < until:
                 continue
-            if most is not None and builder.conversions >= most:
+            if self._is_over() or (most is not None and builder.conversions >= most):
                 until, is_cut = candidate.received_at, True
                 break
             comparisons = past_intake.decide(candidate)
