@@ -26,8 +26,9 @@ ON_POSTGRESQL = 200 if LONG else 12
 # repeat with hashed consent moves to tests; that of a repeat without an id, to another event;
 # the first copy with an idempotency key moves out of test mode.
 FOUND = (35, 392, 1784, 1832, 3070)
-# A page's amount was above the value limit, and is not above the new one.
-FOUND_WIDE = (1354, 1498)
+# A page's amount was above the value limit, and is not above the new one (1354, 1498); an unusable
+# email is a note, if the conversion waits for identifiers (1563, 2982).
+FOUND_WIDE = (1354, 1498, 1563, 2982)
 IGNORED_ELSEWHERE = 267
 PARTS = 4 if LONG else 1
 

@@ -17,17 +17,12 @@ from twite.gateway.what_if.past_copies import PastCopies
 from twite.gateway.what_if.past_guards import PastGuards
 from twite.gateway.what_if.past_ignored import PastIgnored
 from twite.gateway.what_if.report import PastComparison
-from twite.gateway.what_if.reread import BY_SETTINGS
+from twite.gateway.what_if.reread import BY_SETTINGS, UNUSABLE
 from twite.gateway.what_if.stored_ids import StoredIds
 from twite.gateway.what_if.verdict import IntakeOutcome, IntakeVerdict, NotStored, unknown
 
 # Faults and notes of a conversion without identifiers, which it may gain by waiting.
-_OF_NOBODY: Final = frozenset(
-    {
-        "identifier_missing", "email_unusable", "phone_unusable", "twclid_unusable",
-        "twpid_unusable", "ip_unusable", "user_agent_unusable",
-    }
-)  # fmt: skip
+_OF_NOBODY: Final = UNUSABLE | {"identifier_missing"}
 
 
 class PastIntake:

@@ -30,6 +30,14 @@ from twite.gateway.what_if.verdict import IntakeOutcome, IntakeVerdict, NotStore
 
 # Faults that depend on the settings. Another fault rejects a conversion whatever they are.
 BY_SETTINGS: Final = frozenset({"event_unknown", "pixel_unknown"})
+# Notes on identifiers that are omitted, which reject nothing by themselves.
+UNUSABLE: Final = frozenset(
+    {
+        "email_unusable", "phone_unusable", "twclid_unusable", "twpid_unusable", "ip_unusable",
+        "user_agent_unusable",
+    }
+)  # fmt: skip
+_NOT_FINAL: Final = BY_SETTINGS | UNUSABLE
 _MISSING: Final = "identifier_missing"
 _KEY_FIELDS: Final = frozenset({"pixel", "event", "conversion_id"})
 
@@ -159,7 +167,7 @@ class Rereader:
             was_denied=stored_native.was_denied,
         )
         read = stored_native.read_again(judge)
-        if any(fault.code not in BY_SETTINGS for fault in stored_native.faults):
+        if any(fault.code not in _NOT_FINAL for fault in stored_native.faults):
             verdict = self._faulty(stored_native, read, judge)
         else:
             refused = self._refused(stored_native, read, judge)
