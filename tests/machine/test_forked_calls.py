@@ -67,6 +67,16 @@ async def test_worker_that_ends_is_an_error_for_each_call(function):
     assert {type(call) for call in calls} == {OperatorError}
 
 
+async def test_output_of_a_failed_worker_does_not_repeat_the_message(capfd):
+    async with forked(fail, 1) as workers:
+        with pytest.raises(OperatorError):
+            await workers.call(b"jane@shop.example")
+
+    shown = capfd.readouterr().err
+    assert shown.endswith("ValueError\n")
+    assert "jane" not in shown
+
+
 def test_worker_ends_when_its_parent_is_killed():
     ended = subprocess.run(
         [sys.executable, "-c", ENDED_WITH_ITS_PARENT], check=False, capture_output=True, timeout=60

@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import socket
+import sys
 import time
 import traceback
 from collections.abc import AsyncIterator, Callable
@@ -104,8 +105,10 @@ def _serve(theirs: socket.socket, function: BytesFunction) -> NoReturn:
         code = 0
     except (BrokenPipeError, ConnectionError):
         code = 0
-    except BaseException:  # noqa: BLE001  # nothing may return to the parent's code
-        traceback.print_exc()
+    except BaseException as error:  # noqa: BLE001  # nothing may return to the parent's code
+        # Its words may repeat what it read: a person's data.
+        traceback.print_tb(error.__traceback__)
+        sys.stderr.write(f"{type(error).__name__}\n")
     finally:
         os._exit(code)
 

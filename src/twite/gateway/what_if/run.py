@@ -7,7 +7,8 @@ decides in the order of receipt.
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import aclosing
 from typing import Final
 
 from twite.domain.submission import Rejection, RejectionQuery
@@ -83,15 +84,16 @@ class WhatIf:
         )
         builder = ReportBuilder()
         is_cut = False
-        async for candidate in self._candidates(began, until):
-            if not began <= candidate.received_at < until:
-                continue
-            if self._is_over() or (most is not None and builder.conversions >= most):
-                until, is_cut = candidate.received_at, True
-                break
-            comparisons = past_intake.decide(candidate)
-            if candidate.received_at >= since:
-                builder.add_request(candidate, comparisons)
+        async with aclosing(self._candidates(began, until)) as candidates:
+            async for candidate in candidates:
+                if not began <= candidate.received_at < until:
+                    continue
+                if self._is_over() or (most is not None and builder.conversions >= most):
+                    until, is_cut = candidate.received_at, True
+                    break
+                comparisons = past_intake.decide(candidate)
+                if candidate.received_at >= since:
+                    builder.add_request(candidate, comparisons)
         for comparison in past_intake.decide_rejected(since=since, until=until):
             builder.add(comparison)
         return builder.report(
@@ -102,7 +104,7 @@ class WhatIf:
             is_cut=is_cut,
         )
 
-    async def _candidates(self, began: int, until: int) -> AsyncIterator[RequestCandidate]:
+    async def _candidates(self, began: int, until: int) -> AsyncGenerator[RequestCandidate, None]:
         """Yield the requests from a time on, in the order of receipt."""
         number: int | None = None
         parts: deque[asyncio.Task[bytes]] = deque()
