@@ -142,9 +142,10 @@ async def _live(settings: Settings, account: str, keys: OAuthKeys) -> CheckFindi
 
 
 def _not_read(account: str, unreadable: Iterable[str]) -> CheckFinding:
+    figures = "; ".join(map(masked_words, unreadable))
     return warning(
         "results",
-        f"ads account {account}: cannot read {'; '.join(map(masked_words, unreadable))}",
+        f"ads account {account}: cannot read {figures}",
         "These figures are missing in the report.",
         "Report it with this line: X's answer has a form that Twite does not know.",
     )
