@@ -53,7 +53,8 @@ async def test_home_says_how_many_conversions_wait_for_a_decision(page, shop):
     await page.goto(at(shop, ""))
 
     label = await page.locator("svg.flow").get_attribute("aria-label")
-    assert re.search(rf"{REFUSED} dead, 0 rejected, 2 duplicate", label)
+    assert re.search(rf"{REFUSED} dead, 0 rejected, 0 suppressed", label)
+    assert "2 duplicate copies were dropped" in " ".join((await page.inner_text("#all")).split())
 
 
 @pytest.mark.parametrize("span", ["hour", "day", "week", "month"])

@@ -136,7 +136,7 @@ async def test_filter_finds_accounts_by_their_name_or_pixel(stage, typed, found)
 
 
 async def test_table_can_be_sorted_by_a_number(stage):
-    page = await page_of(stage, "?sort=-received")
+    page = await page_of(stage, "?sort=-conversions")
 
     assert names_in(page)[:2] == ["q07", "18ce54d4xyz"]
     assert names_in(await page_of(stage, "?sort=account"))[0] == "18ce54d4xyz"
@@ -158,7 +158,7 @@ async def test_viewer_of_one_pixel_gets_its_overview_at_once(stage):
     page = await page_of(stage, name="client")
 
     assert names_in(page) == []
-    assert "1 received today" in text_of(page)
+    assert "1 conversions today" in text_of(page)
     assert "By source" not in text_of(page)
     others = [pixel for pixel in PIXELS if pixel != "q01" and pixel in main_of(page)]
     assert others == []
@@ -192,7 +192,7 @@ async def test_overview_of_a_pixel_says_each_alert_once_and_titles_other_problem
 
 
 @pytest.mark.parametrize(
-    "query", ["", "?account=18ce54d4xyz", "?pixel=q07", "?q=q07", "?page=2", "?sort=-received"]
+    "query", ["", "?account=18ce54d4xyz", "?pixel=q07", "?q=q07", "?page=2", "?sort=-conversions"]
 )
 async def test_counts_of_hidden_pixels_do_not_leak(stage, query):
     page = main_of(await page_of(stage, query, name="client"))
@@ -211,14 +211,14 @@ async def test_viewer_of_two_pixels_sees_two_rows_and_no_more(stage):
     # The account's other pixel is hidden, so that its number leads to the visible one.
     assert "/console/conversions?pixel=q01&amp;when=today" in page
     assert "q00" not in main_of(page)
-    assert "2 received =" in text_of(page)
+    assert "2 conversions =" in text_of(page)
 
 
 async def test_all_conversions_say_since_when_and_lead_to_lists(stage):
     page = await page_of(stage)
 
     assert re.search(r"All conversions since \d{4}-\d\d-\d\d", text_of(page))
-    assert '<a href="/console/conversions">82</a></span> received' in page
+    assert '<a href="/console/conversions">82</a></span> conversions' in " ".join(page.split())
     assert '<a href="/console/conversions?state=rejected">30</a></span> rejected' in page
 
 
@@ -234,7 +234,7 @@ async def test_page_of_a_viewer_without_a_pixel_says_what_is_missing(stage):
     page = await page_of(stage, name="nobody")
 
     assert "No pixel." in text_of(page)
-    assert "0 received =" in text_of(page)
+    assert "0 conversions =" in text_of(page)
 
 
 @pytest.mark.parametrize(

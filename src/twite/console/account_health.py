@@ -9,6 +9,7 @@ import msgspec
 
 from twite.console.render import lasting, number, percent
 from twite.console.visible_alerts import ShownCause
+from twite.domain.history import ConversionCounts
 from twite.domain.stats.tally import FlowCounts
 from twite.domain.times import HOUR
 from twite.gateway.ports.listing import NONE
@@ -17,7 +18,7 @@ from twite.gateway.ports.listing import NONE
 REFUSED_WARNS: Final = 0.01
 REFUSED_URGENT: Final = 0.1
 # A share of fewer conversions says little.
-LEAST_RECEIVED: Final = 20
+LEAST_CONVERSIONS: Final = 20
 # From this age of the oldest pending conversion on, an account has a problem, or an urgent one.
 LATE_WARNS: Final = HOUR
 LATE_URGENT: Final = 24 * HOUR
@@ -121,7 +122,8 @@ class AccountHealth(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def rank(self) -> tuple[float | str, ...]:
         """The place of the account: the worst first, by health, alerts, refusals, age and held."""
-        share = self.refused / self.flow_today.received if self.flow_today.received else 0
+        conversions = self.flow_today.conversions
+        share = self.refused / conversions if conversions else 0
         return (
             _ORDER[self.health],
             -len(self.reasons),
@@ -146,6 +148,21 @@ def listing_path(
     query = urlencode({name: value for name, value in fields.items() if value})
     query = "&".join(part for part in (query, when) if part)
     return "/console/conversions" + (f"?{query}" if query else "")
+
+
+class CountedRow(msgspec.Struct, frozen=True, kw_only=True):
+    """The conversions of a source, of a pixel, or of a source for a pixel; "" for all.
+
+    Templates show them with `count_parts.html`.
+    """
+
+    counts: ConversionCounts
+    in_source: str = ""
+    in_pixel: str = ""
+
+    def listing(self, state: str = "") -> str:
+        """Return the list of these conversions in a state, or in all."""
+        return listing_path(state, pixel=self.in_pixel, source=self.in_source)
 
 
 def health_of(
@@ -213,7 +230,7 @@ def _alerts(causes: Sequence[ShownCause], pixels: Sequence[str]) -> Iterable[Hea
 
 def _problems(account: AccountHealth, now: int) -> Iterable[HealthReason]:
     today, refused = account.flow_today, account.refused
-    share = refused / today.received if today.received >= LEAST_RECEIVED else 0
+    share = refused / today.conversions if today.conversions >= LEAST_CONVERSIONS else 0
     # Those that X refused and rejected ones are in two lists.
     for count, state, what in (
         (today.dead, "dead", "refused by X today"),
@@ -221,7 +238,7 @@ def _problems(account: AccountHealth, now: int) -> Iterable[HealthReason]:
     ):
         if share >= REFUSED_WARNS and count:
             yield HealthReason(
-                text=f"{percent(count, today.received)} {what}",
+                text=f"{percent(count, today.conversions)} {what}",
                 path=account.listing(state, is_today=True),
                 is_urgent=share >= REFUSED_URGENT,
             )

@@ -61,7 +61,7 @@ def traffic_chart(
             ChartSeries("delivered", "ok"),
             ChartSeries("not yet delivered", "wait"),
             ChartSeries("refused", "bad"),
-            ChartSeries("duplicate or suppressed", "soft"),
+            ChartSeries("duplicate copies or suppressed", "soft"),
         ],
         kind=ChartKind.COLUMNS,
         unit=Unit.COUNT,

@@ -39,14 +39,13 @@ TONES: Final[Mapping[str, str]] = {
     ListedState.SUPPRESSED: "none",
     ListedState.REJECTED: "bad",
 }
-# The counts of the balance and their colours, in the order of the chart.
+# The outcomes of conversions and their colours, in the order of the chart.
 ENDS: Final = (
     ("delivered", "ok"),
     ("pending", "wait"),
     ("held", "warn"),
     ("dead", "bad"),
     ("rejected", "bad"),
-    ("duplicate", "soft"),
     ("suppressed", "none"),
 )
 

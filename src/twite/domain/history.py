@@ -134,6 +134,11 @@ class ConversionCounts(msgspec.Struct, frozen=True, kw_only=True):
     pending: int = 0
 
     @property
+    def conversions(self) -> int:
+        """The received conversions without duplicates, as lists show them."""
+        return self.received - self.duplicate
+
+    @property
     def balance(self) -> int:
         """Received conversions that no state accounts for: must be 0."""
         return self.received - (

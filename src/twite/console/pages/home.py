@@ -17,6 +17,7 @@ from twite.console.account_health import (
     REFUSED_URGENT,
     REFUSED_WARNS,
     AccountHealth,
+    CountedRow,
     Health,
     PixelFigures,
     added_flows,
@@ -67,7 +68,7 @@ MOST_CAUSES: Final = 5
 # By column: how to sort by it. The default is by health, the worst first.
 _SORTS: Final[Mapping[str, Callable[[AccountHealth], Any]]] = {
     "account": lambda account: account.name,
-    "received": lambda account: account.flow_today.received,
+    "conversions": lambda account: account.flow_today.conversions,
     "delivered": lambda account: account.flow_today.delivered,
     "refused": lambda account: account.refused,
     "held": lambda account: account.held,
@@ -124,13 +125,14 @@ class HomePage:
             balance=[(name, getattr(whole, name), tone) for name, tone in ENDS],
             spoken=", ".join(f"{number(getattr(whole, name))} {name}" for name, _ in ENDS),
             all_path=_all_path(request, scope, "", pixel),
+            copies_path=_all_path(request, scope, "duplicate", pixel),
             problems_path=_problems_path(request),
             since=since,
             by_pixel=by_pixel,
             view_pixel=pixel if by_pixel and pixel in self.destinations else "",
             view_account=request.query.first("account"),
             is_alone=by_pixel and len(accounts) <= 1,
-            sources=counts if len(pixels) == 1 and len(counts) > 1 else [],
+            sources=_source_rows(counts) if len(pixels) == 1 and len(counts) > 1 else [],
             listing_path=listing_path,
             traffic=traffic,
             latency=latency,
@@ -266,6 +268,10 @@ def _figures(
         dead=whole.dead,
         oldest=oldest,
     )
+
+
+def _source_rows(counts: Sequence[ConversionCounts]) -> list[CountedRow]:
+    return [CountedRow(counts=each, in_source=each.source, in_pixel=each.pixel) for each in counts]
 
 
 def _title(request: PageRequest) -> str:

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-import msgspec
 from starlette.responses import Response
 
+from twite.console.account_health import CountedRow
 from twite.console.page import FormData, NavigationGroup, PageLocation, PageRequest, PageRoute
 from twite.console.request_checks import AccessDenied
 from twite.console.row_pages import matching, typed_name
@@ -17,7 +17,7 @@ from twite.domain.delivery import State
 from twite.domain.destination import Destination, MissingCredentials, OAuthKeys, PixelToken, Source
 from twite.domain.errors import ClientError
 from twite.domain.fault import Fault
-from twite.domain.history import ConversionCounts, total
+from twite.domain.history import total
 from twite.domain.pause import Pause
 from twite.domain.people.users import AuditAction, Role, Viewer
 from twite.domain.test_mode import in_test, is_test
@@ -36,12 +36,11 @@ _FIELDS: Final = ("value", "currency", "email", "phone", "twclid", "ip", "user_a
 _UNDER_WAY: Final = {State.QUEUED, State.SENDING}
 
 
-class ShownPixel(msgspec.Struct, frozen=True, kw_only=True):
+class ShownPixel(CountedRow, frozen=True, kw_only=True):
     """A pixel as shown on the page, with the kinds of its credentials only."""
 
     destination: Destination
     credentials: tuple[str, ...]
-    counts: ConversionCounts
     sources: Sequence[str]
     pause: Pause | None
     events_paused: Sequence[Pause]
@@ -62,7 +61,7 @@ _ORDERS: Final[Mapping[str, Callable[[ShownPixel], Any]]] = {
     "delivered": lambda shown: shown.counts.delivered,
     "pending": lambda shown: shown.counts.pending,
     "held": lambda shown: shown.counts.held,
-    "dead": lambda shown: shown.counts.dead,
+    "refused-by-x": lambda shown: shown.counts.dead,
 }
 
 
@@ -141,6 +140,7 @@ class PixelsPage:
                 destination=self.destinations[pixel],
                 credentials=kinds_of(self.destinations[pixel]),
                 counts=total(account for account in accounts if account.pixel == pixel),
+                in_pixel=pixel,
                 sources=[source.name for source in self.sources if pixel in source.pixels],
                 pause=pauses.get(pixel),
                 events_paused=[pause for pause in paused if pause.pixel == pixel and pause.event],

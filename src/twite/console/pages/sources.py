@@ -7,6 +7,7 @@ from typing import Any, Final
 import msgspec
 from starlette.responses import Response
 
+from twite.console.account_health import CountedRow
 from twite.console.page import (
     NOT_CONFIRMED,
     NavigationGroup,
@@ -20,7 +21,7 @@ from twite.console.request_checks import AccessDenied
 from twite.console.row_pages import matching, typed_name
 from twite.console.table_view import table_view
 from twite.domain.destination import Destination, Source
-from twite.domain.history import ConversionCounts, total
+from twite.domain.history import total
 from twite.domain.people.users import AuditAction, Role
 from twite.domain.stats.traffic import HourlyTraffic
 from twite.domain.times import DAY
@@ -41,11 +42,10 @@ _ADMIN: Final = Role.ADMIN
 _JOINED_SINCE: Final = 7 * DAY
 
 
-class ShownSource(msgspec.Struct, frozen=True, kw_only=True):
+class ShownSource(CountedRow, frozen=True, kw_only=True):
     """A source with its counts."""
 
     source: Source
-    counts: ConversionCounts
 
     @property
     def name(self) -> str:
@@ -65,7 +65,9 @@ class Gained(msgspec.Struct, frozen=True, kw_only=True):
 
 _ORDERS: Final[Mapping[str, Callable[[ShownSource], Any]]] = {
     "source": lambda shown: shown.source.name,
-    "received": lambda shown: shown.counts.received,
+    "conversions": lambda shown: shown.counts.conversions,
+    "held": lambda shown: shown.counts.held,
+    "duplicate-copies": lambda shown: shown.counts.duplicate,
 }
 
 
@@ -165,6 +167,7 @@ class SourcesPage:
         return [
             ShownSource(
                 source=source,
+                in_source=source.name,
                 counts=total(account for account in accounts if account.source == source.name),
             )
             for source in sources

@@ -53,6 +53,11 @@ class FlowCounts(msgspec.Struct, frozen=True, kw_only=True):
     delivered: int = 0
     dead: int = 0
 
+    @property
+    def conversions(self) -> int:
+        """The received conversions without duplicates, as lists show them."""
+        return self.received - self.duplicate
+
 
 class DeliveryTimes(msgspec.Struct, frozen=True, kw_only=True):
     """How long deliveries took, from receipt on, in one span: their number by slot."""
