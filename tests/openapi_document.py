@@ -5,6 +5,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
+from inspect import cleandoc
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
@@ -142,6 +143,10 @@ def _with_content(written: Json) -> Json:
 
 def _schemas() -> Json:
     _, schemas = msgspec.json.schema_components(_BODIES, ref_template=_COMPONENT)
+    for schema in schemas.values():
+        if "description" in schema:
+            # As Python 3.13 and later do when they compile.
+            schema["description"] = cleandoc(schema["description"])
     # Null after the body has been deleted.
     schemas["HistoryView"]["properties"]["sent"]["type"] = ["object", "null"]
     return {**_written()["bodies"], **schemas}

@@ -1,6 +1,7 @@
 import asyncio
 import json
 import sqlite3
+from contextlib import closing
 
 from command_stage import settings_in
 
@@ -90,7 +91,7 @@ def test_accounting_needs_no_credentials(command, shop, monkeypatch):
 
 def _lose_delivered_conversions(path):
     """Corrupt the counts, as a bug might."""
-    with sqlite3.connect(path) as connection:
+    with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("UPDATE account SET delivered = delivered - 1")
     connection.close()
 

@@ -4,6 +4,7 @@ import csv
 import json
 import re
 import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -20,7 +21,7 @@ PERSON = "erika.zqmuster@canary.example"
 @pytest.fixture
 def database(place):
     """A SQLite file with three orders; ids above 2^53."""
-    with sqlite3.connect(place / "shop.db") as made:
+    with closing(sqlite3.connect(place / "shop.db")) as made, made:
         made.execute("CREATE TABLE orders(id INTEGER, at TEXT, total TEXT, price REAL, email TEXT)")
         made.executemany(
             "INSERT INTO orders VALUES (?, ?, '49.90', 49.90, ?)",
@@ -99,7 +100,7 @@ def test_unsafe_query_sends_nothing(place, gateway, database, capsys, *, query, 
     assert code == 1
     assert sentence in said(capsys)
     assert gateway.requests == []
-    with sqlite3.connect(place / "shop.db") as kept:
+    with closing(sqlite3.connect(place / "shop.db")) as kept, kept:
         assert kept.execute("SELECT count(*) FROM orders").fetchone() == (3,)
     kept.close()
 

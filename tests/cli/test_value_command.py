@@ -3,6 +3,7 @@
 import asyncio
 import json
 import sqlite3
+from contextlib import closing
 
 import polars as pl
 import pytest
@@ -234,7 +235,7 @@ def test_only_one_source_is_tried_if_it_is_named(command, received):
 
 
 def test_amounts_that_are_no_longer_stored_are_said(command, received):
-    with sqlite3.connect(received.with_name("twite.db")) as store:
+    with closing(sqlite3.connect(received.with_name("twite.db"))) as store, store:
         store.execute("UPDATE submission SET body = x''")
 
     code, found = tried(command, received)

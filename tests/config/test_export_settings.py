@@ -99,7 +99,7 @@ def test_reload_names_the_changed_keys(tmp_path):
         ("s3://AKIA:word@bucket/twite/", "has credentials"),
         ("postgresql://twite:word@db:99999999/shop", "has a port that is not a number from 1"),
         ("postgresql://twite:word@db:0/shop", "has a port"),
-        ("postgresql://twite:word@db:5432,[::1]:x/shop", "has a port"),
+        ("postgresql://twite:word@db:5432,replica:x/shop", "has a port"),
         ("mysql://twite:word@[::1]:65536/shop", "has a port"),
     ],
 )
@@ -114,7 +114,7 @@ def test_url_with_a_wrong_host_or_credentials_is_refused_without_them(tmp_path, 
     "url",
     [
         "postgresql://twite:word@db/shop",
-        "postgresql://twite:word@db:5432,[::1]:5433,other/shop?target_session_attrs=primary",
+        "postgresql://twite:word@db:5432,replica:5433,other/shop?target_session_attrs=primary",
         "postgresql:///shop?host=/run/postgresql",
         "postgresql://twite:w:1/or@d@db:5432/shop",
     ],

@@ -1,6 +1,7 @@
 """The findings of diagnostics. `tests/cli/test_check.py` runs the whole command."""
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -112,7 +113,7 @@ async def test_balance_other_than_0_fails_with_source_and_pixel(tmp_path):
     owned = await SQLiteStore.open(str(settings.store.path))
     await owned.record(a_submission(an_entry()))
     await owned.close()
-    with sqlite3.connect(settings.store.path) as connection:
+    with closing(sqlite3.connect(settings.store.path)) as connection, connection:
         connection.execute("UPDATE account SET received = received + 2")
     connection.close()
 

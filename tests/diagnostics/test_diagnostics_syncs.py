@@ -1,6 +1,7 @@
 """Diagnostics of syncs: unreachable sources, failed runs, and a second sender of an event."""
 
 import sqlite3
+from contextlib import closing
 
 import pytest
 
@@ -34,7 +35,7 @@ source = "shop"
 @pytest.fixture
 def database(tmp_path):
     path = tmp_path / "shop.db"
-    with sqlite3.connect(path) as made:
+    with closing(sqlite3.connect(path)) as made, made:
         made.execute("CREATE TABLE orders(id, at, changed)")
     made.close()
     return path

@@ -5,6 +5,7 @@ import re
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -64,7 +65,7 @@ def test_documented_call_from_a_server_is_printed_by_twite_events_snippet(kind):
 
 
 def test_documented_query_is_accepted_by_send(tmp_path):
-    with sqlite3.connect(tmp_path / "shop.db") as database:
+    with closing(sqlite3.connect(tmp_path / "shop.db")) as database, database:
         database.execute(
             "CREATE TABLE orders(number, paid_at, total, currency, email, phone, x_click_id,"
             " ad_consent)"

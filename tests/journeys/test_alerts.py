@@ -9,6 +9,7 @@ import shutil
 import sqlite3
 import threading
 import time
+from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -226,7 +227,7 @@ def test_balance_other_than_0_opens_an_alert_at_start_and_stop(tmp_path, x_emula
         gateway.post(a_purchase("order-1"))
         gateway.drained()
         gateway.stop()
-        with sqlite3.connect(tmp_path / "twite.db") as connection:
+        with closing(sqlite3.connect(tmp_path / "twite.db")) as connection, connection:
             connection.execute("UPDATE account SET received = received + 1")
         connection.close()
 

@@ -4,6 +4,7 @@ import contextlib
 import getpass
 import json
 import sqlite3
+from contextlib import closing
 
 import pytest
 from gateway_processes import TOKEN, command, wait_for
@@ -326,5 +327,5 @@ def test_no_secret_of_a_sign_in_is_stored_in_plain_text(x_emulator, tmp_path):
     secrets = [TOKEN, *(app["secret"] for app in made), *(app["token"] for app in made)]
     held = b"".join(path.read_bytes() for path in tmp_path.iterdir() if path.name != "twite.toml")
     assert [secret for secret in secrets if secret.encode() in held] == []
-    with sqlite3.connect(tmp_path / "twite.db") as database:
+    with closing(sqlite3.connect(tmp_path / "twite.db")) as database, database:
         assert database.execute("SELECT count(*) FROM vault").fetchone() == (2,)

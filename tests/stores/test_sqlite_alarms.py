@@ -1,6 +1,7 @@
 """Alerts in an SQLite database."""
 
 import sqlite3
+from contextlib import closing
 
 import pytest
 
@@ -26,7 +27,7 @@ async def test_alert_written_by_another_version_is_ignored(tmp_path, change):
     store = await SQLiteStore.open(path)
     await store.put([ALERT])
     await store.close()
-    with sqlite3.connect(path) as connection:
+    with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute(f"UPDATE alert SET {change}")  # noqa: S608  words of this test
     connection.close()
 

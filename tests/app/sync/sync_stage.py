@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime
 from types import SimpleNamespace
 
@@ -111,7 +112,7 @@ class SyncStage:
         )
 
     def execute(self, *statements):
-        with sqlite3.connect(self.path) as database:
+        with closing(sqlite3.connect(self.path)) as database, database:
             for statement in statements:
                 database.execute(*statement if isinstance(statement, tuple) else (statement,))
         database.close()

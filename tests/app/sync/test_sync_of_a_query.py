@@ -4,6 +4,7 @@ import asyncio
 import random
 import sqlite3
 import threading
+from contextlib import closing
 
 import msgspec
 import pytest
@@ -296,7 +297,7 @@ async def test_results_are_written_into_a_table_of_the_database(shop):
 
     await shop.run(write_back="twite_sent")
 
-    with sqlite3.connect(shop.path) as database:
+    with closing(sqlite3.connect(shop.path)) as database, database:
         rows = database.execute(
             "SELECT conversion_id, verdict, code FROM twite_sent WHERE sync = 'orders' ORDER BY 1"
         ).fetchall()

@@ -1,6 +1,7 @@
 """Attempts to make a sync of a database lose a row, or submit one after the gateway forgot it."""
 
 import sqlite3
+from contextlib import closing
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from zoneinfo import ZoneInfo
@@ -23,7 +24,7 @@ RESULTS = (
 
 
 def results(shop):
-    with sqlite3.connect(shop.path) as database:
+    with closing(sqlite3.connect(shop.path)) as database, database:
         rows = database.execute("SELECT conversion_id, verdict FROM twite_sent ORDER BY 1")
         found = rows.fetchall()
     database.close()

@@ -4,6 +4,7 @@ import json
 import sqlite3
 import threading
 import urllib.request
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -129,7 +130,7 @@ def totals(gateway: Gateway) -> str:
 
 def expire_leases(path: Path) -> None:
     """Let time pass, so that the leases of the killed sender expire."""
-    with sqlite3.connect(path) as store:
+    with closing(sqlite3.connect(path)) as store, store:
         store.execute("UPDATE lease SET until = 0")
 
 

@@ -4,6 +4,7 @@ import hmac
 import json
 import shutil
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -262,7 +263,7 @@ def test_tag_run_interrupted_by_a_kill_repeats_or_is_held(
         gateway.post(bought())
         wait_for(lambda: vendor.count() == 1)
         gateway.kill()
-        with sqlite3.connect(tmp_path / "twite.db") as store:
+        with closing(sqlite3.connect(tmp_path / "twite.db")) as store, store:
             store.execute("UPDATE lease SET until = 0")  # the lease of the killed sender
         gateway.start()
         balance = gateway.drained()
