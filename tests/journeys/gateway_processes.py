@@ -99,3 +99,7 @@ def replay(gateway: Gateway, *words: str) -> subprocess.CompletedProcess[str]:
     if found is not None:
         command(gateway, "dead", "replays", found, "--follow")
     return started
+
+
+def discard(gateway: Gateway, *words: str) -> subprocess.CompletedProcess[str]:
+    return command(gateway, "dead", "discard", *words)

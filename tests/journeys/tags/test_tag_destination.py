@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from gateway_processes import Gateway, command, replay, wait_for
+from gateway_processes import Gateway, command, discard, replay, wait_for
 from vendor import Vendor
 
 TEMPLATE = Path(__file__).parents[2] / "tags/templates/crm_post.tpl"
@@ -142,7 +142,7 @@ def test_event_only_for_a_tag_is_found_by_its_id(tmp_path, x_emulator):
         gateway.drained(seconds=150)
         shown = json.loads(command(gateway, "show", "B1", "--json").stdout)["conversions"]
         status, asked = gateway.get("/v1/conversions/tag:crm/B1")
-        command(gateway, "dead", "replay", "B1")
+        replay(gateway, "B1")
         after = gateway.drained()
 
     assert [conversion["conversion_id"] for conversion in shown] == ["some_event/B1"]
@@ -212,7 +212,7 @@ def test_delivery_that_a_vendor_refuses_is_a_dead_letter(tmp_path, x_emulator):
         gateway.drained(seconds=150)
         dead = json.loads(command(gateway, "dead", "list", "--json").stdout)
         vendor.behaviour = lambda _: 200
-        command(gateway, "dead", "replay", "--all")
+        replay(gateway, "--all")
         after = gateway.drained()
 
     assert vendor.count() == 6
@@ -222,9 +222,9 @@ def test_delivery_that_a_vendor_refuses_is_a_dead_letter(tmp_path, x_emulator):
 
 
 @pytest.mark.parametrize(
-    ("done", "sent", "ends"), [("replay", 1, "delivered"), ("discard", 0, "suppressed")]
+    ("do", "sent", "ends"), [(replay, 1, "delivered"), (discard, 0, "suppressed")]
 )
-def test_order_held_for_its_amount_is_also_held_for_the_tag(tmp_path, x_emulator, done, sent, ends):
+def test_order_held_for_its_amount_is_also_held_for_the_tag(tmp_path, x_emulator, do, sent, ends):
     with Vendor() as vendor:
         gateway = with_tag(tmp_path, x_emulator.url, vendor)
         gateway.config.write_text(
@@ -238,7 +238,7 @@ def test_order_held_for_its_amount_is_also_held_for_the_tag(tmp_path, x_emulator
             receipt = gateway.post(bought(1, value="4990.00"))[1]
             waiting = gateway.drained()
             before = vendor.count()
-            command(gateway, "dead", done, "order-1", "--pixel", "o8z6j")
+            do(gateway, "order-1", "--pixel", "o8z6j")
             gateway.drained()
             histories = [
                 gateway.get(f"/v1/conversions/{of}/order-1")[1] for of in ("o8z6j", "tag:crm")
