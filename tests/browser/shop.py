@@ -58,6 +58,14 @@ name = "testing"
 origins = ["{origin}"]
 pixel = "o8z6j"
 test_until = "{until}"
+[[value_rule]]
+name = "net-of-new"
+when = "tax && new_customer"
+value = "multiply(subtract(subtract(value, tax), shipping), `2`)"
+[[value_rule]]
+name = "net-of-others"
+when = "tax && new_customer == `false`"
+value = "subtract(subtract(value, tax), shipping)"
 """
 
 

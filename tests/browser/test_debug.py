@@ -24,14 +24,17 @@ async def test_debugger_names_misspelt_events_and_fields(visitor, site):
     lines = printed_by(visitor)
 
     await visitor.goes_to("/")
-    await visitor.does("twite('purchase', {order_id: 'd1', contents: [{pric: 1}], foo: 1})")
+    fields = "contents: [{pric: 1}], shipping: 'free', tax: 1, new_customer: true, foo: 1"
+    await visitor.does(f"twite('purchase', {{order_id: 'd1', {fields}}})")
     said = {
         "[twite] purchse is no event of this source: did you mean purchase?",
         "[twite] unknown field curency: did you mean currency?",
         "[twite] unknown field pric in contents: did you mean price?",
+        "[twite] purchase: shipping is not an amount",
         "[twite] unknown field foo",
     }
     await until(lambda: said <= set(lines))
+    assert not [line for line in lines if "tax is" in line or "field new_customer" in line]
 
 
 async def test_debugged_conversion_is_sent_once_and_its_answer_is_printed(visitor, site):

@@ -1,7 +1,7 @@
-"""Sources that share an origin, and browser data from before sources had names."""
+"""Sources that share an origin."""
 
 import pytest
-from visitor import bought, left
+from visitor import bought
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.journey]
 
@@ -9,25 +9,7 @@ pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.journey]
 @pytest.fixture
 def page(site):
     site.shop.page("/", "", head=site.tag(data_pixel="off"))
-    site.shop.page("/elsewhere", "")
     return site
-
-
-async def test_queued_conversion_of_a_script_without_a_source_is_sent(visitor, page):
-    conversion = (
-        "{event: 'purchase', conversion_id: 'order-of-before', at: Date.now(),"
-        " email: 'shopper@example.com'}"
-    )
-    await visitor.goes_to("/elsewhere")
-    await visitor.does(
-        f"localStorage['twite:' + Date.now() + 'purchase order-of-before'] = {left(conversion)}"
-    )
-
-    await visitor.goes_to("/")
-    await visitor.sends()
-    await visitor.wait_until_settled()
-
-    assert [sent["conversion_id"] for sent in visitor.conversions()] == ["order-of-before"]
 
 
 async def test_sources_of_a_shared_origin_send_one_order_once_each(visitor, page):

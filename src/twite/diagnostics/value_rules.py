@@ -157,8 +157,7 @@ def _of_differing_copies(
                 f"send {', '.join(names)}",
                 "If only one of the two copies has what the rule reads, the amount depends on "
                 "which copy arrives first.",
-                "Send the same fields from both, or let only the server send the event. twite.js "
-                "does not send tax, shipping and new_customer.",
+                "Send the same fields from both, or let only the server send the event.",
             )
 
 

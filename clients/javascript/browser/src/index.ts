@@ -22,6 +22,10 @@ export interface ConversionParameters {
   contents?: readonly Content[];
   description?: string;
   search?: string;
+  /** For value rules: the tax and shipping that `value` contains. X never gets these three. */
+  tax?: string | number;
+  shipping?: string | number;
+  new_customer?: boolean;
   twclid?: string;
 }
 

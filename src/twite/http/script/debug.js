@@ -7,7 +7,7 @@ const [settings, signals, allowed, robot] = twite.debug;
 
 const FIELDS = [
   'conversion_id', 'order_id', 'transaction_id', 'value', 'currency', 'email', 'phone', 'email_sha256',
-  'phone_sha256', 'contents', 'description', 'search', 'twclid'
+  'phone_sha256', 'contents', 'description', 'search', 'tax', 'shipping', 'new_customer', 'twclid'
 ];
 const LINES = ['id', 'name', 'price', 'quantity', 'group', 'type'];
 // What is said of a message without conversions and click.
@@ -59,7 +59,9 @@ const judge = (event, given) => {
   unknown(given, FIELDS, '');
   const fields = {...given};
   [].concat(fields.contents || []).forEach((line) => unknown(line, LINES, ' in contents'));
-  if (fields.value !== undefined && !(+fields.value >= 0)) warn(event + ': value is not an amount');
+  for (const name of ['value', 'tax', 'shipping']) {
+    if (fields[name] !== undefined && !(+fields[name] >= 0)) warn(event + ': ' + name + ' is not an amount');
+  }
   if (fields.value && !/^[A-Z]{3}$/.test(fields.currency)) warn(event + ': value needs a currency of ISO 4217, such as EUR');
   if (!fields.conversion_id && !fields.order_id && !fields.transaction_id) {
     warn(event + ' has no order_id, so the server cannot send the same id');
@@ -88,9 +90,9 @@ const print = (called, given, made) => {
     else if (!allowed()) info(called + ' waits for consent');
   }
   printState();
-  const mark = new RegExp('^twite:(' + settings.source + ':)?\\d{13}');
+  const mark = 'twite:' + settings.source + ':';
   try {
-    info('queue: ' + Object.keys(localStorage).filter((key) => mark.test(key)).length + ' waiting');
+    info('queue: ' + Object.keys(localStorage).filter((key) => key.startsWith(mark)).length + ' waiting');
   } catch (e) {
     info('queue: the browser blocks its storage');
   }

@@ -23,7 +23,7 @@ const LONGEST = 2e4;
 const DAY = 864e5;
 
 const CLICK = /^(?!null$|undefined$)[\w-]{1,512}$/;
-const DIGEST = /^[0-9a-f]{64}$/i;
+const DIGEST = /^[\da-f]{64}$/i;
 const ROBOT = /(^|[^u])bot|crawl|spider|headless|lighthouse/i;
 
 // A page without a consent setting is a page that did not ask its visitors: it needs their consent.
@@ -48,7 +48,7 @@ const quietly = (f) => (...said) => {
 const follow = (owner, called, after) => {
   const step = owner[called];
   owner[called] = (...said) => {
-    const made = step.apply(owner, said);
+    const made = step.call(owner, ...said);
     quietly(after)();
     return made;
   };
@@ -71,7 +71,7 @@ const begin = quietly(() => {
 });
 
 // Undefined for invalid JSON.
-const parsed = quietly((text) => JSON.parse(text));
+const parsed = quietly(JSON.parse);
 
 // The debugger is a file of its own. Messages wait for it, so that it prints all of them.
 const debug = () => {
@@ -121,10 +121,9 @@ const setCookie = (called, value) => {
   d.cookie = rest;
 };
 
-// Sources may share an origin, so each has its own queue. The first source sends what older scripts
-// without a source name left behind.
-const mark = () => settings.source + ':';
-const queued = () => Object.keys(box).filter((key) => /^twite:\d{13}/.test(key.replace(mark(), ''))).sort();
+// Sources may share an origin, so each has its own queue.
+const mark = () => 'twite:' + settings.source + ':';
+const queued = () => Object.keys(box).filter((key) => !key.indexOf(mark())).sort();
 
 // ---- The click.
 
@@ -257,8 +256,8 @@ const allowed = () => {
 const terms = () => {
   const sale = others.gpc || optedOut ? settings.opt_out : 'send';
   const profiles = signals().ad_personalization !== 'denied' && worst() > 1;
-  return settings.pixel !== 'off' && (sale === 'send' || sale === 'restrict') &&
-    (sale === 'send' && profiles ? {} : {restricted_data_use: 'restrict_optimization'});
+  const restrict = {restricted_data_use: 'restrict_optimization'};
+  return settings.pixel !== 'off' && {send: profiles ? {} : restrict, restrict: restrict}[sale];
 };
 
 const waiting = [];
@@ -314,10 +313,10 @@ const worst = () => Math.min(3, ...Object.values(grades));
 
 // ---- One conversion.
 
-// JSON cannot contain half of a surrogate pair (a name that was truncated within an emoji).
-const text = (value) => (value || value === 0 ? String(value).replace(/\p{Cs}/gu, '') : undefined);
-// 3 * 0.1 is 0.30000000000000004.
-const number = (value) => (typeof value === 'number' ? Math.round(value * 1e6) / 1e6 : text(value));
+// JSON cannot contain half of a surrogate pair (a name that was truncated within an emoji), and
+// 3 * 0.1 is 0.30000000000000004. An amount divided by zero is none.
+const text = (value) => ((value || value === 0) && value !== 1 / 0 ? String(value.toFixed ? +value.toFixed(6) : value).replace(/\p{Cs}/gu, '') : undefined);
+const pick = (given, names) => Object.assign(...names.split(',').map((called) => ({[called]: text(given[called])})));
 
 const times = {};
 // A reloaded page makes the same calls in the same order, and finds their ids again.
@@ -328,7 +327,7 @@ const remembered = (what) => {
 };
 
 // URLs must not contain personal data: a parameter with an at sign loses its value.
-const address = () => location.href.split('#')[0].replace(/([?&][^=&]+=)[^&]*(@|%40)[^&]*/gi, '$1');
+const address = () => location.href.split('#')[0].replace(/([?&][^=&]+=)[^&]*(@|%40)[^&]*/g, '$1');
 
 const hex = (bytes) => Array.from(bytes, (byte) => (byte + 256).toString(16).slice(1)).join('');
 
@@ -337,18 +336,13 @@ const convert = (event, given, at, url) => {
   if (!allowed()) return void waiting.push(() => convert(event, given, at, url));
   const one = {
     event: text(event),
-    value: number(given.value),
-    currency: text(given.currency),
-    contents: [].concat(given.contents || []).filter(Boolean).map((line) => ({
-      id: text(line.id),
-      name: text(line.name),
-      price: number(line.price),
-      quantity: Math.round(line.quantity) || undefined,
-      group: text(line.group),
-      type: text(line.type)
+    ...pick(given, 'currency,description,search,value,tax,shipping'),
+    // A list, because false is a text, too.
+    new_customer: text([given.new_customer]) || undefined,
+    contents: [].concat(given.contents).filter(Boolean).map((line) => ({
+      ...pick(line, 'id,name,price,group,type'),
+      quantity: Math.round(line.quantity) || undefined
     })),
-    description: text(given.description),
-    search: text(given.search),
     url: url
   };
   if (JSON.stringify(one).length > 1.6e4) one.contents = [];
@@ -360,7 +354,7 @@ const convert = (event, given, at, url) => {
     one.at = at;
     one.twclid = text(given.twclid) || (newest() || {}).id;
     one.twpid = text(readCookie('_twpid'));
-    const entry = {key: 'twite:' + mark() + at + called, one: one, until: Date.now() + PATIENCE, tries: 0};
+    const entry = {key: mark() + at + called, one: one, until: Date.now() + PATIENCE, tries: 0};
     mine.push(entry);
     keep(entry);
     tellPixel(entry, given);
@@ -454,16 +448,16 @@ const loadPixel = quietly(() => {
   const limits = terms();
   if (callable('twq') || settings.pixel !== 'load' || !limits || !settings.pixel_id) return;
   const twq = w.twq = function () {
-    twq.exe ? twq.exe.apply(twq, arguments) : twq.queue.push(arguments);
+    twq.exe ? twq.exe(...arguments) : twq.queue.push(arguments);
   };
   twq.version = '1.1';
   twq.queue = [];
-  const script = d.createElement('script');
-  // Some content security policies require a Trusted Type.
-  script.src = quietly(() => trustedTypes.createPolicy('twite', {createScriptURL: String}).createScriptURL(settings.pixel_url))() || settings.pixel_url;
-  script.nonce = tag.nonce;
-  script.onerror = () => { failed = true; };
-  d.head.append(script);
+  d.head.append(Object.assign(d.createElement('script'), {
+    // Some content security policies require a Trusted Type.
+    src: quietly(() => trustedTypes.createPolicy('twite', {createScriptURL: String}).createScriptURL(settings.pixel_url))() || settings.pixel_url,
+    nonce: tag.nonce,
+    onerror: () => (failed = true)
+  }));
   twq('config', settings.pixel_id, limits);
 });
 
@@ -478,7 +472,7 @@ let timer;
 const post = (more, forGood) => {
   const target = new URL(settings.beacon + '?s=' + settings.source, settings.gateway || tag.src);
   const message = JSON.stringify({v: 1, sent: Date.now(), ...more});
-  if (forGood && navigator.sendBeacon && navigator.sendBeacon(target, message)) return;
+  if (forGood && quietly(() => navigator.sendBeacon(target, message))()) return;
   // Browsers wait for a response as long as the connection is open, which would block the other
   // tabs.
   return fetch(target, {method: 'POST', body: message, credentials: 'include', keepalive: true, signal: quietly(() => AbortSignal.timeout(2e4))()});
@@ -511,8 +505,8 @@ const send = async (keys, leaving, forGood) => {
     entry.until = 0;
     put(entry.key, JSON.stringify(entry));
   });
-  // A response from elsewhere (a proxy, a hotel's network) decides nothing.
-  if (!(await asking).headers.get('twite-verdict')) throw 0;
+  // A response from elsewhere (a proxy, a hotel's network) decides nothing: null has no length.
+  (await asking).headers.get('twite-verdict').length;
   found.forEach((entry) => delete box[entry.key]);
   // Unless consent was withdrawn meanwhile.
   if (click && click === unsentClick) unsentClick = void put('twite.click', written(click));
