@@ -111,6 +111,38 @@ ___TEMPLATE_PARAMETERS___
   },
   {
     "type": "GROUP",
+    "name": "ruleGroup",
+    "displayName": "For rules for values",
+    "groupStyle": "ZIPPY_CLOSED",
+    "subParams": [
+      {
+        "type": "TEXT",
+        "name": "tax",
+        "displayName": "Tax",
+        "simpleValueType": true,
+        "valueHint": "7.97",
+        "help": "The tax that the amount contains. Only your gateway's rules read it: X never gets it."
+      },
+      {
+        "type": "TEXT",
+        "name": "shipping",
+        "displayName": "Shipping",
+        "simpleValueType": true,
+        "valueHint": "4.90",
+        "help": "The shipping that the amount contains."
+      },
+      {
+        "type": "TEXT",
+        "name": "newCustomer",
+        "displayName": "New customer",
+        "simpleValueType": true,
+        "valueHint": "{{New customer}}",
+        "help": "A variable with <i>true</i> or <i>false</i>, or GA4's <i>new</i> or <i>returning</i>. Empty if nobody knows."
+      }
+    ]
+  },
+  {
+    "type": "GROUP",
     "name": "consentGroup",
     "displayName": "Consent",
     "groupStyle": "ZIPPY_OPEN",
@@ -171,6 +203,9 @@ const parameters = () => {
   if (given(data.currency)) made.currency = data.currency;
   if (given(data.email)) made.email = data.email;
   if (given(data.phone)) made.phone = data.phone;
+  if (given(data.tax)) made.tax = data.tax;
+  if (given(data.shipping)) made.shipping = data.shipping;
+  if (given(data.newCustomer)) made.new_customer = data.newCustomer;
   if (getType(data.contents) === 'array') {
     made.contents = data.contents.filter((one) => getType(one) === 'object').map(item);
   }
@@ -426,6 +461,13 @@ scenarios:
   code: |-
     runCode({event: 'sign_up', email: '', value: undefined});
     assertApi('callInWindow').wasCalledWith('twite', 'sign_up', {});
+- name: Tax, shipping and new customers are passed on, also zero and false
+  code: |-
+    fields.tax = '7.97';
+    fields.shipping = 0;
+    fields.newCustomer = false;
+    runCode(fields);
+    assertThat([called[2].tax, called[2].shipping, called[2].new_customer]).isEqualTo(['7.97', 0, false]);
 - name: With required consent nothing is called before both are granted, and then once
   code: |-
     fields.consent = 'required';

@@ -58,15 +58,21 @@ name = "testing"
 origins = ["{origin}"]
 pixel = "o8z6j"
 test_until = "{until}"
-[[value_rule]]
-name = "net-of-new"
-when = "tax && new_customer"
-value = "multiply(subtract(subtract(value, tax), shipping), `2`)"
-[[value_rule]]
-name = "net-of-others"
-when = "tax && new_customer == `false`"
-value = "subtract(subtract(value, tax), shipping)"
 """
+# A value from each field that value rules read. A conversion names its rule in `search`.
+VALUES = {
+    "value": "multiply(value, `3`)",
+    "currency": "length(currency)",
+    "quantity": "multiply(quantity, `7`)",
+    "contents": "sum(contents[].multiply(price, quantity))",
+    "lines": "sum(contents[].sum([length(id), length(name), length(group), length(type)]))",
+    "description": "length(description)",
+    "search": "length(search)",
+    "url": "length(url)",
+    "tax": "subtract(value, tax)",
+    "shipping": "subtract(value, shipping)",
+    "new_customer": "multiply(value, new_customer && `2` || `1`)",
+}
 
 
 class Shop:
@@ -173,6 +179,14 @@ class ShopSite:
         return [json.loads(hit["event"]) for hit in hits if hit["txn_id"] != "o8z6j"]
 
 
+def _rules() -> str:
+    """One rule for each expression of VALUES."""
+    return "".join(
+        f'[[value_rule]]\nname = "{name}"\nwhen = "search == \'rule {name}\'"\nvalue = "{value}"\n'
+        for name, value in VALUES.items()
+    )
+
+
 @contextmanager
 def running_site(
     folder: Path,
@@ -185,7 +199,7 @@ def running_site(
     gateway = Gateway(folder, emulator.url)
     until = spelled(int((time.time() + 86_400) * 1000))
     sources = SOURCES.format(origin=shop.origin, plain=shop.plain_origin, until=until)
-    settings = gateway.config.read_text() + sources + extra
+    settings = gateway.config.read_text() + sources + _rules() + extra
     for before, after in (changes or {}).items():
         settings = settings.replace(before, after)
     gateway.config.write_text(settings)

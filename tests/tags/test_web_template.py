@@ -26,7 +26,7 @@ def test_web_template_passes_its_own_tests():
     verdicts = run_scenarios(template, read_scenarios(template.tests), now=1_764_000_000_000)
 
     assert {verdict.name: verdict.failures for verdict in verdicts if verdict.failures} == {}
-    assert len(verdicts) == 7
+    assert len(verdicts) == 8
 
 
 def test_web_template_may_only_call_the_script_and_read_two_consent_types():
