@@ -4,7 +4,7 @@ import asyncio
 
 import msgspec
 
-from builders import a_destination
+from builders import a_destination, a_submission, an_entry
 from fakes import taken
 from twite.domain.errors import LedgerUnavailable
 from twite.domain.times import SECOND
@@ -17,6 +17,12 @@ AWAY = LedgerUnavailable(reason="the database is down", retry_after=5)
 
 def of_account(account, pixel):
     return msgspec.structs.replace(a_destination(pixel=pixel), account=account)
+
+
+async def queued_elsewhere(setting, pixel, *ids):
+    """Record conversions without waking the worker, as another gateway does."""
+    entries = [an_entry(id_, pixel=pixel, index=index) for index, id_ in enumerate(ids)]
+    await setting.store.record(a_submission(*entries, received_at=setting.steady.now()))
 
 
 class ScriptedOwnership:

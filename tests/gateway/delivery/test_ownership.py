@@ -3,9 +3,8 @@
 import asyncio
 
 import pytest
-from ownership_stage import AWAY, SharedSetting, of_account
+from ownership_stage import AWAY, SharedSetting, of_account, queued_elsewhere
 
-from builders import a_submission, an_entry
 from twite.domain.errors import LedgerUnavailable
 from twite.domain.pause import Pause
 from twite.domain.times import SECOND
@@ -35,12 +34,6 @@ async def test_queued_deliveries_of_a_gained_account_are_sent(begin):
     await setting.shared_out()
 
     assert (before, setting.sent()) == ([], [["3"]])
-
-
-async def queued_elsewhere(setting, pixel, *ids):
-    """Record conversions without waking the worker, as another gateway does."""
-    entries = [an_entry(id_, pixel=pixel, index=index) for index, id_ in enumerate(ids)]
-    await setting.store.record(a_submission(*entries, received_at=setting.steady.now()))
 
 
 async def test_deliveries_queued_by_another_gateway_are_sent_after_the_next_poll(begin):

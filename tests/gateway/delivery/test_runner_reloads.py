@@ -7,7 +7,7 @@ import pytest
 from ownership_stage import SharedSetting, of_account
 
 from builders import a_destination
-from twite.domain.destination import RATE_WINDOW, for_tests
+from twite.domain.destination import RATE_WINDOW
 from twite.domain.errors import LedgerUnavailable
 from twite.domain.pause import Cause, Pause
 from twite.domain.times import MINUTE, SECOND
@@ -256,9 +256,9 @@ async def test_removed_pixel_is_no_longer_sent_to(start):
     await setting.clock.advance(MINUTE)
 
     assert setting.sent() == []
-    # Memory keeps neither its worker nor its tasks: only the sweeper runs.
+    # Memory keeps neither its worker nor its tasks: the sweeper and the search for tests run.
     assert setting.run._running == {}  # noqa: SLF001
-    assert len(setting.run._tasks) == 1  # noqa: SLF001
+    assert len(setting.run._tasks) == 2  # noqa: SLF001
 
 
 async def test_reload_makes_a_pixel_cautious_in_the_next_sweep(start):
@@ -336,27 +336,3 @@ async def test_only_a_known_pixel_can_be_paused_and_resumed(start, pixel, is_kno
     assert (paused, resumed) == (is_known, is_known)
     assert stored == {"p9", *([pixel] if is_known else ())}
     assert list(await setting.store.load(Pause)) == [kept]
-
-
-async def test_worker_of_tests_checks_its_queue_rarely_until_it_is_woken(start):
-    real, tests = a_destination(), for_tests(a_destination())
-    setting = Setting(destinations=[real, tests])
-    claims, claim = [], setting.store.claim_several
-
-    async def noting(asked, **most):
-        claims.append(asked.pixel)
-        return await claim(asked, **most)
-
-    setting.store.claim_several = noting
-    await start(None, setting)
-    await setting.clock.advance(SECOND)
-    claims.clear()
-
-    for _ in range(10):
-        await setting.clock.advance(5 * SECOND)
-    rarely = claims.copy()
-    setting.run.wake(tests.pixel)
-    await setting.clock.advance(SECOND)
-
-    assert (rarely.count(real.pixel), rarely.count(tests.pixel)) == (10, 0)
-    assert claims.count(tests.pixel) == 1

@@ -2,14 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
-
-import msgspec
+from typing import Protocol
 
 from twite.domain.destination import Destination
 from twite.domain.pause import Pause
-from twite.domain.test_mode import is_test
-from twite.domain.times import MINUTE
 from twite.gateway.delivery.batch_sender import BatchSender
 from twite.gateway.delivery.current_evidence import CurrentEvidence
 from twite.gateway.delivery.monotonic_clock import MonotonicClock
@@ -19,10 +15,6 @@ from twite.gateway.delivery.x_client import XClient
 from twite.gateway.ports.events import Observer
 from twite.gateway.ports.machine import Randomness
 from twite.gateway.ports.outbox import DeliveryStore
-
-# Most gateways never have tests, for which each pixel has a second worker: it checks its queue more
-# rarely. Intake, replays and other gateways wake it.
-TESTS_IDLE: Final = MINUTE
 
 
 class WorkerRule(Protocol):
@@ -96,15 +88,10 @@ class PixelWorkers:
             current_evidence=current_evidence,
             clock=self.clock,
             observer=self.observer,
-            worker_config=self._config_of(destination),
+            worker_config=self.worker_config,
             holding=self.holding,
             cautious=destination.is_cautious,
         )
-
-    def _config_of(self, destination: Destination) -> WorkerConfig:
-        if not is_test(destination.pixel):
-            return self.worker_config
-        return msgspec.structs.replace(self.worker_config, idle=TESTS_IDLE)
 
 
 def auth_of(destination: Destination) -> tuple[object, object]:

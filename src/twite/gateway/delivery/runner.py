@@ -1,7 +1,7 @@
 """Delivery runner: starts and stops the workers of all pixels and tags, and the sweeper."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -9,6 +9,7 @@ from twite.domain.destination import RATE_WINDOW, Destination
 from twite.domain.errors import TransientError
 from twite.domain.pause import Pause, pause_by_user
 from twite.gateway.delivery.monotonic_clock import MonotonicClock
+from twite.gateway.delivery.pending_tests import PendingTests
 from twite.gateway.delivery.pixel_workers import (
     PixelWorkers,
     TagWorkerFactory,
@@ -63,6 +64,7 @@ class DeliveryRunner:
     _holding: set[int] = field(init=False)
     _pixels: PixelWorkers = field(init=False)
     _sweep: Sweeper = field(init=False)
+    _pending_tests: PendingTests = field(init=False)
 
     def __post_init__(self) -> None:
         self.listeners = {PAUSES: self._follow_pauses}
@@ -80,10 +82,17 @@ class DeliveryRunner:
             outbox=self.outbox,
             clock=self.clock,
             observer=self.observer,
-            wake_all=self.wake_all,
+            wake_all=self._wake_workers,
             lease=self.worker_config.lease,
             holding=self._holding,
             cautious=self._cautious(),
+        )
+        self._pending_tests = PendingTests(
+            queries=self.outbox,
+            clock=self.clock,
+            observer=self.observer,
+            accounts=self._accounts,
+            start=self._add,
         )
 
     @property
@@ -101,8 +110,14 @@ class DeliveryRunner:
         worker = self._workers.get(pixel)
         if worker is not None:
             worker.wake()
+        else:
+            self._pending_tests.wake(pixel)
 
     def wake_all(self) -> None:
+        self._wake_workers()
+        self._pending_tests.look()
+
+    def _wake_workers(self) -> None:
         for worker in self._workers.values():
             worker.wake()
 
@@ -113,7 +128,7 @@ class DeliveryRunner:
         worker = self._workers.get(destination.pixel)
         if worker is not None:
             worker.use(destination)
-        elif self.ownership is None:
+        else:
             self._keep(asyncio.create_task(self._add([destination.pixel])))
 
     def leave(self, pixel: str) -> None:
@@ -141,8 +156,7 @@ class DeliveryRunner:
     async def _start_again(self, ending: Sequence[Worker], pixels: Sequence[str]) -> None:
         """Start workers once the requests in flight of the previous workers have ended."""
         await self._end(ending)
-        if self.ownership is None:  # else the next division of the accounts starts them
-            await self._add(pixels)
+        await self._add(pixels)
 
     def replace_tags(self, tags: TagWorkerFactory | None) -> asyncio.Task[None]:
         """Run other tags, after a reload. The task ends with the last run of the previous tags."""
@@ -163,26 +177,26 @@ class DeliveryRunner:
         worker = self._workers.get(pixel)
         if worker is not None:
             await worker.current_evidence.hold(who)
-        elif self._is_elsewhere(pixel):
+        elif self._reads_pauses(pixel):
             await self.outbox.put([pause_by_user(pixel, since=self.clock.now(), who=who)])
             return True
         return worker is not None
 
     async def release(self, pixel: str) -> bool:
         """End any pause of a pixel. Return whether any gateway has a worker for it."""
-        is_elsewhere = self._is_elsewhere(pixel)
-        if is_elsewhere:
+        reads_pauses = self._reads_pauses(pixel)
+        if reads_pauses:
             pauses = await self.outbox.load(Pause)
             keys = [(pixel, pause.event) for pause in pauses if pause.pixel == pixel]
             await self.outbox.delete(Pause, *keys)
         worker = self._workers.get(pixel)
         if worker is not None:
             await worker.release()
-        return is_elsewhere or worker is not None
+        return reads_pauses or worker is not None
 
-    def _is_elsewhere(self, pixel: str) -> bool:
-        """Whether another gateway may run the worker of the pixel, and reads stored pauses."""
-        return self.ownership is not None and pixel in self._accounts()
+    def _reads_pauses(self, pixel: str) -> bool:
+        """Whether a worker in another gateway, or one that starts later, reads stored pauses."""
+        return pixel in (self._accounts() if self.ownership else self._pending_tests.sleeping())
 
     @property
     def problem(self) -> str | None:
@@ -196,7 +210,7 @@ class DeliveryRunner:
         await self._sweep.once()
         if self.ownership is None:
             self._start = GatewayStart.after(timed.last, now=self.clock.now())
-            await self._begin(self._accounts(), start=self._start)
+            await self._begin(self._pending_tests.awake(), start=self._start)
         else:
             # This may fail, because another gateway may have stopped with a lock that is needed
             # here.
@@ -206,12 +220,14 @@ class DeliveryRunner:
             follower = StoreFollower(
                 ownership=self.ownership,
                 workers=self._workers,
+                pending_tests=self._pending_tests,
                 listeners=self.listeners,
                 clock=self.clock,
                 observer=self.observer,
             )
             self._keep(asyncio.create_task(follower.run(self._stopping)))
         self._keep(asyncio.create_task(self._sweep.run(self._stopping)))
+        self._keep(asyncio.create_task(self._pending_tests.run(self._stopping)))
 
     def _accounts(self) -> dict[str, str]:
         """Return the account to which each pixel and tag belongs."""
@@ -255,15 +271,15 @@ class DeliveryRunner:
     def _destinations_of(self, accounts: Mapping[str, str]) -> Sequence[Destination]:
         return [known for known in self.destinations if known.pixel in accounts]
 
-    async def _add(self, pixels: Sequence[str]) -> None:
+    async def _add(self, pixels: Collection[str]) -> None:
         """Start the workers of added pixels, as soon as their limits and pauses can be read."""
-        while not self._stopping.is_set():
+        # With ownership, the next division of the accounts starts them.
+        while self.ownership is None and not self._stopping.is_set():
             try:
-                accounts = self._accounts()
                 added = {
-                    pixel: accounts[pixel]
-                    for pixel in pixels
-                    if pixel in accounts and pixel not in self._workers
+                    pixel: account
+                    for pixel, account in self._pending_tests.awake().items()
+                    if pixel in pixels and pixel not in self._workers
                 }
                 await self._begin(added, start=self._start)
                 break
@@ -325,7 +341,7 @@ class DeliveryRunner:
         self._owned = owned
         idle = {
             pixel: account
-            for pixel, account in accounts.items()
+            for pixel, account in self._pending_tests.awake().items()
             if account in owned - self._leaving and pixel not in self._workers
         }
         if idle:
@@ -368,6 +384,7 @@ class DeliveryRunner:
         ambiguous after the next start.
         """
         self._stopping.set()
+        self._pending_tests.look()
         for worker in self._workers.values():
             worker.stop()
         unfinished: set[asyncio.Task[None]] = set()

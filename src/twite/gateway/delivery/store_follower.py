@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 from twite.domain.errors import TransientError
+from twite.gateway.delivery.pending_tests import PendingTests
 from twite.gateway.delivery.worker import Worker
 from twite.gateway.ports.events import Observer, ProblemPlace, ProblemSeen
 from twite.gateway.ports.machine import Clock, wait_for_event
@@ -23,6 +24,7 @@ class StoreFollower:
 
     ownership: Ownership
     workers: Mapping[str, Worker]
+    pending_tests: PendingTests
     listeners: Mapping[str, Listener]
     clock: Clock
     observer: Observer
@@ -48,7 +50,10 @@ class StoreFollower:
             for pixel, worker in self.workers.items()
             if worker.is_idle
         }
-        news = await self.ownership.news(idle)
+        sleeping = self.pending_tests.sleeping()
+        news = await self.ownership.news(dict.fromkeys(sleeping, frozenset[str]()) | idle)
+        if news.ready & sleeping:
+            self.pending_tests.look()
         for pixel in news.ready & idle.keys() & self.workers.keys():
             self.workers[pixel].wake_for_other()
         for kind, listener in self.listeners.items():

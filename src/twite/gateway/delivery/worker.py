@@ -65,14 +65,13 @@ class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     `linger` is the least wait after a batch that was not full, so that the next one is fuller. With
     the same `lingering`, many busy workers wait longer, up to LONGEST_LINGER. `lease` must be much
-    longer than the slowest request. `idle` is the least time between checks without a wake-up.
+    longer than the slowest request.
     """
 
     batch: int = 500
     in_flight: int = 4
     linger: int = 200
     lease: int = 3 * MINUTE
-    idle: int = 0
     lingering: LingeringWorkers = msgspec.field(default_factory=LingeringWorkers)
 
 
@@ -235,9 +234,8 @@ class Worker:
             await wait_for_event(self._reopened, self.clock, most=most)
         else:
             self.is_idle, self._is_called = not self._is_called, False
-            most = max(IDLE, self.worker_config.idle)
             try:
-                await wait_for_event(self._news, self.clock, most=most)
+                await wait_for_event(self._news, self.clock, most=IDLE)
             finally:
                 self.is_idle = False
 
