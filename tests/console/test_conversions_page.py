@@ -158,10 +158,11 @@ async def test_search_that_ended_early_says_how_far_back_it_went(many):
         known_as="shop",
     )
 
-    text = await get(console, "/console/conversions")
+    text = await get(console, "/console/conversions?event=o8z6k")
 
     assert re.search(r"Searched back to\s+<time", text)
-    assert 'href="/console/conversions?before=7" rel="next">Older</a>' in text
+    assert 'href="/console/conversions?event=o8z6k&amp;before=7" rel="next">Older</a>' in text
+    assert ("at least <strong>1</strong> conversion</p>" in " ".join(text.split())) is (many == 1)
     assert ("No match yet." in text) is (many == 0)
     assert text.count('id="c8"') == many
 
@@ -174,10 +175,11 @@ class HastyClock(MovingClock):
         return self._elapsed
 
 
-class EndedQueries:
+class EndedQueries(MemoryStore):
     """A store whose searches end early, with at most one match."""
 
     def __init__(self, many):
+        super().__init__()
         summary = ConversionSummary(
             key="c8", delivery=8, received_at=NOW, pixel="o8z6j", event="o8z6k",
             conversion_id="order-8", source="shop", endpoint="native", receipt="r",
@@ -202,14 +204,15 @@ class SignedIn:
         return AuthenticatedSession(viewer=viewer, session=session, user=user)
 
 
-async def get(application, path):
+async def get(application, url):
     """Return the text of a page for a signed-in browser."""
     sent = []
+    path, _, query = url.partition("?")
     scope = {
         "type": "http",
         "method": "GET",
         "path": path,
-        "query_string": b"",
+        "query_string": query.encode(),
         "headers": [(b"host", b"localhost"), (b"cookie", b"twite=" + b"t" * 43)],
     }
 

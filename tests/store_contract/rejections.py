@@ -2,7 +2,7 @@
 
 import msgspec
 
-from builders import NOW, an_entry
+from builders import NOW, a_submission, an_entry
 from twite.domain.fault import MaskedFault, fault
 from twite.domain.history import ConversionCounts, TagNotFired
 from twite.domain.submission import (
@@ -22,6 +22,7 @@ from twite.domain.submission import (
 )
 from twite.domain.test_mode import in_test
 from twite.domain.times import DAY, MINUTE
+from twite.gateway.ports.listing import ConversionSummary, ListedState, ListQuery
 from twite.gateway.ports.queries import ByReceipt, IgnoredQuery, RejectionsQuery
 from twite.gateway.ports.store import Store
 
@@ -60,6 +61,31 @@ def _submission(
 
 
 class RejectionLaws:
+    async def test_rejection_in_a_list_names_its_codes(self, store: Store) -> None:
+        faults = tuple(MaskedFault(path=code, code=code, message="no") for code in ("late", "odd"))
+        refusal = RejectedConversion(
+            index=3, pixel=_PIXEL, errors=(), event="bought", conversion_id="order-1", faults=faults
+        )
+        submission = a_submission(receipt="r1")
+        await store.record(msgspec.structs.replace(submission, refusals=(refusal,)))
+
+        (summary,) = (await store.page(ListQuery())).summaries
+
+        assert summary == ConversionSummary(
+            key=summary.key,
+            delivery=None,
+            received_at=NOW,
+            pixel=_PIXEL,
+            event="bought",
+            conversion_id="order-1",
+            source="shop",
+            endpoint="native",
+            receipt="r1",
+            state=ListedState.REJECTED,
+            reason="late, odd",
+            body=b"",
+        )
+
     async def test_rejections_of_a_source_include_its_tests(self, store: Store) -> None:
         test = _submission(
             _refusal("order-1", pixel=in_test(_PIXEL)), source=in_test("shop"), receipt="r1"

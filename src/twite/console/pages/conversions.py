@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 import msgspec
 from starlette.responses import Response
 
+from twite.console.list_total import list_total
 from twite.console.page import NavigationGroup, PageLocation, PageRequest, PageRoute
 from twite.console.render import moment
 from twite.console.scope import (
@@ -96,6 +97,7 @@ class ConversionsPage:
         only = _only(listing) if look.named is not None and look.position is None else None
         if only is not None:
             return request.back_to(f"{PATH}/{only}")
+        total = await list_total(self.queries, of_counted(look, counted), listing, form=query)
         events = self.names.all(request)
         state = "" if look.state is None else look.state.value
         filters = [
@@ -129,6 +131,7 @@ class ConversionsPage:
             kept=MOST_KEPT,
             days=MOST_DAYS,
             listing=listing,
+            total=total,
             is_first=look.position is None,
             view=table_view(request, filters=filters, time_range=time_range),
             time_range=time_range,

@@ -12,7 +12,7 @@ from twite.domain.stats.value_guard import ValueFlag
 from twite.domain.test_mode import in_test
 from twite.domain.times import LATEST
 
-# The maximum number of conversions, and of rejections, that one page looks at.
+# The maximum number of conversions, and of rejections, that one page or a count looks at.
 LOOKED_THROUGH: Final = 5_000
 # The values of the parameter `test`, and the `tests` of a ListQuery.
 TEST_FILTERS: Final[Mapping[str, bool]] = {"only": True, "without": False}
@@ -144,6 +144,17 @@ class ConversionSummary(Masked, frozen=True, kw_only=True):
     body: bytes
     flag: ValueFlag | None = None
     duplicates: int = 0
+
+
+class ListCount(msgspec.Struct, frozen=True, kw_only=True):
+    """How many conversions a list has, and how many dropped copies they had.
+
+    If `is_cut`, these are at least so many: there were more than LOOKED_THROUGH to look at.
+    """
+
+    conversions: int = 0
+    copies: int = 0
+    is_cut: bool = False
 
 
 class SummaryPage(msgspec.Struct, frozen=True, kw_only=True):

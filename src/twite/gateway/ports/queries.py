@@ -19,7 +19,7 @@ from twite.domain.stats.value_guard import ValueFlag
 from twite.domain.submission import IgnoredTally, Rejection, RejectionQuery
 from twite.domain.times import LATEST
 from twite.domain.value_change import RuleFailures
-from twite.gateway.ports.listing import ListQuery, QueryScope, SummaryPage
+from twite.gateway.ports.listing import ListCount, ListQuery, QueryScope, SummaryPage
 
 T = TypeVar("T")
 Answer_co = TypeVar("Answer_co", covariant=True)
@@ -138,6 +138,12 @@ Selection = ByConversionId | ByReceipt | ByDelivery | AtRest | InErrorGroups | R
 
 class Query(msgspec.Struct, Generic[Answer_co], frozen=True, kw_only=True):
     """A question, and the type of its answer."""
+
+
+class ListCountQuery(Query[ListCount], frozen=True, kw_only=True):
+    """How many conversions all pages of a list have."""
+
+    list_query: ListQuery
 
 
 class FlowsQuery(Query[Sequence[FlowCounts]], frozen=True, kw_only=True):

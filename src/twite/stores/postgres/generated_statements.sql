@@ -354,6 +354,10 @@ WHERE conversion.id >= $1 AND conversion.id < $2 ORDER BY conversion.id
 -- rows: conversions_to_overwrite(ids)
 SELECT id, body FROM conversion WHERE id = ANY ($1::bigint[]) ORDER BY id FOR UPDATE
 
+-- rows: copies_of(deliveries)
+SELECT coalesce(sum(times)::bigint, 0) FROM repeated
+WHERE delivery = ANY (translate($1, '[]', '{}')::bigint[])
+
 -- rows: copies_of_keys(keys, places, limit)
 SELECT place, suppression.delivery
 FROM (
@@ -1288,6 +1292,32 @@ FROM matched JOIN queue ON queue.id = matched.queue
 WHERE matched.day >= $1
 GROUP BY queue.pixel ORDER BY queue.pixel
 
+-- rows: matching(code, deliveries, since, until, pixels, events, source, tests, kind, reason, state, pending, digest, limit)
+SELECT conversion.id FROM conversion
+JOIN queue ON queue.id = conversion.queue
+JOIN submission ON submission.id = conversion.submission
+LEFT JOIN outbox ON outbox.id = conversion.id
+LEFT JOIN discarded ON discarded.delivery = conversion.id
+LEFT JOIN flagged ON flagged.delivery = conversion.id
+LEFT JOIN flawed ON flawed.delivery = conversion.id AND flawed.code = $1
+WHERE conversion.id = ANY (translate($2, '[]', '{}')::bigint[])
+  AND submission.received_at >= $3 AND submission.received_at < $4
+  AND ($5::text IS NULL OR queue.pixel IN (SELECT json_array_elements_text($5::json)))
+  AND ($6::text IS NULL OR queue.event IN (SELECT json_array_elements_text($6::json)))
+  AND ($7::text IS NULL OR submission.source = $7)
+  AND ($8::text IS NULL OR (substr(submission.source, 1, 5) = 'test:') = ($8 = 'only'))
+  AND ($9::text IS NULL OR flagged.kind = $9)
+  AND ($1::text IS NULL OR flawed.code IS NOT NULL)
+  AND ($10::text IS NULL OR coalesce(outbox.reason, discarded.note, conversion.suppressed) = $10)
+  AND ($11::text IS NULL OR $11 = CASE
+    WHEN outbox.state IS NOT NULL THEN outbox.state
+    WHEN discarded.note IS NOT NULL OR conversion.suppressed IS NOT NULL THEN 'suppressed'
+    ELSE 'delivered'
+  END)
+  AND ($12::text IS NULL OR outbox.state IN ('queued', 'sending'))
+  AND ($13::text IS NULL OR position($13::text::bytea IN conversion.body) > 0)
+ORDER BY conversion.id DESC LIMIT $14
+
 -- rows: more_ids()
 SELECT greatest(extract(epoch FROM clock_timestamp())::bigint - 1767225600, 0) << 23
   | ((nextval('id_group') & 4095) << 11)
@@ -1935,7 +1965,7 @@ SELECT id, body FROM submission WHERE id = ANY ($1::bigint[]) ORDER BY id FOR UP
 -- count: subtract_failed_sign_in(key)
 UPDATE failed_sign_in SET times = times - 1 WHERE key = $1
 
--- rows: summaries(code, deliveries, since, until, pixels, events, source, tests, kind, reason, state, pending, digest, limit)
+-- rows: summaries(deliveries)
 SELECT
   conversion.id AS delivery, submission.received_at AS received_at, queue.pixel AS pixel,
   queue.event AS event, conversion.conversion_id AS conversion_id,
@@ -1955,24 +1985,8 @@ LEFT JOIN outbox ON outbox.id = conversion.id
 LEFT JOIN discarded ON discarded.delivery = conversion.id
 LEFT JOIN flagged ON flagged.delivery = conversion.id
 LEFT JOIN repeated ON repeated.delivery = conversion.id
-LEFT JOIN flawed ON flawed.delivery = conversion.id AND flawed.code = $1
-WHERE conversion.id = ANY (translate($2, '[]', '{}')::bigint[])
-  AND submission.received_at >= $3 AND submission.received_at < $4
-  AND ($5::text IS NULL OR queue.pixel IN (SELECT json_array_elements_text($5::json)))
-  AND ($6::text IS NULL OR queue.event IN (SELECT json_array_elements_text($6::json)))
-  AND ($7::text IS NULL OR submission.source = $7)
-  AND ($8::text IS NULL OR (substr(submission.source, 1, 5) = 'test:') = ($8 = 'only'))
-  AND ($9::text IS NULL OR flagged.kind = $9)
-  AND ($1::text IS NULL OR flawed.code IS NOT NULL)
-  AND ($10::text IS NULL OR coalesce(outbox.reason, discarded.note, conversion.suppressed) = $10)
-  AND ($11::text IS NULL OR $11 = CASE
-    WHEN outbox.state IS NOT NULL THEN outbox.state
-    WHEN discarded.note IS NOT NULL OR conversion.suppressed IS NOT NULL THEN 'suppressed'
-    ELSE 'delivered'
-  END)
-  AND ($12::text IS NULL OR outbox.state IN ('queued', 'sending'))
-  AND ($13::text IS NULL OR position($13::text::bytea IN conversion.body) > 0)
-ORDER BY conversion.id DESC LIMIT $14
+WHERE conversion.id = ANY (translate($1, '[]', '{}')::bigint[])
+ORDER BY conversion.id DESC
 
 -- rows: superseded_by(deliveries)
 SELECT replaced.by, replaced.delivery FROM replaced

@@ -27,7 +27,7 @@ from twite.stores.sql.database import ReadsViews, View
 from twite.stores.sql.directory import SqlDirectoryReader
 from twite.stores.sql.listing import exports, problems, value_changes
 from twite.stores.sql.listing.delivered_events import delivered_events
-from twite.stores.sql.listing.page import page
+from twite.stores.sql.listing.page import list_count, page
 from twite.stores.sql.listing.past_requests import past_requests
 from twite.stores.sql.state import SqlStateReader
 from twite.stores.sql.statements import SqlConnection, query
@@ -42,6 +42,7 @@ _VIEWS: Final[Mapping[type, Callable[..., Any]]] = {
     port.AtRest: records.resting,
     port.InErrorGroups: problems.in_error_groups,
     port.RestingAmong: console_queries.resting_among,
+    port.ListCountQuery: list_count,
     port.FlowsQuery: tallies.flows,
     port.FlowsByPixelQuery: tallies.flows_by_pixel,
     port.CountedSinceQuery: tallies.counted_since,

@@ -1909,8 +1909,35 @@ WHERE dedup_report.at >= :since AND dedup_report.path = 'blocked'
   AND (:pixels IS NULL OR queue.pixel IN (SELECT value FROM json_each(:pixels)))
 ORDER BY dedup_report.at DESC LIMIT :limit;
 
+-- name: matching
+-- Those of some conversions that a filter selects, the newest first.
+SELECT conversion.id FROM conversion
+JOIN queue ON queue.id = conversion.queue
+JOIN submission ON submission.id = conversion.submission
+LEFT JOIN outbox ON outbox.id = conversion.id
+LEFT JOIN discarded ON discarded.delivery = conversion.id
+LEFT JOIN flagged ON flagged.delivery = conversion.id
+LEFT JOIN flawed ON flawed.delivery = conversion.id AND flawed.code = :code
+WHERE conversion.id IN (SELECT value FROM json_each(:deliveries))
+  AND submission.received_at >= :since AND submission.received_at < :until
+  AND (:pixels IS NULL OR queue.pixel IN (SELECT value FROM json_each(:pixels)))
+  AND (:events IS NULL OR queue.event IN (SELECT value FROM json_each(:events)))
+  AND (:source IS NULL OR submission.source = :source)
+  AND (:tests IS NULL OR (substr(submission.source, 1, 5) = 'test:') = (:tests = 'only'))
+  AND (:kind IS NULL OR flagged.kind = :kind)
+  AND (:code IS NULL OR flawed.code IS NOT NULL)
+  AND (:reason IS NULL OR coalesce(outbox.reason, discarded.note, conversion.suppressed) = :reason)
+  AND (:state IS NULL OR :state = CASE
+    WHEN outbox.state IS NOT NULL THEN outbox.shown_state
+    WHEN discarded.note IS NOT NULL OR conversion.suppressed IS NOT NULL THEN 'suppressed'
+    ELSE 'delivered'
+  END)
+  AND (:pending IS NULL OR outbox.state IN ('queued', 'sending'))
+  AND (:digest IS NULL OR instr(CAST(conversion.body AS BLOB), :digest) > 0)
+ORDER BY conversion.id DESC LIMIT :limit;
+
 -- name: summaries
--- The matches among some conversions as rows of a list, the newest first.
+-- Conversions as rows of a list, the newest first.
 SELECT
   conversion.id AS delivery, submission.received_at AS received_at, queue.pixel AS pixel,
   queue.event AS event, CAST(conversion.conversion_id AS TEXT) AS conversion_id,
@@ -1930,24 +1957,13 @@ LEFT JOIN outbox ON outbox.id = conversion.id
 LEFT JOIN discarded ON discarded.delivery = conversion.id
 LEFT JOIN flagged ON flagged.delivery = conversion.id
 LEFT JOIN repeated ON repeated.delivery = conversion.id
-LEFT JOIN flawed ON flawed.delivery = conversion.id AND flawed.code = :code
 WHERE conversion.id IN (SELECT value FROM json_each(:deliveries))
-  AND submission.received_at >= :since AND submission.received_at < :until
-  AND (:pixels IS NULL OR queue.pixel IN (SELECT value FROM json_each(:pixels)))
-  AND (:events IS NULL OR queue.event IN (SELECT value FROM json_each(:events)))
-  AND (:source IS NULL OR submission.source = :source)
-  AND (:tests IS NULL OR (substr(submission.source, 1, 5) = 'test:') = (:tests = 'only'))
-  AND (:kind IS NULL OR flagged.kind = :kind)
-  AND (:code IS NULL OR flawed.code IS NOT NULL)
-  AND (:reason IS NULL OR coalesce(outbox.reason, discarded.note, conversion.suppressed) = :reason)
-  AND (:state IS NULL OR :state = CASE
-    WHEN outbox.state IS NOT NULL THEN outbox.shown_state
-    WHEN discarded.note IS NOT NULL OR conversion.suppressed IS NOT NULL THEN 'suppressed'
-    ELSE 'delivered'
-  END)
-  AND (:pending IS NULL OR outbox.state IN ('queued', 'sending'))
-  AND (:digest IS NULL OR instr(CAST(conversion.body AS BLOB), :digest) > 0)
-ORDER BY conversion.id DESC LIMIT :limit;
+ORDER BY conversion.id DESC;
+
+-- name: copies_of
+-- How many duplicates of some conversions were dropped.
+SELECT coalesce(sum(times), 0) FROM repeated
+WHERE delivery IN (SELECT value FROM json_each(:deliveries));
 
 -- name: ids_after
 -- The ids of conversions, in order.

@@ -17,6 +17,7 @@ from twite.domain.times import LATEST, SECOND
 from twite.gateway.ports.listing import (
     LOOKED_THROUGH,
     ConversionSummary,
+    ListCount,
     ListedState,
     ListQuery,
 )
@@ -107,15 +108,9 @@ class FoundConversions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def found_conversions(connection: SqlConnection, list_query: ListQuery) -> FoundConversions:
-    if list_query.state in _OF_THE_REPORT:
-        (began,) = connection.execute(query("report_began")).fetchone()
-        since = max(list_query.since, LATEST if began is None else began)
-        list_query = msgspec.structs.replace(list_query, since=since)
+    list_query = _in_the_report(connection, list_query)
     last, _ = connection.execute(query("latest")).fetchone()
-    before, floor = id_range(connection, since=list_query.since, until=list_query.until)
-    if list_query.position is not None:
-        before = min(before, list_query.position.delivery)
-    floor = max(floor, list_query.after + 1)
+    before, floor = _ids_of(connection, list_query)
     found: list[ConversionSummary] = []
     looked, size = 0, min(list_query.limit, LOOKED_THROUGH)
     candidates = _candidates(connection, list_query)
@@ -140,6 +135,37 @@ def found_conversions(connection: SqlConnection, list_query: ListQuery) -> Found
         is_cut=True,
         latest=last,
     )
+
+
+def counted_conversions(connection: SqlConnection, list_query: ListQuery) -> ListCount:
+    """Count the matches among the latest LOOKED_THROUGH candidates, without rejections."""
+    list_query = _in_the_report(connection, list_query)
+    before, floor = _ids_of(connection, list_query)
+    candidates = _candidates(connection, list_query)
+    ids = candidates(before, floor, LOOKED_THROUGH)
+    found, copies = _matching(connection, list_query, ids, limit=LOOKED_THROUGH), 0
+    if list_query.state is ListedState.DUPLICATE:
+        values = {"deliveries": as_json(found)}
+        (copies,) = connection.execute(query("copies_of"), values).fetchone()
+    is_cut = len(ids) == LOOKED_THROUGH and bool(candidates(ids[-1], floor, 1))
+    return ListCount(conversions=len(found), copies=int(copies), is_cut=is_cut)
+
+
+def _in_the_report(connection: SqlConnection, list_query: ListQuery) -> ListQuery:
+    """Limit a list of the deduplication report's states to the time that the report covers."""
+    if list_query.state not in _OF_THE_REPORT:
+        return list_query
+    (began,) = connection.execute(query("report_began")).fetchone()
+    since = max(list_query.since, LATEST if began is None else began)
+    return msgspec.structs.replace(list_query, since=since)
+
+
+def _ids_of(connection: SqlConnection, list_query: ListQuery) -> tuple[int, int]:
+    """Return before which number, and from which, the next page searches."""
+    before, floor = id_range(connection, since=list_query.since, until=list_query.until)
+    if list_query.position is not None:
+        before = min(before, list_query.position.delivery)
+    return before, max(floor, list_query.after + 1)
 
 
 def flag_of(
@@ -262,14 +288,15 @@ def _of_keys(connection: SqlConnection, keys: Sequence[bytes]) -> set[int]:
     return {delivery for _, delivery in deliveries_of(connection, keys)}
 
 
-def _summaries(
+def _matching(
     connection: SqlConnection, list_query: ListQuery, ids: Sequence[int], *, limit: int
-) -> Iterator[ConversionSummary]:
+) -> list[int]:
+    """Return those of the candidates that the filter selects, the greatest first."""
     state = list_query.state
     if state is not None and state in _AMONG:
         ids = _of_state_among(connection, state, ids, is_apart=list_query.named is not None)
     if not ids:
-        return
+        return []
     is_flagged, is_flawed = state is ListedState.FLAGGED, state is ListedState.FLAWED
     values = {
         "deliveries": as_json(ids),
@@ -291,7 +318,16 @@ def _summaries(
         "digest": list_query.digest,
         "limit": limit,
     }
-    for row in SummaryRow.read(connection, values):
+    return [id_ for (id_,) in connection.execute(query("matching"), values).fetchall()]
+
+
+def _summaries(
+    connection: SqlConnection, list_query: ListQuery, ids: Sequence[int], *, limit: int
+) -> Iterator[ConversionSummary]:
+    found = _matching(connection, list_query, ids, limit=limit)
+    if not found:
+        return
+    for row in SummaryRow.read(connection, {"deliveries": as_json(found)}):
         yield ConversionSummary(
             key=f"c{row.delivery}",
             delivery=row.delivery,

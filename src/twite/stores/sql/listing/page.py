@@ -16,12 +16,17 @@ from twite.domain.test_mode import is_test
 from twite.gateway.ports.listing import (
     LOOKED_THROUGH,
     ConversionSummary,
+    ListCount,
     ListedState,
     ListPosition,
     ListQuery,
     SummaryPage,
 )
-from twite.stores.sql.listing.conversions import FoundConversions, found_conversions
+from twite.stores.sql.listing.conversions import (
+    FoundConversions,
+    counted_conversions,
+    found_conversions,
+)
 from twite.stores.sql.records import view
 from twite.stores.sql.rejections import RejectionKey, rejections_before
 from twite.stores.sql.statements import SqlConnection
@@ -48,15 +53,35 @@ def page(connection: SqlConnection, list_query: ListQuery) -> SummaryPage:
             conversions = FoundConversions(summaries=())
         else:
             conversions = found_conversions(connection, list_query)
-        has_rejections = list_query.state in {None, ListedState.REJECTED} and not (
-            list_query.digest or list_query.after
-        )
         rejections = _FoundRejections()
-        if has_rejections:
+        if _has_rejections(list_query):
             # Of one time, conversions are first, and some may be on the next page.
             since = conversions.reached_at + 1 if conversions.reached else 0
             rejections = _rejections(connection, list_query, since=since)
     return _merged(list_query, conversions, rejections)
+
+
+def list_count(connection: SqlConnection, *, list_query: ListQuery) -> ListCount:
+    """Count the conversions of all pages; rejections up to LOOKED_THROUGH."""
+    whole = msgspec.structs.replace(list_query, position=None, limit=LOOKED_THROUGH)
+    with view(connection):
+        counted = ListCount()
+        if whole.state is not ListedState.REJECTED:
+            counted = counted_conversions(connection, whole)
+        if not _has_rejections(whole):
+            return counted
+        rejections = _rejections(connection, whole, since=0)
+    return ListCount(
+        conversions=counted.conversions + len(rejections.rejections),
+        copies=counted.copies,
+        is_cut=counted.is_cut or rejections.reached != _NO_MORE,
+    )
+
+
+def _has_rejections(list_query: ListQuery) -> bool:
+    return list_query.state in {None, ListedState.REJECTED} and not (
+        list_query.digest or list_query.after
+    )
 
 
 def _merged(

@@ -1,0 +1,98 @@
+"""The total above a list of conversions."""
+
+import re
+
+import pytest
+import pytest_asyncio
+from agency_stage import ROW, agency_stage, an_order, page_of
+
+from twite.stores.sql.listing import conversions, page
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+MANY = 120
+ORDERS = [an_order("q1", f"order-{number}") for number in range(MANY)]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def stage(tmp_path_factory):
+    async with agency_stage(tmp_path_factory.mktemp("totals"), orders_more=ORDERS) as stage:
+        yield stage
+
+
+@pytest.fixture
+def small_look(monkeypatch):
+    """A count looks at 60 conversions, as it looks at thousands of a large store."""
+    for module in (conversions, page):
+        monkeypatch.setattr(module, "LOOKED_THROUGH", 60)
+
+
+async def total_of(stage, query, *, name="ada"):
+    shown = await page_of(stage, f"/console/conversions?{query}", name=name)
+    found = re.search(r'<p class="lead" id="total">(.*?)</p>', shown, re.DOTALL)
+    return found and " ".join(re.sub(r"<[^>]+>", "", found[1]).split())
+
+
+async def rows_of(stage, query):
+    """Return how many rows all pages of a list have."""
+    path, many = f"/console/conversions?{query}", 0
+    while path:
+        shown = await page_of(stage, path)
+        many += len(ROW.findall(shown))
+        older = re.search(r'href="([^"]+)" rel="next">Older', shown)
+        path = older and older[1].replace("&amp;", "&")
+    return many
+
+
+@pytest.mark.parametrize(
+    "query", ["", "pixel=q1", "account=acme", "state=delivered", "event=purchase", "source=agency"]
+)
+async def test_total_is_the_length_of_all_pages(stage, query):
+    many = await rows_of(stage, query)
+
+    assert many > 50
+    assert await total_of(stage, query) == f"{many} conversions"
+
+
+async def test_total_of_a_short_list_costs_no_count(stage, monkeypatch):
+    monkeypatch.setattr(page, "counted_conversions", None)
+
+    assert await total_of(stage, "state=rejected&pixel=q1") == "1 conversion"
+
+
+async def test_total_of_repeated_conversions_has_their_copies(stage):
+    assert await total_of(stage, "state=duplicate") == "5 conversions with 5 duplicate copies"
+
+
+async def test_total_of_a_later_page_is_that_of_the_list(stage):
+    shown = await page_of(stage, "/console/conversions?pixel=q1")
+    (older,) = re.findall(r'href="/console/conversions\?([^"]+)" rel="next">Older', shown)
+
+    many = await rows_of(stage, "pixel=q1")
+    assert await total_of(stage, older.replace("&amp;", "&")) == f"{many} conversions"
+
+
+async def test_viewer_gets_the_total_of_visible_pixels(stage):
+    many = await rows_of(stage, "pixel=q1")
+
+    assert await total_of(stage, "", name="one") == f"{many} conversions"
+
+
+@pytest.mark.parametrize("query", ["pixel=q1", "account=acme&state=delivered"])
+async def test_total_of_a_long_list_is_the_counter(stage, query, small_look):
+    many = await rows_of(stage, query)
+
+    total = await total_of(stage, query)
+
+    assert re.fullmatch(rf"{many} conversions since 20\d\d-\d\d-\d\d [\d:]+", total)
+
+
+async def test_total_of_a_long_list_without_a_counter_is_a_minimum(stage, small_look):
+    total = await total_of(stage, "event=purchase&when=today")
+
+    assert re.fullmatch(r"at least \d\d conversions", total)
+    assert await rows_of(stage, "event=purchase&when=today") > int(total.split()[2])
+
+
+async def test_search_without_a_match_has_no_total(stage, small_look):
+    assert await total_of(stage, "event=nothing") is None
