@@ -1,5 +1,7 @@
 """Problems: one list by cause, and what each page says about them."""
 
+import html
+import re
 import time
 
 import aiohttp
@@ -123,6 +125,20 @@ async def test_unusual_currency_is_one_problem_with_its_count(stage):
     assert "127" in currency
     assert "o6dkt o8z6j" in currency
     assert len(rows) == 3
+
+
+@pytest.mark.parametrize(("query", "many"), [("", 127), ("?pixel=o6dkt", 2), ("?when=today", 127)])
+async def test_number_of_unusual_amounts_leads_to_their_list(stage, query, many):
+    ada = await stage.signed_in("ada")
+    rows = problem_rows((await ada.get(f"{PROBLEMS}?kind=amount")).text)
+    (key,) = [key for key, row in rows.items() if "USD, usually EUR" in row]
+    page = (await ada.get(f"{PROBLEMS}/{key}{query}")).text
+
+    paths = re.findall(rf'href="(/console/conversions[^"]+)">(?:All\s+)?{many}</a>', page)
+    total = (await ada.get(html.unescape(paths[0]))).text
+
+    assert len(paths) == 2
+    assert f"<strong>{many}</strong> conversions" in total
 
 
 async def test_factor_of_an_unusual_amount_is_computed(stage):

@@ -47,6 +47,7 @@ OF_THE_REPORT: Final = (
     ListedState.SERVER_ONLY,
     ListedState.BLOCKED,
 )
+REASONS: Final = ("refused", "late", "zero", "zero EUR", "zero USD", "click_stale")
 SOURCES: Final = ("shop", "page", "test:shop")
 
 
@@ -74,7 +75,7 @@ class _Row(msgspec.Struct, kw_only=True):
         events = {self.event, ""} if is_rejected else {self.event}
         source = self.source.removeprefix("test:") if is_rejected else self.source
         if state is ListedState.FLAGGED:
-            is_of_state = self.kind is not None and reason in {None, self.kind}
+            is_of_state = self.kind is not None and reason in {None, self.kind, f"{self.kind} EUR"}
         elif state in {ListedState.FLAWED, ListedState.PRIVATE_ADDRESS}:
             code = "ip_private" if state is ListedState.PRIVATE_ADDRESS else reason
             is_of_state = bool(self.codes) and (code is None or code in self.codes)
@@ -226,7 +227,9 @@ def _queries(randomness: random.Random) -> Iterator[ListQuery]:
             scope=scope,
             state=randomness.choice([None, *states]),
             events=randomness.choice([None, frozenset({EVENT}), frozenset({"other", ""})]),
-            reason=randomness.choice([None, None, "refused", "late", "zero", "click_stale"]),
+            reason=randomness.choice(
+                [None, None, "refused", "late", "zero", "zero EUR", "zero USD", "click_stale"]
+            ),
             since=since,
             until=randomness.choice([LATEST, since + randomness.randrange(30) * MINUTE]),
             named=randomness.choice([None, None, "receipt-7", "order-9-0"]),

@@ -7,7 +7,7 @@ from urllib.parse import quote, urlencode
 import msgspec
 
 from twite.console.page import FormData, PageRequest
-from twite.console.problems import TIME_LABELS
+from twite.console.problems import TIME_LABELS, ListedProblem, ProblemKind
 from twite.console.scope import range_of, scope_of
 from twite.console.table_view import TableView, table_view
 from twite.console.time_range import FIELDS, TimeRange
@@ -54,11 +54,20 @@ class ProblemFilter(msgspec.Struct, frozen=True, kw_only=True):
             limit=limit,
         )
 
-    def rejected_path(self, code: str, pixels: Sequence[str]) -> str:
-        """Return the list of the chosen rejections with a code, which were for some pixels."""
-        only = {"pixel": pixels[0]} if len(pixels) == 1 else {}
-        fields = only | {"state": "rejected", "reason": code} | dict(self.fields)
-        return f"/console/conversions?{urlencode(fields, safe=':')}"
+    def listing_path(self, problem: ListedProblem) -> str:
+        """Return the list of the chosen conversions of a problem; "" if there is none.
+
+        That of rejections has all with the code, also in other fields.
+        """
+        only = {"pixel": problem.pixels[0]} if len(problem.pixels) == 1 else {}
+        if problem.kind is ProblemKind.REJECTED:
+            fields = only | {"state": "rejected", "reason": problem.code}
+        elif problem.kind is ProblemKind.AMOUNT and problem.amounts:
+            reason = f"{problem.code} {problem.amounts[0].currency}"
+            fields = only | {"state": "flagged", "reason": reason}
+        else:
+            return ""
+        return f"/console/conversions?{urlencode(fields | dict(self.fields), safe=':')}"
 
     @property
     def sentence(self) -> str:

@@ -277,7 +277,7 @@ class ProblemsPage:
             ],
             further=further,
             after=query.number("after"),
-            rejected_path=chosen_filter.rejected_path(problem.code, problem.pixels),
+            listing_path=chosen_filter.listing_path(problem),
             rejections=await self._rejections(request, problem, chosen_filter),
             factor_of=factor_of,
             shown_amount=shown_amount,

@@ -66,7 +66,7 @@ class ListedState(StrEnum):
     REJECTED = "rejected"
     PENDING = "pending"  # queued or sending
     DUPLICATE = "duplicate"  # conversions of which later copies were dropped
-    FLAGGED = "flagged"  # unusual amounts; the reason is their kind
+    FLAGGED = "flagged"  # unusual amounts; the reason is their kind, or kind and currency
     FLAWED = "flawed"  # identifiers with a flaw; the reason is its code
     PRIVATE_ADDRESS = "private_address"  # FLAWED, with the code `ip_private`
     TWO_IDS = "two_ids"  # orders under two ids, in the deduplication report

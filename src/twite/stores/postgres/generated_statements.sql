@@ -1306,7 +1306,7 @@ WHERE conversion.id = ANY (translate($2, '[]', '{}')::bigint[])
   AND ($6::text IS NULL OR queue.event IN (SELECT json_array_elements_text($6::json)))
   AND ($7::text IS NULL OR submission.source = $7)
   AND ($8::text IS NULL OR (substr(submission.source, 1, 5) = 'test:') = ($8 = 'only'))
-  AND ($9::text IS NULL OR flagged.kind = $9)
+  AND ($9::text IS NULL OR flagged.kind = $9 OR flagged.kind || ' ' || flagged.currency = $9)
   AND ($1::text IS NULL OR flawed.code IS NOT NULL)
   AND ($10::text IS NULL OR coalesce(outbox.reason, discarded.note, conversion.suppressed) = $10)
   AND ($11::text IS NULL OR $11 = CASE

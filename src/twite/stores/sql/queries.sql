@@ -1924,7 +1924,7 @@ WHERE conversion.id IN (SELECT value FROM json_each(:deliveries))
   AND (:events IS NULL OR queue.event IN (SELECT value FROM json_each(:events)))
   AND (:source IS NULL OR submission.source = :source)
   AND (:tests IS NULL OR (substr(submission.source, 1, 5) = 'test:') = (:tests = 'only'))
-  AND (:kind IS NULL OR flagged.kind = :kind)
+  AND (:kind IS NULL OR flagged.kind = :kind OR flagged.kind || ' ' || flagged.currency = :kind)
   AND (:code IS NULL OR flawed.code IS NOT NULL)
   AND (:reason IS NULL OR coalesce(outbox.reason, discarded.note, conversion.suppressed) = :reason)
   AND (:state IS NULL OR :state = CASE
