@@ -10,6 +10,7 @@ import pytest
 from command_stage import settings_in
 from intake_stage import DESTINATION, SHOP, intake
 
+from twite.domain.times import spelled
 from twite.formats.value_rules import ValueRule, ValueRules
 from twite.gateway.ingest.value_rules import CurrentValueRules
 
@@ -244,6 +245,44 @@ def test_amounts_that_are_no_longer_stored_are_said(command, received):
     assert left_out(found) == {"body_not_stored": 6, "suppressed": 1}
     (said,) = (each for each in found["not_tried"] if each["reason"] == "body_not_stored")
     assert "store.keep_bodies" in said["meaning"]
+    *_, part = found["missing"]
+    assert (part["reason"], part["conversions"]) == ("body_not_stored", 6)
+
+
+def test_part_of_a_range_before_the_first_conversion_is_named(command, received):
+    _, found = tried(command, received)
+
+    (part,) = found["missing"]
+    assert (part["since"], part["reason"]) == (found["since"], "not_received")
+    with sqlite3.connect(received.with_name("twite.db")) as store:
+        [(first,)] = store.execute("SELECT min(received_at) FROM submission")
+    assert part["until"] == spelled(first)
+    assert tried(command, received, "--since", part["until"])[1]["missing"] == []
+
+
+def test_part_of_a_range_that_was_pruned_is_named(command, received):
+    with sqlite3.connect(received.with_name("twite.db")) as store:
+        # The first conversion was received 40 days ago, and deleted after 30.
+        store.execute("UPDATE account SET since = since - 40 * 86400000 WHERE since > 0")
+
+    code, out, _ = command("value", "try", "--since", "50d", "--config", str(received))
+    _, found = tried(command, received, "--since", "50d")
+
+    before, pruned = found["missing"]
+    assert (before["reason"], pruned["reason"]) == ("not_received", "history_not_stored")
+    assert before["until"] == pruned["since"]
+    line = f"missing from {pruned['since']} until 20"
+    assert any(
+        each.startswith(line) and "store.keep_history" in each for each in out.splitlines()
+    ), out
+    assert code == 1
+
+
+def test_empty_range_says_which_part_is_missing(command, received):
+    code, _, err = command("value", "try", "--until", "3d", "--config", str(received))
+
+    assert code == 1
+    assert "the gateway had received nothing yet" in " ".join(err.split())
 
 
 def test_store_that_a_gateway_uses_is_read_and_not_changed(command, received):
@@ -266,8 +305,8 @@ def test_store_is_read_in_pages_with_a_pause_after_each(command, received, monke
         async def __call__(self):
             pauses.append(True)
 
-    monkeypatch.setattr("twite.app.what_if.try_rules.YieldingPause", Pause)
-    monkeypatch.setattr("twite.app.what_if.try_rules._AT_ONCE", 1)
+    monkeypatch.setattr("twite.app.what_if.past_values.YieldingPause", Pause)
+    monkeypatch.setattr("twite.app.what_if.past_values._AT_ONCE", 1)
 
     _, found = tried(command, received)
 

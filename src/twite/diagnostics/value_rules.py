@@ -6,7 +6,9 @@ from typing import Final
 
 from twite.app.store_access import open_records
 from twite.app.value_rules.table_files import TableFile, read_tables, rules_of
+from twite.app.what_if.past_values import sent_fields
 from twite.config.settings import Settings
+from twite.diagnostics.rule_copies import RuleCopies, Senders, events_of
 from twite.domain.errors import StoreUnusable, TransientError
 from twite.domain.plural import plural
 from twite.domain.stats.deduplication import DedupReport
@@ -20,12 +22,6 @@ from twite.gateway.ports.queries import DedupQuery, MatchQuery
 from twite.machine.system import SystemClock
 
 _DAYS: Final = 7
-# What rules read beside the amount and the currency. A page and a server may differ in them.
-_DIFFERING: Final = frozenset(
-    {"contents", "description", "new_customer", "quantity", "search", "shipping", "tax", "url"}
-)
-# The sources that sent an event (pixel, X's id) lately.
-_Senders = Mapping[tuple[str, str], set[str]]
 
 
 async def value_rules(settings: Settings) -> AsyncIterator[CheckFinding]:
@@ -44,19 +40,24 @@ async def value_rules(settings: Settings) -> AsyncIterator[CheckFinding]:
         yield passed("values", f"{rules} for values, {tables}")
     for finding in _without_currency(settings):
         yield finding
-    today = SystemClock().now() // DAY
+    now = SystemClock().now()
+    today = now // DAY
     try:
         async with open_records(settings) as records:
             since = today - _DAYS
             matched = await records.answer(MatchQuery(scope=QueryScope(), since=since))
             reports = await records.answer(DedupQuery(since=since * DAY))
+            sent = await sent_fields(settings, records, now=now)
     except (StoreUnusable, TransientError):
-        matched, reports = [], []  # the check of the store reports why
+        matched, reports, sent = [], [], {}  # the check of the store reports why
     senders = _senders(settings, matched, reports)
     used_rules = rules_of(settings, files)
     for finding in _of_some_sources(settings, used_rules, senders):
         yield finding
-    for finding in _of_differing_copies(settings, used_rules, senders, reports):
+    copies = RuleCopies(
+        settings=settings, rules=used_rules, senders=senders, reports=reports, sent_fields=sent
+    )
+    for finding in copies.findings():
         yield finding
     for finding in _of_x_pixel(settings, used_rules, reports):
         yield finding
@@ -95,7 +96,7 @@ def _without_currency(settings: Settings) -> Iterator[CheckFinding]:
 
 def _senders(
     settings: Settings, matched: Iterable[Matched], reports: Iterable[DedupReport]
-) -> _Senders:
+) -> Senders:
     found: dict[tuple[str, str], set[str]] = {}
     for each in matched:
         if not is_test(each.source) and each.matching.conversions:
@@ -110,9 +111,9 @@ def _senders(
 
 
 def _of_some_sources(
-    settings: Settings, rules: ValueRules, senders: _Senders
+    settings: Settings, rules: ValueRules, senders: Senders
 ) -> Iterator[CheckFinding]:
-    for pixel, event, name in _events(settings):
+    for pixel, event, name in events_of(settings):
         sources = sorted(senders.get((pixel, event), ()))
         applying = {
             source: [rule.name for rule in rules.of(source=source, pixel=pixel, event=event)]
@@ -132,35 +133,6 @@ def _of_some_sources(
                 )
 
 
-def _of_differing_copies(
-    settings: Settings, rules: ValueRules, senders: _Senders, reports: Iterable[DedupReport]
-) -> Iterator[CheckFinding]:
-    """Yield rules that read what the page's copy of an event may have, and the server's not."""
-    pages = {source.name for source in settings.submitters if source.origins}
-    both = {(report.pixel, report.event) for report in reports if report.page_and_server}
-    for rule in rules.rules:
-        fields = rule.fields() & _DIFFERING
-        if "contents" in fields:
-            fields -= {"quantity"}  # of a line
-        names = []
-        for pixel, event, name in _events(settings):
-            sources = senders.get((pixel, event), set())
-            is_sent_twice = (pixel, event) in both or (sources & pages and sources - pages)
-            if is_sent_twice and all(
-                rule in rules.of(source=source, pixel=pixel, event=event) for source in sources
-            ):
-                names.append(f"{name} of pixel {pixel}")
-        if fields and names:
-            yield warning(
-                "values",
-                f"the rule {rule.name} reads {', '.join(sorted(fields))}, and pages and servers "
-                f"send {', '.join(names)}",
-                "If only one of the two copies has what the rule reads, the amount depends on "
-                "which copy arrives first.",
-                "Send the same fields from both, or let only the server send the event.",
-            )
-
-
 def _of_x_pixel(
     settings: Settings, rules: ValueRules, reports: Iterable[DedupReport]
 ) -> Iterator[CheckFinding]:
@@ -168,7 +140,7 @@ def _of_x_pixel(
     reported = {
         (report.pixel, report.event) for report in reports if report.both or report.pixel_only
     }
-    for pixel, event, name in _events(settings):
+    for pixel, event, name in events_of(settings):
         pages = [
             source
             for source in settings.submitters
@@ -191,13 +163,3 @@ def _of_x_pixel(
                 'Set x_pixel = "off" for the source of the pages, or leave the amount out of the '
                 "call of X's pixel.",
             )
-
-
-def _events(settings: Settings) -> Iterator[tuple[str, str, str]]:
-    """Yield each event once, as (pixel, X's id, its first name)."""
-    for destination in settings.destinations():
-        names: dict[str, str] = {}
-        for name, event in destination.events.items():
-            names.setdefault(event, name)
-        for event, name in names.items():
-            yield destination.pixel, event, name

@@ -50,6 +50,8 @@ _TEXTS: Final = frozenset({"join", "to_string"})
 _LOOKUP: Final = "lookup"
 _SUMS: Final = frozenset({"add", "subtract"})
 _LONGEST_KEY: Final = 64
+# Names that only the lines of an order have. `quantity` is also a name of the whole order.
+FIELDS_OF_LINES: Final = frozenset({"id", "name", "price", "group", "type"})
 _NO_TABLES: Final[Mapping[str, ValueTable]] = {}
 
 

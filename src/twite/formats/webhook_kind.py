@@ -176,7 +176,8 @@ class WebhookKind(msgspec.Struct, Generic[OptionsT], frozen=True, kw_only=True):
     and nothing else. If `ignores_old`, conversions before the deduplication window are ignored,
     because the sender repeats messages about them at any later time. The sample is a message with
     one conversion, of `shopper@example.com`, at a time in milliseconds, for the webhook at a URL.
-    `preset` are keys of `[[webhook]]` that have these values unless the file has others.
+    `preset` are keys of `[[webhook]]` that have these values unless the file has others. `lacks`
+    are fields that value rules read and that no message of the kind has; None if `map` decides.
     """
 
     name: str
@@ -187,6 +188,7 @@ class WebhookKind(msgspec.Struct, Generic[OptionsT], frozen=True, kw_only=True):
     check: Callable[[OptionsT], Iterator[OptionFault]] = lambda _options: iter(())
     ignores_old: bool = False
     preset: Mapping[str, object] = MappingProxyType({})
+    lacks: frozenset[str] | None = None
 
 
 class IncomingWebhook(Masked, Generic[OptionsT], frozen=True, kw_only=True):

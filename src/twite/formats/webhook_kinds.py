@@ -62,6 +62,7 @@ KINDS: Final[Mapping[str, WebhookKind[Any]]] = {
             sample=shopify_sample,
             # The signature contains no time, so a copy of a delivery stays genuine.
             ignores_old=True,
+            lacks=frozenset({"description", "search", "url"}),
         ),
         WebhookKind(
             name="stripe",
@@ -71,6 +72,7 @@ KINDS: Final[Mapping[str, WebhookKind[Any]]] = {
             sample=stripe_sample,
             # The dashboard resends events for weeks.
             ignores_old=True,
+            lacks=frozenset({"contents", "description", "search"}),
         ),
         WebhookKind(
             name="woocommerce",
@@ -81,6 +83,7 @@ KINDS: Final[Mapping[str, WebhookKind[Any]]] = {
             check=check_woocommerce,
             # An order is sent again after each change, for years.
             ignores_old=True,
+            lacks=frozenset({"description", "search"}),
         ),
         _STANDARD,
         _GENERIC,

@@ -83,12 +83,26 @@ class NotTried(msgspec.Struct, frozen=True, kw_only=True):
     place: TriedPlace
 
 
+class MissingPart(msgspec.Struct, frozen=True, kw_only=True):
+    """A part of the asked range of which the store lacks conversions, or their amounts.
+
+    `reason` is a code, and `conversions` how many are known to lack; None if nobody knows.
+    """
+
+    since: str
+    until: str
+    reason: str
+    meaning: str
+    conversions: int | None = None
+
+
 class ValueTrial(msgspec.Struct, frozen=True, kw_only=True):
     """What the rules of the settings make of conversions.
 
     `conversions` counts those that were tried, `unmatched` those to which no rule applies. `sums`
     are those of all that were tried. `since` and `until` are the range of a store, `files` the
-    names of files. `unreadable_tables` says what is wrong with tables: rules that need them fail.
+    names of files. `missing` has the parts of the range that are not tried, or not wholly.
+    `unreadable_tables` says what is wrong with tables: rules that need them fail.
     """
 
     since: str | None = None
@@ -100,6 +114,7 @@ class ValueTrial(msgspec.Struct, frozen=True, kw_only=True):
     unmatched: int
     unmatched_examples: tuple[TriedExample, ...]
     not_tried: tuple[NotTried, ...]
+    missing: tuple[MissingPart, ...] = ()
     unreadable_tables: tuple[str, ...] = ()
 
     @property
@@ -149,6 +164,7 @@ class TrialBuilder:
         since: str | None = None,
         until: str | None = None,
         files: Sequence[str] = (),
+        missing: Sequence[MissingPart] = (),
         unreadable_tables: Sequence[str] = (),
     ) -> ValueTrial:
         return ValueTrial(
@@ -163,6 +179,7 @@ class TrialBuilder:
             not_tried=tuple(
                 sorted(self._not_tried.values(), key=lambda each: (-each.conversions, each.reason))
             ),
+            missing=tuple(missing),
             unreadable_tables=tuple(unreadable_tables),
         )
 

@@ -3,34 +3,44 @@
 The store is read by the functions of `twite what-if`, beside a running gateway.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from twite.app.row_check import RowCheck
 from twite.app.store_access import open_records
 from twite.app.value_rules.table_files import TableFiles, read_tables, rules_of
-from twite.app.value_rules.trial import TrialBuilder, TriedPlace, ValueTrial, place_of
-from twite.app.what_if.compare import intake_settings
+from twite.app.value_rules.trial import (
+    MissingPart,
+    TrialBuilder,
+    TriedPlace,
+    ValueTrial,
+    place_of,
+)
+from twite.app.what_if.past_values import StoredReader, past_requests
 from twite.config.settings import Settings
 from twite.domain.conversion import dedup_key
 from twite.domain.test_mode import is_test, real_name
 from twite.domain.times import spelled
 from twite.formats.files.findings import ERRORS, FileRow, RowFinding
-from twite.gateway.ports.past_requests import OUT_OF_ORDER, PastRequest, PastRequestsQuery
-from twite.gateway.what_if.reread import Reread, Rereader
-from twite.gateway.what_if.reread_x import IN_X_FORMAT, XRereader
+from twite.gateway.ports.listing import QueryScope
+from twite.gateway.ports.past_requests import PastRequest
+from twite.gateway.ports.queries import CountedSinceQuery
+from twite.gateway.what_if.reread import Reread
 from twite.gateway.what_if.verdict import MEANINGS, IntakeOutcome, NotStored
-from twite.machine.system import YieldingPause
+from twite.machine.system import SystemClock
 
-_AT_ONCE: Final = 200  # requests
 _DUPLICATE: Final = "duplicate"
 _SUPPRESSED: Final = "suppressed"
 _TEST: Final = "test"
+_NOT_RECEIVED: Final = "not_received"
+_NO_HISTORY: Final = "history_not_stored"
 _MEANINGS: Final[Mapping[str, str]] = {
     **{reason.value: meaning for reason, meaning in MEANINGS.items()},
     _DUPLICATE: "an earlier row has this id and event, so that it is not sent again",
     _SUPPRESSED: "it is not sent, so that rules leave it alone",
     _TEST: "its source was in test mode",
+    _NOT_RECEIVED: "the gateway had received nothing yet",
+    _NO_HISTORY: "conversions are deleted after store.keep_history",
     "event_unknown": "these settings have no such event",
     "pixel_unknown": "these settings have no such pixel for its source",
     "source_unknown": "these settings have no such source",
@@ -96,48 +106,65 @@ async def try_on_store(
     """
     files = read_tables(settings)
     builder = TrialBuilder(rules_of(settings, files))
-    pause = YieldingPause()
     async with open_records(settings) as records:
-        past_values = _PastValues(settings, salt=records.salt, builder=builder)
-        number: int | None = None
-        while True:
-            query = PastRequestsQuery(since=since, number=number, limit=_AT_ONCE)
-            requests = await records.answer(query)
-            if not requests or requests[0].received_at >= until + OUT_OF_ORDER:
-                break
-            for request in requests:
-                is_wanted = source is None or real_name(request.source) == source
-                if is_wanted and since <= request.received_at < until:
-                    past_values.add(request)
-            number = requests[-1].number + 1
-            await pause()
+        past_values = _PastValues(StoredReader(settings, salt=records.salt), builder)
+        async for request in past_requests(records, since=since, until=until):
+            if source is None or real_name(request.source) == source:
+                past_values.add(request)
+        first = await records.answer(CountedSinceQuery(scope=QueryScope(source=source)))
+    kept_since = SystemClock().now() - settings.store.keeping.history
+    missing = [
+        *_missing_history(since=since, until=until, first=first, kept_since=kept_since),
+        *past_values.missing(),
+    ]
     return builder.trial(
-        since=spelled(since), until=spelled(until), unreadable_tables=_problems(files)
+        since=spelled(since),
+        until=spelled(until),
+        missing=missing,
+        unreadable_tables=_problems(files),
     )
+
+
+def _missing_history(
+    *, since: int, until: int, first: int | None, kept_since: int
+) -> Iterator[MissingPart]:
+    """Yield the parts of a range before the first conversion, and before what is kept (ms)."""
+    began = until if first is None else min(first, until)
+    for start, end, reason in (
+        (since, began, _NOT_RECEIVED),
+        (max(since, began), min(kept_since, until), _NO_HISTORY),
+    ):
+        if start < end:
+            meaning = _MEANINGS[reason]
+            yield MissingPart(
+                since=spelled(start), until=spelled(end), reason=reason, meaning=meaning
+            )
 
 
 class _PastValues:
     """Reads the amounts of stored requests, which are the original ones."""
 
-    def __init__(self, settings: Settings, *, salt: bytes, builder: TrialBuilder) -> None:
-        self._settings, self._builder = intake_settings(settings), builder
-        self._rereader = Rereader(
-            new_settings=self._settings, current_settings=self._settings, salt=salt, rejected={}
-        )
-        self._x_rereader = XRereader(
-            new_settings=self._settings, current_settings=self._settings, salt=salt
-        )
+    def __init__(self, reader: StoredReader, builder: TrialBuilder) -> None:
+        self._reader, self._builder = reader, builder
+        # When conversions without a stored request were received.
+        self._bodiless: list[int] = []
+
+    def missing(self) -> Iterator[MissingPart]:
+        """Yield the part of the range in which requests are no longer stored."""
+        if self._bodiless:
+            yield MissingPart(
+                since=spelled(min(self._bodiless)),
+                until=spelled(max(self._bodiless) + 1),
+                reason=NotStored.BODY.value,
+                meaning=_MEANINGS[NotStored.BODY.value],
+                conversions=len(self._bodiless),
+            )
 
     def add(self, request: PastRequest) -> None:
-        for reread in self._reread(request):
+        for reread in self._reader.reread(request):
             # Without one, it was rejected or a duplicate.
             if reread.past is not None:
                 self._add(request, reread, place_of(reread.past.conversion_id))
-
-    def _reread(self, request: PastRequest) -> list[Reread]:
-        if request.endpoint not in IN_X_FORMAT:
-            return self._rereader.reread(request)
-        return self._x_rereader.reread(request)
 
     def _add(self, request: PastRequest, reread: Reread, place: TriedPlace) -> None:
         past, read, verdict = reread.past, reread.read, reread.verdict
@@ -151,6 +178,8 @@ class _PastValues:
             # The amount is known even if identifiers or consent are not, but not without a body.
             reason = NotStored.BODY.value if verdict is None else verdict.reason
             self._leave_out(reason, place)
+            if reason == NotStored.BODY.value:
+                self._bodiless.append(request.received_at)
         else:
             source = real_name(request.source)
             self._builder.add(read.conversion, read.rule_fields, source=source, place=place)

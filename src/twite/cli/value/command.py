@@ -112,7 +112,12 @@ def _print(trial: ValueTrial, *, as_json: bool) -> None:
         printing.print_json(trial)
     if not trial.conversions and not trial.not_tried:
         where = ", ".join(trial.files) or f"the store from {trial.since} until {trial.until}"
-        raise OperatorError(f"there is no conversion in {where}. Choose another file or range")
+        missing = "".join(
+            f". From {part.since} until {part.until}, {part.meaning}" for part in trial.missing
+        )
+        raise OperatorError(
+            f"there is no conversion in {where}{missing}. Choose another file or range"
+        )
     if not as_json:
         _show(trial)
 
@@ -149,6 +154,10 @@ def _show(trial: ValueTrial) -> None:
     files = ", ".join(trial.files)
     where = f"of {files}" if files else f"from {trial.since} until {trial.until}"
     printing.say(f"{plural(trial.conversions, 'conversion')} {where}: {_sums(trial.sums)}")
+    for part in trial.missing:
+        count = None if part.conversions is None else plural(part.conversions, "conversion")
+        known = f", {count} without an amount" if count else ""
+        printing.say(f"missing from {part.since} until {part.until}{known}: {part.meaning}")
     for problem in trial.unreadable_tables:
         printing.say(f"unreadable table: {problem}")
     printing.print_table(

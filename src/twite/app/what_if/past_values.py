@@ -1,0 +1,130 @@
+"""Amounts and fields of value rules in stored requests, read beside a running gateway."""
+
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping
+from typing import Final, NamedTuple
+
+import msgspec
+
+from twite.app.what_if.compare import intake_settings
+from twite.config.settings import Settings
+from twite.domain.submission import Endpoint
+from twite.domain.test_mode import is_test
+from twite.domain.times import DAY
+from twite.formats.value_rules import FIELDS_OF_LINES, document_of
+from twite.gateway.ports.past_requests import OUT_OF_ORDER, PastRequest, PastRequestsQuery
+from twite.gateway.ports.store import StoreReader
+from twite.gateway.what_if.reread import Reread, Rereader
+from twite.gateway.what_if.reread_x import IN_X_FORMAT, XRereader
+from twite.machine.system import YieldingPause
+
+_AT_ONCE: Final = 200  # requests
+# So many conversions show which fields a source sends. They take less than a second.
+_MOST_COPIES: Final = 2_000
+_FEW_COPIES: Final = 100
+
+
+class StoredReader:
+    """Reads conversions of stored requests again, with their original amounts."""
+
+    def __init__(self, settings: Settings, *, salt: bytes) -> None:
+        own = intake_settings(settings)
+        self._rereader = Rereader(new_settings=own, current_settings=own, salt=salt, rejected={})
+        self._x_rereader = XRereader(new_settings=own, current_settings=own, salt=salt)
+
+    def reread(self, request: PastRequest) -> list[Reread]:
+        if request.endpoint not in IN_X_FORMAT:
+            return self._rereader.reread(request)
+        return self._x_rereader.reread(request)
+
+
+async def past_requests(
+    store_reader: StoreReader, *, since: int, until: int
+) -> AsyncIterator[PastRequest]:
+    """Yield stored requests of a range of times (ms), a few at a time, with pauses."""
+    pause = YieldingPause()
+    number: int | None = None
+    while True:
+        query = PastRequestsQuery(since=since, number=number, limit=_AT_ONCE)
+        requests = await store_reader.answer(query)
+        if not requests or requests[0].received_at >= until + OUT_OF_ORDER:
+            return
+        for request in requests:
+            if since <= request.received_at < until:
+                yield request
+        number = requests[-1].number + 1
+        await pause()
+
+
+class SentCopies(NamedTuple):
+    """The way by which a source sends an event (X's id) of a pixel."""
+
+    pixel: str
+    event: str
+    source: str
+    endpoint: Endpoint
+
+
+class SentFields(msgspec.Struct, kw_only=True):
+    """How many conversions were sent, and how many of them had each field of value rules.
+
+    A field of lines, such as `price`, counts if every line has it.
+    """
+
+    conversions: int = 0
+    having: Counter[str] = msgspec.field(default_factory=Counter)
+
+
+async def sent_fields(
+    settings: Settings, store_reader: StoreReader, *, now: int
+) -> Mapping[SentCopies, SentFields]:
+    """Return which fields were lately sent, also by copies that came second.
+
+    Reads the last day, or, if few conversions came, all days whose requests are stored. Raises
+    LedgerUnavailable.
+    """
+    stored_for = settings.store.keep_bodies
+    found, copies = await _sent_since(settings, store_reader, now=now, span=min(DAY, stored_for))
+    if copies < _FEW_COPIES and stored_for > DAY:
+        found, _ = await _sent_since(settings, store_reader, now=now, span=stored_for)
+    return found
+
+
+async def _sent_since(
+    settings: Settings, store_reader: StoreReader, *, now: int, span: int
+) -> tuple[Mapping[SentCopies, SentFields], int]:
+    """Return which fields were sent in the last `span` milliseconds, and by how many copies."""
+    found: dict[SentCopies, SentFields] = {}
+    copies = 0
+    reader = StoredReader(settings, salt=store_reader.salt)
+    async for request in past_requests(store_reader, since=now - span, until=now + 1):
+        if not is_test(request.source):
+            copies += _count(found, request, reader.reread(request))
+        if copies >= _MOST_COPIES:
+            break
+    return found, copies
+
+
+def _count(found: dict[SentCopies, SentFields], request: PastRequest, rereads: list[Reread]) -> int:
+    copies = 0
+    for read in (reread.read for reread in rereads):
+        if read is None or read.conversion is None:
+            continue
+        copies += 1
+        key = SentCopies(
+            read.conversion.pixel,
+            read.conversion.event,
+            request.source,
+            Endpoint(request.endpoint),
+        )
+        fields = found.setdefault(key, SentFields())
+        fields.conversions += 1
+        document = document_of(read.conversion, read.rule_fields)
+        fields.having.update(name for name, value in document.items() if value is not None)
+        lines = read.conversion.contents
+        fields.having.update(
+            name
+            for name in FIELDS_OF_LINES
+            if lines and all(getattr(line, name) is not None for line in lines)
+        )
+    return copies
