@@ -33,6 +33,18 @@ def an_account(now: int, **changes: object) -> ResultsAccount:
     return ResultsAccount(**fields | changes)
 
 
+def in_two_currencies(now: int, **changes: object) -> ResultsAccount:
+    """Campaign c1 is paid in EUR, and c2 in JPY."""
+    return an_account(
+        now,
+        **changes,
+        campaigns=(
+            AdCampaign(id="c1", name="Autumn", currency="EUR"),
+            AdCampaign(id="c2", name="=Winter", currency="JPY"),
+        ),
+    )
+
+
 def some_days(now: int, *, count: int = 12, attributed: int = 2) -> Sequence[ResultDay]:
     """Each day, campaign c1 has 2 purchases of 40.00 for 10.00, and c2 spends 5.00."""
     return [

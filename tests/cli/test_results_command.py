@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from command_stage import settings_in
 
-from any_results import ACCOUNT, an_account, some_days
+from any_results import ACCOUNT, an_account, in_two_currencies, some_days
 from canaries import EMAIL, found_in
 from twite.cli.mcp.tools import called
 from twite.domain.times import HOUR
@@ -29,9 +29,9 @@ def with_results(tmp_path):
     return path
 
 
-async def _stored(path, now, **changes):
+async def _stored(path, now, *, account=None, **changes):
     store = await SQLiteStore.open(path)
-    await put_account(store, an_account(now))
+    await put_account(store, account or an_account(now))
     await put_days(store, ACCOUNT, some_days(now, **changes))
     await store.close()
 
@@ -48,6 +48,23 @@ def test_results_are_shown_by_day_and_campaign(command, with_results):
     assert "Autumn (c1)" in by_campaign
     assert "lost" not in out
     assert "received" not in out
+
+
+def test_each_currency_has_its_own_rows(command, with_results):
+    now = SystemClock().now()
+    store = str(with_results.with_name("twite.db"))
+    asyncio.run(_stored(store, now, account=in_two_currencies(now)))
+    options = ("results", "--config", str(with_results), "--days", "12")
+    _, out, _ = command(*options)
+    _, by_campaign, _ = command(*options, "--by", "campaign")
+
+    rows = [" ".join(line.replace("│", " ").split()) for line in out.splitlines()]
+    assert [row for row in rows if row.startswith("in EUR 120.00 PURCHASE")]
+    assert [row for row in rows if row.startswith("in JPY 60 ")]
+    assert "several currencies" in out
+    assert "180" not in out
+    assert "Autumn (c1), EUR" in by_campaign
+    assert "=Winter (c2), JPY" in by_campaign
 
 
 def test_warnings_follow_the_tables(command, with_results):

@@ -11,7 +11,7 @@ import pytest_asyncio
 from console_stage import SETTINGS, ConsoleStage
 from msgspec.structs import replace
 
-from any_results import ACCOUNT, ZONE, an_account, some_days
+from any_results import ACCOUNT, ZONE, an_account, in_two_currencies, some_days
 from builders import a_submission, an_entry
 from store_contract.actions import claim, delivered, settle
 from twite.domain.people.users import Role
@@ -23,27 +23,30 @@ from twite.stores.sqlite import SQLiteStore
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
+MIXED = "18ce55mixed"
 PEOPLE = {
     "ada": (Role.ADMIN, None),
     "vic": (Role.VIEWER, None),
     "part": (Role.VIEWER, ["r1"]),
 }
-TWO_PIXELS = SETTINGS + "".join(
-    f'[[pixel]]\nid = "{pixel}"\naccount = "{ACCOUNT}"\nevents = {{{{ purchase = "o8z6k" }}}}\n'
+OF_PIXELS = SETTINGS + "".join(
+    f'[[pixel]]\nid = "{pixel}"\naccount = "{account}"\nevents = {{{{ purchase = "o8z6k" }}}}\n'
     f'auth = {{{{ pixel_token = "emulator-pixel-token-{pixel}" }}}}\n'
-    for pixel in ("r1", "r2")
+    for pixel, account in (("r1", ACCOUNT), ("r2", ACCOUNT), ("r3", MIXED))
 )
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def stage(tmp_path_factory):
-    """An ads account of two pixels, with results of twelve days."""
+    """An ads account of two pixels, and one of two currencies, with results of twelve days."""
     now = time.time_ns() // 1_000_000
     cut_over = f'[results]\ncut_over = "{days_until(now, 6, ZONE)[0].day}"\n'
-    stage = ConsoleStage(tmp_path_factory.mktemp("results"), TWO_PIXELS + cut_over)
+    stage = ConsoleStage(tmp_path_factory.mktemp("results"), OF_PIXELS + cut_over)
     store = await SQLiteStore.open(str(stage.settings.store.path))
     await put_account(store, an_account(now, problem="X's request limit is used up"))
     await put_days(store, ACCOUNT, some_days(now))
+    await put_account(store, in_two_currencies(now, account=MIXED))
+    await put_days(store, MIXED, some_days(now))
     entries = [
         an_entry(f"order-{number}", pixel="r1", event="o8z6m", index=number) for number in range(3)
     ]
@@ -72,6 +75,18 @@ async def test_results_page_shows_both_sides_of_an_account(stage):
     assert "estimate" in text
     assert "spend not final" in text
     assert "request limit is used up" in text
+
+
+async def test_each_currency_of_an_account_has_its_own_rows(stage):
+    text = await page_of(stage)
+    mixed = " ".join(re.sub(r"<[^>]+>", " ", text.partition(f"Ads account {MIXED}")[2]).split())
+
+    assert "amounts by currency, because X gives no exchange rates" in mixed
+    assert "last 12 days ? PURCHASE 240 ? ? 24 ? ? ?" in mixed.replace("\N{EN DASH}", "?")
+    assert "in EUR 120.00 PURCHASE" in mixed
+    assert "in JPY 60 " in mixed
+    assert "Autumn (EUR) 120.00" in mixed
+    assert "=Winter (JPY) 60" in mixed
 
 
 async def test_chart_and_table_mark_the_day_of_the_cut_over(stage):
@@ -119,7 +134,7 @@ async def test_results_page_says_when_its_figures_were_fetched(stage):
 async def of_parts(tmp_path):
     """An account whose amounts have parts of a cent, and whose second campaign spends more."""
     now = time.time_ns() // 1_000_000
-    stage = ConsoleStage(tmp_path, TWO_PIXELS)
+    stage = ConsoleStage(tmp_path, OF_PIXELS)
     store = await SQLiteStore.open(str(stage.settings.store.path))
     await put_account(store, an_account(now))
     spend = {"c1": 1_004_000, "c2": 90_004_000}

@@ -15,7 +15,13 @@ from twite.domain.plural import plural
 from twite.domain.results.account import ResultsAccount
 from twite.domain.results.account_days import days_until, granularity_of
 from twite.domain.results.figures import FigureGroup, ResultCell, ResultDay
-from twite.domain.results.report import EventResult, ReportBasis, account_results, rounded
+from twite.domain.results.report import (
+    CurrencyResult,
+    EventResult,
+    ReportBasis,
+    account_results,
+    rounded,
+)
 from twite.domain.results.stats_request import MOST_ENTITIES, PLACEMENTS, StatsRequest
 from twite.domain.times import HOUR, spelled
 from twite.gateway.ports.findings import CheckFinding, failed, passed, warning
@@ -133,11 +139,17 @@ async def _live(settings: Settings, account: str, keys: OAuthKeys) -> CheckFindi
     basis = ReportBasis(account=known, unit=settings.results.sale_amount_unit, cut_over=None)
     stored_day = ResultDay.of(day).with_cells(cells, fetched_at=now)
     [shown] = account_results(basis, [stored_day], []).days
+    parts = shown.by_currency or (
+        CurrencyResult(currency=known.currency, spend=shown.spend, events=shown.events),
+    )
+    figures = "; ".join(
+        f"{_attributed(part.events, part.currency)}, spend {_amount(part.spend, part.currency)}"
+        for part in parts
+    )
     return passed(
         "results",
         f"ads account {account}: {plural(len(campaigns), 'campaign')} on {day.day} "
-        f"({catalog.zone}). {_attributed(shown.events, known.currency)}, "
-        f"spend {_amount(shown.spend, known.currency)}. Compare with Ads Manager",
+        f"({catalog.zone}). {figures}. Compare with Ads Manager",
     )
 
 

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from any_results import an_account, some_days
+from twite.domain.results.csv_rows import csv_rows
 from twite.domain.results.figures import DeliveredEvent, EventFigure, FigureGroup, ResultCell
-from twite.domain.results.report import ReportBasis, account_results, csv_rows, rounded
+from twite.domain.results.report import ReportBasis, account_results, rounded
 from twite.domain.results.sale_amounts import SaleAmountUnit
 
 NOW = 1_795_953_600_000  # 2026-11-29T12:00Z

@@ -12,7 +12,8 @@ from twite.app.reports.results import read_results
 from twite.cli import printing
 from twite.cli.options import DEFAULT_CONFIG, Config, Json, load, option, prints
 from twite.domain.errors import UnknownName
-from twite.domain.results.report import AccountResults, EventResult, PeriodTotal, csv_rows, rounded
+from twite.domain.results.csv_rows import csv_rows
+from twite.domain.results.report import AccountResults, DayResult, EventResult, PeriodTotal, rounded
 from twite.formats.files.csv_text import csv_text
 from twite.gateway.results.read import DEFAULT_DAYS, MOST_DAYS, ResultsReport
 
@@ -93,7 +94,7 @@ def _print_account(account: AccountResults, *, by: _By) -> None:
         for day in account.days:
             marks = ["estimate"] if day.estimate else [] if day.spend_final else ["spend not final"]
             marks += ["cut-over"] if day.day == account.cut_over else []
-            rows += _rows(day.day, day.spend, day.events, ", ".join(marks), account.currency)
+            rows += _rows_of(day.day, day, ", ".join(marks), account.currency)
         rows += _of_period("all", account.total, account.currency)
         for name, period in (
             ("before the cut-over", account.total_before_cut_over),
@@ -104,17 +105,32 @@ def _print_account(account: AccountResults, *, by: _By) -> None:
     else:
         for campaign in account.campaigns:
             name = f"{campaign.name} ({campaign.campaign})"
-            rows += _rows(name, campaign.spend, campaign.events, "", account.currency)
+            if not account.currency:
+                name = f"{name}, {campaign.currency or 'unknown currency'}"
+            rows += _rows(name, campaign.spend, campaign.events, "", campaign.currency)
     printing.print_table(
         [by.value, "spend", "event type", "delivered", "with click id", "email only", "attributed",
          "sale amount", "cost each", "return", ""],
         rows,
-        title=f"Ads account {account.account}, days in {account.timezone}, {account.currency}",
+        title=f"Ads account {account.account}, days in {account.timezone}, "
+        f"{account.currency or 'several currencies'}",
     )  # fmt: skip
 
 
 def _of_period(name: str, period: PeriodTotal | None, currency: str) -> list[list[str | int]]:
-    return [] if period is None else _rows(name, period.spend, period.events, "", currency)
+    return [] if period is None else _rows_of(name, period, "", currency)
+
+
+def _rows_of(
+    name: str, part: DayResult | PeriodTotal, mark: str, currency: str
+) -> list[list[str | int]]:
+    """Return the rows of the whole account, and of each currency if there are several."""
+    rows = _rows(name, part.spend, part.events, mark, currency)
+    for own in part.by_currency:
+        rows += _rows(
+            f"in {own.currency or 'an unknown currency'}", own.spend, own.events, "", own.currency
+        )
+    return rows
 
 
 def _rows(

@@ -28,6 +28,7 @@ from twite.domain.results.account_days import account_day
 from twite.domain.results.report import (
     AccountResults,
     CampaignResult,
+    CurrencyResult,
     DayResult,
     EventDeliveries,
     EventResult,
@@ -54,7 +55,8 @@ class ResultRow(msgspec.Struct, frozen=True, kw_only=True):
     """A row of a table: an event type of a day, a campaign or a period. `marks` are words.
 
     Only the first row of several has a `name` and its spend. `links` are the parts of what was
-    delivered: a list of conversions has one pixel and event. Amounts are rounded.
+    delivered: a list of conversions has one pixel and event. Amounts are rounded. If an account has
+    several currencies, each has rows of its own below those of the whole.
     """
 
     name: str
@@ -107,12 +109,12 @@ def _view(account: AccountResults, names: EventNames) -> AccountView:
     for day in reversed(account.days):
         marks = ["estimate"] if day.estimate else [] if day.spend_final else ["spend not final"]
         marks += ["cut-over"] if day.day == account.cut_over else []
-        days += rows.of(day.day, day, day.deliveries, marks=", ".join(marks))
+        days += rows.of(day.day, day, marks=", ".join(marks))
     campaigns: list[ResultRow] = []
     for campaign in sorted(
-        account.campaigns, key=lambda each: Decimal(each.spend or 0), reverse=True
+        account.campaigns, key=lambda each: (each.currency, -Decimal(each.spend or 0))
     ):
-        campaigns += rows.of(campaign.name, campaign)
+        campaigns += rows.of_campaign(campaign)
     return AccountView(
         account=account,
         fetched_at=_read(account.fetched_at),
@@ -163,12 +165,25 @@ class _Rows:
         """Return the rows of a period; none if it has no figures. `{days}` is its length."""
         if total is None or (total.spend is None and not total.events):
             return []
-        return self.of(title.format(days=plural(total.days, "day")), total, total.deliveries)
+        return self.of(title.format(days=plural(total.days, "day")), total)
 
-    def of(
+    def of_campaign(self, campaign: CampaignResult) -> list[ResultRow]:
+        """Return the rows of a campaign, with its currency if the account has several."""
+        own = "" if self._currency else f" ({campaign.currency or 'unknown currency'})"
+        return self._of(f"{campaign.name}{own}", campaign, campaign.currency)
+
+    def of(self, name: str, part: DayResult | PeriodTotal, *, marks: str = "") -> list[ResultRow]:
+        """Return the rows of the whole account, and of each currency if there are several."""
+        found = self._of(name, part, self._currency, part.deliveries, marks=marks)
+        for own in part.by_currency:
+            found += self._of(f"in {own.currency or 'an unknown currency'}", own, own.currency)
+        return found
+
+    def _of(
         self,
         name: str,
-        part: CampaignResult | DayResult | PeriodTotal,
+        part: CampaignResult | CurrencyResult | DayResult | PeriodTotal,
+        currency: str,
         deliveries: Sequence[EventDeliveries] = (),
         *,
         marks: str = "",
@@ -177,11 +192,11 @@ class _Rows:
         return [
             ResultRow(
                 name="" if place else name,
-                spend=None if place else self._money(part.spend),
+                spend=None if place else _money(part.spend, currency),
                 event=msgspec.structs.replace(
                     event,
-                    sale_amount=self._money(event.sale_amount),
-                    cost_per_conversion=self._money(event.cost_per_conversion),
+                    sale_amount=_money(event.sale_amount, currency),
+                    cost_per_conversion=_money(event.cost_per_conversion, currency),
                 ),
                 links=links.get(event.event_type, ()),
                 marks="" if place else marks,
@@ -189,8 +204,9 @@ class _Rows:
             for place, event in enumerate(part.events or (EventResult(event_type=""),))
         ]
 
-    def _money(self, amount: str | None) -> str | None:
-        return None if amount is None else spaced(f"{rounded(amount, self._currency):,}")
+
+def _money(amount: str | None, currency: str) -> str | None:
+    return None if amount is None else spaced(f"{rounded(amount, currency):,}")
 
 
 def _chart(account: AccountResults) -> TimeChart:

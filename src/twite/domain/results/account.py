@@ -90,10 +90,14 @@ class ResultsAccount(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     unreadable: tuple[str, ...] = ()
 
     @property
+    def currencies(self) -> tuple[str, ...]:
+        """The currencies of its campaigns, in alphabetical order."""
+        return tuple(sorted({campaign.currency for campaign in self.campaigns} - {NO_CURRENCY}))
+
+    @property
     def currency(self) -> str:
         """The currency of its campaigns, NO_CURRENCY if they differ or there are none."""
-        found = {campaign.currency for campaign in self.campaigns} - {NO_CURRENCY}
-        return found.pop() if len(found) == 1 else NO_CURRENCY
+        return self.currencies[0] if len(self.currencies) == 1 else NO_CURRENCY
 
     def is_due(self, now: int) -> bool:
         """Return whether the next hourly fetch is due, also after a clock was ahead.

@@ -51,7 +51,7 @@ class ResultCell(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The figures of a campaign, placement and group on one day.
 
     `fetched_at` is in milliseconds. `events` has the event types that X served; `spend_micro` is in
-    millionths of the account's currency.
+    millionths of the campaign's currency.
     """
 
     campaign: str

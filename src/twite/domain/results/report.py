@@ -24,10 +24,6 @@ from twite.domain.times import spelled
 
 # The type of events that the account's list does not contain.
 UNKNOWN_TYPE: Final = "UNKNOWN"
-_COLUMNS: Final = (
-    "account", "timezone", "currency", "day", "estimate", "spend_final", "after_cut_over",
-    "campaign", "campaign_name", "spend",
-)  # fmt: skip
 
 
 class EventResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,7 +32,8 @@ class EventResult(msgspec.Struct, frozen=True, kw_only=True):
     `delivered` counts the conversions that Twite delivered, of those received in the time;
     `click_id_share` and `email_only_share` are shares of them, from 0 to 1. `attributed` and
     `sale_amount` are X's; `cost_per_conversion` is spend by attributed conversions, rounded.
-    Spend and sale amounts are exact, up to millionths: parts add up to their total.
+    Spend and sale amounts are exact, up to millionths: parts add up to their total. Amounts are in
+    the currency of what the event type is a part of, and null if it has several.
     """
 
     event_type: str
@@ -64,10 +61,19 @@ class EventDeliveries(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CampaignResult(msgspec.Struct, frozen=True, kw_only=True):
-    """A campaign in a time. Deliveries have no campaign."""
+    """A campaign in a time, and its currency, "" if unknown. Deliveries have no campaign."""
 
     campaign: str
     name: str
+    currency: str
+    spend: str | None
+    events: tuple[EventResult, ...]
+
+
+class CurrencyResult(msgspec.Struct, frozen=True, kw_only=True):
+    """The campaigns of one currency in a time. Deliveries have no campaign."""
+
+    currency: str
     spend: str | None
     events: tuple[EventResult, ...]
 
@@ -75,7 +81,8 @@ class CampaignResult(msgspec.Struct, frozen=True, kw_only=True):
 class DayResult(msgspec.Struct, frozen=True, kw_only=True):
     """A day of the account's time zone.
 
-    X may still change an `estimate`. `spend_final` is false while X may correct the spend.
+    X may still change an `estimate`. `spend_final` is false while X may correct the spend. If the
+    account has several currencies, `spend` is null, and `by_currency` has the amounts of each.
     """
 
     day: str
@@ -84,23 +91,27 @@ class DayResult(msgspec.Struct, frozen=True, kw_only=True):
     fetched_at: str | None
     spend: str | None
     events: tuple[EventResult, ...]
+    by_currency: tuple[CurrencyResult, ...] = ()
     deliveries: tuple[EventDeliveries, ...]
     campaigns: tuple[CampaignResult, ...]
 
 
 class PeriodTotal(msgspec.Struct, frozen=True, kw_only=True):
-    """The sums of some days, from the first to the last."""
+    """The sums of some days, from the first to the last; `by_currency` is as in DayResult."""
 
     first: str
     last: str
     days: int
     spend: str | None
     events: tuple[EventResult, ...]
+    by_currency: tuple[CurrencyResult, ...] = ()
     deliveries: tuple[EventDeliveries, ...]
 
 
 class AccountResults(msgspec.Struct, frozen=True, kw_only=True):
     """The results of an account. `currency` is "" if its campaigns have several, or none.
+
+    Amounts in several currencies are never added up: see `by_currency`.
 
     `previous_total` is that of as many days before; `total_before_cut_over` and
     `total_after_cut_over` are those of the parts of the report's days, if the cut-over is among
@@ -160,11 +171,16 @@ def account_results(
 
 
 class _SummedDay(msgspec.Struct, frozen=True, kw_only=True):
-    """A day, its sums by campaign, and their sum. Sale amounts are in millionths."""
+    """A day, its sums by campaign, and their sum. Sale amounts are in millionths.
+
+    If the account has several currencies, the sum has no amounts, and `currencies` has those of
+    each.
+    """
 
     day: ResultDay
     campaigns: Mapping[str, AttributedSum]
     day_sum: AttributedSum
+    currencies: Mapping[str, AttributedSum]
 
 
 class _Report:
@@ -174,7 +190,11 @@ class _Report:
         self._basis = basis
         self._account = basis.account
         self._names = {campaign.id: campaign.name for campaign in basis.account.campaigns}
-        self._decimals = DECIMALS.get(basis.account.currency, 2)
+        self._currency = basis.account.currency
+        self._currencies = {
+            campaign.id: campaign.currency or self._currency for campaign in basis.account.campaigns
+        }
+        self._is_mixed = len(basis.account.currencies) > 1
 
     def summed(self, day: ResultDay) -> _SummedDay:
         cells: dict[str, list[ResultCell]] = {}
@@ -184,7 +204,17 @@ class _Report:
             campaign: self._in_micro(AttributedSum.of(own)) for campaign, own in cells.items()
         }
         whole = AttributedSum.of(campaigns.values())
-        return _SummedDay(day=day, campaigns=campaigns, day_sum=whole)
+        if not self._is_mixed:
+            return _SummedDay(day=day, campaigns=campaigns, day_sum=whole, currencies={})
+        by_currency: dict[str, list[AttributedSum]] = {}
+        for campaign, own in campaigns.items():
+            by_currency.setdefault(self._currency_of(campaign), []).append(own)
+        return _SummedDay(
+            day=day,
+            campaigns=campaigns,
+            day_sum=_without_amounts(whole),
+            currencies={each: AttributedSum.of(own) for each, own in by_currency.items()},
+        )
 
     def day(self, summed_day: _SummedDay) -> DayResult:
         day = summed_day.day
@@ -193,8 +223,9 @@ class _Report:
             estimate=day.is_estimate,
             spend_final=day.is_spend_final,
             fetched_at=spelled(day.fetched_at) if day.fetched_at else None,
-            spend=self._money(summed_day.day_sum.spend_micro),
+            spend=_money(summed_day.day_sum.spend_micro, self._currency),
             events=self._events(summed_day.day_sum, [day]),
+            by_currency=self._by_currency([summed_day]),
             deliveries=self._parts([day]),
             campaigns=self.campaigns([summed_day]),
         )
@@ -208,8 +239,9 @@ class _Report:
             first=days[0].day,
             last=days[-1].day,
             days=len(days),
-            spend=self._money(whole.spend_micro),
+            spend=_money(whole.spend_micro, self._currency),
             events=self._events(whole, days),
+            by_currency=self._by_currency(summed_days),
             deliveries=self._parts(days),
         )
 
@@ -220,19 +252,27 @@ class _Report:
                 sums.setdefault(campaign, []).append(own)
         found = []
         for campaign, parts in sorted(sums.items()):
-            whole = AttributedSum.of(parts)
+            result = _in_currency(self._currency_of(campaign), parts)
             found.append(
                 CampaignResult(
                     campaign=campaign,
                     name=self._names.get(campaign) or campaign,
-                    spend=self._money(whole.spend_micro),
-                    events=tuple(
-                        self._event(event_type, figure, whole.spend_micro)
-                        for event_type, figure in sorted(whole.events.items())
-                    ),
+                    currency=result.currency,
+                    spend=result.spend,
+                    events=result.events,
                 )
             )
         return tuple(found)
+
+    def _by_currency(self, summed_days: Sequence[_SummedDay]) -> tuple[CurrencyResult, ...]:
+        sums: dict[str, list[AttributedSum]] = {}
+        for each in summed_days:
+            for currency, own in each.currencies.items():
+                sums.setdefault(currency, []).append(own)
+        return tuple(_in_currency(currency, parts) for currency, parts in sorted(sums.items()))
+
+    def _currency_of(self, campaign: str) -> str:
+        return self._currencies.get(campaign, self._currency)
 
     def _in_micro(self, attributed_sum: AttributedSum) -> AttributedSum:
         events = {
@@ -253,9 +293,8 @@ class _Report:
         for event_type in sorted(attributed_sum.events.keys() | delivered.keys()):
             own = delivered.get(event_type, ())
             known = sum(each.known for each in own)
-            result = self._event(
-                event_type, attributed_sum.figure(event_type), attributed_sum.spend_micro
-            )
+            figure = attributed_sum.figure(event_type)
+            result = _event(event_type, figure, attributed_sum.spend_micro, self._currency)
             found.append(
                 msgspec.structs.replace(
                     result,
@@ -282,30 +321,53 @@ class _Report:
             for each in _deliveries(days)
         )
 
-    def _event(self, event_type: str, figure: EventFigure, spend: int | None) -> EventResult:
-        cost = sale = None
-        if spend is not None and figure.count:
-            cost = f"{Decimal(spend) / MICRO / figure.count:.{self._decimals}f}"
-        if figure.sale_amount is not None:
-            sale = round(figure.sale_amount)
-        return EventResult(
-            event_type=event_type,
-            attributed=figure.count,
-            sale_amount=self._money(sale),
-            cost_per_conversion=cost,
-            return_on_ad_spend=round(sale / spend, 4) if sale is not None and spend else None,
-        )
-
     def _type_of(self, event: str) -> str:
         return self._account.event_types.get(event, UNKNOWN_TYPE)
 
-    def _money(self, micro: int | None) -> str | None:
-        """Write an amount exactly, with the decimals of its currency at least."""
-        if micro is None:
-            return None
-        whole, _, part = f"{Decimal(micro) / MICRO:.6f}".partition(".")
-        part = part.rstrip("0").ljust(self._decimals, "0")
-        return f"{whole}.{part}" if part else whole
+
+def _without_amounts(attributed_sum: AttributedSum) -> AttributedSum:
+    events = {
+        event_type: msgspec.structs.replace(figure, sale_amount=None)
+        for event_type, figure in attributed_sum.events.items()
+    }
+    return AttributedSum(events=events)
+
+
+def _in_currency(currency: str, parts: Iterable[AttributedSum]) -> CurrencyResult:
+    """Add up sums in one currency."""
+    whole = AttributedSum.of(parts)
+    return CurrencyResult(
+        currency=currency,
+        spend=_money(whole.spend_micro, currency),
+        events=tuple(
+            _event(event_type, figure, whole.spend_micro, currency)
+            for event_type, figure in sorted(whole.events.items())
+        ),
+    )
+
+
+def _event(event_type: str, figure: EventFigure, spend: int | None, currency: str) -> EventResult:
+    cost = sale = None
+    if spend is not None and figure.count:
+        cost = f"{Decimal(spend) / MICRO / figure.count:.{DECIMALS.get(currency, 2)}f}"
+    if figure.sale_amount is not None:
+        sale = round(figure.sale_amount)
+    return EventResult(
+        event_type=event_type,
+        attributed=figure.count,
+        sale_amount=_money(sale, currency),
+        cost_per_conversion=cost,
+        return_on_ad_spend=round(sale / spend, 4) if sale is not None and spend else None,
+    )
+
+
+def _money(micro: int | None, currency: str) -> str | None:
+    """Write an amount exactly, with the decimals of its currency at least."""
+    if micro is None:
+        return None
+    whole, _, part = f"{Decimal(micro) / MICRO:.6f}".partition(".")
+    part = part.rstrip("0").ljust(DECIMALS.get(currency, 2), "0")
+    return f"{whole}.{part}" if part else whole
 
 
 def _deliveries(days: Iterable[ResultDay]) -> tuple[DeliveredEvent, ...]:
@@ -319,32 +381,6 @@ def _deliveries(days: Iterable[ResultDay]) -> tuple[DeliveredEvent, ...]:
 
 def _share(part: int, whole: int) -> float | None:
     return round(part / whole, 4) if whole else None
-
-
-def csv_rows(results: Iterable[AccountResults]) -> list[Sequence[object]]:
-    """Return a heading and a row for each day, campaign and event type.
-
-    Rows without a campaign are the whole account, and have what was delivered; the others are its
-    campaigns. Spend stands only in rows without an event type.
-    """
-    rows: list[Sequence[object]] = [(*_COLUMNS, *EventResult.__struct_fields__)]
-    for account in results:
-        for day in account.days:
-            after = None if account.cut_over is None else day.day >= account.cut_over
-            start = (account.account, account.timezone, account.currency, day.day, day.estimate,
-                     day.spend_final, after)  # fmt: skip
-            parts: list[tuple[str, str, str | None, tuple[EventResult, ...]]] = [
-                ("", "", day.spend, day.events),
-                *((part.campaign, part.name, part.spend, part.events) for part in day.campaigns),
-            ]
-            for campaign, name, spend, events in parts:
-                rows.append((*start, campaign, name, spend, *_values(EventResult(event_type=""))))
-                rows += [(*start, campaign, name, None, *_values(event)) for event in events]
-    return rows
-
-
-def _values(event: EventResult) -> tuple[object, ...]:
-    return msgspec.structs.astuple(event)
 
 
 def rounded(amount: str, currency: str) -> Decimal:

@@ -5,7 +5,7 @@ from typing import Final
 
 import msgspec
 
-from twite.domain.results.report import csv_rows
+from twite.domain.results.csv_rows import csv_rows
 from twite.formats.files.csv_text import csv_text
 from twite.gateway.results.read import DEFAULT_DAYS, MOST_DAYS, ResultsReport
 from twite.http.authorization import Requester
