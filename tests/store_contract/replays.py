@@ -8,6 +8,7 @@ from twite.domain.alert import Mute
 from twite.domain.delivery import State
 from twite.domain.replay_batch import KEPT_FOR, ReplayBatch, ReplayPart
 from twite.domain.stats.value_guard import ValueFlag
+from twite.domain.times import DAY
 from twite.gateway.ports.listing import QueryScope
 from twite.gateway.ports.queries import (
     AtRest,
@@ -43,6 +44,12 @@ def _a_batch(id_: str = "b1", **more: object) -> ReplayBatch:
 def _a_part(place: int, batch: str = "b1", **more: object) -> ReplayPart:
     part = ReplayPart(batch=batch, place=place, cause="refused", reason="400", deliveries=(1, 2))
     return msgspec.structs.replace(part, **more)
+
+
+def _an_id(at: int) -> str:
+    """Return the id of a replay that was made at a time: see Randomness.receipt."""
+    digits = f"{at:012x}"
+    return f"{digits[:8]}-{digits[8:]}-7000-8000-000000000000"
 
 
 class ReplayLaws:
@@ -93,6 +100,19 @@ class ReplayLaws:
 
         assert [batch.id for batch in await store.load(ReplayBatch)] == ["b2"]
         assert await store.load(ReplayPart) == []
+
+    async def test_parts_of_a_replay_that_never_started_are_deleted_after_a_day(
+        self, store: Store
+    ) -> None:
+        old, recent = _an_id(NOW - DAY - 1), _an_id(NOW - DAY)
+        await store.put([_a_batch(old)])
+        await store.put([_a_part(0, old), _a_part(0, recent), _a_part(0, _an_id(NOW - 3 * DAY))])
+        before = [part.batch for part in await store.load(ReplayPart)]
+
+        await store.put([_a_batch()])
+
+        assert before == [_an_id(NOW - 3 * DAY), old, recent]
+        assert [part.batch for part in await store.load(ReplayPart)] == [old, recent]
 
     async def test_latest_unusual_amounts_are_listed(self, store: Store) -> None:
         flag = ValueFlag(kind="currency", value="20.00", currency="USD", usual="18.20 EUR")

@@ -9,6 +9,14 @@ from twite.domain.times import DAY
 # The deliveries of a part: moving them takes the store a few milliseconds.
 PART = 250
 KEPT_FOR = 30 * DAY
+# A replay starts within this time after its parts, or never, because its command was killed.
+STARTED_WITHIN = DAY
+
+
+def first_id(at: int) -> str:
+    """Return the least id of replays since a time (ms): see `Randomness.receipt`."""
+    digits = f"{at:012x}"
+    return f"{digits[:8]}-{digits[8:]}"
 
 
 class ReplayBatch(msgspec.Struct, frozen=True, kw_only=True):

@@ -906,6 +906,10 @@ DELETE FROM sync_state WHERE name = $1
 -- count: forget_traffic(source, before)
 DELETE FROM traffic WHERE source = $1 AND hour < $2
 
+-- count: forget_unstarted_parts(beyond)
+DELETE FROM replay_part
+WHERE batch < $1 AND batch NOT IN (SELECT id FROM replay_batch)
+
 -- count: forget_value_change(first, end)
 DELETE FROM value_change
 WHERE delivery >= $1 AND delivery < $2

@@ -285,6 +285,11 @@ ON CONFLICT (id) DO UPDATE SET
 -- Delete the parts of old replays.
 DELETE FROM replay_part WHERE batch IN (SELECT id FROM replay_batch WHERE at < :before);
 
+-- name: forget_unstarted_parts
+-- Delete the parts of replays that were not started, up to an id.
+DELETE FROM replay_part
+WHERE batch < :beyond AND batch NOT IN (SELECT id FROM replay_batch);
+
 -- name: forget_replay_batches
 -- Delete old replays.
 DELETE FROM replay_batch WHERE at < :before;

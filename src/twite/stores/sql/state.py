@@ -9,7 +9,7 @@ import msgspec
 from twite.domain.alert import Acknowledgement, Alert, AlertKind, AlertPhase, Mute
 from twite.domain.pause import Cause, Pause
 from twite.domain.people.users import AuditEvent
-from twite.domain.replay_batch import KEPT_FOR, ReplayBatch, ReplayPart
+from twite.domain.replay_batch import KEPT_FOR, STARTED_WITHIN, ReplayBatch, ReplayPart, first_id
 from twite.domain.stats.traffic import KEPT_HOURS, HourlyTraffic
 from twite.domain.stats.value_guard import UsualAmount
 from twite.domain.webhook_delivery import MOST_DELIVERIES, DeliveryVerdict, WebhookDelivery
@@ -130,6 +130,8 @@ def _put(session: WriterSession, record: StateRecord, *, old_secret: SealedSecre
     if isinstance(record, ReplayBatch):
         session.run("forget_replay_parts", before=record.at - KEPT_FOR)
         session.run("forget_replay_batches", before=record.at - KEPT_FOR)
+        if not record.done:  # it starts
+            session.run("forget_unstarted_parts", beyond=first_id(record.at - STARTED_WITHIN))
 
 
 def _delete(session: WriterSession, kind: type[StateRecord], keys: Sequence[StateKey]) -> None:
