@@ -100,7 +100,7 @@ async def test_tests_are_marked_in_lists_and_visible_to_users_of_the_pixel(stage
     await send(stage, "shop", "order-of-shop")
     client = await stage.signed_in("client")
 
-    listed = await words_with(client, "/console/conversions", "delivered")
+    listed = await words_with(client, "/console/conversions", "delivered test")
     path = re.search(r"/console/conversions/\d+", (await client.get("/console/conversions")).text)[
         0
     ]

@@ -14,7 +14,7 @@ from twite.gateway.ports.queries import Queries
 # Look for tests after this time even if nothing says so, as workers do.
 LOOK_EVERY: Final = MINUTE
 # A replay says so for each of its parts.
-_LOOK_AT_MOST_EVERY: Final = SECOND
+_LOOK_AT_MOST_EVERY: Final = SECOND // 5
 
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
