@@ -7,6 +7,7 @@ import aiohttp
 import pytest
 import pytest_asyncio
 from console_stage import ConsoleStage
+from problem_pages import worked_off
 
 from builders import NOW, a_submission, an_entry
 from twite.console.timeline import MOST_ATTEMPTS, TimelineEntry, timeline
@@ -219,12 +220,14 @@ async def test_operator_sends_a_refused_conversion_again(stage):
     assert f'action="{path}/resend"' in page
 
     answer = await olga.post(f"{path}/resend")
-    after = await olga.get(answer.location)
-
-    assert answer.location == path
-    assert "1 queued again, with the same id and body." in after.text
+    replay = await worked_off(olga, answer.location)
     ada = await stage.signed_in("ada")
-    assert "1 for: " in (await ada.get("/console/people/audit")).text
+    audit = (await ada.get("/console/people/audit")).text
+    listed = (await olga.get("/console/problems")).text.split("<h2>Latest replays</h2>")[1]
+
+    assert "Not changed" not in replay
+    assert "1: order-old; for " in audit
+    assert answer.location in listed
 
 
 async def test_conversion_that_may_count_twice_is_sent_again_only_if_confirmed(stage):
@@ -234,12 +237,15 @@ async def test_conversion_that_may_count_twice_is_sent_again_only_if_confirmed(s
 
     await olga.post(f"{path}/resend")
     refused = (await olga.get(path)).text
-    await olga.post(f"{path}/resend", {"may_count_twice": "yes"})
+    started = await olga.post(f"{path}/resend", {"may_count_twice": "yes"})
+    replay = await worked_off(olga, started.location)
     sent = (await olga.get(path)).text
 
     assert "Send it although it may count twice: X may already have this conversion" in page
     assert "Nothing was sent: X may already have this conversion" in refused
-    assert "1 queued again, with the same id and body." in sent
+    assert "Held: what now?" in page
+    assert "Held: what now?" not in sent
+    assert "Not changed" not in replay
 
 
 async def test_page_of_a_resting_conversion_may_not_be_resent_by_another_sites_form(stage):

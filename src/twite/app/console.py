@@ -101,7 +101,7 @@ def console(
             url=settings.server.public_url,
             queries=store,
             dry_run=dry_run,
-            moves=parts.moves,
+            replays=parts.replays,
             names=names,
         ),
         ChangesPage(queries=store, state=store, clock=clock),

@@ -9,21 +9,22 @@ from starlette.responses import Response
 
 from twite.console.page import PageRequest, PageRoute
 from twite.console.pages.conversions import PATH
+from twite.console.pages.replays import REPLAYS_PATH
 from twite.console.request_checks import AccessDenied
 from twite.console.scope import TONES, EventNames, worth_of
 from twite.console.timeline import receiver_of, timeline, way_in
 from twite.domain.delivery import State
 from twite.domain.history import History
-from twite.domain.people.users import AuditAction, Role
+from twite.domain.people.users import Role
 from twite.domain.stats.deduplication import KEPT_FOR
-from twite.domain.test_mode import is_test
 from twite.gateway.operations.dedup_count import DedupCount
 from twite.gateway.operations.dry_run import DryRun
+from twite.gateway.operations.edit import Edit
 from twite.gateway.operations.explain import masked, own_part, steps
 from twite.gateway.operations.problem_keys import key_of
+from twite.gateway.operations.replays import Replays, new_replay
 from twite.gateway.operations.reproduce import curl_of
 from twite.gateway.ports.listing import QueryScope
-from twite.gateway.ports.outbox import Moves, Replay
 from twite.gateway.ports.queries import (
     ByConversionId,
     ByReceipt,
@@ -59,7 +60,7 @@ class ConversionPage:
     queries: Queries
     count: DedupCount
     dry_run: DryRun
-    moves: Moves
+    replays: Replays
     names: EventNames
 
     @property
@@ -119,19 +120,16 @@ class ConversionPage:
         if doubt is not None and request.form.first("may_count_twice") != _CONFIRMED:
             sentence = f"Nothing was sent: {doubt}. Tick the box if you want it sent anyway."
             return request.back_to(here, message=sentence, bad=True)
-        sure = [history.delivery] if doubt is not None or is_test(history.pixel) else []
-        detail = f"1 for: {history.reason}"
-        if doubt is not None:
-            detail = f"{detail}; may count twice: confirmed"
-        done = await self.moves.move(
-            Replay(deliveries=[history.delivery], sure=sure),
+        replay = new_replay(
+            [history],
+            Edit(),
+            is_confirmed=doubt is not None,
+            who=request.viewer.name,
             now=request.now,
-            audit_event=request.audit_event(
-                AuditAction.REPLAY, f"{history.pixel} {history.event}", detail
-            ),
+            randomness=self.replays.randomness,
         )
-        sentence = f"{done.moved} queued again, with the same id and body."
-        return request.back_to(here, message=sentence, bad=not done.moved)
+        await self.replays.start(replay)
+        return request.back_to(f"{REPLAYS_PATH}/{replay.batch.id}")
 
     async def _origin(self, request: PageRequest) -> ConversionOrigin:
         """Return the conversion of the path. Raises AccessDenied."""
