@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from command_stage import ENVIRONMENT
 
-from builders import a_submission
+from builders import a_submission, an_entry
 from canaries import EMAIL
 from command_schemas import document
 from mcp_client import asked, text_of
@@ -172,6 +172,33 @@ async def test_rejected_id_with_a_control_character_is_found_as_sent_and_as_show
     (why,) = report["not_sent"]
     assert why["conversion_id"] == "order\\u0000 9"
     assert (why["state"], why["code"]) == ("rejected", "control_character")
+
+
+async def test_limit_counts_the_latest_conversions_and_rejections_together(shop):
+    now = SystemClock().now()
+    store = await SQLiteStore.open(str(shop.parent / "twite.db"))
+    fault = MaskedFault(path="value", code="not_decimal", message="", value="")
+    for age in range(6):
+        is_held = age % 2 == 0
+        entries = [an_entry("order-9", pixel=f"p{age}", held="because")] if is_held else []
+        refusal = RejectedConversion(
+            index=0, pixel=f"p{age}", errors=(), conversion_id="order-9", faults=(fault,)
+        )
+        submission = a_submission(*entries, receipt=f"r-{age}", received_at=now - age)
+        refusals = () if is_held else (refusal,)
+        await store.record(msgspec.structs.replace(submission, refusals=refusals))
+    await store.close()
+
+    named, all_of_it = [
+        json.loads(await called(shop, "find_conversion", {"id": "order-9", "limit": limit}))
+        for limit in (3, 6)
+    ]
+    latest = json.loads(await called(shop, "why_not_sent", {"limit": 4}))
+
+    assert [each["pixel"] for each in named["conversions"]] == ["p0", "p2"]
+    assert [each["pixel"] for each in named["rejected"]] == ["p1"]
+    assert (named["more"], all_of_it["more"], latest["more"]) == (True, False, True)
+    assert [each["pixel"] for each in latest["not_sent"]] == ["p0", "p2", "p1", "p3"]
 
 
 async def test_pixel_that_only_the_store_has_is_known(shop):

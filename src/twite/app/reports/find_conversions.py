@@ -69,8 +69,8 @@ class Findings(msgspec.Struct, frozen=True, kw_only=True):
 async def find(settings: Settings, name: str, pixel: str | None, *, limit: int = MOST) -> Findings:
     """Find conversions by their id, a receipt, or the SHA-256 of an email or phone number.
 
-    `limit` applies to conversions and to rejections. Raises StoreUnusable, and UnknownName for a
-    pixel that neither the settings nor the store have.
+    The latest are returned: `limit` counts conversions and rejections. Raises StoreUnusable, and
+    UnknownName for a pixel that neither the settings nor the store have.
     """
     async with open_records(settings) as reader:
         await _require_known(settings, reader, pixel)
@@ -81,7 +81,7 @@ async def find(settings: Settings, name: str, pixel: str | None, *, limit: int =
 async def find_not_sent(settings: Settings, pixel: str | None, *, limit: int = MOST) -> Findings:
     """Find the latest conversions that are held, dead, suppressed or rejected, without tests.
 
-    `limit` applies to conversions and to rejections. Raises as `find`.
+    The latest are returned: `limit` counts conversions and rejections. Raises as `find`.
     """
     scope = QueryScope(pixel=pixel)
     async with open_records(settings) as reader:
@@ -93,7 +93,6 @@ async def find_not_sent(settings: Settings, pixel: str | None, *, limit: int = M
             histories, has_more = await _listed(reader, query)
             found += histories
             more = more or has_more
-        found.sort(key=_received_at, reverse=True)
         return await _findings(reader, found, None, pixel, limit=limit, more=more)
 
 
@@ -112,12 +111,15 @@ async def _findings(
     query = RejectionQuery(name=name, pixels=pixels, since=now - KEPT_FOR, limit=limit + 1)
     rejections = await reader.answer(RejectionsQuery(rejection_query=query))
     stalled = await _stalled(reader, histories, now=now)
+    found: list[History | Rejection] = [*histories, *rejections]
+    found.sort(key=_arrived_at, reverse=True)
+    latest = found[:limit]
     return Findings(
-        histories=histories[:limit],
-        rejections=rejections[:limit],
+        histories=[each for each in latest if isinstance(each, History)],
+        rejections=[each for each in latest if isinstance(each, Rejection)],
         stalled=stalled,
         now=now,
-        more=more or len(rejections) > limit or len(histories) > limit,
+        more=more or len(found) > limit,
     )
 
 
@@ -144,7 +146,7 @@ def found_report(findings: Findings) -> FoundReport:
 async def _histories(
     settings: Settings, reader: StoreReader, name: str, pixel: str | None, limit: int
 ) -> tuple[list[History], bool]:
-    """Return the histories of an id, a receipt or a digest, latest first, and if there are more."""
+    """Return the histories of an id, a receipt or a digest, and if there are more."""
     histories: dict[int, History] = {}
     # No accepted id has these characters, and databases refuse NUL or surrogates.
     name = visible_line(name) if _CONTROL.search(name) else name
@@ -167,8 +169,7 @@ async def _histories(
         query = ListQuery(scope=QueryScope(pixel=pixel), digest=name.lower(), limit=limit)
         listed, more = await _listed(reader, query)
         histories |= {history.delivery: history for history in listed}
-    latest_first = sorted(histories.values(), key=_received_at, reverse=True)
-    return latest_first, more
+    return list(histories.values()), more
 
 
 async def _listed(reader: StoreReader, query: ListQuery) -> tuple[Sequence[History], bool]:
@@ -189,8 +190,8 @@ async def _require_known(settings: Settings, reader: StoreReader, pixel: str | N
         raise UnknownName("there is no such pixel or tag", available=sorted(available))
 
 
-def _received_at(history: History) -> int:
-    return history.received_at
+def _arrived_at(found: History | Rejection) -> int:
+    return found.received_at if isinstance(found, History) else found.at
 
 
 async def _stalled(

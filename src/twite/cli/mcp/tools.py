@@ -58,7 +58,12 @@ class FindArguments(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         msgspec.Meta(description="Only this pixel, or tag as tag:NAME; default: all"),
     ] = None
     limit: Annotated[
-        int, msgspec.Meta(ge=1, le=50, description="At most this many conversions")
+        int,
+        msgspec.Meta(
+            ge=1,
+            le=50,
+            description="At most this many of the latest conversions, rejected ones included",
+        ),
     ] = 20
 
 
@@ -77,7 +82,12 @@ class WhyArguments(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         msgspec.Meta(description="Only this pixel, or tag as tag:NAME; default: all"),
     ] = None
     limit: Annotated[
-        int, msgspec.Meta(ge=1, le=50, description="At most this many conversions")
+        int,
+        msgspec.Meta(
+            ge=1,
+            le=50,
+            description="At most this many of the latest conversions, rejected ones included",
+        ),
     ] = 20
 
 
