@@ -68,6 +68,10 @@ async def test_list_has_queued_and_rejected_conversions(page):
         ("?pixel=o8z6j&event=o8z6k", ["order-3", "order-1"]),
         ("?pixel=test:o8z6j", []),
         ("?event=o8z6k", ["order-3", "order-1"]),
+        ("?event=purchase", ["order-3", "order-1"]),
+        ("?pixel=o8z6j&event=purchase", ["order-3", "order-1"]),
+        ("?event=bought", ["order-2", "order-2"]),  # which no pixel has
+        ("?event=bough", []),
         ("?reason=event_unknown", ["order-2", "order-2"]),
         ("?test=only", []),
         ("?test=without&state=queued", ["order-3", "order-1"]),
