@@ -26,6 +26,9 @@ RENAMED: Final = 2
 REFUSED: Final = 2
 _AGENT: Final = "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0"
 LIMITED_FOR: Final = 3  # seconds
+# The ids of the shop's order and of the script's sign-ups.
+_ORDER: Final = "order-1001"
+_SIGN_UP: Final = "script-"
 _DRAINED_WITHIN: Final = 90  # seconds
 _BAD: Final = {
     "errors": [
@@ -172,8 +175,9 @@ def _arm(demo: DemoProcesses, refused: Iterable[str]) -> None:
         holding = f'"conversion_id":"{conversion_id}"'
         demo.emulator.fault("status", status=400, body=json.dumps(_BAD), count=0, holding=holding)
     demo.emulator.fault("status", status=400, body=json.dumps(_BAD), after=1)
-    demo.emulator.fault("drop_answer", after=4)
-    demo.emulator.fault("rate_limit", seconds=LIMITED_FOR, after=6)
+    # Requests after the file's: in a bisect, they would make the rest of it wait for a minute.
+    demo.emulator.fault("drop_answer", holding=f'"{_ORDER}"')
+    demo.emulator.fault("rate_limit", seconds=LIMITED_FOR, holding=f'"{_SIGN_UP}0"')
 
 
 def _send_as_to_x(demo: DemoProcesses) -> None:
@@ -182,7 +186,7 @@ def _send_as_to_x(demo: DemoProcesses) -> None:
             "conversion_time": "2026-11-24T10:00:00.000Z",
             "event_id": "tw-o8z6j-o8z6m",
             "identifiers": [{"twclid": f"2-demoscript{number}"}],
-            "conversion_id": f"script-{number}",
+            "conversion_id": f"{_SIGN_UP}{number}",
         }
         for number in range(3)
     ]
@@ -193,7 +197,7 @@ def _send_as_to_x(demo: DemoProcesses) -> None:
 def _send_twice(demo: DemoProcesses) -> None:
     order = {
         "event": "purchase",
-        "conversion_id": "order-1001",
+        "conversion_id": _ORDER,
         "value": "49.90",
         "currency": "EUR",
         "email": "Shopper@Mail.Internal ",
