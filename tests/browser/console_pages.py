@@ -4,6 +4,7 @@ import asyncio
 import json
 import shutil
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -18,6 +19,7 @@ from console_stage import PASSWORD, SETTINGS, ConsoleStage
 from twite.gateway.ports.directory import Passwords
 
 KEY: Final = "a-source-key-of-some-length"
+SHOP: Final = "https://shop.example"
 PIXEL: Final = "o8z6j"
 # Values for path parameters.
 PARTS: Final[Mapping[str, str]] = {
@@ -76,7 +78,8 @@ TEMPLATE: Final = Path(__file__).parents[1] / "tags/templates/ad_cookies.tpl"
 def with_tag(folder: Path, *, x: str, passwords: Passwords | None = None) -> ConsoleStage:
     """Return a gateway with a tag that fires for `preview`."""
     shutil.copy(TEMPLATE, folder / "ads.tpl")
-    return ConsoleStage(folder, SETTINGS + TAG + WEBHOOK, passwords=passwords, x=x)
+    settings = SETTINGS.replace(f'key = "{KEY}"', f'key = "{KEY}"\norigins = ["{SHOP}"]')
+    return ConsoleStage(folder, settings + TAG + WEBHOOK, passwords=passwords, x=x)
 
 
 async def preview(stage: ConsoleStage) -> None:
@@ -161,6 +164,30 @@ async def deliver(stage: ConsoleStage) -> None:
             url = f"{stage.gateway.url}/webhooks/crm/{secret}"
             async with http.post(url, json=message) as answer:
                 assert answer.status in {200, 401}
+
+
+async def visit(stage: ConsoleStage) -> None:
+    """Report conversions of pages, for the deduplication report, and wait until it is counted."""
+    headers = {"Origin": SHOP, "Content-Type": "text/plain"}
+    async with aiohttp.ClientSession(headers=headers) as http:
+        for name, pixel_call in (("page-1", "loaded"), ("page-2", "blocked")):
+            now = time.time_ns() // 1_000_000
+            conversion = {
+                "event": "purchase",
+                "conversion_id": name,
+                "email": "shopper@shop.example",
+                "pixel": pixel_call,
+                "at": now,
+            }
+            said = json.dumps({"v": 1, "sent": now, "conversions": [conversion]})
+            async with http.post(f"{stage.gateway.url}/t?s=shop", data=said) as answer:
+                assert answer.status == 204, await answer.text()
+    ada = await stage.signed_in("ada")
+    for _ in range(200):
+        if "The report is being prepared" not in (await ada.get("/console/deduplication")).text:
+            return
+        await asyncio.sleep(0.05)
+    raise AssertionError("the deduplication report is not counted")
 
 
 # Pages that differ with a query.

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import pytest
 import pytest_asyncio
-from console_pages import HOSTILE, busy, deliver, pages_of, sign_in, with_tag
+from console_pages import HOSTILE, busy, deliver, pages_of, sign_in, visit, with_tag
 from console_story import SWITCHES, play_story
 
 from twite.machine.seal import Argon2Passwords
@@ -75,6 +75,7 @@ async def stage(chromium, tmp_path_factory):
         await busy(stage)
         await deliver(stage)
         await play_story(stage)
+        await visit(stage)
         yield stage
         await stage.stop()
 
@@ -120,10 +121,14 @@ async def looks(browser, stage, signed_in):
     page.on("console", lambda message: message.type == "error" and said.append(message.text))
     page.on("pageerror", lambda error: said.append(str(error)))
     page.on("dialog", lambda dialog: said.append(f"a dialog: {dialog.message}"))
-    await page.goto(f"{stage.url}/console/problems")
-    problem = await page.locator("td.main a").first.get_attribute("href")
+    problems = []
+    for kind in ("refused", "rejected", "amount"):
+        await page.goto(f"{stage.url}/console/problems?kind={kind}")
+        links = page.locator("td.main a")
+        problems += [await link.get_attribute("href") for link in (await links.all())[:1]]
+    assert len(problems) > 1
     found = {}
-    for path in (*pages_of(stage), problem, "/console/conversions/25"):
+    for path in (*pages_of(stage), *problems, "/console/conversions/25"):
         said.clear()
         await resize(page, "desktop")
         answer = await page.goto(stage.url + path, wait_until="domcontentloaded")
