@@ -39,14 +39,22 @@ class Untidy:
 
 
 async def test_writer_continues_after_a_failed_rollback():
-    writer = a_writer(Untidy, threading.Lock())
+    opened = []
+
+    def open_session():
+        opened.append(Untidy())
+        return opened[-1]
+
+    writer = a_writer(open_session, threading.Lock())
 
     with pytest.raises(LedgerUnavailable):
         await writer.submit_act(lambda _session: 1 / 0)
     answer = await writer.submit_act(lambda _session: "written")
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        _ = opened[0].connection.total_changes
 
     await writer.close()
-    assert answer == "written"
+    assert (answer, len(opened)) == ("written", 2)
 
 
 def disk_error():

@@ -155,7 +155,9 @@ class Writer(IntakeQueue):
         try:
             return self._commit(group)
         except Exception as error:  # noqa: BLE001 if the writer ended, all callers would wait forever
-            self._session = None
+            session, self._session = self._session, None
+            if session is not None:
+                session.connection.close()
             failure = LedgerUnavailable(
                 reason=f"the store failed ({type(error).__name__})",
                 retry_after=_RETRY_AFTER_FAILURE,
