@@ -40,6 +40,9 @@ _ARITHMETIC: Final = Context(prec=200, traps=[InvalidOperation, Overflow, Inexac
 # A quotient has so many digits that rounding it again to an amount gives no other amount.
 _DIVISION: Final = Context(prec=100, traps=[InvalidOperation, Overflow, DivisionByZero])
 _MOST_PLACES: Final = 12  # that round() takes
+# Functions of numbers only. `compiled` has counted their arguments.
+_OF_NUMBERS: Final = frozenset({"add", "subtract", "multiply", "divide", "round"})
+_NUMBERS: Final = frozenset({int, Decimal})
 _LIST: Final = "multi_select_list"
 # Nodes of which the first child is a list, which may be missing.
 _OF_LISTS: Final = frozenset(
@@ -157,6 +160,12 @@ class ExactFunctions(Functions):  # type: ignore[misc]  # the library has no typ
         found: str = super()._convert_to_jmespath_type(pyobject)
         return "number" if pyobject == "Decimal" else found
 
+    def call_function(self, function_name: str, resolved_args: list[Any]) -> object:
+        if function_name in _OF_NUMBERS and _NUMBERS.issuperset(map(type, resolved_args)):
+            # The library checks each argument anew, which takes longer than the arithmetic.
+            return self.FUNCTION_TABLE[function_name]["function"](self, *resolved_args)
+        return super().call_function(function_name, resolved_args)
+
     @signature({"types": ["number"]}, {"types": ["number"]})  # type: ignore[untyped-decorator]
     def _func_add(self, left: Decimal, right: Decimal) -> Decimal:
         return _calculated("add", left, right)
@@ -267,9 +276,14 @@ def is_true(found: object) -> bool:
 def rounded(number: Decimal, places: int) -> Decimal:
     """Round to decimals; a half is rounded away from zero. Raises ExpressionFailed."""
     try:
-        return number.quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP, _EXACT)
+        return number.quantize(_unit(places), ROUND_HALF_UP, _EXACT)
     except DecimalException:
         raise ExpressionFailed("a number has too many digits") from None
+
+
+@lru_cache(maxsize=64)
+def _unit(places: int) -> Decimal:
+    return Decimal(1).scaleb(-places)
 
 
 def nodes(tree: Node, depth: int = 0) -> Iterator[tuple[Node, int]]:

@@ -19,7 +19,15 @@ from twite.gateway.what_if.past_ignored import PastIgnored
 from twite.gateway.what_if.report import PastComparison
 from twite.gateway.what_if.reread import BY_SETTINGS, UNUSABLE
 from twite.gateway.what_if.stored_ids import StoredIds
-from twite.gateway.what_if.verdict import IntakeOutcome, IntakeVerdict, NotStored, unknown
+from twite.gateway.what_if.verdict import (
+    DUPLICATE,
+    SENT,
+    TEST,
+    IntakeOutcome,
+    IntakeVerdict,
+    NotStored,
+    unknown,
+)
 
 # Faults and notes of a conversion without identifiers, which it may gain by waiting.
 _OF_NOBODY: Final = UNUSABLE | {"identifier_missing"}
@@ -167,7 +175,7 @@ class PastIntake:
         is_in_doubt = not is_suppressed and self._guards.is_in_doubt(candidate.source, conversion)
         takes, held, cause = self._copies.take(accepted, at=at)
         if not takes:
-            return IntakeVerdict(outcome=IntakeOutcome.DUPLICATE), None
+            return DUPLICATE, None
         if is_in_doubt:
             return unknown(NotStored.AMOUNTS), None
         return _verdict_on(accepted, held=held, cause=cause), accepted
@@ -269,8 +277,7 @@ def _verdict_on(
     if held is not None:
         reason = "" if cause is None else cause.value
         return IntakeVerdict(outcome=IntakeOutcome.HELD, reason=reason)
-    is_for_tests = is_test(accepted.pixel)
-    return IntakeVerdict(outcome=IntakeOutcome.TEST if is_for_tests else IntakeOutcome.SENT)
+    return TEST if is_test(accepted.pixel) else SENT
 
 
 def _comparison(

@@ -12,11 +12,13 @@ from twite.domain.test_mode import is_test, real_name
 from twite.gateway.ingest.value_guard import guard_of
 from twite.gateway.ports.past_requests import PastConversion, PastRequest
 from twite.gateway.what_if.intake_settings import IntakeSettings
-from twite.gateway.what_if.verdict import IntakeOutcome, IntakeVerdict
+from twite.gateway.what_if.verdict import DUPLICATE, SENT, TEST, IntakeOutcome, IntakeVerdict
 
 
 def deliveries_of(request: PastRequest, count: int) -> list[int | None]:
     """Return the delivery of each of the request's `count` conversions; None if rejected."""
+    if not request.refused:
+        return list(range(request.first, request.first + count))
     found: list[int | None] = []
     delivery = request.first
     for place in range(count):
@@ -53,7 +55,7 @@ def recorded_verdict(
     if codes is not None:
         return IntakeVerdict(outcome=IntakeOutcome.REJECTED, reason=codes[0] if codes else "")
     if conversion is None:
-        return IntakeVerdict(outcome=IntakeOutcome.DUPLICATE)
+        return DUPLICATE
     if conversion.suppressed is not None:
         reason = conversion.suppressed if conversion.cause is None else conversion.cause.value
         return IntakeVerdict(outcome=IntakeOutcome.SUPPRESSED, reason=reason)
@@ -66,8 +68,7 @@ def recorded_verdict(
         or _guard(request, conversion, current_settings) is ValueGuard.HOLD
     ):
         return IntakeVerdict(outcome=IntakeOutcome.HELD, reason=f"amount_{conversion.flag.kind}")
-    sent = IntakeOutcome.TEST if is_test(request.source) else IntakeOutcome.SENT
-    return IntakeVerdict(outcome=sent)
+    return TEST if is_test(request.source) else SENT
 
 
 def _guard(

@@ -117,9 +117,7 @@ class Rereader:
             careful=bool(request.refused),
             lengthy=bool(request.refused),
         )
-        if any(_is_tags(request, each) for each in deliveries) or _are_misplaced(
-            request, natives, deliveries
-        ):
+        if _are_of_tags(request, natives, deliveries):
             # Which of the conversions the deliveries are of is not stored, but what they may be is.
             return [
                 self._reread(
@@ -314,22 +312,24 @@ def _is_tags(request: PastRequest, delivery: int | None) -> bool:
     return past is not None and real_name(past.pixel).startswith(PREFIX)
 
 
-def _are_misplaced(
+def _are_of_tags(
     request: PastRequest, natives: Sequence[Native], deliveries: Sequence[int | None]
 ) -> bool:
-    """Return whether a delivery is of another conversion of the request.
+    """Return whether a delivery is one of a tag, or of another conversion of the request.
 
     An event that only tags received has no delivery of its own, so that those of later conversions
-    seem to be earlier ones. If the tags' deliveries were duplicates, only the ids tell.
+    and of tags seem to be its own. If the tags' deliveries were duplicates, only the ids tell.
     """
-    if request.entries + len(request.refused) == len(natives):
-        return False  # no tag ran
-    stated_ids = [id_of(native) for native in natives]
-    for stated_id, delivery in zip(stated_ids, deliveries, strict=True):
+    for place, delivery in enumerate(deliveries):
         past = None if delivery is None else request.conversions.get(delivery)
-        if past is None or past.conversion_id == stated_id:
+        if past is None:
             continue
-        if stated_id or past.conversion_id in stated_ids:
+        if real_name(past.pixel).startswith(PREFIX):
+            return True
+        stated_id = id_of(natives[place])
+        if past.conversion_id != stated_id and (
+            stated_id or past.conversion_id in map(id_of, natives)
+        ):
             return True
     return False
 

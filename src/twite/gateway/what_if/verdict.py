@@ -69,6 +69,9 @@ class IntakeVerdict(msgspec.Struct, frozen=True, kw_only=True):
         return self.outcome in _ACCEPTED
 
 
+SENT: Final = IntakeVerdict(outcome=IntakeOutcome.SENT)
+TEST: Final = IntakeVerdict(outcome=IntakeOutcome.TEST)
+DUPLICATE: Final = IntakeVerdict(outcome=IntakeOutcome.DUPLICATE)
 _ACCEPTED: Final = frozenset({IntakeOutcome.SENT, IntakeOutcome.TEST, IntakeOutcome.HELD})
 
 
