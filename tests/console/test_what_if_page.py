@@ -8,6 +8,8 @@ import pytest
 import pytest_asyncio
 from console_stage import ConsoleStage
 
+from twite.app.what_if.beside import WhatIfProcess
+from twite.gateway.what_if.report import WhatIfReport
 from twite_emulator.process import running_emulator
 
 EVENT = "/console/pixels/o8z6j/events/o8z6n"
@@ -68,3 +70,26 @@ async def test_page_says_that_no_conversion_was_received(stage):
 
     assert (refused.status, refused.location) == (303, EVENT)
     assert "no stored conversion was received" in words
+
+
+async def test_page_says_which_part_was_compared_within_the_time(stage, monkeypatch):
+    report = WhatIfReport(
+        since="2026-11-24T00:00:00.000Z",
+        until="2026-11-26T00:00:00.000Z",
+        conversions=3,
+        unchanged=3,
+        before={"sent": 3},
+        after={"sent": 3},
+        is_cut=True,
+        skipped_from="2026-11-20T00:00:00.000Z",
+    )
+
+    async def run(self, *arguments):
+        return report
+
+    monkeypatch.setattr(WhatIfProcess, "_run", run)
+    ada = await stage.signed_in("ada")
+    words = words_of((await ada.post(f"{EVENT}/what-if", {"ours": "purchase", "which": "id"})).text)
+
+    assert "from 2026-11-20T00:00:00.000Z until 2026-11-24T00:00:00.000Z was not read" in words
+    assert "Conversions from 2026-11-26T00:00:00.000Z on were not compared" in words

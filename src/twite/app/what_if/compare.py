@@ -54,10 +54,12 @@ async def what_if(
 ) -> WhatIfReport:
     """Return what would have been different, in a range of times in milliseconds.
 
-    It ends after `most` conversions, or `within` seconds, with what it has compared by then.
+    It ends after `most` conversions, or `within` seconds, with what it has compared by then. What
+    was received before the range gets at most half of the seconds.
     The store is that of the current settings. Raises SettingsError, StoreUnusable,
     LedgerUnavailable.
     """
+    is_half_over = deadline(None if within is None else within / 2)
     is_over = deadline(within)
     new, current = intake_settings(new_settings), intake_settings(current_settings)
     async with open_records(current_settings) as records:
@@ -74,6 +76,7 @@ async def what_if(
             rejections=rejections,
             read=read,
             ahead=ahead,
+            is_half_over=is_half_over,
             is_over=is_over,
         )
         return await run.run(

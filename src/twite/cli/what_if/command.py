@@ -79,8 +79,7 @@ def what_if(
         gc.enable()
     if not report.conversions and report.is_cut:
         raise OperatorError(
-            f"no conversion was compared within {within:g} seconds: what was received in the "
-            "deduplication window before the range is read first. Choose a larger --within"
+            f"no conversion was compared within {within:g} seconds. Choose a larger --within"
         )
     if not report.conversions and not report.ignored:
         raise OperatorError(
@@ -100,6 +99,11 @@ def _show(report: WhatIfReport) -> None:
     )
     if report.is_cut:
         printing.say(f"Later ones, from {report.until} on, were not read: a limit ended the run.")
+    if report.skipped_from is not None:
+        printing.say(
+            f"Half of the time was over before the range: what was received from "
+            f"{report.skipped_from} until {report.since} was not read, so its copies are unknown."
+        )
     outcomes = sorted({*report.before, *report.after})
     printing.print_table(
         ["outcome", "before", "after"],

@@ -54,6 +54,11 @@ class PastIntake:
         self._order = sorted(rejections, key=lambda each: -each.at)
         self._copies = PastCopies(new_settings.dedup_window)
         self._guards = PastGuards(new_settings=new_settings, current_settings=current_settings)
+        self._is_earlier_unread = False
+
+    def leave_earlier_unread(self) -> None:
+        """Note that what was received from here until the next request is not read."""
+        self._is_earlier_unread = True
 
     def decide(self, request: RequestCandidate) -> list[PastComparison]:
         """Decide about the conversions of a request, and compare the verdicts."""
@@ -167,7 +172,11 @@ class PastIntake:
         is_suppressed = accepted.suppressed is not None
         if not is_suppressed and accepted.held is None:
             accepted = self._checked(candidate, conversion, accepted)
-        if not self._copies.knows(accepted.key) or self._may_be_copy_of_ignored(accepted, at):
+        if (
+            not self._copies.knows(accepted.key)
+            or self._may_be_copy_of_ignored(accepted, at)
+            or self._may_be_copy_of_unread(candidate, accepted, at)
+        ):
             return unknown(NotStored.COPY), None
         if candidate.is_consent_assumed and not self._copies.is_final(accepted.key, at=at):
             self._copies.confuse(accepted.key, at=at, is_held=True)
@@ -202,6 +211,20 @@ class PastIntake:
         if not self._past_ignored.had(pixel, accepted.event, since=since, until=at):
             return False
         self._copies.confuse(accepted.key, at=at, is_held=True)
+        return True
+
+    def _may_be_copy_of_unread(
+        self, candidate: Candidate, accepted: AcceptedConversion, at: int
+    ) -> bool:
+        """Return whether a copy has no holder because that was not read; then this is unknown."""
+        if (
+            not self._is_earlier_unread
+            or candidate.past_verdict.outcome is not IntakeOutcome.DUPLICATE
+            or accepted.suppressed is not None
+            or self._copies.holds(accepted.key, at=at)
+        ):
+            return False
+        self._copies.confuse(accepted.key, at=at)
         return True
 
     def _confuse_denied(self, *, until: int) -> None:

@@ -67,7 +67,9 @@ class WhatIfReport(msgspec.Struct, frozen=True, kw_only=True):
     `before` and `after` count conversions by outcome. `unchanged` counts those that would have been
     treated alike. `incomplete` counts those that would be sent, with identifiers that are no longer
     stored, too. `tag_runs` counts deliveries of tags, which are not run again. `is_cut` is whether
-    the limit of conversions ended the run: the later ones were not read.
+    a limit ended the run: the later ones were not read. If half of the time was over before the
+    range, what was received from `skipped_from` until `since` was not read: whether a conversion of
+    the range is a copy of such a one is unknown.
     """
 
     since: str
@@ -83,6 +85,7 @@ class WhatIfReport(msgspec.Struct, frozen=True, kw_only=True):
     incomplete: int = 0
     tag_runs: int = 0
     is_cut: bool = False
+    skipped_from: str | None = None
 
 
 class PastComparison(msgspec.Struct, frozen=True, kw_only=True):
@@ -165,6 +168,7 @@ class ReportBuilder:
         ignored: Sequence[IgnoredEvents] = (),
         not_applied: Sequence[UnusedSetting] = (),
         is_cut: bool = False,
+        skipped_from: int | None = None,
     ) -> WhatIfReport:
         differences = [
             WhatIfDifference(
@@ -196,6 +200,7 @@ class ReportBuilder:
             incomplete=self.incomplete,
             tag_runs=self.tag_runs,
             is_cut=is_cut,
+            skipped_from=None if skipped_from is None else spelled(skipped_from),
         )
 
 

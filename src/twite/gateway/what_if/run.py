@@ -44,13 +44,15 @@ class WhatIf:
         rejections: Sequence[Rejection],
         read: ReadsRequests,
         ahead: int,
+        is_half_over: Callable[[], bool] = lambda: False,
         is_over: Callable[[], bool] = lambda: False,
     ) -> None:
         """`read` is called for up to `ahead` parts at a time; their order does not matter.
 
-        The run ends when `is_over` is true: the report tells until when it read.
+        What was received before the range is read until `is_half_over` is true, and the run ends
+        when `is_over` is true: the report tells what was not read.
         """
-        self._is_over = is_over
+        self._is_half_over, self._is_over = is_half_over, is_over
         self._new_settings, self._current_settings = new_settings, current_settings
         self._queries, self._rejections = queries, rejections
         self._read, self._ahead = read, ahead
@@ -83,10 +85,12 @@ class WhatIf:
             past_ignored=past_ignored,
         )
         builder = ReportBuilder()
-        is_cut = False
-        async with aclosing(self._candidates(began, until)) as candidates:
+        is_cut, skipped_from = False, None
+        async with aclosing(self._with_earlier(began, since, until)) as candidates:
             async for candidate in candidates:
-                if not began <= candidate.received_at < until:
+                if isinstance(candidate, int):
+                    skipped_from = candidate
+                    past_intake.leave_earlier_unread()
                     continue
                 if self._is_over() or (most is not None and builder.conversions >= most):
                     until, is_cut = candidate.received_at, True
@@ -102,7 +106,30 @@ class WhatIf:
             ignored=list(past_ignored.now_known(since=since, until=until)),
             not_applied=not_applied,
             is_cut=is_cut,
+            skipped_from=skipped_from,
         )
+
+    async def _with_earlier(
+        self, began: int, since: int, until: int
+    ) -> AsyncGenerator[RequestCandidate | int, None]:
+        """Yield the requests of a range, after those that were received earlier.
+
+        If half of the time is over first, yield the time of the first one that is left out.
+        """
+        async with aclosing(self._candidates(began, until)) as candidates:
+            async for candidate in candidates:
+                at = candidate.received_at
+                if at < since - OUT_OF_ORDER and self._is_half_over():
+                    yield max(at, began)
+                    break
+                if began <= at < until:
+                    yield candidate
+            else:
+                return
+        async with aclosing(self._candidates(since, until)) as candidates:
+            async for candidate in candidates:
+                if since <= candidate.received_at < until:
+                    yield candidate
 
     async def _candidates(self, began: int, until: int) -> AsyncGenerator[RequestCandidate, None]:
         """Yield the requests from a time on, in the order of receipt."""

@@ -51,7 +51,8 @@ MEANINGS: Final[Mapping[NotStored, str]] = {
     NotStored.VISITOR: "ids of users and visitors are not stored, so it is unknown what a "
     "conversion without identifiers would gain by waiting",
     NotStored.TAGS: "only tags received a part of the request",
-    NotStored.COPY: "an earlier copy with this conversion id is unknown, or was perhaps ignored",
+    NotStored.COPY: "an earlier copy with this conversion id is unknown, was perhaps ignored, or "
+    "was not read, because the time was over",
     NotStored.AMOUNTS: "the value guard may hold it, which depends on earlier conversions that are "
     "unknown",
 }
