@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from typing import Final
 from urllib.parse import urlencode
@@ -11,12 +11,13 @@ from twite.console.page import FormData, PageRequest
 from twite.console.row_pages import account_of
 from twite.console.time_range import FIELDS, TimeRange, time_range_of
 from twite.domain.conversion import shown_amount
-from twite.domain.destination import Destination
-from twite.domain.test_mode import real_name
+from twite.domain.destination import X_SOURCE, Destination
+from twite.domain.test_mode import real_name, with_test_names
 from twite.domain.times import LATEST, SECOND
 from twite.gateway.operations.conversion_value import value_of
 from twite.gateway.operations.list_filter import events_of, pixel_of
 from twite.gateway.ports.listing import (
+    NONE,
     TEST_FILTERS,
     ListedState,
     ListPosition,
@@ -90,6 +91,21 @@ def account_choices(
     return [(account, account) for account, pixels in counts.items() if pixels > 1]
 
 
+def known_names(
+    request: PageRequest, destinations: Mapping[str, Destination], sources: Collection[str] = ()
+) -> dict[str, Collection[str]]:
+    """Return the pixels, accounts and sources that the viewer may name in a filter."""
+    pixels = request.viewer.of(destinations)
+    known: dict[str, Collection[str]] = {
+        "pixel": {*with_test_names(pixels), NONE},
+        "account": {account_of(destinations, pixel) for pixel in pixels},
+    }
+    # Only users who see all pixels may know the names of sources.
+    if sources and request.viewer.pixels is None:
+        known["source"] = {*with_test_names(sources), X_SOURCE}
+    return known
+
+
 def range_of(request: PageRequest, form: FormData) -> TimeRange:
     """Return the time range of a filter of conversions: all of them by default."""
     return time_range_of(form, zone=request.zone, now=request.now, default="all")
@@ -151,6 +167,11 @@ class EventNames:
         """Return a pixel's events, by their names in the settings."""
         destination = self._destinations.get(real_name(pixel))
         return {} if destination is None else destination.events
+
+    def known(self, request: PageRequest) -> set[str]:
+        """Return the names and ids of the events of all pixels that the viewer sees."""
+        mappings = [self.of(pixel) for pixel in request.viewer.of(self._destinations)]
+        return {text for mapping in mappings for pair in mapping.items() for text in pair}
 
     def all(self, request: PageRequest) -> list[tuple[str, str]]:
         """Return (id, label) of the events of all pixels that the viewer sees."""

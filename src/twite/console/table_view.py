@@ -1,17 +1,24 @@
 """Tables of pages: their columns, and the sort order, columns and filters that a URL chooses."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any, Final, TypeVar
 from urllib.parse import urlencode
 
 import msgspec
 from markupsafe import Markup, escape
 
-from twite.console.page import PageRequest
-from twite.console.time_range import FIELDS, TimeRange
+from twite.console.page import FormData, PageRequest
+from twite.console.time_range import FIELDS, RANGES, TimeRange
+from twite.domain.test_mode import is_test
+from twite.gateway.ports.listing import NONE
+from twite.gateway.ports.tags import PREFIX
 
 SORT: Final = "sort"  # a key of a column, after a hyphen for descending order
 COLUMN: Final = "column"  # given once for each chosen column
+# The most existing values of a filter that a message names, and the longest value that it repeats.
+_MOST_NAMED: Final = 20
+_LONGEST: Final = 64
 
 Row = TypeVar("Row")
 
@@ -78,7 +85,8 @@ class FilterChip(msgspec.Struct, frozen=True, kw_only=True):
 class TableView(msgspec.Struct, frozen=True, kw_only=True):
     """How a URL asks for a table. `fields` are the page's parameters, without the place in a list.
 
-    `sorts` are the keys of the columns by which the page can sort.
+    `sorts` are the keys of the columns by which the page can sort, and `problems` say which values
+    of filters do not exist.
     """
 
     path: str
@@ -88,6 +96,7 @@ class TableView(msgspec.Struct, frozen=True, kw_only=True):
     is_descending: bool = False
     chosen: tuple[str, ...] = ()
     chips: tuple[FilterChip, ...] = ()
+    problems: tuple[str, ...] = ()
 
     def columns(self, every: Sequence[Column]) -> list[Column]:
         """Return the chosen columns in the page's order; those shown by default if none is."""
@@ -135,6 +144,7 @@ def table_view(
     request: PageRequest,
     *,
     filters: Sequence[tuple[str, str, str]] = (),
+    known: Mapping[str, Collection[str]] = {},
     time_range: TimeRange | None = None,
     sorts: Collection[str] = (),
     sort: str = "",
@@ -142,8 +152,9 @@ def table_view(
     """Read how the query string asks for a table.
 
     `filters` are (parameter, title, text) of the filters that the page knows; those without text
-    are not active. `sorts` are the columns that can be sorted, and `sort` the order by default,
-    such as `-received`. Unknown columns are ignored.
+    are not active. `known` has the values that exist, by parameter. `sorts` are the columns that
+    can be sorted, and `sort` the order by default, such as `-received`. Unknown columns are
+    ignored.
     """
     asked = request.query.first(SORT)
     order = asked if asked.removeprefix("-") in sorts else sort
@@ -162,6 +173,7 @@ def table_view(
         sort=order.removeprefix("-"),
         is_descending=order.startswith("-"),
         chosen=chosen,
+        problems=_filter_problems(request.query, filters, known),
     )
     chips = [
         FilterChip(title=title, text=text, url=view.url(name))
@@ -172,3 +184,42 @@ def table_view(
         title, text = time_range.label, time_range.title
         chips.append(FilterChip(title=title, text=text, url=view.url(*FIELDS)))
     return msgspec.structs.replace(view, chips=tuple(chips))
+
+
+def _filter_problems(
+    form: FormData,
+    filters: Sequence[tuple[str, str, str]],
+    known: Mapping[str, Collection[str]],
+) -> tuple[str, ...]:
+    """Return what is wrong with the values of a URL.
+
+    `filters` are (parameter, title, text), as of `table_view`: a filter without text is ignored.
+    `known` has the values that exist, by parameter.
+    """
+    found = []
+    for name, title, text in filters:
+        value = form.first(name)
+        if value and name in known and value not in known[name] and not value.startswith(PREFIX):
+            is_applied = bool(text)
+            what = (
+                "is not in twite.toml, or you may not see it."
+                if is_applied
+                else "does not exist, so the filter is ignored."
+            )
+            found.append(f"{title} “{value[:_LONGEST]}” {what}{_hint(value, known[name])}")
+    when = form.first("when")
+    if when and when not in RANGES and not (form.first("from") or form.first("to")):
+        what = "does not exist, so it is ignored."
+        found.append(f"Time range “{when[:_LONGEST]}” {what}{_hint(when, RANGES)}")
+    return tuple(found)
+
+
+def _hint(value: str, known: Collection[str]) -> str:
+    shown = sorted(name for name in known if name and not is_test(name) and name != NONE)
+    if not shown:
+        return ""
+    near = get_close_matches(value[:_LONGEST], shown, n=1, cutoff=0.6)
+    meant = f" Did you mean “{near[0]}”?" if near else ""
+    more = len(shown) - _MOST_NAMED
+    listed = ", ".join(shown[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+    return f"{meant} These exist: {listed}."

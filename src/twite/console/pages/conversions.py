@@ -16,6 +16,7 @@ from twite.console.scope import (
     TONES,
     EventNames,
     account_choices,
+    known_names,
     look_of,
     range_of,
     worth_of,
@@ -25,7 +26,13 @@ from twite.domain.destination import Destination
 from twite.domain.stats.deduplication import MOST_DAYS, OtherId
 from twite.gateway.operations.dedup_count import MOST_KEPT, DedupCount, DedupCounted, of_counted
 from twite.gateway.operations.search_term import search_term, searched
-from twite.gateway.ports.listing import NONE, ConversionSummary, ListedState, SummaryPage
+from twite.gateway.ports.listing import (
+    NONE,
+    ConversionSummary,
+    ListedState,
+    ListQuery,
+    SummaryPage,
+)
 from twite.gateway.ports.machine import Clock
 from twite.gateway.ports.queries import Queries
 from twite.gateway.ports.tags import PREFIX
@@ -53,6 +60,15 @@ STATES: Final[Mapping[str, str]] = {
 }
 TESTS: Final[Mapping[str, str]] = {"only": "only tests", "without": "without tests"}
 _ON_A_PAGE: Final = 50
+_NOTHING_TYPED: Final = "Type a conversion id, a receipt, an email or a phone number."
+_NO_SUCH_ID: Final = (
+    "No conversion has this id or receipt, with its capital letters. Ids are found for "
+    "store.dedup_window, receipts for store.keep_history, and rejected conversions for 7 days."
+)
+_NO_SUCH_PERSON: Final = (
+    "No stored conversion has this email or phone number. They are found while the store has the "
+    "bodies, for store.keep_bodies. A phone number needs its country code."
+)
 
 
 class ConversionLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,6 +110,7 @@ class ConversionsPage:
         has_two_ids = look.state is ListedState.TWO_IDS
         counted = await self.count.last() if has_two_ids else None
         listing = await searched(self.queries, of_counted(look, counted), clock=self.clock)
+        times = {name: query.number(name) for name in ("since", "until") if query.first(name)}
         only = _only(listing) if look.named is not None and look.position is None else None
         if only is not None:
             return request.back_to(f"{PATH}/{only}")
@@ -111,11 +128,17 @@ class ConversionsPage:
             ("test", "Tests", TESTS.get(query.first("test"), "")),
             ("reason", "Reason", masked_words(look.reason or "")),
             *(
-                (name, name.capitalize(), moment(query.number(name), request.zone))
-                for name in ("since", "until")
-                if query.number(name) is not None
+                (name, name.capitalize(), moment(at, request.zone) if at is not None else "")
+                for name, at in times.items()
             ),
         ]
+        known = known_names(request, self.destinations, self.sources) | {
+            "state": STATES,
+            "event": {NONE, *self.names.known(request)},
+            "test": TESTS,
+            "digest": [look.digest or ""],
+            **{name: [] if at is None else [query.first(name)] for name, at in times.items()},
+        }
         time_range = range_of(request, query)
         return request.page(
             "conversions.html",
@@ -133,7 +156,8 @@ class ConversionsPage:
             listing=listing,
             total=total,
             is_first=look.position is None,
-            view=table_view(request, filters=filters, time_range=time_range),
+            view=table_view(request, filters=filters, known=known, time_range=time_range),
+            no_match=_no_match(look),
             time_range=time_range,
             chosen={name: query.first(name) for name in FILTERS},
             account_choices=account_choices(request, self.destinations),
@@ -149,11 +173,12 @@ class ConversionsPage:
     async def _search(self, request: PageRequest) -> Response:
         """Redirect to the list of what the search box names. Its text is in no URL and no log."""
         term = search_term(request.form.first("term"))
-        if term.problem:
-            return request.back_to(PATH, message=term.problem, bad=True)
+        problem = term.problem or ("" if term.digest or term.named else _NOTHING_TYPED)
+        if problem:
+            return request.back_to(PATH, message=problem, bad=True)
         fields = {"digest": term.digest, "id": term.named}
         asked = urlencode([(name, text) for name, text in fields.items() if text])
-        return request.back_to(f"{PATH}?{asked}" if asked else PATH)
+        return request.back_to(f"{PATH}?{asked}")
 
     def _line(self, summary: ConversionSummary, counted: DedupCounted | None) -> ConversionLine:
         reason = summary.reason or ""
@@ -168,6 +193,13 @@ class ConversionsPage:
             alike=f"{PATH}?{urlencode(alike)}",
             other=None if counted is None else counted.other_ids.get(summary.delivery or 0),
         )
+
+
+def _no_match(list_query: ListQuery) -> str:
+    """Return what it means that a search found nothing; "" if it was none."""
+    if list_query.digest:
+        return _NO_SUCH_PERSON
+    return _NO_SUCH_ID if list_query.named else ""
 
 
 def _event_label(events: Sequence[tuple[str, str]], text: str) -> str:

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from twite.console.account_health import listing_path
 from twite.console.page import NavigationGroup, PageLocation, PageRequest, PageRoute
 from twite.console.row_pages import matching, row_page, typed_name
-from twite.console.scope import EventNames, scope_of
+from twite.console.scope import EventNames, known_names, scope_of
 from twite.console.table_view import table_view
 from twite.console.time_chart import (
     ChartKind,
@@ -102,6 +102,7 @@ class DeduplicationPage:
                 ("pixel", "Pixel", request.query.first("pixel")),
                 ("q", "Name", typed),
             ),
+            known=known_names(request, self.destinations),
             sorts=() if pixel else _SORTS,
             sort="" if pixel else "rate",
         )

@@ -4,7 +4,7 @@ A viewer of one pixel sees that pixel's overview instead of accounts.
 """
 
 from asyncio import gather
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -35,7 +35,7 @@ from twite.console.overview_charts import (
 from twite.console.page import NavigationGroup, PageLocation, PageRequest, PageRoute
 from twite.console.render import number
 from twite.console.row_pages import account_of, matching, overview_path, row_page, typed_name
-from twite.console.scope import ENDS, scope_of
+from twite.console.scope import ENDS, known_names, scope_of
 from twite.console.table_view import table_view
 from twite.console.time_chart import TimeChart
 from twite.console.time_range import minute_of, named
@@ -142,7 +142,7 @@ class HomePage:
             quantiles=[(round(part * 100), quantile(slots, part)) for part in QUANTILES],
             expected=[forecast for forecast in expected if forecast.pending],
             thresholds=(REFUSED_WARNS, REFUSED_URGENT),
-            **_rows(request, accounts),
+            **_rows(request, accounts, known_names(request, self.destinations)),
         )
 
     def _scope(self, request: PageRequest) -> tuple[QueryScope, bool]:
@@ -281,7 +281,9 @@ def _title(request: PageRequest) -> str:
     return f"Account {account}" if account else "Home"
 
 
-def _rows(request: PageRequest, accounts: Sequence[AccountHealth]) -> dict[str, Any]:
+def _rows(
+    request: PageRequest, accounts: Sequence[AccountHealth], known: Mapping[str, Collection[str]]
+) -> dict[str, Any]:
     """Return the values for the table: the rows of one page, and accounts without traffic."""
     typed = typed_name(request)
     found = matching(accounts, typed)
@@ -292,6 +294,7 @@ def _rows(request: PageRequest, accounts: Sequence[AccountHealth]) -> dict[str, 
             ("account", "Account", request.query.first("account")),
             ("q", "Name", typed),
         ),
+        known=known,
         sorts=_SORTS,
     )
     active = [account for account in found if account.health is not Health.IDLE]

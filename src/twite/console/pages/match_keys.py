@@ -13,7 +13,7 @@ from starlette.responses import Response
 from twite.console.account_health import list_filters, listing_path
 from twite.console.page import NavigationGroup, PageLocation, PageRequest, PageRoute
 from twite.console.row_pages import account_of, matching, overview_path, row_page, typed_name
-from twite.console.scope import EventNames
+from twite.console.scope import EventNames, known_names
 from twite.console.table_view import table_view
 from twite.console.time_chart import (
     ChartKind,
@@ -146,6 +146,7 @@ class MatchKeysPage:
                 ("q", "Name", typed),
                 ("days", "Days", "" if days == DAYS[0] else str(days)),
             ),
+            known=known_names(request, self.destinations) | {"days": [str(each) for each in DAYS]},
             sorts=_SORTS,
             sort="two-or-more",
         )

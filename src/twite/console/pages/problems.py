@@ -30,7 +30,7 @@ from twite.console.problems import (
     of_rejections,
 )
 from twite.console.request_checks import AccessDenied
-from twite.console.scope import EventNames, account_choices, worth_of
+from twite.console.scope import EventNames, account_choices, known_names, worth_of
 from twite.console.table_view import table_view
 from twite.console.time_range import TimeRange, named
 from twite.domain.alert import Mute
@@ -112,6 +112,7 @@ class ProblemsPage:
                 ("pixel", "Pixel", scope.pixel or ""),
                 ("source", "Source", scope.source or ""),
             ],
+            known=known_names(request, self.destinations, self.sources) | {"kind": _KINDS},
             time_range=time_range,
             sorts=[key for key in _ORDERS if key],
         )

@@ -1,0 +1,109 @@
+"""Values of filters that do not exist are said, with the ones that exist; empty searches help."""
+
+import html
+import re
+
+import pytest
+import pytest_asyncio
+from agency_stage import ROW, agency_stage, page_of
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def stage(tmp_path_factory):
+    async with agency_stage(tmp_path_factory.mktemp("unknown")) as stage:
+        yield stage
+
+
+async def said_by(stage, path, *, name="ada"):
+    page = await page_of(stage, path, name=name)
+    return [html.unescape(text) for text in re.findall(r'role="alert">([^<]+)</p>', page)]
+
+
+@pytest.mark.parametrize(
+    ("path", "title", "value", "ends"),
+    [
+        ("conversions?state=ded", "State", "ded", "ignored. Did you mean “dead”? These exist: b"),
+        ("conversions?test=yes", "Tests", "yes", "ignored. These exist: only, without."),
+        ("conversions?pixel=q9", "Pixel", "q9", "see it. These exist: o6dkt, o8z6j"),
+        ("conversions?account=acm", "Account", "acm", "see it. Did you mean “acme”? These exist"),
+        ("conversions?source=nobody", "Source", "nobody", "see it. These exist: agency, client"),
+        ("conversions?event=purchse", "Event", "purchse", "see it. Did you mean “purchase”?"),
+        ("conversions?when=tody", "Time range", "tody", "ignored. Did you mean “today”?"),
+        ("conversions?digest=x", "Email or phone", "x", "ignored."),
+        ("conversions?since=x", "Since", "x", "ignored."),
+        ("problems?kind=helt", "Kind", "helt", "ignored. Did you mean “held”?"),
+        ("problems?source=nobody", "Source", "nobody", "see it. These exist: agency"),
+        ("match-keys?account=acm", "Account", "acm", "see it. Did you mean “acme”?"),
+        ("match-keys?days=8", "Days", "8", "ignored. These exist: 30, 7, 90."),
+        ("deduplication?pixel=q9", "Pixel", "q9", "see it. These exist: o6dkt"),
+        ("?account=acm", "Account", "acm", "see it. Did you mean “acme”?"),
+        ("?pixel=q9", "Pixel", "q9", "see it. These exist: o6dkt"),
+    ],
+)
+async def test_value_that_does_not_exist_is_said_with_the_ones_that_do(
+    stage, path, title, value, ends
+):
+    path = f"/console/{path}" if not path.startswith("?") else f"/console{path}"
+    (said,) = await said_by(stage, path)
+
+    assert said.startswith(f"{title} “{value}” ")
+    assert ends in said
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "conversions?state=dead&pixel=q1&account=acme&source=agency&event=purchase&test=without",
+        "conversions?pixel=-&event=-&when=today",
+        "conversions?pixel=test:q1&source=test:agency&since=1&until=2",
+        "conversions?pixel=tag:ads&source=x-api&event=q1e",
+        "problems?kind=held&pixel=q1&source=agency",
+        "match-keys?account=acme&days=30",
+        "deduplication?account=acme",
+    ],
+)
+async def test_values_that_exist_are_not_mentioned(stage, path):
+    assert await said_by(stage, f"/console/{path}") == []
+
+
+async def test_message_names_no_hidden_pixel(stage):
+    path = "/console/conversions?pixel=q2&source=nobody&account=bolt"
+    said = await said_by(stage, path, name="one")
+
+    assert [text.partition(". ")[2] for text in said] == [
+        "These exist: acme.",
+        "These exist: q1.",
+    ]
+    assert "agency" not in " ".join(said)
+
+
+async def test_person_in_a_filter_is_masked(stage):
+    (said,) = await said_by(stage, "/console/conversions?event=anna@shop.example")
+
+    assert "anna" not in said
+
+
+@pytest.mark.parametrize(
+    ("query", "remedy"),
+    [
+        ("id=nothing", "No conversion has this id or receipt"),
+        ("digest=" + "5f" * 32, "No stored conversion has this email or phone number"),
+    ],
+)
+async def test_empty_search_names_its_remedy(stage, query, remedy):
+    page = await page_of(stage, f"/console/conversions?{query}")
+
+    assert ROW.findall(page) == []
+    assert remedy in page
+    assert "remove all filters" in page
+
+
+async def test_search_for_nothing_asks_what_to_type(stage):
+    ada = await stage.signed_in("ada")
+
+    answer = await ada.post("/console/conversions/search", {"term": "  "})
+
+    assert answer.location == "/console/conversions"
+    assert "Type a conversion id, a receipt" in (await ada.get(answer.location)).text
