@@ -50,6 +50,8 @@ _TEXTS: Final = frozenset({"join", "to_string"})
 _LOOKUP: Final = "lookup"
 _SUMS: Final = frozenset({"add", "subtract"})
 _LONGEST_KEY: Final = 64
+# As many as twite.js sends.
+_DECIMALS_READ: Final = 6
 # Names that only the lines of an order have. `quantity` is also a name of the whole order.
 FIELDS_OF_LINES: Final = frozenset({"id", "name", "price", "group", "type"})
 _NO_TABLES: Final[Mapping[str, ValueTable]] = {}
@@ -291,7 +293,13 @@ def document_of(
 
 
 def _decimal(text: str | None) -> Decimal | None:
-    return None if text is None else Decimal(text)
+    """Read an amount without the rest of a sum of binary fractions: 1.0499999999999998 is 1.05."""
+    if text is None:
+        return None
+    number = Decimal(text)
+    return (
+        number if len(text.partition(".")[2]) <= _DECIMALS_READ else rounded(number, _DECIMALS_READ)
+    )
 
 
 def _problem(failed: ExpressionFailed) -> RuleProblem:
