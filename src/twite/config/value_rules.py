@@ -68,7 +68,7 @@ class ValueRuleTable(msgspec.Struct, frozen=True, kw_only=True):
     when: str | None = setting(
         None,
         "an expression that is true for the conversions of the rule",
-        example="value > `100`",
+        example="currency == 'EUR' && value > `100`",
     )
     events: tuple[str, ...] = setting(
         [], "your names of the events; all without names", example=["purchase"]

@@ -112,9 +112,7 @@ def _print(trial: ValueTrial, *, as_json: bool) -> None:
         printing.print_json(trial)
     if not trial.conversions and not trial.not_tried:
         where = ", ".join(trial.files) or f"the store from {trial.since} until {trial.until}"
-        missing = "".join(
-            f". From {part.since} until {part.until}, {part.meaning}" for part in trial.missing
-        )
+        missing = "".join(f". Until {part.until}, {part.meaning}" for part in trial.missing)
         raise OperatorError(
             f"there is no conversion in {where}{missing}. Choose another file or range"
         )
