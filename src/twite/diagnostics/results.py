@@ -138,9 +138,10 @@ async def _live(settings: Settings, account: str, keys: OAuthKeys) -> CheckFindi
     known = ResultsAccount(account=account, campaigns=catalog.campaigns)
     basis = ReportBasis(account=known, unit=settings.results.sale_amount_unit, cut_over=None)
     stored_day = ResultDay.of(day).with_cells(cells, fetched_at=now)
-    [shown] = account_results(basis, [stored_day], []).days
+    found = account_results(basis, [stored_day], [])
+    [shown] = found.days
     parts = shown.by_currency or (
-        CurrencyResult(currency=known.currency, spend=shown.spend, events=shown.events),
+        CurrencyResult(currency=found.currency, spend=shown.spend, events=shown.events),
     )
     figures = "; ".join(
         f"{_attributed(part.events, part.currency)}, spend {_amount(part.spend, part.currency)}"

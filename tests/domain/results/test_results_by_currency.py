@@ -70,6 +70,15 @@ def test_account_of_one_currency_has_no_second_total():
     assert {part.by_currency for part in parts_of(found)} == {()}
 
 
+def test_campaign_without_figures_makes_no_second_currency():
+    account = in_two_currencies(NOW)
+    euros = replace(account.campaigns[1], currency="EUR")
+    old = AdCampaign(id="c3", name="Old", currency="USD")
+    found = report(account=replace(account, campaigns=(account.campaigns[0], euros, old)))
+
+    assert (found.currency, found.total.spend, found.total.by_currency) == ("EUR", "180.00", ())
+
+
 def test_campaign_that_is_gone_is_of_an_unknown_currency():
     account = in_two_currencies(NOW)
     others = (account.campaigns[0], AdCampaign(id="c9", name="Yen", currency="JPY"))
@@ -124,8 +133,9 @@ def test_totals_of_currencies_are_the_sums_of_their_campaigns(currencies, spend)
         sums = Counter()
         for campaign in part.campaigns:
             sums[campaign.currency] += Decimal(campaign.spend or 0)
-        if len(set(currencies)) == 1:
-            assert Decimal(total.spend or 0) == sums[currencies[0]]
+        if found.currency:
+            assert set(+sums) <= {found.currency}
+            assert Decimal(total.spend or 0) == sums[found.currency]
         else:
             assert {each.currency: Decimal(each.spend or 0) for each in total.by_currency} == sums
 

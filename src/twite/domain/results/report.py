@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from twite.domain.conversion import DECIMALS
-from twite.domain.results.account import ResultsAccount
+from twite.domain.results.account import NO_CURRENCY, ResultsAccount
 from twite.domain.results.figures import (
     AttributedSum,
     DeliveredEvent,
@@ -109,7 +109,7 @@ class PeriodTotal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AccountResults(msgspec.Struct, frozen=True, kw_only=True):
-    """The results of an account. `currency` is "" if its campaigns have several, or none.
+    """The results of an account. `currency` is "" if its campaigns with figures have several.
 
     Amounts in several currencies are never added up: see `by_currency`.
 
@@ -147,7 +147,7 @@ def account_results(
     basis: ReportBasis, days: Sequence[ResultDay], previous: Sequence[ResultDay]
 ) -> AccountResults:
     """Return the report of some days; `previous` are as many days before them."""
-    known, report = basis.account, _Report(basis)
+    known, report = basis.account, _Report(basis, [*days, *previous])
     summed = [report.summed(day) for day in days]
     cut_over = basis.cut_over
     if cut_over is not None and not (days and days[0].day <= cut_over <= days[-1].day):
@@ -157,7 +157,7 @@ def account_results(
     return AccountResults(
         account=known.account,
         timezone=known.zone,
-        currency=known.currency,
+        currency=report.currency,
         fetched_at=spelled(known.hourly_at) if known.hourly_at else None,
         problem=known.problem,
         cut_over=cut_over,
@@ -186,15 +186,23 @@ class _SummedDay(msgspec.Struct, frozen=True, kw_only=True):
 class _Report:
     """Adds up days, and writes their sums: the parts of a report add up to its totals."""
 
-    def __init__(self, basis: ReportBasis) -> None:
+    def __init__(self, basis: ReportBasis, days: Sequence[ResultDay]) -> None:
         self._basis = basis
         self._account = basis.account
         self._names = {campaign.id: campaign.name for campaign in basis.account.campaigns}
-        self._currency = basis.account.currency
-        self._currencies = {
-            campaign.id: campaign.currency or self._currency for campaign in basis.account.campaigns
-        }
-        self._is_mixed = len(basis.account.currencies) > 1
+        self._currencies = {each.id: each.currency for each in basis.account.campaigns}
+        currencies = self._in_use(days) or set(basis.account.currencies)
+        self._is_mixed = len(currencies) > 1
+        self.currency = NO_CURRENCY if len(currencies) != 1 else min(currencies)
+
+    def _in_use(self, days: Sequence[ResultDay]) -> set[str]:
+        """Return the currencies of campaigns with figures. A campaign that is gone had any."""
+        found: set[str] = set()
+        for cell in (cell for day in days for cell in day.cells):
+            if cell.spend_micro or cell.events:
+                own = self._currencies.get(cell.campaign)
+                found.update([own] if own else self._account.currencies)
+        return found
 
     def summed(self, day: ResultDay) -> _SummedDay:
         cells: dict[str, list[ResultCell]] = {}
@@ -223,7 +231,7 @@ class _Report:
             estimate=day.is_estimate,
             spend_final=day.is_spend_final,
             fetched_at=spelled(day.fetched_at) if day.fetched_at else None,
-            spend=_money(summed_day.day_sum.spend_micro, self._currency),
+            spend=_money(summed_day.day_sum.spend_micro, self.currency),
             events=self._events(summed_day.day_sum, [day]),
             by_currency=self._by_currency([summed_day]),
             deliveries=self._parts([day]),
@@ -239,7 +247,7 @@ class _Report:
             first=days[0].day,
             last=days[-1].day,
             days=len(days),
-            spend=_money(whole.spend_micro, self._currency),
+            spend=_money(whole.spend_micro, self.currency),
             events=self._events(whole, days),
             by_currency=self._by_currency(summed_days),
             deliveries=self._parts(days),
@@ -272,7 +280,7 @@ class _Report:
         return tuple(_in_currency(currency, parts) for currency, parts in sorted(sums.items()))
 
     def _currency_of(self, campaign: str) -> str:
-        return self._currencies.get(campaign, self._currency)
+        return self._currencies.get(campaign, self.currency)
 
     def _in_micro(self, attributed_sum: AttributedSum) -> AttributedSum:
         events = {
@@ -294,7 +302,7 @@ class _Report:
             own = delivered.get(event_type, ())
             known = sum(each.known for each in own)
             figure = attributed_sum.figure(event_type)
-            result = _event(event_type, figure, attributed_sum.spend_micro, self._currency)
+            result = _event(event_type, figure, attributed_sum.spend_micro, self.currency)
             found.append(
                 msgspec.structs.replace(
                     result,
