@@ -164,6 +164,8 @@ async def stage(tmp_path_factory):
         for name in ("twice-1", "twice-2"):
             held = an_entry(name, held="it may have arrived", cause=DeliveryCause.MAY_COUNT_TWICE)
             await store.record(a_submission(held, receipt=f"r-{name}"))
+        unknown = an_entry("unknown-1", held="404 NOT_FOUND", cause=DeliveryCause.EVENT_UNKNOWN)
+        await store.record(a_submission(unknown, receipt="r-unknown"))
         await store.close()
         await stage.start()
         old = spelled(SystemClock().now() - 8 * DAY)
@@ -256,6 +258,33 @@ async def test_page_of_a_resting_conversion_may_not_be_resent_by_another_sites_f
 
     assert answer.status == 403
     assert "what now?" in (await olga.get(path)).text
+
+
+async def test_page_says_what_to_do_and_offers_it_before_sending_the_same_again(stage):
+    pages = {}
+    for name, order in (("olga", "unknown-1"), ("vic", "unknown-1"), ("olga", "twice-2")):
+        visitor = await stage.signed_in(name)
+        path = (await visitor.get(f"/console/conversions?id={order}")).location
+        page = (await visitor.get(path)).text
+        pages[name, order] = page[page.index('id="decision"') : page.index('class="lineage"')]
+    _, _, dead = await refused(stage, "olga")
+
+    fix = "orrect events in twite.toml, run twite reload, and send with the current mapping."
+    assert f"C{fix}" in pages["olga", "unknown-1"]
+    assert f"An operator can do this: c{fix}" in pages["vic", "unknown-1"]
+    assert "Send times with a zone" in dead
+    by_class = {
+        order: dict(
+            re.findall(r'class="(button(?: main)?)" href="/console/problems/\w+">([^<]+)', page)
+        )
+        for (name, order), page in pages.items()
+        if name == "olga"
+    }
+    assert by_class == {
+        "unknown-1": {"button main": "Fix and send again"},
+        "twice-2": {"button": "All with this problem"},
+    }
+    assert "<button>Send again unchanged" in pages["olga", "unknown-1"]
 
 
 async def test_viewer_may_not_send_again(stage):

@@ -186,6 +186,9 @@ class ErrorGroupLaws:
     async def test_edited_delivery_is_sent_with_its_edits(self, store: Store) -> None:
         dead = await add_dead_letter(store, "order-1")
         amendment = EditedBody(delivery=dead, event="o8z6m", body=b'{"event_id":"o8z6m"}')
+        before = await store.get(dead, EVERYTHING)
+        assert before is not None
+        assert before.unedited == b""
 
         refused = (
             await store.move(EditBodies(edited=[amendment], note="another event"), now=NOW + 5)
@@ -198,6 +201,7 @@ class ErrorGroupLaws:
         origin = await store.get(dead, EVERYTHING)
         assert origin is not None
         assert origin.amended == ((NOW + 5, "another event"),)
+        assert (origin.unedited, origin.history.sent) == (before.history.sent, amendment.body)
         await settle(store, batch, "delivered", delivered(batch))
         await balanced(store)
 

@@ -7,6 +7,8 @@ from builders import NOW, a_conversion
 from twite.domain.conversion import Identifiers
 from twite.domain.delivery import State
 from twite.domain.history import History
+from twite.domain.joins import GainedIdentifier
+from twite.domain.value_change import RuleProblem, ValueChange
 from twite.gateway.operations.explain import LONGEST, ExplainStep, masked, own_part, steps
 from twite.gateway.ports.queries import ConversionOrigin
 from twite.x.encode import conversion_body
@@ -79,6 +81,55 @@ def test_unreadable_request_has_no_explanation(body):
     origin = msgspec.structs.replace(_origin({}), body=body)
 
     assert steps(origin) == () or all(step.came == "" for step in steps(origin))
+
+
+def test_field_that_a_user_changed_says_so():
+    """It is another event than the settings give to the name."""
+    given = {"event": "lead", "conversion_id": "order-1", "value": "49.90", "description": "a mug"}
+    before = b'{"event_id":"o8z6x","value":"49.90","description":"a mug"}'
+    origin = msgspec.structs.replace(_origin(given), unedited=before)
+
+    found = _named(steps(origin))
+
+    assert found["event_id"].note == "changed by a user: see the timeline"
+    assert found["description"].note == "left out by a user: see the timeline"
+    assert found["value"].note == "as a decimal with at least two places"
+
+
+def test_amount_of_a_value_rule_says_so():
+    given = {"event": "purchase", "value": "60", "currency": "USD"}
+    origin = _origin(given)
+    changed = ValueChange(
+        rule="profit", before="60", currency_before="USD", after="49.90", currency="EUR"
+    )
+    failed = msgspec.structs.replace(changed, after=None, problem=RuleProblem.NO_NUMBER)
+
+    found, unchanged = (
+        _named(
+            steps(
+                msgspec.structs.replace(
+                    origin, history=msgspec.structs.replace(origin.history, value_change=change)
+                )
+            )
+        )
+        for change in (changed, failed)
+    )
+
+    by_rule = "changed by a value rule: see the timeline"
+    assert (found["value"].note, found["price_currency"].note) == (by_rule, by_rule)
+    assert unchanged["value"].note == "as a decimal with at least two places"
+
+
+def test_identifier_that_the_request_lacks_is_explained():
+    """One of another event of the visitor was not set by a user."""
+    origin = _origin({"event": "purchase"})
+    gained = GainedIdentifier(identifier="email", origin="sign_up", at=NOW)
+    history = msgspec.structs.replace(origin.history, gained=(gained,))
+
+    found = _named(steps(msgspec.structs.replace(origin, history=history)))
+
+    assert found["hashed_email"].note == "from another event of the visitor: see the timeline"
+    assert found["ip_address"].note == "not in the request: added by the gateway"
 
 
 def test_identifiers_are_masked_in_the_explanation():

@@ -10,6 +10,7 @@ from starlette.responses import Response
 from twite.console.page import PageRequest, PageRoute
 from twite.console.pages.conversions import PATH
 from twite.console.pages.replays import REPLAYS_PATH
+from twite.console.remedies import remedy_of
 from twite.console.request_checks import AccessDenied
 from twite.console.scope import TONES, EventNames, worth_of
 from twite.console.timeline import receiver_of, timeline, way_in
@@ -105,6 +106,7 @@ class ConversionPage:
             consent=masked(history.consent or b""),
             curl=curl_of(origin, url=self.url or request.host.origin),
             rests=rests,
+            remedy=remedy_of(history.cause, history.state, history) if rests else None,
             problem=key_of(history) if rests else "",
             doubt=self.dry_run.doubt(history, now=request.now) if rests else None,
             settled=history.state not in _UNSETTLED,

@@ -41,8 +41,19 @@ _ABSENT: Final[Mapping[str, str]] = {
     "conversion_id": "not in the request: derived from the fields that a retry repeats",
     "conversion_time": "not in the request: the time of receipt",
 }
-_LEFT_OUT: Final = "left out: unusable, not allowed by consent, or changed by a user"
-_EDITED: Final = "set by a user, see below"
+_LEFT_OUT: Final = "left out: unusable, or not allowed by consent"
+_LEFT_OUT_BY_USER: Final = "left out by a user: see the timeline"
+_EDITED: Final = "changed by a user: see the timeline"
+_BY_RULE: Final = "changed by a value rule: see the timeline"
+_GAINED: Final = "from another event of the visitor: see the timeline"
+_ADDED: Final = "not in the request: added by the gateway"
+# The identifiers that a conversion can gain, and X's fields.
+_GAINED_FIELDS: Final[Mapping[str, str]] = {
+    "twclid": "twclid",
+    "email": "hashed_email",
+    "phone": "hashed_phone_number",
+}
+_AMOUNT: Final = ("value", "price_currency")
 _OURS: Final = frozenset(name for name, becomes, _ in _NATIVE if name != becomes)
 
 
@@ -63,13 +74,15 @@ def steps(origin: ConversionOrigin) -> tuple[ExplainStep, ...]:
         return ()
     # A request in X's format has X's field names.
     table = _NATIVE if came.keys() & _OURS else tuple((name, name, "unchanged") for name in sent)
+    later = _later_notes(origin, sent)
     found = [
         ExplainStep(
             field=name,
             came=_shown(name, came.get(name)),
             becomes=becomes,
             sent=_shown(becomes, sent.get(becomes)),
-            note=_note(becomes, note, given=name in came, sent=becomes in sent),
+            note=later.get(becomes)
+            or _note(becomes, note, given=name in came, sent=becomes in sent),
         )
         for name, becomes, note in table
         if name in came or becomes in sent
@@ -166,11 +179,27 @@ def own_part(origin: ConversionOrigin) -> bytes:
     return msgspec.json.encode(entry) if entry else b""
 
 
+def _later_notes(origin: ConversionOrigin, sent: Mapping[str, object]) -> dict[str, str]:
+    """Return what a value rule, other events or a user did to fields, by X's name."""
+    notes = {}
+    change = origin.history.value_change
+    if change is not None and change.problem is None:
+        pairs = (change.before, change.after), (change.currency_before, change.currency)
+        notes |= {
+            name: _BY_RULE for name, (old, new) in zip(_AMOUNT, pairs, strict=True) if old != new
+        }
+    if before := flat(origin.unedited):
+        differ = {name for name in {*before, *sent} if before.get(name) != sent.get(name)}
+        notes |= {name: _EDITED if name in sent else _LEFT_OUT_BY_USER for name in differ}
+    gained = (_GAINED_FIELDS.get(each.identifier, "") for each in origin.history.gained)
+    return notes | {name: _GAINED for name in gained if name in sent}
+
+
 def _note(becomes: str, note: str, *, given: bool, sent: bool) -> str:
     if given and not sent:
         return _LEFT_OUT
     if not given:
-        return _ABSENT.get(becomes, _EDITED)
+        return _ABSENT.get(becomes, _ADDED)
     return note
 
 

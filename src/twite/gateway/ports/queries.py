@@ -32,7 +32,8 @@ MOST_GROUPS: Final = 2_000
 class ConversionOrigin(Masked, frozen=True, kw_only=True):
     """The submission of a conversion, and its index (`place`) in the body.
 
-    `body` is empty once it is pruned; `amended` has the (time, note) of each edit.
+    `body` is empty once it is pruned; `amended` has the (time, note) of each edit, and `unedited`
+    the body for X before the first one, empty without edits or once pruned.
     """
 
     in_repr = ("history", "endpoint", "place")
@@ -42,6 +43,7 @@ class ConversionOrigin(Masked, frozen=True, kw_only=True):
     place: int
     flag: ValueFlag | None = None
     amended: tuple[tuple[int, str], ...] = ()
+    unedited: bytes = b""
 
 
 class KeptSubmission(Masked, frozen=True, kw_only=True):

@@ -100,7 +100,7 @@ UPDATE conversion SET queue = $1, body = $2, checksum = $3 WHERE id = $4
 UPDATE outbox SET queue = $1 WHERE id = $2
 
 -- rows: amended(delivery)
-SELECT at, note FROM amended WHERE delivery = $1 ORDER BY at
+SELECT at, note, body FROM amended WHERE delivery = $1 ORDER BY at
 
 -- rows: amended_after(after, limit)
 SELECT delivery, string_agg(convert_to(note || ' ', 'UTF8') || body, ' '::bytea) FROM amended

@@ -37,13 +37,15 @@ def origin(
         if not found or not rows or not scope.shows(found[0].pixel):
             return None
         row = rows[0]
+        edits = connection.execute(query("amended"), {"delivery": delivery}).fetchall()
         return ConversionOrigin(
             history=found[0],
             endpoint=row.endpoint,
             body=body_of(row.body),
             place=_place(row.nth, row.refusals),
             flag=flag_of(row.kind, row.value, row.currency, row.usual),
-            amended=tuple(connection.execute(query("amended"), {"delivery": delivery}).fetchall()),
+            amended=tuple((at, note) for at, note, _ in edits),
+            unedited=edits[0][2] if edits else b"",
         )
 
 

@@ -2111,8 +2111,8 @@ SELECT id, CAST(body AS BLOB), refusals FROM submission
 WHERE id IN (SELECT value FROM json_each(:submissions));
 
 -- name: amended
--- The edits of a conversion.
-SELECT at, note FROM amended WHERE delivery = :delivery ORDER BY at;
+-- The edits of a conversion, each with the body before it.
+SELECT at, note, CAST(body AS BLOB) FROM amended WHERE delivery = :delivery ORDER BY at;
 
 -- name: error_groups
 -- The reasons for which deliveries of each queue are dead or held, found by skipping through the
