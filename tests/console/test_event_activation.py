@@ -5,7 +5,7 @@ import re
 
 import pytest
 import pytest_asyncio
-from console_stage import ConsoleStage
+from console_stage import SETTINGS, ConsoleStage
 
 from twite_emulator.process import running_emulator
 
@@ -66,6 +66,30 @@ async def test_mapped_event_is_active_at_once_and_its_test_is_delivered(stage):
     assert "newsletter active" in words
     assert "none yet" not in words
     assert "Delivered" in followed
+
+
+async def test_page_of_events_names_those_that_the_account_does_not_have(stage, tmp_path):
+    """X lists no event that it creates itself, such as gtm_visit; the stage has none to name."""
+    more = 'sign_up = "o8z6m", lead = "o8z6x", visit = "gtm_visit"'
+    settings = SETTINGS.replace('sign_up = "o8z6m"', more)
+    ada = await stage.signed_in("ada")
+    folder = tmp_path / "wrong"
+    folder.mkdir()
+    other = ConsoleStage(folder, settings, x=stage.settings.x.api_url)
+    await other.start()
+
+    right = await words_of(ada, EVENTS)
+    visitor = await other.signed_in("ada")
+    wrong, all_of_them = [
+        await words_of(visitor, path) for path in (EVENTS, f"{EVENTS}?deleted=yes")
+    ]
+    await other.stop()
+
+    warned = "twite.toml maps lead to o8z6x , but the account has no such event"
+    assert "twite.toml maps" not in right
+    for words in (wrong, all_of_them):
+        assert warned in words
+        assert words.count("twite.toml maps") == 1
 
 
 async def test_refused_reload_says_why_and_what_stands_in_the_file(stage):

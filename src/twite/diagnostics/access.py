@@ -12,13 +12,11 @@ from twite.domain.errors import NotOpened, RefusedByX, TwiteError, XUnanswering
 from twite.gateway.ports.findings import CheckFinding, CheckStatus, failed, passed, warning
 from twite.gateway.x_account.event_tags import account_of, oauth_keys
 from twite.gateway.x_account.inquiries import AccessCheck, accounts_of, check_access
-from twite.x.event_tags import TRACKING, UNVERIFIED, EventTag
+from twite.x.event_tags import CREATED_BY_X, TRACKING, UNVERIFIED, EventTag
 from twite.x.inquiry import RefusalReason
 
 _NAMES: Final = {PixelToken: "the pixel token", OAuthKeys: "the OAuth credentials"}
 _SHORTEST_PART: Final = 16  # X's OAuth keys are never shorter than this, but a truncated copy is.
-# X does not list the events that it creates itself. [doc GTM]
-_OF_X: Final = "gtm_"
 
 
 async def access(settings: Settings) -> AsyncIterator[CheckFinding]:
@@ -159,7 +157,7 @@ def _on_event(
     destination: Destination, name: str, event: str, known: Sequence[EventTag]
 ) -> CheckFinding:
     shown = f"pixel {destination.pixel}: {_both(destination, name, event)}"
-    if event.startswith(_OF_X):
+    if event.startswith(CREATED_BY_X):
         return passed("events", f"{shown}: X creates it at the first conversion")
     # X does not document which of an event's two ids a conversion must contain. [unknown]
     tag = next((listed for listed in known if event in {listed.id, listed.website_tag_id}), None)
@@ -211,7 +209,7 @@ def _twice(destination: Destination) -> Iterator[CheckFinding]:
 
 def _both(destination: Destination, name: str, event: str) -> str:
     """Show an event's id in both forms: as Twite sends it, and as X's pixel uses it."""
-    long = "" if event.startswith(_OF_X) else f" (tw-{destination.pixel}-{event})"
+    long = "" if event.startswith(CREATED_BY_X) else f" (tw-{destination.pixel}-{event})"
     return f"{name} → {event}{long}"
 
 

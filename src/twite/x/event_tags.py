@@ -19,6 +19,8 @@ from twite.x.inquiry import Question, decoded
 MOST_LISTED: Final = 1_000  # per response [doc WEB]
 UNVERIFIED: Final = "UNVERIFIED"  # created, but X has received no conversion for it yet
 TRACKING: Final = "TRACKING"
+# X creates events with these names at their first conversion, and does not list them. [doc GTM]
+CREATED_BY_X: Final = "gtm_"
 # X's Events Manager shows two types under other names. [doc WEB]
 SHOWN_AS: Final = {"SIGN_UP": "Lead", "SITE_VISIT": "Page view"}
 

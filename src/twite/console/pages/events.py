@@ -71,11 +71,13 @@ class EventsPage:
         pixel = known_pixel(request, self.destinations)
         deleted = bool(request.query.first("deleted"))
         wrong, rows = "", []
+        missing: Mapping[str, str] = {}
         filters = [("deleted", "Events", "with deleted ones" if deleted else "")]
         view = table_view(request, filters=filters, sorts=tuple(_ORDERS), sort="event")
         try:
             known = view.sorted(await self.manager.events(pixel, with_deleted=deleted), _ORDERS)
             rows = [(tag, self.manager.names(pixel, tag)) for tag in known]
+            missing = self.manager.missing(pixel, known)
         except TwiteError as error:
             wrong = str(error)
         return request.page(
@@ -85,6 +87,7 @@ class EventsPage:
             pixel=pixel,
             account=self.destinations[pixel].account,
             rows=rows,
+            missing=missing,
             wrong=wrong,
             deleted=deleted,
             kinds=_KINDS,

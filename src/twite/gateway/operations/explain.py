@@ -181,7 +181,7 @@ def own_part(origin: ConversionOrigin) -> bytes:
 
 def _later_notes(origin: ConversionOrigin, sent: Mapping[str, object]) -> dict[str, str]:
     """Return what a value rule, other events or a user did to fields, by X's name."""
-    notes = {}
+    notes: dict[str, str] = {}
     change = origin.history.value_change
     if change is not None and change.problem is None:
         pairs = (change.before, change.after), (change.currency_before, change.currency)

@@ -3,7 +3,7 @@
 Requests to X use the pixel's OAuth credentials, from the settings or the credential store.
 """
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -16,6 +16,7 @@ from twite.gateway.ports.machine import Clock
 from twite.gateway.x_account.inquiries import XInquiries
 from twite.gateway.x_account.snippets import Snippet, SnippetCall, snippets
 from twite.x.event_tags import (
+    CREATED_BY_X,
     MOST_LISTED,
     EventTag,
     EventTagChange,
@@ -149,6 +150,19 @@ class EventTagManager:
         ids, used = {tag.id, tag.website_tag_id}, self._known(pixel).events
         written = self.written(pixel).items()
         return tuple(name for name, id_ in written if id_ in ids and used.get(name) != id_)
+
+    def missing(self, pixel: str, tags: Iterable[EventTag]) -> Mapping[str, str]:
+        """Return the id by name of events in the settings that are not among the account's tags.
+
+        X refuses their conversions.
+        """
+        live = [tag for tag in tags if not tag.deleted]
+        ids = {id_ for tag in live for id_ in (tag.id, tag.website_tag_id)}
+        return {
+            name: id_
+            for name, id_ in self._known(pixel).events.items()
+            if id_ not in ids and not id_.startswith(CREATED_BY_X)
+        }
 
     async def create(self, pixel: str, change: EventTagChange, *, by: str) -> EventTag:
         """Create an event. Raises SettingsError; EventRefused if X would refuse it."""
