@@ -13,6 +13,7 @@ from playwright.async_api import Browser, Playwright, async_playwright
 
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1] / "journeys"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "console"))
 
 from shop import Shop, ShopSite, running_site
 from visitor import FLAGS, SharedTab, Visitor
