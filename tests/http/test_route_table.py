@@ -263,3 +263,61 @@ async def test_responses_forbid_browsers_to_guess_their_type(gateway, route, met
     answer = (await gateway.say(sent)).lower()
 
     assert answer.count(b"x-content-type-options: nosniff\r\n") == 1
+
+
+REPORTS = [route for route in ROUTES if route.query_parameters is not None]
+OF_REPORTS = pytest.mark.parametrize("route", REPORTS, ids=lambda route: route.path)
+
+
+def test_every_report_of_the_api_has_its_query_parameters():
+    reports = {
+        route.path
+        for route in ROUTES
+        if route.methods == ("GET", "HEAD") and route.path.startswith("/v1/")
+    } - UNLISTED
+
+    assert {route.path for route in REPORTS} == reports - {"/v1/projects/{source_key}/settings"}
+
+
+@OF_REPORTS
+def test_query_parameters_of_a_report_are_documented(route):
+    operation = document()["paths"][route.path.replace(":path}", "}")]["get"]
+    written = [each["name"] for each in operation.get("parameters", ()) if each["in"] == "query"]
+
+    assert list(route.query_parameters) == written
+    assert "400" in operation["responses"]
+
+
+@OF_REPORTS
+async def test_unknown_query_parameter_is_refused(gateway, route):
+    path, sample = f"{path_of(route)}?stat=dead", route.authenticate.sample
+    answer = await gateway.ask("GET", path, key=None, headers=sample)
+
+    (wrong,) = answer.json()["errors"]
+    assert (answer.status, wrong["code"], wrong["path"]) == (400, "parameter_unknown", "stat")
+    takes = ", ".join(route.query_parameters)
+    assert wrong["message"].endswith(f"takes: {takes}" if takes else "takes none")
+    assert ('did you mean "state"?' in wrong["message"]) is ("state" in route.query_parameters)
+
+
+async def test_unknown_query_parameter_shows_no_person(gateway):
+    answer = await gateway.ask("GET", "/v1/accounting?anna@shop.example=1", key=KEY)
+
+    assert answer.status == 400
+    assert b"anna" not in answer.body
+
+
+async def test_too_many_query_parameters_are_refused(gateway):
+    query = "a&" * 2_000
+
+    answer = await gateway.ask("GET", f"/v1/conversions/list?{query}", key=KEY)
+
+    assert (answer.status, answer.json()["errors"][0]["code"]) == (400, "parameter_unknown")
+
+
+INTAKE = [route for route in ROUTES if route.endpoint is not None]
+
+
+@pytest.mark.parametrize("route", INTAKE, ids=lambda route: route.path)
+def test_intake_refuses_no_query_parameter(route):
+    assert route.query_parameters is None

@@ -55,6 +55,7 @@ CODES: Final[dict[str, str]] = {
     "not_ready": "the gateway cannot accept conversions now",
     "origin_missing": "the request has no Origin or Referer",
     "origin_wrong": "pages from this origin may not post to this source",
+    "parameter_unknown": "the route has no such query parameter",
     "queue_full": "the write queue is full",
     "route": "the gateway has no route with this path",
     "secret_key_missing": "no secret key, or not the key that encrypted the credentials",

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from difflib import get_close_matches
 from functools import cache, partial
 from types import MappingProxyType
 from typing import Any, Final, Generic, TypeVar
@@ -21,9 +22,18 @@ from twite.http.addresses import comes_from
 from twite.http.authorization import Requester
 from twite.http.bodies import read_body, require_json
 from twite.http.origins import PageVisit
-from twite.http.responses import FOR_GOOD, ClientGone, HttpRefusal, HttpResponse, answer_to, error
+from twite.http.responses import (
+    CODES,
+    FOR_GOOD,
+    ClientGone,
+    HttpRefusal,
+    HttpResponse,
+    answer_to,
+    error,
+)
 from twite.http.services import HttpServices, HttpSettings
 from twite.http.webhook_call import WebhookCall
+from twite.redaction.mask_tree import masked_words
 
 # The caller: a source, a visitor of a page, or a requester. None for a public route.
 CallerT = TypeVar("CallerT")
@@ -37,6 +47,7 @@ NO_BODY: Final = 0  # the body is not read
 SMALL_BODY: Final = 64 * 1024
 FULL_BODY: Final = 1 << 62  # only HttpLimits applies; its limit for pages is lower
 SAMPLE_KEY: Final = MappingProxyType({"Authorization": "Bearer a-source-key"})
+_LONGEST: Final = 64  # characters of a query parameter in an error
 _NO_PARAMETERS: Final[Mapping[str, str]] = MappingProxyType({})
 # Stape's hosts and Google's preview use these headers to name the container, its domain and its
 # key. A visitor who set them could choose where other tags send.
@@ -140,6 +151,7 @@ class Route(msgspec.Struct, Generic[CallerT], frozen=True, kw_only=True):
     limit of concurrent requests. `refused` converts an exception to a response; its caller is None
     if the request was not authenticated. `preflight` answers OPTIONS. `operations` are the ids of
     the public methods in `openapi/openapi.yaml`. Client templates may claim a `claimable` path.
+    `query_parameters` are those that a request may have; None for any, as in intake.
     """
 
     path: str
@@ -154,6 +166,7 @@ class Route(msgspec.Struct, Generic[CallerT], frozen=True, kw_only=True):
     preflight: Callable[[HttpRequest], HttpResponse] | None = None
     operations: Mapping[str, str] = MappingProxyType({})
     claimable: bool = False
+    query_parameters: tuple[str, ...] | None = None
 
 
 class RouteFinder:
@@ -192,6 +205,8 @@ async def answered(route: Route[CallerT], request: HttpRequest) -> HttpResponse:
             if request.method == "OPTIONS" and route.preflight is not None:
                 return route.preflight(request)
         caller = await route.authenticate.check(request)
+        if route.query_parameters is not None:
+            _require_known_parameters(route.query_parameters, request)
         answer = await _admitted(route, request, caller)
     except ClientGone:
         raise
@@ -254,6 +269,23 @@ def _require_method(route: Route[CallerT], method: str) -> None:
         allowed = ", ".join(route.methods)
         allow = (b"allow", allowed.encode())
         raise HttpRefusal(error(405, "method", f"this route accepts {allowed}", headers=(allow,)))
+
+
+def _require_known_parameters(known: tuple[str, ...], request: HttpRequest) -> None:
+    """Raise HttpRefusal (400) for a query parameter that the route does not have."""
+    pairs = request.query_pairs()
+    if not pairs and request.query_string.strip("&"):
+        message = f"the query has more than {MAX_PARAMETERS} parameters"
+        raise HttpRefusal(error(400, "parameter_unknown", message))
+    unknown = next((name for name, _ in pairs if name not in known), None)
+    if unknown is None:
+        return
+    near = get_close_matches(unknown[:_LONGEST], known, n=1, cutoff=0.6)
+    meant = f'; did you mean "{near[0]}"?' if near else "."
+    takes = f"This route takes: {', '.join(known)}" if known else "This route takes none"
+    message = f"{CODES['parameter_unknown']}{meant} {takes}"
+    name = masked_words(unknown[:_LONGEST])
+    raise HttpRefusal(error(400, "parameter_unknown", message, path=name))
 
 
 def report_refusal(

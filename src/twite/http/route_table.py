@@ -78,6 +78,7 @@ def _read_route(
     authenticate: RouteAuthentication[CallerT],
     *,
     label: str | None = None,
+    query_parameters: tuple[str, ...] | None = None,
 ) -> Route[CallerT]:
     return Route(
         path=path,
@@ -86,6 +87,7 @@ def _read_route(
         authenticate=authenticate,
         answer=answer,
         operations={"get": operation},
+        query_parameters=query_parameters,
     )
 
 
@@ -177,19 +179,30 @@ ROUTES: Final[tuple[Route[Any], ...]] = (
         endpoint=Endpoint.NATIVE,
         operations={"post": "submit"},
     ),
-    _read_route("/v1/conversions/list", listing.listed, "list", reads(KeyScope.HISTORY)),
+    _read_route(
+        "/v1/conversions/list",
+        listing.listed,
+        "list",
+        reads(KeyScope.HISTORY),
+        query_parameters=(
+            *("state", "pixel", "source", "event", "reason", "id", "digest", "test"),
+            *("since", "until", "limit", "before"),
+        ),
+    ),
     _read_route(
         "/v1/conversions/{pixel}/{conversion_id:path}",
         reports.history,
         "history",
         reads(KeyScope.HISTORY),
         label="/v1/conversions/…",
+        query_parameters=("event",),
     ),
     _read_route(
         "/v1/accounting",
         reports.balance,
         "accounting",
         reads(KeyScope.ACCOUNTING),
+        query_parameters=(),
     ),
     Route(
         path="/v1/consent",
@@ -201,7 +214,7 @@ ROUTES: Final[tuple[Route[Any], ...]] = (
         takes_json=True,
         operations={"post": "consent"},
     ),
-    _read_route("/v1/source", native.describe_source, "source", source_key),
+    _read_route("/v1/source", native.describe_source, "source", source_key, query_parameters=()),
     *map(_x_route, spec.VERSIONS),
     *(_rest_of_x(f"/{version}/") for version in spec.VERSIONS),
     Route(
@@ -230,9 +243,22 @@ ROUTES: Final[tuple[Route[Any], ...]] = (
         reports.dedup_report,
         "deduplication",
         reads(KeyScope.DEDUPLICATION),
+        query_parameters=("days",),
     ),
-    _read_route("/v1/results", results.results, "results", reads(KeyScope.RESULTS)),
-    _read_route("/v1/rejections", reports.rejections, "rejections", reads(KeyScope.HISTORY)),
+    _read_route(
+        "/v1/results",
+        results.results,
+        "results",
+        reads(KeyScope.RESULTS),
+        query_parameters=("days", "account", "format"),
+    ),
+    _read_route(
+        "/v1/rejections",
+        reports.rejections,
+        "rejections",
+        reads(KeyScope.HISTORY),
+        query_parameters=("since", "code", "conversion_id"),
+    ),
     _tag_route(
         "/g/collect",
         Endpoint.GA4,
@@ -336,7 +362,7 @@ ROUTES: Final[tuple[Route[Any], ...]] = (
         "metrics",
         control.this_machine_or_metrics_key,
     ),
-    _read_route("/v1/openapi.json", control.openapi, "openapi", anyone),
+    _read_route("/v1/openapi.json", control.openapi, "openapi", anyone, query_parameters=()),
     *(
         Route(
             path=path,
