@@ -28,8 +28,9 @@ ON_POSTGRESQL = 200 if LONG else 12
 FOUND = (35, 392, 1784, 1832, 3070)
 # A page's amount was above the value limit, and is not above the new one (1354, 1498); an unusable
 # email is a note, if the conversion waits for identifiers (1563, 2982); only tags received a part
-# of the request, and had received it before (2176).
-FOUND_WIDE = (1354, 1498, 1563, 2176, 2982)
+# of the request, and had received it before (2176); a copy in X's format, whose pixel is not
+# stored, takes a key (5006).
+FOUND_WIDE = (1354, 1498, 1563, 2176, 2982, 5006)
 IGNORED_ELSEWHERE = 267
 PARTS = 4 if LONG else 1
 

@@ -83,6 +83,10 @@ class PastIntake:
         for copies in request.copies:
             if all(self._copies.holds(key, at=request.received_at) for key in copies.keys):
                 return copies.conversions
+        for copies in request.copies:
+            # Its pixel is unknown, so it may have taken the keys of any.
+            for key in copies.keys:
+                self._copies.confuse(key, at=request.received_at)
         return request.conversions
 
     def decide_rejected(self, *, since: int, until: int) -> Iterator[PastComparison]:

@@ -1,6 +1,7 @@
 """What intake decided about the conversions of a stored request."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import msgspec
 
@@ -35,9 +36,15 @@ def evidence_of(conversion: PastConversion | None) -> Evidence | None:
     if conversion is None or conversion.evidence is None:
         return None
     try:
-        return read_evidence(conversion.evidence)
+        return _evidence(conversion.evidence)
     except msgspec.DecodeError:
         return None
+
+
+# Cached, because many conversions share signals.
+@lru_cache(maxsize=4_096)
+def _evidence(kept: bytes) -> Evidence:
+    return read_evidence(kept)
 
 
 def recorded_verdict(
