@@ -4,9 +4,14 @@ import hashlib
 import html
 import re
 
+import msgspec
 import pytest
 import pytest_asyncio
 from agency_stage import ROW, agency_stage, an_order, number_of, page_of
+from problem_pages import problem_rows
+
+from builders import an_entry
+from twite.domain.stats.value_guard import ValueFlag
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -37,16 +42,27 @@ PAGES = (
     "/console/match-keys?account=acme",
     "/console/match-keys?pixel=q1",
     "/console/match-keys?pixel=q1&days=90",
+    *("/console/deduplication", "/console/deduplication?pixel=q1"),
 )
+FLAGGED = [
+    msgspec.structs.replace(
+        an_entry(f"flagged-{number}", pixel="q1", event="q1e"),
+        key_set=0,
+        flag=ValueFlag(kind="outlier", value="900", currency=currency, usual=f"50 {currency}"),
+    )
+    for number, currency in enumerate(("EUR", "EUR", "EUR", "USD"))
+]
 _LINK = re.compile(
     r'<a [^>]*href="(/console/conversions\?[^"]*|/console/conversions)"[^>]*>(.*?)</a>', re.DOTALL
 )
+_HOW_MANY = re.compile(r'data-label="How many"[^>]*><div><strong>\s*(\d+)<')
 _NUMBER = re.compile(r"(?<![\w.-])[\d\N{NARROW NO-BREAK SPACE}]+(?![\w.%-]| %)")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def stage(tmp_path_factory):
-    async with agency_stage(tmp_path_factory.mktemp("numbers"), orders_more=ORDERS) as stage:
+    folder = tmp_path_factory.mktemp("numbers")
+    async with agency_stage(folder, orders_more=ORDERS, entries_more=FLAGGED) as stage:
         yield stage
 
 
@@ -78,6 +94,35 @@ async def test_each_number_with_a_link_is_the_length_of_its_list(stage, path):
 
     assert links
     assert {(url, await counted(stage, url)) for url, _ in links} == links
+
+
+async def test_numbers_of_unusual_amounts_are_the_lengths_of_their_lists(stage):
+    numbers = set()
+    for key in problem_rows(await page_of(stage, "/console/problems?kind=amount")):
+        links = linked_numbers(await page_of(stage, f"/console/problems/{key}"))
+
+        assert {(url, await counted(stage, url)) for url, _ in links} == links
+        numbers |= {many for _, many in links}
+    assert numbers == {1, 3}
+
+
+async def test_sum_of_problems_on_home_is_that_of_the_problems_that_it_leads_to(stage):
+    home = await page_of(stage, "/console?account=bolt")
+    [(path, text)] = re.findall(r'id="problems"><a href="([^"]+)">([^<]+)</a>', home)
+    pages = [
+        await page_of(stage, f"{html.unescape(path)}&kind={kind}") for kind in ("refused", "held")
+    ]
+
+    many = [int(text) for page in pages for text in _HOW_MANY.findall(page)]
+    assert sum(many) == sum(map(int, re.findall(r"\d+", text))) > 1
+
+
+@pytest.mark.parametrize("state", ["flagged", "duplicate", "rejected", "held", "delivered"])
+async def test_total_of_a_list_is_its_length(stage, state):
+    page = await page_of(stage, f"/console/conversions?state={state}&pixel=q1")
+
+    [many] = re.findall(r'id="total">\s*<strong>(\d+)</strong>', page)
+    assert int(many) == len(ROW.findall(page)) > 0
 
 
 async def test_flaws_of_stored_and_of_rejected_conversions_are_two_numbers(stage):
