@@ -91,5 +91,5 @@ async def test_page_says_which_part_was_compared_within_the_time(stage, monkeypa
     ada = await stage.signed_in("ada")
     words = words_of((await ada.post(f"{EVENT}/what-if", {"ours": "purchase", "which": "id"})).text)
 
-    assert "from 2026-11-20T00:00:00.000Z until 2026-11-24T00:00:00.000Z was not read" in words
-    assert "Conversions from 2026-11-26T00:00:00.000Z on were not compared" in words
+    assert "from 2026-11-20 00:00:00 until 2026-11-24 00:00:00 was not read" in words
+    assert "Conversions from 2026-11-26 00:00:00 on were not compared" in words

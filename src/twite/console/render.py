@@ -16,6 +16,7 @@ from twite.console import charts as figures
 from twite.console.safe_text import LONGEST, shown
 from twite.console.table_view import CellWriter, Column
 from twite.console.time_range import RANGES, minute_of
+from twite.domain import times
 from twite.domain.people.users import Role
 from twite.domain.test_mode import is_test
 from twite.domain.times import DAY, HOUR, MINUTE, SECOND, spelled
@@ -94,6 +95,7 @@ class PageTemplates:
         )
         self._environment.filters |= {
             "moment": moment,
+            "in_ms": in_ms,
             "shown": shown,
             "lines": lines,
             "masked": masked,
@@ -121,6 +123,12 @@ class PageTemplates:
 
     def draw(self, template: str, values: Mapping[str, object]) -> str:
         return self._environment.get_template(template).render(values)
+
+
+def in_ms(text: str) -> int | None:
+    """Return a time in ISO 8601 with a zone in milliseconds; None for another text."""
+    read = times.moment(text, now=times.LATEST, path="")
+    return read if isinstance(read, int) else None
 
 
 def moment(ms: int | None, zone: ZoneInfo | None = None) -> str:
