@@ -25,12 +25,13 @@ def with_gateway(tmp_path):
 
 
 @pytest.fixture
-def without_x(tmp_path):
-    """Settings, and a running gateway that cannot reach X."""
+def limited(tmp_path):
+    """Settings, and a running gateway that X limits for a quarter of an hour."""
     store_in(tmp_path)
-    path = settings_in(tmp_path)
-    with running("serve", "--config", str(path)):
-        yield path
+    with running_emulator("rate_limit=0") as emulator:
+        path = settings_in(tmp_path, emulator.url)
+        with running("serve", "--config", str(path)):
+            yield path, emulator
 
 
 def batches(folder):
@@ -79,16 +80,18 @@ def test_replay_through_a_gateway_is_followed_until_x_has_accepted_it(with_gatew
     assert ended["who"].endswith("(command)")
 
 
-def test_cancelled_replay_waits_for_a_decision_again(without_x):
-    config = ("--config", str(without_x))
-    id_ = started(without_x, "order-2")
-    wait_for(lambda: len(shown(without_x, "order-2")["attempts"]) == 2)
+def test_cancelled_replay_waits_for_a_decision_again(limited):
+    path, emulator = limited
+    config = ("--config", str(path))
+    id_ = started(path, "order-2")
+    wait_for(lambda: emulator.received()["requests"] > 0)
+    wait_for(lambda: shown(path, "order-2")["state"] == "queued")
 
     code, out, err = twite("dead", "cancel", id_, *config)
     again = twite("dead", "cancel", id_, "--json", *config)
-    (listed,) = read(without_x, "replays", id_)
+    (listed,) = read(path, "replays", id_)
     audited = json.loads(twite("audit", "list", "--json", *config)[1])
-    history = shown(without_x, "order-2")
+    history = shown(path, "order-2")
 
     assert (code, out, err) == (0, "Cancelled: 1 taken back.\n", "")
     assert again[0] == 2

@@ -1,5 +1,6 @@
 """The switch of a source's page: its conversions go to the emulator, and count apart."""
 
+import asyncio
 import csv
 import html
 import io
@@ -49,10 +50,10 @@ async def words_of(browser, path):
 
 
 async def words_with(browser, path, wanted):
-    for _ in range(500):
-        words = await words_of(browser, path)
-        if wanted in words:
-            break
+    words = ""
+    async with asyncio.timeout(60):
+        while wanted not in words:
+            words = await words_of(browser, path)
     return words
 
 

@@ -160,6 +160,7 @@ async def test_requests_are_refused_if_the_store_is_closed(tmp_path):
             shown.append((await play(shop), shop.inside, shop.notices.seen))
             shop.store._closed = True  # noqa: SLF001
             await shop.store._upkeep.close()  # noqa: SLF001
+            await shop.store._reader.close()  # noqa: SLF001
     direct, ordinary = shown
 
     assert direct == ordinary
