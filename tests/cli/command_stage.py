@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -14,6 +14,7 @@ from pathlib import Path
 import fork_server
 from builders import NOW, a_submission, an_entry
 from command_schemas import require_schema
+from twite.domain.alert import Alert, AlertKind
 from twite.domain.delivery import Attempt, Settlement, Transition, Trigger
 from twite.gateway.ports.outbox import Claim
 from twite.stores.sqlite import SQLiteStore
@@ -35,6 +36,15 @@ name = "shop"
 key = "env:TWITE_SHOP_KEY"
 pixel = "o8z6j"
 """
+HELD_ALERT = Alert(
+    id="a",
+    kind=AlertKind.CONVERSIONS_HELD,
+    subject="o8z6j",
+    reason="3 conversions are held",
+    opened_at=NOW,
+    reported_at=NOW,
+    unsent_phase=None,
+)
 KEY = "a-key-that-nobody-will-guess"
 # Commands under test do not inherit the machine's environment variables.
 ENVIRONMENT = {
@@ -89,19 +99,28 @@ def running(
 
 def store_in(folder: Path) -> None:
     """Make a store where order-1 is delivered, order-2 dead, order-3 held, and order-4 queued."""
-    for name, content in _files_of_store().items():
-        (folder / name).write_bytes(content)
+    write_files(folder, _files_of_store())
 
 
 @cache
 def _files_of_store() -> dict[str, bytes]:
     """Fill the store once: that takes 50 ms of CPU."""
+    return files_of(fill_with_orders)
+
+
+def files_of(fill: Callable[[str], Coroutine[None, None, None]]) -> dict[str, bytes]:
+    """Fill a store in an empty folder; return the content of its files by their names."""
     with tempfile.TemporaryDirectory() as folder:
-        asyncio.run(_filled(f"{folder}/twite.db"))
-        return {name: (Path(folder) / name).read_bytes() for name in ("twite.db", "twite.db.epoch")}
+        asyncio.run(fill(f"{folder}/twite.db"))
+        return {path.name: path.read_bytes() for path in Path(folder).iterdir()}
 
 
-async def _filled(path: str) -> None:
+def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+
+
+async def fill_with_orders(path: str) -> None:
     store = await SQLiteStore.open(path)
     try:
         for order, end, said in (

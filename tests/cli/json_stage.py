@@ -1,16 +1,15 @@
 """A store with something for each report, and settings for each command."""
 
-import asyncio
 import json
 import sqlite3
-import tempfile
 from contextlib import closing
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 
 import msgspec
-from command_stage import store_in
+from command_stage import HELD_ALERT, files_of, fill_with_orders, write_files
+from command_stage import SETTINGS as BASE
 from intake_stage import SHOP, intake
 
 from any_results import ACCOUNT, an_account, some_days
@@ -19,7 +18,6 @@ from fakes import PlainPasswords
 from shop_double import KEY as SHOP_KEY
 from shop_double import SECRET as SHOP_SECRET
 from shop_double import ShopDouble, an_order
-from twite.domain.alert import Alert, AlertKind
 from twite.domain.conversion import Identifiers
 from twite.domain.joins import JoinRequest
 from twite.domain.people.users import KeyScope, Role
@@ -32,23 +30,12 @@ from twite.machine.system import SystemClock
 from twite.stores.sqlite import SQLiteStore
 from twite.x.encode import conversion_body
 
-SETTINGS = """\
-[server]
-listen = "127.0.0.1:0"
-secret_key = "file:twite.secret"
-[x]
-api_url = "{x}"
+WITH_ACCOUNT = BASE.replace("[x]", 'secret_key = "file:twite.secret"\n[x]').replace(
+    'id = "o8z6j"', 'id = "o8z6j"\naccount = "18ce54d4x5t"'
+)
+FEATURES = """\
 [alerts]
 webhook = "http://127.0.0.1:1/hook"
-[[pixel]]
-id = "o8z6j"
-account = "18ce54d4x5t"
-auth = {{ pixel_token = "env:X_PIXEL_TOKEN" }}
-events = {{ purchase = "o8z6k", sign_up = "o8z6m" }}
-[[source]]
-name = "shop"
-key = "env:TWITE_SHOP_KEY"
-pixel = "o8z6j"
 [[webhook]]
 name = "crm"
 kind = "generic"
@@ -95,15 +82,6 @@ _RECEIVED = (
      "consent": {"ad_user_data": "denied"}},
     {"event": "wishlist", "conversion_id": "lead-1", "email": "shopper@shop.example"},
 )  # fmt: skip
-_ALERT = Alert(
-    id="a",
-    kind=AlertKind.CONVERSIONS_HELD,
-    subject="o8z6j",
-    reason="3 conversions are held",
-    opened_at=NOW,
-    reported_at=NOW,
-    unsent_phase=None,
-)
 # A replay with a conversion that is not queued yet.
 _REPLAY = ReplayBatch(
     id="r1",
@@ -128,7 +106,7 @@ def full_settings(
     `shop` is one of WooCommerce, and has one order.
     """
     path = folder / "twite.toml"
-    text = SETTINGS.format(x=x, folder=folder)
+    text = (WITH_ACCOUNT + FEATURES).format(x=x, folder=folder)
     if shop is not None:
         shop.orders = [an_order(1, f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S}")]
         text += WOOCOMMERCE.format(shop=shop.url, key=SHOP_KEY, secret=SHOP_SECRET)
@@ -145,19 +123,16 @@ def full_settings(
 
 def full_store(folder: Path) -> None:
     """Make a store in which each report has at least one row."""
-    for name, content in _files_of_store().items():
-        (folder / name).write_bytes(content)
+    write_files(folder, _files_of_store())
 
 
 @cache
 def _files_of_store() -> dict[str, bytes]:
-    with tempfile.TemporaryDirectory() as folder:
-        store_in(Path(folder))
-        asyncio.run(_filled(f"{folder}/twite.db"))
-        return {path.name: path.read_bytes() for path in Path(folder).iterdir()}
+    return files_of(_filled)
 
 
 async def _filled(path: str) -> None:
+    await fill_with_orders(path)
     await _receive(path)
     now = SystemClock().now()
     store = await SQLiteStore.open(path)
@@ -171,7 +146,7 @@ async def _filled(path: str) -> None:
         )
         await put_account(store, an_account(now))
         await put_days(store, ACCOUNT, some_days(now))
-        await store.put([_ALERT])
+        await store.put([HELD_ALERT])
         await store.put([_PART])
         await store.put([msgspec.structs.replace(_REPLAY, at=now)])
         accounts = Accounts(directory=store.people, passwords=PlainPasswords(), clock=SystemClock())

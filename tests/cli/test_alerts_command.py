@@ -5,21 +5,13 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import msgspec
 import pytest
+from command_stage import HELD_ALERT as HELD
 
 from builders import NOW
 from twite.domain.alert import Acknowledgement, Alert, AlertKind, AlertPhase, Mute, mute_subject
 from twite.domain.times import spelled
 from twite.stores.sqlite import SQLiteStore
 
-HELD = Alert(
-    id="a",
-    kind=AlertKind.CONVERSIONS_HELD,
-    subject="o8z6j",
-    reason="3 conversions are held",
-    opened_at=NOW,
-    reported_at=NOW,
-    unsent_phase=None,
-)
 OVER = Alert(
     id="b",
     kind=AlertKind.DEAD_LETTERS,
