@@ -25,6 +25,7 @@ WALKS = {
     "forget_replay_parts": {"replay_batch"},
     "backlog": {"queue"},
     "error_groups": {"queue"},
+    "matching": {"queue"},
     "traffic": {"traffic"},
     "accounts": {"account", "outbox"},
     "fresh_keys": {"fresh_key"},

@@ -1298,7 +1298,6 @@ GROUP BY queue.pixel ORDER BY queue.pixel
 
 -- rows: matching(code, deliveries, since, until, pixels, events, source, tests, kind, reason, state, pending, digest, limit)
 SELECT conversion.id FROM conversion
-JOIN queue ON queue.id = conversion.queue
 JOIN submission ON submission.id = conversion.submission
 LEFT JOIN outbox ON outbox.id = conversion.id
 LEFT JOIN discarded ON discarded.delivery = conversion.id
@@ -1306,8 +1305,10 @@ LEFT JOIN flagged ON flagged.delivery = conversion.id
 LEFT JOIN flawed ON flawed.delivery = conversion.id AND flawed.code = $1
 WHERE conversion.id = ANY (translate($2, '[]', '{}')::bigint[])
   AND submission.received_at >= $3 AND submission.received_at < $4
-  AND ($5::text IS NULL OR queue.pixel IN (SELECT json_array_elements_text($5::json)))
-  AND ($6::text IS NULL OR queue.event IN (SELECT json_array_elements_text($6::json)))
+  AND (($5::text IS NULL AND $6::text IS NULL) OR conversion.queue IN (
+    SELECT queue.id FROM queue
+    WHERE ($5::text IS NULL OR queue.pixel IN (SELECT json_array_elements_text($5::json)))
+      AND ($6::text IS NULL OR queue.event IN (SELECT json_array_elements_text($6::json)))))
   AND ($7::text IS NULL OR submission.source = $7)
   AND ($8::text IS NULL OR (substr(submission.source, 1, 5) = 'test:') = ($8 = 'only'))
   AND ($9::text IS NULL OR flagged.kind = $9 OR flagged.kind || ' ' || flagged.currency = $9)
@@ -1778,10 +1779,11 @@ WHERE (candidate.received_at, candidate.queue, candidate.conversion_id) IN (
     SELECT at, queue, conversion_id FROM dedup_report
     WHERE at >= (SELECT min(received_at) FROM candidate) AND at <= (SELECT max(received_at) FROM candidate)
       AND path IN ('page', 'server'))
-  AND ($2 = 'both') = EXISTS (
+  -- Not EXISTS, for which PostgreSQL may read the whole report.
+  AND ($2 = 'both') = ((
     SELECT 1 FROM dedup_report
     WHERE dedup_report.queue = candidate.queue AND dedup_report.conversion_id = candidate.conversion_id
-      AND path IN ('pixel', 'blocked') AND path = 'pixel')
+      AND path IN ('pixel', 'blocked') AND path = 'pixel' LIMIT 1) IS NOT NULL)
 ORDER BY candidate.id DESC
 
 -- rows: request_of_key(key, before)

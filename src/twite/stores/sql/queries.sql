@@ -1885,10 +1885,11 @@ WHERE (candidate.received_at, candidate.queue, candidate.conversion_id) IN (
     SELECT at, queue, conversion_id FROM dedup_report INDEXED BY dedup_report_at
     WHERE at >= (SELECT min(received_at) FROM candidate) AND at <= (SELECT max(received_at) FROM candidate)
       AND path IN ('page', 'server'))
-  AND (:path = 'both') = EXISTS (
+  -- Not EXISTS, for which PostgreSQL may read the whole report.
+  AND (:path = 'both') = ((
     SELECT 1 FROM dedup_report INDEXED BY dedup_report_pixel
     WHERE dedup_report.queue = candidate.queue AND dedup_report.conversion_id = candidate.conversion_id
-      AND path IN ('pixel', 'blocked') AND path = 'pixel')
+      AND path IN ('pixel', 'blocked') AND path = 'pixel' LIMIT 1) IS NOT NULL)
 ORDER BY candidate.id DESC;
 
 -- name: blocked_among
@@ -1915,9 +1916,9 @@ WHERE dedup_report.at >= :since AND dedup_report.path = 'blocked'
 ORDER BY dedup_report.at DESC LIMIT :limit;
 
 -- name: matching
--- Those of some conversions that a filter selects, the newest first.
+-- Those of some conversions that a filter selects, the newest first. The queues are not joined,
+-- because PostgreSQL may compare each conversion with all of them.
 SELECT conversion.id FROM conversion
-JOIN queue ON queue.id = conversion.queue
 JOIN submission ON submission.id = conversion.submission
 LEFT JOIN outbox ON outbox.id = conversion.id
 LEFT JOIN discarded ON discarded.delivery = conversion.id
@@ -1925,8 +1926,10 @@ LEFT JOIN flagged ON flagged.delivery = conversion.id
 LEFT JOIN flawed ON flawed.delivery = conversion.id AND flawed.code = :code
 WHERE conversion.id IN (SELECT value FROM json_each(:deliveries))
   AND submission.received_at >= :since AND submission.received_at < :until
-  AND (:pixels IS NULL OR queue.pixel IN (SELECT value FROM json_each(:pixels)))
-  AND (:events IS NULL OR queue.event IN (SELECT value FROM json_each(:events)))
+  AND ((:pixels IS NULL AND :events IS NULL) OR conversion.queue IN (
+    SELECT queue.id FROM queue
+    WHERE (:pixels IS NULL OR queue.pixel IN (SELECT value FROM json_each(:pixels)))
+      AND (:events IS NULL OR queue.event IN (SELECT value FROM json_each(:events)))))
   AND (:source IS NULL OR submission.source = :source)
   AND (:tests IS NULL OR (substr(submission.source, 1, 5) = 'test:') = (:tests = 'only'))
   AND (:kind IS NULL OR flagged.kind = :kind OR flagged.kind || ' ' || flagged.currency = :kind)
