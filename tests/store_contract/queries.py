@@ -10,6 +10,7 @@ from store_contract.actions import (
     add_dead_letter,
     claim,
     claim_or_none,
+    dead_lettered,
     deliver,
     delivered,
     histories,
@@ -27,6 +28,7 @@ from twite.domain.test_mode import in_test
 from twite.domain.times import DAY, HOUR, MINUTE
 from twite.domain.value_change import ValueChange
 from twite.gateway.ports.listing import ConversionSummary, ListedState, ListQuery, QueryScope
+from twite.gateway.ports.outbox import Replay
 from twite.gateway.ports.queries import (
     CountedSinceQuery,
     FlowsByPixelQuery,
@@ -128,6 +130,24 @@ class TallyLaws:
             "p2": FlowCounts(at=at, received=1),
         }
         assert await store.answer(FlowsByPixelQuery(span=HOUR, since=at + HOUR)) == {}
+
+    async def test_flows_by_pixel_count_a_conversion_that_is_refused_twice_once(
+        self, store: Store
+    ) -> None:
+        first = await add_dead_letter(store, "order-1")
+        await add_dead_letter(store, "order-2")
+
+        async def counted() -> int:
+            query = FlowsByPixelQuery(span=HOUR, since=NOW // HOUR * HOUR)
+            return (await store.answer(query))[PIXEL].dead
+
+        refused = await counted()
+        await store.move(Replay(deliveries=[first]), now=NOW)
+        replayed = await counted()
+        batch = await claim(store)
+        await settle(store, batch, "rejected", dead_lettered(batch))
+
+        assert (refused, replayed, await counted()) == (2, 1, 2)
 
     async def test_counts_begin_with_the_first_conversion(self, store: Store) -> None:
         assert await store.answer(CountedSinceQuery(scope=EVERYTHING)) is None

@@ -420,6 +420,12 @@ UPDATE submission SET body = $1, refusals = $2, unfired = $3 WHERE id = $4
 -- rows: database_time()
 SELECT extract(epoch FROM clock_timestamp())::float8
 
+-- rows: dead_since(since)
+SELECT account.pixel, count(*)
+FROM outbox JOIN account ON account.id = outbox.account
+WHERE outbox.resting = 'dead' AND outbox.received_at >= $1
+GROUP BY account.pixel
+
 -- rows: dedup_report(since, meets_within, day)
 WITH
   seen AS MATERIALIZED (
@@ -733,7 +739,7 @@ GROUP BY flow.at ORDER BY flow.at
 
 -- rows: flows_by_pixel(span, since)
 SELECT account.pixel, min(flow.at), sum(flow.received)::bigint, sum(flow.duplicate)::bigint, sum(flow.suppressed)::bigint,
-  sum(flow.rejected)::bigint, sum(flow.delivered)::bigint, sum(flow.dead)::bigint
+  sum(flow.rejected)::bigint, sum(flow.delivered)::bigint
 FROM flow JOIN account ON account.id = flow.account
 WHERE flow.span = $1 AND flow.at >= $2
 GROUP BY account.pixel ORDER BY account.pixel

@@ -1601,10 +1601,17 @@ GROUP BY flow.at ORDER BY flow.at;
 -- name: flows_by_pixel
 -- Traffic since a time, by pixel.
 SELECT account.pixel, min(flow.at), sum(flow.received), sum(flow.duplicate), sum(flow.suppressed),
-  sum(flow.rejected), sum(flow.delivered), sum(flow.dead)
+  sum(flow.rejected), sum(flow.delivered)
 FROM flow CROSS JOIN account ON account.id = flow.account
 WHERE flow.span = :span AND flow.at >= :since
 GROUP BY account.pixel ORDER BY account.pixel;
+
+-- name: dead_since
+-- Dead letters of deliveries received since a time, by pixel.
+SELECT account.pixel, count(*)
+FROM outbox INDEXED BY resting_by_id CROSS JOIN account ON account.id = outbox.account
+WHERE outbox.state IN ('held', 'dead') AND outbox.state = 'dead' AND outbox.received_at >= :since
+GROUP BY account.pixel;
 
 -- name: counted_since
 -- When the first conversion of visible accounts arrived.
