@@ -7,7 +7,7 @@ import re
 
 import pytest
 import pytest_asyncio
-from agency_stage import ROW, agency_stage, counts_in, page_of
+from agency_stage import PAUSED, ROW, agency_stage, counts_in, page_of
 from problem_pages import problem_rows
 
 from twite.app.store_access import open_records
@@ -163,3 +163,11 @@ async def test_conversions_of_an_account_are_linked_where_their_match_keys_are(s
 
     [(path, _)] = [count for count in counts_in(row) if "/conversions" in count[0]]
     assert "account=acme" in path
+
+
+async def test_backlog_of_a_paused_pixel_is_called_paused(stage):
+    page = await page_of(stage, f"/console?pixel={PAUSED[0]}")
+
+    backlog = page.partition('id="backlog"')[2].partition("</table>")[0]
+    assert "paused" in backlog
+    assert "stalled" not in backlog

@@ -126,7 +126,7 @@ async def test_match_keys_page_shows_shares_errors_and_possible_gains(day):
     assert "purchase 12 100.0 % 58.3 % 100.0 % 58.3 % 0.0 % 0.0 %" in text
     assert "shop 13 100.0 % 53.8 % 100.0 % 53.8 % 0.0 % 0.0 %" in text
     assert "not a phone number phone_unusable purchase 1 0 99 the latest" in text
-    assert re.search(r"the latest .*? up to \+7\.7 %", text)
+    assert re.search(r"the latest .*? up to \+7\.7 points", text)
     assert "Key coverage by day" in text
 
 

@@ -81,7 +81,7 @@ async def test_switch_applies_at_once_is_audited_and_ends(stage, x):
     assert "Test mode is on" in told
     assert "Send to X again" in told
     assert (first["test"], first["accepted"]) == (True, 1)
-    assert "1 test conversions" in seen
+    assert "1 test conversion ," in seen
     assert in_file == {"shop"}
     assert written(stage) == set()
     assert received == []
@@ -146,6 +146,21 @@ async def test_lists_and_exports_have_only_tests_or_none(stage):
     assert exported == [{real, test}, {test}, {real}, {test}]
     names = [[name for name in ("order-real", "order-test") if name in page] for page in listed]
     assert names == [["order-real", "order-test"], ["order-test"], ["order-real"], ["order-test"]]
+
+
+async def test_list_of_all_conversions_of_home_has_no_tests_as_its_number(stage):
+    ada = await stage.signed_in("ada")
+    await send(stage, "shop", "order-real")
+    await ada.post(f"{SHOP}/test", {"hours": "4"})
+    await send(stage, "shop", "order-test")
+    await words_with(ada, "/console/conversions?pixel=test:o8z6j", "delivered")
+
+    home = (await ada.get("/console")).text
+    link = re.search(r'class="count"><a href="([^"]+)"', home)
+    listed = await words_of(ada, html.unescape(link[1]))
+
+    assert "order-real" in listed
+    assert "order-test" not in listed
 
 
 async def test_one_conversion_goes_to_the_emulator_or_to_x(stage, x):

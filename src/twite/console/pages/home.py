@@ -96,7 +96,7 @@ class HomePage:
         chosen = request.query.first("span", "day")
         span = next((listed for listed in SPANS if listed.name == chosen), SPANS[1])
         # Reads begin together: each wait for the store's thread costs more than most of them.
-        counts, causes, today, (backlog, expected), (since, rate), charts = await gather(
+        counted, causes, today, (backlog, paused, expected), (since, rate), charts = await gather(
             self._counts(scope),
             self._causes(scope, request.now),
             self.queries.answer(FlowsByPixelQuery(span=HOUR, since=_since_midnight(request))),
@@ -106,6 +106,9 @@ class HomePage:
             ),
             self._charts(request, scope, span),
         )
+        counts = [each for each in counted if is_test(each.source) == is_test(scope.pixel or "")]
+        # Lists have tests, too, unless they are left out.
+        when = "test=without" if len(counts) < len(counted) else ""
         accounts = self._accounts(
             request, scope, counts, causes, traffic=today, backlog=backlog, by_pixel=by_pixel
         )
@@ -119,13 +122,13 @@ class HomePage:
             further_causes=max(0, len(causes) - MOST_CAUSES),
             whole=whole,
             ends=[
-                (name, getattr(whole, name), tone, _all_path(request, scope, name, pixel))
+                (name, getattr(whole, name), tone, _all_path(request, scope, name, pixel, when))
                 for name, tone in ENDS
             ],
             balance=[(name, getattr(whole, name), tone) for name, tone in ENDS],
             spoken=", ".join(f"{number(getattr(whole, name))} {name}" for name, _ in ENDS),
-            all_path=_all_path(request, scope, "", pixel),
-            copies_path=_all_path(request, scope, "duplicate", pixel),
+            all_path=_all_path(request, scope, "", pixel, when),
+            copies_path=_all_path(request, scope, "duplicate", pixel, when),
             problems_path=_problems_path(request),
             since=since,
             by_pixel=by_pixel,
@@ -140,6 +143,7 @@ class HomePage:
             spans=[(listed, _span_path(request, listed)) for listed in SPANS],
             rate=rate,
             quantiles=[(round(part * 100), quantile(slots, part)) for part in QUANTILES],
+            paused=paused,
             expected=[forecast for forecast in expected if forecast.pending],
             thresholds=(REFUSED_WARNS, REFUSED_URGENT),
             **_rows(request, accounts, known_names(request, self.destinations)),
@@ -193,9 +197,7 @@ class HomePage:
         return [
             each
             for each in await self.queries.balance()
-            if scope.shows(each.pixel)
-            and scope.source in (None, each.source)
-            and is_test(each.source) == is_test(scope.pixel or "")
+            if scope.shows(each.pixel) and scope.source in (None, each.source)
         ]
 
     async def _causes(self, scope: QueryScope, now: int) -> list[ShownCause]:
@@ -229,19 +231,21 @@ class HomePage:
 
     async def _backlog(
         self, scope: QueryScope, now: int
-    ) -> tuple[Sequence[BacklogHour], list[Forecast]]:
+    ) -> tuple[Sequence[BacklogHour], list[str], list[Forecast]]:
         backlog, delivered, pauses = await gather(
             self.queries.backlog(),
             self.queries.answer(DeliveredQuery(since=now - LOOK_BACK)),
             self.state.load(Pause),
         )
-        return backlog, forecasts(
+        paused = [pause.pixel for pause in pauses if not pause.event]
+        expected = forecasts(
             [each for each in self.destinations.values() if scope.shows(each.pixel)],
             [hour for hour in backlog if scope.shows(hour.pixel)],
             delivered,
             now=now,
-            paused=[pause.pixel for pause in pauses if not pause.event],
+            paused=paused,
         )
+        return backlog, paused, expected
 
 
 def _midnight(request: PageRequest) -> int:
@@ -326,11 +330,11 @@ def _in_total(request: PageRequest, accounts: Sequence[AccountHealth]) -> Accoun
     )
 
 
-def _all_path(request: PageRequest, scope: QueryScope, name: str, pixel: str) -> str:
-    """Return the list behind a count of all conversions."""
+def _all_path(request: PageRequest, scope: QueryScope, name: str, pixel: str, when: str) -> str:
+    """Return the list behind a count of all conversions. `when` is as in `listing_path`."""
     if not pixel:
-        return listing_path(name, account=request.query.first("account"))
-    return listing_path(name, pixel=pixel if scope.seen is not None else "")
+        return listing_path(name, account=request.query.first("account"), when=when)
+    return listing_path(name, pixel=pixel if scope.seen is not None else "", when=when)
 
 
 def _problems_path(request: PageRequest) -> str:
