@@ -254,14 +254,14 @@ def test_part_of_a_range_before_the_first_conversion_is_named(command, received)
 
     (part,) = found["missing"]
     assert (part["since"], part["reason"]) == (found["since"], "not_received")
-    with sqlite3.connect(received.with_name("twite.db")) as store:
+    with closing(sqlite3.connect(received.with_name("twite.db"))) as store, store:
         [(first,)] = store.execute("SELECT min(received_at) FROM submission")
     assert part["until"] == spelled(first)
     assert tried(command, received, "--since", part["until"])[1]["missing"] == []
 
 
 def test_part_of_a_range_that_was_pruned_is_named(command, received):
-    with sqlite3.connect(received.with_name("twite.db")) as store:
+    with closing(sqlite3.connect(received.with_name("twite.db"))) as store, store:
         # The first conversion was received 40 days ago, and deleted after 30.
         store.execute("UPDATE account SET since = since - 40 * 86400000 WHERE since > 0")
 
