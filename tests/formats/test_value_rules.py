@@ -337,6 +337,7 @@ def test_any_conversion_keeps_its_value_or_gets_a_valid_one(text, price, express
         (b"id,cost\nA,1\nA,2\n", 'row 3: "A" has a row already. Remove one of them'),
         (b"id,cost\n,1\n", "row 2: no id in the first column"),
         (b"id;cost\nA;12,50\n", 'row 2: "12,50" in column cost is not a number. Write it like'),
+        (b"id,cost\nA,12,50\n", "row 2: more cells than the first row"),
         (b"id,cost\nA,NaN\n", 'row 2: "NaN" in column cost is not a number'),
         (b'id,cost\nA,"1\n', "row 2: an opening quote is never closed"),
         (b"id,cost\nB\xe4r,1\n", "line 2: not UTF-8"),

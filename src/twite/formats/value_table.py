@@ -75,6 +75,12 @@ def _table(rows: Iterator[tuple[int, list[str]]], columns: Sequence[str]) -> Val
         if key in seen:
             raise TableRefused(f"row {line}: {_shown(key)} has a row already. Remove one of them")
         seen.add(key)
+        if any(cell.strip() for cell in row[len(names) :]):
+            # Such as 4,10 between commas: reading 4 would be a wrong amount.
+            raise TableRefused(
+                f"row {line}: more cells than the first row. Write numbers like 12.50, and put "
+                "quotes around texts with a separator"
+            )
         for name, place in places.items():
             cell = row[place].strip() if place < len(row) else ""
             if not cell:
