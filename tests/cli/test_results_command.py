@@ -36,6 +36,12 @@ async def _stored(path, now, *, account=None, **changes):
     await store.close()
 
 
+async def _stored_day(path, day):
+    store = await SQLiteStore.open(path)
+    await put_days(store, ACCOUNT, [day])
+    await store.close()
+
+
 def test_results_are_shown_by_day_and_campaign(command, with_results):
     code, out, _ = command("results", "--config", str(with_results), "--days", "12")
     _, by_campaign, _ = command("results", "--config", str(with_results), "--by", "campaign")
@@ -91,6 +97,17 @@ def test_fewer_days_before_are_not_compared(command, with_results):
     (account,) = json.loads(out)["accounts"]
 
     assert len(account["days"]) == 8
+    assert account["previous_total"] is None
+
+
+def test_days_before_that_were_not_fetched_are_not_compared(command, with_results):
+    now = SystemClock().now()
+    missing = msgspec.structs.replace(some_days(now)[3], fetched_at=0, cells=())
+    asyncio.run(_stored_day(str(with_results.with_name("twite.db")), missing))
+    _, out, _ = command("results", "--config", str(with_results), "--days", "6", "--json")
+    (account,) = json.loads(out)["accounts"]
+
+    assert account["total"]["spend"] == "90.00"
     assert account["previous_total"] is None
 
 

@@ -152,8 +152,8 @@ class ResultsReader:
             account_results,
             basis,
             [day for day in stored if day.day >= names[days]],
-            # Fewer days would look like a jump.
-            before if len(before) == days else [],
+            # Fewer days, or days without X's figures, would look like a jump.
+            before if len(before) == days and all(day.fetched_at for day in before) else [],
         )
 
     async def _stored(
