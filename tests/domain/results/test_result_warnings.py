@@ -196,6 +196,18 @@ def test_sale_amount_is_silent_near_the_usual_one_or_without_knowledge(amount, u
     assert kinds(a_basis(*settled(amount=amount), usual_amounts=usual_amounts)) == []
 
 
+def test_sale_amounts_are_compared_in_the_currency_of_their_campaigns():
+    paused = AdCampaign(id="c2", name="Years ago", currency="USD")
+    account = replace(ACCOUNT, campaigns=(*ACCOUNT.campaigns, paused))
+    days = settled(amount=50 * 3)
+
+    (warning,) = warnings_of(a_basis(*days, usual_amounts=usual(50), account=account))
+    of_others = kinds(a_basis(*days, usual_amounts=usual(50, currency="USD"), account=account))
+
+    assert warning.kind == AlertKind.RESULTS_AMOUNT_UNIT
+    assert of_others == []
+
+
 def matched(ago, conversions, click):
     keys = Matching(conversions=conversions, click=click)
     return Matched(source="shop", pixel="o8z6j", event="o8z6k", day=TODAY - ago, matching=keys)

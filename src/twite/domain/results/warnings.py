@@ -156,18 +156,21 @@ def _aliases(account: ResultsAccount, event: str) -> tuple[str, ...]:
 
 
 def _of_amounts(basis: WarningBasis) -> Iterator[ResultsWarning]:
+    """Compare amounts in each currency of campaigns: an account may have several."""
     account = basis.account
-    usual: dict[str, list[UsualAmount]] = {}
+    currencies = {each.id: each.currency or account.currency for each in account.campaigns}
+    usual: dict[tuple[str, str], list[UsualAmount]] = {}
     for amount in basis.usual_amounts:
         event_type = account.event_types.get(amount.event)
-        if event_type is not None and amount.currency == account.currency:
-            usual.setdefault(event_type, []).append(amount)
-    for event_type, own in sorted(usual.items()):
+        if event_type is not None:
+            usual.setdefault((event_type, amount.currency), []).append(amount)
+    for (event_type, currency), own in sorted(usual.items()):
         figures = [
             cell.events[event_type]
             for day in basis.days
             for cell in day.cells
             if event_type in cell.events
+            and currencies.get(cell.campaign, account.currency) == currency
         ]
         fault = unit_fault(event_type, EventFigure.of(figures), own, basis.unit)
         if fault is not None:
