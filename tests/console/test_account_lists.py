@@ -153,7 +153,7 @@ async def test_list_of_rejected_conversions_keeps_the_filter_of_the_problem(stag
 
     problem = await page_of(stage, f"/console/problems/{key}?account=acme")
 
-    [path] = re.findall(r'href="([^"]+)">All with the code', problem)
+    [path] = re.findall(r'href="([^"]+)">All 3<', problem)
     assert await counted(stage, html.unescape(path)) == 3
 
 

@@ -15,6 +15,7 @@ from fakes import MovingClock
 from memory_store.store import MemoryStore
 from twite.console.application import Console
 from twite.console.pages.conversions import STATES, ConversionsPage
+from twite.console.problem_finder import ProblemFinder
 from twite.console.request_checks import RequestChecks
 from twite.console.scope import EventNames
 from twite.domain.people.users import Role, Session, User, Viewer
@@ -144,6 +145,7 @@ async def test_search_that_ended_early_says_how_far_back_it_went(many):
         destinations={},
         sources=(),
         queries=EndedQueries(many),
+        finder=ProblemFinder(queries=EndedQueries(many), state=MemoryStore()),
         clock=HastyClock(NOW),
         count=DedupCount(queries=EndedQueries(many), clock=HastyClock(NOW)),
         names=EventNames({}),

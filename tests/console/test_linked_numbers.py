@@ -43,6 +43,8 @@ PAGES = (
     "/console/match-keys?pixel=q1",
     "/console/match-keys?pixel=q1&days=90",
     *("/console/deduplication", "/console/deduplication?pixel=q1"),
+    *("/console/problems", "/console/problems?pixel=q1", "/console/problems?account=bolt"),
+    *("/console/problems?source=agency&when=today", "/console/problems?kind=held"),
 )
 FLAGGED = [
     msgspec.structs.replace(
@@ -55,7 +57,8 @@ FLAGGED = [
 _LINK = re.compile(
     r'<a [^>]*href="(/console/conversions\?[^"]*|/console/conversions)"[^>]*>(.*?)</a>', re.DOTALL
 )
-_HOW_MANY = re.compile(r'data-label="How many"[^>]*><div><strong>\s*(\d+)<')
+_HOW_MANY = re.compile(r'data-label="How many"[^>]*><div><strong>\s*<a [^>]*>(\d+)<')
+_TOTAL = re.compile(r'id="total">\s*<strong>(\d+)</strong>')
 _NUMBER = re.compile(r"(?<![\w.-])[\d\N{NARROW NO-BREAK SPACE}]+(?![\w.%-]| %)")
 
 
@@ -80,6 +83,14 @@ def linked_numbers(page):
     return found
 
 
+def ids_of(page):
+    """Return the conversion ids of a page's table."""
+    cells = re.findall(
+        r'data-label="Conversion id" class="main id"><div>(.*?)</div>', page, re.DOTALL
+    )
+    return sorted(re.sub(r"<[^>]+>", "", cell).strip() for cell in cells)
+
+
 async def counted(stage, path):
     """Return how many conversions a list has, or copies if it has what they repeat."""
     page = await page_of(stage, path)
@@ -96,14 +107,53 @@ async def test_each_number_with_a_link_is_the_length_of_its_list(stage, path):
     assert {(url, await counted(stage, url)) for url, _ in links} == links
 
 
-async def test_numbers_of_unusual_amounts_are_the_lengths_of_their_lists(stage):
-    numbers = set()
-    for key in problem_rows(await page_of(stage, "/console/problems?kind=amount")):
-        links = linked_numbers(await page_of(stage, f"/console/problems/{key}"))
+@pytest.mark.parametrize("query", ["", "pixel=q1", "account=bolt", "source=agency&when=today"])
+@pytest.mark.parametrize("kind", ["refused", "held", "rejected", "amount"])
+async def test_number_of_each_problem_leads_to_a_list_of_exactly_its_conversions(
+    stage, kind, query
+):
+    rows = problem_rows(await page_of(stage, f"/console/problems?kind={kind}&{query}"))
+    for key in rows:
+        problem = await page_of(stage, f"/console/problems/{key}?{query}")
+        [(path, many)] = {*linked_numbers(problem)}
+        listed = await page_of(stage, path)
 
-        assert {(url, await counted(stage, url)) for url, _ in links} == links
-        numbers |= {many for _, many in links}
-    assert numbers == {1, 3}
+        assert int(_TOTAL.findall(listed)[0]) == len(ROW.findall(listed)) == many > 0
+        assert ids_of(listed) == ids_of(problem)
+    assert rows or (kind, query) == ("amount", "account=bolt")
+
+
+async def test_list_of_a_problem_says_which_one_and_leads_back(stage):
+    (key,) = problem_rows(await page_of(stage, "/console/problems?kind=held"))
+
+    page = await page_of(stage, f"/console/conversions?problem={key}&pixel=q1&when=today")
+
+    assert f'href="/console/problems/{key}?pixel=q1&amp;when=today"' in page
+    assert "Problem</span> X may already have the conversion" in page
+    assert "Last held</span> Today" in page
+
+
+async def test_list_of_a_problem_is_narrowed_further(stage):
+    (key,) = problem_rows(await page_of(stage, "/console/problems?kind=held"))
+    found = {
+        query: len(ROW.findall(await page_of(stage, f"/console/conversions?problem={key}&{query}")))
+        for query in ("event=q1e", "state=dead", "state=held", "state=duplicate", "test=only")
+    }
+
+    assert found == {
+        "event=q1e": 1,
+        "state=dead": 0,
+        "state=held": 5,
+        "state=duplicate": 0,
+        "test=only": 0,
+    }
+
+
+async def test_list_of_a_solved_problem_says_so(stage):
+    page = await page_of(stage, "/console/conversions?problem=0123456789ab")
+
+    assert ROW.findall(page) == []
+    assert "Nothing is left of this problem" in page
 
 
 async def test_sum_of_problems_on_home_is_that_of_the_problems_that_it_leads_to(stage):
@@ -121,7 +171,7 @@ async def test_sum_of_problems_on_home_is_that_of_the_problems_that_it_leads_to(
 async def test_total_of_a_list_is_its_length(stage, state):
     page = await page_of(stage, f"/console/conversions?state={state}&pixel=q1")
 
-    [many] = re.findall(r'id="total">\s*<strong>(\d+)</strong>', page)
+    [many] = _TOTAL.findall(page)
     assert int(many) == len(ROW.findall(page)) > 0
 
 

@@ -5,7 +5,10 @@ import re
 import pytest
 import pytest_asyncio
 from agency_stage import ROW, agency_stage, an_order, page_of
+from problem_pages import problem_rows
 
+from builders import an_entry
+from twite.domain.cause import DeliveryCause
 from twite.stores.sql.listing import conversions, page
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -13,10 +16,18 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 MANY = 120
 ORDERS = [an_order("q1", f"order-{number}") for number in range(MANY)]
 
+HELD = [
+    an_entry(
+        f"many-{number}", pixel="q5", event="q5e", held="zero", cause=DeliveryCause.AMOUNT_ZERO
+    )
+    for number in range(70)
+]
+
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def stage(tmp_path_factory):
-    async with agency_stage(tmp_path_factory.mktemp("totals"), orders_more=ORDERS) as stage:
+    folder = tmp_path_factory.mktemp("totals")
+    async with agency_stage(folder, orders_more=ORDERS, entries_more=HELD) as stage:
         yield stage
 
 
@@ -85,6 +96,15 @@ async def test_total_of_a_long_list_is_the_counter(stage, query, small_look):
     total = await total_of(stage, query)
 
     assert re.fullmatch(rf"{many} conversions since 20\d\d-\d\d-\d\d [\d:]+", total)
+
+
+async def test_total_of_a_long_list_of_a_problem_is_its_number(stage, small_look):
+    rows = problem_rows(await page_of(stage, "/console/problems?pixel=q5&kind=held"))
+    (key,) = [key for key, row in rows.items() if " 70 " in row]
+
+    assert await rows_of(stage, f"problem={key}&pixel=q5") == 70
+    assert await total_of(stage, f"problem={key}&pixel=q5") == "70 conversions"
+    assert await total_of(stage, f"problem={key}&event=q5e") == "at least 60 conversions"
 
 
 async def test_total_of_a_long_list_without_a_counter_is_a_minimum(stage, small_look):

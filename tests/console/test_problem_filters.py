@@ -1,5 +1,6 @@
 """A problem that a filtered list opens shows, plans and sends only what the filter chooses."""
 
+import re
 import time
 
 import pytest
@@ -80,13 +81,23 @@ async def test_filter_of_the_list_reaches_the_problem_the_plan_and_the_replay(st
         *_, batch = await records.load(ReplayBatch)
 
     assert link.replace("&", "&amp;") in listed
-    assert f"<strong>{count}</strong>" in problem
+    assert re.search(rf"<strong><a [^>]*>{count}</a></strong>", problem)
     assert len(_ids(problem)) == count
     assert "Active filters" in problem
     assert all(f'name="{name}" value="{form[name]}"' in problem for name in form if name != "which")
     assert f"{count} of {count} conversions" in plan
     assert all(f'name="{name}" value="{form[name]}"' in plan for name in form)
     assert batch.total == count
+
+
+async def test_export_of_a_problem_has_only_what_its_list_has(stage):
+    olga = await stage.signed_in("olga")
+    key = await problem_key(olga, "X may already have the conversion")
+    form = {"problem": key, "pixel": "o6dkt", "when": "7d"}
+
+    rows = (await olga.post("/console/conversions/export", form)).text
+
+    assert _ids(rows) == {f"shop-o6dkt-{number}" for number in range(3)}
 
 
 async def test_plan_names_the_filter(stage):

@@ -22,7 +22,7 @@ from twite.domain.cause import DeliveryCause
 from twite.domain.delivery import State
 from twite.domain.people.users import AuditEvent
 from twite.domain.times import DAY, HOUR
-from twite.gateway.ports.listing import QueryScope
+from twite.gateway.ports.listing import ListCount, ListQuery, ProblemConversions, QueryScope
 from twite.gateway.ports.outbox import EditBodies, EditedBody
 from twite.gateway.ports.queries import (
     AtRest,
@@ -30,6 +30,7 @@ from twite.gateway.ports.queries import (
     ErrorDetailsQuery,
     ErrorGroup,
     InErrorGroups,
+    ListCountQuery,
     RestingAmong,
 )
 from twite.gateway.ports.store import Store
@@ -129,6 +130,27 @@ class ErrorGroupLaws:
 
         assert [history.delivery for history in (*first, *rest)] == dead
         assert list(await store.find(InErrorGroups(scope=OTHERS, groups=[error_group]))) == []
+
+    async def test_list_of_error_groups_is_limited_to_when_they_became_so(
+        self, store: Store
+    ) -> None:
+        for number in range(5):
+            await add_dead_letter(store, f"order-{number}", at=NOW + number)
+        (group,) = await store.group(EVERYTHING)
+        problem = ProblemConversions(
+            groups=((group.pixel, group.event, group.state.value, group.reason),),
+            since=NOW + 1,
+            until=NOW + 4,
+        )
+        list_query = ListQuery(problem=problem, limit=2)
+
+        first = await store.page(list_query)
+        second = await store.page(msgspec.structs.replace(list_query, position=first.back_to))
+
+        assert [each.conversion_id for each in first.summaries] == ["order-3", "order-2"]
+        assert [each.conversion_id for each in second.summaries] == ["order-1"]
+        count = await store.answer(ListCountQuery(list_query=list_query))
+        assert count == ListCount(conversions=3)
 
     async def test_error_groups_are_listed_together_by_number(self, store: Store) -> None:
         first = await add_dead_letter(store, "order-1")

@@ -29,6 +29,7 @@ from twite.gateway.ports.listing import (
     ListedState,
     ListPosition,
     ListQuery,
+    ProblemConversions,
     QueryScope,
     SummaryPage,
 )
@@ -48,6 +49,11 @@ OF_THE_REPORT: Final = (
     ListedState.BLOCKED,
 )
 REASONS: Final = ("refused", "late", "zero", "zero EUR", "zero USD", "click_stale")
+PROBLEMS: Final = (
+    ProblemConversions(groups=((PIXEL, EVENT, "dead", "refused"), ("p2", EVENT, "held", "decide"))),
+    ProblemConversions(first_fault=("late", "time")),
+    ProblemConversions(),
+)
 SOURCES: Final = ("shop", "page", "test:shop")
 
 
@@ -89,8 +95,10 @@ class _Row(msgspec.Struct, kw_only=True):
             is_of_state = self.duplicates > 0 and reason in {None, self.reason}
         else:
             is_of_state = state in {None, self.state} and reason in {None, self.reason}
+        problem = list_query.problem
         return (
             is_of_state
+            and (problem is None or self._is_of(problem))
             and scope.shows(self.pixel)
             and scope.source in {None, self.source, source}
             and list_query.tests in {None, self.source.startswith("test:")}
@@ -99,6 +107,11 @@ class _Row(msgspec.Struct, kw_only=True):
             and list_query.named in {None, self.name, self.receipt}
             and (list_query.digest is None or self.digest)
         )
+
+    def _is_of(self, problem: ProblemConversions) -> bool:
+        if self.state is ListedState.REJECTED:
+            return (self.reason, "time") == problem.first_fault
+        return (self.pixel, self.event, self.state.value, self.reason) in problem.groups
 
 
 class _Model:
@@ -215,7 +228,8 @@ def _refusal(row: _Row, index: int) -> RejectedConversion:
 def _queries(randomness: random.Random) -> Iterator[ListQuery]:
     """Yield each state alone, then random combinations of filters."""
     states = [state for state in ListedState if state not in OF_THE_REPORT]
-    yield from (ListQuery(state=state) for state in [None, *states])
+    for problem in (None, *PROBLEMS):
+        yield from (ListQuery(state=state, problem=problem) for state in [None, *states])
     for _ in range(60):
         since = randomness.choice([0, NOW, NOW + randomness.randrange(50) * MINUTE])
         scope = QueryScope(
@@ -235,6 +249,7 @@ def _queries(randomness: random.Random) -> Iterator[ListQuery]:
             named=randomness.choice([None, None, "receipt-7", "order-9-0"]),
             digest=randomness.choice([None, None, DIGEST]),
             tests=randomness.choice([None, True, False]),
+            problem=randomness.choice([None, None, None, *PROBLEMS]),
         )
 
 

@@ -36,6 +36,7 @@ from twite.console.pages.sources import SourcesPage
 from twite.console.pages.system import SystemPage
 from twite.console.pages.test_mode import TestModePage
 from twite.console.pages.webhooks import WebhooksPage
+from twite.console.problem_finder import ProblemFinder
 from twite.console.request_checks import RequestChecks
 from twite.console.scope import EventNames
 from twite.domain.destination import X_SOURCE, Destination
@@ -73,11 +74,13 @@ def console(
     source_names = [source.name for source in sources]
     added = parts.feature.pages(settings)
     dry_run = parts.dry_run(settings, destinations)
+    finder = ProblemFinder(queries=store, state=store)
     problems = ProblemsPage(
         destinations=destinations,
         sources=source_names,
         queries=store,
         state=store,
+        finder=finder,
         dry_run=dry_run,
         latest_replays=LatestReplays(replay_records=parts.replays.records),
         names=names,
@@ -90,11 +93,19 @@ def console(
             destinations=destinations,
             sources=[*source_names, X_SOURCE],
             queries=store,
+            finder=finder,
             clock=clock,
             count=count,
             names=names,
         ),
-        ExportPage(destinations=destinations, queries=store, clock=clock, count=count, names=names),
+        ExportPage(
+            destinations=destinations,
+            queries=store,
+            finder=finder,
+            clock=clock,
+            count=count,
+            names=names,
+        ),
         ConversionPage(
             count=count,
             watched=watched(sources),
@@ -114,7 +125,8 @@ def console(
         ),
         problems,
         ReplaysPage(
-            problems_page=problems,
+            destinations=destinations,
+            finder=finder,
             replays=parts.replays,
             queries=store,
             dry_run=dry_run,

@@ -6,6 +6,8 @@ from typing import Final
 import msgspec
 
 from twite.console.page import FormData
+from twite.console.problem_filter import FILTERS as PROBLEM_FILTERS
+from twite.console.problems import ListedProblem
 from twite.console.scope import FILTERS
 from twite.domain.history import total
 from twite.domain.test_mode import is_test
@@ -39,10 +41,16 @@ class ListTotal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def list_total(
-    queries: Queries, list_query: ListQuery, summary_page: SummaryPage, *, form: FormData
+    queries: Queries,
+    list_query: ListQuery,
+    summary_page: SummaryPage,
+    *,
+    form: FormData,
+    problem: ListedProblem | None = None,
 ) -> ListTotal | None:
     """Return the total of a list, of which `summary_page` is the page that the query asks for.
 
+    It may be the list of a `problem`.
     None if nothing is known, as in a search that has not come to its end.
     """
     if list_query.position is None and summary_page.back_to is None:
@@ -56,7 +64,11 @@ async def list_total(
         count = await queries.answer(ListCountQuery(list_query=list_query))
     else:
         count = ListCount(conversions=len(summary_page.summaries), is_cut=True)
-    if count.is_cut:
+    if count.is_cut and problem is not None:
+        asked = {name for name in FILTERS if form.first(name)}
+        if asked <= {"problem", *PROBLEM_FILTERS}:
+            return ListTotal(conversions=problem.count, is_cut=problem.is_capped)
+    elif count.is_cut:
         counter = await _counter(queries, list_query, form)
         if counter is not None:
             return counter

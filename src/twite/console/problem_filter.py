@@ -14,7 +14,7 @@ from twite.console.time_range import FIELDS, TimeRange
 from twite.domain.destination import Destination
 from twite.domain.times import LATEST
 from twite.gateway.operations.edit import Edit
-from twite.gateway.ports.listing import QueryScope
+from twite.gateway.ports.listing import ProblemConversions, QueryScope
 from twite.gateway.ports.queries import ErrorGroup, InErrorGroups
 
 TODAY: Final = "@today"  # no event of X has this name
@@ -54,20 +54,27 @@ class ProblemFilter(msgspec.Struct, frozen=True, kw_only=True):
             limit=limit,
         )
 
-    def listing_path(self, problem: ListedProblem) -> str:
-        """Return the list of the chosen conversions of a problem; "" if there is none.
-
-        That of rejections has all with the code, also in other fields.
-        """
-        only = {"pixel": problem.pixels[0]} if len(problem.pixels) == 1 else {}
-        if problem.kind is ProblemKind.REJECTED:
-            fields = only | {"state": "rejected", "reason": problem.code}
-        elif problem.kind is ProblemKind.AMOUNT and problem.amounts:
-            reason = f"{problem.code} {problem.amounts[0].currency}"
-            fields = only | {"state": "flagged", "reason": reason}
+    def conversions_path(self, problem: ListedProblem) -> str:
+        """Return the list of the chosen conversions of a problem."""
+        if problem.kind is ProblemKind.AMOUNT and problem.amounts:
+            fields = {"state": "flagged", "reason": reason_of(problem)}
         else:
-            return ""
+            fields = {"problem": problem.key}
         return f"/console/conversions?{urlencode(fields | dict(self.fields), safe=':')}"
+
+    def conversions(self, problem: ListedProblem | None) -> ProblemConversions:
+        """Return what a list of the chosen conversions has: none, if the problem is None."""
+        if problem is None:
+            return ProblemConversions()
+        return ProblemConversions(
+            groups=tuple(
+                (group.pixel, group.event, group.state.value, group.reason)
+                for group in problem.groups
+            ),
+            since=self.since,
+            until=self.until,
+            first_fault=problem.first_fault,
+        )
 
     @property
     def sentence(self) -> str:
@@ -85,6 +92,11 @@ class ProblemFilter(msgspec.Struct, frozen=True, kw_only=True):
     def query(self) -> str:
         """The filter as the end of a URL: "" or "?pixel=…"."""
         return f"?{urlencode(self.fields, safe=':')}" if self.fields else ""
+
+
+def reason_of(problem: ListedProblem) -> str:
+    """Return the `reason` of a ListQuery for a problem of unusual amounts."""
+    return f"{problem.code} {problem.amounts[0].currency}"
 
 
 def problem_filter(

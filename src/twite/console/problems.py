@@ -1,6 +1,5 @@
 """Problems: refused, held and rejected conversions and unusual amounts, grouped by cause."""
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
@@ -59,8 +58,8 @@ class ListedProblem(msgspec.Struct, frozen=True, kw_only=True):
     """The conversions with one cause.
 
     `key` is stable; `about` says more, such as X's words; `days` counts them by day of the viewer's
-    zone, and `trend` has the last days; `groups` are those of dead and held deliveries, `code` is
-    that of rejections.
+    zone, and `trend` has the last days; `groups` are those of dead and held deliveries, `code` and
+    `first_fault` those of rejections.
     """
 
     key: str
@@ -75,6 +74,7 @@ class ListedProblem(msgspec.Struct, frozen=True, kw_only=True):
     days: Mapping[int, int] = {}
     groups: tuple[ErrorGroup, ...] = ()
     code: str = ""
+    first_fault: tuple[str, str] | None = None
     amounts: tuple[FlaggedAmount, ...] = ()
     trend: tuple[int, ...] = ()
     is_capped: bool = False
@@ -123,8 +123,7 @@ def of_rejections(rejections: Sequence[Rejection], *, offset: int) -> list[Liste
     """Group rejections by the code and the field of the first fault."""
     grouped: dict[tuple[str, str], list[Rejection]] = {}
     for rejection in rejections:
-        code, path = code_of(rejection)
-        grouped.setdefault((code, path), []).append(rejection)
+        grouped.setdefault(rejection.first_fault, []).append(rejection)
     return [
         ListedProblem(
             key=key_from(ProblemKind.REJECTED, code, path),
@@ -138,17 +137,10 @@ def of_rejections(rejections: Sequence[Rejection], *, offset: int) -> list[Liste
             sources=_distinct(each.source for each in some),
             days=_days((each.at for each in some), offset),
             code=code,
+            first_fault=(code, path),
         )
         for (code, path), some in grouped.items()
     ]
-
-
-def code_of(rejection: Rejection) -> tuple[str, str]:
-    """Return the code and the field of the first fault; places in lists are left out."""
-    if not rejection.faults:
-        return "", ""
-    fault = rejection.faults[0]
-    return fault.code, re.sub(r"\[\d+\]", "[]", fault.path)
 
 
 def of_amounts(amounts: Sequence[FlaggedAmount], *, offset: int) -> list[ListedProblem]:

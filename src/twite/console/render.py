@@ -13,7 +13,6 @@ from jinja2 import BytecodeCache, Environment, FileSystemLoader, StrictUndefined
 from jinja2.bccache import Bucket
 
 from twite.console import charts as figures
-from twite.console.safe_text import LONGEST, shown
 from twite.console.table_view import CellWriter, Column
 from twite.console.time_range import RANGES, minute_of
 from twite.domain import times
@@ -28,7 +27,7 @@ _TYPES: Final = {"css": "text/css; charset=utf-8", "js": "text/javascript; chars
 _NOTHING: Final = "\N{EN DASH}"
 _HASH_LENGTH: Final = 16
 _WHOLE: Final = re.compile(r"^[0-9]+")
-# Characters that start a formula in a spreadsheet (OWASP ASVS 1.2.10), including full-width ones.
+LONGEST: Final = 200
 
 
 class StaticFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -149,6 +148,22 @@ def lines(text: str, most: int = 400) -> str:
     held = text.split("\n")
     kept = [shown(line, 2_000) for line in held[:most]]
     return "\n".join(kept if len(held) <= most else [*kept, "…"])
+
+
+def shown(text: object, longest: int = LONGEST) -> str:
+    """Format untrusted text: escape invisible and text-reversing characters, and shorten it."""
+    held = str(text)
+    cut = held[:longest]
+    visible = "".join(c if c.isprintable() else _spelled_out(c) for c in cut)
+    return visible if len(held) <= longest else f"{visible}…"
+
+
+def _spelled_out(c: str) -> str:
+    if c in "\n\t":
+        return " "
+    if "\ud800" <= c <= "\udfff":
+        return "\N{REPLACEMENT CHARACTER}"
+    return f"⟨U+{ord(c):04X}⟩"
 
 
 def amount(text: str, longest: int = LONGEST) -> str:

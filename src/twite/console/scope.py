@@ -27,8 +27,8 @@ from twite.gateway.ports.listing import (
 
 # The fields of a URL that choose what a list of conversions shows.
 FILTERS: Final = (
-    *("id", "digest", "account", "pixel", "source", "event", "state", "reason", "since", "until"),
-    *("test", *FIELDS),
+    *("id", "digest", "account", "pixel", "source", "event", "state", "reason", "problem"),
+    *("since", "until", "test", *FIELDS),
 )
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 TONES: Final[Mapping[str, str]] = {

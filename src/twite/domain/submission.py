@@ -1,5 +1,6 @@
 """Submission: an accepted request without personal data: accepted, rejected and ignored items."""
 
+import re
 from collections.abc import Collection, Iterator
 from enum import StrEnum
 from typing import Final
@@ -199,6 +200,14 @@ class Rejection(msgspec.Struct, frozen=True, kw_only=True):
     faults: tuple[MaskedFault, ...]
     event_id: str = ""
 
+    @property
+    def first_fault(self) -> tuple[str, str]:
+        """The code and the field of the first fault; places in lists are left out."""
+        if not self.faults:
+            return "", ""
+        fault = self.faults[0]
+        return fault.code, re.sub(r"\[\d+\]", "[]", fault.path)
+
     def is_of(self, events: Collection[str]) -> bool:
         """Return whether it is of one of the events: X's ids, or other names; "" is any other."""
         return self.event_id in events or (not self.event_id and self.event in events)
@@ -207,14 +216,15 @@ class Rejection(msgspec.Struct, frozen=True, kw_only=True):
 class RejectionQuery(msgspec.Struct, frozen=True, kw_only=True):
     """A filter of rejections: all conditions must hold.
 
-    `code` matches if any fault has it; `pixels` None matches all pixels, and rejections without a
-    pixel; `name` is a conversion id or a receipt. A `source` includes its tests. `until` (ms) is
-    excluded.
+    `code` matches if any fault has it, `first_fault` if it is that of the rejection; `pixels` None
+    matches all pixels, and rejections without a pixel; `name` is a conversion id or a receipt. A
+    `source` includes its tests. `until` (ms) is excluded.
     """
 
     since: int = 0
     until: int = LATEST
     code: str | None = None
+    first_fault: tuple[str, str] | None = None
     name: str | None = None
     source: str | None = None
     pixels: frozenset[str] | None = None
@@ -227,6 +237,7 @@ class RejectionQuery(msgspec.Struct, frozen=True, kw_only=True):
             and self.source in {None, rejection.source, real_name(rejection.source)}
             and (self.pixels is None or rejection.pixel in self.pixels)
             and (self.name is None or _is_named(rejection, self.name))
+            and self.first_fault in {None, rejection.first_fault}
             and (self.code is None or any(fault.code == self.code for fault in rejection.faults))
         )
 

@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from twite.console.list_total import list_total
 from twite.console.page import NavigationGroup, PageLocation, PageRequest, PageRoute
+from twite.console.problem_finder import ListedConversions, ProblemFinder
 from twite.console.render import moment
 from twite.console.scope import (
     FILTERS,
@@ -60,6 +61,10 @@ STATES: Final[Mapping[str, str]] = {
 }
 TESTS: Final[Mapping[str, str]] = {"only": "only tests", "without": "without tests"}
 _ON_A_PAGE: Final = 50
+_NOTHING_LEFT: Final = (
+    "Nothing is left of this problem with these filters: its conversions were sent, discarded or "
+    "deleted, or do not match."
+)
 _NOTHING_TYPED: Final = "Type a conversion id, a receipt, an email or a phone number."
 _NO_SUCH_ID: Final = (
     "No conversion has this id or receipt, with its capital letters. Ids are found for "
@@ -92,6 +97,7 @@ class ConversionsPage:
     destinations: Mapping[str, Destination]
     sources: Sequence[str]
     queries: Queries
+    finder: ProblemFinder
     clock: Clock
     count: DedupCount
     names: EventNames
@@ -106,7 +112,13 @@ class ConversionsPage:
 
     async def _list(self, request: PageRequest) -> Response:
         query = request.query
-        look = look_of(request, self.destinations, query, limit=_ON_A_PAGE)
+        listed = await self.finder.listed(
+            request,
+            self.destinations,
+            query,
+            look_of(request, self.destinations, query, limit=_ON_A_PAGE),
+        )
+        look = listed.list_query
         has_two_ids = look.state is ListedState.TWO_IDS
         counted = await self.count.last() if has_two_ids else None
         listing = await searched(self.queries, of_counted(look, counted), clock=self.clock)
@@ -114,12 +126,15 @@ class ConversionsPage:
         only = _only(listing) if look.named is not None and look.position is None else None
         if only is not None:
             return request.back_to(f"{PATH}/{only}")
-        total = await list_total(self.queries, of_counted(look, counted), listing, form=query)
+        total = await list_total(
+            self.queries, of_counted(look, counted), listing, form=query, problem=listed.problem
+        )
         events = self.names.all(request)
         state = "" if look.state is None else look.state.value
         filters = [
             ("id", "Id or receipt", look.named or ""),
             ("digest", "Email or phone", f"{look.digest[:8]}…" if look.digest else ""),
+            ("problem", "Problem", _problem_label(listed)),
             ("state", "State", STATES.get(state, "")),
             ("account", "Account", query.first("account")),
             ("pixel", "Pixel", "none" if look.scope.pixel == "" else look.scope.pixel or ""),
@@ -140,6 +155,10 @@ class ConversionsPage:
             **{name: [] if at is None else [query.first(name)] for name, at in times.items()},
         }
         time_range = range_of(request, query)
+        if listed.chosen_filter is not None:
+            time_range = msgspec.structs.replace(
+                listed.chosen_filter.time_range, label=listed.time_label
+            )
         return request.page(
             "conversions.html",
             title="Conversions",
@@ -158,6 +177,7 @@ class ConversionsPage:
             is_first=look.position is None,
             view=table_view(request, filters=filters, known=known, time_range=time_range),
             no_match=_no_match(look),
+            problem_path=listed.back_path,
             time_range=time_range,
             chosen={name: query.first(name) for name in FILTERS},
             account_choices=account_choices(request, self.destinations),
@@ -197,9 +217,18 @@ class ConversionsPage:
 
 def _no_match(list_query: ListQuery) -> str:
     """Return what it means that a search found nothing; "" if it was none."""
+    if list_query.problem is not None:
+        return _NOTHING_LEFT
     if list_query.digest:
         return _NO_SUCH_PERSON
     return _NO_SUCH_ID if list_query.named else ""
+
+
+def _problem_label(listed_conversions: ListedConversions) -> str:
+    if listed_conversions.chosen_filter is None:
+        return ""
+    problem = listed_conversions.problem
+    return "solved" if problem is None else masked_words(problem.remedy.what)
 
 
 def _event_label(events: Sequence[tuple[str, str]], text: str) -> str:

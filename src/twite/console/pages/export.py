@@ -19,6 +19,7 @@ from twite.console.export_files import (
     polars,
 )
 from twite.console.page import PageRequest, PageRoute
+from twite.console.problem_finder import ProblemFinder
 from twite.console.scope import FILTERS, EventNames, asked_again, look_of, range_of
 from twite.domain.destination import Destination
 from twite.domain.people.users import AuditAction, Role
@@ -50,6 +51,7 @@ class ExportPage:
 
     destinations: Mapping[str, Destination]
     queries: Queries
+    finder: ProblemFinder
     clock: Clock
     count: DedupCount
     names: EventNames
@@ -68,6 +70,8 @@ class ExportPage:
         if chosen is PARQUET and library is None:
             return request.back_to(back, message=NO_POLARS, bad=True)
         query = look_of(request, self.destinations, form, limit=_ON_A_PAGE)
+        listed = await self.finder.listed(request, self.destinations, form, query)
+        query = listed.list_query
         # A list shows what it can of a wrong filter. A file would hide that.
         if problem := _problem_of(request, query):
             message = f"Nothing was exported. {problem}"

@@ -1,6 +1,6 @@
 """Problems: one list by cause, and one problem with its conversions and what to do about it."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,23 +16,19 @@ from twite.console.problem_filter import (
     problem_view,
     shown_edit,
 )
+from twite.console.problem_finder import ProblemFinder
 from twite.console.problem_trend import DAYS, last_days, trend_chart, utc_offset
 from twite.console.problems import (
     MOST_DETAILED,
     TITLES,
     ListedProblem,
     ProblemKind,
-    code_of,
     detailed,
     factor_of,
-    of_amounts,
-    of_groups,
-    of_rejections,
 )
 from twite.console.request_checks import AccessDenied
 from twite.console.scope import EventNames, account_choices, known_names, worth_of
 from twite.console.table_view import table_view
-from twite.console.time_range import TimeRange, named
 from twite.domain.alert import Mute
 from twite.domain.conversion import shown_amount
 from twite.domain.destination import Destination
@@ -40,7 +36,7 @@ from twite.domain.history import History
 from twite.domain.people.users import AuditAction, Role
 from twite.domain.submission import KEPT_FOR, RejectionQuery
 from twite.domain.test_mode import real_name
-from twite.domain.times import DAY, HOUR, LATEST
+from twite.domain.times import DAY, HOUR
 from twite.gateway.operations.dry_run import DryRun
 from twite.gateway.operations.edit import DIVISORS, DROPPABLE
 from twite.gateway.operations.problem_keys import IS_KEY, mute_subject
@@ -48,7 +44,6 @@ from twite.gateway.ports.listing import QueryScope
 from twite.gateway.ports.queries import (
     ErrorDetailsQuery,
     ErrorGroup,
-    FlaggedAmountsQuery,
     Queries,
     RejectionsQuery,
 )
@@ -56,8 +51,6 @@ from twite.gateway.ports.state import StateStore
 
 PATH: Final = "/console/problems"
 _ON_A_PAGE: Final = 25
-_MOST_REJECTIONS: Final = 2_000
-_MOST_AMOUNTS: Final = 2_000
 _LONGEST_NOTE: Final = 300
 MUTES: Final[Mapping[str, tuple[str, int]]] = {
     "1h": ("for an hour", HOUR),
@@ -71,8 +64,6 @@ _ORDERS: Final[Mapping[str, Callable[[ListedProblem], Any]]] = {
     "what": lambda problem: problem.remedy.what,
     "": lambda problem: problem.urgency,  # by default; no column
 }
-_OF_GROUPS: Final = frozenset({ProblemKind.REFUSED, ProblemKind.HELD})
-_READ_TOGETHER: Final = (_OF_GROUPS, {ProblemKind.REJECTED}, {ProblemKind.AMOUNT})
 _KINDS: Final[Mapping[str, str]] = {kind.value: title for kind, title in TITLES.items()}
 
 
@@ -84,6 +75,7 @@ class ProblemsPage:
     sources: Sequence[str]
     queries: Queries
     state: StateStore
+    finder: ProblemFinder
     dry_run: DryRun
     latest_replays: LatestReplays
     names: EventNames
@@ -117,7 +109,7 @@ class ProblemsPage:
             sorts=[key for key in _ORDERS if key],
         )
         kinds = [ProblemKind(kind)] if kind else [*ProblemKind]
-        found = await self.problems(request, scope=scope, time_range=time_range, kinds=kinds)
+        found = await self.finder.problems(request, scope=scope, time_range=time_range, kinds=kinds)
         in_order = view.sorted(found, _ORDERS)
         active = [problem for problem in in_order if problem.mute is None]
         shown, further = _page(active, query.first("after"))
@@ -143,64 +135,6 @@ class ProblemsPage:
             chosen=chosen_filter,
         )
 
-    async def problems(
-        self,
-        request: PageRequest,
-        *,
-        scope: QueryScope,
-        time_range: TimeRange,
-        kinds: Collection[ProblemKind],
-    ) -> list[ListedProblem]:
-        """Return the problems of some kinds in a time range, with their mutes."""
-        since, until = time_range.since or 0, time_range.until or LATEST
-        offset = utc_offset(request)
-        found: list[ListedProblem] = []
-        if not _OF_GROUPS.isdisjoint(kinds):
-            found += of_groups(await self.queries.group(scope, since=since, until=until))
-        if ProblemKind.REJECTED in kinds:
-            wanted = RejectionQuery(
-                since=max(since, request.now - KEPT_FOR),
-                until=until,
-                source=scope.source,
-                pixels=scope.seen,
-                limit=_MOST_REJECTIONS,
-            )
-            rejections = await self.queries.answer(RejectionsQuery(rejection_query=wanted))
-            listed = of_rejections(rejections, offset=offset)
-            found += _capped(listed, rejections, _MOST_REJECTIONS)
-        if ProblemKind.AMOUNT in kinds:
-            amounts = await self.queries.answer(
-                FlaggedAmountsQuery(scope=scope, since=since, until=until, limit=_MOST_AMOUNTS)
-            )
-            found += _capped(of_amounts(amounts, offset=offset), amounts, _MOST_AMOUNTS)
-        mutes = {
-            mute.subject: mute
-            for mute in await self.state.load(Mute, prefix=mute_subject(""))
-            if mute.until > request.now
-        }
-        return [
-            msgspec.structs.replace(problem, mute=mutes.get(mute_subject(problem.key)))
-            for problem in found
-            if problem.kind in kinds
-        ]
-
-    async def find(
-        self, request: PageRequest, key: str, chosen_filter: ProblemFilter | None = None
-    ) -> ListedProblem | None:
-        """Return a problem with what a filter chooses of it: without one, all that the viewer sees.
-
-        None if that is nothing.
-        """
-        chosen_filter = chosen_filter or _everything(request)
-        scope, time_range = chosen_filter.scope, chosen_filter.time_range
-        # One read of the error groups finds refused and held ones; other kinds are read only then.
-        for kinds in _READ_TOGETHER:
-            found = await self.problems(request, scope=scope, time_range=time_range, kinds=kinds)
-            problem = next((problem for problem in found if problem.key == key), None)
-            if problem is not None:
-                return problem
-        return None
-
     async def _existing(
         self, request: PageRequest, chosen_filter: ProblemFilter | None = None
     ) -> ListedProblem:
@@ -209,10 +143,12 @@ class ProblemsPage:
         Raises AccessDenied if the viewer sees no conversion of the problem.
         """
         key = request.part("problem")
-        problem = None if chosen_filter is None else await self.find(request, key, chosen_filter)
+        problem = None
+        if chosen_filter is not None:
+            problem = await self.finder.find(request, key, chosen_filter)
         if problem is not None:
             return problem
-        whole = await self.find(request, key)
+        whole = await self.finder.find(request, key)
         if whole is None:
             raise AccessDenied(
                 404,
@@ -278,7 +214,6 @@ class ProblemsPage:
             ],
             further=further,
             after=query.number("after"),
-            listing_path=chosen_filter.listing_path(problem),
             rejections=await self._rejections(request, problem, chosen_filter),
             factor_of=factor_of,
             shown_amount=shown_amount,
@@ -311,15 +246,12 @@ class ProblemsPage:
         wanted = RejectionQuery(
             since=max(chosen_filter.since, request.now - KEPT_FOR),
             until=chosen_filter.until,
-            code=problem.code or None,
+            first_fault=problem.first_fault,
             source=chosen_filter.scope.source,
             pixels=chosen_filter.scope.seen,
-            limit=_MOST_REJECTIONS,
+            limit=_ON_A_PAGE,
         )
-        rejections = await self.queries.answer(RejectionsQuery(rejection_query=wanted))
-        _, _, path = problem.about.partition(": ")
-        same = [each for each in rejections if code_of(each) == (problem.code, path)]
-        return same[:_ON_A_PAGE]
+        return [*await self.queries.answer(RejectionsQuery(rejection_query=wanted))]
 
     async def _mute(self, request: PageRequest) -> Response:
         key, form = request.part("problem"), request.form
@@ -353,13 +285,6 @@ class ProblemsPage:
         return request.back_to(there, message="No longer muted.")
 
 
-def _everything(request: PageRequest) -> ProblemFilter:
-    return ProblemFilter(
-        scope=QueryScope(pixels=request.viewer.pixels),
-        time_range=named("all", zone=request.zone, now=request.now),
-    )
-
-
 def _pairs(values: Iterable[str]) -> list[tuple[str, str]]:
     return [(value, value) for value in values]
 
@@ -372,12 +297,3 @@ def _page(
     start = keys.index(after) + 1 if after in keys else 0
     page = problems[start : start + _ON_A_PAGE]
     return page, page[-1].key if len(problems) > start + _ON_A_PAGE else None
-
-
-def _capped(
-    problems: Sequence[ListedProblem], read: Sequence[object], limit: int
-) -> Sequence[ListedProblem]:
-    """Mark counts that may be higher, because only the latest conversions were read."""
-    if len(read) < limit:
-        return problems
-    return [msgspec.structs.replace(problem, is_capped=True) for problem in problems]

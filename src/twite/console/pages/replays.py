@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from twite.console.latest_replays import listed_replay
 from twite.console.page import FormData, PageRequest, PageRoute
-from twite.console.pages.problems import PATH, ProblemsPage
+from twite.console.pages.problems import PATH
 from twite.console.problem_filter import (
     FILTERS,
     TODAY,
@@ -19,10 +19,12 @@ from twite.console.problem_filter import (
     problem_filter,
     url_back,
 )
+from twite.console.problem_finder import ProblemFinder
 from twite.console.request_checks import AccessDenied
 from twite.console.scope import TONES, EventNames, worth_of
 from twite.domain.cause import DeliveryCause
 from twite.domain.delivery import State
+from twite.domain.destination import Destination
 from twite.domain.history import History
 from twite.domain.people.users import AuditAction, Role
 from twite.domain.replay_batch import ReplayBatch
@@ -76,9 +78,10 @@ class ChangedConversion(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class ReplaysPage:
-    """The pages of a replay. `problems_page` finds the conversions of a problem."""
+    """The pages of a replay."""
 
-    problems_page: ProblemsPage
+    destinations: Mapping[str, Destination]
+    finder: ProblemFinder
     replays: Replays
     queries: Queries
     dry_run: DryRun
@@ -233,7 +236,7 @@ class ReplaysPage:
         found: list[History] = []
         if form.first("which") == "all":
             chosen_filter = self._filter(request)
-            problem = await self.problems_page.find(request, form.first("problem"), chosen_filter)
+            problem = await self.finder.find(request, form.first("problem"), chosen_filter)
             if problem is not None:
                 found = await self._of_groups(problem.groups, chosen_filter)
         else:
@@ -247,7 +250,7 @@ class ReplaysPage:
         return found
 
     def _filter(self, request: PageRequest) -> ProblemFilter:
-        return problem_filter(request, self.problems_page.destinations, request.form)
+        return problem_filter(request, self.destinations, request.form)
 
     async def _of_groups(
         self, groups: Sequence[ErrorGroup], chosen_filter: ProblemFilter

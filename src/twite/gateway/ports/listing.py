@@ -95,6 +95,19 @@ class ListPosition(msgspec.Struct, frozen=True):
         return cls(delivery, (key[0], key[1], key[2]) if key else None)
 
 
+class ProblemConversions(msgspec.Struct, frozen=True, kw_only=True):
+    """The conversions of a problem. By default, there are none.
+
+    `groups` are those of dead and held deliveries: (pixel, event, state, reason). They became so in
+    `since <= time < until` (ms). `first_fault` is that of rejections: a code and a field.
+    """
+
+    groups: tuple[tuple[str, str, str, str], ...] = ()
+    since: int = 0
+    until: int = LATEST
+    first_fault: tuple[str, str] | None = None
+
+
 class ListQuery(msgspec.Struct, frozen=True, kw_only=True):
     """A filter of conversions: all conditions must hold.
 
@@ -115,6 +128,7 @@ class ListQuery(msgspec.Struct, frozen=True, kw_only=True):
     named: str | None = None
     digest: str | None = None
     tests: bool | None = None
+    problem: ProblemConversions | None = None
     position: ListPosition | None = None
     after: int = 0
     deliveries: tuple[int, ...] = ()

@@ -1134,6 +1134,20 @@ FROM (
   FROM json_array_elements($6::json)) AS chosen
 JOIN queue ON queue.pixel = chosen.pixel AND queue.event = chosen.event
 
+-- rows: in_error_groups_before(since, until, floor, before, limit, groups)
+SELECT (
+  SELECT json_agg(id) FROM (
+    SELECT id FROM outbox
+    WHERE resting = chosen.state AND outbox.queue = queue.id
+      AND reason = chosen.reason AND rested_at >= $1 AND rested_at < $2
+      AND id >= $3 AND id < $4
+    ORDER BY id DESC LIMIT $5) AS latest) AS ids
+FROM (
+  SELECT value ->> 'pixel' AS pixel, value ->> 'event' AS event,
+    value ->> 'state' AS state, value ->> 'reason' AS reason
+  FROM json_array_elements($6::json)) AS chosen
+JOIN queue ON queue.pixel = chosen.pixel AND queue.event = chosen.event
+
 -- rows: index_anew()
 SELECT 1
 

@@ -2211,6 +2211,21 @@ FROM (
   FROM json_each(:groups)) AS chosen
 JOIN queue ON queue.pixel = chosen.pixel AND queue.event = chosen.event;
 
+-- name: in_error_groups_before
+-- The latest deliveries of each of the given error groups that are older than one.
+SELECT (
+  SELECT json_group_array(id) FROM (
+    SELECT id FROM outbox INDEXED BY rested_for
+    WHERE state IN ('held', 'dead') AND state = chosen.state AND outbox.queue = queue.id
+      AND reason = chosen.reason AND rested_at >= :since AND rested_at < :until
+      AND id >= :floor AND id < :before
+    ORDER BY id DESC LIMIT :limit) AS latest) AS ids
+FROM (
+  SELECT json_extract(value, '$.pixel') AS pixel, json_extract(value, '$.event') AS event,
+    json_extract(value, '$.state') AS state, json_extract(value, '$.reason') AS reason
+  FROM json_each(:groups)) AS chosen
+JOIN queue ON queue.pixel = chosen.pixel AND queue.event = chosen.event;
+
 -- name: resting_among
 -- Those of the given deliveries that are dead or held.
 SELECT outbox.id FROM outbox JOIN queue ON queue.id = outbox.queue

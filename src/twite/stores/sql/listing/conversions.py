@@ -20,6 +20,7 @@ from twite.gateway.ports.listing import (
     ListCount,
     ListedState,
     ListQuery,
+    ProblemConversions,
 )
 from twite.stores.sql.deduplication import deliveries_of
 from twite.stores.sql.rows.query_row import QueryRow
@@ -51,6 +52,16 @@ _OTHER: Final = frozenset(
         ListedState.SERVER_ONLY,
         ListedState.BLOCKED,
         ListedState.MATCHABLE,
+    }
+)
+# The states of which only their candidates are.
+_OF_INDEX: Final = frozenset(
+    {
+        ListedState.DUPLICATE,
+        ListedState.FLAGGED,
+        ListedState.FLAWED,
+        ListedState.PRIVATE_ADDRESS,
+        ListedState.TWO_IDS,
     }
 )
 # The states that a statement of their own selects among the candidates.
@@ -216,6 +227,8 @@ def _candidates(connection: SqlConnection, list_query: ListQuery) -> Candidates:
 def _of_state(connection: SqlConnection, list_query: ListQuery) -> Candidates:
     if list_query.state is ListedState.TWO_IDS:
         return partial(_among, list_query.deliveries)
+    if list_query.problem is not None and list_query.state not in _OF_INDEX:
+        return partial(_in_problem, connection, list_query.problem)
     if list_query.state is ListedState.BLOCKED and list_query.named is None:
         blocked = _few_blocked(connection, list_query)
         if blocked is not None:
@@ -232,6 +245,31 @@ def _of_state(connection: SqlConnection, list_query: ListQuery) -> Candidates:
 
 def _among(ids: Sequence[int], before: int, floor: int, limit: int) -> list[int]:
     return [id_ for id_ in ids if floor <= id_ < before][:limit]
+
+
+def _in_problem(
+    connection: SqlConnection,
+    problem_conversions: ProblemConversions,
+    before: int,
+    floor: int,
+    limit: int,
+) -> list[int]:
+    groups = [
+        {"pixel": pixel, "event": event, "state": state, "reason": reason}
+        for pixel, event, state, reason in problem_conversions.groups
+    ]
+    values = {
+        "groups": msgspec.json.encode(groups).decode(),
+        "since": problem_conversions.since,
+        "until": problem_conversions.until,
+        "before": before,
+        "floor": floor,
+        "limit": limit,
+    }
+    found: list[int] = []
+    for (ids,) in connection.execute(query("in_error_groups_before"), values).fetchall():
+        found += msgspec.json.decode(ids or "[]")
+    return sorted(found, reverse=True)[:limit]
 
 
 def _named(connection: SqlConnection, name: str, list_query: ListQuery) -> list[int]:
@@ -295,6 +333,9 @@ def _matching(
     state = list_query.state
     if state is not None and state in _AMONG:
         ids = _of_state_among(connection, state, ids, is_apart=list_query.named is not None)
+    problem = list_query.problem
+    if problem is not None and (state in _OF_INDEX or list_query.named is not None):
+        ids = [id_ for id_ in ids if _in_problem(connection, problem, id_ + 1, id_, 1)]
     if not ids:
         return []
     is_flagged, is_flawed = state is ListedState.FLAGGED, state is ListedState.FLAWED

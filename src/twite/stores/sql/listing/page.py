@@ -79,8 +79,11 @@ def list_count(connection: SqlConnection, *, list_query: ListQuery) -> ListCount
 
 
 def _has_rejections(list_query: ListQuery) -> bool:
-    return list_query.state in {None, ListedState.REJECTED} and not (
-        list_query.digest or list_query.after
+    problem = list_query.problem
+    return (
+        list_query.state in {None, ListedState.REJECTED}
+        and not (list_query.digest or list_query.after)
+        and (problem is None or problem.first_fault is not None)
     )
 
 
@@ -122,6 +125,7 @@ def _rejections(
     wanted = RejectionQuery(
         since=max(list_query.since, since),
         code=list_query.reason,
+        first_fault=None if list_query.problem is None else list_query.problem.first_fault,
         name=list_query.named,
         source=list_query.scope.source,
         pixels=list_query.scope.seen,
