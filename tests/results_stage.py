@@ -33,6 +33,9 @@ URL = "https://ads-api.x.com"
 PIXEL = "o8z6j"
 PURCHASE = "o8z6k"
 NOON = 1_795_953_600_000  # 2026-11-29T12:00Z
+STATS = f"/12/stats/accounts/{ACCOUNT}"
+JOBS = f"/12/stats/jobs/accounts/{ACCOUNT}"
+ACTIVE = f"{STATS}/active_entities"
 
 
 class EmulatedX:
@@ -227,3 +230,30 @@ class FetchStage:
                 if any(values):
                     found[name, campaign] = values
         return found
+
+
+def planted(stage, *, ago=1, number="1", line_item="li1", placement="ALL_ON_TWITTER"):
+    """A click, a purchase two hours later and spend, some days ago."""
+    at = stage.clock.now() - ago * DAY - 6 * HOUR
+    stage.x.plant(
+        clicks=[
+            {
+                "line_item": line_item,
+                "at": at / SECOND,
+                "twclid": f"click{number}",
+                "placement": placement,
+            }
+        ],
+    )
+    status = stage.x.convert(number, at=at + 2 * HOUR)
+    assert status == 200
+
+
+def spent(stage, day, micros, *, line_item="li1", placement="ALL_ON_TWITTER"):
+    stage.x.plant(
+        spend=[{"line_item": line_item, "day": day, "micros": micros, "placement": placement}]
+    )
+
+
+def asked(stage, path=STATS):
+    return [at for at, _, where, _ in stage.x.asked if where == path]

@@ -90,7 +90,8 @@ WORDS = {
     AlertKind: "credentials_refused pixel_paused event_paused dead_letters conversions_held "
     "deadline_risk source_silent balance_residue store_failing store_unusable store_restored "
     "weak_durability disk_nearly_full template_hung clock_wrong webhook_silent sync_failing "
-    "sync_silent export_failing export_silent event_failing event_limited paused_by_user",
+    "sync_silent export_failing export_silent event_failing event_limited paused_by_user "
+    "account_limited",
     AlertPhase: "opened still_open resolved",
     Role: "viewer operator admin",
     KeyScope: "accounting history deduplication metrics",
@@ -132,4 +133,5 @@ def test_problem_metric_keeps_its_labels():
         *("alerts", "tag credentials", "log", "outbox", "pruning", "store", "sweep", "sync"),
         *("tag", "traces", "vault", "export", "results", "value table", "webhook", "worker"),
         "X's route",
+        "rate limit",
     }

@@ -6,11 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from twite.domain.outcome import Delivered, Errored, Rejected, RejectionScope, XComplaint
-from twite.domain.times import MINUTE, SECOND
 from twite.x import spec
 from twite.x.decode import (
-    DEFAULT_WAIT,
-    LONGEST_WAIT,
     decode,
     is_ambiguous,
     limit_of,
@@ -232,72 +229,6 @@ def test_request_that_x_may_have_processed_is_ambiguous(status):
 @pytest.mark.parametrize("status", [400, 404, 429])
 def test_refused_or_limited_request_is_not_ambiguous(status):
     assert not is_ambiguous(status)
-
-
-def test_status_503_is_retried_at_its_retry_after():
-    outcome = decoded(503, headers={"retry-after": "30"})
-
-    assert outcome == Errored(reason="503", ambiguous=True, status=503, retry_at=NOW + 30 * SECOND)
-
-
-def limited(**headers):
-    outcome = decoded(
-        429,
-        errors(("TOO_MANY_REQUESTS", "", "")),
-        headers={k.replace("_", "-"): v for k, v in headers.items()},
-    )
-    assert outcome == Errored(
-        reason="429 TOO_MANY_REQUESTS:",
-        ambiguous=False,
-        status=429,
-        limited=True,
-        retry_at=outcome.retry_at,
-    )
-    return outcome.retry_at - NOW
-
-
-def seconds(ahead):
-    return str((NOW + ahead) // SECOND)
-
-
-def test_status_429_uses_the_reset_of_the_account_first():
-    wait = limited(
-        x_rate_limit_reset=seconds(5 * MINUTE), x_account_rate_limit_reset=seconds(9 * MINUTE)
-    )
-
-    assert wait == 9 * MINUTE
-
-
-def test_status_429_uses_the_reset_of_the_user_without_an_account():
-    assert limited(x_rate_limit_reset=seconds(5 * MINUTE)) == 5 * MINUTE
-
-
-def test_status_429_uses_retry_after_without_a_reset():
-    assert limited(retry_after="120") == 2 * MINUTE
-
-
-@pytest.mark.parametrize(
-    "reset",
-    [
-        "0", "-5", "4102444800", "soon", "", "1e9", "1.5", "\u0661", "9" * 400,
-        seconds(-SECOND), seconds(0), seconds(LONGEST_WAIT + SECOND),
-    ],
-)  # fmt: skip
-def test_status_429_with_an_implausible_reset_waits_a_minute(reset):
-    assert limited(x_rate_limit_reset=reset) == DEFAULT_WAIT == MINUTE
-
-
-@pytest.mark.parametrize(
-    "after", ["-1", "Wed, 21 Oct 2026 07:28:00 GMT", "", "99999999", "9" * 400, "\u0661"]
-)
-def test_implausible_retry_after_is_ignored(after):
-    assert limited(retry_after=after) == MINUTE
-    assert decoded(503, headers={"retry-after": after}).retry_at is None
-
-
-@pytest.mark.parametrize(("more", "wait"), [(0, LONGEST_WAIT), (1, DEFAULT_WAIT)])
-def test_retry_after_is_limited_to_the_longest_wait(more, wait):
-    assert limited(retry_after=str(LONGEST_WAIT // SECOND + more)) == wait
 
 
 def test_reason_of_a_refusal_has_at_most_five_errors():

@@ -29,6 +29,7 @@ class AlertKind(StrEnum):
     EVENT_PAUSED = "event_paused"  # about a pixel: X refuses all conversions of an event
     EVENT_FAILING = "event_failing"  # about a pixel: requests of an event get no usable answer
     EVENT_LIMITED = "event_limited"  # about a pixel: X limits an event's rate until a reset
+    ACCOUNT_LIMITED = "account_limited"  # about a pixel: X asks to send nothing for long
     DEAD_LETTERS = "dead_letters"  # about a pixel: X refused more conversions than usual
     CONVERSIONS_HELD = "conversions_held"  # about a pixel: a user must decide
     DEADLINE_RISK = "deadline_risk"  # about a pixel: conversions miss the 48-hour deadline
@@ -124,6 +125,12 @@ RULES: Final[Mapping[AlertKind, AlertRule]] = {
         fix="Wait: Twite goes on at the time that the reason names. If it recurs, ask X.",
         about_pixel=True,
         calm=5 * MINUTE,
+    ),
+    AlertKind.ACCOUNT_LIMITED: AlertRule(
+        title="X asks to send nothing for long",
+        fix="Wait: Twite goes on at the time that the reason names. Ask X which limit is used up.",
+        about_pixel=True,
+        urgent=True,
     ),
     AlertKind.DEAD_LETTERS: AlertRule(
         title="many dead letters",

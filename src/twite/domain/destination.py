@@ -10,11 +10,17 @@ from twite.domain.consent import ConsentPolicy
 from twite.domain.secret import Masked, Secret
 from twite.domain.stats.value_guard import ValueGuard
 from twite.domain.test_mode import in_test, real_name
-from twite.domain.times import MINUTE
+from twite.domain.times import DAY, MINUTE
 
 # Conversions in fifteen minutes, the strictest limit that X documents [doc WEB]
 DEFAULT_RATE: Final = 60_000
 RATE_WINDOW: Final = 15 * MINUTE
+# A longer wait than this is not the rest of such a window.
+LONG_WAIT: Final = 2 * RATE_WINDOW
+# The longest time that X may ask to wait: a later one is ignored, because a clock or the header
+# must be wrong, and nothing may stop for ever. X's Ads API documents windows of 1 and 15 minutes
+# [doc FUND]; the longest of any of X's limits is 24 hours (x-user-limit-24hour-reset) [seen].
+LONGEST_X_WAIT: Final = DAY
 TEST_ACCOUNT: Final = in_test("emulator")
 # Clients of X's conversion route use the pixel's own credentials and have no source.
 X_SOURCE: Final = "x-api"

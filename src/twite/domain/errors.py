@@ -172,7 +172,14 @@ class TemplatePaused(TemplatesBusy):
 
 
 class XUnanswering(TransientError):
-    """X's Ads API does not answer, or responds that it is unavailable."""
+    """X's Ads API does not answer, or responds that it is unavailable.
+
+    `is_named`: `retry_after` is the time that X named, which counts for all requests of the user.
+    """
+
+    def __init__(self, *, reason: str, retry_after: int, is_named: bool = False) -> None:
+        super().__init__(reason=reason, retry_after=retry_after)
+        self.is_named = is_named
 
 
 class InternalError(TwiteError):

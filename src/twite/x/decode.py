@@ -28,14 +28,16 @@ from typing import Final
 
 import msgspec
 
+from twite.domain.destination import LONGEST_X_WAIT
 from twite.domain.outcome import Delivered, Errored, Outcome, Rejected, RejectionScope, XComplaint
-from twite.domain.times import MINUTE, SECOND
+from twite.domain.times import HOUR, MINUTE, SECOND
 from twite.x import spec
 
 # How long to wait after a 429 without a reset time. [guess] X's window is fifteen minutes.
 DEFAULT_WAIT: Final = MINUTE
-# If the reset is later than this, the clock or the header is wrong.
-LONGEST_WAIT: Final = 2 * spec.RATE_WINDOW_SECONDS * SECOND
+# The headers with X's reset of a limit, by priority.
+_RESETS: Final = (spec.ACCOUNT_RATE_RESET, spec.USER_RATE_RESET)
+_RETRY_AFTER: Final = "retry-after"
 _LONGEST_WORDS: Final = 512
 _ECHOES: Final = (
     re.compile(r"^\w+ \((.*)\) is not a valid SHA-256 hash$", re.DOTALL),
@@ -102,7 +104,7 @@ def decode(
     if retried is not None:
         wait = _reset if retried.limited else _retry_after
         return Errored(
-            reason=words,
+            reason="; ".join([words, *_ignored(status, headers, now)])[:_LONGEST_WORDS],
             ambiguous=retried.ambiguous,
             status=status,
             limited=retried.limited,
@@ -149,9 +151,21 @@ def asked_again_at(status: int, headers: Mapping[str, str], now: int) -> int:
     return now + DEFAULT_WAIT if after is None else after
 
 
+def ignored_waits(status: int, headers: Mapping[str, str], now: int) -> str:
+    """Say which headers are ignored, because they ask to wait longer than LONGEST_X_WAIT."""
+    return "; ".join(_ignored(status, headers, now))
+
+
+def names_time(status: int, headers: Mapping[str, str], now: int) -> bool:
+    """Whether X names a time before which it is not to be asked again; `now` is X's time."""
+    if status == 429 and any(_reset_in(headers, name, now) is not None for name in _RESETS):
+        return True
+    return _retry_after(headers, now) is not None
+
+
 def names_window(headers: Mapping[str, str]) -> bool:
     """Whether a response names the reset of the account's or the user's rate limit."""
-    return spec.ACCOUNT_RATE_RESET in headers or spec.USER_RATE_RESET in headers
+    return any(name in headers for name in _RESETS)
 
 
 def _success(status: int, body: _Body | None, sent: int) -> Outcome:
@@ -231,19 +245,35 @@ def _words(status: int, complaints: tuple[XComplaint, ...]) -> str:
 
 
 def _reset(headers: Mapping[str, str], now: int) -> int:
-    for name in (spec.ACCOUNT_RATE_RESET, spec.USER_RATE_RESET):
-        seconds = _whole(headers.get(name))
-        if seconds is not None and now < seconds * SECOND <= now + LONGEST_WAIT:
-            return seconds * SECOND
+    for name in _RESETS:
+        reset = _reset_in(headers, name, now)
+        if reset is not None:
+            return reset
     after = _retry_after(headers, now)
     return now + DEFAULT_WAIT if after is None else after
 
 
+def _reset_in(headers: Mapping[str, str], name: str, now: int) -> int | None:
+    seconds = _whole(headers.get(name))
+    if seconds is None or not now < seconds * SECOND <= now + LONGEST_X_WAIT:
+        return None
+    return seconds * SECOND
+
+
 def _retry_after(headers: Mapping[str, str], now: int) -> int | None:
-    seconds = _whole(headers.get("retry-after"))
-    if seconds is None or seconds * SECOND > LONGEST_WAIT:
+    seconds = _whole(headers.get(_RETRY_AFTER))
+    if seconds is None or seconds * SECOND > LONGEST_X_WAIT:
         return None
     return now + seconds * SECOND
+
+
+def _ignored(status: int, headers: Mapping[str, str], now: int) -> list[str]:
+    latest = [(name, now + LONGEST_X_WAIT) for name in _RESETS if status == 429]
+    return [
+        f"{name} is more than {LONGEST_X_WAIT // HOUR} hours ahead, so it is ignored: {seconds}"
+        for name, last in [*latest, (_RETRY_AFTER, LONGEST_X_WAIT)]
+        if (seconds := _whole(headers.get(name))) is not None and seconds * SECOND > last
+    ]
 
 
 def _whole(text: str | None) -> int | None:

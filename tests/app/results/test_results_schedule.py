@@ -37,6 +37,8 @@ class StoredResults(MemoryState, CountedDeliveries):
 
 
 class ScheduleStage:
+    """A gateway with one signed-in ads account, or with several of one user."""
+
     def __init__(self):
         self.clock = MovingClock(NOON)
         self.x = EmulatedX(self.clock)
@@ -53,18 +55,21 @@ class ScheduleStage:
             ),
             destinations={PIXEL: destination},
         )
-        inquiries = XInquiries(
+        self.inquiries = XInquiries(
             inquiries=self.x,
             clock=self.clock,
             randomness=SeededRandomness(),
             address=XInquiryAddress(api_url=URL, oauth_url=URL, version="12"),
         )
-        self.schedule = ResultsSchedule(
+        self.schedule = self.new_schedule()
+
+    def new_schedule(self):
+        return ResultsSchedule(
             self.store,
             self.clock,
             SimpleNamespace(see=self.seen.append),
             in_use=lambda: self.in_use,
-            inquiries=inquiries,
+            inquiries=self.inquiries,
         )
 
     async def fetched_at(self):
@@ -121,6 +126,29 @@ async def test_age_of_the_figures_and_failures_are_reported_for_metrics(stage):
     assert NOON <= current.fetched_at < NOON + MINUTE
     assert (late.days_behind, late.fetched_at) == (3, current.fetched_at)
     assert ResultsFailed(account=ACCOUNT) in stage.seen
+
+
+@pytest.mark.parametrize("is_restarted", [False, True])
+async def test_wait_that_x_names_counts_for_all_accounts_of_the_user(stage, is_restarted):
+    other = replace(a_destination_with_oauth("p2"), account="18ce5other")
+    stage.x.judge.world.merge({"accounts": [{"id": other.account, "timezone": "Europe/London"}]})
+    stage.in_use.destinations["p2"] = other
+    stage.x.faults.append((f"/12/accounts/{ACCOUNT}", 429, {"retry-after": "7200"}))
+    stage.schedule.start()
+    await stage.clock.advance(MINUTE)
+    if is_restarted:
+        await stage.schedule.stop()
+        stage.schedule = stage.new_schedule()
+        stage.schedule.start()
+
+    await stage.clock.advance(2 * HOUR - 2 * MINUTE)
+    during = len(stage.x.asked)
+    await stage.clock.advance(5 * MINUTE)
+
+    assert during == 1
+    assert {f"/12/accounts/{account}" for account in (ACCOUNT, other.account)} <= {
+        path for _, _, path, _ in stage.x.asked[1:]
+    }
 
 
 async def test_only_the_leader_fetches(stage):

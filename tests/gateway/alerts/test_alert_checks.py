@@ -7,7 +7,7 @@ from twite.domain.history import ConversionCounts
 from twite.domain.pause import Cause, Pause
 from twite.domain.stats.backlog import Forecast
 from twite.domain.stats.traffic import Silence
-from twite.domain.times import HOUR, MINUTE
+from twite.domain.times import DAY, HOUR, MINUTE
 from twite.gateway.alerts.checks import (
     DEADLINE_NEAR,
     CheckContext,
@@ -16,10 +16,12 @@ from twite.gateway.alerts.checks import (
     of_clock,
     of_forecasts,
     of_pauses,
+    of_rate_limits,
     of_silences,
     of_space,
 )
 from twite.gateway.ports.machine import DiskSpace
+from twite.gateway.ports.state import RateLimitWindow
 
 LIMITS = Thresholds(dead_letters=10, disk_free=1_000 << 20)
 NOW = 1_795_600_000_000
@@ -75,6 +77,25 @@ def test_paused_events_have_one_alert_for_each_cause():
 
 def test_removed_pixel_opens_no_alert():
     assert list(of_pauses([], pauses(Cause.USER))) == []
+
+
+@pytest.mark.parametrize(
+    ("left", "bad"),
+    [(2 * HOUR, True), (30 * MINUTE + 1, True), (30 * MINUTE, None), (1, None), (0, False)],
+)
+def test_only_a_wait_beyond_the_usual_windows_of_x_opens_an_alert(left, bad):
+    window = RateLimitWindow(pixel="p", until=NOW + left, reason='429 got "shopper@example.com"')
+
+    (found,) = of_rate_limits([window], CONTEXT)
+
+    assert (found.kind, found.subject, found.bad) == (AlertKind.ACCOUNT_LIMITED, "p", bad)
+    assert found.reason.endswith("Z: 429 got …")
+
+
+def test_pixel_without_a_stored_wait_has_no_alert():
+    other = RateLimitWindow(pixel="gone", until=NOW + DAY, reason="429")
+
+    assert [(each.subject, each.bad) for each in of_rate_limits([other], CONTEXT)] == [("p", False)]
 
 
 def test_values_in_xs_message_are_masked_in_an_alert():

@@ -9,7 +9,7 @@ import pytest
 
 from builders import a_destination
 from fakes import MovingClock, conversions_of, refused, taken
-from twite.domain.destination import RATE_WINDOW
+from twite.domain.destination import LONGEST_X_WAIT, RATE_WINDOW
 from twite.domain.errors import LedgerUnavailable
 from twite.domain.times import DAY, HOUR, MINUTE, SECOND
 from twite.gateway.delivery.rate_limit import RateLimit
@@ -285,14 +285,14 @@ def test_reset_of_less_than_a_second_is_not_recorded():
     assert (soon, quota.unnoted()) == (None, clock.now() + SECOND + 1)
 
 
-def test_reset_time_is_used_up_to_two_windows_in_the_future():
+def test_reset_time_is_used_up_to_the_longest_wait():
     clock = MovingClock()
     near, far = a_quota(clock), a_quota(clock)
 
-    near.obey(left=0, reset=clock.now() + 2 * RATE_WINDOW)
-    far.obey(left=0, reset=clock.now() + 2 * RATE_WINDOW + 1)
+    near.obey(left=0, reset=clock.now() + LONGEST_X_WAIT)
+    far.obey(left=0, reset=clock.now() + LONGEST_X_WAIT + 1)
 
-    assert (near.left(), near.wait(), far.left()) == (0, 2 * RATE_WINDOW, 100)
+    assert (near.left(), near.wait(), far.left()) == (0, LONGEST_X_WAIT, 100)
 
 
 def test_account_is_open_while_x_allows_one_conversion():

@@ -3,6 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from twite.domain.destination import LONGEST_X_WAIT
 from twite.gateway.delivery.rate_limit import Meter
 
 WINDOW = 900
@@ -68,9 +69,9 @@ def test_unused_allowance_of_x_does_not_delay_the_next_change():
     assert meter.allowance(WINDOW) == 1
 
 
-def test_reset_time_is_used_up_to_two_windows_in_the_future():
+def test_reset_time_is_used_up_to_the_longest_wait():
     meter = Meter(limit=100, window=WINDOW)
-    meter.obey(left=0, reset=2 * WINDOW)
+    meter.obey(left=0, reset=LONGEST_X_WAIT)
 
     assert (meter.allowance(-1), meter.allowance(0), meter.allowance(1)) == (100, 0, 0)
 

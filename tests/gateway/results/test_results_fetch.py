@@ -1,49 +1,23 @@
 """Fetching X's results from an emulated X: what is asked, when, and what is stored."""
 
-import asyncio
-
 import pytest
 from msgspec.structs import replace
 
 from builders import a_destination, a_destination_with_oauth
-from results_stage import ACCOUNT, NOON, FetchStage
+from results_stage import (
+    ACTIVE,
+    NOON,
+    FetchStage,
+    asked,
+    planted,
+    spent,
+)
 from twite.domain.destination import PixelToken
 from twite.domain.results.account import JobStatus
 from twite.domain.secret import Secret
-from twite.domain.times import DAY, HOUR, MINUTE, SECOND
+from twite.domain.times import DAY, HOUR, MINUTE
 from twite.gateway.rate_limiter import RateLimiter
 from twite.gateway.results.fetch import signed_in_accounts
-
-STATS = f"/12/stats/accounts/{ACCOUNT}"
-JOBS = f"/12/stats/jobs/accounts/{ACCOUNT}"
-ACTIVE = f"{STATS}/active_entities"
-
-
-def planted(stage, *, ago=1, number="1", line_item="li1", placement="ALL_ON_TWITTER"):
-    """A click, a purchase two hours later and spend, some days ago."""
-    at = stage.clock.now() - ago * DAY - 6 * HOUR
-    stage.x.plant(
-        clicks=[
-            {
-                "line_item": line_item,
-                "at": at / SECOND,
-                "twclid": f"click{number}",
-                "placement": placement,
-            }
-        ],
-    )
-    status = stage.x.convert(number, at=at + 2 * HOUR)
-    assert status == 200
-
-
-def spent(stage, day, micros, *, line_item="li1", placement="ALL_ON_TWITTER"):
-    stage.x.plant(
-        spend=[{"line_item": line_item, "day": day, "micros": micros, "placement": placement}]
-    )
-
-
-def asked(stage, path=STATS):
-    return [at for at, _, where, _ in stage.x.asked if where == path]
 
 
 async def test_figures_of_all_placements_and_campaigns_equal_x_s():
@@ -127,78 +101,6 @@ async def test_more_than_twenty_campaigns_are_asked_in_several_requests():
 
     assert len(asked(stage)) == 2 * 3 * 2  # chunks, placements, groups
     assert await stage.figures() == stage.x.truth()
-
-
-async def test_no_request_is_sent_before_x_s_reset():
-    stage = FetchStage(history=0)
-    planted(stage)
-    reset = NOON // SECOND + 700
-    stage.x.faults.append((STATS, 429, {"x-rate-limit-reset": str(reset)}))
-
-    await stage.run()
-
-    first, *later = asked(stage, ACTIVE) + asked(stage)
-    assert first < reset * SECOND
-    assert [at for at, *_ in stage.x.asked if first < at < reset * SECOND] == []
-    assert min(at for at in later if at > first) >= reset * SECOND
-    assert await stage.figures() == stage.x.truth()
-    assert (await stage.account()).problem == ""
-
-
-async def test_restart_does_not_forget_how_long_to_wait():
-    stage = FetchStage(history=0)
-    reset = NOON // SECOND + 700
-    stage.x.faults.append((ACTIVE, 429, {"x-rate-limit-reset": str(reset)}))
-    task = asyncio.create_task(stage.fetch().run())
-    await stage.clock.advance(SECOND)
-    task.cancel()
-    await asyncio.wait([task])
-    count = len(stage.x.asked)
-
-    for _ in range(11):
-        assert not await stage.run()
-        await stage.clock.advance(MINUTE)
-
-    assert len(stage.x.asked) == count
-    assert "request limit" in (await stage.account()).problem
-    await stage.clock.advance(MINUTE)
-    assert await stage.run()
-
-
-async def test_503_waits_for_retry_after():
-    stage = FetchStage(history=0)
-    stage.x.faults.append((f"/12/accounts/{ACCOUNT}", 503, {"retry-after": "90"}))
-
-    await stage.run()
-
-    times = [at - NOON for at, *_ in stage.x.asked]
-    assert times[0] == 0
-    assert times[1] >= 90 * SECOND
-
-
-async def test_outage_is_a_problem_of_the_account_until_it_ends():
-    stage = FetchStage(history=0)
-    stage.x.faults += [("/12/accounts", 500, {})] * 5
-
-    await stage.run()
-
-    assert "no valid response from X: 500" in (await stage.account()).problem
-    await stage.clock.advance(2 * MINUTE)
-    await stage.run()
-    assert (await stage.account()).problem == ""
-
-
-async def test_refusal_is_a_problem_and_is_not_repeated_for_an_hour():
-    stage = FetchStage(history=0)
-    stage.x.faults.append(("/12/accounts", 401, {}))
-
-    await stage.run()
-
-    assert "X refused the credentials" in (await stage.account()).problem
-    await stage.clock.advance(HOUR - 2 * SECOND)
-    assert not await stage.run()
-    await stage.clock.advance(2 * SECOND)
-    assert await stage.run()
 
 
 async def test_own_budget_is_kept_over_time():

@@ -27,7 +27,7 @@ from twite.gateway.ports.events import (
 from twite.gateway.ports.machine import Clock
 from twite.gateway.ports.store import Store
 from twite.gateway.results.back_fill import FetchBasis
-from twite.gateway.results.fetch import ResultsFetch, signed_in_accounts
+from twite.gateway.results.fetch import ResultsFetch, must_user_wait, signed_in_accounts
 from twite.gateway.results.records import load_account
 from twite.gateway.x_account.ads_statistics import AdsStatistics
 from twite.gateway.x_account.inquiries import XInquiries
@@ -98,6 +98,8 @@ class ResultsSchedule(ScheduleLoop):
     async def _fetch(self, accounts: Mapping[str, OAuthKeys]) -> None:
         for account, keys in accounts.items():
             try:
+                if await must_user_wait(self._store, accounts, now=self._clock.now()):
+                    return
                 if await self._fetch_of(account, keys).run():
                     self._judged_at = None
                     if (await load_account(self._store, account)).problem:

@@ -69,8 +69,9 @@ class ResultsAccount(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
 
     `zone` is an IANA name, in use since `zone_since`. `event_types` maps both ids of X's events to
     their types, and `other_ids` each to the other. `first_at` is the time of the first fetch. Until
-    `wait_until`, nothing is requested, because of `problem`. `unreadable` lists what Twite could
-    not read in X's answers.
+    `wait_until`, nothing is requested, because of `problem`. Until `user_wait_until`, X has asked
+    the user to request nothing, of other accounts either. `unreadable` lists what Twite could not
+    read in X's answers.
     """
 
     account: str
@@ -85,6 +86,7 @@ class ResultsAccount(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     daily_at: int = 0
     polled_at: int = 0
     wait_until: int = 0
+    user_wait_until: int = 0
     problem: str = ""
     jobs: tuple[ResultsJob, ...] = ()
     unreadable: tuple[str, ...] = ()

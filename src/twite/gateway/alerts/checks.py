@@ -11,6 +11,7 @@ import msgspec
 
 from twite.domain.alert import ALERTS_OF_EVENTS, ALERTS_OF_PIXELS, AlertKind
 from twite.domain.delivery import State
+from twite.domain.destination import LONG_WAIT
 from twite.domain.history import ConversionCounts
 from twite.domain.pause import Cause, Pause
 from twite.domain.plural import plural
@@ -21,6 +22,7 @@ from twite.domain.value_change import RuleFailures
 from twite.gateway.alerts.alert_store import CheckResult
 from twite.gateway.ports.machine import DiskSpace
 from twite.gateway.ports.ownership import GatewayCondition
+from twite.gateway.ports.state import RateLimitWindow
 from twite.redaction.mask_text import without_echoes
 
 STORE: Final = "store"
@@ -76,6 +78,7 @@ class CheckFacts(msgspec.Struct, frozen=True, kw_only=True):
     export_silences: Sequence[Silence | None] | None = None
     space: DiskSpace | None = None
     rule_failures: Sequence[RuleFailures] | None = None
+    rate_limit_windows: Sequence[RateLimitWindow] | None = None
 
 
 class AlertCheck(msgspec.Struct, frozen=True, kw_only=True):
@@ -224,6 +227,23 @@ def of_gateways(
         )
 
 
+def of_rate_limits(
+    windows: Iterable[RateLimitWindow], context: CheckContext
+) -> Iterator[CheckResult]:
+    """Check whether X, in a 429 or 503, has named a time beyond the usual windows of its limits."""
+    by_pixel = {window.pixel: window for window in windows}
+    for pixel in context.pixels:
+        window = by_pixel.get(pixel)
+        left = 0 if window is None else window.until - context.now
+        reason = "" if window is None else without_echoes(window.reason)
+        yield CheckResult(
+            kind=AlertKind.ACCOUNT_LIMITED,
+            subject=pixel,
+            bad=True if left > LONG_WAIT else False if left <= 0 else None,
+            reason=f"until {spelled(context.now + left)}: {reason}",
+        )
+
+
 def of_silences(silences: Iterable[Silence | None], context: CheckContext) -> Iterator[CheckResult]:
     """Return check results for unusually long silences. Sources with little history are unknown."""
     return _of_silences(AlertKind.SOURCE_SILENT, "conversions", context.sources, silences)
@@ -289,6 +309,11 @@ CHECKS: Final = (
         kinds=frozenset(
             {AlertKind.DEAD_LETTERS, AlertKind.CONVERSIONS_HELD, AlertKind.BALANCE_RESIDUE}
         ),
+    ),
+    AlertCheck(
+        fact="rate_limit_windows",
+        check=of_rate_limits,
+        kinds=frozenset({AlertKind.ACCOUNT_LIMITED}),
     ),
     AlertCheck(fact="forecasts", check=of_forecasts, kinds=frozenset({AlertKind.DEADLINE_RISK})),
     AlertCheck(fact="silences", check=of_silences, kinds=frozenset({AlertKind.SOURCE_SILENT})),

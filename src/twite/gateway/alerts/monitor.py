@@ -17,7 +17,6 @@ from twite.domain.pause import Pause
 from twite.domain.stats.backlog import Forecast
 from twite.domain.stats.traffic import KEPT_HOURS, HourlyTraffic, Silence, noted, silence
 from twite.domain.times import MINUTE, SECOND
-from twite.domain.value_change import RuleFailures
 from twite.gateway.alerts.alert_store import AlertStore, CheckResult
 from twite.gateway.alerts.checks import (
     CHECKS,
@@ -51,7 +50,7 @@ from twite.gateway.ports.listing import QueryScope
 from twite.gateway.ports.machine import Clock, Disk, DiskSpace, wait_for_event
 from twite.gateway.ports.ownership import GatewayCondition
 from twite.gateway.ports.queries import DeliveredQuery, FailedRulesQuery, Queries
-from twite.gateway.ports.state import StateStore
+from twite.gateway.ports.state import RateLimitWindow, StateStore
 
 EVERY: Final = MINUTE
 # A failed commit no longer counts after this time.
@@ -265,6 +264,11 @@ class Monitor:
         await self._load_replies()
         accounts = await self._balance.once()
         expected, space = await self._forecasts(now), await self._space()
+        rule_failures = rate_limit_windows = None
+        with suppress(TwiteError):  # another check reports it
+            query = FailedRulesQuery(since=now - RULES_WITHIN)
+            rule_failures = await self._records.answer(query) if self._rules else ()
+            rate_limit_windows = await self._state.load(RateLimitWindow)
         facts = CheckFacts(
             accounts=accounts,
             forecasts=expected,
@@ -275,7 +279,8 @@ class Monitor:
             ),
             sync_silences=await self._silences_of(self._syncs, SYNC_ROWS.store, now),
             export_silences=await self._silences_of(self._exports, EXPORT_RUNS.store, now),
-            rule_failures=await self._rule_failures(now),
+            rule_failures=rule_failures,
+            rate_limit_windows=rate_limit_windows,
         )
         context = CheckContext(
             now=now,
@@ -301,13 +306,6 @@ class Monitor:
                 space=space,
             )
         )
-
-    async def _rule_failures(self, now: int) -> Sequence[RuleFailures] | None:
-        if not self._rules:
-            return ()
-        with suppress(TwiteError):  # another check reports it
-            return await self._records.answer(FailedRulesQuery(since=now - RULES_WITHIN))
-        return None
 
     async def _load_replies(self) -> None:
         try:

@@ -10,7 +10,7 @@ from typing import Final, Self
 
 import msgspec
 
-from twite.domain.destination import RATE_WINDOW, Destination
+from twite.domain.destination import LONG_WAIT, LONGEST_X_WAIT, RATE_WINDOW, Destination
 from twite.domain.times import MINUTE, SECOND
 from twite.gateway.ports.machine import Clock
 from twite.gateway.ports.outbox import DeliveryStore
@@ -21,8 +21,7 @@ from twite.gateway.ports.state import RateLimitWindow
 _ROOM: Final = 0.1
 # X's headers are believed for this long when they contradict a later 429.
 _RECENTLY: Final = MINUTE
-# If a reset is more than this many windows ahead, the header or a clock must be wrong.
-_CREDIBLE: Final = 2
+_USED_UP: Final = "X's rate limit is used up"
 
 
 class Meter:
@@ -68,7 +67,7 @@ class Meter:
         self._reset = reset
 
     def _is_limited(self, now: int) -> bool:
-        return now < self._reset <= now + _CREDIBLE * self._window
+        return now < self._reset <= now + LONGEST_X_WAIT
 
     def _forget(self, now: int) -> None:
         # If the clock went back, conversions with a later time count as sent now.
@@ -106,6 +105,8 @@ class RateLimit:
         )
         self._closed_until = 0
         self._noted_until = 0
+        # Why nothing is sent until then.
+        self.reason = _USED_UP
         # When X's headers last said that something is left.
         self._granted_at: int | None = None
         # (pixel, event) → the reset of its own limit.
@@ -148,17 +149,19 @@ class RateLimit:
         """Record that the reset at this wall time is stored."""
         self._noted_until = until - self._clock.now() + self._clock.elapsed()
 
-    def obey(self, *, left: int, reset: int) -> None:
-        """Apply X's headers: `left` conversions until `reset` (wall time).
+    def obey(self, *, left: int, reset: int, reason: str = _USED_UP) -> None:
+        """Apply X's headers: `left` conversions until `reset` (wall time), because of `reason`.
 
         Responses may arrive out of order, so once X has sent a zero, no response raises the limit
         before the reset.
         """
         now = self._clock.elapsed()
         at = reset - self._clock.now() + now
-        if at > now + _CREDIBLE * RATE_WINDOW:
+        if at > now + LONGEST_X_WAIT:
             return
         if left <= 0:
+            if at > self._closed_until:
+                self.reason = reason
             self._closed_until = at = max(self._closed_until, at)
         elif now < self._closed_until:
             return
@@ -172,7 +175,8 @@ class RateLimit:
         This closes the account, unless what X and the meter said before contradicts it: much of the
         limit is left. If the response `names_window`, the window of the account or user, X's
         headers must have said so recently. Then only the event is limited. If X also limits another
-        event before the reset, the account is closed after all.
+        event before the reset, the account is closed after all. A wait of hours always closes it,
+        because it must survive a restart, and X documents no limit of one event.
         """
         now = self._clock.elapsed()
         at = reset - self._clock.now() + now
@@ -183,7 +187,7 @@ class RateLimit:
         if names_window:
             granted_at = self._granted_at
             has_room &= granted_at is not None and now - granted_at <= _RECENTLY
-        if has_room and events.keys() <= {whose}:
+        if has_room and events.keys() <= {whose} and at <= now + LONG_WAIT:
             events[whose] = at
         else:
             last = max([at, *events.values()])
@@ -212,10 +216,10 @@ class GatewayStart(msgspec.Struct, frozen=True):
     def end(self, until: int) -> int:
         """Return when a stored window ends.
 
-        No window is longer than a credible one. Without this limit, a window that was stored long
-        after the latest recorded time would become too long to be credible.
+        A downtime makes no window longer than LONG_WAIT: a gateway that was off for days would
+        otherwise wait as long for a window that has passed.
         """
-        return max(until, min(until + self.away, self.at + _CREDIBLE * RATE_WINDOW))
+        return max(until, min(until + self.away, self.at + LONG_WAIT))
 
 
 async def restored_limits(
@@ -225,7 +229,10 @@ async def restored_limits(
     now = clock.now()
     away = start.away if now < start.at + RATE_WINDOW else 0
     spent = await store.answer(AttemptsQuery(since=now - away - RATE_WINDOW))
-    closed = {window.pixel: start.end(window.until) for window in await store.load(RateLimitWindow)}
+    closed = {
+        window.pixel: (start.end(window.until), window.reason)
+        for window in await store.load(RateLimitWindow)
+    }
     accounts: dict[str, list[Destination]] = {}
     for destination in destinations:
         accounts.setdefault(destination.meter, []).append(destination)
@@ -236,7 +243,8 @@ async def restored_limits(
         rate_limit = RateLimit(limit=members[-1].rate, clock=clock, past=sent, pixels=pixels)
         ends = [closed[pixel] for pixel in pixels if pixel in closed]
         if ends:
-            rate_limit.obey(left=0, reset=max(ends))
-            rate_limit.noted(max(ends))
+            end, reason = max(ends)
+            rate_limit.obey(left=0, reset=end, reason=reason)
+            rate_limit.noted(end)
         rate_limits[name] = rate_limit
     return rate_limits

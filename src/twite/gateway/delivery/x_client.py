@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from twite.domain.delivery import Attempt, Group, NewDeliveries, ambiguous_of
+from twite.domain.delivery import LAST_CEILING, Attempt, Group, NewDeliveries, ambiguous_of
 from twite.domain.destination import Destination, MissingCredentials, OAuthKeys, PixelToken
 from twite.domain.errors import TransientError
 from twite.domain.outcome import Delivered, Errored, Outcome, Rejected, RejectionScope
@@ -33,7 +33,7 @@ from twite.gateway.ports.transport import (
 )
 from twite.redaction.mask_tree import masked_words
 from twite.x import spec
-from twite.x.decode import decode, limit_of, names_window
+from twite.x.decode import decode, ignored_waits, limit_of, names_window
 from twite.x.encode import batch_body, conversions_url, joined_body
 from twite.x.oauth1 import sign
 
@@ -107,6 +107,11 @@ class XClient:
         """Return (conversions remaining, reset in ms of Twite's clock) from X's headers."""
         limit = limit_of(response.headers)
         return None if limit is None else (limit[0], limit[1] - self._ahead(response))
+
+    def ignored_waits(self, response: Response) -> str:
+        """Say which times in X's headers are ignored, because they are too far ahead."""
+        x_now = self.clock.now() + self._ahead(response)
+        return ignored_waits(response.status, response.headers, x_now)
 
     def was_misdated(
         self, destination: Destination, response: Response | NoResponse, *, at: int
@@ -267,9 +272,8 @@ class RequestSender:
         until = self._rate_limit.unnoted()
         if until is None:
             return
-        reason = "X's rate limit is used up"
         windows = [
-            RateLimitWindow(pixel=pixel, until=until, reason=reason)
+            RateLimitWindow(pixel=pixel, until=until, reason=self._rate_limit.reason)
             for pixel in self._rate_limit.pixels
         ]
         try:
@@ -320,12 +324,24 @@ class RequestSender:
         is_limited = isinstance(outcome, Errored) and outcome.limited
         if limit is not None and (limit[0] > 0 or not is_limited):
             self._rate_limit.obey(left=limit[0], reset=limit[1])
-        if isinstance(outcome, Errored) and outcome.limited and outcome.retry_at is not None:
+        if not isinstance(outcome, Errored):
+            return
+        ignored = self._x_client.ignored_waits(response)
+        if ignored:
+            self._observer.see(ProblemSeen(where=ProblemPlace.RATE_LIMIT, reason=ignored))
+        if outcome.retry_at is None:
+            return
+        if outcome.limited:
             self._rate_limit.exceeded(
                 (in_flight.batch.pixel, in_flight.batch.event),
                 reset=outcome.retry_at,
                 names_window=names_window(response.headers),
             )
+        elif outcome.retry_at > self._clock.now() + LAST_CEILING:
+            # Deliveries back off for less, and a wrong clock could write a later time. So X's time
+            # counts for the account, which a restart knows, too.
+            reason = f"X asks to wait: {outcome.reason}"
+            self._rate_limit.obey(left=0, reset=outcome.retry_at, reason=reason)
 
 
 def body_of(group: Group) -> bytes:

@@ -201,6 +201,7 @@ class ProblemPlace(StrEnum):
     ALERTS = "alerts"
     OUTBOX = "outbox"
     PRUNING = "pruning"
+    RATE_LIMIT = "rate limit"
     RESULTS = "results"
     STORE = "store"
     SWEEP = "sweep"

@@ -7,18 +7,19 @@
 No day is fetched again after 30 days. [doc CM: estimates until 24 hours, corrections until 14 days]
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 from zoneinfo import ZoneInfo
 
 import msgspec
 
-from twite.domain.destination import Destination, OAuthKeys
+from twite.domain.destination import LONGEST_X_WAIT, Destination, OAuthKeys
 from twite.domain.errors import OperatorError, XUnanswering
 from twite.domain.results.account import ResultsAccount
 from twite.domain.results.account_days import AccountDay, blocks, days_until, granularity_of
 from twite.domain.results.stats_request import MOST_DAYS
 from twite.domain.times import DAY, HOUR, MINUTE
+from twite.gateway.ports.state import StateReader
 from twite.gateway.results.back_fill import (
     LAST_DAYS,
     BackFill,
@@ -41,8 +42,8 @@ KEPT_DAYS: Final = 430
 POLL_EVERY: Final = MINUTE
 # The wait after a refusal, which a person must resolve.
 _AFTER_REFUSAL: Final = HOUR
-# A longer stored wait was written by a wrong clock.
-_LONGEST_WAIT: Final = HOUR
+# A longer stored wait was written by a wrong clock. Waits are rounded up to whole seconds.
+_LONGEST_WAIT: Final = LONGEST_X_WAIT + MINUTE
 
 
 def signed_in_accounts(destinations: Collection[Destination]) -> dict[str, OAuthKeys]:
@@ -57,6 +58,15 @@ def signed_in_accounts(destinations: Collection[Destination]) -> dict[str, OAuth
         if destination.account is not None and keys is not None:
             found.setdefault(destination.account, keys)
     return found
+
+
+async def must_user_wait(state: StateReader, accounts: Iterable[str], *, now: int) -> bool:
+    """Return whether X has named a later time for requests of the accounts' user.
+
+    It said so about one account, also before a restart. Raises LedgerUnavailable.
+    """
+    known = [await load_account(state, account) for account in accounts]
+    return any(_is_ahead(account.user_wait_until, now) for account in known)
 
 
 class ResultsFetch:
@@ -80,7 +90,7 @@ class ResultsFetch:
         What X refused or did not answer is stored as the account's problem.
         """
         now, account = self._clock.now(), await load_account(self._state, self._account)
-        if now < account.wait_until <= now + _LONGEST_WAIT:
+        if _is_ahead(account.wait_until, now):
             return False
         try:
             if account.is_due(now):
@@ -106,7 +116,10 @@ class ResultsFetch:
         await put_account(
             self._state,
             msgspec.structs.replace(
-                account, wait_until=max(wait.until, account.wait_until), problem=wait.reason
+                account,
+                wait_until=max(wait.until, account.wait_until),
+                user_wait_until=wait.until if wait.is_named else account.user_wait_until,
+                problem=wait.reason,
             ),
         )
 
@@ -172,6 +185,10 @@ class ResultsFetch:
             unreadable |= dict.fromkeys(read.unreadable)
             cells.add(read)
         await self._days.merge(cells, fetched_at=now)
+
+
+def _is_ahead(until: int, now: int) -> bool:
+    return now < until <= now + _LONGEST_WAIT
 
 
 def _changed(days: Sequence[AccountDay], active: Sequence[ActiveCampaign]) -> list[AccountDay]:

@@ -17,7 +17,7 @@ from twite.domain.times import SECOND
 from twite.gateway.ports.machine import Clock, Randomness
 from twite.gateway.ports.transport import NoResponse, Response
 from twite.x import spec
-from twite.x.decode import asked_again_at, is_ambiguous
+from twite.x.decode import asked_again_at, ignored_waits, is_ambiguous, names_time
 from twite.x.inquiry import (
     AdsAccountAccess,
     Inquiry,
@@ -218,18 +218,25 @@ def _passing(inquiry: Inquiry, response: Response, *, now: int) -> XUnanswering 
     until = asked_again_at(response.status, response.headers, of_x)
     # Another second, because X's clock may show parts of seconds, and the header does not.
     wait = max(1, -(-(until - of_x) // SECOND) + 1)
+    is_named = names_time(response.status, response.headers, of_x)
+    ignored = ignored_waits(response.status, response.headers, of_x)
     if response.status == 429:
         reason = f"X's request limit is used up. Try again in {wait} s"
-        return XUnanswering(reason=reason, retry_after=wait)
+        reason = f"{reason} ({ignored})" if ignored else reason
+        return XUnanswering(reason=reason, retry_after=wait, is_named=is_named)
     answer = f"{response.status} {words_of(response.body)}".strip()
-    return _unanswered(inquiry, answer, left=True, wait=wait)
+    answer = f"{answer} ({ignored})" if ignored else answer
+    return _unanswered(inquiry, answer, left=True, wait=wait, is_named=is_named)
 
 
-def _unanswered(inquiry: Inquiry, reason: str, *, left: bool, wait: int = 60) -> XUnanswering:
+def _unanswered(
+    inquiry: Inquiry, reason: str, *, left: bool, wait: int = 60, is_named: bool = False
+) -> XUnanswering:
     again = "Try again later"
     if left and inquiry.method != "GET":
         again = "X may have carried out the request: check before you try again"
-    return XUnanswering(reason=f"no valid response from X: {reason}. {again}", retry_after=wait)
+    words = f"no valid response from X: {reason}. {again}"
+    return XUnanswering(reason=words, retry_after=wait, is_named=is_named)
 
 
 def _off(response: Response, now: int) -> int:

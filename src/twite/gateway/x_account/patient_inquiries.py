@@ -12,7 +12,7 @@ import msgspec
 
 from twite.domain.destination import RATE_WINDOW, OAuthKeys
 from twite.domain.errors import OperatorError, XUnanswering
-from twite.domain.times import SECOND
+from twite.domain.times import MINUTE, SECOND
 from twite.gateway.rate_limiter import RateLimiter
 from twite.gateway.x_account.inquiries import XInquiries
 from twite.x.analytics import STATS_RATE
@@ -30,10 +30,11 @@ class NotLeading(OperatorError):
 
 
 class XWait(msgspec.Struct, frozen=True, kw_only=True):
-    """X asks to wait until a time (ms)."""
+    """Nothing is asked until a time (ms). `is_named`: X named it, for all requests of the user."""
 
     until: int
     reason: str
+    is_named: bool = False
 
 
 def request_budget() -> RateLimiter:
@@ -73,9 +74,14 @@ class PatientInquiries(XInquiries):
                 return await XInquiries.ask_as(self, keys, question, read, about=about)
             except XUnanswering as unanswered:
                 pause = unanswered.retry_after * SECOND
-                wait_for_x = XWait(until=self.clock.now() + pause, reason=unanswered.reason)
+                wait_for_x = XWait(
+                    until=self.clock.now() + pause,
+                    reason=unanswered.reason,
+                    is_named=unanswered.is_named,
+                )
                 await self.note_wait(wait_for_x)
                 tries += 1
-                if tries >= _MOST_TRIES:
+                # During hours, settings, credentials and the leader may change.
+                if tries >= _MOST_TRIES or pause > RATE_WINDOW + MINUTE:
                     raise
                 await self.clock.sleep(pause)
