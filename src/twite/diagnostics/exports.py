@@ -64,8 +64,10 @@ async def _reach(export: ExportSettings) -> None:
         # It need not exist.
         await asyncio.to_thread(storage.read, state_path("check"))
     else:
-        async with open_table(export.secret_url, table=export.table, store="", export=export.name):
-            pass
+        async with open_table(
+            export.secret_url, table=export.table, store="", export=export.name
+        ) as table_target:
+            await table_target.examine()
 
 
 async def _last_run(settings: Settings, export: ExportSettings) -> ExportRun | None:

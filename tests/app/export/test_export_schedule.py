@@ -4,6 +4,7 @@ import asyncio
 from types import SimpleNamespace
 
 import pytest
+from msgspec.structs import replace
 
 from fakes import MovingClock
 from memory_store.state import MemoryState
@@ -14,7 +15,7 @@ from twite.app.export.state import list_exports, load_run, run_record
 from twite.config.exports import ExportSettings
 from twite.domain.errors import ClientError
 from twite.domain.secret import Secret
-from twite.domain.times import MINUTE, SECOND
+from twite.domain.times import DAY, MINUTE, SECOND
 from twite.gateway.alerts.webhook_traffic import EXPORT_RUNS
 from twite.gateway.ports.events import ConditionChanged, ProblemSeen
 
@@ -34,7 +35,7 @@ class Runs:
         self.cancelled = 0
 
     async def __call__(self, target, _basis, range_, run):
-        assert target is EXPORT
+        assert target.name == EXPORT.name
         assert range_.since == 0
         self.count += 1
         try:
@@ -101,6 +102,30 @@ async def test_interval_lasts_across_restarts(stage):
     await stage.pass_time(2 * MINUTE)
 
     assert (before, stage.runs.count) == (0, 1)
+
+
+async def test_shorter_interval_counts_from_the_last_run_after_a_reload(stage):
+    stage.settings.exports = (replace(EXPORT, interval=7 * DAY),)
+    stage.schedule.start()
+    await stage.pass_time(MINUTE)
+
+    stage.settings.exports = (EXPORT,)
+    await stage.pass_time(13 * MINUTE)
+    before = stage.runs.count
+    await stage.pass_time(2 * MINUTE)
+
+    assert (before, stage.runs.count) == (1, 2)
+
+
+async def test_clock_that_was_ahead_delays_a_run_by_no_more_than_its_interval(stage):
+    stage.clock.jump(300 * DAY)
+    stage.schedule.start()
+    await stage.pass_time(SECOND)
+    stage.clock.jump(-300 * DAY)
+
+    await stage.pass_time(16 * MINUTE)
+
+    assert stage.runs.count >= 2
 
 
 async def test_export_never_runs_twice_at_once(stage):

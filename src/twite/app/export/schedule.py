@@ -35,7 +35,7 @@ class ExportSchedule(ScheduleLoop):
         exports = self._in_use().exports if leads else ()
         self._failing.keep(export.name for export in exports)
         for export in exports:
-            if export.name in self._runs or not self._may_be_due(export.name):
+            if export.name in self._runs or not self._may_be_due(export.name, export.interval):
                 continue
             last = await load_run(self._store, export.name)
             self._failing.report(export.name, "" if last is None else last.error)

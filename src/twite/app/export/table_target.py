@@ -16,6 +16,10 @@ class TableTarget:
     def __init__(self, connection: ConnectionThread[ExportTable]) -> None:
         self._connection = connection
 
+    async def examine(self) -> None:
+        """Raise ClientError if Twite cannot write tables that exist."""
+        await self._connection.run(lambda table: table.examine())
+
     async def begin(self) -> ExportPosition | None:
         return await self._connection.run(lambda table: table.begin())
 

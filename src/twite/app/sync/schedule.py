@@ -100,7 +100,7 @@ class SyncSchedule(ScheduleLoop):
         for sync in syncs:
             lock = self._running.get(sync.name)
             is_running = sync.name in self._runs or (lock is not None and lock.locked())
-            if not is_running and self._may_be_due(sync.name):
+            if not is_running and self._may_be_due(sync.name, sync.interval):
                 await self._begin_if_due(sync)
 
     async def _begin_if_due(self, sync: SyncSettings) -> None:

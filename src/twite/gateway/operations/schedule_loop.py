@@ -67,8 +67,13 @@ class ScheduleLoop(ABC):
             assert isinstance(error, Exception)  # noqa: S101  # others end the process
             self._observer.see(ProblemSeen.of(self.place, error))
 
-    def _may_be_due(self, name: str) -> bool:
-        return self._due.get(name, 0) <= self._clock.now()
+    def _may_be_due(self, name: str, interval: int) -> bool:
+        """Whether to look at the last run. A due time beyond the interval is of a longer one.
+
+        A reload may have shortened it, or the clock was ahead.
+        """
+        now, due = self._clock.now(), self._due.get(name, 0)
+        return due <= now or due > now + interval
 
     def _is_due(self, name: str, last: int | None, interval: int) -> bool:
         """Whether an interval has passed since the last run, which another gateway may have begun.

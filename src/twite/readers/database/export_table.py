@@ -1,8 +1,11 @@
 """The tables of an export in PostgreSQL: its rows, its position, and the rows that may change.
 
 Rows, tracked rows and position are written in one transaction, so an export that is killed neither
-repeats nor loses a row.
+repeats nor loses a row. Without one of the tables, the other two are worth nothing: all exports of
+the table begin again.
 """
+
+import hashlib
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -22,6 +25,7 @@ from twite.gateway.operations.export_rows import (
 from twite.gateway.ports.exports import ExportBatch, ExportPosition
 from twite.readers.database.connection import double_quoted
 from twite.readers.database.postgres import PostgresClient
+from twite.readers.database.table_columns import WrittenTable
 
 _TYPES: Final[Mapping[ColumnKind, str]] = MappingProxyType(
     {
@@ -45,16 +49,36 @@ class ExportTable(PostgresClient):
         """Raises DatabaseUnusable."""
         super().__init__(secret_url)
         parts = table.split(".")
-        self._table = _quoted(parts)
-        self._tracked = _quoted([*parts[:-1], f"{parts[-1]}_tracked"])
-        self._positions = _quoted([*parts[:-1], f"{parts[-1]}_position"])
+        self._rows = WrittenTable(
+            name=_quoted(parts),
+            columns={column.name: _TYPES[column.kind] for column in COLUMNS},
+            key=("key",),
+        )
+        self._tracking = WrittenTable(
+            name=_quoted([*parts[:-1], f"{parts[-1]}_tracked"]),
+            columns={"store": "text", "number": "bigint", "digest": "bigint"},
+            key=("store", "number"),
+            required=("digest",),
+        )
+        self._progress = WrittenTable(
+            name=_quoted([*parts[:-1], f"{parts[-1]}_position"]),
+            columns={"store": "text", "export": "text", "position": "text"},
+            key=("store", "export"),
+            required=("position",),
+        )
+        self._table, self._tracked = self._rows.name, self._tracking.name
+        self._positions = self._progress.name
         self._index = double_quoted(f"{parts[-1]}_updated_at")
         self._store = store
         self._export = export
         self._upsert = _upsert(self._table)
 
+    def examine(self) -> bool:
+        """Return whether the tables exist. Raises ClientError if Twite cannot write them."""
+        return self._run(self._exist())
+
     def begin(self) -> ExportPosition | None:
-        """Create the tables if need be, and return the position."""
+        """Create the tables if need be, and return the position. Raises ClientError, as above."""
         return self._run(self._begin())
 
     def tracked(self, after: int, through: int, limit: int) -> dict[int, int]:
@@ -63,11 +87,13 @@ class ExportTable(PostgresClient):
     def write(self, batch: ExportBatch) -> None:
         self._run(self._write(batch))
 
+    async def _exist(self) -> bool:
+        tables = self._rows, self._tracking, self._progress
+        return all([await table.exists(self._connection) for table in tables])
+
     async def _begin(self) -> ExportPosition | None:
-        if await self._is_missing(self._positions):
-            async with self._connection.transaction():
-                for statement in self._schema():
-                    await self._connection.execute(statement)
+        if not await self._exist():
+            await self._create()
         found = await self._connection.fetchval(
             f"SELECT position FROM {self._positions} WHERE store = $1 AND export = $2",  # noqa: S608  # a quoted name
             self._store,
@@ -75,25 +101,26 @@ class ExportTable(PostgresClient):
         )
         return None if found is None else msgspec.json.decode(found, type=ExportPosition)
 
-    async def _is_missing(self, table: str) -> bool:
-        return bool(await self._connection.fetchval("SELECT to_regclass($1) IS NULL", table))
-
-    def _schema(self) -> Sequence[str]:
-        """Return the statements that create the tables. The position's is the last one."""
-        columns = ", ".join(
-            f"{column.name} {_TYPES[column.kind]}"
-            + (" PRIMARY KEY" if column.name == "key" else "")
-            for column in COLUMNS
-        )
-        tracked = "store text, number bigint, digest bigint NOT NULL, PRIMARY KEY (store, number)"
-        position = "store text, export text, position text NOT NULL, PRIMARY KEY (store, export)"
-        return (
-            f"CREATE TABLE IF NOT EXISTS {self._table} ({columns})",
-            f"COMMENT ON TABLE {self._table} IS '{_ABOUT}'",
-            f"CREATE INDEX IF NOT EXISTS {self._index} ON {self._table} (updated_at)",
-            f"CREATE TABLE IF NOT EXISTS {self._tracked} ({tracked})",
-            f"CREATE TABLE IF NOT EXISTS {self._positions} ({position})",
-        )
+    async def _create(self) -> None:
+        """Create the tables that are missing, and forget what the others know of rows."""
+        digest = hashlib.blake2b(self._table.encode(), digest_size=8).digest()
+        async with self._connection.transaction():
+            # Another export may create them at the same time.
+            await self._connection.execute(
+                "SELECT pg_advisory_xact_lock($1)", int.from_bytes(digest, signed=True)
+            )
+            if await self._exist():
+                return
+            for statement in (
+                self._rows.definition,
+                f"COMMENT ON TABLE {self._table} IS '{_ABOUT}'",
+                f"CREATE INDEX IF NOT EXISTS {self._index} ON {self._table} (updated_at)",
+                self._tracking.definition,
+                self._progress.definition,
+                f"DELETE FROM {self._tracked}",  # noqa: S608  # as above
+                f"DELETE FROM {self._positions}",  # noqa: S608  # as above
+            ):
+                await self._connection.execute(statement)
 
     async def _read_tracked(self, after: int, through: int, limit: int) -> dict[int, int]:
         rows = await self._connection.fetch(

@@ -48,8 +48,9 @@ class PostgresClient:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
+        self._connection: Any = None
         try:
-            self._connection: Any = self._run(self._connect())
+            self._connection = self._run(self._connect())
         except BaseException:
             self._end()
             raise
@@ -88,6 +89,11 @@ class PostgresClient:
                 # A rollback could wait for ever, too.
                 if not call.done():
                     self.interrupt()
+                raise
+            except self._asyncpg.InterfaceError:
+                if self._connection is not None and self._connection.is_closed():
+                    # The driver says which of its functions found that.
+                    raise ConnectionResetError("the server closed the connection") from None
                 raise
 
     async def _connect(self) -> Any:  # noqa: ANN401  # asyncpg has no types

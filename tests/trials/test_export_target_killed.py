@@ -1,0 +1,158 @@
+"""Exports whose process or target is killed, from both store engines: every row is right."""
+
+import asyncio
+import io
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from urllib.parse import quote
+
+import asyncpg
+import obstore
+import polars as pl
+import pytest
+from obstore.store import from_url
+from test_export_killed import ENVIRONMENT, ChangingStore
+
+import fork_server
+from postgres_server import PostgresServer, programs
+from s3_server import BUCKET, s3_server
+from twite.domain.times import DAY
+from twite.gateway.ports.store import StoreOptions
+from twite.stores.postgres.store import PostgresStore
+from twite.stores.sqlite import SQLiteStore
+from written import GOOD, write
+
+pytestmark = [pytest.mark.journey, pytest.mark.timeout(1_800)]
+
+KILLS = 30 if os.environ.get("TWITE_TRIAL") else 4
+BEFORE = 20
+
+
+def exporting(path, environ, to):
+    return fork_server.Popen(
+        [sys.executable, "-m", "twite", "export", "--to", to, "-c", str(path)],
+        env=os.environ | ENVIRONMENT | environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def store_url(request):
+    if request.param == "sqlite":
+        return ""
+    return request.getfixturevalue("empty_postgres_url")
+
+
+@pytest.fixture
+async def changing(store_url, tmp_path):
+    if not store_url:
+        path = write(tmp_path)
+        store = await SQLiteStore.open(str(tmp_path / "twite.db"))
+    else:
+        url = store_url
+        path = write(tmp_path, GOOD.replace("sqlite:twite.db", url))
+        store = await PostgresStore.open(url, StoreOptions())
+    made = ChangingStore(store)
+    made.path = path
+    now = time.time_ns() // 1_000_000
+    for number in range(BEFORE):
+        await made.record(now - DAY + number)
+    yield made
+    await store.close()
+
+
+async def rows_of_table(url):
+    connection = await asyncpg.connect(url)
+    rows = await connection.fetch(
+        "SELECT key, state, reason, attempts, last_status FROM twite_conversions"
+    )
+    await connection.close()
+    return {key: tuple(row) for key, *row in map(tuple, rows)}
+
+
+def rows_of_objects():
+    bucket = from_url(f"s3://{BUCKET}")
+    paths = [each["path"] for page in obstore.list(bucket) for each in page]
+    frames = [
+        pl.read_parquet(io.BytesIO(bytes(obstore.get(bucket, path).bytes())))
+        for path in paths
+        if path.endswith(".parquet")
+    ]
+    print(len(frames), "objects", sum(map(len, frames)), "rows")
+    latest = pl.concat(frames).sort("updated_at").unique(subset="key", keep="last")
+    return {
+        key: tuple(row)
+        for key, *row in latest["key", "state", "reason", "attempts", "last_status"].rows()
+    }
+
+
+async def run_killed(changing, environ, to, kill):
+    end = asyncio.Event()
+    changes = asyncio.create_task(changing.change_on(end))
+    chance, ended = random.Random(3), Counter()
+    longest = 1.5
+    while ended["killed"] < KILLS:
+        process = exporting(changing.path, environ, to)
+        await asyncio.to_thread(time.sleep, 0.2 + chance.random() * longest)
+        if process.poll() is None:
+            said = await kill(process)
+            ended["killed"] += 1
+        else:
+            said = process.stdout.read()
+            ended["done"] += 1
+            assert process.returncode == 0, said
+        print(process.returncode, said[-300:])
+        process.stdout.close()
+    end.set()
+    await changes
+    last = exporting(changing.path, environ, to)
+    said, _ = await asyncio.to_thread(last.communicate)
+    assert last.returncode == 0, said
+    print(ended, said)
+
+
+async def sigkill(process):
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    return b""
+
+
+async def compare(changing, found):
+    expected = await changing.expected()
+    stored = {key: row for key, row in found.items() if row[0] != "rejected"}
+    wrong = {k: (stored.get(k), v) for k, v in expected.items() if stored.get(k) != v}
+    print(len(expected), len(stored), len(wrong), dict(list(wrong.items())[:3]))
+    assert wrong == {}
+    assert stored.keys() == expected.keys()
+    assert len(found) - len(stored) == changing.requests
+
+
+async def test_killed_exports_to_objects(changing):
+    with s3_server() as variables, pytest.MonkeyPatch.context() as patch:
+        for name, value in variables.items():
+            patch.setenv(name, value)
+        await run_killed(changing, variables, f"s3://{BUCKET}/twite/", sigkill)
+        await compare(changing, rows_of_objects())
+
+
+async def test_target_database_that_is_killed(changing):
+    server = PostgresServer(programs())
+    try:
+        url = server.create("warehouse")
+
+        async def kill(process):
+            await asyncio.to_thread(server.stop, signal.SIGQUIT)
+            said, _ = await asyncio.to_thread(process.communicate)
+            await asyncio.to_thread(server.start)
+            return said
+
+        await run_killed(changing, {"W": url}, "env:W", kill)
+        await compare(changing, await rows_of_table(url))
+    finally:
+        server.stop()
