@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from urllib.parse import quote
 
 import asyncpg
 import obstore
@@ -31,9 +30,10 @@ pytestmark = [pytest.mark.journey, pytest.mark.timeout(1_800)]
 
 KILLS = 30 if os.environ.get("TWITE_TRIAL") else 4
 BEFORE = 20
+LONGEST = 1.5  # seconds
 
 
-def exporting(path, environ, to):
+def started(path, environ, to):
     return fork_server.Popen(
         [sys.executable, "-m", "twite", "export", "--to", to, "-c", str(path)],
         env=os.environ | ENVIRONMENT | environ,
@@ -51,13 +51,12 @@ def store_url(request):
 
 @pytest.fixture
 async def changing(store_url, tmp_path):
-    if not store_url:
+    if store_url:
+        path = write(tmp_path, GOOD.replace("sqlite:twite.db", store_url))
+        store = await PostgresStore.open(store_url, StoreOptions())
+    else:
         path = write(tmp_path)
         store = await SQLiteStore.open(str(tmp_path / "twite.db"))
-    else:
-        url = store_url
-        path = write(tmp_path, GOOD.replace("sqlite:twite.db", url))
-        store = await PostgresStore.open(url, StoreOptions())
     made = ChangingStore(store)
     made.path = path
     now = time.time_ns() // 1_000_000
@@ -84,7 +83,6 @@ def rows_of_objects():
         for path in paths
         if path.endswith(".parquet")
     ]
-    print(len(frames), "objects", sum(map(len, frames)), "rows")
     latest = pl.concat(frames).sort("updated_at").unique(subset="key", keep="last")
     return {
         key: tuple(row)
@@ -96,38 +94,32 @@ async def run_killed(changing, environ, to, kill):
     end = asyncio.Event()
     changes = asyncio.create_task(changing.change_on(end))
     chance, ended = random.Random(3), Counter()
-    longest = 1.5
     while ended["killed"] < KILLS:
-        process = exporting(changing.path, environ, to)
-        await asyncio.to_thread(time.sleep, 0.2 + chance.random() * longest)
+        process = started(changing.path, environ, to)
+        await asyncio.to_thread(time.sleep, 0.2 + chance.random() * LONGEST)
         if process.poll() is None:
-            said = await kill(process)
+            await kill(process)
             ended["killed"] += 1
         else:
-            said = process.stdout.read()
+            assert process.returncode == 0, process.stdout.read()
             ended["done"] += 1
-            assert process.returncode == 0, said
-        print(process.returncode, said[-300:])
         process.stdout.close()
     end.set()
     await changes
-    last = exporting(changing.path, environ, to)
+    last = started(changing.path, environ, to)
     said, _ = await asyncio.to_thread(last.communicate)
     assert last.returncode == 0, said
-    print(ended, said)
 
 
-async def sigkill(process):
+async def killed_with(process):
     process.send_signal(signal.SIGKILL)
-    process.wait()
-    return b""
+    await asyncio.to_thread(process.wait)
 
 
 async def compare(changing, found):
     expected = await changing.expected()
     stored = {key: row for key, row in found.items() if row[0] != "rejected"}
-    wrong = {k: (stored.get(k), v) for k, v in expected.items() if stored.get(k) != v}
-    print(len(expected), len(stored), len(wrong), dict(list(wrong.items())[:3]))
+    wrong = {key: (stored.get(key), row) for key, row in expected.items() if stored.get(key) != row}
     assert wrong == {}
     assert stored.keys() == expected.keys()
     assert len(found) - len(stored) == changing.requests
@@ -137,22 +129,25 @@ async def test_killed_exports_to_objects(changing):
     with s3_server() as variables, pytest.MonkeyPatch.context() as patch:
         for name, value in variables.items():
             patch.setenv(name, value)
-        await run_killed(changing, variables, f"s3://{BUCKET}/twite/", sigkill)
+        await run_killed(changing, variables, f"s3://{BUCKET}/twite/", killed_with)
         await compare(changing, rows_of_objects())
 
 
 async def test_target_database_that_is_killed(changing):
     server = PostgresServer(programs())
     try:
-        url = server.create("warehouse")
+        url, errors = server.create("warehouse"), []
 
         async def kill(process):
             await asyncio.to_thread(server.stop, signal.SIGQUIT)
             said, _ = await asyncio.to_thread(process.communicate)
             await asyncio.to_thread(server.start)
-            return said
+            errors.append(said)
 
         await run_killed(changing, {"W": url}, "env:W", kill)
         await compare(changing, await rows_of_table(url))
+        said = b"".join(errors)
+        assert b"Error" in said
+        assert b"__aexit__" not in said
     finally:
         server.stop()

@@ -9,14 +9,20 @@ from twite.domain.errors import ClientError
 
 OTHERS = [
     ("DROP COLUMN flag", "has no column flag. .* ADD COLUMN flag text"),
-    ("DROP COLUMN event, DROP COLUMN value", "no columns event, value. .* ADD COLUMN value numeric"),
+    (
+        "DROP COLUMN event, DROP COLUMN value",
+        "no columns event, value. .* ADD COLUMN value numeric",
+    ),
     ("RENAME COLUMN updated_at TO changed_at", "no column updated_at"),
     (
         "DROP COLUMN attempts, ADD COLUMN attempts jsonb",
         "attempts of the type jsonb instead of bigint. .* TYPE bigint USING attempts::text::bigint",
     ),
     ("DROP CONSTRAINT twite_conversions_pkey", r"no unique index of its column key. .* \(key\)"),
-    ("ADD COLUMN mine integer NOT NULL", '"mine", which Twite .* ALTER COLUMN "mine" DROP NOT NULL'),
+    (
+        "ADD COLUMN mine integer NOT NULL",
+        '"mine", which Twite .* ALTER COLUMN "mine" DROP NOT NULL',
+    ),
     ("ALTER COLUMN value SET NOT NULL", '"value", which Twite may leave empty'),
 ]
 FITTING = [
@@ -43,7 +49,7 @@ async def examine(stage):
 
 
 @pytest.mark.parametrize(("change", "complaint"), OTHERS)
-async def test_column_that_cannot_be_written_is_named_with_the_cure(
+async def test_column_that_cannot_be_written_is_named_with_the_change(
     stage, database, change, complaint
 ):
     await stage.queue("order-1")
@@ -69,7 +75,7 @@ async def test_table_with_other_types_and_columns_that_fit_is_written(stage, dat
     assert await states_of(stage.url) == {"order-1": "queued", "order-2": "queued"}
 
 
-async def test_cure_in_the_error_lets_the_export_continue(stage, database):
+async def test_statement_in_the_error_lets_the_export_continue(stage, database):
     await stage.queue("order-1")
     await stage.export()
     await database.execute(
@@ -81,8 +87,8 @@ async def test_cure_in_the_error_lets_the_export_continue(stage, database):
     for _ in range(2):
         with pytest.raises(ClientError) as refused:
             await stage.export()
-        cure = str(refused.value).partition("run ")[2].partition(". Otherwise")[0]
-        await database.execute(cure)
+        change = str(refused.value).partition("run ")[2].partition(". Otherwise")[0]
+        await database.execute(change)
     await stage.export()
 
     assert (await states_of(stage.url)).keys() == {"order-1", "order-2"}

@@ -6,7 +6,6 @@ the table begin again.
 """
 
 import hashlib
-
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final

@@ -59,7 +59,9 @@ class WrittenTable(msgspec.Struct, frozen=True, kw_only=True):
     async def exists(self, connection: Any) -> bool:  # noqa: ANN401  # asyncpg has no types
         """Return whether there is such a table. Raises ClientError if Twite cannot write it."""
         names, types = zip(*self.columns.items(), strict=True)
-        found = {row["name"]: row for row in await connection.fetch(_COLUMNS, self.name, names, types)}
+        found = {
+            row["name"]: row for row in await connection.fetch(_COLUMNS, self.name, names, types)
+        }
         if not found:
             return False
         missing = [f"{name} {type_}" for name, type_ in self.columns.items() if name not in found]
@@ -79,7 +81,8 @@ class WrittenTable(msgspec.Struct, frozen=True, kw_only=True):
             is_other = name not in self.columns
             if row["is_required"] and not (is_filled or (is_other and row["has_default"])):
                 raise self._unusable(
-                    f"needs a value in its column {double_quoted(name)}, which Twite may leave empty",
+                    f"needs a value in its column {double_quoted(name)}, which Twite may "
+                    "leave empty",
                     f"ALTER COLUMN {double_quoted(name)} DROP NOT NULL",
                 )
         if not await connection.fetchval(_IS_UNIQUE, self.name, sorted(self.key)):
@@ -91,8 +94,8 @@ class WrittenTable(msgspec.Struct, frozen=True, kw_only=True):
 
     def _unusable(self, fact: str, change: str) -> ClientError:
         return ClientError(
-            f"the table {self.name} {fact}. If it is that of an export, run ALTER TABLE {self.name} "
-            f"{change}. Otherwise, name another table"
+            f"the table {self.name} {fact}. If it is that of an export, run ALTER TABLE "
+            f"{self.name} {change}. Otherwise, name another table"
         )
 
 
