@@ -111,6 +111,21 @@ def test_days_before_that_were_not_fetched_are_not_compared(command, with_result
     assert account["previous_total"] is None
 
 
+def test_day_that_was_not_fetched_says_so(command, with_results):
+    now = SystemClock().now()
+    missing = msgspec.structs.replace(some_days(now)[-4], fetched_at=0, cells=())
+    asyncio.run(_stored_day(str(with_results.with_name("twite.db")), missing))
+    path = ("results", "--config", str(with_results), "--days", "6")
+    _, table, _ = command(*path)
+    _, text, _ = command(*path, "--json")
+    total = json.loads(text)["accounts"][0]["total"]
+
+    (row,) = [line for line in table.splitlines() if missing.day in line]
+    assert "not" in row
+    assert "5 of 6" in table
+    assert (total["days"], total["fetched_days"]) == (6, 5)
+
+
 def test_results_are_printed_as_csv_that_no_spreadsheet_takes_for_formulas(command, with_results):
     _, out, _ = command("results", "--config", str(with_results), "--days", "2", "--csv")
     rows = list(csv.DictReader(io.StringIO(out)))

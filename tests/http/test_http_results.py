@@ -57,7 +57,7 @@ async def test_results_are_answered_as_csv(served):
     heading, *rows = csv.reader(answer.body.decode().splitlines())
 
     assert answer.headers["content-type"] == "text/csv; charset=utf-8"
-    assert heading[:5] == ["account", "timezone", "currency", "day", "estimate"]
+    assert heading[:5] == ["account", "timezone", "currency", "day", "fetched"]
     assert [ACCOUNT, "Europe/Berlin", "EUR", "2026-11-29", "true"] in [row[:5] for row in rows]
 
 

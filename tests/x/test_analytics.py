@@ -44,7 +44,7 @@ def stats(metrics, *, group=FigureGroup.CONVERSIONS, length=2, lengths=(1, 1), *
     answer = read_stats(msgspec.json.encode(body), stats_request=request)
     if answer is None:
         return None
-    [read] = figures_of(answer, stats_request=request, fetched_at=7)
+    read, *_ = figures_of(answer, stats_request=request, fetched_at=7)
     return read
 
 
@@ -133,7 +133,7 @@ def test_what_cannot_be_read_is_named_and_left_out(metrics, named):
 
 def test_entity_that_cannot_be_read_leaves_the_others():
     answer = read_stats(b'{"data":[5,{"id":"c","id_data":[]}]}', stats_request=REQUEST)
-    bad, good = figures_of(answer, stats_request=REQUEST, fetched_at=7)
+    bad, good, *_ = figures_of(answer, stats_request=REQUEST, fetched_at=7)
 
     assert (bad.cells, bad.unreadable) == ([[], []], ("data: not an object with id and id_data",))
     assert [cells[0].campaign for cells in good.cells] == ["c", "c"]
@@ -246,3 +246,37 @@ def test_file_that_would_fill_the_memory_is_not_decompressed():
 
     assert len(bomb) < 1 << 20
     assert peak < 80 << 20
+
+
+def test_campaign_that_an_answer_omits_is_named_and_marked():
+    answer = read_stats(b'{"data":[{"id":"8u94t","id_data":[]}]}', stats_request=REQUEST)
+    _, omitted = figures_of(answer, stats_request=REQUEST, fetched_at=7)
+
+    assert [[(cell.campaign, cell.is_omitted) for cell in day] for day in omitted.cells] == [
+        [("8u94u", True)]
+    ] * 2
+    assert omitted.unreadable == ("campaign 8u94u: X omitted its figures",)
+
+
+@pytest.mark.parametrize("number", [1e308, -1, -0.5, 10**19])
+def test_absurd_number_is_refused_with_its_place_and_the_rest_is_kept(number):
+    read = stats({"conversion_purchases": {"metric": [number, 4], "sale_amount": [7, number]}})
+
+    assert purchases(read) == [EventFigure(sale_amount=7), EventFigure(count=4)]
+    assert [text.split(": ")[:2] for text in read.unreadable] == [
+        ["campaign 8u94t", "conversion_purchases.metric"],
+        ["campaign 8u94t", "conversion_purchases.sale_amount"],
+    ]
+
+
+def test_day_with_an_absurd_hour_has_no_figure():
+    read = stats({"conversion_purchases": [1, -5, 2, 3]}, length=4, lengths=(2, 2))
+
+    assert purchases(read) == [None, EventFigure(count=5)]
+
+
+def test_spend_that_x_corrects_below_zero_is_kept():
+    read = stats({"billed_charge_local_micro": [-5, 3]}, group=FigureGroup.SPEND)
+
+    assert [cells[0].spend_micro for cells in read.cells] == [-5, 3]
+    assert read.unreadable == ()

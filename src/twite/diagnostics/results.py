@@ -14,14 +14,9 @@ from twite.domain.errors import TwiteError
 from twite.domain.plural import plural
 from twite.domain.results.account import ResultsAccount
 from twite.domain.results.account_days import days_until, granularity_of
+from twite.domain.results.account_results import CurrencyResult, EventResult
 from twite.domain.results.figures import FigureGroup, ResultCell, ResultDay
-from twite.domain.results.report import (
-    CurrencyResult,
-    EventResult,
-    ReportBasis,
-    account_results,
-    rounded,
-)
+from twite.domain.results.report import ReportBasis, account_results, rounded
 from twite.domain.results.stats_request import MOST_ENTITIES, PLACEMENTS, StatsRequest
 from twite.domain.times import HOUR, spelled
 from twite.gateway.ports.findings import CheckFinding, failed, passed, warning

@@ -62,6 +62,8 @@ _FAILED: Final = "FAILED"
 _GZIP: Final = b"\x1f\x8b"
 _LONGEST_FILE: Final = 32 << 20
 _NO_ENTITY: Final = "data: not an object with id and id_data"
+# A million millions, in millionths.
+_HIGHEST: Final = 10**18
 _NUMBERS: Final = frozenset({int, float, type(None)})
 
 
@@ -224,18 +226,21 @@ def figures_of(
 ) -> Iterator[ReadStats]:
     """Yield the figures of each entity of an answer.
 
-    What has another form than expected is left out, and named in `unreadable`.
+    What has another form than expected is left out, and named in `unreadable`. So is a campaign
+    that was asked for and is not in the answer: its cells are marked.
     """
     group, lengths = stats_request.group, stats_request.lengths
+    asked = dict.fromkeys(stats_request.campaigns)
     for raw in answer.data:
         entity = decoded(raw, _EntityStats)
         if entity is None:
             yield ReadStats(cells=[[] for _ in lengths], unreadable=(_NO_ENTITY,))
             continue
+        asked.pop(entity.id, None)
         unreadable: dict[str, None] = {}
         # Segmented figures do not add up to the others. [doc CM]
         metrics = next((part.metrics for part in entity.id_data if part.segment is None), None)
-        series = _MetricSeries(metrics or {}, lengths, unreadable)
+        series = _MetricSeries(entity.id, metrics or {}, lengths, unreadable)
         events = series.events() if group is FigureGroup.CONVERSIONS else [{} for _ in lengths]
         spend = series.spend() if group is FigureGroup.SPEND else [None for _ in lengths]
         yield ReadStats(
@@ -254,14 +259,31 @@ def figures_of(
             ],
             unreadable=tuple(unreadable),
         )
+    for campaign in asked:
+        omitted = ResultCell(
+            campaign=campaign,
+            placement=stats_request.placement,
+            group=group,
+            fetched_at=fetched_at,
+            is_omitted=True,
+        )
+        yield ReadStats(
+            cells=[[omitted] for _ in lengths],
+            unreadable=(f"campaign {campaign[:64]}: X omitted its figures",),
+        )
 
 
 class _MetricSeries:
     """The metrics of one entity by day; what cannot be read is added to `unreadable`."""
 
     def __init__(
-        self, metrics: Mapping[str, Any], lengths: Sequence[int], unreadable: dict[str, None]
+        self,
+        campaign: str,
+        metrics: Mapping[str, Any],
+        lengths: Sequence[int],
+        unreadable: dict[str, None],
     ) -> None:
+        self._campaign = campaign
         self._metrics = metrics
         self._days = len(lengths)
         self._length = sum(lengths)
@@ -307,17 +329,33 @@ class _MetricSeries:
         """Return the sum of each day; None for a day without any figure."""
         if value is None:
             return [None] * self._days
+        form = ""
         if not isinstance(value, list) or len(value) != self._length:
-            self._unreadable[f"{name}: not an array of {self._length} numbers"] = None
+            form = f"not an array of {self._length} numbers"
+        elif not _NUMBERS.issuperset(map(type, value)):
+            form = "not numbers"
+        if form or not isinstance(value, list):
+            self._unreadable[f"{name}: {form}"] = None
             return [None] * self._days
-        if not _NUMBERS.issuperset(map(type, value)):
-            self._unreadable[f"{name}: not numbers"] = None
-            return [None] * self._days
+        known = [figure for figure in value if figure is not None]
+        lowest = -_HIGHEST if name == SPEND else 0  # X may correct what it has charged
+        if known and not (lowest <= min(known) and max(known) <= _HIGHEST):
+            return self._possible(name, value, lowest)
         if self._length == self._days:
             return value
         if None not in value:  # usual, and several times as fast
             return [sum(value[begin:end]) for begin, end in self._limits]
         return [added(value[begin:end]) for begin, end in self._limits]
+
+    def _possible(
+        self, name: str, value: Sequence[int | float | None], lowest: int
+    ) -> list[int | float | None]:
+        """Return the sums of days without an absurd number; None for the others."""
+        absurd = {each for each in value if each is not None and not lowest <= each <= _HIGHEST}
+        place = f"campaign {self._campaign[:64]}: {name}"
+        self._unreadable[f"{place}: {str(min(absurd))[:24]} is no possible figure"] = None
+        days = [value[begin:end] for begin, end in self._limits]
+        return [added(own) if absurd.isdisjoint(own) else None for own in days]
 
 
 def _whole(number: float | None) -> int | None:

@@ -81,6 +81,20 @@ def test_figures_are_estimates_until_a_day_after_and_spend_is_final_after_three(
     assert states == [(True, False), (False, False), (False, False), (False, True)]
 
 
+def test_figure_that_a_later_answer_omits_is_kept_as_an_estimate():
+    day = ResultDay(day="2026-11-01", start=0, end=DAY)
+    day = day.with_cells([a_cell(spend_micro=5)], fetched_at=1)
+    omitted = [a_cell(is_omitted=True), a_cell(campaign="c2", is_omitted=True)]
+    omitted_day = day.with_cells(omitted, fetched_at=9 * DAY)
+    again = omitted_day.with_cells(
+        [a_cell(spend_micro=6), a_cell(campaign="c2")], fetched_at=9 * DAY
+    )
+
+    assert AttributedSum.of(omitted_day.cells).spend_micro == 5
+    assert (omitted_day.is_estimate, omitted_day.is_spend_final) == (True, False)
+    assert (AttributedSum.of(again.cells).spend_micro, again.is_spend_final) == (6, True)
+
+
 def test_count_of_deliveries_never_falls_because_attempts_are_pruned():
     day = ResultDay(day="2026-11-01", start=0, end=DAY)
     for counted in (3, 1):

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from any_results import an_account, some_days
 from twite.domain.results.csv_rows import csv_rows
 from twite.domain.results.figures import DeliveredEvent, EventFigure, FigureGroup, ResultCell
-from twite.domain.results.report import ReportBasis, account_results, rounded
+from twite.domain.results.report import ReportBasis, account_results, day_marks, rounded
 from twite.domain.results.sale_amounts import SaleAmountUnit
 
 NOW = 1_795_953_600_000  # 2026-11-29T12:00Z
@@ -69,6 +69,23 @@ def test_estimates_and_spend_that_is_not_final_are_marked():
         ("28", True, False),
         ("29", True, False),
     ]
+
+
+def test_day_that_was_never_fetched_says_so_and_is_no_fetched_day_of_the_total():
+    days = list(some_days(NOW))
+    days[3] = replace(days[3], fetched_at=0, cells=())
+    found = report(days)
+    day = found.days[3]
+
+    assert (day.fetched, day.estimate, day.spend_final, day.fetched_at) == (
+        False, False, False, None,
+    )  # fmt: skip
+    assert day_marks(day, None) == ["not fetched"]
+    assert [each.fetched for each in found.days].count(True) == 11
+    assert (found.total.days, found.total.fetched_days) == (12, 11)
+    heading, *rows = csv_rows([found])
+    fetched = {dict(zip(heading, row, strict=True))["day"]: row[4] for row in rows}
+    assert (heading[4], fetched["2026-11-21"], fetched["2026-11-22"]) == ("fetched", False, True)
 
 
 def test_shares_of_match_keys_are_those_of_the_same_days():

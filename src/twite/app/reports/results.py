@@ -9,7 +9,7 @@ from twite.app.results.connect import results_reader
 from twite.app.store_access import open_records
 from twite.config.settings import Settings
 from twite.domain.errors import UnknownName
-from twite.domain.results.report import AccountResults, CampaignResult, DayResult
+from twite.domain.results.account_results import AccountResults, CampaignResult, DayResult
 from twite.domain.results.warnings import ResultsWarning
 from twite.gateway.results.read import DEFAULT_DAYS, ResultsReport
 from twite.machine.system import SystemClock

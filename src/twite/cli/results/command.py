@@ -12,8 +12,9 @@ from twite.app.reports.results import read_results
 from twite.cli import printing
 from twite.cli.options import DEFAULT_CONFIG, Config, Json, load, option, prints
 from twite.domain.errors import UnknownName
+from twite.domain.results.account_results import AccountResults, DayResult, EventResult, PeriodTotal
 from twite.domain.results.csv_rows import csv_rows
-from twite.domain.results.report import AccountResults, DayResult, EventResult, PeriodTotal, rounded
+from twite.domain.results.report import day_marks, period_mark, rounded
 from twite.formats.files.csv_text import csv_text
 from twite.gateway.results.read import DEFAULT_DAYS, MOST_DAYS, ResultsReport
 
@@ -92,9 +93,8 @@ def _print_account(account: AccountResults, *, by: _By) -> None:
     rows: list[list[str | int]] = []
     if by is _By.DAY:
         for day in account.days:
-            marks = ["estimate"] if day.estimate else [] if day.spend_final else ["spend not final"]
-            marks += ["cut-over"] if day.day == account.cut_over else []
-            rows += _rows_of(day.day, day, ", ".join(marks), account.currency)
+            marks = ", ".join(day_marks(day, account.cut_over))
+            rows += _rows_of(day.day, day, marks, account.currency)
         rows += _of_period("all", account.total, account.currency)
         for name, period in (
             ("before the cut-over", account.total_before_cut_over),
@@ -118,7 +118,7 @@ def _print_account(account: AccountResults, *, by: _By) -> None:
 
 
 def _of_period(name: str, period: PeriodTotal | None, currency: str) -> list[list[str | int]]:
-    return [] if period is None else _rows_of(name, period, "", currency)
+    return [] if period is None else _rows_of(name, period, period_mark(period), currency)
 
 
 def _rows_of(

@@ -25,7 +25,7 @@ from twite.console.time_chart import (
 )
 from twite.domain.plural import plural
 from twite.domain.results.account_days import account_day
-from twite.domain.results.report import (
+from twite.domain.results.account_results import (
     AccountResults,
     CampaignResult,
     CurrencyResult,
@@ -33,8 +33,8 @@ from twite.domain.results.report import (
     EventDeliveries,
     EventResult,
     PeriodTotal,
-    rounded,
 )
+from twite.domain.results.report import day_marks, period_mark, rounded
 from twite.domain.times import SECOND
 from twite.gateway.ports.listing import ListedState
 from twite.gateway.results.read import ResultsReport
@@ -107,9 +107,7 @@ def _view(account: AccountResults, names: EventNames) -> AccountView:
     rows = _Rows(account.currency, names)
     days: list[ResultRow] = []
     for day in reversed(account.days):
-        marks = ["estimate"] if day.estimate else [] if day.spend_final else ["spend not final"]
-        marks += ["cut-over"] if day.day == account.cut_over else []
-        days += rows.of(day.day, day, marks=", ".join(marks))
+        days += rows.of(day.day, day, marks=", ".join(day_marks(day, account.cut_over)))
     campaigns: list[ResultRow] = []
     for campaign in sorted(
         account.campaigns, key=lambda each: (each.currency, -Decimal(each.spend or 0))
@@ -165,7 +163,8 @@ class _Rows:
         """Return the rows of a period; none if it has no figures. `{days}` is its length."""
         if total is None or (total.spend is None and not total.events):
             return []
-        return self.of(title.format(days=plural(total.days, "day")), total)
+        name = title.format(days=plural(total.days, "day"))
+        return self.of(name, total, marks=period_mark(total))
 
     def of_campaign(self, campaign: CampaignResult) -> list[ResultRow]:
         """Return the rows of a campaign, with its currency if the account has several."""

@@ -5,7 +5,7 @@ from typing import Final
 
 import msgspec
 
-from twite.domain.results.report import (
+from twite.domain.results.account_results import (
     AccountResults,
     CampaignResult,
     CurrencyResult,
@@ -14,8 +14,8 @@ from twite.domain.results.report import (
 )
 
 _COLUMNS: Final = (
-    "account", "timezone", "currency", "day", "estimate", "spend_final", "after_cut_over",
-    "campaign", "campaign_name", "spend",
+    "account", "timezone", "currency", "day", "fetched", "estimate", "spend_final",
+    "after_cut_over", "campaign", "campaign_name", "spend",
 )  # fmt: skip
 
 
@@ -32,8 +32,9 @@ def csv_rows(results: Iterable[AccountResults]) -> list[Sequence[object]]:
         for day in account.days:
             after = None if account.cut_over is None else day.day >= account.cut_over
             for part in _csv_parts(account, day):
-                start = (account.account, account.timezone, part.currency, day.day, day.estimate,
-                         day.spend_final, after, part.campaign, part.name)  # fmt: skip
+                states = (day.fetched, day.estimate, day.spend_final, after)
+                start = (account.account, account.timezone, part.currency, day.day, *states,
+                         part.campaign, part.name)  # fmt: skip
                 rows.append((*start, part.spend, *_values(EventResult(event_type=""))))
                 rows += [(*start, None, *_values(event)) for event in part.events]
     return rows

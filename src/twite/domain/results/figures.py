@@ -51,7 +51,8 @@ class ResultCell(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The figures of a campaign, placement and group on one day.
 
     `fetched_at` is in milliseconds. `events` has the event types that X served; `spend_micro` is in
-    millionths of the campaign's currency.
+    millionths of the campaign's currency. `is_omitted`: X's last answer did not contain the
+    campaign, so that the figures, if any, are those of an earlier answer.
     """
 
     campaign: str
@@ -60,6 +61,7 @@ class ResultCell(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     fetched_at: int
     events: Mapping[str, EventFigure] = {}
     spend_micro: int | None = None
+    is_omitted: bool = False
 
     @property
     def key(self) -> tuple[str, str, FigureGroup]:
@@ -122,17 +124,29 @@ class ResultDay(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def is_estimate(self) -> bool:
-        """Whether X may still change the figures of conversions."""
-        return self.fetched_at < self.end + SETTLED_AFTER
+        """Whether the figures of conversions may still change."""
+        return self.fetched_at < self.end + SETTLED_AFTER or self._has_omitted
 
     @property
     def is_spend_final(self) -> bool:
-        return self.fetched_at >= self.end + SPEND_FINAL_AFTER
+        return self.fetched_at >= self.end + SPEND_FINAL_AFTER and not self._has_omitted
+
+    @property
+    def _has_omitted(self) -> bool:
+        # X documents null for nothing, and no answer without a campaign that was asked for.
+        return any(cell.is_omitted for cell in self.cells)
 
     def with_cells(self, cells: Iterable[ResultCell], *, fetched_at: int) -> "ResultDay":
-        """Return the day with newer cells in place of older ones."""
+        """Return the day with newer cells in place of older ones.
+
+        Figures that an answer omits are kept, but are not final.
+        """
         found = {cell.key: cell for cell in self.cells}
-        found |= {cell.key: cell for cell in cells}
+        for cell in cells:
+            known = found.get(cell.key, cell)
+            found[cell.key] = (
+                msgspec.structs.replace(known, is_omitted=True) if cell.is_omitted else cell
+            )
         return msgspec.structs.replace(
             self, cells=tuple(found.values()), fetched_at=max(fetched_at, self.fetched_at)
         )

@@ -11,7 +11,17 @@ from typing import Final
 import msgspec
 
 from twite.domain.conversion import DECIMALS
+from twite.domain.plural import plural
 from twite.domain.results.account import NO_CURRENCY, ResultsAccount
+from twite.domain.results.account_results import (
+    AccountResults,
+    CampaignResult,
+    CurrencyResult,
+    DayResult,
+    EventDeliveries,
+    EventResult,
+    PeriodTotal,
+)
 from twite.domain.results.figures import (
     AttributedSum,
     DeliveredEvent,
@@ -24,112 +34,6 @@ from twite.domain.times import spelled
 
 # The type of events that the account's list does not contain.
 UNKNOWN_TYPE: Final = "UNKNOWN"
-
-
-class EventResult(msgspec.Struct, frozen=True, kw_only=True):
-    """An event type in a time. A figure that nobody has is null, which is not 0.
-
-    `delivered` counts the conversions that Twite delivered, of those received in the time;
-    `click_id_share` and `email_only_share` are shares of them, from 0 to 1. `attributed` and
-    `sale_amount` are X's; `cost_per_conversion` is spend by attributed conversions, rounded.
-    Spend and sale amounts are exact, up to millionths: parts add up to their total. Amounts are in
-    the currency of what the event type is a part of, and null if it has several.
-    """
-
-    event_type: str
-    delivered: int | None = None
-    click_id_share: float | None = None
-    email_only_share: float | None = None
-    attributed: int | None = None
-    sale_amount: str | None = None
-    cost_per_conversion: str | None = None
-    return_on_ad_spend: float | None = None
-
-
-class EventDeliveries(msgspec.Struct, frozen=True, kw_only=True):
-    """A part of `delivered` of an event type: the conversions of one event (X's id) of a pixel.
-
-    They were received in `since <= time < until` (ms).
-    """
-
-    event_type: str
-    pixel: str
-    event: str
-    delivered: int
-    since: int
-    until: int
-
-
-class CampaignResult(msgspec.Struct, frozen=True, kw_only=True):
-    """A campaign in a time, and its currency, "" if unknown. Deliveries have no campaign."""
-
-    campaign: str
-    name: str
-    currency: str
-    spend: str | None
-    events: tuple[EventResult, ...]
-
-
-class CurrencyResult(msgspec.Struct, frozen=True, kw_only=True):
-    """The campaigns of one currency in a time. Deliveries have no campaign."""
-
-    currency: str
-    spend: str | None
-    events: tuple[EventResult, ...]
-
-
-class DayResult(msgspec.Struct, frozen=True, kw_only=True):
-    """A day of the account's time zone.
-
-    X may still change an `estimate`. `spend_final` is false while X may correct the spend. If the
-    account has several currencies, `spend` is null, and `by_currency` has the amounts of each.
-    """
-
-    day: str
-    estimate: bool
-    spend_final: bool
-    fetched_at: str | None
-    spend: str | None
-    events: tuple[EventResult, ...]
-    by_currency: tuple[CurrencyResult, ...] = ()
-    deliveries: tuple[EventDeliveries, ...]
-    campaigns: tuple[CampaignResult, ...]
-
-
-class PeriodTotal(msgspec.Struct, frozen=True, kw_only=True):
-    """The sums of some days, from the first to the last; `by_currency` is as in DayResult."""
-
-    first: str
-    last: str
-    days: int
-    spend: str | None
-    events: tuple[EventResult, ...]
-    by_currency: tuple[CurrencyResult, ...] = ()
-    deliveries: tuple[EventDeliveries, ...]
-
-
-class AccountResults(msgspec.Struct, frozen=True, kw_only=True):
-    """The results of an account. `currency` is "" if its campaigns with figures have several.
-
-    Amounts in several currencies are never added up: see `by_currency`.
-
-    `previous_total` is that of as many days before; `total_before_cut_over` and
-    `total_after_cut_over` are those of the parts of the report's days, if the cut-over is among
-    them. `problem` is why X's figures could not be fetched.
-    """
-
-    account: str
-    timezone: str
-    currency: str
-    fetched_at: str | None
-    problem: str
-    cut_over: str | None
-    total: PeriodTotal | None
-    previous_total: PeriodTotal | None
-    total_before_cut_over: PeriodTotal | None
-    total_after_cut_over: PeriodTotal | None
-    campaigns: tuple[CampaignResult, ...]
-    days: tuple[DayResult, ...]
 
 
 class ReportBasis(msgspec.Struct, frozen=True, kw_only=True):
@@ -228,7 +132,8 @@ class _Report:
         day = summed_day.day
         return DayResult(
             day=day.day,
-            estimate=day.is_estimate,
+            fetched=bool(day.fetched_at),
+            estimate=bool(day.fetched_at) and day.is_estimate,
             spend_final=day.is_spend_final,
             fetched_at=spelled(day.fetched_at) if day.fetched_at else None,
             spend=_money(summed_day.day_sum.spend_micro, self.currency),
@@ -247,6 +152,7 @@ class _Report:
             first=days[0].day,
             last=days[-1].day,
             days=len(days),
+            fetched_days=sum(day.fetched_at > 0 for day in days),
             spend=_money(whole.spend_micro, self.currency),
             events=self._events(whole, days),
             by_currency=self._by_currency(summed_days),
@@ -389,6 +295,23 @@ def _deliveries(days: Iterable[ResultDay]) -> tuple[DeliveredEvent, ...]:
 
 def _share(part: int, whole: int) -> float | None:
     return round(part / whole, 4) if whole else None
+
+
+def day_marks(day: DayResult, cut_over: str | None) -> list[str]:
+    """Return the words that mark a day in a table."""
+    marks = ["cut-over"] if day.day == cut_over else []
+    if not day.fetched:
+        return ["not fetched", *marks]
+    if day.estimate:
+        return ["estimate", *marks]
+    return marks if day.spend_final else ["spend not final", *marks]
+
+
+def period_mark(total: PeriodTotal) -> str:
+    """Say how many days of a period were fetched, if not all were."""
+    if total.fetched_days == total.days:
+        return ""
+    return f"{total.fetched_days} of {plural(total.days, 'day')} fetched"
 
 
 def rounded(amount: str, currency: str) -> Decimal:

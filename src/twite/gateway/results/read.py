@@ -11,8 +11,9 @@ import msgspec
 from twite.domain.destination import Destination
 from twite.domain.results.account import ResultsAccount
 from twite.domain.results.account_days import day_at, days_until
+from twite.domain.results.account_results import AccountResults
 from twite.domain.results.figures import ResultDay, days_behind
-from twite.domain.results.report import AccountResults, ReportBasis, account_results
+from twite.domain.results.report import ReportBasis, account_results
 from twite.domain.results.sale_amounts import SaleAmountUnit
 from twite.domain.results.warnings import MATCHED_DAYS, ResultsWarning, WarningBasis, warnings_of
 from twite.domain.stats.match_keys import Matched
