@@ -129,6 +129,31 @@ def test_null_is_silent_if_nothing_was_spent_or_one_day_was_served():
     assert kinds(a_basis(*settled(attributed=None)[1:], a_day(1, attributed=1))) == []
 
 
+def test_null_for_spend_as_well_is_warned_of_if_x_lists_campaigns_as_active():
+    (warning,) = warnings_of(a_basis(*settled(attributed=None, spend=None, is_active=True)))
+
+    assert warning.kind is AlertKind.RESULTS_NOT_SERVED
+    assert "neither spend nor conversions" in warning.fact
+    assert "though it lists them as active" in warning.fact
+
+
+@pytest.mark.parametrize(
+    "days",
+    [
+        settled(attributed=None, spend=None),  # asked for, but paused on these days
+        [
+            *settled(attributed=None, spend=None, is_active=True)[:2],
+            a_day(2, attributed=None, spend=None),
+        ],
+        settled(attributed=None, spend=0, is_active=True),
+        settled(attributed=1, spend=None, is_active=True),
+        settled(attributed=0, spend=None, is_active=True),
+    ],
+)
+def test_null_for_spend_is_silent_for_paused_campaigns_and_served_figures(days):
+    assert kinds(a_basis(*days)) == []
+
+
 def test_event_that_no_campaign_counts():
     (warning,) = warnings_of(a_basis(*settled(event="o8z6l")))
 

@@ -247,6 +247,18 @@ async def test_figures_that_are_null_are_none():
     assert all(not cell.events and cell.spend_micro is None for cell in cells)
 
 
+async def test_days_on_which_x_lists_a_campaign_as_active_are_marked():
+    stage = FetchStage("stats_nulls=on", history=0)
+    planted(stage, ago=4)
+    planted(stage, ago=2, number="2")
+    await stage.run()
+
+    active = {name[8:]: day.is_active for name, day in (await stage.days()).items()}
+
+    assert {name for name, is_active in active.items() if is_active} == {"25", "26", "27"}
+    assert active["24"] is active["28"] is active["29"] is False
+
+
 async def test_gateway_that_does_not_lead_asks_nothing():
     stage = FetchStage()
     stage.leads = False

@@ -108,6 +108,7 @@ class DeliveredEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
 class ResultDay(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One day of an account. `fetched_at` (ms) is 0 until X's figures were fetched.
 
+    `is_active`: X listed a campaign whose figures changed on the day.
     `delivered` is None if nobody has counted, and the store no longer has the day's conversions.
     """
 
@@ -116,6 +117,7 @@ class ResultDay(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     end: int
     fetched_at: int = 0
     cells: tuple[ResultCell, ...] = ()
+    is_active: bool = False
     delivered: tuple[DeliveredEvent, ...] | None = None
 
     @classmethod

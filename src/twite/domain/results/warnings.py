@@ -79,7 +79,13 @@ def warnings_of(basis: WarningBasis) -> list[ResultsWarning]:
 def _of_attribution(basis: WarningBasis, settled: Sequence[ResultDay]) -> Iterator[ResultsWarning]:
     sums = [AttributedSum.of(day.cells) for day in settled]
     delivered = [_delivered_on(day) for day in settled]
-    if not all(whole.spend_micro for whole in sums):
+    spent = all(whole.spend_micro for whole in sums)
+    # Of paused campaigns, X serves null as well, but does not list them as active.
+    hidden = all(
+        day.is_active and whole.spend_micro is None
+        for day, whole in zip(settled, sums, strict=True)
+    )
+    if not (spent or hidden):
         return
     asked = {
         cell.campaign
@@ -94,6 +100,9 @@ def _of_attribution(basis: WarningBasis, settled: Sequence[ResultDay]) -> Iterat
             fact=(
                 f"for {_DAYS} days, X served no figures of conversions for any of "
                 f"{plural(len(asked), 'campaign')} that spent"
+                if spent
+                else f"for {_DAYS} days, X served neither spend nor conversions of "
+                f"{plural(len(asked), 'campaign')}, though it lists them as active"
             ),
             effect="Twite cannot show what the ads brought.",
             fix="If Ads Manager shows conversions, check that the signed-in user may see them. If "
@@ -102,7 +111,7 @@ def _of_attribution(basis: WarningBasis, settled: Sequence[ResultDay]) -> Iterat
         )
         return
     attributed = sum(figure.count or 0 for whole in sums for figure in whole.events.values())
-    if all(delivered) and not attributed:
+    if spent and all(delivered) and not attributed:
         yield ResultsWarning(
             kind=AlertKind.RESULTS_NONE_ATTRIBUTED,
             account=basis.account.account,

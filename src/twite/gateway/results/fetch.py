@@ -180,6 +180,7 @@ class ResultsFetch:
         now = self._clock.now()
         granularity = granularity_of(block, now=now, zone=zone)
         cells = NewCells(block)
+        cells.active.update(_changed(block, active))
         for part in parts_of(active, block[0].start, block[-1].end):
             read = await self._ask.stats(part.request(block, granularity, zone))
             unreadable |= dict.fromkeys(read.unreadable)

@@ -3,6 +3,8 @@
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final
 
+import msgspec
+
 from twite.domain.results.account_days import AccountDay
 from twite.domain.results.figures import DeliveredEvent, ResultCell, ResultDay
 from twite.domain.results.stats_request import ReadStats
@@ -27,6 +29,8 @@ class NewCells:
 
     def __init__(self, days: Iterable[AccountDay]) -> None:
         self.by_day: dict[AccountDay, list[ResultCell]] = {day: [] for day in days}
+        # Days on which X lists campaigns as active.
+        self.active: set[AccountDay] = set()
 
     def add(self, read: ReadStats) -> None:
         for own, fresh in zip(self.by_day.values(), read.cells, strict=True):
@@ -55,6 +59,8 @@ class StoredDays:
         """Store newer figures of some days, day by day."""
         for day, own in cells.by_day.items():
             known = await load_day(self._state, self._account, day.day) or ResultDay.of(day)
+            if day in cells.active:
+                known = msgspec.structs.replace(known, is_active=True)
             newer = known.with_cells(own, fetched_at=fetched_at)
             await put_days(self._state, self._account, [newer])
 
