@@ -631,18 +631,24 @@ WITH RECURSIVE step (queue, pixel, event, state, reason) AS (
     SELECT min(reason) FROM outbox
     WHERE resting = step.state AND queue = step.queue
       AND reason > step.reason)
-  FROM step WHERE step.reason IS NOT NULL), counted AS MATERIALIZED (
-  SELECT step.pixel AS pixel, step.event AS event, step.state AS state, step.reason AS reason, (
-    SELECT json_build_array(count(*), min(rested_at), max(rested_at), count(ambiguous_since), min(cause))
-    FROM (
-      SELECT rested_at, ambiguous_since, cause FROM outbox
-      WHERE resting = step.state AND queue = step.queue
-        AND reason = step.reason AND rested_at >= $2 AND rested_at < $3
-        AND ($4::text IS NULL OR account IN (SELECT account.id FROM account WHERE source = $4))
-      LIMIT $5) AS rested) AS figures
   FROM step WHERE step.reason IS NOT NULL)
-SELECT pixel, event, state, reason, figures FROM counted
-WHERE CAST(figures AS TEXT) NOT LIKE '[0,%'
+SELECT step.pixel AS pixel, step.event AS event, step.state AS state, step.reason AS reason, (
+  SELECT json_build_array(count(*), min(rested_at), max(rested_at), count(ambiguous_since)) FROM (
+    SELECT rested_at, ambiguous_since FROM outbox
+    WHERE resting = step.state AND queue = step.queue
+      AND reason = step.reason AND rested_at >= $2 AND rested_at < $3
+      AND ($4::text IS NULL OR account IN (SELECT account.id FROM account WHERE source = $4))
+    LIMIT $5) AS rested) AS figures, (
+  SELECT cause FROM outbox
+  WHERE resting = step.state AND queue = step.queue
+    AND reason = step.reason LIMIT 1) AS cause
+FROM step
+WHERE step.reason IS NOT NULL AND (
+  SELECT id FROM outbox
+  WHERE resting = step.state AND queue = step.queue
+    AND reason = step.reason AND rested_at >= $2 AND rested_at < $3
+    AND ($4::text IS NULL OR account IN (SELECT account.id FROM account WHERE source = $4))
+  LIMIT 1) IS NOT NULL
 LIMIT $6
 
 -- rows: events_of(pixel)

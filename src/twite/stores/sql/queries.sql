@@ -2138,18 +2138,25 @@ WITH RECURSIVE step (queue, pixel, event, state, reason) AS (
     SELECT min(reason) FROM outbox INDEXED BY rested_for
     WHERE state IN ('held', 'dead') AND state = step.state AND queue = step.queue
       AND reason > step.reason)
-  FROM step WHERE step.reason IS NOT NULL), counted AS MATERIALIZED (
-  SELECT step.pixel AS pixel, step.event AS event, step.state AS state, step.reason AS reason, (
-    SELECT json_array(count(*), min(rested_at), max(rested_at), count(ambiguous_since), min(cause))
-    FROM (
-      SELECT rested_at, ambiguous_since, cause FROM outbox INDEXED BY rested_for
-      WHERE state IN ('held', 'dead') AND state = step.state AND queue = step.queue
-        AND reason = step.reason AND rested_at >= :since AND rested_at < :until
-        AND (:source IS NULL OR account IN (SELECT account.id FROM account WHERE source = :source))
-      LIMIT :counted) AS rested) AS figures
   FROM step WHERE step.reason IS NOT NULL)
-SELECT pixel, event, state, reason, figures FROM counted
-WHERE CAST(figures AS TEXT) NOT LIKE '[0,%'
+SELECT step.pixel AS pixel, step.event AS event, step.state AS state, step.reason AS reason, (
+  SELECT json_array(count(*), min(rested_at), max(rested_at), count(ambiguous_since)) FROM (
+    SELECT rested_at, ambiguous_since FROM outbox INDEXED BY rested_for
+    WHERE state IN ('held', 'dead') AND state = step.state AND queue = step.queue
+      AND reason = step.reason AND rested_at >= :since AND rested_at < :until
+      AND (:source IS NULL OR account IN (SELECT account.id FROM account WHERE source = :source))
+    LIMIT :counted) AS rested) AS figures, (
+  SELECT cause FROM outbox INDEXED BY rested_for
+  WHERE state IN ('held', 'dead') AND state = step.state AND queue = step.queue
+    AND reason = step.reason LIMIT 1) AS cause
+FROM step
+-- Not EXISTS, for which PostgreSQL may read the whole outbox.
+WHERE step.reason IS NOT NULL AND (
+  SELECT id FROM outbox INDEXED BY rested_for
+  WHERE state IN ('held', 'dead') AND state = step.state AND queue = step.queue
+    AND reason = step.reason AND rested_at >= :since AND rested_at < :until
+    AND (:source IS NULL OR account IN (SELECT account.id FROM account WHERE source = :source))
+  LIMIT 1) IS NOT NULL
 LIMIT :groups;
 
 -- name: details_of_error_groups

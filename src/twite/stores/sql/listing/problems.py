@@ -24,7 +24,7 @@ from twite.stores.sql.tallies import pixels_of
 
 
 class ErrorGroupRow(QueryRow):
-    """`figures` is JSON: deliveries, first and last time, how many are ambiguous, and a cause."""
+    """`figures` is JSON: the deliveries, the first and last times, and how many are ambiguous."""
 
     statement: ClassVar[str] = "error_groups"
 
@@ -33,6 +33,7 @@ class ErrorGroupRow(QueryRow):
     state: str
     reason: str
     figures: str
+    cause: str | None
 
 
 class DetailsRow(QueryRow):
@@ -169,7 +170,7 @@ def _flagged(
 
 
 def _group(row: ErrorGroupRow) -> ErrorGroup:
-    deliveries, first_at, last_at, ambiguous, cause = msgspec.json.decode(row.figures)
+    deliveries, first_at, last_at, ambiguous = msgspec.json.decode(row.figures)
     return ErrorGroup(
         pixel=row.pixel,
         event=row.event,
@@ -179,7 +180,7 @@ def _group(row: ErrorGroupRow) -> ErrorGroup:
         first_at=first_at,
         last_at=last_at,
         ambiguous=ambiguous > 0,
-        cause=None if cause is None else DeliveryCause(cause),
+        cause=None if row.cause is None else DeliveryCause(row.cause),
     )
 
 

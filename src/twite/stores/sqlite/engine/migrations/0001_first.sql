@@ -148,7 +148,7 @@ CREATE INDEX aging ON outbox (received_at) WHERE state = 'queued' AND due_at IS 
 CREATE INDEX ambiguous ON outbox (ambiguous_since)
   WHERE state = 'queued' AND ambiguous_since IS NOT NULL;
 CREATE INDEX resting ON outbox (rested_at) WHERE state IN ('held', 'dead');
-CREATE INDEX rested_for ON outbox (state, queue, reason, rested_at, ambiguous_since, cause)
+CREATE INDEX rested_for ON outbox (state, queue, reason, rested_at, ambiguous_since)
   WHERE state IN ('held', 'dead');
 -- For lists: they are in the order of receipt.
 CREATE INDEX resting_by_id ON outbox (id) WHERE state IN ('held', 'dead');
