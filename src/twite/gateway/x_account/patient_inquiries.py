@@ -38,8 +38,11 @@ class XWait(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def request_budget() -> RateLimiter:
-    """Return the budget of requests, by user."""
-    return RateLimiter(size=BUDGET, per=RATE_WINDOW)
+    """Return the budget of requests, by user: about BUDGET at most in any RATE_WINDOW.
+
+    A full bucket gives all its tokens at once, and as many again while it fills up.
+    """
+    return RateLimiter(size=BUDGET // 2, per=RATE_WINDOW)
 
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
