@@ -92,6 +92,26 @@ async def test_no_row_in_a_database_names_a_person(full):
     assert whole["identifiers"] == "click_id,email,phone,ip,user_agent,browser_id"
 
 
+@pytest.mark.parametrize(
+    "id_",
+    [
+        IDENTIFIERS.email,
+        f"lead-{IDENTIFIERS.email.upper()}",
+        IDENTIFIERS.click_id,
+        f"{IDENTIFIERS.ip}/7",
+        f"{IDENTIFIERS.phone}_2",
+    ],
+)
+async def test_id_that_contains_an_identifier_of_its_conversion_is_masked(stage, id_):
+    await stage.record(msgspec.structs.replace(whole_entry(), conversion_id=id_))
+    await stage.queue("order-203", id_[:5])
+
+    await stage.export()
+
+    rows = await rows_of(stage.url)
+    assert sorted(row["conversion_id"] for row in rows) == sorted(["***", "order-203", id_[:5]])
+
+
 async def test_no_file_names_a_person(full, tmp_path):
     await full.export(tmp_path / "all.csv")
     await full.export(tmp_path / "all.parquet")

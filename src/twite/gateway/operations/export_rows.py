@@ -35,6 +35,8 @@ BODY_KNOWN: Final = "identifiers"
 # As long as the amounts that Twite accepts.
 DIGITS: Final = 36
 DECIMALS: Final = 18
+# In bytes of JSON. An id may contain shorter ones by chance.
+_SHORTEST_IDENTIFIER: Final = 8
 _ENCODER: Final = msgspec.json.Encoder()
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 # X's name of an identifier → ours, in the order of the column.
@@ -94,7 +96,10 @@ COLUMNS: Final = (
     ),
     ExportColumn("event_name", ColumnKind.TEXT, "Your name of the event, from the settings"),
     ExportColumn(
-        "conversion_id", ColumnKind.TEXT, "The conversion id; `***` if it contains a person's data"
+        "conversion_id",
+        ColumnKind.TEXT,
+        "The conversion id; `***` if it contains a person's data, or one of the conversion's "
+        "identifiers while Twite has them",
     ),
     ExportColumn("receipt", ColumnKind.TEXT, "The id of the request"),
     ExportColumn("source", ColumnKind.TEXT, "The source that sent the request"),
@@ -152,7 +157,7 @@ def row_of(conversion: StoredConversion, names_of: EventNamesOf, *, at: int) -> 
         real_name(conversion.pixel),
         _shown(conversion.event),
         _name_of(conversion.event, names_of(conversion.pixel)),
-        _shown(conversion.conversion_id),
+        MASK if _has_identifier(conversion, body) else _shown(conversion.conversion_id),
         conversion.receipt,
         real_name(conversion.source),
         conversion.endpoint,
@@ -250,6 +255,17 @@ def _body_of(body: bytes) -> _Body:
 
 def _shown(text: str) -> str:
     return MASK if names_a_person(text) else text
+
+
+def _has_identifier(conversion: StoredConversion, body: _Body) -> bool:
+    """Whether the id of a conversion contains one of its identifiers, such as a hashed email."""
+    id_ = conversion.conversion_id.lower().encode()
+    return len(id_) >= _SHORTEST_IDENTIFIER and any(
+        bytes(value).strip(b'"').lower() in id_
+        for element in body.identifiers
+        for value in element.values()
+        if len(bytes(value)) >= _SHORTEST_IDENTIFIER
+    )
 
 
 def _decimal(value: str | None) -> Decimal | None:
