@@ -71,6 +71,10 @@ value = "lookup('cost', description, 'cost')"
     ("text", "complaint"),
     [
         (RULE, "value_rule[0].value: 'costs' is not the name of a [[value_table]]. There is none"),
+        (
+            RULE + 'when = "vlaue > `1`"\n' + TABLE,
+            "value_rule[0].when: reads vlaue, which no conversion has. Did you mean 'value'?",
+        ),
         (RULE.replace("name =", "nam ="), "value_rule[0].nam: unknown key. Did you mean 'name'?"),
         (
             TABLE.replace('"costs"', '"our costs"'),

@@ -171,13 +171,28 @@ async def test_amounts_of_a_rule_warn_without_its_currency(tmp_path, rule):
         a_rule("subtract(value, `0`)"),
         a_rule("subtract(value, tax)"),
         a_rule("multiply(value, add(`1`, `0.5`))"),
-        a_rule("multiply(value, `1.5`)", 'when = "value > `100`"\n'),
+        a_rule("multiply(value, `1.5`)", "when = \"currency == 'EUR' && value > `100`\"\n"),
+        a_rule("multiply(value, `1.5`)", 'when = "value > `100`"\ncurrency = "EUR"\n'),
+        a_rule("multiply(value, `1.5`)", 'when = "value > `0` && quantity > `2`"\n'),
     ],
 )
 async def test_rule_that_fits_every_currency_or_names_one_is_silent(tmp_path, rule):
     (tmp_path / "costs.csv").write_text("id,cost\nA,1\n")
 
     assert await found(tmp_path, GOOD + rule) == []
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        a_rule("multiply(value, `1.5`)", 'when = "value > `100`"\n'),
+        a_rule("multiply(value, `1.5`)", 'when = "contents[?price >= `50`]"\n'),
+    ],
+)
+async def test_threshold_of_an_amount_warns_without_a_currency(tmp_path, rule):
+    (warned,) = await found(tmp_path, GOOD + rule)
+
+    assert warned == "the rule own compares an amount with a fixed number in any currency"
 
 
 OF_NEW = RULE + 'when = "new_customer && contents[?quantity > `1`]"\n'
@@ -210,7 +225,7 @@ async def test_value_that_reads_what_a_copy_may_lack_warns(tmp_path):
 @pytest.mark.parametrize(
     ("rule", "senders", "paths"),
     [
-        (RULE + 'when = "value > `9`"\n', ("shop", "page"), BOTH),
+        (RULE + "when = \"value > `9` && currency == 'EUR'\"\n", ("shop", "page"), BOTH),
         (RULE + "when = \"currency == 'EUR'\"\n", ("shop", "page"), BOTH),
         (OF_NEW, ("shop",), ()),
         (OF_NEW, ("page",), (DedupPath.PAGE,)),

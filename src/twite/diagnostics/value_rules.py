@@ -83,7 +83,16 @@ def _tables(files: Mapping[str, TableFile]) -> Iterator[CheckFinding]:
 
 def _without_currency(settings: Settings) -> Iterator[CheckFinding]:
     for rule in settings.value_rules:
-        if rule.currency or "currency" in rule.fields() or not rule.has_own_amounts():
+        if rule.currency or "currency" in rule.fields():
+            continue
+        if rule.compares_amounts() and not rule.has_own_amounts():
+            yield warning(
+                "values",
+                f"the rule {rule.name} compares an amount with a fixed number in any currency",
+                "A threshold of 100 means another amount in JPY than in EUR.",
+                "Add the currency to the condition: when = \"currency == 'EUR' && value > `100`\".",
+            )
+        if not rule.has_own_amounts():
             continue
         yield warning(
             "values",

@@ -37,6 +37,7 @@ from twite.formats.expressions import (
     nodes,
     rounded,
 )
+from twite.formats.value_rule_fields import compares_amounts, fields_of, require_fields
 from twite.formats.value_table import ValueTable
 from twite.redaction.scrub_text import free_text
 
@@ -54,6 +55,12 @@ _LONGEST_KEY: Final = 64
 _DECIMALS_READ: Final = 6
 # Names that only the lines of an order have. `quantity` is also a name of the whole order.
 FIELDS_OF_LINES: Final = frozenset({"id", "name", "price", "group", "type"})
+FIELDS_OF_CONVERSIONS: Final = frozenset(
+    {
+        "value", "currency", "quantity", "contents", "description", "search", "url", "tax",
+        "shipping", "new_customer",
+    }
+)  # fmt: skip
 _NO_TABLES: Final[Mapping[str, ValueTable]] = {}
 
 
@@ -120,13 +127,16 @@ class ValueRule(msgspec.Struct, frozen=True, kw_only=True):
 
     def fields(self) -> frozenset[str]:
         """Return the names of all fields that the rule reads, also of lines of the order."""
-        return frozenset(
-            node["value"]
-            for text in (self.when, self.value)
-            if text is not None
-            for node, _ in nodes(rule_expression(text).tree)
-            if node["type"] == "field"
-        )
+        return frozenset(name for tree in self._trees() for name in fields_of(tree))
+
+    def compares_amounts(self) -> bool:
+        """Return whether the rule compares an amount with a fixed one, as in value > `100`."""
+        return any(map(compares_amounts, self._trees()))
+
+    def _trees(self) -> Iterator[Node]:
+        for text in (self.when, self.value):
+            if text is not None:
+                yield rule_expression(text).tree
 
     def has_own_amounts(self) -> bool:
         """Return whether the value has numbers of a table, or adds or subtracts a fixed one."""
@@ -167,6 +177,7 @@ def rule_expression(text: str) -> Expression:
         raise ExpressionRefused("has too many lists such as [a, b]. Use fewer")
     for _ in lookups_of(expression):
         pass
+    require_fields(expression.tree, FIELDS_OF_CONVERSIONS | FIELDS_OF_LINES)
     return expression
 
 
