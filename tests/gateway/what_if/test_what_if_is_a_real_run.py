@@ -29,8 +29,10 @@ FOUND = (35, 392, 1784, 1832, 3070)
 # A page's amount was above the value limit, and is not above the new one (1354, 1498); an unusable
 # email is a note, if the conversion waits for identifiers (1563, 2982); only tags received a part
 # of the request, and had received it before (2176); a copy in X's format, whose pixel is not
-# stored, takes a key (5006).
-FOUND_WIDE = (1354, 1498, 1563, 2176, 2982, 5006)
+# stored, takes a key (5006); a conversion that is perhaps denied takes a key, so that its holder
+# is unknown once the window of the earlier one ended (6176); only tags received a request, which is
+# in test mode under the new settings (6416).
+FOUND_WIDE = (1354, 1498, 1563, 2176, 2982, 5006, 6176, 6416)
 IGNORED_ELSEWHERE = 267
 PARTS = 4 if LONG else 1
 

@@ -24,13 +24,20 @@ class PastCopies:
         # By key, the time of receipt of what X accepted; the whole holder if its state matters.
         self._sent: dict[bytes, int] = {}
         self._others: dict[bytes, Holder] = {}
+        # By key, when it became unknown whether another conversion, perhaps a denied one, took it
+        # from its holder. Until the holder's window ends, copies are duplicates of either.
+        self._perhaps_taken: dict[bytes, int] = {}
         # Keys that the current request has taken.
         self._taken: dict[bytes, int] = {}
         self._pruned_at = 0
 
-    def knows(self, key: bytes) -> bool:
-        """Return whether the outcome of the key's holder is known, if it has one."""
-        return self._sent.get(key) != _UNKNOWN
+    def knows(self, key: bytes, *, at: int) -> bool:
+        """Return whether it is known who holds a key at a time, if anybody does."""
+        if self._sent.get(key) == _UNKNOWN:
+            return False
+        taken_at = self._perhaps_taken.get(key)
+        is_recent = taken_at is not None and taken_at >= at - self._window
+        return not is_recent or self._holder(key, at=at) is not None
 
     def holds(self, key: bytes, *, at: int) -> bool:
         """Return whether a conversion holds a key at a time."""
@@ -54,6 +61,8 @@ class PastCopies:
         if is_held or self._holder(key, at=at) is None:
             self._others.pop(key, None)
             self._sent[key] = _UNKNOWN
+        else:
+            self._perhaps_taken[key] = at
 
     def take(
         self, conversion: AcceptedConversion, *, at: int
@@ -88,6 +97,9 @@ class PastCopies:
             self._pruned_at, since = at, at - self._window
             self._sent = {
                 key: taken for key, taken in self._sent.items() if taken >= since or taken < 0
+            }
+            self._perhaps_taken = {
+                key: taken for key, taken in self._perhaps_taken.items() if taken >= since
             }
 
     def _holder(self, key: bytes, *, at: int) -> Holder | None:
@@ -132,6 +144,7 @@ class PastCopies:
         at: int,
     ) -> None:
         self._sent.pop(key, None)
+        self._perhaps_taken.pop(key, None)
         if conversion.suppressed is not None:
             state = State.SUPPRESSED
         else:

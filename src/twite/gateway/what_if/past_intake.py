@@ -177,7 +177,7 @@ class PastIntake:
         if not is_suppressed and accepted.held is None:
             accepted = self._checked(candidate, conversion, accepted)
         if (
-            not self._copies.knows(accepted.key)
+            not self._copies.knows(accepted.key, at=at)
             or self._may_be_copy_of_ignored(accepted, at)
             or self._may_be_copy_of_unread(candidate, accepted, at)
         ):

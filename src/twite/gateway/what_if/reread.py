@@ -124,6 +124,7 @@ class Rereader:
                     request,
                     place,
                     deliveries[place],
+                    source=source.name,
                     verdict=unknown(NotStored.TAGS),
                     read=read_conversion(native, place, context),
                 )
