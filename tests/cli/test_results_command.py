@@ -8,11 +8,14 @@ import json
 import msgspec
 import pytest
 from command_stage import settings_in
+from msgspec.structs import replace
 
 from any_results import ACCOUNT, an_account, in_two_currencies, some_days
 from canaries import EMAIL, found_in
-from twite.cli.mcp.tools import called
+from twite.cli.mcp.tools import ToolRefused, called
+from twite.domain.results.account import AdCampaign
 from twite.domain.times import HOUR
+from twite.gateway.results.read import MOST_DAYS
 from twite.gateway.results.records import put_account, put_days
 from twite.machine.system import SystemClock
 from twite.stores.sqlite import SQLiteStore
@@ -162,6 +165,42 @@ async def _empty(path):
     store = await SQLiteStore.open(path)
     await put_account(store, an_account(SystemClock().now() - HOUR))
     await store.close()
+
+
+async def test_tool_of_agents_returns_the_sums_of_an_account_with_many_campaigns(with_results):
+    now = SystemClock().now()
+    store = await SQLiteStore.open(str(with_results.with_name("twite.db")))
+    names = [f"campaign{number}" for number in range(1_000)]
+    account = an_account(now, campaigns=[AdCampaign(id=name, currency="EUR") for name in names])
+    await put_account(store, account)
+    await put_days(
+        store,
+        ACCOUNT,
+        [
+            replace(
+                day, cells=tuple(replace(c, campaign=name) for name in names for c in day.cells)
+            )
+            for day in some_days(now)
+        ],
+    )
+    await store.close()
+
+    with pytest.raises(ToolRefused, match="longer than"):
+        await called(with_results, "results", {"days": 1})
+    found = json.loads(
+        await called(with_results, "results", {"days": MOST_DAYS, "by_campaign": False})
+    )
+
+    [results] = found["accounts"]
+    assert results["campaigns"] == []
+    assert len(results["days"]) == 12
+    assert [day["campaigns"] for day in results["days"] if day["campaigns"]] == []
+    assert results["days"][-1]["events"][0]["attributed"] == 2 * len(names)
+    assert results["days"][-1]["spend"] == "15000.00"
+
+
+def of_each(campaigns, cells):
+    return tuple(replace(cell, campaign=campaign) for campaign in campaigns for cell in cells)
 
 
 async def test_tool_of_agents_returns_the_results_with_names_of_campaigns_masked(with_results):

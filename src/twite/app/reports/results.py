@@ -36,6 +36,21 @@ async def read_results(
     )
 
 
+def without_campaigns(report: ResultsReport) -> ResultsReport:
+    """Return the sums of the accounts, which are short however many campaigns there are."""
+    return msgspec.structs.replace(
+        report,
+        accounts=tuple(
+            msgspec.structs.replace(
+                account,
+                campaigns=(),
+                days=tuple(msgspec.structs.replace(day, campaigns=()) for day in account.days),
+            )
+            for account in report.accounts
+        ),
+    )
+
+
 def _masked_account(account: AccountResults) -> AccountResults:
     return msgspec.structs.replace(
         account,

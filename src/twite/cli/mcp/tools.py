@@ -15,7 +15,7 @@ from twite.app.reports.accounting import AccountingReport, read_accounting
 from twite.app.reports.alerts import OpenAlerts, read_open_alerts
 from twite.app.reports.find_conversions import FoundReport, find_conversions
 from twite.app.reports.not_sent import NotSentReport, why_not_sent
-from twite.app.reports.results import read_results
+from twite.app.reports.results import read_results, without_campaigns
 from twite.app.reports.text import own_words, shown
 from twite.cli.check import CheckReport, read_checks
 from twite.config.settings import Settings, load
@@ -100,6 +100,13 @@ class ResultsArguments(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     days: Annotated[
         int, msgspec.Meta(ge=1, le=MOST_DAYS, description="The number of days, including today")
     ] = 7
+    by_campaign: Annotated[
+        bool,
+        msgspec.Meta(
+            description="Whether to return each campaign. If there are too many, pass false: the "
+            "result then has the sums of the account by day"
+        ),
+    ] = True
 
 
 class ReportTool(msgspec.Struct, frozen=True, kw_only=True):
@@ -135,7 +142,8 @@ async def _alerts(config: Path, _arguments: NoArguments) -> OpenAlerts:
 
 
 async def _results(config: Path, arguments: ResultsArguments) -> ResultsReport:
-    return await read_results(_settings(config), account=arguments.account, days=arguments.days)
+    report = await read_results(_settings(config), account=arguments.account, days=arguments.days)
+    return report if arguments.by_campaign else without_campaigns(report)
 
 
 async def _checks(config: Path, _arguments: NoArguments) -> CheckReport:
