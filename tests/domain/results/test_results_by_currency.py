@@ -61,6 +61,21 @@ def test_campaign_has_its_currency_and_its_decimals():
     ]
 
 
+def test_campaign_without_a_known_currency_is_no_part_of_a_total_in_another():
+    account = in_two_currencies(NOW)
+    euros, unknown = account.campaigns
+    account = replace(account, campaigns=(euros, replace(unknown, currency="")))
+    found = report(account=account)
+
+    assert (found.currency, found.total.spend) == ("", None)
+    assert [(each.currency, each.spend) for each in found.total.by_currency] == [
+        ("", "60.00"),
+        ("EUR", "120.00"),
+    ]
+    silent = [replace(day, cells=day.cells[:1]) for day in some_days(NOW)]
+    assert report(silent, account).currency == "EUR"  # without figures, it does not count
+
+
 def test_account_of_one_currency_has_no_second_total():
     account = in_two_currencies(NOW)
     euros = tuple(replace(each, currency="EUR") for each in account.campaigns)

@@ -5,6 +5,7 @@ from msgspec.structs import replace
 
 from builders import a_destination, a_destination_with_oauth
 from results_stage import (
+    ACCOUNT,
     ACTIVE,
     NOON,
     FetchStage,
@@ -257,6 +258,24 @@ async def test_days_on_which_x_lists_a_campaign_as_active_are_marked():
 
     assert {name for name, is_active in active.items() if is_active} == {"25", "26", "27"}
     assert active["24"] is active["28"] is active["29"] is False
+
+
+async def test_days_have_the_limits_of_a_changed_time_zone():
+    stage = FetchStage(history=20)
+    for ago in (1, 2, 18):
+        planted(stage, ago=ago, number=str(ago))
+    await stage.run()
+    await stage.pass_time(MINUTE, step=MINUTE)
+    before = await stage.days()
+    stage.x.judge.world.merge({"accounts": [{"id": ACCOUNT, "timezone": "Asia/Tokyo"}]})
+
+    await stage.pass_time(25 * HOUR)
+    await stage.pass_time(5 * MINUTE, step=MINUTE)
+
+    days = await stage.days()
+    assert {day.start % DAY for day in before.values()} == {0}
+    assert {day.start % DAY for day in days.values()} == {15 * HOUR}
+    assert await stage.figures() == stage.x.truth()
 
 
 async def test_gateway_that_does_not_lead_asks_nothing():

@@ -10,7 +10,8 @@ class EventResult(msgspec.Struct, frozen=True, kw_only=True):
     `click_id_share` and `email_only_share` are shares of them, from 0 to 1. `attributed` and
     `sale_amount` are X's; `cost_per_conversion` is spend by attributed conversions, rounded.
     Spend and sale amounts are exact, up to millionths: parts add up to their total. Amounts are in
-    the currency of what the event type is a part of, and null if it has several.
+    the currency of what the event type is a part of, and null if it has several. X does not
+    document how `sale_amount` counts orders in another currency.
     """
 
     event_type: str

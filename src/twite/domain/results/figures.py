@@ -124,6 +124,10 @@ class ResultDay(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def of(cls, day: AccountDay) -> "ResultDay":
         return cls(day=day.day, start=day.start, end=day.end)
 
+    def has_limits_of(self, day: AccountDay) -> bool:
+        """Return whether both are the same hours: time zones of accounts change."""
+        return (self.start, self.end) == (day.start, day.end)
+
     @property
     def is_estimate(self) -> bool:
         """Whether the figures of conversions may still change."""

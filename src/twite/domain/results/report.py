@@ -100,12 +100,15 @@ class _Report:
         self.currency = NO_CURRENCY if len(currencies) != 1 else min(currencies)
 
     def _in_use(self, days: Sequence[ResultDay]) -> set[str]:
-        """Return the currencies of campaigns with figures. A campaign that is gone had any."""
+        """Return the currencies of campaigns with figures, NO_CURRENCY if X names none.
+
+        A campaign that is gone had any of those of the account.
+        """
         found: set[str] = set()
         for cell in (cell for day in days for cell in day.cells):
             if cell.spend_micro or cell.events:
                 own = self._currencies.get(cell.campaign)
-                found.update([own] if own else self._account.currencies)
+                found.update(self._account.currencies if own is None else [own])
         return found
 
     def summed(self, day: ResultDay) -> _SummedDay:

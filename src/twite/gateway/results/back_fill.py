@@ -111,9 +111,9 @@ class BackFill:
             day
             for ago, day in days
             if (
-                _is_unsettled(stored[day.day])
-                if day.day in stored and ago < LAST_DAYS
-                else day.day not in stored and ago < history
+                ago < LAST_DAYS and _is_unsettled(stored[day.day], day)
+                if day.day in stored
+                else ago < history
             )
         ]
         jobs: list[ResultsJob] = []
@@ -259,8 +259,9 @@ def most_unreadable(texts: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(texts))[:MOST_UNREADABLE]
 
 
-def _is_unsettled(day: ResultDay) -> bool:
-    return day.is_estimate or not day.is_spend_final
+def _is_unsettled(stored_day: ResultDay, day: AccountDay) -> bool:
+    is_final = not stored_day.is_estimate and stored_day.is_spend_final
+    return not is_final or not stored_day.has_limits_of(day)
 
 
 def _request(

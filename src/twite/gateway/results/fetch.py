@@ -125,7 +125,7 @@ class ResultsFetch:
 
     async def _fetch(self, account: ResultsAccount, *, now: int) -> None:
         catalog = await self._ask.catalog()
-        zone = zone_of(catalog.zone)
+        zone, is_moved = zone_of(catalog.zone), catalog.zone != account.zone
         account = msgspec.structs.replace(
             account,
             zone=catalog.zone,
@@ -134,8 +134,10 @@ class ResultsFetch:
             line_items=catalog.line_items,
             event_types=catalog.event_types,
             other_ids=catalog.other_ids,
+            # The days of jobs are those of the zone.
+            jobs=() if is_moved else account.jobs,
         )
-        is_daily = not account.daily_at <= now < account.daily_at + DAY
+        is_daily = is_moved or not account.daily_at <= now < account.daily_at + DAY
         days = [
             day
             for day in days_until(now, LAST_DAYS if is_daily else HOURLY_DAYS, zone)

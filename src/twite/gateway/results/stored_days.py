@@ -56,9 +56,15 @@ class StoredDays:
         await self.merge(NewCells(days), fetched_at=fetched_at)
 
     async def merge(self, cells: NewCells, *, fetched_at: int) -> None:
-        """Store newer figures of some days, day by day."""
+        """Store newer figures of some days, day by day.
+
+        After a change of the account's time zone, a day begins anew: its figures were those of
+        other hours.
+        """
         for day, own in cells.by_day.items():
-            known = await load_day(self._state, self._account, day.day) or ResultDay.of(day)
+            known = await load_day(self._state, self._account, day.day)
+            if known is None or not known.has_limits_of(day):
+                known = ResultDay.of(day)
             if day in cells.active:
                 known = msgspec.structs.replace(known, is_active=True)
             newer = known.with_cells(own, fetched_at=fetched_at)
@@ -78,7 +84,7 @@ class StoredDays:
             if known is None:
                 continue
             if known.delivered is None or (again and day.end > now - _COUNTED_AGAIN):
-                counted = known.with_delivered(await counts(day))
+                counted = known.with_delivered(await counts(known))
                 await put_days(self._state, self._account, [counted])
 
 
