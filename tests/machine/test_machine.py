@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from twite.machine.system import SystemClock, SystemRandomness, YieldingPause
+from twite.machine.system import ShortBursts, SystemClock, SystemRandomness, YieldingPause
 
 
 def test_clock_returns_milliseconds_since_the_epoch():
@@ -79,3 +79,17 @@ async def test_pause_is_as_long_as_the_wait_for_the_machine(took, used, slept):
     await pause()
 
     assert pauses == [pytest.approx(slept)]
+
+
+def test_work_in_short_bursts_sleeps_after_half_a_millisecond():
+    sleeps = []
+    elapsed = iter((0.0, 0.0004, 0.0006, 0.0007, 0.0011, 0.0013, 0.0014))
+    breathe = ShortBursts(elapsed=lambda: next(elapsed), sleep=sleeps.append)
+
+    slept = []
+    for _ in range(4):
+        breathe()
+        slept.append(len(sleeps))
+
+    assert slept == [0, 1, 1, 2]
+    assert sleeps == [0.0001, 0.0001]

@@ -31,6 +31,8 @@ _FEWEST: Final = 16
 _LOWEST_PRIORITY: Final = 19
 _SHORTEST_WAIT: Final = 0.002  # seconds
 _LONGEST_PAUSE: Final = 0.25
+_BURST: Final = 0.0005  # seconds
+_BREATH: Final = 0.0001
 _M_ARENA_MAX: Final = -8  # glibc, malloc.h
 
 
@@ -85,6 +87,29 @@ class YieldingPause:
         waited = self._elapsed() - began - (self._used() - used)
         await self._sleep(0 if waited < _SHORTEST_WAIT else min(waited, _LONGEST_PAUSE))
         self._began = self._elapsed(), self._used()
+
+
+class ShortBursts:
+    """Divides long work into bursts of half a millisecond, with a short sleep after each.
+
+    Between control groups and sessions, Linux lets even an idle process finish its time slice of
+    several milliseconds before a process that needs the CPU. A process that sleeps has no slice.
+    """
+
+    def __init__(
+        self,
+        *,
+        elapsed: Callable[[], float] = time.perf_counter,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._elapsed, self._sleep = elapsed, sleep
+        self._began = elapsed()
+
+    def __call__(self) -> None:
+        """Sleep if the burst is over. Call it between small pieces of the work."""
+        if self._elapsed() - self._began >= _BURST:
+            self._sleep(_BREATH)
+            self._began = self._elapsed()
 
 
 class SystemRandomness:

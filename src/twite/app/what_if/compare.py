@@ -19,7 +19,7 @@ from twite.gateway.what_if.intake_settings import IntakeSettings
 from twite.gateway.what_if.report import UnusedSetting, WhatIfReport
 from twite.gateway.what_if.run import ReadsRequests, WhatIf, rejections_of
 from twite.machine.forked_workers import forked, workers_here
-from twite.machine.system import YieldingPause
+from twite.machine.system import ShortBursts, YieldingPause
 
 # Keys of a source, of a pixel and of all other tables that decide about stored conversions.
 _APPLIED: Final[Mapping[str, frozenset[str]]] = {
@@ -65,7 +65,11 @@ async def what_if(
     async with open_records(current_settings) as records:
         salt, rejections = records.salt, await rejections_of(records, new, since)
     reader = CandidateReader(
-        new_settings=new, current_settings=current, salt=salt, rejections=rejections
+        new_settings=new,
+        current_settings=current,
+        salt=salt,
+        rejections=rejections,
+        breathe=ShortBursts(),
     )
     # The store is closed, because its threads do not continue in forked processes.
     async with _reading(reader) as (read, ahead), open_records(current_settings) as records:
@@ -78,6 +82,7 @@ async def what_if(
             ahead=ahead,
             is_half_over=is_half_over,
             is_over=is_over,
+            breathe=ShortBursts(),
         )
         return await run.run(
             since=since,

@@ -1,6 +1,6 @@
 """Read stored requests under other settings, each by itself."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
@@ -32,7 +32,10 @@ _NOBODY: Final = Identifiers()
 
 
 class CandidateReader:
-    """Reads requests in any order. `current_settings` are those that took part in their intake."""
+    """Reads requests in any order. `current_settings` are those that took part in their intake.
+
+    `breathe` is called between requests, to let other processes go first.
+    """
 
     def __init__(
         self,
@@ -41,7 +44,9 @@ class CandidateReader:
         current_settings: IntakeSettings,
         salt: bytes,
         rejections: Sequence[Rejection],
+        breathe: Callable[[], None] = lambda: None,
     ) -> None:
+        self._breathe = breathe
         faults = {
             (rejection.receipt, rejection.index): rejection.faults for rejection in rejections
         }
@@ -79,7 +84,11 @@ class CandidateReader:
 
     def read_encoded(self, message: bytes) -> bytes:
         """Read the requests of another process."""
-        return encoded([self.read(request) for request in decoded_requests(message)])
+        found = []
+        for request in decoded_requests(message):
+            found.append(self.read(request))
+            self._breathe()
+        return encoded(found)
 
     def _candidates(self, request: PastRequest, rereads: Sequence[Reread]) -> list[Candidate]:
         return [self._candidate(reread, request.received_at) for reread in rereads]

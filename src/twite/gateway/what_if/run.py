@@ -21,7 +21,8 @@ from twite.gateway.what_if.past_ignored import PastIgnored
 from twite.gateway.what_if.past_intake import PastIntake
 from twite.gateway.what_if.report import ReportBuilder, UnusedSetting, WhatIfReport
 
-AT_ONCE: Final = 200
+# Few, so that no step takes long: see `breathe`.
+AT_ONCE: Final = 50
 # More than a store holds.
 _MOST_REJECTIONS: Final = 1_000_000
 
@@ -46,13 +47,16 @@ class WhatIf:
         ahead: int,
         is_half_over: Callable[[], bool] = lambda: False,
         is_over: Callable[[], bool] = lambda: False,
+        breathe: Callable[[], None] = lambda: None,
     ) -> None:
         """`read` is called for up to `ahead` parts at a time; their order does not matter.
 
         What was received before the range is read until `is_half_over` is true, and the run ends
-        when `is_over` is true: the report tells what was not read.
+        when `is_over` is true: the report tells what was not read. `breathe` is called between
+        requests, to let other processes go first.
         """
         self._is_half_over, self._is_over = is_half_over, is_over
+        self._breathe = breathe
         self._new_settings, self._current_settings = new_settings, current_settings
         self._queries, self._rejections = queries, rejections
         self._read, self._ahead = read, ahead
@@ -95,6 +99,7 @@ class WhatIf:
                 if self._is_over() or (most is not None and builder.conversions >= most):
                     until, is_cut = candidate.received_at, True
                     break
+                self._breathe()
                 comparisons = past_intake.decide(candidate)
                 if candidate.received_at >= since:
                     builder.add_request(candidate, comparisons)
