@@ -46,6 +46,25 @@ def test_export_has_its_own_values(tmp_path):
     assert export.is_storage
 
 
+def test_two_exports_to_one_prefix_are_refused(tmp_path):
+    other = EXPORT.replace('"warehouse"', '"lake"').replace('"env:WAREHOUSE"', '"env:LAKE"')
+    prefix = "s3://bucket/twite/"
+
+    found = complaints(tmp_path, EXPORT + other, WAREHOUSE=prefix, LAKE=prefix)
+
+    assert found == [
+        "export[1].to: is also the prefix of the export 'warehouse'. Give each its own"
+    ]
+    own = read(tmp_path, GOOD + EXPORT + other, {"WAREHOUSE": prefix, "LAKE": f"{prefix}lake/"})
+    assert [export.name for export in own.exports] == ["warehouse", "lake"]
+
+
+def test_exports_into_one_database_are_accepted(tmp_path):
+    other = EXPORT.replace('"warehouse"', '"again"')
+
+    assert len(read(tmp_path, GOOD + EXPORT + other, ENVIRON).exports) == 2
+
+
 def test_all_mistakes_are_named_at_once(tmp_path):
     text = (
         EXPORT.replace('"env:WAREHOUSE"', '"mysql://db/shop"')

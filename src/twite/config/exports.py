@@ -76,6 +76,8 @@ def exports(written: tuple[ExportTargetTable, ...]) -> tuple[ExportSettings, ...
             require_target(each.to, f"export[{index}].to")
     with wrong.collect():
         values.differ([each.name for each in written], "export[{}].name", "export")
+    with wrong.collect():
+        _require_own_prefixes(written)
     wrong.raise_any()
     return tuple(
         ExportSettings(
@@ -87,6 +89,19 @@ def exports(written: tuple[ExportTargetTable, ...]) -> tuple[ExportSettings, ...
         )
         for each in written
     )
+
+
+def _require_own_prefixes(written: tuple[ExportTargetTable, ...]) -> None:
+    """Refuse two exports to one prefix: each would overwrite the other's position."""
+    names: dict[tuple[str, str, str], str] = {}
+    for index, each in enumerate(written):
+        parts = urlsplit(each.to.reveal())
+        prefix = parts.scheme, parts.netloc, parts.path
+        if parts.scheme in STORAGE and names.setdefault(prefix, each.name) != each.name:
+            raise SettingsError(
+                f"export[{index}].to",
+                f"is also the prefix of the export {names[prefix]!r}. Give each its own",
+            )
 
 
 def require_target(secret_url: Secret, place: str) -> None:
