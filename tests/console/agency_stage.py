@@ -18,6 +18,7 @@ from twite.domain.cause import DeliveryCause
 from twite.domain.pause import Cause, Pause
 from twite.domain.people.users import Role
 from twite.domain.submission import AcceptedConversion
+from twite.domain.times import DAY
 from twite.stores.sqlite import SQLiteStore
 from twite_emulator.process import running_emulator
 
@@ -68,6 +69,7 @@ async def agency_stage(
     *,
     orders_more: Sequence[Mapping[str, str | None]] = (),
     entries_more: Sequence[AcceptedConversion] = (),
+    entries_of_yesterday: Sequence[AcceptedConversion] = (),
 ) -> AsyncIterator[ConsoleStage]:
     """Run the gateway of an agency. More orders are posted, and more entries stored, if given."""
     with running_emulator("max_age=604800") as emulator:
@@ -83,6 +85,7 @@ async def agency_stage(
         store = await SQLiteStore.open(str(stage.settings.store.path))
         for pixel in PAUSED:
             await store.put([Pause(pixel=pixel, since=now, cause=Cause.USER, reason="by hand")])
+        await _store_each(store, entries_of_yesterday, at=now - DAY)
         for pixel in ACCOUNTS:
             entries = [
                 msgspec.structs.replace(
@@ -99,10 +102,7 @@ async def agency_stage(
         # A pixel with two sources has a table of them.
         denied = an_entry("denied-till", pixel="q5", event="q5e", suppressed="consent denied")
         await store.record(a_submission(denied, receipt="till", source="till", received_at=now))
-        for number, entry in enumerate(entries_more):
-            await store.record(
-                a_submission(entry, receipt=f"more{number}", source="agency", received_at=now)
-            )
+        await _store_each(store, entries_more, at=now)
         await store.close()
         await stage.start(people=PEOPLE)
         orders: list[dict[str, str | None]] = [
@@ -120,6 +120,15 @@ async def agency_stage(
             yield stage
         finally:
             await stage.stop()
+
+
+async def _store_each(
+    store: SQLiteStore, entries: Sequence[AcceptedConversion], *, at: int
+) -> None:
+    for number, entry in enumerate(entries):
+        await store.record(
+            a_submission(entry, receipt=f"more{at}-{number}", source="agency", received_at=at)
+        )
 
 
 async def _settled(stage: ConsoleStage) -> None:

@@ -158,7 +158,7 @@ async def test_viewer_of_one_pixel_gets_its_overview_at_once(stage):
     page = await page_of(stage, name="client")
 
     assert names_in(page) == []
-    assert "1 conversions today" in text_of(page)
+    assert "1 received today" in text_of(page)
     assert "By source" not in text_of(page)
     others = [pixel for pixel in PIXELS if pixel != "q01" and pixel in main_of(page)]
     assert others == []

@@ -3,6 +3,7 @@
 import hashlib
 import html
 import re
+import time
 
 import msgspec
 import pytest
@@ -10,8 +11,9 @@ import pytest_asyncio
 from agency_stage import ROW, agency_stage, an_order, number_of, page_of
 from problem_pages import problem_rows
 
-from builders import an_entry
+from builders import a_conversion, an_entry
 from twite.domain.stats.value_guard import ValueFlag
+from twite.x.encode import conversion_body
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -36,7 +38,13 @@ ORDERS = [
     an_order("nowhere", "lost-too", currency="EURO"),
 ]  # fmt: skip
 PAGES = (
-    *("/console", "/console?pixel=q1", "/console?pixel=q5", "/console?account=bolt"),
+    *(
+        "/console",
+        "/console?pixel=q1",
+        "/console?pixel=q2",
+        "/console?pixel=q5",
+        "/console?account=bolt",
+    ),
     *("/console/sources", "/console/sources/agency", "/console/pixels/q1"),
     "/console/match-keys",
     "/console/match-keys?account=acme",
@@ -54,6 +62,20 @@ FLAGGED = [
     )
     for number, currency in enumerate(("EUR", "EUR", "EUR", "USD"))
 ]
+# What was received yesterday, and delivered today.
+LATE = [
+    msgspec.structs.replace(
+        an_entry(f"late-{number}", pixel="q2", event="q2e"),
+        key_set=0,
+        body=conversion_body(
+            msgspec.structs.replace(
+                a_conversion(f"late-{number}", pixel="q2", event="q2e"),
+                time=time.time_ns() // 1_000_000,
+            )
+        ),
+    )
+    for number in range(3)
+]
 _LINK = re.compile(
     r'<a [^>]*href="(/console/conversions\?[^"]*|/console/conversions)"[^>]*>(.*?)</a>', re.DOTALL
 )
@@ -65,7 +87,9 @@ _NUMBER = re.compile(r"(?<![\w.-])[\d\N{NARROW NO-BREAK SPACE}]+(?![\w.%-]| %)")
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def stage(tmp_path_factory):
     folder = tmp_path_factory.mktemp("numbers")
-    async with agency_stage(folder, orders_more=ORDERS, entries_more=FLAGGED) as stage:
+    async with agency_stage(
+        folder, orders_more=ORDERS, entries_more=FLAGGED, entries_of_yesterday=LATE
+    ) as stage:
         yield stage
 
 

@@ -5,13 +5,24 @@ from collections.abc import Sequence
 import msgspec
 
 from builders import NOW, a_conversion, a_submission, an_entry
-from store_contract.actions import EVENT, PIXEL, claim, delivered, record, settle
+from store_contract.actions import (
+    EVENT,
+    PIXEL,
+    claim,
+    dead_lettered,
+    delivered,
+    postponed,
+    record,
+    settle,
+)
 from twite.domain.conversion import Identifiers
 from twite.domain.results.figures import DeliveredEvent
 from twite.domain.stats.match_keys import MatchKeys
+from twite.domain.stats.tally import FlowCounts
 from twite.domain.times import HOUR
 from twite.gateway.ports.listing import ListedState, ListQuery, QueryScope
-from twite.gateway.ports.queries import DeliveredEventsQuery, MatchQuery
+from twite.gateway.ports.outbox import Discard
+from twite.gateway.ports.queries import DeliveredEventsQuery, FlowsByPixelQuery, MatchQuery
 from twite.gateway.ports.store import Store
 from twite.x.encode import conversion_body
 
@@ -40,6 +51,38 @@ class DeliveredEventLaws:
         ]
 
         assert found == [[(PIXEL, EVENT, 2)], [(PIXEL, EVENT, 1)], []]
+
+    async def test_traffic_counts_the_deliveries_of_what_was_received_in_its_time(
+        self, store: Store
+    ) -> None:
+        since = NOW // HOUR * HOUR
+        await record(store, "earlier", receipt="r0", at=since - 1)
+        await settle(store, batch := await claim(store), "delivered", delivered(batch), at=NOW)
+        for number, name in enumerate(("sent", "sent-too", "refused", "unclear", "dropped"), 1):
+            await record(store, name, receipt=f"r{number}", at=since + number)
+        await record(store, "sent", receipt="again", at=since + 6)
+        entries = [an_entry("h", held="decide"), an_entry("s", index=1, suppressed="no consent")]
+        await store.record(a_submission(*entries, receipt="r7", received_at=since + 7))
+        first = await claim(store, limit=2)
+        await settle(store, first, "delivered", delivered(first), at=NOW)
+        refused = await claim(store, limit=1)
+        await settle(store, refused, "rejected", dead_lettered(refused), at=NOW)
+        unclear = await claim(store, limit=1)
+        await settle(store, unclear, "errored", postponed(unclear, until=NOW + HOUR), at=NOW)
+        dropped = await claim(store, limit=1)
+        await settle(store, dropped, "rejected", dead_lettered(dropped), at=NOW)
+        await store.move(Discard(deliveries=[dropped.deliveries[0].id], note="a test"), now=NOW)
+        await record(store, "ready", receipt="r8", at=since + 8)
+        await record(store, "claimed", receipt="r9", at=since + 9)
+        await claim(store, limit=1)
+
+        flows = await store.answer(FlowsByPixelQuery(span=HOUR, since=since))
+
+        assert flows[PIXEL] == FlowCounts(
+            at=since, received=10, duplicate=1, suppressed=1, delivered=2, dead=1
+        )
+        listing = ListQuery(state=ListedState.DELIVERED, since=since)
+        assert len((await store.page(listing)).summaries) == 2
 
     async def test_deliveries_are_counted_as_the_list_of_delivered_conversions_shows_them(
         self, store: Store

@@ -157,7 +157,7 @@ class FlowsQuery(Query[Sequence[FlowCounts]], frozen=True, kw_only=True):
 
 
 class FlowsByPixelQuery(Query[Mapping[str, FlowCounts]], frozen=True, kw_only=True):
-    """Traffic since a time by pixel. `dead` are dead letters of now that were received since."""
+    """Traffic since a time by pixel: what was received since, and how much is delivered or dead."""
 
     span: int
     since: int

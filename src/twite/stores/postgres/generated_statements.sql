@@ -420,12 +420,6 @@ UPDATE submission SET body = $1, refusals = $2, unfired = $3 WHERE id = $4
 -- rows: database_time()
 SELECT extract(epoch FROM clock_timestamp())::float8
 
--- rows: dead_since(since)
-SELECT account.pixel, count(*)
-FROM outbox JOIN account ON account.id = outbox.account
-WHERE outbox.resting = 'dead' AND outbox.received_at >= $1
-GROUP BY account.pixel
-
 -- rows: dedup_report(since, meets_within, day)
 WITH
   seen AS MATERIALIZED (
@@ -739,7 +733,7 @@ GROUP BY flow.at ORDER BY flow.at
 
 -- rows: flows_by_pixel(span, since)
 SELECT account.pixel, min(flow.at), sum(flow.received)::bigint, sum(flow.duplicate)::bigint, sum(flow.suppressed)::bigint,
-  sum(flow.rejected)::bigint, sum(flow.delivered)::bigint
+  sum(flow.rejected)::bigint
 FROM flow JOIN account ON account.id = flow.account
 WHERE flow.span = $1 AND flow.at >= $2
 GROUP BY account.pixel ORDER BY account.pixel
@@ -2142,6 +2136,16 @@ DELETE FROM known_identifier WHERE id IN (
 
 -- rows: try_to_prune()
 SELECT pg_try_advisory_xact_lock(7459, 0)
+
+-- rows: undelivered_since(since)
+SELECT queue.pixel, count(CASE WHEN counted.state = 'dead' THEN 1 END), count(*) FROM (
+  SELECT queue, state FROM outbox WHERE received_at >= $1
+  UNION ALL
+  SELECT conversion.queue, 'discarded' FROM discarded
+  JOIN conversion ON conversion.id = discarded.delivery
+  JOIN submission ON submission.id = conversion.submission
+  WHERE discarded.at >= $1 AND submission.received_at >= $1
+) AS counted JOIN queue ON queue.id = counted.queue GROUP BY queue.pixel
 
 -- rows: unsettled_before(before, floor, limit)
 SELECT id FROM outbox WHERE id < $1 AND id >= $2 ORDER BY id DESC LIMIT $3

@@ -682,6 +682,17 @@ LEFT JOIN (
   FROM outbox GROUP BY account) AS live ON live.account = account.id
 ORDER BY account.source, account.pixel;
 
+-- name: undelivered_since
+-- Of the deliveries received since a time, by pixel: the dead letters, and all that X did not get.
+SELECT queue.pixel, count(CASE WHEN counted.state = 'dead' THEN 1 END), count(*) FROM (
+  SELECT queue, state FROM outbox WHERE received_at >= :since
+  UNION ALL
+  SELECT conversion.queue, 'discarded' FROM discarded
+  JOIN conversion ON conversion.id = discarded.delivery
+  JOIN submission ON submission.id = conversion.submission
+  WHERE discarded.at >= :since AND submission.received_at >= :since
+) AS counted JOIN queue ON queue.id = counted.queue GROUP BY queue.pixel;
+
 -- name: backlog
 -- The pending deliveries, by pixel and hour of rank.
 SELECT queue.pixel, rank / :hour AS hour, count(*), min(rank), min(received_at)

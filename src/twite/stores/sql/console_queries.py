@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from twite.domain.history import History
+from twite.domain.stats.tally import FlowCounts
 from twite.gateway.ports.listing import QueryScope
 from twite.gateway.ports.queries import ConversionOrigin, KeptSubmission
 from twite.stores.sql.listing.conversions import flag_of
@@ -99,3 +100,30 @@ def _place(nth: int, refusals: bytes | str | None) -> int:
         while place in refused:
             place += 1
     return place
+
+
+def flows_by_pixel(connection: SqlConnection, *, span: int, since: int) -> dict[str, FlowCounts]:
+    """Return the traffic since a time, by pixel. `at` is the first span with traffic.
+
+    The sums have what X answered in the time, whenever it was received, and count a conversion that
+    is refused again after a replay twice. So `delivered` and `dead` are not theirs.
+    """
+    with view(connection):
+        found = connection.execute(query("undelivered_since"), {"since": since}).fetchall()
+        rows = connection.execute(
+            query("flows_by_pixel"), {"span": span, "since": since}
+        ).fetchall()
+    others = {pixel: (int(dead), int(many)) for pixel, dead, many in found}
+    flows = {}
+    for pixel, at, received, duplicate, suppressed, rejected in rows:
+        dead, undelivered = others.get(pixel, (0, 0))
+        flows[pixel] = FlowCounts(
+            at=at,
+            received=received,
+            duplicate=duplicate,
+            suppressed=suppressed,
+            rejected=rejected,
+            delivered=max(0, received - duplicate - suppressed - rejected - undelivered),
+            dead=dead,
+        )
+    return flows

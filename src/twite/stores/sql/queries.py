@@ -44,7 +44,7 @@ _VIEWS: Final[Mapping[type, Callable[..., Any]]] = {
     port.RestingAmong: console_queries.resting_among,
     port.ListCountQuery: list_count,
     port.FlowsQuery: tallies.flows,
-    port.FlowsByPixelQuery: tallies.flows_by_pixel,
+    port.FlowsByPixelQuery: console_queries.flows_by_pixel,
     port.CountedSinceQuery: tallies.counted_since,
     port.WaitsQuery: tallies.waits,
     port.MatchQuery: tallies.matched,

@@ -1601,17 +1601,43 @@ GROUP BY flow.at ORDER BY flow.at;
 -- name: flows_by_pixel
 -- Traffic since a time, by pixel.
 SELECT account.pixel, min(flow.at), sum(flow.received), sum(flow.duplicate), sum(flow.suppressed),
-  sum(flow.rejected), sum(flow.delivered)
+  sum(flow.rejected)
 FROM flow CROSS JOIN account ON account.id = flow.account
 WHERE flow.span = :span AND flow.at >= :since
 GROUP BY account.pixel ORDER BY account.pixel;
 
--- name: dead_since
--- Dead letters of deliveries received since a time, by pixel.
-SELECT account.pixel, count(*)
-FROM outbox INDEXED BY resting_by_id CROSS JOIN account ON account.id = outbox.account
-WHERE outbox.state IN ('held', 'dead') AND outbox.state = 'dead' AND outbox.received_at >= :since
-GROUP BY account.pixel;
+-- name: undelivered_since
+-- Of the deliveries received since a time, by pixel: the dead letters, and all that X did not get.
+SELECT queue.pixel, sum(counted.dead), sum(counted.deliveries) FROM (
+  -- As in `backlog`: the index has the rank, which for most is when they were received.
+  SELECT queue.id AS queue, 0 AS dead, (
+    SELECT count(*) FROM outbox INDEXED BY ready
+    WHERE outbox.queue = queue.id AND state = 'queued' AND due_at IS NULL
+      AND rank >= :since) AS deliveries
+  FROM queue
+  UNION ALL
+  SELECT queue, 0, count(*) FROM outbox INDEXED BY ambiguous
+  WHERE state = 'queued' AND ambiguous_since IS NOT NULL AND due_at IS NULL
+    AND rank < :since AND received_at >= :since GROUP BY queue
+  UNION ALL
+  SELECT queue, 0, count(*) FROM outbox INDEXED BY aging
+  WHERE state = 'queued' AND due_at IS NOT NULL AND received_at >= :since GROUP BY queue
+  UNION ALL
+  SELECT outbox.queue, 0, count(*)
+  FROM lease CROSS JOIN json_each(lease.deliveries) AS claimed
+  CROSS JOIN outbox ON outbox.id = claimed.value
+  WHERE outbox.state = 'sending' AND outbox.lease = lease.id AND outbox.received_at >= :since
+  GROUP BY outbox.queue
+  UNION ALL
+  SELECT queue, sum(CASE WHEN state = 'dead' THEN 1 ELSE 0 END), count(*)
+  FROM outbox INDEXED BY resting_by_id
+  WHERE state IN ('held', 'dead') AND received_at >= :since GROUP BY queue
+  UNION ALL
+  SELECT conversion.queue, 0, count(*) FROM discarded
+  CROSS JOIN conversion ON conversion.id = discarded.delivery
+  CROSS JOIN submission ON submission.id = conversion.submission
+  WHERE discarded.at >= :since AND submission.received_at >= :since GROUP BY conversion.queue
+) AS counted JOIN queue ON queue.id = counted.queue GROUP BY queue.pixel;
 
 -- name: counted_since
 -- When the first conversion of visible accounts arrived.

@@ -180,16 +180,6 @@ def flows(
     return [record_of(FlowCounts, row) for row in connection.execute(query("flows"), values)]
 
 
-def flows_by_pixel(connection: SqlConnection, *, span: int, since: int) -> dict[str, FlowCounts]:
-    """Return the traffic since a time, by pixel. `at` is the first span with traffic.
-
-    The sums count a conversion that is refused again after a replay twice, so `dead` is not theirs.
-    """
-    dead = dict(connection.execute(query("dead_since"), {"since": since}))
-    rows = connection.execute(query("flows_by_pixel"), {"span": span, "since": since})
-    return {pixel: record_of(FlowCounts, (*counts, dead.get(pixel, 0))) for pixel, *counts in rows}
-
-
 def counted_since(connection: SqlConnection, *, scope: QueryScope) -> int | None:
     """Return when the first conversion of the accounts arrived."""
     row = connection.execute(query("counted_since"), _traffic_scope(scope)).fetchone()
