@@ -24,6 +24,7 @@ WALKS = {
     "forget_replay_batches": {"replay_batch"},
     "forget_replay_parts": {"replay_batch"},
     "backlog": {"queue"},
+    "undelivered_since": {"queue"},
     "error_groups": {"queue"},
     "matching": {"queue"},
     "traffic": {"traffic"},

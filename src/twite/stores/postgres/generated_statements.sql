@@ -2137,14 +2137,14 @@ DELETE FROM known_identifier WHERE id IN (
 -- rows: try_to_prune()
 SELECT pg_try_advisory_xact_lock(7459, 0)
 
--- rows: undelivered_since(since)
+-- rows: undelivered_since(since, floor)
 SELECT queue.pixel, count(CASE WHEN counted.state = 'dead' THEN 1 END), count(*) FROM (
   SELECT queue, state FROM outbox WHERE received_at >= $1
   UNION ALL
   SELECT conversion.queue, 'discarded' FROM discarded
   JOIN conversion ON conversion.id = discarded.delivery
   JOIN submission ON submission.id = conversion.submission
-  WHERE discarded.at >= $1 AND submission.received_at >= $1
+  WHERE discarded.delivery >= $2 AND submission.received_at >= $1
 ) AS counted JOIN queue ON queue.id = counted.queue GROUP BY queue.pixel
 
 -- rows: unsettled_before(before, floor, limit)

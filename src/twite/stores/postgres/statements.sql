@@ -690,7 +690,7 @@ SELECT queue.pixel, count(CASE WHEN counted.state = 'dead' THEN 1 END), count(*)
   SELECT conversion.queue, 'discarded' FROM discarded
   JOIN conversion ON conversion.id = discarded.delivery
   JOIN submission ON submission.id = conversion.submission
-  WHERE discarded.at >= :since AND submission.received_at >= :since
+  WHERE discarded.delivery >= :floor AND submission.received_at >= :since
 ) AS counted JOIN queue ON queue.id = counted.queue GROUP BY queue.pixel;
 
 -- name: backlog

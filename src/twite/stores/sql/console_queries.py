@@ -5,9 +5,10 @@ from typing import ClassVar
 
 from twite.domain.history import History
 from twite.domain.stats.tally import FlowCounts
+from twite.domain.times import LATEST
 from twite.gateway.ports.listing import QueryScope
 from twite.gateway.ports.queries import ConversionOrigin, KeptSubmission
-from twite.stores.sql.listing.conversions import flag_of
+from twite.stores.sql.listing.conversions import flag_of, id_range
 from twite.stores.sql.records import histories, view
 from twite.stores.sql.rejections import refused_places
 from twite.stores.sql.rows.query_row import QueryRow
@@ -109,7 +110,10 @@ def flows_by_pixel(connection: SqlConnection, *, span: int, since: int) -> dict[
     is refused again after a replay twice. So `delivered` and `dead` are not theirs.
     """
     with view(connection):
-        found = connection.execute(query("undelivered_since"), {"since": since}).fetchall()
+        _, floor = id_range(connection, since=since, until=LATEST)
+        found = connection.execute(
+            query("undelivered_since"), {"since": since, "floor": floor}
+        ).fetchall()
         rows = connection.execute(
             query("flows_by_pixel"), {"span": span, "since": since}
         ).fetchall()

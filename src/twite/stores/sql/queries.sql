@@ -1636,7 +1636,7 @@ SELECT queue.pixel, sum(counted.dead), sum(counted.deliveries) FROM (
   SELECT conversion.queue, 0, count(*) FROM discarded
   CROSS JOIN conversion ON conversion.id = discarded.delivery
   CROSS JOIN submission ON submission.id = conversion.submission
-  WHERE discarded.at >= :since AND submission.received_at >= :since GROUP BY conversion.queue
+  WHERE discarded.delivery >= :floor AND submission.received_at >= :since GROUP BY conversion.queue
 ) AS counted JOIN queue ON queue.id = counted.queue GROUP BY queue.pixel;
 
 -- name: counted_since
