@@ -130,3 +130,17 @@ async def test_client_opens_a_link_and_sees_only_its_pixel(stage, page, browser)
     await expect(clients_page.locator("main table")).not_to_contain_text("o8z6j")
     await expect(clients_page.locator("nav")).not_to_contain_text("People")
     await context.close()
+
+
+async def test_ticked_pixel_chooses_only_and_all_pixels_removes_it(stage, page):
+    await sign_in_by_keyboard(page, stage.url, "ada", "/console/people/keys")
+    chosen = """[...document.querySelectorAll("[name=sees], [name=pixel]")]
+      .filter((it) => it.checked).map((it) => it.value)"""
+
+    await tab_to(page, "pixel")
+    await page.keyboard.press("Space")
+    ticked = await page.evaluate(chosen)
+    await page.check("[name=sees][value=all]")
+
+    assert ticked == ["some", "o8z6j"]
+    assert await page.evaluate(chosen) == ["all"]

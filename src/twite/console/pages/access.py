@@ -41,6 +41,7 @@ _OPENS: Final = {
     KeyScope.METRICS: "the metrics of all pixels",
 }
 _ON_A_PAGE: Final = 50
+_MOST_SHOWN: Final = 100
 _KEY_ORDERS: Final[Mapping[str, Callable[[ApiKey], Any]]] = {
     "name": lambda key: key.name,
     "created": lambda key: key.created_at,
@@ -198,9 +199,15 @@ class UsersPage:
 
 def _seen(form: FormData, pixels: Sequence[str]) -> list[str] | None:
     """Return the selected pixels; None for all. Raises InvalidAccountChange."""
-    if form.first("sees") != "some":
-        return None
     chosen = form.all("pixel")
+    if form.first("sees") != "some":
+        # A tick that is overlooked would show a client the data of all others.
+        if chosen:
+            raise InvalidAccountChange(
+                f"you chose all pixels, and ticked {', '.join(chosen)[:_MOST_SHOWN]}. Choose "
+                "“only”, or remove the ticks"
+            )
+        return None
     if not set(chosen) <= set(pixels):
         raise InvalidAccountChange("one of the chosen pixels is not configured")
     return chosen

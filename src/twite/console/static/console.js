@@ -47,6 +47,15 @@ document.addEventListener("keydown", (event) => {
   to.focus();
 });
 
+// A tick at a pixel chooses "only", and "all pixels" removes the ticks.
+document.addEventListener("change", (event) => {
+  const { name, value, checked, form } = event.target;
+  const sees = form && form.elements.sees;
+  if (!(sees instanceof RadioNodeList)) return;
+  if (name === "pixel" && checked) sees.value = "some";
+  if (name === "sees" && value === "all") for (const tick of form.querySelectorAll("input[name=pixel]")) tick.checked = false;
+});
+
 // "Select all" of a table: <input type="checkbox" data-all="name">.
 document.addEventListener("change", (event) => {
   const all = event.target.closest("input[data-all]");
