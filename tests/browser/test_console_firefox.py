@@ -19,6 +19,8 @@ PAGES = (
     "/console/problems",
     "/console/alerts",
 )
+# Further pages whose tables are cards on a phone.
+CARDS = ("/console/conversions?state=rejected", "/console/system/webhooks", "/console/sources")
 WIDTHS = (1280, 390)
 
 
@@ -79,3 +81,30 @@ async def test_meters_have_the_length_and_colour_of_their_share_in_firefox(stage
         tone = "ok" if share >= 70 else "warn" if share >= 30 else "bad"
         colour = {"ok": "47, 143, 91", "warn": "212, 154, 31", "bad": "200, 66, 63"}[tone]
         assert fill == f"rgb({colour})"
+
+
+@pytest.mark.parametrize("width", [360, 390, 402, 430])
+async def test_titles_of_a_card_are_never_broken_in_firefox(stage, firefox, width):
+    await firefox.resize(width, 844)
+
+    broken = {}
+    for path in (*PAGES, *CARDS):
+        await firefox.goto(stage.url + path)
+        # A pseudo-element has no boxes to count, so a real one takes its place.
+        broken |= await firefox.evaluate(
+            """Object.fromEntries([...document.querySelectorAll(".rows td[data-label]")]
+              .filter((it) => it.checkVisibility() && !it.matches(".main"))
+              .map((it) => {
+                const look = getComputedStyle(it, "::before");
+                const title = document.createElement("span");
+                title.textContent = it.dataset.label;
+                for (const name of ["fontSize", "marginRight", "whiteSpace", "display"])
+                  title.style[name] = look[name];
+                it.dataset.label = "";
+                it.prepend(title);
+                return [title.textContent, title.getBoundingClientRect().height];
+              })
+              .filter(([, height]) => height > 30))"""
+        )
+
+    assert broken == {}
