@@ -124,8 +124,13 @@ async def test_export_has_the_filters_of_the_list(stage):
     [
         ({"from": "2026-12-05", "to": "2026-12-01"}, REVERSED),
         ({"from": "yesterday"}, UNREADABLE),
-        ({"state": "rubbish"}, "There is no such state. Choose one of "),
-        ({"state": "rubbish", "id": "9" * 10_000}, "There is no such state. Choose one of "),
+        ({"state": "supressed"}, "State “supressed” does not exist. Did you mean “suppressed”?"),
+        ({"state": "rubbish", "id": "9" * 10_000}, "State “rubbish” does not exist. These exist:"),
+        # Each of these would make a file of more than was asked for.
+        ({"test": "onyl"}, "Tests “onyl” does not exist. Did you mean “only”?"),
+        ({"when": "yesterdy"}, "Time range “yesterdy” does not exist. Did you mean “yesterday”?"),
+        ({"since": "last week"}, "Since “last week” does not exist."),
+        ({"digest": "anna@shop"}, "Email or phone “anna@shop” does not exist."),
     ],
 )
 async def test_wrong_filter_exports_nothing(stage, wrong, why):

@@ -30,6 +30,14 @@ FILTERS: Final = (
     *("id", "digest", "account", "pixel", "source", "event", "state", "reason", "problem"),
     *("since", "until", "test", *FIELDS),
 )
+# Those of them that a list ignores if their value does not exist, with their titles.
+IGNORED: Final[Mapping[str, str]] = {
+    "digest": "Email or phone",
+    "state": "State",
+    "test": "Tests",
+    "since": "Since",
+    "until": "Until",
+}
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 TONES: Final[Mapping[str, str]] = {
     ListedState.QUEUED: "wait",
@@ -104,6 +112,19 @@ def known_names(
     if sources and request.viewer.pixels is None:
         known["source"] = {*with_test_names(sources), X_SOURCE}
     return known
+
+
+def known_values(form: FormData, list_query: ListQuery) -> dict[str, Collection[str]]:
+    """Return the values that exist of the filters that a list ignores if they are wrong."""
+    return {
+        "state": [*ListedState],
+        "test": TEST_FILTERS,
+        "digest": [list_query.digest or ""],
+        **{
+            name: [] if form.number(name) is None else [form.first(name)]
+            for name in ("since", "until")
+        },
+    }
 
 
 def range_of(request: PageRequest, form: FormData) -> TimeRange:

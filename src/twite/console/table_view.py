@@ -173,7 +173,7 @@ def table_view(
         sort=order.removeprefix("-"),
         is_descending=order.startswith("-"),
         chosen=chosen,
-        problems=_filter_problems(request.query, filters, known),
+        problems=filter_problems(request.query, filters, known),
     )
     chips = [
         FilterChip(title=title, text=text, url=view.url(name))
@@ -186,31 +186,33 @@ def table_view(
     return msgspec.structs.replace(view, chips=tuple(chips))
 
 
-def _filter_problems(
+def filter_problems(
     form: FormData,
     filters: Sequence[tuple[str, str, str]],
     known: Mapping[str, Collection[str]],
+    *,
+    consequence: str = ", so the filter is ignored",
 ) -> tuple[str, ...]:
-    """Return what is wrong with the values of a URL.
+    """Return what is wrong with the values of a URL or a form.
 
-    `filters` are (parameter, title, text), as of `table_view`: a filter without text is ignored.
-    `known` has the values that exist, by parameter.
+    `filters` are (parameter, title, text), as of `table_view`: a filter without text is ignored,
+    with this `consequence`. `known` has the values that exist, by parameter.
     """
+    titles = [*filters]
+    if not (form.first("from") or form.first("to")):
+        titles.append(("when", "Time range", ""))
+        known = {**known, "when": RANGES}
     found = []
-    for name, title, text in filters:
+    for name, title, text in titles:
         value = form.first(name)
         if value and name in known and value not in known[name] and not value.startswith(PREFIX):
             is_applied = bool(text)
             what = (
-                "is not in twite.toml, or you may not see it."
+                " is not in twite.toml, or you may not see it."
                 if is_applied
-                else "does not exist, so the filter is ignored."
+                else f" does not exist{consequence}."
             )
-            found.append(f"{title} “{value[:_LONGEST]}” {what}{_hint(value, known[name])}")
-    when = form.first("when")
-    if when and when not in RANGES and not (form.first("from") or form.first("to")):
-        what = "does not exist, so it is ignored."
-        found.append(f"Time range “{when[:_LONGEST]}” {what}{_hint(when, RANGES)}")
+            found.append(f"{title} “{value[:_LONGEST]}”{what}{_hint(value, known[name])}")
     return tuple(found)
 
 

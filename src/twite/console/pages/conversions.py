@@ -14,10 +14,12 @@ from twite.console.problem_finder import ListedConversions, ProblemFinder
 from twite.console.render import moment
 from twite.console.scope import (
     FILTERS,
+    IGNORED,
     TONES,
     EventNames,
     account_choices,
     known_names,
+    known_values,
     look_of,
     range_of,
     worth_of,
@@ -133,27 +135,22 @@ class ConversionsPage:
         state = "" if look.state is None else look.state.value
         filters = [
             ("id", "Id or receipt", look.named or ""),
-            ("digest", "Email or phone", f"{look.digest[:8]}…" if look.digest else ""),
+            ("digest", IGNORED["digest"], f"{look.digest[:8]}…" if look.digest else ""),
             ("problem", "Problem", _problem_label(listed)),
-            ("state", "State", STATES.get(state, "")),
+            ("state", IGNORED["state"], STATES.get(state, "")),
             ("account", "Account", query.first("account")),
             ("pixel", "Pixel", "none" if look.scope.pixel == "" else look.scope.pixel or ""),
             ("event", "Event", _event_label(events, query.first("event"))),
             ("source", "Source", look.scope.source or ""),
-            ("test", "Tests", TESTS.get(query.first("test"), "")),
+            ("test", IGNORED["test"], TESTS.get(query.first("test"), "")),
             ("reason", "Reason", masked_words(look.reason or "")),
             *(
-                (name, name.capitalize(), moment(at, request.zone) if at is not None else "")
+                (name, IGNORED[name], moment(at, request.zone) if at is not None else "")
                 for name, at in times.items()
             ),
         ]
-        known = known_names(request, self.destinations, self.sources) | {
-            "state": STATES,
-            "event": {NONE, *self.names.known(request)},
-            "test": TESTS,
-            "digest": [look.digest or ""],
-            **{name: [] if at is None else [query.first(name)] for name, at in times.items()},
-        }
+        known = known_names(request, self.destinations, self.sources) | known_values(query, look)
+        known["event"] = {NONE, *self.names.known(request)}
         time_range = range_of(request, query)
         if listed.chosen_filter is not None:
             time_range = msgspec.structs.replace(

@@ -20,7 +20,16 @@ from twite.console.export_files import (
 )
 from twite.console.page import PageRequest, PageRoute
 from twite.console.problem_finder import ProblemFinder
-from twite.console.scope import FILTERS, EventNames, asked_again, look_of, range_of
+from twite.console.scope import (
+    FILTERS,
+    IGNORED,
+    EventNames,
+    asked_again,
+    known_values,
+    look_of,
+    range_of,
+)
+from twite.console.table_view import filter_problems
 from twite.domain.destination import Destination
 from twite.domain.people.users import AuditAction, Role
 from twite.domain.times import spelled
@@ -143,6 +152,6 @@ def _problem_of(request: PageRequest, query: ListQuery) -> str:
     """Return what is wrong with the filter of a form; "" for nothing."""
     if problem := range_of(request, request.form).problem:
         return problem
-    if request.form.first("state") and query.state is None:
-        return f"There is no such state. Choose one of {', '.join(ListedState)}."
-    return ""
+    filters = [(name, title, "") for name, title in IGNORED.items()]
+    known = known_values(request.form, query)
+    return next(iter(filter_problems(request.form, filters, known, consequence="")), "")
