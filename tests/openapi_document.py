@@ -14,7 +14,7 @@ import msgspec
 import yaml
 
 from twite import __version__
-from twite.domain.fault import CODES
+from twite.domain.fault import CODES, ROW_CODES
 from twite.formats.native.answers import ErrorBody, NativeReceipt, SourceInfo
 from twite.gateway.ingest.consent_choice import ConsentChoice
 from twite.gateway.operations.control import ControlCommand, ControlResult
@@ -88,7 +88,7 @@ def _written() -> Json:
     with (FOLDER / "openapi.yaml").open("rb") as file:
         written: Json = yaml.load(file, getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
     codes = written["operations"]["rejections"]["parameters"][1]
-    codes["schema"] = codes["schema"] | {"enum": sorted(CODES)}
+    codes["schema"] = codes["schema"] | {"enum": sorted(CODES | ROW_CODES)}
     return written
 
 

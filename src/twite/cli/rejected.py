@@ -9,7 +9,7 @@ from twite.app.store_access import read_records
 from twite.cli import printing
 from twite.cli.options import DEFAULT_CONFIG, Config, Json, load, option, prints, time_given
 from twite.config.settings import Settings
-from twite.domain.fault import CODES
+from twite.domain.fault import CODES, ROW_CODES
 from twite.domain.submission import KEPT_FOR, Rejection, RejectionQuery
 from twite.domain.times import spelled
 from twite.gateway.ports.queries import RejectionsQuery
@@ -45,7 +45,7 @@ def rejected(
 
     Example: `twite rejected --code event_unknown`
     """
-    if code is not None and code not in CODES:
+    if code is not None and code not in CODES | ROW_CODES:
         raise typer.BadParameter(f"unknown code {code!r}", param_hint="--code")
     settings = load(config)
     now = SystemClock().now()

@@ -8,7 +8,7 @@ import msgspec
 from twite.domain.cause import CONSENT_CAUSES, DeliveryCause
 from twite.domain.conversion import DECIMALS
 from twite.domain.delivery import State
-from twite.domain.fault import CODES
+from twite.domain.fault import CODES, ROW_CODES
 from twite.domain.fixes import fix_of
 from twite.domain.history import History
 from twite.domain.stats.match_keys import FLAWS
@@ -193,7 +193,7 @@ def errors_of(history: History) -> list[AnsweredError]:
 
 def remedy_of_code(code: str) -> Remedy:
     """Return the remedy for conversions rejected at intake."""
-    means, _ = FLAWS.get(code, (CODES.get(code, code), ""))
+    means, _ = FLAWS.get(code, (CODES.get(code) or ROW_CODES.get(code, code), ""))
     fix = fix_of(code)
     waits_for = NOBODY if fix.startswith("Nothing") else _SENDER
     return Remedy(

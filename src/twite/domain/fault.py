@@ -40,12 +40,30 @@ CODES: Final[dict[str, str]] = {
     "wrong_type": "the value has the wrong type",
 }
 
+# Further codes, which only rows of files and queries have.
+ROW_CODES: Final[dict[str, str]] = {
+    "amount_ambiguous": "the amount has a separator that may mark decimals or thousands",
+    "cells_missing": "the row has fewer cells than the header",
+    "cells_too_many": "the row has more cells than the header",
+    "consent_unreadable": "the consent cell contains neither yes nor no",
+    "currency_conflict": "the currency next to the amount differs from the currency column",
+    "id_missing": "the row has no id, so that it could not be recognized when it comes again",
+    "id_rounded": "the id is in scientific notation, because a spreadsheet rounded it",
+    "id_shared": "an earlier row has this id and event, but a different person, time or value",
+    "older_than_memory": "the gateway may have forgotten that it received the row before",
+    "time_missing": "the row has no time, but other rows do",
+    "too_large": "the row is too large for a request",
+    "number_inexact": "the cell is a floating-point number, which may have lost digits",
+    "name_differs": "in JSON, the row has another name for a field than other rows",
+    "not_sent": "the gateway refused the whole request, and a retry would not help",
+}
+
 
 class ReportedFault(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One fault of one conversion.
 
-    `path` is the field, such as `contents[0].price`; `code` is a key of CODES; `message` never
-    repeats an identifier.
+    `path` is the field, such as `contents[0].price`; `code` is a key of CODES or ROW_CODES;
+    `message` never repeats an identifier.
     """
 
     path: str
@@ -57,7 +75,7 @@ class Fault(ReportedFault, frozen=True, kw_only=True, gc=False):
     """A fault found by this version: its code is known."""
 
     def __post_init__(self) -> None:
-        if self.code not in CODES:
+        if self.code not in CODES and self.code not in ROW_CODES:
             raise ValueError(f"unknown fault code {self.code!r}")
 
 

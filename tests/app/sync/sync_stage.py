@@ -15,6 +15,7 @@ from twite.app.sync.state import SyncRun, load_state
 from twite.app.sync.submit import SyncTarget
 from twite.config.syncs import SyncSettings
 from twite.domain.secret import Secret
+from twite.domain.submission import Endpoint
 from twite.domain.times import DAY, MINUTE
 from twite.formats.files.rows import RowOptions
 from twite.gateway.ingest.receipts import AcceptReceipt
@@ -31,12 +32,13 @@ def at(ms):
 class Intake:
     """Accepts conversions. `sent` lists the new ones, `received` all, also after `forget`.
 
-    `fails` raises in the next calls.
+    `rejected` has the codes of the rows with errors. `fails` raises in the next calls.
     """
 
     def __init__(self):
         self.sent: list[str] = []
         self.received: list[str] = []
+        self.rejected: list[tuple[str, ...]] = []
         self.calls = 0
         self.fails: list[Exception] = []
 
@@ -56,6 +58,11 @@ class Intake:
             suppressed=0,
             duplicate_indexes=again,
         )
+
+    async def parsed(self, parsed, *, source, endpoint):
+        assert (source.name, endpoint) == ("shop", Endpoint.NATIVE)
+        self.rejected += [tuple(fault.code for fault in faults) for faults in parsed.faults]
+        return AcceptReceipt(receipt="r", accepted=0, duplicates=0, suppressed=0)
 
     async def find_received(self, rows):
         """Look into the history, which is longer than the deduplication window."""

@@ -267,6 +267,7 @@ async def test_single_wrong_row_is_rejected_and_shown(shop):
     assert run.verdicts == {"accepted": 1, "rejected": 1}
     (refused,) = run.refused
     assert (refused.conversion_id, refused.code) == ("wrong", "amount_negative")
+    assert shop.intake.rejected == [("amount_negative",)]
 
 
 @pytest.mark.parametrize(

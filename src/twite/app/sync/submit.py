@@ -8,9 +8,10 @@ import msgspec
 from twite.domain.destination import Source
 from twite.domain.errors import MalformedRequest
 from twite.domain.fault import ReportedFault
+from twite.domain.submission import Endpoint
 from twite.formats.files.findings import FileRow, RowFinding
-from twite.formats.files.requests import batches, request_body
-from twite.formats.files.results import RowResult, judge, refused
+from twite.formats.files.requests import batches, rejected_request, request_body
+from twite.formats.files.results import RowResult, RowResultKind, judge, refused
 from twite.formats.native.answers import NativeReceipt, RejectedItem
 from twite.gateway.ingest.accept import Accept
 
@@ -41,6 +42,7 @@ async def submit(rows: Sequence[FileRow], target: SyncTarget) -> list[RowResult]
     for batch in batches(rows):
         sent = await without_received(batch, target.find_received)
         judged = {result.number: result for result in await _submitted(sent, target)}
+        judged |= {result.number: result for result in await _rejected(batch, target)}
         results += [judged.get(row.number) or left_out(row) for row in batch]
     return results
 
@@ -58,6 +60,26 @@ def left_out(row: FileRow) -> RowResult:
     if row.body is None:
         return refused(row)
     return refused(msgspec.structs.replace(row, skipped=True, notes=(*row.notes, _RECEIVED)))
+
+
+async def _rejected(rows: Sequence[FileRow], target: SyncTarget) -> list[RowResult]:
+    """Let the gateway reject the rows with errors: nobody watches a sync.
+
+    So they are in its lists and counts for as long as other rejected conversions, and a row that
+    denies consent reaches the copies of its conversion.
+    """
+    wrong = [row for row in rows if row.errors]
+    if not wrong:
+        return []
+    receipt = await target.accept.parsed(
+        rejected_request(wrong), source=target.source, endpoint=Endpoint.NATIVE
+    )
+    return [
+        msgspec.structs.replace(refused(row), kind=RowResultKind.SUPPRESSED)
+        if index in receipt.suppressed_indexes
+        else refused(row)
+        for index, row in enumerate(wrong)
+    ]
 
 
 async def _submitted(rows: Sequence[FileRow], target: SyncTarget) -> list[RowResult]:

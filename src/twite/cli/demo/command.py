@@ -19,8 +19,7 @@ from twite.cli.demo.campaigns import OWN_CLICK
 from twite.cli.demo.processes import PIXEL, DemoProcesses
 from twite.cli.demo.story import DemoStory, play
 from twite.cli.options import Json, interrupt_on, prints
-from twite.domain.fault import CODES
-from twite.formats.files import findings
+from twite.domain.fault import CODES, ROW_CODES
 from twite_emulator.process import counts_of
 
 _RESERVED_HOST: Final = re.compile(r"(@(?:\w+\.)?example(?:\.(?:com|net|org))?)\b", re.IGNORECASE)
@@ -40,7 +39,7 @@ Orders = Annotated[
     ),
 ]
 # The gateway and `twite send` reject rows with different error codes.
-_REASONS: Final = {**CODES, **findings.ERRORS}
+_REASONS: Final = {**CODES, **ROW_CODES}
 _STATES: Final = ("delivered", "duplicate", "suppressed", "rejected", "dead", "held", "pending")
 _MEANINGS: Final = {
     "delivered": "accepted by X",

@@ -12,33 +12,16 @@ from zlib import crc32
 import msgspec
 
 from twite.domain.conversion import dedup_key, derived_id
-from twite.domain.fault import Fault
+from twite.domain.fault import ROW_CODES, Fault
 from twite.domain.normalize import PLACEHOLDERS
 from twite.domain.plural import plural
 from twite.domain.secret import Masked
 from twite.domain.times import FUTURE_TOLERANCE, LATEST, moment
 from twite.redaction.scrub_text import names_a_person
 
-# Codes that only files have. All other codes are those of the gateway: domain.fault.CODES, and the
+# Errors that only rows have. All other codes are those of the gateway: domain.fault.CODES, and the
 # codes for a request of the wrong shape.
-ERRORS: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "amount_ambiguous": "the amount has a separator that may mark decimals or thousands",
-        "cells_missing": "the row has fewer cells than the header",
-        "cells_too_many": "the row has more cells than the header",
-        "consent_unreadable": "the consent cell contains neither yes nor no",
-        "currency_conflict": "the currency next to the amount differs from the currency column",
-        "id_missing": "the row has no id, so that it could not be recognized when it comes again",
-        "id_rounded": "the id is in scientific notation, because a spreadsheet rounded it",
-        "id_shared": "an earlier row has this id and event, but a different person, time or value",
-        "older_than_memory": "the gateway may have forgotten that it received the row before",
-        "time_missing": "the row has no time, but other rows do",
-        "too_large": "the row is too large for a request",
-        "number_inexact": "the cell is a floating-point number, which may have lost digits",
-        "name_differs": "in JSON, the row has another name for a field than other rows",
-        "not_sent": "the gateway refused the whole request, and a retry would not help",
-    }
-)
+ERRORS: Final[Mapping[str, str]] = MappingProxyType(ROW_CODES)
 NOTES: Final[Mapping[str, str]] = MappingProxyType(
     {
         "answer_lost": "a response was lost; resent rows may be duplicates",
@@ -107,14 +90,16 @@ class FileRow(Masked, frozen=True, kw_only=True):
 
     `number` is the row number in a spreadsheet; `order` is the conversion id, given or generated.
     `body` is a native conversion as JSON, None if there are `errors`, or if the row is `skipped`
-    because of its age. With `is_old`, the gateway may have forgotten the row. It holds personal
-    data: its repr is masked.
+    because of its age. With errors, `partial` has the fields that could be read, None if there is
+    none. With `is_old`, the gateway may have forgotten the row. It holds personal data: its repr is
+    masked.
     """
 
     in_repr = ("number", "errors", "notes")
     number: int
     order: str
     body: bytes | None
+    partial: bytes | None = None
     errors: tuple[RowFinding, ...] = ()
     notes: tuple[RowFinding, ...] = ()
     skipped: bool = False

@@ -149,11 +149,12 @@ class Conversions:
         errors = tuple(finding for finding in findings if finding.code in ERRORS)
         notes = tuple(finding for finding in findings if finding.code not in ERRORS)
         skipped = old is not None and age is not None and age.is_skipped and not errors
-        body = None if errors or skipped else _with(added, text)
+        complete = _with(added, text)
         return FileRow(
             number=number,
             order=order,
-            body=body,
+            body=None if errors or skipped else complete,
+            partial=complete if errors else None,
             errors=errors,
             notes=notes,
             skipped=skipped,

@@ -227,10 +227,12 @@ class Rows:
         old = None if self.options.age is None else self.options.age.see(draft.conversion)
         draft.add(old)
         skipped = old is not None and self.options.age is not None and self.options.age.is_skipped
+        written = _ENCODER.encode(draft.conversion)
         return FileRow(
             number=number,
             order=order,
-            body=None if draft.errors or skipped else _ENCODER.encode(draft.conversion),
+            body=None if draft.errors or skipped else written,
+            partial=written if draft.errors else None,
             errors=tuple(draft.errors),
             notes=tuple(draft.notes),
             skipped=skipped and not draft.errors,

@@ -250,8 +250,8 @@ def read_parsed(
     each = zip(parsed.conversions, again, wrong, strict=True)
     results = []
     for index, (item, repeated, faults) in enumerate(each):
-        own = msgspec.structs.replace(context, repeated=repeated, faults=faults)
-        results.append(read_conversion(item, index, own))
+        own = msgspec.structs.replace(context, repeated=repeated)
+        results.append(_misshapen(item, index, own, faults))
     tell_repeats_apart(results, parsed.conversions, salt=salt, repeated=again)
     kept = _ENCODER.encode({"conversions": [result.native for result in results]})
     body = _without_persons(kept, results, single=False)

@@ -8,7 +8,7 @@ import msgspec
 
 from twite.domain.cause import DeliveryCause
 from twite.domain.delivery import State
-from twite.domain.fault import CODES, Fault, MaskedFault
+from twite.domain.fault import CODES, ROW_CODES, Fault, MaskedFault
 from twite.domain.history import (
     ConversionCounts,
     History,
@@ -370,7 +370,7 @@ def time_asked(text: str | None, now: int, *, name: str = "since") -> int | None
 
 
 def _code(text: str | None) -> str | None:
-    if text is not None and text not in CODES:
+    if text is not None and text not in CODES | ROW_CODES:
         raise HttpRefusal(error(400, "code", path="code"))
     return text
 
