@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import re
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -32,6 +33,8 @@ FLAGS = [
 ]
 TWCLID = "2-3k9x0abcd1efgh2ijkl3mnop4q"
 SHOPPER = ("shopper@", "shopper%40")
+# Four digits alone may be part of a random id.
+SHOPPERS_PHONE = re.compile(r"7946(?:%20|\W)*0958")
 
 
 def bought(order: str) -> str:
