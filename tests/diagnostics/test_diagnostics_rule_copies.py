@@ -58,12 +58,15 @@ COPIES = {
 }
 
 
-async def warned(folder, text, **copies):
-    """Return the warnings after each source sent an order, of which its copy came first."""
+async def warned(folder, text, *, conversion_id="", **copies):
+    """Return the warnings after each source sent an order.
+
+    With a `conversion_id`, it is the same order, so that only the first source's copy is sent.
+    """
     async with intake(str(folder / "twite.db")) as accept:
         for name, more in copies.items():
             source = Source(name=name, key=None, pixel=SHOP.pixel, pixels=SHOP.pixels)
-            order = json.dumps({**ORDER, "conversion_id": f"of-{name}", **more})
+            order = json.dumps({**ORDER, "conversion_id": conversion_id or f"of-{name}", **more})
             parsed = ParsedRequest(conversions=(msgspec.json.decode(order, type=Native),))
             await accept.parsed(parsed, source=source, endpoint=COPIES[name])
     return await warnings_of(folder, text)
@@ -117,6 +120,26 @@ async def test_field_of_when_and_of_lines_is_named(tmp_path, rule, page, shop, f
 )
 async def test_copies_that_have_the_same_fields_are_silent(tmp_path, page, shop):
     assert await warned(tmp_path, GOOD + PAGE + NET, page=page, shop=shop) == []
+
+
+@pytest.mark.parametrize(
+    ("copies", "lacking"),
+    [
+        ({"page": TAX, "shop": {}}, "shop (native)"),
+        ({"page": {}, "shop": TAX}, "page (beacon)"),
+        ({"shop": {}, "page": TAX}, "shop (native)"),
+    ],
+)
+async def test_copies_that_always_come_second_are_compared(tmp_path, copies, lacking):
+    (found,) = await warned(tmp_path, GOOD + PAGE + NET, conversion_id="order-7", **copies)
+
+    assert f"the source {lacking} does not send it" in found.found
+
+
+async def test_copies_that_come_second_with_the_same_fields_are_silent(tmp_path):
+    copies = {"page": TAX, "shop": TAX}
+
+    assert await warned(tmp_path, GOOD + PAGE + NET, conversion_id="order-7", **copies) == []
 
 
 @pytest.mark.parametrize(("page", "count"), [({}, 1), (TAX, 0)])

@@ -90,7 +90,7 @@ class RuleCopies(msgspec.Struct, frozen=True, kw_only=True):
         read = self._read(pixel, event)
         lacking = [copies for copies, sent in read.items() if not sent.having[field]]
         others = [_shown(copies) for copies, sent in read.items() if sent.having[field]]
-        # Requests of copies that always came second are not stored.
+        # The settings alone judge a source whose requests are not stored, or were not read.
         known = {copies.source for copies in read}
         for source in sorted(self.senders.get((pixel, event), set()) - known):
             endpoint = self._endpoint_without(field, source, pixel, event)

@@ -6,7 +6,7 @@ from typing import Final
 
 from twite.app.store_access import open_records
 from twite.app.value_rules.table_files import TableFile, read_tables, rules_of
-from twite.app.what_if.past_values import sent_fields
+from twite.app.what_if.past_values import SentCopies, sent_fields
 from twite.config.settings import Settings
 from twite.diagnostics.rule_copies import RuleCopies, Senders, events_of
 from twite.domain.errors import StoreUnusable, TransientError
@@ -50,7 +50,7 @@ async def value_rules(settings: Settings) -> AsyncIterator[CheckFinding]:
             sent = await sent_fields(settings, records, now=now)
     except (StoreUnusable, TransientError):
         matched, reports, sent = [], [], {}  # the check of the store reports why
-    senders = _senders(settings, matched, reports)
+    senders = _senders(settings, matched, reports, sent)
     used_rules = rules_of(settings, files)
     for finding in _of_some_sources(settings, used_rules, senders):
         yield finding
@@ -104,15 +104,21 @@ def _without_currency(settings: Settings) -> Iterator[CheckFinding]:
 
 
 def _senders(
-    settings: Settings, matched: Iterable[Matched], reports: Iterable[DedupReport]
+    settings: Settings,
+    matched: Iterable[Matched],
+    reports: Iterable[DedupReport],
+    sent: Iterable[SentCopies],
 ) -> Senders:
     found: dict[tuple[str, str], set[str]] = {}
+    # Matches count only copies that came first; stored requests also show those that came second.
+    for copies in sent:
+        found.setdefault((copies.pixel, copies.event), set()).add(copies.source)
     for each in matched:
         if not is_test(each.source) and each.matching.conversions:
             found.setdefault((each.pixel, each.event), set()).add(each.source)
     for report in reports:
         if report.page_and_server:
-            # The copies that came second are not counted by source.
+            # The report does not say which sources.
             found.setdefault((report.pixel, report.event), set()).update(
                 source.name for source in settings.submitters if report.pixel in source.pixels
             )
