@@ -27,10 +27,11 @@ from twite.gateway.what_if.candidate import encoded as encoded_requests
 from twite.gateway.what_if.candidate_reader import CandidateReader
 from twite.gateway.what_if.past_ignored import PastIgnored
 from twite.gateway.what_if.past_intake import PastIntake
-from twite.gateway.what_if.recorded import deliveries_of
+from twite.gateway.what_if.recorded import deliveries_of, recorded_verdict
 from twite.gateway.what_if.verdict import IntakeOutcome
 
 SALT = b"one salt for both runs"
+IN_X_FORMAT = {"x", "stape"}
 
 
 class RealRun:
@@ -63,7 +64,7 @@ class RealRun:
         return done
 
     async def _request(self, accept, settings, source, call):
-        if call.kind in {"x", "stape"}:
+        if call.kind in IN_X_FORMAT:
             of_stape = {"source": source.at(call.at).name, "endpoint": Endpoint.STAPE}
             try:
                 receipt = await accept.from_x(
@@ -178,6 +179,12 @@ def conversion_of(request, index):
     return None if delivery is None else request.conversions.get(delivery)
 
 
+def stored_outcome(request, index, settings):
+    """Return the outcome of a conversion in X's format, whose receipt does not say it."""
+    conversion = conversion_of(request, index)
+    return recorded_verdict(request, conversion, codes=None, current_settings=settings).outcome
+
+
 async def compared(runs, number, *, same=False, is_wide=False):
     """Return a pair for each conversion of a history."""
     random = Random(number)
@@ -221,14 +228,16 @@ async def compared(runs, number, *, same=False, is_wide=False):
     pairs = []
     for (receipt, index), comparison in found.items():
         call, two = calls_of[receipt]
-        if two is None or two[1] is None:
-            outcome = None
+        again = None if two is None else stored.get(two[0])
+        if two is None:
+            outcome = IntakeOutcome.REJECTED if call.kind in IN_X_FORMAT else None
+        elif two[1] is None:
+            outcome = stored_outcome(again, index, after)
         elif two[1].ignored:
             outcome = IntakeOutcome.IGNORED
         else:
             is_test = source.at(call.at).name != source.name
             outcome = outcomes_of(two[1], is_test=is_test)(index)
-        again = None if two is None else stored.get(two[0])
         conversion = conversion_of(again, index)
         body = b"" if conversion is None else conversion.body
         pixels = tuple(

@@ -48,8 +48,12 @@ class Candidate(Masked, frozen=True, kw_only=True, array_like=True):
 
 
 class CopiesCandidate(Masked, frozen=True, kw_only=True, array_like=True):
-    """What a request is if all its conversions are copies: those that hold `keys`."""
+    """What a request would be now if it was one for a certain pixel, and all were copies.
 
+    `past_keys` are the dedup keys that its conversions had then, and `keys` those they have now.
+    """
+
+    past_keys: Sequence[bytes]
     keys: Sequence[bytes]
     conversions: Sequence[Candidate]
 

@@ -67,8 +67,12 @@ class CandidateReader:
             found = self._x_rereader.reread(request)
             if not request.conversions:
                 copies = [
-                    CopiesCandidate(keys=keys, conversions=self._candidates(request, rereads))
-                    for keys, rereads in self._x_rereader.copies(request)
+                    CopiesCandidate(
+                        past_keys=each.past_keys,
+                        keys=each.keys,
+                        conversions=self._candidates(request, each.rereads),
+                    )
+                    for each in self._x_rereader.copies(request)
                 ]
         else:
             found = self._rereader.reread(request)

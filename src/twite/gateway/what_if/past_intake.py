@@ -10,12 +10,13 @@ from twite.domain.conversion import Conversion, dedup_key
 from twite.domain.destination import Source
 from twite.domain.submission import AcceptedConversion, Rejection
 from twite.domain.test_mode import in_test, is_test, real_name
-from twite.gateway.what_if.candidate import Candidate, RequestCandidate
+from twite.gateway.what_if.candidate import Candidate, CopiesCandidate, RequestCandidate
 from twite.gateway.what_if.candidate_reader import said_at
 from twite.gateway.what_if.intake_settings import IntakeSettings
 from twite.gateway.what_if.past_copies import PastCopies
 from twite.gateway.what_if.past_guards import PastGuards
 from twite.gateway.what_if.past_ignored import PastIgnored
+from twite.gateway.what_if.recorded_keys import RecordedKeys
 from twite.gateway.what_if.report import PastComparison
 from twite.gateway.what_if.reread import BY_SETTINGS, UNUSABLE
 from twite.gateway.what_if.stored_ids import StoredIds
@@ -53,6 +54,7 @@ class PastIntake:
         # The latest first.
         self._order = sorted(rejections, key=lambda each: -each.at)
         self._copies = PastCopies(new_settings.dedup_window)
+        self._recorded_keys = RecordedKeys(current_settings.dedup_window)
         self._guards = PastGuards(new_settings=new_settings, current_settings=current_settings)
         self._is_earlier_unread = False
 
@@ -74,20 +76,39 @@ class PastIntake:
         for candidate, (verdict, accepted) in zip(candidates, decided, strict=True):
             comparison = _comparison(request, candidate, verdict, accepted)
             self._learn(candidate, comparison, accepted)
+            self._recorded_keys.learn(candidate, at=at)
             if self._rejections:
                 self._rejections.pop((request.receipt, candidate.place), None)
             comparisons.append(comparison)
         return comparisons
 
     def _conversions(self, request: RequestCandidate) -> Sequence[Candidate]:
-        for copies in request.copies:
-            if all(self._copies.holds(key, at=request.received_at) for key in copies.keys):
-                return copies.conversions
-        for copies in request.copies:
-            # Its pixel is unknown, so it may have taken the keys of any.
+        """Return the conversions of a request, also of one whose pixel is not stored.
+
+        All of these were copies, so it was for a pixel of which stored conversions had their keys.
+        """
+        at = request.received_at
+        possible = [
+            copies
+            for copies in request.copies
+            if self._is_earlier_unread
+            or all(self._recorded_keys.held(key, at=at) for key in copies.past_keys)
+        ]
+        if len(possible) == 1 and not self._is_earlier_unread:
+            return possible[0].conversions
+        if possible and all(self._are_duplicates(copies, at) for copies in possible):
+            return possible[0].conversions
+        # It may have taken the keys of any pixel, or changed their holders.
+        for copies in possible or request.copies:
             for key in copies.keys:
-                self._copies.confuse(key, at=request.received_at)
+                if not self._copies.is_final(key, at=at):
+                    self._copies.confuse(key, at=at, is_held=True)
         return request.conversions
+
+    def _are_duplicates(self, copies: CopiesCandidate, at: int) -> bool:
+        return all(self._copies.is_final(key, at=at) for key in copies.keys) and all(
+            candidate.verdict is None for candidate in copies.conversions
+        )
 
     def decide_rejected(self, *, since: int, until: int) -> Iterator[PastComparison]:
         """Decide about the rejections of requests that are not stored."""

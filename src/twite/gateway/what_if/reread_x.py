@@ -10,7 +10,7 @@ from twite.domain.consent import REVOKED
 from twite.domain.conversion import Conversion, Identifiers, dedup_key
 from twite.domain.destination import Destination
 from twite.domain.submission import Endpoint
-from twite.domain.test_mode import real_name
+from twite.domain.test_mode import in_test, is_test, real_name
 from twite.formats.native.conversion import ReadConversion
 from twite.formats.parsed_request import Native
 from twite.formats.x_api import read as x_api
@@ -31,6 +31,14 @@ class _StoredX(msgspec.Struct, frozen=True):
 _DECODER: Final = msgspec.json.Decoder(_StoredX)
 
 
+class RereadCopies(msgspec.Struct, frozen=True, kw_only=True):
+    """What a request of copies would be for a pixel, with the dedup keys it had and would have."""
+
+    past_keys: list[bytes]
+    keys: list[bytes]
+    rereads: list[Reread]
+
+
 class XRereader:
     """Reads requests again. X's format has neither names of events nor consent."""
 
@@ -46,25 +54,30 @@ class XRereader:
         pixel = next((real_name(each.pixel) for each in past if each is not None), None)
         return self._rereads(request, past, pixel)
 
-    def copies(self, request: PastRequest) -> Iterator[tuple[list[bytes], list[Reread]]]:
-        """Yield what a request would be for each pixel if all conversions are copies.
-
-        That is the case if the keys are held, which come first.
-        """
+    def copies(self, request: PastRequest) -> Iterator[RereadCopies]:
+        """Yield what a request would be for each pixel, if all its conversions were copies."""
         past = _past(request)
-        for pixel, destination in self._new_settings.destinations.items():
+        for pixel, destination in self._current_settings.destinations.items():
             reading = x_api.read(request.body, destination=destination, salt=self._salt)
             if isinstance(reading, x_api.XReading):
-                keys = [
-                    dedup_key(pixel, each.event, each.conversion_id) for each in reading.conversions
-                ]
-                yield keys, self._rereads(request, past, pixel)
+                past_keys, keys = (
+                    [
+                        dedup_key(
+                            in_test(pixel) if is_test(name) else pixel,
+                            each.event,
+                            each.conversion_id,
+                        )
+                        for each in reading.conversions
+                    ]
+                    for name in (request.source, self._source_name(request))
+                )
+                rereads = self._rereads(request, past, pixel)
+                yield RereadCopies(past_keys=past_keys, keys=keys, rereads=rereads)
 
     def _rereads(
         self, request: PastRequest, past: Sequence[PastConversion | None], pixel: str | None
     ) -> list[Reread]:
-        source = self._new_settings.source(request.source)
-        name = request.source if source is None else source.at(request.received_at).name
+        name = self._source_name(request)
         found: IntakeVerdict | list[ReadConversion] = unknown(NotStored.PIXEL)
         if pixel is not None:
             destination = self._new_settings.destinations.get(pixel)
@@ -85,6 +98,11 @@ class XRereader:
             )
             for place, conversion in enumerate(past)
         ]
+
+    def _source_name(self, request: PastRequest) -> str:
+        """Return the name of a request's source, or of its tests, under the new settings."""
+        source = self._new_settings.source(request.source)
+        return request.source if source is None else source.at(request.received_at).name
 
 
 def _past(request: PastRequest) -> list[PastConversion | None]:

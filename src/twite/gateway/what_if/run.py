@@ -71,11 +71,12 @@ class WhatIf:
     ) -> WhatIfReport:
         """Return the report for a range of times of receipt, in milliseconds.
 
-        Copies arrive within the deduplication window, so what was received in the window before the
-        range is read, too. With `most`, the run ends after so many conversions. Raises
-        LedgerUnavailable.
+        Copies arrive within the deduplication window, so what was received in the longer window of
+        both settings before the range is read, too. With `most`, the run ends after so many
+        conversions. Raises LedgerUnavailable.
         """
-        began = since - self._new_settings.dedup_window
+        both = self._new_settings, self._current_settings
+        began = since - max(settings.dedup_window for settings in both)
         tallies = await self._queries.answer(IgnoredQuery(since=began // DAY))
         past_ignored = PastIgnored(
             tallies,
