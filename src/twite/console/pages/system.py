@@ -10,11 +10,12 @@ from starlette.responses import Response
 from twite.console.page import NavigationGroup, PageLocation, PageRequest, PageRoute
 from twite.console.pages.pixels import may_see
 from twite.domain.destination import Source
-from twite.domain.people.users import AuditAction, Role
+from twite.domain.people.users import AuditAction, Role, Viewer
 from twite.gateway.operations.control import ExportSummary, SyncSummary
 from twite.gateway.ports.findings import CheckFinding
 
 SYSTEM: Final = "/console/system"
+_ELSEWHERE: Final = "A user who sees all pixels sees why."
 _ORDER: Final = {"failed": 0, "warning": 1, "passed": 2}
 
 
@@ -70,9 +71,16 @@ class SystemPage:
             findings=findings,
             counts=counts,
             can_check=self.examine is not None and viewer.may(Role.ADMIN),
-            syncs=[sync for sync in await self.syncs() if sync.source in shown],
+            syncs=[_seen(sync, viewer) for sync in await self.syncs() if sync.source in shown],
             # Exports have the conversions of all pixels.
             exports=await self.exports() if viewer.pixels is None else (),
             # How large the store is says how much the others send.
             facts=await self.facts() if viewer.pixels is None else None,
         )
+
+
+def _seen(sync: SyncSummary, viewer: Viewer) -> SyncSummary:
+    """Return a sync without its error, which names a database, for users of some pixels."""
+    if not sync.problem or viewer.pixels is None:
+        return sync
+    return msgspec.structs.replace(sync, problem=_ELSEWHERE)
