@@ -22,8 +22,8 @@ from twite.gateway.ingest.value_rules import CurrentValueRules
 from twite.gateway.ports.outbox import Claim
 from twite.gateway.ports.past_requests import PastRequestsQuery
 from twite.gateway.ports.queries import IgnoredQuery, RejectionsQuery
-from twite.gateway.what_if.candidate import decoded_candidates
-from twite.gateway.what_if.candidate import encoded as encoded_requests
+from twite.gateway.what_if.candidate import RequestsPart, decoded_candidates
+from twite.gateway.what_if.candidate import encoded as encoded_part
 from twite.gateway.what_if.candidate_reader import CandidateReader
 from twite.gateway.what_if.past_ignored import PastIgnored
 from twite.gateway.what_if.past_intake import PastIntake
@@ -213,7 +213,8 @@ async def compared(runs, number, *, same=False, is_wide=False):
     )
     found = {}
     # As another process reads them.
-    for request in decoded_candidates(reader.read_encoded(encoded_requests(requests))):
+    part = encoded_part(RequestsPart(requests, is_beside_intake=False))
+    for request in decoded_candidates(reader.read_encoded(part)):
         for comparison in past_intake.decide(request):
             found[request.receipt, comparison.index] = comparison
     kept = {request.receipt: request for request in requests}

@@ -58,6 +58,7 @@ async def report_of(store, *, half_over, over=None):
         rejections=(),
         read=read,
         ahead=1,
+        now=lambda: BEGAN + DAY,
         is_half_over=lambda: next(asked["half"]),
         is_over=lambda: next(asked["all"], False),
     )

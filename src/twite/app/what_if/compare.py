@@ -19,7 +19,7 @@ from twite.gateway.what_if.intake_settings import IntakeSettings
 from twite.gateway.what_if.report import UnusedSetting, WhatIfReport
 from twite.gateway.what_if.run import ReadsRequests, WhatIf, rejections_of
 from twite.machine.forked_workers import forked, workers_here
-from twite.machine.system import ShortBursts, YieldingPause
+from twite.machine.system import ShortBursts, SystemClock, YieldingPause
 
 # Keys of a source, of a pixel and of all other tables that decide about stored conversions.
 _APPLIED: Final[Mapping[str, frozenset[str]]] = {
@@ -80,6 +80,7 @@ async def what_if(
             rejections=rejections,
             read=read,
             ahead=ahead,
+            now=SystemClock().now,
             is_half_over=is_half_over,
             is_over=is_over,
             breathe=ShortBursts(),

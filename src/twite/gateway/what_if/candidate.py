@@ -74,13 +74,20 @@ class RequestCandidate(Masked, frozen=True, kw_only=True, array_like=True):
     copies: Sequence[CopiesCandidate] = ()
 
 
-def encoded(items: Sequence[PastRequest] | Sequence[RequestCandidate]) -> bytes:
+class RequestsPart(Masked, frozen=True, array_like=True):
+    """Stored requests to read. If `is_beside_intake`, short bursts are needed."""
+
+    requests: Sequence[PastRequest]
+    is_beside_intake: bool
+
+
+def encoded(items: RequestsPart | Sequence[RequestCandidate]) -> bytes:
     """Return requests or candidates for another process."""
     return msgspec.msgpack.encode(items)
 
 
-def decoded_requests(message: bytes) -> list[PastRequest]:
-    return msgspec.msgpack.decode(message, type=list[PastRequest])
+def decoded_part(message: bytes) -> RequestsPart:
+    return msgspec.msgpack.decode(message, type=RequestsPart)
 
 
 def decoded_candidates(message: bytes) -> list[RequestCandidate]:

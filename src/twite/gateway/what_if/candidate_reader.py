@@ -17,7 +17,7 @@ from twite.gateway.what_if.candidate import (
     Candidate,
     CopiesCandidate,
     RequestCandidate,
-    decoded_requests,
+    decoded_part,
     encoded,
 )
 from twite.gateway.what_if.intake_settings import IntakeSettings
@@ -34,7 +34,7 @@ _NOBODY: Final = Identifiers()
 class CandidateReader:
     """Reads requests in any order. `current_settings` are those that took part in their intake.
 
-    `breathe` is called between requests, to let other processes go first.
+    `breathe` is called between requests beside intake, to let other processes go first.
     """
 
     def __init__(
@@ -88,10 +88,11 @@ class CandidateReader:
 
     def read_encoded(self, message: bytes) -> bytes:
         """Read the requests of another process."""
-        found = []
-        for request in decoded_requests(message):
+        part, found = decoded_part(message), []
+        for request in part.requests:
             found.append(self.read(request))
-            self._breathe()
+            if part.is_beside_intake:
+                self._breathe()
         return encoded(found)
 
     def _candidates(self, request: PastRequest, rereads: Sequence[Reread]) -> list[Candidate]:

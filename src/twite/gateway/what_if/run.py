@@ -12,10 +12,15 @@ from contextlib import aclosing
 from typing import Final
 
 from twite.domain.submission import Rejection, RejectionQuery
-from twite.domain.times import DAY
+from twite.domain.times import DAY, MINUTE
 from twite.gateway.ports.past_requests import OUT_OF_ORDER, PastRequestsQuery
 from twite.gateway.ports.queries import IgnoredQuery, Queries, RejectionsQuery
-from twite.gateway.what_if.candidate import RequestCandidate, decoded_candidates, encoded
+from twite.gateway.what_if.candidate import (
+    RequestCandidate,
+    RequestsPart,
+    decoded_candidates,
+    encoded,
+)
 from twite.gateway.what_if.intake_settings import IntakeSettings
 from twite.gateway.what_if.past_ignored import PastIgnored
 from twite.gateway.what_if.past_intake import PastIntake
@@ -23,6 +28,9 @@ from twite.gateway.what_if.report import ReportBuilder, UnusedSetting, WhatIfRep
 
 # Few, so that no step takes long: see `breathe`.
 AT_ONCE: Final = 50
+# After so many parts, look again whether something was received; without it, nobody waits.
+PARTS_PER_LOOK: Final = 20
+_QUIET: Final = MINUTE
 # More than a store holds.
 _MOST_REJECTIONS: Final = 1_000_000
 
@@ -45,6 +53,7 @@ class WhatIf:
         rejections: Sequence[Rejection],
         read: ReadsRequests,
         ahead: int,
+        now: Callable[[], int],
         is_half_over: Callable[[], bool] = lambda: False,
         is_over: Callable[[], bool] = lambda: False,
         breathe: Callable[[], None] = lambda: None,
@@ -52,11 +61,12 @@ class WhatIf:
         """`read` is called for up to `ahead` parts at a time; their order does not matter.
 
         What was received before the range is read until `is_half_over` is true, and the run ends
-        when `is_over` is true: the report tells what was not read. `breathe` is called between
-        requests, to let other processes go first.
+        when `is_over` is true: the report tells what was not read. If intake has received
+        something within the last minute before `now` (ms), `breathe` is called between requests,
+        to let other processes go first.
         """
         self._is_half_over, self._is_over = is_half_over, is_over
-        self._breathe = breathe
+        self._breathe, self._now, self._is_beside_intake = breathe, now, True
         self._new_settings, self._current_settings = new_settings, current_settings
         self._queries, self._rejections = queries, rejections
         self._read, self._ahead = read, ahead
@@ -100,7 +110,8 @@ class WhatIf:
                 if self._is_over() or (most is not None and builder.conversions >= most):
                     until, is_cut = candidate.received_at, True
                     break
-                self._breathe()
+                if self._is_beside_intake:
+                    self._breathe()
                 comparisons = past_intake.decide(candidate)
                 if candidate.received_at >= since:
                     builder.add_request(candidate, comparisons)
@@ -141,23 +152,32 @@ class WhatIf:
         """Yield the requests from a time on, in the order of receipt."""
         number: int | None = None
         parts: deque[asyncio.Task[bytes]] = deque()
-        is_end = False
+        is_end, count = False, 0
         try:
             while parts or not is_end:
                 while not is_end and len(parts) < self._ahead:
+                    if count % PARTS_PER_LOOK == 0:
+                        await self._look()
+                    count += 1
                     query = PastRequestsQuery(since=began, number=number, limit=AT_ONCE)
                     requests = await self._queries.answer(query)
                     if not requests or requests[0].received_at >= until + OUT_OF_ORDER:
                         is_end = True
                         break
                     number = requests[-1].number + 1
-                    parts.append(asyncio.ensure_future(self._part(encoded(requests))))
+                    part = RequestsPart(requests, self._is_beside_intake)
+                    parts.append(asyncio.ensure_future(self._part(encoded(part))))
                 if parts:
                     for candidate in decoded_candidates(await parts.popleft()):
                         yield candidate
         finally:
             for part in parts:
                 part.cancel()
+
+    async def _look(self) -> None:
+        """Note whether intake has lately received something."""
+        query = PastRequestsQuery(since=self._now() - _QUIET + OUT_OF_ORDER, limit=1)
+        self._is_beside_intake = bool(await self._queries.answer(query))
 
     async def _part(self, message: bytes) -> bytes:
         return await self._read(message)
