@@ -184,7 +184,8 @@ def _differing(past: PastConversion, body: bytes, at: int) -> tuple[str, ...] | 
         old, new = _FIELDS.decode(before), _FIELDS.decode(after)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return ()
-    return tuple([name for name in {**old, **new} if old.get(name) != new.get(name)])
+    changed = [name for name, value in old.items() if new.get(name) != value]
+    return (*changed, *[name for name in new if name not in old])
 
 
 def said_at(before: bytes, after: bytes, at: int) -> tuple[bytes, bytes]:

@@ -36,12 +36,12 @@ class PastGuards:
         self._guards, self._before = new_settings.guards(), current_settings.guards()
         # What the guards would know if conversions of unknown outcome were accepted, too.
         self._guards_at_most: ValueGuards | None = None
-        # If nothing would be held, it does not matter which amounts are usual.
+        # If nothing would be held, it does not matter which amounts are usual: nothing is learned.
         guards = [
             *(source.value_guard for source in new_settings.sources.values()),
             *(destination.value_guard for destination in new_settings.destinations.values()),
         ]
-        self._may_hold = ValueGuard.HOLD in guards
+        self.may_hold = ValueGuard.HOLD in guards
         # The events (pixel, event) for which other amounts would have been learned.
         self._changed: set[tuple[str, str]] = set()
 
@@ -50,7 +50,7 @@ class PastGuards:
 
         It does not always tell what is unusual if the guard does not hold such conversions.
         """
-        if not self._may_hold:
+        if not self.may_hold:
             return _passed
         again = self._guards.look(source)
         is_unchecked = past is None or past.suppressed is not None or not past.body
@@ -83,8 +83,6 @@ class PastGuards:
 
     def learn_unknown(self, source: str, conversion: Conversion) -> None:
         """Note the amount of a conversion of which it is unknown whether it would be accepted."""
-        if not self._may_hold:
-            return
         if self._guards_at_most is None:
             self._guards_at_most = deepcopy(self._guards)
         self._guards_at_most.learn(source, [conversion])
@@ -103,8 +101,6 @@ class PastGuards:
         `past` is the conversion that was accepted, None if it was not; `is_same` is whether both
         have the same body.
         """
-        if not self._may_hold:
-            return
         if conversion is not None:
             self._guards.learn(source, [conversion])
             if self._guards_at_most is not None:

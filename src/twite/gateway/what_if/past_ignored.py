@@ -41,6 +41,10 @@ class PastIgnored:
                 if event is not None and self._may_be_new(tally, pixel):
                     self._days.setdefault((pixel, event), set()).add(tally.day)
 
+    def __bool__(self) -> bool:
+        """Return whether any event may have been a conversion."""
+        return bool(self._days)
+
     def had(self, pixel: str, event: str, *, since: int, until: int) -> bool:
         """Return whether such a conversion may have arrived between two times (ms)."""
         days = self._days.get((pixel, event), ())

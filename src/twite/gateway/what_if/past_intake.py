@@ -229,7 +229,8 @@ class PastIntake:
 
         What X accepted remains the holder, and a denial is recorded in any case.
         """
-        if accepted.suppressed is not None or self._copies.has_sent(accepted.key, at=at):
+        is_none = not self._past_ignored or accepted.suppressed is not None
+        if is_none or self._copies.has_sent(accepted.key, at=at):
             return False
         since = at - self._new_settings.dedup_window
         pixel = real_name(accepted.pixel)
@@ -301,6 +302,8 @@ class PastIntake:
         comparison: PastComparison,
         accepted: AcceptedConversion | None,
     ) -> None:
+        if not self._guards.may_hold:
+            return
         valued = None if is_test(candidate.source) else candidate.conversion
         source = real_name(candidate.source)
         if comparison.verdict_after.outcome is IntakeOutcome.UNKNOWN and valued is not None:

@@ -240,7 +240,6 @@ class Rereader:
     ) -> IntakeVerdict | None:
         """Return the verdict on a conversion that would be rejected or ignored; else None."""
         codes = [fault.code for fault in read.faults]
-        rejected = IntakeVerdict(outcome=IntakeOutcome.REJECTED, reason=codes[0] if codes else "")
         limit = stored_native.context.source.browser_value_limit
         ignored_verdict: IntakeVerdict | None = None
         if (
@@ -250,17 +249,20 @@ class Rereader:
         ):
             ignored_verdict = IntakeVerdict(outcome=IntakeOutcome.IGNORED, reason="value_limit")
         if not BY_SETTINGS.isdisjoint(codes):
-            return ignored_verdict or rejected  # not even a denial is recorded for it
+            # Not even a denial is recorded for it.
+            return ignored_verdict or _rejected(codes)
         if judge.is_unknown:
             return unknown(NotStored.CONSENT_STRINGS)
-        had_some = stored_native.past is None or not self._waited(stored_native.request)
-        is_nobody = read.conversion is None and set(codes) == {_MISSING}
-        if is_nobody and not had_some and stored_native.context.source.wait:
-            return unknown(NotStored.VISITOR)  # it waited for its visitor then
-        if judge.lacks_identifiers or (is_nobody and (judge.removed or had_some)):
+        if read.conversion is None and set(codes) == {_MISSING}:
+            had_some = stored_native.past is None or not self._waited(stored_native.request)
+            if not had_some and stored_native.context.source.wait:
+                return unknown(NotStored.VISITOR)  # it waited for its visitor then
+            if judge.removed or had_some:
+                return unknown(NotStored.IDENTIFIERS)
+        if judge.lacks_identifiers:
             return unknown(NotStored.IDENTIFIERS)
         if read.conversion is None:
-            return ignored_verdict or rejected
+            return ignored_verdict or _rejected(codes)
         # Of what is ignored, only a denial is recorded, which needs signals.
         is_denied = read.suppressed is not None and bool(stored_native.native.consent)
         return None if is_denied else ignored_verdict
@@ -306,6 +308,10 @@ class Rereader:
     def _has_same_policy(self, request: PastRequest) -> bool:
         before = self._current_settings.policy(request.source)
         return before is not None and before == self._new_settings.policy(request.source)
+
+
+def _rejected(codes: Sequence[str]) -> IntakeVerdict:
+    return IntakeVerdict(outcome=IntakeOutcome.REJECTED, reason=codes[0] if codes else "")
 
 
 def _is_tags(request: PastRequest, delivery: int | None) -> bool:
