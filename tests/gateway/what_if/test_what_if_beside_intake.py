@@ -79,6 +79,7 @@ async def test_processes_do_not_wait_if_nothing_was_received_for_a_minute(store)
 
 async def test_intake_that_begins_during_the_run_is_noticed(store, monkeypatch):
     monkeypatch.setattr(run, "AT_ONCE", 1)
+    monkeypatch.setattr(run, "_AT_ONCE_ALONE", 1)
     monkeypatch.setattr(run, "PARTS_PER_LOOK", 2)
 
     quiet, busy = LAST + 70 * SECOND, LAST + 1 * SECOND

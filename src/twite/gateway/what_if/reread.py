@@ -253,13 +253,13 @@ class Rereader:
             return ignored_verdict or _rejected(codes)
         if judge.is_unknown:
             return unknown(NotStored.CONSENT_STRINGS)
+        is_lacking = judge.lacks_identifiers
         if read.conversion is None and set(codes) == {_MISSING}:
             had_some = stored_native.past is None or not self._waited(stored_native.request)
             if not had_some and stored_native.context.source.wait:
                 return unknown(NotStored.VISITOR)  # it waited for its visitor then
-            if judge.removed or had_some:
-                return unknown(NotStored.IDENTIFIERS)
-        if judge.lacks_identifiers:
+            is_lacking |= had_some or bool(judge.removed)
+        if is_lacking:
             return unknown(NotStored.IDENTIFIERS)
         if read.conversion is None:
             return ignored_verdict or _rejected(codes)

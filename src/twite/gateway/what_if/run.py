@@ -26,9 +26,10 @@ from twite.gateway.what_if.past_ignored import PastIgnored
 from twite.gateway.what_if.past_intake import PastIntake
 from twite.gateway.what_if.report import ReportBuilder, UnusedSetting, WhatIfReport
 
-# Few, so that no step takes long: see `breathe`.
+# Few beside intake, so that no step takes long: see `breathe`.
 AT_ONCE: Final = 50
-# After so many parts, look again whether something was received; without it, nobody waits.
+_AT_ONCE_ALONE: Final = 200
+# After so many parts, look again whether intake has received something.
 PARTS_PER_LOOK: Final = 20
 _QUIET: Final = MINUTE
 # More than a store holds.
@@ -159,14 +160,15 @@ class WhatIf:
                     if count % PARTS_PER_LOOK == 0:
                         await self._look()
                     count += 1
-                    query = PastRequestsQuery(since=began, number=number, limit=AT_ONCE)
+                    limit = AT_ONCE if self._is_beside_intake else _AT_ONCE_ALONE
+                    query = PastRequestsQuery(since=began, number=number, limit=limit)
                     requests = await self._queries.answer(query)
                     if not requests or requests[0].received_at >= until + OUT_OF_ORDER:
                         is_end = True
                         break
                     number = requests[-1].number + 1
-                    part = RequestsPart(requests, self._is_beside_intake)
-                    parts.append(asyncio.ensure_future(self._part(encoded(part))))
+                    message = encoded(RequestsPart(requests, self._is_beside_intake))
+                    parts.append(asyncio.ensure_future(self._part(message)))
                 if parts:
                     for candidate in decoded_candidates(await parts.popleft()):
                         yield candidate
