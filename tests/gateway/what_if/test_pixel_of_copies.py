@@ -71,6 +71,7 @@ async def verdicts_of(store, calls, new_settings, *, since):
         rejections=(),
         read=read,
         ahead=1,
+        now=lambda: BEGAN + 10 * DAY,
     )
     report = await what_if.run(since=since, until=BEGAN + 10 * DAY)
     return report.after, list(report.unknown)
