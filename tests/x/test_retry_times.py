@@ -1,6 +1,8 @@
 """When X is to be asked again: the times in the headers of a 429 or 503."""
 
 import json
+import time
+from email.utils import formatdate
 
 import pytest
 
@@ -74,11 +76,48 @@ def test_status_429_with_an_implausible_reset_waits_a_minute(reset):
 
 
 @pytest.mark.parametrize(
-    "after", ["-1", "Wed, 21 Oct 2026 07:28:00 GMT", "", "99999999", "9" * 400, "\u0661"]
-)
+    "after",
+    [
+        "-1", "", "99999999", "9" * 400, "\u0661", "Wed, 21 Oct 2026 07:28:00 GMT",
+        "Thu, 31 Feb 2026 25:00:00 GMT", "Thu, 01 Jan 99999999999 00:00:00 GMT", "Wed, 21 Oct",
+        "Wed, 21 Oct 2026 07:28:00 +9999999999",
+    ],
+)  # fmt: skip
 def test_implausible_retry_after_is_ignored(after):
     assert limited(retry_after=after) == MINUTE
     assert decoded(503, headers={"retry-after": after}).retry_at is None
+
+
+@pytest.mark.parametrize(
+    "date",
+    [
+        "Wed, 25 Nov 2026 11:46:40 GMT",
+        "Wednesday, 25-Nov-26 11:46:40 GMT",
+        "Wed Nov 25 11:46:40 2026",
+    ],
+)
+@pytest.mark.parametrize("zone", ["UTC", "America/New_York"])
+def test_retry_after_may_be_a_date_in_each_form_of_http(date, zone, monkeypatch):
+    with monkeypatch.context() as changed:
+        changed.setenv("TZ", zone)
+        time.tzset()
+        waits = {
+            limited(retry_after=date),
+            decoded(503, headers={"retry-after": date}).retry_at - NOW,
+        }
+    time.tzset()
+
+    assert waits == {2 * HOUR}
+
+
+@pytest.mark.parametrize(("more", "wait"), [(0, LONGEST_X_WAIT), (1, None)])
+def test_date_of_retry_after_is_limited_to_the_longest_wait(more, wait):
+    date = formatdate((NOW + LONGEST_X_WAIT) // SECOND + more, usegmt=True)
+    outcome = decoded(503, headers={"retry-after": date})
+
+    ignored = f"; retry-after is more than 24 hours ahead, so it is ignored: {date}"
+    assert outcome.retry_at == (None if wait is None else NOW + wait)
+    assert outcome.reason == f"503{ignored if wait is None else ''}"
 
 
 @pytest.mark.parametrize(("more", "wait"), [(0, LONGEST_X_WAIT), (1, DEFAULT_WAIT)])

@@ -24,6 +24,8 @@ without JSON occur; the status then decides [doc FUND].
 
 import re
 from collections.abc import Mapping, Sequence
+from datetime import UTC
+from email.utils import formatdate, parsedate_to_datetime
 from typing import Final
 
 import msgspec
@@ -261,19 +263,37 @@ def _reset_in(headers: Mapping[str, str], name: str, now: int) -> int | None:
 
 
 def _retry_after(headers: Mapping[str, str], now: int) -> int | None:
-    seconds = _whole(headers.get(_RETRY_AFTER))
-    if seconds is None or seconds * SECOND > LONGEST_X_WAIT:
+    at = _retry_time(headers, now)
+    return at if at is not None and now <= at <= now + LONGEST_X_WAIT else None
+
+
+def _retry_time(headers: Mapping[str, str], now: int) -> int | None:
+    """Return the time of Retry-After (ms): a number of seconds, or a date (RFC 9110, 10.2.3)."""
+    text = headers.get(_RETRY_AFTER, "")
+    seconds = _whole(text)
+    if seconds is not None:
+        return now + seconds * SECOND
+    try:
+        date = parsedate_to_datetime(text)
+        return int(date.replace(tzinfo=date.tzinfo or UTC).timestamp()) * SECOND
+    except (ValueError, TypeError, OverflowError):
         return None
-    return now + seconds * SECOND
 
 
 def _ignored(status: int, headers: Mapping[str, str], now: int) -> list[str]:
-    latest = [(name, now + LONGEST_X_WAIT) for name in _RESETS if status == 429]
+    resets = [(name, _whole(headers.get(name))) for name in _RESETS if status == 429]
+    times = [(name, None if reset is None else reset * SECOND) for name, reset in resets]
     return [
-        f"{name} is more than {LONGEST_X_WAIT // HOUR} hours ahead, so it is ignored: {seconds}"
-        for name, last in [*latest, (_RETRY_AFTER, LONGEST_X_WAIT)]
-        if (seconds := _whole(headers.get(name))) is not None and seconds * SECOND > last
+        f"{name} is more than {LONGEST_X_WAIT // HOUR} hours ahead, so it is ignored: "
+        f"{_shown(headers[name], at)}"
+        for name, at in [*times, (_RETRY_AFTER, _retry_time(headers, now))]
+        if at is not None and at > now + LONGEST_X_WAIT
     ]
+
+
+def _shown(text: str, at: int) -> str:
+    # A date may have anything behind it.
+    return text if _whole(text) is not None else formatdate(at / SECOND, usegmt=True)
 
 
 def _whole(text: str | None) -> int | None:

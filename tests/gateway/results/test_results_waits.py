@@ -1,6 +1,7 @@
 """X's 429 and 503: nothing is asked before the time that X names, also after a restart."""
 
 import asyncio
+from email.utils import formatdate
 
 import pytest
 
@@ -46,15 +47,22 @@ async def test_restart_does_not_forget_how_long_to_wait():
 
 @pytest.mark.parametrize(
     ("status", "header"),
-    [(429, "x-rate-limit-reset"), (429, "retry-after"), (503, "retry-after")],
-)
+    [
+        (429, "x-rate-limit-reset"), (429, "retry-after"), (503, "retry-after"),
+        (429, "retry-after as a date"), (503, "retry-after as a date"),
+    ],
+)  # fmt: skip
 @pytest.mark.parametrize("hours", [2, 24])
 async def test_wait_of_hours_ends_when_x_says_even_with_restarts(status, header, hours):
     stage = FetchStage(history=0)
     planted(stage)
     seconds = hours * 3_600
-    value = NOON // SECOND + seconds if header == "x-rate-limit-reset" else seconds
-    stage.x.faults.append((ACTIVE, status, {header: str(value)}))
+    value = {
+        "x-rate-limit-reset": str(NOON // SECOND + seconds),
+        "retry-after": str(seconds),
+        "retry-after as a date": formatdate(NOON // SECOND + seconds, usegmt=True),
+    }[header]
+    stage.x.faults.append((ACTIVE, status, {header.partition(" ")[0]: value}))
     await stage.run()  # each is a new fetch, as after a restart
     count = len(stage.x.asked)
 
