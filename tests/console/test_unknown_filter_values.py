@@ -40,6 +40,21 @@ async def said_by(stage, path, *, name="ada"):
         ("deduplication?pixel=q9", "Pixel", "q9", "see it. These exist: o6dkt"),
         ("?account=acm", "Account", "acm", "see it. Did you mean “acme”?"),
         ("?pixel=q9", "Pixel", "q9", "see it. These exist: o6dkt"),
+        ("?span=wek", "Time range of the charts", "wek", "ignored. Did you mean “week”?"),
+        ("?sort=helt", "Sort", "helt", "ignored. Did you mean “held”?"),
+        ("?page=two", "Place in the list", "two", "ignored."),
+        ("conversions?before=x", "Place in the list", "x", "ignored."),
+        ("conversions?column=recept", "Column", "recept", "ignored. Did you mean “receipt”?"),
+        ("conversions?sort=received", "Sort", "received", "ignored."),
+        ("problems?sort=-howmany", "Sort", "-howmany", "ignored. Did you mean “how-many”?"),
+        ("problems?after=x", "Place in the list", "x", "ignored."),
+        ("alerts?before=yesterday", "Place in the list", "yesterday", "ignored."),
+        ("people/audit?before=yesterday", "Place in the list", "yesterday", "ignored."),
+        ("people?sort=nam", "Sort", "nam", "ignored. Did you mean “name”?"),
+        ("results?days=8", "Days", "8", "ignored. These exist: 14, 30, 90."),
+        ("match-keys?pixel=q1&days=8", "Days", "8", "ignored. These exist: 30, 7, 90."),
+        ("match-keys?page=two", "Place in the list", "two", "ignored."),
+        ("deduplication?page=two", "Place in the list", "two", "ignored."),
     ],
 )
 async def test_value_that_does_not_exist_is_said_with_the_ones_that_do(
@@ -66,6 +81,46 @@ async def test_value_that_does_not_exist_is_said_with_the_ones_that_do(
 )
 async def test_values_that_exist_are_not_mentioned(stage, path):
     assert await said_by(stage, f"/console/{path}") == []
+
+
+@pytest.mark.parametrize(
+    ("path", "name", "ends"),
+    [
+        ("conversions?sate=dead", "sate", "ignored. Did you mean “state”?"),
+        ("problems?state=dead", "state", "ignored."),
+        ("match-keys?acount=acme", "acount", "ignored. Did you mean “account”?"),
+        ("alerts?pixel=q1", "pixel", "ignored. These exist: before."),
+        ("results?day=7", "day", "ignored. Did you mean “days”?"),
+        ("sources?name=agency", "name", "ignored."),
+    ],
+)
+async def test_filter_that_a_page_does_not_have_is_said_with_those_it_has(stage, path, name, ends):
+    (said,) = await said_by(stage, f"/console/{path}")
+
+    assert said.startswith(f"Parameter “{name}” does not exist, so it is ")
+    assert ends in said
+
+
+LINK = re.compile(r'href="(/console[^"#]*\?[^"#]*)')
+
+
+async def test_no_link_of_the_console_asks_for_a_filter_that_is_ignored(stage):
+    pages = ["", "/conversions", "/problems", "/match-keys", "/deduplication", "/results",
+             "/alerts", "/sources", "/pixels", "/people", "/people/keys", "/people/audit",
+             "?account=acme", "?pixel=q1"]  # fmt: skip
+    found = {f"/console{path}" for path in pages}
+    ignored = {}
+    for _ in range(2):  # links of these pages, and of what these lead to
+        for path in sorted(found - ignored.keys()):
+            page = html.unescape(await page_of(stage, path))
+            ignored[path] = [text for text in page.splitlines() if "so it is ignored" in text]
+            kinds = {}
+            for link in LINK.findall(page):
+                kinds.setdefault(re.sub(r"=[^&]*|\d", "", link), link)
+            found |= set(kinds.values())
+
+    assert len(ignored) > 50
+    assert {path: texts for path, texts in ignored.items() if texts} == {}
 
 
 async def test_message_names_no_hidden_pixel(stage):

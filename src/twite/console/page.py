@@ -98,6 +98,11 @@ class FormData:
             kept._fields = fields
         return kept
 
+    @property
+    def names(self) -> list[str]:
+        """The names of the fields, each once."""
+        return list(dict.fromkeys(name for name, _ in self._fields))
+
     def first(self, name: str, default: str = "") -> str:
         return next((value for key, value in self._fields if key == name), default)
 

@@ -1,6 +1,6 @@
 """The filter of a problem: which of its conversions a page shows, and a replay takes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 from urllib.parse import quote, urlencode
 
@@ -19,6 +19,9 @@ from twite.gateway.ports.queries import ErrorGroup, InErrorGroups
 
 TODAY: Final = "@today"  # no event of X has this name
 FILTERS: Final = ("account", "pixel", "source", *FIELDS)
+# The fields that a plan leads back with, and those that keep its time range.
+_OF_EDIT: Final = ("which", "event_to", "currency", "value", "divide")
+_OF_PLAN: Final = (*_OF_EDIT, "drop", "delivery", "since", "until")
 
 
 class ProblemFilter(msgspec.Struct, frozen=True, kw_only=True):
@@ -155,14 +158,20 @@ def shown_edit(form: FormData, suggested_edit: Edit) -> ShownEdit:
 
 def url_back(form: FormData, path: str) -> str:
     """Return the URL of the problem that shows what the form of a plan has."""
-    names = (*FILTERS, "after", "which", "event_to", "currency", "value", "divide")
+    names = (*FILTERS, "after", *_OF_EDIT)
     fields = [(name, form.first(name)) for name in names if form.first(name)]
     fields += [("drop", name) for name in form.all("drop")]
     fields += [("delivery", str(delivery)) for delivery in form.numbers("delivery")]
     return f"{path}/{quote(form.first('problem'), safe='')}?{urlencode(fields, safe=':')}"
 
 
-def problem_view(request: PageRequest, chosen_filter: ProblemFilter, kind: str) -> TableView:
+def problem_view(
+    request: PageRequest,
+    chosen_filter: ProblemFilter,
+    kind: str,
+    *,
+    known: Mapping[str, Collection[str]],
+) -> TableView:
     """Return the active filter of a problem, as links that remove its parts."""
     pixel, source = chosen_filter.scope.pixel or "", chosen_filter.scope.source or ""
     filters = [
@@ -171,4 +180,11 @@ def problem_view(request: PageRequest, chosen_filter: ProblemFilter, kind: str) 
         ("source", "Source", source),
     ]
     time_range = msgspec.structs.replace(chosen_filter.time_range, label=TIME_LABELS[kind])
-    return table_view(request, filters=filters, time_range=time_range)
+    return table_view(
+        request,
+        filters=filters,
+        known=known,
+        time_range=time_range,
+        place="after",
+        others=_OF_PLAN,
+    )

@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 
 from twite.console.page import FormData, PageRequest
 from twite.console.row_pages import account_of
+from twite.console.table_view import known_numbers
 from twite.console.time_range import FIELDS, TimeRange, time_range_of
 from twite.domain.conversion import shown_amount
 from twite.domain.destination import X_SOURCE, Destination
@@ -120,10 +121,7 @@ def known_values(form: FormData, list_query: ListQuery) -> dict[str, Collection[
         "state": [*ListedState],
         "test": TEST_FILTERS,
         "digest": [list_query.digest or ""],
-        **{
-            name: [] if form.number(name) is None else [form.first(name)]
-            for name in ("since", "until")
-        },
+        **known_numbers(form, "since", "until"),
     }
 
 

@@ -103,6 +103,15 @@ class TableView(msgspec.Struct, frozen=True, kw_only=True):
         found = [column for column in every if column.key in self.chosen]
         return found or [column for column in every if column.shown]
 
+    def column_problems(self, every: Sequence[Column]) -> list[str]:
+        """Say which of the chosen columns do not exist."""
+        keys = [column.key for column in every]
+        return [
+            f"Column “{key[:_LONGEST]}” does not exist, so it is ignored.{_hint(key, keys)}"
+            for key in self.chosen
+            if key not in keys
+        ]
+
     def sorted(self, rows: Iterable[Row], keys: Mapping[str, Callable[[Row], Any]]) -> list[Row]:
         """Return all rows of a table in its order, by functions of the columns' keys."""
         return sorted(rows, key=keys[self.sort], reverse=self.is_descending)
@@ -148,13 +157,16 @@ def table_view(
     time_range: TimeRange | None = None,
     sorts: Collection[str] = (),
     sort: str = "",
+    place: str = "",
+    others: Collection[str] = (),
 ) -> TableView:
     """Read how the query string asks for a table.
 
     `filters` are (parameter, title, text) of the filters that the page knows; those without text
     are not active. `known` has the values that exist, by parameter. `sorts` are the columns that
-    can be sorted, and `sort` the order by default, such as `-received`. Unknown columns are
-    ignored.
+    can be sorted, and `sort` the order by default, such as `-received`. `place` is the parameter of
+    the place in the list, a number unless `known` has it, and `others` are those that the page reads
+    besides.
     """
     asked = request.query.first(SORT)
     order = asked if asked.removeprefix("-") in sorts else sort
@@ -173,7 +185,16 @@ def table_view(
         sort=order.removeprefix("-"),
         is_descending=order.startswith("-"),
         chosen=chosen,
-        problems=filter_problems(request.query, filters, known),
+        problems=(
+            *_unread(request.query, filters, time_range, place=place, others=others),
+            *filter_problems(
+                request.query,
+                [*filters, (SORT, "Sort", ""), (place, "Place in the list", "")],
+                known_numbers(request.query, place)
+                | known
+                | {SORT: [asked] if asked and order == asked else sorts},
+            ),
+        ),
     )
     chips = [
         FilterChip(title=title, text=text, url=view.url(name))
@@ -186,12 +207,36 @@ def table_view(
     return msgspec.structs.replace(view, chips=tuple(chips))
 
 
+def known_numbers(form: FormData, *names: str) -> dict[str, Collection[str]]:
+    """Return the values that exist of parameters that take any number."""
+    return {name: [] if form.number(name) is None else [form.first(name)] for name in names}
+
+
+def _unread(
+    form: FormData,
+    filters: Sequence[tuple[str, str, str]],
+    time_range: TimeRange | None,
+    *,
+    place: str,
+    others: Collection[str],
+) -> list[str]:
+    """Say which parameters of a URL the page does not have."""
+    names = [name for name, _, _ in filters]
+    names += [*others, SORT, COLUMN, *filter(None, [place]), *(FIELDS if time_range else ())]
+    shown = [name for name in names if name not in (SORT, COLUMN)]
+    return [
+        f"Parameter “{name[:_LONGEST]}” does not exist, so it is ignored.{_hint(name, shown)}"
+        for name in form.names
+        if name not in names and form.first(name)
+    ]
+
+
 def filter_problems(
     form: FormData,
     filters: Sequence[tuple[str, str, str]],
     known: Mapping[str, Collection[str]],
     *,
-    consequence: str = ", so the filter is ignored",
+    consequence: str = ", so it is ignored",
 ) -> tuple[str, ...]:
     """Return what is wrong with the values of a URL or a form.
 

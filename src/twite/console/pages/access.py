@@ -294,4 +294,5 @@ class AuditPage:
             entries=found[:_ON_A_PAGE],
             further=found[_ON_A_PAGE - 1].number if len(found) > _ON_A_PAGE else None,
             is_first=before is None,
+            view=table_view(request, place="before"),
         )

@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from twite.console.page import NavigationGroup, PageLocation, PageRequest, PageRoute
 from twite.console.render import masked
+from twite.console.table_view import table_view
 from twite.console.visible_alerts import PATH, affected_path, shown_causes, visible
 from twite.domain.alert import (
     RULES,
@@ -80,6 +81,7 @@ class AlertsPage:
             past=past,
             further=further,
             is_first=request.query.number("before") is None,
+            view=table_view(request, place="before"),
             mutes=[(key, text) for key, (text, _) in MUTES.items()],
             may_reply=request.viewer.may(Role.OPERATOR),
             may_test=request.viewer.may(Role.OPERATOR) and request.viewer.pixels is None,

@@ -151,6 +151,7 @@ class ConversionsPage:
         ]
         known = known_names(request, self.destinations, self.sources) | known_values(query, look)
         known["event"] = {NONE, *self.names.known(request)}
+        known["before"] = [] if look.position is None else [query.first("before")]
         time_range = range_of(request, query)
         if listed.chosen_filter is not None:
             time_range = msgspec.structs.replace(
@@ -172,7 +173,14 @@ class ConversionsPage:
             listing=listing,
             total=total,
             is_first=look.position is None,
-            view=table_view(request, filters=filters, known=known, time_range=time_range),
+            view=table_view(
+                request,
+                filters=filters,
+                known=known,
+                time_range=time_range,
+                place="before",
+                others=IGNORED,
+            ),
             no_match=_no_match(look),
             problem_path=listed.back_path,
             time_range=time_range,

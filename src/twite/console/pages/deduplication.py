@@ -105,6 +105,7 @@ class DeduplicationPage:
             known=known_names(request, self.destinations),
             sorts=() if pixel else _SORTS,
             sort="" if pixel else "rate",
+            place="page",
         )
         rows = (
             self._by_event(request, seen, pixel) if pixel else self._by_pixel(request, seen, typed)

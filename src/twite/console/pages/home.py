@@ -297,9 +297,11 @@ def _rows(
             ("pixel", "Pixel", request.query.first("pixel")),
             ("account", "Account", request.query.first("account")),
             ("q", "Name", typed),
+            ("span", "Time range of the charts", ""),
         ),
-        known=known,
+        known={**known, "span": [span.name for span in SPANS]},
         sorts=_SORTS,
+        place="page",
     )
     active = [account for account in found if account.health is not Health.IDLE]
     if view.sort:

@@ -40,6 +40,7 @@ from twite.gateway.ports.queries import (
 
 PATH: Final = "/console/match-keys"
 DAYS: Final = (7, 30, 90)
+_KNOWN_DAYS: Final = {"days": [str(each) for each in DAYS]}
 MOST_FLAWS: Final = 20
 # The days of which all rejections are kept, today included.
 REJECTED_DAYS: Final = KEPT_FOR // DAY
@@ -146,9 +147,10 @@ class MatchKeysPage:
                 ("q", "Name", typed),
                 ("days", "Days", "" if days == DAYS[0] else str(days)),
             ),
-            known=known_names(request, self.destinations) | {"days": [str(each) for each in DAYS]},
+            known=known_names(request, self.destinations) | _KNOWN_DAYS,
             sorts=_SORTS,
             sort="two-or-more",
+            place="page",
         )
         found = view.sorted(matching(rows, typed), _SORTS)
         unnamed = QueryScope(pixels=viewer.pixels, pixel="")
@@ -177,6 +179,15 @@ class MatchKeysPage:
         return request.page(
             "quality/match_keys.html",
             title=f"Match keys of pixel {pixel}",
+            view=table_view(
+                request,
+                filters=(
+                    ("pixel", "Pixel", pixel),
+                    ("days", "Days", "" if days == DAYS[0] else str(days)),
+                ),
+                known=known_names(request, self.destinations) | _KNOWN_DAYS,
+                others=("account", "q"),
+            ),
             pixel=pixel,
             account="",
             whole=whole,

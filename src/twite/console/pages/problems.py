@@ -96,6 +96,11 @@ class ProblemsPage:
         kind = query.first("kind") if query.first("kind") in _KINDS else ""
         chosen_filter = problem_filter(request, self.destinations, kind=kind)
         scope, time_range = chosen_filter.scope, chosen_filter.time_range
+        kinds = [ProblemKind(kind)] if kind else [*ProblemKind]
+        found = await self.finder.problems(request, scope=scope, time_range=time_range, kinds=kinds)
+        known = known_names(request, self.destinations, self.sources) | {"kind": _KINDS}
+        after = query.first("after")
+        known["after"] = [after] if after in {problem.key for problem in found} else []
         view = table_view(
             request,
             filters=[
@@ -104,15 +109,14 @@ class ProblemsPage:
                 ("pixel", "Pixel", scope.pixel or ""),
                 ("source", "Source", scope.source or ""),
             ],
-            known=known_names(request, self.destinations, self.sources) | {"kind": _KINDS},
+            known=known,
             time_range=time_range,
             sorts=[key for key in _ORDERS if key],
+            place="after",
         )
-        kinds = [ProblemKind(kind)] if kind else [*ProblemKind]
-        found = await self.finder.problems(request, scope=scope, time_range=time_range, kinds=kinds)
         in_order = view.sorted(found, _ORDERS)
         active = [problem for problem in in_order if problem.mute is None]
-        shown, further = _page(active, query.first("after"))
+        shown, further = _page(active, after)
         return request.page(
             "problems.html",
             title="Problems",
@@ -201,7 +205,12 @@ class ProblemsPage:
             title=problem.remedy.what,
             problem=problem,
             chosen=chosen_filter,
-            view=problem_view(request, chosen_filter, problem.kind),
+            view=problem_view(
+                request,
+                chosen_filter,
+                problem.kind,
+                known=known_names(request, self.destinations, self.sources),
+            ),
             names=self.names,
             event_pixels=[
                 name for name in map(real_name, problem.pixels) if name in self.destinations

@@ -22,6 +22,7 @@ from twite.console.problem_filter import (
 from twite.console.problem_finder import ProblemFinder
 from twite.console.request_checks import AccessDenied
 from twite.console.scope import TONES, EventNames, worth_of
+from twite.console.table_view import table_view
 from twite.domain.cause import DeliveryCause
 from twite.domain.delivery import State
 from twite.domain.destination import Destination
@@ -158,6 +159,12 @@ class ReplaysPage:
             batch=batch,
             replay=listed_replay(batch, progress),
             of=of,
+            view=table_view(
+                request,
+                filters=[("of", "Conversions", of)],
+                known={"of": _FIGURES},
+                place="after",
+            ),
             linked=() if batch.taken_back else _FIGURES,
             lines=[(history, worth_of(history.sent), None) for history in histories],
             further=further,

@@ -15,6 +15,7 @@ from twite.console.account_health import listing_path
 from twite.console.page import NavigationGroup, PageLocation, PageRequest, PageRoute
 from twite.console.render import spaced
 from twite.console.scope import EventNames
+from twite.console.table_view import table_view
 from twite.console.time_chart import (
     ChartKind,
     ChartSeries,
@@ -90,14 +91,19 @@ class ResultsPage:
         return (PageRoute("GET", PATH, self._show, location=location),)
 
     async def _show(self, request: PageRequest) -> Response:
-        days = request.query.number("days")
-        days = days if days in DAYS else DAYS[0]
+        asked = request.query.number("days")
+        days = asked if asked in DAYS else DAYS[0]
         report = await self.read_results(request.viewer.sees, days)
         return request.page(
             "quality/results.html",
             title="Results",
             accounts=[_view(account, self.names) for account in report.accounts],
             warnings=report.warnings,
+            view=table_view(
+                request,
+                filters=[("days", "Days", "" if days == DAYS[0] else str(days))],
+                known={"days": [str(each) for each in DAYS]},
+            ),
             days=days,
             spans=[(choice, f"{PATH}?{urlencode({'days': choice})}") for choice in DAYS],
         )
