@@ -196,6 +196,49 @@ async def test_results_page_covers_the_chosen_days(stage):
     assert 'aria-current="true">90 days' in await page_of(stage, "/console/results?days=90")
 
 
+def links_of(text):
+    """Return the paths of the page's links to parts of its results, by their text."""
+    found = re.findall(r'<a href="(/console/results\?[^"]*account=[^"]*)">([^<]+)</a>', text)
+    return {unescape(name): unescape(path) for path, name in found}
+
+
+async def test_campaign_leads_to_its_days_and_a_day_to_its_campaigns(stage):
+    text = await page_of(stage)
+    own = links_of(text.partition(f"Ads account {MIXED}")[0])
+    today = datetime.now(ZONE).date().isoformat()
+
+    of_campaign = await page_of(stage, own["Autumn"])
+    of_day = await page_of(stage, own[today])
+
+    days = of_campaign.partition("<h3>By day")[2]
+    assert days.count(">10.00<") == days.count("PURCHASE") == 12
+    assert "Delivered" not in days
+    assert "=Winter" not in of_campaign
+    assert "estimate" in days
+    assert [name for name in links_of(of_day) if not name[:1].isdigit()] == ["Autumn", "=Winter"]
+    assert [of_day.count(f">{amount}<") for amount in ("10.00", "15.00")] == [1, 1]
+    assert ">Delivered<" in of_day
+    for part in (of_campaign, of_day):
+        assert MIXED not in part
+        assert "</figure>" not in part
+        assert "Remove all" in part
+
+
+async def test_part_of_results_that_does_not_exist_is_named(stage):
+    text = unescape(await page_of(stage, "/console/results?campaign=c9&day=2020-01-01"))
+
+    assert "Campaign “c9” does not exist, so it is ignored." in text
+    assert "Day “2020-01-01” does not exist, so it is ignored." in text
+    assert "240" in text
+
+
+async def test_part_of_an_account_keeps_the_chosen_days(stage):
+    text = unescape(await page_of(stage, "/console/results?days=30&campaign=c1"))
+
+    assert "/console/results?campaign=c1&days=90" in text
+    assert f"days=30&account={ACCOUNT}&day=" in text
+
+
 async def test_user_who_sees_a_part_of_an_account_sees_no_results(stage):
     text = await page_of(stage, name="part")
 

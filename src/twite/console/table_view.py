@@ -165,8 +165,8 @@ def table_view(
     `filters` are (parameter, title, text) of the filters that the page knows; those without text
     are not active. `known` has the values that exist, by parameter. `sorts` are the columns that
     can be sorted, and `sort` the order by default, such as `-received`. `place` is the parameter of
-    the place in the list, a number unless `known` has it, and `others` are those that the page reads
-    besides.
+    the place in the list, a number unless `known` has it, and `others` are those that the page
+    reads besides.
     """
     asked = request.query.first(SORT)
     order = asked if asked.removeprefix("-") in sorts else sort
@@ -190,9 +190,11 @@ def table_view(
             *filter_problems(
                 request.query,
                 [*filters, (SORT, "Sort", ""), (place, "Place in the list", "")],
-                known_numbers(request.query, place)
-                | known
-                | {SORT: [asked] if asked and order == asked else sorts},
+                {
+                    **known_numbers(request.query, place),
+                    **known,
+                    SORT: [asked] if asked and order == asked else sorts,
+                },
             ),
         ),
     )

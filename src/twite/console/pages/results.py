@@ -42,6 +42,7 @@ from twite.gateway.results.read import ResultsReport
 
 PATH: Final = "/console/results"
 DAYS: Final = (14, 30, 90)
+_TITLES: Final = {"account": "Ads account", "campaign": "Campaign", "day": "Day"}
 
 
 class DeliveredLink(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,7 +58,8 @@ class ResultRow(msgspec.Struct, frozen=True, kw_only=True):
 
     Only the first row of several has a `name` and its spend. `links` are the parts of what was
     delivered: a list of conversions has one pixel and event. Amounts are rounded. If an account has
-    several currencies, each has rows of its own below those of the whole.
+    several currencies, each has rows of its own below those of the whole. `path` leads to the parts
+    of the row.
     """
 
     name: str
@@ -65,17 +67,45 @@ class ResultRow(msgspec.Struct, frozen=True, kw_only=True):
     event: EventResult
     links: Sequence[DeliveredLink] = ()
     marks: str = ""
+    path: str = ""
 
 
 class AccountView(msgspec.Struct, frozen=True, kw_only=True):
-    """An account's figures as tables and a chart of attributed conversions by day."""
+    """An account's figures as tables and a chart of attributed conversions by day.
+
+    Of one campaign or one day there is neither a chart nor a period, and the days of a campaign
+    have no deliveries.
+    """
 
     account: AccountResults
     fetched_at: int | None
-    chart: TimeChart
+    chart: TimeChart | None
     periods: Sequence[ResultRow]
     campaigns: Sequence[ResultRow]
     days: Sequence[ResultRow]
+
+
+class ResultsPart(msgspec.Struct, frozen=True, kw_only=True):
+    """What the page shows: the last `span` days, or one account, campaign or day of them."""
+
+    span: int
+    account: str = ""
+    campaign: str = ""
+    day: str = ""
+
+    @property
+    def is_whole(self) -> bool:
+        return not (self.campaign or self.day)
+
+    def path_to(self, account: str, **part: str) -> str:
+        """Return the URL of a part of an account."""
+        return f"{PATH}?{urlencode({'days': self.span, 'account': account, **part})}"
+
+    def has(self, account: AccountResults) -> bool:
+        """Return whether the page shows an account."""
+        return self.account in ("", account.account) and (
+            not self.campaign or self.campaign in _campaign_names(account)
+        )
 
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
@@ -94,41 +124,79 @@ class ResultsPage:
         asked = request.query.number("days")
         days = asked if asked in DAYS else DAYS[0]
         report = await self.read_results(request.viewer.sees, days)
+        known = {
+            "account": {each.account: each.account for each in report.accounts},
+            "campaign": {
+                campaign: name
+                for each in report.accounts
+                for campaign, name in _campaign_names(each).items()
+            },
+            "day": {day.day: day.day for each in report.accounts for day in each.days},
+        }
+        chosen = {name: request.query.first(name) for name in known}
+        chosen = {name: value for name, value in chosen.items() if value in known[name]}
+        part = ResultsPart(span=days, **chosen)
+        view = table_view(
+            request,
+            filters=[
+                ("days", "Days", "" if days == DAYS[0] else str(days)),
+                *(
+                    (name, title, known[name].get(chosen.get(name, ""), ""))
+                    for name, title in _TITLES.items()
+                ),
+            ],
+            known={"days": [str(each) for each in DAYS], **known},
+        )
         return request.page(
             "quality/results.html",
             title="Results",
-            accounts=[_view(account, self.names) for account in report.accounts],
+            accounts=[
+                _view(account, part, self.names) for account in report.accounts if part.has(account)
+            ],
             warnings=report.warnings,
-            view=table_view(
-                request,
-                filters=[("days", "Days", "" if days == DAYS[0] else str(days))],
-                known={"days": [str(each) for each in DAYS]},
-            ),
+            is_campaign=bool(part.campaign),
+            view=view,
             days=days,
-            spans=[(choice, f"{PATH}?{urlencode({'days': choice})}") for choice in DAYS],
+            spans=[(choice, view.url("days", added=[("days", str(choice))])) for choice in DAYS],
         )
 
 
-def _view(account: AccountResults, names: EventNames) -> AccountView:
+def _campaign_names(account: AccountResults) -> Mapping[str, str]:
+    return {each.campaign: each.name for each in account.campaigns}
+
+
+def _view(account: AccountResults, part: ResultsPart, names: EventNames) -> AccountView:
     rows = _Rows(account.currency, names)
-    days: list[ResultRow] = []
-    for day in reversed(account.days):
-        days += rows.of(day.day, day, marks=", ".join(day_marks(day, account.cut_over)))
+    shown_days = [day for day in reversed(account.days) if part.day in ("", day.day)]
     campaigns: list[ResultRow] = []
     for campaign in sorted(
-        account.campaigns, key=lambda each: (each.currency, -Decimal(each.spend or 0))
+        shown_days[0].campaigns if part.day and shown_days else account.campaigns,
+        key=lambda each: (each.currency, -Decimal(each.spend or 0)),
     ):
-        campaigns += rows.of_campaign(campaign)
+        if part.campaign in ("", campaign.campaign):
+            path = part.path_to(account.account, campaign=campaign.campaign)
+            campaigns += rows.of_campaign(campaign.name, campaign, path=path)
+    days: list[ResultRow] = []
+    for day in shown_days:
+        marks = ", ".join(day_marks(day, account.cut_over))
+        path = part.path_to(account.account, day=day.day)
+        if not part.campaign:
+            days += rows.of(day.day, day, marks=marks, path=path)
+        for campaign in day.campaigns:
+            if part.campaign == campaign.campaign:
+                days += rows.of_campaign(day.day, campaign, marks=marks, path=path)
     return AccountView(
         account=account,
         fetched_at=_read(account.fetched_at),
-        chart=_chart(account),
+        chart=_chart(account) if part.is_whole else None,
         periods=[
             *rows.of_period("last {days}", account.total),
             *rows.of_period("{days} before", account.previous_total),
             *rows.of_period("{days} before the cut-over", account.total_before_cut_over),
             *rows.of_period("{days} from the cut-over on", account.total_after_cut_over),
-        ],
+        ]
+        if part.is_whole
+        else [],
         campaigns=campaigns,
         days=days,
     )
@@ -172,14 +240,18 @@ class _Rows:
         name = title.format(days=plural(total.days, "day"))
         return self.of(name, total, marks=period_mark(total))
 
-    def of_campaign(self, campaign: CampaignResult) -> list[ResultRow]:
+    def of_campaign(
+        self, name: str, campaign: CampaignResult, *, marks: str = "", path: str = ""
+    ) -> list[ResultRow]:
         """Return the rows of a campaign, with its currency if the account has several."""
         own = "" if self._currency else f" ({campaign.currency or 'unknown currency'})"
-        return self._of(f"{campaign.name}{own}", campaign, campaign.currency)
+        return self._of(f"{name}{own}", campaign, campaign.currency, marks=marks, path=path)
 
-    def of(self, name: str, part: DayResult | PeriodTotal, *, marks: str = "") -> list[ResultRow]:
+    def of(
+        self, name: str, part: DayResult | PeriodTotal, *, marks: str = "", path: str = ""
+    ) -> list[ResultRow]:
         """Return the rows of the whole account, and of each currency if there are several."""
-        found = self._of(name, part, self._currency, part.deliveries, marks=marks)
+        found = self._of(name, part, self._currency, part.deliveries, marks=marks, path=path)
         for own in part.by_currency:
             found += self._of(f"in {own.currency or 'an unknown currency'}", own, own.currency)
         return found
@@ -192,6 +264,7 @@ class _Rows:
         deliveries: Sequence[EventDeliveries] = (),
         *,
         marks: str = "",
+        path: str = "",
     ) -> list[ResultRow]:
         links = _links(deliveries, self._names)
         return [
@@ -205,6 +278,7 @@ class _Rows:
                 ),
                 links=links.get(event.event_type, ()),
                 marks="" if place else marks,
+                path="" if place else path,
             )
             for place, event in enumerate(part.events or (EventResult(event_type=""),))
         ]
