@@ -45,7 +45,9 @@ def in_two_currencies(now: int, **changes: object) -> ResultsAccount:
     )
 
 
-def some_days(now: int, *, count: int = 12, attributed: int = 2) -> Sequence[ResultDay]:
+def some_days(
+    now: int, *, count: int = 12, attributed: int = 2, zone: ZoneInfo = ZONE
+) -> Sequence[ResultDay]:
     """Each day, campaign c1 has 2 purchases of 40.00 for 10.00, and c2 spends 5.00."""
     return [
         ResultDay.of(day)
@@ -68,7 +70,7 @@ def some_days(now: int, *, count: int = 12, attributed: int = 2) -> Sequence[Res
             fetched_at=now,
         )
         .with_delivered([DeliveredEvent(pixel="o8z6j", event="o8z6k", count=20)])
-        for day in days_until(now, count, ZONE)
+        for day in days_until(now, count, zone)
     ]
 
 
