@@ -90,7 +90,7 @@ async def test_values_that_exist_are_not_mentioned(stage, path):
         ("problems?state=dead", "state", "ignored."),
         ("match-keys?acount=acme", "acount", "ignored. Did you mean “account”?"),
         ("alerts?pixel=q1", "pixel", "ignored. These exist: before."),
-        ("results?day=7", "day", "ignored. Did you mean “days”?"),
+        ("results?dys=7", "dys", "ignored. Did you mean “days”?"),
         ("sources?name=agency", "name", "ignored."),
     ],
 )
