@@ -7,7 +7,7 @@ AWS_ACCESS_KEY_ID, GOOGLE_APPLICATION_CREDENTIALS, AZURE_STORAGE_ACCOUNT_NAME, a
 import io
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 SCHEMES: Final = frozenset({"s3", "gs", "az"})
 _CHUNK: Final = 1 << 20
 _LONGEST_REASON: Final = 200
+_CONDITIONAL: Final = "Unset AWS_CONDITIONAL_PUT, or use a provider that knows If-Match"
 _REQUEST_URL: Final = re.compile(r"https?://\S+")
 
 
@@ -37,6 +38,17 @@ class StoredObject(msgspec.Struct, frozen=True, kw_only=True):
     path: str
     etag: str
     size: int
+
+
+class ReadObject(msgspec.Struct, frozen=True, kw_only=True):
+    """The content of an object. `version` names what was read, for a conditional write."""
+
+    content: bytes
+    version: Mapping[str, str]
+
+
+class ObjectChanged(StorageUnusable):
+    """An object is not the version that was to be replaced."""
 
 
 def is_object_url(text: str) -> bool:
@@ -88,13 +100,14 @@ class ObjectStorage:
             open=lambda: self._open(stored),
         )
 
-    def read(self, name: str) -> bytes | None:
+    def read(self, name: str) -> ReadObject | None:
         """Return an object below the prefix; None if there is none. Raises StorageUnusable."""
         path = self._key + name
         missing = self._obstore.exceptions.NotFoundError, FileNotFoundError
         with _explained(f"{self._root}/{path}", self._obstore):
             try:
-                return bytes(self._obstore.get(self._store, path).bytes())
+                found = self._obstore.get(self._store, path)
+                return ReadObject(content=bytes(found.bytes()), version=_version(found.meta))
             except missing:
                 # A bucket that does not exist is found by the first `put`.
                 return None
@@ -104,6 +117,32 @@ class ObjectStorage:
         path = self._key + name
         with _explained(f"{self._root}/{path}", self._obstore):
             self._obstore.put(self._store, path, content)
+
+    def replace(
+        self, name: str, content: bytes, replaced: Mapping[str, str] | None
+    ) -> Mapping[str, str]:
+        """Write an object, if it still is the version `replaced`, or does not exist if None.
+
+        Returns its version. Raises ObjectChanged if it is another one, and StorageUnusable.
+        """
+        location = f"{self._root}/{self._key}{name}"
+        errors = self._obstore.exceptions
+        changed = errors.AlreadyExistsError, errors.PreconditionError, errors.NotFoundError
+        mode = "create" if replaced is None else dict(replaced)
+        with _explained(location, self._obstore):
+            try:
+                return _version(
+                    self._obstore.put(self._store, self._key + name, content, mode=mode)
+                )
+            except (*changed, FileExistsError, FileNotFoundError):
+                pass
+        # obstore repeats a request without a response, and the first one may have succeeded.
+        found = self.read(name)
+        if found is None and replaced is None:
+            raise StorageUnusable(f"{location}: there is no such object or bucket")
+        if found is None or found.content != content:
+            raise ObjectChanged(f"{location}: another process wrote it at the same time")
+        return found.version
 
     def _open(self, stored: StoredObject) -> BinaryIO:
         location = f"{self._root}/{stored.path}"
@@ -145,6 +184,11 @@ def _stored(meta: Any) -> StoredObject:  # noqa: ANN401  # a dictionary of obsto
     return StoredObject(path=meta["path"], etag=meta["e_tag"] or "", size=meta["size"])
 
 
+def _version(meta: Any) -> Mapping[str, str]:  # noqa: ANN401  # a dictionary of obstore
+    parts = {name: meta[name] for name in ("e_tag", "version")}
+    return {name: part for name, part in parts.items() if part is not None}
+
+
 class _explained:  # noqa: N801  # a context manager
     """Turn obstore's errors into StorageUnusable. Its messages have lines of details."""
 
@@ -156,7 +200,7 @@ class _explained:  # noqa: N801  # a context manager
         pass
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        if isinstance(error, self._errors.BaseError | OSError):
+        if isinstance(error, self._errors.BaseError | OSError | NotImplementedError):
             raise StorageUnusable(f"{self._location}: {self._reason(error)}") from None
 
     def _reason(self, error: BaseException) -> str:
@@ -172,6 +216,8 @@ class _explained:  # noqa: N801  # a context manager
         for kinds, reason in known:
             if isinstance(error, kinds):
                 return reason
+        if isinstance(error, NotImplementedError) or "501 Not Implemented" in str(error):
+            return f"the provider refuses conditional writes, which an export needs. {_CONDITIONAL}"
         first = str(error).strip().partition("\n")[0] or type(error).__name__
         if "404 Not Found" in first:
             return "there is no such object or bucket"

@@ -14,10 +14,13 @@ from twite.app.export.open import export_to
 from twite.app.export.run import ExportBasis, ExportRange, ExportRun
 from twite.config.exports import ExportSettings
 from twite.domain.cause import DeliveryCause
+from twite.domain.delivery import State
 from twite.domain.secret import Secret
 from twite.domain.submission import RejectedConversion
 from twite.domain.times import DAY, HOUR, MINUTE
 from twite.gateway.operations.export_rows import BODY_KNOWN, NAMES, OF_BODY, store_id
+from twite.gateway.ports.outbox import Replay
+from twite.gateway.ports.queries import AtRest
 from twite.readers.object_storage import ObjectStorage
 from twite.stores.sqlite import SQLiteStore
 
@@ -87,6 +90,12 @@ class ExportStage:
         batch = await claim(self.store, now=now, lease_until=now + MINUTE)
         fields = {"at": now, "lease_until": now + MINUTE} | fields
         await settle(self.store, batch, "settled", transition(batch), **fields)
+
+    async def replay(self):
+        """Queue all that is dead again."""
+        found = await self.store.find(AtRest(limit=100))
+        dead = [each.delivery for each in found if each.state is State.DEAD]
+        await self.store.move(Replay(deliveries=dead, sure=dead), now=self.clock.now())
 
     async def fill(self):
         """Record a conversion in each of STATES, and a rejected one."""

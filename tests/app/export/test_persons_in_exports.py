@@ -132,7 +132,7 @@ async def test_no_object_names_a_person(storage_stage):
     _, whole = latest(storage_stage)
     kept = whole.write_csv().encode()
     storage = ObjectStorage(storage_stage.target.secret_url.reveal())
-    state = storage.read(state_path(storage_stage.store_id))
+    state = storage.read(state_path(storage_stage.store_id)).content
     assert len(whole) == ROWS
     for content in (kept, state, "".join(objects_of(storage_stage)).encode()):
         assert found_in(content) == []
