@@ -18,10 +18,12 @@ from twite.domain.secret import Secret
 from twite.domain.times import DAY, MINUTE, SECOND
 from twite.gateway.alerts.webhook_traffic import EXPORT_RUNS
 from twite.gateway.ports.events import ConditionChanged, ProblemSeen
+from twite.gateway.ports.state import SyncRecord
 
 EXPORT = ExportSettings(
     name="warehouse", secret_url=Secret("postgresql://twite:a-canary@db/shop"), interval=15 * MINUTE
 )
+PLACE = "postgresql://twite@db/shop twite_conversions"
 
 
 class Runs:
@@ -94,7 +96,7 @@ async def test_export_runs_at_the_start_and_by_its_interval(stage):
 
 async def test_interval_lasts_across_restarts(stage):
     now = stage.clock.now()
-    await stage.store.put([run_record("warehouse", ExportRun(at=now - 10 * MINUTE))])
+    await stage.store.put([run_record("warehouse", ExportRun(at=now - 10 * MINUTE, place=PLACE))])
     stage.schedule.start()
 
     await stage.pass_time(4 * MINUTE)
@@ -115,6 +117,41 @@ async def test_shorter_interval_counts_from_the_last_run_after_a_reload(stage):
     await stage.pass_time(2 * MINUTE)
 
     assert (before, stage.runs.count) == (1, 2)
+
+
+@pytest.mark.parametrize(
+    "fields", [{"secret_url": Secret("postgresql://twite:a-canary@db/other")}, {"table": "other"}]
+)
+async def test_other_target_is_written_at_once(stage, fields):
+    stage.schedule.start()
+    await stage.pass_time(MINUTE)
+    stage.settings.exports = (replace(EXPORT, **fields),)
+    await stage.pass_time(2 * SECOND)
+    reloaded = stage.runs.count
+    await stage.schedule.stop()
+    restarted = ScheduleStage(stage.runs)
+    restarted.store, restarted.clock = stage.store, stage.clock
+    later = ExportSchedule(
+        stage.store, stage.clock, SimpleNamespace(see=stage.seen.append),
+        in_use=lambda: restarted.settings,
+    )  # fmt: skip
+    later.start()
+    await stage.pass_time(2 * SECOND)
+    await later.stop()
+
+    assert (reloaded, stage.runs.count) == (2, 3)
+
+
+async def test_other_password_of_a_target_is_no_other_target(stage):
+    stage.schedule.start()
+    await stage.pass_time(MINUTE)
+    url = Secret("postgresql://twite:rotated@db/shop")
+    stage.settings.exports = (replace(EXPORT, secret_url=url),)
+    await stage.pass_time(MINUTE)
+
+    (record,) = await stage.store.load(SyncRecord, prefix="export:")
+    assert stage.runs.count == 1
+    assert "canary" not in record.state
 
 
 async def test_clock_that_was_ahead_delays_a_run_by_no_more_than_its_interval(stage):

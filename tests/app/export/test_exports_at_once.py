@@ -48,9 +48,20 @@ class Interleaving:
             self._moved.set()
             await turn
 
-    def gate_of_thread(self):
-        if _RUNNING.get() in self.runs:
-            asyncio.run_coroutine_threadsafe(self.gate(), self._loop).result()
+    def gated(self, method):
+        async def wait(*args):
+            await self.gate()
+            return await method(*args)
+
+        return wait
+
+    def gated_in_thread(self, method):
+        def wait(*args):
+            if _RUNNING.get() in self.runs:
+                asyncio.run_coroutine_threadsafe(self.gate(), self._loop).result()
+            return method(*args)
+
+        return wait
 
     def begin(self, name):
         async def run():
@@ -115,9 +126,7 @@ class Interleaving:
             await self.everybody_waits()
 
     async def everybody_waits(self):
-        while any(
-            not task.done() and name not in self.waiting for name, task in self.runs.items()
-        ):
+        while any(not task.done() and name not in self.waiting for name, task in self.runs.items()):
             self._moved.clear()
             await self._moved.wait()
 
@@ -144,19 +153,10 @@ async def play(stage, seed, monkeypatch, *, kills):
     # A stalled run may have a thread.
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(64))
     for name in ("read", "put", "replace"):
-
-        def gated(*args, method=getattr(ObjectStorage, name), **fields):
-            interleaving.gate_of_thread()
-            return method(*args, **fields)
-
-        monkeypatch.setattr(ObjectStorage, name, gated)
+        method = getattr(ObjectStorage, name)
+        monkeypatch.setattr(ObjectStorage, name, interleaving.gated_in_thread(method))
     for name in ("begin", "write"):
-
-        async def gated_soon(*args, method=getattr(TableTarget, name)):
-            await interleaving.gate()
-            return await method(*args)
-
-        monkeypatch.setattr(TableTarget, name, gated_soon)
+        monkeypatch.setattr(TableTarget, name, interleaving.gated(getattr(TableTarget, name)))
     for _ in range(4):
         await interleaving.change()
     await interleaving.play(kills=kills)

@@ -52,7 +52,7 @@ _OTHER_SCHEMA: Final = (
 
 
 class ExportRun(msgspec.Struct, kw_only=True):
-    """What a run did. `at` is its start (ms).
+    """What a run did. `at` is its start (ms), `place` what it wrote, without the password.
 
     `read` counts the conversions that it looked at, `rows` those that were new or had changed;
     `rejected` of these were rejected.
@@ -63,6 +63,7 @@ class ExportRun(msgspec.Struct, kw_only=True):
     rows: int = 0
     rejected: int = 0
     error: str = ""
+    place: str = ""
 
 
 class ExportBasis(msgspec.Struct, frozen=True, kw_only=True):

@@ -16,6 +16,7 @@ from twite.gateway.operations.schedule_loop import ScheduleLoop
 from twite.gateway.ports.events import Observer, ProblemPlace
 from twite.gateway.ports.machine import Clock
 from twite.gateway.ports.store import Store
+from twite.readers.database.connection import shown_place
 
 
 class ExportSchedule(ScheduleLoop):
@@ -30,21 +31,29 @@ class ExportSchedule(ScheduleLoop):
         super().__init__(store, clock, observer)
         self._in_use = in_use
         self._failing = FailingRuns(observer, AlertKind.EXPORT_FAILING)
+        # Where each export writes. After a change, it is due at once.
+        self._places: dict[str, str] = {}
 
     async def _look(self, *, leads: bool) -> None:
         exports = self._in_use().exports if leads else ()
         self._failing.keep(export.name for export in exports)
         for export in exports:
+            place = _place(export)
+            if self._places.setdefault(export.name, place) != place:
+                self._places[export.name] = place
+                self._due.pop(export.name, None)
             if export.name in self._runs or not self._may_be_due(export.name, export.interval):
                 continue
             last = await load_run(self._store, export.name)
             self._failing.report(export.name, "" if last is None else last.error)
-            if self._is_due(export.name, None if last is None else last.at, export.interval):
+            began = last.at if last is not None and last.place == place else None
+            if self._is_due(export.name, began, export.interval):
                 self._begin(export.name, self._run(export))
 
     async def _run(self, export: ExportSettings) -> None:
-        run = ExportRun(at=self._clock.now())
-        self._due[export.name] = run.at + export.interval
+        run = ExportRun(at=self._clock.now(), place=_place(export))
+        if self._places[export.name] == run.place:
+            self._due[export.name] = run.at + export.interval
         basis = ExportBasis(
             queries=self._store,
             store_id=store_id(self._store.salt),
@@ -59,3 +68,9 @@ class ExportSchedule(ScheduleLoop):
         successes = {export.name: 0 if run.error else 1}
         await EXPORT_RUNS.store(self._store, now=self._clock.now(), counts=successes)
         self._failing.report(export.name, run.error)
+
+
+def _place(export: ExportSettings) -> str:
+    """Return where an export writes, without the password."""
+    place = shown_place(export.secret_url.reveal())
+    return place if export.is_storage else f"{place} {export.table}"
