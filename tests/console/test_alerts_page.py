@@ -42,6 +42,12 @@ ALERTS = [
     ),
     an_alert("held", AlertKind.CONVERSIONS_HELD, "o8z6j", reason="3 conversions are held"),
     an_alert("client", AlertKind.CONVERSIONS_HELD, "o6dkt", reason="1,031 conversions are held"),
+    an_alert(
+        "limited",
+        AlertKind.EVENT_LIMITED,
+        "o8z6j",
+        reason="e1: X limits only this event until 2026-11-25T10:05:00.000Z: 429",
+    ),
     an_alert("silent", AlertKind.SOURCE_SILENT, "shop"),
     an_alert("clock", AlertKind.CLOCK_WRONG, "clock"),
     *(
@@ -268,3 +274,13 @@ async def test_test_message_shows_the_answer_of_the_webhook(tmp_path, status, sa
         await stage.stop()
         assert f"The webhook {said}" in text
         assert [message["event"] for message in receiver.received] == ["test"]
+
+
+async def test_times_in_reasons_are_in_the_viewers_zone(stage):
+    ada = await stage.signed_in("ada")
+    ada.cookies["twite-zone"] = "Asia/Kathmandu"
+
+    for path in ("/console/alerts", "/console"):
+        page = re.sub(r"\s+", " ", (await ada.get(path)).text)
+        assert "10:05:00.000Z" not in page, path
+        assert re.search(r"until <time [^>]+10:05:00 UTC[^>]+>2026-11-25 15:50:00<", page), path

@@ -27,6 +27,8 @@ _TYPES: Final = {"css": "text/css; charset=utf-8", "js": "text/javascript; chars
 _NOTHING: Final = "\N{EN DASH}"
 _HASH_LENGTH: Final = 16
 _WHOLE: Final = re.compile(r"^[0-9]+")
+# A time in a text, as `spelled` of domain/times.py writes it.
+_UTC_TIME: Final = re.compile(r"(\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?Z\b)", re.ASCII)
 LONGEST: Final = 200
 
 
@@ -95,6 +97,7 @@ class PageTemplates:
         self._environment.filters |= {
             "moment": moment,
             "in_ms": in_ms,
+            "pieces": pieces,
             "shown": shown,
             "lines": lines,
             "masked": masked,
@@ -128,6 +131,15 @@ def in_ms(text: str) -> int | None:
     """Return a time in ISO 8601 with a zone in milliseconds; None for another text."""
     read = times.moment(text, now=times.LATEST, path="")
     return read if isinstance(read, int) else None
+
+
+def pieces(text: str) -> list[tuple[str, int | None]]:
+    """Split a text at its times in ISO 8601 and UTC: (text, None) and ("", ms), in order."""
+    found: list[tuple[str, int | None]] = []
+    for piece in _UTC_TIME.split(text):
+        at = in_ms(piece) if _UTC_TIME.fullmatch(piece) else None
+        found.append((piece, None) if at is None else ("", at))
+    return found
 
 
 def moment(ms: int | None, zone: ZoneInfo | None = None) -> str:

@@ -124,7 +124,7 @@ RULES: Final[Mapping[AlertKind, AlertRule]] = {
         title="X limits the rate of an event",
         fix="Wait: Twite goes on at the time that the reason names. If it recurs, ask X.",
         about_pixel=True,
-        calm=5 * MINUTE,
+        opens_after=MINUTE,
     ),
     AlertKind.ACCOUNT_LIMITED: AlertRule(
         title="X asks to send nothing for long",

@@ -112,9 +112,10 @@ async def test_each_subject_and_kind_has_its_own_alert():
     assert len(stage.register.alerts()) == 3
 
 
-async def test_passed_check_opens_no_alert():
+async def test_passed_check_and_a_short_rate_limit_open_no_alert():
     stage = Stage()
 
+    stage.read(bad=True, kind=AlertKind.EVENT_LIMITED)
     stage.read(bad=False)
     stage.read(bad=None)
 
