@@ -1,6 +1,7 @@
 """An ads account at the emulated X, in the same process, with a clock that tests move."""
 
 import asyncio
+import gzip
 from email.utils import formatdate
 from random import Random
 from urllib.parse import parse_qsl, urlsplit
@@ -84,11 +85,10 @@ class EmulatedX:
                     body=inquiry.body,
                 )
             ).answer
-            answered = Response(
-                status=answer.status,
-                headers={name.lower(): text for name, text in answer.headers},
-                body=answer.body,
-            )
+            headers = {name.lower(): text for name, text in answer.headers}
+            is_packed = headers.pop("content-encoding", "") == "gzip"  # an HTTP client unpacks it
+            body = gzip.decompress(answer.body) if is_packed else answer.body
+            answered = Response(status=answer.status, headers=headers, body=body)
         self.asked.append((now, inquiry.method, parts.path, answered.status))
         dated = {"date": formatdate(now / SECOND, usegmt=True)} | dict(answered.headers)
         return msgspec.structs.replace(answered, headers=dated)
@@ -172,6 +172,7 @@ class FetchStage:
             clock=self.clock,
             randomness=self._randomness,
             address=XInquiryAddress(api_url=URL, oauth_url=URL, version="12"),
+            user="a user",
             budget=self.budget,
             leads=lambda: self.leads,
             note_wait=lambda wait: fetch.note_wait(wait),  # noqa: PLW0108  it is made below

@@ -3,6 +3,7 @@
 import gzip
 import json
 import time
+from email.utils import formatdate
 from urllib.parse import urlencode, urlsplit
 
 import pytest
@@ -11,6 +12,7 @@ from emulator_client import send
 from oauthlib.oauth1 import Client
 from x_requests import ACCOUNT, CONSUMER, TOKEN, a_conversion
 
+from twite_emulator.analytics.jobs import FOLDER
 from twite_emulator.process import EmulatorError
 
 DAY = 86_400
@@ -120,6 +122,44 @@ def test_requests_before_the_reset_of_a_limit_are_counted(advertiser):
     asked = advertiser.asked()
 
     assert (asked["early"], asked["answers"]) == (1, {"200": 2, "429": 2})
+
+
+def a_date(at):
+    return formatdate(at, usegmt=True)
+
+
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize("spelled", [lambda _: "60", lambda now: a_date(now + 60)])
+def test_requests_before_each_form_of_retry_after_are_counted(advertiser, status, spelled):
+    now = int(advertiser.clock()["now"]) // 60 * 60
+    advertiser.clock(now=now)
+    headers = {"retry-after": spelled(now)}
+    advertiser.fault("status", on="analytics", status=status, headers=headers)
+    for seconds in (0, 1, 3_600):
+        advertiser.clock(seconds)
+        read(advertiser, STATS, **a_query())
+
+    assert [entry["early"] for entry in advertiser.asked()["entries"]] == [False, True, False]
+
+
+@pytest.mark.parametrize(
+    ("status", "headers"),
+    [(429, {}), (429, {"x-rate-limit-reset": "soon"}), (503, {"retry-after": "soon"})],
+)
+def test_requests_after_an_answer_that_names_no_time_are_not_early(advertiser, status, headers):
+    advertiser.fault("status", on="analytics", status=status, headers=headers)
+    for _ in range(2):
+        read(advertiser, STATS, **a_query())
+
+    assert advertiser.asked()["early"] == 0
+
+
+def test_wait_that_a_file_of_a_job_asks_for_counts_for_all_files(advertiser):
+    advertiser.fault("status", on="analytics", headers={"retry-after": "60"})
+    for name in ("stats_job_1.json.gz", "stats_job_2.json.gz"):
+        send(advertiser, None, method="GET", path=f"{FOLDER}{name}", headers={})
+
+    assert [entry["early"] for entry in advertiser.asked()["entries"]] == [False, True]
 
 
 def test_requests_for_conversions_are_not_listed_as_analytics(advertiser):

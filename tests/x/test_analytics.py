@@ -7,6 +7,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
+from builders import a_destination_with_oauth
 from twite.domain.results.account_days import Granularity
 from twite.domain.results.figures import EventFigure, FigureGroup
 from twite.domain.results.stats_request import StatsRequest
@@ -15,6 +16,7 @@ from twite.x.analytics import (
     AnalyticsQuestions,
     figures_of,
     file_request,
+    is_file_url,
     read_active,
     read_job,
     read_jobs,
@@ -220,11 +222,19 @@ def test_job_is_processing_done_or_failed():
         ("https://user@host/f", False),
     ],
 )
-def test_file_of_a_job_is_asked_without_credentials(url, is_asked):
-    inquiry = file_request(url, api_url="http://127.0.0.1:8090")
+def test_file_of_a_job_is_asked_only_over_tls_or_from_x_itself(url, is_asked):
+    assert is_file_url(url, api_url="http://127.0.0.1:8090") is is_asked
 
-    assert (inquiry is not None) == is_asked
-    assert inquiry is None or inquiry.headers == {}
+
+def test_request_for_a_file_is_signed_only_with_keys():
+    url = "https://ton.twimg.com/f.json.gz?part=1"
+    keys = a_destination_with_oauth().credentials
+
+    unsigned = file_request(url, None, nonce="n", timestamp=1)
+    signed = file_request(url, keys, nonce="n", timestamp=1)
+
+    assert (unsigned.url, unsigned.headers) == (url, {})
+    assert (signed.url, list(signed.headers)) == (url, ["Authorization"])
 
 
 def test_file_may_be_compressed_or_not_and_damage_is_noticed():

@@ -22,10 +22,12 @@ from urllib.parse import quote, urlencode, urlsplit
 
 import msgspec
 
+from twite.domain.destination import OAuthKeys
 from twite.domain.results.figures import EventFigure, FigureGroup, ResultCell, added
 from twite.domain.results.stats_request import MOST_POLLED, JobReport, ReadStats, StatsRequest
 from twite.x.event_tags import MOST_LISTED
 from twite.x.inquiry import Inquiry, Question, decoded
+from twite.x.oauth1 import sign
 
 # Requests for statistics in 15 minutes, for each user. [doc CM]
 STATS_RATE: Final = 250
@@ -125,16 +127,22 @@ class AnalyticsQuestions(msgspec.Struct, frozen=True, kw_only=True):
         return Question(method="GET", path=f"{self._of_account}/{what}?{_query(wanted)}")
 
 
-def file_request(url: str, *, api_url: str) -> Inquiry | None:
-    """Build the request for a job's file; None if its URL is not one to ask.
-
-    The file is on another host, so the request has no signature. [guess]
-    """
+def is_file_url(url: str, *, api_url: str) -> bool:
+    """Return whether a job's file may be requested from this URL: it has TLS, or is X's own."""
     parts, own = urlsplit(url), urlsplit(api_url)
     is_own = (parts.scheme, parts.netloc) == (own.scheme, own.netloc)
-    if not (is_own or parts.scheme == "https") or not parts.hostname or "@" in parts.netloc:
-        return None
-    return Inquiry(method="GET", url=url, headers={})
+    return (is_own or parts.scheme == "https") and bool(parts.hostname) and "@" not in parts.netloc
+
+
+def file_request(url: str, keys: OAuthKeys | None, *, nonce: str, timestamp: int) -> Inquiry:
+    """Build the request for a job's file, signed if there are keys.
+
+    A signature is valid only for this URL, and only once.
+    """
+    if keys is None:
+        return Inquiry(method="GET", url=url, headers={})
+    signature = sign(method="GET", url=url, keys=keys, nonce=nonce, timestamp=timestamp)
+    return Inquiry(method="GET", url=url, headers={"Authorization": signature})
 
 
 class _Active(msgspec.Struct, frozen=True):

@@ -1,11 +1,13 @@
 """The requests for analytics, and whether each waited as long as X had asked for."""
 
 from collections import Counter, deque
+from email.utils import parsedate_to_datetime
 from typing import Final
 
 from msgspec import Struct
 
 from twite_emulator import spec
+from twite_emulator.analytics.jobs import FOLDER
 from twite_emulator.exchange import XAnswer
 
 RETRY_AFTER: Final = "retry-after"
@@ -16,8 +18,8 @@ _UNAVAILABLE: Final = 503
 class AnalyticsRequest(Struct, frozen=True, kw_only=True):
     """One request. `status` is None without a complete response.
 
-    `early`: it came before the time that an answer to the same route had named. X may end the
-    access of such clients. [doc]
+    `early`: it came before the time that an answer to the same route had named: a 429 by a reset,
+    or else by Retry-After, a 503 by Retry-After. X may end the access of such clients. [doc]
     """
 
     at: float
@@ -36,7 +38,7 @@ class AnalyticsJournal:
         self.entries: deque[AnalyticsRequest] = deque(maxlen=requests)
         self.answers: Counter[str] = Counter()  # by status; "none" for requests without a response
         self.early = 0
-        self._wait_until: dict[str, float] = {}  # by path
+        self._wait_until: dict[str, float] = {}  # by route
 
     def add(
         self,
@@ -48,7 +50,8 @@ class AnalyticsJournal:
         answer: XAnswer | None,
         fault: str | None,
     ) -> None:
-        early = at < self._wait_until.get(path, 0)
+        route = _route(path)
+        early = at < self._wait_until.get(route, 0)
         self.early += early
         self.answers["none" if answer is None else str(answer.status)] += 1
         self.entries.append(
@@ -63,7 +66,7 @@ class AnalyticsJournal:
             )
         )
         if answer is not None:
-            self._wait_until[path] = _asked_until(answer, at)
+            self._wait_until[route] = _asked_until(answer, at)
 
     def document(self) -> dict[str, object]:
         return {
@@ -75,10 +78,23 @@ class AnalyticsJournal:
 
 
 def _asked_until(answer: XAnswer, at: float) -> float:
+    """Return the time that an answer names for the next request; 0 if it names none."""
     headers = {name.lower(): value for name, value in answer.headers}
     if answer.status == _LIMITED:
-        named = headers.get(spec.ACCOUNT_RATE_RESET) or headers.get(spec.USER_RATE_RESET)
-        return float(named or 0)
-    if answer.status == _UNAVAILABLE and headers.get(RETRY_AFTER, "").isdecimal():
-        return at + float(headers[RETRY_AFTER])
-    return 0
+        for name in (spec.ACCOUNT_RATE_RESET, spec.USER_RATE_RESET):
+            if headers.get(name, "").isdecimal():
+                return float(headers[name])
+    if answer.status not in (_LIMITED, _UNAVAILABLE):
+        return 0
+    after = headers.get(RETRY_AFTER, "")
+    if after.isdecimal():
+        return at + float(after)
+    try:
+        return parsedate_to_datetime(after).timestamp()
+    except (ValueError, TypeError):
+        return 0
+
+
+def _route(path: str) -> str:
+    """Return what a wait counts for: a path, and all files of jobs together."""
+    return FOLDER if path.startswith(FOLDER) else path

@@ -128,6 +128,7 @@ class ResultsSchedule(ScheduleLoop):
             clock=self._clock,
             randomness=asked.randomness,
             address=asked.address,
+            user=keys.token,
             budget=self._budget,
             leads=may_send(self._store),
             note_wait=note_wait,

@@ -42,7 +42,8 @@ class JobStatus(StrEnum):
 class ResultsJob(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A job for older days: `start <= time < end` (ms).
 
-    `id` is X's, and `granularity` that of its figures, once it is created.
+    `id` is X's, and `granularity` that of its figures, once it is created. `fault` is why it was
+    last created anew.
     """
 
     campaigns: tuple[str, ...]
@@ -54,10 +55,13 @@ class ResultsJob(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     status: JobStatus = JobStatus.WAITING
     tries: int = 0
     granularity: Granularity = Granularity.DAY
+    fault: str = ""
 
-    def again(self) -> "ResultsJob":
+    def again(self, fault: str) -> "ResultsJob":
         """Return the job to be created anew, after it failed or expired."""
-        return msgspec.structs.replace(self, id="", status=JobStatus.WAITING, tries=self.tries + 1)
+        return msgspec.structs.replace(
+            self, id="", status=JobStatus.WAITING, tries=self.tries + 1, fault=fault
+        )
 
     @property
     def is_given_up(self) -> bool:

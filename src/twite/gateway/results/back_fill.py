@@ -11,7 +11,8 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from twite.domain.errors import OperatorError
-from twite.domain.results.account import JobStatus, ResultsAccount, ResultsJob
+from twite.domain.plural import plural
+from twite.domain.results.account import MOST_TRIES, JobStatus, ResultsAccount, ResultsJob
 from twite.domain.results.account_days import (
     AccountDay,
     Granularity,
@@ -186,17 +187,17 @@ class BackFill:
         for place in places:
             job = jobs[place]
             report = reports.get(job.id)
-            is_over = report is not None and _is_past(report.expires_at, self._clock.now())
-            if report is None or report.is_failed or is_over:
-                jobs[place] = job.again()
+            fault = _fault_of(report, self._clock.now())
+            if report is None or fault:
+                jobs[place] = job.again(fault)
                 continue
             if not report.is_done or report.url is None:
                 continue
             days = _days_between(job.start, job.end, zone)
             try:
                 read = await self._ask.file(report.url, _request(job, days, job.granularity, zone))
-            except JobFileMissing:
-                jobs[place] = job.again()
+            except JobFileMissing as missing:
+                jobs[place] = job.again(str(missing))
                 continue
             jobs[place] = msgspec.structs.replace(job, status=JobStatus.DONE)
             cells.setdefault(job.start, NewCells(days)).add(read)
@@ -208,9 +209,14 @@ class BackFill:
 
     async def _keep(self, account: ResultsAccount, jobs: Sequence[ResultsJob]) -> None:
         """Store the jobs. A daily fetch plans the days of those that were given up again."""
-        given_up = sum(job.is_given_up for job in jobs)
+        given_up = [job for job in jobs if job.is_given_up]
         is_over = all(job.status is JobStatus.DONE or job.is_given_up for job in jobs)
-        problem = f"X did not complete {given_up} jobs; they are repeated" if given_up else ""
+        problem = ""
+        if given_up:
+            problem = (
+                f"{plural(len(given_up), 'job')} of older days failed {MOST_TRIES} times, and will "
+                f"be repeated within a day. The last time, {given_up[-1].fault}"
+            )
         await put_account(
             self._basis.state,
             msgspec.structs.replace(
@@ -274,6 +280,15 @@ def _request(
 def _days_between(start: int, end: int, zone: ZoneInfo) -> list[AccountDay]:
     count = (end - start) // DAY + 2
     return [day for day in days_until(end - 1, count, zone) if day.start >= start]
+
+
+def _fault_of(report: JobReport | None, now: int) -> str:
+    """Return why a job must be created anew; "" if it need not."""
+    if report is None:
+        return "X did not know the job"
+    if report.is_failed:
+        return "X reported it as failed"
+    return "it had expired" if _is_past(report.expires_at, now) else ""
 
 
 def _is_past(text: str | None, now: int) -> bool:

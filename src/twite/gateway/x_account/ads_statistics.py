@@ -7,13 +7,12 @@ from typing import Final, Protocol, TypeVar
 import msgspec
 
 from twite.domain.destination import OAuthKeys
-from twite.domain.errors import OperatorError, RefusedByX, XUnanswering
+from twite.domain.errors import OperatorError, RefusedByX
 from twite.domain.fault import Fault
 from twite.domain.results.account import AdCampaign, AdLineItem
 from twite.domain.results.account_days import spelled_hour
 from twite.domain.results.stats_request import JobReport, ReadStats, StatsRequest
 from twite.domain.times import HOUR, LATEST, moment
-from twite.gateway.ports.transport import NoResponse
 from twite.gateway.x_account.event_tags import AdsAccount
 from twite.gateway.x_account.inquiries import XInquiries
 from twite.x import ads_account, analytics
@@ -23,11 +22,12 @@ from twite.x.inquiry import Question
 # A longer list means that the pages repeat.
 _MOST_PAGES: Final = 100
 MOST_UNREADABLE: Final = 20
+_NOT_ALLOWED: Final = frozenset({401, 403})
 Item_co = TypeVar("Item_co", covariant=True)
 
 
 class JobFileMissing(OperatorError):
-    """A job's file has expired, or cannot be read."""
+    """A job's file has expired, or cannot be read. The reason completes a sentence on the job."""
 
 
 class TooManyJobs(OperatorError):
@@ -129,19 +129,32 @@ class AdsStatistics:
     async def file(self, url: str, request: StatsRequest) -> ReadStats:
         """Return the statistics in the file of a job for this request.
 
+        X does not say whether it needs a signature, so that a refused request is repeated with one.
         Raises JobFileMissing, XUnanswering.
         """
-        inquiry = analytics.file_request(url, api_url=self._inquiries.address.api_url)
-        if inquiry is None:
-            raise JobFileMissing("the URL of a job's file is not an https URL")
-        came = await self._inquiries.inquiries.ask(inquiry)
-        if isinstance(came, NoResponse):
-            raise XUnanswering(reason=f"a job's file: {came.reason}", retry_after=60)
-        content = await asyncio.to_thread(analytics.unzipped, came.body) if came.whole else None
+        if not analytics.is_file_url(url, api_url=self._inquiries.address.api_url):
+            raise JobFileMissing("the URL of its file is not an https URL")
+        status, body = await self._downloaded(url, None)
+        unsigned = ""
+        if status in _NOT_ALLOWED:
+            unsigned = f", and {status} without a signature"
+            status, body = await self._downloaded(url, self._keys)
+        if status != 200:
+            raise JobFileMissing(f"X does not serve its file: {status}{unsigned}")
+        content = await asyncio.to_thread(analytics.unzipped, body)
         answer = None if content is None else _reader(request)(content)
-        if came.status != 200 or answer is None:
-            raise JobFileMissing(f"the file of a job cannot be read (status {came.status})")
+        if answer is None:
+            raise JobFileMissing("its file cannot be read")
         return await self._figures(answer, request)
+
+    async def _downloaded(self, url: str, keys: OAuthKeys | None) -> tuple[int, bytes]:
+        """Return the status and body of a file."""
+        return await self._inquiries.ask(
+            lambda nonce, timestamp: analytics.file_request(
+                url, keys, nonce=nonce, timestamp=timestamp
+            ),
+            lambda status, body: (status, body),
+        )
 
     async def _figures(self, answer: StatsAnswer, request: StatsRequest) -> ReadStats:
         """Read the figures entity by entity: deliveries have their turn in between."""

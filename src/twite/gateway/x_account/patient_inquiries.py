@@ -10,13 +10,13 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from twite.domain.destination import RATE_WINDOW, OAuthKeys
+from twite.domain.destination import RATE_WINDOW
 from twite.domain.errors import OperatorError, XUnanswering
 from twite.domain.times import MINUTE, SECOND
 from twite.gateway.rate_limiter import RateLimiter
 from twite.gateway.x_account.inquiries import XInquiries
 from twite.x.analytics import STATS_RATE
-from twite.x.inquiry import Question
+from twite.x.inquiry import Inquiry, InquiryRefusal
 
 # The part of X's limit that these requests use.
 BUDGET: Final = STATS_RATE * 4 // 5
@@ -47,34 +47,34 @@ def request_budget() -> RateLimiter:
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class PatientInquiries(XInquiries):
-    """Waits for the budget, and as X asks for. Also raises NotLeading.
+    """Waits for the budget of a user, and as X asks for. Also raises NotLeading.
 
     `note_wait` stores how long X asks to wait, so that a restart does not forget it.
     """
 
+    user: str
     budget: RateLimiter
     leads: Callable[[], bool]
     note_wait: Callable[[XWait], Awaitable[None]]
 
-    async def ask_as(
+    async def ask(
         self,
-        keys: OAuthKeys,
-        question: Question,
-        read: Callable[[bytes], T | None],
+        make: Callable[[str, int], Inquiry],
+        read: Callable[[int, bytes], T | InquiryRefusal],
         *,
         about: str = "",
     ) -> T:
-        """Send a request as a user. Raises the last XUnanswering after several tries."""
+        """Send a request. Raises the last XUnanswering after several tries."""
         tries = 0
         while True:
-            wait = self.budget.spend(keys.token, now=self.clock.elapsed())
+            wait = self.budget.spend(self.user, now=self.clock.elapsed())
             if wait:
                 await self.clock.sleep(wait)
                 continue
             if not self.leads():
                 raise NotLeading("another gateway fetches the results")
             try:
-                return await XInquiries.ask_as(self, keys, question, read, about=about)
+                return await XInquiries.ask(self, make, read, about=about)
             except XUnanswering as unanswered:
                 pause = unanswered.retry_after * SECOND
                 wait_for_x = XWait(
