@@ -232,6 +232,28 @@ async def test_part_of_results_that_does_not_exist_is_named(stage):
     assert "240" in text
 
 
+async def test_day_that_only_another_account_has_is_not_one_of_the_chosen_account(tmp_path):
+    """Accounts begin their days at their own midnight, so the first day of two can differ."""
+    now = time.time_ns() // 1_000_000
+    stage = ConsoleStage(tmp_path, OF_PIXELS)
+    store = await SQLiteStore.open(str(stage.settings.store.path))
+    for account, count in ((ACCOUNT, 12), (MIXED, 11)):
+        await put_account(store, an_account(now, account=account))
+        await put_days(store, account, some_days(now, count=count))
+    await store.close()
+    await stage.start(people=PEOPLE)
+    try:
+        first = days_until(now, 12, ZONE)[0].day
+        of_day = await page_of(stage, f"/console/results?day={first}")
+        of_both = unescape(await page_of(stage, f"/console/results?account={MIXED}&day={first}"))
+    finally:
+        await stage.stop()
+
+    assert ACCOUNT in of_day
+    assert MIXED not in of_day
+    assert f"Day “{first}” does not exist, so it is ignored." in of_both
+
+
 async def test_part_of_an_account_keeps_the_chosen_days(stage):
     text = unescape(await page_of(stage, "/console/results?days=30&campaign=c1"))
 

@@ -42,7 +42,12 @@ from twite.gateway.results.read import ResultsReport
 
 PATH: Final = "/console/results"
 DAYS: Final = (14, 30, 90)
-_TITLES: Final = {"account": "Ads account", "campaign": "Campaign", "day": "Day"}
+# A filter each, with its title and the names in an account. A value keeps only the accounts that have it.
+_PARTS: Final[Sequence[tuple[str, str, Callable[[AccountResults], Mapping[str, str]]]]] = (
+    ("account", "Ads account", lambda account: {account.account: account.account}),
+    ("campaign", "Campaign", lambda account: {it.campaign: it.name for it in account.campaigns}),
+    ("day", "Day", lambda account: {it.day: it.day for it in account.days}),
+)
 
 
 class DeliveredLink(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,12 +106,6 @@ class ResultsPart(msgspec.Struct, frozen=True, kw_only=True):
         """Return the URL of a part of an account."""
         return f"{PATH}?{urlencode({'days': self.span, 'account': account, **part})}"
 
-    def has(self, account: AccountResults) -> bool:
-        """Return whether the page shows an account."""
-        return self.account in ("", account.account) and (
-            not self.campaign or self.campaign in _campaign_names(account)
-        )
-
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class ResultsPage:
@@ -124,17 +123,15 @@ class ResultsPage:
         asked = request.query.number("days")
         days = asked if asked in DAYS else DAYS[0]
         report = await self.read_results(request.viewer.sees, days)
-        known = {
-            "account": {each.account: each.account for each in report.accounts},
-            "campaign": {
-                campaign: name
-                for each in report.accounts
-                for campaign, name in _campaign_names(each).items()
-            },
-            "day": {day.day: day.day for each in report.accounts for day in each.days},
-        }
-        chosen = {name: request.query.first(name) for name in known}
-        chosen = {name: value for name, value in chosen.items() if value in known[name]}
+        shown = report.accounts
+        known: dict[str, Mapping[str, str]] = {}
+        chosen: dict[str, str] = {}
+        for name, _, names_in in _PARTS:
+            known[name] = {key: of for each in shown for key, of in names_in(each).items()}
+            value = request.query.first(name)
+            if value in known[name]:
+                chosen[name] = value
+                shown = [each for each in shown if value in names_in(each)]
         part = ResultsPart(span=days, **chosen)
         view = table_view(
             request,
@@ -142,7 +139,7 @@ class ResultsPage:
                 ("days", "Days", "" if days == DAYS[0] else str(days)),
                 *(
                     (name, title, known[name].get(chosen.get(name, ""), ""))
-                    for name, title in _TITLES.items()
+                    for name, title, _ in _PARTS
                 ),
             ],
             known={"days": [str(each) for each in DAYS], **known},
@@ -150,19 +147,13 @@ class ResultsPage:
         return request.page(
             "quality/results.html",
             title="Results",
-            accounts=[
-                _view(account, part, self.names) for account in report.accounts if part.has(account)
-            ],
+            accounts=[_view(account, part, self.names) for account in shown],
             warnings=report.warnings,
             is_campaign=bool(part.campaign),
             view=view,
             days=days,
             spans=[(choice, view.url("days", added=[("days", str(choice))])) for choice in DAYS],
         )
-
-
-def _campaign_names(account: AccountResults) -> Mapping[str, str]:
-    return {each.campaign: each.name for each in account.campaigns}
 
 
 def _view(account: AccountResults, part: ResultsPart, names: EventNames) -> AccountView:
