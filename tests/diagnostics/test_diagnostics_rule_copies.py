@@ -4,7 +4,7 @@ import json
 
 import msgspec
 import pytest
-from intake_stage import SHOP, intake
+from intake_stage import DESTINATION, SHOP, intake
 
 from builders import a_submission, an_entry
 from twite.diagnostics import CheckStatus
@@ -12,6 +12,7 @@ from twite.diagnostics.value_rules import value_rules
 from twite.domain.destination import Source
 from twite.domain.stats.match_keys import MatchKeys
 from twite.domain.submission import Endpoint
+from twite.domain.times import spelled
 from twite.formats.parsed_request import Native, ParsedRequest
 from twite.machine.system import SystemClock
 from twite.stores.sqlite import SQLiteStore
@@ -140,6 +141,41 @@ async def test_copies_that_come_second_with_the_same_fields_are_silent(tmp_path)
     copies = {"page": TAX, "shop": TAX}
 
     assert await warned(tmp_path, GOOD + PAGE + NET, conversion_id="order-7", **copies) == []
+
+
+async def test_copies_whose_fields_have_other_contents_are_named_with_both_amounts(tmp_path):
+    copies = {"page": TAX, "shop": {"tax": "4.50"}}
+
+    (found,) = await warned(tmp_path, GOOD + PAGE + NET, conversion_id="order-7", **copies)
+
+    assert found.found == (
+        "the rule net gives the two copies of 1 of 1 purchase of pixel o8z6j different amounts, "
+        "such as 50.00 EUR from page (beacon) and 55.00 EUR from shop (native)"
+    )
+    assert found.fix.startswith("Send the same tax, value from both")
+
+
+async def test_copies_in_x_format_that_come_second_are_compared(tmp_path):
+    async with intake(str(tmp_path / "twite.db")) as accept:
+        page = Source(name="page", key=None, pixel=SHOP.pixel, pixels=SHOP.pixels)
+        order = msgspec.json.encode({**ORDER, **TAX, "conversion_id": "order-7"})
+        parsed = ParsedRequest(conversions=(msgspec.json.decode(order, type=Native),))
+        await accept.parsed(parsed, source=page, endpoint=Endpoint.BEACON)
+        copy = {
+            "conversion_time": spelled(SystemClock().now()),
+            "event_id": "tw-o8z6j-o8z6k",
+            "identifiers": [{"hashed_email": "a" * 64}],
+            "conversion_id": "order-7",
+            "value": 59.5,
+            "price_currency": "EUR",
+        }
+        body = msgspec.json.encode({"conversions": [copy]})
+        await accept.from_x(destination=DESTINATION, body=body, source="shop")
+
+    (found,) = await warnings_of(tmp_path, GOOD + PAGE + NET)
+
+    assert "the source shop (x_api) does not send it" in found.found
+    assert found.fix.startswith("X's own format has no tax: send the event with POST")
 
 
 @pytest.mark.parametrize(("page", "count"), [({}, 1), (TAX, 0)])

@@ -5,12 +5,12 @@ from typing import Any, Final
 
 import msgspec
 
-from twite.app.what_if.past_values import SentCopies, SentFields
+from twite.app.what_if.past_values import SentCopies, SentCopy, SentFields, SentLately
 from twite.config.settings import Settings
 from twite.domain.destination import X_SOURCE
 from twite.domain.stats.deduplication import DedupReport
 from twite.domain.submission import Endpoint
-from twite.formats.value_rules import FIELDS_OF_LINES, ValueRule, ValueRules
+from twite.formats.value_rules import FIELDS_OF_LINES, RuleResult, ValueRule, ValueRules
 from twite.formats.webhook_kind import IncomingWebhook
 from twite.gateway.ports.findings import CheckFinding, warning
 
@@ -37,18 +37,17 @@ def events_of(settings: Settings) -> Iterator[tuple[str, str, str]]:
 class RuleCopies(msgspec.Struct, frozen=True, kw_only=True):
     """The rules, and what is known of the copies of conversions that sources sent lately.
 
-    `reports` say which events a page and a server sent; `sent_fields` has the fields of those
-    whose requests are stored.
+    `reports` say which events a page and a server sent; `sent` is what stored requests show.
     """
 
     settings: Settings
     rules: ValueRules
     senders: Senders
     reports: Iterable[DedupReport]
-    sent_fields: Mapping[SentCopies, SentFields]
+    sent: SentLately
 
     def findings(self) -> Iterator[CheckFinding]:
-        """Yield rules that read what one copy of an event has, and another has not."""
+        """Yield rules that give the copies of a conversion different amounts, or may do so."""
         for rule in self.rules.rules:
             read = rule.fields() & _DIFFERING
             if read & (FIELDS_OF_LINES | {"contents"}):
@@ -56,12 +55,16 @@ class RuleCopies(msgspec.Struct, frozen=True, kw_only=True):
             unknown: dict[str, set[str]] = {}
             for pixel, event, name in self._sent_twice(rule):
                 shown = f"{name} of pixel {pixel}"
+                is_explained = False
                 for field in sorted(read):
                     lacking, others = self._by_copy(pixel, event, field)
                     if lacking and others:
+                        is_explained = True
                         yield self._lacking(rule, field, shown, lacking=lacking, others=others)
                     elif not lacking and not self._read(pixel, event):
                         unknown.setdefault(shown, set()).add(field)
+                if not is_explained:
+                    yield from self._differing(rule, pixel, event, shown)
             if unknown:
                 fields = ", ".join(sorted(set().union(*unknown.values())))
                 events = ", ".join(unknown)
@@ -72,6 +75,36 @@ class RuleCopies(msgspec.Struct, frozen=True, kw_only=True):
                     "which copy arrives first. The store has no request that shows it.",
                     "Send the same fields from both, or let only the server send the event.",
                 )
+
+    def _differing(
+        self, rule: ValueRule, pixel: str, event: str, shown: str
+    ) -> Iterator[CheckFinding]:
+        """Yield that a rule gave the two copies of stored conversions different amounts."""
+        pairs = 0
+        differing: list[tuple[str, str]] = []
+        for pair in self.sent.pairs:
+            if pair[0].copies[:2] != (pixel, event):
+                continue
+            pairs += 1
+            results = [self._after(copy) for copy in pair]
+            amounts = [(each.conversion.value, each.conversion.currency) for each in results]
+            if rule.name in {each.rule for each in results} and amounts[0] != amounts[1]:
+                differing.append((_amount(pair[0], results[0]), _amount(pair[1], results[1])))
+        if differing:
+            amount, other = differing[0]
+            fields = ", ".join(sorted(rule.fields()))
+            yield warning(
+                "values",
+                f"the rule {rule.name} gives the two copies of {len(differing):,} of {pairs:,} "
+                f"{shown} different amounts, such as {amount} and {other}",
+                "The amount depends on which copy arrives first.",
+                f"Send the same {fields} from both, or let only the server send the event.",
+            )
+
+    def _after(self, copy: SentCopy) -> RuleResult:
+        return self.rules.applied(
+            copy.conversion, source=copy.copies.source, rule_fields=copy.rule_fields
+        )
 
     def _sent_twice(self, rule: ValueRule) -> Iterator[tuple[str, str, str]]:
         """Yield the events that pages and servers send, if the rule applies to all of them."""
@@ -103,7 +136,7 @@ class RuleCopies(msgspec.Struct, frozen=True, kw_only=True):
     def _read(self, pixel: str, event: str) -> Mapping[SentCopies, SentFields]:
         return {
             copies: sent
-            for copies, sent in sorted(self.sent_fields.items())
+            for copies, sent in sorted(self.sent.fields.items())
             if (copies.pixel, copies.event) == (pixel, event)
         }
 
@@ -161,6 +194,12 @@ class RuleCopies(msgspec.Struct, frozen=True, kw_only=True):
             if endpoint is Endpoint.WEBHOOK and _cannot_send(webhook, field):
                 return f"Let only others send the event: {webhook.kind.name} has no {name}"
         return f"Send {name} from {source}"
+
+
+def _amount(copy: SentCopy, result: RuleResult) -> str:
+    value, currency = result.conversion.value, result.conversion.currency
+    shown = "no amount" if value is None else f"{value} {currency or 'without a currency'}"
+    return f"{shown} from {_shown(copy.copies)}"
 
 
 def _shown(copies: SentCopies) -> str:

@@ -6,7 +6,7 @@ from typing import Final
 
 from twite.app.store_access import open_records
 from twite.app.value_rules.table_files import TableFile, read_tables, rules_of
-from twite.app.what_if.past_values import SentCopies, sent_fields
+from twite.app.what_if.past_values import SentCopies, SentLately, sent_lately
 from twite.config.settings import Settings
 from twite.diagnostics.rule_copies import RuleCopies, Senders, events_of
 from twite.domain.errors import StoreUnusable, TransientError
@@ -47,15 +47,15 @@ async def value_rules(settings: Settings) -> AsyncIterator[CheckFinding]:
             since = today - _DAYS
             matched = await records.answer(MatchQuery(scope=QueryScope(), since=since))
             reports = await records.answer(DedupQuery(since=since * DAY))
-            sent = await sent_fields(settings, records, now=now)
+            sent = await sent_lately(settings, records, now=now)
     except (StoreUnusable, TransientError):
-        matched, reports, sent = [], [], {}  # the check of the store reports why
-    senders = _senders(settings, matched, reports, sent)
+        matched, reports, sent = [], [], SentLately()  # the check of the store reports why
+    senders = _senders(settings, matched, reports, sent.fields)
     used_rules = rules_of(settings, files)
     for finding in _of_some_sources(settings, used_rules, senders):
         yield finding
     copies = RuleCopies(
-        settings=settings, rules=used_rules, senders=senders, reports=reports, sent_fields=sent
+        settings=settings, rules=used_rules, senders=senders, reports=reports, sent=sent
     )
     for finding in copies.findings():
         yield finding

@@ -42,7 +42,7 @@ from twite.gateway.results.read import ResultsReport
 
 PATH: Final = "/console/results"
 DAYS: Final = (14, 30, 90)
-# A filter each, with its title and the names in an account. A value keeps only the accounts that have it.
+# Filters: each value keeps only the accounts that have it.
 _PARTS: Final[Sequence[tuple[str, str, Callable[[AccountResults], Mapping[str, str]]]]] = (
     ("account", "Ads account", lambda account: {account.account: account.account}),
     ("campaign", "Campaign", lambda account: {it.campaign: it.name for it in account.campaigns}),
@@ -123,7 +123,7 @@ class ResultsPage:
         asked = request.query.number("days")
         days = asked if asked in DAYS else DAYS[0]
         report = await self.read_results(request.viewer.sees, days)
-        shown = report.accounts
+        shown: Sequence[AccountResults] = report.accounts
         known: dict[str, Mapping[str, str]] = {}
         chosen: dict[str, str] = {}
         for name, _, names_in in _PARTS:
