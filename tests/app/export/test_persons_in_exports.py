@@ -112,6 +112,57 @@ async def test_id_that_contains_an_identifier_of_its_conversion_is_masked(stage,
     assert sorted(row["conversion_id"] for row in rows) == sorted(["***", "order-203", id_[:5]])
 
 
+ORDINARY = "9f86d081884c7d659a2feaa0c55ad015"
+FORMS = [IDENTIFIERS.email, IDENTIFIERS.click_id, f"lead-{IDENTIFIERS.email}/1"]
+
+
+async def dead_lettered_under(stage, id_):
+    await stage.record(msgspec.structs.replace(whole_entry(), conversion_id=id_))
+    await stage.settle(dead_lettered, status=400)
+
+
+@pytest.mark.parametrize("id_", [*FORMS, IDENTIFIERS.ip, IDENTIFIERS.user_agent])
+async def test_masked_id_in_a_table_stays_masked_once_the_body_is_pruned(stage, id_):
+    await dead_lettered_under(stage, id_)
+    await stage.export()
+    await stage.replay()
+    with stage.pruned_bodies():
+        await stage.export()
+
+    (row,) = await rows_of(stage.url)
+    assert (row["conversion_id"], row["state"]) == ("***", "queued")
+
+
+@pytest.mark.parametrize("id_", FORMS)
+async def test_masked_id_in_objects_stays_masked_once_the_body_is_pruned(storage_stage, id_):
+    await dead_lettered_under(storage_stage, id_)
+    await storage_stage.export()
+    await storage_stage.replay()
+    with storage_stage.pruned_bodies():
+        await storage_stage.export()
+
+    _, whole = latest(storage_stage)
+    states = sorted(whole["conversion_id", "state"].rows())
+    assert states == [("***", "dead"), ("***", "queued")]
+    assert id_ not in whole.write_csv()
+
+
+@pytest.mark.parametrize("id_", FORMS)
+async def test_id_in_the_form_of_an_identifier_is_masked_without_its_body(stage, tmp_path, id_):
+    await dead_lettered_under(stage, id_)
+    await stage.queue(ORDINARY)
+    refusals = (RejectedConversion(index=0, pixel="o8z6j", errors=(), conversion_id=id_),)
+    await stage.record(refusals=refusals)
+    with stage.pruned_bodies():
+        await stage.export()
+        await stage.export(tmp_path / "all.parquet")
+
+    rows = await rows_of(stage.url)
+    assert sorted(row["conversion_id"] for row in rows) == ["***", "***", ORDINARY]
+    frame = pl.read_parquet(tmp_path / "all.parquet")
+    assert sorted(frame["conversion_id"]) == ["***", "***", ORDINARY]
+
+
 async def test_no_file_names_a_person(full, tmp_path):
     await full.export(tmp_path / "all.csv")
     await full.export(tmp_path / "all.parquet")

@@ -12,6 +12,7 @@ from twite.redaction.mask_text import masked_text
 
 EMAIL = "ada.lovelace@shop.example"
 PHONE = "+442079460958"
+BROWSER_ID = "tw.1764071000000.123456789012345678"
 
 
 async def rejected(**fields):
@@ -101,6 +102,28 @@ def test_person_hashes_need_an_identifier_and_a_salt():
     assert own == marks(words, salt=b"salt")
     assert len(own) == 2
     assert set(own).isdisjoint(marks(words, salt=b"other"))
+
+
+@pytest.mark.parametrize(
+    ("identifier", "fields"),
+    [
+        ("odd-click", {"twclid": "odd-click"}),
+        ("odd-click", {"twclid": '{"twclid":"odd-click"}'}),
+        ("5F" * 32, {"email_sha256": "5f" * 32}),
+        ("6e" * 32, {"phone_sha256": "6E" * 32}),
+        (BROWSER_ID, {"twpid": BROWSER_ID, "twclid": "abc"}),
+        ("203.0.113.77", {"ip": "203.0.113.77", "user_agent": "Browser/7"}),
+        ("Browser/7", {"ip": "203.0.113.77", "user_agent": "Browser/7"}),
+    ],
+)
+async def test_conversion_id_with_an_identifier_of_the_conversion_is_masked(identifier, fields):
+    for id_ in (identifier, f"lead-{identifier}/1".lower()):
+        rejection = await rejected(event="bought", conversion_id=id_, **fields)
+        assert rejection.conversion_id == "***"
+
+
+async def test_conversion_id_with_a_short_identifier_is_stored():
+    assert (await rejected(event="bought", twclid="order")).conversion_id == "order-1"
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from twite.domain.stats.match_keys import shape_of
 from twite.domain.submission import LONGEST_TEXT, LONGEST_VALUE, MOST_FAULTS, RejectedConversion
 from twite.formats.native.conversion import ReadConversion
 from twite.formats.parsed_request import Native
+from twite.redaction.identifiers import has_identifier
 from twite.redaction.mask_text import masked_text
 from twite.redaction.scrub_text import names_a_person
 from twite.redaction.shapes import MASK
@@ -25,6 +26,7 @@ _PERSONS: Final = frozenset(
     for name in Native.__struct_fields__
     if kind_of(name) not in {FieldKind.ANY, FieldKind.PLAIN}
 )
+_IDENTIFIERS: Final = ("email_sha256", "phone_sha256", "twclid", "twpid", "ip", "user_agent")
 # Free text: Twite stores only the length.
 _WRITTEN: Final = frozenset({"url", "description", "search"})
 _STEP: Final = re.compile(r"([a-z_0-9]+)(?:\[(\d+)\])?")
@@ -45,17 +47,23 @@ def refusal_of(native: Native, read: ReadConversion, *, salt: bytes) -> Rejected
         errors=read.faults,
         event=masked_value("event", native.event or ""),
         event_id=read.event,
-        conversion_id=_stored_id(native, read.faults),
+        conversion_id=_stored_id(native, read),
         faults=tuple(_masked(fault, native) for fault in read.faults[:MOST_FAULTS]),
         marks=marks((kept.email_sha256, kept.phone_sha256, kept.twclid), salt=salt),
     )
 
 
-def _stored_id(native: Native, faults: Iterable[Fault]) -> str:
-    """Return a conversion id as it is stored: with escapes, so that users find what they see."""
+def _stored_id(native: Native, read: ReadConversion) -> str:
+    """Return a conversion id as it is stored: with escapes, so that users find what they see.
+
+    Identifiers are not stored with it, so one in the id could not be recognized later.
+    """
     identity = "" if native.conversion_id is None else str(native.conversion_id).strip()
-    codes = {fault.code for fault in faults if fault.path == "conversion_id"}
-    if codes == {"control_character"}:
+    values = (getattr(each, name) for each in (native, read.native) for name in _IDENTIFIERS)
+    codes = {fault.code for fault in read.faults if fault.path == "conversion_id"}
+    if has_identifier(identity, (value for value in values if value)):
+        identity = MASK
+    elif codes == {"control_character"}:
         printable = "".join(c for c in identity if c.isprintable())
         identity = MASK if names_a_person(printable) else identity
     elif codes:

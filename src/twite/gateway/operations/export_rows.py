@@ -19,8 +19,8 @@ from twite.domain.test_mode import is_test, real_name
 from twite.domain.times import LATEST, moment, spelled
 from twite.gateway.ports.exports import Cell, ExportRow, StoredConversion
 from twite.gateway.ports.listing import ConversionSummary, ListedState
+from twite.redaction.identifiers import has_identifier, names_an_identifier
 from twite.redaction.mask_tree import masked_words
-from twite.redaction.scrub_text import names_a_person
 from twite.redaction.shapes import MASK
 
 SCHEMA_VERSION: Final = 1
@@ -35,8 +35,6 @@ BODY_KNOWN: Final = "identifiers"
 # As long as the amounts that Twite accepts.
 DIGITS: Final = 36
 DECIMALS: Final = 18
-# In bytes of JSON. An id may contain shorter ones by chance.
-_SHORTEST_IDENTIFIER: Final = 8
 _ENCODER: Final = msgspec.json.Encoder()
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 # X's name of an identifier → ours, in the order of the column.
@@ -98,8 +96,7 @@ COLUMNS: Final = (
     ExportColumn(
         "conversion_id",
         ColumnKind.TEXT,
-        "The conversion id; `***` if it contains a person's data, or one of the conversion's "
-        "identifiers while Twite has them",
+        "The conversion id; `***` if it contains a person's data or an identifier",
     ),
     ExportColumn("receipt", ColumnKind.TEXT, "The id of the request"),
     ExportColumn("source", ColumnKind.TEXT, "The source that sent the request"),
@@ -126,7 +123,7 @@ class _Body(msgspec.Struct, frozen=True):
     conversion_time: str | None = None
     value: str | None = None
     price_currency: str | None = None
-    identifiers: Sequence[Mapping[str, msgspec.Raw]] = ()
+    identifiers: Sequence[Mapping[str, object]] = ()
 
 
 _DECODER: Final = msgspec.json.Decoder(_Body)
@@ -157,7 +154,7 @@ def row_of(conversion: StoredConversion, names_of: EventNamesOf, *, at: int) -> 
         real_name(conversion.pixel),
         _shown(conversion.event),
         _name_of(conversion.event, names_of(conversion.pixel)),
-        MASK if _has_identifier(conversion, body) else _shown(conversion.conversion_id),
+        _shown_id(conversion.conversion_id, body),
         conversion.receipt,
         real_name(conversion.source),
         conversion.endpoint,
@@ -254,18 +251,13 @@ def _body_of(body: bytes) -> _Body:
 
 
 def _shown(text: str) -> str:
-    return MASK if names_a_person(text) else text
+    return MASK if names_an_identifier(text) else text
 
 
-def _has_identifier(conversion: StoredConversion, body: _Body) -> bool:
-    """Whether the id of a conversion contains one of its identifiers, such as a hashed email."""
-    id_ = conversion.conversion_id.lower().encode()
-    return len(id_) >= _SHORTEST_IDENTIFIER and any(
-        bytes(value).strip(b'"').lower() in id_
-        for element in body.identifiers
-        for value in element.values()
-        if len(bytes(value)) >= _SHORTEST_IDENTIFIER
-    )
+def _shown_id(id_: str, body: _Body) -> str:
+    """Mask an id that contains one of the conversion's identifiers, such as a hashed email."""
+    values = (str(value) for element in body.identifiers for value in element.values())
+    return MASK if has_identifier(id_, values) else _shown(id_)
 
 
 def _decimal(value: str | None) -> Decimal | None:

@@ -25,6 +25,7 @@ from twite.gateway.ports.exports import ExportBatch, ExportPosition
 from twite.readers.database.connection import double_quoted
 from twite.readers.database.postgres import PostgresClient
 from twite.readers.database.table_columns import WrittenTable
+from twite.redaction.shapes import MASK
 
 _TYPES: Final[Mapping[ColumnKind, str]] = MappingProxyType(
     {
@@ -171,7 +172,7 @@ def _upsert(table: str) -> str:
     """Return the statement that writes rows, given as one array for each column.
 
     A row that is equal keeps its `updated_at`. What was in a body that Twite has pruned is kept: a
-    row has `identifiers`, perhaps "", unless the body is unknown.
+    row has `identifiers`, perhaps "", unless the body is unknown. A masked id stays masked then.
     """
     unnested = ", ".join(
         f"unnest(${place}::{_TYPES[column.kind]}[])" for place, column in enumerate(COLUMNS, 1)
@@ -184,6 +185,10 @@ def _upsert(table: str) -> str:
         else f"excluded.{column.name}"
         for column in COLUMNS
     }
+    new["conversion_id"] = (
+        f"CASE WHEN excluded.{BODY_KNOWN} IS NULL AND old.conversion_id = '{MASK}' "
+        "THEN old.conversion_id ELSE excluded.conversion_id END"
+    )
     compared = [name for name in NAMES if name not in {"key", "updated_at"}]
     changes = ", ".join(f"{name} = {new[name]}" for name in NAMES if name != "key")
     return (
