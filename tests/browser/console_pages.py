@@ -40,7 +40,7 @@ ASIDE: Final = {
     "/console/tags/{session}/changes",
     "/console/link/{token}",
 }
-MOST_TABS: Final = 80
+MOST_TABS: Final = 150
 # What is said of the focused element; a region that scrolls contains other elements.
 FOCUSED: Final = """(() => {
   const it = document.activeElement;
@@ -254,9 +254,7 @@ async def press(page: Page, text: str) -> None:
 async def sign_in_by_keyboard(page: Page, url: str, name: str, path: str) -> None:
     """Sign in with the keyboard, and open a page."""
     await page.goto(f"{url}/console/sign-in?next={path}")
-    await page.focus("#name")
-    await page.keyboard.type(name)
-    await tab_to(page, "password")
-    await page.keyboard.type(PASSWORD)
+    await enter(page, "name", name)
+    await enter(page, "password", PASSWORD)
     await page.keyboard.press("Enter")
     await page.wait_for_selector("nav", state="attached")

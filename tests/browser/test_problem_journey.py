@@ -7,7 +7,7 @@ from contextlib import closing
 import aiohttp
 import pytest
 import pytest_asyncio
-from console_pages import KEY, ConsoleStage, sign_in
+from console_pages import KEY, ConsoleStage, press, sign_in_by_keyboard, tab_to
 from console_stage import SETTINGS
 from test_console import AXE
 
@@ -18,7 +18,6 @@ pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.journey]
 
 CORRECT = 'purchase = "o8z6k", sign_up'
 WRONG = 'purchase = "o8zzz", sign_up'
-MOST_TABS = 150
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -54,25 +53,6 @@ async def _send_orders(stage):
     raise AssertionError("the orders are not held")
 
 
-async def _focus(page, name):
-    """Press Tab until the element with a text or a name has the focus."""
-    for _ in range(MOST_TABS):
-        await page.keyboard.press("Tab")
-        focused = await page.evaluate(
-            "[document.activeElement.name, document.activeElement.textContent.trim()]"
-        )
-        if name in focused:
-            return
-    raise AssertionError(f"the keyboard does not reach {name!r}")
-
-
-async def _press(page, name):
-    """Reach a link or a button, press Enter, and wait for the next page."""
-    await _focus(page, name)
-    async with page.expect_navigation():
-        await page.keyboard.press("Enter")
-
-
 async def _axe(page):
     """Return what axe finds on the page."""
     if not AXE.exists():
@@ -90,26 +70,26 @@ async def test_refused_conversions_of_yesterday_are_fixed_by_keyboard(
         viewport={"width": width, "height": 900}, color_scheme=scheme, bypass_csp=True
     )
     page = await context.new_page()
-    await sign_in(page, corrected.url)
+    await sign_in_by_keyboard(page, corrected.url, "ada", "/console")
     found = {}
     if width < 800:
-        await _focus(page, "Menu")
+        await tab_to(page, "Menu")
         await page.keyboard.press("Enter")
-    await _press(page, "Problems")
+    await press(page, "Problems")
     found["list"] = await _axe(page)
     if width < 800:
-        await _focus(page, "Filters")
+        await tab_to(page, "Filters")
         await page.keyboard.press("Enter")
-    await _focus(page, "when")
+    await tab_to(page, "when")
     await page.keyboard.type("Yesterday")
-    await _press(page, "Apply")
+    await press(page, "Apply")
     assert "when=yesterday" in page.url
-    await _press(page, "X does not know the event")
+    await press(page, "X does not know the event")
     found["problem"] = await _axe(page)
-    await _press(page, "Plan the replay")
+    await press(page, "Plan the replay")
     found["plan"] = await _axe(page)
     assert await page.locator("td:has-text('o8zzz')").count() == 3
-    await _press(page, "Send 3 again")
+    await press(page, "Send 3 again")
     await page.wait_for_selector(".badge:has-text('done')")
     found["replay"] = await _axe(page)
 

@@ -1,4 +1,4 @@
-"""With the keyboard alone: a key is rotated, an event added and tested, a client's link made."""
+"""With the keyboard alone: keys, events, tests and client links are made, and orders awaited."""
 
 import asyncio
 
@@ -108,6 +108,31 @@ async def test_event_is_added_and_its_test_delivered(stage, page):
     await expect(page.locator(".steps")).to_contain_text("Delivered")
 
 
+async def test_posted_conversion_arrives_and_turns_delivered(stage, page):
+    await sign_in_by_keyboard(page, stage.url, "olga", "/console/pixels/o8z6j")
+    await press(page, "Pause")
+    await press(page, "Conversions")
+    await page.wait_for_selector("[data-state=connected]")
+    async with (
+        aiohttp.ClientSession(headers={"Authorization": f"Bearer {KEY}"}) as http,
+        http.post(
+            f"{stage.gateway.url}/v1/conversions",
+            json={"event": "purchase", "conversion_id": "order-1", "email": "a@shop.example"},
+        ) as answer,
+    ):
+        assert answer.status == 202
+    row = page.locator("tr", has_text="order-1")
+    await expect(row).to_contain_text("queued")
+
+    await press(page, "order-1")
+    await page.wait_for_selector("[data-state=connected]")
+    ada = await stage.signed_in("ada")
+    await ada.post("/console/pixels/o8z6j/resume")
+    await expect(page.locator("main .badge").first).to_have_text("delivered")
+    await press(page, "Conversions")
+    await expect(row).to_contain_text("delivered")
+
+
 async def test_client_opens_a_link_and_sees_only_its_pixel(stage, page, browser):
     await sign_in_by_keyboard(page, stage.url, "ada", "/console/people")
     await enter(page, "client_name", "acme")
@@ -125,7 +150,7 @@ async def test_client_opens_a_link_and_sees_only_its_pixel(stage, page, browser)
     await clients_page.goto(f"{stage.url}{link.removeprefix('https://t.shop.example')}")
     await press(clients_page, "Sign in")
     await clients_page.wait_for_selector("nav", state="attached")
-    await clients_page.goto(f"{stage.url}/console/pixels")
+    await press(clients_page, "Pixels")
     await expect(clients_page.locator("main table")).to_contain_text("o6dkt")
     await expect(clients_page.locator("main table")).not_to_contain_text("o8z6j")
     await expect(clients_page.locator("nav")).not_to_contain_text("People")
