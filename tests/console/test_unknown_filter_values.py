@@ -21,6 +21,10 @@ async def said_by(stage, path, *, name="ada"):
     return [html.unescape(text) for text in re.findall(r'role="alert">([^<]+)</p>', page)]
 
 
+async def test_event_in_other_capital_letters_is_the_event(stage):
+    assert await said_by(stage, "/console/conversions?event=PurChase") == []
+
+
 @pytest.mark.parametrize(
     ("path", "title", "value", "ends"),
     [

@@ -69,6 +69,7 @@ async def test_list_has_queued_and_rejected_conversions(page):
         ("?pixel=test:o8z6j", []),
         ("?event=o8z6k", ["order-3", "order-1"]),
         ("?event=purchase", ["order-3", "order-1"]),
+        ("?event=%20PurChase", ["order-3", "order-1"]),  # as clients may write it
         ("?pixel=o8z6j&event=purchase", ["order-3", "order-1"]),
         ("?event=bought", ["order-2", "order-2"]),  # which no pixel has
         ("?event=bough", []),

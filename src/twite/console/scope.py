@@ -188,9 +188,14 @@ class EventNames:
         return {} if destination is None else destination.events
 
     def known(self, request: PageRequest) -> set[str]:
-        """Return the names and ids of the events of all pixels that the viewer sees."""
+        """Return the names and ids of the events of all pixels that the viewer sees.
+
+        If the filter names one of them in other capital letters, its text is among them.
+        """
         mappings = [self.of(pixel) for pixel in request.viewer.of(self._destinations)]
-        return {text for mapping in mappings for pair in mapping.items() for text in pair}
+        found = {text for mapping in mappings for pair in mapping.items() for text in pair}
+        asked = request.query.first("event")
+        return found | {asked} if asked.strip().lower() in found else found
 
     def all(self, request: PageRequest) -> list[tuple[str, str]]:
         """Return (id, label) of the events of all pixels that the viewer sees."""

@@ -111,6 +111,13 @@ class Destination(msgspec.Struct, frozen=True, kw_only=True):
         """The key of the rate limit: the account, or the pixel if no account is set."""
         return self.account or self.pixel
 
+    def event_id(self, name: str) -> str | None:
+        """Return the id of an event that clients and users name, if the settings have it.
+
+        Capital letters and blanks around the name do not matter, unless the settings have it so.
+        """
+        return self.events.get(name) or self.events.get(name.strip().lower())
+
 
 def for_tests(destination: Destination) -> Destination:
     """Return where a pixel's test conversions go: to the emulator, at its own rate limit."""

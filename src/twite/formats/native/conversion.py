@@ -261,13 +261,10 @@ def _event(native: Native, context: ReadContext, faults: list[Fault]) -> tuple[s
     if not native.event:
         faults.append(fault("event", "event_missing"))
         return pixel, ""
-    event = destination.events.get(native.event)
+    event = destination.event_id(native.event)
     if event is not None:
         return pixel, event
     name = native.event.strip().lower()
-    event = destination.events.get(name)
-    if event is not None:
-        return pixel, event
     near = _near(name[:_LONGEST_GUESS], tuple(destination.events))
     meant = f'; did you mean "{near[0]}"?' if near else ""
     known = ", ".join(sorted(destination.events)[:12]) or "none"

@@ -7,7 +7,7 @@ from twite.gateway.ports.listing import NONE
 
 
 def events_of(destinations: Iterable[Destination], text: str | None) -> frozenset[str] | None:
-    """Return the `events` of a ListQuery: those with this name in the settings, or X's id.
+    """Return the `events` of a ListQuery: those that the settings give this name, or X's id.
 
     Rejections may have any other name, so it is kept. NONE means every event that the settings do
     not have, and None all events.
@@ -16,13 +16,8 @@ def events_of(destinations: Iterable[Destination], text: str | None) -> frozense
         return None
     if text == NONE:
         return frozenset({""})
-    named = {
-        id_
-        for destination in destinations
-        for name, id_ in destination.events.items()
-        if name == text
-    }
-    return frozenset({text, *named})
+    named = {destination.event_id(text) for destination in destinations}
+    return frozenset({text, *filter(None, named)})
 
 
 def pixel_of(text: str | None) -> str | None:

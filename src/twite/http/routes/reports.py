@@ -176,7 +176,7 @@ async def history(request: HttpRequest, requester: Requester) -> HttpResponse:
         raise HttpRefusal(_UNKNOWN)
     # Without an event, search all events that the pixel ever had, because the mapping in the
     # settings may have changed.
-    events = None if event is None else (destination.events.get(event, event),)
+    events = None if event is None else (destination.event_id(event) or event,)
     histories = await services.queries.find(
         ByConversionId(pixel=pixel, events=events, conversion_id=conversion_id)
     )
