@@ -7,6 +7,7 @@ counts as a duplicate.
 
 import hmac
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import ClassVar, Final
 
 import msgspec
@@ -113,7 +114,7 @@ def erase(session: WriterSession, erase: EraseStore, *, now: int) -> int:
         _unname(session, lambda name: digest_of(name, salt=salt) in gone)
     rejected = {str(erased.of) for erased in erase.texts if erased.place == "rejection"}
     if rejected:
-        rejections.drop(session, rejected)
+        rejections.empty(session, rejected, digest=partial(digest_of, salt=salt))
     if erase.anew:
         # The unused parts of pages that were split during inserts may contain copies.
         session.run("index_anew")

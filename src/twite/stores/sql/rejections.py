@@ -5,8 +5,9 @@ overwrites the account's oldest, so a flood of bad requests neither grows the ta
 rows of other sources.
 """
 
+import re
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from operator import itemgetter
 from typing import Final
 
@@ -27,6 +28,7 @@ from twite.domain.submission import (
 )
 from twite.domain.test_mode import real_name
 from twite.domain.times import DAY
+from twite.gateway.operations.erase import PREFIX
 from twite.stores.sql.database import WriterSession
 from twite.stores.sql.rows.tables import RejectionRow
 from twite.stores.sql.statements import SqlConnection, query, record_of
@@ -34,6 +36,8 @@ from twite.stores.sql.statements import SqlConnection, query, record_of
 _RING: Final = 1 << 16
 
 _PAGE: Final = 1_000
+# A path that only names fields: others are as the client wrote them.
+_FIELD: Final = re.compile(r"[a-z_]{1,24}(?:\[\d+\])?(?:\.[a-z_]{1,24})?")
 
 # Time, account, and number within the account.
 RejectionKey = tuple[int, int, int]
@@ -166,11 +170,47 @@ def kept_rejections(
         yield _key(id_, at), source, *said, encoded
 
 
-def drop(session: WriterSession, keys: Collection[str]) -> None:
-    """Delete rows, and rewrite the rest, because split pages may contain copies of deleted data."""
+def empty(session: WriterSession, keys: Collection[str], *, digest: Callable[[str], str]) -> None:
+    """Erase the persons of rows, and rewrite the rest: split pages may contain copies of the data.
+
+    `digest` returns the replacement for a conversion id.
+    """
     rows = [RejectionRow(*row) for row in session.run("all_rejections").fetchall()]
     session.run("forget_all_rejections")
-    session.add([row for row in rows if _key(row.id, row.at) not in keys])
+    session.add(
+        [
+            msgspec.structs.replace(row, details=_emptied(row.details, digest))
+            if _key(row.id, row.at) in keys
+            else row
+            for row in rows
+        ]
+    )
+
+
+def _emptied(encoded: bytes, digest: Callable[[str], str]) -> bytes:
+    """Return what remains of a row: its codes and fields, and names that the settings have."""
+    stored = _read(encoded)
+    if stored is None:
+        return _ENCODER.encode(_StoredRejection(endpoint="", receipt="", index=0))
+    name = stored.conversion_id
+    return _ENCODER.encode(
+        _StoredRejection(
+            endpoint=stored.endpoint,
+            receipt=stored.receipt,
+            index=stored.index,
+            event=stored.event if stored.event_id else "",
+            conversion_id=digest(name) if name and not name.startswith(PREFIX) else name,
+            faults=tuple(
+                MaskedFault(
+                    path=fault.path if _FIELD.fullmatch(fault.path) else "",
+                    code=fault.code,
+                    message="",
+                )
+                for fault in stored.faults
+            ),
+            event_id=stored.event_id,
+        )
+    )
 
 
 def _key(id_: int, at: int) -> str:
