@@ -97,6 +97,29 @@ async def test_release_deletes_each_pause_once():
     assert stage.notices == [Resumed(pixel=PIXEL, event=""), Resumed(pixel=PIXEL, event=EVENT)]
 
 
+async def test_limit_of_an_event_ends_at_its_time_without_a_claim():
+    limited = Pause(
+        pixel=PIXEL, event="o8z6m", since=NOW, cause=Cause.EVENT_LIMITED, reason="until 10:00"
+    )
+    stage = Stage(REFUSED)
+    stage.current.update(
+        stage.current.evidence.with_pause(
+            "o8z6m", EventPause(pause=limited, probe_at=stage.clock.elapsed() + 5)
+        )
+    )
+
+    await stage.current.write_pauses()
+    await stage.current.end_limits()
+    before = [*stage.state.written]
+    await stage.clock.advance(5)
+    await stage.current.end_limits()
+
+    assert before == [("put", limited)]
+    assert stage.state.written[1:] == [("delete", limited)]
+    assert stage.notices == [Paused(pause=limited), Resumed(pixel=PIXEL, event="o8z6m")]
+    assert stage.current.evidence.pauses.keys() == {EVENT}
+
+
 async def test_pause_that_ended_elsewhere_is_not_deleted_again():
     stage = Stage(REFUSED)
 

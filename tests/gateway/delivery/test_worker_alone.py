@@ -62,6 +62,14 @@ async def test_changes_end_every_wait(stage, change, closed):
     assert stage.handler.used == (["destination"] if change == "use" else [])
 
 
+async def test_idle_worker_ends_the_limits_of_events(stage):
+    await stage.start()
+    before = stage.current.ended_limits
+    await stage.clock.advance(IDLE)
+
+    assert (before, stage.current.ended_limits) == (1, 2)
+
+
 async def test_unchanged_pauses_do_not_wake_a_worker(stage):
     await stage.start()
     stage.worker.follow([], {})

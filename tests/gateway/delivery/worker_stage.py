@@ -53,7 +53,7 @@ class Current:
     noted = {}  # noqa: RUF012
 
     def __init__(self):
-        self.calls, self.claims = [], []
+        self.calls, self.claims, self.ended_limits = [], [], 0
         self.events = self.deliveries = frozenset()
         self.evidence = PixelEvidence(pixel=PIXEL, size=BatchSize(most=400, most_bytes=1 << 20))
 
@@ -77,6 +77,9 @@ class Current:
 
     def failed_but_one(self):
         return frozenset({3})
+
+    async def end_limits(self):
+        self.ended_limits += 1
 
     async def release(self):
         self.calls.append("release")

@@ -124,6 +124,15 @@ class PixelEvidence(msgspec.Struct, frozen=True, kw_only=True):
             pauses={name: pause for name, pause in self.pauses.items() if name != event}
         )
 
+    def end_limits(self, *, elapsed: int) -> Self:
+        """End the pauses of events whose limit at X is over, also if none of them is queued."""
+        lasting = {
+            event: paused
+            for event, paused in self.pauses.items()
+            if paused.pause.cause is not Cause.EVENT_LIMITED or elapsed < paused.probe_at
+        }
+        return self if len(lasting) == len(self.pauses) else self.but(pauses=lasting)
+
     def hold(self, pause: Pause) -> Self:
         """Pause the pixel at a user's request."""
         return self.but(

@@ -141,6 +141,13 @@ class CurrentEvidence:
         self.update(evidence)
         return bool(ended)
 
+    async def end_limits(self) -> None:
+        """End the pauses of events whose limit at X is over. Raises LedgerUnavailable."""
+        evidence = self.evidence.end_limits(elapsed=self._clock.elapsed())
+        if evidence is not self.evidence:
+            self.update(evidence)
+            await self.write_pauses()
+
     def half_open(self) -> None:
         """Probe at once: the pixel has new credentials."""
         self.update(self.evidence.half_open(elapsed=self._clock.elapsed()))

@@ -206,6 +206,7 @@ class Worker:
         closed = PROBE_EVERY if current.is_by_user else min(await self._limit_wait(), IDLE)
         batches = () if closed or self._stopping else await self._claim()
         if not batches:
+            await current.end_limits()  # a claim ends only those of queued conversions
             await self._wait(closed)
             return
         self._is_called = False
