@@ -140,6 +140,7 @@ async def test_page_shows_which_keys_are_still_used(stage):
         )
     }
     assert before.count("not yet") == 3
+    assert "A use of a key appears here within a minute." in before
     assert last_used == {
         "in twite.toml": False,
         f"<code>tws_{used.split('_')[1]}_…</code>": True,

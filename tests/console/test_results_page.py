@@ -75,6 +75,7 @@ async def test_results_page_shows_both_sides_of_an_account(stage):
     assert "estimate" in text
     assert "spend not final" in text
     assert "request limit is used up" in text
+    assert "Times are in UTC, days in the zone of their ads account." in text
 
 
 async def test_each_currency_of_an_account_has_its_own_rows(stage):

@@ -28,7 +28,8 @@ class Column(msgspec.Struct, frozen=True):
 
     `cell` is a macro that gets the row. `key` names the column in URLs and totals; by default, it
     is the title in lower case with hyphens. A column that is not `shown` appears if it is chosen.
-    `main` is the headline of a row's card on a phone. `kind` is a class: nowrap, wide, or id.
+    `main` is the headline of a row's card on a phone. `kind` is a class: nowrap, wide, or id, which
+    has a line of its own on that card.
     """
 
     title: str
