@@ -1,9 +1,14 @@
 """Words on pages of an agency: whole in tables and lists, also where long values share a row."""
 
+import msgspec
 import pytest
 import pytest_asyncio
 from agency_stage import agency_stage, an_order
 from console_pages import page_of_ada
+
+from builders import an_entry
+from twite.domain.cause import DeliveryCause
+from twite.domain.stats.value_guard import ValueFlag
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.journey]
 
@@ -35,7 +40,21 @@ async def stage(tmp_path_factory):
     flawed = [
         an_order(pixel, "flawed", email="a@b", phone="12", ip="10.0.0.7") for pixel in ("q1",)
     ]
-    async with agency_stage(tmp_path_factory.mktemp("words"), orders_more=flawed) as stage:
+    # A long id, an unusual amount and a reason leave little space to the pixel.
+    long = [
+        msgspec.structs.replace(
+            an_entry(
+                "order-" + "long-" * 12,
+                held="404 NOT_FOUND: event_id (o8z6k) does not belong to provided account",
+                cause=DeliveryCause.EVENT_UNKNOWN,
+            ),
+            key_set=0,
+            flag=ValueFlag(kind="minor_units", value="250000", currency="EUR", usual="50 EUR"),
+        )
+    ]
+    async with agency_stage(
+        tmp_path_factory.mktemp("words"), orders_more=flawed, entries_more=long
+    ) as stage:
         yield stage
 
 
