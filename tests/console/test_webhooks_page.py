@@ -2,6 +2,7 @@
 
 import hmac
 import json
+import re
 
 import aiohttp
 import pytest
@@ -86,6 +87,17 @@ async def test_deliveries_are_shown_with_verdict_and_reason(stage):
     ):  # fmt: skip
         assert text in page.text
     assert '<a href="/console/conversions?state=rejected&amp;id=' in page.text
+
+
+async def test_accepted_message_leads_to_its_conversion(stage):
+    ada = await stage.signed_in("ada")
+    page = await ada.get("/console/system/webhooks")
+
+    linked = re.findall(r'<a href="(/console/conversions\?id=[^"]+)"', page.text)
+    assert linked
+    for path in linked:
+        found = await ada.get(path)
+        assert re.fullmatch(r"/console/conversions/\d+", found.location), (found.status, path)
 
 
 async def test_newest_delivery_comes_first(stage):
