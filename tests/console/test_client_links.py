@@ -63,6 +63,17 @@ async def test_client_sees_only_the_pixels_of_the_link_and_changes_nothing(stage
     assert again.status == 403
 
 
+async def test_empty_page_tells_a_client_what_it_may_see_and_not_what_to_configure(stage):
+    client = stage.browser()
+    await client.post(await link_for(await stage.signed_in("ada"), pixel="o9a7k"))
+
+    for path in ("sources", "system", "system/webhooks"):
+        page = (await client.get(f"/console/{path}")).text
+        assert '<div class="empty">' in page
+        assert "You see " in page
+        assert "twite.toml" not in page
+
+
 async def test_client_has_no_password(stage):
     await link_for(await stage.signed_in("ada"))
     client = stage.browser()
