@@ -1,9 +1,11 @@
-"""The page of results, `GET /v1/results` and its CSV say the same, value by value."""
+"""The page of results, `GET /v1/results`, `twite results` and their CSV say the same values."""
 
+import asyncio
 import csv
 import json
 import random
 import re
+import sys
 import time
 from decimal import ROUND_HALF_EVEN, Decimal
 from html import unescape
@@ -164,6 +166,29 @@ def marks_of(day, account):
 def titled(rows, title):
     """Return expected rows as the page has them: the name is in the column of the title."""
     return [{title if key == "name" else key: cell for key, cell in row.items()} for row in rows]
+
+
+async def printed(stage, option):
+    """Return what the command prints about the store of the running gateway."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "twite", "results", "--config", str(stage.settings.path),
+        "--days", "30", option,
+        stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    text, _ = await process.communicate()
+    assert process.returncode == 0
+    return text.decode()
+
+
+async def test_command_prints_the_json_and_csv_of_the_api(stage):
+    client = await stage.signed_in("vic")
+    headers = {"Authorization": f"Bearer {KEY}"}
+    said = (await client.get("/v1/results?days=30", **headers)).text
+    rows = (await client.get("/v1/results?days=30&format=csv", **headers)).text
+
+    assert json.loads(await printed(stage, "--json")) == json.loads(said)
+    assert (await printed(stage, "--csv")).splitlines() == rows.splitlines()
+    assert len(rows.splitlines()) > 50
 
 
 async def test_page_shows_the_days_and_campaigns_of_the_api(stage):

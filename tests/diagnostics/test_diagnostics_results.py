@@ -170,7 +170,12 @@ async def test_live_check_shows_amounts_in_the_unit_of_the_settings(tmp_path, x)
 
 
 async def test_live_check_names_what_it_cannot_read(tmp_path, x):
-    entry = {"id": "c1", "id_data": [{"segment": None, "metrics": {"conversion_boats": [1]}}]}
+    metrics = {
+        "conversion_boats": [1],
+        "conversion_purchases": {"metric": [1]},
+        "billed_charge_local_micro": [20_000],
+    }
+    entry = {"id": "c1", "id_data": [{"segment": None, "metrics": metrics}]}
     # Before the statistics, it asks for campaigns, line items and active entities.
     x.fault(
         "status",
@@ -181,12 +186,55 @@ async def test_live_check_names_what_it_cannot_read(tmp_path, x):
         body=json.dumps({"data": [entry], "time_series_length": 1}),
     )
 
-    assert await of_x(tmp_path, x) == [
+    unreadable, (status, sentence) = await of_x(tmp_path, x)
+
+    assert unreadable == (
+        CheckStatus.WARNING,
+        f"ads account {ACCOUNT}: cannot read conversion_boats: an unknown metric",
+    )
+    assert status is CheckStatus.PASSED
+    assert "Attributed: 3 PURCHASE, spend 0.06 EUR" in sentence
+
+
+async def test_live_check_of_an_account_without_campaigns_is_a_warning(tmp_path, x_emulator):
+    assert await of_x(tmp_path, x_emulator) == [
         (
             CheckStatus.WARNING,
-            f"ads account {ACCOUNT}: cannot read conversion_boats: an unknown metric",
+            f"ads account {ACCOUNT} has no campaigns, so no statistics were read",
         )
     ]
+
+
+async def fixes_of_x(folder, url, *, text=SIGNED_IN):
+    settings = read(folder, text.replace("https://ads-api.x.com", url))
+    return [(each.found, each.fix) async for each in live_results(settings)]
+
+
+async def test_live_check_without_a_network_says_that_x_is_not_reached(tmp_path):
+    ((sentence, fix),) = await fixes_of_x(tmp_path, "http://127.0.0.1:9")
+
+    assert sentence.startswith(f"ads account {ACCOUNT}: no valid response from X: ")
+    assert fix == (
+        "Check that this machine reaches x.api_url, or wait until X answers again, then run twite "
+        "check --live."
+    )
+
+
+async def test_live_check_of_a_time_zone_that_the_machine_does_not_know_fails(tmp_path, x):
+    x.fault(
+        "status",
+        on="any",
+        status=200,
+        body=json.dumps({"data": {"timezone": "Mars/Olympus"}}),
+    )
+
+    ((sentence, fix),) = await fixes_of_x(tmp_path, x.url)
+
+    assert sentence == (
+        f"ads account {ACCOUNT}: this machine does not know the time zone 'Mars/Olympus' of the "
+        "ads account. Install its time zones, for example with apt install tzdata"
+    )
+    assert fix == "Correct the cause, then run twite check --live."
 
 
 async def test_live_check_fails_with_x_s_reason(tmp_path, x):

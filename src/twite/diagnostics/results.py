@@ -1,16 +1,14 @@
 """Diagnostics of X's results: whether they are fetched, warnings, and one day of statistics."""
 
 from collections.abc import AsyncIterator, Iterable
-from datetime import UTC
 from typing import Final
-from zoneinfo import ZoneInfo
 
 from twite.app.logins import ask_x, stored
 from twite.app.results.connect import results_reader
 from twite.app.store_access import open_records
 from twite.config.settings import Settings
 from twite.domain.destination import OAuthKeys
-from twite.domain.errors import TwiteError
+from twite.domain.errors import TwiteError, XUnanswering
 from twite.domain.plural import plural
 from twite.domain.results.account import ResultsAccount
 from twite.domain.results.account_days import days_until, granularity_of
@@ -20,6 +18,7 @@ from twite.domain.results.report import ReportBasis, account_results, rounded
 from twite.domain.results.stats_request import MOST_ENTITIES, PLACEMENTS, StatsRequest
 from twite.domain.times import HOUR, spelled
 from twite.gateway.ports.findings import CheckFinding, failed, passed, warning
+from twite.gateway.results.back_fill import zone_of
 from twite.gateway.results.fetch import signed_in_accounts
 from twite.gateway.results.records import load_account
 from twite.gateway.x_account.ads_statistics import AdsStatistics
@@ -53,7 +52,7 @@ async def results(settings: Settings) -> AsyncIterator[CheckFinding]:
                 f"the results of ads account {account.account} are not current: "
                 f"{masked_words(account.problem)}",
                 "The report shows older figures. Deliveries are not affected.",
-                "Correct the cause that X names. Twite tries again within an hour.",
+                "Correct the cause that it names, or wait. Twite tries again within an hour.",
             )
         elif account.hourly_at and account.hourly_at < now - _LATE:
             yield warning(
@@ -91,31 +90,45 @@ async def live_results(settings: Settings) -> AsyncIterator[CheckFinding]:
         )
     for account, keys in accounts.items():
         try:
-            yield await _live(settings, account, keys)
+            async for finding in _live(settings, account, keys):
+                yield finding
+        except XUnanswering as error:
+            yield failed(
+                "results",
+                f"ads account {account}: {error}",
+                "Twite cannot fetch X's results now.",
+                "Check that this machine reaches x.api_url, or wait until X answers again, then "
+                "run twite check --live.",
+            )
         except TwiteError as error:
             yield failed(
                 "results",
                 f"ads account {account}: {error}",
                 "Twite cannot fetch X's results.",
-                "Correct the cause that X names, then run twite check --live.",
+                "Correct the cause, then run twite check --live.",
             )
 
 
-async def _live(settings: Settings, account: str, keys: OAuthKeys) -> CheckFinding:
+async def _live(settings: Settings, account: str, keys: OAuthKeys) -> AsyncIterator[CheckFinding]:
     now = SystemClock().now()
     asks = AdsStatistics(ask_x(settings), keys, account)
     catalog = await asks.catalog()
-    try:
-        zone = ZoneInfo(catalog.zone)
-    except (OSError, ValueError):
-        zone = ZoneInfo(str(UTC))
+    zone = zone_of(catalog.zone)
     day, today = days_until(now, 2, zone)
     active = await asks.active(start=day.start, end=today.start)
     campaigns = [each.campaign for each in active] or [each.id for each in catalog.campaigns]
     campaigns = sorted(set(campaigns))[:MOST_ENTITIES]
+    if not campaigns:
+        yield warning(
+            "results",
+            f"ads account {account} has no campaigns, so no statistics were read",
+            "Nothing is known about how X answers.",
+            "Check pixel.account. Repeat this check when the account has a campaign.",
+        )
+        return
     cells: list[ResultCell] = []
     unreadable: dict[str, None] = {}
-    for placement in PLACEMENTS if campaigns else ():
+    for placement in PLACEMENTS:
         for group in FigureGroup:
             request = StatsRequest.of(
                 [day],
@@ -129,7 +142,7 @@ async def _live(settings: Settings, account: str, keys: OAuthKeys) -> CheckFindi
             cells += read.cells[0]
             unreadable |= dict.fromkeys(read.unreadable)
     if unreadable:
-        return _not_read(account, unreadable)
+        yield _not_read(account, unreadable)
     known = ResultsAccount(account=account, campaigns=catalog.campaigns)
     basis = ReportBasis(account=known, unit=settings.results.sale_amount_unit, cut_over=None)
     stored_day = ResultDay.of(day).with_cells(cells, fetched_at=now)
@@ -142,7 +155,7 @@ async def _live(settings: Settings, account: str, keys: OAuthKeys) -> CheckFindi
         f"{_attributed(part.events, part.currency)}, spend {_amount(part.spend, part.currency)}"
         for part in parts
     )
-    return passed(
+    yield passed(
         "results",
         f"ads account {account}: {plural(len(campaigns), 'campaign')} on {day.day} "
         f"({catalog.zone}). {figures}. Compare with Ads Manager",

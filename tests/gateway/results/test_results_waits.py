@@ -4,6 +4,7 @@ import asyncio
 from email.utils import formatdate
 
 import pytest
+from msgspec.structs import replace
 
 from results_stage import ACCOUNT, ACTIVE, NOON, STATS, FetchStage, asked, planted
 from twite.domain.times import HOUR, MINUTE, SECOND
@@ -108,6 +109,23 @@ async def test_outage_is_a_problem_of_the_account_until_it_ends():
     await stage.clock.advance(2 * MINUTE)
     await stage.run()
     assert (await stage.account()).problem == ""
+
+
+async def test_time_zone_that_the_machine_does_not_know_is_a_problem_of_the_account():
+    stage = FetchStage(history=0)
+    ask = stage.x.ask
+
+    async def asked_on_mars(inquiry):
+        answered = await ask(inquiry)
+        return replace(answered, body=answered.body.replace(b"Europe/London", b"Mars/Olympus"))
+
+    stage.x.ask = asked_on_mars
+    await stage.run()
+
+    assert (await stage.account()).problem == (
+        "this machine does not know the time zone 'Mars/Olympus' of the ads account. Install its "
+        "time zones, for example with apt install tzdata"
+    )
 
 
 async def test_refusal_is_a_problem_and_is_not_repeated_for_an_hour():

@@ -233,7 +233,7 @@ def zone_of(name: str) -> ZoneInfo:
     """Return a time zone. Raises OperatorError if the machine does not know it."""
     try:
         return ZoneInfo(name)
-    except (OSError, ValueError) as error:
+    except (KeyError, OSError, ValueError) as error:
         raise OperatorError(
             f"this machine does not know the time zone {name[:64]!r} of the ads account. Install "
             "its time zones, for example with apt install tzdata"
