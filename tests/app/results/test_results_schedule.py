@@ -1,5 +1,6 @@
 """When results are fetched: every hour, only by the leader; and the alerts about them."""
 
+import math
 from itertools import pairwise
 from types import SimpleNamespace
 
@@ -14,9 +15,12 @@ from twite.app.results.schedule import ResultsSchedule
 from twite.config.results_table import ResultsSettings
 from twite.domain.alert import AlertKind
 from twite.domain.results.sale_amounts import SaleAmountUnit
+from twite.domain.results.warnings import WARNINGS
+from twite.domain.stats.match_keys import Matched, Matching
+from twite.domain.stats.value_guard import UsualAmount
 from twite.domain.times import DAY, HOUR, MINUTE, SECOND
 from twite.gateway.ports.events import ConditionChanged, ProblemSeen, ResultsChecked, ResultsFailed
-from twite.gateway.ports.queries import DeliveredEventsQuery
+from twite.gateway.ports.queries import DeliveredEventsQuery, MatchQuery
 from twite.gateway.results.records import load_account
 from twite.gateway.x_account.inquiries import XInquiries, XInquiryAddress
 
@@ -30,10 +34,12 @@ class StoredResults(MemoryState, CountedDeliveries):
         MemoryState.__init__(self)
         CountedDeliveries.__init__(self)
 
+        self.matched = []
+
     async def answer(self, query):
         if isinstance(query, DeliveredEventsQuery):
             return await CountedDeliveries.answer(self, query)
-        return []
+        return self.matched if isinstance(query, MatchQuery) else []
 
 
 class ScheduleStage:
@@ -195,6 +201,67 @@ async def test_alert_opens_when_nothing_is_attributed_and_resolves_afterwards(st
     assert opened == [(ACCOUNT, False), (ACCOUNT, True)]
     assert stage.conditions(kind) == [*opened, (ACCOUNT, False)]
     assert stage.conditions(AlertKind.RESULTS_EVENT_UNCOUNTED) == [(ACCOUNT, False)]
+
+
+def sold(stage, *, attributed=True):
+    """On each of three settled days, spend, deliver 20 purchases, and let X attribute 2 of them."""
+    for ago in (4, 3, 2):
+        at = NOON - ago * DAY
+        stage.x.plant(
+            spend=[
+                {"line_item": item, "day": f"2026-11-{29 - ago}", "micros": 5_000_000}
+                for item in ("li1", "li2")
+            ]
+        )
+        stage.store.delivered += [at] * 20
+        for number in (f"{ago}a", f"{ago}b") if attributed else ():
+            click = {"line_item": "li1", "at": at / SECOND, "twclid": f"click{number}"}
+            stage.x.plant(clicks=[click])
+            assert stage.x.convert(number, at=at + HOUR) == 200
+
+
+async def with_match_keys(stage, *, stops):
+    """Receive 20 conversions a day, half with a click id: until three days ago, or until today."""
+    today = NOON // DAY
+    stage.store.matched = [
+        Matched(
+            source="shop",
+            pixel=PIXEL,
+            event=PURCHASE,
+            day=today - ago,
+            matching=Matching(conversions=20, click=0 if stops and ago <= 2 else 10),
+        )
+        for ago in range(1, 17)
+    ]
+    usual = UsualAmount(
+        pixel=PIXEL, event=PURCHASE, currency="EUR", seen=500, center=math.log10(20)
+    )
+    await stage.store.put([usual])
+
+
+@pytest.mark.parametrize("kind", [None, *WARNINGS])
+async def test_fetch_of_each_fault_reports_its_warning_and_no_other(stage, kind):
+    """What X serves, and what was delivered, are those of a fault, or of none (None)."""
+    unseen = {AlertKind.RESULTS_NONE_ATTRIBUTED, AlertKind.RESULTS_NOT_SERVED}
+    sold(stage, attributed=kind not in unseen)
+    await with_match_keys(stage, stops=kind is AlertKind.CLICK_IDS_STOPPED)
+    switches = {
+        AlertKind.RESULTS_NONE_ATTRIBUTED: {"empty_conversions": "zeros"},
+        AlertKind.RESULTS_AMOUNT_UNIT: {"sale_amount_unit": "money"},
+    }.get(kind, {})
+    stage.x.judge.switches = replace(stage.x.judge.switches, **switches)
+    if kind is AlertKind.RESULTS_EVENT_UNCOUNTED:
+        counted = [
+            {"id": f"li{place}", "campaign": f"c{place}", "primary_web_event_tag": "o8z6m"}
+            for place in (1, 2)
+        ]
+        stage.x.judge.world.merge({"line_items": counted})
+
+    stage.schedule.start()
+    await stage.clock.advance(MINUTE)
+
+    holding = {each: (ACCOUNT, True) in stage.conditions(each) for each in WARNINGS}
+    assert holding == {each: each is kind for each in WARNINGS}
 
 
 async def test_alert_of_an_account_that_was_removed_resolves(stage):
