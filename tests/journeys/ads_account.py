@@ -8,11 +8,13 @@ import json
 import os
 import signal
 import time
+from collections import Counter
 from contextlib import contextmanager, suppress
 from decimal import Decimal
 from http.client import HTTPConnection
 from random import Random
 from urllib.parse import urlencode, urlsplit
+from zoneinfo import ZoneInfo
 
 from gateway_processes import Gateway, wait_for
 from simulated_clock import VARIABLE, SimulatedProcess, SimulatedTime
@@ -27,6 +29,7 @@ OAUTH = """{ consumer_key = "xvz1evFS4wEEPTGEFPHBog", \
 consumer_secret = "kAcSOqF21Fu85e7zjz7ZN2U4ZRhfV3WpwPAoE3Z7kBw", \
 token = "370773112-GmHxMAgYyLbNEtIKZeRNFsMKPR9EyMZeS9weJAEb", \
 token_secret = "LswwdoUaIvS8ltyTt5jkRh4J50vUPVVHtR2YPi5kE" }"""
+ZONE = ZoneInfo("Europe/Berlin")
 EVENTS = {"purchase": "o8z6k", "sign_up": "o8z6m"}
 WORLD = {
     "accounts": [{"id": ACCOUNT, "timezone": "Europe/Berlin"}],
@@ -78,7 +81,8 @@ class AdsAccount:
         self.draw = Random(30)
         self.now = start
         self._shoppers = 0
-        self._posted = 0
+        # How many conversions were posted, by day and event type.
+        self.posted = Counter()
         x.add(**WORLD)
         # The clocks are not moved at the same moment.
         x.switch(oauth_window=10**9)
@@ -153,7 +157,7 @@ class AdsAccount:
             self._shoppers += 1
             self._sell(f"shopper{self._shoppers}", by_pixel=by_pixel)
         if not by_pixel:
-            wait_for(lambda: self._delivered() == self._posted, self.gateway.ended)
+            wait_for(lambda: self._delivered() == self.posted.total(), self.gateway.ended)
 
     def _sell(self, name, *, by_pixel):
         item, placement = self.draw.choice(list(PLACEMENTS.items()))
@@ -176,7 +180,8 @@ class AdsAccount:
         key = self.draw.choice(["twclid", "email"])
         status, _ = self.gateway.post({"event": event, **sent, key: person[key]})
         assert status == 202
-        self._posted += 1
+        day = dt.datetime.fromtimestamp(self.now, ZONE).date().isoformat()
+        self.posted[day, event.upper()] += 1
 
     def _delivered(self):
         return self.x.counted(ids=False)["received_api"]
@@ -207,6 +212,37 @@ def truth(x) -> Figures:
             events[kind] = (count + figures["attributed"], amount + figures["sale_amount_micro"])
         found[key] = (spent + row["spend_micro"], events)
     return _with_figures(found)
+
+
+def delivered(account):
+    """How many conversions a report says were delivered, by day and event type."""
+    return {
+        (day["day"], event["event_type"]): event["delivered"]
+        for day in account["days"]
+        for event in day["events"]
+        if event["delivered"]
+    }
+
+
+def sums_of(part):
+    """The spend and attributed conversions of a total or a campaign of a report."""
+    events = {
+        event["event_type"]: (event["attributed"], _micros(event["sale_amount"]))
+        for event in part["events"]
+        if event["attributed"]
+    }
+    return _micros(part["spend"]), events
+
+
+def added(figures: Figures, *, since="", until="9999", campaign=""):
+    """The sums of those of some days (`since <= day < until`), or of one campaign of them."""
+    spend, counts, amounts = 0, Counter(), Counter()
+    for (day, own), (spent, events) in figures.items():
+        if since <= day < until and campaign in ("", own):
+            spend += spent
+            counts.update({kind: count for kind, (count, _) in events.items()})
+            amounts.update({kind: amount for kind, (_, amount) in events.items()})
+    return spend, {kind: (count, amounts[kind]) for kind, count in counts.items()}
 
 
 def _with_figures(figures: Figures) -> Figures:

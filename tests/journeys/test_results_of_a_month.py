@@ -1,7 +1,17 @@
 """A month of an ads account: what Twite shows at its end equals the emulator's truth."""
 
 import pytest
-from ads_account import DAY, HOUR, AdsAccount, SimulatedGateway, shown, truth
+from ads_account import (
+    DAY,
+    HOUR,
+    AdsAccount,
+    SimulatedGateway,
+    added,
+    delivered,
+    shown,
+    sums_of,
+    truth,
+)
 
 pytestmark = pytest.mark.journey
 
@@ -9,6 +19,8 @@ pytestmark = pytest.mark.journey
 START = 1_791_583_200
 DAYS = 30
 CUT_OVER = 15
+# Half an hour after midnight while daylight saving time lasts, and half an hour before it later.
+NEAR_MIDNIGHT = HOUR // 2
 
 
 @pytest.fixture
@@ -22,10 +34,10 @@ def account(x_emulator, tmp_path):
 def live_without_a_gateway(account, *, days):
     """Let X's pixel report what shoppers buy; the account ends at noon of the last day."""
     for day in range(days):
-        account.move(START + day * DAY + 6 * HOUR - account.now)
+        account.move(START + day * DAY + NEAR_MIDNIGHT - account.now)
         account.spend()
         account.sell(by_pixel=True)
-        account.move(6 * HOUR)
+        account.move(12 * HOUR - NEAR_MIDNIGHT)
 
 
 def test_month_with_a_cut_over_and_an_outage_equals_the_truth(account):
@@ -39,10 +51,10 @@ def test_month_with_a_cut_over_and_an_outage_equals_the_truth(account):
             x.fault("status", on="analytics", count=0, headers={"retry-after": "1800"})
         if day == CUT_OVER + 7:
             x.clear_faults()
-        account.pass_time(START + day * DAY + 6 * HOUR - account.now)
+        account.pass_time(START + day * DAY + NEAR_MIDNIGHT - account.now)
         account.spend()
         account.sell()
-        account.pass_time(6 * HOUR)
+        account.pass_time(12 * HOUR - NEAR_MIDNIGHT)
         problems.add(account.results()["problem"])
     during = shown(account.results())
     for _ in range(10):
@@ -56,7 +68,32 @@ def test_month_with_a_cut_over_and_an_outage_equals_the_truth(account):
     assert shown(found) == truth(x)
     assert found["problem"] == ""
     assert found["cut_over"] == "2026-10-25"
+    assert delivered(found) == account.posted
+    assert_totals(found, truth(x), cut_over=found["cut_over"])
+    assert_final(found["days"])
     assert x.asked()["early"] == 0
+
+
+def assert_totals(found, figures, *, cut_over):
+    """Each total and each campaign of the report is the sum of its days."""
+    assert sums_of(found["total"]) == added(figures)
+    assert sums_of(found["total_before_cut_over"]) == added(figures, until=cut_over)
+    assert sums_of(found["total_after_cut_over"]) == added(figures, since=cut_over)
+    assert len(found["campaigns"]) == 2
+    for campaign in found["campaigns"]:
+        assert sums_of(campaign) == added(figures, campaign=campaign["campaign"])
+
+
+def assert_final(days):
+    """X changes what ended less than a day ago, and spend of less than three days ago.
+
+    A day stays in this state until the daily fetch after it.
+    """
+    assert all(day["fetched"] for day in days)
+    assert [day["estimate"] for day in days[-3:]] == [False, True, True]
+    assert not any(day["estimate"] for day in days[:-2])
+    assert not any(day["spend_final"] for day in days[-4:])
+    assert all(day["spend_final"] for day in days[:-5])
 
 
 def test_jobs_that_fail_and_expire_are_repeated_until_the_history_is_complete(account):
