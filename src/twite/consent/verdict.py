@@ -120,7 +120,7 @@ def verdict(
     """
     if not signals and not policy.required and not revoked:
         return PLAIN
-    given, day = signals or {}, now // DAY * DAY
+    given = signals or {}
     if revoked:
         no = ConsentDecision(
             action=ConsentAction.SUPPRESS,
@@ -129,14 +129,15 @@ def verdict(
             reason=REVOKED,
         )
         return _shown(no, given, policy, now)
-    # The date of a TC string has no time of day, so the current one does not matter.
-    words = tuple(given.items()) if _is_cached(given) else None
-    found = _of_all(given, policy, now) if words is None else _of_many(words, policy, day)
-    if not found.strip or stripped(identifiers, found.strip).suffice:
-        return found
-    if words is None:
-        return _of_nobody(found, given, policy, now)
-    return _nothing_left(words, policy, day)
+    if _is_cached(given):
+        # The date of a TC string has no time of day, so the current one does not matter.
+        found = _of_many(tuple(given.items()), policy, now // DAY * DAY)
+    else:
+        found = _of_all(given, policy, now)
+    if found.strip and not stripped(identifiers, found.strip).suffice:
+        bare = not_sent(found, rule="nothing_left")
+        return _shown(bare, given, policy, now)
+    return found
 
 
 def judging(
@@ -191,20 +192,6 @@ def _of_many(
     given: tuple[tuple[str, str | bool], ...], policy: ConsentPolicy, now: int
 ) -> ConsentDecision:
     return _of_all(dict(given), policy, now)
-
-
-@lru_cache(maxsize=4_096)
-def _nothing_left(
-    given: tuple[tuple[str, str | bool], ...], policy: ConsentPolicy, now: int
-) -> ConsentDecision:
-    return _of_nobody(_of_many(given, policy, now), dict(given), policy, now)
-
-
-def _of_nobody(
-    decision: ConsentDecision, given: Signals, policy: ConsentPolicy, now: int
-) -> ConsentDecision:
-    """Return the decision if it leaves no identifiers."""
-    return _shown(not_sent(decision, rule="nothing_left"), given, policy, now)
 
 
 def _of_all(given: Signals, policy: ConsentPolicy, now: int) -> ConsentDecision:

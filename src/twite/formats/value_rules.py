@@ -229,16 +229,12 @@ class ValueRules:
                     rule for rule in own if rule.may_name(event, names)
                 )
         self._elsewhere = tuple(rule for rule in rules if not rule.pixels and not rule.events)
-        self._fitting = lru_cache(maxsize=1_024)(self._found)
 
     def __bool__(self) -> bool:
         return bool(self.rules)
 
     def of(self, *, source: str, pixel: str, event: str) -> tuple[ValueRule, ...]:
         """Return the rules for conversions of X's event id, if their `when` is true."""
-        return self._fitting(source, pixel, event)
-
-    def _found(self, source: str, pixel: str, event: str) -> tuple[ValueRule, ...]:
         real_pixel = real_name(pixel)
         found = self._by_event.get((real_pixel, event))
         if found is None:
