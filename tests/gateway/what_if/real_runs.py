@@ -28,6 +28,7 @@ from twite.gateway.what_if.candidate_reader import CandidateReader
 from twite.gateway.what_if.past_ignored import PastIgnored
 from twite.gateway.what_if.past_intake import PastIntake
 from twite.gateway.what_if.recorded import deliveries_of, recorded_verdict
+from twite.gateway.what_if.run import WhatIf
 from twite.gateway.what_if.verdict import IntakeOutcome
 
 SALT = b"one salt for both runs"
@@ -126,6 +127,23 @@ class RealRun:
                         lease_until=at + MINUTE,
                     )
                 )  # fmt: skip
+
+
+def what_if_over(
+    store, new_settings, current_settings=None, *, breathe_reading=lambda: None, **given
+):
+    """Return a what-if of a store without rejections, whose requests are read in this process.
+
+    Without `current_settings`, nothing has changed. `breathe_reading` is called between requests by
+    their reader; what else is given is for the what-if.
+    """
+    both = {"new_settings": new_settings, "current_settings": current_settings or new_settings}
+    reader = CandidateReader(**both, salt=SALT, rejections=(), breathe=breathe_reading)
+
+    async def read(message):
+        return reader.read_encoded(message)
+
+    return WhatIf(**both, queries=store, rejections=(), read=read, ahead=1, **given)
 
 
 async def past_of(store, number):

@@ -3,15 +3,13 @@
 import pytest
 from msgspec.structs import replace
 from past_histories import CLICKS, WINDOW, PastCall, beginning
-from real_runs import SALT, RealRun
+from real_runs import RealRun, what_if_over
 
 from builders import a_destination, a_source
 from fakes import SeededRandomness
 from twite.domain.times import DAY, HOUR
 from twite.gateway.ports.store import StoreOptions
-from twite.gateway.what_if.candidate_reader import CandidateReader
 from twite.gateway.what_if.intake_settings import IntakeSettings
-from twite.gateway.what_if.run import WhatIf
 from twite.stores.sqlite import SQLiteStore
 
 BEGAN = beginning(0)
@@ -57,22 +55,7 @@ async def verdicts_of(store, calls, new_settings, *, since):
     """Return the numbers of outcomes, and the reasons of unknown ones, from a time on."""
     settings = settings_with()
     await RealRun(store, SeededRandomness(0)).replay(settings, calls)
-    reader = CandidateReader(
-        new_settings=new_settings, current_settings=settings, salt=SALT, rejections=()
-    )
-
-    async def read(message):
-        return reader.read_encoded(message)
-
-    what_if = WhatIf(
-        new_settings=new_settings,
-        current_settings=settings,
-        queries=store,
-        rejections=(),
-        read=read,
-        ahead=1,
-        now=lambda: BEGAN + 10 * DAY,
-    )
+    what_if = what_if_over(store, new_settings, settings, now=lambda: BEGAN + 10 * DAY)
     report = await what_if.run(since=since, until=BEGAN + 10 * DAY)
     return report.after, list(report.unknown)
 

@@ -4,14 +4,13 @@ from itertools import chain, repeat
 
 import pytest
 from past_histories import WINDOW, PastCall, beginning
-from real_runs import SALT, RealRun
+from real_runs import RealRun, what_if_over
 
 from builders import a_destination, a_source
 from fakes import SeededRandomness
 from twite.domain.times import DAY, HOUR, SECOND
 from twite.gateway.ports.store import StoreOptions
 from twite.gateway.what_if import run
-from twite.gateway.what_if.candidate_reader import CandidateReader
 from twite.gateway.what_if.intake_settings import IntakeSettings
 from twite.stores.sqlite import SQLiteStore
 
@@ -42,25 +41,11 @@ async def pauses_of(store, *times):
     `times` are those at which the run looks for new requests; the last one repeats.
     """
     reading, deciding = [], []
-    reader = CandidateReader(
-        new_settings=SETTINGS,
-        current_settings=SETTINGS,
-        salt=SALT,
-        rejections=(),
-        breathe=lambda: reading.append(1),
-    )
-
-    async def read(message):
-        return reader.read_encoded(message)
-
     clock = chain(times, repeat(times[-1]))
-    what_if = run.WhatIf(
-        new_settings=SETTINGS,
-        current_settings=SETTINGS,
-        queries=store,
-        rejections=(),
-        read=read,
-        ahead=1,
+    what_if = what_if_over(
+        store,
+        SETTINGS,
+        breathe_reading=lambda: reading.append(1),
         now=lambda: next(clock),
         breathe=lambda: deciding.append(1),
     )

@@ -2,15 +2,13 @@
 
 import pytest
 from past_histories import WINDOW, PastCall, beginning
-from real_runs import SALT, RealRun
+from real_runs import RealRun, what_if_over
 
 from builders import a_destination, a_source
 from fakes import SeededRandomness
 from twite.domain.times import DAY, HOUR, MINUTE, spelled
 from twite.gateway.ports.store import StoreOptions
-from twite.gateway.what_if.candidate_reader import CandidateReader
 from twite.gateway.what_if.intake_settings import IntakeSettings
-from twite.gateway.what_if.run import WhatIf
 from twite.stores.sqlite import SQLiteStore
 
 BEGAN = beginning(0)
@@ -43,21 +41,10 @@ async def store(tmp_path):
 
 
 async def report_of(store, *, half_over, over=None):
-    reader = CandidateReader(
-        new_settings=SETTINGS, current_settings=SETTINGS, salt=SALT, rejections=()
-    )
-
-    async def read(message):
-        return reader.read_encoded(message)
-
     asked = {"half": iter(half_over), "all": iter(over or ())}
-    what_if = WhatIf(
-        new_settings=SETTINGS,
-        current_settings=SETTINGS,
-        queries=store,
-        rejections=(),
-        read=read,
-        ahead=1,
+    what_if = what_if_over(
+        store,
+        SETTINGS,
         now=lambda: BEGAN + DAY,
         is_half_over=lambda: next(asked["half"]),
         is_over=lambda: next(asked["all"], False),
