@@ -1,6 +1,8 @@
 """Two runs of an export into one prefix: the one that the other overtakes is refused."""
 
 import asyncio
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import msgspec
 import pytest
@@ -37,6 +39,44 @@ class Meanwhile:
             return method(storage, name, *args)
 
         return write
+
+
+class WithoutConditions(BaseHTTPRequestHandler):
+    """An empty bucket of a provider that answers 501 to a condition of a write."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        self.server.seen.add("GET")
+        self._respond(404, "NoSuchKey")
+
+    def do_PUT(self):
+        self.rfile.read(int(self.headers["Content-Length"]))
+        condition = self.headers["If-Match"] or self.headers["If-None-Match"]
+        self.server.seen.add(condition)
+        self._respond(501 if condition else 200, "NotImplemented")
+
+    def _respond(self, status, code):
+        body = f"<Error><Code>{code}</Code></Error>".encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_args):
+        pass
+
+
+@pytest.fixture
+def refusing_server(monkeypatch):
+    with ThreadingHTTPServer(("127.0.0.1", 0), WithoutConditions) as server:
+        server.seen = set()
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
+        yield server
+        server.shutdown()
+        thread.join()
 
 
 class Stalled:
@@ -153,3 +193,22 @@ async def test_storage_without_conditional_writes_is_named(stage, monkeypatch):
         await stage.export()
 
     assert objects_of(stage) == {}
+
+
+async def test_provider_that_refuses_conditions_gets_no_object(stage, refusing_server):
+    await stage.queue("order-1")
+
+    with pytest.raises(StorageUnusable, match="refuses conditional writes") as refused:
+        await stage.export()
+
+    assert state_path(stage.store_id) in str(refused.value)
+    assert refusing_server.seen == {"GET", "*"}
+
+
+async def test_provider_that_refuses_if_match_is_named(stage, refusing_server):
+    storage = ObjectStorage(stage.target.secret_url.reveal())
+
+    with pytest.raises(StorageUnusable, match="refuses conditional writes"):
+        await asyncio.to_thread(storage.replace, "state", b"2", {"e_tag": '"1"'})
+
+    assert refusing_server.seen == {'"1"'}
