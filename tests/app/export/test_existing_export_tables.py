@@ -1,11 +1,15 @@
 """Tables that exist before an export: those of others are refused, and stay as they are."""
 
+import re
+
 import asyncpg
+import msgspec
 import pytest
 from export_stage import rows_of, states_of
 
 from twite.app.export.table_target import open_table
 from twite.domain.errors import ClientError
+from twite.domain.secret import Secret
 
 OTHERS = [
     ("DROP COLUMN flag", "has no column flag. .* ADD COLUMN flag text"),
@@ -41,11 +45,52 @@ async def database(stage):
     await connection.close()
 
 
-async def examine(stage):
+@pytest.fixture
+async def role(stage, database):
+    await database.execute("CREATE ROLE loader LOGIN")
+    yield msgspec.structs.replace(stage.target, secret_url=Secret(_as(stage.url, "loader")))
+    await database.execute("DROP OWNED BY loader; DROP ROLE loader")
+
+
+def _as(url, role):
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://{role}@{rest.partition('@')[2]}"
+
+
+async def examine(target):
     async with open_table(
-        stage.target.secret_url, table="twite_conversions", store="", export="x"
+        target.secret_url, table=target.table, store="", export="x"
     ) as table_target:
         await table_target.examine()
+
+
+async def test_missing_schema_is_named_with_its_statement(stage, database):
+    target = msgspec.structs.replace(stage.target, table="Analytics.twite_conversions")
+    complaint = 'there is no schema "Analytics". Run CREATE SCHEMA "Analytics"'
+    for attempt in (examine, stage.export):
+        with pytest.raises(ClientError, match=complaint):
+            await attempt(target)
+
+    await database.execute('CREATE SCHEMA "Analytics"')
+    await examine(target)
+    await stage.export(target)
+
+
+@pytest.mark.parametrize("table", ["twite_conversions", "analytics.twite_conversions"])
+async def test_role_that_cannot_create_tables_is_named_with_its_grant(stage, database, role, table):
+    await database.execute("CREATE SCHEMA analytics; REVOKE CREATE ON SCHEMA public FROM PUBLIC")
+    await database.execute("GRANT USAGE ON SCHEMA analytics TO loader")
+    target = msgspec.structs.replace(role, table=table)
+    schema = table.rpartition(".")[0] or "public"
+    for attempt in (examine, stage.export):
+        with pytest.raises(ClientError, match="GRANT USAGE, CREATE ON SCHEMA") as refused:
+            await attempt(target)
+        grant = re.search(r"GRANT .* TO loader", str(refused.value))[0]
+        assert f" {schema} " in grant.replace('"', "")
+
+    await database.execute(grant)
+    await examine(target)
+    await stage.export(target)
 
 
 @pytest.mark.parametrize(("change", "complaint"), OTHERS)
@@ -59,7 +104,7 @@ async def test_column_that_cannot_be_written_is_named_with_the_change(
     with pytest.raises(ClientError, match=complaint):
         await stage.export()
     with pytest.raises(ClientError, match=complaint):
-        await examine(stage)
+        await examine(stage.target)
 
 
 @pytest.mark.parametrize("change", FITTING)
@@ -69,7 +114,7 @@ async def test_table_with_other_types_and_columns_that_fit_is_written(stage, dat
     await database.execute(f"ALTER TABLE twite_conversions {change}")
     await stage.queue("order-2")
 
-    await examine(stage)
+    await examine(stage.target)
     await stage.export()
 
     assert await states_of(stage.url) == {"order-1": "queued", "order-2": "queued"}

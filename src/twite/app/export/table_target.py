@@ -17,7 +17,7 @@ class TableTarget:
         self._connection = connection
 
     async def examine(self) -> None:
-        """Raise ClientError if Twite cannot write tables that exist."""
+        """Raise ClientError if Twite cannot write tables that exist, or create them."""
         await self._connection.run(lambda table: table.examine())
 
     async def begin(self) -> ExportPosition | None:

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
+from twite.domain.errors import ClientError
 from twite.domain.secret import Secret
 from twite.gateway.operations.export_rows import (
     BODY_KNOWN,
@@ -35,6 +36,11 @@ _TYPES: Final[Mapping[ColumnKind, str]] = MappingProxyType(
         ColumnKind.TIME: "timestamptz",
         ColumnKind.BOOLEAN: "boolean",
     }
+)
+_SCHEMA: Final = (
+    "WITH wanted AS (SELECT coalesce($1, quote_ident(current_schema()), 'public') AS name) "
+    "SELECT name, quote_ident(current_user) AS role, to_regnamespace(name) IS NULL AS is_missing, "
+    "has_schema_privilege(to_regnamespace(name), 'CREATE') AS may_create FROM wanted"
 )
 _ABOUT: Final = f"Conversions and their states, exported by Twite. Schema version {SCHEMA_VERSION}"
 
@@ -68,13 +74,14 @@ class ExportTable(PostgresClient):
         )
         self._table, self._tracked = self._rows.name, self._tracking.name
         self._positions = self._progress.name
+        self._schema = double_quoted(parts[0]) if parts[1:] else None
         self._index = double_quoted(f"{parts[-1]}_updated_at")
         self._store = store
         self._export = export
         self._upsert = _upsert(self._table)
 
     def examine(self) -> bool:
-        """Return whether the tables exist. Raises ClientError if Twite cannot write them."""
+        """Return whether the tables exist. Raises ClientError if Twite cannot use them."""
         return self._run(self._exist())
 
     def begin(self) -> ExportPosition | None:
@@ -89,7 +96,24 @@ class ExportTable(PostgresClient):
 
     async def _exist(self) -> bool:
         tables = self._rows, self._tracking, self._progress
-        return all([await table.exists(self._connection) for table in tables])
+        do_exist = all([await table.exists(self._connection) for table in tables])
+        if not do_exist:
+            await self._require_schema()
+        return do_exist
+
+    async def _require_schema(self) -> None:
+        """Raise ClientError if Twite cannot create tables."""
+        found = await self._connection.fetchrow(_SCHEMA, self._schema)
+        schema, role = found["name"], found["role"]
+        if found["is_missing"]:
+            raise ClientError(
+                f"there is no schema {schema}. Run CREATE SCHEMA {schema}, or name another table"
+            )
+        if not found["may_create"]:
+            raise ClientError(
+                f"the role {role} cannot create tables in the schema {schema}. Run GRANT USAGE, "
+                f"CREATE ON SCHEMA {schema} TO {role}, or name a table in another schema"
+            )
 
     async def _begin(self) -> ExportPosition | None:
         if not await self._exist():
