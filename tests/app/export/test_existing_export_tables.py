@@ -47,9 +47,9 @@ async def database(stage):
 
 @pytest.fixture
 async def role(stage, database):
-    await database.execute("CREATE ROLE loader LOGIN")
-    yield msgspec.structs.replace(stage.target, secret_url=Secret(_as(stage.url, "loader")))
-    await database.execute("DROP OWNED BY loader; DROP ROLE loader")
+    await database.execute("CREATE ROLE exporter LOGIN")
+    yield msgspec.structs.replace(stage.target, secret_url=Secret(_as(stage.url, "exporter")))
+    await database.execute("DROP OWNED BY exporter; DROP ROLE exporter")
 
 
 def _as(url, role):
@@ -79,13 +79,13 @@ async def test_missing_schema_is_named_with_its_statement(stage, database):
 @pytest.mark.parametrize("table", ["twite_conversions", "analytics.twite_conversions"])
 async def test_role_that_cannot_create_tables_is_named_with_its_grant(stage, database, role, table):
     await database.execute("CREATE SCHEMA analytics; REVOKE CREATE ON SCHEMA public FROM PUBLIC")
-    await database.execute("GRANT USAGE ON SCHEMA analytics TO loader")
+    await database.execute("GRANT USAGE ON SCHEMA analytics TO exporter")
     target = msgspec.structs.replace(role, table=table)
     schema = table.rpartition(".")[0] or "public"
     for attempt in (examine, stage.export):
         with pytest.raises(ClientError, match="GRANT USAGE, CREATE ON SCHEMA") as refused:
             await attempt(target)
-        grant = re.search(r"GRANT .* TO loader", str(refused.value))[0]
+        grant = re.search(r"GRANT .* TO exporter", str(refused.value))[0]
         assert f" {schema} " in grant.replace('"', "")
 
     await database.execute(grant)
