@@ -5,6 +5,7 @@ import html
 import re
 
 _ROW = re.compile(r'<tr role="row" id="p([0-9a-f]{12})">(.*?)</tr>', re.DOTALL)
+LEFT = "Nothing that you see is left of this problem, or it never existed."
 _NOTHING_LEFT = '<span class="value">0</span><span class="name">left</span>'
 
 

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 import pytest_asyncio
 from console_stage import ConsoleStage
-from problem_pages import problem_key, problem_rows
+from problem_pages import LEFT, problem_key, problem_rows
 
 from builders import a_submission, an_entry
 from twite.app.store_access import open_records
@@ -190,7 +190,7 @@ async def test_problems_of_hidden_pixels_are_neither_listed_nor_found(stage):
     assert len(problem_rows(page.text)) == 2
     assert "stray" not in page.text
     assert (hidden.status, problem_rows(hidden.text)) == (200, {})
-    assert "Solved: nothing is left." in hidden.text
+    assert LEFT in hidden.text
     assert "does not know" not in hidden.text
 
 

@@ -6,7 +6,7 @@ import time
 import pytest
 import pytest_asyncio
 from console_stage import ConsoleStage
-from problem_pages import problem_key, worked_off
+from problem_pages import LEFT, problem_key, worked_off
 
 from builders import a_submission, an_entry
 from twite.domain.cause import DeliveryCause
@@ -43,13 +43,15 @@ async def test_plan_that_changes_nothing_says_that_x_would_refuse_again(stage):
     key = await problem_key(olga, "X does not know the event")
     form = {"problem": key, "which": "all"}
 
-    same = (await olga.post(f"{PROBLEMS}/plan", form)).text
-    currency = (await olga.post(f"{PROBLEMS}/plan", form | {"currency": "GBP"})).text
+    same, currency = [
+        " ".join((await olga.post(f"{PROBLEMS}/plan", form | more)).text.split())
+        for more in ({}, {"currency": "GBP"})
+    ]
 
     assert FUTILE in same
-    assert "<button>Send 3 again" in same
+    assert "<button>Send 3 again unchanged: the cause at X is corrected</button>" in same
     assert FUTILE not in currency
-    assert '<button class="main">Send 3 again' in currency
+    assert '<button class="main">Send 3 again</button>' in currency
 
 
 async def test_edit_that_has_no_effect_changes_nothing(stage):
@@ -67,7 +69,8 @@ async def test_held_conversion_may_be_sent_unchanged(stage):
     olga = await stage.signed_in("olga")
     key = await problem_key(olga, "The amount is zero")
 
-    plan = (await olga.post(f"{PROBLEMS}/plan", {"problem": key, "which": "all"})).text
+    page = await olga.post(f"{PROBLEMS}/plan", {"problem": key, "which": "all"})
+    plan = " ".join(page.text.split())
 
     assert "Nothing changes" not in plan
     assert '<button class="main">Send 1 again' in plan
@@ -133,9 +136,27 @@ async def test_solved_problem_leads_to_the_latest_replay_and_all_problems(stage)
     again = await olga.post(f"{PROBLEMS}/plan", {"problem": key, "which": "all"})
 
     assert solved.status == 200
-    assert "Solved: nothing is left." in solved.text
+    assert LEFT in solved.text
     assert f'href="{started.location}"' in solved.text
     assert f'href="{PROBLEMS}">All problems' in solved.text
     assert "replays/" not in of_client.text
     assert again.status == 409
-    assert (await olga.get(f"{PROBLEMS}/none")).status == 404
+
+
+@pytest.mark.parametrize(
+    ("part", "status", "said"),
+    [
+        ("0" * 12, 200, LEFT),
+        ("plan", 404, "A plan is not kept. Make it again from its problem."),
+        ("zzz", 404, "No problem has this address."),
+    ],
+)
+async def test_address_without_a_problem_does_not_claim_that_one_was_solved(
+    stage, part, status, said
+):
+    page = await (await stage.signed_in("olga")).get(f"{PROBLEMS}/{part}")
+
+    assert page.status == status
+    assert said in page.text
+    assert "olved" not in page.text
+    assert "all were sent" not in page.text

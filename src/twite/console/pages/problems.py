@@ -154,11 +154,7 @@ class ProblemsPage:
             return problem
         whole = await self.finder.find(request, key)
         if whole is None:
-            raise AccessDenied(
-                404,
-                "No such problem",
-                "No conversion is left in this problem: all were sent, discarded or deleted.",
-            )
+            raise AccessDenied(404, "No such problem", _no_problem(key))
         return (
             whole
             if chosen_filter is None
@@ -196,7 +192,7 @@ class ProblemsPage:
             if not IS_KEY.fullmatch(request.part("problem")):
                 raise
             latest = next(iter(await self.latest_replays.batches(request)), None)
-            return request.page("problem_solved.html", title="Solved", latest=latest)
+            return request.page("problem_solved.html", title="Nothing left", latest=latest)
         (problem,) = await self._detailed(request, [found], chosen_filter.scope)
         pixels = {group.pixel for group in problem.groups}
         histories, further = await self._conversions(request, problem.groups, chosen_filter)
@@ -292,6 +288,15 @@ class ProblemsPage:
         await self.state.delete(Mute, mute_subject(key), audit_event=audit_event)
         there = f"{PATH}/{key}{problem_filter(request, self.destinations).query}"
         return request.back_to(there, message="No longer muted.")
+
+
+def _no_problem(key: str) -> str:
+    """Say why there is no problem with a key, which may be the last part of a form's address."""
+    if IS_KEY.fullmatch(key):
+        return "No conversion is left in this problem: all were sent, discarded or deleted."
+    if key == "plan":
+        return "A plan is not kept. Make it again from its problem."
+    return "No problem has this address. Open it from the list of problems."
 
 
 def _pairs(values: Iterable[str]) -> list[tuple[str, str]]:
