@@ -121,6 +121,22 @@ def test_tag_setting_is_loaded_with_its_rule_and_hides_secrets(tmp_path):
     assert found.container.tags[0].fields["key"] == "the-key-of-the-crm"
 
 
+def test_trigger_of_a_tag_is_named_by_its_event(tmp_path):
+    more = """[[tag]]
+name = "all"
+template = "crm_post.tpl"
+fields = { endpoint = "https://crm.example/in" }
+"""
+    found = settings(tmp_path, GOOD + 'events = ["purchase", "sign_up"]\n' + more)
+
+    container = found.feature(TagSettings).tags.container
+    assert [trigger.name for trigger in container.triggers] == [
+        "crm: event is purchase",
+        "crm: event is sign_up",
+        "all: any event",
+    ]
+
+
 def test_check_reports_a_tag_that_sends_to_a_local_server(tmp_path):
     text = GOOD + 'redirect = { "crm.example" = "http://127.0.0.1:9000/" }\n'
 

@@ -51,6 +51,7 @@ async def test_operator_opens_a_preview_session_and_sees_its_requests(stage):
     assert "No request yet." in empty.text
     assert "POST /v1/conversions" in page.text
     assert "would be sent" in page.text
+    assert 'data-label="Pixel, event" class="main"><div>o8z6j o8z6k<' in page.text
     assert PERSON not in page.text
     assert opened.location in listed.text
     assert 'domain=shop.example"' in page.text.replace("&#34;", '"')

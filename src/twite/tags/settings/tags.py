@@ -80,7 +80,7 @@ def container_config(
             found, clear = plaintext_secrets(template, table.fields, here, hidden=hidden)
             written_out += found
             warnings += clear
-        own = tuple(_triggers(table, place))
+        own = tuple(_triggers(table))
         triggers += own
         with wrong.collect():
             tags.append(
@@ -193,7 +193,7 @@ def _fitting(template: Template, given: Mapping[str, Tree], place: str) -> list[
     return warnings
 
 
-def _triggers(tag: TagTable, place: str) -> Iterator[parts.ContainerTrigger]:
+def _triggers(tag: TagTable) -> Iterator[parts.ContainerTrigger]:
     """Yield a trigger for each event; any of them fires the tag, if all conditions hold."""
     when = tuple(
         parts.Condition(
@@ -206,10 +206,10 @@ def _triggers(tag: TagTable, place: str) -> Iterator[parts.ContainerTrigger]:
         for condition in tag.when
     )
     if not tag.events:
-        yield parts.ContainerTrigger(name=place, when=when)
-    for number, name in enumerate(tag.events):
+        yield parts.ContainerTrigger(name=f"{tag.name}: any event", when=when)
+    for name in tag.events:
         named = parts.Condition(left=_EVENT, operator=parts.Operator.EQUALS, right=name)
-        yield parts.ContainerTrigger(name=f"{place}.events[{number}]", when=(named, *when))
+        yield parts.ContainerTrigger(name=f"{tag.name}: event is {name}", when=(named, *when))
 
 
 def _variables(
