@@ -52,6 +52,7 @@ async def test_event_in_other_capital_letters_is_the_event(stage):
         ("conversions?sort=received", "Sort", "received", "ignored."),
         ("problems?sort=-howmany", "Sort", "-howmany", "ignored. Did you mean “how-many”?"),
         ("problems?after=x", "Place in the list", "x", "ignored."),
+        ("alerts?pixel=q9", "Pixel", "q9", "see it. These exist: o6dkt"),
         ("alerts?before=yesterday", "Place in the list", "yesterday", "ignored."),
         ("people/audit?before=yesterday", "Place in the list", "yesterday", "ignored."),
         ("people?sort=nam", "Sort", "nam", "ignored. Did you mean “name”?"),
@@ -93,7 +94,7 @@ async def test_values_that_exist_are_not_mentioned(stage, path):
         ("conversions?sate=dead", "sate", "ignored. Did you mean “state”?"),
         ("problems?state=dead", "state", "ignored."),
         ("match-keys?acount=acme", "acount", "ignored. Did you mean “account”?"),
-        ("alerts?pixel=q1", "pixel", "ignored. These exist: before."),
+        ("alerts?event=purchase", "event", "ignored. These exist: account, pixel."),
         ("results?dys=7", "dys", "ignored. Did you mean “days”?"),
         ("sources?name=agency", "name", "ignored."),
     ],
@@ -103,6 +104,18 @@ async def test_filter_that_a_page_does_not_have_is_said_with_those_it_has(stage,
 
     assert said.startswith(f"Parameter “{name}” does not exist, so it is ")
     assert ends in said
+
+
+async def test_message_about_a_parameter_names_each_public_one_once(stage):
+    said = [
+        (await said_by(stage, f"/console/{path}"))[0].partition("These exist: ")[2]
+        for path in ("conversions?colum=receipt&digest=&before=", "sources?name=agency")
+    ]
+
+    assert said == [
+        "account, column, event, from, id, pixel, problem, reason, source, state, test, to, when.",
+        "column, q, sort.",
+    ]
 
 
 LINK = re.compile(r'href="(/console[^"#]*\?[^"#]*)')
@@ -136,6 +149,24 @@ async def test_message_names_no_hidden_pixel(stage):
         "These exist: q1.",
     ]
     assert "agency" not in " ".join(said)
+
+
+@pytest.mark.parametrize(
+    ("shown", "hidden", "missing"),
+    [("pixel=q1", "pixel=q2", "pixel=q9"), ("account=acme", "account=bolt", "account=bolz")],
+)
+async def test_home_of_a_hidden_or_missing_name_is_only_the_notice(stage, shown, hidden, missing):
+    own, *others = [
+        await page_of(stage, f"/console?{query}", name="one") for query in (shown, hidden, missing)
+    ]
+
+    assert 'id="traffic"' in own
+    for page in others:
+        assert "is not in twite.toml, or you may not see it." in page
+        assert "No open alerts" not in page
+        assert "/console/match-keys" not in page
+        assert 'id="traffic"' not in page
+        assert 'id="all"' not in page
 
 
 async def test_person_in_a_filter_is_masked(stage):

@@ -167,7 +167,7 @@ def table_view(
     are not active. `known` has the values that exist, by parameter. `sorts` are the columns that
     can be sorted, and `sort` the order by default, such as `-received`. `place` is the parameter of
     the place in the list, a number unless `known` has it, and `others` are those that the page
-    reads besides.
+    reads, but users do not write.
     """
     asked = request.query.first(SORT)
     order = asked if asked.removeprefix("-") in sorts else sort
@@ -187,7 +187,7 @@ def table_view(
         is_descending=order.startswith("-"),
         chosen=chosen,
         problems=(
-            *_unread(request.query, filters, time_range, place=place, others=others),
+            *_unread(request.query, filters, time_range, sorts=sorts, others=(*others, place)),
             *filter_problems(
                 request.query,
                 [*filters, (SORT, "Sort", ""), (place, "Place in the list", "")],
@@ -220,17 +220,20 @@ def _unread(
     filters: Sequence[tuple[str, str, str]],
     time_range: TimeRange | None,
     *,
-    place: str,
+    sorts: Collection[str],
     others: Collection[str],
 ) -> list[str]:
-    """Say which parameters of a URL the page does not have."""
-    names = [name for name, _, _ in filters]
-    names += [*others, SORT, COLUMN, *filter(None, [place]), *(FIELDS if time_range else ())]
-    shown = [name for name in names if name not in (SORT, COLUMN)]
+    """Say which parameters of a URL the page does not have.
+
+    Users do not write `others`, so the message names none of them.
+    """
+    names = {name for name, _, _ in filters} | set(FIELDS if time_range else ())
+    names |= {SORT} if sorts else set()
+    public = names - {*others}
     return [
-        f"Parameter “{name[:_LONGEST]}” does not exist, so it is ignored.{_hint(name, shown)}"
+        f"Parameter “{name[:_LONGEST]}” does not exist, so it is ignored.{_hint(name, public)}"
         for name in form.names
-        if name not in names and form.first(name)
+        if name not in {*names, *others, SORT, COLUMN} and form.first(name)
     ]
 
 

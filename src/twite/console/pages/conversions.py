@@ -24,7 +24,7 @@ from twite.console.scope import (
     range_of,
     worth_of,
 )
-from twite.console.table_view import table_view
+from twite.console.table_view import COLUMN, table_view
 from twite.domain.destination import Destination
 from twite.domain.stats.deduplication import MOST_DAYS, OtherId
 from twite.gateway.operations.dedup_count import MOST_KEPT, DedupCount, DedupCounted, of_counted
@@ -144,6 +144,7 @@ class ConversionsPage:
             ("source", "Source", look.scope.source or ""),
             ("test", IGNORED["test"], TESTS.get(query.first("test"), "")),
             ("reason", "Reason", masked_words(look.reason or "")),
+            (COLUMN, "Columns", ""),
             *(
                 (name, IGNORED[name], moment(at, request.zone) if at is not None else "")
                 for name, at in times.items()
@@ -179,7 +180,7 @@ class ConversionsPage:
                 known=known,
                 time_range=time_range,
                 place="before",
-                others=IGNORED,
+                others=("digest", "since", "until"),
             ),
             no_match=_no_match(look),
             problem_path=listed.back_path,

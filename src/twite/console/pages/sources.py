@@ -19,7 +19,7 @@ from twite.console.page import (
 from twite.console.pages.pixels import may_see
 from twite.console.request_checks import AccessDenied
 from twite.console.row_pages import matching, typed_name
-from twite.console.table_view import table_view
+from twite.console.table_view import COLUMN, table_view
 from twite.domain.destination import Destination, Source
 from twite.domain.history import total
 from twite.domain.people.users import AuditAction, Role
@@ -102,7 +102,10 @@ class SourcesPage:
     async def _list(self, request: PageRequest) -> Response:
         typed = typed_name(request)
         view = table_view(
-            request, filters=(("q", "Name", typed),), sorts=tuple(_ORDERS), sort="source"
+            request,
+            filters=(("q", "Name", typed), (COLUMN, "Columns", "")),
+            sorts=tuple(_ORDERS),
+            sort="source",
         )
         sources = [source for source in self.sources if may_see(request.viewer, source)]
         return request.page(
